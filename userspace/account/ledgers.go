@@ -1,0 +1,93 @@
+package account
+
+// Columns of the packet book in user space: outcomes first, then the level of
+// what is held, then meters.
+const (
+	UDPMessage       Column = iota // a whole UDP datagram, handed on as a message
+	FragmentUsed                   // became part of a reassembled datagram
+	FragmentExpired                // its datagram was never completed
+	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
+	FragmentOverlap                // thrown away with a datagram whose fragments overlap
+	TCPUsed                        // payload read by a stream
+	TCPNoData                      // no payload, or none that is new
+	TCPExpired                     // waited for a gap that never closed
+	TCPOverflow                    // no room
+	PacketMalformed                // headers that contradict themselves or the length
+	NotDNS                         // neither port is one that is watched
+	SampledOut                     // left out in user space (files)
+	Duplicate                      // seen before, within the window
+	NotYetRead                     // a carrier that this build cannot decode
+	PacketHeld                     // level: fragments and segments waiting
+	PacketBytes                    // meter: bytes of frames read
+	PacketCut                      // meter: frames that the capture cut
+	StreamGaps                     // meter: holes in TCP streams that were skipped
+	StreamGapBytes                 // meter: bytes missing in those holes
+)
+
+// NewPacketBook makes the book of packets in user space.
+func NewPacketBook() *Book {
+	return NewBook("udp_message", "fragment_used", "fragment_expired", "fragment_overflow",
+		"fragment_overlap", "tcp_used", "tcp_no_data", "tcp_expired", "tcp_overflow", "malformed",
+		"not_dns", "sampled_out", "duplicate", "not_yet_read",
+		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes")
+}
+
+// PacketLedger reads the packet book. given is asked last: what the sources say
+// they gave.
+func PacketLedger(b *Book, given func() uint64) Ledger {
+	l := Ledger{Name: "packet", Outcomes: b.Lines(UDPMessage, PacketHeld), Held: b.Sum(PacketHeld),
+		Meters: b.Lines(PacketBytes, StreamGapBytes+1)}
+	l.In = given()
+	return l
+}
+
+// Columns of the message book.
+const (
+	MessageEvent      Column = iota // became an event
+	MessageUnreadable               // too short for a DNS header
+	MessageDropped                  // malformed, and --malformed=drop
+	MessageIn                       // given by the step that found the message
+	MessageMalformed                // meter: events marked Malformed
+)
+
+// NewMessageBook makes the book of DNS messages.
+func NewMessageBook() *Book {
+	return NewBook("event", "unreadable", "malformed_dropped", "in", "malformed")
+}
+
+// MessageLedger reads the message book.
+func MessageLedger(b *Book) Ledger {
+	l := Ledger{Name: "message", Outcomes: b.Lines(MessageEvent, MessageIn),
+		Meters: b.Lines(MessageMalformed, MessageMalformed+1)}
+	l.In = b.Sum(MessageIn)
+	return l
+}
+
+// Columns of an output's delivery book.
+const (
+	Delivered    Column = iota // the destination has acknowledged
+	Skipped                    // the output's domain filter
+	Refused                    // the destination will never take it
+	QueueFull                  // live, and the destination is slower than the traffic
+	SpoolEvicted               // oldest blocks, thrown away for newer ones
+	Abandoned                  // still here when the grace time of the stop was over
+	DeliveryHeld               // level: in open blocks and in the queue
+	Retries                    // meter: attempts that failed and were repeated
+	Blocks                     // meter: blocks acknowledged
+	OutBytes                   // meter: bytes of acknowledged blocks
+)
+
+// NewDeliveryBook makes one output's book.
+func NewDeliveryBook() *Book {
+	return NewBook("delivered", "skipped", "refused", "queue_full", "spool_evicted", "abandoned",
+		"held", "retries", "blocks", "bytes")
+}
+
+// DeliveryLedger reads an output's book. offered is asked last: what the
+// workers say they offered.
+func DeliveryLedger(output string, b *Book, offered func() uint64) Ledger {
+	l := Ledger{Name: "delivery", Label: output, Outcomes: b.Lines(Delivered, DeliveryHeld),
+		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Retries, OutBytes+1)}
+	l.In = offered()
+	return l
+}

@@ -1,0 +1,176 @@
+// Package dns reads DNS messages from the wire (RFC 1035, RFC 6891): the
+// header, the first question and the OPT record in one pass that allocates
+// nothing, and a verdict on whether the message is whole. Decoding everything
+// else is left to those who need it.
+package dns
+
+import "encoding/binary"
+
+// HeaderLen is the length of a DNS header. A shorter message cannot be read.
+const HeaderLen = 12
+
+// Header is the message's first twelve bytes.
+type Header struct {
+	ID    uint16
+	Flags uint16 // QR to RCODE, as on the wire
+
+	QDCount, ANCount, NSCount, ARCount uint16
+}
+
+// Response is the QR bit.
+func (h *Header) Response() bool { return h.Flags&(1<<15) != 0 }
+
+// Opcode is the four-bit kind of query.
+func (h *Header) Opcode() uint8 { return uint8(h.Flags>>11) & 15 }
+
+// Rcode is the header's four bits; Summary.Rcode has all twelve.
+func (h *Header) Rcode() uint8 { return uint8(h.Flags) & 15 }
+
+// Truncated is the TC bit.
+func (h *Header) Truncated() bool { return h.Flags&(1<<9) != 0 }
+
+// Section names a part of a message.
+type Section uint8
+
+// The sections, in wire order. SectionEnd is what follows the last record.
+const (
+	SectionNone Section = iota
+	SectionHeader
+	SectionQuestion
+	SectionAnswer
+	SectionAuthority
+	SectionAdditional
+	SectionEnd
+)
+
+var sectionNames = [...]string{"", "header", "question", "answer", "authority", "additional", "end"}
+
+// String is the section's name in records and docs.
+func (s Section) String() string {
+	if int(s) < len(sectionNames) {
+		return sectionNames[s]
+	}
+	return "unknown"
+}
+
+// Fault is why a message is malformed.
+type Fault uint8
+
+// Faults. The zero value is none.
+const (
+	FaultNone       Fault = iota
+	FaultShort            // the section ends before its count is reached
+	FaultName             // a name that runs out of the message, is too long or has a reserved label type
+	FaultPointer          // a compression pointer out of the message, to itself, or into a loop
+	FaultRecord           // a record header or RDLENGTH that runs out of the message
+	FaultRData            // record data that does not fit its type
+	FaultTrailing         // bytes after the last record
+	FaultCaptureCut       // the capture left out the rest
+)
+
+var faultTexts = [...]string{
+	"", "fewer entries than the header counts", "bad name", "bad compression pointer",
+	"record runs past the end", "bad record data", "bytes after the last record", "cut by the capture",
+}
+
+// String says it in a few words, for records and logs.
+func (f Fault) String() string {
+	if int(f) < len(faultTexts) {
+		return faultTexts[f]
+	}
+	return "unknown"
+}
+
+// Malformed says where and why reading stopped. Everything before that place
+// is good. The zero value means that the message is whole.
+type Malformed struct {
+	Section Section
+	Fault   Fault
+	Index   uint16 // of the question or record within its section, from 0; for FaultTrailing the number of bytes
+}
+
+// Yes reports whether there is anything to say.
+func (m Malformed) Yes() bool { return m.Fault != FaultNone }
+
+// EDNS is what the OPT record says (RFC 6891 section 6.1.3). Of several, the
+// last one in the additional section.
+type EDNS struct {
+	Present   bool
+	Version   uint8
+	ExtRcode  uint8 // upper eight bits of the response code
+	DO        bool
+	UDPSize   uint16
+	DataStart uint16 // offset of the options in the message
+	DataLen   uint16
+}
+
+// Summary is what every output needs of a message.
+type Summary struct {
+	Header
+	QType, QClass uint16 // of the first question, if HasQuestion
+	HasQuestion   bool   // the first question can be read; its name starts at HeaderLen
+	EDNS          EDNS
+	Malformed     Malformed
+}
+
+// Rcode is the response code with the OPT record's bits.
+func (s *Summary) Rcode() uint16 {
+	return uint16(s.Header.Rcode()) | uint16(s.EDNS.ExtRcode)<<4
+}
+
+// Read fills s from a message. It reports false where there is no whole header:
+// then s is not changed. cut says that the capture left out the message's end,
+// which is then given as the reason for what is missing.
+func Read(msg []byte, cut bool, s *Summary) bool {
+	if len(msg) < HeaderLen {
+		return false
+	}
+	*s = Summary{Header: Header{
+		ID:      binary.BigEndian.Uint16(msg),
+		Flags:   binary.BigEndian.Uint16(msg[2:]),
+		QDCount: binary.BigEndian.Uint16(msg[4:]),
+		ANCount: binary.BigEndian.Uint16(msg[6:]),
+		NSCount: binary.BigEndian.Uint16(msg[8:]),
+		ARCount: binary.BigEndian.Uint16(msg[10:]),
+	}}
+	s.Malformed = readSections(msg, s)
+	if cut && s.Malformed.Yes() && s.Malformed.Fault != FaultTrailing {
+		s.Malformed.Fault = FaultCaptureCut
+	}
+	return true
+}
+
+func readSections(msg []byte, s *Summary) Malformed {
+	r := reader{msg: msg, off: HeaderLen}
+	for i := range s.QDCount {
+		start := r.off
+		if start == len(msg) {
+			return Malformed{SectionQuestion, FaultShort, i}
+		}
+		if f := r.skipName(); f != FaultNone {
+			return Malformed{SectionQuestion, f, i}
+		}
+		if r.off+4 > len(msg) {
+			return Malformed{SectionQuestion, FaultRecord, i}
+		}
+		if i == 0 {
+			s.QType = binary.BigEndian.Uint16(msg[r.off:])
+			s.QClass = binary.BigEndian.Uint16(msg[r.off+2:])
+			s.HasQuestion = true
+		}
+		r.off += 4
+	}
+	if f, i := r.skipRecords(s.ANCount, nil); f != FaultNone {
+		return Malformed{SectionAnswer, f, i}
+	}
+	if f, i := r.skipRecords(s.NSCount, nil); f != FaultNone {
+		return Malformed{SectionAuthority, f, i}
+	}
+	if f, i := r.skipRecords(s.ARCount, &s.EDNS); f != FaultNone {
+		return Malformed{SectionAdditional, f, i}
+	}
+	if r.off < len(msg) {
+		return Malformed{SectionEnd, FaultTrailing, uint16(min(len(msg)-r.off, 0xffff))}
+	}
+	return Malformed{}
+}

@@ -1,0 +1,84 @@
+// Package event holds what the workers make of packets: the Event, one DNS
+// message with where it came from, and the Block, many events copied back to
+// back, which is the unit of batch, queue and retry.
+package event
+
+import (
+	"net/netip"
+	"time"
+
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// Proto is what carried the message.
+type Proto uint8
+
+// Carriers. The zero value is not used.
+const (
+	UDP Proto = 1 + iota
+	TCP
+)
+
+// String is the word in records.
+func (p Proto) String() string {
+	switch p {
+	case UDP:
+		return "udp"
+	case TCP:
+		return "tcp"
+	}
+	return "unknown"
+}
+
+// Tunnel is what the packet was wrapped in, the innermost wrapping where there
+// were several.
+type Tunnel uint8
+
+// Tunnels. The zero value is none.
+const (
+	TunnelNone Tunnel = iota
+)
+
+// Event is one DNS message. All slices are borrowed: whoever keeps an Event
+// copies them, which is what Block.Append does.
+type Event struct {
+	Time       int64 // nanoseconds since the Unix epoch: of the packet that completed the message
+	Src, Dst   netip.AddrPort
+	Proto      Proto
+	Direction  packet.Direction
+	Tunnel     Tunnel
+	HasVLAN    bool
+	VLAN       uint16 // the outermost tag's TCI, if HasVLAN
+	Interface  uint32 // as in packet.Packet
+	Sample     packet.Ratio
+	CaptureCut uint32 // bytes at the message's end that the capture left out
+	Identity   []byte // of the server that sent it (dnstap)
+	Version    []byte // likewise
+	Message    []byte // DNS wire format, as much as was captured
+	DNS        dns.Summary
+}
+
+// Length is the message's length on the wire.
+func (e *Event) Length() int { return len(e.Message) + int(e.CaptureCut) }
+
+// When is Time in UTC.
+func (e *Event) When() time.Time { return time.Unix(0, e.Time).UTC() }
+
+// IPVersion is 4 or 6; an IPv4-mapped address counts as it was sent, as IPv6.
+func (e *Event) IPVersion() uint8 {
+	if e.Src.Addr().Is4() {
+		return 4
+	}
+	return 6
+}
+
+// AppendQName appends the first question's name in presentation format, or
+// nothing where there is no question.
+func (e *Event) AppendQName(dst []byte) []byte {
+	if !e.DNS.HasQuestion {
+		return dst
+	}
+	dst, _ = dns.AppendName(dst, e.Message, dns.HeaderLen)
+	return dst
+}

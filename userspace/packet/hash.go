@@ -1,0 +1,51 @@
+package packet
+
+import "encoding/binary"
+
+// The lane hash. The kernel program (bpf/hash.h) computes the same; a test
+// compares the two. It is symmetric: a query and its response hash alike.
+const (
+	hashK1 = 0x9e3779b97f4a7c15
+	hashK2 = 0xc2b2ae3d27d4eb4f
+	hashK3 = 0x165667b19e3779f9
+	hashK4 = 0x27d4eb2f165667c5
+	hashK5 = 0xd6e8feb86659fd93
+)
+
+// Hash is a lane hash. Its upper half chooses the lane, its lower half what is
+// sampled, so that the one does not skew the other.
+type Hash uint64
+
+// HashPair hashes a pair of addresses: for TCP and for fragments. Both are 4
+// or both 16 bytes.
+func HashPair(src, dst []byte) Hash {
+	return finish(sumPair(fold(src), fold(dst)))
+}
+
+// HashFlow hashes addresses and ports: for whole UDP datagrams.
+func HashFlow(src, dst []byte, sport, dport uint16) Hash {
+	h := sumPair(fold(src), fold(dst))
+	return finish(h + uint64(sport^dport)*hashK3 + (uint64(sport)+uint64(dport))*hashK4)
+}
+
+func fold(addr []byte) uint64 {
+	if len(addr) == 4 {
+		return uint64(binary.LittleEndian.Uint32(addr))
+	}
+	return binary.LittleEndian.Uint64(addr)*hashK5 ^ binary.LittleEndian.Uint64(addr[8:])
+}
+
+func sumPair(s, d uint64) uint64 { return (s^d)*hashK1 + (s+d)*hashK2 }
+
+func finish(h uint64) Hash {
+	h ^= h >> 32
+	h *= hashK5
+	h ^= h >> 29
+	return Hash(h)
+}
+
+// Lane chooses one of n lanes.
+func (h Hash) Lane(n int) int { return int(uint64(h) >> 32 * uint64(n) >> 32) }
+
+// Sampled reports whether a ratio keeps what has this hash.
+func (h Hash) Sampled(r Ratio) bool { return r.Of == 0 || uint32(h)%r.Of < r.Keep }

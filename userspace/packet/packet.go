@@ -1,0 +1,75 @@
+// Package packet holds what every capture backend hands to the workers: one
+// frame, when and where it was seen, and how much of it there is.
+package packet
+
+// LinkType says what Data starts with, in the numbers of
+// https://www.tcpdump.org/linktypes.html, whatever the backend.
+type LinkType uint16
+
+// The link types that the decoder knows.
+const (
+	LinkNull     LinkType = 0   // BSD loopback: a 4-byte address family in the writer's byte order
+	LinkEthernet LinkType = 1   // Ethernet II and 802.3
+	LinkPPP      LinkType = 9   // PPP, with or without HDLC framing
+	LinkFDDI     LinkType = 10  // FDDI, LLC inside
+	LinkRaw      LinkType = 101 // an IPv4 or IPv6 header, told apart by its version
+	LinkLoop     LinkType = 108 // OpenBSD loopback: as LinkNull, in network byte order
+	LinkSLL      LinkType = 113 // Linux cooked capture v1
+	LinkIPv4     LinkType = 228 // an IPv4 header
+	LinkIPv6     LinkType = 229 // an IPv6 header
+	LinkSLL2     LinkType = 276 // Linux cooked capture v2
+)
+
+// Direction is the packet's, as seen by the host that captures.
+type Direction uint8
+
+// Directions. Files mostly do not know theirs.
+const (
+	DirectionUnknown Direction = iota
+	DirectionIn
+	DirectionOut
+)
+
+// String gives the word that records use, "" where the direction is unknown.
+func (d Direction) String() string {
+	switch d {
+	case DirectionIn:
+		return "in"
+	case DirectionOut:
+		return "out"
+	}
+	return ""
+}
+
+// Ratio is a sampling ratio: Keep of every Of packets were let through. The
+// zero value, like 1:1, means that nothing was left out.
+type Ratio struct{ Keep, Of uint32 }
+
+// Packet is one captured frame. Data is borrowed from the lane that read it and
+// valid until that lane's next Read.
+type Packet struct {
+	Data      []byte // starts with the header that Link names
+	Time      int64  // nanoseconds since the Unix epoch
+	WireLen   uint32 // bytes on the wire; more than len(Data) where the capture cut
+	Interface uint32 // live: the kernel's ifindex; files: the interface's number in the file
+	Sample    Ratio  // what the kernel left out before this packet
+	Link      LinkType
+	VLAN      uint16 // the tag that the kernel had taken out of the bytes: TCI, valid if HasVLAN
+	HasVLAN   bool
+	Direction Direction
+	Segment   uint16 // payload bytes per wire packet, where the kernel shows several as one (GSO, GRO); else 0
+}
+
+// Batch is a caller-owned set of packets that a lane fills. The packets are
+// valid until the next Read with this batch.
+type Batch struct {
+	Packets []Packet
+}
+
+// Cut returns how many bytes of the frame the capture left out.
+func (p *Packet) Cut() int {
+	if int(p.WireLen) <= len(p.Data) {
+		return 0
+	}
+	return int(p.WireLen) - len(p.Data)
+}
