@@ -36,6 +36,11 @@ const (
 	flagDO
 )
 
+// StoredSize is how many bytes Block.Append adds for e.
+func (e *Event) StoredSize() int {
+	return recordLen + min(len(e.Identity), 0xffff) + min(len(e.Version), 0xffff) + len(e.Message)
+}
+
 func appendRecord(buf []byte, e *Event) []byte {
 	identity, version := e.Identity[:min(len(e.Identity), 0xffff)], e.Version[:min(len(e.Version), 0xffff)]
 	n := recordLen + len(identity) + len(version) + len(e.Message)

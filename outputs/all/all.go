@@ -1,0 +1,14 @@
+// Package all names the outputs of this build.
+package all
+
+import (
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/stdout"
+)
+
+// New returns one of each output, with nothing set and nothing opened.
+func New() []outputs.Output {
+	return []outputs.Output{
+		stdout.New(),
+	}
+}

@@ -1,0 +1,58 @@
+package outputs
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// refusedEvery is how often an output's refusals get a line, at most.
+const refusedEvery = time.Minute
+
+// health turns the workers' troubles into few log lines: one when the first
+// worker begins to fail, one when the last of them has recovered.
+type health struct {
+	log *slog.Logger
+
+	mu       sync.Mutex
+	failing  int // workers
+	attempts int // that failed, since the first worker began to fail
+	since    time.Time
+	refused  uint64 // events not yet in a line
+	line     time.Time
+}
+
+// failed notes a failed attempt; first: the worker's last one was good.
+func (h *health) failed(first bool, doing string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failing == 0 {
+		h.since, h.attempts = time.Now(), 0
+		h.log.Warn("output fails, trying again", "doing", doing, "error", err)
+	}
+	if first {
+		h.failing++
+	}
+	h.attempts++
+}
+
+// recovered notes that a worker which had failed is well again.
+func (h *health) recovered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failing--; h.failing == 0 {
+		h.log.Info("output has recovered", "failed_attempts", h.attempts,
+			"after", time.Since(h.since).Round(time.Millisecond))
+	}
+}
+
+// refusal notes that the destination will never take n events.
+func (h *health) refusal(n uint64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused += n
+	if now := time.Now(); now.Sub(h.line) >= refusedEvery {
+		h.log.Warn("the destination refuses events", "events", h.refused, "error", err)
+		h.line, h.refused = now, 0
+	}
+}

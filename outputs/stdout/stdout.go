@@ -1,0 +1,134 @@
+// Package stdout writes records to the standard output.
+package stdout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+)
+
+// batch is small, so that a reader sees records soon; a busy lane fills it long
+// before the runner's delay is over.
+const batch = 1000
+
+// Output is the standard output.
+type Output struct {
+	kind     int
+	format   string
+	template string
+	workers  int
+
+	once sync.Once
+	file *os.File
+	err  error
+	turn chan struct{} // holds a token while nobody is in the middle of a block
+}
+
+// New returns an output for this process's standard output.
+func New() *Output { return to(nil) }
+
+func to(f *os.File) *Output {
+	o := &Output{file: f, turn: make(chan struct{}, 1)}
+	o.turn <- struct{}{}
+	return o
+}
+
+// Name is "stdout".
+func (o *Output) Name() string { return "stdout" }
+
+// Flags declares the options.
+func (o *Output) Flags() []cli.Flag {
+	const section = "stdout_output"
+	return []cli.Flag{
+		&cli.IntFlag{
+			Category: section,
+			Name:     "stdoutoutputtype",
+			EnvVars:  []string{"DNSMONSTER_STDOUTOUTPUTTYPE"},
+			Usage: "`TYPE` of filter for stdout: 0 off, 1 all records, 2 those the skip list does not match, " +
+				"3 those the allow list matches, 4 both",
+			Destination: &o.kind,
+		},
+		&cli.StringFlag{
+			Category: section,
+			Name:     "stdoutoutputformat",
+			EnvVars:  []string{"DNSMONSTER_STDOUTOUTPUTFORMAT"},
+			Usage: "`FORMAT` of the records: json, csv, csv_no_header, gotemplate or json-ocsf. " +
+				"csv splits the time into several fields",
+			Value:       "json",
+			Destination: &o.format,
+		},
+		&cli.StringFlag{
+			Category:    section,
+			Name:        "stdoutoutputgotemplate",
+			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTGOTEMPLATE"},
+			Usage:       "Go `TEMPLATE` that each record is written with, for the format gotemplate",
+			Value:       "{{.}}",
+			Destination: &o.template,
+		},
+		&cli.IntFlag{
+			Category:    section,
+			Name:        "stdoutoutputworkercount",
+			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTWORKERCOUNT"},
+			Usage:       "`NUMBER` of goroutines that format records; whole blocks of lines are written one at a time",
+			Value:       8,
+			Destination: &o.workers,
+		},
+	}
+}
+
+// Settings checks the options.
+func (o *Output) Settings() (outputs.Settings, error) {
+	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, BatchSize: batch, RetryMax: time.Second}
+	if o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow) {
+		return s, fmt.Errorf("stdoutoutputtype: %d is not one of 0 to 4", o.kind)
+	}
+	if o.workers < 1 {
+		return s, fmt.Errorf("stdoutoutputworkercount: %d, at least 1", o.workers)
+	}
+	if _, err := format.Find(o.format); err != nil {
+		return s, fmt.Errorf("stdoutoutputformat: %w", err)
+	}
+	return s, nil
+}
+
+// Open makes a writer. Writers of one Output take turns, block by block.
+func (o *Output) Open(context.Context) (outputs.Writer, error) {
+	f, err := format.Find(o.format)
+	if err != nil {
+		return nil, outputs.Permanent(err)
+	}
+	o.once.Do(func() { o.err = o.openFile() })
+	if o.err != nil {
+		return nil, outputs.Permanent(o.err)
+	}
+	return newWriter(o.file, o.turn, f.NewEncoder()), nil
+}
+
+// openFile takes a copy of the descriptor: for the original numbers 1 and 2,
+// the os package turns a broken pipe into the death of the process.
+func (o *Output) openFile() error {
+	if o.file != nil {
+		return nil
+	}
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("copy the standard output's descriptor: %w", err)
+	}
+	o.file = os.NewFile(uintptr(fd), "stdout")
+	return nil
+}
+
+// readerLeft tells a reader that is gone for good from a trouble that may pass.
+func readerLeft(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
