@@ -1,0 +1,222 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Mode is a way to attach.
+type Mode string
+
+// The modes.
+const (
+	ModeTCX    Mode = "tcx"    // ingress and egress, ahead of other TCX programs and of qdiscs
+	ModeClsact Mode = "clsact" // ingress and egress, as the first filters of a clsact qdisc
+	ModeXDP    Mode = "xdp"    // ingress by XDP, egress as TCX or clsact
+)
+
+// Attachment is the programs on one interface. It follows the interface through
+// down and up, and, except in clsact mode, dies with the process.
+type Attachment struct {
+	mode  Mode
+	hooks []attached
+}
+
+// attached is one program in place.
+type attached struct {
+	id    hookID
+	how   string
+	close func() error
+	alive func() bool
+}
+
+// device is what has to be known of an interface to choose programs.
+type device struct {
+	index    int
+	name     string
+	l3       bool // no link header
+	loopback bool
+}
+
+// Attach puts the programs on an interface. On loopback, where each packet
+// passes egress and then ingress, it is ingress alone. Filters that a killed
+// process has left there are removed first.
+func (k *Kernel) Attach(ifindex int, mode Mode) (*Attachment, error) {
+	dev, err := findDevice(ifindex)
+	if err != nil {
+		return nil, fmt.Errorf("attach to interface %d: %w", ifindex, err)
+	}
+	a := &Attachment{mode: mode}
+	if err := k.attach(a, dev); err != nil {
+		return nil, fmt.Errorf("attach to %s: %w", dev.name, errors.Join(err, a.Close()))
+	}
+	return a, nil
+}
+
+func (k *Kernel) attach(a *Attachment, dev device) error {
+	both := []hookID{hookIngress, hookEgress}
+	if dev.loopback {
+		both = both[:1]
+	}
+	if a.mode != ModeClsact {
+		if err := removeStale(dev); err != nil {
+			return err
+		}
+	}
+	switch a.mode {
+	case ModeTCX:
+		return k.attachTCX(a, dev, both)
+	case ModeClsact:
+		return k.attachClsact(a, dev, both)
+	case ModeXDP:
+		if err := k.attachXDP(a, dev); err != nil {
+			return err
+		}
+		if AutoMode() == ModeTCX {
+			return k.attachTCX(a, dev, both[1:])
+		}
+		return k.attachClsact(a, dev, both[1:])
+	}
+	return fmt.Errorf("no mode %q", a.mode)
+}
+
+func (k *Kernel) program(id hookID, dev device, suffix string) *ebpf.Program {
+	name := [...]string{sensorProgXdpEth, sensorProgTcIngressEth, sensorProgTcEgressEth}[id]
+	if dev.l3 {
+		name = [...]string{sensorProgXdpL3, sensorProgTcIngressL3, sensorProgTcEgressL3}[id]
+	}
+	return k.coll.Programs[name+suffix]
+}
+
+func (k *Kernel) attachTCX(a *Attachment, dev device, hooks []hookID) error {
+	for _, id := range hooks {
+		// At the head: behind a program that ends the chain we would see nothing.
+		l, err := link.AttachTCX(link.TCXOptions{
+			Interface: dev.index,
+			Program:   k.program(id, dev, ""),
+			Attach:    tcxType(id),
+			Anchor:    link.Head(),
+		})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", id, err)
+		}
+		a.addLink(id, "tcx", l)
+	}
+	return nil
+}
+
+func tcxType(id hookID) ebpf.AttachType {
+	if id == hookEgress {
+		return ebpf.AttachTCXEgress
+	}
+	return ebpf.AttachTCXIngress
+}
+
+func (a *Attachment) addLink(id hookID, how string, l link.Link) {
+	a.hooks = append(a.hooks, attached{id: id, how: how, close: l.Close, alive: func() bool { return linkAlive(l) }})
+}
+
+// linkAlive is false once the interface is gone: the link stays, with nothing
+// to hold on to.
+func linkAlive(l link.Link) bool {
+	info, err := l.Info()
+	if err != nil {
+		return false
+	}
+	if t := info.TCX(); t != nil {
+		return t.Ifindex != 0
+	}
+	if x := info.XDP(); x != nil {
+		return x.Ifindex != 0
+	}
+	return false
+}
+
+// Alive is false once the interface has been deleted, or somebody else has
+// detached a program.
+func (a *Attachment) Alive() bool {
+	for _, h := range a.hooks {
+		if !h.alive() {
+			return false
+		}
+	}
+	return true
+}
+
+// Hooks names the hooks in use, as HookCounters does.
+func (a *Attachment) Hooks() []string {
+	var names []string
+	for _, h := range a.hooks {
+		names = append(names, h.id.String())
+	}
+	return names
+}
+
+// Describe says where the programs are, for one line in a log.
+func (a *Attachment) Describe() string {
+	var parts []string
+	for _, h := range a.hooks {
+		parts = append(parts, h.id.String()+" ("+h.how+")")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Close detaches, and leaves nothing behind. An interface that has gone in the
+// meantime is no error.
+func (a *Attachment) Close() error {
+	var errs []error
+	for _, h := range a.hooks {
+		if err := h.close(); err != nil {
+			errs = append(errs, fmt.Errorf("detach %s: %w", h.id, err))
+		}
+	}
+	a.hooks = nil
+	return errors.Join(errs...)
+}
+
+func findDevice(ifindex int) (device, error) {
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return device{}, err
+	}
+	typ, err := linkType(ifindex)
+	if err != nil {
+		return device{}, err
+	}
+	dev := device{index: ifindex, name: l.Attrs().Name}
+	switch typ {
+	case unix.ARPHRD_ETHER:
+	case unix.ARPHRD_LOOPBACK:
+		dev.loopback = true
+	case unix.ARPHRD_NONE, unix.ARPHRD_PPP, unix.ARPHRD_RAWIP, unix.ARPHRD_TUNNEL, unix.ARPHRD_TUNNEL6,
+		unix.ARPHRD_SIT, unix.ARPHRD_IPGRE, unix.ARPHRD_IP6GRE:
+		dev.l3 = true
+	default:
+		return device{}, fmt.Errorf("%s: link type %d is neither Ethernet nor plain IP", dev.name, typ)
+	}
+	return dev, nil
+}
+
+// linkType asks for the number itself; the library gives a word that is not the
+// same for all versions.
+func linkType(ifindex int) (uint16, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index = int32(ifindex)
+	req.AddData(info)
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return 0, fmt.Errorf("read link type: %w", err)
+	}
+	if len(msgs) == 0 || len(msgs[0]) < unix.SizeofIfInfomsg {
+		return 0, errors.New("read link type: no answer")
+	}
+	return nl.DeserializeIfInfomsg(msgs[0]).Type, nil
+}

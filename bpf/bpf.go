@@ -1,0 +1,198 @@
+// Package bpf is the kernel's part: programs that choose DNS packets, count
+// all, and copy the chosen ones into rings; and what loads and attaches them.
+//
+// The network namespace is that of the calling thread.
+package bpf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// MinRingBytes is the smallest ring that holds the largest packet.
+const MinRingBytes = 128 << 10
+
+// Options are fixed once the programs are loaded.
+type Options struct {
+	Ports         []uint16 // UDP and TCP; a packet matches by either of its ports
+	Keep, Of      uint32   // deliver Keep of every Of packets; 0 of 0 is all
+	FlowSampling  bool     // choose UDP by conversation, not by packet
+	SnapLen       uint32   // bytes of a frame to deliver; 0 is all
+	Rings         int      // one for each lane
+	RingBytes     int      // of each ring: a power of two, at least MinRingBytes
+	FragmentQuota uint32   // fragments of unknown datagrams to let through, a second and CPU
+	XDP           bool     // load the XDP programs too
+}
+
+// Kernel is what is loaded. Attaching and reading need no rights that Load did
+// not need, so that a process can drop them in between: TCX, XDP and counters
+// then need none, clsact and describing neighbours need CAP_NET_ADMIN.
+type Kernel struct {
+	coll  *ebpf.Collection
+	rings []*ebpf.Map
+	hooks []hookID
+}
+
+type hookID uint32
+
+// As enum hook_id in sensor.h.
+const (
+	hookXDP hookID = iota
+	hookIngress
+	hookEgress
+)
+
+func (h hookID) String() string {
+	return [...]string{"xdp", "tc ingress", "tc egress"}[h]
+}
+
+// noFrags is appended to the name of a copy of an XDP program that does not
+// take frames in several buffers: not every driver can give those.
+const noFrags = "_nofrags"
+
+func (o *Options) check() error {
+	switch {
+	case len(o.Ports) == 0:
+		return errors.New("no ports to watch")
+	case o.Of > 0 && (o.Keep == 0 || o.Keep > o.Of), o.Of == 0 && o.Keep > 0:
+		return fmt.Errorf("sampling ratio %d:%d does not keep 1 to all", o.Keep, o.Of)
+	case o.Rings < 1:
+		return fmt.Errorf("%d rings", o.Rings)
+	case o.RingBytes < MinRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes > 1<<31:
+		return fmt.Errorf("ring of %d bytes is not a power of two from %d to %d", o.RingBytes, MinRingBytes, 1<<31)
+	}
+	return nil
+}
+
+func (o *Options) settings() sensorSettings {
+	s := sensorSettings{
+		SnapLen:   o.SnapLen,
+		Rings:     uint32(o.Rings),
+		Watermark: uint32(min(o.RingBytes/8, 256<<10)),
+		Quota:     o.FragmentQuota,
+	}
+	if o.Keep < o.Of {
+		s.SampleKeep, s.SampleOf = o.Keep, o.Of
+	}
+	if o.FlowSampling {
+		s.SampleFlow = 1
+	}
+	return s
+}
+
+// Load loads programs and maps; nothing is attached yet. The caller closes the
+// Kernel. What the kernel refuses is explained as far as it can be found out:
+// the rights that are missing by name, or what the kernel does not have.
+func Load(o Options) (*Kernel, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("load programs: %w", err)
+	}
+	// Needed up to Linux 5.11; where it fails, loading tells why.
+	_ = rlimit.RemoveMemlock()
+	k, err := load(o)
+	if err != nil {
+		return nil, fmt.Errorf("load programs: %w", explain(err, o.XDP))
+	}
+	return k, nil
+}
+
+func load(o Options) (_ *Kernel, err error) {
+	spec, err := loadSensor()
+	if err != nil {
+		return nil, err
+	}
+	if err := configure(spec, o); err != nil {
+		return nil, err
+	}
+	k := &Kernel{hooks: []hookID{hookIngress, hookEgress}}
+	if o.XDP {
+		k.hooks = []hookID{hookXDP, hookIngress, hookEgress}
+	}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	for i := range o.Rings {
+		ring, err := ebpf.NewMap(spec.Maps[sensorMapRings].InnerMap)
+		if err != nil {
+			return nil, fmt.Errorf("create ring %d of %d, %d bytes: %w", i+1, o.Rings, o.RingBytes, err)
+		}
+		k.rings = append(k.rings, ring)
+		spec.Maps[sensorMapRings].Contents = append(spec.Maps[sensorMapRings].Contents,
+			ebpf.MapKV{Key: uint32(i), Value: ring})
+	}
+	k.coll, err = ebpf.NewCollection(spec)
+	return k, err
+}
+
+func configure(spec *ebpf.CollectionSpec, o Options) error {
+	portBits := make([]byte, 65536/8)
+	for _, p := range o.Ports {
+		portBits[p>>3] |= 1 << (p & 7)
+	}
+	if err := spec.Variables[sensorVarPortBits].Set(portBits); err != nil {
+		return err
+	}
+	if err := spec.Variables[sensorVarConfig].Set(o.settings()); err != nil {
+		return err
+	}
+	rings := spec.Maps[sensorMapRings]
+	rings.MaxEntries = uint32(o.Rings)
+	rings.InnerMap.MaxEntries = uint32(o.RingBytes)
+	for name, p := range spec.Programs {
+		p.Name = shownName(p.Type, name)
+	}
+	for _, name := range []string{sensorProgXdpEth, sensorProgXdpL3} {
+		if !o.XDP {
+			delete(spec.Programs, name)
+			continue
+		}
+		whole := spec.Programs[name].Copy()
+		whole.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
+		spec.Programs[name+noFrags] = whole
+	}
+	return nil
+}
+
+// shownName is what other people's tools show: at most 15 characters.
+func shownName(t ebpf.ProgramType, name string) string {
+	switch {
+	case t == ebpf.XDP:
+		return "dnsmonster_xdp"
+	case strings.HasPrefix(name, "tc_egress"):
+		return "dnsmonster_out"
+	}
+	return "dnsmonster_in"
+}
+
+// Rings returns the rings, one for each lane. They are the Kernel's and closed
+// with it; a reader that must outlive it clones them.
+func (k *Kernel) Rings() []*ebpf.Map { return k.rings }
+
+// Close frees programs and maps. What is attached keeps running until its own
+// Close, into rings that nobody reads.
+func (k *Kernel) Close() error {
+	if k.coll != nil {
+		k.coll.Close()
+	}
+	var errs []error
+	for _, r := range k.rings {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ObjectHash names the compiled programs, for bug reports.
+func ObjectHash() string {
+	sum := sha256.Sum256(_SensorBytes)
+	return hex.EncodeToString(sum[:6])
+}

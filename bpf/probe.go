@@ -1,0 +1,128 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// The probes ask the kernel, not its version: distributions port features back.
+// They return nil, an error that wraps ebpf.ErrNotSupported, or another one
+// where the kernel would not say, mostly for lack of rights.
+
+// HaveRingbuf probes for ring buffers (Linux 5.8), without which nothing here
+// works.
+func HaveRingbuf() error {
+	if err := features.HaveMapType(ebpf.RingBuf); err != nil {
+		return fmt.Errorf("probe BPF ring buffers (Linux 5.8): %w", err)
+	}
+	return nil
+}
+
+// HaveTCX probes for TC programs attached by links (Linux 6.6).
+func HaveTCX() error {
+	// Every namespace has lo as its first interface.
+	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
+	if errors.Is(err, unix.EINVAL) {
+		err = ebpf.ErrNotSupported
+	}
+	if err != nil {
+		return fmt.Errorf("probe TCX (Linux 6.6): %w", err)
+	}
+	return nil
+}
+
+// HaveXDP probes for what the XDP programs use (Linux 5.18).
+func HaveXDP() error {
+	if err := features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes); err != nil {
+		return fmt.Errorf("probe bpf_xdp_load_bytes (Linux 5.18): %w", err)
+	}
+	return nil
+}
+
+// Supported reports whether the programs for TC can run here, and if not, why.
+func Supported() error {
+	if missing := MissingCapabilities(); len(missing) > 0 {
+		return fmt.Errorf("missing %s: %w", strings.Join(missing, ", "), os.ErrPermission)
+	}
+	return HaveRingbuf()
+}
+
+// AutoMode is the best mode that sees both directions.
+func AutoMode() Mode {
+	if HaveTCX() == nil {
+		return ModeTCX
+	}
+	return ModeClsact
+}
+
+// MissingCapabilities names what Load and Attach need and this thread does not
+// have.
+func MissingCapabilities() []string {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return nil // not known to be missing
+	}
+	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	var missing []string
+	for _, c := range []struct {
+		bit  int
+		name string
+	}{
+		{unix.CAP_BPF, "CAP_BPF"},
+		{unix.CAP_PERFMON, "CAP_PERFMON"},
+		{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+	} {
+		// CAP_SYS_ADMIN includes the first two.
+		if !has(c.bit) && !(c.bit != unix.CAP_NET_ADMIN && has(unix.CAP_SYS_ADMIN)) {
+			missing = append(missing, c.name)
+		}
+	}
+	return missing
+}
+
+// explain finds the reason behind what Load got from the kernel. The verifier's
+// log stays reachable through errors.As.
+func explain(err error, xdp bool) error {
+	if errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("kernel without bpf(): %w", err)
+	}
+	if missing := MissingCapabilities(); len(missing) > 0 {
+		return fmt.Errorf("missing %s: %w", strings.Join(missing, ", "), err)
+	}
+	for _, probe := range []struct {
+		have   func() error
+		wanted bool
+	}{{HaveRingbuf, true}, {HaveXDP, xdp}} {
+		if !probe.wanted {
+			continue
+		}
+		if perr := probe.have(); errors.Is(perr, ebpf.ErrNotSupported) {
+			return perr
+		}
+	}
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("bpf() is refused despite all capabilities, by a seccomp filter or security module%s: %w", lockdown(), err)
+	}
+	return err
+}
+
+func lockdown() string {
+	b, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return ""
+	}
+	if _, rest, ok := strings.Cut(string(b), "["); ok {
+		mode, _, _ := strings.Cut(rest, "]")
+		return " (lockdown: " + mode + ")"
+	}
+	return ""
+}

@@ -1,0 +1,150 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR MIT)
+/* Chooses DNS packets, counts all, and copies the chosen ones out. It only
+ * watches: every path lets the packet go on as if the program were not there.
+ *
+ * Each entry point counts what it sees once, and once more under exactly one
+ * outcome, which is what the inner functions return.
+ */
+#include <linux/pkt_cls.h>
+
+#include "parse.h"
+#include "hash.h"
+#include "record.h"
+#include "sensor.h"
+#include "capture.h"
+#include "choose.h"
+
+/* The headers in front of the ports end before this, or we do not follow them. */
+#define HEADERS_MAX 256
+
+static __always_inline enum outcome handle(void *ctx, struct hook *h,
+					   const enum hook_id id, const bool ethernet,
+					   enum parsed found, const struct packet *p)
+{
+	enum outcome o = choose(h, found, p);
+
+	if (o != WANTED)
+		return o;
+	return capture(ctx, h, id, ethernet, hash_lane(p));
+}
+
+/* One per-CPU entry a hook, and plain additions: a program runs to its end on
+ * its CPU with bottom halves off, and no other context runs the same hook there.
+ * Atomics would cost more than the whole rejection of a packet.
+ */
+static __always_inline struct hook *enter(const enum hook_id id)
+{
+	__u32 key = id;
+	struct hook *h = bpf_map_lookup_elem(&hooks, &key);
+
+	if (h)
+		h->seen++;
+	return h;
+}
+
+static __always_inline void leave(struct hook *h, enum outcome o)
+{
+	if (o < OUTCOMES)
+		h->outcome[o]++;
+}
+
+/* Only a parser that ran out of bytes asks for more to be made linear: that
+ * copies a cloned head, and bulk TCP never needs it. False: no memory.
+ */
+static __always_inline bool parse_skb(struct __sk_buff *skb, const bool ethernet,
+				      enum parsed *found, struct packet *p)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 2; i++) {
+		const void *data = (void *)(long)skb->data;
+		const void *end = (void *)(long)skb->data_end;
+		__u32 len = skb->len;
+
+		*found = parse(data, end, ethernet, p);
+		if (*found != PARSED_SHORT || end - data >= len)
+			return true;
+		if (i > 0 || end - data >= HEADERS_MAX)
+			break;
+		if (bpf_skb_pull_data(skb, len < HEADERS_MAX ? len : HEADERS_MAX))
+			return false;
+	}
+	*found = PARSED_DEEP;
+	return true;
+}
+
+static __always_inline int watch_skb(struct __sk_buff *skb, const enum hook_id id,
+				     const bool ethernet)
+{
+	struct hook *h = enter(id);
+	enum parsed found;
+	struct packet p;
+
+	if (!h)
+		return TC_ACT_UNSPEC;
+	if (parse_skb(skb, ethernet, &found, &p))
+		leave(h, handle(skb, h, id, ethernet, found, &p));
+	else
+		leave(h, COPY_FAILED);
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int watch_xdp(struct xdp_md *xdp, const bool ethernet)
+{
+	const void *data = (void *)(long)xdp->data;
+	const void *end = (void *)(long)xdp->data_end;
+	struct hook *h = enter(HOOK_XDP);
+	enum parsed found;
+	struct packet p;
+
+	if (!h)
+		return XDP_PASS;
+	found = parse(data, end, ethernet, &p);
+	/* The first buffer of several is long enough for any header we follow. */
+	if (found == PARSED_SHORT && end - data < bpf_xdp_get_buff_len(xdp))
+		found = PARSED_DEEP;
+	leave(h, handle(xdp, h, HOOK_XDP, ethernet, found, &p));
+	return XDP_PASS;
+}
+
+/* Whether a device has a link header never changes, so it is chosen when
+ * attaching and not asked for each packet.
+ */
+SEC("tc")
+int tc_ingress_eth(struct __sk_buff *skb)
+{
+	return watch_skb(skb, HOOK_TC_INGRESS, true);
+}
+
+SEC("tc")
+int tc_egress_eth(struct __sk_buff *skb)
+{
+	return watch_skb(skb, HOOK_TC_EGRESS, true);
+}
+
+SEC("tc")
+int tc_ingress_l3(struct __sk_buff *skb)
+{
+	return watch_skb(skb, HOOK_TC_INGRESS, false);
+}
+
+SEC("tc")
+int tc_egress_l3(struct __sk_buff *skb)
+{
+	return watch_skb(skb, HOOK_TC_EGRESS, false);
+}
+
+SEC("xdp.frags")
+int xdp_eth(struct xdp_md *xdp)
+{
+	return watch_xdp(xdp, true);
+}
+
+SEC("xdp.frags")
+int xdp_l3(struct xdp_md *xdp)
+{
+	return watch_xdp(xdp, false);
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,78 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// attachXDP tries what costs least first. Whether a driver can run a program
+// inside itself, and give it frames in several buffers, shows only by trying.
+func (k *Kernel) attachXDP(a *Attachment, dev device) error {
+	if k.program(hookXDP, dev, "") == nil {
+		return errors.New("the XDP programs are not loaded")
+	}
+	if err := otherXDP(dev.index); err != nil {
+		return err
+	}
+	var errs []error
+	for _, try := range []struct {
+		how    string
+		suffix string
+		flags  link.XDPAttachFlags
+	}{
+		{"native", "", link.XDPDriverMode},
+		{"native, one buffer", noFrags, link.XDPDriverMode},
+		{"generic", "", link.XDPGenericMode},
+		{"generic, one buffer", noFrags, link.XDPGenericMode},
+	} {
+		l, err := link.AttachXDP(link.XDPOptions{
+			Program:   k.program(hookXDP, dev, try.suffix),
+			Interface: dev.index,
+			Flags:     try.flags,
+		})
+		if err == nil {
+			a.addLink(hookXDP, try.how, l)
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("attach xdp (%s): %w", try.how, err))
+	}
+	return errors.Join(errs...)
+}
+
+// otherXDP returns an error that names the program which holds the interface's
+// only place for XDP, if there is one.
+func otherXDP(ifindex int) error {
+	p, err := xdpProgram(ifindex)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return nil
+	}
+	return fmt.Errorf("XDP program %s is attached already (%s): %w", p.Program, p.Mode, unix.EBUSY)
+}
+
+// XDPProgram is an XDP program on an interface.
+type XDPProgram struct {
+	Program
+	Mode string // "native", "generic", "offloaded", "multiple"
+}
+
+// As enum in linux/if_link.h.
+var xdpModes = map[uint32]string{1: "native", 2: "generic", 3: "offloaded", 4: "multiple"}
+
+func xdpProgram(ifindex int) (*XDPProgram, error) {
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return nil, fmt.Errorf("read XDP program: %w", err)
+	}
+	x := l.Attrs().Xdp
+	if x == nil || !x.Attached {
+		return nil, nil
+	}
+	return &XDPProgram{Program: programByID(x.ProgId), Mode: xdpModes[x.AttachMode]}, nil
+}
