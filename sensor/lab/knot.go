@@ -1,0 +1,236 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Knot is a running Knot DNS server on the lab's server, port 53, UDP and TCP,
+// IPv4 and IPv6.
+type Knot struct {
+	Zone Zone
+
+	host     *Host
+	control  string
+	baseline Stats
+}
+
+// StartKnot starts the server and waits until it answers over both families. It
+// is stopped when the test ends.
+func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
+	t.Helper()
+	Need(t, "knotd", "knotc")
+	dir, err := folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	k := &Knot{Zone: z, host: l.Server, control: filepath.Join(dir, "knot.sock")}
+
+	config := fmt.Sprintf(`server:
+    rundir: %[1]q
+    listen: [ %[2]s@53, %[3]s@53 ]
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+    udp-max-payload: 4096
+control:
+    listen: %[4]q
+database:
+    storage: %[1]q
+log:
+  - target: stderr
+    any: info
+mod-stats:
+  - id: all
+    request-protocol: on
+    server-operation: on
+    response-code: on
+    query-type: on
+template:
+  - id: default
+    global-module: mod-stats/all
+    storage: %[1]q
+    journal-content: none
+    zonefile-sync: -1
+zone:
+  - domain: example.org
+    file: example.org.zone
+`, dir, l.Server.V4, l.Server.V6, k.control)
+	for name, text := range map[string]string{"knot.conf": config, "example.org.zone": z.file()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var log lockedBuffer
+	cmd := l.Server.Command(context.Background(), "knotd", "-c", filepath.Join(dir, "knot.conf"))
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start knotd: %v", err)
+	}
+	died := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // its output tells more than its status
+		close(died)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-died:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-died
+		}
+	})
+
+	if err := k.wait(l.Client, died); err != nil {
+		t.Fatalf("start knotd: %v\n%s", err, log.String())
+	}
+	if k.baseline, err = k.read(); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// wait returns once the server has answered over both families. It is an error
+// that it dies first.
+func (k *Knot) wait(client *Host, died <-chan struct{}) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for _, addr := range []netip.Addr{k.host.V4, k.host.V6} {
+		for {
+			err := askSOA(client, netip.AddrPortFrom(addr, 53))
+			if err == nil {
+				break
+			}
+			select {
+			case <-died:
+				return errors.New("it exited")
+			case <-time.After(20 * time.Millisecond):
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("no answer from %s: %w", addr, err)
+			}
+		}
+	}
+	return nil
+}
+
+// askSOA is nil when the server answers with authority for the zone.
+func askSOA(from *Host, to netip.AddrPort) error {
+	query := Query{"ns1.example.org", "A"}.Message()
+	var answer [512]byte
+	var n int
+	err := from.Do(func() error {
+		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, err := conn.Write(query); err != nil {
+			return err
+		}
+		n, err = conn.Read(answer[:])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n < 12 || answer[2]&0x84 != 0x84 || answer[3]&0x0f != 0 {
+		return fmt.Errorf("answer without authority: % x", answer[:n])
+	}
+	return nil
+}
+
+// Stats are Knot's counters of module mod-stats, by name:
+// "request-protocol[udp4]". Those that are zero may be missing.
+type Stats map[string]uint64
+
+// UDP is the number of queries received over UDP.
+func (s Stats) UDP() uint64 { return s["request-protocol[udp4]"] + s["request-protocol[udp6]"] }
+
+// TCP is the number of queries received over TCP.
+func (s Stats) TCP() uint64 { return s["request-protocol[tcp4]"] + s["request-protocol[tcp6]"] }
+
+// Responses is the number of responses sent, over UDP and TCP, whatever their
+// code.
+func (s Stats) Responses() uint64 { return s.Sum("response-code") }
+
+// Rcode is the number of responses with a code, as NOERROR.
+func (s Stats) Rcode(code string) uint64 { return s["response-code["+code+"]"] }
+
+// Sum adds up all counters of a kind, as query-type.
+func (s Stats) Sum(kind string) uint64 {
+	var sum uint64
+	for name, n := range s {
+		if strings.HasPrefix(name, kind+"[") {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// Stats returns what the server has counted since StartKnot returned.
+func (k *Knot) Stats() (Stats, error) {
+	s, err := k.read()
+	for name, n := range k.baseline {
+		s[name] -= n
+	}
+	return s, err
+}
+
+func (k *Knot) read() (Stats, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s := make(Stats)
+	// The control socket is a file: no need to enter the host.
+	out, err := exec.CommandContext(ctx, find("knotc"), "-s", k.control, "stats").CombinedOutput()
+	if err != nil {
+		return s, fmt.Errorf("read Knot's counters: %w: %s", err, bytes.TrimSpace(out))
+	}
+	for line := range strings.Lines(string(out)) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), " = ")
+		name, module := strings.CutPrefix(name, "mod-stats.")
+		if !found || !module {
+			continue
+		}
+		if s[name], err = strconv.ParseUint(value, 10, 64); err != nil {
+			return s, fmt.Errorf("read Knot's counters: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// lockedBuffer takes a process's output while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
