@@ -17,6 +17,9 @@ type Source interface {
 	// Given is the number of packets that the source says it has handed to its
 	// lanes' readers, or holds ready for them.
 	Given() uint64
+	// Err tells what went wrong while reading, nil so far. It does not end the
+	// lanes by itself: what could be read is delivered first.
+	Err() error
 	// Close detaches. The lanes then give what the kernel still holds, and
 	// io.EOF.
 	Close() error

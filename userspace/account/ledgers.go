@@ -17,6 +17,7 @@ const (
 	SampledOut                     // left out in user space (files)
 	Duplicate                      // seen before, within the window
 	NotYetRead                     // a carrier that this build cannot decode
+	FileShrank                     // its file became shorter before it was read
 	PacketHeld                     // level: fragments and segments waiting
 	PacketBytes                    // meter: bytes of frames read
 	PacketCut                      // meter: frames that the capture cut
@@ -28,7 +29,7 @@ const (
 func NewPacketBook() *Book {
 	return NewBook("udp_message", "fragment_used", "fragment_expired", "fragment_overflow",
 		"fragment_overlap", "tcp_used", "tcp_no_data", "tcp_expired", "tcp_overflow", "malformed",
-		"not_dns", "sampled_out", "duplicate", "not_yet_read",
+		"not_dns", "sampled_out", "duplicate", "not_yet_read", "file_shrank",
 		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes")
 }
 

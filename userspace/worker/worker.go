@@ -33,6 +33,7 @@ type Worker struct {
 	messages *account.Page
 	layers   decode.Layers
 	event    event.Event
+	halfRead bool // a message has come in and its outcome is not known yet
 }
 
 // New makes a worker that keeps its books on the given pages.
@@ -48,6 +49,16 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 		w.packets.Add(account.PacketCut, 1)
 	}
 	w.packets.Add(w.handle(p, emit), 1)
+}
+
+// Lost closes the books over n packets of a batch, the first of which may have
+// been half done when its bytes went away (a mapped file that became shorter).
+func (w *Worker) Lost(n int) {
+	w.packets.Add(account.FileShrank, uint64(n))
+	if w.halfRead {
+		w.messages.Add(account.MessageUnreadable, 1)
+		w.halfRead = false
+	}
 }
 
 // Publish shows the books to readers. Call it once per batch.
@@ -111,7 +122,9 @@ func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, emit func(*event.E
 // message takes one DNS message, of which missing bytes were not captured. The
 // event's other fields are set.
 func (w *Worker) message(msg []byte, missing int, emit func(*event.Event)) {
+	w.halfRead = true
 	w.messages.Add(w.read(msg, missing, emit), 1)
+	w.halfRead = false
 }
 
 // read returns the message's outcome.

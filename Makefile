@@ -1,0 +1,51 @@
+# make help lists what there is.
+SHELL   := /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-sensor/sensor.linkedCommit=$(COMMIT)
+TOOLS   := packaging/dev/install-tools.sh
+GO      ?= go
+
+.PHONY: help build run demo test test-all test-kernels bench-bpf generate lint fmt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+build: ## build ./dnsmonster-sensor, static, with Go alone
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
+
+run: build ## as root: record the interface of the default route, or IFACE=..., to the screen
+	@iface="$(IFACE)"; [ -n "$$iface" ] || iface=$$(awk '$$2 == "00000000" { print $$1; exit }' /proc/net/route); \
+	  [ -n "$$iface" ] || { echo "no default route: name an interface, such as: make run IFACE=lo"; exit 1; }; \
+	  echo "attaching to $$iface; Ctrl-C ends"; exec ./dnsmonster-sensor attach "$$iface"
+
+demo: build ## as root: a veth pair, a real server, real queries, records on the screen
+	@$(TOOLS) run
+	@packaging/dev/demo.sh
+
+test: ## as root: all tests that need no emulator; installs the tools they need
+	@$(TOOLS) test
+	$(GO) vet ./...
+	$(GO) test ./...
+
+test-all: test test-kernels ## as root: and old kernels in an emulator
+
+test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
+	@$(TOOLS) test-all
+	$(GO) run ./sensor/oldkernels
+
+bench-bpf: ## as root: what the kernel program costs per packet, beside an empty one
+	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x
+
+generate: ## compile bpf/ again (needs clang)
+	@$(TOOLS) generate
+	$(GO) generate ./bpf
+
+lint: ## gofmt, vet, staticcheck, clang-format
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h
+
+clean: ## remove what was built
+	rm -rf dnsmonster-sensor build

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "dnsmonster-sensor/"
+
+// allowed says which of our own packages a package may import, by prefix: the
+// longest prefix that fits the importer counts. Imports run one way, so that
+// each part can be read, tested and replaced without the ones that use it.
+var allowed = map[string][]string{
+	"":                   {"sensor"},
+	"sensor":             {"sensor/config", "sensor/capture", "outputs", "userspace", "bpf"},
+	"sensor/config":      {"outputs"},
+	"sensor/capture":     {"bpf", "userspace/packet"},
+	"sensor/lab":         {},
+	"sensor/oldkernels":  {},
+	"bpf":                {},
+	"outputs":            {"userspace/event", "userspace/account", "userspace/domains"},
+	"outputs/all":        {"outputs"},
+	"outputs/format":     {"userspace/event", "userspace/dns"},
+	"outputs/outputtest": {"outputs", "userspace"},
+	"outputs/":           {"outputs", "outputs/format", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":         {"userspace/packet", "userspace/account"},                             // a step, never another
+	"userspace/packet":   {},
+	"userspace/account":  {},
+	"userspace/dns":      {},
+	"userspace/event":    {"userspace/dns", "userspace/packet"},
+	"userspace/mask":     {"userspace/dns"},
+	"userspace/worker":   {"userspace"},
+}
+
+// doors are the packages that may import a third party, by prefix.
+var doors = map[string][]string{
+	"github.com/cilium/ebpf":              {"bpf", "sensor/capture"},
+	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture"},
+	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format"},
+	"github.com/urfave/cli":               {"sensor", "outputs"},
+	"github.com/prometheus/client_golang": {"sensor"},
+	"github.com/google/gopacket":          {"sensor/capture"},
+	"net/http":                            {"sensor", "outputs"},
+	"os":                                  {"sensor", "outputs", "bpf", ""},
+	"golang.org/x/sys":                    {"bpf", "sensor"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+// own strips the module's name; the root is "".
+func own(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimSuffix(module, "/")), "/")
+}
+
+func within(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	list := packages(t)
+	if len(list) < 10 {
+		t.Fatalf("only %d packages found", len(list))
+	}
+	for _, p := range list {
+		importer := own(p.ImportPath)
+		rule, best := []string(nil), -1
+		for prefix, may := range allowed {
+			fits := importer == prefix || prefix != "" && within(importer, prefix)
+			if fits && len(prefix) > best {
+				rule, best = may, len(prefix)
+			}
+		}
+		if best < 0 {
+			t.Errorf("%s has no rule: add one", importer)
+		}
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, module) && !fitsAny(own(i), rule) {
+				t.Errorf("%q imports %s; it may import %v", importer, own(i), rule)
+			}
+		}
+	}
+}
+
+func TestThirdPartiesStayBehindTheirDoor(t *testing.T) {
+	for _, p := range packages(t) {
+		importer := own(p.ImportPath)
+		for _, i := range p.Imports {
+			for party, may := range doors {
+				if (i == party || strings.HasPrefix(i, party+"/")) && !fitsAny(importer, may) && !testHelper(importer) {
+					t.Errorf("%q imports %s; only %v may", importer, i, may)
+				}
+			}
+		}
+	}
+}
+
+// testHelper tells packages that only tests use.
+func testHelper(importer string) bool { return within(importer, "sensor/lab") }
+
+func fitsAny(path string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if path == p || p != "" && within(path, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,133 @@
+package sensor
+
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
+)
+
+// attachOptions are those of `attach` alone.
+type attachOptions struct {
+	mode       string
+	sample     string
+	sampleMode string
+	snaplen    int
+	ringMB     int
+	fragments  int
+}
+
+func attachCommand() *cli.Command {
+	o, a := newCommon(), &attachOptions{}
+	return &cli.Command{
+		Name:      "attach",
+		Usage:     "record the DNS messages that pass interfaces, in both directions",
+		ArgsUsage: "INTERFACE...",
+		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
+CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Ends at Ctrl-C or SIGTERM: detaches, delivers what was
+captured, prints the books. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
+
+EXAMPLES:
+   dnsmonster-sensor attach eth0
+   dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
+   dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow`,
+		OnUsageError: onUsageError,
+		Flags:        append(a.flags(), o.flags()...),
+		Action: func(c *cli.Context) error {
+			log := newLogger(c.App.ErrWriter)
+			options, err := a.ring(o, c.Args().Slice(), log)
+			if err != nil {
+				return err
+			}
+			return record(c, o, log, func() (capture.Source, error) { return openRing(options) })
+		},
+	}
+}
+
+func (a *attachOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: "capture", Name: "mode", EnvVars: []string{"DNSMONSTER_MODE"}, Value: "auto", Destination: &a.mode,
+			Usage: "how packets are taken: `auto`, tcx, clsact, or xdp (what comes in by XDP, what goes out by TC)",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &a.sample,
+			Usage: "keep a of every b DNS packets, as `a:b`",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
+			Usage: "`packet`: exactly a of every b datagrams; flow: all or nothing of a conversation",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "snaplen", EnvVars: []string{"DNSMONSTER_SNAPLEN"}, Destination: &a.snaplen,
+			Usage: "copy at most so many `BYTES` of a packet; 0: all",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "ringmb", EnvVars: []string{"DNSMONSTER_RINGMB"}, Value: 16, Destination: &a.ringMB,
+			Usage: "`MEGABYTES` of each worker's ring buffer, a power of two",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
+			Usage: "later fragments whose first one was not seen: let so `MANY` a second and processor through",
+		},
+	}
+}
+
+// ring checks the options and arguments.
+func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (capture.RingOptions, error) {
+	var none capture.RingOptions
+	if err := o.check(); err != nil {
+		return none, err
+	}
+	if len(interfaces) == 0 {
+		return none, usageError("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")
+	}
+	for i, name := range interfaces {
+		for _, other := range interfaces[:i] {
+			if name == other {
+				return none, usageError("attach: interface %s is named twice", name)
+			}
+		}
+	}
+	mode, err := capture.ParseMode(a.mode)
+	if err != nil {
+		return none, usageError("--mode: %w", err)
+	}
+	sample, err := parseRatio(a.sample)
+	if err != nil {
+		return none, usageError("--sampleratio: %w", err)
+	}
+	if a.sampleMode != "packet" && a.sampleMode != "flow" {
+		return none, usageError("--samplemode %q: use packet or flow", a.sampleMode)
+	}
+	if a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535) {
+		return none, usageError("--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
+	}
+	if a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0 {
+		return none, usageError("--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
+	}
+	if a.fragments < 0 || a.fragments > 10_000_000 {
+		return none, usageError("--fragmentquota %d: use 0 to 10000000", a.fragments)
+	}
+	kernel := bpf.Options{
+		Keep: sample.Keep, Of: sample.Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
+		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),
+	}
+	for _, p := range o.ports.Value() {
+		kernel.Ports = append(kernel.Ports, uint16(p))
+	}
+	return capture.RingOptions{Interfaces: interfaces, Mode: mode, Kernel: kernel, Log: log}, nil
+}
+
+// openRing attaches, and says how and past whom.
+func openRing(o capture.RingOptions) (capture.Source, error) {
+	ring, err := capture.OpenRing(o)
+	if err != nil {
+		return nil, err
+	}
+	o.Log.Info("capturing", "attached", strings.Join(ring.Attached(), "; "), "workers", o.Kernel.Rings)
+	return ring, nil
+}

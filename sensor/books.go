@@ -1,0 +1,116 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+)
+
+// books are the ledgers of one run, from the kernel to the outputs. Each
+// ledger's givers are the takers of the one before.
+type books struct {
+	source   capture.Source
+	packets  *account.Book
+	messages *account.Book
+	outputs  []*outputs.Runner
+	begun    time.Time
+}
+
+func newBooks(source capture.Source) *books {
+	return &books{source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(), begun: time.Now()}
+}
+
+func (b *books) addOutput(r *outputs.Runner) { b.outputs = append(b.outputs, r) }
+
+// ledgers reads all books, the last takers first: what moves meanwhile then
+// shows as in flight and never as a surplus.
+func (b *books) ledgers() ([]account.Ledger, error) {
+	var deliveries []account.Ledger
+	for _, r := range b.outputs {
+		deliveries = append(deliveries, r.Ledger(func() uint64 { return b.messages.Sum(account.MessageEvent) }))
+	}
+	message := account.MessageLedger(b.messages)
+	packet := account.PacketLedger(b.packets, b.source.Given)
+	kernel, err := b.source.Kernel()
+	if err != nil {
+		return nil, err
+	}
+	var all []account.Ledger
+	for _, h := range kernel.Hooks {
+		all = append(all, kernelLedger(h))
+	}
+	return append(append(all, packet, message), deliveries...), nil
+}
+
+func kernelLedger(h capture.HookStats) account.Ledger {
+	return account.Ledger{
+		Name: "kernel", Label: h.Hook, In: h.Seen,
+		Outcomes: []account.Line{
+			{Name: "not_dns", Value: h.NotDNS}, {Name: "sampled_out", Value: h.SampledOut}, {Name: "frag_quota", Value: h.FragQuota},
+			{Name: "ring_full", Value: h.RingFull}, {Name: "copy_failed", Value: h.CopyFailed}, {Name: "delivered", Value: h.Delivered},
+		},
+		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}},
+	}
+}
+
+// lost names the outcomes that mean that a record did not arrive.
+var lost = map[string]bool{
+	"ring_full": true, "copy_failed": true, "refused": true, "queue_full": true, "spool_evicted": true, "abandoned": true,
+}
+
+// losses says what was lost and where, and how much in all.
+func losses(ledgers []account.Ledger) (text string, total uint64) {
+	var parts []string
+	for _, l := range ledgers {
+		for _, o := range l.Outcomes {
+			if lost[o.Name] && o.Value > 0 && (l.Name == "kernel" || l.Name == "delivery") {
+				parts = append(parts, fmt.Sprintf("%d %s (%s, %s)", o.Value, o.Name, l.Name, l.Label))
+				total += o.Value
+			}
+		}
+	}
+	return strings.Join(parts, ", "), total
+}
+
+// summary prints the books for people.
+func summary(w io.Writer, ledgers []account.Ledger, took time.Duration) {
+	fmt.Fprintf(w, "books after %s:\n", took.Round(time.Millisecond))
+	for _, l := range ledgers {
+		name := l.Name
+		if l.Label != "" {
+			name += " " + l.Label
+		}
+		fmt.Fprintf(w, "  %-22s in %d", name, l.In)
+		for _, o := range l.Outcomes {
+			if o.Value > 0 {
+				fmt.Fprintf(w, ", %s %d", o.Name, o.Value)
+			}
+		}
+		if l.Held > 0 {
+			fmt.Fprintf(w, ", held %d", l.Held)
+		}
+		fmt.Fprintf(w, "; unaccounted %d\n", l.Unaccounted())
+		for _, o := range l.Outcomes {
+			if o.Name == "not_yet_read" && o.Value > 0 {
+				fmt.Fprintf(w, "  %-22s %d packets were TCP, fragments or tunnels, which this build does not decode\n", "", o.Value)
+			}
+		}
+	}
+	fmt.Fprintf(w, "unaccounted %d\n", unaccounted(ledgers))
+}
+
+// unaccounted adds up over all ledgers, without regard to sign: a surplus in
+// one does not make good for a hole in another.
+func unaccounted(ledgers []account.Ledger) uint64 {
+	var n uint64
+	for i := range ledgers {
+		u := ledgers[i].Unaccounted()
+		n += uint64(max(u, -u))
+	}
+	return n
+}

@@ -1,0 +1,165 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/bpf"
+)
+
+// Report is what a host allows.
+type Report struct {
+	Kernel     string            `json:"kernel"`
+	Features   []Feature         `json:"features"`
+	Mode       Mode              `json:"mode,omitempty"` // that `attach --mode=auto` would take; "" where none works
+	Why        string            `json:"why"`
+	Advice     []string          `json:"advice,omitempty"`
+	Interfaces []InterfaceReport `json:"interfaces"`
+}
+
+// Feature is one thing that the kernel or our rights may lack.
+type Feature struct {
+	Name   string `json:"name"`
+	Have   bool   `json:"have"`
+	Reason string `json:"reason,omitempty"` // why not
+}
+
+// InterfaceReport is what one interface allows.
+type InterfaceReport struct {
+	Name       string   `json:"name"`
+	Up         bool     `json:"up"`
+	Type       string   `json:"type"`
+	MTU        int      `json:"mtu"`
+	Mode       Mode     `json:"mode,omitempty"`
+	Attached   []string `json:"attached,omitempty"` // programs and sockets that are there, in the order in which packets meet them
+	Hidden     []string `json:"hidden,omitempty"`   // what we would not see
+	Advice     []string `json:"advice,omitempty"`
+	Impossible string   `json:"impossible,omitempty"` // why it cannot be captured
+}
+
+// Check looks at the host and at the named interfaces, or at all of them. It
+// attaches nothing.
+func Check(names []string) (*Report, error) {
+	r := &Report{Kernel: kernelRelease(), Features: features()}
+	switch err := bpf.Supported(); {
+	case err == nil:
+		r.Mode = Mode(bpf.AutoMode())
+		r.Why = "TCX sees both directions, ahead of other programs, and is gone with the process"
+		if r.Mode == ModeClsact {
+			r.Why = "this kernel has no TCX (Linux 6.6); a clsact qdisc sees both directions"
+			r.Advice = append(r.Advice, "Linux 6.6 or newer attaches without a qdisc and leaves nothing behind a killed process")
+		}
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || len(bpf.MissingCapabilities()) > 0:
+		r.Why = err.Error()
+		r.Advice = append(r.Advice, "run as root, or give the process "+strings.Join(bpf.MissingCapabilities(), ", ")+
+			" (systemd: AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON)")
+	default:
+		r.Why = err.Error()
+		r.Advice = append(r.Advice, "live capture needs Linux 5.8 or newer; here, write a file with tcpdump and `replay` it")
+	}
+	links, err := findLinks(names)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		r.Interfaces = append(r.Interfaces, checkInterface(l, r.Mode))
+	}
+	return r, nil
+}
+
+func features() []Feature {
+	var list []Feature
+	add := func(name string, err error) {
+		f := Feature{Name: name, Have: err == nil}
+		if err != nil {
+			f.Reason = err.Error()
+			if errors.Is(err, ebpf.ErrNotSupported) {
+				f.Reason = "this kernel does not have it"
+			}
+		}
+		list = append(list, f)
+	}
+	var rights error
+	if missing := bpf.MissingCapabilities(); len(missing) > 0 {
+		rights = fmt.Errorf("missing %s", strings.Join(missing, ", "))
+	}
+	add("rights: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", rights)
+	add("BPF ring buffers (Linux 5.8): all live modes", bpf.HaveRingbuf())
+	add("TCX (Linux 6.6): mode tcx", bpf.HaveTCX())
+	add("XDP with bpf_xdp_load_bytes (Linux 5.18): mode xdp", bpf.HaveXDP())
+	return list
+}
+
+func findLinks(names []string) ([]netlink.Link, error) {
+	if len(names) == 0 {
+		return netlink.LinkList()
+	}
+	var links []netlink.Link
+	for _, name := range names {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w (there are: %s)", name, err, strings.Join(interfaceNames(), ", "))
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
+	a := l.Attrs()
+	r := InterfaceReport{Name: a.Name, Up: a.Flags&unix.IFF_UP != 0, Type: l.Type(), MTU: a.MTU, Mode: mode}
+	if !r.Up {
+		r.Advice = append(r.Advice, "it is down: ip link set "+a.Name+" up; a capture may be attached before")
+	}
+	if err := bpf.Capturable(a.Index); err != nil {
+		r.Mode, r.Impossible = "", err.Error()
+		return r
+	}
+	n, err := bpf.FindNeighbours(a.Index)
+	if err != nil {
+		r.Advice = append(r.Advice, "cannot tell what else is attached: "+err.Error())
+		return r
+	}
+	r.Attached = n.Lines()
+	r.Hidden = hidden(n)
+	return r
+}
+
+// hidden says what the programs and sockets on an interface keep from us.
+func hidden(n *bpf.Neighbours) []string {
+	var list []string
+	if n.XDP != nil && !bpf.IsOurs(n.XDP.Name) {
+		list = append(list, fmt.Sprintf("XDP program %s comes first: what it drops, answers or redirects is not seen", n.XDP.Program))
+	}
+	if n.XSKs > 0 {
+		list = append(list, fmt.Sprintf("%d AF_XDP sockets (Knot's listen-xdp, dnsdist's XSK): what they receive and send is not seen", n.XSKs))
+	}
+	for _, side := range []struct {
+		name     string
+		programs []bpf.Program
+	}{{"ingress", n.TCXIngress}, {"egress", n.TCXEgress}} {
+		for i, p := range side.programs {
+			if bpf.IsOurs(p.Name) {
+				for _, ahead := range side.programs[:i] {
+					list = append(list, fmt.Sprintf("TCX program %s stands ahead of ours at %s: what it ends the chain for is not seen; start the sensor again",
+						ahead, side.name))
+				}
+				break
+			}
+		}
+	}
+	return list
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}

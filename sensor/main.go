@@ -1,0 +1,121 @@
+// Package sensor is the appliance: the command line, the wiring of source,
+// workers and outputs, the order of stopping, and the books.
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/bpf"
+)
+
+// Exit statuses.
+const (
+	exitOK          = 0 // all that was captured was delivered
+	exitUsage       = 1 // bad use or configuration; nothing was captured
+	exitFailure     = 2 // failed while running
+	exitUndelivered = 3 // finished, but some records were not delivered
+)
+
+// version is set at link time.
+var version = "dev"
+
+// exitError is an error that knows its exit status.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(format string, a ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, a...)}
+}
+
+// Main runs the program and returns its exit status.
+func Main(args []string, stdout, stderr io.Writer) int {
+	app := newApp(stdout, stderr)
+	err := app.Run(arrange(app, args))
+	if err == nil {
+		return exitOK
+	}
+	code := exitUsage
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	fmt.Fprintf(stderr, "dnsmonster-sensor: %v\n", err)
+	return code
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print version, commit and the hash of the kernel program"}
+	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, versionLine()) }
+	return &cli.App{
+		Name:      "dnsmonster-sensor",
+		Usage:     "record every DNS message that passes this host, without touching the traffic",
+		UsageText: "dnsmonster-sensor COMMAND [OPTIONS] [ARGUMENTS]",
+		Description: `Sees every DNS message on an interface or in a capture file and writes one record per message.
+
+EXAMPLES:
+   dnsmonster-sensor attach eth0               records of eth0, both directions, as JSON lines
+   dnsmonster-sensor attach eth0 lo | jq .DNS.Question
+   dnsmonster-sensor replay day.pcap > day.json
+   dnsmonster-sensor check                     what this kernel and each interface allow`,
+		Version:                   version,
+		HideHelpCommand:           true,
+		Suggest:                   true,
+		DisableSliceFlagSeparator: true,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Main decides
+		OnUsageError:              onUsageError,
+		Commands:                  []*cli.Command{attachCommand(), replayCommand(), checkCommand()},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usageError("unknown command %q: see dnsmonster-sensor --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// onUsageError keeps the library from printing the whole help before an error.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	name := "dnsmonster-sensor"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return usageError("%v: see %s --help", err, name)
+}
+
+// versionLine names the build so that a report of a fault can be traced to it.
+func versionLine() string {
+	commit := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	if linkedCommit != "" {
+		commit = linkedCommit
+	}
+	return fmt.Sprintf("dnsmonster-sensor %s, commit %s, kernel program %s, %s %s/%s",
+		version, commit, bpf.ObjectHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// linkedCommit is set at link time.
+var linkedCommit string
+
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}

@@ -1,0 +1,176 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// pipeline joins a source, the workers and the outputs: one goroutine for each
+// lane takes packets all the way into the outputs' blocks.
+type pipeline struct {
+	source  capture.Source
+	config  worker.Config
+	runners []*outputs.Runner
+	books   *books
+	log     *slog.Logger
+	lanes   sync.WaitGroup
+	mu      sync.Mutex
+	errs    []error
+}
+
+func newPipeline(source capture.Source, config worker.Config, active []active, log *slog.Logger) (*pipeline, error) {
+	p := &pipeline{source: source, config: config, log: log, books: newBooks(source)}
+	ids := event.NewIDs()
+	for _, a := range active {
+		book := account.NewDeliveryBook()
+		r, err := outputs.NewRunner(a.output, a.settings, source.Live(), ids, book, log)
+		if err != nil {
+			return nil, err
+		}
+		p.runners = append(p.runners, r)
+		p.books.addOutput(r)
+	}
+	return p, nil
+}
+
+// start sets the outputs and the lanes going. When all lanes have ended, ended
+// is closed.
+func (p *pipeline) start(ctx context.Context) (ended <-chan struct{}) {
+	for _, r := range p.runners {
+		r.Start(ctx)
+	}
+	for _, l := range p.source.Lanes() {
+		lane := p.newLane(l)
+		p.lanes.Go(lane.run)
+	}
+	done := make(chan struct{})
+	go func() {
+		p.lanes.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// deliver lets the outputs finish until ctx ends.
+func (p *pipeline) deliver(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, r := range p.runners {
+		all.Go(func() { r.Stop(ctx) })
+	}
+	all.Wait()
+}
+
+// err is what went wrong in the source and the lanes.
+func (p *pipeline) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(append([]error{p.source.Err()}, p.errs...)...)
+}
+
+func (p *pipeline) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.errs = append(p.errs, err)
+}
+
+// lane is one worker's loop and what it owns.
+type lane struct {
+	pipeline *pipeline
+	source   capture.Lane
+	worker   *worker.Worker
+	intakes  []*outputs.Intake
+	emit     func(*event.Event)
+	batch    packet.Batch
+	given    int // packets of the batch that the source has given
+	done     int // those of them that have an outcome
+	ticked   time.Time
+}
+
+// tickEvery is how often a lane looks after its open blocks.
+const tickEvery = 10 * time.Millisecond
+
+func (p *pipeline) newLane(source capture.Lane) *lane {
+	l := &lane{pipeline: p, source: source}
+	l.worker = worker.New(p.config, p.books.packets.Page(), p.books.messages.Page())
+	for _, r := range p.runners {
+		l.intakes = append(l.intakes, r.Intake())
+	}
+	l.emit = func(e *event.Event) {
+		for _, in := range l.intakes {
+			in.Offer(e)
+		}
+	}
+	return l
+}
+
+// run takes packets until the source ends.
+func (l *lane) run() {
+	// A mapped file that becomes shorter makes reading it fault; step turns
+	// that into an error.
+	debug.SetPanicOnFault(true)
+	for l.step() {
+	}
+	for _, in := range l.intakes {
+		in.Flush()
+	}
+	l.worker.Publish()
+}
+
+// step takes one batch. It returns false at the end.
+func (l *lane) step() (more bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			l.shrank(fault)
+			more = true
+		}
+	}()
+	l.given, l.done = 0, 0
+	err := l.source.Read(&l.batch)
+	switch {
+	case err == nil:
+		l.given = len(l.batch.Packets)
+		for i := range l.batch.Packets {
+			l.worker.Packet(&l.batch.Packets[i], l.emit)
+			l.done++
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, io.EOF):
+		return false
+	default:
+		l.pipeline.fail(err)
+		return false
+	}
+	l.worker.Publish()
+	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
+		l.ticked = now
+		for _, in := range l.intakes {
+			in.Tick(now)
+		}
+	}
+	return true
+}
+
+// shrank closes the books over a batch whose file became shorter while it was
+// read. Any other panic goes on.
+func (l *lane) shrank(fault any) {
+	file, ok := l.source.(interface{ Shrunk() })
+	if _, isFault := fault.(interface{ Addr() uintptr }); !ok || !isFault {
+		panic(fault)
+	}
+	l.worker.Lost(l.given - l.done)
+	l.worker.Publish()
+	file.Shrunk()
+}

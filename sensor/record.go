@@ -1,0 +1,170 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// record runs a capture from start to end: it is what all capturing commands
+// do. The options have been checked; open is called when all else is ready.
+func record(c *cli.Context, o *common, log *slog.Logger, open func() (capture.Source, error)) error {
+	active, err := o.activeOutputs(c)
+	if err != nil {
+		return err
+	}
+	// A reader that leaves is a write error and not the end of the process.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	metrics, err := listenMetrics(o.metrics)
+	if err != nil {
+		return err
+	}
+	defer metrics.close()
+	source, err := open()
+	if err != nil {
+		return sourceError(err)
+	}
+	p, err := newPipeline(source, worker.Config{Ports: o.portSet()}, active, log)
+	if err != nil {
+		source.Close()
+		return &exitError{exitUsage, err}
+	}
+	metrics.serve(p.books, log)
+	stats := startStats(c.App.ErrWriter, o.stats, p.books)
+	p.runUntilEnd(o.grace, signals)
+	stats.stop()
+	return p.conclude(c.App.ErrWriter)
+}
+
+// sourceError gives an error of opening the source its exit status: what the
+// user can put right by calling differently is bad use.
+func sourceError(err error) error {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return err
+	}
+	return &exitError{exitUsage, err}
+}
+
+// runUntilEnd captures until the source ends, a signal comes or nobody reads
+// any more, and then delivers. It returns when all that can be delivered is.
+func (p *pipeline) runUntilEnd(grace time.Duration, signals <-chan os.Signal) {
+	run, abort := context.WithCancel(context.Background())
+	defer abort()
+	ended := p.start(run)
+	go p.endEarly(run, abort, grace, signals)
+	<-ended
+	p.closeSource()
+	deliver := run
+	if p.source.Live() {
+		var cancel context.CancelFunc
+		deliver, cancel = context.WithTimeout(run, grace)
+		defer cancel()
+	} // behind a file nobody is in a hurry: only a signal starts the grace time
+	p.deliver(deliver)
+}
+
+// endEarly ends the capture at a signal, or when no output takes records any
+// more, and everything at a second signal or when the grace time is over. It
+// returns when run ends.
+func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, signals <-chan os.Signal) {
+	gone := p.gone(run)
+	for stopping := false; ; {
+		select {
+		case <-run.Done():
+			return
+		case <-gone:
+			gone = nil
+			p.closeSource()
+		case s := <-signals:
+			if stopping {
+				p.log.Warn("second signal: leaving at once", "signal", s)
+				abort()
+				return
+			}
+			stopping = true
+			p.log.Info("stopping", "signal", s, "grace", grace)
+			time.AfterFunc(grace, abort)
+			p.closeSource()
+		}
+	}
+}
+
+// gone returns a channel that is closed when no output is left that takes
+// records, if that happens before the end of run.
+func (p *pipeline) gone(run context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		for _, r := range p.runners {
+			select {
+			case <-r.Gone():
+			case <-run.Done():
+				return
+			}
+		}
+		close(done)
+	}()
+	return done
+}
+
+// readerLeft reports whether every output ended because its reader went away.
+func (p *pipeline) readerLeft() bool {
+	for _, r := range p.runners {
+		if !errors.Is(r.Err(), outputs.ErrGone) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pipeline) closeSource() {
+	if err := p.source.Close(); err != nil {
+		p.log.Error("detach", "error", err)
+	}
+}
+
+// conclude prints the books and returns what the exit status says.
+func (p *pipeline) conclude(w io.Writer) error {
+	ledgers, err := p.books.ledgers()
+	if err != nil {
+		return &exitError{exitFailure, err}
+	}
+	if f, ok := p.source.(interface{ Free() error }); ok {
+		if err := f.Free(); err != nil {
+			return &exitError{exitFailure, err}
+		}
+	}
+	for _, r := range p.runners {
+		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) {
+			p.fail(err)
+		}
+	}
+	runErr := p.err()
+	if runErr == nil && p.readerLeft() {
+		return nil // the end of a pipe is an orderly end, and quiet
+	}
+	summary(w, ledgers, time.Since(p.books.begun))
+	if runErr != nil {
+		return &exitError{exitFailure, runErr}
+	}
+	if text, n := losses(ledgers); n > 0 {
+		return &exitError{exitUndelivered, fmt.Errorf("not delivered: %s", text)}
+	}
+	return nil
+}

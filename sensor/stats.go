@@ -1,0 +1,81 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"dnsmonster-sensor/userspace/account"
+)
+
+// statsPrinter writes a line at each interval until stop.
+type statsPrinter struct{ quit, done chan struct{} }
+
+func startStats(w io.Writer, every time.Duration, b *books) *statsPrinter {
+	p := &statsPrinter{make(chan struct{}), make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		if every == 0 {
+			return
+		}
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		last := totals{at: time.Now()}
+		for {
+			select {
+			case <-p.quit:
+				return
+			case now := <-tick.C:
+				ledgers, err := b.ledgers()
+				if err != nil {
+					fmt.Fprintf(w, "stats: %v\n", err)
+					continue
+				}
+				next := totalsOf(ledgers, now)
+				fmt.Fprintln(w, next.line(last))
+				last = next
+			}
+		}
+	}()
+	return p
+}
+
+func (p *statsPrinter) stop() {
+	close(p.quit)
+	<-p.done
+}
+
+// totals are the numbers of a stats line, since the start.
+type totals struct {
+	at                       time.Time
+	seen, packets, events    uint64
+	delivered, held, lost, u uint64
+}
+
+func totalsOf(ledgers []account.Ledger, at time.Time) totals {
+	t := totals{at: at, u: unaccounted(ledgers)}
+	for _, l := range ledgers {
+		switch l.Name {
+		case "kernel":
+			t.seen += l.In
+		case "packet":
+			t.packets = l.In
+		case "message":
+			t.events = l.Outcomes[account.MessageEvent].Value
+		case "delivery":
+			t.delivered += l.Outcomes[account.Delivered].Value
+			t.held += l.Held
+		}
+	}
+	_, t.lost = losses(ledgers)
+	return t
+}
+
+// line says what happened since last, and what was lost since the start.
+func (t totals) line(last totals) string {
+	seconds := t.at.Sub(last.at).Seconds()
+	rate := func(now, before uint64) float64 { return float64(now-before) / seconds }
+	return fmt.Sprintf("%s stats: seen %.0f/s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %d, in flight %d",
+		t.at.UTC().Format(time.RFC3339), rate(t.seen, last.seen), rate(t.packets, last.packets), rate(t.events, last.events),
+		rate(t.delivered, last.delivered), t.held, t.lost, t.u)
+}
