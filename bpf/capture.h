@@ -43,14 +43,20 @@ static __always_inline long load_bytes(void *ctx, const enum hook_id id, void *t
 	return bpf_skb_load_bytes(ctx, 0, to, n);
 }
 
-/* Waking the reader for each record costs it far more than reading it. It is
- * woken from the watermark on, and looks by itself every few milliseconds.
+/* Waking the reader for each record costs it far more than reading it, and costs
+ * us an interrupt. A reader sleeps only when its ring is empty, so it is woken
+ * where the watermark is crossed and not beyond: a reader that has fallen behind
+ * is awake. The slack is for what other CPUs reserve at the same time; and if a
+ * crossing is missed, the reader looks by itself every few milliseconds.
  */
-static __always_inline __u64 wakeup(void *ring)
+#define WAKE_SLACK 4096
+
+static __always_inline __u64 wakeup(void *ring, const __u64 size)
 {
-	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= config.watermark)
-		return BPF_RB_FORCE_WAKEUP;
-	return BPF_RB_NO_WAKEUP;
+	__u64 above = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) - config.watermark;
+
+	/* Below the watermark this is a very large number. */
+	return above < size + WAKE_SLACK ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* n bytes of f into a record of at most size bytes; size is a constant. */
@@ -86,7 +92,7 @@ static __always_inline enum outcome put(void *ctx, void *ring, const enum hook_i
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
 		return COPY_FAILED;
 	}
-	bpf_ringbuf_submit(r, wakeup(ring));
+	bpf_ringbuf_submit(r, wakeup(ring, size));
 	return DELIVERED;
 }
 

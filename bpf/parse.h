@@ -12,6 +12,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -37,27 +38,27 @@ enum parsed {
 	PARSED_DEEP,  /* more IPv6 extension headers than we follow */
 };
 
-struct packet {
-	const void *l3; /* IP header, in reach without its options, if version is set */
-	__u32 frag_id;	/* of fragments, as it stands in the header */
-	__u16 sport;
-	__u16 dport;
-	__u8 version; /* 4, 6, or 0 while no IP header has been seen */
-	__u8 proto;
-	__u8 part;	 /* enum part */
-	__u8 frag_proto; /* of fragments: what the fragment header says comes next */
-};
-
-struct vlan_tag {
-	__be16 tci;
-	__be16 proto;
-};
-
 struct ext_header {
 	__u8 next;
 	__u8 len;
 	__be16 frag_off; /* fragment header only */
 	__be32 frag_id;	 /* fragment header only */
+};
+
+struct packet {
+	const void *l3;		       /* IP header, in reach without its options, */
+				       /* where version is set */
+	const struct ext_header *frag; /* IPv6 fragments: their fragment header */
+	__u16 sport;
+	__u16 dport;
+	__u8 version; /* 4, 6, or 0 while no IP header has been seen */
+	__u8 proto;
+	__u8 part; /* enum part */
+};
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 proto;
 };
 
 struct l4_ports {
@@ -96,8 +97,6 @@ static __always_inline enum parsed parse_ipv4(const void *pos, const void *end,
 	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP)
 		return PARSED_OTHER;
 	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
-		p->frag_id = ip->id;
-		p->frag_proto = p->proto;
 		p->part = PART_FIRST;
 		if (ip->frag_off & bpf_htons(IP_OFFSET)) {
 			p->part = PART_LATER;
@@ -131,8 +130,7 @@ static __always_inline bool parse_fragment(const struct ext_header *ext,
 	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP &&
 	    !is_extension(p->proto))
 		return false;
-	p->frag_id = ext->frag_id;
-	p->frag_proto = p->proto;
+	p->frag = ext;
 	p->part = off & bpf_htons(IP6_OFFSET) ? PART_LATER : PART_FIRST;
 	return true;
 }
@@ -200,7 +198,8 @@ static __always_inline enum parsed parse(const void *data, const void *end,
 
 	if (pos + sizeof(struct ethhdr) > end)
 		return PARSED_SHORT;
-	proto = ((const struct ethhdr *)pos)->h_proto;
+	/* struct ethhdr is packed, and would be read in bytes. */
+	proto = *(const __be16 *)(pos + offsetof(struct ethhdr, h_proto));
 	pos += sizeof(struct ethhdr);
 	for (int i = 0; i < MAX_VLAN_TAGS && is_vlan(proto); i++) {
 		const struct vlan_tag *tag = pos;

@@ -1,0 +1,144 @@
+package bpf
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// One measurement is the least of many short runs, with the programs taking
+// turns, so that another load on the machine hits all alike.
+const (
+	benchRounds  = 60
+	benchRepeats = 8000
+	benchRing    = 32 << 20 // holds one round's records, even of 1400 bytes
+)
+
+type benchCase struct {
+	name   string
+	prog   *ebpf.Program
+	packet []byte
+	ring   *ringbuf.Reader // drained after each round
+	wanted float64         // ns on top of the empty program
+	best   float64
+}
+
+// BenchmarkPrograms measures what one packet costs, by running the programs on
+// it, and prints a table. b.N means nothing to it.
+func BenchmarkPrograms(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("loading programs needs root")
+	}
+	cases := benchCases(b)
+	for range benchRounds {
+		for i := range cases {
+			cases[i].run(b)
+		}
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "\n%-34s %8s %8s %8s\n", "", "ns", "+empty", "wanted")
+	var empty float64
+	for _, c := range cases {
+		if c.wanted == 0 {
+			empty = c.best
+			fmt.Fprintf(&table, "%-34s %8.1f\n", c.name, c.best)
+			continue
+		}
+		fmt.Fprintf(&table, "%-34s %8.1f %+8.1f", c.name, c.best, c.best-empty)
+		if !math.IsInf(c.wanted, 1) {
+			fmt.Fprintf(&table, " %+8.0f", c.wanted)
+		}
+		table.WriteByte('\n')
+		b.ReportMetric(c.best-empty, strings.ReplaceAll(c.name, " ", "-")+"-ns")
+	}
+	b.Log(table.String())
+}
+
+func (c *benchCase) run(b *testing.B) {
+	_, d, err := c.prog.Benchmark(c.packet, benchRepeats, nil)
+	if err != nil {
+		b.Fatalf("%s: %v", c.name, err)
+	}
+	if ns := float64(d.Nanoseconds()); c.best == 0 || ns < c.best {
+		c.best = ns
+	}
+	if c.ring == nil {
+		return
+	}
+	c.ring.SetDeadline(time.Now())
+	var rec ringbuf.Record
+	n := 0
+	for c.ring.ReadInto(&rec) == nil {
+		n++
+	}
+	// An interrupted system call is started again, so there may be more.
+	if n < benchRepeats {
+		b.Fatalf("%s: %d of %d packets in the ring", c.name, n, benchRepeats)
+	}
+}
+
+func benchCases(b *testing.B) []benchCase {
+	load := func(o Options) (*Kernel, *ringbuf.Reader) {
+		o.Ports, o.Rings, o.RingBytes, o.XDP = []uint16{53}, 1, benchRing, true
+		k, err := Load(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { k.Close() })
+		r, err := ringbuf.NewReader(k.Rings()[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { r.Close() })
+		return k, r
+	}
+	all, ring := load(Options{})
+	thousandth, _ := load(Options{Keep: 1, Of: 1 << 30})
+	flow, _ := load(Options{Keep: 1, Of: 1 << 30, FlowSampling: true})
+	tc := func(k *Kernel) *ebpf.Program { return k.coll.Programs[sensorProgTcIngressEth] }
+	xdp := all.coll.Programs[sensorProgXdpEth]
+	any := math.Inf(1)
+	other := eth(0x0800, ip4(a4, b4, 17, udp(40000, 443, fill(38))))
+	other6 := eth(0x86dd, ip6(a6, b6, 6, tcp(40000, 443, fill(38))))
+	arp := eth(0x0806, fill(46))
+	return []benchCase{
+		{name: "tc empty", prog: emptyProgram(b, ebpf.SchedCLS), packet: query4(80)},
+		{name: "tc other port", prog: tc(all), packet: other, wanted: 10},
+		{name: "tc other port IPv6 TCP", prog: tc(all), packet: other6, wanted: 10},
+		{name: "tc ARP", prog: tc(all), packet: arp, wanted: 10},
+		{name: "tc sampled out by count", prog: tc(thousandth), packet: query4(80), wanted: 10},
+		{name: "tc sampled out by flow", prog: tc(flow), packet: query4(80), wanted: 10},
+		{name: "tc captured 80", prog: tc(all), packet: query4(80), ring: ring, wanted: 130},
+		{name: "tc captured 300", prog: tc(all), packet: query4(300), ring: ring, wanted: any},
+		{name: "tc captured 1400", prog: tc(all), packet: query4(1400), ring: ring, wanted: any},
+		{name: "xdp empty", prog: emptyProgram(b, ebpf.XDP), packet: query4(80)},
+		{name: "xdp other port", prog: xdp, packet: other, wanted: 10},
+		{name: "xdp captured 80", prog: xdp, packet: query4(80), ring: ring, wanted: 130},
+		{name: "xdp captured 1400", prog: xdp, packet: query4(1400), ring: ring, wanted: any},
+	}
+}
+
+// emptyProgram lets the packet go on and does nothing else.
+func emptyProgram(b *testing.B, t ebpf.ProgramType) *ebpf.Program {
+	verdict := int32(-1) // TC_ACT_UNSPEC
+	if t == ebpf.XDP {
+		verdict = 2 // XDP_PASS
+	}
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type:         t,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
+		License:      "MIT",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { p.Close() })
+	return p
+}
