@@ -80,12 +80,17 @@ func (p *pipeline) runUntilEnd(grace time.Duration, signals <-chan os.Signal) {
 	p.deliver(deliver)
 }
 
+// echo is how long a repeated signal counts as the same: a terminal, sudo and
+// timeout each pass one on, to the process and to its group.
+const echo = 500 * time.Millisecond
+
 // endEarly ends the capture at a signal, or when no output takes records any
 // more, and everything at a second signal or when the grace time is over. It
 // returns when run ends.
 func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, signals <-chan os.Signal) {
 	gone := p.gone(run)
-	for stopping := false; ; {
+	var first time.Time // zero: no signal yet
+	for {
 		select {
 		case <-run.Done():
 			return
@@ -93,12 +98,15 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			gone = nil
 			p.closeSource()
 		case s := <-signals:
-			if stopping {
+			if !first.IsZero() {
+				if time.Since(first) < echo {
+					continue
+				}
 				p.log.Warn("second signal: leaving at once", "signal", s)
 				abort()
 				return
 			}
-			stopping = true
+			first = time.Now()
 			p.log.Info("stopping", "signal", s, "grace", grace)
 			time.AfterFunc(grace, abort)
 			p.closeSource()

@@ -13,7 +13,7 @@ func replayCommand() *cli.Command {
 		Name:      "replay",
 		Usage:     "record the DNS messages in capture files",
 		ArgsUsage: "FILE...",
-		Description: `Reads pcap files as tcpdump and others write them: both byte orders, micro- and nanoseconds; the link
+		Description: `Reads pcap and pcapng files as tcpdump and others write them, of any byte order and resolution; the link
 type that the file names decides how packets are read. Records come in the file's order with
 --workers 1 --stdoutoutputworkercount 1, else nearly so. Of a damaged file, what stands before the
 damage is delivered.

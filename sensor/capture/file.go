@@ -31,10 +31,9 @@ type Files struct {
 
 // mapped is one file's bytes.
 type mapped struct {
-	path   string
-	file   *os.File
-	data   []byte
-	format pcapFormat
+	path string
+	file *os.File
+	data []byte
 }
 
 // OpenFiles maps capture files for n lanes. A file that cannot be opened is an
@@ -48,7 +47,7 @@ func OpenFiles(paths []string, n int, choose Chooser) (*Files, error) {
 			s.unmap()
 			return nil, err
 		}
-		if m.format, err = parsePcapHeader(m.data); err != nil {
+		if _, _, err = newFormat(m.data); err != nil {
 			s.fail(fmt.Errorf("read %s: %w", path, err))
 			m.unmap()
 			continue
@@ -188,8 +187,9 @@ type fileLane struct {
 	number   int
 	of       int
 	choose   Chooser
-	file     int // index of the file being walked
-	offset   int // of the next record in it
+	file     int    // index of the file being walked
+	format   format // of that file; nil before its first record
+	offset   int    // of the next record in it
 	before   int64
 	ended    bool
 	stop     atomic.Bool
@@ -226,8 +226,8 @@ func (l *fileLane) walk(b *packet.Batch, m *mapped) {
 		l.Shrunk()
 		return
 	}
-	if l.offset == 0 {
-		l.offset = pcapHeaderLen
+	if l.format == nil {
+		l.format, l.offset, _ = newFormat(m.data) // checked when it was opened
 	}
 	walked := uint64(0)
 	for range 4 * fileBatch { // bounded, so that Close is noticed in long runs of others' packets
@@ -235,7 +235,7 @@ func (l *fileLane) walk(b *packet.Batch, m *mapped) {
 			break
 		}
 		var p packet.Packet
-		next, err := m.format.record(m.data, l.offset, &p)
+		next, err := l.format.record(m.data, l.offset, &p)
 		if err != nil {
 			if err != io.EOF {
 				l.source.fail(fmt.Errorf("read %s: offset %d: %w", m.path, l.offset, err))
@@ -255,7 +255,7 @@ func (l *fileLane) walk(b *packet.Batch, m *mapped) {
 
 func (l *fileLane) nextFile(m *mapped) {
 	l.before += int64(len(m.data))
-	l.file, l.offset = l.file+1, 0
+	l.file, l.format, l.offset = l.file+1, nil, 0
 }
 
 // Shrunk gives up the file being walked because it has become shorter. The

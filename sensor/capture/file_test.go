@@ -137,7 +137,7 @@ func TestFilesDamage(t *testing.T) {
 	f("cut in header", good[:24+16+3+5], 1, "offset 43: the file ends in the middle of a packet")
 	f("absurd length", huge, 1, "offset 43: a packet of 1073741824 bytes")
 	f("empty", nil, 0, "0 bytes are too few")
-	f("text", []byte("this is not a capture file at all"), 0, "not a pcap file: it starts with bytes 74 68 69 73")
+	f("text", []byte("this is not a capture file at all"), 0, "not a pcap or pcapng file: it starts with bytes 74 68 69 73")
 	f("unknown link type", pcapFile(binary.LittleEndian, pcapMicros, 147), 0, "link type 147 is not supported")
 }
 
@@ -151,15 +151,15 @@ func TestFilesMissing(t *testing.T) {
 	}
 }
 
-func FuzzPcap(f *testing.F) {
+func FuzzFormats(f *testing.F) {
 	f.Add(pcapFile(binary.LittleEndian, pcapMicros, 1, []byte("one"), []byte("two")))
 	f.Add(pcapFile(binary.BigEndian, pcapNanos, 276, []byte("one")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		format, err := parsePcapHeader(data)
+		format, off, err := newFormat(data)
 		if err != nil {
 			return
 		}
-		for off := pcapHeaderLen; ; {
+		for {
 			var p packet.Packet
 			next, err := format.record(data, off, &p)
 			if err != nil {

@@ -16,7 +16,6 @@ const (
 	pcapRecordLen  = 16
 	pcapMicros     = 0xa1b2c3d4
 	pcapNanos      = 0xa1b23c4d
-	pcapngMagic    = 0x0a0d0d0a
 	maxCaptureLen  = 256 << 20 // a length beyond that is damage, not a packet
 	secondNanos    = 1_000_000_000
 	linkRawOld     = 12 // DLT_RAW of most systems, written to files by some programs
@@ -25,18 +24,36 @@ const (
 
 var errCutFile = errors.New("the file ends in the middle of a packet")
 
-// pcapFormat is what a file's header says of its records.
-type pcapFormat struct {
+// format reads the records of a file. It may keep what it has learnt on the way:
+// each lane has its own.
+type format interface {
+	// record reads the packet at off, or the first one behind it, into p and
+	// returns where to read on. At the end of the file the error is io.EOF.
+	record(data []byte, off int, p *packet.Packet) (int, error)
+}
+
+// newFormat tells the format of a file by its first bytes, and where its
+// records start.
+func newFormat(data []byte) (format, int, error) {
+	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngSection {
+		return &pcapng{}, 0, nil
+	}
+	f, err := parsePcapHeader(data)
+	return f, pcapHeaderLen, err
+}
+
+// pcap is a classic file: its header says how to read its records.
+type pcap struct {
 	order binary.ByteOrder
 	nanos int64 // that one unit of the fraction stands for
 	link  packet.LinkType
 }
 
 // parsePcapHeader reads the first 24 bytes of a file.
-func parsePcapHeader(data []byte) (pcapFormat, error) {
-	var f pcapFormat
+func parsePcapHeader(data []byte) (*pcap, error) {
+	f := &pcap{}
 	if len(data) < pcapHeaderLen {
-		return f, fmt.Errorf("%d bytes are too few for a capture file", len(data))
+		return nil, fmt.Errorf("%d bytes are too few for a capture file", len(data))
 	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(data) {
@@ -47,10 +64,7 @@ func parsePcapHeader(data []byte) (pcapFormat, error) {
 		}
 	}
 	if f.order == nil {
-		if binary.BigEndian.Uint32(data) == pcapngMagic {
-			return f, errors.New("this is a pcapng file: convert it to pcap (editcap -F pcap IN OUT)")
-		}
-		return f, fmt.Errorf("not a pcap file: it starts with bytes % x", data[:4])
+		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x", data[:4])
 	}
 	var err error
 	f.link, err = linkType(f.order.Uint32(data[20:]) & 0xffff) // above are FCS bits
@@ -70,9 +84,8 @@ func linkType(n uint32) (packet.LinkType, error) {
 		"supported: Ethernet, Linux cooked, raw IP, BSD loopback, PPP, FDDI", n)
 }
 
-// record reads the record at off into p and returns the offset of the next. At
-// the end of the file the error is io.EOF.
-func (f *pcapFormat) record(data []byte, off int, p *packet.Packet) (int, error) {
+// record reads the record at off.
+func (f *pcap) record(data []byte, off int, p *packet.Packet) (int, error) {
 	if off == len(data) {
 		return 0, io.EOF
 	}
@@ -89,9 +102,11 @@ func (f *pcapFormat) record(data []byte, off int, p *packet.Packet) (int, error)
 		return 0, errCutFile
 	}
 	end := body + int(captured)
-	p.Data = data[body:end:end]
-	p.WireLen = max(wire, captured)
-	p.Time = int64(f.order.Uint32(h))*secondNanos + int64(f.order.Uint32(h[4:]))*f.nanos
-	p.Link = f.link
+	*p = packet.Packet{
+		Data:    data[body:end:end],
+		WireLen: max(wire, captured),
+		Time:    int64(f.order.Uint32(h))*secondNanos + int64(f.order.Uint32(h[4:]))*f.nanos,
+		Link:    f.link,
+	}
 	return end, nil
 }

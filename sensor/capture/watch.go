@@ -94,7 +94,13 @@ func (w *watch) follow(stop <-chan struct{}) {
 	done := make(chan struct{})
 	defer close(done)
 	err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
-		ErrorCallback: func(err error) { w.log.Warn("watch interfaces", "error", err) },
+		ErrorCallback: func(err error) {
+			select {
+			case <-stop: // the end of the subscription is no error
+			default:
+				w.log.Warn("watch interfaces", "error", err)
+			}
+		},
 	})
 	if err != nil {
 		w.log.Warn("cannot watch interfaces: one that is deleted and made again will not be captured", "error", err)
