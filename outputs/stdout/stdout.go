@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -29,7 +30,7 @@ type Output struct {
 	workers  int
 
 	once sync.Once
-	file *os.File
+	out  io.Writer
 	err  error
 	turn chan struct{} // holds a token while nobody is in the middle of a block
 }
@@ -37,8 +38,8 @@ type Output struct {
 // New returns an output for this process's standard output.
 func New() *Output { return to(nil) }
 
-func to(f *os.File) *Output {
-	o := &Output{file: f, turn: make(chan struct{}, 1)}
+func to(out io.Writer) *Output {
+	o := &Output{out: out, turn: make(chan struct{}, 1)}
 	o.turn <- struct{}{}
 	return o
 }
@@ -107,24 +108,24 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	o.once.Do(func() { o.err = o.openFile() })
+	o.once.Do(func() { o.err = o.openOut() })
 	if o.err != nil {
 		return nil, outputs.Permanent(o.err)
 	}
-	return newWriter(o.file, o.turn, f.NewEncoder()), nil
+	return newWriter(o.out, o.turn, f.NewEncoder()), nil
 }
 
-// openFile takes a copy of the descriptor: for the original numbers 1 and 2,
+// openOut takes a copy of the descriptor: for the original numbers 1 and 2,
 // the os package turns a broken pipe into the death of the process.
-func (o *Output) openFile() error {
-	if o.file != nil {
+func (o *Output) openOut() error {
+	if o.out != nil {
 		return nil
 	}
 	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return fmt.Errorf("copy the standard output's descriptor: %w", err)
 	}
-	o.file = os.NewFile(uintptr(fd), "stdout")
+	o.out = os.NewFile(uintptr(fd), "stdout")
 	return nil
 }
 

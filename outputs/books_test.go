@@ -1,0 +1,221 @@
+package outputs
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// wanted reads "delivered 7, refused 3".
+func wanted(t *testing.T, text string) map[string]uint64 {
+	t.Helper()
+	m := make(map[string]uint64)
+	for _, part := range strings.Split(text, ", ") {
+		name, value, _ := strings.Cut(part, " ")
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m[name] = n
+	}
+	return m
+}
+
+// path sends ten events through every hand-over by hand, so that a test can
+// spoil any of them: offer, put, take and settle say how often, or how, the
+// step is done. All of them 1 is how it should be.
+type path struct {
+	offer, put, pop, settle int             // of the fifth event; of its block
+	result                  func(r *result) // changes what deliver says
+	count                   func(p *account.Page)
+}
+
+func (p path) unaccounted(t *testing.T) int64 {
+	t.Helper()
+	r := testRunner(t, &fake{}, quick(1, 0), true, nil)
+	w := r.workers[0]
+	w.writer = &fake{}
+	in := r.Intake()
+	const n = 10
+	for i := range n {
+		times := 1
+		if i == 4 {
+			times = p.offer
+		}
+		for range times {
+			in.Offer(testEvent(uint16(i)))
+		}
+	}
+	in.Tick(in.now)
+	if held := r.Ledger(func() uint64 { return n }); p.offer == 1 && held.Unaccounted() != 0 {
+		t.Errorf("while a block is open: %d unaccounted", held.Unaccounted())
+	}
+	p.queue(r, in)
+	for range p.pop - 1 { // popped and forgotten
+		r.queue.Pop(context.Background())
+	}
+	r.queue.Close()
+	for {
+		b, ok := r.queue.Pop(context.Background())
+		if !ok {
+			break
+		}
+		w.take(b)
+		res := w.deliver(context.Background(), b)
+		if p.result != nil {
+			p.result(&res)
+		}
+		for range p.settle {
+			w.settle(res)
+		}
+	}
+	if p.count != nil {
+		p.count(w.page)
+	}
+	w.hold(w.inFlight)
+	l := r.Ledger(func() uint64 { return n })
+	return l.Unaccounted()
+}
+
+// queue hands the open block over, or does what Flush would and puts it another
+// number of times.
+func (p path) queue(r *Runner, in *Intake) {
+	if p.put == 1 {
+		in.Flush()
+		return
+	}
+	in.open.Seal(r.ids.Next(), time.Now())
+	for range p.put {
+		r.queue.TryPut(in.open)
+	}
+	in.open = event.NewBlock(smallBlock)
+	in.hold(0)
+}
+
+// Each way to lose, double or miscount at a hand-over shows in the ledger.
+func TestBooksShowMutations(t *testing.T) {
+	if n := (path{offer: 1, put: 1, pop: 1, settle: 1}).unaccounted(t); n != 0 {
+		t.Fatalf("nothing spoiled: %d unaccounted, want 0", n)
+	}
+	f := func(what string, p path, want int64) {
+		t.Helper()
+		if n := p.unaccounted(t); n != want {
+			t.Errorf("%s: %d unaccounted, want %d", what, n, want)
+		}
+	}
+	f("an event is not offered", path{offer: 0, put: 1, pop: 1, settle: 1}, 1)
+	f("an event is offered twice", path{offer: 2, put: 1, pop: 1, settle: 1}, -1)
+	f("a block is not queued", path{offer: 1, put: 0, pop: 1, settle: 1}, 10)
+	f("a block is queued twice", path{offer: 1, put: 2, pop: 1, settle: 1}, -10)
+	f("a block is popped and forgotten", path{offer: 1, put: 1, pop: 2, settle: 1}, 10)
+	f("a result is counted twice", path{offer: 1, put: 1, pop: 1, settle: 2}, -10)
+	f("a result misses an event", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
+	f("a result has one too many", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.refused++ }}, -1)
+	f("queue_full is counted for nothing", path{offer: 1, put: 1, pop: 1, settle: 1,
+		count: func(p *account.Page) { p.Add(account.QueueFull, 1) }}, -1)
+}
+
+// A result that nobody counts stays visible as held: the worker's block never
+// leaves its hand.
+func TestUncountedResultIsHeld(t *testing.T) {
+	r := testRunner(t, &fake{}, quick(1, 0), true, nil)
+	w := r.workers[0]
+	w.writer = &fake{}
+	offer(r.Intake(), 10)
+	b, _ := r.queue.Pop(context.Background())
+	w.take(b)
+	w.deliver(context.Background(), b)
+	l := r.Ledger(func() uint64 { return 10 })
+	if l.Held != 10 || l.Outcomes[account.Delivered].Value != 0 {
+		t.Errorf("held %d, delivered %d; want 10, 0", l.Held, l.Outcomes[account.Delivered].Value)
+	}
+}
+
+// While everything moves the books are off by no more than what is between two
+// hands: never more than what was in the runner, and never more in two places
+// than each worker's block.
+func TestBooksWhileMoving(t *testing.T) {
+	const n, batch, workers = 50000, 50, 4
+	r := testRunner(t, &fake{}, quick(workers, batch), false, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	for i := range n {
+		in.Offer(testEvent(uint16(i)))
+		if i%1000 != 0 {
+			continue
+		}
+		in.Tick(time.Now())
+		offered := func() uint64 { return uint64(i + 1) }
+		before, l := r.Ledger(offered), r.Ledger(offered)
+		inside := int64(l.In - before.Outcomes[account.Delivered].Value)
+		if u := l.Unaccounted(); u < -batch*workers || u > inside {
+			t.Errorf("after %d events: %d unaccounted, with %d inside", i+1, u, inside)
+		}
+	}
+	in.Flush()
+	r.Stop(context.Background())
+	check(t, r, n, "delivered 50000")
+}
+
+// In steady state, with a queue that is drained and blocks that come back,
+// taking events allocates nothing.
+func TestOfferAllocatesNothing(t *testing.T) {
+	r := testRunner(t, &fake{}, quick(1, 100), true, nil)
+	in, e, now := r.Intake(), testEvent(1), time.Now()
+	round := func() {
+		for range 100 {
+			in.Offer(e)
+		}
+		now = now.Add(time.Second)
+		in.Tick(now)
+		in.Offer(e)
+		now = now.Add(time.Second)
+		in.Tick(now)
+		for range 2 {
+			b, ok := r.queue.Pop(context.Background())
+			if !ok {
+				t.Fatal("no block")
+			}
+			r.free.put(b)
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(200, round); n != 0 {
+		t.Errorf("101 offers and two ticks allocate %v times, want 0", n)
+	}
+}
+
+// Free blocks do not keep what an oversized event made them.
+func TestFreeBlocksAreBounded(t *testing.T) {
+	free := make(freeBlocks, 1)
+	free.put(event.NewBlock(3 * blockTarget))
+	if len(free) != 0 {
+		t.Error("an oversized block is kept")
+	}
+	free.put(event.NewBlock(10))
+	free.put(event.NewBlock(20))
+	if len(free) != 1 || free.get().Cap() != event.BlockHeaderLen+10 {
+		t.Error("want the first block kept, the second left to the garbage collector")
+	}
+}
+
+func BenchmarkOffer(b *testing.B) {
+	r, err := NewRunner(&fake{}, quick(1, 0), false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Start(context.Background())
+	in, e := r.Intake(), testEvent(1)
+	e.Message = make([]byte, 80)
+	b.ReportAllocs()
+	for b.Loop() {
+		in.Offer(e)
+	}
+	in.Flush()
+	r.Stop(context.Background())
+}

@@ -1,0 +1,241 @@
+package outputtest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// patience bounds what should take no time.
+const patience = 5 * time.Second
+
+// acknowledged: when Write has returned, the destination has the events.
+func acknowledged(t T, target *Target) {
+	w, ids, list := open(t, target), event.NewIDs(), events(60)
+	for part := range slices.Chunk(list, 20) {
+		if n, err := write(w, block(ids, part), patience); n != 0 || err != nil {
+			t.Fatalf("Write = %d, %v; want 0, nil", n, err)
+		}
+	}
+	atDestination(t, target, list)
+	closeWriter(t, w)
+}
+
+// exactlyOnce: one worker, small batches, all the way.
+func exactlyOnce(t T, target *Target) {
+	list := events(500)
+	l := through(t, target, outputs.Settings{Workers: 1, BatchSize: 7}, list, nil)
+	ledgerHas(t, l, uint64(len(list)), 0)
+	atDestination(t, target, list)
+}
+
+// manyWorkers: workers that write at the same time do not mix records.
+func manyWorkers(t T, target *Target) {
+	list := events(3000)
+	l := through(t, target, outputs.Settings{Workers: 8, BatchSize: 11}, list, nil)
+	ledgerHas(t, l, uint64(len(list)), 0)
+	atDestination(t, target, list)
+}
+
+// openContext: the context of Open bounds that attempt, not the writer's life.
+func openContext(t T, target *Target) {
+	w, list := open(t, target), events(3)
+	time.Sleep(20 * time.Millisecond) // for what happens behind a context's end
+	if _, err := write(w, block(event.NewIDs(), list), patience); err != nil {
+		t.Errorf("Write after the end of Open's context: %v", err)
+	}
+	atDestination(t, target, list)
+	closeWriter(t, w)
+}
+
+// retries: what fails for the moment is sent again, and arrives once.
+func retries(t T, target *Target) {
+	if target.Fail == nil {
+		t.Skipf("this destination cannot be made to fail")
+		return
+	}
+	target.Fail(5)
+	list := events(300)
+	l := through(t, target, outputs.Settings{Workers: 3, BatchSize: 10}, list, nil)
+	ledgerHas(t, l, uint64(len(list)), 0)
+	for _, m := range l.Meters {
+		if m.Name == "retries" && m.Value < 5 {
+			t.Errorf("%d retries after 5 failures: a writer hides errors", m.Value)
+		}
+	}
+	atDestination(t, target, list)
+}
+
+// writerRetries: a writer that has failed with a block takes it again, and then
+// others.
+func writerRetries(t T, target *Target) {
+	if target.Fail == nil {
+		t.Skipf("this destination cannot be made to fail")
+		return
+	}
+	w, ids, list := open(t, target), event.NewIDs(), events(40)
+	for i, part := range slices.Collect(slices.Chunk(list, 10)) {
+		b := block(ids, part)
+		if i%2 == 0 {
+			target.Fail(1)
+			if _, err := write(w, b, patience); err == nil {
+				t.Errorf("Write = nil while the destination fails")
+				continue
+			}
+		}
+		if _, err := write(w, b, patience); err != nil {
+			t.Errorf("Write after the failure: %v", err)
+		}
+	}
+	atDestination(t, target, list)
+	closeWriter(t, w)
+}
+
+// freshTimeout: each attempt has its own time; a destination that wakes up after
+// several have run out gets everything, once.
+func freshTimeout(t T, target *Target) {
+	if target.Hang == nil {
+		t.Skipf("this destination cannot be made to hang")
+		return
+	}
+	release := target.Hang()
+	list := events(50)
+	l := through(t, target, outputs.Settings{Workers: 2, BatchSize: 10, Timeout: 100 * time.Millisecond}, list, func() {
+		time.Sleep(350 * time.Millisecond)
+		release()
+	})
+	ledgerHas(t, l, uint64(len(list)), 0)
+	atDestination(t, target, list)
+}
+
+// writeEnds: Write gives up when its context ends.
+func writeEnds(t T, target *Target) {
+	if target.Hang == nil {
+		t.Skipf("this destination cannot be made to hang")
+		return
+	}
+	w := open(t, target)
+	release := target.Hang()
+	done := make(chan error, 1)
+	b := block(event.NewIDs(), events(10))
+	go func() {
+		_, err := write(w, b, 50*time.Millisecond)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Errorf("Write = nil while the destination answers nothing")
+		}
+	case <-time.After(patience):
+		t.Errorf("Write still runs %s after the end of its context", patience)
+		release()
+		<-done
+		return
+	}
+	release()
+	closeWriter(t, w)
+}
+
+// stopEnds: with a destination that hangs, the stop ends soon after its grace
+// time, and the books balance.
+func stopEnds(t T, target *Target) {
+	if target.Hang == nil {
+		t.Skipf("this destination cannot be made to hang")
+		return
+	}
+	release := target.Hang()
+	defer release()
+	r := start(t, target, outputs.Settings{Workers: 2, BatchSize: 5})
+	in := r.Intake()
+	list := events(50)
+	for _, e := range list {
+		in.Offer(e)
+	}
+	in.Flush()
+	grace, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	from := time.Now()
+	r.Stop(grace)
+	if took := time.Since(from); took > patience {
+		t.Errorf("Stop took %s with a grace time of 100ms", took)
+	}
+	l := r.Ledger(func() uint64 { return uint64(len(list)) })
+	if l.Unaccounted() != 0 || l.Held != 0 {
+		t.Errorf("after Stop: %d unaccounted, %d held: %+v", l.Unaccounted(), l.Held, l)
+	}
+}
+
+// refused: one event that is never taken is counted, and costs no other.
+func refused(t T, target *Target) {
+	if target.Refuse == nil {
+		t.Skipf("this destination refuses nothing")
+		return
+	}
+	list := events(30)
+	target.Refuse(target.Want(list[13]))
+	l := through(t, target, outputs.Settings{Workers: 1, BatchSize: 10}, list, nil)
+	ledgerHas(t, l, uint64(len(list)-1), 1)
+	atDestination(t, target, slices.Delete(slices.Clone(list), 13, 14))
+}
+
+// closeTwice: a second Close does nothing.
+func closeTwice(t T, target *Target) {
+	w, list := open(t, target), events(5)
+	if _, err := write(w, block(event.NewIDs(), list), patience); err != nil {
+		t.Errorf("Write: %v", err)
+	}
+	closeWriter(t, w)
+	closeWriter(t, w)
+	atDestination(t, target, list)
+}
+
+// start makes a runner that waits for its destination.
+func start(t T, target *Target, set outputs.Settings) *outputs.Runner {
+	t.Helper()
+	set.Type = outputs.All
+	set.RetryFirst, set.RetryMax = time.Millisecond, 10*time.Millisecond
+	r, err := outputs.NewRunner(target.Output, set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	if err != nil {
+		t.Fatalf("NewRunner: %v", err)
+	}
+	r.Start(context.Background())
+	return r
+}
+
+// through sends list through a runner and stops it. meanwhile, where given, is
+// called once everything is queued.
+func through(t T, target *Target, set outputs.Settings, list []*event.Event, meanwhile func()) account.Ledger {
+	t.Helper()
+	r := start(t, target, set)
+	in := r.Intake()
+	for _, e := range list {
+		in.Offer(e)
+	}
+	in.Flush()
+	if meanwhile != nil {
+		meanwhile()
+	}
+	grace, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r.Stop(grace)
+	return r.Ledger(func() uint64 { return uint64(len(list)) })
+}
+
+// ledgerHas checks the books at rest.
+func ledgerHas(t T, l account.Ledger, delivered, refused uint64) {
+	t.Helper()
+	if l.Unaccounted() != 0 || l.Held != 0 {
+		t.Errorf("%d unaccounted, %d held: %+v", l.Unaccounted(), l.Held, l)
+	}
+	for _, o := range l.Outcomes {
+		want := map[string]uint64{"delivered": delivered, "refused": refused}[o.Name]
+		if o.Value != want {
+			t.Errorf("%s %d, want %d", o.Name, o.Value, want)
+		}
+	}
+}

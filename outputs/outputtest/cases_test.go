@@ -1,0 +1,269 @@
+package outputtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// destination is a server in memory.
+type destination struct {
+	mu       sync.Mutex
+	records  []string
+	failures int
+	refuse   string
+	hang     chan struct{} // closed: answers
+}
+
+// take is the server's side of one attempt.
+func (d *destination) take(ctx context.Context, records []string) (refused int, err error) {
+	d.mu.Lock()
+	hang := d.hang
+	d.mu.Unlock()
+	select {
+	case <-hang:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures > 0 {
+		d.failures--
+		return 0, errors.New("busy")
+	}
+	for _, r := range records {
+		if r == d.refuse {
+			refused++
+		} else {
+			d.records = append(d.records, r)
+		}
+	}
+	return refused, nil
+}
+
+func (d *destination) received() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.records)
+}
+
+// writeFunc is a writer's Write, right or wrong.
+type writeFunc func(ctx context.Context, d *destination, records []string) (int, error)
+
+func right(ctx context.Context, d *destination, records []string) (int, error) {
+	return d.take(ctx, records)
+}
+
+type memory struct {
+	d       *destination
+	write   writeFunc
+	openCtx bool // the writer keeps Open's context
+	once    bool // the writer does not bear a second Close
+}
+
+func (m *memory) Name() string                        { return "memory" }
+func (m *memory) Flags() []cli.Flag                   { return nil }
+func (m *memory) Settings() (outputs.Settings, error) { return outputs.Settings{}, nil }
+func (m *memory) Open(ctx context.Context) (outputs.Writer, error) {
+	return &memoryWriter{m: m, ctx: ctx}, nil
+}
+
+type memoryWriter struct {
+	m      *memory
+	ctx    context.Context
+	closed bool
+}
+
+func (w *memoryWriter) Write(ctx context.Context, b *event.Block) (int, error) {
+	if w.m.openCtx {
+		ctx = w.ctx
+	}
+	var records []string
+	var e event.Event
+	for r := b.Reader(); r.Next(&e); {
+		records = append(records, want(&e))
+	}
+	return w.m.write(ctx, w.m.d, records)
+}
+
+func (w *memoryWriter) Close() error {
+	if w.m.once && w.closed {
+		return errors.New("closed already")
+	}
+	w.closed = true
+	return nil
+}
+
+func want(e *event.Event) string { return fmt.Sprintf("%d %s %x", e.Time, e.Src, e.Message) }
+
+func newTarget(m memory) *Target {
+	d := &destination{hang: make(chan struct{})}
+	close(d.hang)
+	m.d = d
+	return &Target{
+		Output:   &m,
+		Want:     want,
+		Received: d.received,
+		Fail: func(n int) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.failures = n
+		},
+		Hang: func() (release func()) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			hang := make(chan struct{})
+			d.hang = hang
+			return sync.OnceFunc(func() { close(hang) })
+		},
+		Refuse: func(want string) { d.refuse = want },
+	}
+}
+
+func TestRightWriter(t *testing.T) {
+	Run(t, func(T) *Target { return newTarget(memory{write: right}) })
+}
+
+// recorder is a T that only remembers.
+type recorder struct {
+	mu      sync.Mutex
+	errors  []string
+	cleanup []func()
+}
+
+func (r *recorder) Helper()          {}
+func (r *recorder) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+func (r *recorder) Skipf(string, ...any) { runtime.Goexit() }
+
+// failed runs one case and tells whether it found something.
+func failed(c Case, target *Target) bool {
+	var r recorder
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Run(&r, target)
+	}()
+	<-done
+	for _, f := range r.cleanup {
+		f()
+	}
+	return len(r.errors) > 0
+}
+
+// The suite must find these; for each the case that is there for it.
+func TestWrongWriters(t *testing.T) {
+	f := func(what, caseName string, m memory) {
+		t.Helper()
+		if m.write == nil {
+			m.write = right
+		}
+		i := slices.IndexFunc(Cases(), func(c Case) bool { return c.Name == caseName })
+		if i < 0 {
+			t.Fatalf("no case %q", caseName)
+		}
+		t.Run(what+", "+caseName, func(t *testing.T) {
+			t.Parallel()
+			if !failed(Cases()[i], newTarget(m)) {
+				t.Errorf("the case %q does not notice a writer that %s", caseName, what)
+			}
+		})
+	}
+	loses := func(ctx context.Context, d *destination, records []string) (int, error) {
+		return d.take(ctx, records[:len(records)-1])
+	}
+	f("loses an event", "acknowledged", memory{write: loses})
+	f("loses an event", "exactly once", memory{write: loses})
+	f("loses an event", "many workers", memory{write: loses})
+
+	doubles := func(ctx context.Context, d *destination, records []string) (int, error) {
+		return d.take(ctx, append(records, records[0]))
+	}
+	f("doubles an event", "acknowledged", memory{write: doubles})
+	f("doubles an event", "exactly once", memory{write: doubles})
+
+	f("acknowledges early", "acknowledged", memory{write: func(_ context.Context, d *destination, records []string) (int, error) {
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			d.take(context.Background(), records)
+		}()
+		return 0, nil
+	}})
+
+	f("ignores its context", "write ends with its context", memory{write: func(_ context.Context, d *destination, records []string) (int, error) {
+		return d.take(context.Background(), records)
+	}})
+
+	hides := func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, _ := d.take(ctx, records)
+		return n, nil
+	}
+	f("hides errors", "retries", memory{write: hides})
+	f("hides errors", "partial retries", memory{write: hides})
+	f("hides errors", "fresh timeout", memory{write: hides})
+
+	f("calls a passing error permanent", "retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if err != nil {
+			err = outputs.Permanent(err)
+		}
+		return n, err
+	}})
+
+	f("sends what was taken again", "partial retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		if _, err := d.take(ctx, records); err != nil {
+			d.take(ctx, records[:1])
+			return 0, err
+		}
+		return 0, nil
+	}})
+
+	f("keeps the context of Open", "open's context", memory{openCtx: true})
+	f("keeps the context of Open", "fresh timeout", memory{openCtx: true})
+
+	f("does not count what is refused", "refused", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		_, err := d.take(ctx, records)
+		return 0, err
+	}})
+	f("refuses the block for one event", "refused", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		if slices.Contains(records, d.refuse) {
+			return 0, outputs.Permanent(errors.New("bad batch"))
+		}
+		return d.take(ctx, records)
+	}})
+
+	f("fails at a second Close", "close twice", memory{once: true})
+
+	shared := new(string) // a buffer that all workers use
+	f("mixes what workers send", "many workers", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		d.mu.Lock()
+		*shared = records[0]
+		d.mu.Unlock()
+		runtime.Gosched()
+		time.Sleep(time.Millisecond)
+		d.mu.Lock()
+		records[0] = *shared // by now another worker's
+		d.mu.Unlock()
+		return d.take(ctx, records)
+	}})
+}

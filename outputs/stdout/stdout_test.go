@@ -1,0 +1,292 @@
+package stdout
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/userspace/account"
+	sensordns "dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// parsed returns o with its options set from a command line.
+func parsed(t outputtest.T, o *Output, args ...string) *Output {
+	t.Helper()
+	app := &cli.App{Flags: o.Flags(), Action: func(*cli.Context) error { return nil }}
+	if err := app.Run(append([]string{"test"}, args...)); err != nil {
+		t.Fatalf("parse %v: %v", args, err)
+	}
+	return o
+}
+
+func TestSettings(t *testing.T) {
+	f := func(args, problem string) {
+		t.Helper()
+		_, err := parsed(t, New(), strings.Fields(args)...).Settings()
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%s: error %v, want %q", args, err, problem)
+		}
+	}
+	f("", "")
+	f("--stdoutoutputtype 1", "")
+	f("--stdoutoutputtype 5", "stdoutoutputtype: 5 is not one of 0 to 4")
+	f("--stdoutoutputtype -1", "stdoutoutputtype: -1 is not one of 0 to 4")
+	f("--stdoutoutputworkercount 0", "stdoutoutputworkercount: 0, at least 1")
+	f("--stdoutoutputformat xml", `stdoutoutputformat: unknown format "xml"`)
+	f("--stdoutoutputformat json-ocsf", `stdoutoutputformat: format "json-ocsf" is not in this build`)
+}
+
+func TestDefaultsAndEnvironment(t *testing.T) {
+	s, _ := parsed(t, New()).Settings()
+	if s.Type != outputs.Off || s.Workers != 8 {
+		t.Errorf("defaults: type %d, %d workers; want 0, 8", s.Type, s.Workers)
+	}
+	t.Setenv("DNSMONSTER_STDOUTOUTPUTTYPE", "1")
+	t.Setenv("DNSMONSTER_STDOUTOUTPUTWORKERCOUNT", "3")
+	t.Setenv("DNSMONSTER_STDOUTOUTPUTFORMAT", "csv")
+	t.Setenv("DNSMONSTER_STDOUTOUTPUTGOTEMPLATE", "{{.DNS}}")
+	o := parsed(t, New())
+	if o.kind != 1 || o.workers != 3 || o.format != "csv" || o.template != "{{.DNS}}" {
+		t.Errorf("from the environment: %d, %d, %s, %s", o.kind, o.workers, o.format, o.template)
+	}
+}
+
+// failingFile is a file with the failures that a test asks for.
+type failingFile struct {
+	f        *os.File
+	mu       sync.Mutex
+	failures int
+	hang     chan struct{}
+}
+
+func (f *failingFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	hang := f.hang
+	f.mu.Unlock()
+	<-hang
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failures > 0 {
+		f.failures-- // the disk is full in the middle of a record
+		n, _ := f.f.Write(p[:len(p)/2])
+		return n, syscall.ENOSPC
+	}
+	return f.f.Write(p)
+}
+
+func TestConformance(t *testing.T) {
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
+		file, err := os.CreateTemp("", "stdout")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.Cleanup(func() {
+			file.Close()
+			os.Remove(file.Name())
+		})
+		ff := &failingFile{f: file, hang: make(chan struct{})}
+		close(ff.hang)
+		return &outputtest.Target{
+			Output:   parsed(t, to(ff)),
+			Want:     record,
+			Received: func() []string { return lines(t, file.Name()) },
+			Fail: func(n int) {
+				ff.mu.Lock()
+				defer ff.mu.Unlock()
+				ff.failures = n
+			},
+			Hang: func() func() {
+				ff.mu.Lock()
+				defer ff.mu.Unlock()
+				hang := make(chan struct{})
+				ff.hang = hang
+				return sync.OnceFunc(func() { close(hang) })
+			},
+		}
+	})
+}
+
+func record(e *event.Event) string {
+	return strings.TrimSuffix(string(new(format.JSON).Append(nil, e)), "\n")
+}
+
+func lines(t outputtest.T, path string) []string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	list := strings.Split(string(data), "\n")
+	if last := list[len(list)-1]; last != "" {
+		t.Errorf("the file ends in half a line: %q", last)
+	}
+	return list[:len(list)-1]
+}
+
+func number(i int) *event.Event {
+	m := new(dns.Msg)
+	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
+	msg, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	e := &event.Event{
+		Src: netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
+		Proto: event.UDP, Message: msg,
+	}
+	sensordns.Read(msg, false, &e.DNS)
+	return e
+}
+
+// Defect 22: several workers on one pipe broke 6 to 8 of 100 lines.
+func TestDefect22(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 20000
+	seen := make(chan map[string]int, 1)
+	go func() {
+		names := make(map[string]int)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			var line struct {
+				DNS struct{ Question []struct{ Name string } }
+			}
+			if err := json.Unmarshal(s.Bytes(), &line); err != nil || len(line.DNS.Question) != 1 {
+				t.Errorf("broken line %q: %v", s.Text(), err)
+				continue
+			}
+			names[line.DNS.Question[0].Name]++
+		}
+		seen <- names
+	}()
+
+	run := start(t, to(w), 8, 50)
+	in := run.Intake()
+	for i := range n {
+		in.Offer(number(i))
+	}
+	in.Flush()
+	run.Stop(context.Background())
+	w.Close()
+	names := <-seen
+	for i := range n {
+		if name := fmt.Sprintf("n%d.example.org.", i); names[name] != 1 {
+			t.Errorf("%s stands in %d lines, want 1", name, names[name])
+		}
+	}
+	if l := run.Ledger(func() uint64 { return n }); l.Outcomes[account.Delivered].Value != n {
+		t.Errorf("ledger %+v, want %d delivered", l, n)
+	}
+}
+
+func start(t *testing.T, o *Output, workers, batch int) *outputs.Runner {
+	t.Helper()
+	set := outputs.Settings{Type: outputs.All, Workers: workers, BatchSize: batch}
+	run, err := outputs.NewRunner(parsed(t, o), set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Start(context.Background())
+	return run
+}
+
+// A reader that leaves ends the output, and nobody waits for it any more.
+func TestReaderLeaves(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	run := start(t, to(w), 4, 10)
+	r.Close()
+	in := run.Intake()
+	const n = 500
+	for i := range n {
+		in.Offer(number(i))
+	}
+	in.Flush()
+	select {
+	case <-run.Gone():
+	case <-time.After(10 * time.Second):
+		t.Fatal("Gone is not closed")
+	}
+	if !errors.Is(run.Err(), outputs.ErrGone) || !errors.Is(run.Err(), syscall.EPIPE) {
+		t.Errorf("Err = %v, want ErrGone because of EPIPE", run.Err())
+	}
+	run.Stop(context.Background())
+	l := run.Ledger(func() uint64 { return n })
+	if l.Unaccounted() != 0 || l.Outcomes[account.Abandoned].Value != n {
+		t.Errorf("ledger %+v, want all %d abandoned", l, n)
+	}
+}
+
+// The process's own standard output is copied, so that EPIPE is an error and
+// not the end of the process.
+func TestOwnDescriptor(t *testing.T) {
+	o := parsed(t, New())
+	w, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	f, ok := o.out.(*os.File)
+	if !ok || f.Fd() < 3 {
+		t.Fatalf("writes to %v, want a copy of descriptor 1", o.out)
+	}
+	defer f.Close()
+	a, err := os.Stdout.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := f.Stat(); err != nil || !os.SameFile(a, b) {
+		t.Errorf("writes to another file than the standard output (%v)", err)
+	}
+}
+
+// A block goes out in one piece.
+func TestOneWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	c := &counting{f: file}
+	run := start(t, to(c), 1, 100)
+	in := run.Intake()
+	for i := range 300 {
+		in.Offer(number(i))
+	}
+	in.Flush()
+	run.Stop(context.Background())
+	if c.writes != 3 || len(lines(t, path)) != 300 {
+		t.Errorf("%d writes, %d lines; want 3, 300", c.writes, len(lines(t, path)))
+	}
+}
+
+type counting struct {
+	f      *os.File
+	writes int
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.writes++
+	return c.f.Write(p)
+}
