@@ -1,0 +1,207 @@
+package format
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+)
+
+const csvHeader = "Year,Month,Day,Hour,Minute,Second,Ns,Server,IPVersion,SrcIP,DstIP,Protocol,Qr,OpCode,Class,Type,ResponseCode,Question,Size,Edns0Present,DoBit,ID\n"
+
+// IPForm is how CSV writes addresses.
+type IPForm uint8
+
+// Forms of an address.
+const (
+	IPInteger IPForm = iota // as dnsmonster: of IPv6 the upper 64 bits
+	IPText
+	IPUint128 // an integer too, and all of it
+)
+
+var ipForms = []string{"integer", "text", "uint128"}
+
+// ParseIPForm reads a form's name.
+func ParseIPForm(name string) (IPForm, error) {
+	i := slices.Index(ipForms, name)
+	if i < 0 {
+		return 0, fmt.Errorf("unknown form of addresses %q: one of %s", name, strings.Join(ipForms, ", "))
+	}
+	return IPForm(i), nil
+}
+
+// csv writes a row for each question of a message, and one without a name where
+// there is none. Fields are quoted where RFC 4180 asks for it.
+type csv struct {
+	server []byte // with the comma behind it
+	form   IPForm
+	loc    *time.Location
+	second int64
+	date   []byte // of second: six fields, each with its comma
+}
+
+func newCSV(o Options) *csv {
+	loc := o.Location
+	if loc == nil {
+		loc = time.UTC
+	}
+	return &csv{server: append(quoteCSV(nil, []byte(o.Server)), ','), form: o.CSVIP, loc: loc}
+}
+
+// Append appends e's rows.
+func (c *csv) Append(dst []byte, e *event.Event) []byte {
+	d := &e.DNS
+	if d.QDCount <= 1 || !d.HasQuestion {
+		return c.row(dst, e, dns.Question{Name: dns.HeaderLen, Type: d.QType, Class: d.QClass})
+	}
+	var q dns.Question
+	for questions := d.QuestionsOf(e.Message); questions.Next(&q); {
+		dst = c.row(dst, e, q)
+	}
+	return dst
+}
+
+func (c *csv) row(dst []byte, e *event.Event, q dns.Question) []byte {
+	d := &e.DNS
+	dst = c.appendTime(dst, e.Time)
+	dst = append(dst, c.server...)
+	dst = append(dst, '0'+e.IPVersion(), ',')
+	dst = append(c.appendIP(dst, e.Src.Addr()), ',')
+	dst = append(c.appendIP(dst, e.Dst.Addr()), ',')
+	dst = append(appendUint(dst, protocolNumber(e.Proto)), ',')
+	dst = append(dst, '0'+uint8(d.Flags>>15), ',')
+	dst = append(appendUint(dst, uint64(d.Opcode())), ',')
+	dst = append(appendUint(dst, uint64(q.Class)), ',')
+	dst = append(appendUint(dst, uint64(q.Type)), ',')
+	dst = append(appendUint(dst, uint64(d.Rcode())), ',')
+	if d.HasQuestion {
+		dst = appendCSVName(dst, e.Message, q.Name)
+	}
+	dst = appendUint(append(dst, ','), uint64(e.Length()))
+	dst = append(dst, ',', digit(d.EDNS.Present), ',', digit(d.EDNS.DO), ',')
+	return append(appendUint(dst, uint64(d.ID)), '\n')
+}
+
+func digit(v bool) byte {
+	if v {
+		return '1'
+	}
+	return '0'
+}
+
+// protocolNumber is IP's.
+func protocolNumber(p event.Proto) uint64 {
+	if p == event.UDP {
+		return 17
+	}
+	return 6
+}
+
+func (c *csv) appendTime(dst []byte, ns int64) []byte {
+	second, fraction := ns/1e9, ns%1e9
+	if fraction < 0 {
+		second, fraction = second-1, fraction+1e9
+	}
+	if second != c.second || c.date == nil {
+		c.second, c.date = second, time.Unix(second, 0).In(c.loc).AppendFormat(c.date[:0], "2006,1,2,")
+		hour, minute, sec := time.Unix(second, 0).In(c.loc).Clock()
+		for _, v := range [...]int{hour, minute, sec} {
+			c.date = append(appendUint(c.date, uint64(v)), ',')
+		}
+	}
+	dst = append(dst, c.date...)
+	return append(appendUint(dst, uint64(fraction)), ',')
+}
+
+func (c *csv) appendIP(dst []byte, a netip.Addr) []byte {
+	if c.form == IPText {
+		return appendAddr(dst, a)
+	}
+	if a.Is4() {
+		b := a.As4()
+		return appendUint(dst, uint64(b[0])<<24|uint64(b[1])<<16|uint64(b[2])<<8|uint64(b[3]))
+	}
+	b := a.As16()
+	hi, lo := uint64(0), uint64(0)
+	for i := range 8 {
+		hi, lo = hi<<8|uint64(b[i]), lo<<8|uint64(b[8+i])
+	}
+	if c.form == IPInteger {
+		return appendUint(dst, hi)
+	}
+	return appendUint128(dst, hi, lo)
+}
+
+func appendUint128(dst []byte, hi, lo uint64) []byte {
+	const chunk = 1e19 // the most decimals that a uint64 holds
+	if hi == 0 {
+		return appendUint(dst, lo)
+	}
+	upper, rest := hi/chunk, hi%chunk
+	middle, last := bits.Div64(rest, lo, chunk)
+	if upper > 0 {
+		dst = appendPadded(appendUint(dst, upper), middle)
+	} else {
+		dst = appendUint(dst, middle)
+	}
+	return appendPadded(dst, last)
+}
+
+// appendPadded appends v with 19 digits.
+func appendPadded(dst []byte, v uint64) []byte {
+	const zeros = "0000000000000000000"
+	var b [20]byte
+	text := appendUint(b[:0], v)
+	return append(append(dst, zeros[len(text):]...), text...)
+}
+
+// appendCSVName appends a name that is known to be good as one field.
+func appendCSVName(dst, msg []byte, name int) []byte {
+	start, off := len(dst), name
+	for c := int(msg[off]); c > 0 && c < 64; c = int(msg[off]) {
+		label := msg[off+1 : off+1+c]
+		odd := uint8(0)
+		for _, b := range label {
+			odd |= inName[b]
+			if b == ',' {
+				odd = decimal
+			}
+		}
+		if odd != asIs {
+			return appendOddCSVName(dst[:start], msg, name)
+		}
+		dst = append(append(dst, label...), '.')
+		off += 1 + c
+	}
+	if len(dst) == start || msg[off] != 0 { // the root, or a pointer
+		return appendOddCSVName(dst[:start], msg, name)
+	}
+	return dst
+}
+
+func appendOddCSVName(dst, msg []byte, off int) []byte {
+	var room [1100]byte // 255 bytes on the wire, each of which may become four
+	name, _ := dns.AppendName(room[:0], msg, off)
+	return quoteCSV(dst, name)
+}
+
+// quoteCSV appends s as one field.
+func quoteCSV(dst, s []byte) []byte {
+	if bytes.IndexByte(s, ',') < 0 && bytes.IndexByte(s, '"') < 0 && bytes.IndexByte(s, '\n') < 0 && bytes.IndexByte(s, '\r') < 0 {
+		return append(dst, s...)
+	}
+	dst = append(dst, '"')
+	for _, b := range s {
+		if b == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, b)
+	}
+	return append(dst, '"')
+}

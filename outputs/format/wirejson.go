@@ -1,0 +1,200 @@
+package format
+
+import (
+	"encoding/binary"
+
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// wireJSON writes the record of dnsmonster, one object per line, straight from
+// the message's bytes: what encoding/json makes of the record with a miekg/dns
+// Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. The
+// record keeps what stands before the first thing that miekg/dns cannot read.
+type wireJSON struct {
+	fields  Fields
+	ifname  func(uint32) string
+	clock   clock
+	names   names
+	apart   names // for names that do not share the message's offsets
+	headers [16]headerText
+}
+
+func newWireJSON(o Options) *wireJSON {
+	return &wireJSON{fields: o.Fields, ifname: o.InterfaceName, clock: clock{loc: o.Location}}
+}
+
+// Append appends e's record. It takes any event, whatever its message holds.
+func (j *wireJSON) Append(dst []byte, e *event.Event) []byte {
+	dst = j.clock.appendTime(append(dst, `{"Timestamp":"`...), e.Time)
+	dst, bad := j.appendMessage(append(dst, `","DNS":`...), e)
+	dst = appendEnds(dst, e)
+	if bad.Yes() {
+		dst = appendMalformed(dst, bad)
+	}
+	if e.CaptureCut > 0 {
+		dst = appendUint(append(dst, `,"CaptureCut":`...), uint64(e.CaptureCut))
+	}
+	if j.fields != 0 {
+		dst = j.appendFields(dst, e)
+	}
+	return append(dst, '}', '\n')
+}
+
+// appendEnds appends what is known of the message from around it.
+func appendEnds(dst []byte, e *event.Event) []byte {
+	src, dest := e.Src.Addr(), e.Dst.Addr()
+	if src.Is4() {
+		dst = append(dst, `,"IPVersion":4,"SrcIP":"`...)
+	} else {
+		dst = append(dst, `,"IPVersion":6,"SrcIP":"`...)
+	}
+	dst = append(appendAddr(dst, src), '"')
+	if port := e.Src.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"SrcPort":`...), uint64(port))
+	}
+	dst = append(dst, `,"DstIP":"`...)
+	dst = append(appendAddr(dst, dest), '"')
+	if port := e.Dst.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"DstPort":`...), uint64(port))
+	}
+	dst = append(dst, `,"Protocol":"`...)
+	dst = append(dst, e.Proto.String()...)
+	dst = appendUint(append(dst, `","PacketLength":`...), uint64(e.Length()))
+	if len(e.Identity) > 0 {
+		dst = append(appendText(append(dst, `,"Identity":"`...), e.Identity), '"')
+	}
+	if len(e.Version) > 0 {
+		dst = append(appendText(append(dst, `,"Version":"`...), e.Version), '"')
+	}
+	return dst
+}
+
+func appendMalformed(dst []byte, m dns.Malformed) []byte {
+	dst = append(dst, `,"Malformed":{"Section":"`...)
+	dst = append(dst, m.Section.String()...)
+	dst = appendUint(append(dst, `","Index":`...), uint64(m.Index))
+	dst = append(dst, `,"Why":"`...)
+	dst = append(dst, m.Fault.String()...)
+	return append(dst, '"', '}')
+}
+
+// appendMessage appends the object of the message. The verdict is e's own where
+// it has one: miekg/dns takes counts that lie for good ones.
+func (j *wireJSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
+	d, msg := &e.DNS, e.Message
+	j.names.reset()
+	dst = appendUint(append(dst, `{"Id":`...), uint64(d.ID))
+	dst = append(dst, j.headerText(d.Flags)...)
+	dst = appendUint(dst, uint64(d.Rcode()))
+	w := walk{off: dns.HeaderLen}
+	dst = j.appendQuestions(append(dst, `,"Question":`...), msg, d.QDCount, &w)
+	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &w)
+	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &w)
+	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &w)
+	if d.Malformed.Yes() {
+		w.bad = d.Malformed
+	}
+	return append(dst, '}'), w.bad
+}
+
+// walk is how far a message has been read. Once bad is set nothing more is.
+type walk struct {
+	off int
+	bad dns.Malformed
+}
+
+// appendQuestions stops without a fault at the end of the message, and takes a
+// last question without type or class, as miekg/dns does: what is wrong with
+// that is said by the event's own verdict.
+func (j *wireJSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
+	start := len(dst)
+	for i := uint16(0); i < count && w.off < len(msg); i++ {
+		at := len(dst)
+		var off int
+		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, w.off)
+		if off < 0 {
+			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
+			break
+		}
+		qtype, qclass := uint16(0), uint16(0)
+		switch rest := msg[off:]; len(rest) {
+		case 0:
+		case 1, 3:
+			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
+			return endList(dst, start)
+		case 2:
+			qtype = binary.BigEndian.Uint16(rest)
+			off += 2
+		default:
+			qtype, qclass = binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
+			off += 4
+		}
+		dst = appendUint(append(dst, `","Qtype":`...), uint64(qtype))
+		dst = append(appendUint(append(dst, `,"Qclass":`...), uint64(qclass)), '}')
+		w.off = off
+	}
+	return endList(dst, start)
+}
+
+func (j *wireJSON) appendSection(dst, msg []byte, s dns.Section, count uint16, w *walk) []byte {
+	start := len(dst)
+	if w.bad.Yes() {
+		return endList(dst, start)
+	}
+	for i := uint16(0); i < count && w.off < len(msg); i++ {
+		at := len(dst)
+		var off int
+		dst, off = j.appendRecord(append(dst, ','), msg, w.off)
+		if off < 0 {
+			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
+			break
+		}
+		w.off = off
+	}
+	return endList(dst, start)
+}
+
+// endList makes a list of the elements from start on, each of which has a comma
+// before it.
+func endList(dst []byte, start int) []byte {
+	if len(dst) == start {
+		return append(dst, "null"...)
+	}
+	dst[start] = '['
+	return append(dst, ']')
+}
+
+// headerText is what the header's flags become: a few kinds make nearly all of
+// a capture.
+type headerText struct {
+	flags uint16
+	text  []byte // of flags, without the response code; nil: not used yet
+}
+
+const rcodeBits = 15
+
+func (j *wireJSON) headerText(flags uint16) []byte {
+	flags &^= rcodeBits
+	h := &j.headers[(flags>>4^flags>>8^flags>>12)&15]
+	if h.flags != flags || h.text == nil {
+		h.flags, h.text = flags, appendFlags(h.text[:0], flags)
+	}
+	return h.text
+}
+
+func appendFlags(dst []byte, flags uint16) []byte {
+	bit := func(name string, n int) {
+		dst = appendBool(append(dst, name...), flags&(1<<n) != 0)
+	}
+	bit(`,"Response":`, 15)
+	dst = appendUint(append(dst, `,"Opcode":`...), uint64(flags>>11&15))
+	bit(`,"Authoritative":`, 10)
+	bit(`,"Truncated":`, 9)
+	bit(`,"RecursionDesired":`, 8)
+	bit(`,"RecursionAvailable":`, 7)
+	bit(`,"Zero":`, 6)
+	bit(`,"AuthenticatedData":`, 5)
+	bit(`,"CheckingDisabled":`, 4)
+	return append(dst, `,"Rcode":`...)
+}
