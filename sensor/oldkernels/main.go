@@ -1,0 +1,217 @@
+// Oldkernels runs the packages' tests on older kernels than this machine's, in
+// an emulator. It needs no root, and no hardware virtualization.
+//
+//	go run ./sensor/oldkernels [options] [PACKAGE...] [-- TEST-OPTION...]
+//
+// Debian's kernels 5.10, 6.1 and 6.12 are fetched with apt into a cache, and
+// booted by qemu with a root file system in memory that holds the test binaries,
+// and this program as its init. Each kernel prints what its tests print, and at
+// the end there is one line for each. The exit status is 0 when all tests
+// passed, 1 otherwise. A kernel that cannot be had is skipped with its reason;
+// with CI=true that is a failure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// defaultPackages are those with tests for the kernel. The probe shows that the
+// emulator itself works.
+var defaultPackages = []string{"./sensor/oldkernels/probe", "./bpf"}
+
+func main() {
+	if os.Getpid() == 1 && os.Args[0] == initPath {
+		runInit()
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ok, err := run(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "oldkernels:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (ok bool, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return false, err
+	}
+	flags := flag.NewFlagSet("oldkernels", flag.ExitOnError)
+	cache := flags.String("cache", filepath.Join(root, "build", "kernels"), "`folder` that keeps the kernels; what is there is not fetched again")
+	only := flags.String("kernels", "", "`versions` to run, such as 5.10,6.12 (default: all)")
+	timeout := flags.Duration("timeout", 5*time.Minute, "how long one kernel may take")
+	e := emulator{}
+	flags.StringVar(&e.accel, "accel", "tcg", "qemu's accelerator; kvm is faster where it exists")
+	flags.IntVar(&e.cpus, "cpus", 1, "processors of the emulated machine")
+	flags.IntVar(&e.megabytes, "memory", 1024, "memory of the emulated machine in `MiB`")
+	var testArgs []string
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, testArgs = args[:i], args[i+1:]
+	}
+	_ = flags.Parse(args) // exits by itself
+	packages := flags.Args()
+	if len(packages) == 0 {
+		packages = defaultPackages
+	}
+	selected, err := choose(*only)
+	if err != nil {
+		return false, err
+	}
+
+	scratch, err := os.MkdirTemp("", "oldkernels")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(scratch)
+	jobs, files, err := compile(ctx, root, scratch, packages, testArgs)
+	if err != nil {
+		return false, err
+	}
+
+	ok = true
+	var summary []string
+	for _, k := range selected {
+		begin := time.Now()
+		fmt.Printf("=== Linux %s\n", k.version)
+		line, good := one(ctx, k, *cache, *timeout, e, scratch, jobs, files)
+		summary = append(summary, fmt.Sprintf("%-4s %-5s %s (%.0f s)", verdict(good), k.version, line, time.Since(begin).Seconds()))
+		if good == failed {
+			ok = false
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	fmt.Printf("\n%s\n", strings.Join(summary, "\n"))
+	return ok, ctx.Err()
+}
+
+type verdict int
+
+const (
+	passed verdict = iota
+	failed
+	skipped
+)
+
+func (v verdict) String() string { return [...]string{"PASS", "FAIL", "SKIP"}[v] }
+
+// one fetches, boots and judges one kernel.
+func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e emulator, scratch string, jobs []job, files []file) (string, verdict) {
+	root, err := k.obtain(ctx, filepath.Join(cache, k.version))
+	if errors.Is(err, errUnavailable) {
+		if k.gone == "" && os.Getenv("CI") == "true" {
+			return err.Error(), failed
+		}
+		return err.Error(), skipped
+	}
+	if err != nil {
+		return err.Error(), failed
+	}
+	image, err := findImage(root)
+	if err != nil {
+		return err.Error(), failed
+	}
+	initrd := filepath.Join(scratch, k.version+".cpio")
+	if err := writeInitrd(ctx, initrd, image, jobs, files); err != nil {
+		return err.Error(), failed
+	}
+	defer os.Remove(initrd)
+
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var r report
+	err = e.boot(ctx, image.vmlinuz, initrd, func(line string) {
+		fmt.Println(line)
+		r.line(line)
+	})
+	if err != nil {
+		return fmt.Sprintf("%s: %v; %s", image.release, err, r.summary(jobs)), failed
+	}
+	if !r.good(jobs) {
+		return image.release + ": " + r.summary(jobs), failed
+	}
+	return image.release + ": " + r.summary(jobs), passed
+}
+
+// compile builds a static test binary for each package, and this program. With
+// a package's binary go the files of its folder, at the same place below the
+// root: tests read them by relative paths.
+func compile(ctx context.Context, root, scratch string, packages, testArgs []string) ([]job, []file, error) {
+	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=-buildvcs=false")
+	goTool := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir, cmd.Env = root, env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+
+	self := filepath.Join(scratch, "init")
+	if _, err := goTool("build", "-o", self, "./sensor/oldkernels"); err != nil {
+		return nil, nil, err
+	}
+	files := []file{{path: initPath, from: self, mode: 0o755}}
+	var jobs []job
+	for i, pkg := range packages {
+		dir, err := goTool("list", "-f", "{{.Dir}}", pkg)
+		if err != nil {
+			return nil, nil, err
+		}
+		rel, err := filepath.Rel(root, dir)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find package %s: %w", pkg, err)
+		}
+		binary := filepath.Join(scratch, fmt.Sprintf("%d.test", i))
+		if _, err := goTool("test", "-c", "-o", binary, pkg); err != nil {
+			return nil, nil, err
+		}
+		if _, err := os.Stat(binary); err != nil {
+			return nil, nil, fmt.Errorf("compile %s: it has no tests", pkg)
+		}
+		j := job{
+			Name: pkg,
+			Dir:  filepath.Join("/src", rel),
+			Path: fmt.Sprintf("/tests/%d.test", i),
+			Args: append([]string{"-test.v", "-test.timeout=10m"}, testArgs...),
+		}
+		jobs = append(jobs, j)
+		files = append(files, file{path: j.Path, from: binary, mode: 0o755})
+		err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			in, err := filepath.Rel(root, path)
+			files = append(files, file{path: filepath.Join("/src", in), from: path, mode: 0o644})
+			return err
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("collect the files of %s: %w", pkg, err)
+		}
+	}
+	return jobs, files, nil
+}
+
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
