@@ -1,0 +1,103 @@
+package dedup
+
+import (
+	"encoding/binary"
+	"testing"
+)
+
+func sample() Packet {
+	return Packet{
+		Src: []byte{192, 0, 2, 1}, Dst: []byte{192, 0, 2, 53}, SrcPort: 40000, DstPort: 53,
+		Proto: 17, ID: 7, Data: []byte("a query for example.org"), Time: 1000e9,
+	}
+}
+
+// TestDefect14Key: two mirror ports collapse, a true retransmission stays.
+func TestDefect14Key(t *testing.T) {
+	f := func(name string, want bool, change func(*Packet)) {
+		t.Helper()
+		table := New(Config{})
+		p := sample()
+		if table.Seen(&p) {
+			t.Fatal("the first packet counts as seen")
+		}
+		change(&p)
+		if got := table.Seen(&p); got != want {
+			t.Errorf("%s: seen %v, want %v", name, got, want)
+		}
+	}
+	f("the same", true, func(*Packet) {})
+	f("50 ms later", true, func(p *Packet) { p.Time += 50e6 })
+	f("after 50 ms", false, func(p *Packet) { p.Time += 50e6 + 1 })
+	f("50 ms earlier", true, func(p *Packet) { p.Time -= 50e6 })
+	f("long before", false, func(p *Packet) { p.Time -= 60e6 })
+	f("another IP id", false, func(p *Packet) { p.ID++ })
+	f("source", false, func(p *Packet) { p.Src = []byte{192, 0, 2, 2} })
+	f("destination", false, func(p *Packet) { p.Dst = []byte{192, 0, 2, 2} })
+	f("source port", false, func(p *Packet) { p.SrcPort++ })
+	f("destination port", false, func(p *Packet) { p.DstPort++ })
+	f("the way back", false, func(p *Packet) {
+		p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
+	})
+	f("protocol", false, func(p *Packet) { p.Proto = 6 })
+	f("sequence number", false, func(p *Packet) { p.Seq++ })
+	f("bytes", false, func(p *Packet) { p.Data = []byte("a query for example.com") })
+	f("fewer bytes", false, func(p *Packet) { p.Data = p.Data[:10] })
+}
+
+// TestDefect14Bounded: the table does not grow, says what it forgot too soon,
+// and still knows the newest packets.
+func TestDefect14Bounded(t *testing.T) {
+	const entries = 100
+	table := New(Config{Entries: entries})
+	p := sample()
+	packet := func(i int) *Packet {
+		p.Data = binary.LittleEndian.AppendUint32(p.Data[:0], uint32(i))
+		return &p
+	}
+	const n = 10_000
+	for i := range n {
+		if table.Seen(packet(i)) {
+			t.Fatalf("packet %d counts as seen", i)
+		}
+	}
+	for i := n - entries; i < n; i++ {
+		if !table.Seen(packet(i)) {
+			t.Errorf("packet %d is forgotten", i)
+		}
+	}
+	if table.Seen(packet(n - entries - 1)) {
+		t.Error("more packets are known than the table holds")
+	}
+	if want := uint64(n - entries + 1); table.Early() != want {
+		t.Errorf("early %d, want %d", table.Early(), want)
+	}
+	before := table.Early()
+	p.Time += 1e9
+	for i := range entries {
+		table.Seen(packet(n + i))
+	}
+	if table.Early() != before {
+		t.Error("what left after its window counts as early")
+	}
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	table := New(Config{Entries: 1000})
+	p := sample()
+	if n := testing.AllocsPerRun(5000, func() {
+		p.Seq++
+		table.Seen(&p)
+	}); n != 0 {
+		t.Errorf("Seen allocates %v times, want 0", n)
+	}
+}
+
+func BenchmarkSeen(b *testing.B) {
+	table := New(Config{})
+	p := sample()
+	for range b.N {
+		p.Seq++
+		table.Seen(&p)
+	}
+}

@@ -1,0 +1,351 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/account"
+)
+
+var (
+	client = []byte{192, 0, 2, 1}
+	server = []byte{192, 0, 2, 53}
+)
+
+// bench is a table with its books: every segment that goes in must be found
+// again.
+type bench struct {
+	t     *testing.T
+	table *Table
+	book  *account.Book
+	page  *account.Page
+	in    uint64
+	got   []string // id@time, and the cut
+	bytes int
+}
+
+func newBench(t *testing.T, cfg Config) *bench {
+	b := &bench{t: t, book: account.NewPacketBook()}
+	b.page = b.book.Page()
+	b.table = New(cfg, b.page, func(m *Message) {
+		b.bytes += len(m.Data)
+		text := fmt.Sprintf("short@%d", m.Time)
+		if len(m.Data) >= 2 {
+			text = fmt.Sprintf("%d@%d", binary.BigEndian.Uint16(m.Data), m.Time)
+		}
+		if m.Missing > 0 {
+			text += fmt.Sprintf("-%d", m.Missing)
+		}
+		b.got = append(b.got, text)
+	})
+	return b
+}
+
+func (b *bench) add(g Segment) account.Column {
+	b.in++
+	g.Packets = 1
+	c := b.table.Add(&g)
+	if c != held {
+		b.page.Add(c, 1)
+	}
+	b.page.Set(held, b.table.Held())
+	return c
+}
+
+func (b *bench) balance() {
+	b.t.Helper()
+	b.page.Publish()
+	l := account.PacketLedger(b.book, func() uint64 { return b.in })
+	if l.Unaccounted() != 0 {
+		b.t.Errorf("%d packets unaccounted for: %+v", l.Unaccounted(), l)
+	}
+}
+
+func (b *bench) flush() {
+	b.t.Helper()
+	b.table.Flush()
+	b.page.Set(held, b.table.Held())
+	b.balance()
+	if b.table.Held() != 0 || b.table.store.Used() != 0 || len(b.table.index) != 0 {
+		b.t.Errorf("after Flush: held %d, bytes %d, streams %d", b.table.Held(), b.table.store.Used(), len(b.table.index))
+	}
+}
+
+func (b *bench) count(c account.Column) uint64 {
+	b.page.Publish()
+	return b.book.Sum(c)
+}
+
+func (b *bench) want(messages string) {
+	b.t.Helper()
+	if got := strings.Join(b.got, " "); got != messages {
+		b.t.Errorf("messages %q, want %q", got, messages)
+	}
+}
+
+const (
+	held   = account.PacketHeld
+	used   = account.TCPUsed
+	noData = account.TCPNoData
+)
+
+// query is a length and a query of n bytes for padding under example.org.
+func query(id uint16, n int) string {
+	const tail = "\x07example\x03org\x00\x00\x01\x00\x01"
+	b := []byte{byte(n >> 8), byte(n), byte(id >> 8), byte(id), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
+	for pad := n - headerLen - len(tail); pad > 0; {
+		label := min(pad, 64)
+		if pad-label == 1 {
+			label--
+		}
+		b = append(b, byte(label-1))
+		b = append(b, strings.Repeat("x", label-1)...)
+		pad -= label
+	}
+	return string(append(b, tail...))
+}
+
+// transfer is a length and an answer of n bytes without a question, as zone
+// transfers have them.
+func transfer(id uint16, n int) string {
+	b := []byte{byte(n >> 8), byte(n), byte(id >> 8), byte(id), 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+	return string(append(b, strings.Repeat("\xaa", n-headerLen)...))
+}
+
+const isn = 0xfffffff0 // so that sequence numbers wrap soon
+
+// at makes a segment whose data stands at an offset of the stream.
+func at(time int64, off int, data string) Segment {
+	return Segment{Src: client, Dst: server, SrcPort: 40000, DstPort: 53, Seq: uint32(isn + 1 + off), Time: time, Data: []byte(data)}
+}
+
+func flags(g Segment, f uint8) Segment {
+	g.Flags = f
+	if f&flagSYN != 0 {
+		g.Seq--
+	}
+	return g
+}
+
+func syn(time int64) Segment { return flags(at(time, 0, ""), flagSYN) }
+
+type step struct {
+	Segment
+	want account.Column
+}
+
+func TestStreams(t *testing.T) {
+	f := func(name, messages string, steps ...step) {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, Config{})
+			for i, s := range steps {
+				if got := b.add(s.Segment); got != s.want {
+					t.Errorf("segment %d: outcome %d, want %d", i, got, s.want)
+				}
+			}
+			b.flush()
+			b.want(messages)
+		})
+	}
+	q1, q2, q3 := query(1, 40), query(2, 50), query(3, 60)
+	all := q1 + q2 + q3
+	f("one segment", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used})
+	f("several in a segment", "1@2 2@2 3@2", step{syn(1), noData}, step{at(2, 0, all), used})
+	f("length apart", "1@3", step{syn(1), noData}, step{at(2, 0, q1[:2]), used}, step{at(3, 2, q1[2:]), used})
+	f("length torn", "1@3", step{syn(1), noData}, step{at(2, 0, q1[:1]), used}, step{at(3, 1, q1[1:]), used})
+	f("out of order", "1@4 2@3 3@3", step{syn(1), noData}, step{at(2, 30, all[30:80]), held},
+		step{at(3, 80, all[80:]), held}, step{at(4, 0, all[:30]), used})
+	f("retransmitted", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 0, q1), noData}, step{at(4, 10, q1[10:]), noData})
+	f("overlapping", "1@2 2@3", step{syn(1), noData}, step{at(2, 0, all[:60]), used}, step{at(3, 20, all[20:94]), used})
+	f("overlapping behind a hole", "1@4 2@4 3@3", step{syn(1), noData}, step{at(2, 50, all[50:100]), held},
+		step{at(3, 70, all[70:]), held}, step{at(3, 80, all[80:90]), noData}, step{at(4, 0, all[:60]), used})
+	f("keep-alive", "1@2 2@4", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 41, "\x00"), noData}, step{at(4, 42, q2), used})
+	f("FIN with data", "1@2", step{syn(1), noData}, step{flags(at(2, 0, q1), flagFIN), used}, step{flags(at(3, 0, q1), flagFIN), noData})
+	f("FIN before its data", "1@3", step{syn(1), noData}, step{flags(at(2, 20, q1[20:]), flagFIN), held}, step{at(3, 0, q1[:20]), used})
+	f("RST with data", "1@2", step{syn(1), noData}, step{flags(at(2, 0, q1), flagRST), used})
+	f("RST far away is ignored", "1@4", step{syn(1), noData}, step{at(2, 0, q1[:20]), used},
+		step{flags(at(3, 1<<25, ""), flagRST), noData}, step{at(4, 20, q1[20:]), used})
+	f("Fast Open", "1@1 2@2", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 42, q2), used})
+	f("Fast Open refused", "1@1 2@3", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 0, q1), noData}, step{at(3, 42, q2), used})
+	f("SYN again", "1@3", step{syn(1), noData}, step{syn(2), noData}, step{at(3, 0, q1), used}, step{syn(4), noData})
+	f("picked up at a message", "2@1 3@2", step{at(1, 42, q2), used}, step{at(2, 94, q3), used})
+	f("picked up, length apart", "2@2 3@3", step{at(1, 42, q2[:2]), used}, step{at(2, 44, q2[2:]), used}, step{at(3, 94, q3), used})
+	f("picked up within a message", "2@1 3@2", step{at(1, 20, all[20:94]), held}, step{at(2, 94, q3), held})
+	f("picked up, out of order", "1@2 2@1", step{at(1, 20, all[20:94]), held}, step{at(2, 0, all[:20]), used})
+	f("picked up, SYN comes late", "1@3 2@1", step{at(1, 20, all[20:94]), held}, step{syn(2), noData}, step{at(3, 0, all[:20]), used})
+	f("picked up, whole message comes late", "2@1 1@2 3@3", step{at(1, 42, q2), used}, step{at(2, 0, q1), used}, step{at(3, 94, q3), used})
+	f("ends within a message", "1@2 2@3-30", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:22]), used})
+	f("a header alone is missing", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:13]), used})
+	f("an empty message", "short@2 1@2", step{syn(1), noData}, step{at(2, 0, "\x00\x00"+q1), used})
+	f("not DNS at all", "", step{at(1, 0, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"), held})
+	f("no payload", "", step{at(1, 0, ""), noData}, step{flags(at(1, 0, ""), flagRST), noData}, step{flags(at(1, 0, ""), flagFIN), noData})
+}
+
+// TestHoles: what is missing is skipped and counted, and does not cost the
+// messages behind it.
+func TestHoles(t *testing.T) {
+	f := func(name, messages string, gaps, bytes uint64, segments ...Segment) {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, Config{})
+			for _, g := range segments {
+				b.add(g)
+			}
+			b.flush()
+			b.want(messages)
+			if n := b.count(account.StreamGaps); n != gaps {
+				t.Errorf("%d holes, want %d", n, gaps)
+			}
+			if n := b.count(account.StreamGapBytes); n != bytes {
+				t.Errorf("%d bytes missing, want %d", n, bytes)
+			}
+		})
+	}
+	q1, q2, q3 := query(1, 40), query(2, 50), query(3, 60)
+	all := q1 + q2 + q3
+	f("within a message", "1@2-20 2@3", 1, 10, syn(1), at(2, 0, all[:22]), at(3, 32, all[32:94]))
+	f("to a message's end", "1@2-20 2@3", 1, 20, syn(1), at(2, 0, all[:22]), at(3, 42, q2))
+	f("a whole message", "1@2 3@3", 1, 52, syn(1), at(2, 0, q1), at(3, 94, q3))
+	f("into the next message", "1@2-20 3@3", 1, 30+42, syn(1), at(2, 0, all[:22]), at(3, 52, all[52:]))
+	f("two in one message", "1@2-20 2@4", 2, 10, syn(1), at(2, 0, all[:22]), at(3, 24, all[24:30]), at(4, 38, all[38:94]))
+	f("at the beginning", "2@2", 1, 42, syn(1), at(2, 42, q2))
+	f("a transfer's next message", "1@2 7@3 8@4", 1, 10, syn(1), at(2, 0, q1), at(3, 52, transfer(7, 50)), at(4, 104, transfer(8, 50)))
+}
+
+func TestHoleTimesOut(t *testing.T) {
+	b := newBench(t, Config{Hole: 100})
+	q := query(1, 40) + query(2, 50) + query(3, 60)
+	b.add(syn(1))
+	b.add(at(2, 42, q[42:94]))
+	b.add(at(102, 200, "")) // nothing happens up to here
+	b.want("")
+	b.table.Expire(103)
+	b.want("2@2")
+	if n := b.count(account.TCPUsed); n != 1 {
+		t.Errorf("used %d, want 1", n)
+	}
+	b.add(at(104, 94, q[94:]))
+	b.want("2@2 3@104")
+	b.flush()
+}
+
+// TestCapturedShort: a snap length cuts every segment; what the headers promise
+// keeps the place.
+func TestCapturedShort(t *testing.T) {
+	b := newBench(t, Config{})
+	q := query(1, 40) + query(2, 50)
+	b.add(syn(1))
+	cut := at(2, 0, q[:30])
+	cut.Missing = 12
+	b.add(cut)
+	cut = at(3, 42, q[42:72])
+	cut.Missing = 22
+	b.add(cut)
+	b.flush()
+	b.want("1@2-12 2@3-22")
+}
+
+func TestPortsUsedAgain(t *testing.T) {
+	f := func(name, want string, segments ...Segment) {
+		b := newBench(t, Config{})
+		b.add(syn(1))
+		b.add(at(2, 0, query(1, 40)))
+		b.add(at(3, 42, query(2, 40)[:20]))
+		for _, g := range segments {
+			b.add(g)
+		}
+		b.flush()
+		b.want(want)
+	}
+	const far = 1 << 28
+	f("with a SYN", "1@2 2@3-22 3@5", flags(at(4, far, ""), flagSYN), at(5, far, query(3, 40)))
+	f("with a SYN near by", "1@2 2@3-22 3@5", flags(at(4, 5000, ""), flagSYN), at(5, 5000, query(3, 40)))
+	f("without", "1@2 2@3-22 3@5", at(5, far, query(3, 40)))
+	f("after FIN", "1@2 2@4 3@5", flags(at(4, 62, query(2, 40)[20:]), flagFIN), at(5, far, query(3, 40)))
+}
+
+// TestKey: streams that differ in any part of the key do not mix.
+func TestKey(t *testing.T) {
+	f := func(name string, change func(*Segment), same bool) {
+		b := newBench(t, Config{})
+		q := query(1, 40)
+		b.add(syn(1))
+		b.add(at(2, 0, q[:20]))
+		g := at(3, 20, q[20:])
+		change(&g)
+		b.add(g)
+		if got := strings.Join(b.got, " "); got == "1@3" != same {
+			t.Errorf("%s: messages %q, same stream: want %v", name, got, same)
+		}
+	}
+	f("nothing", func(*Segment) {}, true)
+	f("VLAN priority", func(g *Segment) {}, true)
+	f("direction", func(g *Segment) { g.Origin.Direction = 1 }, true)
+	f("source", func(g *Segment) { g.Src = server }, false)
+	f("destination", func(g *Segment) { g.Dst = client }, false)
+	f("source port", func(g *Segment) { g.SrcPort++ }, false)
+	f("destination port", func(g *Segment) { g.DstPort++ }, false)
+	f("VLAN", func(g *Segment) { g.Origin.VLAN, g.Origin.HasVLAN = 5, true }, false)
+	f("tunnel", func(g *Segment) { g.Origin.Path = 5 }, false)
+	f("interface", func(g *Segment) { g.Origin.Interface = 5 }, false)
+}
+
+// TestDefect11StreamRecords: ports, the completing segment's time, streams picked
+// up midway, and what is open at the end.
+func TestDefect11StreamRecords(t *testing.T) {
+	b := newBench(t, Config{})
+	var last Message
+	emit := b.table.emit
+	b.table.emit = func(m *Message) { last = *m; emit(m) }
+	q := query(1, 40)
+	b.add(at(1, 0, q[:20]))
+	b.add(at(9, 20, q[20:]))
+	if last.Src.String() != "192.0.2.1:40000" || last.Dst.String() != "192.0.2.53:53" || last.Time != 9 {
+		t.Errorf("%v to %v at %d, want 192.0.2.1:40000 to 192.0.2.53:53 at 9", last.Src, last.Dst, last.Time)
+	}
+	b.add(at(10, 42+10, query(2, 40))) // behind a hole when the file ends
+	b.flush()
+	b.want("1@9 2@10")
+}
+
+// TestLargest: a message of 65,535 bytes in segments of every kind of size.
+func TestLargest(t *testing.T) {
+	whole := transfer(1, 65535)
+	for _, size := range []int{1, 2, 1460, 65535, len(whole)} {
+		b := newBench(t, Config{})
+		b.add(syn(1))
+		for off := 0; off < len(whole); off += size {
+			b.add(at(2, off, whole[off:min(off+size, len(whole))]))
+		}
+		b.want("1@2")
+		if b.bytes != 65535 {
+			t.Errorf("segments of %d: %d bytes", size, b.bytes)
+		}
+		b.flush()
+	}
+	b := newBench(t, Config{}) // joined to one segment of several messages
+	b.add(syn(1))
+	b.add(at(2, 0, whole+whole+query(3, 40)))
+	b.want("1@2 1@2 3@2")
+	b.flush()
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	b := newBench(t, Config{})
+	b.table.emit = func(*Message) {}
+	data := query(1, 300)
+	first, third, second := at(2, 0, data[:100]), at(2, 200, data[200:]), at(2, 100, data[100:200])
+	start := syn(1)
+	b.table.Add(&start)
+	run := func() {
+		for _, g := range [3]*Segment{&first, &third, &second} { // the third waits
+			b.table.Add(g)
+			g.Seq += uint32(len(data))
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(1000, run); n != 0 {
+		t.Errorf("three segments allocate %v times, want 0", n)
+	}
+}
