@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -51,7 +52,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
-	fmt.Fprintf(stderr, "dnsmonster-sensor: %v\n", err)
+	for line := range strings.Lines(err.Error()) { // joined errors have a line each
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", strings.TrimRight(line, "\n"))
+	}
 	return code
 }
 

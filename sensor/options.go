@@ -27,13 +27,13 @@ type common struct {
 }
 
 func newCommon() *common {
-	return &common{ports: *cli.NewIntSlice(53), outputs: all.New()}
+	return &common{outputs: all.New()}
 }
 
 func (o *common) flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.IntSliceFlag{
-			Category: "capture", Name: "port", EnvVars: []string{"DNSMONSTER_PORT"}, Value: &o.ports,
+			Category: "capture", Name: "port", EnvVars: []string{"DNSMONSTER_PORT"}, Value: cli.NewIntSlice(53), Destination: &o.ports,
 			Usage: "UDP and TCP `PORT` that carries DNS; repeat for several",
 		},
 		&cli.IntFlag{

@@ -1,0 +1,306 @@
+package sensor
+
+import (
+	"context"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestBothDirectionsNoneLost compares records with what the client sent and
+// the server counted.
+func TestBothDirectionsNoneLost(t *testing.T) {
+	lab.Need(t, "dnsperf")
+	l := lab.New(t)
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
+	before, err := knot.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := attach(t, l.Server)
+	var sent [2]uint64
+	for i, v6 := range []bool{false, true} {
+		perf, err := l.Dnsperf(context.Background(), lab.Perf{
+			Queries: knot.Zone.Queries(10000, 1), Rate: 20000, Seconds: int(long(4*time.Second, 30*time.Second) / time.Second), V6: v6,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent[i] = perf.Sent
+	}
+	after, err := knot.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped, err := lab.RcvbufErrors(l.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.stop()
+	r.expect(t, exitOK)
+	c := count(t, p.records)
+	if c.queries4 != sent[0] || c.queries6 != sent[1] {
+		t.Errorf("queries recorded %d and %d, dnsperf sent %d and %d", c.queries4, c.queries6, sent[0], sent[1])
+	}
+	if got, want := c.queries4+c.queries6, after.UDP()-before.UDP()+dropped; got != want {
+		t.Errorf("queries recorded %d, Knot counts %d with %d lost in its socket", got, want, dropped)
+	}
+	if got, want := c.responses4+c.responses6, after.Responses()-before.Responses(); got != want {
+		t.Errorf("responses recorded %d, Knot counts %d", got, want)
+	}
+	t.Logf("%d queries, %d responses", c.queries4+c.queries6, c.responses4+c.responses6)
+}
+
+// TestModesSeeBothDirections asks through each way of attaching.
+func TestModesSeeBothDirections(t *testing.T) {
+	lab.Need(t, "dnsperf")
+	l := lab.New(t)
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
+	for _, mode := range []string{"auto", "tcx", "clsact", "xdp"} {
+		p := attach(t, l.Server, "--mode", mode)
+		perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(500, 1), Rate: 2000, Seconds: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.stop().expect(t, exitOK)
+		if c := count(t, p.records); c.queries4 != perf.Sent || c.responses4 != perf.Completed {
+			t.Errorf("mode %s: %d queries and %d responses recorded, %d sent and %d answered", mode, c.queries4, c.responses4, perf.Sent, perf.Completed)
+		}
+	}
+}
+
+// flow is a stream of queries to the server's port 53, where a sink takes them.
+func flow(t *testing.T, l *lab.Lab, rate, count int) lab.Flow {
+	t.Helper()
+	l.Server.Sink(t, 53)
+	return lab.Flow{
+		From: l.Client, To: netip.AddrPortFrom(l.Server.V4, 53), Ports: 16,
+		Messages: lab.Messages(lab.Zone{Names: 1000}.Queries(5000, 1)), Rate: rate, Count: count,
+	}
+}
+
+// TestLoad records 100,000 packets a second, none lost, while the generator
+// runs beside it.
+func TestLoad(t *testing.T) {
+	l := lab.New(t)
+	const rate = 100_000
+	f := flow(t, l, rate, rate*int(long(10*time.Second, 60*time.Second)/time.Second))
+	p := attach(t, l.Server, "--stats", "1s")
+	sent, err := f.Send(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	memory := peakMemory(t, p.cmd.Process.Pid)
+	r := p.stop()
+	r.expect(t, exitOK)
+	if c := count(t, p.records); c.queries4 != sent.Packets {
+		t.Errorf("%d recorded, %d sent", c.queries4, sent.Packets)
+	}
+	if memory > 256 {
+		t.Errorf("%d MiB of memory, at most 256", memory)
+	}
+	t.Logf("%d packets in %s, %.0f/s, %d MiB", sent.Packets, sent.Took, float64(sent.Packets)/sent.Took.Seconds(), memory)
+}
+
+// TestAboveCapacity sends as fast as it can, and keeps the sensor from running
+// for a while: what is lost is counted where it is lost, and the sensor stays
+// responsive.
+func TestAboveCapacity(t *testing.T) {
+	l := lab.New(t)
+	f := flow(t, l, 0, 1<<40)
+	p := attach(t, l.Server, "--stats", "500ms", "--ringmb", "1")
+	before, err := l.Server.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), long(5*time.Second, 20*time.Second))
+	defer cancel()
+	time.AfterFunc(time.Second, func() { p.cmd.Process.Signal(syscall.SIGSTOP) })
+	time.AfterFunc(2*time.Second, func() { p.cmd.Process.Signal(syscall.SIGCONT) })
+	sent, err := f.Send(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := l.Server.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := peakMemory(t, p.cmd.Process.Pid)
+	begun := time.Now()
+	r := p.stop()
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("it took %s to stop", took)
+	}
+	r.expect(t, exitUndelivered)
+	if r.sum("kernel", "ring_full") == 0 {
+		t.Error("no ring was full: this test shows nothing")
+	}
+	arrived := after.Sub(before).RxPackets
+	kernel := r.sum("kernel tc ingress", "ring_full") + r.sum("kernel tc ingress", "delivered")
+	if kernel != arrived {
+		t.Errorf("ring_full + delivered is %d, %d packets arrived:\n%s", kernel, arrived, r.log)
+	}
+	if got := count(t, p.records).total(); got != r.sum("delivery stdout", "delivered") {
+		t.Errorf("%d records written, the books say %d", got, r.sum("delivery stdout", "delivered"))
+	}
+	if lines := strings.Count(r.log, " stats: "); lines < int(sent.Took/time.Second)-1 {
+		t.Errorf("%d lines of statistics in %s, one each 500ms wanted", lines, sent.Took)
+	}
+	if memory > 256 {
+		t.Errorf("%d MiB of memory, at most 256", memory)
+	}
+	t.Logf("%.0f packets/s sent, %d ring_full, %d queue_full, %d delivered, %d MiB", float64(sent.Packets)/sent.Took.Seconds(),
+		r.sum("kernel", "ring_full"), r.sum("delivery stdout", "queue_full"), r.sum("delivery stdout", "delivered"), memory)
+}
+
+// TestForeignFragmentsCostNoMessage floods fragments that are not DNS beside
+// real queries.
+func TestForeignFragmentsCostNoMessage(t *testing.T) {
+	lab.Need(t, "dnsperf")
+	l := lab.New(t)
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
+	l.Server.Sink(t, 2049)
+	p := attach(t, l.Server)
+	ctx, cancel := context.WithCancel(context.Background())
+	var flood sync.WaitGroup
+	var fragments [2]lab.Sent
+	for i, laterOnly := range []bool{false, true} {
+		flood.Go(func() {
+			var err error
+			fragments[i], err = lab.Fragments{From: l.Client, To: l.Server, LaterOnly: laterOnly, Rate: 20000, Count: 1 << 40, Seed: uint64(i)}.Send(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	perf, err := l.Dnsperf(context.Background(), lab.Perf{
+		Queries: knot.Zone.Queries(5000, 1), Rate: 5000, Seconds: int(long(4*time.Second, 15*time.Second) / time.Second),
+	})
+	cancel()
+	flood.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.stop()
+	r.expect(t, exitOK)
+	if c := count(t, p.records); c.queries4 != perf.Sent || c.responses4 < perf.Completed {
+		t.Errorf("%d queries and %d responses recorded, %d sent and %d answered:\n%s", c.queries4, c.responses4, perf.Sent, perf.Completed, r.log)
+	}
+	t.Logf("%d foreign fragments beside %d queries", fragments[0].Packets+fragments[1].Packets, perf.Sent)
+}
+
+// TestTermUnderLoad stops in the middle of a stream: what the kernel has
+// captured is delivered.
+func TestTermUnderLoad(t *testing.T) {
+	l := lab.New(t)
+	f := flow(t, l, 50_000, 1<<40)
+	p := attach(t, l.Server)
+	ctx, cancel := context.WithCancel(context.Background())
+	var load sync.WaitGroup
+	load.Go(func() {
+		if _, err := f.Send(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(2 * time.Second)
+	r := p.stop()
+	cancel()
+	load.Wait()
+	r.expect(t, exitOK)
+	captured := r.sum("kernel", "delivered")
+	if got := count(t, p.records).total(); got != captured || got == 0 {
+		t.Errorf("%d records, the kernel captured %d:\n%s", got, captured, r.log)
+	}
+}
+
+// attachedTo is what `check` finds on the host's interface.
+func attachedTo(t *testing.T, host *lab.Host) string {
+	t.Helper()
+	out, err := command(host, "check", host.Iface).Output()
+	if err != nil {
+		t.Fatalf("check: %v\n%s", err, out)
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "attached: ") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TestKillLeavesNothing kills the sensor: TCX and XDP go with it, and filters
+// of clsact are removed by the next start.
+func TestKillLeavesNothing(t *testing.T) {
+	l := lab.New(t)
+	for _, mode := range []string{"tcx", "clsact"} {
+		p := attach(t, l.Server, "--mode", mode)
+		if got := attachedTo(t, l.Server); strings.Count(got, "\n") != 1 {
+			t.Fatalf("mode %s: attached while running: %q, want two programs", mode, got)
+		}
+		p.cmd.Process.Signal(syscall.SIGKILL)
+		<-p.ended
+		got := attachedTo(t, l.Server)
+		if mode == "tcx" && got != "" {
+			t.Errorf("after SIGKILL in mode tcx: %q", got)
+		}
+		if mode == "clsact" && got == "" {
+			t.Error("nothing left by clsact: this test shows nothing")
+		}
+	}
+	for _, mode := range []string{"clsact", "tcx"} {
+		p := attach(t, l.Server, "--mode", mode)
+		if got := attachedTo(t, l.Server); strings.Count(got, "\n") != 1 {
+			t.Errorf("mode %s after a kill: attached %q, want two programs", mode, got)
+		}
+		p.stop().expect(t, exitOK)
+		if got := attachedTo(t, l.Server); got != "" {
+			t.Errorf("mode %s: left after a stop: %q", mode, got)
+		}
+	}
+}
+
+// TestDefect16InterfaceComesBack deletes the interface and makes it again.
+func TestDefect16InterfaceComesBack(t *testing.T) {
+	l := lab.New(t)
+	ip := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("ip", append([]string{"-n", l.Server.NS}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v: %v\n%s", args, err, out)
+		}
+	}
+	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")
+	ip("link", "set", "extra0", "up")
+	p := start(t, l.Server, "attach", "extra0")
+	p.waitFor("msg=capturing")
+	ip("link", "del", "extra0")
+	p.waitFor("interface is gone")
+	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")
+	p.waitFor("interface is back")
+	ip("addr", "add", "198.51.100.1/24", "dev", "extra0")
+	ip("link", "set", "extra0", "up")
+	ip("link", "set", "extra1", "up")
+	ip("neigh", "replace", "198.51.100.2", "lladdr", "02:00:00:00:00:09", "dev", "extra0")
+	f := lab.Flow{
+		From: l.Server, To: netip.MustParseAddrPort("198.51.100.2:53"),
+		Messages: lab.Messages(lab.Zone{Names: 10}.Queries(10, 1)), Count: 100,
+	}
+	sent, err := f.Send(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop().expect(t, exitOK)
+	if got := count(t, p.records).total(); got != sent.Packets || got == 0 {
+		t.Errorf("%d records after the interface came back, %d sent", got, sent.Packets)
+	}
+	if n := strings.Count(p.log(), "interface is gone"); n != 1 {
+		t.Errorf("said %d times that the interface is gone", n)
+	}
+}

@@ -1,0 +1,103 @@
+package sensor
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestDefect20ExitStatus: 0 all delivered, 1 bad use, 2 failure; 3 is shown by
+// TestAboveCapacity.
+func TestDefect20ExitStatus(t *testing.T) {
+	good := write(t, queries(10))
+	f := func(code int, message string, args ...string) {
+		t.Helper()
+		cmd := command(nil, args...)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), message) {
+			t.Errorf("%q: exit status %d, want %d and %q:\n%s", args, got, code, message, out)
+		}
+	}
+	f(0, "unaccounted 0", "replay", good)
+	f(0, "record every DNS message", "--help")
+	f(0, "EXAMPLES", "attach", "--help")
+	f(0, "EXAMPLES", "replay", "--help")
+	f(0, "EXAMPLES", "check", "--help")
+	f(0, "kernel program ", "--version")
+	f(0, `"Id":9,`, "replay", good, "--PORT", "53")
+	f(0, `"Id":9,`, "replay", "--Port=53", good)
+	f(1, "unknown command \"atach\"", "atach", "eth0")
+	f(1, "name a capture file", "replay")
+	f(1, "name an interface", "attach")
+	f(1, "interface nosuch0", "attach", "nosuch0")
+	f(1, "interface nosuch0", "check", "nosuch0")
+	f(1, "is named twice", "attach", "lo", "lo")
+	f(1, "--port 70000", "replay", good, "--port", "70000")
+	f(1, "cannot keep 3 of 2", "attach", "lo", "--sampleratio", "3:2")
+	f(1, "would keep nothing", "attach", "lo", "--sampleratio", "0:1")
+	f(1, "unknown mode", "attach", "lo", "--mode", "afxdp")
+	f(1, "--ringmb 3", "attach", "lo", "--ringmb", "3")
+	f(1, "no such file", "replay", filepath.Join(t.TempDir(), "no.pcap"))
+	f(1, "flag provided but not defined: -prot", "replay", good, "--prot", "53")
+	f(1, "--metricprometheusendpoint", "replay", good, "--metricprometheusendpoint", "2112")
+	f(2, "not a pcap or pcapng file", "replay", write(t, []byte(strings.Repeat("text ", 10))))
+}
+
+// TestMetricsSayWhatTheBooksSay asks the Prometheus endpoint.
+func TestMetricsSayWhatTheBooksSay(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	host := lab.New(t).Server
+	p := start(t, host, "attach", host.Iface, "--metricprometheusendpoint", "http://:"+strings.Split(addr, ":")[1]+"/m")
+	p.waitFor("msg=capturing")
+	var body string
+	err = host.Do(func() error {
+		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := client.Get("http://" + addr + "/m")
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		body = string(b)
+		return err
+	})
+	if err == nil && body == "" {
+		t.Fatal("empty answer")
+	}
+	if err != nil {
+		// The transport dials on a goroutine of its own, which may run on a
+		// thread outside the namespace: ask with a process instead.
+		out, cerr := host.Command(t.Context(), "bash", "-c", "exec 3<>/dev/tcp/"+strings.Replace(addr, ":", "/", 1)+"; printf 'GET /m HTTP/1.0\r\n\r\n' >&3; cat <&3").Output()
+		if cerr != nil {
+			t.Fatalf("%v, and %v", err, cerr)
+		}
+		body = string(out)
+	}
+	p.stop().expect(t, exitOK)
+	for _, want := range []string{
+		`dnsmonster_sensor_ledger_in_total{ledger="kernel",part="tc ingress"} `,
+		`dnsmonster_sensor_ledger_outcomes_total{ledger="delivery",outcome="delivered",part="stdout"} 0`,
+		`dnsmonster_sensor_ledger_unaccounted{ledger="packet",part=""} 0`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s:\n%s", want, body)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package sensor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// queries makes a capture file of n DNS queries, from many clients.
+func queries(n int) []byte {
+	le := binary.LittleEndian
+	b := le.AppendUint32(nil, 0xa1b2c3d4)
+	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0) // raw IP
+	for i := range n {
+		name := fmt.Sprintf("h%d", i)
+		dns := binary.BigEndian.AppendUint16(nil, uint16(i))
+		dns = append(dns, "\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"...)
+		dns = append(append(append(dns, byte(len(name))), name...), "\x07example\x03org\x00\x00\x01\x00\x01"...)
+		ip := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, byte(i), 192, 0, 2, 53}
+		ip = binary.BigEndian.AppendUint16(ip, uint16(1024+i%50000))
+		ip = append(ip, 0, 53)
+		ip = binary.BigEndian.AppendUint16(ip, uint16(8+len(dns)))
+		ip = append(append(ip, 0, 0), dns...)
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+		b = le.AppendUint32(b, 1700000000)
+		b = le.AppendUint32(b, uint32(i%1000000))
+		b = le.AppendUint32(b, uint32(len(ip)))
+		b = le.AppendUint32(b, uint32(len(ip)))
+		b = append(b, ip...)
+	}
+	return b
+}
+
+func write(t *testing.T, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "test.pcap")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestDefect01ReplayLosesNothing replays a file of 10,000 queries, of which
+// dnsmonster wrote 29 records.
+func TestDefect01ReplayLosesNothing(t *testing.T) {
+	path := write(t, queries(10000))
+	for _, workers := range []string{"1", "2", "5"} {
+		p := start(t, nil, "replay", path, "--workers", workers)
+		r := p.wait(time.Minute)
+		r.expect(t, exitOK)
+		if got := count(t, p.records).queries4; got != 10000 || r.books["packet"]["in"] != 10000 {
+			t.Errorf("%s workers: %d records of 10000:\n%s", workers, got, r.log)
+		}
+	}
+}
+
+// TestReplayKeepsTheOrder needs one worker on either side.
+func TestReplayKeepsTheOrder(t *testing.T) {
+	p := start(t, nil, "replay", write(t, queries(5000)), "--workers", "1", "--stdoutoutputworkercount", "1")
+	p.wait(time.Minute).expect(t, exitOK)
+	b, err := os.ReadFile(p.records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
+		if !bytes.Contains(line, fmt.Appendf(nil, `"Id":%d,`, i)) {
+			t.Fatalf("line %d is %s", i, line)
+		}
+	}
+}
+
+// TestReplayDamage delivers what is whole and names what is not.
+func TestReplayDamage(t *testing.T) {
+	whole := queries(100)
+	p := start(t, nil, "replay", write(t, whole[:len(whole)-3]), write(t, []byte("no capture at all, but long enough")), write(t, whole))
+	r := p.wait(time.Minute)
+	r.expect(t, exitFailure)
+	if got := count(t, p.records).total(); got != 199 {
+		t.Errorf("%d records, want 199", got)
+	}
+	for _, want := range []string{"the file ends in the middle of a packet", "test.pcap: offset ", "not a pcap or pcapng file"} {
+		if !strings.Contains(r.log, want) {
+			t.Errorf("stderr lacks %q:\n%s", want, r.log)
+		}
+	}
+}
+
+// TestMappedFileShrinks cuts a file while it is read. Touching what is gone
+// kills a program that does not expect it.
+func TestMappedFileShrinks(t *testing.T) {
+	content := queries(400_000)
+	for _, cut := range []int{0, 4096, len(content) / 2} {
+		path := write(t, content)
+		// Nobody reads the records for a while, so that the file is still being
+		// read when it shrinks.
+		cmd := command(nil, "replay", path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 100)
+		if _, err := out.Read(first); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(cut)); err != nil {
+			t.Fatal(err)
+		}
+		rest := new(bytes.Buffer)
+		if _, err := rest.ReadFrom(out); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		log := stderr.String()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(log, "became shorter while it was read") || !strings.Contains(log, "\nunaccounted 0\n") {
+			t.Errorf("cut to %d: exit status %d, want %d and the reason:\n%s", cut, code, exitFailure, log)
+		}
+	}
+}
+
+// TestReaderLeaves ends quietly when nobody reads any more.
+func TestReaderLeaves(t *testing.T) {
+	path := write(t, queries(300_000))
+	cmd := command(nil, "replay", path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
+		t.Errorf("ended with %v and said %q, want a quiet end", err, stderr.String())
+	}
+}
+
+// TestAgreement compares with the lists of messages that tshark finds in real
+// captures. They are not part of this project.
+func TestAgreement(t *testing.T) {
+	oracle, captures := os.Getenv("SENSOR_TEST_ORACLE"), os.Getenv("SENSOR_TEST_CAPTURES")
+	if oracle == "" {
+		_, file, _, _ := runtime.Caller(0)
+		shared := filepath.Join(filepath.Dir(file), "../../shared")
+		oracle, captures = filepath.Join(shared, "oracle/agree.py"), filepath.Join(shared, "captures")
+	}
+	if _, err := os.Stat(oracle); err != nil {
+		t.Skip("captures of others and their comparison are not here (SENSOR_TEST_ORACLE, SENSOR_TEST_CAPTURES)")
+	}
+	lists, err := filepath.Glob(filepath.Join(captures, "*.tsv"))
+	if err != nil || len(lists) == 0 {
+		t.Fatalf("no lists in %s: %v", captures, err)
+	}
+	agree := 0
+	for _, list := range lists {
+		p := start(t, nil, "replay", strings.TrimSuffix(list, ".tsv"))
+		r := p.wait(time.Minute)
+		r.expect(t, exitOK)
+		out, err := exec.Command("python3", oracle, list, p.records).CombinedOutput()
+		if err == nil {
+			agree++
+			continue
+		}
+		t.Logf("%s", bytes.TrimSpace(out))
+	}
+	t.Logf("%d of %d captures agree", agree, len(lists))
+	if agree < 81 {
+		t.Errorf("%d captures agree, there were 81", agree)
+	}
+}
