@@ -190,6 +190,24 @@ func TestOfferAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Nor does dropping them where the queue is full.
+func TestDropAllocatesNothing(t *testing.T) {
+	set := quick(1, 100)
+	set.QueueBytes = 1
+	r := testRunner(t, &fake{}, set, true, nil)
+	in, e := r.Intake(), testEvent(1)
+	round := func() {
+		for range 100 {
+			in.Offer(e)
+		}
+	}
+	round() // fills the queue
+	round()
+	if n := testing.AllocsPerRun(200, round); n != 0 {
+		t.Errorf("dropping 100 events allocates %v times, want 0", n)
+	}
+}
+
 // Free blocks do not keep what an oversized event made them.
 func TestFreeBlocksAreBounded(t *testing.T) {
 	free := make(freeBlocks, 1)

@@ -341,6 +341,35 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// A worker in a long pause between attempts does not hold up the end.
+func TestGoneWakesWorkers(t *testing.T) {
+	set := quick(2, 10)
+	set.RetryFirst = time.Hour
+	var mu sync.Mutex
+	attempts := 0
+	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if attempts++; attempts == 1 {
+			return 0, errors.New("busy")
+		}
+		return 0, ErrGone
+	}}, set, false, nil)
+	r.Start(context.Background())
+	offer(r.Intake(), 50)
+	done := make(chan struct{})
+	go func() {
+		r.Stop(context.Background())
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Stop waits for a worker that sleeps")
+	}
+	check(t, r, 50, "abandoned 50")
+}
+
 // Opening is tried again; an error for good ends the output.
 func TestOpen(t *testing.T) {
 	var mu sync.Mutex
