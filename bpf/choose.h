@@ -92,20 +92,17 @@ static __always_inline enum outcome choose_unknown(struct hook *h,
 static __always_inline void fragment_key(struct fragment_key *k, const struct packet *p)
 {
 	__builtin_memset(k, 0, sizeof(*k));
+	k->frag = p->frag;
 	k->version = p->version;
 	if (p->version == 4) {
 		const struct iphdr *ip = p->l3;
 
-		k->id = ip->id;
-		k->proto = ip->protocol;
 		k->src[0] = ip->saddr;
 		k->dst[0] = ip->daddr;
 	} else {
 		const __u64 *src =
 			(const __u64 *)&((const struct ipv6hdr *)p->l3)->saddr;
 
-		k->id = p->frag->frag_id;
-		k->proto = p->frag->next;
 		k->src[0] = src[0];
 		k->src[1] = src[1];
 		k->dst[0] = src[2];

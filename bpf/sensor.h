@@ -77,10 +77,8 @@ struct {
 struct fragment_key {
 	__u64 src[2];
 	__u64 dst[2];
-	__u32 id;
-	__u8 proto;
-	__u8 version;
-	__u16 zero;
+	__u64 frag;
+	__u64 version;
 };
 
 /* What was decided about a datagram's first fragment, for the later ones. */

@@ -17,10 +17,8 @@ type sensorFragmentKey struct {
 	_       structs.HostLayout
 	Src     [2]uint64
 	Dst     [2]uint64
-	Id      uint32
-	Proto   uint8
-	Version uint8
-	Zero    uint16
+	Frag    uint64
+	Version uint64
 }
 
 type sensorHook struct {

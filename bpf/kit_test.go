@@ -1,0 +1,204 @@
+package bpf
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+)
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("loading programs needs root")
+	}
+}
+
+// onOneCPU keeps the test's thread there: what is counted per CPU is then
+// counted in one place.
+func onOneCPU(t *testing.T) {
+	t.Helper()
+	var old, one unix.CPUSet
+	runtime.LockOSThread()
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range 1024 {
+		if old.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.SchedSetaffinity(0, &old)
+		runtime.UnlockOSThread()
+	})
+}
+
+// kit is a loaded Kernel and readers of its rings.
+type kit struct {
+	t       *testing.T
+	k       *Kernel
+	readers []*ringbuf.Reader
+}
+
+// newKit watches port 53, with one small ring, where o does not say otherwise.
+func newKit(t *testing.T, o Options) *kit {
+	t.Helper()
+	needRoot(t)
+	if o.Ports == nil {
+		o.Ports = []uint16{53}
+	}
+	if o.Rings == 0 {
+		o.Rings = 1
+	}
+	if o.RingBytes == 0 {
+		o.RingBytes = 1 << 20
+	}
+	k, err := Load(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	s := &kit{t: t, k: k}
+	for _, ring := range k.Rings() {
+		r, err := ringbuf.NewReader(ring)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		s.readers = append(s.readers, r)
+	}
+	return s
+}
+
+func (s *kit) counters(hook string) HookCounters {
+	s.t.Helper()
+	all, err := s.k.Counters()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Hook == hook {
+			return c
+		}
+	}
+	s.t.Fatalf("no counters of %s", hook)
+	return HookCounters{}
+}
+
+func (s *kit) program(name string) *ebpf.Program {
+	s.t.Helper()
+	p := s.k.coll.Programs[name]
+	if p == nil {
+		s.t.Fatalf("no program %s", name)
+	}
+	return p
+}
+
+func hookOf(program string) string {
+	switch program {
+	case sensorProgXdpEth, sensorProgXdpL3:
+		return "xdp"
+	case sensorProgTcEgressEth, sensorProgTcEgressL3:
+		return "tc egress"
+	}
+	return "tc ingress"
+}
+
+// run runs a program once and returns the packet's outcome. Whatever it is, the
+// packet must go on, untouched, and be counted once.
+func (s *kit) run(program string, packet, context []byte) string {
+	s.t.Helper()
+	before := s.counters(hookOf(program))
+	o := &ebpf.RunOptions{Data: packet, DataOut: make([]byte, len(packet)+256)}
+	if context != nil {
+		o.Context = context
+	}
+	ret, err := s.program(program).Run(o)
+	if err != nil {
+		s.t.Fatalf("%s, %d bytes: %v", program, len(packet), err)
+	}
+	want := uint32(0xffffffff) // TC_ACT_UNSPEC
+	if hookOf(program) == "xdp" {
+		want = 2 // XDP_PASS
+	}
+	if ret != want {
+		s.t.Errorf("%s returns %d, want %d", program, ret, want)
+	}
+	if !bytes.Equal(o.DataOut, packet) {
+		s.t.Errorf("%s changed the packet", program)
+	}
+	return s.outcome(before, s.counters(hookOf(program)))
+}
+
+func (s *kit) outcome(before, after HookCounters) string {
+	s.t.Helper()
+	if after.Seen != before.Seen+1 || after.Outcomes() != before.Outcomes()+1 {
+		s.t.Errorf("books: %+v, then %+v", before, after)
+	}
+	switch {
+	case after.NotDNS > before.NotDNS:
+		return "not_dns"
+	case after.SampledOut > before.SampledOut:
+		return "sampled_out"
+	case after.FragQuota > before.FragQuota:
+		return "frag_quota"
+	case after.RingFull > before.RingFull:
+		return "ring_full"
+	case after.CopyFailed > before.CopyFailed:
+		return "copy_failed"
+	case after.Delivered > before.Delivered:
+		return "delivered"
+	}
+	return "none"
+}
+
+// next returns the next record, of any ring, and which ring it was in; -1 if
+// all are empty. The data is a copy.
+func (s *kit) next() (rec Record, data []byte, ring int) {
+	s.t.Helper()
+	for i, r := range s.readers {
+		r.SetDeadline(time.Now())
+		raw, err := r.Read()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		rec, data, ok := ParseRecord(raw.RawSample)
+		if !ok {
+			s.t.Fatalf("%d bytes are no record", len(raw.RawSample))
+		}
+		return rec, data, i
+	}
+	return Record{}, nil, -1
+}
+
+// want runs a program and compares the outcome, and what is in the ring.
+func (s *kit) want(outcome, program string, packet []byte) {
+	s.t.Helper()
+	if got := s.run(program, packet, nil); got != outcome {
+		s.t.Errorf("%s: %s, want %s: % x", program, got, outcome, packet[:min(len(packet), 80)])
+	}
+	_, data, ring := s.next()
+	if outcome != "delivered" {
+		if ring >= 0 {
+			s.t.Errorf("%s: %s, and yet in ring %d", program, outcome, ring)
+		}
+		return
+	}
+	if !bytes.Equal(data, packet) {
+		s.t.Errorf("%s: %d bytes in the ring, want the packet's %d", program, len(data), len(packet))
+	}
+}
