@@ -1,0 +1,285 @@
+package bpf
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// passing ends the TC chain, or lets XDP go on.
+func passing(t *testing.T, typ ebpf.ProgramType, verdict int32) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "neighbour",
+		Type:         typ,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
+		License:      "MIT",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func needTCX(t *testing.T) {
+	t.Helper()
+	if err := HaveTCX(); err != nil {
+		t.Skip(err)
+	}
+}
+
+// Both directions, down and up, and nothing left.
+func TestBothDirections(t *testing.T) {
+	f := func(mode Mode, wantHooks ...string) {
+		t.Run(string(mode), func(t *testing.T) {
+			inNamespace(t)
+			if mode == ModeTCX {
+				needTCX(t)
+			}
+			s := newKit(t, Options{XDP: true})
+			v0, v1 := veth(t)
+			a := s.attach(v0, mode)
+			if !slices.Equal(a.Hooks(), wantHooks) || !a.Alive() {
+				t.Errorf("hooks %q, alive %v, want %q: %s", a.Hooks(), a.Alive(), wantHooks, a.Describe())
+			}
+			for round := range uint64(2) {
+				send(t, v1, query4(80))
+				s.seen(wantHooks[0], round+1)
+				rec, data, _ := s.next()
+				if rec.Out || int(rec.Ifindex) != v0 || !bytes.Equal(data, query4(80)) {
+					t.Errorf("arriving: %+v, %d bytes", rec, len(data))
+				}
+				send(t, v0, query4(81))
+				s.seen(wantHooks[1], round+1)
+				rec, data, _ = s.next()
+				if !rec.Out || int(rec.Ifindex) != v0 || !bytes.Equal(data, query4(81)) {
+					t.Errorf("leaving: %+v, %d bytes", rec, len(data))
+				}
+				ip(t, "link set v0 down")
+				up(t, "v0")
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			wantLines(t, v0)
+			send(t, v1, query4(80))
+			s.seen(wantHooks[0], 2)
+		})
+	}
+	f(ModeTCX, "tc ingress", "tc egress")
+	f(ModeClsact, "tc ingress", "tc egress")
+	f(ModeXDP, "xdp", "tc egress")
+}
+
+// A packet on lo is one packet.
+func TestLoopback(t *testing.T) {
+	f := func(mode Mode, hook string) {
+		t.Run(string(mode), func(t *testing.T) {
+			inNamespace(t)
+			if mode == ModeTCX {
+				needTCX(t)
+			}
+			s := newKit(t, Options{XDP: true})
+			a := s.attach(1, mode)
+			if !slices.Equal(a.Hooks(), []string{hook}) {
+				t.Errorf("hooks %q, want only %q", a.Hooks(), hook)
+			}
+			send(t, 1, query4(80))
+			s.seen(hook, 1)
+		})
+	}
+	f(ModeTCX, "tc ingress")
+	f(ModeClsact, "tc ingress")
+	f(ModeXDP, "xdp")
+}
+
+// Behind a program that ends the chain we would see nothing.
+func TestAheadOfOthers(t *testing.T) {
+	inNamespace(t)
+	needTCX(t)
+	s := newKit(t, Options{})
+	v0, v1 := veth(t)
+	other := func(where link.Anchor) {
+		l, err := link.AttachTCX(link.TCXOptions{
+			Interface: v0, Program: passing(t, ebpf.SchedCLS, 0), Attach: ebpf.AttachTCXIngress, Anchor: where,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
+	other(nil)
+	s.attach(v0, ModeTCX)
+	wantLines(t, v0, "ingress, 1 of 2: dnsmonster_in", "ingress, 2 of 2: neighbour", "egress, 1 of 1: dnsmonster_out")
+	send(t, v1, query4(80))
+	s.seen("tc ingress", 1)
+
+	// One that goes ahead of us later can be told, and not helped.
+	other(link.Head())
+	wantLines(t, v0, "1 of 3: neighbour", "2 of 3: dnsmonster_in", "3 of 3: neighbour", "egress")
+	send(t, v1, query4(80))
+	s.seen("tc ingress", 1)
+}
+
+// TestAttachUntilKilled is not a test: it is run as a process of its own by
+// TestStaleFilters.
+func TestAttachUntilKilled(t *testing.T) {
+	name, mode, ok := strings.Cut(os.Getenv("DNSMONSTER_TEST_ATTACH"), ",")
+	if !ok {
+		t.Skip("only for TestStaleFilters")
+	}
+	ifindex, err := strconv.Atoi(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newKit(t, Options{}).attach(ifindex, Mode(mode))
+	os.Stdout.WriteString("attached\n")
+	time.Sleep(time.Minute)
+}
+
+// attachAndKill attaches in another process, calls during while that runs, and
+// kills it.
+func attachAndKill(t *testing.T, ifindex int, mode Mode, during func()) {
+	t.Helper()
+	c := exec.Command(os.Args[0], "-test.run=^TestAttachUntilKilled$")
+	c.Env = append(os.Environ(), "DNSMONSTER_TEST_ATTACH="+strconv.Itoa(ifindex)+","+string(mode))
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 9)
+	if _, err := out.Read(line); err != nil || string(line) != "attached\n" {
+		t.Errorf("the other process says %q, %v", line, err)
+	}
+	during()
+	c.Process.Kill()
+	c.Wait()
+}
+
+func TestStaleFilters(t *testing.T) {
+	const ours = "dnsmonster-sensor, bpf, priority 1"
+	f := func(name string, mode Mode, qdiscBefore bool) {
+		t.Run(name, func(t *testing.T) {
+			inNamespace(t)
+			if mode == ModeTCX {
+				needTCX(t)
+			}
+			s := newKit(t, Options{})
+			v0, v1 := veth(t)
+			if qdiscBefore {
+				tcCommand(t, "qdisc add dev v0 clsact")
+			}
+			attachAndKill(t, v0, ModeClsact, func() {
+				if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
+					t.Errorf("beside a living one: %v", err)
+				}
+			})
+			wantLines(t, v0, ours, ours)
+			a := s.attach(v0, mode)
+			if mode == ModeTCX {
+				wantLines(t, v0, "tcx ingress, 1 of 1", "tcx egress, 1 of 1")
+			} else {
+				wantLines(t, v0, ours, ours)
+			}
+			send(t, v1, query4(80))
+			s.seen("tc ingress", 1)
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			wantLines(t, v0)
+			out, _ := exec.Command("tc", "qdisc", "show", "dev", "v0").Output()
+			if got := strings.Contains(string(out), "clsact"); got != qdiscBefore {
+				t.Errorf("qdisc there: %v, before: %v", got, qdiscBefore)
+			}
+		})
+	}
+	f("clsact", ModeClsact, false)
+	f("clsact, qdisc of others", ModeClsact, true)
+	f("tcx", ModeTCX, false)
+}
+
+// What others put into a qdisc that we made stays, and so does the qdisc.
+func TestClsactKeepsFiltersOfOthers(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	v0, v1 := veth(t)
+	a := s.attach(v0, ModeClsact)
+	tcCommand(t, "filter add dev v0 ingress prio 5 matchall action ok")
+	wantLines(t, v0, "ingress: dnsmonster-sensor", "ingress: matchall, priority 5", "egress: dnsmonster-sensor")
+	send(t, v1, query4(80))
+	s.seen("tc ingress", 1)
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	wantLines(t, v0, "ingress: matchall, priority 5")
+}
+
+func TestXDPBesideAnother(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{XDP: true})
+	v0, _ := veth(t)
+	l, err := link.AttachXDP(link.XDPOptions{Program: passing(t, ebpf.XDP, 2), Interface: v0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = s.k.Attach(v0, ModeXDP)
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "neighbour (id ") {
+		t.Errorf("error %v, want one that names the other program", err)
+	}
+	wantLines(t, v0, "xdp (native): neighbour (id ")
+}
+
+func TestXDPNotLoaded(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	v0, _ := veth(t)
+	if _, err := s.k.Attach(v0, ModeXDP); err == nil {
+		t.Error("attached a program that is not loaded")
+	}
+	if _, err := s.k.Attach(v0, "tap"); err == nil {
+		t.Error("attached in no mode")
+	}
+}
+
+func TestInterfaceGone(t *testing.T) {
+	f := func(mode Mode) {
+		t.Run(string(mode), func(t *testing.T) {
+			inNamespace(t)
+			if mode == ModeTCX {
+				needTCX(t)
+			}
+			s := newKit(t, Options{XDP: true})
+			v0, _ := veth(t)
+			a := s.attach(v0, mode)
+			ip(t, "link del v0")
+			if a.Alive() {
+				t.Error("alive without an interface")
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.k.Attach(v0, mode); err == nil {
+				t.Error("attached to an interface that is gone")
+			}
+		})
+	}
+	f(ModeTCX)
+	f(ModeClsact)
+	f(ModeXDP)
+}

@@ -1,0 +1,147 @@
+package bpf
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The kernel keeps a tag beside the frame, not in it.
+func TestTagBesideTheFrame(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	v0, v1 := veth(t)
+	s.attach(v0, AutoMode())
+	f := func(proto uint16, tci uint16, inner uint16, payload []byte) {
+		t.Helper()
+		n := s.counters("tc ingress").Seen
+		send(t, v1, eth(proto, vlan(tci, inner, payload)))
+		s.seen("tc ingress", n+1)
+		rec, data, _ := s.next()
+		if !rec.HasVLAN || rec.VLANTCI != tci || rec.VLANProto != proto {
+			t.Errorf("tag %04x/%04x: %+v", proto, tci, rec)
+		}
+		if !bytes.Equal(data, eth(inner, payload)) {
+			t.Errorf("tag %04x/%04x: data % x", proto, tci, data)
+		}
+	}
+	q := ip4(a4, b4, 17, udp(40000, 53, fill(30)))
+	f(0x8100, 7, 0x0800, q)
+	f(0x8100, 0xe005, 0x0800, q) // with a priority
+	f(0x88a8, 9, 0x0800, q)
+	f(0x88a8, 9, 0x8100, vlan(8, 0x0800, q))
+	f(0x88a8, 9, 0x8100, vlan(8, 0x8100, vlan(7, 0x0800, q)))
+}
+
+// A device without a link header, both ways.
+func TestTun(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{XDP: true})
+	tun := tunnel(t, "tun0", unix.IFF_TUN)
+	a := s.attach(index(t, "tun0"), AutoMode())
+	ip(t, "address add 198.51.100.53/24 dev tun0")
+	f := func(packet []byte) {
+		t.Helper()
+		n := s.counters("tc ingress").Seen
+		if _, err := tun.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+		s.seen("tc ingress", n+1)
+		rec, data, _ := s.next()
+		if !rec.L3 || !bytes.Equal(data, packet) {
+			t.Errorf("%+v, data % x", rec, data)
+		}
+	}
+	f(ip4(a4, b4, 17, udp(40000, 53, fill(30))))
+	f(ip6(a6, b6, 17, udp(40000, 53, fill(30))))
+
+	send(t, index(t, "tun0"), ip4(b4, a4, 17, udp(53, 40000, fill(30))))
+	s.seen("tc egress", 1)
+	if rec, data, _ := s.next(); !rec.L3 || !rec.Out || len(data) != 58 {
+		t.Errorf("leaving: %+v, %d bytes", rec, len(data))
+	}
+
+	a.Close()
+	s.attach(index(t, "tun0"), ModeXDP)
+	if _, err := tun.Write(ip4(a4, b4, 17, udp(40000, 53, fill(30)))); err != nil {
+		t.Fatal(err)
+	}
+	s.seen("xdp", 1)
+	if rec, data, _ := s.next(); !rec.L3 || !rec.XDP || len(data) != 58 {
+		t.Errorf("xdp: %+v, %d bytes", rec, len(data))
+	}
+}
+
+// Every size through a real device, which keeps little of a large frame in the
+// first piece of memory.
+func TestSizesOnTap(t *testing.T) {
+	inNamespace(t)
+	f := func(prog func(n int) []byte) {
+		t.Helper()
+		s := newKit(t, Options{})
+		tap := tunnel(t, "tap0", unix.IFF_TAP)
+		defer tap.Close()
+		a := s.attach(index(t, "tap0"), AutoMode())
+		defer a.Close()
+		for _, n := range append(boundaries(65535), 3500, 3700, 4096, 9000, 65534) {
+			if n < 100 {
+				continue
+			}
+			before := s.counters("tc ingress")
+			if _, err := tap.Write(prog(n)); err != nil {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+			s.seen("tc ingress", before.Seen+1)
+			if _, data, _ := s.next(); !bytes.Equal(data, prog(n)) {
+				t.Errorf("%d bytes: %d in the ring, %s", n, len(data), s.outcome(before, s.counters("tc ingress")))
+			}
+		}
+	}
+	f(query4)
+	f(func(n int) []byte { // ports that lie deep
+		return eth(0x86dd, ip6(a6, b6, 60, ext(17, 0, udp(40000, 53, fill(n-70)))))
+	})
+}
+
+// A header that ends outside of what we look at is of unknown kind.
+func TestDeepHeadersOnTap(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	tap := tunnel(t, "tap0", unix.IFF_TAP)
+	s.attach(index(t, "tap0"), AutoMode())
+	if _, err := tap.Write(eth(0x86dd, ip6(a6, b6, 60, ext(17, 40, udp(40000, 53, fill(5000)))))); err != nil {
+		t.Fatal(err)
+	}
+	s.seen("tc ingress", 1)
+	if c := s.counters("tc ingress"); c.FragQuota != 1 {
+		t.Errorf("%+v, want one beyond the quota", c)
+	}
+}
+
+func TestTunnelWithoutLinkHeader(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	v0, v1 := veth(t)
+	ip(t, "address add 192.0.2.10/24 dev v0")
+	ip(t, "link add ipip0 type ipip local 192.0.2.10 remote 192.0.2.20")
+	up(t, "ipip0")
+	s.attach(index(t, "ipip0"), AutoMode())
+	inner := ip4(a4, b4, 17, udp(40000, 53, fill(30)))
+	src, dst := [4]byte{192, 0, 2, 20}, [4]byte{192, 0, 2, 10}
+	outer := join([]byte{0x45, 0}, be16(uint16(20+len(inner)), 0, 0), []byte{64, 4}, be16(0), src[:], dst[:], inner)
+	sum := uint32(0)
+	for i := 0; i < 20; i += 2 {
+		sum += uint32(outer[i])<<8 | uint32(outer[i+1])
+	}
+	sum = sum>>16 + sum&0xffff
+	sum = ^(sum>>16 + sum)
+	outer[10], outer[11] = byte(sum>>8), byte(sum)
+	frame := eth(0x0800, outer)
+	copy(frame, hardwareAddress(t, v0))
+	send(t, v1, frame)
+	s.seen("tc ingress", 1)
+	if rec, data, _ := s.next(); !rec.L3 || !bytes.Equal(data, inner) {
+		t.Errorf("%+v, data % x", rec, data)
+	}
+}

@@ -1,0 +1,170 @@
+package bpf
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace moves the test's thread into a network namespace of its own, with
+// lo up. IPv6 is off, so that no packet comes but the test's own.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	runtime.LockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := netns.New()
+	if err != nil {
+		runtime.UnlockOSThread()
+		t.Skipf("no network namespace can be made: %v", err)
+	}
+	t.Cleanup(func() {
+		ns.Close()
+		// A thread that cannot go back ends with the test's goroutine.
+		if netns.Set(old) == nil {
+			runtime.UnlockOSThread()
+		}
+		old.Close()
+	})
+	up(t, "lo")
+	for _, set := range []string{"all", "default"} {
+		// The file belongs to the namespace of the thread that opens it.
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+set+"/disable_ipv6", []byte("1"), 0o644)
+	}
+}
+
+func ip(t *testing.T, args string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+func tcCommand(t *testing.T, args string) {
+	t.Helper()
+	if out, err := exec.Command("tc", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Fatalf("tc %s: %v: %s", args, err, out)
+	}
+}
+
+func up(t *testing.T, name string) {
+	t.Helper()
+	ip(t, "link set "+name+" up")
+}
+
+func index(t *testing.T, name string) int {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return l.Attrs().Index
+}
+
+// veth makes the two ends v0 and v1, both here, and returns their indexes.
+func veth(t *testing.T) (v0, v1 int) {
+	t.Helper()
+	ip(t, "link add v0 type veth peer name v1")
+	up(t, "v0")
+	up(t, "v1")
+	return index(t, "v0"), index(t, "v1")
+}
+
+// send puts a frame on an interface as a program's own would go out.
+func send(t *testing.T, ifindex int, frame []byte) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tunnel opens a tun or tap device; writing to it is receiving on the device.
+func tunnel(t *testing.T, name string, flags uint16) *os.File {
+	t.Helper()
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no tun device: %v", err)
+	}
+	var req struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(req.name[:], name)
+	req.flags = flags | unix.IFF_NO_PI
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		t.Fatalf("make %s: %v", name, errno)
+	}
+	up(t, name)
+	f := os.NewFile(uintptr(fd), name)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// seen waits for n packets at a hook, and a moment longer for more.
+func (s *kit) seen(hook string, n uint64) {
+	s.t.Helper()
+	for range 200 {
+		if s.counters(hook).Seen >= n {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if c := s.counters(hook); c.Seen != n || c.Outcomes() != n {
+		s.t.Errorf("%s: %+v, want %d seen", hook, c, n)
+	}
+}
+
+func (s *kit) attach(ifindex int, mode Mode) *Attachment {
+	s.t.Helper()
+	a, err := s.k.Attach(ifindex, mode)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { a.Close() })
+	return a
+}
+
+func wantLines(t *testing.T, ifindex int, want ...string) {
+	t.Helper()
+	n, err := FindNeighbours(ifindex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := n.Lines()
+	if len(lines) != len(want) {
+		t.Errorf("neighbours %q, want %q", lines, want)
+		return
+	}
+	for i, w := range want {
+		if !strings.Contains(lines[i], w) {
+			t.Errorf("neighbours %q, want %q", lines, want)
+		}
+	}
+}
+
+func hardwareAddress(t *testing.T, ifindex int) []byte {
+	t.Helper()
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Attrs().HardwareAddr
+}
