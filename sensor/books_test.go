@@ -1,0 +1,157 @@
+package sensor
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// nowhere is an output that acknowledges everything.
+type nowhere struct{}
+
+func (nowhere) Name() string      { return "nowhere" }
+func (nowhere) Flags() []cli.Flag { return nil }
+func (nowhere) Settings() (outputs.Settings, error) {
+	return outputs.Settings{Type: outputs.All, Workers: 1}, nil
+}
+func (nowhere) Open(context.Context) (outputs.Writer, error)     { return nowhere{}, nil }
+func (nowhere) Write(context.Context, *event.Block) (int, error) { return 0, nil }
+func (nowhere) Close() error                                     { return nil }
+
+// rigged is a source of one lane whose hand-over a test can spoil.
+type rigged struct {
+	packets []packet.Packet
+	given   uint64
+	spoil   func([]packet.Packet) []packet.Packet // what the lane's reader gets instead
+}
+
+func (s *rigged) Lanes() []capture.Lane                { return []capture.Lane{s} }
+func (s *rigged) Live() bool                           { return false }
+func (s *rigged) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
+func (s *rigged) Given() uint64                        { return s.given }
+func (s *rigged) Err() error                           { return nil }
+func (s *rigged) Close() error                         { return nil }
+
+func (s *rigged) Read(b *packet.Batch) error {
+	if s.packets == nil {
+		return io.EOF
+	}
+	s.given = uint64(len(s.packets))
+	b.Packets = append(b.Packets[:0], s.spoil(s.packets)...)
+	s.packets = nil
+	return nil
+}
+
+// frames are n queries as packets.
+func frames(n int) []packet.Packet {
+	file := queries(n)
+	var list []packet.Packet
+	for at := 24; at < len(file); {
+		length := int(binary.LittleEndian.Uint32(file[at+8:]))
+		data := file[at+16 : at+16+length]
+		list = append(list, packet.Packet{Data: data, WireLen: uint32(length), Link: packet.LinkRaw, Time: 1})
+		at += 16 + length
+	}
+	return list
+}
+
+// run takes packets all the way to an output that accepts them.
+func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(next func(*event.Event)) func(*event.Event)) []account.Ledger {
+	t.Helper()
+	source := &rigged{packets: frames(100), spoil: spoil}
+	ports := &worker.Ports{}
+	ports.Add(53)
+	p, err := newPipeline(source, worker.Config{Ports: ports}, []active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, r := range p.runners {
+		r.Start(ctx)
+	}
+	l := p.newLane(source)
+	l.emit = emit(l.emit)
+	l.run()
+	p.deliver(ctx)
+	ledgers, err := p.books.ledgers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledgers
+}
+
+// TestBooksShowWhatIsSpoilt drops, doubles and miscounts one item at each
+// hand-over of the lane; those behind it are spoilt in the tests of outputs.
+func TestBooksShowWhatIsSpoilt(t *testing.T) {
+	whole := func(p []packet.Packet) []packet.Packet { return p }
+	straight := func(next func(*event.Event)) func(*event.Event) { return next }
+	f := func(name string, spoilt string, off int64, spoil func([]packet.Packet) []packet.Packet, emit func(func(*event.Event)) func(*event.Event)) {
+		t.Helper()
+		for _, l := range run(t, spoil, emit) {
+			want := int64(0)
+			if l.Name == spoilt {
+				want = off
+			}
+			if got := l.Unaccounted(); got != want {
+				t.Errorf("%s: ledger %s has %d unaccounted, want %d", name, l.Name, got, want)
+			}
+		}
+	}
+	// nth calls do in place of the tenth event's hand-over.
+	nth := func(do func(next func(*event.Event), e *event.Event)) func(func(*event.Event)) func(*event.Event) {
+		return func(next func(*event.Event)) func(*event.Event) {
+			n := 0
+			return func(e *event.Event) {
+				if n++; n == 10 {
+					do(next, e)
+					return
+				}
+				next(e)
+			}
+		}
+	}
+	f("nothing spoilt", "", 0, whole, straight)
+	f("packet dropped", "packet", 1, func(p []packet.Packet) []packet.Packet { return p[1:] }, straight)
+	f("packet doubled", "packet", -1, func(p []packet.Packet) []packet.Packet { return append(p[:len(p):len(p)], p[0]) }, straight)
+	f("event dropped", "delivery", 1, whole, nth(func(func(*event.Event), *event.Event) {}))
+	f("event doubled", "delivery", -1, whole, nth(func(next func(*event.Event), e *event.Event) { next(e); next(e) }))
+}
+
+// TestNoAllocationPerPacket takes packets through worker and dispatch.
+func TestNoAllocationPerPacket(t *testing.T) {
+	packets := frames(100)
+	source := &rigged{packets: packets}
+	ports := &worker.Ports{}
+	ports.Add(53)
+	p, err := newPipeline(source, worker.Config{Ports: ports}, []active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.runners[0].Start(t.Context())
+	l := p.newLane(source)
+	batch := func() {
+		for i := range packets {
+			l.worker.Packet(&packets[i], l.emit)
+		}
+		l.worker.Publish()
+	}
+	for range 200 { // blocks and buffers find their size
+		batch()
+	}
+	if n := testing.AllocsPerRun(500, batch); n != 0 {
+		t.Errorf("%d packets allocate %v times, want 0", len(packets), n)
+	}
+}
