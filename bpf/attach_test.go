@@ -3,10 +3,10 @@ package bpf
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -133,28 +134,43 @@ func TestAheadOfOthers(t *testing.T) {
 	s.seen("tc ingress", 1)
 }
 
-// TestAttachUntilKilled is not a test: it is run as a process of its own by
-// TestStaleFilters.
-func TestAttachUntilKilled(t *testing.T) {
-	name, mode, ok := strings.Cut(os.Getenv("DNSMONSTER_TEST_ATTACH"), ",")
-	if !ok {
-		t.Skip("only for TestStaleFilters")
+const attachEnv = "DNSMONSTER_TEST_ATTACH"
+
+// TestMain is also the process that attachAndKill starts.
+func TestMain(m *testing.M) {
+	if what := os.Getenv(attachEnv); what != "" {
+		if err := attachUntilKilled(what); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 	}
-	ifindex, err := strconv.Atoi(name)
+	os.Exit(m.Run())
+}
+
+func attachUntilKilled(what string) error {
+	var ifindex int
+	var mode Mode
+	if _, err := fmt.Sscan(what, &ifindex, &mode); err != nil {
+		return err
+	}
+	k, err := Load(Options{Ports: []uint16{53}, Rings: 1, RingBytes: MinRingBytes})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	newKit(t, Options{}).attach(ifindex, Mode(mode))
-	os.Stdout.WriteString("attached\n")
+	if _, err := k.Attach(ifindex, mode); err != nil {
+		return err
+	}
+	fmt.Println("attached")
 	time.Sleep(time.Minute)
+	return errors.New("not killed")
 }
 
 // attachAndKill attaches in another process, calls during while that runs, and
 // kills it.
 func attachAndKill(t *testing.T, ifindex int, mode Mode, during func()) {
 	t.Helper()
-	c := exec.Command(os.Args[0], "-test.run=^TestAttachUntilKilled$")
-	c.Env = append(os.Environ(), "DNSMONSTER_TEST_ATTACH="+strconv.Itoa(ifindex)+","+string(mode))
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", attachEnv, ifindex, mode))
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -219,14 +235,21 @@ func TestClsactKeepsFiltersOfOthers(t *testing.T) {
 	s := newKit(t, Options{})
 	v0, v1 := veth(t)
 	a := s.attach(v0, ModeClsact)
-	tcCommand(t, "filter add dev v0 ingress prio 5 matchall action ok")
-	wantLines(t, v0, "ingress: dnsmonster-sensor", "ingress: matchall, priority 5", "egress: dnsmonster-sensor")
+	if err := netlink.FilterAdd(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: v0, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 5,
+		},
+		Fd: passing(t, ebpf.SchedCLS, 0).FD(), Name: "neighbour", DirectAction: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, v0, "ingress: dnsmonster-sensor", "ingress: neighbour, bpf, priority 5", "egress: dnsmonster-sensor")
 	send(t, v1, query4(80))
 	s.seen("tc ingress", 1)
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
-	wantLines(t, v0, "ingress: matchall, priority 5")
+	wantLines(t, v0, "ingress: neighbour")
 }
 
 func TestXDPBesideAnother(t *testing.T) {
