@@ -3,12 +3,14 @@ package all
 
 import (
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/null"
 	"dnsmonster-sensor/outputs/stdout"
 )
 
 // New returns one of each output, with nothing set and nothing opened.
 func New() []outputs.Output {
 	return []outputs.Output{
+		null.New(),
 		stdout.New(),
 	}
 }
