@@ -85,7 +85,20 @@ func (w *watch) attach(p *port) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", p.name, err)
 	}
+	w.warn(p)
 	return nil
+}
+
+// warn says what others on the interface keep from us.
+func (w *watch) warn(p *port) {
+	n, err := bpf.FindNeighbours(p.index)
+	if err != nil {
+		w.log.Warn("cannot tell what else is attached", "interface", p.name, "error", err)
+		return
+	}
+	for _, what := range hidden(n) {
+		w.log.Warn("traffic may be hidden", "interface", p.name, "by", what)
+	}
 }
 
 // follow hears of interfaces that come and go until stop is closed.

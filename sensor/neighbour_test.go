@@ -1,0 +1,129 @@
+package sensor
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// verdict is a program that always says the same.
+func verdict(t *testing.T, kind ebpf.ProgramType, value int32) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "neighbour", Type: kind, License: "MIT",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, value), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+const tcOK, xdpPass, xdpDrop = 0, 2, 1
+
+// onServer attaches in the server's namespace.
+func onServer(t *testing.T, l *lab.Lab, attach func(ifindex int) (link.Link, error)) link.Link {
+	t.Helper()
+	var made link.Link
+	err := l.Server.Do(func() error {
+		i, err := net.InterfaceByName(l.Server.Iface)
+		if err == nil {
+			made, err = attach(i.Index)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { made.Close() })
+	return made
+}
+
+func tcx(t *testing.T, l *lab.Lab, where ebpf.AttachType) link.Link {
+	t.Helper()
+	return onServer(t, l, func(ifindex int) (link.Link, error) {
+		return link.AttachTCX(link.TCXOptions{
+			Interface: ifindex, Program: verdict(t, ebpf.SchedCLS, tcOK), Attach: where, Anchor: link.Head(),
+		})
+	})
+}
+
+func xdp(t *testing.T, l *lab.Lab, value int32) link.Link {
+	t.Helper()
+	return onServer(t, l, func(ifindex int) (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: ifindex, Program: verdict(t, ebpf.XDP, value)})
+	})
+}
+
+// ask sends n queries and returns how many of them and of the answers were
+// recorded.
+func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *proc) (queries, responses, sent uint64) {
+	t.Helper()
+	perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(100, 1), Rate: 500, Seconds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop().expect(t, exitOK)
+	c := count(t, p.records)
+	return c.queries4, c.responses4, perf.Sent
+}
+
+// TestTCXNeighbourDoesNotBlind attaches behind nobody, whoever was there first.
+func TestTCXNeighbourDoesNotBlind(t *testing.T) {
+	lab.Need(t, "dnsperf")
+	l := lab.New(t)
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
+	tcx(t, l, ebpf.AttachTCXIngress)
+	tcx(t, l, ebpf.AttachTCXEgress)
+	q, r, sent := ask(t, l, knot, attach(t, l.Server))
+	if q != sent || r != sent {
+		t.Errorf("%d queries and %d responses recorded of %d, beside programs that end the chain", q, r, sent)
+	}
+}
+
+// TestTCXNeighbourAheadIsNamed: one that comes later, and goes to the head, does
+// blind us, and check says so.
+func TestTCXNeighbourAheadIsNamed(t *testing.T) {
+	l := lab.New(t)
+	attach(t, l.Server)
+	tcx(t, l, ebpf.AttachTCXIngress)
+	out, err := command(l.Server, "check", l.Server.Iface).Output()
+	if err != nil || !strings.Contains(string(out), "hidden: TCX program neighbour") {
+		t.Errorf("check does not name the program ahead (%v):\n%s", err, out)
+	}
+}
+
+// TestXDPNeighbour: one that passes costs nothing, any is named at start and
+// by check, and mode xdp is an error that names it.
+func TestXDPNeighbour(t *testing.T) {
+	lab.Need(t, "dnsperf")
+	l := lab.New(t)
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
+	neighbour := xdp(t, l, xdpPass)
+	p := attach(t, l.Server)
+	if !strings.Contains(p.log(), "XDP program neighbour") {
+		t.Errorf("the start does not name the XDP program:\n%s", p.log())
+	}
+	if q, r, sent := ask(t, l, knot, p); q != sent || r != sent {
+		t.Errorf("%d queries and %d responses recorded of %d, behind an XDP program that passes", q, r, sent)
+	}
+	cmd := command(l.Server, "attach", l.Server.Iface, "--mode", "xdp")
+	out, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(string(out), "neighbour") {
+		t.Errorf("mode xdp beside an XDP program: exit status %d, want %d and its name:\n%s", code, exitUsage, out)
+	}
+	neighbour.Close()
+	xdp(t, l, xdpDrop)
+	out, err := command(l.Server, "check", l.Server.Iface, "--json").Output()
+	if err != nil || !strings.Contains(string(out), "XDP program neighbour") {
+		t.Errorf("check does not name the XDP program (%v):\n%s", err, out)
+	}
+}
