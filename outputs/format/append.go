@@ -2,7 +2,9 @@ package format
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -13,27 +15,55 @@ const twoDigits = "" +
 	"00010203040506070809" + "10111213141516171819" + "20212223242526272829" + "30313233343536373839" + "40414243444546474849" +
 	"50515253545556575859" + "60616263646566676869" + "70717273747576777879" + "80818283848586878889" + "90919293949596979899"
 
+// appendUint has few branches: numbers in records follow no pattern that a
+// processor could guess.
 func appendUint(dst []byte, v uint64) []byte {
-	if v < 10 {
-		return append(dst, '0'+byte(v))
+	dst = room(dst, maxDigits+4)
+	at := len(dst)
+	if v < 256 {
+		o := &octets[v]
+		binary.LittleEndian.PutUint32(dst[at:at+4], o.text)
+		return dst[:at+o.n]
 	}
-	var b [20]byte
-	i := len(b)
-	for v >= 100 {
-		q := v / 100
-		d := (v - q*100) * 2
-		i -= 2
-		b[i], b[i+1] = twoDigits[d], twoDigits[d+1]
-		v = q
+	if v < 1e8 {
+		n := digits(v)
+		binary.LittleEndian.PutUint64(dst[at:at+8], eightDigits(v)>>(64-8*uint(n)))
+		return dst[:at+n]
 	}
-	if v < 10 {
-		i--
-		b[i] = '0' + byte(v)
-	} else {
-		i -= 2
-		b[i], b[i+1] = twoDigits[v*2], twoDigits[v*2+1]
+	high := v / 1e8
+	dst = appendUint(dst, high)
+	return binary.LittleEndian.AppendUint64(dst, eightDigits(v-high*1e8))
+}
+
+// eightDigits gives the decimal digits of v < 1e8, the first one lowest: v is
+// split in halves, and those again, in one register.
+func eightDigits(v uint64) uint64 {
+	v = v/1e4 | v%1e4<<32
+	high := v * 10486 >> 20 & 0x0000007f_0000007f // hundreds
+	v = high | (v-high*100)<<16
+	high = v * 103 >> 10 & 0x000f_000f_000f_000f // tens
+	v = high | (v-high*10)<<8
+	return v | 0x3030303030303030
+}
+
+const maxDigits = 20
+
+// powers are those of ten that a uint64 holds.
+var powers = func() (t [maxDigits]uint64) {
+	t[0] = 1
+	for i := range t[1:] {
+		t[i+1] = t[i] * 10
 	}
-	return append(dst, b[i:]...)
+	return t
+}()
+
+// digits is how many v has; v is not 0.
+func digits(v uint64) int {
+	n := bits.Len64(v) * 1233 >> 12 // by the logarithm of 2: right, or one too many
+	if v >= powers[n] {
+		n++
+	}
+	return n
 }
 
 func appendTwo(dst []byte, v int) []byte {
@@ -102,6 +132,23 @@ func appendZone(dst, s []byte, class *[256]uint8) []byte {
 		return dst
 	}
 	return appendOddZone(dst[:n], s, class)
+}
+
+// appendLabel appends a name's label and the dot behind it.
+func appendLabel(dst, s []byte) []byte {
+	dst = room(dst, len(s)+1)
+	at := len(dst)
+	to := dst[at : at+len(s)+1]
+	odd := uint8(0)
+	for i, c := range s {
+		to[i] = c
+		odd |= inName[c]
+	}
+	if odd == asIs {
+		to[len(s)] = '.'
+		return dst[:at+len(to)]
+	}
+	return append(appendOddZone(dst, s, &inName), '.')
 }
 
 func appendOddZone(dst, s []byte, class *[256]uint8) []byte {
@@ -173,10 +220,10 @@ var hexPairs = func() (t [256]uint16) {
 }()
 
 func appendHex(dst, b []byte) []byte {
-	dst, room := extend(dst, 2*len(b))
+	dst, to := extend(dst, 2*len(b))
 	for _, c := range b {
-		binary.LittleEndian.PutUint16(room, hexPairs[c])
-		room = room[2:]
+		binary.LittleEndian.PutUint16(to, hexPairs[c])
+		to = to[2:]
 	}
 	return dst
 }
@@ -194,24 +241,24 @@ var base64Pairs = func() (t [4096]uint16) {
 
 // appendBase64 appends b in standard base64 with padding.
 func appendBase64(dst, b []byte) []byte {
-	dst, room := extend(dst, (len(b)+2)/3*4)
+	dst, to := extend(dst, (len(b)+2)/3*4)
 	for len(b) >= 8 { // six at a time; the load takes eight
 		v := binary.BigEndian.Uint64(b)
-		binary.LittleEndian.PutUint64(room, uint64(base64Pairs[v>>52])|uint64(base64Pairs[v>>40&4095])<<16|
+		binary.LittleEndian.PutUint64(to, uint64(base64Pairs[v>>52])|uint64(base64Pairs[v>>40&4095])<<16|
 			uint64(base64Pairs[v>>28&4095])<<32|uint64(base64Pairs[v>>16&4095])<<48)
-		b, room = b[6:], room[8:]
+		b, to = b[6:], to[8:]
 	}
 	for len(b) >= 3 {
 		v := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
-		binary.LittleEndian.PutUint32(room, uint32(base64Pairs[v>>12])|uint32(base64Pairs[v&4095])<<16)
-		b, room = b[3:], room[4:]
+		binary.LittleEndian.PutUint32(to, uint32(base64Pairs[v>>12])|uint32(base64Pairs[v&4095])<<16)
+		b, to = b[3:], to[4:]
 	}
 	switch len(b) {
 	case 1:
-		binary.LittleEndian.PutUint32(room, uint32(base64Pairs[uint32(b[0])<<4])|'='<<16|'='<<24)
+		binary.LittleEndian.PutUint32(to, uint32(base64Pairs[uint32(b[0])<<4])|'='<<16|'='<<24)
 	case 2:
 		v := uint32(b[0])<<10 | uint32(b[1])<<2
-		binary.LittleEndian.PutUint32(room, uint32(base64Pairs[v>>6])|uint32(base64Digits[v&63])<<16|'='<<24)
+		binary.LittleEndian.PutUint32(to, uint32(base64Pairs[v>>6])|uint32(base64Digits[v&63])<<16|'='<<24)
 	}
 	return dst
 }
@@ -242,48 +289,134 @@ func appendBase32(dst, b []byte) []byte {
 	return dst
 }
 
+// room makes sure that n bytes can be put behind dst without moving it.
+func room(dst []byte, n int) []byte {
+	if cap(dst)-len(dst) < n {
+		return grow(dst, n)
+	}
+	return dst
+}
+
+//go:noinline
+func grow(dst []byte, n int) []byte { return slices.Grow(dst, n) }
+
 // extend makes dst n bytes longer and returns the new bytes too, which hold
 // anything.
-func extend(dst []byte, n int) (extended, room []byte) {
+func extend(dst []byte, n int) (extended, added []byte) {
 	at := len(dst)
-	if cap(dst)-at < n {
-		dst = append(dst, make([]byte, n)...)
-	}
-	dst = dst[:at+n]
+	dst = room(dst, n)[:at+n]
 	return dst, dst[at:]
 }
 
-// octets holds the decimal digits of each byte and their number.
-var octets = func() (t [256]struct {
-	text [3]byte
-	n    uint8
-}) {
+// short is a text of at most 48 bytes. Its fixed size lets appendShort copy it
+// without asking how long it is.
+type short struct {
+	text [48]byte
+	n    int
+}
+
+func newShort(s string) (t short) {
+	if t.n = copy(t.text[:], s); t.n < len(s) {
+		panic("format: longer than a short text: " + s)
+	}
+	return t
+}
+
+func appendShort(dst []byte, s *short) []byte {
+	dst = room(dst, len(s.text))
+	at := len(dst)
+	*(*[len(s.text)]byte)(dst[at : at+len(s.text)]) = s.text
+	return dst[:at+s.n]
+}
+
+// octet is the decimal digits of a byte, the first one lowest, with a dot behind
+// them where there is room: they have n digits, and four bytes can be stored.
+type octet struct {
+	text uint32
+	n    int
+}
+
+var octets = func() (t [256]octet) {
 	for v := range t {
-		t[v].n = uint8(copy(t[v].text[:], appendUint(nil, uint64(v))))
+		var b [4]byte
+		if v >= 100 {
+			t[v].n, b[0] = 1, '0'+byte(v/100)
+		}
+		if v >= 10 {
+			b[t[v].n] = '0' + byte(v/10%10)
+			t[v].n++
+		}
+		b[t[v].n], b[t[v].n+1] = '0'+byte(v%10), '.'
+		t[v].n++
+		t[v].text = binary.LittleEndian.Uint32(b[:])
 	}
 	return t
 }()
 
 func appendIPv4(dst, ip []byte) []byte {
-	var b [16]byte
-	n := 0
+	dst = room(dst, 16)
+	at := len(dst)
+	to, n := dst[at:at+16], 0
 	for _, c := range ip[:4] {
 		o := &octets[c]
-		b[n], b[n+1], b[n+2] = o.text[0], o.text[1], o.text[2]
-		n = (n + int(o.n)) & 15
-		b[n] = '.'
-		n = (n + 1) & 15
+		binary.LittleEndian.PutUint32(to[n:], o.text)
+		n += o.n + 1
 	}
-	return append(dst, b[:(n-1)&15]...)
+	return dst[:at+n-1]
 }
 
-// appendIPv6 appends 16 bytes as net.IP prints them: an IPv4-mapped address in
-// the form of IPv4.
+// appendIPv6 appends 16 bytes as net.IP prints them: as RFC 5952 says, but an
+// IPv4-mapped address in the form of IPv4.
 func appendIPv6(dst, ip []byte) []byte {
-	if binary.BigEndian.Uint64(ip) == 0 && binary.BigEndian.Uint32(ip[8:]) == 0xffff {
+	hi, lo := binary.BigEndian.Uint64(ip), binary.BigEndian.Uint64(ip[8:])
+	if hi == 0 && lo>>32 == 0xffff {
 		return appendIPv4(dst, ip[12:])
 	}
-	return netip.AddrFrom16([16]byte(ip)).AppendTo(dst)
+	from, to := longestZeros(hi, lo)
+	dst = room(dst, 48)
+	at := len(dst)
+	text, n := dst[at:at+48], 0
+	for i := 0; i < 8; i++ {
+		if i == from {
+			text[n], text[n+1] = ':', ':'
+			n += 2
+			if i = to; i == 8 {
+				break
+			}
+		} else if i > 0 {
+			text[n] = ':'
+			n++
+		}
+		high, low := ip[2*i], ip[2*i+1]
+		digits := (bits.Len(uint(high)<<8|uint(low)|1) + 3) / 4
+		binary.LittleEndian.PutUint32(text[n:], (uint32(hexPairs[high])|uint32(hexPairs[low])<<16)>>(32-8*digits))
+		n += digits
+	}
+	return dst[:at+n]
+}
+
+// longestZeros tells which groups of an IPv6 address are written as "::": the
+// first of the longest runs of zeros, if it is of two groups or more.
+func longestZeros(hi, lo uint64) (from, to int) {
+	from, to = -1, -1
+	for i := 0; i < 8; i++ {
+		end := i
+		for end < 8 && group(hi, lo, end) == 0 {
+			end++
+		}
+		if end-i >= 2 && end-i > to-from {
+			from, to = i, end
+		}
+		i = end
+	}
+	return from, to
+}
+
+func group(hi, lo uint64, i int) uint16 {
+	if i < 4 {
+		return uint16(hi >> (48 - 16*i))
+	}
+	return uint16(lo >> (112 - 16*i))
 }
 
 // appendAddr appends an address as net.IP prints it, without its zone, or

@@ -54,7 +54,7 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 			if wire += c + 1; off+c > len(msg) || wire >= maxNameWire {
 				return dst, -1
 			}
-			dst = append(appendZone(dst, msg[off:off+c], &inName), '.')
+			dst = appendLabel(dst, msg[off:off+c])
 			off += c
 			continue
 		}
@@ -68,7 +68,7 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 			next = off
 		}
 		if seen := s.slot(target); seen.fits(s.message, target, len(msg), wire, hops) {
-			dst = append(dst, dst[seen.at:seen.at+seen.n]...)
+			dst = again(dst, int(seen.at), int(seen.n))
 			if wire == 0 {
 				return dst, next
 			}
@@ -89,11 +89,21 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	if start > maxTarget {
 		return dst, next
 	}
-	*s.slot(start) = seenName{
-		message: s.message, offset: uint16(start), wire: uint8(wire), hops: uint8(hops),
-		reach: int32(max(reach, off)), at: int32(at), n: int32(len(dst) - at),
-	}
+	seen := s.slot(start)
+	seen.message, seen.offset, seen.wire, seen.hops = s.message, uint16(start), uint8(wire), uint8(hops)
+	seen.reach, seen.at, seen.n = int32(max(reach, off)), int32(at), int32(len(dst)-at)
 	return dst, next
+}
+
+// again appends the n bytes at at once more.
+func again(dst []byte, at, n int) []byte {
+	const most = 32 // most names are shorter: a copy of fixed size is quick
+	if n > most || cap(dst)-len(dst) < most {
+		return append(dst, dst[at:at+n]...)
+	}
+	end := len(dst)
+	*(*[most]byte)(dst[end : end+most]) = *(*[most]byte)(dst[at : at+most])
+	return dst[:end+n]
 }
 
 // fits tells whether n is the name at offset, may be read in a message of that

@@ -12,12 +12,16 @@ import (
 // Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. The
 // record keeps what stands before the first thing that miekg/dns cannot read.
 type wireJSON struct {
-	fields  Fields
-	ifname  func(uint32) string
-	clock   clock
-	names   names
-	apart   names // for names that do not share the message's offsets
-	headers [16]headerText
+	fields Fields
+	ifname func(uint32) string
+	clock  clock
+	names  names
+	apart  names // for names that do not share the message's offsets
+	flags  [64]flagsText
+	heads  headTexts
+
+	previous                head // of the record before, if its name is a pointer
+	previousAt, previousEnd int  // where that stands in the output
 }
 
 func newWireJSON(o Options) *wireJSON {
@@ -84,8 +88,9 @@ func appendMalformed(dst []byte, m dns.Malformed) []byte {
 func (j *wireJSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	d, msg := &e.DNS, e.Message
 	j.names.reset()
+	j.previous = head{}
 	dst = appendUint(append(dst, `{"Id":`...), uint64(d.ID))
-	dst = append(dst, j.headerText(d.Flags)...)
+	dst = append(dst, j.flagsText(d.Flags)...)
 	dst = appendUint(dst, uint64(d.Rcode()))
 	w := walk{off: dns.HeaderLen}
 	dst = j.appendQuestions(append(dst, `,"Question":`...), msg, d.QDCount, &w)
@@ -165,18 +170,18 @@ func endList(dst []byte, start int) []byte {
 	return append(dst, ']')
 }
 
-// headerText is what the header's flags become: a few kinds make nearly all of
+// flagsText is what the header's flags become: a few kinds make nearly all of
 // a capture.
-type headerText struct {
+type flagsText struct {
 	flags uint16
 	text  []byte // of flags, without the response code; nil: not used yet
 }
 
 const rcodeBits = 15
 
-func (j *wireJSON) headerText(flags uint16) []byte {
+func (j *wireJSON) flagsText(flags uint16) []byte {
 	flags &^= rcodeBits
-	h := &j.headers[(flags>>4^flags>>8^flags>>12)&15]
+	h := &j.flags[flags*0x9e37>>10] // flags that are often seen together have slots of their own
 	if h.flags != flags || h.text == nil {
 		h.flags, h.text = flags, appendFlags(h.text[:0], flags)
 	}

@@ -140,15 +140,15 @@ var layouts = map[uint16]string{
 type field struct {
 	kind kind
 	must bool   // the data must not end before it
-	name string // `,"Name":` and, where the value is a string, its first quote
+	name short  // `,"Name":` and, where the value is a string, its first quote
 	zero string // the field where the data ends before it
 }
 
 // layout is a record type, ready to be written.
 type layout struct {
-	internet string // what stands between name and TTL in class IN; "" for a type that is not in layouts
-	empty    string // what follows the header where there is no data at all
-	fields   []field
+	known  bool   // it is in layouts
+	empty  string // what follows the header where there is no data at all
+	fields []field
 }
 
 var (
@@ -160,7 +160,7 @@ var (
 func init() {
 	for rrtype, text := range layouts {
 		l := newLayout(text)
-		l.internet = string(appendUint([]byte(`","Rrtype":`), uint64(rrtype))) + `,"Class":1,"Ttl":`
+		l.known = true
 		if int(rrtype) < len(lowTypes) {
 			lowTypes[rrtype] = l
 		} else {
@@ -186,25 +186,26 @@ func newLayout(text string) (l layout) {
 }
 
 func newField(name string, k kind, must bool) field {
-	f := field{kind: k, must: must, name: `,"` + name + `":`}
+	f := field{kind: k, must: must}
+	start := `,"` + name + `":`
 	switch {
 	case k == kindGateway:
-		f.name = `,"GatewayAddr":"`
-		f.zero = `,"GatewayAddr":"","GatewayHost":""`
+		start, f.zero = `,"GatewayAddr":"`, `,"GatewayAddr":"","GatewayHost":""`
 	case k <= kindLen16:
-		f.zero = f.name + "0"
+		f.zero = start + "0"
 	case k >= firstList:
-		f.zero = f.name + "null"
+		f.zero = start + "null"
 	default:
-		f.name += `"`
-		f.zero = f.name + `"`
+		start += `"`
+		f.zero = start + `"`
 	}
+	f.name = newShort(start)
 	return f
 }
 
 func layoutOf(rrtype uint16) *layout {
 	if int(rrtype) < len(lowTypes) {
-		if l := &lowTypes[rrtype]; l.internet != "" {
+		if l := &lowTypes[rrtype]; l.known {
 			return l
 		}
 	} else if l := highTypes[rrtype]; l != nil {
@@ -216,29 +217,17 @@ func layoutOf(rrtype uint16) *layout {
 // appendRecord appends the record at off. It returns the offset behind it, or
 // -1 where miekg/dns would refuse it; then what was appended is to be cut off.
 func (j *wireJSON) appendRecord(dst, msg []byte, off int) ([]byte, int) {
-	dst = append(dst, `{"Hdr":{"Name":"`...)
-	dst, off = j.names.append(dst, msg, off)
-	if off < 0 || off+10 > len(msg) {
+	dst, off = j.appendHead(dst, msg, off)
+	if off < 0 {
 		return dst, -1
 	}
-	h := msg[off : off+10]
-	off += 10
-	rrtype, class, length := binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:]), int(binary.BigEndian.Uint16(h[8:]))
+	length := int(binary.BigEndian.Uint16(msg[off-2:]))
 	end := off + length
 	if end > len(msg) {
 		return dst, -1
 	}
-	l := layoutOf(rrtype)
-	if class == mdns.ClassINET && l != &noType {
-		dst = append(dst, l.internet...)
-	} else {
-		dst = appendUint(append(dst, `","Rrtype":`...), uint64(rrtype))
-		dst = appendUint(append(dst, `,"Class":`...), uint64(class))
-		dst = append(dst, `,"Ttl":`...)
-	}
-	dst = appendUint(dst, uint64(binary.BigEndian.Uint32(h[4:])))
-	dst = appendUint(append(dst, `,"Rdlength":`...), uint64(length))
-	dst = append(dst, '}')
+	dst = append(appendUint(dst, uint64(length)), '}')
+	l := layoutOf(binary.BigEndian.Uint16(msg[off-10:]))
 	if length == 0 {
 		return append(dst, l.empty...), end
 	}
@@ -247,6 +236,72 @@ func (j *wireJSON) appendRecord(dst, msg []byte, off int) ([]byte, int) {
 		return dst, -1
 	}
 	return append(dst, '}'), end
+}
+
+// appendHead appends a record's name, type, class and TTL, and the name of the
+// field that comes then. It returns the offset behind the length of the data.
+func (j *wireJSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
+	if len(msg)-off >= pointedHead && msg[off] >= 0xc0 {
+		h := headOf(msg[off:])
+		if h == j.previous {
+			return append(dst, dst[j.previousAt:j.previousEnd]...), off + pointedHead
+		}
+		j.previous, j.previousAt = h, len(dst)
+	} else {
+		j.previous = head{}
+	}
+	dst = append(dst, `{"Hdr":{"Name":"`...)
+	dst, off = j.names.append(dst, msg, off)
+	if off < 0 || off+10 > len(msg) {
+		return dst, -1
+	}
+	dst = j.heads.append(dst, binary.BigEndian.Uint64(msg[off:]))
+	j.previousEnd = len(dst)
+	return dst, off + 10
+}
+
+// head is a record's first bytes, where its name is a pointer, up to the length
+// of the data: the records of a set have them in common. The zero value is no
+// record's.
+type head struct {
+	name uint16
+	kind uint64
+}
+
+const pointedHead = 12 // bytes of a head and the length of the data
+
+func headOf(b []byte) head {
+	return head{binary.BigEndian.Uint16(b), binary.BigEndian.Uint64(b[2:])}
+}
+
+// headTexts remembers what types, classes and TTLs look like: few of each are in
+// use.
+type headTexts [64]headText
+
+type headText struct {
+	kind uint64 // type, class and TTL as on the wire
+	n    int    // 0: not used yet
+	text [64]byte
+}
+
+// append appends what stands between a record's name and the length of its data.
+func (t *headTexts) append(dst []byte, kind uint64) []byte {
+	k := &t[kind*0x9e3779b97f4a7c15>>58]
+	if k.kind != kind || k.n == 0 {
+		k.set(kind)
+	}
+	dst = room(dst, len(k.text))
+	at := len(dst)
+	*(*[len(k.text)]byte)(dst[at : at+len(k.text)]) = k.text
+	return dst[:at+k.n]
+}
+
+func (k *headText) set(kind uint64) {
+	var room [2 * len(k.text)]byte // more than the text needs, as appendUint does
+	text := appendUint(append(room[:0], `","Rrtype":`...), kind>>48)
+	text = appendUint(append(text, `,"Class":`...), kind>>32&0xffff)
+	text = appendUint(append(text, `,"Ttl":`...), kind&0xffffffff)
+	k.kind, k.n = kind, copy(k.text[:], append(text, `,"Rdlength":`...)) // at most 59
 }
 
 // sizes hands what the kindLen fields of a record said to the later fields that
@@ -272,7 +327,7 @@ func (j *wireJSON) appendData(dst, msg []byte, off int, fields []field) ([]byte,
 			}
 			return dst, off
 		}
-		dst = append(dst, f.name...)
+		dst = appendShort(dst, &f.name)
 		switch {
 		case f.kind <= kindLen16:
 			dst, off = appendNumber(dst, msg, off, f.kind, &s)
