@@ -1,0 +1,87 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Line is a command line taken apart.
+type Line struct {
+	Command   []string // the command's name, and its subcommand's; nil for none
+	Given     []Given
+	Arguments []string
+}
+
+// Given is one option on the command line.
+type Given struct {
+	Name     string // in lower case, without dashes
+	Value    string
+	HasValue bool // false: --name alone
+}
+
+// Split takes a command line apart, without the program's name. It makes up for
+// what the command line library does not do: names are folded to lower case,
+// options may stand before the command and behind arguments. Values are never
+// touched. Behind "--" everything is an argument. What is unknown is kept, for
+// Resolve to complain about.
+func Split(args []string, commands []*cli.Command) Line {
+	var l Line
+	takes := takesValue(commands)
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			l.Arguments = append(l.Arguments, args[i+1:]...)
+			break
+		}
+		if !strings.HasPrefix(a, "-") || a == "-" {
+			if c := command(commands, a); c != nil && len(l.Arguments) == 0 {
+				l.Command, commands = append(l.Command, c.Name), c.Subcommands
+				continue
+			}
+			l.Arguments = append(l.Arguments, a)
+			continue
+		}
+		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
+		name = strings.ToLower(name)
+		if !has && takes[name] && i+1 < len(args) {
+			i++
+			value, has = args[i], true
+		}
+		l.Given = append(l.Given, Given{name, value, has})
+	}
+	return l
+}
+
+func command(list []*cli.Command, name string) *cli.Command {
+	for _, c := range list {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
+}
+
+// takesValue says of every option of every command whether a value belongs to
+// it. The command may stand behind the option.
+func takesValue(commands []*cli.Command) map[string]bool {
+	takes := make(map[string]bool)
+	for _, c := range commands {
+		for _, f := range c.Flags {
+			d, ok := f.(cli.DocGenerationFlag)
+			for _, n := range f.Names() {
+				takes[n] = ok && d.TakesValue()
+			}
+		}
+		for n, t := range takesValue(c.Subcommands) {
+			takes[n] = t
+		}
+	}
+	return takes
+}
+
+// Has reports whether an option stands on the line.
+func (l *Line) Has(name string) bool {
+	return slices.ContainsFunc(l.Given, func(g Given) bool { return g.Name == name })
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// ManPage writes the manual page. intro is the program's description.
+func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, ".Dd 2026-11-24\n.Dt %s 8\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n.Sh SYNOPSIS\n", strings.ToUpper(program), program, roff(usage))
+	for _, p := range pages {
+		fmt.Fprintf(b, ".Nm\n.Cm %s\n.Op Ar options\n", p.Name)
+		for a := range strings.FieldsSeq(p.Arguments) {
+			name := strings.Trim(a, "[].")
+			switch {
+			case strings.HasPrefix(a, "["):
+				fmt.Fprintf(b, ".Op Ar %s ...\n", name)
+			case strings.HasSuffix(a, "..."):
+				fmt.Fprintf(b, ".Ar %s ...\n", name)
+			default:
+				fmt.Fprintf(b, ".Ar %s\n", name)
+			}
+		}
+	}
+	b.WriteString(".Sh DESCRIPTION\n")
+	paragraphs(b, intro)
+	for _, p := range pages {
+		fmt.Fprintf(b, ".Ss %s\n", p.Name)
+		paragraphs(b, p.Description)
+	}
+	b.WriteString(".Sh OPTIONS\nNames may be written in upper and lower case, before and behind arguments.\n" +
+		"Most options can stand in a configuration file too, in the section that is their heading here,\nand in an environment variable.\n" +
+		"The command line beats the environment, which beats the file.\n")
+	manOptions(b, pages)
+	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll that was captured was delivered.\n.It 1\nWrong use or configuration; nothing was captured.\n" +
+		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered.\n.El\n")
+	return b.Flush()
+}
+
+// manOptions writes each option once, with the commands that have it.
+func manOptions(b *bufio.Writer, pages []Page) {
+	var names []string
+	of := make(map[string][]string) // by section
+	seen := make(map[string]*Option)
+	has := make(map[string][]string)
+	for _, p := range pages {
+		for _, o := range p.visible() {
+			if seen[o.Name] == nil {
+				seen[o.Name] = &o
+				if of[o.Section] == nil {
+					names = append(names, o.Section)
+				}
+				of[o.Section] = append(of[o.Section], o.Name)
+			}
+			has[o.Name] = append(has[o.Name], p.Name)
+		}
+	}
+	for _, section := range names {
+		title := section
+		if title == "" {
+			title = "On the command line only"
+		}
+		fmt.Fprintf(b, ".Ss %s\n.Bl -tag -width Ds\n", title)
+		for _, name := range of[section] {
+			manOption(b, seen[name], has[name])
+		}
+		b.WriteString(".El\n")
+	}
+}
+
+func manOption(b *bufio.Writer, o *Option, commands []string) {
+	fmt.Fprintf(b, ".It Fl Fl %s", o.Name)
+	if o.Kind != Bool {
+		fmt.Fprintf(b, " Ns = Ns Ar %s", roff(o.word()))
+	}
+	fmt.Fprintf(b, "\n%s.\n", roff(strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")))
+	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
+		fmt.Fprintf(b, "Default: %s.\n", roff(d))
+	}
+	for _, e := range o.Env {
+		fmt.Fprintf(b, "Environment:\n.Ev %s .\n", e)
+	}
+	fmt.Fprintf(b, "Commands: %s.\n", strings.Join(commands, ", "))
+}
+
+// word is the value's placeholder, or one for the kind.
+func (o *Option) word() string {
+	if o.Word != "" {
+		return o.Word
+	}
+	return [...]string{"text", "true", "number", "number", "number", "time"}[o.Kind]
+}
+
+// paragraphs writes text whose examples are indented and whose headings are in
+// capitals.
+func paragraphs(b *bufio.Writer, text string) {
+	literal, blank := false, false
+	end := func() {
+		if literal {
+			b.WriteString(".Ed\n")
+			literal = false
+		}
+	}
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case line == "":
+			blank = true
+			continue
+		case strings.HasPrefix(line, " "):
+			if !literal {
+				b.WriteString(".Bd -literal -offset indent\n")
+				literal = true
+			}
+			line = strings.TrimSpace(line)
+		default:
+			end()
+			if blank && !strings.HasSuffix(line, "EXAMPLES:") {
+				b.WriteString(".Pp\n")
+			}
+			if line == "EXAMPLES:" {
+				line = "Examples:"
+				b.WriteString(".Pp\n")
+			}
+		}
+		blank = false
+		fmt.Fprintln(b, roff(line))
+	}
+	end()
+}
+
+// roff escapes what the formatter would read as its own.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(s)
+	if strings.HasPrefix(s, ".") {
+		s = `\&` + s
+	}
+	return s
+}

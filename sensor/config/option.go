@@ -1,0 +1,182 @@
+// Package config finds out what the user has set: on the command line, in the
+// environment, in a configuration file, and what is left at its default. It
+// knows where each value came from, and writes and documents the options. The
+// options themselves are declared beside the code that obeys them.
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// Kind is what the text of a value must look like.
+type Kind uint8
+
+// Kinds.
+const (
+	Text Kind = iota
+	Bool
+	Int
+	Uint
+	Float
+	Duration
+)
+
+// Option is one option as all origins know it.
+type Option struct {
+	Name     string   // lower case
+	Aliases  []string // lower case
+	Section  string   // of the file; "": the option cannot stand in a file
+	Env      []string // names of the environment variables, the usual one first
+	Usage    string   // one or more sentences, without the placeholder's marks
+	Word     string   // placeholder of the value; "" where there is none
+	Kind     Kind
+	List     bool // several values; from no origin are they split at commas
+	Default  []string
+	Hidden   bool
+	Secret   bool   // never shown
+	SecretOf string // the secret that the file named by this option holds
+}
+
+// Value types that flags may be declared with, and no others: a test over all
+// commands holds them to it.
+func (o *Option) kindOf(f cli.Flag) error {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		o.Kind, o.Default = Bool, []string{strconv.FormatBool(f.Value)}
+	case *cli.StringFlag:
+		o.Kind, o.Default = Text, []string{f.Value}
+	case *cli.IntFlag:
+		o.Kind, o.Default = Int, []string{strconv.Itoa(f.Value)}
+	case *cli.Int64Flag:
+		o.Kind, o.Default = Int, []string{strconv.FormatInt(f.Value, 10)}
+	case *cli.UintFlag:
+		o.Kind, o.Default = Uint, []string{strconv.FormatUint(uint64(f.Value), 10)}
+	case *cli.Uint64Flag:
+		o.Kind, o.Default = Uint, []string{strconv.FormatUint(f.Value, 10)}
+	case *cli.Float64Flag:
+		o.Kind, o.Default = Float, []string{strconv.FormatFloat(f.Value, 'g', -1, 64)}
+	case *cli.DurationFlag:
+		o.Kind, o.Default = Duration, []string{f.Value.String()}
+	case *cli.StringSliceFlag:
+		o.Kind, o.List = Text, true
+		if f.Value != nil {
+			o.Default = f.Value.Value()
+		}
+	case *cli.IntSliceFlag:
+		o.Kind, o.List = Int, true
+		if f.Value != nil {
+			for _, n := range f.Value.Value() {
+				o.Default = append(o.Default, strconv.Itoa(n))
+			}
+		}
+	case *outputs.SecretFlag:
+		o.Kind, o.Default, o.Secret = Text, []string{f.Value}, true
+	default:
+		return fmt.Errorf("option %s: the configuration knows no flags of type %T", o.Name, f)
+	}
+	return nil
+}
+
+// FromFlags describes declared flags.
+func FromFlags(flags []cli.Flag) ([]Option, error) {
+	var list []Option
+	for _, f := range flags {
+		names := f.Names()
+		o := Option{Name: names[0], Aliases: names[1:]}
+		if err := o.kindOf(f); err != nil {
+			return nil, err
+		}
+		if c, ok := f.(cli.CategorizableFlag); ok {
+			o.Section = c.GetCategory()
+		}
+		if v, ok := f.(cli.VisibleFlag); ok {
+			o.Hidden = !v.IsVisible()
+		}
+		if d, ok := f.(cli.DocGenerationFlag); ok {
+			o.Env = d.GetEnvVars()
+			o.Word, o.Usage = placeholder(d.GetUsage())
+		}
+		if strings.HasSuffix(o.Name, secretFile) {
+			o.SecretOf = strings.TrimSuffix(o.Name, secretFile)
+		}
+		list = append(list, o)
+	}
+	markSecretFiles(list)
+	return list, nil
+}
+
+// placeholder takes the word in backquotes out of a usage, as the command line
+// library does.
+func placeholder(usage string) (word, text string) {
+	before, rest, ok := strings.Cut(usage, "`")
+	if !ok {
+		return "", usage
+	}
+	word, after, ok := strings.Cut(rest, "`")
+	if !ok {
+		return "", usage
+	}
+	return word, before + word + after
+}
+
+// has tells whether name, in lower case, is the option's.
+func (o *Option) has(name string) bool { return o.Name == name || slices.Contains(o.Aliases, name) }
+
+// normal checks the form of one value and returns it as all further code sees
+// it: numbers in decimal, durations and truth values as Go writes them.
+func (o *Option) normal(text string) (string, error) {
+	switch o.Kind {
+	case Bool:
+		if text == "" { // as in a file: the name alone says it
+			return "true", nil
+		}
+		v, err := strconv.ParseBool(text)
+		if err != nil {
+			return "", fmt.Errorf("%q is neither true nor false", text)
+		}
+		return strconv.FormatBool(v), nil
+	case Int:
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a whole number", text)
+		}
+		return strconv.FormatInt(v, 10), nil
+	case Uint:
+		v, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a whole number of 0 or more", text)
+		}
+		return strconv.FormatUint(v, 10), nil
+	case Float:
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a number", text)
+		}
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
+	case Duration:
+		v, err := time.ParseDuration(text)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a time such as 500ms, 10s or 1m30s", text)
+		}
+		return v.String(), nil
+	}
+	return text, nil
+}
+
+// find returns the option that a name, in lower case, means.
+func find(list []Option, name string) *Option {
+	for i := range list {
+		if list[i].has(name) {
+			return &list[i]
+		}
+	}
+	return nil
+}

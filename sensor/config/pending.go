@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// Feature is an output, an input or a step that dnsmonster has and this build
+// has not. Its options are accepted and checked for form, so that existing files
+// and environments work, and refused only where they switch the feature on.
+type Feature struct {
+	Name   string // as in "clickhouse output"
+	Output string // the output's name; "" for what is none
+	rows   []row
+	on     func(*Values) (option string) // the option that switches it on; "" where it is off
+}
+
+// row declares one option.
+type row struct {
+	section, name, env string // env: several names with a space between
+	value              any    // the default, and by its type the kind
+	usage              string
+	choices            []string // nil: any value of the kind
+}
+
+// secretValue is the default of an option that is a secret.
+type secretValue struct{ text, fileEnv string }
+
+func (r row) flag() cli.Flag {
+	env := strings.Fields(r.env)
+	switch v := r.value.(type) {
+	case string:
+		return &cli.StringFlag{Category: r.section, Name: r.name, EnvVars: env, Value: v, Usage: r.usage}
+	case secretValue:
+		return &outputs.SecretFlag{FileEnv: v.fileEnv, StringFlag: cli.StringFlag{Category: r.section, Name: r.name, EnvVars: env, Value: v.text, Usage: r.usage}}
+	case []string:
+		return &cli.StringSliceFlag{Category: r.section, Name: r.name, EnvVars: env, Value: cli.NewStringSlice(v...), Usage: r.usage, KeepSpace: true}
+	case bool:
+		return &cli.BoolFlag{Category: r.section, Name: r.name, EnvVars: env, Value: v, Usage: r.usage}
+	case int:
+		return &cli.UintFlag{Category: r.section, Name: r.name, EnvVars: env, Value: uint(v), Usage: r.usage}
+	case time.Duration:
+		return &cli.DurationFlag{Category: r.section, Name: r.name, EnvVars: env, Value: v, Usage: r.usage}
+	}
+	panic(fmt.Sprintf("option %s: no flag for a default of type %T", r.name, r.value))
+}
+
+// Pending are the features that this build lacks, without the outputs that it
+// has.
+func Pending(built []string) []Feature {
+	return slices.DeleteFunc(append(pendingSteps(), pendingOutputs()...), func(f Feature) bool { return slices.Contains(built, f.Output) })
+}
+
+// Flags declares the options of features.
+func Flags(list []Feature) []cli.Flag {
+	var flags []cli.Flag
+	for _, f := range list {
+		for _, r := range f.rows {
+			flags = append(flags, r.flag())
+		}
+	}
+	return flags
+}
+
+// Refuse says which features that this build lacks are switched on, and which of
+// their options have values that cannot be.
+func Refuse(list []Feature, v *Values) (errs []error) {
+	for _, f := range list {
+		for _, r := range f.rows {
+			o := v.Get(r.name)
+			if o != nil && r.choices != nil && len(o.Text) == 1 && !slices.Contains(r.choices, o.Text[0]) {
+				errs = append(errs, fmt.Errorf("%s: %q is not one of %v (from %s)", o.Name, o.Text[0], r.choices, o.Origin))
+			}
+		}
+		if option := f.on(v); option != "" {
+			o := v.Get(option)
+			errs = append(errs, fmt.Errorf("%s: not in this build yet; %s=%s is set (from %s)", f.Name, o.Name, o.Shown(v.String(option)), o.Origin))
+		}
+	}
+	return errs
+}
+
+// when switches a feature on where an option has any other value than these.
+func when(option string, off ...string) func(*Values) string {
+	return func(v *Values) string {
+		if o := v.Get(option); o == nil || len(o.Text) == 0 || slices.Contains(off, o.Text[0]) {
+			return ""
+		}
+		return option
+	}
+}
+
+// pendingSteps are the inputs and the steps between input and output.
+func pendingSteps() []Feature {
+	const capture, general = "capture", "general"
+	return []Feature{
+		{Name: "dnstap input", on: when("dnstapsocket", ""), rows: []row{
+			{capture, "dnstapsocket", "DNSMONSTER_DNSTAPSOCKET", "", "dnstap `SOCKET`, such as unix:///tmp/dnstap.sock or tcp://127.0.0.1:8080", nil},
+			{capture, "dnstappermission", "DNSMONSTER_DNSTAPPERMISSION", "755", "`MODE` of the dnstap socket's file, in octal; for unix:// only", nil},
+		}},
+		{Name: "capture filter", on: func(v *Values) string {
+			if v.Get("filter") == nil || IsDefaultFilter(v.String("filter")) {
+				return ""
+			}
+			return "filter"
+		}, rows: []row{
+			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match. The default stands for no filter", nil},
+		}},
+		{Name: "AF_PACKET capture", on: when("useafpacket", "false"), rows: []row{
+			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
+			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
+		}},
+		{Name: "deduplication", on: when("dedup", "false"), rows: []row{
+			{capture, "dedup", "DNSMONSTER_DEDUP", false, "record a packet that is seen more than once only once", nil},
+			{capture, "dedupcleanupinterval", "DNSMONSTER_DEDUPCLEANUPINTERVAL", time.Minute, "`TIME` for which a packet is remembered", nil},
+		}},
+		{Name: "skip list", on: when("skipdomainsfile", ""), rows: []row{
+			{general, "skipdomainsfile", "DNSMONSTER_SKIPDOMAINSFILE", "", "list of domains that output types 2 and 4 leave out: `FILE`, http:// or https:// URL", nil},
+			{general, "skipdomainsrefreshinterval", "DNSMONSTER_SKIPDOMAINSREFRESHINTERVAL", time.Minute, "`INTERVAL` at which the skip list is read again", nil},
+		}},
+		{Name: "allow list", on: when("allowdomainsfile", ""), rows: []row{
+			{general, "allowdomainsfile", "DNSMONSTER_ALLOWDOMAINSFILE", "", "list of domains that output types 3 and 4 are limited to: `FILE`, http:// or https:// URL", nil},
+			{general, "allowdomainsrefreshinterval", "DNSMONSTER_ALLOWDOMAINSREFRESHINTERVAL", time.Minute, "`INTERVAL` at which the allow list is read again", nil},
+		}},
+	}
+}
+
+// DefaultFilter is what dnsmonster writes into every configuration file. Obeyed,
+// it would drop what tunnels carry: it stands for no filter.
+const DefaultFilter = "((ip and (ip[9] == 6 or ip[9] == 17)) or (ip6 and (ip6[6] == 17 or ip6[6] == 6 or ip6[6] == 44)))"
+
+// IsDefaultFilter compares without regard to white space.
+func IsDefaultFilter(filter string) bool { return bare(filter) == bare(DefaultFilter) }
+
+func bare(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if c := s[i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,182 @@
+package config
+
+import "time"
+
+// outputTypes are the values of every output's type.
+var outputTypes = []string{"0", "1", "2", "3", "4"}
+
+const typeUsage = "`TYPE` of filter: 0 off, 1 all records, 2 those the skip list does not match, 3 those the allow list matches, 4 both"
+
+// output declares a pending output by the option for its type and the others.
+func output(name, option, env string, rows ...row) Feature {
+	first := row{name + "_output", option, env, 0, typeUsage, outputTypes}
+	return Feature{Name: name + " output", Output: name, on: when(option, "0"), rows: append([]row{first}, rows...)}
+}
+
+// pendingOutputs are dnsmonster's outputs. One that arrives in outputs/ takes
+// its options with it.
+func pendingOutputs() []Feature {
+	return []Feature{clickhouse(), elastic(), file(), influx(), kafka(), nats(), parquet(), psql(), sentinel(), splunk(), syslog(), victoria(), zinc()}
+}
+
+func clickhouse() Feature {
+	const s = "clickhouse_output"
+	return output("clickhouse", "clickhouseoutputtype", "DNSMONSTER_CLICKHOUSEOUTPUTTYPE",
+		row{s, "clickhouseaddress", "DNSMONSTER_CLICKHOUSEADDRESS", []string{"localhost:9000"}, "`HOST:PORT` of the server; repeat for several", nil},
+		row{s, "clickhouseusername", "DNSMONSTER_CLICKHOUSEUSERNAME", "", "`NAME` to log in with", nil},
+		row{s, "clickhousepassword", "DNSMONSTER_CLICKHOUSEPASSWORD", secretValue{"", "DNSMONSTER_CLICKHOUSEPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
+		row{s, "clickhousedatabase", "DNSMONSTER_CLICKHOUSEDATABASE", "default", "`DATABASE` of the tables", nil},
+		row{s, "clickhousetable", "DNSMONSTER_CLICKHOUSETABLE", "DNS_LOG", "`TABLE` of the records", nil},
+		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+		row{s, "clickhousecompress", "DNSMONSTER_CLICKHOUSECOMPRESS", 0, "`LEVEL` of compression, 0 for none", []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
+		row{s, "clickhousedebug", "DNSMONSTER_CLICKHOUSEDEBUG", false, "log what is said on the connection", nil},
+		row{s, "clickhousesecure", "DNSMONSTER_CLICKHOUSESECURE", false, "use TLS", nil},
+		row{s, "clickhousesavefullquery", "DNSMONSTER_CLICKHOUSESAVEFULLQUERY", false, "save each record as JSON too", nil},
+		row{s, "clickhousebatchsize", "DNSMONSTER_CLICKHOUSEBATCHSIZE", 100000, "`NUMBER` of rows in a batch", nil},
+		row{s, "clickhouseworkers", "DNSMONSTER_CLICKHOUSEWORKERS", 1, "`NUMBER` of connections", nil},
+		row{s, "clickhouseworkerchannelsize", "DNSMONSTER_CLICKHOUSEWORKERCHANNELSIZE", 100000, compatible, nil},
+		row{s, "clickhouseusednstapidentity", "DNSMONSTER_CLICKHOUSEUSEDNSTAPIDENTITY", false, "write dnstap's identity as the server's name", nil},
+	)
+}
+
+func elastic() Feature {
+	const s = "elastic_output"
+	return output("elastic", "elasticoutputtype", "DNSMONSTER_ELASTICOUTPUTTYPE",
+		row{s, "elasticoutputendpoint", "DNSMONSTER_ELASTICOUTPUTENDPOINT", "", "`URL` of the server, such as http://127.0.0.1:9200", nil},
+		row{s, "elasticoutputindex", "DNSMONSTER_ELASTICOUTPUTINDEX", "default", "`INDEX` of the records", nil},
+		row{s, "elasticbatchsize", "DNSMONSTER_ELASTICBATCHSIZE", 1000, "`NUMBER` of records in a batch", nil},
+		row{s, "elasticbatchdelay", "DNSMONSTER_ELASTICBATCHDELAY", time.Second, "`TIME` after which a batch that is not full is sent", nil},
+	)
+}
+
+func file() Feature {
+	const s = "file_output"
+	return output("file", "fileoutputtype", "DNSMONSTER_FILEOUTPUTTYPE",
+		row{s, "fileoutputpath", "DNSMONSTER_FILEOUTPUTPATH", "", "`FOLDER` of the files", nil},
+		row{s, "fileoutputrotatecron", "DNSMONSTER_FILEOUTPUTROTATECRON", "0 0 * * *", "when a new file begins, as `CRON` says times", nil},
+		row{s, "fileoutputrotatecount", "DNSMONSTER_FILEOUTPUTROTATECOUNT", 4, "`NUMBER` of old files to keep; 0: no rotation", nil},
+		row{s, "fileoutputformat", "DNSMONSTER_FILEOUTPUTFORMAT", "json", "`FORMAT` of the records", []string{"json", "csv", "csv_no_header", "gotemplate", "json-ocsf"}},
+		row{s, "fileoutputgotemplate", "DNSMONSTER_FILEOUTPUTGOTEMPLATE", "{{.}}", "Go `TEMPLATE` for the format gotemplate", nil},
+	)
+}
+
+func influx() Feature {
+	const s = "influx_output"
+	return output("influx", "influxoutputtype", "DNSMONSTER_INFLUXOUTPUTTYPE",
+		row{s, "influxoutputserver", "DNSMONSTER_INFLUXOUTPUTSERVER", "", "`URL` of the server, such as http://localhost:8086", nil},
+		row{s, "influxoutputtoken", "DNSMONSTER_INFLUXOUTPUTTOKEN", secretValue{"dnsmonster", "DNSMONSTER_INFLUXOUTPUTTOKENFILE"}, "`TOKEN` to log in with", nil},
+		row{s, "influxoutputbucket", "DNSMONSTER_INFLUXOUTPUTBUCKET", "dnsmonster", "`BUCKET` of the points", nil},
+		row{s, "influxoutputorg", "DNSMONSTER_INFLUXOUTPUTORG", "dnsmonster", "`ORGANISATION` of the bucket", nil},
+		row{s, "influxoutputworkers", "DNSMONSTER_INFLUXOUTPUTWORKERS", 8, "`NUMBER` of connections", nil},
+		row{s, "influxbatchsize", "DNSMONSTER_INFLUXBATCHSIZE", 1000, "`NUMBER` of points in a batch", nil},
+	)
+}
+
+func kafka() Feature {
+	const s = "kafka_output"
+	return output("kafka", "kafkaoutputtype", "DNSMONSTER_KAFKAOUTPUTTYPE",
+		row{s, "kafkaoutputbroker", "DNSMONSTER_KAFKAOUTPUTBROKER", []string{}, "`HOST:PORT` of a broker; repeat for several", nil},
+		row{s, "kafkasaslcredentials", "DNSMONSTER_KAFKASASLCREDENTIALS", secretValue{"", "DNSMONSTER_KAFKASASLCREDENTIALSFILE"}, "`USER:PASSWORD` for SASL", nil},
+		row{s, "kafkaoutputtopic", "DNSMONSTER_KAFKAOUTPUTTOPIC", "dnsmonster", "`TOPIC` of the records", nil},
+		row{s, "kafkabatchsize", "DNSMONSTER_KAFKABATCHSIZE", 1000, "`NUMBER` of records in a batch", nil},
+		row{s, "kafkaoutputformat", "DNSMONSTER_KAFKAOUTPUTFORMAT", "json", "`FORMAT` of the records: json or gob", []string{"json", "gob"}},
+		row{s, "kafkatimeout", "DNSMONSTER_KAFKATIMEOUT", 3, "`SECONDS` that connecting may take", nil},
+		row{s, "kafkabatchdelay", "DNSMONSTER_KAFKABATCHDELAY", time.Second, "`TIME` after which a batch that is not full is sent", nil},
+		row{s, "kafkacompress", "DNSMONSTER_KAFKACOMPRESS", false, "compress batches", nil},
+		row{s, "kafkacompressiontype", "DNSMONSTER_KAFKACOMPRESSIONTYPE", "snappy", "`CODEC`: snappy, gzip, lz4 or zstd", []string{"snappy", "gzip", "lz4", "zstd"}},
+		row{s, "kafkasecure", "DNSMONSTER_KAFKASECURE", false, "use TLS", nil},
+		row{s, "kafkacacertificatepath", "DNSMONSTER_KAFKACACERTIFICATEPATH", "", "`FILE` with the certificate that signs the brokers'", nil},
+		row{s, "kafkatlscertificatepath", "DNSMONSTER_KAFKATLSCERTIFICATEPATH", "", "`FILE` with the client's certificate", nil},
+		row{s, "kafkatlskeypath", "DNSMONSTER_KAFKATLSKEYPATH", "", "`FILE` with the client's key", nil},
+	)
+}
+
+func nats() Feature {
+	const s = "nats_output"
+	return output("nats", "natsoutputtype", "DNSMONSTER_NATSOUTPUTTYPE",
+		row{s, "natsoutputserver", "DNSMONSTER_NATSOUTPUTSERVER", "nats://localhost:4222", "`URL` of the server", nil},
+		row{s, "natsoutputsubject", "DNSMONSTER_NATSOUTPUTSUBJECT", "dns.events", "`SUBJECT` of the messages", nil},
+		row{s, "natsoutputtlscert", "DNSMONSTER_NATSOUTPUTTLSCERT", "", "`FILE` with the client's certificate", nil},
+		row{s, "natsoutputtlskey", "DNSMONSTER_NATSOUTPUTTLSKEY", "", "`FILE` with the client's key", nil},
+		row{s, "natsoutputtlsca", "DNSMONSTER_NATSOUTPUTTLSCA", "", "`FILE` with the certificate that signs the server's", nil},
+	)
+}
+
+func parquet() Feature {
+	const s = "parquet_output"
+	return output("parquet", "parquetoutputtype", "DNSMONSTER_PARQUETOUTPUTTYPE",
+		row{s, "parquetoutputpath", "DNSMONSTER_PARQUETOUTPUTPATH", "", "`FOLDER` of the files, or one file that ends in .parquet", nil},
+		row{s, "parquetflushbatchsize", "DNSMONSTER_PARQUETFLUSHBATCHSIZE", 10000, "`NUMBER` of records in a row group", nil},
+		row{s, "parquetworkercount", "DNSMONSTER_PARQUETWORKERCOUNT", 4, "`NUMBER` of goroutines that encode", nil},
+		row{s, "parquetwritebuffersize", "DNSMONSTER_PARQUETWRITEBUFFERSIZE", 256000, "`BYTES` of the write buffer", nil},
+	)
+}
+
+func psql() Feature {
+	const s = "psql_output"
+	return output("psql", "psqloutputtype", "DNSMONSTER_PSQLOUTPUTTYPE",
+		row{s, "psqlendpoint", "DNSMONSTER_PSQLENDPOINT DNSMONSTER_PSQLOUTPUTENDPOINT", "", "`URI` of the database, such as postgres://user:password@host:5432/database?sslmode=disable", nil},
+		row{s, "psqltable", "DNSMONSTER_PSQLTABLE", "DNS_LOG", "`TABLE` of the records, or schema.table", nil},
+		row{s, "psqlworkers", "DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections", nil},
+		row{s, "psqlbatchsize", "DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of rows in a batch", nil},
+		row{s, "psqlbatchdelay", "DNSMONSTER_PSQLBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+		row{s, "psqlbatchtimeout", "DNSMONSTER_PSQLBATCHTIMEOUT", 5 * time.Second, "`TIME` that one INSERT may take", nil},
+		row{s, "psqlsavefullquery", "DNSMONSTER_PSQLSAVEFULLQUERY", false, "save each record as JSON too", nil},
+	)
+}
+
+func sentinel() Feature {
+	const s = "sentinel_output"
+	return output("sentinel", "sentineloutputtype", "DNSMONSTER_SENTINELOUTPUTTYPE",
+		row{s, "sentineloutputsharedkey", "DNSMONSTER_SENTINELOUTPUTSHAREDKEY", secretValue{"", "DNSMONSTER_SENTINELOUTPUTSHAREDKEYFILE"}, "`KEY` of the Log Analytics workspace", nil},
+		row{s, "sentineloutputcustomerid", "DNSMONSTER_SENTINELOUTPUTCUSTOMERID", "", "`ID` of the Log Analytics workspace", nil},
+		row{s, "sentineloutputlogtype", "DNSMONSTER_SENTINELOUTPUTLOGTYPE", "dnsmonster", "`TYPE` of the log", nil},
+		row{s, "sentineloutputproxy", "DNSMONSTER_SENTINELOUTPUTPROXY", "", "`URI` of a proxy", nil},
+		row{s, "sentinelbatchsize", "DNSMONSTER_SENTINELBATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
+		row{s, "sentinelbatchdelay", "DNSMONSTER_SENTINELBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+	)
+}
+
+func splunk() Feature {
+	const s = "splunk_output"
+	return output("splunk", "splunkoutputtype", "DNSMONSTER_SPLUNKOUTPUTTYPE",
+		row{s, "splunkoutputendpoint", "DNSMONSTER_SPLUNKOUTPUTENDPOINT", []string{}, "HEC `URL`; repeat for several", nil},
+		row{s, "splunkoutputtoken", "DNSMONSTER_SPLUNKOUTPUTTOKEN", secretValue{"00000000-0000-0000-0000-000000000000", "DNSMONSTER_SPLUNKOUTPUTTOKENFILE"}, "HEC `TOKEN`", nil},
+		row{s, "splunkoutputindex", "DNSMONSTER_SPLUNKOUTPUTINDEX", "temp", "`INDEX` of the events", nil},
+		row{s, "splunkoutputproxy", "DNSMONSTER_SPLUNKOUTPUTPROXY", "", "`URI` of a proxy", nil},
+		row{s, "splunkoutputsource", "DNSMONSTER_SPLUNKOUTPUTSOURCE", "dnsmonster", "`SOURCE` of the events", nil},
+		row{s, "splunkoutputsourcetype", "DNSMONSTER_SPLUNKOUTPUTSOURCETYPE", "json", "`TYPE` of the source", nil},
+		row{s, "splunkbatchsize", "DNSMONSTER_SPLUNKBATCHSIZE", 1000, "`NUMBER` of events in a batch", nil},
+		row{s, "splunkbatchdelay", "DNSMONSTER_SPLUNKBATCHDELAY", time.Second, "`TIME` after which a batch that is not full is sent", nil},
+	)
+}
+
+func syslog() Feature {
+	return output("syslog", "syslogoutputtype", "DNSMONSTER_SYSLOGOUTPUTTYPE",
+		row{"syslog_output", "syslogoutputendpoint", "DNSMONSTER_SYSLOGOUTPUTENDPOINT", "udp://127.0.0.1:514", "`URL` of the server: udp:// or tcp://", nil},
+	)
+}
+
+func victoria() Feature {
+	const s = "victoria_output"
+	return output("victoria", "victoriaoutputtype", "DNSMONSTER_VICTORIAOUTPUTTYPE",
+		row{s, "victoriaoutputendpoint", "DNSMONSTER_VICTORIAOUTPUTENDPOINT", "", "`URL` that takes JSON lines", nil},
+		row{s, "victoriaoutputproxy", "DNSMONSTER_VICTORIAOUTPUTPROXY", "", "`URI` of a proxy", nil},
+		row{s, "victoriaoutputworkers", "DNSMONSTER_VICTORIAOUTPUTWORKERS", 8, "`NUMBER` of connections", nil},
+		row{s, "victoriabatchsize", "DNSMONSTER_VICTORIABATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
+		row{s, "victoriabatchdelay", "DNSMONSTER_VICTORIABATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+	)
+}
+
+func zinc() Feature {
+	const s = "zinc_output"
+	return output("zinc", "zincoutputtype", "DNSMONSTER_ZINCOUTPUTTYPE",
+		row{s, "zincoutputindex", "DNSMONSTER_ZINCOUTPUTINDEX", "dnsmonster", "`INDEX` of the records", nil},
+		row{s, "zincoutputendpoint", "DNSMONSTER_ZINCOUTPUTENDPOINT", "", "`URL` of the server, such as http://127.0.0.1:9200/api/default/_bulk", nil},
+		row{s, "zincoutputusername", "DNSMONSTER_ZINCOUTPUTUSERNAME", "", "`NAME` to log in with", nil},
+		row{s, "zincoutputpassword", "DNSMONSTER_ZINCOUTPUTPASSWORD", secretValue{"", "DNSMONSTER_ZINCOUTPUTPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
+		row{s, "zincbatchsize", "DNSMONSTER_ZINCBATCHSIZE", 1000, "`NUMBER` of records in a batch", nil},
+		row{s, "zincbatchdelay", "DNSMONSTER_ZINCBATCHDELAY", time.Second, "`TIME` after which a batch that is not full is sent", nil},
+		row{s, "zinctimeout", "DNSMONSTER_ZINCTIMEOUT", 10 * time.Second, "`TIME` that a request may take", nil},
+	)
+}

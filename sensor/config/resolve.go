@@ -1,0 +1,356 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
+
+// Layer is where a value came from; a later one beats an earlier one.
+type Layer uint8
+
+// Layers.
+const (
+	Default Layer = iota
+	Credential
+	InFile
+	Environment
+	CommandLine
+)
+
+// Origin is where a value came from, exactly.
+type Origin struct {
+	Layer Layer
+	Place string // a variable's name, a file and line; "" where the layer says it all
+}
+
+func (o Origin) String() string {
+	switch o.Layer {
+	case Credential:
+		return "the systemd credential " + o.Place
+	case InFile:
+		return o.Place
+	case Environment:
+		return "the environment variable " + o.Place
+	case CommandLine:
+		return "the command line"
+	}
+	return "the default"
+}
+
+// Value is an option with what it is set to.
+type Value struct {
+	*Option
+	Text     []string // in normal form; more or less than one only for a List
+	Origin   Origin
+	fromFile string // the option that named the file with this secret; "": none
+}
+
+// Values are all options of a command with what they are set to.
+type Values struct {
+	list     []Value
+	Warnings []string // what the user should know though it is no error
+}
+
+// Input is what Resolve looks at.
+type Input struct {
+	Command string
+	Options []Option // of the command
+	Known   []Option // of all commands: what a shared file or environment may hold
+	Line    []Given
+	Environ []string // as os.Environ gives it
+	File    *File    // nil: none
+}
+
+// FilePath is the configuration file that the line or the environment names,
+// "" for none.
+func FilePath(line []Given, environ []string) string {
+	path, _ := lookup(environ, "DNSMONSTER_CONFIG")
+	for _, g := range line {
+		if g.Name == "config" {
+			path = g.Value
+		}
+	}
+	return path
+}
+
+func lookup(environ []string, name string) (string, bool) {
+	for _, e := range environ {
+		if key, value, _ := strings.Cut(e, "="); key == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// Resolve finds the value of every option: the command line beats the
+// environment, which beats the file, which beats the default. A list on a higher
+// layer replaces. The error joins all that is wrong; each line names the option
+// and the value's origin.
+func Resolve(in Input) (*Values, error) {
+	r := &resolver{Input: in, v: &Values{list: make([]Value, len(in.Options))}}
+	for i := range in.Options {
+		o := &in.Options[i]
+		r.v.list[i] = Value{Option: o, Text: o.Default}
+	}
+	if in.File != nil {
+		r.file()
+	}
+	r.environment()
+	r.line()
+	r.secrets()
+	return r.v, errors.Join(r.errs...)
+}
+
+type resolver struct {
+	Input
+	v    *Values
+	errs []error
+}
+
+func (r *resolver) fail(format string, a ...any) {
+	r.errs = append(r.errs, fmt.Errorf(format, a...))
+}
+
+func (r *resolver) warn(format string, a ...any) {
+	r.v.Warnings = append(r.v.Warnings, fmt.Sprintf(format, a...))
+}
+
+// set gives an option the values of one layer.
+func (r *resolver) set(v *Value, text []string, at Origin) {
+	values := make([]string, 0, len(text))
+	for _, t := range text {
+		if v.List && t == "" && len(text) == 1 {
+			break // nothing stands for the empty list
+		}
+		n, err := v.normal(t)
+		if err != nil {
+			if v.Secret {
+				err = errors.New("the value has a wrong form")
+			}
+			r.fail("%s: %w (from %s)", v.Name, err, at)
+			return
+		}
+		values = append(values, n)
+	}
+	if !v.List {
+		values = values[len(values)-1:] // as everywhere: the last one counts
+	}
+	v.Text, v.Origin = values, at
+}
+
+// file takes the entries, those of one option together.
+func (r *resolver) file() {
+	var seen []string
+	for _, e := range r.File.Entries {
+		at := fmt.Sprintf("%s line %d", r.File.Path, e.Line)
+		o := r.known(e, at)
+		if o == nil || slices.Contains(seen, o.Name) {
+			continue
+		}
+		seen = append(seen, o.Name)
+		var text []string
+		for _, other := range r.File.Entries {
+			if o.has(strings.ToLower(other.Key)) {
+				text = append(text, other.Value)
+				at = fmt.Sprintf("%s line %d", r.File.Path, other.Line)
+			}
+		}
+		r.give(o, text, Origin{InFile, at})
+	}
+}
+
+// known finds the option that an entry means, or says why there is none.
+func (r *resolver) known(e Entry, at string) *Option {
+	key, section := strings.ToLower(e.Key), strings.ToLower(e.Section)
+	if section != "" && !slices.ContainsFunc(r.Known, func(o Option) bool { return o.Section == section }) {
+		r.fail("%s: unknown section [%s]%s", at, e.Section, r.nearest(section, func(o *Option) string { return o.Section }))
+		return nil
+	}
+	o := find(r.Known, key)
+	switch {
+	case o == nil:
+		r.fail("%s: unknown key %s%s", at, e.Key, r.nearest(key, func(o *Option) string {
+			if o.Section == "" {
+				return ""
+			}
+			return o.Name
+		}))
+	case o.Section == "":
+		r.fail("%s: %s cannot stand in a file: use --%s on the command line", at, e.Key, o.Name)
+	case section != "" && o.Section != section:
+		r.fail("%s: %s does not belong in [%s] but in [%s]", at, e.Key, e.Section, o.Section)
+	default:
+		return o
+	}
+	return nil
+}
+
+// give sets an option of this command, and says so where a file or variable for
+// several commands sets one that this command does not have.
+func (r *resolver) give(o *Option, text []string, at Origin) {
+	if v := r.v.Get(o.Name); v != nil {
+		r.set(v, text, at)
+		return
+	}
+	v := &Value{Option: o, Text: o.Default}
+	r.set(v, text, at)
+	if !slices.Equal(v.Text, o.Default) {
+		r.warn("%s has no effect on %s (from %s)", o.Name, r.Command, at)
+	}
+}
+
+func (r *resolver) environment() {
+	for _, e := range r.Environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(strings.ToUpper(name), "DNSMONSTER_") {
+			continue
+		}
+		i := slices.IndexFunc(r.Known, func(o Option) bool { return slices.Contains(o.Env, name) })
+		if i < 0 {
+			r.warn("unknown environment variable %s%s", name, r.nearest(strings.ToUpper(name), func(o *Option) string {
+				if len(o.Env) == 0 {
+					return ""
+				}
+				return o.Env[0]
+			}))
+			continue
+		}
+		o := &r.Known[i]
+		if other := slices.IndexFunc(o.Env, func(n string) bool { return n != name && has(r.Environ, n) }); other >= 0 && other < slices.Index(o.Env, name) {
+			r.warn("%s is set, so %s has no effect", o.Env[other], name)
+			continue
+		}
+		if (o.Kind != Text && o.Kind != Bool) && value == "" {
+			continue // a number that is left empty is left out
+		}
+		if v := r.v.Get(o.Name); v != nil && v.Origin.Layer == InFile {
+			r.warn("the environment variable %s overrides %s of %s: dnsmonster let the file win", name, o.Name, v.Origin)
+		}
+		r.give(o, []string{value}, Origin{Environment, name})
+	}
+}
+
+func has(environ []string, name string) bool {
+	_, ok := lookup(environ, name)
+	return ok
+}
+
+func (r *resolver) line() {
+	var seen []string
+	for _, g := range r.Line {
+		if g.Name == "" {
+			r.fail("an option lacks its name: --=%s", g.Value)
+			continue
+		}
+		v := r.v.Get(g.Name)
+		if v == nil {
+			r.unknown(g.Name)
+			continue
+		}
+		if slices.Contains(seen, v.Name) {
+			continue
+		}
+		seen = append(seen, v.Name)
+		var text []string
+		for _, other := range r.Line {
+			if !v.has(other.Name) {
+				continue
+			}
+			if !other.HasValue && v.Kind != Bool {
+				r.fail("--%s needs a value: --%s=%s", other.Name, other.Name, strings.ToUpper(v.Word))
+				text = nil
+				break
+			}
+			text = append(text, other.Value)
+		}
+		if text != nil {
+			r.set(v, text, Origin{Layer: CommandLine})
+		}
+	}
+}
+
+func (r *resolver) unknown(name string) {
+	if o := find(r.Known, name); o != nil {
+		r.fail("--%s is not an option of %s", name, r.Command)
+		return
+	}
+	var names []Option
+	names, r.Known = r.Known, r.Options // on the line only this command's are near
+	r.fail("unknown option --%s%s", name, r.nearest(name, func(o *Option) string { return o.Name }))
+	r.Known = names
+}
+
+// nearest proposes what the user may have meant, "" where nothing is near.
+func (r *resolver) nearest(word string, of func(*Option) string) string {
+	best, distance := "", 1+len(word)/3
+	for i := range r.Known {
+		if name := of(&r.Known[i]); name != "" && !r.Known[i].Hidden {
+			if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {
+				best, distance = name, d
+			}
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return ": did you mean " + best + "?"
+}
+
+// Get returns an option's value, nil where the command has no such option.
+func (v *Values) Get(name string) *Value {
+	for i := range v.list {
+		if v.list[i].has(name) {
+			return &v.list[i]
+		}
+	}
+	return nil
+}
+
+// All returns all values in the order of declaration.
+func (v *Values) All() []Value { return v.list }
+
+// String is the value of an option that is no list, "" where there is none.
+func (v *Values) String(name string) string {
+	if o := v.Get(name); o != nil && len(o.Text) == 1 {
+		return o.Text[0]
+	}
+	return ""
+}
+
+// Is reports whether a truth value is set.
+func (v *Values) Is(name string) bool { return v.String(name) == "true" }
+
+// Args writes what differs from the defaults as a command line, in which each
+// option has its full name and its value behind "=".
+func (v *Values) Args() []string {
+	var args []string
+	for _, o := range v.list {
+		if o.Origin.Layer == Default {
+			continue
+		}
+		if len(o.Text) == 0 && o.List && o.Kind == Text && len(o.Default) > 0 {
+			args = append(args, "--"+o.Name+"=")
+		}
+		for _, t := range o.Text {
+			args = append(args, "--"+o.Name+"="+t)
+		}
+	}
+	return args
+}
+
+// Explain adds to an error that starts with an option's name where the option's
+// value came from.
+func (v *Values) Explain(err error) error {
+	word := strings.TrimLeft(strings.TrimPrefix(err.Error(), "--"), "-")
+	if end := strings.IndexAny(word, ": "); end > 0 {
+		word = word[:end]
+	}
+	if o := v.Get(strings.ToLower(word)); o != nil {
+		return fmt.Errorf("%w (from %s)", err, o.Origin)
+	}
+	return err
+}

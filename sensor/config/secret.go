@@ -1,0 +1,114 @@
+package config
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// secretFile is what the name of an option ends in that names a secret's file.
+const secretFile = "file"
+
+// masked stands in all that is shown in a secret's place.
+const masked = "********"
+
+// WithSecretFiles adds to each secret the option that names a file with it.
+func WithSecretFiles(flags []cli.Flag) []cli.Flag {
+	var all []cli.Flag
+	for _, f := range flags {
+		all = append(all, f)
+		if s, ok := f.(*outputs.SecretFlag); ok {
+			all = append(all, &cli.StringFlag{
+				Category: s.Category, Name: s.Name + secretFile, EnvVars: []string{s.FileEnv},
+				Usage: "`FILE` that holds what --" + s.Name + " would say, without its last line end",
+			})
+		}
+	}
+	return all
+}
+
+// markSecretFiles keeps the mark only where the rest of the name is a secret:
+// many other options end in "file" too.
+func markSecretFiles(list []Option) {
+	for i := range list {
+		if s := find(list, list[i].SecretOf); s == nil || !s.Secret {
+			list[i].SecretOf = ""
+		}
+	}
+}
+
+// secrets reads the files that hold secrets, and systemd's credentials where
+// nothing else is said.
+func (r *resolver) secrets() {
+	for i := range r.v.list {
+		if v := &r.v.list[i]; v.SecretOf != "" && len(v.Text) == 1 && v.Text[0] != "" {
+			r.secretIn(v, r.v.Get(v.SecretOf))
+		}
+	}
+	dir, ok := lookup(r.Environ, "CREDENTIALS_DIRECTORY")
+	if !ok {
+		return
+	}
+	for i := range r.v.list {
+		v := &r.v.list[i]
+		if !v.Secret || v.Origin.Layer != Default {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(dir, v.Name))
+		switch {
+		case err == nil:
+			v.Text, v.Origin = []string{lastLineEnd(content)}, Origin{Credential, v.Name}
+		case !os.IsNotExist(err):
+			r.fail("%s: read systemd credential: %w", v.Name, err)
+		}
+	}
+}
+
+// secretIn takes a secret from its file, unless a higher layer says it in words.
+func (r *resolver) secretIn(file, secret *Value) {
+	switch {
+	case secret.Origin.Layer > file.Origin.Layer:
+		return
+	case secret.Origin.Layer == file.Origin.Layer:
+		r.fail("%s: set both by itself (%s) and by %s (%s): keep one", secret.Name, secret.Origin, file.Name, file.Origin)
+		return
+	}
+	content, err := os.ReadFile(file.Text[0])
+	if err != nil {
+		r.fail("%s: %w (from %s)", file.Name, err, file.Origin)
+		return
+	}
+	secret.Text, secret.Origin = []string{lastLineEnd(content)}, file.Origin
+	if file.Origin.Layer != Default {
+		secret.fromFile = file.Name
+	}
+}
+
+func lastLineEnd(content []byte) string {
+	return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+}
+
+// Shown is a value for people: secrets are masked, and so are passwords inside
+// addresses.
+func (v *Value) Shown(text string) string {
+	if v.Secret {
+		if text == "" || len(v.Default) == 1 && text == v.Default[0] {
+			return text
+		}
+		return masked
+	}
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has {
+			scheme, rest, _ := strings.Cut(text, "://")
+			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+				return scheme + "://" + u.User.Username() + ":" + masked + rest[at:]
+			}
+		}
+	}
+	return text
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// sections lists the sections in the order in which dnsmonster writes them.
+func sections(list []Value) []string {
+	var head, outputs, tail []string
+	seen := make(map[string]bool)
+	for _, v := range list {
+		if s := v.Section; s != "" && !seen[s] {
+			seen[s] = true
+			switch {
+			case s == "capture":
+				head = append(head, s)
+			case strings.HasSuffix(s, "_output"):
+				outputs = append(outputs, s)
+			default:
+				tail = append(tail, s)
+			}
+		}
+	}
+	return append(append(head, outputs...), tail...)
+}
+
+// WriteINI writes all values as a configuration file: read again, it gives the
+// same values. Secrets are left out unless asked for.
+func WriteINI(w io.Writer, v *Values, secrets bool) error {
+	b := bufio.NewWriter(w)
+	b.WriteString("; Options of dnsmonster-sensor, with the values that they have. The command line\n" +
+		"; and environment variables override them. Only \"=\" separates; a repeated key is a\n" +
+		"; list; a value in double quotes is unquoted as in Go.\n")
+	for _, section := range sections(v.list) {
+		fmt.Fprintf(b, "\n[%s]\n", section)
+		for _, o := range v.list {
+			if o.Section == section && (!o.Hidden || o.Origin.Layer != Default) {
+				writeOption(b, &o, secrets)
+			}
+		}
+	}
+	return b.Flush()
+}
+
+func writeOption(b *bufio.Writer, o *Value, secrets bool) {
+	for line := range strings.Lines(o.Usage) {
+		fmt.Fprintf(b, "; %s\n", strings.TrimSpace(line))
+	}
+	switch {
+	case o.Secret && o.fromFile != "":
+		fmt.Fprintf(b, "; %s comes from %s\n\n", o.Name, o.fromFile)
+		return
+	case o.Secret && !secrets && o.Origin.Layer != Default:
+		fmt.Fprintf(b, "; %s is set (from %s) and not written here: see --writesecrets\n\n", o.Name, o.Origin)
+		return
+	case len(o.Text) == 0 && len(o.Default) == 0:
+		fmt.Fprintf(b, "; %s =\n", o.Name)
+	case len(o.Text) == 0:
+		fmt.Fprintf(b, "%s =\n", o.Name)
+	}
+	for _, t := range o.Text {
+		fmt.Fprintf(b, "%s\n", strings.TrimSpace(o.Name+" = "+quoted(t)))
+	}
+	b.WriteByte('\n')
+}
+
+// WriteTable writes all values with their origins, for people. Secrets are
+// masked.
+func WriteTable(w io.Writer, v *Values) error {
+	b := bufio.NewWriter(w)
+	for i, section := range sections(v.list) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(b, "[%s]\n", section)
+		for _, o := range v.list {
+			if o.Section != section || o.Hidden && o.Origin.Layer == Default {
+				continue
+			}
+			if len(o.Text) == 0 {
+				writeRow(b, o.Name+" =", o.Origin)
+			}
+			for _, t := range o.Text {
+				writeRow(b, o.Name+" = "+quoted(o.Shown(t)), o.Origin)
+			}
+		}
+	}
+	return b.Flush()
+}
+
+func writeRow(b *bufio.Writer, text string, at Origin) {
+	fmt.Fprintf(b, "%-52s ; %s\n", strings.TrimSpace(text), strings.TrimPrefix(at.String(), "the "))
+}
