@@ -79,7 +79,7 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 		if err := k.attachXDP(a, dev); err != nil {
 			return err
 		}
-		if AutoMode() == ModeTCX {
+		if k.tcx {
 			return k.attachTCX(a, dev, both[1:])
 		}
 		return k.attachClsact(a, dev, both[1:])

@@ -306,3 +306,44 @@ func TestInterfaceGone(t *testing.T) {
 	f(ModeClsact)
 	f(ModeXDP)
 }
+
+// A process may load, drop everything, and only then attach.
+func TestWithoutRights(t *testing.T) {
+	inNamespace(t)
+	needTCX(t)
+	s := newKit(t, Options{XDP: true})
+	v0, v1 := veth(t)
+	out, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(out)
+
+	// Of this thread alone, which ends with the test.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	missing := "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"
+	if _, err := Load(Options{Ports: []uint16{53}, Rings: 1, RingBytes: MinRingBytes}); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("error %v, want %q", err, missing)
+	}
+	if err := Supported(); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("supported: %v, want %q", err, missing)
+	}
+	for i, mode := range []Mode{ModeTCX, ModeXDP} {
+		a := s.attach(v0, mode)
+		if err := unix.Sendto(out, query4(80), 0, &unix.SockaddrLinklayer{Ifindex: v0}); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Sendto(out, query4(80), 0, &unix.SockaddrLinklayer{Ifindex: v1}); err != nil {
+			t.Fatal(err)
+		}
+		s.seen(a.Hooks()[0], 1)
+		s.seen("tc egress", uint64(i)+1)
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -39,6 +39,7 @@ type Kernel struct {
 	coll  *ebpf.Collection
 	rings []*ebpf.Map
 	hooks []hookID
+	tcx   bool // asked while there are rights to ask
 }
 
 type hookID uint32
@@ -112,7 +113,7 @@ func load(o Options) (_ *Kernel, err error) {
 	if err := configure(spec, o); err != nil {
 		return nil, err
 	}
-	k := &Kernel{hooks: []hookID{hookIngress, hookEgress}}
+	k := &Kernel{hooks: []hookID{hookIngress, hookEgress}, tcx: HaveTCX() == nil}
 	if o.XDP {
 		k.hooks = []hookID{hookXDP, hookIngress, hookEgress}
 	}
