@@ -59,11 +59,11 @@ func plain(s string) string { return escape.ReplaceAllString(s, "") }
 // report is what the lines of a console say about its tests.
 type report struct {
 	ended                   map[string]int // exit status of each job
-	passed, failed, skipped []string       // names, of subtests too
+	passed, failed, skipped []string       // names; of subtests only those that failed
 	lacking                 string
 }
 
-var outcome = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+)`)
+var outcome = regexp.MustCompile(`^( *)--- (PASS|FAIL|SKIP): (\S+)`)
 
 func (r *report) line(line string) {
 	if rest, found := strings.CutPrefix(line, endMark); found {
@@ -81,13 +81,15 @@ func (r *report) line(line string) {
 		r.lacking = rest
 	}
 	if m := outcome.FindStringSubmatch(line); m != nil {
-		switch m[1] {
-		case "PASS":
-			r.passed = append(r.passed, m[2])
-		case "FAIL":
-			r.failed = append(r.failed, m[2])
-		case "SKIP":
-			r.skipped = append(r.skipped, m[2])
+		sub, verdict, name := m[1] != "", m[2], m[3]
+		switch {
+		case verdict == "FAIL":
+			r.failed = append(r.failed, name)
+		case sub:
+		case verdict == "PASS":
+			r.passed = append(r.passed, name)
+		case verdict == "SKIP":
+			r.skipped = append(r.skipped, name)
 		}
 	}
 }

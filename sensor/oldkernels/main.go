@@ -5,8 +5,8 @@
 //
 // Debian's kernels 5.10, 6.1 and 6.12 are fetched with apt into a cache, and
 // booted by qemu with a root file system in memory that holds the test binaries,
-// and this program as its init. Each kernel prints what its tests print, and at
-// the end there is one line for each. The exit status is 0 when all tests
+// and this program as its init. Each line that a kernel prints starts with its
+// version, and at the end there is one line for each. The exit status is 0 when all tests
 // passed, 1 otherwise. A kernel that cannot be had is skipped with its reason;
 // with CI=true that is a failure.
 package main
@@ -20,8 +20,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -34,7 +37,7 @@ func main() {
 		runInit()
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ok, err := run(ctx, os.Args[1:])
 	if err != nil {
@@ -53,7 +56,8 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	flags := flag.NewFlagSet("oldkernels", flag.ExitOnError)
 	cache := flags.String("cache", filepath.Join(root, "build", "kernels"), "`folder` that keeps the kernels; what is there is not fetched again")
 	only := flags.String("kernels", "", "`versions` to run, such as 5.10,6.12 (default: all)")
-	timeout := flags.Duration("timeout", 5*time.Minute, "how long one kernel may take")
+	parallel := flags.Int("parallel", runtime.NumCPU(), "how many kernels to run at a time")
+	timeout := flags.Duration("timeout", 15*time.Minute, "how long one kernel may take")
 	e := emulator{}
 	flags.StringVar(&e.accel, "accel", "tcg", "qemu's accelerator; kvm is faster where it exists")
 	flags.IntVar(&e.cpus, "cpus", 1, "processors of the emulated machine")
@@ -82,22 +86,23 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 		return false, err
 	}
 
-	ok = true
-	var summary []string
-	for _, k := range selected {
-		begin := time.Now()
-		fmt.Printf("=== Linux %s\n", k.version)
-		line, good := one(ctx, k, *cache, *timeout, e, scratch, jobs, files)
-		summary = append(summary, fmt.Sprintf("%-4s %-5s %s (%.0f s)", verdict(good), k.version, line, time.Since(begin).Seconds()))
-		if good == failed {
-			ok = false
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	lines := make([]string, len(selected))
+	verdicts := make([]verdict, len(selected))
+	var wait sync.WaitGroup
+	free := make(chan struct{}, max(*parallel, 1))
+	for i, k := range selected {
+		wait.Go(func() {
+			free <- struct{}{}
+			begin := time.Now()
+			line, v := one(ctx, k, *cache, *timeout, e, scratch, jobs, files)
+			lines[i] = fmt.Sprintf("%s %-5s %s (%.0f s)", v, k.version, line, time.Since(begin).Seconds())
+			verdicts[i] = v
+			<-free
+		})
 	}
-	fmt.Printf("\n%s\n", strings.Join(summary, "\n"))
-	return ok, ctx.Err()
+	wait.Wait()
+	fmt.Printf("\n%s\n", strings.Join(lines, "\n"))
+	return !slices.Contains(verdicts, failed), ctx.Err()
 }
 
 type verdict int
@@ -136,7 +141,7 @@ func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e e
 	defer cancel()
 	var r report
 	err = e.boot(ctx, image.vmlinuz, initrd, func(line string) {
-		fmt.Println(line)
+		fmt.Printf("%-4s | %s\n", k.version, line)
 		r.line(line)
 	})
 	if err != nil {
@@ -167,7 +172,11 @@ func compile(ctx context.Context, root, scratch string, packages, testArgs []str
 	if _, err := goTool("build", "-o", self, "./sensor/oldkernels"); err != nil {
 		return nil, nil, err
 	}
-	files := []file{{path: initPath, from: self, mode: 0o755}}
+	files, err := commandFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	files = append(files, file{path: initPath, from: self, mode: 0o755})
 	var jobs []job
 	for i, pkg := range packages {
 		dir, err := goTool("list", "-f", "{{.Dir}}", pkg)

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# install-tools.sh run|test|test-all|generate|lint: installs with apt what the make targets of these names call, where it is
+# missing. Where all is there it needs no network, no root and no time. No daemon is started: the tests start their own.
+#   run       make demo: a DNS server and a client in network namespaces
+#   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
+#   test-all  the same, and the emulator for old kernels
+#   generate  the compiler for bpf/
+#   lint      the formatter of bpf/
+set -euo pipefail
+
+# One line for each: groups, what shows that it is there (a command, or a file), Debian's package.
+tools() {
+  cat <<'T'
+run,test,test-all ip iproute2
+run,test,test-all knotd knot
+run,test,test-all kdig knot-dnsutils
+test,test-all knotc knot
+test,test-all kxdpgun knot-dnsutils
+test,test-all dnsperf dnsperf
+test,test-all ethtool ethtool
+test,test-all tcpdump tcpdump
+test,test-all tcpreplay tcpreplay
+test-all qemu-system-x86_64 qemu-system-x86
+test-all xz xz-utils
+test,test-all,generate clang clang
+test,test-all,generate llvm-strip llvm
+test,test-all,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
+test,test-all,generate /usr/include/linux/bpf.h linux-libc-dev
+test,test-all,generate,lint clang-format clang-format
+T
+}
+
+die() {
+  echo "install-tools.sh: $*" >&2
+  exit 1
+}
+
+group=${1:-}
+[[ $# == 1 && $group =~ ^(run|test|test-all|generate|lint)$ ]] || die "usage: install-tools.sh run|test|test-all|generate|lint"
+
+# Debian keeps the administrator's commands where other users' PATH does not look.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+names=() packages=()
+while read -r groups name package; do
+  [[ ,$groups, == *,$group,* ]] || continue
+  case $name in
+    /*) [[ ! -e $name ]] || continue ;;
+    *) ! command -v "$name" >/dev/null || continue ;;
+  esac
+  names+=("$name")
+  [[ " ${packages[*]:-} " == *" $package "* ]] || packages+=("$package")
+done < <(tools)
+[[ ${#names[@]} != 0 ]] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  die "missing: ${names[*]}. This machine has no apt-get: install them yourself. Debian has them in the packages ${packages[*]}."
+fi
+if [[ $EUID != 0 ]]; then
+  if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    exec sudo -n -- env ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$0" "$group"
+  fi
+  die "missing: ${names[*]}. As root: apt-get install --no-install-recommends ${packages[*]}"
+fi
+
+# Two of us would take each other's policy for the machine's.
+exec 9>/run/lock/dnsmonster-sensor-install-tools
+flock 9
+
+# Maintainer scripts ask policy-rc.d before they start a daemon; 101 means no.
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-install-tools
+mark='# install-tools.sh: no daemons while it runs'
+restore() {
+  if [[ -e $policy ]] && grep -qxF "$mark" "$policy"; then rm -f "$policy"; fi
+  if [[ -e $saved || -L $saved ]]; then mv -f "$saved" "$policy"; fi
+}
+restore # after one that was killed
+trap restore EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if [[ -e $policy || -L $policy ]]; then mv "$policy" "$saved"; fi
+printf '%s\n' '#!/bin/sh' "$mark" 'exit 101' >"$policy"
+chmod 755 "$policy"
+
+install() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+    install --no-install-recommends "${packages[@]}" </dev/null 9>&-
+}
+echo "installing ${packages[*]}"
+log=$(mktemp)
+if ! install >"$log" 2>&1; then
+  # The machine's lists are missing, or older than what the mirror has.
+  apt-get -q update >>"$log" 2>&1 9>&- || true
+  install >>"$log" 2>&1 || {
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    die "apt-get could not install ${packages[*]}"
+  }
+fi
+rm -f "$log"
