@@ -49,10 +49,6 @@ func (c *clsact) close() {
 	c.lock.Close()
 }
 
-func (c *clsact) link() netlink.Link {
-	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: c.dev.index, Name: c.dev.name}}
-}
-
 func (c *clsact) qdisc() netlink.Qdisc {
 	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: c.dev.index,
@@ -68,11 +64,26 @@ func parent(id hookID) uint32 {
 	return netlink.HANDLE_MIN_INGRESS
 }
 
+// listFilters asks again where somebody else changed the list meanwhile.
+func listFilters(list func(netlink.Link, uint32) ([]netlink.Filter, error), ifindex int, parent uint32) ([]netlink.Filter, error) {
+	dev := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
+	for try := 1; ; try++ {
+		filters, err := list(dev, parent)
+		if errors.Is(err, netlink.ErrDumpInterrupted) && try < 5 {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read filters: %w", err)
+		}
+		return filters, nil
+	}
+}
+
 // ours returns our filters at a hook, and how many others there are.
 func (c *clsact) ours(id hookID) (mine []*netlink.BpfFilter, others int, err error) {
-	list, err := c.nl.FilterList(c.link(), parent(id))
+	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
 	if err != nil {
-		return nil, 0, fmt.Errorf("read filters: %w", err)
+		return nil, 0, err
 	}
 	for _, f := range list {
 		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == FilterName {

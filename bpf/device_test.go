@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os/exec"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -151,4 +152,40 @@ func TestTunnelWithoutLinkHeader(t *testing.T) {
 	if rec, data, _ := s.next(); !rec.L3 || !bytes.Equal(data, inner) {
 		t.Errorf("%+v, data % x", rec, data)
 	}
+}
+
+// An AF_XDP socket takes packets that nobody else sees.
+func TestSocketIsANeighbour(t *testing.T) {
+	inNamespace(t)
+	v0, v1 := veth(t)
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no AF_XDP in this kernel: %v", err)
+	}
+	defer unix.Close(fd)
+	mem, err := unix.Mmap(-1, 0, 16*4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	set := func(option int, value unsafe.Pointer, size uintptr) {
+		t.Helper()
+		if _, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(value), size, 0); errno != 0 {
+			t.Fatalf("set option %d: %v", option, errno)
+		}
+	}
+	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))), Len: uint64(len(mem)), Size: 4096}
+	set(unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg))
+	size := uint32(16)
+	for _, ring := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING} {
+		set(ring, unsafe.Pointer(&size), 4)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(v0)}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := countXSKs(v0); err == nil && n < 0 {
+		t.Skip("this kernel does not tell about AF_XDP sockets (no xsk_diag)")
+	}
+	wantLines(t, v0, "AF_XDP sockets: 1")
+	wantLines(t, v1)
 }

@@ -54,7 +54,7 @@ func (f Filter) String() string {
 // order in which packets meet it.
 type Neighbours struct {
 	XDP        *XDPProgram // nil: none
-	XSKs       int         // AF_XDP sockets; what they take is seen by nobody else
+	XSKs       int         // AF_XDP sockets, -1 where the kernel cannot tell (no xsk_diag)
 	TCXIngress []Program
 	TCXEgress  []Program
 	Ingress    []Filter // clsact
@@ -125,9 +125,9 @@ func tcxPrograms(ifindex int, id hookID) ([]Program, error) {
 }
 
 func filters(ifindex int, parent uint32) ([]Filter, error) {
-	list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, parent)
+	list, err := listFilters(netlink.FilterList, ifindex, parent)
 	if err != nil {
-		return nil, fmt.Errorf("read filters: %w", err)
+		return nil, err
 	}
 	var fs []Filter
 	for _, f := range list {
@@ -142,11 +142,10 @@ func filters(ifindex int, parent uint32) ([]Filter, error) {
 
 func countXSKs(ifindex int) (int, error) {
 	socks, err := netlink.SocketDiagXDP()
-	// Without the kernel's xsk_diag there is nobody to ask.
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		return 0, nil
+		return -1, nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return 0, fmt.Errorf("read AF_XDP sockets: %w", err)
 	}
 	n := 0
