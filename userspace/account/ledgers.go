@@ -4,40 +4,42 @@ package account
 // what is held, then meters.
 const (
 	UDPMessage       Column = iota // a whole UDP datagram, handed on as a message
-	FragmentUsed                   // became part of a reassembled datagram
+	FragmentUsed                   // became part of a reassembled datagram, handed on as a message
 	FragmentExpired                // its datagram was never completed
 	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
-	FragmentOverlap                // thrown away with a datagram whose fragments overlap
+	FragmentOverlap                // brought nothing new (IPv4), or thrown away with a datagram whose fragments overlap (IPv6)
 	TCPUsed                        // payload read by a stream
 	TCPNoData                      // no payload, or none that is new
-	TCPExpired                     // waited for a gap that never closed
+	TCPExpired                     // no message begins in it, and what came before it is missing
 	TCPOverflow                    // no room
 	PacketMalformed                // headers that contradict themselves or the length
 	NotDNS                         // neither port is one that is watched
 	SampledOut                     // left out in user space (files)
 	Duplicate                      // seen before, within the window
-	NotYetRead                     // a carrier that this build cannot decode
+	NestedTooDeep                  // more tunnels, tags, labels or extension headers than are followed
+	UnknownLink                    // a link type that is not known
 	FileShrank                     // its file became shorter before it was read
 	PacketHeld                     // level: fragments and segments waiting
 	PacketBytes                    // meter: bytes of frames read
 	PacketCut                      // meter: frames that the capture cut
 	StreamGaps                     // meter: holes in TCP streams that were skipped
-	StreamGapBytes                 // meter: bytes missing in those holes
+	StreamGapBytes                 // meter: bytes missing in those holes, and passed over up to the next message
+	DuplicateEarly                 // meter: packets forgotten within the window: so many duplicates can have passed
 )
 
 // NewPacketBook makes the book of packets in user space.
 func NewPacketBook() *Book {
 	return NewBook("udp_message", "fragment_used", "fragment_expired", "fragment_overflow",
 		"fragment_overlap", "tcp_used", "tcp_no_data", "tcp_expired", "tcp_overflow", "malformed",
-		"not_dns", "sampled_out", "duplicate", "not_yet_read", "file_shrank",
-		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes")
+		"not_dns", "sampled_out", "duplicate", "nested_too_deep", "unknown_link", "file_shrank",
+		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes", "duplicate_early")
 }
 
 // PacketLedger reads the packet book. given is asked last: what the sources say
 // they gave.
 func PacketLedger(b *Book, given func() uint64) Ledger {
 	l := Ledger{Name: "packet", Outcomes: b.Lines(UDPMessage, PacketHeld), Held: b.Sum(PacketHeld),
-		Meters: b.Lines(PacketBytes, StreamGapBytes+1)}
+		Meters: b.Lines(PacketBytes, DuplicateEarly+1)}
 	l.In = given()
 	return l
 }

@@ -1,5 +1,6 @@
-// Package decode finds the transport payload in a frame: link, network and
-// transport headers are walked with bounds and nothing is copied or allocated.
+// Package decode finds the transport payload in a frame: link, tunnel, network
+// and transport headers are walked with bounds, and nothing is copied or
+// allocated.
 package decode
 
 import (
@@ -13,50 +14,106 @@ type Found uint8
 
 // What Decode finds.
 const (
-	FoundUDP      Found = iota // a whole datagram
-	FoundTCP                   // a segment
-	FoundFragment              // a piece of an IP datagram
-	FoundOther                 // nothing that can carry DNS
-	FoundUnread                // a carrier that this build cannot decode
-	FoundBad                   // headers that contradict themselves or end early
+	FoundUDP         Found = iota // a whole datagram
+	FoundTCP                      // a segment
+	FoundFragment                 // a piece of an IP datagram
+	FoundOther                    // nothing that can carry DNS
+	FoundBad                      // headers that contradict themselves or end early
+	FoundTooDeep                  // more tunnels, VLAN tags, labels or extension headers than are followed
+	FoundUnknownLink              // a link type that is not known
 )
 
-// Layers is what Decode tells of a frame. The slices are borrowed from it.
+// Layers is what Decode tells of a frame. The slices are borrowed from it. What
+// does not belong to the result keeps the values of an earlier call.
 type Layers struct {
-	Src, Dst         []byte // 4 or 16 bytes, of the innermost IP header
-	SrcPort, DstPort uint16
-	Payload          []byte // of UDP or TCP; for a fragment, of IP
+	Src, Dst         []byte // 4 or 16 bytes, of the innermost IP header; nil where there is none
+	SrcPort, DstPort uint16 // UDP and TCP
+	Payload          []byte // of UDP or TCP; for a fragment, of IP behind the fragment header
 	Missing          int    // bytes that the headers promise beyond Payload
 	VLAN             uint16 // outermost tag's TCI, if HasVLAN
 	HasVLAN          bool
+	Tunnel           packet.Tunnel // the innermost one
+	Depth            uint8         // how many tunnels there are around each other
+
+	// OuterSrc and OuterDst are those of the outermost IP header, if Depth > 0; nil
+	// where there is none around a pseudowire.
+	OuterSrc, OuterDst []byte
+	Path               uint64 // as in packet.Origin
+	ID                 uint32 // IPv4: the IP id; a fragment of IPv6: its fragment header's
+	FragOffset         int    // fragments, in bytes
+	FragMore           bool   // fragments: not the last
+	FragProto          uint8  // fragments: the protocol of what they are pieces of
+	Seq                uint32 // TCP
+	TCPFlags           uint8  // TCP, as on the wire
+
+	decoder *Decoder
 }
 
-// Ethernet types, https://www.iana.org/assignments/ieee-802-numbers.
-const (
-	etherIPv4 = 0x0800
-	etherVLAN = 0x8100
-	etherIPv6 = 0x86dd
-	etherMPLS = 0x8847
-	etherMPLM = 0x8848
-	etherPPPS = 0x8864
-	etherQinQ = 0x88a8
-	etherOldQ = 0x9100
-	etherTEB  = 0x6558
-	lastLen   = 0x05dc // up to here the field is a length (IEEE 802.3)
-	maxVLANs  = 4
-)
+// maxTunnels is how many tunnels within each other are followed.
+const maxTunnels = 4
 
-// Decode walks a frame. l is filled as far as the result says: the addresses,
-// ports and payload for FoundUDP and FoundTCP, addresses for FoundFragment.
-func Decode(p *packet.Packet, l *Layers) Found {
-	*l = Layers{VLAN: p.VLAN, HasVLAN: p.HasVLAN}
+// Port is a UDP port that carries a tunnel.
+type Port struct {
+	Number uint16
+	Tunnel packet.Tunnel
+}
+
+// DefaultPorts are the registered ports, and the one that Linux used for VXLAN
+// before there was one.
+func DefaultPorts() []Port {
+	return []Port{
+		{4789, packet.TunnelVXLAN}, {8472, packet.TunnelVXLAN}, {4790, packet.TunnelVXLANGPE},
+		{6081, packet.TunnelGENEVE}, {3544, packet.TunnelTeredo}, {2152, packet.TunnelGTP},
+	}
+}
+
+// Decoder knows which UDP ports carry tunnels. It is read-only once made.
+type Decoder struct {
+	ports []Port
+	few   uint64 // a bit for each port that is set, several ports to a bit
+}
+
+var byDefault = NewDecoder(DefaultPorts())
+
+// NewDecoder makes a decoder for these ports.
+func NewDecoder(ports []Port) *Decoder {
+	d := &Decoder{ports: ports}
+	for _, p := range ports {
+		d.few |= 1 << fewBit(p.Number)
+	}
+	return d
+}
+
+// fewBit maps ports to bits such that the default ones share none with port 53.
+func fewBit(port uint16) uint16 { return (port ^ port>>6) & 63 }
+
+// tunnel returns what a datagram between two ports may be.
+func (d *Decoder) tunnel(src, dst uint16) packet.Tunnel {
+	if (d.few>>fewBit(src)|d.few>>fewBit(dst))&1 == 0 {
+		return packet.TunnelNone
+	}
+	for _, p := range d.ports {
+		if p.Number == dst || p.Number == src {
+			return p.Tunnel
+		}
+	}
+	return packet.TunnelNone
+}
+
+// Decode walks a frame with the default ports. l is filled as far as the result
+// says.
+func Decode(p *packet.Packet, l *Layers) Found { return byDefault.Decode(p, l) }
+
+// Decode walks a frame. l is filled as far as the result says.
+func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
+	l.decoder = d
+	l.Src, l.Dst, l.Missing = nil, nil, 0
+	l.VLAN, l.HasVLAN = p.VLAN, p.HasVLAN
+	l.Tunnel, l.Depth, l.Path = packet.TunnelNone, 0, 0
 	b := p.Data
 	switch p.Link {
 	case packet.LinkEthernet:
-		if len(b) < 14 {
-			return FoundBad
-		}
-		return l.ether(binary.BigEndian.Uint16(b[12:]), b[14:])
+		return l.ethernet(b)
 	case packet.LinkRaw, packet.LinkIPv4, packet.LinkIPv6:
 		return l.ip(b)
 	case packet.LinkSLL:
@@ -76,59 +133,46 @@ func Decode(p *packet.Packet, l *Layers) Found {
 			return FoundBad
 		}
 		return l.ip(b[4:])
+	case packet.LinkPPP:
+		return l.ppp(b)
+	case packet.LinkFDDI:
+		if len(b) < 13 {
+			return FoundBad
+		}
+		return l.llc(b[13:])
 	}
-	return FoundUnread
+	return FoundUnknownLink
 }
 
-// ether goes on by Ethernet type, through VLAN tags.
-func (l *Layers) ether(kind uint16, b []byte) Found {
-	for range maxVLANs + 1 {
-		switch kind {
-		case etherIPv4:
-			return l.ipv4(b)
-		case etherIPv6:
-			return l.ipv6(b)
-		case etherVLAN, etherQinQ, etherOldQ:
-			if len(b) < 4 {
-				return FoundBad
-			}
-			if !l.HasVLAN {
-				l.VLAN, l.HasVLAN = binary.BigEndian.Uint16(b), true
-			}
-			kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
-		case etherMPLS, etherMPLM, etherPPPS, etherTEB:
-			return FoundUnread
-		default:
-			return l.llc(kind, b)
+// Reassembled goes on with a datagram that was put together from fragments: of
+// the headers in front of it, l holds what Decode found for the last fragment.
+// The caller has replaced Src and Dst where the packet is not valid any more.
+func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
+	l.Missing = missing
+	if len(l.Src) == 16 {
+		return l.extensions(proto, b)
+	}
+	return l.transport(proto, b)
+}
+
+// enter notes that what follows is inside a tunnel. id is what tells tunnels of
+// this kind between the same end points apart. It returns false where that is
+// one tunnel too many.
+func (l *Layers) enter(t packet.Tunnel, id uint32) bool {
+	if l.Depth == maxTunnels {
+		return false
+	}
+	if l.Depth == 0 || l.OuterSrc == nil { // a pseudowire has no IP header around it
+		l.OuterSrc, l.OuterDst = l.Src, l.Dst
+	}
+	l.Depth++
+	l.Tunnel = t
+	h := (l.Path ^ uint64(t)<<32 ^ uint64(id)) * 0x9e3779b97f4a7c15
+	for _, a := range [2][]byte{l.Src, l.Dst} {
+		for ; len(a) >= 4; a = a[4:] {
+			h = (h ^ h>>29 ^ uint64(binary.BigEndian.Uint32(a))) * 0xd6e8feb86659fd93
 		}
 	}
-	return FoundUnread
-}
-
-// llc reads 802.3 frames whose LLC header is SNAP with an Ethernet type
-// (RFC 1042); others carry no IP.
-func (l *Layers) llc(kind uint16, b []byte) Found {
-	if kind > lastLen || len(b) < 8 || string(b[:6]) != "\xaa\xaa\x03\x00\x00\x00" {
-		return FoundOther
-	}
-	switch binary.BigEndian.Uint16(b[6:]) {
-	case etherIPv4:
-		return l.ipv4(b[8:])
-	case etherIPv6:
-		return l.ipv6(b[8:])
-	}
-	return FoundOther
-}
-
-func (l *Layers) ip(b []byte) Found {
-	if len(b) == 0 {
-		return FoundBad
-	}
-	switch b[0] >> 4 {
-	case 4:
-		return l.ipv4(b)
-	case 6:
-		return l.ipv6(b)
-	}
-	return FoundOther
+	l.Path = h | 1 // not 0: that is outside
+	return true
 }

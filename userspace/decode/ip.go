@@ -1,6 +1,10 @@
 package decode
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"dnsmonster-sensor/userspace/packet"
+)
 
 // IP protocol numbers, https://www.iana.org/assignments/protocol-numbers.
 const (
@@ -15,11 +19,25 @@ const (
 	protoAH       = 51
 	protoDestOpts = 60
 	protoMobility = 135
+	protoMPLS     = 137
 	protoHIP      = 139
 	protoShim6    = 140
 
 	maxExtensions = 16
 )
+
+func (l *Layers) ip(b []byte) Found {
+	if len(b) == 0 {
+		return FoundBad
+	}
+	switch b[0] >> 4 {
+	case 4:
+		return l.ipv4(b)
+	case 6:
+		return l.ipv6(b)
+	}
+	return FoundOther
+}
 
 // ipv4 reads an IPv4 header (RFC 791).
 func (l *Layers) ipv4(b []byte) Found {
@@ -30,7 +48,7 @@ func (l *Layers) ipv4(b []byte) Found {
 	if b[0]>>4 != 4 || header < 20 || header > len(b) {
 		return FoundBad
 	}
-	l.Src, l.Dst = b[12:16], b[16:20]
+	l.Src, l.Dst, l.ID = b[12:16], b[16:20], uint32(binary.BigEndian.Uint16(b[4:]))
 	if total == 0 { // segmentation offload of more than 64 KiB, or by a card that fills it in
 		total = len(b)
 	}
@@ -39,8 +57,9 @@ func (l *Layers) ipv4(b []byte) Found {
 	}
 	l.Missing = max(0, total-len(b))
 	body := b[header:min(total, len(b))]
-	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 { // MF or an offset
+	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 { // MF or an offset
 		l.Payload = body
+		l.FragOffset, l.FragMore, l.FragProto = int(frag&0x1fff)*8, frag&0x2000 != 0, b[9]
 		return FoundFragment
 	}
 	return l.transport(b[9], body)
@@ -51,14 +70,17 @@ func (l *Layers) ipv6(b []byte) Found {
 	if len(b) < 40 || b[0]>>4 != 6 {
 		return FoundBad
 	}
-	l.Src, l.Dst = b[8:24], b[24:40]
-	next, length := b[6], int(binary.BigEndian.Uint16(b[4:]))
+	l.Src, l.Dst, l.ID = b[8:24], b[24:40], 0
+	length := int(binary.BigEndian.Uint16(b[4:]))
 	body := b[40:]
 	if length == 0 { // a jumbogram, or segmentation offload
 		length = len(body)
 	}
 	l.Missing = max(0, length-len(body))
-	body = body[:min(length, len(body))]
+	return l.extensions(b[6], body[:min(length, len(body))])
+}
+
+func (l *Layers) extensions(next uint8, body []byte) Found {
 	for range maxExtensions {
 		switch next {
 		case protoHopByHop, protoRouting, protoDestOpts, protoMobility, protoHIP, protoShim6:
@@ -75,8 +97,11 @@ func (l *Layers) ipv6(b []byte) Found {
 			if len(body) < 8 {
 				return FoundBad
 			}
-			if binary.BigEndian.Uint16(body[2:])&0xfff9 != 0 {
-				l.Payload = body
+			frag := binary.BigEndian.Uint16(body[2:])
+			if frag&0xfff9 != 0 {
+				l.ID = binary.BigEndian.Uint32(body[4:])
+				l.FragOffset, l.FragMore, l.FragProto = int(frag&0xfff8), frag&1 != 0, body[0]
+				l.Payload = body[8:]
 				return FoundFragment
 			}
 			next, body = body[0], body[8:] // an atomic fragment (RFC 6946)
@@ -84,44 +109,85 @@ func (l *Layers) ipv6(b []byte) Found {
 			return l.transport(next, body)
 		}
 	}
-	return FoundUnread
+	return FoundTooDeep
 }
 
-// transport reads the UDP (RFC 768) or TCP (RFC 9293) header in an IP payload.
+// transport reads what an IP header carries.
 func (l *Layers) transport(proto uint8, b []byte) Found {
 	switch proto {
 	case protoUDP:
-		if len(b) < 8 {
-			return FoundBad
-		}
-		length := int(binary.BigEndian.Uint16(b[4:]))
-		if length == 0 { // a jumbogram, or segmentation offload
-			length = len(b) + l.Missing
-		}
-		if length < 8 {
-			return FoundBad
-		}
-		l.ports(b)
-		l.Missing = max(0, length-len(b))
-		l.Payload = b[8:min(length, len(b))]
-		return FoundUDP
+		return l.udp(b)
 	case protoTCP:
-		if len(b) < 20 {
+		return l.tcp(b)
+	case protoIPv4:
+		if !l.enter(l.inside(packet.TunnelIPIP, packet.Tunnel4in6), 0) {
+			return FoundTooDeep
+		}
+		return l.ipv4(b)
+	case protoIPv6:
+		if !l.enter(l.inside(packet.Tunnel6in4, packet.Tunnel6in6), 0) {
+			return FoundTooDeep
+		}
+		return l.ipv6(b)
+	case protoGRE:
+		return l.gre(b)
+	case protoMPLS: // RFC 4023
+		if !l.enter(packet.TunnelMPLS, 0) {
+			return FoundTooDeep
+		}
+		return l.mpls(b)
+	case protoAH:
+		if len(b) < 8 || len(b) < 8+int(b[1])*4 {
 			return FoundBad
 		}
-		header := int(b[12]>>4) * 4
-		if header < 20 || header > len(b) {
-			return FoundBad
+		if b[0] == protoAH {
+			return FoundTooDeep
 		}
-		l.ports(b)
-		l.Payload = b[header:]
-		return FoundTCP
-	case protoIPv4, protoIPv6, protoGRE:
-		return FoundUnread
+		return l.transport(b[0], b[8+int(b[1])*4:])
 	}
 	return FoundOther
 }
 
-func (l *Layers) ports(b []byte) {
+// inside chooses by the version of the IP header that stands around.
+func (l *Layers) inside(v4, v6 packet.Tunnel) packet.Tunnel {
+	if len(l.Src) == 4 {
+		return v4
+	}
+	return v6
+}
+
+// udp reads a UDP header (RFC 768), and what is behind it if that is a tunnel.
+func (l *Layers) udp(b []byte) Found {
+	if len(b) < 8 {
+		return FoundBad
+	}
+	length := int(binary.BigEndian.Uint16(b[4:]))
+	if length == 0 { // a jumbogram, or segmentation offload
+		length = len(b) + l.Missing
+	}
+	if length < 8 {
+		return FoundBad
+	}
 	l.SrcPort, l.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	l.Missing = max(0, length-len(b))
+	l.Payload = b[8:min(length, len(b))]
+	if t := l.decoder.tunnel(l.SrcPort, l.DstPort); t != packet.TunnelNone {
+		return l.udpTunnel(t)
+	}
+	return FoundUDP
+}
+
+// tcp reads a TCP header (RFC 9293).
+func (l *Layers) tcp(b []byte) Found {
+	if len(b) < 20 {
+		return FoundBad
+	}
+	header := int(b[12]>>4) * 4
+	if header < 20 || header > len(b) {
+		return FoundBad
+	}
+	l.SrcPort, l.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	l.Seq, l.TCPFlags = binary.BigEndian.Uint32(b[4:]), b[13]
+	l.Payload = b[header:]
+	return FoundTCP
 }

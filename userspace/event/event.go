@@ -31,14 +31,11 @@ func (p Proto) String() string {
 	return "unknown"
 }
 
-// Tunnel is what the packet was wrapped in, the innermost wrapping where there
-// were several.
-type Tunnel uint8
+// Tunnel is what the packet was wrapped in: see packet.Tunnel for the names.
+type Tunnel = packet.Tunnel
 
-// Tunnels. The zero value is none.
-const (
-	TunnelNone Tunnel = iota
-)
+// TunnelNone is the zero value.
+const TunnelNone = packet.TunnelNone
 
 // Event is one DNS message. All slices are borrowed: whoever keeps an Event
 // copies them, which is what Block.Append does.

@@ -37,7 +37,8 @@ func (s *Store) Pieces() int { return s.limit }
 func (s *Store) Used() int { return s.used * pieceLen }
 
 // Append copies b to the end of c. Where there is no room for all of it, it
-// changes nothing and returns false.
+// changes nothing and returns false. c is good even where reading b panics, as
+// it does when a mapped file becomes shorter.
 func (s *Store) Append(c *Chain, b []byte) bool {
 	if len(b) == 0 {
 		return true
@@ -53,19 +54,22 @@ func (s *Store) Append(c *Chain, b []byte) bool {
 	if fresh > 0 && (fresh+pieceLen-1)/pieceLen > s.limit-s.used {
 		return false
 	}
-	c.size += int32(len(b))
 	if c.last != 0 {
-		b = b[copy(s.piece(c.last)[tail:], b):]
+		n := copy(s.piece(c.last)[tail:], b)
+		c.size += int32(n)
+		b = b[n:]
 	}
 	for len(b) > 0 {
 		i := s.take()
+		n := copy(s.piece(i), b)
 		if c.last == 0 {
 			c.first = i
 		} else {
 			s.next[c.last] = i
 		}
 		c.last = i
-		b = b[copy(s.piece(i), b):]
+		c.size += int32(n)
+		b = b[n:]
 	}
 	return true
 }

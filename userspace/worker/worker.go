@@ -3,13 +3,14 @@
 package worker
 
 import (
-	"net/netip"
-
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/decode"
-	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/dedup"
+	"dnsmonster-sensor/userspace/defrag"
 	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/tcp"
 )
 
 // Ports is the set of ports that carry DNS.
@@ -21,24 +22,54 @@ func (s *Ports) Add(port uint16) { s[port>>6] |= 1 << (port & 63) }
 // Has reports whether a port is in the set.
 func (s *Ports) Has(port uint16) bool { return s[port>>6]&(1<<(port&63)) != 0 }
 
-// Config is what all workers of a run share.
+// Config is what all workers of a run share. Only Ports is needed; the zero
+// value of everything else is its default. Bounds are for each worker.
 type Config struct {
-	Ports *Ports
+	Ports         *Ports
+	Decoder       *decode.Decoder // nil: tunnels on their registered ports
+	Defrag        defrag.Config
+	TCP           tcp.Config
+	Dedup         *dedup.Config // nil: every packet counts
+	Mask          *mask.Bits    // nil: addresses are shown whole
+	MaskSubnet    bool          // mask the client subnet in messages, too
+	DropMalformed bool          // no events for messages that are not whole
 }
+
+// maxReassemblies is how many times what was put together can be a fragment
+// again: once for each tunnel, and the outermost datagram.
+const maxReassemblies = 5
 
 // Worker serves one lane. It is for one goroutine.
 type Worker struct {
 	cfg      Config
+	decoder  *decode.Decoder
+	defrag   *defrag.Table
+	tcp      *tcp.Table
+	dedup    *dedup.Table
 	packets  *account.Page
 	messages *account.Page
 	layers   decode.Layers
+	fragment defrag.Fragment
+	segment  tcp.Segment
+	sighting dedup.Packet
 	event    event.Event
-	halfRead bool // a message has come in and its outcome is not known yet
+	masked   []byte
+	emit     func(*event.Event) // valid during a call
+	halfRead bool               // a message has come in and its outcome is not known yet
 }
 
 // New makes a worker that keeps its books on the given pages.
 func New(cfg Config, packets, messages *account.Page) *Worker {
-	return &Worker{cfg: cfg, packets: packets, messages: messages}
+	w := &Worker{cfg: cfg, decoder: cfg.Decoder, packets: packets, messages: messages}
+	if w.decoder == nil {
+		w.decoder = decode.NewDecoder(decode.DefaultPorts())
+	}
+	w.defrag = defrag.New(cfg.Defrag, packets)
+	w.tcp = tcp.New(cfg.TCP, packets, w.streamMessage)
+	if cfg.Dedup != nil {
+		w.dedup = dedup.New(*cfg.Dedup)
+	}
+	return w
 }
 
 // Packet takes one packet and calls emit for each event that it completes. The
@@ -48,7 +79,27 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 	if p.Cut() > 0 {
 		w.packets.Add(account.PacketCut, 1)
 	}
-	w.packets.Add(w.handle(p, emit), 1)
+	w.emit = emit
+	if outcome, n := w.handle(p); outcome != account.PacketHeld {
+		w.packets.Add(outcome, uint64(n))
+	}
+}
+
+// Expire gives up what has waited too long at this packet time, in nanoseconds
+// since the Unix epoch. Packets move the clock by themselves: call it where none
+// come any more.
+func (w *Worker) Expire(now int64, emit func(*event.Event)) {
+	w.emit = emit
+	w.defrag.Expire(now)
+	w.tcp.Expire(now)
+}
+
+// Flush reads what can be read of open streams and gives up the rest. Call it at
+// the end of the input: nothing is held afterwards.
+func (w *Worker) Flush(emit func(*event.Event)) {
+	w.emit = emit
+	w.defrag.Flush()
+	w.tcp.Flush()
 }
 
 // Lost closes the books over n packets of a batch, the first of which may have
@@ -63,87 +114,109 @@ func (w *Worker) Lost(n int) {
 
 // Publish shows the books to readers. Call it once per batch.
 func (w *Worker) Publish() {
+	w.packets.Set(account.PacketHeld, w.defrag.Held()+w.tcp.Held())
+	if w.dedup != nil {
+		w.packets.Set(account.DuplicateEarly, w.dedup.Early())
+	}
 	w.packets.Publish()
 	w.messages.Publish()
 }
 
-// handle returns the packet's outcome.
-func (w *Worker) handle(p *packet.Packet, emit func(*event.Event)) account.Column {
+// handle returns an outcome and the number of packets that have it: this one,
+// and with it those that had waited for it to complete a datagram.
+func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
+	l, n := &w.layers, uint32(1)
+	found := w.decoder.Decode(p, l)
+	for range maxReassemblies {
+		if found != decode.FoundFragment {
+			return w.whole(p, found, n), n
+		}
+		d, outcome := w.defrag.Add(w.piece(p, n))
+		if d == nil {
+			return outcome, n
+		}
+		n = d.Packets
+		l.Src, l.Dst = d.Src, d.Dst
+		found = l.Reassembled(d.Proto, d.Data, d.Missing)
+	}
+	return account.NestedTooDeep, n
+}
+
+// piece describes the fragment that was decoded, which stands for n packets.
+func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
 	l := &w.layers
-	switch decode.Decode(p, l) {
-	case decode.FoundUDP:
-		if !w.watched(l) {
-			return account.NotDNS
-		}
-		w.datagram(p, l, emit)
-		return account.UDPMessage
-	case decode.FoundTCP:
-		if !w.watched(l) {
-			return account.NotDNS
-		}
-		return account.NotYetRead
-	case decode.FoundFragment, decode.FoundUnread:
-		return account.NotYetRead
+	o := w.origin(p)
+	w.fragment = defrag.Fragment{
+		Src: l.Src, Dst: l.Dst, Place: o.Place(), ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
+		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time,
+	}
+	return &w.fragment
+}
+
+func (w *Worker) origin(p *packet.Packet) packet.Origin {
+	l := &w.layers
+	return packet.Origin{
+		Path: l.Path, Sample: p.Sample, Interface: p.Interface, VLAN: l.VLAN, HasVLAN: l.HasVLAN,
+		Direction: p.Direction, Tunnel: l.Tunnel,
+	}
+}
+
+// whole takes what was decoded to the end, from n packets, and returns their
+// outcome.
+func (w *Worker) whole(p *packet.Packet, found decode.Found, n uint32) account.Column {
+	l := &w.layers
+	switch found {
+	case decode.FoundUDP, decode.FoundTCP:
 	case decode.FoundBad:
 		return account.PacketMalformed
+	case decode.FoundTooDeep:
+		return account.NestedTooDeep
+	case decode.FoundUnknownLink:
+		return account.UnknownLink
+	default:
+		return account.NotDNS
 	}
-	return account.NotDNS
+	if !w.cfg.Ports.Has(l.SrcPort) && !w.cfg.Ports.Has(l.DstPort) {
+		return account.NotDNS
+	}
+	if w.dedup != nil && w.seen(p, found) {
+		return account.Duplicate
+	}
+	if found == decode.FoundTCP {
+		return w.tcp.Add(w.part(p, n))
+	}
+	w.datagram(p, n > 1)
+	if n > 1 {
+		return account.FragmentUsed
+	}
+	return account.UDPMessage
 }
 
-func (w *Worker) watched(l *decode.Layers) bool {
-	return w.cfg.Ports.Has(l.SrcPort) || w.cfg.Ports.Has(l.DstPort)
+// part describes the segment that was decoded, which stands for n packets.
+func (w *Worker) part(p *packet.Packet, n uint32) *tcp.Segment {
+	l := &w.layers
+	w.segment = tcp.Segment{
+		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: w.origin(p), Seq: l.Seq, Flags: l.TCPFlags,
+		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time,
+	}
+	return &w.segment
 }
 
-// datagram hands on a UDP payload: one message, or several where the kernel
-// shows a train of equal datagrams as one packet (UDP GSO and GRO).
-func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, emit func(*event.Event)) {
-	e := &w.event
-	*e = event.Event{
-		Time:      p.Time,
-		Src:       netip.AddrPortFrom(addr(l.Src), l.SrcPort),
-		Dst:       netip.AddrPortFrom(addr(l.Dst), l.DstPort),
-		Proto:     event.UDP,
-		Direction: p.Direction,
-		HasVLAN:   l.HasVLAN,
-		VLAN:      l.VLAN,
-		Interface: p.Interface,
-		Sample:    p.Sample,
+// seen reports whether the packet was seen before. Segments without payload are
+// not asked for: streams ignore them if need be.
+func (w *Worker) seen(p *packet.Packet, found decode.Found) bool {
+	l := &w.layers
+	w.sighting = dedup.Packet{
+		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Proto: uint8(event.UDP), Data: l.Payload, Time: p.Time,
 	}
-	rest, segment := l.Payload, int(p.Segment)
-	for segment > 0 && len(rest) > segment {
-		w.messages.Add(account.MessageIn, 1)
-		w.message(rest[:segment], 0, emit)
-		rest = rest[segment:]
+	if len(l.Src) == 4 {
+		w.sighting.ID = uint16(l.ID)
 	}
-	w.messages.Add(account.MessageIn, 1)
-	w.message(rest, l.Missing, emit)
-}
-
-// message takes one DNS message, of which missing bytes were not captured. The
-// event's other fields are set.
-func (w *Worker) message(msg []byte, missing int, emit func(*event.Event)) {
-	w.halfRead = true
-	w.messages.Add(w.read(msg, missing, emit), 1)
-	w.halfRead = false
-}
-
-// read returns the message's outcome.
-func (w *Worker) read(msg []byte, missing int, emit func(*event.Event)) account.Column {
-	e := &w.event
-	if !dns.Read(msg, missing > 0, &e.DNS) {
-		return account.MessageUnreadable
+	if found == decode.FoundTCP {
+		w.sighting.Proto, w.sighting.Seq = uint8(event.TCP), l.Seq
+		if len(l.Payload) == 0 {
+			return false
+		}
 	}
-	e.Message, e.CaptureCut = msg, uint32(missing)
-	if e.DNS.Malformed.Yes() {
-		w.messages.Add(account.MessageMalformed, 1)
-	}
-	emit(e)
-	return account.MessageEvent
-}
-
-func addr(b []byte) netip.Addr {
-	if len(b) == 4 {
-		return netip.AddrFrom4([4]byte(b))
-	}
-	return netip.AddrFrom16([16]byte(b))
+	return w.dedup.Seen(&w.sighting)
 }

@@ -1,0 +1,182 @@
+package decode
+
+import (
+	"encoding/binary"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// Ethernet types, https://www.iana.org/assignments/ieee-802-numbers.
+const (
+	etherIPv4    = 0x0800
+	etherERSPAN3 = 0x22eb
+	etherTEB     = 0x6558
+	etherVLAN    = 0x8100
+	etherIPv6    = 0x86dd
+	etherPPP     = 0x880b
+	etherMPLS    = 0x8847
+	etherMPLM    = 0x8848
+	etherPPPoE   = 0x8864
+	etherERSPAN  = 0x88be
+	etherQinQ    = 0x88a8
+	etherOldQ    = 0x9100
+
+	lastLen   = 0x05dc // up to here the field is a length (IEEE 802.3)
+	maxVLANs  = 4
+	maxLabels = 16
+)
+
+// PPP protocols, https://www.iana.org/assignments/ppp-numbers.
+const (
+	pppIPv4  = 0x0021
+	pppIPv6  = 0x0057
+	pppMPLS  = 0x0281
+	pppMPLM  = 0x0283
+	pppFrame = 0xff03 // address and control of HDLC-like framing (RFC 1662)
+)
+
+func (l *Layers) ethernet(b []byte) Found {
+	if len(b) < 14 {
+		return FoundBad
+	}
+	return l.ether(binary.BigEndian.Uint16(b[12:]), b[14:])
+}
+
+// ether goes on by Ethernet type, through VLAN tags.
+func (l *Layers) ether(kind uint16, b []byte) Found {
+	for range maxVLANs + 1 {
+		switch kind {
+		case etherIPv4:
+			return l.ipv4(b)
+		case etherIPv6:
+			return l.ipv6(b)
+		case etherVLAN, etherQinQ, etherOldQ:
+			if len(b) < 4 {
+				return FoundBad
+			}
+			if !l.HasVLAN {
+				l.VLAN, l.HasVLAN = binary.BigEndian.Uint16(b), true
+			}
+			kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
+		case etherMPLS, etherMPLM:
+			return l.mpls(b)
+		case etherPPPoE:
+			return l.pppoe(b)
+		default:
+			if kind <= lastLen {
+				return l.llc(b)
+			}
+			return FoundOther
+		}
+	}
+	return FoundTooDeep
+}
+
+// llc reads what follows a length field: a SNAP header with an Ethernet type
+// (RFC 1042), or IP's own service access point.
+func (l *Layers) llc(b []byte) Found {
+	switch {
+	case len(b) >= 8 && string(b[:6]) == "\xaa\xaa\x03\x00\x00\x00":
+		if kind := binary.BigEndian.Uint16(b[6:]); kind > lastLen {
+			return l.ether(kind, b[8:])
+		}
+	case len(b) >= 3 && string(b[:3]) == "\x06\x06\x03":
+		return l.ipv4(b[3:])
+	}
+	return FoundOther
+}
+
+// ppp reads a PPP frame (RFC 1661), with or without HDLC-like framing; the
+// protocol may be compressed to one byte.
+func (l *Layers) ppp(b []byte) Found {
+	if len(b) >= 2 && binary.BigEndian.Uint16(b) == pppFrame {
+		b = b[2:]
+	}
+	if len(b) < 2 {
+		return FoundBad
+	}
+	proto := uint16(b[0])
+	if proto&1 != 0 { // only a protocol's last byte is odd
+		b = b[1:]
+	} else {
+		proto, b = binary.BigEndian.Uint16(b), b[2:]
+	}
+	switch proto {
+	case pppIPv4:
+		return l.ipv4(b)
+	case pppIPv6:
+		return l.ipv6(b)
+	case pppMPLS, pppMPLM:
+		return l.mpls(b)
+	}
+	return FoundOther
+}
+
+// pppoe reads a session packet (RFC 2516).
+func (l *Layers) pppoe(b []byte) Found {
+	if len(b) < 6 {
+		return FoundBad
+	}
+	if b[0] != 0x11 || b[1] != 0 {
+		return FoundOther
+	}
+	length := int(binary.BigEndian.Uint16(b[4:]))
+	return l.ppp(b[6 : 6+min(length, len(b)-6)])
+}
+
+// mpls goes through a label stack (RFC 3032). Nothing says what follows: IP
+// tells itself by its version, an Ethernet pseudowire (RFC 4448), with or
+// without control word, must look like one.
+func (l *Layers) mpls(b []byte) Found {
+	for range maxLabels {
+		if len(b) < 4 {
+			return FoundBad
+		}
+		label := binary.BigEndian.Uint32(b)
+		b = b[4:]
+		if label&0x100 == 0 { // not the bottom
+			continue
+		}
+		switch {
+		case looksLikeIP(b):
+			return l.ip(b)
+		case len(b) > 4 && b[0]>>4 == 0 && looksLikeEthernet(b[4:]):
+			b = b[4:]
+		case !looksLikeEthernet(b):
+			return FoundOther
+		}
+		if !l.enter(packet.TunnelMPLS, label>>12) {
+			return FoundTooDeep
+		}
+		return l.ethernet(b)
+	}
+	return FoundTooDeep
+}
+
+// looksLikeIP tells whether an IP header stands here, which the capture may have
+// cut behind the header.
+func looksLikeIP(b []byte) bool {
+	switch {
+	case len(b) >= 20 && b[0]>>4 == 4:
+		total := int(binary.BigEndian.Uint16(b[2:]))
+		return b[0]&15 >= 5 && (total == 0 || total >= int(b[0]&15)*4)
+	case len(b) >= 40 && b[0]>>4 == 6:
+		return true
+	}
+	return false
+}
+
+// looksLikeEthernet tells whether a frame stands here that carries IP or more
+// headers on the way to it.
+func looksLikeEthernet(b []byte) bool {
+	if len(b) < 14 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(b[12:]) {
+	case etherIPv4, etherIPv6:
+		return looksLikeIP(b[14:])
+	case etherVLAN, etherQinQ, etherOldQ, etherMPLS, etherMPLM, etherPPPoE:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+package worker
+
+import (
+	"net/netip"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/tcp"
+)
+
+// datagram hands on a UDP payload: one message, or several where the kernel
+// shows a train of equal datagrams as one packet (UDP GSO and GRO).
+func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
+	l, e := &w.layers, &w.event
+	*e = event.Event{
+		Time:      p.Time,
+		Src:       w.shown(netip.AddrPortFrom(addr(l.Src), l.SrcPort)),
+		Dst:       w.shown(netip.AddrPortFrom(addr(l.Dst), l.DstPort)),
+		Proto:     event.UDP,
+		Direction: p.Direction,
+		Tunnel:    l.Tunnel,
+		HasVLAN:   l.HasVLAN,
+		VLAN:      l.VLAN,
+		Interface: p.Interface,
+		Sample:    p.Sample,
+	}
+	rest, segment := l.Payload, int(p.Segment)
+	for segment > 0 && len(rest) > segment && !reassembled {
+		w.messages.Add(account.MessageIn, 1)
+		w.message(rest[:segment], 0)
+		rest = rest[segment:]
+	}
+	w.messages.Add(account.MessageIn, 1)
+	w.message(rest, l.Missing)
+}
+
+// streamMessage hands on a message that a TCP stream carried.
+func (w *Worker) streamMessage(m *tcp.Message) {
+	o := &m.Origin
+	w.event = event.Event{
+		Time:      m.Time,
+		Src:       w.shown(m.Src),
+		Dst:       w.shown(m.Dst),
+		Proto:     event.TCP,
+		Direction: o.Direction,
+		Tunnel:    o.Tunnel,
+		HasVLAN:   o.HasVLAN,
+		VLAN:      o.VLAN,
+		Interface: o.Interface,
+		Sample:    o.Sample,
+	}
+	w.messages.Add(account.MessageIn, 1)
+	w.message(m.Data, m.Missing)
+}
+
+// message takes one DNS message, of which missing bytes were not captured. The
+// event's other fields are set.
+func (w *Worker) message(msg []byte, missing int) {
+	w.halfRead = true
+	w.messages.Add(w.read(msg, missing), 1)
+	w.halfRead = false
+}
+
+// read returns the message's outcome.
+func (w *Worker) read(msg []byte, missing int) account.Column {
+	e := &w.event
+	if !dns.Read(msg, missing > 0, &e.DNS) {
+		return account.MessageUnreadable
+	}
+	if e.DNS.Malformed.Yes() {
+		if w.cfg.DropMalformed {
+			return account.MessageDropped
+		}
+		w.messages.Add(account.MessageMalformed, 1)
+	}
+	if w.cfg.MaskSubnet && w.cfg.Mask != nil {
+		var hidden bool
+		if w.masked, hidden = w.cfg.Mask.AppendMasked(w.masked[:0], msg); hidden {
+			msg = w.masked
+		}
+	}
+	e.Message, e.CaptureCut = msg, uint32(missing)
+	w.emit(e)
+	return account.MessageEvent
+}
+
+// shown is an address as records may show it.
+func (w *Worker) shown(a netip.AddrPort) netip.AddrPort {
+	if w.cfg.Mask == nil {
+		return a
+	}
+	return w.cfg.Mask.AddrPort(a)
+}
+
+func addr(b []byte) netip.Addr {
+	if len(b) == 4 {
+		return netip.AddrFrom4([4]byte(b))
+	}
+	return netip.AddrFrom16([16]byte(b))
+}

@@ -1,0 +1,399 @@
+package worker
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/dedup"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/mask"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+const (
+	vxlan                = "\x08\x00\x00\x00\x00\x00\x07\x00"
+	gre                  = "\x00\x00\x08\x00"
+	clientAt, serverAt   = "192.0.2.1:40000", "192.0.2.53:53"
+	client6At, server6At = "[2001:db8::1]:40000", "[2001:db8::53]:53"
+)
+
+// scene is every carrier once; message ids count up from 1. It returns the
+// frames and how many messages they carry.
+func scene() (frames []string, messages int) {
+	next := func() int { messages++; return messages }
+	plain := func(proto byte, data string) string { return ip4(client4, server4, 7, 0, proto, data) }
+	tunnel := func(proto byte, data string) string { return ip4(near4, far4, 8, 0, proto, data) }
+	ask := func() string { return plain(17, udpData(40000, 53, query(next(), "q"))) }
+	ask6 := func() string { return ip6(client6, server6, 17, udpData(40000, 53, query(next(), "q"))) }
+	add := func(f ...string) { frames = append(frames, f...) }
+
+	add(ask(), ask6())
+	add(tunnel(17, udpData(1, 4789, vxlan+ether(0x0800, ask()))))
+	add(tunnel(17, udpData(1, 6081, "\x00\x00\x65\x58\x00\x00\x07\x00"+ether(0x86dd, ask6()))))
+	add(tunnel(47, gre+ask()), tunnel(47, "\x10\x00\x88\xbe\x00\x00\x00\x01"+"\x10\x00\x00\x00\x00\x00\x00\x00"+ether(0x0800, ask())))
+	add(tunnel(4, ask()), tunnel(41, ask6()), ip6(client6, server6, 4, ask()), tunnel(17, udpData(1, 3544, ask6())))
+	inner := ask()
+	add(tunnel(17, udpData(1, 2152, "\x30\xff"+u16(len(inner))+"\x00\x00\x00\x09"+inner)))
+
+	add(broken4(client4, server4, 100, 17, udpData(53, 40000, answer(next(), 3000)), 1480)...)
+	add(broken6(client6, server6, 101, 17, udpData(53, 40000, answer(next(), 3000)), 1232)...)
+	for _, f := range broken4(client4, server4, 102, 17, udpData(53, 40000, answer(next(), 3000)), 1400) {
+		add(tunnel(47, gre+f)) // fragments in a tunnel
+	}
+	whole := plain(17, udpData(53, 40000, answer(next(), 3000)))
+	add(broken4(near4, far4, 103, 47, gre+whole, 1480)...) // a tunnel in fragments
+	for i, f := range broken4(client4, server4, 104, 17, udpData(53, 40000, answer(next(), 4000)), 2000) {
+		add(broken4(near4, far4, 105+i, 47, gre+f, 1480)...) // both
+	}
+
+	stream := func(port int, wrap func(string) string, data string) {
+		add(wrap(plain(6, tcpData(port, 53, 999, 2, ""))))
+		seq := uint32(1000)
+		for len(data) > 0 {
+			n := min(len(data), 1400)
+			add(wrap(plain(6, tcpData(port, 53, seq, 0x18, data[:n]))))
+			seq, data = seq+uint32(n), data[n:]
+		}
+		add(wrap(plain(6, tcpData(port, 53, seq, 0x11, ""))))
+	}
+	framed := func(m string) string { return u16(len(m)) + m }
+	bare := func(f string) string { return f }
+	stream(40001, bare, framed(query(next(), "q"))+framed(query(next(), "q")))
+	stream(40002, bare, framed(answer(next(), 60000)))
+	stream(40003, func(f string) string { return tunnel(47, gre+f) }, framed(answer(next(), 5000)))
+	segment := plain(6, tcpData(40004, 53, 1000, 0x18, framed(answer(next(), 3000))))
+	add(broken4(near4, far4, 110, 47, gre+segment, 1480)...) // a segment in a tunnel in fragments
+	return frames, messages
+}
+
+// TestScene: every message of every carrier once, and both books balance after
+// every packet.
+func TestScene(t *testing.T) {
+	frames, messages := scene()
+	b := newBench(t, Config{})
+	for _, f := range frames {
+		b.frame(f)
+		b.balanced(false)
+	}
+	b.end()
+	seen := map[int]int{}
+	for _, g := range b.got {
+		seen[g.id]++
+	}
+	for id := 1; id <= messages; id++ {
+		if seen[id] != 1 {
+			t.Errorf("message %d has %d records", id, seen[id])
+		}
+	}
+	if len(b.got) != messages {
+		t.Errorf("%d records, want %d", len(b.got), messages)
+	}
+}
+
+// TestSceneBackwards: the frames backwards give the same messages, as whatever
+// belongs together is put together in any order. Streams whose end comes first
+// may lose their place.
+func TestSceneBackwards(t *testing.T) {
+	frames, messages := scene()
+	b := newBench(t, Config{})
+	for i := range frames {
+		b.frame(frames[len(frames)-1-i])
+		b.balanced(false)
+	}
+	b.end()
+	udp := 0
+	for _, g := range b.got {
+		if g.proto == event.UDP {
+			udp++
+		}
+	}
+	if want := messages - 5; udp != want {
+		t.Errorf("%d datagrams, want %d", udp, want)
+	}
+}
+
+// TestMutations: a packet that is lost or given twice at the hand-over shows in
+// the books.
+func TestMutations(t *testing.T) {
+	frames, _ := scene()
+	unaccounted := func(mutate func(b *bench)) int64 {
+		b := newBench(t, Config{})
+		for _, f := range frames {
+			b.frame(f)
+		}
+		mutate(b)
+		b.worker.Flush(b.emit)
+		b.worker.Publish()
+		l := account.PacketLedger(b.packets, func() uint64 { return b.given })
+		return l.Unaccounted()
+	}
+	if n := unaccounted(func(b *bench) {}); n != 0 {
+		t.Errorf("unaccounted %d, want 0", n)
+	}
+	for _, f := range frames {
+		if n := unaccounted(func(b *bench) { b.given++ }); n != 1 {
+			t.Fatalf("one lost: unaccounted %d, want 1", n)
+		}
+		if n := unaccounted(func(b *bench) { b.frame(f); b.given-- }); n != -1 {
+			t.Fatalf("one twice: unaccounted %d, want -1", n)
+		}
+	}
+}
+
+func TestRecords(t *testing.T) {
+	f := func(name string, want got, frames ...string) {
+		t.Helper()
+		b := newBench(t, Config{})
+		for _, f := range frames {
+			b.frame(f)
+		}
+		b.end()
+		if len(b.got) != 1 || b.got[0] != want {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, b.got, want)
+		}
+	}
+	q := query(5, "q")
+	dg := ip4(client4, server4, 7, 0, 17, udpData(40000, 53, q))
+	n := len(q)
+	f("UDP", got{5, clientAt, serverAt, event.UDP, 0, -1, 1000, 0, n}, dg)
+	f("IPv6", got{5, client6At, server6At, event.UDP, 0, -1, 1000, 0, n}, ip6(client6, server6, 17, udpData(40000, 53, q)))
+	f("defect 8: VXLAN", got{5, clientAt, serverAt, event.UDP, packet.TunnelVXLAN, 9, 1000, 0, n},
+		ip4(near4, far4, 7, 0, 17, udpData(1, 4789, vxlan+ether(0x8100, u16(9)+u16(0x0800)+dg))))
+	f("defect 12: fragments with DF", got{5, clientAt, serverAt, event.UDP, 0, -1, 2000, 0, n},
+		ip4(client4, server4, 7, 0x6000, 17, dg[20:36]), ip4(client4, server4, 7, 0x4002, 17, dg[36:]))
+	f("defect 11: TCP", got{5, clientAt, serverAt, event.TCP, 0, -1, 3000, 0, n}, ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 9, 2, "")),
+		ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 10, 0, u16(n)+q[:9])), ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 21, 1, q[9:])))
+	f("defect 13: a header alone", got{5, clientAt, serverAt, event.UDP, 0, -1, 1000, 0, 12},
+		ip4(client4, server4, 7, 0, 17, udpData(40000, 53, q[:4]+strings.Repeat("\x00", 8))))
+	f("defect 17: cut", got{5, clientAt, serverAt, event.UDP, 0, -1, 1000, 6, n}, dg[:len(dg)-6])
+	f("a tunnel's port, but DNS", got{5, "192.0.2.1:4789", serverAt, event.UDP, 0, -1, 1000, 0, n}, ip4(client4, server4, 7, 0, 17, udpData(4789, 53, q)))
+}
+
+func TestOutcomes(t *testing.T) {
+	f := func(name string, want account.Column, p packet.Packet) {
+		t.Helper()
+		b := newBench(t, Config{})
+		b.packet(p)
+		if got := b.count(want); got != 1 {
+			t.Errorf("%s: outcome %d counted %d times, want once", name, want, got)
+		}
+		b.end()
+	}
+	raw := func(s string) packet.Packet { return packet.Packet{Data: []byte(s), Link: packet.LinkRaw} }
+	deep := ip4(client4, server4, 7, 0, 17, udpData(40000, 53, query(1, "q")))
+	for range 5 {
+		deep = ip4(near4, far4, 7, 0, 4, deep)
+	}
+	f("other ports", account.NotDNS, raw(ip4(client4, server4, 7, 0, 17, udpData(1, 2, "x"))))
+	f("other ports of TCP", account.NotDNS, raw(ip4(client4, server4, 7, 0, 6, tcpData(1, 2, 3, 0, "x"))))
+	f("ICMP", account.NotDNS, raw(ip4(client4, server4, 7, 0, 1, "x")))
+	f("VXLAN port, something else", account.NotDNS, raw(ip4(client4, server4, 7, 0, 17, udpData(1, 4789, strings.Repeat("x", 50)))))
+	f("bad header", account.PacketMalformed, raw("\x45"))
+	f("too deep", account.NestedTooDeep, raw(deep))
+	f("unknown link", account.UnknownLink, packet.Packet{Data: []byte("x"), Link: 147})
+	f("no data", account.TCPNoData, raw(ip4(client4, server4, 7, 0, 6, tcpData(1, 53, 3, 2, ""))))
+	f("held", account.PacketHeld, raw(ip4(client4, server4, 7, 0x2000, 17, "12345678")))
+}
+
+// TestDefect14Duplicates: the two copies of a mirror collapse, whatever tag and
+// path they have; a client that asks again stays.
+func TestDefect14Duplicates(t *testing.T) {
+	q := query(5, "q")
+	dg := func(id int) string { return ip4(client4, server4, id, 0, 17, udpData(40000, 53, q)) }
+	tagged := func(data string, vlan uint16) packet.Packet {
+		return packet.Packet{Data: []byte(data), Link: packet.LinkRaw, HasVLAN: true, VLAN: vlan}
+	}
+	b := newBench(t, Config{Dedup: &dedup.Config{}})
+	b.packet(tagged(dg(7), 1))
+	b.packet(tagged(dg(7), 2))
+	b.frame(ip4(near4, far4, 9, 0, 47, gre+dg(7)))
+	if len(b.got) != 1 || b.count(account.Duplicate) != 2 {
+		t.Errorf("%d records, %d duplicates; want 1 and 2", len(b.got), b.count(account.Duplicate))
+	}
+	b.frame(dg(8))
+	if len(b.got) != 2 {
+		t.Error("a true retransmission is gone")
+	}
+	b.now += 51e6
+	b.frame(dg(7))
+	if len(b.got) != 3 {
+		t.Error("the same after the window is gone")
+	}
+	for _, vlan := range []uint16{1, 2} { // two copies of a fragmented datagram
+		for _, f := range broken4(client4, server4, 20, 17, udpData(53, 40000, answer(6, 3000)), 1480) {
+			b.packet(tagged(f, vlan))
+		}
+	}
+	if len(b.got) != 4 || b.count(account.Duplicate) != 5 {
+		t.Errorf("fragments: %d records, %d duplicates; want 4 and 5", len(b.got), b.count(account.Duplicate))
+	}
+	for i, data := range []string{u16(len(q)), q} { // and of a stream
+		seq := uint32(1000 + 2*i)
+		b.packet(tagged(ip4(client4, server4, 30+i, 0, 6, tcpData(40000, 53, seq, 0, data)), 1))
+		b.packet(tagged(ip4(client4, server4, 30+i, 0, 6, tcpData(40000, 53, seq, 0, data)), 2))
+	}
+	if len(b.got) != 5 || b.count(account.Duplicate) != 7 {
+		t.Errorf("stream: %d records, %d duplicates; want 5 and 7", len(b.got), b.count(account.Duplicate))
+	}
+	b.end()
+}
+
+// TestDefect05Masks: masks hold for every address of every carrier, and for the
+// client subnet; the packet itself stays as it is.
+func TestDefect05Masks(t *testing.T) {
+	const subnet = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"
+	q := query(5, "q")
+	q = q[:11] + "\x01" + q[12:] + subnet
+	for name, frame := range map[string]string{
+		"udp": ip4(client4, server4, 7, 0, 17, udpData(40000, 53, q)),
+		"tcp": ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 9, 0, u16(len(q))+q)),
+	} {
+		b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true})
+		data := []byte(frame)
+		messages := 0
+		b.worker.Packet(&packet.Packet{Data: data, Link: packet.LinkRaw}, func(e *event.Event) {
+			messages++
+			if e.Src.String() != "192.0.2.0:40000" || e.Dst.String() != "192.0.2.0:53" {
+				t.Errorf("%s: %v to %v", name, e.Src, e.Dst)
+			}
+			if !strings.HasSuffix(string(e.Message), "\xc0\x00\x02\x00") || len(e.Message) != len(q) {
+				t.Errorf("%s: subnet in %x", name, e.Message)
+			}
+		})
+		if messages != 1 || string(data) != frame {
+			t.Errorf("%s: %d messages, packet changed: %v", name, messages, string(data) != frame)
+		}
+	}
+}
+
+// TestDefect13Malformed: what cannot be read whole is reported, or counted.
+func TestDefect13Malformed(t *testing.T) {
+	broken := query(5, "q")
+	broken = broken[:len(broken)-3]
+	for _, drop := range []bool{false, true} {
+		b := newBench(t, Config{DropMalformed: drop})
+		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, broken)))
+		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, "short")))
+		b.end()
+		if want := map[bool]int{false: 1, true: 0}[drop]; len(b.got) != want {
+			t.Errorf("drop %v: %d records, want %d", drop, len(b.got), want)
+		}
+		if n := b.messages.Sum(account.MessageUnreadable); n != 1 {
+			t.Errorf("drop %v: %d unreadable, want 1", drop, n)
+		}
+		if n, want := b.messages.Sum(account.MessageDropped), map[bool]uint64{true: 1}[drop]; n != want {
+			t.Errorf("drop %v: %d dropped, want %d", drop, n, want)
+		}
+	}
+}
+
+// TestTrain: several datagrams that the kernel shows as one packet.
+func TestTrain(t *testing.T) {
+	one, two := query(1, "aa"), query(2, "bb")
+	b := newBench(t, Config{})
+	b.packet(packet.Packet{Data: []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+two+query(3, "c")))), Link: packet.LinkRaw, Segment: uint16(len(one))})
+	b.end()
+	if len(b.got) != 3 || b.got[0].id != 1 || b.got[2].id != 3 {
+		t.Errorf("records %+v, want three", b.got)
+	}
+}
+
+// TestExpire: where no packets come any more, time is told.
+func TestExpire(t *testing.T) {
+	b := newBench(t, Config{})
+	q := u16(len(query(1, "q"))) + query(1, "q")
+	b.frame(ip4(client4, server4, 7, 0x2000, 17, "12345678"))
+	b.frame(ip4(client4, server4, 8, 0, 6, tcpData(40000, 53, 9, 2, "")))
+	b.frame(ip4(client4, server4, 8, 0, 6, tcpData(40000, 53, 100, 0, q)))
+	if b.count(account.PacketHeld) != 2 {
+		t.Fatalf("held %d, want 2", b.count(account.PacketHeld))
+	}
+	b.worker.Expire(b.now+120e9, b.emit)
+	b.balanced(true)
+	if len(b.got) != 1 || b.count(account.StreamGaps) != 1 || b.count(account.FragmentExpired) != 1 {
+		t.Errorf("%d records, %d gaps, %d expired; want 1 of each", len(b.got), b.count(account.StreamGaps), b.count(account.FragmentExpired))
+	}
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	cfg := Config{Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}
+	b := newBench(t, cfg)
+	frames, _ := scene()
+	var batch []packet.Packet
+	for _, f := range frames {
+		batch = append(batch, packet.Packet{Data: []byte(f), Link: packet.LinkRaw})
+	}
+	messages := 0
+	emit := func(*event.Event) { messages++ }
+	run := func() {
+		for i := range batch {
+			batch[i].Time += 100e9 // each run is another time
+			b.worker.Packet(&batch[i], emit)
+		}
+	}
+	run()
+	run()
+	if n := testing.AllocsPerRun(100, run); n != 0 {
+		t.Errorf("%d packets allocate %v times, want 0", len(batch), n)
+	}
+	if messages == 0 {
+		t.Error("no messages: the test shows nothing")
+	}
+}
+
+// TestRandomSubdomains: a flood of names that never repeat takes no memory.
+func TestRandomSubdomains(t *testing.T) {
+	n := 5_000_000
+	if testing.Short() {
+		n /= 50
+	}
+	b := newBench(t, Config{Dedup: &dedup.Config{}})
+	frame := []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, query(1, strings.Repeat("x", 12)))))
+	at := strings.Index(string(frame), "xxxx")
+	p := packet.Packet{Data: frame, Link: packet.LinkRaw, WireLen: uint32(len(frame))}
+	messages := 0
+	emit := func(*event.Event) { messages++ }
+	for i := range n {
+		copy(frame[at:], fmt.Appendf(frame[at:at], "%012d", i))
+		p.Time += 1000
+		b.given++
+		b.worker.Packet(&p, emit)
+	}
+	b.end()
+	if messages != n {
+		t.Errorf("%d records, want %d", messages, n)
+	}
+}
+
+func BenchmarkUDP(b *testing.B) {
+	w := newBench(nil, Config{}).worker
+	p := packet.Packet{Data: []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, query(1, "www")))), Link: packet.LinkRaw}
+	emit := func(*event.Event) {}
+	for b.Loop() {
+		w.Packet(&p, emit)
+	}
+}
+
+// FuzzPackets plays frames of a script against all steps together: no panic,
+// both books balance, nothing is held at the end.
+func FuzzPackets(f *testing.F) {
+	frames, _ := scene()
+	for i := 0; i+2 < len(frames); i += 3 {
+		f.Add([]byte(frames[i]), []byte(frames[i+1]), []byte(frames[i+2]), uint16(packet.LinkRaw), int64(1e9))
+	}
+	f.Fuzz(func(t *testing.T, one, two, three []byte, link uint16, step int64) {
+		cfg := Config{Dedup: &dedup.Config{Entries: 2}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}
+		cfg.Defrag.Bytes, cfg.TCP.Bytes = 8192, 8192
+		b := newBench(t, cfg)
+		for range 3 {
+			for _, data := range [][]byte{one, two, three} {
+				b.now += step % 1e12
+				b.packet(packet.Packet{Data: data, Link: packet.LinkType(link)})
+				b.balanced(false)
+			}
+		}
+		b.end()
+	})
+}
