@@ -31,7 +31,7 @@ EXAMPLES:
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
 			return record(c, o, newLogger(c.App.ErrWriter), func() (capture.Source, error) {
-				files, err := capture.OpenFiles(c.Args().Slice(), o.workers, decode.Lane)
+				files, err := capture.OpenInputs(capture.InputOptions{Paths: c.Args().Slice(), Lanes: o.workers, Choose: decode.Lane})
 				if err != nil {
 					return nil, usageError("replay: %w", err)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -22,21 +23,54 @@ const (
 	linkRawOpenBSD = 14
 )
 
-var errCutFile = errors.New("the file ends in the middle of a packet")
+// byteOrder reads numbers of a file in the order of the machine that wrote it.
+type byteOrder bool
+
+const (
+	littleEndian byteOrder = false
+	bigEndian    byteOrder = true
+)
+
+func (o byteOrder) u32(b []byte) uint32 {
+	v := binary.LittleEndian.Uint32(b)
+	if o == bigEndian {
+		v = bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+func (o byteOrder) u16(b []byte) uint16 {
+	v := binary.LittleEndian.Uint16(b)
+	if o == bigEndian {
+		v = bits.ReverseBytes16(v)
+	}
+	return v
+}
+
+// Errors for bytes that are missing at the end. A stream may bring them yet.
+var (
+	errCutFile  = errors.New("the file ends in the middle of a packet")
+	errCutBlock = errors.New("the file ends in the middle of a block")
+)
+
+func isCut(err error) bool { return err == errCutFile || err == errCutBlock }
 
 // format reads the records of a file. It may keep what it has learnt on the way:
 // each lane has its own.
 type format interface {
 	// record reads the packet at off, or the first one behind it, into p and
-	// returns where to read on. At the end of the file the error is io.EOF.
+	// returns where to read on. At the end of the data the error is io.EOF. With
+	// an error the offset is that of what could not be read; where isCut is true
+	// of it, record can be called again for that offset when there is more data.
 	record(data []byte, off int, p *packet.Packet) (int, error)
 }
 
 // newFormat tells the format of a file by its first bytes, and where its
-// records start.
-func newFormat(data []byte) (format, int, error) {
+// records start. note, which may be nil, is called for what is not read and yet
+// no error.
+func newFormat(data []byte, note func(string)) (format, int, error) {
 	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngSection {
-		return &pcapng{}, 0, nil
+		return &pcapng{note: note}, 0, nil
 	}
 	f, err := parsePcapHeader(data)
 	return f, pcapHeaderLen, err
@@ -44,7 +78,7 @@ func newFormat(data []byte) (format, int, error) {
 
 // pcap is a classic file: its header says how to read its records.
 type pcap struct {
-	order binary.ByteOrder
+	order byteOrder
 	nanos int64 // that one unit of the fraction stands for
 	link  packet.LinkType
 }
@@ -55,23 +89,24 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 	if len(data) < pcapHeaderLen {
 		return nil, fmt.Errorf("%d bytes are too few for a capture file", len(data))
 	}
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		switch order.Uint32(data) {
+	for _, order := range []byteOrder{littleEndian, bigEndian} {
+		switch order.u32(data) {
 		case pcapMicros:
 			f.order, f.nanos = order, 1000
 		case pcapNanos:
 			f.order, f.nanos = order, 1
 		}
 	}
-	if f.order == nil {
+	if f.nanos == 0 {
 		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x", data[:4])
 	}
 	var err error
-	f.link, err = linkType(f.order.Uint32(data[20:]) & 0xffff) // above are FCS bits
+	f.link, err = linkType(f.order.u32(data[20:]) & 0xffff) // above are FCS bits
 	return f, err
 }
 
-// linkType maps a file's number to one that the decoder knows.
+// linkType maps a file's number to one that the decoder knows. The error is for
+// one that it does not.
 func linkType(n uint32) (packet.LinkType, error) {
 	switch l := packet.LinkType(n); l {
 	case packet.LinkNull, packet.LinkEthernet, packet.LinkPPP, packet.LinkFDDI, packet.LinkRaw, packet.LinkLoop,
@@ -80,33 +115,32 @@ func linkType(n uint32) (packet.LinkType, error) {
 	case linkRawOld, linkRawOpenBSD:
 		return packet.LinkRaw, nil
 	}
-	return 0, fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); "+
+	return packet.LinkType(n), fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); "+
 		"supported: Ethernet, Linux cooked, raw IP, BSD loopback, PPP, FDDI", n)
 }
 
 // record reads the record at off.
 func (f *pcap) record(data []byte, off int, p *packet.Packet) (int, error) {
-	if off == len(data) {
-		return 0, io.EOF
+	rest := data[off:]
+	if len(rest) < pcapRecordLen {
+		if len(rest) == 0 {
+			return off, io.EOF
+		}
+		return off, errCutFile
 	}
-	if len(data)-off < pcapRecordLen {
-		return 0, errCutFile
-	}
-	h := data[off : off+pcapRecordLen]
-	captured, wire := f.order.Uint32(h[8:]), f.order.Uint32(h[12:])
+	captured, wire := f.order.u32(rest[8:]), f.order.u32(rest[12:])
 	if captured > maxCaptureLen {
-		return 0, fmt.Errorf("a packet of %d bytes: the file is damaged", captured)
+		return off, fmt.Errorf("a packet of %d bytes: the file is damaged", captured)
 	}
-	body := off + pcapRecordLen
-	if int(captured) > len(data)-body {
-		return 0, errCutFile
+	end := pcapRecordLen + int(captured)
+	if end > len(rest) {
+		return off, errCutFile
 	}
-	end := body + int(captured)
 	*p = packet.Packet{
-		Data:    data[body:end:end],
+		Data:    rest[pcapRecordLen:end:end],
 		WireLen: max(wire, captured),
-		Time:    int64(f.order.Uint32(h))*secondNanos + int64(f.order.Uint32(h[4:]))*f.nanos,
+		Time:    int64(f.order.u32(rest))*secondNanos + int64(f.order.u32(rest[4:]))*f.nanos,
 		Link:    f.link,
 	}
-	return end, nil
+	return off + end, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"dnsmonster-sensor/userspace/packet"
@@ -25,42 +26,41 @@ const (
 	ngOptOffset = 14
 )
 
-var errCutBlock = errors.New("the file ends in the middle of a block")
+var errShortBlock = errors.New("a block is too short for what it holds: the file is damaged")
 
 // pcapng reads the blocks of a file. What it has learnt of the sections and
 // interfaces so far is its state, so that each lane has its own.
 type pcapng struct {
-	order      binary.ByteOrder
+	order      byteOrder
 	interfaces []ngLink
+	note       func(string) // may be nil
 }
 
 // ngLink is what an interface block says.
 type ngLink struct {
-	link    packet.LinkType
-	unknown error // why its packets cannot be read, nil if they can
-	snap    uint32
-	units   uint64 // time stamps count 1/units of a second
-	offset  int64  // seconds to add
+	link   packet.LinkType
+	snap   uint32
+	units  uint64 // time stamps count 1/units of a second
+	offset int64  // seconds to add
+	unit   uint64 // nanoseconds of one unit, where that is a whole number; else 0
+	fits   uint64 // time stamps below it fit the quick way
 }
 
 // record reads on from off to the next packet.
 func (f *pcapng) record(data []byte, off int, p *packet.Packet) (int, error) {
 	for {
-		if off == len(data) {
-			return 0, io.EOF
-		}
 		kind, body, next, err := f.block(data, off)
 		if err != nil {
-			return 0, err
+			return off, err
 		}
 		found, err := f.read(kind, body, p)
 		if err != nil {
-			return 0, err
-		}
-		if found {
-			return next, nil
+			return off, err
 		}
 		off = next
+		if found {
+			return off, nil
+		}
 	}
 }
 
@@ -69,35 +69,38 @@ func (f *pcapng) record(data []byte, off int, p *packet.Packet) (int, error) {
 func (f *pcapng) block(data []byte, off int) (kind uint32, body []byte, next int, err error) {
 	rest := data[off:]
 	if len(rest) < 12 {
+		if len(rest) == 0 {
+			return 0, nil, 0, io.EOF
+		}
 		return 0, nil, 0, errCutBlock
 	}
-	if binary.BigEndian.Uint32(rest) == ngSection { // reads the same in both orders
+	if binary.LittleEndian.Uint32(rest) == ngSection { // reads the same in both orders
 		if err := f.section(rest); err != nil {
 			return 0, nil, 0, err
 		}
 	}
-	length := int64(f.order.Uint32(rest[4:]))
+	length := int64(f.order.u32(rest[4:]))
 	if length < 12 || length%4 != 0 {
 		return 0, nil, 0, fmt.Errorf("a block of %d bytes: the file is damaged", length)
 	}
 	if length > int64(len(rest)) {
 		return 0, nil, 0, errCutBlock
 	}
-	if trailer := f.order.Uint32(rest[length-4:]); int64(trailer) != length {
+	if trailer := f.order.u32(rest[length-4:]); int64(trailer) != length {
 		return 0, nil, 0, fmt.Errorf("a block of %d bytes ends as one of %d: the file is damaged", length, trailer)
 	}
-	return f.order.Uint32(rest), rest[8 : length-4], off + int(length), nil
+	return f.order.u32(rest), rest[8 : length-4], off + int(length), nil
 }
 
 // section starts anew: byte order and interfaces are a section's own.
 func (f *pcapng) section(rest []byte) error {
 	switch ngOrder {
-	case binary.LittleEndian.Uint32(rest[8:]):
-		f.order = binary.LittleEndian
-	case binary.BigEndian.Uint32(rest[8:]):
-		f.order = binary.BigEndian
+	case littleEndian.u32(rest[8:]):
+		f.order = littleEndian
+	case bigEndian.u32(rest[8:]):
+		f.order = bigEndian
 	default:
-		return fmt.Errorf("a section without byte order mark: the file is damaged")
+		return errors.New("a section without byte order mark: the file is damaged")
 	}
 	f.interfaces = f.interfaces[:0]
 	return nil
@@ -110,17 +113,17 @@ func (f *pcapng) read(kind uint32, body []byte, p *packet.Packet) (bool, error) 
 		return false, f.newInterface(body)
 	case ngEnhanced:
 		if len(body) < 20 {
-			return false, errCutBlock
+			return false, errShortBlock
 		}
-		return true, f.enhanced(body, f.order.Uint32(body), p)
+		return true, f.enhanced(body, f.order.u32(body), p)
 	case ngPacketOld: // as the enhanced one, but with a 16-bit interface and drop count
 		if len(body) < 20 {
-			return false, errCutBlock
+			return false, errShortBlock
 		}
-		return true, f.enhanced(body, uint32(f.order.Uint16(body)), p)
+		return true, f.enhanced(body, uint32(f.order.u16(body)), p)
 	case ngSimple:
 		if len(body) < 4 {
-			return false, errCutBlock
+			return false, errShortBlock
 		}
 		return true, f.simple(body, p)
 	}
@@ -129,20 +132,33 @@ func (f *pcapng) read(kind uint32, body []byte, p *packet.Packet) (bool, error) 
 
 func (f *pcapng) newInterface(body []byte) error {
 	if len(body) < 8 {
-		return errCutBlock
+		return errShortBlock
 	}
-	l := ngLink{snap: f.order.Uint32(body[4:]), units: 1_000_000}
-	l.link, l.unknown = linkType(uint32(f.order.Uint16(body)))
+	l := ngLink{snap: f.order.u32(body[4:]), units: 1_000_000}
+	var err error
+	if l.link, err = linkType(uint32(f.order.u16(body))); err != nil && f.note != nil {
+		f.note(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))
+	}
 	f.options(body[8:], func(code uint16, value []byte) {
 		switch {
 		case code == ngOptTSRes && len(value) >= 1:
 			l.units = ngUnits(value[0])
 		case code == ngOptOffset && len(value) >= 8:
-			l.offset = int64(f.order.Uint64(value))
+			l.offset = f.seconds(value)
 		}
 	})
+	l.quicken()
 	f.interfaces = append(f.interfaces, l)
 	return nil
+}
+
+// seconds reads a 64-bit number of an option.
+func (f *pcapng) seconds(b []byte) int64 {
+	lo, hi := f.order.u32(b), f.order.u32(b[4:])
+	if f.order == bigEndian {
+		lo, hi = hi, lo
+	}
+	return int64(uint64(hi)<<32 | uint64(lo))
 }
 
 // ngUnits reads a resolution: a negative power of ten, or of two where the
@@ -162,7 +178,7 @@ func ngUnits(resolution byte) uint64 {
 // options calls f for each option, and stops where they end or do not fit.
 func (f *pcapng) options(b []byte, each func(code uint16, value []byte)) {
 	for len(b) >= 4 {
-		code, n := f.order.Uint16(b), int(f.order.Uint16(b[2:]))
+		code, n := f.order.u16(b), int(f.order.u16(b[2:]))
 		if code == ngOptEnd || 4+n > len(b) {
 			return
 		}
@@ -172,19 +188,19 @@ func (f *pcapng) options(b []byte, each func(code uint16, value []byte)) {
 }
 
 func (f *pcapng) enhanced(body []byte, number uint32, p *packet.Packet) error {
-	captured := f.order.Uint32(body[12:])
+	captured := f.order.u32(body[12:])
 	if uint64(captured) > uint64(len(body)-20) {
-		return errCutBlock
+		return errShortBlock
 	}
 	l, err := f.link(number)
 	if err != nil {
 		return err
 	}
-	stamp := uint64(f.order.Uint32(body[4:]))<<32 | uint64(f.order.Uint32(body[8:]))
+	stamp := uint64(f.order.u32(body[4:]))<<32 | uint64(f.order.u32(body[8:]))
 	*p = packet.Packet{
 		Data:      body[20 : 20+captured : 20+captured],
 		Time:      l.nanos(stamp),
-		WireLen:   max(f.order.Uint32(body[16:]), captured),
+		WireLen:   max(f.order.u32(body[16:]), captured),
 		Interface: number,
 		Link:      l.link,
 	}
@@ -198,7 +214,7 @@ func (f *pcapng) enhanced(body []byte, number uint32, p *packet.Packet) error {
 func (f *pcapng) direction(options []byte) (d packet.Direction) {
 	f.options(options, func(code uint16, value []byte) {
 		if code == ngOptFlags && len(value) >= 4 {
-			switch f.order.Uint32(value) & 3 {
+			switch f.order.u32(value) & 3 {
 			case 1:
 				d = packet.DirectionIn
 			case 2:
@@ -215,7 +231,7 @@ func (f *pcapng) simple(body []byte, p *packet.Packet) error {
 	if err != nil {
 		return err
 	}
-	wire := f.order.Uint32(body)
+	wire := f.order.u32(body)
 	captured := min(wire, uint32(len(body)-4))
 	if l.snap > 0 {
 		captured = min(captured, l.snap)
@@ -228,19 +244,38 @@ func (f *pcapng) link(number uint32) (*ngLink, error) {
 	if uint64(number) >= uint64(len(f.interfaces)) {
 		return nil, fmt.Errorf("a packet of interface %d, of which there are %d: the file is damaged", number, len(f.interfaces))
 	}
-	l := &f.interfaces[number]
-	return l, l.unknown
+	return &f.interfaces[number], nil
+}
+
+// lastSecond is the last whole second that nanoseconds since 1970 reach, in the
+// year 2262.
+const lastSecond = math.MaxInt64 / secondNanos
+
+// quicken prepares for time stamps that a multiplication and an addition turn
+// into nanoseconds.
+func (l *ngLink) quicken() {
+	l.offset = min(max(l.offset, -1<<62), 1<<62) // sums with it do not overflow
+	if secondNanos%l.units == 0 && l.offset > -lastSecond/2 && l.offset < lastSecond/2 {
+		l.unit = secondNanos / l.units
+		l.fits = math.MaxInt64 / 2 / l.unit
+	}
 }
 
 // nanos turns a time stamp into nanoseconds since the Unix epoch. One that does
-// not fit (the year 2262) becomes the last that does.
+// not fit becomes the nearest second that does.
 func (l *ngLink) nanos(stamp uint64) int64 {
+	if stamp < l.fits {
+		return int64(stamp*l.unit) + l.offset*secondNanos
+	}
 	seconds, rest := stamp/l.units, stamp%l.units
 	hi, lo := bits.Mul64(rest, secondNanos)
 	fraction, _ := bits.Div64(hi, lo, l.units)
-	whole := int64(min(seconds, 1<<33)) + l.offset
-	if whole >= 9_223_372_036 || whole <= -9_223_372_036 {
-		return 9_223_372_036_000_000_000
+	whole := int64(min(seconds, 1<<61)) + l.offset
+	switch {
+	case whole >= lastSecond:
+		return lastSecond * secondNanos
+	case whole <= -lastSecond:
+		return -lastSecond * secondNanos
 	}
 	return whole*secondNanos + int64(fraction)
 }

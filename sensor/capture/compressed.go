@@ -1,0 +1,112 @@
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz"
+)
+
+// maxZstdWindow is what the zstd program takes without being asked (--long=27).
+const maxZstdWindow = 128 << 20
+
+// compression is a format that captures are compressed with. A file's name does
+// not matter.
+type compression struct {
+	name  string
+	magic string
+	open  func(io.Reader) (io.ReadCloser, error)
+}
+
+var compressions = []compression{
+	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
+	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
+	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
+		x, err := xz.NewReader(r)
+		return io.NopCloser(x), err
+	}},
+	{"lz4", "\x04\x22\x4d\x18", openLZ4},
+	{"lz4", "\x02\x21\x4c\x18", openLZ4}, // the legacy format of Linux kernels
+}
+
+func openZstd(r io.Reader) (io.ReadCloser, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxZstdWindow))
+	if err != nil {
+		return nil, err
+	}
+	return z.IOReadCloser(), nil
+}
+
+func openLZ4(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil }
+
+// compressionOf looks at a file's first bytes. It returns nil for one that is
+// not compressed.
+func compressionOf(start []byte) *compression {
+	for i := range compressions {
+		if bytes.HasPrefix(start, []byte(compressions[i].magic)) {
+			return &compressions[i]
+		}
+	}
+	return nil
+}
+
+func compressed(data []byte) bool { return compressionOf(data) != nil }
+
+// plain reads what a capture file holds when it is not compressed any more.
+type plain struct {
+	io.Reader
+	compression *compression // nil: none
+	closers     []io.Closer
+}
+
+// readPlain looks at the first bytes of file and reads on through the right
+// decompressor. It owns file from then on, also where it fails.
+func readPlain(file io.ReadCloser) (*plain, error) {
+	p := &plain{closers: []io.Closer{file}}
+	b := bufio.NewReaderSize(file, 64<<10)
+	p.Reader = b
+	start, err := b.Peek(6)
+	if err != nil && err != io.EOF { // a short file is the reader's to judge
+		p.Close()
+		return nil, err
+	}
+	if p.compression = compressionOf(start); p.compression == nil {
+		return p, nil
+	}
+	d, err := p.compression.open(b)
+	if err != nil {
+		p.Close()
+		return nil, p.damage(err)
+	}
+	p.Reader = d
+	p.closers = append(p.closers, d)
+	return p, nil
+}
+
+// damage says what an error of Read means.
+func (p *plain) damage(err error) error {
+	switch {
+	case p.compression == nil:
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the %s data ends too early", p.compression.name)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return fmt.Errorf("the zstd data needs a window of more than %d MiB: decompress it first, with zstd -d --long=31", maxZstdWindow>>20)
+	}
+	return fmt.Errorf("the %s data is damaged: %w", p.compression.name, err)
+}
+
+// Close closes the decompressor, then the file.
+func (p *plain) Close() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i].Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,467 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// compress makes a file of one of the formats.
+func compress(t testing.TB, kind string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch kind {
+	case "gzip":
+		w = gzip.NewWriter(&b)
+	case "zstd":
+		w, err = zstd.NewWriter(&b)
+	case "xz":
+		w, err = xz.NewWriter(&b)
+	case "lz4":
+		w = lz4.NewWriter(&b)
+	case "lz4 legacy":
+		z := lz4.NewWriter(&b)
+		err = z.Apply(lz4.LegacyOption(true))
+		w = z
+	default:
+		return content
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// numbered makes n frames of different lengths, each of which says its number,
+// spread over lanes by its first byte.
+func numbered(from, n int) (frames [][]byte) {
+	for i := from; i < from+n; i++ {
+		f := binary.LittleEndian.AppendUint32([]byte{byte(i * 37)}, uint32(i))
+		frames = append(frames, append(f, make([]byte, i%200)...))
+	}
+	return frames
+}
+
+// drain reads all lanes at the same time and returns the numbers of their
+// frames, checked to be in order on each lane.
+func drain(t *testing.T, s *Inputs) (all []int) {
+	t.Helper()
+	var mu sync.Mutex
+	var lanes sync.WaitGroup
+	for number, l := range s.Lanes() {
+		lanes.Go(func() {
+			var b packet.Batch
+			last := -1
+			for {
+				err := l.Read(&b)
+				if err == io.EOF {
+					return
+				}
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, p := range b.Packets {
+					n := int(binary.LittleEndian.Uint32(p.Data[1:]))
+					if n <= last || byte(n*37) != p.Data[0] || len(p.Data) != 5+n%200 {
+						t.Errorf("lane %d: frame %d (%d bytes) behind frame %d", number, n, len(p.Data), last)
+					}
+					if want := byFirstByte(&p).Lane(len(s.lanes)); want != number {
+						t.Errorf("frame %d on lane %d, want %d", n, number, want)
+					}
+					last = n
+					all = append(all, n)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	lanes.Wait()
+	slices.Sort(all)
+	return all
+}
+
+// complete checks that all holds 0 to n-1, once each.
+func complete(t *testing.T, what string, all []int, n int) {
+	t.Helper()
+	for i, v := range all {
+		if v != i {
+			t.Errorf("%s: frame %d stands where %d should", what, v, i)
+			return
+		}
+	}
+	if len(all) != n {
+		t.Errorf("%s: %d frames, want %d", what, len(all), n)
+	}
+}
+
+// Every compression, told by its content: the file's name says something else.
+func TestCompressedFiles(t *testing.T) {
+	const n = 20000
+	for _, kind := range []string{"", "gzip", "zstd", "xz", "lz4", "lz4 legacy"} {
+		for _, lanes := range []int{1, 3} {
+			s, err := openFiles([]string{write(t, compress(t, kind, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)))}, lanes, byFirstByte)
+			if err != nil {
+				t.Fatal(err)
+			}
+			complete(t, kind, drain(t, s), n)
+			if s.Given() != n || s.Err() != nil {
+				t.Errorf("%s, %d lanes: source says %d, error %v", kind, lanes, s.Given(), s.Err())
+			}
+			if share, known := s.Progress(); share != 1 || !known {
+				t.Errorf("%s: at the end the progress is %v (%v)", kind, share, known)
+			}
+			if isStream := s.items[0].stream != nil; isStream != (kind != "") {
+				t.Errorf("%q is read as a stream: %v", kind, isStream)
+			}
+		}
+	}
+}
+
+// Files of all kinds, one after the other, on several lanes.
+func TestSeveralFiles(t *testing.T) {
+	const each = 7000
+	var paths []string
+	for i, kind := range []string{"gzip", "", "zstd", "lz4", "", "xz"} {
+		frames := numbered(i*each, each)
+		content := pcapFile(binary.BigEndian, pcapNanos, 1, frames...)
+		if i%2 == 0 {
+			var ng ngFile
+			ng.section(binary.LittleEndian)
+			ng.iface(1)
+			for _, f := range frames {
+				ng.packet(0, 1, f)
+			}
+			content = ng.b
+		}
+		paths = append(paths, write(t, compress(t, kind, content)))
+	}
+	s, err := openFiles(paths, 4, byFirstByte)
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete(t, "six files", drain(t, s), 6*each)
+	if s.Given() != 6*each || s.Err() != nil {
+		t.Errorf("source says %d, error %v", s.Given(), s.Err())
+	}
+}
+
+// What is whole before the damage is given; the error says which file, where
+// and why.
+func TestCompressedDamage(t *testing.T) {
+	const n = 3000
+	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)
+	f := func(what string, file []byte, least, most int, wantError ...string) {
+		t.Helper()
+		s, err := openFiles([]string{write(t, file)}, 2, byFirstByte)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := drain(t, s)
+		complete(t, what, all, len(all))
+		if len(all) < least || len(all) > most || s.Given() != uint64(len(all)) {
+			t.Errorf("%s: %d frames (source says %d), want %d to %d", what, len(all), s.Given(), least, most)
+		}
+		for _, want := range append(wantError, "test.pcap") {
+			if err := s.Err(); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q", what, err, want)
+			}
+		}
+	}
+	for _, kind := range []string{"gzip", "zstd", "xz", "lz4"} {
+		whole := compress(t, kind, content)
+		f(kind+" cut", whole[:len(whole)/2], 0, n-1, "the "+kind+" data", "offset in the decompressed data ")
+		f(kind+" of a cut capture", compress(t, kind, content[:len(content)-1]), n-1, n-1, "the file ends in the middle of a packet", "offset in the decompressed data ")
+		f(kind+" of text", compress(t, kind, []byte("this is not a capture file at all")), 0, 0, "not a pcap or pcapng file")
+		f(kind+" of nothing", compress(t, kind, nil), 0, 0, "0 bytes are too few for a capture file")
+		f(kind+" magic alone", whole[:7], 0, 0, "the "+kind+" data")
+	}
+	f("gzip cut late", compress(t, "gzip", content)[:len(compress(t, "gzip", content))-4], n, n, "the gzip data ends too early")
+	huge := slices.Clone(content)
+	binary.LittleEndian.PutUint32(huge[24+16+5+8:], 1<<30)
+	f("absurd length", compress(t, "gzip", huge), 1, 1, "offset in the decompressed data 45: a packet of 1073741824 bytes")
+}
+
+// A bit that flips is found by the checksum, which may stand behind what it
+// changed: all that is sure is the error, and that the books balance.
+func TestCompressedFlip(t *testing.T) {
+	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 3000)...)
+	for _, kind := range []string{"gzip", "zstd", "xz", "lz4"} {
+		flipped := compress(t, kind, content)
+		flipped[len(flipped)/2] ^= 0x10
+		s, err := openFiles([]string{write(t, flipped)}, 1, byFirstByte)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames, _ := readAll(t, s.Lanes()[0])
+		if s.Given() != uint64(len(frames)) || s.Err() == nil || !strings.Contains(s.Err().Error(), "test.pcap") {
+			t.Errorf("%s: %d frames (source says %d), error %v", kind, len(frames), s.Given(), s.Err())
+		}
+	}
+}
+
+// A stream's records may be longer than what is read at a time.
+func TestStreamLongRecords(t *testing.T) {
+	var frames [][]byte
+	for _, size := range []int{5, chunkLen - 1, chunkLen, chunkLen + 1, 10, 3 * chunkLen, 2 << 20, 7} {
+		frames = append(frames, bytes.Repeat([]byte{byte(len(frames))}, size))
+	}
+	s, err := openFiles([]string{write(t, compress(t, "zstd", pcapFile(binary.LittleEndian, pcapMicros, 1, frames...)))}, 1, byFirstByte)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := readAll(t, s.Lanes()[0])
+	if len(got) != len(frames) || s.Err() != nil {
+		t.Fatalf("%d frames, error %v; want %d", len(got), s.Err(), len(frames))
+	}
+	for i := range got {
+		if got[i] != string(frames[i]) {
+			t.Errorf("frame %d of %d bytes is not what it was", i, len(frames[i]))
+		}
+	}
+}
+
+// Where one lane does not read, the reader stops when the stream's memory is
+// used up, and goes on when the lane does.
+func TestStreamWaitsForSlowLane(t *testing.T) {
+	const n = 200_000 // about 23 MB
+	s, err := openFiles([]string{write(t, compress(t, "lz4", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)))}, 2, byFirstByte)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b packet.Batch
+	for { // lane 0 alone, until nothing more comes
+		if err := s.Lanes()[0].Read(&b); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		} else if err != nil {
+			t.Fatalf("lane 0 came to the end (%v) while lane 1 had read nothing", err)
+		}
+	}
+	st := s.items[0].stream
+	if held := st.chunks.made * chunkLen; s.Given() == n || held > 12*chunkLen {
+		t.Errorf("%d packets given and %d bytes held while a lane waits", s.Given(), held)
+	}
+	rest := len(drain(t, s))
+	if s.Given() != n || rest >= n || s.Err() != nil {
+		t.Errorf("source says %d of %d, error %v", s.Given(), n, s.Err())
+	}
+}
+
+// After Close the lanes end soon, with all that was handed out.
+func TestStreamClose(t *testing.T) {
+	const n = 200_000
+	path := write(t, compress(t, "gzip", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)))
+	mapped := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(n, n)...))
+	for _, paths := range [][]string{{path, mapped}, {mapped, path}, {path, path}} {
+		s, err := openFiles(paths, 3, byFirstByte)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		var b packet.Batch
+		for _, l := range s.Lanes()[:2] { // the third has not begun
+			if err := l.Read(&b); err != nil {
+				t.Fatal(err)
+			}
+			got += len(b.Packets)
+		}
+		s.Close()
+		for _, l := range s.Lanes() {
+			for {
+				err := l.Read(&b)
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += len(b.Packets)
+			}
+		}
+		if s.Given() != uint64(got) || got >= 2*n || s.Err() != nil {
+			t.Errorf("source says %d, lanes gave %d of %d; error %v", s.Given(), got, 2*n, s.Err())
+		}
+		if err := s.Lanes()[0].Read(&b); err != io.EOF {
+			t.Errorf("Read after the end = %v", err)
+		}
+	}
+}
+
+// A stream that pauses lets the lane look after what waits, and what has come
+// is given without waiting for more.
+func TestStdinPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenInputs(InputOptions{Paths: []string{"-"}, Lanes: 2, Choose: byFirstByte, Stdin: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := numbered(0, 3)
+	content := pcapFile(binary.LittleEndian, pcapMicros, 1, frames...)
+	firstEnd := 24 + 16 + len(frames[0])
+	w.Write(content[:firstEnd+9]) // a packet, and the beginning of the next
+	var b packet.Batch
+	if err := s.Lanes()[0].Read(&b); err != nil || len(b.Packets) != 1 {
+		t.Fatalf("%d packets, error %v; want the first one", len(b.Packets), err)
+	}
+	if err := s.Lanes()[0].Read(&b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v while nothing comes, want the deadline", err)
+	}
+	if _, known := s.Progress(); known {
+		t.Error("the share of a pipe cannot be known")
+	}
+	w.Write(content[firstEnd+9:])
+	w.Close()
+	if rest := drain(t, s); len(rest) != 2 || s.Given() != 3 || s.Err() != nil {
+		t.Errorf("%d more frames, source says %d, error %v", len(rest), s.Given(), s.Err())
+	}
+}
+
+// Close ends the lanes also while the reader waits for bytes that do not come.
+func TestCloseWhileReaderWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openFiles([]string{path}, 2, byFirstByte) // nobody writes: opening alone would wait
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b packet.Batch
+	if err := s.Lanes()[0].Read(&b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("error %v, want the deadline", err)
+	}
+	s.Close()
+	if all := drain(t, s); len(all) != 0 || s.Err() != nil {
+		t.Errorf("%d frames, error %v", len(all), s.Err())
+	}
+	if w, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0); err == nil {
+		w.Close() // lets the reader go
+	}
+}
+
+func TestFifo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openFiles([]string{path}, 2, byFirstByte)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 5000
+	go os.WriteFile(path, compress(t, "gzip", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)), 0)
+	complete(t, "fifo", drain(t, s), n)
+	if s.Given() != n || s.Err() != nil {
+		t.Errorf("source says %d, error %v", s.Given(), s.Err())
+	}
+}
+
+func TestOpenInputsRefuses(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	f := func(want string, paths ...string) {
+		t.Helper()
+		if _, err := OpenInputs(InputOptions{Paths: paths, Lanes: 1, Choose: byFirstByte, Stdin: null}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", paths, err, want)
+		}
+	}
+	f("the standard input is named twice", "-", "-")
+	f("no such file", "/no/such/file.pcap")
+	f("is a folder", t.TempDir())
+}
+
+func TestPaceDue(t *testing.T) {
+	now := time.Unix(100, 0)
+	f := func(p pace, stamp time.Duration, later, want time.Duration) {
+		t.Helper()
+		if got := p.due(int64(stamp), now.Add(later)); got != want {
+			t.Errorf("at speed %v, %s after the start: a packet of %s is due in %s, want %s", p.speed, later, stamp, got, want)
+		}
+	}
+	begun := func(speed float64) pace { return pace{speed: speed, first: int64(time.Hour), begun: now} }
+	f(pace{speed: 1}, time.Hour, 0, 0)
+	f(begun(0), 2*time.Hour, 0, 0)
+	f(begun(1), time.Hour+time.Second, 0, time.Second)
+	f(begun(1), time.Hour+time.Second, 400*time.Millisecond, 600*time.Millisecond)
+	f(begun(1), time.Hour+time.Second, 3*time.Second, -2*time.Second)
+	f(begun(10), time.Hour+time.Second, 0, 100*time.Millisecond)
+	f(begun(0.5), time.Hour+time.Second, 0, 2*time.Second)
+	f(begun(1), time.Hour-time.Second, 0, 0) // before the first
+	f(begun(1), 0, 0, 0)                     // without a time
+}
+
+// Frames a millisecond apart, on lanes that are read as they come.
+func TestSpeed(t *testing.T) {
+	f := func(speed float64, least, most time.Duration) {
+		t.Helper()
+		const n = 300
+		s, err := OpenInputs(InputOptions{
+			Paths: []string{write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...))},
+			Lanes: 2, Choose: byFirstByte, Speed: speed,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := time.Now()
+		complete(t, fmt.Sprint("speed ", speed), drain(t, s), n)
+		if took := time.Since(from); took < least || took > most {
+			t.Errorf("at speed %v 299 ms took %s, want %s to %s", speed, took, least, most)
+		}
+	}
+	f(1, 295*time.Millisecond, 3*time.Second)
+	f(10, 28*time.Millisecond, time.Second)
+}
+
+// Close does not wait for a packet that is due tomorrow.
+func TestSpeedClose(t *testing.T) {
+	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 2)...)
+	binary.LittleEndian.PutUint32(content[24+16+5:], 1700000000+86400)
+	s, err := OpenInputs(InputOptions{Paths: []string{write(t, content)}, Lanes: 1, Choose: byFirstByte, Speed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b packet.Batch
+	if err := s.Lanes()[0].Read(&b); err != nil || len(b.Packets) != 1 {
+		t.Fatalf("%d packets, error %v; want the first one at once", len(b.Packets), err)
+	}
+	from := time.Now()
+	s.Close()
+	if all := drain(t, s); len(all) != 0 || s.Given() != 1 || time.Since(from) > 5*time.Second {
+		t.Errorf("%d more frames, source says %d, after %s", len(all), s.Given(), time.Since(from))
+	}
+}

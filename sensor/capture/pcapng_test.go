@@ -1,0 +1,57 @@
+package capture
+
+import (
+	"encoding/binary"
+)
+
+// ngFile makes a pcapng file block by block.
+type ngFile struct {
+	b     []byte
+	order binary.AppendByteOrder
+}
+
+// block appends a block, padded as it must be.
+func (f *ngFile) block(kind uint32, body []byte) {
+	pad := -len(body) & 3
+	length := uint32(12 + len(body) + pad)
+	f.b = f.order.AppendUint32(f.b, kind)
+	f.b = f.order.AppendUint32(f.b, length)
+	f.b = append(append(f.b, body...), make([]byte, pad)...)
+	f.b = f.order.AppendUint32(f.b, length)
+}
+
+// section starts a section in a byte order.
+func (f *ngFile) section(order binary.AppendByteOrder) {
+	f.order = order
+	body := order.AppendUint32(nil, ngOrder)
+	body = order.AppendUint16(body, 1)
+	body = order.AppendUint16(body, 0)
+	body = order.AppendUint64(body, ^uint64(0)) // of unknown length
+	f.block(ngSection, body)
+}
+
+// option appends an option to a list of them.
+func (f *ngFile) option(list []byte, code uint16, value ...byte) []byte {
+	list = f.order.AppendUint16(list, code)
+	list = f.order.AppendUint16(list, uint16(len(value)))
+	return append(append(list, value...), make([]byte, -len(value)&3)...)
+}
+
+// iface describes an interface; options as option makes them.
+func (f *ngFile) iface(link uint16, options ...byte) {
+	body := f.order.AppendUint16(nil, link)
+	body = f.order.AppendUint16(body, 0)
+	body = f.order.AppendUint32(body, 0)
+	f.block(ngInterface, append(body, options...))
+}
+
+// packet is an enhanced packet, of which two bytes were cut off.
+func (f *ngFile) packet(iface uint32, stamp uint64, frame []byte, options ...byte) {
+	body := f.order.AppendUint32(nil, iface)
+	body = f.order.AppendUint32(body, uint32(stamp>>32))
+	body = f.order.AppendUint32(body, uint32(stamp))
+	body = f.order.AppendUint32(body, uint32(len(frame)))
+	body = f.order.AppendUint32(body, uint32(len(frame)+2))
+	body = append(append(body, frame...), make([]byte, -len(frame)&3)...)
+	f.block(ngEnhanced, append(body, options...))
+}

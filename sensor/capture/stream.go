@@ -1,0 +1,295 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+const (
+	// leastRead is how much room there must be for a read.
+	leastRead = 16 << 10
+	// maxRecord bounds what is kept of a stream while a record's end has not
+	// come yet.
+	maxRecord = 64 << 20
+)
+
+// errStopped ends a reader whose source was closed. It is nobody's fault.
+var errStopped = errors.New("stopped")
+
+// stream is a capture that is read once, by one goroutine, and handed out to
+// the lanes. A packet is copied once, by the read that brings it.
+type stream struct {
+	path   string
+	open   func() (io.ReadCloser, error)
+	choose Chooser
+	pace   pace
+	fail   func(error)
+	note   func(string)
+	queues []*laneQueue // one for each lane
+	chunks *chunks
+	once   sync.Once
+	stop   chan struct{}
+	halt   sync.Once
+	taken  atomic.Int64 // bytes read from the file, before decompression
+
+	// The reader's own.
+	format format
+	chunk  *chunk
+	filled int   // bytes of the chunk that were read
+	parsed int   // bytes of the chunk that were handed out
+	base   int64 // offset of the chunk in the uncompressed data
+	hands  []*handful
+	where  string // what offsets count
+}
+
+// newStream makes an input that open opens when its turn comes.
+func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func() (io.ReadCloser, error)) *input {
+	name := path
+	if path == stdinPath {
+		name = "the standard input"
+	}
+	st := &stream{
+		path: name, open: open, choose: o.Choose, pace: pace{speed: o.Speed},
+		fail: s.fail, note: func(text string) { s.note(name, text) },
+		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hands: make([]*handful, o.Lanes),
+	}
+	for range o.Lanes {
+		st.queues = append(st.queues, newLaneQueue())
+	}
+	return &input{path: path, size: size, stream: st}
+}
+
+// start sets the reader going when the first lane comes to this stream. The
+// reader ends at the end of the stream, or after close; each lane finds its
+// queue closed then.
+func (s *stream) start() {
+	s.once.Do(func() {
+		go func() {
+			if err := s.read(); err != nil && !errors.Is(err, errStopped) {
+				s.fail(fmt.Errorf("read %s: %w", s.path, err))
+			}
+			s.close()
+		}()
+	})
+}
+
+// close ends the reader at its next step. What it has handed out stays with the
+// lanes.
+func (s *stream) close() {
+	s.halt.Do(func() { close(s.stop) })
+	for _, q := range s.queues {
+		q.close()
+	}
+}
+
+func (s *stream) given() (n uint64) {
+	for _, q := range s.queues {
+		n += q.count()
+	}
+	return n
+}
+
+// counter counts what is read of a file.
+type counter struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c counter) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// read takes the stream to its end. What is whole before damage is handed out.
+func (s *stream) read() error {
+	select {
+	case <-s.stop:
+		return errStopped
+	default:
+	}
+	file, err := s.open()
+	if err != nil {
+		return err
+	}
+	in, err := readPlain(counter{file, &s.taken})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	s.where = "offset"
+	if in.compression != nil {
+		s.where = "offset in the decompressed data"
+	}
+	if s.chunk = s.chunks.get(chunkLen, s.stop); s.chunk == nil {
+		return errStopped
+	}
+	defer func() { s.chunk.release() }()
+	for {
+		n, readErr := in.Read(s.chunk.buf[s.filled:])
+		s.filled += n
+		if err := s.parse(readErr == io.EOF); err != nil {
+			return err
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		switch {
+		case readErr == io.EOF:
+			return nil
+		case readErr != nil:
+			return s.at(s.filled, in.damage(readErr))
+		}
+		if err := s.makeRoom(); err != nil {
+			return err
+		}
+	}
+}
+
+// at says where in the stream an error is; off counts in the chunk.
+func (s *stream) at(off int, err error) error {
+	return fmt.Errorf("%s %d: %w", s.where, s.base+int64(off), err)
+}
+
+// parse sorts the records that are whole by lane. last: no more data will come,
+// so that half a record is an error.
+func (s *stream) parse(last bool) error {
+	data := s.chunk.buf[:s.filled]
+	if s.format == nil {
+		if len(data) < pcapHeaderLen && !last {
+			return nil
+		}
+		f, off, err := newFormat(data, s.note)
+		if err != nil {
+			return err
+		}
+		s.format, s.parsed = f, off
+	}
+	var p packet.Packet
+	for {
+		next, err := s.format.record(data, s.parsed, &p)
+		s.parsed = next
+		switch {
+		case err == nil:
+		case err == io.EOF, isCut(err) && !last:
+			return nil
+		default:
+			return errors.Join(s.flush(), s.at(next, err))
+		}
+		if err := s.keepPace(p.Time); err != nil {
+			return err
+		}
+		s.sort(&p)
+	}
+}
+
+func (s *stream) sort(p *packet.Packet) {
+	lane := 0
+	if len(s.queues) > 1 {
+		lane = s.choose(p).Lane(len(s.queues))
+	}
+	h := s.hands[lane]
+	if h == nil {
+		h = s.queues[lane].empty()
+		s.hands[lane] = h
+	}
+	h.packets = append(h.packets, *p)
+}
+
+// flush hands out what was sorted.
+func (s *stream) flush() error {
+	for i, h := range s.hands {
+		if h == nil {
+			continue
+		}
+		s.hands[i] = nil
+		h.chunk = s.chunk
+		h.chunk.refs.Add(1)
+		if !s.queues[i].put(h) {
+			h.release()
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// makeRoom sees to it that the next read has some. Half a record moves to
+// another chunk, which is larger where it fills the present one.
+func (s *stream) makeRoom() error {
+	if len(s.chunk.buf)-s.filled >= leastRead {
+		return nil
+	}
+	rest := s.chunk.buf[s.parsed:s.filled]
+	if len(rest) > maxRecord {
+		return s.at(s.parsed, fmt.Errorf("a record of more than %d MiB: the file is damaged", maxRecord>>20))
+	}
+	size := chunkLen
+	if len(rest) > chunkLen/2 {
+		size = 2 * len(rest)
+	}
+	next := s.chunks.get(size, s.stop)
+	if next == nil {
+		return errStopped
+	}
+	s.filled = copy(next.buf, rest)
+	s.base += int64(s.parsed)
+	s.parsed = 0
+	s.chunk.release()
+	s.chunk = next
+	return nil
+}
+
+// pace is when packets are due that are given at the pace of their recording.
+type pace struct {
+	speed float64 // 0: at once
+	first int64   // time of the first packet that has one, 0 before
+	begun time.Time
+}
+
+// due says how long to wait for a packet of time t. One without a time, or from
+// before the first, is due at once.
+func (p *pace) due(t int64, now time.Time) time.Duration {
+	if p.speed == 0 || t == 0 {
+		return 0
+	}
+	if p.first == 0 {
+		p.first, p.begun = t, now
+	}
+	after := float64(t-p.first) / p.speed
+	if after <= 0 {
+		return 0
+	}
+	return time.Duration(min(after, float64(1<<62))) - now.Sub(p.begun)
+}
+
+// closeEnough is how much too early a packet may be, so that there are not more
+// waits than packets are worth.
+const closeEnough = time.Millisecond
+
+// keepPace waits until a packet of time t is due, with all before it handed out.
+func (s *stream) keepPace(t int64) error {
+	if s.pace.speed == 0 {
+		return nil
+	}
+	wait := s.pace.due(t, time.Now())
+	if wait <= closeEnough {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.stop:
+		return errStopped
+	}
+}
