@@ -123,6 +123,7 @@ func (l *lane) run() {
 	debug.SetPanicOnFault(true)
 	for l.step() {
 	}
+	l.worker.Flush(l.emit)
 	for _, in := range l.intakes {
 		in.Flush()
 	}
@@ -147,6 +148,9 @@ func (l *lane) step() (more bool) {
 			l.done++
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if l.pipeline.source.Live() { // packet time is the time of day
+			l.worker.Expire(time.Now().UnixNano(), l.emit)
+		}
 	case errors.Is(err, io.EOF):
 		return false
 	default:

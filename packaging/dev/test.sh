@@ -18,7 +18,7 @@ fi
 skipped=$(grep -E '^ *--- SKIP' "$log" | sed -E 's/^ *--- SKIP: ([^ ]+).*/\1/' | sort -u || true)
 if [[ -n $skipped ]]; then
   echo "skipped:"
-  grep -E -A1 '^ *--- SKIP' "$log" | grep -v '^--$' | sed 's/^/  /'
+  grep -E -B1 '^ *--- SKIP' "$log" | grep -vE '^(--$|=== )' | sed 's/^/  /'
 fi
 if [[ ${CI:-} == true ]] && ! diff -u .ci/skips <(printf '%s' "${skipped:+$skipped$'\n'}"); then
   echo "the tests that were skipped are not those of .ci/skips"
