@@ -1,0 +1,268 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// Append writes a sealed block behind all others. kept says that the caller has
+// it in memory too and will deliver it from there, with the segment that comes
+// back for Done and Return; that is allowed while nothing is Behind. Else Next
+// will give it. Where it returns an error nothing was taken.
+//
+// The block is in the system's hands then: it outlives this process, and after
+// the next Sync a loss of power too.
+func (s *Spool) Append(b *event.Block, kept bool) (*Segment, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	n := int64(b.Size())
+	if err := s.makeRoom(n); err != nil {
+		return nil, err
+	}
+	if s.tail != nil && s.tail.size > 0 && s.tail.size+n > s.segment {
+		if err := s.seal(); err != nil {
+			return nil, err
+		}
+	}
+	if s.tail == nil {
+		seg, err := s.create(s.next)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		s.next++
+		s.segs = append(s.segs, seg)
+		s.mu.Unlock()
+		s.tail = seg
+	}
+	if err := s.tail.write(b); err != nil {
+		return nil, err
+	}
+	s.dirty = true
+	s.commit(s.tail, b, kept)
+	return s.tail, nil
+}
+
+// commit shows a written block to readers.
+func (s *Spool) commit(seg *Segment, b *event.Block, kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg.size += int64(b.Size())
+	s.stats.Bytes += int64(b.Size())
+	seg.all.add(b.Len())
+	if kept {
+		seg.out.add(b.Len())
+		seg.read = seg.size
+	} else {
+		s.stats.Pending += uint64(b.Len())
+	}
+}
+
+// create makes a segment's file.
+func (s *Spool) create(number uint64) (*Segment, error) {
+	seg := &Segment{number: number}
+	f, err := os.OpenFile(seg.path(s.o.Dir), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("write spool: %w", err)
+	}
+	if err := syncFolder(s.o.Dir); err != nil {
+		f.Close()
+		os.Remove(seg.path(s.o.Dir))
+		return nil, err
+	}
+	seg.file = f
+	return seg, nil
+}
+
+// write adds a block's bytes. What a failed write leaves is cut off again, now
+// or, where even that fails, by the next write, which begins at the same place.
+func (g *Segment) write(b *event.Block) error {
+	if _, err := g.file.WriteAt(b.Bytes(), g.size); err != nil {
+		return fmt.Errorf("write spool: %w", errors.Join(err, g.file.Truncate(g.size)))
+	}
+	return nil
+}
+
+// makeRoom looks whether n more bytes are allowed, and throws away the oldest
+// segments for them.
+func (s *Spool) makeRoom(n int64) error {
+	if free, err := freeBytes(s.o.Dir); err != nil {
+		return err
+	} else if free < s.o.Free+n {
+		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
+	}
+	for {
+		s.mu.Lock()
+		over := s.stats.Bytes+n > s.o.Limit && len(s.segs) > 0
+		var oldest *Segment
+		if over {
+			oldest = s.segs[0]
+		}
+		s.mu.Unlock()
+		if !over {
+			return nil
+		}
+		if s.o.Wait {
+			return fmt.Errorf("write spool %s: %w (%d MiB)", s.o.Dir, ErrFull, s.o.Limit>>20)
+		}
+		if err := s.evict(oldest); err != nil {
+			return err
+		}
+	}
+}
+
+// evict throws a segment away. Blocks of it that somebody has in hand go their
+// way.
+func (s *Spool) evict(seg *Segment) error {
+	if seg == s.tail {
+		if err := s.seal(); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	if !seg.gone {
+		lost := seg.all.events - seg.out.events
+		s.stats.Pending -= lost
+		s.stats.Evicted += lost
+		seg.out = seg.all
+	}
+	s.mu.Unlock()
+	return s.drop(seg)
+}
+
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("ask for the free space of spool %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// Sync brings what was appended to the medium.
+func (s *Spool) Sync() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.sync()
+}
+
+func (s *Spool) sync() error {
+	if !s.dirty || s.tail == nil {
+		return nil
+	}
+	if err := s.tail.file.Sync(); err != nil {
+		return fmt.Errorf("sync spool: %w", err)
+	}
+	s.dirty = false
+	return nil
+}
+
+// seal completes the segment that is written.
+func (s *Spool) seal() error {
+	seg := s.tail
+	if seg == nil {
+		return nil
+	}
+	err := s.sync()
+	if e := seg.file.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("close spool: %w", e))
+	}
+	s.tail, s.dirty, seg.file = nil, false, nil
+	s.mu.Lock()
+	seg.sealed = true
+	complete := seg.complete()
+	s.mu.Unlock()
+	if complete {
+		err = errors.Join(err, s.drop(seg))
+	}
+	return err
+}
+
+// PutBack stores blocks, oldest first, before all others: what was next to be
+// sent when sending ended. Next must not be called any more. Of more than the
+// spool may hold, the oldest go. It returns how many blocks, of the last ones,
+// are safe or evicted; the others could not be written.
+func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	blocks, safe = s.trim(blocks)
+	for len(blocks) > 0 { // from the newest, so that the numbers fall
+		first, size := len(blocks), int64(0)
+		for first > 0 && (size == 0 || size+int64(blocks[first-1].Size()) <= s.segment) {
+			first--
+			size += int64(blocks[first].Size())
+		}
+		if err := s.putSegment(blocks[first:]); err != nil {
+			return safe, err
+		}
+		safe += len(blocks) - first
+		blocks = blocks[:first]
+	}
+	return safe, nil
+}
+
+// trim gives up the oldest blocks that are too many.
+func (s *Spool) trim(blocks []*event.Block) (rest []*event.Block, gone int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := s.stats.Bytes
+	for _, b := range blocks {
+		total += int64(b.Size())
+	}
+	for gone < len(blocks) && total > s.o.Limit {
+		total -= int64(blocks[gone].Size())
+		s.stats.Evicted += uint64(blocks[gone].Len())
+		gone++
+	}
+	return blocks[gone:], gone
+}
+
+func (s *Spool) putSegment(blocks []*event.Block) error {
+	s.mu.Lock()
+	number := s.next
+	if len(s.segs) > 0 {
+		number = s.segs[0].number
+	}
+	s.mu.Unlock()
+	number--
+	var size int64
+	for _, b := range blocks {
+		size += int64(b.Size())
+	}
+	if free, err := freeBytes(s.o.Dir); err != nil {
+		return err
+	} else if free < s.o.Free+size {
+		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
+	}
+	seg, err := s.create(number)
+	if err != nil {
+		return err
+	}
+	var written int64
+	for _, b := range blocks {
+		if _, e := seg.file.WriteAt(b.Bytes(), written); e != nil {
+			err = fmt.Errorf("write spool: %w", e)
+			break
+		}
+		written += int64(b.Size())
+	}
+	err = cmp.Or(err, seg.file.Sync())
+	seg.file.Close()
+	seg.file, seg.sealed = nil, true
+	if err != nil {
+		return errors.Join(err, seg.remove(s.o.Dir))
+	}
+	for _, b := range blocks {
+		s.commit(seg, b, false)
+	}
+	s.mu.Lock()
+	s.segs = slices.Insert(s.segs, 0, seg)
+	s.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,256 @@
+package spool
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+func TestMagic(t *testing.T) {
+	if b := block(1, 1); !bytes.HasPrefix(b.Bytes(), magic) {
+		t.Errorf("a block begins with %q, not %q", b.Bytes()[:4], magic)
+	}
+}
+
+// memory is a folder that forgets, where there is one: this test syncs often.
+func memory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "spool")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// spoil cuts bytes out, flips bits, or swaps two pieces.
+func spoil(r *rand.Rand, data []byte) []byte {
+	data = bytes.Clone(data)
+	for range 1 + r.IntN(3) {
+		if len(data) < 4 {
+			return data
+		}
+		a, b := r.IntN(len(data)), r.IntN(len(data))
+		a, b = min(a, b), max(a, b)
+		switch r.IntN(4) {
+		case 0:
+			data = data[:b] // a torn tail
+		case 1:
+			data = append(data[:a], data[min(a+1+r.IntN(200), b+1):]...)
+		case 2:
+			data[a] ^= 1 << r.IntN(8)
+		case 3:
+			n := min(1+r.IntN(300), b-a, len(data)-b)
+			piece := bytes.Clone(data[a : a+n])
+			copy(data[a:], data[b:b+n])
+			copy(data[b:], piece)
+		}
+	}
+	return data
+}
+
+// Whatever happens to a segment: what still stands in it whole comes out, once,
+// and nothing else; the books balance.
+func TestTenThousandCorruptions(t *testing.T) {
+	dir := memory(t)
+	r := rand.New(rand.NewPCG(4, 1))
+	var blocks []*event.Block
+	var whole []byte
+	for i := range 12 {
+		b := block(1+i%4, i*7)
+		blocks = append(blocks, b)
+		whole = append(whole, b.Bytes()...)
+	}
+	other := block(2, 5) // in a segment that nobody spoils
+	segment := &Segment{number: 5}
+	for round := range 10000 {
+		spoilt := spoil(r, whole)
+		if err := os.WriteFile(segment.path(dir), spoilt, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile((&Segment{number: 6}).path(dir), other.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var want []event.ID
+		for _, b := range blocks {
+			if bytes.Contains(spoilt, b.Bytes()) {
+				want = append(want, b.ID())
+			}
+		}
+		want = append(want, other.ID())
+		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		recovered := s.Stats().Recovered
+		if info, err := Look(dir, nil); err != nil || info.Events != recovered {
+			t.Fatalf("round %d: Look = %+v, %v; %d events recovered", round, info, err, recovered)
+		}
+		got := drain(t, s)
+		st := s.Stats()
+		closeSpool(t, s)
+		slices.SortFunc(got, func(a, b event.ID) int { return bytes.Compare(a[:], b[:]) })
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: got %v, want %v", round, got, want)
+		}
+		if st.Pending != 0 || st.Damaged != 0 {
+			t.Fatalf("round %d: %+v", round, st)
+		}
+		if len(want) <= len(blocks) && len(spoilt) > 0 && st.SetAside == 0 && !wholeBlocks(spoilt) {
+			t.Fatalf("round %d: damage that is not counted", round)
+		}
+	}
+}
+
+// wholeBlocks tells a segment that lost blocks without a trace, cut exactly
+// between two of them.
+func wholeBlocks(data []byte) bool {
+	w := walker{data: data}
+	for {
+		_, gap, more := w.next()
+		if gap.len() > 0 {
+			return false
+		}
+		if !more {
+			return true
+		}
+	}
+}
+
+// The same, while the spool is in use: what is lost is counted as damaged.
+func TestDamageWhileInUse(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 2))
+	dir := memory(t)
+	for round := range 500 {
+		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		var seg *Segment
+		want := uint64(0)
+		var all []*event.Block
+		for i := range 8 {
+			b := block(1+i%3, 20*i)
+			all = append(all, b)
+			seg = add(t, s, b, false)
+			want += uint64(b.Len())
+		}
+		data, err := os.ReadFile(seg.path(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoilt := spoil(r, data)
+		if err := os.WriteFile(seg.path(dir), spoilt, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got uint64
+		for {
+			b, seg := s.Next()
+			if b == nil {
+				break
+			}
+			got += uint64(b.Len())
+			s.Done(seg, b.ID())
+		}
+		st := s.Stats()
+		if st.Pending != 0 || got+st.Damaged != want+st.Recovered {
+			t.Fatalf("round %d: %d of %d events, %+v", round, got, want, st)
+		}
+		intact := uint64(0)
+		for _, b := range all {
+			if bytes.Contains(spoilt, b.Bytes()) {
+				intact += uint64(b.Len())
+			}
+		}
+		if got != intact {
+			t.Fatalf("round %d: %d events came out, %d are intact", round, got, intact)
+		}
+		closeSpool(t, s)
+		if err := Drop(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Damage in the list of what is done means repeats, never losses.
+func TestDamagedDoneList(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 3))
+	dir := memory(t)
+	done := filepath.Join(dir, fileName(firstSegment, doneSuffix))
+	for round := range 500 {
+		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		var blocks []*event.Block
+		for i := range 10 {
+			b := block(1, i)
+			blocks = append(blocks, b)
+			if seg := add(t, s, b, true); i < 5 {
+				s.Done(seg, b.ID())
+			}
+		}
+		crash(s)
+		data, err := os.ReadFile(done)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(done, spoil(r, data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, Options{Dir: dir, Limit: 1 << 20})
+		got := drain(t, s)
+		for _, b := range blocks[5:] {
+			if !slices.Contains(got, b.ID()) {
+				t.Fatalf("round %d: an undelivered block is missing", round)
+			}
+		}
+		closeSpool(t, s)
+	}
+}
+
+// What is set aside is the damaged bytes, within its bound, and said once.
+func TestQuarantine(t *testing.T) {
+	dir := t.TempDir()
+	good := block(3, 100)
+	bad := bytes.Clone(block(3, 30000).Bytes())
+	bad[200] ^= 1
+	path := (&Segment{number: 9}).path(dir)
+	if err := os.WriteFile(path, append(bytes.Clone(bad), good.Bytes()...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, Options{Dir: dir, Limit: 2 << 20})
+	wantIDs(t, drain(t, s), good)
+	wantStats(t, s, "0 3 0 0 1")
+	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000009-0"))
+	if err != nil || !bytes.Equal(kept, bad) {
+		t.Errorf("the damaged block is not what was set aside (%v)", err)
+	}
+	closeSpool(t, s)
+	for n := range 5 {
+		os.WriteFile((&Segment{number: uint64(20 + n)}).path(dir), bad, 0o600)
+	}
+	closeSpool(t, open(t, Options{Dir: dir, Limit: 2 << 20}))
+	if left := files(t, filepath.Join(dir, quarantine)); len(left) != 1 || left[0] != "0000000000000018-0" {
+		t.Errorf("in quarantine %v; want the last one alone, the bound is 128 KiB", left)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add(append(bytes.Clone(block(2, 9).Bytes()), block(1, 1).Bytes()...), []byte("done"))
+	f.Fuzz(func(t *testing.T, segment, done []byte) {
+		dir := t.TempDir()
+		os.WriteFile((&Segment{number: 1}).path(dir), segment, 0o600)
+		os.WriteFile(filepath.Join(dir, fileName(1, doneSuffix)), done, 0o600)
+		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		recovered := s.Stats().Recovered
+		var n uint64
+		for {
+			b, seg := s.Next()
+			if b == nil {
+				break
+			}
+			n += uint64(b.Len())
+			s.Done(seg, b.ID())
+		}
+		if n != recovered {
+			t.Errorf("%d events came out, %d were counted", n, recovered)
+		}
+		closeSpool(t, s)
+	})
+}

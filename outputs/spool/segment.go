@@ -1,0 +1,224 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// Segment is one file of blocks. Its fields belong to the Spool.
+type Segment struct {
+	number uint64
+	size   int64 // bytes that are blocks; a failed write may have left more
+	read   int64 // up to where Next has taken it
+	all    tally // to be delivered from here: what this run wrote, or found unsettled
+	out    tally // of those, handed out or kept in memory
+	sealed bool  // nothing is appended any more
+	gone   bool  // has no file any more
+
+	settled uint64            // blocks that are done
+	old     map[event.ID]bool // settled in an earlier run
+	known   map[int]bool      // damaged places that Open has set aside
+
+	file *os.File // while Append may write
+	done struct {
+		sync.Mutex
+		file *os.File
+	}
+}
+
+type tally struct{ blocks, events uint64 }
+
+func (t *tally) add(events int) { t.blocks++; t.events += uint64(events) }
+func (t *tally) sub(events int) { t.blocks--; t.events -= uint64(events) }
+
+// complete: every block has an outcome, and no further one will come.
+func (g *Segment) complete() bool {
+	return !g.gone && g.sealed && g.out.blocks == g.all.blocks && g.settled >= g.all.blocks
+}
+
+const (
+	blocksSuffix = ".blocks"
+	doneSuffix   = ".done"
+	lockName     = "lock"
+)
+
+func fileName(number uint64, suffix string) string { return fmt.Sprintf("%016x%s", number, suffix) }
+
+func (g *Segment) path(dir string) string {
+	return filepath.Join(dir, fileName(g.number, blocksSuffix))
+}
+
+// remove deletes the segment before what says which of it is done: after a
+// crash in between nothing looks unsent.
+func (g *Segment) remove(dir string) error {
+	g.closeDone()
+	err := os.Remove(g.path(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove delivered blocks: %w", err)
+	}
+	err = os.Remove(filepath.Join(dir, fileName(g.number, doneSuffix)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove list of delivered blocks: %w", err)
+	}
+	return nil
+}
+
+// An entry of a .done file: the block's id and a CRC-32C of it. One that is
+// damaged means that its block is sent once more.
+const doneLen = 20
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (g *Segment) writeDone(dir string, id event.ID) error {
+	g.done.Lock()
+	defer g.done.Unlock()
+	if g.done.file == nil {
+		f, err := os.OpenFile(filepath.Join(dir, fileName(g.number, doneSuffix)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
+		if err != nil {
+			return fmt.Errorf("note a delivered block: %w", err)
+		}
+		g.done.file = f
+	}
+	var entry [doneLen]byte
+	copy(entry[:], id[:])
+	binary.LittleEndian.PutUint32(entry[16:], crc32.Checksum(id[:], castagnoli))
+	if _, err := g.done.file.Write(entry[:]); err != nil {
+		return fmt.Errorf("note a delivered block: %w", err)
+	}
+	return nil
+}
+
+func (g *Segment) closeDone() {
+	g.done.Lock()
+	defer g.done.Unlock()
+	if g.done.file != nil {
+		g.done.file.Close()
+		g.done.file = nil
+	}
+}
+
+func readDone(dir string, number uint64) (map[event.ID]bool, error) {
+	data, err := os.ReadFile(filepath.Join(dir, fileName(number, doneSuffix)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read which blocks are delivered: %w", err)
+	}
+	ids := make(map[event.ID]bool)
+	for len(data) >= doneLen {
+		id := event.ID(data[:16])
+		if binary.LittleEndian.Uint32(data[16:]) != crc32.Checksum(id[:], castagnoli) {
+			data = data[1:] // bytes are missing or too many: find the next entry
+			continue
+		}
+		ids[id] = true
+		data = data[doneLen:]
+	}
+	return ids, nil
+}
+
+// segments lists the numbers of the segments in a folder, in order. A folder
+// that does not exist has none.
+func segments(dir string) ([]uint64, error) { return numbered(dir, blocksSuffix) }
+
+func numbered(dir, suffix string) (numbers []uint64, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list spool: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), suffix)
+		n, err := strconv.ParseUint(name, 16, 64)
+		if ok && err == nil && fileName(n, suffix) == e.Name() {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// removeOrphans deletes .done files whose segment is gone.
+func removeOrphans(dir string, numbers []uint64) error {
+	lists, err := numbered(dir, doneSuffix)
+	if err != nil {
+		return err
+	}
+	for _, n := range lists {
+		if _, found := slices.BinarySearch(numbers, n); found {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, fileName(n, doneSuffix))); err != nil {
+			return fmt.Errorf("remove list of delivered blocks: %w", err)
+		}
+	}
+	return nil
+}
+
+// ErrInUse: another process has the folder.
+var ErrInUse = errors.New("in use by another process")
+
+// lockFile locks the folder until the file is closed, or the process ends in
+// whatever way.
+func lockFile(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("lock spool: %w", err)
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		owner := make([]byte, 32)
+		n, _ := f.Read(owner)
+		f.Close()
+		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or give this one another --spooldir", dir, ErrInUse, strings.TrimSpace(string(owner[:n])))
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// inUse asks without locking, so that it is in nobody's way.
+func inUse(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	ask := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &ask) == nil && ask.Type != unix.F_UNLCK
+}
+
+// syncFolder brings names to the medium.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync spool: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync spool: %w", err)
+	}
+	return nil
+}
