@@ -21,7 +21,7 @@ import (
 // named in its output.
 var modules = []string{
 	"veth", "dummy", "tun", "bridge", "8021q", "ipip", "ip_gre", "ip6_gre", "vxlan", "wireguard",
-	"sch_ingress", "cls_bpf", "act_bpf",
+	"sch_ingress", "cls_bpf", "act_bpf", "xsk_diag",
 }
 
 // image is a kernel as its package unpacks.
