@@ -87,11 +87,13 @@ func NewDecoder(ports []Port) *Decoder {
 // fewBit maps ports to bits such that the default ones share none with port 53.
 func fewBit(port uint16) uint16 { return (port ^ port>>6) & 63 }
 
+// mayBeTunnel rules most datagrams out at once.
+func (d *Decoder) mayBeTunnel(src, dst uint16) bool {
+	return (d.few>>fewBit(src)|d.few>>fewBit(dst))&1 != 0
+}
+
 // tunnel returns what a datagram between two ports may be.
 func (d *Decoder) tunnel(src, dst uint16) packet.Tunnel {
-	if (d.few>>fewBit(src)|d.few>>fewBit(dst))&1 == 0 {
-		return packet.TunnelNone
-	}
 	for _, p := range d.ports {
 		if p.Number == dst || p.Number == src {
 			return p.Tunnel

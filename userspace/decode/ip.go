@@ -62,6 +62,9 @@ func (l *Layers) ipv4(b []byte) Found {
 		l.FragOffset, l.FragMore, l.FragProto = int(frag&0x1fff)*8, frag&0x2000 != 0, b[9]
 		return FoundFragment
 	}
+	if b[9] == protoUDP { // nearly always
+		return l.udp(body)
+	}
 	return l.transport(b[9], body)
 }
 
@@ -77,7 +80,11 @@ func (l *Layers) ipv6(b []byte) Found {
 		length = len(body)
 	}
 	l.Missing = max(0, length-len(body))
-	return l.extensions(b[6], body[:min(length, len(body))])
+	body = body[:min(length, len(body))]
+	if b[6] == protoUDP { // nearly always
+		return l.udp(body)
+	}
+	return l.extensions(b[6], body)
 }
 
 func (l *Layers) extensions(next uint8, body []byte) Found {
@@ -171,8 +178,8 @@ func (l *Layers) udp(b []byte) Found {
 	l.SrcPort, l.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	l.Missing = max(0, length-len(b))
 	l.Payload = b[8:min(length, len(b))]
-	if t := l.decoder.tunnel(l.SrcPort, l.DstPort); t != packet.TunnelNone {
-		return l.udpTunnel(t)
+	if l.decoder.mayBeTunnel(l.SrcPort, l.DstPort) {
+		return l.udpTunnel(l.decoder.tunnel(l.SrcPort, l.DstPort))
 	}
 	return FoundUDP
 }

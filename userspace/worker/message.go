@@ -16,8 +16,8 @@ func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
 	l, e := &w.layers, &w.event
 	*e = event.Event{
 		Time:      p.Time,
-		Src:       w.shown(netip.AddrPortFrom(addr(l.Src), l.SrcPort)),
-		Dst:       w.shown(netip.AddrPortFrom(addr(l.Dst), l.DstPort)),
+		Src:       netip.AddrPortFrom(addr(l.Src), l.SrcPort),
+		Dst:       netip.AddrPortFrom(addr(l.Dst), l.DstPort),
 		Proto:     event.UDP,
 		Direction: p.Direction,
 		Tunnel:    l.Tunnel,
@@ -26,6 +26,7 @@ func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
 		Interface: p.Interface,
 		Sample:    p.Sample,
 	}
+	w.hide()
 	rest, segment := l.Payload, int(p.Segment)
 	for segment > 0 && len(rest) > segment && !reassembled {
 		w.messages.Add(account.MessageIn, 1)
@@ -41,8 +42,8 @@ func (w *Worker) streamMessage(m *tcp.Message) {
 	o := &m.Origin
 	w.event = event.Event{
 		Time:      m.Time,
-		Src:       w.shown(m.Src),
-		Dst:       w.shown(m.Dst),
+		Src:       m.Src,
+		Dst:       m.Dst,
 		Proto:     event.TCP,
 		Direction: o.Direction,
 		Tunnel:    o.Tunnel,
@@ -51,6 +52,7 @@ func (w *Worker) streamMessage(m *tcp.Message) {
 		Interface: o.Interface,
 		Sample:    o.Sample,
 	}
+	w.hide()
 	w.messages.Add(account.MessageIn, 1)
 	w.message(m.Data, m.Missing)
 }
@@ -86,12 +88,11 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 	return account.MessageEvent
 }
 
-// shown is an address as records may show it.
-func (w *Worker) shown(a netip.AddrPort) netip.AddrPort {
-	if w.cfg.Mask == nil {
-		return a
+// hide masks the event's addresses.
+func (w *Worker) hide() {
+	if m := w.cfg.Mask; m != nil {
+		w.event.Src, w.event.Dst = m.AddrPort(w.event.Src), m.AddrPort(w.event.Dst)
 	}
-	return w.cfg.Mask.AddrPort(a)
 }
 
 func addr(b []byte) netip.Addr {
