@@ -1,62 +1,126 @@
 package sensor
 
 import (
+	"errors"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/config"
 )
 
-// arrange makes up for what the command line library does not do: option names
-// are folded to lower case, and options may stand behind arguments. Values are
-// never touched. What is not known is left for the library to complain about.
-func arrange(app *cli.App, args []string) []string {
-	if len(args) == 0 {
-		return args
-	}
-	out, rest := args[:1:1], args[1:]
-	flags := app.Flags
-	for i, a := range rest {
-		if strings.HasPrefix(a, "-") {
-			continue
-		}
-		if cmd := app.Command(a); cmd != nil {
-			out = append(append(out, rest[:i]...), a)
-			flags, rest = cmd.Flags, rest[i+1:]
-		}
-		break
-	}
-	var options, arguments []string
-	for i := 0; i < len(rest); i++ {
-		a := rest[i]
-		if a == "--" {
-			arguments = append(arguments, rest[i+1:]...)
-			break
-		}
-		if !strings.HasPrefix(a, "-") || a == "-" {
-			arguments = append(arguments, a)
-			continue
-		}
-		name, _, hasValue := strings.Cut(a, "=")
-		options = append(options, strings.ToLower(name)+a[len(name):])
-		if !hasValue && takesValue(flags, strings.ToLower(strings.TrimLeft(name, "-"))) && i+1 < len(rest) {
-			i++
-			options = append(options, rest[i])
-		}
-	}
-	out = append(out, options...)
-	if len(arguments) > 0 {
-		out = append(append(out, "--"), arguments...)
-	}
-	return out
+// invocation is a command line with all that it, the environment and the
+// configuration file say together.
+type invocation struct {
+	args    []string       // for the command line library: every option that is set, by its full name
+	values  *config.Values // nil for commands that do not capture
+	resolve func() (*config.Values, error)
 }
 
-func takesValue(flags []cli.Flag, name string) bool {
-	for _, f := range flags {
-		if slices.Contains(f.Names(), name) {
-			d, ok := f.(cli.DocGenerationFlag)
-			return ok && d.TakesValue()
+// invoke finds the command and the values of its options. The bare command is
+// run.
+func invoke(app *cli.App, args, environ []string) (*invocation, error) {
+	line := config.Split(args[1:], app.Commands)
+	switch {
+	case line.Has("version"):
+		return &invocation{args: []string{args[0], "--version"}}, nil
+	case line.Has("help") || line.Has("h"):
+		return &invocation{args: append(append(args[:1:1], line.Command...), "--help")}, nil
+	case len(line.Command) == 0 && len(line.Arguments) > 0:
+		return nil, usageError("unknown command %q: see dnsmonster-sensor --help", line.Arguments[0])
+	case len(line.Command) == 0:
+		line.Command = []string{"run"}
+	}
+	cmd := app.Command(line.Command[0])
+	for _, name := range line.Command[1:] {
+		i := slices.IndexFunc(cmd.Subcommands, func(c *cli.Command) bool { return c.HasName(name) })
+		cmd = cmd.Subcommands[i]
+	}
+	in, err := input(app, cmd, line, environ)
+	if err != nil {
+		return nil, err
+	}
+	inv := &invocation{resolve: func() (*config.Values, error) { return resolve(in) }}
+	values, err := inv.resolve()
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	inv.args = append(append(args[:1:1], line.Command...), values.Args()...)
+	inv.args = append(append(inv.args, "--"), line.Arguments...)
+	if capturing(in.Options) {
+		inv.values = values
+	}
+	return inv, nil
+}
+
+// input gathers what Resolve needs, but for the file.
+func input(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
+	in := config.Input{Command: cmd.Name, Line: line.Given}
+	var err error
+	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
+		return in, err
+	}
+	if in.Known, err = known(app); err != nil || !capturing(in.Options) {
+		return in, err
+	}
+	in.Environ = environ
+	return in, nil
+}
+
+// capturing tells the commands that share files and environment.
+func capturing(options []config.Option) bool {
+	return slices.ContainsFunc(options, func(o config.Option) bool { return o.Name == "config" })
+}
+
+// known are the options of all commands that capture.
+func known(app *cli.App) ([]config.Option, error) {
+	var all []config.Option
+	for _, c := range app.Commands {
+		options, err := config.FromFlags(c.Flags)
+		if err != nil {
+			return nil, err
+		}
+		if !capturing(options) {
+			continue
+		}
+		for _, o := range options {
+			if !slices.ContainsFunc(all, func(have config.Option) bool { return have.Name == o.Name }) {
+				all = append(all, o)
+			}
 		}
 	}
-	return false
+	return all, nil
+}
+
+// resolve reads the file, if there is one, and finds all values.
+func resolve(in config.Input) (*config.Values, error) {
+	if path := config.FilePath(in.Line, in.Environ); path != "" && capturing(in.Options) {
+		file, err := config.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		in.File = file
+	}
+	return config.Resolve(in)
+}
+
+// The library hands an action its context; what it does not know travels along.
+const invocationKey = "invocation"
+
+func invocationOf(c *cli.Context) *invocation {
+	inv, ok := c.App.Metadata[invocationKey].(*invocation)
+	if !ok {
+		panic("a command was started without its options")
+	}
+	return inv
+}
+
+// explain adds to an error of wrong use that starts with an option's name where
+// the option's value came from.
+func (inv *invocation) explain(err error) error {
+	var exit *exitError
+	if inv.values == nil || !errors.As(err, &exit) || exit.code != exitUsage {
+		return err
+	}
+	return &exitError{exitUsage, inv.values.Explain(err)}
 }

@@ -10,14 +10,14 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// attachOptions are those of `attach` alone.
+// attachOptions are those of capturing from interfaces.
 type attachOptions struct {
-	mode       string
-	sample     string
-	sampleMode string
-	snaplen    int
-	ringMB     int
-	fragments  int
+	mode        string
+	sampleMode  string
+	snaplen     int
+	ringMB      int
+	fragments   int
+	promiscuous bool
 }
 
 func attachCommand() *cli.Command {
@@ -35,14 +35,20 @@ EXAMPLES:
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
    dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow`,
 		OnUsageError: onUsageError,
-		Flags:        append(a.flags(), o.flags()...),
+		Flags: append(append(a.flags(), o.flags()...), &cli.BoolFlag{
+			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
+			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
+		}),
 		Action: func(c *cli.Context) error {
-			log := newLogger(c.App.ErrWriter)
-			options, err := a.ring(o, c.Args().Slice(), log)
+			s, err := o.session(c)
 			if err != nil {
 				return err
 			}
-			return record(c, o, log, func() (capture.Source, error) { return openRing(options) })
+			options, err := a.ring(o, c.Args().Slice(), s.log)
+			if err != nil {
+				return err
+			}
+			return record(c, o, s, func() (capture.Source, error) { return openRing(options) })
 		},
 	}
 }
@@ -52,10 +58,6 @@ func (a *attachOptions) flags() []cli.Flag {
 		&cli.StringFlag{
 			Category: "capture", Name: "mode", EnvVars: []string{"DNSMONSTER_MODE"}, Value: "auto", Destination: &a.mode,
 			Usage: "how packets are taken: `auto`, tcx, clsact, or xdp (what comes in by XDP, what goes out by TC)",
-		},
-		&cli.StringFlag{
-			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &a.sample,
-			Usage: "keep a of every b DNS packets, as `a:b`",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
@@ -79,9 +81,6 @@ func (a *attachOptions) flags() []cli.Flag {
 // ring checks the options and arguments.
 func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (capture.RingOptions, error) {
 	var none capture.RingOptions
-	if err := o.check(); err != nil {
-		return none, err
-	}
 	if len(interfaces) == 0 {
 		return none, usageError("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")
 	}
@@ -96,10 +95,6 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	if err != nil {
 		return none, usageError("--mode: %w", err)
 	}
-	sample, err := parseRatio(a.sample)
-	if err != nil {
-		return none, usageError("--sampleratio: %w", err)
-	}
 	if a.sampleMode != "packet" && a.sampleMode != "flow" {
 		return none, usageError("--samplemode %q: use packet or flow", a.sampleMode)
 	}
@@ -113,13 +108,13 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 		return none, usageError("--fragmentquota %d: use 0 to 10000000", a.fragments)
 	}
 	kernel := bpf.Options{
-		Keep: sample.Keep, Of: sample.Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
+		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
 		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),
 	}
 	for _, p := range o.ports.Value() {
 		kernel.Ports = append(kernel.Ports, uint16(p))
 	}
-	return capture.RingOptions{Interfaces: interfaces, Mode: mode, Kernel: kernel, Log: log}, nil
+	return capture.RingOptions{Interfaces: interfaces, Mode: mode, Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
 // openRing attaches, and says how and past whom.

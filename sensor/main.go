@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -42,8 +42,7 @@ func usageError(format string, a ...any) error {
 
 // Main runs the program and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
-	err := app.Run(arrange(app, args))
+	err := perform(newApp(stdout, stderr), args, os.Environ())
 	if err == nil {
 		return exitOK
 	}
@@ -58,20 +57,35 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// perform finds out what is asked for and does it.
+func perform(app *cli.App, args, environ []string) error {
+	inv, err := invoke(app, args, environ)
+	if err != nil {
+		return err
+	}
+	if done, err := inv.leave(app); done || err != nil {
+		return err
+	}
+	app.Metadata = map[string]any{invocationKey: inv}
+	return inv.explain(app.Run(inv.args))
+}
+
 func newApp(stdout, stderr io.Writer) *cli.App {
 	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print version, commit and the hash of the kernel program"}
 	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, versionLine()) }
 	return &cli.App{
 		Name:      "dnsmonster-sensor",
 		Usage:     "record every DNS message that passes this host, without touching the traffic",
-		UsageText: "dnsmonster-sensor COMMAND [OPTIONS] [ARGUMENTS]",
+		UsageText: "dnsmonster-sensor COMMAND [OPTIONS] [ARGUMENTS]\ndnsmonster-sensor [OPTIONS OF run]",
 		Description: `Sees every DNS message on an interface or in a capture file and writes one record per message.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0               records of eth0, both directions, as JSON lines
    dnsmonster-sensor attach eth0 lo | jq .DNS.Question
    dnsmonster-sensor replay day.pcap > day.json
-   dnsmonster-sensor check                     what this kernel and each interface allow`,
+   dnsmonster-sensor check                     what this kernel and each interface allow
+   dnsmonster-sensor --config=dnsmonster.ini   what dnsmonster would do with its own file
+   dnsmonster-sensor config check dnsmonster.ini`,
 		Version:                   version,
 		HideHelpCommand:           true,
 		Suggest:                   true,
@@ -80,13 +94,7 @@ EXAMPLES:
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {}, // Main decides
 		OnUsageError:              onUsageError,
-		Commands:                  []*cli.Command{attachCommand(), replayCommand(), checkCommand()},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usageError("unknown command %q: see dnsmonster-sensor --help", c.Args().First())
-			}
-			return cli.ShowAppHelp(c)
-		},
+		Commands:                  []*cli.Command{newRun().command(), attachCommand(), replayCommand(), checkCommand(), configCommand()},
 	}
 }
 
@@ -101,24 +109,23 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 
 // versionLine names the build so that a report of a fault can be traced to it.
 func versionLine() string {
-	commit := "unknown"
+	return fmt.Sprintf("dnsmonster-sensor %s, commit %s, kernel program %s, %s %s/%s",
+		version, buildCommit(), bpf.ObjectHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func buildCommit() string {
+	if linkedCommit != "" {
+		return linkedCommit
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				commit = s.Value
+				return s.Value
 			}
 		}
 	}
-	if linkedCommit != "" {
-		commit = linkedCommit
-	}
-	return fmt.Sprintf("dnsmonster-sensor %s, commit %s, kernel program %s, %s %s/%s",
-		version, commit, bpf.ObjectHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return "unknown"
 }
 
 // linkedCommit is set at link time.
 var linkedCommit string
-
-func newLogger(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}

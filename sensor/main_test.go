@@ -50,7 +50,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(1, "unknown mode", "attach", "lo", "--mode", "afxdp")
 	f(1, "--ringmb 3", "attach", "lo", "--ringmb", "3")
 	f(1, "no such file", "replay", filepath.Join(t.TempDir(), "no.pcap"))
-	f(1, "flag provided but not defined: -prot", "replay", good, "--prot", "53")
+	f(1, "unknown option --prot: did you mean port?", "replay", good, "--prot", "53")
 	f(1, "--metricprometheusendpoint", "replay", good, "--metricprometheusendpoint", "2112")
 	f(2, "not a pcap or pcapng file", "replay", write(t, []byte(strings.Repeat("text ", 10))))
 }

@@ -1,126 +1,200 @@
 package sensor
 
 import (
-	"context"
-	"fmt"
+	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/urfave/cli/v2"
 )
 
-// metricsServer answers Prometheus. Its nil value does nothing.
-type metricsServer struct {
-	listener net.Listener
-	path     string
-	server   *http.Server
+// metricOptions say where the numbers go.
+type metricOptions struct {
+	kind       string
+	statsd     string
+	prometheus string
+	format     string
+	interval   time.Duration
+	legacy     bool
+	stats      time.Duration
+	lossEvery  time.Duration
 }
 
-// listenMetrics takes the address, so that a bad or taken one is an error
-// before anything is captured. An empty endpoint means no server.
-func listenMetrics(endpoint string) (*metricsServer, error) {
-	if endpoint == "" {
-		return nil, nil
+func (o *metricOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: "metric", Name: "metricendpointtype", EnvVars: []string{"DNSMONSTER_METRICENDPOINTTYPE"}, Value: "stderr", Destination: &o.kind,
+			Usage: "where metrics go, as `TYPE`: stderr, statsd, prometheus, or nothing for none. Unless it is set, the endpoints that are set are used too",
+		},
+		&cli.StringFlag{
+			Category: "metric", Name: "metricstatsdagent", EnvVars: []string{"DNSMONSTER_METRICSTATSDAGENT"}, Destination: &o.statsd,
+			Usage: "`HOST:PORT` of a statsd server, such as 127.0.0.1:8125. Labels are sent as DogStatsD tags",
+		},
+		&cli.StringFlag{
+			Category: "metric", Name: "metricprometheusendpoint", EnvVars: []string{"DNSMONSTER_METRICPROMETHEUSENDPOINT"}, Destination: &o.prometheus,
+			Usage: "serve metrics for Prometheus at this `URL`, such as http://127.0.0.1:2112/metrics; without a host: loopback",
+		},
+		&cli.StringFlag{
+			Category: "metric", Name: "metricstderrformat", Aliases: []string{"metricformat"}, Value: "json", Destination: &o.format,
+			EnvVars: []string{"DNSMONSTER_METRICSTDERRFORMAT", "DNSMONSTER_METRICFORMAT"},
+			Usage:   "`FORMAT` of metrics on stderr: json or kv. Counters that are 0 are left out",
+		},
+		&cli.DurationFlag{
+			Category: "metric", Name: "metricflushinterval", EnvVars: []string{"DNSMONSTER_METRICFLUSHINTERVAL"}, Value: 10 * time.Second, Destination: &o.interval,
+			Usage: "`INTERVAL` at which metrics are sent to statsd and printed on stderr",
+		},
+		&cli.BoolFlag{
+			Category: "metric", Name: "metriclegacynames", EnvVars: []string{"DNSMONSTER_METRICLEGACYNAMES"}, Destination: &o.legacy,
+			Usage: "dnsmonster's metrics, under its names, in place of the sensor's own",
+		},
+		&cli.DurationFlag{
+			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
+			Usage: "print a line of rates and losses for people on stderr at this `INTERVAL`; 0: none",
+		},
+		&cli.DurationFlag{
+			Category: "general", Name: "capturestatsdelay", EnvVars: []string{"DNSMONSTER_CAPTURESTATSDELAY"}, Value: time.Second, Destination: &o.lossEvery,
+			Usage: "`INTERVAL` over which the metric of the capture's loss is taken",
+		},
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" || u.Port() == "" {
-		return nil, usageError("--metricprometheusendpoint %q: use a URL such as http://127.0.0.1:2112/metrics", endpoint)
+}
+
+func (o *metricOptions) check() error {
+	switch {
+	case !slices.Contains([]string{"stderr", "statsd", "prometheus", ""}, o.kind):
+		return usageError("--metricendpointtype %q: use stderr, statsd, prometheus, or nothing for none", o.kind)
+	case o.kind == "statsd" && o.statsd == "":
+		return usageError("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125")
+	case o.kind == "prometheus" && o.prometheus == "":
+		return usageError("--metricprometheusendpoint: needed for --metricendpointtype=prometheus, such as http://127.0.0.1:2112/metrics")
+	case o.format != "json" && o.format != "kv":
+		return usageError("--metricstderrformat %q: use json or kv", o.format)
+	case o.interval < 100*time.Millisecond:
+		return usageError("--metricflushinterval %s: at least 100ms", o.interval)
+	case o.lossEvery < 10*time.Millisecond:
+		return usageError("--capturestatsdelay %s: at least 10ms", o.lossEvery)
+	case o.stats != 0 && o.stats < 100*time.Millisecond:
+		return usageError("--stats %s: at least 100ms, or 0 for none", o.stats)
 	}
-	host := u.Hostname()
-	if host == "" {
-		host = "127.0.0.1"
+	if err := checkStatsdAddress(o.statsd); err != nil {
+		return usageError("--metricstatsdagent %q: %w", o.statsd, err)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, u.Port()))
+	if _, _, err := prometheusAddress(o.prometheus); err != nil {
+		return usageError("--metricprometheusendpoint %q: %w", o.prometheus, err)
+	}
+	return nil
+}
+
+// unused warns of endpoints that the type leaves out.
+func (o *metricOptions) unused(implied bool, log *slog.Logger) {
+	if o.statsd != "" && !implied && o.kind != "statsd" {
+		log.Warn("metricstatsdagent has no effect", "metricendpointtype", o.kind)
+	}
+	if o.prometheus != "" && !implied && o.kind != "prometheus" {
+		log.Warn("metricprometheusendpoint has no effect", "metricendpointtype", o.kind)
+	}
+}
+
+// metrics is where the numbers of one run go.
+type metrics struct {
+	options  *metricOptions
+	server   *metricsServer // nil: not to Prometheus
+	statsd   *statsdSender  // nil: not to statsd
+	stderr   io.Writer      // nil: not there
+	registry *prometheus.Registry
+	books    *books
+	name     string // of this sensor
+	quit     chan struct{}
+	tasks    sync.WaitGroup
+}
+
+// open takes addresses, so that a bad or taken one is an error before anything
+// is captured. implied says that the user has not chosen a type: then every
+// endpoint that is set is used.
+func (o *metricOptions) open(implied bool, server string, stderr io.Writer) (*metrics, error) {
+	m := &metrics{options: o, name: server, quit: make(chan struct{})}
+	if o.kind == "stderr" {
+		m.stderr = stderr
+	}
+	var err error
+	if o.statsd != "" && (implied || o.kind == "statsd") {
+		if m.statsd, err = dialStatsd(o.statsd); err != nil {
+			return nil, usageError("--metricstatsdagent: %w", err)
+		}
+	}
+	if o.prometheus != "" && (implied || o.kind == "prometheus") {
+		if m.server, err = listenMetrics(o.prometheus); err != nil {
+			m.close()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// start sends the numbers of the books until stop.
+func (m *metrics) start(b *books, log *slog.Logger) {
+	m.books = b
+	m.registry = prometheus.NewRegistry()
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	loss := newLossMeter(b)
+	if m.options.legacy {
+		m.registry.MustRegister(&legacyCollector{books: b, prefix: legacyPrefix(m.name)})
+	} else {
+		m.registry.MustRegister(&ledgerCollector{b}, loss.gauge, buildInfo(m.name))
+	}
+	m.tasks.Go(func() { loss.follow(m.options.lossEvery, m.quit) })
+	if m.server != nil {
+		m.server.serve(m.registry, log)
+	}
+	if m.stderr != nil || m.statsd != nil {
+		m.tasks.Go(func() { m.follow(log) })
+	}
+}
+
+// follow sends the numbers at each interval.
+func (m *metrics) follow(log *slog.Logger) {
+	tick := time.NewTicker(m.options.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.quit:
+			return
+		case <-tick.C:
+			m.send(log)
+		}
+	}
+}
+
+func (m *metrics) send(log *slog.Logger) {
+	samples, err := m.samples()
 	if err != nil {
-		return nil, usageError("--metricprometheusendpoint: %w", err)
-	}
-	path := u.Path
-	if path == "" {
-		path = "/metrics"
-	}
-	return &metricsServer{listener: l, path: path}, nil
-}
-
-// serve starts answering from the given books.
-func (m *metricsServer) serve(b *books, log *slog.Logger) {
-	if m == nil {
+		log.Warn("read metrics", "error", err)
 		return
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(&ledgerCollector{b}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux := http.NewServeMux()
-	mux.Handle(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
-			log.Error("serve metrics", "error", err)
+	if m.stderr != nil {
+		writeMetrics(m.stderr, time.Now(), samples, m.options.format)
+	}
+	if m.statsd != nil {
+		if err := m.statsd.send(samples); err != nil {
+			log.Warn("send metrics to statsd", "error", err)
 		}
-	}()
-	log.Info("serving metrics", "url", fmt.Sprintf("http://%s%s", m.listener.Addr(), m.path))
-}
-
-func (m *metricsServer) close() {
-	if m == nil {
-		return
-	}
-	if m.server == nil {
-		m.listener.Close()
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if m.server.Shutdown(ctx) != nil {
-		m.server.Close()
 	}
 }
 
-// ledgerCollector shows the books: the same numbers as the summary.
-type ledgerCollector struct{ books *books }
-
-var (
-	descIn = prometheus.NewDesc("dnsmonster_sensor_ledger_in_total",
-		"Items that entered a ledger, counted by the giver.", []string{"ledger", "part"}, nil)
-	descOutcome = prometheus.NewDesc("dnsmonster_sensor_ledger_outcomes_total",
-		"Items that left a ledger, by outcome, counted by the taker.", []string{"ledger", "part", "outcome"}, nil)
-	descHeld = prometheus.NewDesc("dnsmonster_sensor_ledger_held",
-		"Items that wait inside a ledger.", []string{"ledger", "part"}, nil)
-	descUnaccounted = prometheus.NewDesc("dnsmonster_sensor_ledger_unaccounted",
-		"Items that came in, did not leave and are not held: 0 at rest, at most what is in flight otherwise.", []string{"ledger", "part"}, nil)
-	descMeter = prometheus.NewDesc("dnsmonster_sensor_meter_total",
-		"Numbers beside the books.", []string{"ledger", "part", "meter"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter} {
-		ch <- d
+// stop sends the last numbers, unless nobody is meant to hear of the end.
+func (m *metrics) stop(quiet bool, log *slog.Logger) {
+	close(m.quit)
+	m.tasks.Wait()
+	if !quiet && (m.stderr != nil || m.statsd != nil) {
+		m.send(log)
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
-	ledgers, err := c.books.ledgers()
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(descIn, err)
-		return
-	}
-	for _, l := range ledgers {
-		emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, kind, v, append([]string{l.Name, l.Label}, labels...)...)
-		}
-		emit(descIn, prometheus.CounterValue, float64(l.In))
-		for _, o := range l.Outcomes {
-			emit(descOutcome, prometheus.CounterValue, float64(o.Value), o.Name)
-		}
-		emit(descHeld, prometheus.GaugeValue, float64(l.Held))
-		emit(descUnaccounted, prometheus.GaugeValue, float64(l.Unaccounted()))
-		for _, o := range l.Meters {
-			emit(descMeter, prometheus.CounterValue, float64(o.Value), o.Name)
-		}
-	}
+// close gives back what open took. It may be called at any time.
+func (m *metrics) close() {
+	m.server.close()
+	m.statsd.close()
 }

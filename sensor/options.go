@@ -2,7 +2,6 @@ package sensor
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,8 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
 )
@@ -18,16 +19,33 @@ import (
 // common are the options of every command that captures. Each run declares
 // them anew: outputs keep their parsed options in themselves.
 type common struct {
-	ports   cli.IntSlice
-	workers int
-	grace   time.Duration
-	stats   time.Duration
-	metrics string
-	outputs []outputs.Output
+	ports    cli.IntSlice
+	workers  int
+	sample   string
+	grace    time.Duration
+	server   string
+	mask     mask.Bits
+	subnet   bool
+	bad      string
+	gctime   time.Duration
+	dedup    bool
+	window   time.Duration
+	skipTLS  bool
+	process  processOptions
+	metrics  metricOptions
+	outputs  []outputs.Output
+	pending  []config.Feature
+	fallback bool // where no output is switched on, records go to stdout
 }
 
 func newCommon() *common {
-	return &common{outputs: all.New()}
+	o := &common{outputs: all.New(), fallback: true}
+	var built []string
+	for _, out := range o.outputs {
+		built = append(built, out.Name())
+	}
+	o.pending = config.Pending(built)
+	return o
 }
 
 func (o *common) flags() []cli.Flag {
@@ -40,46 +58,117 @@ func (o *common) flags() []cli.Flag {
 			Category: "capture", Name: "workers", EnvVars: []string{"DNSMONSTER_WORKERS"}, Destination: &o.workers,
 			Usage: "`NUMBER` of lanes, each read by one worker; 0: one for each processor",
 		},
+		&cli.StringFlag{
+			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &o.sample,
+			Usage: "keep exactly a of every b packets that match, as `a:b`; TCP and fragments by pair of addresses, so that messages stay whole",
+		},
+	}
+	flags = append(flags, o.reading()...)
+	flags = append(flags, config.Compatible()...)
+	flags = append(flags, config.Flags(o.pending)...)
+	for _, out := range o.outputs {
+		flags = append(flags, out.Flags()...)
+	}
+	flags = append(flags, o.general()...)
+	flags = append(flags, o.process.flags()...)
+	flags = append(flags, o.metrics.flags()...)
+	return config.WithSecretFiles(append(flags, leaveFlags()...))
+}
+
+// reading are the options of what happens between packet and record.
+func (o *common) reading() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{
+			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
+			Usage: "record a packet that is seen more than once, as on two mirror ports, only once",
+		},
+		&cli.DurationFlag{
+			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
+			Usage: "`TIME` within which the same packet counts as seen before",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.bad,
+			Usage: "`WHAT` becomes of messages that cannot be read to their end: record them, or drop them",
+		},
+		&cli.DurationFlag{
+			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
+			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for silent TCP streams, half of it for a hole in one",
+		},
+	}
+}
+
+func (o *common) general() []cli.Flag {
+	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
 			Usage: "`TIME` that outputs have to deliver what is queued, after the end of the capture",
 		},
-		&cli.DurationFlag{
-			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
-			Usage: "print a line of rates and losses on stderr at this `INTERVAL`; 0: none",
+		&cli.IntFlag{
+			Category: "general", Name: "masksize4", EnvVars: []string{"DNSMONSTER_MASKSIZE4"}, Value: 32, Destination: &o.mask.V4,
+			Usage: "keep the first `BITS` of IPv4 addresses, of packets and in the messages' client subnets; 32: all",
+		},
+		&cli.IntFlag{
+			Category: "general", Name: "masksize6", EnvVars: []string{"DNSMONSTER_MASKSIZE6"}, Value: 128, Destination: &o.mask.V6,
+			Usage: "keep the first `BITS` of IPv6 addresses; 128: all",
+		},
+		&cli.BoolFlag{
+			Category: "general", Name: "masksubnet", EnvVars: []string{"DNSMONSTER_MASKSUBNET"}, Value: true, Destination: &o.subnet,
+			Usage: "masks hold inside messages too; false: for the addresses of packets alone",
 		},
 		&cli.StringFlag{
-			Category: "metric", Name: "metricprometheusendpoint", EnvVars: []string{"DNSMONSTER_METRICPROMETHEUSENDPOINT"}, Destination: &o.metrics,
-			Usage: "serve metrics for Prometheus at this `URL`, such as http://127.0.0.1:2112/metrics; without a host: loopback",
+			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
+			Usage: "`NAME` of this sensor in metrics, and in records that have room for one",
+		},
+		&cli.BoolFlag{
+			Category: "general", Name: "skiptlsverification", EnvVars: []string{"DNSMONSTER_SKIPTLSVERIFICATION"}, Destination: &o.skipTLS,
+			Usage: "do not check certificates, on any TLS connection",
 		},
 	}
-	for _, out := range o.outputs {
-		flags = append(flags, out.Flags()...)
-	}
-	return flags
 }
 
 // check completes the options and looks for what the parser cannot see.
 func (o *common) check() error {
-	if len(o.ports.Value()) == 0 {
-		return usageError("--port: at least one is needed")
+	if err := o.process.check(); err != nil {
+		return err
 	}
 	for _, p := range o.ports.Value() {
 		if p < 1 || p > 65535 {
 			return usageError("--port %d: a port is a number from 1 to 65535", p)
 		}
 	}
+	if len(o.ports.Value()) == 0 {
+		return usageError("--port: at least one is needed")
+	}
 	if o.workers < 0 || o.workers > maxWorkers {
 		return usageError("--workers %d: use 0 to %d", o.workers, maxWorkers)
 	}
-	if o.workers == 0 {
-		o.workers = min(runtime.GOMAXPROCS(0), maxWorkers)
+	if _, err := parseRatio(o.sample); err != nil {
+		return usageError("--sampleratio: %w", err)
 	}
 	if o.grace < 0 {
 		return usageError("--grace %s: a time of 0 or more", o.grace)
 	}
-	if o.stats != 0 && o.stats < 100*time.Millisecond {
-		return usageError("--stats %s: at least 100ms, or 0 for none", o.stats)
+	if err := o.checkMasks(); err != nil {
+		return err
+	}
+	if o.bad != "record" && o.bad != "drop" {
+		return usageError("--malformed %q: use record or drop", o.bad)
+	}
+	if o.gctime < time.Millisecond {
+		return usageError("--gctime %s: at least 1ms", o.gctime)
+	}
+	if o.window < time.Microsecond {
+		return usageError("--dedupwindow %s: at least 1us", o.window)
+	}
+	return o.metrics.check()
+}
+
+func (o *common) checkMasks() error {
+	if o.mask.V4 < 0 || o.mask.V4 > 32 {
+		return usageError("--masksize4 %d: use 0 to 32", o.mask.V4)
+	}
+	if o.mask.V6 < 0 || o.mask.V6 > 128 {
+		return usageError("--masksize6 %d: use 0 to 128", o.mask.V6)
 	}
 	return nil
 }
@@ -102,22 +191,30 @@ type active struct {
 }
 
 // activeOutputs checks the options of all outputs. Where none is switched on
-// records go to stdout.
+// records go to stdout, or that is an error.
 func (o *common) activeOutputs(c *cli.Context) ([]active, error) {
 	list, err := o.switchedOn()
-	if err == nil && len(list) == 0 {
-		if err := c.Set("stdoutoutputtype", "1"); err != nil {
-			return nil, fmt.Errorf("switch on stdout: %w", err)
-		}
-		return o.switchedOn()
+	switch {
+	case err != nil || len(list) > 0:
+		return list, err
+	case !o.fallback:
+		return nil, usageError("no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)")
 	}
-	return list, err
+	if err := c.Set("stdoutoutputtype", "1"); err != nil {
+		return nil, fmt.Errorf("switch on stdout: %w", err)
+	}
+	return o.switchedOn()
 }
 
 func (o *common) switchedOn() ([]active, error) {
 	var list []active
 	for _, out := range o.outputs {
 		s, err := out.Settings()
+		if err == nil && s.Type != outputs.Off {
+			if err = s.Validate(); err != nil {
+				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)
+			}
+		}
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
@@ -142,4 +239,10 @@ func parseRatio(s string) (packet.Ratio, error) {
 		return packet.Ratio{}, fmt.Errorf("%q: cannot keep %d of %d", s, keep, of)
 	}
 	return packet.Ratio{Keep: uint32(keep), Of: uint32(of)}, nil
+}
+
+// ratio is the sampling ratio, once checked.
+func (o *common) ratio() packet.Ratio {
+	r, _ := parseRatio(o.sample)
+	return r
 }

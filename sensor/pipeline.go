@@ -8,12 +8,14 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
 )
@@ -27,12 +29,14 @@ type pipeline struct {
 	books   *books
 	log     *slog.Logger
 	lanes   sync.WaitGroup
+	masks   atomic.Pointer[mask.Bits] // that lanes take over with their next batch
 	mu      sync.Mutex
 	errs    []error
 }
 
 func newPipeline(source capture.Source, config worker.Config, active []active, log *slog.Logger) (*pipeline, error) {
 	p := &pipeline{source: source, config: config, log: log, books: newBooks(source)}
+	p.masks.Store(config.Mask)
 	ids := event.NewIDs()
 	for _, a := range active {
 		book := account.NewDeliveryBook()
@@ -139,6 +143,7 @@ func (l *lane) step() (more bool) {
 		}
 	}()
 	l.given, l.done = 0, 0
+	l.worker.SetMask(l.pipeline.masks.Load())
 	err := l.source.Read(&l.batch)
 	switch {
 	case err == nil:

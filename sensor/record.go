@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,23 +14,34 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/userspace/worker"
 )
 
 // record runs a capture from start to end: it is what all capturing commands
 // do. The options have been checked; open is called when all else is ready.
-func record(c *cli.Context, o *common, log *slog.Logger, open func() (capture.Source, error)) error {
+func record(c *cli.Context, o *common, s *session, open func() (capture.Source, error)) error {
 	active, err := o.activeOutputs(c)
 	if err != nil {
 		return err
 	}
+	profiles, err := o.process.profile()
+	if err != nil {
+		return err
+	}
+	err = recordTo(c, o, s, active, open)
+	if perr := profiles.write(); err == nil && perr != nil {
+		return &exitError{exitFailure, perr}
+	}
+	return err
+}
+
+func recordTo(c *cli.Context, o *common, s *session, active []active, open func() (capture.Source, error)) error {
 	// A reader that leaves is a write error and not the end of the process.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	metrics, err := listenMetrics(o.metrics)
+	metrics, err := o.metrics.open(s.isDefault("metricendpointtype"), o.server, c.App.ErrWriter)
 	if err != nil {
 		return err
 	}
@@ -40,15 +50,17 @@ func record(c *cli.Context, o *common, log *slog.Logger, open func() (capture.So
 	if err != nil {
 		return sourceError(err)
 	}
-	p, err := newPipeline(source, worker.Config{Ports: o.portSet()}, active, log)
+	p, err := newPipeline(source, s.workerConfig(o), active, s.log)
 	if err != nil {
 		source.Close()
 		return &exitError{exitUsage, err}
 	}
-	metrics.serve(p.books, log)
-	stats := startStats(c.App.ErrWriter, o.stats, p.books)
+	defer s.reloadAtHangup(p)()
+	metrics.start(p.books, s.log)
+	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
 	p.runUntilEnd(o.grace, signals)
 	stats.stop()
+	metrics.stop(p.readerLeft(), s.log)
 	return p.conclude(c.App.ErrWriter)
 }
 

@@ -31,6 +31,7 @@ type InputOptions struct {
 	Paths  []string // capture files, compressed or not, and fifos; "-" is the standard input
 	Lanes  int
 	Choose Chooser
+	Raw    bool    // packets of files that call themselves Ethernet start with the IP header
 	Speed  float64 // 1: at the pace of the recording, 10: ten times as fast; 0: as fast as possible
 	Stdin  *os.File
 	Log    *slog.Logger // nil: says nothing
@@ -45,6 +46,7 @@ type Inputs struct {
 	lanes   []*inputLane
 	walking atomic.Int32 // lanes that have not seen the end
 	stop    atomic.Bool
+	raw     bool
 	log     *slog.Logger
 	mu      sync.Mutex
 	errs    []error
@@ -64,7 +66,7 @@ type input struct {
 // reported by Err when the others have been read. A fifo is opened when its
 // turn comes.
 func OpenInputs(o InputOptions) (*Inputs, error) {
-	s := &Inputs{log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
+	s := &Inputs{raw: o.Raw, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
 	for _, path := range o.Paths {
 		if path == stdinPath && slices.ContainsFunc(s.items, func(in *input) bool { return in.path == stdinPath }) {
 			s.unmap()

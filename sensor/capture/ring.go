@@ -30,6 +30,8 @@ type RingOptions struct {
 	Mode       Mode
 	Kernel     bpf.Options // Rings is the number of lanes
 	Log        *slog.Logger
+
+	Promiscuous bool // see what is sent to others, too
 }
 
 // Ring is a live Source: programs on interfaces fill the kernel's ring buffers,
@@ -62,7 +64,7 @@ func OpenRing(o RingOptions) (*Ring, error) {
 		}
 		s.lanes = append(s.lanes, &ringLane{ring: s, reader: r, records: make([]ringbuf.Record, ringBatch)})
 	}
-	s.watch = newWatch(k, o.Mode, o.Log)
+	s.watch = newWatch(k, o)
 	if err := s.watch.attachAll(o.Interfaces); err != nil {
 		s.watch.detachAll()
 		s.free()

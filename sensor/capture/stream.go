@@ -28,6 +28,7 @@ type stream struct {
 	path   string
 	open   func() (io.ReadCloser, error)
 	choose Chooser
+	raw    bool
 	pace   pace
 	fail   func(error)
 	note   func(string)
@@ -55,7 +56,7 @@ func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func()
 		name = "the standard input"
 	}
 	st := &stream{
-		path: name, open: open, choose: o.Choose, pace: pace{speed: o.Speed},
+		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: pace{speed: o.Speed},
 		fail: s.fail, note: func(text string) { s.note(name, text) },
 		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hands: make([]*handful, o.Lanes),
 	}
@@ -169,7 +170,7 @@ func (s *stream) parse(last bool) error {
 		if err != nil {
 			return err
 		}
-		s.format, s.parsed = f, off
+		s.format, s.parsed = told(f, s.raw), off
 	}
 	var p packet.Packet
 	for {

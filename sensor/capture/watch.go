@@ -36,9 +36,10 @@ func ParseMode(s string) (Mode, error) {
 // watch keeps the programs on the interfaces that the user named, also when one
 // is deleted and made again.
 type watch struct {
-	kernel *bpf.Kernel
-	mode   Mode
-	log    *slog.Logger
+	kernel  *bpf.Kernel
+	mode    Mode
+	promisc bool
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	ports []*port
@@ -49,10 +50,11 @@ type port struct {
 	name       string
 	index      int
 	attachment *bpf.Attachment // nil while the interface is not there
+	promisc    *promiscuous    // nil: not asked for
 }
 
-func newWatch(k *bpf.Kernel, mode Mode, log *slog.Logger) *watch {
-	return &watch{kernel: k, mode: mode, log: log}
+func newWatch(k *bpf.Kernel, o RingOptions) *watch {
+	return &watch{kernel: k, mode: o.Mode, promisc: o.Promiscuous, log: o.Log}
 }
 
 // attachAll attaches to all of the named interfaces. On an error some may be
@@ -84,6 +86,11 @@ func (w *watch) attach(p *port) error {
 	p.attachment, err = w.kernel.Attach(p.index, mode)
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", p.name, err)
+	}
+	if w.promisc {
+		if p.promisc, err = beginPromiscuous(p.index); err != nil {
+			return fmt.Errorf("interface %s: %w", p.name, err)
+		}
 	}
 	w.warn(p)
 	return nil
@@ -141,8 +148,7 @@ func (w *watch) update(u netlink.LinkUpdate) {
 		switch {
 		case u.Header.Type == unix.RTM_DELLINK && p.attachment != nil && int(u.Index) == p.index && !p.attachment.Alive():
 			w.log.Warn("interface is gone, waiting for it to come back", "interface", p.name)
-			p.attachment.Close()
-			p.attachment = nil
+			p.detach()
 		case u.Header.Type == unix.RTM_NEWLINK && p.attachment == nil && u.Attrs().Name == p.name:
 			if err := w.attach(p); err != nil {
 				w.log.Error("attach again", "error", err)
@@ -172,11 +178,19 @@ func (w *watch) detachAll() error {
 	var errs []error
 	for _, p := range w.ports {
 		if p.attachment != nil {
-			errs = append(errs, p.attachment.Close())
-			p.attachment = nil
+			errs = append(errs, p.detach())
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// detach takes the programs off and ends promiscuous mode.
+func (p *port) detach() error {
+	err := p.attachment.Close()
+	p.attachment = nil
+	p.promisc.end()
+	p.promisc = nil
+	return err
 }
 
 func interfaceNames() []string {

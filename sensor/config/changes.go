@@ -57,9 +57,14 @@ var changes = []change{
 		"sampleratio: keeps exactly a of every b packets that match (dnsmonster kept a+1); TCP and fragments are kept or left out by pair of addresses, so that messages stay whole"},
 	{func(v *Values) bool { return v.Is("noetherframe") },
 		"noetherframe: holds for files that call themselves Ethernet; others say what their packets start with"},
-	{func(v *Values) bool { return v.Get("dnstapsocket") != nil && v.String("dnstapsocket") != "" && set("masksize4", "masksize6")(v) },
+	{func(v *Values) bool {
+		return v.Get("dnstapsocket") != nil && v.String("dnstapsocket") != "" && set("masksize4", "masksize6")(v)
+	},
 		"masksize4, masksize6: hold for dnstap too; dnsmonster ignored them there"},
-	{set("masksize4", "masksize6"), "masksize4, masksize6: hold for addresses inside messages too (EDNS client subnet)"},
+	{func(v *Values) bool { return set("masksize4", "masksize6")(v) && v.Is("masksubnet") },
+		"masksize4, masksize6: hold inside messages too (EDNS client subnet); --masksubnet=false leaves those as they are"},
+	{func(v *Values) bool { return v.Is("dedup") },
+		"dedup: looks at addresses, ports, IP id and payload within dedupwindow; dnsmonster compared whole frames, so that copies from two ports never matched, and forgot all at once"},
 	{set("skipdomainsfile", "allowdomainsfile"),
 		"skipdomainsfile, allowdomainsfile: a suffix matches whole labels (google.com. does not match notgoogle.com.); a list that does not load is an error at start"},
 	{delayZero("clickhouseoutputtype", "clickhousedelay"), "clickhousedelay: with 0 a batch that is not full is sent after 1s all the same; dnsmonster waited for ever"},

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/urfave/cli/v2"
+import (
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
 
 // compatible is the help of what existing files set and nothing here needs.
 const compatible = "accepted for compatibility, no effect"
@@ -12,6 +16,7 @@ func Compatible() []cli.Flag {
 	const capture, general = "capture", "general"
 	rows := []row{
 		{capture, "packethandlercount", "DNSMONSTER_PACKETHANDLERCOUNT", 2, compatible + "; see --workers", nil},
+		{capture, "dedupcleanupinterval", "DNSMONSTER_DEDUPCLEANUPINTERVAL", time.Minute, compatible + "; see --dedupwindow", nil},
 		{capture, "tcpassemblychannelsize", "DNSMONSTER_TCPASSEMBLYCHANNELSIZE", 10000, compatible, nil},
 		{capture, "tcpresultchannelsize", "DNSMONSTER_TCPRESULTCHANNELSIZE", 10000, compatible, nil},
 		{capture, "tcphandlercount", "DNSMONSTER_TCPHANDLERCOUNT", 1, compatible, nil},

@@ -286,7 +286,7 @@ func (r *resolver) unknown(name string) {
 
 // nearest proposes what the user may have meant, "" where nothing is near.
 func (r *resolver) nearest(word string, of func(*Option) string) string {
-	best, distance := "", 1+len(word)/3
+	best, distance := "", 2+len(word)/4
 	for i := range r.Known {
 		if name := of(&r.Known[i]); name != "" && !r.Known[i].Hidden {
 			if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {

@@ -33,6 +33,7 @@ type Config struct {
 	Mask          *mask.Bits    // nil: addresses are shown whole
 	MaskSubnet    bool          // mask the client subnet in messages, too
 	DropMalformed bool          // no events for messages that are not whole
+	Sample        *Sampler      // shared by the workers of one source; nil: nothing is left out here
 }
 
 // maxReassemblies is how many times what was put together can be a fragment
@@ -112,6 +113,9 @@ func (w *Worker) Lost(n int) {
 	}
 }
 
+// SetMask replaces Config.Mask, from the next packet on. Call it between batches.
+func (w *Worker) SetMask(m *mask.Bits) { w.cfg.Mask = m }
+
 // Publish shows the books to readers. Call it once per batch.
 func (w *Worker) Publish() {
 	w.packets.Set(account.PacketHeld, w.defrag.Held()+w.tcp.Held())
@@ -178,6 +182,9 @@ func (w *Worker) whole(p *packet.Packet, found decode.Found, n uint32) account.C
 	}
 	if !w.cfg.Ports.Has(l.SrcPort) && !w.cfg.Ports.Has(l.DstPort) {
 		return account.NotDNS
+	}
+	if w.cfg.Sample != nil && !w.cfg.Sample.keep(p, l, found == decode.FoundUDP && n == 1) {
+		return account.SampledOut
 	}
 	if w.dedup != nil && w.seen(p, found) {
 		return account.Duplicate

@@ -1,0 +1,23 @@
+package capture
+
+import "dnsmonster-sensor/userspace/packet"
+
+// rawFormat reads a file that calls itself Ethernet and whose packets start with
+// the IP header all the same.
+type rawFormat struct{ format }
+
+func (f rawFormat) record(data []byte, off int, p *packet.Packet) (int, error) {
+	next, err := f.format.record(data, off, p)
+	if p.Link == packet.LinkEthernet {
+		p.Link = packet.LinkRaw
+	}
+	return next, err
+}
+
+// told is the format as the user's word changes it.
+func told(f format, raw bool) format {
+	if raw {
+		return rawFormat{f}
+	}
+	return f
+}

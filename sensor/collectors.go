@@ -1,0 +1,150 @@
+package sensor
+
+import (
+	"math"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dnsmonster-sensor/bpf"
+)
+
+// ledgerCollector shows the books: the same numbers as the summary.
+type ledgerCollector struct{ books *books }
+
+var (
+	descIn = prometheus.NewDesc("dnsmonster_sensor_ledger_in_total",
+		"Items that entered a ledger, counted by the giver.", []string{"ledger", "part"}, nil)
+	descOutcome = prometheus.NewDesc("dnsmonster_sensor_ledger_outcomes_total",
+		"Items that left a ledger, by outcome, counted by the taker.", []string{"ledger", "part", "outcome"}, nil)
+	descHeld = prometheus.NewDesc("dnsmonster_sensor_ledger_held",
+		"Items that wait inside a ledger.", []string{"ledger", "part"}, nil)
+	descUnaccounted = prometheus.NewDesc("dnsmonster_sensor_ledger_unaccounted",
+		"Items that came in, did not leave and are not held: 0 at rest, at most what is in flight otherwise.", []string{"ledger", "part"}, nil)
+	descMeter = prometheus.NewDesc("dnsmonster_sensor_meter_total",
+		"Numbers beside the books.", []string{"ledger", "part", "meter"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
+	ledgers, err := c.books.ledgers()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descIn, err)
+		return
+	}
+	for _, l := range ledgers {
+		emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, kind, v, append([]string{l.Name, l.Label}, labels...)...)
+		}
+		emit(descIn, prometheus.CounterValue, float64(l.In))
+		for _, o := range l.Outcomes {
+			emit(descOutcome, prometheus.CounterValue, float64(o.Value), o.Name)
+		}
+		emit(descHeld, prometheus.GaugeValue, float64(l.Held))
+		emit(descUnaccounted, prometheus.GaugeValue, float64(l.Unaccounted()))
+		for _, o := range l.Meters {
+			emit(descMeter, prometheus.CounterValue, float64(o.Value), o.Name)
+		}
+	}
+}
+
+// legacyCollector shows dnsmonster's metrics as it did: all of them gauges.
+type legacyCollector struct {
+	books  *books
+	prefix string
+}
+
+// legacyPrefix is what stood before the names.
+func legacyPrefix(server string) string {
+	return "dnsmonster_" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, server) + "_"
+}
+
+// Describe implements prometheus.Collector. The names depend on the outputs:
+// without a description they are taken as they come.
+func (c *legacyCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *legacyCollector) Collect(ch chan<- prometheus.Metric) {
+	ledgers, err := c.books.ledgers()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descIn, err)
+		return
+	}
+	for _, s := range legacySamples(ledgers) {
+		d := prometheus.NewDesc(c.prefix+s.name, s.name, nil, nil)
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, s.value)
+	}
+}
+
+// buildInfo names the build and the sensor: 1, with labels to join with.
+func buildInfo(server string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dnsmonster_sensor_build_info", Help: "The build, its kernel program, and the sensor's name.",
+		ConstLabels: prometheus.Labels{
+			"version": version, "commit": buildCommit(), "kernel_program": bpf.ObjectHash(), "goversion": runtime.Version(), "server": server,
+		},
+	})
+	g.Set(1)
+	return g
+}
+
+// lossMeter takes the share of packets that the capture lost in the last whole
+// interval.
+type lossMeter struct {
+	books *books
+	ratio atomic.Uint64 // bits of a float64
+	gauge prometheus.Collector
+}
+
+func newLossMeter(b *books) *lossMeter {
+	m := &lossMeter{books: b}
+	m.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "dnsmonster_sensor_capture_loss_ratio",
+		Help: "Share of the packets to capture that the kernel had no room for, in the last interval of capturestatsdelay.",
+	}, func() float64 { return math.Float64frombits(m.ratio.Load()) })
+	return m
+}
+
+// follow measures until quit is closed.
+func (m *lossMeter) follow(every time.Duration, quit <-chan struct{}) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var lastLost, lastAll uint64
+	for {
+		select {
+		case <-quit:
+			return
+		case <-tick.C:
+		}
+		stats, err := m.books.source.Kernel()
+		if err != nil {
+			continue // whoever reads the books says so
+		}
+		var lost, all uint64
+		for _, h := range stats.Hooks {
+			lost += h.RingFull + h.CopyFailed
+			all += h.RingFull + h.CopyFailed + h.Delivered
+		}
+		ratio := 0.0
+		if all > lastAll {
+			ratio = float64(lost-lastLost) / float64(all-lastAll)
+		}
+		m.ratio.Store(math.Float64bits(ratio))
+		lastLost, lastAll = lost, all
+	}
+}

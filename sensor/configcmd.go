@@ -1,0 +1,95 @@
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/config"
+)
+
+func configCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "config",
+		Usage: "look at configuration files",
+		Subcommands: []*cli.Command{{
+			Name:      "check",
+			Usage:     "say what a configuration file, with the environment, means",
+			ArgsUsage: "FILE",
+			Description: `Prints the value of every option and where it comes from, what is wrong, and what means something else
+here than in dnsmonster. Opens nothing but the file. Exit status 0 if run would start with it, 1 if not.
+
+EXAMPLES:
+   dnsmonster-sensor config check /etc/dnsmonster.ini`,
+			OnUsageError: onUsageError,
+			Action: func(c *cli.Context) error {
+				if c.NArg() != 1 {
+					return usageError("config check: name one configuration file")
+				}
+				return checkConfig(c.App.Writer, c.Args().First(), os.Environ())
+			},
+		}},
+		Action: func(c *cli.Context) error {
+			return usageError("config: use dnsmonster-sensor config check FILE")
+		},
+	}
+}
+
+// checkConfig does with a file all that run would do before it opens anything.
+func checkConfig(w io.Writer, path string, environ []string) error {
+	o := newRun()
+	app := newApp(io.Discard, io.Discard)
+	cmd := o.command()
+	app.Commands[0] = cmd
+	in, err := input(app, cmd, config.Line{}, environ)
+	if err != nil {
+		return err
+	}
+	if in.File, err = config.ReadFile(path); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	values, wrong := config.Resolve(in)
+	if err := config.WriteTable(w, values); err != nil {
+		return err
+	}
+	if wrong == nil {
+		cmd.Action = func(c *cli.Context) error { return o.verify(c, values) }
+		wrong = app.Run(append([]string{app.Name, cmd.Name}, values.Args()...))
+	}
+	fmt.Fprintln(w)
+	for _, t := range append(values.Warnings, config.Deprecated(values)...) {
+		fmt.Fprintln(w, "warning:", t)
+	}
+	for _, t := range config.Changes(values) {
+		fmt.Fprintln(w, "differs:", t)
+	}
+	if wrong == nil {
+		fmt.Fprintln(w, "run would start with this file")
+		return nil
+	}
+	for line := range strings.Lines(wrong.Error()) {
+		fmt.Fprintln(w, "error:", strings.TrimSuffix(line, "\n"))
+	}
+	return usageError("%s: run would not start with this file", path)
+}
+
+// verify finds everything that would keep run from starting.
+func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
+	var errs []error
+	explain := func(err error) {
+		if err != nil {
+			errs = append(errs, v.Explain(err))
+		}
+	}
+	explain(o.common.verify(v))
+	_, err := o.common.activeOutputs(c)
+	explain(err)
+	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
+	explain(err)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,104 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/config"
+)
+
+// leaveFlags are the options that no file can hold. All but config print or
+// write something and end.
+func leaveFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
+		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set now to this `FILE`, and end"},
+		&cli.BoolFlag{Name: "writesecrets", Usage: "--writeconfig writes passwords and tokens too"},
+		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and end"},
+		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and end"},
+		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish, and end"},
+		&cli.BoolFlag{Name: "zshcompletion", Usage: "print a completion script for zsh, and end"},
+		&cli.BoolFlag{Name: "systemdservice", Usage: "print a unit for systemd, and end"},
+	}
+}
+
+// leave does what these options ask for. done says that there was something.
+func (inv *invocation) leave(app *cli.App) (done bool, err error) {
+	v := inv.values
+	if v == nil {
+		return false, nil
+	}
+	w := app.Writer
+	switch {
+	case v.Is("manpage"):
+		p, err := pages(app)
+		if err != nil {
+			return true, err
+		}
+		return true, config.ManPage(w, app.Name, app.Usage, app.Description, p)
+	case v.Is("bashcompletion"):
+		return true, complete(app, config.Bash)
+	case v.Is("fishcompletion"):
+		return true, complete(app, config.Fish)
+	case v.Is("zshcompletion"):
+		return true, complete(app, config.Zsh)
+	case v.Is("systemdservice"):
+		_, err := io.WriteString(w, config.SystemdService)
+		return true, err
+	case v.String("writeconfig") != "":
+		return true, writeConfig(v.String("writeconfig"), v)
+	}
+	return false, nil
+}
+
+func complete(app *cli.App, script func(io.Writer, string, []config.Page)) error {
+	p, err := pages(app)
+	if err == nil {
+		script(app.Writer, app.Name, p)
+	}
+	return err
+}
+
+// pages describes the commands for people and shells.
+func pages(app *cli.App) ([]config.Page, error) {
+	var list []config.Page
+	for _, c := range app.Commands {
+		options, err := config.FromFlags(c.Flags)
+		if err != nil {
+			return nil, err
+		}
+		p := config.Page{Name: c.Name, Usage: c.Usage, Arguments: c.ArgsUsage, Description: c.Description, Options: options}
+		for _, sub := range c.Subcommands {
+			p.Name, p.Usage, p.Arguments, p.Description = c.Name+" "+sub.Name, sub.Usage, sub.ArgsUsage, sub.Description
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// writeConfig writes a file that others cannot read where it holds secrets.
+func writeConfig(path string, v *config.Values) error {
+	mode := os.FileMode(0o644)
+	if v.Is("writesecrets") {
+		mode = 0o600
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return usageError("--writeconfig: %w", err)
+	}
+	if err := f.Chmod(mode); err != nil && mode == 0o600 {
+		f.Close()
+		return usageError("--writeconfig: %w", err)
+	}
+	err = config.WriteINI(f, v, v.Is("writesecrets"))
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return &exitError{exitFailure, fmt.Errorf("write %s: %w", path, err)}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/pprof"
+
+	"github.com/urfave/cli/v2"
+)
+
+// processOptions are about the process and what it logs.
+type processOptions struct {
+	level      uint
+	format     string
+	gomaxprocs int
+	cpuProfile string
+	memProfile string
+}
+
+func (o *processOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.UintFlag{
+			Category: "general", Name: "loglevel", EnvVars: []string{"DNSMONSTER_LOGLEVEL"}, Value: 3, Destination: &o.level,
+			Usage: "`LEVEL` of the log on stderr: 0 only what ends the program, 1 errors, 2 warnings, 3 information, 4 debugging",
+		},
+		&cli.StringFlag{
+			Category: "general", Name: "logformat", EnvVars: []string{"DNSMONSTER_LOGFORMAT"}, Value: "text", Destination: &o.format,
+			Usage: "`FORMAT` of the log: text or json",
+		},
+		&cli.IntFlag{
+			Category: "general", Name: "gomaxprocs", EnvVars: []string{"DNSMONSTER_GOMAXPROCS"}, Value: -1, Destination: &o.gomaxprocs,
+			Usage: "`NUMBER` of processors to use at a time; -1: all",
+		},
+		&cli.StringFlag{
+			Category: "general", Name: "cpuprofile", EnvVars: []string{"DNSMONSTER_CPUPROFILE"}, Destination: &o.cpuProfile,
+			Usage: "write a profile of processor time to this `FILE`, for go tool pprof",
+		},
+		&cli.StringFlag{
+			Category: "general", Name: "memprofile", EnvVars: []string{"DNSMONSTER_MEMPROFILE"}, Destination: &o.memProfile,
+			Usage: "write a profile of memory to this `FILE` at the end, for go tool pprof",
+		},
+	}
+}
+
+func (o *processOptions) check() error {
+	switch {
+	case o.level >= uint(len(logLevels)):
+		return usageError("--loglevel %d: use 0 to 4", o.level)
+	case o.format != "text" && o.format != "json":
+		return usageError("--logformat %q: use text or json", o.format)
+	case o.gomaxprocs < -1 || o.gomaxprocs == 0:
+		return usageError("--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
+	}
+	return nil
+}
+
+// logLevels are dnsmonster's numbers; nothing is logged at the first.
+var logLevels = [...]slog.Level{slog.LevelError + 4, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
+
+// logger writes to w. level can be changed while it runs.
+func (o *processOptions) logger(w io.Writer) (log *slog.Logger, level *slog.LevelVar) {
+	level = new(slog.LevelVar)
+	level.Set(logLevels[o.level])
+	options := &slog.HandlerOptions{Level: level}
+	if o.format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options)), level
+	}
+	return slog.New(slog.NewTextHandler(w, options)), level
+}
+
+// profiles are the files of profiles that are being made.
+type profiles struct{ cpu, mem *os.File }
+
+// profile starts the profiles that are asked for. The files are made now, so
+// that a bad name is an error before anything is captured.
+func (o *processOptions) profile() (*profiles, error) {
+	p := &profiles{}
+	var err error
+	if o.memProfile != "" {
+		if p.mem, err = os.Create(o.memProfile); err != nil {
+			return nil, usageError("--memprofile: %w", err)
+		}
+	}
+	if o.cpuProfile == "" {
+		return p, nil
+	}
+	if p.cpu, err = os.Create(o.cpuProfile); err == nil {
+		err = pprof.StartCPUProfile(p.cpu)
+	}
+	if err != nil {
+		p.mem.Close()
+		p.cpu.Close()
+		return nil, usageError("--cpuprofile: %w", err)
+	}
+	return p, nil
+}
+
+// write completes the profiles.
+func (p *profiles) write() error {
+	if p.cpu != nil {
+		pprof.StopCPUProfile()
+		if err := p.cpu.Close(); err != nil {
+			return fmt.Errorf("write cpu profile: %w", err)
+		}
+	}
+	if p.mem == nil {
+		return nil
+	}
+	runtime.GC() // so that it shows what is in use, and no garbage
+	if err := pprof.WriteHeapProfile(p.mem); err != nil {
+		p.mem.Close()
+		return fmt.Errorf("write memory profile: %w", err)
+	}
+	return p.mem.Close()
+}

@@ -1,0 +1,122 @@
+package sensor
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/capture"
+)
+
+// runOptions are those of `run`, which is what dnsmonster's command line was:
+// the input is an option, too.
+type runOptions struct {
+	common        *common
+	attach        attachOptions
+	files         fileOptions
+	device        string
+	file          string
+	noPromiscuous bool
+}
+
+func newRun() *runOptions {
+	o := &runOptions{common: newCommon()}
+	o.common.fallback = false
+	return o
+}
+
+func (o *runOptions) command() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "do what dnsmonster does with the same options; the command where none is named",
+		Description: `Takes the input from --devname or --pcapfile. The options are dnsmonster's, and may be in the
+environment and in the file that --config names. An output has to be switched on.
+
+EXAMPLES:
+   dnsmonster-sensor run --config=dnsmonster.ini
+   dnsmonster-sensor --devName eth0 --stdoutOutputType=1
+   dnsmonster-sensor run --config=old.ini --writeconfig=new.ini`,
+		OnUsageError: onUsageError,
+		Flags:        append(append(append(o.flags(), o.attach.flags()...), o.files.flags()...), o.common.flags()...),
+		Action:       o.run,
+	}
+}
+
+func (o *runOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &o.device,
+			Usage: "`INTERFACE` to capture from; any: all that are up",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "pcapfile", EnvVars: []string{"DNSMONSTER_PCAPFILE"}, Destination: &o.file,
+			Usage: "capture `FILE` to read; -: the standard input",
+		},
+		&cli.BoolFlag{
+			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &o.noPromiscuous,
+			Usage: "leave the interface out of promiscuous mode",
+		},
+	}
+}
+
+func (o *runOptions) run(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError("run takes no arguments: what is %q? (see dnsmonster-sensor run --help)", c.Args().First())
+	}
+	s, err := o.common.session(c)
+	if err != nil {
+		return err
+	}
+	open, err := o.input(s)
+	if err != nil {
+		return err
+	}
+	return record(c, o.common, s, open)
+}
+
+// input checks the options of the input, and returns what opens it.
+func (o *runOptions) input(s *session) (func() (capture.Source, error), error) {
+	switch {
+	case o.device != "" && o.file != "":
+		return nil, usageError("--devname and --pcapfile are both set: use one")
+	case o.file != "":
+		return func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }, nil
+	case o.device == "":
+		return nil, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
+	}
+	if o.files.raw {
+		s.log.Info("noetherframe has no effect on interfaces: the kernel says what their frames start with")
+	}
+	interfaces := []string{o.device}
+	o.attach.promiscuous = !o.noPromiscuous
+	if o.device == "any" {
+		var err error
+		if interfaces, err = upInterfaces(); err != nil {
+			return nil, usageError("--devname any: %w", err)
+		}
+		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
+	}
+	options, err := o.attach.ring(o.common, interfaces, s.log)
+	if err != nil {
+		return nil, err
+	}
+	return func() (capture.Source, error) { return openRing(options) }, nil
+}
+
+func upInterfaces() ([]string, error) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, i := range list {
+		if i.Flags&net.FlagUp != 0 {
+			names = append(names, i.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no interface is up")
+	}
+	return names, nil
+}

@@ -1,0 +1,150 @@
+package sensor
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"dnsmonster-sensor/userspace/account"
+)
+
+// sample is one number for stderr and statsd.
+type sample struct {
+	name    string
+	labels  []string // "name:value"
+	value   float64
+	counter bool // only ever grows
+}
+
+// key is the name with its labels, as Prometheus writes them.
+func (s *sample) key() string {
+	if len(s.labels) == 0 {
+		return s.name
+	}
+	var parts []string
+	for _, l := range s.labels {
+		name, value, _ := strings.Cut(l, ":")
+		parts = append(parts, name+"="+strconv.Quote(value))
+	}
+	return s.name + "{" + strings.Join(parts, ",") + "}"
+}
+
+// samples are the numbers as of now, under the names that the user wants.
+func (m *metrics) samples() ([]sample, error) {
+	if m.options.legacy {
+		ledgers, err := m.books.ledgers()
+		return legacySamples(ledgers), err
+	}
+	families, err := m.registry.Gather()
+	return flatten(families), err
+}
+
+// flatten leaves out what is neither a counter nor a gauge, and what is no
+// number: JSON has no word for it.
+func flatten(families []*dto.MetricFamily) []sample {
+	var list []sample
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			s := sample{name: f.GetName()}
+			switch f.GetType() {
+			case dto.MetricType_COUNTER:
+				s.value, s.counter = m.GetCounter().GetValue(), true
+			case dto.MetricType_GAUGE:
+				s.value = m.GetGauge().GetValue()
+			default:
+				continue
+			}
+			if math.IsNaN(s.value) || math.IsInf(s.value, 0) {
+				continue
+			}
+			for _, l := range m.GetLabel() {
+				if l.GetValue() != "" {
+					s.labels = append(s.labels, l.GetName()+":"+l.GetValue())
+				}
+			}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// writeMetrics writes one line. Of the process's own numbers it has those that
+// people look at; Prometheus gets all.
+func writeMetrics(w io.Writer, now time.Time, samples []sample, format string) {
+	line := bytes.NewBuffer(nil)
+	fmt.Fprintf(line, "%s metrics: ", now.UTC().Format(time.RFC3339))
+	shown := slices.DeleteFunc(slices.Clone(samples), func(s sample) bool {
+		return s.counter && s.value == 0 && strings.HasPrefix(s.name, "dnsmonster_") || strings.HasPrefix(s.name, "go_") && s.name != "go_goroutines"
+	})
+	if format == "kv" {
+		for i, s := range shown {
+			if i > 0 {
+				line.WriteByte(' ')
+			}
+			fmt.Fprintf(line, "%s=%s", s.key(), strconv.FormatFloat(s.value, 'f', -1, 64))
+		}
+	} else {
+		object := make(map[string]map[string]float64, len(shown))
+		for _, s := range shown {
+			kind := "value"
+			if s.counter {
+				kind = "count"
+			}
+			object[s.key()] = map[string]float64{kind: s.value}
+		}
+		e := json.NewEncoder(line)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(object); err != nil {
+			fmt.Fprintf(line, "%v", err)
+		}
+	}
+	w.Write(append(bytes.TrimRight(line.Bytes(), "\n"), '\n')) // one write: lines of others do not come between
+}
+
+// legacySamples are dnsmonster's metrics, with its names and kinds.
+func legacySamples(ledgers []account.Ledger) []sample {
+	var captured, dropped, overRatio, duplicate, read uint64
+	live := false
+	var outputs []sample
+	for _, l := range ledgers {
+		n := make(map[string]uint64)
+		for _, o := range l.Outcomes {
+			n[o.Name] = o.Value
+		}
+		switch l.Name {
+		case "kernel":
+			live = true
+			captured += n["delivered"] + n["ring_full"] + n["copy_failed"]
+			dropped += n["ring_full"] + n["copy_failed"]
+			overRatio += n["sampled_out"]
+		case "packet":
+			read += l.In
+			overRatio += n["sampled_out"]
+			duplicate += n["duplicate"]
+		case "delivery":
+			failed := n["refused"] + n["queue_full"] + n["spool_evicted"] + n["abandoned"]
+			outputs = append(outputs, sample{l.Label + "SentToOutput", nil, float64(n["delivered"]), true},
+				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + "Failed", nil, float64(failed), true})
+		}
+	}
+	if !live {
+		captured = read
+	}
+	percent := 0.0
+	if captured > 0 {
+		percent = float64(dropped) * 100 / float64(captured)
+	}
+	return append([]sample{
+		{"packetsCaptured", nil, float64(captured), false}, {"packetsDropped", nil, float64(dropped), false},
+		{"packetLossPercent", nil, percent, false},
+		{"packetsDuplicate", nil, float64(duplicate), true}, {"packetsOverRatio", nil, float64(overRatio), true},
+	}, outputs...)
+}

@@ -1,0 +1,156 @@
+package sensor
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/userspace/dedup"
+	"dnsmonster-sensor/userspace/defrag"
+	"dnsmonster-sensor/userspace/mask"
+	"dnsmonster-sensor/userspace/tcp"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// session is one run of a capturing command: its values, and what of them can
+// change while it runs.
+type session struct {
+	inv    *invocation
+	log    *slog.Logger
+	level  *slog.LevelVar
+	sample *worker.Sampler // nil: nothing is left out in user space
+}
+
+// session checks the options that all capturing commands have, and says what
+// the user should know of them.
+func (o *common) session(c *cli.Context) (*session, error) {
+	inv := invocationOf(c)
+	if err := o.verify(inv.values); err != nil {
+		return nil, err
+	}
+	if o.process.gomaxprocs > 0 {
+		runtime.GOMAXPROCS(o.process.gomaxprocs)
+	}
+	if o.workers == 0 {
+		o.workers = min(runtime.GOMAXPROCS(0), maxWorkers)
+	}
+	s := &session{inv: inv}
+	s.log, s.level = o.process.logger(c.App.ErrWriter)
+	for _, w := range append(inv.values.Warnings, config.Deprecated(inv.values)...) {
+		s.log.Warn(w)
+	}
+	if o.skipTLS {
+		s.log.Warn("skiptlsverification: certificates are not checked, on any TLS connection")
+	}
+	o.metrics.unused(s.isDefault("metricendpointtype"), s.log)
+	return s, nil
+}
+
+// verify finds what is wrong with the options, without doing anything.
+func (o *common) verify(v *config.Values) error {
+	if errs := config.Refuse(o.pending, v); len(errs) > 0 {
+		var lines []string
+		for _, err := range errs {
+			lines = append(lines, err.Error())
+		}
+		return usageError("%s", strings.Join(lines, "\n"))
+	}
+	return o.check()
+}
+
+func (s *session) isDefault(option string) bool {
+	return s.inv.values.Get(option).Origin.Layer == config.Default
+}
+
+// workerConfig is what the workers need of the options.
+func (s *session) workerConfig(o *common) worker.Config {
+	c := worker.Config{
+		Ports:         o.portSet(),
+		Defrag:        defrag.Config{Timeout: 3 * int64(o.gctime)},
+		TCP:           tcp.Config{Hole: int64(o.gctime) / 2, Silence: 6 * int64(o.gctime)},
+		Mask:          masks(o.mask),
+		MaskSubnet:    o.subnet,
+		DropMalformed: o.bad == "drop",
+		Sample:        s.sample,
+	}
+	if o.dedup {
+		c.Dedup = &dedup.Config{Window: int64(o.window)}
+	}
+	return c
+}
+
+// masks are nil where nothing is masked.
+func masks(b mask.Bits) *mask.Bits {
+	if b.All() {
+		return nil
+	}
+	return &b
+}
+
+// reloadAtHangup reads the configuration file again at each SIGHUP, until stop
+// is called.
+func (s *session) reloadAtHangup(p *pipeline) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			s.reload(p)
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}
+
+// reload takes over what can change, and names what cannot. A file that is
+// wrong changes nothing.
+func (s *session) reload(p *pipeline) {
+	values, err := s.inv.resolve()
+	if err != nil {
+		s.log.Error("reload: nothing is changed", "error", err)
+		return
+	}
+	changed, fixed := config.Diff(s.inv.values, values)
+	bits, level, err := reloadable(values)
+	if err != nil {
+		s.log.Error("reload: nothing is changed", "error", values.Explain(err))
+		return
+	}
+	if len(fixed) > 0 {
+		s.log.Warn("reload: these options need a new start", "options", strings.Join(fixed, ", "))
+	}
+	p.masks.Store(masks(bits))
+	var names []string
+	for _, v := range changed {
+		names = append(names, v.Name+"="+v.Shown(strings.Join(v.Text, ",")))
+		s.inv.values.Get(v.Name).Text = v.Text
+	}
+	s.level.Set(level)
+	s.log.Info("reloaded", "changed", strings.Join(names, " "))
+}
+
+// reloadable reads the values of config.Reloadable.
+func reloadable(v *config.Values) (mask.Bits, slog.Level, error) {
+	var o common
+	o.mask.V4, _ = strconv.Atoi(v.String("masksize4"))
+	o.mask.V6, _ = strconv.Atoi(v.String("masksize6"))
+	level, _ := strconv.ParseUint(v.String("loglevel"), 10, 8)
+	if err := o.checkMasks(); err != nil {
+		return o.mask, 0, err
+	}
+	if level >= uint64(len(logLevels)) {
+		return o.mask, 0, usageError("--loglevel %d: use 0 to 4", level)
+	}
+	return o.mask, logLevels[level], nil
+}
