@@ -41,14 +41,23 @@ func needTCX(t *testing.T) {
 	}
 }
 
+// needMode skips the test where the kernel does not have a mode.
+func needMode(t *testing.T, mode Mode) {
+	t.Helper()
+	switch mode {
+	case ModeTCX:
+		needTCX(t)
+	case ModeXDP:
+		needXDP(t)
+	}
+}
+
 // Both directions, down and up, and nothing left.
 func TestBothDirections(t *testing.T) {
 	f := func(mode Mode, wantHooks ...string) {
 		t.Run(string(mode), func(t *testing.T) {
 			inNamespace(t)
-			if mode == ModeTCX {
-				needTCX(t)
-			}
+			needMode(t, mode)
 			s := newKit(t, Options{XDP: true})
 			v0, v1 := veth(t)
 			a := s.attach(v0, mode)
@@ -89,9 +98,7 @@ func TestLoopback(t *testing.T) {
 	f := func(mode Mode, hook string) {
 		t.Run(string(mode), func(t *testing.T) {
 			inNamespace(t)
-			if mode == ModeTCX {
-				needTCX(t)
-			}
+			needMode(t, mode)
 			s := newKit(t, Options{XDP: true})
 			a := s.attach(1, mode)
 			if !slices.Equal(a.Hooks(), []string{hook}) {
@@ -192,9 +199,7 @@ func TestStaleFilters(t *testing.T) {
 	f := func(name string, mode Mode, qdiscBefore bool) {
 		t.Run(name, func(t *testing.T) {
 			inNamespace(t)
-			if mode == ModeTCX {
-				needTCX(t)
-			}
+			needMode(t, mode)
 			s := newKit(t, Options{})
 			v0, v1 := veth(t)
 			if qdiscBefore {
@@ -253,6 +258,7 @@ func TestClsactKeepsFiltersOfOthers(t *testing.T) {
 }
 
 func TestXDPBesideAnother(t *testing.T) {
+	needXDP(t)
 	inNamespace(t)
 	s := newKit(t, Options{XDP: true})
 	v0, _ := veth(t)
@@ -284,9 +290,7 @@ func TestInterfaceGone(t *testing.T) {
 	f := func(mode Mode) {
 		t.Run(string(mode), func(t *testing.T) {
 			inNamespace(t)
-			if mode == ModeTCX {
-				needTCX(t)
-			}
+			needMode(t, mode)
 			s := newKit(t, Options{XDP: true})
 			v0, _ := veth(t)
 			a := s.attach(v0, mode)
