@@ -46,6 +46,7 @@ generate: ## compile bpf/ again (needs clang)
 	$(GO) generate ./bpf
 
 lint: ## gofmt, vet, staticcheck, clang-format
+	@$(TOOLS) lint
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...

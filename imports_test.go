@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"outputs":            {"outputs/spool", "userspace/event", "userspace/account", "userspace/domains"},
 	"outputs/spool":      {"userspace/event"},
 	"outputs/all":        {"outputs"},
-	"outputs/format":     {"userspace/event", "userspace/dns"},
+	"outputs/format":     {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest": {"outputs", "userspace"},
 	"outputs/":           {"outputs", "outputs/format", "userspace/event", "userspace/account"}, // one output, never another
 	"userspace/":         {"userspace/packet", "userspace/account"},                             // a step, never another

@@ -95,11 +95,6 @@ func summary(w io.Writer, ledgers []account.Ledger, took time.Duration) {
 			fmt.Fprintf(w, ", held %d", l.Held)
 		}
 		fmt.Fprintf(w, "; unaccounted %d\n", l.Unaccounted())
-		for _, o := range l.Outcomes {
-			if o.Name == "not_yet_read" && o.Value > 0 {
-				fmt.Fprintf(w, "  %-22s %d packets were TCP, fragments or tunnels, which this build does not decode\n", "", o.Value)
-			}
-		}
 	}
 	fmt.Fprintf(w, "unaccounted %d\n", unaccounted(ledgers))
 }

@@ -71,8 +71,8 @@ func BenchmarkEncode(b *testing.B) {
 		name string
 		make func() Encoder
 	}{
-		{"reference", func() Encoder { return new(JSON) }},
-		{"json", func() Encoder { return newWireJSON(Options{}) }},
+		{"reference", func() Encoder { return new(reference) }},
+		{"json", func() Encoder { return new(JSON) }},
 		{"csv", func() Encoder { return newCSV(Options{Server: "default"}) }},
 	}
 	for _, set := range []benchEvents{large(b), small(b)} {

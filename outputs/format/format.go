@@ -3,7 +3,6 @@ package format
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"dnsmonster-sensor/userspace/event"
@@ -23,32 +22,44 @@ type Format struct {
 	NewEncoder func() Encoder // one for each goroutine
 }
 
-// known are dnsmonster's names, and whether this build writes them.
-var known = []Format{
-	{Name: "json", NewEncoder: func() Encoder { return new(JSON) }},
-	{Name: "csv"},
-	{Name: "csv_no_header"},
-	{Name: "gotemplate"},
-	{Name: "json-ocsf"},
+var known = []struct {
+	name, header string
+	newEncoder   func(Options) Encoder
+}{
+	{"json", "", func(o Options) Encoder { return newJSON(o) }},
+	{"json-flat", "", func(o Options) Encoder { return newFlat(o) }},
+	{"json-ocsf", "", func(o Options) Encoder { return newOCSF(o) }},
+	{"csv", csvHeader, func(o Options) Encoder { return newCSV(o) }},
+	{"csv_no_header", "", func(o Options) Encoder { return newCSV(o) }},
+	{"gotemplate", "", nil}, // made below: it can fail
 }
 
-// Find returns the format of that name.
-func Find(name string) (Format, error) {
-	i := slices.IndexFunc(known, func(f Format) bool { return f.Name == name })
-	switch {
-	case i < 0:
-		return Format{}, fmt.Errorf("unknown format %q: one of %s", name, strings.Join(built(), ", "))
-	case known[i].NewEncoder == nil:
-		return Format{}, fmt.Errorf("format %q is not in this build, which has %s", name, strings.Join(built(), ", "))
-	}
-	return known[i], nil
-}
-
-func built() (names []string) {
-	for _, f := range known {
-		if f.NewEncoder != nil {
-			names = append(names, f.Name)
-		}
+// Names are the formats that New knows.
+func Names() (names []string) {
+	for _, k := range known {
+		names = append(names, k.name)
 	}
 	return names
 }
+
+// New returns the format of that name with those options, of which it uses what
+// concerns it. An error tells an unknown name, or a template that cannot work.
+func New(name string, o Options) (Format, error) {
+	f := Format{Name: name}
+	for _, k := range known {
+		if k.name != name {
+			continue
+		}
+		if k.newEncoder != nil {
+			f.Header, f.NewEncoder = k.header, func() Encoder { return k.newEncoder(o) }
+			return f, nil
+		}
+		t, err := parseTemplate(o.Template)
+		f.NewEncoder = func() Encoder { return newTemplate(t, o) }
+		return f, err
+	}
+	return f, fmt.Errorf("unknown format %q: one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Find is New without options.
+func Find(name string) (Format, error) { return New(name, Options{}) }

@@ -1,135 +1,203 @@
 package format
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/json"
-	"net"
-	"net/netip"
-	"time"
-
-	mdns "github.com/miekg/dns"
+	"encoding/binary"
 
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
 
-// JSON writes the record of dnsmonster, one object per line: what encoding/json
-// makes of a miekg/dns Msg, in the escapes of bytedance/sonic, which dnsmonster
-// uses.
-type JSON struct{ buf bytes.Buffer }
+// JSON writes the record of dnsmonster, one object per line, straight from
+// the message's bytes: what encoding/json makes of the record with a miekg/dns
+// Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. The
+// record keeps what stands before the first thing that miekg/dns cannot read.
+// The zero value is ready to use and writes the usual fields, in UTC.
+type JSON struct {
+	more  fieldOptions
+	clock clock
+	names names
+	apart names // for names that do not share the message's offsets
+	flags [64]flagsText
+	heads headTexts
 
-// record gives the fields' names and order.
-type record struct {
-	Timestamp    time.Time
-	DNS          *mdns.Msg
-	IPVersion    uint8
-	SrcIP        net.IP
-	SrcPort      uint16 `json:",omitempty"`
-	DstIP        net.IP
-	DstPort      uint16 `json:",omitempty"`
-	Protocol     string
-	PacketLength int
-	Identity     string     `json:",omitempty"`
-	Version      string     `json:",omitempty"`
-	Malformed    *malformed `json:",omitempty"`
-	CaptureCut   uint32     `json:",omitempty"`
+	previous                head // of the record before, if its name is a pointer
+	previousAt, previousEnd int  // where that stands in the output
 }
 
-type malformed struct {
-	Section string
-	Index   uint16
-	Why     string
+func newJSON(o Options) *JSON {
+	return &JSON{more: newFieldOptions(o), clock: clock{loc: o.Location}}
 }
 
 // Append appends e's record. It takes any event, whatever its message holds.
 func (j *JSON) Append(dst []byte, e *event.Event) []byte {
-	m, bad := decode(e)
-	r := record{
-		Timestamp:    e.When(),
-		DNS:          &m,
-		IPVersion:    e.IPVersion(),
-		SrcIP:        netIP(e.Src.Addr()),
-		SrcPort:      e.Src.Port(),
-		DstIP:        netIP(e.Dst.Addr()),
-		DstPort:      e.Dst.Port(),
-		Protocol:     e.Proto.String(),
-		PacketLength: e.Length(),
-		Identity:     string(e.Identity),
-		Version:      string(e.Version),
-		CaptureCut:   e.CaptureCut,
-	}
+	dst = j.clock.appendTime(append(dst, `{"Timestamp":"`...), e.Time)
+	dst, bad := j.appendMessage(append(dst, `","DNS":`...), e)
+	dst = appendEnds(dst, e)
 	if bad.Yes() {
-		r.Malformed = &malformed{bad.Section.String(), bad.Index, bad.Fault.String()}
+		dst = appendMalformed(dst, bad)
 	}
-	if j.encode(&r) != nil {
-		cut := keepPrintable(&m)
-		r.Malformed = cmp.Or(r.Malformed, cut)
-		if err := j.encode(&r); err != nil {
-			panic("format: a record of parts that encode does not encode: " + err.Error())
-		}
+	if e.CaptureCut > 0 {
+		dst = appendUint(append(dst, `,"CaptureCut":`...), uint64(e.CaptureCut))
 	}
-	return appendEscaped(dst, j.buf.Bytes())
+	dst = j.more.append(dst, e, &jsonKeys)
+	return append(dst, '}', '\n')
 }
 
-func (j *JSON) encode(r *record) error {
-	j.buf.Reset()
-	enc := json.NewEncoder(&j.buf)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r) // with the line end
-}
-
-// keepPrintable cuts m before the first record that encoding/json refuses, such
-// as an address of impossible length, and says which one that was.
-func keepPrintable(m *mdns.Msg) (cut *malformed) {
-	for _, s := range []struct {
-		section dns.Section
-		records *[]mdns.RR
-	}{
-		{dns.SectionAnswer, &m.Answer}, {dns.SectionAuthority, &m.Ns}, {dns.SectionAdditional, &m.Extra},
-	} {
-		if cut != nil {
-			*s.records = nil
-			continue
-		}
-		for i, rr := range *s.records {
-			if _, err := json.Marshal(rr); err != nil {
-				cut = &malformed{s.section.String(), uint16(i), dns.FaultRData.String()}
-				*s.records = (*s.records)[:i]
-				break
-			}
-		}
+// appendEnds appends what is known of the message from around it.
+func appendEnds(dst []byte, e *event.Event) []byte {
+	src, dest := e.Src.Addr(), e.Dst.Addr()
+	if src.Is4() {
+		dst = append(dst, `,"IPVersion":4,"SrcIP":"`...)
+	} else {
+		dst = append(dst, `,"IPVersion":6,"SrcIP":"`...)
 	}
-	return cut
+	dst = append(appendAddr(dst, src), '"')
+	if port := e.Src.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"SrcPort":`...), uint64(port))
+	}
+	dst = append(dst, `,"DstIP":"`...)
+	dst = append(appendAddr(dst, dest), '"')
+	if port := e.Dst.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"DstPort":`...), uint64(port))
+	}
+	dst = append(dst, `,"Protocol":"`...)
+	dst = append(dst, e.Proto.String()...)
+	dst = appendUint(append(dst, `","PacketLength":`...), uint64(e.Length()))
+	if len(e.Identity) > 0 {
+		dst = append(appendText(append(dst, `,"Identity":"`...), e.Identity), '"')
+	}
+	if len(e.Version) > 0 {
+		dst = append(appendText(append(dst, `,"Version":"`...), e.Version), '"')
+	}
+	return dst
 }
 
-func netIP(a netip.Addr) net.IP { return net.IP(a.AsSlice()) }
+func appendMalformed(dst []byte, m dns.Malformed) []byte {
+	dst = append(dst, `,"Malformed":{"Section":"`...)
+	dst = append(dst, m.Section.String()...)
+	dst = appendUint(append(dst, `","Index":`...), uint64(m.Index))
+	dst = append(dst, `,"Why":"`...)
+	dst = append(dst, m.Fault.String()...)
+	return append(dst, '"', '}')
+}
 
-// appendEscaped appends JSON text as encoding/json writes it, without HTML
-// escapes, in sonic's way: \b and \f by number, U+2028 and U+2029 as they are.
-func appendEscaped(dst, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return append(dst, text...)
+// appendMessage appends the object of the message. The verdict is e's own where
+// it has one: miekg/dns takes counts that lie for good ones.
+func (j *JSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
+	d, msg := &e.DNS, e.Message
+	j.names.reset()
+	j.previous = head{}
+	dst = appendUint(append(dst, `{"Id":`...), uint64(d.ID))
+	dst = append(dst, j.flagsText(d.Flags)...)
+	dst = appendUint(dst, uint64(d.Rcode()))
+	w := walk{off: dns.HeaderLen}
+	dst = j.appendQuestions(append(dst, `,"Question":`...), msg, d.QDCount, &w)
+	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &w)
+	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &w)
+	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &w)
+	if d.Malformed.Yes() {
+		w.bad = d.Malformed
+	}
+	return append(dst, '}'), w.bad
+}
+
+// walk is how far a message has been read. Once bad is set nothing more is.
+type walk struct {
+	off int
+	bad dns.Malformed
+}
+
+// appendQuestions stops without a fault at the end of the message, and takes a
+// last question without type or class, as miekg/dns does: what is wrong with
+// that is said by the event's own verdict.
+func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
+	start := len(dst)
+	for i := uint16(0); i < count && w.off < len(msg); i++ {
+		at := len(dst)
+		var off int
+		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, w.off)
+		if off < 0 {
+			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
+			break
 		}
-		dst = append(dst, text[:i]...)
-		text = text[i:]
-		n := 2
-		switch {
-		case text[1] == 'b':
-			dst = append(dst, `\u0008`...)
-		case text[1] == 'f':
-			dst = append(dst, `\u000c`...)
-		case bytes.HasPrefix(text, []byte(`\u2028`)):
-			dst = append(dst, "\u2028"...)
-			n = 6
-		case bytes.HasPrefix(text, []byte(`\u2029`)):
-			dst = append(dst, "\u2029"...)
-			n = 6
+		qtype, qclass := uint16(0), uint16(0)
+		switch rest := msg[off:]; len(rest) {
+		case 0:
+		case 1, 3:
+			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
+			return endList(dst, start)
+		case 2:
+			qtype = binary.BigEndian.Uint16(rest)
+			off += 2
 		default:
-			dst = append(dst, text[:n]...)
+			qtype, qclass = binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
+			off += 4
 		}
-		text = text[n:]
+		dst = appendUint(append(dst, `","Qtype":`...), uint64(qtype))
+		dst = append(appendUint(append(dst, `,"Qclass":`...), uint64(qclass)), '}')
+		w.off = off
 	}
+	return endList(dst, start)
+}
+
+func (j *JSON) appendSection(dst, msg []byte, s dns.Section, count uint16, w *walk) []byte {
+	start := len(dst)
+	if w.bad.Yes() {
+		return endList(dst, start)
+	}
+	for i := uint16(0); i < count && w.off < len(msg); i++ {
+		at := len(dst)
+		var off int
+		dst, off = j.appendRecord(append(dst, ','), msg, w.off)
+		if off < 0 {
+			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
+			break
+		}
+		w.off = off
+	}
+	return endList(dst, start)
+}
+
+// endList makes a list of the elements from start on, each of which has a comma
+// before it.
+func endList(dst []byte, start int) []byte {
+	if len(dst) == start {
+		return append(dst, "null"...)
+	}
+	dst[start] = '['
+	return append(dst, ']')
+}
+
+// flagsText is what the header's flags become: a few kinds make nearly all of
+// a capture.
+type flagsText struct {
+	flags uint16
+	text  []byte // of flags, without the response code; nil: not used yet
+}
+
+const rcodeBits = 15
+
+func (j *JSON) flagsText(flags uint16) []byte {
+	flags &^= rcodeBits
+	h := &j.flags[flags*0x9e37>>10] // flags that are often seen together have slots of their own
+	if h.flags != flags || h.text == nil {
+		h.flags, h.text = flags, appendFlags(h.text[:0], flags)
+	}
+	return h.text
+}
+
+func appendFlags(dst []byte, flags uint16) []byte {
+	bit := func(name string, n int) {
+		dst = appendBool(append(dst, name...), flags&(1<<n) != 0)
+	}
+	bit(`,"Response":`, 15)
+	dst = appendUint(append(dst, `,"Opcode":`...), uint64(flags>>11&15))
+	bit(`,"Authoritative":`, 10)
+	bit(`,"Truncated":`, 9)
+	bit(`,"RecursionDesired":`, 8)
+	bit(`,"RecursionAvailable":`, 7)
+	bit(`,"Zero":`, 6)
+	bit(`,"AuthenticatedData":`, 5)
+	bit(`,"CheckingDisabled":`, 4)
+	return append(dst, `,"Rcode":`...)
 }

@@ -33,6 +33,14 @@ const (
 	FieldSampleRate                    // how many messages this one stands for
 )
 
+// fieldOptions are what it takes to write them.
+type fieldOptions struct {
+	fields        Fields
+	interfaceName func(uint32) string
+}
+
+func newFieldOptions(o Options) fieldOptions { return fieldOptions{o.Fields, o.InterfaceName} }
+
 var fieldNames = []string{"interface", "direction", "vlan", "tunnel", "samplerate"}
 
 // ParseFields reads a list such as "interface,vlan". Empty names are passed
@@ -51,23 +59,31 @@ func ParseFields(list string) (f Fields, err error) {
 	return f, nil
 }
 
-func (j *wireJSON) appendFields(dst []byte, e *event.Event) []byte {
-	if j.fields&FieldInterface != 0 && j.ifname != nil {
-		if name := j.ifname(e.Interface); name != "" {
-			dst = append(appendText(append(dst, `,"Interface":"`...), name), '"')
+// fieldKeys are how the fields start in a format, in their order.
+type fieldKeys [5]string
+
+var jsonKeys = fieldKeys{`,"Interface":"`, `,"Direction":"`, `,"VLAN":`, `,"Tunnel":"`, `,"SampleRate":`}
+
+func (o *fieldOptions) append(dst []byte, e *event.Event, keys *fieldKeys) []byte {
+	if o.fields == 0 {
+		return dst
+	}
+	if o.fields&FieldInterface != 0 && o.interfaceName != nil {
+		if name := o.interfaceName(e.Interface); name != "" {
+			dst = append(appendText(append(dst, keys[0]...), name), '"')
 		}
 	}
-	if direction := e.Direction.String(); j.fields&FieldDirection != 0 && direction != "" {
-		dst = append(append(append(dst, `,"Direction":"`...), direction...), '"')
+	if direction := e.Direction.String(); o.fields&FieldDirection != 0 && direction != "" {
+		dst = append(append(append(dst, keys[1]...), direction...), '"')
 	}
-	if j.fields&FieldVLAN != 0 && e.HasVLAN {
-		dst = appendUint(append(dst, `,"VLAN":`...), uint64(e.VLAN&0xfff))
+	if o.fields&FieldVLAN != 0 && e.HasVLAN {
+		dst = appendUint(append(dst, keys[2]...), uint64(e.VLAN&0xfff))
 	}
-	if tunnel := tunnelName(e.Tunnel); j.fields&FieldTunnel != 0 && tunnel != "" {
-		dst = append(append(append(dst, `,"Tunnel":"`...), tunnel...), '"')
+	if tunnel := tunnelName(e.Tunnel); o.fields&FieldTunnel != 0 && tunnel != "" {
+		dst = append(append(append(dst, keys[3]...), tunnel...), '"')
 	}
-	if s := e.Sample; j.fields&FieldSampleRate != 0 && s.Keep != 0 && s.Keep != s.Of {
-		dst = appendRate(append(dst, `,"SampleRate":`...), uint64(s.Of), uint64(s.Keep))
+	if s := e.Sample; o.fields&FieldSampleRate != 0 && s.Keep != 0 && s.Keep != s.Of {
+		dst = appendRate(append(dst, keys[4]...), uint64(s.Of), uint64(s.Keep))
 	}
 	return dst
 }

@@ -30,14 +30,7 @@ func (f *ngFile) section(order binary.AppendByteOrder) {
 	f.block(ngSection, body)
 }
 
-// option appends an option to a list of them.
-func (f *ngFile) option(list []byte, code uint16, value ...byte) []byte {
-	list = f.order.AppendUint16(list, code)
-	list = f.order.AppendUint16(list, uint16(len(value)))
-	return append(append(list, value...), make([]byte, -len(value)&3)...)
-}
-
-// iface describes an interface; options as option makes them.
+// iface describes an interface; options as they stand in the file.
 func (f *ngFile) iface(link uint16, options ...byte) {
 	body := f.order.AppendUint16(nil, link)
 	body = f.order.AppendUint16(body, 0)

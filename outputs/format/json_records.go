@@ -216,7 +216,7 @@ func layoutOf(rrtype uint16) *layout {
 
 // appendRecord appends the record at off. It returns the offset behind it, or
 // -1 where miekg/dns would refuse it; then what was appended is to be cut off.
-func (j *wireJSON) appendRecord(dst, msg []byte, off int) ([]byte, int) {
+func (j *JSON) appendRecord(dst, msg []byte, off int) ([]byte, int) {
 	dst, off = j.appendHead(dst, msg, off)
 	if off < 0 {
 		return dst, -1
@@ -240,7 +240,7 @@ func (j *wireJSON) appendRecord(dst, msg []byte, off int) ([]byte, int) {
 
 // appendHead appends a record's name, type, class and TTL, and the name of the
 // field that comes then. It returns the offset behind the length of the data.
-func (j *wireJSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
+func (j *JSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
 	if len(msg)-off >= pointedHead && msg[off] >= 0xc0 {
 		h := headOf(msg[off:])
 		if h == j.previous {
@@ -317,7 +317,7 @@ func (s *sizes) pop() int { n := s.size[s.take&1]; s.take++; return n }
 
 // appendData appends the fields of the data from off to the end of msg. It
 // returns the offset that it came to, or -1.
-func (j *wireJSON) appendData(dst, msg []byte, off int, fields []field) ([]byte, int) {
+func (j *JSON) appendData(dst, msg []byte, off int, fields []field) ([]byte, int) {
 	var s sizes
 	for i := range fields {
 		f := &fields[i]
@@ -383,7 +383,7 @@ func appendNumber(dst, msg []byte, off int, k kind, s *sizes) ([]byte, int) {
 }
 
 // appendString appends what stands between the quotes.
-func (j *wireJSON) appendString(dst, msg []byte, off int, k kind, s *sizes) ([]byte, int) {
+func (j *JSON) appendString(dst, msg []byte, off int, k kind, s *sizes) ([]byte, int) {
 	rest := msg[off:]
 	switch k {
 	case kindName:
@@ -434,7 +434,7 @@ func appendCharString(dst, msg []byte, off int) ([]byte, int) {
 
 // appendGateway appends an address or a name, and what stands between the two
 // fields (RFC 4025 section 2.3, RFC 8777 section 4.2.3).
-func (j *wireJSON) appendGateway(dst, msg []byte, off, gateway int) ([]byte, int) {
+func (j *JSON) appendGateway(dst, msg []byte, off, gateway int) ([]byte, int) {
 	const middle = `","GatewayHost":"`
 	switch uint8(gateway) {
 	case mdns.IPSECGatewayIPv4:

@@ -9,7 +9,7 @@ import (
 
 // appendList appends a list of all that is left in msg. The data is not empty.
 // It returns the end of msg, or -1.
-func (j *wireJSON) appendList(dst, msg []byte, off int, k kind) ([]byte, int) {
+func (j *JSON) appendList(dst, msg []byte, off int, k kind) ([]byte, int) {
 	at := len(dst)
 	prev := -1 // the window or key before: they must ascend
 	for off >= 0 && off < len(msg) {
@@ -93,7 +93,7 @@ var optionStarts = [...]string{
 	mdns.EDNS0ZONEVERSION:  `{"Code":0,"LabelCount":`,
 }
 
-func (j *wireJSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
+func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 	code, b, next := pair(msg, off)
 	if next < 0 {
 		return dst, -1

@@ -1,0 +1,203 @@
+package format
+
+import (
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// ocsf writes DNS Activity events, class 4003 of the Open Cybersecurity Schema
+// Framework (https://schema.ocsf.io/1.5.0/classes/dns_activity). The endpoints
+// are the client and the server, as the schema has them: in a response the
+// packet went from destination to source.
+type ocsf struct {
+	json   JSON
+	server []byte // escaped
+}
+
+func newOCSF(o Options) *ocsf {
+	return &ocsf{json: *newJSON(o), server: appendText(nil, o.Server)}
+}
+
+const (
+	ocsfQuery = `{"activity_id":1,"activity_name":"Query","category_name":"Network Activity","category_uid":4,` +
+		`"class_name":"DNS Activity","class_uid":4003,"severity":"Informational","severity_id":1,` +
+		`"type_name":"DNS Activity: Query","type_uid":400301,"time":`
+	ocsfResponse = `{"activity_id":2,"activity_name":"Response","category_name":"Network Activity","category_uid":4,` +
+		`"class_name":"DNS Activity","class_uid":4003,"severity":"Informational","severity_id":1,` +
+		`"type_name":"DNS Activity: Response","type_uid":400302,"time":`
+	ocsfMetadata = `,"metadata":{"version":"1.5.0","product":{"name":"dnsmonster-sensor","vendor_name":"dnsmonster"},"log_name":"dns"`
+)
+
+var ocsfKeys = fieldKeys{`,"interface":"`, `,"direction":"`, `,"vlan":`, `,"tunnel":"`, `,"sample_rate":`}
+
+// Append appends e's event.
+func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
+	o.json.names.reset()
+	d := &e.DNS
+	millis := uint64(max(e.Time, 0) / 1e6)
+	client, server, when, rest := e.Src, e.Dst, `,"query_time":`, ocsfQuery
+	if d.Response() {
+		client, server, when, rest = e.Dst, e.Src, `,"response_time":`, ocsfResponse
+	}
+	dst = appendUint(append(dst, rest...), millis)
+	dst = appendUint(append(dst, when...), millis)
+	dst = append(dst, ocsfMetadata...)
+	if len(o.server) > 0 {
+		dst = append(append(append(dst, `,"log_provider":"`...), o.server...), '"')
+	}
+	dst = appendConnection(append(dst, '}'), e)
+	dst = appendAddr(append(dst, `,"src_endpoint":{"ip":"`...), client.Addr())
+	dst = appendUint(append(dst, `","port":`...), uint64(client.Port()))
+	dst = appendAddr(append(dst, `},"dst_endpoint":{"ip":"`...), server.Addr())
+	dst = append(appendUint(append(dst, `","port":`...), uint64(server.Port())), '}')
+	dst = o.appendQuery(dst, e)
+	if d.Response() {
+		dst = appendRcode(dst, d.Rcode())
+		dst = o.appendAnswers(dst, e)
+	}
+	dst = o.appendUnmapped(dst, e)
+	return append(dst, '}', '\n')
+}
+
+// appendConnection appends connection_info. The direction is that of the query,
+// also where the message is the response to it.
+func appendConnection(dst []byte, e *event.Event) []byte {
+	direction := e.Direction
+	if e.DNS.Response() {
+		switch direction {
+		case packet.DirectionIn:
+			direction = packet.DirectionOut
+		case packet.DirectionOut:
+			direction = packet.DirectionIn
+		}
+	}
+	dst = append(dst, `,"connection_info":{"direction_id":`...)
+	switch direction {
+	case packet.DirectionIn:
+		dst = append(dst, `1,"direction":"Inbound"`...)
+	case packet.DirectionOut:
+		dst = append(dst, `2,"direction":"Outbound"`...)
+	default:
+		dst = append(dst, `0,"direction":"Unknown"`...)
+	}
+	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.String()...)
+	dst = appendUint(append(dst, `","protocol_num":`...), protocolNumber(e.Proto))
+	dst = append(dst, `,"protocol_ver_id":`...)
+	return append(dst, '0'+e.IPVersion(), '}')
+}
+
+// opcodes are the captions of opcode_id.
+var opcodes = [...]string{"Query", "Inverse Query", "Status", "Reserved", "Notify", "Update", "DSO Message"}
+
+// appendQuery appends the first question. A host name in the schema has no
+// final dot.
+func (o *ocsf) appendQuery(dst []byte, e *event.Event) []byte {
+	d := &e.DNS
+	if !d.HasQuestion {
+		return dst
+	}
+	dst = append(dst, `,"query":{"hostname":"`...)
+	start := len(dst)
+	o.json.apart.reset() // the dot is taken off: nobody may copy this
+	dst, _ = o.json.apart.append(dst, e.Message, dns.HeaderLen)
+	if len(dst) > start+1 {
+		dst = dst[:len(dst)-1]
+	}
+	dst = appendType(append(dst, `","type":"`...), d.QType)
+	dst = appendClass(append(dst, `","class":"`...), d.QClass)
+	if int(d.Opcode()) < len(opcodes) {
+		dst = appendUint(append(dst, `","opcode_id":`...), uint64(d.Opcode()))
+		dst = append(append(append(dst, `,"opcode":"`...), opcodes[d.Opcode()]...), '"')
+	} else {
+		dst = append(dst, `","opcode_id":99,"opcode":"Other"`...)
+	}
+	return append(appendUint(append(dst, `,"packet_uid":`...), uint64(d.ID)), '}')
+}
+
+// rcodes are the captions of rcode_id.
+var rcodes = [...]string{
+	0: "NoError", 1: "FormError", 2: "ServError", 3: "NXDomain", 4: "NotImp", 5: "Refused", 6: "YXDomain", 7: "YXRRSet",
+	8: "NXRRSet", 9: "NotAuth", 10: "NotZone", 11: "DSOTYPENI", 16: "BADSIG_VERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
+	20: "BADNAME", 21: "BADALG", 22: "BADTRUNC", 23: "BADCOOKIE", 24: "Unassigned", 25: "Reserved",
+}
+
+// appendRcode appends the response code: the schema's number is the wire's, but
+// one for all that are unassigned and one for all that are reserved.
+func appendRcode(dst []byte, rcode uint16) []byte {
+	id := rcode
+	switch {
+	case rcode >= 3841:
+		id = 25
+	case rcode >= 12 && rcode <= 15 || rcode >= 24:
+		id = 24
+	}
+	dst = appendUint(append(dst, `,"rcode_id":`...), uint64(id))
+	return append(append(append(dst, `,"rcode":"`...), rcodes[id]...), '"')
+}
+
+// flagIDs are the header's bits in the order of the schema's numbers, from 1.
+var flagIDs = [...]uint16{1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5, 1 << 4}
+
+func (o *ocsf) appendAnswers(dst []byte, e *event.Event) []byte {
+	var r dns.Record
+	sep := byte('[')
+	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+		if sep == '[' {
+			dst = append(dst, `,"answers":`...)
+		}
+		dst = appendClass(append(append(dst, sep), `{"class":"`...), r.Class)
+		dst = appendType(append(dst, `","type":"`...), r.Type)
+		dst = appendUint(append(dst, `","ttl":`...), uint64(r.TTL))
+		dst = o.json.appendPresented(append(dst, `,"rdata":"`...), e.Message[:r.End], r.Data, r.Type)
+		dst = appendFlagIDs(append(dst, '"'), e.DNS.Flags)
+		dst = append(appendUint(append(dst, `,"packet_uid":`...), uint64(e.DNS.ID)), '}')
+	}
+	if sep == '[' {
+		return dst
+	}
+	return append(dst, ']')
+}
+
+func appendFlagIDs(dst []byte, flags uint16) []byte {
+	sep := byte('[')
+	for i, bit := range flagIDs {
+		if flags&bit == 0 {
+			continue
+		}
+		if sep == '[' {
+			dst = append(dst, `,"flag_ids":`...)
+		}
+		dst = append(dst, sep, '1'+byte(i))
+		sep = ','
+	}
+	if sep == '[' {
+		return dst
+	}
+	return append(dst, ']')
+}
+
+// appendUnmapped appends what the schema has no place for.
+func (o *ocsf) appendUnmapped(dst []byte, e *event.Event) []byte {
+	d := &e.DNS
+	dst = appendUint(append(dst, `,"unmapped":{"length":`...), uint64(e.Length()))
+	if d.EDNS.Present {
+		dst = appendUint(append(dst, `,"edns_udp_size":`...), uint64(d.EDNS.UDPSize))
+		dst = appendBool(append(dst, `,"do":`...), d.EDNS.DO)
+	}
+	if len(e.Identity) > 0 {
+		dst = append(appendText(append(dst, `,"identity":"`...), e.Identity), '"')
+	}
+	if len(e.Version) > 0 {
+		dst = append(appendText(append(dst, `,"version":"`...), e.Version), '"')
+	}
+	if m := d.Malformed; m.Yes() {
+		dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
+		dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
+		dst = append(append(dst, m.Fault.String()...), '"')
+	}
+	if e.CaptureCut > 0 {
+		dst = appendUint(append(dst, `,"capture_cut":`...), uint64(e.CaptureCut))
+	}
+	return append(o.json.more.append(dst, e, &ocsfKeys), '}')
+}
