@@ -180,7 +180,7 @@ func TestAgreement(t *testing.T) {
 		t.Logf("%s", bytes.TrimSpace(out))
 	}
 	t.Logf("%d of %d captures agree", agree, len(lists))
-	if agree < 81 {
-		t.Errorf("%d captures agree, there were 81", agree)
+	if agree < 105 {
+		t.Errorf("%d captures agree, there were 105", agree)
 	}
 }
