@@ -184,3 +184,26 @@ func TestAgreement(t *testing.T) {
 		t.Errorf("%d captures agree, there were 105", agree)
 	}
 }
+
+// TestFormats: each format that stdout knows, with its options and, for csv
+// alone, one header.
+func TestFormats(t *testing.T) {
+	path := write(t, queries(3))
+	f := func(lines int, first string, args ...string) {
+		t.Helper()
+		out, err := command(nil, append([]string{"replay", path, "--workers", "1", "--stdoutoutputworkercount", "1"}, args...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Split(strings.TrimSpace(string(out)), "\n"); len(got) != lines || !strings.HasPrefix(got[0], first) {
+			t.Errorf("%q: %d lines, want %d and %q first:\n%s", args, len(got), lines, first, out)
+		}
+	}
+	f(3, `{"Timestamp":"2023-11-14T22:13:20Z","DNS":{"Id":0,`, "--stdoutoutputformat", "json")
+	f(4, "Year,Month,Day,Hour,Minute,Second,Ns,Server,IPVersion,", "--stdoutoutputformat", "csv")
+	f(3, "2023,11,14,22,13,20,0,", "--stdoutoutputformat", "csv_no_header")
+	f(3, "192.0.2.0 0 h0.example.org.", "--stdoutoutputformat", "gotemplate",
+		"--stdoutoutputgotemplate", "{{.SrcIP}} {{.DNS.Id}} {{(index .DNS.Question 0).Name}}")
+	f(3, `{"timestamp":"2023-11-14T22:13:20Z"`, "--stdoutoutputformat", "json-flat")
+	f(3, `{"activity_id":1,`, "--stdoutoutputformat", "json-ocsf")
+}

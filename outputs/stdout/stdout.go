@@ -63,7 +63,7 @@ func (o *Output) Flags() []cli.Flag {
 			Category: section,
 			Name:     "stdoutoutputformat",
 			EnvVars:  []string{"DNSMONSTER_STDOUTOUTPUTFORMAT"},
-			Usage: "`FORMAT` of the records: json, csv, csv_no_header, gotemplate or json-ocsf. " +
+			Usage: "`FORMAT` of the records: json, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
 				"csv splits the time into several fields",
 			Value:       "json",
 			Destination: &o.format,
@@ -96,37 +96,62 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	if o.workers < 1 {
 		return s, fmt.Errorf("stdoutoutputworkercount: %d, at least 1", o.workers)
 	}
-	if _, err := format.Find(o.format); err != nil {
-		return s, fmt.Errorf("stdoutoutputformat: %w", err)
+	if _, err := o.records(); err != nil {
+		return s, err
 	}
 	return s, nil
 }
 
 // Open makes a writer. Writers of one Output take turns, block by block.
 func (o *Output) Open(context.Context) (outputs.Writer, error) {
-	f, err := format.Find(o.format)
+	f, err := o.records()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	o.once.Do(func() { o.err = o.openOut() })
+	o.once.Do(func() { o.err = o.openOut(f.Header) })
+	if errors.Is(o.err, outputs.ErrGone) {
+		return nil, o.err
+	}
 	if o.err != nil {
 		return nil, outputs.Permanent(o.err)
 	}
 	return newWriter(o.out, o.turn, f.NewEncoder()), nil
 }
 
+// records is the format, with its options. The error names the option.
+func (o *Output) records() (format.Format, error) {
+	f, err := format.New(o.format, format.Options{Template: o.template})
+	if err != nil && o.format == "gotemplate" {
+		return f, fmt.Errorf("stdoutoutputgotemplate: %w", err)
+	}
+	if err != nil {
+		return f, fmt.Errorf("stdoutoutputformat: %w", err)
+	}
+	return f, nil
+}
+
 // openOut takes a copy of the descriptor: for the original numbers 1 and 2,
-// the os package turns a broken pipe into the death of the process.
-func (o *Output) openOut() error {
-	if o.out != nil {
+// the os package turns a broken pipe into the death of the process. It writes
+// the format's header, if there is one.
+func (o *Output) openOut(header string) error {
+	if o.out == nil {
+		fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return fmt.Errorf("copy the standard output's descriptor: %w", err)
+		}
+		o.out = os.NewFile(uintptr(fd), "stdout")
+	}
+	if header == "" {
 		return nil
 	}
-	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return fmt.Errorf("copy the standard output's descriptor: %w", err)
+	switch _, err := io.WriteString(o.out, header); {
+	case err == nil:
+		return nil
+	case readerLeft(err):
+		return fmt.Errorf("write the header: %w: %w", outputs.ErrGone, err)
+	default:
+		return fmt.Errorf("write the header: %w", err)
 	}
-	o.out = os.NewFile(uintptr(fd), "stdout")
-	return nil
 }
 
 // readerLeft tells a reader that is gone for good from a trouble that may pass.

@@ -50,7 +50,8 @@ func TestSettings(t *testing.T) {
 	f("--stdoutoutputtype -1", "stdoutoutputtype: -1 is not one of 0 to 4")
 	f("--stdoutoutputworkercount 0", "stdoutoutputworkercount: 0, at least 1")
 	f("--stdoutoutputformat xml", `stdoutoutputformat: unknown format "xml"`)
-	f("--stdoutoutputformat json-ocsf", `stdoutoutputformat: format "json-ocsf" is not in this build`)
+	f("--stdoutoutputformat json-ocsf", "")
+	f("--stdoutoutputformat gotemplate --stdoutoutputgotemplate {{.NoSuch}}", "stdoutoutputgotemplate: ")
 }
 
 func TestDefaultsAndEnvironment(t *testing.T) {
