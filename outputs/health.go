@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// refusedEvery is how often an output's refusals get a line, at most.
+// refusedEvery is how often an output's refusals and evictions get a line, at
+// most.
 const refusedEvery = time.Minute
 
 // health turns the workers' troubles into few log lines: one when the first
@@ -20,6 +21,9 @@ type health struct {
 	since    time.Time
 	refused  uint64 // events not yet in a line
 	line     time.Time
+
+	evictedSaid uint64 // of those evicted
+	evictedLine time.Time
 }
 
 // failed notes a failed attempt; first: the worker's last one was good.
@@ -54,5 +58,18 @@ func (h *health) refusal(n uint64, err error) {
 	if now := time.Now(); now.Sub(h.line) >= refusedEvery {
 		h.log.Warn("the destination refuses events", "events", h.refused, "error", err)
 		h.line, h.refused = now, 0
+	}
+}
+
+// evicted notes how many events the spool has thrown away since the start.
+func (h *health) evicted(total uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if total == h.evictedSaid {
+		return
+	}
+	if now := time.Now(); now.Sub(h.evictedLine) >= refusedEvery {
+		h.log.Error("the spool is full, its oldest events are thrown away: --spoolmb bounds it", "events", total-h.evictedSaid)
+		h.evictedLine, h.evictedSaid = now, total
 	}
 }

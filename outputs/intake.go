@@ -16,6 +16,7 @@ type Intake struct {
 	open  *event.Block
 	now   time.Time // of the last Tick
 	since time.Time // when the open block got its first event
+	name  []byte    // memory for the filter
 	_     [64]byte
 }
 
@@ -27,6 +28,11 @@ func (r *Runner) Intake() *Intake {
 // Offer copies e. Behind a live source it never waits; behind any other it
 // waits while the queue is full.
 func (in *Intake) Offer(e *event.Event) {
+	var takes bool
+	if takes, in.name = in.r.set.passes(e, in.name); !takes {
+		in.page.Add(account.Skipped, 1)
+		return
+	}
 	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > blockTarget {
 		in.handOver()
 	}
@@ -67,7 +73,7 @@ func (in *Intake) handOver() {
 	switch in.r.put(b) {
 	case Full:
 		in.page.Add(account.QueueFull, uint64(n))
-		in.r.free.put(b)
+		in.r.free.put(b) // the newest is what goes: what waits keeps its order
 	case Stopped:
 		in.page.Add(account.Abandoned, uint64(n))
 		in.r.free.put(b)

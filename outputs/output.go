@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -28,16 +29,38 @@ const (
 )
 
 // Settings is what the runner needs to know of an output. Where a field says so,
-// zero stands for a default.
+// zero stands for a default. Output.Settings fills the first part; the second is
+// the same for all outputs of a run, and the program's to fill.
 type Settings struct {
 	Type       Type
 	Workers    int           // writers, each in a goroutine of its own; at least 1
 	BatchSize  int           // events in a block at most; 0: as many as its bytes allow
 	BatchDelay time.Duration // how long an open block waits for more; 0: 1 s
 	Timeout    time.Duration // for one attempt of Write or Open; 0: 30 s
-	QueueBytes int64         // memory for blocks that wait; 0: 64 MiB
 	RetryFirst time.Duration // pause after the first failed attempt; 0: 100 ms
 	RetryMax   time.Duration // longest pause between attempts; 0: 30 s
+
+	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB
+	QueueEvents int   // events in that memory at most; 0: as many as it holds
+	Spool       SpoolSettings
+	Skip, Allow Matcher // the domain lists; nil: none is given
+}
+
+// SpoolSettings say what an output keeps on disk.
+type SpoolSettings struct {
+	Dir    string // of all outputs: each has a folder of its name in it; "": no spool
+	Bytes  int64  // on disk at most, for one output
+	Free   int64  // bytes of the file system that are left alone
+	Always bool   // every block, before its first attempt; else what memory cannot hold
+}
+
+// Batch sets what dnsmonster's batch options mean: with a delay other than 0
+// the size does not count.
+func (s *Settings) Batch(size int, delay time.Duration) {
+	s.BatchSize, s.BatchDelay = size, delay
+	if delay > 0 {
+		s.BatchSize = 0
+	}
 }
 
 const (
@@ -46,6 +69,9 @@ const (
 	defaultQueueBytes = 64 << 20
 	defaultRetryFirst = 100 * time.Millisecond
 	defaultRetryMax   = 30 * time.Second
+
+	// minSpool is what the smallest segments need: blocks are whole in them.
+	minSpool = 8 << 20
 )
 
 // Validate says what is wrong with s. Off is wrong too: what is off has no
@@ -54,10 +80,12 @@ func (s *Settings) Validate() error {
 	switch {
 	case s.Type == Off:
 		return errors.New("output type 0: the output is off")
-	case s.Type >= Skip && s.Type <= SkipAndAllow:
-		return fmt.Errorf("output type %d: this build has no domain lists; use 1, or 0 for off", s.Type)
-	case s.Type != All:
+	case s.Type < Off || s.Type > SkipAndAllow:
 		return fmt.Errorf("output type %d: not one of 0 to 4", s.Type)
+	case s.Type.skips() && s.Skip == nil:
+		return fmt.Errorf("output type %d needs a skip list: give --skipdomainsfile, or use type 1", s.Type)
+	case s.Type.allows() && s.Allow == nil:
+		return fmt.Errorf("output type %d needs an allow list: give --allowdomainsfile, or use type 1", s.Type)
 	case s.Workers < 1:
 		return fmt.Errorf("%d workers: at least 1", s.Workers)
 	case s.BatchSize < 0:
@@ -68,6 +96,12 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("timeout %s: must not be negative", s.Timeout)
 	case s.QueueBytes < 0:
 		return fmt.Errorf("queue of %d bytes: must not be negative", s.QueueBytes)
+	case s.QueueEvents < 0:
+		return fmt.Errorf("queue of %d events: must not be negative", s.QueueEvents)
+	case s.Spool.Dir != "" && s.Spool.Bytes < minSpool:
+		return fmt.Errorf("spool of %d bytes: at least %d MiB (--spoolmb)", s.Spool.Bytes, minSpool>>20)
+	case s.Spool.Free < 0:
+		return fmt.Errorf("free space of %d bytes: must not be negative", s.Spool.Free)
 	}
 	return nil
 }
@@ -96,6 +130,20 @@ type Output interface {
 	Open(ctx context.Context) (Writer, error)
 }
 
+// Checker is an Output that tries its options out before anything is captured.
+type Checker interface {
+	// Check says what will not work as it is set, marked by Permanent and with
+	// what would mend it. Any other error may pass, such as a server that is
+	// down: the runner will try again.
+	Check(ctx context.Context) error
+}
+
+// Meterer is an Output with numbers of its own, shown beside its books.
+type Meterer interface {
+	// Meters is safe to call at any time.
+	Meters() []account.Line
+}
+
 // Writer is one connection to a destination, used by one goroutine.
 type Writer interface {
 	// Write returns once the destination has acknowledged the block. The block
@@ -103,8 +151,9 @@ type Writer interface {
 	//
 	// An error means that some of the block was not taken. The runner then calls
 	// Write again with the same block until it returns nil; a writer that knows
-	// which events were taken sends only the others. ErrPermanent ends this: what
-	// is left counts as refused. ErrGone ends the output.
+	// which events were taken sends only the others, or says so by a Partial.
+	// RetryAfter sets the pause. ErrPermanent ends this: what is left counts as
+	// refused. ErrGone ends the output.
 	//
 	// refused is how many events this call found that the destination will never
 	// take; it counts beside an error too, and such events are not sent again.
@@ -114,14 +163,3 @@ type Writer interface {
 	// Close gives the connection back. A second Close does nothing.
 	Close() error
 }
-
-var (
-	// ErrPermanent marks an error that trying again cannot mend.
-	ErrPermanent = errors.New("permanent")
-	// ErrGone is returned by a writer whose reader has left for good, such as
-	// stdout's at the end of a pipe.
-	ErrGone = errors.New("the reader has left")
-)
-
-// Permanent marks err so that the block is refused and not tried again.
-func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err) }

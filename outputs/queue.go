@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -18,16 +19,27 @@ const (
 	Stopped           // the queue takes nothing any more, or the wait was ended
 )
 
+// item is a block on its way to a writer.
+type item struct {
+	block  *event.Block
+	seg    *spool.Segment // where it is on disk too; nil: nowhere
+	id     event.ID       // its name there: block may be the rest of what is on disk
+	shared bool           // its memory is not its own: not to be filled again
+}
+
 // Queue holds sealed blocks in memory, first in, first out, for any number of
 // goroutines on both ends. Its bound is on the memory that the blocks hold on
 // to, not on their number; a block larger than the bound gets in when it is
-// alone, so that nobody waits for ever.
+// alone, so that nobody waits for ever. MaxEvents, where not 0, is one more
+// bound; set it before use.
 type Queue struct {
+	MaxEvents int
+
 	limit int
 	page  *account.Page // guarded by mu
 
 	mu     sync.Mutex
-	ring   []*event.Block
+	ring   []item
 	head   int
 	count  int
 	bytes  int
@@ -46,7 +58,7 @@ func NewQueue(limit int64, page *account.Page) *Queue {
 	return &Queue{
 		limit: int(limit),
 		page:  page,
-		ring:  make([]*event.Block, 64),
+		ring:  make([]item, 64),
 		more:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
@@ -61,21 +73,34 @@ func signal(c chan struct{}) {
 }
 
 // TryPut queues b, or says at once why not.
-func (q *Queue) TryPut(b *event.Block) PutResult {
+func (q *Queue) TryPut(b *event.Block) PutResult { return q.tryPut(item{block: b}) }
+
+func (q *Queue) tryPut(it item) PutResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return Stopped
-	case q.count > 0 && q.bytes+b.Cap() > q.limit:
+	case !q.fits(it.block):
 		return Full
 	}
-	q.push(b)
+	q.push(it)
 	signal(q.more)
 	if q.bytes < q.limit {
 		signal(q.room)
 	}
 	return Queued
+}
+
+func (q *Queue) fits(b *event.Block) bool {
+	return q.count == 0 || q.bytes+b.Cap() <= q.limit && (q.MaxEvents == 0 || q.events+uint64(b.Len()) <= uint64(q.MaxEvents))
+}
+
+// hasRoom tells whether tryPut would take b.
+func (q *Queue) hasRoom(b *event.Block) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && q.fits(b)
 }
 
 // Put queues b and waits for room where there is none: until Close, or the end
@@ -97,10 +122,15 @@ func (q *Queue) Put(ctx context.Context, b *event.Block) PutResult {
 // Pop takes the oldest block and waits where there is none. It returns false
 // once the queue is closed and empty, or ctx has ended.
 func (q *Queue) Pop(ctx context.Context) (*event.Block, bool) {
+	it, ok := q.pop(ctx)
+	return it.block, ok
+}
+
+func (q *Queue) pop(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
-		b, closed := q.tryPop()
-		if b != nil || closed {
-			return b, b != nil
+		it, closed := q.tryPop()
+		if it.block != nil || closed {
+			return it, it.block != nil
 		}
 		select {
 		case <-q.more:
@@ -108,21 +138,21 @@ func (q *Queue) Pop(ctx context.Context) (*event.Block, bool) {
 		case <-ctx.Done():
 		}
 	}
-	return nil, false
+	return item{}, false
 }
 
-func (q *Queue) tryPop() (b *event.Block, closed bool) {
+func (q *Queue) tryPop() (it item, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.count == 0 {
-		return nil, q.closed
+		return item{}, q.closed
 	}
-	b = q.pull()
+	it = q.pull()
 	if q.count > 0 {
 		signal(q.more)
 	}
 	signal(q.room)
-	return b, q.closed
+	return it, q.closed
 }
 
 // Close lets nothing more in. What is queued can still be popped.
@@ -140,35 +170,35 @@ func (q *Queue) Drain() (events uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.count > 0 {
-		events += uint64(q.pull().Len())
+		events += uint64(q.pull().block.Len())
 	}
 	return events
 }
 
-func (q *Queue) push(b *event.Block) {
+func (q *Queue) push(it item) {
 	if q.count == len(q.ring) {
 		q.grow()
 	}
-	q.ring[(q.head+q.count)%len(q.ring)] = b
+	q.ring[(q.head+q.count)%len(q.ring)] = it
 	q.count++
-	q.bytes += b.Cap()
-	q.events += uint64(b.Len())
+	q.bytes += it.block.Cap()
+	q.events += uint64(it.block.Len())
 	q.publish()
 }
 
-func (q *Queue) pull() *event.Block {
-	b := q.ring[q.head]
-	q.ring[q.head] = nil
+func (q *Queue) pull() item {
+	it := q.ring[q.head]
+	q.ring[q.head] = item{}
 	q.head = (q.head + 1) % len(q.ring)
 	q.count--
-	q.bytes -= b.Cap()
-	q.events -= uint64(b.Len())
+	q.bytes -= it.block.Cap()
+	q.events -= uint64(it.block.Len())
 	q.publish()
-	return b
+	return it
 }
 
 func (q *Queue) grow() {
-	larger := make([]*event.Block, 2*len(q.ring))
+	larger := make([]item, 2*len(q.ring))
 	n := copy(larger, q.ring[q.head:])
 	copy(larger[n:], q.ring[:q.head])
 	q.ring, q.head = larger, 0

@@ -2,6 +2,7 @@ package outputs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,6 +19,8 @@ const afterCancel = time.Second
 // retries, timeouts and books. Lanes give it events through intakes.
 //
 //	lane: Intake.Offer -> open block -> Queue -> worker -> Writer
+//
+// and, where there is a spool, by way of disk between Queue and worker.
 type Runner struct {
 	out    Output
 	set    Settings
@@ -28,6 +31,7 @@ type Runner struct {
 	health health
 
 	queue *Queue
+	disk  *disk // nil: no spool
 	free  freeBlocks
 
 	ctx     context.Context // ends what waits and what is under way
@@ -39,14 +43,16 @@ type Runner struct {
 	goneOnce sync.Once
 	goneErr  error // written before gone is closed
 
-	stop sync.Mutex
-	page *account.Page // what Stop and giveUp throw away; guarded by stop
+	stop     sync.Mutex
+	page     *account.Page // what Stop and giveUp throw away; guarded by stop
+	finished bool          // the spool is closed; guarded by stop
 }
 
 // NewRunner makes a runner that does nothing before Start but take events. live
 // says what a full queue means: behind a live source its events are dropped and
 // counted, behind any other the lanes wait. book comes from
-// account.NewDeliveryBook and is this runner's alone.
+// account.NewDeliveryBook and is this runner's alone. A spool is opened here, and
+// closed by Stop.
 func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *account.Book, log *slog.Logger) (*Runner, error) {
 	if err := set.Validate(); err != nil {
 		return nil, fmt.Errorf("set up output %s: %w", out.Name(), err)
@@ -62,7 +68,17 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		gone:   make(chan struct{}),
 		page:   book.Page(),
 	}
-	r.queue = NewQueue(r.set.QueueBytes, book.Page())
+	if set.Spool.Dir == "" {
+		r.queue = NewQueue(r.set.QueueBytes, book.Page())
+		r.queue.MaxEvents = r.set.QueueEvents
+	} else {
+		r.queue = NewQueue(r.set.QueueBytes/2, book.Page())
+		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
+		var err error
+		if r.disk, err = openDisk(r); err != nil {
+			return nil, fmt.Errorf("set up output %s: %w", out.Name(), err)
+		}
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for range set.Workers {
 		r.workers = append(r.workers, &worker{r: r, page: book.Page()})
@@ -75,6 +91,10 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 // abandoned. For an orderly end call Stop while ctx still lasts.
 func (r *Runner) Start(ctx context.Context) {
 	context.AfterFunc(ctx, r.cancel)
+	if r.disk != nil {
+		r.running.Go(func() { r.disk.move(r.ctx) })
+		r.running.Go(func() { r.disk.sync(r.ctx) })
+	}
 	for _, w := range r.workers {
 		r.running.Go(func() { w.run(r.ctx) })
 	}
@@ -95,9 +115,9 @@ func (r *Runner) Err() error {
 	}
 }
 
-// Stop lets the writers finish what is queued until ctx ends, abandons the rest
-// and closes them. Call it when every intake has been flushed. It returns soon
-// after the end of ctx, even when a writer does not.
+// Stop lets the writers finish what is queued until ctx ends, stores the rest in
+// the spool or abandons it, and closes them. Call it when every intake has been
+// flushed. It returns soon after the end of ctx, even when a writer does not.
 func (r *Runner) Stop(ctx context.Context) {
 	r.queue.Close()
 	done := make(chan struct{})
@@ -113,17 +133,78 @@ func (r *Runner) Stop(ctx context.Context) {
 	select {
 	case <-done:
 	case <-time.After(afterCancel):
-		r.log.Warn("a writer does not end, its block counts as abandoned", "waited", afterCancel)
 		for _, w := range r.workers {
 			w.writeOff()
 		}
 	}
-	r.abandonQueued()
+	r.finish()
+}
+
+// finish deals with what is left.
+func (r *Runner) finish() {
+	r.stop.Lock()
+	defer r.stop.Unlock()
+	if r.disk == nil {
+		r.abandon(r.queue.Drain())
+		return
+	}
+	if r.finished {
+		return
+	}
+	r.finished = true
+	if errors.Is(r.Err(), ErrGone) {
+		r.abandon(r.queue.Drain() + r.disk.abandon())
+		return
+	}
+	done := make(chan uint64, 1)
+	go func() {
+		<-r.disk.ended
+		var rest []*event.Block
+		for {
+			it, _ := r.queue.tryPop()
+			if it.block == nil {
+				break
+			}
+			rest = append(rest, it.block)
+		}
+		done <- r.disk.finish(rest)
+	}()
+	select {
+	case abandoned := <-done:
+		r.abandon(abandoned)
+	case <-time.After(diskGrace):
+		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", diskGrace)
+	}
+}
+
+func (r *Runner) abandon(events uint64) {
+	r.page.Add(account.Abandoned, events)
+	r.page.Publish()
 }
 
 // Ledger reads the books. offered is what the lanes say they offered.
 func (r *Runner) Ledger(offered func() uint64) account.Ledger {
-	return account.DeliveryLedger(r.out.Name(), r.book, offered)
+	l := account.DeliveryLedger(r.out.Name(), r.book, offered)
+	if m, ok := r.out.(Meterer); ok {
+		l.Meters = append(l.Meters, m.Meters()...)
+	}
+	return l
+}
+
+// Waiting is how many events the spool holds.
+func (r *Runner) Waiting() uint64 {
+	if r.disk == nil {
+		return 0
+	}
+	return r.disk.sp.Stats().Pending
+}
+
+// next gives a worker its next block, oldest first.
+func (r *Runner) next(ctx context.Context) (item, bool) {
+	if r.disk != nil {
+		return r.disk.next(ctx)
+	}
+	return r.queue.pop(ctx)
 }
 
 func (r *Runner) put(b *event.Block) PutResult {
@@ -140,12 +221,10 @@ func (r *Runner) giveUp(err error) {
 	})
 	r.queue.Close()
 	r.cancel() // what this worker met, the others will meet
-	r.abandonQueued()
-}
-
-func (r *Runner) abandonQueued() {
+	if r.disk != nil {
+		return // Stop decides
+	}
 	r.stop.Lock()
 	defer r.stop.Unlock()
-	r.page.Add(account.Abandoned, r.queue.Drain())
-	r.page.Publish()
+	r.abandon(r.queue.Drain())
 }

@@ -119,14 +119,18 @@ func TestValidate(t *testing.T) {
 	}
 	f(func(*Settings) {}, "")
 	f(func(s *Settings) { s.Type = Off }, "set up output fake: output type 0")
-	f(func(s *Settings) { s.Type = Skip }, "output type 2: this build has no domain lists")
-	f(func(s *Settings) { s.Type = SkipAndAllow }, "output type 4: this build has no domain lists")
+	f(func(s *Settings) { s.Type = Skip }, "output type 2 needs a skip list: give --skipdomainsfile")
+	f(func(s *Settings) { s.Type = Allow }, "output type 3 needs an allow list: give --allowdomainsfile")
+	f(func(s *Settings) { s.Type = SkipAndAllow }, "output type 4 needs a skip list")
 	f(func(s *Settings) { s.Type = 5 }, "output type 5: not one of 0 to 4")
 	f(func(s *Settings) { s.Workers = 0 }, "0 workers")
 	f(func(s *Settings) { s.BatchSize = -1 }, "batch size -1")
 	f(func(s *Settings) { s.BatchDelay = -1 }, "batch delay")
 	f(func(s *Settings) { s.Timeout = -1 }, "timeout")
 	f(func(s *Settings) { s.QueueBytes = -1 }, "queue of -1 bytes")
+	f(func(s *Settings) { s.QueueEvents = -1 }, "queue of -1 events")
+	f(func(s *Settings) { s.Spool = SpoolSettings{Dir: "/nowhere", Bytes: 1000} }, "--spoolmb")
+	f(func(s *Settings) { s.Spool = SpoolSettings{Dir: "/dev/null/x", Bytes: 8 << 20} }, "make spool")
 }
 
 // Delivered, refused by number, refused as a block, retried.

@@ -20,16 +20,18 @@ type worker struct {
 
 	mu         sync.Mutex // page and writtenOff: the stop may write off a worker that hangs
 	page       *account.Page
+	inHand     item
 	inFlight   int
 	writtenOff bool
 }
 
 // result is what became of a block's events; together they are all of them.
 type result struct {
-	delivered, refused, abandoned uint64
-	bytes                         uint64
-	why                           error // of what was refused, where the writer said
-	gone                          error // the output cannot go on
+	delivered, refused, left uint64
+	bytes                    uint64
+	rest                     *event.Block // what is left, where something is
+	why                      error        // of what was refused, where the writer said
+	gone                     error        // the output cannot go on
 }
 
 // run ends when the queue is closed and empty, when ctx ends, or when the
@@ -43,16 +45,18 @@ func (w *worker) run(ctx context.Context) {
 	}
 	defer w.close()
 	for {
-		b, ok := w.r.queue.Pop(ctx)
+		it, ok := w.r.next(ctx)
 		if !ok {
 			return
 		}
-		w.take(b)
-		res := w.deliver(ctx, b)
+		w.take(it)
+		res := w.deliver(ctx, it.block)
 		if !w.settle(res) {
 			return
 		}
-		w.r.free.put(b)
+		if !it.shared && res.rest != it.block {
+			w.r.free.put(it.block)
+		}
 		if res.gone != nil {
 			w.r.giveUp(res.gone)
 			return
@@ -89,17 +93,28 @@ func (w *worker) close() {
 // trying. It leaves the counting to settle, but for the attempts, which are
 // shown while they go on.
 func (w *worker) deliver(ctx context.Context, b *event.Block) result {
-	left := b.Len()
+	left := b.Len() // of b, less what was refused
 	var res result
 	for delays := w.r.delays(); ; {
 		refused, err := writeOnce(ctx, w.writer, b, w.r.set.Timeout)
 		refused = min(max(refused, 0), left)
 		left -= refused
 		res.refused += uint64(refused)
+		var partial *Partial
+		if errors.As(err, &partial) && partial.fits(b, left) {
+			res.delivered += uint64(left - len(partial.Failed))
+			res.bytes += uint64(b.Size())
+			b, left = pick(b, partial.Failed, w.r.ids.Next(), time.Now()), len(partial.Failed)
+			res.bytes -= uint64(b.Size())
+			if left == 0 {
+				err = nil
+			}
+		}
 		switch {
 		case err == nil:
 			w.good()
-			res.delivered, res.bytes = uint64(left), uint64(b.Size())
+			res.delivered += uint64(left)
+			res.bytes += uint64(b.Size())
 			return res
 		case errors.Is(err, ErrPermanent):
 			w.good()
@@ -107,25 +122,36 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 			res.why = err
 			return res
 		case errors.Is(err, ErrGone):
-			res.abandoned, res.gone = uint64(left), err
+			res.left, res.rest, res.gone = uint64(left), b, err
 			return res
 		case ctx.Err() != nil:
-			res.abandoned = uint64(left)
+			res.left, res.rest = uint64(left), b
 			return res
 		}
 		w.bad("write", err)
-		if !sleep(ctx, delays.NextBackOff()) {
-			res.abandoned = uint64(left)
+		if !sleep(ctx, pause(delays, err)) {
+			res.left, res.rest = uint64(left), b
 			return res
 		}
 	}
 }
 
-// take shows b as held by this worker.
-func (w *worker) take(b *event.Block) {
+// pause is how long to wait before the next attempt.
+func pause(delays *backoff.ExponentialBackOff, err error) time.Duration {
+	d := delays.NextBackOff()
+	var wish *RetryAfter
+	if errors.As(err, &wish) {
+		d = max(d, min(wish.Wait, retryAfterMax))
+	}
+	return d
+}
+
+// take shows a block as held by this worker.
+func (w *worker) take(it item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hold(b.Len())
+	w.inHand = it
+	w.hold(it.block.Len())
 }
 
 // settle counts what became of the block in hand. It returns false where the
@@ -136,9 +162,22 @@ func (w *worker) settle(res result) bool {
 	if w.writtenOff {
 		return false
 	}
+	switch {
+	case res.left == 0:
+		if w.r.disk != nil {
+			w.r.disk.done(w.inHand)
+		}
+	case w.r.disk != nil && res.gone == nil:
+		// All of the rest waits; what was refused of it will be again.
+		res.refused -= uint64(res.rest.Len()) - res.left
+		rest := w.inHand
+		rest.block = res.rest
+		w.r.disk.keep(rest)
+	default:
+		w.page.Add(account.Abandoned, res.left)
+	}
 	w.page.Add(account.Delivered, res.delivered)
 	w.page.Add(account.Refused, res.refused)
-	w.page.Add(account.Abandoned, res.abandoned)
 	w.page.Add(account.OutBytes, res.bytes)
 	if res.bytes > 0 {
 		w.page.Add(account.Blocks, 1)
@@ -146,20 +185,31 @@ func (w *worker) settle(res result) bool {
 	if res.refused > 0 {
 		w.r.health.refusal(res.refused, res.why)
 	}
+	w.inHand = item{}
 	w.hold(0)
 	return true
 }
 
-// writeOff counts the block in hand as abandoned, for a worker that does not
-// come back in time.
+// writeOff takes the block away from a worker that does not come back in time.
+// Its late answer is not counted on top.
 func (w *worker) writeOff() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.writtenOff {
-		w.writtenOff = true
-		w.page.Add(account.Abandoned, uint64(w.inFlight))
-		w.hold(0)
+	if w.writtenOff {
+		return
 	}
+	w.writtenOff = true
+	switch {
+	case w.inFlight == 0:
+		return
+	case w.r.disk != nil:
+		w.r.log.Warn("a writer does not end, its block goes to the spool", "waited", afterCancel)
+		w.r.disk.keep(w.inHand)
+	default:
+		w.r.log.Warn("a writer does not end, its block counts as abandoned", "waited", afterCancel)
+		w.page.Add(account.Abandoned, uint64(w.inFlight))
+	}
+	w.hold(0)
 }
 
 func (w *worker) hold(events int) {

@@ -73,24 +73,27 @@ const (
 	Refused                    // the destination will never take it
 	QueueFull                  // live, and the destination is slower than the traffic
 	SpoolEvicted               // oldest blocks, thrown away for newer ones
+	SpoolDamaged               // were on disk and cannot be read any more
 	Abandoned                  // still here when the grace time of the stop was over
-	DeliveryHeld               // level: in open blocks and in the queue
+	DeliveryHeld               // level: in open blocks, in the queue and on disk
+	Recovered                  // came in from the disk at start, left by an earlier run
 	Retries                    // meter: attempts that failed and were repeated
 	Blocks                     // meter: blocks acknowledged
 	OutBytes                   // meter: bytes of acknowledged blocks
+	SetAside                   // meter: damaged places of the spool
 )
 
 // NewDeliveryBook makes one output's book.
 func NewDeliveryBook() *Book {
-	return NewBook("delivered", "skipped", "refused", "queue_full", "spool_evicted", "abandoned",
-		"held", "retries", "blocks", "bytes")
+	return NewBook("delivered", "skipped", "refused", "queue_full", "spool_evicted", "spool_damaged", "abandoned",
+		"held", "recovered", "retries", "blocks", "bytes", "set_aside")
 }
 
 // DeliveryLedger reads an output's book. offered is asked last: what the
-// workers say they offered.
+// workers say they offered. What the disk held at start came in too.
 func DeliveryLedger(output string, b *Book, offered func() uint64) Ledger {
 	l := Ledger{Name: "delivery", Label: output, Outcomes: b.Lines(Delivered, DeliveryHeld),
-		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Retries, OutBytes+1)}
-	l.In = offered()
+		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Recovered, SetAside+1)}
+	l.In = b.Sum(Recovered) + offered()
 	return l
 }

@@ -1,0 +1,496 @@
+package outputs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// store is a destination that can be down, and remembers what it got.
+type store struct {
+	fake
+	mu   sync.Mutex
+	down bool
+	got  []int
+	ids  []event.ID
+}
+
+func newStore(down bool) *store {
+	s := &store{down: down}
+	s.write = func(_ context.Context, b *event.Block) (int, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.down {
+			return 0, errors.New("connection refused")
+		}
+		s.got, s.ids = append(s.got, numbers(b)...), append(s.ids, b.ID())
+		return 0, nil
+	}
+	return s
+}
+
+func (s *store) set(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = down
+}
+
+func (s *store) received() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
+}
+
+// spooled are settings with memory for two small blocks on either side of the
+// disk.
+func spooled(dir string, always bool) Settings {
+	set := quick(1, 10)
+	set.QueueBytes = 4 * (smallBlock + event.BlockHeaderLen)
+	set.Spool = SpoolSettings{Dir: dir, Bytes: 64 << 20, Always: always}
+	return set
+}
+
+func runnerFor(t *testing.T, s *store, set Settings, live bool, log *slog.Logger) *Runner {
+	t.Helper()
+	r, err := NewRunner(&s.fake, set, live, event.NewIDs(), account.NewDeliveryBook(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// trickle offers events from first on, slowly enough that nothing is dropped
+// where the disk takes it.
+func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
+	t.Helper()
+	for i := range n {
+		in.Offer(testEvent(uint16(first + i)))
+		if i%10 == 9 {
+			waitUntil(t, func() bool { return r.queue.hasRoom(sealed(1)) })
+		}
+	}
+	in.Flush()
+}
+
+func waitUntil(t *testing.T, what func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !what(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited for nothing")
+		}
+	}
+}
+
+func wantInOrder(t *testing.T, got []int, n int) {
+	t.Helper()
+	if len(got) != n {
+		t.Fatalf("%d events arrived, want %d", len(got), n)
+	}
+	for i, id := range got {
+		if id != i {
+			t.Fatalf("event %d arrived in place %d", id, i)
+		}
+	}
+}
+
+// An outage longer than memory: all arrives in the order in which it came, with
+// one worker, and nothing twice.
+func TestSpoolOutage(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		s := newStore(true)
+		r := runnerFor(t, s, spooled(t.TempDir(), always), true, nil)
+		r.Start(context.Background())
+		in := r.Intake()
+		trickle(t, r, in, 0, 1000)
+		s.set(false)
+		trickle(t, r, in, 1000, 500)
+		waitUntil(t, func() bool { return len(s.received()) == 1500 })
+		r.Stop(context.Background())
+		check(t, r, 1500, "delivered 1500, queue_full 0, abandoned 0")
+		wantInOrder(t, s.received(), 1500)
+	}
+}
+
+// What is left at a stop, wherever it is, comes first at the next start, in
+// order, under the same ids, and is counted as in again.
+func TestSpoolStopAndStart(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		dir := t.TempDir()
+		s := newStore(false)
+		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		r.Start(context.Background())
+		in := r.Intake()
+		trickle(t, r, in, 0, 50)
+		waitUntil(t, func() bool { return len(s.received()) == 50 })
+		s.set(true)
+		trickle(t, r, in, 50, 950)
+		r.Stop(shortly())
+		l := r.Ledger(func() uint64 { return 1000 })
+		if l.Unaccounted() != 0 || l.Held != 950 || r.Waiting() != 950 {
+			t.Errorf("always %t: %d unaccounted, %d held, %d waiting: %+v", always, l.Unaccounted(), l.Held, r.Waiting(), l)
+		}
+
+		for range 2 { // a start during the outage changes nothing
+			r = runnerFor(t, s, spooled(dir, always), true, nil)
+			r.Start(context.Background())
+			r.Stop(shortly())
+			if l := r.Ledger(func() uint64 { return 0 }); l.In != 950 || l.Held != 950 || l.Unaccounted() != 0 {
+				t.Errorf("always %t: in %d, held %d, want 950", always, l.In, l.Held)
+			}
+		}
+		r = runnerFor(t, s, spooled(dir, always), true, nil)
+		r.Start(context.Background())
+		in = r.Intake()
+		s.set(false)
+		trickle(t, r, in, 1000, 20)
+		waitUntil(t, func() bool { return len(s.received()) == 1020 })
+		r.Stop(context.Background())
+		check(t, r, 20, "delivered 970, recovered 950, abandoned 0")
+		wantInOrder(t, s.received(), 1020)
+		if left, _ := filepath.Glob(dir + "/fake/*.*"); len(left) != 0 {
+			t.Errorf("always %t: all is delivered, but there is %v", always, left)
+		}
+	}
+}
+
+// A kill takes the process and leaves the folder as it is at that moment: with
+// mode always nothing but open blocks is missing then.
+func TestSpoolKill(t *testing.T) {
+	dir, after := t.TempDir(), t.TempDir()
+	s := newStore(false)
+	r := runnerFor(t, s, spooled(dir, true), true, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	trickle(t, r, in, 0, 100)
+	waitUntil(t, func() bool { return len(s.received()) == 100 && r.Ledger(func() uint64 { return 100 }).Held == 0 })
+	s.set(true)
+	trickle(t, r, in, 100, 400)
+	waitUntil(t, func() bool { return empty(r.queue) && r.book.Sum(account.DeliveryHeld) == 400 })
+	in.Offer(testEvent(9999)) // in an open block
+	if out, err := exec.Command("cp", "-r", dir+"/fake", after).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+
+	next := newStore(false)
+	r2 := runnerFor(t, next, spooled(after, true), true, nil)
+	r2.Start(context.Background())
+	waitUntil(t, func() bool { return len(next.received()) >= 400 })
+	r2.Stop(context.Background())
+	check(t, r2, 0, "delivered 400, recovered 400")
+	wantInOrder(t, append(s.received(), next.received()...), 500)
+	in.Flush()
+	r.Stop(shortly())
+}
+
+// Without room on disk memory is the bound, as without a spool, and what comes
+// then is counted; when there is room again all goes on.
+func TestSpoolDiskFull(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		var text lines
+		set := spooled(t.TempDir(), always)
+		set.Spool.Free = math.MaxInt64 / 2
+		s := newStore(true)
+		r := runnerFor(t, s, set, true, slog.New(slog.NewTextHandler(&text, nil)))
+		r.Start(context.Background())
+		in := r.Intake()
+		for i := range 500 {
+			in.Offer(testEvent(uint16(i)))
+			if i%10 == 0 {
+				time.Sleep(time.Millisecond) // the lanes' end is not always full
+			}
+		}
+		in.Flush()
+		waitUntil(t, func() bool { return text.count("free-space mark") > 0 })
+		s.set(false)
+		waitUntil(t, func() bool {
+			l := r.Ledger(func() uint64 { return 500 })
+			return l.Held == 0 && l.Unaccounted() == 0
+		})
+		trickle(t, r, in, 500, 100)
+		r.Stop(context.Background())
+		l := r.Ledger(func() uint64 { return 600 })
+		dropped := l.Outcomes[account.QueueFull].Value
+		if l.Unaccounted() != 0 || l.Held != 0 || l.Outcomes[account.Delivered].Value+dropped != 600 || dropped < 300 || dropped > 480 {
+			t.Errorf("always %t: %+v", always, l)
+		}
+		if got := s.received(); !slices.IsSorted(got) || len(got) != int(600-dropped) {
+			t.Errorf("always %t: %d arrived, in order %t", always, len(got), slices.IsSorted(got))
+		}
+		if n := text.count("free-space mark"); n != 1 {
+			t.Errorf("always %t: %d lines about the disk, want 1", always, n)
+		}
+	}
+}
+
+// At its bound the spool gives up its oldest; memory is not touched, and the
+// numbers agree.
+func TestSpoolEvicts(t *testing.T) {
+	set := spooled(t.TempDir(), false)
+	set.Spool.Bytes = minSpool
+	s := newStore(true)
+	r := runnerFor(t, s, set, true, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	large := testEvent(0)
+	large.Message = append(large.Message, make([]byte, 60000)...)
+	const n = 400 // 24 MB
+	for i := range n {
+		large.Message[0], large.Message[1] = byte(i>>8), byte(i)
+		in.Offer(large)
+		in.Flush()
+		waitUntil(t, func() bool { return empty(r.queue) })
+	}
+	waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return n }); return l.Unaccounted() == 0 })
+	if size := r.disk.sp.Stats().Bytes; size > minSpool {
+		t.Errorf("%d bytes on disk, the bound is %d", size, minSpool)
+	}
+	s.set(false)
+	waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return n }); return l.Held == 0 })
+	r.Stop(context.Background())
+	l := r.Ledger(func() uint64 { return n })
+	evicted := l.Outcomes[account.SpoolEvicted].Value
+	if l.Unaccounted() != 0 || evicted < 200 || evicted > 300 || len(s.received()) != n-int(evicted) || !slices.IsSorted(s.received()) {
+		t.Errorf("%d evicted, %d arrived: %+v", evicted, len(s.received()), l)
+	}
+}
+
+// Behind a file nothing is evicted: with a spool that is too small everybody
+// waits for the destination.
+func TestSpoolBehindAFile(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		set := spooled(t.TempDir(), always)
+		set.Spool.Bytes, set.BatchSize = minSpool, 1
+		s := newStore(true)
+		r := runnerFor(t, s, set, false, nil)
+		r.Start(context.Background())
+		time.AfterFunc(50*time.Millisecond, func() { s.set(false) })
+		in := r.Intake()
+		large := testEvent(0)
+		large.Message = append(large.Message, make([]byte, 60000)...)
+		const n = 500 // 30 MB
+		for i := range n {
+			large.Message[0], large.Message[1] = byte(i>>8), byte(i)
+			in.Offer(large)
+		}
+		in.Flush()
+		r.Stop(context.Background())
+		check(t, r, n, "delivered 500, spool_evicted 0")
+		wantInOrder(t, s.received(), n)
+	}
+}
+
+// A writer that hangs at the stop: its block is not lost.
+func TestSpoolStuckWriter(t *testing.T) {
+	dir := t.TempDir()
+	release := make(chan struct{})
+	s := newStore(false)
+	s.write = func(context.Context, *event.Block) (int, error) {
+		<-release
+		return 0, nil
+	}
+	r := runnerFor(t, s, spooled(dir, false), true, nil)
+	r.Start(context.Background())
+	offer(r.Intake(), 10)
+	waitUntil(t, func() bool { return empty(r.queue) && empty(r.disk.front) })
+	r.Stop(shortly())
+	if l := r.Ledger(func() uint64 { return 10 }); l.Held != 10 || l.Unaccounted() != 0 {
+		t.Errorf("held %d, want 10: %+v", l.Held, l)
+	}
+	close(release)
+	s = newStore(false)
+	r = runnerFor(t, s, spooled(dir, false), true, nil)
+	r.Start(context.Background())
+	waitUntil(t, func() bool { return len(s.received()) == 10 })
+	r.Stop(context.Background())
+	check(t, r, 0, "delivered 10, recovered 10")
+}
+
+// What is left of a block that was taken in part is what the spool keeps.
+func TestSpoolPartial(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		dir := t.TempDir()
+		attempts := 0
+		s := newStore(false)
+		s.write = func(_ context.Context, b *event.Block) (int, error) {
+			if attempts++; attempts == 1 {
+				return 3, &Partial{[]int{7, 8}, errors.New("busy")}
+			}
+			return 0, errors.New("busy")
+		}
+		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		r.Start(context.Background())
+		offer(r.Intake(), 10)
+		waitUntil(t, func() bool { return r.book.Sum(account.Retries) > 1 })
+		r.Stop(shortly())
+		l := r.Ledger(func() uint64 { return 10 })
+		if l.Unaccounted() != 0 || l.Held != 2 || l.Outcomes[account.Refused].Value != 3 || l.Outcomes[account.Delivered].Value != 5 {
+			t.Errorf("always %t: %+v", always, l)
+		}
+		s = newStore(false)
+		r = runnerFor(t, s, spooled(dir, always), true, nil)
+		r.Start(context.Background())
+		waitUntil(t, func() bool { return len(s.received()) > 1 })
+		r.Stop(context.Background())
+		check(t, r, 0, "delivered 2, recovered 2")
+		if got := s.received(); !slices.Equal(got, []int{7, 8}) {
+			t.Errorf("always %t: after the start came %v, want 7 and 8", always, got)
+		}
+	}
+}
+
+// Damage on disk, while the spool is in use, costs what it hits and is counted.
+func TestSpoolDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := newStore(true)
+	r := runnerFor(t, s, spooled(dir, false), true, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	trickle(t, r, in, 0, 500)
+	waitUntil(t, func() bool { return empty(r.queue) })
+	files, _ := filepath.Glob(dir + "/fake/*.blocks")
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	if err := os.WriteFile(files[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.set(false)
+	waitUntil(t, func() bool { return r.Ledger(func() uint64 { return 500 }).Held == 0 })
+	r.Stop(context.Background())
+	check(t, r, 500, "delivered 490, spool_damaged 10, set_aside 1")
+}
+
+// Many lanes, many workers, outages, and starts: every event once.
+func TestSpoolConcurrent(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		dir := t.TempDir()
+		seen := make(map[int]int)
+		var dropped uint64
+		for round := range 4 {
+			s := newStore(true)
+			set := spooled(dir, always)
+			set.Workers = 4
+			set.QueueBytes = 1 << 20
+			r := runnerFor(t, s, set, true, nil)
+			r.Start(context.Background())
+			var lanes sync.WaitGroup
+			for lane := range 3 {
+				in := r.Intake()
+				lanes.Go(func() {
+					for i := range 2000 {
+						in.Offer(testEvent(uint16(round*6000 + lane*2000 + i)))
+						if i%100 == 0 {
+							time.Sleep(time.Millisecond)
+							s.set(i%300 != 0)
+						}
+					}
+					in.Flush()
+				})
+			}
+			lanes.Wait()
+			s.set(round < 2)
+			r.Stop(shortly())
+			l := r.Ledger(func() uint64 { return 6000 })
+			dropped += l.Outcomes[account.QueueFull].Value
+			if l.Unaccounted() != 0 || l.Held != r.Waiting() || l.Outcomes[account.Abandoned].Value != 0 {
+				t.Errorf("always %t, round %d: %+v", always, round, l)
+			}
+			for _, id := range s.received() {
+				seen[id]++
+			}
+		}
+		s := newStore(false)
+		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		r.Start(context.Background())
+		waitUntil(t, func() bool { return r.Ledger(func() uint64 { return 0 }).Held == 0 })
+		r.Stop(context.Background())
+		for _, id := range s.received() {
+			seen[id]++
+		}
+		if len(seen)+int(dropped) != 24000 {
+			t.Errorf("always %t: %d arrived, %d dropped, of 24000", always, len(seen), dropped)
+		}
+		for id, n := range seen {
+			if n != 1 {
+				t.Fatalf("always %t: event %d arrived %d times", always, id, n)
+			}
+		}
+	}
+}
+
+// One output whose disk and destination hang does not slow another.
+func TestSlowOutputIsAlone(t *testing.T) {
+	hang := make(chan struct{})
+	slow := newStore(false)
+	slow.write = func(ctx context.Context, _ *event.Block) (int, error) {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+		}
+		return 0, ctx.Err()
+	}
+	fast := newStore(false)
+	a := runnerFor(t, slow, quick(1, 10), true, nil)
+	b := runnerFor(t, fast, quick(1, 10), true, nil)
+	a.Start(context.Background())
+	b.Start(context.Background())
+	x, y := a.Intake(), b.Intake()
+	from := time.Now()
+	const n = 200000
+	for i := range n {
+		x.Offer(testEvent(uint16(i)))
+		y.Offer(testEvent(uint16(i)))
+		if i%1000 == 0 { // the lane's rate is bound by the fast one here
+			waitUntil(t, func() bool { return b.queue.hasRoom(sealed(1)) })
+		}
+	}
+	took := time.Since(from)
+	x.Flush()
+	y.Flush()
+	b.Stop(context.Background())
+	a.Stop(shortly())
+	check(t, b, n, "delivered 200000")
+	if took > 10*time.Second {
+		t.Errorf("%d offers took %s", n, took)
+	}
+	close(hang)
+}
+
+func empty(q *Queue) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count == 0
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}

@@ -1,0 +1,85 @@
+package outputs
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+var (
+	// ErrPermanent marks an error that trying again cannot mend.
+	ErrPermanent = errors.New("permanent")
+	// ErrGone is returned by a writer whose reader has left for good, such as
+	// stdout's at the end of a pipe.
+	ErrGone = errors.New("the reader has left")
+)
+
+// Permanent marks err so that the block is refused and not tried again. The
+// text stays err's own.
+func Permanent(err error) error { return permanent{err} }
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error        { return p.error }
+func (p permanent) Is(target error) bool { return target == ErrPermanent }
+
+// RetryAfter is the error of a destination that says when to come back. The
+// runner waits at least that long, but no longer than five minutes.
+type RetryAfter struct {
+	Wait time.Duration
+	Err  error
+}
+
+// Error is the error's own text.
+func (e *RetryAfter) Error() string { return fmt.Sprintf("%v (wanted again after %s)", e.Err, e.Wait) }
+
+// Unwrap gives the error.
+func (e *RetryAfter) Unwrap() error { return e.Err }
+
+// retryAfterMax bounds what a destination may ask for.
+const retryAfterMax = 5 * time.Minute
+
+// Partial is the error of a Write whose destination answers per event: all were
+// taken but those of Failed, which failed for the moment, and those that Write
+// reports as refused. The runner tries again with a block of the failed ones
+// alone, under an id of its own.
+type Partial struct {
+	Failed []int // positions in the block, rising
+	Err    error // why
+}
+
+// Error is the error's own text.
+func (e *Partial) Error() string { return fmt.Sprintf("%d events failed: %v", len(e.Failed), e.Err) }
+
+// Unwrap gives the error.
+func (e *Partial) Unwrap() error { return e.Err }
+
+// fits tells whether e can be true of a block of which that many events were
+// still to be sent.
+func (e *Partial) fits(b *event.Block, left int) bool {
+	last := -1
+	for _, i := range e.Failed {
+		if i <= last || i >= b.Len() {
+			return false
+		}
+		last = i
+	}
+	return len(e.Failed) <= left
+}
+
+// pick copies the events at the given positions into a block of their own.
+func pick(b *event.Block, positions []int, id event.ID, now time.Time) *event.Block {
+	some := event.NewBlock(smallBlock)
+	var e event.Event
+	r := b.Reader()
+	for i := 0; len(positions) > 0 && r.Next(&e); i++ {
+		if i == positions[0] {
+			some.Append(&e)
+			positions = positions[1:]
+		}
+	}
+	some.Seal(id, now)
+	return some
+}

@@ -1,0 +1,110 @@
+package outputs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// numbers are the DNS ids of a block's events.
+func numbers(b *event.Block) (list []int) {
+	var e event.Event
+	for r := b.Reader(); r.Next(&e); {
+		list = append(list, int(binary.BigEndian.Uint16(e.Message)))
+	}
+	return list
+}
+
+// Where a destination answers per event only what failed is tried again, under
+// an id that stays the same from then on.
+func TestPartial(t *testing.T) {
+	busy := errors.New("busy")
+	var got []string
+	var ids []event.ID
+	answers := []struct {
+		refused int
+		err     error
+	}{
+		{2, &Partial{[]int{1, 4, 7}, busy}}, // of 10: 2 never, 3 later, 5 delivered
+		{0, busy},
+		{0, &Partial{[]int{2}, busy}},
+		{0, &Partial{[]int{1}, busy}}, // of one block of one: nonsense, so all again
+		{0, nil},
+	}
+	r := testRunner(t, &fake{write: func(_ context.Context, b *event.Block) (int, error) {
+		got, ids = append(got, fmt.Sprint(numbers(b))), append(ids, b.ID())
+		a := answers[0]
+		answers = answers[1:]
+		return a.refused, a.err
+	}}, quick(1, 10), false, nil)
+	r.Start(context.Background())
+	offer(r.Intake(), 10)
+	r.Stop(context.Background())
+	check(t, r, 10, "delivered 8, refused 2, retries 4")
+	want := []string{"[0 1 2 3 4 5 6 7 8 9]", "[1 4 7]", "[1 4 7]", "[7]", "[7]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("attempts with %v, want %v", got, want)
+	}
+	if ids[0] == ids[1] || ids[1] != ids[2] || ids[2] == ids[3] || ids[3] != ids[4] {
+		t.Errorf("ids %v: want a new one for each smaller block", ids)
+	}
+}
+
+func TestPartialForGood(t *testing.T) {
+	f := func(err error, want string) {
+		t.Helper()
+		r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) { return 0, err }}, quick(1, 10), false, nil)
+		r.Start(context.Background())
+		offer(r.Intake(), 10)
+		r.Stop(context.Background())
+		check(t, r, 10, want)
+	}
+	f(&Partial{[]int{3}, Permanent(io.EOF)}, "delivered 9, refused 1, retries 0")
+	f(&Partial{nil, io.EOF}, "delivered 10, refused 0, retries 0")
+	f(&Partial{[]int{3, 4}, ErrGone}, "delivered 8, abandoned 2")
+}
+
+// The destination's wish sets the pause, up to a bound.
+func TestRetryAfter(t *testing.T) {
+	r := testRunner(t, &fake{}, quick(1, 10), false, nil)
+	f := func(wish, least, most time.Duration) {
+		t.Helper()
+		err := fmt.Errorf("write: %w", &RetryAfter{wish, errors.New("busy")})
+		if d := pause(r.delays(), err); d < least || d > most {
+			t.Errorf("pause %s after a wish for %s, want %s to %s", d, wish, least, most)
+		}
+	}
+	f(time.Minute, time.Minute, time.Minute)
+	f(0, time.Microsecond, 4*time.Millisecond)
+	f(-time.Hour, time.Microsecond, 4*time.Millisecond)
+	f(time.Hour, retryAfterMax, retryAfterMax)
+
+	var attempts []time.Time
+	r = testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		if attempts = append(attempts, time.Now()); len(attempts) == 1 {
+			return 0, &RetryAfter{100 * time.Millisecond, errors.New("busy")}
+		}
+		return 0, nil
+	}}, quick(1, 10), false, nil)
+	r.Start(context.Background())
+	offer(r.Intake(), 1)
+	r.Stop(context.Background())
+	if d := attempts[1].Sub(attempts[0]); d < 100*time.Millisecond {
+		t.Errorf("tried again after %s, asked for 100ms", d)
+	}
+}
+
+func TestPermanentKeepsTheText(t *testing.T) {
+	err := fmt.Errorf("write: %w", Permanent(io.EOF))
+	if !errors.Is(err, ErrPermanent) || !errors.Is(err, io.EOF) || strings.Contains(err.Error(), "permanent") {
+		t.Errorf("%v", err)
+	}
+}
