@@ -75,6 +75,7 @@ func capturing(options []config.Option) bool {
 // known are the options of all commands that capture.
 func known(app *cli.App) ([]config.Option, error) {
 	var all []config.Option
+	seen := make(map[string]bool)
 	for _, c := range app.Commands {
 		options, err := config.FromFlags(c.Flags)
 		if err != nil {
@@ -84,7 +85,8 @@ func known(app *cli.App) ([]config.Option, error) {
 			continue
 		}
 		for _, o := range options {
-			if !slices.ContainsFunc(all, func(have config.Option) bool { return have.Name == o.Name }) {
+			if !seen[o.Name] {
+				seen[o.Name] = true
 				all = append(all, o)
 			}
 		}

@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -78,34 +79,39 @@ func (a *attachOptions) flags() []cli.Flag {
 	}
 }
 
+// check looks at the options, which may be set though the input is a file.
+func (a *attachOptions) check() error {
+	if _, err := capture.ParseMode(a.mode); err != nil {
+		return usageError("--mode: %w", err)
+	}
+	if a.sampleMode != "packet" && a.sampleMode != "flow" {
+		return usageError("--samplemode %q: use packet or flow", a.sampleMode)
+	}
+	if a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535) {
+		return usageError("--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
+	}
+	if a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0 {
+		return usageError("--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
+	}
+	if a.fragments < 0 || a.fragments > 10_000_000 {
+		return usageError("--fragmentquota %d: use 0 to 10000000", a.fragments)
+	}
+	return nil
+}
+
 // ring checks the options and arguments.
 func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (capture.RingOptions, error) {
 	var none capture.RingOptions
+	if err := a.check(); err != nil {
+		return none, err
+	}
 	if len(interfaces) == 0 {
 		return none, usageError("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")
 	}
 	for i, name := range interfaces {
-		for _, other := range interfaces[:i] {
-			if name == other {
-				return none, usageError("attach: interface %s is named twice", name)
-			}
+		if slices.Contains(interfaces[:i], name) {
+			return none, usageError("attach: interface %s is named twice", name)
 		}
-	}
-	mode, err := capture.ParseMode(a.mode)
-	if err != nil {
-		return none, usageError("--mode: %w", err)
-	}
-	if a.sampleMode != "packet" && a.sampleMode != "flow" {
-		return none, usageError("--samplemode %q: use packet or flow", a.sampleMode)
-	}
-	if a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535) {
-		return none, usageError("--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
-	}
-	if a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0 {
-		return none, usageError("--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
-	}
-	if a.fragments < 0 || a.fragments > 10_000_000 {
-		return none, usageError("--fragmentquota %d: use 0 to 10000000", a.fragments)
 	}
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
@@ -114,7 +120,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range o.ports.Value() {
 		kernel.Ports = append(kernel.Ports, uint16(p))
 	}
-	return capture.RingOptions{Interfaces: interfaces, Mode: mode, Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+	return capture.RingOptions{Interfaces: interfaces, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
 // openRing attaches, and says how and past whom.

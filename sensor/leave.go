@@ -1,5 +1,7 @@
 package sensor
 
+//go:generate go test . -run TestGeneratedFiles -update
+
 import (
 	"fmt"
 	"io"

@@ -81,6 +81,9 @@ func (o *runOptions) input(s *session) (func() (capture.Source, error), error) {
 	case o.device != "" && o.file != "":
 		return nil, usageError("--devname and --pcapfile are both set: use one")
 	case o.file != "":
+		if err := o.attach.check(); err != nil {
+			return nil, err
+		}
 		return func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }, nil
 	case o.device == "":
 		return nil, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestRead(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		got := ""
+		file, err := Read("f.ini", strings.NewReader(text))
+		if err != nil {
+			got = err.Error()
+		} else {
+			for _, e := range file.Entries {
+				got += fmt.Sprintf("%s.%s=%q@%d ", e.Section, e.Key, e.Value, e.Line)
+			}
+		}
+		if strings.TrimSpace(got) != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	f("", "")
+	f("a = b", `.a="b"@1`)
+	f("\n[S]\na=b\n", `S.a="b"@3`)
+	f("[s]\r\na = b\r\n", `s.a="b"@2`)
+	f("\ufeff[s]\na=b", `s.a="b"@2`)
+	f("  [ s ]  \n  a  =  b c  ", `s.a="b c"@2`)
+	f("; a = 1\n# b = 2\n  ; c = 3", "")
+	f("a = 1 ; no comment\nb = # neither", `.a="1 ; no comment"@1 .b="# neither"@2`)
+	f("a: b = c", `.a: b="c"@1`) // ":" does not separate
+	f("a = b=c", `.a="b=c"@1`)
+	f("a =", `.a=""@1`)
+	f(`a = ""`, `.a=""@1`)
+	f(`a = " b\t\"c\" "`, `.a=" b\t\"c\" "@1`)
+	f(`a = b"c"`, `.a="b\"c\""@1`)
+	f(`a = 'b'`, `.a="'b'"@1`)
+	f("a = b \\\nc = d", `.a="b \\"@1 .c="d"@2`)
+	f("a = 1\na = 2", `.a="1"@1 .a="2"@2`)
+	f("[s]\na=1\n[t]\nb=2\n[s]\nc=3", `s.a="1"@2 t.b="2"@4 s.c="3"@6`)
+	f("a = 1\nb", `f.ini line 2: "b" is not of the form key = value`)
+	f("= b", `f.ini line 1: "= b" is not of the form key = value`)
+	f("[s", `f.ini line 1: "[s" is not a section such as [capture]`)
+	f("[]", `f.ini line 1: "[]" is not a section such as [capture]`)
+	f(`a = "b`, `f.ini line 1: key a: the quotes of "b do not close, or what they hold is wrong`)
+	f("a = "+strings.Repeat("x", maxLine), "f.ini line 1: bufio.Scanner: token too long")
+}
+
+// FuzzRead: no input crashes, and what is written is read again the same.
+func FuzzRead(f *testing.F) {
+	f.Add("[capture]\nport = 53\nport=\"5353\"\n; c\n")
+	f.Add("a = \"\\xff\"\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := Read("f", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		for _, e := range file.Entries {
+			again, err := Read("g", strings.NewReader(e.Key+" = "+quoted(e.Value)))
+			if strings.ContainsAny(e.Key[:1], ";#[") || strings.HasPrefix(e.Key, "\ufeff") {
+				continue // behind a section a key may start so only where this line is not its start
+			}
+			if err != nil || len(again.Entries) != 1 || again.Entries[0].Value != e.Value {
+				t.Errorf("value %q: read again as %+v, %v", e.Value, again, err)
+			}
+		}
+	})
+}

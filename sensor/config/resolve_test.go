@@ -1,0 +1,223 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+)
+
+func testOptions(t *testing.T) []Option {
+	t.Helper()
+	list, err := FromFlags(WithSecretFiles([]cli.Flag{
+		&cli.IntSliceFlag{Category: "capture", Name: "port", EnvVars: []string{"DNSMONSTER_PORT"}, Value: cli.NewIntSlice(53)},
+		&cli.StringFlag{Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}},
+		&cli.BoolFlag{Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}},
+		&cli.StringSliceFlag{Category: "kafka_output", Name: "kafkaoutputbroker", EnvVars: []string{"DNSMONSTER_KAFKAOUTPUTBROKER"}},
+		&outputs.SecretFlag{FileEnv: "DNSMONSTER_KAFKAPASSWORDFILE", StringFlag: cli.StringFlag{Category: "kafka_output", Name: "kafkapassword", EnvVars: []string{"DNSMONSTER_KAFKAPASSWORD"}}},
+		&cli.DurationFlag{Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second},
+		&cli.UintFlag{Category: "general", Name: "loglevel", EnvVars: []string{"DNSMONSTER_LOGLEVEL"}, Value: 3},
+		&cli.StringFlag{Category: "general", Name: "old", EnvVars: []string{"DNSMONSTER_OLD"}, Hidden: true},
+		&cli.StringFlag{Category: "metric", Name: "metricstderrformat", Aliases: []string{"metricformat"}, Value: "json",
+			EnvVars: []string{"DNSMONSTER_METRICSTDERRFORMAT", "DNSMONSTER_METRICFORMAT"}},
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+var resolveCommands = func(options []Option) []*cli.Command {
+	c := &cli.Command{Name: "run"}
+	for _, o := range options {
+		if o.Kind == Bool {
+			c.Flags = append(c.Flags, &cli.BoolFlag{Name: o.Name, Aliases: o.Aliases})
+		} else {
+			c.Flags = append(c.Flags, &cli.StringFlag{Name: o.Name, Aliases: o.Aliases})
+		}
+	}
+	return []*cli.Command{c}
+}
+
+// resolved puts the three origins together and returns one option's value, or
+// the error.
+func resolved(t *testing.T, name, line, environ, file string) (*Values, string) {
+	t.Helper()
+	in := Input{Command: "run", Options: testOptions(t)}
+	in.Known = append(in.Options, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
+	in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
+	in.Environ = strings.Split(environ, "|")
+	if file != "" {
+		f, err := Read("x.ini", strings.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.File = f
+	}
+	v, err := Resolve(in)
+	if err != nil {
+		return v, "error: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	o := v.Get(name)
+	return v, fmt.Sprintf("%q from %s", o.Text, o.Origin)
+}
+
+// TestRules: one line for each rule that the options of dnsmonster follow.
+func TestRules(t *testing.T) {
+	f := func(name, line, environ, file, want string) {
+		t.Helper()
+		if _, got := resolved(t, name, line, environ, file); got != want {
+			t.Errorf("%s with line %q, environment %q, file %q:\n got %s\nwant %s", name, line, environ, file, got, want)
+		}
+	}
+	// precedence
+	f("port", "", "", "", `["53"] from the default`)
+	f("port", "", "", "port = 1", `["1"] from x.ini line 1`)
+	f("port", "", "DNSMONSTER_PORT=2", "port = 1", `["2"] from the environment variable DNSMONSTER_PORT`)
+	f("port", "--port 3", "DNSMONSTER_PORT=2", "port = 1", `["3"] from the command line`)
+	// lists: repeated, replaced by a higher level, never split at commas
+	f("port", "--port 3 --port=4", "DNSMONSTER_PORT=2", "port = 1", `["3" "4"] from the command line`)
+	f("port", "", "", "port = 1\nport = 2", `["1" "2"] from x.ini line 2`)
+	f("kafkaoutputbroker", "", "DNSMONSTER_KAFKAOUTPUTBROKER=a:1,b:2", "kafkaoutputbroker = c", `["a:1,b:2"] from the environment variable DNSMONSTER_KAFKAOUTPUTBROKER`)
+	f("kafkaoutputbroker", "--kafkaoutputbroker a,b", "", "", `["a,b"] from the command line`)
+	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
+	f("kafkaoutputbroker", "", "", "kafkaoutputbroker =", `[] from x.ini line 1`)
+	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number (from the command line)`)
+	// scalars that stand several times: the last one counts
+	f("devname", "--devname a --devname b", "", "", `["b"] from the command line`)
+	f("devname", "", "", "devname = a\ndevname = b", `["b"] from x.ini line 2`)
+	// case: names are folded, values are not
+	f("devname", "--devName Eth0", "", "", `["Eth0"] from the command line`)
+	f("devname", "", "", "[CAPTURE]\nDevName = Eth0", `["Eth0"] from x.ini line 2`)
+	// truth values
+	f("dedup", "--dedup", "", "", `["true"] from the command line`)
+	f("dedup", "--dedup=false", "", "dedup = true", `["false"] from the command line`)
+	f("dedup", "", "", "dedup =", `["true"] from x.ini line 1`)
+	f("dedup", "", "DNSMONSTER_DEDUP=", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
+	f("dedup", "", "DNSMONSTER_DEDUP=1", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
+	f("dedup", "--dedup=yes", "", "", `error: dedup: "yes" is neither true nor false (from the command line)`)
+	// numbers are decimal; one that is left empty in the environment is left out
+	f("loglevel", "--loglevel 04", "", "", `["4"] from the command line`)
+	f("loglevel", "", "DNSMONSTER_LOGLEVEL=", "", `["3"] from the default`)
+	f("loglevel", "", "", "loglevel =", `error: loglevel: "" is not a whole number of 0 or more (from x.ini line 1)`)
+	f("loglevel", "--loglevel -1", "", "", `error: loglevel: "-1" is not a whole number of 0 or more (from the command line)`)
+	f("loglevel", "--loglevel", "", "", `error: --loglevel needs a value: --loglevel=`)
+	f("gctime", "", "", "gctime = 90s", `["1m30s"] from x.ini line 1`)
+	f("gctime", "", "DNSMONSTER_GCTIME=5", "", `error: gctime: "5" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME)`)
+	// a text that is set to nothing is nothing
+	f("metricstderrformat", "", "DNSMONSTER_METRICSTDERRFORMAT=", "metricstderrformat = kv", `[""] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
+	// other names of the same option
+	f("metricstderrformat", "--metricFormat kv", "", "", `["kv"] from the command line`)
+	f("metricstderrformat", "", "DNSMONSTER_METRICFORMAT=kv", "", `["kv"] from the environment variable DNSMONSTER_METRICFORMAT`)
+	f("metricstderrformat", "", "", "[metric]\nmetricformat = kv", `["kv"] from x.ini line 2`)
+	f("metricstderrformat", "", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", `["json"] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
+	// what is not known
+	f("port", "--prot 53", "", "", `error: unknown option --prot: did you mean port?`)
+	f("port", "--zzz", "", "", `error: unknown option --zzz`)
+	f("port", "--pcapfile=x", "", "", `error: --pcapfile is not an option of run`)
+	f("port", "", "", "\nprot = 53", `error: x.ini line 2: unknown key prot: did you mean port?`)
+	f("port", "", "", "[captur]\nport = 53", `error: x.ini line 2: unknown section [captur]: did you mean capture?`)
+	f("port", "", "", "[general]\nport = 53", `error: x.ini line 2: port does not belong in [general] but in [capture]`)
+	f("port", "", "", "config = y.ini", `error: x.ini line 1: config cannot stand in a file: use --config on the command line`)
+	// everything that is wrong is named at once
+	f("port", "--loglevel x", "DNSMONSTER_GCTIME=y", "port = z", `error: port: "z" is not a whole number (from x.ini line 1); `+
+		`gctime: "y" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME); `+
+		`loglevel: "x" is not a whole number of 0 or more (from the command line)`)
+}
+
+func TestWarnings(t *testing.T) {
+	f := func(line, environ, file, want string) {
+		t.Helper()
+		v, got := resolved(t, "port", line, environ, file)
+		if strings.HasPrefix(got, "error") {
+			t.Fatal(got)
+		}
+		if got := strings.Join(append(v.Warnings, Deprecated(v)...), "; "); got != want {
+			t.Errorf("line %q, environment %q, file %q: warnings %q, want %q", line, environ, file, got, want)
+		}
+	}
+	f("", "DNSMONSTER_PORT=2|HOME=/root", "loglevel = 2", "")
+	f("", "DNSMONSTER_PORT=2", "port = 1", "the environment variable DNSMONSTER_PORT overrides port of x.ini line 1: dnsmonster let the file win")
+	f("", "DNSMONSTER_PROT=2", "", "unknown environment variable DNSMONSTER_PROT: did you mean DNSMONSTER_PORT?")
+	f("", "DNSMONSTER_devName=x", "", "unknown environment variable DNSMONSTER_devName: did you mean DNSMONSTER_DEVNAME?")
+	f("", "", "pcapfile = x", "pcapfile has no effect on run (from x.ini line 1)")
+	f("", "", "pcapfile =", "")
+	f("", "DNSMONSTER_PCAPFILE=x", "", "pcapfile has no effect on run (from the environment variable DNSMONSTER_PCAPFILE)")
+	f("", "", "old = x", "old is deprecated and has no effect (from x.ini line 1)")
+	f("", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", "DNSMONSTER_METRICSTDERRFORMAT is set, so DNSMONSTER_METRICFORMAT has no effect")
+}
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "s")
+	for name, content := range map[string]string{"s": "from file\n", "kafkapassword": "from systemd\r\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(line, environ, file, want string) {
+		t.Helper()
+		v, got := resolved(t, "kafkapassword", line, environ, file)
+		if got != want {
+			t.Errorf("line %q, environment %q, file %q:\n got %s\nwant %s", line, environ, file, got, want)
+		}
+		if strings.HasPrefix(got, "error") {
+			return
+		}
+		var table, ini, all strings.Builder
+		WriteTable(&table, v)
+		WriteINI(&ini, v, false)
+		WriteINI(&all, v, true)
+		value := v.String("kafkapassword")
+		if value != "" && (strings.Contains(table.String(), value) || strings.Contains(ini.String(), value)) {
+			t.Errorf("the secret is shown:\n%s\n%s", table.String(), ini.String())
+		}
+		if value == "in clear" && !strings.Contains(all.String(), "kafkapassword = in clear\n") {
+			t.Errorf("not written where asked for:\n%s", all.String())
+		}
+	}
+	f("", "", "", `[""] from the default`)
+	f("", "", "kafkapassword = in clear", `["in clear"] from x.ini line 1`)
+	f("--kafkapasswordfile "+secret, "", "kafkapassword = in clear", `["from file"] from the command line`)
+	f("", "DNSMONSTER_KAFKAPASSWORDFILE="+secret, "", `["from file"] from the environment variable DNSMONSTER_KAFKAPASSWORDFILE`)
+	f("", "DNSMONSTER_KAFKAPASSWORD=in clear", "kafkapasswordfile = "+secret, `["in clear"] from the environment variable DNSMONSTER_KAFKAPASSWORD`)
+	f("", "CREDENTIALS_DIRECTORY="+dir, "", `["from systemd"] from the systemd credential kafkapassword`)
+	f("", "CREDENTIALS_DIRECTORY="+dir, "kafkapassword = in clear", `["in clear"] from x.ini line 1`)
+	f("", "", "kafkapassword = a\nkafkapasswordfile = "+secret, "error: kafkapassword: set both by itself (x.ini line 1) and by kafkapasswordfile (x.ini line 2): keep one")
+	f("", "", "kafkapasswordfile = /no/such", "error: kafkapasswordfile: open /no/such: no such file or directory (from x.ini line 1)")
+}
+
+func TestShown(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		v := &Value{Option: &Option{Name: "psqlendpoint"}}
+		if got := v.Shown(text); got != want {
+			t.Errorf("Shown(%q) = %q, want %q", text, got, want)
+		}
+	}
+	f("", "")
+	f("localhost:9000", "localhost:9000")
+	f("postgres://host/db", "postgres://host/db")
+	f("postgres://user@host/db", "postgres://user@host/db")
+	f("postgres://user:p@ss@host:5432/db?x=1", "postgres://user:********@host:5432/db?x=1")
+}
+
+func TestDefaultFilter(t *testing.T) {
+	f := func(filter string, want bool) {
+		t.Helper()
+		if got := IsDefaultFilter(filter); got != want {
+			t.Errorf("IsDefaultFilter(%q) = %v", filter, got)
+		}
+	}
+	f(DefaultFilter, true)
+	f("( (ip and (ip[9]==6 or ip[9] == 17)) or\t(ip6 and (ip6[6] == 17 or ip6[6] == 6 or ip6[6] == 44)) )", true)
+	f("udp", false)
+	f("", false)
+}

@@ -1,0 +1,511 @@
+package sensor
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/config"
+)
+
+var update = flag.Bool("update", false, "write the generated files again")
+
+// values resolves a run command line in this process.
+func values(args, environ []string) (*config.Values, error) {
+	inv, err := invoke(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor"}, args...), environ)
+	if err != nil {
+		return nil, err
+	}
+	return inv.values, nil
+}
+
+// manual reads testdata/manual.ini: every option of dnsmonster's manual with its
+// default.
+func manual(t *testing.T) []config.Entry {
+	t.Helper()
+	f, err := config.ReadFile("testdata/manual.ini")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Entries) < 120 {
+		t.Fatalf("only %d options in the manual's list", len(f.Entries))
+	}
+	return f.Entries
+}
+
+// newer are defaults that dnsmonster changed after its manual was written.
+var newer = map[string]string{"metricendpointtype": "stderr"}
+
+// lists whose manual default is one empty text are empty lists here.
+func text(v *config.Value) string { return strings.Join(v.Text, ",") }
+
+// TestManualDefaults: every option exists, in its section, with the manual's
+// default and environment variable.
+func TestManualDefaults(t *testing.T) {
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range manual(t) {
+		o := v.Get(e.Key)
+		if o == nil {
+			t.Errorf("%s: no such option", e.Key)
+			continue
+		}
+		want := e.Value
+		if n, ok := newer[e.Key]; ok {
+			want = n
+		}
+		if text(o) != want || o.Section != e.Section || !slices.Contains(o.Env, "DNSMONSTER_"+strings.ToUpper(e.Key)) {
+			t.Errorf("%s = %s in [%s], environment %v; want %s in [%s]", e.Key, text(o), o.Section, o.Env, want, e.Section)
+		}
+	}
+	f := func(name, want string) {
+		t.Helper()
+		if o := v.Get(name); o == nil || text(o) != want {
+			t.Errorf("%s = %+v, want %q", name, o, want)
+		}
+	}
+	// newer than the manual
+	f("clickhousetable", "DNS_LOG")
+	f("clickhouseusednstapidentity", "false")
+	f("psqltable", "DNS_LOG")
+	f("metricstderrformat", "json")
+	f("victoriaoutputtype", "0")
+	f("victoriaoutputendpoint", "")
+	f("victoriaoutputproxy", "")
+	f("victoriaoutputworkers", "8")
+	f("victoriabatchsize", "100")
+	f("victoriabatchdelay", "0s")
+	f("natsoutputtype", "0")
+	f("natsoutputserver", "nats://localhost:4222")
+	f("natsoutputsubject", "dns.events")
+	f("natsoutputtlscert", "")
+	f("natsoutputtlskey", "")
+	f("natsoutputtlsca", "")
+	f("kafkasaslcredentials", "")
+	f("skipdomainsfiletype", "")
+	f("allowdomainsfiletype", "")
+	if got := v.Get("psqlendpoint").Env; !slices.Equal(got, []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}) {
+		t.Errorf("psqlendpoint is read from %v", got)
+	}
+}
+
+// other is a value that the option does not have by default.
+func other(o *config.Value) string {
+	switch o.Kind {
+	case config.Bool:
+		return map[string]string{"true": "false", "false": "true"}[text(o)]
+	case config.Duration:
+		return "1h2m3s"
+	case config.Text:
+		return "Some=text, with --Word"
+	}
+	return "7"
+}
+
+// TestEveryOptionFromEveryOrigin sets each option by flag, variable and file,
+// names in another case where that is allowed, and compares the effective
+// values as a table.
+func TestEveryOptionFromEveryOrigin(t *testing.T) {
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n := 0
+	for _, o := range defaults.All() {
+		if o.Section == "" || o.SecretOf != "" {
+			continue
+		}
+		n++
+		want := other(&o)
+		path := filepath.Join(dir, o.Name+".ini")
+		key := strings.ToUpper(o.Name[:1]) + o.Name[1:len(o.Name)-1] + strings.ToUpper(o.Name[len(o.Name)-1:])
+		if err := os.WriteFile(path, fmt.Appendf(nil, "[%s]\n%s = %s\n", strings.ToUpper(o.Section), key, want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := func(origin string, args, environ []string) {
+			t.Helper()
+			v, err := values(append([]string{"run"}, args...), environ)
+			if err != nil {
+				t.Errorf("%s by %s: %v", o.Name, origin, err)
+				return
+			}
+			for _, now := range v.All() {
+				was := text(defaults.Get(now.Name))
+				if now.Name == o.Name {
+					was = want
+				}
+				if now.Section != "" && text(&now) != was {
+					t.Errorf("%s=%s by %s: %s is %q, want %q", o.Name, want, origin, now.Name, text(&now), was)
+				}
+			}
+		}
+		f("flag", []string{"--" + key + "=" + want}, nil)
+		if o.Kind != config.Bool {
+			f("flag and value", []string{"--" + key, want}, nil)
+		}
+		for _, e := range o.Env {
+			f(e, nil, []string{e + "=" + want})
+		}
+		f("file", []string{"--config", path}, nil)
+		if !strings.HasPrefix(o.Env[0], "DNSMONSTER_") || o.Env[0] != "DNSMONSTER_"+strings.ToUpper(o.Name) {
+			t.Errorf("%s: environment %v", o.Name, o.Env)
+		}
+	}
+	t.Logf("%d options", n)
+}
+
+// TestManualFile: a file with the whole list is a file that run takes.
+func TestManualFile(t *testing.T) {
+	v, err := values([]string{"--config=testdata/manual.ini"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range manual(t) {
+		if o := v.Get(e.Key); text(o) != e.Value {
+			t.Errorf("%s = %q, want %q", e.Key, text(o), e.Value)
+		}
+	}
+	if len(v.Warnings) > 0 {
+		t.Errorf("warnings %q", v.Warnings)
+	}
+}
+
+// wrong is a value that the option cannot have, "" where it can have any.
+func wrong(o *config.Value) string {
+	free := []string{"uri", "url", "file", "path", "index", "table", "topic", "name", "endpoint"}
+	switch {
+	case strings.HasSuffix(o.Name, "outputtype"):
+		return "7"
+	case o.Kind == config.Duration:
+		return "5"
+	case o.Kind != config.Text:
+		return "7x"
+	}
+	for _, f := range free {
+		if strings.Contains(o.Name, f) {
+			return ""
+		}
+	}
+	switch o.Name {
+	case "mode", "samplemode", "sampleratio", "malformed", "logformat", "metricendpointtype", "metricstderrformat", "kafkaoutputformat",
+		"kafkacompressiontype", "fileoutputformat", "stdoutoutputformat", "metricstatsdagent", "filter":
+		return "wrong"
+	}
+	return ""
+}
+
+// TestWrongValuesAreNamed: for every option, an error names it and where its
+// value came from, before anything is opened.
+func TestWrongValuesAreNamed(t *testing.T) {
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n := 0
+	for _, o := range defaults.All() {
+		bad := wrong(&o)
+		if o.Section == "" || bad == "" || strings.HasPrefix(text(&o), bad) {
+			continue
+		}
+		n++
+		path := filepath.Join(dir, o.Name)
+		if err := os.WriteFile(path, fmt.Appendf(nil, "\n[%s]\n%s = %s\n", o.Section, o.Name, bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := func(origin string, args, environ []string) {
+			t.Helper()
+			args = append([]string{"dnsmonster-sensor", "run", "--pcapfile=/no/such/file"}, args...)
+			if o.Name != "stdoutoutputtype" {
+				args = append(args, "--stdoutoutputtype=1")
+			}
+			err := perform(newApp(io.Discard, io.Discard), args, environ)
+			if err == nil {
+				t.Errorf("%s=%s by %s: no error", o.Name, bad, origin)
+			} else if s := err.Error(); !strings.Contains(s, o.Name) || !strings.Contains(s, origin) || strings.Contains(s, "/no/such") {
+				t.Errorf("%s=%s: error %q, want the option and %q", o.Name, bad, s, origin)
+			}
+		}
+		f("from the command line", []string{"--" + o.Name + "=" + bad}, nil)
+		f("from the environment variable "+o.Env[0], nil, []string{o.Env[0] + "=" + bad})
+		f("from "+path+" line 3", []string{"--config=" + path}, nil)
+	}
+	t.Logf("%d options", n)
+}
+
+// TestChecksOfOptions: values of the right form that cannot be.
+func TestChecksOfOptions(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor"}, args...), nil)
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: error %v, want %s", args, err, want)
+		}
+	}
+	const line = " (from the command line)"
+	f("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
+	f("--devname and --pcapfile are both set: use one (from the command line)", "--devName=lo", "--pcapFile=x")
+	f(`run takes no arguments: what is "eth0"? (see dnsmonster-sensor run --help)`, "run", "eth0")
+	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
+	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
+	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
+	f("--loglevel 5: use 0 to 4"+line, "--loglevel=5", "--pcapfile=x")
+	f("--gomaxprocs 0: use -1 for all, or 1 and more"+line, "--gomaxprocs=0", "--pcapfile=x")
+	f("--gctime 0s: at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
+	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
+	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
+	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125 (from the default)", "--metricendpointtype=statsd", "--pcapfile=x")
+	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
+	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
+	f("--devname is not an option of attach", "attach", "lo", "--devname=x")
+	f("--mode is not an option of replay", "replay", "x.pcap", "--mode=xdp")
+	f("config check: name one configuration file", "config", "check")
+	f("config: use dnsmonster-sensor config check FILE", "config")
+}
+
+// TestWhatIsMissing: an option of a pending feature is accepted, refused where it
+// switches the feature on, and gone from the table once its output is built.
+func TestWhatIsMissing(t *testing.T) {
+	var built []string
+	for _, o := range all.New() {
+		built = append(built, o.Name())
+	}
+	if all, without := config.Pending(nil), config.Pending(built); len(all) != len(without) {
+		t.Errorf("an output in outputs/all still stands in sensor/config/pendingoutputs.go: take it out there")
+	}
+	pending := config.Pending(built)
+	for _, f := range pending {
+		t.Logf("missing: %s", f.Name)
+	}
+	f := func(name, option, value string) {
+		t.Helper()
+		if !slices.ContainsFunc(pending, func(f config.Feature) bool { return f.Name == name }) {
+			return
+		}
+		err := perform(newApp(io.Discard, io.Discard), []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--" + option + "=" + value}, nil)
+		want := fmt.Sprintf("%s: not in this build yet; %s=%s is set (from the command line)", name, option, value)
+		if err == nil || err.Error() != want {
+			t.Errorf("%s=%s: error %v, want %s", option, value, err, want)
+		}
+	}
+	for _, p := range pending {
+		if p.Output != "" {
+			f(p.Name, p.Output+"outputtype", "1")
+		}
+	}
+	f("dnstap input", "dnstapsocket", "unix:///x")
+	f("capture filter", "filter", "udp")
+	f("AF_PACKET capture", "useafpacket", "true")
+	f("skip list", "skipdomainsfile", "x")
+	f("allow list", "allowdomainsfile", "x")
+	f("packet limit", "packetlimit", "5")
+}
+
+// randomValue is one that the option's form allows.
+func randomValue(r *rand.Rand, o *config.Value) string {
+	switch o.Kind {
+	case config.Bool:
+		return fmt.Sprint(r.IntN(2) == 0)
+	case config.Duration:
+		return fmt.Sprintf("%dms", r.IntN(1e7))
+	case config.Text:
+		const alphabet = `ab =;#"'\[]{}:,/	ü€` + "\n\r\x00\x7f\ufeff"
+		runes := []rune(alphabet)
+		b := new(strings.Builder)
+		for range r.IntN(12) {
+			b.WriteRune(runes[r.IntN(len(runes))])
+		}
+		return b.String()
+	}
+	return fmt.Sprint(r.IntN(1e6))
+}
+
+// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read again
+// as the same values, and so is what is written from those.
+func TestRandomConfigurationsSurviveWriting(t *testing.T) {
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	for i := range 1000 {
+		args := []string{"run", "--writesecrets"}
+		for _, o := range defaults.All() {
+			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
+				continue
+			}
+			times := 1
+			if o.List {
+				times += r.IntN(3)
+			}
+			for range times {
+				args = append(args, "--"+o.Name+"="+randomValue(r, &o))
+			}
+		}
+		want, err := values(args, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
+		path := filepath.Join(dir, fmt.Sprint(i))
+		if err := perform(newApp(io.Discard, io.Discard), append([]string{"x"}, append(args, "--writeconfig="+path)...), nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := values([]string{"run", "--config", path}, nil)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for _, o := range want.All() {
+			if now := got.Get(o.Name); o.Section != "" && !slices.Equal(now.Text, o.Text) {
+				t.Fatalf("run %d: %s = %q was written and read as %q", i, o.Name, o.Text, now.Text)
+			}
+		}
+		var first, second bytes.Buffer
+		config.WriteINI(&first, got, true)
+		again, err := config.Read("again", bytes.NewReader(first.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Entries) == 0 {
+			t.Fatal("nothing is written")
+		}
+		config.WriteINI(&second, want, true)
+		if first.String() != second.String() {
+			t.Fatalf("run %d: what is written changes", i)
+		}
+	}
+}
+
+// TestWriteConfigKeepsSecrets, unless asked; and a file with secrets is its
+// owner's alone.
+func TestWriteConfigKeepsSecrets(t *testing.T) {
+	f := func(mode os.FileMode, holds bool, args ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "c.ini")
+		args = append([]string{"x", "run", "--zincoutputpassword=hush", "--writeconfig=" + path}, args...)
+		if err := perform(newApp(io.Discard, io.Discard), args, nil); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("hush")) != holds || st.Mode().Perm() != mode {
+			t.Errorf("%q: holds the secret %v, want %v; mode %o, want %o", args, !holds, holds, st.Mode().Perm(), mode)
+		}
+	}
+	f(0o644, false)
+	f(0o600, true, "--writesecrets")
+}
+
+// TestConfigCheck shows values, origins, what is wrong and what differs.
+func TestConfigCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
+	f := func(file string, ok bool, wants ...string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := checkConfig(&out, path, []string{"DNSMONSTER_SERVERNAME=s1"})
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v", file, err)
+		}
+		flat := strings.Join(strings.Fields(out.String()), " ")
+		for _, want := range append(wants, "servername = s1 ; environment variable DNSMONSTER_SERVERNAME") {
+			if !strings.Contains(flat, want) {
+				t.Errorf("%q: lacks %q:\n%s", file, want, out.String())
+			}
+		}
+		if strings.Contains(out.String(), "hush") {
+			t.Errorf("shows a secret:\n%s", out.String())
+		}
+	}
+	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
+		"devname = lo ; "+path+" line 2", "zincoutputpassword = ******** ; ", "run would start with this file")
+	f("pcapfile = x\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
+		"differs: sampleratio: ", "differs: [metric]: obeyed here")
+	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?")
+	f("devname = lo\nloglevel = 9\nservername = s0", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",
+		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
+}
+
+// TestDefect19NoOutput: v1.2.5 ended with an error, and later ones read
+// everything for nobody. Other commands write to stdout then.
+func TestDefect19NoOutput(t *testing.T) {
+	file := write(t, queries(10))
+	for _, args := range [][]string{{"--pcapfile=" + file}, {"run", "--pcapfile", file}} {
+		p := start(t, nil, args...)
+		r := p.wait(time.Minute)
+		if r.code != exitUsage || !strings.Contains(r.log, "no output is switched on") {
+			t.Errorf("%q: exit status %d, want %d and the reason:\n%s", args, r.code, exitUsage, r.log)
+		}
+		if got := count(t, p.records).total(); got != 0 {
+			t.Errorf("%q: %d records", args, got)
+		}
+	}
+	p := start(t, nil, "replay", file)
+	p.wait(time.Minute).expect(t, exitOK)
+	if got := count(t, p.records).total(); got != 10 {
+		t.Errorf("replay without an output writes %d records, want 10", got)
+	}
+}
+
+// TestDefect23Values: a word with dashes inside a value is not an option.
+func TestDefect23Values(t *testing.T) {
+	const value = "--Word {{.DNS}} --STDOUT"
+	for _, args := range [][]string{
+		{"--stdoutOutputGoTemplate", value}, {"--stdoutOutputGoTemplate=" + value}, {"run", "--STDOUTOUTPUTGOTEMPLATE", value},
+	} {
+		v, err := values(args, nil)
+		if err != nil || v.String("stdoutoutputgotemplate") != value {
+			t.Errorf("%q: %v, want the value as it is", args, err)
+		}
+	}
+}
+
+// TestGeneratedFiles are as fresh as the declarations.
+func TestGeneratedFiles(t *testing.T) {
+	app := newApp(io.Discard, io.Discard)
+	p, err := pages(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var built []string
+	for _, o := range all.New() {
+		built = append(built, o.Name())
+	}
+	var doc, sample bytes.Buffer
+	config.Markdown(&doc, app.Name, p, config.Pending(built))
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.WriteINI(&sample, v, false)
+	for path, want := range map[string][]byte{"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes()} {
+		if *update {
+			if err := os.WriteFile(path, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is stale (%v): run go generate ./sensor", path, err)
+		}
+	}
+}
