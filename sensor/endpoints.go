@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/DataDog/datadog-go/v5/statsd"
@@ -111,6 +112,9 @@ func dialStatsd(address string) (*statsdSender, error) {
 func (s *statsdSender) send(samples []sample) error {
 	var errs []error
 	for _, m := range samples {
+		if strings.HasPrefix(m.name, "go_") || strings.HasPrefix(m.name, "process_") {
+			m.name = "dnsmonster_sensor_" + m.name // a bridge to Prometheus has such of its own
+		}
 		if !m.counter {
 			if m.value < 0 { // alone, a negative number would be subtracted
 				errs = append(errs, s.client.Gauge(m.name, 0, m.labels, 1))

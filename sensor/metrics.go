@@ -41,7 +41,7 @@ func (o *metricOptions) flags() []cli.Flag {
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstderrformat", Aliases: []string{"metricformat"}, Value: "json", Destination: &o.format,
 			EnvVars: []string{"DNSMONSTER_METRICSTDERRFORMAT", "DNSMONSTER_METRICFORMAT"},
-			Usage:   "`FORMAT` of metrics on stderr: json or kv. Counters that are 0 are left out",
+			Usage:   "`FORMAT` of metrics on stderr: json or kv. Numbers that are 0 are left out",
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "metricflushinterval", EnvVars: []string{"DNSMONSTER_METRICFLUSHINTERVAL"}, Value: 10 * time.Second, Destination: &o.interval,

@@ -143,8 +143,8 @@ func (l *lane) step() (more bool) {
 		}
 	}()
 	l.given, l.done = 0, 0
-	l.worker.SetMask(l.pipeline.masks.Load())
 	err := l.source.Read(&l.batch)
+	l.worker.SetMask(l.pipeline.masks.Load())
 	switch {
 	case err == nil:
 		l.given = len(l.batch.Packets)

@@ -76,13 +76,19 @@ func flatten(families []*dto.MetricFamily) []sample {
 	return list
 }
 
-// writeMetrics writes one line. Of the process's own numbers it has those that
-// people look at; Prometheus gets all.
+// processShown are the process's own numbers on stderr; the other endpoints get
+// all.
+var processShown = []string{"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "go_goroutines"}
+
+// writeMetrics writes one line.
 func writeMetrics(w io.Writer, now time.Time, samples []sample, format string) {
 	line := bytes.NewBuffer(nil)
 	fmt.Fprintf(line, "%s metrics: ", now.UTC().Format(time.RFC3339))
 	shown := slices.DeleteFunc(slices.Clone(samples), func(s sample) bool {
-		return s.counter && s.value == 0 && strings.HasPrefix(s.name, "dnsmonster_") || strings.HasPrefix(s.name, "go_") && s.name != "go_goroutines"
+		if strings.HasPrefix(s.name, "process_") || strings.HasPrefix(s.name, "go_") {
+			return !slices.Contains(processShown, s.name)
+		}
+		return s.name == "dnsmonster_sensor_build_info" || s.value == 0 && strings.HasPrefix(s.name, "dnsmonster_sensor_")
 	})
 	if format == "kv" {
 		for i, s := range shown {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,24 +84,27 @@ func start(t *testing.T, host *lab.Host, args ...string) *proc {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		for s := bufio.NewScanner(pipe); s.Scan(); {
-			p.mu.Lock()
-			p.stderr.WriteString(s.Text() + "\n")
-			p.mu.Unlock()
-			select {
-			case p.lines <- struct{}{}:
-			default:
-			}
-		}
-		p.cmd.Wait()
-		close(p.ended)
-	}()
+	go p.follow(pipe)
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.ended
 	})
 	return p
+}
+
+// follow keeps what the process says until it ends.
+func (p *proc) follow(stderr io.Reader) {
+	for s := bufio.NewScanner(stderr); s.Scan(); {
+		p.mu.Lock()
+		p.stderr.WriteString(s.Text() + "\n")
+		p.mu.Unlock()
+		select {
+		case p.lines <- struct{}{}:
+		default:
+		}
+	}
+	p.cmd.Wait()
+	close(p.ended)
 }
 
 // attach starts the sensor on a host's interface and waits until it captures.

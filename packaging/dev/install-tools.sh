@@ -20,6 +20,12 @@ test,test-all dnsperf dnsperf
 test,test-all ethtool ethtool
 test,test-all tcpdump tcpdump
 test,test-all tcpreplay tcpreplay
+test,test-all promtool prometheus
+test,test-all /usr/lib/postgresql/15/bin/postgres postgresql-15
+test,test-all man man-db
+test,test-all mandoc mandoc
+test,test-all fish fish
+test,test-all zsh zsh
 test-all qemu-system-x86_64 qemu-system-x86
 test-all xz xz-utils
 test,test-all,generate clang clang
@@ -37,6 +43,12 @@ die() {
 
 group=${1:-}
 [[ $# == 1 && $group =~ ^(run|test|test-all|generate|lint)$ ]] || die "usage: install-tools.sh run|test|test-all|generate|lint"
+
+# What Debian does not have comes through the Go module proxy, into the folder of `go install`.
+if [[ $group == test* ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&
+  [[ ! -x $(go env GOPATH)/bin/statsd_exporter ]]; then
+  GOBIN=$(go env GOPATH)/bin go install github.com/prometheus/statsd_exporter@v0.31.0
+fi
 
 # Debian keeps the administrator's commands where other users' PATH does not look.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

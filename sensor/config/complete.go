@@ -101,30 +101,30 @@ func Zsh(w io.Writer, program string, pages []Page) {
 	fmt.Fprintf(w, `#compdef %[1]s
 # Completion of %[1]s for zsh: put it into a folder of $fpath as
 # _%[1]s
-local command word
+local cmd word
 for word in ${words[2,CURRENT-1]}; do
     case $word in
-        %[2]s) command=$word; break ;;
+        %[2]s) cmd=$word; break ;;
     esac
 done
-local -a options
-case $command in
+local -a opts
+case $cmd in
 `, program, strings.Join(commandNames(pages), "|"))
 	for _, p := range pages {
 		pattern := firstWord(p.Name)
 		if pattern == "run" {
 			pattern = "run|''"
 		}
-		fmt.Fprintf(w, "    %s) options=(%s) ;;\n", pattern, p.words())
+		fmt.Fprintf(w, "    %s) opts=(%s) ;;\n", pattern, p.words())
 	}
 	fmt.Fprintf(w, `esac
 if [[ $PREFIX == -* ]]; then
-    compadd -S '' -a options
-elif [[ -z $command ]]; then
+    compadd -S '' -a opts
+elif [[ -z $cmd ]]; then
     compadd %[1]s
-elif [[ $command == attach ]]; then
+elif [[ $cmd == attach ]]; then
     compadd /sys/class/net/*(:t)
-elif [[ $command == config && $words[CURRENT-1] == config ]]; then
+elif [[ $cmd == config && $words[CURRENT-1] == config ]]; then
     compadd check
 else
     _files

@@ -10,7 +10,7 @@ import (
 // ManPage writes the manual page. intro is the program's description.
 func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, ".Dd 2026-11-24\n.Dt %s 8\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n.Sh SYNOPSIS\n", strings.ToUpper(program), program, roff(usage))
+	fmt.Fprintf(b, ".Dd November 24, 2026\n.Dt %s 8\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n.Sh SYNOPSIS\n", strings.ToUpper(program), program, roff(usage))
 	for _, p := range pages {
 		fmt.Fprintf(b, ".Nm\n.Cm %s\n.Op Ar options\n", p.Name)
 		for a := range strings.FieldsSeq(p.Arguments) {
@@ -31,9 +31,9 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		fmt.Fprintf(b, ".Ss %s\n", p.Name)
 		paragraphs(b, p.Description)
 	}
-	b.WriteString(".Sh OPTIONS\nNames may be written in upper and lower case, before and behind arguments.\n" +
-		"Most options can stand in a configuration file too, in the section that is their heading here,\nand in an environment variable.\n" +
-		"The command line beats the environment, which beats the file.\n")
+	b.WriteString(".Sh OPTIONS\n")
+	prose(b, "Names may be written in upper and lower case, before and behind arguments. Most options can stand in a configuration file too, "+
+		"in the section that is their heading here, and in an environment variable. The command line beats the environment, which beats the file.")
 	manOptions(b, pages)
 	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll that was captured was delivered.\n.It 1\nWrong use or configuration; nothing was captured.\n" +
 		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered.\n.El\n")
@@ -76,14 +76,15 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 	if o.Kind != Bool {
 		fmt.Fprintf(b, " Ns = Ns Ar %s", roff(o.word()))
 	}
-	fmt.Fprintf(b, "\n%s.\n", roff(strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")))
+	b.WriteByte('\n')
+	prose(b, strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")+".")
 	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
-		fmt.Fprintf(b, "Default: %s.\n", roff(d))
+		prose(b, "Default: "+d+".")
 	}
 	for _, e := range o.Env {
 		fmt.Fprintf(b, "Environment:\n.Ev %s .\n", e)
 	}
-	fmt.Fprintf(b, "Commands: %s.\n", strings.Join(commands, ", "))
+	prose(b, "Commands: "+strings.Join(commands, ", ")+".")
 }
 
 // word is the value's placeholder, or one for the kind.
@@ -94,40 +95,47 @@ func (o *Option) word() string {
 	return [...]string{"text", "true", "number", "number", "number", "time"}[o.Kind]
 }
 
-// paragraphs writes text whose examples are indented and whose headings are in
+// paragraphs writes text in which examples are indented, and their heading is in
 // capitals.
 func paragraphs(b *bufio.Writer, text string) {
-	literal, blank := false, false
-	end := func() {
-		if literal {
+	for part := range strings.SplitSeq(text, "\n\n") {
+		head, examples, ok := strings.Cut(part, "EXAMPLES:\n")
+		if strings.TrimSpace(head) != "" {
+			prose(b, head)
+		}
+		if ok {
+			b.WriteString(".Pp\nExamples:\n.Bd -literal -offset indent\n")
+			for line := range strings.Lines(examples) {
+				fmt.Fprintln(b, roff(strings.TrimSpace(line)))
+			}
 			b.WriteString(".Ed\n")
-			literal = false
 		}
 	}
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case line == "":
-			blank = true
-			continue
-		case strings.HasPrefix(line, " "):
-			if !literal {
-				b.WriteString(".Bd -literal -offset indent\n")
-				literal = true
-			}
-			line = strings.TrimSpace(line)
-		default:
-			end()
-			if blank && !strings.HasSuffix(line, "EXAMPLES:") {
-				b.WriteString(".Pp\n")
-			}
-			if line == "EXAMPLES:" {
-				line = "Examples:"
-				b.WriteString(".Pp\n")
-			}
+}
+
+// prose writes each sentence on lines of its own, none too long.
+func prose(b *bufio.Writer, text string) {
+	length := 0
+	end := func() {
+		if length > 0 {
+			b.WriteByte('\n')
+			length = 0
 		}
-		blank = false
-		fmt.Fprintln(b, roff(line))
+	}
+	for word := range strings.FieldsSeq(text) {
+		w := roff(word)
+		if length > 0 && length+1+len(w) > 78 {
+			end()
+		}
+		if length > 0 {
+			b.WriteByte(' ')
+			length++
+		}
+		b.WriteString(w)
+		length += len(w)
+		if strings.HasSuffix(word, ".") {
+			end()
+		}
 	}
 	end()
 }

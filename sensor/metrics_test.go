@@ -1,0 +1,364 @@
+package sensor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// freePort is one that nobody listens on now.
+func freePort(t *testing.T, network string) int {
+	t.Helper()
+	if network == "udp" {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).Port
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// scrape asks until there is an answer.
+func scrape(t *testing.T, url string) string {
+	t.Helper()
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	var err error
+	for range 100 {
+		var r *http.Response
+		if r, err = client.Get(url); err == nil {
+			defer r.Body.Close()
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s does not answer: %v", url, err)
+	return ""
+}
+
+// value finds one sample in Prometheus's text; -1 where it is not.
+func value(text, sample string) float64 {
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(sample) + ` (\S+)$`).FindStringSubmatch(text)
+	if m == nil {
+		return -1
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		return -1
+	}
+	return v
+}
+
+// held starts a replay that writes its records and then has one stream more to
+// read, so that it goes on until the test lets it end.
+func held(t *testing.T, n int, args ...string) (p *proc, let func()) {
+	t.Helper()
+	p = &proc{t: t, lines: make(chan struct{}, 1000), ended: make(chan struct{}), records: "/dev/null"}
+	p.cmd = command(nil, append([]string{"replay", "-"}, args...)...)
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go p.follow(log)
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.ended
+	})
+	if _, err := in.Write(queries(n)); err != nil {
+		t.Fatal(err)
+	}
+	return p, func() { in.Close() }
+}
+
+// TestPrometheus: promtool finds nothing wrong with what is served, and the
+// process's and Go's own numbers are there.
+func TestPrometheus(t *testing.T) {
+	lab.Need(t, "promtool")
+	for _, legacy := range []bool{false, true} {
+		url := fmt.Sprintf("http://127.0.0.1:%d/metrics", freePort(t, "tcp"))
+		p, let := held(t, 500, "--metricendpointtype=prometheus", "--metricprometheusendpoint="+url, "--servername=ns-1.example",
+			fmt.Sprintf("--metriclegacynames=%v", legacy))
+		delivered := `dnsmonster_sensor_ledger_outcomes_total{ledger="message",outcome="event",part=""}`
+		if legacy {
+			delivered = "dnsmonster_ns_1_example_packetsCaptured"
+		}
+		text := scrape(t, url)
+		for end := time.Now().Add(10 * time.Second); value(text, delivered) != 500; text = scrape(t, url) {
+			if time.Now().After(end) {
+				t.Fatalf("%s is %v, want 500:\n%s", delivered, value(text, delivered), text)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		let()
+		p.wait(time.Minute).expect(t, exitOK)
+		if strings.Contains(p.log(), " metrics: ") {
+			t.Errorf("metrics on stderr though the type is prometheus:\n%s", p.log())
+		}
+		wants := []string{"go_goroutines ", "process_resident_memory_bytes "}
+		if legacy {
+			wants = append(wants, "dnsmonster_ns_1_example_packetLossPercent 0", "dnsmonster_ns_1_example_stdoutSentToOutput ", "dnsmonster_ns_1_example_stdoutSkipped 0")
+		} else {
+			wants = append(wants, `dnsmonster_sensor_build_info{commit=`, `server="ns-1.example"`, "dnsmonster_sensor_capture_loss_ratio 0")
+		}
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("legacy %v: lacks %q:\n%s", legacy, want, text)
+			}
+		}
+		if strings.Contains(text, "dnsmonster_sensor_") == legacy {
+			t.Errorf("legacy %v: the wrong names:\n%s", legacy, text)
+		}
+		if legacy {
+			continue // dnsmonster's names are not what promtool likes
+		}
+		tool := exec.Command("promtool", "check", "metrics")
+		tool.Stdin = strings.NewReader(text)
+		if out, err := tool.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool check metrics: %v\n%s", err, out)
+		}
+	}
+}
+
+// TestStatsd sends to a real statsd server, which counts lines that it cannot
+// read, and shows what it has understood.
+func TestStatsd(t *testing.T) {
+	if path, err := exec.Command("go", "env", "GOPATH").Output(); err == nil { // where install-tools.sh puts it
+		t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(strings.TrimSpace(string(path)), "bin"))
+	}
+	lab.Need(t, "statsd_exporter")
+	udp, web := freePort(t, "udp"), freePort(t, "tcp")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	server := exec.CommandContext(ctx, "statsd_exporter", fmt.Sprintf("--statsd.listen-udp=127.0.0.1:%d", udp), "--statsd.listen-tcp=",
+		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", web), "--log.level=error")
+	var log bytes.Buffer
+	server.Stderr = &log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		server.Wait()
+	}()
+	url := fmt.Sprintf("http://127.0.0.1:%d/metrics", web)
+	scrape(t, url)
+	agent := fmt.Sprintf("--metricstatsdagent=127.0.0.1:%d", udp)
+	f := func(want map[string]float64, args ...string) {
+		t.Helper()
+		p, let := held(t, 700, append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
+		time.Sleep(500 * time.Millisecond) // several intervals: counters must not add up
+		let()
+		p.wait(time.Minute).expect(t, exitOK)
+		var text string
+		for range 100 {
+			text = scrape(t, url)
+			ok := true
+			for sample, v := range want {
+				ok = ok && value(text, sample) == v
+			}
+			if ok {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		for sample, v := range want {
+			if got := value(text, sample); got != v {
+				t.Errorf("%q: the server has %s = %v, want %v\n%s", args, sample, got, v, log.String())
+			}
+		}
+	}
+	f(map[string]float64{
+		`dnsmonster_sensor_ledger_outcomes_total{ledger="delivery",outcome="delivered",part="stdout"}`: 700,
+		`dnsmonster_sensor_ledger_in_total{ledger="packet"}`:                                           700,
+		`dnsmonster_sensor_ledger_unaccounted{ledger="message"}`:                                       0,
+		"dnsmonster_sensor_process_max_fds":                                                            maxFiles(t),
+	})
+	f(map[string]float64{"packetsCaptured": 700, "stdoutSentToOutput": 700, "packetLossPercent": 0}, "--metriclegacynames")
+	text := scrape(t, url)
+	for _, sample := range []string{"statsd_exporter_sample_errors_total", "statsd_exporter_tag_errors_total", "statsd_exporter_events_conflict_total"} {
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, sample) && !strings.HasSuffix(line, " 0\n") {
+				t.Errorf("the server could not read something: %s", line)
+			}
+		}
+	}
+	if value(text, "statsd_exporter_lines_total") < 100 {
+		t.Errorf("the server has read too few lines:\n%s", text)
+	}
+}
+
+func maxFiles(t *testing.T) float64 {
+	t.Helper()
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		t.Fatal(err)
+	}
+	return float64(r.Cur)
+}
+
+// metricLines are the lines on stderr, without time and word.
+func metricLines(t *testing.T, log string) (lines []string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		stamp, rest, ok := strings.Cut(strings.TrimRight(line, "\n"), " metrics: ")
+		if !ok {
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339, stamp); err != nil {
+			t.Errorf("a line of metrics without its time: %s", line)
+		}
+		lines = append(lines, rest)
+	}
+	return lines
+}
+
+// TestDefect21Metrics: dnsmonster ignored [metric] in a file, and a NaN broke
+// the line.
+func TestDefect21Metrics(t *testing.T) {
+	file := write(t, queries(0)) // nothing captured: the loss is 0 of 0
+	for _, format := range []string{"json", "kv"} {
+		ini := write(t, fmt.Appendf(nil, "[metric]\nmetricformat = %s\nmetriclegacynames = true\n", format))
+		p := runs(t, "replay", file, "--config", ini)
+		lines := metricLines(t, p.log())
+		if len(lines) != 1 {
+			t.Fatalf("%s: %d lines of metrics, want the last one:\n%s", format, len(lines), p.log())
+		}
+		if strings.Contains(lines[0], "NaN") {
+			t.Errorf("%s: %s", format, lines[0])
+		}
+		if format == "kv" {
+			if !strings.HasPrefix(lines[0], "packetsCaptured=0 packetsDropped=0 packetLossPercent=0 ") {
+				t.Errorf("kv: %s", lines[0])
+			}
+			continue
+		}
+		var numbers map[string]map[string]float64
+		if err := json.Unmarshal([]byte(lines[0]), &numbers); err != nil {
+			t.Fatalf("%v: %s", err, lines[0])
+		}
+		for name, kind := range map[string]string{
+			"packetsCaptured": "value", "packetsDropped": "value", "packetLossPercent": "value", "packetsDuplicate": "count",
+			"packetsOverRatio": "count", "stdoutSentToOutput": "count", "stdoutSkipped": "count", "stdoutFailed": "count",
+		} {
+			if v, ok := numbers[name][kind]; !ok || v != 0 {
+				t.Errorf("%s = %v, want %s 0", name, numbers[name], kind)
+			}
+		}
+	}
+}
+
+// TestMetricsOnStderr: one line each interval and a last one, with the numbers
+// that the books have; none where that is asked for.
+func TestMetricsOnStderr(t *testing.T) {
+	p, let := held(t, 300, "--metricflushinterval=100ms")
+	time.Sleep(time.Second)
+	let()
+	p.wait(time.Minute).expect(t, exitOK)
+	lines := metricLines(t, p.log())
+	if len(lines) < 5 || len(lines) > 30 {
+		t.Errorf("%d lines in a second, want about 10", len(lines))
+	}
+	var last map[string]map[string]float64
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Fatal(err)
+	}
+	if got := last[`dnsmonster_sensor_ledger_outcomes_total{ledger="delivery",outcome="delivered",part="stdout"}`]["count"]; got != 300 {
+		t.Errorf("the last line says %v delivered, want 300: %s", got, lines[len(lines)-1])
+	}
+	if _, ok := last["process_resident_memory_bytes"]["value"]; !ok {
+		t.Errorf("nothing of the process: %s", lines[len(lines)-1])
+	}
+	file := write(t, queries(10))
+	if lines := metricLines(t, runs(t, "replay", file, "--metricendpointtype=").log()); len(lines) > 0 {
+		t.Errorf("%d lines of metrics, want none", len(lines))
+	}
+	log := runs(t, "replay", file, "--metricendpointtype=stderr", "--metricstatsdagent=127.0.0.1:9").log()
+	if !strings.Contains(log, `msg="metricstatsdagent has no effect"`) {
+		t.Errorf("an endpoint that is not used is not named:\n%s", log)
+	}
+}
+
+// TestMetricLine: names with labels, kinds, and what is left out.
+func TestMetricLine(t *testing.T) {
+	f := func(want string, samples []sample, format string) {
+		t.Helper()
+		var b bytes.Buffer
+		writeMetrics(&b, time.Unix(0, 0), samples, format)
+		if got := b.String(); got != "1970-01-01T00:00:00Z metrics: "+want+"\n" {
+			t.Errorf("%s: %s, want %s", format, got, want)
+		}
+	}
+	list := []sample{
+		{"dnsmonster_sensor_x_total", []string{"a:b c"}, 3, true}, {"dnsmonster_sensor_y", nil, 0, false}, {"packetLossPercent", nil, 0.25, false},
+		{"go_threads", nil, 8, false}, {"go_goroutines", nil, 9, false},
+	}
+	f(`{"dnsmonster_sensor_x_total{a=\"b c\"}":{"count":3},"go_goroutines":{"value":9},"packetLossPercent":{"value":0.25}}`, list, "json")
+	f(`dnsmonster_sensor_x_total{a="b c"}=3 packetLossPercent=0.25 go_goroutines=9`, list, "kv")
+	f("{}", nil, "json")
+	f("", nil, "kv")
+}
+
+// countingSource is a source whose kernel has counted.
+type countingSource struct {
+	capture.Source
+	hook atomic.Pointer[capture.HookStats]
+}
+
+func (s *countingSource) Kernel() (capture.KernelStats, error) {
+	return capture.KernelStats{Hooks: []capture.HookStats{*s.hook.Load()}}, nil
+}
+
+// TestLossMeter: the share of the last interval, and 0 where nothing passed.
+func TestLossMeter(t *testing.T) {
+	source := &countingSource{}
+	source.hook.Store(&capture.HookStats{Delivered: 60, RingFull: 30, CopyFailed: 10})
+	m := newLossMeter(&books{source: source})
+	quit := make(chan struct{})
+	go m.follow(200*time.Millisecond, quit)
+	defer close(quit)
+	for _, want := range []float64{0.4, 0, 0.5, 0} {
+		for end := time.Now().Add(5 * time.Second); math.Float64frombits(m.ratio.Load()) != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the ratio is %v, want %v", math.Float64frombits(m.ratio.Load()), want)
+			}
+		}
+		if want == 0 {
+			source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 40, CopyFailed: 10})
+		}
+	}
+}

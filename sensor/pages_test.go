@@ -1,0 +1,182 @@
+package sensor
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// printed is what an option of run prints.
+func printed(t *testing.T, option string) []byte {
+	t.Helper()
+	var out, log bytes.Buffer
+	if code := Main([]string{"dnsmonster-sensor", option}, &out, &log); code != exitOK || out.Len() == 0 {
+		t.Fatalf("%s: exit status %d, %q", option, code, log.String())
+	}
+	return out.Bytes()
+}
+
+// TestManPage: the formatters have nothing to say against it.
+func TestManPage(t *testing.T) {
+	lab.Need(t, "man", "mandoc")
+	page := filepath.Join(t.TempDir(), "dnsmonster-sensor.8")
+	if err := os.WriteFile(page, printed(t, "--manpage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mandoc", "-T", "lint", page).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("mandoc -T lint: %v\n%s", err, out)
+	}
+	cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80")
+	var warnings bytes.Buffer
+	cmd.Stderr = &warnings
+	if err := cmd.Run(); err != nil || warnings.Len() > 0 {
+		t.Errorf("man --warnings: %v\n%s", err, warnings.String())
+	}
+	text, err := exec.Command("mandoc", "-T", "ascii", page).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := strings.ReplaceAll(string(text), "\b", "")
+	for _, want := range []string{"EXIT STATUS", "clickhouse_output"} {
+		if !strings.Contains(overstrike(string(text)), want) {
+			t.Errorf("the page lacks %s:\n%.2000s", want, plain)
+		}
+	}
+}
+
+// overstrike undoes bold and underlined letters.
+func overstrike(s string) string {
+	var out []rune
+	for _, r := range s {
+		if r == '\b' && len(out) > 0 {
+			out = out[:len(out)-1]
+			continue
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// completed asks a shell's own completion.
+func completed(t *testing.T, cmd *exec.Cmd) []string {
+	t.Helper()
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	timer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args[:1], err, log.String())
+	}
+	var list []string
+	for line := range strings.Lines(string(out)) {
+		word, _, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
+		list = append(list, word)
+	}
+	return list
+}
+
+// expectWords wants some words among what is proposed, and others not.
+func expectWords(t *testing.T, line string, got []string, want, not string) {
+	t.Helper()
+	for w := range strings.FieldsSeq(want) {
+		if !slices.Contains(got, w) {
+			t.Errorf("%q: %s is not proposed: %q", line, w, got)
+		}
+	}
+	for w := range strings.FieldsSeq(not) {
+		if slices.Contains(got, w) {
+			t.Errorf("%q: %s is proposed", line, w)
+		}
+	}
+}
+
+// completionCases are command lines, with what belongs to their last word.
+var completionCases = []struct{ line, want, not string }{
+	{"dnsmonster-sensor ", "run attach replay check config", "--port"},
+	{"dnsmonster-sensor at", "attach", "run"},
+	{"dnsmonster-sensor --devn", "--devname", "--port"},
+	{"dnsmonster-sensor run --stdout", "--stdoutoutputtype --stdoutoutputformat", "--port"},
+	{"dnsmonster-sensor attach --m", "--mode --masksize4 --metricformat", "--devname --skipdomainsfiletype"},
+	{"dnsmonster-sensor attach l", "lo", "run"},
+	{"dnsmonster-sensor attach lo --sample", "--sampleratio --samplemode", "--port"},
+	{"dnsmonster-sensor replay --po", "--port", "--pcapfile"},
+	{"dnsmonster-sensor replay --ri", "", "--ringmb"},
+	{"dnsmonster-sensor check --j", "--json", "--port"},
+	{"dnsmonster-sensor config c", "check", "run"},
+}
+
+func TestBashCompletion(t *testing.T) {
+	lab.Need(t, "bash")
+	script := filepath.Join(t.TempDir(), "completion")
+	if err := os.WriteFile(script, printed(t, "--bashcompletion"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const ask = `source "$1"; line=$2; read -ra COMP_WORDS <<<"$line"; [[ $line == *' ' ]] && COMP_WORDS+=('')
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$line; COMP_POINT=${#line}
+spec=$(complete -p dnsmonster-sensor); function=${spec#*-F }; ${function%% *}; printf '%s\n' "${COMPREPLY[@]}"`
+	for _, c := range completionCases {
+		expectWords(t, c.line, completed(t, exec.Command("bash", "--norc", "-uc", ask, "bash", script, c.line)), c.want, c.not)
+	}
+}
+
+func TestFishCompletion(t *testing.T) {
+	lab.Need(t, "fish")
+	script := filepath.Join(t.TempDir(), "completion")
+	if err := os.WriteFile(script, printed(t, "--fishcompletion"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range completionCases {
+		cmd := exec.Command("fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", script, c.line)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		expectWords(t, c.line, completed(t, cmd), c.want, c.not)
+	}
+}
+
+// TestZshCompletion lets zsh's own machinery call the script, with compadd
+// replaced by one that prints.
+func TestZshCompletion(t *testing.T) {
+	lab.Need(t, "zsh")
+	script := filepath.Join(t.TempDir(), "_dnsmonster-sensor")
+	if err := os.WriteFile(script, printed(t, "--zshcompletion"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const ask = `script=$1; line=$2
+compadd() { local -a list; while (( $# )); do case $1 in -S) shift 2;; -a) list+=("${(@P)2}"); shift 2;; *) list+=("$1"); shift;; esac; done
+for w in $list; do [[ $w == $PREFIX* ]] && print -r -- $w; done; return 0 }
+_files() { return 0 }
+words=("${(@s: :)line}"); CURRENT=$#words; PREFIX=$words[CURRENT]; source $script`
+	for _, c := range completionCases {
+		expectWords(t, c.line, completed(t, exec.Command("zsh", "-fc", ask, "zsh", script, c.line)), c.want, c.not)
+	}
+}
+
+// TestSystemdService: systemd takes the unit.
+func TestSystemdService(t *testing.T) {
+	lab.Need(t, "systemd-analyze")
+	unit := string(printed(t, "--systemdservice"))
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(unit, "ExecStart=/usr/bin/dnsmonster-sensor run --config=") {
+		t.Errorf("the unit starts something else:\n%s", unit)
+	}
+	path := filepath.Join(t.TempDir(), "dnsmonster-sensor.service")
+	unit = strings.Replace(unit, "/usr/bin/dnsmonster-sensor", exe, 1)
+	if err := os.WriteFile(path, []byte(unit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput()
+	if err != nil || bytes.Contains(out, []byte("dnsmonster-sensor.service:")) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}

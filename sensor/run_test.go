@@ -1,0 +1,294 @@
+package sensor
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// recorded are the lines that a finished process wrote.
+func (p *proc) recorded() []string {
+	p.t.Helper()
+	b, err := os.ReadFile(p.records)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(b)), "\n")
+}
+
+// runs starts a command that ends by itself, and expects it to succeed.
+func runs(t *testing.T, args ...string) *proc {
+	t.Helper()
+	p := start(t, nil, args...)
+	p.wait(time.Minute).expect(t, exitOK)
+	return p
+}
+
+// TestRunReadsAFile as dnsmonster did: by option, by environment, by file.
+func TestRunReadsAFile(t *testing.T) {
+	file := write(t, queries(100))
+	ini := filepath.Join(t.TempDir(), "dnsmonster.ini")
+	if err := os.WriteFile(ini, []byte("[capture]\nPcapFile = "+file+"\n[stdout_output]\nstdoutOutputType = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := func(environ []string, args ...string) {
+		t.Helper()
+		for _, e := range environ {
+			name, value, _ := strings.Cut(e, "=")
+			t.Setenv(name, value)
+			defer os.Unsetenv(name)
+		}
+		p := runs(t, args...)
+		if got := count(t, p.records).total(); got != 100 {
+			t.Errorf("%q with %q: %d records, want 100", args, environ, got)
+		}
+	}
+	f(nil, "--pcapFile", file, "--stdoutOutputType=1")
+	f(nil, "run", "--stdoutOutputType=1", "--PCAPFILE="+file)
+	f(nil, "--config="+ini)
+	f([]string{"DNSMONSTER_CONFIG=" + ini})
+	f([]string{"DNSMONSTER_PCAPFILE=" + file, "DNSMONSTER_STDOUTOUTPUTTYPE=1"})
+}
+
+// TestPort: only the ports that are asked for are DNS, and from no origin is a
+// list split.
+func TestPort(t *testing.T) {
+	file := write(t, queries(50))
+	if got := count(t, runs(t, "replay", file, "--port", "5353", "--port=54").records).total(); got != 0 {
+		t.Errorf("%d records of port 53, which is not asked for", got)
+	}
+	if got := count(t, runs(t, "replay", file, "--port", "5353", "--port=53").records).total(); got != 50 {
+		t.Errorf("%d records, want 50", got)
+	}
+}
+
+// TestSampling of files: exactly a of every b, whatever the number of workers;
+// the first ones in the file's order where there is one.
+func TestSampling(t *testing.T) {
+	file := write(t, queries(1000))
+	f := func(ratio, workers string, want uint64) {
+		t.Helper()
+		p := start(t, nil, "replay", file, "--sampleratio", ratio, "--workers", workers)
+		r := p.wait(time.Minute)
+		r.expect(t, exitOK)
+		if got := count(t, p.records).total(); got != want || r.sum("packet", "sampled_out") != 1000-want {
+			t.Errorf("%s with %s workers: %d records, want %d; the books say %d sampled out", ratio, workers, got, want, r.sum("packet", "sampled_out"))
+		}
+	}
+	f("1:1", "2", 1000)
+	f("1:2", "1", 500)
+	f("1:2", "3", 500)
+	f("1:3", "2", 334)
+	f("3:10", "4", 300)
+	f("999:1000", "2", 999)
+	p := runs(t, "replay", file, "--sampleratio=2:5", "--workers=1", "--stdoutoutputworkercount=1")
+	for i, line := range p.recorded() {
+		if id := i/2*5 + i%2; !strings.Contains(line, fmt.Sprintf(`"Id":%d,`, id)) {
+			t.Fatalf("record %d is not that of packet %d: %s", i, id, line)
+		}
+	}
+}
+
+// TestNoEtherFrame reads packets that the file calls Ethernet from their IP
+// header on.
+func TestNoEtherFrame(t *testing.T) {
+	content := queries(20)
+	binary.LittleEndian.PutUint32(content[20:], 1)
+	file := write(t, content)
+	if got := count(t, runs(t, "replay", file).records).total(); got != 0 {
+		t.Errorf("%d records of packets that are no Ethernet frames", got)
+	}
+	if got := count(t, runs(t, "replay", file, "--noEtherFrame").records).total(); got != 20 {
+		t.Errorf("%d records, want 20", got)
+	}
+	// Other link types are what the file says.
+	if got := count(t, runs(t, "replay", write(t, queries(20)), "--noetherframe").records).total(); got != 20 {
+		t.Errorf("raw IP: %d records, want 20", got)
+	}
+}
+
+// TestMasks hide the lower bits of every address.
+func TestMasks(t *testing.T) {
+	p := runs(t, "replay", write(t, queries(300)), "--masksize4", "24")
+	for _, line := range p.recorded() {
+		if !strings.Contains(line, `"SrcIP":"192.0.2.0"`) || !strings.Contains(line, `"DstIP":"192.0.2.0"`) {
+			t.Fatalf("an address is not masked: %s", line)
+		}
+	}
+}
+
+// TestDedup: a packet seen twice within the window counts once.
+func TestDedup(t *testing.T) {
+	one := queries(10)
+	file := write(t, append(append([]byte{}, one...), one[24:]...))
+	if got := count(t, runs(t, "replay", file).records).total(); got != 20 {
+		t.Errorf("%d records, want 20", got)
+	}
+	p := start(t, nil, "replay", file, "--dedup")
+	r := p.wait(time.Minute)
+	r.expect(t, exitOK)
+	if got := count(t, p.records).total(); got != 10 || r.sum("packet", "duplicate") != 10 {
+		t.Errorf("%d records, want 10; the books say %d duplicates", got, r.sum("packet", "duplicate"))
+	}
+}
+
+// TestMalformed: messages that cannot be read to their end are dropped only
+// where that is asked for.
+func TestMalformed(t *testing.T) {
+	content := queries(1)
+	content[len(content)-5] = 0x3f // in place of the name's end, a label that does not end
+	file := write(t, content)
+	f := func(want uint64, args ...string) {
+		t.Helper()
+		if got := count(t, runs(t, append([]string{"replay", file}, args...)...).records).total(); got != want {
+			t.Errorf("%q: %d records, want %d", args, got, want)
+		}
+	}
+	f(1)
+	f(0, "--malformed=drop")
+}
+
+// TestProfiles are files that the tool can read.
+func TestProfiles(t *testing.T) {
+	dir := t.TempDir()
+	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")
+	runs(t, "replay", write(t, queries(1000)), "--cpuprofile", cpu, "--memprofile", mem)
+	for _, path := range []string{cpu, mem} {
+		if b, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
+			t.Errorf("%s is no profile (%v)", path, err)
+		}
+	}
+}
+
+// TestLog: format and level.
+func TestLog(t *testing.T) {
+	file := write(t, queries(1))
+	f := func(want, not string, args ...string) {
+		t.Helper()
+		p := runs(t, append([]string{"replay", file, "--skiptlsverification"}, args...)...)
+		if log := p.log(); !strings.Contains(log, want) || not != "" && strings.Contains(log, not) {
+			t.Errorf("%q: want %q and not %q:\n%s", args, want, not, log)
+		}
+	}
+	f(`level=WARN msg="skiptlsverification: certificates are not checked`, "")
+	f(`"level":"WARN","msg":"skiptlsverification: `, "level=", "--logFormat=json")
+	f("", "skiptlsverification", "--loglevel=1")
+}
+
+// promiscuous tells from the kernel's flags.
+func promiscuous(t *testing.T, host *lab.Host) bool {
+	t.Helper()
+	out, err := host.Command(context.Background(), "ip", "-d", "link", "show", "dev", host.Iface).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !strings.Contains(string(out), "promiscuity 0 ")
+}
+
+// TestRunOnAnInterface is promiscuous as dnsmonster is, unless asked not to,
+// and leaves nothing behind, not even when it is killed.
+func TestRunOnAnInterface(t *testing.T) {
+	l := lab.New(t)
+	traffic := flow(t, l, 2000, 500)
+	f := func(want bool, args ...string) {
+		t.Helper()
+		p := start(t, l.Server, append(args, "--stdoutoutputtype=1")...)
+		p.waitFor("msg=capturing")
+		if got := promiscuous(t, l.Server); got != want {
+			t.Errorf("%q: promiscuous mode %v, want %v", args, got, want)
+		}
+		sent, err := traffic.Send(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		p.stop().expect(t, exitOK)
+		if got := count(t, p.records).queries4; got != sent.Packets || got == 0 {
+			t.Errorf("%q: %d records, %d sent", args, got, sent.Packets)
+		}
+		if promiscuous(t, l.Server) {
+			t.Errorf("%q: still promiscuous after the end", args)
+		}
+	}
+	f(true, "--devName", l.Server.Iface)
+	f(false, "--devName", l.Server.Iface, "--noPromiscuous")
+	f(false, "--devName", "any")
+	f(false, "attach", l.Server.Iface)
+	f(true, "attach", l.Server.Iface, "--promiscuous")
+
+	p := start(t, l.Server, "--devname="+l.Server.Iface, "--stdoutoutputtype=1")
+	p.waitFor("msg=capturing")
+	p.cmd.Process.Kill()
+	<-p.ended
+	if promiscuous(t, l.Server) {
+		t.Error("still promiscuous after SIGKILL")
+	}
+}
+
+// TestReload: at SIGHUP what can change does, what cannot is named, and a wrong
+// file changes nothing.
+func TestReload(t *testing.T) {
+	l := lab.New(t)
+	ini := filepath.Join(t.TempDir(), "c.ini")
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(ini, []byte("stdoutoutputtype = 1\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Server.Sink(t, 53)
+	send := func(n int) {
+		t.Helper()
+		f := lab.Flow{From: l.Client, To: netip.AddrPortFrom(l.Server.V4, 53), Messages: lab.Messages(lab.Zone{Names: 10}.Queries(10, 1)), Count: n, Rate: 1000}
+		if _, err := f.Send(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	set("masksize4 = 32\nport = 53")
+	p := start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
+	p.waitFor("msg=capturing")
+	hangup := func(want string) {
+		t.Helper()
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.waitFor(want)
+	}
+	send(30)
+	set("masksize4 = 8\nport = 5353\nservername = other")
+	hangup(`msg=reloaded changed="masksize4=8"`)
+	if !strings.Contains(p.log(), `msg="reload: these options need a new start" options="port, servername"`) {
+		t.Errorf("what cannot change is not named:\n%s", p.log())
+	}
+	send(40)
+	set("masksize4 = 99")
+	hangup(`msg="reload: nothing is changed" error="--masksize4 99: use 0 to 32 (from ` + ini + ` line 2)"`)
+	set("masksze4 = 16")
+	hangup("unknown key masksze4")
+	set("masksize4 = 8\nloglevel = 4")
+	hangup(`changed="loglevel=4"`)
+	send(50)
+	p.stop().expect(t, exitOK)
+	whole, masked := 0, 0
+	for _, line := range p.recorded() {
+		if strings.Contains(line, `"SrcIP":"`+l.Client.V4.String()+`"`) {
+			whole++
+		} else {
+			masked++
+		}
+	}
+	if whole != 30 || masked != 90 {
+		t.Errorf("%d records with whole addresses, %d with masked ones; want 30 and 90", whole, masked)
+	}
+}
