@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -129,6 +130,17 @@ type Output interface {
 	// bounds the attempt and means nothing to the writer afterwards.
 	Open(ctx context.Context) (Writer, error)
 }
+
+// Common is what outputs may want to know of the program's own options.
+type Common struct {
+	Server     string // the sensor's name: --servername
+	SkipVerify bool   // certificates are not checked: --skiptlsverification
+	Log        *slog.Logger
+}
+
+// CommonUser is an Output that wants to know them. Use is called before
+// Settings.
+type CommonUser interface{ Use(Common) }
 
 // Checker is an Output that tries its options out before anything is captured.
 type Checker interface {

@@ -4,6 +4,7 @@ package all
 import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/null"
+	"dnsmonster-sensor/outputs/psql"
 	"dnsmonster-sensor/outputs/stdout"
 )
 
@@ -11,6 +12,7 @@ import (
 func New() []outputs.Output {
 	return []outputs.Output{
 		null.New(),
+		psql.New(),
 		stdout.New(),
 	}
 }

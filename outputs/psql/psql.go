@@ -1,0 +1,252 @@
+// Package psql writes rows to PostgreSQL, each block in one transaction with a
+// key of its own, so that an answer that gets lost doubles nothing.
+package psql
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/userspace/account"
+)
+
+// Output is a table in PostgreSQL.
+type Output struct {
+	kind     int
+	endpoint string
+	table    string
+	workers  int
+	batch    int
+	delay    time.Duration
+	timeout  time.Duration
+	full     bool
+
+	common outputs.Common
+
+	mu    sync.Mutex
+	ready bool // the tables are there, or were once: what is dropped later stays so
+
+	cleaned        atomic.Int64 // when old keys were last deleted, Unix seconds
+	clamped, again atomic.Uint64
+}
+
+// New returns an output that is switched off.
+func New() *Output { return &Output{} }
+
+// Name is "psql".
+func (o *Output) Name() string { return "psql" }
+
+// Use takes the program's own options.
+func (o *Output) Use(c outputs.Common) { o.common = c }
+
+const section = "psql_output"
+
+// Flags declares the options.
+func (o *Output) Flags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.IntFlag{
+			Category: section, Name: "psqloutputtype", EnvVars: []string{"DNSMONSTER_PSQLOUTPUTTYPE"}, Destination: &o.kind,
+			Usage: "`TYPE` of filter for PostgreSQL: 0 off, 1 all records, 2 those the skip list does not match, " +
+				"3 those the allow list matches, 4 both",
+		},
+		&cli.IntFlag{
+			Category: section, Name: "psqlworkers", EnvVars: []string{"DNSMONSTER_PSQLWORKERS"}, Value: 1, Destination: &o.workers,
+			Usage: "`NUMBER` of connections that write at the same time; with 1 rows keep the order of the capture",
+		},
+		&cli.IntFlag{
+			Category: section, Name: "psqlbatchsize", EnvVars: []string{"DNSMONSTER_PSQLBATCHSIZE"}, Value: 1, Destination: &o.batch,
+			Usage: "`NUMBER` of records in a transaction; 1000 and more are much faster than 1",
+		},
+		&cli.DurationFlag{
+			Category: section, Name: "psqlbatchdelay", EnvVars: []string{"DNSMONSTER_PSQLBATCHDELAY"}, Destination: &o.delay,
+			Usage: "`TIME` after which what has come in is sent, instead of counting to psqlbatchsize; 0: count, but wait at most 1s",
+		},
+		&cli.DurationFlag{
+			Category: section, Name: "psqlbatchtimeout", EnvVars: []string{"DNSMONSTER_PSQLBATCHTIMEOUT"}, Value: 5 * time.Second, Destination: &o.timeout,
+			Usage: "`TIME` that one attempt to write, or to connect, may take before it is broken off and repeated",
+		},
+		&cli.BoolFlag{
+			Category: section, Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.full,
+			Usage: "put the whole record as JSON into the column fullquery",
+		},
+	}, o.Place()...)
+}
+
+// Place are the options that say where the table is.
+func (o *Output) Place() []cli.Flag {
+	return []cli.Flag{
+		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
+			Category: section, Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
+			Usage: "`URI` of the database: postgres://user:password@host:5432/database?sslmode=verify-full; " +
+				"of several hosts with commas between, the first that answers is taken",
+		}},
+		&cli.StringFlag{
+			Category: section, Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
+			Usage: "`TABLE` of the records, or schema.table, written without quotes: upper and lower case are the same",
+		},
+	}
+}
+
+// Settings checks the options.
+func (o *Output) Settings() (outputs.Settings, error) {
+	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, Timeout: o.timeout, RetryMax: 10 * time.Second}
+	s.Batch(o.batch, o.delay)
+	switch {
+	case o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow):
+		return s, fmt.Errorf("psqloutputtype: %d is not one of 0 to 4", o.kind)
+	case o.kind == int(outputs.Off):
+		return s, nil
+	case o.workers < 1:
+		return s, fmt.Errorf("psqlworkers: %d, at least 1", o.workers)
+	case o.batch < 1:
+		return s, fmt.Errorf("psqlbatchsize: %d, at least 1", o.batch)
+	case o.delay < 0:
+		return s, fmt.Errorf("psqlbatchdelay: %s, a time of 0 or more", o.delay)
+	case o.timeout < time.Millisecond:
+		return s, fmt.Errorf("psqlbatchtimeout: %s, at least 1ms", o.timeout)
+	}
+	_, err := o.config()
+	return s, err
+}
+
+// name is how identifiers can be written without quotes, and with room for what
+// is put behind them.
+var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,55}$`)
+
+// identifier is the table's name as the server folds it.
+func (o *Output) identifier() (pgx.Identifier, error) {
+	parts := strings.Split(strings.ToLower(o.table), ".")
+	for _, p := range parts {
+		if len(parts) > 2 || !name.MatchString(p) {
+			return nil, fmt.Errorf("psqltable: %q is not a name as SQL takes it without quotes, nor schema.table of such", o.table)
+		}
+	}
+	return parts, nil
+}
+
+// config is what the endpoint says. Its errors do not show passwords.
+func (o *Output) config() (*pgconn.Config, error) {
+	if _, err := o.identifier(); err != nil {
+		return nil, err
+	}
+	if o.endpoint == "" {
+		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
+	}
+	c, err := pgconn.ParseConfig(o.endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("psqlendpoint: %w", err)
+	}
+	if _, ok := c.RuntimeParams["application_name"]; !ok {
+		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
+	}
+	c.RuntimeParams["client_encoding"] = "UTF8"
+	if o.common.SkipVerify {
+		trustAll(c.TLSConfig)
+		for _, f := range c.Fallbacks {
+			trustAll(f.TLSConfig)
+		}
+	}
+	return c, nil
+}
+
+func trustAll(t *tls.Config) {
+	if t != nil {
+		t.InsecureSkipVerify, t.VerifyPeerCertificate, t.VerifyConnection = true, nil, nil
+	}
+}
+
+func (o *Output) log() *slog.Logger { return cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)) }
+
+// connect opens a connection and finds, or makes, the tables.
+func (o *Output) connect(ctx context.Context) (*pgconn.PgConn, *layout, error) {
+	c, err := o.config()
+	if err != nil {
+		return nil, nil, outputs.Permanent(err)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, nil, o.explain(c, err)
+	}
+	l, err := o.prepare(ctx, conn)
+	if err != nil {
+		shut(conn)
+		return nil, nil, o.explain(c, err)
+	}
+	return conn, l, nil
+}
+
+// prepare reads the table, and makes what is missing, unless it was there
+// before: a table that somebody drops is somebody's to make again.
+func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn) (*layout, error) {
+	id, err := o.identifier()
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.ready {
+		if err := create(ctx, conn, id, o.log()); err != nil {
+			return nil, err
+		}
+	}
+	l, err := readLayout(ctx, conn, id)
+	if err != nil {
+		return nil, err
+	}
+	if !o.ready && len(l.missing) > 0 {
+		o.log().Info("the table lacks columns, which are left out", "table", l.name(), "columns", strings.Join(l.missing, ", "))
+	}
+	o.ready = true
+	return l, nil
+}
+
+// shut closes a connection without waiting for a server that does not answer.
+func shut(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	conn.Close(ctx)
+}
+
+// Check connects once, and makes the tables.
+func (o *Output) Check(ctx context.Context) error {
+	conn, _, err := o.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("psql: %w", err)
+	}
+	shut(conn)
+	return nil
+}
+
+// Open makes a writer. What is wrong with the options, or with the database, may
+// be put right while the sensor runs: no error here is for good.
+func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
+	conn, l, err := o.connect(ctx)
+	if err != nil {
+		return nil, passing{err}
+	}
+	return &writer{o: o, conn: conn, layout: l, rows: newRows(o)}, nil
+}
+
+// passing hides that an error is marked as permanent.
+type passing struct{ error }
+
+// Meters are numbers beside the books.
+func (o *Output) Meters() []account.Line {
+	return []account.Line{
+		{Name: "clamped", Value: o.clamped.Load()},     // values cut to what their column takes
+		{Name: "already_there", Value: o.again.Load()}, // blocks whose first answer was lost
+	}
+}

@@ -1,0 +1,198 @@
+package psql
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// parsed returns o with its options set from a command line.
+func parsed(t outputtest.T, args ...string) *Output {
+	t.Helper()
+	o := New()
+	o.Use(outputs.Common{Server: "sensor1"})
+	app := &cli.App{Flags: o.Flags(), Action: func(*cli.Context) error { return nil }}
+	if err := app.Run(append([]string{"test"}, args...)); err != nil {
+		t.Fatalf("parse %v: %v", args, err)
+	}
+	return o
+}
+
+func TestSettings(t *testing.T) {
+	f := func(args, problem string) {
+		t.Helper()
+		_, err := parsed(t, strings.Fields(args)...).Settings()
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%s: error %v, want %q", args, err, problem)
+		}
+	}
+	const on = "--psqloutputtype 1 --psqlendpoint postgres://user:secret@db.example.org/dns "
+	f("", "")
+	f(on, "")
+	f(on+"--psqltable Logs.DNS_log2", "")
+	f("--psqloutputtype 5", "psqloutputtype: 5 is not one of 0 to 4")
+	f("--psqloutputtype 1", "psqlendpoint: set it")
+	f("--psqloutputtype 1 --psqlendpoint postgres://user:secret@:x/", "psqlendpoint: ")
+	f(on+"--psqlworkers 0", "psqlworkers: 0, at least 1")
+	f(on+"--psqlbatchsize 0", "psqlbatchsize: 0, at least 1")
+	f(on+"--psqlbatchdelay -1s", "psqlbatchdelay: -1s")
+	f(on+"--psqlbatchtimeout 0s", "psqlbatchtimeout: 0s")
+	f(on+"--psqltable a.b.c", "psqltable: ")
+	f(on+"--psqltable a-b", "psqltable: ")
+	f(on+`--psqltable "a"`, "psqltable: ")
+	f(on+"--psqltable "+strings.Repeat("a", 57), "psqltable: ")
+	_, err := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", "postgres://user:secret@:x/").Settings()
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the password is in the error: %v", err)
+	}
+}
+
+func TestDefaultsAndEnvironment(t *testing.T) {
+	s, err := parsed(t).Settings()
+	if err != nil || s.Type != outputs.Off || s.Workers != 1 || s.BatchSize != 1 || s.BatchDelay != 0 || s.Timeout != 5*time.Second {
+		t.Errorf("defaults: %+v, %v", s, err)
+	}
+	for name, value := range map[string]string{
+		"PSQLOUTPUTTYPE": "1", "PSQLOUTPUTENDPOINT": "postgres://db.example.org/dns", "PSQLWORKERS": "3", "PSQLBATCHSIZE": "100",
+		"PSQLBATCHDELAY": "2s", "PSQLBATCHTIMEOUT": "7s", "PSQLSAVEFULLQUERY": "true", "PSQLTABLE": "x.y",
+	} {
+		t.Setenv("DNSMONSTER_"+name, value)
+	}
+	o := parsed(t)
+	s, err = o.Settings()
+	if err != nil || s.Type != outputs.All || s.Workers != 3 || s.BatchSize != 0 || s.BatchDelay != 2*time.Second || s.Timeout != 7*time.Second {
+		t.Errorf("from the environment: %+v, %v", s, err)
+	}
+	if o.endpoint != "postgres://db.example.org/dns" || !o.full || o.table != "x.y" {
+		t.Errorf("from the environment: %s, %t, %s", o.endpoint, o.full, o.table)
+	}
+	t.Setenv("DNSMONSTER_PSQLENDPOINT", "postgres://other.example.org/dns")
+	if o := parsed(t); o.endpoint != "postgres://other.example.org/dns" {
+		t.Errorf("PSQLENDPOINT does not count before PSQLOUTPUTENDPOINT: %s", o.endpoint)
+	}
+}
+
+// server is one for all tests of this package that do not stop it.
+var server struct {
+	sync.Mutex
+	p *lab.Postgres
+}
+
+// keeper lives as long as the package's tests: what is started for it is ended
+// by TestMain.
+type keeper struct {
+	testing.TB
+	cleanup []func()
+}
+
+func (k *keeper) Cleanup(f func()) { k.cleanup = append(k.cleanup, f) }
+
+var shared keeper
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for i := len(shared.cleanup) - 1; i >= 0; i-- {
+		shared.cleanup[i]()
+	}
+	os.Exit(code)
+}
+
+func postgres(t testing.TB) *lab.Postgres {
+	server.Lock()
+	defer server.Unlock()
+	if server.p == nil {
+		shared.TB = t
+		server.p = lab.StartPostgres(&shared)
+	}
+	return server.p
+}
+
+var tables atomic.Int64
+
+// fresh is an output with a table of its own.
+func fresh(t outputtest.T, p *lab.Postgres, addr string, args ...string) (o *Output, table string) {
+	table = fmt.Sprintf("dns_log_%d", tables.Add(1))
+	args = append([]string{"--psqloutputtype", "1", "--psqlendpoint", p.URL(addr, "postgres"), "--psqltable", table}, args...)
+	return parsed(t, args...), table
+}
+
+// rowOf is what the server makes of a row of e, in text.
+func rowOf(e *event.Event) string {
+	bit := map[bool]int{true: 1}
+	return fmt.Sprintf("%s|sensor1|%d|%s|%s|%s|%d|%d|%d|%d|%d|%d|%d|%s|%d",
+		time.Unix(0, e.Time).UTC().Format("2006-01-02 15:04:05.000000"), e.IPVersion(), e.Src.Addr(), e.Dst.Addr(), e.Proto,
+		bit[e.DNS.Response()], e.DNS.Opcode(), e.DNS.QClass, e.DNS.QType, bit[e.DNS.EDNS.Present], bit[e.DNS.EDNS.DO],
+		e.DNS.Rcode(), e.AppendQName(nil), e.Length())
+}
+
+func rowsIn(t testing.TB, p *lab.Postgres, table string) []string {
+	t.Helper()
+	return p.Strings(t, `SELECT concat_ws('|', to_char(packettime AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), server, ipversion, host(srcip), host(dstip),
+		protocol, qr, opcode, class, type, edns0present, dobit, responsecode, question, size) FROM `+table)
+}
+
+// TestConformance uses a server that fails by a trigger, hangs by a lock, and
+// refuses by another trigger.
+func TestConformance(t *testing.T) {
+	p := postgres(t)
+	outputtest.Run(t, func(ct outputtest.T) *outputtest.Target {
+		o, table := fresh(ct, p, p.Addr)
+		if err := o.Check(context.Background()); err != nil {
+			ct.Fatalf("%v", err)
+		}
+		p.Exec(t, strings.ReplaceAll(`
+			CREATE SEQUENCE $T_failures;
+			CREATE TABLE $T_plan (until bigint, refuse text);
+			INSERT INTO $T_plan VALUES (0, '');
+			CREATE FUNCTION $T_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF (SELECT until FROM $T_plan) >= nextval('$T_failures') THEN RAISE EXCEPTION 'out of luck' USING ERRCODE = '53000'; END IF;
+				RETURN NULL;
+			END $$;
+			CREATE FUNCTION $T_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF NEW.question = (SELECT refuse FROM $T_plan) THEN RAISE EXCEPTION 'bad row' USING ERRCODE = '23514'; END IF;
+				RETURN NEW;
+			END $$;
+			CREATE TRIGGER refuse BEFORE INSERT ON $T FOR EACH ROW EXECUTE FUNCTION $T_refuse();
+			CREATE TRIGGER fail BEFORE INSERT ON $T EXECUTE FUNCTION $T_fail();
+		`, "$T", table))
+		return &outputtest.Target{
+			Output:   o,
+			Want:     rowOf,
+			Received: func() []string { return rowsIn(t, p, table) },
+			Fail: func(n int) {
+				p.Exec(t, fmt.Sprintf("UPDATE %s_plan SET until = %d + (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM %s_failures)", table, n, table))
+			},
+			Hang: func() func() { return lock(t, p, table) },
+			Refuse: func(want string) {
+				p.Exec(t, fmt.Sprintf("UPDATE %s_plan SET refuse = '%s'", table, strings.Split(want, "|")[13]))
+			},
+		}
+	})
+}
+
+// lock keeps everybody from a table until release is called.
+func lock(t testing.TB, p *lab.Postgres, table string) (release func()) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
+	if err == nil {
+		_, err = c.PgConn().Exec(ctx, "BEGIN; LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE").ReadAll()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sync.OnceFunc(func() { c.Close(ctx) })
+}

@@ -1,0 +1,283 @@
+package psql
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+	"unicode/utf8"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// Types that columns may have.
+const (
+	oidBool        = 16
+	oidInt8        = 20
+	oidInt2        = 21
+	oidInt4        = 23
+	oidText        = 25
+	oidJSON        = 114
+	oidInet        = 869
+	oidChar        = 1042 // char(n)
+	oidVarchar     = 1043
+	oidTimestamp   = 1114
+	oidTimestampTZ = 1184
+	oidJSONB       = 3802
+)
+
+// Positions in columns.
+const (
+	colPacketTime = iota
+	colIndexTime
+	colServer
+	colIpVersion
+	colSrcIP
+	colDstIP
+	colProtocol
+	colQr
+	colOpcode
+	colClass
+	colQtype
+	colEdns
+	colDo
+	colFullQuery
+	colResponseCode
+	colQuestion
+	colSize
+)
+
+// fits says whether the column's type can take its values.
+func (c *column) fits(table string) error {
+	ok := false
+	switch c.kind {
+	case colPacketTime, colIndexTime:
+		ok = c.oid == oidTimestamp || c.oid == oidTimestampTZ
+	case colSrcIP, colDstIP:
+		ok = c.oid == oidInet || c.text()
+	case colServer, colProtocol, colQuestion:
+		ok = c.text()
+	case colFullQuery:
+		ok = c.text() || c.oid == oidJSON || c.oid == oidJSONB
+	default:
+		ok = c.oid == oidInt2 || c.oid == oidInt4 || c.oid == oidInt8 || c.oid == oidBool
+	}
+	if ok {
+		return nil
+	}
+	want := columns[c.kind].sqlType
+	return outputs.Permanent(fmt.Errorf("column %s of table %s has a type that its values cannot be written to: ALTER TABLE %s ALTER COLUMN %s TYPE %s", c.name, table, table, c.name, firstWord(want)))
+}
+
+func firstWord(s string) string {
+	for i := range s {
+		if s[i] == ' ' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+func (c *column) text() bool { return c.oid == oidText || c.oid == oidVarchar || c.oid == oidChar }
+
+// copyHeader and copyTrailer enclose binary rows.
+var (
+	copyHeader  = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	copyTrailer = []byte{0xff, 0xff}
+)
+
+// rows makes a block's rows in the binary form of COPY, which is a tenth of the
+// work of values through an interface.
+type rows struct {
+	o    *Output
+	json format.Encoder // nil: fullquery stays empty
+
+	buf     []byte
+	starts  []int // where each event's rows begin, and the end
+	clamped uint64
+
+	record []byte // the event as JSON
+	name   []byte
+	now    int64
+}
+
+func newRows(o *Output) *rows {
+	r := &rows{o: o}
+	if o.full {
+		if f, err := format.New("json", format.Options{Server: o.common.Server}); err == nil {
+			r.json = f.NewEncoder()
+		}
+	}
+	return r
+}
+
+// encode makes the rows of a block, for a table of that layout.
+func (r *rows) encode(b *event.Block, l *layout, now time.Time) {
+	r.buf, r.starts, r.clamped, r.now = r.buf[:0], r.starts[:0], 0, now.UnixNano()
+	var e event.Event
+	for events := b.Reader(); events.Next(&e); {
+		r.starts = append(r.starts, len(r.buf))
+		r.record = r.record[:0]
+		if r.json != nil {
+			r.record = r.json.Append(r.record, &e)
+			r.record = r.record[:len(r.record)-1] // without the line's end
+		}
+		var row event.Row
+		for list := e.Rows(); list.Next(&row); {
+			r.name = list.AppendName(r.name[:0], &row)
+			r.row(&e, &row, l)
+		}
+	}
+	r.starts = append(r.starts, len(r.buf))
+}
+
+func (r *rows) row(e *event.Event, row *event.Row, l *layout) {
+	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(l.columns)))
+	for i := range l.columns {
+		c := &l.columns[i]
+		switch c.kind {
+		case colPacketTime:
+			r.time(e.Time)
+		case colIndexTime:
+			r.time(r.now)
+		case colServer:
+			r.text(c, []byte(r.o.common.Server))
+		case colSrcIP:
+			r.addr(c, e.Src.Addr())
+		case colDstIP:
+			r.addr(c, e.Dst.Addr())
+		case colProtocol:
+			r.text(c, []byte(e.Proto.String()))
+		case colFullQuery:
+			r.fullQuery(c)
+		case colQuestion:
+			r.text(c, r.name)
+		default:
+			r.number(c, value(c.kind, e, row))
+		}
+	}
+}
+
+// value is what a column of numbers holds.
+func value(kind int, e *event.Event, row *event.Row) int64 {
+	switch kind {
+	case colIpVersion:
+		return int64(e.IPVersion())
+	case colQr:
+		return one(e.DNS.Response())
+	case colOpcode:
+		return int64(e.DNS.Opcode())
+	case colClass:
+		return int64(row.Class)
+	case colQtype:
+		return int64(row.Type)
+	case colEdns:
+		return one(e.DNS.EDNS.Present)
+	case colDo:
+		return one(e.DNS.EDNS.DO)
+	case colResponseCode:
+		return int64(e.DNS.Rcode())
+	default:
+		return int64(e.Length())
+	}
+}
+
+func one(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (r *rows) length(n int) { r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(n)) }
+
+// epoch is where PostgreSQL's clock begins, in Unix microseconds.
+const epoch = 946684800_000000
+
+func (r *rows) time(ns int64) {
+	us := ns / 1000
+	if ns%1000 < 0 { // before 1970: downwards, as everywhere
+		us--
+	}
+	r.length(8)
+	r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(us-epoch))
+}
+
+// number writes v, or the nearest value that the column takes.
+func (r *rows) number(c *column, v int64) {
+	switch c.oid {
+	case oidBool:
+		if v > 1 {
+			r.clamped++
+		}
+		r.length(1)
+		r.buf = append(r.buf, byte(min(v, 1)))
+	case oidInt2:
+		if v > 1<<15-1 {
+			v = 1<<15 - 1
+			r.clamped++
+		}
+		r.length(2)
+		r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(v))
+	case oidInt4:
+		r.length(4)
+		r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(v))
+	default:
+		r.length(8)
+		r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(v))
+	}
+}
+
+// text writes s, or as many of its characters as the column takes.
+func (r *rows) text(c *column, s []byte) {
+	if c.limit > 0 && len(s) > c.limit {
+		n := 0
+		for range c.limit {
+			if n == len(s) {
+				break
+			}
+			_, size := utf8.DecodeRune(s[n:])
+			n += size
+		}
+		if n < len(s) {
+			s = s[:n]
+			r.clamped++
+		}
+	}
+	r.length(len(s))
+	r.buf = append(r.buf, s...)
+}
+
+// addr writes an address as it was on the wire: IPv4 as IPv4.
+func (r *rows) addr(c *column, a netip.Addr) {
+	if c.text() {
+		var room [48]byte
+		r.text(c, a.AppendTo(room[:0]))
+		return
+	}
+	const inet4, inet6 = 2, 3 // of the server, on every system
+	family := byte(inet6)
+	if a.Is4() {
+		family = inet4
+	}
+	raw := a.AsSlice()
+	r.length(4 + len(raw))
+	r.buf = append(r.buf, family, byte(a.BitLen()), 0, byte(len(raw)))
+	r.buf = append(r.buf, raw...)
+}
+
+// fullQuery writes the record, where it is asked for. A JSON column has no empty
+// text.
+func (r *rows) fullQuery(c *column) {
+	switch {
+	case c.oid == oidJSONB && r.json != nil:
+		r.length(1 + len(r.record))
+		r.buf = append(append(r.buf, 1), r.record...)
+	case !c.text() && r.json == nil:
+		r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) // null
+	default:
+		r.text(c, r.record)
+	}
+}

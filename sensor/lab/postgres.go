@@ -1,0 +1,204 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Postgres is a database server of this test's own, on the loopback address. It
+// keeps nothing safe: a loss of power would cost it its data.
+type Postgres struct {
+	Dir  string
+	Addr string // host:port
+	cred *syscall.Credential
+}
+
+// StartPostgres makes a new server and stops it at the test's end. Where
+// PostgreSQL is not installed the test is skipped; in CI that is a failure.
+// postgres, a superuser, needs no password on any way; others do, over TCP.
+func StartPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	if _, err := postgresTool("initdb"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("PostgreSQL is not installed: %v", err)
+		}
+		t.Skipf("PostgreSQL is not installed (apt-get install postgresql): %v", err)
+	}
+	dir, err := os.MkdirTemp("", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := &Postgres{Dir: filepath.Join(dir, "data")}
+	if err := p.init(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Kill() })
+	return p
+}
+
+// postgresTool finds a program of the server, also where Debian keeps it.
+func postgresTool(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) == 0 {
+		return "", fmt.Errorf("no %s in PATH or /usr/lib/postgresql", name)
+	}
+	return found[len(found)-1], nil
+}
+
+func (p *Postgres) init(dir string) error {
+	if os.Getuid() == 0 { // the server refuses to run as root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			return err
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		p.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	if err := p.tool("initdb", "-D", p.Dir, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C"); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p.Addr = l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(p.Addr)
+	settings := fmt.Sprintf("listen_addresses='127.0.0.1'\nport=%s\nunix_socket_directories='%s'\nfsync=off\nmax_connections=50\nshared_buffers=64MB\nlog_min_messages=fatal\n", port, dir)
+	if err := p.Append("postgresql.conf", settings); err != nil {
+		return err
+	}
+	const rules = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+	return os.WriteFile(filepath.Join(p.Dir, "pg_hba.conf"), []byte(rules), 0o644)
+}
+
+// Append adds lines to one of the server's files.
+func (p *Postgres) Append(file, text string) error {
+	f, err := os.OpenFile(filepath.Join(p.Dir, file), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
+}
+
+// tool runs a program of the server as the server's user.
+func (p *Postgres) tool(name string, args ...string) error {
+	path, err := postgresTool(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.cred}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out.String())
+	}
+	return nil
+}
+
+// Start starts a server that is stopped, and waits until it answers.
+func (p *Postgres) Start() error {
+	return p.tool("pg_ctl", "start", "-w", "-D", p.Dir, "-l", filepath.Join(p.Dir, "log"))
+}
+
+// Stop ends it in order; clients are cut off.
+func (p *Postgres) Stop() error { return p.tool("pg_ctl", "stop", "-w", "-m", "fast", "-D", p.Dir) }
+
+// Kill ends it in the middle of what it does; its next start recovers.
+func (p *Postgres) Kill() error {
+	return p.tool("pg_ctl", "stop", "-w", "-m", "immediate", "-D", p.Dir)
+}
+
+// Reload makes it read its files again.
+func (p *Postgres) Reload() error { return p.tool("pg_ctl", "reload", "-D", p.Dir) }
+
+// URL is how a user reaches the database postgres at addr, which may be a proxy
+// or Addr.
+func (p *Postgres) URL(addr, user string) string {
+	return "postgres://" + user + "@" + addr + "/postgres?sslmode=disable"
+}
+
+// Exec runs statements as the superuser.
+func (p *Postgres) Exec(t testing.TB, sql string) {
+	t.Helper()
+	p.do(t, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.PgConn().Exec(ctx, sql).ReadAll()
+		return err
+	})
+}
+
+// Strings is the first column of a query's rows, as text.
+func (p *Postgres) Strings(t testing.TB, sql string) (list []string) {
+	t.Helper()
+	p.do(t, func(ctx context.Context, c *pgx.Conn) error {
+		results, err := c.PgConn().Exec(ctx, sql).ReadAll()
+		if err != nil {
+			return err
+		}
+		for _, row := range results[len(results)-1].Rows {
+			list = append(list, string(row[0]))
+		}
+		return nil
+	})
+	return list
+}
+
+// Int is a query's one number.
+func (p *Postgres) Int(t testing.TB, sql string) int {
+	t.Helper()
+	list := p.Strings(t, sql)
+	if len(list) != 1 {
+		t.Fatalf("%s: %d rows, want 1", sql, len(list))
+	}
+	n, err := strconv.Atoi(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (p *Postgres) do(t testing.TB, f func(context.Context, *pgx.Conn) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
+	if err == nil {
+		defer c.Close(ctx)
+		err = f(ctx, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,86 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"testing"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// Proxy stands before a TCP server and can spoil what passes.
+type Proxy struct {
+	Addr string
+	t    testing.TB
+	p    *toxiproxy.Proxy
+}
+
+// StartProxy makes a proxy for the server at upstream, which does not have to be
+// up.
+func StartProxy(t testing.TB, upstream string) *Proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := toxiproxy.NewProxy(server, "proxy", "127.0.0.1:0", upstream)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return &Proxy{Addr: p.Listen, t: t, p: p}
+}
+
+// Down closes all connections and takes no new ones.
+func (p *Proxy) Down() { p.p.Stop() }
+
+// Up takes connections again, at the same address.
+func (p *Proxy) Up() {
+	p.t.Helper()
+	if err := p.p.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Answers and Requests are the directions that can be spoiled.
+const (
+	Answers  = "downstream"
+	Requests = "upstream"
+)
+
+// Spoil adds one of toxiproxy's toxics to a direction of all connections, those
+// that exist too, until heal is called.
+func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal func()) {
+	p.t.Helper()
+	text, err := json.Marshal(map[string]any{"name": toxic, "type": toxic, "stream": direction, "attributes": attributes})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.p.Toxics.AddToxicJson(bytes.NewReader(text)); err != nil {
+		p.t.Fatal(err)
+	}
+	return func() {
+		p.t.Helper()
+		if err := p.p.Toxics.RemoveToxic(context.Background(), toxic); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// CutAnswers lets requests through and closes each connection at the first byte
+// of an answer.
+func (p *Proxy) CutAnswers() (heal func()) {
+	p.t.Helper()
+	return p.Spoil(Answers, "limit_data", map[string]any{"bytes": 0})
+}
+
+// Delay makes each answer late.
+func (p *Proxy) Delay(milliseconds int) (heal func()) {
+	p.t.Helper()
+	return p.Spoil(Answers, "latency", map[string]any{"latency": milliseconds})
+}
+
+// Silence keeps connections open and lets no answer through.
+func (p *Proxy) Silence() (heal func()) {
+	p.t.Helper()
+	return p.Spoil(Answers, "timeout", map[string]any{"timeout": 0})
+}
