@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"sensor/lab":         {},
 	"sensor/oldkernels":  {},
 	"bpf":                {},
-	"outputs":            {"outputs/spool", "userspace/event", "userspace/account", "userspace/domains"},
+	"outputs":            {"outputs/spool", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
 	"outputs/spool":      {"userspace/event"},
 	"outputs/all":        {"outputs"},
 	"outputs/format":     {"userspace/event", "userspace/dns", "userspace/packet"},

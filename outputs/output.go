@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -107,9 +108,12 @@ func (s *Settings) Validate() error {
 	return nil
 }
 
+// Attempt is the time that one attempt of Write or Open may take.
+func (s Settings) Attempt() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
+
 func (s Settings) withDefaults() Settings {
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
-	s.Timeout = cmp.Or(s.Timeout, defaultTimeout)
+	s.Timeout = s.Attempt()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
 	s.RetryFirst = cmp.Or(s.RetryFirst, defaultRetryFirst)
 	s.RetryMax = max(cmp.Or(s.RetryMax, defaultRetryMax), s.RetryFirst)
@@ -133,8 +137,9 @@ type Output interface {
 
 // Common is what outputs may want to know of the program's own options.
 type Common struct {
-	Server     string // the sensor's name: --servername
-	SkipVerify bool   // certificates are not checked: --skiptlsverification
+	Server     string         // the sensor's name: --servername
+	Records    format.Options // of records in every output that writes some; Server is in them too
+	SkipVerify bool           // certificates are not checked: --skiptlsverification
 	Log        *slog.Logger
 }
 

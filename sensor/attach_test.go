@@ -304,3 +304,23 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 		t.Errorf("said %d times that the interface is gone", n)
 	}
 }
+
+// TestJSONFields adds what is known of an interface's packets.
+func TestJSONFields(t *testing.T) {
+	l := lab.New(t)
+	f := flow(t, l, 1000, 20)
+	p := attach(t, l.Server, "--jsonfields=interface,direction")
+	if _, err := f.Send(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	p.stop().expect(t, exitOK)
+	lines := p.recorded()
+	for _, line := range lines {
+		if !strings.HasSuffix(line, `,"Interface":"`+l.Server.Iface+`","Direction":"in"}`) {
+			t.Fatalf("a record without its interface: %s", line)
+		}
+	}
+	if len(lines) != 20 {
+		t.Errorf("%d records, want 20", len(lines))
+	}
+}

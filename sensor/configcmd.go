@@ -87,7 +87,7 @@ func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
 		}
 	}
 	explain(o.common.verify(v))
-	_, err := o.common.activeOutputs(c)
+	_, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
 	explain(err)
 	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
 	explain(err)

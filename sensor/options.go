@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -31,11 +32,14 @@ type common struct {
 	dedup    bool
 	window   time.Duration
 	skipTLS  bool
+	records  recordOptions
 	process  processOptions
 	metrics  metricOptions
 	outputs  []outputs.Output
 	pending  []config.Feature
 	fallback bool // where no output is switched on, records go to stdout
+
+	interfaceName func(uint32) string // nil: the input's interfaces have no names
 }
 
 func newCommon() *common {
@@ -70,6 +74,7 @@ func (o *common) flags() []cli.Flag {
 		flags = append(flags, out.Flags()...)
 	}
 	flags = append(flags, o.general()...)
+	flags = append(flags, o.records.flags()...)
 	flags = append(flags, o.process.flags()...)
 	flags = append(flags, o.metrics.flags()...)
 	return config.WithSecretFiles(append(flags, leaveFlags()...))
@@ -160,6 +165,9 @@ func (o *common) check() error {
 	if o.window < time.Microsecond {
 		return usageError("--dedupwindow %s: at least 1us", o.window)
 	}
+	if _, err := o.records.check(); err != nil {
+		return err
+	}
 	return o.metrics.check()
 }
 
@@ -192,7 +200,10 @@ type active struct {
 
 // activeOutputs checks the options of all outputs. Where none is switched on
 // records go to stdout, or that is an error.
-func (o *common) activeOutputs(c *cli.Context) ([]active, error) {
+func (o *common) activeOutputs(c *cli.Context, log *slog.Logger) ([]active, error) {
+	if err := o.introduce(log); err != nil {
+		return nil, err
+	}
 	list, err := o.switchedOn()
 	switch {
 	case err != nil || len(list) > 0:

@@ -200,7 +200,8 @@ func wrong(o *config.Value) string {
 	}
 	switch o.Name {
 	case "mode", "samplemode", "sampleratio", "malformed", "logformat", "metricendpointtype", "metricstderrformat", "kafkaoutputformat",
-		"kafkacompressiontype", "fileoutputformat", "stdoutoutputformat", "metricstatsdagent", "filter":
+		"kafkacompressiontype", "fileoutputformat", "stdoutoutputformat", "metricstatsdagent", "filter",
+		"jsonfields", "timezone", "csvip":
 		return "wrong"
 	}
 	return ""

@@ -19,7 +19,7 @@ import (
 // record runs a capture from start to end: it is what all capturing commands
 // do. The options have been checked; open is called when all else is ready.
 func record(c *cli.Context, o *common, s *session, open func() (capture.Source, error)) error {
-	active, err := o.activeOutputs(c)
+	active, err := o.activeOutputs(c, s.log)
 	if err != nil {
 		return err
 	}
@@ -41,6 +41,12 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, open func(
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
+	early, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := tryOut(early, active, s.log)
+	cancel()
+	if err != nil {
+		return err
+	}
 	metrics, err := o.metrics.open(s.isDefault("metricendpointtype"), o.server, c.App.ErrWriter)
 	if err != nil {
 		return err

@@ -206,4 +206,8 @@ func TestFormats(t *testing.T) {
 		"--stdoutoutputgotemplate", "{{.SrcIP}} {{.DNS.Id}} {{(index .DNS.Question 0).Name}}")
 	f(3, `{"timestamp":"2023-11-14T22:13:20Z"`, "--stdoutoutputformat", "json-flat")
 	f(3, `{"activity_id":1,`, "--stdoutoutputformat", "json-ocsf")
+	f(3, `{"Timestamp":"2023-11-14T22:13:20Z","DNS":{"Id":0,`, "--timezone=UTC")
+	f(3, `{"Timestamp":"2023-11-15T03:58:20+05:45","DNS":{"Id":0,`, "--timezone=Asia/Kathmandu")
+	f(3, "2023,11,15,3,58,20,0,sensor1,4,192.0.2.0,192.0.2.53,", "--stdoutoutputformat=csv_no_header", "--timezone=Asia/Kathmandu", "--csvip=text", "--servername=sensor1")
+	f(3, "2023,11,14,22,13,20,0,default,4,3221225984,3221226037,", "--stdoutoutputformat=csv_no_header", "--csvip=uint128")
 }

@@ -106,7 +106,7 @@ type rows struct {
 func newRows(o *Output) *rows {
 	r := &rows{o: o}
 	if o.full {
-		if f, err := format.New("json", format.Options{Server: o.common.Server}); err == nil {
+		if f, err := format.New("json", o.common.Records); err == nil {
 			r.json = f.NewEncoder()
 		}
 	}

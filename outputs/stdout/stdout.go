@@ -24,10 +24,10 @@ const batch = 1000
 
 // Output is the standard output.
 type Output struct {
-	kind     int
-	format   string
-	template string
-	workers  int
+	kind    int
+	choice  format.Choice
+	workers int
+	common  outputs.Common
 
 	once sync.Once
 	out  io.Writer
@@ -47,6 +47,9 @@ func to(out io.Writer) *Output {
 // Name is "stdout".
 func (o *Output) Name() string { return "stdout" }
 
+// Use takes the program's own options.
+func (o *Output) Use(c outputs.Common) { o.common = c }
+
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
 	const section = "stdout_output"
@@ -60,21 +63,20 @@ func (o *Output) Flags() []cli.Flag {
 			Destination: &o.kind,
 		},
 		&cli.StringFlag{
-			Category: section,
-			Name:     "stdoutoutputformat",
-			EnvVars:  []string{"DNSMONSTER_STDOUTOUTPUTFORMAT"},
-			Usage: "`FORMAT` of the records: json, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
-				"csv splits the time into several fields",
+			Category:    section,
+			Name:        "stdoutoutputformat",
+			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTFORMAT"},
+			Usage:       format.Usage,
 			Value:       "json",
-			Destination: &o.format,
+			Destination: &o.choice.Name,
 		},
 		&cli.StringFlag{
 			Category:    section,
 			Name:        "stdoutoutputgotemplate",
 			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTGOTEMPLATE"},
-			Usage:       "Go `TEMPLATE` that each record is written with, for the format gotemplate",
+			Usage:       format.TemplateUsage,
 			Value:       "{{.}}",
-			Destination: &o.template,
+			Destination: &o.choice.Template,
 		},
 		&cli.IntFlag{
 			Category:    section,
@@ -118,16 +120,8 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	return newWriter(o.out, o.turn, f.NewEncoder()), nil
 }
 
-// records is the format, with its options. The error names the option.
 func (o *Output) records() (format.Format, error) {
-	f, err := format.New(o.format, format.Options{Template: o.template})
-	if err != nil && o.format == "gotemplate" {
-		return f, fmt.Errorf("stdoutoutputgotemplate: %w", err)
-	}
-	if err != nil {
-		return f, fmt.Errorf("stdoutoutputformat: %w", err)
-	}
-	return f, nil
+	return o.choice.Format(o.Name(), o.common.Records)
 }
 
 // openOut takes a copy of the descriptor: for the original numbers 1 and 2,

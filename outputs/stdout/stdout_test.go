@@ -64,8 +64,8 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	t.Setenv("DNSMONSTER_STDOUTOUTPUTFORMAT", "csv")
 	t.Setenv("DNSMONSTER_STDOUTOUTPUTGOTEMPLATE", "{{.DNS}}")
 	o := parsed(t, New())
-	if o.kind != 1 || o.workers != 3 || o.format != "csv" || o.template != "{{.DNS}}" {
-		t.Errorf("from the environment: %d, %d, %s, %s", o.kind, o.workers, o.format, o.template)
+	if o.kind != 1 || o.workers != 3 || o.choice != (format.Choice{Name: "csv", Template: "{{.DNS}}"}) {
+		t.Errorf("from the environment: %d, %d, %+v", o.kind, o.workers, o.choice)
 	}
 }
 

@@ -1,0 +1,28 @@
+package format
+
+import "fmt"
+
+// Help of the options by which an output lets its user choose a format.
+const (
+	Usage = "`FORMAT` of the records: json, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
+		"csv splits the time into several fields"
+	TemplateUsage = "Go `TEMPLATE` that each record is written with, for the format gotemplate"
+)
+
+// Choice is what the user of an output chose by its options <output>outputformat
+// and <output>outputgotemplate.
+type Choice struct{ Name, Template string }
+
+// Format is the chosen one, with what o says of all records. The error names the
+// option that is wrong.
+func (c Choice) Format(output string, o Options) (Format, error) {
+	o.Template = c.Template
+	f, err := New(c.Name, o)
+	if err == nil {
+		return f, nil
+	}
+	if c.Name == "gotemplate" {
+		return f, fmt.Errorf("%soutputgotemplate: %w", output, err)
+	}
+	return f, fmt.Errorf("%soutputformat: %w", output, err)
+}

@@ -1,0 +1,54 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// introduce tells the outputs of the program's own options. It comes before
+// their Settings.
+func (o *common) introduce(log *slog.Logger) error {
+	records, err := o.records.check()
+	if err != nil {
+		return err
+	}
+	records.Server, records.InterfaceName = o.server, o.interfaceName
+	for _, out := range o.outputs {
+		if u, ok := out.(outputs.CommonUser); ok {
+			u.Use(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Log: log.With("output", out.Name())})
+		}
+	}
+	return nil
+}
+
+// tryOut lets the outputs find, before anything is captured, what will not work
+// as it is set. What may pass is logged and tried again by their runners.
+func tryOut(ctx context.Context, list []active, log *slog.Logger) error {
+	errs := make([]error, len(list))
+	var all sync.WaitGroup
+	for i, a := range list {
+		check, ok := a.output.(outputs.Checker)
+		if !ok {
+			continue
+		}
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, a.settings.Attempt())
+			defer cancel()
+			err := check.Check(ctx)
+			if err == nil || errors.Is(err, outputs.ErrPermanent) {
+				errs[i] = err
+				return
+			}
+			log.Warn("an output does not work yet", "output", a.output.Name(), "error", err)
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}

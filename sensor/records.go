@@ -1,0 +1,82 @@
+package sensor
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/format"
+)
+
+// recordOptions say how records look, in every output that has them.
+type recordOptions struct {
+	fields   string
+	timezone string
+	csvIP    string
+}
+
+func (o *recordOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: "general", Name: "jsonfields", EnvVars: []string{"DNSMONSTER_JSONFIELDS"}, Destination: &o.fields,
+			Usage: "add these `FIELDS` to JSON records, with commas between: interface, direction, vlan, tunnel, samplerate. " +
+				"A record has a field where there is something to say",
+		},
+		&cli.StringFlag{
+			Category: "general", Name: "timezone", EnvVars: []string{"DNSMONSTER_TIMEZONE"}, Value: "UTC", Destination: &o.timezone,
+			Usage: "time `ZONE` of records: UTC, local, or a name such as Europe/Berlin",
+		},
+		&cli.StringFlag{
+			Category: "general", Name: "csvip", EnvVars: []string{"DNSMONSTER_CSVIP"}, Value: "integer", Destination: &o.csvIP,
+			Usage: "`FORM` of addresses in CSV: integer (of IPv6 the upper 64 bits, as dnsmonster), text, or uint128",
+		},
+	}
+}
+
+// check reads the options.
+func (o *recordOptions) check() (f format.Options, err error) {
+	if f.Fields, err = format.ParseFields(o.fields); err != nil {
+		return f, usageError("--jsonfields: %w", err)
+	}
+	if f.CSVIP, err = format.ParseIPForm(o.csvIP); err != nil {
+		return f, usageError("--csvip: %w", err)
+	}
+	if f.Location, err = location(o.timezone); err != nil {
+		return f, usageError("--timezone: %w", err)
+	}
+	return f, nil
+}
+
+func location(name string) (*time.Location, error) {
+	switch name {
+	case "", "UTC", "utc":
+		return time.UTC, nil
+	case "local", "Local":
+		return time.Local, nil
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("%q: use UTC, local, or a name of this machine's time zone database, such as Europe/Berlin: %w", name, err)
+	}
+	return l, nil
+}
+
+// interfaceNames are the names of the kernel's interfaces. One that is gone
+// keeps its name.
+type interfaceNames struct{ known sync.Map }
+
+// name returns "" for an interface that was gone before it was asked for.
+func (n *interfaceNames) name(index uint32) string {
+	if s, ok := n.known.Load(index); ok {
+		return s.(string)
+	}
+	s := ""
+	if i, err := net.InterfaceByIndex(int(index)); err == nil {
+		s = i.Name
+	}
+	n.known.Store(index, s)
+	return s
+}
