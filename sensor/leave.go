@@ -68,15 +68,21 @@ func complete(app *cli.App, script func(io.Writer, string, []config.Page)) error
 func pages(app *cli.App) ([]config.Page, error) {
 	var list []config.Page
 	for _, c := range app.Commands {
-		options, err := config.FromFlags(c.Flags)
-		if err != nil {
-			return nil, err
+		group := c.Subcommands
+		if len(group) == 0 {
+			group = []*cli.Command{c}
 		}
-		p := config.Page{Name: c.Name, Usage: c.Usage, Arguments: c.ArgsUsage, Description: c.Description, Options: options}
-		for _, sub := range c.Subcommands {
-			p.Name, p.Usage, p.Arguments, p.Description = c.Name+" "+sub.Name, sub.Usage, sub.ArgsUsage, sub.Description
+		for _, sub := range group {
+			options, err := config.FromFlags(sub.Flags)
+			if err != nil {
+				return nil, err
+			}
+			p := config.Page{Name: sub.Name, Usage: sub.Usage, Arguments: sub.ArgsUsage, Description: sub.Description, Options: options}
+			if sub != c {
+				p.Name, p.Group = c.Name+" "+sub.Name, c.Usage
+			}
+			list = append(list, p)
 		}
-		list = append(list, p)
 	}
 	return list, nil
 }
