@@ -207,8 +207,7 @@ func (d *disk) sync(ctx context.Context) {
 }
 
 // next gives the oldest block, from the front or from the disk. It returns
-// false when ctx has ended, and when there is none and none will come. What only
-// the disk has at the end of a live source is left for the next start.
+// false when ctx has ended, and when there is none and none will come.
 func (d *disk) next(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
 		behind := d.sp.Behind() // asked first: while it is so, nothing gets in front
@@ -217,7 +216,7 @@ func (d *disk) next(ctx context.Context) (item, bool) {
 		case it.block != nil:
 			signal(d.moved)
 			return it, true
-		case closed && (!behind || d.r.live):
+		case closed && !behind:
 			return item{}, false
 		case behind:
 			if it, ok := d.read(); ok {

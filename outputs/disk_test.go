@@ -213,7 +213,7 @@ func TestSpoolDiskFull(t *testing.T) {
 			}
 		}
 		in.Flush()
-		waitUntil(t, func() bool { return text.count("free-space mark") > 0 })
+		waitUntil(t, func() bool { return text.count("the spool cannot be written") > 0 })
 		s.set(false)
 		waitUntil(t, func() bool {
 			l := r.Ledger(func() uint64 { return 500 })
@@ -229,7 +229,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		if got := s.received(); !slices.IsSorted(got) || len(got) != int(600-dropped) {
 			t.Errorf("always %t: %d arrived, in order %t", always, len(got), slices.IsSorted(got))
 		}
-		if n := text.count("free-space mark"); n != 1 {
+		if n := text.count("the spool cannot be written"); n != 1 {
 			t.Errorf("always %t: %d lines about the disk, want 1", always, n)
 		}
 	}

@@ -115,6 +115,9 @@ func (s Settings) withDefaults() Settings {
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
 	s.Timeout = s.Attempt()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
+	if most := (s.QueueEvents + 1) / 2; most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
+		s.BatchSize = most // a block larger than the queue would get in all the same
+	}
 	s.RetryFirst = cmp.Or(s.RetryFirst, defaultRetryFirst)
 	s.RetryMax = max(cmp.Or(s.RetryMax, defaultRetryMax), s.RetryFirst)
 	return s

@@ -76,7 +76,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
 		var err error
 		if r.disk, err = openDisk(r); err != nil {
-			return nil, fmt.Errorf("set up output %s: %w", out.Name(), err)
+			return nil, fmt.Errorf("--spooldir %s: output %s: %w", set.Spool.Dir, out.Name(), err)
 		}
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -84,6 +84,17 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		r.workers = append(r.workers, &worker{r: r, page: book.Page()})
 	}
 	return r, nil
+}
+
+// Discard gives back what NewRunner took, of a runner that is not started. After
+// Stop it does nothing.
+func (r *Runner) Discard() {
+	r.stop.Lock()
+	defer r.stop.Unlock()
+	if r.disk != nil && !r.finished {
+		r.finished = true
+		r.disk.abandon()
+	}
 }
 
 // Start starts the writers, once. The end of ctx ends everything at once: lanes
@@ -190,6 +201,9 @@ func (r *Runner) Ledger(offered func() uint64) account.Ledger {
 	}
 	return l
 }
+
+// Name is the output's.
+func (r *Runner) Name() string { return r.out.Name() }
 
 // Waiting is how many events the spool holds.
 func (r *Runner) Waiting() uint64 {

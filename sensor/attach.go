@@ -49,7 +49,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return record(c, o, s, func() (capture.Source, error) { return openRing(options) })
+			return record(c, o, s, feed{true, func() (capture.Source, error) { return openRing(options) }})
 		},
 	}
 }

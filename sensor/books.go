@@ -21,11 +21,9 @@ type books struct {
 	begun    time.Time
 }
 
-func newBooks(source capture.Source) *books {
-	return &books{source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(), begun: time.Now()}
+func newBooks(source capture.Source, runners []*outputs.Runner) *books {
+	return &books{source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(), outputs: runners, begun: time.Now()}
 }
-
-func (b *books) addOutput(r *outputs.Runner) { b.outputs = append(b.outputs, r) }
 
 // ledgers reads all books, the last takers first: what moves meanwhile then
 // shows as in flight and never as a surplus.
@@ -60,7 +58,7 @@ func kernelLedger(h capture.HookStats) account.Ledger {
 
 // lost names the outcomes that mean that a record did not arrive.
 var lost = map[string]bool{
-	"ring_full": true, "copy_failed": true, "refused": true, "queue_full": true, "spool_evicted": true, "abandoned": true,
+	"ring_full": true, "copy_failed": true, "refused": true, "queue_full": true, "spool_evicted": true, "spool_damaged": true, "abandoned": true,
 }
 
 // losses says what was lost and where, and how much in all.

@@ -73,10 +73,12 @@ func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(ne
 	source := &rigged{packets: frames(100), spoil: spoil}
 	ports := &worker.Ports{}
 	ports.Add(53)
-	p, err := newPipeline(source, worker.Config{Ports: ports}, []active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	runners, err := newRunners([]active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := newPipeline(source, worker.Config{Ports: ports}, runners, log)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, r := range p.runners {
@@ -136,10 +138,12 @@ func TestNoAllocationPerPacket(t *testing.T) {
 	source := &rigged{packets: packets}
 	ports := &worker.Ports{}
 	ports.Add(53)
-	p, err := newPipeline(source, worker.Config{Ports: ports}, []active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	runners, err := newRunners([]active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := newPipeline(source, worker.Config{Ports: ports}, runners, log)
 	p.runners[0].Start(t.Context())
 	l := p.newLane(source)
 	batch := func() {

@@ -36,6 +36,7 @@ type common struct {
 	process  processOptions
 	metrics  metricOptions
 	outputs  []outputs.Output
+	delivery outputs.Options
 	pending  []config.Feature
 	fallback bool // where no output is switched on, records go to stdout
 
@@ -75,6 +76,7 @@ func (o *common) flags() []cli.Flag {
 	}
 	flags = append(flags, o.general()...)
 	flags = append(flags, o.records.flags()...)
+	flags = append(flags, o.delivery.Flags()...)
 	flags = append(flags, o.process.flags()...)
 	flags = append(flags, o.metrics.flags()...)
 	return config.WithSecretFiles(append(flags, leaveFlags()...))
@@ -168,6 +170,9 @@ func (o *common) check() error {
 	if _, err := o.records.check(); err != nil {
 		return err
 	}
+	if err := o.delivery.Check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	return o.metrics.check()
 }
 
@@ -222,6 +227,7 @@ func (o *common) switchedOn() ([]active, error) {
 	for _, out := range o.outputs {
 		s, err := out.Settings()
 		if err == nil && s.Type != outputs.Off {
+			o.delivery.Fill(&s)
 			if err = s.Validate(); err != nil {
 				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)
 			}

@@ -199,7 +199,7 @@ func wrong(o *config.Value) string {
 		}
 	}
 	switch o.Name {
-	case "mode", "samplemode", "sampleratio", "malformed", "logformat", "metricendpointtype", "metricstderrformat", "kafkaoutputformat",
+	case "mode", "spoolmode", "samplemode", "sampleratio", "malformed", "logformat", "metricendpointtype", "metricstderrformat", "kafkaoutputformat",
 		"kafkacompressiontype", "fileoutputformat", "stdoutoutputformat", "metricstatsdagent", "filter",
 		"jsonfields", "timezone", "csvip":
 		return "wrong"
@@ -264,6 +264,10 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
 	f("--loglevel 5: use 0 to 4"+line, "--loglevel=5", "--pcapfile=x")
 	f("--gomaxprocs 0: use -1 for all, or 1 and more"+line, "--gomaxprocs=0", "--pcapfile=x")
+	f("--queuemb 0: use 1 to 1048576"+line, "--queuemb=0", "--pcapfile=x")
+	f("--spoolmb 7: use 8 to 1048576"+line, "--spoolmb=7", "--pcapfile=x")
+	f(`--spoolmode "never": use overflow or always`+line, "--spoolmode=never", "--pcapfile=x")
+	f("--spoolmode always: needs a folder, --spooldir"+line, "--spoolmode=always", "--pcapfile=x")
 	f("--gctime 0s: at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
 	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
 	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
@@ -311,7 +315,6 @@ func TestWhatIsMissing(t *testing.T) {
 	f("AF_PACKET capture", "useafpacket", "true")
 	f("skip list", "skipdomainsfile", "x")
 	f("allow list", "allowdomainsfile", "x")
-	f("packet limit", "packetlimit", "5")
 }
 
 // randomValue is one that the option's form allows.

@@ -34,20 +34,33 @@ type pipeline struct {
 	errs    []error
 }
 
-func newPipeline(source capture.Source, config worker.Config, active []active, log *slog.Logger) (*pipeline, error) {
-	p := &pipeline{source: source, config: config, log: log, books: newBooks(source)}
+func newPipeline(source capture.Source, config worker.Config, runners []*outputs.Runner, log *slog.Logger) *pipeline {
+	p := &pipeline{source: source, config: config, runners: runners, log: log, books: newBooks(source, runners)}
 	p.masks.Store(config.Mask)
+	return p
+}
+
+// newRunners makes the outputs ready to take events, and opens their spools. live
+// is what the source will be.
+func newRunners(active []active, live bool, log *slog.Logger) ([]*outputs.Runner, error) {
+	var runners []*outputs.Runner
 	ids := event.NewIDs()
 	for _, a := range active {
-		book := account.NewDeliveryBook()
-		r, err := outputs.NewRunner(a.output, a.settings, source.Live(), ids, book, log)
+		r, err := outputs.NewRunner(a.output, a.settings, live, ids, account.NewDeliveryBook(), log)
 		if err != nil {
-			return nil, err
+			discard(runners)
+			return nil, &exitError{exitUsage, err}
 		}
-		p.runners = append(p.runners, r)
-		p.books.addOutput(r)
+		runners = append(runners, r)
 	}
-	return p, nil
+	return runners, nil
+}
+
+// discard gives back what runners hold that have not been stopped.
+func discard(runners []*outputs.Runner) {
+	for _, r := range runners {
+		r.Discard()
+	}
 }
 
 // start sets the outputs and the lanes going. When all lanes have ended, ended

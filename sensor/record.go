@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,9 +17,15 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
+// feed is where packets will come from.
+type feed struct {
+	live bool
+	open func() (capture.Source, error)
+}
+
 // record runs a capture from start to end: it is what all capturing commands
-// do. The options have been checked; open is called when all else is ready.
-func record(c *cli.Context, o *common, s *session, open func() (capture.Source, error)) error {
+// do. The options have been checked; the feed is opened when all else is ready.
+func record(c *cli.Context, o *common, s *session, in feed) error {
 	active, err := o.activeOutputs(c, s.log)
 	if err != nil {
 		return err
@@ -27,22 +34,27 @@ func record(c *cli.Context, o *common, s *session, open func() (capture.Source, 
 	if err != nil {
 		return err
 	}
-	err = recordTo(c, o, s, active, open)
+	err = recordTo(c, o, s, active, in)
 	if perr := profiles.write(); err == nil && perr != nil {
 		return &exitError{exitFailure, perr}
 	}
 	return err
 }
 
-func recordTo(c *cli.Context, o *common, s *session, active []active, open func() (capture.Source, error)) error {
+func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) error {
 	// A reader that leaves is a write error and not the end of the process.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
+	runners, err := newRunners(active, in.live, s.log)
+	if err != nil {
+		return err
+	}
+	defer discard(runners)
 	early, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := tryOut(early, active, s.log)
+	err = tryOut(early, active, s.log)
 	cancel()
 	if err != nil {
 		return err
@@ -52,15 +64,11 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, open func(
 		return err
 	}
 	defer metrics.close()
-	source, err := open()
+	source, err := in.open()
 	if err != nil {
 		return sourceError(err)
 	}
-	p, err := newPipeline(source, s.workerConfig(o), active, s.log)
-	if err != nil {
-		source.Close()
-		return &exitError{exitUsage, err}
-	}
+	p := newPipeline(source, s.workerConfig(o), runners, s.log)
 	defer s.reloadAtHangup(p)()
 	metrics.start(p.books, s.log)
 	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
@@ -189,8 +197,30 @@ func (p *pipeline) conclude(w io.Writer) error {
 	if runErr != nil {
 		return &exitError{exitFailure, runErr}
 	}
+	var undelivered []string
 	if text, n := losses(ledgers); n > 0 {
-		return &exitError{exitUndelivered, fmt.Errorf("not delivered: %s", text)}
+		undelivered = append(undelivered, text)
+	}
+	if text := p.waiting(); text != "" {
+		undelivered = append(undelivered, text)
+	}
+	if len(undelivered) > 0 {
+		return &exitError{exitUndelivered, fmt.Errorf("not delivered: %s", strings.Join(undelivered, "; "))}
 	}
 	return nil
+}
+
+// waiting says which outputs have left events in the spool for the next start,
+// "" where none has.
+func (p *pipeline) waiting() string {
+	var parts []string
+	for _, r := range p.runners {
+		if n := r.Waiting(); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d wait in the spool (%s)", n, r.Name()))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + " and will be sent first at the next start"
 }

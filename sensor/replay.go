@@ -32,7 +32,7 @@ EXAMPLES:
 			if !c.Args().Present() {
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
-			return record(c, o, s, func() (capture.Source, error) { return f.open("replay", c.Args().Slice(), o, s) })
+			return record(c, o, s, feed{false, func() (capture.Source, error) { return f.open("replay", c.Args().Slice(), o, s) }})
 		},
 	}
 }

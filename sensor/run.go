@@ -68,25 +68,26 @@ func (o *runOptions) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	open, err := o.input(s)
+	in, err := o.input(s)
 	if err != nil {
 		return err
 	}
-	return record(c, o.common, s, open)
+	return record(c, o.common, s, in)
 }
 
-// input checks the options of the input, and returns what opens it.
-func (o *runOptions) input(s *session) (func() (capture.Source, error), error) {
+// input checks the options of the input, and returns the feed.
+func (o *runOptions) input(s *session) (feed, error) {
+	var none feed
 	switch {
 	case o.device != "" && o.file != "":
-		return nil, usageError("--devname and --pcapfile are both set: use one")
+		return none, usageError("--devname and --pcapfile are both set: use one")
 	case o.file != "":
 		if err := o.attach.check(); err != nil {
-			return nil, err
+			return none, err
 		}
-		return func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }, nil
+		return feed{false, func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }}, nil
 	case o.device == "":
-		return nil, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
+		return none, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
 	}
 	if o.files.raw {
 		s.log.Info("noetherframe has no effect on interfaces: the kernel says what their frames start with")
@@ -96,15 +97,15 @@ func (o *runOptions) input(s *session) (func() (capture.Source, error), error) {
 	if o.device == "any" {
 		var err error
 		if interfaces, err = upInterfaces(); err != nil {
-			return nil, usageError("--devname any: %w", err)
+			return none, usageError("--devname any: %w", err)
 		}
 		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
 	}
 	options, err := o.attach.ring(o.common, interfaces, s.log)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	return func() (capture.Source, error) { return openRing(options) }, nil
+	return feed{true, func() (capture.Source, error) { return openRing(options) }}, nil
 }
 
 func upInterfaces() ([]string, error) {

@@ -136,7 +136,7 @@ func legacySamples(ledgers []account.Ledger) []sample {
 			overRatio += n["sampled_out"]
 			duplicate += n["duplicate"]
 		case "delivery":
-			failed := n["refused"] + n["queue_full"] + n["spool_evicted"] + n["abandoned"]
+			failed := n["refused"] + n["queue_full"] + n["spool_evicted"] + n["spool_damaged"] + n["abandoned"]
 			outputs = append(outputs, sample{l.Label + "SentToOutput", nil, float64(n["delivered"]), true},
 				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + "Failed", nil, float64(failed), true})
 		}

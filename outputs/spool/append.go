@@ -93,10 +93,8 @@ func (g *Segment) write(b *event.Block) error {
 // makeRoom looks whether n more bytes are allowed, and throws away the oldest
 // segments for them.
 func (s *Spool) makeRoom(n int64) error {
-	if free, err := freeBytes(s.o.Dir); err != nil {
+	if err := s.spare(n); err != nil {
 		return err
-	} else if free < s.o.Free+n {
-		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
 	}
 	for {
 		s.mu.Lock()
@@ -135,6 +133,15 @@ func (s *Spool) evict(seg *Segment) error {
 	}
 	s.mu.Unlock()
 	return s.drop(seg)
+}
+
+// spare says whether n more bytes leave the file system what it shall keep.
+func (s *Spool) spare(n int64) error {
+	free, err := freeBytes(s.o.Dir)
+	if err == nil && free < s.o.Free+n {
+		err = fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
+	}
+	return err
 }
 
 func freeBytes(dir string) (int64, error) {
@@ -235,10 +242,8 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	for _, b := range blocks {
 		size += int64(b.Size())
 	}
-	if free, err := freeBytes(s.o.Dir); err != nil {
+	if err := s.spare(size); err != nil {
 		return err
-	} else if free < s.o.Free+size {
-		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
 	}
 	seg, err := s.create(number)
 	if err != nil {

@@ -184,7 +184,7 @@ func lockFile(dir string) (*os.File, error) {
 		owner := make([]byte, 32)
 		n, _ := f.Read(owner)
 		f.Close()
-		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or give this one another --spooldir", dir, ErrInUse, strings.TrimSpace(string(owner[:n])))
+		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir, ErrInUse, strings.TrimSpace(string(owner[:n])))
 	}
 	if err == nil {
 		err = f.Truncate(0)

@@ -110,6 +110,9 @@ func Open(o Options) (*Spool, error) {
 		lock.Close()
 		return nil, err
 	}
+	if err := s.spare(0); err != nil {
+		o.Log.Warn("nothing can be stored in the spool now", "error", err)
+	}
 	return s, nil
 }
 

@@ -281,7 +281,7 @@ func TestLockAndRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "psql")
 	s := open(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Limit: 1 << 20})
-	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), "--spooldir") {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), "another folder") {
 		t.Errorf("a second Open: %v", err)
 	}
 	if err := Drop(dir); !errors.Is(err, ErrInUse) {

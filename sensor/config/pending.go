@@ -116,9 +116,6 @@ func pendingSteps() []Feature {
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
 			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
 		}},
-		{Name: "packet limit", on: when("packetlimit", "0"), rows: []row{
-			{general, "packetlimit", "DNSMONSTER_PACKETLIMIT", 0, "`NUMBER` of records that each output keeps in memory at most; 0: as many as its memory holds", nil},
-		}},
 		{Name: "skip list", on: when("skipdomainsfile", ""), rows: []row{
 			{general, "skipdomainsfile", "DNSMONSTER_SKIPDOMAINSFILE", "", "list of domains that output types 2 and 4 leave out: `FILE`, http:// or https:// URL", nil},
 			{general, "skipdomainsrefreshinterval", "DNSMONSTER_SKIPDOMAINSREFRESHINTERVAL", time.Minute, "`INTERVAL` at which the skip list is read again", nil},

@@ -1,0 +1,91 @@
+package outputs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Options are what the outputs of a run have in common: the memory and the disk
+// for what waits.
+type Options struct {
+	queueMB uint
+	packets uint
+	dir     string
+	spoolMB uint
+	mode    string
+	freeMB  uint
+}
+
+// Values of --spoolmode.
+const (
+	spoolOverflow = "overflow"
+	spoolAlways   = "always"
+)
+
+// maxMB bounds options in megabytes: a terabyte.
+const maxMB = 1 << 20
+
+// Flags declares the options.
+func (o *Options) Flags() []cli.Flag {
+	const general = "general"
+	return []cli.Flag{
+		&cli.UintFlag{
+			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Value: defaultQueueBytes >> 20, Destination: &o.queueMB,
+			Usage: "`MEGABYTES` of memory for the records that wait before each output. When it is full, records go to the spool; without one, " +
+				"those of interfaces are dropped and counted, and files wait",
+		},
+		&cli.UintFlag{
+			Category: general, Name: "packetlimit", EnvVars: []string{"DNSMONSTER_PACKETLIMIT"}, Destination: &o.packets,
+			Usage: "`NUMBER` of records that wait in memory before each output, at most; 0: as many as queuemb holds",
+		},
+		&cli.StringFlag{
+			Category: general, Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
+			Usage: "`FOLDER` that keeps on disk what cannot be delivered now, over a stop too, and sends it first when it can; each output has " +
+				"a folder in it. Empty: what waits at the end is lost",
+		},
+		&cli.UintFlag{
+			Category: general, Name: "spoolmb", EnvVars: []string{"DNSMONSTER_SPOOLMB"}, Value: 1024, Destination: &o.spoolMB,
+			Usage: "`MEGABYTES` on disk for each output, at least 8. Beyond it the oldest records are thrown away and counted; files wait",
+		},
+		&cli.StringFlag{
+			Category: general, Name: "spoolmode", EnvVars: []string{"DNSMONSTER_SPOOLMODE"}, Value: spoolOverflow, Destination: &o.mode,
+			Usage: "`WHAT` goes to the spool. overflow: what memory cannot hold, and what is left at the end. always: every batch, before it is " +
+				"sent, so that a kill costs only batches that are still being filled",
+		},
+		&cli.UintFlag{
+			Category: general, Name: "spoolfreemb", EnvVars: []string{"DNSMONSTER_SPOOLFREEMB"}, Value: 256, Destination: &o.freeMB,
+			Usage: "`MEGABYTES` of the spool's file system that stay free: the spool does not grow into them",
+		},
+	}
+}
+
+// Check looks at the options without opening anything.
+func (o *Options) Check() error {
+	switch {
+	case o.queueMB < 1 || o.queueMB > maxMB:
+		return fmt.Errorf("--queuemb %d: use 1 to %d", o.queueMB, maxMB)
+	case o.packets > math.MaxInt:
+		return fmt.Errorf("--packetlimit %d: use 0 to %d", o.packets, math.MaxInt)
+	case o.spoolMB < minSpool>>20 || o.spoolMB > maxMB:
+		return fmt.Errorf("--spoolmb %d: use %d to %d", o.spoolMB, minSpool>>20, maxMB)
+	case o.freeMB > maxMB:
+		return fmt.Errorf("--spoolfreemb %d: use 0 to %d", o.freeMB, maxMB)
+	case o.mode != spoolOverflow && o.mode != spoolAlways:
+		return fmt.Errorf("--spoolmode %q: use %s or %s", o.mode, spoolOverflow, spoolAlways)
+	case o.mode == spoolAlways && o.dir == "":
+		return errors.New("--spoolmode always: needs a folder, --spooldir")
+	}
+	return nil
+}
+
+// Fill sets the part of an output's settings that is the same for all.
+func (o *Options) Fill(s *Settings) {
+	s.QueueBytes = int64(o.queueMB) << 20
+	s.QueueEvents = int(o.packets)
+	if o.dir != "" {
+		s.Spool = SpoolSettings{Dir: o.dir, Bytes: int64(o.spoolMB) << 20, Free: int64(o.freeMB) << 20, Always: o.mode == spoolAlways}
+	}
+}
