@@ -13,6 +13,7 @@ import (
 // configuration file say together.
 type invocation struct {
 	args    []string       // for the command line library: every option that is set, by its full name
+	help    *config.Line   // not nil: only help is asked for
 	values  *config.Values // nil for commands that do not capture
 	resolve func() (*config.Values, error)
 }
@@ -21,13 +22,16 @@ type invocation struct {
 // run.
 func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	line := config.Split(args[1:], app.Commands)
+	if len(line.Command) == 0 && len(line.Arguments) > 0 && line.Arguments[0] == "help" {
+		line = config.Split(append(slices.Clone(line.Arguments[1:]), "--help"), app.Commands)
+	}
 	switch {
 	case line.Has("version"):
 		return &invocation{args: []string{args[0], "--version"}}, nil
 	case line.Has("help") || line.Has("h"):
-		return &invocation{args: append(append(args[:1:1], line.Command...), "--help")}, nil
+		return &invocation{help: &line}, nil
 	case len(line.Command) == 0 && len(line.Arguments) > 0:
-		return nil, usageError("unknown command %q: see dnsmonster-sensor --help", line.Arguments[0])
+		return nil, unknownCommand(app, line.Arguments[0])
 	case len(line.Command) == 0:
 		line.Command = []string{"run"}
 	}
@@ -51,6 +55,14 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 		inv.values = values
 	}
 	return inv, nil
+}
+
+func unknownCommand(app *cli.App, name string) error {
+	var names []string
+	for _, c := range app.Commands {
+		names = append(names, c.Name)
+	}
+	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.Nearest(name, names))
 }
 
 // input gathers what Resolve needs, but for the file.

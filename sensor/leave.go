@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,11 +30,14 @@ func leaveFlags() []cli.Flag {
 
 // leave does what these options ask for. done says that there was something.
 func (inv *invocation) leave(app *cli.App) (done bool, err error) {
+	w := app.Writer
+	if inv.help != nil {
+		return true, help(app, inv.help)
+	}
 	v := inv.values
 	if v == nil {
 		return false, nil
 	}
-	w := app.Writer
 	switch {
 	case v.Is("manpage"):
 		p, err := pages(app)
@@ -54,6 +58,33 @@ func (inv *invocation) leave(app *cli.App) (done bool, err error) {
 		return true, writeConfig(v.String("writeconfig"), v)
 	}
 	return false, nil
+}
+
+// help explains the command that is named, or the program.
+func help(app *cli.App, line *config.Line) error {
+	all, err := pages(app)
+	if err != nil {
+		return err
+	}
+	name := strings.Join(line.Command, " ")
+	words := line.Arguments
+	switch {
+	case name == "" && len(words) > 0:
+		return unknownCommand(app, words[0])
+	case name == "":
+		config.Overview(app.Writer, app.Name, app.Usage, app.Description, all)
+		return nil
+	}
+	found := false
+	for _, p := range all {
+		if p.Name == name || strings.HasPrefix(p.Name, name+" ") {
+			found = p.Help(app.Writer, app.Name, words) || found
+		}
+	}
+	if !found {
+		return usageError("%s has no option that has to do with %s", name, strings.Join(words, " or "))
+	}
+	return nil
 }
 
 func complete(app *cli.App, script func(io.Writer, string, []config.Page)) error {

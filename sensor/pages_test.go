@@ -13,14 +13,60 @@ import (
 	"dnsmonster-sensor/sensor/lab"
 )
 
-// printed is what an option of run prints.
-func printed(t *testing.T, option string) []byte {
+// printed is what a command line prints that does not capture.
+func printed(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var out, log bytes.Buffer
-	if code := Main([]string{"dnsmonster-sensor", option}, &out, &log); code != exitOK || out.Len() == 0 {
-		t.Fatalf("%s: exit status %d, %q", option, code, log.String())
+	if code := Main(append([]string{"dnsmonster-sensor"}, args...), &out, &log); code != exitOK || out.Len() == 0 {
+		t.Fatalf("%q: exit status %d, %q", args, code, log.String())
 	}
 	return out.Bytes()
+}
+
+// TestHelp: every option once, in its section, in lines that a terminal shows
+// whole; examples stand as they are.
+func TestHelp(t *testing.T) {
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(printed(t, "--help")) + string(printed(t, "run", "--help"))
+	section, examples := "", false
+	at := make(map[string]string)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		examples = line == "EXAMPLES" || examples && strings.HasPrefix(line, "   ")
+		if len(line) > 80 && !examples && strings.Contains(strings.TrimSpace(line), " ") {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[]")
+		}
+		for w := range strings.FieldsSeq(line) {
+			if n, ok := strings.CutPrefix(strings.Trim(w, ",:"), "--"); ok && at[n] == "" && strings.HasPrefix(line, "  ") {
+				at[n] = section
+			}
+		}
+	}
+	for _, o := range v.All() {
+		if got, ok := at[o.Name]; ok == o.Hidden || ok && got != o.Section {
+			t.Errorf("--%s stands in [%s] (%v), want [%s]", o.Name, got, ok, o.Section)
+		}
+	}
+	f := func(want, not string, args ...string) {
+		t.Helper()
+		text := string(printed(t, args...))
+		if !strings.Contains(text, want) || strings.Contains(text, not) {
+			t.Errorf("%q: want %q and not %q:\n%.1500s", args, want, not, text)
+		}
+	}
+	f("  --dedup  ", "--dedup true", "run", "--help")
+	f("(default: 10s)", "EXAMPLES", "run", "--help", "GCtime")
+	f("[kafka_output]\n  --kafkaoutputtype TYPE ", "--port", "--help", "run", "kafka")
+	f("--packethandlercount NUMBER\n", "--port ", "help", "run", "packethandlercount")
+	f("dnsmonster-sensor config check [OPTIONS] FILE", "--port", "config", "--help")
+	f("dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "help", "attach")
+	f("COMMANDS\n  run  ", "--port", "help")
 }
 
 // TestManPage: the formatters have nothing to say against it.
@@ -112,6 +158,16 @@ var completionCases = []struct{ line, want, not string }{
 	{"dnsmonster-sensor replay --ri", "", "--ringmb"},
 	{"dnsmonster-sensor check --j", "--json", "--port"},
 	{"dnsmonster-sensor config c", "check", "run"},
+	{"dnsmonster-sensor config check ", "", "check run --port"},
+	{"dnsmonster-sensor --devname l", "lo", "run --logformat"},
+	{"dnsmonster-sensor --devname a", "any", "attach"},
+}
+
+// valueCases are those in which the value is part of the option's word.
+var valueCases = []struct{ line, want, not string }{
+	{"dnsmonster-sensor --devname=l", "lo", "run --logformat"},
+	{"dnsmonster-sensor --DevName=", "lo any", "run"},
+	{"dnsmonster-sensor --config=r", "", "run replay"},
 }
 
 func TestBashCompletion(t *testing.T) {
@@ -120,10 +176,10 @@ func TestBashCompletion(t *testing.T) {
 	if err := os.WriteFile(script, printed(t, "--bashcompletion"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const ask = `source "$1"; line=$2; read -ra COMP_WORDS <<<"$line"; [[ $line == *' ' ]] && COMP_WORDS+=('')
+	const ask = `source "$1"; line=$2; read -ra COMP_WORDS <<<"${line//=/ = }"; [[ $line == *' ' ]] && COMP_WORDS+=('')
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$line; COMP_POINT=${#line}
 spec=$(complete -p dnsmonster-sensor); function=${spec#*-F }; ${function%% *}; printf '%s\n' "${COMPREPLY[@]}"`
-	for _, c := range completionCases {
+	for _, c := range append(completionCases, valueCases...) {
 		expectWords(t, c.line, completed(t, exec.Command("bash", "--norc", "-uc", ask, "bash", script, c.line)), c.want, c.not)
 	}
 }
@@ -139,6 +195,9 @@ func TestFishCompletion(t *testing.T) {
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 		expectWords(t, c.line, completed(t, cmd), c.want, c.not)
 	}
+	cmd := exec.Command("fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", script, "dnsmonster-sensor --devname=l")
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+	expectWords(t, "--devname=l", completed(t, cmd), "--devname=lo", "lo")
 }
 
 // TestZshCompletion lets zsh's own machinery call the script, with compadd
@@ -152,9 +211,10 @@ func TestZshCompletion(t *testing.T) {
 	const ask = `script=$1; line=$2
 compadd() { local -a list; while (( $# )); do case $1 in -S) shift 2;; -a) list+=("${(@P)2}"); shift 2;; *) list+=("$1"); shift;; esac; done
 for w in $list; do [[ $w == $PREFIX* ]] && print -r -- $w; done; return 0 }
+compset() { PREFIX=${PREFIX#*=} }
 _files() { return 0 }
 words=("${(@s: :)line}"); CURRENT=$#words; PREFIX=$words[CURRENT]; source $script`
-	for _, c := range completionCases {
+	for _, c := range append(completionCases, valueCases...) {
 		expectWords(t, c.line, completed(t, exec.Command("zsh", "-fc", ask, "zsh", script, c.line)), c.want, c.not)
 	}
 }

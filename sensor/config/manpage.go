@@ -92,7 +92,7 @@ func (o *Option) word() string {
 	if o.Word != "" {
 		return o.Word
 	}
-	return [...]string{"text", "true", "number", "number", "number", "time"}[o.Kind]
+	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
 }
 
 // paragraphs writes text in which examples are indented, and their heading is in

@@ -284,14 +284,22 @@ func (r *resolver) unknown(name string) {
 	r.Known = names
 }
 
-// nearest proposes what the user may have meant, "" where nothing is near.
 func (r *resolver) nearest(word string, of func(*Option) string) string {
-	best, distance := "", 2+len(word)/4
+	var names []string
 	for i := range r.Known {
 		if name := of(&r.Known[i]); name != "" && !r.Known[i].Hidden {
-			if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {
-				best, distance = name, d
-			}
+			names = append(names, name)
+		}
+	}
+	return Nearest(word, names)
+}
+
+// Nearest proposes what the user may have meant, "" where nothing is near.
+func Nearest(word string, names []string) string {
+	best, distance := "", 2+len(word)/4
+	for _, name := range names {
+		if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {
+			best, distance = name, d
 		}
 	}
 	if best == "" {

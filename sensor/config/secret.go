@@ -25,7 +25,7 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 		if s, ok := f.(*outputs.SecretFlag); ok {
 			all = append(all, &cli.StringFlag{
 				Category: s.Category, Name: s.Name + secretFile, EnvVars: []string{s.FileEnv},
-				Usage: "`FILE` that holds what --" + s.Name + " would say, without its last line end",
+				Usage: "`FILE` to read " + s.Name + " from; its last line end does not count",
 			})
 		}
 	}

@@ -4,15 +4,16 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // sections lists the sections in the order in which dnsmonster writes them.
-func sections(list []Value) []string {
+func sections(list []Option) []string {
 	var head, outputs, tail []string
 	seen := make(map[string]bool)
-	for _, v := range list {
-		if s := v.Section; s != "" && !seen[s] {
+	for _, o := range list {
+		if s := o.Section; s != "" && !seen[s] {
 			seen[s] = true
 			switch {
 			case s == "capture":
@@ -24,7 +25,16 @@ func sections(list []Value) []string {
 			}
 		}
 	}
+	slices.Sort(outputs)
 	return append(append(head, outputs...), tail...)
+}
+
+func (v *Values) sections() []string {
+	var list []Option
+	for _, o := range v.list {
+		list = append(list, *o.Option)
+	}
+	return sections(list)
 }
 
 // WriteINI writes all values as a configuration file: read again, it gives the
@@ -34,7 +44,7 @@ func WriteINI(w io.Writer, v *Values, secrets bool) error {
 	b.WriteString("; Options of dnsmonster-sensor, with the values that they have. The command line\n" +
 		"; and environment variables override them. Only \"=\" separates; a repeated key is a\n" +
 		"; list; a value in double quotes is unquoted as in Go.\n")
-	for _, section := range sections(v.list) {
+	for _, section := range v.sections() {
 		fmt.Fprintf(b, "\n[%s]\n", section)
 		for _, o := range v.list {
 			if o.Section == section && (!o.Hidden || o.Origin.Layer != Default) {
@@ -71,7 +81,7 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) {
 // masked.
 func WriteTable(w io.Writer, v *Values) error {
 	b := bufio.NewWriter(w)
-	for i, section := range sections(v.list) {
+	for i, section := range v.sections() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// The command line library's help puts each option on one line, however long,
+// all in alphabetical order and each with its variable's name: of a command with
+// some hundred options, nobody can read that.
+
+const (
+	helpWidth  = 80
+	helpIndent = 28 // of what the options do
+)
+
+// Help writes the help of one command: its options by section, in lines that a
+// terminal shows whole. With words, it shows only the options that have one of
+// them in their names, sections or descriptions, and reports whether there are
+// any.
+func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	options := p.visible()
+	if len(words) > 0 {
+		options = slices.DeleteFunc(options, func(o Option) bool { return !o.mentions(words) })
+		for _, s := range append([]string{""}, sections(options)...) {
+			helpSection(b, s, options, false)
+		}
+		return len(options) > 0
+	}
+	fmt.Fprintf(b, "%s %s: ", program, p.Name)
+	wrap(b, p.Usage, len(program)+len(p.Name)+3, 4)
+	fmt.Fprintf(b, "\nUSAGE\n  %s\n", strings.TrimSpace(program+" "+p.Name+" [OPTIONS] "+p.Arguments))
+	describe(b, p.Description)
+	if len(sections(options)) > 0 {
+		b.WriteString(`
+OPTIONS
+  --help WORD... shows those that have to do with a word, such as kafka or mask.
+  Upper and lower case are the same in names. An option without a placeholder is
+  switched on by its name and off by --name=false. Each can stand in the section
+  [...] of a configuration file too, and be the environment variable
+  DNSMONSTER_<NAME>.
+`)
+	} else if len(options) > 0 {
+		b.WriteString("\nOPTIONS\n")
+	}
+	helpSection(b, "", options, true)
+	for _, s := range sections(options) {
+		helpSection(b, s, options, true)
+	}
+	return true
+}
+
+// mentions tells whether the option has to do with one of the words.
+func (o *Option) mentions(words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool {
+		word = strings.ToLower(strings.TrimLeft(word, "-"))
+		return strings.Contains(o.Section, word) || strings.Contains(strings.ToLower(o.Usage), word) ||
+			slices.ContainsFunc(append([]string{o.Name}, o.Aliases...), func(n string) bool { return strings.Contains(n, word) })
+	})
+}
+
+// ignored tells whether the option is there for the sake of existing files.
+func (o *Option) ignored() bool { return strings.HasPrefix(o.Usage, compatible) }
+
+// helpSection writes the options of one section. In short form, those without
+// effect are a mere list.
+func helpSection(b *bufio.Writer, section string, options []Option, short bool) {
+	var ignored []string
+	first := true
+	for _, o := range options {
+		if o.Section != section {
+			continue
+		}
+		if first {
+			first = false
+			b.WriteByte('\n')
+			if section != "" {
+				fmt.Fprintf(b, "[%s]\n", section)
+			}
+		}
+		if short && o.ignored() {
+			ignored = append(ignored, "--"+o.Name)
+			continue
+		}
+		helpOption(b, &o)
+	}
+	if ignored != nil {
+		b.WriteString("  ")
+		wrap(b, compatible+": "+strings.Join(ignored, ", "), 2, 4)
+	}
+}
+
+func helpOption(b *bufio.Writer, o *Option) {
+	head := "  --" + o.Name
+	if o.Kind != Bool {
+		head += " " + o.word()
+	}
+	b.WriteString(head)
+	at := len(head)
+	if at+2 > helpIndent {
+		b.WriteByte('\n')
+		at = 0
+	}
+	b.WriteString(strings.Repeat(" ", helpIndent-at))
+	text := o.Usage
+	for _, a := range o.Aliases {
+		text += "; also --" + a
+	}
+	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
+		text += " (default: " + d + ")"
+	}
+	wrap(b, text, helpIndent, helpIndent)
+}
+
+// wrap writes words in lines, the first from column at on and the others behind
+// an indent.
+func wrap(b *bufio.Writer, text string, at, indent int) {
+	start := true
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case start:
+		case at+1+len(word) > helpWidth:
+			fmt.Fprintf(b, "\n%*s", indent, "")
+			at = indent
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+		start = false
+	}
+	b.WriteByte('\n')
+}
+
+// describe writes a command's description: what stands behind EXAMPLES as it is.
+func describe(b *bufio.Writer, text string) {
+	prose, examples, _ := strings.Cut(text, "EXAMPLES:\n")
+	for part := range strings.SplitSeq(strings.TrimSpace(prose), "\n\n") {
+		b.WriteByte('\n')
+		wrap(b, part, 0, 0)
+	}
+	if examples != "" {
+		fmt.Fprintf(b, "\nEXAMPLES\n%s\n", strings.TrimRight(examples, "\n"))
+	}
+}
+
+// Overview writes the help of the program: its commands.
+func Overview(w io.Writer, program, usage, intro string, pages []Page) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	fmt.Fprintf(b, "%s: ", program)
+	wrap(b, usage, len(program)+2, 4)
+	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n  %[1]s [OPTIONS of run]\n", program)
+	describe(b, intro)
+	b.WriteString("\nCOMMANDS\n")
+	width := 0
+	for _, p := range pages {
+		width = max(width, len(p.Name))
+	}
+	for _, p := range pages {
+		fmt.Fprintf(b, "  %-*s  ", width, p.Name)
+		wrap(b, p.Usage, width+4, width+4)
+	}
+	fmt.Fprintf(b, `
+  %[1]s COMMAND --help explains a command and its options,
+  %[1]s --version names the build.
+`, program)
+}
