@@ -158,25 +158,3 @@ func TestFilesMissing(t *testing.T) {
 		t.Errorf("error %v for a folder", err)
 	}
 }
-
-func FuzzFormats(f *testing.F) {
-	f.Add(pcapFile(binary.LittleEndian, pcapMicros, 1, []byte("one"), []byte("two")))
-	f.Add(pcapFile(binary.BigEndian, pcapNanos, 276, []byte("one")))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		format, off, err := newFormat(data, nil)
-		if err != nil {
-			return
-		}
-		for {
-			var p packet.Packet
-			next, err := format.record(data, off, &p)
-			if err != nil {
-				return
-			}
-			if next <= off || next > len(data) || int(p.WireLen) < len(p.Data) {
-				t.Fatalf("record at %d: next %d, %d of %d bytes", off, next, len(p.Data), p.WireLen)
-			}
-			off = next
-		}
-	})
-}

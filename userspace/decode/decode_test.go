@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -339,8 +340,9 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no panic for any bytes and link type, and no more payload than
-// there are bytes.
+// FuzzDecode: no panic for any bytes and link type, all that is borrowed lies in
+// the frame, tunnels are followed no deeper than they may be, and the lane is
+// the same each time.
 func FuzzDecode(f *testing.F) {
 	inEther := ether(0x0800, inner4)
 	for _, frame := range []string{
@@ -354,22 +356,44 @@ func FuzzDecode(f *testing.F) {
 		ether(0x0800, outer4(47, gre(0x1000, 0x22eb, "\x00\x00\x00\x01", strings.Repeat("\x00", 12)+inEther))),
 		ether(0x86dd, ip6(44, "\x3c\x00\x00\x09\x00\x00\x00\x07"+"12345678")), ether(0x86dd, ip6(44, "\x11")),
 	} {
-		f.Add([]byte(frame), uint16(packet.LinkEthernet), 0)
-		f.Add([]byte(frame[14:]), uint16(packet.LinkRaw), 1)
+		f.Add([]byte(frame), uint16(packet.LinkEthernet), uint16(0))
+		f.Add([]byte(frame[14:]), uint16(packet.LinkRaw), uint16(1))
 	}
-	f.Add([]byte("\xff\x03\x00\x21"+inner4), uint16(packet.LinkPPP), 0)
-	f.Fuzz(func(t *testing.T, frame []byte, link uint16, missing int) {
+	f.Add([]byte("\xff\x03\x00\x21"+inner4), uint16(packet.LinkPPP), uint16(0))
+	f.Fuzz(func(t *testing.T, frame []byte, link uint16, cut uint16) {
+		frame = frame[:len(frame):len(frame)]
 		var l Layers
-		p := packet.Packet{Data: frame, Link: packet.LinkType(link)}
+		p := packet.Packet{Data: frame, Link: packet.LinkType(link), WireLen: uint32(len(frame)) + uint32(cut)}
+		lane := Lane(&p)
 		found := Decode(&p, &l)
 		for range 4 {
-			if found <= FoundFragment && (len(l.Payload) > len(frame) || l.Missing < 0 || l.Src == nil || len(l.Src) != len(l.Dst)) {
+			for name, s := range map[string][]byte{"source": l.Src, "destination": l.Dst} {
+				if n := len(s); n != 0 && n != 4 && n != 16 || n > 0 && !within(s, frame) {
+					t.Fatalf("%s: %d bytes, in the frame: %v", name, n, within(s, frame))
+				}
+			}
+			if l.Depth > maxTunnels || (l.Depth > 0) != (l.Path != 0) || (l.Depth > 0) != (l.Tunnel != packet.TunnelNone) {
+				t.Fatalf("depth %d, path %x, tunnel %q", l.Depth, l.Path, l.Tunnel)
+			}
+			if found <= FoundFragment && (!within(l.Payload, frame) || l.Missing < 0 || l.Missing > 0xffff || l.Src == nil || len(l.Src) != len(l.Dst)) {
 				t.Fatalf("found %d with %d of %d bytes, missing %d, source %v", found, len(l.Payload), len(frame), l.Missing, l.Src)
 			}
 			if found != FoundFragment {
-				return
+				break
 			}
 			found = l.Reassembled(l.FragProto, l.Payload, l.Missing)
 		}
+		if again := Lane(&p); again != lane {
+			t.Fatalf("lane %x, then %x", lane, again)
+		}
 	})
+}
+
+// within tells whether s is a part of frame, and not of memory beside it.
+func within(s, frame []byte) bool {
+	if len(s) == 0 {
+		return true
+	}
+	start, at := uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(unsafe.Pointer(unsafe.SliceData(s)))
+	return at >= start && at+uintptr(len(s)) <= start+uintptr(len(frame))
 }

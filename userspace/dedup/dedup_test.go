@@ -101,3 +101,43 @@ func BenchmarkSeen(b *testing.B) {
 		table.Seen(&p)
 	}
 }
+
+// FuzzSeen plays sightings from a small set of packets and compares with a plain
+// list of all: nothing is taken for another packet or for one outside of the
+// window, and what was not forgotten early is found.
+func FuzzSeen(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 1, 9, 60, 0, 0}, uint8(3))
+	f.Add([]byte("0123456789012345678901234567890123456789"), uint8(1))
+	f.Fuzz(func(t *testing.T, script []byte, entries uint8) {
+		const window = 100
+		table := New(Config{Window: window, Entries: int(entries) + 1})
+		type sighting struct {
+			which byte
+			time  int64
+		}
+		var kept []sighting
+		for now := int64(0); len(script) >= 2; script = script[2:] {
+			p, which := sample(), script[0]
+			p.SrcPort, p.ID, p.Data = uint16(which>>6), uint16(which>>4&3), p.Data[:which&15]
+			now += int64(script[1]) - 64 // sightings may be out of order
+			p.Time = now
+			before := false
+			for _, k := range kept {
+				before = before || k.which == which && now-k.time <= window && k.time-now <= window
+			}
+			early := table.Early()
+			seen := table.Seen(&p)
+			switch {
+			case seen && !before:
+				t.Fatalf("packet %d at %d counts as seen", which, now)
+			case !seen && before && len(kept) <= int(entries)+1:
+				t.Fatalf("packet %d at %d is not known any more", which, now)
+			case table.Early() > early+1 || seen && table.Early() != early:
+				t.Fatalf("%d forgotten early, then %d", early, table.Early())
+			}
+			if !seen {
+				kept = append(kept, sighting{which, now})
+			}
+		}
+	})
+}

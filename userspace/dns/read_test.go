@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
+
+	mdns "github.com/miekg/dns"
 )
 
 // message is a header with these flags and counts, and a body.
@@ -196,8 +198,8 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzRead: no panic, and Read and AppendName agree on whether the first
-// question's name is good.
+// FuzzRead: no panic; names are those that miekg/dns reads; the walks over
+// questions and answers go as far as the verdict says.
 func FuzzRead(f *testing.F) {
 	for _, msg := range [][]byte{
 		message(0x0100, 1, 0, 0, 0, question), message(0x8180, 1, 1, 1, 1, question+record+record+opt),
@@ -226,8 +228,50 @@ func FuzzRead(f *testing.F) {
 		if good && s.QDCount > 0 && !s.HasQuestion && m.Fault != FaultRecord && m.Fault != FaultCaptureCut {
 			t.Errorf("AppendName read %q, Read says %v", name, m.Fault)
 		}
+		sameName(t, msg, HeaderLen, string(name), good)
 		if e := s.EDNS; e.Present && int(e.DataStart)+int(e.DataLen) > len(msg) {
 			t.Errorf("options from %d, %d bytes, in a message of %d", e.DataStart, e.DataLen, len(msg))
 		}
+		questions, answers := walked(t, &s, msg)
+		if whole := m.Section == SectionNone || m.Section > SectionQuestion; whole != (questions == int(s.QDCount)) {
+			t.Errorf("%d of %d questions, verdict %v", questions, s.QDCount, m)
+		}
+		if whole := m.Section == SectionNone || m.Section > SectionAnswer; whole != (answers == int(s.ANCount)) && s.ANCount > 0 {
+			t.Errorf("%d of %d answers, verdict %v", answers, s.ANCount, m)
+		}
 	})
+}
+
+// sameName compares a name with what miekg/dns makes of it.
+func sameName(t *testing.T, msg []byte, off int, name string, good bool) {
+	t.Helper()
+	theirs, _, err := mdns.UnpackDomainName(msg, off)
+	if err == nil != good {
+		t.Errorf("%x: we read %q, %v; miekg/dns %q, %v", msg, name, good, theirs, err)
+	}
+	if good && theirs != name {
+		t.Errorf("%x: we read %q, miekg/dns %q", msg, name, theirs)
+	}
+}
+
+// walked counts what the walks find, and checks that it lies in the message, one
+// behind the other.
+func walked(t *testing.T, s *Summary, msg []byte) (questions, answers int) {
+	t.Helper()
+	var q Question
+	end := HeaderLen
+	for list := s.QuestionsOf(msg); list.Next(&q); questions++ {
+		if q.Name < end || q.Name+5 > len(msg) {
+			t.Fatalf("question %d at %d of %d, the one before at %d", questions, q.Name, len(msg), end)
+		}
+		end = q.Name + 5
+	}
+	var r Record
+	for list := s.AnswersOf(msg); list.Next(&r); answers++ {
+		if r.Name < end || r.Data < r.Name+11 || r.End < r.Data || r.End > len(msg) {
+			t.Fatalf("record %d at %d to %d of %d, behind %d", answers, r.Name, r.End, len(msg), end)
+		}
+		end = r.End
+	}
+	return questions, answers
 }
