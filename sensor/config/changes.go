@@ -1,79 +1,178 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
 
-// Changes says which of the values that are set mean something else here than
-// in dnsmonster 1.2.5, one sentence each. MIGRATING.md has the whole list.
+// change is something that means something else here than in dnsmonster 1.2.5.
+type change struct {
+	what    string // the options, or the matter, that it is about
+	here    string
+	there   string
+	old     string // what brings the old behaviour back; "": nothing does
+	applies func(*Values) bool
+}
+
+// Changes says which of the values mean something else here than in dnsmonster,
+// one sentence each.
 func Changes(v *Values) []string {
 	var list []string
-	for _, c := range changes {
+	for _, c := range changes() {
 		if c.applies(v) {
-			list = append(list, c.text)
+			text := c.what + ": " + c.here + "; dnsmonster " + c.there
+			if c.old != "" {
+				text += " (as before: " + c.old + ")"
+			}
+			list = append(list, text)
 		}
 	}
 	return list
 }
 
-type change struct {
-	applies func(*Values) bool
-	text    string
+// ChangesTable writes all of them for MIGRATING.md.
+func ChangesTable(w io.Writer) {
+	fmt.Fprintln(w, "| | here | dnsmonster | the old behaviour |\n|---|---|---|---|")
+	for _, c := range changes() {
+		words := strings.Fields(c.old)
+		for i, word := range words {
+			if strings.HasPrefix(word, "--") {
+				words[i] = "`" + word + "`"
+			}
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", c.what, c.here, c.there, strings.Join(words, " "))
+	}
+}
+
+// changes go the way of a packet: from the input to the metrics.
+func changes() []change {
+	return slices.Concat(inputChanges, recordChanges, outputChanges, metricChanges)
+}
+
+var inputChanges = []change{
+	{"filter", "applies to files too; its default, in any spacing, is no filter", "applied it to interfaces alone", "",
+		func(v *Values) bool { return v.Get("filter") != nil && !IsDefaultFilter(v.String("filter")) }},
+	{"sampleratio", "keeps exactly a of every b packets that match; TCP and fragments are kept or left out by pair of addresses, so that messages stay whole",
+		"kept a+1 of b, and tore streams", "", isNot("sampleratio", "1:1")},
+	{"noetherframe", "holds for files that call themselves Ethernet; others say what their packets start with", "needed it for all such files", "", is("noetherframe", "true")},
+	{"dedup", "compares addresses, ports, IP id and payload within dedupwindow, so that copies from two ports match and repeated queries do not",
+		"compared whole frames, and forgot all at each dedupcleanupinterval", "--dedupwindow=1m comes near", is("dedup", "true")},
+	{"gctime", "scales three timers: 3 times for fragments, 6 times for silent TCP streams, half for a hole in one", "gave up fragments and streams at this age",
+		"--gctime=3s gives fragments 9s", set("gctime")},
+	{"dnstapsocket", "responses are responses, with the addresses in their direction; masks hold", "wrote responses that carry the query as queries, and did not mask", "",
+		isNot("dnstapsocket", "")},
+	{"masksize4, masksize6", "hold inside messages too (EDNS client subnet)", "masked the addresses of packets alone", "--masksubnet=false",
+		all(set("masksize4", "masksize6"), is("masksubnet", "true"))},
+}
+
+var recordChanges = []change{
+	{"malformed messages", "are records, and so are messages without a question and those of which only the header can be read", "lost them", "--malformed=drop",
+		all(captures, is("malformed", "record"))},
+	{"TCP", "records have ports, and the time of the segment that completed the message", "left the ports out and took the time of the stream's first segment", "", captures},
+	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN and Linux cooked captures are read", "gave several records for a VXLAN packet, and none for others", "", captures},
+	{"timestamps", "are in UTC", "wrote local time for interfaces", "--timezone=local", all(isNot("devname", ""), is("timezone", "UTC"))},
+	{"JSON", `bytes that are no UTF-8 become \ufffd; lines of several workers never mix`, "wrote JSON that is not valid", "", writes("json", "elastic", "splunk", "syslog", "zinc")},
+	{"CSV", "fields are quoted where they need it (RFC 4180)", "never quoted", "", writes("csv csv_no_header")},
+	{"rows", "a message with several questions is a row for each, one without a question is a row without a name", "skipped such messages in some outputs", "",
+		either(writes("csv csv_no_header"), on("clickhouse"), on("psql"), on("influx"), on("parquet"))},
+	{"OCSF", "activities and type ids are valid, times are in milliseconds", "wrote a type id that is not valid, and seconds", "", writes("json-ocsf", "victoria")},
+	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); a list that does not load is an error at start, and later keeps the old one",
+		"matched any end of a name, and took an error page for a list", "--domainmatch=legacy compares without labels", set("skipdomainsfile", "allowdomainsfile")},
+	{"output types 2, 3 and 4", "need the list that they name", "started without it", "", typed("2", "3", "4")},
+}
+
+var outputChanges = []change{
+	{"clickhousedelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("clickhouse"), is("clickhousedelay", "0s"))},
+	{"psqlbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
+	{"sentinelbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
+	{"victoriabatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
+	{"packetlimit", "limits what each output keeps in memory", "knew it in some outputs alone", "", isNot("packetlimit", "0")},
+	{"skiptlsverification", "holds for every TLS connection, and a warning says so", "ignored it in some outputs", "", is("skiptlsverification", "true")},
+	{"ClickHouse tables", "inserts name their columns, and those that a table lacks are left out", "inserted by position", "", on("clickhouse")},
+	{"Elastic", "records go by _bulk without types, and only what failed is sent again", "sent each record alone", "", on("elastic")},
+	{"fileoutputpath", "names of rotated files hold no ':'", "wrote times with colons", "", on("file")},
+	{"CSV files", "each starts with the header", "wrote it once", "--fileoutputformat=csv_no_header leaves it out", all(on("file"), is("fileoutputformat", "csv"))},
+	{"Influx", "points of the same nanosecond do not overwrite each other", "kept the last one", "", on("influx")},
+	{"NATS", "dns_wire has the message's own bytes", "packed the message anew", "", on("nats")},
+	{"parquetoutputpath", "a folder gets rotated files; a path that ends in .parquet is that file, never appended to", "appended to one file, which made it unreadable", "", on("parquet")},
+	{"PostgreSQL tables", "those made here are wide enough for every value; in others, a value that does not fit is clamped and counted", "failed to insert such rows", "", on("psql")},
+	{"sentineloutputsharedkey, sentineloutputcustomerid", "are an error that says what to use instead", "used an interface that Microsoft switched off on 2026-09-14", "",
+		set("sentineloutputsharedkey", "sentineloutputcustomerid")},
+	{"Splunk", "time has nine decimals", "left out zeros behind the point", "", on("splunk")},
+}
+
+var metricChanges = []change{
+	{"[metric]", "is obeyed", "ignored this section of a file", "leave the section out", setInFile("metric")},
+	{"metric names", "dnsmonster_sensor_... with labels, by Prometheus's conventions; NaN does not occur", "had names without units, all of them gauges", "--metriclegacynames",
+		all(is("metriclegacynames", "false"), either(set("metricprometheusendpoint", "metricstatsdagent"), set("metricendpointtype")))},
+	{"metric endpoints", "unless metricendpointtype is set, those that are set are used beside stderr", "used the one that metricendpointtype names", "set metricendpointtype",
+		func(v *Values) bool {
+			return set("metricprometheusendpoint", "metricstatsdagent")(v) && !set("metricendpointtype")(v)
+		}},
 }
 
 // set reports whether the user has given any of the options.
 func set(names ...string) func(*Values) bool {
 	return func(v *Values) bool {
-		for _, n := range names {
-			if o := v.Get(n); o != nil && o.Origin.Layer != Default {
+		return slices.ContainsFunc(names, func(n string) bool {
+			o := v.Get(n)
+			return o != nil && o.Origin.Layer != Default
+		})
+	}
+}
+
+func setInFile(section string) func(*Values) bool {
+	return func(v *Values) bool {
+		return slices.ContainsFunc(v.All(), func(o Value) bool { return o.Origin.Layer == InFile && o.Section == section })
+	}
+}
+
+func is(option, value string) func(*Values) bool {
+	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) == value }
+}
+
+func isNot(option, value string) func(*Values) bool {
+	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) != value }
+}
+
+// on reports whether an output is switched on.
+func on(output string) func(*Values) bool { return isNot(output+"outputtype", "0") }
+
+// captures reports whether packets are read, and not dnstap.
+func captures(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfile", "")(v) }
+
+// writes reports whether an output is on that can choose its format and has one
+// of these, or one that has no choice.
+func writes(formats string, outputs ...string) func(*Values) bool {
+	return func(v *Values) bool {
+		for _, o := range []string{"stdout", "file", "kafka"} {
+			if on(o)(v) && slices.Contains(strings.Fields(formats), v.String(o+"outputformat")) {
 				return true
 			}
 		}
-		return false
+		return slices.ContainsFunc(outputs, func(o string) bool { return on(o)(v) })
 	}
 }
 
-func setInFile(prefix string) func(*Values) bool {
+// typed reports whether an output has one of these types.
+func typed(types ...string) func(*Values) bool {
 	return func(v *Values) bool {
-		for _, o := range v.All() {
-			if o.Origin.Layer == InFile && strings.HasPrefix(o.Name, prefix) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(v.All(), func(o Value) bool {
+			return strings.HasSuffix(o.Name, "outputtype") && slices.Contains(types, v.String(o.Name))
+		})
 	}
 }
 
-// delayZero reports whether an output that is on sends by size alone.
-func delayZero(kind, delay string) func(*Values) bool {
+func all(tests ...func(*Values) bool) func(*Values) bool {
 	return func(v *Values) bool {
-		return v.Get(kind) != nil && v.String(kind) != "0" && v.Get(delay) != nil && v.String(delay) == "0s"
+		return !slices.ContainsFunc(tests, func(f func(*Values) bool) bool { return !f(v) })
 	}
 }
 
-var changes = []change{
-	{setInFile("metric"), "[metric]: obeyed here; dnsmonster ignored this section of a file"},
-	{func(v *Values) bool { return v.Get("filter") != nil && !IsDefaultFilter(v.String("filter")) },
-		"filter: applies to files too; dnsmonster applied it to interfaces alone"},
-	{func(v *Values) bool { o := v.Get("sampleratio"); return o != nil && v.String("sampleratio") != "1:1" },
-		"sampleratio: keeps exactly a of every b packets that match (dnsmonster kept a+1); TCP and fragments are kept or left out by pair of addresses, so that messages stay whole"},
-	{func(v *Values) bool { return v.Is("noetherframe") },
-		"noetherframe: holds for files that call themselves Ethernet; others say what their packets start with"},
-	{func(v *Values) bool {
-		return v.Get("dnstapsocket") != nil && v.String("dnstapsocket") != "" && set("masksize4", "masksize6")(v)
-	},
-		"masksize4, masksize6: hold for dnstap too; dnsmonster ignored them there"},
-	{func(v *Values) bool { return set("masksize4", "masksize6")(v) && v.Is("masksubnet") },
-		"masksize4, masksize6: hold inside messages too (EDNS client subnet); --masksubnet=false leaves those as they are"},
-	{func(v *Values) bool { return v.Is("dedup") },
-		"dedup: looks at addresses, ports, IP id and payload within dedupwindow; dnsmonster compared whole frames, so that copies from two ports never matched, and forgot all at once"},
-	{set("skipdomainsfile", "allowdomainsfile"),
-		"skipdomainsfile, allowdomainsfile: a suffix matches whole labels (google.com. does not match notgoogle.com.); a list that does not load is an error at start"},
-	{delayZero("clickhouseoutputtype", "clickhousedelay"), "clickhousedelay: with 0 a batch that is not full is sent after 1s all the same; dnsmonster waited for ever"},
-	{delayZero("psqloutputtype", "psqlbatchdelay"), "psqlbatchdelay: with 0 a batch that is not full is sent after 1s all the same"},
-	{delayZero("sentineloutputtype", "sentinelbatchdelay"), "sentinelbatchdelay: with 0 a batch that is not full is sent after 1s all the same"},
-	{func(v *Values) bool { return v.Get("packetlimit") != nil && v.String("packetlimit") != "0" },
-		"packetlimit: limits what each output keeps in memory; in dnsmonster some outputs did not know it"},
-	{set("sentineloutputsharedkey", "sentineloutputcustomerid"),
-		"sentineloutputsharedkey, sentineloutputcustomerid: Microsoft switched this interface off on 2026-09-14"},
-	{set("metricprometheusendpoint", "metricendpointtype"),
-		"metrics: have new names, dnsmonster_sensor_...; --metriclegacynames gives the old ones"},
+func either(tests ...func(*Values) bool) func(*Values) bool {
+	return func(v *Values) bool {
+		return slices.ContainsFunc(tests, func(f func(*Values) bool) bool { return f(v) })
+	}
 }
