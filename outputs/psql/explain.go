@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,6 +16,9 @@ import (
 // explain adds to an error what mends it, and marks those that somebody has to
 // mend as permanent. c may be nil where the connection stands.
 func (o *Output) explain(c *pgconn.Config, err error) error {
+	if errors.Is(err, outputs.ErrPermanent) {
+		return err // says so itself
+	}
 	way, permanent := o.way(c, err)
 	if way != "" {
 		err = fmt.Errorf("%w: %s", err, way)
@@ -32,9 +37,12 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	text := err.Error()
 	switch {
-	case strings.Contains(err.Error(), "server refused TLS connection"):
+	case strings.Contains(text, "server refused TLS connection"):
 		return "the server has no TLS: say sslmode=disable or sslmode=prefer in --psqlendpoint", true
+	case strings.Contains(text, "remote error: tls:"):
+		return "the server does not accept our certificate, or wants one: name it with sslcert=FILE and sslkey=FILE in --psqlendpoint", true
 	case errors.As(err, &unknown):
 		return "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint, or give up the check with sslmode=require or --skiptlsverification", true
 	case errors.As(err, &host), errors.As(err, &invalid):
@@ -49,20 +57,62 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 		user, database = c.User, c.Database
 	}
 	switch pg.Code {
-	case "28P01", "28000":
-		if strings.Contains(pg.Message, "no encryption") || strings.Contains(pg.Message, "SSL off") {
-			return "the server wants TLS, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint", true
-		}
+	case "28P01":
 		return "put user and password of --psqlendpoint right", true
+	case "28000":
+		return wayIn(pg.Message), true
 	case "3D000":
 		return "CREATE DATABASE " + database + ", or name another one in --psqlendpoint", true
 	case "3F000":
 		id, _ := o.identifier()
 		return "CREATE SCHEMA " + plain(id[:1]) + ", or name another one with --psqltable", true
 	case "42501":
-		return "as owner: GRANT the right to " + user + ", or make the tables with `dnsmonster-sensor postgres init`", true
+		return "as owner: GRANT the right to " + user + "; `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints the statements", true
 	case "42P01":
 		return "make the table again with `dnsmonster-sensor postgres init`", false
+	case "55P03":
+		return "somebody locks the table: SELECT * FROM pg_locks WHERE granted shows who", false
 	}
 	return "", false
 }
+
+// wayIn is for users whom the server does not let in before it asks for a
+// password.
+func wayIn(message string) string {
+	switch {
+	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
+		return "the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint"
+	case strings.Contains(message, "client certificate"):
+		return "name a certificate with sslcert=FILE and sslkey=FILE in --psqlendpoint"
+	case strings.Contains(message, "no pg_hba.conf entry"):
+		return "add a rule for this user, database and host to the server's pg_hba.conf"
+	}
+	return "put the user of --psqlendpoint right, or CREATE ROLE ... LOGIN"
+}
+
+// where is how the library begins each line: 192.0.2.1:5432 (db.example.org).
+var where = regexp.MustCompile(`^\S+ \(\S*\): `)
+
+// plainly takes from an error of connecting what the caller says better, and
+// what it says twice: with sslmode=prefer there are two attempts.
+func plainly(err error) error {
+	var c *pgconn.ConnectError
+	if !errors.As(err, &c) {
+		return err
+	}
+	var lines []string
+	for line := range strings.Lines(c.Unwrap().Error()) {
+		if line = where.ReplaceAllString(strings.TrimSpace(line), ""); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return &connectError{strings.Join(lines, "; "), c.Unwrap()}
+}
+
+type connectError struct {
+	text string
+	err  error
+}
+
+func (e *connectError) Error() string { return e.text }
+func (e *connectError) Unwrap() error { return e.err }

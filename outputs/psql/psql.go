@@ -5,8 +5,6 @@ package psql
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -36,10 +34,12 @@ type Output struct {
 
 	common outputs.Common
 
-	mu    sync.Mutex
-	ready bool // the tables are there, or were once: what is dropped later stays so
+	mu   sync.Mutex
+	dest *destination // nil: the endpoint has not been read yet
 
-	cleaned        atomic.Int64 // when old keys were last deleted, Unix seconds
+	warned atomic.Bool // of a connection in the clear
+
+	keys           keys
 	clamped, again atomic.Uint64
 }
 
@@ -91,7 +91,7 @@ func (o *Output) Place() []cli.Flag {
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
 			Category: section, Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
 			Usage: "`URI` of the database: postgres://user:password@host:5432/database?sslmode=verify-full; " +
-				"of several hosts with commas between, the first that answers is taken",
+				"several hosts with commas between are ways to the same database, the first that works is taken",
 		}},
 		&cli.StringFlag{
 			Category: section, Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
@@ -118,6 +118,9 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	case o.timeout < time.Millisecond:
 		return s, fmt.Errorf("psqlbatchtimeout: %s, at least 1ms", o.timeout)
 	}
+	if _, err := o.identifier(); err != nil {
+		return s, err
+	}
 	_, err := o.config()
 	return s, err
 }
@@ -137,67 +140,16 @@ func (o *Output) identifier() (pgx.Identifier, error) {
 	return parts, nil
 }
 
-// config is what the endpoint says. Its errors do not show passwords.
-func (o *Output) config() (*pgconn.Config, error) {
-	if _, err := o.identifier(); err != nil {
-		return nil, err
-	}
-	if o.endpoint == "" {
-		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
-	}
-	c, err := pgconn.ParseConfig(o.endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("psqlendpoint: %w", err)
-	}
-	if _, ok := c.RuntimeParams["application_name"]; !ok {
-		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
-	}
-	c.RuntimeParams["client_encoding"] = "UTF8"
-	if o.common.SkipVerify {
-		trustAll(c.TLSConfig)
-		for _, f := range c.Fallbacks {
-			trustAll(f.TLSConfig)
-		}
-	}
-	return c, nil
-}
-
-func trustAll(t *tls.Config) {
-	if t != nil {
-		t.InsecureSkipVerify, t.VerifyPeerCertificate, t.VerifyConnection = true, nil, nil
-	}
-}
-
 func (o *Output) log() *slog.Logger { return cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)) }
-
-// connect opens a connection and finds, or makes, the tables.
-func (o *Output) connect(ctx context.Context) (*pgconn.PgConn, *layout, error) {
-	c, err := o.config()
-	if err != nil {
-		return nil, nil, outputs.Permanent(err)
-	}
-	conn, err := pgconn.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, nil, o.explain(c, err)
-	}
-	l, err := o.prepare(ctx, conn)
-	if err != nil {
-		shut(conn)
-		return nil, nil, o.explain(c, err)
-	}
-	return conn, l, nil
-}
 
 // prepare reads the table, and makes what is missing, unless it was there
 // before: a table that somebody drops is somebody's to make again.
-func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn) (*layout, error) {
+func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*layout, error) {
 	id, err := o.identifier()
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.ready {
+	if !made.Load() {
 		if err := create(ctx, conn, id, o.log()); err != nil {
 			return nil, err
 		}
@@ -206,38 +158,30 @@ func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn) (*layout, err
 	if err != nil {
 		return nil, err
 	}
-	if !o.ready && len(l.missing) > 0 {
+	if made.CompareAndSwap(false, true) && len(l.missing) > 0 {
 		o.log().Info("the table lacks columns, which are left out", "table", l.name(), "columns", strings.Join(l.missing, ", "))
 	}
-	o.ready = true
 	return l, nil
-}
-
-// shut closes a connection without waiting for a server that does not answer.
-func shut(conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	conn.Close(ctx)
 }
 
 // Check connects once, and makes the tables.
 func (o *Output) Check(ctx context.Context) error {
-	conn, _, err := o.connect(ctx)
+	s, err := o.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("psql: %w", err)
 	}
-	shut(conn)
+	shut(s.conn)
 	return nil
 }
 
 // Open makes a writer. What is wrong with the options, or with the database, may
 // be put right while the sensor runs: no error here is for good.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
-	conn, l, err := o.connect(ctx)
+	s, err := o.connect(ctx)
 	if err != nil {
 		return nil, passing{err}
 	}
-	return &writer{o: o, conn: conn, layout: l, rows: newRows(o)}, nil
+	return &writer{o: o, session: s, rows: newRows(o)}, nil
 }
 
 // passing hides that an error is marked as permanent.
@@ -245,7 +189,12 @@ type passing struct{ error }
 
 // Meters are numbers beside the books.
 func (o *Output) Meters() []account.Line {
+	var moves uint64
+	if d, err := o.destination(); err == nil {
+		moves = d.addresses.Moves()
+	}
 	return []account.Line{
+		{Name: "address_changes", Value: moves},        // to another address, and back
 		{Name: "clamped", Value: o.clamped.Load()},     // values cut to what their column takes
 		{Name: "already_there", Value: o.again.Load()}, // blocks whose first answer was lost
 	}

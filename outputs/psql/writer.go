@@ -14,59 +14,89 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writer is one connection, made anew when it breaks.
+// writer is one session, made anew when it breaks.
 type writer struct {
-	o      *Output
-	conn   *pgconn.PgConn
-	layout *layout
-	rows   *rows
+	o       *Output
+	session *session // nil: none
+	rows    *rows
 }
 
-const (
-	// keepKeys is how long a block is recognised: longer than a spool is likely
-	// to wait.
-	keepKeys   = 7 * 24 * time.Hour
-	cleanEvery = 10 * time.Minute
-	// maxCopies is how many attempts it may take to find the rows that the table
-	// refuses. With more, it is the table and not the rows.
-	maxCopies = 500
-)
+// maxCopies is how many attempts it may take to find the rows that the table
+// refuses. With more, it is the table and not the rows.
+const maxCopies = 500
 
 // Write copies a block's rows and its key in one transaction. A block whose key
 // is there was written before: only the answer was lost.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
-	if w.conn == nil || w.conn.IsClosed() {
-		conn, l, err := w.o.connect(ctx)
-		if err != nil {
-			return 0, passing{err}
-		}
-		w.conn, w.layout = conn, l
+	if err := w.ready(ctx); err != nil {
+		return 0, passing{err}
 	}
-	w.rows.encode(b, w.layout, time.Now())
+	l := w.session.layout
+	w.rows.encode(b, l, time.Now())
 	refused, err := w.write(ctx, b.ID())
 	if err != nil {
+		if ofServer(ctx, err) {
+			w.o.dest.addresses.Bad(w.session.at, err)
+		}
 		w.forget()
-		return 0, passing{fmt.Errorf("write to table %s: %w", w.layout.name(), w.o.explain(nil, err))}
+		return 0, passing{fmt.Errorf("write to table %s: %w", l.name(), w.o.explain(nil, err))}
 	}
 	w.o.clamped.Add(w.rows.clamped)
-	w.clean(ctx)
+	w.clean(ctx, b.ID())
 	return refused, nil
 }
 
-// forget gives the connection up: what comes next finds out anew how the table
-// looks.
+// ready makes sure that there is a session, at the best address that works.
+func (w *writer) ready(ctx context.Context) error {
+	if w.session != nil && w.session.conn.IsClosed() {
+		w.forget()
+	}
+	if w.session == nil {
+		s, err := w.o.connect(ctx)
+		w.session = s
+		return err
+	}
+	better, ok := w.o.dest.addresses.Better(w.session.at)
+	if !ok {
+		return nil
+	}
+	// The session that there is serves as well: the trial may cost a quarter of
+	// the attempt's time.
+	if s, err := w.o.connectTo(ctx, w.o.dest, better, 4); err == nil {
+		w.forget()
+		w.session = s
+	}
+	return nil
+}
+
+// ofServer tells errors that another server may not have. Where a connection
+// breaks that is for the next one to find out.
+func ofServer(ctx context.Context, err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "53", "58", "XX": // out of resources, system error, internal error
+			return true
+		}
+		return pg.Code == "25006" // read-only
+	}
+	return errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
+
+// forget gives the session up: what comes next finds out anew how the table
+// looks. The memory of the rows is left to what may still be sending them.
 func (w *writer) forget() {
-	if w.conn != nil {
-		shut(w.conn)
-		w.conn = nil
+	if w.session != nil {
+		shut(w.session.conn)
+		w.session, w.rows = nil, newRows(w.o)
 	}
 }
 
 func (w *writer) write(ctx context.Context, id event.ID) (refused int, err error) {
 	// One query string is one transaction. The key comes first: where an earlier
 	// attempt still runs on the server, this one waits for its end.
-	sql := "INSERT INTO " + w.layout.keys.Sanitize() + " (id) VALUES ('" + id.String() + "'); " + w.layout.copy
-	_, err = w.conn.CopyFrom(ctx, w.between(0, len(w.rows.starts)-1), sql)
+	sql := w.o.limits() + w.insertKey(id, 0) + w.session.layout.copy
+	_, err = w.session.conn.CopyFrom(ctx, w.between(0, len(w.rows.starts)-1), sql)
 	switch {
 	case w.isThere(err):
 		return w.already(ctx, id)
@@ -74,6 +104,22 @@ func (w *writer) write(ctx context.Context, id event.ID) (refused int, err error
 		return w.sift(ctx, id)
 	}
 	return 0, err
+}
+
+// limits are settings for one transaction. An attempt that was given up must not
+// go on for long on the server, where it would hold the block's key: neither
+// behind a lock, nor in a slow statement, nor with a client that is gone.
+// They are no settings of the session, since a pool would hand that to others.
+func (o *Output) limits() string {
+	ms := max(o.timeout.Milliseconds(), 1)
+	seconds := max(ms/1000, 1)
+	return fmt.Sprintf("SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d; "+
+		"SET LOCAL tcp_keepalives_idle = %d; SET LOCAL tcp_keepalives_interval = %d; SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = %d; ",
+		ms, max(ms*3/4, 1), 2*ms, seconds, seconds, 4*ms)
+}
+
+func (w *writer) insertKey(id event.ID, refused int) string {
+	return fmt.Sprintf("INSERT INTO %s (id, refused) VALUES ('%s', %d); ", w.session.layout.keys.Sanitize(), id, refused)
 }
 
 // between are the rows of events from first up to, not including, end.
@@ -85,12 +131,12 @@ func (w *writer) between(first, end int) io.Reader {
 // isThere tells that the block's key is in the table.
 func (w *writer) isThere(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == w.layout.keys[len(w.layout.keys)-1]
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == w.session.layout.keys[len(w.session.layout.keys)-1]
 }
 
 // already returns what an earlier attempt found.
 func (w *writer) already(ctx context.Context, id event.ID) (refused int, err error) {
-	r := w.conn.ExecParams(ctx, "SELECT refused FROM "+w.layout.keys.Sanitize()+" WHERE id = $1", [][]byte{[]byte(id.String())}, nil, nil, nil).Read()
+	r := w.session.conn.ExecParams(ctx, "SELECT refused FROM "+w.session.layout.keys.Sanitize()+" WHERE id = $1", [][]byte{[]byte(id.String())}, nil, nil, nil).Read()
 	if r.Err != nil {
 		return 0, r.Err
 	}
@@ -113,27 +159,28 @@ func badData(err error) bool {
 }
 
 // sift writes what the table takes and leaves out what it refuses, in one
-// transaction all the same.
+// transaction all the same. The key comes first here too: two attempts that took
+// rows and key in different order could wait for each other.
 func (w *writer) sift(ctx context.Context, id event.ID) (refused int, err error) {
 	s := &sieve{w: w}
-	if err := s.exec(ctx, "BEGIN"); err != nil {
-		return 0, err
+	if err := s.exec(ctx, "BEGIN; "+w.o.limits()+w.insertKey(id, 0)); err != nil {
+		if !w.isThere(err) {
+			return 0, err
+		}
+		if err := s.exec(ctx, "ROLLBACK"); err != nil {
+			return 0, err
+		}
+		return w.already(ctx, id)
 	}
 	if err := s.part(ctx, 0, len(w.rows.starts)-1); err != nil {
 		return 0, err
 	}
-	key := fmt.Sprintf("INSERT INTO %s (id, refused) VALUES ('%s', %d)", w.layout.keys.Sanitize(), id, s.refused)
-	if err := s.exec(ctx, key); err != nil {
-		if w.isThere(err) {
-			if err := s.exec(ctx, "ROLLBACK"); err != nil {
-				return 0, err
-			}
-			return w.already(ctx, id)
-		}
-		return 0, err
-	}
 	if s.refused > 0 {
-		w.o.log().Warn("the table refuses rows", "table", w.layout.name(), "events", s.refused, "error", s.why)
+		sql := fmt.Sprintf("DELETE FROM %s WHERE id = '%s'; ", w.session.layout.keys.Sanitize(), id) // needs no right to UPDATE
+		if err := s.exec(ctx, sql+w.insertKey(id, s.refused)); err != nil {
+			return 0, err
+		}
+		w.o.log().Warn("the table refuses rows", "table", w.session.layout.name(), "events", s.refused, "error", s.why)
 	}
 	return s.refused, s.exec(ctx, "COMMIT")
 }
@@ -146,7 +193,7 @@ type sieve struct {
 }
 
 func (s *sieve) exec(ctx context.Context, sql string) error {
-	_, err := s.w.conn.Exec(ctx, sql).ReadAll()
+	_, err := s.w.session.conn.Exec(ctx, sql).ReadAll()
 	return err
 }
 
@@ -156,7 +203,7 @@ func (s *sieve) part(ctx context.Context, first, end int) error {
 	if err := s.exec(ctx, "SAVEPOINT part"); err != nil {
 		return err
 	}
-	_, err := s.w.conn.CopyFrom(ctx, s.w.between(first, end), s.w.layout.copy)
+	_, err := s.w.session.conn.CopyFrom(ctx, s.w.between(first, end), s.w.session.layout.copy)
 	if err == nil {
 		return s.exec(ctx, "RELEASE SAVEPOINT part")
 	}
@@ -178,30 +225,19 @@ func (s *sieve) part(ctx context.Context, first, end int) error {
 	return s.part(ctx, middle, end)
 }
 
-// clean deletes keys that nobody will ask for any more, now and then, by one of
-// the output's writers. That it fails harms nobody soon: it is said and tried
-// again.
-func (w *writer) clean(ctx context.Context) {
-	now := time.Now().Unix()
-	last := w.o.cleaned.Load()
-	if last == 0 {
-		w.o.cleaned.CompareAndSwap(0, now) // not while a spool of long ago is sent
+// clean notes a block's answer, and deletes old keys now and then. That this
+// fails harms nobody soon: it is said, and the next sweeps make up for it.
+func (w *writer) clean(ctx context.Context, id event.ID) {
+	now := time.Now()
+	w.o.keys.add(id, now)
+	ids, sweep := w.o.keys.old(now)
+	if len(ids) == 0 && !sweep {
 		return
 	}
-	if now-last < int64(cleanEvery/time.Second) || !w.o.cleaned.CompareAndSwap(last, now) {
-		return
-	}
-	if err := w.deleteKeys(ctx); err != nil {
-		w.o.log().Warn("delete old keys of blocks", "table", plain(w.layout.keys), "error", err)
+	if err := deleteKeys(ctx, w.session.conn, w.session.layout, ids, sweep); err != nil {
+		w.o.log().Warn("delete old keys of blocks", "table", plain(w.session.layout.keys), "error", err)
 		w.forget()
 	}
-}
-
-func (w *writer) deleteKeys(ctx context.Context) error {
-	keys := w.layout.keys.Sanitize()
-	sql := fmt.Sprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE at < now() - interval '%d hours' LIMIT 100000)", keys, keys, int(keepKeys.Hours()))
-	_, err := w.conn.Exec(ctx, sql).ReadAll()
-	return err
 }
 
 // Close gives the connection back.

@@ -54,6 +54,75 @@ func StartPostgres(t testing.TB) *Postgres {
 	return p
 }
 
+// StartStandby makes a server that follows p and takes no rows, until Promote.
+func (p *Postgres) StartStandby(t testing.TB) *Postgres {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Postgres{Dir: filepath.Join(dir, "data"), cred: p.cred}
+	if err := s.own(dir); err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(p.Addr)
+	if err := p.tool("pg_basebackup", "-D", s.Dir, "-h", host, "-p", port, "-U", "postgres", "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.listen(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Kill() })
+	return s
+}
+
+// Promote makes a standby take rows.
+func (p *Postgres) Promote() error { return p.tool("pg_ctl", "promote", "-w", "-D", p.Dir) }
+
+// UseTLS lets clients use TLS with a certificate for 127.0.0.1 and
+// db.example.org that ca signs. The server takes clients' certificates that ca
+// signs too.
+func (p *Postgres) UseTLS(t testing.TB, ca *Authority) {
+	t.Helper()
+	cert, key := ca.Issue("server", "127.0.0.1", "db.example.org")
+	for name, from := range map[string]string{"server.crt": cert, "server.key": key, "root.crt": ca.File} {
+		content, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(p.Dir, name), content, 0o600)
+		}
+		if err == nil {
+			err = p.own(filepath.Join(p.Dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Append("postgresql.conf", "ssl=on\nssl_ca_file='root.crt'\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Reload(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rules replaces the server's pg_hba.conf, but for the superuser's rules.
+func (p *Postgres) Rules(t testing.TB, rules string) {
+	t.Helper()
+	text := superuserRules + rules + "host all all 127.0.0.1/32 scram-sha-256\n"
+	if err := os.WriteFile(filepath.Join(p.Dir, "pg_hba.conf"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Reload(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const superuserRules = "local all all trust\nhost all,replication postgres 127.0.0.1/32 trust\n"
+
 // postgresTool finds a program of the server, also where Debian keeps it.
 func postgresTool(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
@@ -75,13 +144,34 @@ func (p *Postgres) init(dir string) error {
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
 		p.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return err
-		}
+	}
+	if err := p.own(dir); err != nil {
+		return err
 	}
 	if err := p.tool("initdb", "-D", p.Dir, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C"); err != nil {
 		return err
 	}
+	const settings = "listen_addresses='127.0.0.1'\nfsync=off\nmax_connections=50\nshared_buffers=64MB\nlog_min_messages=fatal\n"
+	if err := p.Append("postgresql.conf", settings); err != nil {
+		return err
+	}
+	if err := p.listen(dir); err != nil {
+		return err
+	}
+	const rules = superuserRules + "host all all 127.0.0.1/32 scram-sha-256\n"
+	return os.WriteFile(filepath.Join(p.Dir, "pg_hba.conf"), []byte(rules), 0o644)
+}
+
+// own gives a file or folder to the server's user.
+func (p *Postgres) own(path string) error {
+	if p.cred == nil {
+		return nil
+	}
+	return os.Chown(path, int(p.cred.Uid), int(p.cred.Gid))
+}
+
+// listen chooses a free port.
+func (p *Postgres) listen(socketDir string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -89,12 +179,7 @@ func (p *Postgres) init(dir string) error {
 	p.Addr = l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(p.Addr)
-	settings := fmt.Sprintf("listen_addresses='127.0.0.1'\nport=%s\nunix_socket_directories='%s'\nfsync=off\nmax_connections=50\nshared_buffers=64MB\nlog_min_messages=fatal\n", port, dir)
-	if err := p.Append("postgresql.conf", settings); err != nil {
-		return err
-	}
-	const rules = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-	return os.WriteFile(filepath.Join(p.Dir, "pg_hba.conf"), []byte(rules), 0o644)
+	return p.Append("postgresql.conf", fmt.Sprintf("port=%s\nunix_socket_directories='%s'\n", port, socketDir))
 }
 
 // Append adds lines to one of the server's files.

@@ -1,0 +1,183 @@
+package outputs
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// addressPause is how long an address that fails is left alone at first.
+	addressPause = time.Second
+	// addressPauseMax is where the pauses stop growing. An address that has been
+	// well for as long begins anew.
+	addressPauseMax = time.Minute
+)
+
+// Addresses are the places where an output can deliver, the preferred one first,
+// with what its writers have met there. All writers share them, so that an
+// address that fails costs one of them an attempt and not each.
+//
+// Every attempt takes one address and reports on it:
+//
+//	at := addresses.Next()
+//	if err := try(at.Name); err != nil {
+//		addresses.Bad(at, err)
+//	} else {
+//		addresses.Good(at)
+//	}
+//
+// An address that fails pauses, for longer each time. Then one attempt tries it,
+// and only when that succeeds do others come back to it. What an attempt reports
+// that began before the address's last change is not news and changes nothing.
+type Addresses struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu    sync.Mutex
+	list  []address
+	using int // the one that was said last
+	moves uint64
+}
+
+type address struct {
+	name   string
+	bad    bool
+	err    error         // that made it bad
+	pause  time.Duration // its last one; 0: never bad
+	due    time.Time     // of a bad one: when it may be tried
+	tried  time.Time
+	since  time.Time // of a good one: when it became so
+	change int       // how often bad has changed
+}
+
+// Address is one that was taken for an attempt.
+type Address struct {
+	Name   string
+	Index  int // 0: the preferred one
+	change int
+}
+
+// NewAddresses takes at least one name. Names are logged: they hold no secrets.
+func NewAddresses(log *slog.Logger, names ...string) *Addresses {
+	a := &Addresses{log: log, now: time.Now}
+	for _, n := range names {
+		a.list = append(a.list, address{name: n})
+	}
+	return a
+}
+
+// Len is the number of addresses.
+func (a *Addresses) Len() int { return len(a.list) }
+
+// Next is the address to try now: the first that is well or whose pause is over.
+// Where all of them pause it is the one that was not tried for longest: how often
+// attempts are made is the caller's.
+func (a *Addresses) Next() Address {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if i := a.ready(now, len(a.list)); i >= 0 {
+		return a.take(i, now)
+	}
+	oldest := 0
+	for i := range a.list {
+		if a.list[i].tried.Before(a.list[oldest].tried) {
+			oldest = i
+		}
+	}
+	return a.take(oldest, now)
+}
+
+// Better is for those who stay with an address for many attempts: one that is
+// preferred to at and should be tried now, if there is one.
+func (a *Addresses) Better(at Address) (better Address, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	i := a.ready(now, at.Index)
+	if i < 0 {
+		return Address{}, false
+	}
+	return a.take(i, now), true
+}
+
+// ready finds the first address before end that may be tried.
+func (a *Addresses) ready(now time.Time, end int) int {
+	for i := range a.list[:end] {
+		if !a.list[i].bad || !now.Before(a.list[i].due) {
+			return i
+		}
+	}
+	return -1
+}
+
+// take keeps others from a bad address while one attempt tries it.
+func (a *Addresses) take(i int, now time.Time) Address {
+	l := &a.list[i]
+	l.tried = now
+	if l.bad {
+		l.due = now.Add(l.pause)
+	}
+	return Address{Name: l.name, Index: i, change: l.change}
+}
+
+// Good says that the destination has answered at that address.
+func (a *Addresses) Good(at Address) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := &a.list[at.Index]
+	if !l.bad || l.change != at.change {
+		return
+	}
+	l.bad, l.err, l.since = false, nil, a.now()
+	l.change++
+	a.say()
+}
+
+// Bad says that an attempt at that address failed for a reason that another one
+// may not have.
+func (a *Addresses) Bad(at Address, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := &a.list[at.Index]
+	if l.change != at.change {
+		return
+	}
+	now := a.now()
+	if l.pause = min(2*l.pause, addressPauseMax); l.pause == 0 || !l.bad && now.Sub(l.since) >= addressPauseMax {
+		l.pause = addressPause
+	}
+	l.bad, l.err, l.due = true, err, now.Add(l.pause)
+	l.change++
+	a.say()
+}
+
+// say logs where records go from now on, when that changes. That they go nowhere
+// is the runner's to say.
+func (a *Addresses) say() {
+	for i := range a.list {
+		if a.list[i].bad {
+			continue
+		}
+		was := a.using
+		if i == was {
+			return
+		}
+		a.using = i
+		a.moves++
+		if i < was {
+			a.log.Info("an address is well again, going back to it", "address", a.list[i].name, "from", a.list[was].name)
+		} else {
+			a.log.Warn("an address fails, using another one", "address", a.list[was].name, "now", a.list[i].name, "error", a.list[was].err)
+		}
+		return
+	}
+}
+
+// Moves is how often records changed their way.
+func (a *Addresses) Moves() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.moves
+}

@@ -1,0 +1,211 @@
+package psql
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// journal is a log that a test reads.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// has counts the lines that hold all words.
+func (j *journal) has(words ...string) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+lines:
+	for line := range strings.Lines(j.text.String()) {
+		for _, w := range words {
+			if !strings.Contains(line, w) {
+				continue lines
+			}
+		}
+		n++
+	}
+	return n
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// logged makes an output log to a journal.
+func logged(o *Output) *journal {
+	j := &journal{}
+	o.Use(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
+	return j
+}
+
+// amid is an output with several addresses.
+func amid(t *testing.T, table string, addrs []string, args ...string) (*Output, *journal) {
+	t.Helper()
+	uri := "postgres://postgres@" + strings.Join(addrs, ",") + "/postgres?sslmode=disable"
+	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", uri, "--psqltable", table}, args...)...)
+	return o, logged(o)
+}
+
+// deliver writes one block, with as many attempts as it takes, each with the
+// output's own timeout.
+func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempts int) {
+	t.Helper()
+	for attempts = 1; attempts < 100; attempts++ {
+		ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+		_, err := w.Write(ctx, b)
+		cancel()
+		if err == nil {
+			return attempts
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the block is not taken")
+	return 0
+}
+
+func openWriter(t *testing.T, o *Output) outputs.Writer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	defer cancel()
+	w, err := o.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// two servers with a proxy before each, for all tests of addresses.
+func twoServers(t *testing.T) (a, b *lab.Postgres, pa, pb *lab.Proxy) {
+	a, b = postgres(t), second(t)
+	return a, b, lab.StartProxy(t, a.Addr), lab.StartProxy(t, b.Addr)
+}
+
+// The first address refuses connections, from the start and later, and gets the
+// rows again when it is well.
+func TestAddressRefuses(t *testing.T) {
+	a, b, pa, pb := twoServers(t)
+	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr})
+	pa.Down()
+	ids := event.NewIDs()
+	w := openWriter(t, o)
+	if n := deliver(t, o, w, numbered(ids, 0, 10)); n != 1 {
+		t.Errorf("%d attempts while the second address works", n)
+	}
+	if log.has("an address fails", "address="+pa.Addr, "now="+pb.Addr, "refused") != 1 {
+		t.Errorf("the log does not say where records go:\n%s", log)
+	}
+	pa.Up()
+	eventually(t, "rows go to the first address again", func() bool {
+		deliver(t, o, w, numbered(ids, 10, 1))
+		return log.has("going back", "address="+pa.Addr) == 1
+	})
+	deliver(t, o, w, numbered(ids, 100, 10))
+	wantNames(t, a, o.table, 100, 10)
+	if first := b.Int(t, "SELECT count(*) FROM "+o.table+" WHERE question < 'n000010.'"); first != 10 {
+		t.Errorf("%d rows of the outage at the second address, want 10", first)
+	}
+	if n := log.has("an address"); n != 2 {
+		t.Errorf("%d lines about addresses, want 2:\n%s", n, log)
+	}
+}
+
+// The first address swallows packets: it costs part of one attempt at the start,
+// one attempt later, and never all of them.
+func TestAddressIsABlackHole(t *testing.T) {
+	_, b, pa, pb := twoServers(t)
+	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=1s")
+	heal := pa.Silence()
+	w := openWriter(t, o)
+	ids := event.NewIDs()
+	if n := deliver(t, o, w, numbered(ids, 0, 10)); n != 1 {
+		t.Errorf("%d attempts while the second address works", n)
+	}
+	wantNames(t, b, o.table, 0, 10)
+	heal()
+	eventually(t, "rows go to the first address", func() bool {
+		deliver(t, o, w, numbered(ids, 10, 1))
+		return log.has("going back", "address="+pa.Addr) == 1
+	})
+	pa.Silence()
+	if n := deliver(t, o, w, numbered(ids, 500, 10)); n != 2 {
+		t.Errorf("%d attempts, want 2: one that runs out of time, one at the other address", n)
+	}
+	if got := b.Int(t, "SELECT count(*) FROM "+o.table+" WHERE question >= 'n000500.'"); got != 10 {
+		t.Errorf("%d rows at the second address, want 10", got)
+	}
+}
+
+// A standby takes no rows; the primary behind it does, with and without
+// target_session_attrs. Once promoted, the first address is the better one.
+func TestAddressIsAStandby(t *testing.T) {
+	primary := second(t)
+	standby := primary.StartStandby(t)
+	ids := event.NewIDs()
+	attrs, _ := amid(t, newTable(), []string{standby.Addr, primary.Addr})
+	attrs.endpoint += "&target_session_attrs=read-write"
+	deliver(t, attrs, openWriter(t, attrs), numbered(ids, 0, 10))
+	wantNames(t, primary, attrs.table, 0, 10)
+
+	o, log := amid(t, newTable(), []string{standby.Addr, primary.Addr})
+	w := openWriter(t, o)
+	deliver(t, o, w, numbered(ids, 0, 10))
+	wantNames(t, primary, o.table, 0, 10)
+	if log.has("an address fails", "address="+standby.Addr, "is a standby") != 1 {
+		t.Errorf("the log does not name the standby:\n%s", log)
+	}
+	eventually(t, "the standby has the rows", func() bool {
+		return len(standby.Strings(t, "SELECT to_regclass('"+o.table+"')::text")[0]) > 0 && standby.Int(t, "SELECT count(*) FROM "+o.table) == 10
+	})
+	if err := standby.Promote(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "rows go to the promoted server", func() bool {
+		deliver(t, o, w, numbered(ids, 10, 1))
+		return log.has("going back", "address="+standby.Addr) == 1
+	})
+
+	alone, _ := amid(t, newTable(), []string{standby.Addr})
+	standby.Exec(t, "ALTER ROLE postgres SET default_transaction_read_only = on")
+	if err := alone.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "default_transaction_read_only") {
+		t.Errorf("a read-only user: %v", err)
+	}
+}
+
+// Where nothing works the error says so for each address, without passwords.
+func TestNoAddressWorks(t *testing.T) {
+	_, _, pa, pb := twoServers(t)
+	pa.Down()
+	pb.Down()
+	o, _ := amid(t, newTable(), []string{pa.Addr, pb.Addr})
+	o.endpoint = strings.Replace(o.endpoint, "postgres@", "postgres:Hush-Hush@", 1)
+	err := o.Check(context.Background())
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"none of 2 addresses works", pa.Addr, pb.Addr, "refused"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: lacks %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "Hush") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("a password, or several lines: %v", err)
+	}
+}

@@ -1,0 +1,221 @@
+package psql
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// destination is one database, behind one or several addresses.
+type destination struct {
+	addresses *outputs.Addresses
+	places    []*place // one for each address
+}
+
+type place struct {
+	*pgconn.Config
+	made atomic.Bool // the tables are there, or were once
+}
+
+// session is a connection that rows can be written to.
+type session struct {
+	conn   *pgconn.PgConn
+	layout *layout
+	at     outputs.Address
+}
+
+// destination reads the endpoint, once. Its errors do not show passwords.
+func (o *Output) destination() (*destination, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dest != nil {
+		return o.dest, nil
+	}
+	c, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	d := &destination{}
+	var names []string
+	for _, c := range perAddress(c) {
+		d.places = append(d.places, &place{Config: c})
+		names = append(names, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
+	}
+	d.addresses = outputs.NewAddresses(o.log(), names...)
+	o.dest = d
+	return d, nil
+}
+
+func (o *Output) config() (*pgconn.Config, error) {
+	if o.endpoint == "" {
+		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
+	}
+	c, err := pgconn.ParseConfig(o.endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("psqlendpoint: %w", withoutSecrets(err))
+	}
+	if _, ok := c.RuntimeParams["application_name"]; !ok {
+		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
+	}
+	c.RuntimeParams["client_encoding"] = "UTF8"
+	if o.common.SkipVerify {
+		trustAll(c.TLSConfig)
+		for _, f := range c.Fallbacks {
+			trustAll(f.TLSConfig)
+		}
+	}
+	return c, nil
+}
+
+// withoutSecrets takes the endpoint out of an error about it. What the library
+// says of a broken URI may hold half a password, so that is left out too.
+func withoutSecrets(err error) error {
+	text := err.Error()
+	if i := strings.LastIndex(text, "`: "); i >= 0 {
+		text = text[i+len("`: "):]
+	}
+	var broken *url.Error
+	if errors.As(err, &broken) || strings.Contains(text, "keyword/value") {
+		return errors.New("not of the form postgres://user:password@host:5432/database; in a password write % as %25, / as %2F, @ as %40, : as %3A")
+	}
+	return errors.New(text)
+}
+
+func trustAll(t *tls.Config) {
+	if t != nil {
+		t.InsecureSkipVerify, t.VerifyPeerCertificate, t.VerifyConnection = true, nil, nil
+	}
+}
+
+// perAddress takes the hosts of an endpoint apart: the library would try them
+// one after the other in the time of one attempt, so that one that swallows
+// packets keeps all behind it from ever being tried.
+func perAddress(c *pgconn.Config) (list []*pgconn.Config) {
+	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
+	for _, w := range ways {
+		if last := len(list) - 1; last >= 0 && list[last].Host == w.Host && list[last].Port == w.Port {
+			list[last].Fallbacks = append(list[last].Fallbacks, w) // sslmode=prefer, allow
+			continue
+		}
+		one := c.Copy()
+		one.Host, one.Port, one.TLSConfig, one.Fallbacks = w.Host, w.Port, w.TLSConfig, nil
+		list = append(list, one)
+	}
+	return list
+}
+
+// connect opens a session at the first address where that succeeds. Each has its
+// share of the time. The error is permanent where it is so at all of them.
+func (o *Output) connect(ctx context.Context) (*session, error) {
+	d, err := o.destination()
+	if err != nil {
+		return nil, outputs.Permanent(err)
+	}
+	permanent := true
+	var errs []error
+	for left := len(d.places); left > 0 && ctx.Err() == nil; left-- {
+		s, err := o.connectTo(ctx, d, d.addresses.Next(), left)
+		if err == nil {
+			return s, nil
+		}
+		permanent = permanent && errors.Is(err, outputs.ErrPermanent)
+		errs = append(errs, err)
+	}
+	if len(errs) == 0 {
+		return nil, ctx.Err()
+	}
+	err = errors.Join(errs...)
+	if len(errs) > 1 {
+		err = fmt.Errorf("none of %d addresses works: %s", len(errs), strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if permanent {
+		err = outputs.Permanent(err)
+	}
+	return nil, err
+}
+
+// connectTo opens a session at one address, in its share of the time that ctx
+// leaves.
+func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Address, shares int) (*session, error) {
+	part := ctx
+	if end, ok := ctx.Deadline(); ok && shares > 1 {
+		var cancel context.CancelFunc
+		part, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
+		defer cancel()
+	}
+	s, err := o.open(part, d.places[at.Index], at)
+	switch {
+	case err == nil:
+		d.addresses.Good(at)
+	case !errors.Is(ctx.Err(), context.Canceled): // a stop says nothing of the address
+		d.addresses.Bad(at, err)
+	}
+	return s, err
+}
+
+func (o *Output) open(ctx context.Context, p *place, at outputs.Address) (*session, error) {
+	conn, err := pgconn.ConnectConfig(ctx, p.Config)
+	if err != nil {
+		return nil, o.explain(p.Config, fmt.Errorf("connect to %s as %s: %w", at.Name, p.User, plainly(err)))
+	}
+	if err := writable(ctx, conn); err != nil {
+		shut(conn)
+		return nil, fmt.Errorf("%s: %w", at.Name, err)
+	}
+	l, err := o.prepare(ctx, conn, &p.made)
+	if err != nil {
+		shut(conn)
+		return nil, o.explain(p.Config, err)
+	}
+	o.warnOfPlainText(p.Config, conn, at)
+	return &session{conn: conn, layout: l, at: at}, nil
+}
+
+// oldest is the oldest server whose catalogues are read here as they are.
+const oldest = 12
+
+// writable says why no rows can be written on this server at all.
+func writable(ctx context.Context, conn *pgconn.PgConn) error {
+	version := conn.ParameterStatus("server_version")
+	if major, err := strconv.Atoi(strings.FieldsFunc(version+" ", func(r rune) bool { return r == '.' || r == ' ' })[0]); err == nil && major < oldest {
+		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: %d is needed", version, oldest))
+	}
+	r := conn.ExecParams(ctx, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')", nil, nil, nil, nil).Read()
+	switch {
+	case r.Err != nil:
+		return r.Err
+	case len(r.Rows) == 1 && string(r.Rows[0][0]) == "t":
+		return errors.New("this server is a standby and takes no rows: name the primary too in --psqlendpoint, with a comma between")
+	case len(r.Rows) == 1 && string(r.Rows[0][1]) == "on":
+		return errors.New("this server or user is set to default_transaction_read_only and takes no rows")
+	}
+	return nil
+}
+
+// warnOfPlainText says once that an endpoint which would take TLS got none.
+func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outputs.Address) {
+	_, encrypted := conn.Conn().(*tls.Conn)
+	ip := net.ParseIP(c.Host)
+	local := strings.HasPrefix(c.Host, "/") || c.Host == "localhost" || ip.IsLoopback()
+	if !encrypted && !local && c.TLSConfig != nil && o.warned.CompareAndSwap(false, true) {
+		o.log().Warn("the server has no TLS: records go over the network in the clear; sslmode=disable in --psqlendpoint says that this is wanted", "address", at.Name)
+	}
+}
+
+// shut closes a connection without waiting for a server that does not answer.
+func shut(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	conn.Close(ctx)
+}

@@ -1,0 +1,96 @@
+package psql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// A block's key is needed while the block may be sent again: until its answer
+// has come, and the runner has noted that where a restart finds it. So each
+// sensor deletes the keys of its own answered blocks soon. What a killed sensor
+// leaves behind is little: the keys of its last minutes, and among them those of
+// blocks that wait in its spool. They stay for long.
+const (
+	keepAnswered = 10 * time.Minute // far longer than the spool's notes take to be on disk
+	cleanEvery   = time.Minute
+	keepLeft     = 90 * 24 * time.Hour
+	sweepEvery   = time.Hour
+	deleteAtOnce = 10000
+)
+
+// keys are those that can be deleted some time, of all writers of an output.
+type keys struct {
+	mu       sync.Mutex
+	answered []answered // oldest first
+	clean    time.Time  // when to delete next
+	sweep    time.Time
+}
+
+type answered struct {
+	id event.ID
+	at time.Time
+}
+
+// add notes that a block has its answer.
+func (k *keys) add(id event.ID, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sweep.IsZero() {
+		k.clean, k.sweep = now.Add(cleanEvery), now.Add(sweepEvery)
+	}
+	k.answered = append(k.answered, answered{id, now})
+}
+
+// old takes some keys that are no longer needed, for the caller to delete, and
+// says whether it is time to look for those that others left.
+func (k *keys) old(now time.Time) (ids []event.ID, sweep bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now.Before(k.clean) {
+		return nil, false
+	}
+	n := 0
+	for n < len(k.answered) && n < deleteAtOnce && now.Sub(k.answered[n].at) >= keepAnswered {
+		ids = append(ids, k.answered[n].id)
+		n++
+	}
+	k.answered = k.answered[n:]
+	if n < deleteAtOnce {
+		k.clean = now.Add(cleanEvery)
+	}
+	if sweep = !now.Before(k.sweep); sweep {
+		k.sweep = now.Add(sweepEvery)
+	}
+	return ids, sweep
+}
+
+// deleteKeys deletes keys by name and, where sweep says so, very old ones.
+func deleteKeys(ctx context.Context, conn *pgconn.PgConn, l *layout, ids []event.ID, sweep bool) error {
+	table := l.keys.Sanitize()
+	if len(ids) > 0 {
+		var list strings.Builder
+		for i, id := range ids {
+			if i > 0 {
+				list.WriteByte(',')
+			}
+			list.WriteString(id.String())
+		}
+		r := conn.ExecParams(ctx, "DELETE FROM "+table+" WHERE id = ANY($1::uuid[])", [][]byte{[]byte("{" + list.String() + "}")}, nil, nil, nil).Read()
+		if r.Err != nil {
+			return r.Err
+		}
+	}
+	if !sweep {
+		return nil
+	}
+	sql := fmt.Sprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE at < now() - interval '%d hours' LIMIT 100000)", table, table, int(keepLeft.Hours()))
+	_, err := conn.Exec(ctx, sql).ReadAll()
+	return err
+}

@@ -1,0 +1,165 @@
+package psql
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/account"
+	sensordns "dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// second is one more server for all tests of this package, with TLS.
+var second = func() func(testing.TB) *lab.Postgres {
+	var mu sync.Mutex
+	var p *lab.Postgres
+	return func(t testing.TB) *lab.Postgres {
+		mu.Lock()
+		defer mu.Unlock()
+		if p == nil {
+			p = lab.StartPostgres(&shared)
+			authority = lab.NewAuthority(&shared)
+			p.UseTLS(t, authority)
+		}
+		return p
+	}
+}()
+
+// authority signed the second server's certificate.
+var authority *lab.Authority
+
+func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
+
+// query is an event with a name of its own: n000007.example.org.
+func query(i int) *event.Event {
+	m := new(dns.Msg)
+	m.SetQuestion(name7(i), dns.TypeA)
+	m.Id = uint16(i)
+	msg, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	e := &event.Event{
+		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano() + int64(i),
+		Src:  netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
+		Proto: event.UDP, Message: msg,
+	}
+	sensordns.Read(msg, false, &e.DNS)
+	return e
+}
+
+func name7(i int) string { return fmt.Sprintf("n%06d.example.org.", i) }
+
+// numbered is a block of n queries.
+func numbered(ids *event.IDs, first, n int) *event.Block {
+	b := event.NewBlock(1 << 10)
+	for i := range n {
+		b.Append(query(first + i))
+	}
+	b.Seal(ids.Next(), time.Now())
+	return b
+}
+
+// wantNames wants the rows of n queries, each once, and no others.
+func wantNames(t *testing.T, p *lab.Postgres, table string, first, n int) {
+	t.Helper()
+	got := make(map[string]int)
+	for _, q := range p.Strings(t, "SELECT question FROM "+table+fmt.Sprintf(" WHERE question >= '%s'", name7(first))) {
+		got[q]++
+	}
+	wrong := 0
+	for i := range n {
+		if got[name7(first+i)] != 1 {
+			wrong++
+			if wrong <= 3 {
+				t.Errorf("%s: %d times in %s, want 1", name7(first+i), got[name7(first+i)], table)
+			}
+		}
+	}
+	if wrong > 3 || len(got) != n {
+		t.Errorf("%d of %d wrong, %d different rows", wrong, n, len(got))
+	}
+}
+
+// eventually polls, since what is waited for takes its own time.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain: %s", what)
+}
+
+// scene is a runner with an output, on a table of its own.
+type scene struct {
+	t   *testing.T
+	r   *outputs.Runner
+	in  *outputs.Intake
+	n   int
+	log *journal
+}
+
+func newScene(t *testing.T, o *Output, workers, batch int) *scene {
+	t.Helper()
+	s := &scene{t: t, log: logged(o)}
+	set, err := o.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Workers, set.BatchSize = workers, batch
+	set.RetryFirst, set.RetryMax = 5*time.Millisecond, 50*time.Millisecond
+	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.log()); err != nil {
+		t.Fatal(err)
+	}
+	s.r.Start(context.Background())
+	s.in = s.r.Intake()
+	return s
+}
+
+// offer gives the runner n more queries.
+func (s *scene) offer(n int) {
+	for range n {
+		s.in.Offer(query(s.n))
+		s.n++
+	}
+	s.in.Flush()
+}
+
+// end stops the runner and wants balanced books: all delivered but those that
+// the table refuses.
+func (s *scene) end(refused uint64) {
+	s.t.Helper()
+	grace, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s.r.Stop(grace)
+	l := s.r.Ledger(func() uint64 { return uint64(s.n) })
+	if l.Unaccounted() != 0 || l.Held != 0 {
+		s.t.Errorf("%d unaccounted, %d held: %+v", l.Unaccounted(), l.Held, l)
+	}
+	for _, o := range l.Outcomes {
+		want := map[string]uint64{"delivered": uint64(s.n) - refused, "refused": refused}[o.Name]
+		if o.Value != want {
+			s.t.Errorf("%s %d, want %d\n%s", o.Name, o.Value, want, s.log)
+		}
+	}
+}
+
+// meter is one of the output's own numbers.
+func meter(o *Output, name string) uint64 {
+	for _, m := range o.Meters() {
+		if m.Name == name {
+			return m.Value
+		}
+	}
+	panic("no meter " + name)
+}
