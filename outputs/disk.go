@@ -59,7 +59,8 @@ func openDisk(r *Runner) (*disk, error) {
 	}
 	d := &disk{
 		r: r, sp: sp, always: s.Always,
-		front: NewQueue(r.set.QueueBytes/2, r.book.Page()),
+		// With mode always the disk has room for all that is in front.
+		front: NewQueue(min(r.set.QueueBytes/2, s.Bytes/2), r.book.Page()),
 		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
 		page: r.book.Page(), moving: r.book.Page(),
 	}

@@ -77,7 +77,7 @@ func (w *worker) open(ctx context.Context) error {
 			return err
 		}
 		w.bad("open", err)
-		if !sleep(ctx, delays.NextBackOff()) {
+		if !sleep(ctx, pause(delays, err)) {
 			return ctx.Err()
 		}
 	}
@@ -138,7 +138,7 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 
 // pause is how long to wait before the next attempt.
 func pause(delays *backoff.ExponentialBackOff, err error) time.Duration {
-	d := delays.NextBackOff()
+	d := min(delays.NextBackOff(), delays.MaxInterval) // jitter must not go beyond it
 	var wish *RetryAfter
 	if errors.As(err, &wish) {
 		d = max(d, min(wish.Wait, retryAfterMax))

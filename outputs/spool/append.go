@@ -45,7 +45,6 @@ func (s *Spool) Append(b *event.Block, kept bool) (*Segment, error) {
 	if err := s.tail.write(b); err != nil {
 		return nil, err
 	}
-	s.dirty = true
 	s.commit(s.tail, b, kept)
 	return s.tail, nil
 }
@@ -152,22 +151,30 @@ func freeBytes(dir string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
-// Sync brings what was appended to the medium.
+// Sync brings what was appended to the medium. Append does not wait for it.
 func (s *Spool) Sync() error {
 	s.writing.Lock()
-	defer s.writing.Unlock()
-	return s.sync()
-}
-
-func (s *Spool) sync() error {
-	if !s.dirty || s.tail == nil {
+	seg := s.tail
+	if seg == nil || seg.size == s.synced {
+		s.writing.Unlock()
 		return nil
 	}
-	if err := s.tail.file.Sync(); err != nil {
-		return fmt.Errorf("sync spool: %w", err)
+	file, size := seg.file, seg.size
+	s.writing.Unlock()
+	err := file.Sync()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	switch {
+	case s.tail != seg:
+		return nil // complete by now, and synced by seal
+	case err == nil:
+		s.synced = size
+		return nil
 	}
-	s.dirty = false
-	return nil
+	// The system tells once of bytes that it could not write: later syncs of this
+	// file would say that all is well.
+	s.synced = seg.size
+	return fmt.Errorf("sync spool: %w", errors.Join(err, s.seal()))
 }
 
 // seal completes the segment that is written.
@@ -176,11 +183,16 @@ func (s *Spool) seal() error {
 	if seg == nil {
 		return nil
 	}
-	err := s.sync()
+	var err error
+	if seg.size > s.synced {
+		if err = seg.file.Sync(); err != nil {
+			err = fmt.Errorf("sync spool: %w", err)
+		}
+	}
 	if e := seg.file.Close(); e != nil {
 		err = errors.Join(err, fmt.Errorf("close spool: %w", e))
 	}
-	s.tail, s.dirty, seg.file = nil, false, nil
+	s.tail, s.synced, seg.file = nil, 0, nil
 	s.mu.Lock()
 	seg.sealed = true
 	complete := seg.complete()

@@ -2,10 +2,16 @@ package spool
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"dnsmonster-sensor/userspace/event"
@@ -253,4 +259,98 @@ func FuzzOpen(f *testing.F) {
 		}
 		closeSpool(t, s)
 	})
+}
+
+// A segment that cannot be read, or has nothing intact, costs itself alone, is
+// set aside whole and is named.
+func TestSegmentsThatAreLostWhole(t *testing.T) {
+	dir := t.TempDir()
+	garbage := bytes.Repeat([]byte("DMSBnonsense"), 5000)
+	if err := os.Mkdir((&Segment{number: 1}).path(dir), 0o700); err != nil { // reading it fails
+		t.Fatal(err)
+	}
+	good := block(2, 10)
+	for n, data := range map[uint64][]byte{2: garbage, 3: good.Bytes(), 4: nil} {
+		if err := os.WriteFile((&Segment{number: n}).path(dir), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	s := open(t, Options{Dir: dir, Limit: 8 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantStats(t, s, "2 2 0 0 3") // the first one is unreadable and has nothing
+	wantIDs(t, drain(t, s), good)
+	closeSpool(t, s)
+	if left := files(t, filepath.Join(dir, quarantine)); !slices.Equal(left, []string{"0000000000000001-0", "0000000000000002-0"}) {
+		t.Errorf("in quarantine %v", left)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000002-0"))
+	if err != nil || !bytes.Equal(kept, garbage) {
+		t.Errorf("what was set aside is not the segment (%v)", err)
+	}
+	for _, want := range []string{"0000000000000001.blocks: is a directory", "segment=0000000000000002.blocks"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+	if left := files(t, dir); !slices.Equal(left, []string{quarantine}) {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+// Blocks of a newer build are not damaged: nothing is thrown away for them.
+func TestBlocksOfAnotherLayout(t *testing.T) {
+	dir := t.TempDir()
+	newer := bytes.Clone(block(2, 10).Bytes())
+	newer[4] = 2
+	binary.LittleEndian.PutUint32(newer[44:], crc32.Checksum(newer[:44], castagnoli))
+	path := (&Segment{number: 1}).path(dir)
+	if err := os.WriteFile(path, append(bytes.Clone(block(1, 1).Bytes()), newer...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := Open(Options{Dir: dir, Limit: 8 << 20}); !errors.Is(err, event.ErrBlockLayout) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Open: %v, want the file and the layout", err)
+		}
+		if _, err := Look(dir, nil); !errors.Is(err, event.ErrBlockLayout) {
+			t.Errorf("Look: %v", err)
+		}
+	}
+	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
+		t.Errorf("Drop: %v, left %v", err, files(t, dir))
+	}
+}
+
+// What was appended before a Sync is on the medium whatever happens meanwhile: to
+// the segment that is synced, blocks may be added, and it may be completed.
+func TestSyncWhileAppending(t *testing.T) {
+	s := open(t, Options{Dir: memory(t), Limit: 1 << 20})
+	defer closeSpool(t, s)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := s.Sync(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 2000 {
+		add(t, s, block(2, 5000), false)
+		for b, seg := s.Next(); b != nil; b, seg = s.Next() {
+			s.Done(seg, b.ID())
+		}
+	}
+	close(stop)
+	wg.Wait()
+	add(t, s, block(1, 1), false)
+	if err := s.Sync(); err != nil || s.tail.size != s.synced {
+		t.Errorf("Sync: %v, %d of %d bytes", err, s.synced, s.tail.size)
+	}
+	wantStats(t, s, "1 0 0 0 0")
 }

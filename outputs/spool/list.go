@@ -57,6 +57,9 @@ func (info *Info) add(dir string, number uint64, block func(*event.Block) error)
 	info.Bytes += int64(len(data))
 	for w := (walker{data: data}); ; {
 		b, gap, more := w.next()
+		if w.foreign != nil {
+			return fmt.Errorf("read spool %s: %w", filepath.Join(dir, fileName(number, blocksSuffix)), w.foreign)
+		}
 		if gap.len() > 0 {
 			info.Damaged++
 		}

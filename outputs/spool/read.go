@@ -167,6 +167,24 @@ func (s *Spool) setAside(seg *Segment, gap span, bytes []byte) {
 	log.Warn("the spool is damaged, the damaged part is set aside", "file", path)
 }
 
+// moveAside sets a whole segment aside, in which nothing is intact.
+func (s *Spool) moveAside(seg *Segment) {
+	dir := filepath.Join(s.o.Dir, quarantine)
+	path := filepath.Join(dir, fmt.Sprintf("%016x-0", seg.number))
+	err := os.MkdirAll(dir, folderMode)
+	if err == nil {
+		s.thinOut(dir, seg.size)
+		err = os.Rename(seg.path(s.o.Dir), path)
+	}
+	s.stats.SetAside++
+	log := s.o.Log.With("segment", fileName(seg.number, blocksSuffix), "bytes", seg.size)
+	if err != nil {
+		log.Warn("nothing in a segment of the spool is intact, and it cannot be set aside", "error", err)
+		return
+	}
+	log.Warn("nothing in a segment of the spool is intact, it is set aside", "file", path)
+}
+
 // thinOut keeps the quarantine within a sixteenth of the spool's bound, oldest
 // segment out.
 func (s *Spool) thinOut(dir string, more int64) {

@@ -14,6 +14,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -71,7 +72,7 @@ type Spool struct {
 
 	writing sync.Mutex // Append, Sync, PutBack, Close
 	tail    *Segment   // where Append writes; nil: at the next one
-	dirty   bool       // tail has bytes that may not be on the medium
+	synced  int64      // bytes of tail that are on the medium for sure
 
 	reading sync.Mutex // Next
 	cur     *Segment   // the segment that chunk is from
@@ -145,30 +146,51 @@ func (s *Spool) find() error {
 	return nil
 }
 
-// inspect reads one segment and counts what is still to be sent.
+// inspect reads one segment, counts what is still to be sent, and sets aside what
+// is damaged.
 func (s *Spool) inspect(number uint64) (*Segment, error) {
 	seg := &Segment{number: number, sealed: true, known: make(map[int]bool)}
-	data, err := os.ReadFile(seg.path(s.o.Dir))
-	if err != nil {
-		return nil, fmt.Errorf("read spool: %w", err)
+	data, unreadable := os.ReadFile(seg.path(s.o.Dir))
+	if errors.Is(unreadable, fs.ErrPermission) {
+		return nil, fmt.Errorf("read spool: %w", unreadable)
 	}
+	var err error
 	if seg.old, err = readDone(s.o.Dir, number); err != nil {
 		return nil, err
 	}
 	seg.size = int64(len(data))
-	for w := (walker{data: data}); ; {
+	w := walker{data: data}
+	var gaps []span
+	intact := false
+	for {
 		b, gap, more := w.next()
 		if gap.len() > 0 {
-			seg.known[gap.from] = true
-			s.setAside(seg, gap, data[gap.from:gap.to])
+			gaps = append(gaps, gap)
 		}
 		if !more {
-			return seg, nil
+			break
 		}
+		intact = true
 		if !seg.old[b.ID()] {
 			seg.all.add(b.Len())
 		}
 	}
+	if w.foreign != nil {
+		return nil, fmt.Errorf("read spool %s: %w: deliver it with the build that wrote it, or throw it away with `dnsmonster-sensor spool drop`", seg.path(s.o.Dir), w.foreign)
+	}
+	if unreadable != nil {
+		s.stats.SetAside++
+		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", len(data), "error", unreadable)
+	}
+	if !intact && (len(gaps) > 0 || unreadable != nil) {
+		s.moveAside(seg)
+		return seg, nil
+	}
+	for _, gap := range gaps {
+		seg.known[gap.from] = true
+		s.setAside(seg, gap, data[gap.from:gap.to])
+	}
+	return seg, nil
 }
 
 // Stats reads the numbers, all of one moment.

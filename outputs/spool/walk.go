@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"errors"
 
 	"dnsmonster-sensor/userspace/event"
 )
@@ -18,8 +19,9 @@ func (s span) len() int { return s.to - s.from }
 // A length is believed only where the whole block it spans is intact: behind a
 // cut the next block may begin anywhere.
 type walker struct {
-	data []byte
-	off  int
+	data    []byte
+	off     int
+	foreign error // there was a block that another build has written, and can read
 }
 
 // next returns the next intact block, which borrows the data, and the bytes
@@ -28,7 +30,11 @@ func (w *walker) next() (b *event.Block, gap span, more bool) {
 	gap.from = w.off
 	for w.off < len(w.data) {
 		rest := w.data[w.off:]
-		if n, err := event.StoredLen(rest); err == nil && n <= len(rest) {
+		n, err := event.StoredLen(rest)
+		if errors.Is(err, event.ErrBlockLayout) {
+			w.foreign = err
+		}
+		if err == nil && n <= len(rest) {
 			if b, err := event.OpenBlock(rest[:n]); err == nil {
 				gap.to = w.off
 				w.off += n

@@ -127,10 +127,12 @@ func (b *Block) Bytes() []byte { return b.buf }
 
 // Errors of OpenBlock. ErrBlockHeader: the length is not to be trusted, look
 // for the next block elsewhere. ErrBlockEvents: this block is lost, the next
-// one stands behind it.
+// one stands behind it. ErrBlockLayout: nothing is damaged, another build can
+// read it.
 var (
 	ErrBlockHeader = errors.New("block header is damaged")
 	ErrBlockEvents = errors.New("block events are damaged")
+	ErrBlockLayout = errors.New("block of another layout")
 )
 
 // StoredLen tells how long the block is that starts with header, of which at
@@ -141,7 +143,7 @@ func StoredLen(header []byte) (int, error) {
 		return 0, ErrBlockHeader
 	}
 	if v := binary.LittleEndian.Uint16(header[4:]); v != blockVersion {
-		return 0, fmt.Errorf("block layout %d, this build reads %d", v, blockVersion)
+		return 0, fmt.Errorf("%w: %d, this build reads %d", ErrBlockLayout, v, blockVersion)
 	}
 	return BlockHeaderLen + int(binary.LittleEndian.Uint32(header[36:])), nil
 }
