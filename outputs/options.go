@@ -3,9 +3,14 @@ package outputs
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/spool"
 )
 
 // Options are what the outputs of a run have in common: the memory and the disk
@@ -87,5 +92,25 @@ func (o *Options) Fill(s *Settings) {
 	s.QueueEvents = int(o.packets)
 	if o.dir != "" {
 		s.Spool = SpoolSettings{Dir: o.dir, Bytes: int64(o.spoolMB) << 20, Free: int64(o.freeMB) << 20, Always: o.mode == spoolAlways}
+	}
+}
+
+// Forgotten logs what waits on disk for outputs that none of the runners is for:
+// it stays there.
+func (o *Options) Forgotten(runners []*Runner, log *slog.Logger) {
+	if o.dir == "" {
+		return
+	}
+	names, err := spool.Names(o.dir)
+	if err != nil {
+		return // there is none
+	}
+	for _, name := range names {
+		if slices.ContainsFunc(runners, func(r *Runner) bool { return r.Name() == name }) {
+			continue
+		}
+		if info, err := spool.Look(filepath.Join(o.dir, name), nil); err == nil && info.Events > 0 && !info.InUse {
+			log.Warn("the spool holds events for an output that is switched off; they stay there", "output", name, "events", info.Events, "spool", info.Dir)
+		}
 	}
 }

@@ -1,8 +1,10 @@
 package sensor
 
 import (
+	"cmp"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -67,7 +69,7 @@ func unknownCommand(app *cli.App, name string) error {
 
 // input gathers what Resolve needs, but for the file.
 func input(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
-	in := config.Input{Command: cmd.Name, Line: line.Given}
+	in := config.Input{Command: cmp.Or(strings.Join(line.Command, " "), cmd.Name), Line: line.Given}
 	var err error
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
 		return in, err

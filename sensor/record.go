@@ -53,6 +53,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		return err
 	}
 	defer discard(runners)
+	o.delivery.Forgotten(runners, s.log)
 	early, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err = tryOut(early, active, s.log)
 	cancel()

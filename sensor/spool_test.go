@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -93,5 +94,108 @@ func TestPacketLimit(t *testing.T) {
 	p.stop().expect(t, exitUndelivered)
 	if strings.Contains(p.log(), "held 1") {
 		t.Errorf("more is held than the limit of 50 and a batch:\n%s", p.log())
+	}
+}
+
+// says runs a command that ends by itself and looks at its exit status and at
+// what it prints; it returns what it wrote to stdout.
+func says(t *testing.T, code int, want string, args ...string) string {
+	t.Helper()
+	cmd := command(nil, args...)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	cmd.Run()
+	if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(out.String()+log.String(), want) {
+		t.Errorf("%q: exit status %d, want %d and %q:\n%.2000s\n%s", args, got, code, want, out.String(), log.String())
+	}
+	return out.String()
+}
+
+// TestSpoolCommand: what waits can be looked at, saved in every format and
+// thrown away while the sensor is stopped; a running one is not disturbed.
+func TestSpoolCommand(t *testing.T) {
+	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
+	at := "--spooldir=" + dir
+	p := start(t, nil, spooling(t, dir, file, "--spoolmode=always", "--workers=1")...)
+	p.waitFor("held 3000,")
+	says(t, 0, "in use by a running sensor", "spool", "ls", at)
+	inUse := "psql is in use by another process (pid "
+	says(t, 1, inUse, "spool", "export", "psql", at)
+	says(t, 1, inUse, "spool", "drop", "psql", at, "--yes")
+	p.stop().expect(t, exitUndelivered)
+
+	ls := strings.Fields(strings.Split(says(t, 0, "OUTPUT  SEGMENTS", "spool", "ls", at), "\n")[1])
+	if len(ls) != 8 || strings.Join(ls[:4], " ") != "psql 1 30 3000" || ls[7] != "none" {
+		t.Errorf("ls says %q", ls)
+	}
+	if when, err := time.Parse(time.RFC3339, ls[5]); err != nil || time.Since(when) > time.Hour || ls[6] < ls[5] {
+		t.Errorf("ls says %q", ls)
+	}
+	config := filepath.Join(t.TempDir(), "c.ini")
+	if err := os.WriteFile(config, []byte("spooldir = "+dir+"\ndevname = eth0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // what is exported stays
+		lines := strings.Split(strings.TrimSpace(says(t, 0, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
+		if len(lines) != 3000 {
+			t.Fatalf("%d lines exported, want 3000", len(lines))
+		}
+		for i, line := range lines {
+			if want := fmt.Sprintf(`"Question":[{"Name":"h%d.example.org."`, i); !strings.Contains(line, want) {
+				t.Fatalf("line %d lacks %s: %s", i, want, line)
+			}
+		}
+	}
+	f := func(lines int, first string, args ...string) {
+		t.Helper()
+		out := strings.Split(strings.TrimSpace(says(t, 0, "", append([]string{"spool", "export", "psql", at}, args...)...)), "\n")
+		if len(out) != lines || !strings.HasPrefix(out[0], first) {
+			t.Errorf("%q: %d lines, want %d and %q first, not %q", args, len(out), lines, first, out[0])
+		}
+	}
+	f(3001, "Year,Month,Day,", "--format=csv")
+	f(3000, "2023,11,14,22,13,20,0,sensor7,", "--format=csv_no_header", "--servername=sensor7")
+	f(3000, `{"timestamp":"2023-11-14T22:13:20Z"`, "--format=json-flat")
+	f(3000, `{"activity_id":1,`, "--format=json-ocsf")
+	f(3000, "192.0.2.0 h0.example.org.", "--format=gotemplate", "--template={{.SrcIP}} {{(index .DNS.Question 0).Name}}")
+
+	says(t, 0, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
+		"replay", file, at)
+	says(t, 1, "--spooldir: say where the spool is", "spool", "ls")
+	says(t, 1, "no such file or directory", "spool", "ls", at+"/no")
+	says(t, 1, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
+	says(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
+	says(t, 1, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
+	says(t, 1, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
+	says(t, 1, "--spooldri: did you mean spooldir?", "spool", "ls", "--spooldri=x")
+	says(t, 1, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
+	says(t, 0, "EXAMPLES", "spool", "drop", "--help")
+
+	spoil(t, dir)
+	if out := says(t, exitUndelivered, "2900 events are exported; in 1 places the spool is damaged", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
+		t.Errorf("%d lines of a damaged spool, want 2900", strings.Count(out, "\n"))
+	}
+	says(t, 0, "1 places", "spool", "ls", at)
+
+	says(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
+	says(t, 1, "spool drop psql: this throws away 2900 events; with --yes it does", "spool", "drop", "psql", at)
+	says(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
+	says(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
+}
+
+// spoil flips a bit in the middle of the one segment of the psql output.
+func spoil(t *testing.T, dir string) {
+	t.Helper()
+	segments, _ := filepath.Glob(filepath.Join(dir, "psql", "*.blocks"))
+	if len(segments) != 1 {
+		t.Fatalf("segments: %v, want one", segments)
+	}
+	data, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(segments[0], data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,8 +23,26 @@ type Info struct {
 	Oldest, Newest time.Time
 }
 
+// Names lists the outputs that have a spool in the folder of all spools.
+func Names(spools string) (names []string, err error) {
+	entries, err := os.ReadDir(spools)
+	if err != nil {
+		return nil, fmt.Errorf("list spools: %w", err)
+	}
+	for _, e := range entries {
+		_, err := os.Stat(filepath.Join(spools, e.Name(), lockName))
+		switch {
+		case err == nil:
+			names = append(names, e.Name())
+		case errors.Is(err, fs.ErrPermission):
+			return nil, fmt.Errorf("list spools: %w", err)
+		}
+	}
+	return names, nil
+}
+
 // Look reads a spool without taking it, and calls block, where given, for each
-// block that is to be sent. The block is borrowed.
+// block that is to be sent, the oldest first. The block is borrowed.
 func Look(dir string, block func(*event.Block) error) (Info, error) {
 	info := Info{Dir: dir}
 	numbers, err := segments(dir)
@@ -41,13 +61,27 @@ func Look(dir string, block func(*event.Block) error) (Info, error) {
 	return info, nil
 }
 
+// Export is Look of a spool that nobody else uses meanwhile. It fails where a
+// process does.
+func Export(dir string, block func(*event.Block) error) (Info, error) {
+	lock, err := lockFile(dir)
+	if err != nil {
+		return Info{Dir: dir}, err
+	}
+	defer lock.Close()
+	return Look(dir, block)
+}
+
 func (info *Info) add(dir string, number uint64, block func(*event.Block) error) error {
 	data, err := os.ReadFile(filepath.Join(dir, fileName(number, blocksSuffix)))
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // delivered meanwhile
 	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("read spool: %w", err)
+	}
+	if err != nil {
+		info.Damaged++ // what could be read still counts
 	}
 	done, err := readDone(dir, number)
 	if err != nil {

@@ -1,0 +1,261 @@
+package sensor
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/spool"
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// spoolOptions are those of the commands that look at spools.
+type spoolOptions struct {
+	dir      string
+	yes      bool
+	format   string
+	template string
+	server   string
+	records  recordOptions
+}
+
+func spoolCommand() *cli.Command {
+	ls, export, drop := &spoolOptions{}, &spoolOptions{}, &spoolOptions{}
+	return &cli.Command{
+		Name:  "spool",
+		Usage: "look at what waits on disk for its output, save it, or throw it away",
+		Subcommands: []*cli.Command{{
+			Name:      "ls",
+			Usage:     "list what waits on disk, for each output",
+			ArgsUsage: "[OUTPUT...]",
+			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored, and
+what is damaged. Changes nothing; beside a running sensor the numbers are those of a moment ago.
+
+EXAMPLES:
+   dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
+   dnsmonster-sensor spool ls --config /etc/dnsmonster.ini psql`,
+			OnUsageError: onUsageError,
+			Flags:        ls.flags(),
+			Action:       ls.list,
+		}, {
+			Name:      "export",
+			Usage:     "write what waits on disk to stdout, and leave it there",
+			ArgsUsage: "OUTPUT",
+			Description: `Writes the records that wait for an output, the oldest first, in any of the formats. They stay where
+they are: the sensor will send them at its next start, unless they are dropped. The sensor must be
+stopped. Of a damaged spool what is intact is written, and the exit status is 3.
+
+EXAMPLES:
+   dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
+   dnsmonster-sensor spool export psql --config /etc/dnsmonster.ini --format csv | head`,
+			OnUsageError: onUsageError,
+			Flags: append(append(export.flags(), export.records.flags()...),
+				&cli.StringFlag{Name: "format", Value: "json", Destination: &export.format, Usage: "`FORMAT` of the records: " + strings.Join(format.Names(), ", ")},
+				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: "Go `TEMPLATE` that each record is written with, for the format gotemplate"},
+				&cli.StringFlag{
+					Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &export.server,
+					Usage: "`NAME` of this sensor, in formats that have room for one",
+				},
+			),
+			Action: export.export,
+		}, {
+			Name:      "drop",
+			Usage:     "throw away what waits on disk",
+			ArgsUsage: "OUTPUT...",
+			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged. There is no way
+back: spool export saves them before. Without --yes it says what it would delete. The sensor must be
+stopped.
+
+EXAMPLES:
+   dnsmonster-sensor spool drop psql --spooldir /var/lib/dnsmonster-sensor/spool
+   dnsmonster-sensor spool drop psql --config /etc/dnsmonster.ini --yes`,
+			OnUsageError: onUsageError,
+			Flags:        append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "do it"}),
+			Action:       drop.drop,
+		}},
+		Action: func(c *cli.Context) error {
+			return usageError("spool: use dnsmonster-sensor spool ls, export or drop (see dnsmonster-sensor spool ls --help)")
+		},
+	}
+}
+
+func (o *spoolOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read the sensor's spooldir from"},
+		&cli.StringFlag{
+			Category: "general", Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
+			Usage: "`FOLDER` of the spool, as the sensor was given it",
+		},
+	}
+}
+
+// named are the spools of the outputs that the arguments name, or all.
+func (o *spoolOptions) named(c *cli.Context) ([]string, error) {
+	if o.dir == "" {
+		return nil, usageError("--spooldir: say where the spool is, or give the sensor's --config")
+	}
+	there, err := spool.Names(o.dir)
+	if err != nil {
+		return nil, usageError("--spooldir %s: %w", o.dir, err)
+	}
+	for _, name := range c.Args().Slice() {
+		if !slices.Contains(there, name) {
+			return nil, usageError("no spool of output %q in %s%s; there are: %s", name, o.dir, config.Nearest(name, there), strings.Join(there, ", "))
+		}
+	}
+	if c.Args().Present() {
+		return c.Args().Slice(), nil
+	}
+	return there, nil
+}
+
+func (o *spoolOptions) list(c *cli.Context) error {
+	names, err := o.named(c)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		fmt.Fprintf(c.App.Writer, "no spool in %s\n", o.dir)
+		return nil
+	}
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
+	var errs []error
+	for _, name := range names {
+		info, err := spool.Look(filepath.Join(o.dir, name), nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		running := ""
+		if info.InUse {
+			running = "in use by a running sensor"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", name, info.Segments, info.Blocks, info.Events, info.Bytes,
+			moment(info.Oldest), moment(info.Newest), damage(info), running)
+	}
+	if err := errors.Join(append(errs, w.Flush())...); err != nil {
+		return &exitError{exitFailure, err}
+	}
+	return nil
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func damage(info spool.Info) string {
+	var parts []string
+	if info.Damaged > 0 {
+		parts = append(parts, fmt.Sprintf("%d places", info.Damaged))
+	}
+	if info.Quarantined > 0 {
+		parts = append(parts, fmt.Sprintf("%d set aside", info.Quarantined))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (o *spoolOptions) export(c *cli.Context) error {
+	options, err := o.records.check()
+	if err != nil {
+		return err
+	}
+	options.Server, options.Template = o.server, o.template
+	options.InterfaceName = new(interfaceNames).name
+	f, err := format.New(o.format, options)
+	if err != nil && o.format == "gotemplate" {
+		return usageError("--template: %w", err)
+	}
+	if err != nil {
+		return usageError("--format: %w", err)
+	}
+	names, err := o.named(c)
+	if err != nil {
+		return err
+	}
+	if c.NArg() != 1 {
+		return usageError("spool export: name one output; there are: %s", strings.Join(names, ", "))
+	}
+	w := bufio.NewWriterSize(c.App.Writer, 256<<10)
+	w.WriteString(f.Header)
+	info, err := spool.Export(filepath.Join(o.dir, names[0]), writeAll(w, f))
+	if err == nil {
+		err = w.Flush()
+	}
+	switch {
+	case errors.Is(err, spool.ErrInUse):
+		return &exitError{exitUsage, fmt.Errorf("spool export: %w", err)}
+	case err != nil:
+		return &exitError{exitFailure, fmt.Errorf("spool export: %w", err)}
+	case info.Damaged > 0:
+		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, what was there is lost", info.Events, info.Damaged)}
+	}
+	fmt.Fprintf(c.App.ErrWriter, "%d events are exported, and stay in the spool\n", info.Events)
+	return nil
+}
+
+// writeAll writes blocks in a format.
+func writeAll(w io.Writer, f format.Format) func(*event.Block) error {
+	enc := f.NewEncoder()
+	var text []byte
+	return func(b *event.Block) error {
+		text = text[:0]
+		var e event.Event
+		for r := b.Reader(); r.Next(&e); {
+			text = enc.Append(text, &e)
+		}
+		_, err := w.Write(text)
+		return err
+	}
+}
+
+func (o *spoolOptions) drop(c *cli.Context) error {
+	names, err := o.named(c)
+	if err != nil {
+		return err
+	}
+	if !c.Args().Present() {
+		return usageError("spool drop: name the outputs; there are: %s", strings.Join(names, ", "))
+	}
+	for _, name := range names {
+		if err := o.dropOne(c.App.Writer, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *spoolOptions) dropOne(w io.Writer, name string) error {
+	what := "what is in it"
+	info, err := spool.Look(filepath.Join(o.dir, name), nil)
+	if err == nil {
+		what = fmt.Sprintf("%d events", info.Events)
+	} // else it cannot be read: all the more reason to drop it
+	if !o.yes {
+		return usageError("spool drop %s: this throws away %s; with --yes it does", name, what)
+	}
+	switch err := spool.Drop(filepath.Join(o.dir, name)); {
+	case errors.Is(err, spool.ErrInUse):
+		return &exitError{exitUsage, fmt.Errorf("spool drop: %w", err)}
+	case err != nil:
+		return &exitError{exitFailure, err}
+	}
+	fmt.Fprintf(w, "%s: %s dropped\n", name, what)
+	return nil
+}
