@@ -38,8 +38,8 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	} else {
 		dst = append(dst, `,"edns":false`...)
 	}
-	dst = f.appendAnswers(dst, e)
-	if m := e.DNS.Malformed; m.Yes() {
+	dst, m := f.appendAnswers(dst, e)
+	if m.Yes() {
 		dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
 		dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
 		dst = append(append(dst, m.Fault.String()...), '"')
@@ -124,11 +124,18 @@ func (f *flat) appendQuestion(dst []byte, e *event.Event) []byte {
 	return append(appendClass(append(dst, `,"qclass_name":"`...), d.QClass), '"')
 }
 
-// appendAnswers appends the data of the answers, and beside it their types.
-func (f *flat) appendAnswers(dst []byte, e *event.Event) []byte {
+// appendAnswers appends the data of the answers, and beside it their types. It
+// returns what is wrong with the message, or that answers are left out.
+func (f *flat) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
+	bad, limit, written := e.DNS.Malformed, len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+		if len(dst) > limit {
+			bad = dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultUnfolds, Index: written}
+			break
+		}
+		written++
 		if sep == '[' {
 			dst = append(dst, `,"answers":`...)
 		}
@@ -136,11 +143,12 @@ func (f *flat) appendAnswers(dst []byte, e *event.Event) []byte {
 		dst = append(dst, '"')
 	}
 	if sep == '[' {
-		return dst
+		return dst, bad
 	}
 	dst, sep = append(dst, `],"answer_types":`...), '['
-	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+	for records := e.DNS.AnswersOf(e.Message); written > 0 && records.Next(&r); sep = ',' {
 		dst = append(appendType(append(dst, sep, '"'), r.Type), '"')
+		written--
 	}
-	return append(dst, ']')
+	return append(dst, ']'), bad
 }

@@ -19,10 +19,16 @@ type JSON struct {
 	apart names // for names that do not share the message's offsets
 	flags [64]flagsText
 	heads headTexts
+	limit int // of the output: where it is longer, the message's rest is left out
 
 	previous                head // of the record before, if its name is a pointer
 	previousAt, previousEnd int  // where that stands in the output
 }
+
+// mostText is how much text a message of n bytes may become: more than any that
+// is meant to be read, as compression makes 255 bytes of two. Without a bound, a
+// message of 64 KiB could become 40 MiB.
+func mostText(n int) int { return 64 * (n + 1024) }
 
 func newJSON(o Options) *JSON {
 	return &JSON{more: newFieldOptions(o), clock: clock{loc: o.Location}}
@@ -87,6 +93,7 @@ func (j *JSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed)
 	d, msg := &e.DNS, e.Message
 	j.names.reset()
 	j.previous = head{}
+	j.limit = len(dst) + mostText(len(msg))
 	dst = appendUint(append(dst, `{"Id":`...), uint64(d.ID))
 	dst = append(dst, j.flagsText(d.Flags)...)
 	dst = appendUint(dst, uint64(d.Rcode()))
@@ -95,7 +102,7 @@ func (j *JSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed)
 	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &w)
 	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &w)
 	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &w)
-	if d.Malformed.Yes() {
+	if d.Malformed.Yes() && w.bad.Fault != dns.FaultUnfolds {
 		w.bad = d.Malformed
 	}
 	return append(dst, '}'), w.bad
@@ -114,6 +121,10 @@ func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
 	start := len(dst)
 	for i := uint16(0); i < count && w.off < len(msg); i++ {
 		at := len(dst)
+		if at > j.limit {
+			w.bad = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultUnfolds, Index: i}
+			break
+		}
 		var off int
 		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, w.off)
 		if off < 0 {
@@ -149,6 +160,10 @@ func (j *JSON) appendSection(dst, msg []byte, s dns.Section, count uint16, w *wa
 		at := len(dst)
 		var off int
 		dst, off = j.appendRecord(append(dst, ','), msg, w.off)
+		if len(dst) > j.limit {
+			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultUnfolds, Index: i}
+			break
+		}
 		if off < 0 {
 			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
 			break

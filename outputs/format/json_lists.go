@@ -12,7 +12,7 @@ import (
 func (j *JSON) appendList(dst, msg []byte, off int, k kind) ([]byte, int) {
 	at := len(dst)
 	prev := -1 // the window or key before: they must ascend
-	for off >= 0 && off < len(msg) {
+	for off >= 0 && off < len(msg) && len(dst) <= j.limit {
 		dst = append(dst, ',')
 		switch k {
 		case kindStrings:

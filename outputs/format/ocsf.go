@@ -52,11 +52,11 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	dst = appendAddr(append(dst, `},"dst_endpoint":{"ip":"`...), server.Addr())
 	dst = append(appendUint(append(dst, `","port":`...), uint64(server.Port())), '}')
 	dst = o.appendQuery(dst, e)
+	bad := d.Malformed
 	if d.Response() {
-		dst = appendRcode(dst, d.Rcode())
-		dst = o.appendAnswers(dst, e)
+		dst, bad = o.appendAnswers(appendRcode(dst, d.Rcode()), e)
 	}
-	dst = o.appendUnmapped(dst, e)
+	dst = o.appendUnmapped(dst, e, bad)
 	return append(dst, '}', '\n')
 }
 
@@ -139,10 +139,18 @@ func appendRcode(dst []byte, rcode uint16) []byte {
 // flagIDs are the header's bits in the order of the schema's numbers, from 1.
 var flagIDs = [...]uint16{1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5, 1 << 4}
 
-func (o *ocsf) appendAnswers(dst []byte, e *event.Event) []byte {
+// appendAnswers returns what is wrong with the message, or that answers are left
+// out.
+func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
+	bad, limit, written := e.DNS.Malformed, len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+		if len(dst) > limit {
+			bad = dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultUnfolds, Index: written}
+			break
+		}
+		written++
 		if sep == '[' {
 			dst = append(dst, `,"answers":`...)
 		}
@@ -154,9 +162,9 @@ func (o *ocsf) appendAnswers(dst []byte, e *event.Event) []byte {
 		dst = append(appendUint(append(dst, `,"packet_uid":`...), uint64(e.DNS.ID)), '}')
 	}
 	if sep == '[' {
-		return dst
+		return dst, bad
 	}
-	return append(dst, ']')
+	return append(dst, ']'), bad
 }
 
 func appendFlagIDs(dst []byte, flags uint16) []byte {
@@ -178,7 +186,7 @@ func appendFlagIDs(dst []byte, flags uint16) []byte {
 }
 
 // appendUnmapped appends what the schema has no place for.
-func (o *ocsf) appendUnmapped(dst []byte, e *event.Event) []byte {
+func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, m dns.Malformed) []byte {
 	d := &e.DNS
 	dst = appendUint(append(dst, `,"unmapped":{"length":`...), uint64(e.Length()))
 	if d.EDNS.Present {
@@ -191,7 +199,7 @@ func (o *ocsf) appendUnmapped(dst []byte, e *event.Event) []byte {
 	if len(e.Version) > 0 {
 		dst = append(appendText(append(dst, `,"version":"`...), e.Version), '"')
 	}
-	if m := d.Malformed; m.Yes() {
+	if m.Yes() {
 		dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
 		dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
 		dst = append(append(dst, m.Fault.String()...), '"')

@@ -128,6 +128,7 @@ func (r *rows) encode(b *event.Block, l *layout, now time.Time) {
 		for list := e.Rows(); list.Next(&row); {
 			r.name = list.AppendName(r.name[:0], &row)
 			r.row(&e, &row, l)
+			r.record = r.record[:0] // it stands in the first row
 		}
 	}
 	r.starts = append(r.starts, len(r.buf))
@@ -268,14 +269,14 @@ func (r *rows) addr(c *column, a netip.Addr) {
 	r.buf = append(r.buf, raw...)
 }
 
-// fullQuery writes the record, where it is asked for. A JSON column has no empty
-// text.
+// fullQuery writes the record, where it is asked for and this row is the
+// message's first. A JSON column has no empty text.
 func (r *rows) fullQuery(c *column) {
 	switch {
-	case c.oid == oidJSONB && r.json != nil:
+	case c.oid == oidJSONB && len(r.record) > 0:
 		r.length(1 + len(r.record))
 		r.buf = append(append(r.buf, 1), r.record...)
-	case !c.text() && r.json == nil:
+	case !c.text() && len(r.record) == 0:
 		r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) // null
 	default:
 		r.text(c, r.record)

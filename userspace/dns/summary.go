@@ -66,11 +66,13 @@ const (
 	FaultRData            // record data that does not fit its type
 	FaultTrailing         // bytes after the last record
 	FaultCaptureCut       // the capture left out the rest
+	FaultUnfolds          // whole, but compressed names make more text of it than records hold
 )
 
 var faultTexts = [...]string{
 	"", "fewer entries than the header counts", "bad name", "bad compression pointer",
 	"record runs past the end", "bad record data", "bytes after the last record", "cut by the capture",
+	"names unfold to too much text",
 }
 
 // String says it in a few words, for records and logs.

@@ -10,7 +10,9 @@ type Row struct {
 }
 
 // Rows are an event's rows: one for each question that can be read, or one
-// without a name. They borrow the event.
+// without a name. They borrow the event. A message can have ten thousand
+// questions: what grows with the message, such as the whole record, belongs into
+// the first row alone.
 type Rows struct {
 	e         *Event
 	questions dns.Questions

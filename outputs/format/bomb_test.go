@@ -1,0 +1,93 @@
+package format
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/dns"
+)
+
+// bombs are messages of nearly 64 KiB, all of whose names are pointers to one
+// name of 255 bytes, each of which is five characters of JSON.
+func bombs() map[string][]byte {
+	label := func(n int) string { return string([]byte{byte(n)}) + strings.Repeat("\x00", n) }
+	question := label(63) + label(63) + label(63) + label(60) + "\x00" + "\x00\x01\x00\x01"
+	const room = 65000
+	repeat := func(counts string, entry string) []byte {
+		n := (room - len(question)) / len(entry)
+		b := append([]byte("\x00\x01\x81\x80"+counts+"\x00\x00\x00\x00"+question), strings.Repeat(entry, n)...)
+		at := 6
+		if counts[:2] == "  " { // as many questions, and the first
+			at, n = 4, n+1
+			copy(b[6:], "\x00\x00")
+		}
+		binary.BigEndian.PutUint16(b[at:], uint16(n))
+		return b
+	}
+	record := func(kind, rdata string) string {
+		return "\xc0\x0c" + kind + "\x00\x01\x00\x00\x0e\x10" + string(binary.BigEndian.AppendUint16(nil, uint16(len(rdata)))) + rdata
+	}
+	return map[string][]byte{
+		"NS":        repeat("\x00\x01  ", record("\x00\x02", "\xc0\x0c")),
+		"SOA":       repeat("\x00\x01  ", record("\x00\x06", "\xc0\x0c\xc0\x0c"+strings.Repeat("\x00", 20))),
+		"HIP":       repeat("\x00\x01  ", record("\x00\x37", "\x00\x00\x00\x00"+strings.Repeat("\xc0\x0c", 32000))),
+		"questions": repeat("    ", "\xc0\x0c\x00\x01\x00\x01"),
+	}
+}
+
+// TestCompressionBombs: names that unfold to far more than the message are
+// written up to a bound, and the record says where it was reached. Rows, of
+// which a message has one for each question, have no such bound: a name stands
+// in each once.
+func TestCompressionBombs(t *testing.T) {
+	for name, msg := range bombs() {
+		e := eventOf(msg, 0)
+		if e.DNS.Malformed.Yes() {
+			t.Fatalf("%s: the message itself is bad: %+v", name, e.DNS.Malformed)
+		}
+		for _, form := range []string{"json", "json-flat", "json-ocsf", "csv"} {
+			f, err := Find(form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			enc := f.NewEncoder()
+			text := enc.Append(nil, e)
+			limit := mostText(len(msg)) + 64<<10
+			if form == "csv" {
+				limit = 200 * len(msg)
+			}
+			if len(text) > limit {
+				t.Errorf("%s: %s: %d bytes of %d, bound %d", name, form, len(text), len(msg), limit)
+			}
+			if form == "json" {
+				if !json.Valid(text) || !bytes.Contains(text, []byte(`"Why":"`+dns.FaultUnfolds.String())) {
+					t.Errorf("%s: no word of what is left out: ...%s", name, text[len(text)-300:])
+				}
+			} else if form != "csv" && len(text) > mostText(len(msg)) && !bytes.Contains(text, []byte(dns.FaultUnfolds.String())) {
+				t.Errorf("%s: %s: no word of what is left out: ...%s", name, form, text[len(text)-300:])
+			}
+			if n := testing.AllocsPerRun(3, func() { text = enc.Append(text[:0], e) }); n != 0 {
+				t.Errorf("%s: %s allocates %v times, want 0", name, form, n)
+			}
+		}
+	}
+}
+
+// TestLongMessagesAreWhole: what is meant to be read does not come near the
+// bound.
+func TestLongMessagesAreWhole(t *testing.T) {
+	m := answers(3900) // of 16 bytes each
+	m.Compress = true
+	long := strings.Repeat("a-rather-long-label-of-an-ordinary-zone.", 5) + "example.org."
+	m.Question[0].Name = long
+	for _, rr := range m.Answer {
+		rr.Header().Name = long
+	}
+	e := eventOf(pack(t, m), 0)
+	if text := line(e); strings.Contains(text, "Malformed") || strings.Count(text, `"Hdr"`) != len(m.Answer) {
+		t.Errorf("%d of %d records, in %d bytes of %d", strings.Count(text, `"Hdr"`), len(m.Answer), len(text), len(e.Message))
+	}
+}
