@@ -5,6 +5,7 @@ package decode
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -71,13 +72,14 @@ func DefaultPorts() []Port {
 type Decoder struct {
 	ports []Port
 	few   uint64 // a bit for each port that is set, several ports to a bit
+	key   uint64 // of Layers.Path, drawn at random: nobody can make two tunnels look like one
 }
 
 var byDefault = NewDecoder(DefaultPorts())
 
 // NewDecoder makes a decoder for these ports.
 func NewDecoder(ports []Port) *Decoder {
-	d := &Decoder{ports: ports}
+	d := &Decoder{ports: ports, key: rand.Uint64()}
 	for _, p := range ports {
 		d.few |= 1 << fewBit(p.Number)
 	}
@@ -169,7 +171,7 @@ func (l *Layers) enter(t packet.Tunnel, id uint32) bool {
 	}
 	l.Depth++
 	l.Tunnel = t
-	h := (l.Path ^ uint64(t)<<32 ^ uint64(id)) * 0x9e3779b97f4a7c15
+	h := (l.Path ^ l.decoder.key ^ uint64(t)<<32 ^ uint64(id)) * 0x9e3779b97f4a7c15
 	for _, a := range [2][]byte{l.Src, l.Dst} {
 		for ; len(a) >= 4; a = a[4:] {
 			h = (h ^ h>>29 ^ uint64(binary.BigEndian.Uint32(a))) * 0xd6e8feb86659fd93

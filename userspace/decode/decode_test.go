@@ -340,6 +340,21 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestPathsAreKeyed: what tells tunnels apart is another number in each run, so
+// that a sender cannot work out two tunnels with the same.
+func TestPathsAreKeyed(t *testing.T) {
+	p := packet.Packet{Data: []byte(outer4(47, gre(0, 0x0800, "", inner4))), Link: packet.LinkRaw}
+	path := func(d *Decoder) uint64 {
+		var l Layers
+		d.Decode(&p, &l)
+		return l.Path
+	}
+	one, two := NewDecoder(DefaultPorts()), NewDecoder(DefaultPorts())
+	if path(one) != path(one) || path(one) == path(two) {
+		t.Errorf("paths %x and %x, of another decoder %x", path(one), path(one), path(two))
+	}
+}
+
 // FuzzDecode: no panic for any bytes and link type, all that is borrowed lies in
 // the frame, tunnels are followed no deeper than they may be, and the lane is
 // the same each time.
