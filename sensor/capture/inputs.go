@@ -50,7 +50,7 @@ type Inputs struct {
 	log     *slog.Logger
 	mu      sync.Mutex
 	errs    []error
-	noted   []string
+	noted   map[string][]string // by path
 }
 
 // input is one of the files: mapped, or a stream.
@@ -191,12 +191,23 @@ func (s *Inputs) fail(err error) {
 	s.errs = append(s.errs, err)
 }
 
+// maxNotes is how much is said about one file: it could make us say something in
+// each of its blocks.
+const maxNotes = 10
+
 // note logs what a reader of path should know, once, whichever lane finds it.
 func (s *Inputs) note(path, text string) {
 	s.mu.Lock()
-	known := slices.Contains(s.noted, path+text)
+	said := s.noted[path]
+	if len(said) == maxNotes {
+		text = "there is more of that kind in this file"
+	}
+	known := len(said) > maxNotes || slices.Contains(said, text)
 	if !known {
-		s.noted = append(s.noted, path+text)
+		if s.noted == nil {
+			s.noted = map[string][]string{}
+		}
+		s.noted[path] = append(said, text)
 	}
 	s.mu.Unlock()
 	if !known {

@@ -26,6 +26,9 @@ const (
 	ngOptOffset = 14
 )
 
+// maxInterfaces bounds what each lane remembers of a section.
+const maxInterfaces = 1 << 16
+
 var errShortBlock = errors.New("a block is too short for what it holds: the file is damaged")
 
 // pcapng reads the blocks of a file. What it has learnt of the sections and
@@ -133,6 +136,9 @@ func (f *pcapng) read(kind uint32, body []byte, p *packet.Packet) (bool, error) 
 func (f *pcapng) newInterface(body []byte) error {
 	if len(body) < 8 {
 		return errShortBlock
+	}
+	if len(f.interfaces) == maxInterfaces {
+		return fmt.Errorf("a section with more than %d interfaces: the file is damaged", maxInterfaces)
 	}
 	l := ngLink{snap: f.order.u32(body[4:]), units: 1_000_000}
 	var err error

@@ -1,7 +1,11 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/binary"
+	"log/slog"
+	"strings"
+	"testing"
 )
 
 // ngFile makes a pcapng file block by block.
@@ -47,4 +51,30 @@ func (f *ngFile) packet(iface uint32, stamp uint64, frame []byte, options ...byt
 	body = f.order.AppendUint32(body, uint32(len(frame)+2))
 	body = append(append(body, frame...), make([]byte, -len(frame)&3)...)
 	f.block(ngEnhanced, append(body, options...))
+}
+
+// TestPcapngManyInterfaces: a file that is nothing but interfaces takes neither
+// the memory nor fills the log.
+func TestPcapngManyInterfaces(t *testing.T) {
+	var f ngFile
+	f.section(binary.LittleEndian)
+	for range 2 * maxInterfaces {
+		f.iface(147) // packets of it are not read
+	}
+	var said bytes.Buffer
+	s, err := OpenInputs(InputOptions{
+		Paths: []string{write(t, f.b)}, Lanes: 1, Choose: byFirstByte, Log: slog.New(slog.NewTextHandler(&said, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, packets := readAll(t, s.Lanes()[0]); len(packets) != 0 {
+		t.Errorf("%d packets", len(packets))
+	}
+	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "more than 65536 interfaces") {
+		t.Errorf("error %v, want that there are too many interfaces", err)
+	}
+	if lines := bytes.Count(said.Bytes(), []byte("\n")); lines != maxNotes+1 {
+		t.Errorf("%d lines in the log, want %d:\n%s", lines, maxNotes+1, said.String())
+	}
 }
