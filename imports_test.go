@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"userspace/account":  {},
 	"userspace/dns":      {},
 	"userspace/event":    {"userspace/dns", "userspace/packet"},
+	"userspace/domains":  {"userspace/dns"},
 	"userspace/mask":     {"userspace/dns"},
 	"userspace/worker":   {"userspace"},
 }

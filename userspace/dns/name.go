@@ -146,7 +146,7 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 			if length += c + 1; length >= maxNameWire || off+1+c > len(msg) {
 				return dst, false
 			}
-			dst = appendLabel(dst, msg[off+1:off+1+c])
+			dst = AppendLabel(dst, msg[off+1:off+1+c])
 			dst = append(dst, '.')
 			off += c + 1
 		case c >= 0xc0:
@@ -160,7 +160,8 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 	}
 }
 
-func appendLabel(dst, label []byte) []byte {
+// AppendLabel appends a label as AppendName writes it, without a dot.
+func AppendLabel(dst, label []byte) []byte {
 	for _, c := range label {
 		switch plain[c] {
 		case asIs:
