@@ -49,6 +49,8 @@ var doors = map[string][]string{
 	"github.com/xrash/smetrics":           {"sensor/config"},
 	"github.com/google/gopacket":          {"sensor/capture"},
 	"github.com/jackc/pgx":                {"outputs/psql", "sensor"},
+	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file"},
+	"github.com/robfig/cron":              {"outputs/file"},
 	"github.com/Shopify/toxiproxy":        {},
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},

@@ -194,14 +194,14 @@ func wrong(o *config.Value) string {
 		return "7x"
 	}
 	for _, f := range free {
-		if strings.Contains(o.Name, f) {
+		if strings.Contains(strings.TrimPrefix(o.Name, "fileoutput"), f) {
 			return ""
 		}
 	}
 	switch o.Name {
 	case "mode", "spoolmode", "samplemode", "sampleratio", "malformed", "logformat", "metricendpointtype", "metricstderrformat", "kafkaoutputformat",
 		"kafkacompressiontype", "fileoutputformat", "stdoutoutputformat", "metricstatsdagent", "filter",
-		"jsonfields", "timezone", "csvip":
+		"jsonfields", "timezone", "csvip", "fileoutputrotatecron", "fileoutputcompress":
 		return "wrong"
 	}
 	return ""

@@ -3,6 +3,7 @@ package all
 
 import (
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/file"
 	"dnsmonster-sensor/outputs/null"
 	"dnsmonster-sensor/outputs/psql"
 	"dnsmonster-sensor/outputs/stdout"
@@ -11,6 +12,7 @@ import (
 // New returns one of each output, with nothing set and nothing opened.
 func New() []outputs.Output {
 	return []outputs.Output{
+		file.New(),
 		null.New(),
 		psql.New(),
 		stdout.New(),

@@ -63,3 +63,12 @@ func New(name string, o Options) (Format, error) {
 
 // Find is New without options.
 func Find(name string) (Format, error) { return New(name, Options{}) }
+
+// AppendBlock appends the records of all events of b.
+func AppendBlock(dst []byte, enc Encoder, b *event.Block) []byte {
+	var e event.Event
+	for r := b.Reader(); r.Next(&e); {
+		dst = enc.Append(dst, &e)
+	}
+	return dst
+}

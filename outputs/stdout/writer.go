@@ -42,7 +42,8 @@ func newWriter(out io.Writer, turn chan struct{}, enc format.Encoder) *writer {
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if !w.mine {
 		if w.id != b.ID() {
-			w.format(b)
+			w.keep = format.AppendBlock(w.keep[:0], w.enc, b)
+			w.text, w.id = w.keep, b.ID()
 		}
 		select {
 		case <-w.turn:
@@ -59,15 +60,6 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	w.pass()
 	w.id = event.ID{}
 	return 0, nil
-}
-
-func (w *writer) format(b *event.Block) {
-	w.keep = w.keep[:0]
-	var e event.Event
-	for r := b.Reader(); r.Next(&e); {
-		w.keep = w.enc.Append(w.keep, &e)
-	}
-	w.text, w.id = w.keep, b.ID()
 }
 
 // step makes or continues one write of what is left.

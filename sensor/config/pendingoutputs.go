@@ -16,7 +16,7 @@ func output(name, option, env string, rows ...row) Feature {
 // pendingOutputs are dnsmonster's outputs. One that arrives in outputs/ takes
 // its options with it.
 func pendingOutputs() []Feature {
-	return []Feature{clickhouse(), elastic(), file(), influx(), kafka(), nats(), parquet(), psql(), sentinel(), splunk(), syslog(), victoria(), zinc()}
+	return []Feature{clickhouse(), elastic(), influx(), kafka(), nats(), parquet(), psql(), sentinel(), splunk(), syslog(), victoria(), zinc()}
 }
 
 func clickhouse() Feature {
@@ -46,17 +46,6 @@ func elastic() Feature {
 		row{s, "elasticoutputindex", "DNSMONSTER_ELASTICOUTPUTINDEX", "default", "`INDEX` of the records", nil},
 		row{s, "elasticbatchsize", "DNSMONSTER_ELASTICBATCHSIZE", 1000, "`NUMBER` of records in a batch", nil},
 		row{s, "elasticbatchdelay", "DNSMONSTER_ELASTICBATCHDELAY", time.Second, "`TIME` after which a batch that is not full is sent", nil},
-	)
-}
-
-func file() Feature {
-	const s = "file_output"
-	return output("file", "fileoutputtype", "DNSMONSTER_FILEOUTPUTTYPE",
-		row{s, "fileoutputpath", "DNSMONSTER_FILEOUTPUTPATH", "", "`FOLDER` of the files", nil},
-		row{s, "fileoutputrotatecron", "DNSMONSTER_FILEOUTPUTROTATECRON", "0 0 * * *", "when a new file begins, as `CRON` says times", nil},
-		row{s, "fileoutputrotatecount", "DNSMONSTER_FILEOUTPUTROTATECOUNT", 4, "`NUMBER` of old files to keep; 0: no rotation", nil},
-		row{s, "fileoutputformat", "DNSMONSTER_FILEOUTPUTFORMAT", "json", "`FORMAT` of the records", []string{"json", "csv", "csv_no_header", "gotemplate", "json-ocsf"}},
-		row{s, "fileoutputgotemplate", "DNSMONSTER_FILEOUTPUTGOTEMPLATE", "{{.}}", "Go `TEMPLATE` for the format gotemplate", nil},
 	)
 }
 

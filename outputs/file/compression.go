@@ -1,0 +1,33 @@
+package file
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// compression is what becomes of old files.
+type compression struct {
+	name   string
+	suffix string // in file names; "": files stay as they are
+	open   func(io.Writer) (io.WriteCloser, error)
+}
+
+var compressions = []compression{
+	{"gzip", ".gz", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }},
+	{"zstd", ".zst", func(w io.Writer) (io.WriteCloser, error) {
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) // the processors are for packets
+	}},
+	{"none", "", nil},
+}
+
+func findCompression(name string) (compression, error) {
+	for _, c := range compressions {
+		if c.name == name {
+			return c, nil
+		}
+	}
+	return compression{}, fmt.Errorf("%q: use gzip, zstd or none", name)
+}

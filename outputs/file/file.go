@@ -1,0 +1,204 @@
+// Package file writes records to dnsmonster.log in a folder, and turns the file
+// over by a schedule: old ones are compressed and the oldest removed.
+package file
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/userspace/account"
+)
+
+// Output is a folder of record files.
+type Output struct {
+	kind     int
+	path     string
+	cron     string
+	count    int
+	choice   format.Choice
+	compress string
+	sync     bool
+	workers  int
+
+	common outputs.Common
+	meters meters
+
+	mu     sync.Mutex
+	folder *folder // from Check, or the first Open, to the last Close
+	users  int     // writers of folder
+}
+
+// meters count what happens beside the delivery.
+type meters struct{ rotations, compressionFailures, cut atomic.Uint64 }
+
+// New returns an output that is switched off.
+func New() *Output { return &Output{} }
+
+// Name is "file".
+func (o *Output) Name() string { return "file" }
+
+// Use takes the program's own options.
+func (o *Output) Use(c outputs.Common) { o.common = c }
+
+// Flags declares the options.
+func (o *Output) Flags() []cli.Flag {
+	const section = "file_output"
+	return []cli.Flag{
+		&cli.IntFlag{
+			Category: section, Name: "fileoutputtype", EnvVars: []string{"DNSMONSTER_FILEOUTPUTTYPE"}, Destination: &o.kind,
+			Usage: "`TYPE` of filter for files: 0 off, 1 all records, 2 those the skip list does not match, " +
+				"3 those the allow list matches, 4 both",
+		},
+		&cli.StringFlag{
+			Category: section, Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
+			Usage: "`FOLDER` that holds dnsmonster.log; it must be there, and each sensor needs its own",
+		},
+		&cli.StringFlag{
+			Category: section, Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
+			Usage: "when a new file begins, in local time, as `CRON` has it (minute hour day month weekday), or @hourly, @daily, @every 10m",
+		},
+		&cli.IntFlag{
+			Category: section, Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
+			Usage: "`NUMBER` of old files to keep; 0: one file for ever, no rotation",
+		},
+		&cli.StringFlag{
+			Category: section, Name: "fileoutputformat", EnvVars: []string{"DNSMONSTER_FILEOUTPUTFORMAT"}, Value: "json", Destination: &o.choice.Name,
+			Usage: format.Usage,
+		},
+		&cli.StringFlag{
+			Category: section, Name: "fileoutputgotemplate", EnvVars: []string{"DNSMONSTER_FILEOUTPUTGOTEMPLATE"}, Value: "{{.}}", Destination: &o.choice.Template,
+			Usage: format.TemplateUsage,
+		},
+		&cli.StringFlag{
+			Category: section, Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
+			Usage: "`HOW` old files are compressed: gzip, zstd or none",
+		},
+		&cli.BoolFlag{
+			Category: section, Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
+			Usage: "force records to the medium before they count as delivered, so that they survive a power cut; else they survive the end of the sensor",
+		},
+		&cli.IntFlag{
+			Category: section, Name: "fileoutputworkers", EnvVars: []string{"DNSMONSTER_FILEOUTPUTWORKERS"}, Value: 1, Destination: &o.workers,
+			Usage: "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture",
+		},
+	}
+}
+
+// Settings checks the options.
+func (o *Output) Settings() (outputs.Settings, error) {
+	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, RetryMax: 5 * time.Second}
+	switch {
+	case o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow):
+		return s, fmt.Errorf("fileoutputtype: %d is not one of 0 to 4", o.kind)
+	case o.count < 0:
+		return s, fmt.Errorf("fileoutputrotatecount: %d, at least 0", o.count)
+	case o.workers < 1:
+		return s, fmt.Errorf("fileoutputworkers: %d, at least 1", o.workers)
+	}
+	if _, err := parseSchedule(o.cron); err != nil {
+		return s, fmt.Errorf("fileoutputrotatecron: %w", err)
+	}
+	if _, err := findCompression(o.compress); err != nil {
+		return s, fmt.Errorf("fileoutputcompress: %w", err)
+	}
+	if _, err := o.records(); err != nil {
+		return s, err
+	}
+	if o.kind != int(outputs.Off) && o.path == "" {
+		return s, errors.New("fileoutputpath: name the folder of the files")
+	}
+	return s, nil
+}
+
+func (o *Output) records() (format.Format, error) {
+	return o.choice.Format(o.Name(), o.common.Records)
+}
+
+// Check takes the folder, which stays taken.
+func (o *Output) Check(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	err := o.take()
+	for _, never := range []error{errInUse, errNoFolder, errNoFile, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
+		if errors.Is(err, never) {
+			return outputs.Permanent(err)
+		}
+	}
+	return err // a full disk, such as that, may pass
+}
+
+// take opens the folder, if that has not been done.
+func (o *Output) take() error {
+	if o.folder != nil {
+		return nil
+	}
+	records, err := o.records()
+	if err != nil {
+		return err
+	}
+	when, err := parseSchedule(o.cron)
+	if err != nil {
+		return err
+	}
+	how, err := findCompression(o.compress)
+	if err != nil {
+		return err
+	}
+	o.folder, err = openFolder(folderOptions{
+		path: o.path, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
+		meters: &o.meters, logger: cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)),
+	})
+	if err != nil {
+		return fmt.Errorf("fileoutputpath: %w", err)
+	}
+	return nil
+}
+
+// Open makes a writer. Those of one Output share the file and write block by
+// block.
+func (o *Output) Open(context.Context) (outputs.Writer, error) {
+	records, err := o.records()
+	if err != nil {
+		return nil, outputs.Permanent(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.take(); err != nil {
+		return nil, err
+	}
+	o.users++
+	return &writer{output: o, folder: o.folder, enc: records.NewEncoder(), done: make(chan error, 1)}, nil
+}
+
+// leave is a writer's end. The last one gives the folder back.
+func (o *Output) leave() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.users--; o.users > 0 {
+		return nil
+	}
+	f := o.folder
+	o.folder = nil
+	return f.close()
+}
+
+// Meters are numbers beside the books.
+func (o *Output) Meters() []account.Line {
+	return []account.Line{
+		{Name: "rotations", Value: o.meters.rotations.Load()},
+		{Name: "compression_failures", Value: o.meters.compressionFailures.Load()}, // attempts; they are repeated
+		{Name: "torn_bytes", Value: o.meters.cut.Load()},                           // of half a line that a crash had left
+	}
+}

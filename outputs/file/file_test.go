@@ -1,0 +1,469 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/miekg/dns"
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/outputtest"
+	sensordns "dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// parsed returns an output with its options set from a command line.
+func parsed(t outputtest.T, args ...string) *Output {
+	t.Helper()
+	o := New()
+	app := &cli.App{Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
+	if err := app.Run(append([]string{"test"}, args...)); err != nil {
+		t.Fatalf("parse %v: %v", args, err)
+	}
+	return o
+}
+
+func TestSettings(t *testing.T) {
+	f := func(problem string, args ...string) {
+		t.Helper()
+		_, err := parsed(t, args...).Settings()
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%s: error %v, want %q", args, err, problem)
+		}
+	}
+	f("")
+	f("", "--fileoutputtype=1", "--fileoutputpath=/x")
+	f("", "--fileoutputrotatecount=0")
+	f("", "--fileoutputrotatecron=@every 10m")
+	f("", "--fileoutputrotatecron=CRON_TZ=Asia/Tokyo 30 4 * * 1")
+	f("fileoutputpath: name the folder", "--fileoutputtype=1")
+	f("fileoutputtype: 5 is not one of 0 to 4", "--fileoutputtype=5")
+	f("fileoutputrotatecount: -1, at least 0", "--fileoutputrotatecount=-1")
+	f(`fileoutputrotatecron: "daily": use five fields`, "--fileoutputrotatecron=daily")
+	f(`fileoutputrotatecron: "0 0 30 2 *": there is no such day`, "--fileoutputrotatecron=0 0 30 2 *")
+	f(`fileoutputcompress: "xz": use gzip, zstd or none`, "--fileoutputcompress=xz")
+	f("fileoutputworkers: 0, at least 1", "--fileoutputworkers=0")
+	f(`fileoutputformat: unknown format "xml"`, "--fileoutputformat=xml")
+	f("fileoutputgotemplate: ", "--fileoutputformat=gotemplate", "--fileoutputgotemplate={{.NoSuch}}")
+	for _, name := range format.Names() {
+		f("", "--fileoutputformat="+name)
+	}
+}
+
+// disk stands between a folder and its file: it fails, or hangs, as a test asks.
+type disk struct {
+	mu       sync.Mutex
+	failures int
+	hang     chan struct{}
+}
+
+func newDisk() *disk {
+	d := &disk{hang: make(chan struct{})}
+	close(d.hang)
+	return d
+}
+
+func (d *disk) write(f *os.File, p []byte) (int, error) {
+	d.mu.Lock()
+	hang := d.hang
+	d.mu.Unlock()
+	<-hang
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures > 0 {
+		d.failures-- // full in the middle of a record
+		n, _ := f.Write(p[:len(p)/2])
+		return n, syscall.ENOSPC
+	}
+	return f.Write(p)
+}
+
+func TestConformance(t *testing.T) {
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
+		dir, err := os.MkdirTemp("", "file")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		// Turned over many times a second, so that every promise holds meanwhile.
+		o, d := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecount=1000"), newDisk()
+		if err := o.Check(context.Background()); err != nil {
+			t.Fatalf("%v", err)
+		}
+		folder := o.folder
+		folder.write = d.write
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		go func() {
+			for now := time.Now(); ctx.Err() == nil; now = now.Add(24 * time.Hour) {
+				folder.tick(now)
+				time.Sleep(5 * time.Millisecond)
+			}
+		}()
+		return &outputtest.Target{
+			Output:   o,
+			Want:     record,
+			Received: func() []string { return stored(t, dir) },
+			Fail: func(n int) {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.failures = n
+			},
+			Hang: func() func() {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				hang := make(chan struct{})
+				d.hang = hang
+				return sync.OnceFunc(func() { close(hang) })
+			},
+		}
+	})
+}
+
+func record(e *event.Event) string {
+	return strings.TrimSuffix(string(new(format.JSON).Append(nil, e)), "\n")
+}
+
+// stored are the lines of all files in a folder, the oldest first. What of a
+// rotation is done twice at that moment, as a file and as a compressed one,
+// counts once.
+func stored(t outputtest.T, dir string) (lines []string) {
+	t.Helper()
+	f := &folder{folderOptions: folderOptions{path: dir}}
+	var all []byte
+	for try := 0; ; try++ {
+		list, err := f.olds()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		all = all[:0]
+		seen := make(map[time.Time]bool)
+		for _, o := range append(list, old{name: logName, time: time.Now().AddDate(100, 0, 0)}) {
+			var data []byte
+			if !seen[o.time] {
+				if data, err = content(filepath.Join(dir, o.name)); err != nil {
+					break
+				}
+			}
+			seen[o.time] = true
+			all = append(all, data...)
+		}
+		if after, _ := f.olds(); err == nil && slices.Equal(after, list) {
+			break
+		}
+		if try > 100 {
+			t.Fatalf("the folder does not come to rest: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	lines = strings.Split(string(all), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		t.Errorf("a file ends in half a line: %q", last)
+	}
+	return lines[:len(lines)-1]
+}
+
+// content is a file's, when it is not compressed any more.
+func content(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	o, _ := parseOld(filepath.Base(path))
+	switch o.suffix {
+	case ".gz":
+		z, err := gzip.NewReader(file)
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(z)
+	case ".zst":
+		z, err := zstd.NewReader(file)
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		return io.ReadAll(z)
+	}
+	return io.ReadAll(file)
+}
+
+func number(i int) *event.Event {
+	m := new(dns.Msg)
+	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
+	m.Id = uint16(i)
+	msg, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	e := &event.Event{
+		Src: netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
+		Proto: event.UDP, Message: msg,
+	}
+	sensordns.Read(msg, false, &e.DNS)
+	return e
+}
+
+func block(from, n int) *event.Block {
+	b := event.NewBlock(1 << 10)
+	for i := from; i < from+n; i++ {
+		b.Append(number(i))
+	}
+	b.Seal(event.NewIDs().Next(), time.Now())
+	return b
+}
+
+// opened is a writer into a folder; it is closed with the test.
+func opened(t *testing.T, dir string, args ...string) (*Output, outputs.Writer) {
+	t.Helper()
+	o := parsed(t, append([]string{"--fileoutputtype=1", "--fileoutputpath=" + dir}, args...)...)
+	if err := o.Check(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return o, w
+}
+
+func put(t *testing.T, w outputs.Writer, b *event.Block) {
+	t.Helper()
+	if _, err := w.Write(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holds checks that a folder has the records 0 to n-1, once each.
+func holds(t *testing.T, dir string, n int) {
+	t.Helper()
+	seen := make(map[string]int)
+	for _, line := range stored(t, dir) {
+		seen[line]++
+	}
+	for i := range n {
+		if got := seen[record(number(i))]; got != 1 {
+			t.Errorf("record %d is there %d times", i, got)
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d different records, want %d", len(seen), n)
+	}
+}
+
+// names are the files of a folder, without the lock.
+func names(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockName {
+			list = append(list, e.Name())
+		}
+	}
+	return list
+}
+
+// Folders that cannot work are named at the start, with the way out.
+func TestCheckRefuses(t *testing.T) {
+	f := func(path, problem string, permanent bool) {
+		t.Helper()
+		err := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+path).Check(context.Background())
+		if err == nil || !strings.Contains(err.Error(), problem) || !strings.HasPrefix(err.Error(), "fileoutputpath: ") {
+			t.Errorf("%s: error %v, want %q", path, err, problem)
+		}
+		if got := isPermanent(err); got != permanent {
+			t.Errorf("%s: permanent %v, want %v", path, got, permanent)
+		}
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(filepath.Join(dir, "no"), "make it first, with mkdir -p", true)
+	f(file, "name the one that shall hold dnsmonster.log", true)
+	f(filepath.Join(file, "below"), "not a directory", true)
+	f("/proc", "/proc/.dnsmonster.lock", true)
+	odd := t.TempDir()
+	if err := os.Mkdir(filepath.Join(odd, logName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f(odd, "dnsmonster.log: not a regular file", true)
+	taken := t.TempDir()
+	opened(t, taken)
+	f(taken, "another sensor writes there", true)
+}
+
+func isPermanent(err error) bool {
+	return err != nil && strings.Contains(fmt.Sprintf("%T", err), "permanent")
+}
+
+// The lock ends with the last writer, and not before.
+func TestFolderIsGivenBack(t *testing.T) {
+	dir := t.TempDir()
+	o, first := opened(t, dir)
+	second, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	put(t, second, block(0, 3))
+	if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); err == nil {
+		t.Error("the folder is free while a writer is left")
+	}
+	second.Close()
+	_, third := opened(t, dir)
+	put(t, third, block(3, 3))
+	holds(t, dir, 6)
+}
+
+// Records are for the owner and the group, whatever the umask is.
+func TestPermissions(t *testing.T) {
+	for _, mask := range []int{0, 0o077} {
+		was := syscall.Umask(mask)
+		dir := t.TempDir()
+		o, w := opened(t, dir)
+		put(t, w, block(0, 1))
+		o.folder.tick(time.Now().AddDate(0, 0, 2))
+		w.Close()
+		syscall.Umask(was)
+		for _, name := range names(t, dir) {
+			st, err := os.Stat(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.Mode() != fileMode {
+				t.Errorf("umask %03o: %s has mode %s", mask, name, st.Mode())
+			}
+		}
+	}
+}
+
+// An existing file is written on; what a crash has left of half a record goes.
+func TestTornTail(t *testing.T) {
+	whole := string(format.AppendBlock(nil, new(format.JSON), block(0, 5)))
+	half := record(number(5))[:20]
+	f := func(what, content string, cut uint64) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, logName), []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		o, w := opened(t, dir)
+		put(t, w, block(5, 3))
+		if got := o.meters.cut.Load(); got != cut {
+			t.Errorf("%s: %d bytes cut, want %d", what, got, cut)
+		}
+		holds(t, dir, 8)
+	}
+	f("whole", whole, 0)
+	f("half a record", whole+half, 20)
+	f("zeros", whole+strings.Repeat("\x00", 200_000), 200_000)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, logName), []byte(half), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, w := opened(t, dir)
+	put(t, w, block(0, 3))
+	holds(t, dir, 3)
+}
+
+// A block that does not fit leaves nothing behind, also where taking it back
+// fails at first.
+func TestDefect36FullDiskTearsNothing(t *testing.T) {
+	dir := t.TempDir()
+	o, w := opened(t, dir)
+	d := newDisk()
+	o.folder.write = d.write
+	put(t, w, block(0, 50))
+	for range 3 {
+		d.failures = 1
+		if _, err := w.Write(context.Background(), block(50, 50)); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Fatalf("error %v, want that of a full disk", err)
+		}
+		holds(t, dir, 50)
+	}
+	put(t, w, block(50, 50))
+	holds(t, dir, 100)
+}
+
+// Somebody moves, removes or empties the file: what comes later has a new one,
+// and what was moved keeps what it has.
+func TestMovedAway(t *testing.T) {
+	dir := t.TempDir()
+	_, w := opened(t, dir, "--fileoutputformat=csv")
+	at := func(name string) string { return filepath.Join(dir, name) }
+	put(t, w, block(0, 2))
+	if err := os.Rename(at(logName), at("dnsmonster.log.1")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, w, block(2, 3))
+	if err := os.Remove(at(logName)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, w, block(5, 4))
+	lineCount := func(name string) int {
+		b, err := os.ReadFile(at(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(b), "Year,Month,") || strings.Count(string(b), "Year") != 1 {
+			t.Errorf("%s has not one header, at its start: %q", name, b)
+		}
+		return strings.Count(string(b), "\n")
+	}
+	if a, b := lineCount("dnsmonster.log.1"), lineCount(logName); a != 3 || b != 5 {
+		t.Errorf("%d and %d lines, want 3 and 5", a, b)
+	}
+	if err := os.Truncate(at(logName), 0); err != nil { // copytruncate
+		t.Fatal(err)
+	}
+	put(t, w, block(9, 5))
+	if n := lineCount(logName); n != 6 {
+		t.Errorf("%d lines, want 6", n)
+	}
+}
+
+func TestFormatsAndHeaders(t *testing.T) {
+	for _, name := range format.Names() {
+		f, err := format.Choice{Name: name, Template: "{{.SrcIP}}"}.Format("file", format.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := string(format.AppendBlock([]byte(f.Header), f.NewEncoder(), block(0, 3)))
+		dir := t.TempDir()
+		o, w := opened(t, dir, "--fileoutputformat="+name, "--fileoutputgotemplate={{.SrcIP}}")
+		put(t, w, block(0, 3))
+		o.folder.tick(time.Now().AddDate(0, 0, 2))
+		put(t, w, block(0, 3))
+		w.Close()
+		list := names(t, dir)
+		if len(list) != 2 {
+			t.Fatalf("%s: files %q, want two", name, list)
+		}
+		for _, file := range list {
+			if got, err := content(filepath.Join(dir, file)); err != nil || string(got) != want {
+				t.Errorf("%s: %s holds %q (%v), want %q", name, file, got, err, want)
+			}
+		}
+	}
+}

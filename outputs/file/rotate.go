@@ -1,0 +1,270 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Old files are dnsmonster.log.<time> at first, and dnsmonster.log.gz.<time>
+// once they are compressed. The time is that of the rotation, in UTC, so that
+// names sort; no two are the same.
+const stampLayout = "2006-01-02T15-04-05Z"
+
+// old is one of these.
+type old struct {
+	name   string
+	suffix string // of the compression; "": none yet
+	time   time.Time
+}
+
+// parseOld reads a file's name.
+func parseOld(name string) (old, bool) {
+	rest, ok := strings.CutPrefix(name, logName)
+	o := old{name: name}
+	for _, c := range compressions {
+		if c.suffix != "" && strings.HasPrefix(rest, c.suffix+".") {
+			o.suffix = c.suffix
+		}
+	}
+	stamp, dot := strings.CutPrefix(rest[len(o.suffix):], ".")
+	var err error
+	o.time, err = time.Parse(stampLayout, stamp)
+	return o, ok && dot && err == nil
+}
+
+// olds lists the old files, the oldest first.
+func (f *folder) olds() ([]old, error) {
+	entries, err := os.ReadDir(f.path)
+	if err != nil {
+		return nil, err
+	}
+	var list []old
+	for _, e := range entries {
+		if o, ok := parseOld(e.Name()); ok {
+			list = append(list, o)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b old) int { return a.time.Compare(b.time) })
+	return list, nil
+}
+
+// rotate gives the file a name of its own and begins a new one. It is called
+// with mu held. An empty file stays.
+func (f *folder) rotate(now time.Time) error {
+	if err := f.ready(); err != nil {
+		return err
+	}
+	if st, err := f.file.Stat(); err != nil || st.Size() == 0 {
+		return err
+	}
+	list, err := f.olds()
+	if err != nil {
+		return err
+	}
+	stamp := now.UTC().Truncate(time.Second)
+	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // also where the clock was set back
+		stamp = list[n-1].time.Add(time.Second)
+	}
+	if err := os.Rename(f.current(), f.current()+"."+stamp.Format(stampLayout)); err != nil {
+		return err
+	}
+	f.meters.rotations.Add(1)
+	err = f.file.Close()
+	f.file = nil
+	f.lookAfter()
+	return errors.Join(err, f.open())
+}
+
+// lookAfter wakes tidyUp.
+func (f *folder) lookAfter() {
+	select {
+	case f.untidy <- struct{}{}:
+	default:
+	}
+}
+
+// clockEvery is how often the clock is looked at, which somebody may set.
+const clockEvery = 30 * time.Second
+
+// follow rotates at the times of the schedule.
+func (f *folder) follow() {
+	for {
+		f.mu.Lock()
+		wait := min(time.Until(f.next), clockEvery)
+		f.mu.Unlock()
+		select {
+		case <-f.quit:
+			return
+		case <-time.After(wait):
+			f.tick(time.Now())
+		}
+	}
+}
+
+// tick rotates if it is time.
+func (f *folder) tick(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.when.after(now)
+	if now.Before(f.next) {
+		f.next = next // sooner, where the clock was set back
+		return
+	}
+	f.next = next
+	if err := f.rotate(now); err != nil {
+		f.logger.Error("rotate: the file goes on", "file", f.current(), "next", f.next, "error", err)
+	}
+}
+
+// tidyAgain is how long tidyUp waits after a failure.
+const tidyAgain = time.Minute
+
+// tidyUp compresses old files and removes those that are too many, at start and
+// after each rotation, until quit. The end of ctx breaks it off.
+func (f *folder) tidyUp(ctx context.Context) {
+	for {
+		var again <-chan time.Time
+		if err := f.tidy(ctx); err != nil && ctx.Err() == nil {
+			f.meters.compressionFailures.Add(1)
+			f.logger.Error("old files wait to be compressed or removed", "folder", f.path, "again after", tidyAgain, "error", err)
+			again = time.After(tidyAgain)
+		}
+		select {
+		case <-f.untidy: // asked for before quit, it is done
+			continue
+		default:
+		}
+		select {
+		case <-f.quit:
+			return
+		case <-f.untidy:
+		case <-again:
+		}
+	}
+}
+
+// tidy does both once.
+func (f *folder) tidy(ctx context.Context) error {
+	if err := f.removeParts(); err != nil {
+		return err
+	}
+	list, err := f.olds()
+	if err != nil {
+		return err
+	}
+	// A compressed file has its name only when it is complete: what it was made
+	// of is there no more, or will be removed again.
+	done := make(map[time.Time]bool)
+	for _, o := range list {
+		if o.suffix != "" {
+			done[o.time] = true
+		}
+	}
+	kept := list[:0]
+	for _, o := range list {
+		if o.suffix == "" && done[o.time] {
+			if err := os.Remove(filepath.Join(f.path, o.name)); err != nil {
+				return err
+			}
+			continue
+		}
+		kept = append(kept, o)
+	}
+	for len(kept) > f.keep {
+		if err := os.Remove(filepath.Join(f.path, kept[0].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		kept = kept[1:]
+	}
+	for _, o := range kept {
+		if o.suffix == "" && f.compression.open != nil {
+			if err := f.compress(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// part is the name of a compressed file that is not complete.
+func (f *folder) part(o old) string {
+	return filepath.Join(f.path, "."+logName+f.compression.suffix+"."+o.time.Format(stampLayout)+partSuffix)
+}
+
+const partSuffix = ".part"
+
+// removeParts removes what was begun and not completed.
+func (f *folder) removeParts() error {
+	parts, err := filepath.Glob(filepath.Join(f.path, "."+logName+".*"+partSuffix))
+	for _, p := range parts {
+		err = errors.Join(err, os.Remove(p))
+	}
+	return err
+}
+
+// compress makes o a compressed file. o is removed when that is on the medium
+// under its name.
+func (f *folder) compress(ctx context.Context, o old) error {
+	from := filepath.Join(f.path, o.name)
+	to := filepath.Join(f.path, logName+f.compression.suffix+"."+o.time.Format(stampLayout))
+	part := f.part(o)
+	err := f.compressTo(ctx, from, part)
+	if err == nil {
+		err = os.Rename(part, to)
+	}
+	if err != nil {
+		os.Remove(part)
+		return fmt.Errorf("compress %s: %w", from, err)
+	}
+	if err := syncDir(f.path); err != nil {
+		return err
+	}
+	return os.Remove(from)
+}
+
+func (f *folder) compressTo(ctx context.Context, from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	defer out.Close() // a second time is no harm
+	z, err := f.compression.open(out)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(z, reader{ctx, in}); err != nil {
+		z.Close()
+		return err
+	}
+	return errors.Join(z.Close(), out.Chmod(fileMode), out.Sync(), out.Close(), os.Chtimes(to, time.Time{}, st.ModTime()))
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r reader) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
+}

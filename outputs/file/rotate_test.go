@@ -1,0 +1,289 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs/format"
+)
+
+func zone(t *testing.T, name string) *time.Location {
+	t.Helper()
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Rotation in local time: what falls into the hour that clocks leave out comes
+// once, what falls into the hour that they show twice comes once.
+func TestSchedule(t *testing.T) {
+	f := func(cron, place, from string, want ...string) {
+		t.Helper()
+		s, err := parseSchedule(cron)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := zone(t, place)
+		// The schedule's zone is that of the process; times carry theirs.
+		at, err := time.ParseInLocation(time.RFC3339, from, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for range want {
+			at = s.after(at.In(l))
+			got = append(got, at.In(l).Format("01-02 15:04 -07"))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q in %s from %s:\n%q, want\n%q", cron, place, from, got, want)
+		}
+	}
+	const berlin, york = "Europe/Berlin", "America/New_York"
+	f("0 0 * * *", berlin, "2026-03-28T12:00:00+01:00", "03-29 00:00 +01", "03-30 00:00 +02", "03-31 00:00 +02")
+	f("30 2 * * *", berlin, "2026-03-28T12:00:00+01:00", "03-29 03:30 +02", "03-30 02:30 +02")
+	f("30 2 * * *", berlin, "2026-10-24T12:00:00+02:00", "10-25 02:30 +01", "10-26 02:30 +01")
+	f("30 2 * * *", york, "2026-03-07T12:00:00-05:00", "03-08 03:30 -04", "03-09 02:30 -04")
+	f("30 1 * * *", york, "2026-10-31T12:00:00-04:00", "11-01 01:30 -04", "11-02 01:30 -05")
+	f("30 1 * * *", york, "2026-11-01T01:10:00-05:00", "11-02 01:30 -05") // the second time that it is 1:10
+	f("0 * * * *", berlin, "2026-10-25T01:30:00+02:00", "10-25 02:00 +02", "10-25 02:00 +01", "10-25 03:00 +01")
+	f("0 * * * *", berlin, "2026-03-29T00:30:00+01:00", "03-29 01:00 +01", "03-29 03:00 +02", "03-29 04:00 +02")
+	f("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00+02:00", "04-24 01:00 +03", "04-25 00:00 +03") // no midnight that day
+	f("@every 90m", berlin, "2026-03-29T01:00:00+01:00", "03-29 03:30 +02", "03-29 05:00 +02")
+	f("CRON_TZ=Asia/Tokyo 0 0 * * *", berlin, "2026-03-28T12:00:00+01:00", "03-28 16:00 +01", "03-29 17:00 +02")
+	f("15 3 1 * *", berlin, "2026-01-31T00:00:00+01:00", "02-01 03:15 +01", "03-01 03:15 +01", "04-01 03:15 +02")
+}
+
+// Names sort by time, hold no ':', and no two are the same, whatever the clock
+// does.
+func TestDefect36RotationNames(t *testing.T) {
+	dir := t.TempDir()
+	o, w := opened(t, dir, "--fileoutputrotatecount=100")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	for i, later := range []time.Duration{0, 0, 300 * time.Millisecond, -24 * time.Hour, time.Hour, 0} {
+		put(t, w, block(3*i, 3))
+		o.folder.mu.Lock()
+		if err := o.folder.rotate(now.Add(later)); err != nil {
+			t.Error(err)
+		}
+		o.folder.mu.Unlock()
+	}
+	w.Close()
+	want := []string{
+		"dnsmonster.log",
+		"dnsmonster.log.gz.2026-01-02T02-04-05Z", "dnsmonster.log.gz.2026-01-02T02-04-06Z", "dnsmonster.log.gz.2026-01-02T02-04-07Z",
+		"dnsmonster.log.gz.2026-01-02T02-04-08Z", "dnsmonster.log.gz.2026-01-02T03-04-05Z", "dnsmonster.log.gz.2026-01-02T03-04-06Z",
+	}
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+	holds(t, dir, 18)
+	list, _ := at(dir).olds()
+	for i, old := range list { // in the order in which they were written
+		b, err := content(filepath.Join(dir, old.name))
+		if want := string(format.AppendBlock(nil, new(format.JSON), block(3*i, 3))); err != nil || string(b) != want {
+			t.Errorf("%s holds %q (%v)", old.name, b, err)
+		}
+	}
+}
+
+func at(dir string) *folder {
+	return &folder{folderOptions: folderOptions{path: dir}}
+}
+
+func TestParseOld(t *testing.T) {
+	f := func(name string, ok bool, suffix string) {
+		t.Helper()
+		o, got := parseOld(name)
+		if got != ok || ok && o.suffix != suffix {
+			t.Errorf("%s: %v %q, want %v %q", name, got, o.suffix, ok, suffix)
+		}
+	}
+	f("dnsmonster.log.gz.2026-01-02T03-04-05Z", true, ".gz")
+	f("dnsmonster.log.zst.2026-01-02T03-04-05Z", true, ".zst")
+	f("dnsmonster.log.2026-01-02T03-04-05Z", true, "")
+	f("dnsmonster.log", false, "")
+	f("dnsmonster.log.1", false, "")
+	f("dnsmonster.log.1.gz", false, "")
+	f("dnsmonster.log.gz.2026-01-02T03:04:05Z", false, "") // dnsmonster's own: not ours to remove
+	f("dnsmonster.log.gz2026-01-02T03-04-05Z", false, "")
+	f("dnsmonster.log-2026-01-02T03-04-05Z", false, "")
+	f("other", false, "")
+}
+
+func TestCountAndCompression(t *testing.T) {
+	for kind, suffix := range map[string]string{"gzip": ".gz", "zstd": ".zst", "none": ""} {
+		dir := t.TempDir()
+		o, w := opened(t, dir, "--fileoutputrotatecount=3", "--fileoutputcompress="+kind)
+		for i := range 7 {
+			put(t, w, block(i, 1))
+			o.folder.tick(time.Now().AddDate(0, 0, 1+i))
+		}
+		w.Close()
+		list, err := at(dir).olds()
+		if err != nil || len(list) != 3 {
+			t.Fatalf("%s: old files %+v (%v), want 3", kind, list, err)
+		}
+		for i, old := range list {
+			b, err := content(filepath.Join(dir, old.name))
+			if want := record(number(4+i)) + "\n"; err != nil || string(b) != want || old.suffix != suffix {
+				t.Errorf("%s: %s holds %q (%v), want %q", kind, old.name, b, err, want)
+			}
+		}
+		if got := o.meters.rotations.Load(); got != 7 {
+			t.Errorf("%s: %d rotations, want 7", kind, got)
+		}
+	}
+}
+
+// A file without records is no reason for another, and 0 old files mean that
+// there is no rotation.
+func TestNoRotation(t *testing.T) {
+	f := func(args []string, records int, want ...string) {
+		t.Helper()
+		dir := t.TempDir()
+		o, w := opened(t, dir, args...)
+		if records > 0 {
+			put(t, w, block(0, records))
+		}
+		if o.folder.keep > 0 { // else nobody ticks
+			o.folder.tick(time.Now().AddDate(0, 0, 1))
+			o.folder.tick(time.Now().AddDate(0, 0, 2))
+		}
+		w.Close()
+		if got := names(t, dir); !slices.Equal(got, want) {
+			t.Errorf("%q: files %q, want %q", args, got, want)
+		}
+	}
+	f([]string{"--fileoutputformat=csv"}, 0, logName)
+	f([]string{"--fileoutputrotatecount=0", "--fileoutputrotatecron=@every 1s"}, 5, logName)
+}
+
+// What an earlier run has left: a file from before the last rotation, one in
+// another format, and compressions that were begun.
+func TestStartFinishesWhatWasBegun(t *testing.T) {
+	lines := func(from, n int) string {
+		return string(format.AppendBlock(nil, new(format.JSON), block(from, n)))
+	}
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	lay := func(name, text string, age time.Duration) {
+		t.Helper()
+		if err := os.WriteFile(in(name), []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(in(name), then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compressed := func(from, n int) string {
+		var b strings.Builder
+		z, err := compressions[0].open(&b)
+		if err == nil {
+			_, err = z.Write([]byte(lines(from, n)))
+		}
+		if err = errors.Join(err, z.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	// killed between the new name and the removal
+	lay("dnsmonster.log.2026-01-01T00-00-00Z", lines(0, 2), 0)
+	lay("dnsmonster.log.gz.2026-01-01T00-00-00Z", compressed(0, 2), 0)
+	// killed while it compressed
+	lay("dnsmonster.log.2026-01-02T00-00-00Z", lines(2, 2), 0)
+	lay(".dnsmonster.log.gz.2026-01-02T00-00-00Z.part", compressed(2, 2)[:20], 0)
+	// killed, and not started again before the next day
+	lay(logName, lines(4, 2), 49*time.Hour)
+	o, w := opened(t, dir)
+	put(t, w, block(6, 2))
+	w.Close()
+	list := names(t, dir)
+	if len(list) != 4 || slices.ContainsFunc(list[1:], func(n string) bool { return !strings.HasPrefix(n, "dnsmonster.log.gz.") }) {
+		t.Errorf("files %q, want the current one and three compressed ones", list)
+	}
+	holds(t, dir, 8)
+	if got := o.meters.rotations.Load(); got != 1 {
+		t.Errorf("%d rotations, want 1", got)
+	}
+	if st, err := os.Stat(in("dnsmonster.log.gz.2026-01-01T00-00-00Z")); err != nil || st.Size() == 0 {
+		t.Errorf("the compressed file is gone: %v", err)
+	}
+
+	// A file of today goes on, one without the header that its format needs does
+	// not.
+	o, w = opened(t, dir)
+	w.Close()
+	if got := o.meters.rotations.Load(); got != 0 {
+		t.Errorf("a file of today was rotated")
+	}
+	o, w = opened(t, dir, "--fileoutputformat=csv")
+	put(t, w, block(8, 1))
+	if got := o.meters.rotations.Load(); got != 1 {
+		t.Errorf("%d rotations for another format, want 1", got)
+	}
+}
+
+// A compression that fails leaves the file as it was, is counted, and is made
+// good later.
+func TestCompressionFails(t *testing.T) {
+	dir := t.TempDir()
+	o, w := opened(t, dir)
+	put(t, w, block(0, 3))
+	// A folder of the name that the compressed file gets.
+	blocker := filepath.Join(dir, "dnsmonster.log.gz.2096-01-01T00-00-00Z")
+	if err := os.Mkdir(blocker, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o.folder.mu.Lock()
+	if err := os.Rename(o.folder.current(), filepath.Join(dir, "dnsmonster.log.2096-01-01T00-00-00Z")); err != nil {
+		t.Fatal(err)
+	}
+	o.folder.mu.Unlock()
+	f := o.folder
+	list, err := f.olds()
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v %v", list, err)
+	}
+	if err := f.compress(context.Background(), list[1]); err == nil || !strings.Contains(err.Error(), "compress ") {
+		t.Errorf("error %v, want that of the compression", err)
+	}
+	if parts, _ := filepath.Glob(filepath.Join(dir, ".*"+partSuffix)); len(parts) > 0 {
+		t.Errorf("left behind: %q", parts)
+	}
+	if err := os.Remove(blocker); err != nil {
+		t.Fatal(err)
+	}
+	f.lookAfter()
+	put(t, w, block(3, 3))
+	w.Close()
+	if got := names(t, dir); !slices.Equal(got, []string{logName, "dnsmonster.log.gz.2096-01-01T00-00-00Z"}) {
+		t.Errorf("files %q", got)
+	}
+	holds(t, dir, 6)
+}
+
+// A clock that is set back does not put the next rotation off.
+func TestClockSetBack(t *testing.T) {
+	dir := t.TempDir()
+	o, w := opened(t, dir, "--fileoutputrotatecron=0 * * * *")
+	put(t, w, block(0, 1))
+	f := o.folder
+	f.mu.Lock()
+	f.next = time.Now().AddDate(1, 0, 0) // as computed before
+	f.mu.Unlock()
+	f.tick(time.Now())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if wait := time.Until(f.next); wait > time.Hour {
+		t.Errorf("the next rotation is in %s, want an hour at most", wait)
+	}
+}

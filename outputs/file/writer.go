@@ -1,0 +1,58 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// writer formats blocks and puts each into the file as a whole, or not at all.
+type writer struct {
+	output *Output
+	folder *folder
+	enc    format.Encoder
+	text   []byte // of the block being written
+	busy   bool   // its result comes over done
+	done   chan error
+	closed bool
+}
+
+// Write returns when the system has all of the block, and the medium, too, where
+// that is asked for. Where ctx ends before, the write goes on: it cannot be
+// called back, and the next call for the block waits for it.
+func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
+	if !w.busy {
+		w.text = format.AppendBlock(w.text[:0], w.enc, b)
+		w.busy = true
+		go func() { w.done <- w.folder.append(w.text) }()
+	}
+	select {
+	case err := <-w.done:
+		w.busy = false
+		return 0, err
+	case <-ctx.Done():
+		return 0, fmt.Errorf("write %s: %w", w.folder.current(), ctx.Err())
+	}
+}
+
+// closePatience is how long Close waits for a write that is under way.
+const closePatience = 500 * time.Millisecond
+
+// Close leaves a folder behind whose disk does not answer.
+func (w *writer) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	if w.busy {
+		select {
+		case <-w.done:
+		case <-time.After(closePatience):
+			return fmt.Errorf("close %s: the disk does not answer", w.folder.current())
+		}
+	}
+	return w.output.leave()
+}
