@@ -55,6 +55,7 @@ var doors = map[string][]string{
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},
 	"golang.org/x/sys":                    {"bpf", "sensor", "outputs"},
+	"golang.org/x/term":                   {"sensor"},
 }
 
 type goPackage struct {

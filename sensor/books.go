@@ -25,12 +25,15 @@ func newBooks(source capture.Source, runners []*outputs.Runner) *books {
 	return &books{source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(), outputs: runners, begun: time.Now()}
 }
 
+// messageCount is how many messages became events.
+func (b *books) messageCount() uint64 { return b.messages.Sum(account.MessageEvent) }
+
 // ledgers reads all books, the last takers first: what moves meanwhile then
 // shows as in flight and never as a surplus.
 func (b *books) ledgers() ([]account.Ledger, error) {
 	var deliveries []account.Ledger
 	for _, r := range b.outputs {
-		deliveries = append(deliveries, r.Ledger(func() uint64 { return b.messages.Sum(account.MessageEvent) }))
+		deliveries = append(deliveries, r.Ledger(b.messageCount))
 	}
 	message := account.MessageLedger(b.messages)
 	packet := account.PacketLedger(b.packets, b.source.Given)

@@ -1,6 +1,8 @@
 package sensor
 
 import (
+	"math"
+
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/sensor/capture"
@@ -19,14 +21,22 @@ type that the file names decides how packets are read. Records come in the file'
 --workers 1 --stdoutoutputworkercount 1, else nearly so. Of a damaged file, what stands before the
 damage is delivered.
 
+Files that are compressed with gzip, zstd, xz or lz4 are told by their content; - is the standard input.
+On a terminal a line shows how far it is.
+
 EXAMPLES:
    dnsmonster-sensor replay day.pcap > day.json
-   dnsmonster-sensor replay --workers 1 monday.pcap tuesday.pcap | head`,
+   dnsmonster-sensor replay --workers 1 monday.pcap tuesday.pcap.gz | head
+   tcpdump -w - port 53 | dnsmonster-sensor replay -
+   dnsmonster-sensor replay --speed 1 day.pcap      at the pace of the recording`,
 		OnUsageError: onUsageError,
 		Flags:        append(o.flags(), f.flags()...),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
 			if err != nil {
+				return err
+			}
+			if err := f.check(); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
@@ -39,7 +49,9 @@ EXAMPLES:
 
 // fileOptions are those of reading capture files.
 type fileOptions struct {
-	raw bool
+	raw      bool
+	speed    float64
+	progress bool
 }
 
 func (f *fileOptions) flags() []cli.Flag {
@@ -48,14 +60,32 @@ func (f *fileOptions) flags() []cli.Flag {
 			Category: "capture", Name: "noetherframe", EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
 			Usage: "packets of files that call themselves Ethernet start with the IP header; other files say what theirs start with",
 		},
+		&cli.Float64Flag{
+			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
+			Usage: "read files at so many `TIMES` the pace of their recording, by one clock for all of them; 1: as it was, 0: as fast as possible",
+		},
+		&cli.BoolFlag{
+			Category: "general", Name: "progress", EnvVars: []string{"DNSMONSTER_PROGRESS"}, Value: true, Destination: &f.progress,
+			Usage: "while files are read, show how far it is, if stderr is a terminal",
+		},
 	}
 }
 
+func (f *fileOptions) check() error {
+	if !(f.speed >= 0 && f.speed <= math.MaxFloat64) {
+		return usageError("--speed %v: use 0 or more", f.speed)
+	}
+	return nil
+}
+
 func (f *fileOptions) open(what string, paths []string, o *common, s *session) (capture.Source, error) {
-	files, err := capture.OpenInputs(capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: decode.Lane, Raw: f.raw, Log: s.log})
+	files, err := capture.OpenInputs(capture.InputOptions{
+		Paths: paths, Lanes: o.workers, Choose: decode.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
+	})
 	if err != nil {
 		return nil, usageError("%s: %w", what, err)
 	}
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
+	s.progress = f.progress
 	return files, nil
 }

@@ -78,6 +78,9 @@ func (o *runOptions) run(c *cli.Context) error {
 // input checks the options of the input, and returns the feed.
 func (o *runOptions) input(s *session) (feed, error) {
 	var none feed
+	if err := o.files.check(); err != nil {
+		return none, err
+	}
 	switch {
 	case o.device != "" && o.file != "":
 		return none, usageError("--devname and --pcapfile are both set: use one")
@@ -88,6 +91,9 @@ func (o *runOptions) input(s *session) (feed, error) {
 		return feed{false, func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }}, nil
 	case o.device == "":
 		return none, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
+	}
+	if o.files.speed > 0 {
+		s.log.Info("speed has no effect on interfaces")
 	}
 	if o.files.raw {
 		s.log.Info("noetherframe has no effect on interfaces: the kernel says what their frames start with")

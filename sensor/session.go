@@ -26,6 +26,9 @@ type session struct {
 	log    *slog.Logger
 	level  *slog.LevelVar
 	sample *worker.Sampler // nil: nothing is left out in user space
+
+	screen   *screen // where the log is on a terminal
+	progress bool    // show how far it is
 }
 
 // session checks the options that all capturing commands have, and says what
@@ -42,6 +45,9 @@ func (o *common) session(c *cli.Context) (*session, error) {
 		o.workers = min(runtime.GOMAXPROCS(0), maxWorkers)
 	}
 	s := &session{inv: inv}
+	if s.screen = newScreen(c.App.ErrWriter); s.screen != nil {
+		c.App.ErrWriter = s.screen
+	}
 	s.log, s.level = o.process.logger(c.App.ErrWriter)
 	for _, w := range append(inv.values.Warnings, config.Deprecated(inv.values)...) {
 		s.log.Warn(w)

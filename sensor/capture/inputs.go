@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -47,6 +48,7 @@ type Inputs struct {
 	walking atomic.Int32 // lanes that have not seen the end
 	stop    atomic.Bool
 	raw     bool
+	pace    pace
 	log     *slog.Logger
 	mu      sync.Mutex
 	errs    []error
@@ -66,7 +68,7 @@ type input struct {
 // reported by Err when the others have been read. A fifo is opened when its
 // turn comes.
 func OpenInputs(o InputOptions) (*Inputs, error) {
-	s := &Inputs{raw: o.Raw, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
+	s := &Inputs{raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
 	for _, path := range o.Paths {
 		if path == stdinPath && slices.ContainsFunc(s.items, func(in *input) bool { return in.path == stdinPath }) {
 			s.unmap()
@@ -93,7 +95,7 @@ func OpenInputs(o InputOptions) (*Inputs, error) {
 func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 	if path == stdinPath {
 		stdin := cmp.Or(o.Stdin, os.Stdin)
-		if isTerminal(stdin) {
+		if term.IsTerminal(int(stdin.Fd())) {
 			return nil, errors.New("the standard input is a terminal: pipe a capture into it, or name a file")
 		}
 		return s.newStream(path, -1, o, func() (io.ReadCloser, error) { return stdin, nil }), nil
@@ -131,11 +133,6 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		return nil, nil
 	}
 	return &input{path: path, size: int64(len(m.data)), mapped: m}, nil
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 // Lanes returns the lanes.

@@ -29,7 +29,7 @@ type stream struct {
 	open   func() (io.ReadCloser, error)
 	choose Chooser
 	raw    bool
-	pace   pace
+	pace   *pace // of all inputs: a clock that goes on from file to file
 	fail   func(error)
 	note   func(string)
 	queues []*laneQueue // one for each lane
@@ -56,7 +56,7 @@ func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func()
 		name = "the standard input"
 	}
 	st := &stream{
-		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: pace{speed: o.Speed},
+		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: &s.pace,
 		fail: s.fail, note: func(text string) { s.note(name, text) },
 		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hands: make([]*handful, o.Lanes),
 	}
@@ -246,7 +246,8 @@ func (s *stream) makeRoom() error {
 	return nil
 }
 
-// pace is when packets are due that are given at the pace of their recording.
+// pace is when packets are due that are given at the pace of their recording. One
+// stream at a time uses it.
 type pace struct {
 	speed float64 // 0: at once
 	first int64   // time of the first packet that has one, 0 before

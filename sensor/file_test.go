@@ -1,0 +1,266 @@
+package sensor
+
+import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// recordFiles counts the records of all files in a folder by their question. Of
+// a rotation that was killed at its end, the file may be there beside the
+// compressed one: then it counts once.
+func recordFiles(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]int)
+	for _, path := range paths {
+		stamp := filepath.Ext(path)
+		if _, err := os.Stat(filepath.Join(dir, "dnsmonster.log.gz"+stamp)); err == nil && !strings.Contains(path, ".gz.") {
+			continue
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r io.Reader = file
+		if strings.Contains(path, ".gz.") {
+			if r, err = gzip.NewReader(file); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+		}
+		s := bufio.NewScanner(r)
+		for s.Scan() {
+			line := s.Text()
+			_, rest, _ := strings.Cut(line, `"Name":"`)
+			name, _, ok := strings.Cut(rest, `"`)
+			if !ok || !strings.HasPrefix(line, `{"Timestamp":"`) || !strings.HasSuffix(line, "}") {
+				t.Fatalf("%s: not a record: %q", path, line)
+			}
+			names[name]++
+		}
+		if err := s.Err(); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		file.Close()
+	}
+	return names
+}
+
+// eachOnce checks that the questions 0 to n-1 are there, once each.
+func eachOnce(t *testing.T, names map[string]int, n int) {
+	t.Helper()
+	wrong := 0
+	for i := range n {
+		if got := names[fmt.Sprintf("h%d.example.org.", i)]; got != 1 {
+			if wrong++; wrong <= 3 {
+				t.Errorf("record %d is there %d times", i, got)
+			}
+		}
+	}
+	if wrong > 0 || len(names) != n {
+		t.Errorf("%d of %d records are wrong; %d different ones in all", wrong, n, len(names))
+	}
+}
+
+// TestFileRotation turns the file over while it is written, and counts what all
+// the files hold.
+func TestFileRotation(t *testing.T) {
+	const n = 100_000
+	path, dir := write(t, queries(n)), t.TempDir()
+	// --speed spreads the file's tenth of a second over some seconds.
+	p := start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecron=@every 1s",
+		"--fileoutputrotatecount=1000", "--fileoutputworkers=2", "--speed=0.03")
+	r := p.wait(time.Minute)
+	r.expect(t, exitOK)
+	eachOnce(t, recordFiles(t, dir), n)
+	old, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.gz.*"))
+	if err != nil || len(old) < 2 {
+		t.Errorf("%d old files (%v), want some", len(old), err)
+	}
+	if got := r.books["delivery file"]["delivered"]; got != n {
+		t.Errorf("the books say %d delivered", got)
+	}
+}
+
+// deliveredLine is what metrics on stderr say.
+var deliveredLine = regexp.MustCompile(`outcome=\\"delivered\\",part=\\"file\\"}":{"count":(\d+)}`)
+
+// TestFileKilled kills the sensor while it rotates, some times over, and then
+// lets it finish. What it said was delivered is there, no run has written a
+// record twice, and what was begun is finished.
+func TestFileKilled(t *testing.T) {
+	const n = 100_000
+	path, dir := write(t, queries(n)), t.TempDir()
+	kills := int(long(2, 20))
+	args := []string{"replay", path, "--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputrotatecron=@every 1s", "--fileoutputrotatecount=1000"}
+	total, before := 0, 0
+	for i := range kills {
+		p := start(t, nil, append(args, "--speed=0.03", "--metricflushinterval=100ms")...)
+		deadline := time.Now().Add(30 * time.Second)
+		for begun := 0; begun < 2 && time.Now().Before(deadline); { // the second rotation of this run
+			now, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun = len(now) - total
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(i) * time.Millisecond)
+		p.cmd.Process.Kill()
+		<-p.ended
+		records := 0
+		for name, times := range recordFilesTorn(t, dir) {
+			if times > i+1 { // each run begins anew
+				t.Fatalf("%s is there %d times after %d runs", name, times, i+1)
+			}
+			records += times
+		}
+		said := deliveredLine.FindAllStringSubmatch(p.log(), -1)
+		if len(said) == 0 {
+			t.Fatalf("no metrics:\n%s", p.log())
+		}
+		if least, _ := strconv.Atoi(said[len(said)-1][1]); records-before < least {
+			t.Errorf("%d records of this run, %d were delivered", records-before, least)
+		}
+		before = records
+		now, _ := filepath.Glob(filepath.Join(dir, "dnsmonster.log.*"))
+		total = len(now)
+	}
+	p := start(t, nil, args...)
+	p.wait(time.Minute).expect(t, exitOK)
+	names := recordFiles(t, dir)
+	for i := range n {
+		if got := names[fmt.Sprintf("h%d.example.org.", i)]; got < 1 || got > kills+1 {
+			t.Fatalf("record %d is there %d times after %d runs", i, got, kills+1)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".dnsmonster.log*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q (%v)", left, err)
+	}
+	plain, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.2*"))
+	if err != nil || len(plain) > 0 {
+		t.Errorf("not compressed: %q (%v)", plain, err)
+	}
+}
+
+// recordFilesTorn is recordFiles for a folder whose sensor was killed: what the
+// next start cuts off is left out.
+func recordFilesTorn(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	path := filepath.Join(dir, "dnsmonster.log")
+	b, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if end := strings.LastIndexByte(string(b), '\n') + 1; end < len(b) {
+		t.Logf("%d bytes of a torn record", len(b)-end)
+		if err := os.WriteFile(path+".copy", b[:end], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(path + ".copy")
+		defer os.Rename(path+".torn", path)
+		if err := os.Rename(path, filepath.Join(dir, "dnsmonster.log.torn")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return recordFiles(t, dir)
+}
+
+// TestDefect36FileDiskFull fills a small disk, makes room, and counts.
+func TestDefect36FileDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const n = 10_000 // about 4 MB of records
+	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir)
+	p.waitFor("no space left on device")
+	time.Sleep(700 * time.Millisecond) // some attempts more
+	names := recordFiles(t, dir)
+	if len(names) == 0 || len(names) == n {
+		t.Errorf("%d records on the full disk", len(names))
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	r := p.wait(time.Minute)
+	r.expect(t, exitOK)
+	eachOnce(t, recordFiles(t, dir), n)
+	if lines := strings.Count(r.log, "level=WARN"); lines != 1 || !strings.Contains(r.log, "output has recovered") {
+		t.Errorf("%d warnings, want one, and a line when it is over:\n%s", lines, r.log)
+	}
+}
+
+// TestFileStopOnFullDisk: SIGTERM while the disk is full ends within the grace time; what
+// is written is whole, and the rest is in the books.
+func TestFileStopOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	const n = 10_000
+	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--grace=300ms")
+	p.waitFor("no space left on device")
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r := p.wait(20 * time.Second)
+	r.expect(t, exitUndelivered)
+	delivered, abandoned := r.books["delivery file"]["delivered"], r.books["delivery file"]["abandoned"]
+	if got := uint64(len(recordFiles(t, dir))); got != delivered || delivered+abandoned != r.books["message"]["event"] {
+		t.Errorf("%d records in the file; the books say %d delivered, %d abandoned", got, delivered, abandoned)
+	}
+}
+
+// TestFileFolder: what cannot work is an error at the start, exit status 1, and
+// nothing is captured.
+func TestFileFolder(t *testing.T) {
+	path := write(t, queries(10))
+	f := func(dir, want string) {
+		t.Helper()
+		p := start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
+		r := p.wait(10 * time.Second)
+		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Contains(r.log, "books after") {
+			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.code, exitUsage, want, r.log)
+		}
+	}
+	dir := t.TempDir()
+	f("", "fileoutputpath: name the folder of the files")
+	f(filepath.Join(dir, "no"), "make it first, with mkdir -p (from the command line)")
+	f(path, "name the one that shall hold dnsmonster.log")
+	taken := start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
+	for {
+		if b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log")); err == nil && len(b) > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f(dir, "another sensor writes there: give each its own folder")
+	from := time.Now()
+	taken.stop().expect(t, exitOK)
+	if took := time.Since(from); took > 5*time.Second {
+		t.Errorf("SIGTERM took %s", took)
+	}
+	runs(t, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
+}

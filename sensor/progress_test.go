@@ -1,0 +1,116 @@
+package sensor
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestProgressLine(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	f := func(want string, p progress) {
+		t.Helper()
+		p.at = begun.Add(10 * time.Second)
+		if got := p.line(progress{at: begun.Add(8 * time.Second), messages: 1000}, begun); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+	f("5000 messages, 2000/s", progress{messages: 5000})
+	f("0%, 1000 messages, 0/s", progress{messages: 1000, known: true})
+	f("25%, 5000 messages, 2000/s, 30s left", progress{messages: 5000, share: 0.25, known: true})
+	f("99%, 1010 messages, 5/s, 1s left", progress{messages: 1010, share: 0.999, known: true})
+	f("100%, 1010 messages, 5/s", progress{messages: 1010, share: 1, known: true})
+}
+
+// terminal is what a terminal of that many columns has got from a sensor.
+func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	fd := int(master.Fd())
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(filepath.Join(t.TempDir(), "records.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := command(nil, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	var shown bytes.Buffer
+	io.Copy(&shown, master) // ends with an error once nobody holds the other side
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, shown.String())
+	}
+	return shown.String()
+}
+
+// TestProgress on a terminal: a line that changes, is no wider than the terminal,
+// and is gone at the end; elsewhere nothing of that.
+func TestProgress(t *testing.T) {
+	file := write(t, queries(100_000)) // 0.1 s of packets
+	shown := terminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
+	line, rest, ok := strings.Cut(shown, "left")
+	if !ok || !strings.Contains(line, clearLine) || !strings.Contains(line, "% ") && !strings.Contains(line, "%, ") {
+		t.Fatalf("no progress on the terminal: %q", shown)
+	}
+	last := rest[strings.LastIndex(rest, clearLine)+len(clearLine):]
+	if strings.Contains(last, "messages, ") || !strings.Contains(last, "books after") {
+		t.Errorf("the line is not gone at the end: %q", shown)
+	}
+	if !strings.Contains(shown, "packet                 in 100000, udp_message 100000; unaccounted 0") {
+		t.Errorf("not all is read: %q", shown)
+	}
+	shown = terminal(t, 12, nil, "replay", file, "--speed=0.1")
+	lines := strings.Split(shown, clearLine)
+	for _, line := range lines[:len(lines)-1] {
+		if len(line) > 11 {
+			t.Errorf("%q is too wide for 12 columns", line)
+		}
+	}
+	if len(lines) < 3 {
+		t.Errorf("no progress on a narrow terminal: %q", shown)
+	}
+	if shown = terminal(t, 100, nil, "replay", file, "--speed=0.1", "--progress=false"); strings.Contains(shown, "\x1b") {
+		t.Errorf("a progress line though it is not wanted: %q", shown)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown = terminal(t, 100, bytes.NewReader(b), "replay", "-", "--speed=0.1")
+	if !strings.Contains(shown, clearLine) || strings.Contains(shown, "% ") || !strings.Contains(shown, " messages, ") {
+		t.Errorf("of a pipe the share is not known: %q", shown)
+	}
+	p := start(t, nil, "replay", file, "--speed=0.2")
+	p.wait(time.Minute).expect(t, exitOK)
+	if strings.Contains(p.log(), "\x1b") {
+		t.Errorf("a progress line in a file: %q", p.log())
+	}
+}
