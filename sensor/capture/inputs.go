@@ -264,6 +264,8 @@ type inputLane struct {
 	item     atomic.Int32 // index of the input being read
 	format   format       // of a mapped file; nil before its first record
 	offset   int          // of the next record in it
+	warm     int          // offset up to which the file has been touched
+	touched  byte         // keeps the compiler from leaving that out
 	before   int64        // bytes of the inputs that have been read
 	held     *handful     // of a stream: what the last Read gave
 	ended    bool
@@ -325,7 +327,7 @@ func (l *inputLane) end() {
 func (l *inputLane) next() {
 	i := l.item.Load()
 	l.before += max(0, l.source.items[i].size)
-	l.format, l.offset = nil, 0
+	l.format, l.offset, l.warm = nil, 0, 0
 	l.item.Store(i + 1)
 	l.position.Store(l.before)
 }
