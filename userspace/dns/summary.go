@@ -127,14 +127,10 @@ func Read(msg []byte, cut bool, s *Summary) bool {
 	if len(msg) < HeaderLen {
 		return false
 	}
-	*s = Summary{Header: Header{
-		ID:      binary.BigEndian.Uint16(msg),
-		Flags:   binary.BigEndian.Uint16(msg[2:]),
-		QDCount: binary.BigEndian.Uint16(msg[4:]),
-		ANCount: binary.BigEndian.Uint16(msg[6:]),
-		NSCount: binary.BigEndian.Uint16(msg[8:]),
-		ARCount: binary.BigEndian.Uint16(msg[10:]),
-	}}
+	*s = Summary{}
+	s.ID, s.Flags = binary.BigEndian.Uint16(msg), binary.BigEndian.Uint16(msg[2:])
+	s.QDCount, s.ANCount = binary.BigEndian.Uint16(msg[4:]), binary.BigEndian.Uint16(msg[6:])
+	s.NSCount, s.ARCount = binary.BigEndian.Uint16(msg[8:]), binary.BigEndian.Uint16(msg[10:])
 	s.Malformed = readSections(msg, s)
 	if cut && s.Malformed.Yes() && s.Malformed.Fault != FaultTrailing {
 		s.Malformed.Fault = FaultCaptureCut

@@ -117,7 +117,8 @@ func getAddr(src []byte, is4 bool) netip.Addr {
 }
 
 // readRecord reads the event that stands first in buf. It returns what is
-// behind it, and false where buf holds no whole record.
+// behind it, and false where buf holds no whole record. It sets all of e, field
+// by field: a literal would be built elsewhere and copied.
 func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	if len(buf) < recordLen {
 		return nil, false
@@ -139,20 +140,14 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
 	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
-	be := binary.BigEndian
-	e.DNS = dns.Summary{
-		Header: dns.Header{
-			ID: be.Uint16(e.Message), Flags: be.Uint16(e.Message[2:]), QDCount: be.Uint16(e.Message[4:]),
-			ANCount: be.Uint16(e.Message[6:]), NSCount: be.Uint16(e.Message[8:]), ARCount: be.Uint16(e.Message[10:]),
-		},
-		HasQuestion: flags&flagQuestion != 0,
-		QType:       le.Uint16(r[70:]),
-		QClass:      le.Uint16(r[72:]),
-		EDNS: dns.EDNS{
-			Present: flags&flagEDNS != 0, DO: flags&flagDO != 0, Version: r[74], ExtRcode: r[75],
-			UDPSize: le.Uint16(r[76:]), DataStart: le.Uint16(r[78:]), DataLen: le.Uint16(r[80:]),
-		},
-		Malformed: dns.Malformed{Section: dns.Section(r[82]), Fault: dns.Fault(r[83]), Index: le.Uint16(r[84:])},
-	}
+	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
+	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])
+	d.QDCount, d.ANCount, d.NSCount, d.ARCount = be.Uint16(h[4:]), be.Uint16(h[6:]), be.Uint16(h[8:]), be.Uint16(h[10:])
+	d.HasQuestion = flags&flagQuestion != 0
+	d.QType, d.QClass = le.Uint16(r[70:]), le.Uint16(r[72:])
+	d.EDNS.Present, d.EDNS.DO = flags&flagEDNS != 0, flags&flagDO != 0
+	d.EDNS.Version, d.EDNS.ExtRcode = r[74], r[75]
+	d.EDNS.UDPSize, d.EDNS.DataStart, d.EDNS.DataLen = le.Uint16(r[76:]), le.Uint16(r[78:]), le.Uint16(r[80:])
+	d.Malformed.Section, d.Malformed.Fault, d.Malformed.Index = dns.Section(r[82]), dns.Fault(r[83]), le.Uint16(r[84:])
 	return buf[n:], true
 }

@@ -14,18 +14,17 @@ import (
 // shows a train of equal datagrams as one packet (UDP GSO and GRO).
 func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
 	l, e := &w.layers, &w.event
-	*e = event.Event{
-		Time:      p.Time,
-		Src:       netip.AddrPortFrom(addr(l.Src), l.SrcPort),
-		Dst:       netip.AddrPortFrom(addr(l.Dst), l.DstPort),
-		Proto:     event.UDP,
-		Direction: p.Direction,
-		Tunnel:    l.Tunnel,
-		HasVLAN:   l.HasVLAN,
-		VLAN:      l.VLAN,
-		Interface: p.Interface,
-		Sample:    p.Sample,
-	}
+	// Field by field, in place: a literal is built elsewhere and copied, and the
+	// copy has to wait for the many small stores before it.
+	e.Time = p.Time
+	e.Src = netip.AddrPortFrom(addr(l.Src), l.SrcPort)
+	e.Dst = netip.AddrPortFrom(addr(l.Dst), l.DstPort)
+	e.Proto = event.UDP
+	e.Direction = p.Direction
+	e.Tunnel = l.Tunnel
+	e.HasVLAN, e.VLAN = l.HasVLAN, l.VLAN
+	e.Interface = p.Interface
+	e.Sample = p.Sample
 	w.hide()
 	rest, segment := l.Payload, int(p.Segment)
 	for segment > 0 && len(rest) > segment && !reassembled {
