@@ -15,6 +15,16 @@ const smallBlock = 4 << 10
 // garbage collector, so that the memory of a long outage comes back.
 type freeBlocks chan *event.Block
 
+// newFreeBlocks keeps what is on its way between lanes and writers. Behind a
+// file, where the queue is full most of the time, that is the whole queue.
+func newFreeBlocks(set Settings, live bool) freeBlocks {
+	n := set.Workers + 16
+	if !live && set.Spool.Dir == "" {
+		n += int(min(set.QueueBytes, waitingQueueBytes) / blockTarget)
+	}
+	return make(freeBlocks, n)
+}
+
 func (f freeBlocks) get() *event.Block {
 	select {
 	case b := <-f:

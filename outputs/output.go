@@ -42,7 +42,7 @@ type Settings struct {
 	RetryFirst time.Duration // pause after the first failed attempt; 0: 100 ms
 	RetryMax   time.Duration // longest pause between attempts; 0: 30 s
 
-	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB
+	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool
 	QueueEvents int   // events in that memory at most; 0: as many as it holds
 	Spool       SpoolSettings
 	Skip, Allow Matcher // the domain lists; nil: none is given
@@ -69,6 +69,7 @@ const (
 	defaultDelay      = time.Second
 	defaultTimeout    = 30 * time.Second
 	defaultQueueBytes = 64 << 20
+	waitingQueueBytes = 8 << 20 // where everybody waits a long queue saves nothing, and the cache does not hold it
 	defaultRetryFirst = 100 * time.Millisecond
 	defaultRetryMax   = 30 * time.Second
 
@@ -111,7 +112,11 @@ func (s *Settings) Validate() error {
 // Attempt is the time that one attempt of Write or Open may take.
 func (s Settings) Attempt() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
 
-func (s Settings) withDefaults() Settings {
+// withDefaults fills in what is zero. live is as in NewRunner.
+func (s Settings) withDefaults(live bool) Settings {
+	if !live && s.Spool.Dir == "" {
+		s.QueueBytes = cmp.Or(s.QueueBytes, waitingQueueBytes)
+	}
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
 	s.Timeout = s.Attempt()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)

@@ -62,12 +62,12 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 	}
 	log = log.With("output", out.Name())
 	r := &Runner{
-		out: out, set: set.withDefaults(), live: live, ids: ids, book: book, log: log,
+		out: out, set: set.withDefaults(live), live: live, ids: ids, book: book, log: log,
 		health: health{log: log},
-		free:   make(freeBlocks, set.Workers+16),
 		gone:   make(chan struct{}),
 		page:   book.Page(),
 	}
+	r.free = newFreeBlocks(r.set, live)
 	if set.Spool.Dir == "" {
 		r.queue = NewQueue(r.set.QueueBytes, book.Page())
 		r.queue.MaxEvents = r.set.QueueEvents
