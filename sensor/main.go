@@ -94,7 +94,9 @@ EXAMPLES:
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {}, // Main decides
 		OnUsageError:              onUsageError,
-		Commands:                  []*cli.Command{newRun().command(), attachCommand(), replayCommand(), checkCommand(), configCommand(), spoolCommand()},
+		Commands: []*cli.Command{
+			newRun().command(), attachCommand(), replayCommand(), checkCommand(), configCommand(), spoolCommand(), postgresCommand(),
+		},
 	}
 }
 

@@ -126,10 +126,14 @@ func (o *common) general() []cli.Flag {
 			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
 			Usage: "`NAME` of this sensor in metrics, and in records that have room for one",
 		},
-		&cli.BoolFlag{
-			Category: "general", Name: "skiptlsverification", EnvVars: []string{"DNSMONSTER_SKIPTLSVERIFICATION"}, Destination: &o.skipTLS,
-			Usage: "do not check certificates, on any TLS connection",
-		},
+		skipTLSFlag(&o.skipTLS),
+	}
+}
+
+func skipTLSFlag(to *bool) cli.Flag {
+	return &cli.BoolFlag{
+		Category: "general", Name: "skiptlsverification", EnvVars: []string{"DNSMONSTER_SKIPTLSVERIFICATION"}, Destination: to,
+		Usage: "do not check certificates, on any TLS connection",
 	}
 }
 

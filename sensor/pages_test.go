@@ -158,6 +158,7 @@ var completionCases = []struct{ line, want, not string }{
 	{"dnsmonster-sensor replay --ri", "", "--ringmb"},
 	{"dnsmonster-sensor check --j", "--json", "--port"},
 	{"dnsmonster-sensor config c", "check", "run"},
+	{"dnsmonster-sensor postgres ", "init check sql", "run"},
 	{"dnsmonster-sensor config check ", "", "check run --port"},
 	{"dnsmonster-sensor --devname l", "lo", "run --logformat"},
 	{"dnsmonster-sensor --devname a", "any", "attach"},

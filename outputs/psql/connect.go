@@ -21,6 +21,7 @@ import (
 type destination struct {
 	addresses *outputs.Addresses
 	places    []*place // one for each address
+	names     []string // likewise: host:port
 }
 
 type place struct {
@@ -47,12 +48,11 @@ func (o *Output) destination() (*destination, error) {
 		return nil, err
 	}
 	d := &destination{}
-	var names []string
 	for _, c := range perAddress(c) {
 		d.places = append(d.places, &place{Config: c})
-		names = append(names, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
+		d.names = append(d.names, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 	}
-	d.addresses = outputs.NewAddresses(o.log(), names...)
+	d.addresses = outputs.NewAddresses(o.log(), d.names...)
 	o.dest = d
 	return d, nil
 }
@@ -165,13 +165,9 @@ func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Addre
 }
 
 func (o *Output) open(ctx context.Context, p *place, at outputs.Address) (*session, error) {
-	conn, err := pgconn.ConnectConfig(ctx, p.Config)
+	conn, err := o.dial(ctx, p, at.Name)
 	if err != nil {
-		return nil, o.explain(p.Config, fmt.Errorf("connect to %s as %s: %w", at.Name, p.User, plainly(err)))
-	}
-	if err := writable(ctx, conn); err != nil {
-		shut(conn)
-		return nil, fmt.Errorf("%s: %w", at.Name, err)
+		return nil, err
 	}
 	l, err := o.prepare(ctx, conn, &p.made)
 	if err != nil {
@@ -180,6 +176,19 @@ func (o *Output) open(ctx context.Context, p *place, at outputs.Address) (*sessi
 	}
 	o.warnOfPlainText(p.Config, conn, at)
 	return &session{conn: conn, layout: l, at: at}, nil
+}
+
+// dial connects to a server that takes rows.
+func (o *Output) dial(ctx context.Context, p *place, name string) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, p.Config)
+	if err != nil {
+		return nil, o.explain(p.Config, fmt.Errorf("connect to %s as %s: %w", name, p.User, plainly(err)))
+	}
+	if err := writable(ctx, conn); err != nil {
+		shut(conn)
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return conn, nil
 }
 
 // oldest is the oldest server whose catalogues are read here as they are.

@@ -16,7 +16,7 @@ import (
 // explain adds to an error what mends it, and marks those that somebody has to
 // mend as permanent. c may be nil where the connection stands.
 func (o *Output) explain(c *pgconn.Config, err error) error {
-	if errors.Is(err, outputs.ErrPermanent) {
+	if err == nil || errors.Is(err, outputs.ErrPermanent) {
 		return err // says so itself
 	}
 	way, permanent := o.way(c, err)

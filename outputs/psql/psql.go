@@ -147,10 +147,10 @@ func (o *Output) log() *slog.Logger { return cmp.Or(o.common.Log, slog.New(slog.
 func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*layout, error) {
 	id, err := o.identifier()
 	if err != nil {
-		return nil, err
+		return nil, outputs.Permanent(err)
 	}
 	if !made.Load() {
-		if err := create(ctx, conn, id, o.log()); err != nil {
+		if err := create(ctx, conn, id, false, func(table string) { o.log().Info("made a table", "table", table) }); err != nil {
 			return nil, err
 		}
 	}

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 	"unicode/utf8"
 
-	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -50,34 +50,57 @@ const (
 )
 
 // fits says whether the column's type can take its values.
-func (c *column) fits(table string) error {
-	ok := false
+func (c *column) fits() bool {
 	switch c.kind {
 	case colPacketTime, colIndexTime:
-		ok = c.oid == oidTimestamp || c.oid == oidTimestampTZ
+		return c.oid == oidTimestamp || c.oid == oidTimestampTZ
 	case colSrcIP, colDstIP:
-		ok = c.oid == oidInet || c.text()
+		return c.oid == oidInet || c.text()
 	case colServer, colProtocol, colQuestion:
-		ok = c.text()
+		return c.text()
 	case colFullQuery:
-		ok = c.text() || c.oid == oidJSON || c.oid == oidJSONB
+		return c.text() || c.oid == oidJSON || c.oid == oidJSONB
 	default:
-		ok = c.oid == oidInt2 || c.oid == oidInt4 || c.oid == oidInt8 || c.oid == oidBool
+		return c.oid == oidInt2 || c.oid == oidInt4 || c.oid == oidInt8 || c.oid == oidBool
 	}
-	if ok {
-		return nil
-	}
-	want := columns[c.kind].sqlType
-	return outputs.Permanent(fmt.Errorf("column %s of table %s has a type that its values cannot be written to: ALTER TABLE %s ALTER COLUMN %s TYPE %s", c.name, table, table, c.name, firstWord(want)))
 }
 
-func firstWord(s string) string {
-	for i := range s {
-		if s[i] == ' ' {
-			return s[:i]
+// narrow says what becomes of values that the column does not take, "" where it
+// takes all.
+func (c *column) narrow() string {
+	switch {
+	case c.oid == oidInt2 && (c.kind == colClass || c.kind == colQtype || c.kind == colSize):
+		return "values above 32767 are cut to that"
+	case c.oid == oidBool && c.kind != colQr && c.kind != colEdns && c.kind != colDo:
+		return "values above 1 are cut to that"
+	case c.limit > 0 && (c.kind != colProtocol || c.limit < 3):
+		return fmt.Sprintf("longer texts are cut to %d characters", c.limit)
+	}
+	return ""
+}
+
+// widen is the statement that gives the column the type of tables that we make.
+func (c *column) widen(l *layout) string {
+	want := typeOf(c.name)
+	using := ""
+	switch {
+	case c.oid == oidBool:
+		using = " USING " + c.name + "::integer"
+	case !c.fits():
+		using = " USING " + c.name + "::text::" + want
+	}
+	return "ALTER TABLE " + l.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
+}
+
+// typeOf is the type of one of our columns, without constraints.
+func typeOf(name string) string {
+	for _, c := range columns {
+		if c.name == name {
+			word, _, _ := strings.Cut(c.sqlType, " ")
+			return word
 		}
 	}
-	return s
+	return ""
 }
 
 func (c *column) text() bool { return c.oid == oidText || c.oid == oidVarchar || c.oid == oidChar }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -33,53 +31,46 @@ func keysOf(id pgx.Identifier) pgx.Identifier {
 	return keys
 }
 
-// Statements make the tables, where they are missing: that of the rows, its
+// statements make the tables, where they are missing: that of the rows, its
 // index by time, and that of the keys of the blocks that are in it. With
-// timescale the table becomes a hypertable.
-func Statements(id pgx.Identifier, timescale bool) []string {
+// timescale the table becomes a hypertable, which brings its own index.
+func statements(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	var list []string
 	for _, c := range columns {
 		list = append(list, "  "+c.name+" "+c.sqlType)
 	}
-	index := pgx.Identifier{id[len(id)-1] + "_packettime"}.Sanitize()
-	statements := []string{
-		"CREATE TABLE IF NOT EXISTS " + plain(id) + " (\n" + strings.Join(list, ",\n") + "\n)",
-		"CREATE TABLE IF NOT EXISTS " + plain(keysOf(id)) + " (\n  id uuid PRIMARY KEY,\n  at timestamptz NOT NULL DEFAULT now(),\n  refused integer NOT NULL DEFAULT 0\n)",
-	}
+	rows = []string{"CREATE TABLE IF NOT EXISTS " + plain(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
 	if timescale {
-		return append(statements, "SELECT create_hypertable('"+plain(id)+"', 'packettime', if_not_exists => true)")
+		rows = append(rows, "SELECT create_hypertable('"+plain(id)+"', 'packettime', if_not_exists => true)")
+	} else {
+		rows = append(rows, "CREATE INDEX IF NOT EXISTS "+id[len(id)-1]+"_packettime ON "+plain(id)+" USING brin (packettime)")
 	}
-	return append(statements, "CREATE INDEX IF NOT EXISTS "+strings.ReplaceAll(index, `"`, "")+" ON "+plain(id)+" USING brin (packettime)")
+	keys = []string{"CREATE TABLE IF NOT EXISTS " + plain(keysOf(id)) + " (\n  id uuid PRIMARY KEY,\n  at timestamptz NOT NULL DEFAULT now(),\n  refused integer NOT NULL DEFAULT 0\n)"}
+	return rows, keys
 }
 
 // plain is an identifier as people write it; the parts have been checked.
 func plain(id pgx.Identifier) string { return strings.Join(id, ".") }
 
-// Table is the identifier that psqltable says.
-func (o *Output) Table() (pgx.Identifier, error) { return o.identifier() }
-
 // create makes what is missing.
-func create(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, log *slog.Logger) error {
-	for i, table := range []pgx.Identifier{id, keysOf(id)} {
-		there, err := exists(ctx, conn, table)
+func create(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timescale bool, made func(table string)) error {
+	rows, keys := statements(id, timescale)
+	for _, t := range []struct {
+		id         pgx.Identifier
+		statements []string
+	}{{id, rows}, {keysOf(id), keys}} {
+		there, err := exists(ctx, conn, t.id)
 		if err != nil {
 			return err
 		}
 		if there {
 			continue
 		}
-		statements := Statements(id, false)
-		if i == 0 {
-			statements = append(statements[:1:1], statements[2:]...)
-		} else {
-			statements = statements[1:2]
+		all := strings.Join(t.statements, "; ") // one query string is one transaction
+		if _, err := conn.Exec(ctx, all).ReadAll(); err != nil && !raced(err) {
+			return createFailed(ctx, conn, t.id, err)
 		}
-		for _, s := range statements {
-			if _, err := conn.Exec(ctx, s).ReadAll(); err != nil && !raced(err) {
-				return &createError{table: plain(table), user: currentUser(ctx, conn), err: err}
-			}
-		}
-		log.Info("made a table", "table", plain(table))
+		made(plain(t.id))
 	}
 	return nil
 }
@@ -106,141 +97,28 @@ func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
 	return string(r.Rows[0][0])
 }
 
-// createError says what is missing and who could make it.
-type createError struct {
-	table, user string
-	err         error
+// quoted is a role as a statement needs it.
+func quoted(role string) string {
+	if name.MatchString(role) && role == strings.ToLower(role) {
+		return role
+	}
+	return pgx.Identifier{role}.Sanitize()
 }
 
-func (e *createError) Error() string {
-	return fmt.Sprintf("create table %s: %v: have its owner run `dnsmonster-sensor postgres init`, or what `dnsmonster-sensor postgres sql --psqluser=%s` prints", e.table, e.err, e.user)
-}
-func (e *createError) Unwrap() error { return e.err }
-
-// layout is a table as it is.
-type layout struct {
-	id, keys pgx.Identifier
-	columns  []column // those that are written
-	missing  []string
-	copy     string // the statement
+// grants are the rights of a sensor that finds its tables made.
+func grants(id pgx.Identifier, role string) (list []string) {
+	if len(id) > 1 {
+		list = append(list, "GRANT USAGE ON SCHEMA "+id[0]+" TO "+quoted(role))
+	}
+	return append(list, "GRANT INSERT ON "+plain(id)+" TO "+quoted(role), "GRANT SELECT, INSERT, DELETE ON "+plain(keysOf(id))+" TO "+quoted(role))
 }
 
-type column struct {
-	name  string
-	kind  int // position in columns
-	oid   uint32
-	limit int // characters, of types that have a limit; else 0
-	null  bool
-}
-
-func (l *layout) name() string { return plain(l.id) }
-
-const layoutQuery = `
-SELECT a.attname, COALESCE(NULLIF(t.typbasetype, 0), a.atttypid)::int8, CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END,
-       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod)
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`
-
-// readLayout reads which columns the table has, and what they take. The errors
-// that it finds are for somebody to mend.
-func readLayout(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*layout, error) {
-	r := conn.ExecParams(ctx, layoutQuery, [][]byte{[]byte(id.Sanitize())}, nil, nil, nil).Read()
-	if r.Err != nil {
-		return nil, r.Err
+// createFailed says who could make the table, where this user may not.
+func createFailed(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, err error) error {
+	err = fmt.Errorf("create table %s: %w", plain(id), err)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		return outputs.Permanent(fmt.Errorf("%w: let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=%s` prints", err, currentUser(ctx, conn)))
 	}
-	if len(r.Rows) == 0 {
-		return nil, outputs.Permanent(fmt.Errorf("table %s is not there: make it with `dnsmonster-sensor postgres init`", plain(id)))
-	}
-	l := &layout{id: id, keys: keysOf(id)}
-	found := make(map[string]column)
-	for _, row := range r.Rows {
-		c, err := readColumn(plain(id), row)
-		if err != nil {
-			return nil, err
-		}
-		if c != nil {
-			found[c.name] = *c
-		}
-	}
-	var names []string
-	for i, want := range columns {
-		c, ok := found[want.name]
-		if !ok {
-			l.missing = append(l.missing, want.name)
-			continue
-		}
-		c.kind = i
-		if err := c.fits(plain(id)); err != nil {
-			return nil, err
-		}
-		l.columns = append(l.columns, c)
-		names = append(names, pgx.Identifier{c.name}.Sanitize())
-	}
-	if len(l.missing) > 0 && l.missing[0] == columns[0].name {
-		return nil, outputs.Permanent(fmt.Errorf("table %s has no column packettime, so it is no table of records: name another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", plain(id), plain(id)))
-	}
-	l.copy = "COPY " + id.Sanitize() + " (" + strings.Join(names, ", ") + ") FROM STDIN BINARY"
-	return l, checkRights(ctx, conn, l)
-}
-
-// readColumn returns nil for a column that is none of ours.
-func readColumn(table string, row [][]byte) (*column, error) {
-	name := string(row[0])
-	oid, err1 := strconv.ParseUint(string(row[1]), 10, 32)
-	mod, err2 := strconv.Atoi(string(row[2]))
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, fmt.Errorf("read column %s: %w", name, err)
-	}
-	notNull, filled, generated := string(row[3]) == "t", string(row[4]) == "t", string(row[5]) == "t"
-	ours := false
-	for _, c := range columns {
-		ours = ours || c.name == name
-	}
-	switch {
-	case ours && generated:
-		return nil, outputs.Permanent(fmt.Errorf("column %s of table %s is generated and cannot be written", name, table))
-	case !ours && notNull && !filled && !generated:
-		return nil, outputs.Permanent(fmt.Errorf("column %s of table %s must not be null, and nothing fills it: ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", name, table, table, pgx.Identifier{name}.Sanitize()))
-	case !ours:
-		return nil, nil
-	}
-	c := &column{name: name, oid: uint32(oid), null: !notNull}
-	if mod >= 4 && (c.oid == oidVarchar || c.oid == oidChar) {
-		c.limit = mod - 4
-	}
-	return c, nil
-}
-
-// checkRights asks whether rows and keys can be written.
-func checkRights(ctx context.Context, conn *pgconn.PgConn, l *layout) error {
-	for _, t := range []struct {
-		id     pgx.Identifier
-		rights []string
-	}{
-		{l.id, []string{"INSERT"}},
-		{l.keys, []string{"SELECT", "INSERT", "DELETE"}},
-	} {
-		there, err := exists(ctx, conn, t.id)
-		if err != nil {
-			return err
-		}
-		if !there {
-			return outputs.Permanent(fmt.Errorf("table %s is not there: make it with `dnsmonster-sensor postgres init`", plain(t.id)))
-		}
-		for _, right := range t.rights {
-			ask := "has_any_column_privilege" // also where the whole table is granted
-			if right == "DELETE" {
-				ask = "has_table_privilege"
-			}
-			r := conn.ExecParams(ctx, "SELECT "+ask+"(to_regclass($1), $2)", [][]byte{[]byte(t.id.Sanitize()), []byte(right)}, []uint32{oidText, oidText}, nil, nil).Read()
-			if r.Err != nil {
-				return r.Err
-			}
-			if len(r.Rows) != 1 || string(r.Rows[0][0]) != "t" {
-				return outputs.Permanent(fmt.Errorf("no right to %s on table %s: as its owner: GRANT %s ON %s TO %s",
-					right, plain(t.id), strings.Join(t.rights, ", "), plain(t.id), currentUser(ctx, conn)))
-			}
-		}
-	}
-	return nil
+	return err
 }

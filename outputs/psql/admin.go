@@ -1,0 +1,284 @@
+package psql
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// Admin does by hand what the output needs of its database.
+type Admin struct {
+	o         *Output
+	Timescale bool   // the table of the rows becomes a hypertable
+	User      string // that gets the rights of a sensor; "": nobody
+}
+
+// Admin is for the commands. The output's Place says where the table is.
+func (o *Output) Admin() *Admin { return &Admin{o: o} }
+
+// patience is for connecting to one address, and for all that is done there.
+const patience = 10 * time.Second
+
+// Script writes the statements that make what a sensor needs. It connects to
+// nothing.
+func (a *Admin) Script(w io.Writer) error {
+	id, err := a.o.identifier()
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	if a.Timescale {
+		fmt.Fprintln(w, "CREATE EXTENSION IF NOT EXISTS timescaledb;")
+	}
+	if len(id) > 1 {
+		fmt.Fprintf(w, "CREATE SCHEMA IF NOT EXISTS %s;\n", id[0])
+	}
+	rows, keys := statements(id, a.Timescale)
+	list := append(rows, keys...)
+	if a.User != "" {
+		list = append(list, grants(id, a.User)...)
+	}
+	for _, s := range list {
+		fmt.Fprintf(w, "%s;\n", s)
+	}
+	return nil
+}
+
+// Init makes what is missing, at the first address that takes rows, and says on
+// w what it has done.
+func (a *Admin) Init(ctx context.Context, w io.Writer) error {
+	id, err := a.o.identifier()
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	d, err := a.o.destination()
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	var errs []error
+	for i, p := range d.places {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		conn, err := a.o.dial(ctx, p, d.names[i])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		defer shut(conn)
+		return a.o.explain(p.Config, a.make(ctx, conn, id, w))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Admin) make(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, w io.Writer) error {
+	if a.Timescale {
+		if err := needTimescale(ctx, conn); err != nil {
+			return err
+		}
+	}
+	s, err := look(ctx, conn, id)
+	if err != nil {
+		return err
+	}
+	if s.schemaMissing && len(id) > 1 {
+		if _, err := conn.Exec(ctx, "CREATE SCHEMA "+id[0]).ReadAll(); err != nil {
+			return fmt.Errorf("create schema %s: %w", id[0], err)
+		}
+		fmt.Fprintf(w, "made the schema %s\n", id[0])
+	}
+	if s.rows {
+		fmt.Fprintf(w, "the table %s is there\n", plain(id))
+	}
+	if s.keys {
+		fmt.Fprintf(w, "the table %s is there\n", plain(keysOf(id)))
+	}
+	if err := create(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "made the table %s\n", table) }); err != nil {
+		return err
+	}
+	if a.Timescale && s.rows {
+		if err := hypertable(ctx, conn, id); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "the table %s is a hypertable\n", plain(id))
+	}
+	if a.User != "" {
+		if _, err := conn.Exec(ctx, strings.Join(grants(id, a.User), "; ")).ReadAll(); err != nil {
+			return fmt.Errorf("grant rights: %w", err)
+		}
+		fmt.Fprintf(w, "gave %s the rights of a sensor\n", a.User)
+	}
+	if s, err = look(ctx, conn, id); err != nil || len(s.problems) == 0 {
+		return err
+	}
+	return outputs.Permanent(errors.New(s.problems[0].String()))
+}
+
+// needTimescale makes sure that the database has the extension.
+func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
+	rows, err := ask(ctx, conn, "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')")
+	switch {
+	case err != nil:
+		return err
+	case string(rows[0][0]) == "t":
+		return nil
+	case string(rows[0][1]) != "t":
+		return outputs.Permanent(errors.New("this server has no TimescaleDB: install it there (docs.timescale.com), put it into shared_preload_libraries and restart the server, or leave --timescale out"))
+	}
+	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS timescaledb").ReadAll(); err != nil {
+		return outputs.Permanent(fmt.Errorf("switch TimescaleDB on: %w: as a superuser: CREATE EXTENSION timescaledb", err))
+	}
+	return nil
+}
+
+// hypertable turns a table into one that was there before.
+func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) error {
+	rows, _ := statements(id, true)
+	_, err := conn.Exec(ctx, rows[1]).ReadAll()
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && strings.Contains(pg.Message, "not empty") {
+		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: it is locked while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", plain(id), err, plain(id)))
+	}
+	if err != nil {
+		return fmt.Errorf("make %s a hypertable: %w", plain(id), err)
+	}
+	return nil
+}
+
+// Check says on w what there is at each address, what keeps rows from being
+// written, and what mends that. The error is permanent where something has to be
+// mended; another one means that some address could not be asked.
+func (a *Admin) Check(ctx context.Context, w io.Writer) error {
+	id, err := a.o.identifier()
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	d, err := a.o.destination()
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	wrong, silent := 0, 0
+	for i, p := range d.places {
+		err := a.checkOne(ctx, p, d.names[i], id, w)
+		switch {
+		case errors.Is(err, outputs.ErrPermanent):
+			wrong++
+		case err != nil:
+			silent++
+		}
+		if err != nil {
+			fmt.Fprintf(w, "  no   %v\n", err)
+		}
+	}
+	switch {
+	case wrong > 0:
+		return outputs.Permanent(errors.New("records cannot be written as it is: see what is marked no"))
+	case silent > 0:
+		return fmt.Errorf("%d of %d addresses could not be asked", silent, len(d.places))
+	}
+	fmt.Fprintln(w, "OK: records can be written")
+	return nil
+}
+
+// checkOne prints all but the last problem, which is its error.
+func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Identifier, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	fmt.Fprintf(w, "%s: database %s, user %s\n", name, p.Database, p.User)
+	conn, err := a.o.dial(ctx, p, name)
+	if err != nil {
+		return err
+	}
+	defer shut(conn)
+	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", conn.ParameterStatus("server_version"))
+	fmt.Fprintf(w, "  %s\n", encryption(p.Config, conn))
+	s, err := look(ctx, conn, id)
+	if err != nil {
+		return a.o.explain(p.Config, err)
+	}
+	if s.mayMake {
+		s.forgive()
+	}
+	if err := s.print(ctx, conn, w); err != nil {
+		return err
+	}
+	if n := len(s.problems); n > 0 {
+		for _, problem := range s.problems[:n-1] {
+			fmt.Fprintf(w, "  no   %s\n", problem)
+		}
+		return outputs.Permanent(errors.New(s.problems[n-1].String()))
+	}
+	return nil
+}
+
+// encryption says what protects the connection.
+func encryption(c *pgconn.Config, conn *pgconn.PgConn) string {
+	t, ok := conn.Conn().(*tls.Conn)
+	if !ok {
+		return "note no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint asks for it"
+	}
+	state := t.ConnectionState()
+	if used := c.TLSConfig; used == nil || used.InsecureSkipVerify && used.VerifyPeerCertificate == nil && used.VerifyConnection == nil {
+		return fmt.Sprintf("note %s, but the server's certificate is not checked: sslmode=verify-full does", tls.VersionName(state.Version))
+	}
+	return fmt.Sprintf("yes  %s, the server's certificate is checked", tls.VersionName(state.Version))
+}
+
+// forgive takes tables that are not there off the problems: the sensor makes them
+// when it starts.
+func (s *survey) forgive() {
+	var rest []problem
+	for _, p := range s.problems {
+		if !strings.HasSuffix(p.what, " is not there") {
+			rest = append(rest, p)
+		}
+	}
+	s.problems = rest
+}
+
+// print says what is there.
+func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) error {
+	l := s.layout
+	for _, t := range []struct {
+		there bool
+		id    pgx.Identifier
+		has   string
+	}{
+		{s.rows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(columns))},
+		{s.keys, l.keys, "keys of the blocks that came last"},
+	} {
+		if !t.there {
+			if s.mayMake {
+				fmt.Fprintf(w, "  note table %s is not there: the sensor makes it when it starts\n", plain(t.id))
+			}
+			continue
+		}
+		rows, err := ask(ctx, conn, "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)", t.id.Sanitize())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", plain(t.id), t.has, rows[0][0])
+	}
+	if !s.rows {
+		return nil
+	}
+	for i, name := range l.missing {
+		if i > 0 || name != columns[colPacketTime].name {
+			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", name, l.name(), typeOf(name))
+		}
+	}
+	for i := range l.columns {
+		c := &l.columns[i]
+		if what := c.narrow(); what != "" {
+			fmt.Fprintf(w, "  note column %s is %s: %s and counted as clamped: %s\n", c.name, c.typed, what, c.widen(l))
+		}
+	}
+	return nil
+}

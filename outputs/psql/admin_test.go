@@ -1,0 +1,193 @@
+package psql
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// role makes a user that may do nothing, and returns an endpoint for it.
+func role(t *testing.T, p *lab.Postgres, name string) (endpoint string) {
+	t.Helper()
+	p.Exec(t, fmt.Sprintf("DROP ROLE IF EXISTS %[1]s; CREATE ROLE %[1]s LOGIN PASSWORD 'Hush-Hush'", name))
+	t.Cleanup(func() { p.Exec(t, "DROP OWNED BY "+name+"; DROP ROLE "+name) })
+	return strings.Replace(p.URL(p.Addr, name), "@", ":Hush-Hush@", 1)
+}
+
+// does runs one of the commands and wants words in its answer, with its error,
+// and others not.
+func does(t *testing.T, run func(context.Context, *bytes.Buffer) error, fails bool, want ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(context.Background(), &out)
+	if err != nil {
+		fmt.Fprintf(&out, "error: %v\n", err)
+	}
+	if (err != nil) != fails || err != nil && !errors.Is(err, outputs.ErrPermanent) {
+		t.Errorf("error %v, want one for good: %t", err, fails)
+	}
+	for _, w := range want {
+		if not, ok := strings.CutPrefix(w, "!"); ok && strings.Contains(out.String(), not) {
+			t.Errorf("says %q:\n%s", not, out.String())
+		} else if !ok && !strings.Contains(out.String(), w) {
+			t.Errorf("lacks %q:\n%s", w, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "Hush") {
+		t.Errorf("shows a password:\n%s", out.String())
+	}
+	return out.String()
+}
+
+// admin is for an endpoint and a table, with a user that gets rights.
+func admin(t *testing.T, endpoint, table, user string) *Admin {
+	a := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", endpoint, "--psqltable", table).Admin()
+	a.User = user
+	return a
+}
+
+func (a *Admin) init(ctx context.Context, w *bytes.Buffer) error  { return a.Init(ctx, w) }
+func (a *Admin) check(ctx context.Context, w *bytes.Buffer) error { return a.Check(ctx, w) }
+
+// An administrator makes the tables, again too, and a user without any other
+// right fills them.
+func TestInitForAnotherUser(t *testing.T) {
+	p := postgres(t)
+	sensor := role(t, p, "sensor_1")
+	table := newTable()
+	own := admin(t, sensor, table, "")
+	does(t, own.check, true, "yes  PostgreSQL 15", "note no TLS", "no   table "+table+" is not there", "postgres sql --psqluser=sensor_1")
+	does(t, own.init, true, "permission denied for schema public", "`dnsmonster-sensor postgres sql --psqluser=sensor_1` prints", "!GRANT")
+
+	boss := admin(t, p.URL(p.Addr, "postgres"), table, "sensor_1")
+	does(t, boss.check, false, "note table "+table+" is not there: the sensor makes it", "note table "+table+"_blocks is not there", "OK: records can be written")
+	does(t, boss.init, false, "made the table "+table+"\n", "made the table "+table+"_blocks\n", "gave sensor_1 the rights of a sensor")
+	does(t, boss.init, false, "the table "+table+" is there", "!made")
+	does(t, own.check, false, "yes  table "+table+": 17 of 17 columns", "yes  table "+table+"_blocks", "!note table", "OK")
+
+	deliver(t, own.o, openWriter(t, own.o), numbered(event.NewIDs(), 0, 10))
+	wantNames(t, p, table, 0, 10)
+	if got := p.Strings(t, "SELECT string_agg(indexdef, ' ') FROM pg_indexes WHERE tablename = '"+table+"'"); !strings.Contains(got[0], "USING brin (packettime)") {
+		t.Errorf("indexes %q", got)
+	}
+}
+
+// What sql prints makes what init makes, in a schema too.
+func TestScript(t *testing.T) {
+	p := postgres(t)
+	role(t, p, "scribe")
+	p.Exec(t, "CREATE SCHEMA byhand; CREATE SCHEMA byinit")
+	t.Cleanup(func() { p.Exec(t, "DROP SCHEMA byhand, byinit CASCADE") })
+	var script bytes.Buffer
+	if err := admin(t, "", "byhand.log", "scribe").Script(&script); err != nil {
+		t.Fatal(err)
+	}
+	p.Exec(t, script.String())
+	p.Exec(t, script.String()) // again
+	p.Exec(t, "DROP SCHEMA byinit")
+	does(t, admin(t, p.URL(p.Addr, "postgres"), "ByInit.Log", "scribe").init, false, "made the schema byinit", "made the table byinit.log")
+	describe := func(schema string) string {
+		return strings.Join(p.Strings(t, strings.ReplaceAll(`
+			SELECT table_name || column_name || data_type || is_nullable || COALESCE(column_default, '') FROM information_schema.columns WHERE table_schema = '$S'
+			UNION SELECT replace(indexdef, '$S', '') FROM pg_indexes WHERE schemaname = '$S'
+			UNION SELECT grantee || table_name || privilege_type FROM information_schema.table_privileges WHERE table_schema = '$S'
+			UNION SELECT has_schema_privilege('scribe', '$S', 'USAGE')::text ORDER BY 1`, "$S", schema)), "\n")
+	}
+	if hand, init := describe("byhand"), describe("byinit"); hand != init || !strings.Contains(hand, "scribelogINSERT") {
+		t.Errorf("by hand:\n%s\nby init:\n%s", hand, init)
+	}
+}
+
+// Every problem comes with what mends it; when that is done there is none left.
+func TestCheckNamesEveryProblem(t *testing.T) {
+	p := postgres(t)
+	endpoint := role(t, p, "clerk")
+	table := newTable()
+	p.Exec(t, strings.ReplaceAll(`CREATE TABLE $T (packettime timestamp, indextime date, server text, srcip bytea, type smallint, class boolean,
+		question varchar(100), mandatory integer NOT NULL); CREATE TABLE $T_blocks (id uuid, at timestamptz DEFAULT now(), refused integer);
+		REVOKE CREATE ON SCHEMA public FROM PUBLIC`, "$T", table))
+	a := admin(t, endpoint, table, "")
+	out := does(t, a.check, true,
+		"column indextime of table "+table+" has the type date",
+		"column srcip of table "+table+" has the type bytea",
+		"column mandatory of table "+table+" must not be null, and nothing fills it",
+		"lets a key in twice", "no right to INSERT on table "+table+":", "no right to SELECT, INSERT, DELETE on table "+table+"_blocks",
+		"note no column dstip, so it is left out: ALTER TABLE "+table+" ADD COLUMN dstip inet",
+		"note column type is smallint: values above 32767 are cut", "note column class is boolean",
+		"note column question is character varying(100): longer texts are cut to 100 characters",
+		"error: records cannot be written as it is")
+	if err := a.o.Check(context.Background()); !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "(and 5 more: `dnsmonster-sensor postgres check` shows all)") {
+		t.Errorf("at the start: %v", err)
+	}
+	for line := range strings.Lines(out) {
+		_, statement, _ := strings.Cut(line, ": ")
+		for _, verb := range []string{"ALTER", "GRANT"} {
+			if i := strings.Index(statement, verb); i >= 0 {
+				p.Exec(t, statement[i:])
+			}
+		}
+	}
+	does(t, a.check, false, "17 of 17 columns", "!no  ", "!note c", "!note no column", "OK")
+	deliver(t, a.o, openWriter(t, a.o), numbered(event.NewIDs(), 0, 10))
+	wantNames(t, p, table, 0, 10)
+}
+
+func TestCheckOtherThings(t *testing.T) {
+	p := postgres(t)
+	f := func(sql, table string, want ...string) {
+		t.Helper()
+		p.Exec(t, sql)
+		does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").check, true, want...)
+	}
+	f("CREATE VIEW seen AS SELECT now() AS packettime", "seen", "seen is no table: name another one with --psqltable")
+	f("CREATE TABLE shop (id integer)", "shop", "has no column packettime, so it is no table of records")
+	f("CREATE TABLE mine (packettime timestamptz); CREATE TABLE mine_blocks (x integer)", "mine", "mine_blocks has other columns than the keys of blocks")
+	f("SELECT 1", "nowhere.log", "schema nowhere is not there: CREATE SCHEMA nowhere")
+	f("CREATE TABLE counted (packettime timestamptz, size integer GENERATED ALWAYS AS (1) STORED)", "counted", "column size of table counted is generated", "DROP EXPRESSION")
+}
+
+// A server that does not answer is no matter of mending.
+func TestCheckOfASilentServer(t *testing.T) {
+	proxy := lab.StartProxy(t, "127.0.0.1:1")
+	proxy.Down()
+	var out bytes.Buffer
+	err := admin(t, postgres(t).URL(proxy.Addr, "postgres"), "x", "").Check(context.Background(), &out)
+	if err == nil || errors.Is(err, outputs.ErrPermanent) || !strings.Contains(out.String(), "connection refused") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestTimescale has a function in the extension's place: what is asked of it, and
+// what is said where there is no extension, is what it shows.
+func TestTimescale(t *testing.T) {
+	p := postgres(t)
+	table := newTable()
+	a := admin(t, p.URL(p.Addr, "postgres"), table, "")
+	a.Timescale = true
+	does(t, a.init, true, "this server has no TimescaleDB", "leave --timescale out")
+	p.Exec(t, `SET allow_system_table_mods = on; INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (99999, 'timescaledb', 10, 2200, false, '2.17');
+		CREATE TABLE asked (args text);
+		CREATE FUNCTION create_hypertable(regclass, name, if_not_exists boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+			IF EXISTS (SELECT FROM asked WHERE args = 'rows') THEN RAISE EXCEPTION 'table "%" is not empty', $1; END IF;
+			INSERT INTO asked VALUES ($1 || ',' || $2 || ',' || $3); END $$`)
+	t.Cleanup(func() {
+		p.Exec(t, "SET allow_system_table_mods = on; DELETE FROM pg_extension WHERE extname = 'timescaledb'; DROP TABLE asked; DROP FUNCTION create_hypertable")
+	})
+	does(t, a.init, false, "made the table "+table)
+	does(t, a.init, false, "the table "+table+" is a hypertable")
+	if got := strings.Join(p.Strings(t, "SELECT args FROM asked"), " "); got != table+",packettime,true "+table+",packettime,true" {
+		t.Errorf("asked for %q", got)
+	}
+	if got := p.Int(t, "SELECT count(*) FROM pg_indexes WHERE tablename = '"+table+"'"); got != 0 {
+		t.Errorf("%d indexes: the extension makes its own", got)
+	}
+	p.Exec(t, "INSERT INTO asked VALUES ('rows')")
+	does(t, a.init, true, "is not empty", "migrate_data => true")
+}

@@ -1,0 +1,247 @@
+package psql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// layout is a table as it is.
+type layout struct {
+	id, keys pgx.Identifier
+	columns  []column // those that are written
+	missing  []string
+	copy     string // the statement
+}
+
+type column struct {
+	name  string
+	kind  int // position in columns
+	oid   uint32
+	limit int    // characters, of types that have a limit; else 0
+	typed string // the type as the server writes it
+}
+
+func (l *layout) name() string { return plain(l.id) }
+
+// problem keeps rows from being written.
+type problem struct{ what, mend string }
+
+func (p problem) String() string { return p.what + ": " + p.mend }
+
+// survey is what there is of a table and of that of its keys, and what is wrong
+// with them.
+type survey struct {
+	layout        *layout
+	rows, keys    bool // they are there
+	user          string
+	problems      []problem
+	schemaMissing bool
+	mayMake       bool // what is not there
+}
+
+func (s *survey) wrong(mend, what string, args ...any) {
+	s.problems = append(s.problems, problem{fmt.Sprintf(what, args...), mend})
+}
+
+// readLayout reads which columns the table has, and what they take. What it finds
+// wrong is for somebody to mend.
+func readLayout(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*layout, error) {
+	s, err := look(ctx, conn, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(s.problems) == 1:
+		return nil, outputs.Permanent(errors.New(s.problems[0].String()))
+	case len(s.problems) > 1:
+		return nil, outputs.Permanent(fmt.Errorf("%s (and %d more: `dnsmonster-sensor postgres check` shows all)", s.problems[0], len(s.problems)-1))
+	}
+	return s.layout, nil
+}
+
+// look finds out all about the tables.
+func look(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*survey, error) {
+	s := &survey{layout: &layout{id: id, keys: keysOf(id)}, user: currentUser(ctx, conn)}
+	if err := s.tables(ctx, conn); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		there bool
+		look  func(context.Context, *pgconn.PgConn) error
+	}{{s.rows, s.columns}, {s.keys, s.keyColumns}, {s.rows, s.rightsOnRows}, {s.keys, s.rightsOnKeys}} {
+		if !part.there {
+			continue
+		}
+		if err := part.look(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// ask runs a query about a table.
+func ask(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) ([][][]byte, error) {
+	values := make([][]byte, len(args))
+	types := make([]uint32, len(args))
+	for i, a := range args {
+		values[i], types[i] = []byte(a), oidText
+	}
+	r := conn.ExecParams(ctx, sql, values, types, nil, nil).Read()
+	return r.Rows, r.Err
+}
+
+// tables finds out which are there, and what kind of relation they are.
+func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
+	schema := "current_schema()"
+	if len(s.layout.id) > 1 {
+		schema = "'" + s.layout.id[0] + "'"
+	}
+	rows, err := ask(ctx, conn, `SELECT (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = `+schema+`),
+		(SELECT relkind FROM pg_class WHERE oid = to_regclass($1)), to_regclass($2) IS NOT NULL`, s.layout.id.Sanitize(), s.layout.keys.Sanitize())
+	if err != nil {
+		return err
+	}
+	create, kind := string(rows[0][0]), string(rows[0][1])
+	s.schemaMissing, s.mayMake = rows[0][0] == nil, create == "t"
+	s.rows, s.keys = rows[0][1] != nil, string(rows[0][2]) == "t"
+	switch {
+	case s.schemaMissing && len(s.layout.id) > 1:
+		s.wrong("CREATE SCHEMA "+s.layout.id[0], "schema %s is not there", s.layout.id[0])
+	case s.rows && !strings.Contains("rpf", kind):
+		s.wrong("name another one with --psqltable", "%s is no table", s.layout.name())
+	}
+	for _, t := range []struct {
+		there bool
+		id    pgx.Identifier
+	}{{s.rows, s.layout.id}, {s.keys, s.layout.keys}} {
+		switch {
+		case t.there || s.schemaMissing:
+		case s.mayMake:
+			s.wrong("make it with `dnsmonster-sensor postgres init`", "table %s is not there", plain(t.id))
+		default:
+			s.wrong(fmt.Sprintf("let somebody who may make it run what `dnsmonster-sensor postgres sql --psqluser=%s` prints", s.user), "table %s is not there", plain(t.id))
+		}
+	}
+	return nil
+}
+
+const layoutQuery = `
+SELECT a.attname, COALESCE(NULLIF(t.typbasetype, 0), a.atttypid)::int8, CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END,
+       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`
+
+// columns reads which of ours the table has, and which it has besides.
+func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
+	rows, err := ask(ctx, conn, layoutQuery, s.layout.id.Sanitize())
+	if err != nil {
+		return err
+	}
+	found := make(map[string]column)
+	for _, row := range rows {
+		if c, ok := s.column(row); ok {
+			found[c.name] = c
+		}
+	}
+	var names []string
+	for i, want := range columns {
+		c, ok := found[want.name]
+		if !ok {
+			s.layout.missing = append(s.layout.missing, want.name)
+			continue
+		}
+		c.kind = i
+		if !c.fits() {
+			s.wrong(c.widen(s.layout),
+				"column %s of table %s has the type %s, which its values cannot be written to", c.name, s.layout.name(), c.typed)
+		}
+		s.layout.columns = append(s.layout.columns, c)
+		names = append(names, pgx.Identifier{c.name}.Sanitize())
+	}
+	if len(s.layout.missing) > 0 && s.layout.missing[0] == columns[colPacketTime].name {
+		s.wrong(fmt.Sprintf("name another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", s.layout.name()),
+			"table %s has no column packettime, so it is no table of records", s.layout.name())
+	}
+	s.layout.copy = "COPY " + s.layout.id.Sanitize() + " (" + strings.Join(names, ", ") + ") FROM STDIN BINARY"
+	return nil
+}
+
+// column returns false for a column that is none of ours.
+func (s *survey) column(row [][]byte) (c column, ours bool) {
+	c.name, c.typed = string(row[0]), string(row[6])
+	oid, _ := strconv.ParseUint(string(row[1]), 10, 32)
+	mod, _ := strconv.Atoi(string(row[2]))
+	notNull, filled, generated := string(row[3]) == "t", string(row[4]) == "t", string(row[5]) == "t"
+	for _, want := range columns {
+		ours = ours || want.name == c.name
+	}
+	sql := pgx.Identifier{c.name}.Sanitize()
+	switch {
+	case ours && generated:
+		s.wrong(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION", s.layout.name(), c.name), "column %s of table %s is generated and cannot be written", c.name, s.layout.name())
+	case !ours && notNull && !filled && !generated:
+		s.wrong(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", s.layout.name(), sql), "column %s of table %s must not be null, and nothing fills it", c.name, s.layout.name())
+	}
+	c.oid = uint32(oid)
+	if mod >= 4 && (c.oid == oidVarchar || c.oid == oidChar) {
+		c.limit = mod - 4
+	}
+	return c, ours
+}
+
+// keyColumns makes sure that a key cannot be in the table twice.
+func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
+	rows, err := ask(ctx, conn, `SELECT count(*) FILTER (WHERE attname = 'id' AND atttypid = 'uuid'::regtype), count(*) FILTER (WHERE attname = 'at'), count(*) FILTER (WHERE attname = 'refused'),
+		EXISTS (SELECT FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = i.indkey[0]
+			WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND k.attname = 'id')
+		FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, s.layout.keys.Sanitize())
+	if err != nil {
+		return err
+	}
+	table := plain(s.layout.keys)
+	switch r := rows[0]; {
+	case string(r[0]) != "1" || string(r[1]) != "1" || string(r[2]) != "1":
+		s.wrong("drop or rename it, and `dnsmonster-sensor postgres init`", "table %s has other columns than the keys of blocks", table)
+	case string(r[3]) != "t":
+		s.wrong("ALTER TABLE "+table+" ADD PRIMARY KEY (id)", "table %s lets a key in twice", table)
+	}
+	return nil
+}
+
+func (s *survey) rightsOnRows(ctx context.Context, conn *pgconn.PgConn) error {
+	return s.rights(ctx, conn, s.layout.id, "INSERT")
+}
+
+func (s *survey) rightsOnKeys(ctx context.Context, conn *pgconn.PgConn) error {
+	return s.rights(ctx, conn, s.layout.keys, "SELECT", "INSERT", "DELETE")
+}
+
+// rights asks whether this user has some on a table.
+func (s *survey) rights(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, rights ...string) error {
+	var lacks []string
+	for _, right := range rights {
+		function := "has_any_column_privilege" // also where the whole table is granted
+		if right == "DELETE" {
+			function = "has_table_privilege"
+		}
+		rows, err := ask(ctx, conn, "SELECT "+function+"(to_regclass($1), $2)", id.Sanitize(), right)
+		if err != nil {
+			return err
+		}
+		if string(rows[0][0]) != "t" {
+			lacks = append(lacks, right)
+		}
+	}
+	if len(lacks) > 0 {
+		list := strings.Join(lacks, ", ")
+		s.wrong(fmt.Sprintf("as its owner: GRANT %s ON %s TO %s", list, plain(id), quoted(s.user)), "no right to %s on table %s", list, plain(id))
+	}
+	return nil
+}
