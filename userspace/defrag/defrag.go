@@ -121,7 +121,7 @@ func New(cfg Config, page *account.Page) *Table {
 		cfg:  cfg,
 		page: page,
 		// The rest is for the table's own entries, which are smaller than that.
-		store:  packet.NewStore(cfg.Bytes / 8 * 5),
+		store:  packet.NewStore(cfg.Bytes / 2),
 		index:  make(map[key]int32),
 		grams:  make([]datagram, 1),
 		pieces: make([]piece, 1),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"dnsmonster-sensor/userspace/account"
@@ -279,9 +280,9 @@ func TestBounds(t *testing.T) {
 // TestFloodKeepsRealDatagrams sends fragments that never complete, with real
 // datagrams in between.
 func TestFloodKeepsRealDatagrams(t *testing.T) {
-	n := 5_000_000
-	if testing.Short() {
-		n = 100_000
+	n := 250_000
+	if os.Getenv("SENSOR_TEST_LONG") == "1" {
+		n = 5_000_000
 	}
 	const budget = 1 << 20
 	b := newBench(t, Config{Bytes: budget})

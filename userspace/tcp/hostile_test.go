@@ -3,6 +3,7 @@ package tcp
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,17 +16,18 @@ func (t *Table) memory() int {
 	return len(t.segments)*56 + len(t.streams)*(264+2*64) + t.store.Pieces()*260
 }
 
-func scale(t *testing.T, n int) int {
-	if testing.Short() {
-		return n / 50
+// scale is a flood's length: all of it in `make test-all`.
+func scale(n int) int {
+	if os.Getenv("SENSOR_TEST_LONG") == "1" {
+		return n
 	}
-	return n
+	return n / 20
 }
 
 // TestHalfOpenFlood sends SYNs that lead nowhere, with real streams in between
 // that take their time.
 func TestHalfOpenFlood(t *testing.T) {
-	n := scale(t, 1_000_000)
+	n := scale(1_000_000)
 	const budget = 4 << 20
 	b := newBench(t, Config{Bytes: budget})
 	q := query(1, 300)
@@ -64,7 +66,7 @@ func TestHalfOpenFlood(t *testing.T) {
 // TestOneByteSegments sends a long stream byte by byte, within each window in
 // any order.
 func TestOneByteSegments(t *testing.T) {
-	n := scale(t, 2_000_000)
+	n := scale(2_000_000)
 	var stream strings.Builder
 	messages := 0
 	for stream.Len() < n {
@@ -91,7 +93,7 @@ func TestOneByteSegments(t *testing.T) {
 func TestHoleFlood(t *testing.T) {
 	const budget = 1 << 20
 	b := newBench(t, Config{Bytes: budget})
-	for i := range scale(t, 500_000) {
+	for i := range scale(500_000) {
 		g := at(int64(i)*1000, 100+i%7*1000, strings.Repeat("x", 1+i%1000))
 		g.SrcPort = uint16(i)
 		b.add(g)

@@ -116,7 +116,7 @@ func New(cfg Config, page *account.Page, emit func(*Message)) *Table {
 	return &Table{
 		cfg: cfg, page: page, emit: emit,
 		// The rest is for the table's own entries, which are smaller than that.
-		store:    packet.NewStore(cfg.Bytes / 2),
+		store:    packet.NewStore(cfg.Bytes / 16 * 7),
 		index:    make(map[key]int32),
 		streams:  make([]stream, 1),
 		segments: make([]waiting, 1),

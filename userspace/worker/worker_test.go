@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -340,30 +339,6 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 	if messages == 0 {
 		t.Error("no messages: the test shows nothing")
-	}
-}
-
-// TestRandomSubdomains: a flood of names that never repeat takes no memory.
-func TestRandomSubdomains(t *testing.T) {
-	n := 5_000_000
-	if testing.Short() {
-		n /= 50
-	}
-	b := newBench(t, Config{Dedup: &dedup.Config{}})
-	frame := []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, query(1, strings.Repeat("x", 12)))))
-	at := strings.Index(string(frame), "xxxx")
-	p := packet.Packet{Data: frame, Link: packet.LinkRaw, WireLen: uint32(len(frame))}
-	messages := 0
-	emit := func(*event.Event) { messages++ }
-	for i := range n {
-		copy(frame[at:], fmt.Appendf(frame[at:at], "%012d", i))
-		p.Time += 1000
-		b.given++
-		b.worker.Packet(&p, emit)
-	}
-	b.end()
-	if messages != n {
-		t.Errorf("%d records, want %d", messages, n)
 	}
 }
 
