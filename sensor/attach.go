@@ -81,22 +81,15 @@ func (a *attachOptions) flags() []cli.Flag {
 
 // check looks at the options, which may be set though the input is a file.
 func (a *attachOptions) check() error {
+	var p problems
 	if _, err := capture.ParseMode(a.mode); err != nil {
-		return usageError("--mode: %w", err)
+		p.add(usageError("--mode: %w", err))
 	}
-	if a.sampleMode != "packet" && a.sampleMode != "flow" {
-		return usageError("--samplemode %q: use packet or flow", a.sampleMode)
-	}
-	if a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535) {
-		return usageError("--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
-	}
-	if a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0 {
-		return usageError("--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
-	}
-	if a.fragments < 0 || a.fragments > 10_000_000 {
-		return usageError("--fragmentquota %d: use 0 to 10000000", a.fragments)
-	}
-	return nil
+	p.when(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
+	p.when(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
+	p.when(a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0, "--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
+	p.when(a.fragments < 0 || a.fragments > 10_000_000, "--fragmentquota %d: use 0 to 10000000", a.fragments)
+	return p.err()
 }
 
 // ring checks the options and arguments.

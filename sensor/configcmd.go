@@ -1,7 +1,6 @@
 package sensor
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -80,16 +79,14 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 
 // verify finds everything that would keep run from starting.
 func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
-	var errs []error
-	explain := func(err error) {
-		if err != nil {
-			errs = append(errs, v.Explain(err))
-		}
-	}
-	explain(o.common.verify(v))
+	var p problems
+	p.add(o.common.verify(v))
 	_, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
-	explain(err)
+	p.add(err)
 	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
-	explain(err)
-	return errors.Join(errs...)
+	p.add(err)
+	if err := p.err(); err != nil {
+		return v.Explain(err)
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -38,6 +39,36 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func usageError(format string, a ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, a...)}
+}
+
+// problems are what is wrong with the options: the user hears of all at once.
+type problems []error
+
+func (p *problems) when(wrong bool, format string, a ...any) {
+	if wrong {
+		*p = append(*p, usageError(format, a...))
+	}
+}
+
+// add takes joined errors apart, and leaves out what is known.
+func (p *problems) add(err error) {
+	var several interface{ Unwrap() []error }
+	switch {
+	case err == nil:
+	case errors.As(err, &several):
+		for _, e := range several.Unwrap() {
+			p.add(e)
+		}
+	case !slices.ContainsFunc(*p, func(known error) bool { return known.Error() == err.Error() }):
+		*p = append(*p, err)
+	}
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &exitError{exitUsage, errors.Join(p...)}
 }
 
 // Main runs the program and returns its exit status.

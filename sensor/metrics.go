@@ -63,29 +63,23 @@ func (o *metricOptions) flags() []cli.Flag {
 }
 
 func (o *metricOptions) check() error {
-	switch {
-	case !slices.Contains([]string{"stderr", "statsd", "prometheus", ""}, o.kind):
-		return usageError("--metricendpointtype %q: use stderr, statsd, prometheus, or nothing for none", o.kind)
-	case o.kind == "statsd" && o.statsd == "":
-		return usageError("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125")
-	case o.kind == "prometheus" && o.prometheus == "":
-		return usageError("--metricprometheusendpoint: needed for --metricendpointtype=prometheus, such as http://127.0.0.1:2112/metrics")
-	case o.format != "json" && o.format != "kv":
-		return usageError("--metricstderrformat %q: use json or kv", o.format)
-	case o.interval < 100*time.Millisecond:
-		return usageError("--metricflushinterval %s: at least 100ms", o.interval)
-	case o.lossEvery < 10*time.Millisecond:
-		return usageError("--capturestatsdelay %s: at least 10ms", o.lossEvery)
-	case o.stats != 0 && o.stats < 100*time.Millisecond:
-		return usageError("--stats %s: at least 100ms, or 0 for none", o.stats)
-	}
+	var p problems
+	p.when(!slices.Contains([]string{"stderr", "statsd", "prometheus", ""}, o.kind),
+		"--metricendpointtype %q: use stderr, statsd, prometheus, or nothing for none", o.kind)
+	p.when(o.kind == "statsd" && o.statsd == "", "--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125")
+	p.when(o.kind == "prometheus" && o.prometheus == "",
+		"--metricprometheusendpoint: needed for --metricendpointtype=prometheus, such as http://127.0.0.1:2112/metrics")
+	p.when(o.format != "json" && o.format != "kv", "--metricstderrformat %q: use json or kv", o.format)
+	p.when(o.interval < 100*time.Millisecond, "--metricflushinterval %s: at least 100ms", o.interval)
+	p.when(o.lossEvery < 10*time.Millisecond, "--capturestatsdelay %s: at least 10ms", o.lossEvery)
+	p.when(o.stats != 0 && o.stats < 100*time.Millisecond, "--stats %s: at least 100ms, or 0 for none", o.stats)
 	if err := checkStatsdAddress(o.statsd); err != nil {
-		return usageError("--metricstatsdagent %q: %w", o.statsd, err)
+		p.add(usageError("--metricstatsdagent %q: %w", o.statsd, err))
 	}
 	if _, _, err := prometheusAddress(o.prometheus); err != nil {
-		return usageError("--metricprometheusendpoint %q: %w", o.prometheus, err)
+		p.add(usageError("--metricprometheusendpoint %q: %w", o.prometheus, err))
 	}
-	return nil
+	return p.err()
 }
 
 // unused warns of endpoints that the type leaves out.

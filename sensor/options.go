@@ -139,55 +139,33 @@ func skipTLSFlag(to *bool) cli.Flag {
 
 // check completes the options and looks for what the parser cannot see.
 func (o *common) check() error {
-	if err := o.process.check(); err != nil {
-		return err
+	var p problems
+	p.add(o.process.check())
+	for _, port := range o.ports.Value() {
+		p.when(port < 1 || port > 65535, "--port %d: a port is a number from 1 to 65535", port)
 	}
-	for _, p := range o.ports.Value() {
-		if p < 1 || p > 65535 {
-			return usageError("--port %d: a port is a number from 1 to 65535", p)
-		}
-	}
-	if len(o.ports.Value()) == 0 {
-		return usageError("--port: at least one is needed")
-	}
-	if o.workers < 0 || o.workers > maxWorkers {
-		return usageError("--workers %d: use 0 to %d", o.workers, maxWorkers)
-	}
+	p.when(len(o.ports.Value()) == 0, "--port: at least one is needed")
+	p.when(o.workers < 0 || o.workers > maxWorkers, "--workers %d: use 0 to %d", o.workers, maxWorkers)
 	if _, err := parseRatio(o.sample); err != nil {
-		return usageError("--sampleratio: %w", err)
+		p.add(usageError("--sampleratio: %w", err))
 	}
-	if o.grace < 0 {
-		return usageError("--grace %s: a time of 0 or more", o.grace)
-	}
-	if err := o.checkMasks(); err != nil {
-		return err
-	}
-	if o.bad != "record" && o.bad != "drop" {
-		return usageError("--malformed %q: use record or drop", o.bad)
-	}
-	if o.gctime < time.Millisecond {
-		return usageError("--gctime %s: at least 1ms", o.gctime)
-	}
-	if o.window < time.Microsecond {
-		return usageError("--dedupwindow %s: at least 1us", o.window)
-	}
-	if _, err := o.records.check(); err != nil {
-		return err
-	}
-	if err := o.delivery.Check(); err != nil {
-		return &exitError{exitUsage, err}
-	}
-	return o.metrics.check()
+	p.when(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
+	p.add(checkMasks(o.mask))
+	p.when(o.bad != "record" && o.bad != "drop", "--malformed %q: use record or drop", o.bad)
+	p.when(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
+	p.when(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
+	_, err := o.records.check()
+	p.add(err)
+	p.add(o.delivery.Check())
+	p.add(o.metrics.check())
+	return p.err()
 }
 
-func (o *common) checkMasks() error {
-	if o.mask.V4 < 0 || o.mask.V4 > 32 {
-		return usageError("--masksize4 %d: use 0 to 32", o.mask.V4)
-	}
-	if o.mask.V6 < 0 || o.mask.V6 > 128 {
-		return usageError("--masksize6 %d: use 0 to 128", o.mask.V6)
-	}
-	return nil
+func checkMasks(m mask.Bits) error {
+	var p problems
+	p.when(m.V4 < 0 || m.V4 > 32, "--masksize4 %d: use 0 to 32", m.V4)
+	p.when(m.V6 < 0 || m.V6 > 128, "--masksize6 %d: use 0 to 128", m.V6)
+	return p.err()
 }
 
 // maxWorkers is what the kernel program's array of rings has room for.
@@ -228,6 +206,7 @@ func (o *common) activeOutputs(c *cli.Context, log *slog.Logger) ([]active, erro
 
 func (o *common) switchedOn() ([]active, error) {
 	var list []active
+	var p problems
 	for _, out := range o.outputs {
 		s, err := out.Settings()
 		if err == nil && s.Type != outputs.Off {
@@ -236,14 +215,12 @@ func (o *common) switchedOn() ([]active, error) {
 				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)
 			}
 		}
-		if err != nil {
-			return nil, &exitError{exitUsage, err}
-		}
+		p.add(err)
 		if s.Type != outputs.Off {
 			list = append(list, active{out, s})
 		}
 	}
-	return list, nil
+	return list, p.err()
 }
 
 // parseRatio reads a sampling ratio a:b, which keeps a of every b.

@@ -46,15 +46,11 @@ func (o *processOptions) flags() []cli.Flag {
 }
 
 func (o *processOptions) check() error {
-	switch {
-	case o.level >= uint(len(logLevels)):
-		return usageError("--loglevel %d: use 0 to 4", o.level)
-	case o.format != "text" && o.format != "json":
-		return usageError("--logformat %q: use text or json", o.format)
-	case o.gomaxprocs < -1 || o.gomaxprocs == 0:
-		return usageError("--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
-	}
-	return nil
+	var p problems
+	p.when(o.level >= uint(len(logLevels)), "--loglevel %d: use 0 to 4", o.level)
+	p.when(o.format != "text" && o.format != "json", "--logformat %q: use text or json", o.format)
+	p.when(o.gomaxprocs < -1 || o.gomaxprocs == 0, "--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
+	return p.err()
 }
 
 // logLevels are dnsmonster's numbers; nothing is logged at the first.

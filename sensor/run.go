@@ -64,6 +64,9 @@ func (o *runOptions) run(c *cli.Context) error {
 	if c.Args().Present() {
 		return usageError("run takes no arguments: what is %q? (see dnsmonster-sensor run --help)", c.Args().First())
 	}
+	if err := o.verify(c, invocationOf(c).values); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	s, err := o.common.session(c)
 	if err != nil {
 		return err
@@ -78,19 +81,16 @@ func (o *runOptions) run(c *cli.Context) error {
 // input checks the options of the input, and returns the feed.
 func (o *runOptions) input(s *session) (feed, error) {
 	var none feed
-	if err := o.files.check(); err != nil {
+	var p problems
+	p.add(o.attach.check())
+	p.add(o.files.check())
+	p.when(o.device != "" && o.file != "", "--devname and --pcapfile are both set: use one")
+	p.when(o.device == "" && o.file == "", "no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	if err := p.err(); err != nil {
 		return none, err
 	}
-	switch {
-	case o.device != "" && o.file != "":
-		return none, usageError("--devname and --pcapfile are both set: use one")
-	case o.file != "":
-		if err := o.attach.check(); err != nil {
-			return none, err
-		}
+	if o.file != "" {
 		return feed{false, func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }}, nil
-	case o.device == "":
-		return none, usageError("no input: set --devname or --pcapfile (see dnsmonster-sensor run --help)")
 	}
 	if o.files.speed > 0 {
 		s.log.Info("speed has no effect on interfaces")

@@ -61,14 +61,9 @@ func (o *common) session(c *cli.Context) (*session, error) {
 
 // verify finds what is wrong with the options, without doing anything.
 func (o *common) verify(v *config.Values) error {
-	if errs := config.Refuse(o.pending, v); len(errs) > 0 {
-		var lines []string
-		for _, err := range errs {
-			lines = append(lines, err.Error())
-		}
-		return usageError("%s", strings.Join(lines, "\n"))
-	}
-	return o.check()
+	p := problems(config.Refuse(o.pending, v))
+	p.add(o.check())
+	return p.err()
 }
 
 func (s *session) isDefault(option string) bool {
@@ -148,15 +143,15 @@ func (s *session) reload(p *pipeline) {
 
 // reloadable reads the values of config.Reloadable.
 func reloadable(v *config.Values) (mask.Bits, slog.Level, error) {
-	var o common
-	o.mask.V4, _ = strconv.Atoi(v.String("masksize4"))
-	o.mask.V6, _ = strconv.Atoi(v.String("masksize6"))
+	var bits mask.Bits
+	bits.V4, _ = strconv.Atoi(v.String("masksize4"))
+	bits.V6, _ = strconv.Atoi(v.String("masksize6"))
 	level, _ := strconv.ParseUint(v.String("loglevel"), 10, 8)
-	if err := o.checkMasks(); err != nil {
-		return o.mask, 0, err
+	var p problems
+	p.add(checkMasks(bits))
+	p.when(level >= uint64(len(logLevels)), "--loglevel %d: use 0 to 4", level)
+	if err := p.err(); err != nil {
+		return bits, 0, err
 	}
-	if level >= uint64(len(logLevels)) {
-		return o.mask, 0, usageError("--loglevel %d: use 0 to 4", level)
-	}
-	return o.mask, logLevels[level], nil
+	return bits, logLevels[level], nil
 }

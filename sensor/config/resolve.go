@@ -351,13 +351,21 @@ func (v *Values) Args() []string {
 }
 
 // Explain adds to an error that starts with an option's name where the option's
-// value came from.
+// value came from; of joined errors, to each.
 func (v *Values) Explain(err error) error {
-	word := strings.TrimLeft(strings.TrimPrefix(err.Error(), "--"), "-")
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		var list []error
+		for _, e := range several.Unwrap() {
+			list = append(list, v.Explain(e))
+		}
+		return errors.Join(list...)
+	}
+	word := strings.TrimLeft(err.Error(), "-")
 	if end := strings.IndexAny(word, ": "); end > 0 {
 		word = word[:end]
 	}
-	if o := v.Get(strings.ToLower(word)); o != nil {
+	if o := v.Get(strings.ToLower(word)); o != nil && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
