@@ -55,7 +55,7 @@ func (inv *invocation) leave(app *cli.App) (done bool, err error) {
 		_, err := io.WriteString(w, config.SystemdService)
 		return true, err
 	case v.String("writeconfig") != "":
-		return true, writeConfig(v.String("writeconfig"), v)
+		return true, writeConfig(v.String("writeconfig"), v, app.ErrWriter)
 	}
 	return false, nil
 }
@@ -118,26 +118,35 @@ func pages(app *cli.App) ([]config.Page, error) {
 	return list, nil
 }
 
-// writeConfig writes a file that others cannot read where it holds secrets.
-func writeConfig(path string, v *config.Values) error {
+// writeConfig writes a file that others cannot read where it holds secrets, and
+// says what it left out.
+func writeConfig(path string, v *config.Values, log io.Writer) error {
+	secrets := v.Is("writesecrets")
 	mode := os.FileMode(0o644)
-	if v.Is("writesecrets") {
+	if secrets {
 		mode = 0o600
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return usageError("--writeconfig: %w", err)
+	if err == nil && secrets { // it may have been there before
+		err = f.Chmod(mode)
 	}
-	if err := f.Chmod(mode); err != nil && mode == 0o600 {
+	if err != nil {
 		f.Close()
 		return usageError("--writeconfig: %w", err)
 	}
-	err = config.WriteINI(f, v, v.Is("writesecrets"))
+	leftOut, err := config.WriteINI(f, v, secrets)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		return &exitError{exitFailure, fmt.Errorf("write %s: %w", path, err)}
+	}
+	for _, w := range append(v.Warnings, config.Deprecated(v)...) {
+		fmt.Fprintln(log, "warning:", w)
+	}
+	fmt.Fprintf(log, "wrote %s\n", path)
+	if len(leftOut) > 0 {
+		fmt.Fprintf(log, "left out, since they are secret: %s; --writesecrets writes them too\n", strings.Join(leftOut, ", "))
 	}
 	return nil
 }

@@ -84,12 +84,17 @@ func entry(text string) (Entry, error) {
 	key, value, ok := strings.Cut(text, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	if !ok || key == "" {
-		return Entry{}, fmt.Errorf("%q is not of the form key = value", text)
+		// What stands behind the first word may be a password.
+		word, _, more := strings.Cut(text, " ")
+		if more {
+			word += " ..."
+		}
+		return Entry{}, fmt.Errorf("%q is not of the form key = value", word)
 	}
 	if strings.HasPrefix(value, `"`) {
 		plain, err := strconv.Unquote(value)
 		if err != nil {
-			return Entry{}, fmt.Errorf("key %s: the quotes of %s do not close, or what they hold is wrong", key, value)
+			return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", key)
 		}
 		value = plain
 	}

@@ -41,10 +41,11 @@ func TestRead(t *testing.T) {
 	f("a = 1\na = 2", `.a="1"@1 .a="2"@2`)
 	f("[s]\na=1\n[t]\nb=2\n[s]\nc=3", `s.a="1"@2 t.b="2"@4 s.c="3"@6`)
 	f("a = 1\nb", `f.ini line 2: "b" is not of the form key = value`)
-	f("= b", `f.ini line 1: "= b" is not of the form key = value`)
+	f("password hush", `f.ini line 1: "password ..." is not of the form key = value`)
+	f("= b", `f.ini line 1: "= ..." is not of the form key = value`)
 	f("[s", `f.ini line 1: "[s" is not a section such as [capture]`)
 	f("[]", `f.ini line 1: "[]" is not a section such as [capture]`)
-	f(`a = "b`, `f.ini line 1: key a: the quotes of "b do not close, or what they hold is wrong`)
+	f(`a = "b`, `f.ini line 1: key a: the quotes of its value do not close, or what they hold is wrong`)
 	f("a = "+strings.Repeat("x", maxLine), "f.ini line 1: bufio.Scanner: token too long")
 }
 

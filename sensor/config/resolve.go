@@ -243,7 +243,7 @@ func (r *resolver) line() {
 	var seen []string
 	for _, g := range r.Line {
 		if g.Name == "" {
-			r.fail("an option lacks its name: --=%s", g.Value)
+			r.fail("an option lacks its name: --=...")
 			continue
 		}
 		v := r.v.Get(g.Name)

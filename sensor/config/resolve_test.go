@@ -173,9 +173,12 @@ func TestSecrets(t *testing.T) {
 		}
 		var table, ini, all strings.Builder
 		WriteTable(&table, v)
-		WriteINI(&ini, v, false)
+		leftOut, _ := WriteINI(&ini, v, false)
 		WriteINI(&all, v, true)
 		value := v.String("kafkapassword")
+		if inFile := strings.Contains(ini.String(), "comes from kafkapasswordfile"); (len(leftOut) == 1) != (value != "" && !inFile) {
+			t.Errorf("line %q, environment %q, file %q: left out %q", line, environ, file, leftOut)
+		}
 		if value != "" && (strings.Contains(table.String(), value) || strings.Contains(ini.String(), value)) {
 			t.Errorf("the secret is shown:\n%s\n%s", table.String(), ini.String())
 		}
@@ -194,6 +197,59 @@ func TestSecrets(t *testing.T) {
 	f("", "", "kafkapasswordfile = /no/such", "error: kafkapasswordfile: open /no/such: no such file or directory (from x.ini line 1)")
 }
 
+// TestPasswordsInAddresses are secret too, whatever the option.
+func TestPasswordsInAddresses(t *testing.T) {
+	const file = "kafkaoutputbroker = a:1\nkafkaoutputbroker = http://user:hush@host:3128/"
+	v, _ := resolved(t, "port", "", "", file)
+	var table, ini, all strings.Builder
+	WriteTable(&table, v)
+	leftOut, _ := WriteINI(&ini, v, false)
+	WriteINI(&all, v, true)
+	if text := table.String() + ini.String(); strings.Contains(text, "hush") || !strings.Contains(text, "http://user:********@host:3128/") {
+		t.Errorf("shown:\n%s", text)
+	}
+	if fmt.Sprint(leftOut) != "[kafkaoutputbroker]" || !strings.Contains(all.String(), "http://user:hush@host:3128/") {
+		t.Errorf("left out %v; with secrets:\n%s", leftOut, all.String())
+	}
+}
+
+// TestExposed: secrets that others can read are named, with what would mend it.
+func TestExposed(t *testing.T) {
+	dir := t.TempDir()
+	open, closed := filepath.Join(dir, "open"), filepath.Join(dir, "closed")
+	for path, mode := range map[string]os.FileMode{open: 0o644, closed: 0o640} {
+		if err := os.WriteFile(path, []byte("kafkapassword = hush\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(line, environ, file, want string) {
+		t.Helper()
+		in := Input{Command: "run", Options: testOptions(t), Environ: strings.Split(environ, "|")}
+		in.Known = in.Options
+		in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
+		if file != "" {
+			var err error
+			if in.File, err = ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v, err := Resolve(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(v.Warnings, "; "); got != want || strings.Contains(got, "hush") {
+			t.Errorf("line %q, environment %q, file %q: warnings %q, want %q", line, environ, file, got, want)
+		}
+	}
+	f("--port 54", "", "", "")
+	f("--kafkapassword hush", "", "", "kafkapassword: everybody on this machine can read the command line: use --kafkapasswordfile, the environment or a file")
+	f("--kafkapasswordfile "+closed, "", "", "")
+	f("--kafkapasswordfile "+open, "", "", "kafkapasswordfile: everybody on this machine can read "+open+": chmod o-r")
+	f("", "DNSMONSTER_KAFKAPASSWORD=hush", "", "")
+	f("", "", closed, "")
+	f("", "", open, "everybody on this machine can read "+open+", which holds kafkapassword: chmod o-r")
+}
+
 func TestShown(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
@@ -206,6 +262,10 @@ func TestShown(t *testing.T) {
 	f("localhost:9000", "localhost:9000")
 	f("postgres://host/db", "postgres://host/db")
 	f("postgres://user@host/db", "postgres://user@host/db")
+	f("http://host:80/path?mail=a@example.org", "http://host:80/path?mail=a@example.org")
+	f("postgres://user:p/ss@host/db", "postgres://user:********@host/db")
+	f("http://user:pass@proxy:3128", "http://user:********@proxy:3128")
+	f("nats://token@host:4222", "nats://********@host:4222")
 	f("postgres://user:p@ss@host:5432/db?x=1", "postgres://user:********@host:5432/db?x=1")
 }
 

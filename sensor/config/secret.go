@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -50,6 +51,11 @@ func (r *resolver) secrets() {
 			r.secretIn(v, r.v.Get(v.SecretOf))
 		}
 	}
+	r.credentials()
+	r.exposed()
+}
+
+func (r *resolver) credentials() {
 	dir, ok := lookup(r.Environ, "CREDENTIALS_DIRECTORY")
 	if !ok {
 		return
@@ -67,6 +73,39 @@ func (r *resolver) secrets() {
 			r.fail("%s: read systemd credential: %w", v.Name, err)
 		}
 	}
+}
+
+// exposed warns of secrets that other users of the machine can read.
+func (r *resolver) exposed() {
+	var inFile []string
+	for i := range r.v.list {
+		v := &r.v.list[i]
+		switch {
+		case !v.holds():
+		case v.fromFile != "":
+			if path := r.v.String(v.fromFile); readableByAll(path) {
+				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.fromFile, path)
+			}
+		case v.Origin.Layer == CommandLine:
+			r.warn("%s: everybody on this machine can read the command line: use --%s%s, the environment or a file", v.Name, v.Name, secretFile)
+		case v.Origin.Layer == InFile:
+			inFile = append(inFile, v.Name)
+		}
+	}
+	if inFile != nil && readableByAll(r.File.Path) {
+		r.warn("everybody on this machine can read %s, which holds %s: chmod o-r", r.File.Path, strings.Join(inFile, ", "))
+	}
+}
+
+func readableByAll(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o004 != 0
+}
+
+// holds tells whether the value is, or has in it, something that must not be
+// shown.
+func (v *Value) holds() bool {
+	return slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t })
 }
 
 // secretIn takes a secret from its file, unless a higher layer says it in words.
@@ -102,13 +141,25 @@ func (v *Value) Shown(text string) string {
 		}
 		return masked
 	}
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		if _, has := u.User.Password(); has {
-			scheme, rest, _ := strings.Cut(text, "://")
-			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-				return scheme + "://" + u.User.Username() + ":" + masked + rest[at:]
-			}
-		}
+	scheme, rest, ok := strings.Cut(text, "://")
+	u, err := url.Parse(text)
+	if !ok || err == nil && u.User == nil {
+		return text
 	}
-	return text
+	place := rest
+	if err == nil {
+		place, _, _ = strings.Cut(rest, "/")
+	} // else nobody knows where the password ends: it may have a "/" in it
+	at := strings.LastIndexByte(place, '@')
+	if at < 0 {
+		return text
+	}
+	user, _, has := strings.Cut(rest[:at], ":")
+	switch {
+	case has:
+		user += ":" + masked
+	case scheme == "nats" || scheme == "tls": // a name alone is a token there
+		user = masked
+	}
+	return scheme + "://" + user + rest[at:]
 }

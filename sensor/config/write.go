@@ -38,8 +38,8 @@ func (v *Values) sections() []string {
 }
 
 // WriteINI writes all values as a configuration file: read again, it gives the
-// same values. Secrets are left out unless asked for.
-func WriteINI(w io.Writer, v *Values, secrets bool) error {
+// same values. Secrets are left out unless asked for; leftOut names them.
+func WriteINI(w io.Writer, v *Values, secrets bool) (leftOut []string, err error) {
 	b := bufio.NewWriter(w)
 	b.WriteString("; Options of dnsmonster-sensor, with the values that they have. The command line\n" +
 		"; and environment variables override them. Only \"=\" separates; a repeated key is a\n" +
@@ -48,24 +48,27 @@ func WriteINI(w io.Writer, v *Values, secrets bool) error {
 		fmt.Fprintf(b, "\n[%s]\n", section)
 		for _, o := range v.list {
 			if o.Section == section && (!o.Hidden || o.Origin.Layer != Default) {
-				writeOption(b, &o, secrets)
+				if !writeOption(b, &o, secrets) {
+					leftOut = append(leftOut, o.Name)
+				}
 			}
 		}
 	}
-	return b.Flush()
+	return leftOut, b.Flush()
 }
 
-func writeOption(b *bufio.Writer, o *Value, secrets bool) {
+// writeOption returns false for a secret that it leaves out.
+func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 	for line := range strings.Lines(o.Usage) {
 		fmt.Fprintf(b, "; %s\n", strings.TrimSpace(line))
 	}
 	switch {
 	case o.Secret && o.fromFile != "":
 		fmt.Fprintf(b, "; %s comes from %s\n\n", o.Name, o.fromFile)
-		return
-	case o.Secret && !secrets && o.Origin.Layer != Default:
+		return true
+	case !secrets && o.holds():
 		fmt.Fprintf(b, "; %s is set (from %s) and not written here: see --writesecrets\n\n", o.Name, o.Origin)
-		return
+		return false
 	case len(o.Text) == 0 && len(o.Default) == 0:
 		fmt.Fprintf(b, "; %s =\n", o.Name)
 	case len(o.Text) == 0:
@@ -75,6 +78,7 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) {
 		fmt.Fprintf(b, "%s\n", strings.TrimSpace(o.Name+" = "+quoted(t)))
 	}
 	b.WriteByte('\n')
+	return true
 }
 
 // WriteTable writes all values with their origins, for people. Secrets are
