@@ -135,8 +135,11 @@ func invocationOf(c *cli.Context) *invocation {
 // the option's value came from.
 func (inv *invocation) explain(err error) error {
 	var exit *exitError
-	if inv.values == nil || !errors.As(err, &exit) || exit.code != exitUsage {
+	switch {
+	case err == nil || inv.values == nil || !errors.As(err, &exit):
 		return err
+	case exit.code != exitUsage:
+		return &exitError{exit.code, inv.values.Redact(err)}
 	}
 	return &exitError{exitUsage, inv.values.Explain(err)}
 }

@@ -351,7 +351,7 @@ func (v *Values) Args() []string {
 }
 
 // Explain adds to an error that starts with an option's name where the option's
-// value came from; of joined errors, to each.
+// value came from; of joined errors, to each. Secrets in it are masked.
 func (v *Values) Explain(err error) error {
 	var several interface{ Unwrap() []error }
 	if errors.As(err, &several) {
@@ -361,6 +361,7 @@ func (v *Values) Explain(err error) error {
 		}
 		return errors.Join(list...)
 	}
+	err = v.Redact(err)
 	word := strings.TrimLeft(err.Error(), "-")
 	if end := strings.IndexAny(word, ": "); end > 0 {
 		word = word[:end]

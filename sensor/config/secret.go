@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -106,6 +107,21 @@ func readableByAll(path string) bool {
 // shown.
 func (v *Value) holds() bool {
 	return slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t })
+}
+
+// Redact masks secrets in an error: libraries like to quote what they cannot
+// read.
+func (v *Values) Redact(err error) error {
+	text := err.Error()
+	for i := range v.list {
+		if o := &v.list[i]; o.Secret && o.holds() && len(o.Text[0]) > 3 { // shorter ones are parts of words
+			text = strings.ReplaceAll(text, o.Text[0], masked)
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // secretIn takes a secret from its file, unless a higher layer says it in words.
