@@ -1,6 +1,9 @@
 package outputs
 
 import (
+	"fmt"
+
+	"dnsmonster-sensor/userspace/domains"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -12,31 +15,80 @@ type Matcher interface {
 	Match(name []byte) bool
 }
 
+// Filter says which events an output takes. A list that its type does not use
+// may be nil.
+type Filter struct {
+	Type        Type
+	Skip, Allow Matcher
+}
+
 func (t Type) skips() bool  { return t == Skip || t == SkipAndAllow }
 func (t Type) allows() bool { return t == Allow || t == SkipAndAllow }
 
-// passes tells whether an output of these settings takes e. What has no name is
-// on no list. name is memory to use, and comes back to be used again.
-func (s *Settings) passes(e *event.Event, name []byte) (bool, []byte) {
-	if s.Type == All {
-		return true, name
+func (f Filter) validate() error {
+	switch {
+	case f.Type < All || f.Type > SkipAndAllow:
+		return fmt.Errorf("output type %d: not one of 1 to 4", f.Type)
+	case f.Type.skips() && f.Skip == nil:
+		return fmt.Errorf("output type %d needs a skip list: give --skipdomainsfile, or use type 1", f.Type)
+	case f.Type.allows() && f.Allow == nil:
+		return fmt.Errorf("output type %d needs an allow list: give --allowdomainsfile, or use type 1", f.Type)
 	}
-	if !e.DNS.HasQuestion {
-		return !s.Type.allows(), name
-	}
-	name = lower(e.AppendQName(name[:0]))
-	if s.Type.skips() && s.Skip.Match(name) {
-		return false, name
-	}
-	return !s.Type.allows() || s.Allow.Match(name), name
+	return nil
 }
 
-// lower folds ASCII in place: beyond it, names have no case.
-func lower(name []byte) []byte {
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			name[i] = c + 'a' - 'A'
+// takes tells whether the output takes what has this name, in lower case.
+func (f *Filter) takes(name []byte) bool {
+	if f.Type.skips() && f.Skip.Match(name) {
+		return false
+	}
+	return !f.Type.allows() || f.Allow.Match(name)
+}
+
+// takes tells whether the output takes an event: any of its questions. What has
+// no name is on no list.
+func (in *Intake) takes(e *event.Event) bool {
+	f := in.r.filter.Load()
+	switch {
+	case f.Type == All:
+		return true
+	case !e.DNS.HasQuestion:
+		return !f.Type.allows()
+	case e.DNS.QDCount > 1:
+		return in.takesSome(f, e)
+	}
+	in.name = domains.Lower(e.AppendQName(in.name[:0]))
+	return f.takes(in.name)
+}
+
+// takesSome notes in e which of its questions the output takes, where it is some
+// and not all.
+func (in *Intake) takesSome(f *Filter, e *event.Event) bool {
+	in.taken = in.taken[:0]
+	questions, taken := 0, 0
+	var row event.Row
+	for rows := e.Rows(); rows.Next(&row); questions++ {
+		if questions%8 == 0 {
+			in.taken = append(in.taken, 0)
+		}
+		in.name = domains.Lower(rows.AppendName(in.name[:0], &row))
+		if f.takes(in.name) {
+			in.taken[questions/8] |= 1 << (questions % 8)
+			taken++
 		}
 	}
-	return name
+	if 0 < taken && taken < questions {
+		e.Taken = in.taken
+	}
+	return taken > 0
+}
+
+// SetFilter changes what the output takes, from the next event of each lane on.
+// What is queued stays.
+func (r *Runner) SetFilter(f Filter) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	r.filter.Store(&f)
+	return nil
 }

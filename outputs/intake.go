@@ -18,6 +18,7 @@ type Intake struct {
 	now   time.Time // of the last Tick
 	since time.Time // when the open block got its first event
 	name  []byte    // memory for the filter
+	taken []byte    // likewise
 	_     [64]byte
 }
 
@@ -26,11 +27,10 @@ func (r *Runner) Intake() *Intake {
 	return &Intake{r: r, page: r.book.Page(), open: r.free.get(), now: time.Now()}
 }
 
-// Offer copies e. Behind a live source it never waits; behind any other it
+// Offer copies e, if the filter takes it. Behind a live source it never waits; behind any other it
 // waits while the queue is full.
 func (in *Intake) Offer(e *event.Event) {
-	var takes bool
-	if takes, in.name = in.r.set.passes(e, in.name); !takes {
+	if !in.takes(e) {
 		in.page.Add(account.Skipped, 1)
 		return
 	}
@@ -41,6 +41,7 @@ func (in *Intake) Offer(e *event.Event) {
 		in.since = in.now
 	}
 	in.open.Append(e)
+	e.Taken = nil // that was for this output alone
 	if in.open.Len() == in.r.set.BatchSize || in.open.Size() >= blockTarget {
 		in.handOver()
 	}

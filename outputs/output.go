@@ -85,10 +85,6 @@ func (s *Settings) Validate() error {
 		return errors.New("output type 0: the output is off")
 	case s.Type < Off || s.Type > SkipAndAllow:
 		return fmt.Errorf("output type %d: not one of 0 to 4", s.Type)
-	case s.Type.skips() && s.Skip == nil:
-		return fmt.Errorf("output type %d needs a skip list: give --skipdomainsfile, or use type 1", s.Type)
-	case s.Type.allows() && s.Allow == nil:
-		return fmt.Errorf("output type %d needs an allow list: give --allowdomainsfile, or use type 1", s.Type)
 	case s.Workers < 1:
 		return fmt.Errorf("%d workers: at least 1", s.Workers)
 	case s.BatchSize < 0:
@@ -106,7 +102,7 @@ func (s *Settings) Validate() error {
 	case s.Spool.Free < 0:
 		return fmt.Errorf("free space of %d bytes: must not be negative", s.Spool.Free)
 	}
-	return nil
+	return Filter{s.Type, s.Skip, s.Allow}.validate()
 }
 
 // Attempt is the time that one attempt of Write or Open may take.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dnsmonster-sensor/userspace/account"
@@ -29,6 +30,7 @@ type Runner struct {
 	book   *account.Book
 	log    *slog.Logger
 	health health
+	filter atomic.Pointer[Filter]
 
 	queue *Queue
 	disk  *disk // nil: no spool
@@ -68,6 +70,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		page:   book.Page(),
 	}
 	r.free = newFreeBlocks(r.set, live)
+	r.filter.Store(&Filter{set.Type, set.Skip, set.Allow})
 	if set.Spool.Dir == "" {
 		r.queue = NewQueue(r.set.QueueBytes, book.Page())
 		r.queue.MaxEvents = r.set.QueueEvents

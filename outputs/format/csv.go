@@ -36,7 +36,7 @@ func ParseIPForm(name string) (IPForm, error) {
 	return IPForm(i), nil
 }
 
-// csv writes a row for each question of a message, and one without a name where
+// csv writes a row for each question of a message that the filter takes, and one without a name where
 // there is none. Fields are quoted where RFC 4180 asks for it.
 type csv struct {
 	server []byte // with the comma behind it
@@ -60,9 +60,9 @@ func (c *csv) Append(dst []byte, e *event.Event) []byte {
 	if d.QDCount <= 1 || !d.HasQuestion {
 		return c.row(dst, e, dns.Question{Name: dns.HeaderLen, Type: d.QType, Class: d.QClass})
 	}
-	var q dns.Question
-	for questions := d.QuestionsOf(e.Message); questions.Next(&q); {
-		dst = c.row(dst, e, q)
+	var row event.Row
+	for rows := e.Rows(); rows.Next(&row); {
+		dst = c.row(dst, e, dns.Question{Name: row.Name, Type: row.Type, Class: row.Class})
 	}
 	return dst
 }

@@ -53,6 +53,7 @@ type Event struct {
 	Identity   []byte // of the server that sent it (dnstap)
 	Version    []byte // likewise
 	Message    []byte // DNS wire format, as much as was captured
+	Taken      []byte // a bit for each question, from the lowest: those that an output's filter takes; nil: all
 	DNS        dns.Summary
 }
 

@@ -24,7 +24,7 @@ import (
 //	82  malformed: u8 section, u8 fault, u16 index
 //	86  u16 identity length, u16 version length
 //	90  u32 message length
-//	94  identity, version, message
+//	94  identity, version, message, taken (what the record's length leaves for it)
 const recordLen = 94
 
 const (
@@ -34,16 +34,17 @@ const (
 	flagQuestion
 	flagEDNS
 	flagDO
+	flagTaken
 )
 
 // StoredSize is how many bytes Block.Append adds for e.
 func (e *Event) StoredSize() int {
-	return recordLen + min(len(e.Identity), 0xffff) + min(len(e.Version), 0xffff) + len(e.Message)
+	return recordLen + min(len(e.Identity), 0xffff) + min(len(e.Version), 0xffff) + len(e.Message) + len(e.Taken)
 }
 
 func appendRecord(buf []byte, e *Event) []byte {
 	identity, version := e.Identity[:min(len(e.Identity), 0xffff)], e.Version[:min(len(e.Version), 0xffff)]
-	n := recordLen + len(identity) + len(version) + len(e.Message)
+	n := recordLen + len(identity) + len(version) + len(e.Message) + len(e.Taken)
 	at := len(buf)
 	if cap(buf)-at < n {
 		grown := make([]byte, at, max(at+n, 2*cap(buf)))
@@ -70,6 +71,9 @@ func appendRecord(buf []byte, e *Event) []byte {
 	if s.EDNS.DO {
 		flags |= flagDO
 	}
+	if len(e.Taken) > 0 {
+		flags |= flagTaken
+	}
 	r[7] = flags
 	le.PutUint64(r[8:], uint64(e.Time))
 	le.PutUint16(r[48:], e.Src.Port())
@@ -94,6 +98,7 @@ func appendRecord(buf []byte, e *Event) []byte {
 	copy(tail, identity)
 	copy(tail[len(identity):], version)
 	copy(tail[len(identity)+len(version):], e.Message)
+	copy(tail[len(identity)+len(version)+len(e.Message):], e.Taken)
 	return buf
 }
 
@@ -126,11 +131,11 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(buf))
 	identity, version, message := uint64(le.Uint16(buf[86:])), uint64(le.Uint16(buf[88:])), uint64(le.Uint32(buf[90:]))
-	if n != recordLen+identity+version+message || n > uint64(len(buf)) || message < dns.HeaderLen {
+	flags, taken := buf[7], recordLen+identity+version+message
+	if n < taken || n > uint64(len(buf)) || n > taken != (flags&flagTaken != 0) || message < dns.HeaderLen {
 		return nil, false
 	}
-	r, tail := buf[:recordLen], buf[recordLen:n]
-	flags := r[7]
+	r, tail := buf[:recordLen], buf[recordLen:taken]
 	e.Time = int64(le.Uint64(r[8:]))
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flagSrc4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flagDst4 != 0), le.Uint16(r[50:]))
@@ -140,6 +145,10 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
 	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
+	e.Taken = nil
+	if n > taken {
+		e.Taken = buf[taken:n:n]
+	}
 	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
 	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])
 	d.QDCount, d.ANCount, d.NSCount, d.ARCount = be.Uint16(h[4:]), be.Uint16(h[6:]), be.Uint16(h[8:]), be.Uint16(h[10:])

@@ -1,0 +1,146 @@
+package outputs
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/domains"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// asks is a message with a question for each of the names.
+func asks(names ...string) *event.Event {
+	e := testEvent(1)
+	e.Message[5] = byte(len(names))
+	for _, n := range names {
+		for label := range strings.SplitSeq(strings.TrimSuffix(n, "."), ".") {
+			if label != "" {
+				e.Message = append(append(e.Message, byte(len(label))), label...)
+			}
+		}
+		e.Message = append(e.Message, 0, 0, 1, 0, 1)
+	}
+	dns.Read(e.Message, false, &e.DNS)
+	return e
+}
+
+func list(t *testing.T, lines string) Matcher {
+	t.Helper()
+	l, err := domains.Parse(strings.NewReader(lines), domains.Labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// rowsOf are the names of all rows of what an output was given, an event's with
+// commas between, "-" for none.
+func rowsOf(b *event.Block) string {
+	var events []string
+	var e event.Event
+	for r := b.Reader(); r.Next(&e); {
+		var names []string
+		var row event.Row
+		for rows := e.Rows(); rows.Next(&row); {
+			if row.Named {
+				names = append(names, string(rows.AppendName(nil, &row)))
+			} else {
+				names = append(names, "-")
+			}
+		}
+		events = append(events, strings.Join(names, ","))
+	}
+	return strings.Join(events, " ")
+}
+
+// TestFilter: what each type passes on, of messages with one question, with
+// several, and with none.
+func TestFilter(t *testing.T) {
+	skip, allow := list(t, "skip.example,suffix\nboth.example"), list(t, "allow.example,suffix\nboth.example")
+	f := func(kind Type, want string, skipped uint64) {
+		t.Helper()
+		var got []string
+		out := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
+			got = append(got, rowsOf(b))
+			return 0, nil
+		}}
+		set := quick(1, 0)
+		set.Type, set.Skip, set.Allow = kind, skip, allow
+		r := testRunner(t, out, set, false, nil)
+		r.Start(context.Background())
+		in := r.Intake()
+		events := []*event.Event{
+			asks("a.skip.example."), asks("A.Allow.EXAMPLE."), asks("both.example."), asks("other.example."), asks("notskip.example."), asks("."), asks(),
+			asks("skip.example.", "other.example.", "allow.example."), asks("skip.example.", "skip.example."),
+		}
+		for _, e := range events {
+			in.Offer(e)
+			if e.Taken != nil {
+				t.Errorf("type %d: what is taken stays in the event", kind)
+			}
+		}
+		in.Flush()
+		r.Stop(context.Background())
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("type %d:\n%s\nwant\n%s", kind, s, want)
+		}
+		l := r.Ledger(func() uint64 { return uint64(len(events)) })
+		if l.Unaccounted() != 0 || l.Outcomes[1].Name != "skipped" || l.Outcomes[1].Value != skipped {
+			t.Errorf("type %d: the books say %+v, want %d skipped", kind, l, skipped)
+		}
+	}
+	f(All, "a.skip.example. A.Allow.EXAMPLE. both.example. other.example. notskip.example. . - skip.example.,other.example.,allow.example. skip.example.,skip.example.", 0)
+	f(Skip, "A.Allow.EXAMPLE. other.example. notskip.example. . - other.example.,allow.example.", 3)
+	f(Allow, "A.Allow.EXAMPLE. both.example. allow.example.", 6)
+	f(SkipAndAllow, "A.Allow.EXAMPLE. allow.example.", 7)
+}
+
+// TestSetFilter changes what is taken from then on, and refuses what cannot be.
+func TestSetFilter(t *testing.T) {
+	var got atomic.Uint64
+	out := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
+		got.Add(uint64(b.Len()))
+		return 0, nil
+	}}
+	r := testRunner(t, out, quick(1, 0), false, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	in.Offer(asks("skip.example."))
+	if err := r.SetFilter(Filter{Type: Skip}); err == nil || !strings.Contains(err.Error(), "--skipdomainsfile") {
+		t.Errorf("a type that needs a list: error %v", err)
+	}
+	if err := r.SetFilter(Filter{Type: Off}); err == nil {
+		t.Error("an output is switched off by its filter")
+	}
+	if err := r.SetFilter(Filter{Type: Skip, Skip: list(t, "skip.example")}); err != nil {
+		t.Fatal(err)
+	}
+	in.Offer(asks("skip.example."))
+	in.Offer(asks("other.example."))
+	in.Flush()
+	r.Stop(context.Background())
+	check(t, r, 3, "delivered 2, skipped 1")
+	if got.Load() != 2 {
+		t.Errorf("%d events, want 2", got.Load())
+	}
+}
+
+func TestFilterDoesNotAllocate(t *testing.T) {
+	set := quick(1, 0)
+	set.Type, set.Skip, set.Allow = SkipAndAllow, list(t, "skip.example,suffix"), list(t, "example,suffix\nwww,prefix")
+	r := testRunner(t, &fake{}, set, false, nil)
+	in := r.Intake()
+	one, several := asks("www.Other.example."), asks("skip.example.", "other.example.", "www.org.")
+	run := func() {
+		in.takes(one)
+		in.takes(several)
+		several.Taken = nil
+	}
+	run()
+	if n := testing.AllocsPerRun(1000, run); n != 0 {
+		t.Errorf("the filter allocates %v times, want 0", n)
+	}
+}
