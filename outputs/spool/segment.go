@@ -36,7 +36,8 @@ type Segment struct {
 	file *os.File // while Append may write
 	done struct {
 		sync.Mutex
-		file *os.File
+		file   *os.File
+		unsaid []byte // entries that could not be written yet
 	}
 }
 
@@ -65,7 +66,9 @@ func (g *Segment) path(dir string) string {
 // remove deletes the segment before what says which of it is done: after a
 // crash in between nothing looks unsent.
 func (g *Segment) remove(dir string) error {
-	g.closeDone()
+	g.done.Lock()
+	g.forgetDone()
+	g.done.Unlock()
 	err := os.Remove(g.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -89,6 +92,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (g *Segment) writeDone(dir string, id event.ID) error {
 	g.done.Lock()
 	defer g.done.Unlock()
+	g.done.unsaid = binary.LittleEndian.AppendUint32(append(g.done.unsaid, id[:]...), crc32.Checksum(id[:], castagnoli))
+	return g.flushDone(dir)
+}
+
+// flushDone writes the entries that are not written. What a failed write has
+// brought to the disk of them will stand there twice, or torn, which does no
+// harm.
+func (g *Segment) flushDone(dir string) error {
+	if len(g.done.unsaid) == 0 {
+		return nil
+	}
 	if g.done.file == nil {
 		f, err := os.OpenFile(filepath.Join(dir, fileName(g.number, doneSuffix)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
 		if err != nil {
@@ -96,18 +110,24 @@ func (g *Segment) writeDone(dir string, id event.ID) error {
 		}
 		g.done.file = f
 	}
-	var entry [doneLen]byte
-	copy(entry[:], id[:])
-	binary.LittleEndian.PutUint32(entry[16:], crc32.Checksum(id[:], castagnoli))
-	if _, err := g.done.file.Write(entry[:]); err != nil {
+	if _, err := g.done.file.Write(g.done.unsaid); err != nil {
 		return fmt.Errorf("note a delivered block: %w", err)
 	}
+	g.done.unsaid = g.done.unsaid[:0]
 	return nil
 }
 
-func (g *Segment) closeDone() {
+// closeDone ends the list, for a segment that stays.
+func (g *Segment) closeDone(dir string) error {
 	g.done.Lock()
 	defer g.done.Unlock()
+	err := g.flushDone(dir)
+	g.forgetDone()
+	return err
+}
+
+func (g *Segment) forgetDone() {
+	g.done.unsaid = nil
 	if g.done.file != nil {
 		g.done.file.Close()
 		g.done.file = nil

@@ -276,7 +276,7 @@ func (s *Spool) Close() error {
 		if complete {
 			err = errors.Join(err, s.drop(seg))
 		} else {
-			seg.closeDone()
+			err = errors.Join(err, seg.closeDone(s.o.Dir))
 		}
 	}
 	return errors.Join(err, syncFolder(s.o.Dir), s.lock.Close())

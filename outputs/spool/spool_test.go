@@ -408,3 +408,48 @@ func BenchmarkNext(b *testing.B) {
 		s.Done(seg, got.ID())
 	}
 }
+
+// What cannot be noted as delivered, as on a full disk, is noted later: else it
+// would come again after a restart.
+func TestDoneIsNotedLater(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
+	seg := add(t, s, a, true)
+	for _, x := range []*event.Block{b, c, d} {
+		add(t, s, x, true)
+	}
+	list := filepath.Join(dir, fileName(seg.number, doneSuffix))
+	if err := os.Mkdir(list, 0o700); err != nil { // in the way
+		t.Fatal(err)
+	}
+	for _, x := range []*event.Block{a, b} {
+		if err := s.Done(seg, x.ID()); err == nil {
+			t.Error("Done reports no error")
+		}
+	}
+	os.Remove(list)
+	if err := s.Done(seg, c.ID()); err != nil {
+		t.Error(err)
+	}
+	crash(s)
+	s = open(t, Options{Dir: dir})
+	wantIDs(t, drain(t, s), d)
+	closeSpool(t, s)
+
+	s = open(t, Options{Dir: dir})
+	seg = add(t, s, a, true)
+	add(t, s, b, true)
+	list = filepath.Join(dir, fileName(seg.number, doneSuffix))
+	if err := os.Mkdir(list, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Done(seg, a.ID()); err == nil {
+		t.Error("Done reports no error")
+	}
+	os.Remove(list)
+	closeSpool(t, s) // a last attempt
+	s = open(t, Options{Dir: dir})
+	wantIDs(t, drain(t, s), b)
+	closeSpool(t, s)
+}
