@@ -2,6 +2,8 @@ package outputs
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -10,8 +12,12 @@ import (
 // most.
 const refusedEvery = time.Minute
 
+// maxCauses bounds the lines about one outage.
+const maxCauses = 8
+
 // health turns the workers' troubles into few log lines: one when the first
-// worker begins to fail, one when the last of them has recovered.
+// worker begins to fail, one for each further cause, one when the last of them
+// has recovered.
 type health struct {
 	log *slog.Logger
 
@@ -19,7 +25,8 @@ type health struct {
 	failing  int // workers
 	attempts int // that failed, since the first worker began to fail
 	since    time.Time
-	refused  uint64 // events not yet in a line
+	causes   []string // that have had their line, since then
+	refused  uint64   // events not yet in a line
 	line     time.Time
 
 	evictedSaid uint64 // of those evicted
@@ -31,13 +38,29 @@ func (h *health) failed(first bool, doing string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failing == 0 {
-		h.since, h.attempts = time.Now(), 0
+		h.since, h.attempts, h.causes = time.Now(), 0, nil
 		h.log.Warn("output fails, trying again", "doing", doing, "error", err)
+	}
+	if c := cause(err); len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
+		if h.causes = append(h.causes, c); len(h.causes) > 1 {
+			h.log.Warn("output still fails, now in another way", "doing", doing, "error", err)
+		}
 	}
 	if first {
 		h.failing++
 	}
 	h.attempts++
+}
+
+// cause is an error's text without its numbers: ports, times and counts differ
+// from attempt to attempt.
+func cause(err error) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return -1
+		}
+		return r
+	}, err.Error())
 }
 
 // recovered notes that a worker which had failed is well again.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -444,5 +445,35 @@ func TestRefusalLines(t *testing.T) {
 	check(t, r, 100, "refused 100")
 	if n := strings.Count(text.String(), "\n"); n != 1 || !strings.Contains(text.String(), "bad column") {
 		t.Errorf("want one line that says bad column, got\n%s", text.String())
+	}
+}
+
+// A further cause of an outage gets its line, once; numbers in an error make no
+// new cause, and there is an end to the lines.
+func TestHealthCauses(t *testing.T) {
+	var text bytes.Buffer
+	attempts := 0
+	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		switch attempts++; {
+		case attempts <= 10:
+			return 0, fmt.Errorf("read 127.0.0.1:%d: connection reset", 40000+attempts)
+		case attempts <= 20:
+			return 0, fmt.Errorf("%s failed", []string{"login", "database"}[attempts%2])
+		case attempts <= 60:
+			return 0, errors.New("text that is never the same: " + strings.Repeat("x", attempts))
+		}
+		return 0, nil
+	}}, quick(1, 5), false, slog.New(slog.NewTextHandler(&text, nil)))
+	r.Start(context.Background())
+	offer(r.Intake(), 5)
+	r.Stop(context.Background())
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != maxCauses+1 {
+		t.Fatalf("%d lines, want %d causes and one of recovery:\n%s", len(lines), maxCauses, text.String())
+	}
+	for i, want := range []string{"40001: connection reset", "in another way\" output=fake doing=write error=\"database failed", "login failed", "never the same"} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d lacks %q: %s", i, want, lines[i])
+		}
 	}
 }

@@ -14,11 +14,15 @@ import (
 )
 
 // queries makes a capture file of n DNS queries, from many clients.
-func queries(n int) []byte {
+func queries(n int) []byte { return queriesFrom(0, n) }
+
+// queriesFrom makes a capture file of n DNS queries for the names h<first> and so
+// on.
+func queriesFrom(first, n int) []byte {
 	le := binary.LittleEndian
 	b := le.AppendUint32(nil, 0xa1b2c3d4)
 	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0) // raw IP
-	for i := range n {
+	for i := first; i < first+n; i++ {
 		name := fmt.Sprintf("h%d", i)
 		dns := binary.BigEndian.AppendUint16(nil, uint16(i))
 		dns = append(dns, "\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"...)

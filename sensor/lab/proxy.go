@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"testing"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -83,4 +85,38 @@ func (p *Proxy) Delay(milliseconds int) (heal func()) {
 func (p *Proxy) Silence() (heal func()) {
 	p.t.Helper()
 	return p.Spoil(Answers, "timeout", map[string]any{"timeout": 0})
+}
+
+// Socket passes connections of a Unix socket on to the proxy, so that a host
+// without a way to it can use it.
+func (p *Proxy) Socket(path string) {
+	p.t.Helper()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.pass(near)
+		}
+	}()
+}
+
+// pass ends when either side does.
+func (p *Proxy) pass(near net.Conn) {
+	defer near.Close()
+	far, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer far.Close()
+		io.Copy(far, near)
+	}()
+	io.Copy(near, far)
 }

@@ -1,0 +1,284 @@
+package sensor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestDelivery plays what happens between a sensor and its database. In every
+// scene each query is counted by its name: nothing is lost beyond what the mode
+// promises, nothing comes twice, and the books balance.
+func TestDelivery(t *testing.T) {
+	server := lab.StartPostgres(t)
+	for _, mode := range []string{"overflow", "always"} {
+		for _, scene := range []struct {
+			name string
+			play func(*stage, string)
+		}{
+			{"server down at the start", serverDownAtTheStart},
+			{"cut after the data", cutAfterTheData},
+			{"answers later than the timeout", answersLaterThanTheTimeout},
+			{"stopped in an outage", stoppedInAnOutage},
+			{"table dropped and made again", tableDroppedAndMadeAgain},
+			{"password changed and put right", passwordChangedAndPutRight},
+		} {
+			t.Run(scene.name+", "+mode, func(t *testing.T) {
+				scene.play(newStage(t, server), "--spoolmode="+mode)
+			})
+		}
+	}
+	t.Run("server killed in a batch", func(t *testing.T) { serverKilledInABatch(newStage(t, server)) })
+	t.Run("killed in an outage", func(t *testing.T) { killedInAnOutage(newStage(t, server)) })
+	t.Run("killed in a batch", func(t *testing.T) { killedInABatch(newStage(t, server)) })
+	t.Run("killed without always", func(t *testing.T) { killedWithoutAlways(newStage(t, server)) })
+	t.Run("killed while watching", func(t *testing.T) { killedWhileWatching(newStage(t, server)) })
+	t.Run("disk full", func(t *testing.T) { diskFull(newStage(t, server)) })
+	t.Run("one output hangs", func(t *testing.T) { oneOutputHangs(newStage(t, server)) })
+}
+
+func serverDownAtTheStart(s *stage, mode string) {
+	s.serverDown()
+	s.replays(3000, mode)
+	s.says("output fails")
+	s.serverUp()
+	s.ends(exitOK)
+	s.allArrived()
+	s.once("output fails", "output has recovered")
+}
+
+func serverKilledInABatch(s *stage) {
+	heal := s.slowly()
+	s.replays(2000, "--spoolmode=always", "--psqlbatchsize=1000")
+	s.batchUnderWay()
+	if err := s.server.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.says("output fails")
+	heal()
+	if err := s.server.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ends(exitOK)
+	s.allArrived()
+}
+
+func cutAfterTheData(s *stage, mode string) {
+	heal := s.slowly()
+	s.replays(2000, mode)
+	s.rowsArrive()
+	hear := s.proxy.Silence()
+	s.rowsArrive() // the server has them, and nobody is told
+	s.serverDown()
+	hear()
+	heal()
+	s.serverUp()
+	s.ends(exitOK)
+	s.allArrived()
+	if n := s.metric("already_there"); n == "" || n == "0" {
+		s.t.Errorf("no answer was lost: this scene shows nothing:\n%s", s.sensor.log())
+	}
+}
+
+func answersLaterThanTheTimeout(s *stage, mode string) {
+	heal := s.slowly()
+	s.replays(2000, mode, "--psqlbatchtimeout=700ms")
+	s.rowsArrive()
+	hurry := s.proxy.Delay(2000)
+	s.says("output fails")
+	heal()
+	hurry()
+	s.ends(exitOK)
+	s.allArrived()
+}
+
+func stoppedInAnOutage(s *stage, mode string) {
+	s.serverDown()
+	s.replays(3000, mode)
+	s.says("held 3000,")
+	if r := s.stops(exitUndelivered); r.books["delivery psql"]["held"] != 3000 {
+		s.t.Errorf("books %v, want 3000 held", r.books["delivery psql"])
+	}
+	s.replays(500, mode) // again, and the outage goes on
+	s.says("held 3500,")
+	s.stops(exitUndelivered)
+	s.serverUp()
+	s.replays(500, mode)
+	if r := s.ends(exitOK); r.books["delivery psql"]["in"] != 4000 || r.books["delivery psql"]["delivered"] != 4000 {
+		s.t.Errorf("books %v, want 4000 in and delivered", r.books["delivery psql"])
+	}
+	s.allArrived()
+}
+
+func killedInAnOutage(s *stage) {
+	s.serverDown()
+	s.replays(3000, "--spoolmode=always")
+	s.eventually("all on disk", func() bool { return s.onDisk() == 3000 })
+	s.dies()
+	s.serverUp()
+	s.replays(500, "--spoolmode=always")
+	if r := s.ends(exitOK); r.books["delivery psql"]["in"] != 3500 {
+		s.t.Errorf("books %v, want 3500 in", r.books["delivery psql"])
+	}
+	s.allArrived()
+}
+
+// killedInABatch kills the sensor several times while it delivers.
+func killedInABatch(s *stage) {
+	heal := s.slowly()
+	s.replays(3000, "--spoolmode=always")
+	s.eventually("all on disk, or there", func() bool { return int(s.onDisk())+s.rows() >= 3000 })
+	for range 3 {
+		s.rowsArrive()
+		s.batchUnderWay()
+		s.dies()
+		s.replays(0, "--spoolmode=always")
+	}
+	heal()
+	s.ends(exitOK)
+	s.allArrived()
+}
+
+// killedWithoutAlways: what memory held is gone, what the disk held is not.
+func killedWithoutAlways(s *stage) {
+	s.serverDown()
+	s.watches("--queuemb=1")
+	s.asks(40000, 20000)
+	s.says("held 40000,")
+	s.dies()
+	stored := int(s.onDisk())
+	s.serverUp()
+	s.replays(0)
+	s.ends(exitOK)
+	if missing := s.arrivedOnce(); missing != s.asked-stored || stored < 10000 {
+		s.t.Errorf("%d of %d are missing, %d were on disk at the kill", missing, s.asked, stored)
+	}
+}
+
+// killedWhileWatching: what was on disk a moment before is delivered, and what is
+// missing is the end.
+func killedWhileWatching(s *stage) {
+	s.serverDown()
+	s.watches("--spoolmode=always")
+	wait := s.asking(40000, 20000)
+	var stored int
+	s.eventually("some on disk", func() bool { stored = int(s.onDisk()); return stored > 5000 })
+	s.dies()
+	wait()
+	s.serverUp()
+	s.replays(0, "--spoolmode=always")
+	s.ends(exitOK)
+	s.asked -= s.arrivedOnce()
+	s.allArrived()
+	if s.asked < stored {
+		s.t.Errorf("%d arrived, %d were on disk before the kill", s.asked, stored)
+	}
+}
+
+func tableDroppedAndMadeAgain(s *stage, mode string) {
+	heal := s.slowly()
+	s.replays(2000, mode)
+	s.rowsArrive()
+	s.server.Exec(s.t, fmt.Sprintf("BEGIN; LOCK %[1]s; CREATE TABLE %[1]s_saved AS SELECT * FROM %[1]s; DROP TABLE %[1]s; COMMIT", s.table))
+	s.says("output fails")
+	s.makesTable()
+	heal()
+	s.ends(exitOK)
+	s.server.Exec(s.t, fmt.Sprintf("ALTER TABLE %[1]s RENAME TO %[1]s_new; CREATE VIEW %[1]s AS "+
+		"SELECT question, n FROM %[1]s_saved UNION ALL SELECT question, n + 1000000 FROM %[1]s_new", s.table))
+	s.allArrived()
+}
+
+func passwordChangedAndPutRight(s *stage, mode string) {
+	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %[1]s_user LOGIN PASSWORD 'first'; ALTER TABLE %[1]s OWNER TO %[1]s_user; ALTER TABLE %[1]s_blocks OWNER TO %[1]s_user", s.table))
+	login := func(password string) string {
+		return fmt.Sprintf("postgres://%s_user:%s@%s/postgres?sslmode=disable", s.table, password, s.proxy.Addr)
+	}
+	change := func(password string) {
+		s.server.Exec(s.t, fmt.Sprintf("ALTER ROLE %[1]s_user PASSWORD '%[2]s'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '%[1]s_user'", s.table, password))
+	}
+	s.url = login("first")
+	heal := s.slowly()
+	s.replays(2000, mode)
+	s.rowsArrive()
+	change("second")
+	s.says("password authentication failed")
+	change("first") // put right at the server
+	s.says("output has recovered")
+	s.rowsArrive()
+	change("third")
+	s.eventually("it fails again", func() bool { return s.heard("output fails") == 2 })
+	s.stops(exitUndelivered)
+	heal()
+	s.url = login("second") // a wrong one at the start is an error at once
+	s.replays(0, mode)
+	if r := s.sensor.wait(20 * time.Second); r.code != exitUsage {
+		s.t.Errorf("exit status %d, want %d:\n%s", r.code, exitUsage, r.log)
+	}
+	s.url = login("third") // put right here
+	s.replays(100, mode)
+	s.ends(exitOK)
+	s.allArrived()
+}
+
+// diskFull: the spool's disk is smaller than its bound, in an outage that is
+// longer than both.
+func diskFull(s *stage) {
+	s.spool = tmpfs(s.t, 9)
+	s.serverDown()
+	s.watches("--queuemb=1", "--psqlbatchsize=1000")
+	s.asks(120000, 40000)
+	s.says("the spool cannot be written")
+	s.serverUp()
+	s.settles()
+	s.asks(1000, 10000) // all is well again
+	r := s.stops(exitUndelivered)
+	missing := s.arrivedOnce()
+	if full := int(r.sum("delivery psql", "queue_full")); full == 0 || missing != full+int(r.sum("kernel", "ring_full")) {
+		s.t.Errorf("%d are missing, the books say %d:\n%s", missing, full, r.log)
+	}
+	names := s.names()
+	if last := fmt.Sprintf("h%d.example.org.", s.asked-1); names[len(names)-1] != last {
+		s.t.Errorf("the last row is %s, want %s", names[len(names)-1], last)
+	}
+}
+
+// tmpfs is a small file system.
+func tmpfs(t *testing.T, megabytes int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+		t.Fatalf("mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// oneOutputHangs: the other one gets every record while it does.
+func oneOutputHangs(s *stage) {
+	s.watches("--stdoutoutputtype=1")
+	s.asks(100, 10000)
+	s.eventually("the first rows", func() bool { return s.rows() == 100 })
+	heal := s.proxy.Silence()
+	s.asks(50000, 20000)
+	s.eventually("all on stdout", func() bool {
+		b, err := os.ReadFile(s.sensor.records)
+		return err == nil && bytes.Count(b, []byte("\n")) == s.asked
+	})
+	if n := s.rows(); n == s.asked {
+		s.t.Error("nothing hangs: this scene shows nothing")
+	}
+	heal()
+	s.settles()
+	s.stops(exitOK)
+	s.allArrived()
+	if c := count(s.t, s.sensor.records); int(c.total()) != s.asked {
+		s.t.Errorf("%d records on stdout, want %d", c.total(), s.asked)
+	}
+}

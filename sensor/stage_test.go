@@ -1,0 +1,272 @@
+package sensor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs/psql"
+	"dnsmonster-sensor/outputs/spool"
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// stage is what a scene of delivery needs: a table in a real PostgreSQL behind a
+// proxy, a spool, and a sensor that sees queries for h0, h1, ... example.org,
+// each once, so that the rows can be counted by what is in them.
+type stage struct {
+	t      *testing.T
+	server *lab.Postgres
+	proxy  *lab.Proxy
+	spool  string
+	table  string
+	url    string
+	hosts  *lab.Lab // of live scenes
+	asked  int      // queries that sensors were given up to now
+	sensor *proc
+}
+
+var stages atomic.Int32
+
+func newStage(t *testing.T, server *lab.Postgres) *stage {
+	t.Helper()
+	s := &stage{t: t, server: server, proxy: lab.StartProxy(t, server.Addr), spool: t.TempDir(), table: fmt.Sprintf("scene%d", stages.Add(1))}
+	s.url = server.URL(s.proxy.Addr, "postgres")
+	s.makesTable()
+	return s
+}
+
+// makesTable makes the table. Its further column says in which order rows came.
+func (s *stage) makesTable() {
+	s.t.Helper()
+	s.server.Exec(s.t, strings.Join(psql.Statements([]string{s.table}, false), ";")+"; ALTER TABLE "+s.table+" ADD COLUMN n bigserial")
+}
+
+// options are those of each sensor of the scene.
+func (s *stage) options(more []string) []string {
+	return append([]string{
+		"--workers=1", "--psqloutputtype=1", "--psqlendpoint=" + s.url, "--psqltable=" + s.table, "--psqlbatchsize=100",
+		"--spooldir=" + s.spool, "--spoolfreemb=0", "--grace=1s", "--stats=100ms",
+	}, more...)
+}
+
+// replays starts a sensor that reads n further queries from a file.
+func (s *stage) replays(n int, more ...string) {
+	s.t.Helper()
+	file := write(s.t, queriesFrom(s.asked, n))
+	s.asked += n
+	s.sensor = start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
+}
+
+// watches starts a sensor on the interface of a host that is asked by another.
+func (s *stage) watches(more ...string) {
+	s.t.Helper()
+	if s.hosts == nil {
+		s.hosts = lab.New(s.t)
+		s.hosts.Server.Sink(s.t, 53)
+		dir, err := os.MkdirTemp("", "stage") // a socket's path must be short
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { os.RemoveAll(dir) })
+		s.proxy.Socket(filepath.Join(dir, ".s.PGSQL.5432"))
+		s.url = "postgres://postgres@/postgres?host=" + dir + "&port=5432&sslmode=disable"
+	}
+	s.sensor = attach(s.t, s.hosts.Server, s.options(more)...)
+}
+
+// asks sends n further queries past the sensor.
+func (s *stage) asks(n, rate int) {
+	s.t.Helper()
+	s.asking(n, rate)()
+}
+
+// asking does so until wait returns.
+func (s *stage) asking(n, rate int) (wait func()) {
+	var qs []lab.Query
+	for i := range n {
+		qs = append(qs, lab.Query{Name: fmt.Sprintf("h%d.example.org", s.asked+i), Type: "A"})
+	}
+	s.asked += n
+	f := lab.Flow{From: s.hosts.Client, To: netip.AddrPortFrom(s.hosts.Server.V4, 53), Messages: lab.Messages(qs), Rate: rate, Count: n}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := f.Send(context.Background())
+		sent <- err
+	}()
+	return func() {
+		s.t.Helper()
+		if err := <-sent; err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// serverDown closes all connections and lets no new ones in.
+func (s *stage) serverDown() { s.proxy.Down() }
+
+func (s *stage) serverUp() {
+	s.t.Helper()
+	s.proxy.Up()
+}
+
+// slowly lets through so little that there is time to do something in the middle
+// of a batch.
+func (s *stage) slowly() (heal func()) {
+	s.t.Helper()
+	return s.proxy.Spoil(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
+}
+
+// says waits for the sensor to log a text.
+func (s *stage) says(text string) {
+	s.t.Helper()
+	s.sensor.waitFor(text)
+}
+
+// settles waits until nothing is held any more.
+func (s *stage) settles() {
+	s.t.Helper()
+	s.eventually("nothing held", func() bool {
+		_, last, _ := cutLast(s.sensor.log(), " stats: ")
+		return strings.Contains(last, "held 0,")
+	})
+}
+
+func cutLast(text, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(text, sep)
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+len(sep):], true
+}
+
+// heard is how often the sensor has logged a text.
+func (s *stage) heard(text string) int { return strings.Count(s.sensor.log(), text) }
+
+func (s *stage) eventually(what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("waited in vain: %s\n%s", what, s.sensor.log())
+		}
+	}
+}
+
+// rowsArrive waits until more rows are there than now.
+func (s *stage) rowsArrive() {
+	s.t.Helper()
+	before := s.rows()
+	s.eventually("more rows", func() bool { return s.rows() > before })
+}
+
+func (s *stage) rows() int {
+	s.t.Helper()
+	return s.server.Int(s.t, "SELECT count(*) FROM "+s.table)
+}
+
+// batchUnderWay waits until the server is in the middle of a batch.
+func (s *stage) batchUnderWay() {
+	s.t.Helper()
+	busy := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%COPY \"%s\"%%' AND pid <> pg_backend_pid()", s.table)
+	s.eventually("a batch under way", func() bool { return s.server.Int(s.t, busy) > 0 })
+}
+
+// onDisk is how many events wait in the spool.
+func (s *stage) onDisk() uint64 {
+	s.t.Helper()
+	info, err := spool.Look(filepath.Join(s.spool, "psql"), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return info.Events
+}
+
+// ends waits for the sensor's end by itself.
+func (s *stage) ends(code int) result {
+	s.t.Helper()
+	r := s.sensor.wait(time.Minute)
+	r.expect(s.t, code)
+	return r
+}
+
+// stops sends SIGTERM.
+func (s *stage) stops(code int) result {
+	s.t.Helper()
+	r := s.sensor.stop()
+	r.expect(s.t, code)
+	return r
+}
+
+// dies sends SIGKILL.
+func (s *stage) dies() {
+	s.t.Helper()
+	s.sensor.cmd.Process.Signal(syscall.SIGKILL)
+	<-s.sensor.ended
+}
+
+// names are the questions of all rows, in the order in which they were written.
+func (s *stage) names() []string {
+	s.t.Helper()
+	return s.server.Strings(s.t, "SELECT question FROM "+s.table+" ORDER BY n")
+}
+
+// allArrived wants each query as one row, in order, and an empty spool.
+func (s *stage) allArrived() {
+	s.t.Helper()
+	names := s.names()
+	for i, name := range names {
+		if want := fmt.Sprintf("h%d.example.org.", i); name != want {
+			s.t.Fatalf("row %d is of %s, want %s; %d rows, %d queries:\n%s", i, name, want, len(names), s.asked, s.sensor.log())
+		}
+	}
+	if len(names) != s.asked {
+		s.t.Errorf("%d rows, want %d:\n%s", len(names), s.asked, s.sensor.log())
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.spool, "psql", "*.*")); len(left) > 0 {
+		s.t.Errorf("all is delivered, but there is %v", left)
+	}
+}
+
+// arrivedOnce wants no query twice and none that was not asked, in order, and
+// returns how many are missing.
+func (s *stage) arrivedOnce() (missing int) {
+	s.t.Helper()
+	last := -1
+	names := s.names()
+	for _, name := range names {
+		var i int
+		if _, err := fmt.Sscanf(name, "h%d.example.org.", &i); err != nil || i <= last || i >= s.asked {
+			s.t.Fatalf("%s stands behind h%d; %d queries were asked:\n%s", name, last, s.asked, s.sensor.log())
+		}
+		last = i
+	}
+	return s.asked - len(names)
+}
+
+// once wants lines with a text: so many, whatever the number of attempts.
+func (s *stage) once(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		if n := s.heard(text); n != 1 {
+			s.t.Errorf("%q is said %d times, want once:\n%s", text, n, s.sensor.log())
+		}
+	}
+}
+
+// metric is a number of the last line of metrics.
+func (s *stage) metric(name string) string {
+	s.t.Helper()
+	_, last, found := cutLast(s.sensor.log(), " metrics: ")
+	if !found {
+		s.t.Fatalf("no metrics:\n%s", s.sensor.log())
+	}
+	_, value, _ := strings.Cut(last, `meter=\"`+name+`\",part=\"psql\"}":{"count":`)
+	value, _, _ = strings.Cut(value, "}")
+	return value
+}
