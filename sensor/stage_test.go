@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/outputs/psql"
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/sensor/lab"
 )
@@ -45,7 +44,11 @@ func newStage(t *testing.T, server *lab.Postgres) *stage {
 // makesTable makes the table. Its further column says in which order rows came.
 func (s *stage) makesTable() {
 	s.t.Helper()
-	s.server.Exec(s.t, strings.Join(psql.Statements([]string{s.table}, false), ";")+"; ALTER TABLE "+s.table+" ADD COLUMN n bigserial")
+	out, err := command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("postgres init: %v\n%s", err, out)
+	}
+	s.server.Exec(s.t, "ALTER TABLE "+s.table+" ADD COLUMN n bigserial")
 }
 
 // options are those of each sensor of the scene.
