@@ -42,7 +42,7 @@ EXAMPLES:
 			if !c.Args().Present() {
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
-			return record(c, o, s, feed{false, func() (capture.Source, error) { return f.open("replay", c.Args().Slice(), o, s) }})
+			return record(c, o, s, f.feed("replay", c.Args().Slice(), o, s))
 		},
 	}
 }
@@ -78,14 +78,20 @@ func (f *fileOptions) check() error {
 	return nil
 }
 
-func (f *fileOptions) open(what string, paths []string, o *common, s *session) (capture.Source, error) {
-	files, err := capture.OpenInputs(capture.InputOptions{
-		Paths: paths, Lanes: o.workers, Choose: decode.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
-	})
-	if err != nil {
-		return nil, usageError("%s: %w", what, err)
-	}
+// feed is the files of paths; what is where these were named.
+func (f *fileOptions) feed(what string, paths []string, o *common, s *session) feed {
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
-	return files, nil
+	var files *capture.Inputs
+	o.interfaceName = func(number uint32) string { return files.InterfaceName(number) } // asked for records of these files
+	return feed{false, func() (capture.Source, error) {
+		var err error
+		files, err = capture.OpenInputs(capture.InputOptions{
+			Paths: paths, Lanes: o.workers, Choose: decode.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
+		})
+		if err != nil {
+			return nil, usageError("%s: %w", what, err)
+		}
+		return files, nil
+	}}
 }

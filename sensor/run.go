@@ -90,7 +90,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 		return none, err
 	}
 	if o.file != "" {
-		return feed{false, func() (capture.Source, error) { return o.files.open("--pcapfile", []string{o.file}, o.common, s) }}, nil
+		return o.files.feed("--pcapfile", []string{o.file}, o.common, s), nil
 	}
 	if o.files.speed > 0 {
 		s.log.Info("speed has no effect on interfaces")

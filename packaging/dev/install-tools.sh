@@ -20,6 +20,9 @@ test,test-all dnsperf dnsperf
 test,test-all ethtool ethtool
 test,test-all tcpdump tcpdump
 test,test-all tcpreplay tcpreplay
+test,test-all editcap wireshark-common
+test,test-all zstd zstd
+test,test-all lz4 lz4
 test,test-all promtool prometheus
 test,test-all /usr/lib/postgresql/15/bin/postgres postgresql-15
 test,test-all man man-db
@@ -27,7 +30,7 @@ test,test-all mandoc mandoc
 test,test-all fish fish
 test,test-all zsh zsh
 test-all qemu-system-x86_64 qemu-system-x86
-test-all xz xz-utils
+test,test-all xz xz-utils
 test,test-all,generate clang clang
 test,test-all,generate llvm-strip llvm
 test,test-all,generate /usr/include/bpf/bpf_helpers.h libbpf-dev

@@ -27,6 +27,7 @@ type compression struct {
 var compressions = []compression{
 	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
 	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
+	{"zstd", "\x50\x2a\x4d\x18", openZstd}, // starts with a frame to be skipped, as pzstd writes it
 	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
 		x, err := xz.NewReader(r)
 		return io.NopCloser(x), err

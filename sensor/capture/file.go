@@ -74,8 +74,8 @@ func (l *inputLane) walk(b *packet.Batch, m *mapped) {
 		return
 	}
 	if l.format == nil {
-		f, off, _ := newFormat(m.data, func(text string) { l.source.note(m.path, text) }) // checked when it was opened
-		l.format, l.offset = told(f, l.source.raw), off
+		f, off, _ := newFormat(m.data, l.source.told(m.path)) // checked when it was opened
+		l.format, l.offset = asRaw(f, l.source.raw), off
 	}
 	if cap(b.Packets) < fileBatch {
 		b.Packets = make([]packet.Packet, 0, fileBatch)

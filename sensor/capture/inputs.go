@@ -49,6 +49,7 @@ type Inputs struct {
 	stop    atomic.Bool
 	raw     bool
 	pace    pace
+	names   fileInterfaces
 	log     *slog.Logger
 	mu      sync.Mutex
 	errs    []error
@@ -127,7 +128,7 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		m.unmap()
 		return s.newStream(path, st.Size(), o, opened), nil
 	}
-	if _, _, err = newFormat(m.data, nil); err != nil {
+	if _, _, err = newFormat(m.data, told{}); err != nil {
 		s.fail(fmt.Errorf("read %s: %w", path, err))
 		m.unmap()
 		return nil, nil
@@ -211,6 +212,13 @@ func (s *Inputs) note(path, text string) {
 		s.log.Warn(text, "file", path)
 	}
 }
+
+func (s *Inputs) told(path string) told {
+	return told{func(text string) { s.note(path, text) }, &s.names}
+}
+
+// InterfaceName is the name of a packet's interface, where its file has one.
+func (s *Inputs) InterfaceName(number uint32) string { return s.names.name(number) }
 
 // Close ends the lanes, once they have given what readers of streams have
 // handed out. A reader that waits for its file in the system is left behind.

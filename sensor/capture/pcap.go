@@ -17,7 +17,8 @@ const (
 	pcapRecordLen  = 16
 	pcapMicros     = 0xa1b2c3d4
 	pcapNanos      = 0xa1b23c4d
-	maxCaptureLen  = 256 << 20 // a length beyond that is damage, not a packet
+	pcapModified   = 0xa1b2cd34 // of a patched libpcap: eight bytes more before each packet
+	maxCaptureLen  = 256 << 20  // a length beyond that is damage, not a packet
 	secondNanos    = 1_000_000_000
 	linkRawOld     = 12 // DLT_RAW of most systems, written to files by some programs
 	linkRawOpenBSD = 14
@@ -65,12 +66,17 @@ type format interface {
 	record(data []byte, off int, p *packet.Packet) (int, error)
 }
 
+// told is what a format says beside its packets.
+type told struct {
+	note       func(string)    // of what is not read and yet no error; may be nil
+	interfaces *fileInterfaces // may be nil
+}
+
 // newFormat tells the format of a file by its first bytes, and where its
-// records start. note, which may be nil, is called for what is not read and yet
-// no error.
-func newFormat(data []byte, note func(string)) (format, int, error) {
+// records start.
+func newFormat(data []byte, t told) (format, int, error) {
 	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngSection {
-		return &pcapng{note: note}, 0, nil
+		return &pcapng{told: t}, 0, nil
 	}
 	f, err := parsePcapHeader(data)
 	return f, pcapHeaderLen, err
@@ -79,13 +85,14 @@ func newFormat(data []byte, note func(string)) (format, int, error) {
 // pcap is a classic file: its header says how to read its records.
 type pcap struct {
 	order byteOrder
+	head  int   // bytes before each packet
 	nanos int64 // that one unit of the fraction stands for
 	link  packet.LinkType
 }
 
 // parsePcapHeader reads the first 24 bytes of a file.
 func parsePcapHeader(data []byte) (*pcap, error) {
-	f := &pcap{}
+	f := &pcap{head: pcapRecordLen}
 	if len(data) < pcapHeaderLen {
 		return nil, fmt.Errorf("%d bytes are too few for a capture file", len(data))
 	}
@@ -95,6 +102,8 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 			f.order, f.nanos = order, 1000
 		case pcapNanos:
 			f.order, f.nanos = order, 1
+		case pcapModified:
+			f.order, f.nanos, f.head = order, 1000, pcapRecordLen+8
 		}
 	}
 	if f.nanos == 0 {
@@ -122,7 +131,7 @@ func linkType(n uint32) (packet.LinkType, error) {
 // record reads the record at off.
 func (f *pcap) record(data []byte, off int, p *packet.Packet) (int, error) {
 	rest := data[off:]
-	if len(rest) < pcapRecordLen {
+	if len(rest) < f.head {
 		if len(rest) == 0 {
 			return off, io.EOF
 		}
@@ -132,12 +141,12 @@ func (f *pcap) record(data []byte, off int, p *packet.Packet) (int, error) {
 	if captured > maxCaptureLen {
 		return off, fmt.Errorf("a packet of %d bytes: the file is damaged", captured)
 	}
-	end := pcapRecordLen + int(captured)
+	end := f.head + int(captured)
 	if end > len(rest) {
 		return off, errCutFile
 	}
 	*p = packet.Packet{
-		Data:    rest[pcapRecordLen:end:end],
+		Data:    rest[f.head:end:end],
 		WireLen: max(wire, captured),
 		Time:    int64(f.order.u32(rest))*secondNanos + int64(f.order.u32(rest[4:]))*f.nanos,
 		Link:    f.link,

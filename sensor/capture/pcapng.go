@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ const (
 
 	ngOptEnd    = 0
 	ngOptFlags  = 2 // of an enhanced packet
-	ngOptTSRes  = 9 // of an interface
+	ngOptName   = 2 // of an interface
+	ngOptTSRes  = 9
 	ngOptOffset = 14
 )
 
@@ -36,14 +38,16 @@ var errShortBlock = errors.New("a block is too short for what it holds: the file
 type pcapng struct {
 	order      byteOrder
 	interfaces []ngLink
-	note       func(string) // may be nil
+	told
 }
 
 // ngLink is what an interface block says.
 type ngLink struct {
 	link   packet.LinkType
 	snap   uint32
-	units  uint64 // time stamps count 1/units of a second
+	id     uint32 // as in packet.Packet
+	coarse uint64 // time stamps, divided by it,
+	units  uint64 // count 1/units of a second
 	offset int64  // seconds to add
 	unit   uint64 // nanoseconds of one unit, where that is a whole number; else 0
 	fits   uint64 // time stamps below it fit the quick way
@@ -105,6 +109,9 @@ func (f *pcapng) section(rest []byte) error {
 	default:
 		return errors.New("a section without byte order mark: the file is damaged")
 	}
+	if len(rest) >= 14 && f.order.u16(rest[12:]) != 1 {
+		return fmt.Errorf("version %d of pcapng: this build reads version 1", f.order.u16(rest[12:]))
+	}
 	f.interfaces = f.interfaces[:0]
 	return nil
 }
@@ -140,15 +147,17 @@ func (f *pcapng) newInterface(body []byte) error {
 	if len(f.interfaces) == maxInterfaces {
 		return fmt.Errorf("a section with more than %d interfaces: the file is damaged", maxInterfaces)
 	}
-	l := ngLink{snap: f.order.u32(body[4:]), units: 1_000_000}
+	l := ngLink{snap: f.order.u32(body[4:]), id: uint32(len(f.interfaces)), coarse: 1, units: 1_000_000}
 	var err error
 	if l.link, err = linkType(uint32(f.order.u16(body))); err != nil && f.note != nil {
 		f.note(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))
 	}
 	f.options(body[8:], func(code uint16, value []byte) {
 		switch {
+		case code == ngOptName:
+			l.id = f.interfaceID(string(bytes.TrimRight(value, "\x00")), l.id)
 		case code == ngOptTSRes && len(value) >= 1:
-			l.units = ngUnits(value[0])
+			l.units, l.coarse = ngUnits(value[0])
 		case code == ngOptOffset && len(value) >= 8:
 			l.offset = f.seconds(value)
 		}
@@ -168,17 +177,23 @@ func (f *pcapng) seconds(b []byte) int64 {
 }
 
 // ngUnits reads a resolution: a negative power of ten, or of two where the
-// uppermost bit is set.
-func ngUnits(resolution byte) uint64 {
-	n := resolution & 0x7f
+// uppermost bit is set. Of those that are too fine for a number, coarse times as
+// many units make a second.
+func ngUnits(resolution byte) (units, coarse uint64) {
+	base, most := uint64(10), byte(19)
 	if resolution&0x80 != 0 {
-		return 1 << min(n, 63)
+		base, most = 2, 63
 	}
-	units := uint64(1)
-	for range min(n, 19) {
-		units *= 10
+	n := resolution & 0x7f
+	return power(base, min(n, most)), power(base, min(max(n, most)-most, most))
+}
+
+func power(base uint64, n byte) uint64 {
+	p := uint64(1)
+	for range n {
+		p *= base
 	}
-	return units
+	return p
 }
 
 // options calls f for each option, and stops where they end or do not fit.
@@ -207,7 +222,7 @@ func (f *pcapng) enhanced(body []byte, number uint32, p *packet.Packet) error {
 		Data:      body[20 : 20+captured : 20+captured],
 		Time:      l.nanos(stamp),
 		WireLen:   max(f.order.u32(body[16:]), captured),
-		Interface: number,
+		Interface: l.id,
 		Link:      l.link,
 	}
 	if pad := 20 + (int(captured)+3)&^3; pad < len(body) {
@@ -242,7 +257,7 @@ func (f *pcapng) simple(body []byte, p *packet.Packet) error {
 	if l.snap > 0 {
 		captured = min(captured, l.snap)
 	}
-	*p = packet.Packet{Data: body[4 : 4+captured : 4+captured], WireLen: wire, Link: l.link}
+	*p = packet.Packet{Data: body[4 : 4+captured : 4+captured], WireLen: wire, Interface: l.id, Link: l.link}
 	return nil
 }
 
@@ -261,7 +276,7 @@ const lastSecond = math.MaxInt64 / secondNanos
 // into nanoseconds.
 func (l *ngLink) quicken() {
 	l.offset = min(max(l.offset, -1<<62), 1<<62) // sums with it do not overflow
-	if secondNanos%l.units == 0 && l.offset > -lastSecond/2 && l.offset < lastSecond/2 {
+	if secondNanos%l.units == 0 && l.coarse == 1 && l.offset > -lastSecond/2 && l.offset < lastSecond/2 {
 		l.unit = secondNanos / l.units
 		l.fits = math.MaxInt64 / 2 / l.unit
 	}
@@ -273,6 +288,7 @@ func (l *ngLink) nanos(stamp uint64) int64 {
 	if stamp < l.fits {
 		return int64(stamp*l.unit) + l.offset*secondNanos
 	}
+	stamp /= l.coarse
 	seconds, rest := stamp/l.units, stamp%l.units
 	hi, lo := bits.Mul64(rest, secondNanos)
 	fraction, _ := bits.Div64(hi, lo, l.units)

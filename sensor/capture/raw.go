@@ -14,8 +14,8 @@ func (f rawFormat) record(data []byte, off int, p *packet.Packet) (int, error) {
 	return next, err
 }
 
-// told is the format as the user's word changes it.
-func told(f format, raw bool) format {
+// asRaw is the format as the user's word changes it.
+func asRaw(f format, raw bool) format {
 	if raw {
 		return rawFormat{f}
 	}

@@ -31,7 +31,7 @@ type stream struct {
 	raw    bool
 	pace   *pace // of all inputs: a clock that goes on from file to file
 	fail   func(error)
-	note   func(string)
+	told   told
 	queues []*laneQueue // one for each lane
 	chunks *chunks
 	once   sync.Once
@@ -57,7 +57,7 @@ func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func()
 	}
 	st := &stream{
 		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: &s.pace,
-		fail: s.fail, note: func(text string) { s.note(name, text) },
+		fail: s.fail, told: s.told(name),
 		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hands: make([]*handful, o.Lanes),
 	}
 	for range o.Lanes {
@@ -166,11 +166,11 @@ func (s *stream) parse(last bool) error {
 		if len(data) < pcapHeaderLen && !last {
 			return nil
 		}
-		f, off, err := newFormat(data, s.note)
+		f, off, err := newFormat(data, s.told)
 		if err != nil {
 			return err
 		}
-		s.format, s.parsed = told(f, s.raw), off
+		s.format, s.parsed = asRaw(f, s.raw), off
 	}
 	var p packet.Packet
 	for {

@@ -51,7 +51,7 @@ type Packet struct {
 	Data      []byte // starts with the header that Link names
 	Time      int64  // nanoseconds since the Unix epoch
 	WireLen   uint32 // bytes on the wire; more than len(Data) where the capture cut
-	Interface uint32 // live: the kernel's ifindex; files: the interface's number in the file
+	Interface uint32 // live: the kernel's ifindex; files: the same for all packets of one interface
 	Sample    Ratio  // what the kernel left out before this packet
 	Link      LinkType
 	VLAN      uint16 // the tag that the kernel had taken out of the bytes: TCI, valid if HasVLAN

@@ -1,0 +1,215 @@
+package capture
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// option is one option of a block, padded; the block's options end after it.
+func (f *ngFile) option(code uint16, value ...byte) []byte {
+	b := f.order.AppendUint16(nil, code)
+	b = f.order.AppendUint16(b, uint16(len(value)))
+	return append(append(b, value...), make([]byte, -len(value)&3)...)
+}
+
+// resolution is an interface whose time stamps have one, and an offset in
+// seconds.
+func (f *ngFile) resolution(exponent byte, offset int64) {
+	options := f.option(ngOptTSRes, exponent)
+	options = append(options, f.option(ngOptOffset, f.order.AppendUint64(nil, uint64(offset))...)...)
+	f.iface(1, append(options, f.option(ngOptEnd)...)...)
+}
+
+// ngRead reads a file, with one lane, as a mapped file and as a stream.
+func ngRead(t *testing.T, file []byte) ([]kept, *Inputs) {
+	t.Helper()
+	var list [2][]kept
+	var last *Inputs
+	for i, content := range [][]byte{file, compress(t, "zstd", file)} {
+		s, err := openFiles([]string{write(t, content)}, 1, byFirstByte)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames, packets := readAll(t, s.Lanes()[0])
+		for n, p := range packets {
+			p.Data = nil
+			list[i] = append(list[i], kept{p, frames[n]})
+		}
+		if s.Given() != uint64(len(packets)) {
+			t.Errorf("%d packets, the source says %d", len(packets), s.Given())
+		}
+		last = s
+	}
+	if fmt.Sprint(list[0]) != fmt.Sprint(list[1]) {
+		t.Errorf("mapped %+v,\nas a stream %+v", list[0], list[1])
+	}
+	return list[0], last
+}
+
+var bothOrders = []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian}
+
+// Every resolution and offset that a file can name.
+func TestPcapngTimes(t *testing.T) {
+	for _, order := range bothOrders {
+		f := func(exponent byte, offset int64, stamp uint64, want string) {
+			t.Helper()
+			file := ngFile{}
+			file.section(order)
+			file.resolution(exponent, offset)
+			file.packet(0, stamp, []byte("one"))
+			list, s := ngRead(t, file.b)
+			if len(list) != 1 || s.Err() != nil {
+				t.Fatalf("%d packets, error %v", len(list), s.Err())
+			}
+			if got := time.Unix(0, list[0].Time).UTC().Format("2006-01-02T15:04:05.999999999"); got != want {
+				t.Errorf("resolution %#x, offset %d, stamp %d: %s, want %s", exponent, offset, stamp, got, want)
+			}
+		}
+		f(6, 0, 1700000000_123456, "2023-11-14T22:13:20.123456")
+		f(9, 0, 1700000000_123456789, "2023-11-14T22:13:20.123456789")
+		f(3, 0, 1700000000_123, "2023-11-14T22:13:20.123")
+		f(0, 0, 1700000000, "2023-11-14T22:13:20")
+		f(10, 0, 1700000000_1234567890, "2023-11-14T22:13:20.123456789")
+		f(6, 1700000000, 123456, "2023-11-14T22:13:20.123456")
+		f(6, -1, 1700000000_500000, "2023-11-14T22:13:19.5")
+		f(12, 1700000000, 123456789_012, "2023-11-14T22:13:20.123456789")
+		f(18, 1700000000, 1_123456789_012345678, "2023-11-14T22:13:21.123456789")
+		f(19, 1700000000, 1_234567890_123456789, "2023-11-14T22:13:20.123456789")
+		f(20, 1700000000, 12_345678901_23456789, "2023-11-14T22:13:20.012345678")
+		f(28, 1700000000, 10_000_000_000_000_000_000, "2023-11-14T22:13:20.000000001")
+		f(29, 1700000000, math.MaxUint64, "2023-11-14T22:13:20")
+		f(127, 1700000000, math.MaxUint64, "2023-11-14T22:13:20")
+		f(0x80, 0, 1700000000, "2023-11-14T22:13:20")
+		f(0x80|1, 0, 1700000000*2+1, "2023-11-14T22:13:20.5")
+		f(0x80|20, 0, 1700000000<<20|1<<18, "2023-11-14T22:13:20.25")
+		f(0x80|32, 0, 1700000000<<32|0xffffffff, "2023-11-14T22:13:20.999999999")
+		f(0x80|63, 1700000000, 1<<63|1<<60, "2023-11-14T22:13:21.125")
+		f(0x80|64, 1700000000, 1<<63, "2023-11-14T22:13:20.5")
+		f(0x80|90, 1700000000, math.MaxUint64, "2023-11-14T22:13:20.000000014")
+		f(0x80|127, 1700000000, math.MaxUint64, "2023-11-14T22:13:20")
+		f(6, math.MaxInt64, 5, "2262-04-11T23:47:16")
+		f(6, math.MinInt64, 5, "1677-09-21T00:12:44")
+		f(0, 0, math.MaxUint64, "2262-04-11T23:47:16")
+	}
+}
+
+// Sections of either byte order, interfaces of their own, packets of every kind,
+// and blocks that are none.
+func TestPcapngBlocks(t *testing.T) {
+	var f ngFile
+	junk := func() { // what is passed over
+		f.block(4, []byte("name resolution"))
+		f.block(5, make([]byte, 24))        // interface statistics
+		f.block(9, []byte("journal entry")) // systemd
+		f.block(10, make([]byte, 8))        // secrets
+		f.block(0x00000bad, []byte("custom, copied on"))
+		f.block(0x40000bad, []byte("custom, not copied on"))
+		f.block(0x0badf00d, []byte("not invented yet"))
+		f.block(0xffffffff, nil)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.BigEndian, binary.LittleEndian, binary.BigEndian} {
+		f.section(order)
+		junk()
+		f.iface(1)
+		f.resolution(9, 0)
+		f.iface(101, append(f.option(ngOptName, []byte("eth0\x00")...), f.option(ngOptEnd)...)...)
+		f.packet(0, 1_000_001, []byte("a"))
+		junk()
+		f.packet(1, 1_000_001, []byte("bb"), append(f.option(ngOptFlags, order.AppendUint32(nil, 2)...), f.option(ngOptEnd)...)...)
+		f.packet(2, 1_000_001, []byte("ccc"))
+		f.block(ngSimple, append(order.AppendUint32(nil, 4), "dddd"...))
+		f.block(ngSimple, append(order.AppendUint32(nil, 9), "eeeee\x00\x00\x00"...)) // 9 on the wire, and no snap length: what is there
+		old := order.AppendUint16(nil, 2)
+		old = order.AppendUint16(old, 7) // drops
+		old = order.AppendUint32(old, 0)
+		old = order.AppendUint32(old, 2_000_000)
+		old = order.AppendUint32(old, 6)
+		old = order.AppendUint32(old, 60)
+		f.block(ngPacketOld, append(old, "ffffff"...))
+		f.packet(0, 3_000_000, nil)
+	}
+	list, s := ngRead(t, f.b)
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	const named = firstNamed
+	want := []kept{
+		{packet.Packet{Time: 1_000_001_000, WireLen: 3, Link: packet.LinkEthernet}, "a"},
+		{packet.Packet{Time: 1_000_001, WireLen: 4, Interface: 1, Link: packet.LinkEthernet, Direction: packet.DirectionOut}, "bb"},
+		{packet.Packet{Time: 1_000_001_000, WireLen: 5, Interface: named, Link: packet.LinkRaw}, "ccc"},
+		{packet.Packet{WireLen: 4, Link: packet.LinkEthernet}, "dddd"},
+		{packet.Packet{WireLen: 9, Link: packet.LinkEthernet}, "eeeee\x00\x00\x00"},
+		{packet.Packet{Time: 2_000_000_000, WireLen: 60, Interface: named, Link: packet.LinkRaw}, "ffffff"},
+		{packet.Packet{Time: 3_000_000_000, WireLen: 2, Link: packet.LinkEthernet}, ""},
+	}
+	want = slices.Concat(want, want, want) // sections
+	if fmt.Sprint(list) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", list, want)
+	}
+	if s.InterfaceName(named) != "eth0" || s.InterfaceName(0) != "" || s.InterfaceName(named+1) != "" {
+		t.Errorf("interface names %q, %q, %q", s.InterfaceName(named), s.InterfaceName(0), s.InterfaceName(named+1))
+	}
+}
+
+// Damage costs what stands behind it, and is named with its offset.
+func TestPcapngDamage(t *testing.T) {
+	for _, order := range bothOrders {
+		var good ngFile
+		good.section(order)
+		good.iface(1)
+		good.packet(0, 1, []byte("one"))
+		good.packet(0, 2, []byte("two"))
+		end := len(good.b)
+		f := func(what string, file []byte, packets, offset int, problem string) {
+			t.Helper()
+			list, s := ngRead(t, file)
+			if len(list) != packets {
+				t.Errorf("%s: %d packets, want %d", what, len(list), packets)
+			}
+			for _, want := range []string{problem, fmt.Sprintf("decompressed data %d: ", offset), "test.pcap"} {
+				if err := s.Err(); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: error %v, want %q", what, err, want)
+				}
+			}
+		}
+		last := end - 36 // where the second packet's block starts
+		f("cut", good.b[:end-1], 1, last, "ends in the middle of a block")
+		f("cut behind a length", good.b[:last+8], 1, last, "ends in the middle of a block")
+		more := func(add func(f *ngFile)) []byte {
+			f := ngFile{slices.Clone(good.b), order}
+			add(&f)
+			f.packet(0, 3, []byte("behind it"))
+			return f.b
+		}
+		f("other interface", more(func(f *ngFile) { f.packet(7, 1, nil) }), 2, end, "a packet of interface 7, of which there are 1")
+		f("no interface", more(func(f *ngFile) {
+			f.section(order)
+			f.packet(0, 1, nil)
+		}), 2, end+28, "a packet of interface 0, of which there are 0")
+		f("short packet", more(func(f *ngFile) { f.block(ngEnhanced, make([]byte, 16)) }), 2, end, "too short")
+		f("short interface", more(func(f *ngFile) { f.block(ngInterface, make([]byte, 4)) }), 2, end, "too short")
+		f("longer than its block", more(func(f *ngFile) {
+			f.block(ngEnhanced, append(make([]byte, 12), order.AppendUint64(nil, math.MaxUint64)...))
+		}), 2, end, "too short")
+		f("odd length", more(func(f *ngFile) { f.b = append(f.b, order.AppendUint32(order.AppendUint32(nil, 6), 33)...) }), 2, end, "a block of 33 bytes")
+		f("two lengths", more(func(f *ngFile) {
+			f.packet(0, 1, []byte("bad"))
+			copy(f.b[len(f.b)-4:], order.AppendUint32(nil, 40))
+		}), 2, end, "ends as one of 40")
+		f("no byte order", more(func(f *ngFile) {
+			f.section(order)
+			f.b[end+8] ^= 0xff
+		}), 2, end, "byte order mark")
+		f("version 2", more(func(f *ngFile) {
+			f.section(order)
+			copy(f.b[end+12:], order.AppendUint16(nil, 2))
+		}), 2, end, "version 2 of pcapng")
+	}
+}

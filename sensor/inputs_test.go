@@ -1,0 +1,174 @@
+package sensor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// tool runs a command that makes files.
+func tool(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, log.String())
+	}
+	return out
+}
+
+// captured is what a capture program writes of n packets; FILE in its arguments
+// stands for the file.
+func captured(t *testing.T, n int, program string, args ...string) (path string, l *lab.Lab) {
+	t.Helper()
+	l = lab.New(t)
+	f := flow(t, l, 2000, n)
+	path = filepath.Join(t.TempDir(), "captured")
+	var log bytes.Buffer
+	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
+	args[slices.Index(args, "FILE")] = path
+	dump := l.Server.Command(context.Background(), program, args...)
+	dump.Stderr = &log
+	if err := dump.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer dump.Process.Kill()
+	for size := int64(0); size == 0; time.Sleep(10 * time.Millisecond) { // until it captures
+		if st, err := os.Stat(path); err == nil {
+			size = st.Size()
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	if _, err := f.Send(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := dump.Wait(); err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, log.String())
+	}
+	return path, l
+}
+
+// sortedRecords are the records of files, in an order of their own.
+func sortedRecords(t *testing.T, stdin []byte, args ...string) []string {
+	t.Helper()
+	cmd := command(nil, append([]string{"replay", "--metricendpointtype="}, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(log.String(), "\nunaccounted 0\n") {
+		t.Fatalf("replay %q: %v\n%s", args, err, log.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	slices.Sort(lines)
+	return lines
+}
+
+// TestEncodings: the same packets give the same records, whichever program has
+// written them in whichever format, compressed or not, in one file or in many.
+func TestEncodings(t *testing.T) {
+	lab.Need(t, "tcpdump", "editcap", "mergecap", "gzip", "zstd", "xz", "lz4")
+	const n = 3000
+	nanos, _ := captured(t, n, "tcpdump", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w", "FILE", "udp")
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	want := sortedRecords(t, nil, nanos)
+	if len(want) != n {
+		t.Fatalf("%d records, want %d", len(want), n)
+	}
+	same := func(what string, want []string, stdin []byte, args ...string) {
+		t.Helper()
+		got := sortedRecords(t, stdin, args...)
+		for i := range want {
+			if i >= len(got) || got[i] != want[i] {
+				t.Errorf("%s: record %d of %d is not the same as that of %d", what, i, len(got), len(want))
+				return
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d records, want %d", what, len(got), len(want))
+		}
+	}
+
+	tool(t, "editcap", "-F", "pcapng", nanos, in("a.pcapng"))
+	same("pcapng", want, nil, in("a.pcapng"))
+	tool(t, "editcap", "-F", "nsecpcap", in("a.pcapng"), in("again.pcap"))
+	same("there and back", want, nil, in("again.pcap"))
+	tool(t, "editcap", "-F", "pcap", nanos, in("micros.pcap"))
+	micros := sortedRecords(t, nil, in("micros.pcap"))
+	tool(t, "editcap", "-F", "modpcap", nanos, in("modified.pcap"))
+	same("modified pcap", micros, nil, in("modified.pcap"))
+	tool(t, "tcpdump", "-r", nanos, "-w", in("tcpdump.pcap"))
+	same("tcpdump's own copy", micros, nil, in("tcpdump.pcap"))
+
+	// One file in several, and those in one with several interfaces and sections.
+	tool(t, "editcap", "-F", "pcapng", "-c", "1000", nanos, in("part.pcapng"))
+	parts, err := filepath.Glob(in("part_*.pcapng"))
+	if err != nil || len(parts) != 3 {
+		t.Fatalf("parts %q, want three (%v)", parts, err)
+	}
+	same("several files", want, nil, parts...)
+	tool(t, "mergecap", append([]string{"-F", "pcapng", "-I", "none", "-w", in("interfaces.pcapng")}, parts...)...)
+	same("several interfaces", want, nil, in("interfaces.pcapng"))
+	var sections []byte
+	for _, p := range parts {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sections = append(sections, b...)
+	}
+	same("several sections", want, sections, "-")
+
+	// Compressed, also in two parts, as files of any name and as standard input.
+	half, err := os.ReadFile(nanos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range [][]byte{half[:len(half)/2], half[len(half)/2:]} {
+		if err := os.WriteFile(in(fmt.Sprint("half", i)), part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []string{"gzip", "zstd", "xz", "lz4"} {
+		whole := tool(t, c, "-c", nanos)
+		same(c+" from a pipe", want, whole, "-")
+		both := append(tool(t, c, "-c", in("half0")), tool(t, c, "-c", in("half1"))...)
+		if err := os.WriteFile(in("both"), both, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		same(c+" in two parts", want, nil, in("both"), "--workers=1")
+		same(c+" in two parts", want, nil, in("both"), "--workers=3")
+	}
+}
+
+// TestInterfaceNamesOfFiles: where a file has a name for a packet's interface,
+// its record has too.
+func TestInterfaceNamesOfFiles(t *testing.T) {
+	lab.Need(t, "dumpcap")
+	path, l := captured(t, 30, "dumpcap", "-q", "-f", "udp", "-w", "FILE")
+	want := `,"Interface":"` + l.Server.Iface + `"}`
+	lines := sortedRecords(t, nil, path, "--jsonfields=interface")
+	for _, line := range lines {
+		if !strings.HasSuffix(line, want) {
+			t.Fatalf("a record without %s: %s", want, line)
+		}
+	}
+	if len(lines) != 30 {
+		t.Errorf("%d records, want 30", len(lines))
+	}
+	if line := sortedRecords(t, nil, write(t, queries(1)), "--jsonfields=interface")[0]; strings.Contains(line, `"Interface"`) {
+		t.Errorf("an interface though the file knows none: %s", line)
+	}
+}
