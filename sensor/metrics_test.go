@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // freePort is one that nobody listens on now.
@@ -111,7 +113,7 @@ func TestPrometheus(t *testing.T) {
 	lab.Need(t, "promtool")
 	for _, legacy := range []bool{false, true} {
 		url := fmt.Sprintf("http://127.0.0.1:%d/metrics", freePort(t, "tcp"))
-		p, let := held(t, 500, "--metricendpointtype=prometheus", "--metricprometheusendpoint="+url, "--servername=ns-1.example",
+		p, let := held(t, 500, "--gomaxprocs=1", "--metricendpointtype=prometheus", "--metricprometheusendpoint="+url, "--servername=ns-1.example",
 			fmt.Sprintf("--metriclegacynames=%v", legacy))
 		delivered := `dnsmonster_sensor_ledger_outcomes_total{ledger="message",outcome="event",part=""}`
 		if legacy {
@@ -129,7 +131,7 @@ func TestPrometheus(t *testing.T) {
 		if strings.Contains(p.log(), " metrics: ") {
 			t.Errorf("metrics on stderr though the type is prometheus:\n%s", p.log())
 		}
-		wants := []string{"go_goroutines ", "process_resident_memory_bytes "}
+		wants := []string{"go_goroutines ", "go_sched_gomaxprocs_threads 1\n", "process_resident_memory_bytes "}
 		if legacy {
 			wants = append(wants, "dnsmonster_ns_1_example_packetLossPercent 0", "dnsmonster_ns_1_example_stdoutSentToOutput ", "dnsmonster_ns_1_example_stdoutSkipped 0")
 		} else {
@@ -151,6 +153,39 @@ func TestPrometheus(t *testing.T) {
 		if out, err := tool.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("promtool check metrics: %v\n%s", err, out)
 		}
+	}
+}
+
+// TestAlertRules: Prometheus takes the rules of docs/metrics.md, and they speak of
+// outcomes that mean a loss here.
+func TestAlertRules(t *testing.T) {
+	lab.Need(t, "promtool")
+	page, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	rules, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page has no rules")
+	}
+	path := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("promtool", "check", "rules", path).CombinedOutput(); err != nil {
+		t.Errorf("promtool check rules: %v\n%s", err, out)
+	}
+	_, pattern, _ := strings.Cut(rules, `outcome=~"`)
+	pattern, _, _ = strings.Cut(pattern, `"`)
+	named := strings.Split(pattern, "|")
+	for name := range lost {
+		if !slices.Contains(named, name) {
+			t.Errorf("no alert when records are lost as %s", name)
+		}
+	}
+	if len(named) != len(lost) {
+		t.Errorf("alerts for %q, losses are %v", named, lost)
 	}
 }
 
@@ -331,6 +366,33 @@ func TestMetricLine(t *testing.T) {
 	f(`dnsmonster_sensor_x_total{a="b c"}=3 packetLossPercent=0.25 go_goroutines=9`, list, "kv")
 	f("{}", nil, "json")
 	f("", nil, "kv")
+}
+
+// TestLegacyMetrics: dnsmonster's names, from the books of an interface and of a
+// file, for every output that it has.
+func TestLegacyMetrics(t *testing.T) {
+	f := func(want string, ledgers ...account.Ledger) {
+		t.Helper()
+		var b bytes.Buffer
+		writeMetrics(&b, time.Unix(0, 0), legacySamples(ledgers), "kv")
+		if got := strings.TrimPrefix(b.String(), "1970-01-01T00:00:00Z metrics: "); got != want+"\n" {
+			t.Errorf("got  %swant %s", got, want)
+		}
+	}
+	ledger := func(name, label string, in uint64, outcomes ...account.Line) account.Ledger {
+		return account.Ledger{Name: name, Label: label, In: in, Outcomes: outcomes}
+	}
+	n := func(name string, value uint64) account.Line { return account.Line{Name: name, Value: value} }
+	f("packetsCaptured=0 packetsDropped=0 packetLossPercent=0 packetsDuplicate=0 packetsOverRatio=0")
+	f("packetsCaptured=90 packetsDropped=0 packetLossPercent=0 packetsDuplicate=4 packetsOverRatio=5",
+		ledger("packet", "", 90, n("duplicate", 4), n("sampled_out", 5)))
+	f("packetsCaptured=80 packetsDropped=20 packetLossPercent=25 packetsDuplicate=0 packetsOverRatio=7",
+		ledger("kernel", "tc ingress", 90, n("delivered", 60), n("ring_full", 15), n("copy_failed", 5), n("sampled_out", 7), n("not_dns", 3)),
+		ledger("packet", "", 60))
+	f("packetsCaptured=0 packetsDropped=0 packetLossPercent=0 packetsDuplicate=0 packetsOverRatio=0 "+
+		"psqlSentToOutput=1 psqlSkipped=2 psqlFailed=18 natsSentToOutput=0 natsSkipped=0 natsErrors=9",
+		ledger("delivery", "psql", 21, n("delivered", 1), n("skipped", 2), n("refused", 3), n("queue_full", 4), n("spool_evicted", 5), n("abandoned", 6)),
+		ledger("delivery", "nats", 9, n("refused", 9)))
 }
 
 // countingSource is a source whose kernel has counted.

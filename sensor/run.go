@@ -1,9 +1,6 @@
 package sensor
 
 import (
-	"fmt"
-	"net"
-
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/sensor/capture"
@@ -101,9 +98,16 @@ func (o *runOptions) input(s *session) (feed, error) {
 	interfaces := []string{o.device}
 	o.attach.promiscuous = !o.noPromiscuous
 	if o.device == "any" {
+		var leftOut []string
 		var err error
-		if interfaces, err = upInterfaces(); err != nil {
+		if interfaces, leftOut, err = capture.UpInterfaces(); err != nil {
 			return none, usageError("--devname any: %w", err)
+		}
+		if len(interfaces) == 0 {
+			return none, usageError("--devname any: no interface is up that can be captured (see dnsmonster-sensor check)")
+		}
+		for _, why := range leftOut {
+			s.log.Warn("devname any: an interface is left out", "why", why)
 		}
 		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
 	}
@@ -112,21 +116,4 @@ func (o *runOptions) input(s *session) (feed, error) {
 		return none, err
 	}
 	return feed{true, func() (capture.Source, error) { return openRing(options) }}, nil
-}
-
-func upInterfaces() ([]string, error) {
-	list, err := net.Interfaces()
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, i := range list {
-		if i.Flags&net.FlagUp != 0 {
-			names = append(names, i.Name)
-		}
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("no interface is up")
-	}
-	return names, nil
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dnsmonster-sensor/sensor/lab"
 )
 
@@ -127,6 +129,14 @@ func TestMasks(t *testing.T) {
 	}
 }
 
+// TestServerName stands where records have room for it.
+func TestServerName(t *testing.T) {
+	p := runs(t, "replay", write(t, queries(1)), "--serverName", "ns1.example.org", "--stdoutoutputformat=csv_no_header")
+	if got := p.recorded(); len(got) != 1 || strings.Split(got[0], ",")[7] != "ns1.example.org" {
+		t.Errorf("the row is %q", got)
+	}
+}
+
 // TestDedup: a packet seen twice within the window counts once.
 func TestDedup(t *testing.T) {
 	one := queries(10)
@@ -232,6 +242,39 @@ func TestRunOnAnInterface(t *testing.T) {
 	<-p.ended
 	if promiscuous(t, l.Server) {
 		t.Error("still promiscuous after SIGKILL")
+	}
+}
+
+// TestAnyInterface: what cannot be captured is left out and named, and does not
+// keep the others from being captured.
+func TestAnyInterface(t *testing.T) {
+	l := lab.New(t)
+	err := l.Server.Do(func() error { // a tun device of a link type that is neither Ethernet nor IP
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		r, err := unix.NewIfreq("odd0")
+		if err != nil {
+			return err
+		}
+		r.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, r); err != nil {
+			return err
+		}
+		return unix.IoctlSetInt(fd, unix.TUNSETLINK, unix.ARPHRD_IEEE80211)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
+	p := start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
+	p.waitFor("msg=capturing")
+	p.stop().expect(t, exitOK)
+	log := p.log()
+	if !strings.Contains(log, `msg="devname any: an interface is left out" why="odd0: link type 801 `) || !strings.Contains(log, l.Server.Iface+": tc ingress") || strings.Contains(log, "odd0: tc") {
+		t.Errorf("the log says:\n%s", log)
 	}
 }
 

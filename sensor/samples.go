@@ -137,8 +137,12 @@ func legacySamples(ledgers []account.Ledger) []sample {
 			duplicate += n["duplicate"]
 		case "delivery":
 			failed := n["refused"] + n["queue_full"] + n["spool_evicted"] + n["spool_damaged"] + n["abandoned"]
+			failure := "Failed"
+			if l.Label == "nats" {
+				failure = "Errors" // its own word for it
+			}
 			outputs = append(outputs, sample{l.Label + "SentToOutput", nil, float64(n["delivered"]), true},
-				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + "Failed", nil, float64(failed), true})
+				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + failure, nil, float64(failed), true})
 		}
 	}
 	if !live {

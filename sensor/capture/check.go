@@ -110,6 +110,27 @@ func findLinks(names []string) ([]netlink.Link, error) {
 	return links, nil
 }
 
+// UpInterfaces are the interfaces that are up and can be captured. leftOut says
+// of the others that are up why they cannot be.
+func UpInterfaces() (names, leftOut []string, err error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		if a.Flags&unix.IFF_UP == 0 {
+			continue
+		}
+		if err := bpf.Capturable(a.Index); err != nil {
+			leftOut = append(leftOut, err.Error())
+			continue
+		}
+		names = append(names, a.Name)
+	}
+	return names, leftOut, nil
+}
+
 func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	a := l.Attrs()
 	r := InterfaceReport{Name: a.Name, Up: a.Flags&unix.IFF_UP != 0, Type: l.Type(), MTU: a.MTU, Mode: mode}
