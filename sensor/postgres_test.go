@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/sensor/lab"
 )
@@ -46,4 +47,43 @@ func TestPostgresCommands(t *testing.T) {
 	}
 	f(2, "connection refused", "check", "--config", ini)
 	f(2, "connection refused", "init", "--config", ini)
+}
+
+// TestPostgresAtTheStart: what somebody has to mend ends the program with one
+// line; a server that is down is waited for.
+func TestPostgresAtTheStart(t *testing.T) {
+	p := lab.StartPostgres(t)
+	p.Exec(t, "CREATE ROLE sensor LOGIN PASSWORD 'Hush-Hush'")
+	file := write(t, queries(100))
+	f := func(user, query, table, want string) {
+		t.Helper()
+		uri := "postgres://" + user + "@" + p.Addr + "/postgres" + query
+		r := start(t, nil, "--pcapFile", file, "--psqlOutputType=1", "--psqlTable", table, "--psqlEndpoint", uri).wait(time.Minute)
+		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Count(r.log, "\n") != 1 || strings.Contains(r.log, "Hush") {
+			t.Errorf("%s%s: exit status %d, want 1, and one line with %q:\n%s", user, query, r.code, want, r.log)
+		}
+	}
+	f("sensor:HushHush", "", "t", "put user and password of --psqlendpoint right")
+	f("sensor:Hush-Hush", "", "t", "dnsmonster-sensor postgres sql --psqluser=sensor")
+	f("sensor:Hush-Hush", "", "no.t", "CREATE SCHEMA no")
+	f("sensor:Hush-Hush", "?sslmode=verify-full", "t", "the server has no TLS")
+
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, nil, "--pcapFile", file, "--psqlOutputType=1", "--psqlEndpoint", p.URL(p.Addr, "postgres"), "--skipTLSVerification", "--psqlBatchSize=10")
+	s.waitFor("trying again")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := s.wait(time.Minute)
+	r.expect(t, exitOK)
+	for _, want := range []string{"skiptlsverification: certificates are not checked", "output has recovered"} {
+		if !strings.Contains(r.log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, r.log)
+		}
+	}
+	if n := p.Int(t, "SELECT count(DISTINCT question) + count(*) FROM dns_log"); n != 200 {
+		t.Errorf("rows and names: %d, want 200", n)
+	}
 }

@@ -25,6 +25,7 @@ var second = func() func(testing.TB) *lab.Postgres {
 		mu.Lock()
 		defer mu.Unlock()
 		if p == nil {
+			shared.TB = t
 			p = lab.StartPostgres(&shared)
 			authority = lab.NewAuthority(&shared)
 			p.UseTLS(t, authority)

@@ -1,0 +1,184 @@
+package psql
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// protected is the server with TLS, and users of it: open may come any way,
+// sealed only with TLS, clear only without, badge only with a certificate.
+func protected(t *testing.T) *lab.Postgres {
+	t.Helper()
+	p := second(t)
+	p.Exec(t, `DO $$ BEGIN
+		IF to_regrole('sealed') IS NULL THEN CREATE ROLE open LOGIN PASSWORD 'Hush-Hush'; CREATE ROLE sealed LOGIN PASSWORD 'Hush-Hush';
+			CREATE ROLE clear LOGIN PASSWORD 'Hush-Hush'; CREATE ROLE badge LOGIN; CREATE ROLE lost LOGIN PASSWORD 'Hush-Hush'; GRANT CREATE ON SCHEMA public TO open, sealed, clear, badge; END IF; END $$`)
+	const any = " 127.0.0.1/32 "
+	p.Rules(t, "hostssl all sealed"+any+"scram-sha-256\nhostnossl all clear"+any+"scram-sha-256\nhostssl all badge"+any+"cert\nhost all sealed,clear,badge"+any+"reject\n")
+	return p
+}
+
+// reach is an output that connects as query says, with all of its messages.
+func reach(t *testing.T, host, user, query string, args ...string) (err error, all string) {
+	t.Helper()
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, "Hush-Hush"), Host: host, Path: "/postgres", RawQuery: query}
+	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", u.String(), "--psqltable", newTable()}, args...)...)
+	log := logged(o)
+	if _, err = o.Settings(); err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err = o.Check(ctx)
+	}
+	var out bytes.Buffer
+	o.Admin().Check(context.Background(), &out)
+	all = out.String() + log.String()
+	if err != nil {
+		all += err.Error()
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s %s: several lines: %v", user, query, err)
+		}
+	}
+	if strings.Contains(all, "Hush") {
+		t.Errorf("%s %s: shows a password: %s", user, query, all)
+	}
+	return err, all
+}
+
+// TestTLS connects in every mode, with right and wrong certificates. What cannot
+// work is one error for good, with the option that mends it.
+func TestTLS(t *testing.T) {
+	p := protected(t)
+	_, port, _ := net.SplitHostPort(p.Addr)
+	local := "localhost:" + port // a name that the certificate does not have
+	root := "&sslrootcert=" + authority.File
+	other := "&sslrootcert=" + lab.NewAuthority(t).File
+	cert, key := authority.Issue("badge")
+	badge := "&sslcert=" + cert + "&sslkey=" + key
+	cert, key = lab.NewAuthority(t).Issue("badge")
+	forged := "&sslcert=" + cert + "&sslkey=" + key
+	plain := postgres(t).Addr
+
+	f := func(host, user, query, want string) {
+		t.Helper()
+		err, all := reach(t, host, user, query)
+		problem, fails := strings.CutPrefix(want, "error ")
+		if (err != nil) != fails || err != nil && !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(all, problem) {
+			t.Errorf("%s at %s with %s: error %v, want %q in\n%s", user, host, query, err, want, all)
+		}
+	}
+	const checked, unchecked, none = "the server's certificate is checked", "certificate is not checked", "no TLS"
+	f(p.Addr, "open", "sslmode=disable", none)
+	f(p.Addr, "open", "sslmode=allow", none)
+	f(p.Addr, "sealed", "sslmode=allow", unchecked)
+	f(p.Addr, "open", "sslmode=prefer", unchecked)
+	f(p.Addr, "open", "", unchecked)
+	f(p.Addr, "clear", "sslmode=prefer", none)
+	f(p.Addr, "sealed", "sslmode=require", unchecked)
+	f(p.Addr, "open", "sslmode=require"+root, checked) // as everywhere: with a root it is verify-ca
+	f(p.Addr, "open", "sslmode=verify-ca"+root, checked)
+	f(local, "open", "sslmode=verify-ca"+root, checked)
+	f(p.Addr, "open", "sslmode=verify-full"+root, checked)
+	f(p.Addr, "badge", "sslmode=verify-full"+root+badge, checked)
+
+	f(p.Addr, "sealed", "sslmode=disable", "error the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require")
+	f(plain, "postgres", "sslmode=require", "error the server has no TLS: say sslmode=disable or sslmode=prefer")
+	f(plain, "postgres", "sslmode=verify-full"+root, "error the server has no TLS")
+	f(p.Addr, "open", "sslmode=verify-full", "error name the certificate that signs the server's with sslrootcert=FILE")
+	f(p.Addr, "open", "sslmode=verify-ca"+other, "error name the certificate that signs the server's with sslrootcert=FILE")
+	f(p.Addr, "open", "sslmode=verify-full"+other, "error name the certificate that signs the server's with sslrootcert=FILE")
+	f(local, "open", "sslmode=verify-full"+root, "error put the server's certificate right, or say sslmode=verify-ca")
+	f(p.Addr, "badge", "sslmode=require", "error name a certificate with sslcert=FILE and sslkey=FILE")
+	f(p.Addr, "badge", "sslmode=require"+forged, "error name it with sslcert=FILE and sslkey=FILE")
+	f(p.Addr, "lost", "sslmode=require", "error let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=lost` prints")
+}
+
+// Files that are not there, and values that do not exist, are wrong options.
+func TestTLSOptions(t *testing.T) {
+	f := func(query, want string) {
+		t.Helper()
+		err, all := reach(t, "db.example.org", "open", query)
+		if err == nil || !strings.HasPrefix(err.Error(), "psqlendpoint: ") || !strings.Contains(all, want) {
+			t.Errorf("%s: %v, want %q", query, err, want)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "no.crt")
+	f("sslmode=verify-full&sslrootcert="+missing, "open "+missing)
+	f("sslmode=sometimes", "sslmode")
+	f("sslmode=require&sslcert="+missing, "sslcert")
+	f("target_session_attrs=any-thing", "target_session_attrs")
+	garbage := filepath.Join(t.TempDir(), "garbage.crt")
+	if err := os.WriteFile(garbage, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f("sslmode=verify-full&sslrootcert="+garbage, "CA")
+}
+
+// --skiptlsverification gives up the check, whatever the mode.
+func TestSkipVerification(t *testing.T) {
+	p := protected(t)
+	_, port, _ := net.SplitHostPort(p.Addr)
+	for _, mode := range []string{"verify-ca", "verify-full"} {
+		u := "postgres://open:Hush-Hush@localhost:" + port + "/postgres?sslmode=" + mode + "&sslrootcert=" + lab.NewAuthority(t).File
+		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", u, "--psqltable", newTable())
+		o.Use(outputs.Common{SkipVerify: true})
+		if err := o.Check(context.Background()); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+		var out bytes.Buffer
+		if o.Admin().Check(context.Background(), &out); !strings.Contains(out.String(), "certificate is not checked") {
+			t.Errorf("%s: passes for checked:\n%s", mode, out.String())
+		}
+	}
+}
+
+// TestBadUse: one error for good that names what mends it.
+func TestBadUse(t *testing.T) {
+	p := postgres(t)
+	role(t, p, "novice")
+	f := func(uri, table, want string) {
+		t.Helper()
+		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", uri, "--psqltable", table)
+		err := o.Check(context.Background())
+		if err == nil || !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Hush") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	table := newTable()
+	at := "@" + p.Addr + "/postgres?sslmode=disable"
+	f("postgres://novice:Hush"+at, table, "put user and password of --psqlendpoint right")
+	f("postgres://nobody:Hush"+at, table, "put user and password of --psqlendpoint right")
+	f("postgres://novice:Hush-Hush@"+p.Addr+"/nowhere?sslmode=disable", table, "CREATE DATABASE nowhere, or name another one in --psqlendpoint")
+	f("postgres://novice:Hush-Hush"+at, "nowhere."+table, "CREATE SCHEMA nowhere, or name another one with --psqltable")
+	f("postgres://novice:Hush-Hush"+at, table, "let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=novice` prints")
+	does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").init, false)
+	f("postgres://novice:Hush-Hush"+at, table, "no right to INSERT on table "+table+": as its owner: GRANT INSERT ON "+table+" TO novice")
+	p.Exec(t, "GRANT INSERT ON "+table+" TO novice; GRANT SELECT, INSERT ON "+table+"_blocks TO novice")
+	f("postgres://novice:Hush-Hush"+at, table, "as its owner: GRANT DELETE ON "+table+"_blocks TO novice")
+	p.Exec(t, "CREATE TABLE "+table+"_shop (id integer)")
+	f(p.URL(p.Addr, "postgres"), table+"_shop", "has no column packettime")
+}
+
+// Endpoints that cannot be read do not come out in errors, however they are
+// broken.
+func TestBrokenEndpointIsNotShown(t *testing.T) {
+	for _, uri := range []string{
+		"postgres://user:Hush@:x/", "postgres://user:Hush/Hush@db/x", "postgres://user:Hush%zz@db/x", "postgres://user:Hush@db:99999/x", "postgres://us er:Hush@db/x",
+		"host=db user=x password=Hush sslmode=odd", "user=x password='Hush", "password=Hush Hush Hush", "Hush", "postgres://user:Hush#Hush@db:y/x", "postgres://user:Hush@[::1/x",
+	} {
+		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", uri)
+		if _, err := o.Settings(); err == nil || strings.Contains(err.Error(), "Hush") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}
