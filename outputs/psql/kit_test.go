@@ -155,6 +155,16 @@ func (s *scene) end(refused uint64) {
 	}
 }
 
+// retries is how many attempts have failed.
+func (s *scene) retries() uint64 {
+	for _, m := range s.r.Ledger(func() uint64 { return 0 }).Meters {
+		if m.Name == "retries" {
+			return m.Value
+		}
+	}
+	panic("no meter of retries")
+}
+
 // meter is one of the output's own numbers.
 func meter(o *Output, name string) uint64 {
 	for _, m := range o.Meters() {

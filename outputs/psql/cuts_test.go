@@ -1,0 +1,334 @@
+package psql
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// TestCutEverywhere breaks the connection after each number of bytes of the
+// server's answers, then of our requests, from the first byte of the connection
+// to the last one of a block. Whatever has come through: after the next attempt
+// the block is there once.
+func TestCutEverywhere(t *testing.T) {
+	p := postgres(t)
+	proxy := lab.StartProxy(t, p.Addr)
+	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=2s")
+	if err := o.Check(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	ids := event.NewIDs()
+	blocks := 0
+	// one is false once the cut lies behind the end.
+	one := func(direction string, bytes int) (broke bool) {
+		heal := proxy.Spoil(direction, "limit_data", map[string]any{"bytes": bytes})
+		healed := false
+		defer func() {
+			if !healed {
+				heal()
+			}
+		}()
+		b := numbered(ids, blocks*3, 3)
+		blocks++
+		w, err := o.Open(attempt(o))
+		if err == nil {
+			_, err = w.Write(attempt(o), b)
+		} else {
+			w = &writer{o: o, rows: newRows(o)}
+		}
+		defer w.Close()
+		if err == nil {
+			return false
+		}
+		heal()
+		healed = true
+		if _, err := w.Write(attempt(o), b); err != nil {
+			t.Fatalf("%s cut after %d bytes: the next attempt: %v", direction, bytes, err)
+		}
+		return true
+	}
+	coarse, fine := 97, 7
+	if os.Getenv("SENSOR_TEST_LONG") != "" {
+		coarse, fine = 11, 1
+	}
+	for _, direction := range []string{lab.Answers, lab.Requests} {
+		bytes := rand.IntN(coarse)
+		for one(direction, bytes) {
+			bytes += coarse
+		}
+		if bytes < 1000 {
+			t.Errorf("%s: all is done after %d bytes: the cuts are not where the block is", direction, bytes)
+		}
+		for n := bytes - 2*coarse; n < bytes; n += fine { // where the block ends
+			one(direction, n)
+		}
+		if n := meter(o, "already_there"); direction == lab.Answers && n == 0 {
+			t.Error("no cut fell between the commit and its answer")
+		}
+	}
+	wantNames(t, p, table, 0, blocks*3)
+	if n := p.Int(t, "SELECT count(*) FROM "+table+"_blocks"); n != blocks {
+		t.Errorf("%d keys, want one for each of %d blocks", n, blocks)
+	}
+}
+
+// attempt is the time of one; what is left of it at the end is nobody's.
+func attempt(o *Output) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	time.AfterFunc(o.timeout, cancel)
+	return ctx
+}
+
+// An answer that comes later than the timeout is an answer that is lost.
+func TestAnswerLaterThanTheTimeout(t *testing.T) {
+	p := postgres(t)
+	proxy := lab.StartProxy(t, p.Addr)
+	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=200ms")
+	w := openWriter(t, o)
+	b := numbered(event.NewIDs(), 0, 10)
+	heal := proxy.Delay(1000)
+	if _, err := w.Write(attempt(o), b); err == nil {
+		t.Error("an answer came in time")
+	}
+	eventually(t, "the first attempt ends on the server", func() bool { return p.Int(t, "SELECT count(*) FROM "+table) == 10 })
+	heal()
+	deliver(t, o, w, b)
+	wantNames(t, p, table, 0, 10)
+	if n := meter(o, "already_there"); n != 1 {
+		t.Errorf("already_there %d, want 1", n)
+	}
+}
+
+// slow makes each statement on a table take its time.
+func slow(t *testing.T, p *lab.Postgres, table, seconds string) {
+	p.Exec(t, strings.NewReplacer("$T", table, "$S", seconds).Replace(`CREATE FUNCTION $T_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		PERFORM pg_sleep($S); RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON $T EXECUTE FUNCTION $T_slow()`))
+}
+
+// sessions are those that work on a table.
+func sessions(t *testing.T, p *lab.Postgres, table string) int {
+	return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%"+table+"%'")
+}
+
+// Nobody can call an attempt back when the network is gone: on the server it ends
+// by itself, in a slow statement and behind a lock.
+func TestLostAttemptEndsOnTheServer(t *testing.T) {
+	p := postgres(t)
+	f := func(what string, hinder func(table string) func()) {
+		t.Helper()
+		proxy := lab.StartProxy(t, p.Addr)
+		o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
+		w := openWriter(t, o)
+		b := numbered(event.NewIDs(), 0, 10)
+		release := hinder(table)
+		mute := proxy.Silence()
+		if _, err := w.Write(attempt(o), b); err == nil {
+			t.Errorf("%s: the attempt succeeds", what)
+		}
+		eventually(t, what+": it ends", func() bool { return sessions(t, p, table) == 0 })
+		release()
+		mute()
+		deliver(t, o, w, b)
+		wantNames(t, p, table, 0, 10)
+	}
+	f("a slow statement", func(table string) func() {
+		slow(t, p, table, "3600")
+		return func() { p.Exec(t, "DROP TRIGGER slow ON "+table) }
+	})
+	f("a lock", func(table string) func() { return lock(t, p, table) })
+}
+
+// While the first attempt still runs on the server, the second one waits for it.
+func TestSecondAttemptWaitsForTheFirst(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	b := numbered(event.NewIDs(), 0, 10)
+	first, second := openWriter(t, o), openWriter(t, o)
+	slow(t, p, table, "0.3")
+	var both sync.WaitGroup
+	for _, w := range []outputs.Writer{first, second} {
+		both.Go(func() {
+			if n, err := w.Write(attempt(o), b); n != 0 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	}
+	both.Wait()
+	wantNames(t, p, table, 0, 10)
+	if n := meter(o, "already_there"); n != 1 {
+		t.Errorf("already_there %d, want 1", n)
+	}
+}
+
+// Two attempts of one block with rows that the table refuses do not wait for each
+// other, and agree on what is refused.
+func TestTwoAttemptsSift(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	writers := []outputs.Writer{openWriter(t, o), openWriter(t, o), openWriter(t, o)}
+	p.Exec(t, "CREATE UNIQUE INDEX ON "+table+" (question); ALTER TABLE "+table+" ADD CHECK (question NOT LIKE '%3.example.org.')")
+	ids := event.NewIDs()
+	for i := range 5 {
+		b := numbered(ids, i*20, 20)
+		var all sync.WaitGroup
+		for _, w := range writers {
+			all.Go(func() {
+				if n, err := w.Write(attempt(o), b); n != 2 || err != nil {
+					t.Errorf("%d refused, want 2: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if n := p.Int(t, "SELECT count(*) FROM "+table); n != 90 {
+		t.Errorf("%d rows, want 90", n)
+	}
+	if n := p.Int(t, "SELECT sum(refused) FROM "+table+"_blocks"); n != 10 {
+		t.Errorf("the keys say %d refused, want 10", n)
+	}
+}
+
+// The server ends the connection between the key and the rows: neither stays.
+func TestKilledBetweenKeyAndRows(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	if err := o.Check(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	p.Exec(t, strings.ReplaceAll(`CREATE SEQUENCE $T_kills; CREATE FUNCTION $T_kill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF nextval('$T_kills') <= 5 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END $$;
+		CREATE TRIGGER kill AFTER INSERT ON $T_blocks EXECUTE FUNCTION $T_kill()`, "$T", table))
+	s := newScene(t, o, 2, 10)
+	s.offer(100)
+	s.end(0)
+	wantNames(t, p, table, 0, 100)
+	if n := p.Int(t, "SELECT last_value FROM "+table+"_kills"); n < 15 {
+		t.Errorf("%d keys were tried, want 15: nobody was killed", n)
+	}
+}
+
+// TestKilledServer: what it has acknowledged is there when it comes back, and what
+// it has not is sent again.
+func TestKilledServer(t *testing.T) {
+	p := lab.StartPostgres(t)
+	o, table := fresh(t, p, p.Addr)
+	s := newScene(t, o, 2, 20)
+	for range 2 {
+		s.offer(1000)
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		s.offer(200)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.end(0)
+	wantNames(t, p, table, 0, s.n)
+}
+
+// TestTroubledNetwork lets a network do its worst while records flow.
+func TestTroubledNetwork(t *testing.T) {
+	p := postgres(t)
+	proxy := lab.StartProxy(t, p.Addr)
+	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=150ms")
+	if err := o.Check(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t, o, 3, 25)
+	rounds := 20
+	if os.Getenv("SENSOR_TEST_LONG") != "" {
+		rounds = 200
+	}
+	for i := range rounds {
+		s.offer(250)
+		var heal func()
+		switch i % 5 {
+		case 0:
+			heal = proxy.CutAnswers()
+		case 1:
+			heal = proxy.Delay(400)
+		case 2:
+			heal = proxy.Silence()
+		case 3:
+			proxy.Down()
+			heal = proxy.Up
+		case 4:
+			heal = proxy.Spoil(lab.Requests, "limit_data", map[string]any{"bytes": 3000 + rand.IntN(3000)})
+		}
+		s.offer(250)
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+		heal()
+	}
+	s.end(0)
+	wantNames(t, p, table, 0, s.n)
+}
+
+// TestDroppedTable: nothing is lost while somebody drops the tables and makes them
+// again; the sensor does not make them behind his back.
+func TestDroppedTable(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	s := newScene(t, o, 1, 10)
+	s.offer(50)
+	eventually(t, "the first rows", func() bool {
+		return p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"_blocks'") == 1 && p.Int(t, "SELECT count(*) FROM "+table) == 50
+	})
+	p.Exec(t, fmt.Sprintf("DROP TABLE %[1]s, %[1]s_blocks", table))
+	s.offer(50)
+	eventually(t, "the error", func() bool { return s.log.has("output fails", "postgres init") == 1 })
+	if p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"'") != 0 {
+		t.Error("the table was made again")
+	}
+	does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").init, false, "made the table")
+	s.end(0)
+	wantNames(t, p, table, 50, 50)
+}
+
+// TestPasswordPutRight: a password that is wrong for a while costs no record, and
+// shows in no line of the log.
+func TestPasswordPutRight(t *testing.T) {
+	p := postgres(t)
+	endpoint := role(t, p, "typist")
+	table := newTable()
+	boss := admin(t, p.URL(p.Addr, "postgres"), table, "typist")
+	does(t, boss.init, false)
+	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", endpoint, "--psqltable", table)
+	s := newScene(t, o, 2, 10)
+	s.offer(100)
+	p.Exec(t, "ALTER ROLE typist PASSWORD 'other'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'typist'")
+	s.offer(100)
+	eventually(t, "some attempts", func() bool { return s.retries() >= 4 })
+	p.Exec(t, "ALTER ROLE typist PASSWORD 'Hush-Hush'")
+	s.offer(100)
+	s.end(0)
+	wantNames(t, p, table, 0, 300)
+	if strings.Contains(s.log.String(), "Hush") {
+		t.Errorf("the log shows the password:\n%s", s.log)
+	}
+}
+
+// TestDefect27: one context of five seconds for the output's life, and every
+// insert behind it failed. Here an attempt's time is its own.
+func TestDefect27TimeoutPerAttempt(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr, "--psqlbatchtimeout=300ms")
+	w := openWriter(t, o)
+	ids := event.NewIDs()
+	for i := range 10 {
+		time.Sleep(60 * time.Millisecond) // the connection is older than the timeout from the sixth on
+		if n := deliver(t, o, w, numbered(ids, i, 1)); n != 1 {
+			t.Errorf("block %d took %d attempts", i, n)
+		}
+	}
+	wantNames(t, p, table, 0, 10)
+}
