@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -52,14 +51,16 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	if in.File, err = config.ReadFile(path); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	values, wrong := config.Resolve(in)
+	values, err := config.Resolve(in)
+	var wrong problems
+	wrong.add(err)
 	if err := config.WriteTable(w, values); err != nil {
 		return err
 	}
-	if wrong == nil {
-		cmd.Action = func(c *cli.Context) error { return o.verify(c, values) }
-		wrong = app.Run(append([]string{app.Name, cmd.Name}, values.Args()...))
-	}
+	// What cannot be resolved is at its default here, so that all else that is
+	// wrong shows too.
+	cmd.Action = func(c *cli.Context) error { return o.verify(c, values) }
+	wrong.add(app.Run(append([]string{app.Name, cmd.Name}, values.Args()...)))
 	fmt.Fprintln(w)
 	for _, t := range append(values.Warnings, config.Deprecated(values)...) {
 		fmt.Fprintln(w, "warning:", t)
@@ -71,8 +72,8 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 		fmt.Fprintln(w, "run would start with this file")
 		return nil
 	}
-	for line := range strings.Lines(wrong.Error()) {
-		fmt.Fprintln(w, "error:", strings.TrimSuffix(line, "\n"))
+	for _, err := range wrong {
+		fmt.Fprintln(w, "error:", err)
 	}
 	return usageError("%s: run would not start with this file", path)
 }

@@ -57,7 +57,7 @@ type fileOptions struct {
 func (f *fileOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{
-			Category: "capture", Name: "noetherframe", EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
+			Category: "capture", Name: "noetherframe", Aliases: []string{"noethernetframe"}, EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
 			Usage: "packets of files that call themselves Ethernet start with the IP header; other files say what theirs start with",
 		},
 		&cli.Float64Flag{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/xrash/smetrics"
@@ -152,15 +153,28 @@ func (r *resolver) file() {
 			continue
 		}
 		seen = append(seen, o.Name)
-		var text []string
-		for _, other := range r.File.Entries {
-			if o.has(strings.ToLower(other.Key)) {
-				text = append(text, other.Value)
-				at = fmt.Sprintf("%s line %d", r.File.Path, other.Line)
-			}
-		}
+		text, at := r.entries(o)
 		r.give(o, text, Origin{InFile, at})
 	}
+}
+
+// entries are an option's values in the file, and where they stand.
+func (r *resolver) entries(o *Option) (text []string, at string) {
+	var lines []string
+	for _, e := range r.File.Entries {
+		if o.has(strings.ToLower(e.Key)) {
+			text, lines = append(text, e.Value), append(lines, strconv.Itoa(e.Line))
+		}
+	}
+	last := lines[len(lines)-1]
+	switch {
+	case len(lines) == 1:
+	case o.List:
+		return text, fmt.Sprintf("%s lines %s", r.File.Path, strings.Join(lines, ", "))
+	default:
+		r.warn("%s stands on lines %s of %s: line %s counts", o.Name, strings.Join(lines, ", "), r.File.Path, last)
+	}
+	return text, fmt.Sprintf("%s line %s", r.File.Path, last)
 }
 
 // known finds the option that an entry means, or says why there is none.

@@ -84,7 +84,7 @@ func TestRules(t *testing.T) {
 	f("port", "--port 3", "DNSMONSTER_PORT=2", "port = 1", `["3"] from the command line`)
 	// lists: repeated, replaced by a higher level, never split at commas
 	f("port", "--port 3 --port=4", "DNSMONSTER_PORT=2", "port = 1", `["3" "4"] from the command line`)
-	f("port", "", "", "port = 1\nport = 2", `["1" "2"] from x.ini line 2`)
+	f("port", "", "", "port = 1\nport = 2", `["1" "2"] from x.ini lines 1, 2`)
 	f("kafkaoutputbroker", "", "DNSMONSTER_KAFKAOUTPUTBROKER=a:1,b:2", "kafkaoutputbroker = c", `["a:1,b:2"] from the environment variable DNSMONSTER_KAFKAOUTPUTBROKER`)
 	f("kafkaoutputbroker", "--kafkaoutputbroker a,b", "", "", `["a,b"] from the command line`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
@@ -150,6 +150,7 @@ func TestWarnings(t *testing.T) {
 	f("", "", "pcapfile = x", "pcapfile has no effect on run (from x.ini line 1)")
 	f("", "", "pcapfile =", "")
 	f("", "DNSMONSTER_PCAPFILE=x", "", "pcapfile has no effect on run (from the environment variable DNSMONSTER_PCAPFILE)")
+	f("", "", "devname = a\nport = 1\ndevname = b\nport = 2", "devname stands on lines 1, 3 of x.ini: line 3 counts")
 	f("", "", "old = x", "old is deprecated and has no effect (from x.ini line 1)")
 	f("", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", "DNSMONSTER_METRICSTDERRFORMAT is set, so DNSMONSTER_METRICFORMAT has no effect")
 }
