@@ -31,10 +31,22 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		fmt.Fprintf(b, ".Ss %s\n", p.Name)
 		paragraphs(b, p.Description)
 	}
+	b.WriteString(".Ss Signals\n")
+	prose(b, "SIGINT and SIGTERM end the capture, and what was captured is delivered; a second one ends at once. "+
+		"SIGHUP reads the configuration file again: "+strings.Join(Reloadable, ", ")+" change, and the log names what needs a new start.")
 	b.WriteString(".Sh OPTIONS\n")
 	prose(b, "Names may be written in upper and lower case, before and behind arguments. Most options can stand in a configuration file too, "+
 		"in the section that is their heading here, and in an environment variable. The command line beats the environment, which beats the file.")
 	manOptions(b, pages)
+	b.WriteString(".Sh ENVIRONMENT\n")
+	prose(b, "Each option's variable is named with it. A variable that is set to nothing is a text without letters or a truth value that is true; "+
+		"numbers and times are then left alone. CREDENTIALS_DIRECTORY, which systemd sets, is where passwords and tokens are looked for that nothing else sets, "+
+		"in files of their options' names.")
+	b.WriteString(".Sh FILES\n")
+	prose(b, "A configuration file has lines of the form key = value in sections such as [capture]. Upper and lower case are the same in names. "+
+		"Lines that start with ; or # are comments. A value in double quotes is unquoted as in Go. A truth value that is left empty is true. "+
+		"A key that is repeated is a list, where the option is one. Unknown keys and sections are errors. The command config check explains a file; "+
+		"the option --writeconfig writes one.")
 	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll that was captured was delivered.\n.It 1\nWrong use or configuration; nothing was captured.\n" +
 		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered.\n.El\n")
 	return b.Flush()

@@ -4,18 +4,28 @@ package config
 const SystemdService = `[Unit]
 Description=Passive DNS sensor
 Documentation=man:dnsmonster-sensor(8)
-After=network.target
+Wants=network-online.target
+After=network-online.target
 
 [Service]
+# The file must be readable for everybody; passwords and tokens do not belong in
+# it, but in credentials of their options' names, such as
+# LoadCredential=clickhousepassword:/etc/dnsmonster-sensor/clickhousepassword
 ExecStart=/usr/bin/dnsmonster-sensor run --config=/etc/dnsmonster.ini
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=3
 # Exit status 1 is wrong use: trying again would not mend it.
 RestartPreventExitStatus=1
+
+# The sensor can write to /var/lib/dnsmonster-sensor (a spool) and
+# /var/log/dnsmonster-sensor (records), and nowhere else.
+DynamicUser=yes
+StateDirectory=dnsmonster-sensor
+LogsDirectory=dnsmonster-sensor
 AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON
 CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON
-DynamicUser=yes
+LimitMEMLOCK=infinity
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
