@@ -3,6 +3,8 @@ package sensor
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -110,10 +112,13 @@ func known(app *cli.App) ([]config.Option, error) {
 
 // resolve reads the file, if there is one, and finds all values.
 func resolve(in config.Input) (*config.Values, error) {
-	if path := config.FilePath(in.Line, in.Environ); path != "" && capturing(in.Options) {
+	if path, at := config.FilePath(in.Line, in.Environ); path != "" && capturing(in.Options) {
 		file, err := config.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("--config: %w (from %s)", err, at)
+		}
 		if err != nil {
-			return nil, err
+			return nil, err // it names the line
 		}
 		in.File = file
 	}

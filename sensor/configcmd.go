@@ -49,7 +49,7 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 		return err
 	}
 	if in.File, err = config.ReadFile(path); err != nil {
-		return &exitError{exitUsage, err}
+		return usageError("config check: %w", err)
 	}
 	values, err := config.Resolve(in)
 	var wrong problems

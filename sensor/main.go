@@ -95,7 +95,7 @@ func perform(app *cli.App, args, environ []string) error {
 		return err
 	}
 	if done, err := inv.leave(app); done || err != nil {
-		return err
+		return inv.explain(err)
 	}
 	app.Metadata = map[string]any{invocationKey: inv}
 	return inv.explain(app.Run(inv.args))

@@ -78,6 +78,14 @@ func TestManualDefaults(t *testing.T) {
 			t.Errorf("%s = %+v, want %q", name, o, want)
 		}
 	}
+	for _, name := range []string{
+		"packethandlercount", "dedupcleanupinterval", "tcpassemblychannelsize", "tcpresultchannelsize", "tcphandlercount",
+		"defraggerchannelsize", "defraggerchannelreturnsize", "packetchannelsize", "resultchannelsize", "clickhouseworkerchannelsize",
+	} {
+		if usage := v.Get(name).Usage; !strings.HasPrefix(usage, "accepted for compatibility, no effect") {
+			t.Errorf("%s: %s", name, usage)
+		}
+	}
 	// newer than the manual
 	f("clickhousetable", "DNS_LOG")
 	f("clickhouseusednstapidentity", "false")
@@ -319,6 +327,32 @@ func missing(o *config.Value) bool {
 	return slices.ContainsFunc(config.Flags(config.Pending(built)), func(f cli.Flag) bool { return f.Names()[0] == o.Name })
 }
 
+// TestFixedValues: options with a fixed set of values take all of it.
+func TestFixedValues(t *testing.T) {
+	for option, list := range map[string]string{
+		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
+		"csvip":                "integer text uint128",
+		"fileoutputformat":     "json csv csv_no_header gotemplate json-ocsf",
+		"kafkacompressiontype": "snappy gzip lz4 zstd",
+		"kafkaoutputformat":    "json gob",
+		"logformat":            "text json",
+		"loglevel":             "0 1 2 3 4",
+		"malformed":            "record drop",
+		"metricstderrformat":   "json kv",
+		"mode":                 "auto tcx clsact xdp",
+		"samplemode":           "packet flow",
+		"spoolmode":            "overflow",
+		"stdoutoutputformat":   "json csv csv_no_header gotemplate json-ocsf json-flat",
+	} {
+		for value := range strings.FieldsSeq(list) {
+			args := []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--metricendpointtype=", "--" + option + "=" + value}
+			if err := perform(newApp(io.Discard, io.Discard), args, nil); err == nil || !strings.HasPrefix(err.Error(), "--pcapfile: stat /no/such") {
+				t.Errorf("%s=%s: error %v, want that of the file alone", option, value, err)
+			}
+		}
+	}
+}
+
 // TestChecksOfOptions: values of the right form that cannot be.
 func TestChecksOfOptions(t *testing.T) {
 	f := func(want string, args ...string) {
@@ -347,6 +381,10 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125 (from the default)", "--metricendpointtype=statsd", "--pcapfile=x")
 	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
 	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
+	f("--config: open /no/such: no such file or directory"+line, "--config=/no/such")
+	f("--writeconfig: open /no/such: no such file or directory"+line, "--writeconfig=/no/such")
+	f("--cpuprofile: open /no/such: no such file or directory"+line, "--cpuprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
+	f("--memprofile: open /no/such: no such file or directory"+line, "--memprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
 	f("--devname is not an option of attach", "attach", "lo", "--devname=x")
 	f("--mode is not an option of replay", "replay", "x.pcap", "--mode=xdp")
 	f("config check: name one configuration file", "config", "check")

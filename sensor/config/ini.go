@@ -31,7 +31,7 @@ const maxLine = 1 << 20
 func ReadFile(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, err // it names what was done, and the file
 	}
 	defer f.Close()
 	return Read(path, f)

@@ -66,16 +66,17 @@ type Input struct {
 	File    *File    // nil: none
 }
 
-// FilePath is the configuration file that the line or the environment names,
-// "" for none.
-func FilePath(line []Given, environ []string) string {
-	path, _ := lookup(environ, "DNSMONSTER_CONFIG")
+// FilePath is the configuration file that the line or the environment names, ""
+// for none, and which of them names it.
+func FilePath(line []Given, environ []string) (path string, at Origin) {
+	path, _ = lookup(environ, "DNSMONSTER_CONFIG")
+	at = Origin{Environment, "DNSMONSTER_CONFIG"}
 	for _, g := range line {
 		if g.Name == "config" {
-			path = g.Value
+			path, at = g.Value, Origin{Layer: CommandLine}
 		}
 	}
-	return path
+	return path, at
 }
 
 func lookup(environ []string, name string) (string, bool) {
