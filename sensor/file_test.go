@@ -264,3 +264,18 @@ func TestFileFolder(t *testing.T) {
 	}
 	runs(t, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
 }
+
+// TestDefect24HeaderOfWhatIsOff: an output that is off prints nothing, whatever
+// its format is.
+func TestDefect24HeaderOfWhatIsOff(t *testing.T) {
+	dir := t.TempDir()
+	p := runs(t, "run", "--pcapfile", write(t, queries(10)), "--stdoutoutputformat=csv",
+		"--fileoutputtype=1", "--fileoutputformat=csv", "--fileoutputpath="+dir)
+	if b, err := os.ReadFile(p.records); err != nil || len(b) > 0 {
+		t.Errorf("stdout got %q (%v)", b, err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log"))
+	if err != nil || strings.Count(string(b), "\n") != 11 || strings.Count(string(b), "Year,") != 1 {
+		t.Errorf("the file holds %q (%v)", b, err)
+	}
+}

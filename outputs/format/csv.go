@@ -143,8 +143,9 @@ func appendUint128(dst []byte, hi, lo uint64) []byte {
 	if hi == 0 {
 		return appendUint(dst, lo)
 	}
-	upper, rest := hi/chunk, hi%chunk
-	middle, last := bits.Div64(rest, lo, chunk)
+	over, rest := hi/chunk, hi%chunk
+	most, last := bits.Div64(rest, lo, chunk)
+	upper, middle := bits.Div64(over, most, chunk)
 	if upper > 0 {
 		dst = appendPadded(appendUint(dst, upper), middle)
 	} else {

@@ -1,0 +1,89 @@
+package format
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	mdns "github.com/miekg/dns"
+)
+
+// The fields that templates of dnsmonster's users name, in their order: {{.}}
+// prints them all.
+func TestTemplateFields(t *testing.T) {
+	want := []string{"Timestamp time.Time", "DNS dns.Msg", "IPVersion uint8", "SrcIP net.IP", "SrcPort uint16", "DstIP net.IP", "DstPort uint16",
+		"Protocol string", "PacketLength int", "Identity string", "Version string"}
+	var got []string
+	for record, i := reflect.TypeFor[TemplateRecord](), 0; i < record.NumField(); i++ {
+		got = append(got, record.Field(i).Name+" "+record.Field(i).Type.String())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("fields %q, want %q", got, want)
+	}
+}
+
+func TestTemplates(t *testing.T) {
+	m := query("www.example.org.")
+	m.Response, m.Answer = true, []mdns.RR{&mdns.A{
+		Hdr: mdns.RR_Header{Name: "www.example.org.", Rrtype: mdns.TypeA, Class: mdns.ClassINET, Ttl: 60}, A: []byte{192, 0, 2, 7},
+	}}
+	e := eventOf(pack(t, m), 0)
+	e.Identity, e.Version = []byte("ns1"), []byte("1.0")
+	f := func(template, want string) {
+		t.Helper()
+		format, err := New("gotemplate", Options{Template: template})
+		if err != nil {
+			t.Errorf("%s: %v", template, err)
+			return
+		}
+		if got := string(format.NewEncoder().Append(nil, e)); got != want+"\n" {
+			t.Errorf("%s: %q, want %q", template, got, want)
+		}
+	}
+	f("{{.Timestamp.Unix}} {{.Protocol}} {{.IPVersion}} {{.PacketLength}}", "1700000000 udp 4 64")
+	f("{{.SrcIP}}:{{.SrcPort}} > {{.DstIP}}:{{.DstPort}}", "192.0.2.1:5353 > 192.0.2.53:53")
+	f("{{.Identity}} {{.Version}}", "ns1 1.0")
+	f("{{.DNS.Id}} {{(index .DNS.Question 0).Name}}", "7 www.example.org.")
+	f("{{range .DNS.Answer}}{{.}}{{end}}", "www.example.org.\t60\tIN\tA\t192.0.2.7")
+	f(`{{with index .DNS.Extra 3}}{{.}}{{end}} after`, "") // fails on this message: its line ends there
+	f(`{{"a"}} {{index .DNS.Extra 3}} after`, "a ")
+	f("", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC)))
+	f("{{.}}", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC)))
+
+	for template, problem := range map[string]string{
+		"{{.Nothing}}":         "can't evaluate field Nothing",
+		"{{.DNS.Nothing}}":     "can't evaluate field Nothing",
+		"{{.SrcIP":             "unclosed action",
+		"{{nosuchfunction 1}}": "not defined",
+	} {
+		if _, err := New("gotemplate", Options{Template: template}); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: error %v, want %q", template, err, problem)
+		}
+	}
+}
+
+// Defect 35: wrong type_uid, always Query, and seconds in place of milliseconds.
+func TestDefect35OCSF(t *testing.T) {
+	f := func(response bool, ns int64, want ...string) {
+		t.Helper()
+		m := query("www.example.org.")
+		m.Response = response
+		e := eventOf(pack(t, m), 0)
+		e.Time = ns
+		if response {
+			e.Src, e.Dst = e.Dst, e.Src
+		}
+		got := string(newOCSF(Options{Server: "s1"}).Append(nil, e))
+		for _, w := range append(want, `"class_uid":4003,`, `"category_uid":4,`, `"src_endpoint":{"ip":"192.0.2.1","port":5353}`,
+			`"dst_endpoint":{"ip":"192.0.2.53","port":53}`, `"query":{"hostname":"www.example.org",`) {
+			if !strings.Contains(got, w) {
+				t.Errorf("no %s in %s", w, got)
+			}
+		}
+	}
+	f(false, 1700000000_123456789, `"activity_id":1,`, `"type_uid":400301,`, `"time":1700000000123,"query_time":1700000000123,`)
+	f(true, 1700000000_999999999, `"activity_id":2,`, `"type_uid":400302,`, `"time":1700000000999,"response_time":1700000000999,`, `"rcode_id":0,"rcode":"NoError"`)
+}
