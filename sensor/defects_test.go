@@ -1,0 +1,88 @@
+package sensor
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestDefect18 ends the sensor with batches in memory, and cuts its connections:
+// the one delivers, the other is a reconnect.
+func TestDefect18(t *testing.T) {
+	server := lab.StartPostgres(t)
+	t.Run("SIGTERM", func(t *testing.T) {
+		s := newStage(t, server)
+		s.watches("--psqlbatchdelay=1h")
+		s.asks(500, 5000)
+		s.says("held 500,") // in a batch that is still being filled
+		if s.rows() != 0 {
+			t.Error("the batch is gone before the signal: this test shows nothing")
+		}
+		s.stops(exitOK)
+		s.allArrived()
+	})
+	t.Run("a peer closes", func(t *testing.T) {
+		s := newStage(t, server)
+		heal := s.slowly()
+		s.replays(2000)
+		for range 5 {
+			s.rowsArrive()
+			s.server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dnsmonster-sensor'")
+		}
+		heal()
+		s.ends(exitOK)
+		s.allArrived()
+	})
+}
+
+// TestDefect24 writes names with commas and quotes as CSV, and has a header only
+// where CSV is asked for.
+func TestDefect24(t *testing.T) {
+	content := queries(2)
+	copy(content[24+16+28+12:], "\x02,\"") // in place of the first name's first label, h0
+	file, dir := write(t, content), t.TempDir()
+	csvFile := filepath.Join(dir, "dnsmonster.log")
+	out := says(t, 0, "", "replay", file, "--workers=1", "--stdoutoutputformat=csv", "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputformat=csv")
+	if out != "" {
+		t.Errorf("stdout is off, and has %q", out)
+	}
+	text, err := os.ReadFile(csvFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(text))).ReadAll()
+	if err != nil || len(rows) != 3 || rows[0][0] != "Year" {
+		t.Fatalf("%v: %q, want a header and two rows", err, rows)
+	}
+	for i, want := range []string{`,\".example.org.`, "h1.example.org."} {
+		if got := rows[1+i]; len(got) != 22 || got[17] != want {
+			t.Errorf("row %d has %d fields and the question %q, want 22 and %s", i, len(got), got[17], want)
+		}
+	}
+	out = says(t, 0, "", "replay", file, "--stdoutoutputtype=1", "--stdoutoutputformat=csv_no_header")
+	if strings.Contains(out, "Year,") || strings.Count(out, "\n") != 2 {
+		t.Errorf("csv_no_header: %s", out)
+	}
+}
+
+// TestDefect27 writes to PostgreSQL for longer than an attempt may take.
+func TestDefect27(t *testing.T) {
+	s := newStage(t, lab.StartPostgres(t))
+	s.watches("--psqlbatchtimeout=1s")
+	begun := time.Now()
+	for time.Since(begun) < 2500*time.Millisecond {
+		s.asks(100, 1000)
+		s.eventually(fmt.Sprint(s.asked, " rows"), func() bool { return s.rows() == s.asked })
+	}
+	s.stops(exitOK)
+	s.allArrived()
+	if s.heard("output fails") > 0 {
+		t.Errorf("an attempt failed:\n%s", s.sensor.log())
+	}
+}

@@ -1,0 +1,171 @@
+package sensor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// outageRate is queries a second, before, during and after the outage.
+const outageRate = 20_000
+
+// TestOutage stops PostgreSQL while 20,000 queries a second pass, and starts it
+// again while they go on. Memory and disk stay within their bounds, the sensor
+// catches up, and every query is a row once, or counted.
+//
+// An hour of this would be 72 million records and 10 GB. The outage is shorter,
+// and what has to hold it is smaller by the same factor: 10 GiB of disk for an
+// hour are 170 MiB for a minute. The queue in memory is not made smaller where
+// memory is measured: it has its 64 MiB.
+func TestOutage(t *testing.T) {
+	seconds := int(long(6*time.Second, time.Minute) / time.Second)
+	t.Run("held", func(t *testing.T) {
+		o := newOutage(t, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", max(170*seconds/60, 8)))
+		o.play(seconds)
+		o.arrived(exitOK)
+		if o.ratio < 3 && os.Getenv("SENSOR_TEST_LONG") == "1" {
+			t.Errorf("caught up at %.1f times the rate of the input, want 3", o.ratio)
+		}
+	})
+	t.Run("longer than the disk holds", func(t *testing.T) {
+		o := newOutage(t, "--queuemb=2", fmt.Sprintf("--spoolmb=%d", max(20*seconds/60, 8)))
+		o.play(seconds)
+		if r := o.arrived(exitUndelivered); r.sum("delivery psql", "spool_evicted") == 0 {
+			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.log)
+		}
+	})
+}
+
+type outage struct {
+	t       *testing.T
+	server  *lab.Postgres
+	hosts   *lab.Lab
+	sensor  *proc
+	spool   string
+	spoolMB int
+	sent    uint64
+	stored  int64   // bytes in the spool at most
+	ratio   float64 // of what was delivered and what came in, while it caught up
+}
+
+func newOutage(t *testing.T, bounds ...string) *outage {
+	t.Helper()
+	o := &outage{t: t, server: lab.StartPostgres(t), hosts: lab.New(t), spool: t.TempDir()}
+	fmt.Sscanf(bounds[1], "--spoolmb=%d", &o.spoolMB)
+	o.hosts.Server.Sink(t, 53)
+	_, port, _ := strings.Cut(o.server.Addr, ":")
+	o.sensor = attach(t, o.hosts.Server, append(bounds, "--psqloutputtype=1", "--psqlbatchsize=2000", "--stats=1s",
+		"--psqlendpoint=postgres://postgres@/postgres?host="+filepath.Dir(o.server.Dir)+"&port="+port+"&sslmode=disable",
+		"--spooldir="+o.spool, "--spoolfreemb=0")...)
+	return o
+}
+
+// play sends queries through before, during and after the outage, until nothing
+// waits any more.
+func (o *outage) play(seconds int) {
+	o.t.Helper()
+	messages := make([][]byte, outageRate*(2*seconds+60))
+	for i := range messages {
+		messages[i] = lab.Query{Name: fmt.Sprintf("h%d.example.org", i), Type: "A"}.Message()
+	}
+	f := lab.Flow{From: o.hosts.Client, To: netip.AddrPortFrom(o.hosts.Server.V4, 53), Messages: messages, Rate: outageRate, Count: len(messages)}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		sent, err := f.Send(ctx)
+		o.sent = sent.Packets
+		done <- err
+	}()
+	time.Sleep(2 * time.Second)
+	if err := o.server.Stop(); err != nil {
+		o.t.Fatal(err)
+	}
+	for range 4 * seconds {
+		time.Sleep(time.Second / 4)
+		o.stored = max(o.stored, o.onDisk())
+	}
+	before := o.sensor.log()
+	if err := o.server.Start(); err != nil {
+		o.t.Fatal(err)
+	}
+	for o.catchingUp(o.sensor.log()[len(before):]) {
+		select {
+		case err := <-done:
+			o.t.Fatalf("the sensor has not caught up when the last query was sent: %v\n%s", err, o.sensor.log())
+		case <-time.After(time.Second / 4):
+			o.stored = max(o.stored, o.onDisk())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// onDisk is how large the segments are.
+func (o *outage) onDisk() (bytes int64) {
+	segments, _ := filepath.Glob(filepath.Join(o.spool, "psql", "*.blocks"))
+	for _, path := range segments {
+		if info, err := os.Stat(path); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
+var statsLine = regexp.MustCompile(` stats: seen (\d+)/s, .* delivered (\d+)/s, held (\d+),`)
+
+// catchingUp tells whether more than a second's worth is held, and takes the
+// rates while it was.
+func (o *outage) catchingUp(log string) bool {
+	var seen, delivered, held float64
+	more := true
+	for _, m := range statsLine.FindAllStringSubmatch(log, -1) {
+		d, _ := strconv.ParseFloat(m[2], 64)
+		if d == 0 || !more {
+			continue // not connected yet; or done
+		}
+		s, _ := strconv.ParseFloat(m[1], 64)
+		seen, delivered = seen+s, delivered+d
+		held, _ = strconv.ParseFloat(m[3], 64)
+		more = held > outageRate
+	}
+	if seen > 0 {
+		o.ratio = delivered / seen
+	}
+	return more || seen == 0
+}
+
+// arrived stops the sensor and compares what was sent, what is in the table, what
+// the books say, and the bounds.
+func (o *outage) arrived(code int) result {
+	o.t.Helper()
+	memory := peakMemory(o.t, o.sensor.cmd.Process.Pid)
+	r := o.sensor.stop()
+	r.expect(o.t, code)
+	rows := o.server.Int(o.t, "SELECT count(*) FROM dns_log")
+	names := o.server.Int(o.t, fmt.Sprintf("SELECT count(DISTINCT question) FROM dns_log WHERE question ~ '^h[0-9]+[.]example[.]org[.]$' AND substring(question from '[0-9]+')::int < %d", o.sent))
+	lost := r.sum("kernel tc ingress", "ring_full") + r.sum("delivery psql", "queue_full") + r.sum("delivery psql", "spool_evicted")
+	if rows != names || uint64(rows)+lost != o.sent {
+		o.t.Errorf("%d rows, %d different queries, %d counted as lost; %d were sent:\n%s", rows, names, lost, o.sent, r.log)
+	}
+	if memory > 256 {
+		o.t.Errorf("%d MiB of memory, at most 256", memory)
+	}
+	if bound := int64(o.spoolMB) << 20; o.stored > bound || o.stored < bound/10 {
+		o.t.Errorf("%d bytes in the spool, its bound is %d", o.stored, bound)
+	}
+	o.t.Logf("%d queries, %d rows, %d evicted; at most %d MiB of memory and %d MiB on disk; caught up at %.1f times the rate of the input",
+		o.sent, rows, r.sum("delivery psql", "spool_evicted"), memory, o.stored>>20, o.ratio)
+	return r
+}
