@@ -27,9 +27,10 @@ const outageRate = 20_000
 // hour are 170 MiB for a minute. The queue in memory is not made smaller where
 // memory is measured: it has its 64 MiB.
 func TestOutage(t *testing.T) {
-	seconds := int(long(6*time.Second, time.Minute) / time.Second)
+	server := lab.StartPostgres(t)
 	t.Run("held", func(t *testing.T) {
-		o := newOutage(t, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", max(170*seconds/60, 8)))
+		seconds := int(long(5*time.Second, 30*time.Second) / time.Second)
+		o := newOutage(t, server, "held", "--queuemb=64", fmt.Sprintf("--spoolmb=%d", max(170*seconds/60, 8)))
 		o.play(seconds)
 		o.arrived(exitOK)
 		if o.ratio < 3 && os.Getenv("SENSOR_TEST_LONG") == "1" {
@@ -37,8 +38,8 @@ func TestOutage(t *testing.T) {
 		}
 	})
 	t.Run("longer than the disk holds", func(t *testing.T) {
-		o := newOutage(t, "--queuemb=2", fmt.Sprintf("--spoolmb=%d", max(20*seconds/60, 8)))
-		o.play(seconds)
+		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
+		o.play(6)
 		if r := o.arrived(exitUndelivered); r.sum("delivery psql", "spool_evicted") == 0 {
 			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.log)
 		}
@@ -48,6 +49,7 @@ func TestOutage(t *testing.T) {
 type outage struct {
 	t       *testing.T
 	server  *lab.Postgres
+	table   string
 	hosts   *lab.Lab
 	sensor  *proc
 	spool   string
@@ -57,15 +59,15 @@ type outage struct {
 	ratio   float64 // of what was delivered and what came in, while it caught up
 }
 
-func newOutage(t *testing.T, bounds ...string) *outage {
+func newOutage(t *testing.T, server *lab.Postgres, table string, bounds ...string) *outage {
 	t.Helper()
-	o := &outage{t: t, server: lab.StartPostgres(t), hosts: lab.New(t), spool: t.TempDir()}
+	o := &outage{t: t, server: server, table: table, hosts: lab.New(t), spool: t.TempDir()}
 	fmt.Sscanf(bounds[1], "--spoolmb=%d", &o.spoolMB)
 	o.hosts.Server.Sink(t, 53)
 	_, port, _ := strings.Cut(o.server.Addr, ":")
 	o.sensor = attach(t, o.hosts.Server, append(bounds, "--psqloutputtype=1", "--psqlbatchsize=2000", "--stats=1s",
 		"--psqlendpoint=postgres://postgres@/postgres?host="+filepath.Dir(o.server.Dir)+"&port="+port+"&sslmode=disable",
-		"--spooldir="+o.spool, "--spoolfreemb=0")...)
+		"--psqltable="+table, "--spooldir="+o.spool, "--spoolfreemb=0")...)
 	return o
 }
 
@@ -153,8 +155,9 @@ func (o *outage) arrived(code int) result {
 	memory := peakMemory(o.t, o.sensor.cmd.Process.Pid)
 	r := o.sensor.stop()
 	r.expect(o.t, code)
-	rows := o.server.Int(o.t, "SELECT count(*) FROM dns_log")
-	names := o.server.Int(o.t, fmt.Sprintf("SELECT count(DISTINCT question) FROM dns_log WHERE question ~ '^h[0-9]+[.]example[.]org[.]$' AND substring(question from '[0-9]+')::int < %d", o.sent))
+	rows := o.server.Int(o.t, "SELECT count(*) FROM "+o.table)
+	names := o.server.Int(o.t, fmt.Sprintf("SELECT count(DISTINCT question) FROM %s WHERE question ~ '^h[0-9]+[.]example[.]org[.]$' AND "+
+		"substring(question from '[0-9]+')::int < %d", o.table, o.sent))
 	lost := r.sum("kernel tc ingress", "ring_full") + r.sum("delivery psql", "queue_full") + r.sum("delivery psql", "spool_evicted")
 	if rows != names || uint64(rows)+lost != o.sent {
 		o.t.Errorf("%d rows, %d different queries, %d counted as lost; %d were sent:\n%s", rows, names, lost, o.sent, r.log)
