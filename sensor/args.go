@@ -20,6 +20,7 @@ type invocation struct {
 	help    *config.Line   // not nil: only help is asked for
 	values  *config.Values // nil for commands that do not capture
 	resolve func() (*config.Values, error)
+	warned  bool // the warnings have been logged
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -51,7 +52,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	inv := &invocation{resolve: func() (*config.Values, error) { return resolve(in) }}
 	values, err := inv.resolve()
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, withWarnings(err, values)}
 	}
 	inv.args = append(append(args[:1:1], line.Command...), values.Args()...)
 	inv.args = append(append(inv.args, "--"), line.Arguments...)
@@ -62,6 +63,9 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 }
 
 func unknownCommand(app *cli.App, name string) error {
+	if name == "true" || name == "false" {
+		return usageError("what is %q? A truth value is written --name=%s", name, name)
+	}
 	var names []string
 	for _, c := range app.Commands {
 		names = append(names, c.Name)
@@ -146,5 +150,19 @@ func (inv *invocation) explain(err error) error {
 	case exit.code != exitUsage:
 		return &exitError{exit.code, inv.values.Redact(err)}
 	}
-	return &exitError{exitUsage, inv.values.Explain(err)}
+	err = inv.values.Explain(err)
+	if !inv.warned { // what led to the error may be among them
+		err = withWarnings(err, inv.values)
+	}
+	return &exitError{exitUsage, err}
+}
+
+func withWarnings(err error, v *config.Values) error {
+	if v == nil {
+		return err
+	}
+	for _, w := range v.Warnings {
+		err = errors.Join(err, errors.New("warning: "+w))
+	}
+	return err
 }

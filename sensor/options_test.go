@@ -365,7 +365,10 @@ func TestChecksOfOptions(t *testing.T) {
 	const line = " (from the command line)"
 	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
 	f("--devname and --pcapfile are both set: use one (from the command line)", "--devName=lo", "--pcapFile=x")
-	f(`run takes no arguments: what is "eth0"? (see dnsmonster-sensor run --help)`, "run", "eth0")
+	f(`run takes no arguments: what is "eth0"? An interface is --devname=eth0, a capture file --pcapfile=eth0`, "run", "eth0")
+	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
+	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
+	f(`port: "53,54" is not a whole number: repeat the option for several (from the command line)`, "--port=53,54")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
 	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
 	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
@@ -401,6 +404,18 @@ func TestAllThatIsWrongIsNamed(t *testing.T) {
 	for _, want := range []string{"--loglevel 9: ", "--sampleratio: ", "--ringmb 3: ", "stdoutoutputformat: ", `--metricstderrformat "xml": `, "no input: "} {
 		if !strings.Contains(log.String(), "dnsmonster-sensor: "+want) {
 			t.Errorf("lacks %q:\n%s", want, log.String())
+		}
+	}
+}
+
+// TestWarningsBesideErrors: a variable's name that is mistyped may be why another
+// is missed.
+func TestWarningsBesideErrors(t *testing.T) {
+	const want = "warning: unknown environment variable DNSMONSTER_STDOUTOUTPUTTYP: did you mean DNSMONSTER_STDOUTOUTPUTTYPE?"
+	for _, args := range [][]string{{"x", "--pcapfile=x"}, {"x", "--pcapfile=x", "--loglevel=y"}} {
+		err := perform(newApp(io.Discard, io.Discard), args, []string{"DNSMONSTER_STDOUTOUTPUTTYP=1"})
+		if err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%q: error %v, want %s", args, err, want)
 		}
 	}
 }

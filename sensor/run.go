@@ -58,8 +58,11 @@ func (o *runOptions) flags() []cli.Flag {
 }
 
 func (o *runOptions) run(c *cli.Context) error {
-	if c.Args().Present() {
-		return usageError("run takes no arguments: what is %q? (see dnsmonster-sensor run --help)", c.Args().First())
+	switch what := c.Args().First(); {
+	case what == "true" || what == "false":
+		return usageError("what is %q? A truth value is written --name=%s", what, what)
+	case c.Args().Present():
+		return usageError("run takes no arguments: what is %q? An interface is --devname=%s, a capture file --pcapfile=%s", what, what, what)
 	}
 	if err := o.verify(c, invocationOf(c).values); err != nil {
 		return &exitError{exitUsage, err}

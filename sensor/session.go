@@ -52,6 +52,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	for _, w := range append(inv.values.Warnings, config.Deprecated(inv.values)...) {
 		s.log.Warn(w)
 	}
+	inv.warned = true
 	if o.skipTLS {
 		s.log.Warn("skiptlsverification: certificates are not checked, on any TLS connection")
 	}

@@ -133,6 +133,9 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 			if v.Secret {
 				err = errors.New("the value has a wrong form")
 			}
+			if v.List && strings.Contains(t, ",") {
+				err = fmt.Errorf("%w: repeat the option for several", err)
+			}
 			r.fail("%s: %w (from %s)", v.Name, err, at)
 			return
 		}

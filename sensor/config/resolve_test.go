@@ -89,7 +89,7 @@ func TestRules(t *testing.T) {
 	f("kafkaoutputbroker", "--kafkaoutputbroker a,b", "", "", `["a,b"] from the command line`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker =", `[] from x.ini line 1`)
-	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number (from the command line)`)
+	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number: repeat the option for several (from the command line)`)
 	// scalars that stand several times: the last one counts
 	f("devname", "--devname a --devname b", "", "", `["b"] from the command line`)
 	f("devname", "", "", "devname = a\ndevname = b", `["b"] from x.ini line 2`)
