@@ -16,7 +16,7 @@ func output(name, option, env string, rows ...row) Feature {
 // pendingOutputs are dnsmonster's outputs. One that arrives in outputs/ takes
 // its options with it.
 func pendingOutputs() []Feature {
-	return []Feature{clickhouse(), elastic(), influx(), kafka(), nats(), parquet(), psql(), sentinel(), splunk(), syslog(), victoria(), zinc()}
+	return []Feature{clickhouse(), elastic(), influx(), kafka(), nats(), parquet(), sentinel(), splunk(), syslog(), victoria(), zinc()}
 }
 
 func clickhouse() Feature {
@@ -98,19 +98,6 @@ func parquet() Feature {
 		row{s, "parquetflushbatchsize", "DNSMONSTER_PARQUETFLUSHBATCHSIZE", 10000, "`NUMBER` of records in a row group", nil},
 		row{s, "parquetworkercount", "DNSMONSTER_PARQUETWORKERCOUNT", 4, "`NUMBER` of goroutines that encode", nil},
 		row{s, "parquetwritebuffersize", "DNSMONSTER_PARQUETWRITEBUFFERSIZE", 256000, "`BYTES` of the write buffer", nil},
-	)
-}
-
-func psql() Feature {
-	const s = "psql_output"
-	return output("psql", "psqloutputtype", "DNSMONSTER_PSQLOUTPUTTYPE",
-		row{s, "psqlendpoint", "DNSMONSTER_PSQLENDPOINT DNSMONSTER_PSQLOUTPUTENDPOINT", "", "`URI` of the database, such as postgres://user:password@host:5432/database?sslmode=disable", nil},
-		row{s, "psqltable", "DNSMONSTER_PSQLTABLE", "DNS_LOG", "`TABLE` of the records, or schema.table", nil},
-		row{s, "psqlworkers", "DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections", nil},
-		row{s, "psqlbatchsize", "DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of rows in a batch", nil},
-		row{s, "psqlbatchdelay", "DNSMONSTER_PSQLBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
-		row{s, "psqlbatchtimeout", "DNSMONSTER_PSQLBATCHTIMEOUT", 5 * time.Second, "`TIME` that one INSERT may take", nil},
-		row{s, "psqlsavefullquery", "DNSMONSTER_PSQLSAVEFULLQUERY", false, "save each record as JSON too", nil},
 	)
 }
 
