@@ -15,6 +15,14 @@ const refusedEvery = time.Minute
 // maxCauses bounds the lines about one outage.
 const maxCauses = 8
 
+// maxOutages is how many outages in outagesWithin get lines, so that a
+// destination that fails now and then, such as a disk that is nearly full, does
+// not fill the log.
+const (
+	maxOutages    = 5
+	outagesWithin = time.Minute
+)
+
 // health turns the workers' troubles into few log lines: one when the first
 // worker begins to fail, one for each further cause, one when the last of them
 // has recovered.
@@ -26,7 +34,11 @@ type health struct {
 	attempts int // that failed, since the first worker began to fail
 	since    time.Time
 	causes   []string // that have had their line, since then
-	refused  uint64   // events not yet in a line
+	quiet    bool     // this outage has no lines
+	hidden   int      // outages without lines that no line has told of
+	told     int      // outages with lines, since
+	counted  time.Time
+	refused  uint64 // events not yet in a line
 	line     time.Time
 
 	evictedSaid uint64 // of those evicted
@@ -37,11 +49,14 @@ type health struct {
 func (h *health) failed(first bool, doing string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now()
 	if h.failing == 0 {
-		h.since, h.attempts, h.causes = time.Now(), 0, nil
-		h.log.Warn("output fails, trying again", "doing", doing, "error", err)
+		h.since, h.attempts, h.quiet = now, 0, true
 	}
-	if c := cause(err); len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
+	if h.quiet {
+		h.begin(now, doing, err)
+	}
+	if c := cause(err); !h.quiet && len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
 		if h.causes = append(h.causes, c); len(h.causes) > 1 {
 			h.log.Warn("output still fails, now in another way", "doing", doing, "error", err)
 		}
@@ -50,6 +65,40 @@ func (h *health) failed(first bool, doing string, err error) {
 		h.failing++
 	}
 	h.attempts++
+}
+
+// begin says that an outage has begun, unless too many have lately.
+func (h *health) begin(now time.Time, doing string, err error) {
+	if now.Sub(h.counted) >= outagesWithin {
+		h.counted, h.told = now, 0
+	}
+	if h.told == maxOutages {
+		if h.failing == 0 {
+			h.hidden++
+		}
+		return
+	}
+	h.told++
+	if h.failing > 0 { // it had begun in quiet
+		h.hidden--
+	}
+	h.quiet, h.causes = false, nil
+	args := []any{"doing", doing, "error", err}
+	if h.hidden > 0 {
+		args = append(args, "outages_without_a_line", h.hidden)
+		h.hidden = 0
+	}
+	h.log.Warn("output fails, trying again", args...)
+}
+
+// end tells of outages that had no lines.
+func (h *health) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hidden > 0 {
+		h.log.Warn("the output has failed and recovered more often than the log says", "outages_without_a_line", h.hidden)
+		h.hidden = 0
+	}
 }
 
 // cause is an error's text without its numbers: ports, times and counts differ
@@ -67,7 +116,7 @@ func cause(err error) string {
 func (h *health) recovered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.failing--; h.failing == 0 {
+	if h.failing--; h.failing == 0 && !h.quiet {
 		h.log.Info("output has recovered", "failed_attempts", h.attempts,
 			"after", time.Since(h.since).Round(time.Millisecond))
 	}

@@ -156,6 +156,7 @@ func (r *Runner) Stop(ctx context.Context) {
 
 // finish deals with what is left.
 func (r *Runner) finish() {
+	r.health.end()
 	r.stop.Lock()
 	defer r.stop.Unlock()
 	if r.disk == nil {

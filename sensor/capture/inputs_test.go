@@ -447,6 +447,32 @@ func TestSpeed(t *testing.T) {
 	f(10, 28*time.Millisecond, time.Second)
 }
 
+// The clock goes on from file to file, and what is from before the first packet
+// is due at once.
+func TestSpeedOverFiles(t *testing.T) {
+	at := func(from, n int, seconds uint32, micros uint32) string {
+		content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(from, n)...)
+		for i, off := 0, 24; i < n; i++ {
+			binary.LittleEndian.PutUint32(content[off:], seconds)
+			binary.LittleEndian.PutUint32(content[off+4:], micros)
+			off += 16 + 5 + (from+i)%200
+		}
+		return write(t, content)
+	}
+	s, err := OpenInputs(InputOptions{
+		Paths: []string{at(0, 10, 1700000000, 0), at(10, 10, 1700000000, 300_000), at(20, 10, 1600000000, 0)},
+		Lanes: 2, Choose: byFirstByte, Speed: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now()
+	complete(t, "three files", drain(t, s), 30)
+	if took := time.Since(from); took < 290*time.Millisecond || took > 5*time.Second {
+		t.Errorf("files 300 ms apart took %s", took)
+	}
+}
+
 // Close does not wait for a packet that is due tomorrow.
 func TestSpeedClose(t *testing.T) {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 2)...)

@@ -1,0 +1,54 @@
+package outputs
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// Defect 36: a full disk gave a line per record. A destination that fails now and then has few lines, which say how many more
+// there could have been; an outage that lasts has its line, however many there
+// were before.
+func TestDefect36OutagesAreThrottled(t *testing.T) {
+	var b bytes.Buffer
+	h := health{log: slog.New(slog.NewTextHandler(&b, nil))}
+	full := errors.New("disk is full")
+	count := func(text string) int { return strings.Count(b.String(), text) }
+	f := func(what string, fails, recovered int, last string) {
+		t.Helper()
+		if count("output fails") != fails || count("has recovered") != recovered || !strings.Contains(b.String(), last) {
+			t.Errorf("%s: %d lines of outages and %d of their ends, want %d, %d and %q:\n%s",
+				what, count("output fails"), count("has recovered"), fails, recovered, last, b.String())
+		}
+	}
+	for range 1000 {
+		h.failed(true, "write", full)
+		h.failed(false, "write", full)
+		h.recovered()
+	}
+	f("1000 outages", maxOutages, maxOutages, "failed_attempts=2")
+
+	h.failed(true, "write", full)
+	f("one more", maxOutages, maxOutages, "")
+	h.counted = h.counted.Add(-outagesWithin)
+	h.failed(false, "write", full)
+	f("it lasts", maxOutages+1, maxOutages, "outages_without_a_line=995")
+	h.failed(true, "write", errors.New("disk is gone"))
+	f("in another way", maxOutages+1, maxOutages, "disk is gone")
+	h.recovered()
+	h.recovered()
+	f("its end", maxOutages+1, maxOutages+1, "failed_attempts=3")
+
+	for range 10 {
+		h.failed(true, "write", full)
+		h.recovered()
+	}
+	h.end()
+	h.end()
+	f("at the end", 2*maxOutages, 2*maxOutages, "outages_without_a_line=6")
+	if n := count("outages_without_a_line"); n != 2 {
+		t.Errorf("%d lines tell of outages without a line, want 2", n)
+	}
+}
