@@ -59,8 +59,7 @@ func openDisk(r *Runner) (*disk, error) {
 	}
 	d := &disk{
 		r: r, sp: sp, always: s.Always,
-		// With mode always the disk has room for all that is in front.
-		front: NewQueue(min(r.set.QueueBytes/2, s.Bytes/2), r.book.Page()),
+		front: NewQueue(r.set.half(), r.book.Page()),
 		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
 		page: r.book.Page(), moving: r.book.Page(),
 	}
@@ -269,6 +268,7 @@ func (d *disk) keep(it item) {
 // finish stores what is left, the oldest first, and closes the spool. It
 // returns the events that could not be stored. move has ended.
 func (d *disk) finish(rest []*event.Block) (abandoned uint64) {
+	d.sp.Last()
 	d.mu.Lock()
 	first := d.kept
 	d.mu.Unlock()

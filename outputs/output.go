@@ -124,6 +124,10 @@ func (s Settings) withDefaults(live bool) Settings {
 	return s
 }
 
+// half is the bound of each of the two queues around a spool. The spool has room
+// for both: for all that memory holds.
+func (s *Settings) half() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
+
 // Output is one kind of destination.
 type Output interface {
 	// Name is one lower-case word, as in messages, metrics and the folder.

@@ -92,6 +92,18 @@ func (q *Queue) tryPut(it item) PutResult {
 	return Queued
 }
 
+// putBeyond queues b though there is no room.
+func (q *Queue) putBeyond(b *event.Block) PutResult {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return Stopped
+	}
+	q.push(item{block: b})
+	signal(q.more)
+	return Queued
+}
+
 func (q *Queue) fits(b *event.Block) bool {
 	return q.count == 0 || q.bytes+b.Cap() <= q.limit && (q.MaxEvents == 0 || q.events+uint64(b.Len()) <= uint64(q.MaxEvents))
 }

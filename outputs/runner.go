@@ -75,7 +75,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		r.queue = NewQueue(r.set.QueueBytes, book.Page())
 		r.queue.MaxEvents = r.set.QueueEvents
 	} else {
-		r.queue = NewQueue(r.set.QueueBytes/2, book.Page())
+		r.queue = NewQueue(r.set.half(), book.Page())
 		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
 		var err error
 		if r.disk, err = openDisk(r); err != nil {
@@ -229,7 +229,13 @@ func (r *Runner) put(b *event.Block) PutResult {
 	if r.live {
 		return r.queue.TryPut(b)
 	}
-	return r.queue.Put(r.ctx, b)
+	result := r.queue.Put(r.ctx, b)
+	if result == Stopped && r.disk != nil {
+		// Sending has ended, Stop has not come: it will take what the lanes still
+		// have in hand, which is little, to the spool.
+		return r.queue.putBeyond(b)
+	}
+	return result
 }
 
 func (r *Runner) giveUp(err error) {

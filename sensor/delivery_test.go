@@ -26,6 +26,7 @@ func TestDelivery(t *testing.T) {
 			{"cut after the data", cutAfterTheData},
 			{"answers later than the timeout", answersLaterThanTheTimeout},
 			{"stopped in an outage", stoppedInAnOutage},
+			{"stopped while a file waits", stoppedWhileAFileWaits},
 			{"table dropped and made again", tableDroppedAndMadeAgain},
 			{"password changed and put right", passwordChangedAndPutRight},
 		} {
@@ -113,6 +114,24 @@ func stoppedInAnOutage(s *stage, mode string) {
 	if r := s.ends(exitOK); r.books["delivery psql"]["in"] != 4000 || r.books["delivery psql"]["delivered"] != 4000 {
 		s.t.Errorf("books %v, want 4000 in and delivered", r.books["delivery psql"])
 	}
+	s.allArrived()
+}
+
+// stoppedWhileAFileWaits: what was read of the file is in the spool, also what had
+// no room in the queue.
+func stoppedWhileAFileWaits(s *stage, mode string) {
+	s.serverDown()
+	s.replays(60000, mode, "--queuemb=64", "--spoolmb=8")
+	s.eventually("reading waits", func() bool { return s.heard("messages 0/s") > 2 })
+	r := s.stops(exitUndelivered)
+	b := r.books["delivery psql"]
+	if b["held"] != b["in"] || b["in"] == 60000 || b["in"] < 2000 {
+		s.t.Errorf("books %v, want all held, and not all of the file in", b)
+	}
+	s.asked = int(b["in"])
+	s.serverUp()
+	s.replays(0, mode)
+	s.ends(exitOK)
 	s.allArrived()
 }
 

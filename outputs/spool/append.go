@@ -95,9 +95,13 @@ func (s *Spool) makeRoom(n int64) error {
 	if err := s.spare(n); err != nil {
 		return err
 	}
+	limit := s.o.Limit
+	if s.o.Wait && !s.last {
+		limit /= 2
+	}
 	for {
 		s.mu.Lock()
-		over := s.stats.Bytes+n > s.o.Limit && len(s.segs) > 0
+		over := s.stats.Bytes+n > limit && len(s.segs) > 0
 		var oldest *Segment
 		if over {
 			oldest = s.segs[0]
@@ -107,12 +111,20 @@ func (s *Spool) makeRoom(n int64) error {
 			return nil
 		}
 		if s.o.Wait {
-			return fmt.Errorf("write spool %s: %w (%d MiB)", s.o.Dir, ErrFull, s.o.Limit>>20)
+			return fmt.Errorf("write spool %s: %w (%d MiB)", s.o.Dir, ErrFull, limit>>20)
 		}
 		if err := s.evict(oldest); err != nil {
 			return err
 		}
 	}
+}
+
+// Last says that nothing more comes but what has waited for room: there is the
+// other half of the bound for that.
+func (s *Spool) Last() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.last = true
 }
 
 // evict throws a segment away. Blocks of it that somebody has in hand go their

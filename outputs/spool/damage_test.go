@@ -33,7 +33,7 @@ func memory(t *testing.T) string {
 	return dir
 }
 
-// spoil cuts bytes out, flips bits, or swaps two pieces.
+// spoil cuts bytes out, flips bits, swaps two pieces, or leaves zeros.
 func spoil(r *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)
 	for range 1 + r.IntN(3) {
@@ -42,7 +42,7 @@ func spoil(r *rand.Rand, data []byte) []byte {
 		}
 		a, b := r.IntN(len(data)), r.IntN(len(data))
 		a, b = min(a, b), max(a, b)
-		switch r.IntN(4) {
+		switch r.IntN(5) {
 		case 0:
 			data = data[:b] // a torn tail
 		case 1:
@@ -54,6 +54,8 @@ func spoil(r *rand.Rand, data []byte) []byte {
 			piece := bytes.Clone(data[a : a+n])
 			copy(data[a:], data[b:b+n])
 			copy(data[b:], piece)
+		case 4:
+			clear(data[a:b]) // as file systems leave it after a loss of power
 		}
 	}
 	return data

@@ -48,7 +48,7 @@ type Options struct {
 	Dir   string // for one output alone; made where it is missing
 	Limit int64  // bytes of segments at most
 	Free  int64  // bytes that the file system keeps free: nothing is written that would go below
-	Wait  bool   // at Limit Append gives ErrFull; else the oldest segment is thrown away
+	Wait  bool   // at half of Limit Append gives ErrFull, until Last; else the oldest segment is thrown away at Limit
 	Log   *slog.Logger
 }
 
@@ -73,6 +73,7 @@ type Spool struct {
 	writing sync.Mutex // Append, Sync, PutBack, Close
 	tail    *Segment   // where Append writes; nil: at the next one
 	synced  int64      // bytes of tail that are on the medium for sure
+	last    bool       // what waited may now be stored
 
 	reading sync.Mutex // Next
 	cur     *Segment   // the segment that chunk is from

@@ -1,0 +1,136 @@
+package spool
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// TestMain lets TestKill run this test as a process that can be killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("SPOOL_TEST_VICTIM"); dir != "" {
+		victim(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// victim uses a spool as a sensor does, and says on stdout what it has been
+// promised: "+ id" once a block is stored, "- id" before it is noted as done and
+// "= id" afterwards.
+func victim(dir string) {
+	s, err := Open(Options{Dir: dir, Limit: 64 << 20})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	take := func(seg *Segment, id event.ID) {
+		fmt.Println("-", id)
+		if err := s.Done(seg, id); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("=", id)
+	}
+	for i := 0; ; i++ {
+		b := block(1+i%4, 100+i%7000)
+		kept := i%3 == 0 && !s.Behind()
+		seg, err := s.Append(b, kept)
+		if err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("+", b.ID())
+		if kept {
+			take(seg, b.ID())
+		} else if i%2 == 0 {
+			if b, seg := s.Next(); b != nil {
+				take(seg, b.ID())
+			}
+		}
+		if i%50 == 0 {
+			s.Sync()
+		}
+	}
+}
+
+// TestKill kills a process that uses the spool, again and again on the same
+// folder: what was stored and not done is there afterwards, what was done is not,
+// and only the last thing that it did may be either.
+func TestKill(t *testing.T) {
+	dir := memory(t)
+	r := rand.New(rand.NewPCG(4, 4))
+	waiting := make(map[string]bool) // stored, and not done
+	for round := range 40 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "SPOOL_TEST_VICTIM="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		stop, n := 1+r.IntN(400), 0
+		doubt := "" // what it was about
+		for lines.Scan() {
+			if n++; n == stop {
+				time.AfterFunc(time.Duration(r.IntN(2000))*time.Microsecond, func() { cmd.Process.Kill() })
+			}
+			mark, id, _ := strings.Cut(lines.Text(), " ")
+			switch mark {
+			case "+":
+				waiting[id] = true
+			case "-":
+				doubt = id
+			case "=":
+				delete(waiting, id)
+				doubt = ""
+			default:
+				t.Fatalf("round %d: %s", round, lines.Text())
+			}
+		}
+		cmd.Wait()
+
+		there := make(map[string]bool)
+		if _, err := Look(dir, func(b *event.Block) error {
+			id := b.ID()
+			if there[id.String()] {
+				t.Errorf("round %d: block %s is there twice", round, id)
+			}
+			there[id.String()] = true
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for id := range waiting {
+			if !there[id] && id != doubt {
+				t.Fatalf("round %d: block %s was stored and is gone; killed after %d lines", round, id, n)
+			}
+		}
+		extra := 0
+		for id := range there {
+			if !waiting[id] {
+				extra++ // stored, and killed before it could say so
+			}
+		}
+		if extra > 1 {
+			t.Fatalf("round %d: %d blocks came back that were done", round, extra)
+		}
+		waiting = there
+	}
+	s := open(t, Options{Dir: dir})
+	got := drain(t, s)
+	if len(got) != len(waiting) {
+		t.Errorf("%d blocks came out, %d wait", len(got), len(waiting))
+	}
+	if st := s.Stats(); st.Pending != 0 || st.Evicted != 0 || st.Damaged != 0 { // a torn last block may be set aside
+		t.Errorf("%+v", st)
+	}
+	closeSpool(t, s)
+}
