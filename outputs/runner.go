@@ -217,6 +217,14 @@ func (r *Runner) Waiting() uint64 {
 	return r.disk.sp.Stats().Pending
 }
 
+// SpoolBytes is how large the spool is, and may become; 0 and 0 without one.
+func (r *Runner) SpoolBytes() (size, limit int64) {
+	if r.disk == nil {
+		return 0, 0
+	}
+	return r.disk.sp.Stats().Bytes, r.set.Spool.Bytes
+}
+
 // next gives a worker its next block, oldest first.
 func (r *Runner) next(ctx context.Context) (item, bool) {
 	if r.disk != nil {

@@ -24,13 +24,17 @@ var (
 		"Items that wait inside a ledger.", []string{"ledger", "part"}, nil)
 	descUnaccounted = prometheus.NewDesc("dnsmonster_sensor_ledger_unaccounted",
 		"Items that came in, did not leave and are not held: 0 at rest, at most what is in flight otherwise.", []string{"ledger", "part"}, nil)
+	descSpool = prometheus.NewDesc("dnsmonster_sensor_spool_bytes",
+		"Disk that an output's spool takes.", []string{"output"}, nil)
+	descSpoolLimit = prometheus.NewDesc("dnsmonster_sensor_spool_limit_bytes",
+		"Disk that an output's spool may take: beyond it, the oldest records are thrown away.", []string{"output"}, nil)
 	descMeter = prometheus.NewDesc("dnsmonster_sensor_meter_total",
 		"Numbers beside the books.", []string{"ledger", "part", "meter"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter} {
+	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter, descSpool, descSpoolLimit} {
 		ch <- d
 	}
 }
@@ -41,6 +45,12 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(descIn, err)
 		return
+	}
+	for _, r := range c.books.outputs {
+		if size, limit := r.SpoolBytes(); limit > 0 {
+			ch <- prometheus.MustNewConstMetric(descSpool, prometheus.GaugeValue, float64(size), r.Name())
+			ch <- prometheus.MustNewConstMetric(descSpoolLimit, prometheus.GaugeValue, float64(limit), r.Name())
+		}
 	}
 	for _, l := range ledgers {
 		emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {

@@ -46,7 +46,7 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 		if b := r.books["delivery psql"]; b["in"] != want || b["held"] != want || b["delivered"] != 0 {
 			t.Errorf("%s: books %v, want %d in and held", mode, b, want)
 		}
-		for _, text := range []string{fmt.Sprint(want) + " wait in the spool (psql) and will be sent first at the next start", "msg=\"events wait in the spool"} {
+		for _, text := range []string{`dnsmonster_sensor_spool_limit_bytes{output=\"psql\"}":{"value":1073741824}`, `dnsmonster_sensor_spool_bytes{output=\"psql\"}":{"value":`, fmt.Sprint(want) + " wait in the spool (psql) and will be sent first at the next start", "msg=\"events wait in the spool"} {
 			if !strings.Contains(r.log, text) {
 				t.Errorf("%s: the log lacks %q:\n%s", mode, text, r.log)
 			}
