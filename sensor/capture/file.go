@@ -114,7 +114,7 @@ func (l *inputLane) walk(b *packet.Batch, m *mapped) {
 // once: little beside a core's second level, and enough for a batch of small
 // packets.
 const (
-	warmAhead = 64 << 10
+	warmAhead = 32 << 10
 	cacheLine = 64
 )
 

@@ -145,11 +145,10 @@ func (f *pcap) record(data []byte, off int, p *packet.Packet) (int, error) {
 	if end > len(rest) {
 		return off, errCutFile
 	}
-	*p = packet.Packet{
-		Data:    rest[f.head:end:end],
-		WireLen: max(wire, captured),
-		Time:    int64(f.order.u32(rest))*secondNanos + int64(f.order.u32(rest[4:]))*f.nanos,
-		Link:    f.link,
-	}
+	*p = packet.Packet{}
+	p.Data = rest[f.head:end:end]
+	p.WireLen = max(wire, captured)
+	p.Time = int64(f.order.u32(rest))*secondNanos + int64(f.order.u32(rest[4:]))*f.nanos
+	p.Link = f.link
 	return off + end, nil
 }

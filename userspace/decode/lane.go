@@ -39,28 +39,31 @@ func (d *Decoder) anyLane(p *packet.Packet) packet.Hash {
 // every packet.
 func (d *Decoder) plainLane(p *packet.Packet) (packet.Hash, bool) {
 	const ether, v4, v6, udp = 14, 20, 40, 8
-	be, b := binary.BigEndian, p.Data
+	b := p.Data
 	if p.Link != packet.LinkEthernet || len(b) < ether+v4+udp {
 		return 0, false
 	}
-	var src, dst, ports []byte
-	switch be.Uint16(b[12:]) {
-	case etherIPv4:
-		if b[14] != 0x45 || b[23] != protoUDP || be.Uint16(b[20:])&0x3fff != 0 || be.Uint16(b[16:]) < v4+udp {
+	switch binary.LittleEndian.Uint32(b[12:]) & 0x00f0_ffff { // Ethernet type, IP version
+	case 0x0040_0008:
+		ip := (*[v4 + udp]byte)(b[ether:])
+		from, to, ok := d.plainUDP((*[udp]byte)(ip[v4:]))
+		ok = ok && ip[0] == 0x45 && ip[9] == protoUDP && binary.BigEndian.Uint16(ip[6:])&0x3fff == 0 && binary.BigEndian.Uint16(ip[2:]) >= v4+udp
+		return packet.HashFlow4((*[4]byte)(ip[12:]), (*[4]byte)(ip[16:]), from, to), ok
+	case 0x0060_dd86:
+		if len(b) < ether+v6+udp {
 			return 0, false
 		}
-		src, dst, ports = b[26:30], b[30:34], b[34:42]
-	case etherIPv6:
-		if len(b) < ether+v6+udp || b[14]>>4 != 6 || b[20] != protoUDP || be.Uint16(b[18:]) < udp {
-			return 0, false
-		}
-		src, dst, ports = b[22:38], b[38:54], b[54:62]
-	default:
-		return 0, false
+		ip := (*[v6 + udp]byte)(b[ether:])
+		from, to, ok := d.plainUDP((*[udp]byte)(ip[v6:]))
+		ok = ok && ip[6] == protoUDP && binary.BigEndian.Uint16(ip[4:]) >= udp
+		return packet.HashFlow6((*[16]byte)(ip[8:]), (*[16]byte)(ip[24:]), from, to), ok
 	}
-	from, to := be.Uint16(ports), be.Uint16(ports[2:])
-	if be.Uint16(ports[4:]) < udp || d.mayBeTunnel(from, to) {
-		return 0, false
-	}
-	return packet.HashFlow(src, dst, from, to), true
+	return 0, false
+}
+
+// plainUDP reads the ports of a UDP header; it is not plain where they may be a
+// tunnel's.
+func (d *Decoder) plainUDP(h *[8]byte) (from, to uint16, plain bool) {
+	from, to = binary.BigEndian.Uint16(h[:]), binary.BigEndian.Uint16(h[2:])
+	return from, to, binary.BigEndian.Uint16(h[4:]) >= 8 && !d.mayBeTunnel(from, to)
 }

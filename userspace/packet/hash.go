@@ -24,15 +24,34 @@ func HashPair(src, dst []byte) Hash {
 
 // HashFlow hashes addresses and ports: for whole UDP datagrams.
 func HashFlow(src, dst []byte, sport, dport uint16) Hash {
-	h := sumPair(fold(src), fold(dst))
-	return finish(h + uint64(sport^dport)*hashK3 + (uint64(sport)+uint64(dport))*hashK4)
+	return hashFlow(fold(src), fold(dst), sport, dport)
+}
+
+// HashFlow4 and HashFlow6 are HashFlow for callers that know the family.
+func HashFlow4(src, dst *[4]byte, sport, dport uint16) Hash {
+	return hashFlow(fold4(src), fold4(dst), sport, dport)
+}
+
+// HashFlow6 is for IPv6.
+func HashFlow6(src, dst *[16]byte, sport, dport uint16) Hash {
+	return hashFlow(fold6(src), fold6(dst), sport, dport)
+}
+
+func hashFlow(src, dst uint64, sport, dport uint16) Hash {
+	return finish(sumPair(src, dst) + uint64(sport^dport)*hashK3 + (uint64(sport)+uint64(dport))*hashK4)
 }
 
 func fold(addr []byte) uint64 {
 	if len(addr) == 4 {
-		return uint64(binary.LittleEndian.Uint32(addr))
+		return fold4((*[4]byte)(addr))
 	}
-	return binary.LittleEndian.Uint64(addr)*hashK5 ^ binary.LittleEndian.Uint64(addr[8:])
+	return fold6((*[16]byte)(addr))
+}
+
+func fold4(addr *[4]byte) uint64 { return uint64(binary.LittleEndian.Uint32(addr[:])) }
+
+func fold6(addr *[16]byte) uint64 {
+	return binary.LittleEndian.Uint64(addr[:8])*hashK5 ^ binary.LittleEndian.Uint64(addr[8:])
 }
 
 func sumPair(s, d uint64) uint64 { return (s^d)*hashK1 + (s+d)*hashK2 }
