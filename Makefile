@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-se
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
 
-.PHONY: help build run demo test test-all test-kernels bench-bpf generate lint fmt clean
+.PHONY: help build run demo test test-all test-kernels bench bench-live bench-stages bench-bpf generate lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,18 @@ test-all: ## as root: all tests, scenes at full length, and old kernels in an em
 test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
 	@$(TOOLS) test-all
 	$(GO) run ./sensor/oldkernels
+
+bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/performance.md
+	@$(TOOLS) bench
+	$(GO) run ./sensor/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
+
+bench-live: build ## as root: CPU per message and the highest rate without loss on a veth pair, beside a reference; DOC=...
+	@$(TOOLS) bench
+	$(GO) run ./sensor/bench live $(if $(DOC),-doc $(DOC))
+
+bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: build/stages.txt
+	@mkdir -p build
+	$(GO) test -p 1 -run '^$$' -bench . -count $(or $(COUNT),1) -timeout 30m ./userspace/... ./sensor/capture ./outputs ./outputs/format | tee build/stages.txt
 
 bench-bpf: ## as root: what the kernel program costs per packet, beside an empty one
 	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x

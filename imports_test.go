@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"sensor":             {"sensor/config", "sensor/capture", "outputs", "userspace", "bpf"},
 	"sensor/config":      {"outputs"},
 	"sensor/capture":     {"bpf", "userspace/packet"},
+	"sensor/bench":       {"sensor/capture", "userspace/packet"},
 	"sensor/lab":         {},
 	"sensor/oldkernels":  {},
 	"bpf":                {},
@@ -42,12 +43,12 @@ var allowed = map[string][]string{
 var doors = map[string][]string{
 	"github.com/cilium/ebpf":              {"bpf", "sensor/capture"},
 	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture"},
-	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format", "outputs/outputtest"},
+	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format", "outputs/outputtest", "sensor/bench"},
 	"github.com/urfave/cli":               {"sensor", "outputs"},
 	"github.com/prometheus/client_golang": {"sensor"},
 	"github.com/DataDog/datadog-go":       {"sensor"},
 	"github.com/xrash/smetrics":           {"sensor/config"},
-	"github.com/google/gopacket":          {"sensor/capture"},
+	"github.com/google/gopacket":          {"sensor/capture", "sensor/bench"}, // there: the reference that we are measured against
 	"github.com/jackc/pgx":                {"outputs/psql", "sensor"},
 	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file"},
 	"github.com/robfig/cron":              {"outputs/file"},

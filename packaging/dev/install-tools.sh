@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|test-all|generate|lint: installs with apt what the make targets of these names call, where it is
+# install-tools.sh run|test|test-all|bench|generate|lint: installs with apt what the make targets of these names call, where it is
 # missing. Where all is there it needs no network, no root and no time. No daemon is started: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
 #   test-all  the same, and the emulator for old kernels
+#   bench     a DNS server, load generators and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
 set -euo pipefail
@@ -11,15 +12,15 @@ set -euo pipefail
 # One line for each: groups, what shows that it is there (a command, or a file), Debian's package.
 tools() {
   cat <<'T'
-run,test,test-all ip iproute2
-run,test,test-all knotd knot
+run,test,test-all,bench ip iproute2
+run,test,test-all,bench knotd knot
 run,test,test-all kdig knot-dnsutils
 test,test-all knotc knot
 test,test-all kxdpgun knot-dnsutils
-test,test-all dnsperf dnsperf
-test,test-all ethtool ethtool
-test,test-all tcpdump tcpdump
-test,test-all tcpreplay tcpreplay
+test,test-all,bench dnsperf dnsperf
+test,test-all,bench ethtool ethtool
+test,test-all,bench tcpdump tcpdump
+test,test-all,bench tcpreplay tcpreplay
 test,test-all editcap wireshark-common
 test,test-all zstd zstd
 test,test-all lz4 lz4
@@ -45,7 +46,7 @@ die() {
 }
 
 group=${1:-}
-[[ $# == 1 && $group =~ ^(run|test|test-all|generate|lint)$ ]] || die "usage: install-tools.sh run|test|test-all|generate|lint"
+[[ $# == 1 && $group =~ ^(run|test|test-all|bench|generate|lint)$ ]] || die "usage: install-tools.sh run|test|test-all|bench|generate|lint"
 
 # What Debian does not have comes through the Go module proxy, into the folder of `go install`.
 if [[ $group == test* ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// writeCapture writes a pcap file with a query for each name.
+func writeCapture(t *testing.T, names ...string) string {
+	t.Helper()
+	le, be := binary.LittleEndian, binary.BigEndian
+	b := le.AppendUint32(nil, 0xa1b2c3d4)
+	b = append(b, make([]byte, 16)...)
+	b = le.AppendUint32(b, 1)
+	for i, name := range names {
+		m := new(dns.Msg)
+		m.SetQuestion(name, dns.TypeA)
+		msg, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := append(make([]byte, 12), 8, 0, 0x45, 0)
+		frame = be.AppendUint16(frame, uint16(28+len(msg)))
+		frame = append(frame, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 53)
+		frame = be.AppendUint16(frame, 40000)
+		frame = be.AppendUint16(frame, 53)
+		frame = be.AppendUint16(frame, uint16(8+len(msg)))
+		frame = append(append(frame, 0, 0), msg...)
+		b = le.AppendUint32(b, uint32(i))
+		b = le.AppendUint32(b, 500)
+		b = le.AppendUint32(b, uint32(len(frame)))
+		b = append(le.AppendUint32(b, uint32(len(frame))), frame...)
+	}
+	path := filepath.Join(t.TempDir(), "queries.pcap")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// records are what the reference makes of a file.
+func records(t *testing.T, path string) (list []record) {
+	t.Helper()
+	var out bytes.Buffer
+	if err := referenceFile(path, &out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		var r struct {
+			record
+			DNS any // its records are interfaces
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("record %s: %v", line, err)
+		}
+		list = append(list, r.record)
+	}
+	return list
+}
+
+func TestReferenceAndRepeat(t *testing.T) {
+	once := writeCapture(t, "a.example.org.", "b.example.org.", "c.example.org.")
+	if r := records(t, once); len(r) != 3 || r[0].SrcIP.String() != "192.0.2.1" || r[0].DstPort != 53 {
+		t.Fatalf("records %+v", r)
+	}
+	to := filepath.Join(t.TempDir(), "more.pcap")
+	if err := repeat(once, to, 4); err != nil {
+		t.Fatal(err)
+	}
+	all := records(t, to)
+	if len(all) != 12 {
+		t.Fatalf("%d records, want 12", len(all))
+	}
+	for i := 1; i < len(all); i++ {
+		if !all[i].Timestamp.After(all[i-1].Timestamp) {
+			t.Errorf("record %d is not later than the one before", i)
+		}
+	}
+}
+
+func TestMessages(t *testing.T) {
+	n, err := messages("books after 1s:\n  packet                 in 7, not_dns 2; unaccounted 0\n  message                in 5, event 5; unaccounted 0\n")
+	if n != 5 || err != nil {
+		t.Errorf("messages = %d, %v", n, err)
+	}
+	if _, err := messages("nothing"); err == nil {
+		t.Error("a log without books gives a number")
+	}
+}
+
+func TestInsert(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	f := func(before, want string) {
+		t.Helper()
+		if err := os.WriteFile(page, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := insert(page, "x", "new\n")
+		after, _ := os.ReadFile(page)
+		if want == "" {
+			if err == nil || string(after) != before {
+				t.Errorf("%q: changed, or no error", before)
+			}
+			return
+		}
+		if err != nil || string(after) != want {
+			t.Errorf("%q becomes %q, %v; want %q", before, after, err, want)
+		}
+	}
+	f("a\n<!-- figures: x -->\nold\n<!-- end of figures: x -->\nb\n", "a\n<!-- figures: x -->\n\nnew\n\n<!-- end of figures: x -->\nb\n")
+	f("a\n", "")
+	f("<!-- figures: x -->\n", "")
+}
+
+// The page that make bench fills has the places for it.
+func TestPageHasMarkers(t *testing.T) {
+	page, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"make bench", "make bench-live"} {
+		copied := filepath.Join(t.TempDir(), "page.md")
+		if err := os.WriteFile(copied, page, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := insert(copied, what, "x"); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// capturesEnv names captures to measure with instead of ours, as a list like
+// PATH.
+const capturesEnv = "SENSOR_BENCH_CAPTURES"
+
+const (
+	pcapHeader = 24
+	pcapRecord = 16
+)
+
+// traffic is a capture to measure with.
+type traffic struct {
+	name string
+	path string
+	size int64
+}
+
+// captures finds the captures, and makes them where there are none yet: large
+// answers with DNSSEC, and small ones, both of real servers.
+func captures(ctx context.Context, cache string) ([]traffic, error) {
+	if list := os.Getenv(capturesEnv); list != "" {
+		var all []traffic
+		for _, path := range filepath.SplitList(list) {
+			t, err := named(filepath.Base(path), path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", capturesEnv, err)
+			}
+			all = append(all, t)
+		}
+		return all, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, err
+	}
+	small, err := cached("small", filepath.Join(cache, "small.pcap"), func(to string) error { return recordOnce(ctx, "small", to) })
+	if err != nil {
+		return nil, err
+	}
+	large, err := cached("large", filepath.Join(cache, "large.pcap"), func(to string) error { return makeLarge(ctx, to) })
+	return []traffic{large, small}, err
+}
+
+// sharedLarge is a capture of a busy authority with DNSSEC that a developer's
+// machine may have beside the project.
+const sharedLarge = "../shared/captures/compactor--test-scripts_knot-live.raw.pcap"
+
+// makeLarge repeats a short capture until it has some 800,000 messages.
+func makeLarge(ctx context.Context, to string) error {
+	if _, err := os.Stat(sharedLarge); err == nil {
+		return repeat(sharedLarge, to, 50)
+	}
+	short := to + ".once"
+	defer os.Remove(short)
+	if err := recordOnce(ctx, "large", short); err != nil {
+		return err
+	}
+	return repeat(short, to, 20)
+}
+
+// recordOnce records traffic of a kind.
+func recordOnce(ctx context.Context, kind, to string) error {
+	fmt.Fprintf(os.Stderr, "recording %s traffic of a real server, once: %s\n", kind, to)
+	cmd := exec.CommandContext(ctx, "packaging/dev/make-captures.sh", kind, to)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("record %s traffic: %w (or name captures in %s)", kind, err, capturesEnv)
+	}
+	return nil
+}
+
+// cached makes a file where it is missing. A half-made one never has its name.
+func cached(name, path string, make func(to string) error) (traffic, error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		half := path + ".half"
+		defer os.Remove(half)
+		if err := make(half); err != nil {
+			return traffic{}, err
+		}
+		if err := os.Rename(half, path); err != nil {
+			return traffic{}, err
+		}
+	}
+	return named(name, path)
+}
+
+func named(name, path string) (traffic, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return traffic{}, err
+	}
+	return traffic{name, path, st.Size()}, nil
+}
+
+// repeat writes a capture times times in a row, each time later than before, as
+// a pcap file of Ethernet frames with nanoseconds.
+func repeat(from, to string, times int) error {
+	src, err := capture.OpenInputs(capture.InputOptions{Paths: []string{from}, Lanes: 1})
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<20)
+	le := binary.LittleEndian
+	header := le.AppendUint32(nil, 0xa1b23c4d)
+	header = le.AppendUint16(header, 2)
+	header = le.AppendUint16(header, 4)
+	header = append(header, make([]byte, 8)...)
+	header = le.AppendUint32(header, 256<<10)
+	header = le.AppendUint32(header, uint32(packet.LinkEthernet))
+	w.Write(header)
+
+	var once []packet.Packet // of a mapped file: the packets stay valid
+	var b packet.Batch
+	for {
+		if err := src.Lanes()[0].Read(&b); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		once = append(once, b.Packets...)
+	}
+	if err := src.Err(); err != nil {
+		return err
+	}
+	if len(once) == 0 {
+		return fmt.Errorf("repeat %s: no packets", from)
+	}
+	span := once[len(once)-1].Time - once[0].Time + 1e9
+	var head [pcapRecord]byte
+	for i := range times {
+		for _, p := range once {
+			if p.Link != packet.LinkEthernet {
+				return fmt.Errorf("repeat %s: link type %d is not Ethernet", from, p.Link)
+			}
+			at := p.Time + int64(i)*span
+			le.PutUint32(head[:], uint32(at/1e9))
+			le.PutUint32(head[4:], uint32(at%1e9))
+			le.PutUint32(head[8:], uint32(len(p.Data)))
+			le.PutUint32(head[12:], p.WireLen)
+			w.Write(head[:])
+			w.Write(p.Data)
+		}
+	}
+	if err := w.Flush(); err != nil { // and of every Write before
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,51 @@
+// Bench measures the sensor beside a reference: the same work done in the plain
+// way, with gopacket, miekg/dns and encoding/json, in the same run.
+//
+//	go run ./sensor/bench [options]             capture files: CPU seconds, ratios, memory
+//	go run ./sensor/bench live [options]        a veth pair: CPU for each message, highest rate without loss
+//	go run ./sensor/bench reference FILE        the reference itself, records to stdout
+//	go run ./sensor/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
+//
+// Whole processes are measured, user and system time together: other load on
+// the machine disturbs that less than the time of day.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	args := os.Args[1:]
+	verb := ""
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		verb, args = args[0], args[1:]
+	}
+	if err := run(ctx, verb, args); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, verb string, args []string) error {
+	switch verb {
+	case "":
+		return benchFiles(ctx, args)
+	case "live":
+		return benchLive(ctx, args)
+	case "reference", "reference-live":
+		if len(args) != 1 {
+			return fmt.Errorf("%s: one argument is needed", verb)
+		}
+		if verb == "reference" {
+			return referenceFile(args[0], os.Stdout)
+		}
+		return referenceLive(ctx, args[0], os.Stdout)
+	}
+	return fmt.Errorf("%q is not one of live, reference, reference-live", verb)
+}
