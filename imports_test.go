@@ -16,10 +16,11 @@ const module = "dnsmonster-sensor/"
 // each part can be read, tested and replaced without the ones that use it.
 var allowed = map[string][]string{
 	"":                   {"sensor"},
-	"sensor":             {"sensor/config", "sensor/capture", "outputs", "userspace", "bpf"},
+	"sensor":             {"sensor/config", "sensor/capture", "sensor/lists", "outputs", "userspace", "bpf"},
 	"sensor/config":      {"outputs"},
 	"sensor/capture":     {"bpf", "userspace/packet"},
 	"sensor/bench":       {"sensor/capture", "userspace/packet"},
+	"sensor/lists":       {"userspace/domains"},
 	"sensor/lab":         {},
 	"sensor/oldkernels":  {},
 	"bpf":                {},

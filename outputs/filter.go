@@ -25,7 +25,8 @@ type Filter struct {
 func (t Type) skips() bool  { return t == Skip || t == SkipAndAllow }
 func (t Type) allows() bool { return t == Allow || t == SkipAndAllow }
 
-func (f Filter) validate() error {
+// Check says what is wrong with f.
+func (f Filter) Check() error {
 	switch {
 	case f.Type < All || f.Type > SkipAndAllow:
 		return fmt.Errorf("output type %d: not one of 1 to 4", f.Type)
@@ -86,7 +87,7 @@ func (in *Intake) takesSome(f *Filter, e *event.Event) bool {
 // SetFilter changes what the output takes, from the next event of each lane on.
 // What is queued stays.
 func (r *Runner) SetFilter(f Filter) error {
-	if err := f.validate(); err != nil {
+	if err := f.Check(); err != nil {
 		return err
 	}
 	r.filter.Store(&f)

@@ -102,7 +102,7 @@ func (s *Settings) Validate() error {
 	case s.Spool.Free < 0:
 		return fmt.Errorf("free space of %d bytes: must not be negative", s.Spool.Free)
 	}
-	return Filter{s.Type, s.Skip, s.Allow}.validate()
+	return Filter{s.Type, s.Skip, s.Allow}.Check()
 }
 
 // Attempt is the time that one attempt of Write or Open may take.

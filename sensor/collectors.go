@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/lists"
 )
 
 // ledgerCollector shows the books: the same numbers as the summary.
@@ -65,6 +66,34 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, o := range l.Meters {
 			emit(descMeter, prometheus.CounterValue, float64(o.Value), o.Name)
 		}
+	}
+}
+
+// listCollector shows the domain lists that there are.
+type listCollector struct{ lists *lists.Lists }
+
+var (
+	descEntries = prometheus.NewDesc("dnsmonster_sensor_list_entries", "Entries of a domain list.", []string{"list"}, nil)
+	descCurrent = prometheus.NewDesc("dnsmonster_sensor_list_current_timestamp_seconds",
+		"When a domain list was last seen to be as its file or server has it.", []string{"list"}, nil)
+	descLoads    = prometheus.NewDesc("dnsmonster_sensor_list_loads_total", "How often a domain list was read and taken over.", []string{"list"}, nil)
+	descFailures = prometheus.NewDesc("dnsmonster_sensor_list_failures_total", "How often a domain list could not be read, and the old one stayed.", []string{"list"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *listCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descEntries, descCurrent, descLoads, descFailures} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *listCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.lists.Stats() {
+		ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(s.Entries), s.List)
+		ch <- prometheus.MustNewConstMetric(descCurrent, prometheus.GaugeValue, float64(s.Current.UnixMilli())/1e3, s.List)
+		ch <- prometheus.MustNewConstMetric(descLoads, prometheus.CounterValue, float64(s.Loads), s.List)
+		ch <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(s.Failures), s.List)
 	}
 }
 

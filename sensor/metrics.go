@@ -128,8 +128,8 @@ func (o *metricOptions) open(implied bool, server string, stderr io.Writer) (*me
 	return m, nil
 }
 
-// start sends the numbers of the books until stop.
-func (m *metrics) start(b *books, log *slog.Logger) {
+// start sends the numbers of the books, and what others collect, until stop.
+func (m *metrics) start(b *books, log *slog.Logger, others ...prometheus.Collector) {
 	m.books = b
 	m.registry = prometheus.NewRegistry()
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -137,7 +137,7 @@ func (m *metrics) start(b *books, log *slog.Logger) {
 	if m.options.legacy {
 		m.registry.MustRegister(&legacyCollector{books: b, prefix: legacyPrefix(m.name)})
 	} else {
-		m.registry.MustRegister(&ledgerCollector{b}, loss.gauge, buildInfo(m.name))
+		m.registry.MustRegister(append(others, &ledgerCollector{b}, loss.gauge, buildInfo(m.name))...)
 	}
 	m.tasks.Go(func() { loss.follow(m.options.lossEvery, m.quit) })
 	if m.server != nil {

@@ -12,6 +12,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
@@ -37,6 +38,8 @@ type common struct {
 	metrics  metricOptions
 	outputs  []outputs.Output
 	delivery outputs.Options
+	lists    lists.Options
+	domains  *lists.Lists // made by activeOutputs
 	pending  []config.Feature
 	fallback bool // where no output is switched on, records go to stdout
 
@@ -77,6 +80,7 @@ func (o *common) flags() []cli.Flag {
 	flags = append(flags, o.general()...)
 	flags = append(flags, o.records.flags()...)
 	flags = append(flags, o.delivery.Flags()...)
+	flags = append(flags, o.lists.Flags()...)
 	flags = append(flags, o.process.flags()...)
 	flags = append(flags, o.metrics.flags()...)
 	return config.WithSecretFiles(append(flags, leaveFlags()...))
@@ -157,6 +161,7 @@ func (o *common) check() error {
 	_, err := o.records.check()
 	p.add(err)
 	p.add(o.delivery.Check())
+	p.add(o.lists.Check())
 	p.add(o.metrics.check())
 	return p.err()
 }
@@ -191,6 +196,7 @@ func (o *common) activeOutputs(c *cli.Context, log *slog.Logger) ([]active, erro
 	if err := o.introduce(log); err != nil {
 		return nil, err
 	}
+	o.domains = lists.New(o.lists, o.skipTLS, log)
 	list, err := o.switchedOn()
 	switch {
 	case err != nil || len(list) > 0:
@@ -211,6 +217,7 @@ func (o *common) switchedOn() ([]active, error) {
 		s, err := out.Settings()
 		if err == nil && s.Type != outputs.Off {
 			o.delivery.Fill(&s)
+			s.Skip, s.Allow = matchers(o.domains, o.lists)
 			if err = s.Validate(); err != nil {
 				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)
 			}

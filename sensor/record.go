@@ -55,7 +55,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 	defer discard(runners)
 	o.delivery.Forgotten(runners, s.log)
 	early, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err = tryOut(early, active, s.log)
+	err = errors.Join(o.loadLists(early, s, active), tryOut(early, active, s.log))
 	cancel()
 	if err != nil {
 		return err
@@ -70,8 +70,9 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		return sourceError(err)
 	}
 	p := newPipeline(source, s.workerConfig(o), runners, s.log)
-	defer s.reloadAtHangup(p)()
-	metrics.start(p.books, s.log)
+	defer o.domains.Follow()()
+	defer s.reloadAtHangup(p, o.domains)()
+	metrics.start(p.books, s.log, &listCollector{o.domains})
 	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
 	endProgress := s.startProgress(source, active, p.books)
 	p.runUntilEnd(o.grace, signals)

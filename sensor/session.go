@@ -11,7 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/defrag"
 	"dnsmonster-sensor/userspace/mask"
@@ -98,14 +100,14 @@ func masks(b mask.Bits) *mask.Bits {
 
 // reloadAtHangup reads the configuration file again at each SIGHUP, until stop
 // is called.
-func (s *session) reloadAtHangup(p *pipeline) (stop func()) {
+func (s *session) reloadAtHangup(p *pipeline, domains *lists.Lists) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range hangup {
-			s.reload(p)
+			s.reload(p, domains)
 		}
 	}()
 	return func() {
@@ -117,14 +119,14 @@ func (s *session) reloadAtHangup(p *pipeline) (stop func()) {
 
 // reload takes over what can change, and names what cannot. A file that is
 // wrong changes nothing.
-func (s *session) reload(p *pipeline) {
+func (s *session) reload(p *pipeline, domains *lists.Lists) {
 	values, err := s.inv.resolve()
 	if err != nil {
 		s.log.Error("reload: nothing is changed", "error", err)
 		return
 	}
 	changed, fixed := config.Diff(s.inv.values, values)
-	bits, level, err := reloadable(values)
+	next, err := reloadable(values, p.runners, domains)
 	if err != nil {
 		s.log.Error("reload: nothing is changed", "error", values.Explain(err))
 		return
@@ -132,27 +134,54 @@ func (s *session) reload(p *pipeline) {
 	if len(fixed) > 0 {
 		s.log.Warn("reload: these options need a new start", "options", strings.Join(fixed, ", "))
 	}
-	p.masks.Store(masks(bits))
+	p.masks.Store(masks(next.mask))
+	for r, f := range next.filters {
+		r.SetFilter(f)
+	}
+	domains.Reload(next.lists)
 	var names []string
 	for _, v := range changed {
 		names = append(names, v.Name+"="+v.Shown(strings.Join(v.Text, ",")))
 		s.inv.values.Get(v.Name).Text = v.Text
 	}
-	s.level.Set(level)
+	s.level.Set(next.level)
 	s.log.Info("reloaded", "changed", strings.Join(names, " "))
 }
 
-// reloadable reads the values of config.Reloadable.
-func reloadable(v *config.Values) (mask.Bits, slog.Level, error) {
-	var bits mask.Bits
-	bits.V4, _ = strconv.Atoi(v.String("masksize4"))
-	bits.V6, _ = strconv.Atoi(v.String("masksize6"))
+// changes are what a reload brings.
+type changes struct {
+	mask    mask.Bits
+	level   slog.Level
+	lists   lists.Options
+	filters map[*outputs.Runner]outputs.Filter
+}
+
+// reloadable reads and checks the values that can change.
+func reloadable(v *config.Values, runners []*outputs.Runner, domains *lists.Lists) (changes, error) {
+	c := changes{lists: listOptions(v), filters: make(map[*outputs.Runner]outputs.Filter)}
+	c.mask.V4, _ = strconv.Atoi(v.String("masksize4"))
+	c.mask.V6, _ = strconv.Atoi(v.String("masksize6"))
 	level, _ := strconv.ParseUint(v.String("loglevel"), 10, 8)
 	var p problems
-	p.add(checkMasks(bits))
+	p.add(checkMasks(c.mask))
 	p.when(level >= uint64(len(logLevels)), "--loglevel %d: use 0 to 4", level)
-	if err := p.err(); err != nil {
-		return bits, 0, err
+	p.add(c.lists.Check())
+	for _, r := range runners {
+		option := r.Name() + "outputtype"
+		kind, _ := strconv.Atoi(v.String(option))
+		if outputs.Type(kind) == outputs.Off {
+			continue // needs a new start, or records go to stdout for want of an output
+		}
+		f := outputs.Filter{Type: outputs.Type(kind)}
+		f.Skip, f.Allow = matchers(domains, c.lists)
+		if err := f.Check(); err != nil {
+			p.when(true, "%s: %w", option, err)
+		}
+		c.filters[r] = f
 	}
-	return bits, logLevels[level], nil
+	if err := p.err(); err != nil {
+		return c, err
+	}
+	c.level = logLevels[level]
+	return c, nil
 }

@@ -27,15 +27,15 @@ func (o *Output) Flags() []cli.Flag {
 		Category:    "null_output",
 		Name:        "nulloutputtype",
 		EnvVars:     []string{"DNSMONSTER_NULLOUTPUTTYPE"},
-		Usage:       "throw records away, to measure the rest: `TYPE` 0 off, 1 all records",
+		Usage:       "throw records away, to measure the rest: `TYPE` 0 off, 1 all records, 2 to 4 by the domain lists",
 		Destination: &o.kind,
 	}}
 }
 
 // Settings checks the option.
 func (o *Output) Settings() (outputs.Settings, error) {
-	if o.kind != int(outputs.Off) && o.kind != int(outputs.All) {
-		return outputs.Settings{}, fmt.Errorf("nulloutputtype: %d is not 0 or 1", o.kind)
+	if o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow) {
+		return outputs.Settings{}, fmt.Errorf("nulloutputtype: %d is not one of 0 to 4", o.kind)
 	}
 	return outputs.Settings{Type: outputs.Type(o.kind), Workers: 1}, nil
 }

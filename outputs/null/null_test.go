@@ -16,5 +16,7 @@ func TestSettings(t *testing.T) {
 	}
 	f(0, outputs.Off, true)
 	f(1, outputs.All, true)
-	f(2, outputs.Off, false)
+	f(4, outputs.SkipAndAllow, true)
+	f(5, outputs.Off, false)
+	f(-1, outputs.Off, false)
 }

@@ -116,14 +116,6 @@ func pendingSteps() []Feature {
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
 			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
 		}},
-		{Name: "skip list", on: when("skipdomainsfile", ""), rows: []row{
-			{general, "skipdomainsfile", "DNSMONSTER_SKIPDOMAINSFILE", "", "list of domains that output types 2 and 4 leave out: `FILE`, http:// or https:// URL", nil},
-			{general, "skipdomainsrefreshinterval", "DNSMONSTER_SKIPDOMAINSREFRESHINTERVAL", time.Minute, "`INTERVAL` at which the skip list is read again", nil},
-		}},
-		{Name: "allow list", on: when("allowdomainsfile", ""), rows: []row{
-			{general, "allowdomainsfile", "DNSMONSTER_ALLOWDOMAINSFILE", "", "list of domains that output types 3 and 4 are limited to: `FILE`, http:// or https:// URL", nil},
-			{general, "allowdomainsrefreshinterval", "DNSMONSTER_ALLOWDOMAINSREFRESHINTERVAL", time.Minute, "`INTERVAL` at which the allow list is read again", nil},
-		}},
 	}
 }
 

@@ -1,0 +1,203 @@
+package lists
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/userspace/domains"
+)
+
+const (
+	// maxBytes bounds a list, unpacked: about ten million entries.
+	maxBytes = 256 << 20
+	// timeout bounds one load of a list.
+	timeout = time.Minute
+)
+
+// reader reads a list when it has changed. It remembers what it has read last.
+type reader struct {
+	place    string
+	matching domains.Matching
+	client   *http.Client
+	max      int64
+
+	file               os.FileInfo // what was read last; nil: nothing
+	etag, lastModified string      // of the last answer that was taken
+}
+
+func newReader(place string, m domains.Matching, skipVerify bool) *reader {
+	r := &reader{place: place, matching: m, max: maxBytes}
+	if isURL(place) {
+		r.client = newClient(skipVerify)
+	}
+	return r
+}
+
+func newClient(skipVerify bool) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           dialer.DialContext,
+			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skipVerify},
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 30 * time.Second,
+			DisableKeepAlives:     true, // the next request is a minute away
+		},
+		CheckRedirect: func(to *http.Request, via []*http.Request) error {
+			switch {
+			case len(via) >= 10:
+				return errors.New("stopped after 10 redirects")
+			case to.URL.Scheme != "https" && via[len(via)-1].URL.Scheme == "https":
+				return errors.New("redirected from https to http")
+			}
+			return nil
+		},
+	}
+}
+
+// reads tells whether two readers give the same list.
+func (r *reader) reads(other *reader) bool {
+	return r.place == other.place && r.matching == other.matching
+}
+
+// read returns the list, or nil where it is as it was; force: where it is a
+// file, read it all the same.
+func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if r.client != nil {
+		return r.readURL(ctx)
+	}
+	return r.readFile(ctx, force)
+}
+
+func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error) {
+	// Opening what is no file could wait for ever.
+	if info, err := os.Stat(r.place); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", r.place)
+	}
+	f, err := os.Open(r.place)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !force && r.file != nil && same(before, r.file) {
+		return nil, nil
+	}
+	l, err := r.parse(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.place, err)
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !same(before, after) {
+		return nil, fmt.Errorf("%s changed while it was read: replace it by renaming a whole one", r.place)
+	}
+	r.file = after
+	return l, nil
+}
+
+func same(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.place, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", "dnsmonster-sensor")
+	if r.etag != "" {
+		request.Header.Set("If-None-Match", r.etag)
+	}
+	if r.lastModified != "" {
+		request.Header.Set("If-Modified-Since", r.lastModified)
+	}
+	answer, err := r.client.Do(request) // its errors name the URL, without a password
+	if err != nil {
+		var certificate *tls.CertificateVerificationError
+		if errors.As(err, &certificate) {
+			err = fmt.Errorf("%w (add the server's CA to this system's, or give --skiptlsverification)", err)
+		}
+		return nil, err
+	}
+	defer answer.Body.Close()
+	switch {
+	case answer.StatusCode == http.StatusNotModified && r.etag+r.lastModified != "":
+		return nil, nil
+	case answer.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), answer.Status)
+	}
+	l, err := r.parse(ctx, answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("GET %s: %w", shown(r.place), err)
+	}
+	r.etag, r.lastModified = answer.Header.Get("ETag"), answer.Header.Get("Last-Modified")
+	return l, nil
+}
+
+// parse reads a list, unpacking it where it is a gzip file. A web page is a
+// server's way to say something else.
+func (r *reader) parse(ctx context.Context, from io.Reader) (*domains.List, error) {
+	content := bufio.NewReader(until{ctx, from})
+	if magic, _ := content.Peek(2); string(magic) == "\x1f\x8b" {
+		unpacked, err := gzip.NewReader(content)
+		if err != nil {
+			return nil, err
+		}
+		content = bufio.NewReader(unpacked)
+	}
+	if r.client != nil {
+		start, _ := content.Peek(512)
+		if strings.HasPrefix(http.DetectContentType(start), "text/html") {
+			return nil, errors.New("the answer is a web page and no list")
+		}
+	}
+	return domains.Parse(&bounded{content, r.max}, r.matching)
+}
+
+// until ends a reader with its context.
+type until struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(p)
+}
+
+// bounded fails where more than left bytes come.
+type bounded struct {
+	io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("the list is too large: more than %d MiB", maxBytes>>20)
+	}
+	return n, err
+}

@@ -1,0 +1,245 @@
+package lists
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestCheck(t *testing.T) {
+	f := func(o Options, want string) {
+		t.Helper()
+		if o.Match == "" {
+			o.Match = "labels"
+		}
+		got := ""
+		if err := o.Check(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%+v: %q, want %q", o, got, want)
+		}
+	}
+	f(Options{}, "")
+	f(Options{Skip: Source{"/etc/list.csv", 0}, Allow: Source{"HTTPS://lists.example.org/x", time.Minute}}, "")
+	f(Options{Skip: Source{"ftp://h/x", 0}}, "--skipdomainsfile ftp://h/x: use a path, or an http:// or https:// URL")
+	f(Options{Allow: Source{"http:///x", 0}}, "--allowdomainsfile http:///x: the URL names no host")
+	f(Options{Allow: Source{"http://me:hush@h:x/", 0}}, "--allowdomainsfile http://********: this is no URL")
+	f(Options{Skip: Source{"x", time.Millisecond}, Allow: Source{"x", -1}},
+		"--skipdomainsrefreshinterval 1ms: at least 100ms, or 0 for at SIGHUP alone\n--allowdomainsrefreshinterval -1ns: at least 100ms, or 0 for at SIGHUP alone")
+	f(Options{Match: "suffix"}, `--domainmatch "suffix": use labels or legacy`)
+}
+
+// journal is a log that can be read while it is written.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) count(text string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.b.String(), text)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+func logTo(j *journal) *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+// until waits for something that will be true.
+func waitUntil(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func (l *List) has(name string) bool { return l.Match([]byte(name)) }
+
+// TestLoad: a list that cannot be read at the start is an error that names
+// option, place and way out.
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	put(t, path, "a.example,suffix\n*.b.example\n# c\n")
+	j := &journal{}
+	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(j))
+	errs := l.Load(context.Background())
+	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: mend the list, or leave it out and use output type 1"
+	if errs[0] != nil || errs[1] == nil || errs[1].Error() != want {
+		t.Errorf("errors %v, want %s", errs, want)
+	}
+	if !l.Skip.has("www.a.example.") || l.Skip.has("c.") || l.Allow.has("www.a.example.") {
+		t.Error("the lists hold something else")
+	}
+	for _, want := range []string{
+		`level=INFO msg="list loaded" list=skip from=` + path + ` entries=2 differ=2`,
+		`level=WARN msg="the list has odd lines" list=skip why="an asterisk stands for itself: use NAME,suffix" lines=1 first_line=2 text=*.b.example`,
+	} {
+		if j.count(want) != 1 {
+			t.Errorf("the log lacks %s:\n%s", want, j)
+		}
+	}
+	if s := l.Stats(); len(s) != 1 || s[0].List != "skip" || s[0].Entries != 2 || s[0].Loads != 1 || time.Since(s[0].Current) > time.Minute {
+		t.Errorf("numbers %+v", s)
+	}
+}
+
+// TestFollow: a list is swapped at its interval; one that cannot be read leaves
+// the old one, is counted each time, and logged once for each change.
+func TestFollow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	put(t, path, "a.example")
+	j := &journal{}
+	l := New(Options{Skip: Source{path, 10 * time.Millisecond}}, false, logTo(j))
+	for _, err := range l.Load(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer l.Follow()()
+	put(t, path, "b.example.")
+	waitUntil(t, "the new list", func() bool { return l.Skip.has("b.example.") && !l.Skip.has("a.example.") })
+	failures := func() uint64 { return l.Stats()[0].Failures }
+	put(t, path, strings.Repeat("x", 100_000))
+	waitUntil(t, "three failures", func() bool { return failures() >= 3 })
+	const line = "the list cannot be read, the old one stays"
+	if n := j.count(line); n != 1 || !l.Skip.has("b.example.") {
+		t.Errorf("%d lines of a failure, want 1; the old list stays: %v", n, l.Skip.has("b.example."))
+	}
+	put(t, path, "c.example.\n"+strings.Repeat("x", 100_000))
+	waitUntil(t, "the other failure", func() bool { return j.count(line) == 2 })
+	put(t, path, "d.example.")
+	waitUntil(t, "the mended list", func() bool { return l.Skip.has("d.example.") && j.count("the list can be read again") == 1 })
+	put(t, path, "")
+	waitUntil(t, "the empty list", func() bool { return j.count("the list has no entries") == 1 })
+	if l.Skip.has("d.example.") {
+		t.Error("the empty list has an entry")
+	}
+}
+
+// TestReload: another place, another way of matching, no list any more.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	put(t, a, "a.example.,suffix")
+	put(t, b, "b.example.,suffix")
+	j := &journal{}
+	o := Options{Skip: Source{a, 0}}
+	l := New(o, false, logTo(j))
+	l.Load(context.Background())
+	defer l.Follow()()
+	put(t, a, "changed.example.,suffix")
+	time.Sleep(50 * time.Millisecond)
+	if !l.Skip.has("a.example.") {
+		t.Error("with interval 0 the list changes by itself")
+	}
+	l.Reload(o)
+	waitUntil(t, "the changed list", func() bool { return l.Skip.has("changed.example.") })
+	o.Match = "legacy"
+	l.Reload(o)
+	waitUntil(t, "plain suffixes", func() bool { return l.Skip.has("unchanged.example.") })
+	o.Skip.Place, o.Allow.Place = b, a
+	l.Reload(o)
+	waitUntil(t, "the other places", func() bool { return l.Skip.has("b.example.") && l.Allow.has("changed.example.") })
+	o.Skip.Place = b + ".none"
+	l.Reload(o)
+	waitUntil(t, "the failure", func() bool { return l.Stats()[0].Failures == 1 })
+	if !l.Skip.has("b.example.") {
+		t.Error("the old list does not stay")
+	}
+	o.Skip.Place = ""
+	l.Reload(o)
+	waitUntil(t, "no list", func() bool { return !l.Skip.has("b.example.") && len(l.Stats()) == 1 })
+}
+
+// TestReloadInterruptsASlowServer, and that is no failure.
+func TestReloadInterruptsASlowServer(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := asked.Add(1); n == 2 {
+			w.Write([]byte("half.exa"))
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		} else {
+			fmt.Fprintf(w, "n%d.example", n)
+		}
+	}))
+	defer s.Close()
+	j := &journal{}
+	o := Options{Skip: Source{s.URL, 0}}
+	l := New(o, false, logTo(j))
+	l.Load(context.Background())
+	defer l.Follow()()
+	l.Reload(o)
+	waitUntil(t, "the slow answer", func() bool { return asked.Load() == 2 })
+	l.Reload(o)
+	waitUntil(t, "the next answer", func() bool { return l.Skip.has("n3.example.") })
+	if n := l.Stats()[0].Failures; n != 0 {
+		t.Errorf("%d failures, want 0:\n%s", n, j)
+	}
+}
+
+// TestMatchWhileListsChange is for the race detector.
+func TestMatchWhileListsChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	put(t, path, "always.example\nn0.example")
+	o := Options{Skip: Source{path, 10 * time.Millisecond}}
+	l := New(o, false, logTo(&journal{}))
+	l.Load(context.Background())
+	stop := l.Follow()
+	var lanes sync.WaitGroup
+	var done atomic.Bool
+	for range 2 {
+		lanes.Go(func() {
+			for !done.Load() {
+				if !l.Skip.has("always.example.") {
+					t.Error("a name that is on every list is not found")
+					return
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		put(t, path+".new", fmt.Sprintf("always.example\nn%d.example", i))
+		rename(t, path+".new", path)
+		if i%4 == 0 {
+			l.Reload(o)
+		}
+		waitUntil(t, "the next list", func() bool { return l.Skip.has(fmt.Sprintf("n%d.example.", i)) })
+		l.Stats()
+	}
+	done.Store(true)
+	lanes.Wait()
+	stop()
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
