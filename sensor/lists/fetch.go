@@ -22,6 +22,11 @@ const (
 	maxBytes = 256 << 20
 	// timeout bounds one load of a list.
 	timeout = time.Minute
+	// settled is how old a file's last change must be: a younger one may still be
+	// written, and is looked at once more after a pause.
+	settled, pause = time.Second, 100 * time.Millisecond
+	// attempts bounds how often a file is read that changes meanwhile.
+	attempts = 5
 )
 
 // reader reads a list when it has changed. It remembers what it has read last.
@@ -79,7 +84,12 @@ func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 	if r.client != nil {
 		return r.readURL(ctx)
 	}
-	return r.readFile(ctx, force)
+	for range attempts {
+		if l, err := r.readFile(ctx, force); err != errChanged {
+			return l, err
+		}
+	}
+	return nil, fmt.Errorf("%s changes whenever it is read: replace it by renaming a whole one", r.place)
 }
 
 func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error) {
@@ -102,19 +112,23 @@ func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error
 		return nil, nil
 	}
 	l, err := r.parse(ctx, f)
-	if err != nil {
+	if time.Since(before.ModTime()) < settled {
+		time.Sleep(pause)
+	}
+	after, serr := os.Stat(r.place)
+	switch {
+	case serr != nil:
+		return nil, serr
+	case !same(before, after):
+		return nil, errChanged
+	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", r.place, err)
-	}
-	after, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !same(before, after) {
-		return nil, fmt.Errorf("%s changed while it was read: replace it by renaming a whole one", r.place)
 	}
 	r.file = after
 	return l, nil
 }
+
+var errChanged = errors.New("changed while it was read")
 
 func same(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())

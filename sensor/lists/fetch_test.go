@@ -40,9 +40,13 @@ func outcome(l *domains.List, err error) string {
 	return fmt.Sprint(l.Len())
 }
 
+// put replaces a list at once.
 func put(t *testing.T, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path+".part", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".part", path); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -103,7 +107,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 // TestFileThatChangesWhileItIsRead is not taken: it may be half of a list.
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
-	put(t, path, strings.Repeat("some.name.example,suffix\n", 200_000))
+	put(t, path, strings.Repeat("some.name.example,suffix\n", 50_000))
 	writing, stop, done := make(chan bool), make(chan bool), make(chan bool)
 	go func() {
 		defer close(done)
@@ -129,8 +133,22 @@ func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	got := outcome(newReader(path, domains.Labels, false).read(context.Background(), false))
 	close(stop)
 	<-done
-	if !strings.HasPrefix(got, path+" changed while it was read") {
+	if !strings.HasPrefix(got, path+" changes whenever it is read") {
 		t.Errorf("a file that changes: %s", got)
+	}
+}
+
+// TestHalfWrittenFile: a list that is written in place is read when it is whole.
+func TestHalfWrittenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	put(t, path, "") // as when it is just being written anew
+	time.AfterFunc(pause/2, func() {
+		if err := os.WriteFile(path, []byte("a.example\nb.example"), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := outcome(newReader(path, domains.Labels, false).read(context.Background(), false)); got != "2" {
+		t.Errorf("%s, want 2", got)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -223,9 +222,8 @@ func TestMatchWhileListsChange(t *testing.T) {
 			}
 		})
 	}
-	for i := range 20 {
-		put(t, path+".new", fmt.Sprintf("always.example\nn%d.example", i))
-		rename(t, path+".new", path)
+	for i := range 8 {
+		put(t, path, fmt.Sprintf("always.example\nn%d.example", i))
 		if i%4 == 0 {
 			l.Reload(o)
 		}
@@ -235,11 +233,4 @@ func TestMatchWhileListsChange(t *testing.T) {
 	done.Store(true)
 	lanes.Wait()
 	stop()
-}
-
-func rename(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.Rename(from, to); err != nil {
-		t.Fatal(err)
-	}
 }
