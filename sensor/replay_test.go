@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,4 +215,32 @@ func TestFormats(t *testing.T) {
 	f(3, `{"Timestamp":"2023-11-15T03:58:20+05:45","DNS":{"Id":0,`, "--timezone=Asia/Kathmandu")
 	f(3, "2023,11,15,3,58,20,0,sensor1,4,192.0.2.0,192.0.2.53,", "--stdoutoutputformat=csv_no_header", "--timezone=Asia/Kathmandu", "--csvip=text", "--servername=sensor1")
 	f(3, "2023,11,14,22,13,20,0,default,4,3221225984,3221226037,", "--stdoutoutputformat=csv_no_header", "--csvip=uint128")
+}
+
+// TestReplayByManyWorkers: the captures of real servers, with each carrier once,
+// give the same records whoever takes the packets.
+func TestReplayByManyWorkers(t *testing.T) {
+	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
+	if len(files) == 0 {
+		t.Fatal("no captures")
+	}
+	for _, path := range files {
+		var first []string
+		for _, workers := range []string{"1", "2"} {
+			p := start(t, nil, "replay", path, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")
+			r := p.wait(time.Minute)
+			r.expect(t, exitOK)
+			b, err := os.ReadFile(p.records)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := slices.Sorted(strings.Lines(string(b)))
+			if first == nil {
+				first = lines
+			}
+			if len(lines) == 0 || !slices.Equal(lines, first) {
+				t.Errorf("%s: %s workers give %d records, one gives %d:\n%s", path, workers, len(lines), len(first), r.log)
+			}
+		}
+	}
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|test-all|bench|generate|lint: installs with apt what the make targets of these names call, where it is
+# install-tools.sh run|test|test-all|bench|generate|lint|captures: installs with apt what the make targets of these names call, where it is
 # missing. Where all is there it needs no network, no root and no time. No daemon is started: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
@@ -7,19 +7,20 @@
 #   bench     a DNS server, load generators and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
+#   captures  servers and dissectors that make the tests' captures anew
 set -euo pipefail
 
 # One line for each: groups, what shows that it is there (a command, or a file), Debian's package.
 tools() {
   cat <<'T'
-run,test,test-all,bench ip iproute2
-run,test,test-all,bench knotd knot
-run,test,test-all kdig knot-dnsutils
+run,test,test-all,bench,captures ip iproute2
+run,test,test-all,bench,captures knotd knot
+run,test,test-all,captures kdig knot-dnsutils
 test,test-all knotc knot
 test,test-all kxdpgun knot-dnsutils
-test,test-all,bench dnsperf dnsperf
+test,test-all,bench,captures dnsperf dnsperf
 test,test-all,bench ethtool ethtool
-test,test-all,bench tcpdump tcpdump
+test,test-all,bench,captures tcpdump tcpdump
 test,test-all,bench tcpreplay tcpreplay
 test,test-all editcap wireshark-common
 test,test-all zstd zstd
@@ -37,6 +38,13 @@ test,test-all,generate llvm-strip llvm
 test,test-all,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
 test,test-all,generate /usr/include/linux/bpf.h linux-libc-dev
 test,test-all,generate,lint clang-format clang-format
+captures knsupdate knot-dnsutils
+captures unbound unbound
+captures named bind9
+captures dig bind9-dnsutils
+captures dnsdist dnsdist
+captures tshark tshark
+captures /usr/lib/python3/dist-packages/scapy python3-scapy
 T
 }
 
@@ -46,7 +54,7 @@ die() {
 }
 
 group=${1:-}
-[[ $# == 1 && $group =~ ^(run|test|test-all|bench|generate|lint)$ ]] || die "usage: install-tools.sh run|test|test-all|bench|generate|lint"
+[[ $# == 1 && $group =~ ^(run|test|test-all|bench|generate|lint|captures)$ ]] || die "usage: install-tools.sh run|test|test-all|bench|generate|lint|captures"
 
 # What Debian does not have comes through the Go module proxy, into the folder of `go install`.
 if [[ $group == test* ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&

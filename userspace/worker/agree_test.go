@@ -160,35 +160,41 @@ func TestAgreement(t *testing.T) {
 	for _, list := range lists {
 		path := strings.TrimSuffix(list, ".tsv")
 		name := filepath.Base(path)
-		t.Run(name, func(t *testing.T) {
-			want, err := theirs(list)
-			if err != nil {
-				t.Fatal(err)
-			}
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			packets, err := readCapture(data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b := newBench(t, Config{})
-			ours := listing{}
-			emit := func(e *event.Event) {
-				key, details := ourLine(e)
-				ours[key] = append(ours[key], details)
-			}
-			for i := range packets {
-				b.given++
-				b.worker.Packet(&packets[i], emit)
-			}
-			b.balanced(false)
-			b.worker.Flush(emit)
-			b.balanced(true)
-			if got := compare(want, ours); !slices.Equal(got, differences[name]) {
-				t.Errorf("differences from tshark:\n%s\nwritten down:\n%s", strings.Join(got, "\n"), strings.Join(differences[name], "\n"))
-			}
-		})
+		t.Run(name, func(t *testing.T) { agrees(t, path, differences[name], func(*event.Event) {}) })
+	}
+}
+
+// agrees compares what we find in a capture with its list, and shows each event
+// to look.
+func agrees(t *testing.T, path string, written []string, look func(*event.Event)) {
+	t.Helper()
+	want, err := theirs(path + ".tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := readCapture(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, Config{})
+	ours := listing{}
+	emit := func(e *event.Event) {
+		key, details := ourLine(e)
+		ours[key] = append(ours[key], details)
+		look(e)
+	}
+	for i := range packets {
+		b.given++
+		b.worker.Packet(&packets[i], emit)
+	}
+	b.balanced(false)
+	b.worker.Flush(emit)
+	b.balanced(true)
+	if got := compare(want, ours); !slices.Equal(got, written) {
+		t.Errorf("differences from tshark:\n%s\nwritten down:\n%s", strings.Join(got, "\n"), strings.Join(written, "\n"))
 	}
 }

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -357,6 +359,16 @@ func FuzzPackets(f *testing.F) {
 	frames, _ := scene()
 	for i := 0; i+2 < len(frames); i += 3 {
 		f.Add([]byte(frames[i]), []byte(frames[i+1]), []byte(frames[i+2]), uint16(packet.LinkRaw), int64(1e9))
+	}
+	files, _ := filepath.Glob("testdata/*.pcap")
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if p, err := readCapture(data); err == nil && len(p) >= 6 {
+			f.Add(p[3].Data, p[4].Data, p[5].Data, uint16(p[3].Link), int64(1000))
+		}
 	}
 	f.Fuzz(func(t *testing.T, one, two, three []byte, link uint16, step int64) {
 		cfg := Config{Dedup: &dedup.Config{Entries: 2}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}

@@ -1,0 +1,71 @@
+package worker
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// own are captures made from real servers by testdata/make.sh, with tshark's
+// lists, and what records of each say about the way of their packets.
+var own = map[string]struct {
+	tunnel string
+	vlan   int // -1: none
+}{
+	"udp": {"", -1}, "tcp": {"", -1}, "fragments": {"", -1}, "fragments-ipv6": {"", -1}, "snaplen": {"", -1},
+	"cooked1": {"", -1}, "cooked2": {"", -1}, "raw": {"", -1}, "raw-ipv4": {"", -1}, "raw-ipv6": {"", -1},
+	"null": {"", -1}, "loop": {"", -1}, "ppp": {"", -1}, "fddi": {"", -1}, "snap": {"", -1},
+	"vlan": {"", 7}, "qinq": {"", 100}, "mpls": {"", -1}, "pppoe": {"", -1},
+	"vxlan": {"vxlan", -1}, "vxlan-gpe": {"vxlan-gpe", -1}, "geneve": {"geneve", -1}, "teredo": {"teredo", -1}, "gtp": {"gtp", -1},
+	"gre": {"gre", -1}, "gre-key": {"gre", -1}, "gre-ppp": {"gre", -1}, "gretap": {"gre", -1},
+	"erspan1": {"erspan", -1}, "erspan2": {"erspan", -1}, "erspan3": {"erspan", -1},
+	"ipip": {"ipip", -1}, "6in4": {"6in4", -1}, "4in6": {"4in6", -1}, "6in6": {"6in6", -1},
+	"nested": {"vxlan", 7}, "fragments-around": {"vxlan", -1}, "fragments-within": {"gre", -1},
+}
+
+// TestOwnCaptures: of our own captures we find the messages that tshark finds,
+// and each carrier's name. They need nothing but this repository.
+func TestOwnCaptures(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.pcap")
+	if len(files) != len(own) {
+		t.Errorf("%d captures, want %d", len(files), len(own))
+	}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".pcap")
+		t.Run(name, func(t *testing.T) {
+			want, known := own[name]
+			if !known {
+				t.Fatal("it is not in the table of this test")
+			}
+			agrees(t, path, nil, func(e *event.Event) {
+				vlan := -1
+				if e.HasVLAN {
+					vlan = int(e.VLAN & 0xfff)
+				}
+				if e.Tunnel.String() != want.tunnel || vlan != want.vlan {
+					t.Errorf("message %d: tunnel %q and VLAN %d, want %q and %d", e.DNS.ID, e.Tunnel, vlan, want.tunnel, want.vlan)
+				}
+			})
+		})
+	}
+}
+
+// TestOwnCapturesShowEverything: no tunnel is left out of the captures.
+func TestOwnCapturesShowEverything(t *testing.T) {
+	shown := map[string]bool{}
+	for _, o := range own {
+		shown[o.tunnel] = true
+	}
+	for k := packet.TunnelVXLAN; k.String() != "unknown"; k++ {
+		if !shown[k.String()] && k != packet.TunnelMPLS { // of pseudowires tshark tells only what it is told
+			t.Errorf("no capture of %s", k)
+		}
+	}
+	if _, err := os.Stat("testdata/make.sh"); err != nil {
+		t.Errorf("the captures' script: %v", err)
+	}
+}
