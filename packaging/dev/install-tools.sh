@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|test-all|bench|generate|lint|captures: installs with apt what the make targets of these names call, where it is
-# missing. Where all is there it needs no network, no root and no time. No daemon is started: the tests start their own.
+# install-tools.sh run|test|test-all|bench|generate|lint|captures: installs with apt what the make targets of these names
+# (captures: userspace/worker/testdata/make.sh) call, where it is missing. Where all is there it needs no network, no root and
+# no time. No daemon is started: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
 #   test-all  the same, and the emulator for old kernels

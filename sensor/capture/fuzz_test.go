@@ -111,6 +111,8 @@ func FuzzFiles(f *testing.F) {
 		f.Add(seed, uint16(i))
 		f.Add(seed[:len(seed)-i-1], uint16(40*i))
 	}
+	// A section's version had come with another step than its order and length.
+	f.Add([]byte("\n\r\r\n\x1c\x00\x00\x00M<+\x1a\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x1c\x00\x00\x00\n\r\r\nne\x00$M<+\x1a\x10\x00"), uint16(39))
 	f.Fuzz(func(t *testing.T, data []byte, step uint16) {
 		want, wantErr := readPlainly(t, data)
 		if compressed(data) {

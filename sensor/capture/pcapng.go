@@ -82,6 +82,9 @@ func (f *pcapng) block(data []byte, off int) (kind uint32, body []byte, next int
 		return 0, nil, 0, errCutBlock
 	}
 	if binary.LittleEndian.Uint32(rest) == ngSection { // reads the same in both orders
+		if len(rest) < 16 { // its order and version
+			return 0, nil, 0, errCutBlock
+		}
 		if err := f.section(rest); err != nil {
 			return 0, nil, 0, err
 		}
@@ -109,7 +112,7 @@ func (f *pcapng) section(rest []byte) error {
 	default:
 		return errors.New("a section without byte order mark: the file is damaged")
 	}
-	if len(rest) >= 14 && f.order.u16(rest[12:]) != 1 {
+	if f.order.u16(rest[12:]) != 1 {
 		return fmt.Errorf("version %d of pcapng: this build reads version 1", f.order.u16(rest[12:]))
 	}
 	f.interfaces = f.interfaces[:0]
