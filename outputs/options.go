@@ -38,9 +38,9 @@ func (o *Options) Flags() []cli.Flag {
 	const general = "general"
 	return []cli.Flag{
 		&cli.UintFlag{
-			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Value: defaultQueueBytes >> 20, Destination: &o.queueMB,
+			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Destination: &o.queueMB,
 			Usage: "`MEGABYTES` of memory for the records that wait before each output. When it is full, records go to the spool; without one, " +
-				"those of interfaces are dropped and counted, and files wait",
+				"those of interfaces are dropped and counted, and files wait. 0: 64, and for files without a spool 8, since more would save nothing",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "packetlimit", EnvVars: []string{"DNSMONSTER_PACKETLIMIT"}, Destination: &o.packets,
@@ -70,8 +70,8 @@ func (o *Options) Flags() []cli.Flag {
 // Check looks at the options without opening anything.
 func (o *Options) Check() error {
 	switch {
-	case o.queueMB < 1 || o.queueMB > maxMB:
-		return fmt.Errorf("--queuemb %d: use 1 to %d", o.queueMB, maxMB)
+	case o.queueMB > maxMB:
+		return fmt.Errorf("--queuemb %d: use 0 to %d", o.queueMB, maxMB)
 	case o.packets > math.MaxInt:
 		return fmt.Errorf("--packetlimit %d: use 0 to %d", o.packets, math.MaxInt)
 	case o.spoolMB < minSpool>>20 || o.spoolMB > maxMB:

@@ -235,7 +235,7 @@ var wrongValues = map[string]string{
 	"psqloutputtype":              "5 -1",
 	"psqltable":                   "a.b.c a-b",
 	"psqlworkers":                 "0 -1",
-	"queuemb":                     "0 1048577",
+	"queuemb":                     "1048577",
 	"ringmb":                      "0 3 2048",
 	"samplemode":                  "random",
 	"sampleratio":                 "1 0:1 3:2 a:b 1:0 -1:2",
@@ -379,7 +379,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
 	f("--loglevel 5: use 0 to 4"+line, "--loglevel=5", "--pcapfile=x")
 	f("--gomaxprocs 0: use -1 for all, or 1 and more"+line, "--gomaxprocs=0", "--pcapfile=x")
-	f("--queuemb 0: use 1 to 1048576"+line, "--queuemb=0", "--pcapfile=x")
+	f("--queuemb 2000000: use 0 to 1048576"+line, "--queuemb=2000000", "--pcapfile=x")
 	f("--spoolmb 7: use 8 to 1048576"+line, "--spoolmb=7", "--pcapfile=x")
 	f(`--spoolmode "never": use overflow or always`+line, "--spoolmode=never", "--pcapfile=x")
 	f("--spoolmode always: needs a folder, --spooldir"+line, "--spoolmode=always", "--pcapfile=x")
