@@ -156,3 +156,13 @@ func TestQueueOrder(t *testing.T) {
 		next()
 	}
 }
+
+func BenchmarkQueue(b *testing.B) {
+	q := NewQueue(1<<20, account.NewDeliveryBook().Page())
+	block := event.NewBlock(smallBlock)
+	b.ReportAllocs()
+	for b.Loop() {
+		q.TryPut(block)
+		q.tryPop()
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
@@ -157,5 +158,42 @@ func TestNoAllocationPerPacket(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(500, batch); n != 0 {
 		t.Errorf("%d packets allocate %v times, want 0", len(packets), n)
+	}
+}
+
+// TestNoAllocationPerRecord takes packets through worker and block to records,
+// in each format but the one that decodes messages.
+func TestNoAllocationPerRecord(t *testing.T) {
+	packets := frames(100)
+	ports := &worker.Ports{}
+	ports.Add(53)
+	for _, name := range format.Names() {
+		if name == "gotemplate" {
+			continue
+		}
+		f, err := format.New(name, format.Options{Server: "s1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		enc, block, text := f.NewEncoder(), event.NewBlock(1<<10), []byte(nil)
+		w := worker.New(worker.Config{Ports: ports}, account.NewPacketBook().Page(), account.NewMessageBook().Page())
+		var e event.Event
+		emit := func(e *event.Event) { block.Append(e) }
+		batch := func() {
+			block.Reset()
+			for i := range packets {
+				w.Packet(&packets[i], emit)
+			}
+			w.Publish()
+			block.Seal(event.ID{}, time.Unix(0, 0))
+			text = text[:0]
+			for r := block.Reader(); r.Next(&e); {
+				text = enc.Append(text, &e)
+			}
+		}
+		batch() // buffers find their size
+		if n := testing.AllocsPerRun(100, batch); n != 0 || len(text) == 0 {
+			t.Errorf("%s: %d packets allocate %v times, want 0; %d bytes of records", name, len(packets), n, len(text))
+		}
 	}
 }

@@ -67,20 +67,21 @@ func (s *benchEvents) add(msg []byte) {
 // BenchmarkEncode gives the time for one message. "reference" is miekg/dns and
 // encoding/json.
 func BenchmarkEncode(b *testing.B) {
-	encoders := []struct {
-		name string
-		make func() Encoder
-	}{
-		{"reference", func() Encoder { return new(reference) }},
-		{"json", func() Encoder { return new(JSON) }},
-		{"csv", func() Encoder { return newCSV(Options{Server: "default"}) }},
+	makers := map[string]func() Encoder{"reference": func() Encoder { return new(reference) }}
+	names := append([]string{"reference"}, Names()...)
+	for _, name := range Names() {
+		f, err := New(name, Options{Server: "default"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		makers[name] = f.NewEncoder
 	}
 	for _, set := range []benchEvents{large(b), small(b)} {
 		if len(set.events) == 0 {
 			continue
 		}
-		for _, enc := range encoders {
-			b.Run(enc.name+"/"+set.kind, func(b *testing.B) { set.run(b, enc.make()) })
+		for _, name := range names {
+			b.Run("format="+name+"/traffic="+set.kind, func(b *testing.B) { set.run(b, makers[name]()) })
 		}
 	}
 }

@@ -198,7 +198,10 @@ func TestDecodeSurvives(t *testing.T) {
 // Encoders allocate nothing once they know a capture's times and flags.
 func TestEncodersDoNotAllocate(t *testing.T) {
 	seeds := damageSeeds(t)
-	for _, name := range []string{"json", "json-flat", "json-ocsf", "csv"} {
+	for _, name := range Names() {
+		if name == "gotemplate" { // the one that decodes messages
+			continue
+		}
 		f, err := New(name, Options{Server: "default", Fields: FieldInterface | FieldVLAN, InterfaceName: func(uint32) string { return "eth0" }})
 		if err != nil {
 			t.Fatal(err)

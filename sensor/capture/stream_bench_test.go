@@ -38,15 +38,15 @@ func BenchmarkWalk(b *testing.B) {
 		})
 	}
 	little := pcapFile(binary.LittleEndian, pcapMicros, 1, frames...)
-	f("pcap", little, 1, 0)
-	f("pcap others", little, 2, 1)
-	f("pcap swapped", pcapFile(binary.BigEndian, pcapMicros, 1, frames...), 1, 0)
+	f("format=pcap/lane=own", little, 1, 0)
+	f("format=pcap/lane=other", little, 2, 1)
+	f("format=swapped/lane=own", pcapFile(binary.BigEndian, pcapMicros, 1, frames...), 1, 0)
 	var ng ngFile
 	ng.section(binary.LittleEndian)
 	ng.iface(1)
 	for _, frame := range frames {
 		ng.packet(0, 1, frame)
 	}
-	f("pcapng", ng.b, 1, 0)
-	f("pcapng others", ng.b, 2, 1)
+	f("format=pcapng/lane=own", ng.b, 1, 0)
+	f("format=pcapng/lane=other", ng.b, 2, 1)
 }

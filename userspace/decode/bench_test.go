@@ -28,15 +28,16 @@ func frameUDP4() []byte {
 	return f
 }
 
-func BenchmarkUDP4(b *testing.B) {
-	benchDecode(b, packet.Packet{Data: frameUDP4(), Link: packet.LinkEthernet})
+func BenchmarkDecode(b *testing.B) {
+	b.Run("ip=4", func(b *testing.B) { benchDecode(b, packet.Packet{Data: frameUDP4(), Link: packet.LinkEthernet}) })
+	b.Run("ip=6", func(b *testing.B) { benchDecode(b, packet.Packet{Data: frameUDP6(), Link: packet.LinkEthernet}) })
 }
 
-func BenchmarkUDP6(b *testing.B) {
+func frameUDP6() []byte {
 	f := make([]byte, 14+40+8+40)
 	f[12], f[13] = 0x86, 0xdd
 	ip := f[14:]
 	ip[0], ip[5], ip[6] = 0x60, 48, 17
 	ip[40], ip[41], ip[43], ip[45] = 0x9c, 0x40, 53, 48
-	benchDecode(b, packet.Packet{Data: f, Link: packet.LinkEthernet})
+	return f
 }

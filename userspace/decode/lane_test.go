@@ -49,12 +49,18 @@ func TestPlainLane(t *testing.T) {
 }
 
 func BenchmarkLane(b *testing.B) {
-	p := packet.Packet{Data: frameUDP4(), Link: packet.LinkEthernet}
-	var sum packet.Hash
-	for b.Loop() {
-		sum += Lane(&p)
+	f := func(name string, frame []byte) {
+		b.Run(name, func(b *testing.B) {
+			p := packet.Packet{Data: frame, Link: packet.LinkEthernet}
+			var sum packet.Hash
+			for b.Loop() {
+				sum |= Lane(&p)
+			}
+			if sum == 0 {
+				b.Fatal("no hash")
+			}
+		})
 	}
-	if sum == 0 {
-		b.Fatal("no hash")
-	}
+	f("ip=4", frameUDP4())
+	f("ip=6", frameUDP6())
 }

@@ -275,3 +275,20 @@ func walked(t *testing.T, s *Summary, msg []byte) (questions, answers int) {
 	}
 	return questions, answers
 }
+
+func BenchmarkRead(b *testing.B) {
+	f := func(name string, msg []byte) {
+		b.Run(name, func(b *testing.B) {
+			var s Summary
+			b.ReportAllocs()
+			for b.Loop() {
+				Read(msg, false, &s)
+			}
+			if s.Malformed.Yes() {
+				b.Fatal(s.Malformed)
+			}
+		})
+	}
+	f("message=query", message(0x0100, 1, 0, 0, 0, question))
+	f("message=response", message(0x8180, 1, 1, 0, 1, question+record+opt))
+}

@@ -134,3 +134,17 @@ func BenchmarkAppend(b *testing.B) {
 		block.Append(e)
 	}
 }
+
+func BenchmarkReader(b *testing.B) {
+	block := NewBlock(256 << 10)
+	for range 1000 {
+		block.Append(sample(0))
+	}
+	var e Event
+	b.ReportAllocs()
+	for b.Loop() {
+		for r := block.Reader(); r.Next(&e); {
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+}
