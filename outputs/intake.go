@@ -42,16 +42,25 @@ func (in *Intake) Offer(e *event.Event) {
 	}
 	in.open.Append(e)
 	e.Taken = nil // that was for this output alone
-	if in.open.Len() == in.r.set.BatchSize || in.open.Size() >= blockTarget {
+	if in.full() || in.open.Size() >= blockTarget {
 		in.handOver()
 	}
 }
 
-// Tick hands over an open block that has waited for BatchDelay, and publishes
-// the books. Call it once per batch of packets, and while there are none.
+// full tells whether the open block has as many events as it shall have.
+func (in *Intake) full() bool {
+	size := in.r.set.BatchSize
+	if in.r.set.Grow && size > 0 {
+		return in.open.Len() >= size && !in.r.busy()
+	}
+	return in.open.Len() == size
+}
+
+// Tick hands over an open block that has waited for BatchDelay, or is full since
+// nothing else waits any more, and publishes the books. Call it once per batch of packets, and while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
-	if in.open.Len() > 0 && now.Sub(in.since) >= in.r.set.BatchDelay {
+	if in.open.Len() > 0 && (now.Sub(in.since) >= in.r.set.BatchDelay || in.full()) {
 		in.handOver()
 		return
 	}

@@ -37,6 +37,7 @@ type Settings struct {
 	Type       Type
 	Workers    int           // writers, each in a goroutine of its own; at least 1
 	BatchSize  int           // events in a block at most; 0: as many as its bytes allow
+	Grow       bool          // blocks become larger than BatchSize while there are others that wait
 	BatchDelay time.Duration // how long an open block waits for more; 0: 1 s
 	Timeout    time.Duration // for one attempt of Write or Open; 0: 30 s
 	RetryFirst time.Duration // pause after the first failed attempt; 0: 100 ms

@@ -3,6 +3,7 @@ package outputs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/userspace/account"
@@ -45,6 +46,7 @@ type Queue struct {
 	bytes  int
 	events uint64
 	closed bool
+	some   atomic.Bool // count > 0, to ask without the lock
 
 	// A token in more or room says: look again. Whoever takes one and leaves
 	// something for others passes it on.
@@ -217,6 +219,7 @@ func (q *Queue) grow() {
 }
 
 func (q *Queue) publish() {
+	q.some.Store(q.count > 0)
 	q.page.Set(account.DeliveryHeld, q.events)
 	q.page.Publish()
 }

@@ -233,6 +233,11 @@ func (r *Runner) next(ctx context.Context) (item, bool) {
 	return r.queue.pop(ctx)
 }
 
+// busy tells whether blocks wait for a writer.
+func (r *Runner) busy() bool {
+	return r.queue.some.Load() || r.disk != nil && (r.disk.front.some.Load() || r.disk.sp.Behind())
+}
+
 func (r *Runner) put(b *event.Block) PutResult {
 	if r.live {
 		return r.queue.TryPut(b)

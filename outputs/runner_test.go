@@ -477,3 +477,63 @@ func TestHealthCauses(t *testing.T) {
 		}
 	}
 }
+
+// Where blocks may grow, what comes while others wait goes out together, in its
+// order; with nothing waiting each event goes at once.
+func TestBlocksGrow(t *testing.T) {
+	turn := make(chan struct{})
+	var sizes []int
+	var ids []byte
+	f := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
+		sizes = append(sizes, b.Len())
+		var e event.Event
+		for r := b.Reader(); r.Next(&e); {
+			ids = append(ids, e.Message[1])
+		}
+		<-turn
+		return 0, nil
+	}}
+	set := quick(1, 2)
+	set.Grow, set.BatchDelay = true, time.Hour
+	r := testRunner(t, f, set, true, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	next := 0
+	give := func(n int) {
+		for range n {
+			in.Offer(testEvent(uint16(next)))
+			next++
+		}
+	}
+	idle := func() {
+		for r.busy() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	give(2) // is with the writer
+	idle()
+	give(2) // waits
+	if !r.busy() {
+		t.Error("nothing waits")
+	}
+	give(50) // are in the open block
+	in.Tick(time.Now())
+	turn <- struct{}{}
+	idle() // the second block is with the writer
+	in.Tick(time.Now())
+	turn <- struct{}{}
+	turn <- struct{}{}
+	give(1)
+	in.Tick(time.Now())
+	in.Flush()
+	turn <- struct{}{}
+	r.Stop(context.Background())
+	if got := fmt.Sprint(sizes); got != "[2 2 50 1]" {
+		t.Errorf("blocks of %s events, want [2 2 50 1]", got)
+	}
+	for i, id := range ids {
+		if int(id) != i {
+			t.Fatalf("event %d stands at %d", id, i)
+		}
+	}
+}

@@ -117,7 +117,7 @@ func newScene(t *testing.T, o *Output, workers, batch int) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set.Workers, set.BatchSize = workers, batch
+	set.Workers, set.BatchSize, set.Grow = workers, batch, false
 	set.RetryFirst, set.RetryMax = 5*time.Millisecond, 50*time.Millisecond
 	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.log()); err != nil {
 		t.Fatal(err)
