@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -75,11 +76,14 @@ func help(app *cli.App, line *config.Line) error {
 		config.Overview(app.Writer, app.Name, app.Usage, app.Description, all)
 		return nil
 	}
+	group := slices.DeleteFunc(all, func(p config.Page) bool { return p.Name != name && !strings.HasPrefix(p.Name, name+" ") })
+	if len(group) > 1 && len(words) == 0 {
+		config.GroupHelp(app.Writer, app.Name, name, group)
+		return nil
+	}
 	found := false
-	for _, p := range all {
-		if p.Name == name || strings.HasPrefix(p.Name, name+" ") {
-			found = p.Help(app.Writer, app.Name, words) || found
-		}
+	for _, p := range group {
+		found = p.Help(app.Writer, app.Name, words) || found
 	}
 	if !found {
 		return usageError("%s has no option that has to do with %s", name, strings.Join(words, " or "))

@@ -67,6 +67,8 @@ func TestHelp(t *testing.T) {
 	f("dnsmonster-sensor config check [OPTIONS] FILE", "--port", "config", "--help")
 	f("dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "help", "attach")
 	f("COMMANDS\n  run  ", "--port", "help")
+	f("\n  spool export  ", "EXAMPLES", "spool", "--help")
+	f("--spooldir FOLDER", "--port", "spool", "--help", "spooldir")
 }
 
 // TestManPage: the formatters have nothing to say against it.

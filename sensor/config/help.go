@@ -36,7 +36,7 @@ func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
 	wrap(b, p.Usage, len(program)+len(p.Name)+3, 4)
 	fmt.Fprintf(b, "\nUSAGE\n  %s\n", strings.TrimSpace(program+" "+p.Name+" [OPTIONS] "+p.Arguments))
 	describe(b, p.Description)
-	if len(sections(options)) > 0 {
+	if len(options) > 20 {
 		b.WriteString(`
 OPTIONS
   --help WORD... shows those that have to do with a word, such as kafka or mask.
@@ -158,6 +158,24 @@ func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 	wrap(b, usage, len(program)+2, 4)
 	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n  %[1]s [OPTIONS of run]\n", program)
 	describe(b, intro)
+	commandTable(b, pages)
+	fmt.Fprintf(b, `
+  %[1]s COMMAND --help explains a command and its options,
+  %[1]s --version names the build.
+`, program)
+}
+
+// GroupHelp writes the help of a command that has commands below it.
+func GroupHelp(w io.Writer, program, name string, pages []Page) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	fmt.Fprintf(b, "%s %s: ", program, name)
+	wrap(b, pages[0].Group, len(program)+len(name)+3, 4)
+	commandTable(b, pages)
+	fmt.Fprintf(b, "\n  %s %s COMMAND --help explains a command and its options.\n", program, name)
+}
+
+func commandTable(b *bufio.Writer, pages []Page) {
 	b.WriteString("\nCOMMANDS\n")
 	width := 0
 	for _, p := range pages {
@@ -167,8 +185,4 @@ func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 		fmt.Fprintf(b, "  %-*s  ", width, p.Name)
 		wrap(b, p.Usage, width+4, width+4)
 	}
-	fmt.Fprintf(b, `
-  %[1]s COMMAND --help explains a command and its options,
-  %[1]s --version names the build.
-`, program)
 }
