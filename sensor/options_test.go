@@ -637,6 +637,21 @@ func TestConfigCheck(t *testing.T) {
 		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
 }
 
+// TestConfigCheckTakesTheExample of docs/configuration.md.
+func TestConfigCheckTakesTheExample(t *testing.T) {
+	dir := t.TempDir()
+	example := strings.ReplaceAll(config.Example, "/etc/dnsmonster-sensor/", dir+"/")
+	for name, content := range map[string]string{"c.ini": example, "postgres": "postgres://sensor:hush@db.example.org/dns\n", "skip.csv": "example.org,suffix\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := checkConfig(&out, filepath.Join(dir, "c.ini"), nil); err != nil || strings.Contains(out.String(), "warning:") || strings.Contains(out.String(), "hush") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 // TestConfigCheckNamesChanges: each of the contract's decisions that a file
 // touches, and none that it does not.
 func TestConfigCheckNamesChanges(t *testing.T) {

@@ -8,6 +8,29 @@ import (
 	"strings"
 )
 
+// Example is a file for a name server.
+const Example = `; Every query and response, to a database, but for what the skip list names.
+[capture]
+devname = eth0
+
+[psql_output]
+psqloutputtype = 2
+psqlendpointfile = /etc/dnsmonster-sensor/postgres
+psqlbatchsize = 1000
+
+[general]
+servername = ns1.example.org
+skipdomainsfile = /etc/dnsmonster-sensor/skip.csv
+; addresses of clients are nobody's business
+masksize4 = 24
+masksize6 = 48
+; what the database cannot take at once waits on disk
+spooldir = /var/lib/dnsmonster-sensor/spool
+
+[metric]
+metricprometheusendpoint = http://127.0.0.1:2112/metrics
+`
+
 // Markdown writes docs/configuration.md.
 func Markdown(w io.Writer, program string, pages []Page, pending []Feature) error {
 	b := bufio.NewWriter(w)
@@ -18,24 +41,53 @@ func Markdown(w io.Writer, program string, pages []Page, pending []Feature) erro
 %[1]s takes options from the command line, from environment variables and from a
 configuration file, and nothing else. The command line beats the environment, which
 beats the file, which beats the default. What dnsmonster's files and environment say is
-understood unchanged; MIGRATING.md lists where it means something else.
+understood unchanged; [MIGRATING.md](../MIGRATING.md) lists where it means something else.
 
+    %[1]s run --help                      every option, by section
+    %[1]s run --help kafka                those that have to do with a word
     %[1]s config check FILE               every value, where it came from, what is wrong, what changes
     %[1]s run --config=FILE               capture as the file says
     %[1]s run --writeconfig=FILE ...      write a file with what is set now
 
-- On the command line, names may be in upper and lower case, and options before or behind
-  arguments. A list is an option that is repeated; no value is ever split at commas. A list
-  on a higher level replaces one on a lower level.
-- In a file, only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment at the start of a
-  line and nowhere else. A value in double quotes is unquoted as in Go. A truth value that is
-  left empty is true. Unknown keys and sections are errors.
-- A secret can also be in a file that the option <name>file names, or be a systemd credential
-  of the option's name (LoadCredential=). It is never shown, and written only with --writesecrets.
-- SIGHUP reads the file again. What can change while running does: %[2]s. The log names what
-  cannot.
+All that is wrong is named at once, with the option and the place that its value came from, before
+anything is opened.
 
-`, program, strings.Join(Reloadable, ", "))
+## A file
+
+%[3]s
+- Only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment at the start of a line and
+  nowhere else. A value in double quotes is unquoted as in Go.
+- Upper and lower case are the same in names of sections and keys. A key may stand before the first
+  section. Unknown keys and sections are errors.
+- A truth value that is left empty is true. A key that is repeated is a list, where the option is one.
+
+## Command line and environment
+
+    %[1]s --devName eth0 --stdoutOutputType=1
+    DNSMONSTER_DEVNAME=eth0 DNSMONSTER_STDOUTOUTPUTTYPE=1 %[1]s
+
+- On the command line, names may be in upper and lower case, and options before or behind arguments.
+  Values are never touched. A truth value is switched on by its name, and off by `+"`--name=false`"+`.
+- A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file; a warning says so.
+- A list is an option that is repeated; no value is ever split at commas, from no origin. A list on a
+  higher level replaces one on a lower level.
+
+## Secrets
+
+Passwords and tokens are never shown, neither in logs nor in errors, and written to a file only with
+`+"`--writesecrets`"+`. They can be given in four ways, of which the last three keep them out of process lists:
+
+- by their option;
+- by their variable, or in the configuration file: a warning says so if everybody can read it;
+- in a file that the option `+"`<name>file`"+` names; its last line end does not count;
+- as a systemd credential of the option's name: `+"`LoadCredential=clickhousepassword:/etc/...`"+`.
+
+## Reloading
+
+SIGHUP reads the file again. What can change while running does: %[2]s. The log names what
+cannot. A file that is wrong changes nothing.
+
+`, program, strings.Join(Reloadable, ", "), indent(Example))
 	if len(pending) > 0 {
 		var names []string
 		for _, f := range pending {
@@ -45,6 +97,17 @@ understood unchanged; MIGRATING.md lists where it means something else.
 	}
 	markdownTables(b, pages)
 	return b.Flush()
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if line != "\n" {
+			line = "    " + line
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 func markdownTables(b *bufio.Writer, pages []Page) {
