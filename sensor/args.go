@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -16,11 +17,13 @@ import (
 // invocation is a command line with all that it, the environment and the
 // configuration file say together.
 type invocation struct {
+	line    config.Line    // as it was typed
 	args    []string       // for the command line library: every option that is set, by its full name
 	help    *config.Line   // not nil: only help is asked for
 	values  *config.Values // nil for commands that do not capture
 	resolve func() (*config.Values, error)
 	warned  bool // the warnings have been logged
+	trial   bool // find out whether it would start, and do nothing
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -49,17 +52,36 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	inv := &invocation{resolve: func() (*config.Values, error) { return resolve(in) }}
+	inv := &invocation{line: line, resolve: func() (*config.Values, error) { return resolve(in) }}
 	values, err := inv.resolve()
 	if err != nil {
 		return nil, &exitError{exitUsage, withWarnings(err, values)}
 	}
-	inv.args = append(append(args[:1:1], line.Command...), values.Args()...)
-	inv.args = append(append(inv.args, "--"), line.Arguments...)
+	inv.args = arguments(app, line, values)
 	if capturing(in.Options) {
 		inv.values = values
 	}
 	return inv, nil
+}
+
+// arguments are a command line in which all is said that other origins say.
+func arguments(app *cli.App, line config.Line, v *config.Values) []string {
+	args := append(append([]string{app.Name}, line.Command...), v.Args()...)
+	return append(append(args, "--"), line.Arguments...)
+}
+
+// run does what is asked for.
+func (inv *invocation) run(app *cli.App) error {
+	app.Metadata = map[string]any{invocationKey: inv}
+	return inv.explain(app.Run(inv.args))
+}
+
+// try finds out whether the same command would start with other values. Nothing
+// is opened.
+func (inv *invocation) try(v *config.Values) error {
+	app := newApp(io.Discard, io.Discard)
+	other := &invocation{line: inv.line, args: arguments(app, inv.line, v), values: v, warned: true, trial: true}
+	return other.run(app)
 }
 
 func unknownCommand(app *cli.App, name string) error {

@@ -3,7 +3,6 @@ package sensor
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -40,11 +39,9 @@ EXAMPLES:
 
 // checkConfig does with a file all that run would do before it opens anything.
 func checkConfig(w io.Writer, path string, environ []string) error {
-	o := newRun()
+	run := &invocation{line: config.Line{Command: []string{"run"}}}
 	app := newApp(io.Discard, io.Discard)
-	cmd := o.command()
-	app.Commands[0] = cmd
-	in, err := input(app, cmd, config.Line{}, environ)
+	in, err := input(app, app.Command("run"), run.line, environ)
 	if err != nil {
 		return err
 	}
@@ -59,8 +56,7 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	}
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.
-	cmd.Action = func(c *cli.Context) error { return o.verify(c, values) }
-	wrong.add(app.Run(append([]string{app.Name, cmd.Name}, values.Args()...)))
+	wrong.add(run.try(values))
 	fmt.Fprintln(w)
 	for _, t := range append(values.Warnings, config.Deprecated(values)...) {
 		fmt.Fprintln(w, "warning:", t)
@@ -76,18 +72,4 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 		fmt.Fprintln(w, "error:", err)
 	}
 	return usageError("%s: run would not start with this file", path)
-}
-
-// verify finds everything that would keep run from starting.
-func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
-	var p problems
-	p.add(o.common.verify(v))
-	_, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
-	p.add(err)
-	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
-	p.add(err)
-	if err := p.err(); err != nil {
-		return v.Explain(err)
-	}
-	return nil
 }

@@ -97,8 +97,7 @@ func perform(app *cli.App, args, environ []string) error {
 	if done, err := inv.leave(app); done || err != nil {
 		return inv.explain(err)
 	}
-	app.Metadata = map[string]any{invocationKey: inv}
-	return inv.explain(app.Run(inv.args))
+	return inv.run(app)
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

@@ -27,7 +27,7 @@ type feed struct {
 // do. The options have been checked; the feed is opened when all else is ready.
 func record(c *cli.Context, o *common, s *session, in feed) error {
 	active, err := o.activeOutputs(c, s.log)
-	if err != nil {
+	if err != nil || s.inv.trial {
 		return err
 	}
 	profiles, err := o.process.profile()

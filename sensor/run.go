@@ -1,9 +1,12 @@
 package sensor
 
 import (
+	"log/slog"
+
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/config"
 )
 
 // runOptions are those of `run`, which is what dnsmonster's command line was:
@@ -119,4 +122,18 @@ func (o *runOptions) input(s *session) (feed, error) {
 		return none, err
 	}
 	return feed{true, func() (capture.Source, error) { return openRing(options) }}, nil
+}
+
+// verify finds everything that would keep run from starting.
+func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
+	var p problems
+	p.add(o.common.verify(v))
+	_, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
+	p.add(err)
+	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
+	p.add(err)
+	if err := p.err(); err != nil {
+		return v.Explain(err)
+	}
+	return nil
 }

@@ -40,6 +40,9 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	if err := o.verify(inv.values); err != nil {
 		return nil, err
 	}
+	if inv.trial {
+		return &session{inv: inv, log: slog.New(slog.DiscardHandler)}, nil
+	}
 	if o.process.gomaxprocs > 0 {
 		runtime.GOMAXPROCS(o.process.gomaxprocs)
 	}
@@ -121,6 +124,9 @@ func (s *session) reloadAtHangup(p *pipeline, domains *lists.Lists) (stop func()
 // wrong changes nothing.
 func (s *session) reload(p *pipeline, domains *lists.Lists) {
 	values, err := s.inv.resolve()
+	if err == nil {
+		err = s.inv.try(values)
+	}
 	if err != nil {
 		s.log.Error("reload: nothing is changed", "error", err)
 		return

@@ -9,18 +9,17 @@ import (
 )
 
 // Example is a file for a name server.
-const Example = `; Every query and response, to a database, but for what the skip list names.
+const Example = `; Every query and response, to a database.
 [capture]
 devname = eth0
 
 [psql_output]
-psqloutputtype = 2
+psqloutputtype = 1
 psqlendpointfile = /etc/dnsmonster-sensor/postgres
 psqlbatchsize = 1000
 
 [general]
 servername = ns1.example.org
-skipdomainsfile = /etc/dnsmonster-sensor/skip.csv
 ; addresses of clients are nobody's business
 masksize4 = 24
 masksize6 = 48
