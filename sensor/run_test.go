@@ -319,6 +319,8 @@ func TestReload(t *testing.T) {
 	hangup(`msg="reload: nothing is changed" error="--masksize4 99: use 0 to 32 (from ` + ini + ` line 2)"`)
 	set("masksize4 = 16\nsampleratio = 3:2") // what needs a new start, but would keep it from starting
 	hangup(`msg="reload: nothing is changed" error="--sampleratio: \"3:2\": cannot keep 3 of 2 (from ` + ini + ` line 3)"`)
+	set("masksize4 = 8")
+	hangup("msg=reloaded changed=nothing")
 	set("masksze4 = 16")
 	hangup("unknown key masksze4")
 	set("masksize4 = 8\nloglevel = 4")

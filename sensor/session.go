@@ -132,11 +132,7 @@ func (s *session) reload(p *pipeline, domains *lists.Lists) {
 		return
 	}
 	changed, fixed := config.Diff(s.inv.values, values)
-	next, err := reloadable(values, p.runners, domains)
-	if err != nil {
-		s.log.Error("reload: nothing is changed", "error", values.Explain(err))
-		return
-	}
+	next := reloadable(values, p.runners, domains)
 	if len(fixed) > 0 {
 		s.log.Warn("reload: these options need a new start", "options", strings.Join(fixed, ", "))
 	}
@@ -151,6 +147,9 @@ func (s *session) reload(p *pipeline, domains *lists.Lists) {
 		s.inv.values.Get(v.Name).Text = v.Text
 	}
 	s.level.Set(next.level)
+	if names == nil {
+		names = []string{"nothing"}
+	}
 	s.log.Info("reloaded", "changed", strings.Join(names, " "))
 }
 
@@ -162,32 +161,24 @@ type changes struct {
 	filters map[*outputs.Runner]outputs.Filter
 }
 
-// reloadable reads and checks the values that can change.
-func reloadable(v *config.Values, runners []*outputs.Runner, domains *lists.Lists) (changes, error) {
-	c := changes{lists: listOptions(v), filters: make(map[*outputs.Runner]outputs.Filter)}
-	c.mask.V4, _ = strconv.Atoi(v.String("masksize4"))
-	c.mask.V6, _ = strconv.Atoi(v.String("masksize6"))
-	level, _ := strconv.ParseUint(v.String("loglevel"), 10, 8)
-	var p problems
-	p.add(checkMasks(c.mask))
-	p.when(level >= uint64(len(logLevels)), "--loglevel %d: use 0 to 4", level)
-	p.add(c.lists.Check())
+// reloadable reads the values that can change, which have been tried.
+func reloadable(v *config.Values, runners []*outputs.Runner, domains *lists.Lists) changes {
+	number := func(option string) int {
+		n, _ := strconv.Atoi(v.String(option))
+		return n
+	}
+	c := changes{
+		mask:    mask.Bits{V4: number("masksize4"), V6: number("masksize6")},
+		level:   logLevels[number("loglevel")],
+		lists:   listOptions(v),
+		filters: make(map[*outputs.Runner]outputs.Filter),
+	}
+	skip, allow := matchers(domains, c.lists)
 	for _, r := range runners {
-		option := r.Name() + "outputtype"
-		kind, _ := strconv.Atoi(v.String(option))
-		if outputs.Type(kind) == outputs.Off {
-			continue // needs a new start, or records go to stdout for want of an output
+		// Off needs a new start, or records go to stdout for want of an output.
+		if kind := outputs.Type(number(r.Name() + "outputtype")); kind != outputs.Off {
+			c.filters[r] = outputs.Filter{Type: kind, Skip: skip, Allow: allow}
 		}
-		f := outputs.Filter{Type: outputs.Type(kind)}
-		f.Skip, f.Allow = matchers(domains, c.lists)
-		if err := f.Check(); err != nil {
-			p.when(true, "%s: %w", option, err)
-		}
-		c.filters[r] = f
 	}
-	if err := p.err(); err != nil {
-		return c, err
-	}
-	c.level = logLevels[level]
-	return c, nil
+	return c
 }

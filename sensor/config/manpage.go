@@ -33,7 +33,8 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 	}
 	b.WriteString(".Ss Signals\n")
 	prose(b, "SIGINT and SIGTERM end the capture, and what was captured is delivered; a second one ends at once. "+
-		"SIGHUP reads the configuration file again: "+strings.Join(Reloadable, ", ")+" change, and the log names what needs a new start.")
+		"SIGHUP reads the configuration file again: "+strings.Join(Reloadable, ", ")+
+		" and the types of outputs change, and the log names what needs a new start.")
 	b.WriteString(".Sh OPTIONS\n")
 	prose(b, "Names may be written in upper and lower case, before and behind arguments. Most options can stand in a configuration file too, "+
 		"in the section that is their heading here, and in an environment variable. The command line beats the environment, which beats the file.")

@@ -9,17 +9,18 @@ import (
 )
 
 // Example is a file for a name server.
-const Example = `; Every query and response, to a database.
+const Example = `; Every query and response, to a database, but for what the skip list names.
 [capture]
 devname = eth0
 
 [psql_output]
-psqloutputtype = 1
+psqloutputtype = 2
 psqlendpointfile = /etc/dnsmonster-sensor/postgres
 psqlbatchsize = 1000
 
 [general]
 servername = ns1.example.org
+skipdomainsfile = /etc/dnsmonster-sensor/skip.csv
 ; addresses of clients are nobody's business
 masksize4 = 24
 masksize6 = 48
@@ -83,8 +84,9 @@ Passwords and tokens are never shown, neither in logs nor in errors, and written
 
 ## Reloading
 
-SIGHUP reads the file again. What can change while running does: %[2]s. The log names what
-cannot. A file that is wrong changes nothing.
+SIGHUP reads the file again. What can change while running does: %[2]s,
+and the types of outputs that are on. The log names what changed and what needs a new start. A file
+with which the sensor would not start changes nothing.
 
 `, program, strings.Join(Reloadable, ", "), indent(Example))
 	if len(pending) > 0 {
