@@ -269,6 +269,54 @@ func TestDefect05Masks(t *testing.T) {
 	}
 }
 
+// TestDefect06DirectionByMessage: a response is one by its QR bit, and comes from
+// where its packet came from, whichever side has the watched port.
+func TestDefect06DirectionByMessage(t *testing.T) {
+	b := newBench(t, Config{})
+	f := func(src, dst string, sport, dport int, msg string, response bool, from string) {
+		t.Helper()
+		var events int
+		p := packet.Packet{Data: []byte(ip4(src, dst, 7, 0, 17, udpData(sport, dport, msg))), Link: packet.LinkRaw}
+		b.worker.Packet(&p, func(e *event.Event) {
+			events++
+			if e.DNS.Response() != response || e.Src.String() != from {
+				t.Errorf("response %v from %v, want %v from %s", e.DNS.Response(), e.Src, response, from)
+			}
+		})
+		if events != 1 {
+			t.Errorf("%d events", events)
+		}
+	}
+	f(client4, server4, 40000, 53, query(1, "q"), false, clientAt)
+	f(server4, client4, 53, 40000, answer(1, 100), true, serverAt)
+	f(client4, server4, 40000, 53, answer(1, 100), true, clientAt)
+	f(server4, client4, 53, 53, query(1, "q"), false, serverAt)
+}
+
+// TestDefect17NothingIsCut: what the kernel joined, up to more than 64 KiB, is
+// read whole, and what is missing of a message is said.
+func TestDefect17NothingIsCut(t *testing.T) {
+	var stream string
+	messages := 0
+	for ; len(stream) < 200_000; messages++ {
+		stream += u16(30000) + answer(messages, 30000)
+	}
+	segment := ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 1, 0x18, stream))
+	segment = segment[:2] + "\x00\x00" + segment[4:] // a length of 0: more than the field can say
+	b := newBench(t, Config{})
+	b.frame(segment)
+	b.frame(ip4(server4, client4, 7, 0, 17, udpData(53, 40000, answer(messages, 65507))))
+	b.end()
+	if len(b.got) != messages+1 {
+		t.Fatalf("%d messages, want %d", len(b.got), messages+1)
+	}
+	for _, g := range b.got {
+		if g.cut != 0 {
+			t.Errorf("message %d is cut by %d", g.id, g.cut)
+		}
+	}
+}
+
 // TestDefect13Malformed: what cannot be read whole is reported, or counted.
 func TestDefect13Malformed(t *testing.T) {
 	broken := query(5, "q")
