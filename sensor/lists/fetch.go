@@ -160,6 +160,8 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 		return nil, nil
 	case answer.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), answer.Status)
+	case answer.ContentLength > r.max:
+		return nil, fmt.Errorf("GET %s: %w", shown(r.place), errTooLarge)
 	}
 	l, err := r.parse(ctx, answer.Body)
 	if err != nil {
@@ -202,6 +204,8 @@ func (u until) Read(p []byte) (int, error) {
 	return u.Reader.Read(p)
 }
 
+var errTooLarge = fmt.Errorf("the list is too large: more than %d MiB", maxBytes>>20)
+
 // bounded fails where more than left bytes come.
 type bounded struct {
 	io.Reader
@@ -211,7 +215,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("the list is too large: more than %d MiB", maxBytes>>20)
+		return 0, errTooLarge
 	}
 	return n, err
 }

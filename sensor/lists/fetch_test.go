@@ -222,6 +222,7 @@ func TestDefect34OnlyA200ReplacesAList(t *testing.T) {
 	f(200, "", string(zipped("a.example\nb.example\n")), "2")
 	f(200, "Content-Length=100", "a.example\n", get+"unexpected EOF")
 	f(200, "Content-Encoding=gzip", "a.name.of.example", get+"gzip: invalid header")
+	f(200, fmt.Sprintf("Content-Length=%d", maxBytes+1), "a.example", get+"the list is too large: more than 256 MiB")
 	f(200, "", "", "0")
 }
 
