@@ -78,8 +78,8 @@ var recordChanges = []change{
 	{"rows", "a message with several questions is a row for each, one without a question is a row without a name", "skipped such messages in some outputs", "",
 		either(writes("csv csv_no_header"), on("clickhouse"), on("psql"), on("influx"), on("parquet"))},
 	{"OCSF", "activities and type ids are valid, times are in milliseconds", "wrote a type id that is not valid, and seconds", "", writes("json-ocsf", "victoria")},
-	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); a list that does not load is an error at start, and later keeps the old one",
-		"matched any end of a name, and took an error page for a list", "--domainmatch=legacy compares without labels", set("skipdomainsfile", "allowdomainsfile")},
+	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); the final dot is optional, comments and white space are no entries; a list that does not load is an error at start, and later keeps the old one",
+		"matched any end of a name, and took an error page for a list", "--domainmatch=legacy reads entries as dnsmonster did", set("skipdomainsfile", "allowdomainsfile")},
 	{"output types 2, 3 and 4", "need the list that they name", "started without it", "", typed("2", "3", "4")},
 }
 

@@ -39,6 +39,30 @@ func TestCheck(t *testing.T) {
 	f(Options{Match: "suffix"}, `--domainmatch "suffix": use labels or legacy`)
 }
 
+// TestSample: the file that is shipped means what it says, and nothing in it is
+// odd.
+func TestSample(t *testing.T) {
+	l := New(Options{Skip: Source{"../../packaging/skipdomains.csv.sample", 0}}, false, slog.New(slog.DiscardHandler))
+	for _, err := range l.Load(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range strings.Fields("example.org. www.example.org. a.example.net. www.example.com. ftp.example.com. wpad.example.org. 1.2.0.192.in-addr.arpa.") {
+		if !l.Skip.has(name) {
+			t.Errorf("%s is not on the list", name)
+		}
+	}
+	for _, name := range strings.Fields("notexample.org. example.net. a.www.example.com. example.com. www.wpad.example.net2. .") {
+		if l.Skip.has(name) {
+			t.Errorf("%s is on the list", name)
+		}
+	}
+	if list := l.Skip.now.Load(); list.Len() != 7 || len(list.Odd()) > 0 {
+		t.Errorf("%d entries, want 7; odd: %v", list.Len(), list.Odd())
+	}
+}
+
 // journal is a log that can be read while it is written.
 type journal struct {
 	mu sync.Mutex
