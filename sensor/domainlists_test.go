@@ -313,7 +313,7 @@ func TestReloadOfLists(t *testing.T) {
 	send("b.example, notb.example")
 	put(t, a, "notb.example")
 	p.hangup()
-	p.waitFor(`msg=reloaded changed=""`)
+	p.waitFor(`msg=reloaded changed=nothing`)
 	p.waitForCount(`msg="list loaded"`, 2)
 	send("a.example, b.example")
 
