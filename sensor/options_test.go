@@ -111,6 +111,40 @@ func TestManualDefaults(t *testing.T) {
 	}
 }
 
+// TestOptionVariablesAreSpelledOut: whoever searches the sources for a variable's
+// name finds the option.
+func TestOptionVariablesAreSpelledOut(t *testing.T) {
+	var sources bytes.Buffer
+	for _, dir := range []string{".", "../outputs"} {
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			sources.Write(b)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := sources.String()
+	for _, o := range v.All() {
+		for _, env := range o.Env {
+			if !regexp.MustCompile(`[" ]` + env + `[" ]`).MatchString(text) {
+				t.Errorf("%s: %s stands nowhere in the sources", o.Name, env)
+			}
+		}
+		if o.Section != "" && len(o.Env) == 0 {
+			t.Errorf("%s: no variable", o.Name)
+		}
+	}
+}
+
 // other is a value that the option does not have by default.
 func other(o *config.Value) string {
 	switch o.Kind {
