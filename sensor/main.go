@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/config"
 )
 
 // Exit statuses.
@@ -52,15 +53,13 @@ func (p *problems) when(wrong bool, format string, a ...any) {
 
 // add takes joined errors apart, and leaves out what is known.
 func (p *problems) add(err error) {
-	var several interface{ Unwrap() []error }
-	switch {
-	case err == nil:
-	case errors.As(err, &several):
-		for _, e := range several.Unwrap() {
-			p.add(e)
+	if err == nil {
+		return
+	}
+	for _, e := range config.Joined(err) {
+		if !slices.ContainsFunc(*p, func(known error) bool { return known.Error() == e.Error() }) {
+			*p = append(*p, e)
 		}
-	case !slices.ContainsFunc(*p, func(known error) bool { return known.Error() == err.Error() }):
-		*p = append(*p, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -635,6 +636,23 @@ func TestPasswordsAreSecret(t *testing.T) {
 	}
 	if n < 7 {
 		t.Errorf("%d secrets, want at least those of dnsmonster's manual", n)
+	}
+}
+
+// TestLogMasksSecrets that others have put into texts and errors.
+func TestLogMasksSecrets(t *testing.T) {
+	v, err := values([]string{"run", "--zincoutputpassword=hush/hush", "--influxoutputtoken=abc"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		log, _ := (&processOptions{level: 3, format: format}).logger(&b, v.Mask)
+		log.With("url", "http://x:hush/hush@h/").Error("login hush/hush", "error", fmt.Errorf("401: %w", errors.New("hush/hush")), "wait", time.Second, "token", "abcd")
+		got := b.String()
+		if strings.Contains(got, "hush") || strings.Count(got, "********") != 3 || !strings.Contains(got, "abcd") {
+			t.Errorf("%s: %s", format, got)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func TestPostgresAtTheStart(t *testing.T) {
 	f := func(user, query, table, want string) {
 		t.Helper()
 		uri := "postgres://" + user + "@" + p.Addr + "/postgres" + query
-		r := start(t, nil, "--pcapFile", file, "--psqlOutputType=1", "--psqlTable", table, "--psqlEndpoint", uri).wait(time.Minute)
+		r := start(t, nil, "--logLevel=1", "--pcapFile", file, "--psqlOutputType=1", "--psqlTable", table, "--psqlEndpoint", uri).wait(time.Minute)
 		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Count(r.log, "\n") != 1 || strings.Contains(r.log, "Hush") {
 			t.Errorf("%s%s: exit status %d, want 1, and one line with %q:\n%s", user, query, r.code, want, r.log)
 		}

@@ -112,7 +112,7 @@ func (o *postgresOptions) do(c *cli.Context, name string, work func(context.Cont
 		return usageError("postgres %s takes no arguments: what is %q?", name, c.Args().First())
 	}
 	process := processOptions{level: 2, format: "text"}
-	log, _ := process.logger(c.App.ErrWriter)
+	log, _ := process.logger(c.App.ErrWriter, nil)
 	if o.skipTLS {
 		log.Warn("skiptlsverification: certificates are not checked")
 	}

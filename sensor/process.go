@@ -56,11 +56,23 @@ func (o *processOptions) check() error {
 // logLevels are dnsmonster's numbers; nothing is logged at the first.
 var logLevels = [...]slog.Level{slog.LevelError + 4, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 
-// logger writes to w. level can be changed while it runs.
-func (o *processOptions) logger(w io.Writer) (log *slog.Logger, level *slog.LevelVar) {
+// logger writes to w what mask leaves; nil leaves all. level can be changed while
+// it runs.
+func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slog.Logger, level *slog.LevelVar) {
 	level = new(slog.LevelVar)
 	level.Set(logLevels[o.level])
 	options := &slog.HandlerOptions{Level: level}
+	if mask != nil {
+		options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			switch v := a.Value.Any().(type) {
+			case string:
+				a.Value = slog.StringValue(mask(v))
+			case error:
+				a.Value = slog.StringValue(mask(v.Error()))
+			}
+			return a
+		}
+	}
 	if o.format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options)), level
 	}

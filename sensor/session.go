@@ -53,7 +53,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	if s.screen = newScreen(c.App.ErrWriter); s.screen != nil {
 		c.App.ErrWriter = s.screen
 	}
-	s.log, s.level = o.process.logger(c.App.ErrWriter)
+	s.log, s.level = o.process.logger(c.App.ErrWriter, inv.values.Mask)
 	for _, w := range append(inv.values.Warnings, config.Deprecated(inv.values)...) {
 		s.log.Warn(w)
 	}

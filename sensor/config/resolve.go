@@ -371,11 +371,9 @@ func (v *Values) Args() []string {
 // Explain adds to an error that starts with an option's name where the option's
 // value came from; of joined errors, to each. Secrets in it are masked.
 func (v *Values) Explain(err error) error {
-	var several interface{ Unwrap() []error }
-	if errors.As(err, &several) {
-		var list []error
-		for _, e := range several.Unwrap() {
-			list = append(list, v.Explain(e))
+	if list := Joined(err); len(list) > 1 {
+		for i, e := range list {
+			list[i] = v.Explain(e)
 		}
 		return errors.Join(list...)
 	}
@@ -388,4 +386,28 @@ func (v *Values) Explain(err error) error {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
+}
+
+// Joined are the errors that errors.Join has made one of, err itself where it is
+// none of those.
+func Joined(err error) []error {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		var list []error
+		var lines []string
+		for _, part := range e.Unwrap() {
+			list = append(list, Joined(part)...)
+			lines = append(lines, part.Error())
+		}
+		if strings.Join(lines, "\n") == err.Error() { // else it says more than its parts
+			return list
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && inner.Error() == err.Error() {
+			if list := Joined(inner); len(list) > 1 {
+				return list
+			}
+		}
+	}
+	return []error{err}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -268,6 +269,23 @@ func TestShown(t *testing.T) {
 	f("http://user:pass@proxy:3128", "http://user:********@proxy:3128")
 	f("nats://token@host:4222", "nats://********@host:4222")
 	f("postgres://user:p@ss@host:5432/db?x=1", "postgres://user:********@host:5432/db?x=1")
+}
+
+func TestJoined(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	f := func(err error, want string) {
+		t.Helper()
+		if got := fmt.Sprintf("%q", Joined(err)); got != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
+	}
+	f(a, `["a"]`)
+	f(errors.Join(a, b), `["a" "b"]`)
+	f(errors.Join(errors.Join(a, b), c), `["a" "b" "c"]`)
+	f(fmt.Errorf("%w", errors.Join(a, b)), `["a" "b"]`)
+	f(fmt.Errorf("%w, and %w", a, b), `["a, and b"]`)
+	f(fmt.Errorf("%w: mend it", errors.Join(a, b)), "[\"a\\nb: mend it\"]")
+	f(errors.Join(a, fmt.Errorf("x: %w", b)), `["a" "x: b"]`)
 }
 
 func TestDefaultFilter(t *testing.T) {

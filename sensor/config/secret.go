@@ -109,15 +109,20 @@ func (v *Value) holds() bool {
 	return slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t })
 }
 
-// Redact masks secrets in an error: libraries like to quote what they cannot
-// read.
-func (v *Values) Redact(err error) error {
-	text := err.Error()
+// Mask replaces secrets in a text that others have written: libraries like to
+// quote what they cannot read.
+func (v *Values) Mask(text string) string {
 	for i := range v.list {
 		if o := &v.list[i]; o.Secret && o.holds() && len(o.Text[0]) > 3 { // shorter ones are parts of words
 			text = strings.ReplaceAll(text, o.Text[0], masked)
 		}
 	}
+	return text
+}
+
+// Redact masks secrets in an error.
+func (v *Values) Redact(err error) error {
+	text := v.Mask(err.Error())
 	if text == err.Error() {
 		return err
 	}
