@@ -55,6 +55,7 @@ func TestSettings(t *testing.T) {
 	f("fileoutputrotatecount: -1, at least 0", "--fileoutputrotatecount=-1")
 	f(`fileoutputrotatecron: "daily": use five fields`, "--fileoutputrotatecron=daily")
 	f(`fileoutputrotatecron: "0 0 30 2 *": there is no such day`, "--fileoutputrotatecron=0 0 30 2 *")
+	f(`fileoutputrotatecron: "TZ=UTC": use five fields`, "--fileoutputrotatecron=TZ=UTC")
 	f(`fileoutputcompress: "xz": use gzip, zstd or none`, "--fileoutputcompress=xz")
 	f("fileoutputworkers: 0, at least 1", "--fileoutputworkers=0")
 	f(`fileoutputformat: unknown format "xml"`, "--fileoutputformat=xml")

@@ -70,7 +70,9 @@ func openFolder(o folderOptions) (*folder, error) {
 		return nil, err
 	}
 	f := &folder{folderOptions: o, write: (*os.File).Write, untidy: make(chan struct{}, 1), quit: make(chan struct{})}
-	if f.lock, err = lockFile(filepath.Join(o.path, lockName)); err != nil {
+	if f.lock, err = lockFile(filepath.Join(o.path, lockName)); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: the sensor's user has to be able to write there", err)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := f.begin(time.Now()); err != nil {

@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 )
 
-func zone(t *testing.T, name string) *time.Location {
+func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
 	l, err := time.LoadLocation(name)
 	if err != nil {
@@ -59,6 +59,27 @@ func TestSchedule(t *testing.T) {
 	f("@every 90m", berlin, "2026-03-29T01:00:00+01:00", "03-29 03:30 +02", "03-29 05:00 +02")
 	f("CRON_TZ=Asia/Tokyo 0 0 * * *", berlin, "2026-03-28T12:00:00+01:00", "03-28 16:00 +01", "03-29 17:00 +02")
 	f("15 3 1 * *", berlin, "2026-01-31T00:00:00+01:00", "02-01 03:15 +01", "03-01 03:15 +01", "04-01 03:15 +02")
+}
+
+// FuzzSchedule: any text is an error, or a schedule whose times go on.
+func FuzzSchedule(f *testing.F) {
+	for _, seed := range []string{"0 0 * * *", "*/5 1-3,7 1 jan mon#", "@every 10m", "@daily", "TZ=UTC", "CRON_TZ=Asia/Tokyo 0 0 * * *", "0 0 30 2 *", "@every -1s"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseSchedule(text)
+		if err != nil {
+			return
+		}
+		at := time.Date(2026, 3, 28, 12, 0, 0, 0, zone(t, "Europe/Berlin"))
+		for range 3 {
+			next := s.after(at)
+			if !next.After(at) {
+				t.Fatalf("%q: %s behind %s", text, next, at)
+			}
+			at = next
+		}
+	})
 }
 
 // Names sort by time, hold no ':', and no two are the same, whatever the clock

@@ -1,7 +1,9 @@
 package file
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -11,7 +13,7 @@ import (
 type schedule struct{ cron cron.Schedule }
 
 func parseSchedule(text string) (schedule, error) {
-	c, err := cron.ParseStandard(text)
+	c, err := parseCron(text)
 	if err != nil {
 		return schedule{}, fmt.Errorf("%q: use five fields, minute hour day month weekday, such as \"0 0 * * *\", or @hourly, @daily, @every 10m: %w", text, err)
 	}
@@ -19,6 +21,15 @@ func parseSchedule(text string) (schedule, error) {
 		return schedule{}, fmt.Errorf("%q: there is no such day", text)
 	}
 	return schedule{c}, nil
+}
+
+// parseCron guards against texts that the library panics at.
+func parseCron(text string) (cron.Schedule, error) {
+	text = strings.TrimSpace(text)
+	if zone := strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ="); zone && !strings.Contains(text, " ") {
+		return nil, errors.New("a time zone and nothing behind it")
+	}
+	return cron.ParseStandard(text)
 }
 
 // anyHour is set in the hours of a schedule that says * for them.
