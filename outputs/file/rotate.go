@@ -48,7 +48,7 @@ func (f *folder) olds() ([]old, error) {
 	}
 	var list []old
 	for _, e := range entries {
-		if o, ok := parseOld(e.Name()); ok {
+		if o, ok := parseOld(e.Name()); ok && e.Type().IsRegular() {
 			list = append(list, o)
 		}
 	}
