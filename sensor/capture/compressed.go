@@ -28,10 +28,7 @@ var compressions = []compression{
 	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
 	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
 	{"zstd", "\x50\x2a\x4d\x18", openZstd}, // starts with a frame to be skipped, as pzstd writes it
-	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
-		x, err := xz.NewReader(r)
-		return io.NopCloser(x), err
-	}},
+	{"xz", "\xfd7zXZ\x00", openXZ},
 	{"lz4", "\x04\x22\x4d\x18", openLZ4},
 	{"lz4", "\x02\x21\x4c\x18", openLZ4}, // the legacy format of Linux kernels
 }
@@ -42,6 +39,11 @@ func openZstd(r io.Reader) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return z.IOReadCloser(), nil
+}
+
+func openXZ(r io.Reader) (io.ReadCloser, error) {
+	x, err := xz.NewReader(newXZGuard(r))
+	return io.NopCloser(x), err
 }
 
 func openLZ4(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil }
@@ -99,6 +101,8 @@ func (p *plain) damage(err error) error {
 		return fmt.Errorf("the %s data ends too early", p.compression.name)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return fmt.Errorf("the zstd data needs a window of more than %d MiB: decompress it first, with zstd -d --long=31", maxZstdWindow>>20)
+	case errors.Is(err, errXZDict):
+		return fmt.Errorf("the xz data needs a dictionary of more than %d MiB: decompress it first, with xz -d", maxXZDict>>20)
 	}
 	return fmt.Errorf("the %s data is damaged: %w", p.compression.name, err)
 }

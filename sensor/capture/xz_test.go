@@ -1,0 +1,94 @@
+package capture
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/ulikunitz/xz"
+)
+
+// xzFile compresses what is given, each piece into a stream of its own, with a
+// dictionary of that size, in blocks of 100,000 bytes.
+func xzFile(t testing.TB, dict int, pieces ...[]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, content := range pieces {
+		w, err := xz.WriterConfig{DictCap: dict, BlockSize: 100_000}.NewWriter(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(content); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+// TestXZGuard: files of many blocks and streams pass, whatever steps they are
+// read in.
+func TestXZGuard(t *testing.T) {
+	noise := make([]byte, 250_000) // is stored and not compressed
+	x := uint32(1)
+	for i := range noise {
+		x = x*1664525 + 1013904223
+		noise[i] = byte(x >> 24)
+	}
+	text := bytes.Repeat([]byte("a query for example.org, "), 20_000)
+	file := xzFile(t, 1<<20, text, noise, nil, append(noise[:70_000:70_000], text...))
+	file = append(file, make([]byte, 8)...) // padding
+	file = append(file, xzFile(t, 1<<16, []byte("end"))...)
+	want := append(append(append(append(bytes.Clone(text), noise...), noise[:70_000]...), text...), "end"...)
+	for name, r := range map[string]io.Reader{
+		"at once": bytes.NewReader(file), "halves": iotest.HalfReader(bytes.NewReader(file)), "bytes": iotest.OneByteReader(bytes.NewReader(file)),
+	} {
+		p, err := readPlain(io.NopCloser(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(p)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes of %d, %v", name, len(got), len(want), err)
+		}
+		if _, err := io.Copy(io.Discard, newXZGuard(r)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestXZDictionaryIsBounded: a header that asks for much memory does not get it,
+// in the first stream or in a later one; what stands before is read.
+func TestXZDictionaryIsBounded(t *testing.T) {
+	good := xzFile(t, 1<<20, []byte("good"))
+	bad := xzFile(t, 1<<20, []byte("bad"))
+	at := 12 + 1 + 1 // in the block's header, behind its length and flags
+	if bad[at] != 0x21 {
+		t.Fatalf("no filter at %d: % x", at, bad[:24])
+	}
+	bad[at+2] = 40 // 4 GiB; its checksum does not matter, as it is not looked at
+	for _, file := range [][]byte{bad, append(good, bad...)} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		p, err := readPlain(io.NopCloser(bytes.NewReader(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(p)
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(p.damage(err).Error(), "needs a dictionary of more than 128 MiB") {
+			t.Errorf("%q, error %v, want that the dictionary is too large", got, err)
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
+			t.Errorf("%d MiB allocated", taken>>20)
+		}
+		if len(file) > len(bad) && string(got) != "good" {
+			t.Errorf("before the bad stream %q was read", got)
+		}
+	}
+}
