@@ -102,6 +102,16 @@ func BenchmarkSeen(b *testing.B) {
 	}
 }
 
+// TestSumsAreKeyed: no two tables put the same packet into the same place, so that
+// a sender cannot aim at one.
+func TestSumsAreKeyed(t *testing.T) {
+	p := sample()
+	a, b := New(Config{}), New(Config{})
+	if a.sum(&p) != a.sum(&p) || a.sum(&p) == b.sum(&p) {
+		t.Error("the sum does not depend on the table alone")
+	}
+}
+
 // FuzzSeen plays sightings from a small set of packets and compares with a plain
 // list of all: nothing is taken for another packet or for one outside of the
 // window, and what was not forgotten early is found.
