@@ -407,6 +407,37 @@ func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	holds(t, dir, 100)
 }
 
+// Where records have to be on the medium, those that do not get there are not
+// delivered, and not in the file either; where they need not, nobody asks.
+func TestSync(t *testing.T) {
+	f := func(forced int, args ...string) {
+		t.Helper()
+		dir := t.TempDir()
+		o, w := opened(t, dir, args...)
+		calls := 0
+		o.folder.force = func(file *os.File) error {
+			if calls++; calls == 2 {
+				return syscall.EIO
+			}
+			return file.Sync()
+		}
+		put(t, w, block(0, 5))
+		if forced > 0 {
+			if _, err := w.Write(context.Background(), block(5, 5)); err == nil {
+				t.Error("no error though the medium has one")
+			}
+			holds(t, dir, 5)
+		}
+		put(t, w, block(5, 5))
+		holds(t, dir, 10)
+		if calls != forced {
+			t.Errorf("%q: forced %d times, want %d", args, calls, forced)
+		}
+	}
+	f(0)
+	f(3, "--fileoutputsync")
+}
+
 // Somebody moves, removes or empties the file: what comes later has a new one,
 // and what was moved keeps what it has.
 func TestMovedAway(t *testing.T) {

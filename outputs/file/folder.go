@@ -43,7 +43,8 @@ type folderOptions struct {
 type folder struct {
 	folderOptions
 	lock    *os.File
-	write   func(*os.File, []byte) (int, error) // tests make it fail
+	write   func(*os.File, []byte) (int, error) // tests make these two fail
+	force   func(*os.File) error
 	tasks   sync.WaitGroup
 	untidy  chan struct{}      // a token: look after the old files
 	quit    chan struct{}      // closed: end when that is done
@@ -69,7 +70,7 @@ func openFolder(o folderOptions) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{folderOptions: o, write: (*os.File).Write, untidy: make(chan struct{}, 1), quit: make(chan struct{})}
+	f := &folder{folderOptions: o, write: (*os.File).Write, force: (*os.File).Sync, untidy: make(chan struct{}, 1), quit: make(chan struct{})}
 	if f.lock, err = lockFile(filepath.Join(o.path, lockName)); errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%w: the sensor's user has to be able to write there", err)
 	} else if err != nil {
@@ -243,7 +244,7 @@ func (f *folder) append(text []byte) error {
 		text = append([]byte(f.header), text...)
 	}
 	if _, err = f.write(f.file, text); err == nil && f.sync {
-		err = f.file.Sync()
+		err = f.force(f.file)
 	}
 	if err != nil {
 		f.torn, f.whole = true, st.Size()
