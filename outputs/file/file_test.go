@@ -407,6 +407,35 @@ func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	holds(t, dir, 100)
 }
 
+// Where taking a failed block back fails too, the next attempt does it first; not
+// where somebody has emptied the file meanwhile.
+func TestTornBlockIsTakenBackLater(t *testing.T) {
+	for _, emptied := range []bool{false, true} {
+		dir := t.TempDir()
+		o, w := opened(t, dir)
+		put(t, w, block(0, 5))
+		f := o.folder
+		f.mu.Lock()
+		st, err := f.file.Stat()
+		if err == nil {
+			f.torn, f.whole = true, st.Size()
+			_, err = f.file.WriteString("part of a block")
+		}
+		if err == nil && emptied {
+			err = f.file.Truncate(0)
+		}
+		f.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if emptied {
+			put(t, w, block(0, 5))
+		}
+		put(t, w, block(5, 5))
+		holds(t, dir, 10)
+	}
+}
+
 // Where records have to be on the medium, those that do not get there are not
 // delivered, and not in the file either; where they need not, nobody asks.
 func TestSync(t *testing.T) {

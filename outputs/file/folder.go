@@ -258,7 +258,11 @@ func (f *folder) mendTorn() error {
 	if !f.torn {
 		return nil
 	}
-	if err := f.file.Truncate(f.whole); err != nil {
+	st, err := f.file.Stat()
+	if err == nil && st.Size() > f.whole { // else somebody has emptied it
+		err = f.file.Truncate(f.whole)
+	}
+	if err != nil {
 		return err
 	}
 	f.torn = false
