@@ -91,3 +91,23 @@ func TestLongMessagesAreWhole(t *testing.T) {
 		t.Errorf("%d of %d records, in %d bytes of %d", strings.Count(text, `"Hdr"`), len(m.Answer), len(text), len(e.Message))
 	}
 }
+
+// TestCountsThatLie: a header that counts 65,535 entries in each section, of
+// which none is there, is a short record in every format.
+func TestCountsThatLie(t *testing.T) {
+	for _, body := range []string{"", "\x00\x00\x01\x00\x01", "\x07example\x03org\x00\x00\x01\x00\x01\xc0\x0c"} {
+		e := eventOf([]byte("\x00\x07\x81\x80\xff\xff\xff\xff\xff\xff\xff\xff"+body), 0)
+		if !e.DNS.Malformed.Yes() {
+			t.Errorf("%q: nothing is wrong with it", body)
+		}
+		for _, form := range Names() {
+			f, err := Find(form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := f.NewEncoder().Append(nil, e); len(text) > 1000 {
+				t.Errorf("%q: %s: %d bytes", body, form, len(text))
+			}
+		}
+	}
+}

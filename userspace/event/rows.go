@@ -11,9 +11,8 @@ type Row struct {
 
 // Rows are an event's rows: one for each question that can be read and that the
 // output's filter takes, or one without a name where there is no question. They
-// borrow the event. A message can have ten thousand
-// questions: what grows with the message, such as the whole record, belongs into
-// the first row alone.
+// borrow the event. A message can have ten thousand questions: what grows with
+// the message, such as the whole record, belongs into the first row alone.
 type Rows struct {
 	e         *Event
 	questions dns.Questions
