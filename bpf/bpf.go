@@ -30,7 +30,26 @@ type Options struct {
 	RingBytes     int      // of each ring: a power of two, at least MinRingBytes
 	FragmentQuota uint32   // fragments of unknown datagrams to let through, a second and CPU
 	XDP           bool     // load the XDP programs too
+
+	// Decap are the tunnels that are chosen by what they carry, as packet.Tunnel
+	// numbers them, or PPPoE; they are looked into one level deep. TunnelPorts
+	// says which UDP ports carry tunnels, of the kinds in Decap and others: what
+	// is nested is let through.
+	Decap       []uint8
+	TunnelPorts []TunnelPort
 }
+
+// PPPoE stands among the tunnels of Options.Decap.
+const PPPoE = 13
+
+// TunnelPort is a UDP port that carries a tunnel.
+type TunnelPort struct {
+	Number uint16
+	Tunnel uint8
+}
+
+// MaxTunnelPorts bounds Options.TunnelPorts.
+const MaxTunnelPorts = 16
 
 // Kernel is what is loaded. Attaching and reading need no rights that Load did
 // not need, so that a process can drop them in between: TCX, XDP and counters
@@ -69,6 +88,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%d rings", o.Rings)
 	case o.RingBytes < MinRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes > 1<<31:
 		return fmt.Errorf("ring of %d bytes is not a power of two from %d to %d", o.RingBytes, MinRingBytes, 1<<31)
+	case len(o.TunnelPorts) > MaxTunnelPorts:
+		return fmt.Errorf("%d ports of tunnels, at most %d", len(o.TunnelPorts), MaxTunnelPorts)
 	}
 	return nil
 }
@@ -85,6 +106,12 @@ func (o *Options) settings() sensorSettings {
 	}
 	if o.FlowSampling {
 		s.SampleFlow = 1
+	}
+	for _, t := range o.Decap {
+		s.Decap |= 1 << t
+	}
+	for i, p := range o.TunnelPorts {
+		s.Ports[i].Number, s.Ports[i].Tunnel = p.Number, uint16(p.Tunnel)
 	}
 	return s
 }

@@ -35,12 +35,12 @@ static __always_inline void frame_of_xdp(struct xdp_md *xdp, struct frame *f)
 	f->flags |= RECORD_XDP;
 }
 
-static __always_inline long load_bytes(void *ctx, const enum hook_id id, void *to,
-				       __u32 n)
+static __always_inline long load_bytes(void *ctx, const enum hook_id id, __u32 off,
+				       void *to, __u32 n)
 {
 	if (id == HOOK_XDP)
-		return bpf_xdp_load_bytes(ctx, 0, to, n);
-	return bpf_skb_load_bytes(ctx, 0, to, n);
+		return bpf_xdp_load_bytes(ctx, off, to, n);
+	return bpf_skb_load_bytes(ctx, off, to, n);
 }
 
 /* Waking the reader for each record costs it far more than reading it, and costs
@@ -88,7 +88,7 @@ static __always_inline enum outcome put(void *ctx, void *ring, const enum hook_i
 	 */
 	n--;
 	barrier_var(n);
-	if (n >= size - sizeof(*r) || load_bytes(ctx, id, r->data, n + 1) < 0) {
+	if (n >= size - sizeof(*r) || load_bytes(ctx, id, 0, r->data, n + 1) < 0) {
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
 		return COPY_FAILED;
 	}

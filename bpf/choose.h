@@ -53,12 +53,15 @@ static __always_inline enum outcome sample(struct hook *h, const struct packet *
 	return keep ? WANTED : SAMPLED_OUT;
 }
 
+static __always_inline bool is_watched(const struct packet *p)
+{
+	return watched(p->dport) || watched(p->sport);
+}
+
 static __always_inline enum outcome choose_by_ports(struct hook *h,
 						    const struct packet *p)
 {
-	if (!watched(p->dport) && !watched(p->sport))
-		return NOT_DNS;
-	return sample(h, p);
+	return is_watched(p) ? sample(h, p) : NOT_DNS;
 }
 
 /* A later fragment whose first one we did not see, or a header chain that we do
@@ -93,6 +96,7 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 {
 	__builtin_memset(k, 0, sizeof(*k));
 	k->frag = p->frag;
+	k->around = p->around;
 	k->version = p->version;
 	if (p->version == 4) {
 		const struct iphdr *ip = p->l3;
@@ -110,22 +114,36 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 	}
 }
 
+/* What was decided about the datagram's first fragment. */
+static __always_inline enum outcome choose_later(struct hook *h, const struct packet *p)
+{
+	struct fragment_key key;
+	__u8 *known;
+
+	fragment_key(&key, p);
+	known = bpf_map_lookup_elem(&verdicts, &key);
+	return known ? *known : choose_unknown(h, p);
+}
+
+/* A full or busy table makes the later fragments unknown, no worse. */
+static __always_inline void remember(const struct packet *p, enum outcome o)
+{
+	struct fragment_key key;
+	__u8 verdict = o;
+
+	fragment_key(&key, p);
+	bpf_map_update_elem(&verdicts, &key, &verdict, BPF_ANY);
+}
+
 static __always_inline enum outcome choose_fragment(struct hook *h, enum parsed found,
 						    const struct packet *p)
 {
-	struct fragment_key key;
 	enum outcome o;
-	__u8 *known, verdict;
 
-	fragment_key(&key, p);
-	if (p->part == PART_LATER) {
-		known = bpf_map_lookup_elem(&verdicts, &key);
-		return known ? *known : choose_unknown(h, p);
-	}
+	if (p->part == PART_LATER)
+		return choose_later(h, p);
 	o = found == PARSED_PORTS ? choose_by_ports(h, p) : NOT_DNS;
-	verdict = o;
-	/* A full or busy table makes the later fragments unknown, no worse. */
-	bpf_map_update_elem(&verdicts, &key, &verdict, BPF_ANY);
+	remember(p, o);
 	return o;
 }
 

@@ -18,6 +18,8 @@ type HookCounters struct {
 
 	Bytes uint64 // meter: of delivered frames, on the wire
 	Cut   uint64 // meter: delivered frames that the snap length cut
+
+	Opaque uint64 // meter: tunnels let through because only user space can look inside
 }
 
 // Counters returns the counters of all loaded hooks. Reading changes nothing.
@@ -48,6 +50,7 @@ func (c *HookCounters) add(h *sensorHook) {
 	c.Delivered += h.Outcome[5]
 	c.Bytes += h.Bytes
 	c.Cut += h.Cut
+	c.Opaque += h.Opaque
 }
 
 // Outcomes is the sum of all outcomes: Seen, if the books balance.

@@ -60,14 +60,17 @@ static __always_inline __u64 hash_flow(const struct packet *p)
 	return finish(sum_pair(p) + (s ^ d) * HASH_K3 + (s + d) * HASH_K4);
 }
 
+static __always_inline bool is_datagram(const struct packet *p)
+{
+	return p->proto == IPPROTO_UDP && p->part == PART_WHOLE;
+}
+
 /* What tears no message: a whole datagram goes by its flow, a stream and all
  * fragments by their addresses.
  */
 static __always_inline __u64 hash_lane(const struct packet *p)
 {
-	if (p->proto == IPPROTO_UDP && p->part == PART_WHOLE)
-		return hash_flow(p);
-	return hash_pair(p);
+	return is_datagram(p) ? hash_flow(p) : hash_pair(p);
 }
 
 #endif

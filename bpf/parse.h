@@ -16,7 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_VLAN_TAGS	2
+#define MAX_VLAN_TAGS	4
 #define MAX_EXT_HEADERS 4 /* six, unrolled, cost the verifier five times as much */
 
 #define IP_MF	   0x2000
@@ -52,7 +52,8 @@ struct packet {
 	__u16 dport;
 	__u8 version; /* 4, 6, or 0 while no IP header has been seen */
 	__u8 proto;
-	__u8 part; /* enum part */
+	__u8 part;    /* enum part */
+	__u32 around; /* tells tunnels apart; 0 outside of one */
 };
 
 struct vlan_tag {

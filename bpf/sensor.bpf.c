@@ -15,6 +15,7 @@
 #include "sensor.h"
 #include "capture.h"
 #include "choose.h"
+#include "tunnel.h"
 
 /* The headers in front of the ports end before this, or we do not follow them. */
 #define HEADERS_MAX 256
@@ -25,9 +26,11 @@ static __always_inline enum outcome handle(void *ctx, struct hook *h,
 {
 	enum outcome o = choose(h, found, p);
 
-	if (o != WANTED)
-		return o;
-	return capture(ctx, h, id, ethernet, hash_lane(p));
+	if (o == WANTED)
+		return capture(ctx, h, id, ethernet, hash_lane(p));
+	if (config.decap && o == NOT_DNS && is_wrapped(p))
+		return look_inside(ctx, h, id, ethernet);
+	return o;
 }
 
 /* One per-CPU entry a hook, and plain additions: a program runs to its end on

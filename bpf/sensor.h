@@ -33,11 +33,37 @@ enum outcome {
 struct hook {
 	__u64 seen;
 	__u64 outcome[OUTCOMES];
-	__u64 bytes; /* of delivered frames, on the wire */
-	__u64 cut;   /* delivered frames that were cut */
+	__u64 bytes;  /* of delivered frames, on the wire */
+	__u64 cut;    /* delivered frames that were cut */
+	__u64 opaque; /* tunnels let through because only user space can look inside */
 	__u64 sample_credit;
 	__u64 quota_credit; /* a packet costs NSEC_PER_SEC */
 	__u64 quota_time;
+};
+
+/* As packet.Tunnel in user space. */
+enum tunnel {
+	TUNNEL_NONE,
+	TUNNEL_VXLAN,
+	TUNNEL_VXLAN_GPE,
+	TUNNEL_GENEVE,
+	TUNNEL_GRE,
+	TUNNEL_ERSPAN,
+	TUNNEL_IPIP,
+	TUNNEL_6IN4,
+	TUNNEL_4IN6,
+	TUNNEL_6IN6,
+	TUNNEL_TEREDO,
+	TUNNEL_GTP,
+	TUNNEL_MPLS,
+	TUNNEL_PPPOE, /* not one to user space */
+};
+
+#define TUNNEL_PORTS 16
+
+struct tunnel_port {
+	__u16 number;
+	__u16 tunnel; /* enum tunnel; TUNNEL_NONE ends the list */
 };
 
 struct settings {
@@ -48,6 +74,8 @@ struct settings {
 	__u32 rings;
 	__u32 watermark;
 	__u32 quota; /* a second and CPU */
+	__u32 decap; /* a bit for each enum tunnel to look into; 0: none */
+	struct tunnel_port ports[TUNNEL_PORTS];
 };
 
 /* Constant to the verifier, which removes what a setting switches off. */
@@ -78,7 +106,8 @@ struct fragment_key {
 	__u64 src[2];
 	__u64 dst[2];
 	__u64 frag;
-	__u64 version;
+	__u32 around;
+	__u32 version;
 };
 
 /* What was decided about a datagram's first fragment, for the later ones. */

@@ -18,7 +18,8 @@ type sensorFragmentKey struct {
 	Src     [2]uint64
 	Dst     [2]uint64
 	Frag    uint64
-	Version uint64
+	Around  uint32
+	Version uint32
 }
 
 type sensorHook struct {
@@ -27,6 +28,7 @@ type sensorHook struct {
 	Outcome      [6]uint64
 	Bytes        uint64
 	Cut          uint64
+	Opaque       uint64
 	SampleCredit uint64
 	QuotaCredit  uint64
 	QuotaTime    uint64
@@ -41,6 +43,12 @@ type sensorSettings struct {
 	Rings      uint32
 	Watermark  uint32
 	Quota      uint32
+	Decap      uint32
+	Ports      [16]struct {
+		_      structs.HostLayout
+		Number uint16
+		Tunnel uint16
+	}
 }
 
 // Names of all BPF objects in the ELF.
