@@ -19,6 +19,7 @@ type attachOptions struct {
 	ringMB      int
 	fragments   int
 	promiscuous bool
+	decap       cli.StringSlice
 }
 
 func attachCommand() *cli.Command {
@@ -34,7 +35,8 @@ captured, prints the books. Exit status: 0 all delivered, 1 bad use, 2 failure, 
 EXAMPLES:
    dnsmonster-sensor attach eth0
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
-   dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow`,
+   dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
+   dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
 		OnUsageError: onUsageError,
 		Flags: append(append(a.flags(), o.flags()...), &cli.BoolFlag{
 			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
@@ -76,6 +78,11 @@ func (a *attachOptions) flags() []cli.Flag {
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
 			Usage: "later fragments whose first one was not seen: let so `MANY` a second and processor through",
 		},
+		&cli.StringSliceFlag{
+			Category: "capture", Name: "decap", EnvVars: []string{"DNSMONSTER_DECAP"}, Destination: &a.decap,
+			Usage: "look into tunnels of these `KINDS`, and record what they carry: " + strings.Join(decapWords(), ", ") +
+				"; repeat, or separate by commas, for several. Without it, DNS inside tunnels is not seen on an interface; in files it always is",
+		},
 	}
 }
 
@@ -89,6 +96,9 @@ func (a *attachOptions) check() error {
 	p.when(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
 	p.when(a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0, "--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
 	p.when(a.fragments < 0 || a.fragments > 10_000_000, "--fragmentquota %d: use 0 to 10000000", a.fragments)
+	if _, err := parseDecap(a.decap.Value()); err != nil {
+		p.add(usageError("--decap: %w", err))
+	}
 	return p.err()
 }
 
@@ -113,6 +123,11 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	}
 	for _, p := range o.ports.Value() {
 		kernel.Ports = append(kernel.Ports, uint16(p))
+	}
+	kernel.Decap, _ = parseDecap(a.decap.Value())                 // checked above,
+	tunnels, _ := parseTunnelPorts(o.reading.tunnelPorts.Value()) // and with the common options
+	for _, p := range tunnels {
+		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
 	return capture.RingOptions{Interfaces: interfaces, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }

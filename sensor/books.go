@@ -55,7 +55,7 @@ func kernelLedger(h capture.HookStats) account.Ledger {
 			{Name: "not_dns", Value: h.NotDNS}, {Name: "sampled_out", Value: h.SampledOut}, {Name: "frag_quota", Value: h.FragQuota},
 			{Name: "ring_full", Value: h.RingFull}, {Name: "copy_failed", Value: h.CopyFailed}, {Name: "delivered", Value: h.Delivered},
 		},
-		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}},
+		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}, {Name: "opaque", Value: h.Opaque}},
 	}
 }
 

@@ -173,7 +173,7 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := worker.Config{Ports: ports, Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}
+	config := worker.Config{Ports: ports, Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
 	p := newPipeline(source, config, runners, log)
 	p.runners[0].Start(t.Context())
 	l := p.newLane(source)

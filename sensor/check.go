@@ -58,6 +58,7 @@ func printReport(w io.Writer, r *capture.Report) {
 		fmt.Fprintf(w, "mode: none: %s\n", r.Why)
 	}
 	printList(w, "", "advice", r.Advice)
+	fmt.Fprintf(w, "tunnels: %s\n", r.Tunnels)
 	for _, i := range r.Interfaces {
 		state := "up"
 		if !i.Up {

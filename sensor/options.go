@@ -3,6 +3,7 @@ package sensor
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -27,11 +28,8 @@ type common struct {
 	grace    time.Duration
 	server   string
 	mask     mask.Bits
-	subnet   bool
-	bad      string
-	gctime   time.Duration
-	dedup    bool
-	window   time.Duration
+	maskECS  bool
+	reading  reading
 	skipTLS  bool
 	records  recordOptions
 	process  processOptions
@@ -71,7 +69,7 @@ func (o *common) flags() []cli.Flag {
 			Usage: "keep exactly a of every b packets that match, as `a:b`; TCP and fragments by pair of addresses, so that messages stay whole",
 		},
 	}
-	flags = append(flags, o.reading()...)
+	flags = append(flags, o.reading.flags()...)
 	flags = append(flags, config.Compatible()...)
 	flags = append(flags, config.Flags(o.pending)...)
 	for _, out := range o.outputs {
@@ -84,28 +82,6 @@ func (o *common) flags() []cli.Flag {
 	flags = append(flags, o.process.flags()...)
 	flags = append(flags, o.metrics.flags()...)
 	return config.WithSecretFiles(append(flags, leaveFlags()...))
-}
-
-// reading are the options of what happens between packet and record.
-func (o *common) reading() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{
-			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
-			Usage: "record a packet that is seen more than once, as on two mirror ports, only once",
-		},
-		&cli.DurationFlag{
-			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
-			Usage: "`TIME` within which the same packet counts as seen before",
-		},
-		&cli.StringFlag{
-			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.bad,
-			Usage: "`WHAT` becomes of messages that cannot be read to their end: record them, or drop them",
-		},
-		&cli.DurationFlag{
-			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
-			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for silent TCP streams, half of it for a hole in one",
-		},
-	}
 }
 
 func (o *common) general() []cli.Flag {
@@ -123,8 +99,8 @@ func (o *common) general() []cli.Flag {
 			Usage: "keep the first `BITS` of IPv6 addresses; 128: all",
 		},
 		&cli.BoolFlag{
-			Category: "general", Name: "masksubnet", EnvVars: []string{"DNSMONSTER_MASKSUBNET"}, Value: true, Destination: &o.subnet,
-			Usage: "masks hold inside messages too; false: for the addresses of packets alone",
+			Category: "general", Name: "maskecs", EnvVars: []string{"DNSMONSTER_MASKECS"}, Value: true, Destination: &o.maskECS,
+			Usage: "masks hold for the client subnet in messages (EDNS), too; false: for the addresses of packets alone",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
@@ -155,9 +131,7 @@ func (o *common) check() error {
 	}
 	p.when(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
-	p.when(o.bad != "record" && o.bad != "drop", "--malformed %q: use record or drop", o.bad)
-	p.when(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
-	p.when(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
+	p.add(o.reading.check(o.lanes(), o.ports.Value()))
 	_, err := o.records.check()
 	p.add(err)
 	p.add(o.delivery.Check())
@@ -171,6 +145,14 @@ func checkMasks(m mask.Bits) error {
 	p.when(m.V4 < 0 || m.V4 > 32, "--masksize4 %d: use 0 to 32", m.V4)
 	p.when(m.V6 < 0 || m.V6 > 128, "--masksize6 %d: use 0 to 128", m.V6)
 	return p.err()
+}
+
+// lanes is the number of workers.
+func (o *common) lanes() int {
+	if o.workers == 0 {
+		return min(runtime.GOMAXPROCS(0), maxWorkers)
+	}
+	return o.workers
 }
 
 // maxWorkers is what the kernel program's array of rings has room for.

@@ -233,7 +233,9 @@ func TestManualFile(t *testing.T) {
 var wrongValues = map[string]string{
 	"csvip":                       "hex",
 	"capturestatsdelay":           "0s -1s",
+	"decap":                       "vlan vxlan,",
 	"dedupwindow":                 "0s",
+	"defragmb":                    "0 -1 65537",
 	"fileoutputcompress":          "rar",
 	"fileoutputformat":            "xml",
 	"fileoutputrotatecount":       "-1",
@@ -282,7 +284,9 @@ var wrongValues = map[string]string{
 	"stdoutoutputformat":          "xml",
 	"stdoutoutputtype":            "5 -1",
 	"stdoutoutputworkercount":     "0 -1",
+	"tcpmb":                       "0 -1 65537",
 	"timezone":                    "Mars/Olympus",
+	"tunnelport":                  "vxlan gre:47 vxlan:0 vxlan:53",
 	"workers":                     "-1 65",
 }
 
@@ -779,7 +783,7 @@ func TestConfigCheckNamesChanges(t *testing.T) {
 	input("dedup = true", "dedup")
 	input("gctime = 3s", "gctime")
 	input("masksize4 = 24", "masksize4, masksize6")
-	if got := named("masksize4 = 24\nmasksubnet = false"); got != "" {
+	if got := named("masksize4 = 24\nmaskecs = false"); got != "" {
 		t.Errorf("masks as before: differs %s", got)
 	}
 	if got := named("dnstapsocket = unix:///x"); got != "dnstapsocket" {

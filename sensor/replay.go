@@ -6,7 +6,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -87,7 +86,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	return feed{false, func() (capture.Source, error) {
 		var err error
 		files, err = capture.OpenInputs(capture.InputOptions{
-			Paths: paths, Lanes: o.workers, Choose: decode.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
+			Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
 		})
 		if err != nil {
 			return nil, usageError("%s: %w", what, err)

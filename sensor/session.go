@@ -14,20 +14,19 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
-	"dnsmonster-sensor/userspace/dedup"
-	"dnsmonster-sensor/userspace/defrag"
+	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/mask"
-	"dnsmonster-sensor/userspace/tcp"
 	"dnsmonster-sensor/userspace/worker"
 )
 
 // session is one run of a capturing command: its values, and what of them can
 // change while it runs.
 type session struct {
-	inv    *invocation
-	log    *slog.Logger
-	level  *slog.LevelVar
-	sample *worker.Sampler // nil: nothing is left out in user space
+	inv     *invocation
+	log     *slog.Logger
+	level   *slog.LevelVar
+	decoder *decode.Decoder
+	sample  *worker.Sampler // nil: nothing is left out in user space
 
 	screen   *screen // where the log is on a terminal
 	progress bool    // show how far it is
@@ -46,10 +45,8 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	if o.process.gomaxprocs > 0 {
 		runtime.GOMAXPROCS(o.process.gomaxprocs)
 	}
-	if o.workers == 0 {
-		o.workers = min(runtime.GOMAXPROCS(0), maxWorkers)
-	}
-	s := &session{inv: inv}
+	o.workers = o.lanes()
+	s := &session{inv: inv, decoder: o.reading.decoder()}
 	if s.screen = newScreen(c.App.ErrWriter); s.screen != nil {
 		c.App.ErrWriter = s.screen
 	}
@@ -79,17 +76,13 @@ func (s *session) isDefault(option string) bool {
 // workerConfig is what the workers need of the options.
 func (s *session) workerConfig(o *common) worker.Config {
 	c := worker.Config{
-		Ports:         o.portSet(),
-		Defrag:        defrag.Config{Timeout: 3 * int64(o.gctime)},
-		TCP:           tcp.Config{Hole: int64(o.gctime) / 2, Silence: 6 * int64(o.gctime)},
-		Mask:          masks(o.mask),
-		MaskSubnet:    o.subnet,
-		DropMalformed: o.bad == "drop",
-		Sample:        s.sample,
+		Ports:   o.portSet(),
+		Decoder: s.decoder,
+		Mask:    masks(o.mask),
+		MaskECS: o.maskECS,
+		Sample:  s.sample,
 	}
-	if o.dedup {
-		c.Dedup = &dedup.Config{Window: int64(o.window)}
-	}
+	o.reading.configure(&c, o.workers)
 	return c
 }
 

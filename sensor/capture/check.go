@@ -19,6 +19,7 @@ type Report struct {
 	Mode       Mode              `json:"mode,omitempty"` // that `attach --mode=auto` would take; "" where none works
 	Why        string            `json:"why"`
 	Advice     []string          `json:"advice,omitempty"`
+	Tunnels    string            `json:"tunnels"` // what becomes of what they carry
 	Interfaces []InterfaceReport `json:"interfaces"`
 }
 
@@ -45,7 +46,10 @@ type InterfaceReport struct {
 // Check looks at the host and at the named interfaces, or at all of them. It
 // attaches nothing.
 func Check(names []string) (*Report, error) {
-	r := &Report{Kernel: kernelRelease(), Features: features()}
+	r := &Report{
+		Kernel: kernelRelease(), Features: features(),
+		Tunnels: "what they carry is recorded on the tunnel's own interface, and below it only with --decap, such as --decap=vxlan,gre",
+	}
 	switch err := bpf.Supported(); {
 	case err == nil:
 		r.Mode = Mode(bpf.AutoMode())
@@ -137,6 +141,9 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	if !r.Up {
 		r.Advice = append(r.Advice, "it is down: ip link set "+a.Name+" up; a capture may be attached before")
 	}
+	if tunnelDevices[r.Type] {
+		r.Advice = append(r.Advice, "it shows what a tunnel carries: without --decap here, and twice where the interface below is captured with it")
+	}
 	if err := bpf.Capturable(a.Index); err != nil {
 		r.Mode, r.Impossible = "", err.Error()
 		return r
@@ -149,6 +156,13 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	r.Attached = n.Lines()
 	r.Hidden = hidden(n)
 	return r
+}
+
+// tunnelDevices are the kernel's words for interfaces whose packets go on inside
+// others.
+var tunnelDevices = map[string]bool{
+	"vxlan": true, "geneve": true, "bareudp": true, "gre": true, "gretap": true, "erspan": true, "ip6gre": true, "ip6gretap": true,
+	"ip6erspan": true, "ipip": true, "sit": true, "ip6tnl": true, "gtp": true,
 }
 
 // hidden says what the programs and sockets on an interface keep from us.

@@ -52,4 +52,5 @@ type HookStats struct {
 	Delivered  uint64 // is in the ring
 	Bytes      uint64 // meter: of delivered frames, on the wire
 	Cut        uint64 // meter: delivered frames that the snap length cut
+	Opaque     uint64 // meter: tunnels delivered because only user space can look inside
 }

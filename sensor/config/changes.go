@@ -63,8 +63,8 @@ var inputChanges = []change{
 		"--gctime=3s gives fragments 9s", set("gctime")},
 	{"dnstapsocket", "responses are responses, with the addresses in their direction; masks hold", "wrote responses that carry the query as queries, and did not mask", "",
 		isNot("dnstapsocket", "")},
-	{"masksize4, masksize6", "hold inside messages too (EDNS client subnet)", "masked the addresses of packets alone", "--masksubnet=false",
-		all(set("masksize4", "masksize6"), is("masksubnet", "true"))},
+	{"masksize4, masksize6", "hold inside messages too (EDNS client subnet)", "masked the addresses of packets alone", "--maskecs=false",
+		all(set("masksize4", "masksize6"), is("maskecs", "true"))},
 }
 
 var recordChanges = []change{

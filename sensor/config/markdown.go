@@ -69,8 +69,8 @@ anything is opened.
 - On the command line, names may be in upper and lower case, and options before or behind arguments.
   Values are never touched. A truth value is switched on by its name, and off by `+"`--name=false`"+`.
 - A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file; a warning says so.
-- A list is an option that is repeated; no value is ever split at commas, from no origin. A list on a
-  higher level replaces one on a lower level.
+- A list is an option that is repeated; no value is split at commas, from no origin, unless the option
+  itself says so. A list on a higher level replaces one on a lower level.
 
 ## Secrets
 

@@ -146,14 +146,18 @@ func (l *Layers) vxlan(b []byte) Found {
 // vxlanGPE reads a VXLAN header that says what follows
 // (draft-ietf-nvo3-vxlan-gpe).
 func (l *Layers) vxlanGPE(b []byte) Found {
-	if len(b) < 8+14 || b[0]&^0x07 != 0x08 || b[1]|b[2]|b[7] != 0 {
+	if len(b) < 8+14 || b[0]&0x08 == 0 {
 		return FoundUDP
 	}
 	next := byte(3) // without the flag it is plain VXLAN
 	if b[0]&0x04 != 0 {
 		next = b[3]
 	}
-	if next < 1 || next > 5 || next == 4 || next < 3 && !looksLikeIP(b[8:]) {
+	plain := b[0]&^0x07 == 0x08 && b[1]|b[2]|b[7] == 0
+	switch {
+	case next < 1 || next > 5 || next == 4:
+		return FoundUDP
+	case next < 3 && !looksLikeIP(b[8:]), next == 3 && !plain && !looksLikeEthernet(b[8:]), next == 5 && !plain:
 		return FoundUDP
 	}
 	if !l.enter(packet.TunnelVXLANGPE, binary.BigEndian.Uint32(b[4:])>>8) {
@@ -168,17 +172,30 @@ func (l *Layers) vxlanGPE(b []byte) Found {
 	return l.ip(b[8:])
 }
 
-// geneve reads a GENEVE header (RFC 8926).
+// geneve reads a GENEVE header (RFC 8926). Reserved bits are to be ignored, but
+// then what follows must look like what the header says.
 func (l *Layers) geneve(b []byte) Found {
-	if len(b) < 8 || b[0]>>6 != 0 || b[1]&0x3f != 0 || b[7] != 0 {
+	if len(b) < 8 || b[0]>>6 != 0 {
 		return FoundUDP
 	}
 	header, kind := 8+int(b[0]&0x3f)*4, binary.BigEndian.Uint16(b[2:])
 	if len(b) < header || kind <= lastLen {
 		return FoundUDP
 	}
-	if (kind == etherIPv4 || kind == etherIPv6) && !looksLikeIP(b[header:]) {
-		return FoundUDP
+	plain := b[1]&0x3f|b[7] == 0
+	switch kind {
+	case etherIPv4, etherIPv6:
+		if !looksLikeIP(b[header:]) {
+			return FoundUDP
+		}
+	case etherTEB:
+		if !plain && !looksLikeEthernet(b[header:]) {
+			return FoundUDP
+		}
+	default:
+		if !plain {
+			return FoundUDP
+		}
 	}
 	if !l.enter(packet.TunnelGENEVE, binary.BigEndian.Uint32(b[4:])>>8) {
 		return FoundTooDeep

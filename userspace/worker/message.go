@@ -76,7 +76,7 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 		}
 		w.messages.Add(account.MessageMalformed, 1)
 	}
-	if w.cfg.MaskSubnet && w.cfg.Mask != nil {
+	if w.cfg.MaskECS && w.cfg.Mask != nil {
 		var hidden bool
 		if w.masked, hidden = w.cfg.Mask.AppendMasked(w.masked[:0], msg); hidden {
 			msg = w.masked

@@ -31,7 +31,7 @@ type Config struct {
 	TCP           tcp.Config
 	Dedup         *dedup.Config // nil: every packet counts
 	Mask          *mask.Bits    // nil: addresses are shown whole
-	MaskSubnet    bool          // mask the client subnet in messages, too
+	MaskECS       bool          // mask the client subnet in messages, too
 	DropMalformed bool          // no events for messages that are not whole
 	Sample        *Sampler      // shared by the workers of one source; nil: nothing is left out here
 }

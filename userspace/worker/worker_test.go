@@ -251,7 +251,7 @@ func TestDefect05Masks(t *testing.T) {
 		"udp": ip4(client4, server4, 7, 0, 17, udpData(40000, 53, q)),
 		"tcp": ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 9, 0, u16(len(q))+q)),
 	} {
-		b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true})
+		b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true})
 		data := []byte(frame)
 		messages := 0
 		b.worker.Packet(&packet.Packet{Data: data, Link: packet.LinkRaw}, func(e *event.Event) {
@@ -367,7 +367,7 @@ func TestExpire(t *testing.T) {
 }
 
 func TestAllocatesNothing(t *testing.T) {
-	cfg := Config{Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}
+	cfg := Config{Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
 	b := newBench(t, cfg)
 	frames, _ := scene()
 	var batch []packet.Packet
@@ -419,7 +419,7 @@ func FuzzPackets(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, one, two, three []byte, link uint16, step int64) {
-		cfg := Config{Dedup: &dedup.Config{Entries: 2}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskSubnet: true}
+		cfg := Config{Dedup: &dedup.Config{Entries: 2}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
 		cfg.Defrag.Bytes, cfg.TCP.Bytes = 8192, 8192
 		b := newBench(t, cfg)
 		for range 3 {

@@ -1,0 +1,98 @@
+package sensor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/userspace/decode"
+	"dnsmonster-sensor/userspace/dedup"
+	"dnsmonster-sensor/userspace/defrag"
+	"dnsmonster-sensor/userspace/tcp"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// reading are the options of what happens between packet and record.
+type reading struct {
+	tunnelPorts cli.StringSlice
+	defragMB    int
+	tcpMB       int
+	gctime      time.Duration
+	dedup       bool
+	window      time.Duration
+	malformed   string
+}
+
+func (r *reading) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{
+			Category: "capture", Name: "tunnelport", EnvVars: []string{"DNSMONSTER_TUNNELPORT"}, Destination: &r.tunnelPorts,
+			Usage: "UDP port that carries a tunnel, as `KIND:PORT` with vxlan, vxlan-gpe, geneve, teredo or gtp; repeat, or separate by commas, for several. " +
+				"Kinds that are not named keep their usual ports (vxlan 4789 and 8472, vxlan-gpe 4790, geneve 6081, teredo 3544, gtp 2152)",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &r.defragMB,
+			Usage: "`MEGABYTES` that wait at most for the rest of fragmented datagrams, in equal parts for each worker; beyond, the oldest datagrams are given up",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &r.tcpMB,
+			Usage: "`MEGABYTES` that TCP streams take at most, in equal parts for each worker; beyond, those are given up that lose least",
+		},
+		&cli.DurationFlag{
+			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &r.gctime,
+			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for silent TCP streams, half of it for a hole in one",
+		},
+		&cli.BoolFlag{
+			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &r.dedup,
+			Usage: "record a packet that is seen more than once, as on two mirror ports, only once",
+		},
+		&cli.DurationFlag{
+			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &r.window,
+			Usage: "`TIME` within which the same packet counts as seen before",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &r.malformed,
+			Usage: "`WHAT` becomes of messages that cannot be read to their end: record them, or drop them",
+		},
+	}
+}
+
+// check looks at the options, beside the number of workers and the ports that
+// carry DNS.
+func (r *reading) check(workers int, dns []int) error {
+	var p problems
+	ports, err := parseTunnelPorts(r.tunnelPorts.Value())
+	if err != nil {
+		p.add(usageError("--tunnelport %w", err))
+	}
+	for _, port := range ports {
+		p.when(len(r.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
+	}
+	p.when(r.defragMB < workers || r.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", r.defragMB, workers, maxReassemblyMB)
+	p.when(r.tcpMB < workers || r.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", r.tcpMB, workers, maxReassemblyMB)
+	p.when(r.gctime < time.Millisecond, "--gctime %s: at least 1ms", r.gctime)
+	p.when(r.window < time.Microsecond, "--dedupwindow %s: at least 1us", r.window)
+	p.when(r.malformed != "record" && r.malformed != "drop", "--malformed %q: use record or drop", r.malformed)
+	return p.err()
+}
+
+// maxReassemblyMB keeps what a table counts within its numbers.
+const maxReassemblyMB = 1 << 16
+
+// decoder knows the tunnels' ports. All that look at packets of one run share
+// it.
+func (r *reading) decoder() *decode.Decoder {
+	ports, _ := parseTunnelPorts(r.tunnelPorts.Value()) // checked before
+	return decode.NewDecoder(ports)
+}
+
+// configure sets what the options say of each of so many workers.
+func (r *reading) configure(c *worker.Config, workers int) {
+	c.Defrag = defrag.Config{Bytes: r.defragMB << 20 / workers, Timeout: 3 * int64(r.gctime)}
+	c.TCP = tcp.Config{Bytes: r.tcpMB << 20 / workers, Hole: int64(r.gctime) / 2, Silence: 6 * int64(r.gctime)}
+	c.DropMalformed = r.malformed == "drop"
+	if r.dedup {
+		c.Dedup = &dedup.Config{Window: int64(r.window)}
+	}
+}

@@ -1,0 +1,101 @@
+package sensor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/userspace/decode"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// pppoe is a word of --decap that is no tunnel to user space.
+const pppoe = "pppoe"
+
+// decapWords are the words of --decap.
+func decapWords() []string {
+	words := []string{"all"}
+	for t := packet.TunnelVXLAN; t <= packet.TunnelMPLS; t++ {
+		words = append(words, t.String())
+	}
+	return append(words, pppoe)
+}
+
+// elements splits the values of an option that takes several by commas as well
+// as by repetition.
+func elements(values []string) (list []string) {
+	for _, v := range values {
+		for e := range strings.SplitSeq(v, ",") {
+			list = append(list, strings.ToLower(strings.TrimSpace(e)))
+		}
+	}
+	return list
+}
+
+// parseDecap reads the values of --decap: the kinds as bpf.Options has them.
+func parseDecap(values []string) (kinds []uint8, err error) {
+	for _, word := range elements(values) {
+		t, known := packet.ParseTunnel(word)
+		switch {
+		case known:
+			kinds = append(kinds, uint8(t))
+		case word == pppoe:
+			kinds = append(kinds, bpf.PPPoE)
+		case word == "all":
+			for t := packet.TunnelVXLAN; t <= packet.TunnelMPLS; t++ {
+				kinds = append(kinds, uint8(t))
+			}
+			kinds = append(kinds, bpf.PPPoE)
+		default:
+			return nil, fmt.Errorf("%q is none of %s", word, strings.Join(decapWords(), ", "))
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds), nil
+}
+
+// udpTunnels are the kinds that have ports.
+func udpTunnels() (names []string) {
+	for _, p := range decode.DefaultPorts() {
+		if name := p.Tunnel.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// parseTunnelPorts reads the values of --tunnelport, KIND:PORT. The kinds that
+// are named have these ports, the others their usual ones.
+func parseTunnelPorts(values []string) ([]decode.Port, error) {
+	var given []decode.Port
+	for _, v := range elements(values) {
+		name, number, _ := strings.Cut(v, ":")
+		if !slices.Contains(udpTunnels(), name) {
+			return nil, fmt.Errorf("%q: use KIND:PORT with one of %s, such as vxlan:4789", v, strings.Join(udpTunnels(), ", "))
+		}
+		port, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || port == 0 {
+			return nil, fmt.Errorf("%q: a port is a number from 1 to 65535, as in %s:4789", v, name)
+		}
+		t, _ := packet.ParseTunnel(name)
+		for _, p := range given {
+			if p.Number == uint16(port) {
+				return nil, fmt.Errorf("%q: the port is %s's already", v, p.Tunnel)
+			}
+		}
+		given = append(given, decode.Port{Number: uint16(port), Tunnel: t})
+	}
+	ports := given
+	for _, p := range decode.DefaultPorts() {
+		named := func(g decode.Port) bool { return g.Tunnel == p.Tunnel || g.Number == p.Number }
+		if !slices.ContainsFunc(given, named) {
+			ports = append(ports, p)
+		}
+	}
+	if len(ports) > bpf.MaxTunnelPorts {
+		return nil, fmt.Errorf("%d ports with the usual ones of other tunnels, at most %d", len(ports), bpf.MaxTunnelPorts)
+	}
+	return ports, nil
+}

@@ -1,0 +1,98 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+func TestParseDecap(t *testing.T) {
+	f := func(want string, values ...string) {
+		t.Helper()
+		kinds, err := parseDecap(values)
+		if got := fmt.Sprint(kinds, err); !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %s, want %s", values, got, want)
+		}
+	}
+	f("[] <nil>")
+	f("[1] <nil>", "vxlan")
+	f("[1 4] <nil>", "vxlan,gre")
+	f("[1 4] <nil>", "gre", "vxlan")
+	f("[1 4 13] <nil>", "GRE, vxlan", "pppoe,gre")
+	f("[1 2 3 4 5 6 7 8 9 10 11 12 13] <nil>", "all,vxlan")
+	f(`[] "vlan" is none of all, vxlan, vxlan-gpe, geneve, gre, erspan, ipip, 6in4, 4in6, 6in6, teredo, gtp, mpls, pppoe`, "vxlan,vlan")
+	f(`[] "" is none of`, "vxlan,")
+}
+
+func TestParseTunnelPorts(t *testing.T) {
+	f := func(want string, values ...string) {
+		t.Helper()
+		ports, err := parseTunnelPorts(values)
+		if got := fmt.Sprint(ports, err); !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", values, got, want)
+		}
+	}
+	f("[{4789 vxlan} {8472 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp}] <nil>")
+	f("[{5000 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp}] <nil>", "vxlan:5000")
+	f("[{5000 vxlan} {4789 vxlan} {6000 gtp} {4790 vxlan-gpe} {6081 geneve} {3544 teredo}] <nil>", "vxlan:5000,vxlan:4789", "GTP:6000")
+	f("[{4789 geneve} {8472 vxlan} {4790 vxlan-gpe} {3544 teredo} {2152 gtp}] <nil>", "geneve:4789") // no port has two meanings
+	f(`"gre:47": use KIND:PORT with one of vxlan, vxlan-gpe, geneve, teredo, gtp`, "gre:47")
+	f(`"vxlan": a port is a number from 1 to 65535`, "vxlan")
+	f("a port is a number", "vxlan:0")
+	f("a port is a number", "vxlan:65536")
+	f(`"gtp:4789": the port is vxlan's already`, "vxlan:4789,gtp:4789")
+	f("at most 16", "vxlan:1,vxlan:2,vxlan:3,vxlan:4,vxlan:5,vxlan:6,vxlan:7,vxlan:8,vxlan:9,vxlan:10,vxlan:11,vxlan:12,vxlan:13")
+}
+
+// TestReadingOptionsRefuse: what is wrong is named before anything is opened.
+func TestReadingOptionsRefuse(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor", "replay", "/no/such/file"}, args...), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", args, err, want)
+		}
+	}
+	f("--tunnelport vxlan:53: --port says that it carries DNS", "--tunnelport=vxlan:53")
+	f("--tunnelport vxlan:5353: --port says", "--tunnelport=vxlan:5353", "--port=53", "--port=5353")
+	f("--defragmb 0: use 3, which is 1 for each worker, to 65536", "--defragmb=0", "--workers=3")
+	f("--tcpmb 65537: use 1", "--tcpmb=65537", "--workers=1")
+	f("no such file", "--tunnelport=vxlan:5353", "--tunnelport=vxlan:4789", "--defragmb=3", "--tcpmb=3", "--workers=3")
+}
+
+// TestBoundsAreShared: all workers together stay within what the options say.
+func TestBoundsAreShared(t *testing.T) {
+	for _, workers := range []int{1, 3, 64} {
+		o := newCommon()
+		o.workers, o.reading.defragMB, o.reading.tcpMB, o.reading.gctime = workers, 100, 300, 10e9
+		c := (&session{}).workerConfig(o)
+		if got := c.Defrag.Bytes * workers; got > 100<<20 || got < 100<<20-workers {
+			t.Errorf("%d workers: %d bytes for fragments", workers, got)
+		}
+		if got := c.TCP.Bytes * workers; got > 300<<20 || got < 300<<20-workers {
+			t.Errorf("%d workers: %d bytes for streams", workers, got)
+		}
+	}
+}
+
+// TestCheckSpeaksOfTunnels: what a capture without --decap leaves out is said,
+// and which interfaces need none.
+func TestCheckSpeaksOfTunnels(t *testing.T) {
+	host := lab.New(t).Server
+	if out, err := host.Command(t.Context(), "ip", "link", "add", "vx0", "type", "vxlan", "id", "7", "remote", "192.0.2.2", "dstport", "4789", "dev", host.Iface).CombinedOutput(); err != nil {
+		t.Skipf("this kernel makes no VXLAN interface: %s", out)
+	}
+	out, err := command(host, "check").Output()
+	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\ntunnels: ", "only with --decap", "vx0: vxlan", "shows what a tunnel carries"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("check does not say %q:\n%s", want, out)
+		}
+	}
+}
