@@ -69,7 +69,13 @@ func TestChoice(t *testing.T) {
 	f("delivered", "802.1Q", 0x8100, vlan(7, v4, ip4(a4, b4, 17, q)))
 	f("delivered", "802.1ad and 802.1Q", 0x88a8, vlan(7, 0x8100, vlan(8, v6, ip6(a6, b6, 17, q))))
 	f("not_dns", "802.1Q, other port", 0x8100, vlan(7, v4, ip4(a4, b4, 17, other)))
-	f("not_dns", "three tags", 0x88a8, vlan(7, 0x8100, vlan(8, 0x8100, vlan(9, v4, ip4(a4, b4, 17, q)))))
+	tags := func(kind uint16, data []byte) []byte {
+		return vlan(7, 0x8100, vlan(8, 0x9100, vlan(9, 0x88a8, vlan(10, kind, data))))
+	}
+	f("delivered", "four tags", 0x88a8, tags(v4, ip4(a4, b4, 17, q)))
+	f("not_dns", "five tags", 0x88a8, tags(0x8100, vlan(11, v4, ip4(a4, b4, 17, q))))
+	f("delivered", "IPv4 authentication", v4, ip4(a4, b4, 51, ah(17, 4, q)))
+	f("not_dns", "IPv4 authentication, other port", v4, ip4(a4, b4, 51, ah(17, 4, other)))
 	f("not_dns", "half a tag", 0x8100, []byte{0, 7})
 	f("not_dns", "ARP", 0x0806, fill(28))
 }
