@@ -138,6 +138,6 @@ func openRing(o capture.RingOptions) (capture.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Log.Info("capturing", "attached", strings.Join(ring.Attached(), "; "), "workers", o.Kernel.Rings)
+	o.Log.Info("capturing", "attached", strings.Join(ring.Attached(), "; "), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
 	return ring, nil
 }

@@ -56,6 +56,21 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 	return slices.Compact(kinds), nil
 }
 
+// decapNames is the reverse of parseDecap, "none" where nothing is looked into.
+func decapNames(kinds []uint8) string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = packet.Tunnel(k).String()
+		if k == bpf.PPPoE {
+			names[i] = pppoe
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ",")
+}
+
 // udpTunnels are the kinds that have ports.
 func udpTunnels() (names []string) {
 	for _, p := range decode.DefaultPorts() {

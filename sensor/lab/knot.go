@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Knot is a running Knot DNS server on the lab's server, port 53, UDP and TCP,
-// IPv4 and IPv6.
+// Knot is a running Knot DNS server on the lab's server, port 53 of all its
+// addresses, UDP and TCP, IPv4 and IPv6.
 type Knot struct {
 	Zone Zone
 
@@ -42,13 +42,13 @@ func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
 
 	config := fmt.Sprintf(`server:
     rundir: %[1]q
-    listen: [ %[2]s@53, %[3]s@53 ]
+    listen: [ 0.0.0.0@53, ::@53 ]
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
     udp-max-payload: 4096
 control:
-    listen: %[4]q
+    listen: %[2]q
 database:
     storage: %[1]q
 log:
@@ -69,7 +69,7 @@ template:
 zone:
   - domain: example.org
     file: example.org.zone
-`, dir, l.Server.V4, l.Server.V6, k.control)
+`, dir, k.control)
 	for name, text := range map[string]string{"knot.conf": config, "example.org.zone": z.file()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -36,6 +36,8 @@ const netnsDir = "/run/netns"
 type Lab struct {
 	Server *Host
 	Client *Host
+
+	ways int // further ways and devices between them
 }
 
 // Host is one end of the wire.
@@ -147,23 +149,23 @@ func (h *Host) up() error {
 			return err
 		}
 	}
-	return h.settle()
+	return h.settle(h.Iface)
 }
 
-// settle waits until the host's addresses can be used; the kernel sees to it a
-// moment after they are added.
-func (h *Host) settle() error {
+// settle waits until an interface's addresses can be used; the kernel sees to it
+// a moment after they are added.
+func (h *Host) settle(iface string) error {
 	for range 1000 {
-		out, err := exec.Command(find("ip"), "-n", h.NS, "-6", "addr", "show", "dev", h.Iface, "tentative").CombinedOutput()
+		out, err := exec.Command(find("ip"), "-n", h.NS, "-6", "addr", "show", "dev", iface, "tentative").CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("read addresses of %s: %w: %s", h.Iface, err, out)
+			return fmt.Errorf("read addresses of %s: %w: %s", iface, err, out)
 		}
 		if len(out) == 0 {
 			return nil
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return fmt.Errorf("wait for the addresses of %s: still tentative", h.Iface)
+	return fmt.Errorf("wait for the addresses of %s: still tentative", iface)
 }
 
 // Up sets the interface up again, and makes it work as before Down.

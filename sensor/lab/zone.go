@@ -8,8 +8,9 @@ import (
 )
 
 // Zone is a synthetic example.org. It has the names h0 to h<Names-1> with A,
-// AAAA and TXT records, mid (an answer of about 1000 bytes) and big (about 2700
-// bytes: truncated over UDP, or fragmented where the client allows it).
+// AAAA and TXT records, mid (an answer of about 1000 bytes), big (about 2700
+// bytes: truncated over UDP, or fragmented where the client allows it) and huge
+// (about 60,000 bytes: for TCP).
 type Zone struct {
 	Names int // at least 1
 }
@@ -40,6 +41,9 @@ ns1 AAAA 2001:db8::1
 	}
 	for i := range 10 {
 		fmt.Fprintf(&b, "big TXT \"%d %s\"\n", i, text)
+	}
+	for i := range 230 {
+		fmt.Fprintf(&b, "huge TXT \"%d %s\"\n", i, text)
 	}
 	return b.String()
 }

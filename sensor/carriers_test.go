@@ -1,0 +1,421 @@
+package sensor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// What a way puts around a packet. The addresses are nobody's: the hosts let
+// these frames pass by.
+var (
+	outerMAC = []byte{2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8}
+	outer4   = [2][]byte{{192, 0, 2, 101}, {192, 0, 2, 102}}
+	outer6   = [2][]byte{netip.MustParseAddr("2001:db8::101").AsSlice(), netip.MustParseAddr("2001:db8::102").AsSlice()}
+)
+
+func words(v ...uint16) (b []byte) {
+	for _, w := range v {
+		b = binary.BigEndian.AppendUint16(b, w)
+	}
+	return b
+}
+
+func onEther(kind uint16, parts ...[]byte) []byte {
+	return slices.Concat(append([][]byte{outerMAC, words(kind)}, parts...)...)
+}
+
+// ends orders the outer addresses as a packet goes.
+func ends(src *lab.Host, pair [2][]byte) (from, to []byte) {
+	if src.Iface == "srv0" {
+		return pair[0], pair[1]
+	}
+	return pair[1], pair[0]
+}
+
+var outerID uint16
+
+// over4 puts data into IPv4 packets of at most so many bytes of payload.
+func over4(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
+	from, to := ends(src, outer4)
+	outerID++
+	for off := 0; off == 0 || off < len(data); off += most {
+		part, bits := data[off:min(off+most, len(data))], uint16(off/8)
+		if off+most < len(data) {
+			bits |= 0x2000
+		}
+		frames = append(frames, onEther(0x0800, []byte{0x45, 0}, words(uint16(20+len(part)), outerID, bits), []byte{64, proto, 0, 0}, from, to, part))
+	}
+	return frames
+}
+
+// over6 is over4 for IPv6, with fragment headers only where they are needed.
+func over6(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
+	from, to := ends(src, outer6)
+	packet := func(next byte, parts ...[]byte) {
+		body := slices.Concat(parts...)
+		frames = append(frames, onEther(0x86dd, []byte{0x60, 0, 0, 0}, words(uint16(len(body))), []byte{next, 64}, from, to, body))
+	}
+	if len(data) <= most {
+		packet(proto, data)
+		return frames
+	}
+	outerID++
+	for off := 0; off < len(data); off += most {
+		part, bits := data[off:min(off+most, len(data))], uint16(off)
+		if off+most < len(data) {
+			bits |= 1
+		}
+		packet(44, []byte{proto, 0}, words(bits, 0, outerID), part)
+	}
+	return frames
+}
+
+func inUDP(sport, dport uint16, header, data []byte) []byte {
+	return slices.Concat(words(sport, dport, uint16(8+len(header)+len(data)), 0), header, data)
+}
+
+// protoOf is 4 or 41: what an IP header that carries the packet says.
+func protoOf(inner []byte) byte {
+	if inner[0]>>4 == 6 {
+		return 41
+	}
+	return 4
+}
+
+// carrier is a way that packets go, and what records say of it.
+type carrier struct {
+	name   string
+	tunnel string // its name, or those of IPv4 and IPv6 in it; -: it does not carry that
+	way    lab.Way
+}
+
+const whole = 1480
+
+// carriers are the ways that this test makes. Kernels have devices for many of
+// them, but not every kernel has them.
+func carriers() []carrier {
+	tagged := func(tags ...uint16) lab.Way {
+		return lab.Way{Frames: true, Wrap: func(_ *lab.Host, f []byte) [][]byte {
+			return [][]byte{slices.Concat(f[:12], words(tags...), f[12:])}
+		}}
+	}
+	packets := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Way {
+		return lab.Way{Wrap: wrap}
+	}
+	frames := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Way {
+		return lab.Way{Frames: true, Wrap: wrap}
+	}
+	header := func(h string, wrap func(*lab.Host, []byte) [][]byte) func(*lab.Host, []byte) [][]byte {
+		return func(src *lab.Host, inner []byte) [][]byte { return wrap(src, append([]byte(h), inner...)) }
+	}
+	gre := func(h string) func(*lab.Host, []byte) [][]byte {
+		return header(h, func(src *lab.Host, b []byte) [][]byte { return over4(src, 47, whole, b) })
+	}
+	byVersion := func(four, six string, wrap func(*lab.Host, []byte) [][]byte) func(*lab.Host, []byte) [][]byte {
+		return func(src *lab.Host, inner []byte) [][]byte {
+			if protoOf(inner) == 4 {
+				return wrap(src, append([]byte(four), inner...))
+			}
+			return wrap(src, append([]byte(six), inner...))
+		}
+	}
+	greOver4 := func(src *lab.Host, b []byte) [][]byte { return over4(src, 47, whole, b) }
+	udpOver4 := func(port uint16) func(*lab.Host, []byte) [][]byte {
+		return func(src *lab.Host, b []byte) [][]byte { return over4(src, 17, whole, inUDP(50000, port, nil, b)) }
+	}
+	const vxlan, v4, v6 = "\x08\x00\x00\x00\x00\x00\x07\x00", "\x08\x00", "\x86\xdd"
+	return []carrier{
+		{name: "802.1Q", way: tagged(0x8100, 5)},
+		{name: "802.1ad", way: tagged(0x88a8, 0x2007, 0x8100, 8)},
+		{name: "four tags", way: tagged(0x88a8, 7, 0x8100, 8, 0x8100, 9, 0x8100, 10)},
+		{name: "MPLS", way: packets(func(_ *lab.Host, b []byte) [][]byte {
+			return [][]byte{onEther(0x8847, []byte("\x00\x01\x00\x40\x00\x01\x11\x40"), b)}
+		})},
+		{name: "pseudowire", tunnel: "mpls", way: frames(func(_ *lab.Host, b []byte) [][]byte {
+			return [][]byte{onEther(0x8847, []byte("\x00\x01\x11\x40\x00\x00\x00\x00"), b)}
+		})},
+		{name: "PPPoE", way: packets(func(_ *lab.Host, b []byte) [][]byte {
+			kind := uint16(0x0021)
+			if protoOf(b) == 41 {
+				kind = 0x0057
+			}
+			return [][]byte{onEther(0x8864, []byte("\x11\x00\x00\x07"), words(uint16(2+len(b)), kind), b)}
+		})},
+		{name: "GRE", tunnel: "gre", way: packets(byVersion("\xb0\x00"+v4+"\x12\x34\x00\x00\x00\x00\x00\x09\x00\x00\x00\x01", "\x20\x00"+v6+"\x00\x00\x00\x09", greOver4))},
+		{name: "GRE Ethernet", tunnel: "gre", way: frames(gre("\x20\x00\x65\x58\x00\x00\x00\x0a"))},
+		{name: "GRE PPP", tunnel: "gre", way: packets(byVersion("\x00\x00\x88\x0b\xff\x03\x00\x21", "\x00\x00\x88\x0b\x00\x57", greOver4))},
+		{name: "GRE over IPv6, in fragments", tunnel: "gre", way: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte { return over6(src, 47, 304, b) }))},
+		{name: "ERSPAN I", tunnel: "erspan", way: frames(gre("\x00\x00\x88\xbe"))},
+		{name: "ERSPAN II", tunnel: "erspan", way: frames(gre("\x10\x00\x88\xbe\x00\x00\x00\x01\x10\x05\x00\x07\x00\x00\x00\x00"))},
+		{name: "ERSPAN III", tunnel: "erspan", way: frames(gre("\x10\x00\x22\xeb\x00\x00\x00\x01\x20\x05\x00\x07" + "\x00\x00\x00\x00\x00\x00\x00\x00"))},
+		{name: "VXLAN", tunnel: "vxlan", way: frames(header(vxlan, udpOver4(4789)))},
+		{name: "VXLAN, port of its own", tunnel: "vxlan", way: frames(header(vxlan, udpOver4(5789)))},
+		{name: "VXLAN in fragments", tunnel: "vxlan", way: frames(header(vxlan, func(src *lab.Host, b []byte) [][]byte { return over4(src, 17, 400, inUDP(50000, 4789, nil, b)) }))},
+		{name: "VXLAN-GPE", tunnel: "vxlan-gpe", way: packets(byVersion("\x0c\x00\x00\x01\x00\x00\x07\x00", "\x0c\x00\x00\x02\x00\x00\x07\x00", udpOver4(4790)))},
+		{name: "GENEVE", tunnel: "geneve", way: frames(header("\x02\x40\x65\x58\x00\x00\x07\x00\x01\x02\x80\x01\x00\x00\x00\x01", func(src *lab.Host, b []byte) [][]byte {
+			return over6(src, 17, whole, inUDP(50000, 6081, nil, b))
+		}))},
+		{name: "GTP", tunnel: "gtp", way: packets(func(src *lab.Host, b []byte) [][]byte {
+			return over4(src, 17, whole, inUDP(2152, 2152, slices.Concat([]byte("\x34\xff"), words(uint16(8+len(b)), 0, 9, 0, 0x0085), []byte("\x01\x10\x00\x00")), b))
+		})},
+		{name: "Teredo", tunnel: "- teredo", way: packets(func(src *lab.Host, b []byte) [][]byte {
+			if protoOf(b) == 4 {
+				return nil
+			}
+			return over4(src, 17, whole, inUDP(3544, 50000, make([]byte, 8), b))
+		})},
+		{name: "in IPv4", tunnel: "ipip 6in4", way: packets(func(src *lab.Host, b []byte) [][]byte { return over4(src, protoOf(b), whole, b) })},
+		{name: "in IPv6", tunnel: "4in6 6in6", way: packets(func(src *lab.Host, b []byte) [][]byte { return over6(src, protoOf(b), whole, b) })},
+		{name: "MPLS in IP", tunnel: "mpls", way: packets(header("\x00\x01\x11\x40", func(src *lab.Host, b []byte) [][]byte { return over4(src, 137, whole, b) }))},
+		{name: "GRE in VXLAN", tunnel: "gre", way: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte {
+			frames := over4(src, 47, whole, b)
+			return over4(src, 17, whole, inUDP(50000, 4789, []byte(vxlan), frames[0]))
+		}))},
+		{name: "four deep", tunnel: "gre", way: lab.Way{MTU: 1280, Wrap: func(src *lab.Host, b []byte) [][]byte {
+			four := []byte("\x00\x00" + v4)
+			if protoOf(b) == 41 {
+				four = []byte("\x00\x00" + v6)
+			}
+			b = append(four, b...)
+			for range 3 {
+				b = append([]byte("\x00\x00"+v4), over4(src, 47, whole, b)[0][14:]...)
+			}
+			return over4(src, 47, whole, b)
+		}}},
+	}
+}
+
+// devices are the kernel's own, where it has them.
+var devices = []struct {
+	tunnel string
+	link   string
+	args   string
+}{
+	{"vxlan", "", "vxlan id 42 local LOCAL4 remote REMOTE4 dev WIRE dstport 4789"},
+	{"vxlan", "", "vxlan id 43 local LOCAL6 remote REMOTE6 dev WIRE dstport 8472"},
+	{"geneve", "", "geneve id 7 remote REMOTE4"},
+	{"gre", "", "gre local LOCAL4 remote REMOTE4 key 9 csum seq"},
+	{"gre", "", "gretap local LOCAL4 remote REMOTE4"},
+	{"gre", "", "ip6gre local LOCAL6 remote REMOTE6"},
+	{"erspan", "", "erspan seq key 5 local LOCAL4 remote REMOTE4 erspan_ver 1 erspan 7"},
+	{"ipip -", "", "ipip local LOCAL4 remote REMOTE4"},
+	{"- 6in4", "", "sit local LOCAL4 remote REMOTE4"},
+	{"4in6 6in6", "", "ip6tnl mode any local LOCAL6 remote REMOTE6"},
+	{"", "WIRE", "vlan id 50"},
+	{"", "WIRE", "vlan proto 802.1ad id 70"},
+}
+
+// scene counts the messages that it causes.
+type scene struct {
+	t        *testing.T
+	lab      *lab.Lab
+	messages int
+	tunnels  map[string]int // messages by tunnel
+}
+
+// ask asks the server over one address: a query and an answer each.
+func (s *scene) ask(tunnel string, at netip.Addr, questions ...string) {
+	s.t.Helper()
+	args := []string{"@" + at.String(), "+retry=0", "+time=5", "+noidn"}
+	for _, q := range questions {
+		args = append(args, strings.Fields(q)...)
+	}
+	out := s.lab.Client.Run(s.t, "kdig", args...)
+	if n := strings.Count(out, "status: NOERROR") + strings.Count(out, "status: NXDOMAIN"); n != len(questions) {
+		s.t.Fatalf("%d of %d questions to %s (%s) answered:\n%s", n, len(questions), at, tunnel, out)
+	}
+	s.messages += 2 * len(questions)
+	s.tunnels[tunnel] += 2 * len(questions)
+}
+
+// all asks what makes small and large datagrams, streams, and the largest
+// messages.
+func (s *scene) all(tunnel string, e lab.Ends) {
+	s.t.Helper()
+	four, six, both := strings.Cut(tunnel, " ")
+	if !both {
+		six = four
+	}
+	for i, at := range []netip.Addr{e.V4, e.V6} {
+		name := []string{four, six}[i]
+		if name == "-" {
+			continue
+		}
+		s.lab.Ready(s.t, at)
+		s.ask(name, at, "h1.example.org A +notcp", "big.example.org TXT +bufsize=4096 +notcp +ignore", "mid.example.org TXT +tcp", "huge.example.org TXT +tcp")
+	}
+}
+
+// record starts tcpdump on the server's wire. end returns the file once text has
+// been written to it.
+func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "wire.pcap")
+	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wait := func(ready func() bool) {
+		t.Helper()
+		for range 2000 {
+			if ready() {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatalf("tcpdump does not write: %s", log.String())
+	}
+	holds := func(text string, times int) func() bool {
+		return func() bool {
+			b, err := os.ReadFile(path)
+			return err == nil && len(b) >= 24 && bytes.Count(b, []byte(text)) >= times
+		}
+	}
+	wait(holds("", 0))
+	return func(text string) string {
+		t.Helper()
+		wait(holds(text, 2)) // in the query and in the answer
+		cmd.Process.Signal(syscall.SIGINT)
+		cmd.Wait()
+		if !strings.Contains(log.String(), "0 packets dropped by kernel") {
+			t.Fatalf("tcpdump lost packets: %s", log.String())
+		}
+		return path
+	}
+}
+
+// longest is the length of a pcap file's longest packet.
+func longest(t *testing.T, path string) (n uint32) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b = b[24:]; len(b) >= 16; {
+		length := binary.NativeEndian.Uint32(b[8:])
+		n, b = max(n, length), b[min(16+int(length), len(b)):]
+	}
+	return n
+}
+
+// content are the lines of records in order, without their time: the kernel
+// stamps a packet for each who looks.
+func content(t *testing.T, b []byte) (list []string) {
+	t.Helper()
+	for line := range bytes.Lines(b) {
+		_, rest, ok := bytes.Cut(line, []byte(`","DNS":`))
+		if !ok || !json.Valid(line) {
+			t.Fatalf("not a record: %s", line)
+		}
+		list = append(list, string(bytes.TrimSpace(rest)))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// TestLiveEqualsReplay: everything that carries DNS passes an interface, with
+// real servers and clients at its ends. What `attach` records of it, and what
+// `replay` reads from tcpdump's file of the same interface, is the same.
+func TestLiveEqualsReplay(t *testing.T) {
+	lab.Need(t, "kdig", "tcpdump", "ethtool")
+	l := lab.New(t)
+	for _, h := range []*lab.Host{l.Server, l.Client} {
+		h.Run(t, "ethtool", "-K", h.Iface, "gro", "on", "tso", "on", "gso", "on") // packets of several segments
+	}
+	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
+	s := &scene{t: t, lab: l, tunnels: map[string]int{}}
+
+	options := []string{"--decap=all", "--tunnelport=vxlan:4789,vxlan:8472,vxlan:5789", "--jsonfields=vlan,tunnel", "--workers=3"}
+	live := attach(t, l.Server, options...)
+	end := recordWire(t, l)
+	s.all("", lab.Ends{V4: l.Server.V4, V6: l.Server.V6})
+	for _, d := range devices {
+		if e, ok := l.Device(t, 1400, d.link, strings.Fields(d.args)...); ok {
+			s.all(d.tunnel, e)
+		}
+	}
+	for _, c := range carriers() {
+		s.all(c.tunnel, l.Way(t, c.way))
+	}
+	s.ask("", l.Server.V4, "end-of-scene.example.org A +notcp")
+	file := end("end-of-scene")
+	if n := longest(t, file); n < 10000 {
+		t.Errorf("the longest packet has %d bytes: none of several segments was seen", n)
+	}
+	r := live.stop()
+	r.expect(t, exitOK)
+	stats, err := knot.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := int(stats.UDP() + stats.TCP() + stats.Responses()); got != s.messages {
+		t.Fatalf("the server counts %d messages, the client %d", got, s.messages)
+	}
+
+	b, err := os.ReadFile(live.records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached := content(t, b)
+	replay := command(nil, append([]string{"replay", file}, slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "--decap") })...)...)
+	var out, log bytes.Buffer
+	replay.Stdout, replay.Stderr = &out, &log
+	if err := replay.Run(); err != nil {
+		t.Fatalf("replay: %v\n%s", err, log.String())
+	}
+	result{code: replay.ProcessState.ExitCode(), log: log.String()}.expect(t, exitOK)
+	replayed := content(t, out.Bytes())
+
+	for _, line := range lacking(attached, replayed) {
+		t.Errorf("attach alone: %.300s", line)
+	}
+	for _, line := range lacking(replayed, attached) {
+		t.Errorf("replay alone: %.300s", line)
+	}
+	if len(attached) != s.messages {
+		t.Errorf("%d records, %d messages", len(attached), s.messages)
+	}
+	for name, want := range s.tunnels {
+		got := 0
+		for _, line := range attached {
+			if name != "" && strings.Contains(line, `"Tunnel":"`+name+`"`) || name == "" && !strings.Contains(line, `"Tunnel":"`) {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("tunnel %q: %d records, want %d", name, got, want)
+		}
+	}
+	if !strings.Contains(r.log, "decap=vxlan,vxlan-gpe,") {
+		t.Error("the log does not say what is looked into")
+	}
+	t.Logf("%d messages; kernel: not_dns %d, delivered %d", s.messages, r.sum("kernel", "not_dns"), r.sum("kernel", "delivered"))
+}
+
+// lacking are the lines of a that b has not, or not so often. Both are sorted.
+func lacking(a, b []string) (list []string) {
+	for _, line := range a {
+		for len(b) > 0 && b[0] < line {
+			b = b[1:]
+		}
+		if len(b) > 0 && b[0] == line {
+			b = b[1:]
+		} else {
+			list = append(list, line)
+		}
+	}
+	return list
+}
