@@ -16,7 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_VLAN_TAGS	4
+#define MAX_VLAN_TAGS	2
 #define MAX_EXT_HEADERS 4 /* six, unrolled, cost the verifier five times as much */
 
 #define IP_MF	   0x2000
@@ -36,6 +36,7 @@ enum parsed {
 	PARSED_OTHER, /* something else, or broken */
 	PARSED_SHORT, /* the bytes in reach ended first */
 	PARSED_DEEP,  /* more IPv6 extension headers than we follow */
+	PARSED_RARE,  /* headers that the second walk follows, in walk.h */
 };
 
 struct ext_header {
@@ -68,8 +69,7 @@ struct l4_ports {
 
 static __always_inline bool is_vlan(__be16 proto)
 {
-	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD) ||
-	       proto == bpf_htons(ETH_P_QINQ1);
+	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
 }
 
 /* A number and not a pointer to the header: pointers to many places make many
@@ -92,30 +92,6 @@ static __always_inline enum parsed parse_ports(const void *pos, const void *end,
 	return PARSED_PORTS;
 }
 
-/* What a fragment is. Of a later one there is nothing more to read. */
-static __always_inline bool is_later4(const struct iphdr *ip, struct packet *p)
-{
-	if (!(ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)))
-		return false;
-	p->frag = frag_name(p->proto, ip->id);
-	p->part = ip->frag_off & bpf_htons(IP_OFFSET) ? PART_LATER : PART_FIRST;
-	return p->part == PART_LATER;
-}
-
-/* Behind an authentication header. */
-static __always_inline enum parsed parse_ah4(const void *pos, const void *end,
-					     struct packet *p)
-{
-	const struct ext_header *ext = pos;
-
-	if ((const void *)(ext + 1) > end)
-		return PARSED_SHORT;
-	p->proto = ext->next;
-	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP)
-		return PARSED_OTHER;
-	return parse_ports(pos + (ext->len + 2) * 4, end, p);
-}
-
 static __always_inline enum parsed parse_ipv4(const void *pos, const void *end,
 					      struct packet *p)
 {
@@ -127,16 +103,19 @@ static __always_inline enum parsed parse_ipv4(const void *pos, const void *end,
 	p->l3 = ip;
 	p->version = 4;
 	p->proto = ip->protocol;
-	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP &&
-	    p->proto != IPPROTO_AH)
-		return PARSED_OTHER;
-	if (is_later4(ip, p))
-		return PARSED_PORTS;
+	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP)
+		return p->proto == IPPROTO_AH ? PARSED_RARE : PARSED_OTHER;
+	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
+		p->frag = frag_name(p->proto, ip->id);
+		p->part = PART_FIRST;
+		if (ip->frag_off & bpf_htons(IP_OFFSET)) {
+			p->part = PART_LATER;
+			return PARSED_PORTS;
+		}
+	}
 	ihl = ip->ihl * 4;
 	if (ihl < sizeof(*ip))
 		return PARSED_OTHER;
-	if (p->proto == IPPROTO_AH)
-		return parse_ah4(pos + ihl, end, p);
 	return parse_ports(pos + ihl, end, p);
 }
 
@@ -244,7 +223,8 @@ static __always_inline enum parsed parse(const void *data, const void *end,
 		return parse_ipv4(pos, end, p);
 	if (proto == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6(pos, end, p);
-	return PARSED_OTHER;
+	return is_vlan(proto) || proto == bpf_htons(ETH_P_QINQ1) ? PARSED_RARE
+								 : PARSED_OTHER;
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "sensor.h"
 #include "capture.h"
 #include "choose.h"
+#include "walk.h"
 #include "tunnel.h"
 
 /* The headers in front of the ports end before this, or we do not follow them. */
@@ -24,8 +25,11 @@ static __always_inline enum outcome handle(void *ctx, struct hook *h,
 					   const enum hook_id id, const bool ethernet,
 					   enum parsed found, const struct packet *p)
 {
-	enum outcome o = choose(h, found, p);
+	enum outcome o;
 
+	if (found == PARSED_RARE)
+		return look_inside(ctx, h, id, ethernet);
+	o = choose(h, found, p);
 	if (o == WANTED)
 		return capture(ctx, h, id, ethernet, hash_lane(p));
 	if (config.decap && o == NOT_DNS && is_wrapped(p))

@@ -56,6 +56,7 @@ type sensorSettings struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	sensorMapHooks         = "hooks"
+	sensorMapInsides       = "insides"
 	sensorMapRings         = "rings"
 	sensorMapVerdicts      = "verdicts"
 	sensorProgTcEgressEth  = "tc_egress_eth"
@@ -123,6 +124,7 @@ type sensorProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type sensorMapSpecs struct {
 	Hooks    *ebpf.MapSpec `ebpf:"hooks"`
+	Insides  *ebpf.MapSpec `ebpf:"insides"`
 	Rings    *ebpf.MapSpec `ebpf:"rings"`
 	Verdicts *ebpf.MapSpec `ebpf:"verdicts"`
 }
@@ -156,6 +158,7 @@ func (o *sensorObjects) Close() error {
 // It can be passed to loadSensorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sensorMaps struct {
 	Hooks    *ebpf.Map `ebpf:"hooks"`
+	Insides  *ebpf.Map `ebpf:"insides"`
 	Rings    *ebpf.Map `ebpf:"rings"`
 	Verdicts *ebpf.Map `ebpf:"verdicts"`
 }
@@ -163,6 +166,7 @@ type sensorMaps struct {
 func (m *sensorMaps) Close() error {
 	return _SensorClose(
 		m.Hooks,
+		m.Insides,
 		m.Rings,
 		m.Verdicts,
 	)

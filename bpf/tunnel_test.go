@@ -187,7 +187,7 @@ func TestOpaqueTunnels(t *testing.T) {
 	f(true, in(ip4(a4, b4, 47, gre(0, 0x0800, nil)(other4))))
 	f(true, in(ip4(a4, b4, 4, other4)))
 	f(true, in(ip4(a4, b4, 17, udp(50000, 4789, fill(50)))))
-	f(true, in(ip4(a4, b4, 51, fill(50))))
+	f(false, in(ip4(a4, b4, 51, ah(17, 4, udp(40000, 53, fill(30))))))
 	f(true, eth(0x0800, ip4(b4, a4, 47, gre(0x4000, 0x0800, make([]byte, 8))(other4)))) // source route
 	f(true, eth(0x8847, join([]byte{0, 1, 1, 64}, eth(0x0800, other4))))                // pseudowire
 	deep := eth(0x0800, other4)

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/* The second walk: from the first byte of a frame to the two ports, as in parse.h,
+ * through headers that are rare, and in and behind tunnels. Headers are copied
+ * out and not looked at in place: that costs more, but asks nothing of how the
+ * frame lies in memory, and little of the verifier.
+ */
+#ifndef DNSMONSTER_WALK_H
+#define DNSMONSTER_WALK_H
+
+#include "capture.h"
+#include "parse.h"
+#include "sensor.h"
+
+#define MAX_LINK_HEADERS 6 /* Ethernet, VLAN tags, MPLS labels, ... */
+
+#define ETH_P_GRE_PPP 0x880b
+#define ETH_LAST_LEN  1500 /* up to here the field is a length */
+
+#define KIND_OPAQUE 0xffff /* reserved by RFC 1701 */
+
+#define PPP_FRAME 0xff03
+#define PPP_IPV4  0x0021
+#define PPP_IPV6  0x0057
+#define PPP_MPLS  0x0281
+#define PPP_MPLM  0x0283
+
+/* An IP header that was copied out, and what it says. This lies in a map and not
+ * on the stack, as does struct entry, because the verifier keeps no account of
+ * what a map holds: what stands here it takes for unknown, and does not follow
+ * each value that it could have by itself. Old verifiers would come to no end.
+ */
+struct walked {
+	__u64 ip[5];
+	struct packet p; /* without l3, which would have to point to ip */
+	__u32 payload;	 /* offset in the frame of what IP carries */
+	__u32 found;	 /* enum parsed */
+};
+
+/* Where to go on. */
+struct entry {
+	__u32 off;
+	__u32 number; /* tells tunnels between the same ends apart */
+	__u16 kind;   /* what stands at off, as an EtherType; IPv4's stands for both */
+	__u16 within; /* a tunnel: link headers that decap does not name are followed,
+			 too */
+};
+
+static __always_inline bool decaps(enum tunnel t)
+{
+	return config.decap >> t & 1;
+}
+
+static __always_inline bool copy(void *ctx, const enum hook_id id, __u32 off, void *to,
+				 __u32 n)
+{
+	return load_bytes(ctx, id, off, to, n) == 0;
+}
+
+static __always_inline enum parsed walk_ports(void *ctx, const enum hook_id id,
+					      struct walked *w)
+{
+	struct l4_ports l4;
+
+	if (!copy(ctx, id, w->payload, &l4, sizeof(l4)))
+		return PARSED_SHORT;
+	w->p.sport = bpf_ntohs(l4.source);
+	w->p.dport = bpf_ntohs(l4.dest);
+	return PARSED_PORTS;
+}
+
+static __always_inline bool is_transport(__u8 proto)
+{
+	return proto == IPPROTO_UDP || proto == IPPROTO_TCP;
+}
+
+static __always_inline bool is_tunnel(__u8 proto)
+{
+	return proto == IPPROTO_GRE || proto == IPPROTO_IPIP || proto == IPPROTO_IPV6 ||
+	       proto == IPPROTO_MPLS;
+}
+
+/* A fragment of what carries no DNS is no fragment to us. */
+static __always_inline enum parsed walk_other(struct walked *w)
+{
+	if (!is_tunnel(w->p.proto))
+		w->p.part = PART_WHOLE;
+	return PARSED_OTHER;
+}
+
+static __always_inline enum parsed walk_ipv4(void *ctx, const enum hook_id id,
+					     struct walked *w)
+{
+	const struct iphdr *ip = (const void *)w->ip;
+	__u32 ihl = ip->ihl * 4;
+	struct ext_header ext;
+
+	w->p.proto = ip->protocol;
+	if (ihl < sizeof(*ip))
+		return PARSED_SHORT;
+	w->payload += ihl;
+	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
+		w->p.frag = frag_name(ip->protocol, ip->id);
+		w->p.part =
+			ip->frag_off & bpf_htons(IP_OFFSET) ? PART_LATER : PART_FIRST;
+	}
+	if (w->p.proto == IPPROTO_AH && w->p.part != PART_LATER) {
+		if (!copy(ctx, id, w->payload, &ext, sizeof(ext)))
+			return PARSED_SHORT;
+		w->payload += (ext.len + 2) * 4;
+		w->p.proto = ext.next;
+	}
+	if (!is_transport(w->p.proto) && w->p.proto != IPPROTO_AH)
+		return walk_other(w);
+	if (w->p.part == PART_LATER)
+		return PARSED_PORTS;
+	return w->p.proto == IPPROTO_AH ? PARSED_DEEP : walk_ports(ctx, id, w);
+}
+
+static __always_inline enum parsed walk_ipv6(void *ctx, const enum hook_id id,
+					     struct walked *w)
+{
+	const struct ipv6hdr *ip = (const void *)w->ip;
+	struct ext_header ext;
+
+	if (!copy(ctx, id, w->payload, w->ip, sizeof(*ip)))
+		return PARSED_SHORT;
+	w->p.proto = ip->nexthdr;
+	w->payload += sizeof(*ip);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_EXT_HEADERS; i++) {
+		if (w->p.proto != IPPROTO_FRAGMENT && !is_extension(w->p.proto))
+			break;
+		if (!copy(ctx, id, w->payload, &ext, sizeof(ext)))
+			return PARSED_SHORT;
+		if (w->p.proto == IPPROTO_FRAGMENT) {
+			w->payload += sizeof(ext);
+			w->p.proto = ext.next;
+			if (!(ext.frag_off & bpf_htons(IP6_MF | IP6_OFFSET)))
+				continue;
+			w->p.frag = frag_name(ext.next, ext.frag_id);
+			w->p.part = PART_FIRST;
+			if (!(ext.frag_off & bpf_htons(IP6_OFFSET)))
+				continue;
+			w->p.part = PART_LATER;
+			if (is_extension(ext.next) || is_transport(ext.next))
+				return PARSED_PORTS;
+			return walk_other(w);
+		}
+		w->payload += w->p.proto == IPPROTO_AH ? (ext.len + 2) * 4
+						       : (ext.len + 1) * 8;
+		w->p.proto = ext.next;
+	}
+	if (w->p.proto == IPPROTO_FRAGMENT || is_extension(w->p.proto))
+		return PARSED_DEEP;
+	if (!is_transport(w->p.proto))
+		return walk_other(w);
+	return walk_ports(ctx, id, w);
+}
+
+/* Reads the IP header at off. Of a later fragment there are no ports. */
+static __always_inline enum parsed walk_ip(void *ctx, const enum hook_id id, __u32 off,
+					   struct walked *w)
+{
+	w->payload = off;
+	if (!copy(ctx, id, off, w->ip, sizeof(struct iphdr)))
+		return PARSED_SHORT;
+	w->p.version = *(const __u8 *)w->ip >> 4;
+	switch (w->p.version) {
+	case 4:
+		return walk_ipv4(ctx, id, w);
+	case 6:
+		return walk_ipv6(ctx, id, w);
+	}
+	w->p.version = 0;
+	return PARSED_OTHER;
+}
+
+static __always_inline bool walk_ppp(struct entry *e, __u16 proto)
+{
+	switch (proto) {
+	case PPP_IPV4:
+	case PPP_IPV6:
+		e->kind = ETH_P_IP;
+		return true;
+	case PPP_MPLS:
+	case PPP_MPLM:
+		e->kind = ETH_P_MPLS_UC;
+		return true;
+	}
+	if (!(proto & 0x0100)) /* set, it is one that is compressed to a byte */
+		e->kind = 0;
+	return false;
+}
+
+/* One link header. False: there is none that we follow, and e->kind is 0 if
+ * nothing behind it can be IP.
+ */
+static __always_inline bool walk_header(void *ctx, const enum hook_id id,
+					struct entry *e)
+{
+	__be16 h[4];
+
+	switch (e->kind) {
+	case KIND_OPAQUE:
+		return false;
+	case ETH_P_TEB:
+		if (!copy(ctx, id, e->off + offsetof(struct ethhdr, h_proto), h, 2))
+			break;
+		e->off += sizeof(struct ethhdr);
+		e->kind = bpf_ntohs(h[0]);
+		return true;
+	case ETH_P_8021Q:
+	case ETH_P_8021AD:
+	case ETH_P_QINQ1:
+		if (!copy(ctx, id, e->off, h, 4))
+			break;
+		e->off += 4;
+		e->kind = bpf_ntohs(h[1]);
+		return true;
+	case ETH_P_MPLS_UC:
+	case ETH_P_MPLS_MC:
+		if (!e->within && !decaps(TUNNEL_MPLS))
+			break;
+		if (!copy(ctx, id, e->off, h, 6))
+			break;
+		e->off += 4;
+		if (!(h[1] & bpf_htons(0x0100))) /* not the bottom of the stack */
+			return true;
+		/* Nothing says what follows; an Ethernet pseudowire is user space's. */
+		switch (bpf_ntohs(h[2]) >> 12) {
+		case 4:
+		case 6:
+			e->kind = ETH_P_IP;
+			return true;
+		}
+		return false;
+	case ETH_P_PPP_SES:
+		if (!e->within && !decaps(TUNNEL_PPPOE))
+			break;
+		if (!copy(ctx, id, e->off, h, 8))
+			break;
+		if (h[0] != bpf_htons(0x1100))
+			break;
+		e->off += 8;
+		return walk_ppp(e, bpf_ntohs(h[3]));
+	case ETH_P_GRE_PPP:
+		if (!copy(ctx, id, e->off, h, 4))
+			break;
+		if (h[0] == bpf_htons(PPP_FRAME)) {
+			h[0] = h[1];
+			e->off += 2;
+		}
+		e->off += 2;
+		return walk_ppp(e, bpf_ntohs(h[0]));
+	default:
+		if (e->kind > ETH_LAST_LEN || !copy(ctx, id, e->off, h, 8) ||
+		    h[0] != bpf_htons(0xaaaa) || h[1] != bpf_htons(0x0300))
+			break;
+		e->off += 8; /* SNAP */
+		e->kind = bpf_ntohs(h[3]);
+		return true;
+	}
+	e->kind = 0;
+	return false;
+}
+
+/* From a link header to the ports. PARSED_DEEP: user space must look. */
+static __always_inline enum parsed walk_link(void *ctx, const enum hook_id id,
+					     struct entry *e, struct walked *w)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_LINK_HEADERS; i++) {
+		if (e->kind == ETH_P_IP || e->kind == ETH_P_IPV6)
+			return walk_ip(ctx, id, e->off, w);
+		if (!walk_header(ctx, id, e))
+			return e->kind ? PARSED_DEEP : PARSED_OTHER;
+	}
+	return PARSED_DEEP;
+}
+
+/* Called twice: as functions of their own they stand there once. */
+static __noinline void walk_skb(struct __sk_buff *skb, struct entry *e,
+				struct walked *w)
+{
+	w->found = walk_link(skb, HOOK_TC_INGRESS, e, w);
+}
+
+static __noinline void walk_xdp(struct xdp_md *xdp, struct entry *e, struct walked *w)
+{
+	w->found = walk_link(xdp, HOOK_XDP, e, w);
+}
+
+/* From e to the ports, and returns them with the IP header in w. */
+static __always_inline struct packet walk(void *ctx, const enum hook_id id,
+					  struct entry *e, struct walked *w)
+{
+	struct packet p;
+
+	__builtin_memset(w, 0, sizeof(*w));
+	if (id == HOOK_XDP)
+		walk_xdp(ctx, e, w);
+	else
+		walk_skb(ctx, e, w);
+	p = w->p;
+	p.l3 = w->ip;
+	return p;
+}
+
+#endif
