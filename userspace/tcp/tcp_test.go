@@ -169,6 +169,9 @@ func TestStreams(t *testing.T) {
 		step{flags(at(3, 1<<25, ""), flagRST), noData}, step{at(4, 20, q1[20:]), used})
 	f("Fast Open", "1@1 2@2", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 42, q2), used})
 	f("Fast Open refused", "1@1 2@3", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 0, q1), noData}, step{at(3, 42, q2), used})
+	answered := syn(2) // with a SYN of its own on the way, a host acknowledges and repeats the SYN
+	answered.Flags |= 0x10
+	f("simultaneous open", "1@3", step{syn(1), noData}, step{answered, noData}, step{at(3, 0, q1), used})
 	f("SYN again", "1@3", step{syn(1), noData}, step{syn(2), noData}, step{at(3, 0, q1), used}, step{syn(4), noData})
 	f("picked up at a message", "2@1 3@2", step{at(1, 42, q2), used}, step{at(2, 94, q3), used})
 	f("picked up, length apart", "2@2 3@3", step{at(1, 42, q2[:2]), used}, step{at(2, 44, q2[2:]), used}, step{at(3, 94, q3), used})
