@@ -153,7 +153,9 @@ func TestFullQuery(t *testing.T) {
 			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, fullquery "+kind+")")
 			deliver(t, o, openWriter(t, o), blockOf(query(5)))
 			got := p.Strings(t, "SELECT fullquery FROM "+table)
-			var record struct{ DNS struct{ Question []struct{ Name string } } }
+			var record struct {
+				DNS struct{ Question []struct{ Name string } }
+			}
 			if err := json.Unmarshal([]byte(got[0]), &record); args != nil && (err != nil || record.DNS.Question[0].Name != name7(5)) {
 				t.Errorf("%s: %q: %v", kind, got, err)
 			}
@@ -214,7 +216,9 @@ func TestKeysGo(t *testing.T) {
 	for i := range 5 {
 		deliver(t, o, w, numbered(ids, i, 1))
 	}
-	left := func(age string) { p.Exec(t, "INSERT INTO "+table+"_blocks (id, at) VALUES (gen_random_uuid(), now() - interval '"+age+"')") }
+	left := func(age string) {
+		p.Exec(t, "INSERT INTO "+table+"_blocks (id, at) VALUES (gen_random_uuid(), now() - interval '"+age+"')")
+	}
 	left("89 days")
 	left("91 days")
 	count := func(want int, what string) {

@@ -121,6 +121,7 @@ type rows struct {
 	starts  []int // where each event's rows begin, and the end
 	clamped uint64
 
+	event  event.Event
 	record []byte // the event as JSON
 	name   []byte
 	now    int64
@@ -139,18 +140,18 @@ func newRows(o *Output) *rows {
 // encode makes the rows of a block, for a table of that layout.
 func (r *rows) encode(b *event.Block, l *layout, now time.Time) {
 	r.buf, r.starts, r.clamped, r.now = r.buf[:0], r.starts[:0], 0, now.UnixNano()
-	var e event.Event
-	for events := b.Reader(); events.Next(&e); {
+	e := &r.event
+	for events := b.Reader(); events.Next(e); {
 		r.starts = append(r.starts, len(r.buf))
 		r.record = r.record[:0]
 		if r.json != nil {
-			r.record = r.json.Append(r.record, &e)
+			r.record = r.json.Append(r.record, e)
 			r.record = r.record[:len(r.record)-1] // without the line's end
 		}
 		var row event.Row
 		for list := e.Rows(); list.Next(&row); {
 			r.name = list.AppendName(r.name[:0], &row)
-			r.row(&e, &row, l)
+			r.row(e, &row, l)
 			r.record = r.record[:0] // it stands in the first row
 		}
 	}

@@ -1,0 +1,147 @@
+package psql
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// perBatch is a batch size as somebody would set it for speed.
+const perBatch = 1000
+
+// bare sends rows that are ready by pgx's CopyFrom, a transaction for each batch,
+// and nothing else: no keys, no retries, no books.
+func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Duration {
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(ctx)
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.name)
+	}
+	from := time.Now()
+	for part := range slices.Chunk(rows, perBatch) {
+		if _, err := c.CopyFrom(ctx, pgx.Identifier{table}, names, pgx.CopyFromRows(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return time.Since(from)
+}
+
+// whole sends the same as events, through a runner with one connection.
+func whole(t testing.TB, o *Output, list []*event.Event) time.Duration {
+	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.timeout}
+	from := time.Now()
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Start(context.Background())
+	in := r.Intake()
+	for _, e := range list {
+		in.Offer(e)
+	}
+	in.Flush()
+	r.Stop(context.Background())
+	return time.Since(from)
+}
+
+// row is what the bare loop sends for an event.
+func row(e *event.Event, now time.Time) []any {
+	return []any{
+		time.Unix(0, e.Time), now, "sensor1", int32(e.IPVersion()), netip.PrefixFrom(e.Src.Addr(), 32), netip.PrefixFrom(e.Dst.Addr(), 32), e.Proto.String(),
+		int32(0), int32(e.DNS.Opcode()), int32(e.DNS.QClass), int32(e.DNS.QType), int32(0), int32(0), "", int32(e.DNS.Rcode()),
+		string(e.AppendQName(nil)), int32(e.Length()),
+	}
+}
+
+// compare runs both by turns, on tables of their own, and returns the better time
+// of each for n rows.
+func compare(t testing.TB, n, rounds int) (loop, ours time.Duration) {
+	p := postgres(t)
+	var list []*event.Event
+	var rows [][]any
+	for i := range n {
+		list = append(list, query(i))
+		rows = append(rows, row(list[i], time.Now()))
+	}
+	for range rounds {
+		table, other := newTable(), newTable()
+		for _, name := range []string{table, other} {
+			if err := into(t, p, name).Check(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, b := bare(t, p, table, rows), whole(t, into(t, p, other), list)
+		if loop == 0 || a < loop {
+			loop = a
+		}
+		if ours == 0 || b < ours {
+			ours = b
+		}
+		if got := p.Int(t, "SELECT count(*) FROM (SELECT packettime, srcip, question, size FROM "+table+" INTERSECT SELECT packettime, srcip, question, size FROM "+other+") both_have"); got != n {
+			t.Fatalf("%d rows are the same in both tables, want %d", got, n)
+		}
+		p.Exec(t, "DROP TABLE "+table+", "+table+"_blocks, "+other+", "+other+"_blocks")
+	}
+	return loop, ours
+}
+
+func into(t testing.TB, p *lab.Postgres, table string) *Output {
+	return parsed(t, "--psqloutputtype", "1", "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqltable", table)
+}
+
+// TestSpeed: keys, retries and books included, at least 60 % of the bare loop.
+// The ratio is within one run; short runs only show that it works.
+func TestSpeed(t *testing.T) {
+	n, rounds := 3000, 1
+	if os.Getenv("SENSOR_TEST_LONG") != "" {
+		n, rounds = 200_000, 3
+	}
+	loop, ours := compare(t, n, rounds)
+	ratio := loop.Seconds() / ours.Seconds()
+	t.Logf("%d rows: bare CopyFrom loop %.0f rows/s, the output %.0f rows/s: %.0f %%", n, float64(n)/loop.Seconds(), float64(n)/ours.Seconds(), 100*ratio)
+	if rounds > 1 && ratio < 0.6 {
+		t.Errorf("%.0f %% of the bare loop, want 60", 100*ratio)
+	}
+}
+
+// encoding is a batch, and what makes its rows.
+func encoding() (r *rows, b *event.Block, l *layout) {
+	l = &layout{}
+	for i, c := range columns {
+		l.columns = append(l.columns, column{name: c.name, kind: i, oid: map[string]uint32{
+			"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}[typeOf(c.name)]})
+	}
+	return newRows(&Output{common: outputs.Common{Server: "sensor1"}}), numbered(event.NewIDs(), 0, perBatch), l
+}
+
+func TestEncodeAllocatesNothing(t *testing.T) {
+	r, b, l := encoding()
+	r.encode(b, l, time.Now())
+	if n := testing.AllocsPerRun(10, func() { r.encode(b, l, time.Now()) }); n != 0 {
+		t.Errorf("encode allocates %v times for a batch, want 0", n)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r, block, l := encoding()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.encode(block, l, time.Now())
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perBatch, "ns/row")
+}
