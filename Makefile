@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-se
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
 
-.PHONY: help build run demo test test-all test-kernels bench bench-live bench-stages bench-bpf generate lint fmt clean
+.PHONY: help build run demo test test-all test-kernels bench bench-live bench-stages bench-bpf bench-psql generate lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: bu
 
 bench-bpf: ## as root: what the kernel program costs per packet, beside an empty one
 	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x
+
+bench-psql: ## as root: rows a second into PostgreSQL, beside a bare COPY loop of the same rows
+	SENSOR_TEST_LONG=1 $(GO) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
 
 generate: ## compile bpf/ again (needs clang)
 	@$(TOOLS) generate

@@ -757,7 +757,7 @@ func TestConfigCheckNamesChanges(t *testing.T) {
 		{"kafkaoutputtype = 1", "JSON"},
 		{"natsoutputtype = 1", "NATS"},
 		{"parquetoutputtype = 1", "rows; parquetoutputpath"},
-		{"psqloutputtype = 1", "rows; psqlbatchdelay; PostgreSQL tables"},
+		{"psqloutputtype = 1", "rows; psqlbatchdelay; psqlbatchsize; PostgreSQL tables; PostgreSQL batches"},
 		{"sentineloutputtype = 1\nsentineloutputcustomerid = x", "sentinelbatchdelay; sentineloutputsharedkey, sentineloutputcustomerid"},
 		{"splunkoutputtype = 1", "JSON; Splunk"},
 		{"syslogoutputtype = 1", "JSON"},

@@ -86,6 +86,7 @@ var recordChanges = []change{
 var outputChanges = []change{
 	{"clickhousedelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("clickhouse"), is("clickhousedelay", "0s"))},
 	{"psqlbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
+	{"psqlbatchsize", "is how many records a transaction has at least: while the server is busy it takes all that have come in", "sent exactly as many", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
 	{"sentinelbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
 	{"victoriabatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
 	{"packetlimit", "limits what each output keeps in memory", "knew it in some outputs alone", "", isNot("packetlimit", "0")},
@@ -98,6 +99,7 @@ var outputChanges = []change{
 	{"NATS", "dns_wire has the message's own bytes", "packed the message anew", "", on("nats")},
 	{"parquetoutputpath", "a folder gets rotated files; a path that ends in .parquet is that file, never appended to", "appended to one file, which made it unreadable", "", on("parquet")},
 	{"PostgreSQL tables", "those made here are wide enough for every value; in others, a value that does not fit is clamped and counted", "failed to insert such rows", "", on("psql")},
+	{"PostgreSQL batches", "each is one transaction with a key in a second table (dns_log_blocks), which the sensor makes, or `dnsmonster-sensor postgres init`", "could write a batch twice", "", on("psql")},
 	{"sentineloutputsharedkey, sentineloutputcustomerid", "are an error that says what to use instead", "used an interface that Microsoft switched off on 2026-09-14", "",
 		set("sentineloutputsharedkey", "sentineloutputcustomerid")},
 	{"Splunk", "time has nine decimals", "left out zeros behind the point", "", on("splunk")},
