@@ -26,7 +26,7 @@ func keep(p packet.Packet) kept {
 
 // readPlainly walks a file's bytes as one lane does, and checks each step.
 func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
-	f, off, err := newFormat(data, told{})
+	f, off, err := newFormat(data, told{interfaces: new(fileInterfaces)})
 	if err != nil {
 		return nil, fmt.Errorf("read it: %w", err)
 	}
