@@ -98,6 +98,21 @@ func TestFilter(t *testing.T) {
 	f(SkipAndAllow, "A.Allow.EXAMPLE. allow.example.", 7)
 }
 
+// TestAllSkipped: books balance though no block was ever handed over.
+func TestAllSkipped(t *testing.T) {
+	set := quick(1, 0)
+	set.Type, set.Allow = Allow, list(t, "allow.example")
+	r := testRunner(t, &fake{}, set, false, nil)
+	r.Start(context.Background())
+	in := r.Intake()
+	for range 3 {
+		in.Offer(asks("other.example."))
+	}
+	in.Flush()
+	r.Stop(context.Background())
+	check(t, r, 3, "skipped 3, delivered 0")
+}
+
 // TestSetFilter changes what is taken from then on, and refuses what cannot be.
 func TestSetFilter(t *testing.T) {
 	var got atomic.Uint64

@@ -27,8 +27,8 @@ func (r *Runner) Intake() *Intake {
 	return &Intake{r: r, page: r.book.Page(), open: r.free.get(), now: time.Now()}
 }
 
-// Offer copies e, if the filter takes it. Behind a live source it never waits; behind any other it
-// waits while the queue is full.
+// Offer copies e, if the filter takes it. Behind a live source it never waits;
+// behind any other it waits while the queue is full.
 func (in *Intake) Offer(e *event.Event) {
 	if !in.takes(e) {
 		in.page.Add(account.Skipped, 1)
@@ -57,7 +57,8 @@ func (in *Intake) full() bool {
 }
 
 // Tick hands over an open block that has waited for BatchDelay, or is full since
-// nothing else waits any more, and publishes the books. Call it once per batch of packets, and while there are none.
+// nothing else waits any more, and publishes the books. Call it once per batch of
+// packets, and while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
 	if in.open.Len() > 0 && (now.Sub(in.since) >= in.r.set.BatchDelay || in.full()) {
@@ -72,7 +73,9 @@ func (in *Intake) Tick(now time.Time) {
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {
 		in.handOver()
+		return
 	}
+	in.hold(0) // what was skipped since the last Tick counts, too
 }
 
 // handOver seals the open block and queues it.
