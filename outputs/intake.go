@@ -49,11 +49,11 @@ func (in *Intake) Offer(e *event.Event) {
 
 // full tells whether the open block has as many events as it shall have.
 func (in *Intake) full() bool {
-	size := in.r.set.BatchSize
-	if in.r.set.Grow && size > 0 {
-		return in.open.Len() >= size && !in.r.busy()
+	set, n := &in.r.set, in.open.Len()
+	if set.Grow && set.BatchSize > 0 {
+		return n >= set.BatchSize && !in.r.busy() || n == set.largest()
 	}
-	return in.open.Len() == size
+	return n == set.BatchSize
 }
 
 // Tick hands over an open block that has waited for BatchDelay, or is full since

@@ -117,13 +117,17 @@ func (s Settings) withDefaults(live bool) Settings {
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
 	s.Timeout = s.Attempt()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
-	if most := (s.QueueEvents + 1) / 2; most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
-		s.BatchSize = most // a block larger than the queue would get in all the same
+	if most := s.largest(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
+		s.BatchSize = most
 	}
 	s.RetryFirst = cmp.Or(s.RetryFirst, defaultRetryFirst)
 	s.RetryMax = max(cmp.Or(s.RetryMax, defaultRetryMax), s.RetryFirst)
 	return s
 }
+
+// largest is how many events a block may have where QueueEvents bounds the queue,
+// 0 where it does not: a block larger than the queue would get in all the same.
+func (s *Settings) largest() int { return (s.QueueEvents + 1) / 2 }
 
 // half is the bound of each of the two queues around a spool. The spool has room
 // for both: for all that memory holds.

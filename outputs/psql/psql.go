@@ -68,7 +68,7 @@ func (o *Output) Flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: section, Name: "psqlbatchsize", EnvVars: []string{"DNSMONSTER_PSQLBATCHSIZE"}, Value: 1, Destination: &o.batch,
-			Usage: "`NUMBER` of records in a transaction at least; while the server is busy it is as many as have come in, so that records are there at once and nothing piles up",
+			Usage: "`NUMBER` of records in a transaction. With 1, as many as have come in while the server was busy: records are there at once, and nothing piles up",
 		},
 		&cli.DurationFlag{
 			Category: section, Name: "psqlbatchdelay", EnvVars: []string{"DNSMONSTER_PSQLBATCHDELAY"}, Destination: &o.delay,
@@ -104,7 +104,7 @@ func (o *Output) Place() []cli.Flag {
 func (o *Output) Settings() (outputs.Settings, error) {
 	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, Timeout: o.timeout, RetryMax: 10 * time.Second}
 	s.Batch(o.batch, o.delay)
-	s.Grow = true // the default, one record in a transaction, is slow
+	s.Grow = o.batch == 1 // the default, one record in a transaction, is slow; a size that somebody chose is obeyed
 	switch {
 	case o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow):
 		return s, fmt.Errorf("psqloutputtype: %d is not one of 0 to 4", o.kind)
