@@ -30,7 +30,7 @@ func protected(t *testing.T) *lab.Postgres {
 }
 
 // reach is an output that connects as query says, with all of its messages.
-func reach(t *testing.T, host, user, query string, args ...string) (err error, all string) {
+func reach(t *testing.T, host, user, query string, args ...string) (all string, err error) {
 	t.Helper()
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, "Hush-Hush"), Host: host, Path: "/postgres", RawQuery: query}
 	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", u.String(), "--psqltable", newTable()}, args...)...)
@@ -52,7 +52,7 @@ func reach(t *testing.T, host, user, query string, args ...string) (err error, a
 	if strings.Contains(all, "Hush") {
 		t.Errorf("%s %s: shows a password: %s", user, query, all)
 	}
-	return err, all
+	return all, err
 }
 
 // TestTLS connects in every mode, with right and wrong certificates. What cannot
@@ -71,7 +71,7 @@ func TestTLS(t *testing.T) {
 
 	f := func(host, user, query, want string) {
 		t.Helper()
-		err, all := reach(t, host, user, query)
+		all, err := reach(t, host, user, query)
 		problem, fails := strings.CutPrefix(want, "error ")
 		if (err != nil) != fails || err != nil && !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(all, problem) {
 			t.Errorf("%s at %s with %s: error %v, want %q in\n%s", user, host, query, err, want, all)
@@ -107,7 +107,7 @@ func TestTLS(t *testing.T) {
 func TestTLSOptions(t *testing.T) {
 	f := func(query, want string) {
 		t.Helper()
-		err, all := reach(t, "db.example.org", "open", query)
+		all, err := reach(t, "db.example.org", "open", query)
 		if err == nil || !strings.HasPrefix(err.Error(), "psqlendpoint: ") || !strings.Contains(all, want) {
 			t.Errorf("%s: %v, want %q", query, err, want)
 		}
