@@ -12,6 +12,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -271,6 +272,30 @@ func TestTroubledNetwork(t *testing.T) {
 	}
 	s.end(0)
 	wantNames(t, p, table, 0, s.n)
+}
+
+// TestDefaultBatch: as the options are by default, what comes faster than the
+// server can commit is not a transaction for each record.
+func TestDefaultBatch(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	log := logged(o)
+	set, err := o.Settings()
+	if err != nil || set.BatchSize != 1 {
+		t.Fatalf("%+v, %v", set, err)
+	}
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{t: t, r: r, in: r.Intake(), log: log}
+	r.Start(context.Background())
+	s.offer(5000)
+	s.end(0)
+	wantNames(t, p, table, 0, 5000)
+	if n := p.Int(t, "SELECT count(*) FROM "+table+"_blocks"); n > 1000 {
+		t.Errorf("%d transactions for 5000 records", n)
+	}
 }
 
 // TestDroppedTable: nothing is lost while somebody drops the tables and makes them
