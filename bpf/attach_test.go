@@ -79,6 +79,7 @@ func TestBothDirections(t *testing.T) {
 				}
 				ip(t, "link set v0 down")
 				up(t, "v0")
+				carrier(t, "v1")
 			}
 			if err := a.Close(); err != nil {
 				t.Error(err)

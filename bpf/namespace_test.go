@@ -63,6 +63,19 @@ func up(t *testing.T, name string) {
 	ip(t, "link set "+name+" up")
 }
 
+// carrier waits until the kernel sends again on an interface whose other end was
+// down; until then it drops.
+func carrier(t *testing.T, name string) {
+	t.Helper()
+	for range 5000 {
+		if l, err := netlink.LinkByName(name); err == nil && l.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("%s has no carrier", name)
+}
+
 func index(t *testing.T, name string) int {
 	t.Helper()
 	l, err := netlink.LinkByName(name)

@@ -367,8 +367,9 @@ func TestPathsAreKeyed(t *testing.T) {
 		return l.Path
 	}
 	one, two := NewDecoder(DefaultPorts()), NewDecoder(DefaultPorts())
-	if path(one) != path(one) || path(one) == path(two) {
-		t.Errorf("paths %x and %x, of another decoder %x", path(one), path(one), path(two))
+	first, again, other := path(one), path(one), path(two)
+	if first != again || first == other {
+		t.Errorf("paths %x and %x, of another decoder %x", first, again, other)
 	}
 }
 
