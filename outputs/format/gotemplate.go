@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/template"
+	"text/template/parse"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -33,27 +35,63 @@ type TemplateRecord struct {
 
 // parseTemplate reads a template and tries it once, which finds fields that do
 // not exist.
-func parseTemplate(text string) (*template.Template, error) {
+func parseTemplate(text string) (*recordTemplate, error) {
 	t, err := template.New("record").Parse(cmp.Or(text, "{{.}}"))
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
 	e := event.Event{Message: make([]byte, dns.HeaderLen)}
-	err = t.Execute(new(bytes.Buffer), newTemplateRecord(&e, time.UTC))
+	err = t.Execute(new(bytes.Buffer), newTemplateRecord(&e, time.UTC, true))
 	if err != nil && strings.Contains(err.Error(), "can't evaluate field") { // others may depend on the message
 		return nil, fmt.Errorf("try template: %w", err)
 	}
-	return t, nil
+	return &recordTemplate{t, slices.ContainsFunc(t.Templates(), func(t *template.Template) bool { return t.Tree != nil && asksForDNS(t.Root) })}, nil
 }
 
-// goTemplate is the one format that decodes messages, and allocates.
+// recordTemplate is a template, and whether it may look into the message.
+type recordTemplate struct {
+	*template.Template
+	dns bool
+}
+
+// asksForDNS tells whether a part of a template names the field DNS, or hands on
+// the whole record, of which that is a part.
+func asksForDNS(node parse.Node) bool {
+	switch n := node.(type) {
+	case *parse.ListNode:
+		return n != nil && slices.ContainsFunc(n.Nodes, asksForDNS)
+	case *parse.ActionNode:
+		return asksForDNS(n.Pipe)
+	case *parse.PipeNode:
+		return n != nil && slices.ContainsFunc(n.Cmds, func(c *parse.CommandNode) bool { return slices.ContainsFunc(c.Args, asksForDNS) })
+	case *parse.IfNode:
+		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+	case *parse.RangeNode:
+		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+	case *parse.WithNode:
+		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+	case *parse.TemplateNode:
+		return asksForDNS(n.Pipe)
+	case *parse.FieldNode:
+		return n.Ident[0] == "DNS"
+	case *parse.VariableNode: // $ is the record; others hold what a pipe gave them
+		return n.Ident[0] == "$" && (len(n.Ident) == 1 || n.Ident[1] == "DNS")
+	case *parse.TextNode, *parse.CommentNode, *parse.NumberNode, *parse.StringNode, *parse.BoolNode, *parse.NilNode,
+		*parse.IdentifierNode, *parse.BreakNode, *parse.ContinueNode:
+		return false
+	}
+	return true // the record itself, and what is not known
+}
+
+// goTemplate is the one format that decodes messages, where the template asks
+// for them, and allocates.
 type goTemplate struct {
-	template *template.Template
+	template *recordTemplate
 	loc      *time.Location
 	buf      bytes.Buffer
 }
 
-func newTemplate(t *template.Template, o Options) *goTemplate {
+func newTemplate(t *recordTemplate, o Options) *goTemplate {
 	return &goTemplate{template: t, loc: cmp.Or(o.Location, time.UTC)}
 }
 
@@ -63,12 +101,16 @@ func (g *goTemplate) Append(dst []byte, e *event.Event) []byte {
 	g.buf.Reset()
 	// A template that fails has written what it could, and says nothing more of
 	// use: it fails for what the message is, such as one without an answer.
-	_ = g.template.Execute(&g.buf, newTemplateRecord(e, g.loc))
+	_ = g.template.Execute(&g.buf, newTemplateRecord(e, g.loc, g.template.dns))
 	return append(append(dst, g.buf.Bytes()...), '\n')
 }
 
-func newTemplateRecord(e *event.Event, loc *time.Location) TemplateRecord {
-	m, _ := decode(e)
+// newTemplateRecord makes a record, with the message in it or without.
+func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) TemplateRecord {
+	var m mdns.Msg
+	if withDNS {
+		m, _ = decode(e)
+	}
 	return TemplateRecord{
 		Timestamp:    time.Unix(0, e.Time).In(loc),
 		DNS:          m,

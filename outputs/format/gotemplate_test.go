@@ -50,8 +50,8 @@ func TestTemplates(t *testing.T) {
 	f("{{range .DNS.Answer}}{{.}}{{end}}", "www.example.org.\t60\tIN\tA\t192.0.2.7")
 	f(`{{with index .DNS.Extra 3}}{{.}}{{end}} after`, "") // fails on this message: its line ends there
 	f(`{{"a"}} {{index .DNS.Extra 3}} after`, "a ")
-	f("", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC)))
-	f("{{.}}", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC)))
+	f("", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC, true)))
+	f("{{.}}", fmt.Sprintf("%v", newTemplateRecord(e, time.UTC, true)))
 
 	for template, problem := range map[string]string{
 		"{{.Nothing}}":         "can't evaluate field Nothing",
@@ -63,6 +63,37 @@ func TestTemplates(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", template, err, problem)
 		}
 	}
+}
+
+// A message is decoded only for a template that can show something of it.
+func TestTemplatesDecodeLazily(t *testing.T) {
+	f := func(text string, want bool) {
+		t.Helper()
+		r, err := parseTemplate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.dns != want {
+			t.Errorf("%s: decodes %t, want %t", text, r.dns, want)
+		}
+	}
+	f("", true)
+	f("{{.}}", true)
+	f("{{.SrcIP}} {{.Timestamp.Unix}}", false)
+	f("{{.DNS.Id}}", true)
+	f("{{printf `%v` .}}", true)
+	f("{{printf `%s` .SrcIP}} text", false)
+	f("{{if eq .Protocol `udp`}}{{.SrcPort}}{{else}}-{{end}}", false)
+	f("{{if eq .Protocol `udp`}}{{.SrcPort}}{{else}}{{.DNS.Id}}{{end}}", true)
+	f("{{with .DNS}}x{{end}}", true)
+	f("{{with .Identity}}{{$.SrcIP}}{{end}}", false)
+	f("{{with .Identity}}{{$.DNS.Id}}{{end}}", true)
+	f("{{with $}}{{end}}", true)
+	f("{{$x := .}}{{$x.DNS.Id}}", true)
+	f("{{(.).DNS}}", true)
+	f("{{define `a`}}{{.DNS.Id}}{{end}}{{template `a` .}}", true)
+	f("{{define `a`}}{{.SrcIP}}{{end}}{{.DstIP}}", false)
+	f("{{/* .DNS */}}{{range $i, $c := .Version}}{{$i}}{{end}}", false)
 }
 
 // Defect 35: wrong type_uid, always Query, and seconds in place of milliseconds.
