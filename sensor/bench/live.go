@@ -153,7 +153,10 @@ func (o *liveOptions) highest(ctx context.Context, w *wire, t traffic, command [
 			high = rate
 			break
 		}
-		low, best = rate, r
+		low = rate
+		if r.perSecond > best.perSecond {
+			best = r
+		}
 		if r.perSecond >= 0.9*float64(rate) {
 			short = false
 			continue
