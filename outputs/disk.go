@@ -37,7 +37,6 @@ type disk struct {
 	moving *account.Page // what move has in hand
 	kept   []item        // what workers could not deliver
 	broken bool          // the last write failed
-	closed bool
 }
 
 const (
@@ -75,9 +74,6 @@ func openDisk(r *Runner) (*disk, error) {
 func (d *disk) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return
-	}
 	st := d.sp.Stats()
 	d.page.Set(account.Recovered, st.Recovered)
 	d.page.Set(account.SpoolEvicted, st.Evicted)
