@@ -201,27 +201,27 @@ func TestOpaqueTunnels(t *testing.T) {
 func TestTunnelsNotChosen(t *testing.T) {
 	q4, q6 := ip4(a4, b4, 17, udp(40000, 53, fill(30))), ip6(a6, b6, 17, udp(40000, 53, fill(30)))
 	none := newKit(t, Options{TunnelPorts: tunnelPorts()})
-	gpe := newKit(t, Options{TunnelPorts: tunnelPorts(), Decap: []uint8{uint8(packet.TunnelVXLANGPE)}})
+	some := newKit(t, Options{TunnelPorts: tunnelPorts(), Decap: []uint8{uint8(packet.TunnelVXLANGPE), uint8(packet.TunnelMPLS)}})
 	for _, w := range waysIn() {
 		for _, frame := range frames(w, q4) {
 			none.want("not_dns", sensorProgTcIngressEth, frame)
 			want := "not_dns"
-			if w.kind == uint8(packet.TunnelVXLANGPE) {
+			if w.kind == uint8(packet.TunnelVXLANGPE) || w.kind == uint8(packet.TunnelMPLS) {
 				want = "delivered"
 			}
-			gpe.want(want, sensorProgTcIngressEth, frame)
+			some.want(want, sensorProgTcIngressEth, frame)
 		}
 	}
 	for _, frame := range [][]byte{
 		eth(0x0800, ip4(b4, a4, 4, q4)), eth(0x0800, ip4(b4, a4, 41, q6)), eth(0x86dd, ip6(b6, a6, 4, q4)), eth(0x86dd, ip6(b6, a6, 41, q6)),
-		eth(0x8847, join([]byte{0, 1, 1, 64}, q4)), eth(0x8864, join([]byte{0x11, 0, 0, 7}, be16(uint16(len(q4)+2), 0x21), q4)),
+		eth(0x8864, join([]byte{0x11, 0, 0, 7}, be16(uint16(len(q4)+2), 0x21), q4)),
 	} {
 		none.want("not_dns", sensorProgTcIngressEth, frame)
-		gpe.want("not_dns", sensorProgTcIngressEth, frame)
+		some.want("not_dns", sensorProgTcIngressEth, frame)
 	}
-	mpls := newKit(t, Options{Decap: []uint8{uint8(packet.TunnelMPLS)}})
-	mpls.want("not_dns", sensorProgTcIngressEth, eth(0x8864, join([]byte{0x11, 0, 0, 7}, be16(uint16(len(q4)+2), 0x21), q4)))
-	mpls.want("delivered", sensorProgTcIngressEth, eth(0x8847, join([]byte{0, 1, 1, 64}, q4)))
+	labelled := eth(0x8847, join([]byte{0, 1, 1, 64}, q4))
+	none.want("not_dns", sensorProgTcIngressEth, labelled)
+	some.want("delivered", sensorProgTcIngressEth, labelled)
 
 	all := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()})
 	all.want("delivered", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 17, udp(53, 4789, fill(40))))) // an answer to a port of VXLAN

@@ -198,7 +198,7 @@ func compile(ctx context.Context, root, scratch string, packages, testArgs []str
 			Name: pkg,
 			Dir:  filepath.Join("/src", rel),
 			Path: fmt.Sprintf("/tests/%d.test", i),
-			Args: append([]string{"-test.v", "-test.timeout=10m"}, testArgs...),
+			Args: append([]string{"-test.v", "-test.timeout=14m"}, testArgs...),
 		}
 		jobs = append(jobs, j)
 		files = append(files, file{path: j.Path, from: binary, mode: 0o755})
