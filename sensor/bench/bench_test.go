@@ -135,3 +135,15 @@ func TestPageHasMarkers(t *testing.T) {
 		}
 	}
 }
+
+func TestRatio(t *testing.T) {
+	f := func(ours, plain float64, oursAtLimit, plainAtLimit bool, want string) {
+		t.Helper()
+		if got := ratio([2]float64{ours, plain}, [2]bool{oursAtLimit, plainAtLimit}); !strings.Contains(got, want) {
+			t.Errorf("%v and %v: %q, want %q", ours, plain, got, want)
+		}
+	}
+	f(400000, 100000, false, false, "Ratio: 4.0.")
+	f(500000, 100000, true, false, "at least 5.0")
+	f(500000, 500000, true, true, "say nothing")
+}

@@ -73,20 +73,20 @@ func benchLive(ctx context.Context, args []string) error {
 		return err
 	}
 	b.WriteString("\n| | highest rate without loss, packets/s |\n|---|---|\n")
-	best := [2]float64{}
+	best, limit := [2]float64{}, [2]bool{}
 	for i, command := range [][]string{ours, plain} {
 		t, atLimit, err := o.highest(ctx, w, small, command)
 		if err != nil {
 			return err
 		}
-		best[i] = t.perSecond
+		best[i], limit[i] = t.perSecond, atLimit
 		note := ""
 		if atLimit {
 			note = ", all that the generator makes"
 		}
 		fmt.Fprintf(&b, "| %s | %.0f%s |\n", []string{"attach", "reference on AF_PACKET"}[i], t.perSecond, note)
 	}
-	fmt.Fprintf(&b, "\nRatio %.1f.\n", best[0]/max(best[1], 1))
+	fmt.Fprintf(&b, "\n%s\n", ratio(best, limit))
 	fmt.Print(b.String())
 	if err := os.MkdirAll(filepath.Dir(o.report), 0o755); err != nil {
 		return err
@@ -98,6 +98,19 @@ func benchLive(ctx context.Context, args []string) error {
 		return insert(o.doc, "make bench-live", b.String())
 	}
 	return nil
+}
+
+// ratio says what two highest rates tell of each other; nothing where the
+// generator was the limit of the reference.
+func ratio(best [2]float64, limit [2]bool) string {
+	switch r := best[0] / max(best[1], 1); {
+	case limit[1]:
+		return "The generator was the limit of the reference too: these rates say nothing of their ratio. The machine is too busy, or too small."
+	case limit[0]:
+		return fmt.Sprintf("Ratio: at least %.1f.", r)
+	default:
+		return fmt.Sprintf("Ratio: %.1f.", r)
+	}
 }
 
 // replayCost is the CPU time of a message replayed from a file, in seconds.
