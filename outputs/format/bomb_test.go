@@ -111,3 +111,38 @@ func TestCountsThatLie(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplatesOfEndlessLists: a template shows records as miekg/dns prints them,
+// for which some lists of 64 KiB take minutes: it shows what stands before them.
+func TestTemplatesOfEndlessLists(t *testing.T) {
+	var types []byte // of NSEC, all of them
+	for window := range 256 {
+		types = append(append(types, byte(window), 32), bytes.Repeat([]byte{0xff}, 32)...)
+	}
+	option := func(code byte, n int) []byte {
+		return append([]byte{0, code, byte(n >> 8), byte(n)}, make([]byte, n)...)
+	}
+	for _, list := range []struct {
+		kind string
+		data []byte
+	}{
+		{"\x00\x37", append(make([]byte, 4), bytes.Repeat([]byte("\xc0\x0c"), 32000)...)}, // HIP
+		{"\x00\x2f", append([]byte{0}, types...)},                                         // NSEC
+		{"\x00\x3e", append(make([]byte, 6), types...)},                                   // CSYNC
+		{"\x00\x2a", bytes.Repeat([]byte("\x00\x01\x00\x00"), 16000)},                     // APL
+		{"\x00\x29", option(5, 65000)},                                                    // OPT: DAU
+		{"\x00\x29", option(3, 65000)},                                                    // OPT: NSID
+	} {
+		msg := []byte("\x00\x07\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01" +
+			"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\xc0\x00\x02\x01" + "\xc0\x0c" + list.kind + "\x00\x01\x00\x00\x00\x00")
+		msg = append(binary.BigEndian.AppendUint16(msg, uint16(len(list.data))), list.data...)
+		f, err := New("gotemplate", Options{Template: "{{len .DNS.Answer}} {{.DNS.Answer}}"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(f.NewEncoder().Append(nil, eventOf(msg, 0)))
+		if !strings.HasPrefix(text, "1 [example.org.") || len(text) > 1000 {
+			t.Errorf("type %x: %d bytes: %.100s", list.kind, len(text), text)
+		}
+	}
+}

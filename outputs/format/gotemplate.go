@@ -110,6 +110,7 @@ func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) Templat
 	var m mdns.Msg
 	if withDNS {
 		m, _ = decode(e)
+		m.Answer, m.Ns, m.Extra = untilEndless(m.Answer), untilEndless(m.Ns), untilEndless(m.Extra)
 	}
 	return TemplateRecord{
 		Timestamp:    time.Unix(0, e.Time).In(loc),
@@ -127,3 +128,51 @@ func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) Templat
 }
 
 func netIP(a netip.Addr) net.IP { return net.IP(a.AsSlice()) }
+
+// untilEndless leaves out the records from the first endless one on.
+func untilEndless(list []mdns.RR) []mdns.RR {
+	if i := slices.IndexFunc(list, endless); i >= 0 {
+		return list[:i]
+	}
+	return list
+}
+
+// endless tells records with longer lists than anybody means to send. The
+// library writes a list by adding to a text that it copies each time: one record
+// of 64 KiB could take minutes.
+func endless(rr mdns.RR) bool {
+	const names, others = 64, 1024
+	switch rr := rr.(type) {
+	case *mdns.HIP:
+		return len(rr.RendezvousServers) > names
+	case *mdns.NSEC:
+		return len(rr.TypeBitMap) > others
+	case *mdns.NXT:
+		return len(rr.TypeBitMap) > others
+	case *mdns.NSEC3:
+		return len(rr.TypeBitMap) > others
+	case *mdns.CSYNC:
+		return len(rr.TypeBitMap) > others
+	case *mdns.APL:
+		return len(rr.Prefixes) > others
+	case *mdns.SVCB:
+		return len(rr.Value) > others
+	case *mdns.HTTPS:
+		return len(rr.Value) > others
+	case *mdns.OPT:
+		return len(rr.Option) > others || slices.ContainsFunc(rr.Option, func(o mdns.EDNS0) bool {
+			switch o := o.(type) {
+			case *mdns.EDNS0_NSID:
+				return len(o.Nsid) > others
+			case *mdns.EDNS0_DAU:
+				return len(o.AlgCode) > others
+			case *mdns.EDNS0_DHU:
+				return len(o.AlgCode) > others
+			case *mdns.EDNS0_N3U:
+				return len(o.AlgCode) > others
+			}
+			return false
+		})
+	}
+	return false
+}
