@@ -31,6 +31,7 @@ type disk struct {
 	moved chan struct{} // a token: workers have taken something
 	ended chan struct{} // closed when move is done
 	hand  *event.Block  // what move had in hand when it ended
+	grace time.Duration // diskGrace, but for tests
 
 	mu     sync.Mutex
 	page   *account.Page // the spool's numbers
@@ -60,7 +61,7 @@ func openDisk(r *Runner) (*disk, error) {
 		r: r, sp: sp, always: s.Always,
 		front: NewQueue(r.set.half(), r.book.Page()),
 		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
-		page: r.book.Page(), moving: r.book.Page(),
+		page: r.book.Page(), moving: r.book.Page(), grace: diskGrace,
 	}
 	d.front.MaxEvents = (r.set.QueueEvents + 1) / 2
 	if st := sp.Stats(); st.Recovered > 0 {

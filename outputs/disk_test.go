@@ -494,3 +494,21 @@ func (l *lines) count(what string) int {
 	defer l.mu.Unlock()
 	return strings.Count(l.text.String(), what)
 }
+
+// A disk that hangs does not keep the program from ending; what it may not have
+// stored is held by nobody but the books, and said.
+func TestSpoolDiskHangs(t *testing.T) {
+	var text bytes.Buffer
+	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r.disk.grace = time.Millisecond
+	in := r.Intake() // without Start the disk's goroutine never comes to an end
+	offer(in, 10)
+	in.Flush()
+	r.Stop(context.Background())
+	if n, m := r.Stuck(), r.Waiting(); n != 10 || m != 0 {
+		t.Errorf("%d events stuck and %d waiting, want 10 and 0", n, m)
+	}
+	if !strings.Contains(text.String(), "the spool's disk does not answer") {
+		t.Errorf("log: %s", text.String())
+	}
+}

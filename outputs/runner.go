@@ -48,6 +48,7 @@ type Runner struct {
 	stop     sync.Mutex
 	page     *account.Page // what Stop and giveUp throw away; guarded by stop
 	finished bool          // the spool is closed; guarded by stop
+	stuck    atomic.Bool   // it could not be closed in time
 }
 
 // NewRunner makes a runner that does nothing before Start but take events. live
@@ -187,8 +188,9 @@ func (r *Runner) finish() {
 	select {
 	case abandoned := <-done:
 		r.abandon(abandoned)
-	case <-time.After(diskGrace):
-		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", diskGrace)
+	case <-time.After(r.disk.grace):
+		r.stuck.Store(true)
+		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", r.disk.grace)
 	}
 }
 
@@ -209,9 +211,18 @@ func (r *Runner) Ledger(offered func() uint64) account.Ledger {
 // Name is the output's.
 func (r *Runner) Name() string { return r.out.Name() }
 
-// Waiting is how many events the spool holds.
+// Stuck is how many events were neither delivered nor surely stored when Stop
+// returned, because the spool's disk did not answer. They count as held.
+func (r *Runner) Stuck() uint64 {
+	if !r.stuck.Load() {
+		return 0
+	}
+	return r.book.Sum(account.DeliveryHeld)
+}
+
+// Waiting is how many events the spool holds; 0 where its disk does not answer.
 func (r *Runner) Waiting() uint64 {
-	if r.disk == nil {
+	if r.disk == nil || r.stuck.Load() {
 		return 0
 	}
 	return r.disk.sp.Stats().Pending
@@ -219,7 +230,7 @@ func (r *Runner) Waiting() uint64 {
 
 // SpoolBytes is how large the spool is, and may become; 0 and 0 without one.
 func (r *Runner) SpoolBytes() (size, limit int64) {
-	if r.disk == nil {
+	if r.disk == nil || r.stuck.Load() {
 		return 0, 0
 	}
 	return r.disk.sp.Stats().Bytes, r.set.Spool.Bytes

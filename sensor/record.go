@@ -205,6 +205,11 @@ func (p *pipeline) conclude(w io.Writer) error {
 	if text, n := losses(ledgers); n > 0 {
 		undelivered = append(undelivered, text)
 	}
+	for _, r := range p.runners {
+		if n := r.Stuck(); n > 0 {
+			undelivered = append(undelivered, fmt.Sprintf("%d in memory when the spool's disk did not answer (%s)", n, r.Name()))
+		}
+	}
 	if text := p.waiting(); text != "" {
 		undelivered = append(undelivered, text)
 	}
