@@ -86,7 +86,7 @@ var recordChanges = []change{
 var outputChanges = []change{
 	{"clickhousedelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("clickhouse"), is("clickhousedelay", "0s"))},
 	{"psqlbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
-	{"psqlbatchsize", "is how many records a transaction has at least: while the server is busy it takes all that have come in", "sent exactly as many", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
+	{"psqlbatchsize", "of 1, the default, is a transaction with all that has come in while the server was busy; larger ones are kept to", "sent one record at a time", "", all(on("psql"), is("psqlbatchsize", "1"), is("psqlbatchdelay", "0s"))},
 	{"sentinelbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
 	{"victoriabatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
 	{"packetlimit", "limits what each output keeps in memory", "knew it in some outputs alone", "", isNot("packetlimit", "0")},
