@@ -248,7 +248,7 @@ func TestTroubledNetwork(t *testing.T) {
 	s := newScene(t, o, 3, 25)
 	rounds := 20
 	if os.Getenv("SENSOR_TEST_LONG") != "" {
-		rounds = 200
+		rounds = 100
 	}
 	for i := range rounds {
 		s.offer(250)
@@ -266,9 +266,14 @@ func TestTroubledNetwork(t *testing.T) {
 		case 4:
 			heal = proxy.Spoil(lab.Requests, "limit_data", map[string]any{"bytes": 3000 + rand.IntN(3000)})
 		}
-		s.offer(250)
+		offered := make(chan struct{})
+		go func() { // a full queue waits for the healing
+			defer close(offered)
+			s.offer(250)
+		}()
 		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
 		heal()
+		<-offered
 	}
 	s.end(0)
 	wantNames(t, p, table, 0, s.n)

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -14,22 +13,29 @@ import (
 
 // Proxy stands before a TCP server and can spoil what passes.
 type Proxy struct {
-	Addr string
-	t    testing.TB
-	p    *toxiproxy.Proxy
+	Addr     string
+	upstream string
+	t        testing.TB
+	p        *toxiproxy.Proxy
 }
 
 // StartProxy makes a proxy for the server at upstream, which does not have to be
 // up.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
+	p := &Proxy{Addr: "127.0.0.1:0", upstream: upstream, t: t}
+	p.renew()
+	p.Addr = p.p.Listen
+	t.Cleanup(func() { p.p.Stop() })
+	return p
+}
+
+// renew starts a proxy that knows nothing of one before.
+func (p *Proxy) renew() {
+	p.t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := toxiproxy.NewProxy(server, "proxy", "127.0.0.1:0", upstream)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return &Proxy{Addr: p.Listen, t: t, p: p}
+	p.p = toxiproxy.NewProxy(server, "proxy", p.Addr, p.upstream)
+	p.Up()
 }
 
 // Down closes all connections and takes no new ones.
@@ -50,7 +56,9 @@ const (
 )
 
 // Spoil adds one of toxiproxy's toxics to a direction of all connections, those
-// that exist too, until heal is called.
+// that exist too. heal ends it, all else that spoils, and these connections: a
+// toxic that is taken off a connection whose client has left can wait for that
+// client for ever.
 func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal func()) {
 	p.t.Helper()
 	text, err := json.Marshal(map[string]any{"name": toxic, "type": toxic, "stream": direction, "attributes": attributes})
@@ -62,9 +70,8 @@ func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal 
 	}
 	return func() {
 		p.t.Helper()
-		if err := p.p.Toxics.RemoveToxic(context.Background(), toxic); err != nil {
-			p.t.Fatal(err)
-		}
+		p.Down()
+		p.renew()
 	}
 }
 
