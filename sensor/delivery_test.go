@@ -75,7 +75,7 @@ func cutAfterTheData(s *stage, mode string) {
 	s.replays(2000, mode)
 	s.rowsArrive()
 	hear := s.proxy.Silence()
-	s.rowsArrive() // the server has them, and nobody is told
+	s.rowsRest() // the server has a batch of which nobody is told
 	s.serverDown()
 	hear()
 	heal()

@@ -168,6 +168,21 @@ func (s *stage) rowsArrive() {
 	s.eventually("more rows", func() bool { return s.rows() > before })
 }
 
+// rowsRest waits until no more rows arrive: for longer than a batch takes on its
+// way.
+func (s *stage) rowsRest() {
+	s.t.Helper()
+	last := -1
+	s.eventually("no more rows", func() bool {
+		before := last
+		last = s.rows()
+		if last != before {
+			time.Sleep(time.Second)
+		}
+		return last == before
+	})
+}
+
 func (s *stage) rows() int {
 	s.t.Helper()
 	return s.server.Int(s.t, "SELECT count(*) FROM "+s.table)

@@ -25,17 +25,16 @@ func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
 	p := &Proxy{Addr: "127.0.0.1:0", upstream: upstream, t: t}
 	p.renew()
+	p.Up()
 	p.Addr = p.p.Listen
 	t.Cleanup(func() { p.p.Stop() })
 	return p
 }
 
-// renew starts a proxy that knows nothing of one before.
+// renew makes a proxy that knows nothing of one before, and is down.
 func (p *Proxy) renew() {
-	p.t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	p.p = toxiproxy.NewProxy(server, "proxy", p.Addr, p.upstream)
-	p.Up()
 }
 
 // Down closes all connections and takes no new ones.
@@ -70,8 +69,12 @@ func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal 
 	}
 	return func() {
 		p.t.Helper()
+		wasUp := p.p.Enabled
 		p.Down()
 		p.renew()
+		if wasUp {
+			p.Up()
+		}
 	}
 }
 
