@@ -42,7 +42,7 @@ bench: build ## as root the first time: CPU, memory and ratios beside a referenc
 	@$(TOOLS) bench
 	$(GO) run ./sensor/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 
-bench-live: build ## as root: CPU per message and the highest rate without loss on a veth pair, beside a reference; DOC=...
+bench-live: build ## as root: CPU for each packet and the highest rate without loss, beside a reference; DOC=...
 	@$(TOOLS) bench
 	$(GO) run ./sensor/bench live $(if $(DOC),-doc $(DOC))
 
@@ -56,16 +56,16 @@ bench-bpf: ## as root: what the kernel program costs per packet, beside an empty
 bench-psql: ## as root: rows a second into PostgreSQL, beside a bare COPY loop of the same rows
 	SENSOR_TEST_LONG=1 $(GO) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
 
-generate: ## compile bpf/ again (needs clang)
+generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate
-	$(GO) generate ./bpf
+	$(GO) generate ./bpf ./sensor/bench/generator
 
 lint: ## gofmt, vet, staticcheck, clang-format
 	@$(TOOLS) lint
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
-	clang-format --dry-run --Werror bpf/*.c bpf/*.h
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h sensor/bench/generator/*.c
 
 clean: ## remove what was built
 	rm -rf dnsmonster-sensor build

@@ -15,34 +15,35 @@ const module = "dnsmonster-sensor/"
 // longest prefix that fits the importer counts. Imports run one way, so that
 // each part can be read, tested and replaced without the ones that use it.
 var allowed = map[string][]string{
-	"":                   {"sensor"},
-	"sensor":             {"sensor/config", "sensor/capture", "sensor/lists", "outputs", "userspace", "bpf"},
-	"sensor/config":      {"outputs"},
-	"sensor/capture":     {"bpf", "userspace/packet"},
-	"sensor/bench":       {"sensor/capture", "userspace/packet"},
-	"sensor/lists":       {"userspace/domains"},
-	"sensor/lab":         {},
-	"sensor/oldkernels":  {},
-	"bpf":                {},
-	"outputs":            {"outputs/spool", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
-	"outputs/spool":      {"userspace/event"},
-	"outputs/all":        {"outputs"},
-	"outputs/format":     {"userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/outputtest": {"outputs", "userspace"},
-	"outputs/":           {"outputs", "outputs/format", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":         {"userspace/packet", "userspace/account"},                             // a step, never another
-	"userspace/packet":   {},
-	"userspace/account":  {},
-	"userspace/dns":      {},
-	"userspace/event":    {"userspace/dns", "userspace/packet"},
-	"userspace/domains":  {"userspace/dns"},
-	"userspace/mask":     {"userspace/dns"},
-	"userspace/worker":   {"userspace"},
+	"":                       {"sensor"},
+	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "outputs", "userspace", "bpf"},
+	"sensor/config":          {"outputs"},
+	"sensor/capture":         {"bpf", "userspace/packet"},
+	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
+	"sensor/bench/generator": {},
+	"sensor/lists":           {"userspace/domains"},
+	"sensor/lab":             {},
+	"sensor/oldkernels":      {},
+	"bpf":                    {},
+	"outputs":                {"outputs/spool", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
+	"outputs/spool":          {"userspace/event"},
+	"outputs/all":            {"outputs"},
+	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/outputtest":     {"outputs", "userspace"},
+	"outputs/":               {"outputs", "outputs/format", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                             // a step, never another
+	"userspace/packet":       {},
+	"userspace/account":      {},
+	"userspace/dns":          {},
+	"userspace/event":        {"userspace/dns", "userspace/packet"},
+	"userspace/domains":      {"userspace/dns"},
+	"userspace/mask":         {"userspace/dns"},
+	"userspace/worker":       {"userspace"},
 }
 
 // doors are the packages that may import a third party, by prefix.
 var doors = map[string][]string{
-	"github.com/cilium/ebpf":              {"bpf", "sensor/capture"},
+	"github.com/cilium/ebpf":              {"bpf", "sensor/capture", "sensor/bench"},
 	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture"},
 	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format", "outputs/outputtest", "sensor/bench"},
 	"github.com/urfave/cli":               {"sensor", "outputs"},

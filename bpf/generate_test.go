@@ -9,10 +9,13 @@ import (
 	"testing"
 )
 
-// The compiler that made the committed object. Another one makes another object.
+// The compiler that made the committed objects. Another one makes another object.
 const clangVersion = "14.0.6"
 
-// The committed object and bindings are those of the committed source.
+// The packages with a BPF program, and the names of their programs.
+var programs = map[string]string{".": "sensor", "../sensor/bench/generator": "generator"}
+
+// The committed objects and bindings are those of the committed sources.
 func TestGeneratedIsFresh(t *testing.T) {
 	version, err := exec.Command("clang", "--version").Output()
 	if err != nil {
@@ -28,23 +31,26 @@ func TestGeneratedIsFresh(t *testing.T) {
 	if _, err := os.Stat("/usr/include/bpf/bpf_helpers.h"); err != nil {
 		t.Skipf("no libbpf headers: %v", err)
 	}
-	c := exec.Command("go", "generate", ".")
-	dir := t.TempDir()
-	c.Env = append(os.Environ(), "BPF_OUTPUT_DIR="+dir)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("go generate: %v: %s", err, out)
-	}
-	for _, name := range []string{"sensor_bpfel.o", "sensor_bpfel.go"} {
-		fresh, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
+	for folder, name := range programs {
+		c := exec.Command("go", "generate", ".")
+		c.Dir = folder
+		dir := t.TempDir()
+		c.Env = append(os.Environ(), "BPF_OUTPUT_DIR="+dir)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("go generate in %s: %v: %s", folder, err, out)
 		}
-		committed, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(fresh, committed) {
-			t.Errorf("%s is not what the source gives: run go generate ./bpf", name)
+		for _, file := range []string{name + "_bpfel.o", name + "_bpfel.go"} {
+			fresh, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			committed, err := os.ReadFile(filepath.Join(folder, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(fresh, committed) {
+				t.Errorf("%s is not what the source gives: make generate", filepath.Join(folder, file))
+			}
 		}
 	}
 }
@@ -54,7 +60,9 @@ func TestFormattedC(t *testing.T) {
 		t.Skipf("no clang-format: %v", err)
 	}
 	files, _ := filepath.Glob("*.h")
-	files = append(files, "sensor.bpf.c")
+	for folder, name := range programs {
+		files = append(files, filepath.Join(folder, name+".bpf.c"))
+	}
 	if out, err := exec.Command("clang-format", append([]string{"--dry-run", "-Werror"}, files...)...).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -5,7 +5,7 @@
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
 #   test-all  the same, and the emulator for old kernels
-#   bench     a DNS server, load generators and a recorder for make bench and bench-live
+#   bench     a DNS server, a load generator and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
 #   captures  servers and dissectors that make the tests' captures anew
@@ -22,7 +22,6 @@ test,test-all kxdpgun knot-dnsutils
 test,test-all,bench,captures dnsperf dnsperf
 test,test-all,bench ethtool ethtool
 test,test-all,bench,captures tcpdump tcpdump
-test,test-all,bench tcpreplay tcpreplay
 test,test-all editcap wireshark-common
 test,test-all zstd zstd
 test,test-all lz4 lz4

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+
+	"dnsmonster-sensor/sensor/bench/generator"
 )
 
 // writeCapture writes a pcap file with a query for each name.
@@ -139,11 +143,72 @@ func TestPageHasMarkers(t *testing.T) {
 func TestRatio(t *testing.T) {
 	f := func(ours, plain float64, oursAtLimit, plainAtLimit bool, want string) {
 		t.Helper()
-		if got := ratio([2]float64{ours, plain}, [2]bool{oursAtLimit, plainAtLimit}); !strings.Contains(got, want) {
+		of := func(rate float64, atLimit bool) *contender {
+			return &contender{best: trial{Result: generator.Result{Sent: int(rate), Took: time.Second}}, limit: limit{generator: atLimit}}
+		}
+		if got := ratio(of(ours, oursAtLimit), of(plain, plainAtLimit)); !strings.Contains(got, want) {
 			t.Errorf("%v and %v: %q, want %q", ours, plain, got, want)
 		}
 	}
 	f(400000, 100000, false, false, "Ratio: 4.0.")
 	f(500000, 100000, true, false, "at least 5.0")
 	f(500000, 500000, true, true, "say nothing")
+}
+
+func TestAccount(t *testing.T) {
+	f := func(log string, seen, lost int, where string) {
+		t.Helper()
+		s, l, w, err := account(log)
+		if s != seen || l != lost || w != where || err != nil {
+			t.Errorf("%q: %d, %d, %q, %v; want %d, %d, %q", log, s, l, w, err, seen, lost, where)
+		}
+	}
+	f("books after 3s:\n  kernel tc ingress      in 300, delivered 300; unaccounted 0\n  kernel tc egress       in 0; unaccounted 0\n", 300, 0, "")
+	f("  kernel tc ingress      in 300, ring_full 7, delivered 293; unaccounted 0\n  delivery stdout        in 290, queue_full 5, delivered 285; unaccounted 0\n", 300, 12, "ring_full, queue_full")
+	f("capturing\npackets 300\nsocket_full 20\nrecords 280\n", 300, 20, "socket_full")
+	f("packets 300\nsocket_full 0\n", 300, 0, "")
+	if _, _, _, err := account("nothing"); err == nil {
+		t.Error("a log without books gives a number")
+	}
+}
+
+// The search ends, and where it should, wherever the limit is.
+func TestNextRate(t *testing.T) {
+	for _, edge := range []float64{3e5, 7e5, 1.9e6} {
+		for _, first := range []float64{2e5, 8e5, 2e6} {
+			low, high, rounds := 0.0, 2.5e6, 0
+			for rate := first; low*narrow < high; rate = next(low, high) {
+				if rate > edge {
+					high = rate
+				} else {
+					low = rate
+				}
+				if rounds++; rounds > 30 {
+					t.Fatalf("edge %v from %v: between %v and %v after %d rounds", edge, first, low, high, rounds)
+				}
+			}
+			if low > edge || high <= edge {
+				t.Errorf("edge %v from %v: found between %v and %v", edge, first, low, high)
+			}
+		}
+	}
+}
+
+func TestStoreOf(t *testing.T) {
+	s, err := storeOf(writeCapture(t, "a.example.org.", "b.example.org."))
+	if err != nil || s.Frames() != 2 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Nothing of the time is left out, and nothing is in two places.
+func TestShares(t *testing.T) {
+	r := trial{Result: generator.Result{Sent: 1000, Took: time.Millisecond, Idle: 300 * time.Microsecond}, during: cpuTime{all: 700e-6, user: 500e-6}}
+	got := r.shares(floor{making: 100, stack: 200}, 2)
+	want := [...]float64{1000, 100, 200, 400, 300, 500, 200, 1300}
+	for i := range want {
+		if math.Abs(got[i]-want[i]) > 1e-6 {
+			t.Errorf("%s: %v ns, want %v", shareNames[i], got[i], want[i])
+		}
+	}
 }

@@ -2,36 +2,31 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
-)
 
-// bpfStats makes the kernel measure its BPF programs, which costs some 30 ns for
-// each run.
-const bpfStats = "/proc/sys/kernel/bpf_stats_enabled"
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/bench/generator"
+)
 
 type liveOptions struct {
 	sensor, cache, doc, report string
 	rate, seconds              int
 }
 
-// settle is how long what was sent may take through the pipeline.
-const settle = 300 * time.Millisecond
-
-// trial is one load on one program.
-type trial struct {
-	sent      int
-	perSecond float64 // that the generator reached
-	lost      int
-	cpu       float64 // of the capturing process since it began, seconds
-	kernel    float64 // of BPF programs, seconds
+// contender is a program that captures, and what was found out about it.
+type contender struct {
+	name    string
+	command []string
+	paced   trial // at the rate at which CPU time is compared
+	best    trial // at the highest rate without loss
+	limit   limit
 }
 
 func benchLive(ctx context.Context, args []string) error {
@@ -41,76 +36,87 @@ func benchLive(ctx context.Context, args []string) error {
 	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` that keeps the captures")
 	flags.IntVar(&o.rate, "rate", 50000, "packets a `second` at which CPU time is compared")
 	flags.IntVar(&o.seconds, "seconds", 5, "`length` of each run")
+	options := flags.String("options", "--workers 1", "`options` of attach, with blanks between")
 	flags.StringVar(&o.doc, "doc", "", "put the figures into this `page` too, between its markers")
 	flags.StringVar(&o.report, "report", filepath.Join("build", "bench-live.md"), "`file` for the figures")
 	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	all, err := captures(ctx, o.cache)
-	if err != nil {
 		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	w, err := newWire(ctx)
+	all, err := captures(ctx, o.cache)
 	if err != nil {
 		return err
 	}
-	defer w.remove()
 	small := all[len(all)-1]
-	ours := []string{o.sensor, "attach", readIface, "--workers", "1"}
-	plain := []string{self, "reference-live", readIface}
+	h, err := newHost(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.remove()
+	store, err := storeOf(small.path)
+	if err != nil {
+		return err
+	}
+	g, err := generator.New(store)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	l := &liveBench{h, g, o.seconds}
 
 	replay, err := o.replayCost(ctx, small)
 	if err != nil {
 		return err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nveth pair, tcpreplay of %s, JSON to /dev/null; the generator and what is measured share the processors.\n\n", machine(o.sensor), small.name)
-	if err := o.compare(ctx, w, small, ours, plain, replay, &b); err != nil {
+	floor, err := l.floor()
+	if err != nil {
 		return err
 	}
-	b.WriteString("\n| | highest rate without loss, packets/s |\n|---|---|\n")
-	best, limit := [2]float64{}, [2]bool{}
-	for i, command := range [][]string{ours, plain} {
-		t, atLimit, err := o.highest(ctx, w, small, command)
-		if err != nil {
+	ours := &contender{name: "attach", command: append([]string{o.sensor, "attach", readIface}, strings.Fields(*options)...)}
+	plain := &contender{name: "reference on AF_PACKET", command: []string{self, "reference-live", readIface}}
+	for _, c := range []*contender{ours, plain} {
+		if c.paced, err = l.paced(ctx, c.command, o.rate); err != nil {
 			return err
 		}
-		best[i], limit[i] = t.perSecond, atLimit
-		note := ""
-		if atLimit {
-			note = ", all that the generator makes"
+		if c.best, c.limit, err = l.highest(ctx, c.command); err != nil {
+			return err
 		}
-		fmt.Fprintf(&b, "| %s | %.0f%s |\n", []string{"attach", "reference on AF_PACKET"}[i], t.perSecond, note)
 	}
-	fmt.Fprintf(&b, "\n%s\n", ratio(best, limit))
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", machine(o.sensor))
+	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; what reads them has the other %d.\n\n",
+		store.Frames(), small.name, *options, h.generator, h.processors.Count())
+	fmt.Fprintf(&b, "| at %d packets/s | ns of the process for each packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
+	fmt.Fprintf(&b, "| replay of the file | %.0f | - | 0 |\n", replay*1e9)
+	for _, c := range []*contender{ours, plain} {
+		c.writePaced(&b)
+	}
+	b.WriteString("\n| | highest rate without loss, packets/s | limit |\n|---|---|---|\n")
+	for _, c := range []*contender{ours, plain} {
+		fmt.Fprintf(&b, "| %s | %.0f | %s |\n", c.name, c.best.PerSecond(), c.limit)
+	}
+	fmt.Fprintf(&b, "\n%s\n\n", ratio(ours, plain))
+	writeShares(&b, floor, h.processors.Count(), ours, plain)
 	fmt.Print(b.String())
+	return o.keep(b.String())
+}
+
+// keep writes the figures where they were asked for.
+func (o *liveOptions) keep(figures string) error {
 	if err := os.MkdirAll(filepath.Dir(o.report), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.report, []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(o.report, []byte(figures), 0o644); err != nil {
 		return err
 	}
 	if o.doc != "" {
-		return insert(o.doc, "make bench-live", b.String())
+		return insert(o.doc, "make bench-live", figures)
 	}
 	return nil
-}
-
-// ratio says what two highest rates tell of each other; nothing where the
-// generator was the limit of the reference.
-func ratio(best [2]float64, limit [2]bool) string {
-	switch r := best[0] / max(best[1], 1); {
-	case limit[1]:
-		return "The generator was the limit of the reference too: these rates say nothing of their ratio. The machine is too busy, or too small."
-	case limit[0]:
-		return fmt.Sprintf("Ratio: at least %.1f.", r)
-	default:
-		return fmt.Sprintf("Ratio: %.1f.", r)
-	}
 }
 
 // replayCost is the CPU time of a message replayed from a file, in seconds.
@@ -130,105 +136,94 @@ func (o *liveOptions) replayCost(ctx context.Context, t traffic) (float64, error
 	return all.cpu() / float64(n), nil
 }
 
-// compare measures both programs at one rate.
-func (o *liveOptions) compare(ctx context.Context, w *wire, t traffic, ours, plain []string, replay float64, b *strings.Builder) error {
-	if was, err := os.ReadFile(bpfStats); err == nil && strings.TrimSpace(string(was)) == "0" {
-		if os.WriteFile(bpfStats, []byte("1"), 0) == nil {
-			defer os.WriteFile(bpfStats, was, 0)
-		}
+// paced measures a program at a rate that all can follow. The kernel measures its
+// BPF programs meanwhile, which costs some 30 ns for each run.
+func (l *liveBench) paced(ctx context.Context, command []string, rate int) (trial, error) {
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		return trial{}, fmt.Errorf("measure BPF programs: %w", err)
 	}
-	fmt.Fprintf(b, "| at %d packets/s | ns of the process for each packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
-	fmt.Fprintf(b, "| replay of the file | %.0f | - | 0 |\n", replay*1e9)
-	for i, command := range [][]string{ours, plain} {
-		r, err := o.try(ctx, w, t, command, o.rate)
-		if err != nil {
-			return err
-		}
-		kernel := "-"
-		if r.kernel > 0 {
-			kernel = fmt.Sprintf("%.0f", r.kernel/float64(r.sent)*1e9)
-		}
-		fmt.Fprintf(b, "| %s | %.0f | %s | %d of %d |\n", []string{"attach", "reference on AF_PACKET"}[i], r.cpu/float64(r.sent)*1e9, kernel, r.lost, r.sent)
-	}
-	return nil
+	defer stats.Close()
+	return l.try(ctx, command, rate)
 }
 
-// highest finds the highest rate at which nothing is lost: by doubling, then by
-// halving what is between. atLimit says that the generator made no more.
-func (o *liveOptions) highest(ctx context.Context, w *wire, t traffic, command []string) (best trial, atLimit bool, err error) {
-	low, high, short := 0, 0, false
-	for rate := 25000; high == 0; rate *= 2 {
-		r, err := o.try(ctx, w, t, command, rate)
-		if err != nil {
-			return best, false, err
-		}
-		if r.lost > 0 {
-			high = rate
-			break
-		}
-		low = rate
-		if r.perSecond > best.perSecond {
-			best = r
-		}
-		if r.perSecond >= 0.9*float64(rate) {
-			short = false
-			continue
-		}
-		if short {
-			return best, true, nil
-		}
-		short, rate = true, rate/2 // once more: the machine may have been busy
+func (c *contender) writePaced(b *strings.Builder) {
+	kernel := "-"
+	if c.paced.kernel > 0 {
+		kernel = fmt.Sprintf("%.0f", c.paced.each(c.paced.kernel))
 	}
-	for range 4 {
-		rate := (low + high) / 2
-		r, err := o.try(ctx, w, t, command, rate)
-		if err != nil {
-			return best, false, err
-		}
-		if r.lost > 0 {
-			high = rate
-		} else {
-			low, best = rate, r
-		}
-	}
-	return best, false, nil
+	fmt.Fprintf(b, "| %s | %.0f | %s | %d of %d |\n", c.name, c.paced.each(c.paced.cpu), kernel, c.paced.lost, c.paced.Sent)
 }
 
-var (
-	ringFull  = regexp.MustCompile(`(?:ring_full|copy_failed|queue_full|abandoned) (\d+)`)
-	plainLost = regexp.MustCompile(`(?m)^lost (\d+)`)
-)
+// ratio says what two highest rates tell of each other; nothing where the
+// generator was the limit of the reference.
+func ratio(ours, plain *contender) string {
+	switch r := ours.best.PerSecond() / max(plain.best.PerSecond(), 1); {
+	case plain.limit.generator:
+		return "The generator was the limit of the reference too: these rates say nothing of their ratio. The machine is too busy, or too small."
+	case ours.limit.generator:
+		return fmt.Sprintf("Ratio: at least %.1f.", r)
+	default:
+		return fmt.Sprintf("Ratio: %.1f.", r)
+	}
+}
 
-// try plays one load to one program.
-func (o *liveOptions) try(ctx context.Context, w *wire, t traffic, command []string, rate int) (trial, error) {
-	r, err := w.start(ctx, command...)
-	if err != nil {
-		return trial{}, err
-	}
-	var result trial
-	before, err := r.cpu() // loading programs into the kernel is not what each packet costs
-	if err != nil {
-		return trial{}, err
-	}
-	result.sent, result.perSecond, err = w.send(ctx, t.path, rate, rate*o.seconds)
-	result.kernel = r.programTime() / 1e9
-	time.Sleep(settle)
-	after, cpuErr := r.cpu()
-	s, stopErr := r.stop()
-	if err != nil {
-		return trial{}, err
-	}
-	if err := errors.Join(cpuErr, stopErr); err != nil {
-		return trial{}, err
-	}
-	result.cpu = after - before
-	for _, re := range []*regexp.Regexp{ringFull, plainLost} {
-		for _, m := range re.FindAllStringSubmatch(s.log, -1) {
-			n, _ := strconv.Atoi(m[1])
-			result.lost += n
+// floor is what a frame costs the generator's processor when nobody reads it.
+type floor struct{ making, stack float64 } // ns; stack: from the interface on, until it is nobody's
+
+func (l *liveBench) floor() (f floor, err error) {
+	const rounds, count = 5, 2_000_000
+	var making, whole []float64
+	for range rounds {
+		for iface, to := range map[string]*[]float64{"": &making, readIface: &whole} {
+			r, err := l.generator.Send(generator.Load{Count: count, CPU: l.host.generator, Namespace: l.host.namespace(), Interface: iface})
+			if err != nil {
+				return floor{}, err
+			}
+			*to = append(*to, float64(r.Took.Nanoseconds())/count)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "%s: asked for %d packets/s, sent %d at %.0f, lost %d, %.2f CPU s\n",
-		filepath.Base(command[0]), rate, result.sent, result.perSecond, result.lost, result.cpu)
-	return result, nil
+	slices.Sort(making)
+	slices.Sort(whole)
+	return floor{making[rounds/2], whole[rounds/2] - making[rounds/2]}, nil
+}
+
+// writeShares says where the processors' time went at the highest rates.
+func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
+	rows := make([]string, len(shareNames))
+	copy(rows, shareNames[:])
+	head, line := "| at the highest rate, ns for each packet", "|---"
+	for _, c := range all {
+		head, line = head+" | "+c.name, line+"|---"
+		for i, ns := range c.best.shares(f, readers) {
+			rows[i] += fmt.Sprintf(" | %.0f", ns)
+		}
+	}
+	fmt.Fprintf(b, "%s |\n%s|\n", head, line)
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s |\n", row)
+	}
+}
+
+// shareNames are the rows of what trial.shares returns.
+var shareNames = [...]string{
+	"what each processor has",
+	"generator's processor: making the frame",
+	"the same: the network stack, as without a reader",
+	"the same: what capturing adds",
+	"the same: waiting for the next frame's time",
+	"other processors: the capturing program, user",
+	"the same: the capturing program, system",
+	"the same: idle, and all else",
+}
+
+// shares divides the time of processors among the frames, in ns.
+func (t *trial) shares(f floor, readers int) [len(shareNames)]float64 {
+	took := t.each(t.Took.Seconds())
+	idle := t.each(t.Idle.Seconds())
+	user, system := t.each(t.during.user), t.each(t.during.all-t.during.user)
+	return [...]float64{
+		took, f.making, f.stack, took - idle - f.making - f.stack, idle,
+		user, system, took*float64(readers) - user - system,
+	}
 }

@@ -2,7 +2,7 @@
 // way, with gopacket, miekg/dns and encoding/json, in the same run.
 //
 //	go run ./sensor/bench [options]             capture files: CPU seconds, ratios, memory
-//	go run ./sensor/bench live [options]        a veth pair: CPU for each message, highest rate without loss
+//	go run ./sensor/bench live [options]        an interface: CPU for each packet, highest rate without loss
 //	go run ./sensor/bench reference FILE        the reference itself, records to stdout
 //	go run ./sensor/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
 //

@@ -25,7 +25,8 @@ const (
 const ringWait = 100
 
 // referenceLive records what passes an interface, until ctx ends. It says on
-// stderr when it has begun, and at the end how many packets the kernel dropped.
+// stderr when it has begun, and at the end how many packets the kernel saw, and how
+// many of them it dropped.
 func referenceLive(ctx context.Context, iface string, w io.Writer) error {
 	dev, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -94,6 +95,6 @@ func (r *reference) finishLive(fd int) error {
 	if err != nil {
 		return fmt.Errorf("read the socket's counters: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "lost %d\n", st.Drops)
+	fmt.Fprintf(os.Stderr, "packets %d\nsocket_full %d\n", st.Packets, st.Drops)
 	return r.finish()
 }

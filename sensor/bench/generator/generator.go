@@ -1,0 +1,194 @@
+// Package generator makes frames arrive at an interface, on one processor and
+// faster than a process could send them: the kernel runs an XDP program on
+// frames of its own, which fills them from a store and gives them to the network
+// stack.
+//
+// They do not pass a driver. What happens to them begins where a driver hands
+// over what it received: what stands at the interface's ingress sees them, and
+// packet sockets do; an XDP program of the interface does not.
+package generator
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// As in generator.bpf.c.
+const (
+	storeBytes = 64 << 20
+	frameMax   = 2048
+	slotAlign  = 8
+
+	xdpDrop = 1
+	xdpPass = 2
+)
+
+// burstMax is how many frames may come at once, as a driver takes them from a
+// network card. It is also how many the kernel makes room for at a time.
+const burstMax = 64
+
+// burstsPerSecond spreads what is slower than that.
+const burstsPerSecond = 1000
+
+// Store holds frames, as they are, for a Generator. Its zero value is empty.
+type Store struct {
+	slots  []byte
+	frames int
+}
+
+// Add appends a copy of a frame. It returns false, and nothing is added, where
+// the store is full.
+func (s *Store) Add(frame []byte) (bool, error) {
+	if len(frame) < 14 || len(frame) > frameMax {
+		return false, fmt.Errorf("store a frame: %d bytes, want 14 to %d", len(frame), frameMax)
+	}
+	if len(s.slots)+slotAlign+frameMax > storeBytes {
+		return false, nil
+	}
+	s.slots = binary.NativeEndian.AppendUint64(s.slots, uint64(len(frame)))
+	s.slots = append(s.slots, frame...)
+	for len(s.slots)%slotAlign != 0 {
+		s.slots = append(s.slots, 0)
+	}
+	s.frames++
+	return true, nil
+}
+
+// Frames is how many the store holds.
+func (s *Store) Frames() int { return s.frames }
+
+// Generator sends the frames of a store, from the first one on and round again.
+type Generator struct {
+	coll *ebpf.Collection
+	used uint32
+}
+
+// New loads the program, with the frames. The caller closes the Generator.
+func New(s *Store) (*Generator, error) {
+	if s.frames == 0 {
+		return nil, errors.New("load generator: the store is empty")
+	}
+	spec, err := loadGenerator()
+	if err != nil {
+		return nil, err
+	}
+	whole := make([]byte, storeBytes)
+	copy(whole, s.slots)
+	if err := spec.Variables[generatorVarStore].Set(whole); err != nil {
+		return nil, err
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load generator: %w", err)
+	}
+	return &Generator{coll, uint32(len(s.slots))}, nil
+}
+
+// Close frees the program and its frames.
+func (g *Generator) Close() { g.coll.Close() }
+
+// Load is what is to be sent, and where.
+type Load struct {
+	Count int
+	Rate  int // frames a second; 0: as fast as it goes
+	CPU   int // that does it
+
+	// Namespace is the path of a network namespace, and Interface the name of the
+	// one in it at which frames arrive. Empty: they are made and thrown away.
+	Namespace, Interface string
+}
+
+// Result is what came of a Load.
+type Result struct {
+	Sent int           // exactly
+	Took time.Duration // from the first frame to the last
+	Idle time.Duration // of that: waiting for a frame's time
+}
+
+// PerSecond is the rate that was reached.
+func (r Result) PerSecond() float64 { return float64(r.Sent) / max(r.Took.Seconds(), 1e-9) }
+
+// Send sends a load and returns when all of it was sent. Where the processor
+// cannot follow the rate, it takes longer; only lost milliseconds are made up for.
+func (g *Generator) Send(l Load) (Result, error) {
+	var r Result
+	err := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with all that is done to it
+		var e error
+		r, e = g.send(l)
+		err <- e
+	}()
+	return r, <-err
+}
+
+func (g *Generator) send(l Load) (Result, error) {
+	var cpus unix.CPUSet
+	cpus.Set(l.CPU)
+	if err := unix.SchedSetaffinity(0, &cpus); err != nil {
+		return Result{}, fmt.Errorf("send from processor %d: %w", l.CPU, err)
+	}
+	asked := generatorLoad{Count: uint64(l.Count), Burst: burstMax, Used: g.used, Verdict: xdpDrop}
+	if l.Rate > 0 {
+		asked.Burst = uint32(min(max(l.Rate/burstsPerSecond, 1), burstMax))
+		asked.Gap = uint64(asked.Burst) * uint64(time.Second) / uint64(l.Rate)
+	}
+	run := &ebpf.RunOptions{Data: make([]byte, frameMax), Repeat: uint32(l.Count), BatchSize: asked.Burst, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES}
+	if l.Interface != "" {
+		index, err := enter(l.Namespace, l.Interface)
+		if err != nil {
+			return Result{}, err
+		}
+		asked.Verdict = xdpPass
+		run.Context = &arrival{DataEnd: frameMax, Ifindex: uint32(index)}
+	}
+	if err := g.coll.Variables[generatorVarAsked].Set(&asked); err != nil {
+		return Result{}, err
+	}
+	var done generatorProgress
+	if err := g.coll.Variables[generatorVarDone].Set(&done); err != nil {
+		return Result{}, err
+	}
+	if _, err := g.coll.Programs[generatorProgGenerate].Run(run); err != nil {
+		return Result{}, fmt.Errorf("send %d frames: %w", l.Count, err)
+	}
+	if err := g.coll.Variables[generatorVarDone].Get(&done); err != nil {
+		return Result{}, err
+	}
+	if done.Sent != asked.Count {
+		return Result{}, fmt.Errorf("send %d frames: the program made %d", l.Count, done.Sent)
+	}
+	return Result{int(done.Sent), time.Duration(done.End - done.Begin), time.Duration(done.Waited)}, nil
+}
+
+// arrival is struct xdp_md: where a frame came in.
+type arrival struct {
+	Data, DataEnd, DataMeta uint32
+	Ifindex, Queue          uint32
+	EgressIfindex           uint32
+}
+
+// enter moves the thread into a network namespace and finds an interface there.
+func enter(namespace, name string) (index int, err error) {
+	f, err := os.Open(namespace)
+	if err != nil {
+		return 0, fmt.Errorf("open network namespace: %w", err)
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return 0, fmt.Errorf("enter network namespace %s: %w", namespace, err)
+	}
+	dev, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("send to %s: %w", name, err)
+	}
+	return dev.Index, nil
+}
