@@ -18,9 +18,10 @@ import (
 // configuration file say together.
 type invocation struct {
 	line    config.Line    // as it was typed
-	args    []string       // for the command line library: every option that is set, by its full name
+	version bool           // only the version is asked for
 	help    *config.Line   // not nil: only help is asked for
-	values  *config.Values // nil for commands that do not capture
+	options *config.Values // of the command
+	values  *config.Values // the same; nil for commands that do not capture
 	resolve func() (*config.Values, error)
 	warned  bool // the warnings have been logged
 	trial   bool // find out whether it would start, and do nothing
@@ -35,7 +36,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	}
 	switch {
 	case line.Has("version"):
-		return &invocation{args: []string{args[0], "--version"}}, nil
+		return &invocation{version: true}, nil
 	case line.Has("help") || line.Has("h"):
 		return &invocation{help: &line}, nil
 	case len(line.Command) == 0 && len(line.Arguments) > 0:
@@ -43,12 +44,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	case len(line.Command) == 0:
 		line.Command = []string{"run"}
 	}
-	cmd := app.Command(line.Command[0])
-	for _, name := range line.Command[1:] {
-		i := slices.IndexFunc(cmd.Subcommands, func(c *cli.Command) bool { return c.HasName(name) })
-		cmd = cmd.Subcommands[i]
-	}
-	in, err := input(app, cmd, line, environ)
+	in, err := input(app, commandOf(app, line), line, environ)
 	if err != nil {
 		return nil, err
 	}
@@ -57,30 +53,41 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, withWarnings(err, values)}
 	}
-	inv.args = arguments(app, line, values)
+	inv.options = values
 	if capturing(in.Options) {
 		inv.values = values
 	}
 	return inv, nil
 }
 
-// arguments are a command line in which all is said that other origins say.
-func arguments(app *cli.App, line config.Line, v *config.Values) []string {
-	args := append(append([]string{app.Name}, line.Command...), v.Args()...)
-	return append(append(args, "--"), line.Arguments...)
+// commandOf is the command that the line names.
+func commandOf(app *cli.App, line config.Line) *cli.Command {
+	cmd := app.Command(line.Command[0])
+	for _, name := range line.Command[1:] {
+		i := slices.IndexFunc(cmd.Subcommands, func(c *cli.Command) bool { return c.HasName(name) })
+		cmd = cmd.Subcommands[i]
+	}
+	return cmd
 }
 
 // run does what is asked for.
 func (inv *invocation) run(app *cli.App) error {
+	cmd := commandOf(app, inv.line)
+	set, err := inv.options.Bind(cmd.Flags, inv.line.Arguments)
+	if err != nil {
+		return inv.explain(&exitError{exitUsage, err})
+	}
 	app.Metadata = map[string]any{invocationKey: inv}
-	return inv.explain(app.Run(inv.args))
+	c := cli.NewContext(app, set, nil)
+	c.Command = cmd
+	return inv.explain(cmd.Action(c))
 }
 
 // try finds out whether the same command would start with other values. Nothing
 // is opened.
 func (inv *invocation) try(v *config.Values) error {
 	app := newApp(io.Discard, io.Discard)
-	other := &invocation{line: inv.line, args: arguments(app, inv.line, v), values: v, warned: true, trial: true}
+	other := &invocation{line: inv.line, options: v, values: v, warned: true, trial: true}
 	return other.run(app)
 }
 

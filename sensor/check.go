@@ -21,8 +21,7 @@ a better one. Attaches nothing. Exit status 0 if a live capture is possible, 1 i
 EXAMPLES:
    dnsmonster-sensor check
    dnsmonster-sensor check eth0 --json | jq .interfaces[0].hidden`,
-		OnUsageError: onUsageError,
-		Flags:        []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
 		Action: func(c *cli.Context) error {
 			r, err := capture.Check(c.Args().Slice())
 			if err != nil {

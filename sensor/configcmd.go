@@ -23,7 +23,6 @@ here than in dnsmonster. Opens nothing but the file. Exit status 0 if run would 
 
 EXAMPLES:
    dnsmonster-sensor config check /etc/dnsmonster.ini`,
-			OnUsageError: onUsageError,
 			Action: func(c *cli.Context) error {
 				if c.NArg() != 1 {
 					return usageError("config check: name one configuration file")

@@ -32,6 +32,10 @@ func leaveFlags() []cli.Flag {
 // leave does what these options ask for. done says that there was something.
 func (inv *invocation) leave(app *cli.App) (done bool, err error) {
 	w := app.Writer
+	if inv.version {
+		_, err := fmt.Fprintln(w, versionLine())
+		return true, err
+	}
 	if inv.help != nil {
 		return true, help(app, inv.help)
 	}

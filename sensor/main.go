@@ -100,12 +100,9 @@ func perform(app *cli.App, args, environ []string) error {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print version, commit and the hash of the kernel program"}
-	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, versionLine()) }
 	return &cli.App{
-		Name:      "dnsmonster-sensor",
-		Usage:     "record every DNS message that passes this host, without touching the traffic",
-		UsageText: "dnsmonster-sensor COMMAND [OPTIONS] [ARGUMENTS]\ndnsmonster-sensor [OPTIONS OF run]",
+		Name:  "dnsmonster-sensor",
+		Usage: "record every DNS message that passes this host, without touching the traffic",
 		Description: `Sees every DNS message on an interface or in a capture file and writes one record per message.
 
 EXAMPLES:
@@ -115,27 +112,12 @@ EXAMPLES:
    dnsmonster-sensor check                     what this kernel and each interface allow
    dnsmonster-sensor --config=dnsmonster.ini   what dnsmonster would do with its own file
    dnsmonster-sensor config check dnsmonster.ini`,
-		Version:                   version,
-		HideHelpCommand:           true,
-		Suggest:                   true,
-		DisableSliceFlagSeparator: true,
-		Writer:                    stdout,
-		ErrWriter:                 stderr,
-		ExitErrHandler:            func(*cli.Context, error) {}, // Main decides
-		OnUsageError:              onUsageError,
+		Writer:    stdout,
+		ErrWriter: stderr,
 		Commands: []*cli.Command{
 			newRun().command(), attachCommand(), replayCommand(), checkCommand(), configCommand(), spoolCommand(), postgresCommand(),
 		},
 	}
-}
-
-// onUsageError keeps the library from printing the whole help before an error.
-func onUsageError(c *cli.Context, err error, _ bool) error {
-	name := "dnsmonster-sensor"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
-	}
-	return usageError("%v: see %s --help", err, name)
 }
 
 // versionLine names the build so that a report of a fault can be traced to it.

@@ -42,9 +42,8 @@ be put right before, 2 if no server answers.
 EXAMPLES:
    dnsmonster-sensor postgres init --psqlendpoint postgres://admin@db.example.org/dns --psqluser sensor
    dnsmonster-sensor postgres init --config /etc/dnsmonster.ini --timescale`,
-			OnUsageError: onUsageError,
-			Flags:        append(append(init.place(), init.making()...), init.file()...),
-			Action:       init.init,
+			Flags:  append(append(init.place(), init.making()...), init.file()...),
+			Action: init.init,
 		}, {
 			Name:  "check",
 			Usage: "say whether records can be written to PostgreSQL, and what mends it if not",
@@ -56,9 +55,8 @@ answer.
 EXAMPLES:
    dnsmonster-sensor postgres check --config /etc/dnsmonster.ini
    dnsmonster-sensor postgres check --psqlendpoint 'postgres://sensor:secret@db1,db2/dns?sslmode=verify-full'`,
-			OnUsageError: onUsageError,
-			Flags:        append(check.place(), check.file()...),
-			Action:       check.check,
+			Flags:  append(check.place(), check.file()...),
+			Action: check.check,
 		}, {
 			Name:  "sql",
 			Usage: "print the statements that make the tables and give a user the rights of a sensor",
@@ -67,9 +65,8 @@ EXAMPLES:
 EXAMPLES:
    dnsmonster-sensor postgres sql --psqluser sensor | psql --single-transaction postgres://admin@db.example.org/dns
    dnsmonster-sensor postgres sql --psqltable logs.dns --timescale`,
-			OnUsageError: onUsageError,
-			Flags:        append(append(sql.place(), sql.making()...), sql.file()...),
-			Action:       sql.sql,
+			Flags:  append(append(sql.place(), sql.making()...), sql.file()...),
+			Action: sql.sql,
 		}},
 		Action: func(c *cli.Context) error {
 			return usageError("postgres: use dnsmonster-sensor postgres init, check or sql")

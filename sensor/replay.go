@@ -28,8 +28,7 @@ EXAMPLES:
    dnsmonster-sensor replay --workers 1 monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
    dnsmonster-sensor replay --speed 1 day.pcap      at the pace of the recording`,
-		OnUsageError: onUsageError,
-		Flags:        append(o.flags(), f.flags()...),
+		Flags: append(o.flags(), f.flags()...),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
 			if err != nil {

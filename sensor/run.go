@@ -37,9 +37,8 @@ EXAMPLES:
    dnsmonster-sensor run --config=dnsmonster.ini
    dnsmonster-sensor --devName eth0 --stdoutOutputType=1
    dnsmonster-sensor run --config=old.ini --writeconfig=new.ini`,
-		OnUsageError: onUsageError,
-		Flags:        append(append(append(o.flags(), o.attach.flags()...), o.files.flags()...), o.common.flags()...),
-		Action:       o.run,
+		Flags:  append(append(append(o.flags(), o.attach.flags()...), o.files.flags()...), o.common.flags()...),
+		Action: o.run,
 	}
 }
 

@@ -44,9 +44,8 @@ what is damaged. Changes nothing; beside a running sensor the numbers are those 
 EXAMPLES:
    dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
    dnsmonster-sensor spool ls --config /etc/dnsmonster.ini psql`,
-			OnUsageError: onUsageError,
-			Flags:        ls.flags(),
-			Action:       ls.list,
+			Flags:  ls.flags(),
+			Action: ls.list,
 		}, {
 			Name:      "export",
 			Usage:     "write what waits on disk to stdout, and leave it there",
@@ -58,7 +57,6 @@ stopped. Of a damaged spool what is intact is written, and the exit status is 3.
 EXAMPLES:
    dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
    dnsmonster-sensor spool export psql --config /etc/dnsmonster.ini --format csv | head`,
-			OnUsageError: onUsageError,
 			Flags: append(append(export.flags(), export.records.flags()...),
 				&cli.StringFlag{Name: "format", Value: "json", Destination: &export.format, Usage: "`FORMAT` of the records: " + strings.Join(format.Names(), ", ")},
 				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: "Go `TEMPLATE` that each record is written with, for the format gotemplate"},
@@ -79,9 +77,8 @@ stopped.
 EXAMPLES:
    dnsmonster-sensor spool drop psql --spooldir /var/lib/dnsmonster-sensor/spool
    dnsmonster-sensor spool drop psql --config /etc/dnsmonster.ini --yes`,
-			OnUsageError: onUsageError,
-			Flags:        append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "do it"}),
-			Action:       drop.drop,
+			Flags:  append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "do it"}),
+			Action: drop.drop,
 		}},
 		Action: func(c *cli.Context) error {
 			return usageError("spool: use dnsmonster-sensor spool ls, export or drop (see dnsmonster-sensor spool ls --help)")

@@ -350,24 +350,6 @@ func (v *Values) String(name string) string {
 // Is reports whether a truth value is set.
 func (v *Values) Is(name string) bool { return v.String(name) == "true" }
 
-// Args writes what differs from the defaults as a command line, in which each
-// option has its full name and its value behind "=".
-func (v *Values) Args() []string {
-	var args []string
-	for _, o := range v.list {
-		if o.Origin.Layer == Default {
-			continue
-		}
-		if len(o.Text) == 0 && o.List && o.Kind == Text && len(o.Default) > 0 {
-			args = append(args, "--"+o.Name+"=")
-		}
-		for _, t := range o.Text {
-			args = append(args, "--"+o.Name+"="+t)
-		}
-	}
-	return args
-}
-
 // Explain adds to an error that starts with an option's name where the option's
 // value came from; of joined errors, to each. Secrets in it are masked.
 func (v *Values) Explain(err error) error {
