@@ -2,6 +2,8 @@
 SHELL   := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The library's own manual page, which ours replaces, would bring a Markdown parser.
+TAGS    := urfave_cli_no_docs
 LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-sensor/sensor.linkedCommit=$(COMMIT)
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
@@ -12,7 +14,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 build: ## build ./dnsmonster-sensor, static, with Go alone
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
 
 run: build ## as root: record the interface of the default route, or IFACE=..., to the screen
 	@iface="$(IFACE)"; [ -n "$$iface" ] || iface=$$(awk '$$2 == "00000000" { print $$1; exit }' /proc/net/route); \

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -123,8 +122,9 @@ func Load(o Options) (*Kernel, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
-	// Needed up to Linux 5.11; where it fails, loading tells why.
-	_ = rlimit.RemoveMemlock()
+	// Needed up to Linux 5.11; where it fails, loading tells why. The library's
+	// package for it asks the kernel as soon as it is linked in, at every start.
+	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	k, err := load(o)
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", explain(err, o.XDP))

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -109,10 +110,10 @@ func input(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
 		return in, err
 	}
-	if in.Known, err = known(app); err != nil || !capturing(in.Options) {
-		return in, err
+	in.Known = sync.OnceValue(func() []config.Option { return known(app) })
+	if capturing(in.Options) {
+		in.Environ = environ
 	}
-	in.Environ = environ
 	return in, nil
 }
 
@@ -122,13 +123,13 @@ func capturing(options []config.Option) bool {
 }
 
 // known are the options of all commands that capture.
-func known(app *cli.App) ([]config.Option, error) {
+func known(app *cli.App) []config.Option {
 	var all []config.Option
 	seen := make(map[string]bool)
 	for _, c := range app.Commands {
 		options, err := config.FromFlags(c.Flags)
 		if err != nil {
-			return nil, err
+			panic(err) // a declaration of ours is wrong: help would not work either
 		}
 		if !capturing(options) {
 			continue
@@ -140,7 +141,7 @@ func known(app *cli.App) ([]config.Option, error) {
 			}
 		}
 	}
-	return all, nil
+	return all
 }
 
 // resolve reads the file, if there is one, and finds all values.

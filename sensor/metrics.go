@@ -137,7 +137,10 @@ func (m *metrics) start(b *books, log *slog.Logger, others ...prometheus.Collect
 	if m.options.legacy {
 		m.registry.MustRegister(&legacyCollector{books: b, prefix: legacyPrefix(m.name)})
 	} else {
-		m.registry.MustRegister(append(others, &ledgerCollector{b}, loss.gauge, buildInfo(m.name))...)
+		m.registry.MustRegister(append(others, &ledgerCollector{b}, loss.gauge)...)
+		if m.server != nil || m.statsd != nil { // on stderr nothing is joined with it
+			m.registry.MustRegister(buildInfo(m.name))
+		}
 	}
 	m.tasks.Go(func() { loss.follow(m.options.lossEvery, m.quit) })
 	if m.server != nil {

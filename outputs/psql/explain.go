@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -91,7 +92,7 @@ func wayIn(message string) string {
 }
 
 // where is how the library begins each line: 192.0.2.1:5432 (db.example.org).
-var where = regexp.MustCompile(`^\S+ \(\S*\): `)
+var where = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
 
 // plainly takes from an error of connecting what the caller says better, and
 // what it says twice: with sslmode=prefer there are two attempts.
@@ -102,7 +103,7 @@ func plainly(err error) error {
 	}
 	var lines []string
 	for line := range strings.Lines(c.Unwrap().Error()) {
-		if line = where.ReplaceAllString(strings.TrimSpace(line), ""); line != "" && !slices.Contains(lines, line) {
+		if line = where().ReplaceAllString(strings.TrimSpace(line), ""); line != "" && !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,15 +125,18 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	return s, err
 }
 
-// name is how identifiers can be written without quotes, and with room for what
-// is put behind them.
-var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,55}$`)
+// isName tells whether s is an identifier that can be written without quotes,
+// and leaves room for what is put behind it.
+func isName(s string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	return s != "" && len(s) <= 56 && strings.IndexByte(letters, s[0]) >= 0 && strings.Trim(s, letters+"0123456789$") == ""
+}
 
 // identifier is the table's name as the server folds it.
 func (o *Output) identifier() (pgx.Identifier, error) {
 	parts := strings.Split(strings.ToLower(o.table), ".")
 	for _, p := range parts {
-		if len(parts) > 2 || !name.MatchString(p) {
+		if len(parts) > 2 || !isName(p) {
 			return nil, fmt.Errorf("psqltable: %q is not a name as SQL takes it without quotes, nor schema.table of such", o.table)
 		}
 	}

@@ -99,7 +99,7 @@ func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
 
 // quoted is a role as a statement needs it.
 func quoted(role string) string {
-	if name.MatchString(role) && role == strings.ToLower(role) {
+	if isName(role) && role == strings.ToLower(role) {
 		return role
 	}
 	return pgx.Identifier{role}.Sanitize()

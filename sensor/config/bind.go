@@ -14,7 +14,7 @@ import (
 // set that it returns holds the flags and the arguments of the command line.
 //
 // The library would do the same when it runs a command, but in time that grows
-// with the square of the number of flags: here, a third of the process's start.
+// with the square of the number of flags: more than all else that a start takes.
 func (v *Values) Bind(flags []cli.Flag, arguments []string) (*flag.FlagSet, error) {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)

@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 )
@@ -28,7 +29,8 @@ type Given struct {
 // Resolve to complain about.
 func Split(args []string, commands []*cli.Command) Line {
 	var l Line
-	takes := takesValue(commands)
+	takes := sync.OnceValue(func() map[string]bool { return takesValue(commands) })
+	within := commands
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
@@ -36,8 +38,8 @@ func Split(args []string, commands []*cli.Command) Line {
 			break
 		}
 		if !strings.HasPrefix(a, "-") || a == "-" {
-			if c := command(commands, a); c != nil && len(l.Arguments) == 0 {
-				l.Command, commands = append(l.Command, c.Name), c.Subcommands
+			if c := command(within, a); c != nil && len(l.Arguments) == 0 {
+				l.Command, within = append(l.Command, c.Name), c.Subcommands
 				continue
 			}
 			l.Arguments = append(l.Arguments, a)
@@ -45,7 +47,7 @@ func Split(args []string, commands []*cli.Command) Line {
 		}
 		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
 		name = strings.ToLower(name)
-		if !has && takes[name] && i+1 < len(args) {
+		if !has && i+1 < len(args) && takes()[name] {
 			i++
 			value, has = args[i], true
 		}

@@ -59,8 +59,8 @@ type Values struct {
 // Input is what Resolve looks at.
 type Input struct {
 	Command string
-	Options []Option // of the command
-	Known   []Option // of all commands: what a shared file or environment may hold
+	Options []Option        // of the command
+	Known   func() []Option // of all commands: what a shared file or environment may hold
 	Line    []Given
 	Environ []string // as os.Environ gives it
 	File    *File    // nil: none
@@ -184,14 +184,14 @@ func (r *resolver) entries(o *Option) (text []string, at string) {
 // known finds the option that an entry means, or says why there is none.
 func (r *resolver) known(e Entry, at string) *Option {
 	key, section := strings.ToLower(e.Key), strings.ToLower(e.Section)
-	if section != "" && !slices.ContainsFunc(r.Known, func(o Option) bool { return o.Section == section }) {
-		r.fail("%s: unknown section [%s]%s", at, e.Section, r.nearest(section, func(o *Option) string { return o.Section }))
+	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
+		r.fail("%s: unknown section [%s]%s", at, e.Section, nearest(r.Known(), section, func(o *Option) string { return o.Section }))
 		return nil
 	}
-	o := find(r.Known, key)
+	o := find(r.Known(), key)
 	switch {
 	case o == nil:
-		r.fail("%s: unknown key %s%s", at, e.Key, r.nearest(key, func(o *Option) string {
+		r.fail("%s: unknown key %s%s", at, e.Key, nearest(r.Known(), key, func(o *Option) string {
 			if o.Section == "" {
 				return ""
 			}
@@ -227,9 +227,9 @@ func (r *resolver) environment() {
 		if !strings.HasPrefix(strings.ToUpper(name), "DNSMONSTER_") {
 			continue
 		}
-		i := slices.IndexFunc(r.Known, func(o Option) bool { return slices.Contains(o.Env, name) })
+		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			r.warn("unknown environment variable %s%s", name, r.nearest(strings.ToUpper(name), func(o *Option) string {
+			r.warn("unknown environment variable %s%s", name, nearest(r.Known(), strings.ToUpper(name), func(o *Option) string {
 				if len(o.Env) == 0 {
 					return ""
 				}
@@ -237,7 +237,7 @@ func (r *resolver) environment() {
 			}))
 			continue
 		}
-		o := &r.Known[i]
+		o := &r.Known()[i]
 		if other := slices.IndexFunc(o.Env, func(n string) bool { return n != name && has(r.Environ, n) }); other >= 0 && other < slices.Index(o.Env, name) {
 			r.warn("%s is set, so %s has no effect", o.Env[other], name)
 			continue
@@ -292,20 +292,18 @@ func (r *resolver) line() {
 }
 
 func (r *resolver) unknown(name string) {
-	if o := find(r.Known, name); o != nil {
+	if o := find(r.Known(), name); o != nil {
 		r.fail("--%s is not an option of %s", name, r.Command)
 		return
 	}
-	var names []Option
-	names, r.Known = r.Known, r.Options // on the line only this command's are near
-	r.fail("unknown option --%s%s", name, r.nearest(name, func(o *Option) string { return o.Name }))
-	r.Known = names
+	r.fail("unknown option --%s%s", name, nearest(r.Options, name, func(o *Option) string { return o.Name }))
 }
 
-func (r *resolver) nearest(word string, of func(*Option) string) string {
+// nearest proposes one of the names that of gives options.
+func nearest(options []Option, word string, of func(*Option) string) string {
 	var names []string
-	for i := range r.Known {
-		if name := of(&r.Known[i]); name != "" && !r.Known[i].Hidden {
+	for i := range options {
+		if name := of(&options[i]); name != "" && !options[i].Hidden {
 			names = append(names, name)
 		}
 	}

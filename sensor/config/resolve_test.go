@@ -52,7 +52,8 @@ var resolveCommands = func(options []Option) []*cli.Command {
 func resolved(t *testing.T, name, line, environ, file string) (*Values, string) {
 	t.Helper()
 	in := Input{Command: "run", Options: testOptions(t)}
-	in.Known = append(in.Options, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
+	known := append(in.Options, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
+	in.Known = func() []Option { return known }
 	in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
 	in.Environ = strings.Split(environ, "|")
 	if file != "" {
@@ -227,7 +228,7 @@ func TestExposed(t *testing.T) {
 	f := func(line, environ, file, want string) {
 		t.Helper()
 		in := Input{Command: "run", Options: testOptions(t), Environ: strings.Split(environ, "|")}
-		in.Known = in.Options
+		in.Known = func() []Option { return in.Options }
 		in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
 		if file != "" {
 			var err error

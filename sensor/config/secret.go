@@ -38,8 +38,12 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 // many other options end in "file" too.
 func markSecretFiles(list []Option) {
 	for i := range list {
-		if s := find(list, list[i].SecretOf); s == nil || !s.Secret {
-			list[i].SecretOf = ""
+		o := &list[i]
+		if o.SecretOf == "" {
+			continue
+		}
+		if s := find(list, o.SecretOf); s == nil || !s.Secret {
+			o.SecretOf = ""
 		}
 	}
 }
