@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"dnsmonster-sensor/sensor/bench/generator"
+)
+
+// actEnv makes the test's binary the benchmark itself: it is its own reference.
+const actEnv = "SENSOR_BENCH_ACT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(actEnv) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// The reference sees all that is sent, loses nothing at a low rate, and has time
+// left.
+func TestLoadOnReference(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	h, err := newHost(t.Context())
+	if err != nil {
+		t.Skip(err)
+	}
+	defer h.remove()
+	store, err := storeOf(writeCapture(t, "a.example.org.", "bb.example.org."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := generator.New(store)
+	if err != nil {
+		t.Skipf("live frames need Linux 5.18: %v", err)
+	}
+	defer g.Close()
+	l := &liveBench{h, g, 1}
+	const rate = 2000
+	r, err := l.try(t.Context(), []string{"env", actEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
+	if err != nil {
+		t.Fatal(err) // also where another number was seen than sent
+	}
+	if r.Sent != rate || r.lost != 0 || r.cpu <= 0 || r.Idle <= 0 {
+		t.Errorf("%+v", r)
+	}
+}
