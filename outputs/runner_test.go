@@ -66,7 +66,7 @@ func quick(workers, batch int) Settings {
 	return Settings{Type: All, Workers: workers, BatchSize: batch, RetryFirst: time.Millisecond, RetryMax: 4 * time.Millisecond}
 }
 
-func testRunner(t *testing.T, f *fake, set Settings, live bool, log *slog.Logger) *Runner {
+func testRunner(t testing.TB, f *fake, set Settings, live bool, log *slog.Logger) *Runner {
 	t.Helper()
 	r, err := NewRunner(f, set, live, event.NewIDs(), account.NewDeliveryBook(), log)
 	if err != nil {

@@ -288,11 +288,63 @@ func TestManyEntries(t *testing.T) {
 	f(",suffix", Legacy, ".")
 }
 
+// TestLengths: an entry of each length, those that fill a block and those that no
+// block has room for among them.
+func TestLengths(t *testing.T) {
+	var text []byte
+	for n := 1; n <= longestText; n++ {
+		text = append(append(text, bytes.Repeat([]byte("a"), n)...), '\n')
+	}
+	l := parse(t, string(text), Legacy)
+	if l.Len() != longestText {
+		t.Errorf("%d entries, want %d", l.Len(), longestText)
+	}
+	name := bytes.Repeat([]byte("a"), longestText+1)
+	for n := 1; n <= len(name); n++ {
+		if got := l.Match(name[:n]); got != (n <= longestText) {
+			t.Fatalf("%d bytes: found %v", n, got)
+		}
+		name[n-1] = 'b'
+		if l.Match(name[:n]) {
+			t.Fatalf("%d bytes with a b at the end are found", n)
+		}
+		name[n-1] = 'a'
+	}
+}
+
+// TestRepeated: what stands in a list several times takes no more room than once.
+func TestRepeated(t *testing.T) {
+	once := many(20000, ",suffix")
+	twice := append(bytes.ReplaceAll(once, []byte(",suffix"), []byte(",fqdn")), once...)
+	a, b := parse(t, string(once), Labels), parse(t, strings.Repeat(string(twice), 3), Labels)
+	if a.Len() != 20000 || b.Len() != 40000 {
+		t.Errorf("%d and %d entries, want 20000 and 40000", a.Len(), b.Len())
+	}
+	if got, want := len(b.ends.filter), 2*len(a.ends.filter)+1; got > want {
+		t.Errorf("%d blocks, want at most %d", got, want)
+	}
+	for line := range bytes.Lines(once) {
+		name, _, _ := bytes.Cut(line, []byte(","))
+		name = append(slices.Clone(name), '.')
+		if !b.Match(name) || !b.Match(append([]byte("www."), name...)) {
+			t.Fatalf("%s is not found", name)
+		}
+	}
+}
+
+// TestMatchDoesNotAllocate: neither for what is found nor for what is not, in
+// blocks or beside them.
 func TestMatchDoesNotAllocate(t *testing.T) {
-	l := parse(t, "example.org,suffix\nads,prefix\nwww.example.com,fqdn\n", Labels)
-	name := []byte("a.b.c.example.net.")
-	if n := testing.AllocsPerRun(1000, func() { Lower(name); l.Match(name) }); n != 0 {
-		t.Errorf("Match allocates %v times, want 0", n)
+	long := strings.Repeat("a-long-label.", 12) + "example."
+	lines := "example.org,suffix\nads,prefix\nwww.example.com,fqdn\n" + long + ",suffix\n"
+	for m, dot := range map[Matching]string{Labels: "", Legacy: "."} {
+		l := parse(t, strings.ReplaceAll(lines, ",", dot+","), m)
+		for _, s := range []string{"a.b.c.example.net.", "www.Example.org.", "ads.example.net.", "www.example.com.", "x." + long} {
+			name := []byte(s)
+			if n := testing.AllocsPerRun(100, func() { Lower(name); l.Match(name) }); n != 0 {
+				t.Errorf("Match of %s allocates %v times, want 0", s, n)
+			}
+		}
 	}
 }
 

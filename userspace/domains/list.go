@@ -51,8 +51,8 @@ func (l *List) below(name []byte) bool {
 		h = step(h, name[i])
 		switch {
 		case i == 0:
-			return t.has(h, name, whole|self)
-		case name[i-1] == '.' && !escaped(name[:i-1]) && t.has(h, name[i:], self|under):
+			return t.may(len(name), name[0], h) && t.has(h, name, whole|self)
+		case name[i-1] == '.' && t.may(len(name)-i, name[i], h) && !escaped(name[:i-1]) && t.has(h, name[i:], self|under):
 			return true
 		}
 	}
@@ -69,7 +69,7 @@ func (l *List) ending(name []byte) bool {
 		if i == 0 {
 			want |= whole
 		}
-		if t.has(h, name[i:], want) {
+		if t.may(len(name)-i, name[i], h) && t.has(h, name[i:], want) {
 			return true
 		}
 	}
@@ -82,7 +82,7 @@ func (l *List) beginning(name []byte) bool {
 	h := t.seed
 	for i := range min(len(name), t.longest) {
 		h = step(h, name[i])
-		if t.has(h, name[:i+1], plain) {
+		if t.may(i+1, name[i], h) && t.has(h, name[:i+1], plain) {
 			return true
 		}
 	}

@@ -26,9 +26,7 @@ func Parse(r io.Reader, matching Matching) (*List, error) {
 		if p.line == 1 {
 			line = bytes.TrimPrefix(line, []byte("\ufeff"))
 		}
-		if err := p.take(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", p.line, err)
-		}
+		p.take(line)
 	}
 	if err := s.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("line %d has more than %d bytes: this is no list of names", p.line+1, maxLine)
@@ -56,7 +54,7 @@ type entry struct {
 }
 
 // take reads one line, which it may change.
-func (p *parser) take(line []byte) error {
+func (p *parser) take(line []byte) {
 	line = Lower(line)
 	ours, theirs := p.byLabels(line), p.byLegacy(line)
 	if !p.same(ours, theirs) {
@@ -68,16 +66,16 @@ func (p *parser) take(line []byte) error {
 	}
 	p.odd.look(p.line, line)
 	if e.in == nil {
-		return nil
+		return
 	}
 	if len(e.text) > longestText {
 		p.l.entries++ // that no name can match
-		return nil
+		return
 	}
 	if e.mark == self && string(e.text) == "." {
 		p.l.everything = true
 	}
-	return e.in.add(e.text, e.mark)
+	e.in.add(e.text, e.mark)
 }
 
 // byLabels is what a line means here. The entry's text is valid until the next

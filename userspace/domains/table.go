@@ -1,12 +1,8 @@
 package domains
 
 import (
-	"encoding/binary"
-	"errors"
-	"math"
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 )
 
 // mark says what a text of a table is an entry for.
@@ -17,44 +13,58 @@ const (
 	self                   // the name and what is below it
 	under                  // what is below the name alone
 	plain                  // whatever begins or ends so
+
+	allMarks = whole | self | under | plain
 )
 
 // longestText bounds what a table keeps: no name is longer in presentation
 // format, with each of its bytes written as \DDD.
 const longestText = 1023
 
-var errTooLarge = errors.New("the list needs more than 4 GiB")
-
 // table is a set of texts, each with its marks. It is filled by add, sealed once,
 // and asked from then on.
 //
-// The texts of a bucket stand one behind the other, so that finding one costs one
-// access to memory that is in no cache. Most questions are answered before that,
-// by the filter: a word for each bucket, in which each text sets three bits.
+// A text stands in the block that its hash names or, where that is full, in one
+// of the next. Most questions are answered before that, by the filter: a word for
+// each block, in which each text that the hash sends there sets four bits. Where a
+// text is, the hash alone says, and no index: so the processor can fetch a block
+// while it waits for the word, and finding a text costs one access to memory that
+// is in no cache.
+//
 // Hashes begin with a random seed: nobody can prepare names that collide.
 type table struct {
 	forward bool // hashes go from the first byte to the last; else the other way
 	seed    uint64
-	buckets []bucket                   // a power of two
-	text    []byte                     // before seal in the order of adding, then bucket by bucket
-	lengths [longestText/64 + 1]uint64 // a bit for each length that occurs
 	longest int
-	count   int // before seal: the same text may be there several times
+	last    [longestText + 1]uint64 // for each length: which bytes are hashed last, by their lower six bits
+	filter  []uint64
+	blocks  []block         // one for each word of filter, and more where the last ones are full
+	long    map[string]mark // texts that no block has room for
+
+	added []byte // until seal, as in blocks; the same text may be there several times
+	count int    // texts in added
+	room  int    // what they take of blocks
 }
 
-// bucket is where in the table's text its texts stand, and its filter: a line of
-// the processor's cache holds all of it.
-type bucket struct {
-	filter     uint64
-	start, end uint32
+// block is texts, one behind the other: in the first byte the length, in the
+// second four bits of the hash and the marks, then the text. It takes two lines
+// of the processor's cache, and needs both from the start, for the first text and
+// for used: so they are fetched at once.
+type block struct {
+	texts  [blockRoom]byte
+	used   uint8
+	onward bool // a later block may have texts that belong here
 }
 
-// A text in a table: a byte of its hash, the mark, its length as u16, itself.
-const textHeader = 4
+const (
+	blockRoom   = 126
+	textHeader  = 2
+	longestHere = blockRoom - textHeader
+)
 
-// perBucket is how many texts share a bucket, at most, on average. With three of
-// 64 bits each, one question in a hundred is not answered by the filter.
-const perBucket = 4
+// perBlock is how many texts there are for each block, at most, on average. With
+// four of 64 bits each, the filter leaves half a question in a hundred open.
+const perBlock = 4
 
 func newTable(forward bool) *table { return &table{seed: rand.Uint64(), forward: forward} }
 
@@ -78,119 +88,142 @@ func (t *table) hash(text []byte) uint64 {
 	return h
 }
 
-// A hash's bits: 18 for the filter, 32 for the bucket, 8 for the text.
-func threeBits(h uint64) uint64       { return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63) }
-func (t *table) bucket(h uint64) uint { return uint(h>>18) & uint(len(t.buckets)-1) }
-func tag(h uint64) byte               { return byte(h >> 56) }
+// A hash's bits: the lower 24 for the filter, 4 more for the text, the upper ones
+// for the block.
+func fourBits(h uint64) uint64 { return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63) | 1<<(h>>18&63) }
+func tag(h uint64) mark        { return mark(h>>20) &^ allMarks }
+func (t *table) home(h uint64) int {
+	hi, _ := bits.Mul64(h, uint64(len(t.filter)))
+	return int(hi)
+}
+
+// may tells whether a text of n bytes, with that one hashed last and this hash,
+// can be in the table. It is the part of the question that is asked for every
+// byte of a name.
+func (t *table) may(n int, last byte, h uint64) bool {
+	return t.last[n&longestText]>>(last&63)&1 != 0 && fourBits(h)&^t.filter[t.home(h)] == 0
+}
 
 // has tells whether text, whose hash is h, is in the table with one of the marks.
+// Ask for what may be there.
 func (t *table) has(h uint64, text []byte, want mark) bool {
-	n := uint(len(text))
-	if n > longestText || t.lengths[n/64]>>(n%64)&1 == 0 {
-		return false
+	if len(text) > longestHere {
+		return t.long[string(text)]&want != 0
 	}
-	b := &t.buckets[t.bucket(h)]
-	if bits := threeBits(h); b.filter&bits != bits {
-		return false
+	for i := t.home(h); ; i++ {
+		b := &t.blocks[i]
+		if at := b.find(h, text); at != nil {
+			return mark(at[1])&want != 0
+		}
+		if !b.onward {
+			return false
+		}
 	}
-	at := find(t.text[b.start:b.end], h, text)
-	return at != nil && mark(at[1])&want != 0
 }
 
-// find looks for a text among those of a bucket, and returns what begins with it.
-func find(bucket []byte, h uint64, text []byte) []byte {
-	for len(bucket) > 0 {
-		end := textHeader + int(binary.LittleEndian.Uint16(bucket[2:]))
-		if bucket[0] == tag(h) && string(bucket[textHeader:end]) == string(text) {
-			return bucket
+// find looks for a text in the block, and returns what begins with its header.
+func (b *block) find(h uint64, text []byte) []byte {
+	for left := b.texts[:b.used]; len(left) >= textHeader; {
+		n := int(left[0])
+		if n == len(text) && mark(left[1])&^allMarks == tag(h) && string(left[textHeader:textHeader+n]) == string(text) {
+			return left
 		}
-		bucket = bucket[end:]
+		left = left[textHeader+n:]
 	}
 	return nil
 }
 
-// add puts a text in, of at most longestText bytes.
-func (t *table) add(text []byte, m mark) error {
-	if uint64(len(t.text)+textHeader+len(text)) > math.MaxUint32 {
-		return errTooLarge
+// add puts a text in, of 1 to longestText bytes.
+func (t *table) add(text []byte, m mark) {
+	n := len(text)
+	t.longest = max(t.longest, n)
+	last := text[0]
+	if t.forward {
+		last = text[n-1]
 	}
-	t.text = appendText(t.text, t.hash(text), m, text)
+	t.last[n] |= 1 << (last & 63)
+	if n > longestHere {
+		if t.long == nil {
+			t.long = map[string]mark{}
+		}
+		t.long[string(text)] |= m
+		return
+	}
+	t.added = append(append(t.added, byte(n), byte(m)), text...)
 	t.count++
-	t.longest = max(t.longest, len(text))
-	t.lengths[len(text)/64] |= 1 << (len(text) % 64)
-	return nil
+	t.room += blockRoom / (blockRoom / (textHeader + n)) // with what is left over where all are as long
 }
 
-func appendText(dst []byte, h uint64, m mark, text []byte) []byte {
-	dst = append(dst, tag(h), byte(m))
-	return append(binary.LittleEndian.AppendUint16(dst, uint16(len(text))), text...)
-}
-
-// seal sorts the texts into buckets, each once, and returns how many pairs of
-// text and mark there are.
+// seal puts the texts into blocks, each once, and returns how many pairs of text
+// and mark there are.
 func (t *table) seal() (entries int) {
-	size := 1
-	for perBucket*size < t.count {
-		size *= 2
+	added := t.count
+	entries = t.fill()
+	if t.count < added/2 { // fewer blocks will do
+		t.fill()
 	}
-	t.buckets = make([]bucket, size)
-	added := t.text
-	order := t.order(added)
-	t.text = make([]byte, 0, len(added))
-	for i := range t.buckets {
-		b := &t.buckets[i]
-		b.start = uint32(len(t.text))
-		for ; len(order) > 0; order = order[1:] {
-			at := added[order[0]:]
-			text := at[textHeader : textHeader+int(binary.LittleEndian.Uint16(at[2:]))]
-			h := t.hash(text)
-			if t.bucket(h) != uint(i) {
-				break
-			}
-			if same := find(t.text[b.start:], h, text); same != nil {
-				entries += bits.OnesCount8(at[1] &^ same[1])
-				same[1] |= at[1]
-				continue
-			}
-			entries++
-			b.filter |= threeBits(h)
-			t.text = appendText(t.text, h, mark(at[1]), text)
-		}
-		b.end = uint32(len(t.text))
-	}
-	if 2*len(t.text) < cap(t.text) { // most were there twice
-		t.text = slices.Clone(t.text)
+	t.added = nil
+	for text, m := range t.long {
+		h := t.hash([]byte(text))
+		t.filter[t.home(h)] |= fourBits(h)
+		entries += bits.OnesCount8(uint8(m))
 	}
 	return entries
 }
 
-// order returns where each of the added texts stands, by buckets.
-func (t *table) order(added []byte) []uint32 {
-	next := make([]uint32, len(t.buckets)+1) // of each bucket, behind the one before it
-	for _, h := range t.texts(added) {
-		next[t.bucket(h)+1]++
+// fill makes blocks, puts into them what was added, and keeps of that what was
+// not there twice.
+func (t *table) fill() (entries int) {
+	const full = 75 // per cent, on average: more would save little memory, and push more texts onward
+	homes := 1 + max(t.room*100/full/blockRoom, (t.count+len(t.long))/perBlock)
+	t.filter = make([]uint64, homes)
+	t.blocks = make([]block, homes, homes+homes/1024+8) // what the last ones push onward, too
+	added := t.added
+	t.added, t.count, t.room = added[:0], 0, 0
+	for len(added) > 0 {
+		end := textHeader + int(added[0])
+		text, m := added[textHeader:end], mark(added[1])
+		if n := t.insert(text, m); n > 0 {
+			entries += n
+			t.add(text, m)
+		}
+		added = added[end:]
 	}
-	for b := range t.buckets {
-		next[b+1] += next[b]
-	}
-	order := make([]uint32, t.count)
-	for at, h := range t.texts(added) {
-		b := t.bucket(h)
-		order[next[b]] = at
-		next[b]++
-	}
-	return order
+	return entries
 }
 
-// texts goes through the places and hashes of texts.
-func (t *table) texts(list []byte) func(yield func(at uint32, h uint64) bool) {
-	return func(yield func(uint32, uint64) bool) {
-		for at := 0; at < len(list); {
-			end := at + textHeader + int(binary.LittleEndian.Uint16(list[at+2:]))
-			if !yield(uint32(at), t.hash(list[at+textHeader:end])) {
-				return
-			}
-			at = end
+// insert puts a text into a block, and returns how many of its marks are new.
+func (t *table) insert(text []byte, m mark) int {
+	h := t.hash(text)
+	i := t.home(h)
+	t.filter[i] |= fourBits(h)
+	for ; ; i++ {
+		if i == len(t.blocks) {
+			t.blocks = append(t.blocks, block{})
 		}
+		b := &t.blocks[i]
+		switch same := b.find(h, text); {
+		case same != nil:
+			n := bits.OnesCount8(uint8(m) &^ same[1])
+			same[1] |= uint8(m)
+			return n
+		case b.onward: // it may be there
+		case b.put(h, text, m):
+			return 1
+		}
+		b.onward = true
 	}
+}
+
+// put appends a text to the block, if there is room for it.
+func (b *block) put(h uint64, text []byte, m mark) bool {
+	end := int(b.used) + textHeader + len(text)
+	if end > blockRoom {
+		return false
+	}
+	at := b.texts[b.used:end]
+	at[0], at[1] = byte(len(text)), byte(tag(h)|m)
+	copy(at[textHeader:], text)
+	b.used = uint8(end)
+	return true
 }
