@@ -1,6 +1,8 @@
 package format
 
 import (
+	"net/netip"
+
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
@@ -47,10 +49,8 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 		dst = append(append(append(dst, `,"log_provider":"`...), o.server...), '"')
 	}
 	dst = appendConnection(append(dst, '}'), e)
-	dst = appendAddr(append(dst, `,"src_endpoint":{"ip":"`...), client.Addr())
-	dst = appendUint(append(dst, `","port":`...), uint64(client.Port()))
-	dst = appendAddr(append(dst, `},"dst_endpoint":{"ip":"`...), server.Addr())
-	dst = append(appendUint(append(dst, `","port":`...), uint64(server.Port())), '}')
+	dst = appendEndpoint(dst, `,"src_endpoint":{"ip":"`, client)
+	dst = appendEndpoint(dst, `,"dst_endpoint":{"ip":"`, server)
 	dst = o.appendQuery(dst, e)
 	bad := d.Malformed
 	if d.Response() {
@@ -58,6 +58,16 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	}
 	dst = o.appendUnmapped(dst, e, bad)
 	return append(dst, '}', '\n')
+}
+
+// appendEndpoint appends nothing for an end without an address: the schema has
+// neither an empty one nor an endpoint that is a port alone.
+func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
+	if !end.Addr().IsValid() {
+		return dst
+	}
+	dst = appendAddr(append(dst, key...), end.Addr())
+	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
 }
 
 // appendConnection appends connection_info. The direction is that of the query,
@@ -84,7 +94,22 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.String()...)
 	dst = appendUint(append(dst, `","protocol_num":`...), protocolNumber(e.Proto))
 	dst = append(dst, `,"protocol_ver_id":`...)
-	return append(dst, '0'+e.IPVersion(), '}')
+	return append(dst, '0'+ocsfVersion(e), '}')
+}
+
+// ocsfVersion is 0, unknown, where neither end has an address.
+func ocsfVersion(e *event.Event) uint8 {
+	a := e.Src.Addr()
+	if !a.IsValid() {
+		a = e.Dst.Addr()
+	}
+	switch {
+	case a.Is4():
+		return 4
+	case a.Is6():
+		return 6
+	}
+	return 0
 }
 
 // opcodes are the captions of opcode_id.

@@ -156,9 +156,9 @@ var (
 		required: ocsfAttributes{
 			"activity_id": ocsfEnum(1, 2), "category_uid": ocsfEnum(4), "class_uid": ocsfEnum(4003), "metadata": ocsfMeta.check,
 			"severity_id": ocsfEnum(0, 1, 2, 3, 4, 5, 6, 99), "time": ocsfMillis, "type_uid": ocsfEnum(400301, 400302),
-			"src_endpoint": ocsfEndpoint.check, "dst_endpoint": ocsfEndpoint.check,
 		},
 		optional: ocsfAttributes{
+			"src_endpoint": ocsfEndpoint.check, "dst_endpoint": ocsfEndpoint.check,
 			"activity_name": ocsfText, "category_name": ocsfText, "class_name": ocsfText, "severity": ocsfText, "type_name": ocsfText,
 			"query_time": ocsfMillis, "response_time": ocsfMillis, "connection_info": ocsfLink.check, "query": ocsfQuestion.check,
 			"answers": ocsfList(ocsfAnswer.check), "rcode_id": ocsfRcodes, "rcode": ocsfText,
@@ -169,6 +169,7 @@ var (
 				return ""
 			},
 		},
+		oneOf: []string{"src_endpoint", "dst_endpoint"},
 	}
 )
 
@@ -254,6 +255,43 @@ func TestOCSFSchema(t *testing.T) {
 	if n < 8000 {
 		t.Errorf("only %d messages", n)
 	}
+}
+
+// TestOCSFWithoutAddresses: what has no address is left out. An event with none at
+// all lacks the one endpoint that the schema wants, and nothing else.
+func TestOCSFWithoutAddresses(t *testing.T) {
+	some := netip.MustParseAddrPort("192.0.2.1:5353")
+	f := func(response bool, src, dst netip.AddrPort, want, wrong string) {
+		t.Helper()
+		m := query("www.example.org.")
+		m.Response = response
+		e := eventOf(pack(t, m), 0)
+		e.Src, e.Dst = src, dst
+		line := newOCSF(Options{}).Append(nil, e)
+		if why := checkOCSF(line); why != wrong {
+			t.Errorf("%q, want %q\nin %s", why, wrong, line)
+		}
+		var got struct {
+			Src  map[string]any `json:"src_endpoint"`
+			Dst  map[string]any `json:"dst_endpoint"`
+			Conn struct {
+				Version int `json:"protocol_ver_id"`
+			} `json:"connection_info"`
+		}
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatal(err)
+		}
+		if s := fmt.Sprint(got.Src != nil, got.Dst != nil, got.Conn.Version); s != want {
+			t.Errorf("source, destination, version: %s, want %s\nin %s", s, want, line)
+		}
+	}
+	none := netip.AddrPort{}
+	f(false, some, some, "true true 4", "")
+	f(false, some, none, "true false 4", "")
+	f(true, some, none, "false true 4", "")
+	f(false, none, some, "false true 4", "")
+	f(false, none, none, "false false 0", "none of [src_endpoint dst_endpoint]")
+	f(true, none, netip.AddrPortFrom(netip.Addr{}, 53), "false false 0", "none of [src_endpoint dst_endpoint]")
 }
 
 func TestOCSFSchemaCaptures(t *testing.T) {
