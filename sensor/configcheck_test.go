@@ -1,0 +1,142 @@
+package sensor
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/sensor/config"
+)
+
+// TestConfigCheck shows values, origins, what is wrong and what differs.
+func TestConfigCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
+	f := func(file string, ok bool, wants ...string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := checkConfig(&out, path, []string{"DNSMONSTER_SERVERNAME=s1"})
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v", file, err)
+		}
+		flat := strings.Join(strings.Fields(out.String()), " ")
+		for _, want := range append(wants, "servername = s1 ; environment variable DNSMONSTER_SERVERNAME") {
+			if !strings.Contains(flat, want) {
+				t.Errorf("%q: lacks %q:\n%s", file, want, out.String())
+			}
+		}
+		if strings.Contains(out.String(), "hush") {
+			t.Errorf("shows a secret:\n%s", out.String())
+		}
+	}
+	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
+		"devname = lo ; "+path+" line 2", "zincoutputpassword = ******** ; ", "run would start with this file")
+	f("pcapfile = x\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
+		"differs: sampleratio: ", "differs: [metric]: is obeyed; dnsmonster ignored this section of a file")
+	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?",
+		"error: --loglevel 9: use 0 to 4 (from "+path+" line 5)", "error: no output is switched on")
+	f("devname = lo\nloglevel = 9\nservername = s0", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",
+		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
+}
+
+// TestConfigCheckTakesTheExample of docs/configuration.md.
+func TestConfigCheckTakesTheExample(t *testing.T) {
+	dir := t.TempDir()
+	example := strings.ReplaceAll(config.Example, "/etc/dnsmonster-sensor/", dir+"/")
+	for name, content := range map[string]string{"c.ini": example, "postgres": "postgres://sensor:hush@db.example.org/dns\n", "skip.csv": "example.org,suffix\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := checkConfig(&out, filepath.Join(dir, "c.ini"), nil); err != nil || strings.Contains(out.String(), "warning:") || strings.Contains(out.String(), "hush") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestConfigCheckNamesChanges: each of the contract's decisions that a file
+// touches, and none that it does not.
+func TestConfigCheckNamesChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
+	named := func(file string) string {
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		checkConfig(&out, path, nil) // outputs that are not in this build yet are errors, and named all the same
+		var list []string
+		for line := range strings.Lines(out.String()) {
+			if text, ok := strings.CutPrefix(line, "differs: "); ok {
+				what, _, _ := strings.Cut(text, ": ")
+				list = append(list, what)
+			}
+		}
+		return strings.Join(list, "; ")
+	}
+	const always = "malformed messages; TCP; tunnels"
+	f := func(file, want string) {
+		t.Helper()
+		if got := named("pcapfile = x\n" + file); got != strings.Trim(always+"; "+want, "; ") {
+			t.Errorf("%q: differs %s, want %s; %s", file, got, always, want)
+		}
+	}
+	if got := named("servername = x"); got != "" {
+		t.Errorf("a file without input: differs %s", got)
+	}
+	f("", "")
+	f("malformed = record\nfilter = ((ip and (ip[9]==6 or ip[9] == 17)) or (ip6 and (ip6[6] == 17 or ip6[6] == 6 or ip6[6] == 44)))", "")
+	for _, c := range []struct{ file, want string }{
+		{"devname = lo\npcapfile =\ntimezone = local", ""},
+		{"devname = lo\npcapfile =", "timestamps"},
+		{"stdoutoutputtype = 1", "JSON"},
+		{"stdoutoutputtype = 1\nstdoutoutputformat = csv", "CSV; rows"},
+		{"stdoutoutputtype = 1\nstdoutoutputformat = gotemplate", ""},
+		{"stdoutoutputtype = 1\nstdoutoutputformat = json-ocsf", "OCSF"},
+		{"stdoutoutputtype = 0\nstdoutoutputformat = csv", ""},
+		{"clickhouseoutputtype = 1", "rows; clickhousedelay; ClickHouse tables"},
+		{"clickhouseoutputtype = 1\nclickhousedelay = 5s", "rows; ClickHouse tables"},
+		{"elasticoutputtype = 1", "JSON; Elastic"},
+		{"fileoutputtype = 1\nfileoutputformat = csv", "CSV; rows; fileoutputpath; CSV files"},
+		{"fileoutputtype = 1\nfileoutputformat = csv_no_header", "CSV; rows; fileoutputpath"},
+		{"influxoutputtype = 1", "rows; Influx"},
+		{"kafkaoutputtype = 1\nkafkaoutputformat = gob", ""},
+		{"kafkaoutputtype = 1", "JSON"},
+		{"natsoutputtype = 1", "NATS"},
+		{"parquetoutputtype = 1", "rows; parquetoutputpath"},
+		{"psqloutputtype = 1", "rows; psqlbatchdelay; psqlbatchsize; PostgreSQL tables; PostgreSQL batches"},
+		{"sentineloutputtype = 1\nsentineloutputcustomerid = x", "sentinelbatchdelay; sentineloutputsharedkey, sentineloutputcustomerid"},
+		{"splunkoutputtype = 1", "JSON; Splunk"},
+		{"syslogoutputtype = 1", "JSON"},
+		{"victoriaoutputtype = 1", "OCSF; victoriabatchdelay"},
+		{"zincoutputtype = 1", "JSON"},
+		{"stdoutoutputtype = 2\nskipdomainsfile = x", "JSON; skipdomainsfile, allowdomainsfile; output types 2, 3 and 4"},
+		{"packetlimit = 5\nskiptlsverification =", "packetlimit; skiptlsverification"},
+		{"[metric]\nmetricflushinterval = 1s", "[metric]"},
+		{"[metric]\nmetricendpointtype = prometheus\nmetricprometheusendpoint = http://:1/m", "[metric]; metric names"},
+		{"[metric]\nmetricstatsdagent = localhost:8125\nmetriclegacynames = true", "[metric]; metric endpoints"},
+	} {
+		f(c.file, c.want)
+	}
+	input := func(file, want string) {
+		t.Helper()
+		if got := named("pcapfile = x\n" + file); got != want+"; "+always {
+			t.Errorf("%q: differs %s, want %s; %s", file, got, want, always)
+		}
+	}
+	input("filter = udp", "filter")
+	input("sampleratio = 1:2", "sampleratio")
+	input("noetherframe =", "noetherframe")
+	input("dedup = true", "dedup")
+	input("gctime = 3s", "gctime")
+	input("masksize4 = 24", "masksize4, masksize6")
+	if got := named("masksize4 = 24\nmaskecs = false"); got != "" {
+		t.Errorf("masks as before: differs %s", got)
+	}
+	if got := named("dnstapsocket = unix:///x"); got != "dnstapsocket" {
+		t.Errorf("dnstap: differs %s", got)
+	}
+}

@@ -1,0 +1,144 @@
+package sensor
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/config"
+)
+
+var update = flag.Bool("update", false, "write the generated files again")
+
+// TestGeneratedFiles are as fresh as the declarations.
+func TestGeneratedFiles(t *testing.T) {
+	app := newApp(io.Discard, io.Discard)
+	p, err := pages(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var built []string
+	for _, o := range all.New() {
+		built = append(built, o.Name())
+	}
+	var doc, sample bytes.Buffer
+	config.Markdown(&doc, app.Name, p, config.Pending(built))
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.WriteINI(&sample, v, false)
+	for path, want := range map[string][]byte{
+		"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes(), "../MIGRATING.md": migrating(t),
+	} {
+		if *update {
+			if err := os.WriteFile(path, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is stale (%v): run go generate ./sensor", path, err)
+		}
+	}
+}
+
+// migrating is MIGRATING.md with a fresh table of changes.
+func migrating(t *testing.T) []byte {
+	t.Helper()
+	page, err := os.ReadFile("../MIGRATING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok1 := bytes.Cut(page, []byte("<!-- changes:"))
+	comment, rest, ok2 := bytes.Cut(rest, []byte("-->\n"))
+	_, tail, ok3 := bytes.Cut(rest, []byte("<!-- end of changes -->\n"))
+	if !ok1 || !ok2 || !ok3 {
+		t.Fatal("MIGRATING.md has no place for the table of changes")
+	}
+	b := bytes.NewBuffer(slices.Concat(head, []byte("<!-- changes:"), comment, []byte("-->\n\n")))
+	config.ChangesTable(b)
+	return slices.Concat(b.Bytes(), []byte("\n<!-- end of changes -->\n"), tail)
+}
+
+// randomValue is one that the option's form allows.
+func randomValue(r *rand.Rand, o *config.Value) string {
+	switch o.Kind {
+	case config.Bool:
+		return fmt.Sprint(r.IntN(2) == 0)
+	case config.Duration:
+		return fmt.Sprintf("%dms", r.IntN(1e7))
+	case config.Text:
+		const alphabet = `ab =;#"'\[]{}:,/	ü€` + "\n\r\x00\x7f\ufeff"
+		runes := []rune(alphabet)
+		b := new(strings.Builder)
+		for range r.IntN(12) {
+			b.WriteRune(runes[r.IntN(len(runes))])
+		}
+		return b.String()
+	}
+	return fmt.Sprint(r.IntN(1e6))
+}
+
+// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read again
+// as the same values, and so is what is written from those.
+func TestRandomConfigurationsSurviveWriting(t *testing.T) {
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	for i := range 1000 {
+		args := []string{"run", "--writesecrets"}
+		for _, o := range defaults.All() {
+			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
+				continue
+			}
+			times := 1
+			if o.List {
+				times += r.IntN(3)
+			}
+			for range times {
+				args = append(args, "--"+o.Name+"="+randomValue(r, &o))
+			}
+		}
+		want, err := values(args, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
+		path := filepath.Join(dir, fmt.Sprint(i))
+		if err := perform(newApp(io.Discard, io.Discard), append([]string{"x"}, append(args, "--writeconfig="+path)...), nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := values([]string{"run", "--config", path}, nil)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for _, o := range want.All() {
+			if now := got.Get(o.Name); o.Section != "" && !slices.Equal(now.Text, o.Text) {
+				t.Fatalf("run %d: %s = %q was written and read as %q", i, o.Name, o.Text, now.Text)
+			}
+		}
+		var first, second bytes.Buffer
+		config.WriteINI(&first, got, true)
+		again, err := config.Read("again", bytes.NewReader(first.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Entries) == 0 {
+			t.Fatal("nothing is written")
+		}
+		config.WriteINI(&second, want, true)
+		if first.String() != second.String() {
+			t.Fatalf("run %d: what is written changes", i)
+		}
+	}
+}

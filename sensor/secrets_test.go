@@ -1,0 +1,101 @@
+package sensor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWriteConfigKeepsSecrets, unless asked; and a file with secrets is its
+// owner's alone.
+func TestWriteConfigKeepsSecrets(t *testing.T) {
+	f := func(mode os.FileMode, holds bool, args ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "c.ini")
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"x", "run", "--zincoutputpassword=hush", "--writeconfig=" + path}, args...)
+		var log bytes.Buffer
+		if err := perform(newApp(io.Discard, &log), args, nil); err != nil {
+			t.Fatal(err)
+		}
+		if text := log.String(); !strings.Contains(text, "wrote "+path+"\n") || strings.Contains(text, "left out, since they are secret: zincoutputpassword;") == holds || strings.Contains(text, "hush") {
+			t.Errorf("%q says:\n%s", args, text)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("hush")) != holds || st.Mode().Perm() != mode {
+			t.Errorf("%q: holds the secret %v, want %v; mode %o, want %o", args, !holds, holds, st.Mode().Perm(), mode)
+		}
+	}
+	f(0o644, false)
+	f(0o600, true, "--writesecrets")
+}
+
+// TestPasswordsAreSecret: what is called so is kept so.
+func TestPasswordsAreSecret(t *testing.T) {
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, o := range v.All() {
+		named := regexp.MustCompile("password|token|secret|credential|sharedkey|apikey|psqlendpoint").MatchString(o.Name) && o.SecretOf == "" && o.Section != ""
+		if named != o.Secret {
+			t.Errorf("%s: secret %v, want %v", o.Name, o.Secret, named)
+		}
+		if !o.Secret {
+			continue
+		}
+		n++
+		for _, secret := range []string{"hush", "postgres://user:hush@h:x/", `"hush`} {
+			for _, args := range [][]string{
+				{"run", "--" + o.Name + "=" + secret, "--pcapfile=/no/such", "--loglevel=9", "--" + strings.TrimSuffix(o.Section, "_output") + "outputtype=1"},
+				{"replay", "--" + o.Name, secret, "/no/such", "--psqloutputtype=1"},
+			} {
+				var out, log bytes.Buffer
+				if code := Main(append([]string{"x"}, args...), &out, &log); code != exitUsage || strings.Contains(out.String()+log.String(), "hush") {
+					t.Errorf("%q: exit status %d, and it says\n%s%s", args, code, out.String(), log.String())
+				}
+			}
+		}
+		if file := v.Get(o.Name + "file"); file == nil || file.SecretOf != o.Name || !slices.Equal(file.Env, []string{o.Env[0] + "FILE"}) {
+			t.Errorf("%s: no option for a file with it, or without its variable: %+v", o.Name, file)
+		}
+	}
+	if n < 7 {
+		t.Errorf("%d secrets, want at least those of dnsmonster's manual", n)
+	}
+}
+
+// TestLogMasksSecrets that others have put into texts and errors.
+func TestLogMasksSecrets(t *testing.T) {
+	v, err := values([]string{"run", "--zincoutputpassword=hush/hush", "--influxoutputtoken=abc"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		log, _ := (&processOptions{level: 3, format: format}).logger(&b, v.Mask)
+		log.With("url", "http://x:hush/hush@h/").Error("login hush/hush", "error", fmt.Errorf("401: %w", errors.New("hush/hush")), "wait", time.Second, "token", "abcd")
+		got := b.String()
+		if strings.Contains(got, "hush") || strings.Count(got, "********") != 3 || !strings.Contains(got, "abcd") {
+			t.Errorf("%s: %s", format, got)
+		}
+	}
+}

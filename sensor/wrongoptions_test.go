@@ -1,0 +1,310 @@
+package sensor
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/config"
+)
+
+// wrongValues are values of the right form that an option cannot have, separated
+// by spaces. An output's options are tried with the output switched on.
+var wrongValues = map[string]string{
+	"csvip":                       "hex",
+	"capturestatsdelay":           "0s -1s",
+	"decap":                       "vlan vxlan,",
+	"dedupwindow":                 "0s",
+	"defragmb":                    "0 -1 65537",
+	"fileoutputcompress":          "rar",
+	"fileoutputformat":            "xml",
+	"fileoutputrotatecount":       "-1",
+	"fileoutputrotatecron":        "midnight",
+	"fileoutputtype":              "5 -1",
+	"fileoutputworkers":           "0 -1",
+	"filter":                      "wrong",
+	"domainmatch":                 "suffix",
+	"skipdomainsfile":             "ftp://h/x http:///x",
+	"skipdomainsrefreshinterval":  "1ms -1s",
+	"allowdomainsfile":            "ftp://h/x http:///x",
+	"allowdomainsrefreshinterval": "1ms -1s",
+	"fragmentquota":               "-1 10000001",
+	"gctime":                      "0s -1s",
+	"gomaxprocs":                  "0 -2",
+	"grace":                       "-1s",
+	"jsonfields":                  "speed interface,speed",
+	"logformat":                   "xml",
+	"loglevel":                    "5",
+	"malformed":                   "keep",
+	"masksize4":                   "-1 33",
+	"masksize6":                   "-1 129",
+	"metricendpointtype":          "graphite",
+	"metricflushinterval":         "0s -1s",
+	"metricprometheusendpoint":    "2112 https://h:1/m http://h/m",
+	"metricstatsdagent":           "localhost :8125",
+	"metricstderrformat":          "xml",
+	"mode":                        "afxdp",
+	"port":                        "0 -1 65536",
+	"psqlbatchdelay":              "-1s",
+	"psqlbatchsize":               "0 -1",
+	"psqlbatchtimeout":            "0s -1s",
+	"psqlendpoint":                "postgres://h:x/ mysql://h/",
+	"psqloutputtype":              "5 -1",
+	"psqltable":                   "a.b.c a-b",
+	"psqlworkers":                 "0 -1",
+	"queuemb":                     "1048577",
+	"ringmb":                      "0 3 2048",
+	"samplemode":                  "random",
+	"sampleratio":                 "1 0:1 3:2 a:b 1:0 -1:2",
+	"snaplen":                     "-1 63 65536",
+	"speed":                       "-1 NaN Inf",
+	"spoolmb":                     "7",
+	"spoolmode":                   "never always",
+	"stats":                       "1ms -1s",
+	"stdoutoutputformat":          "xml",
+	"stdoutoutputtype":            "5 -1",
+	"stdoutoutputworkercount":     "0 -1",
+	"tcpmb":                       "0 -1 65537",
+	"timezone":                    "Mars/Olympus",
+	"tunnelport":                  "vxlan gre:47 vxlan:0 vxlan:53",
+	"workers":                     "-1 65",
+}
+
+// anyText are options that can have every text, by what they ask for.
+var anyText = []string{"FILE", "FOLDER", "INTERFACE", "NAME"}
+
+// misfits are values that an option's kind rules out.
+func misfits(o *config.Value) []string {
+	switch o.Kind {
+	case config.Bool:
+		return []string{"7x"}
+	case config.Duration:
+		return []string{"5", "soon"}
+	case config.Text:
+		return nil
+	case config.Float:
+		return []string{"7x", "1,2"}
+	}
+	return []string{"7x", "1,2", "0x10", "99999999999999999999"}
+}
+
+// TestWrongOptionValuesAreNamed: for every option, an error names it and where
+// its value came from, before anything is opened.
+func TestWrongOptionValuesAreNamed(t *testing.T) {
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n := 0
+	for _, o := range defaults.All() {
+		bad := append(misfits(&o), strings.Fields(wrongValues[o.Name])...)
+		if o.Section == "" || o.Hidden || len(bad) == 0 && (slices.Contains(anyText, o.Word) || missing(&o)) {
+			continue
+		}
+		switch {
+		case strings.HasSuffix(o.Name, "gotemplate"):
+			bad = []string{"{{.Nothing"}
+		case len(bad) == 0:
+			t.Errorf("%s: what can it not be? Say so in wrongValues, or by its placeholder in anyText", o.Name)
+		}
+		for _, value := range bad {
+			n++
+			path := filepath.Join(dir, o.Name)
+			if err := os.WriteFile(path, fmt.Appendf(nil, "\n[%s]\n%s = %s\n", o.Section, o.Name, value), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f := func(origin string, args, environ []string) {
+				t.Helper()
+				args = append([]string{"dnsmonster-sensor", "run", "--pcapfile=/no/such/file"}, args...)
+				if output, ok := strings.CutSuffix(o.Section, "_output"); ok && !missing(&o) && !strings.HasSuffix(o.Name, "outputtype") {
+					args = append(args, "--"+output+"outputtype=1")
+				}
+				if output, ok := strings.CutSuffix(o.Name, "gotemplate"); ok {
+					args = append(args, "--"+output+"format=gotemplate")
+				}
+				if o.Name != "psqlendpoint" {
+					args = append(args, "--psqlendpoint=postgres://h/d")
+				}
+				err := perform(newApp(io.Discard, io.Discard), args, environ)
+				if err == nil || !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
+					return strings.Contains(line, o.Name) && strings.Contains(line, origin)
+				}) || strings.Contains(err.Error(), "/no/such") {
+					t.Errorf("%s=%s: error %v, want the option and %q", o.Name, value, err, origin)
+				}
+			}
+			f("from the command line", []string{"--" + o.Name + "=" + value}, nil)
+			f("from the environment variable "+o.Env[0], nil, []string{o.Env[0] + "=" + value})
+			f("from "+path+" line 3", []string{"--config=" + path}, nil)
+		}
+	}
+	t.Logf("%d values", n)
+}
+
+// missing tells whether the option is one of a feature that this build lacks,
+// which checks no values, since it uses none.
+func missing(o *config.Value) bool {
+	var built []string
+	for _, o := range all.New() {
+		built = append(built, o.Name())
+	}
+	return slices.ContainsFunc(config.Flags(config.Pending(built)), func(f cli.Flag) bool { return f.Names()[0] == o.Name })
+}
+
+// TestFixedValues: options with a fixed set of values take all of it.
+func TestFixedValues(t *testing.T) {
+	for option, list := range map[string]string{
+		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
+		"csvip":                "integer text uint128",
+		"fileoutputformat":     "json csv csv_no_header gotemplate json-ocsf",
+		"kafkacompressiontype": "snappy gzip lz4 zstd",
+		"kafkaoutputformat":    "json gob",
+		"logformat":            "text json",
+		"loglevel":             "0 1 2 3 4",
+		"malformed":            "record drop",
+		"metricstderrformat":   "json kv",
+		"mode":                 "auto tcx clsact xdp",
+		"samplemode":           "packet flow",
+		"spoolmode":            "overflow",
+		"stdoutoutputformat":   "json csv csv_no_header gotemplate json-ocsf json-flat",
+	} {
+		for value := range strings.FieldsSeq(list) {
+			args := []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--metricendpointtype=", "--" + option + "=" + value}
+			if err := perform(newApp(io.Discard, io.Discard), args, nil); err == nil || !strings.HasPrefix(err.Error(), "--pcapfile: stat /no/such") {
+				t.Errorf("%s=%s: error %v, want that of the file alone", option, value, err)
+			}
+		}
+	}
+}
+
+// TestChecksOfOptions: values of the right form that cannot be.
+func TestChecksOfOptions(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor"}, args...), nil)
+		if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), want) {
+			t.Errorf("%q: error %v, want %s", args, err, want)
+		}
+	}
+	const line = " (from the command line)"
+	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	f("--devname and --pcapfile are both set: use one (from the command line)", "--devName=lo", "--pcapFile=x")
+	f(`run takes no arguments: what is "eth0"? An interface is --devname=eth0, a capture file --pcapfile=eth0`, "run", "eth0")
+	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
+	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
+	f(`port: "53,54" is not a whole number: repeat the option for several (from the command line)`, "--port=53,54")
+	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
+	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
+	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
+	f("--loglevel 5: use 0 to 4"+line, "--loglevel=5", "--pcapfile=x")
+	f("--gomaxprocs 0: use -1 for all, or 1 and more"+line, "--gomaxprocs=0", "--pcapfile=x")
+	f("--queuemb 2000000: use 0 to 1048576"+line, "--queuemb=2000000", "--pcapfile=x")
+	f("--spoolmb 7: use 8 to 1048576"+line, "--spoolmb=7", "--pcapfile=x")
+	f(`--spoolmode "never": use overflow or always`+line, "--spoolmode=never", "--pcapfile=x")
+	f("--spoolmode always: needs a folder, --spooldir"+line, "--spoolmode=always", "--pcapfile=x")
+	f("--gctime 0s: at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
+	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
+	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
+	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125 (from the default)", "--metricendpointtype=statsd", "--pcapfile=x")
+	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
+	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
+	f("--config: open /no/such: no such file or directory"+line, "--config=/no/such")
+	f("--writeconfig: open /no/such: no such file or directory"+line, "--writeconfig=/no/such")
+	f("--cpuprofile: open /no/such: no such file or directory"+line, "--cpuprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
+	f("--memprofile: open /no/such: no such file or directory"+line, "--memprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
+	f("--devname is not an option of attach", "attach", "lo", "--devname=x")
+	f("--mode is not an option of replay", "replay", "x.pcap", "--mode=xdp")
+	f("config check: name one configuration file", "config", "check")
+	f("config: use dnsmonster-sensor config check FILE", "config")
+}
+
+// TestAllThatIsWrongIsNamed, and not only the first thing.
+func TestAllThatIsWrongIsNamed(t *testing.T) {
+	var out, log bytes.Buffer
+	code := Main([]string{"dnsmonster-sensor", "--loglevel=9", "--sampleratio=2:1", "--ringmb=3", "--stdoutoutputformat=xml", "--metricformat=xml"}, &out, &log)
+	if code != exitUsage || strings.Count(log.String(), "\n") != 6 {
+		t.Errorf("exit status %d, want %d and 6 lines:\n%s", code, exitUsage, log.String())
+	}
+	for _, want := range []string{"--loglevel 9: ", "--sampleratio: ", "--ringmb 3: ", "stdoutoutputformat: ", `--metricstderrformat "xml": `, "no input: "} {
+		if !strings.Contains(log.String(), "dnsmonster-sensor: "+want) {
+			t.Errorf("lacks %q:\n%s", want, log.String())
+		}
+	}
+}
+
+// TestWarningsBesideErrors: a variable's name that is mistyped may be why another
+// is missed.
+func TestWarningsBesideErrors(t *testing.T) {
+	const want = "warning: unknown environment variable DNSMONSTER_STDOUTOUTPUTTYP: did you mean DNSMONSTER_STDOUTOUTPUTTYPE?"
+	for _, args := range [][]string{{"x", "--pcapfile=x"}, {"x", "--pcapfile=x", "--loglevel=y"}} {
+		err := perform(newApp(io.Discard, io.Discard), args, []string{"DNSMONSTER_STDOUTOUTPUTTYP=1"})
+		if err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%q: error %v, want %s", args, err, want)
+		}
+	}
+}
+
+// TestWhatIsMissing: an option of a pending feature is accepted, refused where it
+// switches the feature on, and gone from the table once its output is built.
+func TestWhatIsMissing(t *testing.T) {
+	var built []string
+	for _, o := range all.New() {
+		built = append(built, o.Name())
+	}
+	if all, without := config.Pending(nil), config.Pending(built); len(all) != len(without) {
+		t.Errorf("an output in outputs/all still stands in sensor/config/pendingoutputs.go: take it out there")
+	}
+	pending := config.Pending(built)
+	for _, f := range pending {
+		t.Logf("missing: %s", f.Name)
+	}
+	f := func(name, option, value string) {
+		t.Helper()
+		if !slices.ContainsFunc(pending, func(f config.Feature) bool { return f.Name == name }) {
+			return
+		}
+		err := perform(newApp(io.Discard, io.Discard), []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--" + option + "=" + value}, nil)
+		want := fmt.Sprintf("%s: not in this build yet; %s=%s is set (from the command line)", name, option, value)
+		if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), want) {
+			t.Errorf("%s=%s: error %v, want %s", option, value, err, want)
+		}
+	}
+	for _, p := range pending {
+		if p.Output != "" {
+			f(p.Name, p.Output+"outputtype", "1")
+		}
+	}
+	f("dnstap input", "dnstapsocket", "unix:///x")
+	f("capture filter", "filter", "udp")
+	f("AF_PACKET capture", "useafpacket", "true")
+}
+
+// TestDefect19NoOutput: v1.2.5 ended with an error, and later ones read
+// everything for nobody. Other commands write to stdout then.
+func TestDefect19NoOutput(t *testing.T) {
+	file := write(t, queries(10))
+	for _, args := range [][]string{{"--pcapfile=" + file}, {"run", "--pcapfile", file}} {
+		p := start(t, nil, args...)
+		r := p.wait(time.Minute)
+		if r.code != exitUsage || !strings.Contains(r.log, "no output is switched on") {
+			t.Errorf("%q: exit status %d, want %d and the reason:\n%s", args, r.code, exitUsage, r.log)
+		}
+		if got := count(t, p.records).total(); got != 0 {
+			t.Errorf("%q: %d records", args, got)
+		}
+	}
+	p := start(t, nil, "replay", file)
+	p.wait(time.Minute).expect(t, exitOK)
+	if got := count(t, p.records).total(); got != 10 {
+		t.Errorf("replay without an output writes %d records, want 10", got)
+	}
+}
