@@ -148,38 +148,6 @@ func TestListsAtTheStart(t *testing.T) {
 	}
 }
 
-// fed starts a replay of what the test writes to it.
-func fed(t *testing.T, args ...string) (p *proc, in io.WriteCloser) {
-	t.Helper()
-	p = &proc{t: t, lines: make(chan struct{}, 1000), ended: make(chan struct{}), records: filepath.Join(t.TempDir(), "records.json")}
-	p.cmd = command(nil, append([]string{"replay", "-", "--workers=1"}, args...)...)
-	out, err := os.Create(p.records)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	p.cmd.Stdout = out
-	if in, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	log, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go p.follow(log)
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		<-p.ended
-	})
-	if _, err := in.Write(asking()); err != nil {
-		t.Fatal(err)
-	}
-	return p, in
-}
-
 // recordedSoon waits until that is what the records asked for.
 func (p *proc) recordedSoon(want string) {
 	p.t.Helper()
@@ -219,7 +187,7 @@ func TestListsAreReloaded(t *testing.T) {
 	defer s.Close()
 	set(text("a.example,suffix\n"))
 	url := fmt.Sprintf("http://127.0.0.1:%d/metrics", freePort(t, "tcp"))
-	p, in := fed(t, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL, "--skipdomainsrefreshinterval=100ms", "--metricprometheusendpoint="+url)
+	p, in := fed(t, asking(), "--workers=1", "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL, "--skipdomainsrefreshinterval=100ms", "--metricprometheusendpoint="+url)
 	p.waitFor("msg=\"list loaded\" list=skip from=" + s.URL + " entries=1 differ=1")
 	var want []string
 	send := func(names string, expect ...string) {
@@ -300,7 +268,7 @@ func TestReloadOfLists(t *testing.T) {
 		put(t, ini, "skipdomainsrefreshinterval = 0s\nallowdomainsrefreshinterval = 0s\n"+lines)
 	}
 	set("stdoutoutputtype = 2\nskipdomainsfile = " + a)
-	p, in := fed(t, "--config="+ini)
+	p, in := fed(t, asking(), "--workers=1", "--config="+ini)
 	var want []string
 	send := func(expect string) {
 		t.Helper()

@@ -79,41 +79,13 @@ func value(text, sample string) float64 {
 	return v
 }
 
-// held starts a replay that writes its records and then has one stream more to
-// read, so that it goes on until the test lets it end.
-func held(t *testing.T, n int, args ...string) (p *proc, let func()) {
-	t.Helper()
-	p = &proc{t: t, lines: make(chan struct{}, 1000), ended: make(chan struct{}), records: "/dev/null"}
-	p.cmd = command(nil, append([]string{"replay", "-"}, args...)...)
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go p.follow(log)
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		<-p.ended
-	})
-	if _, err := in.Write(queries(n)); err != nil {
-		t.Fatal(err)
-	}
-	return p, func() { in.Close() }
-}
-
 // TestPrometheus: promtool finds nothing wrong with what is served, and the
 // process's and Go's own numbers are there.
 func TestPrometheus(t *testing.T) {
 	lab.Need(t, "promtool")
 	for _, legacy := range []bool{false, true} {
 		url := fmt.Sprintf("http://127.0.0.1:%d/metrics", freePort(t, "tcp"))
-		p, let := held(t, 500, "--gomaxprocs=1", "--metricendpointtype=prometheus", "--metricprometheusendpoint="+url, "--servername=ns-1.example",
+		p, in := fed(t, queries(500), "--gomaxprocs=1", "--metricendpointtype=prometheus", "--metricprometheusendpoint="+url, "--servername=ns-1.example",
 			fmt.Sprintf("--metriclegacynames=%v", legacy))
 		delivered := `dnsmonster_sensor_ledger_outcomes_total{ledger="message",outcome="event",part=""}`
 		if legacy {
@@ -126,7 +98,7 @@ func TestPrometheus(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		let()
+		in.Close()
 		p.wait(time.Minute).expect(t, exitOK)
 		if strings.Contains(p.log(), " metrics: ") {
 			t.Errorf("metrics on stderr though the type is prometheus:\n%s", p.log())
@@ -215,9 +187,9 @@ func TestStatsd(t *testing.T) {
 	agent := fmt.Sprintf("--metricstatsdagent=127.0.0.1:%d", udp)
 	f := func(want map[string]float64, args ...string) {
 		t.Helper()
-		p, let := held(t, 700, append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
+		p, in := fed(t, queries(700), append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
 		time.Sleep(500 * time.Millisecond) // several intervals: counters must not add up
-		let()
+		in.Close()
 		p.wait(time.Minute).expect(t, exitOK)
 		var text string
 		for range 100 {
@@ -320,9 +292,9 @@ func TestDefect21Metrics(t *testing.T) {
 // TestMetricsOnStderr: one line each interval and a last one, with the numbers
 // that the books have; none where that is asked for.
 func TestMetricsOnStderr(t *testing.T) {
-	p, let := held(t, 300, "--metricflushinterval=100ms")
+	p, in := fed(t, queries(300), "--metricflushinterval=100ms")
 	time.Sleep(time.Second)
-	let()
+	in.Close()
 	p.wait(time.Minute).expect(t, exitOK)
 	lines := metricLines(t, p.log())
 	if len(lines) < 5 || len(lines) > 30 {

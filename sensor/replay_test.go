@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,28 +98,32 @@ func TestReplayDamage(t *testing.T) {
 	}
 }
 
+// stalled starts a replay and reads the beginning of its records, and no more: so
+// most of the file is still to be read.
+func stalled(t *testing.T, path string) (cmd *exec.Cmd, out io.ReadCloser) {
+	t.Helper()
+	cmd = command(nil, "replay", path)
+	cmd.Stderr = new(bytes.Buffer)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, out
+}
+
 // TestMappedFileShrinks cuts a file while it is read. Touching what is gone
 // kills a program that does not expect it.
 func TestMappedFileShrinks(t *testing.T) {
 	content := queries(400_000)
 	for _, cut := range []int{0, 4096, len(content) / 2} {
 		path := write(t, content)
-		// Nobody reads the records for a while, so that the file is still being
-		// read when it shrinks.
-		cmd := command(nil, "replay", path)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		first := make([]byte, 100)
-		if _, err := out.Read(first); err != nil {
-			t.Fatal(err)
-		}
+		cmd, out := stalled(t, path)
 		if err := os.Truncate(path, int64(cut)); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +132,7 @@ func TestMappedFileShrinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd.Wait()
-		log := stderr.String()
+		log := fmt.Sprint(cmd.Stderr)
 		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(log, "became shorter while it was read") || !strings.Contains(log, "\nunaccounted 0\n") {
 			t.Errorf("cut to %d: exit status %d, want %d and the reason:\n%s", cut, code, exitFailure, log)
 		}
@@ -136,23 +141,10 @@ func TestMappedFileShrinks(t *testing.T) {
 
 // TestReaderLeaves ends quietly when nobody reads any more.
 func TestReaderLeaves(t *testing.T) {
-	path := write(t, queries(300_000))
-	cmd := command(nil, "replay", path)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
+	cmd, out := stalled(t, write(t, queries(300_000)))
 	out.Close()
-	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
-		t.Errorf("ended with %v and said %q, want a quiet end", err, stderr.String())
+	if err := cmd.Wait(); err != nil || fmt.Sprint(cmd.Stderr) != "" {
+		t.Errorf("ended with %v and said %q, want a quiet end", err, cmd.Stderr)
 	}
 }
 

@@ -67,29 +67,54 @@ func command(host *lab.Host, args ...string) *exec.Cmd {
 // start runs the sensor in the background until the test ends.
 func start(t *testing.T, host *lab.Host, args ...string) *proc {
 	t.Helper()
-	p := &proc{
+	p := prepared(t, host, args...)
+	p.run()
+	return p
+}
+
+// fed starts a replay of what the test writes to in, text before all, which goes
+// on until the test closes in.
+func fed(t *testing.T, text []byte, args ...string) (p *proc, in io.WriteCloser) {
+	t.Helper()
+	p = prepared(t, nil, append([]string{"replay", "-"}, args...)...)
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.run()
+	if _, err := in.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	return p, in
+}
+
+func prepared(t *testing.T, host *lab.Host, args ...string) *proc {
+	return &proc{
 		t: t, cmd: command(host, args...), records: filepath.Join(t.TempDir(), "records.json"),
 		lines: make(chan struct{}, 1000), ended: make(chan struct{}),
 	}
+}
+
+func (p *proc) run() {
+	p.t.Helper()
 	out, err := os.Create(p.records)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	defer out.Close()
 	p.cmd.Stdout = out
 	pipe, err := p.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go p.follow(pipe)
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.ended
 	})
-	return p
 }
 
 // follow keeps what the process says until it ends.

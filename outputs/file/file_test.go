@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/miekg/dns"
-	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
@@ -30,10 +28,7 @@ import (
 func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
-	app := &cli.App{Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
-	if err := app.Run(append([]string{"test"}, args...)); err != nil {
-		t.Fatalf("parse %v: %v", args, err)
-	}
+	outputtest.Options(t, o, args...)
 	return o
 }
 
@@ -65,34 +60,6 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// disk stands between a folder and its file: it fails, or hangs, as a test asks.
-type disk struct {
-	mu       sync.Mutex
-	failures int
-	hang     chan struct{}
-}
-
-func newDisk() *disk {
-	d := &disk{hang: make(chan struct{})}
-	close(d.hang)
-	return d
-}
-
-func (d *disk) write(f *os.File, p []byte) (int, error) {
-	d.mu.Lock()
-	hang := d.hang
-	d.mu.Unlock()
-	<-hang
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.failures > 0 {
-		d.failures-- // full in the middle of a record
-		n, _ := f.Write(p[:len(p)/2])
-		return n, syscall.ENOSPC
-	}
-	return f.Write(p)
-}
-
 func TestConformance(t *testing.T) {
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
 		dir, err := os.MkdirTemp("", "file")
@@ -101,12 +68,12 @@ func TestConformance(t *testing.T) {
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
 		// Turned over many times a second, so that every promise holds meanwhile.
-		o, d := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecount=1000"), newDisk()
+		o, d := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecount=1000"), new(outputtest.Disk)
 		if err := o.Check(context.Background()); err != nil {
 			t.Fatalf("%v", err)
 		}
 		folder := o.folder
-		folder.write = d.write
+		folder.write = d.Write
 		ctx, cancel := context.WithCancel(context.Background())
 		t.Cleanup(cancel)
 		go func() {
@@ -119,18 +86,8 @@ func TestConformance(t *testing.T) {
 			Output:   o,
 			Want:     record,
 			Received: func() []string { return stored(t, dir) },
-			Fail: func(n int) {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				d.failures = n
-			},
-			Hang: func() func() {
-				d.mu.Lock()
-				defer d.mu.Unlock()
-				hang := make(chan struct{})
-				d.hang = hang
-				return sync.OnceFunc(func() { close(hang) })
-			},
+			Fail:     d.Fail,
+			Hang:     d.Hang,
 		}
 	})
 }
@@ -317,11 +274,11 @@ func TestTornTail(t *testing.T) {
 func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir)
-	d := newDisk()
-	o.folder.write = d.write
+	d := new(outputtest.Disk)
+	o.folder.write = d.Write
 	put(t, w, block(0, 50))
 	for range 3 {
-		d.failures = 1
+		d.Fail(1)
 		if _, err := w.Write(context.Background(), block(50, 50)); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Fatalf("error %v, want that of a full disk", err)
 		}

@@ -5,11 +5,13 @@ package outputtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	sensordns "dnsmonster-sensor/userspace/dns"
@@ -51,6 +53,15 @@ type Target struct {
 func Run(t *testing.T, newTarget func(t T) *Target) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { c.Run(t, newTarget(t)) })
+	}
+}
+
+// Options sets an output's options from a command line.
+func Options(t T, o outputs.Output, args ...string) {
+	t.Helper()
+	app := &cli.App{Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
+	if err := app.Run(append([]string{"test"}, args...)); err != nil {
+		t.Fatalf("parse %v: %v", args, err)
 	}
 }
 

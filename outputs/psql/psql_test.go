@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/outputtest"
@@ -24,10 +23,7 @@ func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
 	o.Use(outputs.Common{Server: "sensor1"})
-	app := &cli.App{Flags: o.Flags(), Action: func(*cli.Context) error { return nil }}
-	if err := app.Run(append([]string{"test"}, args...)); err != nil {
-		t.Fatalf("parse %v: %v", args, err)
-	}
+	outputtest.Options(t, o, args...)
 	return o
 }
 

@@ -10,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
@@ -29,10 +27,7 @@ import (
 // parsed returns o with its options set from a command line.
 func parsed(t outputtest.T, o *Output, args ...string) *Output {
 	t.Helper()
-	app := &cli.App{Flags: o.Flags(), Action: func(*cli.Context) error { return nil }}
-	if err := app.Run(append([]string{"test"}, args...)); err != nil {
-		t.Fatalf("parse %v: %v", args, err)
-	}
+	outputtest.Options(t, o, args...)
 	return o
 }
 
@@ -69,28 +64,13 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	}
 }
 
-// failingFile is a file with the failures that a test asks for.
-type failingFile struct {
-	f        *os.File
-	mu       sync.Mutex
-	failures int
-	hang     chan struct{}
+// onDisk is a file whose disk fails, or hangs, as a test asks.
+type onDisk struct {
+	file *os.File
+	disk outputtest.Disk
 }
 
-func (f *failingFile) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	hang := f.hang
-	f.mu.Unlock()
-	<-hang
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.failures > 0 {
-		f.failures-- // the disk is full in the middle of a record
-		n, _ := f.f.Write(p[:len(p)/2])
-		return n, syscall.ENOSPC
-	}
-	return f.f.Write(p)
-}
+func (f *onDisk) Write(p []byte) (int, error) { return f.disk.Write(f.file, p) }
 
 func TestConformance(t *testing.T) {
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
@@ -102,24 +82,13 @@ func TestConformance(t *testing.T) {
 			file.Close()
 			os.Remove(file.Name())
 		})
-		ff := &failingFile{f: file, hang: make(chan struct{})}
-		close(ff.hang)
+		out := &onDisk{file: file}
 		return &outputtest.Target{
-			Output:   parsed(t, to(ff)),
+			Output:   parsed(t, to(out)),
 			Want:     record,
 			Received: func() []string { return lines(t, file.Name()) },
-			Fail: func(n int) {
-				ff.mu.Lock()
-				defer ff.mu.Unlock()
-				ff.failures = n
-			},
-			Hang: func() func() {
-				ff.mu.Lock()
-				defer ff.mu.Unlock()
-				hang := make(chan struct{})
-				ff.hang = hang
-				return sync.OnceFunc(func() { close(hang) })
-			},
+			Fail:     out.disk.Fail,
+			Hang:     out.disk.Hang,
 		}
 	})
 }
