@@ -168,13 +168,13 @@ func (r *Runner) finish() {
 		return
 	}
 	r.finished = true
-	if errors.Is(r.Err(), ErrGone) {
-		r.abandon(r.queue.Drain() + r.disk.abandon())
-		return
-	}
 	done := make(chan uint64, 1)
 	go func() {
 		<-r.disk.ended
+		if errors.Is(r.Err(), ErrGone) {
+			done <- r.queue.Drain() + r.disk.abandon()
+			return
+		}
 		var rest []*event.Block
 		for {
 			it, _ := r.queue.tryPop()

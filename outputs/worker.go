@@ -154,23 +154,30 @@ func (w *worker) take(it item) {
 	w.hold(it.block.Len())
 }
 
-// settle counts what became of the block in hand. It returns false where the
-// stop has counted it already.
+// settle counts what became of the block in hand and lets the spool note it. It
+// returns false where the stop has counted it already.
 func (w *worker) settle(res result) bool {
+	it, ok := w.count(res)
+	if ok && res.left == 0 && w.r.disk != nil {
+		w.r.disk.done(it) // a disk may hang, and the stop needs the lock
+	}
+	return ok
+}
+
+// count is settle but for the disk. It returns what was in hand.
+func (w *worker) count(res result) (it item, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writtenOff {
-		return false
+		return item{}, false
 	}
+	it = w.inHand
 	switch {
 	case res.left == 0:
-		if w.r.disk != nil {
-			w.r.disk.done(w.inHand)
-		}
 	case w.r.disk != nil && res.gone == nil:
 		// All of the rest waits; what was refused of it will be again.
 		res.refused -= uint64(res.rest.Len()) - res.left
-		rest := w.inHand
+		rest := it
 		rest.block = res.rest
 		w.r.disk.keep(rest)
 	default:
@@ -187,7 +194,7 @@ func (w *worker) settle(res result) bool {
 	}
 	w.inHand = item{}
 	w.hold(0)
-	return true
+	return it, true
 }
 
 // writeOff takes the block away from a worker that does not come back in time.

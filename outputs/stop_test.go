@@ -1,0 +1,73 @@
+package outputs
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wantStops fails where Stop does not come back.
+func wantStops(t *testing.T, r *Runner) {
+	t.Helper()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.Stop(shortly())
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Stop does not return")
+	}
+}
+
+// A disk that hangs when a delivered block is to be noted does not keep the
+// program from ending. The block counts as what it is.
+func TestStopWhileTheNoteHangs(t *testing.T) {
+	dir := t.TempDir()
+	s := newStore(false)
+	r := runnerFor(t, s, spooled(dir, true), true, nil)
+	r.disk.grace = time.Millisecond
+	note := filepath.Join(r.disk.sp.Dir(), "0000000100000000.done")
+	if err := unix.Mkfifo(note, 0o600); err != nil { // opening it waits for a reader
+		t.Fatal(err)
+	}
+	r.Start(context.Background())
+	offer(r.Intake(), 10)
+	waitUntil(t, func() bool { return len(s.received()) == 10 })
+	wantStops(t, r)
+	check(t, r, 10, "delivered 10")
+
+	reader, err := os.OpenFile(note, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool { // then the late writer removes it
+		_, err := os.Stat(note)
+		return err != nil
+	})
+	reader.Close()
+}
+
+// Nor does one that hangs when the reader has left.
+func TestGoneWhileTheDiskHangs(t *testing.T) {
+	var text bytes.Buffer
+	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r.disk.grace = time.Millisecond
+	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
+	r.giveUp(ErrGone)
+	wantStops(t, r)
+	if n := r.Stuck(); n != 10 {
+		t.Errorf("%d events stuck, want 10", n)
+	}
+	if !strings.Contains(text.String(), "the spool's disk does not answer") {
+		t.Errorf("log: %s", text.String())
+	}
+}
