@@ -214,6 +214,9 @@ func (d *disk) next(ctx context.Context) (item, bool) {
 			signal(d.moved)
 			return it, true
 		case closed && !behind:
+			if d.sp.Behind() { // the last block went there between the two looks
+				continue
+			}
 			return item{}, false
 		case behind:
 			if it, ok := d.read(); ok {

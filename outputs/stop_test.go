@@ -71,3 +71,27 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 		t.Errorf("log: %s", text.String())
 	}
 }
+
+// A worker that finds nothing in front, just when the last block goes to the disk
+// and the way to the front closes, takes that block all the same.
+func TestLastBlockGoesToTheDisk(t *testing.T) {
+	r := runnerFor(t, newStore(false), spooled(t.TempDir(), false), true, nil)
+	d := r.disk
+	defer r.Discard()
+	d.front.mu.Lock()
+	found := make(chan bool)
+	go func() {
+		_, ok := d.next(context.Background())
+		found <- ok
+	}()
+	time.Sleep(50 * time.Millisecond) // it has asked the disk, and waits for the front
+	if _, err := d.write(sealed(10), false); err != nil {
+		t.Fatal(err)
+	}
+	d.front.closed = true
+	close(d.front.done)
+	d.front.mu.Unlock()
+	if !<-found {
+		t.Error("the block is left on disk")
+	}
+}
