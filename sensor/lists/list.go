@@ -12,10 +12,12 @@ import (
 	"dnsmonster-sensor/userspace/domains"
 )
 
-// List is one list as it was last read. Before that it is empty.
+// List is one list as it was last read. Before that it filters nothing: the skip
+// list is empty, and on the allow list is every name.
 type List struct {
 	name   string // skip or allow
 	log    *slog.Logger
+	none   *domains.List // what it is before it is read
 	now    atomic.Pointer[domains.List]
 	reader *reader // nil: there is no source; of follow, once that runs
 	every  time.Duration
@@ -46,15 +48,18 @@ type Stats struct {
 
 func newList(name string, r *reader, every time.Duration, log *slog.Logger) *List {
 	l := &List{
-		name: name, reader: r, every: every, log: log.With("list", name),
+		name: name, reader: r, every: every, log: log.With("list", name), none: listOf(""),
 		again: make(chan struct{}, 1), interrupt: func() {}, stats: Stats{List: name},
 	}
-	l.now.Store(empty())
+	if name == "allow" {
+		l.none = listOf(".,suffix")
+	}
+	l.now.Store(l.none)
 	return l
 }
 
-func empty() *domains.List {
-	l, err := domains.Parse(strings.NewReader(""), domains.Labels)
+func listOf(text string) *domains.List {
+	l, err := domains.Parse(strings.NewReader(text), domains.Labels)
 	if err != nil {
 		panic(err) // a text in memory can be read
 	}
@@ -115,7 +120,7 @@ func (l *List) adopt() {
 	switch {
 	case w.reader == nil:
 		l.reader, l.stats, l.wrong = nil, Stats{List: l.name}, ""
-		l.now.Store(empty())
+		l.now.Store(l.none)
 	case l.reader == nil || !l.reader.reads(w.reader):
 		l.reader = w.reader
 	}
@@ -171,6 +176,10 @@ func (l *List) failed(err error) {
 	}
 	if text := err.Error(); l.wrong != text {
 		l.wrong = text
+		if l.stats.Loads == 0 {
+			l.log.Warn("the list cannot be read: until it can it filters nothing", "error", err)
+			return
+		}
 		l.log.Warn("the list cannot be read, the old one stays", "error", err)
 	}
 }

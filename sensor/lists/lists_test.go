@@ -115,7 +115,7 @@ func TestLoad(t *testing.T) {
 	if errs[0] != nil || errs[1] == nil || errs[1].Error() != want {
 		t.Errorf("errors %v, want %s", errs, want)
 	}
-	if !l.Skip.has("www.a.example.") || l.Skip.has("c.") || l.Allow.has("www.a.example.") {
+	if !l.Skip.has("www.a.example.") || l.Skip.has("c.") || !l.Allow.has("www.a.example.") {
 		t.Error("the lists hold something else")
 	}
 	for _, want := range []string{
@@ -187,7 +187,9 @@ func TestReload(t *testing.T) {
 	waitUntil(t, "plain suffixes", func() bool { return l.Skip.has("unchanged.example.") })
 	o.Skip.Place, o.Allow.Place = b, a
 	l.Reload(o)
-	waitUntil(t, "the other places", func() bool { return l.Skip.has("b.example.") && l.Allow.has("changed.example.") })
+	waitUntil(t, "the other places", func() bool {
+		return l.Skip.has("b.example.") && l.Allow.has("changed.example.") && !l.Allow.has("b.example.")
+	})
 	o.Skip.Place = b + ".none"
 	l.Reload(o)
 	waitUntil(t, "the failure", func() bool { return l.Stats()[0].Failures == 1 })
@@ -197,6 +199,34 @@ func TestReload(t *testing.T) {
 	o.Skip.Place = ""
 	l.Reload(o)
 	waitUntil(t, "no list", func() bool { return !l.Skip.has("b.example.") && len(l.Stats()) == 1 })
+}
+
+// TestListThatIsNewAtAReload filters nothing until it has been read: an output
+// limited to an allow list must not lose all records meanwhile.
+func TestListThatIsNewAtAReload(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	j := &journal{}
+	l := New(Options{}, false, logTo(j))
+	defer l.Follow()()
+	both := Options{Skip: Source{path, 0}, Allow: Source{path, 0}}
+	wantNoFilter := func() {
+		t.Helper()
+		for _, name := range []string{"a.example.", "."} {
+			if l.Skip.has(name) || !l.Allow.has(name) {
+				t.Errorf("%s: skip list %t, allow list %t; want false, true", name, l.Skip.has(name), l.Allow.has(name))
+			}
+		}
+	}
+	wantNoFilter()
+	l.Reload(both)
+	waitUntil(t, "the failures", func() bool { return j.count("until it can it filters nothing") == 2 })
+	wantNoFilter()
+	put(t, path, "a.example")
+	l.Reload(both)
+	waitUntil(t, "the lists", func() bool { return l.Skip.has("a.example.") && !l.Allow.has("b.example.") })
+	l.Reload(Options{})
+	waitUntil(t, "no lists", func() bool { return len(l.Stats()) == 0 })
+	wantNoFilter()
 }
 
 // TestReloadInterruptsASlowServer, and that is no failure.
