@@ -123,13 +123,13 @@ func (a *Admin) make(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier
 
 // needTimescale makes sure that the database has the extension.
 func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
-	rows, err := ask(ctx, conn, "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')")
+	row, err := askOne(ctx, conn, 2, "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')")
 	switch {
 	case err != nil:
 		return err
-	case string(rows[0][0]) == "t":
+	case string(row[0]) == "t":
 		return nil
-	case string(rows[0][1]) != "t":
+	case string(row[1]) != "t":
 		return outputs.Permanent(errors.New("this server has no TimescaleDB: install it there (docs.timescale.com), put it into shared_preload_libraries and restart the server, or leave --timescale out"))
 	}
 	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS timescaledb").ReadAll(); err != nil {
@@ -260,11 +260,11 @@ func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) er
 			}
 			continue
 		}
-		rows, err := ask(ctx, conn, "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)", t.id.Sanitize())
+		row, err := askOne(ctx, conn, 1, "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)", t.id.Sanitize())
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", plain(t.id), t.has, rows[0][0])
+		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", plain(t.id), t.has, row[0])
 	}
 	if !s.rows {
 		return nil

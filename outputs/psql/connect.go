@@ -57,6 +57,10 @@ func (o *Output) destination() (*destination, error) {
 	return d, nil
 }
 
+// longestMessage bounds what a server can make the sensor take into memory at
+// once; its longest answers are errors.
+const longestMessage = 1 << 20
+
 func (o *Output) config() (*pgconn.Config, error) {
 	if o.endpoint == "" {
 		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
@@ -69,6 +73,7 @@ func (o *Output) config() (*pgconn.Config, error) {
 		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
+	c.MaxProtocolMessageBodyLen = longestMessage
 	if o.common.SkipVerify {
 		trustAll(c.TLSConfig)
 		for _, f := range c.Fallbacks {
@@ -197,16 +202,18 @@ const oldest = 12
 // writable says why no rows can be written on this server at all.
 func writable(ctx context.Context, conn *pgconn.PgConn) error {
 	version := conn.ParameterStatus("server_version")
-	if major, err := strconv.Atoi(strings.FieldsFunc(version+" ", func(r rune) bool { return r == '.' || r == ' ' })[0]); err == nil && major < oldest {
+	number, _, _ := strings.Cut(version, " ") // such as 9.6.24 or 15.2 (Debian 15.2-1)
+	number, _, _ = strings.Cut(number, ".")
+	if major, err := strconv.Atoi(number); err == nil && major < oldest {
 		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: %d is needed", version, oldest))
 	}
-	r := conn.ExecParams(ctx, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')", nil, nil, nil, nil).Read()
+	row, err := askOne(ctx, conn, 2, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
 	switch {
-	case r.Err != nil:
-		return r.Err
-	case len(r.Rows) == 1 && string(r.Rows[0][0]) == "t":
+	case err != nil:
+		return err
+	case string(row[0]) == "t":
 		return errors.New("this server is a standby and takes no rows: name the primary too in --psqlendpoint, with a comma between")
-	case len(r.Rows) == 1 && string(r.Rows[0][1]) == "on":
+	case string(row[1]) == "on":
 		return errors.New("this server or user is set to default_transaction_read_only and takes no rows")
 	}
 	return nil

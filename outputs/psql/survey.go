@@ -86,16 +86,39 @@ func look(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*survey,
 	return s, nil
 }
 
-// ask runs a query about a table.
-func ask(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) ([][][]byte, error) {
+// ask runs a query with that many columns.
+func ask(ctx context.Context, conn *pgconn.PgConn, columns int, sql string, args ...string) ([][][]byte, error) {
 	values := make([][]byte, len(args))
 	types := make([]uint32, len(args))
 	for i, a := range args {
 		values[i], types[i] = []byte(a), oidText
 	}
 	r := conn.ExecParams(ctx, sql, values, types, nil, nil).Read()
-	return r.Rows, r.Err
+	if r.Err != nil {
+		return nil, r.Err
+	}
+	for _, row := range r.Rows {
+		if len(row) != columns {
+			return nil, fmt.Errorf("%w: a row of %d columns, want %d", errNoPostgres, len(row), columns)
+		}
+	}
+	return r.Rows, nil
 }
+
+// askOne runs a query that has one row.
+func askOne(ctx context.Context, conn *pgconn.PgConn, columns int, sql string, args ...string) ([][]byte, error) {
+	rows, err := ask(ctx, conn, columns, sql, args...)
+	if err == nil && len(rows) != 1 {
+		err = fmt.Errorf("%w: %d rows, want 1", errNoPostgres, len(rows))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// errNoPostgres: whatever answers there, its answers are not PostgreSQL's.
+var errNoPostgres = errors.New("the server does not answer as PostgreSQL does")
 
 // tables finds out which are there, and what kind of relation they are.
 func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
@@ -103,14 +126,14 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	if len(s.layout.id) > 1 {
 		schema = "'" + s.layout.id[0] + "'"
 	}
-	rows, err := ask(ctx, conn, `SELECT (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = `+schema+`),
+	row, err := askOne(ctx, conn, 3, `SELECT (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = `+schema+`),
 		(SELECT relkind FROM pg_class WHERE oid = to_regclass($1)), to_regclass($2) IS NOT NULL`, s.layout.id.Sanitize(), s.layout.keys.Sanitize())
 	if err != nil {
 		return err
 	}
-	create, kind := string(rows[0][0]), string(rows[0][1])
-	s.schemaMissing, s.mayMake = rows[0][0] == nil, create == "t"
-	s.rows, s.keys = rows[0][1] != nil, string(rows[0][2]) == "t"
+	create, kind := string(row[0]), string(row[1])
+	s.schemaMissing, s.mayMake = row[0] == nil, create == "t"
+	s.rows, s.keys = row[1] != nil, string(row[2]) == "t"
 	switch {
 	case s.schemaMissing && len(s.layout.id) > 1:
 		s.wrong("CREATE SCHEMA "+s.layout.id[0], "schema %s is not there", s.layout.id[0])
@@ -140,7 +163,7 @@ WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`
 
 // columns reads which of ours the table has, and which it has besides.
 func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
-	rows, err := ask(ctx, conn, layoutQuery, s.layout.id.Sanitize())
+	rows, err := ask(ctx, conn, 7, layoutQuery, s.layout.id.Sanitize())
 	if err != nil {
 		return err
 	}
@@ -198,7 +221,7 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 
 // keyColumns makes sure that a key cannot be in the table twice.
 func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
-	rows, err := ask(ctx, conn, `SELECT count(*) FILTER (WHERE attname = 'id' AND atttypid = 'uuid'::regtype), count(*) FILTER (WHERE attname = 'at'), count(*) FILTER (WHERE attname = 'refused'),
+	row, err := askOne(ctx, conn, 4, `SELECT count(*) FILTER (WHERE attname = 'id' AND atttypid = 'uuid'::regtype), count(*) FILTER (WHERE attname = 'at'), count(*) FILTER (WHERE attname = 'refused'),
 		EXISTS (SELECT FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = i.indkey[0]
 			WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND k.attname = 'id')
 		FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, s.layout.keys.Sanitize())
@@ -206,10 +229,10 @@ func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
 		return err
 	}
 	table := plain(s.layout.keys)
-	switch r := rows[0]; {
-	case string(r[0]) != "1" || string(r[1]) != "1" || string(r[2]) != "1":
+	switch {
+	case string(row[0]) != "1" || string(row[1]) != "1" || string(row[2]) != "1":
 		s.wrong("drop or rename it, and `dnsmonster-sensor postgres init`", "table %s has other columns than the keys of blocks", table)
-	case string(r[3]) != "t":
+	case string(row[3]) != "t":
 		s.wrong("ALTER TABLE "+table+" ADD PRIMARY KEY (id)", "table %s lets a key in twice", table)
 	}
 	return nil
@@ -231,11 +254,11 @@ func (s *survey) rights(ctx context.Context, conn *pgconn.PgConn, id pgx.Identif
 		if right == "DELETE" {
 			function = "has_table_privilege"
 		}
-		rows, err := ask(ctx, conn, "SELECT "+function+"(to_regclass($1), $2)", id.Sanitize(), right)
+		row, err := askOne(ctx, conn, 1, "SELECT "+function+"(to_regclass($1), $2)", id.Sanitize(), right)
 		if err != nil {
 			return err
 		}
-		if string(rows[0][0]) != "t" {
+		if string(row[0]) != "t" {
 			lacks = append(lacks, right)
 		}
 	}

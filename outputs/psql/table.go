@@ -82,19 +82,16 @@ func raced(err error) bool {
 }
 
 func exists(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (bool, error) {
-	r := conn.ExecParams(ctx, "SELECT to_regclass($1) IS NOT NULL", [][]byte{[]byte(id.Sanitize())}, nil, nil, nil).Read()
-	if r.Err != nil {
-		return false, r.Err
-	}
-	return len(r.Rows) == 1 && string(r.Rows[0][0]) == "t", nil
+	row, err := askOne(ctx, conn, 1, "SELECT to_regclass($1) IS NOT NULL", id.Sanitize())
+	return err == nil && string(row[0]) == "t", err
 }
 
 func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
-	r := conn.ExecParams(ctx, "SELECT current_user", nil, nil, nil, nil).Read()
-	if r.Err != nil || len(r.Rows) != 1 {
+	row, err := askOne(ctx, conn, 1, "SELECT current_user")
+	if err != nil {
 		return "this user"
 	}
-	return string(r.Rows[0][0])
+	return string(row[0])
 }
 
 // quoted is a role as a statement needs it.

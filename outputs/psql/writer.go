@@ -74,7 +74,7 @@ func (w *writer) ready(ctx context.Context) error {
 func ofServer(ctx context.Context, err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		switch pg.Code[:2] {
+		switch class(pg) {
 		case "53", "58", "XX": // out of resources, system error, internal error
 			return true
 		}
@@ -136,14 +136,14 @@ func (w *writer) isThere(err error) bool {
 
 // already returns what an earlier attempt found.
 func (w *writer) already(ctx context.Context, id event.ID) (refused int, err error) {
-	r := w.session.conn.ExecParams(ctx, "SELECT refused FROM "+w.session.layout.keys.Sanitize()+" WHERE id = $1", [][]byte{[]byte(id.String())}, nil, nil, nil).Read()
-	if r.Err != nil {
-		return 0, r.Err
+	rows, err := ask(ctx, w.session.conn, 1, "SELECT refused FROM "+w.session.layout.keys.Sanitize()+" WHERE id = $1::uuid", id.String())
+	if err != nil {
+		return 0, err
 	}
-	if len(r.Rows) != 1 {
+	if len(rows) != 1 {
 		return 0, errors.New("the key of a block has vanished")
 	}
-	refused, err = strconv.Atoi(string(r.Rows[0][0]))
+	refused, err = strconv.Atoi(string(rows[0][0]))
 	if err == nil {
 		w.o.again.Add(1)
 		w.rows.clamped = 0 // counted, or lost, with the first answer
@@ -155,8 +155,11 @@ func (w *writer) already(ctx context.Context, id event.ID) (refused int, err err
 // violated constraints.
 func badData(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+	return errors.As(err, &pg) && (class(pg) == "22" || class(pg) == "23")
 }
+
+// class is the first half of an error's code. The code may be missing.
+func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 
 // sift writes what the table takes and leaves out what it refuses, in one
 // transaction all the same. The key comes first here too: two attempts that took
