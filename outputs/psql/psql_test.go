@@ -3,7 +3,9 @@ package psql
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,4 +193,23 @@ func lock(t testing.TB, p *lab.Postgres, table string) (release func()) {
 		t.Fatal(err)
 	}
 	return sync.OnceFunc(func() { c.Close(ctx) })
+}
+
+// TestLimits: whatever the timeout, the settings of a transaction are numbers that
+// the server takes.
+func TestLimits(t *testing.T) {
+	for _, timeout := range []time.Duration{time.Millisecond, 5 * time.Second, 7 * 24 * time.Hour, math.MaxInt64} {
+		o := &Output{timeout: timeout}
+		for _, setting := range strings.Split(strings.TrimSuffix(o.limits(), "; "), "; ") {
+			_, value, _ := strings.Cut(setting, " = ")
+			if n, err := strconv.ParseInt(value, 10, 32); err != nil || n < 1 {
+				t.Errorf("timeout %s: %s", timeout, setting)
+			}
+		}
+	}
+	p := postgres(t)
+	o, _ := fresh(t, p, p.Addr, "--psqlbatchtimeout", "9000h")
+	s := newScene(t, o, 1, 10)
+	s.offer(10)
+	s.end(0)
 }

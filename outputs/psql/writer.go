@@ -106,12 +106,16 @@ func (w *writer) write(ctx context.Context, id event.ID) (refused int, err error
 	return 0, err
 }
 
+// longestLimit is far below where the server's settings of milliseconds end, at
+// 24 days, and the kernel's of seconds, at nine hours.
+const longestLimit = 2 * time.Hour
+
 // limits are settings for one transaction. An attempt that was given up must not
 // go on for long on the server, where it would hold the block's key: neither
 // behind a lock, nor in a slow statement, nor with a client that is gone.
 // They are no settings of the session, since a pool would hand that to others.
 func (o *Output) limits() string {
-	ms := max(o.timeout.Milliseconds(), 1)
+	ms := max(min(o.timeout, longestLimit).Milliseconds(), 1)
 	seconds := max(ms/1000, 1)
 	return fmt.Sprintf("SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d; "+
 		"SET LOCAL tcp_keepalives_idle = %d; SET LOCAL tcp_keepalives_interval = %d; SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = %d; ",
