@@ -160,7 +160,7 @@ type Common struct {
 // Settings.
 type CommonUser interface{ Use(Common) }
 
-// Checker is an Output that tries its options out before anything is captured.
+// Checker is an Output that tries its options out before anything is written.
 type Checker interface {
 	// Check says what will not work as it is set, marked by Permanent and with
 	// what would mend it. Any other error may pass, such as a server that is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ func TestDelivery(t *testing.T) {
 			play func(*stage, string)
 		}{
 			{"server down at the start", serverDownAtTheStart},
+			{"server silent at the start", serverSilentAtTheStart},
+			{"wrong password while packets pass", wrongPasswordWhilePacketsPass},
 			{"cut after the data", cutAfterTheData},
 			{"answers later than the timeout", answersLaterThanTheTimeout},
 			{"stopped in an outage", stoppedInAnOutage},
@@ -52,6 +55,42 @@ func serverDownAtTheStart(s *stage, mode string) {
 	s.ends(exitOK)
 	s.allArrived()
 	s.once("output fails", "output has recovered")
+}
+
+// serverSilentAtTheStart: what passes while the output is tried out is recorded
+// once the server answers.
+func serverSilentAtTheStart(s *stage, mode string) {
+	heal := s.proxy.Silence()
+	s.watches(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
+	s.asks(500, 2000)
+	if n := s.heard("does not work yet"); n > 0 {
+		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.log())
+	}
+	heal()
+	s.says("does not work yet")
+	s.asks(100, 2000)
+	s.settles()
+	s.stops(exitOK)
+	s.allArrived()
+}
+
+// wrongPasswordWhilePacketsPass: it is as wrong as ever, and nothing has been
+// written to any output.
+func wrongPasswordWhilePacketsPass(s *stage, mode string) {
+	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %s_user LOGIN PASSWORD 'right'", s.table))
+	s.onHosts()
+	s.url = strings.Replace(s.url, "postgres@", s.table+"_user:wrong@", 1)
+	heal := s.proxy.Delay(500)
+	defer heal()
+	s.watches(mode, "--stdoutoutputtype=1", "--psqlbatchtimeout=10m")
+	s.asks(500, 2000)
+	r := s.sensor.wait(time.Minute)
+	if r.code != exitUsage || !strings.Contains(r.log, "password authentication failed") {
+		s.t.Errorf("exit status %d, want %d and a word of the password:\n%s", r.code, exitUsage, r.log)
+	}
+	if c := count(s.t, s.sensor.records); c.total() != 0 || s.onDisk() != 0 {
+		s.t.Errorf("%d records were written, and %d to the spool, want none", c.total(), s.onDisk())
+	}
 }
 
 func serverKilledInABatch(s *stage) {

@@ -29,6 +29,7 @@ type pipeline struct {
 	books   *books
 	log     *slog.Logger
 	lanes   sync.WaitGroup
+	begin   sync.Once                 // of the lanes
 	masks   atomic.Pointer[mask.Bits] // that lanes take over with their next batch
 	mu      sync.Mutex
 	errs    []error
@@ -63,16 +64,24 @@ func discard(runners []*outputs.Runner) {
 	}
 }
 
+// startLanes sets the lanes going, the first time. Until the outputs are started,
+// what the lanes offer them waits in the queues.
+func (p *pipeline) startLanes() {
+	p.begin.Do(func() {
+		for _, l := range p.source.Lanes() {
+			lane := p.newLane(l)
+			p.lanes.Go(lane.run)
+		}
+	})
+}
+
 // start sets the outputs and the lanes going. When all lanes have ended, ended
 // is closed.
 func (p *pipeline) start(ctx context.Context) (ended <-chan struct{}) {
 	for _, r := range p.runners {
 		r.Start(ctx)
 	}
-	for _, l := range p.source.Lanes() {
-		lane := p.newLane(l)
-		p.lanes.Go(lane.run)
-	}
+	p.startLanes()
 	done := make(chan struct{})
 	go func() {
 		p.lanes.Wait()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"dnsmonster-sensor/outputs"
 )
@@ -25,7 +27,26 @@ func (o *common) introduce(log *slog.Logger) error {
 	return nil
 }
 
-// tryOut lets the outputs find, before anything is captured, what will not work
+// prepare reads the domain lists and tries the outputs out: what is wrong with
+// the options ends the program here. A live source does not wait for outputs:
+// its lanes run meanwhile, and the queues hold what they find. Nothing is written
+// before the outputs have passed, so that the error leaves nothing behind.
+func (p *pipeline) prepare(o *common, s *session, active []active) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	err := o.loadLists(ctx, s, active) // before the lanes: they filter
+	if err == nil && p.source.Live() {
+		p.startLanes()
+	}
+	if err = errors.Join(err, tryOut(ctx, active, s.log)); err == nil {
+		return nil
+	}
+	p.closeSource()
+	p.lanes.Wait()
+	return errors.Join(err, p.freeSource())
+}
+
+// tryOut lets the outputs find, before anything is written, what will not work
 // as it is set. What may pass is logged and tried again by their runners.
 func tryOut(ctx context.Context, list []active, log *slog.Logger) error {
 	errs := make([]error, len(list))

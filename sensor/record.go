@@ -24,7 +24,7 @@ type feed struct {
 }
 
 // record runs a capture from start to end: it is what all capturing commands
-// do. The options have been checked; the feed is opened when all else is ready.
+// do. The options have been checked.
 func record(c *cli.Context, o *common, s *session, in feed) error {
 	active, err := o.activeOutputs(c, s.log)
 	if err != nil || s.inv.trial {
@@ -54,12 +54,6 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 	}
 	defer discard(runners)
 	o.delivery.Forgotten(runners, s.log)
-	early, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err = errors.Join(o.loadLists(early, s, active), tryOut(early, active, s.log))
-	cancel()
-	if err != nil {
-		return err
-	}
 	metrics, err := o.metrics.open(s.isDefault("metricendpointtype"), o.server, c.App.ErrWriter)
 	if err != nil {
 		return err
@@ -70,6 +64,9 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		return sourceError(err)
 	}
 	p := newPipeline(source, s.workerConfig(o), runners, s.log)
+	if err := p.prepare(o, s, active); err != nil {
+		return err
+	}
 	defer o.domains.Follow()()
 	defer s.reloadAtHangup(p, o.domains)()
 	metrics.start(p.books, s.log, &listCollector{o.domains})
@@ -177,16 +174,22 @@ func (p *pipeline) closeSource() {
 	}
 }
 
+// freeSource gives back what the source holds beyond its end.
+func (p *pipeline) freeSource() error {
+	if f, ok := p.source.(interface{ Free() error }); ok {
+		return f.Free()
+	}
+	return nil
+}
+
 // conclude prints the books and returns what the exit status says.
 func (p *pipeline) conclude(w io.Writer) error {
 	ledgers, err := p.books.ledgers()
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
-	if f, ok := p.source.(interface{ Free() error }); ok {
-		if err := f.Free(); err != nil {
-			return &exitError{exitFailure, err}
-		}
+	if err := p.freeSource(); err != nil {
+		return &exitError{exitFailure, err}
 	}
 	for _, r := range p.runners {
 		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) {

@@ -67,20 +67,27 @@ func (s *stage) replays(n int, more ...string) {
 	s.sensor = start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
 }
 
+// onHosts makes the hosts of a live scene, and the server's address for them.
+func (s *stage) onHosts() {
+	s.t.Helper()
+	if s.hosts != nil {
+		return
+	}
+	s.hosts = lab.New(s.t)
+	s.hosts.Server.Sink(s.t, 53)
+	dir, err := os.MkdirTemp("", "stage") // a socket's path must be short
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { os.RemoveAll(dir) })
+	s.proxy.Socket(filepath.Join(dir, ".s.PGSQL.5432"))
+	s.url = "postgres://postgres@/postgres?host=" + dir + "&port=5432&sslmode=disable"
+}
+
 // watches starts a sensor on the interface of a host that is asked by another.
 func (s *stage) watches(more ...string) {
 	s.t.Helper()
-	if s.hosts == nil {
-		s.hosts = lab.New(s.t)
-		s.hosts.Server.Sink(s.t, 53)
-		dir, err := os.MkdirTemp("", "stage") // a socket's path must be short
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.t.Cleanup(func() { os.RemoveAll(dir) })
-		s.proxy.Socket(filepath.Join(dir, ".s.PGSQL.5432"))
-		s.url = "postgres://postgres@/postgres?host=" + dir + "&port=5432&sslmode=disable"
-	}
+	s.onHosts()
 	s.sensor = attach(s.t, s.hosts.Server, s.options(more)...)
 }
 
