@@ -18,7 +18,9 @@ fi
 skipped=$(grep -E '^ *--- SKIP' "$log" | sed -E 's/^ *--- SKIP: ([^ ]+).*/\1/' | LC_ALL=C sort -u || true)
 if [[ -n $skipped ]]; then
   echo "skipped:"
-  grep -E -B1 '^ *--- SKIP' "$log" | grep -vE '^(--$|=== )' | sed 's/^/  /'
+  # The last line that a test logged before its verdict is the reason.
+  awk '/^=== / { name = $3 } /^ +[a-z0-9_]+\.go:[0-9]+: / { sub(/^ +/, ""); last[name] = $0 }
+    /^ *--- SKIP/ { print "  " $3 ": " last[$3] } /^(ok|FAIL)\t/ { delete last }' "$log"
 fi
 unexpected=$(LC_ALL=C comm -13 .ci/skips <(printf '%s' "${skipped:+$skipped$'\n'}"))
 if [[ ${CI:-} == true && -n $unexpected ]]; then
@@ -26,5 +28,5 @@ if [[ ${CI:-} == true && -n $unexpected ]]; then
   status=1
 fi
 passed=$(grep -cE '^--- PASS' "$log" || true) failed=$(grep -cE '^--- FAIL' "$log" || true)
-echo "$passed passed, $failed failed, $(printf '%s' "${skipped:+$skipped$'\n'}" | wc -l) skipped"
+echo "$passed passed, $failed failed, $(grep -cE '^ *--- SKIP' "$log" || true) skipped"
 exit "$status"
