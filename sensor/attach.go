@@ -115,7 +115,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 			return none, usageError("attach: interface %s is named twice", name)
 		}
 	}
-	o.interfaceName = new(interfaceNames).name
+	o.interfaceName = newInterfaceNames().name
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
 		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),

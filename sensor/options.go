@@ -41,7 +41,7 @@ type common struct {
 	pending  []config.Feature
 	fallback bool // where no output is switched on, records go to stdout
 
-	interfaceName func(uint32) string // nil: the input's interfaces have no names
+	interfaceName func(number uint32, at int64) string // nil: the input's interfaces have no names
 }
 
 func newCommon() *common {

@@ -81,7 +81,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
 	var files *capture.Inputs
-	o.interfaceName = func(number uint32) string { return files.InterfaceName(number) } // asked for records of these files
+	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
 	return feed{false, func() (capture.Source, error) {
 		var err error
 		files, err = capture.OpenInputs(capture.InputOptions{

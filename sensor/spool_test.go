@@ -81,7 +81,7 @@ func TestSpoolCannotBeUsed(t *testing.T) {
 	p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.ended
 	p = start(t, nil, spooling(t, dir, file)...) // a killed process keeps nothing from it
-	p.waitFor("output fails")
+	p.waitFor("held 10,")
 	p.stop().expect(t, exitUndelivered)
 }
 

@@ -174,7 +174,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return err
 	}
 	options.Server, options.Template = o.server, o.template
-	options.InterfaceName = new(interfaceNames).name
+	options.InterfaceName = newInterfaceNames().name
 	f, err := format.New(o.format, options)
 	if err != nil && o.format == "gotemplate" {
 		return usageError("--template: %w", err)

@@ -33,7 +33,7 @@ func FuzzFormats(f *testing.F) {
 		}
 		o := Options{
 			Server: string(first[:what&7]), Fields: 0xff, CSVIP: IPForm(what % 3), Template: "{{.Timestamp}} {{.DNS}}",
-			InterfaceName: func(uint32) string { return string(msg[:4]) },
+			InterfaceName: func(uint32, int64) string { return string(msg[:4]) },
 		}
 		for _, name := range Names() {
 			format, err := New(name, o)

@@ -202,7 +202,7 @@ func TestEncodersDoNotAllocate(t *testing.T) {
 		if name == "gotemplate" { // the one that decodes messages
 			continue
 		}
-		f, err := New(name, Options{Server: "default", Fields: FieldInterface | FieldVLAN, InterfaceName: func(uint32) string { return "eth0" }})
+		f, err := New(name, Options{Server: "default", Fields: FieldInterface | FieldVLAN, InterfaceName: func(uint32, int64) string { return "eth0" }})
 		if err != nil {
 			t.Fatal(err)
 		}

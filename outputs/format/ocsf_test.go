@@ -212,7 +212,7 @@ func ocsfLine(enc Encoder, msg []byte, cut uint32) []byte {
 // ocsfChecker checks what becomes of messages, all in one encoder, and counts
 // them.
 func ocsfChecker(t *testing.T, n *int) func(msg []byte, cut uint32) {
-	enc := newOCSF(Options{Server: "s1", Fields: 0xff, InterfaceName: func(uint32) string { return "eth0" }})
+	enc := newOCSF(Options{Server: "s1", Fields: 0xff, InterfaceName: func(uint32, int64) string { return "eth0" }})
 	return func(msg []byte, cut uint32) {
 		t.Helper()
 		if len(msg) < dns.HeaderLen {

@@ -12,12 +12,12 @@ import (
 // Options are what formats can be told. The zero value gives dnsmonster's
 // records, with UTC.
 type Options struct {
-	Server        string              // name of this sensor, in formats that carry one
-	Fields        Fields              // more of JSON's, behind the usual ones
-	InterfaceName func(uint32) string // for the field Interface: "" where it is not known; nil: none is
-	Location      *time.Location      // time zone of the records; nil: UTC
-	CSVIP         IPForm              // of addresses in CSV
-	Template      string              // of gotemplate; "": {{.}}
+	Server        string                               // name of this sensor, in formats that carry one
+	Fields        Fields                               // more of JSON's, behind the usual ones
+	InterfaceName func(number uint32, at int64) string // for the field Interface of a packet of that time: "" where it is not known; nil: none is
+	Location      *time.Location                       // time zone of the records; nil: UTC
+	CSVIP         IPForm                               // of addresses in CSV
+	Template      string                               // of gotemplate; "": {{.}}
 }
 
 // Fields is a set of fields that JSON records carry only if asked to. Each one
@@ -36,7 +36,7 @@ const (
 // fieldOptions are what it takes to write them.
 type fieldOptions struct {
 	fields        Fields
-	interfaceName func(uint32) string
+	interfaceName func(number uint32, at int64) string
 }
 
 func newFieldOptions(o Options) fieldOptions { return fieldOptions{o.Fields, o.InterfaceName} }
@@ -69,7 +69,7 @@ func (o *fieldOptions) append(dst []byte, e *event.Event, keys *fieldKeys) []byt
 		return dst
 	}
 	if o.fields&FieldInterface != 0 && o.interfaceName != nil {
-		if name := o.interfaceName(e.Interface); name != "" {
+		if name := o.interfaceName(e.Interface, e.Time); name != "" {
 			dst = append(appendText(append(dst, keys[0]...), name), '"')
 		}
 	}

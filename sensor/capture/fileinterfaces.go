@@ -1,11 +1,15 @@
 package capture
 
-import "sync"
+import (
+	"hash/fnv"
+	"sync"
+)
 
 const (
-	// firstNamed is where the numbers of named interfaces begin. Those without a
-	// name have their number in the section.
-	firstNamed = 1 << 31
+	// The numbers of files' interfaces begin here, where none of the kernel's is:
+	// records wait in a spool for runs that have other interfaces.
+	firstUnnamed = 1 << 31 // by their number in the section
+	firstNamed   = 3 << 30 // by a hash of the name: the same in all runs
 
 	maxNames     = 4096
 	maxNameBytes = 255
@@ -15,8 +19,18 @@ const (
 // is in several sections, or files, is the same. Lanes use it at the same time.
 type fileInterfaces struct {
 	mu      sync.RWMutex
-	names   []string
+	names   map[uint32]string
 	numbers map[string]uint32
+}
+
+// unnamed is the number of an interface without a name by its place in its
+// section. The first one is 0, as in formats that know one interface alone; the
+// kernel has no such number either.
+func unnamed(place int) uint32 {
+	if place == 0 {
+		return 0
+	}
+	return firstUnnamed + uint32(place)
 }
 
 // interfaceID is the number of an interface of that name, or otherwise where it
@@ -35,10 +49,15 @@ func (t told) interfaceID(name string, otherwise uint32) uint32 {
 		return otherwise
 	}
 	if n.numbers == nil {
-		n.numbers = make(map[string]uint32)
+		n.names, n.numbers = make(map[uint32]string), make(map[string]uint32)
 	}
-	number := firstNamed + uint32(len(n.names))
-	n.names, n.numbers[name] = append(n.names, name), number
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	number := h.Sum32() | firstNamed
+	for n.names[number] != "" {
+		number = (number + 1) | firstNamed
+	}
+	n.names[number], n.numbers[name] = name, number
 	return number
 }
 
@@ -46,8 +65,5 @@ func (t told) interfaceID(name string, otherwise uint32) uint32 {
 func (n *fileInterfaces) name(number uint32) string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if i := int64(number) - firstNamed; i >= 0 && i < int64(len(n.names)) {
-		return n.names[i]
-	}
-	return ""
+	return n.names[number]
 }

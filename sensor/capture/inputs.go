@@ -217,7 +217,8 @@ func (s *Inputs) told(path string) told {
 	return told{func(text string) { s.note(path, text) }, &s.names}
 }
 
-// InterfaceName is the name of a packet's interface, where its file has one.
+// InterfaceName is the name of a packet's interface, "" where its file has none,
+// and for packets that are of no file of these.
 func (s *Inputs) InterfaceName(number uint32) string { return s.names.name(number) }
 
 // Close ends the lanes, once they have given what readers of streams have

@@ -150,7 +150,7 @@ func (f *pcapng) newInterface(body []byte) error {
 	if len(f.interfaces) == maxInterfaces {
 		return fmt.Errorf("a section with more than %d interfaces: the file is damaged", maxInterfaces)
 	}
-	l := ngLink{snap: f.order.u32(body[4:]), id: uint32(len(f.interfaces)), coarse: 1, units: 1_000_000}
+	l := ngLink{snap: f.order.u32(body[4:]), id: unnamed(len(f.interfaces)), coarse: 1, units: 1_000_000}
 	var err error
 	if l.link, err = linkType(uint32(f.order.u16(body))); err != nil && f.note != nil {
 		f.note(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))

@@ -139,10 +139,10 @@ func TestPcapngBlocks(t *testing.T) {
 	if s.Err() != nil {
 		t.Fatal(s.Err())
 	}
-	const named = firstNamed
+	named := s.names.numbers["eth0"]
 	want := []kept{
 		{packet.Packet{Time: 1_000_001_000, WireLen: 3, Link: packet.LinkEthernet}, "a"},
-		{packet.Packet{Time: 1_000_001, WireLen: 4, Interface: 1, Link: packet.LinkEthernet, Direction: packet.DirectionOut}, "bb"},
+		{packet.Packet{Time: 1_000_001, WireLen: 4, Interface: firstUnnamed + 1, Link: packet.LinkEthernet, Direction: packet.DirectionOut}, "bb"},
 		{packet.Packet{Time: 1_000_001_000, WireLen: 5, Interface: named, Link: packet.LinkRaw}, "ccc"},
 		{packet.Packet{WireLen: 4, Link: packet.LinkEthernet}, "dddd"},
 		{packet.Packet{WireLen: 9, Link: packet.LinkEthernet}, "eeeee\x00\x00\x00"},
@@ -152,6 +152,10 @@ func TestPcapngBlocks(t *testing.T) {
 	want = slices.Concat(want, want, want) // sections
 	if fmt.Sprint(list) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", list, want)
+	}
+	_, again := ngRead(t, f.b)
+	if other := again.names.numbers["eth0"]; named < firstNamed || other != named {
+		t.Errorf("eth0 has the numbers %d and %d, want one that all runs give it", named, other)
 	}
 	if s.InterfaceName(named) != "eth0" || s.InterfaceName(0) != "" || s.InterfaceName(named+1) != "" {
 		t.Errorf("interface names %q, %q, %q", s.InterfaceName(named), s.InterfaceName(0), s.InterfaceName(named+1))
