@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +29,9 @@ func HaveRingbuf() error {
 
 // HaveTCX probes for TC programs attached by links (Linux 6.6).
 func HaveTCX() error {
+	if slices.Contains(MissingCapabilities(), "CAP_NET_ADMIN") {
+		return fmt.Errorf("probe TCX (Linux 6.6): %w", unix.EPERM) // the library would take that for a kernel without it
+	}
 	// Every namespace has lo as its first interface.
 	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
 	if errors.Is(err, unix.EINVAL) {
@@ -96,7 +100,7 @@ func explain(err error, xdp bool) error {
 		return fmt.Errorf("kernel without bpf(): %w", err)
 	}
 	if missing := MissingCapabilities(); len(missing) > 0 {
-		return fmt.Errorf("missing %s: %w", strings.Join(missing, ", "), err)
+		return fmt.Errorf("missing %s: run as root, or give the process these capabilities: %w", strings.Join(missing, ", "), os.ErrPermission)
 	}
 	for _, probe := range []struct {
 		have   func() error

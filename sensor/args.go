@@ -100,6 +100,9 @@ func unknownCommand(app *cli.App, name string) error {
 	for _, c := range app.Commands {
 		names = append(names, c.Name)
 	}
+	if name == "version" {
+		names = append(names, "--version")
+	}
 	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.Nearest(name, names))
 }
 

@@ -214,7 +214,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--gctime 0s: at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
 	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
 	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
-	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125 (from the default)", "--metricendpointtype=statsd", "--pcapfile=x")
+	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125", "--metricendpointtype=statsd", "--pcapfile=x")
 	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
 	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
 	f("--config: open /no/such: no such file or directory"+line, "--config=/no/such")

@@ -39,7 +39,7 @@ func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
 	if len(options) > 20 {
 		b.WriteString(`
 OPTIONS
-  --help WORD... shows those that have to do with a word, such as kafka or mask.
+  --help WORD... shows those that have to do with a word, such as psql or mask.
   Upper and lower case are the same in names. An option without a placeholder is
   switched on by its name and off by --name=false. Each can stand in the section
   [...] of a configuration file too, and be the environment variable

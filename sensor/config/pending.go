@@ -57,11 +57,15 @@ func Pending(built []string) []Feature {
 	return slices.DeleteFunc(append(pendingSteps(), pendingOutputs()...), func(f Feature) bool { return slices.Contains(built, f.Output) })
 }
 
-// Flags declares the options of features.
+// Flags declares the options of features. The first one of each, which switches it
+// on, says that this build has not got it.
 func Flags(list []Feature) []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range list {
-		for _, r := range f.rows {
+		for i, r := range f.rows {
+			if i == 0 && f.on != nil {
+				r.usage = "(not in this build yet) " + r.usage
+			}
 			flags = append(flags, r.flag())
 		}
 	}

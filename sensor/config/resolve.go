@@ -349,7 +349,8 @@ func (v *Values) String(name string) string {
 func (v *Values) Is(name string) bool { return v.String(name) == "true" }
 
 // Explain adds to an error that starts with an option's name where the option's
-// value came from; of joined errors, to each. Secrets in it are masked.
+// value came from, unless it has none; of joined errors, to each. Secrets in it
+// are masked.
 func (v *Values) Explain(err error) error {
 	if list := Joined(err); len(list) > 1 {
 		for i, e := range list {
@@ -362,11 +363,14 @@ func (v *Values) Explain(err error) error {
 	if end := strings.IndexAny(word, ": "); end > 0 {
 		word = word[:end]
 	}
-	if o := v.Get(strings.ToLower(word)); o != nil && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
+	if o := v.Get(strings.ToLower(word)); o != nil && !o.absent() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
 }
+
+// absent tells whether nobody has set the option, and its default is nothing.
+func (v *Value) absent() bool { return v.Origin.Layer == Default && strings.Join(v.Text, "") == "" }
 
 // Joined are the errors that errors.Join has made one of, err itself where it is
 // none of those.
