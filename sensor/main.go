@@ -21,7 +21,7 @@ import (
 // Exit statuses.
 const (
 	exitOK          = 0 // all that was captured was delivered
-	exitUsage       = 1 // bad use or configuration; nothing was captured
+	exitUsage       = 1 // bad use or configuration; nothing was written
 	exitFailure     = 2 // failed while running
 	exitUndelivered = 3 // finished, but some records were not delivered
 )
