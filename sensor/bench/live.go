@@ -88,7 +88,7 @@ func benchLive(ctx context.Context, args []string) error {
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", machine(o.sensor))
-	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; what reads them has the other %d.\n\n",
+	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; the program that captures has the others (%d).\n\n",
 		store.Frames(), small.name, *options, h.generator, h.processors.Count())
 	fmt.Fprintf(&b, "| at %d packets/s | ns of the process for each packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
 	fmt.Fprintf(&b, "| replay of the file | %.0f | - | 0 |\n", replay*1e9)
