@@ -198,7 +198,7 @@ func (l *lane) step() (more bool) {
 // read. Any other panic goes on.
 func (l *lane) shrank(fault any) {
 	file, ok := l.source.(interface{ Shrunk() })
-	if _, isFault := fault.(interface{ Addr() uintptr }); !ok || !isFault {
+	if !ok || !capture.IsFault(fault) {
 		panic(fault)
 	}
 	l.worker.Lost(l.given - l.done)

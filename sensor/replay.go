@@ -83,10 +83,12 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	var files *capture.Inputs
 	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
 	return feed{false, func() (capture.Source, error) {
+		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
+		if !o.reading.dedup { // else duplicates have to meet
+			in.Loose = s.decoder.Loose
+		}
 		var err error
-		files, err = capture.OpenInputs(capture.InputOptions{
-			Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log,
-		})
+		files, err = capture.OpenInputs(in)
 		if err != nil {
 			return nil, usageError("%s: %w", what, err)
 		}

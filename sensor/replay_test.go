@@ -209,17 +209,38 @@ func TestFormats(t *testing.T) {
 	f(3, "2023,11,14,22,13,20,0,default,4,3221225984,3221226037,", "--stdoutoutputformat=csv_no_header", "--csvip=uint128")
 }
 
-// TestReplayByManyWorkers: the captures of real servers, with each carrier once,
-// give the same records whoever takes the packets.
+// longer is a classic little-endian capture file over and over again, each time
+// some minutes later, so that it is many packets.
+func longer(t *testing.T, path string, times int) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	all := slices.Clone(b[:24])
+	for i := range times {
+		from := len(all)
+		all = append(all, b[24:]...)
+		for at := from; at < len(all); at += 16 + int(le.Uint32(all[at+8:])) {
+			le.PutUint32(all[at:], le.Uint32(all[at:])+uint32(i*300))
+		}
+	}
+	return write(t, all)
+}
+
+// TestReplayByManyWorkers: the captures of real servers, with each carrier, give
+// the same records whoever takes the packets.
 func TestReplayByManyWorkers(t *testing.T) {
 	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
 	if len(files) == 0 {
 		t.Fatal("no captures")
 	}
 	for _, path := range files {
+		long := longer(t, path, 40)
 		var first []string
-		for _, workers := range []string{"1", "2"} {
-			p := start(t, nil, "replay", path, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")
+		for _, workers := range []string{"1", "2", "3", "8"} {
+			p := start(t, nil, "replay", long, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")
 			r := p.wait(time.Minute)
 			r.expect(t, exitOK)
 			b, err := os.ReadFile(p.records)

@@ -94,31 +94,6 @@ func TestFilesFormats(t *testing.T) {
 	f("FCS bits above the link type", binary.LittleEndian, pcapMicros, 0x14000001, packet.LinkEthernet, 1_000_000)
 }
 
-func TestFilesEveryPacketHasOneLane(t *testing.T) {
-	var frames [][]byte
-	for i := range 5000 {
-		frames = append(frames, []byte{byte(i), byte(i >> 8)})
-	}
-	path := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, frames...))
-	s, err := openFiles([]string{path, path}, 3, byFirstByte)
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := 0
-	for i, l := range s.Lanes() {
-		got, _ := readAll(t, l)
-		total += len(got)
-		for _, f := range got {
-			if want := packet.Hash(uint64(f[0]) << 56).Lane(3); want != i {
-				t.Fatalf("frame %x on lane %d, want %d", f, i, want)
-			}
-		}
-	}
-	if total != 10000 || s.Given() != 10000 {
-		t.Errorf("lanes gave %d, source says %d, want 10000", total, s.Given())
-	}
-}
-
 func TestFilesDamage(t *testing.T) {
 	good := pcapFile(binary.LittleEndian, pcapMicros, 1, []byte("one"), []byte("two"))
 	huge := append([]byte(nil), good...)

@@ -54,7 +54,7 @@ func readStream(data []byte, step int) (packets []string, err error) {
 	s.items = []*input{s.newStream("it", -1, &o, func() (io.ReadCloser, error) {
 		return io.NopCloser(&steps{data, step}), nil
 	})}
-	l := &inputLane{source: s, of: 1, choose: o.Choose}
+	l := &inputLane{source: s}
 	var b packet.Batch
 	for {
 		switch err := l.Read(&b); {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -21,9 +22,6 @@ import (
 // Chooser assigns packets to lanes.
 type Chooser func(*packet.Packet) packet.Hash
 
-// fileBatch is how many packets of a mapped file a lane gives at once.
-const fileBatch = 256
-
 // stdinPath is the argument that means the standard input.
 const stdinPath = "-"
 
@@ -32,35 +30,37 @@ type InputOptions struct {
 	Paths  []string // capture files, compressed or not, and fifos; "-" is the standard input
 	Lanes  int
 	Choose Chooser
-	Raw    bool    // packets of files that call themselves Ethernet start with the IP header
-	Speed  float64 // 1: at the pace of the recording, 10: ten times as fast; 0: as fast as possible
+	Loose  func(*packet.Packet) bool // whether any lane can take a packet, whatever Choose says; nil: none
+	Raw    bool                      // packets of files that call themselves Ethernet start with the IP header
+	Speed  float64                   // 1: at the pace of the recording, 10: ten times as fast; 0: as fast as possible
 	Stdin  *os.File
 	Log    *slog.Logger // nil: says nothing
 }
 
 // Inputs is a Source of capture files, read in the given order. Regular files
-// that are not compressed are mapped: every lane walks all of them and skips
-// what is not its own. All others are streams, which one goroutine reads and
-// hands out to the lanes; where a lane is slow it waits.
+// that are not compressed are mapped, and the lanes walk them together. All
+// others are streams, which one goroutine reads and hands out to the lanes;
+// where a lane is slow it waits.
 type Inputs struct {
-	items   []*input
-	lanes   []*inputLane
-	walking atomic.Int32 // lanes that have not seen the end
-	stop    atomic.Bool
-	raw     bool
-	pace    pace
-	names   fileInterfaces
-	log     *slog.Logger
-	mu      sync.Mutex
-	errs    []error
-	noted   map[string][]string // by path
+	items  []*input
+	lanes  []*inputLane
+	choose Chooser
+	loose  func(*packet.Packet) bool
+	stop   atomic.Bool
+	raw    bool
+	pace   pace
+	names  fileInterfaces
+	log    *slog.Logger
+	mu     sync.Mutex
+	errs   []error
+	noted  map[string][]string // by path
 }
 
-// input is one of the files: mapped, or a stream.
+// input is one of the files: mapped, with a walk, or a stream.
 type input struct {
 	path   string
 	size   int64 // bytes in the file, -1: not known
-	mapped *mapped
+	walk   *walk
 	stream *stream
 }
 
@@ -69,7 +69,9 @@ type input struct {
 // reported by Err when the others have been read. A fifo is opened when its
 // turn comes.
 func OpenInputs(o InputOptions) (*Inputs, error) {
-	s := &Inputs{raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
+	s := &Inputs{
+		choose: o.Choose, loose: o.Loose, raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+	}
 	for _, path := range o.Paths {
 		if path == stdinPath && slices.ContainsFunc(s.items, func(in *input) bool { return in.path == stdinPath }) {
 			s.unmap()
@@ -84,9 +86,8 @@ func OpenInputs(o InputOptions) (*Inputs, error) {
 			s.items = append(s.items, in)
 		}
 	}
-	s.walking.Store(int32(o.Lanes))
 	for i := range o.Lanes {
-		s.lanes = append(s.lanes, &inputLane{source: s, number: i, of: o.Lanes, choose: o.Choose})
+		s.lanes = append(s.lanes, &inputLane{source: s, number: i})
 	}
 	return s, nil
 }
@@ -133,7 +134,7 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		m.unmap()
 		return nil, nil
 	}
-	return &input{path: path, size: int64(len(m.data)), mapped: m}, nil
+	return &input{path: path, size: int64(len(m.data)), walk: s.newWalk(m, o.Lanes)}, nil
 }
 
 // Lanes returns the lanes.
@@ -151,22 +152,17 @@ func (s *Inputs) Live() bool { return false }
 // Kernel has nothing to tell of files.
 func (s *Inputs) Kernel() (KernelStats, error) { return KernelStats{}, nil }
 
-// Given is what the readers of streams handed out, and of mapped files what the
-// lanes gave. Once all lanes have seen the end of all files it is, of mapped
-// ones, the number of packets in them, so that one that no lane took for its
-// own is missed.
+// Given is what the readers of streams handed out, and of mapped files the
+// records that were walked, whoever got them: a packet that no lane took is
+// missed.
 func (s *Inputs) Given() uint64 {
 	var n uint64
 	for _, in := range s.items {
 		if in.stream != nil {
 			n += in.stream.given()
+		} else {
+			n += in.walk.walked.Load()
 		}
-	}
-	if s.walking.Load() == 0 && !s.stop.Load() && s.Err() == nil {
-		return n + s.lanes[0].walked.Load()
-	}
-	for _, l := range s.lanes {
-		n += l.given.Load()
 	}
 	return n
 }
@@ -182,7 +178,7 @@ func (s *Inputs) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.errs {
-		if e.Error() == err.Error() { // every lane finds the same damage
+		if e.Error() == err.Error() { // lanes may find the same
 			return
 		}
 	}
@@ -236,7 +232,9 @@ func (s *Inputs) Close() error {
 // unmap frees the files. No packet of theirs may be in use.
 func (s *Inputs) unmap() {
 	for _, in := range s.items {
-		in.mapped.unmap()
+		if in.walk != nil {
+			in.walk.file.unmap()
+		}
 	}
 }
 
@@ -255,32 +253,38 @@ func (s *Inputs) Progress() (share float64, known bool) {
 	}
 	done := total
 	for _, l := range s.lanes {
-		at := l.position.Load()
-		if i := int(l.item.Load()); i < len(s.items) && s.items[i].stream != nil {
-			at += s.items[i].stream.taken.Load()
-		}
-		done = min(done, at)
+		done = min(done, s.read(int(l.item.Load())))
 	}
 	return float64(done) / float64(total), true
 }
 
+// read is how many bytes of the files have been read when a lane is at the
+// input of this index.
+func (s *Inputs) read(item int) (n int64) {
+	for _, in := range s.items[:item] {
+		n += in.size
+	}
+	if item == len(s.items) {
+		return n
+	}
+	if in := s.items[item]; in.stream != nil {
+		return n + in.stream.taken.Load()
+	}
+	return n + s.items[item].walk.position.Load()
+}
+
 // inputLane takes one lane's packets from all inputs.
 type inputLane struct {
-	source   *Inputs
-	number   int
-	of       int
-	choose   Chooser
-	item     atomic.Int32 // index of the input being read
-	format   format       // of a mapped file; nil before its first record
-	offset   int          // of the next record in it
-	warm     int          // offset up to which the file has been touched
-	touched  byte         // keeps the compiler from leaving that out
-	before   int64        // bytes of the inputs that have been read
-	held     *handful     // of a stream: what the last Read gave
-	ended    bool
-	walked   atomic.Uint64
-	given    atomic.Uint64 // of mapped files
-	position atomic.Int64  // before, and the offset in a mapped file
+	source *Inputs
+	number int
+	item   atomic.Int32 // index of the input being read
+	held   *handful     // of a stream: what the last Read gave
+	timer  *time.Timer  // of the last wait
+
+	// The bytes of a mapped file that have been touched, and what keeps the
+	// compiler from leaving that out.
+	warmFrom, warm int
+	touched        byte
 }
 
 // Read fills b. Its packets point into the mapped file, or into a part of the
@@ -289,34 +293,25 @@ func (l *inputLane) Read(b *packet.Batch) error {
 	l.held.release()
 	l.held = nil
 	b.Packets = b.Packets[:0]
-	for len(b.Packets) == 0 {
+	for {
 		i := int(l.item.Load())
 		if i == len(l.source.items) {
-			l.end()
 			return io.EOF
 		}
-		in := l.source.items[i]
-		switch {
-		case in.stream != nil:
-			if err := l.take(b, in.stream); err == io.EOF {
-				l.next()
-			} else if err != nil {
-				return err
-			}
-		case l.source.stop.Load():
-			l.next()
-		default:
-			l.walk(b, in.mapped)
-			l.given.Add(uint64(len(b.Packets)))
+		if err := l.take(b, l.source.items[i]); err != io.EOF {
+			return err
 		}
+		l.item.Add(1)
 	}
-	return nil
 }
 
-// take waits for the next handful of a stream.
-func (l *inputLane) take(b *packet.Batch, s *stream) error {
-	s.start()
-	h, err := s.queues[l.number].get()
+// take waits for the next packets of one input.
+func (l *inputLane) take(b *packet.Batch, in *input) error {
+	if in.walk != nil {
+		return in.walk.take(l, b)
+	}
+	in.stream.start()
+	h, err := in.stream.queues[l.number].get()
 	if err != nil {
 		return err
 	}
@@ -325,18 +320,11 @@ func (l *inputLane) take(b *packet.Batch, s *stream) error {
 	return nil
 }
 
-func (l *inputLane) end() {
-	if !l.ended {
-		l.ended = true
-		l.source.walking.Add(-1)
-	}
-}
-
-// next leaves the input being read.
-func (l *inputLane) next() {
-	i := l.item.Load()
-	l.before += max(0, l.source.items[i].size)
-	l.format, l.offset, l.warm = nil, 0, 0
-	l.item.Store(i + 1)
-	l.position.Store(l.before)
+// Shrunk gives up the mapped file whose packets the lane has because it has
+// become shorter. The worker calls it when it touches bytes that are gone.
+func (l *inputLane) Shrunk() {
+	w := l.source.items[l.item.Load()].walk
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shrank()
 }

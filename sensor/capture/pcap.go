@@ -56,8 +56,7 @@ var (
 
 func isCut(err error) bool { return err == errCutFile || err == errCutBlock }
 
-// format reads the records of a file. It may keep what it has learnt on the way:
-// each lane has its own.
+// format reads the records of a file. It may keep what it has learnt on the way.
 type format interface {
 	// record reads the packet at off, or the first one behind it, into p and
 	// returns where to read on. At the end of the data the error is io.EOF. With

@@ -28,13 +28,13 @@ const (
 	ngOptOffset = 14
 )
 
-// maxInterfaces bounds what each lane remembers of a section.
+// maxInterfaces bounds what is remembered of a section.
 const maxInterfaces = 1 << 16
 
 var errShortBlock = errors.New("a block is too short for what it holds: the file is damaged")
 
 // pcapng reads the blocks of a file. What it has learnt of the sections and
-// interfaces so far is its state, so that each lane has its own.
+// interfaces so far is its state.
 type pcapng struct {
 	order      byteOrder
 	interfaces []ngLink

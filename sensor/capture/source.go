@@ -25,9 +25,11 @@ type Source interface {
 	Close() error
 }
 
-// Lane is one worker's share of a source. Packets of one conversation stay on
-// one lane: a whole UDP datagram is assigned by the symmetric 5-tuple, TCP
-// segments and fragments by the symmetric address pair.
+// Lane is one worker's share of a source. TCP segments and fragments between the
+// same two addresses stay on one lane, in their order. So does a whole UDP
+// datagram, by the symmetric 5-tuple, where the kernel or the reader of a stream
+// assigns it; of a mapped file it comes on any lane, unless duplicates have to
+// meet.
 type Lane interface {
 	// Read fills b with at least one packet. It returns io.EOF at the end, and
 	// os.ErrDeadlineExceeded where nothing came for a while: time to expire old

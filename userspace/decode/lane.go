@@ -34,36 +34,61 @@ func (d *Decoder) anyLane(p *packet.Packet) packet.Hash {
 	return 0
 }
 
-// plainLane is Lane for what nearly all of a capture is: UDP in IP in Ethernet,
-// without options, tags, fragments or tunnels. Every lane of a file asks for
-// every packet.
+// plainLane is Lane for datagrams that are plain, if their lengths are right.
 func (d *Decoder) plainLane(p *packet.Packet) (packet.Hash, bool) {
-	const ether, v4, v6, udp = 14, 20, 40, 8
-	b := p.Data
-	if p.Link != packet.LinkEthernet || len(b) < ether+v4+udp {
+	ip, ok := d.plain(p)
+	if !ok {
 		return 0, false
 	}
-	switch binary.LittleEndian.Uint32(b[12:]) & 0x00f0_ffff { // Ethernet type, IP version
-	case 0x0040_0008:
-		ip := (*[v4 + udp]byte)(b[ether:])
-		from, to, ok := d.plainUDP((*[udp]byte)(ip[v4:]))
-		ok = ok && ip[0] == 0x45 && ip[9] == protoUDP && binary.BigEndian.Uint16(ip[6:])&0x3fff == 0 && binary.BigEndian.Uint16(ip[2:]) >= v4+udp
-		return packet.HashFlow4((*[4]byte)(ip[12:]), (*[4]byte)(ip[16:]), from, to), ok
-	case 0x0060_dd86:
-		if len(b) < ether+v6+udp {
-			return 0, false
-		}
-		ip := (*[v6 + udp]byte)(b[ether:])
-		from, to, ok := d.plainUDP((*[udp]byte)(ip[v6:]))
-		ok = ok && ip[6] == protoUDP && binary.BigEndian.Uint16(ip[4:]) >= udp
-		return packet.HashFlow6((*[16]byte)(ip[8:]), (*[16]byte)(ip[24:]), from, to), ok
+	if ip[0] == 0x45 {
+		h := (*[v4Len + udpLen]byte)(ip)
+		from, to, length := ports((*[udpLen]byte)(h[v4Len:]))
+		return packet.HashFlow4((*[4]byte)(h[12:]), (*[4]byte)(h[16:]), from, to), length >= udpLen && binary.BigEndian.Uint16(h[2:]) >= v4Len+udpLen
 	}
-	return 0, false
+	h := (*[v6Len + udpLen]byte)(ip)
+	from, to, length := ports((*[udpLen]byte)(h[v6Len:]))
+	return packet.HashFlow6((*[16]byte)(h[8:]), (*[16]byte)(h[24:]), from, to), length >= udpLen && binary.BigEndian.Uint16(h[4:]) >= udpLen
 }
 
-// plainUDP reads the ports of a UDP header; it is not plain where they may be a
-// tunnel's.
-func (d *Decoder) plainUDP(h *[8]byte) (from, to uint16, plain bool) {
-	from, to = binary.BigEndian.Uint16(h[:]), binary.BigEndian.Uint16(h[2:])
-	return from, to, binary.BigEndian.Uint16(h[4:]) >= 8 && !d.mayBeTunnel(from, to)
+// Loose reports whether it does not matter on which lane a packet is handled,
+// because nothing is kept of it there, nor asked for: it is no TCP and no
+// fragment, also not in a tunnel.
+func (d *Decoder) Loose(p *packet.Packet) bool {
+	if _, ok := d.plain(p); ok {
+		return true
+	}
+	var l Layers
+	found := d.Decode(p, &l)
+	return found != FoundTCP && found != FoundFragment
+}
+
+const etherLen, v4Len, v6Len, udpLen = 14, 20, 40, 8
+
+// plain tells what nearly all of a capture is: UDP in IP in Ethernet, without
+// options, tags, fragments or tunnels. ip holds the headers of IP and UDP; their
+// lengths can be wrong.
+func (d *Decoder) plain(p *packet.Packet) (ip []byte, ok bool) {
+	b := p.Data
+	if p.Link != packet.LinkEthernet || len(b) < etherLen+v4Len+udpLen {
+		return nil, false
+	}
+	ip = b[etherLen:]
+	switch binary.LittleEndian.Uint32(b[12:]) & 0x00f0_ffff { // Ethernet type, IP version
+	case 0x0040_0008:
+		h := (*[v4Len + udpLen]byte)(ip)
+		from, to, _ := ports((*[udpLen]byte)(h[v4Len:]))
+		return ip, h[0] == 0x45 && h[9] == protoUDP && binary.BigEndian.Uint16(h[6:])&0x3fff == 0 && !d.mayBeTunnel(from, to)
+	case 0x0060_dd86:
+		if len(ip) < v6Len+udpLen {
+			return nil, false
+		}
+		h := (*[v6Len + udpLen]byte)(ip)
+		from, to, _ := ports((*[udpLen]byte)(h[v6Len:]))
+		return ip, h[6] == protoUDP && !d.mayBeTunnel(from, to)
+	}
+	return nil, false
+}
+
+func ports(udp *[udpLen]byte) (from, to, length uint16) {
+	return binary.BigEndian.Uint16(udp[:]), binary.BigEndian.Uint16(udp[2:]), binary.BigEndian.Uint16(udp[4:])
 }

@@ -7,8 +7,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestPlainLane: the short way gives what the long one gives, whatever stands
-// in the headers.
+// TestPlainLane: the short ways give what the long ones give, whatever stands in
+// the headers.
 func TestPlainLane(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	short := 0
@@ -31,6 +31,11 @@ func TestPlainLane(t *testing.T) {
 			if got, want := Lane(&p), byDefault.anyLane(&p); got != want {
 				t.Fatalf("frame %x: lane hash %x, want %x", b, got, want)
 			}
+			var l Layers
+			found := Decode(&p, &l)
+			if got, want := byDefault.Loose(&p), found != FoundTCP && found != FoundFragment; got != want {
+				t.Fatalf("frame %x: loose %v, want %v", b, got, want)
+			}
 		}
 	}
 	f(ether(0x0800, inner4))
@@ -46,6 +51,45 @@ func TestPlainLane(t *testing.T) {
 	if _, ok := byDefault.plainLane(&packet.Packet{Data: []byte(inner4), Link: packet.LinkRaw}); ok {
 		t.Error("a frame without Ethernet header went the short way")
 	}
+}
+
+// TestLoose: what reassembly keeps something of is bound to its lane, in tunnels,
+// too.
+func TestLoose(t *testing.T) {
+	f := func(what, frame string, want bool) {
+		t.Helper()
+		if got := byDefault.Loose(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}); got != want {
+			t.Errorf("%s: loose %v, want %v", what, got, want)
+		}
+	}
+	segment, piece := ip4(6, tcp(40000, 53, payload)), ip4between(a4, b4, 17, 0x2000, udp(40000, 53, payload))
+	f("datagram", ether(0x0800, inner4), true)
+	f("datagram, IPv6", ether(0x86dd, inner6), true)
+	f("datagram with a tag", ether(0x8100, tag(5, 0x0800, inner4)), true)
+	f("segment", ether(0x0800, segment), false)
+	f("first fragment", ether(0x0800, piece), false)
+	f("fragment, IPv6", ether(0x86dd, ip6(44, "\x11\x00\x00\x01\x00\x00\x00\x07"+udp(40000, 53, payload))), false)
+	f("datagram in VXLAN", ether(0x0800, ip4(17, udp(1, 4789, vxlanHeader+ether(0x0800, inner4)))), true)
+	f("segment in VXLAN", ether(0x0800, ip4(17, udp(1, 4789, vxlanHeader+ether(0x0800, segment)))), false)
+	f("fragment in VXLAN", ether(0x0800, ip4(17, udp(1, 4789, vxlanHeader+ether(0x0800, piece)))), false)
+	f("segment in IP", ether(0x0800, ip4(4, segment)), false)
+	f("ARP", ether(0x0806, payload), true)
+	f("half a header", ether(0x0800, inner4[:10]), true)
+}
+
+func BenchmarkLoose(b *testing.B) {
+	f := func(name string, frame []byte) {
+		b.Run(name, func(b *testing.B) {
+			p := packet.Packet{Data: frame, Link: packet.LinkEthernet}
+			for b.Loop() {
+				if !byDefault.Loose(&p) {
+					b.Fatal("bound")
+				}
+			}
+		})
+	}
+	f("ip=4", frameUDP4())
+	f("ip=6", frameUDP6())
 }
 
 func BenchmarkLane(b *testing.B) {

@@ -1,0 +1,172 @@
+package capture
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"testing"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// everyThird is loose of what numbered makes.
+func everyThird(p *packet.Packet) bool { return binary.LittleEndian.Uint32(p.Data[1:])%3 == 0 }
+
+// openWalk opens one capture file of numbered frames for some lanes.
+func openWalk(t testing.TB, lanes, frames int, loose func(*packet.Packet) bool) (*Inputs, string) {
+	t.Helper()
+	path := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, frames)...))
+	s, err := OpenInputs(InputOptions{Paths: []string{path}, Lanes: lanes, Choose: byFirstByte, Loose: loose})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, path
+}
+
+// Whoever takes what is loose, each frame is given once, what is bound to its
+// own lane, and on every lane in file order.
+func TestWalkIsShared(t *testing.T) {
+	const n = 50_000
+	never := func(*packet.Packet) bool { return false }
+	always := func(*packet.Packet) bool { return true }
+	for _, lanes := range []int{1, 2, 3, 8} {
+		for i, loose := range []func(*packet.Packet) bool{nil, never, everyThird, always} {
+			s, _ := openWalk(t, lanes, n, loose)
+			complete(t, fmt.Sprint(lanes, " lanes, case ", i), drain(t, s), n)
+			if share, known := s.Progress(); s.Given() != n || s.Err() != nil || share != 1 || !known {
+				t.Errorf("%d lanes: source says %d, error %v, progress %v", lanes, s.Given(), s.Err(), share)
+			}
+		}
+	}
+}
+
+// Where one lane does not read, the others stop when a bounded number of packets
+// waits for it, and go on when it does.
+func TestWalkWaitsForSlowLane(t *testing.T) {
+	const n = 50_000
+	s, _ := openWalk(t, 2, n, everyThird)
+	var b packet.Batch
+	given, last := 0, -1
+	for {
+		err := s.Lanes()[0].Read(&b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("lane 0 came to the end (%v) while lane 1 had read nothing", err)
+		}
+		given += len(b.Packets)
+		last = int(binary.LittleEndian.Uint32(b.Packets[len(b.Packets)-1].Data[1:]))
+	}
+	w := s.items[0].walk
+	waits := len(w.bound[1])
+	if waits < fullAt || waits >= fullAt+fileBatch || int(s.Given()) != given+waits {
+		t.Errorf("%d packets wait for lane 1, lane 0 got %d, source says %d", waits, given, s.Given())
+	}
+	if share, _ := s.Progress(); share <= 0 || share >= 0.5 {
+		t.Errorf("progress %v while a lane waits", share)
+	}
+	rest := drain(t, s)
+	if len(rest)+given != n || s.Given() != n || s.Err() != nil {
+		t.Errorf("%d frames up to %d, then %d more; source says %d, error %v", given, last, len(rest), s.Given(), s.Err())
+	}
+}
+
+// After Close the lanes still give what waits for them, and no more.
+func TestWalkClose(t *testing.T) {
+	s, _ := openWalk(t, 3, 50_000, nil)
+	var b packet.Batch
+	if err := s.Lanes()[0].Read(&b); err != nil {
+		t.Fatal(err)
+	}
+	got := len(b.Packets)
+	s.Close()
+	if got += len(drain(t, s)); got < fileBatch || got >= 3*fullAt || s.Given() != uint64(got) || s.Err() != nil {
+		t.Errorf("lanes gave %d, source says %d; error %v", got, s.Given(), s.Err())
+	}
+}
+
+// What waits for a lane of one file comes before anything of the next, also
+// where that is a stream.
+func TestWalkOneFileAfterTheOther(t *testing.T) {
+	const each = 3000
+	var paths []string
+	for i, kind := range []string{"", "gzip", "", ""} {
+		paths = append(paths, write(t, compress(t, kind, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(i*each, each)...))))
+	}
+	for range 20 {
+		s, err := OpenInputs(InputOptions{Paths: paths, Lanes: 3, Choose: byFirstByte, Loose: everyThird})
+		if err != nil {
+			t.Fatal(err)
+		}
+		complete(t, "four files", drain(t, s), 4*each)
+		for _, in := range s.items {
+			if in.walk != nil && slices.ContainsFunc(in.walk.bound, func(list []packet.Packet) bool { return list != nil }) {
+				t.Error("a file that all lanes have left still takes memory")
+			}
+		}
+	}
+}
+
+// A file that becomes shorter ends the walk for all lanes, at whatever step the
+// bytes are found to be gone. Every packet that was walked has one lane.
+func TestWalkShrinks(t *testing.T) {
+	f := func(name string, at int, touch bool) {
+		t.Run(name, func(t *testing.T) {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			calls := 0
+			var path string
+			s, path := openWalk(t, 3, 50_000, func(p *packet.Packet) bool {
+				if calls++; calls == at {
+					if err := os.Truncate(path, 0); err != nil {
+						t.Error(err)
+					}
+				}
+				return touch && everyThird(p) || calls%2 == 0
+			})
+			given := 0
+			var b packet.Batch
+			for _, l := range s.Lanes() {
+				for l.Read(&b) == nil {
+					given += len(b.Packets)
+					if calls >= at && len(b.Packets) > 0 && !faults(func() { _ = string(b.Packets[0].Data) }) {
+						t.Error("the bytes are still there")
+					}
+				}
+			}
+			if err := s.Err(); err == nil || s.Given() != uint64(given) || given != at {
+				t.Errorf("lanes gave %d, source says %d, want %d; error %v", given, s.Given(), at, err)
+			}
+			if calls != at {
+				t.Errorf("%d packets chosen, want %d", calls, at)
+			}
+		})
+	}
+	f("between headers", 300, false)
+	f("while a lane is chosen", 300, true)
+	f("between batches", 2*fileBatch, false)
+}
+
+// Taking packets allocates nothing, whether they are loose or bound, once
+// buffers have found their size.
+func TestWalkAllocatesNothing(t *testing.T) {
+	s, _ := openWalk(t, 3, 300_000, everyThird)
+	var batches [3]packet.Batch
+	lanes := s.Lanes()
+	read := func() {
+		for i, l := range lanes {
+			if err := l.Read(&batches[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 20 {
+		read()
+	}
+	if n := testing.AllocsPerRun(100, read); n != 0 {
+		t.Errorf("Read allocates %v times, want 0", n)
+	}
+}

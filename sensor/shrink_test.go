@@ -1,0 +1,89 @@
+package sensor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/decode"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// TestShrinksAtEachStep makes a mapped file shorter while its packets are taken:
+// between two headers, while a packet's lane is chosen, and with a batch just
+// taken, so that handling finds out. Nothing else that lanes wait for is lost,
+// and the books balance.
+func TestShrinksAtEachStep(t *testing.T) {
+	const batch = 256
+	decoder := decode.NewDecoder(decode.DefaultPorts())
+	f := func(step string, at int, touch bool) {
+		for _, workers := range []int{2, 3, 8} {
+			t.Run(fmt.Sprint(step, ", ", workers, " workers"), func(t *testing.T) {
+				path := write(t, queries(50_000))
+				var chosen atomic.Int64
+				source, err := capture.OpenInputs(capture.InputOptions{
+					Paths: []string{path, write(t, queries(1000))}, Lanes: workers, Choose: decoder.Lane,
+					Loose: func(p *packet.Packet) bool {
+						n := int(chosen.Add(1))
+						if n == at {
+							if err := os.Truncate(path, 0); err != nil {
+								t.Error(err)
+							}
+						}
+						if n >= at && !touch {
+							return true
+						}
+						return decoder.Loose(p) && n%2 == 0 // half of them bound, as if torn
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := goThrough(t, source)
+				gone, events := p.books.packets.Sum(account.FileShrank), p.books.messageCount()
+				if err := source.Err(); err == nil || !strings.Contains(err.Error(), "became shorter") || gone == 0 || events < 1000 {
+					t.Errorf("%d packets given, %d of them gone, %d events; error %v", source.Given(), gone, events, err)
+				}
+				ledgers, err := p.books.ledgers()
+				if n := unaccounted(ledgers); err != nil || n != 0 || int(source.Given()) != at+1000 {
+					t.Errorf("%d packets given, want %d; %d unaccounted for: %+v (%v)", source.Given(), at+1000, n, ledgers, err)
+				}
+			})
+		}
+	}
+	f("between headers", 20*batch+100, false)
+	f("while choosing", 20*batch+100, true)
+	f("while handling", 20*batch, false)
+}
+
+// goThrough runs all lanes of a source to their end, into an output that takes
+// everything.
+func goThrough(t *testing.T, source capture.Source) *pipeline {
+	t.Helper()
+	ports := &worker.Ports{}
+	ports.Add(53)
+	log := slog.New(slog.DiscardHandler)
+	runners, err := newRunners([]active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(source, worker.Config{Ports: ports}, runners, log)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	select {
+	case <-p.start(ctx):
+	case <-ctx.Done():
+		t.Fatal("the lanes do not come to an end")
+	}
+	p.deliver(ctx)
+	return p
+}
