@@ -77,6 +77,7 @@ func openFolder(o folderOptions) (*folder, error) {
 		return nil, err
 	}
 	if err := f.begin(time.Now()); err != nil {
+		f.file.Close() // of none, no harm
 		f.lock.Close()
 		return nil, err
 	}

@@ -203,9 +203,11 @@ const partSuffix = ".part"
 
 // removeParts removes what was begun and not completed.
 func (f *folder) removeParts() error {
-	parts, err := filepath.Glob(filepath.Join(f.path, "."+logName+".*"+partSuffix))
-	for _, p := range parts {
-		err = errors.Join(err, os.Remove(p))
+	entries, err := os.ReadDir(f.path)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+logName+".") && strings.HasSuffix(e.Name(), partSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(f.path, e.Name())))
+		}
 	}
 	return err
 }

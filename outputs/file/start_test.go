@@ -84,3 +84,59 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 }
+
+// A folder's name is no pattern: what was begun there is removed, and nothing
+// elsewhere.
+func TestFolderNameIsNoPattern(t *testing.T) {
+	parent := t.TempDir()
+	part := "." + logName + ".gz.2026-01-02T00-00-00Z" + partSuffix
+	for _, folder := range []string{"log[1", "log[1]", "log1", "log*"} {
+		if err := os.Mkdir(filepath.Join(parent, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{"log[1", "log[1]", "log*"} {
+		dir := filepath.Join(parent, folder)
+		for _, at := range []string{dir, filepath.Join(parent, "log1")} {
+			if err := os.WriteFile(filepath.Join(at, part), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o, w := opened(t, dir)
+		put(t, w, block(0, 1))
+		o.folder.tick(time.Now().AddDate(0, 0, 2))
+		w.Close()
+		if got := names(t, dir); len(got) != 2 || o.meters.compressionFailures.Load() != 0 {
+			t.Errorf("%s holds %q, %d compressions failed", folder, got, o.meters.compressionFailures.Load())
+		}
+		if got := names(t, filepath.Join(parent, "log1")); len(got) != 1 {
+			t.Errorf("log1 holds %q, want its own part", got)
+		}
+	}
+}
+
+// A start that fails leaves nothing open: it is repeated.
+func TestFailedStartLeavesNothingOpen(t *testing.T) {
+	dir := t.TempDir()
+	_, w := opened(t, dir)
+	put(t, w, block(0, 1))
+	w.Close()
+	for i := range 60 { // no name is left for the file without a header
+		stamp := time.Now().UTC().Add(time.Duration(i) * time.Second).Format(stampLayout)
+		if err := os.Mkdir(filepath.Join(dir, logName+"."+stamp), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := parsed(t, "--fileoutputpath="+dir, "--fileoutputformat=csv").Check(context.Background()); err == nil {
+		t.Fatal("the file was rotated")
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, fd := range open {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(to, dir) {
+			t.Errorf("%s is open", to)
+		}
+	}
+}
