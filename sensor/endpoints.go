@@ -33,6 +33,9 @@ func prometheusAddress(endpoint string) (address, path string, err error) {
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return "", "", errors.New("use a URL such as http://127.0.0.1:2112/metrics")
 	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", "", errors.New("use a URL of host, port and path alone: nobody is asked for a password")
+	}
 	host, path := u.Hostname(), u.Path
 	if host == "" {
 		host = "127.0.0.1"
@@ -57,15 +60,25 @@ func listenMetrics(endpoint string) (*metricsServer, error) {
 
 // serve starts answering.
 func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger) {
-	mux := http.NewServeMux()
-	mux.Handle(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	m.server = &http.Server{Handler: at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
 			log.Error("serve metrics", "error", err)
 		}
 	}()
 	log.Info("serving metrics", "url", fmt.Sprintf("http://%s%s", m.listener.Addr(), m.path))
+}
+
+// at answers requests for a path, and for all below it where it ends in a slash.
+// The library's own way takes a path for a pattern, and panics at some.
+func at(path string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == path || strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
 }
 
 func (m *metricsServer) close() {

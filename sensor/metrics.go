@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,11 @@ func (o *metricOptions) check() error {
 		p.add(usageError("--metricstatsdagent %q: %w", o.statsd, err))
 	}
 	if _, _, err := prometheusAddress(o.prometheus); err != nil {
-		p.add(usageError("--metricprometheusendpoint %q: %w", o.prometheus, err))
+		shown := o.prometheus
+		if strings.Contains(shown, "@") { // there may be a password before it
+			shown = "********"
+		}
+		p.add(usageError("--metricprometheusendpoint %q: %w", shown, err))
 	}
 	return p.err()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/lab"
@@ -395,4 +398,58 @@ func TestLossMeter(t *testing.T) {
 			source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 40, CopyFailed: 10})
 		}
 	}
+}
+
+// TestPrometheusPaths: any path can be served, and only what is below it answers.
+func TestPrometheusPaths(t *testing.T) {
+	f := func(path, ask string, want int) {
+		t.Helper()
+		m, err := listenMetrics("http://127.0.0.1:0" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		r, err := http.Get("http://" + m.listener.Addr().String() + ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("%s: %s is answered with %d, want %d", path, ask, r.StatusCode, want)
+		}
+	}
+	f("", "/metrics", 200)
+	f("/metrics", "/metrics", 200)
+	f("/metrics", "/metrics?format=text", 200)
+	f("/metrics", "/metrics/x", 404)
+	f("/metrics", "/", 404)
+	f("/", "/metrics", 200)
+	f("/a/", "/a/metrics", 200)
+	f("/a/", "/b/metrics", 404)
+	f("/{name", "/%7Bname", 200)
+	f("/my%20metrics", "/my%20metrics", 200)
+	f("//metrics", "//metrics", 200)
+}
+
+func TestPrometheusAddress(t *testing.T) {
+	f := func(endpoint, want string) {
+		t.Helper()
+		address, path, err := prometheusAddress(endpoint)
+		got := address + path
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", endpoint, got, want)
+		}
+	}
+	f("", "")
+	f("http://:2112/metrics", "127.0.0.1:2112/metrics")
+	f("http://[2001:db8::1]:2112", "[2001:db8::1]:2112/metrics")
+	f("https://127.0.0.1:2112/metrics", "error")
+	f("127.0.0.1:2112", "error")
+	f("http://127.0.0.1/metrics", "error")
+	f("http://user:secret@127.0.0.1:2112/metrics", "error")
+	f("http://127.0.0.1:2112/metrics?token=secret", "error")
 }

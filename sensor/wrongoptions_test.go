@@ -49,7 +49,7 @@ var wrongValues = map[string]string{
 	"masksize6":                   "-1 129",
 	"metricendpointtype":          "graphite",
 	"metricflushinterval":         "0s -1s",
-	"metricprometheusendpoint":    "2112 https://h:1/m http://h/m",
+	"metricprometheusendpoint":    "2112 https://h:1/m http://h/m http://user:word@h:1/m http://h:1/m?x=y",
 	"metricstatsdagent":           "localhost :8125",
 	"metricstderrformat":          "xml",
 	"mode":                        "afxdp",
@@ -215,6 +215,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
 	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
 	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125", "--metricendpointtype=statsd", "--pcapfile=x")
+	f(`--metricprometheusendpoint "********": use a URL of host, port and path alone: nobody is asked for a password`+line, "--metricprometheusendpoint=http://me:hush@x:1", "--pcapfile=x")
 	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
 	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
 	f("--config: open /no/such: no such file or directory"+line, "--config=/no/such")
