@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/userspace/event"
 )
@@ -355,4 +356,32 @@ func TestSyncWhileAppending(t *testing.T) {
 		t.Errorf("Sync: %v, %d of %d bytes", err, s.synced, s.tail.size)
 	}
 	wantStats(t, s, "1 0 0 0 0")
+}
+
+// A message may look like blocks of a newer build. When the block that holds it
+// is torn, that keeps no sensor from starting.
+func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
+	newer := bytes.Clone(block(1, 1).Bytes())
+	newer[4] = 2
+	binary.LittleEndian.PutUint32(newer[44:], crc32.Checksum(newer[:44], castagnoli))
+	b := event.NewBlock(1 << 10)
+	b.Append(&event.Event{Message: append(make([]byte, 12), newer...)})
+	b.Append(&event.Event{Message: make([]byte, 100)})
+	b.Seal(ids.Next(), time.Now())
+
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	whole := block(3, 10)
+	seg := add(t, s, whole, false)
+	add(t, s, b, false)
+	crash(s)
+	if err := os.Truncate(seg.path(dir), int64(whole.Size()+b.Size()-50)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Options{Dir: dir, Limit: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, drain(t, s), whole)
+	closeSpool(t, s)
 }

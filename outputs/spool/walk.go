@@ -21,7 +21,7 @@ func (s span) len() int { return s.to - s.from }
 type walker struct {
 	data    []byte
 	off     int
-	foreign error // there was a block that another build has written, and can read
+	foreign error // where a block should stand there was one that another build can read
 }
 
 // next returns the next intact block, which borrows the data, and the bytes
@@ -31,7 +31,9 @@ func (w *walker) next() (b *event.Block, gap span, more bool) {
 	for w.off < len(w.data) {
 		rest := w.data[w.off:]
 		n, err := event.StoredLen(rest)
-		if errors.Is(err, event.ErrBlockLayout) {
+		// What stands in a torn block is what others have sent: it may look like
+		// anything, and must not keep the sensor from starting.
+		if errors.Is(err, event.ErrBlockLayout) && w.off == gap.from {
 			w.foreign = err
 		}
 		if err == nil && n <= len(rest) {
