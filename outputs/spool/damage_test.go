@@ -385,3 +385,41 @@ func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 	wantIDs(t, drain(t, s), whole)
 	closeSpool(t, s)
 }
+
+// What is evicted while it is read counts as that, and not as damaged too.
+func TestEvictedWhileItIsRead(t *testing.T) {
+	var log bytes.Buffer
+	s := open(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer closeSpool(t, s)
+	seg := add(t, s, block(10, 6000), false)
+	s.load()
+	s.chunk = walker{} // the file was gone before it was read
+	if err := s.evict(seg); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, drain(t, s))
+	wantStats(t, s, "0 0 10 0 0")
+	if log.Len() > 0 {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+// A note that comes when the segment is gone makes no file: it would stay until
+// the next start.
+func TestNoteOfARemovedSegment(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	a, b := block(1, 1), block(2, 2)
+	seg := add(t, s, a, true)
+	add(t, s, b, true)
+	if err := s.evict(seg); err != nil {
+		t.Fatal(err)
+	}
+	if err := seg.writeDone(dir, a.ID()); err != nil { // as Done does, that looked before
+		t.Error(err)
+	}
+	if got := files(t, dir); len(got) > 0 {
+		t.Errorf("files %q", got)
+	}
+	closeSpool(t, s)
+}

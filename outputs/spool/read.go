@@ -76,11 +76,18 @@ func (s *Spool) load() bool {
 	s.expect = tally{seg.all.blocks - seg.out.blocks, seg.all.events - seg.out.events}
 	s.mu.Unlock()
 	data, err := readRange(seg.path(s.o.Dir), from, to)
-	if err != nil {
+	if err != nil && !s.isGone(seg) {
 		s.o.Log.Error("part of the spool cannot be read, and counts as damaged", "error", err)
 	}
 	s.cur, s.chunk, s.place = seg, walker{data: data}, span{int(from), int(to)}
 	return true
+}
+
+// isGone tells that a segment was evicted, and its blocks are counted so.
+func (s *Spool) isGone(seg *Segment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return seg.gone
 }
 
 // readRange reads bytes from to to of a file: all, or as many as there are,
@@ -116,7 +123,9 @@ func (s *Spool) leave() {
 	s.mu.Lock()
 	seg, lost := s.cur, s.expect
 	s.cur, s.expect = nil, tally{}
-	if !seg.gone {
+	if seg.gone {
+		lost = tally{} // evicted, and counted so
+	} else {
 		s.stats.Pending -= lost.events
 		s.stats.Damaged += lost.events
 		seg.all.blocks -= lost.blocks

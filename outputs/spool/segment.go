@@ -36,8 +36,9 @@ type Segment struct {
 	file *os.File // while Append may write
 	done struct {
 		sync.Mutex
-		file   *os.File
-		unsaid []byte // entries that could not be written yet
+		file    *os.File
+		unsaid  []byte // entries that could not be written yet
+		removed bool   // with the segment: nothing is noted any more
 	}
 }
 
@@ -68,6 +69,7 @@ func (g *Segment) path(dir string) string {
 func (g *Segment) remove(dir string) error {
 	g.done.Lock()
 	g.forgetDone()
+	g.done.removed = true
 	g.done.Unlock()
 	err := os.Remove(g.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,6 +94,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (g *Segment) writeDone(dir string, id event.ID) error {
 	g.done.Lock()
 	defer g.done.Unlock()
+	if g.done.removed { // by whoever was done with the last block meanwhile
+		return nil
+	}
 	g.done.unsaid = binary.LittleEndian.AppendUint32(append(g.done.unsaid, id[:]...), crc32.Checksum(id[:], castagnoli))
 	return g.flushDone(dir)
 }
