@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	"sync/atomic"
 	"time"
+
+	"dnsmonster-sensor/userspace/dns"
 )
 
 // A block's bytes are the same in memory, in a queue and on disk; numbers are
@@ -148,8 +150,9 @@ func StoredLen(header []byte) (int, error) {
 	return BlockHeaderLen + int(binary.LittleEndian.Uint32(header[36:])), nil
 }
 
-// OpenBlock reads a stored block and checks all of it. The block borrows
-// stored.
+// OpenBlock reads a stored block and checks all of it: also that a question that
+// an event claims can be read, which nobody looks at again. What stands in a torn
+// block is what others have sent, and may look like one. The block borrows stored.
 func OpenBlock(stored []byte) (*Block, error) {
 	n, err := StoredLen(stored)
 	if err != nil {
@@ -161,7 +164,11 @@ func OpenBlock(stored []byte) (*Block, error) {
 	b := &Block{buf: stored[:n:n], count: int(binary.LittleEndian.Uint32(stored[32:])), sealed: true}
 	var e Event
 	events := 0
+	var q dns.Question
 	for r := b.Reader(); r.Next(&e); {
+		if questions := e.DNS.QuestionsOf(e.Message); e.DNS.HasQuestion && !questions.Next(&q) {
+			return nil, ErrBlockEvents
+		}
 		events++
 	}
 	if events != b.count {

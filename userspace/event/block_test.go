@@ -91,6 +91,23 @@ func TestDamagedBlockIsNeverOpened(t *testing.T) {
 	}
 }
 
+// TestForgedQuestion: an event that claims a question which is not there is no
+// event, though all sums are right.
+func TestForgedQuestion(t *testing.T) {
+	for n := dns.HeaderLen; n <= len(query); n++ {
+		e := sample(0)
+		whole := n >= dns.HeaderLen+len("\x07example\x03org\x00")+4
+		e.Message = query[:n]
+		b := NewBlock(1024)
+		b.Append(sample(0))
+		b.Append(e)
+		b.Seal(NewIDs().Next(), time.Now())
+		if _, err := OpenBlock(b.Bytes()); (err == nil) != whole {
+			t.Errorf("with %d bytes of %d: %v", n, len(query), err)
+		}
+	}
+}
+
 func TestAppendDoesNotAllocate(t *testing.T) {
 	b, e := NewBlock(64<<10), sample(0)
 	if n := testing.AllocsPerRun(1000, func() { b.Reset(); b.Append(e) }); n != 0 {
