@@ -72,6 +72,7 @@ func (r *reading) check(workers int, dns []int) error {
 	p.when(r.defragMB < workers || r.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", r.defragMB, workers, maxReassemblyMB)
 	p.when(r.tcpMB < workers || r.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", r.tcpMB, workers, maxReassemblyMB)
 	p.when(r.gctime < time.Millisecond, "--gctime %s: at least 1ms", r.gctime)
+	p.when(r.gctime > maxGCTime, "--gctime %s: at most %s", r.gctime, maxGCTime)
 	p.when(r.window < time.Microsecond, "--dedupwindow %s: at least 1us", r.window)
 	p.when(r.malformed != "record" && r.malformed != "drop", "--malformed %q: use record or drop", r.malformed)
 	return p.err()
@@ -79,6 +80,9 @@ func (r *reading) check(workers int, dns []int) error {
 
 // maxReassemblyMB keeps what a table counts within its numbers.
 const maxReassemblyMB = 1 << 16
+
+// maxGCTime keeps its multiples within a duration.
+const maxGCTime = 365 * 24 * time.Hour
 
 // decoder knows the tunnels' ports. All that look at packets of one run share
 // it.

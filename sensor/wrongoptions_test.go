@@ -38,7 +38,7 @@ var wrongValues = map[string]string{
 	"allowdomainsfile":            "ftp://h/x http:///x",
 	"allowdomainsrefreshinterval": "1ms -1s",
 	"fragmentquota":               "-1 10000001",
-	"gctime":                      "0s -1s",
+	"gctime":                      "0s -1s 500000h",
 	"gomaxprocs":                  "0 -2",
 	"grace":                       "-1s",
 	"jsonfields":                  "speed interface,speed",
