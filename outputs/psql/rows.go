@@ -1,6 +1,7 @@
 package psql
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -298,11 +299,31 @@ func (r *rows) addr(c *column, a netip.Addr) {
 func (r *rows) fullQuery(c *column) {
 	switch {
 	case c.oid == oidJSONB && len(r.record) > 0:
+		r.withoutNUL()
 		r.length(1 + len(r.record))
 		r.buf = append(append(r.buf, 1), r.record...)
 	case !c.text() && len(r.record) == 0:
 		r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) // null
 	default:
 		r.text(c, r.record)
+	}
+}
+
+// withoutNUL puts U+FFFD in the place of U+0000 in the record: a text of the type
+// jsonb cannot hold it, and whoever sends messages chooses what is in them.
+func (r *rows) withoutNUL() {
+	found := false
+	for i := 0; i+1 < len(r.record); i++ {
+		if r.record[i] != '\\' {
+			continue
+		}
+		if bytes.HasPrefix(r.record[i:], []byte(`\u0000`)) {
+			copy(r.record[i:], `\ufffd`)
+			found = true
+		}
+		i++ // what is escaped begins nothing
+	}
+	if found {
+		r.clamped++
 	}
 }

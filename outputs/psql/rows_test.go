@@ -32,3 +32,29 @@ func TestManyQuestions(t *testing.T) {
 		}
 	}
 }
+
+// TestNULInJSONB: whoever sends messages cannot keep records out of a column of
+// the type jsonb, which holds no U+0000, nor stall the table with many of them.
+func TestNULInJSONB(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr, "--psqlsavefullquery")
+	p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, question text, fullquery jsonb)")
+	const value = "a\x00b\\u0000c" // of which the second is text
+	msg := []byte("\x00\x07\x80\x00\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03org\x00\x01\x01\x00\x01" +
+		"\xc0\x0c\x01\x01\x00\x01\x00\x00\x00\x3c\x00" + string(rune(7+len(value))) + "\x00\x05issue" + value)
+	e := &event.Event{Time: 1, Src: query(0).Src, Dst: query(0).Dst, Proto: event.UDP, Message: msg}
+	if !dns.Read(msg, false, &e.DNS) || e.DNS.Malformed.Yes() {
+		t.Fatalf("the message is bad: %+v", e.DNS.Malformed)
+	}
+	b := event.NewBlock(1 << 20)
+	for range 2 * maxCopies {
+		b.Append(e)
+	}
+	b.Seal(event.NewIDs().Next(), time.Now())
+	deliver(t, o, openWriter(t, o), b)
+	want := `a` + "\ufffd" + `b\u0000c`
+	got := p.Strings(t, "SELECT DISTINCT fullquery->'DNS'->'Answer'->0->>'Value' FROM "+table)
+	if len(got) != 1 || got[0] != want || meter(o, "clamped") != 2*maxCopies {
+		t.Errorf("values %q, want %q; clamped %d, want %d", got, want, meter(o, "clamped"), 2*maxCopies)
+	}
+}
