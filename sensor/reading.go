@@ -84,11 +84,11 @@ const maxReassemblyMB = 1 << 16
 // maxGCTime keeps its multiples within a duration.
 const maxGCTime = 365 * 24 * time.Hour
 
-// decoder knows the tunnels' ports. All that look at packets of one run share
-// it.
-func (r *reading) decoder() *decode.Decoder {
+// decoder knows the tunnels' ports, and those of DNS. All that look at packets of
+// one run share it.
+func (r *reading) decoder(dns *worker.Ports) *decode.Decoder {
 	ports, _ := parseTunnelPorts(r.tunnelPorts.Value()) // checked before
-	return decode.NewDecoder(ports)
+	return decode.NewDecoder(ports, dns.Has)
 }
 
 // configure sets what the options say of each of so many workers.

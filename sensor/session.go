@@ -46,7 +46,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 		runtime.GOMAXPROCS(o.process.gomaxprocs)
 	}
 	o.workers = o.lanes()
-	s := &session{inv: inv, decoder: o.reading.decoder()}
+	s := &session{inv: inv, decoder: o.reading.decoder(o.portSet())}
 	if s.screen = newScreen(c.App.ErrWriter); s.screen != nil {
 		c.App.ErrWriter = s.screen
 	}

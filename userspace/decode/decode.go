@@ -71,15 +71,18 @@ func DefaultPorts() []Port {
 // Decoder knows which UDP ports carry tunnels. It is read-only once made.
 type Decoder struct {
 	ports []Port
-	few   uint64 // a bit for each port that is set, several ports to a bit
-	key   uint64 // of Layers.Path, drawn at random: nobody can make two tunnels look like one
+	few   uint64            // a bit for each port that is set, several ports to a bit
+	key   uint64            // of Layers.Path, drawn at random: nobody can make two tunnels look like one
+	dns   func(uint16) bool // whether a port carries DNS
 }
 
-var byDefault = NewDecoder(DefaultPorts())
+var byDefault = NewDecoder(DefaultPorts(), func(port uint16) bool { return port == 53 })
 
-// NewDecoder makes a decoder for these ports.
-func NewDecoder(ports []Port) *Decoder {
-	d := &Decoder{ports: ports, key: rand.Uint64()}
+// NewDecoder makes a decoder for these ports of tunnels. A datagram of which one
+// port carries DNS is none: a client that asks from a tunnel's port could choose
+// an id that makes its question look like one.
+func NewDecoder(ports []Port, dns func(port uint16) bool) *Decoder {
+	d := &Decoder{ports: ports, key: rand.Uint64(), dns: dns}
 	for _, p := range ports {
 		d.few |= 1 << fewBit(p.Number)
 	}
@@ -96,6 +99,9 @@ func (d *Decoder) mayBeTunnel(src, dst uint16) bool {
 
 // tunnel returns what a datagram between two ports may be.
 func (d *Decoder) tunnel(src, dst uint16) packet.Tunnel {
+	if d.dns(src) || d.dns(dst) {
+		return packet.TunnelNone
+	}
 	for _, p := range d.ports {
 		if p.Number == dst || p.Number == src {
 			return p.Tunnel

@@ -63,7 +63,7 @@ type Worker struct {
 func New(cfg Config, packets, messages *account.Page) *Worker {
 	w := &Worker{cfg: cfg, decoder: cfg.Decoder, packets: packets, messages: messages}
 	if w.decoder == nil {
-		w.decoder = decode.NewDecoder(decode.DefaultPorts())
+		w.decoder = decode.NewDecoder(decode.DefaultPorts(), cfg.Ports.Has)
 	}
 	w.defrag = defrag.New(cfg.Defrag, packets)
 	w.tcp = tcp.New(cfg.TCP, packets, w.streamMessage)
