@@ -12,6 +12,9 @@ type Bits struct{ V4, V6 int }
 // All reports whether nothing is masked.
 func (b Bits) All() bool { return b.V4 >= 32 && b.V6 >= 128 }
 
+// mapped is how an IPv4-mapped IPv6 address begins.
+const mapped = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
+
 // Addr masks an address. The zero Addr stays what it is.
 func (b Bits) Addr(a netip.Addr) netip.Addr {
 	switch {
@@ -53,6 +56,9 @@ func (b Bits) AppendMasked(dst, msg []byte) ([]byte, bool) {
 			bits = b.V4
 		case familyV6:
 			bits = b.V6
+			if string(msg[w.from:min(w.to, w.from+len(mapped))]) == mapped {
+				bits = min(bits, 8*len(mapped)+b.V4)
+			}
 		}
 		if !hides(msg[w.from:w.to], bits) {
 			continue
