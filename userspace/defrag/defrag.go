@@ -5,7 +5,8 @@
 //
 // Overlaps. IPv6: the whole datagram is thrown away, with what is still to come
 // of it (RFC 5722). IPv4: the bytes that came first stay, later fragments fill
-// only what is missing, and one that contradicts the datagram's end is ignored.
+// only what is missing, one that contradicts the datagram's end is ignored, and
+// so are bytes beyond a multiple of eight in any but the last, as Linux does.
 // A fragment that repeats an earlier one byte for byte is a duplicate in both.
 package defrag
 
@@ -40,7 +41,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Fragment is one piece of a datagram. Add copies what it keeps.
+// Fragment is one piece of a datagram. Add copies what it keeps, and may cut Data.
 type Fragment struct {
 	Src, Dst []byte // 4 or 16 bytes
 	Place    packet.Place
@@ -139,6 +140,10 @@ func (t *Table) Held() uint64 { return t.held }
 func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 	t.Expire(f.Time)
 	size := len(f.Data) + f.Missing
+	if f.More && len(f.Src) == 4 { // offsets count in eights; hosts ignore what is beyond
+		size &^= 7
+		f.Data = f.Data[:min(size, len(f.Data))]
+	}
 	if size == 0 || f.Offset+size > maxDatagram || f.More && size%8 != 0 {
 		return nil, account.PacketMalformed
 	}
