@@ -6,11 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/ringbuf"
 )
 
 // One measurement is the least of many short runs, with the programs taking
@@ -25,8 +23,8 @@ type benchCase struct {
 	name   string
 	prog   *ebpf.Program
 	packet []byte
-	ring   *ringbuf.Reader // drained after each round
-	wanted float64         // ns on top of the empty program
+	ring   *Ring   // drained after each round
+	wanted float64 // ns on top of the empty program
 	best   float64
 }
 
@@ -72,12 +70,11 @@ func (c *benchCase) run(b *testing.B) {
 	if c.ring == nil {
 		return
 	}
-	c.ring.SetDeadline(time.Now())
-	var rec ringbuf.Record
 	n := 0
-	for c.ring.ReadInto(&rec) == nil {
+	for _, ok := c.ring.Next(); ok; _, ok = c.ring.Next() {
 		n++
 	}
+	c.ring.Release()
 	// An interrupted system call is started again, so there may be more.
 	if n < benchRepeats {
 		b.Fatalf("%s: %d of %d packets in the ring", c.name, n, benchRepeats)
@@ -85,19 +82,14 @@ func (c *benchCase) run(b *testing.B) {
 }
 
 func benchCases(b *testing.B) []benchCase {
-	load := func(o Options) (*Kernel, *ringbuf.Reader) {
+	load := func(o Options) (*Kernel, *Ring) {
 		o.Ports, o.Rings, o.RingBytes, o.XDP = []uint16{53}, 1, benchRing, true
 		k, err := Load(o)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { k.Close() })
-		r, err := ringbuf.NewReader(k.Rings()[0])
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { r.Close() })
-		return k, r
+		return k, k.Rings()[0]
 	}
 	all, ring := load(Options{})
 	thousandth, _ := load(Options{Keep: 1, Of: 1 << 30})

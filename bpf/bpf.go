@@ -55,7 +55,8 @@ const MaxTunnelPorts = 16
 // then need none, clsact and describing neighbours need CAP_NET_ADMIN.
 type Kernel struct {
 	coll  *ebpf.Collection
-	rings []*ebpf.Map
+	maps  []*ebpf.Map // of the rings
+	rings []*Ring
 	hooks []hookID
 	tcx   bool // asked while there are rights to ask
 }
@@ -93,11 +94,14 @@ func (o *Options) check() error {
 	return nil
 }
 
+// watermark is how many bytes of a ring are worth waking its reader for.
+func (o *Options) watermark() int { return min(o.RingBytes/8, 256<<10) }
+
 func (o *Options) settings() sensorSettings {
 	s := sensorSettings{
 		SnapLen:   o.SnapLen,
 		Rings:     uint32(o.Rings),
-		Watermark: uint32(min(o.RingBytes/8, 256<<10)),
+		Watermark: uint32(o.watermark()),
 		Quota:     o.FragmentQuota,
 	}
 	if o.Keep < o.Of {
@@ -150,13 +154,18 @@ func load(o Options) (_ *Kernel, err error) {
 		}
 	}()
 	for i := range o.Rings {
-		ring, err := ebpf.NewMap(spec.Maps[sensorMapRings].InnerMap)
+		m, err := ebpf.NewMap(spec.Maps[sensorMapRings].InnerMap)
 		if err != nil {
 			return nil, fmt.Errorf("create ring %d of %d, %d bytes: %w", i+1, o.Rings, o.RingBytes, err)
 		}
-		k.rings = append(k.rings, ring)
+		k.maps = append(k.maps, m)
+		r, err := openRing(m, o.watermark())
+		if err != nil {
+			return nil, fmt.Errorf("open ring %d of %d: %w", i+1, o.Rings, err)
+		}
+		k.rings = append(k.rings, r)
 		spec.Maps[sensorMapRings].Contents = append(spec.Maps[sensorMapRings].Contents,
-			ebpf.MapKV{Key: uint32(i), Value: ring})
+			ebpf.MapKV{Key: uint32(i), Value: m})
 	}
 	k.coll, err = ebpf.NewCollection(spec)
 	return k, err
@@ -203,19 +212,24 @@ func shownName(t ebpf.ProgramType, name string) string {
 }
 
 // Rings returns the rings, one for each lane. They are the Kernel's and closed
-// with it; a reader that must outlive it clones them.
-func (k *Kernel) Rings() []*ebpf.Map { return k.rings }
+// with it.
+func (k *Kernel) Rings() []*Ring { return k.rings }
 
-// Close frees programs and maps. What is attached keeps running until its own
-// Close, into rings that nobody reads.
+// Close frees programs, maps and rings: nobody may look at a record any more.
+// What is attached keeps running until its own Close, into rings that nobody
+// reads.
 func (k *Kernel) Close() error {
 	if k.coll != nil {
 		k.coll.Close()
 	}
 	var errs []error
 	for _, r := range k.rings {
-		errs = append(errs, r.Close())
+		errs = append(errs, r.close())
 	}
+	for _, m := range k.maps {
+		errs = append(errs, m.Close())
+	}
+	k.rings, k.maps = nil, nil
 	return errors.Join(errs...)
 }
 

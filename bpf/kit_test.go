@@ -2,14 +2,11 @@ package bpf
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,12 +41,11 @@ func onOneCPU(t *testing.T) {
 	})
 }
 
-// kit is a loaded Kernel and readers of its rings.
+// kit is a loaded Kernel.
 type kit struct {
-	t       *testing.T
-	k       *Kernel
-	readers []*ringbuf.Reader
-	xdp     bool // the XDP programs are loaded
+	t   *testing.T
+	k   *Kernel
+	xdp bool // the XDP programs are loaded
 }
 
 // needXDP skips the test where the kernel cannot run the XDP programs.
@@ -86,16 +82,7 @@ func newKit(t *testing.T, o Options) *kit {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	s := &kit{t: t, k: k, xdp: o.XDP}
-	for _, ring := range k.Rings() {
-		r, err := ringbuf.NewReader(ring)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { r.Close() })
-		s.readers = append(s.readers, r)
-	}
-	return s
+	return &kit{t: t, k: k, xdp: o.XDP}
 }
 
 func (s *kit) counters(hook string) HookCounters {
@@ -181,21 +168,18 @@ func (s *kit) outcome(before, after HookCounters) string {
 }
 
 // next returns the next record, of any ring, and which ring it was in; -1 if
-// all are empty. The data is a copy.
+// all are empty. The data is valid until the next call.
 func (s *kit) next() (rec Record, data []byte, ring int) {
 	s.t.Helper()
-	for i, r := range s.readers {
-		r.SetDeadline(time.Now())
-		raw, err := r.Read()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+	for i, r := range s.k.Rings() {
+		r.Release()
+		raw, ok := r.Next()
+		if !ok {
 			continue
 		}
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		rec, data, ok := ParseRecord(raw.RawSample)
+		rec, data, ok := ParseRecord(raw)
 		if !ok {
-			s.t.Fatalf("%d bytes are no record", len(raw.RawSample))
+			s.t.Fatalf("%d bytes are no record", len(raw))
 		}
 		return rec, data, i
 	}

@@ -1,27 +1,22 @@
 package capture
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/cilium/ebpf/ringbuf"
 
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// ringBatch is how many packets a ring lane gives at once; ringWait bounds the
-// wait for the first, because the kernel wakes the reader only from a watermark
-// on.
+// A ring lane gives up to ringBatch packets at once, and soon no more where they
+// are a ringShare-th of the ring, which the kernel lacks until the next Read.
 const (
-	ringBatch = 64
-	ringWait  = 10 * time.Millisecond
+	ringBatch = 256
+	ringShare = 16
 )
 
 // RingOptions is what a Ring captures, and how.
@@ -56,18 +51,13 @@ func OpenRing(o RingOptions) (*Ring, error) {
 	}
 	s := &Ring{kernel: k, stop: make(chan struct{})}
 	s.clock.measure()
-	for i, m := range k.Rings() {
-		r, err := ringbuf.NewReader(m)
-		if err != nil {
-			s.free()
-			return nil, fmt.Errorf("read ring %d: %w", i, err)
-		}
-		s.lanes = append(s.lanes, &ringLane{ring: s, reader: r, records: make([]ringbuf.Record, ringBatch)})
+	for _, r := range k.Rings() {
+		s.lanes = append(s.lanes, &ringLane{source: s, ring: r})
 	}
 	s.watch = newWatch(k, o)
 	if err := s.watch.attachAll(o.Interfaces); err != nil {
 		s.watch.detachAll()
-		s.free()
+		_ = k.Close()
 		return nil, err
 	}
 	s.tasks.Go(func() { s.clock.follow(s.stop) })
@@ -133,48 +123,46 @@ func (s *Ring) Close() error {
 
 // Free gives the kernel's memory back, after the lanes have ended and the
 // counters were read for the last time.
-func (s *Ring) Free() error { return s.free() }
-
-func (s *Ring) free() error {
-	var errs []error
-	for _, l := range s.lanes {
-		errs = append(errs, l.reader.Close())
-	}
-	return errors.Join(append(errs, s.kernel.Close())...)
-}
+func (s *Ring) Free() error { return s.kernel.Close() }
 
 // ringLane reads one ring.
 type ringLane struct {
-	ring    *Ring
-	reader  *ringbuf.Reader
-	records []ringbuf.Record // their memory is used again by each Read
+	source *Ring
+	ring   *bpf.Ring
 }
 
-// Read fills b with what the ring holds, up to a batch.
+// Read fills b with what the ring holds, up to a batch. The packets stay in the
+// ring until the next Read.
 func (l *ringLane) Read(b *packet.Batch) error {
-	b.Packets = b.Packets[:0]
+	l.ring.Release()
 	// Asked before the wait: what was detached by then can be in the ring, but
 	// nothing can come after it.
-	closing := l.ring.closing.Load()
-	offset := l.ring.clock.offset.Load()
-	l.reader.SetDeadline(time.Now().Add(ringWait))
-	for n := 0; n < ringBatch; n++ {
-		if n > 0 && l.reader.AvailableBytes() == 0 {
-			break
-		}
-		err := l.reader.ReadInto(&l.records[n])
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("read ring: %w", err)
-		case n > 0:
+	closing := l.source.closing.Load()
+	if err := l.take(b); err != nil || len(b.Packets) > 0 {
+		return err
+	}
+	if err := l.ring.Wait(); err != nil {
+		return fmt.Errorf("read ring: %w", err)
+	}
+	if err := l.take(b); err != nil || len(b.Packets) > 0 {
+		return err
+	}
+	if closing && l.ring.Empty() {
+		return io.EOF
+	}
+	return os.ErrDeadlineExceeded
+}
+
+// take fills b without waiting.
+func (l *ringLane) take(b *packet.Batch) error {
+	b.Packets = b.Packets[:0]
+	offset := l.source.clock.offset.Load()
+	for most := l.ring.Size() / ringShare; len(b.Packets) < ringBatch && l.ring.Held() < most; {
+		raw, ok := l.ring.Next()
+		if !ok {
 			return nil
-		case closing:
-			return io.EOF
-		default:
-			return os.ErrDeadlineExceeded
 		}
-		p, err := ringPacket(l.records[n].RawSample, offset)
+		p, err := ringPacket(raw, offset)
 		if err != nil {
 			return err
 		}

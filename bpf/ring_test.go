@@ -1,0 +1,209 @@
+package bpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// loose is a ring without a kernel: the test writes what the kernel would.
+type loose struct {
+	*Ring
+	at int // the producer's position
+}
+
+const looseSize = 64
+
+func newLoose() *loose {
+	return &loose{Ring: newRing(make([]byte, 8), make([]byte, 8), make([]byte, 2*looseSize))}
+}
+
+// put adds a record of the text with flags, and returns where its header is.
+func (l *loose) put(text string, flags uint32) (header int) {
+	header = l.at % looseSize
+	for _, half := range []int{0, looseSize} { // the kernel maps the same bytes twice
+		for i := range text {
+			l.data[half+(header+ringHeader+i)%looseSize] = text[i]
+		}
+		binary.LittleEndian.PutUint32(l.data[half+header:], uint32(len(text))|flags)
+	}
+	l.at += (ringHeader + len(text) + 7) / 8 * 8
+	l.producer.Store(uintptr(l.at))
+	return header
+}
+
+// submit clears the busy flag.
+func (l *loose) submit(header int) {
+	l.data[header+3] &^= 0x80
+}
+
+func (l *loose) want(t *testing.T, text string) {
+	t.Helper()
+	raw, ok := l.Next()
+	if !ok || string(raw) != text {
+		t.Fatalf("record %q, %v, want %q", raw, ok, text)
+	}
+}
+
+func (l *loose) wantNone(t *testing.T) {
+	t.Helper()
+	if raw, ok := l.Next(); ok {
+		t.Fatalf("record %q, want none", raw)
+	}
+}
+
+func TestRingReads(t *testing.T) {
+	l := newLoose()
+	l.wantNone(t)
+	for i := range 100 { // wraps at every multiple of 8
+		text := "a record of some length"[:i%24]
+		l.put(text, 0)
+		l.put("not this", ringDiscard)
+		l.want(t, text)
+		l.wantNone(t)
+		if held := l.at - int(l.consumer.Load()); l.Held() != held {
+			t.Fatalf("held %d, want %d", l.Held(), held)
+		}
+		l.Release()
+		if int(l.consumer.Load()) != l.at || l.Held() != 0 || !l.Empty() {
+			t.Fatalf("consumer at %d of %d, held %d", l.consumer.Load(), l.at, l.Held())
+		}
+	}
+}
+
+// What is still written is not read, nor what stands behind it.
+func TestRingStopsAtBusyRecord(t *testing.T) {
+	l := newLoose()
+	l.put("first", 0)
+	second := l.put("second", ringBusy)
+	l.put("third", 0)
+	l.want(t, "first")
+	l.wantNone(t)
+	l.Release()
+	if l.Empty() || int(l.consumer.Load()) != 16 {
+		t.Fatalf("consumer at %d, want 16: before the record that is busy", l.consumer.Load())
+	}
+	l.submit(second)
+	l.want(t, "second")
+	l.want(t, "third")
+	l.wantNone(t)
+}
+
+// What was read stays as it is until Release: the kernel finds no room.
+func TestRingHolds(t *testing.T) {
+	s := newKit(t, Options{RingBytes: MinRingBytes})
+	r := s.k.Rings()[0]
+	fit := r.Size() / (128 + ringHeader)
+	var held [][]byte
+	for i := range fit {
+		s.run(sensorProgTcIngressEth, query4(60+i%20), nil)
+		raw, ok := r.Next()
+		if !ok {
+			t.Fatalf("record %d of %d is not there", i+1, fit)
+		}
+		held = append(held, raw)
+	}
+	if got := s.run(sensorProgTcIngressEth, query4(80), nil); got != "ring_full" {
+		t.Errorf("all is held: %s, want ring_full", got)
+	}
+	for i, raw := range held {
+		if _, data, ok := ParseRecord(raw); !ok || !bytes.Equal(data, query4(60+i%20)) {
+			t.Fatalf("record %d is not the packet any more", i)
+		}
+	}
+	r.Release()
+	s.want("delivered", sensorProgTcIngressEth, query4(80))
+}
+
+// withoutTick takes the tick away, so that only the watermark ends a wait.
+func (r *Ring) withoutTick() { r.tick = unix.ItimerSpec{} }
+
+func TestRingWait(t *testing.T) {
+	s := newKit(t, Options{RingBytes: MinRingBytes})
+	r := s.k.Rings()[0]
+	pass := func() { // the watermark
+		for range MinRingBytes/8/(128+ringHeader) + 1 {
+			s.run(sensorProgTcIngressEth, query4(80), nil)
+		}
+	}
+	wait := func(when string) {
+		t.Helper()
+		if err := r.Wait(); err != nil {
+			t.Fatalf("wait, %s: %v", when, err)
+		}
+	}
+	drain := func() (n int) {
+		for _, ok := r.Next(); ok; _, ok = r.Next() {
+			n++
+		}
+		r.Release()
+		return n
+	}
+	wait("for the tick")
+	wait("for the tick again")
+
+	r.withoutTick()
+	pass()
+	wait("above the watermark")
+	wait("above the watermark, woken before")
+	drain()
+	for range 3 {
+		done := make(chan error, 1)
+		go func() { done <- r.Wait() }()
+		waiting := true
+		for range 200 {
+			pass()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Fatal(err)
+				}
+				waiting = false
+			default:
+				continue
+			}
+			break
+		}
+		if waiting {
+			t.Fatal("the watermark was passed again and again, and nobody woken")
+		}
+		if drain() == 0 {
+			t.Error("nothing there after the wait")
+		}
+	}
+}
+
+func TestRingAllocatesNothing(t *testing.T) {
+	s := newKit(t, Options{})
+	r := s.k.Rings()[0]
+	n := testing.AllocsPerRun(20, func() {
+		r.Next()
+		r.Release()
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("a wait allocates %v times, want 0", n)
+	}
+}
+
+// A tick that comes before the poller waits is not forgotten: the processor may
+// be taken for longer than that in between.
+func TestRingWaitAfterTick(t *testing.T) {
+	s := newKit(t, Options{RingBytes: MinRingBytes})
+	r := s.k.Rings()[0]
+	r.ready = func(fd uintptr) bool {
+		done := r.look(fd)
+		time.Sleep(3 * ringTick)
+		return done
+	}
+	for range 5 {
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

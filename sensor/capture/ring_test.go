@@ -1,0 +1,161 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// loopback attaches to lo of a network namespace of the test's own. What is
+// written to the descriptor passes there, to port 53.
+func loopback(t *testing.T, ringBytes int) (ring *Ring, send int) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("loading programs needs root")
+	}
+	runtime.LockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := netns.New()
+	if err != nil {
+		runtime.UnlockOSThread()
+		t.Skipf("no network namespace can be made: %v", err)
+	}
+	t.Cleanup(func() {
+		ns.Close()
+		// A thread that cannot go back ends with the test's goroutine.
+		if netns.Set(old) == nil {
+			runtime.UnlockOSThread()
+		}
+		old.Close()
+	})
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err = OpenRing(RingOptions{
+		Interfaces: []string{"lo"}, Mode: ModeAuto, Log: slog.New(slog.DiscardHandler),
+		Kernel: bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: ringBytes},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ring.Free() })
+	t.Cleanup(func() { ring.Close() })
+	send, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		t.Cleanup(func() { unix.Close(send) })
+		err = unix.Connect(send, &unix.SockaddrInet4{Port: 53, Addr: [4]byte{127, 0, 0, 1}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring, send
+}
+
+// datagram sends one. That nobody listens there is told by one error for
+// each that was sent before.
+func datagram(t *testing.T, fd int, data []byte) {
+	t.Helper()
+	for {
+		if _, err := unix.Write(fd, data); err == nil {
+			return
+		} else if err != unix.ECONNREFUSED {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What was captured before Close comes after it, in order, and then the end.
+func TestRingCloseDrains(t *testing.T) {
+	const packets = 1000 // several batches
+	ring, send := loopback(t, 1<<20)
+	for i := range packets {
+		datagram(t, send, fmt.Appendf(nil, "%04d%s", i, strings.Repeat(".", i%400)))
+	}
+	if err := ring.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lane := ring.Lanes()[0]
+	var b packet.Batch
+	n := 0
+	for {
+		err := lane.Read(&b)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		// Looked at when all of the batch is there: none of it may have been
+		// overwritten.
+		for _, p := range b.Packets {
+			const payload = 14 + 20 + 8
+			if want := fmt.Sprintf("%04d", n); len(p.Data) != payload+4+n%400 || string(p.Data[payload:][:4]) != want {
+				t.Fatalf("packet %d: %d bytes, % x", n, len(p.Data), p.Data)
+			}
+			n++
+		}
+	}
+	if n != packets || ring.Given() != packets {
+		t.Errorf("%d packets read, %d given, want %d", n, ring.Given(), packets)
+	}
+}
+
+// A batch holds little of the ring, so that there is room for what comes
+// meanwhile.
+func TestRingBatchIsSmall(t *testing.T) {
+	const size, frame = 128 << 10, 4096
+	ring, send := loopback(t, size)
+	for range size / frame / 2 {
+		datagram(t, send, make([]byte, frame-200))
+	}
+	var b packet.Batch
+	if err := ring.Lanes()[0].Read(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Packets); n < 1 || n*frame > size/ringShare+frame {
+		t.Errorf("%d packets of %d bytes in a batch, of a ring of %d bytes", n, frame, size)
+	}
+}
+
+func TestRingAllocatesNothing(t *testing.T) {
+	ring, send := loopback(t, 1<<20)
+	lane := ring.Lanes()[0]
+	var b packet.Batch
+	data := make([]byte, 60)
+	read := 0
+	n := testing.AllocsPerRun(50, func() {
+		for range 10 {
+			datagram(t, send, data)
+		}
+		for want := read + 10; read < want; read += len(b.Packets) {
+			if err := lane.Read(&b); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
+		}
+		if err := lane.Read(&b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("nothing there: %v", err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("10 packets cost %v allocations, want 0", n)
+	}
+}
