@@ -33,6 +33,7 @@ type Output struct {
 	out  io.Writer
 	err  error
 	turn chan struct{} // holds a token while nobody is in the middle of a block
+	idle presses
 }
 
 // New returns an output for this process's standard output.
@@ -117,7 +118,7 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	if o.err != nil {
 		return nil, outputs.Permanent(o.err)
 	}
-	return newWriter(o.out, o.turn, f.NewEncoder()), nil
+	return newWriter(o.out, o.turn, &o.idle, f.NewEncoder()), nil
 }
 
 func (o *Output) records() (format.Format, error) {

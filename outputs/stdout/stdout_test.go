@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -259,4 +260,35 @@ type counting struct {
 func (c *counting) Write(p []byte) (int, error) {
 	c.writes++
 	return c.f.Write(p)
+}
+
+// Writers that take turns use the same memory, not each its own.
+func TestTurnsShareMemory(t *testing.T) {
+	o := parsed(t, to(io.Discard), "--stdoutoutputtype", "1")
+	var writers []outputs.Writer
+	for range 8 {
+		w, err := o.Open(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		writers = append(writers, w)
+	}
+	ids := event.NewIDs()
+	for i, w := range writers {
+		b := event.NewBlock(1000)
+		b.Append(number(i))
+		b.Seal(ids.Next(), time.Now())
+		if _, err := w.Write(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := 0
+	for _, p := range o.idle.list {
+		if p.text != nil {
+			used++
+		}
+	}
+	if len(o.idle.list) != len(writers) || used != 1 {
+		t.Errorf("%d writers have %d presses, %d were used; want 1", len(writers), len(o.idle.list), used)
+	}
 }

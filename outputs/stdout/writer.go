@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
@@ -17,11 +18,11 @@ import (
 type writer struct {
 	out  io.Writer
 	turn chan struct{}
-	enc  format.Encoder
+	idle *presses
 
 	id      event.ID // of the block in text
+	press   *press   // what it is formatted with; nil between blocks
 	text    []byte   // what is left to write of that block
-	keep    []byte   // text's memory, to use again
 	mine    bool     // has the turn
 	pending chan written
 	busy    bool // a write is under way; its result comes over pending
@@ -32,8 +33,40 @@ type written struct {
 	err error
 }
 
-func newWriter(out io.Writer, turn chan struct{}, enc format.Encoder) *writer {
-	return &writer{out: out, turn: turn, enc: enc, pending: make(chan written, 1)}
+// press makes text of blocks: an encoder with what it remembers, and the memory
+// of the last text.
+type press struct {
+	enc  format.Encoder
+	text []byte
+}
+
+// presses are those that nobody uses. The one that was used last is the next to
+// be used: where one writer at a time has something to do, it is always the same,
+// whichever writer that is, and the processor's cache holds it.
+type presses struct {
+	mu   sync.Mutex
+	list []*press
+}
+
+func (s *presses) take() *press {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.list) - 1
+	p := s.list[last]
+	s.list = s.list[:last]
+	return p
+}
+
+func (s *presses) put(p *press) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, p)
+}
+
+// newWriter adds enc to the presses: there is one for each writer.
+func newWriter(out io.Writer, turn chan struct{}, idle *presses, enc format.Encoder) *writer {
+	idle.put(&press{enc: enc})
+	return &writer{out: out, turn: turn, idle: idle, pending: make(chan written, 1)}
 }
 
 // Write returns when the system has taken all of the block. The write goes on
@@ -42,8 +75,11 @@ func newWriter(out io.Writer, turn chan struct{}, enc format.Encoder) *writer {
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if !w.mine {
 		if w.id != b.ID() {
-			w.keep = format.AppendBlock(w.keep[:0], w.enc, b)
-			w.text, w.id = w.keep, b.ID()
+			if w.press == nil {
+				w.press = w.idle.take()
+			}
+			w.press.text = format.AppendBlock(w.press.text[:0], w.press.enc, b)
+			w.text, w.id = w.press.text, b.ID()
 		}
 		select {
 		case <-w.turn:
@@ -58,7 +94,8 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 		}
 	}
 	w.pass()
-	w.id = event.ID{}
+	w.idle.put(w.press)
+	w.press, w.id = nil, event.ID{}
 	return 0, nil
 }
 
@@ -101,7 +138,7 @@ func (w *writer) pass() {
 // Close gives the turn on, unless some of the block is out already: what others
 // wrote behind that would be part of its last record.
 func (w *writer) Close() error {
-	if w.mine && !w.busy && len(w.text) == len(w.keep) {
+	if w.mine && !w.busy && len(w.text) == len(w.press.text) {
 		w.pass()
 	}
 	return nil
