@@ -26,14 +26,17 @@ func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
 	e.Interface = p.Interface
 	e.Sample = p.Sample
 	w.hide()
-	rest, segment := l.Payload, int(p.Segment)
-	for segment > 0 && len(rest) > segment && !reassembled {
-		w.messages.Add(account.MessageIn, 1)
-		w.message(rest[:segment], 0)
-		rest = rest[segment:]
+	rest, missing := l.Payload, l.Missing
+	if segment := int(p.Segment); segment > 0 && !reassembled {
+		for len(rest) > segment {
+			w.messages.Add(account.MessageIn, 1)
+			w.message(rest[:segment], 0)
+			rest = rest[segment:]
+		}
+		missing = min(missing, segment-len(rest)) // the rest was in datagrams of which nothing is left
 	}
 	w.messages.Add(account.MessageIn, 1)
-	w.message(rest, l.Missing)
+	w.message(rest, missing)
 }
 
 // streamMessage hands on a message that a TCP stream carried.

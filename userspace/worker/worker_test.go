@@ -349,6 +349,32 @@ func TestTrain(t *testing.T) {
 	}
 }
 
+// TestTrainCut: what a capture left out of a train is not all of one message.
+func TestTrainCut(t *testing.T) {
+	one := query(1, "aa")
+	frame := ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+query(2, "bb")+query(3, "cc")))
+	f := func(captured int, want ...got) {
+		t.Helper()
+		b := newBench(t, Config{})
+		data := []byte(frame[:len(frame)-3*len(one)+captured])
+		b.packet(packet.Packet{Data: data, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Segment: uint16(len(one))})
+		b.end()
+		if len(b.got) != len(want) {
+			t.Fatalf("%d bytes captured: records %+v, want %d", captured, b.got, len(want))
+		}
+		for i, w := range want {
+			if g := b.got[i]; g.id != w.id || g.cut != w.cut || g.length != len(one) {
+				t.Errorf("%d bytes captured: record %+v, want id %d, cut %d, length %d", captured, g, w.id, w.cut, len(one))
+			}
+		}
+	}
+	n := len(one)
+	f(3*n, got{id: 1}, got{id: 2}, got{id: 3})
+	f(n+20, got{id: 1}, got{id: 2, cut: uint32(n - 20)})
+	f(2*n, got{id: 1}, got{id: 2})
+	f(n-1, got{id: 1, cut: 1})
+}
+
 // TestExpire: where no packets come any more, time is told.
 func TestExpire(t *testing.T) {
 	b := newBench(t, Config{})
