@@ -93,6 +93,13 @@ func TestDefect13Read(t *testing.T) {
 	f("authority is missing", message(0x8000, 1, 1, 1, 0, question+record), Malformed{N, FaultShort, 0}, true)
 	f("bytes behind", message(0, 1, 0, 0, 0, question+"abc"), Malformed{E, FaultTrailing, 3}, true)
 	f("bytes behind a header", message(0, 0, 0, 0, 0, "abc"), Malformed{E, FaultTrailing, 3}, false)
+	const keepalive = "\x00\x01\x00\x08\x00\x00\x3a\x98\x00\x03\x66\x40"
+	f("DSO", message(0x3000, 0, 0, 0, 0, keepalive), good, false)
+	f("DSO, padded", message(0xb000, 0, 0, 0, 0, keepalive+"\x00\x03\x00\x02\x00\x00"), good, false)
+	f("DSO, a TLV runs out", message(0x3000, 0, 0, 0, 0, keepalive[:11]), Malformed{E, FaultRecord, 0}, false)
+	f("DSO, half a TLV", message(0x3000, 0, 0, 0, 0, keepalive+"\x00\x03\x00"), Malformed{E, FaultRecord, 1}, false)
+	f("DSO with a question", message(0x3000, 1, 0, 0, 0, question+keepalive), Malformed{E, FaultTrailing, 12}, true)
+	f("no DSO", message(0x2800, 0, 0, 0, 0, keepalive), Malformed{E, FaultTrailing, 12}, false)
 	f("65,535 records counted", message(0, 0xffff, 0xffff, 0xffff, 0xffff, question), Malformed{Q, FaultShort, 1}, true)
 	big := "\x00\x00\x10\x00\x01\x00\x00\x00\x00" + string(binary.BigEndian.AppendUint16(nil, 65535-12-11)) + strings.Repeat("x", 65535-12-11)
 	f("65,535 bytes", message(0x8000, 0, 1, 0, 0, big), good, false)
@@ -165,6 +172,9 @@ func TestDefect17CaptureCut(t *testing.T) {
 	var s Summary
 	if Read(append(whole, 1), true, &s); s.Malformed.Fault != FaultTrailing {
 		t.Errorf("whole, then bytes and a cut: %v", s.Malformed)
+	}
+	if Read(message(0x3000, 0, 0, 0, 0, "\x00\x01\x00\x08\x00\x00"), true, &s); s.Malformed.Fault != FaultCaptureCut {
+		t.Errorf("a TLV that was cut: %v", s.Malformed)
 	}
 }
 

@@ -88,7 +88,7 @@ func (f Fault) String() string {
 type Malformed struct {
 	Section Section
 	Fault   Fault
-	Index   uint16 // of the question or record within its section, from 0; for FaultTrailing the number of bytes
+	Index   uint16 // of the question, record or (SectionEnd) TLV, from 0; for FaultTrailing the number of bytes
 }
 
 // Yes reports whether there is anything to say.
@@ -167,8 +167,30 @@ func readSections(msg []byte, s *Summary) Malformed {
 	if f, i := r.skipRecords(s.ARCount, &s.EDNS); f != FaultNone {
 		return Malformed{SectionAdditional, f, i}
 	}
+	if r.off == HeaderLen && s.Opcode() == opcodeDSO {
+		return readTLVs(msg[HeaderLen:])
+	}
 	if r.off < len(msg) {
 		return Malformed{SectionEnd, FaultTrailing, uint16(min(len(msg)-r.off, 0xffff))}
+	}
+	return Malformed{}
+}
+
+// opcodeDSO is that of DNS Stateful Operations: behind a header without sections
+// come TLVs (RFC 8490 section 5.4).
+const opcodeDSO = 6
+
+// readTLVs checks that b is whole ones: a type, a length and as much data.
+func readTLVs(b []byte) Malformed {
+	for i := uint16(0); len(b) > 0; i++ {
+		n := 4
+		if len(b) >= n {
+			n += int(binary.BigEndian.Uint16(b[2:]))
+		}
+		if n > len(b) {
+			return Malformed{SectionEnd, FaultRecord, i}
+		}
+		b = b[n:]
 	}
 	return Malformed{}
 }

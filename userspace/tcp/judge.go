@@ -23,6 +23,7 @@ const (
 	headerLen  = 12
 	maxName    = 255
 	mostToKnow = 2 + headerLen + maxName + 4
+	opcodeDSO  = 6 // the highest that is registered
 )
 
 // judge tells whether b starts with a message's length and the message.
@@ -66,14 +67,14 @@ func plausibleHeader(b []byte, n int) bool {
 	}
 	flags := binary.BigEndian.Uint16(b[2:])
 	opcode := flags >> 11 & 15
-	if opcode > 6 || flags&0x0040 != 0 {
+	if opcode > opcodeDSO || flags&0x0040 != 0 {
 		return false
 	}
 	qd, an := int(binary.BigEndian.Uint16(b[4:])), int(binary.BigEndian.Uint16(b[6:]))
 	ns, ar := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
 	// The smallest question has 5 bytes, the smallest record 11. A header alone
-	// is an answer that refuses.
-	return qd <= 1 && headerLen+5*qd+11*(an+ns+ar) <= n && (qd+an > 0 || flags&0x8000 != 0)
+	// is an answer that refuses; DSO has no sections (RFC 8490).
+	return qd <= 1 && headerLen+5*qd+11*(an+ns+ar) <= n && (qd+an > 0 || flags&0x8000 != 0 || opcode == opcodeDSO && ns+ar == 0)
 }
 
 // plausibleQuestion tells whether b starts with a name, a type and a class.

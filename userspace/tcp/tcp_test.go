@@ -179,6 +179,9 @@ func TestStreams(t *testing.T) {
 	f("picked up, out of order", "1@2 2@1", step{at(1, 20, all[20:94]), held}, step{at(2, 0, all[:20]), used})
 	f("picked up, SYN comes late", "1@3 2@1", step{at(1, 20, all[20:94]), held}, step{syn(2), noData}, step{at(3, 0, all[:20]), used})
 	f("picked up, whole message comes late", "2@1 1@2 3@3", step{at(1, 42, q2), used}, step{at(2, 0, q1), used}, step{at(3, 94, q3), used})
+	keepalive := "\x00\x18\x00\x09\x30" + strings.Repeat("\x00", 9) + "\x00\x01\x00\x08\x00\x00\x3a\x98\x00\x03\x66\x40"
+	f("picked up, a stateful operation", "9@1 2@2", step{at(1, 0, keepalive), used}, step{at(2, 26, q2), used})
+	f("picked up, then a stateful operation", "1@1 9@2 2@3", step{at(1, 0, q1), used}, step{at(2, 42, keepalive), used}, step{at(3, 68, q2), used})
 	f("ends within a message", "1@2 2@3-30", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:22]), used})
 	f("a header alone is missing", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:13]), used})
 	f("an empty message", "short@2 1@2", step{syn(1), noData}, step{at(2, 0, "\x00\x00"+q1), used})
