@@ -10,7 +10,7 @@ import (
 // captured. It returns the outcome of the segment: TCPExpired where no message
 // was found in it, TCPOverflow where there was no room for the message.
 func (t *Table) consume(s *stream, data []byte, missing int, now int64) account.Column {
-	s.want += uint32(len(data) + missing)
+	s.advance(len(data) + missing)
 	outcome := account.TCPUsed
 	for front := true; len(data) > 0; front = false {
 		switch s.mode {
@@ -211,7 +211,7 @@ func (t *Table) early(s *stream, seq uint32, g *Segment) account.Column {
 	if judge(g.Data, atSegment) != yes {
 		return account.TCPExpired
 	}
-	s.start = seq
+	s.readEarly(seq, uint32(len(g.Data)+g.Missing))
 	m, at, half := s.mode, s.messageTime, s.half
 	for data := g.Data; len(data) >= 2; {
 		n := 2 + int(binary.BigEndian.Uint16(data))

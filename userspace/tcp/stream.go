@@ -43,8 +43,9 @@ type stream struct {
 	upper        byte
 	front        bool   // lost: part starts where a segment started
 	need         int32  // inBody, inSkip: bytes to come
-	start        uint32 // of the first byte known
+	start        uint32 // of the first byte known; not sure: at most near before want
 	want         uint32 // the next byte
+	gapAt, gap   uint32 // not sure: where between the two, and how many, bytes were not read
 	finAt        uint32
 	part         packet.Chain // inBody: bytes so far; lost: bytes not judged yet
 	first, last  int32        // of those that wait, in order
@@ -53,8 +54,36 @@ type stream struct {
 
 // begin starts reading anew at seq. What waits stays.
 func (s *stream) begin(seq uint32, m mode) {
-	s.start, s.want, s.mode = seq, seq, m
+	s.start, s.want, s.mode, s.gap = seq, seq, m, 0
 	s.fin, s.closed, s.half, s.sure = false, false, false, false
+}
+
+// advance moves on by n bytes.
+func (s *stream) advance(n int) {
+	s.want += uint32(n)
+	if !s.sure && s.want-s.start > near { // the places of a long stream come again
+		s.start, s.gap = s.want-near, 0
+	}
+}
+
+// unread tells whether n bytes at seq stand before the place where the stream was
+// picked up, and were not read from there.
+func (s *stream) unread(seq, n uint32) bool {
+	in := seq - s.gapAt
+	return int32(seq+n-s.start) <= 0 || in < s.gap && n <= s.gap-in
+}
+
+// readEarly notes that such bytes were read. Of gaps that they leave, one is kept.
+func (s *stream) readEarly(seq, n uint32) {
+	end := seq + n
+	if int32(end-s.start) > 0 {
+		s.gapAt, s.gap = end, s.gap-(end-s.gapAt)
+		return
+	}
+	if end != s.start {
+		s.gapAt, s.gap = end, s.start-end
+	}
+	s.start = seq
 }
 
 // waiting is a segment behind a hole.

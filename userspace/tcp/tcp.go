@@ -225,7 +225,7 @@ func (t *Table) data(i int32, seq uint32, g *Segment) account.Column {
 	}
 	data := g.Data
 	if d < 0 {
-		if !s.sure && int32(seq+uint32(n)-s.start) <= 0 {
+		if !s.sure && s.unread(seq, uint32(n)) {
 			return t.early(s, seq, g)
 		}
 		if int(d)+n <= 0 {

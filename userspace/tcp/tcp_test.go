@@ -179,6 +179,10 @@ func TestStreams(t *testing.T) {
 	f("picked up, out of order", "1@2 2@1", step{at(1, 20, all[20:94]), held}, step{at(2, 0, all[:20]), used})
 	f("picked up, SYN comes late", "1@3 2@1", step{at(1, 20, all[20:94]), held}, step{syn(2), noData}, step{at(3, 0, all[:20]), used})
 	f("picked up, whole message comes late", "2@1 1@2 3@3", step{at(1, 42, q2), used}, step{at(2, 0, q1), used}, step{at(3, 94, q3), used})
+	f("picked up, two come late", "3@1 1@2 2@3", step{at(1, 94, q3), used}, step{at(2, 0, q1), used}, step{at(3, 42, q2), used},
+		step{at(4, 0, q1), noData}, step{at(4, 42, q2), noData}, step{at(4, 94, q3), noData})
+	f("picked up, two come late, the second first", "3@1 2@2 1@3", step{at(1, 94, q3), used}, step{at(2, 42, q2), used}, step{at(3, 0, q1), used},
+		step{at(4, 42, q2), noData}, step{at(4, 0, q1), noData})
 	keepalive := "\x00\x18\x00\x09\x30" + strings.Repeat("\x00", 9) + "\x00\x01\x00\x08\x00\x00\x3a\x98\x00\x03\x66\x40"
 	f("picked up, a stateful operation", "9@1 2@2", step{at(1, 0, keepalive), used}, step{at(2, 26, q2), used})
 	f("picked up, then a stateful operation", "1@1 9@2 2@3", step{at(1, 0, q1), used}, step{at(2, 42, keepalive), used}, step{at(3, 68, q2), used})
@@ -187,6 +191,27 @@ func TestStreams(t *testing.T) {
 	f("an empty message", "short@2 1@2", step{syn(1), noData}, step{at(2, 0, "\x00\x00"+q1), used})
 	f("not DNS at all", "", step{at(1, 0, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"), held})
 	f("no payload", "", step{at(1, 0, ""), noData}, step{flags(at(1, 0, ""), flagRST), noData}, step{flags(at(1, 0, ""), flagFIN), noData})
+}
+
+// TestLongStream: in a stream that was picked up and has gone round the sequence
+// numbers, what is sent again is not taken for what came before.
+func TestLongStream(t *testing.T) {
+	b := newBench(t, Config{})
+	g := at(1, 0, transfer(7, 65000))
+	n := (3 << 30) / len(g.Data)
+	for i := range n {
+		if got := b.add(g); got != used {
+			t.Fatalf("segment %d: outcome %d", i, got)
+		}
+		if got := b.add(g); got != noData {
+			t.Fatalf("segment %d, again: outcome %d, want %d", i, got, noData)
+		}
+		g.Seq += uint32(len(g.Data))
+	}
+	if len(b.got) != n {
+		t.Errorf("%d messages, want %d", len(b.got), n)
+	}
+	b.flush()
 }
 
 // TestHoles: what is missing is skipped and counted, and does not cost the
