@@ -117,6 +117,18 @@ func TestFragments(t *testing.T) {
 	s.want("delivered", sensorProgXdpEth, frag(4, 0x0005, fill(64))) // one table for all hooks
 	f("not_dns", eth(0x0800, ip4with(ip4opts{frag: 5}, a4, b4, 1, fill(64))))
 
+	// What only the second walk follows, it remembers, too.
+	old := func(id, bits uint16, proto byte, payload []byte) []byte {
+		return eth(0x9100, vlan(7, 0x0800, ip4with(ip4opts{id: id, frag: bits}, a4, b4, proto, payload)))
+	}
+	f("frag_quota", old(5, 5, udpProto, fill(64)))
+	f("not_dns", old(5, 0x2000, udpProto, other))
+	f("not_dns", old(5, 5, udpProto, fill(64)))
+	f("delivered", old(6, 0x2000, udpProto, q))
+	f("delivered", old(6, 5, udpProto, fill(64)))
+	f("not_dns", old(7, 0x2000, 51, ah(udpProto, 4, other)))
+	f("not_dns", old(7, 5, 51, fill(64)))
+
 	v6 := func(next byte, off, more uint16, id uint32, payload []byte) []byte {
 		return eth(0x86dd, ip6(a6, b6, 44, frag6(next, off, more, id, payload)))
 	}

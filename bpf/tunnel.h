@@ -308,6 +308,35 @@ static __always_inline bool is_dns(enum parsed found, const struct packet *p)
 	return found == PARSED_PORTS && is_watched(p);
 }
 
+/* Chooses by what the tunnel carries that outer may be of. lane is set where a
+ * datagram is whole within and without.
+ */
+static __always_inline enum outcome choose_inner(void *ctx, const enum hook_id id,
+						 struct hook *h, struct inside *in,
+						 const struct packet *outer, __u64 pair,
+						 __u64 *lane)
+{
+	enum entered entered;
+	struct packet inner;
+	bool opaque;
+
+	if (!is_wrapped(outer))
+		return NOT_DNS;
+	in->e.off = in->outer.payload;
+	in->e.within = 1;
+	entered = enter_tunnel(ctx, id, outer, &in->e);
+	if (entered == ENTERED_NOT)
+		return NOT_DNS;
+	if (entered == ENTERED_OPAQUE)
+		in->e.kind = KIND_OPAQUE;
+	inner = walk(ctx, id, &in->e, &in->inner);
+	inner.around = (pair >> 32 ^ in->e.number) | 1;
+	opaque = in->inner.found == PARSED_DEEP || is_nested(in->inner.found, &inner);
+	if (!opaque && outer->part == PART_WHOLE && is_datagram(&inner))
+		*lane = hash_flow(&inner);
+	return choose_found(h, in->inner.found, &inner, opaque, pair);
+}
+
 /* Chooses by what is inside, from the frame's first byte. lane is set where the
  * outcome is WANTED: a datagram that is whole within and without goes by its
  * flow, anything else by the tunnel's ends, as fragments of the tunnel do.
@@ -317,10 +346,8 @@ static __always_inline enum outcome choose_inside(void *ctx, const enum hook_id 
 						  bool ethernet, __u64 *lane)
 {
 	struct inside *in = bpf_map_lookup_elem(&insides, &key);
-	struct packet outer, inner;
-	enum entered entered;
+	struct packet outer;
 	enum outcome o;
-	bool opaque;
 	__u64 pair;
 
 	if (!in)
@@ -339,22 +366,7 @@ static __always_inline enum outcome choose_inside(void *ctx, const enum hook_id 
 		*lane = hash_lane(&outer);
 		return choose(h, in->outer.found, &outer);
 	}
-	if (!is_wrapped(&outer))
-		return NOT_DNS;
-
-	in->e.off = in->outer.payload;
-	in->e.within = 1;
-	entered = enter_tunnel(ctx, id, &outer, &in->e);
-	if (entered == ENTERED_NOT)
-		return NOT_DNS;
-	if (entered == ENTERED_OPAQUE)
-		in->e.kind = KIND_OPAQUE;
-	inner = walk(ctx, id, &in->e, &in->inner);
-	inner.around = (pair >> 32 ^ in->e.number) | 1;
-	opaque = in->inner.found == PARSED_DEEP || is_nested(in->inner.found, &inner);
-	o = choose_found(h, in->inner.found, &inner, opaque, pair);
-	if (!opaque && outer.part == PART_WHOLE && is_datagram(&inner))
-		*lane = hash_flow(&inner);
+	o = choose_inner(ctx, id, h, in, &outer, pair, lane);
 	if (outer.part == PART_FIRST)
 		remember(&outer, o);
 	return o;

@@ -264,6 +264,8 @@ func TestTunnelFragments(t *testing.T) {
 	f("delivered", outer(1, 5, 47, fill(64)))
 	f("not_dns", outer(2, 0x2000, 47, inGRE(ip4(a4, b4, 17, other))))
 	f("not_dns", outer(2, 5, 47, fill(64)))
+	f("not_dns", outer(5, 0x2000, 47, gre(2, 0x0800, nil)(fill(8)))) // a version that is not followed
+	f("not_dns", outer(5, 5, 47, fill(64)))
 	f("delivered", outer(3, 0x2000, 17, udp(50000, 4789, join([]byte{8, 0, 0, 0, 0, 0, 7, 0}, eth(0x0800, ip4(a4, b4, 17, q))))))
 	f("delivered", outer(3, 5, 17, fill(64)))
 	f("delivered", outer(4, 0x2000, 47, inGRE(ip4(a4, b4, 4, ip4(a4, b4, 17, other))))) // opaque
