@@ -56,6 +56,20 @@ func (m *mapped) unmap() {
 	m.file.Close()
 }
 
+// release gives back one lane's share of the memory that shows the file. What others
+// still use comes back as they touch it.
+func (m *mapped) release(lane, of int) {
+	page := os.Getpagesize()
+	at := func(i int) int { return len(m.data) / of * i / page * page }
+	from, end := at(lane), at(lane+1)
+	if lane+1 == of {
+		end = len(m.data)
+	}
+	if from < end {
+		_ = unix.Madvise(m.data[from:end], unix.MADV_DONTNEED) // memory comes back at the end, too
+	}
+}
+
 // shrunk reports whether the file has become shorter than what is mapped: bytes
 // behind its end cannot be touched any more.
 func (m *mapped) shrunk() bool {

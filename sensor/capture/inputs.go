@@ -298,8 +298,12 @@ func (l *inputLane) Read(b *packet.Batch) error {
 		if i == len(l.source.items) {
 			return io.EOF
 		}
-		if err := l.take(b, l.source.items[i]); err != io.EOF {
+		in := l.source.items[i]
+		if err := l.take(b, in); err != io.EOF {
 			return err
+		}
+		if in.walk != nil {
+			in.walk.file.release(l.number, len(l.source.lanes))
 		}
 		l.item.Add(1)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,10 +16,10 @@ import (
 
 const (
 	// fileBatch is how many packets of a mapped file a lane takes at once.
-	fileBatch = 256
+	fileBatch = 512
 	// fullAt is how many packets wait for a lane before the others let it catch
 	// up.
-	fullAt = 4 * fileBatch
+	fullAt = 2 * fileBatch
 )
 
 // walk is the one way through a mapped file, which all lanes share. A lane takes
@@ -80,7 +81,7 @@ func (w *walk) take(l *inputLane, b *packet.Batch) error {
 // the queue of those that walk, and returns where its turn will probably begin and
 // how many bytes it will take.
 func (w *walk) queue(lane int, b *packet.Batch) (next, n int, err error) {
-	w.mu.Lock()
+	w.lock()
 	defer w.mu.Unlock()
 	if w.collect(lane, b) {
 		return 0, 0, nil
@@ -101,6 +102,18 @@ func (w *walk) queue(lane int, b *packet.Batch) (next, n int, err error) {
 	return next, w.stride, nil
 }
 
+// lock takes mu. It is held for some microseconds at a time: going to sleep would
+// take longer, and what else there is to do can be done meanwhile.
+func (w *walk) lock() {
+	for range 100 {
+		if w.mu.TryLock() {
+			return
+		}
+		runtime.Gosched()
+	}
+	w.mu.Lock()
+}
+
 // collect takes what waits for a lane. mu is held.
 func (w *walk) collect(lane int, b *packet.Batch) bool {
 	mine := w.bound[lane]
@@ -119,7 +132,7 @@ func (w *walk) collect(lane int, b *packet.Batch) bool {
 
 // walk is a lane's turn. b stays empty where all packets were others'.
 func (w *walk) walk(l *inputLane, b *packet.Batch) {
-	w.mu.Lock()
+	w.lock()
 	defer w.mu.Unlock()
 	w.queued--
 	if w.collect(l.number, b) || w.ended {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 
 	"dnsmonster-sensor/userspace/packet"
@@ -73,6 +74,31 @@ func TestWalkWaitsForSlowLane(t *testing.T) {
 	if len(rest)+given != n || s.Given() != n || s.Err() != nil {
 		t.Errorf("%d frames up to %d, then %d more; source says %d, error %v", given, last, len(rest), s.Given(), s.Err())
 	}
+}
+
+// A file that has been read takes no memory any more, though others follow.
+func TestWalkReleases(t *testing.T) {
+	s, path := openWalk(t, 1, 50_000, nil)
+	complete(t, "one lane", drain(t, s), 50_000)
+	if kb := resident(t, path); kb != 0 {
+		t.Errorf("%d kB of the file are in memory behind its end", kb)
+	}
+	s.unmap()
+}
+
+// resident is how much of a mapped file the process's page tables show, proc_pid_smaps(5).
+func resident(t *testing.T, path string) (kb int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, of, found := strings.Cut(string(maps), path+"\n")
+	_, rss, _ := strings.Cut(of, "Rss:")
+	if _, err := fmt.Sscan(rss, &kb); !found || err != nil {
+		t.Fatalf("%s is not mapped, or has no Rss: %v", path, err)
+	}
+	return kb
 }
 
 // After Close the lanes still give what waits for them, and no more.
