@@ -30,7 +30,8 @@ func TestOutage(t *testing.T) {
 	server := lab.StartPostgres(t)
 	t.Run("held", func(t *testing.T) {
 		seconds := int(long(5*time.Second, 30*time.Second) / time.Second)
-		o := newOutage(t, server, "held", "--queuemb=64", fmt.Sprintf("--spoolmb=%d", max(170*seconds/60, 8)))
+		const comeAndGo = 5 // seconds that the server may take for it
+		o := newOutage(t, server, "held", "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
 		o.play(seconds)
 		o.arrived(exitOK)
 		if o.ratio < 3 && os.Getenv("SENSOR_TEST_LONG") == "1" {
