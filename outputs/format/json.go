@@ -52,12 +52,8 @@ func (j *JSON) Append(dst []byte, e *event.Event) []byte {
 // appendEnds appends what is known of the message from around it.
 func appendEnds(dst []byte, e *event.Event) []byte {
 	src, dest := e.Src.Addr(), e.Dst.Addr()
-	if src.Is4() {
-		dst = append(dst, `,"IPVersion":4,"SrcIP":"`...)
-	} else {
-		dst = append(dst, `,"IPVersion":6,"SrcIP":"`...)
-	}
-	dst = append(appendAddr(dst, src), '"')
+	dst = append(append(dst, `,"IPVersion":`...), '0'+e.IPVersion())
+	dst = append(appendAddr(append(dst, `,"SrcIP":"`...), src), '"')
 	if port := e.Src.Port(); port != 0 {
 		dst = appendUint(append(dst, `,"SrcPort":`...), uint64(port))
 	}

@@ -94,22 +94,7 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.String()...)
 	dst = appendUint(append(dst, `","protocol_num":`...), protocolNumber(e.Proto))
 	dst = append(dst, `,"protocol_ver_id":`...)
-	return append(dst, '0'+ocsfVersion(e), '}')
-}
-
-// ocsfVersion is 0, unknown, where neither end has an address.
-func ocsfVersion(e *event.Event) uint8 {
-	a := e.Src.Addr()
-	if !a.IsValid() {
-		a = e.Dst.Addr()
-	}
-	switch {
-	case a.Is4():
-		return 4
-	case a.Is6():
-		return 6
-	}
-	return 0
+	return append(dst, '0'+e.IPVersion(), '}')
 }
 
 // opcodes are the captions of opcode_id.

@@ -63,12 +63,20 @@ func (e *Event) Length() int { return len(e.Message) + int(e.CaptureCut) }
 // When is Time in UTC.
 func (e *Event) When() time.Time { return time.Unix(0, e.Time).UTC() }
 
-// IPVersion is 4 or 6; an IPv4-mapped address counts as it was sent, as IPv6.
+// IPVersion is 4 or 6, and 0, unknown, where neither end has an address. An
+// IPv4-mapped address counts as it was sent, as IPv6.
 func (e *Event) IPVersion() uint8 {
-	if e.Src.Addr().Is4() {
-		return 4
+	a := e.Src.Addr()
+	if !a.IsValid() {
+		a = e.Dst.Addr()
 	}
-	return 6
+	switch {
+	case a.Is4():
+		return 4
+	case a.IsValid():
+		return 6
+	}
+	return 0
 }
 
 // AppendQName appends the first question's name in presentation format, or
