@@ -45,23 +45,25 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 		return "the server has no TLS: say sslmode=disable or sslmode=prefer in --psqlendpoint", true
 	case strings.Contains(text, "remote error: tls:"):
 		return "the server does not accept our certificate, or wants one: " + nameIt, true
-	case c != nil && c.TLSConfig != nil && reset(err):
-		return "the server may not accept our certificate, or want one: " + nameIt, false
 	case errors.As(err, &unknown):
 		return "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint, or give up the check with sslmode=require or --skiptlsverification", true
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return "put the server's certificate right, or say sslmode=verify-ca, sslmode=require or --skiptlsverification", true
+	case c != nil && c.TLSConfig != nil && judgedLate(err):
+		return "the server may not accept our certificate, or want one: " + nameIt, false
 	}
 	return "", false
 }
 
 const nameIt = "name it with sslcert=FILE and sslkey=FILE in --psqlendpoint"
 
-// reset tells of a connection that the server has ended. In TLS 1.3 it judges our
-// certificate when the handshake is over for us: what we have written by then
-// can make the system throw its answer away.
-func reset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+// judgedLate tells of a connection that the server has ended behind the handshake.
+// In TLS 1.3 it judges our certificate when that is over for us: what we have
+// written by then can make the system throw its answer away.
+func judgedLate(err error) bool {
+	text := err.Error()
+	return (strings.Contains(text, "startup message") || strings.Contains(text, "receive message")) &&
+		(errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
 func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, permanent bool) {

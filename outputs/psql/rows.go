@@ -312,6 +312,9 @@ func (r *rows) fullQuery(c *column) {
 // withoutNUL puts U+FFFD in the place of U+0000 in the record: a text of the type
 // jsonb cannot hold it, and whoever sends messages chooses what is in them.
 func (r *rows) withoutNUL() {
+	if !bytes.Contains(r.record, []byte(`\u0000`)) { // nearly all
+		return
+	}
 	found := false
 	for i := 0; i+1 < len(r.record); i++ {
 		if r.record[i] != '\\' {

@@ -76,7 +76,7 @@ func TestTLS(t *testing.T) {
 		all, err := reach(t, host, user, query)
 		problem, fails := strings.CutPrefix(want, "error ")
 		for range 20 { // the server's refusal of a certificate can be lost, and is suspected then
-			if !reset(err) || !strings.Contains(all, problem) {
+			if err == nil || !judgedLate(err) || !strings.Contains(all, problem) {
 				break
 			}
 			all, err = reach(t, host, user, query)
@@ -220,6 +220,28 @@ func TestCertificateJudgedLate(t *testing.T) {
 	}()
 	all, err := reach(t, l.Addr().String(), "badge", "sslmode=require")
 	if err == nil || errors.Is(err, outputs.ErrPermanent) || !strings.Contains(all, "the server may not accept our certificate") {
+		t.Errorf("error %v in\n%s", err, all)
+	}
+}
+
+// Where no handshake came first, a reset says nothing of certificates.
+func TestResetBeforeTheHandshake(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}()
+	if all, err := reach(t, l.Addr().String(), "open", "sslmode=require"); err == nil || strings.Contains(all, "certificate") {
 		t.Errorf("error %v in\n%s", err, all)
 	}
 }
