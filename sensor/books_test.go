@@ -71,10 +71,9 @@ func frames(n int) []packet.Packet {
 	return list
 }
 
-// run takes packets all the way to an output that accepts them.
-func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(next func(*event.Event)) func(*event.Event)) []account.Ledger {
+// toNowhere joins a source to an output that takes everything.
+func toNowhere(t *testing.T, source capture.Source) *pipeline {
 	t.Helper()
-	source := &rigged{packets: frames(100), spoil: spoil}
 	ports := &worker.Ports{}
 	ports.Add(53)
 	log := slog.New(slog.DiscardHandler)
@@ -82,7 +81,14 @@ func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(ne
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPipeline(source, worker.Config{Ports: ports}, runners, log)
+	return newPipeline(source, worker.Config{Ports: ports}, runners, log)
+}
+
+// run takes packets all the way to an output that accepts them.
+func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(next func(*event.Event)) func(*event.Event)) []account.Ledger {
+	t.Helper()
+	source := &rigged{packets: frames(100), spoil: spoil}
+	p := toNowhere(t, source)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, r := range p.runners {

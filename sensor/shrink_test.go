@@ -3,19 +3,16 @@ package sensor
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/packet"
-	"dnsmonster-sensor/userspace/worker"
 )
 
 // TestShrinksAtEachStep makes a mapped file shorter while its packets are taken:
@@ -69,14 +66,7 @@ func TestShrinksAtEachStep(t *testing.T) {
 // everything.
 func goThrough(t *testing.T, source capture.Source) *pipeline {
 	t.Helper()
-	ports := &worker.Ports{}
-	ports.Add(53)
-	log := slog.New(slog.DiscardHandler)
-	runners, err := newRunners([]active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := newPipeline(source, worker.Config{Ports: ports}, runners, log)
+	p := toNowhere(t, source)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	select {

@@ -202,6 +202,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
 	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
 	f(`port: "53,54" is not a whole number: repeat the option for several (from the command line)`, "--port=53,54")
+	f("--port: at least one is needed"+line, "--port=", "--pcapfile=x")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
 	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
 	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
