@@ -25,13 +25,14 @@ var allowed = map[string][]string{
 	"sensor/lab":             {},
 	"sensor/oldkernels":      {},
 	"bpf":                    {},
-	"outputs":                {"outputs/spool", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
-	"outputs/spool":          {"userspace/event"},
+	"outputs":                {"outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
+	"outputs/spool":          {"outputs/safefs", "userspace/event"},
+	"outputs/safefs":         {},
 	"outputs/all":            {"outputs"},
 	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/format", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                             // a step, never another
+	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                                               // a step, never another
 	"userspace/packet":       {},
 	"userspace/account":      {},
 	"userspace/dns":          {},

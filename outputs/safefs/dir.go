@@ -1,0 +1,304 @@
+// Package safefs opens folders and files so that no other user of the host can
+// choose what is read, written or deleted: the sensor often runs as root, and
+// its folders may be open to others.
+//
+// A path is followed one component at a time. A symbolic link in it counts only
+// where root or this user made it, and a folder that every user can write to
+// only with the sticky bit, as /tmp has it. In the folder that is opened in this
+// way no link is followed at all, and a file must be a regular one, with one name,
+// of root or of this user. It imports nothing of this project.
+package safefs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnsafe is in each error that says why a folder or a file is not used.
+// Trying again does not help: somebody has to put it right.
+var ErrUnsafe = errors.New("not safe to use")
+
+// refusal is an ErrUnsafe with its reason and the way out.
+type refusal struct{ path, why, mend string }
+
+func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.mend }
+func (r *refusal) Is(target error) bool { return target == ErrUnsafe }
+
+// Dir is an open folder. Whatever a method does with a name it does in this
+// folder, even when the folder's path leads elsewhere meanwhile. Names have no
+// slash.
+type Dir struct {
+	path  string
+	fd    int
+	force bool
+}
+
+// Open opens a folder. It refuses one that other users may change: one that
+// every user can write to and that has no sticky bit, one behind such a folder,
+// and one that belongs to a user other than root and this one. With force these
+// are accepted; links that other users have made never are.
+func Open(path string, force bool) (*Dir, error) {
+	return (&walk{force: force}).open(path)
+}
+
+// Make is Open, and makes what of the path is missing.
+func Make(path string, mode fs.FileMode, force bool) (*Dir, error) {
+	return (&walk{force: force, mode: mode}).open(path)
+}
+
+// walk follows a path.
+type walk struct {
+	mode  fs.FileMode // of folders to make; 0: none
+	force bool
+	links int    // followed
+	at    int    // the folder that it has reached
+	name  string // of that, as far as the path was written so
+}
+
+// maxLinks is the kernel's bound.
+const maxLinks = 40
+
+func (w *walk) open(path string) (*Dir, error) {
+	return w.dir(path, w.to(path))
+}
+
+// dir opens the folder that w has reached, with the error on the way to it.
+func (w *walk) dir(path string, err error) (*Dir, error) {
+	defer closeFd(w.at)
+	fd := -1
+	if err == nil {
+		fd, err = openAt(w.at, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	}
+	var known *fs.PathError
+	switch {
+	case errors.As(err, &known) || errors.Is(err, ErrUnsafe):
+		return nil, err
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && !w.force && !ours(&st) {
+		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or say --force"}
+	}
+	if err != nil {
+		closeFd(fd)
+		return nil, err
+	}
+	return &Dir{path: path, fd: fd, force: w.force}, nil
+}
+
+// ours tells what root or this user owns.
+func ours(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
+
+// to goes along path.
+func (w *walk) to(path string) (err error) {
+	w.at = unix.AT_FDCWD
+	if path == "" {
+		return unix.ENOENT
+	}
+	rest := components(path)
+	if filepath.IsAbs(path) {
+		err = w.root()
+	} else {
+		rest = append([]string{"."}, rest...) // this folder counts, too
+	}
+	for err == nil && len(rest) > 0 {
+		var link string
+		if link, err = w.step(rest[0]); err != nil {
+			return err
+		}
+		rest = append(components(link), rest[1:]...)
+		if filepath.IsAbs(link) {
+			err = w.root()
+		}
+	}
+	return err
+}
+
+func components(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}
+
+// root goes to the top.
+func (w *walk) root() error {
+	fd, err := openAt(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
+	if err == nil {
+		w.reach(fd, "/")
+	}
+	return err
+}
+
+func (w *walk) reach(fd int, name string) {
+	closeFd(w.at)
+	w.at, w.name = fd, name
+}
+
+func closeFd(fd int) {
+	if fd >= 0 { // AT_FDCWD is below
+		unix.Close(fd)
+	}
+}
+
+// step goes to the folder of that name. Where that is a link it stays, and
+// returns where the link leads.
+func (w *walk) step(name string) (link string, err error) {
+	whole := filepath.Join(w.name, name)
+	fd, err := openAt(w.at, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) && w.mode != 0 {
+		if err := unix.Mkdirat(w.at, name, uint32(w.mode.Perm())); err != nil && !errors.Is(err, unix.EEXIST) {
+			return "", &fs.PathError{Op: "mkdir", Path: whole, Err: err}
+		}
+		fd, err = openAt(w.at, name, unix.O_PATH|unix.O_NOFOLLOW)
+	}
+	if err != nil {
+		return "", err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		link, err = w.look(fd, whole, &st)
+	}
+	if err != nil || link != "" {
+		closeFd(fd)
+		return link, err
+	}
+	w.reach(fd, whole)
+	return "", nil
+}
+
+// look judges one component.
+func (w *walk) look(fd int, path string, st *unix.Stat_t) (link string, err error) {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		if !w.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
+			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "take that right away with chmod o-w, or say --force"}
+		}
+		return "", nil
+	case unix.S_IFLNK:
+		if !ours(st) {
+			return "", &refusal{path, fmt.Sprintf("is a symbolic link of user %d", st.Uid), "remove it, or name the folder that it leads to"}
+		}
+		if w.links++; w.links > maxLinks {
+			return "", unix.ELOOP
+		}
+		return readLink(fd)
+	}
+	return "", &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
+}
+
+func readLink(fd int) (string, error) {
+	room := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", room)
+	if err != nil {
+		return "", err
+	}
+	if n == 0 {
+		return "", unix.ENOENT
+	}
+	return string(room[:n]), nil
+}
+
+func openAt(at int, name string, flag int) (fd int, err error) {
+	for {
+		fd, err = unix.Openat(at, name, flag|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// Path is what the folder was opened by.
+func (d *Dir) Path() string { return d.path }
+
+// Join is the path of a name in the folder, for people.
+func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
+
+// Close gives the folder back.
+func (d *Dir) Close() error { return unix.Close(d.fd) }
+
+// IsCurrent reports whether the folder's path still leads to it. Where it does
+// not, somebody has moved or replaced the folder, or mounted something over it.
+func (d *Dir) IsCurrent() bool {
+	var here, there unix.Stat_t
+	return unix.Fstat(d.fd, &here) == nil && unix.Stat(d.path, &there) == nil && same(&here, &there)
+}
+
+func same(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+
+// Sub opens a folder in the folder, and makes it where it is missing.
+func (d *Dir) Sub(name string, mode fs.FileMode) (*Dir, error) {
+	fd, err := openAt(d.fd, ".", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
+	}
+	w := &walk{mode: mode, force: d.force, at: fd, name: d.path}
+	link, err := w.step(name)
+	if err == nil && link != "" {
+		err = &refusal{d.Join(name), "is a symbolic link", "remove it"}
+	}
+	return w.dir(d.Join(name), err)
+}
+
+// SetMode changes the folder's mode, if this user owns it.
+func (d *Dir) SetMode(mode fs.FileMode) error {
+	var st unix.Stat_t
+	err := unix.Fstat(d.fd, &st)
+	if err == nil && int(st.Uid) == os.Geteuid() && fs.FileMode(st.Mode).Perm() != mode {
+		err = unix.Fchmod(d.fd, uint32(mode.Perm()))
+	}
+	return pathError("chmod", d.path, err)
+}
+
+// Sync brings the folder's names to the medium.
+func (d *Dir) Sync() error { return pathError("sync", d.path, unix.Fsync(d.fd)) }
+
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// FreeBytes is what the file system has left for this user.
+func (d *Dir) FreeBytes() (int64, error) {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(d.fd, &st)
+	return int64(st.Bavail) * st.Bsize, pathError("statfs", d.path, err)
+}
+
+// ReadDir lists the folder, sorted by name.
+func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
+	fd, err := openAt(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
+	}
+	again := os.NewFile(uintptr(fd), d.path) // with a position of its own
+	defer again.Close()
+	entries, err := again.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// Rename renames a file in the folder.
+func (d *Dir) Rename(from, to string) error {
+	if err := unix.Renameat(d.fd, from, d.fd, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: d.Join(from), New: d.Join(to), Err: err}
+	}
+	return nil
+}
+
+// Remove removes a file, or a link, of the folder.
+func (d *Dir) Remove(name string) error { return d.unlink(name, 0) }
+
+// RemoveDir removes a folder that is empty.
+func (d *Dir) RemoveDir(name string) error { return d.unlink(name, unix.AT_REMOVEDIR) }
+
+func (d *Dir) unlink(name string, flags int) error {
+	return pathError("remove", d.Join(name), unix.Unlinkat(d.fd, name, flags))
+}
