@@ -54,6 +54,7 @@ type SpoolSettings struct {
 	Dir    string // of all outputs: each has a folder of its name in it; "": no spool
 	Bytes  int64  // on disk at most, for one output
 	Free   int64  // bytes of the file system that are left alone
+	Force  bool   // Dir may be one that other users can change
 	Always bool   // every block, before its first attempt; else what memory cannot hold
 }
 
@@ -153,6 +154,7 @@ type Common struct {
 	Server     string         // the sensor's name: --servername
 	Records    format.Options // of records in every output that writes some; Server is in them too
 	SkipVerify bool           // certificates are not checked: --skiptlsverification
+	Force      bool           // folders that other users may change are used all the same: --force
 	Log        *slog.Logger
 }
 

@@ -31,6 +31,7 @@ type common struct {
 	maskECS  bool
 	reading  reading
 	skipTLS  bool
+	force    bool
 	records  recordOptions
 	process  processOptions
 	metrics  metricOptions
@@ -81,7 +82,17 @@ func (o *common) flags() []cli.Flag {
 	flags = append(flags, o.lists.Flags()...)
 	flags = append(flags, o.process.flags()...)
 	flags = append(flags, o.metrics.flags()...)
+	flags = append(flags, forceFlag(&o.force))
 	return config.WithSecretFiles(append(flags, leaveFlags()...))
+}
+
+// forceFlag is in no section: it is said once, of what is there now, and a file
+// would say it for ever.
+func forceFlag(to *bool) cli.Flag {
+	return &cli.BoolFlag{
+		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
+		Usage: "write records, the spool and profiles to folders and files that other users can change, too",
+	}
 }
 
 func (o *common) general() []cli.Flag {
@@ -199,6 +210,7 @@ func (o *common) switchedOn() ([]active, error) {
 		s, err := out.Settings()
 		if err == nil && s.Type != outputs.Off {
 			o.delivery.Fill(&s)
+			s.Spool.Force = o.force
 			s.Skip, s.Allow = matchers(o.domains, o.lists)
 			if err = s.Validate(); err != nil {
 				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)

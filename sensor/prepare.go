@@ -21,7 +21,7 @@ func (o *common) introduce(log *slog.Logger) error {
 	records.Server, records.InterfaceName = o.server, o.interfaceName
 	for _, out := range o.outputs {
 		if u, ok := out.(outputs.CommonUser); ok {
-			u.Use(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Log: log.With("output", out.Name())})
+			u.Use(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Force: o.force, Log: log.With("output", out.Name())})
 		}
 	}
 	return nil

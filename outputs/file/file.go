@@ -18,6 +18,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -131,7 +132,7 @@ func (o *Output) Check(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	err := o.take()
-	for _, never := range []error{errInUse, errNoFolder, errNoFile, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
+	for _, never := range []error{errInUse, errNoFolder, errNoFile, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
 		if errors.Is(err, never) {
 			return outputs.Permanent(err)
 		}
@@ -157,7 +158,7 @@ func (o *Output) take() error {
 		return err
 	}
 	o.folder, err = openFolder(folderOptions{
-		path: o.path, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
+		path: o.path, forced: o.common.Force, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
 		meters: &o.meters, logger: cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {

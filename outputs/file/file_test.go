@@ -20,6 +20,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/outputs/safefs"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -96,15 +97,24 @@ func record(e *event.Event) string {
 	return strings.TrimSuffix(string(new(format.JSON).Append(nil, e)), "\n")
 }
 
+// oldsIn lists the old files of a folder.
+func oldsIn(dir string) ([]old, error) {
+	d, err := safefs.Open(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return olds(d)
+}
+
 // stored are the lines of all files in a folder, the oldest first. What of a
 // rotation is done twice at that moment, as a file and as a compressed one,
 // counts once.
 func stored(t outputtest.T, dir string) (lines []string) {
 	t.Helper()
-	f := &folder{folderOptions: folderOptions{path: dir}}
 	var all []byte
 	for try := 0; ; try++ {
-		list, err := f.olds()
+		list, err := oldsIn(dir)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -120,7 +130,7 @@ func stored(t outputtest.T, dir string) (lines []string) {
 			seen[o.time] = true
 			all = append(all, data...)
 		}
-		if after, _ := f.olds(); err == nil && slices.Equal(after, list) {
+		if after, _ := oldsIn(dir); err == nil && slices.Equal(after, list) {
 			break
 		}
 		if try > 100 {

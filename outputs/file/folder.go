@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/outputs/safefs"
 )
 
 const (
@@ -29,6 +31,7 @@ var (
 
 type folderOptions struct {
 	path        string
+	forced      bool   // also a folder that others may change
 	header      string // of each file
 	keep        int    // old files; 0: no rotation
 	when        schedule
@@ -42,7 +45,6 @@ type folderOptions struct {
 // into the file whole or not at all, one at a time.
 type folder struct {
 	folderOptions
-	lock    *os.File
 	write   func(*os.File, []byte) (int, error) // tests make these two fail
 	force   func(*os.File) error
 	tasks   sync.WaitGroup
@@ -51,34 +53,20 @@ type folder struct {
 	abandon context.CancelFunc // end at once
 
 	mu    sync.Mutex
-	file  *os.File
-	torn  bool  // the file holds part of a block that failed, behind
-	whole int64 // so many bytes
+	dir   *safefs.Dir // nil: the path has led nowhere lately
+	lock  *os.File    // in dir
+	file  *os.File    // in dir; nil: none
+	torn  bool        // the file holds part of a block that failed, behind
+	whole int64       // so many bytes
 	next  time.Time
 }
 
 // openFolder takes the folder and its file, and finishes what an earlier run
 // had begun.
 func openFolder(o folderOptions) (*folder, error) {
-	st, err := os.Stat(o.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: make it first, with mkdir -p", err)
-	}
-	if err == nil && !st.IsDir() {
-		err = fmt.Errorf("%s: %w", o.path, errNoFolder)
-	}
-	if err != nil {
-		return nil, err
-	}
 	f := &folder{folderOptions: o, write: (*os.File).Write, force: (*os.File).Sync, untidy: make(chan struct{}, 1), quit: make(chan struct{})}
-	if f.lock, err = lockFile(filepath.Join(o.path, lockName)); errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w: the sensor's user has to be able to write there", err)
-	} else if err != nil {
-		return nil, err
-	}
 	if err := f.begin(time.Now()); err != nil {
-		f.file.Close() // of none, no harm
-		f.lock.Close()
+		f.leave()
 		return nil, err
 	}
 	var ctx context.Context
@@ -90,19 +78,48 @@ func openFolder(o folderOptions) (*folder, error) {
 	return f, nil
 }
 
-// lockFile takes a lock that ends with the process. The file stays: removing it
+// enter takes the folder that the path leads to now.
+func (f *folder) enter() error {
+	st, err := os.Stat(f.path)
+	if err == nil && !st.IsDir() {
+		return fmt.Errorf("%s: %w", f.path, errNoFolder)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: make it first, with mkdir -p", err)
+	}
+	if f.dir, err = safefs.Open(f.path, f.forced); err != nil {
+		return err
+	}
+	f.lock, err = takeLock(f.dir)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: the sensor's user has to be able to write there", err)
+	}
+	return err
+}
+
+// leave gives the folder back, with its file.
+func (f *folder) leave() {
+	f.file.Close() // of none, no harm
+	f.lock.Close()
+	if f.dir != nil {
+		f.dir.Close()
+	}
+	f.file, f.lock, f.dir = nil, nil, nil
+}
+
+// takeLock takes a lock that ends with the process. The file stays: removing it
 // would let two processes hold a lock each.
-func lockFile(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+func takeLock(dir *safefs.Dir) (*os.File, error) {
+	file, err := dir.OpenFile(lockName, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w", filepath.Dir(path), errInUse)
+			return nil, fmt.Errorf("%s: %w", dir.Path(), errInUse)
 		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
 	}
 	return file, nil
 }
@@ -115,7 +132,7 @@ func (f *folder) current() string { return filepath.Join(f.path, logName) }
 func (f *folder) begin(now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.open(); err != nil {
+	if err := f.ready(); err != nil {
 		return err
 	}
 	f.next = f.when.after(now)
@@ -123,7 +140,7 @@ func (f *folder) begin(now time.Time) error {
 	if err != nil || st.Size() == 0 {
 		return err
 	}
-	strange := f.header != "" && !startsWith(f.current(), f.header)
+	strange := f.header != "" && !startsWith(f.file, f.header)
 	switch {
 	case f.keep == 0 && strange:
 		f.logger.Warn("the file does not start with the header of its format, and is not rotated", "file", f.current())
@@ -133,12 +150,7 @@ func (f *folder) begin(now time.Time) error {
 	return nil
 }
 
-func startsWith(path, text string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
+func startsWith(file *os.File, text string) bool {
 	start := make([]byte, len(text))
 	n, _ := file.ReadAt(start, 0)
 	return string(start[:n]) == text
@@ -147,14 +159,11 @@ func startsWith(path, text string) bool {
 // open opens the file, or makes it, and takes off what a crash has left of half
 // a line.
 func (f *folder) open() error {
-	if st, err := os.Stat(f.current()); err == nil && !st.Mode().IsRegular() {
-		return fmt.Errorf("%s: %w", f.current(), errNoFile)
-	}
-	file, err := os.OpenFile(f.current(), os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, fileMode)
+	file, err := f.dir.OpenFile(logName, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, fileMode)
 	if err == nil {
 		err = errors.Join(file.Chmod(fileMode), f.syncFolder()) // whatever the umask is
 	} else if errors.Is(err, fs.ErrExist) {
-		if file, err = os.OpenFile(f.current(), os.O_RDWR|os.O_APPEND, 0); err == nil {
+		if file, err = f.dir.OpenFile(logName, os.O_RDWR|os.O_APPEND, 0); err == nil {
 			err = f.mend(file)
 		}
 	}
@@ -173,16 +182,7 @@ func (f *folder) syncFolder() error {
 	if !f.sync {
 		return nil
 	}
-	return syncDir(f.path)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return f.dir.Sync()
 }
 
 // mend cuts a file behind its last whole line. Half a line is of a record that
@@ -270,18 +270,23 @@ func (f *folder) mendTorn() error {
 	return nil
 }
 
-// ready sees to it that the file is the one of its name: somebody may have moved
-// or removed that.
+// ready sees to it that the file, the folder and its lock are those of their
+// names: somebody may have moved, removed or replaced each of them.
 func (f *folder) ready() error {
 	if f.file != nil {
 		if err := f.mendTorn(); err != nil {
 			return err
 		}
-		here, err := f.file.Stat()
-		if err != nil {
+	}
+	if f.dir == nil || f.lock == nil || !f.dir.IsCurrent() || !f.dir.IsFile(f.lock, lockName) {
+		f.leave()
+		if err := f.enter(); err != nil {
+			f.leave()
 			return err
 		}
-		if there, err := os.Stat(f.current()); err == nil && os.SameFile(here, there) {
+	}
+	if f.file != nil {
+		if f.dir.IsFile(f.file, logName) {
 			return nil
 		}
 		f.file.Close()
@@ -304,10 +309,9 @@ func (f *folder) close() error {
 	f.abandon()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var err error
-	if f.file != nil {
-		err = errors.Join(f.mendTorn(), f.file.Sync(), f.file.Close())
-		f.file = nil
+	defer f.leave()
+	if f.file == nil {
+		return nil
 	}
-	return errors.Join(err, f.lock.Close())
+	return errors.Join(f.mendTorn(), f.file.Sync(), f.file.Close())
 }

@@ -7,10 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/outputs/safefs"
 )
 
 // Old files are dnsmonster.log.<time> at first, and dnsmonster.log.gz.<time>
@@ -40,15 +43,16 @@ func parseOld(name string) (old, bool) {
 	return o, ok && dot && err == nil
 }
 
-// olds lists the old files, the oldest first.
-func (f *folder) olds() ([]old, error) {
-	entries, err := os.ReadDir(f.path)
+// olds lists the old files in the folder, the oldest first. In a folder like /tmp
+// others can put files with such names: they count for nothing.
+func olds(dir *safefs.Dir) ([]old, error) {
+	entries, err := dir.ReadDir()
 	if err != nil {
 		return nil, err
 	}
 	var list []old
 	for _, e := range entries {
-		if o, ok := parseOld(e.Name()); ok && e.Type().IsRegular() {
+		if o, ok := parseOld(e.Name()); ok && dir.Owns(e.Name()) {
 			list = append(list, o)
 		}
 	}
@@ -65,7 +69,7 @@ func (f *folder) rotate(now time.Time) error {
 	if st, err := f.file.Stat(); err != nil || st.Size() == 0 {
 		return err
 	}
-	list, err := f.olds()
+	list, err := olds(f.dir)
 	if err != nil {
 		return err
 	}
@@ -73,7 +77,7 @@ func (f *folder) rotate(now time.Time) error {
 	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // also where the clock was set back
 		stamp = list[n-1].time.Add(time.Second)
 	}
-	if err := os.Rename(f.current(), f.current()+"."+stamp.Format(stampLayout)); err != nil {
+	if err := f.dir.Rename(logName, logName+"."+stamp.Format(stampLayout)); err != nil {
 		return err
 	}
 	f.meters.rotations.Add(1)
@@ -151,12 +155,17 @@ func (f *folder) tidyUp(ctx context.Context) {
 	}
 }
 
-// tidy does both once.
+// tidy does both once, in the folder that the path leads to now.
 func (f *folder) tidy(ctx context.Context) error {
-	if err := f.removeParts(); err != nil {
+	dir, err := safefs.Open(f.path, f.forced)
+	if err != nil {
 		return err
 	}
-	list, err := f.olds()
+	defer dir.Close()
+	if err := removeParts(dir); err != nil {
+		return err
+	}
+	list, err := olds(dir)
 	if err != nil {
 		return err
 	}
@@ -171,7 +180,7 @@ func (f *folder) tidy(ctx context.Context) error {
 	kept := list[:0]
 	for _, o := range list {
 		if o.suffix == "" && done[o.time] {
-			if err := os.Remove(filepath.Join(f.path, o.name)); err != nil {
+			if err := dir.Remove(o.name); err != nil {
 				return err
 			}
 			continue
@@ -179,34 +188,27 @@ func (f *folder) tidy(ctx context.Context) error {
 		kept = append(kept, o)
 	}
 	for len(kept) > f.keep {
-		if err := os.Remove(filepath.Join(f.path, kept[0].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := dir.Remove(kept[0].name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		kept = kept[1:]
 	}
 	for _, o := range kept {
-		if o.suffix == "" && f.compression.open != nil {
-			if err := f.compress(ctx, o); err != nil {
-				return err
-			}
+		if o.suffix == "" && f.compression.open != nil && ctx.Err() == nil {
+			err = errors.Join(err, f.compress(ctx, dir, o))
 		}
 	}
-	return nil
-}
-
-// part is the name of a compressed file that is not complete.
-func (f *folder) part(o old) string {
-	return filepath.Join(f.path, "."+logName+f.compression.suffix+"."+o.time.Format(stampLayout)+partSuffix)
+	return err
 }
 
 const partSuffix = ".part"
 
 // removeParts removes what was begun and not completed.
-func (f *folder) removeParts() error {
-	entries, err := os.ReadDir(f.path)
+func removeParts(dir *safefs.Dir) error {
+	entries, err := dir.ReadDir()
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "."+logName+".") && strings.HasSuffix(e.Name(), partSuffix) {
-			err = errors.Join(err, os.Remove(filepath.Join(f.path, e.Name())))
+			err = errors.Join(err, dir.Remove(e.Name()))
 		}
 	}
 	return err
@@ -214,26 +216,25 @@ func (f *folder) removeParts() error {
 
 // compress makes o a compressed file. o is removed when that is on the medium
 // under its name.
-func (f *folder) compress(ctx context.Context, o old) error {
-	from := filepath.Join(f.path, o.name)
-	to := filepath.Join(f.path, logName+f.compression.suffix+"."+o.time.Format(stampLayout))
-	part := f.part(o)
-	err := f.compressTo(ctx, from, part)
+func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o old) error {
+	to := logName + f.compression.suffix + "." + o.time.Format(stampLayout)
+	part := "." + to + partSuffix
+	err := f.compressTo(ctx, dir, o.name, part)
 	if err == nil {
-		err = os.Rename(part, to)
+		err = dir.Rename(part, to)
 	}
 	if err != nil {
-		os.Remove(part)
-		return fmt.Errorf("compress %s: %w", from, err)
+		dir.Remove(part)
+		return fmt.Errorf("compress %s: %w", dir.Join(o.name), err)
 	}
-	if err := syncDir(f.path); err != nil {
+	if err := dir.Sync(); err != nil {
 		return err
 	}
-	return os.Remove(from)
+	return dir.Remove(o.name)
 }
 
-func (f *folder) compressTo(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
+func (f *folder) compressTo(ctx context.Context, dir *safefs.Dir, from, to string) error {
+	in, err := dir.OpenFile(from, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ func (f *folder) compressTo(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	out, err := dir.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
@@ -255,7 +256,16 @@ func (f *folder) compressTo(ctx context.Context, from, to string) error {
 		z.Close()
 		return err
 	}
-	return errors.Join(z.Close(), out.Chmod(fileMode), out.Sync(), out.Close(), os.Chtimes(to, time.Time{}, st.ModTime()))
+	return errors.Join(z.Close(), out.Chmod(fileMode), setTime(out, st.ModTime()), out.Sync(), out.Close())
+}
+
+// setTime gives a file the time that it was written.
+func setTime(f *os.File, at time.Time) error {
+	tv := unix.NsecToTimeval(at.UnixNano())
+	if err := unix.Futimes(int(f.Fd()), []unix.Timeval{tv, tv}); err != nil {
+		return fmt.Errorf("set the time of %s: %w", f.Name(), err)
+	}
+	return nil
 }
 
 // reader ends with its context.

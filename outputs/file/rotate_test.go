@@ -105,17 +105,13 @@ func TestDefect36RotationNames(t *testing.T) {
 		t.Errorf("files %q, want %q", got, want)
 	}
 	holds(t, dir, 18)
-	list, _ := at(dir).olds()
+	list, _ := oldsIn(dir)
 	for i, old := range list { // in the order in which they were written
 		b, err := content(filepath.Join(dir, old.name))
 		if want := string(format.AppendBlock(nil, new(format.JSON), block(3*i, 3))); err != nil || string(b) != want {
 			t.Errorf("%s holds %q (%v)", old.name, b, err)
 		}
 	}
-}
-
-func at(dir string) *folder {
-	return &folder{folderOptions: folderOptions{path: dir}}
 }
 
 func TestParseOld(t *testing.T) {
@@ -147,7 +143,7 @@ func TestCountAndCompression(t *testing.T) {
 			o.folder.tick(time.Now().AddDate(0, 0, 1+i))
 		}
 		w.Close()
-		list, err := at(dir).olds()
+		list, err := oldsIn(dir)
 		if err != nil || len(list) != 3 {
 			t.Fatalf("%s: old files %+v (%v), want 3", kind, list, err)
 		}

@@ -38,7 +38,7 @@ func TestCheckRefuses(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(odd, logName), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f(odd, "dnsmonster.log: not a regular file")
+	f(odd, "dnsmonster.log is not a regular file")
 	taken := t.TempDir()
 	opened(t, taken)
 	f(taken, "another sensor writes there")
@@ -66,8 +66,8 @@ func TestFolderIsGivenBack(t *testing.T) {
 // Records are for the owner and the group, whatever the umask is.
 func TestPermissions(t *testing.T) {
 	for _, mask := range []int{0, 0o077} {
-		was := syscall.Umask(mask)
 		dir := t.TempDir()
+		was := syscall.Umask(mask)
 		o, w := opened(t, dir)
 		put(t, w, block(0, 1))
 		o.folder.tick(time.Now().AddDate(0, 0, 2))

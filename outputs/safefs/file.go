@@ -97,6 +97,14 @@ func (d *Dir) judge(name string, st *unix.Stat_t) error {
 	return nil
 }
 
+// Owns reports whether a name is that of a regular file of root or of this user,
+// or with force of anybody. What is not may have been put there to mislead.
+func (d *Dir) Owns(name string) bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && (d.force || ours(&st))
+}
+
 // ReadFile reads a file of the folder, which OpenFile would open. Beside an error
 // it returns what could be read.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
