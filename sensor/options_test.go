@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/sensor/config"
 )
@@ -228,6 +229,26 @@ func TestDefect23Values(t *testing.T) {
 		v, err := values(args, nil)
 		if err != nil || v.String("stdoutoutputgotemplate") != value {
 			t.Errorf("%q: %v, want the value as it is", args, err)
+		}
+	}
+}
+
+// TestServiceLinks: what Kubernetes sets for a service called dnsmonster does not
+// stop the sensor, and is named once.
+func TestServiceLinks(t *testing.T) {
+	file := write(t, queries(10))
+	for _, args := range [][]string{{"replay", file}, {"replay", file, "--port=53"}, {"--pcapfile=" + file, "--stdoutoutputtype=1"}} {
+		p := prepared(t, nil, args...)
+		p.cmd.Env = append(p.cmd.Env, "DNSMONSTER_SERVICE_HOST=10.96.0.12", "DNSMONSTER_SERVICE_PORT=8080", "DNSMONSTER_PORT=tcp://10.96.0.12:8080",
+			"DNSMONSTER_PORT_8080_TCP=tcp://10.96.0.12:8080", "DNSMONSTER_PORT_8080_TCP_PROTO=tcp", "DNSMONSTER_PORT_8080_TCP_PORT=8080", "DNSMONSTER_PORT_8080_TCP_ADDR=10.96.0.12")
+		p.run()
+		r := p.wait(time.Minute)
+		r.expect(t, exitOK)
+		if got := count(t, p.records).total(); got != 10 {
+			t.Errorf("%q: %d records, want 10", args, got)
+		}
+		if n := strings.Count(r.log, "DNSMONSTER_"); n != 7 || strings.Count(r.log, "Kubernetes") != 1 {
+			t.Errorf("%q: %d names of variables, want each of the 7 once, in one line:\n%s", args, n, r.log)
 		}
 	}
 }

@@ -1,12 +1,18 @@
 package sensor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	_ "time/tzdata" // an image may have nothing but the program
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -58,13 +64,42 @@ func location(name string) (*time.Location, error) {
 	case "", "UTC", "utc":
 		return time.UTC, nil
 	case "local", "Local":
-		return time.Local, nil
+		return time.Local, checkLocal()
 	}
 	l, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, fmt.Errorf("%q: use UTC, local, or a name of this machine's time zone database, such as Europe/Berlin: %w", name, err)
+		return nil, fmt.Errorf("%q: use UTC, local, or a name of the time zone database, such as Europe/Berlin: %w", name, err)
 	}
 	return l, nil
+}
+
+// checkLocal says why this machine's local time is not known. The library would
+// take UTC for it, as it does where nothing says what local time is.
+func checkLocal() error {
+	zone, set := os.LookupEnv("TZ")
+	path := strings.TrimPrefix(zone, ":")
+	switch {
+	case !set:
+		path = "/etc/localtime"
+	case path == "":
+		return nil
+	case !filepath.IsAbs(path):
+		if _, err := time.LoadLocation(path); err != nil {
+			return fmt.Errorf("the environment variable TZ is %q: use a name of the time zone database, such as Europe/Berlin", zone)
+		}
+		return nil
+	}
+	content, err := os.ReadFile(path)
+	if !set && errors.Is(err, fs.ErrNotExist) {
+		return nil // no local time but UTC
+	}
+	if err == nil {
+		_, err = time.LoadLocationFromTZData(path, content)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is to say what local time is: %w", path, err)
+	}
+	return nil
 }
 
 // interfaceNames are the names of the kernel's interfaces. One that is gone

@@ -201,7 +201,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f(`run takes no arguments: what is "eth0"? An interface is --devname=eth0, a capture file --pcapfile=eth0`, "run", "eth0")
 	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
 	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
-	f(`port: "53,54" is not a whole number: repeat the option for several (from the command line)`, "--port=53,54")
+	f(`port: "53,54" is not a whole number: repeat the option for several: --port=53 --port=54 (from the command line)`, "--port=53,54")
 	f("--port: at least one is needed"+line, "--port=", "--pcapfile=x")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
 	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")

@@ -3,11 +3,13 @@ package config
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // File is a configuration file as it was read.
@@ -42,6 +44,9 @@ func ReadFile(path string) (*File, error) {
 // value in double quotes is unquoted as in Go. A key that stands several times
 // is kept several times, and may come before any section.
 //
+// What looks like a comment behind a value is an error: dnsmonster took it for a
+// part of the value, which nobody who writes such means.
+//
 // INI libraries read more than that: comments behind values, ":" as separator,
 // escapes and continued lines, each of which changes what existing files mean,
 // and none tells the line of a wrong key.
@@ -61,10 +66,11 @@ func Read(path string, r io.Reader) (*File, error) {
 			continue
 		}
 		if text[0] == '[' {
-			if len(text) < 3 || text[len(text)-1] != ']' {
-				return nil, fmt.Errorf("%s line %d: %q is not a section such as [capture]", path, number, text)
+			name, err := sectionName(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s line %d: %w", path, number, err)
 			}
-			section = strings.TrimSpace(text[1 : len(text)-1])
+			section = name
 			continue
 		}
 		e, err := entry(text)
@@ -80,30 +86,59 @@ func Read(path string, r io.Reader) (*File, error) {
 	return file, nil
 }
 
+func sectionName(text string) (string, error) {
+	name, rest, ok := strings.Cut(text[1:], "]")
+	name, rest = strings.TrimSpace(name), strings.TrimSpace(rest)
+	switch {
+	case ok && rest != "" && (rest[0] == ';' || rest[0] == '#'):
+		return "", errors.New("a comment needs a line of its own: nothing may stand behind a section's name")
+	case !ok || name == "" || rest != "":
+		return "", errors.New("not a section such as [capture]")
+	}
+	return name, nil
+}
+
 func entry(text string) (Entry, error) {
 	key, value, ok := strings.Cut(text, "=")
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	key = strings.TrimSpace(key)
 	if !ok || key == "" {
-		// What stands behind the first word may be a password.
-		word, _, more := strings.Cut(text, " ")
-		if more {
-			word += " ..."
-		}
-		return Entry{}, fmt.Errorf("%q is not of the form key = value", word)
+		return Entry{}, errors.New("not of the form key = value") // what stands there may be a password
 	}
-	if strings.HasPrefix(value, `"`) {
-		plain, err := strconv.Unquote(value)
-		if err != nil {
-			return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", key)
+	at := comment(value)
+	plain := strings.TrimSpace(value)
+	if !strings.HasPrefix(plain, `"`) {
+		if at >= 0 {
+			return Entry{}, fmt.Errorf("key %s: its value ends in a comment, which needs a line of its own; if %q is part of the value, put the value in double quotes",
+				plainWord(key), value[at:at+1])
 		}
-		value = plain
+		return Entry{Key: key, Value: plain}, nil
 	}
-	return Entry{Key: key, Value: value}, nil
+	unquoted, err := strconv.Unquote(plain)
+	if err == nil {
+		return Entry{Key: key, Value: unquoted}, nil
+	}
+	if quotes, err := strconv.QuotedPrefix(plain); err == nil && comment(strings.TrimSpace(plain[len(quotes):])) == 0 {
+		return Entry{}, fmt.Errorf("key %s: a comment stands behind its value, which needs a line of its own", plainWord(key))
+	}
+	return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", plainWord(key))
+}
+
+// comment is where a value has what looks like the start of a comment: ";" or
+// "#" at its start or behind white space. It is -1 where there is none.
+func comment(value string) int {
+	before := ' '
+	for i, c := range value {
+		if (c == ';' || c == '#') && unicode.IsSpace(before) {
+			return i
+		}
+		before = c
+	}
+	return -1
 }
 
 // quoted writes a value so that entry reads the same again.
 func quoted(value string) string {
-	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !printable(value) {
+	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !printable(value) || comment(value) >= 0 {
 		return strconv.Quote(value)
 	}
 	return value

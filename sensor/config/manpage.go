@@ -41,11 +41,11 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 	manOptions(b, pages)
 	b.WriteString(".Sh ENVIRONMENT\n")
 	prose(b, "Each option's variable is named with it. A variable that is set to nothing is a text without letters or a truth value that is true; "+
-		"numbers and times are then left alone. CREDENTIALS_DIRECTORY, which systemd sets, is where passwords and tokens are looked for that nothing else sets, "+
+		"numbers and times are then left alone. Variables that Kubernetes sets for a service called dnsmonster are ignored. CREDENTIALS_DIRECTORY, which systemd sets, is where passwords and tokens are looked for that nothing else sets, "+
 		"in files of their options' names.")
 	b.WriteString(".Sh FILES\n")
 	prose(b, "A configuration file has lines of the form key = value in sections such as [capture]. Upper and lower case are the same in names. "+
-		"Lines that start with ; or # are comments. A value in double quotes is unquoted as in Go. A truth value that is left empty is true. "+
+		"Lines that start with ; or # are comments, which cannot stand behind a value. A value in double quotes is unquoted as in Go. A truth value that is left empty is true. "+
 		"A key that is repeated is a list, where the option is one. Unknown keys and sections are errors. The command config check explains a file; "+
 		"the option --writeconfig writes one.")
 	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll that was captured was delivered.\n.It 1\nWrong use or configuration; nothing was captured.\n" +

@@ -56,7 +56,8 @@ anything is opened.
 
 %[3]s
 - Only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment at the start of a line and
-  nowhere else. A value in double quotes is unquoted as in Go.
+  nowhere else: behind a value, at its start or behind white space, they are an error. A value that
+  holds them so stands in double quotes. A value in double quotes is unquoted as in Go.
 - Upper and lower case are the same in names of sections and keys. A key may stand before the first
   section. Unknown keys and sections are errors.
 - A truth value that is left empty is true. A key that is repeated is a list, where the option is one.
@@ -69,6 +70,9 @@ anything is opened.
 - On the command line, names may be in upper and lower case, and options before or behind arguments.
   Values are never touched. A truth value is switched on by its name, and off by `+"`--name=false`"+`.
 - A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file; a warning says so.
+  A wrong value that a higher level overrides is a warning, too.
+- Variables that Kubernetes sets for a service called dnsmonster, such as `+"`DNSMONSTER_PORT=tcp://10.96.0.12:53`"+`,
+  are recognised, named in a warning, and ignored.
 - A list is an option that is repeated; no value is split at commas, from no origin, unless the option
   itself says so. A list on a higher level replaces one on a lower level.
 

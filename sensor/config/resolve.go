@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/xrash/smetrics"
 )
@@ -48,6 +49,7 @@ type Value struct {
 	Text     []string // in normal form; more or less than one only for a List
 	Origin   Origin
 	fromFile string // the option that named the file with this secret; "": none
+	given    Origin // the highest one that gives a value, even a wrong one
 }
 
 // Values are all options of a command with what they are set to.
@@ -104,7 +106,7 @@ func Resolve(in Input) (*Values, error) {
 	r.environment()
 	r.line()
 	r.secrets()
-	return r.v, errors.Join(r.errs...)
+	return r.v, r.err()
 }
 
 type resolver struct {
@@ -117,12 +119,41 @@ func (r *resolver) fail(format string, a ...any) {
 	r.errs = append(r.errs, fmt.Errorf(format, a...))
 }
 
+// wrongValue is an error while no higher layer gives the option a value.
+type wrongValue struct {
+	option *Option
+	at     Origin
+	err    error
+}
+
+func (e *wrongValue) Error() string {
+	return fmt.Sprintf("%s: %v (from %s)", e.option.Name, e.err, e.at)
+}
+
+// err is all that is wrong. A wrong value that a higher layer overrides becomes
+// a warning.
+func (r *resolver) err() error {
+	var left []error
+	for _, err := range r.errs {
+		var wrong *wrongValue
+		if errors.As(err, &wrong) {
+			if v := r.v.Get(wrong.option.Name); v != nil && v.given.Layer > wrong.at.Layer {
+				r.warn("%v: no effect, %s overrides it", wrong, v.given)
+				continue
+			}
+		}
+		left = append(left, err)
+	}
+	return errors.Join(left...)
+}
+
 func (r *resolver) warn(format string, a ...any) {
 	r.v.Warnings = append(r.v.Warnings, fmt.Sprintf(format, a...))
 }
 
 // set gives an option the values of one layer.
 func (r *resolver) set(v *Value, text []string, at Origin) {
+	v.given = at
 	values := make([]string, 0, len(text))
 	for _, t := range text {
 		if v.List && t == "" && len(text) == 1 {
@@ -134,9 +165,9 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 				err = errors.New("the value has a wrong form")
 			}
 			if v.List && strings.Contains(t, ",") {
-				err = fmt.Errorf("%w: repeat the option for several", err)
+				err = fmt.Errorf("%w: %s", err, several(v.Option, strings.Split(t, ","), at.Layer))
 			}
-			r.fail("%s: %w (from %s)", v.Name, err, at)
+			r.errs = append(r.errs, &wrongValue{v.Option, at, err})
 			return
 		}
 		values = append(values, n)
@@ -145,6 +176,20 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 		values = values[len(values)-1:] // as everywhere: the last one counts
 	}
 	v.Text, v.Origin = values, at
+}
+
+// several says how an origin gives a list.
+func several(o *Option, values []string, at Layer) string {
+	for i, v := range values {
+		values[i] = strings.TrimSpace(v)
+	}
+	switch option := "--" + o.Name + "="; at {
+	case CommandLine:
+		return "repeat the option for several: " + option + strings.Join(values, " "+option)
+	case Environment:
+		return "a variable holds one value: for several use the command line, " + option + strings.Join(values, " "+option) + ", or a line for each in a configuration file"
+	}
+	return "write a line for each: " + o.Name + " = " + values[0] + " and so on"
 }
 
 // file takes the entries, those of one option together.
@@ -185,18 +230,13 @@ func (r *resolver) entries(o *Option) (text []string, at string) {
 func (r *resolver) known(e Entry, at string) *Option {
 	key, section := strings.ToLower(e.Key), strings.ToLower(e.Section)
 	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
-		r.fail("%s: unknown section [%s]%s", at, e.Section, nearest(r.Known(), section, func(o *Option) string { return o.Section }))
+		r.fail("%s: unknown section [%s]%s", at, plainWord(e.Section), meant("", nearest(r.Known(), section, func(o *Option) string { return o.Section })))
 		return nil
 	}
 	o := find(r.Known(), key)
 	switch {
 	case o == nil:
-		r.fail("%s: unknown key %s%s", at, e.Key, nearest(r.Known(), key, func(o *Option) string {
-			if o.Section == "" {
-				return ""
-			}
-			return o.Name
-		}))
+		r.fail("%s: unknown key %s%s", at, plainWord(e.Key), meant("", nearestKey(r.Known(), section, key)))
 	case o.Section == "":
 		r.fail("%s: %s cannot stand in a file: use --%s on the command line", at, e.Key, o.Name)
 	case section != "" && o.Section != section:
@@ -222,19 +262,25 @@ func (r *resolver) give(o *Option, text []string, at Origin) {
 }
 
 func (r *resolver) environment() {
+	var links []string
+	defer func() { r.warnOfLinks(links) }()
 	for _, e := range r.Environ {
 		name, value, _ := strings.Cut(e, "=")
 		if !strings.HasPrefix(strings.ToUpper(name), "DNSMONSTER_") {
 			continue
 		}
+		if r.isServiceLink(name, value) {
+			links = append(links, name)
+			continue
+		}
 		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			r.warn("unknown environment variable %s%s", name, nearest(r.Known(), strings.ToUpper(name), func(o *Option) string {
+			r.warn("unknown environment variable %s%s", name, meant("", nearest(r.Known(), strings.ToUpper(name), func(o *Option) string {
 				if len(o.Env) == 0 {
 					return ""
 				}
 				return o.Env[0]
-			}))
+			})))
 			continue
 		}
 		o := &r.Known()[i]
@@ -296,10 +342,46 @@ func (r *resolver) unknown(name string) {
 		r.fail("--%s is not an option of %s", name, r.Command)
 		return
 	}
-	r.fail("unknown option --%s%s", name, nearest(r.Options, name, func(o *Option) string { return o.Name }))
+	r.fail("unknown option --%s%s", plainWord(name), meant("--", nearest(r.Options, name, func(o *Option) string { return o.Name })))
 }
 
-// nearest proposes one of the names that of gives options.
+// plainWord is a name that somebody has written, unless it may be something else
+// that came to stand where a name should: an address, with its password.
+func plainWord(name string) string {
+	for _, c := range name {
+		if c != '_' && c != '-' && c != '.' && c != ' ' && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+			return masked
+		}
+	}
+	return name
+}
+
+// nearestKey proposes a key of the section, or else of another one.
+func nearestKey(options []Option, section, key string) string {
+	name := func(o *Option) string {
+		if o.Section == "" {
+			return ""
+		}
+		return o.Name
+	}
+	var here []Option
+	for _, o := range options {
+		if section != "" && o.Section == section {
+			here = append(here, o)
+		}
+	}
+	if found := nearest(here, key, name); found != "" {
+		return found
+	}
+	for _, o := range here { // the name without its first words, since the section says them
+		if o.Name != key && strings.HasSuffix(o.Name, key) && len(key) > 3 && !o.Hidden {
+			return o.Name
+		}
+	}
+	return nearest(options, key, name)
+}
+
+// nearest proposes one of the names that of gives options; "" where none is near.
 func nearest(options []Option, word string, of func(*Option) string) string {
 	var names []string
 	for i := range options {
@@ -307,21 +389,28 @@ func nearest(options []Option, word string, of func(*Option) string) string {
 			names = append(names, name)
 		}
 	}
-	return Nearest(word, names)
+	return near(word, names)
 }
 
-// Nearest proposes what the user may have meant, "" where nothing is near.
-func Nearest(word string, names []string) string {
+func near(word string, names []string) string {
 	best, distance := "", 2+len(word)/4
 	for _, name := range names {
 		if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {
 			best, distance = name, d
 		}
 	}
-	if best == "" {
+	return best
+}
+
+// Nearest proposes what the user may have meant, "" where nothing is near.
+func Nearest(word string, names []string) string { return meant("", near(word, names)) }
+
+// meant is a proposal, written with the dashes or what else belongs before it.
+func meant(before, name string) string {
+	if name == "" {
 		return ""
 	}
-	return ": did you mean " + best + "?"
+	return ": did you mean " + before + name + "?"
 }
 
 // Get returns an option's value, nil where the command has no such option.

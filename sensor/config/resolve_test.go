@@ -52,7 +52,7 @@ var resolveCommands = func(options []Option) []*cli.Command {
 func resolved(t *testing.T, name, line, environ, file string) (*Values, string) {
 	t.Helper()
 	in := Input{Command: "run", Options: testOptions(t)}
-	known := append(in.Options, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
+	known := append(in.Options, Option{Name: "servername1", Section: "capture"}, Option{Name: "servername2", Section: "general"}, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
 	in.Known = func() []Option { return known }
 	in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
 	in.Environ = strings.Split(environ, "|")
@@ -91,7 +91,9 @@ func TestRules(t *testing.T) {
 	f("kafkaoutputbroker", "--kafkaoutputbroker a,b", "", "", `["a,b"] from the command line`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker =", `[] from x.ini line 1`)
-	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number: repeat the option for several (from the command line)`)
+	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number: repeat the option for several: --port=1 --port=2 (from the command line)`)
+	f("port", "", "DNSMONSTER_PORT=1,2", "", `error: port: "1,2" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
+	f("port", "", "", "port = 1, 2", `error: port: "1, 2" is not a whole number: write a line for each: port = 1 and so on (from x.ini line 1)`)
 	// scalars that stand several times: the last one counts
 	f("devname", "--devname a --devname b", "", "", `["b"] from the command line`)
 	f("devname", "", "", "devname = a\ndevname = b", `["b"] from x.ini line 2`)
@@ -121,13 +123,33 @@ func TestRules(t *testing.T) {
 	f("metricstderrformat", "", "", "[metric]\nmetricformat = kv", `["kv"] from x.ini line 2`)
 	f("metricstderrformat", "", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", `["json"] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
 	// what is not known
-	f("port", "--prot 53", "", "", `error: unknown option --prot: did you mean port?`)
+	f("port", "--prot 53", "", "", `error: unknown option --prot: did you mean --port?`)
 	f("port", "--zzz", "", "", `error: unknown option --zzz`)
 	f("port", "--pcapfile=x", "", "", `error: --pcapfile is not an option of run`)
 	f("port", "", "", "\nprot = 53", `error: x.ini line 2: unknown key prot: did you mean port?`)
+	f("port", "", "", "[metric]\nmetricfmt = kv", `error: x.ini line 2: unknown key metricfmt`)
+	f("port", "", "", "[kafka_output]\nbroker = h", `error: x.ini line 2: unknown key broker: did you mean kafkaoutputbroker?`)
+	f("port", "", "", "[general]\ngctim = 1s", `error: x.ini line 2: unknown key gctim: did you mean gctime?`)
+	f("port", "", "", "[kafka_output]\nkafkapasswort = hush", `error: x.ini line 2: unknown key kafkapasswort: did you mean kafkapassword?`)
+	f("port", "", "", "http://me:hush@h/?a = b", `error: x.ini line 1: unknown key ********`)
 	f("port", "", "", "[captur]\nport = 53", `error: x.ini line 2: unknown section [captur]: did you mean capture?`)
 	f("port", "", "", "[general]\nport = 53", `error: x.ini line 2: port does not belong in [general] but in [capture]`)
 	f("port", "", "", "config = y.ini", `error: x.ini line 1: config cannot stand in a file: use --config on the command line`)
+	// in two sections there are keys that are as near: the one of the section counts
+	f("port", "", "", "[capture]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername1?`)
+	f("port", "", "", "[general]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername2?`)
+	f("port", "", "", "servernama = s", `error: x.ini line 1: unknown key servernama: did you mean servername1?`)
+	// Kubernetes' variables of a service called dnsmonster
+	f("port", "", "DNSMONSTER_PORT=tcp://10.96.0.12:8080|DNSMONSTER_SERVICE_HOST=10.96.0.12", "", `["53"] from the default`)
+	f("port", "", "DNSMONSTER_PORT=udp://[2001:db8::1]:53", "port = 1", `["1"] from x.ini line 1`)
+	f("port", "--port 3", "DNSMONSTER_PORT=tcp://10.96.0.12:8080", "", `["3"] from the command line`)
+	f("port", "", "DNSMONSTER_PORT=tcp://x", "", `error: port: "tcp://x" is not a whole number (from the environment variable DNSMONSTER_PORT)`)
+	// a wrong value counts where no higher layer has another one
+	f("port", "--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `["3"] from the command line`)
+	f("port", "", "DNSMONSTER_PORT=2", "port = 1x", `["2"] from the environment variable DNSMONSTER_PORT`)
+	f("loglevel", "--loglevel 9", "DNSMONSTER_LOGLEVEL=x", "", `["9"] from the command line`)
+	f("port", "--port 3x", "DNSMONSTER_PORT=2", "", `error: port: "3x" is not a whole number (from the command line)`)
+	f("port", "--port 3x", "DNSMONSTER_PORT=2x", "", `error: port: "3x" is not a whole number (from the command line)`)
 	// everything that is wrong is named at once
 	f("port", "--loglevel x", "DNSMONSTER_GCTIME=y", "port = z", `error: port: "z" is not a whole number (from x.ini line 1); `+
 		`gctime: "y" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME); `+
@@ -154,6 +176,10 @@ func TestWarnings(t *testing.T) {
 	f("", "DNSMONSTER_PCAPFILE=x", "", "pcapfile has no effect on run (from the environment variable DNSMONSTER_PCAPFILE)")
 	f("", "", "devname = a\nport = 1\ndevname = b\nport = 2", "devname stands on lines 1, 3 of x.ini: line 3 counts")
 	f("", "", "old = x", "old is deprecated and has no effect (from x.ini line 1)")
+	f("--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `port: "1x" is not a whole number (from x.ini line 1): no effect, the command line overrides it; `+
+		`port: "2x" is not a whole number (from the environment variable DNSMONSTER_PORT): no effect, the command line overrides it`)
+	f("", "DNSMONSTER_PORT=tcp://10.96.0.12:53|DNSMONSTER_SERVICE_PORT_DNS_UDP=53|DNSMONSTER_PORT_53_UDP_ADDR=10.96.0.12|DNSMONSTER_SENSOR_PORT=tcp://10.96.0.13:80|DNSMONSTER_SENSOR_SERVICE_HOST=10.96.0.13", "",
+		"ignored, since Kubernetes has set them for a service of that name: DNSMONSTER_PORT, DNSMONSTER_PORT_53_UDP_ADDR, DNSMONSTER_SENSOR_PORT, DNSMONSTER_SENSOR_SERVICE_HOST, DNSMONSTER_SERVICE_PORT_DNS_UDP (enableServiceLinks: false in the pod's spec leaves them out)")
 	f("", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", "DNSMONSTER_METRICSTDERRFORMAT is set, so DNSMONSTER_METRICFORMAT has no effect")
 }
 
