@@ -38,6 +38,10 @@ func long(short, full time.Duration) time.Duration {
 	return short
 }
 
+// stuck is how long a test waits for what comes in a moment on a machine that has
+// nothing else to do.
+const stuck = 2 * time.Minute
+
 // proc is the sensor as a process. Records go to a file.
 type proc struct {
 	t       *testing.T
@@ -143,7 +147,7 @@ func attach(t *testing.T, host *lab.Host, args ...string) *proc {
 // waitFor waits for a text on stderr.
 func (p *proc) waitFor(text string) {
 	p.t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(stuck)
 	for !strings.Contains(p.log(), text) {
 		select {
 		case <-p.lines:
@@ -153,6 +157,24 @@ func (p *proc) waitFor(text string) {
 			}
 		case <-timeout:
 			p.t.Fatalf("the sensor does not say %q:\n%s", text, p.log())
+		}
+	}
+}
+
+// until waits for what becomes true while the sensor runs.
+func (p *proc) until(what string, is func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(stuck); !is(); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.ended:
+			if !is() {
+				p.t.Fatalf("the sensor ended before: %s\n%s", what, p.log())
+			}
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("waited in vain: %s\n%s", what, p.log())
 		}
 	}
 }
@@ -169,7 +191,7 @@ func (p *proc) stop() result {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
-	return p.wait(30 * time.Second)
+	return p.wait(stuck)
 }
 
 func (p *proc) wait(limit time.Duration) result {

@@ -333,8 +333,12 @@ func TestPasswordPutRight(t *testing.T) {
 	boss := admin(t, p.URL(p.Addr, "postgres"), table, "typist")
 	does(t, boss.init, false)
 	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", endpoint, "--psqltable", table)
-	s := newScene(t, o, 2, 10)
+	const workers = 2
+	s := newScene(t, o, workers, 10)
 	s.offer(100)
+	eventually(t, "all workers are logged in", func() bool { // one that comes later would go on with the old password
+		return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'typist' AND state = 'idle'") == workers && p.Int(t, "SELECT count(*) FROM "+table) == 100
+	})
 	p.Exec(t, "ALTER ROLE typist PASSWORD 'other'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'typist'")
 	s.offer(100)
 	eventually(t, "some attempts", func() bool { return s.retries() >= 4 })

@@ -23,6 +23,8 @@ test,test-all,bench,captures dnsperf dnsperf
 test,test-all,bench ethtool ethtool
 test,test-all,bench,captures tcpdump tcpdump
 test,test-all editcap wireshark-common
+test,test-all mergecap wireshark-common
+test,test-all dumpcap wireshark-common
 test,test-all zstd zstd
 test,test-all lz4 lz4
 test,test-all promtool prometheus
@@ -31,6 +33,7 @@ test,test-all man man-db
 test,test-all mandoc mandoc
 test,test-all fish fish
 test,test-all zsh zsh
+test,test-all systemd-analyze systemd
 test-all qemu-system-x86_64 qemu-system-x86
 test,test-all xz xz-utils
 test,test-all,generate clang clang

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -250,6 +248,30 @@ func TestStreamLongRecords(t *testing.T) {
 	}
 }
 
+// waiting is how many chunks wait for a lane.
+func waiting(q *laneQueue) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	held := make(map[*chunk]bool)
+	for _, h := range q.list {
+		held[h.chunk] = true
+	}
+	return len(held)
+}
+
+// readSome reads until there are packets: on a busy machine they can come later
+// than a lane waits.
+func readSome(t *testing.T, l Lane, b *packet.Batch) {
+	t.Helper()
+	for {
+		if err := l.Read(b); err == nil {
+			return
+		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Where one lane does not read, the reader stops when the stream's memory is
 // used up, and goes on when the lane does.
 func TestStreamWaitsForSlowLane(t *testing.T) {
@@ -259,20 +281,25 @@ func TestStreamWaitsForSlowLane(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b packet.Batch
-	for { // lane 0 alone, until nothing more comes
-		if err := s.Lanes()[0].Read(&b); errors.Is(err, os.ErrDeadlineExceeded) {
+	got := 0
+	st := s.items[0].stream
+	for full := false; ; { // lane 0 alone, until nothing more comes, since all memory waits for lane 1
+		err := s.Lanes()[0].Read(&b)
+		if errors.Is(err, os.ErrDeadlineExceeded) && full {
 			break
-		} else if err != nil {
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("lane 0 came to the end (%v) while lane 1 had read nothing", err)
 		}
+		got += len(b.Packets)
+		full = waiting(st.queues[1]) == st.chunks.limit
 	}
-	st := s.items[0].stream
-	if held := st.chunks.made * chunkLen; s.Given() == n || held > 12*chunkLen {
+	if held := waiting(st.queues[1]) * chunkLen; s.Given() == n || held != 12*chunkLen {
 		t.Errorf("%d packets given and %d bytes held while a lane waits", s.Given(), held)
 	}
 	rest := len(drain(t, s))
-	if s.Given() != n || rest >= n || s.Err() != nil {
-		t.Errorf("source says %d of %d, error %v", s.Given(), n, s.Err())
+	if s.Given() != n || got == 0 || got+rest != n || s.Err() != nil {
+		t.Errorf("source says %d of %d, lanes got %d and %d, error %v", s.Given(), n, got, rest, s.Err())
 	}
 }
 
@@ -289,9 +316,7 @@ func TestStreamClose(t *testing.T) {
 		got := 0
 		var b packet.Batch
 		for _, l := range s.Lanes()[:2] { // the third has not begun
-			if err := l.Read(&b); err != nil {
-				t.Fatal(err)
-			}
+			readSome(t, l, &b)
 			got += len(b.Packets)
 		}
 		s.Close()
@@ -332,8 +357,8 @@ func TestStdinPipe(t *testing.T) {
 	firstEnd := 24 + 16 + len(frames[0])
 	w.Write(content[:firstEnd+9]) // a packet, and the beginning of the next
 	var b packet.Batch
-	if err := s.Lanes()[0].Read(&b); err != nil || len(b.Packets) != 1 {
-		t.Fatalf("%d packets, error %v; want the first one", len(b.Packets), err)
+	if readSome(t, s.Lanes()[0], &b); len(b.Packets) != 1 {
+		t.Fatalf("%d packets; want the first one", len(b.Packets))
 	}
 	if err := s.Lanes()[0].Read(&b); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("error %v while nothing comes, want the deadline", err)
@@ -403,91 +428,4 @@ func TestOpenInputsRefuses(t *testing.T) {
 	f("the standard input is named twice", "-", "-")
 	f("no such file", "/no/such/file.pcap")
 	f("is a folder", t.TempDir())
-}
-
-func TestPaceDue(t *testing.T) {
-	now := time.Unix(100, 0)
-	f := func(p pace, stamp time.Duration, later, want time.Duration) {
-		t.Helper()
-		if got := p.due(int64(stamp), now.Add(later)); got != want {
-			t.Errorf("at speed %v, %s after the start: a packet of %s is due in %s, want %s", p.speed, later, stamp, got, want)
-		}
-	}
-	begun := func(speed float64) pace { return pace{speed: speed, first: int64(time.Hour), begun: now} }
-	f(pace{speed: 1}, time.Hour, 0, 0)
-	f(begun(0), 2*time.Hour, 0, 0)
-	f(begun(1), time.Hour+time.Second, 0, time.Second)
-	f(begun(1), time.Hour+time.Second, 400*time.Millisecond, 600*time.Millisecond)
-	f(begun(1), time.Hour+time.Second, 3*time.Second, -2*time.Second)
-	f(begun(10), time.Hour+time.Second, 0, 100*time.Millisecond)
-	f(begun(0.5), time.Hour+time.Second, 0, 2*time.Second)
-	f(begun(1), time.Hour-time.Second, 0, 0) // before the first
-	f(begun(1), 0, 0, 0)                     // without a time
-}
-
-// Frames a millisecond apart, on lanes that are read as they come.
-func TestSpeed(t *testing.T) {
-	f := func(speed float64, least, most time.Duration) {
-		t.Helper()
-		const n = 300
-		s, err := OpenInputs(InputOptions{
-			Paths: []string{write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...))},
-			Lanes: 2, Choose: byFirstByte, Speed: speed,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		from := time.Now()
-		complete(t, fmt.Sprint("speed ", speed), drain(t, s), n)
-		if took := time.Since(from); took < least || took > most {
-			t.Errorf("at speed %v 299 ms took %s, want %s to %s", speed, took, least, most)
-		}
-	}
-	f(1, 295*time.Millisecond, 3*time.Second)
-	f(10, 28*time.Millisecond, time.Second)
-}
-
-// The clock goes on from file to file, and what is from before the first packet
-// is due at once.
-func TestSpeedOverFiles(t *testing.T) {
-	at := func(from, n int, seconds uint32, micros uint32) string {
-		content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(from, n)...)
-		for i, off := 0, 24; i < n; i++ {
-			binary.LittleEndian.PutUint32(content[off:], seconds)
-			binary.LittleEndian.PutUint32(content[off+4:], micros)
-			off += 16 + 5 + (from+i)%200
-		}
-		return write(t, content)
-	}
-	s, err := OpenInputs(InputOptions{
-		Paths: []string{at(0, 10, 1700000000, 0), at(10, 10, 1700000000, 300_000), at(20, 10, 1600000000, 0)},
-		Lanes: 2, Choose: byFirstByte, Speed: 1,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	from := time.Now()
-	complete(t, "three files", drain(t, s), 30)
-	if took := time.Since(from); took < 290*time.Millisecond || took > 5*time.Second {
-		t.Errorf("files 300 ms apart took %s", took)
-	}
-}
-
-// Close does not wait for a packet that is due tomorrow.
-func TestSpeedClose(t *testing.T) {
-	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 2)...)
-	binary.LittleEndian.PutUint32(content[24+16+5:], 1700000000+86400)
-	s, err := OpenInputs(InputOptions{Paths: []string{write(t, content)}, Lanes: 1, Choose: byFirstByte, Speed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b packet.Batch
-	if err := s.Lanes()[0].Read(&b); err != nil || len(b.Packets) != 1 {
-		t.Fatalf("%d packets, error %v; want the first one at once", len(b.Packets), err)
-	}
-	from := time.Now()
-	s.Close()
-	if all := drain(t, s); len(all) != 0 || s.Given() != 1 || time.Since(from) > 5*time.Second {
-		t.Errorf("%d more frames, source says %d, after %s", len(all), s.Given(), time.Since(from))
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -381,48 +380,6 @@ func laterProcess(t *testing.T) {
 		t.Fatalf("run a test in a new process: %v\n%s", err, out)
 	}
 	time.Sleep(50 * time.Millisecond) // a killed process needs a moment to be gone
-}
-
-func TestNeed(t *testing.T) {
-	f := func(ci string, command string, wantSkip, wantFail bool) {
-		t.Helper()
-		t.Setenv("CI", ci)
-		r := &recorder{TB: t}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			Need(r, command)
-		}()
-		<-done
-		if r.skipped != wantSkip || r.failed != wantFail {
-			t.Errorf("CI=%q, %s: skipped %v, failed %v (%s)", ci, command, r.skipped, r.failed, r.reason)
-		}
-		if (wantSkip || wantFail) && !strings.Contains(r.reason, command) {
-			t.Errorf("the reason does not name %s: %s", command, r.reason)
-		}
-	}
-	f("", "sh", false, false)
-	f("", "no-such-command", true, false)
-	f("true", "no-such-command", false, true)
-	f("true", "sh", false, false)
-}
-
-type recorder struct {
-	testing.TB
-	skipped, failed bool
-	reason          string
-}
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Skip(args ...any) {
-	r.skipped, r.reason = true, fmt.Sprint(args...)
-	runtime.Goexit()
-}
-
-func (r *recorder) Fatal(args ...any) {
-	r.failed, r.reason = true, fmt.Sprint(args...)
-	runtime.Goexit()
 }
 
 func startKnot(t *testing.T, l *Lab) *Knot {
