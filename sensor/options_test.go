@@ -233,6 +233,22 @@ func TestDefect23Values(t *testing.T) {
 	}
 }
 
+// TestWrongValueBelow: one that a higher layer overrides does not stop the sensor,
+// whatever its kind.
+func TestWrongValueBelow(t *testing.T) {
+	file := write(t, queries(10))
+	p := prepared(t, nil, "replay", file, "--port=53", "--workers=1", "--grace=1s", "--dedup=false", "--speed=0", "--queuemb=8")
+	for _, name := range []string{"PORT", "WORKERS", "GRACE", "DEDUP", "SPEED", "QUEUEMB"} {
+		p.cmd.Env = append(p.cmd.Env, "DNSMONSTER_"+name+"=wrong")
+	}
+	p.run()
+	r := p.wait(time.Minute)
+	r.expect(t, exitOK)
+	if got := count(t, p.records).total(); got != 10 || strings.Count(r.log, "no effect, the command line overrides it") != 6 {
+		t.Errorf("%d records, want 10, and 6 warnings:\n%s", got, r.log)
+	}
+}
+
 // TestServiceLinks: what Kubernetes sets for a service called dnsmonster does not
 // stop the sensor, and is named once.
 func TestServiceLinks(t *testing.T) {

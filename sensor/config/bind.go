@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
 )
 
 // Bind gives the values to the variables that the flags were declared with. The
@@ -19,7 +21,7 @@ func (v *Values) Bind(flags []cli.Flag, arguments []string) (*flag.FlagSet, erro
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, f := range flags {
-		if err := f.Apply(set); err != nil {
+		if err := applyAlone(f, set); err != nil {
 			return nil, err
 		}
 	}
@@ -33,6 +35,48 @@ func (v *Values) Bind(flags []cli.Flag, arguments []string) (*flag.FlagSet, erro
 		}
 	}
 	return set, set.Parse(append([]string{"--"}, arguments...))
+}
+
+// applyAlone keeps the library from reading the environment: what counts there
+// has been found out, and what does not count may have the wrong form.
+func applyAlone(f cli.Flag, set *flag.FlagSet) error {
+	env := variables(f)
+	if env == nil {
+		return f.Apply(set)
+	}
+	names := *env
+	*env = nil
+	defer func() { *env = names }()
+	return f.Apply(set)
+}
+
+// variables is where a flag keeps the names of its variables.
+func variables(f cli.Flag) *[]string {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		return &f.EnvVars
+	case *cli.StringFlag:
+		return &f.EnvVars
+	case *cli.IntFlag:
+		return &f.EnvVars
+	case *cli.Int64Flag:
+		return &f.EnvVars
+	case *cli.UintFlag:
+		return &f.EnvVars
+	case *cli.Uint64Flag:
+		return &f.EnvVars
+	case *cli.Float64Flag:
+		return &f.EnvVars
+	case *cli.DurationFlag:
+		return &f.EnvVars
+	case *cli.StringSliceFlag:
+		return &f.EnvVars
+	case *cli.IntSliceFlag:
+		return &f.EnvVars
+	case *outputs.SecretFlag:
+		return &f.EnvVars
+	}
+	return nil
 }
 
 // flagText is the value as a flag of the library reads it: a list in the form
