@@ -3,8 +3,8 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"net"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -12,41 +12,38 @@ import (
 // FilterName is the name of our filters in `tc filter show`.
 const FilterName = "dnsmonster-sensor"
 
-// A filter outlives the process that made it. Its handle tells the next process
-// whether the qdisc was made along with it and should go with it.
+// A filter outlives the process that made it. Its handle is the process's mark,
+// and tells the next process whether the qdisc was made along with it and should
+// go with it.
 const (
 	handleFilter = 1 // the qdisc was there before
 	handleQdisc  = 2 // the qdisc is ours too
+	handleFlags  = 3
 )
 
-// clsact is one interface's qdisc, and our filters in it. The lock and the
+// clsact is one interface's qdisc, and our filters in it. The mark and the
 // netlink socket stay in the namespace where they were opened.
 type clsact struct {
 	dev   device
 	nl    *netlink.Handle
-	lock  net.Listener
-	owned bool // the qdisc is ours
+	mark  *mark // nil: only looks after stale filters
+	owned bool  // the qdisc is ours
 	refs  int
 }
 
 func openClsact(dev device) (*clsact, error) {
-	// An abstract socket is bound to the namespace and goes with the process: so
-	// a filter with no socket is stale, and one with a socket is in use.
-	lock, err := net.Listen("unix", fmt.Sprintf("@%s/clsact/%d", FilterName, dev.index))
-	if err != nil {
-		return nil, fmt.Errorf("lock clsact filters: %w", err)
-	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		lock.Close()
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &clsact{dev: dev, nl: h, lock: lock}, nil
+	return &clsact{dev: dev, nl: h}, nil
 }
 
 func (c *clsact) close() {
 	c.nl.Close()
-	c.lock.Close()
+	if c.mark != nil {
+		c.mark.close()
+	}
 }
 
 func (c *clsact) qdisc() netlink.Qdisc {
@@ -79,46 +76,46 @@ func listFilters(list func(netlink.Link, uint32) ([]netlink.Filter, error), ifin
 	}
 }
 
-// ours returns our filters at a hook, and how many others there are.
-func (c *clsact) ours(id hookID) (mine []*netlink.BpfFilter, others int, err error) {
-	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
-	if err != nil {
-		return nil, 0, err
-	}
+// ofSensors are the filters that this program has made, in any process.
+func ofSensors(list []netlink.Filter) (found []*netlink.BpfFilter) {
 	for _, f := range list {
 		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == FilterName {
-			mine = append(mine, b)
-		} else {
-			others++
+			found = append(found, b)
 		}
 	}
-	return mine, others, nil
+	return found
 }
 
-// clean removes our filters, and the qdisc if it is ours and now empty.
-func (c *clsact) clean() error {
+// clean removes the filters of sensors for which remove is true, and the qdisc
+// if one of those came with it and it is now empty.
+func (c *clsact) clean(remove func(handle uint32) bool) error {
 	left := 0
 	for _, id := range []hookID{hookIngress, hookEgress} {
-		mine, others, err := c.ours(id)
+		list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
 		if gone(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		left += others
-		for _, f := range mine {
-			c.owned = c.owned || f.Handle == handleQdisc
-			if err := c.nl.FilterDel(f); err != nil && !gone(err) {
+		left += len(list)
+		for _, f := range ofSensors(list) {
+			if !remove(f.Handle) {
+				continue
+			}
+			c.owned = c.owned || f.Handle&handleFlags == handleQdisc
+			// EINVAL: the whole qdisc is gone meanwhile.
+			if err := c.nl.FilterDel(f); err != nil && !gone(err) && !errors.Is(err, unix.EINVAL) {
 				return fmt.Errorf("remove filter: %w", err)
 			}
+			left--
 		}
 	}
 	if !c.owned || left > 0 {
 		return nil
 	}
 	c.owned = false
-	if err := c.nl.QdiscDel(c.qdisc()); err != nil && !gone(err) {
+	if err := c.nl.QdiscDel(c.qdisc()); err != nil && !gone(err) && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("remove clsact qdisc: %w", err)
 	}
 	return nil
@@ -128,40 +125,86 @@ func gone(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
 }
 
-// removeStale removes what a killed process left. What a living one uses stays.
+func (c *clsact) isMine(handle uint32) bool { return c.mark.is(handle) }
+
+// cleanStale removes what killed processes left. inUse says that filters of a
+// living one are there, which stay.
+func (c *clsact) cleanStale() (inUse bool, err error) {
+	var living map[uint32]bool // read where there is something to judge
+	err = c.clean(func(handle uint32) bool {
+		if living == nil && err == nil {
+			living, err = livingMarks()
+		}
+		if err == nil && !living[markOf(handle)] {
+			return true
+		}
+		inUse = true
+		return false
+	})
+	return inUse, err
+}
+
 func removeStale(dev device) error {
 	c, err := openClsact(dev)
-	if errors.Is(err, unix.EADDRINUSE) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	return c.clean()
+	_, err = c.cleanStale()
+	return err
 }
 
-func (c *clsact) add(id hookID, fd int) error {
-	handle := uint32(handleFilter)
-	if c.owned {
-		handle = handleQdisc
+// firstPlace is the lowest priority at which a filter of ours can stand: a
+// priority holds filters of one kind and protocol. Within it the newest filter
+// comes first.
+func firstPlace(list []netlink.Filter) uint16 {
+	taken := make(map[uint16]bool)
+	for _, f := range list {
+		a := f.Attrs()
+		taken[a.Priority] = taken[a.Priority] || f.Type() != "bpf" || a.Protocol != unix.ETH_P_ALL
 	}
-	err := c.nl.FilterAdd(&netlink.BpfFilter{
+	place := uint16(1)
+	for taken[place] {
+		place++
+	}
+	return place
+}
+
+func (c *clsact) add(id hookID, program *ebpf.Program) error {
+	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
+	if err != nil {
+		return err
+	}
+	f := &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: c.dev.index,
 			Parent:    parent(id),
-			Handle:    handle,
+			Handle:    c.mark.handle(c.owned),
 			Protocol:  unix.ETH_P_ALL,
-			Priority:  1,
+			Priority:  firstPlace(list),
 		},
-		Fd:           fd,
+		Fd:           program.FD(),
 		Name:         FilterName,
 		DirectAction: true,
-	})
-	if err != nil {
-		return fmt.Errorf("add filter of priority 1: %w", err)
+	}
+	if err := c.nl.FilterAdd(f); err != nil {
+		return fmt.Errorf("add filter of priority %d: %w", f.Priority, err)
 	}
 	return nil
+}
+
+// has tells whether a program is still where add has put it.
+func (c *clsact) has(id hookID, program ebpf.ProgramID) bool {
+	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
+	if err != nil {
+		return false
+	}
+	for _, f := range ofSensors(list) {
+		if c.isMine(f.Handle) && f.Id == int(program) {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *Kernel) attachClsact(a *Attachment, dev device, hooks []hookID) error {
@@ -169,42 +212,50 @@ func (k *Kernel) attachClsact(a *Attachment, dev device, hooks []hookID) error {
 		return nil
 	}
 	c, err := openClsact(dev)
-	if errors.Is(err, unix.EADDRINUSE) {
-		return fmt.Errorf("another %s has its filters there: %w", FilterName, err)
-	}
 	if err != nil {
 		return err
 	}
-	if err := k.addFilters(c, dev, hooks); err != nil {
-		err = errors.Join(err, c.clean())
+	if c.mark, err = setMark(); err != nil {
+		c.close()
+		return err
+	}
+	added, err := k.addFilters(c, hooks)
+	if err != nil {
+		err = errors.Join(err, c.clean(c.isMine))
 		c.close()
 		return err
 	}
 	c.refs = len(hooks)
-	for _, id := range hooks {
-		a.hooks = append(a.hooks, attached{id: id, how: "clsact", close: c.release, alive: func() bool {
-			mine, _, err := c.ours(id)
-			return err == nil && len(mine) > 0
-		}})
-	}
+	a.hooks = append(a.hooks, added...)
 	return nil
 }
 
-func (k *Kernel) addFilters(c *clsact, dev device, hooks []hookID) error {
-	if err := c.clean(); err != nil {
-		return err
+func (k *Kernel) addFilters(c *clsact, hooks []hookID) (added []attached, err error) {
+	inUse, err := c.cleanStale()
+	if err != nil {
+		return nil, err
 	}
-	err := c.nl.QdiscAdd(c.qdisc())
+	if inUse {
+		return nil, fmt.Errorf("another %s has its filters there: %w", FilterName, unix.EADDRINUSE)
+	}
+	err = c.nl.QdiscAdd(c.qdisc())
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("add clsact qdisc: %w", err)
+		return nil, fmt.Errorf("add clsact qdisc: %w", err)
 	}
 	c.owned = err == nil
 	for _, id := range hooks {
-		if err := c.add(id, k.program(id, dev, "").FD()); err != nil {
-			return fmt.Errorf("attach %s: %w", id, err)
+		p := k.program(id, c.dev, "")
+		info, err := p.Info()
+		if err != nil {
+			return nil, fmt.Errorf("attach %s: %w", id, err)
 		}
+		number, _ := info.ID()
+		if err := c.add(id, p); err != nil {
+			return nil, fmt.Errorf("attach %s: %w", id, err)
+		}
+		added = append(added, attached{id: id, how: "clsact", close: c.release, alive: func() bool { return c.has(id, number) }})
 	}
-	return nil
+	return added, nil
 }
 
 // release removes all of our filters with the last hook that is closed.
@@ -212,7 +263,7 @@ func (c *clsact) release() error {
 	if c.refs--; c.refs > 0 {
 		return nil
 	}
-	err := c.clean()
+	err := c.clean(c.isMine)
 	c.close()
 	return err
 }

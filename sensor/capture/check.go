@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -177,15 +178,20 @@ func hidden(n *bpf.Neighbours) []string {
 	for _, side := range []struct {
 		name     string
 		programs []bpf.Program
-	}{{"ingress", n.TCXIngress}, {"egress", n.TCXEgress}} {
-		for i, p := range side.programs {
-			if bpf.IsOurs(p.Name) {
-				for _, ahead := range side.programs[:i] {
-					list = append(list, fmt.Sprintf("TCX program %s stands ahead of ours at %s: what it ends the chain for is not seen; start the sensor again",
-						ahead, side.name))
-				}
-				break
-			}
+		filters  []bpf.Filter
+	}{{"ingress", n.TCXIngress, n.Ingress}, {"egress", n.TCXEgress, n.Egress}} {
+		const advice = "stands ahead of ours at %s: what it ends the chain for is not seen"
+		ours := slices.IndexFunc(side.programs, func(p bpf.Program) bool { return bpf.IsOurs(p.Name) })
+		filter := slices.IndexFunc(side.filters, func(f bpf.Filter) bool { return f.Name == bpf.FilterName })
+		ahead := side.programs[:max(ours, 0)]
+		if ours < 0 && filter >= 0 { // TCX comes before all filters
+			ahead = side.programs
+		}
+		for _, p := range ahead {
+			list = append(list, fmt.Sprintf("TCX program %s "+advice+"; start the sensor again", p, side.name))
+		}
+		for _, f := range side.filters[:max(filter, 0)] {
+			list = append(list, fmt.Sprintf("filter %s "+advice+"; give it a lower place, with a higher number, and start the sensor again", f, side.name))
 		}
 	}
 	return list

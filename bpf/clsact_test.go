@@ -1,0 +1,149 @@
+package bpf
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// addFilter puts a filter of somebody else at arriving packets.
+func addFilter(t *testing.T, f netlink.Filter) {
+	t.Helper()
+	if err := netlink.FilterAdd(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func neighbourFilter(t *testing.T, ifindex int, priority uint16, handle uint32) *netlink.BpfFilter {
+	return &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: handle, Protocol: unix.ETH_P_ALL, Priority: priority,
+		},
+		Fd: passing(t, ebpf.SchedCLS, 0).FD(), Name: "neighbour", DirectAction: true,
+	}
+}
+
+// Others hold the first priority, where the neighbour ends the chain for all
+// that it sees.
+func TestClsactBesideFirstPriority(t *testing.T) {
+	const ours, egress = "ingress: dnsmonster-sensor, bpf, priority ", "egress: dnsmonster-sensor, bpf, priority 1"
+	s := newKit(t, Options{})
+	total := uint64(0)
+	f := func(name string, priority uint16, handle uint32, protocol uint16, seen uint64, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			inNamespace(t)
+			v0, v1 := veth(t)
+			tcCommand(t, "qdisc add dev v0 clsact")
+			other := neighbourFilter(t, v0, priority, handle)
+			other.Protocol = protocol
+			addFilter(t, other)
+			a := s.attach(v0, ModeClsact)
+			wantLines(t, v0, append(want, egress)...)
+			send(t, v1, query4(80))
+			total += seen
+			s.seen("tc ingress", total)
+			if !a.Alive() {
+				t.Error("not alive")
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			wantLines(t, v0, "ingress: neighbour")
+		})
+	}
+	f("same place", 1, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
+	f("other handle", 1, 2, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
+	f("behind", 2, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 2")
+	// A priority has filters of one protocol alone: there we can only follow.
+	f("other protocol", 1, 1, unix.ETH_P_IP, 0, "ingress: neighbour, bpf, priority 1", ours+"2")
+}
+
+// What is not there any more is told, whoever has taken it away.
+func TestClsactTakenAway(t *testing.T) {
+	s := newKit(t, Options{})
+	total := uint64(0)
+	f := func(name string, take func(t *testing.T, v0 int)) {
+		t.Run(name, func(t *testing.T) {
+			inNamespace(t)
+			v0, v1 := veth(t)
+			a := s.attach(v0, ModeClsact)
+			if !a.Alive() {
+				t.Error("not alive")
+			}
+			take(t, v0)
+			if a.Alive() {
+				t.Error("alive without its filter")
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			s.attach(v0, ModeClsact)
+			send(t, v1, query4(80))
+			total++
+			s.seen("tc ingress", total)
+		})
+	}
+	ours := func(t *testing.T, v0 int) *netlink.BpfFilter {
+		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
+		if err != nil || len(ofSensors(list)) != 1 {
+			t.Fatalf("filters %v, %v", list, err)
+		}
+		return ofSensors(list)[0]
+	}
+	f("qdisc", func(t *testing.T, v0 int) { tcCommand(t, "qdisc del dev v0 clsact") })
+	f("filters", func(t *testing.T, v0 int) { tcCommand(t, "filter del dev v0 ingress") })
+	f("egress filters", func(t *testing.T, v0 int) { tcCommand(t, "filter del dev v0 egress") })
+	f("replaced under our name", func(t *testing.T, v0 int) {
+		other := neighbourFilter(t, v0, 1, ours(t, v0).Handle)
+		other.Name = FilterName
+		if err := netlink.FilterReplace(other); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What anybody may do neither keeps us from attaching, nor makes a filter that
+// nobody uses look like one in use.
+func TestClsactMarkNeedsRights(t *testing.T) {
+	inNamespace(t)
+	s := newKit(t, Options{})
+	v0, _ := veth(t)
+	var handle uint32
+	attachAndKill(t, v0, ModeClsact, func() {
+		if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
+			t.Errorf("beside a living one: %v", err)
+		}
+		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
+		if err != nil || len(ofSensors(list)) != 1 {
+			t.Fatalf("filters %v, %v", list, err)
+		}
+		handle = ofSensors(list)[0].Handle
+	})
+	// The number alone is free for all.
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, markProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: markOf(handle)}); err != nil {
+		t.Fatal(err)
+	}
+	if living, err := livingMarks(); err != nil || living[markOf(handle)] {
+		t.Errorf("a socket without the group is a mark: %v, %v", living, err)
+	}
+	s.attach(v0, ModeClsact)
+	wantLines(t, v0, "ingress: dnsmonster-sensor", "egress: dnsmonster-sensor")
+
+	// Of this thread alone, which ends with the test.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := setMark(); !errors.Is(err, unix.EPERM) {
+		t.Errorf("anybody can make a mark: %v", err)
+	}
+}
