@@ -27,7 +27,7 @@ func (t *Table) consume(s *stream, data []byte, missing int, now int64) account.
 				s.mode = inLength
 			}
 		case lost, adrift:
-			data = t.hunt(s, data, front)
+			data = t.hunt(s, data, front, now)
 			if front && s.mode == lost && s.part.Len() == 0 {
 				outcome = account.TCPExpired
 			}
@@ -159,7 +159,7 @@ func (t *Table) unfinished(s *stream) {
 // hunt looks for the beginning of a message in what was not judged yet and in
 // data, which starts where a segment starts if front. It returns the part of
 // data that is behind the place where it stopped.
-func (t *Table) hunt(s *stream, data []byte, front bool) []byte {
+func (t *Table) hunt(s *stream, data []byte, front bool, now int64) []byte {
 	old := s.part.Len()
 	g := data
 	if old > 0 {
@@ -184,6 +184,10 @@ func (t *Table) hunt(s *stream, data []byte, front bool) []byte {
 		case more:
 			t.page.Add(account.StreamGapBytes, uint64(off))
 			s.front = how == atSegment
+			if off >= old {
+				s.messageTime = now
+			}
+			s.messageTime = max(s.messageTime, now)
 			if !t.keep(s.self, &s.part, g[off:]) {
 				t.page.Add(account.StreamGapBytes, uint64(len(g)-off))
 			}

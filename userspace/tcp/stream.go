@@ -32,7 +32,7 @@ type stream struct {
 	self         int32
 	time         int64 // of the last segment
 	since        int64 // when the first of those that wait came
-	messageTime  int64 // of the segment that came last, of those that carry the message
+	messageTime  int64 // of the segment that came last, of those that carry the message or part
 	older, newer int32 // newer also links the free ones
 	list         listKind
 	mode         mode

@@ -4,7 +4,7 @@
 //
 // A stream whose SYN was seen is read from there. One that is picked up midway
 // is read from the first segment that starts like a message, and a stream that
-// lost its place looks for a plausible length and header. Of overlapping
+// lost its place looks for a plausible length, header, and question or record. Of overlapping
 // segments the bytes that come first in the stream's order are taken, of those
 // at the same place the ones that arrived first. A hole that does not close in
 // time, or behind which too much waits, is skipped and counted; a hole inside

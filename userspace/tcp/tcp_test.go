@@ -108,10 +108,13 @@ func query(id uint16, n int) string {
 }
 
 // transfer is a length and an answer of n bytes without a question, as zone
-// transfers have them.
+// transfers have them from their second message on.
 func transfer(id uint16, n int) string {
 	b := []byte{byte(n >> 8), byte(n), byte(id >> 8), byte(id), 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}
-	return string(append(b, strings.Repeat("\xaa", n-headerLen)...))
+	const record = "\x07example\x03org\x00\x00\x10\x00\x01\x00\x00\x0e\x10"
+	size := n - headerLen - len(record) - 2
+	b = append(append(b, record...), byte(size>>8), byte(size))
+	return string(append(b, strings.Repeat("\xaa", size)...))
 }
 
 const isn = 0xfffffff0 // so that sequence numbers wrap soon
