@@ -57,7 +57,7 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	// wrong shows too.
 	wrong.add(run.try(values))
 	fmt.Fprintln(w)
-	for _, t := range append(values.Warnings, config.Deprecated(values)...) {
+	for _, t := range config.Advice(values) {
 		fmt.Fprintln(w, "warning:", t)
 	}
 	for _, t := range config.Changes(values) {

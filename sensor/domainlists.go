@@ -29,25 +29,8 @@ func listOptions(v *config.Values) lists.Options {
 	return lists.Options{Skip: source("skipdomains"), Allow: source("allowdomains"), Match: v.String("domainmatch")}
 }
 
-// loadLists reads the lists for the first time, and warns of one that no output
-// uses.
-func (o *common) loadLists(ctx context.Context, s *session, active []active) error {
-	uses := func(kinds ...outputs.Type) bool {
-		for _, a := range active {
-			for _, k := range kinds {
-				if a.settings.Type == k {
-					return true
-				}
-			}
-		}
-		return false
-	}
-	if o.lists.Skip.Place != "" && !uses(outputs.Skip, outputs.SkipAndAllow) {
-		s.log.Warn("skipdomainsfile has no effect: no output has type 2 or 4")
-	}
-	if o.lists.Allow.Place != "" && !uses(outputs.Allow, outputs.SkipAndAllow) {
-		s.log.Warn("allowdomainsfile has no effect: no output has type 3 or 4")
-	}
+// loadLists reads the lists for the first time.
+func (o *common) loadLists(ctx context.Context) error {
 	var p problems
 	for _, err := range o.domains.Load(ctx) {
 		p.add(err)

@@ -149,7 +149,7 @@ func writeConfig(path string, v *config.Values, log io.Writer) error {
 	if err != nil {
 		return &exitError{exitFailure, fmt.Errorf("write %s: %w", path, err)}
 	}
-	for _, w := range append(v.Warnings, config.Deprecated(v)...) {
+	for _, w := range config.Advice(v) {
 		fmt.Fprintln(log, "warning:", w)
 	}
 	fmt.Fprintf(log, "wrote %s\n", path)

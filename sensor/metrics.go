@@ -87,16 +87,6 @@ func (o *metricOptions) check() error {
 	return p.err()
 }
 
-// unused warns of endpoints that the type leaves out.
-func (o *metricOptions) unused(implied bool, log *slog.Logger) {
-	if o.statsd != "" && !implied && o.kind != "statsd" {
-		log.Warn("metricstatsdagent has no effect", "metricendpointtype", o.kind)
-	}
-	if o.prometheus != "" && !implied && o.kind != "prometheus" {
-		log.Warn("metricprometheusendpoint has no effect", "metricendpointtype", o.kind)
-	}
-}
-
 // metrics is where the numbers of one run go.
 type metrics struct {
 	options  *metricOptions

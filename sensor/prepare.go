@@ -34,7 +34,7 @@ func (o *common) introduce(log *slog.Logger) error {
 func (p *pipeline) prepare(o *common, s *session, active []active) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	err := o.loadLists(ctx, s, active) // before the lanes: they filter
+	err := o.loadLists(ctx) // before the lanes: they filter
 	if err == nil && p.source.Live() {
 		p.startLanes()
 	}

@@ -94,12 +94,6 @@ func (o *runOptions) input(s *session) (feed, error) {
 	if o.file != "" {
 		return o.files.feed("--pcapfile", []string{o.file}, o.common, s), nil
 	}
-	if o.files.speed > 0 {
-		s.log.Info("speed has no effect on interfaces")
-	}
-	if o.files.raw {
-		s.log.Info("noetherframe has no effect on interfaces: the kernel says what their frames start with")
-	}
 	interfaces := []string{o.device}
 	o.attach.promiscuous = !o.noPromiscuous
 	if o.device == "any" {

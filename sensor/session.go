@@ -51,20 +51,20 @@ func (o *common) session(c *cli.Context) (*session, error) {
 		c.App.ErrWriter = s.screen
 	}
 	s.log, s.level = o.process.logger(c.App.ErrWriter, inv.values.Mask)
-	for _, w := range append(inv.values.Warnings, config.Deprecated(inv.values)...) {
+	for _, w := range config.Advice(inv.values) {
 		s.log.Warn(w)
 	}
 	inv.warned = true
 	if o.skipTLS {
 		s.log.Warn("skiptlsverification: certificates are not checked, on any TLS connection")
 	}
-	o.metrics.unused(s.isDefault("metricendpointtype"), s.log)
 	return s, nil
 }
 
 // verify finds what is wrong with the options, without doing anything.
 func (o *common) verify(v *config.Values) error {
 	p := problems(config.Refuse(o.pending, v))
+	p.add(config.Unreachable(v))
 	p.add(o.check())
 	return p.err()
 }

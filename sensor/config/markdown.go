@@ -73,6 +73,9 @@ anything is opened.
   A wrong value that a higher level overrides is a warning, too.
 - Variables that Kubernetes sets for a service called dnsmonster, such as `+"`DNSMONSTER_PORT=tcp://10.96.0.12:53`"+`,
   are recognised, named in a warning, and ignored.
+- A destination on the command line whose output is off is an error, such as --fileoutputpath without
+  --fileoutputtype. In a file or a variable it is a warning, as is every other option that has no
+  effect because of what else is set.
 - A list is an option that is repeated; no value is split at commas, from no origin, unless the option
   itself says so. A list on a higher level replaces one on a lower level.
 

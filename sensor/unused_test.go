@@ -1,0 +1,138 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/config"
+)
+
+// TestEveryOutputHasADestination: the options that say where records go are found
+// by what they ask for, in each output but stdout and null.
+func TestEveryOutputHasADestination(t *testing.T) {
+	v, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := make(map[string][]string)
+	for _, o := range v.All() {
+		if output, ok := strings.CutSuffix(o.Name, "outputtype"); ok && output != "stdout" && output != "null" {
+			of[output] = append(of[output], "")
+		}
+		if o.IsDestination() {
+			output, _ := strings.CutSuffix(o.Section, "_output")
+			of[output] = append(of[output], o.Name)
+			for _, not := range []string{"proxy", "type", "size", "delay", "format", "user", "password", "token", "cert"} {
+				if strings.Contains(o.Name, not) {
+					t.Errorf("%s is taken for a destination", o.Name)
+				}
+			}
+		}
+	}
+	for output, names := range of {
+		if len(names) < 2 || !slices.Contains(names, "") {
+			t.Errorf("%s: the destinations are %q, want at least one, and an option for the type", output, names)
+		}
+		f := func(origin string, wrong bool, args []string, environ ...string) {
+			t.Helper()
+			name := names[1]
+			err := perform(newApp(io.Discard, io.Discard), append([]string{"x", "run", "--pcapfile=/no/such", "--stdoutoutputtype=1"}, args...), environ)
+			text := fmt.Sprintf("--%s: the output %s is off: switch it on with --%soutputtype=1 (from %s)", name, output, output, origin)
+			if !wrong {
+				v, err := values(append([]string{"run"}, args...), environ)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = nil
+				text = fmt.Sprintf("%s has no effect: the output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
+				if !slices.Contains(config.Advice(v), text) {
+					t.Errorf("%q lacks %q", config.Advice(v), text)
+				}
+			} else if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), text) {
+				t.Errorf("%v lacks %q", err, text)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "c.ini")
+		if err := os.WriteFile(path, []byte(names[1]+" = there"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f("the command line", true, []string{"--" + names[1] + "=there"})
+		f("the environment variable "+v.Get(names[1]).Env[0], false, nil, v.Get(names[1]).Env[0]+"=there")
+		f(path+" line 1", false, []string{"--config=" + path})
+	}
+}
+
+// TestDestinationOfWhatIsOff ends with an error on the command line: records would
+// go to stdout.
+func TestDestinationOfWhatIsOff(t *testing.T) {
+	dir, file := t.TempDir(), write(t, queries(10))
+	p := start(t, nil, "replay", file, "--fileoutputpath="+dir)
+	if r := p.wait(time.Minute); r.code != exitUsage || !strings.Contains(r.log, "--fileoutputpath: the output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
+		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	}
+	if b, _ := os.ReadFile(p.records); len(b) > 0 {
+		t.Errorf("stdout got %q", b)
+	}
+	secret := filepath.Join(dir, "url")
+	put(t, secret, "postgres://h/d")
+	if r := start(t, nil, "replay", file, "--psqlendpointfile="+secret).wait(time.Minute); r.code != exitUsage || !strings.Contains(r.log, "--psqlendpointfile: the output psql is off") {
+		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	}
+	runs(t, "replay", file, "--fileoutputpath=")
+	runs(t, "replay", file, "--fileoutputpath="+dir, "--fileoutputtype=1")
+}
+
+// TestOptionsWithoutEffect are named, with what keeps them from it.
+func TestOptionsWithoutEffect(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		var environ []string
+		for len(args) > 0 && strings.HasPrefix(args[0], "DNSMONSTER_") {
+			environ, args = append(environ, args[0]), args[1:]
+		}
+		v, err := values(args, environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, w := range config.Advice(v) {
+			if !strings.Contains(w, "everybody on this machine") {
+				list = append(list, strings.TrimSuffix(w, " (from the command line)"))
+			}
+		}
+		if got := strings.Join(list, "; "); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", args, got, want)
+		}
+	}
+	f("", "run")
+	f("", "replay", "--stdoutoutputformat=csv", "--csvip=text")
+	f("", "run", "--stdoutoutputtype=1", "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate={{.DNS}}")
+	f("no effect, since the output stdout is off: stdoutoutputformat", "run", "--stdoutoutputformat=csv")
+	f("no effect, since the output psql is off: psqlworkers, psqlbatchsize", "replay", "--psqlbatchsize=7", "--psqlworkers=2")
+	f("", "replay", "--psqlbatchsize=7", "--psqloutputtype=1")
+	f("no effect, since the output stdout is off: stdoutoutputformat", "replay", "--stdoutoutputformat=csv", "--psqloutputtype=1")
+	f("stdoutoutputgotemplate has no effect: stdoutoutputformat is not gotemplate", "replay", "--stdoutoutputgotemplate={{.DNS}}")
+	f("fileoutputgotemplate has no effect: fileoutputformat is not gotemplate", "replay", "--fileoutputtype=1", "--fileoutputgotemplate={{.DNS}}")
+	f("fileoutputcompress has no effect: fileoutputrotatecount=0 means no rotation", "replay", "--fileoutputtype=1", "--fileoutputrotatecount=0", "--fileoutputcompress=zstd")
+	f("csvip has no effect: no output writes CSV", "replay", "--csvip=text")
+	f("dedupwindow has no effect: dedup is off", "replay", "--dedupwindow=1s")
+	f("", "replay", "--dedup", "--dedupwindow=1s")
+	f("samplemode has no effect: sampleratio is 1:1", "attach", "--samplemode=flow")
+	f("spoolmb has no effect: there is no spooldir; spoolfreemb has no effect: there is no spooldir", "replay", "--spoolmb=9", "--spoolfreemb=9")
+	f("skipdomainsfile has no effect: no output has type 2 or 4", "replay", "--skipdomainsfile=x")
+	f("", "replay", "--skipdomainsfile=x", "--stdoutoutputtype=2")
+	f("allowdomainsrefreshinterval has no effect: there is no allowdomainsfile", "replay", "--allowdomainsrefreshinterval=5s")
+	f("metricprometheusendpoint has no effect: metricendpointtype names another one", "replay", "--metricendpointtype=", "--metricprometheusendpoint=http://:1/")
+	f("", "replay", "--metricprometheusendpoint=http://:1/")
+	f("mode has no effect: pcapfile names a file; snaplen has no effect: pcapfile names a file", "run", "--pcapfile=x", "--mode=xdp", "--snaplen=99")
+	f("", "attach", "--mode=xdp")
+	f("speed has no effect: devname names an interface", "run", "--devname=lo", "--speed=2")
+	f("writesecrets has no effect: there is no writeconfig", "run", "--writesecrets")
+	f("no effect, since the output psql is off: psqltable", "DNSMONSTER_PSQLTABLE=x", "replay")
+}
