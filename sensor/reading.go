@@ -53,7 +53,7 @@ func (r *reading) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &r.malformed,
-			Usage: "`WHAT` becomes of messages that cannot be read to their end: record them, or drop them",
+			Usage: "`WHAT` becomes of messages that dnsmonster does not write, because its library cannot read them or they hold no question: record them, or drop them",
 		},
 	}
 }

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 
 	mdns "github.com/miekg/dns"
 
@@ -9,26 +10,19 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// decode reads e's message as miekg/dns' Unpack does, but keeps what stands
-// before the first thing that cannot be read. The verdict is e's own where it
-// has one: miekg/dns takes counts that lie for good ones.
+// decode reads e's message as miekg/dns' Unpack does, but goes on behind a record
+// whose data do not fit its type, which becomes one of an unknown type, and keeps
+// what stands before the first one that is not whole. The verdict is as JSON's.
 func decode(e *event.Event) (mdns.Msg, dns.Malformed) {
-	d := decoder{msg: e.Message, off: dns.HeaderLen}
+	d := decoder{msg: e.Message, walk: walk{off: dns.HeaderLen}}
 	var m mdns.Msg
 	setHeader(&m, &e.DNS.Header)
 	d.questions(&m, e.DNS.QDCount)
 	m.Answer = d.records(dns.SectionAnswer, e.DNS.ANCount)
 	m.Ns = d.records(dns.SectionAuthority, e.DNS.NSCount)
 	m.Extra = d.records(dns.SectionAdditional, e.DNS.ARCount)
-	if d.bad.Yes() { // the OPT may stand behind what could not be read
-		m.Rcode |= int(e.DNS.EDNS.ExtRcode) << 4
-	} else if opt := m.IsEdns0(); opt != nil {
-		m.Rcode |= opt.ExtendedRcode()
-	}
-	if e.DNS.Malformed.Yes() {
-		return m, e.DNS.Malformed
-	}
-	return m, d.bad
+	m.Rcode = int(e.DNS.Rcode()) // the OPT may stand behind what could not be read
+	return m, d.verdict(e.DNS.Malformed)
 }
 
 func setHeader(m *mdns.Msg, h *dns.Header) {
@@ -48,11 +42,10 @@ func setHeader(m *mdns.Msg, h *dns.Header) {
 	}
 }
 
-// decoder walks a message. Once bad is set it reads nothing more.
+// decoder walks a message.
 type decoder struct {
 	msg []byte
-	off int
-	bad dns.Malformed
+	walk
 }
 
 // questions stops without a fault at the end of the message, and takes a last
@@ -65,12 +58,12 @@ func (d *decoder) questions(m *mdns.Msg, count uint16) {
 		}
 		name, off, err := mdns.UnpackDomainName(d.msg, d.off)
 		if err != nil {
-			d.bad = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
+			d.stopped = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
 			return
 		}
 		q := mdns.Question{Name: name}
 		if rest := len(d.msg) - off; rest == 1 || rest == 3 {
-			d.bad = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
+			d.stopped = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
 			return
 		}
 		if off < len(d.msg) {
@@ -88,28 +81,54 @@ func (d *decoder) questions(m *mdns.Msg, count uint16) {
 
 func (d *decoder) records(s dns.Section, count uint16) (records []mdns.RR) {
 	for i := range count {
-		if d.bad.Yes() || d.off == len(d.msg) {
+		if d.stopped.Yes() || d.off == len(d.msg) {
 			return records
 		}
-		rr, off, ok := unpackRR(d.msg, d.off)
-		if !ok {
-			d.bad = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
-			return records
+		rr, next := unpackRR(d.msg, d.off)
+		if rr == nil {
+			if rr, next = unknownRR(d.msg, d.off); rr == nil {
+				d.stopped = dns.Malformed{Section: s, Fault: dns.FaultRecord, Index: i}
+				return records
+			}
+			if !d.misfit.Yes() {
+				d.misfit = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
+			}
 		}
-		d.off = off
+		d.off = next
 		records = append(records, rr)
 	}
 	return records
 }
 
-// unpackRR is miekg/dns' UnpackRR; a panic in it is a record that cannot be
-// read, not the end of the sensor.
-func unpackRR(msg []byte, off int) (rr mdns.RR, next int, ok bool) {
+// unpackRR is miekg/dns' UnpackRR. A record that cannot be read, or that brings the
+// library down, is nil.
+func unpackRR(msg []byte, off int) (rr mdns.RR, next int) {
 	defer func() {
 		if recover() != nil {
-			rr, ok = nil, false
+			rr = nil
 		}
 	}()
 	rr, next, err := mdns.UnpackRR(msg, off)
-	return rr, next, err == nil
+	if err != nil {
+		return nil, 0
+	}
+	return rr, next
+}
+
+// unknownRR reads the record at off as one of an unknown type. One that is not whole
+// is nil.
+func unknownRR(msg []byte, off int) (rr mdns.RR, next int) {
+	name, off, err := mdns.UnpackDomainName(msg, off)
+	if err != nil || off+10 > len(msg) {
+		return nil, 0
+	}
+	be, data := binary.BigEndian, off+10
+	h := mdns.RR_Header{
+		Name: name, Rrtype: be.Uint16(msg[off:]), Class: be.Uint16(msg[off+2:]), Ttl: be.Uint32(msg[off+4:]), Rdlength: be.Uint16(msg[off+8:]),
+	}
+	end := data + int(h.Rdlength)
+	if end > len(msg) {
+		return nil, 0
+	}
+	return &mdns.RFC3597{Hdr: h, Rdata: hex.EncodeToString(msg[data:end])}, end
 }

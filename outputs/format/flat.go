@@ -128,7 +128,7 @@ func (f *flat) appendQuestion(dst []byte, e *event.Event) []byte {
 // returns what is wrong with the message, or that answers are left out.
 func (f *flat) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
-	bad, limit, written := e.DNS.Malformed, len(dst)+mostText(len(e.Message)), uint16(0)
+	bad, limit, written := e.DNS.Verdict(e.Message), len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
 		if len(dst) > limit {

@@ -9,8 +9,9 @@ import (
 
 // JSON writes the record of dnsmonster, one object per line, straight from
 // the message's bytes: what encoding/json makes of the record with a miekg/dns
-// Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. The
-// record keeps what stands before the first thing that miekg/dns cannot read.
+// Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. A record
+// whose data do not fit its type is one of an unknown type, a dns.RFC3597; what
+// stands behind the first record that is not whole is left out.
 // The zero value is ready to use and writes the usual fields, in UTC.
 type JSON struct {
 	more  fieldOptions
@@ -98,16 +99,28 @@ func (j *JSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed)
 	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &w)
 	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &w)
 	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &w)
-	if d.Malformed.Yes() && w.bad.Fault != dns.FaultUnfolds {
-		w.bad = d.Malformed
-	}
-	return append(dst, '}'), w.bad
+	return append(dst, '}'), w.verdict(d.Malformed)
 }
 
-// walk is how far a message has been read. Once bad is set nothing more is.
+// walk is how far a message has been read. Once stopped is set nothing more is.
 type walk struct {
-	off int
-	bad dns.Malformed
+	off     int
+	stopped dns.Malformed
+	misfit  dns.Malformed // the first record whose data do not fit its type
+}
+
+// verdict is the first thing that is wrong. Structure is the event's own verdict
+// where it has one: miekg/dns takes counts that lie for good ones.
+func (w *walk) verdict(structure dns.Malformed) dns.Malformed {
+	switch {
+	case w.stopped.Fault == dns.FaultUnfolds: // the reader has to know that something is left out
+		return w.stopped
+	case w.misfit.Yes():
+		return w.misfit
+	case structure.Yes():
+		return structure
+	}
+	return w.stopped
 }
 
 // appendQuestions stops without a fault at the end of the message, and takes a
@@ -118,20 +131,20 @@ func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
 	for i := uint16(0); i < count && w.off < len(msg); i++ {
 		at := len(dst)
 		if at > j.limit {
-			w.bad = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultUnfolds, Index: i}
+			w.stopped = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultUnfolds, Index: i}
 			break
 		}
 		var off int
 		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, w.off)
 		if off < 0 {
-			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
+			dst, w.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
 			break
 		}
 		qtype, qclass := uint16(0), uint16(0)
 		switch rest := msg[off:]; len(rest) {
 		case 0:
 		case 1, 3:
-			dst, w.bad = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
+			dst, w.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
 			return endList(dst, start)
 		case 2:
 			qtype = binary.BigEndian.Uint16(rest)
@@ -149,20 +162,24 @@ func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
 
 func (j *JSON) appendSection(dst, msg []byte, s dns.Section, count uint16, w *walk) []byte {
 	start := len(dst)
-	if w.bad.Yes() {
+	if w.stopped.Yes() {
 		return endList(dst, start)
 	}
 	for i := uint16(0); i < count && w.off < len(msg); i++ {
 		at := len(dst)
 		var off int
-		dst, off = j.appendRecord(append(dst, ','), msg, w.off)
+		var fits bool
+		dst, off, fits = j.appendRecord(append(dst, ','), msg, w.off)
 		if len(dst) > j.limit {
-			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultUnfolds, Index: i}
+			dst, w.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultUnfolds, Index: i}
 			break
 		}
 		if off < 0 {
-			dst, w.bad = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
+			dst, w.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRecord, Index: i}
 			break
+		}
+		if !fits && !w.misfit.Yes() {
+			w.misfit = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
 		}
 		w.off = off
 	}

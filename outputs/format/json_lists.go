@@ -5,29 +5,31 @@ import (
 	"net"
 
 	mdns "github.com/miekg/dns"
+
+	"dnsmonster-sensor/userspace/dns"
 )
 
 // appendList appends a list of all that is left in msg. The data is not empty.
 // It returns the end of msg, or -1.
-func (j *JSON) appendList(dst, msg []byte, off int, k kind) ([]byte, int) {
+func (j *JSON) appendList(dst, msg []byte, off int, k dns.Kind) ([]byte, int) {
 	at := len(dst)
 	prev := -1 // the window or key before: they must ascend
 	for off >= 0 && off < len(msg) && len(dst) <= j.limit {
 		dst = append(dst, ',')
 		switch k {
-		case kindStrings:
+		case dns.KindStrings:
 			dst, off = appendCharString(append(dst, '"'), msg, off)
 			dst = append(dst, '"')
-		case kindNames:
+		case dns.KindNames:
 			dst, off = j.names.append(append(dst, '"'), msg, off)
 			dst = append(dst, '"')
-		case kindTypes:
+		case dns.KindTypes:
 			dst, off, prev = appendWindow(dst[:len(dst)-1], msg, off, prev)
-		case kindOptions:
+		case dns.KindOptions:
 			dst, off = j.appendOption(dst, msg, off)
-		case kindParameters:
+		case dns.KindParameters:
 			dst, off, prev = appendParameter(dst, msg, off, prev)
-		case kindPrefixes:
+		case dns.KindPrefixes:
 			dst, off = appendPrefix(dst, msg, off)
 		}
 	}

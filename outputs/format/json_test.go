@@ -120,7 +120,7 @@ func TestJSONMalformed(t *testing.T) {
 	// Only miekg/dns can tell that an address record has five bytes.
 	five := append([]byte(nil), two...)
 	five[len(five)-5] = 3 // RDLENGTH of the second answer, which now leaves a byte over
-	f(five[:len(five)-1], 0, q+`,"Answer":[`+a+`],"Ns":null,"Extra":null`,
+	f(five[:len(five)-1], 0, q+`,"Answer":[`+a+`,{"Hdr":{"Name":"example.org.","Rrtype":1,"Class":1,"Ttl":60,"Rdlength":3},"Rdata":"c00002"}],"Ns":null,"Extra":null`,
 		`"Malformed":{"Section":"answer","Index":1,"Why":"bad record data"}`)
 
 	empty := make([]byte, 12)
@@ -148,7 +148,7 @@ func TestJSONExtendedRcode(t *testing.T) {
 	m.Rcode = 32 // Pack writes it into the last one
 	f(m, false, `"Rcode":32,"Question":[`)
 	f(m, true, `"Rcode":32,"Question":[`)
-	f(m, true, `"Answer":null,"Ns":null,"Extra":null`)
+	f(m, true, `"Rrtype":15,"Class":1,"Ttl":60,"Rdlength":7},"Rdata":"0001ff61626300"}],"Ns":null,"Extra":[{"Hdr":{"Name":".","Rrtype":41`)
 	f(m, true, `"Malformed":{"Section":"answer","Index":0,"Why":"bad record data"}`)
 }
 
@@ -179,8 +179,8 @@ func (p *private) Copy(mdns.PrivateRdata) error { return nil }
 func (p *private) Len() int                     { return 0 }
 func (p *private) Unpack([]byte) (int, error)   { panic("private") }
 
-// A record type that brings its decoder down costs that record and what stands
-// behind it, and nothing else.
+// A record type that brings its decoder down costs that record's own look, and
+// nothing else.
 func TestDecodeSurvives(t *testing.T) {
 	const rrtype = 65300
 	mdns.PrivateHandle("PRIVATE", rrtype, func() mdns.PrivateRdata { return new(private) })
@@ -190,8 +190,11 @@ func TestDecodeSurvives(t *testing.T) {
 	m.Ns = append([]mdns.RR(nil), m.Answer...)
 	got, bad := decode(eventOf(pack(t, m), 0))
 	want := dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultRData, Index: 1}
-	if len(got.Answer) != 1 || got.Ns != nil || bad != want {
-		t.Errorf("%d answers, authority %v, %v; want 1 answer, none, %v", len(got.Answer), got.Ns, bad, want)
+	if len(got.Answer) != 2 || len(got.Ns) != 2 || bad != want {
+		t.Fatalf("%d answers, authority %v, %v; want 2, 2, %v", len(got.Answer), got.Ns, bad, want)
+	}
+	if rr, ok := got.Answer[1].(*mdns.RFC3597); !ok || rr.Rdata != "aabb" {
+		t.Errorf("the record is %v", got.Answer[1])
 	}
 }
 

@@ -52,9 +52,11 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	dst = appendEndpoint(dst, `,"src_endpoint":{"ip":"`, client)
 	dst = appendEndpoint(dst, `,"dst_endpoint":{"ip":"`, server)
 	dst = o.appendQuery(dst, e)
-	bad := d.Malformed
+	var bad dns.Malformed
 	if d.Response() {
 		dst, bad = o.appendAnswers(appendRcode(dst, d.Rcode()), e)
+	} else {
+		bad = d.Verdict(e.Message)
 	}
 	dst = o.appendUnmapped(dst, e, bad)
 	return append(dst, '}', '\n')
@@ -153,7 +155,7 @@ var flagIDs = [...]uint16{1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5, 1 << 4}
 // out.
 func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
-	bad, limit, written := e.DNS.Malformed, len(dst)+mostText(len(e.Message)), uint16(0)
+	bad, limit, written := e.DNS.Verdict(e.Message), len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
 		if len(dst) > limit {

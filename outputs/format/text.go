@@ -1,6 +1,10 @@
 package format
 
-import mdns "github.com/miekg/dns"
+import (
+	mdns "github.com/miekg/dns"
+
+	"dnsmonster-sensor/userspace/dns"
+)
 
 // The words of zone files for numbers, and records' data in their presentation
 // format, for records that do not show the message as miekg/dns holds it.
@@ -70,17 +74,17 @@ func (j *JSON) appendFieldsInTurn(dst, msg []byte, off int, fields []field) ([]b
 			dst = append(dst, ' ')
 		}
 		switch k := fields[i].kind; {
-		case k <= kindLen16:
+		case k <= dns.KindLen16:
 			dst, off = appendNumber(dst, msg, off, k, nil)
-		case k == kindStrings:
+		case k == dns.KindStrings:
 			for sep := ""; off >= 0 && off < len(msg); sep = " " {
 				dst, off = appendCharString(append(append(dst, sep...), `\"`...), msg, off)
 				dst = append(dst, `\"`...)
 			}
-		case k == kindString:
+		case k == dns.KindString:
 			dst, off = appendCharString(append(dst, `\"`...), msg, off)
 			dst = append(dst, `\"`...)
-		case k == kindText:
+		case k == dns.KindText:
 			dst = append(appendZone(append(dst, `\"`...), msg[off:], &inString), `\"`...)
 			off = len(msg)
 		default:

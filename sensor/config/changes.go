@@ -68,7 +68,7 @@ var inputChanges = []change{
 }
 
 var recordChanges = []change{
-	{"malformed messages", "are records, and so are messages without a question and those of which only the header can be read", "lost them", "--malformed=drop",
+	{"malformed messages", "are records, and so are messages without a question and those of which only the header can be read; those with bytes after the last record carry Malformed, too", "lost them, but for those with bytes after the last record", "--malformed=drop",
 		all(captures, is("malformed", "record"))},
 	{"TCP", "records have ports, and the time of the segment that completed the message", "left the ports out and took the time of the stream's first segment", "", captures},
 	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN and Linux cooked captures are read", "gave several records for a VXLAN packet, and none for others", "", captures},

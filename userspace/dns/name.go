@@ -5,6 +5,8 @@ import "encoding/binary"
 const (
 	maxNameWire = 255 // RFC 1035 section 3.1
 	maxPointers = 126 // a name of 255 bytes has at most 127 labels, and a pointer each
+	typeA       = 1
+	typeAAAA    = 28
 	typeOPT     = 41
 )
 

@@ -45,8 +45,9 @@ type Record struct {
 // Records walks a section of a message. It ends before the first record that is
 // not whole; whether its data fits its type is not looked at.
 type Records struct {
-	r    reader
-	left uint16
+	r      reader
+	left   uint16
+	broken bool // it ended at a record that is not whole
 }
 
 // AnswersOf starts at the first record of the answer section; there is none
@@ -56,6 +57,10 @@ func (h *Header) AnswersOf(msg []byte) Records {
 	if h.ANCount == 0 {
 		return Records{}
 	}
+	return h.recordsOf(msg)
+}
+
+func (h *Header) recordsOf(msg []byte) Records {
 	questions := h.QuestionsOf(msg)
 	var q Question
 	for questions.Next(&q) {
@@ -63,21 +68,22 @@ func (h *Header) AnswersOf(msg []byte) Records {
 	if questions.left > 0 {
 		return Records{}
 	}
-	return Records{questions.r, h.ANCount}
+	return Records{r: questions.r, left: h.ANCount}
 }
 
 // Next reads one record. It returns false at the end; rec is not changed then.
 func (s *Records) Next(rec *Record) bool {
 	name := s.r.off
-	if s.left == 0 || name >= len(s.r.msg) || s.r.skipName() != FaultNone || s.r.off+10 > len(s.r.msg) {
-		s.left = 0
+	if s.left == 0 || name >= len(s.r.msg) {
 		return false
+	}
+	if s.r.skipName() != FaultNone || s.r.off+10 > len(s.r.msg) {
+		return s.stop()
 	}
 	fixed, data := s.r.msg[s.r.off:], s.r.off+10
 	end := data + int(binary.BigEndian.Uint16(fixed[8:]))
 	if end > len(s.r.msg) {
-		s.left = 0
-		return false
+		return s.stop()
 	}
 	s.left--
 	*rec = Record{
@@ -86,4 +92,9 @@ func (s *Records) Next(rec *Record) bool {
 	}
 	s.r.off = end
 	return true
+}
+
+func (s *Records) stop() bool {
+	s.left, s.broken = 0, true
+	return false
 }

@@ -73,10 +73,10 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 	if !dns.Read(msg, missing > 0, &e.DNS) {
 		return account.MessageUnreadable
 	}
+	if w.cfg.DropMalformed && !written(&e.DNS, msg) {
+		return account.MessageDropped
+	}
 	if e.DNS.Malformed.Yes() {
-		if w.cfg.DropMalformed {
-			return account.MessageDropped
-		}
 		w.messages.Add(account.MessageMalformed, 1)
 	}
 	if w.cfg.MaskECS && w.cfg.Mask != nil {
@@ -88,6 +88,12 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 	e.Message, e.CaptureCut = msg, uint32(missing)
 	w.emit(e)
 	return account.MessageEvent
+}
+
+// written tells whether dnsmonster writes the message: its library reads it, and
+// there is a question, for each of which dnsmonster writes one record.
+func written(s *dns.Summary, msg []byte) bool {
+	return s.QDCount > 0 && len(msg) > dns.HeaderLen && s.Accepted(msg)
 }
 
 // hide masks the event's addresses.

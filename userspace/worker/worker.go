@@ -32,7 +32,7 @@ type Config struct {
 	Dedup         *dedup.Config // nil: every packet counts
 	Mask          *mask.Bits    // nil: addresses are shown whole
 	MaskECS       bool          // mask the client subnet in messages, too
-	DropMalformed bool          // no events for messages that are not whole
+	DropMalformed bool          // no events for messages that dnsmonster does not write
 	Sample        *Sampler      // shared by the workers of one source; nil: nothing is left out here
 }
 

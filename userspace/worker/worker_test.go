@@ -338,6 +338,45 @@ func TestDefect13Malformed(t *testing.T) {
 	}
 }
 
+// TestDropped: dropped is what dnsmonster does not write, and nothing else.
+func TestDropped(t *testing.T) {
+	const name = "\x07example\x03org\x00"
+	question := name + "\x00\x01\x00\x01"
+	address := func(n int) string {
+		return "\xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10" + u16(n) + strings.Repeat("\x01", n)
+	}
+	msg := func(qd, an int, body string) string {
+		return "\x00\x07\x81\x80" + u16(qd) + u16(an) + "\x00\x00\x00\x00" + body
+	}
+	f := func(what, message string, kept, malformed bool) {
+		t.Helper()
+		b := newBench(t, Config{DropMalformed: true})
+		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, message)))
+		b.end()
+		if len(b.got) == 1 != kept {
+			t.Errorf("%s: %d records, kept %t", what, len(b.got), kept)
+		}
+		if n := b.messages.Sum(account.MessageDropped); n == 0 != kept {
+			t.Errorf("%s: %d dropped, kept %t", what, n, kept)
+		}
+		if n := b.messages.Sum(account.MessageMalformed); n == 1 != malformed {
+			t.Errorf("%s: %d malformed, want %t", what, n, malformed)
+		}
+	}
+	f("whole", msg(1, 1, question+address(4)), true, false)
+	f("padded", msg(1, 0, question+strings.Repeat("\x00", 32)), true, true)
+	f("padded by a line end", msg(1, 1, question+address(4)+"\r\n"), true, true)
+	f("an address of five bytes", msg(1, 1, question+address(5)), false, false)
+	f("more records counted", msg(1, 9, question+address(4)), true, true)
+	f("more questions counted", msg(2, 0, question), false, false)
+	f("a question without class", msg(1, 0, question[:len(question)-2]), true, true)
+	f("half a type", msg(1, 0, question[:len(question)-3]), false, false)
+	f("a record that is cut", msg(1, 1, question+address(4)[:13]), false, false)
+	f("no question", msg(0, 1, "\x00"+address(4)[2:]), false, false)
+	f("a header", msg(0, 0, ""), false, false)
+	f("a header that counts a question", msg(1, 0, ""), false, false)
+}
+
 // TestTrain: several datagrams that the kernel shows as one packet.
 func TestTrain(t *testing.T) {
 	one, two := query(1, "aa"), query(2, "bb")

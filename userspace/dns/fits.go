@@ -1,0 +1,250 @@
+package dns
+
+import "encoding/binary"
+
+// Fits tells whether the record's data are what its type says, as miekg/dns reads
+// them: no data at all are, and so are data that end before a field that may be
+// left out. msg is the message that the record was read from.
+func (rec *Record) Fits(msg []byte) bool {
+	switch size := rec.End - rec.Data; {
+	case size == 0:
+		return true
+	case rec.Type == typeA: // most records
+		return size == 4
+	case rec.Type == typeAAAA:
+		return size == 16
+	}
+	fields, known := FieldsOf(rec.Type)
+	if !known {
+		return true
+	}
+	d := rdata{reader: reader{msg: msg[:rec.End], off: rec.Data}}
+	return d.fits(fields)
+}
+
+// rdata walks the data that end msg. size are the numbers that the KindLen fields
+// held, for the later fields that they speak of, in turn.
+type rdata struct {
+	reader
+	size      [2]int
+	put, take int
+}
+
+func (d *rdata) left() []byte { return d.msg[d.off:] }
+
+func (d *rdata) fits(fields []Field) bool {
+	for i := range fields {
+		f := &fields[i]
+		if d.off == len(d.msg) && !f.Must {
+			return true
+		}
+		if !d.field(f.Kind) {
+			return false
+		}
+	}
+	return d.off == len(d.msg)
+}
+
+var kindSizes = [...]int{
+	KindU8: 1, KindU16: 2, KindU32: 4, KindU48: 6, KindU64: 8, KindLen8: 1, KindLen16: 2, KindIPv4: 4, KindIPv6: 16, KindPrefixes: 0,
+}
+
+func (d *rdata) field(k Kind) bool {
+	switch k {
+	case KindLen8, KindLen16:
+		b := d.left()
+		if len(b) < kindSizes[k] {
+			return false
+		}
+		n := int(b[0])
+		if k == KindLen16 {
+			n = int(binary.BigEndian.Uint16(b))
+		}
+		d.size[d.put&1] = n
+		d.put++
+		return d.skip(kindSizes[k])
+	case KindText, KindHex, KindBase64:
+		return d.skip(len(d.left()))
+	case KindSizedHex, KindSizedB64, KindSizedB32:
+		return d.skip(d.pop())
+	case KindName:
+		return d.skipName() == FaultNone
+	case KindString:
+		return d.skipString()
+	case KindGateway:
+		return d.gateway()
+	case KindStrings, KindNames, KindTypes, KindOptions, KindParameters, KindPrefixes:
+		return d.list(k)
+	}
+	return d.skip(kindSizes[k])
+}
+
+func (d *rdata) skip(n int) bool {
+	if n > len(d.left()) {
+		return false
+	}
+	d.off += n
+	return true
+}
+
+func (d *rdata) pop() int { n := d.size[d.take&1]; d.take++; return n }
+
+func (d *rdata) skipString() bool {
+	b := d.left()
+	return len(b) > 0 && d.skip(1+int(b[0]))
+}
+
+func (d *rdata) gateway() bool {
+	switch uint8(d.pop()) {
+	case 1:
+		return d.skip(4)
+	case 2:
+		return d.skip(16)
+	case 3:
+		return d.skipName() == FaultNone
+	}
+	return true
+}
+
+// list reads all that is left.
+func (d *rdata) list(k Kind) bool {
+	prev := -1 // the window or key before: they must ascend
+	for ok := true; d.off < len(d.msg); {
+		switch k {
+		case KindStrings:
+			ok = d.skipString()
+		case KindNames:
+			ok = d.skipName() == FaultNone
+		case KindTypes:
+			ok = d.window(&prev)
+		case KindPrefixes:
+			ok = d.prefix()
+		default:
+			ok = d.pair(k, &prev)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// window reads one window of a type bitmap (RFC 4034 section 4.1.2).
+func (d *rdata) window(prev *int) bool {
+	b := d.left()
+	if len(b) < 2 || int(b[0]) <= *prev || b[1] == 0 || b[1] > 32 {
+		return false
+	}
+	*prev = int(b[0])
+	return d.skip(2 + int(b[1]))
+}
+
+// prefix reads one address prefix (RFC 3123 section 4).
+func (d *rdata) prefix() bool {
+	b := d.left()
+	if len(b) < 4 {
+		return false
+	}
+	size := 0
+	switch binary.BigEndian.Uint16(b) {
+	case 1:
+		size = 4
+	case 2:
+		size = 16
+	}
+	bits, n := int(b[2]), int(b[3]&0x7f)
+	if size == 0 || bits > 8*size || n > size || n > len(b)-4 || n > 0 && b[4+n-1] == 0 {
+		return false
+	}
+	return d.skip(4 + n)
+}
+
+// pair reads an EDNS option or a SVCB parameter: a code, a length and as much
+// data.
+func (d *rdata) pair(k Kind, prev *int) bool {
+	b := d.left()
+	if len(b) < 4 {
+		return false
+	}
+	code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+	if n > len(b)-4 {
+		return false
+	}
+	d.off += 4 + n
+	if k == KindOptions {
+		return optionFits(code, b[4:4+n])
+	}
+	if int(code) <= *prev {
+		return false
+	}
+	*prev = int(code)
+	return parameterFits(code, b[4:4+n])
+}
+
+// optionFits knows the options of EDNS whose data can be wrong.
+func optionFits(code uint16, b []byte) bool {
+	n := len(b)
+	switch code {
+	case 1: // LLQ
+		return n >= 18
+	case 2: // UL
+		return n == 4 || n == 8
+	case 8: // client subnet, RFC 7871 section 6
+		if n < 4 {
+			return false
+		}
+		source, scope := b[2], b[3]
+		switch binary.BigEndian.Uint16(b) {
+		case 0:
+			return source == 0
+		case 1:
+			return source <= 32 && scope <= 32
+		case 2:
+			return source <= 128 && scope <= 128
+		}
+		return false
+	case 9: // EXPIRE
+		return n == 0 || n >= 4
+	case 11: // TCP keepalive
+		return n == 0 || n == 2
+	case 15, 19: // extended error, zone version
+		return n >= 2
+	case 18: // report channel: the option is a message of its own, pointers count from its start
+		r := reader{msg: b}
+		return r.skipName() == FaultNone
+	}
+	return true
+}
+
+// parameterFits knows the parameters of SVCB (RFC 9460 section 2.2) whose data can
+// be wrong.
+func parameterFits(key uint16, b []byte) bool {
+	n := len(b)
+	switch key {
+	case 0: // mandatory
+		return n%2 == 0
+	case 1: // alpn
+		for len(b) > 0 {
+			if 1+int(b[0]) > len(b) {
+				return false
+			}
+			b = b[1+int(b[0]):]
+		}
+	case 2, 8: // no-default-alpn, ohttp
+		return n == 0
+	case 3: // port
+		return n == 2
+	case 4: // ipv4hint
+		return n > 0 && n%4 == 0
+	case 6: // ipv6hint: an IPv4-mapped address is none
+		for i := 0; i+16 <= n; i += 16 {
+			if [12]byte(b[i:i+12]) == [12]byte{10: 0xff, 11: 0xff} {
+				return false
+			}
+		}
+		return n > 0 && n%16 == 0
+	case 65535: // reserved
+		return false
+	}
+	return true
+}
