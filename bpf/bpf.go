@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MinRingBytes is the smallest ring that holds the largest packet.
+// MinRingBytes is the smallest ring that holds a packet of 64 KiB. For all that
+// the kernel puts together, of up to 512 KiB, it takes a ring of 1 MiB.
 const MinRingBytes = 128 << 10
 
 // Options are fixed once the programs are loaded.

@@ -114,7 +114,13 @@ static __always_inline enum outcome put_by_class(void *ctx, void *ring,
 		return put(ctx, ring, id, f, n, CLASS_4);
 	if (need <= CLASS_5)
 		return put(ctx, ring, id, f, n, CLASS_5);
-	return put(ctx, ring, id, f, n, CLASS_6);
+	if (need <= CLASS_6)
+		return put(ctx, ring, id, f, n, CLASS_6);
+	if (id == HOOK_XDP)
+		return COPY_FAILED; /* never: see capture() */
+	if (need <= CLASS_7)
+		return put(ctx, ring, id, f, n, CLASS_7);
+	return put(ctx, ring, id, f, n, CLASS_8);
 }
 
 static __always_inline enum outcome capture(void *ctx, struct hook *h,
@@ -122,12 +128,12 @@ static __always_inline enum outcome capture(void *ctx, struct hook *h,
 					    __u64 hash)
 {
 	/* bpf_xdp_load_bytes() takes no more at once. */
-	const __u64 max = id == HOOK_XDP ? 65535 : CLASS_6 - sizeof(struct record);
+	const __u64 max = id == HOOK_XDP ? 65535 : CLASS_8 - sizeof(struct record);
 	__u32 lane = (hash >> 32) * config.rings >> 32;
 	struct frame f = { .flags = ethernet ? 0 : RECORD_L3 };
 	enum outcome o;
 	void *ring;
-	__u64 n;
+	__u64 n, snapped = 0;
 
 	ring = bpf_map_lookup_elem(&rings, &lane);
 	if (!ring)
@@ -138,13 +144,14 @@ static __always_inline enum outcome capture(void *ctx, struct hook *h,
 		frame_of_skb(ctx, &f);
 	n = f.len;
 	if (config.snap_len && n > config.snap_len)
-		n = config.snap_len;
+		n = snapped = config.snap_len;
 	if (n > max)
 		n = max;
 	o = put_by_class(ctx, ring, id, &f, n);
 	if (o == DELIVERED) {
 		h->bytes += f.len;
-		h->cut += n < f.len;
+		h->cut += snapped > 0;
+		h->overlong += n < f.len && !snapped;
 	}
 	return o;
 }

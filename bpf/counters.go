@@ -19,6 +19,8 @@ type HookCounters struct {
 	Bytes uint64 // meter: of delivered frames, on the wire
 	Cut   uint64 // meter: delivered frames that the snap length cut
 
+	Overlong uint64 // meter: delivered frames that were cut because no record holds them
+
 	Opaque uint64 // meter: tunnels let through because only user space can look inside
 }
 
@@ -50,6 +52,7 @@ func (c *HookCounters) add(h *sensorHook) {
 	c.Delivered += h.Outcome[5]
 	c.Bytes += h.Bytes
 	c.Cut += h.Cut
+	c.Overlong += h.Overlong
 	c.Opaque += h.Opaque
 }
 

@@ -36,8 +36,9 @@ _Static_assert(sizeof(struct record) == 40, "record.go says so too");
 _Static_assert(__builtin_offsetof(struct record, vlan_tci) == 28, "no padding");
 
 /* A reservation has a constant size, header included, and costs what it holds
- * in ring space. A query of up to 88 bytes fits the smallest. The largest holds
- * an IP packet of 64 KiB with any link header.
+ * in ring space. A query of up to 88 bytes fits the smallest. CLASS_6 holds an IP
+ * packet of 64 KiB with any link header. What the kernel puts together can be
+ * longer (BIG TCP, Linux 5.19): often 192 KiB, and 512 KiB at most.
  */
 #define CLASS_0 128
 #define CLASS_1 256
@@ -46,5 +47,7 @@ _Static_assert(__builtin_offsetof(struct record, vlan_tci) == 28, "no padding");
 #define CLASS_4 4096
 #define CLASS_5 16384
 #define CLASS_6 (65536 + 128)
+#define CLASS_7 (3 * 65536 + 128)
+#define CLASS_8 (8 * 65536 + 128)
 
 #endif

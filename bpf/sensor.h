@@ -33,8 +33,10 @@ enum outcome {
 struct hook {
 	__u64 seen;
 	__u64 outcome[OUTCOMES];
-	__u64 bytes;  /* of delivered frames, on the wire */
-	__u64 cut;    /* delivered frames that were cut */
+	__u64 bytes;	/* of delivered frames, on the wire */
+	__u64 cut;	/* delivered frames that the snap length cut */
+	__u64 overlong; /* delivered frames that were cut because no record holds them
+			 */
 	__u64 opaque; /* tunnels let through because only user space can look inside */
 	__u64 sample_credit;
 	__u64 quota_credit; /* a packet costs NSEC_PER_SEC */

@@ -28,6 +28,7 @@ type sensorHook struct {
 	Outcome      [6]uint64
 	Bytes        uint64
 	Cut          uint64
+	Overlong     uint64
 	Opaque       uint64
 	SampleCredit uint64
 	QuotaCredit  uint64

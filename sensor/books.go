@@ -55,7 +55,7 @@ func kernelLedger(h capture.HookStats) account.Ledger {
 			{Name: "not_dns", Value: h.NotDNS}, {Name: "sampled_out", Value: h.SampledOut}, {Name: "frag_quota", Value: h.FragQuota},
 			{Name: "ring_full", Value: h.RingFull}, {Name: "copy_failed", Value: h.CopyFailed}, {Name: "delivered", Value: h.Delivered},
 		},
-		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}, {Name: "opaque", Value: h.Opaque}},
+		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}, {Name: "overlong", Value: h.Overlong}, {Name: "opaque", Value: h.Opaque}},
 	}
 }
 
@@ -72,6 +72,12 @@ func losses(ledgers []account.Ledger) (text string, total uint64) {
 			if lost[o.Name] && o.Value > 0 && (l.Name == "kernel" || l.Name == "delivery") {
 				parts = append(parts, fmt.Sprintf("%d %s (%s, %s)", o.Value, o.Name, l.Name, l.Label))
 				total += o.Value
+			}
+		}
+		for _, m := range l.Meters {
+			if m.Name == "overlong" && m.Value > 0 {
+				parts = append(parts, fmt.Sprintf("the ends of %d frames that no record holds: overlong (%s, %s)", m.Value, l.Name, l.Label))
+				total += m.Value
 			}
 		}
 	}

@@ -246,3 +246,17 @@ func TestNoAllocationPerRecord(t *testing.T) {
 		}
 	}
 }
+
+// TestOverlongIsALoss: what no record holds did not arrive, unlike what the user
+// has asked to cut.
+func TestOverlongIsALoss(t *testing.T) {
+	f := func(h capture.HookStats, want string, wantTotal uint64) {
+		t.Helper()
+		if text, total := losses([]account.Ledger{kernelLedger(h)}); text != want || total != wantTotal {
+			t.Errorf("losses %q, %d in all, want %q, %d", text, total, want, wantTotal)
+		}
+	}
+	f(capture.HookStats{Hook: "xdp", Seen: 2, Delivered: 2, Cut: 2}, "", 0)
+	f(capture.HookStats{Hook: "xdp", Seen: 3, Delivered: 2, RingFull: 1, Overlong: 2},
+		"1 ring_full (kernel, xdp), the ends of 2 frames that no record holds: overlong (kernel, xdp)", 3)
+}

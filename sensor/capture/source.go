@@ -54,5 +54,6 @@ type HookStats struct {
 	Delivered  uint64 // is in the ring
 	Bytes      uint64 // meter: of delivered frames, on the wire
 	Cut        uint64 // meter: delivered frames that the snap length cut
+	Overlong   uint64 // meter: delivered frames that were cut because no record holds them
 	Opaque     uint64 // meter: tunnels delivered because only user space can look inside
 }

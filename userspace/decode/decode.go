@@ -48,6 +48,7 @@ type Layers struct {
 	TCPFlags           uint8  // TCP, as on the wire
 
 	decoder *Decoder
+	cut     int // bytes of the frame that the capture left out
 }
 
 // maxTunnels is how many tunnels within each other are followed.
@@ -120,6 +121,7 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 	l.Src, l.Dst, l.Missing = nil, nil, 0
 	l.VLAN, l.HasVLAN = p.VLAN, p.HasVLAN
 	l.Tunnel, l.Depth, l.Path = packet.TunnelNone, 0, 0
+	l.cut = p.Cut()
 	b := p.Data
 	switch p.Link {
 	case packet.LinkEthernet:
@@ -158,7 +160,7 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 // the headers in front of it, l holds what Decode found for the last fragment.
 // The caller has replaced Src and Dst where the packet is not valid any more.
 func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
-	l.Missing = missing
+	l.Missing, l.cut = missing, missing
 	if len(l.Src) == 16 {
 		return l.extensions(proto, b)
 	}

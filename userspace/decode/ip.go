@@ -50,7 +50,7 @@ func (l *Layers) ipv4(b []byte) Found {
 	}
 	l.Src, l.Dst, l.ID = b[12:16], b[16:20], uint32(binary.BigEndian.Uint16(b[4:]))
 	if total == 0 { // segmentation offload of more than 64 KiB, or by a card that fills it in
-		total = len(b)
+		total = len(b) + l.cut
 	}
 	if total < header {
 		return FoundBad
@@ -77,7 +77,7 @@ func (l *Layers) ipv6(b []byte) Found {
 	length := int(binary.BigEndian.Uint16(b[4:]))
 	body := b[40:]
 	if length == 0 { // a jumbogram, or segmentation offload
-		length = len(body)
+		length = len(body) + l.cut
 	}
 	l.Missing = max(0, length-len(body))
 	body = body[:min(length, len(body))]
