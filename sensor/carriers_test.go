@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,18 +44,18 @@ func ends(src *lab.Host, pair [2][]byte) (from, to []byte) {
 	return pair[1], pair[0]
 }
 
-var outerID uint16
+var outerID atomic.Uint32 // both ends take from it
 
 // over4 puts data into IPv4 packets of at most so many bytes of payload.
 func over4(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
 	from, to := ends(src, outer4)
-	outerID++
+	id := uint16(outerID.Add(1))
 	for off := 0; off == 0 || off < len(data); off += most {
 		part, bits := data[off:min(off+most, len(data))], uint16(off/8)
 		if off+most < len(data) {
 			bits |= 0x2000
 		}
-		frames = append(frames, onEther(0x0800, []byte{0x45, 0}, words(uint16(20+len(part)), outerID, bits), []byte{64, proto, 0, 0}, from, to, part))
+		frames = append(frames, onEther(0x0800, []byte{0x45, 0}, words(uint16(20+len(part)), id, bits), []byte{64, proto, 0, 0}, from, to, part))
 	}
 	return frames
 }
@@ -70,13 +71,13 @@ func over6(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
 		packet(proto, data)
 		return frames
 	}
-	outerID++
+	id := uint16(outerID.Add(1))
 	for off := 0; off < len(data); off += most {
 		part, bits := data[off:min(off+most, len(data))], uint16(off)
 		if off+most < len(data) {
 			bits |= 1
 		}
-		packet(44, []byte{proto, 0}, words(bits, 0, outerID), part)
+		packet(44, []byte{proto, 0}, words(bits, 0, id), part)
 	}
 	return frames
 }
@@ -263,18 +264,17 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
 	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
-	var log bytes.Buffer
+	var log journal
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	wait := func(ready func() bool) {
 		t.Helper()
-		for range 2000 {
+		for end := time.Now().Add(stuck); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			if ready() {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		t.Fatalf("tcpdump does not write: %s", log.String())
 	}

@@ -145,9 +145,10 @@ func buildInfo(server string) prometheus.Collector {
 // lossMeter takes the share of packets that the capture lost in the last whole
 // interval.
 type lossMeter struct {
-	books *books
-	ratio atomic.Uint64 // bits of a float64
-	gauge prometheus.Collector
+	books     *books
+	lost, all uint64        // packets up to the end of the last interval
+	ratio     atomic.Uint64 // bits of a float64
+	gauge     prometheus.Collector
 }
 
 func newLossMeter(b *books) *lossMeter {
@@ -163,27 +164,31 @@ func newLossMeter(b *books) *lossMeter {
 func (m *lossMeter) follow(every time.Duration, quit <-chan struct{}) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var lastLost, lastAll uint64
 	for {
 		select {
 		case <-quit:
 			return
 		case <-tick.C:
+			m.measure()
 		}
-		stats, err := m.books.source.Kernel()
-		if err != nil {
-			continue // whoever reads the books says so
-		}
-		var lost, all uint64
-		for _, h := range stats.Hooks {
-			lost += h.RingFull + h.CopyFailed
-			all += h.RingFull + h.CopyFailed + h.Delivered
-		}
-		ratio := 0.0
-		if all > lastAll {
-			ratio = float64(lost-lastLost) / float64(all-lastAll)
-		}
-		m.ratio.Store(math.Float64bits(ratio))
-		lastLost, lastAll = lost, all
 	}
+}
+
+// measure ends an interval.
+func (m *lossMeter) measure() {
+	stats, err := m.books.source.Kernel()
+	if err != nil {
+		return // whoever reads the books says so
+	}
+	var lost, all uint64
+	for _, h := range stats.Hooks {
+		lost += h.RingFull + h.CopyFailed
+		all += h.RingFull + h.CopyFailed + h.Delivered
+	}
+	ratio := 0.0
+	if all > m.all {
+		ratio = float64(lost-m.lost) / float64(all-m.all)
+	}
+	m.ratio.Store(math.Float64bits(ratio))
+	m.lost, m.all = lost, all
 }

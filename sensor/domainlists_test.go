@@ -152,11 +152,10 @@ func TestListsAtTheStart(t *testing.T) {
 func (p *proc) recordedSoon(want string) {
 	p.t.Helper()
 	got := ""
-	for range 500 {
+	for end := time.Now().Add(stuck); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if got = asked(p.t, p.recorded()); got == want {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	p.t.Fatalf("records of %q, want %q:\n%s", got, want, p.log())
 }
@@ -312,11 +311,5 @@ func TestReloadOfLists(t *testing.T) {
 // waitForCount waits until a text stands on stderr that often.
 func (p *proc) waitForCount(text string, n int) {
 	p.t.Helper()
-	for range 1000 {
-		if strings.Count(p.log(), text) >= n {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	p.t.Fatalf("%q does not stand there %d times:\n%s", text, n, p.log())
+	p.until(fmt.Sprintf("%q, %d times", text, n), func() bool { return strings.Count(p.log(), text) >= n })
 }

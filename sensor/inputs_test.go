@@ -35,7 +35,7 @@ func captured(t *testing.T, n int, program string, args ...string) (path string,
 	l = lab.New(t)
 	f := flow(t, l, 2000, n)
 	path = filepath.Join(t.TempDir(), "captured")
-	var log bytes.Buffer
+	var log journal
 	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
 	args[slices.Index(args, "FILE")] = path
 	dump := l.Server.Command(context.Background(), program, args...)
@@ -44,12 +44,14 @@ func captured(t *testing.T, n int, program string, args ...string) (path string,
 		t.Fatal(err)
 	}
 	defer dump.Process.Kill()
-	for size := int64(0); size == 0; time.Sleep(10 * time.Millisecond) { // until it captures
-		if st, err := os.Stat(path); err == nil {
-			size = st.Size()
+	begun := time.Now()
+	for capturing := false; !capturing; time.Sleep(10 * time.Millisecond) {
+		st, err := os.Stat(path)
+		capturing = err == nil && st.Size() > 0 && packetSockets(t, l.Server) > 0
+		if time.Since(begun) > stuck {
+			t.Fatalf("%s does not capture: %s", program, log.String())
 		}
 	}
-	time.Sleep(100 * time.Millisecond)
 	if _, err := f.Send(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +59,19 @@ func captured(t *testing.T, n int, program string, args ...string) (path string,
 		t.Fatalf("%s: %v\n%s", program, err, log.String())
 	}
 	return path, l
+}
+
+// packetSockets is how many sockets of a host take what its interface sees.
+func packetSockets(t *testing.T, h *lab.Host) (n int) {
+	t.Helper()
+	i := strings.TrimSpace(h.Run(t, "cat", "/sys/class/net/"+h.Iface+"/ifindex"))
+	for line := range strings.Lines(h.Run(t, "cat", "/proc/net/packet")) {
+		// sk RefCnt Type Proto Iface R Rmem User Inode; R: it is bound and runs
+		if f := strings.Fields(line); len(f) > 5 && f[4] == i && f[5] == "1" && f[3] != "0000" {
+			n++
+		}
+	}
+	return n
 }
 
 // sortedRecords are the records of files, in an order of their own.

@@ -2,8 +2,8 @@ package sensor
 
 import (
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -61,17 +61,12 @@ func TestDefect20ExitStatus(t *testing.T) {
 
 // TestMetricsSayWhatTheBooksSay asks the Prometheus endpoint.
 func TestMetricsSayWhatTheBooksSay(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
 	host := lab.New(t).Server
 	p := start(t, host, "attach", host.Iface, "--metricprometheusendpoint", "http://:"+strings.Split(addr, ":")[1]+"/m")
 	p.waitFor("msg=capturing")
 	var body string
-	err = host.Do(func() error {
+	err := host.Do(func() error {
 		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 		r, err := client.Get("http://" + addr + "/m")
 		if err != nil {

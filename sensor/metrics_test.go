@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,28 +31,19 @@ import (
 // freePort is one that nobody listens on now.
 func freePort(t *testing.T, network string) int {
 	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).Port
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := lab.FreePort(network)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // scrape asks until there is an answer.
 func scrape(t *testing.T, url string) string {
 	t.Helper()
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: stuck, Transport: &http.Transport{DisableKeepAlives: true}}
 	var err error
-	for range 100 {
+	for end := time.Now().Add(stuck); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		var r *http.Response
 		if r, err = client.Get(url); err == nil {
 			defer r.Body.Close()
@@ -63,7 +53,6 @@ func scrape(t *testing.T, url string) string {
 			}
 			return string(b)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("%s does not answer: %v", url, err)
 	return ""
@@ -95,7 +84,7 @@ func TestPrometheus(t *testing.T) {
 			delivered = "dnsmonster_ns_1_example_packetsCaptured"
 		}
 		text := scrape(t, url)
-		for end := time.Now().Add(10 * time.Second); value(text, delivered) != 500; text = scrape(t, url) {
+		for end := time.Now().Add(stuck); value(text, delivered) != 500; text = scrape(t, url) {
 			if time.Now().After(end) {
 				t.Fatalf("%s is %v, want 500:\n%s", delivered, value(text, delivered), text)
 			}
@@ -176,7 +165,7 @@ func TestStatsd(t *testing.T) {
 	defer cancel()
 	server := exec.CommandContext(ctx, "statsd_exporter", fmt.Sprintf("--statsd.listen-udp=127.0.0.1:%d", udp), "--statsd.listen-tcp=",
 		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", web), "--log.level=error")
-	var log bytes.Buffer
+	var log journal
 	server.Stderr = &log
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -191,11 +180,16 @@ func TestStatsd(t *testing.T) {
 	f := func(want map[string]float64, args ...string) {
 		t.Helper()
 		p, in := fed(t, queries(700), append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
-		time.Sleep(500 * time.Millisecond) // several intervals: counters must not add up
+		for intervals, lines := 0, 0.0; intervals < 4; { // counters must not add up
+			if now := value(scrape(t, url), "statsd_exporter_lines_total"); now != lines {
+				intervals, lines = intervals+1, now
+			}
+			time.Sleep(110 * time.Millisecond)
+		}
 		in.Close()
 		p.wait(time.Minute).expect(t, exitOK)
 		var text string
-		for range 100 {
+		for end := time.Now().Add(stuck); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 			text = scrape(t, url)
 			ok := true
 			for sample, v := range want {
@@ -204,7 +198,6 @@ func TestStatsd(t *testing.T) {
 			if ok {
 				break
 			}
-			time.Sleep(50 * time.Millisecond)
 		}
 		for sample, v := range want {
 			if got := value(text, sample); got != v {
@@ -296,12 +289,13 @@ func TestDefect21Metrics(t *testing.T) {
 // that the books have; none where that is asked for.
 func TestMetricsOnStderr(t *testing.T) {
 	p, in := fed(t, queries(300), "--metricflushinterval=100ms")
-	time.Sleep(time.Second)
+	begun := time.Now()
+	p.waitForCount(" metrics: ", 6)
 	in.Close()
 	p.wait(time.Minute).expect(t, exitOK)
 	lines := metricLines(t, p.log())
-	if len(lines) < 5 || len(lines) > 30 {
-		t.Errorf("%d lines in a second, want about 10", len(lines))
+	if most := 10 + int(time.Since(begun)/(100*time.Millisecond)); len(lines) > most {
+		t.Errorf("%d lines, want one each 100 ms, at most %d", len(lines), most)
 	}
 	var last map[string]map[string]float64
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
@@ -385,18 +379,32 @@ func TestLossMeter(t *testing.T) {
 	source := &countingSource{}
 	source.hook.Store(&capture.HookStats{Delivered: 60, RingFull: 30, CopyFailed: 10})
 	m := newLossMeter(&books{source: source})
-	quit := make(chan struct{})
-	go m.follow(200*time.Millisecond, quit)
-	defer close(quit)
-	for _, want := range []float64{0.4, 0, 0.5, 0} {
-		for end := time.Now().Add(5 * time.Second); math.Float64frombits(m.ratio.Load()) != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("the ratio is %v, want %v", math.Float64frombits(m.ratio.Load()), want)
-			}
+	wantRatio := func(want float64) {
+		t.Helper()
+		if got := math.Float64frombits(m.ratio.Load()); got != want {
+			t.Errorf("the ratio is %v, want %v", got, want)
 		}
+	}
+	wantRatio(0)
+	for _, want := range []float64{0.4, 0, 0.5, 0} {
+		m.measure()
+		wantRatio(want)
 		if want == 0 {
 			source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 40, CopyFailed: 10})
 		}
+	}
+	source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 50, CopyFailed: 10})
+	quit := make(chan struct{})
+	defer close(quit)
+	go m.follow(time.Hour, quit)
+	wantRatio(0) // the interval is not over
+	go m.follow(time.Millisecond, quit)
+	for end := time.Now().Add(stuck); m.ratio.Load() == 0 && time.Now().Before(end); {
+		source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: source.hook.Load().RingFull + 10, CopyFailed: 10})
+		time.Sleep(100 * time.Microsecond)
+	}
+	if m.ratio.Load() == 0 {
+		t.Error("nobody measures")
 	}
 }
 

@@ -221,7 +221,6 @@ func TestRunOnAnInterface(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
 		p.stop().expect(t, exitOK)
 		if got := count(t, p.records).queries4; got != sent.Packets || got == 0 {
 			t.Errorf("%q: %d records, %d sent", args, got, sent.Packets)
@@ -290,16 +289,22 @@ func TestReload(t *testing.T) {
 		}
 	}
 	l.Server.Sink(t, 53)
+	var p *proc
+	sent := 0
 	send := func(n int) {
 		t.Helper()
 		f := lab.Flow{From: l.Client, To: netip.AddrPortFrom(l.Server.V4, 53), Messages: lab.Messages(lab.Zone{Names: 10}.Queries(10, 1)), Count: n, Rate: 1000}
 		if _, err := f.Send(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		sent += n
+		p.until("all is recorded", func() bool {
+			b, err := os.ReadFile(p.records)
+			return err == nil && bytes.Count(b, []byte("\n")) == sent
+		})
 	}
 	set("masksize4 = 32\nport = 53")
-	p := start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
+	p = start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
 	p.waitFor("msg=capturing")
 	hangup := func(want string) {
 		t.Helper()

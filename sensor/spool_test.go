@@ -3,7 +3,6 @@ package sensor
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,12 +14,7 @@ import (
 // nobody is an endpoint of PostgreSQL where nobody listens.
 func nobody(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "postgres://user@" + l.Addr().String() + "/dns?sslmode=disable"
+	return fmt.Sprintf("postgres://user@127.0.0.1:%d/dns?sslmode=disable", freePort(t, "tcp"))
 }
 
 // spooling is a command line of an output that cannot deliver, with a spool.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -55,7 +56,7 @@ func (s *stage) makesTable() {
 func (s *stage) options(more []string) []string {
 	return append([]string{
 		"--workers=1", "--psqloutputtype=1", "--psqlendpoint=" + s.url, "--psqltable=" + s.table, "--psqlbatchsize=100",
-		"--spooldir=" + s.spool, "--spoolfreemb=0", "--grace=1s", "--stats=100ms",
+		"--spooldir=" + s.spool, "--spoolfreemb=0", "--grace=1s", "--stats=100ms", "--metricflushinterval=100ms",
 	}, more...)
 }
 
@@ -88,7 +89,7 @@ func (s *stage) onHosts() {
 func (s *stage) watches(more ...string) {
 	s.t.Helper()
 	s.onHosts()
-	s.sensor = attach(s.t, s.hosts.Server, s.options(more)...)
+	s.sensor = attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
 }
 
 // asks sends n further queries past the sensor.
@@ -161,7 +162,7 @@ func (s *stage) heard(text string) int { return strings.Count(s.sensor.log(), te
 
 func (s *stage) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(stuck); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			s.t.Fatalf("waited in vain: %s\n%s", what, s.sensor.log())
 		}
@@ -175,19 +176,26 @@ func (s *stage) rowsArrive() {
 	s.eventually("more rows", func() bool { return s.rows() > before })
 }
 
-// rowsRest waits until no more rows arrive: for longer than a batch takes on its
-// way.
-func (s *stage) rowsRest() {
+// rowsUntold waits, while no answers come through, until there are rows of which
+// the sensor is not told.
+func (s *stage) rowsUntold() {
 	s.t.Helper()
-	last := -1
-	s.eventually("no more rows", func() bool {
-		before := last
-		last = s.rows()
-		if last != before {
-			time.Sleep(time.Second)
-		}
-		return last == before
+	s.eventually("rows of which the sensor knows nothing", func() bool {
+		s.sensor.waitForCount(" metrics: ", s.heard(" metrics: ")+2) // what was answered before is in these
+		return s.rows() > s.delivered()
 	})
+}
+
+// delivered is what the last line of metrics says.
+func (s *stage) delivered() int {
+	s.t.Helper()
+	_, last, _ := cutLast(s.sensor.log(), " metrics: ")
+	_, value, found := strings.Cut(last, `outcome=\"delivered\",part=\"psql\"}":{"count":`)
+	n, err := strconv.Atoi(value[:max(strings.IndexByte(value, '}'), 0)])
+	if !found || err != nil {
+		s.t.Fatalf("no number of delivered records (%v):\n%s", err, last)
+	}
+	return n
 }
 
 func (s *stage) rows() int {

@@ -69,11 +69,30 @@ func RcvbufErrors(h *Host) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n4, err := snmpUDP(v4, "RcvbufErrors")
+	n4, err := snmp4(v4, "Udp:", "RcvbufErrors")
 	if err != nil {
 		return 0, err
 	}
 	n6, err := snmp6(v6, "Udp6RcvbufErrors")
+	return n4 + n6, err
+}
+
+// received is the number of packets, of both families, that the host's IP layer
+// was handed: they are past everything that captures.
+func (h *Host) received() (uint64, error) {
+	v4, err := h.proc("net/snmp")
+	if err != nil {
+		return 0, err
+	}
+	v6, err := h.proc("net/snmp6")
+	if err != nil {
+		return 0, err
+	}
+	n4, err := snmp4(v4, "Ip:", "InReceives")
+	if err != nil {
+		return 0, err
+	}
+	n6, err := snmp6(v6, "Ip6InReceives")
 	return n4 + n6, err
 }
 
@@ -86,15 +105,15 @@ func (h *Host) proc(path string) (b []byte, err error) {
 	return b, err
 }
 
-// snmpUDP finds a column of /proc/net/snmp, which names the columns of each
-// protocol on one line and gives the values on the next.
-func snmpUDP(b []byte, column string) (uint64, error) {
+// snmp4 finds a protocol's column of /proc/net/snmp, which names the columns of
+// each protocol on one line and gives the values on the next.
+func snmp4(b []byte, protocol, column string) (uint64, error) {
 	var names []string
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
 		switch {
-		case len(f) == 0 || f[0] != "Udp:":
+		case len(f) == 0 || f[0] != protocol:
 		case names == nil:
 			names = f
 		default:
@@ -105,7 +124,7 @@ func snmpUDP(b []byte, column string) (uint64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("read UDP counters: no column %s", column)
+	return 0, fmt.Errorf("read counters of %s no column %s", protocol, column)
 }
 
 func snmp6(b []byte, name string) (uint64, error) {
@@ -115,5 +134,5 @@ func snmp6(b []byte, name string) (uint64, error) {
 			return strconv.ParseUint(f[1], 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("read UDP counters: no line %s", name)
+	return 0, fmt.Errorf("read IPv6 counters: no line %s", name)
 }

@@ -109,7 +109,7 @@ zone:
 // wait returns once the server has answered over both families. It is an error
 // that it dies first.
 func (k *Knot) wait(client *Host, died <-chan struct{}) error {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, addr := range []netip.Addr{k.host.V4, k.host.V6} {
 		for {
 			err := askSOA(client, netip.AddrPortFrom(addr, 53))
@@ -129,7 +129,8 @@ func (k *Knot) wait(client *Host, died <-chan struct{}) error {
 	return nil
 }
 
-// askSOA is nil when the server answers with authority for the zone.
+// askSOA is nil when the server answers with authority for the zone. Where nobody
+// listens it is told so at once.
 func askSOA(from *Host, to netip.AddrPort) error {
 	query := Query{"ns1.example.org", "A"}.Message()
 	var answer [512]byte
@@ -140,7 +141,7 @@ func askSOA(from *Host, to netip.AddrPort) error {
 			return err
 		}
 		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			return err
 		}
 		if _, err := conn.Write(query); err != nil {
@@ -196,7 +197,7 @@ func (k *Knot) Stats() (Stats, error) {
 }
 
 func (k *Knot) read() (Stats, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s := make(Stats)
 	// The control socket is a file: no need to enter the host.

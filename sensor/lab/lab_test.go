@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// stuck is how long a test waits for what comes in a moment on a machine that has
+// nothing else to do.
+const stuck = 2 * time.Minute
+
 func TestHostsReachEachOther(t *testing.T) {
 	l := New(t)
 	k := startKnot(t, l)
@@ -125,10 +129,11 @@ func TestDnsperfAgreesWithKnot(t *testing.T) {
 		if received+dropped != r.Sent || after.Responses()-before.Responses() != received {
 			t.Errorf("dnsperf: %+v; Knot received %d and answered %d, its socket dropped %d", r, received, after.Responses()-before.Responses(), dropped)
 		}
-		if r.Lost == 0 && r.Rcodes["NXDOMAIN"] != 2*nx || after.Rcode("NXDOMAIN")-before.Rcode("NXDOMAIN") != r.Rcodes["NXDOMAIN"] {
-			t.Errorf("NXDOMAIN: asked for %d, dnsperf saw %v", 2*nx, r.Rcodes)
+		answered := after.Rcode("NXDOMAIN") - before.Rcode("NXDOMAIN")
+		if seen := r.Rcodes["NXDOMAIN"]; dropped == 0 && answered != 2*nx || seen > answered || seen+r.Lost < answered {
+			t.Errorf("NXDOMAIN: asked for %d, Knot answered %d, dnsperf saw %v and lost %d", 2*nx, answered, r.Rcodes, r.Lost)
 		}
-		if r.Seconds < 0.9 || r.Seconds > 3 {
+		if r.Seconds < 0.9 {
 			t.Errorf("2000 queries at 2000/s took %.2f s", r.Seconds)
 		}
 	}
@@ -213,8 +218,8 @@ func TestFlowStops(t *testing.T) {
 		From: l.Client, To: netip.AddrPortFrom(l.Server.V4, 53), Rate: 1000, Count: 1e9,
 		Messages: Messages([]Query{{"h1.example.org", "A"}}),
 	}.Send(ctx)
-	if err != nil || sent.Packets < 50 || sent.Packets > 150 {
-		t.Errorf("100 ms at 1000/s: %+v, %v", sent, err)
+	if most := 20 + uint64(1000*sent.Took.Seconds()); err != nil || sent.Packets == 0 || sent.Packets > most {
+		t.Errorf("100 ms at 1000/s: %+v, %v, want 1 to %d", sent, err, most)
 	}
 	if c := counters(t, l.Server).Sub(before); c.RxPackets != sent.Packets {
 		t.Errorf("sent %d, received %d", sent.Packets, c.RxPackets)
@@ -233,11 +238,10 @@ func TestFlowReachesKnot(t *testing.T) {
 	}
 	dropped := rcvbufErrors(t, l.Server)
 	var s Stats
-	for range 100 { // until it has read its socket
-		if s = stats(t, k); s.UDP()+dropped == sent.Packets {
+	for end := time.Now().Add(stuck); time.Now().Before(end); { // until it has read its socket
+		if s = stats(t, k); s.UDP()+dropped == sent.Packets && s.Responses() == s.UDP() {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	if s.UDP()+dropped != sent.Packets || s.Responses() != s.UDP() {
 		t.Errorf("sent %d, Knot received %d and answered %d, its socket dropped %d", sent.Packets, s.UDP(), s.Responses(), dropped)
@@ -362,8 +366,15 @@ func TestNothingStays(t *testing.T) {
 			t.Errorf("%s: the namespace is still there", how)
 		}
 		for _, pid := range strings.Fields(string(pids)) {
-			status, err := os.ReadFile("/proc/" + pid + "/stat")
-			if err == nil && bytes.Contains(status, []byte("(knotd)")) && !bytes.Contains(status, []byte(") Z ")) {
+			runs := func() bool {
+				status, err := os.ReadFile("/proc/" + pid + "/stat")
+				return err == nil && bytes.Contains(status, []byte("(knotd)")) && !bytes.Contains(status, []byte(") Z "))
+			}
+			end := time.Now().Add(stuck) // a killed process needs a moment to be gone
+			for runs() && time.Now().Before(end) {
+				time.Sleep(time.Millisecond)
+			}
+			if runs() {
 				t.Errorf("%s: knotd still runs, process %s", how, pid)
 			}
 		}
@@ -379,7 +390,6 @@ func laterProcess(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("run a test in a new process: %v\n%s", err, out)
 	}
-	time.Sleep(50 * time.Millisecond) // a killed process needs a moment to be gone
 }
 
 func startKnot(t *testing.T, l *Lab) *Knot {
@@ -418,7 +428,7 @@ func rcvbufErrors(t *testing.T, h *Host) uint64 {
 // interface. tcpdump ends by itself after count packets.
 func capture(t *testing.T, h *Host, filter string, count int, send func()) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), stuck)
 	defer cancel()
 	var out, log lockedBuffer
 	cmd := h.Command(ctx, "tcpdump", "-n", "-v", "-i", h.Iface, "-c", fmt.Sprint(count), filter)

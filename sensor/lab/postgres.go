@@ -172,14 +172,12 @@ func (p *Postgres) own(path string) error {
 
 // listen chooses a free port.
 func (p *Postgres) listen(socketDir string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := FreePort("tcp")
 	if err != nil {
 		return err
 	}
-	p.Addr = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(p.Addr)
-	return p.Append("postgresql.conf", fmt.Sprintf("port=%s\nunix_socket_directories='%s'\n", port, socketDir))
+	p.Addr = fmt.Sprintf("127.0.0.1:%d", port)
+	return p.Append("postgresql.conf", fmt.Sprintf("port=%d\nunix_socket_directories='%s'\n", port, socketDir))
 }
 
 // Append adds lines to one of the server's files.
@@ -199,7 +197,7 @@ func (p *Postgres) tool(name string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = "/"
@@ -215,7 +213,7 @@ func (p *Postgres) tool(name string, args ...string) error {
 
 // Start starts a server that is stopped, and waits until it answers.
 func (p *Postgres) Start() error {
-	return p.tool("pg_ctl", "start", "-w", "-D", p.Dir, "-l", filepath.Join(p.Dir, "log"))
+	return p.tool("pg_ctl", "start", "-w", "-t", "120", "-D", p.Dir, "-l", filepath.Join(p.Dir, "log"))
 }
 
 // Stop ends it in order; clients are cut off.
@@ -276,7 +274,7 @@ func (p *Postgres) Int(t testing.TB, sql string) int {
 
 func (p *Postgres) do(t testing.TB, f func(context.Context, *pgx.Conn) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
 	if err == nil {

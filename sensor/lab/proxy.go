@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -23,10 +24,13 @@ type Proxy struct {
 // up.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	p := &Proxy{Addr: "127.0.0.1:0", upstream: upstream, t: t}
+	port, err := FreePort("tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", port), upstream: upstream, t: t}
 	p.renew()
 	p.Up()
-	p.Addr = p.p.Listen
 	t.Cleanup(func() { p.p.Stop() })
 	return p
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -37,7 +38,8 @@ type Sent struct {
 	Took    time.Duration
 }
 
-// Send returns when all is sent, or ctx ends, which is no error. It keeps a
+// Send returns when all is sent, or ctx ends, which is no error, and what was sent
+// has come to the other host: on a busy machine that is later. It keeps a
 // thread; run it on a goroutine of its own to do something else meanwhile. A
 // stream that falls behind its rate by more than 10 ms does not catch up in a
 // burst: it takes longer.
@@ -59,7 +61,11 @@ func (f Flow) Send(ctx context.Context) (Sent, error) {
 	b := newBatch(f.To)
 	var id uint16
 	next, turn := 0, 0
-	return pace(ctx, f.Rate, f.Count, func(n int) (int, error) {
+	arrived, err := f.From.watch(f.To.Addr())
+	if err != nil {
+		return Sent{}, err
+	}
+	sent, err := pace(ctx, f.Rate, f.Count, func(n int) (int, error) {
 		for i := range n {
 			m := append(b.packets[i][:0], f.Messages[next]...)
 			binary.BigEndian.PutUint16(m, id)
@@ -71,6 +77,44 @@ func (f Flow) Send(ctx context.Context) (Sent, error) {
 		turn = (turn + 1) % len(fds)
 		return b.send(fd, n)
 	})
+	return sent, errors.Join(err, arrived(sent))
+}
+
+// arrivesWithin is how long a packet may be on its way without another one
+// arriving: then it was dropped where nobody counts it.
+const arrivesWithin = 2 * time.Second
+
+// watch returns a function that waits until packets which are sent from now on
+// have come to the other host. Where they go elsewhere it does not wait.
+func (h *Host) watch(to netip.Addr) (arrived func(Sent) error, err error) {
+	if !slices.Contains(h.peer.addrs, to) {
+		return func(Sent) error { return nil }, nil
+	}
+	before, err := h.Counters()
+	if err != nil {
+		return nil, err
+	}
+	had, err := h.peer.received()
+	return func(sent Sent) error {
+		for last, at := uint64(0), time.Now(); ; time.Sleep(time.Millisecond) {
+			now, err := h.peer.received()
+			if err != nil {
+				return err
+			}
+			left, err := h.Counters()
+			if err != nil {
+				return err
+			}
+			if now-had+left.Sub(before).TxDropped >= sent.Packets {
+				return nil
+			}
+			if now != last {
+				last, at = now, time.Now()
+			} else if time.Since(at) > arrivesWithin {
+				return nil
+			}
+		}
+	}, err
 }
 
 // Fragments is a flood of IPv4 fragments of UDP datagrams that are none of a
@@ -111,7 +155,11 @@ func (f Fragments) Send(ctx context.Context) (Sent, error) {
 	ids := rand.New(rand.NewPCG(f.Seed, 1))
 	var id uint16
 	piece := each // the next packet begins a datagram
-	return pace(ctx, f.Rate, f.Count, func(n int) (int, error) {
+	arrived, err := f.From.watch(f.To.V4)
+	if err != nil {
+		return Sent{}, err
+	}
+	sent, err := pace(ctx, f.Rate, f.Count, func(n int) (int, error) {
 		for i := range n {
 			if piece == each {
 				id = uint16(1 + ids.IntN(65535)) // the kernel would replace a 0
@@ -125,6 +173,7 @@ func (f Fragments) Send(ctx context.Context) (Sent, error) {
 		}
 		return b.send(fds[0], n)
 	})
+	return sent, errors.Join(err, arrived(sent))
 }
 
 // fragment builds an IPv4 packet; the kernel fills in its checksum.

@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+)
+
+// firstPort is the lowest that FreePort gives.
+const firstPort = 10_000
+
+var given struct { // ports, to this process
+	sync.Mutex
+	ports map[int]bool
+}
+
+// FreePort is a port of the loopback address where nobody listens, for a server
+// that is started later, or stopped and started again. The kernel takes the ends
+// of connections from a range of its own: this is below, so that none of them
+// takes it meanwhile, and nobody who connects while the server is down reaches
+// himself. network is tcp or udp.
+func FreePort(network string) (int, error) {
+	below := 32768
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		fmt.Sscan(string(b), &below)
+	}
+	given.Lock()
+	defer given.Unlock()
+	if given.ports == nil {
+		given.ports = make(map[int]bool)
+	}
+	var err error
+	for range 1000 {
+		port := 0 // any, where the kernel's range leaves no room
+		if below > firstPort+1000 {
+			port = firstPort + rand.IntN(below-firstPort)
+		}
+		if given.ports[port] {
+			continue
+		}
+		if port, err = tryPort(network, port); err == nil {
+			given.ports[port] = true
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("find a free port: %w", err)
+}
+
+// tryPort listens for a moment.
+func tryPort(network string, port int) (int, error) {
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	if network == "udp" {
+		c, err := net.ListenPacket(network, addr)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).Port, nil
+	}
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
