@@ -122,14 +122,15 @@ type lane struct {
 	batch    packet.Batch
 	given    int // packets of the batch that the source has given
 	done     int // those of them that have an outcome
+	began    time.Time
 	ticked   time.Time
 }
 
-// tickEvery is how often a lane looks after its open blocks.
+// tickEvery is how often a lane looks after its open blocks and its reassembly.
 const tickEvery = 10 * time.Millisecond
 
 func (p *pipeline) newLane(source capture.Lane) *lane {
-	l := &lane{pipeline: p, source: source}
+	l := &lane{pipeline: p, source: source, began: time.Now()}
 	l.worker = worker.New(p.config, p.books.packets.Page(), p.books.messages.Page())
 	for _, r := range p.runners {
 		l.intakes = append(l.intakes, r.Intake())
@@ -139,6 +140,7 @@ func (p *pipeline) newLane(source capture.Lane) *lane {
 			in.Offer(e)
 		}
 	}
+	l.tick(l.began)
 	return l
 }
 
@@ -175,23 +177,30 @@ func (l *lane) step() (more bool) {
 			l.done++
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if l.pipeline.source.Live() { // packet time is the time of day
-			l.worker.Expire(time.Now().UnixNano(), l.emit)
-		}
 	case errors.Is(err, io.EOF):
 		return false
 	default:
 		l.pipeline.fail(err)
 		return false
 	}
-	l.worker.Publish()
 	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
-		l.ticked = now
-		for _, in := range l.intakes {
-			in.Tick(now)
-		}
+		l.tick(now)
 	}
+	l.worker.Publish()
 	return true
+}
+
+// tick looks after what waits, also where packets never stop coming. A file's
+// packets bring the time that passes for reassembly; what is live has the
+// monotonic clock, which does not step where the time of day is set.
+func (l *lane) tick(now time.Time) {
+	l.ticked = now
+	if l.pipeline.source.Live() {
+		l.worker.Tick(int64(now.Sub(l.began)), l.emit)
+	}
+	for _, in := range l.intakes {
+		in.Tick(now)
+	}
 }
 
 // shrank closes the books over a batch whose file became shorter while it was

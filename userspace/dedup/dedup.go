@@ -94,7 +94,7 @@ func (t *Table) forget(at int, now int64) {
 	if !e.used {
 		return
 	}
-	if now-e.time <= t.window {
+	if d := now - e.time; d <= t.window && d >= -t.window {
 		t.early++
 	}
 	link := &t.heads[e.sum&uint64(len(t.heads)-1)]

@@ -102,6 +102,21 @@ func BenchmarkSeen(b *testing.B) {
 	}
 }
 
+// TestEarlyWithTwoClocks: what is forgotten is within the window, or it is not, by
+// whichever clock is ahead.
+func TestEarlyWithTwoClocks(t *testing.T) {
+	table := New(Config{Window: 100, Entries: 2})
+	p := sample()
+	for _, at := range []int64{37_000, 0, 37_200, 200, 37_400, 400} {
+		p.Seq++
+		p.Time = at
+		table.Seen(&p)
+	}
+	if table.Early() != 0 {
+		t.Errorf("%d forgotten early, want 0", table.Early())
+	}
+}
+
 // TestSumsAreKeyed: no two tables put the same packet into the same place, so that
 // a sender cannot aim at one.
 func TestSumsAreKeyed(t *testing.T) {

@@ -1,7 +1,10 @@
 // Package defrag puts IP datagrams together from their fragments (RFC 791,
 // RFC 8200). What it holds is bounded in bytes, in datagrams, and in fragments
-// for each datagram; where there is no room the oldest datagram goes first. Time
-// is the packets' own.
+// for each datagram; where there is no room the oldest datagram goes first.
+//
+// There are two times. A fragment that comes too late by the clock of its own
+// interface is no part of the datagram any more. What nobody asks for is given up
+// by Now, a clock that all interfaces share.
 //
 // Overlaps. IPv6: the whole datagram is thrown away, with what is still to come
 // of it (RFC 5722). IPv4: the bytes that came first stay, later fragments fill
@@ -52,7 +55,8 @@ type Fragment struct {
 	Data     []byte
 	Missing  int    // bytes behind Data that the capture left out
 	Packets  uint32 // how many packets it stands for in the books
-	Time     int64
+	Own      int64  // time of its interface's clock; 0: it has none
+	Now      int64  // time of the clock that Expire is told; it never goes back
 }
 
 // Datagram is a complete one. Its slices are valid until the next Add.
@@ -76,7 +80,7 @@ type key struct {
 // do not overlap.
 type datagram struct {
 	key         key
-	time        int64 // of the fragment that came first
+	own, since  int64 // Own and Now of the fragment that came first
 	older       int32
 	newer       int32 // also links the free ones
 	first, last int32
@@ -138,7 +142,6 @@ func (t *Table) Held() uint64 { return t.held }
 // that is not decided yet. The datagram is valid until the next Add, which may
 // be given parts of it.
 func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
-	t.Expire(f.Time)
 	size := len(f.Data) + f.Missing
 	if f.More && len(f.Src) == 4 { // offsets count in eights; hosts ignore what is beyond
 		size &^= 7
@@ -165,9 +168,10 @@ func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 	return t.complete(i), account.PacketHeld
 }
 
-// Expire gives up the datagrams that are older than the timeout at this time.
+// Expire gives up the datagrams that are older than the timeout at this time of
+// the shared clock.
 func (t *Table) Expire(now int64) {
-	for t.oldest != 0 && now-t.grams[t.oldest].time > t.cfg.Timeout {
+	for t.oldest != 0 && now-t.grams[t.oldest].since > t.cfg.Timeout {
 		t.drop(t.oldest, account.FragmentExpired)
 	}
 }
@@ -188,7 +192,10 @@ func (t *Table) find(f *Fragment) int32 {
 		k.proto = f.Proto
 	}
 	if i, ok := t.index[k]; ok {
-		return i
+		if !t.late(&t.grams[i], f) {
+			return i
+		}
+		t.drop(i, account.FragmentExpired)
 	}
 	for len(t.index) >= t.cfg.Datagrams {
 		t.drop(t.oldest, account.FragmentOverflow)
@@ -200,7 +207,7 @@ func (t *Table) find(f *Fragment) int32 {
 		i = int32(len(t.grams))
 		t.grams = append(t.grams, datagram{})
 	}
-	t.grams[i] = datagram{key: k, time: f.Time, end: -1, older: t.newest, proto: f.Proto}
+	t.grams[i] = datagram{key: k, own: f.Own, since: f.Now, end: -1, older: t.newest, proto: f.Proto}
 	if t.newest != 0 {
 		t.grams[t.newest].newer = i
 	} else {
@@ -209,6 +216,12 @@ func (t *Table) find(f *Fragment) int32 {
 	t.newest = i
 	t.index[k] = i
 	return i
+}
+
+// late reports whether a fragment comes too late for a datagram. Its clock can
+// have been set back meanwhile: that tells nothing.
+func (t *Table) late(g *datagram, f *Fragment) bool {
+	return f.Own != 0 && g.own != 0 && f.Own-g.own > t.cfg.Timeout
 }
 
 // place puts a fragment's new bytes into the datagram. It returns PacketHeld,

@@ -17,7 +17,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		b := newBench(t, Config{Bytes: bytes})
 		g := v4(0, true, data)
 		for i := range packets {
-			g.Time = int64(i)
+			g.Now = int64(i)
 			next(&g, i)
 			b.add(g)
 		}

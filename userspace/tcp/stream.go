@@ -30,8 +30,9 @@ type stream struct {
 	key          key
 	origin       packet.Origin
 	self         int32
-	time         int64 // of the last segment
-	since        int64 // when the first of those that wait came
+	time, own    int64 // Now and Own of the last segment
+	since        int64 // Now when the first of those that wait came
+	ownSince     int64 // likewise Own
 	messageTime  int64 // of the segment that came last, of those that carry the message or part
 	older, newer int32 // newer also links the free ones
 	list         listKind
@@ -93,7 +94,8 @@ type waiting struct {
 	missing int32
 	packets uint32
 	next    int32
-	time    int64
+
+	time, own, now int64 // as of its Segment
 }
 
 // listKind sorts streams by what would be lost with them, least first.
@@ -168,7 +170,7 @@ func (t *Table) open(k key, g *Segment) int32 {
 		i = int32(len(t.streams))
 		t.streams = append(t.streams, stream{})
 	}
-	t.streams[i] = stream{key: k, self: i, time: g.Time}
+	t.streams[i] = stream{key: k, self: i, time: g.Now, own: g.Own}
 	s := &t.streams[i]
 	if g.Flags&flagSYN != 0 {
 		s.begin(g.Seq+1, inLength)
@@ -253,10 +255,10 @@ func (t *Table) wait(i int32, seq uint32, g *Segment) account.Column {
 		return account.TCPOverflow
 	}
 	if s.first == 0 {
-		s.since = g.Time
+		s.since, s.ownSince = g.Now, g.Own
 	}
 	q := t.newSegment()
-	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time}
+	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time, own: g.Own, now: g.Now}
 	if prev != 0 {
 		t.segments[prev].next = q
 	} else {
@@ -367,7 +369,7 @@ func (t *Table) skipHole(i int32) {
 	s.want += uint32(max(0, n))
 	t.drain(s)
 	if s.first != 0 && s.list == listHole { // the next hole has its own time
-		s.since = t.segments[s.first].time
+		s.since, s.ownSince = t.segments[s.first].now, t.segments[s.first].own
 		t.unlink(i)
 		t.link(i, listHole)
 	}

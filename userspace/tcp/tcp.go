@@ -12,6 +12,10 @@
 //
 // Memory is bounded; where there is no room, the stream goes first that has been
 // silent longest and has least to lose.
+//
+// There are two times: a stream's segments are compared by the clock of their own
+// interface, and what nobody asks for is given up by Now, a clock that all
+// interfaces share.
 package tcp
 
 import (
@@ -72,6 +76,8 @@ type Segment struct {
 	Missing          int    // bytes behind Data that the capture left out
 	Packets          uint32 // how many packets it stands for in the books
 	Time             int64
+	Own              int64 // time of its interface's clock; 0: it has none
+	Now              int64 // time of the clock that Expire is told; it never goes back
 }
 
 // Message is one DNS message without its length. It is valid during the call.
@@ -116,7 +122,7 @@ func New(cfg Config, page *account.Page, emit func(*Message)) *Table {
 	return &Table{
 		cfg: cfg, page: page, emit: emit,
 		// The rest is for the table's own entries, which are smaller than that.
-		store:    packet.NewStore(cfg.Bytes / 16 * 7),
+		store:    packet.NewStore(cfg.Bytes / 32 * 13),
 		index:    make(map[key]int32),
 		streams:  make([]stream, 1),
 		segments: make([]waiting, 1),
@@ -129,9 +135,11 @@ func (t *Table) Held() uint64 { return t.held }
 // Add takes a segment and emits what it completes. The column is the outcome of
 // its packets, PacketHeld if that is not decided yet.
 func (t *Table) Add(g *Segment) account.Column {
-	t.Expire(g.Time)
 	k := keyOf(g)
 	i, known := t.index[k]
+	if known {
+		known = t.age(i, g)
+	}
 	if !known {
 		if g.Flags&flagSYN == 0 && len(g.Data)+g.Missing == 0 {
 			return account.TCPNoData
@@ -159,12 +167,32 @@ func (t *Table) Add(g *Segment) account.Column {
 	if s.fin && s.finAt == s.want && s.first == 0 {
 		t.unfinished(s)
 	}
-	t.settle(i, g.Time)
+	s.own = g.Own
+	t.settle(i, g.Now)
 	return outcome
 }
 
+// age does what is due of a stream by the clock of its own segments, before the
+// next one is read. It reports whether the stream is still there. One that goes
+// on where it stopped is in time, whatever the clock says: the clock can have been
+// set. So is a keep-alive, which stands one byte before.
+func (t *Table) age(i int32, g *Segment) bool {
+	s := &t.streams[i]
+	if d := int32(g.Seq - s.want); g.Own == 0 || d == 0 || d == -1 {
+		return true
+	}
+	if s.own != 0 && g.Own-s.own > t.cfg.Silence {
+		t.forget(i)
+		return false
+	}
+	for s.first != 0 && s.ownSince != 0 && g.Own-s.ownSince > t.cfg.Hole {
+		t.skipHole(i)
+	}
+	return true
+}
+
 // Expire skips the holes and forgets the streams that are over their time at
-// this time.
+// this time of the shared clock.
 func (t *Table) Expire(now int64) {
 	for i := t.lists[listHole].oldest; i != 0 && now-t.streams[i].since > t.cfg.Hole; i = t.lists[listHole].oldest {
 		t.skipHole(i)

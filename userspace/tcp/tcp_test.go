@@ -45,7 +45,8 @@ func newBench(t *testing.T, cfg Config) *bench {
 
 func (b *bench) add(g Segment) account.Column {
 	b.in++
-	g.Packets = 1
+	g.Packets, g.Own, g.Now = 1, g.Time, g.Time
+	b.table.Expire(g.Now)
 	c := b.table.Add(&g)
 	if c != held {
 		b.page.Add(c, 1)

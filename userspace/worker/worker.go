@@ -4,6 +4,7 @@ package worker
 
 import (
 	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/clock"
 	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/defrag"
@@ -49,6 +50,7 @@ type Worker struct {
 	dedup    *dedup.Table
 	packets  *account.Page
 	messages *account.Page
+	clock    clock.Clock // of what waits in defrag and tcp
 	layers   decode.Layers
 	fragment defrag.Fragment
 	segment  tcp.Segment
@@ -86,13 +88,18 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 	}
 }
 
-// Expire gives up what has waited too long at this packet time, in nanoseconds
-// since the Unix epoch. Packets move the clock by themselves: call it where none
-// come any more.
-func (w *Worker) Expire(now int64, emit func(*event.Event)) {
+// Tick gives up what has waited too long at this time of a clock that nobody sets,
+// in nanoseconds. Call it where packets come as they are captured, first before
+// the first packet: from then on the packets' own times do not matter here.
+func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.emit = emit
-	w.defrag.Expire(now)
-	w.tcp.Expire(now)
+	w.clock.Steady(now)
+	w.expire()
+}
+
+func (w *Worker) expire() {
+	w.defrag.Expire(w.clock.Now())
+	w.tcp.Expire(w.clock.Now())
 }
 
 // Flush reads what can be read of open streams and gives up the rest. Call it at
@@ -131,6 +138,13 @@ func (w *Worker) Publish() {
 func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	l, n := &w.layers, uint32(1)
 	found := w.decoder.Decode(p, l)
+	if found == decode.FoundFragment || found == decode.FoundTCP { // no others come in order
+		before := w.clock.Now()
+		w.clock.Packet(p.Interface, p.Time)
+		if w.clock.Now() != before {
+			w.expire()
+		}
+	}
 	for range maxReassemblies {
 		if found != decode.FoundFragment {
 			return w.whole(p, found, n), n
@@ -152,7 +166,7 @@ func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
 	o := w.origin(p)
 	w.fragment = defrag.Fragment{
 		Src: l.Src, Dst: l.Dst, Place: o.Place(), ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
-		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time,
+		Data: l.Payload, Missing: l.Missing, Packets: n, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
 	}
 	return &w.fragment
 }
@@ -204,7 +218,7 @@ func (w *Worker) part(p *packet.Packet, n uint32) *tcp.Segment {
 	l := &w.layers
 	w.segment = tcp.Segment{
 		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: w.origin(p), Seq: l.Seq, Flags: l.TCPFlags,
-		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time,
+		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
 	}
 	return &w.segment
 }

@@ -414,9 +414,10 @@ func TestTrainCut(t *testing.T) {
 	f(n-1, got{id: 1, cut: 1})
 }
 
-// TestExpire: where no packets come any more, time is told.
+// TestExpire: where packets are captured, time is told, whatever theirs is.
 func TestExpire(t *testing.T) {
 	b := newBench(t, Config{})
+	b.worker.Tick(0, b.emit)
 	q := u16(len(query(1, "q"))) + query(1, "q")
 	b.frame(ip4(client4, server4, 7, 0x2000, 17, "12345678"))
 	b.frame(ip4(client4, server4, 8, 0, 6, tcpData(40000, 53, 9, 2, "")))
@@ -424,7 +425,7 @@ func TestExpire(t *testing.T) {
 	if b.count(account.PacketHeld) != 2 {
 		t.Fatalf("held %d, want 2", b.count(account.PacketHeld))
 	}
-	b.worker.Expire(b.now+120e9, b.emit)
+	b.worker.Tick(120e9, b.emit)
 	b.balanced(true)
 	if len(b.got) != 1 || b.count(account.StreamGaps) != 1 || b.count(account.FragmentExpired) != 1 {
 		t.Errorf("%d records, %d gaps, %d expired; want 1 of each", len(b.got), b.count(account.StreamGaps), b.count(account.FragmentExpired))

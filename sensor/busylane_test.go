@@ -1,0 +1,67 @@
+package sensor
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// busy is a live source of one lane that never has a moment's rest: first what
+// has to wait, then whole datagrams until done or the deadline.
+type busy struct {
+	first    []packet.Packet
+	filler   []packet.Packet
+	done     func() bool
+	deadline time.Time
+	given    uint64
+	ended    bool // done was true before the deadline
+}
+
+func (s *busy) Lanes() []capture.Lane                { return []capture.Lane{s} }
+func (s *busy) Live() bool                           { return true }
+func (s *busy) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
+func (s *busy) Given() uint64                        { return s.given }
+func (s *busy) Err() error                           { return nil }
+func (s *busy) Close() error                         { return nil }
+
+func (s *busy) Read(b *packet.Batch) error {
+	if s.ended = s.done(); s.ended || time.Now().After(s.deadline) {
+		return io.EOF
+	}
+	b.Packets = append(append(b.Packets[:0], s.first...), s.filler...)
+	s.given += uint64(len(b.Packets))
+	s.first = nil
+	return nil
+}
+
+// TestBusyLaneExpires: what waits on a live lane is given up in time, where
+// packets never stop coming and whatever times they have.
+func TestBusyLaneExpires(t *testing.T) {
+	part := func(frame []byte, at int64) packet.Packet {
+		return packet.Packet{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Time: at}
+	}
+	message := appendQuestion([]byte{0, 40}, 1, "stream", 40)
+	source := &busy{filler: frames(10), deadline: time.Now().Add(10 * time.Second)}
+	source.first = []packet.Packet{
+		part(appendIPv4(nil, realHost, 1, 7, 0x2000|8, 17, make([]byte, 64)), 1e18),
+		part(appendIPv4(nil, realHost, 1, 8, 0, 6, appendTCP(nil, 10000, 99, 2, nil)), 2e18),
+		part(appendIPv4(nil, realHost, 1, 9, 0, 6, appendTCP(nil, 10000, 500, 0, message)), 1),
+	}
+	p := toNowhere(t, source)
+	p.config.Defrag.Timeout, p.config.TCP.Hole = 50e6, 50e6
+	source.done = func() bool {
+		return p.books.packets.Sum(account.FragmentExpired) == 1 && p.books.packets.Sum(account.StreamGaps) == 1
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	<-p.start(ctx)
+	if !source.ended {
+		t.Error("what waits was not given up while packets came")
+	}
+	p.deliver(ctx)
+}

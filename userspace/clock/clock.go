@@ -1,0 +1,127 @@
+// Package clock tells how much time has passed for what waits on a lane.
+//
+// Packets bring their own time, and it is not one time. Two interfaces of a file
+// can differ by their clocks, a clock can be set, files stand one behind the other
+// in any order, and a merged file can alternate between clocks. A step forward looks like a
+// pause at first. So each interface has an offset, and a step is believed when
+// the packets of its interface have stayed on its far side for a while.
+//
+// A live lane has a better clock, that of the system, which nobody sets.
+package clock
+
+import "time"
+
+const (
+	// pause is how far ahead a single packet moves the clock. It has to be less
+	// than any timeout.
+	pause = int64(time.Second)
+	// lag is how far behind the clock an interface stays that brings its packets
+	// late, but in the same time.
+	lag = int64(time.Minute)
+	// packets on the far side of a step, or span of their time, make it believed.
+	packets = 32
+	span    = int64(10 * time.Second)
+	// maxInterfaces bounds what is remembered. When there are more, their offsets
+	// are learnt anew.
+	maxInterfaces = 1024
+)
+
+// Clock is for one goroutine. The zero value is ready. It only goes forward.
+type Clock struct {
+	now    int64
+	steady bool
+	last   int // index of the interface that was asked for last
+	index  map[uint32]int
+	known  []interfaceClock
+}
+
+// interfaceClock is what is known of one interface's time.
+type interfaceClock struct {
+	number uint32
+	offset int64 // of its time to now
+	other  int64 // the offset before the last step back, if two
+	two    bool
+	ahead  bool  // where those in run are
+	run    int   // packets since the last that was near
+	least  int64 // time of the earliest of them
+}
+
+// Steady sets the clock. From the first call on packets do not move it.
+func (c *Clock) Steady(now int64) { c.now, c.steady = now, true }
+
+// Now is the clock's time, in nanoseconds. Only differences mean something.
+func (c *Clock) Now() int64 { return c.now }
+
+// Own is by what two packets of one interface are compared, of which this one has
+// time t; 0 where nothing is known.
+func (c *Clock) Own(t int64) int64 {
+	if c.steady {
+		return c.now
+	}
+	return t
+}
+
+// Packet moves the clock by a packet of time t, 0 if it has none.
+func (c *Clock) Packet(number uint32, t int64) {
+	if c.steady || t == 0 {
+		return
+	}
+	i := c.find(number, t)
+	d := t + i.offset - c.now
+	if far(d) && i.two {
+		if e := t + i.other - c.now; !far(e) {
+			i.offset, i.other, d = i.other, i.offset, e
+		}
+	}
+	if far(d) {
+		c.step(i, t, d > 0)
+		return
+	}
+	i.run = 0
+	c.now += max(d, 0)
+}
+
+func far(d int64) bool { return d > pause || d < -lag }
+
+// step decides about a packet that is far ahead or far behind.
+func (c *Clock) step(i *interfaceClock, t int64, ahead bool) {
+	if i.run == 0 || i.ahead != ahead {
+		i.run, i.ahead, i.least = 1, ahead, t
+		return
+	}
+	i.run++
+	i.least = min(i.least, t)
+	if i.run < packets && t-i.least < span {
+		return
+	}
+	if ahead {
+		c.now = i.least + i.offset
+		i.run, i.least = 1, t
+		return
+	}
+	i.other, i.two = i.offset, true
+	i.offset = c.now - t
+	i.run = 0
+}
+
+// find returns an interface's clock. That of a new one shows the present time.
+func (c *Clock) find(number uint32, t int64) *interfaceClock {
+	if c.last < len(c.known) && c.known[c.last].number == number {
+		return &c.known[c.last]
+	}
+	at, ok := c.index[number]
+	if !ok {
+		if c.index == nil {
+			c.index = make(map[uint32]int)
+		}
+		if len(c.known) == maxInterfaces {
+			clear(c.index)
+			c.known = c.known[:0]
+		}
+		at = len(c.known)
+		c.index[number] = at
+		c.known = append(c.known, interfaceClock{number: number, offset: c.now - t})
+	}
+	c.last = at
+	return &c.known[at]
+}

@@ -1,0 +1,123 @@
+package worker
+
+import (
+	"fmt"
+	"testing"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// TestClocks: two interfaces whose clocks differ, and files in which one interface
+// has two, do not cost each other fragments, segments or their place. Answers are
+// seen by the one clock, and come in two fragments, and in three segments that are
+// out of order; queries by the other one, in between, in fragments and segments.
+func TestClocks(t *testing.T) {
+	f := func(name string, at func(i int, query bool) (seconds float64, number uint32)) {
+		t.Helper()
+		const rounds = 60
+		b := newBench(t, Config{})
+		step := 0
+		give := func(query bool, frame string) {
+			seconds, number := at(step, query)
+			step++
+			p := packet.Packet{Data: []byte(frame), WireLen: uint32(len(frame)), Link: packet.LinkRaw, Interface: number}
+			p.Time = 1_500_000_000e9 + int64(seconds*1e9) // can be 0: none
+			b.given++
+			b.worker.Packet(&p, b.emit)
+		}
+		answers, queries := uint32(1000), uint32(9000)
+		give(false, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers-1, 2, "")))
+		give(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries-1, 2, "")))
+		for i := range rounds {
+			big, small := broken4(server4, client4, 100+i, 17, udpData(53, 40000, answer(1000+i, 100)), 64), broken4(client4, server4, 100+i, 17, udpData(40000, 53, query(2000+i, "q")), 24)
+			reply, ask := answer(3000+i, 300), query(4000+i, "tcp")
+			reply, ask = u16(len(reply))+reply, u16(len(ask))+ask
+			segment := func(from, to int) string {
+				return ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers+uint32(from), 0, reply[from:to]))
+			}
+			give(false, big[0])
+			give(false, segment(0, 100))
+			give(true, small[0])
+			give(false, segment(200, len(reply)))
+			give(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries, 0, ask)))
+			give(true, small[1])
+			give(false, segment(100, 200))
+			give(false, big[1])
+			answers, queries = answers+uint32(len(reply)), queries+uint32(len(ask))
+		}
+		b.end()
+		lost, seen := 0, map[string]int{}
+		for _, g := range b.got {
+			seen[fmt.Sprintf("%d-%d", g.id, g.cut)]++
+		}
+		for i := range rounds {
+			for _, id := range []int{1000, 2000, 3000, 4000} {
+				if seen[fmt.Sprintf("%d-0", id+i)] != 1 {
+					lost++
+				}
+			}
+		}
+		if lost > 0 || len(b.got) != 4*rounds || b.count(account.FragmentExpired)+b.count(account.StreamGaps) != 0 {
+			t.Errorf("%s: %d messages are not there or torn, %d records, %d fragments expired, %d gaps", name, lost, len(b.got),
+				b.count(account.FragmentExpired), b.count(account.StreamGaps))
+		}
+	}
+	steady := func(i int) float64 { return float64(i) / 100 }
+	for _, apart := range []float64{0, 37, -37, 3600, -3600, 1e9} {
+		shifted := func(i int, query bool) float64 {
+			if query {
+				return steady(i) + apart
+			}
+			return steady(i)
+		}
+		f(fmt.Sprintf("two interfaces, %v s apart", apart), func(i int, query bool) (float64, uint32) {
+			number := uint32(0)
+			if query {
+				number = 7
+			}
+			return shifted(i, query), number
+		})
+		f(fmt.Sprintf("one interface with two clocks, %v s apart", apart), func(i int, query bool) (float64, uint32) {
+			return shifted(i, query), 0
+		})
+		if apart <= 0 { // a step forward looks like a pause
+			f(fmt.Sprintf("a clock set by %v s", apart), func(i int, query bool) (float64, uint32) {
+				if i >= 203 {
+					return steady(i) + apart, 0
+				}
+				return steady(i), 0
+			})
+		}
+	}
+	f("no times at all", func(int, bool) (float64, uint32) { return -1_500_000_000, 0 })
+	f("a time now and then", func(i int, query bool) (float64, uint32) {
+		if i%3 > 0 {
+			return -1_500_000_000, 0
+		}
+		return steady(i), 0
+	})
+}
+
+// TestPauseExpires: fragments that wait are given up by the time that passes on
+// another interface, and after a step forward.
+func TestPauseExpires(t *testing.T) {
+	f := func(name string, number uint32, from float64) {
+		b := newBench(t, Config{})
+		at := func(number uint32, seconds float64, frame string) {
+			b.packet(packet.Packet{Data: []byte(frame), Link: packet.LinkRaw, Time: 1_500_000_000e9 + int64(seconds*1e9), Interface: number})
+		}
+		at(0, 0, ip4(client4, server4, 7, 0x2001, 17, "12345678"))
+		for i := range 400 {
+			at(number, from+float64(i)/10, ip4(client4, server4, 7, 0, 6, tcpData(1, 2, 3, 0, "")))
+		}
+		if n := b.count(account.FragmentExpired); n != 1 {
+			t.Errorf("%s: %d fragments expired, want 1", name, n)
+		}
+		b.end()
+	}
+	f("40 s", 0, 0)
+	f("40 s of another interface", 3, 5000)
+	f("40 s of a clock that is set back", 0, -5000)
+	f("40 s of a clock that is set forward", 0, 5000)
+}
