@@ -122,13 +122,14 @@ func (h *health) recovered() {
 	}
 }
 
-// refusal notes that the destination will never take n events.
+// refusal notes that the destination will never take n events, or that they cannot
+// be written as records.
 func (h *health) refusal(n uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refused += n
 	if now := time.Now(); now.Sub(h.line) >= refusedEvery {
-		h.log.Warn("the destination refuses events", "events", h.refused, "error", err)
+		h.log.Warn("events are refused", "events", h.refused, "error", err)
 		h.line, h.refused = now, 0
 	}
 }

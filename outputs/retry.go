@@ -44,7 +44,7 @@ const retryAfterMax = 5 * time.Minute
 // Partial is the error of a Write whose destination answers per event: all were
 // taken but those of Failed, which failed for the moment, and those that Write
 // reports as refused. The runner tries again with a block of the failed ones
-// alone, under an id of its own.
+// alone, under an id of its own; where there is none, all is done.
 type Partial struct {
 	Failed []int // positions in the block, rising
 	Err    error // why
@@ -55,6 +55,15 @@ func (e *Partial) Error() string { return fmt.Sprintf("%d events failed: %v", le
 
 // Unwrap gives the error.
 func (e *Partial) Unwrap() error { return e.Err }
+
+// Refused is what Write returns where all events of a block were taken but
+// for n that could not be written as records, for the reason why.
+func Refused(n int, why error) (refused int, err error) {
+	if n == 0 {
+		return 0, nil
+	}
+	return n, &Partial{Err: why}
+}
 
 // fits tells whether e can be true of a block of which that many events were
 // still to be sent.

@@ -106,6 +106,9 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 			res.bytes += uint64(b.Size())
 			b, left = pick(b, partial.Failed, w.r.ids.Next(), time.Now()), len(partial.Failed)
 			res.bytes -= uint64(b.Size())
+			if res.why == nil && refused > 0 {
+				res.why = partial.Err
+			}
 			if left == 0 {
 				err = nil
 			}

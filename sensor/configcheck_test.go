@@ -94,7 +94,7 @@ func TestConfigCheckNamesChanges(t *testing.T) {
 		{"devname = lo\npcapfile =", "timestamps"},
 		{"stdoutoutputtype = 1", "JSON"},
 		{"stdoutoutputtype = 1\nstdoutoutputformat = csv", "CSV; rows"},
-		{"stdoutoutputtype = 1\nstdoutoutputformat = gotemplate", ""},
+		{"stdoutoutputtype = 1\nstdoutoutputformat = gotemplate", "gotemplate"},
 		{"stdoutoutputtype = 1\nstdoutoutputformat = json-ocsf", "OCSF"},
 		{"stdoutoutputtype = 0\nstdoutoutputformat = csv", ""},
 		{"clickhouseoutputtype = 1", "rows; clickhousedelay; ClickHouse tables"},

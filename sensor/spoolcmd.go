@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -191,7 +192,8 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	}
 	w := bufio.NewWriterSize(c.App.Writer, 256<<10)
 	w.WriteString(f.Header)
-	info, err := spool.Export(filepath.Join(o.dir, names[0]), writeAll(w, f))
+	var refused format.Refusal
+	info, err := spool.Export(filepath.Join(o.dir, names[0]), writeAll(w, f, &refused))
 	if err == nil {
 		err = w.Flush()
 	}
@@ -203,19 +205,22 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	case info.Damaged > 0:
 		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, what was there is lost", info.Events, info.Damaged)}
 	}
+	if refused.Events > 0 {
+		return &exitError{exitUndelivered, fmt.Errorf("%d of %d events are not exported, the first because: %w", refused.Events, info.Events, refused.Why)}
+	}
 	fmt.Fprintf(c.App.ErrWriter, "%d events are exported, and stay in the spool\n", info.Events)
 	return nil
 }
 
-// writeAll writes blocks in a format.
-func writeAll(w io.Writer, f format.Format) func(*event.Block) error {
+// writeAll writes blocks in a format, and counts the events that it refuses.
+func writeAll(w io.Writer, f format.Format, refused *format.Refusal) func(*event.Block) error {
 	enc := f.NewEncoder()
 	var text []byte
 	return func(b *event.Block) error {
-		text = text[:0]
-		var e event.Event
-		for r := b.Reader(); r.Next(&e); {
-			text = enc.Append(text, &e)
+		var r format.Refusal
+		if text, r = format.AppendBlock(text[:0], enc, b); r.Events > 0 {
+			refused.Events += r.Events
+			refused.Why = cmp.Or(refused.Why, r.Why)
 		}
 		_, err := w.Write(text)
 		return err

@@ -252,7 +252,7 @@ func names(t *testing.T, dir string) (list []string) {
 
 // An existing file is written on; what a crash has left of half a record goes.
 func TestTornTail(t *testing.T) {
-	whole := string(format.AppendBlock(nil, new(format.JSON), block(0, 5)))
+	whole := text(new(format.JSON), block(0, 5))
 	half := record(number(5))[:20]
 	f := func(what, content string, cut uint64) {
 		t.Helper()
@@ -401,7 +401,7 @@ func TestFormatsAndHeaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := string(format.AppendBlock([]byte(f.Header), f.NewEncoder(), block(0, 3)))
+		want := f.Header + text(f.NewEncoder(), block(0, 3))
 		dir := t.TempDir()
 		o, w := opened(t, dir, "--fileoutputformat="+name, "--fileoutputgotemplate={{.SrcIP}}")
 		put(t, w, block(0, 3))
@@ -418,4 +418,10 @@ func TestFormatsAndHeaders(t *testing.T) {
 			}
 		}
 	}
+}
+
+// text is what becomes of a block.
+func text(enc format.Encoder, b *event.Block) string {
+	t, _ := format.AppendBlock(nil, enc, b)
+	return string(t)
 }

@@ -108,7 +108,7 @@ func TestDefect36RotationNames(t *testing.T) {
 	list, _ := oldsIn(dir)
 	for i, old := range list { // in the order in which they were written
 		b, err := content(filepath.Join(dir, old.name))
-		if want := string(format.AppendBlock(nil, new(format.JSON), block(3*i, 3))); err != nil || string(b) != want {
+		if want := text(new(format.JSON), block(3*i, 3)); err != nil || string(b) != want {
 			t.Errorf("%s holds %q (%v)", old.name, b, err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestNoRotation(t *testing.T) {
 // another format, and compressions that were begun.
 func TestStartFinishesWhatWasBegun(t *testing.T) {
 	lines := func(from, n int) string {
-		return string(format.AppendBlock(nil, new(format.JSON), block(from, n)))
+		return text(new(format.JSON), block(from, n))
 	}
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

@@ -5,19 +5,21 @@ import (
 	"fmt"
 	"time"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/event"
 )
 
 // writer formats blocks and puts each into the file as a whole, or not at all.
 type writer struct {
-	output *Output
-	folder *folder
-	enc    format.Encoder
-	text   []byte // of the block being written
-	busy   bool   // its result comes over done
-	done   chan error
-	closed bool
+	output  *Output
+	folder  *folder
+	enc     format.Encoder
+	text    []byte // of the block being written
+	refused format.Refusal
+	busy    bool // its result comes over done
+	done    chan error
+	closed  bool
 }
 
 // Write returns when the system has all of the block, and the medium, too, where
@@ -25,14 +27,17 @@ type writer struct {
 // called back, and the next call for the block waits for it.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if !w.busy {
-		w.text = format.AppendBlock(w.text[:0], w.enc, b)
+		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
 		w.busy = true
 		go func() { w.done <- w.folder.append(w.text) }()
 	}
 	select {
 	case err := <-w.done:
 		w.busy = false
-		return 0, err
+		if err != nil {
+			return 0, err
+		}
+		return outputs.Refused(w.refused.Events, w.refused.Why)
 	case <-ctx.Done():
 		return 0, fmt.Errorf("write %s: %w", w.folder.current(), ctx.Err())
 	}

@@ -109,7 +109,7 @@ func zoneClass(special string) (t [256]uint8) {
 func textClass() (t [256]uint8) {
 	for c := range t {
 		switch {
-		case c < ' ':
+		case c < ' ' || c == 0x7f:
 			t[c] = control
 		case c == '"' || c == '\\':
 			t[c] = quoted
@@ -172,7 +172,8 @@ func appendOddZone(dst, s []byte, class *[256]uint8) []byte {
 const lowerHex = "0123456789abcdef"
 
 // appendText appends s as it stands inside a JSON string; what is not UTF-8
-// becomes \ufffd byte by byte.
+// becomes \ufffd byte by byte. Control characters are escaped, all of them: also
+// DEL and those from U+0080 to U+009F, which JSON does not ask for.
 func appendText[T string | []byte](dst []byte, s T) []byte {
 	start := 0
 	for i := 0; i < len(s); {
@@ -183,11 +184,19 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 			continue
 		case multibyte:
 			r, n := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
-			if r != utf8.RuneError || n != 1 {
+			if r > 0x9f && (r != utf8.RuneError || n != 1) {
 				i += n
 				continue
 			}
-			dst = append(append(dst, s[start:i]...), `\ufffd`...)
+			dst = append(dst, s[start:i]...)
+			if r <= 0x9f {
+				dst = appendControl(dst, byte(r))
+			} else {
+				dst = append(dst, `\ufffd`...)
+			}
+			i += n
+			start = i
+			continue
 		case quoted:
 			dst = append(append(dst, s[start:i]...), '\\', c)
 		default:

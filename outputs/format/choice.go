@@ -6,7 +6,7 @@ import "fmt"
 const (
 	Usage = "`FORMAT` of the records: json, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
 		"csv splits the time into several fields"
-	TemplateUsage = "Go `TEMPLATE` that each record is written with, for the format gotemplate"
+	TemplateUsage = "Go `TEMPLATE` that each record is written with, for the format gotemplate. Control characters in data are escaped; a record on which the template fails is refused"
 )
 
 // Choice is what the user of an output chose by its options <output>outputformat

@@ -13,8 +13,10 @@ import (
 // decode reads e's message as miekg/dns' Unpack does, but goes on behind a record
 // whose data do not fit its type, which becomes one of an unknown type, and keeps
 // what stands before the first one that is not whole. The verdict is as JSON's.
-func decode(e *event.Event) (mdns.Msg, dns.Malformed) {
-	d := decoder{msg: e.Message, walk: walk{off: dns.HeaderLen}}
+// Records that opaque chooses, where it is not nil, become ones of an unknown type,
+// too.
+func decode(e *event.Event, opaque func(mdns.RR) bool) (mdns.Msg, dns.Malformed) {
+	d := decoder{msg: e.Message, opaque: opaque, walk: walk{off: dns.HeaderLen}}
 	var m mdns.Msg
 	setHeader(&m, &e.DNS.Header)
 	d.questions(&m, e.DNS.QDCount)
@@ -44,7 +46,8 @@ func setHeader(m *mdns.Msg, h *dns.Header) {
 
 // decoder walks a message.
 type decoder struct {
-	msg []byte
+	msg    []byte
+	opaque func(mdns.RR) bool
 	walk
 }
 
@@ -93,6 +96,8 @@ func (d *decoder) records(s dns.Section, count uint16) (records []mdns.RR) {
 			if !d.misfit.Yes() {
 				d.misfit = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
 			}
+		} else if d.opaque != nil && d.opaque(rr) {
+			rr, _ = unknownRR(d.msg, d.off)
 		}
 		d.off = next
 		records = append(records, rr)

@@ -11,8 +11,22 @@ import (
 // Encoder writes records in one format. It is for one goroutine.
 type Encoder interface {
 	// Append appends e's records to dst, each with its line end, and returns
-	// the extended dst. It borrows e until it returns.
+	// the extended dst. It borrows e until it returns. Where e cannot be written
+	// it appends nothing; the encoder is a Refuser then.
 	Append(dst []byte, e *event.Event) []byte
+}
+
+// Refuser is an Encoder that cannot write every event.
+type Refuser interface {
+	Encoder
+	// Refused is why the last Append appended nothing.
+	Refused() error
+}
+
+// Refusal is how many events could not be written, and why the first of them.
+type Refusal struct {
+	Events int
+	Why    error
 }
 
 // Format is one way to write records.
@@ -64,11 +78,24 @@ func New(name string, o Options) (Format, error) {
 // Find is New without options.
 func Find(name string) (Format, error) { return New(name, Options{}) }
 
-// AppendBlock appends the records of all events of b.
-func AppendBlock(dst []byte, enc Encoder, b *event.Block) []byte {
+// AppendBlock appends the records of all events of b, but for those that are
+// refused.
+func AppendBlock(dst []byte, enc Encoder, b *event.Block) ([]byte, Refusal) {
 	var e event.Event
+	var refused Refusal
 	for r := b.Reader(); r.Next(&e); {
-		dst = enc.Append(dst, &e)
+		at := len(dst)
+		if dst = enc.Append(dst, &e); len(dst) == at {
+			refused.add(enc)
+		}
 	}
-	return dst
+	return dst, refused
+}
+
+func (r *Refusal) add(enc Encoder) {
+	if r.Events++; r.Why == nil {
+		if refuser, ok := enc.(Refuser); ok {
+			r.Why = refuser.Refused()
+		}
+	}
 }

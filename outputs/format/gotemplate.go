@@ -34,21 +34,23 @@ type TemplateRecord struct {
 }
 
 // parseTemplate reads a template and tries it once, which finds fields that do
-// not exist.
+// not exist, and templates that call themselves for ever.
 func parseTemplate(text string) (*recordTemplate, error) {
 	t, err := template.New("record").Parse(cmp.Or(text, "{{.}}"))
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
-	e := event.Event{Message: make([]byte, dns.HeaderLen)}
-	err = t.Execute(new(bytes.Buffer), newTemplateRecord(&e, time.UTC, true))
-	if err != nil && strings.Contains(err.Error(), "can't evaluate field") { // others may depend on the message
+	r := &recordTemplate{t, slices.ContainsFunc(t.Templates(), func(t *template.Template) bool { return t.Tree != nil && asksForDNS(t.Root) })}
+	guardTemplate(t)
+	err = newTemplate(r, Options{}).execute(&event.Event{Message: make([]byte, dns.HeaderLen)})
+	if err != nil && (strings.Contains(err.Error(), "can't evaluate field") || strings.Contains(err.Error(), "maximum template depth")) { // others may depend on the message
 		return nil, fmt.Errorf("try template: %w", err)
 	}
-	return &recordTemplate{t, slices.ContainsFunc(t.Templates(), func(t *template.Template) bool { return t.Tree != nil && asksForDNS(t.Root) })}, nil
+	return r, nil
 }
 
-// recordTemplate is a template, and whether it may look into the message.
+// recordTemplate is a template that guardTemplate has seen, and whether it may look
+// into the message.
 type recordTemplate struct {
 	*template.Template
 	dns bool
@@ -84,33 +86,59 @@ func asksForDNS(node parse.Node) bool {
 }
 
 // goTemplate is the one format that decodes messages, where the template asks
-// for them, and allocates.
+// for them, allocates, and can fail.
 type goTemplate struct {
 	template *recordTemplate
 	loc      *time.Location
-	buf      bytes.Buffer
+	run      *template.Template // the template, with functions of this encoder's own
+	guard    guard
+	buf      limitedBuffer
+	why      error // of the last record that was refused
 }
 
 func newTemplate(t *recordTemplate, o Options) *goTemplate {
-	return &goTemplate{template: t, loc: cmp.Or(o.Location, time.UTC)}
+	g := &goTemplate{template: t, loc: cmp.Or(o.Location, time.UTC)}
+	g.run = template.Must(t.Clone()).Funcs(g.guard.functions()) // a template that has not run can be cloned
+	return g
 }
 
-// Append appends e's record and a line end. Where the template fails on a
-// message, its line ends there: no message is without a line.
+// Append appends e's record and a line end, or nothing where the template fails on
+// it.
 func (g *goTemplate) Append(dst []byte, e *event.Event) []byte {
-	g.buf.Reset()
-	// A template that fails has written what it could, and says nothing more of
-	// use: it fails for what the message is, such as one without an answer.
-	_ = g.template.Execute(&g.buf, newTemplateRecord(e, g.loc, g.template.dns))
+	if g.why = g.execute(e); g.why != nil {
+		return dst
+	}
 	return append(append(dst, g.buf.Bytes()...), '\n')
+}
+
+// Refused is why the last record was not written.
+func (g *goTemplate) Refused() error { return g.why }
+
+// execute leaves the record in buf.
+func (g *goTemplate) execute(e *event.Event) error {
+	g.buf.Reset()
+	r := newTemplateRecord(e, g.loc, g.template.dns)
+	g.guard.rawTabs = hasRawTab(&r)
+	return g.run.Execute(&g.buf, r)
+}
+
+// maxTemplateText is how long a record may become.
+const maxTemplateText = 16 << 20
+
+type limitedBuffer struct{ bytes.Buffer }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxTemplateText {
+		return 0, fmt.Errorf("the template makes more than %d MiB of one record", maxTemplateText>>20)
+	}
+	return b.Buffer.Write(p)
 }
 
 // newTemplateRecord makes a record, with the message in it or without.
 func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) TemplateRecord {
 	var m mdns.Msg
 	if withDNS {
-		m, _ = decode(e)
-		m.Answer, m.Ns, m.Extra = untilEndless(m.Answer), untilEndless(m.Ns), untilEndless(m.Extra)
+		m, _ = decode(e, endless)
 	}
 	return TemplateRecord{
 		Timestamp:    time.Unix(0, e.Time).In(loc),
@@ -129,17 +157,9 @@ func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) Templat
 
 func netIP(a netip.Addr) net.IP { return net.IP(a.AsSlice()) }
 
-// untilEndless leaves out the records from the first endless one on.
-func untilEndless(list []mdns.RR) []mdns.RR {
-	if i := slices.IndexFunc(list, endless); i >= 0 {
-		return list[:i]
-	}
-	return list
-}
-
-// endless tells records with longer lists than anybody means to send. The
-// library writes a list by adding to a text that it copies each time: one record
-// of 64 KiB could take minutes.
+// endless tells records with longer lists than anybody means to send, which stand
+// as data of an unknown type. The library writes a list by adding to a text that it
+// copies each time: one record of 64 KiB could take minutes.
 func endless(rr mdns.RR) bool {
 	const names, others = 64, 1024
 	switch rr := rr.(type) {

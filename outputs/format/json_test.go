@@ -163,7 +163,8 @@ func TestJSONEscapes(t *testing.T) {
 		}
 	}
 	f("<a href='x'>&", "<a href='x'>&")
-	f("\b\f\n\r\t\x01\x7f", `\u0008\u000c\n\r\t\u0001`+"\x7f")
+	f("\b\f\n\r\t\x01\x7f", `\u0008\u000c\n\r\t\u0001\u007f`)
+	f("\u0080a\u0085\u009f\u00a0", `\u0080a\u0085\u009f`+"\u00a0")
 	f("\u2028\u2029\u00e9", "\u2028\u2029\u00e9")
 	f(`\b\u2028"`, `\\b\\u2028\"`)
 	f("a\xffb\xc3", `a\ufffdb\ufffd`)
@@ -188,7 +189,7 @@ func TestDecodeSurvives(t *testing.T) {
 	m := answers(1)
 	m.Answer = append(m.Answer, &mdns.RFC3597{Hdr: mdns.RR_Header{Name: ".", Rrtype: rrtype, Class: 1}, Rdata: "aabb"})
 	m.Ns = append([]mdns.RR(nil), m.Answer...)
-	got, bad := decode(eventOf(pack(t, m), 0))
+	got, bad := decode(eventOf(pack(t, m), 0), nil)
 	want := dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultRData, Index: 1}
 	if len(got.Answer) != 2 || len(got.Ns) != 2 || bad != want {
 		t.Fatalf("%d answers, authority %v, %v; want 2, 2, %v", len(got.Answer), got.Ns, bad, want)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"iter"
 	"maps"
 	"math/rand/v2"
@@ -55,13 +56,16 @@ func dnsObject(t *testing.T, record string) string {
 }
 
 // validUTF8 does what sonic's default leaves undone, and what is decided
-// otherwise here: each byte that is not UTF-8 becomes \ufffd.
+// otherwise here: each byte that is not UTF-8 becomes \ufffd, and DEL and the
+// control characters from U+0080 to U+009F are escaped.
 func validUTF8(text []byte) string {
 	var b strings.Builder
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
 		if r == utf8.RuneError && n == 1 {
 			b.WriteString(`\ufffd`)
+		} else if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, `\u%04x`, r)
 		} else {
 			b.Write(text[:n])
 		}
@@ -85,7 +89,7 @@ func message(rrtype uint16, rdata []byte) []byte {
 }
 
 // awkward are bytes that JSON encoders treat each in their own way.
-var awkward = []string{"<", ">", "&", "\b", "\f", "\n", "\t", "\x00", "\x7f", `\`, `"`, "'", "\u2028", "\u2029", "é", "\xff", "\xc3", "a.b c"}
+var awkward = []string{"<", ">", "&", "\b", "\f", "\n", "\t", "\x00", "\x7f", `\`, `"`, "'", "\u0080", "\u009f", "\u00a0", "\u2028", "\u2029", "é", "\xff", "\xc3", "a.b c"}
 
 // randomData mixes what lengths, names, addresses and text are made of, so that
 // a good part of it is valid for some type.

@@ -40,7 +40,7 @@ type malformed struct {
 
 // Append appends e's record. It takes any event, whatever its message holds.
 func (j *reference) Append(dst []byte, e *event.Event) []byte {
-	m, bad := decode(e)
+	m, bad := decode(e, nil)
 	r := record{
 		Timestamp:    e.When(),
 		DNS:          &m,
@@ -61,7 +61,7 @@ func (j *reference) Append(dst []byte, e *event.Event) []byte {
 	if err := j.encode(&r); err != nil {
 		panic("a record of parts that encode does not encode: " + err.Error())
 	}
-	return appendEscaped(dst, j.buf.Bytes())
+	return append(dst, validUTF8(appendEscaped(nil, j.buf.Bytes()))...)
 }
 
 func (j *reference) encode(r *record) error {

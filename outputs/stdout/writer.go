@@ -23,7 +23,8 @@ type writer struct {
 	id      event.ID // of the block in text
 	press   *press   // what it is formatted with; nil between blocks
 	text    []byte   // what is left to write of that block
-	mine    bool     // has the turn
+	refused format.Refusal
+	mine    bool // has the turn
 	pending chan written
 	busy    bool // a write is under way; its result comes over pending
 }
@@ -78,7 +79,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 			if w.press == nil {
 				w.press = w.idle.take()
 			}
-			w.press.text = format.AppendBlock(w.press.text[:0], w.press.enc, b)
+			w.press.text, w.refused = format.AppendBlock(w.press.text[:0], w.press.enc, b)
 			w.text, w.id = w.press.text, b.ID()
 		}
 		select {
@@ -96,7 +97,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	w.pass()
 	w.idle.put(w.press)
 	w.press, w.id = nil, event.ID{}
-	return 0, nil
+	return outputs.Refused(w.refused.Events, w.refused.Why)
 }
 
 // step makes or continues one write of what is left.

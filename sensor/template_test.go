@@ -1,0 +1,41 @@
+package sensor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTemplateFailsOnRecords: of a record on which the template fails nothing is
+// written; it is refused, one line says why, and the exit status is 3.
+func TestTemplateFailsOnRecords(t *testing.T) {
+	file, dir := write(t, queries(5000)), t.TempDir()
+	const template = "{{if ge .DNS.Id 100}}half a line {{index .DNS.Answer 0}}{{else}}{{.DNS.Id}}{{end}}"
+	f := func(output string, lines func(p *proc) string, args ...string) {
+		t.Helper()
+		p := start(t, nil, append([]string{"replay", file}, args...)...)
+		p.wait(time.Minute).expect(t, exitUndelivered)
+		if got := lines(p); strings.Count(got, "\n") != 100 || strings.Contains(got, "half") {
+			t.Errorf("%s: %d lines, want 100:\n%.200s", output, strings.Count(got, "\n"), got)
+		}
+		log := p.log()
+		if strings.Count(log, "events are refused") != 1 || !strings.Contains(log, "index out of range") {
+			t.Errorf("%s: not one line with the reason:\n%s", output, log)
+		}
+		if !strings.Contains(log, "delivered 100, refused 4900") || !strings.Contains(log, "not delivered: 4900 refused (delivery, "+output+")") {
+			t.Errorf("%s: the books do not say it:\n%s", output, log)
+		}
+	}
+	read := func(path string) string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	f("stdout", func(p *proc) string { return read(p.records) }, "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate="+template)
+	f("file", func(*proc) string { return read(filepath.Join(dir, "dnsmonster.log")) }, "--fileoutputtype=1", "--fileoutputpath="+dir,
+		"--fileoutputformat=gotemplate", "--fileoutputgotemplate="+template)
+}
