@@ -67,7 +67,7 @@ func up(t *testing.T, name string) {
 // down; until then it drops.
 func carrier(t *testing.T, name string) {
 	t.Helper()
-	for range 5000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if l, err := netlink.LinkByName(name); err == nil && l.Attrs().OperState == netlink.OperUp {
 			return
 		}
@@ -133,11 +133,10 @@ func tunnel(t *testing.T, name string, flags uint16) *os.File {
 // seen waits for n packets at a hook, and a moment longer for more.
 func (s *kit) seen(hook string, n uint64) {
 	s.t.Helper()
-	for range 200 {
-		if s.counters(hook).Seen >= n {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if c := s.counters(hook); c.Seen >= n && c.Outcomes() >= n {
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond)
 	if c := s.counters(hook); c.Seen != n || c.Outcomes() != n {

@@ -87,7 +87,7 @@ func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
 
 func waitUntil(t *testing.T, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !what(); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); !what(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
 			t.Fatal("waited for nothing")
 		}

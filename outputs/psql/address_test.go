@@ -82,7 +82,7 @@ func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempt
 
 func openWriter(t *testing.T, o *Output) outputs.Writer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w, err := o.Open(ctx)
 	if err != nil {
@@ -131,7 +131,7 @@ func TestAddressRefuses(t *testing.T) {
 // one attempt later, and never all of them.
 func TestAddressIsABlackHole(t *testing.T) {
 	_, b, pa, pb := twoServers(t)
-	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=1s")
+	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
 	heal := pa.Silence()
 	w := openWriter(t, o)
 	ids := event.NewIDs()

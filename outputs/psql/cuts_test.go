@@ -23,7 +23,7 @@ import (
 func TestCutEverywhere(t *testing.T) {
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=2s")
+	o, table := fresh(t, p, proxy.Addr)
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +93,10 @@ func attempt(o *Output) context.Context {
 func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=200ms")
+	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
 	w := openWriter(t, o)
 	b := numbered(event.NewIDs(), 0, 10)
-	heal := proxy.Delay(1000)
+	heal := proxy.Delay(2000)
 	if _, err := w.Write(attempt(o), b); err == nil {
 		t.Error("an answer came in time")
 	}
@@ -241,7 +241,7 @@ func TestKilledServer(t *testing.T) {
 func TestTroubledNetwork(t *testing.T) {
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=150ms")
+	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=400ms")
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestTroubledNetwork(t *testing.T) {
 		case 0:
 			heal = proxy.CutAnswers()
 		case 1:
-			heal = proxy.Delay(400)
+			heal = proxy.Delay(1000)
 		case 2:
 			heal = proxy.Silence()
 		case 3:
@@ -360,8 +360,15 @@ func TestDefect27TimeoutPerAttempt(t *testing.T) {
 	ids := event.NewIDs()
 	for i := range 10 {
 		time.Sleep(60 * time.Millisecond) // the connection is older than the timeout from the sixth on
-		if n := deliver(t, o, w, numbered(ids, i, 1)); n != 1 {
-			t.Errorf("block %d took %d attempts", i, n)
+		b := numbered(ids, i, 1)
+		for from := time.Now(); ; from = time.Now() {
+			_, err := w.Write(attempt(o), b)
+			if err == nil {
+				break
+			}
+			if took := time.Since(from); took < o.timeout { // a busy server may need all of it, and another attempt
+				t.Fatalf("block %d: an attempt ended after %s of its %s: %v", i, took, o.timeout, err)
+			}
 		}
 	}
 	wantNames(t, p, table, 0, 10)

@@ -100,7 +100,7 @@ func TestOddServers(t *testing.T) {
 	f := func(what string, s oddServer, want string) {
 		t.Helper()
 		o := parsed(t, "--psqloutputtype", "1", "--psqlbatchtimeout", "1s", "--psqlendpoint", s.start(t))
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := o.Check(ctx); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: Check says %v, want %s", what, err, want)
@@ -134,7 +134,7 @@ func TestOddErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := d.addresses.Next()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		conn, err := pgconn.ConnectConfig(ctx, d.places[at.Index].Config)
 		if err != nil {

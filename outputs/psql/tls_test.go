@@ -38,7 +38,7 @@ func reach(t *testing.T, host, user, query string, args ...string) (all string, 
 	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", u.String(), "--psqltable", newTable()}, args...)...)
 	log := logged(o)
 	if _, err = o.Settings(); err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		err = o.Check(ctx)
 	}

@@ -195,7 +195,7 @@ func TestReaderLeaves(t *testing.T) {
 	in.Flush()
 	select {
 	case <-run.Gone():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Gone is not closed")
 	}
 	if !errors.Is(run.Err(), outputs.ErrGone) || !errors.Is(run.Err(), syscall.EPIPE) {

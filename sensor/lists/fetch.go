@@ -35,13 +35,14 @@ type reader struct {
 	matching domains.Matching
 	client   *http.Client
 	max      int64
+	wait     func(time.Duration) // before a file is looked at once more
 
 	file               os.FileInfo // what was read last; nil: nothing
 	etag, lastModified string      // of the last answer that was taken
 }
 
 func newReader(place string, m domains.Matching, skipVerify bool) *reader {
-	r := &reader{place: place, matching: m, max: maxBytes}
+	r := &reader{place: place, matching: m, max: maxBytes, wait: time.Sleep}
 	if isURL(place) {
 		r.client = newClient(skipVerify)
 	}
@@ -113,7 +114,7 @@ func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error
 	}
 	l, err := r.parse(ctx, f)
 	if time.Since(before.ModTime()) < settled {
-		time.Sleep(pause)
+		r.wait(pause)
 	}
 	after, serr := os.Stat(r.place)
 	switch {

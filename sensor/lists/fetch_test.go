@@ -104,35 +104,35 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
+// young makes a file one that has just been written, for as long as the test takes.
+func young(t *testing.T, path string) {
+	t.Helper()
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(path, later, later); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFileThatChangesWhileItIsRead is not taken: it may be half of a list.
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, strings.Repeat("some.name.example,suffix\n", 50_000))
-	writing, stop, done := make(chan bool), make(chan bool), make(chan bool)
-	go func() {
-		defer close(done)
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer f.Close()
-		for i := 0; ; i++ {
-			fmt.Fprintf(f, "n%d.example\n", i)
-			if i == 0 {
-				close(writing)
-			}
-			select {
-			case <-stop:
-				return
-			case <-time.After(100 * time.Microsecond):
-			}
-		}
-	}()
-	<-writing
-	got := outcome(newReader(path, domains.Labels, false).read(context.Background(), false))
-	close(stop)
-	<-done
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, looks := newReader(path, domains.Labels, false), 0
+	young(t, path)
+	r.wait = func(time.Duration) {
+		looks++
+		fmt.Fprintf(f, "n%d.example\n", looks)
+		young(t, path)
+	}
+	got := outcome(r.read(context.Background(), false))
+	if looks != attempts {
+		t.Errorf("looked at it %d times, want %d", looks, attempts)
+	}
 	if !strings.HasPrefix(got, path+" changes whenever it is read") {
 		t.Errorf("a file that changes: %s", got)
 	}
@@ -142,12 +142,18 @@ func TestFileThatChangesWhileItIsRead(t *testing.T) {
 func TestHalfWrittenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "") // as when it is just being written anew
-	time.AfterFunc(pause/2, func() {
+	young(t, path)
+	r, written := newReader(path, domains.Labels, false), false
+	r.wait = func(time.Duration) {
+		if written {
+			return
+		}
+		written = true
 		if err := os.WriteFile(path, []byte("a.example\nb.example"), 0o600); err != nil {
 			t.Error(err)
 		}
-	})
-	if got := outcome(newReader(path, domains.Labels, false).read(context.Background(), false)); got != "2" {
+	}
+	if got := outcome(r.read(context.Background(), false)); got != "2" {
 		t.Errorf("%s, want 2", got)
 	}
 }
