@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // PPPoE stands among the tunnels of Options.Decap.
-const PPPoE = 13
+const PPPoE = 31
 
 // TunnelPort is a UDP port that carries a tunnel.
 type TunnelPort struct {
@@ -49,7 +49,7 @@ type TunnelPort struct {
 }
 
 // MaxTunnelPorts bounds Options.TunnelPorts.
-const MaxTunnelPorts = 16
+const MaxTunnelPorts = 32
 
 // Kernel is what is loaded. Attaching and reading need no rights that Load did
 // not need, so that a process can drop them in between: TCX, XDP and counters

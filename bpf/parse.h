@@ -72,6 +72,27 @@ static __always_inline bool is_vlan(__be16 proto)
 	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
 }
 
+#define ETH_P_CMD   0x8909 /* Cisco's MetaData */
+#define ETH_P_VNTAG 0x8926
+#define ETH_P_ETAG  0x893f /* IEEE 802.1BR */
+#define ETH_P_RTAG  0xf1c1 /* IEEE 802.1CB */
+
+/* Tags other than a VLAN's, and VLAN tags of old. */
+static __always_inline bool is_rare_tag(__be16 proto)
+{
+	switch (proto) {
+	case bpf_htons(ETH_P_QINQ1):
+	case bpf_htons(ETH_P_CMD):
+	case bpf_htons(ETH_P_VNTAG):
+	case bpf_htons(ETH_P_ETAG):
+	case bpf_htons(ETH_P_RTAG):
+	case bpf_htons(ETH_P_HSR):
+	case bpf_htons(ETH_P_MACSEC):
+		return true;
+	}
+	return false;
+}
+
 /* A number and not a pointer to the header: pointers to many places make many
  * states for the verifier, three times as many here.
  */
@@ -223,8 +244,7 @@ static __always_inline enum parsed parse(const void *data, const void *end,
 		return parse_ipv4(pos, end, p);
 	if (proto == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6(pos, end, p);
-	return is_vlan(proto) || proto == bpf_htons(ETH_P_QINQ1) ? PARSED_RARE
-								 : PARSED_OTHER;
+	return is_vlan(proto) || is_rare_tag(proto) ? PARSED_RARE : PARSED_OTHER;
 }
 
 #endif

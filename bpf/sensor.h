@@ -58,10 +58,20 @@ enum tunnel {
 	TUNNEL_TEREDO,
 	TUNNEL_GTP,
 	TUNNEL_MPLS,
-	TUNNEL_PPPOE, /* not one to user space */
+	TUNNEL_GRE_UDP,
+	TUNNEL_MPLS_UDP,
+	TUNNEL_TZSP,
+	TUNNEL_L2TP,
+	TUNNEL_NSH,
+	TUNNEL_LISP,
+	TUNNEL_ETHERIP,
+	TUNNEL_PBB,
+	TUNNEL_TRILL,
+	TUNNEL_FABRICPATH,
+	TUNNEL_PPPOE = 31, /* not one to user space */
 };
 
-#define TUNNEL_PORTS 16
+#define TUNNEL_PORTS 32
 
 struct tunnel_port {
 	__u16 number;

@@ -45,7 +45,7 @@ type sensorSettings struct {
 	Watermark  uint32
 	Quota      uint32
 	Decap      uint32
-	Ports      [16]struct {
+	Ports      [32]struct {
 		_      structs.HostLayout
 		Number uint16
 		Tunnel uint16

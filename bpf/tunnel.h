@@ -19,6 +19,16 @@
 #define GRE_SEQUENCE 0x1000
 #define GRE_ACK	     0x0080 /* version 1 */
 #define GRE_VERSION  0x0007
+#define GRE_EOIP     0x6400 /* an EtherType of MikroTik's */
+
+#define L2TP_CONTROL  0x8000
+#define L2TP_LENGTH   0x4000
+#define L2TP_SEQUENCE 0x0800
+#define L2TP_OFFSET   0x0200
+#define L2TP_VERSION  0x000f
+#define L2TP3_PLACES  4
+
+#define MAX_TZSP_TAGS 8
 
 /* What enter_tunnel() finds. */
 enum entered {
@@ -41,6 +51,11 @@ struct {
 	__uint(value_size, sizeof(struct inside)); /* no __type: it is nobody else's */
 } insides SEC(".maps");
 
+/* Kinds that no IP header need stand around. */
+#define LINK_KINDS                                                                     \
+	(1U << TUNNEL_MPLS | 1U << TUNNEL_PPPOE | 1U << TUNNEL_NSH |                   \
+	 1U << TUNNEL_PBB | 1U << TUNNEL_TRILL | 1U << TUNNEL_FABRICPATH)
+
 /* Whether we look into what an IP header of this version carries. */
 static __always_inline bool decaps_proto(__u8 version, __u8 proto)
 {
@@ -53,6 +68,11 @@ static __always_inline bool decaps_proto(__u8 version, __u8 proto)
 		return decaps(version == 4 ? TUNNEL_6IN4 : TUNNEL_6IN6);
 	case IPPROTO_MPLS:
 		return decaps(TUNNEL_MPLS);
+	case IPPROTO_L2TP:
+		return decaps(TUNNEL_L2TP);
+	case IPPROTO_ETHERIP:
+	case IPPROTO_ETHERNET:
+		return decaps(TUNNEL_ETHERIP);
 	}
 	return false;
 }
@@ -93,6 +113,9 @@ static __always_inline enum entered enter_vxlan(void *ctx, const enum hook_id id
 		e->kind = ETH_P_IP;
 		return ENTERED;
 	case 3:
+		return ENTERED;
+	case 4:
+		e->kind = ETH_P_NSH;
 		return ENTERED;
 	case 5:
 		e->kind = ETH_P_MPLS_UC;
@@ -168,26 +191,6 @@ static __always_inline enum entered enter_gtp(void *ctx, const enum hook_id id,
 	return next ? ENTERED_OPAQUE : ENTERED;
 }
 
-static __always_inline enum entered enter_udp(void *ctx, const enum hook_id id,
-					      enum tunnel t, struct entry *e)
-{
-	e->off += 8; /* the UDP header */
-	switch (t) {
-	case TUNNEL_VXLAN:
-		return enter_vxlan(ctx, id, e, false);
-	case TUNNEL_VXLAN_GPE:
-		return enter_vxlan(ctx, id, e, true);
-	case TUNNEL_GENEVE:
-		return enter_geneve(ctx, id, e);
-	case TUNNEL_TEREDO:
-		return enter_teredo(ctx, id, e);
-	case TUNNEL_GTP:
-		return enter_gtp(ctx, id, e);
-	default:
-		return ENTERED_NOT;
-	}
-}
-
 static __always_inline enum entered enter_erspan(void *ctx, const enum hook_id id,
 						 __u16 flags, struct entry *e)
 {
@@ -204,6 +207,19 @@ static __always_inline enum entered enter_erspan(void *ctx, const enum hook_id i
 	return ENTERED;
 }
 
+/* Whether we look into GRE with what is in it. In UDP, GRE_UDP stands for all. */
+static __always_inline bool decaps_gre(void *ctx, const enum hook_id id,
+				       const struct entry *e)
+{
+	__be16 kind;
+
+	if (!copy(ctx, id, e->off + 2, &kind, sizeof(kind)))
+		return false;
+	kind = bpf_ntohs(kind);
+	return decaps(kind == ETH_P_ERSPAN || kind == ETH_P_ERSPAN2 ? TUNNEL_ERSPAN
+								    : TUNNEL_GRE);
+}
+
 static __always_inline enum entered enter_gre(void *ctx, const enum hook_id id,
 					      struct entry *e)
 {
@@ -218,7 +234,7 @@ static __always_inline enum entered enter_gre(void *ctx, const enum hook_id id,
 	e->kind = bpf_ntohs(h[1]);
 	e->off += sizeof(h);
 	erspan = e->kind == ETH_P_ERSPAN || e->kind == ETH_P_ERSPAN2;
-	if (version > 1 || !decaps(erspan ? TUNNEL_ERSPAN : TUNNEL_GRE))
+	if (version > 1)
 		return ENTERED_NOT;
 	if (version == 0 && flags & GRE_ROUTING)
 		return ENTERED_OPAQUE;
@@ -236,7 +252,172 @@ static __always_inline enum entered enter_gre(void *ctx, const enum hook_id id,
 		if (flags & GRE_ACK)
 			e->off += 4;
 	}
+	if (e->kind == GRE_EOIP)
+		e->kind = ETH_P_TEB;
 	return erspan ? enter_erspan(ctx, id, flags, e) : ENTERED;
+}
+
+static __always_inline enum entered enter_tzsp(void *ctx, const enum hook_id id,
+					       struct entry *e)
+{
+	__be16 h[2];
+	__u8 tag[2];
+	__u32 first;
+
+	if (!copy(ctx, id, e->off, h, sizeof(h)))
+		return ENTERED_NOT;
+	first = bpf_ntohs(h[0]);
+	if (first >> 8 != 1 || (first & 0xff) >= 4) /* of those, none carries a frame */
+		return ENTERED_NOT;
+	e->off += sizeof(h);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_TZSP_TAGS; i++) {
+		if (!copy(ctx, id, e->off, tag, sizeof(tag)))
+			return ENTERED_NOT;
+		if (tag[0] > 1) {
+			e->off += 2 + tag[1];
+			continue;
+		}
+		e->off++;
+		if (tag[0] == 0) /* filled up */
+			continue;
+		if (h[1] != bpf_htons(1)) /* no Ethernet */
+			return ENTERED_OPAQUE;
+		e->kind = ETH_P_TEB;
+		return ENTERED;
+	}
+	return ENTERED_OPAQUE;
+}
+
+/* Whether an IP header stands behind the EtherType at off. */
+static __always_inline bool is_ip_frame(void *ctx, const enum hook_id id, __u32 off)
+{
+	__be16 h[2];
+
+	if (!copy(ctx, id, off, h, sizeof(h)))
+		return false;
+	if (h[0] == bpf_htons(ETH_P_IP))
+		return (h[1] & bpf_htons(0xf000)) == bpf_htons(0x4000);
+	return h[0] == bpf_htons(ETH_P_IPV6) &&
+	       (h[1] & bpf_htons(0xf000)) == bpf_htons(0x6000);
+}
+
+/* Behind the session's number stands a cookie of 0, 4 or 8 bytes, a sublayer of 0
+ * or 4, and a frame: which, no packet tells. Where more than one place, or none,
+ * looks like an Ethernet frame's, user space must look.
+ */
+static __always_inline enum entered enter_l2tp3(void *ctx, const enum hook_id id,
+						struct entry *e)
+{
+	__u32 places = 0, at = 0;
+
+	if (!copy(ctx, id, e->off, &e->number, 4) || !e->number)
+		return ENTERED_NOT;
+	e->off += 4;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < L2TP3_PLACES; i++) {
+		if (!is_ip_frame(ctx, id,
+				 e->off + i * 4 + offsetof(struct ethhdr, h_proto)))
+			continue;
+		places++;
+		at = i * 4;
+	}
+	if (places != 1)
+		return ENTERED_OPAQUE;
+	e->off += at;
+	e->kind = ETH_P_TEB;
+	return ENTERED;
+}
+
+static __always_inline enum entered enter_l2tp(void *ctx, const enum hook_id id,
+					       struct entry *e)
+{
+	__be16 h;
+	__u16 flags;
+
+	if (!copy(ctx, id, e->off, &h, sizeof(h)))
+		return ENTERED_NOT;
+	flags = bpf_ntohs(h);
+	if (flags & L2TP_CONTROL)
+		return ENTERED_NOT;
+	if ((flags & L2TP_VERSION) == 3) {
+		e->off += 4;
+		return enter_l2tp3(ctx, id, e);
+	}
+	if ((flags & L2TP_VERSION) != 2)
+		return ENTERED_NOT;
+	e->off += flags & L2TP_LENGTH ? 4 : 2;
+	if (!copy(ctx, id, e->off, &e->number, 4))
+		return ENTERED_NOT;
+	e->off += flags & L2TP_SEQUENCE ? 8 : 4;
+	if (flags & L2TP_OFFSET) {
+		if (!copy(ctx, id, e->off, &h, sizeof(h)))
+			return ENTERED_NOT;
+		e->off += 2 + bpf_ntohs(h);
+	}
+	e->kind = ETH_P_GRE_PPP;
+	return ENTERED;
+}
+
+static __always_inline enum entered enter_lisp(void *ctx, const enum hook_id id,
+					       struct entry *e)
+{
+	__be32 h[2];
+	__u32 flags;
+
+	if (!copy(ctx, id, e->off, h, sizeof(h)))
+		return ENTERED_NOT;
+	flags = bpf_ntohl(h[0]);
+	if (flags & 0x03000000) /* encrypted */
+		return ENTERED_NOT;
+	e->off += sizeof(h);
+	if (flags & 0x08000000)
+		e->number = h[1];
+	e->kind = (flags & 0x040000ff) == 0x04000003 ? ETH_P_TEB : ETH_P_IP;
+	return ENTERED;
+}
+
+static __always_inline enum entered enter_etherip(void *ctx, const enum hook_id id,
+						  struct entry *e)
+{
+	__u8 version;
+
+	if (!copy(ctx, id, e->off, &version, 1) || version >> 4 != 3)
+		return ENTERED_NOT;
+	e->off += 2;
+	e->kind = ETH_P_TEB;
+	return ENTERED;
+}
+
+static __always_inline enum entered enter_udp(void *ctx, const enum hook_id id,
+					      enum tunnel t, struct entry *e)
+{
+	e->off += 8; /* the UDP header */
+	switch (t) {
+	case TUNNEL_VXLAN:
+		return enter_vxlan(ctx, id, e, false);
+	case TUNNEL_VXLAN_GPE:
+		return enter_vxlan(ctx, id, e, true);
+	case TUNNEL_GENEVE:
+		return enter_geneve(ctx, id, e);
+	case TUNNEL_TEREDO:
+		return enter_teredo(ctx, id, e);
+	case TUNNEL_GTP:
+		return enter_gtp(ctx, id, e);
+	case TUNNEL_GRE_UDP:
+		return enter_gre(ctx, id, e);
+	case TUNNEL_MPLS_UDP:
+		e->kind = ETH_P_MPLS_UC;
+		return ENTERED;
+	case TUNNEL_TZSP:
+		return enter_tzsp(ctx, id, e);
+	case TUNNEL_L2TP:
+		return enter_l2tp(ctx, id, e);
+	case TUNNEL_LISP:
+		return enter_lisp(ctx, id, e);
+	default:
+		return ENTERED_NOT;
+	}
 }
 
 /* Goes from the payload of an IP header into the tunnel there. */
@@ -247,13 +428,20 @@ enter_tunnel(void *ctx, const enum hook_id id, const struct packet *p, struct en
 	case IPPROTO_UDP:
 		return enter_udp(ctx, id, tunnel_of_ports(p), e);
 	case IPPROTO_GRE:
-		return enter_gre(ctx, id, e);
+		return decaps_gre(ctx, id, e) ? enter_gre(ctx, id, e) : ENTERED_NOT;
 	case IPPROTO_IPIP:
 	case IPPROTO_IPV6:
 		e->kind = ETH_P_IP;
 		return ENTERED;
 	case IPPROTO_MPLS:
 		e->kind = ETH_P_MPLS_UC;
+		return ENTERED;
+	case IPPROTO_L2TP:
+		return enter_l2tp3(ctx, id, e);
+	case IPPROTO_ETHERIP:
+		return enter_etherip(ctx, id, e);
+	case IPPROTO_ETHERNET:
+		e->kind = ETH_P_TEB;
 		return ENTERED;
 	}
 	return ENTERED_NOT;
@@ -289,18 +477,10 @@ static __always_inline enum outcome choose_found(struct hook *h, enum parsed fou
 static __always_inline bool is_wrapped(const struct packet *p)
 {
 	if (!p->version)
-		return decaps(TUNNEL_MPLS) || decaps(TUNNEL_PPPOE);
+		return config.decap & LINK_KINDS;
 	if (p->proto == IPPROTO_UDP)
 		return decaps(tunnel_of_ports(p));
 	return decaps_proto(p->version, p->proto);
-}
-
-/* Behind what the walk can end without having come to IP: an Ethernet pseudowire,
- * or PPP that is compressed.
- */
-static __always_inline bool is_frame(__u16 kind)
-{
-	return kind == ETH_P_MPLS_UC || kind == ETH_P_MPLS_MC || kind == ETH_P_PPP_SES;
 }
 
 static __always_inline bool is_dns(enum parsed found, const struct packet *p)
@@ -357,7 +537,7 @@ static __always_inline enum outcome choose_inside(void *ctx, const enum hook_id 
 	pair = hash_pair(&outer);
 	*lane = pair;
 	if (!outer.version)
-		return in->outer.found == PARSED_DEEP && is_frame(in->e.kind)
+		return in->outer.found == PARSED_DEEP && in->e.within
 			       ? choose_found(h, PARSED_DEEP, &outer, true, pair)
 			       : NOT_DNS;
 	if (outer.part == PART_LATER)

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // allTunnels is every kind that can be looked into.
 func allTunnels() []uint8 {
 	list := []uint8{PPPoE}
-	for t := packet.TunnelVXLAN; t <= packet.TunnelMPLS; t++ {
+	for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
 		list = append(list, uint8(t))
 	}
 	return list
@@ -45,6 +46,11 @@ func inUDP(port uint16, header []byte) func([]byte) []byte {
 	return func(inner []byte) []byte { return udp(50000, port, join(header, inner)) }
 }
 
+// nsh is a service header of so many words, and what follows it.
+func nsh(words, next byte) []byte {
+	return join([]byte{0x0f, 0xc0 | words, 2, next, 0, 0, 7, 255}, make([]byte, int(words)*4-8))
+}
+
 func isV6(b []byte) bool { return b[0]>>4 == 6 }
 
 // waysIn are those that the kernel follows. Where no frame is inside, some say
@@ -53,6 +59,7 @@ func waysIn() []wrapped {
 	const v4, teb, mpls = 0x0800, 0x6558, 0x8847
 	const v, gpe, gen = uint8(packet.TunnelVXLAN), uint8(packet.TunnelVXLANGPE), uint8(packet.TunnelGENEVE)
 	const g, e, gtp = uint8(packet.TunnelGRE), uint8(packet.TunnelERSPAN), uint8(packet.TunnelGTP)
+	const z, l2 = uint8(packet.TunnelTZSP), uint8(packet.TunnelL2TP)
 	label := []byte{0, 1, 1, 64}
 	return []wrapped{
 		{"VXLAN", v, 17, true, inUDP(4789, []byte{8, 0, 0, 0, 0, 0, 7, 0})},
@@ -75,6 +82,27 @@ func waysIn() []wrapped {
 		{"ERSPAN II", e, 47, true, gre(0x1000, 0x88be, join(be32(1), []byte{0x10, 5, 0, 7, 0, 0, 0, 0}))},
 		{"ERSPAN III", e, 47, true, gre(0x1000, 0x22eb, join(be32(1), []byte{0x20, 5, 0, 7}, make([]byte, 8)))},
 		{"ERSPAN III, subheader", e, 47, true, gre(0x1000, 0x22eb, join(be32(1), []byte{0x20, 5, 0, 7}, make([]byte, 7), []byte{1}, make([]byte, 8)))},
+		{"EoIP", g, 47, true, gre(0x2001, 0x6400, be16(64, 7))},
+		{"GRE in UDP", uint8(packet.TunnelGREUDP), 17, false, inUDP(4754, be16(0, v4))},
+		{"GRE in UDP, key, Ethernet", uint8(packet.TunnelGREUDP), 17, true, inUDP(4755, join(be16(0x2000, teb), be32(9)))},
+		{"ERSPAN II in GRE in UDP", uint8(packet.TunnelGREUDP), 17, true, inUDP(4754, join(be16(0x1000, 0x88be), be32(1), []byte{0x10, 5, 0, 7, 0, 0, 0, 0}))},
+		{"MPLS in UDP", uint8(packet.TunnelMPLSUDP), 17, false, inUDP(6635, join([]byte{0, 1, 0, 64}, label))},
+		{"TZSP", z, 17, true, inUDP(37008, []byte{1, 0, 0, 1, 1})},
+		{"TZSP, tags", z, 17, true, inUDP(37008, []byte{1, 0, 0, 1, 0, 10, 1, 200, 13, 4, 0, 0, 0, 7, 0, 1})},
+		{"L2TP", l2, 17, false, inUDP(1701, be16(2, 7, 9, 0xff03, 0x0021))},
+		{"L2TP, all fields", l2, 17, false, inUDP(1701, be16(0x4b02, 99, 7, 9, 1, 2, 4, 0, 0, 0x0021))},
+		{"L2TPv3 in UDP", l2, 17, true, inUDP(1701, join(be16(3, 0), be32(42)))},
+		{"L2TPv3 in UDP, cookie and sublayer", l2, 17, true, inUDP(1701, join(be16(3, 0), be32(42), fill(8), be32(0)))},
+		{"L2TPv3", l2, 115, true, func(b []byte) []byte { return join(be32(42), be32(0), b) }},
+		{"L2TPv3, cookie", l2, 115, true, func(b []byte) []byte { return join(be32(42), fill(8), b) }},
+		{"NSH in VXLAN-GPE", gpe, 17, false, inUDP(4790, join([]byte{0x0c, 0, 0, 4, 0, 0, 7, 0}, nsh(2, 1)))},
+		{"NSH in GRE", g, 47, true, gre(0, 0x894f, nsh(6, 3))},
+		{"NSH in NSH in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x89, 0x4f, 0, 0, 7, 0}, nsh(2, 4), nsh(2, 3)))},
+		{"MAC in MAC in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x88, 0xe7, 0, 0, 7, 0}, be32(42)))},
+		{"LISP", uint8(packet.TunnelLISP), 17, false, inUDP(4341, []byte{0xc8, 1, 2, 3, 0, 0, 7, 1})},
+		{"LISP, next protocol", uint8(packet.TunnelLISP), 17, true, inUDP(4341, []byte{0x04, 0, 0, 3, 0, 0, 0, 0})},
+		{"EtherIP", uint8(packet.TunnelEtherIP), 97, true, func(b []byte) []byte { return join(be16(0x3000), b) }},
+		{"Ethernet in IP", uint8(packet.TunnelEtherIP), 143, true, func(b []byte) []byte { return b }},
 		{"MPLS in IP", uint8(packet.TunnelMPLS), 137, false, func(b []byte) []byte { return join(label, b) }},
 		{"GTP", gtp, 17, false, func(b []byte) []byte {
 			return udp(2152, 2152, join([]byte{0x30, 0xff}, be16(uint16(len(b))), be32(9), b))
@@ -163,6 +191,74 @@ func TestTunnels(t *testing.T) {
 	f("not_dns", eth(0x8847, join([]byte{0, 1, 1, 64}, other4)))
 	f("delivered", eth(0x8100, vlan(5, 0x8847, join([]byte{0, 1, 1, 64}, q4))))
 	f("delivered", pppoe(ppp4, ip4(a4, b4, 47, gre(0, 0x0800, nil)(q4))))
+	labels := func(n int, b []byte) []byte {
+		return eth(0x8847, join(bytes.Repeat([]byte{0, 1, 0, 64}, n-1), []byte{0, 1, 1, 64}, b))
+	}
+	f("delivered", labels(5, q4)) // one more, and the walk ends in front of the packet
+	f("delivered", labels(6, q4))
+
+	for _, ip := range [][]byte{q4, q6} {
+		f("delivered", eth(0x894f, join(nsh(2, 3), etherOf(ip))))
+		f("delivered", eth(0x8100, vlan(5, 0x894f, join(nsh(6, 4), nsh(2, 1), ip))))
+		f("delivered", eth(0x894f, join(nsh(2, 5), []byte{0, 1, 1, 64}, ip)))
+		f("delivered", eth(0x88a8, vlan(5, 0x88e7, join(be32(42), etherOf(ip)))))
+		f("delivered", eth(0x22f3, join(be16(0x007f, 1, 2), be32(0), etherOf(ip))))
+		f("delivered", eth(0x8903, join(be16(0x0060), etherOf(ip))))
+		f("delivered", eth(0x894f, join(nsh(2, 3), eth(0x8100, vlan(1, 0x8100, vlan(2, 0x8100, vlan(3, 0x8100, vlan(4, etherType(ip), ip))))))))
+	}
+	for _, ip := range [][]byte{other4, other6} {
+		f("not_dns", eth(0x894f, join(nsh(2, 3), etherOf(ip))))
+		f("not_dns", eth(0x88e7, join(be32(42), etherOf(ip))))
+		f("not_dns", eth(0x22f3, join(be16(0x003f, 1, 2), etherOf(ip))))
+		f("not_dns", eth(0x8903, join(be16(0x0060), etherOf(ip))))
+	}
+	f("not_dns", eth(0x894f, join(nsh(2, 9), q4)))
+	f("not_dns", eth(0x88e7, be16(0)))
+}
+
+func etherType(ip []byte) uint16 {
+	if isV6(ip) {
+		return 0x86dd
+	}
+	return 0x0800
+}
+
+func etherOf(ip []byte) []byte { return eth(etherType(ip), ip) }
+
+// taggedFrames have a tag other than a VLAN's in front of an IP packet.
+func taggedFrames(ip []byte) [][]byte {
+	tagged := func(kind uint16, fields []byte) []byte { return eth(kind, join(fields, be16(etherType(ip)), ip)) }
+	return [][]byte{
+		tagged(0x8926, be32(0x80050007)), eth(0x8926, join(be32(0x00050007), be16(0x8100), vlan(5, etherType(ip), ip))),
+		tagged(0x893f, be16(0x0007, 0x1005, 0)), tagged(0x8909, be16(0x0101, 1, 7)), tagged(0x892f, be32(0x10400001)), tagged(0xf1c1, be32(1)),
+		tagged(0x88e5, be16(0x4000, 0, 1)), tagged(0x88e5, join(be16(0x2000, 0, 1), fill(8))), eth(0x8100, vlan(5, 0x893f, join(be16(0x0007, 0x1005, 0, etherType(ip)), ip))),
+	}
+}
+
+// Tags are no tunnels: what is behind them needs no option.
+func TestTagsNeedNoOption(t *testing.T) {
+	for _, decap := range [][]uint8{nil, allTunnels()} {
+		s := newKit(t, Options{XDP: true, Decap: decap, TunnelPorts: tunnelPorts()})
+		for _, prog := range tcFrames {
+			for _, q := range [][]byte{ip4(a4, b4, 17, udp(40000, 53, fill(30))), ip6(a6, b6, 6, tcp(53, 40000, fill(30)))} {
+				for _, frame := range taggedFrames(q) {
+					s.want("delivered", prog, frame)
+					p := packet.Packet{Data: frame, Link: packet.LinkEthernet}
+					var l decode.Layers
+					if found := decode.Decode(&p, &l); found > decode.FoundTCP || l.DstPort != 53 && l.SrcPort != 53 {
+						t.Errorf("user space finds %d: % x", found, frame)
+					}
+				}
+			}
+			for _, other := range [][]byte{ip4(a4, b4, 17, udp(40000, 443, fill(30))), ip6(a6, b6, 58, fill(30))} {
+				for _, frame := range taggedFrames(other) {
+					s.want("not_dns", prog, frame)
+				}
+			}
+			s.want("not_dns", prog, eth(0x88e5, join(be16(0x2c00, 0, 1), fill(8), be16(0x0800), ip4(a4, b4, 17, udp(40000, 53, fill(30)))))) // encrypted
+			s.want("not_dns", prog, eth(0x8926, be16(0)))
+		}
+	}
 }
 
 // What only user space can look into is let through, and counted.
@@ -190,6 +286,13 @@ func TestOpaqueTunnels(t *testing.T) {
 	f(false, in(ip4(a4, b4, 51, ah(17, 4, udp(40000, 53, fill(30))))))
 	f(true, eth(0x0800, ip4(b4, a4, 47, gre(0x4000, 0x0800, make([]byte, 8))(other4)))) // source route
 	f(true, eth(0x8847, join([]byte{0, 1, 1, 64}, eth(0x0800, other4))))                // pseudowire
+	inIP := func(proto byte, inner []byte) []byte { return eth(0x0800, ip4(b4, a4, proto, inner)) }
+	f(true, inIP(115, join(be32(42), be16(0xff03, 0x0021), other4))) // PPP: no Ethernet at any place
+	twice := eth(0x0800, other4)
+	copy(twice[8:], []byte{8, 0, 0x45, 0}) // as the type of a frame four bytes in front
+	f(true, inIP(115, join(be32(42), be32(0), twice)))
+	f(true, inIP(17, udp(50000, 37008, join([]byte{1, 0, 0, 18, 1}, fill(60)))))                         // 802.11
+	f(true, inIP(17, udp(50000, 37008, join([]byte{1, 0, 0, 1}, make([]byte, 8), []byte{1}, fill(60))))) // tags
 	deep := eth(0x0800, other4)
 	for range 8 {
 		deep = eth(0x8100, vlan(5, 0x8100, deep[14:]))

@@ -13,10 +13,20 @@
 
 #define MAX_LINK_HEADERS 6 /* Ethernet, VLAN tags, MPLS labels, ... */
 
-#define ETH_P_GRE_PPP 0x880b
-#define ETH_LAST_LEN  1500 /* up to here the field is a length */
+#define ETH_P_GRE_PPP	 0x880b
+#define ETH_P_TRILL	 0x22f3
+#define ETH_P_FABRICPATH 0x8903
+#define ETH_LAST_LEN	 1500 /* up to here the field is a length */
 
 #define KIND_OPAQUE 0xffff /* reserved by RFC 1701 */
+
+#ifndef IPPROTO_ETHERIP
+#define IPPROTO_ETHERIP 97
+#endif
+
+#define MACSEC_VERSION 0x80
+#define MACSEC_SCI     0x20
+#define MACSEC_SECRET  0x0c
 
 #define PPP_FRAME 0xff03
 #define PPP_IPV4  0x0021
@@ -76,7 +86,8 @@ static __always_inline bool is_transport(__u8 proto)
 static __always_inline bool is_tunnel(__u8 proto)
 {
 	return proto == IPPROTO_GRE || proto == IPPROTO_IPIP || proto == IPPROTO_IPV6 ||
-	       proto == IPPROTO_MPLS;
+	       proto == IPPROTO_MPLS || proto == IPPROTO_L2TP ||
+	       proto == IPPROTO_ETHERIP || proto == IPPROTO_ETHERNET;
 }
 
 /* A fragment of what carries no DNS is no fragment to us. */
@@ -192,6 +203,110 @@ static __always_inline bool walk_ppp(struct entry *e, __u16 proto)
 	return false;
 }
 
+/* A tag that is not a VLAN's. */
+static __always_inline bool walk_tag(void *ctx, const enum hook_id id, struct entry *e)
+{
+	__be16 kind;
+	__u8 h[2];
+	__u32 n;
+
+	switch (e->kind) {
+	case ETH_P_VNTAG:
+	case ETH_P_HSR:
+	case ETH_P_RTAG:
+		n = 4;
+		break;
+	case ETH_P_ETAG:
+		n = 6;
+		break;
+	case ETH_P_CMD:
+		if (!copy(ctx, id, e->off, h, 2))
+			return false;
+		n = 2 + h[1] * 4;
+		break;
+	case ETH_P_MACSEC: /* in clear */
+		if (!copy(ctx, id, e->off, h, 1) ||
+		    h[0] & (MACSEC_VERSION | MACSEC_SECRET))
+			return false;
+		n = h[0] & MACSEC_SCI ? 14 : 6;
+		break;
+	default:
+		return false;
+	}
+	if (!copy(ctx, id, e->off + n, &kind, sizeof(kind)))
+		return false;
+	e->off += n + sizeof(kind);
+	e->kind = bpf_ntohs(kind);
+	return true;
+}
+
+static __always_inline bool walk_nsh(void *ctx, const enum hook_id id, struct entry *e)
+{
+	__be16 h[2];
+	__u32 n;
+
+	if (!copy(ctx, id, e->off, h, sizeof(h)) || h[0] & bpf_htons(0xc000))
+		return false;
+	n = (bpf_ntohs(h[0]) & 0x3f) * 4;
+	if (n < 8)
+		return false;
+	switch (bpf_ntohs(h[1]) & 0xff) {
+	case 1:
+	case 2:
+		e->kind = ETH_P_IP;
+		break;
+	case 3:
+		e->kind = ETH_P_TEB;
+		break;
+	case 4: /* one more */
+		break;
+	case 5:
+		e->kind = ETH_P_MPLS_UC;
+		break;
+	default:
+		return false;
+	}
+	e->off += n;
+	return true;
+}
+
+/* What carries whole frames or packets without an IP header around them. */
+static __always_inline bool walk_overlay(void *ctx, const enum hook_id id,
+					 struct entry *e)
+{
+	__be16 h;
+
+	switch (e->kind) {
+	case ETH_P_NSH:
+		if (!(e->within || decaps(TUNNEL_NSH)) || !walk_nsh(ctx, id, e))
+			return false;
+		break;
+	case ETH_P_8021AH:
+		if (!(e->within || decaps(TUNNEL_PBB)))
+			return false;
+		e->off += 4;
+		e->kind = ETH_P_TEB;
+		break;
+	case ETH_P_TRILL:
+		if (!(e->within || decaps(TUNNEL_TRILL)) ||
+		    !copy(ctx, id, e->off, &h, sizeof(h)) || h & bpf_htons(0xc000))
+			return false;
+		e->off += 6 + (bpf_ntohs(h) >> 6 & 0x1f) * 4;
+		e->kind = ETH_P_TEB;
+		break;
+	case ETH_P_FABRICPATH:
+		if (!(e->within || decaps(TUNNEL_FABRICPATH)))
+			return false;
+		e->off += 2;
+		e->kind = ETH_P_TEB;
+		break;
+	default:
+		return false;
+	}
+	e->within = 1;
+	return true;
+}
+
 /* One link header. False: there is none that we follow, and e->kind is 0 if
  * nothing behind it can be IP.
  */
@@ -224,6 +339,7 @@ static __always_inline bool walk_header(void *ctx, const enum hook_id id,
 		if (!copy(ctx, id, e->off, h, 6))
 			break;
 		e->off += 4;
+		e->within = 1;
 		if (!(h[1] & bpf_htons(0x0100))) /* not the bottom of the stack */
 			return true;
 		/* Nothing says what follows; an Ethernet pseudowire is user space's. */
@@ -242,6 +358,7 @@ static __always_inline bool walk_header(void *ctx, const enum hook_id id,
 		if (h[0] != bpf_htons(0x1100))
 			break;
 		e->off += 8;
+		e->within = 1;
 		return walk_ppp(e, bpf_ntohs(h[3]));
 	case ETH_P_GRE_PPP:
 		if (!copy(ctx, id, e->off, h, 4))
@@ -253,6 +370,8 @@ static __always_inline bool walk_header(void *ctx, const enum hook_id id,
 		e->off += 2;
 		return walk_ppp(e, bpf_ntohs(h[0]));
 	default:
+		if (walk_tag(ctx, id, e) || walk_overlay(ctx, id, e))
+			return true;
 		if (e->kind > ETH_LAST_LEN || !copy(ctx, id, e->off, h, 8) ||
 		    h[0] != bpf_htons(0xaaaa) || h[1] != bpf_htons(0x0300))
 			break;

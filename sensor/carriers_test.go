@@ -178,6 +178,29 @@ func carriers() []carrier {
 		})},
 		{name: "in IPv4", tunnel: "ipip 6in4", way: packets(func(src *lab.Host, b []byte) [][]byte { return over4(src, protoOf(b), whole, b) })},
 		{name: "in IPv6", tunnel: "4in6 6in6", way: packets(func(src *lab.Host, b []byte) [][]byte { return over6(src, protoOf(b), whole, b) })},
+		{name: "VN-Tag and VLAN", way: tagged(0x8926, 0x8005, 7, 0x8100, 5)},
+		{name: "E-Tag", way: tagged(0x893f, 7, 0x1005, 0)},
+		{name: "MACsec in clear", way: tagged(0x88e5, 0x4000, 0, 1)},
+		{name: "GRE in UDP", tunnel: "gre-udp", way: packets(byVersion("\x20\x00"+v4+"\x00\x00\x00\x09", "\x00\x00"+v6, udpOver4(4754)))},
+		{name: "MPLS in UDP", tunnel: "mpls-udp", way: packets(header("\x00\x01\x00\x40\x00\x01\x11\x40", udpOver4(6635)))},
+		{name: "TZSP", tunnel: "tzsp", way: frames(header("\x01\x00\x00\x01\x0d\x04\x00\x00\x00\x07\x01", udpOver4(37008)))},
+		{name: "L2TP in fragments", tunnel: "l2tp", way: packets(byVersion("\x00\x02\x00\x07\x00\x09\xff\x03\x00\x21", "\x00\x02\x00\x07\x00\x09\x00\x57", func(src *lab.Host, b []byte) [][]byte {
+			return over4(src, 17, 400, inUDP(1701, 1701, nil, b))
+		}))},
+		{name: "L2TPv3 in UDP", tunnel: "l2tp", way: frames(header("\x00\x03\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x00", udpOver4(1701)))},
+		{name: "L2TPv3 in IP, cookie", tunnel: "l2tp", way: frames(header("\x00\x00\x00\x2a-cookie-", func(src *lab.Host, b []byte) [][]byte { return over6(src, 115, whole, b) }))},
+		{name: "L2TPv3 in IP, PPP", tunnel: "l2tp", way: packets(byVersion("\x00\x00\x00\x2a\xff\x03\x00\x21", "\x00\x00\x00\x2a\xff\x03\x00\x57", func(src *lab.Host, b []byte) [][]byte { return over4(src, 115, whole, b) }))},
+		{name: "NSH", tunnel: "nsh", way: frames(func(_ *lab.Host, f []byte) [][]byte {
+			return [][]byte{onEther(0x894f, []byte("\x0f\xc2\x02\x03\x00\x00\x07\xff"), f)}
+		})},
+		{name: "NSH in VXLAN-GPE", tunnel: "nsh", way: frames(header("\x0c\x00\x00\x04\x00\x00\x07\x00"+"\x0f\xc2\x02\x03\x00\x00\x07\xff", udpOver4(4790)))},
+		{name: "LISP", tunnel: "lisp", way: packets(header("\xc8\x00\x00\x01\x00\x00\x07\x01", udpOver4(4341)))},
+		{name: "EtherIP", tunnel: "etherip", way: frames(header("\x30\x00", func(src *lab.Host, b []byte) [][]byte { return over4(src, 97, whole, b) }))},
+		{name: "MAC in MAC", tunnel: "pbb", way: frames(func(_ *lab.Host, f []byte) [][]byte {
+			return [][]byte{onEther(0x88a8, words(5, 0x88e7, 0, 42), f)}
+		})},
+		{name: "TRILL", tunnel: "trill", way: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x22f3, words(0x3f, 1, 2), f)} })},
+		{name: "FabricPath", tunnel: "fabricpath", way: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x8903, words(0x60), f)} })},
 		{name: "MPLS in IP", tunnel: "mpls", way: packets(header("\x00\x01\x11\x40", func(src *lab.Host, b []byte) [][]byte { return over4(src, 137, whole, b) }))},
 		{name: "GRE in VXLAN", tunnel: "gre", way: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte {
 			frames := over4(src, 47, whole, b)

@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -28,8 +29,8 @@ func (r *reading) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "tunnelport", EnvVars: []string{"DNSMONSTER_TUNNELPORT"}, Destination: &r.tunnelPorts,
-			Usage: "UDP port that carries a tunnel, as `KIND:PORT` with vxlan, vxlan-gpe, geneve, teredo or gtp; repeat, or separate by commas, for several. " +
-				"Kinds that are not named keep their usual ports (vxlan 4789 and 8472, vxlan-gpe 4790, geneve 6081, teredo 3544, gtp 2152)",
+			Usage: "UDP port that carries a tunnel, as `KIND:PORT` with one of " + strings.Join(udpTunnels(), ", ") + "; repeat, or separate by commas, for several. " +
+				"Kinds that are not named keep their usual ports (" + usualPorts() + ")",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &r.defragMB,

@@ -17,7 +17,7 @@ const pppoe = "pppoe"
 // decapWords are the words of --decap.
 func decapWords() []string {
 	words := []string{"all"}
-	for t := packet.TunnelVXLAN; t <= packet.TunnelMPLS; t++ {
+	for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
 		words = append(words, t.String())
 	}
 	return append(words, pppoe)
@@ -44,7 +44,7 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 		case word == pppoe:
 			kinds = append(kinds, bpf.PPPoE)
 		case word == "all":
-			for t := packet.TunnelVXLAN; t <= packet.TunnelMPLS; t++ {
+			for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
 				kinds = append(kinds, uint8(t))
 			}
 			kinds = append(kinds, bpf.PPPoE)
@@ -79,6 +79,19 @@ func udpTunnels() (names []string) {
 		}
 	}
 	return names
+}
+
+// usualPorts lists the ports of each kind, for people.
+func usualPorts() string {
+	var list []string
+	for i, p := range decode.DefaultPorts() {
+		if i > 0 && decode.DefaultPorts()[i-1].Tunnel == p.Tunnel {
+			list[len(list)-1] += fmt.Sprintf(" and %d", p.Number)
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s %d", p.Tunnel, p.Number))
+	}
+	return strings.Join(list, ", ")
 }
 
 // parseTunnelPorts reads the values of --tunnelport, KIND:PORT. The kinds that

@@ -22,9 +22,10 @@ func TestParseDecap(t *testing.T) {
 	f("[1] <nil>", "vxlan")
 	f("[1 4] <nil>", "vxlan,gre")
 	f("[1 4] <nil>", "gre", "vxlan")
-	f("[1 4 13] <nil>", "GRE, vxlan", "pppoe,gre")
-	f("[1 2 3 4 5 6 7 8 9 10 11 12 13] <nil>", "all,vxlan")
-	f(`[] "vlan" is none of all, vxlan, vxlan-gpe, geneve, gre, erspan, ipip, 6in4, 4in6, 6in6, teredo, gtp, mpls, pppoe`, "vxlan,vlan")
+	f("[1 4 31] <nil>", "GRE, vxlan", "pppoe,gre")
+	f("[1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 31] <nil>", "all,vxlan")
+	f(`[] "vlan" is none of all, vxlan, vxlan-gpe, geneve, gre, erspan, ipip, 6in4, 4in6, 6in6, teredo, gtp, mpls, `+
+		`gre-udp, mpls-udp, tzsp, l2tp, nsh, lisp, etherip, pbb, trill, fabricpath, pppoe`, "vxlan,vlan")
 	f(`[] "" is none of`, "vxlan,")
 }
 
@@ -36,16 +37,21 @@ func TestParseTunnelPorts(t *testing.T) {
 			t.Errorf("%q: %s, want %s", values, got, want)
 		}
 	}
-	f("[{4789 vxlan} {8472 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp}] <nil>")
-	f("[{5000 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp}] <nil>", "vxlan:5000")
-	f("[{5000 vxlan} {4789 vxlan} {6000 gtp} {4790 vxlan-gpe} {6081 geneve} {3544 teredo}] <nil>", "vxlan:5000,vxlan:4789", "GTP:6000")
-	f("[{4789 geneve} {8472 vxlan} {4790 vxlan-gpe} {3544 teredo} {2152 gtp}] <nil>", "geneve:4789") // no port has two meanings
-	f(`"gre:47": use KIND:PORT with one of vxlan, vxlan-gpe, geneve, teredo, gtp`, "gre:47")
+	const others = "{4754 gre-udp} {4755 gre-udp} {6635 mpls-udp} {37008 tzsp} {1701 l2tp} {4341 lisp}] <nil>"
+	f("[{4789 vxlan} {8472 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp} " + others)
+	f("[{5000 vxlan} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} {2152 gtp} "+others, "vxlan:5000")
+	f("[{5000 vxlan} {4789 vxlan} {6000 gtp} {4790 vxlan-gpe} {6081 geneve} {3544 teredo} "+others, "vxlan:5000,vxlan:4789", "GTP:6000")
+	f("[{4789 geneve} {8472 vxlan} {4790 vxlan-gpe} {3544 teredo} {2152 gtp} "+others, "geneve:4789") // no port has two meanings
+	f(`"gre:47": use KIND:PORT with one of vxlan, vxlan-gpe, geneve, teredo, gtp, gre-udp, mpls-udp, tzsp, l2tp, lisp`, "gre:47")
 	f(`"vxlan": a port is a number from 1 to 65535`, "vxlan")
 	f("a port is a number", "vxlan:0")
 	f("a port is a number", "vxlan:65536")
 	f(`"gtp:4789": the port is vxlan's already`, "vxlan:4789,gtp:4789")
-	f("at most 16", "vxlan:1,vxlan:2,vxlan:3,vxlan:4,vxlan:5,vxlan:6,vxlan:7,vxlan:8,vxlan:9,vxlan:10,vxlan:11,vxlan:12,vxlan:13")
+	var many []string
+	for port := range 23 {
+		many = append(many, fmt.Sprintf("vxlan:%d", port+1))
+	}
+	f("33 ports with the usual ones of other tunnels, at most 32", many...)
 }
 
 // TestReadingOptionsRefuse: what is wrong is named before anything is opened.

@@ -116,15 +116,15 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 // linkType maps a file's number to one that the decoder knows. The error is for
 // one that it does not.
 func linkType(n uint32) (packet.LinkType, error) {
-	switch l := packet.LinkType(n); l {
-	case packet.LinkNull, packet.LinkEthernet, packet.LinkPPP, packet.LinkFDDI, packet.LinkRaw, packet.LinkLoop,
-		packet.LinkSLL, packet.LinkIPv4, packet.LinkIPv6, packet.LinkSLL2:
+	l := packet.LinkType(n)
+	switch {
+	case packet.KnownLink(l):
 		return l, nil
-	case linkRawOld, linkRawOpenBSD:
+	case l == linkRawOld, l == linkRawOpenBSD:
 		return packet.LinkRaw, nil
 	}
-	return packet.LinkType(n), fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); "+
-		"supported: Ethernet, Linux cooked, raw IP, BSD loopback, PPP, FDDI", n)
+	return l, fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); supported: Ethernet, Linux cooked, "+
+		"raw IP, IEEE 802.11, BSD loopback, PPP, HDLC, MPLS, FDDI, NFLOG, PFLOG, ENC, PKTAP, ERF", n)
 }
 
 // record reads the record at off.

@@ -71,7 +71,7 @@ var recordChanges = []change{
 	{"malformed messages", "are records, and so are messages without a question and those of which only the header can be read; those with bytes after the last record carry Malformed, too", "lost them, but for those with bytes after the last record", "--malformed=drop",
 		all(captures, is("malformed", "record"))},
 	{"TCP", "records have ports, and the time of the segment that completed the message", "left the ports out and took the time of the stream's first segment", "", captures},
-	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN and Linux cooked captures are read", "gave several records for a VXLAN packet, and none for others", "", captures},
+	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN, L2TP and other carriers are read, and Linux cooked captures", "gave several records for a VXLAN packet, and none for others", "", captures},
 	{"timestamps", "are in UTC", "wrote local time for interfaces", "--timezone=local", all(isNot("devname", ""), is("timezone", "UTC"))},
 	{"JSON", `bytes that are no UTF-8 become \ufffd, all control characters are escaped; lines of several workers never mix`, "wrote JSON that is not valid, and DEL and U+0080 to U+009F raw", "", writes("json", "elastic", "splunk", "syslog", "zinc")},
 	{"CSV", "fields are quoted where they need it (RFC 4180)", "never quoted", "", writes("csv csv_no_header")},

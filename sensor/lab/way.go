@@ -31,14 +31,14 @@ func (l *Lab) addressing(t testing.TB, iface string, mtu int) Ends {
 	t.Helper()
 	l.ways++
 	n := l.ways
-	if n > 31 {
-		t.Fatal("a lab has at most 31 further ways")
+	if n > 63 {
+		t.Fatal("a lab has at most 63 further ways")
 	}
 	for i, h := range []*Host{l.Server, l.Client} {
 		for _, args := range [][]string{
 			{"link", "set", iface, "addrgenmode", "none"},
 			{"link", "set", iface, "mtu", fmt.Sprint(mtu), "up"},
-			{"addr", "add", fmt.Sprintf("198.51.100.%d/29", 8*n+1+i), "dev", iface},
+			{"addr", "add", fmt.Sprintf("198.51.100.%d/30", 4*n+1+i), "dev", iface},
 			{"addr", "add", fmt.Sprintf("2001:db8:%d::%d/64", n, 1+i), "dev", iface, "nodad"},
 		} {
 			if err := ip(append([]string{"-n", h.NS}, args...)...); err != nil {
@@ -49,7 +49,7 @@ func (l *Lab) addressing(t testing.TB, iface string, mtu int) Ends {
 			t.Fatal(err)
 		}
 	}
-	return Ends{netip.AddrFrom4([4]byte{198, 51, 100, byte(8*n + 1)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:%d::1", n))}
+	return Ends{netip.AddrFrom4([4]byte{198, 51, 100, byte(4*n + 1)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:%d::1", n))}
 }
 
 // Ready returns once packets go both ways between the client and an address, over

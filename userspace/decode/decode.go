@@ -60,19 +60,22 @@ type Port struct {
 	Tunnel packet.Tunnel
 }
 
-// DefaultPorts are the registered ports, and the one that Linux used for VXLAN
-// before there was one.
+// DefaultPorts are the registered ports, and the usual ones of VXLAN in Linux and
+// of TZSP. On 4755, GRE is encrypted or in clear; the former does not look like
+// it.
 func DefaultPorts() []Port {
 	return []Port{
 		{4789, packet.TunnelVXLAN}, {8472, packet.TunnelVXLAN}, {4790, packet.TunnelVXLANGPE},
 		{6081, packet.TunnelGENEVE}, {3544, packet.TunnelTeredo}, {2152, packet.TunnelGTP},
+		{4754, packet.TunnelGREUDP}, {4755, packet.TunnelGREUDP}, {6635, packet.TunnelMPLSUDP},
+		{37008, packet.TunnelTZSP}, {1701, packet.TunnelL2TP}, {4341, packet.TunnelLISP},
 	}
 }
 
 // Decoder knows which UDP ports carry tunnels. It is read-only once made.
 type Decoder struct {
 	ports []Port
-	few   uint64            // a bit for each port that is set, several ports to a bit
+	few   [4]uint64         // a bit for each port that is set, several ports to a bit
 	key   uint64            // of Layers.Path, drawn at random: nobody can make two tunnels look like one
 	dns   func(uint16) bool // whether a port carries DNS
 }
@@ -85,17 +88,19 @@ var byDefault = NewDecoder(DefaultPorts(), func(port uint16) bool { return port 
 func NewDecoder(ports []Port, dns func(port uint16) bool) *Decoder {
 	d := &Decoder{ports: ports, key: rand.Uint64(), dns: dns}
 	for _, p := range ports {
-		d.few |= 1 << fewBit(p.Number)
+		bit := fewBit(p.Number)
+		d.few[bit>>6] |= 1 << (bit & 63)
 	}
 	return d
 }
 
 // fewBit maps ports to bits such that the default ones share none with port 53.
-func fewBit(port uint16) uint16 { return (port ^ port>>6) & 63 }
+func fewBit(port uint16) uint8 { return uint8(port ^ port>>6) }
 
 // mayBeTunnel rules most datagrams out at once.
 func (d *Decoder) mayBeTunnel(src, dst uint16) bool {
-	return (d.few>>fewBit(src)|d.few>>fewBit(dst))&1 != 0
+	s, t := fewBit(src), fewBit(dst)
+	return (d.few[s>>6]>>(s&63)|d.few[t>>6]>>(t&63))&1 != 0
 }
 
 // tunnel returns what a datagram between two ports may be.
@@ -128,32 +133,8 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 		return l.ethernet(b)
 	case packet.LinkRaw, packet.LinkIPv4, packet.LinkIPv6:
 		return l.ip(b)
-	case packet.LinkSLL:
-		if len(b) < 16 {
-			return FoundBad
-		}
-		return l.ether(binary.BigEndian.Uint16(b[14:]), b[16:])
-	case packet.LinkSLL2:
-		if len(b) < 20 {
-			return FoundBad
-		}
-		return l.ether(binary.BigEndian.Uint16(b), b[20:])
-	case packet.LinkNull, packet.LinkLoop:
-		// The family's number differs between systems, its byte order between
-		// machines; the IP version says the same and is always right.
-		if len(b) < 4 {
-			return FoundBad
-		}
-		return l.ip(b[4:])
-	case packet.LinkPPP:
-		return l.ppp(b)
-	case packet.LinkFDDI:
-		if len(b) < 13 {
-			return FoundBad
-		}
-		return l.llc(b[13:])
 	}
-	return FoundUnknownLink
+	return l.link(p.Link, b)
 }
 
 // Reassembled goes on with a datagram that was put together from fragments: of

@@ -394,6 +394,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(frame[14:]), uint16(packet.LinkRaw), uint16(1))
 	}
 	f.Add([]byte("\xff\x03\x00\x21"+inner4), uint16(packet.LinkPPP), uint16(0))
+	for _, c := range carriers() {
+		f.Add([]byte(c.frame), uint16(c.link), uint16(0))
+	}
 	f.Fuzz(func(t *testing.T, frame []byte, link uint16, cut uint16) {
 		frame = frame[:len(frame):len(frame)]
 		var l Layers

@@ -18,10 +18,13 @@ const (
 	protoGRE      = 47
 	protoAH       = 51
 	protoDestOpts = 60
+	protoEtherIP  = 97
+	protoL2TP     = 115
 	protoMobility = 135
 	protoMPLS     = 137
 	protoHIP      = 139
 	protoShim6    = 140
+	protoEthernet = 143
 
 	maxExtensions = 16
 )
@@ -143,6 +146,15 @@ func (l *Layers) transport(proto uint8, b []byte) Found {
 			return FoundTooDeep
 		}
 		return l.mpls(b)
+	case protoL2TP:
+		return l.l2tp3(b, FoundOther)
+	case protoEtherIP:
+		return l.etherIP(b)
+	case protoEthernet: // RFC 8986
+		if !l.enter(packet.TunnelEtherIP, 0) {
+			return FoundTooDeep
+		}
+		return l.ethernet(b)
 	case protoAH:
 		if len(b) < 8 || len(b) < 8+int(b[1])*4 {
 			return FoundBad

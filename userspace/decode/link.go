@@ -21,6 +21,17 @@ const (
 	etherQinQ    = 0x88a8
 	etherOldQ    = 0x9100
 
+	etherTRILL      = 0x22f3
+	etherPBB        = 0x88e7 // IEEE 802.1ah
+	etherMACsec     = 0x88e5
+	etherFabricPath = 0x8903
+	etherCMD        = 0x8909 // Cisco's MetaData
+	etherVNTag      = 0x8926
+	etherHSR        = 0x892f
+	etherETag       = 0x893f // IEEE 802.1BR
+	etherNSH        = 0x894f
+	etherRTag       = 0xf1c1 // IEEE 802.1CB
+
 	lastLen   = 0x05dc // up to here the field is a length (IEEE 802.3)
 	maxVLANs  = 4
 	maxLabels = 16
@@ -35,6 +46,12 @@ const (
 	pppFrame = 0xff03 // address and control of HDLC-like framing (RFC 1662)
 )
 
+// Addresses of Cisco's HDLC.
+const (
+	hdlcUnicast   = 0x0f
+	hdlcMulticast = 0x8f
+)
+
 func (l *Layers) ethernet(b []byte) Found {
 	if len(b) < 14 {
 		return FoundBad
@@ -42,7 +59,7 @@ func (l *Layers) ethernet(b []byte) Found {
 	return l.ether(binary.BigEndian.Uint16(b[12:]), b[14:])
 }
 
-// ether goes on by Ethernet type, through VLAN tags.
+// ether goes on by Ethernet type, through tags.
 func (l *Layers) ether(kind uint16, b []byte) Found {
 	for range maxVLANs + 1 {
 		switch kind {
@@ -66,7 +83,14 @@ func (l *Layers) ether(kind uint16, b []byte) Found {
 			if kind <= lastLen {
 				return l.llc(b)
 			}
-			return FoundOther
+			n := tagLen(kind, b)
+			if n == 0 {
+				return l.overlay(kind, b)
+			}
+			if len(b) < n+2 {
+				return FoundBad
+			}
+			kind, b = binary.BigEndian.Uint16(b[n:]), b[n+2:]
 		}
 	}
 	return FoundTooDeep
@@ -110,6 +134,14 @@ func (l *Layers) ppp(b []byte) Found {
 		return l.mpls(b)
 	}
 	return FoundOther
+}
+
+// hdlc reads a frame of Cisco's HDLC: address, control and an Ethernet type.
+func (l *Layers) hdlc(b []byte) Found {
+	if len(b) < 4 {
+		return FoundBad
+	}
+	return l.ether(binary.BigEndian.Uint16(b[2:]), b[4:])
 }
 
 // pppoe reads a session packet (RFC 2516).

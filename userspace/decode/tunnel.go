@@ -14,6 +14,8 @@ const (
 	greSequence = 0x1000
 	greAck      = 0x0080 // version 1
 	greVersion  = 0x0007
+
+	greEoIP = 0x6400 // MikroTik's, with version 1's key
 )
 
 // gre reads a GRE header, of version 0 or, as PPTP uses it, 1.
@@ -22,17 +24,56 @@ func (l *Layers) gre(b []byte) Found {
 		return FoundBad
 	}
 	flags, kind := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	version := flags & greVersion
-	if version > 1 {
+	if flags&greVersion > 1 {
 		return FoundOther
 	}
+	b, id := pastGRE(flags, b)
+	switch {
+	case b == nil:
+		return FoundBad
+	case len(b) == 0: // keep-alives and acknowledgements carry nothing
+		return FoundOther
+	}
+	return l.greBody(packet.TunnelGRE, kind, flags, id, b)
+}
+
+// greUDP reads a GRE header in UDP (RFC 8086). What follows must look like what
+// it announces where reserved bits are set, and IP always: encrypted datagrams
+// (DTLS) come to the same ports.
+func (l *Layers) greUDP(b []byte) Found {
+	if len(b) < 4 {
+		return FoundUDP
+	}
+	flags, kind := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if flags&greVersion != 0 || kind <= lastLen {
+		return FoundUDP
+	}
+	b, id := pastGRE(flags, b)
+	plain := flags&^(greChecksum|greKey|greSequence) == 0
+	switch {
+	case len(b) == 0:
+		return FoundUDP
+	case kind == etherIPv4 || kind == etherIPv6:
+		if !looksLikeIP(b) {
+			return FoundUDP
+		}
+	case !plain && !(kind == etherTEB && looksLikeEthernet(b)):
+		return FoundUDP
+	}
+	return l.greBody(packet.TunnelGREUDP, kind, flags, id, b)
+}
+
+// pastGRE returns what stands behind a GRE header, and the key; nil where the
+// header is cut.
+func pastGRE(flags uint16, b []byte) ([]byte, uint32) {
+	version := flags & greVersion
 	off, id := 4, uint32(0)
 	if version == 0 && flags&(greChecksum|greRouting) != 0 {
 		off += 4
 	}
 	if flags&greKey != 0 {
 		if len(b) < off+4 {
-			return FoundBad
+			return nil, 0
 		}
 		id = binary.BigEndian.Uint32(b[off:])
 		if version == 1 {
@@ -48,13 +89,10 @@ func (l *Layers) gre(b []byte) Found {
 	}
 	if version == 0 && flags&greRouting != 0 {
 		if off = skipRoutes(b, off); off < 0 {
-			return FoundBad
+			return nil, 0
 		}
 	}
-	if len(b) <= off { // keep-alives and acknowledgements carry nothing
-		return FoundOther
-	}
-	return l.greBody(kind, flags, id, b[off:])
+	return b[min(off, len(b)):], id
 }
 
 // skipRoutes moves past source route entries (RFC 1701), the last of which is
@@ -69,8 +107,7 @@ func skipRoutes(b []byte, off int) int {
 	return -1
 }
 
-func (l *Layers) greBody(kind, flags uint16, id uint32, b []byte) Found {
-	t := packet.TunnelGRE
+func (l *Layers) greBody(t packet.Tunnel, kind, flags uint16, id uint32, b []byte) Found {
 	if kind == etherERSPAN || kind == etherERSPAN3 {
 		t = packet.TunnelERSPAN
 		if b, id = erspan(kind, flags, b); b == nil {
@@ -81,7 +118,7 @@ func (l *Layers) greBody(kind, flags uint16, id uint32, b []byte) Found {
 		return FoundTooDeep
 	}
 	switch kind {
-	case etherTEB, etherERSPAN, etherERSPAN3:
+	case etherTEB, etherERSPAN, etherERSPAN3, greEoIP:
 		return l.ethernet(b)
 	case etherPPP:
 		return l.ppp(b)
@@ -123,8 +160,54 @@ func (l *Layers) udpTunnel(t packet.Tunnel) Found {
 		return l.teredo(b)
 	case packet.TunnelGTP:
 		return l.gtp(b)
+	case packet.TunnelGREUDP:
+		return l.greUDP(b)
+	case packet.TunnelMPLSUDP:
+		return l.mplsUDP(b)
+	case packet.TunnelTZSP:
+		return l.tzsp(b)
+	case packet.TunnelL2TP:
+		return l.l2tp(b)
+	case packet.TunnelLISP:
+		return l.lisp(b)
 	}
 	return FoundUDP
+}
+
+// mplsUDP reads labels in UDP (RFC 7510).
+func (l *Layers) mplsUDP(b []byte) Found {
+	off := 0
+	for deep := 0; deep < maxLabels; deep++ {
+		if len(b) < off+4 {
+			return FoundUDP
+		}
+		off += 4
+		if b[off-2]&1 == 0 { // not the bottom
+			continue
+		}
+		if in := b[off:]; !looksLikeIP(in) && !looksLikeEthernet(in) && (len(in) < 4 || in[0]>>4 != 0 || !looksLikeEthernet(in[4:])) {
+			return FoundUDP
+		}
+		break
+	}
+	if !l.enter(packet.TunnelMPLSUDP, 0) {
+		return FoundTooDeep
+	}
+	return l.mpls(b)
+}
+
+// etherIP reads EtherIP's header (RFC 3378).
+func (l *Layers) etherIP(b []byte) Found {
+	if len(b) < 2 {
+		return FoundBad
+	}
+	if b[0]>>4 != 3 {
+		return FoundOther
+	}
+	if !l.enter(packet.TunnelEtherIP, 0) {
+		return FoundTooDeep
+	}
+	return l.ethernet(b[2:])
 }
 
 // vxlan reads a VXLAN header (RFC 7348), with or without a group policy. Other
@@ -155,9 +238,9 @@ func (l *Layers) vxlanGPE(b []byte) Found {
 	}
 	plain := b[0]&^0x07 == 0x08 && b[1]|b[2]|b[7] == 0
 	switch {
-	case next < 1 || next > 5 || next == 4:
+	case next < 1 || next > 5:
 		return FoundUDP
-	case next < 3 && !looksLikeIP(b[8:]), next == 3 && !plain && !looksLikeEthernet(b[8:]), next == 5 && !plain:
+	case next < 3 && !looksLikeIP(b[8:]), next == 3 && !plain && !looksLikeEthernet(b[8:]), next > 3 && !plain:
 		return FoundUDP
 	}
 	if !l.enter(packet.TunnelVXLANGPE, binary.BigEndian.Uint32(b[4:])>>8) {
@@ -166,6 +249,8 @@ func (l *Layers) vxlanGPE(b []byte) Found {
 	switch next {
 	case 3:
 		return l.ethernet(b[8:])
+	case 4:
+		return l.nsh(b[8:])
 	case 5:
 		return l.mpls(b[8:])
 	}

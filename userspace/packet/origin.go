@@ -19,11 +19,26 @@ const (
 	TunnelTeredo
 	TunnelGTP
 	TunnelMPLS // a pseudowire or MPLS over IP; labels alone are no tunnel
+	TunnelGREUDP
+	TunnelMPLSUDP
+	TunnelTZSP
+	TunnelL2TP
+	TunnelNSH
+	TunnelLISP
+	TunnelEtherIP
+	TunnelPBB // MAC in MAC
+	TunnelTRILL
+	TunnelFabricPath
 	tunnels
+
+	// TunnelLast is the last one. The numbers are stored in spools and known to
+	// the kernel's program: a new one goes to the end.
+	TunnelLast = tunnels - 1
 )
 
 var tunnelNames = [tunnels]string{
 	"", "vxlan", "vxlan-gpe", "geneve", "gre", "erspan", "ipip", "6in4", "4in6", "6in6", "teredo", "gtp", "mpls",
+	"gre-udp", "mpls-udp", "tzsp", "l2tp", "nsh", "lisp", "etherip", "pbb", "trill", "fabricpath",
 }
 
 // String gives the word that records and options use, "" for none.

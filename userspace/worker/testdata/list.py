@@ -13,7 +13,9 @@ FIELDS = ("frame.protocols frame.time_epoch ip.src ip.dst ipv6.src ipv6.dst udp.
 
 
 def frames(capture):
-    command = ["tshark", "-n", "-r", capture, "-Y", "dns and (udp.port == 53 or tcp.port == 53) and not icmp and not icmpv6",
+    # What a session of L2TPv3 carries only its control messages tell.
+    command = ["tshark", "-n", "-r", capture, "-d", "l2tp.pw_type==0,eth", "-Y",
+               "dns and (udp.port == 53 or tcp.port == 53) and not icmp and not icmpv6",
                "-T", "fields", "-E", "aggregator=|"]
     for field in FIELDS:
         command += ["-e", field]

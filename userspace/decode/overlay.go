@@ -1,0 +1,93 @@
+package decode
+
+import (
+	"encoding/binary"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// overlay reads what carries whole frames or packets behind an Ethernet type.
+func (l *Layers) overlay(kind uint16, b []byte) Found {
+	switch kind {
+	case etherNSH:
+		return l.nsh(b)
+	case etherPBB:
+		return l.pbb(b)
+	case etherTRILL:
+		return l.trill(b)
+	case etherFabricPath:
+		return l.fabricPath(b)
+	}
+	return FoundOther
+}
+
+// nsh reads a network service header (RFC 8300). Service paths tell tunnels
+// apart, the place on the path does not.
+func (l *Layers) nsh(b []byte) Found {
+	if len(b) < 8 {
+		return FoundBad
+	}
+	if b[0]>>6 != 0 {
+		return FoundOther
+	}
+	n, next := int(b[1]&0x3f)*4, b[3]
+	if n < 8 || n > len(b) {
+		return FoundBad
+	}
+	if next < 1 || next > 5 {
+		return FoundOther
+	}
+	if !l.enter(packet.TunnelNSH, binary.BigEndian.Uint32(b[4:])>>8) {
+		return FoundTooDeep
+	}
+	switch b = b[n:]; next {
+	case 3:
+		return l.ethernet(b)
+	case 4:
+		return l.nsh(b)
+	case 5:
+		return l.mpls(b)
+	}
+	return l.ip(b)
+}
+
+// pbb reads an I-TAG (IEEE 802.1ah), which a whole frame follows.
+func (l *Layers) pbb(b []byte) Found {
+	if len(b) < 4 {
+		return FoundBad
+	}
+	if !l.enter(packet.TunnelPBB, binary.BigEndian.Uint32(b)&0x00ff_ffff) {
+		return FoundTooDeep
+	}
+	return l.ethernet(b[4:])
+}
+
+// trill reads a TRILL header (RFC 6325) with its options.
+func (l *Layers) trill(b []byte) Found {
+	if len(b) < 6 {
+		return FoundBad
+	}
+	if b[0]>>6 != 0 {
+		return FoundOther
+	}
+	n := 6 + int(binary.BigEndian.Uint16(b)>>6&0x1f)*4
+	if len(b) < n {
+		return FoundBad
+	}
+	if !l.enter(packet.TunnelTRILL, binary.BigEndian.Uint32(b[2:])) {
+		return FoundTooDeep
+	}
+	return l.ethernet(b[n:])
+}
+
+// fabricPath reads Cisco's header, of which a forwarding tag and a time to live
+// stand behind the Ethernet type.
+func (l *Layers) fabricPath(b []byte) Found {
+	if len(b) < 2 {
+		return FoundBad
+	}
+	if !l.enter(packet.TunnelFabricPath, 0) {
+		return FoundTooDeep
+	}
+	return l.ethernet(b[2:])
+}

@@ -1,0 +1,104 @@
+package decode
+
+import "encoding/binary"
+
+// Bits of IEEE 802.11's frame control field, as its two bytes stand in a frame.
+const (
+	wlanType     = 0x0c00
+	wlanData     = 0x0800
+	wlanQoS      = 0x8000
+	wlanNoData   = 0x4000
+	wlanToDS     = 0x0001
+	wlanFromDS   = 0x0002
+	wlanSecret   = 0x0040
+	wlanHasMore  = 0x0080 // QoS data: HT control
+	wlanVersion  = 0x0300
+	wlanFragment = 0x000f // of the sequence control field
+	wlanAMSDU    = 0x80   // of the QoS control field
+)
+
+// wlan reads an IEEE 802.11 frame. Data that are not encrypted carry LLC; of
+// frames aggregated within one frame (A-MSDU) the first is read. padded tells
+// that the header's length was rounded up to four bytes.
+func (l *Layers) wlan(b []byte, padded bool) Found {
+	if len(b) < 2 {
+		return FoundBad
+	}
+	control := binary.BigEndian.Uint16(b)
+	if control&(wlanType|wlanNoData|wlanSecret|wlanVersion) != wlanData {
+		return FoundOther
+	}
+	n := 24
+	if control&wlanToDS != 0 && control&wlanFromDS != 0 { // a fourth address
+		n += 6
+	}
+	quality := n
+	if control&wlanQoS != 0 {
+		n += 2
+		if control&wlanHasMore != 0 {
+			n += 4
+		}
+	}
+	if padded {
+		n = (n + 3) &^ 3
+	}
+	if len(b) < n {
+		return FoundBad
+	}
+	if binary.LittleEndian.Uint16(b[22:])&wlanFragment != 0 {
+		return FoundOther // a fragment that has no header
+	}
+	if control&wlanQoS != 0 && b[quality]&wlanAMSDU != 0 {
+		if n += 14; len(b) < n {
+			return FoundBad
+		}
+	}
+	return l.llc(b[n:])
+}
+
+// radiotap reads the header that says how a frame was received
+// (https://www.radiotap.org). Of its fields, only the flags matter.
+func (l *Layers) radiotap(b []byte) Found {
+	const hasTime, hasFlags, more, padded = 1 << 0, 1 << 1, 1 << 31, 0x20
+	if len(b) < 8 {
+		return FoundBad
+	}
+	n := int(binary.LittleEndian.Uint16(b[2:]))
+	if n < 8 || n > len(b) {
+		return FoundBad
+	}
+	present := binary.LittleEndian.Uint32(b[4:])
+	off := 8
+	for last := present; last&more != 0; off += 4 {
+		if off+4 > n {
+			return FoundBad
+		}
+		last = binary.LittleEndian.Uint32(b[off:])
+	}
+	if present&hasTime != 0 {
+		off = (off+7)&^7 + 8
+	}
+	return l.wlan(b[n:], present&hasFlags != 0 && off < n && b[off]&padded != 0)
+}
+
+// prism reads the headers of Prism and AVS. A capture of the one type can hold
+// the other.
+func (l *Layers) prism(b []byte) Found {
+	const avs, avs2, prism = 0x80211001, 0x80211002, 0x44
+	if len(b) < 8 {
+		return FoundBad
+	}
+	n := uint32(144)
+	switch magic := binary.BigEndian.Uint32(b); {
+	case magic == avs || magic == avs2:
+		n = binary.BigEndian.Uint32(b[4:])
+	case magic == prism:
+		n = binary.BigEndian.Uint32(b[4:])
+	case binary.LittleEndian.Uint32(b) == prism:
+		n = binary.LittleEndian.Uint32(b[4:])
+	}
+	if n < 8 || uint64(n) > uint64(len(b)) {
+		return FoundBad
+	}
+	return l.wlan(b[n:], false)
+}
