@@ -27,11 +27,12 @@ type disk struct {
 	always bool // every block is on disk, those in front too
 	front  *Queue
 
-	more  chan struct{} // a token: the disk has something to take
-	moved chan struct{} // a token: workers have taken something
-	ended chan struct{} // closed when move is done
-	hand  *event.Block  // what move had in hand when it ended
-	grace time.Duration // diskGrace, but for tests
+	more  chan struct{}                        // a token: the disk has something to take
+	moved chan struct{}                        // a token: workers have taken something
+	ended chan struct{}                        // closed when move is done
+	hand  *event.Block                         // what move had in hand when it ended
+	grace time.Duration                        // diskGrace, but for tests
+	note  func(*spool.Segment, event.ID) error // sp.Done, but for tests
 
 	mu     sync.Mutex
 	page   *account.Page // the spool's numbers
@@ -52,7 +53,7 @@ const (
 func openDisk(r *Runner) (*disk, error) {
 	s := r.set.Spool
 	sp, err := spool.Open(spool.Options{
-		Dir: filepath.Join(s.Dir, r.out.Name()), Limit: s.Bytes, Free: s.Free, Wait: !r.live, Log: r.log,
+		Dir: filepath.Join(s.Dir, r.out.Name()), Force: s.Force, Limit: s.Bytes, Free: s.Free, Wait: !r.live, Log: r.log,
 	})
 	if err != nil {
 		return nil, err
@@ -61,11 +62,11 @@ func openDisk(r *Runner) (*disk, error) {
 		r: r, sp: sp, always: s.Always,
 		front: NewQueue(r.set.half(), r.book.Page()),
 		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
-		page: r.book.Page(), moving: r.book.Page(), grace: diskGrace,
+		page: r.book.Page(), moving: r.book.Page(), grace: diskGrace, note: sp.Done,
 	}
 	d.front.MaxEvents = (r.set.QueueEvents + 1) / 2
-	if st := sp.Stats(); st.Recovered > 0 {
-		r.log.Info("the spool holds events of an earlier run, sending them first", "events", st.Recovered, "spool", sp.Dir())
+	if st := sp.Stats(); st.Pending > 0 {
+		r.log.Info("the spool holds events of an earlier run, sending them first", "events", st.Pending, "spool", sp.Dir())
 	}
 	d.publish()
 	return d, nil
@@ -195,6 +196,7 @@ func (d *disk) sync(ctx context.Context) {
 			if err := d.sp.Sync(); err != nil {
 				d.wrote(err)
 			}
+			d.publish() // it may have found that files are gone
 		case <-d.ended:
 			return // finish syncs the rest
 		case <-ctx.Done():
@@ -252,7 +254,7 @@ func (d *disk) done(it item) {
 	if it.seg == nil {
 		return
 	}
-	if err := d.sp.Done(it.seg, it.id); err != nil {
+	if err := d.note(it.seg, it.id); err != nil {
 		d.wrote(err)
 	}
 }
@@ -269,6 +271,7 @@ func (d *disk) keep(it item) {
 // returns the events that could not be stored. move has ended.
 func (d *disk) finish(rest []*event.Block) (abandoned uint64) {
 	d.sp.Last()
+	d.publish()
 	d.mu.Lock()
 	first := d.kept
 	d.mu.Unlock()
@@ -329,6 +332,23 @@ func (d *disk) putBack(items []item) (abandoned uint64) {
 
 // abandon closes the spool without storing anything.
 func (d *disk) abandon() (events uint64) {
+	events = d.drain()
+	if err := d.sp.Close(); err != nil {
+		d.r.log.Error("close the spool", "error", err)
+	}
+	return events
+}
+
+// discard gives the spool back as it was found, before a start that fails.
+func (d *disk) discard() {
+	d.drain()
+	if err := d.sp.Discard(); err != nil {
+		d.r.log.Error("close the spool", "error", err)
+	}
+}
+
+// drain gives up what memory holds.
+func (d *disk) drain() (events uint64) {
 	d.mu.Lock()
 	for _, it := range d.kept {
 		events += uint64(it.block.Len())
@@ -342,8 +362,5 @@ func (d *disk) abandon() (events uint64) {
 	}
 	d.holds(0)
 	d.publish()
-	if err := d.sp.Close(); err != nil {
-		d.r.log.Error("close the spool", "error", err)
-	}
 	return events
 }

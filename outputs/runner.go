@@ -97,7 +97,7 @@ func (r *Runner) Discard() {
 	defer r.stop.Unlock()
 	if r.disk != nil && !r.finished {
 		r.finished = true
-		r.disk.abandon()
+		r.disk.discard()
 	}
 }
 

@@ -65,7 +65,7 @@ func TestSpoolCannotBeUsed(t *testing.T) {
 		}
 	}
 	f("--spooldir /proc/spool: output psql: make spool: mkdir /proc/spool: no such file or directory (from the command line)", "/proc/spool")
-	f("--spooldir "+file+": output psql: make spool: mkdir "+file+": not a directory", file)
+	f("--spooldir "+file+": output psql: make spool: open "+file+": not a directory", file)
 	f("--spoolmb 7: use 8 to", t.TempDir(), "--spoolmb=7")
 
 	dir := t.TempDir()
@@ -166,15 +166,48 @@ func TestSpoolCommand(t *testing.T) {
 	says(t, 0, "EXAMPLES", "spool", "drop", "--help")
 
 	spoil(t, dir)
-	if out := says(t, exitUndelivered, "2900 events are exported; in 1 places the spool is damaged", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
+	if out := says(t, exitUndelivered, "2900 events are exported; in 1 places the spool is damaged, 100 events or more are lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
 		t.Errorf("%d lines of a damaged spool, want 2900", strings.Count(out, "\n"))
 	}
-	says(t, 0, "1 places", "spool", "ls", at)
+	says(t, 0, "1 places, 100 events lost", "spool", "ls", at)
 
 	says(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
 	says(t, 1, "spool drop psql: this throws away 2900 events; with --yes it does", "spool", "drop", "psql", at)
 	says(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
 	says(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
+}
+
+// TestSpoolDamagedBetweenRuns: what is damaged while no sensor runs is in the
+// books of the run that finds it, in the log and in its exit status, once.
+func TestSpoolDamagedBetweenRuns(t *testing.T) {
+	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
+	p := start(t, nil, spooling(t, dir, file, "--workers=1")...)
+	p.waitFor("held 3000,")
+	p.stop().expect(t, exitUndelivered)
+	spoil(t, dir)
+	if err := os.Rename(filepath.Join(dir, "psql"), filepath.Join(dir, "file")); err != nil { // an output that delivers
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	again := func(code int, in, delivered, damaged uint64) {
+		t.Helper()
+		r := start(t, nil, "replay", write(t, queries(1)), "--spooldir="+dir, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
+		if b := r.books["delivery file"]; r.code != code || b["in"] != in || b["delivered"] != delivered || b["spool_damaged"] != damaged || b["unaccounted"] != 0 {
+			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, damaged %d:\n%s", r.code, b, code, in, delivered, damaged, r.log)
+		}
+		if damaged > 0 != strings.Contains(r.log, "level=ERROR msg=\"the spool is damaged") {
+			t.Errorf("%d damaged; the log:\n%s", damaged, r.log)
+		}
+	}
+	if err := os.Chmod(out, 0o777); err != nil { // a start that fails counts nothing
+		t.Fatal(err)
+	}
+	says(t, exitUsage, "say --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)
+	if err := os.Chmod(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	again(exitUndelivered, 3001, 2901, 100)
+	again(0, 1, 1, 0)
 }
 
 // spoil flips a bit in the middle of the one segment of the psql output.

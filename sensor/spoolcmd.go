@@ -160,6 +160,9 @@ func damage(info spool.Info) string {
 	if info.Damaged > 0 {
 		parts = append(parts, fmt.Sprintf("%d places", info.Damaged))
 	}
+	if info.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("%d events lost", info.Lost))
+	}
 	if info.Quarantined > 0 {
 		parts = append(parts, fmt.Sprintf("%d set aside", info.Quarantined))
 	}
@@ -202,8 +205,8 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return &exitError{exitUsage, fmt.Errorf("spool export: %w", err)}
 	case err != nil:
 		return &exitError{exitFailure, fmt.Errorf("spool export: %w", err)}
-	case info.Damaged > 0:
-		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, what was there is lost", info.Events, info.Damaged)}
+	case info.Lost > 0:
+		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, %d events or more are lost", info.Events, info.Damaged, info.Lost)}
 	}
 	if refused.Events > 0 {
 		return &exitError{exitUndelivered, fmt.Errorf("%d of %d events are not exported, the first because: %w", refused.Events, info.Events, refused.Why)}

@@ -278,7 +278,7 @@ func (f *folder) ready() error {
 			return err
 		}
 	}
-	if f.dir == nil || f.lock == nil || !f.dir.IsCurrent() || !f.dir.IsFile(f.lock, lockName) {
+	if !f.isThere() {
 		f.leave()
 		if err := f.enter(); err != nil {
 			f.leave()
@@ -293,6 +293,15 @@ func (f *folder) ready() error {
 		f.file = nil
 	}
 	return f.open()
+}
+
+// isThere reports whether folder and lock are still those that were taken.
+func (f *folder) isThere() bool {
+	if f.dir == nil || f.lock == nil {
+		return false
+	}
+	current, err := f.dir.IsCurrent()
+	return err == nil && current && f.dir.IsFile(f.lock, lockName)
 }
 
 // tidyPatience is how long close waits for old files being compressed. The next

@@ -223,15 +223,27 @@ func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
 func (d *Dir) Close() error { return unix.Close(d.fd) }
 
 // IsCurrent reports whether the folder's path still leads to it. Where it does
-// not, somebody has moved or replaced the folder, or mounted something over it.
-func (d *Dir) IsCurrent() bool {
+// not, somebody has moved, removed or replaced the folder, or mounted something
+// over it. An error means that this could not be found out.
+func (d *Dir) IsCurrent() (bool, error) {
 	var here, there unix.Stat_t
-	return unix.Fstat(d.fd, &here) == nil && unix.Stat(d.path, &there) == nil && same(&here, &there)
+	if err := unix.Fstat(d.fd, &here); err != nil {
+		return false, pathError("stat", d.path, err)
+	}
+	switch err := unix.Stat(d.path, &there); err {
+	case nil:
+		return same(&here, &there), nil
+	case unix.ENOENT, unix.ENOTDIR:
+		return false, nil
+	default:
+		return false, pathError("stat", d.path, err)
+	}
 }
 
 func same(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
-// Sub opens a folder in the folder, and makes it where it is missing.
+// Sub opens a folder in the folder, and makes it where it is missing and mode is
+// not 0.
 func (d *Dir) Sub(name string, mode fs.FileMode) (*Dir, error) {
 	fd, err := openAt(d.fd, ".", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -286,9 +298,12 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 }
 
 // Rename renames a file in the folder.
-func (d *Dir) Rename(from, to string) error {
-	if err := unix.Renameat(d.fd, from, d.fd, to); err != nil {
-		return &os.LinkError{Op: "rename", Old: d.Join(from), New: d.Join(to), Err: err}
+func (d *Dir) Rename(from, to string) error { return d.Move(from, d, to) }
+
+// Move takes a file to another folder.
+func (d *Dir) Move(from string, there *Dir, to string) error {
+	if err := unix.Renameat(d.fd, from, there.fd, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: d.Join(from), New: there.Join(to), Err: err}
 	}
 	return nil
 }

@@ -235,14 +235,14 @@ func TestMake(t *testing.T) {
 	if _, err := d.Sub("link", 0o700); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("a link: error %v", err)
 	}
-	if !d.IsCurrent() {
-		t.Error("the folder is not the one of its path")
+	if current, err := d.IsCurrent(); !current || err != nil {
+		t.Errorf("the folder is not the one of its path: %v", err)
 	}
 	if err := os.Rename(base+"/a/b", base+"/a/x"); err != nil {
 		t.Fatal(err)
 	}
-	if d.IsCurrent() {
-		t.Error("the folder was moved, which is not seen")
+	if current, err := d.IsCurrent(); current || err != nil {
+		t.Errorf("the folder was moved, which is not seen: %v", err)
 	}
 	if _, err := Make("/proc/no", 0o700, false); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "mkdir /proc/no: ") {
 		t.Errorf("error %v", err)

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/userspace/event"
 )
@@ -23,6 +22,9 @@ func (s *Spool) Append(b *event.Block, kept bool) (*Segment, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	n := int64(b.Size())
+	if err := s.stay(); err != nil {
+		return nil, err
+	}
 	if err := s.makeRoom(n); err != nil {
 		return nil, err
 	}
@@ -66,15 +68,15 @@ func (s *Spool) commit(seg *Segment, b *event.Block, kept bool) {
 
 // create makes a segment's file.
 func (s *Spool) create(number uint64) (*Segment, error) {
-	seg := &Segment{number: number}
-	f, err := os.OpenFile(seg.path(s.o.Dir), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	seg := &Segment{number: number, dir: s.dir}
+	f, err := s.dir.OpenFile(seg.name(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("write spool: %w", err)
 	}
-	if err := syncFolder(s.o.Dir); err != nil {
+	if err := s.dir.Sync(); err != nil {
 		f.Close()
-		os.Remove(seg.path(s.o.Dir))
-		return nil, err
+		s.dir.Remove(seg.name())
+		return nil, fmt.Errorf("sync spool: %w", err)
 	}
 	seg.file = f
 	return seg, nil
@@ -120,11 +122,12 @@ func (s *Spool) makeRoom(n int64) error {
 }
 
 // Last says that nothing more comes but what has waited for room: there is the
-// other half of the bound for that.
+// other half of the bound for that. Next must not be called any more.
 func (s *Spool) Last() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.last = true
+	s.patrol(math.MaxInt)
 }
 
 // evict throws a segment away. Blocks of it that somebody has in hand go their
@@ -146,26 +149,27 @@ func (s *Spool) evict(seg *Segment) error {
 	return s.drop(seg)
 }
 
-// spare says whether n more bytes leave the file system what it shall keep.
+// spare reports whether n more bytes leave the configured free space.
 func (s *Spool) spare(n int64) error {
-	free, err := freeBytes(s.o.Dir)
-	if err == nil && free < s.o.Free+n {
-		err = fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
+	free, err := s.dir.FreeBytes()
+	if err != nil {
+		return fmt.Errorf("ask for the free space of the spool: %w", err)
 	}
-	return err
+	if free < s.o.Free+n {
+		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)
+	}
+	return nil
 }
 
-func freeBytes(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("ask for the free space of spool %s: %w", dir, err)
-	}
-	return int64(st.Bavail) * st.Bsize, nil
-}
-
-// Sync brings what was appended to the medium. Append does not wait for it.
+// Sync brings what was appended to the medium, and looks whether all files are
+// still there. Append does not wait for it.
 func (s *Spool) Sync() error {
 	s.writing.Lock()
+	if err := errors.Join(s.stay(), s.noteCounted()); err != nil {
+		s.writing.Unlock()
+		return err
+	}
+	s.patrol(patrolSegments)
 	seg := s.tail
 	if seg == nil || seg.size == s.synced {
 		s.writing.Unlock()
@@ -222,6 +226,9 @@ func (s *Spool) seal() error {
 func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.stay(); err != nil {
+		return 0, err
+	}
 	blocks, safe = s.trim(blocks)
 	for len(blocks) > 0 { // from the newest, so that the numbers fall
 		first, size := len(blocks), int64(0)
@@ -257,8 +264,11 @@ func (s *Spool) trim(blocks []*event.Block) (rest []*event.Block, gone int) {
 func (s *Spool) putSegment(blocks []*event.Block) error {
 	s.mu.Lock()
 	number := s.next
-	if len(s.segs) > 0 {
-		number = s.segs[0].number
+	for _, seg := range s.segs {
+		if !seg.cutOff {
+			number = seg.number
+			break
+		}
 	}
 	s.mu.Unlock()
 	number--
@@ -285,7 +295,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	seg.file.Close()
 	seg.file, seg.sealed = nil, true
 	if err != nil {
-		return errors.Join(err, seg.remove(s.o.Dir))
+		return errors.Join(err, seg.remove())
 	}
 	for _, b := range blocks {
 		s.commit(seg, b, false)

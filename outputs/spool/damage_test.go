@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -75,13 +76,12 @@ func TestTenThousandCorruptions(t *testing.T) {
 		whole = append(whole, b.Bytes()...)
 	}
 	other := block(2, 5) // in a segment that nobody spoils
-	segment := &Segment{number: 5}
 	for round := range 10000 {
 		spoilt := spoil(r, whole)
-		if err := os.WriteFile(segment.path(dir), spoilt, 0o600); err != nil {
+		if err := os.WriteFile(segmentPath(dir, 5), spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile((&Segment{number: 6}).path(dir), other.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(segmentPath(dir, 6), other.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var want []event.ID
@@ -92,9 +92,9 @@ func TestTenThousandCorruptions(t *testing.T) {
 		}
 		want = append(want, other.ID())
 		s := open(t, Options{Dir: dir, Limit: 1 << 20})
-		recovered := s.Stats().Recovered
-		if info, err := Look(dir, nil); err != nil || info.Events != recovered {
-			t.Fatalf("round %d: Look = %+v, %v; %d events recovered", round, info, err, recovered)
+		lost := s.Stats().Damaged
+		if info, err := Look(dir, nil); err != nil || info.Events+lost != s.Stats().Recovered || info.Lost != lost {
+			t.Fatalf("round %d: Look = %+v, %v; %+v", round, info, err, s.Stats())
 		}
 		got := drain(t, s)
 		st := s.Stats()
@@ -103,7 +103,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("round %d: got %v, want %v", round, got, want)
 		}
-		if st.Pending != 0 || st.Damaged != 0 {
+		if st.Pending != 0 || st.Damaged != lost || (lost > 0) != (st.SetAside > 0) {
 			t.Fatalf("round %d: %+v", round, st)
 		}
 		if len(want) <= len(blocks) && len(spoilt) > 0 && st.SetAside == 0 && !wholeBlocks(spoilt) {
@@ -127,6 +127,101 @@ func wholeBlocks(data []byte) bool {
 	}
 }
 
+// One flipped bit anywhere between two runs costs the block that it is in: the
+// events of that are counted, once, and only where they were still to be sent.
+func TestFlippedBitIsCounted(t *testing.T) {
+	dir := memory(t)
+	blocks := []*event.Block{block(3, 10), block(5, 10), block(7, 10)}
+	path, list := segmentPath(dir, firstSegment), filepath.Join(dir, fileName(firstSegment, doneSuffix))
+	var whole []byte
+	for _, b := range blocks {
+		whole = append(whole, b.Bytes()...)
+	}
+	of := func(at int) (i int) { // the block that a byte is in
+		for n := blocks[0].Size(); at >= n; n += blocks[i].Size() {
+			i++
+		}
+		return i
+	}
+	f := func(what string, at int, done ...event.ID) {
+		t.Helper()
+		data := bytes.Clone(whole)
+		data[at] ^= 1 << (at % 8)
+		os.Remove(list)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want, left := uint64(blocks[of(at)].Len()), uint64(15)
+		seg := &Segment{number: firstSegment, dir: folder(t, dir)}
+		for _, id := range done {
+			if err := seg.writeDone(id); err != nil {
+				t.Fatal(err)
+			}
+			if id == blocks[of(at)].ID() {
+				want = 0
+			}
+			left -= uint64(blocks[slices.IndexFunc(blocks, func(b *event.Block) bool { return b.ID() == id })].Len())
+		}
+		seg.closeDone()
+		for start, stop := range []func(*Spool) error{(*Spool).Discard, (*Spool).Close, (*Spool).Close} {
+			s := open(t, Options{Dir: dir})
+			if start == 2 { // the one before has counted it
+				left -= want
+				want = 0
+			}
+			if st := s.Stats(); st.Damaged != want || st.Recovered != left || st.Pending != left-want {
+				t.Fatalf("%s, byte %d, start %d: %+v; want %d recovered, %d of them damaged", what, at, start, st, left, want)
+			}
+			if err := stop(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for at := 0; at < len(whole); at += 13 {
+		f("nothing done", at)
+	}
+	for at := 0; at < len(whole); at += 97 {
+		f("the first done", at, blocks[0].ID())
+		f("the second done", at, blocks[1].ID())
+	}
+}
+
+// folder opens a folder, for as long as the test lasts.
+func folder(t *testing.T, path string) *safefs.Dir {
+	t.Helper()
+	dir, err := safefs.Open(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	return dir
+}
+
+// What a crash or a cut leaves at the end of a segment, and holes, are counted.
+func TestTornEndIsCounted(t *testing.T) {
+	dir := memory(t)
+	first, second := block(3, 10), block(5, 10)
+	whole := append(bytes.Clone(first.Bytes()), second.Bytes()...)
+	f := func(data []byte, damaged uint64) {
+		t.Helper()
+		if err := os.WriteFile(segmentPath(dir, 3), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != damaged || st.Recovered != 3+damaged {
+			t.Errorf("%d bytes: %+v, want %d damaged", len(data), st, damaged)
+		}
+		wantIDs(t, drain(t, s), first)
+		closeSpool(t, s)
+	}
+	f(whole[:first.Size()], 0)
+	f(whole[:first.Size()+10], 1) // not even its header: at least one
+	f(whole[:first.Size()+event.BlockHeaderLen], 5)
+	f(whole[:len(whole)-1], 5)
+	f(append(bytes.Clone(first.Bytes()), make([]byte, 1000)...), 1)
+	f(append(make([]byte, 1000), first.Bytes()...), 1)
+}
+
 // The same, while the spool is in use: what is lost is counted as damaged.
 func TestDamageWhileInUse(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
@@ -142,12 +237,12 @@ func TestDamageWhileInUse(t *testing.T) {
 			seg = add(t, s, b, false)
 			want += uint64(b.Len())
 		}
-		data, err := os.ReadFile(seg.path(dir))
+		data, err := os.ReadFile(seg.path())
 		if err != nil {
 			t.Fatal(err)
 		}
 		spoilt := spoil(r, data)
-		if err := os.WriteFile(seg.path(dir), spoilt, 0o600); err != nil {
+		if err := os.WriteFile(seg.path(), spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var got uint64
@@ -219,20 +314,20 @@ func TestQuarantine(t *testing.T) {
 	good := block(3, 100)
 	bad := bytes.Clone(block(3, 30000).Bytes())
 	bad[200] ^= 1
-	path := (&Segment{number: 9}).path(dir)
+	path := segmentPath(dir, 9)
 	if err := os.WriteFile(path, append(bytes.Clone(bad), good.Bytes()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, Options{Dir: dir, Limit: 2 << 20})
 	wantIDs(t, drain(t, s), good)
-	wantStats(t, s, "0 3 0 0 1")
+	wantStats(t, s, "0 6 0 3 1")
 	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000009-0"))
 	if err != nil || !bytes.Equal(kept, bad) {
 		t.Errorf("the damaged block is not what was set aside (%v)", err)
 	}
 	closeSpool(t, s)
 	for n := range 5 {
-		os.WriteFile((&Segment{number: uint64(20 + n)}).path(dir), bad, 0o600)
+		os.WriteFile(segmentPath(dir, uint64(20+n)), bad, 0o600)
 	}
 	closeSpool(t, open(t, Options{Dir: dir, Limit: 2 << 20}))
 	if left := files(t, filepath.Join(dir, quarantine)); len(left) != 1 || left[0] != "0000000000000018-0" {
@@ -244,10 +339,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(append(bytes.Clone(block(2, 9).Bytes()), block(1, 1).Bytes()...), []byte("done"))
 	f.Fuzz(func(t *testing.T, segment, done []byte) {
 		dir := t.TempDir()
-		os.WriteFile((&Segment{number: 1}).path(dir), segment, 0o600)
+		os.WriteFile(segmentPath(dir, 1), segment, 0o600)
 		os.WriteFile(filepath.Join(dir, fileName(1, doneSuffix)), done, 0o600)
 		s := open(t, Options{Dir: dir, Limit: 1 << 20})
-		recovered := s.Stats().Recovered
+		recovered := s.Stats().Pending
 		var n uint64
 		for {
 			b, seg := s.Next()
@@ -264,36 +359,31 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// A segment that cannot be read, or has nothing intact, costs itself alone, is
-// set aside whole and is named.
+// A segment that has nothing intact costs itself alone, is set aside whole and
+// is named.
 func TestSegmentsThatAreLostWhole(t *testing.T) {
 	dir := t.TempDir()
 	garbage := bytes.Repeat([]byte("DMSBnonsense"), 5000)
-	if err := os.Mkdir((&Segment{number: 1}).path(dir), 0o700); err != nil { // reading it fails
-		t.Fatal(err)
-	}
 	good := block(2, 10)
 	for n, data := range map[uint64][]byte{2: garbage, 3: good.Bytes(), 4: nil} {
-		if err := os.WriteFile((&Segment{number: n}).path(dir), data, 0o600); err != nil {
+		if err := os.WriteFile(segmentPath(dir, n), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var log bytes.Buffer
 	s := open(t, Options{Dir: dir, Limit: 8 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	wantStats(t, s, "2 2 0 0 3") // the first one is unreadable and has nothing
+	wantStats(t, s, "2 3 0 1 1") // how much the garbage was cannot be told: 1 at least
 	wantIDs(t, drain(t, s), good)
 	closeSpool(t, s)
-	if left := files(t, filepath.Join(dir, quarantine)); !slices.Equal(left, []string{"0000000000000001-0", "0000000000000002-0"}) {
+	if left := files(t, filepath.Join(dir, quarantine)); !slices.Equal(left, []string{"0000000000000002-0"}) {
 		t.Errorf("in quarantine %v", left)
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000002-0"))
 	if err != nil || !bytes.Equal(kept, garbage) {
 		t.Errorf("what was set aside is not the segment (%v)", err)
 	}
-	for _, want := range []string{"0000000000000001.blocks: is a directory", "segment=0000000000000002.blocks"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("the log lacks %q:\n%s", want, log.String())
-		}
+	if want := "segment=0000000000000002.blocks"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, log.String())
 	}
 	if left := files(t, dir); !slices.Equal(left, []string{quarantine}) {
 		t.Errorf("left in the folder: %v", left)
@@ -306,7 +396,7 @@ func TestBlocksOfAnotherLayout(t *testing.T) {
 	newer := bytes.Clone(block(2, 10).Bytes())
 	newer[4] = 2
 	binary.LittleEndian.PutUint32(newer[44:], crc32.Checksum(newer[:44], castagnoli))
-	path := (&Segment{number: 1}).path(dir)
+	path := segmentPath(dir, 1)
 	if err := os.WriteFile(path, append(bytes.Clone(block(1, 1).Bytes()), newer...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +465,7 @@ func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 	seg := add(t, s, whole, false)
 	add(t, s, b, false)
 	crash(s)
-	if err := os.Truncate(seg.path(dir), int64(whole.Size()+b.Size()-50)); err != nil {
+	if err := os.Truncate(seg.path(), int64(whole.Size()+b.Size()-50)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Open(Options{Dir: dir, Limit: 8 << 20})
@@ -415,7 +505,7 @@ func TestNoteOfARemovedSegment(t *testing.T) {
 	if err := s.evict(seg); err != nil {
 		t.Fatal(err)
 	}
-	if err := seg.writeDone(dir, a.ID()); err != nil { // as Done does, that looked before
+	if err := seg.writeDone(a.ID()); err != nil { // as Done does, that looked before
 		t.Error(err)
 	}
 	if got := files(t, dir); len(got) > 0 {

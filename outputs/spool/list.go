@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -18,8 +19,9 @@ type Info struct {
 	Segments       int
 	Blocks, Events uint64
 	Bytes          int64
-	Damaged        int // places that are no block
-	Quarantined    int // files set aside
+	Damaged        int    // places that are no block
+	Lost           uint64 // events that stood there and were not delivered, at least
+	Quarantined    int    // files set aside
 	Oldest, Newest time.Time
 }
 
@@ -43,8 +45,27 @@ func Names(spools string) (names []string, err error) {
 
 // Look reads a spool without taking it, and calls block, where given, for each
 // block that is to be sent, the oldest first. The block is borrowed.
-func Look(dir string, block func(*event.Block) error) (Info, error) {
-	info := Info{Dir: dir}
+func Look(path string, block func(*event.Block) error) (Info, error) {
+	dir, err := openFolder(path)
+	if err != nil {
+		return Info{Dir: path}, err
+	}
+	defer dir.Close()
+	return look(dir, block)
+}
+
+// openFolder opens a folder that there is, whose ever it is: it is read, or what a
+// user has named is deleted.
+func openFolder(path string) (*safefs.Dir, error) {
+	dir, err := safefs.Open(path, true)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	return dir, nil
+}
+
+func look(dir *safefs.Dir, block func(*event.Block) error) (Info, error) {
+	info := Info{Dir: dir.Path()}
 	numbers, err := segments(dir)
 	if err != nil {
 		return info, err
@@ -55,60 +76,69 @@ func Look(dir string, block func(*event.Block) error) (Info, error) {
 			return info, err
 		}
 	}
-	if entries, err := os.ReadDir(filepath.Join(dir, quarantine)); err == nil {
+	if aside, err := dir.Sub(quarantine, 0); err == nil {
+		entries, _ := aside.ReadDir()
 		info.Quarantined = len(entries)
+		aside.Close()
 	}
 	return info, nil
 }
 
 // Export is Look of a spool that nobody else uses meanwhile. It fails where a
 // process does.
-func Export(dir string, block func(*event.Block) error) (Info, error) {
+func Export(path string, block func(*event.Block) error) (Info, error) {
+	dir, err := openFolder(path)
+	if err != nil {
+		return Info{Dir: path}, err
+	}
+	defer dir.Close()
 	lock, err := lockFile(dir)
 	if err != nil {
-		return Info{Dir: dir}, err
+		return Info{Dir: path}, err
 	}
 	defer lock.Close()
-	return Look(dir, block)
+	return look(dir, block)
 }
 
-func (info *Info) add(dir string, number uint64, block func(*event.Block) error) error {
-	data, err := os.ReadFile(filepath.Join(dir, fileName(number, blocksSuffix)))
+func (info *Info) add(dir *safefs.Dir, number uint64, block func(*event.Block) error) error {
+	name := fileName(number, blocksSuffix)
+	data, err := dir.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // delivered meanwhile
 	}
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, safefs.ErrUnsafe) {
 		return fmt.Errorf("read spool: %w", err)
 	}
-	if err != nil {
-		info.Damaged++ // what could be read still counts
+	if err != nil { // what could be read still counts
+		info.Damaged++
+		info.Lost++
 	}
 	done, err := readDone(dir, number)
 	if err != nil {
 		return err
 	}
+	found := examine(data, done)
+	if found.foreign != nil {
+		return fmt.Errorf("read spool %s: %w", dir.Join(name), found.foreign)
+	}
 	info.Segments++
 	info.Bytes += int64(len(data))
-	for w := (walker{data: data}); ; {
-		b, gap, more := w.next()
-		if w.foreign != nil {
-			return fmt.Errorf("read spool %s: %w", filepath.Join(dir, fileName(number, blocksSuffix)), w.foreign)
-		}
-		if gap.len() > 0 {
-			info.Damaged++
-		}
-		if !more {
-			return nil
-		}
+	info.Blocks += found.all.blocks
+	info.Events += found.all.events
+	info.Damaged += len(found.spots)
+	for _, sp := range found.spots {
+		info.Lost += sp.events
+	}
+	w := walker{data: data}
+	for b, _, more := w.next(); more; b, _, more = w.next() {
 		if done[b.ID()] {
 			continue
 		}
-		info.Blocks++
-		info.Events += uint64(b.Len())
-		if at := b.Sealed(); info.Oldest.IsZero() || at.Before(info.Oldest) {
+		at := b.Sealed()
+		if info.Oldest.IsZero() || at.Before(info.Oldest) {
 			info.Oldest = at
 		}
-		if at := b.Sealed(); at.After(info.Newest) {
+		if at.After(info.Newest) {
 			info.Newest = at
 		}
 		if block != nil {
@@ -117,13 +147,16 @@ func (info *Info) add(dir string, number uint64, block func(*event.Block) error)
 			}
 		}
 	}
+	return nil
 }
 
 // Drop deletes all that a spool holds. It fails where a process uses the spool.
-func Drop(dir string) error {
-	if _, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("drop spool: %w", err)
+func Drop(path string) error {
+	dir, err := openFolder(path)
+	if err != nil {
+		return err
 	}
+	defer dir.Close()
 	lock, err := lockFile(dir)
 	if err != nil {
 		return err
@@ -134,12 +167,30 @@ func Drop(dir string) error {
 		return err
 	}
 	for _, n := range numbers {
-		if err := (&Segment{number: n}).remove(dir); err != nil {
+		if err := (&Segment{number: n, dir: dir}).remove(); err != nil {
 			return err
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(dir, quarantine)); err != nil {
+	if err := dropQuarantine(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("drop spool: %w", err)
 	}
 	return nil
+}
+
+func dropQuarantine(dir *safefs.Dir) error {
+	aside, err := dir.Sub(quarantine, 0)
+	if err != nil {
+		return err
+	}
+	defer aside.Close()
+	entries, err := aside.ReadDir()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := aside.Remove(e.Name()); err != nil {
+			return err
+		}
+	}
+	return dir.RemoveDir(quarantine)
 }

@@ -6,11 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -75,7 +75,7 @@ func (s *Spool) load() bool {
 	from, to := seg.read, seg.size
 	s.expect = tally{seg.all.blocks - seg.out.blocks, seg.all.events - seg.out.events}
 	s.mu.Unlock()
-	data, err := readRange(seg.path(s.o.Dir), from, to)
+	data, err := readRange(seg, from, to)
 	if err != nil && !s.isGone(seg) {
 		s.o.Log.Error("part of the spool cannot be read, and counts as damaged", "error", err)
 	}
@@ -90,24 +90,24 @@ func (s *Spool) isGone(seg *Segment) bool {
 	return seg.gone
 }
 
-// readRange reads bytes from to to of a file: all, or as many as there are,
+// readRange reads bytes from to to of a segment: all, or as many as there are,
 // with the error that says why not all. A trouble that passes gets time to.
-func readRange(path string, from, to int64) (data []byte, err error) {
+func readRange(seg *Segment, from, to int64) (data []byte, err error) {
 	for range 3 {
-		data, err = readOnce(path, from, to)
+		data, err = readOnce(seg, from, to)
 		if err == nil {
 			return data, nil
 		}
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) {
-			break // cut, or gone: that does not pass
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, safefs.ErrUnsafe) {
+			break // cut, gone, or another's: that does not pass
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return data, fmt.Errorf("read spool %s: %w", path, err)
+	return data, fmt.Errorf("read spool %s: %w", seg.path(), err)
 }
 
-func readOnce(path string, from, to int64) ([]byte, error) {
-	f, err := os.Open(path)
+func readOnce(seg *Segment, from, to int64) ([]byte, error) {
+	f, err := seg.dir.OpenFile(seg.name(), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -145,11 +145,12 @@ func (s *Spool) leave() {
 	}
 }
 
-// damaged sets a gap of the chunk aside, unless Open has.
+// damaged sets a gap of the chunk aside, unless Open has. What was lost in it
+// leave finds out.
 func (s *Spool) damaged(gap span) {
 	from := s.place.from
 	if !s.cur.known[from+gap.from] {
-		s.setAside(s.cur, span{from + gap.from, from + gap.to}, s.chunk.data[gap.from:gap.to])
+		s.setAside(s.cur, spot{span: span{from + gap.from, from + gap.to}}, s.chunk.data[gap.from:gap.to])
 	}
 }
 
@@ -157,57 +158,81 @@ const quarantine = "quarantine"
 
 // setAside copies bytes that are no block to where somebody can look at them,
 // counts them and names them.
-func (s *Spool) setAside(seg *Segment, gap span, bytes []byte) {
-	dir := filepath.Join(s.o.Dir, quarantine)
-	path := filepath.Join(dir, fmt.Sprintf("%016x-%d", seg.number, gap.from))
-	err := os.MkdirAll(dir, folderMode)
-	if err == nil {
-		s.thinOut(dir, int64(len(bytes)))
-		err = os.WriteFile(path, bytes, fileMode)
-	}
-	s.mu.Lock()
-	s.stats.SetAside++
-	s.mu.Unlock()
-	log := s.o.Log.With("segment", fileName(seg.number, blocksSuffix), "offset", gap.from, "bytes", gap.len())
-	if err != nil {
-		log.Warn("the spool is damaged, and the damaged part cannot be set aside", "error", err)
-		return
-	}
-	log.Warn("the spool is damaged, the damaged part is set aside", "file", path)
+func (s *Spool) setAside(seg *Segment, sp spot, bytes []byte) {
+	name := fmt.Sprintf("%016x-%d", seg.number, sp.from)
+	err := s.quarantine(seg, name, bytes)
+	s.tell(seg, sp, name, err)
+	s.later(func() error { return seg.writeDone(spotID(sp.span)) })
 }
 
-// moveAside sets a whole segment aside, in which nothing is intact.
-func (s *Spool) moveAside(seg *Segment) {
-	dir := filepath.Join(s.o.Dir, quarantine)
-	path := filepath.Join(dir, fmt.Sprintf("%016x-0", seg.number))
-	err := os.MkdirAll(dir, folderMode)
-	if err == nil {
+// setAsideWhole is setAside for a segment in which nothing is intact: later, when
+// the file itself can go there.
+func (s *Spool) setAsideWhole(seg *Segment, sp spot) {
+	name := fmt.Sprintf("%016x-0", seg.number)
+	s.tell(seg, sp, name, nil)
+	s.later(func() error {
+		dir, err := seg.dir.Sub(quarantine, folderMode)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
 		s.thinOut(dir, seg.size)
-		err = os.Rename(seg.path(s.o.Dir), path)
-	}
+		if err := seg.dir.Move(seg.name(), dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return seg.forget()
+	})
+}
+
+// tell counts a damaged place and says where its bytes are, or why they are not
+// set aside.
+func (s *Spool) tell(seg *Segment, sp spot, name string, err error) {
+	s.mu.Lock()
 	s.stats.SetAside++
-	log := s.o.Log.With("segment", fileName(seg.number, blocksSuffix), "bytes", seg.size)
+	s.stats.Recovered += sp.events
+	s.stats.Damaged += sp.events
+	s.mu.Unlock()
+	log := s.o.Log.With("segment", seg.name(), "offset", sp.from, "bytes", sp.len())
+	if sp.events > 0 {
+		log = log.With("events_lost", sp.events)
+	}
+	if sp.guess {
+		log = log.With("at_least", true)
+	}
 	if err != nil {
-		log.Warn("nothing in a segment of the spool is intact, and it cannot be set aside", "error", err)
+		log.Error("the spool is damaged, and the damaged part cannot be set aside", "error", err)
 		return
 	}
-	log.Warn("nothing in a segment of the spool is intact, it is set aside", "file", path)
+	log.Error("the spool is damaged, the damaged part is set aside", "file", seg.dir.Join(quarantine+"/"+name))
+}
+
+// quarantine writes a file there.
+func (s *Spool) quarantine(seg *Segment, name string, bytes []byte) error {
+	dir, err := seg.dir.Sub(quarantine, folderMode)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	s.thinOut(dir, int64(len(bytes)))
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(bytes)
+	return errors.Join(err, f.Close())
 }
 
 // thinOut keeps the quarantine within a sixteenth of the spool's bound, oldest
 // segment out.
-func (s *Spool) thinOut(dir string, more int64) {
-	entries, err := os.ReadDir(dir) // sorted by name, so by segment
+func (s *Spool) thinOut(dir *safefs.Dir, more int64) {
+	entries, err := dir.ReadDir() // sorted by name, so by segment
 	if err != nil {
 		return
 	}
 	total := more
 	var sizes []int64
 	for _, e := range entries {
-		n := int64(0)
-		if info, err := e.Info(); err == nil {
-			n = info.Size()
-		}
+		n, _ := dir.Size(e.Name())
 		sizes = append(sizes, n)
 		total += n
 	}
@@ -215,7 +240,7 @@ func (s *Spool) thinOut(dir string, more int64) {
 		if total <= s.o.Limit/16 {
 			return
 		}
-		if strings.Contains(e.Name(), "-") && os.Remove(filepath.Join(dir, e.Name())) == nil {
+		if strings.Contains(e.Name(), "-") && dir.Remove(e.Name()) == nil {
 			total -= sizes[i]
 		}
 	}

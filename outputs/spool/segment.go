@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,22 +15,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
 // Segment is one file of blocks. Its fields belong to the Spool.
 type Segment struct {
 	number uint64
+	dir    *safefs.Dir
 	size   int64 // bytes that are blocks; a failed write may have left more
 	read   int64 // up to where Next has taken it
 	all    tally // to be delivered from here: what this run wrote, or found unsettled
 	out    tally // of those, handed out or kept in memory
 	sealed bool  // nothing is appended any more
 	gone   bool  // has no file any more
+	harmed bool  // Open has found damage that no start before has counted
+	cutOff bool  // somebody else has removed its file; what Next has read of it goes on
 
 	settled uint64            // blocks that are done
 	old     map[event.ID]bool // settled in an earlier run
-	known   map[int]bool      // damaged places that Open has set aside
+	known   map[int]bool      // damaged places that Open has found
 
 	file *os.File // while Append may write
 	done struct {
@@ -47,6 +50,11 @@ type tally struct{ blocks, events uint64 }
 func (t *tally) add(events int) { t.blocks++; t.events += uint64(events) }
 func (t *tally) sub(events int) { t.blocks--; t.events -= uint64(events) }
 
+// less is what of t is not in other, at least nothing.
+func (t tally) less(other tally) tally {
+	return tally{t.blocks - min(t.blocks, other.blocks), t.events - min(t.events, other.events)}
+}
+
 // complete: every block has an outcome, and no further one will come.
 func (g *Segment) complete() bool {
 	return !g.gone && g.sealed && g.out.blocks == g.all.blocks && g.settled >= g.all.blocks
@@ -60,26 +68,26 @@ const (
 
 func fileName(number uint64, suffix string) string { return fmt.Sprintf("%016x%s", number, suffix) }
 
-func (g *Segment) path(dir string) string {
-	return filepath.Join(dir, fileName(g.number, blocksSuffix))
-}
+func (g *Segment) name() string { return fileName(g.number, blocksSuffix) }
+func (g *Segment) path() string { return g.dir.Join(g.name()) }
 
 // remove deletes the segment before what says which of it is done: after a
 // crash in between nothing looks unsent.
-func (g *Segment) remove(dir string) error {
+func (g *Segment) remove() error {
+	if err := g.dir.Remove(g.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove delivered blocks: %w", err)
+	}
+	return g.forget()
+}
+
+// forget deletes what says which of the segment is done, for one that has no file
+// any more.
+func (g *Segment) forget() error {
 	g.done.Lock()
 	g.forgetDone()
 	g.done.removed = true
 	g.done.Unlock()
-	err := os.Remove(g.path(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("remove delivered blocks: %w", err)
-	}
-	err = os.Remove(filepath.Join(dir, fileName(g.number, doneSuffix)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := g.dir.Remove(fileName(g.number, doneSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove list of delivered blocks: %w", err)
 	}
 	return nil
@@ -91,25 +99,25 @@ const doneLen = 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (g *Segment) writeDone(dir string, id event.ID) error {
+func (g *Segment) writeDone(id event.ID) error {
 	g.done.Lock()
 	defer g.done.Unlock()
 	if g.done.removed { // by whoever was done with the last block meanwhile
 		return nil
 	}
 	g.done.unsaid = binary.LittleEndian.AppendUint32(append(g.done.unsaid, id[:]...), crc32.Checksum(id[:], castagnoli))
-	return g.flushDone(dir)
+	return g.flushDone()
 }
 
 // flushDone writes the entries that are not written. What a failed write has
 // brought to the disk of them will stand there twice, or torn, which does no
 // harm.
-func (g *Segment) flushDone(dir string) error {
+func (g *Segment) flushDone() error {
 	if len(g.done.unsaid) == 0 {
 		return nil
 	}
 	if g.done.file == nil {
-		f, err := os.OpenFile(filepath.Join(dir, fileName(g.number, doneSuffix)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
+		f, err := g.dir.OpenFile(fileName(g.number, doneSuffix), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
 		if err != nil {
 			return fmt.Errorf("note a delivered block: %w", err)
 		}
@@ -123,10 +131,10 @@ func (g *Segment) flushDone(dir string) error {
 }
 
 // closeDone ends the list, for a segment that stays.
-func (g *Segment) closeDone(dir string) error {
+func (g *Segment) closeDone() error {
 	g.done.Lock()
 	defer g.done.Unlock()
-	err := g.flushDone(dir)
+	err := g.flushDone()
 	g.forgetDone()
 	return err
 }
@@ -139,8 +147,8 @@ func (g *Segment) forgetDone() {
 	}
 }
 
-func readDone(dir string, number uint64) (map[event.ID]bool, error) {
-	data, err := os.ReadFile(filepath.Join(dir, fileName(number, doneSuffix)))
+func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
+	data, err := dir.ReadFile(fileName(number, doneSuffix))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read which blocks are delivered: %w", err)
 	}
@@ -157,13 +165,24 @@ func readDone(dir string, number uint64) (map[event.ID]bool, error) {
 	return ids, nil
 }
 
-// segments lists the numbers of the segments in a folder, in order. A folder
-// that does not exist has none.
-func segments(dir string) ([]uint64, error) { return numbered(dir, blocksSuffix) }
+// spotID is the entry of a .done file for a damaged place: its loss is counted,
+// and the next start need not count it again.
+func spotID(place span) (id event.ID) {
+	copy(id[:], "lost")
+	binary.BigEndian.PutUint32(id[4:], uint32(place.from>>32))
+	binary.BigEndian.PutUint32(id[8:], uint32(place.from))
+	binary.BigEndian.PutUint32(id[12:], uint32(place.len()))
+	return id
+}
 
-func numbered(dir, suffix string) (numbers []uint64, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func isSpot(id event.ID) bool { return string(id[:4]) == "lost" }
+
+// segments lists the numbers of the segments in a folder, in order.
+func segments(dir *safefs.Dir) ([]uint64, error) { return numbered(dir, blocksSuffix) }
+
+func numbered(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
+	entries, err := dir.ReadDir()
+	if err != nil {
 		return nil, fmt.Errorf("list spool: %w", err)
 	}
 	for _, e := range entries {
@@ -178,7 +197,7 @@ func numbered(dir, suffix string) (numbers []uint64, err error) {
 }
 
 // removeOrphans deletes .done files whose segment is gone.
-func removeOrphans(dir string, numbers []uint64) error {
+func removeOrphans(dir *safefs.Dir, numbers []uint64) error {
 	lists, err := numbered(dir, doneSuffix)
 	if err != nil {
 		return err
@@ -187,7 +206,7 @@ func removeOrphans(dir string, numbers []uint64) error {
 		if _, found := slices.BinarySearch(numbers, n); found {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, fileName(n, doneSuffix))); err != nil {
+		if err := dir.Remove(fileName(n, doneSuffix)); err != nil {
 			return fmt.Errorf("remove list of delivered blocks: %w", err)
 		}
 	}
@@ -199,8 +218,8 @@ var ErrInUse = errors.New("in use by another process")
 
 // lockFile locks the folder until the file is closed, or the process ends in
 // whatever way.
-func lockFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, fileMode)
+func lockFile(dir *safefs.Dir) (*os.File, error) {
+	f, err := dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
@@ -209,7 +228,7 @@ func lockFile(dir string) (*os.File, error) {
 		owner := make([]byte, 32)
 		n, _ := f.Read(owner)
 		f.Close()
-		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir, ErrInUse, strings.TrimSpace(string(owner[:n])))
+		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir.Path(), ErrInUse, strings.TrimSpace(string(owner[:n])))
 	}
 	if err == nil {
 		err = f.Truncate(0)
@@ -219,31 +238,18 @@ func lockFile(dir string) (*os.File, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+		return nil, fmt.Errorf("lock spool %s: %w", dir.Path(), err)
 	}
 	return f, nil
 }
 
 // inUse asks without locking, so that it is in nobody's way.
-func inUse(dir string) bool {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+func inUse(dir *safefs.Dir) bool {
+	f, err := dir.OpenFile(lockName, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	ask := unix.Flock_t{Type: unix.F_WRLCK}
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &ask) == nil && ask.Type != unix.F_UNLCK
-}
-
-// syncFolder brings names to the medium.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync spool: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync spool: %w", err)
-	}
-	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"sync"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -46,6 +47,7 @@ var (
 // Options say where a spool is and how large it may become.
 type Options struct {
 	Dir   string // for one output alone; made where it is missing
+	Force bool   // Dir may be one that other users can change
 	Limit int64  // bytes of segments at most
 	Free  int64  // bytes that the file system keeps free: nothing is written that would go below
 	Wait  bool   // at half of Limit Append gives ErrFull, until Last; else the oldest segment is thrown away at Limit
@@ -56,9 +58,9 @@ type Options struct {
 // being handed out, evicted or damaged; the others are pending.
 type Stats struct {
 	Pending   uint64 // events that are on disk and in nobody's hand
-	Recovered uint64 // events that Open found
+	Recovered uint64 // events that Open found, the damaged ones too
 	Evicted   uint64 // events thrown away for newer ones
-	Damaged   uint64 // events that could not be read any more
+	Damaged   uint64 // events that cannot be read any more, or whose file somebody has removed
 	Bytes     int64  // of all segments
 	SetAside  uint64 // damaged places
 }
@@ -67,13 +69,16 @@ type Stats struct {
 // time, and so is Next; Done may be called by many.
 type Spool struct {
 	o       Options
-	lock    *os.File
 	segment int64 // bytes after which a segment is complete
 
-	writing sync.Mutex // Append, Sync, PutBack, Close
-	tail    *Segment   // where Append writes; nil: at the next one
-	synced  int64      // bytes of tail that are on the medium for sure
-	last    bool       // what waited may now be stored
+	writing sync.Mutex    // Append, Sync, PutBack, Close
+	dir     *safefs.Dir   // nil: the folder was removed, and there is none now
+	lock    *os.File      // in dir; nil: none
+	left    []*safefs.Dir // that somebody has replaced; segments of them may be in use
+	tail    *Segment      // where Append writes; nil: at the next one
+	looked  int           // where the look at the segments goes on
+	synced  int64         // bytes of tail that are on the medium for sure
+	last    bool          // what waited may now be stored
 
 	reading sync.Mutex // Next
 	cur     *Segment   // the segment that chunk is from
@@ -86,6 +91,8 @@ type Spool struct {
 	next  uint64
 	stats Stats
 	freed chan struct{} // a token: bytes were given back
+
+	counted []func() error // what keeps the next start from counting damage again
 }
 
 // Open takes the folder, for this process alone, and looks through all that is
@@ -94,22 +101,13 @@ func Open(o Options) (*Spool, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, folderMode); err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
-	}
-	if err := os.Chmod(o.Dir, folderMode); err != nil { // records are private
-		return nil, fmt.Errorf("close spool to others: %w", err)
-	}
-	lock, err := lockFile(o.Dir)
-	if err != nil {
-		return nil, err
-	}
 	s := &Spool{
-		o: o, lock: lock, next: firstSegment, freed: make(chan struct{}, 1),
+		o: o, next: firstSegment, freed: make(chan struct{}, 1),
 		segment: min(max(o.Limit/16, minSegment), maxSegment),
 	}
-	if err := s.find(); err != nil {
-		lock.Close()
+	if err := s.enter(); err != nil {
+		s.leaveFolder()
+		s.closeFolders()
 		return nil, err
 	}
 	if err := s.spare(0); err != nil {
@@ -118,13 +116,43 @@ func Open(o Options) (*Spool, error) {
 	return s, nil
 }
 
+// enter takes the folder that the path leads to now, and counts what is in it.
+func (s *Spool) enter() (err error) {
+	if s.dir, err = safefs.Make(s.o.Dir, folderMode, s.o.Force); err != nil {
+		return fmt.Errorf("make spool: %w", err)
+	}
+	if err := s.dir.SetMode(folderMode); err != nil { // records are private
+		return fmt.Errorf("close spool to others: %w", err)
+	}
+	if s.lock, err = lockFile(s.dir); err != nil {
+		return err
+	}
+	return s.find()
+}
+
+// leaveFolder gives up the folder. What uses files of it may go on.
+func (s *Spool) leaveFolder() {
+	s.lock.Close() // of none, no harm
+	if s.dir != nil {
+		s.left = append(s.left, s.dir)
+	}
+	s.dir, s.lock = nil, nil
+}
+
+func (s *Spool) closeFolders() {
+	for _, d := range s.left {
+		d.Close()
+	}
+	s.left = nil
+}
+
 // find counts what is in the segments of earlier runs.
 func (s *Spool) find() error {
-	numbers, err := segments(s.o.Dir)
+	numbers, err := segments(s.dir)
 	if err != nil {
 		return err
 	}
-	if err := removeOrphans(s.o.Dir, numbers); err != nil {
+	if err := removeOrphans(s.dir, numbers); err != nil {
 		return err
 	}
 	for _, n := range numbers {
@@ -132,66 +160,71 @@ func (s *Spool) find() error {
 		if err != nil {
 			return err
 		}
+		s.mu.Lock()
 		s.next = n + 1
-		if seg.all.blocks == 0 {
-			if err := seg.remove(s.o.Dir); err != nil {
+		if seg.all.blocks > 0 {
+			s.segs = append(s.segs, seg)
+			s.stats.Bytes += seg.size
+			s.stats.Pending += seg.all.events
+			s.stats.Recovered += seg.all.events
+		}
+		s.mu.Unlock()
+		if seg.all.blocks == 0 && !seg.harmed {
+			if err := seg.remove(); err != nil {
 				return err
 			}
-			continue
 		}
-		s.segs = append(s.segs, seg)
-		s.stats.Bytes += seg.size
-		s.stats.Pending += seg.all.events
-		s.stats.Recovered += seg.all.events
 	}
 	return nil
 }
 
-// inspect reads one segment, counts what is still to be sent, and sets aside what
-// is damaged.
+// inspect reads one segment, counts what is still to be sent and what is lost,
+// and sets aside what is damaged.
 func (s *Spool) inspect(number uint64) (*Segment, error) {
-	seg := &Segment{number: number, sealed: true, known: make(map[int]bool)}
-	data, unreadable := os.ReadFile(seg.path(s.o.Dir))
-	if errors.Is(unreadable, fs.ErrPermission) {
+	seg := &Segment{number: number, dir: s.dir, sealed: true, known: make(map[int]bool)}
+	data, unreadable := s.dir.ReadFile(seg.name())
+	if errors.Is(unreadable, fs.ErrPermission) || errors.Is(unreadable, safefs.ErrUnsafe) {
 		return nil, fmt.Errorf("read spool: %w", unreadable)
 	}
 	var err error
-	if seg.old, err = readDone(s.o.Dir, number); err != nil {
+	if seg.old, err = readDone(s.dir, number); err != nil {
 		return nil, err
 	}
 	seg.size = int64(len(data))
-	w := walker{data: data}
-	var gaps []span
-	intact := false
-	for {
-		b, gap, more := w.next()
-		if gap.len() > 0 {
-			gaps = append(gaps, gap)
-		}
-		if !more {
-			break
-		}
-		intact = true
-		if !seg.old[b.ID()] {
-			seg.all.add(b.Len())
-		}
-	}
-	if w.foreign != nil {
-		return nil, fmt.Errorf("read spool %s: %w: deliver it with the build that wrote it, or throw it away with `dnsmonster-sensor spool drop`", seg.path(s.o.Dir), w.foreign)
+	found := examine(data, seg.old)
+	if found.foreign != nil {
+		return nil, fmt.Errorf("read spool %s: %w: deliver it with the build that wrote it, or throw it away with `dnsmonster-sensor spool drop`", seg.path(), found.foreign)
 	}
 	if unreadable != nil {
-		s.stats.SetAside++
-		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", len(data), "error", unreadable)
+		end := span{len(data), len(data)}
+		found.spots = append(found.spots, spot{end, lost{1, true}})
+		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", end.from, "error", unreadable)
 	}
-	if !intact && (len(gaps) > 0 || unreadable != nil) {
-		s.moveAside(seg)
-		return seg, nil
+	seg.all = found.all
+	for _, sp := range found.spots {
+		seg.known[sp.from] = true
+		if seg.old[spotID(sp.span)] { // an earlier start has counted it
+			continue
+		}
+		seg.harmed = true
+		if found.whole > 0 {
+			s.setAside(seg, sp, data[sp.from:sp.to])
+		} else {
+			s.setAsideWhole(seg, sp)
+		}
 	}
-	for _, gap := range gaps {
-		seg.known[gap.from] = true
-		s.setAside(seg, gap, data[gap.from:gap.to])
+	if seg.harmed && found.whole > 0 && found.all.blocks == 0 {
+		s.later(seg.remove)
 	}
 	return seg, nil
+}
+
+// later puts off what would keep the next start from counting damage, until it
+// is in the books of this run for sure.
+func (s *Spool) later(note func() error) {
+	s.mu.Lock()
+	s.counted = append(s.counted, note)
+	s.mu.Unlock()
 }
 
 // Stats reads the numbers, all of one moment.
@@ -219,12 +252,15 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		return nil
 	}
 	seg.settled++
-	complete := seg.complete()
+	complete, there := seg.complete(), !seg.cutOff
 	s.mu.Unlock()
-	if complete {
+	switch {
+	case complete:
 		return s.drop(seg)
+	case there:
+		return seg.writeDone(id)
 	}
-	return seg.writeDone(s.o.Dir, id)
+	return nil
 }
 
 // Return gives back a block that was handed out, or kept in memory, and not
@@ -233,7 +269,7 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 func (s *Spool) Return(seg *Segment, events int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seg.gone {
+	if seg.gone || seg.cutOff {
 		return false
 	}
 	seg.out.sub(events)
@@ -248,16 +284,25 @@ func (s *Spool) drop(seg *Segment) error {
 		s.mu.Unlock()
 		return nil
 	}
-	seg.gone = true
-	s.stats.Bytes -= seg.size
-	s.segs = slices.DeleteFunc(s.segs, func(other *Segment) bool { return other == seg })
+	there := !seg.cutOff
+	s.forgetSegment(seg)
 	s.mu.Unlock()
-	err := seg.remove(s.o.Dir)
+	var err error
+	if there {
+		err = seg.remove()
+	}
 	select {
 	case s.freed <- struct{}{}:
 	default:
 	}
 	return err
+}
+
+// forgetSegment is called with mu held.
+func (s *Spool) forgetSegment(seg *Segment) {
+	seg.gone = true
+	s.stats.Bytes -= seg.size
+	s.segs = slices.DeleteFunc(s.segs, func(other *Segment) bool { return other == seg })
 }
 
 // Close brings everything to the medium and gives the folder back. What is
@@ -266,7 +311,7 @@ func (s *Spool) drop(seg *Segment) error {
 func (s *Spool) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	err := s.seal()
+	err := errors.Join(s.seal(), s.noteCounted())
 	s.mu.Lock()
 	all := slices.Clone(s.segs)
 	s.mu.Unlock()
@@ -277,10 +322,37 @@ func (s *Spool) Close() error {
 		if complete {
 			err = errors.Join(err, s.drop(seg))
 		} else {
-			err = errors.Join(err, seg.closeDone(s.o.Dir))
+			err = errors.Join(err, seg.closeDone())
 		}
 	}
-	return errors.Join(err, syncFolder(s.o.Dir), s.lock.Close())
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Sync())
+	}
+	s.leaveFolder()
+	s.closeFolders()
+	return err
+}
+
+// Discard gives the folder back as Open found it: also the damage, for the next
+// Open to count.
+func (s *Spool) Discard() error {
+	s.mu.Lock()
+	s.counted = nil
+	s.mu.Unlock()
+	return s.Close()
+}
+
+// noteCounted keeps the next start from counting damage again that is in the
+// books of this run.
+func (s *Spool) noteCounted() (err error) {
+	s.mu.Lock()
+	notes := s.counted
+	s.counted = nil
+	s.mu.Unlock()
+	for _, note := range notes {
+		err = errors.Join(err, note())
+	}
+	return err
 }
 
 // Dir is the folder.

@@ -63,6 +63,10 @@ func closeSpool(t testing.TB, s *Spool) {
 	}
 }
 
+func segmentPath(dir string, number uint64) string {
+	return filepath.Join(dir, fileName(number, blocksSuffix))
+}
+
 // crash gives the folder back as a killed process does.
 func crash(s *Spool) { s.lock.Close() }
 
@@ -290,7 +294,7 @@ func TestLockAndRights(t *testing.T) {
 	seg := add(t, s, block(1, 1), false)
 	s.Done(seg, event.ID{})
 	s.Sync()
-	for _, path := range []string{dir, seg.path(dir), filepath.Join(dir, fileName(seg.number, doneSuffix))} {
+	for _, path := range []string{dir, seg.path(), filepath.Join(dir, fileName(seg.number, doneSuffix))} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -320,7 +324,7 @@ func TestSegmentVanishes(t *testing.T) {
 	gone, stays := block(10, 6000), block(10, 6000)
 	seg := add(t, s, gone, false)
 	add(t, s, stays, false)
-	os.Remove(seg.path(s.o.Dir))
+	os.Remove(seg.path())
 	wantIDs(t, drain(t, s), stays)
 	wantStats(t, s, "0 0 0 10 0")
 	if !strings.Contains(log.String(), fileName(seg.number, blocksSuffix)) {

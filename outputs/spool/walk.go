@@ -53,3 +53,100 @@ func (w *walker) next() (b *event.Block, gap span, more bool) {
 	gap.to = len(w.data)
 	return nil, gap, false
 }
+
+// lost is what a damaged place held that was still to be sent.
+type lost struct {
+	events uint64
+	guess  bool // at least so many: the header of a block is damaged, too
+}
+
+// spot is a damaged place.
+type spot struct {
+	span
+	lost
+}
+
+// findings are what the bytes of a segment hold.
+type findings struct {
+	all     tally // intact blocks that are to be sent
+	whole   int   // intact blocks
+	spots   []spot
+	foreign error
+}
+
+// examine looks through a segment's bytes, of which the done blocks need not be
+// sent.
+func examine(data []byte, done map[event.ID]bool) (f findings) {
+	w := walker{data: data}
+	missing := 0 // done blocks that have not been found
+	for id := range done {
+		if !isSpot(id) {
+			missing++
+		}
+	}
+	for {
+		b, gap, more := w.next()
+		if gap.len() > 0 {
+			f.spots = append(f.spots, spot{span: gap})
+		}
+		if !more {
+			break
+		}
+		f.whole++
+		if done[b.ID()] {
+			missing--
+		} else {
+			f.all.add(b.Len())
+		}
+	}
+	for i := range f.spots {
+		s := &f.spots[i]
+		s.lost = judge(data[s.from:s.to], done, &missing)
+	}
+	f.foreign = w.foreign
+	return f
+}
+
+// judge tells how much was lost in a damaged place. What is done is not lost:
+// where a header is damaged, one of the done blocks that are missing elsewhere
+// is taken for it.
+func judge(data []byte, done map[event.ID]bool, missing *int) (l lost) {
+	for off := 0; off < len(data); {
+		rest := data[off:]
+		if h, err := event.ReadHeader(rest); err == nil {
+			if done[h.ID] {
+				*missing--
+			} else {
+				l.events += uint64(h.Events)
+			}
+			off += h.Len
+			continue
+		}
+		header := min(len(rest), event.BlockHeaderLen)
+		events, size := event.CountRecords(rest[header:])
+		if *missing > 0 {
+			*missing--
+		} else {
+			l.events += uint64(max(events, 1))
+			l.guess = true
+		}
+		off = nextHeader(data, off+header+size)
+	}
+	return l
+}
+
+// nextHeader is where the next intact header begins, or the end.
+func nextHeader(data []byte, off int) int {
+	for off < len(data) {
+		next := bytes.Index(data[off:], magic)
+		if next < 0 {
+			break
+		}
+		off += next
+		if _, err := event.ReadHeader(data[off:]); err == nil {
+			return off
+		}
+		off++
+	}
+	return len(data)
+}

@@ -150,6 +150,34 @@ func StoredLen(header []byte) (int, error) {
 	return BlockHeaderLen + int(binary.LittleEndian.Uint32(header[36:])), nil
 }
 
+// Header is what the header of a stored block says of it.
+type Header struct {
+	ID     ID
+	Events int
+	Len    int // of the block in bytes, header included
+}
+
+// ReadHeader reads a stored block's header, of which BlockHeaderLen bytes are
+// given: also where the events behind it are damaged.
+func ReadHeader(header []byte) (Header, error) {
+	n, err := StoredLen(header)
+	if err != nil {
+		return Header{}, err
+	}
+	return Header{ID(header[8:24]), int(binary.LittleEndian.Uint32(header[32:])), n}, nil
+}
+
+// CountRecords counts the events at the start of stored, and their bytes: what
+// can be told of a block whose header is damaged.
+func CountRecords(stored []byte) (events, size int) {
+	var e Event
+	r := Reader{stored}
+	for r.Next(&e) {
+		events++
+	}
+	return events, len(stored) - len(r.rest)
+}
+
 // OpenBlock reads a stored block and checks all of it: also that a question that
 // an event claims can be read, which nobody looks at again. What stands in a torn
 // block is what others have sent, and may look like one. The block borrows stored.

@@ -1,0 +1,226 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// watched is a spool with a segment that is complete (of block full) and one that
+// is being written (of block half), and its log.
+func watched(t *testing.T, dir string) (s *Spool, log *bytes.Buffer) {
+	t.Helper()
+	log = new(bytes.Buffer)
+	s = open(t, Options{Dir: dir, Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(log, nil))})
+	add(t, s, block(10, 7000), false)
+	add(t, s, block(3, 10), false)
+	if err := s.Sync(); err != nil || log.Len() > 0 {
+		t.Fatalf("%v: %s", err, log)
+	}
+	return s, log
+}
+
+// Whatever somebody does to the files while the spool is written: what is stored
+// afterwards comes back, now and after a restart, and what is lost is counted and
+// said at once.
+func TestFilesRemovedWhileWriting(t *testing.T) {
+	f := func(what, line string, lost int, do func(dir string) error) {
+		t.Helper()
+		for _, restart := range []bool{false, true} {
+			dir := filepath.Join(t.TempDir(), "spools", "psql")
+			s, log := watched(t, dir)
+			if err := do(dir); err != nil {
+				t.Fatal(err)
+			}
+			after := block(7, 10)
+			add(t, s, after, false)
+			if err := s.Sync(); err != nil { // within a second
+				t.Error(err)
+			}
+			if st := s.Stats(); st.Damaged != uint64(lost) || st.Pending != uint64(13-lost+7) || !strings.Contains(log.String(), line) || !strings.Contains(log.String(), "level=ERROR") {
+				t.Errorf("%s: %+v, want %d damaged and a line: %s; it has\n%s", what, st, lost, line, log)
+			}
+			if restart {
+				s.Last()
+				closeSpool(t, s)
+				s = open(t, Options{Dir: dir, Limit: 1 << 20})
+				if st := s.Stats(); st.Damaged != 0 || st.Recovered != uint64(13-lost+7) {
+					t.Errorf("%s, after a restart: %+v", what, st)
+				}
+			}
+			if got := drain(t, s); len(got) == 0 || got[len(got)-1] != after.ID() {
+				t.Errorf("%s: what came afterwards is not there: %v", what, got)
+			}
+			if st := s.Stats(); st.Pending != 0 {
+				t.Errorf("%s: %+v", what, st)
+			}
+			closeSpool(t, s)
+			if left := files(t, dir); len(left) > 0 && left[0] != quarantine {
+				t.Errorf("%s: left %v", what, left)
+			}
+		}
+	}
+	all := func(dir string, do func(path string) error) error {
+		paths, err := filepath.Glob(filepath.Join(dir, "*.blocks"))
+		for _, path := range paths {
+			err = errors.Join(err, do(path))
+		}
+		return err
+	}
+	f("all segments removed", "files of the spool were removed, what they held is lost", 13, func(dir string) error {
+		return all(dir, os.Remove)
+	})
+	f("the complete segment removed", "files of the spool were removed, what they held is lost", 10, func(dir string) error {
+		return os.Remove(segmentPath(dir, firstSegment))
+	})
+	f("the segment that is written moved away", "files of the spool were removed, what they held is lost", 3, func(dir string) error {
+		return os.Rename(segmentPath(dir, firstSegment+1), filepath.Join(filepath.Dir(dir), "saved"))
+	})
+	f("all segments emptied", "a file of the spool was cut, what is missing is lost", 13, func(dir string) error {
+		return all(dir, func(path string) error { return os.Truncate(path, 0) })
+	})
+	f("the segment that is written cut", "a file of the spool was cut, what is missing is lost", 3, func(dir string) error {
+		return os.Truncate(segmentPath(dir, firstSegment+1), 20)
+	})
+	f("the folder removed", "the folder of the spool was removed or replaced", 13, os.RemoveAll)
+	f("the folder of all spools removed", "the folder of the spool was removed or replaced", 13, func(dir string) error {
+		return os.RemoveAll(filepath.Dir(dir))
+	})
+	f("the folder replaced", "the folder of the spool was removed or replaced", 13, func(dir string) error {
+		return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o755))
+	})
+}
+
+// A folder that comes back brings what is in it.
+func TestFolderComesBack(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "psql")
+	s, _ := watched(t, dir)
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, block(7, 10), false)
+	wantStats(t, s, "7 0 0 13 0")
+	if err := errors.Join(os.Rename(dir, dir+".new"), os.Rename(dir+".old", dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	wantStats(t, s, "13 13 0 20 0")
+	add(t, s, block(1, 10), false)
+	if got := drain(t, s); len(got) != 3 {
+		t.Errorf("got %d blocks", len(got))
+	}
+	closeSpool(t, s)
+}
+
+// What was read of a file before it went away is delivered, and what others have
+// in hand can be put back.
+func TestRemovedWhileItIsRead(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir})
+	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
+	add(t, s, a, false)
+	add(t, s, b, false)
+	first, seg := s.Next() // a; b is in memory too
+	add(t, s, c, false)    // in the file alone
+	if err := os.Remove(seg.path()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); err != nil {
+		t.Error(err)
+	}
+	wantStats(t, s, "2 0 0 3 0")
+	add(t, s, d, false)
+	second, seg2 := s.Next()
+	wantIDs(t, append(drain(t, s), first.ID(), second.ID()), d, a, b)
+	if err := s.Done(seg, first.ID()); err != nil {
+		t.Error(err)
+	}
+	if s.Return(seg2, second.Len()) {
+		t.Error("Return says that the block is on disk")
+	}
+	s.Last()
+	if n, err := s.PutBack([]*event.Block{second}); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	wantStats(t, s, "2 0 0 3 0")
+	closeSpool(t, s)
+	s = open(t, Options{Dir: dir})
+	wantIDs(t, drain(t, s), b)
+	closeSpool(t, s)
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// A lock that was removed is made again, and where another sensor has made it
+// meanwhile nothing is written beside it.
+func TestLockRemoved(t *testing.T) {
+	dir := t.TempDir()
+	s, log := watched(t, dir)
+	lock := filepath.Join(dir, lockName)
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, block(1, 1), false)
+	if _, err := Open(Options{Dir: dir, Limit: 1 << 20}); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second sensor: %v", err)
+	}
+	if !strings.Contains(log.String(), "the lock of the spool was removed") {
+		t.Errorf("log:\n%s", log)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	other, err := lockFile(folder(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(block(1, 1), false); !errors.Is(err, ErrInUse) {
+		t.Errorf("beside another sensor: %v", err)
+	}
+	other.Close()
+	add(t, s, block(1, 1), false)
+	closeSpool(t, s)
+}
+
+// Links and files of others in the spool's folder are not followed.
+func TestLinksInTheSpool(t *testing.T) {
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("keep"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(Options{Dir: dir, Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		got, err := os.ReadFile(victim)
+		st, err2 := os.Stat(victim)
+		if err = errors.Join(err, err2); err != nil || string(got) != "keep" || st.Mode() != 0o644 {
+			t.Errorf("%s: the file holds %q, %v, %v", name, got, st.Mode(), err)
+		}
+	}
+	f(lockName)
+	f(fileName(5, blocksSuffix))
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Dir: filepath.Join(dir, "psql"), Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), "say --force") {
+		t.Errorf("a folder that all can write to: %v", err)
+	}
+	closeSpool(t, open(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))
+}
