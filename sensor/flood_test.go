@@ -239,6 +239,23 @@ func TestFragmentFlood(t *testing.T) {
 	given(t, ledgers, "fragment_overflow", uint64(s.n)/2)
 }
 
+// TestBeginningFlood: first fragments that are a message's beginning, each of which
+// is recorded when it makes room for others.
+func TestBeginningFlood(t *testing.T) {
+	message := appendQuestion(nil, 1, "flood", 1900)
+	s := &flood{n: scaled(1_000_000), frame: func(b []byte, i int) []byte {
+		var room [2048]byte
+		binary.BigEndian.PutUint16(message, uint16(i))
+		datagram := appendUDP(room[:0], 53, 40000, message)
+		return appendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, datagram[:[...]int{24, 512, 1480}[i%3]])
+	}}
+	out, ledgers := drown(t, s, bounds)
+	given(t, ledgers, "fragment_cut", uint64(s.n))
+	if out.events != s.n+3*s.asked {
+		t.Errorf("%d records, want %d of the flood and %d others", out.events, s.n, 3*s.asked)
+	}
+}
+
 // TestOverlapFlood: the most work that a datagram can make: pieces that each go
 // in front of the last one, and then one that fills all that is between.
 func TestOverlapFlood(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// maxColumns bounds the columns of a book; the largest has 22.
+// maxColumns bounds the columns of a book; the largest has 23.
 const maxColumns = 24
 
 // Page is one goroutine's share of a book. Add is for that goroutine alone and

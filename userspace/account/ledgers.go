@@ -5,7 +5,8 @@ package account
 const (
 	UDPMessage       Column = iota // a whole UDP datagram, handed on as a message
 	FragmentUsed                   // became part of a reassembled datagram, handed on as a message
-	FragmentExpired                // its datagram was never completed
+	FragmentCut                    // its datagram was never completed; the beginning was handed on as a message
+	FragmentExpired                // its datagram was never completed, and no message begins in what there is
 	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
 	FragmentOverlap                // brought nothing new (IPv4), or thrown away with a datagram whose fragments overlap (IPv6)
 	TCPUsed                        // payload read by a stream
@@ -29,7 +30,7 @@ const (
 
 // NewPacketBook makes the book of packets in user space.
 func NewPacketBook() *Book {
-	return NewBook("udp_message", "fragment_used", "fragment_expired", "fragment_overflow",
+	return NewBook("udp_message", "fragment_used", "fragment_cut", "fragment_expired", "fragment_overflow",
 		"fragment_overlap", "tcp_used", "tcp_no_data", "tcp_expired", "tcp_overflow", "malformed",
 		"not_dns", "sampled_out", "duplicate", "nested_too_deep", "unknown_link", "file_shrank",
 		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes", "duplicate_early")

@@ -12,8 +12,8 @@ package clock
 import "time"
 
 const (
-	// pause is how far ahead a single packet moves the clock. It has to be less
-	// than any timeout.
+	// pause is how far ahead a single packet moves the clock. It is less than the
+	// timeouts.
 	pause = int64(time.Second)
 	// lag is how far behind the clock an interface stays that brings its packets
 	// late, but in the same time.

@@ -47,7 +47,8 @@ func (c Config) withDefaults() Config {
 // Fragment is one piece of a datagram. Add copies what it keeps, and may cut Data.
 type Fragment struct {
 	Src, Dst []byte // 4 or 16 bytes
-	Place    packet.Place
+	Origin   packet.Origin
+	Depth    uint8 // of tunnels, for Datagram
 	ID       uint32
 	Proto    uint8 // IPv6: the fragment header's next header
 	More     bool  // it is not the last
@@ -55,18 +56,32 @@ type Fragment struct {
 	Data     []byte
 	Missing  int    // bytes behind Data that the capture left out
 	Packets  uint32 // how many packets it stands for in the books
+	Time     int64  // for Datagram
 	Own      int64  // time of its interface's clock; 0: it has none
 	Now      int64  // time of the clock that Expire is told; it never goes back
 }
 
-// Datagram is a complete one. Its slices are valid until the next Add.
+// Datagram is a complete one, or the beginning of one that never became complete.
 type Datagram struct {
 	Src, Dst []byte
 	Proto    uint8
 	Data     []byte
-	Missing  int    // bytes behind Data that the capture left out
+	Missing  int    // bytes behind Data: that the capture left out, or that never came
 	Packets  uint32 // of all its fragments, no longer held
+
+	// Of a beginning.
+	Origin packet.Origin // of the first fragment, as Depth
+	Depth  uint8
+	ID     uint32
+	Time   int64 // of the latest fragment that Data has bytes of
+	Open   bool  // the last fragment did not come: Missing is the least that it can be
 }
+
+// Cut takes the beginning of a datagram that is given up for a reason, and returns
+// the outcome of its packets: the reason where nothing can be made of it, PacketHeld
+// where that is decided elsewhere. The datagram is valid during the call, which may
+// come in the middle of Add, and must not use the table.
+type Cut func(d *Datagram, why account.Column) account.Column
 
 type key struct {
 	src, dst [16]byte
@@ -81,6 +96,7 @@ type key struct {
 type datagram struct {
 	key         key
 	own, since  int64 // Own and Now of the fragment that came first
+	origin      packet.Origin
 	older       int32
 	newer       int32 // also links the free ones
 	first, last int32
@@ -89,6 +105,7 @@ type datagram struct {
 	end         int // length of the datagram, or -1
 	packets     uint32
 	proto       uint8
+	depth       uint8
 	dead        bool // an overlap was seen: nothing of it is used any more
 }
 
@@ -96,14 +113,18 @@ type datagram struct {
 // capture cut.
 type piece struct {
 	chain     packet.Chain
-	off, size int
+	off, size int32
 	next      int32
+	time      int64
 }
+
+func (p *piece) end() int { return int(p.off + p.size) }
 
 // Table holds unfinished datagrams. It is for one goroutine.
 type Table struct {
 	cfg    Config
 	page   *account.Page
+	cut    Cut
 	store  *packet.Store
 	index  map[key]int32
 	grams  []datagram // [0] is unused: 0 means none
@@ -116,15 +137,20 @@ type Table struct {
 	out                 []byte
 	done                Datagram
 	doneKey             key
+	// The same of a beginning: out can be what Add is given.
+	cutOut      []byte
+	cutDatagram Datagram
+	cutKey      key
 }
 
 // New makes an empty table. Packets that it held and gives up are counted on
-// page.
-func New(cfg Config, page *account.Page) *Table {
+// page. Where their datagram has a beginning, it is given to cut.
+func New(cfg Config, page *account.Page, cut Cut) *Table {
 	cfg = cfg.withDefaults()
 	return &Table{
 		cfg:  cfg,
 		page: page,
+		cut:  cut,
 		// The rest is for the table's own entries, which are smaller than that.
 		store:  packet.NewStore(cfg.Bytes / 2),
 		index:  make(map[key]int32),
@@ -160,7 +186,7 @@ func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 		return nil, c
 	}
 	if f.Offset == 0 {
-		g.proto = f.Proto
+		g.proto, g.origin, g.depth = f.Proto, f.Origin, f.Depth
 	}
 	if g.have != g.end {
 		return nil, account.PacketHeld
@@ -185,7 +211,7 @@ func (t *Table) Flush() {
 
 // find returns the fragment's datagram, a new one if there is none.
 func (t *Table) find(f *Fragment) int32 {
-	k := key{place: f.Place, id: f.ID, v6: len(f.Src) == 16}
+	k := key{place: f.Origin.Place(), id: f.ID, v6: len(f.Src) == 16}
 	copy(k.src[:], f.Src)
 	copy(k.dst[:], f.Dst)
 	if !k.v6 {
@@ -233,7 +259,7 @@ func (t *Table) place(i int32, f *Fragment, size int) account.Column {
 		return t.overlap(i)
 	}
 	prev, at := t.seek(g, f.Offset)
-	if at != 0 && t.pieces[at].off < end || prev != 0 && t.pieces[prev].off+t.pieces[prev].size > f.Offset {
+	if at != 0 && int(t.pieces[at].off) < end || prev != 0 && t.pieces[prev].end() > f.Offset {
 		for _, p := range [2]int32{prev, at} {
 			if p != 0 && t.same(&t.pieces[p], f, size) {
 				return account.Duplicate
@@ -249,13 +275,13 @@ func (t *Table) place(i int32, f *Fragment, size int) account.Column {
 	before := g.have
 	for off := f.Offset; off < end; {
 		if prev != 0 { // skip what the piece before has
-			if off = max(off, t.pieces[prev].off+t.pieces[prev].size); off >= end {
+			if off = max(off, t.pieces[prev].end()); off >= end {
 				break
 			}
 		}
 		upto := end
 		if at != 0 {
-			upto = min(end, t.pieces[at].off)
+			upto = min(end, int(t.pieces[at].off))
 		}
 		if off < upto {
 			if !t.insert(i, prev, at, off, upto, f) {
@@ -281,7 +307,7 @@ func (t *Table) contradictsEnd(g *datagram, f *Fragment, end int) bool {
 	if g.end >= 0 {
 		return end > g.end || !f.More && end != g.end
 	}
-	return !f.More && g.last != 0 && t.pieces[g.last].off+t.pieces[g.last].size > end
+	return !f.More && g.last != 0 && t.pieces[g.last].end() > end
 }
 
 // overlap returns the outcome of a fragment that does not fit to the others.
@@ -295,17 +321,17 @@ func (t *Table) overlap(i int32) account.Column {
 
 // seek returns the last piece that starts before off, and the one behind it.
 func (t *Table) seek(g *datagram, off int) (prev, at int32) {
-	if g.last != 0 && t.pieces[g.last].off < off {
+	if g.last != 0 && int(t.pieces[g.last].off) < off {
 		return g.last, 0
 	}
-	for at = g.first; at != 0 && t.pieces[at].off < off; at = t.pieces[at].next {
+	for at = g.first; at != 0 && int(t.pieces[at].off) < off; at = t.pieces[at].next {
 		prev = at
 	}
 	return prev, at
 }
 
 func (t *Table) same(p *piece, f *Fragment, size int) bool {
-	return p.off == f.Offset && p.size == size && t.store.Equal(p.chain, f.Data)
+	return int(p.off) == f.Offset && int(p.size) == size && t.store.Equal(p.chain, f.Data)
 }
 
 // insert copies the fragment's bytes from off up to end between two pieces. It
@@ -326,7 +352,7 @@ func (t *Table) insert(i, prev, at int32, off, end int, f *Fragment) bool {
 		}
 	}
 	p := t.newPiece()
-	t.pieces[p] = piece{chain: c, off: off, size: end - off, next: at}
+	t.pieces[p] = piece{chain: c, off: int32(off), size: int32(end - off), next: at, time: f.Time}
 	if prev != 0 {
 		t.pieces[prev].next = p
 	} else {
@@ -354,40 +380,68 @@ func (t *Table) newPiece() int32 {
 // complete copies the datagram out and forgets it.
 func (t *Table) complete(i int32) *Datagram {
 	g := &t.grams[i]
-	out := t.out[:0]
-	for p := g.first; p != 0; p = t.pieces[p].next {
-		out = t.store.AppendTo(out, t.pieces[p].chain)
-		if t.pieces[p].chain.Len() < t.pieces[p].size {
-			break // what follows the cut has no place any more
-		}
-	}
-	t.out, t.doneKey = out, g.key
-	n := 4
-	if g.key.v6 {
-		n = 16
-	}
-	t.done = Datagram{
-		Src: t.doneKey.src[:n], Dst: t.doneKey.dst[:n], Proto: g.proto,
-		Data: out, Missing: g.end - len(out), Packets: g.packets,
-	}
+	t.out, _ = t.beginning(g, t.out[:0])
+	t.doneKey = g.key
+	src, dst := t.doneKey.ends()
+	t.done = Datagram{Src: src, Dst: dst, Proto: g.proto, Data: t.out, Missing: g.end - len(t.out), Packets: g.packets}
 	t.held -= uint64(g.packets)
 	g.packets = 0
 	t.drop(i, account.FragmentUsed)
 	return &t.done
 }
 
+// beginning appends a datagram's bytes up to the first that is missing. It tells
+// the time of the latest fragment among them.
+func (t *Table) beginning(g *datagram, out []byte) (_ []byte, latest int64) {
+	latest = t.pieces[g.first].time
+	for p := g.first; p != 0 && int(t.pieces[p].off) == len(out); p = t.pieces[p].next {
+		out = t.store.AppendTo(out, t.pieces[p].chain)
+		latest = max(latest, t.pieces[p].time)
+	}
+	return out, latest
+}
+
+func (k *key) ends() (src, dst []byte) {
+	if k.v6 {
+		return k.src[:], k.dst[:]
+	}
+	return k.src[:4], k.dst[:4]
+}
+
+// handCut gives what there is of a datagram's beginning away, and returns the
+// outcome of its packets.
+func (t *Table) handCut(g *datagram, why account.Column) account.Column {
+	if why == account.FragmentOverlap || g.first == 0 || t.pieces[g.first].off != 0 {
+		return why
+	}
+	out, latest := t.beginning(g, t.cutOut[:0])
+	t.cutOut, t.cutKey = out, g.key
+	end, open := g.end, g.end < 0
+	if open {
+		end = t.pieces[g.last].end() + 1
+	}
+	src, dst := t.cutKey.ends()
+	t.cutDatagram = Datagram{
+		Src: src, Dst: dst, Proto: g.proto, Data: out, Missing: end - len(out), Packets: g.packets,
+		Origin: g.origin, Depth: g.depth, ID: g.key.id, Time: latest, Open: open,
+	}
+	return t.cut(&t.cutDatagram, why)
+}
+
 // giveUp frees what a datagram holds and counts its packets.
 func (t *Table) giveUp(g *datagram, why account.Column) {
+	if g.packets > 0 {
+		t.held -= uint64(g.packets)
+		if c := t.handCut(g, why); c != account.PacketHeld {
+			t.page.Add(c, uint64(g.packets))
+		}
+	}
 	for p := g.first; p != 0; {
 		next := t.pieces[p].next
 		t.store.Free(&t.pieces[p].chain)
 		t.pieces[p].next, t.freePiece = t.freePiece, p
 		t.piecesUsed--
 		p = next
-	}
-	if g.packets > 0 {
-		t.held -= uint64(g.packets)
-		t.page.Add(why, uint64(g.packets))
 	}
 	g.first, g.last, g.count, g.packets = 0, 0, 0, 0
 }

@@ -3,8 +3,10 @@ package defrag
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	"dnsmonster-sensor/userspace/account"
@@ -25,13 +27,31 @@ type bench struct {
 	page  *account.Page
 	in    uint64
 	got   []string // datagrams' data
+	cut   []string // beginnings, and how much is missing of them: + where it is the least
 	last  Datagram
 }
 
 func newBench(t *testing.T, cfg Config) *bench {
 	book := account.NewPacketBook()
 	page := book.Page()
-	return &bench{t: t, table: New(cfg, page), book: book, page: page}
+	b := &bench{t: t, book: book, page: page}
+	b.table = New(cfg, page, b.beginning)
+	return b
+}
+
+func (b *bench) beginning(d *Datagram, why account.Column) account.Column {
+	text := fmt.Sprintf("%.40s-%d", d.Data, d.Missing)
+	if d.Open {
+		text += "+"
+	}
+	b.cut = append(b.cut, text)
+	if why == account.FragmentOverlap || len(d.Data) == 0 || d.Missing <= 0 {
+		b.t.Errorf("a beginning of %d bytes, %d missing, for reason %d", len(d.Data), d.Missing, why)
+	}
+	if d.Data[0] == 'x' { // nothing can be made of it
+		return why
+	}
+	return account.FragmentCut
 }
 
 func (b *bench) add(f Fragment) account.Column {
@@ -161,7 +181,7 @@ func TestDefect12PacketTime(t *testing.T) {
 	if got := b.add(at(v4(8, false, "b"), 30)); got != used {
 		t.Errorf("completed after 30 s of packet time: outcome %d, want %d", got, used)
 	}
-	b.add(at(v4(0, true, "aaaaaaaa"), 40))
+	b.add(at(v4(0, true, "xxxxxxxx"), 40))
 	if got := b.add(at(v4(8, false, "b"), 71)); got != held {
 		t.Errorf("completed after 31 s of packet time: outcome %d, want %d", got, held)
 	}
@@ -196,9 +216,9 @@ func TestKey(t *testing.T) {
 	f("destination", func(f *Fragment) { f.Dst = []byte{192, 0, 2, 2} }, false)
 	f("id", func(f *Fragment) { f.ID = 8 }, false)
 	f("protocol", func(f *Fragment) { f.Proto = 6 }, false)
-	f("VLAN", func(f *Fragment) { f.Place.VLAN = 0x1001 }, false)
-	f("tunnel", func(f *Fragment) { f.Place.Path = 1 }, false)
-	f("interface", func(f *Fragment) { f.Place.Interface = 1 }, false)
+	f("VLAN", func(f *Fragment) { f.Origin.VLAN, f.Origin.HasVLAN = 1, true }, false)
+	f("tunnel", func(f *Fragment) { f.Origin.Path = 1 }, false)
+	f("interface", func(f *Fragment) { f.Origin.Interface = 1 }, false)
 	b := newBench(t, Config{})
 	b.add(v6(0, true, "aaaaaaaa"))
 	second := v6(8, false, "b")
@@ -237,15 +257,15 @@ func TestBounds(t *testing.T) {
 		if got := b.add(v4(32, true, "aaaaaaaa")); got != account.FragmentOverflow || b.table.Held() != 0 {
 			t.Errorf("fifth fragment: outcome %d, held %d", got, b.table.Held())
 		}
-		if n := b.count(account.FragmentOverflow); n != 5 {
-			t.Errorf("overflow %d, want 5", n)
+		if n := b.count(account.FragmentOverflow); n != 1 || b.count(account.FragmentCut) != 4 {
+			t.Errorf("overflow %d, cut %d, want 1 and 4", n, b.count(account.FragmentCut))
 		}
 		b.flush()
 	})
 	t.Run("datagrams, oldest first", func(t *testing.T) {
 		b := newBench(t, Config{Datagrams: 2})
 		for id := range uint32(3) {
-			f := v4(0, true, "aaaaaaaa")
+			f := v4(0, true, "xxxxxxxx")
 			f.ID = id
 			b.add(f)
 		}
@@ -266,7 +286,7 @@ func TestBounds(t *testing.T) {
 	})
 	t.Run("bytes, oldest first", func(t *testing.T) {
 		b := newBench(t, Config{Bytes: 8192}) // 5120 for fragments
-		big := string(make([]byte, 2048))
+		big := strings.Repeat("x", 2048)
 		for id := range uint32(3) {
 			f := v4(0, true, big)
 			f.ID = id

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
@@ -12,8 +13,8 @@ import (
 
 // datagram hands on a UDP payload: one message, or several where the kernel
 // shows a train of equal datagrams as one packet (UDP GSO and GRO).
-func (w *Worker) datagram(p *packet.Packet, reassembled bool) {
-	l, e := &w.layers, &w.event
+func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, reassembled bool) {
+	e := &w.event
 	// Field by field, in place: a literal is built elsewhere and copied, and the
 	// copy has to wait for the many small stores before it.
 	e.Time = p.Time

@@ -52,6 +52,7 @@ type Worker struct {
 	messages *account.Page
 	clock    clock.Clock // of what waits in defrag and tcp
 	layers   decode.Layers
+	resumed  decode.Layers // of a datagram's beginning, while layers are in use
 	fragment defrag.Fragment
 	segment  tcp.Segment
 	sighting dedup.Packet
@@ -67,7 +68,7 @@ func New(cfg Config, packets, messages *account.Page) *Worker {
 	if w.decoder == nil {
 		w.decoder = decode.NewDecoder(decode.DefaultPorts(), cfg.Ports.Has)
 	}
-	w.defrag = defrag.New(cfg.Defrag, packets)
+	w.defrag = defrag.New(cfg.Defrag, packets, w.beginning)
 	w.tcp = tcp.New(cfg.TCP, packets, w.streamMessage)
 	if cfg.Dedup != nil {
 		w.dedup = dedup.New(*cfg.Dedup)
@@ -147,7 +148,7 @@ func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	}
 	for range maxReassemblies {
 		if found != decode.FoundFragment {
-			return w.whole(p, found, n), n
+			return w.whole(p, l, found, n, false), n
 		}
 		d, outcome := w.defrag.Add(w.piece(p, n))
 		if d == nil {
@@ -163,16 +164,15 @@ func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 // piece describes the fragment that was decoded, which stands for n packets.
 func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
 	l := &w.layers
-	o := w.origin(p)
 	w.fragment = defrag.Fragment{
-		Src: l.Src, Dst: l.Dst, Place: o.Place(), ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
-		Data: l.Payload, Missing: l.Missing, Packets: n, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
+		Src: l.Src, Dst: l.Dst, Origin: origin(p, l), Depth: l.Depth, ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
+		Data: l.Payload, Missing: l.Missing, Packets: n,
+		Time: p.Time, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
 	}
 	return &w.fragment
 }
 
-func (w *Worker) origin(p *packet.Packet) packet.Origin {
-	l := &w.layers
+func origin(p *packet.Packet, l *decode.Layers) packet.Origin {
 	return packet.Origin{
 		Path: l.Path, Sample: p.Sample, Interface: p.Interface, VLAN: l.VLAN, HasVLAN: l.HasVLAN,
 		Direction: p.Direction, Tunnel: l.Tunnel,
@@ -180,9 +180,8 @@ func (w *Worker) origin(p *packet.Packet) packet.Origin {
 }
 
 // whole takes what was decoded to the end, from n packets, and returns their
-// outcome.
-func (w *Worker) whole(p *packet.Packet, found decode.Found, n uint32) account.Column {
-	l := &w.layers
+// outcome. cut: they are the beginning of a datagram that never became complete.
+func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n uint32, cut bool) account.Column {
 	switch found {
 	case decode.FoundUDP, decode.FoundTCP:
 	case decode.FoundBad:
@@ -197,47 +196,30 @@ func (w *Worker) whole(p *packet.Packet, found decode.Found, n uint32) account.C
 	if !w.cfg.Ports.Has(l.SrcPort) && !w.cfg.Ports.Has(l.DstPort) {
 		return account.NotDNS
 	}
-	if w.cfg.Sample != nil && !w.cfg.Sample.keep(p, l, found == decode.FoundUDP && n == 1) {
+	if w.cfg.Sample != nil && !w.cfg.Sample.keep(p, l, found == decode.FoundUDP && n == 1 && !cut) {
 		return account.SampledOut
 	}
-	if w.dedup != nil && w.seen(p, found) {
+	if w.dedup != nil && w.seen(p, l, found, n, cut) {
 		return account.Duplicate
 	}
 	if found == decode.FoundTCP {
-		return w.tcp.Add(w.part(p, n))
+		return w.tcp.Add(w.part(p, l, n))
 	}
-	w.datagram(p, n > 1)
-	if n > 1 {
+	w.datagram(p, l, n > 1)
+	switch {
+	case cut:
+		return account.FragmentCut
+	case n > 1:
 		return account.FragmentUsed
 	}
 	return account.UDPMessage
 }
 
 // part describes the segment that was decoded, which stands for n packets.
-func (w *Worker) part(p *packet.Packet, n uint32) *tcp.Segment {
-	l := &w.layers
+func (w *Worker) part(p *packet.Packet, l *decode.Layers, n uint32) *tcp.Segment {
 	w.segment = tcp.Segment{
-		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: w.origin(p), Seq: l.Seq, Flags: l.TCPFlags,
+		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: origin(p, l), Seq: l.Seq, Flags: l.TCPFlags,
 		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
 	}
 	return &w.segment
-}
-
-// seen reports whether the packet was seen before. Segments without payload are
-// not asked for: streams ignore them if need be.
-func (w *Worker) seen(p *packet.Packet, found decode.Found) bool {
-	l := &w.layers
-	w.sighting = dedup.Packet{
-		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Proto: uint8(event.UDP), Data: l.Payload, Time: p.Time,
-	}
-	if len(l.Src) == 4 {
-		w.sighting.ID = uint16(l.ID)
-	}
-	if found == decode.FoundTCP {
-		w.sighting.Proto, w.sighting.Seq = uint8(event.TCP), l.Seq
-		if len(l.Payload) == 0 {
-			return false
-		}
-	}
-	return w.dedup.Seen(&w.sighting)
 }
