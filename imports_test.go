@@ -16,12 +16,13 @@ const module = "dnsmonster-sensor/"
 // each part can be read, tested and replaced without the ones that use it.
 var allowed = map[string][]string{
 	"":                       {"sensor"},
-	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "outputs", "userspace", "bpf"},
+	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
 	"sensor/config":          {"outputs"},
 	"sensor/capture":         {"bpf", "userspace/packet"},
 	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
 	"sensor/bench/generator": {},
 	"sensor/lists":           {"userspace/domains"},
+	"sensor/listener":        {},
 	"sensor/lab":             {},
 	"sensor/oldkernels":      {},
 	"bpf":                    {},

@@ -15,6 +15,8 @@ import (
 	"github.com/DataDog/datadog-go/v5/statsd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dnsmonster-sensor/sensor/listener"
 )
 
 // metricsServer answers Prometheus. Its nil value does nothing.
@@ -51,7 +53,7 @@ func listenMetrics(endpoint string) (*metricsServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := listener.Listen("tcp", address, listener.Max)
 	if err != nil {
 		return nil, usageError("--metricprometheusendpoint: %w", err)
 	}
@@ -60,7 +62,7 @@ func listenMetrics(endpoint string) (*metricsServer, error) {
 
 // serve starts answering.
 func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger) {
-	m.server = &http.Server{Handler: at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), ReadHeaderTimeout: 5 * time.Second}
+	m.server = listener.NewServer(at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), listener.Usual, log, "metrics")
 	go func() {
 		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
 			log.Error("serve metrics", "error", err)
@@ -69,10 +71,15 @@ func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger) {
 	log.Info("serving metrics", "url", fmt.Sprintf("http://%s%s", m.listener.Addr(), m.path))
 }
 
-// at answers requests for a path, and for all below it where it ends in a slash.
+// at answers requests to read a path, and all below it where it ends in a slash.
 // The library's own way takes a path for a pattern, and panics at some.
 func at(path string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "metrics are read with GET", http.StatusMethodNotAllowed)
+			return
+		}
 		if r.URL.Path == path || strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
 			h.ServeHTTP(w, r)
 			return

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -122,6 +123,38 @@ func TestPrometheus(t *testing.T) {
 
 // TestAlertRules: Prometheus takes the rules of docs/metrics.md, and they speak of
 // outcomes that mean a loss here.
+// TestMetricsFullOfConnections: connections that others leave open take neither
+// the sensor's descriptors nor the metrics from who reads them.
+func TestMetricsFullOfConnections(t *testing.T) {
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
+	url := "http://" + address + "/metrics"
+	p, in := fed(t, queries(1), "--metricprometheusendpoint="+url)
+	scrape(t, url)
+	for i := range 300 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			fmt.Fprintf(c, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+		}
+	}
+	if n := value(scrape(t, url), "process_open_fds"); n == 0 || n > 100 {
+		t.Errorf("%v descriptors are open", n)
+	}
+	r, err := http.Post(url, "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %s, %v", r.Status, r.Header)
+	}
+	in.Close()
+	p.wait(time.Minute).expect(t, exitOK)
+}
+
 func TestAlertRules(t *testing.T) {
 	lab.Need(t, "promtool")
 	page, err := os.ReadFile("../docs/metrics.md")
