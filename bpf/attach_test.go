@@ -36,8 +36,11 @@ func passing(t *testing.T, typ ebpf.ProgramType, verdict int32) *ebpf.Program {
 
 func needTCX(t *testing.T) {
 	t.Helper()
-	if err := HaveTCX(); err != nil {
+	needRoot(t)
+	if err := HaveTCX(); errors.Is(err, ebpf.ErrNotSupported) {
 		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -32,7 +32,7 @@ type benchCase struct {
 // it, and prints a table. b.N means nothing to it.
 func BenchmarkPrograms(b *testing.B) {
 	if os.Geteuid() != 0 {
-		b.Skip("loading programs needs root")
+		b.Skip("needs root: it loads programs into the kernel")
 	}
 	cases := benchCases(b)
 	for range benchRounds {

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"runtime"
 	"testing"
@@ -13,7 +14,7 @@ import (
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("loading programs needs root")
+		t.Skip("needs root: it loads programs into the kernel")
 	}
 }
 
@@ -51,8 +52,11 @@ type kit struct {
 // needXDP skips the test where the kernel cannot run the XDP programs.
 func needXDP(t *testing.T) {
 	t.Helper()
-	if err := HaveXDP(); err != nil {
+	needRoot(t)
+	if err := HaveXDP(); errors.Is(err, ebpf.ErrNotSupported) {
 		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -322,6 +322,9 @@ func diskFull(s *stage) {
 // tmpfs is a small file system.
 func tmpfs(t *testing.T, megabytes int) string {
 	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it mounts a small disk")
+	}
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
 		t.Fatalf("mount a small file system: %v", err)

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // recordFiles counts the records of all files in a folder by their question. Of
@@ -184,11 +182,7 @@ func TestFileKilled(t *testing.T) {
 
 // TestDefect36FileDiskFull fills a small disk, makes room, and counts.
 func TestDefect36FileDiskFull(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("mount a small disk: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := tmpfs(t, 8)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -215,11 +209,7 @@ func TestDefect36FileDiskFull(t *testing.T) {
 // TestFileStopOnFullDisk: SIGTERM while the disk is full ends within the grace time; what
 // is written is whole, and the rest is in the books.
 func TestFileStopOnFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mount a small disk: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := tmpfs(t, 1)
 	const n = 10_000
 	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--grace=300ms")
 	p.waitFor("no space left on device")

@@ -35,7 +35,7 @@ func TestInterfaceNamesOfThisBoot(t *testing.T) {
 // TestTimeZonesWithoutADatabase: an image may hold nothing but the program.
 func TestTimeZonesWithoutADatabase(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("hiding the database of time zones takes root")
+		t.Skip("needs root: it hides the database of time zones")
 	}
 	file := write(t, queries(1))
 	f := func(zone, tz, want string) {

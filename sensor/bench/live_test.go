@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // left.
 func TestLoadOnReference(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
+		t.Skip("needs root: it makes network namespaces")
 	}
 	h, err := newHost(t.Context())
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 func loopback(t *testing.T, ringBytes int) (ring *Ring, send int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("loading programs needs root")
+		t.Skip("needs root: it loads programs into the kernel")
 	}
 	runtime.LockOSThread()
 	old, err := netns.Get()

@@ -63,7 +63,7 @@ var (
 func New(t testing.TB) *Lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "network namespaces need root")
+		missing(t, "needs root: it makes network namespaces")
 	}
 	Need(t, "ip")
 	sweepStale.Do(removeStale)

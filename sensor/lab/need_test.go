@@ -65,6 +65,7 @@ func TestNeedTellsTheTruth(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^(?:\w+,)*test,test-all\b\S* (\S+) \S+$|go install \S+/(\w+)@`).FindAllStringSubmatch(string(script), -1) {
 		installed[m[1]+m[2]] = true
 	}
+	roots := regexp.MustCompile(`Geteuid\(\) != 0 \{\n\s*(.*)`)
 	calls := regexp.MustCompile(`\bNeed\(t, (".*")\)`)
 	asked := 0
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -74,6 +75,11 @@ func TestNeedTellsTheTruth(t *testing.T) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
+		}
+		for _, m := range roots.FindAllStringSubmatch(string(text), -1) {
+			if strings.HasSuffix(path, "_test.go") && !strings.Contains(m[1], `Skip("needs root: `) {
+				t.Errorf("%s: a test that only root can run says so with: needs root; not: %s", path, m[1])
+			}
 		}
 		for _, m := range calls.FindAllStringSubmatch(string(text), -1) {
 			for name := range strings.SplitSeq(m[1], ", ") {

@@ -23,7 +23,7 @@ const iface = "dest0"
 func namespace(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
+		t.Skip("needs root: it makes network namespaces")
 	}
 	if err := features.HaveProgramHelper(ebpf.XDP, asm.FnXdpStoreBytes); err != nil {
 		t.Skipf("live frames came to the kernel with this: %v", err)

@@ -62,7 +62,7 @@ func TestTCXSeesPackets(t *testing.T) {
 func counter(t *testing.T) (*ebpf.Program, func() uint64) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("loading programs needs root")
+		t.Skip("needs root: it loads programs into the kernel")
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
