@@ -34,6 +34,7 @@ type health struct {
 	attempts int // that failed, since the first worker began to fail
 	since    time.Time
 	causes   []string // that have had their line, since then
+	last     error    // why the last attempt failed; valid if failing > 0
 	quiet    bool     // this outage has no lines
 	hidden   int      // outages without lines that no line has told of
 	told     int      // outages with lines, since
@@ -65,6 +66,17 @@ func (h *health) failed(first bool, doing string, err error) {
 		h.failing++
 	}
 	h.attempts++
+	h.last = err
+}
+
+// trouble is why the last attempt failed, nil where all workers are well.
+func (h *health) trouble() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failing == 0 {
+		return nil
+	}
+	return h.last
 }
 
 // begin says that an outage has begun, unless too many have lately.

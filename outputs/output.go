@@ -154,6 +154,7 @@ type Common struct {
 	Server     string         // the sensor's name: --servername
 	Records    format.Options // of records in every output that writes some; Server is in them too
 	SkipVerify bool           // certificates are not checked: --skiptlsverification
+	Live       bool           // the input is an interface: nobody waits for an output
 	Force      bool           // folders that other users may change are used all the same: --force
 	Log        *slog.Logger
 }
@@ -185,7 +186,7 @@ type Writer interface {
 	// Write again with the same block until it returns nil; a writer that knows
 	// which events were taken sends only the others, or says so by a Partial.
 	// RetryAfter sets the pause. ErrPermanent ends this: what is left counts as
-	// refused. ErrGone ends the output.
+	// refused. ErrGone and ErrEnded end the output.
 	//
 	// refused is how many events this call found that the destination will never
 	// take; it counts beside an error too, and such events are not sent again.

@@ -14,7 +14,19 @@ var (
 	// ErrGone is returned by a writer whose reader has left for good, such as
 	// stdout's at the end of a pipe.
 	ErrGone = errors.New("the reader has left")
+	// ErrEnded is returned by a writer whose destination will not take anything
+	// any more, for another reason. It ends the output as ErrGone does, but not
+	// quietly: what is left is abandoned, and the run has failed.
+	ErrEnded = errors.New("the destination has ended")
 )
+
+// Ended marks err so that the output ends. The text stays err's own.
+func Ended(err error) error { return ended{err} }
+
+type ended struct{ error }
+
+func (e ended) Unwrap() error        { return e.error }
+func (e ended) Is(target error) bool { return target == ErrEnded }
 
 // Permanent marks err so that the block is refused and not tried again. The
 // text stays err's own.

@@ -220,6 +220,9 @@ func (r *Runner) Stuck() uint64 {
 	return r.book.Sum(account.DeliveryHeld)
 }
 
+// Trouble is why the last attempts failed, nil where they did not.
+func (r *Runner) Trouble() error { return r.health.trouble() }
+
 // Waiting is how many events the spool holds; 0 where its disk does not answer.
 func (r *Runner) Waiting() uint64 {
 	if r.disk == nil || r.stuck.Load() {
@@ -262,9 +265,18 @@ func (r *Runner) put(b *event.Block) PutResult {
 	return result
 }
 
+// GiveUp ends the output: what it is offered counts as abandoned from now on.
+func (r *Runner) GiveUp(why error) { r.giveUp(why) }
+
+// giveUp says so at once, since other outputs may go on for long. A reader that
+// has left is no fault, and the program's to judge.
 func (r *Runner) giveUp(err error) {
 	r.goneOnce.Do(func() {
 		r.goneErr = err
+		if !errors.Is(err, ErrGone) {
+			r.log.Error("output gives up: what it has not delivered and what is still to come for it is abandoned",
+				"records", r.book.Sum(account.DeliveryHeld)+r.book.Sum(account.Abandoned), "error", err)
+		}
 		close(r.gone)
 	})
 	r.queue.Close()

@@ -24,6 +24,7 @@ type invocation struct {
 	options *config.Values // of the command
 	values  *config.Values // the same; nil for commands that do not capture
 	resolve func() (*config.Values, error)
+	signals *signals
 	warned  bool // the warnings have been logged
 	trial   bool // find out whether it would start, and do nothing
 }
@@ -69,6 +70,11 @@ func commandOf(app *cli.App, line config.Line) *cli.Command {
 		cmd = cmd.Subcommands[i]
 	}
 	return cmd
+}
+
+// records tells whether the command is one of those that capture.
+func (inv *invocation) records() bool {
+	return inv.values != nil && inv.values.Get("grace") != nil
 }
 
 // run does what is asked for.
@@ -163,7 +169,10 @@ func resolve(in config.Input) (*config.Values, error) {
 }
 
 // The library hands an action its context; what it does not know travels along.
-const invocationKey = "invocation"
+const (
+	invocationKey = "invocation"
+	signalsKey    = "signals"
+)
 
 func invocationOf(c *cli.Context) *invocation {
 	inv, ok := c.App.Metadata[invocationKey].(*invocation)

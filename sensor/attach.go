@@ -50,7 +50,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return record(c, o, s, feed{true, func() (capture.Source, error) { return openRing(options) }})
+			return record(c, o, s, feed{live: true, open: func() (capture.Source, error) { return openRing(options) }})
 		},
 	}
 }

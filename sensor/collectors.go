@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
 )
 
@@ -66,6 +67,38 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, o := range l.Meters {
 			emit(descMeter, prometheus.CounterValue, float64(o.Value), o.Name)
 		}
+	}
+}
+
+// failureCollector shows what has failed while the sensor goes on.
+type failureCollector struct{ pipeline *pipeline }
+
+var descFailed = prometheus.NewDesc("dnsmonster_sensor_failures_total",
+	"Parts of the sensor that have ended for good while it goes on: lanes, inputs, outputs, the metrics endpoint. Each is in the log.", []string{"what", "part"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c *failureCollector) Describe(ch chan<- *prometheus.Desc) { ch <- descFailed }
+
+// Collect implements prometheus.Collector.
+func (c *failureCollector) Collect(ch chan<- prometheus.Metric) {
+	emit := func(what, part string, n uint64) {
+		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(n), what, part)
+	}
+	p := c.pipeline
+	for _, what := range []string{"capture", "lane", "metrics"} {
+		emit(what, "", p.failures(what))
+	}
+	inputs := 0
+	if err := p.source.Err(); err != nil {
+		inputs = len(config.Joined(err))
+	}
+	emit("input", "", uint64(inputs))
+	for _, r := range p.runners {
+		n := uint64(0)
+		if r.Err() != nil {
+			n = 1
+		}
+		emit("output", r.Name(), n)
 	}
 }
 

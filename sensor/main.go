@@ -72,7 +72,11 @@ func (p problems) err() error {
 
 // Main runs the program and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
-	err := perform(newApp(stdout, stderr), args, os.Environ())
+	calls := newSignals()
+	calls.catch()
+	app := newApp(stdout, stderr)
+	app.Metadata = map[string]any{signalsKey: calls}
+	err := calls.while(func() error { return perform(app, args, os.Environ()) })
 	if err == nil {
 		return exitOK
 	}
@@ -89,9 +93,16 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // perform finds out what is asked for and does it.
 func perform(app *cli.App, args, environ []string) error {
+	calls, caught := app.Metadata[signalsKey].(*signals)
+	if !caught {
+		calls = newSignals()
+	}
 	inv, err := invoke(app, args, environ)
 	if err != nil {
 		return err
+	}
+	if inv.signals = calls; caught && !inv.records() {
+		calls.giveBack()
 	}
 	if done, err := inv.leave(app); done || err != nil {
 		return inv.explain(err)

@@ -33,6 +33,7 @@ type pipeline struct {
 	masks   atomic.Pointer[mask.Bits] // that lanes take over with their next batch
 	mu      sync.Mutex
 	errs    []error
+	failed  map[string]uint64 // how many of errs, by what has failed
 }
 
 func newPipeline(source capture.Source, config worker.Config, runners []*outputs.Runner, log *slog.Logger) *pipeline {
@@ -106,10 +107,24 @@ func (p *pipeline) err() error {
 	return errors.Join(append([]error{p.source.Err()}, p.errs...)...)
 }
 
-func (p *pipeline) fail(err error) {
+// fail logs at once what decides about the exit status at the end: a part of the
+// sensor that has ended while the others go on.
+func (p *pipeline) fail(what string, err error) {
+	p.log.Error("a part of the sensor has failed, the others go on", "what", what, "error", err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.errs = append(p.errs, err)
+	if p.failed == nil {
+		p.failed = make(map[string]uint64)
+	}
+	p.failed[what]++
+}
+
+// failures is how many parts of a kind have failed.
+func (p *pipeline) failures(what string) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed[what]
 }
 
 // lane is one worker's loop and what it owns.
@@ -180,7 +195,7 @@ func (l *lane) step() (more bool) {
 	case errors.Is(err, io.EOF):
 		return false
 	default:
-		l.pipeline.fail(err)
+		l.pipeline.fail("lane", err)
 		return false
 	}
 	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {

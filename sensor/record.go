@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -15,38 +14,41 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // feed is where packets will come from.
 type feed struct {
-	live bool
-	open func() (capture.Source, error)
+	live  bool
+	files []string // that are read, where it is not live
+	open  func() (capture.Source, error)
 }
 
 // record runs a capture from start to end: it is what all capturing commands
 // do. The options have been checked.
 func record(c *cli.Context, o *common, s *session, in feed) error {
+	o.live = in.live
 	active, err := o.activeOutputs(c, s.log)
 	if err != nil || s.inv.trial {
 		return err
 	}
+	s.inv.signals.ifStuck(unreadError(unopened(in.files)))
 	profiles, err := o.process.profile()
 	if err != nil {
 		return err
 	}
 	err = recordTo(c, o, s, active, in)
-	if perr := profiles.write(); err == nil && perr != nil {
-		return &exitError{exitFailure, perr}
+	if perr := profiles.write(); perr != nil {
+		return &exitError{exitFailure, errors.Join(err, perr)}
 	}
 	return err
 }
 
 func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) error {
-	// A reader that leaves is a write error and not the end of the process.
-	signal.Ignore(syscall.SIGPIPE)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	// A reader that leaves, and a file that reaches its limit (ulimit -f), are
+	// write errors and not the end of the process.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
+	calls := s.inv.signals
 
 	runners, err := newRunners(active, in.live, s.log)
 	if err != nil {
@@ -59,24 +61,51 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		return err
 	}
 	defer metrics.close()
-	source, err := in.open()
-	if err != nil {
-		return sourceError(err)
+	var source capture.Source = nothing{}
+	if !in.live || !calls.stopped() {
+		if source, err = in.open(); err != nil {
+			return sourceError(err)
+		}
 	}
 	p := newPipeline(source, s.workerConfig(o), runners, s.log)
 	if err := p.prepare(o, s, active); err != nil {
 		return err
 	}
+	calls.started()
+	if calls.stopped() {
+		if p.drainSource(); p.nothingToDo() {
+			return p.leave(c.App.ErrWriter, calls)
+		}
+	}
 	defer o.domains.Follow()()
 	defer s.reloadAtHangup(p, o.domains)()
-	metrics.start(p.books, s.log, &listCollector{o.domains})
+	metrics.start(p.books, s.log, &listCollector{o.domains}, &failureCollector{p})
 	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
 	endProgress := s.startProgress(source, active, p.books)
-	p.runUntilEnd(o.grace, signals)
+	p.runUntilEnd(o.grace, calls)
 	endProgress()
 	stats.stop()
-	metrics.stop(p.readerLeft(), s.log)
-	return p.conclude(c.App.ErrWriter)
+	metrics.stop(p.quietEnd(calls), s.log)
+	return p.conclude(c.App.ErrWriter, calls)
+}
+
+// nothing is the source of a run that ends before it has begun.
+type nothing struct{}
+
+func (nothing) Lanes() []capture.Lane                { return nil }
+func (nothing) Live() bool                           { return true }
+func (nothing) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
+func (nothing) Given() uint64                        { return 0 }
+func (nothing) Err() error                           { return nil }
+func (nothing) Close() error                         { return nil }
+
+// leave ends a run that was stopped before anything was captured. The outputs
+// have not been started: what their spools hold stays there.
+func (p *pipeline) leave(w io.Writer, calls *signals) error {
+	p.log.Info("stopped during the start", "signal", calls.first)
+	p.closeSource()
+	p.lanes.Wait()
+	return p.conclude(w, calls)
 }
 
 // sourceError gives an error of opening the source its exit status: what the
@@ -91,11 +120,11 @@ func sourceError(err error) error {
 
 // runUntilEnd captures until the source ends, a signal comes or nobody reads
 // any more, and then delivers. It returns when all that can be delivered is.
-func (p *pipeline) runUntilEnd(grace time.Duration, signals <-chan os.Signal) {
+func (p *pipeline) runUntilEnd(grace time.Duration, calls *signals) {
 	run, abort := context.WithCancel(context.Background())
 	defer abort()
 	ended := p.start(run)
-	go p.endEarly(run, abort, grace, signals)
+	go p.endEarly(run, abort, grace, calls)
 	<-ended
 	p.closeSource()
 	deliver := run
@@ -107,16 +136,16 @@ func (p *pipeline) runUntilEnd(grace time.Duration, signals <-chan os.Signal) {
 	p.deliver(deliver)
 }
 
-// echo is how long a repeated signal counts as the same: a terminal, sudo and
-// timeout each pass one on, to the process and to its group.
-const echo = 500 * time.Millisecond
+// lastCall is how long outputs have for what a pipe delivered in the last moments
+// of the grace time.
+const lastCall = time.Second
 
 // endEarly ends the capture at a signal, or when no output takes records any
 // more, and everything at a second signal or when the grace time is over. It
 // returns when run ends.
-func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, signals <-chan os.Signal) {
-	gone := p.gone(run)
-	var first time.Time // zero: no signal yet
+func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, calls *signals) {
+	gone, stopping := p.gone(run), calls.stopping.Done()
+	var over <-chan time.Time
 	for {
 		select {
 		case <-run.Done():
@@ -124,31 +153,51 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 		case <-gone:
 			gone = nil
 			p.closeSource()
-		case s := <-signals:
-			if !first.IsZero() {
-				if time.Since(first) < echo {
-					continue
-				}
-				p.log.Warn("second signal: leaving at once", "signal", s)
-				abort()
-				return
+		case <-stopping:
+			stopping = nil
+			p.log.Info("stopping", "signal", calls.first, "grace", grace)
+			over = time.After(time.Until(calls.at.Add(grace)))
+			p.drainSource()
+		case <-over:
+			if in := p.interrupted(); in != nil && in.Delivering() {
+				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
+				p.closeSource()
+				over = time.After(lastCall)
+				continue
 			}
-			first = time.Now()
-			p.log.Info("stopping", "signal", s, "grace", grace)
-			time.AfterFunc(grace, abort)
 			p.closeSource()
+			abort()
+		case <-calls.atOnce:
+			p.log.Warn("second signal: leaving at once")
+			p.closeSource()
+			abort()
+			return
 		}
 	}
 }
 
 // gone returns a channel that is closed when no output is left that takes
-// records, if that happens before the end of run.
+// records, if that happens before the end of run. A reader that leaves before
+// the others is worth a line: its records are abandoned from then on.
 func (p *pipeline) gone(run context.Context) <-chan struct{} {
 	done := make(chan struct{})
-	go func() {
-		for _, r := range p.runners {
+	left := make(chan *outputs.Runner, len(p.runners))
+	for _, r := range p.runners {
+		go func() {
 			select {
 			case <-r.Gone():
+				left <- r
+			case <-run.Done():
+			}
+		}()
+	}
+	go func() {
+		for others := len(p.runners) - 1; others >= 0; others-- {
+			select {
+			case r := <-left:
+				if others > 0 && errors.Is(r.Err(), outputs.ErrGone) {
+					p.log.Error("an output ends: its reader has left, what is still to come for it is abandoned", "output", r.Name(), "error", r.Err())
+				}
 			case <-run.Done():
 				return
 			}
@@ -168,9 +217,14 @@ func (p *pipeline) readerLeft() bool {
 	return true
 }
 
+// quietEnd tells whether nobody is meant to hear of the end: the reader of a
+// pipe has left, and nobody has stopped the sensor.
+func (p *pipeline) quietEnd(calls *signals) bool { return p.readerLeft() && !calls.stopped() }
+
+// closeSource ends the lanes.
 func (p *pipeline) closeSource() {
 	if err := p.source.Close(); err != nil {
-		p.log.Error("detach", "error", err)
+		p.fail("capture", fmt.Errorf("detach: %w", err))
 	}
 }
 
@@ -183,7 +237,7 @@ func (p *pipeline) freeSource() error {
 }
 
 // conclude prints the books and returns what the exit status says.
-func (p *pipeline) conclude(w io.Writer) error {
+func (p *pipeline) conclude(w io.Writer, calls *signals) error {
 	ledgers, err := p.books.ledgers()
 	if err != nil {
 		return &exitError{exitFailure, err}
@@ -191,19 +245,35 @@ func (p *pipeline) conclude(w io.Writer) error {
 	if err := p.freeSource(); err != nil {
 		return &exitError{exitFailure, err}
 	}
-	for _, r := range p.runners {
-		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) {
-			p.fail(err)
-		}
-	}
-	runErr := p.err()
-	if runErr == nil && p.readerLeft() {
+	runErr := errors.Join(p.err(), p.outputErr())
+	if runErr == nil && p.quietEnd(calls) {
 		return nil // the end of a pipe is an orderly end, and quiet
 	}
 	summary(w, ledgers, time.Since(p.books.begun))
+	unread := unreadError(p.unread())
 	if runErr != nil {
-		return &exitError{exitFailure, runErr}
+		return &exitError{exitFailure, errors.Join(runErr, p.undelivered(ledgers), unread)}
 	}
+	if err := errors.Join(p.undelivered(ledgers), unread); err != nil {
+		return &exitError{exitUndelivered, err}
+	}
+	return nil
+}
+
+// outputErr is why outputs have ended before their time.
+func (p *pipeline) outputErr() error {
+	var errs []error
+	for _, r := range p.runners {
+		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) && !errors.Is(err, errUnready) {
+			errs = append(errs, fmt.Errorf("output %s: %w", r.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// undelivered says what was lost or is still to be sent, and why the outputs
+// could not take it; nil: nothing.
+func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 	var undelivered []string
 	if text, n := losses(ledgers); n > 0 {
 		undelivered = append(undelivered, text)
@@ -216,10 +286,16 @@ func (p *pipeline) conclude(w io.Writer) error {
 	if text := p.waiting(); text != "" {
 		undelivered = append(undelivered, text)
 	}
-	if len(undelivered) > 0 {
-		return &exitError{exitUndelivered, fmt.Errorf("not delivered: %s", strings.Join(undelivered, "; "))}
+	if undelivered == nil {
+		return nil
 	}
-	return nil
+	errs := []error{fmt.Errorf("not delivered: %s", strings.Join(undelivered, "; "))}
+	for _, r := range p.runners {
+		if err := r.Trouble(); err != nil && r.Err() == nil {
+			errs = append(errs, fmt.Errorf("output %s failed to the end: %w", r.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // waiting says which outputs have left events in the spool for the next start,

@@ -82,7 +82,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	s.progress = f.progress
 	var files *capture.Inputs
 	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
-	return feed{false, func() (capture.Source, error) {
+	return feed{files: paths, open: func() (capture.Source, error) {
 		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Loose

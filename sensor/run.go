@@ -114,7 +114,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 	if err != nil {
 		return none, err
 	}
-	return feed{true, func() (capture.Source, error) { return openRing(options) }}, nil
+	return feed{live: true, open: func() (capture.Source, error) { return openRing(options) }}, nil
 }
 
 // verify finds everything that would keep run from starting.

@@ -2,12 +2,10 @@ package sensor
 
 import (
 	"log/slog"
-	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -94,22 +92,27 @@ func masks(b mask.Bits) *mask.Bits {
 	return &b
 }
 
-// reloadAtHangup reads the configuration file again at each SIGHUP, until stop
-// is called.
+// reloadAtHangup reads the configuration file again at each SIGHUP, one that came
+// during the start included, until stop is called.
 func (s *session) reloadAtHangup(p *pipeline, domains *lists.Lists) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	done := make(chan struct{})
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for range hangup {
-			s.reload(p, domains)
+		for {
+			select {
+			case <-s.inv.signals.hangup:
+				s.reload(p, domains)
+			case <-quit:
+				return
+			}
 		}
 	}()
 	return func() {
-		signal.Stop(hangup)
-		close(hangup)
-		<-done
+		close(quit)
+		select {
+		case <-done:
+		case <-time.After(startLeft): // a file that is a pipe can be waited for in vain
+		}
 	}
 }
 

@@ -29,20 +29,19 @@ type Output struct {
 	workers int
 	common  outputs.Common
 
-	once sync.Once
-	out  io.Writer
-	err  error
-	turn chan struct{} // holds a token while nobody is in the middle of a block
-	idle presses
+	once   sync.Once
+	out    io.Writer
+	device bool // out is neither a file nor a pipe
+	err    error
+	turn   *turn
+	idle   presses
 }
 
 // New returns an output for this process's standard output.
 func New() *Output { return to(nil) }
 
 func to(out io.Writer) *Output {
-	o := &Output{out: out, turn: make(chan struct{}, 1)}
-	o.turn <- struct{}{}
-	return o
+	return &Output{out: out, turn: newTurn()}
 }
 
 // Name is "stdout".
@@ -118,7 +117,13 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	if o.err != nil {
 		return nil, outputs.Permanent(o.err)
 	}
-	return newWriter(o.out, o.turn, &o.idle, f.NewEncoder()), nil
+	w := newWriter(o.out, o.turn, &o.idle, f.NewEncoder())
+	if w.fullFor = fullFor; o.common.Live {
+		w.fullFor = -1
+	} else if o.device {
+		w.fullFor = 0
+	}
+	return w, nil
 }
 
 func (o *Output) records() (format.Format, error) {
@@ -134,7 +139,11 @@ func (o *Output) openOut(header string) error {
 		if err != nil {
 			return fmt.Errorf("copy the standard output's descriptor: %w", err)
 		}
-		o.out = os.NewFile(uintptr(fd), "stdout")
+		file := os.NewFile(uintptr(fd), "stdout")
+		if st, err := file.Stat(); err == nil {
+			o.device = st.Mode()&os.ModeDevice != 0
+		}
+		o.out = file
 	}
 	if header == "" {
 		return nil
@@ -147,6 +156,19 @@ func (o *Output) openOut(header string) error {
 	default:
 		return fmt.Errorf("write the header: %w", err)
 	}
+}
+
+// fullFor is how long a replay waits for space on a full disk. What it has not
+// written is in its files still; so it ends, and says how far it came.
+const fullFor = 10 * time.Second
+
+// full tells a disk that is full from other troubles.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// never tells a trouble that no waiting mends: the standard output cannot be
+// written to, or its file is as large as it may be (ulimit -f).
+func never(err error) bool {
+	return errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENXIO)
 }
 
 // readerLeft tells a reader that is gone for good from a trouble that may pass.

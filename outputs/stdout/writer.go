@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
@@ -17,8 +18,11 @@ import (
 // is ever split by another one, and none is written twice.
 type writer struct {
 	out  io.Writer
-	turn chan struct{}
+	turn *turn
 	idle *presses
+
+	fullFor time.Duration // how long a full disk is tried again; negative: for ever
+	full    time.Time     // since when it is; zero: it is not
 
 	id      event.ID // of the block in text
 	press   *press   // what it is formatted with; nil between blocks
@@ -27,6 +31,38 @@ type writer struct {
 	mine    bool // has the turn
 	pending chan written
 	busy    bool // a write is under way; its result comes over pending
+}
+
+// turn is whose it is to write. The others fail as its holder does, which is what
+// they wait for.
+type turn struct {
+	token chan struct{} // holds one while nobody is in the middle of a block
+
+	mu  sync.Mutex
+	why error // why the holder's last attempt failed
+}
+
+func newTurn() *turn {
+	t := &turn{token: make(chan struct{}, 1)}
+	t.token <- struct{}{}
+	return t
+}
+
+// failed notes why the holder does not come on; nil: it does.
+func (t *turn) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.why = err
+}
+
+// trouble is the holder's, or the waiting itself where it has none.
+func (t *turn) trouble(waiting error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.why != nil {
+		return t.why
+	}
+	return fmt.Errorf("write stdout: %w", waiting)
 }
 
 type written struct {
@@ -65,7 +101,7 @@ func (s *presses) put(p *press) {
 }
 
 // newWriter adds enc to the presses: there is one for each writer.
-func newWriter(out io.Writer, turn chan struct{}, idle *presses, enc format.Encoder) *writer {
+func newWriter(out io.Writer, turn *turn, idle *presses, enc format.Encoder) *writer {
 	idle.put(&press{enc: enc})
 	return &writer{out: out, turn: turn, idle: idle, pending: make(chan written, 1)}
 }
@@ -83,17 +119,19 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 			w.text, w.id = w.press.text, b.ID()
 		}
 		select {
-		case <-w.turn:
+		case <-w.turn.token:
 			w.mine = true
 		case <-ctx.Done():
-			return 0, fmt.Errorf("wait for other writers of stdout: %w", ctx.Err())
+			return 0, w.turn.trouble(ctx.Err())
 		}
 	}
 	for len(w.text) > 0 {
 		if err := w.step(ctx); err != nil {
+			w.turn.failed(err)
 			return 0, err
 		}
 	}
+	w.turn.failed(nil)
 	w.pass()
 	w.idle.put(w.press)
 	w.press, w.id = nil, event.ID{}
@@ -122,18 +160,30 @@ func (w *writer) step(ctx context.Context) error {
 func (w *writer) classify(res written) error {
 	switch {
 	case res.err == nil || res.n > 0 && errors.Is(res.err, io.ErrShortWrite):
+		w.full = time.Time{}
 		return nil
 	case readerLeft(res.err):
 		w.pass()
-		return fmt.Errorf("%w: write stdout: %w", outputs.ErrGone, res.err)
+		return fmt.Errorf("%w: %w", outputs.ErrGone, res.err)
+	case never(res.err), full(res.err) && w.fullTooLong(res.n > 0):
+		return outputs.Ended(res.err) // others must not write behind what is half written
 	default:
-		return fmt.Errorf("write stdout: %w", res.err)
+		return res.err
 	}
+}
+
+// fullTooLong notes that the disk is full, and tells whether it has been so for as
+// long as is waited.
+func (w *writer) fullTooLong(progress bool) bool {
+	if w.full.IsZero() || progress {
+		w.full = time.Now()
+	}
+	return w.fullFor >= 0 && time.Since(w.full) >= w.fullFor
 }
 
 func (w *writer) pass() {
 	w.mine = false
-	w.turn <- struct{}{}
+	w.turn.token <- struct{}{}
 }
 
 // Close gives the turn on, unless some of the block is out already: what others

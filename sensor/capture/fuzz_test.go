@@ -51,7 +51,7 @@ func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
 func readStream(data []byte, step int) (packets []string, err error) {
 	s := &Inputs{log: slog.New(slog.DiscardHandler)}
 	o := InputOptions{Lanes: 1, Choose: func(*packet.Packet) packet.Hash { return 0 }}
-	s.items = []*input{s.newStream("it", -1, &o, func() (io.ReadCloser, error) {
+	s.items = []*input{s.newStream("it", -1, &o, func(*stream) (io.ReadCloser, error) {
 		return io.NopCloser(&steps{data, step}), nil
 	})}
 	l := &inputLane{source: s}

@@ -46,7 +46,7 @@ type Inputs struct {
 	lanes  []*inputLane
 	choose Chooser
 	loose  func(*packet.Packet) bool
-	stop   atomic.Bool
+	stop   atomic.Bool // walks end
 	raw    bool
 	pace   pace
 	names  fileInterfaces
@@ -60,6 +60,7 @@ type Inputs struct {
 type input struct {
 	path   string
 	size   int64 // bytes in the file, -1: not known
+	pipe   bool  // what is in it is nowhere else, and it has an end
 	walk   *walk
 	stream *stream
 }
@@ -100,7 +101,7 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		if term.IsTerminal(int(stdin.Fd())) {
 			return nil, errors.New("the standard input is a terminal: pipe a capture into it, or name a file")
 		}
-		return s.newStream(path, -1, o, func() (io.ReadCloser, error) { return stdin, nil }), nil
+		return s.openStdin(stdin, o)
 	}
 	st, err := os.Stat(path)
 	if err == nil && st.IsDir() {
@@ -114,7 +115,12 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := func() (io.ReadCloser, error) { return os.Open(path) }
+	opened := func(*stream) (io.ReadCloser, error) { return os.Open(path) }
+	if st.Mode()&fs.ModeNamedPipe != 0 {
+		in := s.newStream(path, -1, o, func(st *stream) (io.ReadCloser, error) { return st.openPipe(path) })
+		in.pipe = true
+		return in, nil
+	}
 	if !st.Mode().IsRegular() {
 		return s.newStream(path, -1, o, opened), nil
 	}
@@ -135,6 +141,22 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		return nil, nil
 	}
 	return &input{path: path, size: int64(len(m.data)), walk: s.newWalk(m, o.Lanes)}, nil
+}
+
+// openStdin reads the standard input, which may be a file that the shell has
+// opened.
+func (s *Inputs) openStdin(stdin *os.File, o *InputOptions) (*input, error) {
+	size, pipe := int64(-1), false
+	if st, err := stdin.Stat(); err == nil && st.Mode().IsRegular() {
+		if at, err := stdin.Seek(0, io.SeekCurrent); err == nil && at <= st.Size() {
+			size = st.Size() - at
+		}
+	} else if err == nil {
+		pipe = st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) != 0
+	}
+	in := s.newStream(stdinPath, size, o, func(*stream) (io.ReadCloser, error) { return stdin, nil })
+	in.pipe = pipe
+	return in, nil
 }
 
 // Lanes returns the lanes.
@@ -174,6 +196,7 @@ func (s *Inputs) Err() error {
 	return errors.Join(s.errs...)
 }
 
+// fail keeps an error for Err, and logs it at once: the others may take hours.
 func (s *Inputs) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,6 +206,7 @@ func (s *Inputs) fail(err error) {
 		}
 	}
 	s.errs = append(s.errs, err)
+	s.log.Error("an input cannot be read to its end", "error", err)
 }
 
 // maxNotes is how much is said about one file: it could make us say something in
@@ -219,6 +243,7 @@ func (s *Inputs) InterfaceName(number uint32) string { return s.names.name(numbe
 
 // Close ends the lanes, once they have given what readers of streams have
 // handed out. A reader that waits for its file in the system is left behind.
+// Drain, in interrupt.go, is the gentler way.
 func (s *Inputs) Close() error {
 	s.stop.Store(true)
 	for _, in := range s.items {

@@ -25,32 +25,47 @@ var errStopped = errors.New("stopped")
 // stream is a capture that is read once, by one goroutine, and handed out to
 // the lanes. A packet is copied once, by the read that brings it.
 type stream struct {
-	path   string
-	open   func() (io.ReadCloser, error)
-	choose Chooser
-	raw    bool
-	pace   *pace // of all inputs: a clock that goes on from file to file
-	fail   func(error)
-	told   told
-	queues []*laneQueue // one for each lane
-	chunks *chunks
-	once   sync.Once
-	stop   chan struct{}
-	halt   sync.Once
-	taken  atomic.Int64 // bytes read from the file, before decompression
+	path    string
+	open    func(*stream) (io.ReadCloser, error)
+	choose  Chooser
+	raw     bool
+	pace    *pace // of all inputs: a clock that goes on from file to file
+	fail    func(error)
+	told    told
+	queues  []*laneQueue // one for each lane
+	chunks  *chunks
+	once    sync.Once
+	stop    chan struct{}
+	halt    sync.Once
+	hurry   chan struct{} // closed: what is there is read at once, and nobody is waited for
+	hurried sync.Once
+	taken   atomic.Int64 // bytes read from the file, before decompression
+	handed  atomic.Int64 // offset up to which all was handed out
+	state   atomic.Int32
+	giving  sync.Mutex // held while handing out: close waits for it
 
 	// The reader's own.
 	format format
 	chunk  *chunk
 	filled int   // bytes of the chunk that were read
 	parsed int   // bytes of the chunk that were handed out
+	sorted int   // bytes of the chunk that were sorted, at the end of a record
 	base   int64 // offset of the chunk in the uncompressed data
 	hands  []*handful
 	where  string // what offsets count
 }
 
+// How far a stream is.
+const (
+	streamUnopened   int32 = iota
+	streamOpen             // and being read
+	streamCompressed       // the same; offsets count what is decompressed
+	streamEnded            // at its end, or by an error that Err tells
+	streamEmpty            // a named pipe that nobody writes to: there was nothing to read
+)
+
 // newStream makes an input that open opens when its turn comes.
-func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func() (io.ReadCloser, error)) *input {
+func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func(*stream) (io.ReadCloser, error)) *input {
 	name := path
 	if path == stdinPath {
 		name = "the standard input"
@@ -58,7 +73,7 @@ func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func()
 	st := &stream{
 		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: &s.pace,
 		fail: s.fail, told: s.told(name),
-		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hands: make([]*handful, o.Lanes),
+		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hurry: make(chan struct{}), hands: make([]*handful, o.Lanes),
 	}
 	for range o.Lanes {
 		st.queues = append(st.queues, newLaneQueue())
@@ -72,8 +87,15 @@ func (s *Inputs) newStream(path string, size int64, o *InputOptions, open func()
 func (s *stream) start() {
 	s.once.Do(func() {
 		go func() {
-			if err := s.read(); err != nil && !errors.Is(err, errStopped) {
+			err := s.read()
+			switch {
+			case err == nil:
+				s.state.Store(streamEnded)
+			case errors.Is(err, errNobodyWrites):
+				s.state.Store(streamEmpty)
+			case !errors.Is(err, errStopped):
 				s.fail(fmt.Errorf("read %s: %w", s.path, err))
+				s.state.Store(streamEnded)
 			}
 			s.close()
 		}()
@@ -84,6 +106,8 @@ func (s *stream) start() {
 // lanes.
 func (s *stream) close() {
 	s.halt.Do(func() { close(s.stop) })
+	s.giving.Lock()
+	defer s.giving.Unlock()
 	for _, q := range s.queues {
 		q.close()
 	}
@@ -115,10 +139,11 @@ func (s *stream) read() error {
 		return errStopped
 	default:
 	}
-	file, err := s.open()
+	file, err := s.open(s)
 	if err != nil {
 		return err
 	}
+	s.state.Store(streamOpen)
 	in, err := readPlain(counter{file, &s.taken})
 	if err != nil {
 		return err
@@ -126,6 +151,7 @@ func (s *stream) read() error {
 	defer in.Close()
 	s.where = "offset"
 	if in.compression != nil {
+		s.state.Store(streamCompressed)
 		s.where = "offset in the decompressed data"
 	}
 	if s.chunk = s.chunks.get(chunkLen, s.stop); s.chunk == nil {
@@ -170,7 +196,7 @@ func (s *stream) parse(last bool) error {
 		if err != nil {
 			return err
 		}
-		s.format, s.parsed = asRaw(f, s.raw), off
+		s.format, s.parsed, s.sorted = asRaw(f, s.raw), off, off
 	}
 	var p packet.Packet
 	for {
@@ -187,6 +213,7 @@ func (s *stream) parse(last bool) error {
 			return err
 		}
 		s.sort(&p)
+		s.sorted = next
 	}
 }
 
@@ -203,8 +230,11 @@ func (s *stream) sort(p *packet.Packet) {
 	h.packets = append(h.packets, *p)
 }
 
-// flush hands out what was sorted.
+// flush hands out what was sorted: all of it, or nothing where the stream was
+// closed before.
 func (s *stream) flush() error {
+	s.giving.Lock()
+	defer s.giving.Unlock()
 	for i, h := range s.hands {
 		if h == nil {
 			continue
@@ -217,6 +247,7 @@ func (s *stream) flush() error {
 			return errStopped
 		}
 	}
+	s.handed.Store(s.base + int64(s.sorted))
 	return nil
 }
 
@@ -240,6 +271,7 @@ func (s *stream) makeRoom() error {
 	}
 	s.filled = copy(next.buf, rest)
 	s.base += int64(s.parsed)
+	s.sorted -= s.parsed // not more than parsed: what follows its end may be blocks without packets
 	s.parsed = 0
 	s.chunk.release()
 	s.chunk = next
@@ -290,6 +322,8 @@ func (s *stream) keepPace(t int64) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-s.hurry:
 		return nil
 	case <-s.stop:
 		return errStopped

@@ -37,15 +37,16 @@ type walk struct {
 	walked   atomic.Uint64 // records so far
 	position atomic.Int64  // offset, for those who do not hold mu
 
-	mu     sync.Mutex
-	format format // nil before the first record
-	offset int    // of the next record
-	ended  bool
-	queued int               // lanes that are about to walk
-	stride int               // bytes that the last one walked
-	bound  [][]packet.Packet // by lane: what waits for it
-	behind int               // lanes that wait until another one has caught up
-	caught chan struct{}     // a token for each of those when that has happened
+	mu       sync.Mutex
+	format   format // nil before the first record
+	offset   int    // of the next record
+	ended    bool
+	complete bool              // it has ended at the end of the file, or by an error
+	queued   int               // lanes that are about to walk
+	stride   int               // bytes that the last one walked
+	bound    [][]packet.Packet // by lane: what waits for it
+	behind   int               // lanes that wait until another one has caught up
+	caught   chan struct{}     // a token for each of those when that has happened
 }
 
 func (s *Inputs) newWalk(m *mapped, lanes int) *walk {
@@ -172,7 +173,7 @@ func (w *walk) fill(l *inputLane, b *packet.Batch) {
 			if err != io.EOF {
 				w.source.fail(fmt.Errorf("read %s: offset %d: %w", w.file.path, next, err))
 			}
-			w.ended = true
+			w.ended, w.complete = true, true
 			return
 		}
 		walked++
@@ -196,7 +197,7 @@ func (s *Inputs) laneOf(p *packet.Packet, walker int) int {
 // lanes have, or that wait for them, stay theirs. mu is held.
 func (w *walk) shrank() {
 	w.source.fail(fmt.Errorf("read %s: offset %d: the file became shorter while it was read", w.file.path, w.offset))
-	w.ended = true
+	w.ended, w.complete = true, true
 }
 
 // IsFault tells whether what was recovered comes from touching bytes that a

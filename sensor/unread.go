@@ -1,0 +1,101 @@
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"dnsmonster-sensor/sensor/capture"
+)
+
+// interruptible is a source that can end before its input does.
+type interruptible interface {
+	// Drain ends the reading of what will be there again, and lets pipes come to
+	// their end.
+	Drain()
+	// Delivering tells whether a pipe may still deliver something.
+	Delivering() bool
+	// Unread lists the inputs that were not read to their end.
+	Unread() []capture.Unread
+}
+
+// interrupted is the source if it can end before its input does, else nil.
+func (p *pipeline) interrupted() interruptible {
+	in, _ := p.source.(interruptible)
+	return in
+}
+
+// drainSource ends the capture in the orderly way: what is on its way still
+// comes.
+func (p *pipeline) drainSource() {
+	if in := p.interrupted(); in != nil {
+		in.Drain()
+		return
+	}
+	p.closeSource()
+}
+
+func (p *pipeline) unread() []capture.Unread {
+	if in := p.interrupted(); in != nil {
+		return in.Unread()
+	}
+	return nil
+}
+
+// unopened are files of which nothing has been read.
+func unopened(paths []string) (list []capture.Unread) {
+	for _, path := range paths {
+		list = append(list, capture.Unread{Path: path})
+	}
+	return list
+}
+
+// maxUnopened is how many files are named that were never opened: the others
+// follow the last one of these on the command line.
+const maxUnopened = 100
+
+// unreadError says how far each input was read, and which were not opened: whoever
+// removes what was replayed has to know. It is nil where the list is empty.
+func unreadError(list []capture.Unread) error {
+	var errs []error
+	var rest []string
+	for _, u := range list {
+		if u.Begun {
+			errs = append(errs, errors.New("interrupted: "+howFar(u)))
+		} else {
+			rest = append(rest, inputName(u.Path))
+		}
+	}
+	if more := len(rest) - maxUnopened; more > 0 {
+		rest = append(rest[:maxUnopened], fmt.Sprintf("and %d more", more))
+	}
+	if rest != nil {
+		errs = append(errs, fmt.Errorf("interrupted: never opened: %s", strings.Join(rest, ", ")))
+	}
+	if errs == nil {
+		return nil
+	}
+	return &exitError{exitUndelivered, errors.Join(errs...)}
+}
+
+// howFar says what was read of an input.
+func howFar(u capture.Unread) string {
+	at := fmt.Sprintf("offset %d", u.Offset)
+	if u.Decompressed {
+		at += " in the decompressed data"
+	}
+	switch {
+	case u.Known:
+		at += fmt.Sprintf(", %.1f%% of the file", float64(int(1000*u.Share))/10)
+	case u.Pipe:
+		at += "; the pipe had not ended"
+	}
+	return fmt.Sprintf("%s was read up to %s", inputName(u.Path), at)
+}
+
+func inputName(path string) string {
+	if path == "-" {
+		return "the standard input"
+	}
+	return path
+}
