@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -38,6 +39,7 @@ func newSignals() *signals {
 	s := &signals{
 		atOnce: make(chan struct{}), hangup: make(chan os.Signal, 1), received: make(chan os.Signal, 4), running: make(chan struct{}),
 	}
+	s.stuck = &exitError{exitOK, errors.New("stopped during the start")}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -87,11 +89,13 @@ func (s *signals) stopped() bool { return s.stopping.Err() != nil }
 // started says that the start is over: from now on the caller answers signals.
 func (s *signals) started() { close(s.running) }
 
-// ifStuck sets what while returns where it does not wait.
+// ifStuck sets what while returns where it does not wait; nil: nothing is lost.
 func (s *signals) ifStuck(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stuck = err
+	if err != nil {
+		s.stuck = err
+	}
 }
 
 // startLeft is how long a start that a signal has ended may take to come back.

@@ -85,6 +85,8 @@ func howFar(u capture.Unread) string {
 		at += " in the decompressed data"
 	}
 	switch {
+	case u.Known && u.Decompressed: // what a decompressor has taken is a little more than what was read
+		at += fmt.Sprintf(", about %d%% of the file", min(int(100*u.Share), 99))
 	case u.Known:
 		at += fmt.Sprintf(", %.1f%% of the file", float64(int(1000*u.Share))/10)
 	case u.Pipe:

@@ -1,0 +1,296 @@
+package sensor
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+func (p *proc) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// wantLog fails where a text is missing in the log.
+func (r result) wantLog(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(r.log, text) {
+			t.Errorf("stderr lacks %q:\n%s", text, r.log)
+		}
+	}
+}
+
+// TestPipeIsReadToItsEnd: Ctrl-C reaches all of a pipeline, and what the program
+// before then delivers is recorded, compressed or not. What stands
+// behind the pipe is not opened.
+func TestPipeIsReadToItsEnd(t *testing.T) {
+	content := queries(40)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	z.Write(content)
+	z.Close()
+	file := write(t, content)
+	f := func(name string, content []byte, code, least int, args ...string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, in := fed(t, nil, args...)
+			p.waitFor("serving metrics") // the start is over
+			p.signal(syscall.SIGINT)
+			p.waitFor("msg=stopping")
+			in.Write(content)
+			in.Close()
+			r := p.wait(time.Minute)
+			r.expect(t, code)
+			if got := count(t, p.records).total(); int(got) < least || code == exitOK && int(got) != least {
+				t.Errorf("%d records, want %d:\n%s", got, least, r.log)
+			}
+		})
+	}
+	metrics := "--metricprometheusendpoint=http://127.0.0.1:0/m"
+	f("plain", content, exitOK, 40, metrics)
+	f("one lane", content, exitOK, 40, metrics, "--workers=1")
+	f("at the pace of the recording", content, exitOK, 40, metrics, "--speed=0.0000001")
+	f("compressed", zipped.Bytes(), exitOK, 40, metrics)
+	f("before a file", content, exitUndelivered, 40, metrics, file)
+}
+
+// A pipe that does not end is left when the grace time is over, or at a second
+// signal; what came through it by then is delivered.
+func TestPipeThatDoesNotEnd(t *testing.T) {
+	f := func(name, grace string, second bool, says string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, in := fed(t, queries(40), "--grace="+grace, "--stats=100ms")
+			defer in.Close()
+			p.waitForRecords(40)
+			p.signal(syscall.SIGTERM)
+			p.waitFor("msg=stopping")
+			if second {
+				time.Sleep(echo + echo/2) // sooner it would count as the same signal
+				p.signal(syscall.SIGTERM)
+			}
+			r := p.wait(20 * time.Second)
+			r.expect(t, exitUndelivered)
+			r.wantLog(t, says, "\ndnsmonster-sensor: interrupted: the standard input was read up to offset "+strconv.Itoa(len(queries(40)))+"; the pipe had not ended\n")
+			if got := count(t, p.records).total(); got != 40 {
+				t.Errorf("%d records, want 40:\n%s", got, r.log)
+			}
+		})
+	}
+	f("grace", "300ms", false, "a pipe has not ended within the grace time")
+	f("second signal", "1m", true, "second signal: leaving at once")
+}
+
+// waitForRecords waits until so many lines are written.
+func (p *proc) waitForRecords(n int) {
+	p.t.Helper()
+	lines := func() int {
+		b, err := os.ReadFile(p.records)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return bytes.Count(b, []byte("\n"))
+	}
+	for end := time.Now().Add(30 * time.Second); lines() < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("%d of %d records:\n%s", lines(), n, p.log())
+		}
+	}
+}
+
+// A named pipe that nobody writes to holds nothing: a stop does not wait for it.
+func TestStopWhileAPipeIsOpened(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, "replay", pipe, "--grace=1m", "--stats=100ms")
+	p.waitFor(" stats: ")
+	p.stop().expect(t, exitOK)
+}
+
+// TestInterruptedReplay says what was not read: which file, up to where, and which
+// were never opened; with its own exit status, so that nobody removes them.
+func TestInterruptedReplay(t *testing.T) {
+	content := queries(2)
+	second := len(content) - (len(content)-24)/2 // both records are of one length
+	binary.LittleEndian.PutUint32(content[second:], 1700000600)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	z.Write(content)
+	z.Close()
+	next := write(t, queries(1))
+	f := func(name string, args []string, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, nil, append(args, "--speed=1", "--stdoutoutputtype=1")...)
+			p.waitForRecords(1)
+			r := p.stop()
+			r.expect(t, exitUndelivered)
+			_, end, _ := strings.Cut(r.log, "\nunaccounted 0\n")
+			if lines := strings.Split(strings.TrimSpace(end), "\n"); !slices.Equal(lines, want) {
+				t.Errorf("the last lines are\n%q, want\n%q", lines, want)
+			}
+		})
+	}
+	plain, compressed := write(t, content), write(t, zipped.Bytes())
+	read := fmt.Sprintf("%d, %.1f%% of the file", second, float64(1000*second/len(content))/10)
+	f("files", []string{"replay", plain, next, compressed},
+		"dnsmonster-sensor: interrupted: "+plain+" was read up to offset "+read,
+		"dnsmonster-sensor: interrupted: never opened: "+next+", "+compressed)
+	f("run", []string{"run", "--pcapfile=" + plain}, "dnsmonster-sensor: interrupted: "+plain+" was read up to offset "+read)
+	f("compressed", []string{"replay", compressed},
+		fmt.Sprintf("dnsmonster-sensor: interrupted: %s was read up to offset %d in the decompressed data, about 99%% of the file", compressed, second))
+}
+
+// TestInterruptedWhileOutputsWait stops a replay at full speed whose output takes
+// nothing: both what was not read and what was not delivered is said.
+func TestInterruptedWhileOutputsWait(t *testing.T) {
+	path := write(t, queries(400_000))
+	cmd := command(nil, "replay", path, path, "--grace=100ms")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	r := result{code: cmd.ProcessState.ExitCode(), log: log.String()}
+	r.expect(t, exitUndelivered)
+	r.wantLog(t, "\ndnsmonster-sensor: not delivered: ", "\ndnsmonster-sensor: interrupted: "+path+" was read up to offset ", "never opened: "+path)
+}
+
+// silentServer takes requests, tells of each, and answers when it is let go.
+func silentServer(t *testing.T, answer string) (url string, asked <-chan struct{}, letGo func()) {
+	t.Helper()
+	requests, let := make(chan struct{}, 10), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests <- struct{}{}
+		select {
+		case <-let:
+			io.WriteString(w, answer)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, requests, func() { close(let) }
+}
+
+// TestSignalsDuringTheStart: a stop while a list is fetched is a clean stop, with
+// books and without a word on the list; a reload is done behind the start.
+func TestSignalsDuringTheStart(t *testing.T) {
+	path := write(t, queries(10))
+	t.Run("stop", func(t *testing.T) {
+		t.Parallel()
+		url, asked, _ := silentServer(t, "")
+		p := start(t, nil, "replay", path, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
+		<-asked
+		p.signal(syscall.SIGHUP)
+		r := p.stop()
+		r.expect(t, exitUndelivered) // of the file
+		r.wantLog(t, "stopped during the start", "\ndnsmonster-sensor: interrupted: never opened: "+path+"\n")
+		if strings.Contains(r.log, "--skipdomainsfile") {
+			t.Errorf("the list is not to blame:\n%s", r.log)
+		}
+	})
+	t.Run("reload", func(t *testing.T) {
+		t.Parallel()
+		url, asked, letGo := silentServer(t, "h1.example.org\n")
+		p, in := fed(t, nil, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
+		<-asked
+		p.signal(syscall.SIGHUP)
+		p.signal(syscall.SIGHUP)
+		letGo()
+		p.waitFor("msg=reloaded changed=nothing")
+		in.Write(queries(10))
+		in.Close()
+		p.wait(time.Minute).expect(t, exitOK)
+		if got := count(t, p.records).total(); got != 9 {
+			t.Errorf("%d records, want all but one of 10", got)
+		}
+	})
+	t.Run("pipe", func(t *testing.T) { // what it delivers is there, and read
+		t.Parallel()
+		url, asked, letGo := silentServer(t, "h1.example.org\n")
+		p, in := fed(t, queries(10), "--stdoutoutputtype=2", "--skipdomainsfile="+url, "--grace=1m")
+		<-asked
+		p.signal(syscall.SIGINT)
+		in.Close()
+		letGo()
+		p.wait(time.Minute).expect(t, exitOK)
+		if got := count(t, p.records).total(); got != 9 {
+			t.Errorf("%d records, want all but one of 10", got)
+		}
+	})
+	t.Run("something that nothing ends", func(t *testing.T) {
+		t.Parallel()
+		fifo := filepath.Join(t.TempDir(), "c.ini")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, nil, "run", "--config="+fifo)
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the sensor waits for what comes
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		p.signal(syscall.SIGHUP)
+		p.signal(syscall.SIGTERM)
+		time.Sleep(echo + echo/2)
+		p.signal(syscall.SIGTERM)
+		if r := p.wait(30 * time.Second); r.code != exitOK || !strings.Contains(r.log, "stopped during the start") {
+			t.Errorf("exit status %d, want %d:\n%s", r.code, exitOK, r.log)
+		}
+	})
+}
+
+// TestStopDuringTheStartOfACapture: nothing was captured and nothing is lost, so
+// the exit status is 0; what was captured and cannot be filtered is abandoned.
+func TestStopDuringTheStartOfACapture(t *testing.T) {
+	l := lab.New(t)
+	away := l.Server.V4.Next().Next().Next().Next() // nobody has this address: the dialer waits for seconds
+	args := []string{"--stdoutoutputtype=2", "--skipdomainsfile=http://" + away.String() + "/list", "--grace=300ms"}
+	p := attach(t, l.Server, args...)
+	p.signal(syscall.SIGHUP)
+	r := p.stop()
+	r.expect(t, exitOK)
+	r.wantLog(t, "stopped during the start")
+
+	p = attach(t, l.Server, args...)
+	f := flow(t, l, 1000, 20)
+	if _, err := f.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = p.stop()
+	r.expect(t, exitUndelivered)
+	r.wantLog(t, "not delivered: 20 abandoned (delivery, stdout)")
+	if strings.Contains(r.log, "mend the list") {
+		t.Errorf("the list is not to blame:\n%s", r.log)
+	}
+}
