@@ -60,12 +60,12 @@ func listenMetrics(endpoint string) (*metricsServer, error) {
 	return &metricsServer{listener: l, path: path}, nil
 }
 
-// serve starts answering.
-func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger) {
+// serve starts answering. failed is told when that ends before close.
+func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger, failed func(error)) {
 	m.server = listener.NewServer(at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), listener.Usual, log, "metrics")
 	go func() {
 		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
-			log.Error("serve metrics", "error", err)
+			failed(fmt.Errorf("serve metrics: %w", err))
 		}
 	}()
 	log.Info("serving metrics", "url", fmt.Sprintf("http://%s%s", m.listener.Addr(), m.path))

@@ -184,3 +184,22 @@ func TestOneReaderLeaves(t *testing.T) {
 	r.expect(t, exitUndelivered)
 	r.wantLog(t, `level=ERROR msg="an output ends: its reader has left`, " abandoned (delivery, stdout)")
 }
+
+// A metrics endpoint that ends before the sensor does is a failure of its own.
+func TestMetricsEndpointFails(t *testing.T) {
+	m, err := listenMetrics("http://127.0.0.1:0/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := make(chan error, 1)
+	m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler), func(err error) { why <- err })
+	m.listener.Close()
+	select {
+	case err := <-why:
+		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nobody hears of it")
+	}
+}

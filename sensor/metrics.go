@@ -124,7 +124,7 @@ func (o *metricOptions) open(implied bool, server string, stderr io.Writer) (*me
 }
 
 // start sends the numbers of the books, and what others collect, until stop.
-func (m *metrics) start(b *books, log *slog.Logger, others ...prometheus.Collector) {
+func (m *metrics) start(b *books, log *slog.Logger, failed func(what string, err error), others ...prometheus.Collector) {
 	m.books = b
 	m.registry = prometheus.NewRegistry()
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -139,7 +139,7 @@ func (m *metrics) start(b *books, log *slog.Logger, others ...prometheus.Collect
 	}
 	m.tasks.Go(func() { loss.follow(m.options.lossEvery, m.quit) })
 	if m.server != nil {
-		m.server.serve(m.registry, log)
+		m.server.serve(m.registry, log, func(err error) { failed("metrics", err) })
 	}
 	if m.stderr != nil || m.statsd != nil {
 		m.tasks.Go(func() { m.follow(log) })

@@ -450,7 +450,7 @@ func TestPrometheusPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.close()
-		m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler), func(error) {})
 		r, err := http.Get("http://" + m.listener.Addr().String() + ask)
 		if err != nil {
 			t.Fatal(err)

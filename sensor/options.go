@@ -100,7 +100,7 @@ func (o *common) general() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
-			Usage: "`TIME` that outputs have to deliver what is queued, after the end of the capture",
+			Usage: "`TIME` that outputs have to deliver what is queued, after the end of the capture, and that a pipe has to end, after a signal",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize4", EnvVars: []string{"DNSMONSTER_MASKSIZE4"}, Value: 32, Destination: &o.mask.V4,

@@ -79,7 +79,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 	}
 	defer o.domains.Follow()()
 	defer s.reloadAtHangup(p, o.domains)()
-	metrics.start(p.books, s.log, &listCollector{o.domains}, &failureCollector{p})
+	metrics.start(p.books, s.log, p.fail, &listCollector{o.domains}, &failureCollector{p})
 	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
 	endProgress := s.startProgress(source, active, p.books)
 	p.runUntilEnd(o.grace, calls)

@@ -32,7 +32,7 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		paragraphs(b, p.Description)
 	}
 	b.WriteString(".Ss Signals\n")
-	prose(b, "SIGINT and SIGTERM end the capture, and what was captured is delivered; a second one ends at once. "+
+	prose(b, "SIGINT and SIGTERM end the capture, and what was captured is delivered; a pipe is read to its end, a file is not. A second one ends at once. "+
 		"SIGHUP reads the configuration file again: "+strings.Join(Reloadable, ", ")+
 		" and the types of outputs change, and the log names what needs a new start.")
 	b.WriteString(".Sh OPTIONS\n")
