@@ -155,9 +155,9 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.closeSource()
 		case <-stopping:
 			stopping = nil
+			p.drainSource()
 			p.log.Info("stopping", "signal", calls.first, "grace", grace)
 			over = time.After(time.Until(calls.at.Add(grace)))
-			p.drainSource()
 		case <-over:
 			if in := p.interrupted(); in != nil && in.Delivering() {
 				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
