@@ -327,7 +327,12 @@ func TestTunnelsNotChosen(t *testing.T) {
 	some.want("delivered", sensorProgTcIngressEth, labelled)
 
 	all := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()})
-	all.want("delivered", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 17, udp(53, 4789, fill(40))))) // an answer to a port of VXLAN
+	for _, port := range tunnelPorts() { // a client may ask from any port
+		for _, data := range [][]byte{fill(40), join([]byte{0, 2, 1, 0}, fill(40)), join([]byte{1, 0, 0, 1, 1}, fill(40))} {
+			all.want("delivered", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 17, udp(port.Number, 53, data))))
+			all.want("delivered", sensorProgTcIngressEth, eth(0x86dd, ip6(a6, b6, 17, udp(53, port.Number, data))))
+		}
+	}
 	all.want("not_dns", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 17, udp(50000, 4789, make([]byte, 40)))))
 	all.want("not_dns", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 47, be16(0, 0x0800))))
 	all.want("not_dns", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 1, fill(40))))

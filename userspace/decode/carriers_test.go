@@ -72,6 +72,7 @@ func inTunnel(inner string) (list []carrier) {
 	for _, cookie := range []string{"", "cook", "\x45\x00cookie"} {
 		for _, sublayer := range []string{"", "\x00\x00\x00\x00", "\x40\x00\x00\x07"} {
 			for what, data := range map[string]string{"": frame, ", tagged": frame[:12] + be16(0x8100) + tag(5, kind, inner), ", PPP": "\xff\x03" + ppp + inner,
+				", PPPoE": ether(0x8864, pppoe(ppp+inner)), ", labels": ether(0x8847, label(16, false, label(17, true, inner))),
 				", HDLC": "\x0f\x00" + be16(kind) + inner, ", IP": inner, ", padded": frame + strings.Repeat("\x00", max(0, 60-len(frame)))} {
 				if sublayer == "\x40\x00\x00\x07" && cookie != "" && what == ", IP" {
 					continue // a cookie or sublayer that looks like IP
@@ -159,6 +160,10 @@ func onWire(inner string) (list []carrier) {
 	add("802.11, QoS", none, packet.LinkWLAN, wlan(0x8802, kind, inner))
 	add("802.11, QoS, four addresses, HT control", none, packet.LinkWLAN, wlan(0x8883, kind, inner))
 	add("802.11, A-MSDU", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, strings.Repeat("\x02", 12)+be16(uint16(8+len(inner)))+snap(kind, inner)))
+	subframe := func(data string) string { return strings.Repeat("\x02", 12) + be16(uint16(len(data))) + data }
+	other := subframe(snap(0x0800, ip4(17, udp(40000, 443, "not DNS"))))
+	add("802.11, A-MSDU, the second", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, other+"\x00\x00\x00"[:-len(other)&3]+subframe(snap(kind, inner))))
+	add("802.11, A-MSDU, the first of two", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, subframe(snap(kind, inner))+"\x00\x00\x00"[:-len(subframe(snap(kind, inner)))&3]+other))
 	add("802.11, checksum", none, packet.LinkWLAN, wlan(0x8802, kind, inner)+"fcs!")
 	tap := func(present uint32, fields string) string {
 		return "\x00\x00" + le16(uint16(8+len(fields))) + le32(present) + fields

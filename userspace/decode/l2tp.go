@@ -169,8 +169,8 @@ func (l *Layers) ethernetAt(b []byte) int {
 	return first
 }
 
-// insideEthernet returns the IP packet in an Ethernet frame, tagged or not; nil
-// where there is none.
+// insideEthernet returns the IP packet in an Ethernet frame, also behind VLAN
+// tags and then a PPPoE session or labels; nil where there is none.
 func insideEthernet(b []byte) []byte {
 	if len(b) < 14 || b[6]&1 != 0 { // no group sends
 		return nil
@@ -182,10 +182,26 @@ func insideEthernet(b []byte) []byte {
 		}
 		kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
 	}
-	if len(b) == 0 || kind != etherIPv4 && kind != etherIPv6 || (kind == etherIPv4) != (b[0]>>4 == 4) {
-		return nil
+	switch {
+	case kind == etherPPPoE && len(b) >= 8 && b[0] == 0x11 && b[1] == 0:
+		proto := binary.BigEndian.Uint16(b[6:])
+		if b = b[8:]; proto == pppIPv4 || proto == pppIPv6 {
+			return b
+		}
+	case kind == etherMPLS || kind == etherMPLM:
+		for range maxLabels {
+			if len(b) < 4 {
+				break
+			}
+			bottom := b[2]&1 != 0
+			if b = b[4:]; bottom {
+				return b
+			}
+		}
+	case len(b) > 0 && (kind == etherIPv4 && b[0]>>4 == 4 || kind == etherIPv6 && b[0]>>4 == 6):
+		return b
 	}
-	return b
+	return nil
 }
 
 // endsWith tells whether an IP packet that looks like one ends where the datagram

@@ -17,9 +17,8 @@ const (
 	wlanAMSDU    = 0x80   // of the QoS control field
 )
 
-// wlan reads an IEEE 802.11 frame. Data that are not encrypted carry LLC; of
-// frames aggregated within one frame (A-MSDU) the first is read. padded tells
-// that the header's length was rounded up to four bytes.
+// wlan reads an IEEE 802.11 frame. Data that are not encrypted carry LLC. padded
+// tells that the header's length was rounded up to four bytes.
 func (l *Layers) wlan(b []byte, padded bool) Found {
 	if len(b) < 2 {
 		return FoundBad
@@ -49,11 +48,30 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 		return FoundOther // a fragment that has no header
 	}
 	if control&wlanQoS != 0 && b[quality]&wlanAMSDU != 0 {
-		if n += 14; len(b) < n {
-			return FoundBad
-		}
+		return l.aggregate(b[n:])
 	}
 	return l.llc(b[n:])
+}
+
+// aggregate reads an A-MSDU: several frames, each behind two addresses and its
+// length. It stops at the first that has to do with DNS, as far as that can be
+// told; where there is none, the last one says what was found.
+func (l *Layers) aggregate(b []byte) Found {
+	const header = 14
+	before := *l
+	for {
+		if len(b) < header {
+			return FoundBad
+		}
+		n := header + int(binary.BigEndian.Uint16(b[12:]))
+		found := l.llc(b[header:min(n, len(b))])
+		next := (n + 3) &^ 3
+		switch {
+		case found == FoundFragment, found <= FoundTCP && (l.decoder.dns(l.SrcPort) || l.decoder.dns(l.DstPort)), next+header > len(b):
+			return found
+		}
+		*l, b = before, b[next:]
+	}
 }
 
 // radiotap reads the header that says how a frame was received
