@@ -161,7 +161,7 @@ func TestSpoolCommand(t *testing.T) {
 	says(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
 	says(t, 1, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
 	says(t, 1, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
-	says(t, 1, "--spooldri: did you mean spooldir?", "spool", "ls", "--spooldri=x")
+	says(t, 1, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
 	says(t, 1, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
 	says(t, 0, "EXAMPLES", "spool", "drop", "--help")
 

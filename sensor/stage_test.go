@@ -2,7 +2,9 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -214,7 +216,7 @@ func (s *stage) batchUnderWay() {
 func (s *stage) onDisk() uint64 {
 	s.t.Helper()
 	info, err := spool.Look(filepath.Join(s.spool, "psql"), nil)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not made yet: none
 		s.t.Fatal(err)
 	}
 	return info.Events
