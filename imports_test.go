@@ -30,10 +30,11 @@ var allowed = map[string][]string{
 	"outputs/spool":          {"outputs/safefs", "userspace/event"},
 	"outputs/safefs":         {},
 	"outputs/all":            {"outputs"},
+	"outputs/visible":        {},
 	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                                               // a step, never another
+	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                                                                  // a step, never another
 	"userspace/packet":       {},
 	"userspace/account":      {},
 	"userspace/dns":          {},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -58,7 +59,7 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	wrong.add(run.try(values))
 	fmt.Fprintln(w)
 	for _, t := range config.Advice(values) {
-		fmt.Fprintln(w, "warning:", t)
+		fmt.Fprintln(w, "warning:", visible.Words(t))
 	}
 	for _, t := range config.Changes(values) {
 		fmt.Fprintln(w, "differs:", t)
@@ -68,7 +69,7 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 		return nil
 	}
 	for _, err := range wrong {
-		fmt.Fprintln(w, "error:", err)
+		fmt.Fprintln(w, "error:", visible.Line(err))
 	}
 	return usageError("%s: run would not start with this file", path)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -150,7 +151,7 @@ func writeConfig(path string, v *config.Values, log io.Writer) error {
 		return &exitError{exitFailure, fmt.Errorf("write %s: %w", path, err)}
 	}
 	for _, w := range config.Advice(v) {
-		fmt.Fprintln(log, "warning:", w)
+		fmt.Fprintln(log, "warning:", visible.Words(w))
 	}
 	fmt.Fprintf(log, "wrote %s\n", path)
 	if len(leftOut) > 0 {

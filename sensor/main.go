@@ -10,11 +10,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -70,8 +70,10 @@ func (p problems) err() error {
 	return &exitError{exitUsage, errors.Join(p...)}
 }
 
-// Main runs the program and returns its exit status.
+// Main runs the program and returns its exit status. What it says to people, on
+// stdout too, passes a visible.Writer: names and answers come from strangers.
 func Main(args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = visible.NewWriter(stdout), visible.NewWriter(stderr)
 	calls := newSignals()
 	calls.catch()
 	app := newApp(stdout, stderr)
@@ -85,8 +87,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
-	for line := range strings.Lines(err.Error()) { // joined errors have a line each
-		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", strings.TrimRight(line, "\n"))
+	for _, e := range config.Joined(err) {
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", visible.Line(e))
 	}
 	return code
 }

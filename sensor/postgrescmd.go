@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/psql"
+	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -99,7 +100,7 @@ func (o *postgresOptions) check(c *cli.Context) error {
 }
 
 func (o *postgresOptions) sql(c *cli.Context) error {
-	return o.do(c, "sql", func(context.Context) error { return o.admin.Script(c.App.Writer) })
+	return o.do(c, "sql", func(context.Context) error { return o.admin.Script(visible.Raw(c.App.Writer)) })
 }
 
 // do gives an error the exit status that says whether somebody has to mend

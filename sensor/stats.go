@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -28,7 +29,7 @@ func startStats(w io.Writer, every time.Duration, b *books) *statsPrinter {
 			case now := <-tick.C:
 				ledgers, err := b.ledgers()
 				if err != nil {
-					fmt.Fprintf(w, "stats: %v\n", err)
+					fmt.Fprintf(w, "stats: %s\n", visible.Line(err))
 					continue
 				}
 				next := totalsOf(ledgers, now)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/visible"
 )
 
 // Admin does by hand what the output needs of its database.
@@ -174,7 +175,7 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 			silent++
 		}
 		if err != nil {
-			fmt.Fprintf(w, "  no   %v\n", err)
+			fmt.Fprintf(w, "  no   %s\n", visible.Line(err))
 		}
 	}
 	switch {
@@ -197,7 +198,7 @@ func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Iden
 		return err
 	}
 	defer shut(conn)
-	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", conn.ParameterStatus("server_version"))
+	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", visible.Words(conn.ParameterStatus("server_version")))
 	fmt.Fprintf(w, "  %s\n", encryption(p.Config, conn))
 	s, err := look(ctx, conn, id)
 	if err != nil {
@@ -211,7 +212,7 @@ func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Iden
 	}
 	if n := len(s.problems); n > 0 {
 		for _, problem := range s.problems[:n-1] {
-			fmt.Fprintf(w, "  no   %s\n", problem)
+			fmt.Fprintf(w, "  no   %s\n", visible.Words(problem.String()))
 		}
 		return outputs.Permanent(errors.New(s.problems[n-1].String()))
 	}

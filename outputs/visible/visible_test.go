@@ -1,0 +1,40 @@
+package visible
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestWriter(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		var b bytes.Buffer
+		if n, err := NewWriter(&b).Write([]byte(text)); n != len(text) || err != nil || b.String() != want {
+			t.Errorf("%q: %q, %d, %v; want %q", text, b.String(), n, err, want)
+		}
+	}
+	f("", "")
+	f("a line\nand\ttwo é \u2028\n", "a line\nand\ttwo é \u2028\n")
+	f("\x1b[31m\r\x00\x7f", `\u001b[31m\u000d\u0000\u007f`)
+	f("\u0085\u009b\u00a0", `\u0085\u009b`+"\u00a0")
+	f("\x9b31m\xff\xc3", `\x9b31m\xff\xc3`)
+	f("\ufffd", "\ufffd")
+}
+
+func TestLine(t *testing.T) {
+	f := func(err error, want string) {
+		t.Helper()
+		if got := Line(err); got != want {
+			t.Errorf("%q: %q, want %q", err, got, want)
+		}
+	}
+	server := errors.New("no such table\nunaccounted 0\r")
+	f(errors.New("plain"), "plain")
+	f(server, `no such table\nunaccounted 0\r`)
+	f(fmt.Errorf("connect: %w", server), `connect: no such table\nunaccounted 0\r`)
+	f(fmt.Errorf("open %s: %w", "a\nb", errors.Join(errors.New("x"), server)), `open a\nb: x; no such table\nunaccounted 0\r`)
+	f(errors.Join(errors.New("x"), fmt.Errorf("y: %w and %w", server, errors.Join(errors.New("p"), errors.New("q")))),
+		`x; y: no such table\nunaccounted 0\r and p; q`)
+}
