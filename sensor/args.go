@@ -99,6 +99,7 @@ func (inv *invocation) try(v *config.Values) error {
 }
 
 func unknownCommand(app *cli.App, name string) error {
+	name = shown(name)
 	if name == "true" || name == "false" {
 		return usageError("what is %q? A truth value is written --name=%s", name, name)
 	}

@@ -139,7 +139,7 @@ func TestListsAtTheStart(t *testing.T) {
 	f("stdoutoutputtype: output type 4 needs an allow list", "--stdoutoutputtype=4", "--skipdomainsfile="+none)
 	f("--skipdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none)
 	f("--allowdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none, "--allowdomainsfile="+none)
-	f("certificate signed by unknown authority (add the server's CA to this system's, or give --skiptlsverification)"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL)
+	f("certificate signed by unknown authority (add the CA that signs the server's certificate to this system's)"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL)
 	f("--skipdomainsfile: GET "+s.URL+"/x: the server answers 404 Not Found"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL+"/x", "--skiptlsverification")
 
 	p := runs(t, "replay", file, "--skipdomainsfile="+list(t, "h1.example.org"))

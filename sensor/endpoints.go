@@ -35,7 +35,7 @@ func prometheusAddress(endpoint string) (address, path string, err error) {
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return "", "", errors.New("use a URL such as http://127.0.0.1:2112/metrics")
 	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(endpoint, "@") {
 		return "", "", errors.New("use a URL of host, port and path alone: nobody is asked for a password")
 	}
 	host, path := u.Hostname(), u.Path
@@ -115,7 +115,7 @@ func checkStatsdAddress(address string) error {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || port == "" {
+	if err != nil || host == "" || port == "" || strings.Contains(address, "@") {
 		return errors.New("use HOST:PORT, such as 127.0.0.1:8125")
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
@@ -88,7 +89,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		code = exit.code
 	}
 	for _, e := range config.Joined(err) {
-		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", visible.Line(e))
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", endpoint.Hide(visible.Line(e)))
 	}
 	return code
 }

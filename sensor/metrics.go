@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/endpoint"
 )
 
 // metricOptions say where the numbers go.
@@ -75,16 +77,21 @@ func (o *metricOptions) check() error {
 	p.when(o.lossEvery < 10*time.Millisecond, "--capturestatsdelay %s: at least 10ms", o.lossEvery)
 	p.when(o.stats != 0 && o.stats < 100*time.Millisecond, "--stats %s: at least 100ms, or 0 for none", o.stats)
 	if err := checkStatsdAddress(o.statsd); err != nil {
-		p.add(usageError("--metricstatsdagent %q: %w", o.statsd, err))
+		p.add(usageError("--metricstatsdagent %q: %w", shown(o.statsd), err))
 	}
 	if _, _, err := prometheusAddress(o.prometheus); err != nil {
-		shown := o.prometheus
-		if strings.Contains(shown, "@") { // there may be a password before it
-			shown = "********"
-		}
-		p.add(usageError("--metricprometheusendpoint %q: %w", shown, err))
+		p.add(usageError("--metricprometheusendpoint %q: %w", shown(o.prometheus), err))
 	}
 	return p.err()
+}
+
+// shown is what somebody has written where it should not be an address with a
+// password, but may be one.
+func shown(text string) string {
+	if strings.Contains(text, "@") {
+		return endpoint.Masked
+	}
+	return text
 }
 
 // metrics is where the numbers of one run go.

@@ -107,7 +107,7 @@ func (o *postgresOptions) sql(c *cli.Context) error {
 // something, or no server answers.
 func (o *postgresOptions) do(c *cli.Context, name string, work func(context.Context) error) error {
 	if c.Args().Present() {
-		return usageError("postgres %s takes no arguments: what is %q?", name, c.Args().First())
+		return usageError("postgres %s takes no arguments: what is %q?", name, shown(c.Args().First()))
 	}
 	process := processOptions{level: 2, format: "text"}
 	log, _ := process.logger(c.App.ErrWriter, nil)

@@ -60,7 +60,7 @@ func (o *runOptions) flags() []cli.Flag {
 }
 
 func (o *runOptions) run(c *cli.Context) error {
-	switch what := c.Args().First(); {
+	switch what := shown(c.Args().First()); {
 	case what == "true" || what == "false":
 		return usageError("what is %q? A truth value is written --name=%s", what, what)
 	case c.Args().Present():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -96,6 +97,36 @@ func TestLogMasksSecrets(t *testing.T) {
 		got := b.String()
 		if strings.Contains(got, "hush") || strings.Count(got, "********") != 3 || !strings.Contains(got, "abcd") {
 			t.Errorf("%s: %s", format, got)
+		}
+	}
+}
+
+// TestNoMessageShowsUserInformation: wherever somebody writes an address with a
+// password that is not escaped, or one where none belongs.
+func TestNoMessageShowsUserInformation(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const mark = "ZQXJ"
+	dir := t.TempDir()
+	options := []string{"psqlendpoint", "skipdomainsfile", "metricprometheusendpoint", "metricstatsdagent", "splunkoutputendpoint", "kafkaoutputbroker", "syslogoutputendpoint", "zincoutputendpoint", "natsoutputserver", "dnstapsocket"}
+	for i := range 300 {
+		secret := mark
+		for range 1 + r.IntN(3) {
+			secret += []string{"@", "%", "/", ":", "?", "#", "12", "[", ",", "=", "'", `"`, `\`}[r.IntN(13)] + mark
+		}
+		text := []string{"postgres://", "http://", "https://", "tcp://"}[r.IntN(4)] + []string{"me:", "", "me:12/", "me:12?"}[r.IntN(4)] + secret + "@127.0.0.1:1/x"
+		option := options[r.IntN(len(options))]
+		path := filepath.Join(dir, "c.ini")
+		put(t, path, "pcapfile = /no/such\nstdoutoutputtype = 1\n"+[]string{option + " = ", "", "a line ", "[", "x"}[r.IntN(5)]+text+"\n")
+		for _, args := range [][]string{
+			{"run", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--psqloutputtype=1", "--" + option + "=" + text},
+			{"run", "--stdoutoutputtype=1", "--pcapfile=/no/such", text},
+			{text}, {"replay", text}, {"postgres", "check", text}, {"run", "--config=" + path}, {"config", "check", path}, {"postgres", "sql", "--config=" + path, "--" + option, text},
+		}[i%8 : i%8+1] {
+			var out, log bytes.Buffer
+			Main(append([]string{"x"}, args...), &out, &log)
+			if all := out.String() + log.String(); strings.Contains(all, mark) {
+				t.Fatalf("%q with %s: shown:\n%s", args, text, all)
+			}
 		}
 	}
 }

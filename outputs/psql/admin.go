@@ -192,7 +192,7 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Identifier, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	fmt.Fprintf(w, "%s: database %s, user %s\n", name, p.Database, p.User)
+	fmt.Fprintf(w, "%s: database %s\n", name, p.Database)
 	conn, err := a.o.dial(ctx, p, name)
 	if err != nil {
 		return err

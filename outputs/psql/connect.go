@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -65,9 +64,16 @@ func (o *Output) config() (*pgconn.Config, error) {
 	if o.endpoint == "" {
 		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
 	}
-	c, err := pgconn.ParseConfig(o.endpoint)
+	text := strings.TrimSpace(o.endpoint)
+	if err := checkEndpoint(text); err != nil {
+		return nil, fmt.Errorf("psqlendpoint: %w", err)
+	}
+	c, err := pgconn.ParseConfig(text)
 	if err != nil {
 		return nil, fmt.Errorf("psqlendpoint: %w", withoutSecrets(err))
+	}
+	if err := checkHosts(c); err != nil {
+		return nil, fmt.Errorf("psqlendpoint: %w", err)
 	}
 	if _, ok := c.RuntimeParams["application_name"]; !ok {
 		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
@@ -83,16 +89,11 @@ func (o *Output) config() (*pgconn.Config, error) {
 	return c, nil
 }
 
-// withoutSecrets takes the endpoint out of an error about it. What the library
-// says of a broken URI may hold half a password, so that is left out too.
+// withoutSecrets takes the endpoint out of an error about one whose form is right.
 func withoutSecrets(err error) error {
 	text := err.Error()
 	if i := strings.LastIndex(text, "`: "); i >= 0 {
 		text = text[i+len("`: "):]
-	}
-	var broken *url.Error
-	if errors.As(err, &broken) || strings.Contains(text, "keyword/value") {
-		return errors.New("not of the form postgres://user:password@host:5432/database; in a password write % as %25, / as %2F, @ as %40, : as %3A")
 	}
 	return errors.New(text)
 }
@@ -187,7 +188,7 @@ func (o *Output) open(ctx context.Context, p *place, at outputs.Address) (*sessi
 func (o *Output) dial(ctx context.Context, p *place, name string) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, p.Config)
 	if err != nil {
-		return nil, o.explain(p.Config, fmt.Errorf("connect to %s as %s: %w", name, p.User, plainly(err)))
+		return nil, o.explain(p.Config, fmt.Errorf("connect to %s: %w", name, plainly(p.Config, err)))
 	}
 	if err := writable(ctx, conn); err != nil {
 		shut(conn)
@@ -225,7 +226,7 @@ func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outpu
 	ip := net.ParseIP(c.Host)
 	local := strings.HasPrefix(c.Host, "/") || c.Host == "localhost" || ip.IsLoopback()
 	if !encrypted && !local && c.TLSConfig != nil && o.warned.CompareAndSwap(false, true) {
-		o.log().Warn("the server has no TLS: records go over the network in the clear; sslmode=disable in --psqlendpoint says that this is wanted", "address", at.Name)
+		o.log().Warn("the server has no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint insists on TLS, sslmode=disable says that this is wanted", "address", at.Name)
 	}
 }
 

@@ -41,14 +41,16 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 	var invalid x509.CertificateInvalidError
 	text := err.Error()
 	switch {
-	case strings.Contains(text, "server refused TLS connection"):
-		return "the server has no TLS: say sslmode=disable or sslmode=prefer in --psqlendpoint", true
+	case strings.Contains(text, noTLS):
+		return "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there, with ssl = on in postgresql.conf", true
 	case strings.Contains(text, "remote error: tls:"):
 		return "the server does not accept our certificate, or wants one: " + nameIt, true
 	case errors.As(err, &unknown):
-		return "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint, or give up the check with sslmode=require or --skiptlsverification", true
-	case errors.As(err, &host), errors.As(err, &invalid):
-		return "put the server's certificate right, or say sslmode=verify-ca, sslmode=require or --skiptlsverification", true
+		return "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint", true
+	case errors.As(err, &host):
+		return "name the server in --psqlendpoint as its certificate does, or give it a certificate with this name", true
+	case errors.As(err, &invalid):
+		return "put the server's certificate right", true
 	case c != nil && c.TLSConfig != nil && judgedLate(err):
 		return "the server may not accept our certificate, or want one: " + nameIt, false
 	}
@@ -76,6 +78,8 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 		return "put user and password of --psqlendpoint right", true
 	case "28000":
 		return wayIn(pg.Message), true
+	case "42704":
+		return "a parameter in --psqlendpoint that is mistyped, or a part of a password that is not escaped or quoted", true
 	case "3D000":
 		return "CREATE DATABASE " + database + ", or name another one in --psqlendpoint", true
 	case "3F000":
@@ -108,20 +112,50 @@ func wayIn(message string) string {
 // where is how the library begins each line: 192.0.2.1:5432 (db.example.org).
 var where = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
 
-// plainly takes from an error of connecting what the caller says better, and
-// what it says twice: with sslmode=prefer there are two attempts.
-func plainly(err error) error {
-	var c *pgconn.ConnectError
-	if !errors.As(err, &c) {
+// plainly takes from an error of connecting what the caller says better and what
+// the endpoint says of the user. Where there were several attempts, as with
+// sslmode=prefer, it leaves those that say why.
+func plainly(c *pgconn.Config, err error) error {
+	var failed *pgconn.ConnectError
+	if !errors.As(err, &failed) {
 		return err
 	}
+	hide := hider(c)
+	left := telling(failed.Unwrap())
 	var lines []string
-	for line := range strings.Lines(c.Unwrap().Error()) {
-		if line = where().ReplaceAllString(strings.TrimSpace(line), ""); line != "" && !slices.Contains(lines, line) {
+	for _, e := range left {
+		line := hide(where().ReplaceAllString(strings.TrimSpace(e.Error()), ""))
+		if line != "" && !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
 	}
-	return &connectError{strings.Join(lines, "; "), c.Unwrap()}
+	return &connectError{strings.Join(lines, "; "), errors.Join(left...)}
+}
+
+const noTLS = "server refused TLS connection"
+
+// telling are the attempts that matter: one that failed since the server has no
+// TLS says nothing where the user lets another one follow, and what a server
+// answers to one says more than why others did not get as far.
+func telling(err error) []error {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	var left []error
+	for _, e := range all {
+		var pg *pgconn.PgError
+		if errors.As(e, &pg) && !strings.Contains(pg.Message, "no encryption") && !strings.Contains(pg.Message, "SSL off") {
+			return []error{e}
+		}
+		if !strings.Contains(e.Error(), noTLS) {
+			left = append(left, e)
+		}
+	}
+	if left == nil {
+		return all
+	}
+	return left
 }
 
 type connectError struct {

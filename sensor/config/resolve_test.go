@@ -234,7 +234,7 @@ func TestPasswordsInAddresses(t *testing.T) {
 	WriteTable(&table, v)
 	leftOut, _ := WriteINI(&ini, v, false)
 	WriteINI(&all, v, true)
-	if text := table.String() + ini.String(); strings.Contains(text, "hush") || !strings.Contains(text, "http://user:********@host:3128/") {
+	if text := table.String() + ini.String(); strings.Contains(text, "hush") || !strings.Contains(text, "http://********@host:3128/") {
 		t.Errorf("shown:\n%s", text)
 	}
 	if fmt.Sprint(leftOut) != "[kafkaoutputbroker]" || !strings.Contains(all.String(), "http://user:hush@host:3128/") {
@@ -290,12 +290,14 @@ func TestShown(t *testing.T) {
 	f("", "")
 	f("localhost:9000", "localhost:9000")
 	f("postgres://host/db", "postgres://host/db")
-	f("postgres://user@host/db", "postgres://user@host/db")
-	f("http://host:80/path?mail=a@example.org", "http://host:80/path?mail=a@example.org")
-	f("postgres://user:p/ss@host/db", "postgres://user:********@host/db")
-	f("http://user:pass@proxy:3128", "http://user:********@proxy:3128")
+	f("postgres://user@host/db", "postgres://********@host/db")
+	f("http://host:80/path?mail=a@example.org", "http://********@example.org") // nothing tells the port from a password
+	f("https://www.example.org/list@latest", "https://www.example.org/list@latest")
+	f("http://user:12/34@host/x", "http://********@host/x")
+	f("postgres://user:p/ss@host/db", "postgres://********@host/db")
+	f("http://user:pass@proxy:3128", "http://********@proxy:3128")
 	f("nats://token@host:4222", "nats://********@host:4222")
-	f("postgres://user:p@ss@host:5432/db?x=1", "postgres://user:********@host:5432/db?x=1")
+	f("postgres://user:p@ss@host:5432/db?x=1", "postgres://********@host:5432/db?x=1")
 }
 
 func TestJoined(t *testing.T) {

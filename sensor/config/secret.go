@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,13 +10,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/endpoint"
 )
 
 // secretFile is what the name of an option ends in that names a secret's file.
 const secretFile = "file"
 
 // masked stands in all that is shown in a secret's place.
-const masked = "********"
+const masked = endpoint.Masked
 
 // WithSecretFiles adds to each secret the option that names a file with it.
 func WithSecretFiles(flags []cli.Flag) []cli.Flag {
@@ -121,7 +121,7 @@ func (v *Values) Mask(text string) string {
 			text = strings.ReplaceAll(text, o.Text[0], masked)
 		}
 	}
-	return text
+	return endpoint.Hide(text)
 }
 
 // Redact masks secrets in an error.
@@ -157,8 +157,8 @@ func lastLineEnd(content []byte) string {
 	return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 }
 
-// Shown is a value for people: secrets are masked, and so are passwords inside
-// addresses.
+// Shown is a value for people: secrets are masked, and so is what addresses say
+// of a user.
 func (v *Value) Shown(text string) string {
 	if v.Secret {
 		if text == "" || len(v.Default) == 1 && text == v.Default[0] {
@@ -166,25 +166,5 @@ func (v *Value) Shown(text string) string {
 		}
 		return masked
 	}
-	scheme, rest, ok := strings.Cut(text, "://")
-	u, err := url.Parse(text)
-	if !ok || err == nil && u.User == nil {
-		return text
-	}
-	place := rest
-	if err == nil {
-		place, _, _ = strings.Cut(rest, "/")
-	} // else nobody knows where the password ends: it may have a "/" in it
-	at := strings.LastIndexByte(place, '@')
-	if at < 0 {
-		return text
-	}
-	user, _, has := strings.Cut(rest[:at], ":")
-	switch {
-	case has:
-		user += ":" + masked
-	case scheme == "nats" || scheme == "tls": // a name alone is a token there
-		user = masked
-	}
-	return scheme + "://" + user + rest[at:]
+	return endpoint.Hide(text)
 }

@@ -10,10 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/userspace/domains"
 )
 
@@ -53,7 +55,7 @@ func newClient(skipVerify bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
+			Proxy:                 proxy,
 			DialContext:           dialer.DialContext,
 			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skipVerify},
 			TLSHandshakeTimeout:   10 * time.Second,
@@ -70,6 +72,44 @@ func newClient(skipVerify bool) *http.Client {
 			return nil
 		},
 	}
+}
+
+// proxy is the one that the environment names. The library's errors about it hold
+// its password.
+func proxy(request *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(request)
+	if err == nil && u == nil {
+		err = unreadable("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
+	} else if err == nil {
+		err = checkProxy(u)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the proxy in the environment variable HTTP_PROXY or HTTPS_PROXY is not of the form http://user:password@host:port: %s", endpoint.Escape)
+	}
+	return u, nil
+}
+
+// unreadable tells of a proxy that the library leaves out since it cannot read its
+// address.
+func unreadable(names ...string) error {
+	for _, name := range names {
+		value := os.Getenv(name)
+		if _, err := url.Parse(value); err != nil {
+			if _, err = url.Parse("http://" + value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkProxy refuses an address that has more than a proxy's needs: a password
+// that is not escaped may have become a path.
+func checkProxy(u *url.URL) error {
+	if u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("not a host and a port")
+	}
+	return endpoint.HostPorts(u.Host)
 }
 
 // reads tells whether two readers give the same list.
@@ -138,7 +178,7 @@ func same(a, b os.FileInfo) bool {
 func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.place, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("GET %s: this is no URL", shown(r.place))
 	}
 	request.Header.Set("User-Agent", "dnsmonster-sensor")
 	if r.etag != "" {
@@ -147,13 +187,17 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	if r.lastModified != "" {
 		request.Header.Set("If-Modified-Since", r.lastModified)
 	}
-	answer, err := r.client.Do(request) // its errors name the URL, without a password
+	answer, err := r.client.Do(request)
 	if err != nil {
+		var wrapped *url.Error // it names the URL, with the user
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
 		var certificate *tls.CertificateVerificationError
 		if errors.As(err, &certificate) {
-			err = fmt.Errorf("%w (add the server's CA to this system's, or give --skiptlsverification)", err)
+			err = fmt.Errorf("%w (add the CA that signs the server's certificate to this system's)", err)
 		}
-		return nil, err
+		return nil, fmt.Errorf("GET %s: %w", shown(r.place), err)
 	}
 	defer answer.Body.Close()
 	switch {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -271,7 +272,7 @@ func TestTLS(t *testing.T) {
 	s := serve(t, httptest.NewTLSServer)
 	s.answer = func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("a.example")) }
 	got := outcome(newReader(s.URL, domains.Labels, false).read(context.Background(), false))
-	if !strings.Contains(got, "certificate signed by unknown authority") || !strings.Contains(got, "--skiptlsverification") || !strings.Contains(got, s.URL) {
+	if !strings.Contains(got, "certificate signed by unknown authority") || strings.Contains(got, "--skiptlsverification") || !strings.Contains(got, "add the CA") || !strings.Contains(got, s.URL) {
 		t.Errorf("a certificate that nobody knows: %s", got)
 	}
 	if got := outcome(newReader(s.URL, domains.Labels, true).read(context.Background(), false)); got != "1" {
@@ -308,11 +309,40 @@ func TestPasswordsStayHidden(t *testing.T) {
 	place := strings.Replace(s.URL, "http://", "http://me:hush@", 1)
 	for range 2 {
 		got := outcome(newReader(place, domains.Labels, false).read(context.Background(), false))
-		if strings.Contains(got, "hush") || !strings.Contains(got, "me:") {
+		if strings.Contains(got, "hush") || strings.Contains(got, "me:") || !strings.HasPrefix(got, "GET http://********@127.0.0.1") {
 			t.Errorf("error %s", got)
 		}
 		s.Close() // then it is an error of the connection
 	}
+}
+
+// TestProxyIsNotShown: what the environment says of a proxy holds a password,
+// however it is broken.
+func TestProxyIsNotShown(t *testing.T) {
+	f := func(text string, good bool) {
+		t.Helper()
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProxyIsNotShown$", "-test.v")
+		cmd.Env = append(os.Environ(), "HTTP_PROXY="+text, "PROXY_TEST=1", "NO_PROXY=")
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "ZQXJ") || !strings.Contains(string(out), "GET http://192.0.2.1/list") {
+			t.Errorf("%s: %v\n%s", text, err, out)
+		}
+		if refused := strings.Contains(string(out), "not of the form http://user:password@host:port"); refused == good {
+			t.Errorf("%s: refused %v\n%s", text, refused, out)
+		}
+	}
+	if os.Getenv("PROXY_TEST") != "" {
+		t.Log(outcome(newReader("http://192.0.2.1/list", domains.Labels, false).read(context.Background(), false)))
+		return
+	}
+	f("http://ZQXJ:ZQXJ@127.0.0.1:1", true)
+	f("ZQXJ:ZQXJ@127.0.0.1:1", true)
+	f("http://ZQXJ:12/ZQXJ@127.0.0.1:1", false)
+	f("http://ZQXJ:%zzZQXJ@127.0.0.1:1", false)
+	f("http://ZQXJ:ZQXJ/ZQXJ@127.0.0.1:1", false)
+	f("http://ZQXJ:12?ZQXJ@127.0.0.1:1", false)
+	f("http://ZQXJ:ZQ XJ@127.0.0.1:1", false)
+	f("ZQXJ:ZQXJ/@127.0.0.1:1", false)
 }
 
 // TestReadEndsWithItsContext, also in the middle of an answer.

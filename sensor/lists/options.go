@@ -5,12 +5,12 @@ package lists
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/userspace/domains"
 )
 
@@ -87,10 +87,10 @@ func checkPlace(place string) error {
 	if !isURL(place) {
 		return nil
 	}
-	u, err := url.Parse(place)
+	u, err := endpoint.URL(place)
 	switch {
 	case err != nil:
-		return errors.New("this is no URL")
+		return err
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("use a path, or an http:// or https:// URL")
 	case u.Host == "":
@@ -102,15 +102,5 @@ func checkPlace(place string) error {
 // isURL tells a URL from a path.
 func isURL(place string) bool { return strings.Contains(place, "://") }
 
-// shown is a place without the password that may be in it.
-func shown(place string) string {
-	u, err := url.Parse(place)
-	switch {
-	case !isURL(place):
-		return place
-	case err != nil:
-		scheme, _, _ := strings.Cut(place, "://")
-		return scheme + "://********" // anything in it may be one
-	}
-	return u.Redacted()
-}
+// shown is a place without the user information that may be in it.
+func shown(place string) string { return endpoint.Hide(place) }

@@ -1,0 +1,121 @@
+package endpoint
+
+import (
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestURL(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		u, err := URL(text)
+		got := ""
+		switch {
+		case err != nil:
+			got = "error " + err.Error()
+		default:
+			got = u.Host
+		}
+		if !strings.HasPrefix(got, want) || want == "" {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	f("http://db.example.org:80/x", "db.example.org:80")
+	f("http://me:secret@db.example.org/x", "db.example.org")
+	f("http://me:s%40cret@[2001:db8::1]:80/x", "[2001:db8::1]:80")
+	f("https://cdn.example.org/a@1.0/list", "cdn.example.org")
+	f("http://me:p@cdn.example.org:80/a%401.0/list?mail=a%40b", "cdn.example.org:80")
+	const certainty = "error it cannot be read with certainty"
+	f("http://me:se@cret@h/x", certainty)
+	f("http://me:12/cret@h.example.org/x", certainty)
+	f("http://me:se@cret/x@h.example.org/x", certainty)
+	f("http://me:12?cret@h.example.org/x", certainty)
+	f("http://me:12#cret@h.example.org/x", certainty)
+	f("http://token/x@h.example.org/x", certainty)
+	f("http://h.example.org/x#y", certainty)
+	f("http://me:s%zz@h/x", certainty)
+	f("http://me:se/cret@h/x", certainty)
+	f("http://2001:db8::1/x", "error an IPv6 address stands in brackets")
+	f("http://[192.0.2.1]/x", "error an IPv6 address stands in brackets")
+	f("http://h:0/x", "error a port is a number")
+	f("http://h:x/x", "error a port is a number")
+	f("http://h x/x", "error this is no name")
+	f("h/x", "error this is no URL")
+	f("://h/x", "error this is no URL")
+	f("http://h/%zz", "error this is no URL")
+}
+
+func TestHostPorts(t *testing.T) {
+	f := func(text string, good bool) {
+		t.Helper()
+		if err := HostPorts(text); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	f("127.0.0.1:8125", true)
+	f("[2001:db8::1]:8125", true)
+	f("a,b:1,[::1]", true)
+	f("2001:db8::1", false)
+	f("a:b", false)
+	f("me@h:1", false)
+	f("me/h:1", false)
+	f("a:65536", false)
+}
+
+func TestHide(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if got := Hide(text); got != want {
+			t.Errorf("Hide(%s) = %s, want %s", text, got, want)
+		}
+	}
+	f("", "")
+	f("mail me@example.org", "mail me@example.org")
+	f("get http://me:secret@h/x and http://h/y", "get http://********@h/x and http://h/y")
+	f("http://me@h", "http://********@h")
+	f(`"http://me:se/c@ret@h/x": no`, `"http://********@h/x": no`)
+	f("https://cdn.example.org/a@1/list", "https://cdn.example.org/a@1/list")
+	f("https://me:1/cdn.example.org/a@1/list", "https://********@1/list")
+	f("set it, such as postgres://user:password@host:5432/d", "set it, such as postgres://user:password@host:5432/d")
+	f(`"http://me:se\"cret@h/x": no`, `"http://********@h/x": no`)
+	f("a://b@c,d://e:f@g", "a://********@g")
+}
+
+// TestNothingOfUserInformation gets through, whatever it is made of: an address
+// is refused, or its user information is where it belongs.
+func TestNothingOfUserInformation(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const marks = "ZQXJ"
+	accepted := 0
+	for range 20000 {
+		user := ""
+		for range 1 + r.IntN(4) {
+			user += []string{marks, "@", "%", "/", ":", "?", "#", "[", "]", "12", ",", "=", "&", ".", "a", "%4", "%40", ";", "\\", "'"}[r.IntN(20)]
+			user += marks
+		}
+		if host, _, ok := strings.Cut(user, "/"); ok && strings.Contains(host, ".") && !strings.ContainsAny(host, ":@") {
+			continue // as in https://example.org/list@latest, which is what that looks like
+		}
+		text := "http://" + user + "@" + []string{"h.example.org", "127.0.0.1:80", "[::1]:80", "h"}[r.IntN(4)] + []string{"", "/", "/p", "/p?a=b"}[r.IntN(4)]
+		if got := Hide("Get " + text + ": no"); strings.Contains(got, marks) {
+			t.Fatalf("%s: shown as %s", text, got)
+		}
+		u, err := URL(text)
+		if err != nil {
+			if strings.Contains(err.Error(), marks) {
+				t.Fatalf("%s: %v", text, err)
+			}
+			continue
+		}
+		accepted++
+		u.User = nil
+		if left, _ := url.QueryUnescape(u.String()); strings.Contains(left, marks) {
+			t.Fatalf("%s: taken for %s", text, u)
+		}
+	}
+	if accepted < 100 {
+		t.Errorf("only %d addresses were accepted", accepted)
+	}
+}

@@ -1,0 +1,172 @@
+package psql
+
+import (
+	"cmp"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"dnsmonster-sensor/outputs/endpoint"
+)
+
+// The library splits an endpoint where it can, and its errors quote what it does
+// not understand: a password that is not escaped would become a host, a port, a
+// database or a parameter, and be shown as such. So what is not certain is refused
+// here, in words that hold nothing of it.
+
+var (
+	errURI      = errors.New("not of the form postgres://user:password@host:5432/database: " + endpoint.Escape)
+	errKeywords = errors.New("not of the form host=db.example.org user=sensor password='...' dbname=dns: a value with a space stands in single quotes, in which \\' is a quote and \\\\ a backslash")
+)
+
+// checkEndpoint looks at the form of an endpoint. Its errors hold no part of it.
+func checkEndpoint(text string) error {
+	for _, scheme := range []string{"postgres://", "postgresql://"} {
+		if rest, ok := strings.CutPrefix(text, scheme); ok {
+			return checkURI(rest)
+		}
+	}
+	if strings.Contains(text, "://") && !strings.Contains(text, "=") {
+		return errURI
+	}
+	return checkKeywords(text)
+}
+
+// splitURI finds the user information as libpq does: it ends at the first @ before
+// the first /.
+func splitURI(rest string) (user, behind string) {
+	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+		return rest[:i], rest[i+1:]
+	}
+	return "", rest
+}
+
+func checkURI(rest string) error {
+	if !escaped(rest) {
+		return errURI
+	}
+	_, rest = splitURI(rest)
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	if err := endpoint.HostPorts(rest[:end]); err != nil {
+		return err
+	}
+	path, query, _ := strings.Cut(rest[end:], "?")
+	if strings.ContainsAny(strings.TrimPrefix(path, "/"), "/@") {
+		return errURI
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, ok := strings.Cut(pair, "=")
+		switch {
+		case pair == "" && query == "":
+		case !ok || strings.Contains(value, "=") || !parameter().MatchString(name):
+			return errURI
+		case strings.Contains(value, "@") && !slices.Contains(holdAnything, strings.ToLower(name)):
+			return errURI
+		}
+	}
+	return nil
+}
+
+// holdAnything are the parameters in which an @ is nothing strange.
+var holdAnything = []string{"user", "password", "sslpassword", "passfile", "application_name", "fallback_application_name", "sslcert", "sslkey", "sslrootcert", "options"}
+
+var parameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`) })
+
+// escaped tells whether a URI has no character that must be escaped, and no
+// escape that is none.
+func escaped(text string) bool {
+	const hex = "0123456789abcdefABCDEF"
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c <= ' ' || c == 0x7f:
+			return false
+		case c == '%' && (i+2 >= len(text) || strings.IndexByte(hex, text[i+1]) < 0 || strings.IndexByte(hex, text[i+2]) < 0 || text[i+1:i+3] == "00"):
+			return false
+		}
+	}
+	return true
+}
+
+// checkKeywords goes over keyword=value pairs as libpq does.
+func checkKeywords(text string) error {
+	const space = " \t\n\r\v\f"
+	for text = strings.Trim(text, space); text != ""; text = strings.TrimLeft(text, space) {
+		name, rest, ok := strings.Cut(text, "=")
+		if !ok || !parameter().MatchString(strings.Trim(name, space)) {
+			return errKeywords
+		}
+		text = strings.TrimLeft(rest, space)
+		end, quoted := 0, strings.HasPrefix(text, "'")
+		if quoted {
+			text = text[1:]
+		}
+		for ; end < len(text); end++ {
+			c := text[end]
+			if quoted && c == '\'' || !quoted && strings.IndexByte(space, c) >= 0 {
+				break
+			}
+			if c == '\\' {
+				end++
+			}
+		}
+		if quoted {
+			if end++; end > len(text) || end < len(text) && strings.IndexByte(space, text[end]) < 0 {
+				return errKeywords
+			}
+		}
+		text = text[min(end, len(text)):]
+	}
+	return nil
+}
+
+// checkHosts looks at what the library has found: the environment and a service
+// file may name hosts, too.
+func checkHosts(c *pgconn.Config) error {
+	hosts := []string{c.Host}
+	for _, f := range c.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	for _, h := range hosts {
+		if strings.HasPrefix(h, "/") {
+			continue // the folder of a socket
+		}
+		if err := endpoint.Host(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownParameters are those that the server tells of without harm. What else is
+// sent to it may have been meant as a part of a password.
+var ownParameters = []string{"application_name", "client_encoding", "search_path", "options", "timezone", "datestyle", "statement_timeout", "lock_timeout", "work_mem", "synchronous_commit"}
+
+// hider masks what an endpoint says of the user, in texts of the server and the
+// library.
+func hider(c *pgconn.Config) func(string) string {
+	words := []string{c.Password, c.User}
+	for name, value := range c.RuntimeParams {
+		if !slices.Contains(ownParameters, strings.ToLower(name)) {
+			words = append(words, name, value)
+		}
+	}
+	slices.SortFunc(words, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return func(text string) string {
+		for _, w := range words {
+			switch {
+			case len(w) > 2:
+				text = strings.ReplaceAll(text, w, endpoint.Masked)
+			case w != "": // it may be a part of many words
+				text = strings.ReplaceAll(text, `"`+w+`"`, `"`+endpoint.Masked+`"`)
+			}
+		}
+		return text
+	}
+}

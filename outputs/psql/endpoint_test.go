@@ -1,0 +1,196 @@
+package psql
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestEndpoints: what is certain is taken, what is not is refused at once, with
+// the way to write it.
+func TestEndpoints(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", text)
+		_, err := o.Settings()
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else if d, err := o.destination(); err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else {
+			c := d.places[0]
+			got = fmt.Sprintf("%s %s %s", strings.Join(d.names, ","), c.Password, c.Database)
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	f("postgres://me:Hush@db.example.org:5433/dns", "db.example.org:5433 Hush dns")
+	f("postgres://me:Hu:sh?#x@db.example.org/dns", "db.example.org:5432 Hu:sh?#x dns")
+	f("postgres://me:Hu%40s%2Fh%25@[2001:db8::1],b:5433/dns?sslmode=disable", "[2001:db8::1]:5432,b:5433 Hu@s/h% dns")
+	f("postgres://me@%2Fvar%2Frun%2Fpostgresql/dns", "/var/run/postgresql:5432  dns")
+	f("postgres://me@/dns?host=/var/run/postgresql&application_name=a@b", "/var/run/postgresql:5432  dns")
+	f(" postgres://me:Hush@h/dns\n", "h:5432 Hush dns")
+	f("host=db.example.org,::1 user=me password=Hu@s/h dbname=dns", "db.example.org:5432,[::1]:5432 Hu@s/h dns")
+	f(`host=h user=me password='Hu s\'h' dbname=dns`, `h:5432 Hu s'h dns`)
+	certainty, form, keywords := "psqlendpoint: it cannot be read with certainty", "psqlendpoint: not of the form postgres://", "psqlendpoint: not of the form host="
+	f("postgres://me:Hu@sh@127.0.0.1/dns", certainty)
+	f("postgres://me:Hu/sh@127.0.0.1/dns", "psqlendpoint: a port is a number")
+	f("postgres://me:12/sh@127.0.0.1/dns", form)
+	f("postgres://me:12/x?sh@127.0.0.1/dns", form)
+	f("postgres://me:12/x?sh=a@127.0.0.1/dns", form)
+	f("postgres://me:Hu%sh@127.0.0.1/dns", form)
+	f("postgres://me:Hu%00sh@127.0.0.1/dns", form)
+	f("postgres://me:Hu sh@127.0.0.1/dns", form)
+	f("postgres://me:Hush@h/dns/more", form)
+	f("postgres://me:Hush@h/dns?sslmode", form)
+	f("postgres://me:Hush@2001:db8::1:5432/dns", "psqlendpoint: an IPv6 address stands in brackets, such as [2001:db8::1]:5432")
+	f("postgres://me:Hush@2001:db8::1/dns", "psqlendpoint: an IPv6 address stands in brackets")
+	f("postgres://me:Hush@h:0/dns", "psqlendpoint: a port is a number from 1 to 65535")
+	f("mysql://me:Hush@h/dns", form)
+	f("host=me:Hush@h dbname=dns", certainty)
+	f("host=me@h dbname=dns", certainty)
+	f("host=db:5432 dbname=dns", "psqlendpoint: this is no name or address of a host")
+	f("host=[::1] dbname=dns", "psqlendpoint: this is no name or address of a host")
+	f("host=h password=Hu sh dbname=dns", keywords)
+	f("host=h password='Hu'sh dbname=dns", keywords)
+	f("host=h password='Hush dbname=dns", keywords)
+}
+
+// said is all that an output and its commands say of an endpoint. They do not get
+// further than a port at which nobody listens.
+func said(t *testing.T, text string) string {
+	t.Helper()
+	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", text)
+	log := logged(o)
+	out := &bytes.Buffer{}
+	_, err := o.Settings()
+	fmt.Fprintln(out, err)
+	d, err := o.destination()
+	if err != nil {
+		return out.String() + err.Error()
+	}
+	for i, p := range d.places {
+		if p.Host != "127.0.0.1" || p.Port != 1 {
+			fmt.Fprintln(out, "would ask", d.names[i])
+			return out.String()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	fmt.Fprintln(out, o.Check(ctx), o.Admin().Check(ctx, out), o.Admin().Init(ctx, out))
+	return out.String() + log.String()
+}
+
+// leaks finds a part of four characters or more of a mark.
+func leaks(text, mark string) string {
+	for i := range len(mark) - 3 {
+		if strings.Contains(text, mark[i:i+4]) {
+			return mark[i : i+4]
+		}
+	}
+	return ""
+}
+
+// marks stand between what has a meaning in an endpoint.
+var marks = []string{"ZQXJ", "KWVY", "XQZW", "JVKQ", "WZYX"}
+
+// TestNoPartOfUserInformationIsSaid for endpoints of all forms, right and wrong.
+func TestNoPartOfUserInformationIsSaid(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	secret := func() string {
+		text := ""
+		for range 1 + r.IntN(4) {
+			text += pick(marks...) + pick("", "", "@", "%", "/", ":", "?", "#", "12", "[", "]", ",", "=", "&", " ", "'", `\`, `"`, "`", "%zz", "%40", ":5432/")
+		}
+		return text
+	}
+	for i := range 1500 {
+		at := pick("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1,127.0.0.1:1", "[::1", "::1")
+		text := ""
+		switch user := pick("sensor", secret()); i % 4 {
+		case 0:
+			text = pick("postgres", "postgresql") + "://" + user + ":" + secret() + "@" + at + pick("", "/", "/dns", "/dns?sslmode=disable", "/dns?sslmode=odd")
+		case 1:
+			text = "postgres://" + secret() + "@" + at + "/dns?sslmode=" + pick("disable", "prefer", "verify-full")
+		case 2:
+			text = "host=" + strings.TrimSuffix(at, ":1") + " port=1 user=" + user + " password=" + pick(secret(), "'"+secret()+"'") + pick("", " dbname=dns")
+		case 3:
+			text = "postgres://" + at + "/dns?user=" + user + "&password=" + secret() + pick("", "&sslmode=disable")
+		}
+		log := said(t, text)
+		for _, mark := range marks {
+			if part := leaks(log, mark); part != "" {
+				t.Fatalf("%s: shows %s:\n%s", text, part, log)
+			}
+		}
+	}
+}
+
+func FuzzEndpoint(f *testing.F) {
+	for _, s := range []string{"ZQXJ@ZQXJ", "ZQXJ%ZQXJ", "12/ZQXJ", "12?ZQXJ=a", "ZQXJ' ZQXJ", "%5AZQXJ"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, secret string) {
+		if !strings.Contains(secret, "ZQXJ") {
+			secret = "ZQXJ" + secret + "ZQXJ"
+		}
+		for _, text := range []string{"postgres://u:" + secret + "@127.0.0.1:1/d", "postgres://" + secret + "@127.0.0.1:1/d", "host=127.0.0.1 port=1 password=" + secret, "host=127.0.0.1 port=1 password='" + secret + "'"} {
+			if log := said(t, text); leaks(log, "ZQXJ") != "" {
+				t.Errorf("%q: shown:\n%s", text, log)
+			}
+		}
+	})
+}
+
+// TestWhatTheServerSays of a user that it does not let in, and which of several
+// attempts it said it to.
+func TestWhatTheServerSays(t *testing.T) {
+	tls, clear := protected(t), postgres(t)
+	role(t, clear, "novice")
+	root := "&sslrootcert=" + authority.File
+	const put = "put user and password of --psqlendpoint right"
+	f := func(addr, user, query, want string, not ...string) {
+		t.Helper()
+		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", "postgres://"+user+":KWVY@"+addr+"/postgres?"+query, "--psqltable", newTable())
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		var out bytes.Buffer
+		err := o.Check(ctx)
+		o.Admin().Check(ctx, &out)
+		all := fmt.Sprint(err, "\n", out.String())
+		if err == nil || strings.Count(all, want) != 2 {
+			t.Errorf("%s at %s with %s: lacks %s:\n%s", user, addr, query, want, all)
+		}
+		for _, n := range append(not, "KWVY", user, "disable", "allow", "sslmode=prefer", "skiptls", "give up") {
+			if strings.Contains(all, n) {
+				t.Errorf("%s at %s with %s: says %s:\n%s", user, addr, query, n, all)
+			}
+		}
+	}
+	for _, mode := range []string{"", "sslmode=prefer", "sslmode=allow", "sslmode=disable"} {
+		f(clear.Addr, "novice", mode, put, "TLS", "SSL", "certificate")
+	}
+	f(clear.Addr, "stranger", "", put, "TLS", "SSL", "certificate")
+	for _, mode := range []string{"sslmode=require", "sslmode=verify-ca" + root, "sslmode=verify-full" + root} {
+		f(clear.Addr, "novice", mode, "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there", put)
+		f(tls.Addr, "sealed", mode, put, "insists")
+	}
+	other := "&sslrootcert=" + lab.NewAuthority(t).File
+	for _, mode := range []string{"sslmode=verify-ca", "sslmode=verify-full"} {
+		f(tls.Addr, "sealed", mode+other, "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint")
+	}
+	f("localhost"+strings.TrimPrefix(tls.Addr, "127.0.0.1"), "sealed", "sslmode=verify-full"+root, "name the server in --psqlendpoint as its certificate does")
+	all, err := reach(t, clear.Addr, "novice", "XQZW=1")
+	if err == nil || !strings.Contains(all, `unrecognized configuration parameter "********"`) || strings.Contains(all, "XQZW") {
+		t.Errorf("a parameter that may be a part of a password: %v\n%s", err, all)
+	}
+}
