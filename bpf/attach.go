@@ -107,7 +107,7 @@ func (k *Kernel) attachTCX(a *Attachment, dev device, hooks []hookID) error {
 		if err != nil {
 			return fmt.Errorf("attach %s: %w", id, err)
 		}
-		a.addLink(id, "tcx", l)
+		a.addLink(id, "tcx", l, dev.index)
 	}
 	return nil
 }
@@ -119,22 +119,24 @@ func tcxType(id hookID) ebpf.AttachType {
 	return ebpf.AttachTCXIngress
 }
 
-func (a *Attachment) addLink(id hookID, how string, l link.Link) {
-	a.hooks = append(a.hooks, attached{id: id, how: how, close: l.Close, alive: func() bool { return linkAlive(l) }})
+func (a *Attachment) addLink(id hookID, how string, l link.Link, ifindex int) {
+	a.hooks = append(a.hooks, attached{id: id, how: how, close: l.Close, alive: func() bool { return linkAlive(l, ifindex) }})
 }
 
-// linkAlive is false once the interface is gone: the link stays, with nothing
-// to hold on to.
-func linkAlive(l link.Link) bool {
+// linkAlive is false once the interface is gone, or somebody has detached the
+// program: the link stays, with nothing to hold on to. It is false, too, where
+// another namespace has given the interface another number, which here may be
+// that of a different one.
+func linkAlive(l link.Link, ifindex int) bool {
 	info, err := l.Info()
 	if err != nil {
 		return false
 	}
 	if t := info.TCX(); t != nil {
-		return t.Ifindex != 0
+		return int(t.Ifindex) == ifindex
 	}
 	if x := info.XDP(); x != nil {
-		return x.Ifindex != 0
+		return int(x.Ifindex) == ifindex
 	}
 	return false
 }

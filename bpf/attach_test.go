@@ -355,3 +355,42 @@ func TestWithoutRights(t *testing.T) {
 		}
 	}
 }
+
+// What others take off, as `bpftool link detach` does, is not alive any more.
+func TestDetachedByOthers(t *testing.T) {
+	s := newKit(t, Options{XDP: true})
+	f := func(mode Mode, program string) {
+		t.Run(string(mode), func(t *testing.T) {
+			inNamespace(t)
+			needMode(t, mode)
+			v0, v1 := veth(t)
+			a := s.attach(v0, mode)
+			info, err := s.program(program).Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, _ := info.ID()
+			detached := 0
+			for it := new(link.Iterator); it.Next(); {
+				if info, err := it.Link.Info(); err == nil && info.Program == ours {
+					if err := it.Link.Detach(); err != nil {
+						t.Fatal(err)
+					}
+					detached++
+				}
+			}
+			if detached != 1 || a.Alive() {
+				t.Errorf("%d links detached, alive %v", detached, a.Alive())
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+			before := s.counters(hookOf(program)).Seen
+			s.attach(v0, mode)
+			send(t, v1, query4(80))
+			s.seen(hookOf(program), before+1)
+		})
+	}
+	f(ModeTCX, sensorProgTcIngressEth)
+	f(ModeXDP, sensorProgXdpEth)
+}

@@ -35,7 +35,7 @@ func (k *Kernel) attachXDP(a *Attachment, dev device) error {
 			Flags:     try.flags,
 		})
 		if err == nil {
-			a.addLink(hookXDP, try.how, l)
+			a.addLink(hookXDP, try.how, l, dev.index)
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("attach xdp (%s): %w", try.how, err))

@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"strings"
@@ -27,13 +28,15 @@ func attachCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "attach",
 		Usage:     "record the DNS messages that pass interfaces, in both directions",
-		ArgsUsage: "INTERFACE...",
+		ArgsUsage: "INTERFACE... | any",
 		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
-CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Ends at Ctrl-C or SIGTERM: detaches, delivers what was
+CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
+later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. Ends at Ctrl-C or SIGTERM: detaches, delivers what was
 captured, prints the books. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0
+   dnsmonster-sensor attach any
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
    dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
    dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
@@ -115,7 +118,16 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 			return none, usageError("attach: interface %s is named twice", name)
 		}
 	}
-	o.interfaceName = newInterfaceNames().name
+	if slices.Contains(interfaces, capture.Any) {
+		if len(interfaces) > 1 {
+			return none, usageError("attach: any is all interfaces, and stands alone")
+		}
+		if a.promiscuous {
+			return none, usageError("attach: --promiscuous is for interfaces that are named: any is what this host sends and receives")
+		}
+	}
+	names := capture.NewInterfaceNames()
+	o.interfaceName = names.Name
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
 		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),
@@ -128,7 +140,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
-	return capture.RingOptions{Interfaces: interfaces, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+	return capture.RingOptions{Interfaces: interfaces, Names: names, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
 // openRing attaches, and says how and past whom.
@@ -137,6 +149,6 @@ func openRing(o capture.RingOptions) (capture.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Log.Info("capturing", "attached", strings.Join(ring.Attached(), "; "), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
+	o.Log.Info("capturing", "attached", cmp.Or(strings.Join(ring.Attached(), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
 	return ring, nil
 }

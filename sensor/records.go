@@ -4,18 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 	_ "time/tzdata" // an image may have nothing but the program
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs/format"
 )
@@ -100,51 +95,4 @@ func checkLocal() error {
 		return fmt.Errorf("%s is to say what local time is: %w", path, err)
 	}
 	return nil
-}
-
-// interfaceNames are the names of the kernel's interfaces. One that is gone
-// keeps its name.
-type interfaceNames struct {
-	known sync.Map
-	boot  atomic.Int64
-}
-
-func newInterfaceNames() *interfaceNames {
-	n := &interfaceNames{}
-	n.boot.Store(bootTime())
-	return n
-}
-
-// bootTime is when the kernel started, in nanoseconds since the Unix epoch by the
-// clock as it is set now.
-func bootTime() int64 {
-	var up unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {
-		return 0
-	}
-	return time.Now().UnixNano() - up.Nano()
-}
-
-// name returns "" for an interface that was gone before it was asked for, and for
-// packets from before the kernel started, as a spool may hold them: each boot
-// numbers its interfaces anew.
-func (n *interfaceNames) name(index uint32, at int64) string {
-	if at < n.boot.Load() {
-		n.boot.Store(bootTime()) // the clock may have been put right
-		if at < n.boot.Load() {
-			return ""
-		}
-	}
-	if s, ok := n.known.Load(index); ok {
-		return s.(string)
-	}
-	s := ""
-	if index > math.MaxInt32 {
-		return "" // of a file
-	}
-	if i, err := net.InterfaceByIndex(int(index)); err == nil {
-		s = i.Name
-	}
-	n.known.Store(index, s)
-	return s
 }

@@ -46,7 +46,7 @@ func (o *runOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &o.device,
-			Usage: "`INTERFACE` to capture from; any: all that are up",
+			Usage: "`INTERFACE` to capture from; any: all that are up, now or later",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "pcapfile", EnvVars: []string{"DNSMONSTER_PCAPFILE"}, Destination: &o.file,
@@ -96,18 +96,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 	}
 	interfaces := []string{o.device}
 	o.attach.promiscuous = !o.noPromiscuous
-	if o.device == "any" {
-		var leftOut []string
-		var err error
-		if interfaces, leftOut, err = capture.UpInterfaces(); err != nil {
-			return none, usageError("--devname any: %w", err)
-		}
-		if len(interfaces) == 0 {
-			return none, usageError("--devname any: no interface is up that can be captured (see dnsmonster-sensor check)")
-		}
-		for _, why := range leftOut {
-			s.log.Warn("devname any: an interface is left out", "why", why)
-		}
+	if o.device == capture.Any {
 		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
 	}
 	options, err := o.attach.ring(o.common, interfaces, s.log)

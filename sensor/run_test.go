@@ -272,7 +272,7 @@ func TestAnyInterface(t *testing.T) {
 	p.waitFor("msg=capturing")
 	p.stop().expect(t, exitOK)
 	log := p.log()
-	if !strings.Contains(log, `msg="devname any: an interface is left out" why="odd0: link type 801 `) || !strings.Contains(log, l.Server.Iface+": tc ingress") || strings.Contains(log, "odd0: tc") {
+	if !strings.Contains(log, `msg="an interface cannot be captured" error="interface odd0: attach to interface `) || !strings.Contains(log, l.Server.Iface+": tc ingress") || strings.Contains(log, "odd0: tc") {
 		t.Errorf("the log says:\n%s", log)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -179,7 +180,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return err
 	}
 	options.Server, options.Template = o.server, o.template
-	options.InterfaceName = newInterfaceNames().name
+	options.InterfaceName = capture.CurrentNames().Name
 	f, err := format.New(o.format, options)
 	if err != nil && o.format == "gotemplate" {
 		return usageError("--template: %w", err)

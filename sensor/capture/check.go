@@ -101,39 +101,29 @@ func features() []Feature {
 }
 
 func findLinks(names []string) ([]netlink.Link, error) {
-	if len(names) == 0 {
-		return netlink.LinkList()
+	all, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	if len(names) == 0 || len(names) == 1 && names[0] == Any {
+		return all, nil
+	}
+	var there []string
+	found := make(map[string]netlink.Link)
+	for _, l := range all {
+		there = append(there, l.Attrs().Name)
+		for _, name := range append(l.Attrs().AltNames, l.Attrs().Name) {
+			found[name] = l
+		}
 	}
 	var links []netlink.Link
 	for _, name := range names {
-		l, err := netlink.LinkByName(name)
-		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w (there are: %s)", name, err, strings.Join(interfaceNames(), ", "))
+		if found[name] == nil {
+			return nil, fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(there, ", "))
 		}
-		links = append(links, l)
+		links = append(links, found[name])
 	}
 	return links, nil
-}
-
-// UpInterfaces are the interfaces that are up and can be captured. leftOut says
-// of the others that are up why they cannot be.
-func UpInterfaces() (names, leftOut []string, err error) {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil, nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	for _, l := range links {
-		a := l.Attrs()
-		if a.Flags&unix.IFF_UP == 0 {
-			continue
-		}
-		if err := bpf.Capturable(a.Index); err != nil {
-			leftOut = append(leftOut, err.Error())
-			continue
-		}
-		names = append(names, a.Name)
-	}
-	return names, leftOut, nil
 }
 
 func checkInterface(l netlink.Link, mode Mode) InterfaceReport {

@@ -21,7 +21,8 @@ const (
 
 // RingOptions is what a Ring captures, and how.
 type RingOptions struct {
-	Interfaces []string
+	Interfaces []string        // or Any alone
+	Names      *InterfaceNames // gets to know what they are called; nil: of no use
 	Mode       Mode
 	Kernel     bpf.Options // Rings is the number of lanes
 	Log        *slog.Logger
@@ -35,7 +36,7 @@ type Ring struct {
 	kernel  *bpf.Kernel
 	watch   *watch
 	lanes   []*ringLane
-	clock   bootClock
+	clock   *bootClock
 	closing atomic.Bool
 	stop    chan struct{}
 	tasks   sync.WaitGroup
@@ -49,18 +50,26 @@ func OpenRing(o RingOptions) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Ring{kernel: k, stop: make(chan struct{})}
+	if o.Names == nil {
+		o.Names = NewInterfaceNames()
+	}
+	s := &Ring{kernel: k, clock: o.Names.clock, stop: make(chan struct{})}
 	s.clock.measure()
 	for _, r := range k.Rings() {
 		s.lanes = append(s.lanes, &ringLane{source: s, ring: r})
 	}
-	s.watch = newWatch(k, o)
-	if err := s.watch.attachAll(o.Interfaces); err != nil {
-		s.watch.detachAll()
+	if s.watch, err = newWatch(k, o); err != nil {
+		_ = k.Close()
+		return nil, err
+	}
+	if err := s.watch.begin(); err != nil {
+		_ = s.watch.close()
+		s.watch.links.close()
 		_ = k.Close()
 		return nil, err
 	}
 	s.tasks.Go(func() { s.clock.follow(s.stop) })
+	s.tasks.Go(s.watch.links.follow)
 	s.tasks.Go(func() { s.watch.follow(s.stop) })
 	return s, nil
 }
@@ -114,8 +123,9 @@ func (s *Ring) Close() error {
 	var err error
 	s.once.Do(func() {
 		close(s.stop)
+		s.watch.links.close()
 		s.tasks.Wait()
-		err = s.watch.detachAll()
+		err = s.watch.close()
 		s.closing.Store(true)
 	})
 	return err

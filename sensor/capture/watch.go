@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"time"
 
 	"dnsmonster-sensor/bpf"
 )
@@ -33,67 +31,268 @@ func ParseMode(s string) (Mode, error) {
 	return "", fmt.Errorf("unknown mode %q: use auto, tcx, clsact or xdp", s)
 }
 
-// watch keeps the programs on the interfaces that the user named, also when one
-// is deleted and made again.
+// Any stands for all interfaces of the network namespace, also for those that
+// come later.
+const Any = "any"
+
+// watch keeps the programs on the interfaces that the user named, whatever
+// becomes of those: a name means the interface that has it.
 type watch struct {
 	kernel  *bpf.Kernel
-	mode    Mode
+	mode    bpf.Mode
 	promisc bool
+	any     bool
 	log     *slog.Logger
+	links   *links
 
 	mu    sync.Mutex
-	ports []*port
+	ports []*port // named: always the same; any: one for each interface
 }
 
-// port is a named interface, attached or waited for.
-type port struct {
-	name       string
-	index      int
-	attachment *bpf.Attachment // nil while the interface is not there
-	promisc    *promiscuous    // nil: not asked for
+// checkEvery is how often each attachment is looked at, and what failed tried
+// again: nobody tells when another program takes one away.
+const checkEvery = 500 * time.Millisecond
+
+func newWatch(k *bpf.Kernel, o RingOptions) (*watch, error) {
+	w := &watch{kernel: k, mode: bpf.Mode(o.Mode), promisc: o.Promiscuous, log: o.Log}
+	if o.Mode == ModeAuto {
+		w.mode = bpf.AutoMode()
+	}
+	for _, name := range o.Interfaces {
+		if w.any = name == Any; !w.any {
+			w.ports = append(w.ports, &port{name: name})
+		}
+	}
+	var err error
+	w.links, err = openLinks(o.Names, o.Log)
+	return w, err
 }
 
-func newWatch(k *bpf.Kernel, o RingOptions) *watch {
-	return &watch{kernel: k, mode: o.Mode, promisc: o.Promiscuous, log: o.Log}
-}
-
-// attachAll attaches to all of the named interfaces. On an error some may be
-// attached: call detachAll.
-func (w *watch) attachAll(names []string) error {
+// begin attaches to all that the user named. On an error some may be attached:
+// call close.
+func (w *watch) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, name := range names {
-		p := &port{name: name}
-		w.ports = append(w.ports, p)
-		if err := w.attach(p); err != nil {
+	there := w.links.all()
+	if w.any {
+		return w.beginAny(there)
+	}
+	for _, p := range w.ports {
+		i, ok := w.find(p, there)
+		if !ok {
+			return fmt.Errorf("interface %s: there is none (there are: %s)", p.name, strings.Join(namesOf(there), ", "))
+		}
+		if other := w.holder(i); other != nil {
+			return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, p.name)
+		}
+		if err := w.attach(p, i); err != nil {
 			return err
+		}
+		p.state = captured
+		w.warn(p)
+	}
+	return nil
+}
+
+// holder is the port that is attached to an interface, if there is one: with
+// two, each packet would be recorded twice.
+func (w *watch) holder(i netInterface) *port {
+	for _, p := range w.ports {
+		if p.attachment != nil && p.index == i.index {
+			return p
 		}
 	}
 	return nil
 }
 
-// attach puts the programs on an interface that exists.
-func (w *watch) attach(p *port) error {
-	link, err := netlink.LinkByName(p.name)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w (there are: %s)", p.name, err, strings.Join(interfaceNames(), ", "))
-	}
-	p.index = link.Attrs().Index
-	mode := bpf.Mode(w.mode)
-	if w.mode == ModeAuto {
-		mode = bpf.AutoMode()
-	}
-	p.attachment, err = w.kernel.Attach(p.index, mode)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", p.name, err)
-	}
-	if w.promisc {
-		if p.promisc, err = beginPromiscuous(p.index); err != nil {
-			return fmt.Errorf("interface %s: %w", p.name, err)
+// beginAny waits where no interface is up, but not where none can be captured.
+func (w *watch) beginAny(there []netInterface) error {
+	w.settle(there)
+	var failed []error
+	for _, p := range w.ports {
+		i, _ := w.find(p, there)
+		err := w.attach(p, i)
+		switch {
+		case !i.up:
+		case err != nil:
+			p.state = failing
+			failed = append(failed, err)
+		default:
+			p.state = captured
+			w.warn(p)
 		}
 	}
-	w.warn(p)
+	if len(failed) > 0 && w.attached() == nil {
+		return errors.Join(failed...)
+	}
+	for _, err := range failed {
+		w.log.Warn("an interface cannot be captured", "error", err)
+	}
+	if w.attached() == nil {
+		w.log.Warn("no interface is up: waiting for one")
+	}
 	return nil
+}
+
+// follow keeps what is attached as it should be until stop is closed.
+func (w *watch) follow(stop <-chan struct{}) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-w.links.changed:
+			w.update(false)
+		case <-tick.C:
+			w.update(true)
+		}
+	}
+}
+
+// update does what changes of the interfaces ask for. Where check is set it
+// looks, too, whether each program is where it was, and tries again what failed.
+func (w *watch) update(check bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := w.links.all()
+	if w.any {
+		w.settle(there)
+	}
+	for _, p := range w.ports {
+		w.release(p, there, check)
+	}
+	for _, p := range w.ports {
+		if i, ok := w.find(p, there); ok {
+			w.complete(p, i, check)
+		}
+	}
+}
+
+// settle gives each interface a port, and takes it from those that are gone.
+func (w *watch) settle(there []netInterface) {
+	old := make(map[int]*port)
+	for _, p := range w.ports {
+		old[p.index] = p
+	}
+	w.ports = w.ports[:0]
+	for _, i := range there {
+		p := old[i.index]
+		if p == nil {
+			p = &port{name: i.name, index: i.index}
+		}
+		if p.name != i.name && p.state == captured {
+			w.log.Info("interface has another name", "interface", i.name, "was", p.name)
+		}
+		p.name = i.name
+		w.ports = append(w.ports, p)
+		delete(old, i.index)
+	}
+	for _, p := range old {
+		w.detach(p)
+		if p.state == captured {
+			w.log.Info("interface is gone", "interface", p.name)
+		}
+	}
+}
+
+// find returns the interface that a port is for, if there is one.
+func (w *watch) find(p *port, there []netInterface) (i netInterface, ok bool) {
+	for _, i := range there {
+		if w.any && i.index == p.index || !w.any && i.is(p.name) {
+			return i, true
+		}
+	}
+	return i, false
+}
+
+// release takes a port off what it should not be on, or is not on any more.
+func (w *watch) release(p *port, there []netInterface, check bool) {
+	if p.attachment == nil {
+		return
+	}
+	i, ok := w.find(p, there)
+	listed, now := false, netInterface{}
+	for _, i := range there {
+		if i.index == p.index {
+			listed, now = true, i
+		}
+	}
+	switch {
+	case ok && i.index != p.index:
+		w.detach(p)
+		p.state = gone
+		w.log.Warn("another interface has the name now", "interface", p.name)
+	case !ok && listed && w.named(now), // it has another port
+		!listed, // deleted, or in another namespace, where its number and name mean something else
+		check && !p.attachment.Alive() && !exists(p.index): // and the list lags behind
+		w.detach(p)
+		if !w.any { // of any, settle says it
+			p.say(w.log, gone, "interface is gone, waiting for it to come back", "interface", p.name)
+		}
+	case check && !p.attachment.Alive():
+		w.detach(p)
+		p.taken(w.log)
+	case !ok:
+		p.say(w.log, renamed, "interface has another name, and is captured until another one has the old name", "interface", p.name, "is", now.name)
+	}
+}
+
+// named tells whether a port has one of the interface's names.
+func (w *watch) named(i netInterface) bool {
+	for _, p := range w.ports {
+		if !w.any && i.is(p.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// complete attaches what is not attached. What failed is tried again when the
+// interface has changed, and with check.
+func (w *watch) complete(p *port, i netInterface, check bool) {
+	if p.attachment == nil || w.promisc && p.promisc == nil {
+		if other := w.holder(i); p.failed == i && !check || other != nil && other != p {
+			return
+		}
+		if err := w.attach(p, i); err != nil {
+			p.failed = i
+			if (i.up || !w.any) && exists(i.index) {
+				p.say(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
+			}
+			return
+		}
+	}
+	p.failed = netInterface{}
+	// One of any that is down is attached, so that nothing is missed when it
+	// comes up, and otherwise of no interest.
+	if p.state != captured && (i.up || !w.any) {
+		w.log.Info(p.state.over(), "interface", p.name, "attached", p.attachment.Describe())
+		p.state = captured
+		w.warn(p)
+	}
+}
+
+// attach puts on an interface what of its port is missing.
+func (w *watch) attach(p *port, i netInterface) (err error) {
+	if p.attachment == nil {
+		p.index = i.index
+		if p.attachment, err = w.kernel.Attach(i.index, w.mode); err != nil {
+			return fmt.Errorf("interface %s: %w", i.name, err)
+		}
+	}
+	if w.promisc && p.promisc == nil {
+		if p.promisc, err = beginPromiscuous(i.index); err != nil {
+			return fmt.Errorf("interface %s: %w", i.name, err)
+		}
+	}
+	return nil
+}
+
+func (w *watch) detach(p *port) {
+	if err := p.detach(); err != nil {
+		w.log.Warn("detach", "interface", p.name, "error", err)
+	}
 }
 
 // warn says what others on the interface keep from us.
@@ -108,99 +307,36 @@ func (w *watch) warn(p *port) {
 	}
 }
 
-// follow hears of interfaces that come and go until stop is closed.
-func (w *watch) follow(stop <-chan struct{}) {
-	updates := make(chan netlink.LinkUpdate, 64)
-	done := make(chan struct{})
-	defer close(done)
-	err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
-		ErrorCallback: func(err error) {
-			select {
-			case <-stop: // the end of the subscription is no error
-			default:
-				w.log.Warn("watch interfaces", "error", err)
-			}
-		},
-	})
-	if err != nil {
-		w.log.Warn("cannot watch interfaces: one that is deleted and made again will not be captured", "error", err)
-		<-stop
-		return
-	}
-	for {
-		select {
-		case <-stop:
-			return
-		case u, ok := <-updates:
-			if !ok {
-				<-stop
-				return
-			}
-			w.update(u)
-		}
-	}
-}
-
-func (w *watch) update(u netlink.LinkUpdate) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.ports {
-		switch {
-		case u.Header.Type == unix.RTM_DELLINK && p.attachment != nil && int(u.Index) == p.index && !p.attachment.Alive():
-			w.log.Warn("interface is gone, waiting for it to come back", "interface", p.name)
-			p.detach()
-		case u.Header.Type == unix.RTM_NEWLINK && p.attachment == nil && u.Attrs().Name == p.name:
-			if err := w.attach(p); err != nil {
-				w.log.Error("attach again", "error", err)
-				continue
-			}
-			w.log.Info("interface is back", "interface", p.name, "attached", p.attachment.Describe())
-		}
-	}
-}
-
 // describe says how each interface is captured.
 func (w *watch) describe() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []string
-	for _, p := range w.ports {
-		if p.attachment != nil {
-			out = append(out, p.name+": "+p.attachment.Describe())
-		}
-	}
-	return out
+	return w.attached()
 }
 
-func (w *watch) detachAll() error {
+func (w *watch) attached() (list []string) {
+	for _, p := range w.ports {
+		if p.attachment != nil && p.state == captured {
+			list = append(list, p.name+": "+p.attachment.Describe())
+		}
+	}
+	return list
+}
+
+// close detaches from all.
+func (w *watch) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error
 	for _, p := range w.ports {
-		if p.attachment != nil {
-			errs = append(errs, p.detach())
-		}
+		errs = append(errs, p.detach())
 	}
 	return errors.Join(errs...)
 }
 
-// detach takes the programs off and ends promiscuous mode.
-func (p *port) detach() error {
-	err := p.attachment.Close()
-	p.attachment = nil
-	p.promisc.end()
-	p.promisc = nil
-	return err
-}
-
-func interfaceNames() []string {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, l := range links {
-		names = append(names, l.Attrs().Name)
+func namesOf(there []netInterface) (names []string) {
+	for _, i := range there {
+		names = append(names, i.name)
 	}
 	return names
 }

@@ -1,0 +1,297 @@
+package sensor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// links is an `ip` of a host.
+func links(t *testing.T, host *lab.Host) func(args string) {
+	return func(args string) {
+		t.Helper()
+		host.Run(t, "ip", strings.Fields(args)...)
+	}
+}
+
+// makeInterface makes an interface of a host, whose other end is at the peer.
+func makeInterface(t *testing.T, host, peer *lab.Host, name string) {
+	t.Helper()
+	host.Run(t, "ip", "link", "add", "name", name, "type", "veth", "peer", "netns", peer.NS)
+}
+
+// leaves sends a query for a name from an interface, as a program's own.
+func leaves(t *testing.T, host *lab.Host, iface, name string) {
+	t.Helper()
+	m, err := new(dns.Msg).SetQuestion(name+".example.org.", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := make([]byte, 14+20+8, 200)
+	frame[12], frame[14], frame[23] = 8, 0x45, unix.IPPROTO_UDP
+	binary.BigEndian.PutUint16(frame[16:], uint16(28+len(m)))
+	copy(frame[26:], "\xc0\x00\x02\x01\xc0\x00\x02\x35\x9c\x40\x00\x35")
+	binary.BigEndian.PutUint16(frame[38:], uint16(8+len(m)))
+	err = host.Do(func() error {
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		i, err := net.InterfaceByName(iface)
+		if err != nil {
+			return err
+		}
+		return unix.Sendto(fd, append(frame, m...), 0, &unix.SockaddrLinklayer{Ifindex: i.Index})
+	})
+	if err != nil {
+		t.Fatalf("send from %s: %v", iface, err)
+	}
+}
+
+var askedAndWhere = regexp.MustCompile(`"Name":"([a-z0-9]+)\.example\.org\.".*"Interface":"([^"]*)"`)
+
+// where are the interfaces of the records, by the name that was asked for.
+func (p *proc) where() map[string]string {
+	p.t.Helper()
+	b, err := os.ReadFile(p.records)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	found := make(map[string]string)
+	for line := range strings.Lines(string(b)) {
+		if m := askedAndWhere.FindStringSubmatch(line); m != nil {
+			found[m[1]] += m[2]
+		}
+	}
+	return found
+}
+
+// expectWhere stops the sensor and compares with pairs of a name and an
+// interface.
+func (p *proc) expectWhere(pairs ...string) {
+	p.t.Helper()
+	p.stop().expect(p.t, exitOK)
+	got := p.where()
+	for i := 0; i < len(pairs); i += 2 {
+		if got[pairs[i]] != pairs[i+1] {
+			p.t.Errorf("%s is recorded on %q, want %q", pairs[i], got[pairs[i]], pairs[i+1])
+		}
+	}
+	if len(got) != len(pairs)/2 || p.t.Failed() {
+		p.t.Errorf("recorded %v, want %v:\n%s", got, pairs, p.log())
+	}
+}
+
+// says counts lines on stderr that hold all of the texts.
+func (p *proc) saysTimes(texts ...string) (n int) {
+	for line := range strings.Lines(p.log()) {
+		all := true
+		for _, text := range texts {
+			all = all && strings.Contains(line, text)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+// waitTimes waits until that has been said so often.
+func (p *proc) waitTimes(n int, texts ...string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return p.saysTimes(texts...) >= n })
+}
+
+// TestAnyFollowsTheHost, as tcpdump -i any does: interfaces that come up later, are
+// renamed, made again, or come from elsewhere.
+func TestAnyFollowsTheHost(t *testing.T) {
+	l := lab.New(t)
+	ip, away := links(t, l.Server), links(t, l.Client)
+	makeInterface(t, l.Server, l.Client, "down0")
+	p := start(t, l.Server, "attach", "any", "--jsonfields=interface")
+	p.waitFor("msg=capturing")
+	is := func(name string, times int) {
+		t.Helper()
+		p.waitTimes(times, `msg="interface is captured"`, "interface="+name+" ")
+	}
+
+	leaves(t, l.Server, "lo", "loopback")
+	ip("link set down0 up") // was there
+	is("down0", 1)
+	leaves(t, l.Server, "down0", "later")
+	makeInterface(t, l.Server, l.Client, "new0")
+	ip("link set new0 up")
+	is("new0", 1)
+	leaves(t, l.Server, "new0", "new")
+
+	// Records are written when their block is full or a second old, so after this.
+	ip("link set new0 down")
+	ip("link set new0 name other0")
+	p.waitTimes(1, `msg="interface has another name"`, "interface=other0 was=new0")
+	ip("link set other0 up")
+	leaves(t, l.Server, "other0", "renamed")
+
+	ip("link del other0")
+	p.waitTimes(1, `msg="interface is gone"`, "interface=other0")
+	makeInterface(t, l.Server, l.Client, "other0")
+	ip("link set other0 up")
+	is("other0", 1)
+	leaves(t, l.Server, "other0", "again")
+
+	makeInterface(t, l.Client, l.Server, "moved0")
+	away("link set moved0 netns " + l.Server.NS)
+	ip("link set moved0 up")
+	is("moved0", 1)
+	leaves(t, l.Server, "moved0", "moved")
+	ip("link set moved0 netns " + l.Client.NS)
+	p.waitTimes(1, `msg="interface is gone"`, "interface=moved0")
+	away("link set moved0 up")
+	leaves(t, l.Client, "moved0", "elsewhere")
+
+	p.expectWhere("loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
+	if n := p.saysTimes(`msg="interface is captured"`); n != 4 {
+		t.Errorf("said %d times that an interface is captured, want 4:\n%s", n, p.log())
+	}
+}
+
+// TestAnyWaits where nothing is up, as tcpdump does.
+func TestAnyWaits(t *testing.T) {
+	l := lab.New(t)
+	ip := links(t, l.Server)
+	ip("link set lo down")
+	ip("link set " + l.Server.Iface + " down")
+	p := start(t, l.Server, "--devname=any", "--stdoutoutputtype=1", "--jsonfields=interface")
+	p.waitFor("msg=capturing attached=none")
+	ip("link set lo up")
+	p.waitTimes(1, `msg="interface is captured" interface=lo`)
+	leaves(t, l.Server, "lo", "loopback")
+	p.expectWhere("loopback", "lo")
+	if p.saysTimes("no interface is up: waiting for one") != 1 {
+		t.Errorf("it does not say that it waits:\n%s", p.log())
+	}
+}
+
+// TestAnyStandsAlone.
+func TestAnyStandsAlone(t *testing.T) {
+	says(t, exitUsage, "attach: any is all interfaces, and stands alone", "attach", "any", "lo")
+	says(t, exitUsage, "attach: --promiscuous is for interfaces that are named", "attach", "any", "--promiscuous")
+}
+
+// promiscuity is how many programs have asked for promiscuous mode.
+func promiscuity(t *testing.T, host *lab.Host, iface string) (n int) {
+	t.Helper()
+	err := host.Do(func() error {
+		i, err := netlink.LinkByName(iface)
+		if err == nil {
+			n = i.Attrs().Promisc
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestNamedInterface: the user means the interface that has the name, however it
+// came to it. Until there is one, the one that had it stays.
+func TestNamedInterface(t *testing.T) {
+	l := lab.New(t)
+	ip, away := links(t, l.Server), links(t, l.Client)
+	makeInterface(t, l.Server, l.Client, "eth0")
+	ip("link set eth0 up")
+	ip("link property add dev eth0 altname a-name-of-more-than-15-letters")
+	p := start(t, l.Server, "attach", "eth0", l.Server.Iface, "--promiscuous", "--jsonfields=interface")
+	p.waitFor("msg=capturing")
+	leaves(t, l.Server, "eth0", "first")
+
+	ip("link set eth0 down")
+	ip("link set eth0 name old0")
+	p.waitTimes(1, `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
+	ip("link set old0 up")
+	leaves(t, l.Server, "old0", "renamed")
+	makeInterface(t, l.Server, l.Client, "eth0")
+	ip("link set eth0 up")
+	p.waitTimes(1, `msg="interface is back"`, "interface=eth0")
+	leaves(t, l.Server, "old0", "unnamed")
+	leaves(t, l.Server, "eth0", "second")
+	if a, b := promiscuity(t, l.Server, "old0"), promiscuity(t, l.Server, "eth0"); a != 0 || b != 1 {
+		t.Errorf("promiscuity %d and %d, want 0 for the old one and 1 for the new one", a, b)
+	}
+
+	ip("link set eth0 netns " + l.Client.NS)
+	p.waitTimes(1, "interface is gone, waiting for it to come back", "interface=eth0")
+	away("link set eth0 up")
+	leaves(t, l.Client, "eth0", "moved")
+	ip("link set old0 down")
+	ip("link set old0 name eth0")
+	p.waitTimes(2, `msg="interface is back"`, "interface=eth0")
+	ip("link set eth0 up")
+	leaves(t, l.Server, "eth0", "third")
+	if n := promiscuity(t, l.Server, "eth0"); n != 1 {
+		t.Errorf("promiscuity %d, want 1", n)
+	}
+
+	// One that gets the name of another one that is named is not captured twice.
+	ip("link set " + l.Server.Iface + " down")
+	ip("link set " + l.Server.Iface + " name spare0")
+	p.waitTimes(1, "interface has another name, and", "is=spare0")
+	ip("link set eth0 down")
+	ip("link set eth0 name " + l.Server.Iface)
+	p.waitTimes(1, `msg="interface is back"`, "interface="+l.Server.Iface)
+	ip("link set " + l.Server.Iface + " up")
+	leaves(t, l.Server, l.Server.Iface, "once")
+
+	p.expectWhere("first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
+	if n := promiscuity(t, l.Server, l.Server.Iface); n != 0 {
+		t.Errorf("promiscuity %d after the end", n)
+	}
+}
+
+// TestNamedTwice by two of its names is an error: each packet would be recorded
+// twice.
+func TestNamedTwice(t *testing.T) {
+	l := lab.New(t)
+	links(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
+	p := start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
+	r := p.wait(stuck)
+	if r.code != exitUsage || !strings.Contains(r.log, "interface srv0 is named twice, as srv0 and a-name-of-more-than-15-letters") {
+		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	}
+}
+
+// TestTakenOff by other programs: it is noticed, said once, and put right.
+func TestTakenOff(t *testing.T) {
+	l := lab.New(t)
+	f := func(mode, name string, take func()) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			p := start(t, l.Server, "attach", l.Server.Iface, "--mode="+mode, "--jsonfields=interface")
+			p.waitFor("msg=capturing")
+			leaves(t, l.Server, l.Server.Iface, "before")
+			take()
+			p.waitTimes(1, `msg="attached again"`, "interface="+l.Server.Iface)
+			leaves(t, l.Server, l.Server.Iface, "after")
+			p.expectWhere("before", l.Server.Iface, "after", l.Server.Iface)
+			if p.saysTimes("another program has taken ours off, attaching again") != 1 {
+				t.Errorf("it is not said once:\n%s", p.log())
+			}
+			if got := attachedTo(t, l.Server); got != "" {
+				t.Errorf("left after a stop: %q", got)
+			}
+		})
+	}
+	f("clsact", "qdisc", func() { l.Server.Run(t, "tc", "qdisc", "del", "dev", l.Server.Iface, "clsact") })
+	f("clsact", "filter", func() { l.Server.Run(t, "tc", "filter", "del", "dev", l.Server.Iface, "egress") })
+}
