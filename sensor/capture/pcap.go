@@ -124,7 +124,7 @@ func linkType(n uint32) (packet.LinkType, error) {
 		return packet.LinkRaw, nil
 	}
 	return l, fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); supported: Ethernet, Linux cooked, "+
-		"raw IP, IEEE 802.11, BSD loopback, PPP, HDLC, MPLS, FDDI, NFLOG, PFLOG, ENC, PKTAP, ERF", n)
+		"raw IP, IEEE 802.11, BSD loopback, PPP, HDLC, MPLS, FDDI, NFLOG, PFLOG, ENC, PKTAP, PPI, ERF, Juniper Ethernet", n)
 }
 
 // record reads the record at off.

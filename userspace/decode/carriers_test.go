@@ -151,6 +151,11 @@ func onWire(inner string) (list []carrier) {
 	add("PKTAP, Ethernet", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(1)+strings.Repeat("\x00", 96)+frame)
 	add("PKTAP, null", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(0)+strings.Repeat("\x00", 96)+"\x02\x00\x00\x00"+inner)
 	add("PKTAP, raw", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(12)+strings.Repeat("\x00", 96)+inner)
+	add("PPI, 802.11", none, packet.LinkPPI, "\x00\x00"+le16(12)+le32(105)+"\x02\x00\x00\x00"+wlan(0x0801, kind, inner))
+	add("PPI, Ethernet", none, packet.LinkPPI, "\x00\x00"+le16(8)+le32(1)+frame)
+	add("Juniper", none, packet.LinkJuniper, "MGC\x00"+frame)
+	add("Juniper, extensions", none, packet.LinkJuniper, "MGC\x81\x00\x06\x01\x01\x05\x02\x01\x07"+frame)
+	add("Juniper, without a frame", none, packet.LinkJuniper, "MGC\x82\x00\x03\x01\x01\x05\x00\x00\x00\x02"+inner)
 	add("ERF", none, packet.LinkERF, strings.Repeat("\x00", 8)+"\x02\x04"+strings.Repeat("\x00", 6)+"\x00\x00"+frame)
 	add("ERF, extensions", none, packet.LinkERF, strings.Repeat("\x00", 8)+"\x82\x04"+strings.Repeat("\x00", 6)+"\x83"+strings.Repeat("\x00", 7)+"\x03"+strings.Repeat("\x00", 7)+"\x00\x00"+frame)
 
@@ -394,6 +399,8 @@ func TestCarriersNot(t *testing.T) {
 	f("802.11, a later fragment", packet.LinkWLAN, string(later), FoundOther)
 	f("NFLOG without a packet", packet.LinkNFLog, "\x02\x00\x00\x05\x08\x00\x01\x00\x08\x00\x01\x00", FoundOther)
 	f("NFLOG, no length", packet.LinkNFLog, "\x02\x00\x00\x05\x00\x00\x01\x00", FoundBad)
+	f("PPI in PPI", packet.LinkPPI, "\x00\x00"+le16(8)+le32(192)+"\x00\x00"+le16(8)+le32(1), FoundUnknownLink)
+	f("Juniper, another magic number", packet.LinkJuniper, "\x00GC\x00"+ether(0x0800, inner4), FoundBad)
 	f("PKTAP in PKTAP", packet.LinkPacketTap, le32(12)+le32(1)+le32(258)+"", FoundUnknownLink)
 	f("PKTAP of an unknown type", packet.LinkPacketTap, le32(12)+le32(1)+le32(147)+"x", FoundUnknownLink)
 }

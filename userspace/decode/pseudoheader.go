@@ -63,6 +63,10 @@ func (l *Layers) link(t packet.LinkType, b []byte) Found {
 		return l.prism(b)
 	case packet.LinkERF:
 		return l.erf(b)
+	case packet.LinkJuniper:
+		return l.juniper(b)
+	case packet.LinkPPI:
+		return l.ppi(b)
 	case packet.LinkPacketTap:
 		return l.packetTap(b)
 	}
@@ -118,17 +122,57 @@ func (l *Layers) packetTap(b []byte) Found {
 	if n < 12 || uint64(n) > uint64(len(b)) {
 		return FoundBad
 	}
-	b = b[n:]
+	return l.behind(dlt, b[n:])
+}
+
+// ppi reads a header of Kismet and others that says which type of header follows.
+func (l *Layers) ppi(b []byte) Found {
+	if len(b) < 8 {
+		return FoundBad
+	}
+	n, dlt := int(binary.LittleEndian.Uint16(b[2:])), binary.LittleEndian.Uint32(b[4:])
+	if n < 8 || n > len(b) {
+		return FoundBad
+	}
+	return l.behind(dlt, b[n:])
+}
+
+// behind goes on with the type that a header has announced, which is no such
+// header again.
+func (l *Layers) behind(dlt uint32, b []byte) Found {
 	switch t := packet.LinkType(dlt); {
 	case dlt == 12 || dlt == 14 || dlt == uint32(packet.LinkRaw): // raw IP on different systems
 		return l.ip(b)
 	case dlt == uint32(packet.LinkEthernet):
 		return l.ethernet(b)
-	case dlt > 0xffff || t == packet.LinkPacketTap:
+	case dlt > 0xffff || t == packet.LinkPacketTap || t == packet.LinkPPI:
 		return FoundUnknownLink
 	default:
 		return l.link(t, b)
 	}
+}
+
+// juniper reads what a router's own capture puts in front of a frame, or of a
+// packet whose link header it has taken away.
+func (l *Layers) juniper(b []byte) Found {
+	const magic, noFrame, extended = "MGC", 0x02, 0x80
+	if len(b) < 4 || string(b[:3]) != magic {
+		return FoundBad
+	}
+	flags, n := b[3], 4
+	if flags&extended != 0 {
+		if len(b) < 6 {
+			return FoundBad
+		}
+		n = 6 + int(binary.BigEndian.Uint16(b[4:]))
+	}
+	if flags&noFrame != 0 {
+		return l.ipBehind(n+4, b) // the protocol family stands in between
+	}
+	if len(b) < n {
+		return FoundBad
+	}
+	return l.ethernet(b[n:])
 }
 
 // erf reads a record of an Endace card that holds an Ethernet frame.

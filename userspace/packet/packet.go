@@ -24,6 +24,8 @@ const (
 	LinkPrism     LinkType = 119 // IEEE 802.11 behind a Prism header
 	LinkRadiotap  LinkType = 127 // IEEE 802.11 behind a radiotap header
 	LinkAVS       LinkType = 163 // IEEE 802.11 behind an AVS header
+	LinkJuniper   LinkType = 178 // a Juniper router's Ethernet
+	LinkPPI       LinkType = 192 // per-packet information, in front of a header of another type
 	LinkERF       LinkType = 197 // Endace's record of an Ethernet frame
 	LinkPPPDir    LinkType = 204 // PPP behind a direction
 	LinkMPLS      LinkType = 219 // a label stack
@@ -38,7 +40,7 @@ const (
 func KnownLink(l LinkType) bool {
 	switch l {
 	case LinkNull, LinkEthernet, LinkPPP, LinkFDDI, LinkPPPHDLC, LinkPPPoE, LinkRaw, LinkHDLC, LinkWLAN, LinkLoop, LinkEnc, LinkSLL, LinkPFLog,
-		LinkPrism, LinkRadiotap, LinkAVS, LinkERF, LinkPPPDir, LinkMPLS, LinkIPv4, LinkIPv6, LinkNFLog, LinkPacketTap, LinkSLL2:
+		LinkPrism, LinkRadiotap, LinkAVS, LinkJuniper, LinkPPI, LinkERF, LinkPPPDir, LinkMPLS, LinkIPv4, LinkIPv6, LinkNFLog, LinkPacketTap, LinkSLL2:
 		return true
 	}
 	return false

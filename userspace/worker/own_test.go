@@ -27,7 +27,7 @@ var own = map[string]struct {
 	"l2tp": {"l2tp", -1}, "l2tp3-udp": {"l2tp", -1}, "l2tp3-ip": {"l2tp", -1}, "nsh": {"nsh", -1}, "nsh-gpe": {"nsh", -1},
 	"pbb": {"pbb", 7}, "trill": {"trill", -1}, "fabricpath": {"fabricpath", -1},
 	"vntag": {"", -1}, "etag": {"", -1}, "metadata": {"", -1}, "hsr": {"", -1}, "macsec": {"", -1},
-	"nflog": {"", -1}, "pflog": {"", -1}, "enc": {"", -1}, "hdlc": {"", -1}, "erf": {"", -1}, "pktap": {"", -1},
+	"nflog": {"", -1}, "pflog": {"", -1}, "enc": {"", -1}, "hdlc": {"", -1}, "erf": {"", -1}, "ppi": {"", -1}, "juniper": {"", -1}, "pktap": {"", -1},
 	"wlan": {"", -1}, "radiotap": {"", -1}, "prism": {"", -1}, "avs": {"", -1},
 	"ipip": {"ipip", -1}, "6in4": {"6in4", -1}, "4in6": {"4in6", -1}, "6in6": {"6in6", -1},
 	"nested": {"vxlan", 7}, "fragments-around": {"vxlan", -1}, "fragments-within": {"gre", -1},

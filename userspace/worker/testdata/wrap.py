@@ -155,6 +155,8 @@ save("prism.pcap", lambda n, ip: Raw(struct.pack("<II", 0x44, 144) + bytes(136) 
 save("avs.pcap", lambda n, ip: Raw(struct.pack(">II", 0x80211001, 64) + bytes(56) + wlan(ip)), linktype=163)
 save("erf.pcap", lambda n, ip: Raw(struct.pack("<Q", int(PACKETS[n].time * 2**32) + 1) + struct.pack(">BBHHH", 2, 4, 18 + len(inner(ip)), 0, len(inner(ip))) + bytes(2) + bytes(inner(ip))), linktype=197)
 save("pktap.pcap", lambda n, ip: Raw(struct.pack("<III", 108, 1, 1) + b"en0".ljust(24, b"\0") + bytes(72) + bytes(inner(ip))), linktype=258)
+save("ppi.pcap", lambda n, ip: Raw(struct.pack("<BBHI", 0, 0, 8, 105) + wlan(ip)), linktype=192)
+save("juniper.pcap", lambda n, ip: Raw(b"MGC\x80" + struct.pack(">H", 6) + bytes.fromhex("010105020107") + bytes(inner(ip))), linktype=178)
 
 # Several at once, and fragments within and around.
 save("nested.pcap", lambda n, ip: Ether(**MAC) / Dot1Q(vlan=7) / IP(src="198.51.100.3", dst="198.51.100.4", id=n) / GRE(proto=0x6558) / Ether(**MAC) / IP(src="198.51.100.1", dst="198.51.100.2", id=n) / UDP(sport=4000, dport=4789, chksum=0) / VXLAN(flags=8, vni=7) / inner(ip))
