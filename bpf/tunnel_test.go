@@ -46,8 +46,8 @@ func inUDP(port uint16, header []byte) func([]byte) []byte {
 	return func(inner []byte) []byte { return udp(50000, port, join(header, inner)) }
 }
 
-// nsh is a service header of so many words, and what follows it.
-func nsh(words, next byte) []byte {
+// nshHeader is a service header of so many words, and what follows it.
+func nshHeader(words, next byte) []byte {
 	return join([]byte{0x0f, 0xc0 | words, 2, next, 0, 0, 7, 255}, make([]byte, int(words)*4-8))
 }
 
@@ -95,9 +95,9 @@ func waysIn() []wrapped {
 		{"L2TPv3 in UDP, cookie and sublayer", l2, 17, true, inUDP(1701, join(be16(3, 0), be32(42), fill(8), be32(0)))},
 		{"L2TPv3", l2, 115, true, func(b []byte) []byte { return join(be32(42), be32(0), b) }},
 		{"L2TPv3, cookie", l2, 115, true, func(b []byte) []byte { return join(be32(42), fill(8), b) }},
-		{"NSH in VXLAN-GPE", gpe, 17, false, inUDP(4790, join([]byte{0x0c, 0, 0, 4, 0, 0, 7, 0}, nsh(2, 1)))},
-		{"NSH in GRE", g, 47, true, gre(0, 0x894f, nsh(6, 3))},
-		{"NSH in NSH in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x89, 0x4f, 0, 0, 7, 0}, nsh(2, 4), nsh(2, 3)))},
+		{"NSH in VXLAN-GPE", gpe, 17, false, inUDP(4790, join([]byte{0x0c, 0, 0, 4, 0, 0, 7, 0}, nshHeader(2, 1)))},
+		{"NSH in GRE", g, 47, true, gre(0, 0x894f, nshHeader(6, 3))},
+		{"NSH in NSH in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x89, 0x4f, 0, 0, 7, 0}, nshHeader(2, 4), nshHeader(2, 3)))},
 		{"MAC in MAC in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x88, 0xe7, 0, 0, 7, 0}, be32(42)))},
 		{"LISP", uint8(packet.TunnelLISP), 17, false, inUDP(4341, []byte{0xc8, 1, 2, 3, 0, 0, 7, 1})},
 		{"LISP, next protocol", uint8(packet.TunnelLISP), 17, true, inUDP(4341, []byte{0x04, 0, 0, 3, 0, 0, 0, 0})},
@@ -198,21 +198,21 @@ func TestTunnels(t *testing.T) {
 	f("delivered", labels(6, q4))
 
 	for _, ip := range [][]byte{q4, q6} {
-		f("delivered", eth(0x894f, join(nsh(2, 3), etherOf(ip))))
-		f("delivered", eth(0x8100, vlan(5, 0x894f, join(nsh(6, 4), nsh(2, 1), ip))))
-		f("delivered", eth(0x894f, join(nsh(2, 5), []byte{0, 1, 1, 64}, ip)))
+		f("delivered", eth(0x894f, join(nshHeader(2, 3), etherOf(ip))))
+		f("delivered", eth(0x8100, vlan(5, 0x894f, join(nshHeader(6, 4), nshHeader(2, 1), ip))))
+		f("delivered", eth(0x894f, join(nshHeader(2, 5), []byte{0, 1, 1, 64}, ip)))
 		f("delivered", eth(0x88a8, vlan(5, 0x88e7, join(be32(42), etherOf(ip)))))
 		f("delivered", eth(0x22f3, join(be16(0x007f, 1, 2), be32(0), etherOf(ip))))
 		f("delivered", eth(0x8903, join(be16(0x0060), etherOf(ip))))
-		f("delivered", eth(0x894f, join(nsh(2, 3), eth(0x8100, vlan(1, 0x8100, vlan(2, 0x8100, vlan(3, 0x8100, vlan(4, etherType(ip), ip))))))))
+		f("delivered", eth(0x894f, join(nshHeader(2, 3), eth(0x8100, vlan(1, 0x8100, vlan(2, 0x8100, vlan(3, 0x8100, vlan(4, etherType(ip), ip))))))))
 	}
 	for _, ip := range [][]byte{other4, other6} {
-		f("not_dns", eth(0x894f, join(nsh(2, 3), etherOf(ip))))
+		f("not_dns", eth(0x894f, join(nshHeader(2, 3), etherOf(ip))))
 		f("not_dns", eth(0x88e7, join(be32(42), etherOf(ip))))
 		f("not_dns", eth(0x22f3, join(be16(0x003f, 1, 2), etherOf(ip))))
 		f("not_dns", eth(0x8903, join(be16(0x0060), etherOf(ip))))
 	}
-	f("not_dns", eth(0x894f, join(nsh(2, 9), q4)))
+	f("not_dns", eth(0x894f, join(nshHeader(2, 9), q4)))
 	f("not_dns", eth(0x88e7, be16(0)))
 }
 
@@ -338,6 +338,41 @@ func TestTunnelsNotChosen(t *testing.T) {
 	all.want("not_dns", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 1, fill(40))))
 	all.want("not_dns", sensorProgTcIngressL3, ip4(a4, b4, 47, gre(0, 0x0800, nil)(ip4(a4, b4, 1, fill(40)))))
 	all.want("delivered", sensorProgTcIngressL3, ip4(a4, b4, 47, gre(0, 0x0800, nil)(q4)))
+}
+
+// Each kind is chosen by itself: of two halves of them, one delivers a frame.
+func TestTunnelsChosenByHalves(t *testing.T) {
+	halves := make([][]uint8, 2)
+	for _, k := range allTunnels() {
+		halves[k%2] = append(halves[k%2], k)
+	}
+	q := ip4(a4, b4, 17, udp(40000, 53, fill(30)))
+	const nsh, pbb, trill, fp = uint8(packet.TunnelNSH), uint8(packet.TunnelPBB), uint8(packet.TunnelTRILL), uint8(packet.TunnelFabricPath)
+	bare := map[uint8][]byte{
+		nsh: eth(0x894f, join(nshHeader(2, 3), etherOf(q))), pbb: eth(0x88e7, join(be32(42), etherOf(q))),
+		trill: eth(0x22f3, join(be16(0x003f, 1, 2), etherOf(q))), fp: eth(0x8903, join(be16(0x0060), etherOf(q))),
+		uint8(packet.TunnelMPLS): eth(0x8847, join([]byte{0, 1, 1, 64}, q)), PPPoE: eth(0x8864, join([]byte{0x11, 0, 0, 7}, be16(uint16(len(q)+2), 0x21), q)),
+		uint8(packet.TunnelIPIP): eth(0x0800, ip4(b4, a4, 4, q)), uint8(packet.Tunnel4in6): eth(0x86dd, ip6(b6, a6, 4, q)),
+	}
+	for half, kinds := range halves {
+		s := newKit(t, Options{TunnelPorts: tunnelPorts(), Decap: kinds})
+		f := func(kind uint8, frame []byte) {
+			t.Helper()
+			want := "not_dns"
+			if int(kind%2) == half {
+				want = "delivered"
+			}
+			s.want(want, sensorProgTcIngressEth, frame)
+		}
+		for _, w := range waysIn() {
+			for _, frame := range frames(w, q) {
+				f(w.kind, frame)
+			}
+		}
+		for kind, frame := range bare {
+			f(kind, frame)
+		}
+	}
 }
 
 // Fragments of what a tunnel carries, and of the tunnel itself.
