@@ -36,14 +36,15 @@ type Output struct {
 	mu   sync.Mutex
 	dest *destination // nil: the endpoint has not been read yet
 
-	warned atomic.Bool // of a connection in the clear
+	warned atomic.Bool   // of a connection in the clear
+	doubt  time.Duration // how long a table that refuses all of a block is taken to be wrong, and not the block
 
 	keys           keys
 	clamped, again atomic.Uint64
 }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{} }
+func New() *Output { return &Output{doubt: doubtTime} }
 
 // Name is "psql".
 func (o *Output) Name() string { return "psql" }

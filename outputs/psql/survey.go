@@ -19,6 +19,8 @@ type layout struct {
 	columns  []column // those that are written
 	missing  []string
 	copy     string // the statement
+	guard    string // a statement that fails where the table is not this one any more
+	print    string // tells this table from any other, as guard does
 }
 
 type column struct {
@@ -155,20 +157,43 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
+// layoutQuery asks for the columns and, of the same moment, for what tells the
+// table from others.
 const layoutQuery = `
 SELECT a.attname, COALESCE(NULLIF(t.typbasetype, 0), a.atttypid)::int8, CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END,
-       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod)
+       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod), %s
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`
 
+// printOf asks for a text that tells a table, and the types of its columns of our
+// names, from all others.
+func printOf(id pgx.Identifier) string {
+	var names []string
+	for _, c := range columns {
+		names = append(names, "'"+c.name+"'")
+	}
+	return `(SELECT concat_ws(',', p.attrelid, string_agg(concat_ws(' ', p.attname, p.atttypid, p.atttypmod), ',' ORDER BY p.attnum))
+FROM pg_catalog.pg_attribute p WHERE p.attrelid = to_regclass('` + id.Sanitize() + `') AND p.attname IN (` + strings.Join(names, ",") + `) AND NOT p.attisdropped GROUP BY p.attrelid)`
+}
+
+// guardOf is a statement that fails where that text is another one. Rows go to
+// the server in the binary form of the types that the columns had when they were
+// read: some other types take the same bytes for another value, without an error.
+// The guard comes behind the rows, in their transaction, whose lock keeps the
+// table as it is from then on; a division by zero takes everything back.
+func guardOf(id pgx.Identifier, print string) string {
+	return "SELECT 1 / COALESCE((" + printOf(id) + " = '" + print + "')::int, 0)"
+}
+
 // columns reads which of ours the table has, and which it has besides.
 func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
-	rows, err := ask(ctx, conn, 7, layoutQuery, s.layout.id.Sanitize())
+	rows, err := ask(ctx, conn, 8, fmt.Sprintf(layoutQuery, printOf(s.layout.id)), s.layout.id.Sanitize())
 	if err != nil {
 		return err
 	}
 	found := make(map[string]column)
 	for _, row := range rows {
+		s.layout.print = string(row[7])
 		if c, ok := s.column(row); ok {
 			found[c.name] = c
 		}
@@ -192,6 +217,7 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 		s.wrong(fmt.Sprintf("name another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", s.layout.name()),
 			"table %s has no column packettime, so it is no table of records", s.layout.name())
 	}
+	s.layout.guard = guardOf(s.layout.id, s.layout.print)
 	s.layout.copy = "COPY " + s.layout.id.Sanitize() + " (" + strings.Join(names, ", ") + ") FROM STDIN BINARY"
 	return nil
 }

@@ -2,11 +2,13 @@ package psql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,6 +21,7 @@ type writer struct {
 	o       *Output
 	session *session // nil: none
 	rows    *rows
+	doubt   doubt
 }
 
 // maxCopies is how many attempts it may take to find the rows that the table
@@ -31,20 +34,55 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if err := w.ready(ctx); err != nil {
 		return 0, passing{err}
 	}
-	l := w.session.layout
-	w.rows.encode(b, l, time.Now())
-	refused, err := w.write(ctx, b.ID())
+	refused, err := w.writeAs(ctx, b)
 	if err != nil {
 		if ofServer(ctx, err) {
 			w.o.dest.addresses.Bad(w.session.at, err)
 		}
+		name := w.session.layout.name()
 		w.forget()
-		return 0, passing{fmt.Errorf("write to table %s: %w", l.name(), w.o.explain(nil, err))}
+		return 0, passing{fmt.Errorf("write to table %s: %w", name, w.o.explain(nil, err))}
 	}
 	w.o.clamped.Add(w.rows.clamped)
 	w.clean(ctx, b.ID())
 	return refused, nil
 }
+
+// maxLayouts is how often the table may change under one attempt.
+const maxLayouts = 3
+
+// writeAs writes the block for the table as it was read. Where the server does
+// not like the data, or the guard fails, the table is read again before a row is
+// held to be bad: somebody may have changed it.
+func (w *writer) writeAs(ctx context.Context, b *event.Block) (refused int, err error) {
+	for range maxLayouts {
+		l := w.session.layout
+		w.rows.encode(b, l, time.Now())
+		refused, err = w.write(ctx, b.ID())
+		if !ofLayout(err) {
+			return refused, err
+		}
+		now, rerr := readLayout(ctx, w.session.conn, l.id)
+		if rerr != nil {
+			return 0, rerr
+		}
+		if now.print == l.print {
+			if !badData(err) {
+				return 0, err
+			}
+			if refused, err = w.sift(ctx, b.ID()); !errors.Is(err, errChanged) {
+				return refused, err
+			}
+			continue
+		}
+		w.o.log().Info("the table was changed, rows are written as it is now", "table", l.name())
+		w.session.layout = now
+	}
+	return refused, err
+}
+
+// errChanged: the table is another one than the rows were made for.
+var errChanged = errors.New("the table changes while it is written")
 
 // ready makes sure that there is a session, at the best address that works.
 func (w *writer) ready(ctx context.Context) error {
@@ -95,13 +133,11 @@ func (w *writer) forget() {
 func (w *writer) write(ctx context.Context, id event.ID) (refused int, err error) {
 	// One query string is one transaction. The key comes first: where an earlier
 	// attempt still runs on the server, this one waits for its end.
-	sql := w.o.limits() + w.insertKey(id, 0) + w.session.layout.copy
+	l := w.session.layout
+	sql := w.o.limits() + w.insertKey(id, 0) + l.copy + "; " + l.guard
 	_, err = w.session.conn.CopyFrom(ctx, w.between(0, len(w.rows.starts)-1), sql)
-	switch {
-	case w.isThere(err):
+	if w.isThere(err) {
 		return w.already(ctx, id)
-	case badData(err):
-		return w.sift(ctx, id)
 	}
 	return 0, err
 }
@@ -162,6 +198,12 @@ func badData(err error) bool {
 	return errors.As(err, &pg) && (class(pg) == "22" || class(pg) == "23")
 }
 
+// ofLayout tells errors that may mean that the table is not as it was read.
+func ofLayout(err error) bool {
+	var pg *pgconn.PgError
+	return badData(err) || errors.As(err, &pg) && (class(pg) == "42" || pg.Code == "08P01") // no such column; a value of another length
+}
+
 // class is the first half of an error's code. The code may be missing.
 func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 
@@ -179,17 +221,66 @@ func (w *writer) sift(ctx context.Context, id event.ID) (refused int, err error)
 		}
 		return w.already(ctx, id)
 	}
-	if err := s.part(ctx, 0, len(w.rows.starts)-1); err != nil {
+	all := len(w.rows.starts) - 1
+	if err := s.part(ctx, 0, all); err != nil {
 		return 0, err
+	}
+	if err := s.exec(ctx, w.session.layout.guard); err != nil {
+		if !badData(err) {
+			return 0, err
+		}
+		return 0, cmp.Or(s.exec(ctx, "ROLLBACK"), errChanged)
+	}
+	if s.refused > 0 && w.doubt.table(s.why, s.refused == all, w.o.doubt, time.Now()) {
+		return 0, s.why
 	}
 	if s.refused > 0 {
 		sql := fmt.Sprintf("DELETE FROM %s WHERE id = '%s'; ", w.session.layout.keys.Sanitize(), id) // needs no right to UPDATE
 		if err := s.exec(ctx, sql+w.insertKey(id, s.refused)); err != nil {
 			return 0, err
 		}
+	}
+	if err := s.exec(ctx, "COMMIT"); err != nil {
+		return 0, err
+	}
+	if s.refused > 0 {
 		w.o.log().Warn("the table refuses rows", "table", w.session.layout.name(), "events", s.refused, "error", s.why)
 	}
-	return s.refused, s.exec(ctx, "COMMIT")
+	return s.refused, nil
+}
+
+// doubtTime is long enough for somebody who has just made a constraint, and sees
+// what it does, to take it back.
+const doubtTime = 30 * time.Second
+
+// forgetDoubt is how long a reason may not have come up for the next block to be
+// waited for again.
+const forgetDoubt = 2 * time.Minute
+
+// doubt decides whether it is the table that is wrong, or the rows. A table that
+// takes nothing of a block is likely to have been changed by somebody: that block
+// is tried again for a while. From then on rows that are refused for the same
+// reason are not waited for, nor are those beside which others were taken.
+type doubt struct {
+	reason      string
+	since, last time.Time
+}
+
+// table reports whether the table is to be blamed.
+func (d *doubt) table(why error, all bool, long time.Duration, now time.Time) bool {
+	reason := why.Error()
+	var pg *pgconn.PgError
+	if errors.As(why, &pg) {
+		reason = strings.Join([]string{pg.Code, pg.TableName, pg.ColumnName, pg.ConstraintName}, " ")
+	}
+	if reason != d.reason || now.Sub(d.last) > forgetDoubt {
+		*d = doubt{reason: reason, since: now}
+	}
+	d.last = now
+	if !all {
+		d.since = now.Add(-long)
+	}
+	return now.Sub(d.since) < long
 }
 
 type sieve struct {
