@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,24 +15,6 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // broken is a live source, one of whose lanes ends with an error.
 type broken struct {
@@ -77,7 +58,7 @@ func failed(t *testing.T, p *pipeline, what, part string) float64 {
 // A lane that ends with an error is in the log and in the metrics while the others
 // go on, and decides about the exit status.
 func TestLaneFails(t *testing.T) {
-	var log lockedBuffer
+	var log journal
 	source := &broken{goOn: make(chan struct{})}
 	p := toNowhere(t, source)
 	p.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -86,7 +67,7 @@ func TestLaneFails(t *testing.T) {
 		defer close(ended)
 		p.runUntilEnd(time.Second, newSignals())
 	}()
-	for end := time.Now().Add(20 * time.Second); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(stuck); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the metric does not show the lane")
 		}
@@ -199,7 +180,7 @@ func TestMetricsEndpointFails(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(stuck):
 		t.Error("nobody hears of it")
 	}
 }
