@@ -20,7 +20,7 @@ func (p *player) play(number uint32, seconds ...float64) {
 }
 
 // moved is in seconds.
-func (p *player) moved() float64 { return float64(p.c.Now()-p.begin) / 1e9 }
+func (p *player) moved() float64 { return float64(p.c.now-p.begin) / 1e9 }
 
 // run is n times from first on, in steps of width.
 func run(first, width float64, n int) (times []float64) {
@@ -35,7 +35,7 @@ func TestClock(t *testing.T) {
 		t.Helper()
 		p := &player{}
 		p.play(0, 0)
-		p.begin = p.c.Now()
+		p.begin = p.c.now
 		play(p)
 		if got := p.moved(); got < least || got > most {
 			t.Errorf("%s: the clock has moved by %v s, want %v to %v", name, got, least, most)
@@ -114,16 +114,55 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// TestBefore: how old is what came before, within and after a pause, and that it
+// is told when the pause is believed and not earlier.
+func TestBefore(t *testing.T) {
+	p := &player{}
+	p.play(0, run(0, 0.5, 20)...)
+	early := p.c.Stamp()
+	p.play(0, 300)
+	first := p.c.Stamp()
+	p.play(0, 300.1)
+	second := p.c.Stamp()
+	f := func(when string, stamp int64, seconds float64, old bool) {
+		t.Helper()
+		if got := stamp < p.c.Before(int64(seconds*1e9)); got != old {
+			t.Errorf("%s, stamp %d: longer than %v s: %v, want %v", when, stamp, seconds, got, old)
+		}
+	}
+	f("before it is believed", early, 1, false)
+	p.play(0, run(300.2, 0.01, 400)...) // up to 304.2
+	f("before the pause", early, 293, true)
+	f("before the pause", early, 300, false)
+	f("its first packet", first, 3, true)
+	f("its first packet", first, 5, false)
+	f("its second packet", second, 3, true)
+	f("its second packet", second, 5, false)
+	p.play(0, run(314, 10, 4)...) // up to 344
+	f("before the pause", early, 315, true)
+	f("its first packet", first, 15, true)
+	f("its first packet", first, 45, false)
+	last := p.c.Stamp()
+	f("the last packet", last, 0.1, false)
+	for range 10 * maxSteps {
+		p.play(0, 1000+float64(p.c.now-p.begin)/1e9, 1020+float64(p.c.now-p.begin)/1e9)
+	}
+	if len(p.c.steps) > maxSteps {
+		t.Errorf("%d steps are remembered", len(p.c.steps))
+	}
+	f("the last packet", last, 60, true)
+}
+
 // TestEndsOfTime: times at the ends of what they can be do no harm.
 func TestEndsOfTime(t *testing.T) {
 	var c Clock
 	for range 3 {
 		for _, at := range []int64{math.MaxInt64, math.MinInt64, 1, -1, math.MaxInt64 - 1} {
 			for range packets + 1 {
-				before := c.Now()
+				before := c.Stamp()
 				c.Packet(0, at)
-				if c.Now() < before {
-					t.Fatalf("time %d set the clock back from %d to %d", at, before, c.Now())
+				if c.Stamp() < before || c.Before(second) > c.Stamp() {
+					t.Fatalf("time %d set the clock back from %d to %d", at, before, c.Stamp())
 				}
 			}
 		}
@@ -133,14 +172,14 @@ func TestEndsOfTime(t *testing.T) {
 // TestManyInterfaces: a file that declares very many does not take memory for all.
 func TestManyInterfaces(t *testing.T) {
 	var c Clock
-	begin := c.Now()
+	begin := c.now
 	for i := range uint32(10 * maxInterfaces) {
 		c.Packet(i, int64(i%7)*37*second+int64(i)*second/1024)
 	}
 	if len(c.known) > maxInterfaces || len(c.index) > maxInterfaces {
 		t.Errorf("%d interfaces are remembered, at most %d", len(c.known), maxInterfaces)
 	}
-	if moved := c.Now() - begin; moved > 11*second {
+	if moved := c.now - begin; moved > 11*second {
 		t.Errorf("the clock moved by %d s in 10 s", moved/second)
 	}
 }
@@ -152,12 +191,12 @@ func TestSteady(t *testing.T) {
 	for i := range int64(100) {
 		c.Packet(0, 1_500_000_000e9+i*second)
 	}
-	if c.Now() != 5 || c.Own(1_500_000_000e9) != 5 {
-		t.Errorf("now %d, own %d, want 5", c.Now(), c.Own(1_500_000_000e9))
+	if c.Stamp() != 5 || c.Own(1_500_000_000e9) != 5 {
+		t.Errorf("now %d, own %d, want 5", c.now, c.Own(1_500_000_000e9))
 	}
 	c.Steady(9)
-	if c.Now() != 9 {
-		t.Errorf("now %d, want 9", c.Now())
+	if c.now != 9 {
+		t.Errorf("now %d, want 9", c.now)
 	}
 }
 
@@ -179,15 +218,19 @@ func TestAllocatesNothing(t *testing.T) {
 // FuzzClock: whatever times packets have, the clock goes forward alone.
 func FuzzClock(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 1, 37, 0, 0, 1, 255})
+	f.Add([]byte("10\xc1\xe6\xfd1y00020\xf21z0"))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		var c Clock
 		at := int64(0)
 		for ; len(script) >= 2; script = script[2:] {
 			at += int64(int8(script[1])) << (script[0] >> 2)
-			before := c.Now()
+			stamp, limit := c.Stamp(), c.Before(30e9)
 			c.Packet(uint32(script[0]&3), at)
-			if c.Now() < before {
+			if c.Stamp() < stamp || c.Before(30e9) < limit {
 				t.Fatalf("time %d set the clock back", at)
+			}
+			if c.Before(30e9) > c.Stamp() {
+				t.Fatal("what is new is old")
 			}
 		}
 	})

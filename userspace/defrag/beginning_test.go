@@ -59,13 +59,13 @@ func TestBeginningKnowsWhere(t *testing.T) {
 		got = *d
 		return why
 	})
-	at := func(f Fragment, time int64, direction packet.Direction) {
+	add := func(f Fragment, time int64, direction packet.Direction) {
 		f.Time, f.Origin.Direction, f.Packets = time, direction, 1
 		table.Add(&f)
 	}
-	at(v6(8, true, "bbbbbbbb"), 5, packet.DirectionUnknown)
-	at(v6(0, true, "aaaaaaaa"), 4, packet.DirectionOut)
-	at(v6(24, true, "dddddddd"), 9, packet.DirectionIn)
+	add(v6(8, true, "bbbbbbbb"), 5, packet.DirectionUnknown)
+	add(v6(0, true, "aaaaaaaa"), 4, packet.DirectionOut)
+	add(v6(24, true, "dddddddd"), 9, packet.DirectionIn)
 	table.Flush()
 	if got.Time != 5 || got.Origin.Direction != packet.DirectionOut || got.ID != 7 || string(got.Src) != string(src6) || got.Packets != 3 {
 		t.Errorf("%+v, want time 5, direction out, id 7, 3 packets from %x", got, src6)

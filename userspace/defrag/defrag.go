@@ -4,7 +4,7 @@
 //
 // There are two times. A fragment that comes too late by the clock of its own
 // interface is no part of the datagram any more. What nobody asks for is given up
-// by Now, a clock that all interfaces share.
+// by its stamp, of a clock that all interfaces share.
 //
 // Overlaps. IPv6: the whole datagram is thrown away, with what is still to come
 // of it (RFC 5722). IPv4: the bytes that came first stay, later fragments fill
@@ -58,7 +58,7 @@ type Fragment struct {
 	Packets  uint32 // how many packets it stands for in the books
 	Time     int64  // for Datagram
 	Own      int64  // time of its interface's clock; 0: it has none
-	Now      int64  // time of the clock that Expire is told; it never goes back
+	Stamp    int64  // of the shared clock, for Expire; it never goes back
 }
 
 // Datagram is a complete one, or the beginning of one that never became complete.
@@ -95,7 +95,7 @@ type key struct {
 // do not overlap.
 type datagram struct {
 	key         key
-	own, since  int64 // Own and Now of the fragment that came first
+	own, stamp  int64 // of the fragment that came first
 	origin      packet.Origin
 	older       int32
 	newer       int32 // also links the free ones
@@ -194,10 +194,10 @@ func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 	return t.complete(i), account.PacketHeld
 }
 
-// Expire gives up the datagrams that are older than the timeout at this time of
-// the shared clock.
-func (t *Table) Expire(now int64) {
-	for t.oldest != 0 && now-t.grams[t.oldest].since > t.cfg.Timeout {
+// Expire gives up the datagrams that are older than the timeout. What has a lower
+// stamp than before says has waited for longer than a time.
+func (t *Table) Expire(before func(time int64) (stamp int64)) {
+	for limit := before(t.cfg.Timeout); t.oldest != 0 && t.grams[t.oldest].stamp < limit; {
 		t.drop(t.oldest, account.FragmentExpired)
 	}
 }
@@ -233,7 +233,7 @@ func (t *Table) find(f *Fragment) int32 {
 		i = int32(len(t.grams))
 		t.grams = append(t.grams, datagram{})
 	}
-	t.grams[i] = datagram{key: k, own: f.Own, since: f.Now, end: -1, older: t.newest, proto: f.Proto}
+	t.grams[i] = datagram{key: k, own: f.Own, stamp: f.Stamp, end: -1, older: t.newest, proto: f.Proto}
 	if t.newest != 0 {
 		t.grams[t.newest].newer = i
 	} else {

@@ -56,7 +56,7 @@ func (b *bench) beginning(d *Datagram, why account.Column) account.Column {
 
 func (b *bench) add(f Fragment) account.Column {
 	b.in++
-	b.table.Expire(f.Now)
+	b.table.Expire(at(f.Stamp))
 	f.Packets = 1
 	d, c := b.table.Add(&f)
 	switch {
@@ -70,6 +70,11 @@ func (b *bench) add(f Fragment) account.Column {
 	}
 	b.page.Set(account.PacketHeld, b.table.Held())
 	return c
+}
+
+// at is a shared clock that shows a time.
+func at(now int64) func(time int64) int64 {
+	return func(time int64) int64 { return now - time }
 }
 
 func (b *bench) balance() {
@@ -173,26 +178,26 @@ func TestReassembly(t *testing.T) {
 // clock on the wall says.
 func TestDefect12PacketTime(t *testing.T) {
 	b := newBench(t, Config{Timeout: 30e9})
-	at := func(f Fragment, seconds int64) Fragment {
+	later := func(f Fragment, seconds int64) Fragment {
 		f.Own = 1_500_000_000e9 + seconds*1e9
 		return f
 	}
-	b.add(at(v4(0, true, "aaaaaaaa"), 0))
-	if got := b.add(at(v4(8, false, "b"), 30)); got != used {
+	b.add(later(v4(0, true, "aaaaaaaa"), 0))
+	if got := b.add(later(v4(8, false, "b"), 30)); got != used {
 		t.Errorf("completed after 30 s of packet time: outcome %d, want %d", got, used)
 	}
-	b.add(at(v4(0, true, "xxxxxxxx"), 40))
-	if got := b.add(at(v4(8, false, "b"), 71)); got != held {
+	b.add(later(v4(0, true, "xxxxxxxx"), 40))
+	if got := b.add(later(v4(8, false, "b"), 71)); got != held {
 		t.Errorf("completed after 31 s of packet time: outcome %d, want %d", got, held)
 	}
 	if n := b.count(account.FragmentExpired); n != 1 {
 		t.Errorf("%d expired, want 1", n)
 	}
-	b.table.Expire(30e9)
+	b.table.Expire(at(30e9))
 	if b.table.Held() != 1 {
 		t.Errorf("%d held after 30 s of the shared clock, want 1", b.table.Held())
 	}
-	b.table.Expire(31e9)
+	b.table.Expire(at(31e9))
 	if b.table.Held() != 0 {
 		t.Errorf("%d held after Expire", b.table.Held())
 	}
@@ -316,7 +321,7 @@ func TestFloodKeepsRealDatagrams(t *testing.T) {
 	data := make([]byte, 1480)
 	real := 0
 	for i := range n {
-		f := Fragment{Src: src4, Dst: dst4, Proto: 17, ID: uint32(i), Offset: i % 40 * 1480, More: true, Data: data[:8+i%184*8], Own: int64(i) * 1000, Now: int64(i) * 1000}
+		f := Fragment{Src: src4, Dst: dst4, Proto: 17, ID: uint32(i), Offset: i % 40 * 1480, More: true, Data: data[:8+i%184*8], Own: int64(i) * 1000, Stamp: int64(i) * 1000}
 		b.add(f)
 		if i%1000 == 0 {
 			b.add(v6(8, false, "b"))
@@ -400,7 +405,7 @@ func FuzzAdd(f *testing.F) {
 			}
 			g.ID, g.Missing = x>>26&3, int(x>>28&3)
 			now += int64(x >> 30)
-			g.Own, g.Now = now, now
+			g.Own, g.Stamp = now, now
 			b.add(g)
 			if len(b.last.Data)+b.last.Missing > maxDatagram {
 				t.Fatalf("a datagram of %d bytes", len(b.last.Data)+b.last.Missing)

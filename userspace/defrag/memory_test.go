@@ -20,7 +20,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		b.table.cut = func(_ *Datagram, why account.Column) account.Column { return why }
 		g := v4(0, true, data)
 		for i := range packets {
-			g.Now = int64(i)
+			g.Stamp = int64(i)
 			next(&g, i)
 			b.add(g)
 		}

@@ -30,8 +30,8 @@ type stream struct {
 	key          key
 	origin       packet.Origin
 	self         int32
-	time, own    int64 // Now and Own of the last segment
-	since        int64 // Now when the first of those that wait came
+	stamp, own   int64 // of the last segment
+	since        int64 // stamp of the first that came of those that wait
 	ownSince     int64 // likewise Own
 	messageTime  int64 // of the segment that came last, of those that carry the message or part
 	older, newer int32 // newer also links the free ones
@@ -95,7 +95,7 @@ type waiting struct {
 	packets uint32
 	next    int32
 
-	time, own, now int64 // as of its Segment
+	time, own, stamp int64 // as of its Segment
 }
 
 // listKind sorts streams by what would be lost with them, least first.
@@ -139,12 +139,12 @@ func (t *Table) link(i int32, k listKind) {
 }
 
 // settle puts a stream into its list after a segment.
-func (t *Table) settle(i int32, now int64) {
+func (t *Table) settle(i int32, stamp int64) {
 	s := &t.streams[i]
 	k := listIdle
 	switch {
 	case s.first != 0:
-		if s.time = now; s.list == listHole {
+		if s.stamp = stamp; s.list == listHole {
 			return // its place there is by age
 		}
 		k = listHole
@@ -153,7 +153,7 @@ func (t *Table) settle(i int32, now int64) {
 	case s.want == s.start && !s.fin && !s.closed && s.sure:
 		k = listSYN
 	}
-	s.time = now
+	s.stamp = stamp
 	t.unlink(i)
 	t.link(i, k)
 }
@@ -170,7 +170,7 @@ func (t *Table) open(k key, g *Segment) int32 {
 		i = int32(len(t.streams))
 		t.streams = append(t.streams, stream{})
 	}
-	t.streams[i] = stream{key: k, self: i, time: g.Now, own: g.Own}
+	t.streams[i] = stream{key: k, self: i, stamp: g.Stamp, own: g.Own}
 	s := &t.streams[i]
 	if g.Flags&flagSYN != 0 {
 		s.begin(g.Seq+1, inLength)
@@ -255,10 +255,10 @@ func (t *Table) wait(i int32, seq uint32, g *Segment) account.Column {
 		return account.TCPOverflow
 	}
 	if s.first == 0 {
-		s.since, s.ownSince = g.Now, g.Own
+		s.since, s.ownSince = g.Stamp, g.Own
 	}
 	q := t.newSegment()
-	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time, own: g.Own, now: g.Now}
+	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time, own: g.Own, stamp: g.Stamp}
 	if prev != 0 {
 		t.segments[prev].next = q
 	} else {
@@ -369,7 +369,7 @@ func (t *Table) skipHole(i int32) {
 	s.want += uint32(max(0, n))
 	t.drain(s)
 	if s.first != 0 && s.list == listHole { // the next hole has its own time
-		s.since, s.ownSince = t.segments[s.first].now, t.segments[s.first].own
+		s.since, s.ownSince = t.segments[s.first].stamp, t.segments[s.first].own
 		t.unlink(i)
 		t.link(i, listHole)
 	}

@@ -14,7 +14,7 @@
 // silent longest and has least to lose.
 //
 // There are two times: a stream's segments are compared by the clock of their own
-// interface, and what nobody asks for is given up by Now, a clock that all
+// interface, and what nobody asks for is given up by its stamp, of a clock that all
 // interfaces share.
 package tcp
 
@@ -77,7 +77,7 @@ type Segment struct {
 	Packets          uint32 // how many packets it stands for in the books
 	Time             int64
 	Own              int64 // time of its interface's clock; 0: it has none
-	Now              int64 // time of the clock that Expire is told; it never goes back
+	Stamp            int64 // of the shared clock, for Expire; it never goes back
 }
 
 // Message is one DNS message without its length. It is valid during the call.
@@ -168,7 +168,7 @@ func (t *Table) Add(g *Segment) account.Column {
 		t.unfinished(s)
 	}
 	s.own = g.Own
-	t.settle(i, g.Now)
+	t.settle(i, g.Stamp)
 	return outcome
 }
 
@@ -191,15 +191,17 @@ func (t *Table) age(i int32, g *Segment) bool {
 	return true
 }
 
-// Expire skips the holes and forgets the streams that are over their time at
-// this time of the shared clock.
-func (t *Table) Expire(now int64) {
-	for i := t.lists[listHole].oldest; i != 0 && now-t.streams[i].since > t.cfg.Hole; i = t.lists[listHole].oldest {
+// Expire skips the holes and forgets the streams that are over their time. What has
+// a lower stamp than before says has waited for longer than a time.
+func (t *Table) Expire(before func(time int64) (stamp int64)) {
+	limit := before(t.cfg.Hole)
+	for i := t.lists[listHole].oldest; i != 0 && t.streams[i].since < limit; i = t.lists[listHole].oldest {
 		t.skipHole(i)
-		t.settle(i, t.streams[i].time)
+		t.settle(i, t.streams[i].stamp)
 	}
+	limit = before(t.cfg.Silence)
 	for l := listSYN; l < listHole; l++ {
-		for i := t.lists[l].oldest; i != 0 && now-t.streams[i].time > t.cfg.Silence; i = t.lists[l].oldest {
+		for i := t.lists[l].oldest; i != 0 && t.streams[i].stamp < limit; i = t.lists[l].oldest {
 			t.forget(i)
 		}
 	}

@@ -121,3 +121,28 @@ func TestPauseExpires(t *testing.T) {
 	f("40 s of a clock that is set back", 0, -5000)
 	f("40 s of a clock that is set forward", 0, 5000)
 }
+
+// TestPauseKeepsWhatFollows: what comes right behind a pause is not given up when
+// the pause is believed.
+func TestPauseKeepsWhatFollows(t *testing.T) {
+	b := newBench(t, Config{})
+	at := func(seconds float64, frame string) {
+		b.packet(packet.Packet{Data: []byte(frame), Link: packet.LinkRaw, Time: 1_500_000_000e9 + int64(seconds*1e9)})
+	}
+	other := ip4(client4, server4, 7, 0, 6, tcpData(1, 2, 3, 0, ""))
+	data := u16(len(answer(9, 300))) + answer(9, 300)
+	big := broken4(server4, client4, 7, 17, udpData(53, 40000, answer(10, 300)), 160)
+	at(0, other)
+	at(300, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
+	at(300.1, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 200, 0, data[100:])))
+	at(300.1, big[0])
+	for i := range 100 {
+		at(300.2+float64(i)/100, other)
+	}
+	at(301.3, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 100, 0, data[:100])))
+	at(301.3, big[1])
+	b.end()
+	if len(b.got) != 2 || b.got[0].cut+b.got[1].cut != 0 || b.count(account.StreamGaps) != 0 {
+		t.Errorf("records %+v, %d gaps, want two whole records", b.got, b.count(account.StreamGaps))
+	}
+}

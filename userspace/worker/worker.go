@@ -51,6 +51,7 @@ type Worker struct {
 	packets  *account.Page
 	messages *account.Page
 	clock    clock.Clock // of what waits in defrag and tcp
+	before   func(time int64) int64
 	layers   decode.Layers
 	resumed  decode.Layers // of a datagram's beginning, while layers are in use
 	fragment defrag.Fragment
@@ -68,6 +69,7 @@ func New(cfg Config, packets, messages *account.Page) *Worker {
 	if w.decoder == nil {
 		w.decoder = decode.NewDecoder(decode.DefaultPorts(), cfg.Ports.Has)
 	}
+	w.before = w.clock.Before
 	w.defrag = defrag.New(cfg.Defrag, packets, w.beginning)
 	w.tcp = tcp.New(cfg.TCP, packets, w.streamMessage)
 	if cfg.Dedup != nil {
@@ -99,8 +101,8 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 }
 
 func (w *Worker) expire() {
-	w.defrag.Expire(w.clock.Now())
-	w.tcp.Expire(w.clock.Now())
+	w.defrag.Expire(w.before)
+	w.tcp.Expire(w.before)
 }
 
 // Flush reads what can be read of open streams and gives up the rest. Call it at
@@ -140,9 +142,7 @@ func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	l, n := &w.layers, uint32(1)
 	found := w.decoder.Decode(p, l)
 	if found == decode.FoundFragment || found == decode.FoundTCP { // no others come in order
-		before := w.clock.Now()
-		w.clock.Packet(p.Interface, p.Time)
-		if w.clock.Now() != before {
+		if w.clock.Packet(p.Interface, p.Time) {
 			w.expire()
 		}
 	}
@@ -167,7 +167,7 @@ func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
 	w.fragment = defrag.Fragment{
 		Src: l.Src, Dst: l.Dst, Origin: origin(p, l), Depth: l.Depth, ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
 		Data: l.Payload, Missing: l.Missing, Packets: n,
-		Time: p.Time, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
+		Time: p.Time, Own: w.clock.Own(p.Time), Stamp: w.clock.Stamp(),
 	}
 	return &w.fragment
 }
@@ -219,7 +219,7 @@ func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n
 func (w *Worker) part(p *packet.Packet, l *decode.Layers, n uint32) *tcp.Segment {
 	w.segment = tcp.Segment{
 		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: origin(p, l), Seq: l.Seq, Flags: l.TCPFlags,
-		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, Own: w.clock.Own(p.Time), Now: w.clock.Now(),
+		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, Own: w.clock.Own(p.Time), Stamp: w.clock.Stamp(),
 	}
 	return &w.segment
 }
