@@ -100,7 +100,7 @@ func (s *signals) ifStuck(err error) {
 
 // startLeft is how long a start that a signal has ended may take to come back.
 // What it is at may be something that nothing ends, such as opening a file.
-const startLeft = 3 * time.Second
+const startLeft = 10 * time.Second
 
 // while runs do. It does not wait for it where a signal comes and do neither ends
 // nor says that the start is over.
