@@ -40,6 +40,7 @@ type Runner struct {
 	cancel  context.CancelFunc
 	workers []*worker
 	running sync.WaitGroup
+	empty   atomic.Int32 // workers that have no writer: they hold nothing
 
 	gone     chan struct{}
 	goneOnce sync.Once
@@ -140,10 +141,7 @@ func (r *Runner) Stop(ctx context.Context) {
 		r.running.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
+	r.await(ctx, done)
 	r.cancel()
 	select {
 	case <-done:
@@ -153,6 +151,44 @@ func (r *Runner) Stop(ctx context.Context) {
 		}
 	}
 	r.finish()
+}
+
+// emptyEvery is how often Stop looks whether there is anything left to wait for.
+const emptyEvery = 10 * time.Millisecond
+
+// await returns when the writers have ended, when ctx ends, and when nothing is
+// left but attempts to open a writer, which would have nothing to write.
+func (r *Runner) await(ctx context.Context, done <-chan struct{}) {
+	tick := time.NewTicker(emptyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.nothingLeft() {
+				return
+			}
+		}
+	}
+}
+
+// nothingLeft tells whether a queue that is closed has nothing any more for
+// workers of which none has a writer.
+func (r *Runner) nothingLeft() bool {
+	if int(r.empty.Load()) < len(r.workers) {
+		return false
+	}
+	if r.disk != nil {
+		select {
+		case <-r.disk.ended:
+		default:
+			return false
+		}
+	}
+	return !r.busy()
 }
 
 // finish deals with what is left.

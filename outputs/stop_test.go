@@ -3,6 +3,7 @@ package outputs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -87,5 +88,78 @@ func TestLastBlockGoesToTheDisk(t *testing.T) {
 	d.front.mu.Unlock()
 	if !<-found {
 		t.Error("the block is left on disk")
+	}
+}
+
+// A destination that is down keeps nobody from ending where there is nothing for
+// it, with a spool or without.
+func TestStopWithNothingToDeliver(t *testing.T) {
+	for _, spool := range []bool{false, true} {
+		set := quick(2, 10)
+		set.RetryFirst, set.RetryMax = time.Minute, time.Minute
+		if spool {
+			set.Spool = spooled(t.TempDir(), false).Spool
+		}
+		tried := make(chan struct{}, 10)
+		down := &fake{open: func(ctx context.Context) error {
+			tried <- struct{}{}
+			return errors.New("connection refused")
+		}}
+		r := testRunner(t, down, set, true, nil)
+		r.Start(context.Background())
+		<-tried
+		began := time.Now()
+		r.Stop(context.Background()) // without an end of its own
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("Stop took %s", took)
+		}
+		check(t, r, 0, "delivered 0")
+	}
+}
+
+// Nor does it hurry a stop that has something to deliver.
+func TestStopWaitsForTheDestination(t *testing.T) {
+	up := make(chan struct{})
+	f := &fake{open: func(context.Context) error {
+		select {
+		case <-up:
+			return nil
+		default:
+			return errors.New("connection refused")
+		}
+	}}
+	r := testRunner(t, f, quick(2, 10), true, nil)
+	r.Start(context.Background())
+	offer(r.Intake(), 25)
+	time.AfterFunc(10*emptyEvery, func() { close(up) })
+	r.Stop(context.Background())
+	check(t, r, 25, "delivered 25")
+}
+
+// TestGiveUpIsHeard: an output that cannot go on says so once, at once, with what
+// is lost by it.
+func TestGiveUpIsHeard(t *testing.T) {
+	for _, why := range []error{Permanent(errors.New("no such table")), Ended(errors.New("no space left on device"))} {
+		var text bytes.Buffer
+		f := &fake{open: func(context.Context) error { return why }}
+		if errors.Is(why, ErrEnded) {
+			f = &fake{write: func(context.Context, *event.Block) (int, error) { return 0, why }}
+		}
+		r := testRunner(t, f, quick(1, 50), true, slog.New(slog.NewTextHandler(&text, nil)))
+		offer(r.Intake(), 50)
+		r.Start(context.Background())
+		select {
+		case <-r.Gone():
+		case <-time.After(20 * time.Second):
+			t.Fatal("the output does not give up")
+		}
+		if log := text.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "records=50 error=\""+why.Error()+"\"") {
+			t.Errorf("log: %s", log)
+		}
+		r.Stop(context.Background())
+		check(t, r, 50, "abandoned 50")
+		if !errors.Is(r.Err(), why) {
+			t.Errorf("the output ended by %v, want %v", r.Err(), why)
+		}
 	}
 }

@@ -37,12 +37,15 @@ type result struct {
 // run ends when the queue is closed and empty, when ctx ends, or when the
 // output cannot go on.
 func (w *worker) run(ctx context.Context) {
+	w.r.empty.Add(1)
 	if err := w.open(ctx); err != nil {
 		if ctx.Err() == nil {
 			w.r.giveUp(err)
 		}
 		return
 	}
+	w.r.empty.Add(-1)
+	defer w.r.empty.Add(1)
 	defer w.close()
 	for {
 		it, ok := w.r.next(ctx)

@@ -72,9 +72,11 @@ func commandOf(app *cli.App, line config.Line) *cli.Command {
 	return cmd
 }
 
-// records tells whether the command is one of those that capture.
+// records tells whether the command is going to capture.
 func (inv *invocation) records() bool {
-	return inv.values != nil && inv.values.Get("grace") != nil
+	v := inv.values
+	return v != nil && v.Get("grace") != nil && v.String("writeconfig") == "" &&
+		!slices.ContainsFunc([]string{"manpage", "bashcompletion", "fishcompletion", "zshcompletion", "systemdservice"}, v.Is)
 }
 
 // run does what is asked for.

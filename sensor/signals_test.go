@@ -299,3 +299,28 @@ func TestStopDuringTheStartOfACapture(t *testing.T) {
 		t.Errorf("the list is not to blame:\n%s", r.log)
 	}
 }
+
+// A command that does not capture ends at a signal as any program does.
+func TestSignalsOfOtherCommands(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		cmd := command(nil, "--manpage") // more than the pipe holds: it waits for a reader
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.FcntlInt(out.(*os.File).Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Process.Signal(sig)
+		cmd.Wait()
+		if got := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); got != sig {
+			t.Errorf("%v ended with %v, want by that signal", cmd.Args[1:], cmd.ProcessState)
+		}
+	}
+}
