@@ -8,7 +8,9 @@
 #include "capture.h"
 #include "choose.h"
 #include "hash.h"
+#include "l2tp.h"
 #include "sensor.h"
+#include "tzsp.h"
 #include "walk.h"
 
 #define MAX_GTP_HEADERS 3
@@ -20,22 +22,6 @@
 #define GRE_ACK	     0x0080 /* version 1 */
 #define GRE_VERSION  0x0007
 #define GRE_EOIP     0x6400 /* an EtherType of MikroTik's */
-
-#define L2TP_CONTROL  0x8000
-#define L2TP_LENGTH   0x4000
-#define L2TP_SEQUENCE 0x0800
-#define L2TP_OFFSET   0x0200
-#define L2TP_VERSION  0x000f
-#define L2TP3_PLACES  4
-
-#define MAX_TZSP_TAGS 8
-
-/* What enter_tunnel() finds. */
-enum entered {
-	ENTERED,
-	ENTERED_NOT,	/* not a tunnel, or it carries no IP */
-	ENTERED_OPAQUE, /* to be looked into by user space */
-};
 
 /* One for each hook and CPU is enough, for the reason that holds for struct hook. */
 struct inside {
@@ -255,108 +241,6 @@ static __always_inline enum entered enter_gre(void *ctx, const enum hook_id id,
 	if (e->kind == GRE_EOIP)
 		e->kind = ETH_P_TEB;
 	return erspan ? enter_erspan(ctx, id, flags, e) : ENTERED;
-}
-
-static __always_inline enum entered enter_tzsp(void *ctx, const enum hook_id id,
-					       struct entry *e)
-{
-	__be16 h[2];
-	__u8 tag[2];
-	__u32 first;
-
-	if (!copy(ctx, id, e->off, h, sizeof(h)))
-		return ENTERED_NOT;
-	first = bpf_ntohs(h[0]);
-	if (first >> 8 != 1 || (first & 0xff) >= 4) /* of those, none carries a frame */
-		return ENTERED_NOT;
-	e->off += sizeof(h);
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < MAX_TZSP_TAGS; i++) {
-		if (!copy(ctx, id, e->off, tag, sizeof(tag)))
-			return ENTERED_NOT;
-		if (tag[0] > 1) {
-			e->off += 2 + tag[1];
-			continue;
-		}
-		e->off++;
-		if (tag[0] == 0) /* filled up */
-			continue;
-		if (h[1] != bpf_htons(1)) /* no Ethernet */
-			return ENTERED_OPAQUE;
-		e->kind = ETH_P_TEB;
-		return ENTERED;
-	}
-	return ENTERED_OPAQUE;
-}
-
-/* Whether an IP header stands behind the EtherType at off. */
-static __always_inline bool is_ip_frame(void *ctx, const enum hook_id id, __u32 off)
-{
-	__be16 h[2];
-
-	if (!copy(ctx, id, off, h, sizeof(h)))
-		return false;
-	if (h[0] == bpf_htons(ETH_P_IP))
-		return (h[1] & bpf_htons(0xf000)) == bpf_htons(0x4000);
-	return h[0] == bpf_htons(ETH_P_IPV6) &&
-	       (h[1] & bpf_htons(0xf000)) == bpf_htons(0x6000);
-}
-
-/* Behind the session's number stands a cookie of 0, 4 or 8 bytes, a sublayer of 0
- * or 4, and a frame: which, no packet tells. Where more than one place, or none,
- * looks like an Ethernet frame's, user space must look.
- */
-static __always_inline enum entered enter_l2tp3(void *ctx, const enum hook_id id,
-						struct entry *e)
-{
-	__u32 places = 0, at = 0;
-
-	if (!copy(ctx, id, e->off, &e->number, 4) || !e->number)
-		return ENTERED_NOT;
-	e->off += 4;
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < L2TP3_PLACES; i++) {
-		if (!is_ip_frame(ctx, id,
-				 e->off + i * 4 + offsetof(struct ethhdr, h_proto)))
-			continue;
-		places++;
-		at = i * 4;
-	}
-	if (places != 1)
-		return ENTERED_OPAQUE;
-	e->off += at;
-	e->kind = ETH_P_TEB;
-	return ENTERED;
-}
-
-static __always_inline enum entered enter_l2tp(void *ctx, const enum hook_id id,
-					       struct entry *e)
-{
-	__be16 h;
-	__u16 flags;
-
-	if (!copy(ctx, id, e->off, &h, sizeof(h)))
-		return ENTERED_NOT;
-	flags = bpf_ntohs(h);
-	if (flags & L2TP_CONTROL)
-		return ENTERED_NOT;
-	if ((flags & L2TP_VERSION) == 3) {
-		e->off += 4;
-		return enter_l2tp3(ctx, id, e);
-	}
-	if ((flags & L2TP_VERSION) != 2)
-		return ENTERED_NOT;
-	e->off += flags & L2TP_LENGTH ? 4 : 2;
-	if (!copy(ctx, id, e->off, &e->number, 4))
-		return ENTERED_NOT;
-	e->off += flags & L2TP_SEQUENCE ? 8 : 4;
-	if (flags & L2TP_OFFSET) {
-		if (!copy(ctx, id, e->off, &h, sizeof(h)))
-			return ENTERED_NOT;
-		e->off += 2 + bpf_ntohs(h);
-	}
-	e->kind = ETH_P_GRE_PPP;
-	return ENTERED;
 }
 
 static __always_inline enum entered enter_lisp(void *ctx, const enum hook_id id,
