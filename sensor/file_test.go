@@ -133,11 +133,12 @@ func TestFileKilled(t *testing.T) {
 	const n = 100_000
 	path, dir := write(t, queries(n)), t.TempDir()
 	kills := int(long(2, 20))
-	args := []string{"replay", path, "--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputrotatecron=@every 1s", "--fileoutputrotatecount=1000"}
+	args := []string{"--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputrotatecron=@every 1s", "--fileoutputrotatecount=1000",
+		"--metricflushinterval=100ms"}
 	before := 0
 	for i := range kills {
 		old := rotated(t, dir)
-		p := start(t, nil, append(args, "--speed=0.02", "--metricflushinterval=100ms")...)
+		p := start(t, nil, append([]string{"replay", path, "--speed=0.02"}, args...)...)
 		p.until("it has rotated twice, and said what is delivered", func() bool {
 			return rotated(t, dir) >= old+2 && deliveredLine.MatchString(p.log())
 		})
@@ -162,7 +163,21 @@ func TestFileKilled(t *testing.T) {
 		}
 		before = records
 	}
-	p := start(t, nil, args...)
+	uncompressed := func() []string {
+		t.Helper()
+		plain, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.2*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plain
+	}
+	p, in := fed(t, queries(n), args...)
+	p.until("all is written and compressed", func() bool { // a stop would wait for that some seconds, and no more
+		said := deliveredLine.FindAllStringSubmatch(p.log(), -1)
+		now, err := os.Stat(filepath.Join(dir, "dnsmonster.log"))
+		return len(said) > 0 && said[len(said)-1][1] == strconv.Itoa(n) && err == nil && now.Size() == 0 && len(uncompressed()) == 0
+	})
+	in.Close()
 	p.wait(time.Minute).expect(t, exitOK)
 	names := recordFiles(t, dir)
 	for i := range n {
@@ -174,9 +189,8 @@ func TestFileKilled(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q (%v)", left, err)
 	}
-	plain, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.2*"))
-	if err != nil || len(plain) > 0 {
-		t.Errorf("not compressed: %q (%v)", plain, err)
+	if plain := uncompressed(); len(plain) > 0 {
+		t.Errorf("not compressed: %q", plain)
 	}
 }
 
