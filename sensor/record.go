@@ -19,9 +19,10 @@ import (
 
 // feed is where packets will come from.
 type feed struct {
-	live  bool
-	files []string // that are read, where it is not live
-	open  func() (capture.Source, error)
+	live    bool
+	files   []string // that are read, where it is not live
+	ordered bool     // records have to come in the files' order
+	open    func() (capture.Source, error)
 }
 
 // record runs a capture from start to end: it is what all capturing commands
@@ -32,6 +33,7 @@ func record(c *cli.Context, o *common, s *session, in feed) error {
 	if err != nil || s.inv.trial {
 		return err
 	}
+	s.keepOrder(o, in, active)
 	s.inv.signals.ifStuck(unreadError(unopened(in.files)))
 	profiles, err := o.process.profile()
 	if err != nil {

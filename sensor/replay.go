@@ -16,16 +16,16 @@ func replayCommand() *cli.Command {
 		Usage:     "record the DNS messages in capture files",
 		ArgsUsage: "FILE...",
 		Description: `Reads pcap and pcapng files as tcpdump and others write them, of any byte order and resolution; the link
-type that the file names decides how packets are read. Records come in the file's order with
---workers 1 --stdoutoutputworkercount 1, else nearly so. Of a damaged file, what stands before the
-damage is delivered.
+type that the file names decides how packets are read. Records come in the file's order with --ordered,
+and from small files (16 MiB together) where no number of workers is set; else nearly so. Of a damaged
+file, what stands before the damage is delivered.
 
 Files that are compressed with gzip, zstd, xz or lz4 are told by their content; - is the standard input.
 On a terminal a line shows how far it is.
 
 EXAMPLES:
    dnsmonster-sensor replay day.pcap > day.json
-   dnsmonster-sensor replay --workers 1 monday.pcap tuesday.pcap.gz | head
+   dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
    dnsmonster-sensor replay --speed 1 day.pcap      at the pace of the recording`,
 		Flags: append(o.flags(), f.flags()...),
@@ -48,6 +48,7 @@ EXAMPLES:
 // fileOptions are those of reading capture files.
 type fileOptions struct {
 	raw      bool
+	ordered  bool
 	speed    float64
 	progress bool
 }
@@ -57,6 +58,11 @@ func (f *fileOptions) flags() []cli.Flag {
 		&cli.BoolFlag{
 			Category: "capture", Name: "noetherframe", Aliases: []string{"noethernetframe"}, EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
 			Usage: "packets of files that call themselves Ethernet start with the IP header; other files say what theirs start with",
+		},
+		&cli.BoolFlag{
+			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
+			Usage: "write the records of files in the files' order: one worker takes the packets, and one the records of each output, whatever their numbers say. " +
+				"Without it, only files of 16 MiB together at most come in order, and only where no number of workers is set",
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
@@ -82,7 +88,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	s.progress = f.progress
 	var files *capture.Inputs
 	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
-	return feed{files: paths, open: func() (capture.Source, error) {
+	return feed{files: paths, ordered: f.ordered, open: func() (capture.Source, error) {
 		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Loose

@@ -129,6 +129,8 @@ var dependents = []dependent{
 	{"metricstderrformat", is("metricendpointtype", "stderr"), "no metrics go to stderr"},
 	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
+	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
+	{"workers stdoutoutputworkercount fileoutputworkers psqlworkers", isNot("ordered", "true"), "ordered means one worker, and one for each output"},
 	{"noetherframe", either(lacks("devname"), is("devname", "")), "the kernel says what frames of an interface start with"},
 	{"writesecrets", isNot("writeconfig", ""), "there is no writeconfig"},
 }

@@ -1,0 +1,54 @@
+package sensor
+
+import (
+	"os"
+	"strings"
+
+	"dnsmonster-sensor/sensor/config"
+)
+
+// smallInput is how many bytes of files one worker reads as well as several: the
+// records of such files come in order, unless somebody sets a number of workers.
+const smallInput = 16 << 20
+
+// keepOrder sees to it that records come in the files' order, where that is asked
+// for or costs nothing: one worker takes the packets, and one writer for each output
+// the records.
+func (s *session) keepOrder(o *common, in feed, list []active) {
+	if in.live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
+		return
+	}
+	o.workers = 1
+	for i := range list {
+		list[i].settings.Workers = 1
+	}
+}
+
+// setsWorkers tells whether any number of workers is set.
+func (s *session) setsWorkers() bool {
+	for _, o := range s.inv.values.All() {
+		if strings.Contains(o.Name, "worker") && o.Origin.Layer != config.Default {
+			return true
+		}
+	}
+	return false
+}
+
+// small tells whether all paths are regular files that are small together. What
+// cannot be looked at is an error later.
+func small(paths []string) bool {
+	left := int64(smallInput)
+	for _, path := range paths {
+		st, err := os.Stat(path)
+		if path == "-" {
+			st, err = os.Stdin.Stat()
+		}
+		if err != nil || !st.Mode().IsRegular() {
+			return false
+		}
+		if left -= st.Size(); left < 0 {
+			return false
+		}
+	}
+	return true
+}
