@@ -95,7 +95,7 @@ var outputChanges = []change{
 	{"skiptlsverification", "holds for every TLS connection, and a warning says so", "ignored it in some outputs", "", is("skiptlsverification", "true")},
 	{"ClickHouse tables", "inserts name their columns, and those that a table lacks are left out", "inserted by position", "", on("clickhouse")},
 	{"Elastic", "records go by _bulk without types, and only what failed is sent again", "sent each record alone", "", on("elastic")},
-	{"fileoutputpath", "names of rotated files hold no ':' and are in UTC; the folder must be there, and no other sensor write in it", "wrote times with colons", "", on("file")},
+	{"fileoutputpath", "names of rotated files hold no ':' and are in UTC; the folder must be there, no other sensor may write in it, and no other user change it; no link in it is followed", "wrote times with colons, and through links of other users", "--force takes a folder that others can change", on("file")},
 	{"CSV files", "each starts with the header", "wrote it once", "--fileoutputformat=csv_no_header leaves it out", all(on("file"), is("fileoutputformat", "csv"))},
 	{"Influx", "points of the same nanosecond do not overwrite each other", "kept the last one", "", on("influx")},
 	{"NATS", "dns_wire has the message's own bytes", "packed the message anew", "", on("nats")},
