@@ -151,9 +151,24 @@ func (t *Table) unfinished(s *stream) {
 	if s.mode == inBody {
 		t.cutShort(s)
 	}
+	if s.mode == lost && s.front && s.part.Len() > 2+headerLen {
+		t.guessed(s)
+	}
 	t.page.Add(account.StreamGapBytes, uint64(s.part.Len()))
 	t.store.Free(&s.part)
 	s.mode, s.half, s.closed = inLength, false, true
+}
+
+// guessed hands on a message that begins where a segment does, and of whose question
+// the stream has too little to judge: there will not be more.
+func (t *Table) guessed(s *stream) {
+	t.whole = t.store.AppendTo(t.whole[:0], s.part)
+	if binary.BigEndian.Uint16(t.whole[6:]) == 0 {
+		return
+	}
+	t.store.Free(&s.part)
+	n := int(binary.BigEndian.Uint16(t.whole))
+	t.deliver(s, t.whole[2:], n-len(t.whole)+2)
 }
 
 // hunt looks for the beginning of a message in what was not judged yet and in

@@ -33,6 +33,7 @@ type stream struct {
 	stamp, own   int64 // of the last segment
 	since        int64 // stamp of the first that came of those that wait
 	ownSince     int64 // likewise Own
+	began        int64 // Own of the first segment
 	messageTime  int64 // of the segment that came last, of those that carry the message or part
 	older, newer int32 // newer also links the free ones
 	list         listKind
@@ -66,6 +67,23 @@ func (s *stream) advance(n int) {
 		s.start, s.gap = s.want-near, 0
 	}
 }
+
+// again tells whether a segment is one of a stream that is captured once more, as
+// where a file is read twice: what is sent again in a stream is later than what was
+// there first. d is how far behind the expected place it begins.
+func (s *stream) again(g *Segment, d int32) bool {
+	if d >= 0 || g.Own > s.began || s.want == s.start {
+		return false
+	}
+	if g.Flags&flagSYN != 0 {
+		return g.Seq+1 == s.start
+	}
+	return len(g.Data) > 0 && int32(g.Seq-s.start) >= 0 && s.own-g.Own > onceMore
+}
+
+// onceMore is how long a stream without a SYN has to be to be told apart from a
+// packet that is captured twice at a time.
+const onceMore = 1e9
 
 // unread tells whether n bytes at seq stand before the place where the stream was
 // picked up, and were not read from there.

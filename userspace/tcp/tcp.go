@@ -137,8 +137,9 @@ func (t *Table) Held() uint64 { return t.held }
 func (t *Table) Add(g *Segment) account.Column {
 	k := keyOf(g)
 	i, known := t.index[k]
-	if known {
-		known = t.age(i, g)
+	if known && t.over(i, g) {
+		t.forget(i)
+		known = false
 	}
 	if !known {
 		if g.Flags&flagSYN == 0 && len(g.Data)+g.Missing == 0 {
@@ -167,28 +168,30 @@ func (t *Table) Add(g *Segment) account.Column {
 	if s.fin && s.finAt == s.want && s.first == 0 {
 		t.unfinished(s)
 	}
-	s.own = g.Own
+	if s.own = g.Own; s.began == 0 {
+		s.began = g.Own
+	}
 	t.settle(i, g.Stamp)
 	return outcome
 }
 
-// age does what is due of a stream by the clock of its own segments, before the
-// next one is read. It reports whether the stream is still there. One that goes
-// on where it stopped is in time, whatever the clock says: the clock can have been
-// set. So is a keep-alive, which stands one byte before.
-func (t *Table) age(i int32, g *Segment) bool {
+// over does what is due of a stream by the clock of its own segments, before the
+// next one is read. It reports whether the stream is over: that segment begins
+// another one. What goes on where the stream stopped is in time, whatever the clock
+// says: the clock can have been set. So is a keep-alive, one byte before.
+func (t *Table) over(i int32, g *Segment) bool {
 	s := &t.streams[i]
-	if d := int32(g.Seq - s.want); g.Own == 0 || d == 0 || d == -1 {
-		return true
-	}
-	if s.own != 0 && g.Own-s.own > t.cfg.Silence {
-		t.forget(i)
+	d := int32(g.Seq - s.want)
+	if g.Own == 0 || s.own == 0 || d == 0 || d == -1 {
 		return false
+	}
+	if g.Own-s.own > t.cfg.Silence || s.again(g, d) {
+		return true
 	}
 	for s.first != 0 && s.ownSince != 0 && g.Own-s.ownSince > t.cfg.Hole {
 		t.skipHole(i)
 	}
-	return true
+	return false
 }
 
 // Expire skips the holes and forgets the streams that are over their time. What has

@@ -305,6 +305,65 @@ func TestPortsUsedAgain(t *testing.T) {
 	f("after FIN", "1@2 2@4 3@5", flags(at(4, 62, query(2, 40)[20:]), flagFIN), at(5, far, query(3, 40)))
 }
 
+// TestReadTwice: a capture that is read twice gives its messages twice, and what is
+// sent again in a stream gives them once.
+func TestReadTwice(t *testing.T) {
+	const second = int64(1e9)
+	f := func(name, want string, segments ...Segment) {
+		t.Helper()
+		b := newBench(t, Config{})
+		for _, g := range segments {
+			b.add(g)
+		}
+		b.flush()
+		var ids []string
+		for _, text := range b.got {
+			id, _, _ := strings.Cut(text, "@")
+			ids = append(ids, id)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%s: messages %q, want %q", name, got, want)
+		}
+	}
+	q1, q2 := query(1, 40), query(2, 50)
+	start, one, two := syn(second), at(second+1, 0, q1), at(3*second, 42, q2)
+	f("with its SYN", "1 2 1 2", start, one, two, start, one, two)
+	f("with its SYN, short", "1 1", start, one, start, one)
+	f("picked up", "1 2 1 2", one, two, one, two)
+	older := func(g Segment, by int64) Segment { g.Time -= by; return g }
+	f("an older one", "1 2 1 2", older(start, -100*second), older(one, -100*second), older(two, -100*second), start, one, two)
+	f("sent again", "1 2", start, one, older(start, -second), older(one, -second), two, older(two, -second))
+	f("sent again, picked up", "1 2", one, older(one, -2*second), two, older(one, -5*second))
+	f("captured twice at a time", "1 2", start, start, one, one, two, two)
+	f("picked up, captured twice at a time", "1 2", one, one, two, two)
+	f("a clock set back in between", "1 2", start, one, older(two, 3600*second))
+}
+
+// TestLateAndInPlace: what goes on exactly where a stream stopped belongs to it, after
+// whatever silence of its clock; what does not begins another one.
+func TestLateAndInPlace(t *testing.T) {
+	f := func(name string, off int, want string) {
+		t.Helper()
+		b := newBench(t, Config{})
+		data := query(1, 40) + query(2, 50)
+		add := func(time int64, off int, data string) {
+			g := at(time, off, data)
+			g.Packets, g.Own, b.in = 1, time, b.in+1 // and the shared clock stands still
+			if c := b.table.Add(&g); c != held {
+				b.page.Add(c, 1)
+			}
+		}
+		add(1e9, 0, data[:20])
+		add(1e9+30*60e9, off, data[20:])
+		b.flush()
+		if got := strings.Join(b.got, " "); got != want {
+			t.Errorf("%s: messages %q, want %q", name, got, want)
+		}
+	}
+	f("in its place", 20, "1@1801000000000 2@1801000000000")
+	f("elsewhere", 5000, "1@1000000000-22 2@1801000000000")
+}
+
 // TestKey: streams that differ in any part of the key do not mix.
 func TestKey(t *testing.T) {
 	f := func(name string, change func(*Segment), same bool) {
