@@ -5,13 +5,11 @@ package sensor
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -20,7 +18,7 @@ import (
 func leaveFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
-		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set now to this `FILE`, and end"},
+		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set now to this `FILE`, and end; -: to stdout. A configuration that is there is replaced, other files are not"},
 		&cli.BoolFlag{Name: "writesecrets", Usage: "--writeconfig writes passwords and tokens too"},
 		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and end"},
 		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and end"},
@@ -61,7 +59,7 @@ func (inv *invocation) leave(app *cli.App) (done bool, err error) {
 		_, err := io.WriteString(w, config.SystemdService)
 		return true, err
 	case v.String("writeconfig") != "":
-		return true, writeConfig(v.String("writeconfig"), v, app.ErrWriter)
+		return true, writeConfig(v.String("writeconfig"), v, known(app), w, app.ErrWriter)
 	}
 	return false, nil
 }
@@ -125,37 +123,4 @@ func pages(app *cli.App) ([]config.Page, error) {
 		}
 	}
 	return list, nil
-}
-
-// writeConfig writes a file that others cannot read where it holds secrets, and
-// says what it left out.
-func writeConfig(path string, v *config.Values, log io.Writer) error {
-	secrets := v.Is("writesecrets")
-	mode := os.FileMode(0o644)
-	if secrets {
-		mode = 0o600
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err == nil && secrets { // it may have been there before
-		err = f.Chmod(mode)
-	}
-	if err != nil {
-		f.Close()
-		return usageError("--writeconfig: %w", err)
-	}
-	leftOut, err := config.WriteINI(f, v, secrets)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return &exitError{exitFailure, fmt.Errorf("write %s: %w", path, err)}
-	}
-	for _, w := range config.Advice(v) {
-		fmt.Fprintln(log, "warning:", visible.Words(w))
-	}
-	fmt.Fprintf(log, "wrote %s\n", path)
-	if len(leftOut) > 0 {
-		fmt.Fprintf(log, "left out, since they are secret: %s; --writesecrets writes them too\n", strings.Join(leftOut, ", "))
-	}
-	return nil
 }

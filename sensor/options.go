@@ -92,7 +92,7 @@ func (o *common) flags() []cli.Flag {
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
-		Usage: "write records, the spool and profiles to folders and files that other users can change, too",
+		Usage: "write records, the spool and profiles to folders and files that other users can change, too, and let profiles and --writeconfig replace files that hold something else",
 	}
 }
 

@@ -1,14 +1,19 @@
 package sensor
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/safefs"
 )
 
 // processOptions are about the process and what it logs.
@@ -49,6 +54,7 @@ func (o *processOptions) check() error {
 	var p problems
 	p.when(o.level >= uint(len(logLevels)), "--loglevel %d: use 0 to 4", o.level)
 	p.when(o.format != "text" && o.format != "json", "--logformat %q: use text or json", o.format)
+	p.when(o.cpuProfile != "" && filepath.Clean(o.cpuProfile) == filepath.Clean(o.memProfile), "--memprofile: --cpuprofile names the same file: each needs its own")
 	p.when(o.gomaxprocs < -1 || o.gomaxprocs == 0, "--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
 	return p.err()
 }
@@ -84,18 +90,18 @@ type profiles struct{ cpu, mem *os.File }
 
 // profile starts the profiles that are asked for. The files are made now, so
 // that a bad name is an error before anything is captured.
-func (o *processOptions) profile() (*profiles, error) {
+func (o *processOptions) profile(force bool) (*profiles, error) {
 	p := &profiles{}
 	var err error
 	if o.memProfile != "" {
-		if p.mem, err = os.Create(o.memProfile); err != nil {
+		if p.mem, err = createProfile(o.memProfile, force); err != nil {
 			return nil, usageError("--memprofile: %w", err)
 		}
 	}
 	if o.cpuProfile == "" {
 		return p, nil
 	}
-	if p.cpu, err = os.Create(o.cpuProfile); err == nil {
+	if p.cpu, err = createProfile(o.cpuProfile, force); err == nil {
 		err = pprof.StartCPUProfile(p.cpu)
 	}
 	if err != nil {
@@ -104,6 +110,45 @@ func (o *processOptions) profile() (*profiles, error) {
 		return nil, usageError("--cpuprofile: %w", err)
 	}
 	return p, nil
+}
+
+// createProfile makes a file that this user alone reads: a profile shows what the
+// process holds. One that is there is replaced where it is a profile.
+func createProfile(path string, force bool) (*os.File, error) {
+	if !force && !mayBeProfile(path) {
+		return nil, fmt.Errorf("%s is there and is not a profile: name another file, or say --force to replace it", path)
+	}
+	if err := folderIsThere(path); err != nil {
+		return nil, err
+	}
+	return safefs.Create(path, 0o600, force)
+}
+
+// mayBeProfile is false for a file that holds something else. What is not a
+// regular file is for others to refuse.
+func mayBeProfile(path string) bool {
+	if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
+		return true
+	}
+	content, err := readStart(path)
+	if err != nil {
+		return true
+	}
+	unpacked, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return false
+	}
+	var start [3]byte
+	if _, err = io.ReadFull(unpacked, start[:]); err != nil {
+		return false
+	}
+	switch start[0] {
+	case 0x0a, 0x5a: // a type of samples or of the period
+		return start[1] <= 8 && start[2] == 0x08
+	case 0x48: // the time, in nanoseconds
+		return start[1] >= 0x80 && start[2] >= 0x80
+	}
+	return false
 }
 
 // write completes the profiles.

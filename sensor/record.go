@@ -35,7 +35,7 @@ func record(c *cli.Context, o *common, s *session, in feed) error {
 	}
 	s.keepOrder(o, in, active)
 	s.inv.signals.ifStuck(unreadError(unopened(in.files)))
-	profiles, err := o.process.profile()
+	profiles, err := o.process.profile(o.force)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -84,6 +85,50 @@ func Read(path string, r io.Reader) (*File, error) {
 		return nil, fmt.Errorf("%s line %d: %w", path, number+1, err)
 	}
 	return file, nil
+}
+
+// IsFile tells a configuration from other files by its content: each line is
+// one of those that a configuration has, all sections are known, and of the keys
+// at least half, so that mistyped ones may be among them. A file without a line
+// is one.
+func IsFile(content []byte, known []Option) bool {
+	keys, strange := 0, 0
+	for line := range bytes.Lines(bytes.TrimPrefix(content, []byte("\ufeff"))) {
+		text := strings.TrimSpace(string(line))
+		switch {
+		case text == "" || text[0] == ';' || text[0] == '#':
+			if !printable(strings.ReplaceAll(text, "\t", " ")) {
+				return false
+			}
+		case text[0] == '[':
+			name, err := sectionName(text)
+			if err != nil || !slices.ContainsFunc(known, func(o Option) bool { return o.Section == strings.ToLower(name) }) {
+				return false
+			}
+		default:
+			key, _, ok := strings.Cut(text, "=")
+			if !ok {
+				return false
+			}
+			if o := find(known, strings.ToLower(strings.TrimSpace(key))); o != nil && o.Section != "" {
+				keys++
+			} else {
+				strange++
+			}
+		}
+	}
+	return keys >= strange && (keys > 0 || len(bytes.TrimSpace(content)) == 0)
+}
+
+// Holds are those of the keys, in lower case, that a configuration gives a value.
+func Holds(content []byte, keys []string) (found []string) {
+	for line := range bytes.Lines(content) {
+		name, value, _ := strings.Cut(string(line), "=")
+		if name = strings.ToLower(strings.TrimSpace(name)); strings.TrimSpace(value) != "" && slices.Contains(keys, name) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 func sectionName(text string) (string, error) {

@@ -1,0 +1,160 @@
+package sensor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/sensor/config"
+)
+
+// writeConfig writes a configuration file, and says what it left out. A file that
+// is there is replaced as a whole, or stays as it is.
+func writeConfig(path string, v *config.Values, known []config.Option, stdout, log io.Writer) error {
+	signal.Ignore(syscall.SIGXFSZ) // a limit of a file's size is an error of writing
+	secrets := v.Is("writesecrets")
+	var text bytes.Buffer
+	leftOut, err := config.WriteINI(&text, v, secrets)
+	if err != nil {
+		return err
+	}
+	if write := stream(path, stdout); write != nil {
+		err = write(text.Bytes())
+	} else {
+		t := target{path: path, known: known, force: v.Is("force")}
+		if err := t.look(secrets, leftOut); err != nil {
+			return usageError("--writeconfig: %w", err)
+		}
+		err = t.replace(text.Bytes())
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, safefs.ErrUnsafe):
+		return usageError("--writeconfig: %w", err)
+	case err != nil:
+		return &exitError{exitFailure, fmt.Errorf("--writeconfig: %w", err)}
+	}
+	for _, w := range config.Advice(v) {
+		fmt.Fprintln(log, "warning:", visible.Words(w))
+	}
+	fmt.Fprintf(log, "wrote %s\n", path)
+	if len(leftOut) > 0 {
+		fmt.Fprintf(log, "left out, since they are secret: %s; --writesecrets writes them too\n", strings.Join(leftOut, ", "))
+	}
+	return nil
+}
+
+// stream is for what is written to and not replaced: the standard output, a pipe,
+// a terminal.
+func stream(path string, stdout io.Writer) func([]byte) error {
+	if path == "-" || path == "/dev/stdout" {
+		return func(text []byte) error { _, err := stdout.Write(text); return err }
+	}
+	// These links are the process's own, and lead to what it has open.
+	look := os.Lstat
+	if strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/") || path == "/dev/stderr" {
+		look = os.Stat
+	}
+	st, err := look(path)
+	if err != nil || st.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {
+		return nil
+	}
+	return func(text []byte) error {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.Write(text)
+			err = errors.Join(err, f.Close())
+		}
+		return err
+	}
+}
+
+// target is a file to be replaced.
+type target struct {
+	path  string
+	known []config.Option
+	force bool // whatever it holds
+	old   fs.FileInfo
+	mode  fs.FileMode
+}
+
+// look says why the file must stay.
+func (t *target) look(secrets bool, leftOut []string) error {
+	t.mode = 0o644
+	if secrets {
+		t.mode = 0o600
+	}
+	st, err := os.Lstat(t.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return folderIsThere(t.path)
+	case err != nil:
+		return err
+	case st.Mode()&fs.ModeSymlink != 0:
+		to, _ := filepath.EvalSymlinks(t.path)
+		return fmt.Errorf("%s is a symbolic link: name the file itself: %s", t.path, to)
+	case !st.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file: name another one", t.path)
+	}
+	t.old = st
+	if !secrets || st.Mode()&0o007 == 0 { // who has kept others away goes on to
+		t.mode = st.Mode().Perm()
+	}
+	if t.force {
+		return nil
+	}
+	content, err := readStart(t.path)
+	if err != nil {
+		return err
+	}
+	if !config.IsFile(content, t.known) {
+		return fmt.Errorf("%s is there and is not a configuration: name another file, or say --force to replace it", t.path)
+	}
+	if lost := config.Holds(content, leftOut); lost != nil {
+		return fmt.Errorf("%s holds %s, which would be lost: --writesecrets keeps secrets, --force does without them", t.path, strings.Join(lost, ", "))
+	}
+	return nil
+}
+
+// folderIsThere names the file that somebody has named where its folder is not
+// there.
+func folderIsThere(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return &fs.PathError{Op: "open", Path: path, Err: syscall.ENOENT}
+	}
+	return nil
+}
+
+// readStart reads a file, but no more than a configuration can have.
+func readStart(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 4<<20))
+}
+
+// replace leaves the old file or the new one, whole, whatever happens. Whom the
+// folder belongs to does not matter: nothing in it is followed or trusted, and
+// the file is new.
+func (t *target) replace(text []byte) error {
+	return safefs.Replace(t.path, t.mode, true, func(w io.Writer) error {
+		if f, ok := w.(*os.File); ok && t.old != nil {
+			owner := t.old.Sys().(*syscall.Stat_t)
+			if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil && os.Geteuid() == 0 {
+				return err
+			}
+		}
+		_, err := w.Write(text)
+		return err
+	})
+}

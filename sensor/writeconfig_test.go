@@ -1,0 +1,236 @@
+package sensor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// writes runs --writeconfig in this process.
+func writes(path string, args ...string) (stdout, log string, err error) {
+	var out, errs bytes.Buffer
+	err = perform(newApp(&out, &errs), append([]string{"x", "run", "--writeconfig=" + path}, args...), nil)
+	return out.String(), errs.String(), err
+}
+
+// untouched are the names in a folder, and what is in them.
+func untouched(t *testing.T, dir string) string {
+	t.Helper()
+	text := ""
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, _ := os.ReadFile(filepath.Join(dir, e.Name()))
+		text += fmt.Sprintf("%s %s %q\n", e.Name(), info.Mode(), content)
+	}
+	return text
+}
+
+// TestWriteConfigReplacesConfigurations and nothing else, unless --force says so.
+func TestWriteConfigReplacesConfigurations(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "there")
+	f := func(content string, replaced bool, args ...string) {
+		t.Helper()
+		put(t, path, content)
+		before := untouched(t, dir)
+		_, _, err := writes(path, args...)
+		after, _ := os.ReadFile(path)
+		switch {
+		case replaced && (err != nil || !bytes.HasPrefix(after, []byte("; Options of dnsmonster-sensor"))):
+			t.Errorf("%.40q with %q: not replaced: %v", content, args, err)
+		case !replaced && (err == nil || !strings.Contains(err.Error(), "--force") || untouched(t, dir) != before):
+			t.Errorf("%.40q with %q: %v\n%s", content, args, err, untouched(t, dir))
+		}
+	}
+	ours, _, err := writes("-", "--zincoutputpassword=hush", "--writesecrets")
+	if err != nil || !strings.Contains(ours, "zincoutputpassword = hush\n") {
+		t.Fatalf("stdout got %q: %v", ours, err)
+	}
+	f("", true)
+	f("\n", true)
+	f(ours, true)
+	f("[Capture]\nDevName = lo ; comment\nprot = 53\n", true)
+	f("devname=lo", true)
+	f(string(queries(3)), false)
+	f(string(queries(3)), true, "--force")
+	f("root:x:0:0:root:/root:/bin/sh\n", false)
+	f("# a script\necho hello\n", false)
+	f("[Unit]\nDescription=x\n", false)
+	f("[client]\nport = 3306\n", false)
+	f("host = a\nuser = b\nport = 3\n", false)
+	f("# only a comment of somebody\n", false)
+	f(`{"port": 53}`, false)
+	f("\x1f\x8b\x08\x00", false)
+	f("port = 53\n\x00\x00", false)
+	// a secret that would be lost
+	const holds = "zincoutputpassword = hush\nport = 53\n"
+	f(holds, false, "--config="+path)
+	f(holds, true, "--config="+path, "--force")
+	f(holds, true, "--config="+path, "--writesecrets")
+	f(holds, true)
+}
+
+// TestWriteConfigFollowsNoLink, and writes to what is no file as before.
+func TestWriteConfigFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "there"), filepath.Join(dir, "link")
+	put(t, path, "port = 53\n")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	before := untouched(t, dir)
+	for _, args := range [][]string{nil, {"--force"}} {
+		if _, _, err := writes(link, args...); err == nil || !strings.Contains(err.Error(), "is a symbolic link: name the file itself: "+path) || untouched(t, dir) != before {
+			t.Errorf("%v\n%s", err, untouched(t, dir))
+		}
+	}
+	for _, at := range []string{dir, filepath.Join(dir, "no", "such"), "/proc/version"} {
+		if _, _, err := writes(at); err == nil || !strings.Contains(err.Error(), at) && !strings.Contains(err.Error(), filepath.Dir(at)) {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	if _, _, err := writes("/dev/null"); err != nil {
+		t.Error(err)
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() {
+		b, err := os.ReadFile(fifo)
+		got <- fmt.Sprint(len(b) > 0, err)
+	}()
+	if _, _, err := writes(fifo); err != nil {
+		t.Error(err)
+	}
+	if s := <-got; s != "true <nil>" {
+		t.Errorf("the pipe's reader got %s", s)
+	}
+}
+
+// TestWriteConfigKeepsOwnerAndMode of the file that it replaces.
+func TestWriteConfigKeepsOwnerAndMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.ini")
+	f := func(mode, want os.FileMode, args ...string) {
+		t.Helper()
+		put(t, path, "port = 53\n")
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		owner := os.Geteuid()
+		if owner == 0 {
+			owner = 12345
+			if err := os.Chown(path, owner, owner); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := writes(path, args...); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := st.Sys().(*syscall.Stat_t); st.Mode().Perm() != want || int(got.Uid) != owner {
+			t.Errorf("%o with %q: mode %o, want %o; owner %d, want %d", mode, args, st.Mode().Perm(), want, got.Uid, owner)
+		}
+	}
+	f(0o600, 0o600)
+	f(0o640, 0o640)
+	f(0o644, 0o644)
+	f(0o640, 0o640, "--writesecrets")
+	f(0o644, 0o600, "--writesecrets")
+	f(0o666, 0o600, "--writesecrets")
+	os.Remove(path)
+	if _, _, err := writes(path, "--writesecrets"); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("a new file with secrets: %v, %v", st.Mode(), err)
+	}
+}
+
+// TestWriteConfigOnAFullDisk leaves the file as it was, and no other one.
+func TestWriteConfigOnAFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small disk takes root")
+	}
+	dir := tmpfs(t, 1)
+	path := filepath.Join(dir, "c.ini")
+	put(t, path, "port = 53\n")
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = filler.Write(make([]byte, 4096))
+	}
+	filler.Close()
+	f := func(name, shell string) {
+		t.Helper()
+		before, _ := os.ReadDir(dir)
+		cmd := command(nil, "run", "--writeconfig="+name)
+		cmd.Args = append([]string{"sh", "-c", shell + `exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+		out, err := cmd.CombinedOutput()
+		after, _ := os.ReadDir(dir)
+		if cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(string(out), "dnsmonster-sensor: --writeconfig: ") || len(before) != len(after) {
+			t.Errorf("%s: %v\n%s%v", name, err, out, after)
+		}
+	}
+	f(path, "")
+	f(filepath.Join(dir, "new.ini"), "")
+	os.Remove(filler.Name())
+	f(path, "ulimit -f 1; ")
+	if b, err := os.ReadFile(path); err != nil || string(b) != "port = 53\n" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+}
+
+// TestProfilesAreTheUsersOwn, and replace nothing but profiles.
+func TestProfilesAreTheUsersOwn(t *testing.T) {
+	file, dir := write(t, queries(10)), t.TempDir()
+	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")
+	old := syscall.Umask(0)
+	defer syscall.Umask(old)
+	for range 2 { // the second time they are replaced
+		runs(t, "replay", file, "--cpuprofile="+cpu, "--memprofile="+mem)
+		for _, path := range []string{cpu, mem} {
+			if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 || st.Size() == 0 {
+				t.Errorf("%s: %v, %v", path, st, err)
+			}
+		}
+		os.Chmod(cpu, 0o666)
+	}
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	put(t, target, "")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	f := func(want string, args ...string) {
+		t.Helper()
+		before := untouched(t, filepath.Dir(file)) + untouched(t, dir)
+		r := start(t, nil, append([]string{"replay", file}, args...)...).wait(time.Minute)
+		if r.code != exitUsage || !strings.Contains(r.log, want) || untouched(t, filepath.Dir(file))+untouched(t, dir) != before {
+			t.Errorf("%q: exit status %d:\n%s", args, r.code, r.log)
+		}
+	}
+	f("--cpuprofile: "+link+" is a symbolic link", "--cpuprofile="+link)
+	f("--memprofile: "+file+" is there and is not a profile: name another file, or say --force to replace it", "--memprofile="+file)
+	f("--memprofile: /dev/null is not a regular file", "--memprofile=/dev/null")
+	f("--memprofile: --cpuprofile names the same file: each needs its own", "--cpuprofile="+cpu, "--memprofile="+dir+"/./cpu")
+	runs(t, "replay", file, "--memprofile="+target)
+}
