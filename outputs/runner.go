@@ -48,6 +48,7 @@ type Runner struct {
 
 	stop     sync.Mutex
 	page     *account.Page // what Stop and giveUp throw away; guarded by stop
+	closing  []error       // of writers that did not close cleanly; guarded by stop
 	finished bool          // the spool is closed; guarded by stop
 	stuck    atomic.Bool   // it could not be closed in time
 }
@@ -254,6 +255,14 @@ func (r *Runner) Stuck() uint64 {
 		return 0
 	}
 	return r.book.Sum(account.DeliveryHeld)
+}
+
+// CloseErr is why writers did not close cleanly, nil where they did. It is for the
+// time behind Stop.
+func (r *Runner) CloseErr() error {
+	r.stop.Lock()
+	defer r.stop.Unlock()
+	return errors.Join(r.closing...)
 }
 
 // Trouble is why the last attempts failed, nil where they did not.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/spool"
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -161,5 +162,31 @@ func TestGiveUpIsHeard(t *testing.T) {
 		if !errors.Is(r.Err(), why) {
 			t.Errorf("the output ended by %v, want %v", r.Err(), why)
 		}
+	}
+}
+
+// badClose is a writer whose Close fails, as where the last records cannot be
+// forced to the medium.
+type badClose struct{ Writer }
+
+func (badClose) Close() error { return errors.New("sync: input/output error") }
+
+// badly is an output of such writers.
+type badly struct{ *fake }
+
+func (b badly) Open(context.Context) (Writer, error) { return badClose{b.fake}, nil }
+
+// A writer that does not close well is heard of: the run's end depends on it.
+func TestCloseFails(t *testing.T) {
+	r, err := NewRunner(badly{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryBook(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Start(context.Background())
+	offer(r.Intake(), 10)
+	r.Stop(context.Background())
+	check(t, r, 10, "delivered 10")
+	if err := r.CloseErr(); err == nil || !strings.Contains(err.Error(), "sync: input/output error") {
+		t.Errorf("CloseErr is %v", err)
 	}
 }

@@ -88,7 +88,10 @@ func (w *worker) open(ctx context.Context) error {
 
 func (w *worker) close() {
 	if err := w.writer.Close(); err != nil {
-		w.r.log.Warn("output does not close cleanly", "error", err)
+		w.r.log.Error("output does not close cleanly: what was written last may not last", "error", err)
+		w.r.stop.Lock()
+		defer w.r.stop.Unlock()
+		w.r.closing = append(w.r.closing, err)
 	}
 }
 

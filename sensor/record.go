@@ -262,12 +262,15 @@ func (p *pipeline) conclude(w io.Writer, calls *signals) error {
 	return nil
 }
 
-// outputErr is why outputs have ended before their time.
+// outputErr is why outputs have ended before their time, or not well.
 func (p *pipeline) outputErr() error {
 	var errs []error
 	for _, r := range p.runners {
 		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) && !errors.Is(err, errUnready) {
 			errs = append(errs, fmt.Errorf("output %s: %w", r.Name(), err))
+		}
+		if err := r.CloseErr(); err != nil {
+			errs = append(errs, fmt.Errorf("output %s does not close cleanly: %w", r.Name(), err))
 		}
 	}
 	return errors.Join(errs...)
