@@ -47,7 +47,8 @@ static __always_inline bool decaps_proto(__u8 version, __u8 proto)
 {
 	switch (proto) {
 	case IPPROTO_GRE:
-		return decaps(TUNNEL_GRE) || decaps(TUNNEL_ERSPAN);
+		return decaps(TUNNEL_GRE) || decaps(TUNNEL_ERSPAN) ||
+		       decaps(TUNNEL_NSH);
 	case IPPROTO_IPIP:
 		return decaps(version == 4 ? TUNNEL_IPIP : TUNNEL_4IN6);
 	case IPPROTO_IPV6:
@@ -61,6 +62,14 @@ static __always_inline bool decaps_proto(__u8 version, __u8 proto)
 		return decaps(TUNNEL_ETHERIP);
 	}
 	return false;
+}
+
+/* Whether we look into this tunnel in UDP, or into NSH that it may carry. */
+static __always_inline bool decaps_udp(enum tunnel t)
+{
+	return decaps(t) ||
+	       (decaps(TUNNEL_NSH) &&
+		(t == TUNNEL_VXLAN_GPE || t == TUNNEL_GENEVE || t == TUNNEL_GRE_UDP));
 }
 
 /* What a datagram may be, by the first entry that fits, as in user space. */
@@ -202,6 +211,8 @@ static __always_inline bool decaps_gre(void *ctx, const enum hook_id id,
 	if (!copy(ctx, id, e->off + 2, &kind, sizeof(kind)))
 		return false;
 	kind = bpf_ntohs(kind);
+	if (kind == ETH_P_NSH && decaps(TUNNEL_NSH))
+		return true;
 	return decaps(kind == ETH_P_ERSPAN || kind == ETH_P_ERSPAN2 ? TUNNEL_ERSPAN
 								    : TUNNEL_GRE);
 }
@@ -308,9 +319,14 @@ static __always_inline enum entered enter_udp(void *ctx, const enum hook_id id,
 static __always_inline enum entered
 enter_tunnel(void *ctx, const enum hook_id id, const struct packet *p, struct entry *e)
 {
+	enum entered entered;
+	enum tunnel t;
+
 	switch (p->proto) {
 	case IPPROTO_UDP:
-		return enter_udp(ctx, id, tunnel_of_ports(p), e);
+		t = tunnel_of_ports(p);
+		entered = enter_udp(ctx, id, t, e);
+		return decaps(t) || e->kind == ETH_P_NSH ? entered : ENTERED_NOT;
 	case IPPROTO_GRE:
 		return decaps_gre(ctx, id, e) ? enter_gre(ctx, id, e) : ENTERED_NOT;
 	case IPPROTO_IPIP:
@@ -363,7 +379,7 @@ static __always_inline bool is_wrapped(const struct packet *p)
 	if (!p->version)
 		return config.decap & LINK_KINDS;
 	if (p->proto == IPPROTO_UDP)
-		return decaps(tunnel_of_ports(p));
+		return decaps_udp(tunnel_of_ports(p));
 	return decaps_proto(p->version, p->proto);
 }
 

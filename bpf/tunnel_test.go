@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"dnsmonster-sensor/userspace/decode"
@@ -98,6 +99,7 @@ func waysIn() []wrapped {
 		{"NSH in VXLAN-GPE", gpe, 17, false, inUDP(4790, join([]byte{0x0c, 0, 0, 4, 0, 0, 7, 0}, nshHeader(2, 1)))},
 		{"NSH in GRE", g, 47, true, gre(0, 0x894f, nshHeader(6, 3))},
 		{"NSH in NSH in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x89, 0x4f, 0, 0, 7, 0}, nshHeader(2, 4), nshHeader(2, 3)))},
+		{"NSH in GRE in UDP", uint8(packet.TunnelGREUDP), 17, true, inUDP(4754, join(be16(0, 0x894f), nshHeader(2, 3)))},
 		{"MAC in MAC in GENEVE", gen, 17, true, inUDP(6081, join([]byte{0, 0, 0x88, 0xe7, 0, 0, 7, 0}, be32(42)))},
 		{"LISP", uint8(packet.TunnelLISP), 17, false, inUDP(4341, []byte{0xc8, 1, 2, 3, 0, 0, 7, 1})},
 		{"LISP, next protocol", uint8(packet.TunnelLISP), 17, true, inUDP(4341, []byte{0x04, 0, 0, 3, 0, 0, 0, 0})},
@@ -314,21 +316,27 @@ func TestTunnelsChosenByHalves(t *testing.T) {
 	}
 	for half, kinds := range halves {
 		s := newKit(t, Options{TunnelPorts: tunnelPorts(), Decap: kinds})
-		f := func(kind uint8, frame []byte) {
+		f := func(frame []byte, kinds ...uint8) {
 			t.Helper()
 			want := "not_dns"
-			if int(kind%2) == half {
-				want = "delivered"
+			for _, k := range kinds {
+				if int(k%2) == half {
+					want = "delivered"
+				}
 			}
 			s.want(want, sensorProgTcIngressEth, frame)
 		}
 		for _, w := range waysIn() {
+			kinds := []uint8{w.kind}
+			if strings.HasPrefix(w.name, "NSH") { // is looked for in other tunnels, too
+				kinds = append(kinds, nsh)
+			}
 			for _, frame := range frames(w, q) {
-				f(w.kind, frame)
+				f(frame, kinds...)
 			}
 		}
 		for kind, frame := range bare {
-			f(kind, frame)
+			f(frame, kind)
 		}
 	}
 }
