@@ -193,11 +193,12 @@ func (c *clsact) add(id hookID, program *ebpf.Program) error {
 	return nil
 }
 
-// has tells whether a program is still where add has put it.
+// has tells whether a program is still where add has put it. Where the kernel
+// does not say it is.
 func (c *clsact) has(id hookID, program ebpf.ProgramID) bool {
 	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
 	if err != nil {
-		return false
+		return !gone(err)
 	}
 	for _, f := range ofSensors(list) {
 		if c.isMine(f.Handle) && f.Id == int(program) {

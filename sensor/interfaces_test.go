@@ -271,6 +271,32 @@ func TestNamedTwice(t *testing.T) {
 	}
 }
 
+// TestCannotBeCaptured is said once, however often it is tried, and ends by itself.
+func TestCannotBeCaptured(t *testing.T) {
+	l := lab.New(t)
+	ip := links(t, l.Server)
+	makeInterface(t, l.Server, l.Client, "eth0")
+	p := start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
+	p.waitFor("msg=capturing")
+	ip("link del eth0")
+	makeOdd(t, l.Server, "odd0")
+	ip("link set odd0 name eth0")
+	p.waitFor("an interface cannot be captured; it is tried again until it can")
+	for range 3 { // each is a reason to try
+		ip("link set eth0 up")
+		ip("link set eth0 down")
+	}
+	ip("link set eth0 name odd0")
+	makeInterface(t, l.Server, l.Client, "eth0")
+	ip("link set eth0 up")
+	p.waitTimes(1, `msg="interface is captured"`, "interface=eth0")
+	leaves(t, l.Server, "eth0", "after")
+	p.expectWhere("after", "eth0")
+	if n := p.saysTimes("cannot be captured"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, p.log())
+	}
+}
+
 // TestTakenOff by other programs: it is noticed, said once, and put right.
 func TestTakenOff(t *testing.T) {
 	l := lab.New(t)

@@ -244,17 +244,16 @@ func TestRunOnAnInterface(t *testing.T) {
 	}
 }
 
-// TestAnyInterface: what cannot be captured is left out and named, and does not
-// keep the others from being captured.
-func TestAnyInterface(t *testing.T) {
-	l := lab.New(t)
-	err := l.Server.Do(func() error { // a tun device of a link type that is neither Ethernet nor IP
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR, 0)
+// makeOdd makes a tun device of a link type that is neither Ethernet nor IP.
+func makeOdd(t *testing.T, host *lab.Host, name string) {
+	t.Helper()
+	err := host.Do(func() error {
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		t.Cleanup(func() { unix.Close(fd) })
-		r, err := unix.NewIfreq("odd0")
+		r, err := unix.NewIfreq(name)
 		if err != nil {
 			return err
 		}
@@ -267,6 +266,13 @@ func TestAnyInterface(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAnyInterface: what cannot be captured is left out and named, and does not
+// keep the others from being captured.
+func TestAnyInterface(t *testing.T) {
+	l := lab.New(t)
+	makeOdd(t, l.Server, "odd0")
 	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
 	p := start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
 	p.waitFor("msg=capturing")

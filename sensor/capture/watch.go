@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,11 +48,16 @@ type watch struct {
 
 	mu    sync.Mutex
 	ports []*port // named: always the same; any: one for each interface
+	turn  int     // of which share of the ports is checked
 }
 
-// checkEvery is how often each attachment is looked at, and what failed tried
-// again: nobody tells when another program takes one away.
-const checkEvery = 500 * time.Millisecond
+// Each attachment is looked at once a second, and what failed is tried again:
+// nobody tells when another program takes one away. The ports take turns, so
+// that many of them are not looked at all at once.
+const (
+	checkEvery = time.Second / checkTurns
+	checkTurns = 4
+)
 
 func newWatch(k *bpf.Kernel, o RingOptions) (*watch, error) {
 	w := &watch{kernel: k, mode: bpf.Mode(o.Mode), promisc: o.Promiscuous, log: o.Log}
@@ -94,9 +100,12 @@ func (w *watch) begin() error {
 	return nil
 }
 
-// holder is the port that is attached to an interface, if there is one: with
-// two, each packet would be recorded twice.
+// holder is the named port that is attached to an interface, if there is one:
+// with two, each packet would be recorded twice.
 func (w *watch) holder(i netInterface) *port {
+	if w.any {
+		return nil
+	}
 	for _, p := range w.ports {
 		if p.attachment != nil && p.index == i.index {
 			return p
@@ -151,7 +160,8 @@ func (w *watch) follow(stop <-chan struct{}) {
 }
 
 // update does what changes of the interfaces ask for. Where check is set it
-// looks, too, whether each program is where it was, and tries again what failed.
+// looks, too, whether the programs of some ports are where they were, and tries
+// again what failed.
 func (w *watch) update(check bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,12 +169,16 @@ func (w *watch) update(check bool) {
 	if w.any {
 		w.settle(there)
 	}
-	for _, p := range w.ports {
-		w.release(p, there, check)
+	if check {
+		w.turn++
 	}
-	for _, p := range w.ports {
+	mine := func(n int) bool { return check && n%checkTurns == w.turn%checkTurns }
+	for n, p := range w.ports {
+		w.release(p, there, mine(n))
+	}
+	for n, p := range w.ports {
 		if i, ok := w.find(p, there); ok {
-			w.complete(p, i, check)
+			w.complete(p, i, mine(n))
 		}
 	}
 }
@@ -198,12 +212,24 @@ func (w *watch) settle(there []netInterface) {
 
 // find returns the interface that a port is for, if there is one.
 func (w *watch) find(p *port, there []netInterface) (i netInterface, ok bool) {
+	if w.any {
+		return byNumber(there, p.index)
+	}
 	for _, i := range there {
-		if w.any && i.index == p.index || !w.any && i.is(p.name) {
+		if i.is(p.name) {
 			return i, true
 		}
 	}
 	return i, false
+}
+
+// byNumber finds an interface in a list that is in order.
+func byNumber(there []netInterface, index int) (i netInterface, ok bool) {
+	n, ok := slices.BinarySearchFunc(there, index, func(i netInterface, index int) int { return i.index - index })
+	if ok {
+		i = there[n]
+	}
+	return i, ok
 }
 
 // release takes a port off what it should not be on, or is not on any more.
@@ -212,12 +238,7 @@ func (w *watch) release(p *port, there []netInterface, check bool) {
 		return
 	}
 	i, ok := w.find(p, there)
-	listed, now := false, netInterface{}
-	for _, i := range there {
-		if i.index == p.index {
-			listed, now = true, i
-		}
-	}
+	now, listed := byNumber(there, p.index)
 	switch {
 	case ok && i.index != p.index:
 		w.detach(p)
@@ -252,7 +273,10 @@ func (w *watch) named(i netInterface) bool {
 // interface has changed, and with check.
 func (w *watch) complete(p *port, i netInterface, check bool) {
 	if p.attachment == nil || w.promisc && p.promisc == nil {
-		if other := w.holder(i); p.failed == i && !check || other != nil && other != p {
+		// An interface that is down is attached, so that nothing is missed when it
+		// comes up. But one that is new may be on its way to another namespace.
+		wait := p.failed == i || w.any && !i.up
+		if other := w.holder(i); wait && !check || other != nil && other != p {
 			return
 		}
 		if err := w.attach(p, i); err != nil {
@@ -264,8 +288,6 @@ func (w *watch) complete(p *port, i netInterface, check bool) {
 		}
 	}
 	p.failed = netInterface{}
-	// One of any that is down is attached, so that nothing is missed when it
-	// comes up, and otherwise of no interest.
 	if p.state != captured && (i.up || !w.any) {
 		w.log.Info(p.state.over(), "interface", p.name, "attached", p.attachment.Describe())
 		p.state = captured
@@ -298,6 +320,9 @@ func (w *watch) detach(p *port) {
 // warn says what others on the interface keep from us.
 func (w *watch) warn(p *port) {
 	n, err := bpf.FindNeighbours(p.index)
+	if err != nil && !exists(p.index) {
+		return
+	}
 	if err != nil {
 		w.log.Warn("cannot tell what else is attached", "interface", p.name, "error", err)
 		return
