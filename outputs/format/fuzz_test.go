@@ -67,7 +67,10 @@ func readable(t *testing.T, name string, text []byte, e *event.Event) {
 		if err != nil || len(rows) != want || len(rows[0]) != 22 {
 			t.Errorf("%s: %d rows, want %d of 22 fields: %v: %q", name, len(rows), want, err, text)
 		}
+	case "gotemplate":
+		onlyOwn(t, name, string(text))
 	case "json", "json-flat", "json-ocsf":
+		onlyOwn(t, name, string(text))
 		if bytes.Count(text, []byte("\n")) != 1 || !json.Valid(text) {
 			t.Errorf("%s: not one line of valid JSON: %q", name, text)
 		}
