@@ -72,7 +72,7 @@ func (s *stream) advance(n int) {
 // where a file is read twice: what is sent again in a stream is later than what was
 // there first. d is how far behind the expected place it begins.
 func (s *stream) again(g *Segment, d int32) bool {
-	if d >= 0 || g.Own > s.began || s.want == s.start {
+	if d >= 0 || g.Own > s.began || g.Own >= s.own || s.want == s.start {
 		return false
 	}
 	if g.Flags&flagSYN != 0 {

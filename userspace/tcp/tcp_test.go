@@ -335,6 +335,9 @@ func TestReadTwice(t *testing.T) {
 	f("sent again", "1 2", start, one, older(start, -second), older(one, -second), two, older(two, -second))
 	f("sent again, picked up", "1 2", one, older(one, -2*second), two, older(one, -5*second))
 	f("captured twice at a time", "1 2", start, start, one, one, two, two)
+	open := flags(at(second, 0, q1), flagSYN)
+	f("Fast Open, captured twice at a time", "1 2", open, open, two, two)
+	f("all at the same time", "1 2", start, at(second, 0, q1), start, at(second, 0, q1), at(second, 42, q2), start)
 	f("picked up, captured twice at a time", "1 2", one, one, two, two)
 	f("a clock set back in between", "1 2", start, one, older(two, 3600*second))
 }
