@@ -166,7 +166,7 @@ func TestWriteConfigKeepsOwnerAndMode(t *testing.T) {
 // TestWriteConfigOnAFullDisk leaves the file as it was, and no other one.
 func TestWriteConfigOnAFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk takes root")
+		t.Skip("needs root: it mounts a small disk")
 	}
 	dir := tmpfs(t, 1)
 	path := filepath.Join(dir, "c.ini")

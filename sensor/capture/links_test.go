@@ -21,7 +21,7 @@ import (
 func inNamespace(t *testing.T, f func(ip func(args string))) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
+		t.Skip("needs root: it makes network namespaces")
 	}
 	runtime.LockOSThread()
 	old, err := netns.Get()
