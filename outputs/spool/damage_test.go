@@ -222,6 +222,63 @@ func TestTornEndIsCounted(t *testing.T) {
 	f(append(make([]byte, 1000), first.Bytes()...), 1)
 }
 
+// A segment that goes away between two runs is missed and counted, once; what a
+// run has delivered is not missed, whatever its end.
+func TestMissingSegmentIsCounted(t *testing.T) {
+	dir := memory(t)
+	s := open(t, Options{Dir: dir, Limit: 1 << 20})
+	var all []*event.Block
+	for i := range 3 {
+		all = append(all, block(1+i, 66000))
+		add(t, s, all[i], false)
+	}
+	closeSpool(t, s)
+	if err := os.Remove(segmentPath(dir, firstSegment+1)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Look(dir, nil); err != nil || info.Events != 4 || info.Lost != 2 || info.Damaged != 1 {
+		t.Errorf("Look = %+v, %v", info, err)
+	}
+	var log bytes.Buffer
+	s = open(t, Options{Dir: dir})
+	if err := s.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantStats(t, s, "4 6 0 2 0")
+	if want := segmentPath(dir, firstSegment+1) + " events_lost=2"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, log.String())
+	}
+	closeSpool(t, s)
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "4 4 0 0 0")
+	b, seg := s.Next() // delivered by a run that is killed
+	if err := s.Done(seg, b.ID()); err != nil {
+		t.Fatal(err)
+	}
+	crash(s)
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "3 3 0 0 0")
+	closeSpool(t, s)
+	list, err := os.ReadFile(filepath.Join(dir, leftName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range list { // a damaged list misses nothing that is there
+		bad := bytes.Clone(list)
+		bad[at] ^= 1
+		if err := os.WriteFile(filepath.Join(dir, leftName), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := Look(dir, nil); err != nil || info.Lost != 0 {
+			t.Errorf("byte %d: Look = %+v, %v", at, info, err)
+		}
+	}
+	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
+		t.Errorf("Drop: %v, left %v", err, files(t, dir))
+	}
+}
+
 // The same, while the spool is in use: what is lost is counted as damaged.
 func TestDamageWhileInUse(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))

@@ -76,6 +76,14 @@ func look(dir *safefs.Dir, block func(*event.Block) error) (Info, error) {
 			return info, err
 		}
 	}
+	list, err := readLeft(dir)
+	if err != nil {
+		return info, err
+	}
+	for _, l := range missing(list, numbers) {
+		info.Damaged++
+		info.Lost += l.events
+	}
 	if aside, err := dir.Sub(quarantine, 0); err == nil {
 		entries, _ := aside.ReadDir()
 		info.Quarantined = len(entries)
@@ -170,6 +178,9 @@ func Drop(path string) error {
 		if err := (&Segment{number: n, dir: dir}).remove(); err != nil {
 			return err
 		}
+	}
+	if err := dir.Remove(leftName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("drop spool: %w", err)
 	}
 	if err := dropQuarantine(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("drop spool: %w", err)

@@ -8,6 +8,7 @@
 //	lock                        held by the process that uses the folder
 //	<16 hex digits>.blocks      a segment: sealed blocks one after the other, oldest segment first
 //	<16 hex digits>.done        which of the segment's blocks need not be sent again
+//	left                        what waited at the last orderly end, so that a missing segment is missed
 //	quarantine/<segment>-<offset>  bytes of a segment that are no intact block
 package spool
 
@@ -92,7 +93,9 @@ type Spool struct {
 	stats Stats
 	freed chan struct{} // a token: bytes were given back
 
-	counted []func() error // what keeps the next start from counting damage again
+	discarded bool           // this run has no books: nothing in it counts
+	missed    []left         // files that were gone at the start
+	counted   []func() error // what keeps the next start from counting damage again
 }
 
 // Open takes the folder, for this process alone, and looks through all that is
@@ -150,6 +153,9 @@ func (s *Spool) closeFolders() {
 func (s *Spool) find() error {
 	numbers, err := segments(s.dir)
 	if err != nil {
+		return err
+	}
+	if err := s.miss(numbers); err != nil {
 		return err
 	}
 	if err := removeOrphans(s.dir, numbers); err != nil {
@@ -326,7 +332,7 @@ func (s *Spool) Close() error {
 		}
 	}
 	if s.dir != nil {
-		err = errors.Join(err, s.dir.Sync())
+		err = errors.Join(err, s.writeLeft(), s.dir.Sync())
 	}
 	s.leaveFolder()
 	s.closeFolders()
@@ -337,7 +343,7 @@ func (s *Spool) Close() error {
 // Open to count.
 func (s *Spool) Discard() error {
 	s.mu.Lock()
-	s.counted = nil
+	s.discarded = true
 	s.mu.Unlock()
 	return s.Close()
 }
@@ -346,8 +352,10 @@ func (s *Spool) Discard() error {
 // books of this run.
 func (s *Spool) noteCounted() (err error) {
 	s.mu.Lock()
-	notes := s.counted
-	s.counted = nil
+	var notes []func() error
+	if !s.discarded {
+		notes, s.counted, s.missed = s.counted, nil, nil
+	}
 	s.mu.Unlock()
 	for _, note := range notes {
 		err = errors.Join(err, note())
