@@ -1,0 +1,166 @@
+package spool
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// One flipped bit anywhere between two runs costs the block that it is in: the
+// events of that are counted, once, and only where they were still to be sent.
+func TestFlippedBitIsCounted(t *testing.T) {
+	dir := memory(t)
+	blocks := []*event.Block{block(3, 10), block(5, 10), block(7, 10)}
+	path, list := segmentPath(dir, firstSegment), filepath.Join(dir, fileName(firstSegment, doneSuffix))
+	var whole []byte
+	for _, b := range blocks {
+		whole = append(whole, b.Bytes()...)
+	}
+	of := func(at int) (i int) { // the block that a byte is in
+		for n := blocks[0].Size(); at >= n; n += blocks[i].Size() {
+			i++
+		}
+		return i
+	}
+	f := func(what string, at int, done ...event.ID) {
+		t.Helper()
+		data := bytes.Clone(whole)
+		data[at] ^= 1 << (at % 8)
+		os.Remove(list)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want, left := uint64(blocks[of(at)].Len()), uint64(15)
+		seg := &Segment{number: firstSegment, dir: folder(t, dir)}
+		for _, id := range done {
+			if err := seg.writeDone(id); err != nil {
+				t.Fatal(err)
+			}
+			if id == blocks[of(at)].ID() {
+				want = 0
+			}
+			left -= uint64(blocks[slices.IndexFunc(blocks, func(b *event.Block) bool { return b.ID() == id })].Len())
+		}
+		seg.closeDone()
+		for start, stop := range []func(*Spool) error{(*Spool).Discard, (*Spool).Close, (*Spool).Close} {
+			s := open(t, Options{Dir: dir})
+			if start == 2 { // the one before has counted it
+				left -= want
+				want = 0
+			}
+			if st := s.Stats(); st.Damaged != want || st.Recovered != left || st.Pending != left-want {
+				t.Fatalf("%s, byte %d, start %d: %+v; want %d recovered, %d of them damaged", what, at, start, st, left, want)
+			}
+			if err := stop(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for at := 0; at < len(whole); at += 13 {
+		f("nothing done", at)
+	}
+	for at := 0; at < len(whole); at += 97 {
+		f("the first done", at, blocks[0].ID())
+		f("the second done", at, blocks[1].ID())
+	}
+}
+
+// folder opens a folder, for as long as the test lasts.
+func folder(t *testing.T, path string) *safefs.Dir {
+	t.Helper()
+	dir, err := safefs.Open(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	return dir
+}
+
+// What a crash or a cut leaves at the end of a segment, and holes, are counted.
+func TestTornEndIsCounted(t *testing.T) {
+	dir := memory(t)
+	first, second := block(3, 10), block(5, 10)
+	whole := append(bytes.Clone(first.Bytes()), second.Bytes()...)
+	f := func(data []byte, damaged uint64) {
+		t.Helper()
+		if err := os.WriteFile(segmentPath(dir, 3), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != damaged || st.Recovered != 3+damaged {
+			t.Errorf("%d bytes: %+v, want %d damaged", len(data), st, damaged)
+		}
+		wantIDs(t, drain(t, s), first)
+		closeSpool(t, s)
+	}
+	f(whole[:first.Size()], 0)
+	f(whole[:first.Size()+10], 1) // not even its header: at least one
+	f(whole[:first.Size()+event.BlockHeaderLen], 5)
+	f(whole[:len(whole)-1], 5)
+	f(append(bytes.Clone(first.Bytes()), make([]byte, 1000)...), 1)
+	f(append(make([]byte, 1000), first.Bytes()...), 1)
+}
+
+// A segment that goes away between two runs is missed and counted, once; what a
+// run has delivered is not missed, whatever its end.
+func TestMissingSegmentIsCounted(t *testing.T) {
+	dir := memory(t)
+	s := open(t, Options{Dir: dir, Limit: 1 << 20})
+	var all []*event.Block
+	for i := range 3 {
+		all = append(all, block(1+i, 66000))
+		add(t, s, all[i], false)
+	}
+	closeSpool(t, s)
+	if err := os.Remove(segmentPath(dir, firstSegment+1)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Look(dir, nil); err != nil || info.Events != 4 || info.Lost != 2 || info.Damaged != 1 {
+		t.Errorf("Look = %+v, %v", info, err)
+	}
+	var log bytes.Buffer
+	s = open(t, Options{Dir: dir})
+	if err := s.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantStats(t, s, "4 6 0 2 0")
+	if want := segmentPath(dir, firstSegment+1) + " events_lost=2"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, log.String())
+	}
+	closeSpool(t, s)
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "4 4 0 0 0")
+	b, seg := s.Next() // delivered by a run that is killed
+	if err := s.Done(seg, b.ID()); err != nil {
+		t.Fatal(err)
+	}
+	crash(s)
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "3 3 0 0 0")
+	closeSpool(t, s)
+	list, err := os.ReadFile(filepath.Join(dir, leftName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range list { // a damaged list misses nothing that is there
+		bad := bytes.Clone(list)
+		bad[at] ^= 1
+		if err := os.WriteFile(filepath.Join(dir, leftName), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := Look(dir, nil); err != nil || info.Lost != 0 {
+			t.Errorf("byte %d: Look = %+v, %v", at, info, err)
+		}
+	}
+	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
+		t.Errorf("Drop: %v, left %v", err, files(t, dir))
+	}
+}
