@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/outputs/spool"
 )
 
@@ -82,6 +83,17 @@ func (o *Options) Check() error {
 		return fmt.Errorf("--spoolmode %q: use %s or %s", o.mode, spoolOverflow, spoolAlways)
 	case o.mode == spoolAlways && o.dir == "":
 		return errors.New("--spoolmode always: needs a folder, --spooldir")
+	}
+	return nil
+}
+
+// Look says why the spool's folder cannot be used. It changes nothing.
+func (o *Options) Look(force bool) error {
+	if o.dir == "" {
+		return nil
+	}
+	if err := safefs.Look(o.dir, true, force); err != nil {
+		return fmt.Errorf("--spooldir: %w", err)
 	}
 	return nil
 }

@@ -171,6 +171,10 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Looker is an Output that can tell without changing anything, and without asking
+// a server, what will not work as it is set. It comes after Settings.
+type Looker interface{ Look() error }
+
 // Meterer is an Output with numbers of its own, shown beside its books.
 type Meterer interface {
 	// Meters is safe to call at any time.

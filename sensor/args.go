@@ -27,6 +27,7 @@ type invocation struct {
 	signals *signals
 	warned  bool // the warnings have been logged
 	trial   bool // find out whether it would start, and do nothing
+	looks   bool // a trial looks at files and interfaces, too
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -96,7 +97,7 @@ func (inv *invocation) run(app *cli.App) error {
 // is opened.
 func (inv *invocation) try(v *config.Values) error {
 	app := newApp(io.Discard, io.Discard)
-	other := &invocation{line: inv.line, options: v, values: v, warned: true, trial: true}
+	other := &invocation{line: inv.line, options: v, values: v, warned: true, trial: true, looks: inv.looks}
 	return other.run(app)
 }
 

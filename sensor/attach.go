@@ -53,7 +53,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return record(c, o, s, feed{live: true, open: func() (capture.Source, error) { return openRing(options) }})
+			return record(c, o, s, ringFeed(options))
 		},
 	}
 }
@@ -141,6 +141,15 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
 	return capture.RingOptions{Interfaces: interfaces, Names: names, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+}
+
+// ringFeed is what passes the interfaces.
+func ringFeed(o capture.RingOptions) feed {
+	return feed{
+		live: true,
+		open: func() (capture.Source, error) { return openRing(o) },
+		look: func() error { return capture.LookAtInterfaces(o.Interfaces) },
+	}
 }
 
 // openRing attaches, and says how and past whom.

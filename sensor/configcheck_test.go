@@ -35,12 +35,85 @@ func TestConfigCheck(t *testing.T) {
 	}
 	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
 		"devname = lo ; "+path+" line 2", "zincoutputpassword = ******** ; ", "run would start with this file")
-	f("pcapfile = x\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
+	f("pcapfile = "+write(t, queries(1))+"\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
 		"differs: sampleratio: ", "differs: [metric]: is obeyed; dnsmonster ignored this section of a file")
 	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?",
 		"error: --loglevel 9: use 0 to 4 (from "+path+" line 5)", "error: no output is switched on")
 	f("devname = lo\nloglevel = 9\nservername = s0", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",
 		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
+}
+
+// TestConfigCheckIsAsStrictAsRun: both name the same problems, all of them, and
+// nothing that follows from others. Nothing is made.
+func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
+	file := write(t, queries(1))
+	put(t, filepath.Join(dir, "file"), "x")
+	f := func(text string, wants ...string) {
+		t.Helper()
+		put(t, path, strings.ReplaceAll(text, "DIR", dir))
+		var out, log bytes.Buffer
+		before := untouched(t, dir)
+		checked := Main([]string{"x", "config", "check", path}, &out, &log)
+		if untouched(t, dir) != before {
+			t.Errorf("%q: the check changed something:\n%s", text, untouched(t, dir))
+		}
+		errors := 0
+		for i, line := range strings.Split(out.String(), "\n") {
+			if strings.HasPrefix(line, "error: ") {
+				if errors++; i >= errors {
+					t.Errorf("%q: errors do not come first:\n%s", text, out.String())
+				}
+			}
+		}
+		for i, want := range wants {
+			wants[i] = strings.ReplaceAll(want, "DIR", dir)
+			if !strings.Contains(out.String(), "error: "+wants[i]) {
+				t.Errorf("%q: lacks %q:\n%s", text, wants[i], out.String())
+			}
+		}
+		if errors != len(wants) || (checked == exitOK) != (len(wants) == 0) {
+			t.Errorf("%q: exit status %d, and %d errors, want %d:\n%s", text, checked, errors, len(wants), out.String())
+		}
+		if len(wants) == 0 || strings.Contains(text, "loglevel = 9") { // run looks at what is there once the options are right
+			return
+		}
+		out.Reset()
+		log.Reset()
+		ran := Main([]string{"x", "run", "--config=" + path}, &out, &log)
+		for _, want := range wants {
+			if !strings.Contains(log.String(), "dnsmonster-sensor: "+want) {
+				t.Errorf("%q: run does not say %q:\n%s", text, want, log.String())
+			}
+		}
+		if ran != exitUsage || untouched(t, dir) != before {
+			t.Errorf("%q: run ends with %d:\n%s\n%s", text, ran, log.String(), untouched(t, dir))
+		}
+	}
+	const out = "stdoutoutputtype = 1\n"
+	f("pcapfile = " + file + "\n" + out)
+	f("pcapfile = " + file + "\nfileoutputtype = 1\nfileoutputpath = DIR\nspooldir = DIR/spool/deep\ncpuprofile = DIR/cpu\n")
+	f("devname = none0\n"+out, "interface none0: there is none (there are: ")
+	f("devname = any\n" + out)
+	f("pcapfile = DIR/no\n"+out, "--pcapfile: stat DIR/no: no such file or directory (from ")
+	f("pcapfile = DIR\n"+out, "--pcapfile: DIR is a folder: name the files in it (from ")
+	f("pcapfile = "+file+"\nstdoutoutputtype = 2\nskipdomainsfile = DIR/no", "--skipdomainsfile: stat DIR/no: no such file or directory: mend the list")
+	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/no", "fileoutputpath: stat DIR/no: no such file or directory: make it first, with mkdir -p (from ")
+	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/file", "fileoutputpath: DIR/file: not a folder: name the one that shall hold dnsmonster.log (from ")
+	f("pcapfile = "+file+"\nspooldir = DIR/file/x\n"+out, "--spooldir: open DIR/file: not a directory (from ")
+	f("pcapfile = "+file+"\nmemprofile = DIR/file\n"+out, "--memprofile: DIR/file is there and is not a profile")
+	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nloglevel = 9\nspooldir = DIR/file\n",
+		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--loglevel 9: ", "--spooldir: ")
+	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nspooldir = DIR/file\n",
+		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--spooldir: ")
+	// what follows from something else
+	f("pcapfile = "+file+"\nclickhouseoutputtype = 1\nkafkaoutputtype = 1", "clickhouse output: not in this build yet", "kafka output: not in this build yet")
+	f("pcapfile = "+file+"\nstdoutoutputtyp = 1", path+" line 2: unknown key stdoutoutputtyp: did you mean stdoutoutputtype?")
+	f("devnam = lo\n"+out, path+" line 1: unknown key devnam: did you mean devname?")
+	f("stdoutoutputtype = x\npcapfile = "+file, "stdoutoutputtype: ")
+	f("dnstapsocket = unix:///x\n"+out, "dnstap input: not in this build yet")
+	f("", "no output is switched on", "no input: ")
 }
 
 // TestConfigCheckTakesTheExample of docs/configuration.md.

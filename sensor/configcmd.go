@@ -19,8 +19,10 @@ func configCommand() *cli.Command {
 			Name:      "check",
 			Usage:     "say what a configuration file, with the environment, means",
 			ArgsUsage: "FILE",
-			Description: `Prints the value of every option and where it comes from, what is wrong, and what means something else
-here than in dnsmonster. Opens nothing but the file. Exit status 0 if run would start with it, 1 if not.
+			Description: `Prints what is wrong, the value of every option and where it comes from, and what means something else
+here than in dnsmonster. What run looks at before it starts is looked at here, too: interface, capture
+file, lists, folders. Changes nothing and asks no server: see postgres check for a database, and check
+for what the kernel and the user's rights allow. Exit status 0 if run would start with it, 1 if not.
 
 EXAMPLES:
    dnsmonster-sensor config check /etc/dnsmonster.ini`,
@@ -37,7 +39,8 @@ EXAMPLES:
 	}
 }
 
-// checkConfig does with a file all that run would do before it opens anything.
+// checkConfig does with a file all that run would do before it makes or asks
+// anything.
 func checkConfig(w io.Writer, path string, environ []string) error {
 	run := &invocation{line: config.Line{Command: []string{"run"}}}
 	app := newApp(io.Discard, io.Discard)
@@ -51,16 +54,21 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	values, err := config.Resolve(in)
 	var wrong problems
 	wrong.add(err)
-	if err := config.WriteTable(w, values); err != nil {
-		return err
-	}
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.
+	run.looks = true
 	wrong.add(run.try(values))
-	fmt.Fprintln(w)
+	for _, err := range wrong {
+		fmt.Fprintln(w, "error:", visible.Line(err))
+	}
 	for _, t := range config.Advice(values) {
 		fmt.Fprintln(w, "warning:", visible.Words(t))
 	}
+	fmt.Fprintln(w)
+	if err := config.WriteTable(w, values); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
 	for _, t := range config.Changes(values) {
 		fmt.Fprintln(w, "differs:", t)
 	}
@@ -68,8 +76,12 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 		fmt.Fprintln(w, "run would start with this file")
 		return nil
 	}
-	for _, err := range wrong {
-		fmt.Fprintln(w, "error:", visible.Line(err))
+	return usageError("%s: run would not start with this file: %s", path, plural(len(wrong)))
+}
+
+func plural(errors int) string {
+	if errors == 1 {
+		return "1 error, above"
 	}
-	return usageError("%s: run would not start with this file", path)
+	return fmt.Sprintf("%d errors, above", errors)
 }

@@ -196,7 +196,7 @@ func (o *common) activeOutputs(c *cli.Context, log *slog.Logger) ([]active, erro
 	case err != nil || len(list) > 0:
 		return list, err
 	case !o.fallback:
-		return nil, usageError("no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)")
+		return nil, &exitError{exitUsage, errNoOutput}
 	}
 	if err := c.Set("stdoutoutputtype", "1"); err != nil {
 		return nil, fmt.Errorf("switch on stdout: %w", err)

@@ -116,12 +116,16 @@ func (o *processOptions) profile(force bool) (*profiles, error) {
 // process holds. One that is there is replaced where it is a profile.
 func createProfile(path string, force bool) (*os.File, error) {
 	if !force && !mayBeProfile(path) {
-		return nil, fmt.Errorf("%s is there and is not a profile: name another file, or say --force to replace it", path)
+		return nil, notAProfile(path)
 	}
 	if err := folderIsThere(path); err != nil {
 		return nil, err
 	}
 	return safefs.Create(path, 0o600, force)
+}
+
+func notAProfile(path string) error {
+	return fmt.Errorf("%s is there and is not a profile: name another file, or say --force to replace it", path)
 }
 
 // mayBeProfile is false for a file that holds something else. What is not a

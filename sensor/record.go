@@ -23,6 +23,7 @@ type feed struct {
 	files   []string // that are read, where it is not live
 	ordered bool     // records have to come in the files' order
 	open    func() (capture.Source, error)
+	look    func() error // why open would fail; nil: nobody knows
 }
 
 // record runs a capture from start to end: it is what all capturing commands
@@ -31,6 +32,9 @@ func record(c *cli.Context, o *common, s *session, in feed) error {
 	o.live = in.live
 	active, err := o.activeOutputs(c, s.log)
 	if err != nil || s.inv.trial {
+		return err
+	}
+	if err := o.look(in, active); err != nil {
 		return err
 	}
 	s.keepOrder(o, in, active)

@@ -88,7 +88,14 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	s.progress = f.progress
 	var files *capture.Inputs
 	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
-	return feed{files: paths, ordered: f.ordered, open: func() (capture.Source, error) {
+	look := func() error {
+		var p problems
+		for _, err := range capture.LookAtFiles(paths) {
+			p.add(usageError("%s: %w", what, err))
+		}
+		return p.err()
+	}
+	return feed{look: look, files: paths, ordered: f.ordered, open: func() (capture.Source, error) {
 		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Loose

@@ -1,12 +1,12 @@
 package sensor
 
 import (
+	"errors"
 	"log/slog"
 
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/config"
 )
 
 // runOptions are those of `run`, which is what dnsmonster's command line was:
@@ -66,8 +66,11 @@ func (o *runOptions) run(c *cli.Context) error {
 	case c.Args().Present():
 		return usageError("run takes no arguments: what is %q? An interface is --devname=%s, a capture file --pcapfile=%s", what, what, what)
 	}
-	if err := o.verify(c, invocationOf(c).values); err != nil {
+	if err := o.verify(c, invocationOf(c)); err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if invocationOf(c).looks {
+		return nil
 	}
 	s, err := o.common.session(c)
 	if err != nil {
@@ -87,7 +90,9 @@ func (o *runOptions) input(s *session) (feed, error) {
 	p.add(o.attach.check())
 	p.add(o.files.check())
 	p.when(o.device != "" && o.file != "", "--devname and --pcapfile are both set: use one")
-	p.when(o.device == "" && o.file == "", "no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	if o.device == "" && o.file == "" {
+		p.add(errNoInput)
+	}
 	if err := p.err(); err != nil {
 		return none, err
 	}
@@ -103,19 +108,34 @@ func (o *runOptions) input(s *session) (feed, error) {
 	if err != nil {
 		return none, err
 	}
-	return feed{live: true, open: func() (capture.Source, error) { return openRing(options) }}, nil
+	return ringFeed(options), nil
 }
 
-// verify finds everything that would keep run from starting.
-func (o *runOptions) verify(c *cli.Context, v *config.Values) error {
+// verify finds everything that would keep run from starting. What follows from
+// something else that is named is left out.
+func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
+	v := inv.values
 	var p problems
 	p.add(o.common.verify(v))
-	_, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
-	p.add(err)
-	_, err = o.input(&session{log: slog.New(slog.DiscardHandler)})
-	p.add(err)
+	active, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, errNoOutput) || !v.IsMeant("outputtype") {
+		p.add(err)
+	}
+	in, err := o.input(&session{log: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, errNoInput) || !v.IsMeant("devname", "pcapfile", "dnstapsocket") {
+		p.add(err)
+	}
+	if inv.looks || !inv.trial && len(p) == 0 {
+		p.add(o.common.look(in, active))
+	}
 	if err := p.err(); err != nil {
 		return v.Explain(err)
 	}
 	return nil
 }
+
+// Errors that may follow from others.
+var (
+	errNoInput  = errors.New("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	errNoOutput = errors.New("no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)")
+)

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"dnsmonster-sensor/userspace/packet"
@@ -103,15 +102,7 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 		}
 		return s.openStdin(stdin, o)
 	}
-	st, err := os.Stat(path)
-	if err == nil && st.IsDir() {
-		err = fmt.Errorf("%s is a folder: name the files in it", path)
-	}
-	if err == nil {
-		if err = unix.Access(path, unix.R_OK); err != nil {
-			err = &fs.PathError{Op: "open", Path: path, Err: err}
-		}
-	}
+	st, err := stat(path)
 	if err != nil {
 		return nil, err
 	}

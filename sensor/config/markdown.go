@@ -50,7 +50,9 @@ understood unchanged; [MIGRATING.md](../MIGRATING.md) lists where it means somet
     %[1]s run --writeconfig=FILE ...      write a file with what is set now
 
 All that is wrong is named at once, with the option and the place that its value came from, before
-anything is opened.
+anything is opened; then all that is missing on this machine: interface, files, lists, folders. config
+check does both, changes nothing, and asks no server. writeconfig replaces a configuration as a whole or
+leaves it as it is; it replaces no other file without --force, and follows no symbolic link.
 
 ## A file
 

@@ -56,6 +56,7 @@ type Value struct {
 type Values struct {
 	list     []Value
 	Warnings []string // what the user should know though it is no error
+	failed   []string // options that somebody has meant to set, but wrongly
 }
 
 // Input is what Resolve looks at.
@@ -168,6 +169,7 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 				err = fmt.Errorf("%w: %s", err, several(v.Option, strings.Split(t, ","), at.Layer))
 			}
 			r.errs = append(r.errs, &wrongValue{v.Option, at, err})
+			r.v.failed = append(r.v.failed, v.Name)
 			return
 		}
 		values = append(values, n)
@@ -227,8 +229,13 @@ func (r *resolver) entries(o *Option) (text []string, at string) {
 }
 
 // known finds the option that an entry means, or says why there is none.
-func (r *resolver) known(e Entry, at string) *Option {
+func (r *resolver) known(e Entry, at string) (found *Option) {
 	key, section := strings.ToLower(e.Key), strings.ToLower(e.Section)
+	defer func() {
+		if found == nil {
+			r.v.failed = append(r.v.failed, key, nearestKey(r.Known(), section, key))
+		}
+	}()
 	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
 		r.fail("%s: unknown section [%s]%s", at, plainWord(e.Section), meant("", nearest(r.Known(), section, func(o *Option) string { return o.Section })))
 		return nil
@@ -432,6 +439,23 @@ func (v *Values) String(name string) string {
 		return o.Text[0]
 	}
 	return ""
+}
+
+// IsMeant tells whether somebody has set one of the options, or has meant to, as
+// far as errors tell. A name may be the end of several options' names: one that
+// ends so counts where it is not 0.
+func (v *Values) IsMeant(names ...string) bool {
+	for _, name := range names {
+		if slices.ContainsFunc(v.failed, func(f string) bool { return strings.HasSuffix(f, name) }) {
+			return true
+		}
+		for _, o := range v.list {
+			if strings.HasSuffix(o.Name, name) && o.String() != "" && o.String() != "0" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Is reports whether a truth value is set.

@@ -133,6 +133,22 @@ func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 	return nil, fmt.Errorf("%s changes whenever it is read: replace it by renaming a whole one", r.place)
 }
 
+// look tells whether a file can be read, and leaves to read what is in it.
+func (r *reader) look() error {
+	info, err := os.Stat(r.place)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", r.place)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(r.place)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error) {
 	// Opening what is no file could wait for ever.
 	if info, err := os.Stat(r.place); err != nil {

@@ -43,12 +43,29 @@ func (l *Lists) Load(ctx context.Context) []error {
 		}
 		all.Go(func() {
 			if err := list.look(ctx, false); err != nil {
-				errs[i] = fmt.Errorf("--%sdomainsfile: %w: mend the list, or leave it out and use output type 1", list.name, err)
+				errs[i] = list.wrongAtStart(err)
 			}
 		})
 	}
 	all.Wait()
 	return errs
+}
+
+// Look tries to open those of the lists that are files on this machine. Its errors
+// are as those of Load.
+func (l *Lists) Look() (errs []error) {
+	for _, list := range l.both() {
+		if r := list.reader; r != nil && r.client == nil {
+			if err := r.look(); err != nil {
+				errs = append(errs, list.wrongAtStart(err))
+			}
+		}
+	}
+	return errs
+}
+
+func (l *List) wrongAtStart(err error) error {
+	return fmt.Errorf("--%sdomainsfile: %w: mend the list, or leave it out and use output type 1", l.name, err)
 }
 
 // Follow keeps the lists up to date until stop is called.

@@ -1,0 +1,30 @@
+package safefs
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Look says why Open, or with make Make, would refuse a folder, or why nothing can
+// be written to it. It changes nothing.
+func Look(path string, mayMake, force bool) error {
+	d, err := Open(path, force)
+	if mayMake && errors.Is(err, fs.ErrNotExist) {
+		if above := filepath.Dir(path); above != path {
+			return Look(above, true, force)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Writable()
+}
+
+// Writable says why this user cannot write to the folder.
+func (d *Dir) Writable() error {
+	return pathError("open", d.path, unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS))
+}
