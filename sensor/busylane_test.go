@@ -39,6 +39,46 @@ func (s *busy) Read(b *packet.Batch) error {
 	return nil
 }
 
+// slow is a file or pipe of one lane whose packets are five seconds apart: first a
+// fragment, then whole datagrams.
+type slow struct {
+	busy
+	now int64
+}
+
+func (s *slow) Lanes() []capture.Lane { return []capture.Lane{s} }
+func (s *slow) Live() bool            { return false }
+
+func (s *slow) Read(b *packet.Batch) error {
+	err := s.busy.Read(b)
+	for i := range b.Packets {
+		s.now += 5e9
+		b.Packets[i].Time = s.now
+	}
+	return err
+}
+
+// TestSlowPipeExpires: where a pipe brings whole datagrams alone, and few of them,
+// what waits is given up by their time.
+func TestSlowPipeExpires(t *testing.T) {
+	frame := appendIPv4(nil, realHost, 1, 7, 0x2000|8, 17, make([]byte, 64))
+	source := &slow{now: 1e18}
+	source.first = []packet.Packet{{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw}}
+	source.filler, source.deadline = frames(1), time.Now().Add(10*time.Second)
+	p := toNowhere(t, source)
+	source.done = func() bool { return p.books.packets.Sum(account.FragmentExpired) == 1 }
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	<-p.start(ctx)
+	if !source.ended {
+		t.Error("the fragment was not given up while packets came")
+	}
+	if passed := source.now - 1e18; passed > 100e9 {
+		t.Errorf("given up after %d s, want at most 100", passed/1e9)
+	}
+	p.deliver(ctx)
+}
+
 // TestBusyLaneExpires: what waits on a live lane is given up in time, where
 // packets never stop coming and whatever times they have.
 func TestBusyLaneExpires(t *testing.T) {

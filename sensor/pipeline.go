@@ -191,6 +191,9 @@ func (l *lane) step() (more bool) {
 			l.worker.Packet(&l.batch.Packets[i], l.emit)
 			l.done++
 		}
+		if l.given > 0 {
+			l.worker.Passed(&l.batch.Packets[l.given-1], l.emit)
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
 		return false

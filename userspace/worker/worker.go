@@ -100,6 +100,16 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.expire()
 }
 
+// Passed tells that the time of a packet was reached on this lane, whatever it
+// carries: of most packets the worker looks at the time no further. Call it at the
+// end of a batch that is in order.
+func (w *Worker) Passed(p *packet.Packet, emit func(*event.Event)) {
+	w.emit = emit
+	if w.clock.Packet(p.Interface, p.Time) {
+		w.expire()
+	}
+}
+
 func (w *Worker) expire() {
 	w.defrag.Expire(w.before)
 	w.tcp.Expire(w.before)
