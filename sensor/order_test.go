@@ -107,15 +107,15 @@ func TestOrdered(t *testing.T) {
 	inOrder(t, "pipe", stdout(p), n)
 }
 
-// TestOrderedRows: the same of a table's rows.
-func TestOrderedRows(t *testing.T) {
-	server := lab.StartPostgres(t)
+// orderedRows is TestOrdered for a table's rows.
+func orderedRows(t *testing.T, server *lab.Postgres) {
+	t.Helper()
 	const n = 4000
-	runs(t, "replay", write(t, mixed(n)), "--ordered", "--psqloutputtype=1", "--psqlendpoint="+server.URL(server.Addr, "postgres"), "--psqlworkers=3")
-	if wrong := server.Int(t, "SELECT count(*) FROM (SELECT question, row_number() OVER (ORDER BY ctid) - 1 AS i FROM dns_log) x WHERE question <> 'h' || i || '.example.org.'"); wrong != 0 {
+	runs(t, "replay", write(t, mixed(n)), "--ordered", "--psqloutputtype=1", "--psqltable=ordered", "--psqlendpoint="+server.URL(server.Addr, "postgres"), "--psqlworkers=3")
+	if wrong := server.Int(t, "SELECT count(*) FROM (SELECT question, row_number() OVER (ORDER BY ctid) - 1 AS i FROM ordered) x WHERE question <> 'h' || i || '.example.org.'"); wrong != 0 {
 		t.Errorf("%d rows are out of order", wrong)
 	}
-	if rows := server.Int(t, "SELECT count(*) FROM dns_log"); rows != n {
+	if rows := server.Int(t, "SELECT count(*) FROM ordered"); rows != n {
 		t.Errorf("%d rows, want %d", rows, n)
 	}
 }

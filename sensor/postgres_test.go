@@ -86,4 +86,5 @@ func TestPostgresAtTheStart(t *testing.T) {
 	if n := p.Int(t, "SELECT count(DISTINCT question) + count(*) FROM dns_log"); n != 200 {
 		t.Errorf("rows and names: %d, want 200", n)
 	}
+	orderedRows(t, p)
 }
