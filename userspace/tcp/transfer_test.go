@@ -124,7 +124,7 @@ func TestNoMessageInNoise(t *testing.T) {
 		}
 	}
 	f("random", 1, func() byte { return byte(rng.Uint32()) })
-	f("mostly zeros", 40, func() byte { r := rng.Uint32(); return byte(r & r >> 8 & r >> 16 & r >> 24) })
+	f("mostly zeros", 40, func() byte { r := rng.Uint32(); return byte(r & (r >> 8) & (r >> 16) & (r >> 24)) })
 	f("small numbers", 10, func() byte { return byte(rng.IntN(3)) })
 	f("few bits", 200, func() byte { return 1 << rng.IntN(8) & 0x81 })
 }
