@@ -87,13 +87,14 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Look says why the spool's folder cannot be used. It changes nothing.
-func (o *Options) Look(force bool) error {
+// Look says why the spool's folder cannot be used by an output. It changes
+// nothing.
+func (o *Options) Look(output string, force bool) error {
 	if o.dir == "" {
 		return nil
 	}
 	if err := safefs.Look(o.dir, true, force); err != nil {
-		return fmt.Errorf("--spooldir: %w", err)
+		return fmt.Errorf("--spooldir %s: output %s: make spool: %w", o.dir, output, err)
 	}
 	return nil
 }

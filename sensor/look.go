@@ -3,6 +3,7 @@ package sensor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -31,7 +32,7 @@ func (o *common) look(in feed, active []active) error {
 		}
 	}
 	if len(active) > 0 {
-		p.add(o.delivery.Look(o.force))
+		p.add(o.delivery.Look(active[0].output.Name(), o.force)) // the same for all of them
 	}
 	p.add(lookAtProfile("cpuprofile", o.process.cpuProfile, o.force))
 	p.add(lookAtProfile("memprofile", o.process.memProfile, o.force))
@@ -43,7 +44,9 @@ func lookAtProfile(option, path string, force bool) error {
 		return nil
 	}
 	err := folderIsThere(path)
-	if st, serr := os.Lstat(path); serr == nil && !st.Mode().IsRegular() {
+	if st, serr := os.Lstat(path); serr == nil && st.Mode()&fs.ModeSymlink != 0 {
+		err = errors.Join(err, fmt.Errorf("%s is a symbolic link, not a regular file: remove it, or name another file", path))
+	} else if serr == nil && !st.Mode().IsRegular() {
 		err = errors.Join(err, fmt.Errorf("%s is not a regular file: name another one", path))
 	} else if serr == nil && !force && !mayBeProfile(path) {
 		err = errors.Join(err, notAProfile(path))
