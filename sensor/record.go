@@ -152,6 +152,7 @@ const lastCall = time.Second
 func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, calls *signals) {
 	gone, stopping := p.gone(run), calls.stopping.Done()
 	var over <-chan time.Time
+	left := false // a pipe that had not ended
 	for {
 		select {
 		case <-run.Done():
@@ -165,7 +166,8 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.log.Info("stopping", "signal", calls.first, "grace", grace)
 			over = time.After(time.Until(calls.at.Add(grace)))
 		case <-over:
-			if in := p.interrupted(); in != nil && in.Delivering() {
+			if in := p.interrupted(); !left && in != nil && in.Delivering() {
+				left = true
 				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
 				p.closeSource()
 				over = time.After(lastCall)

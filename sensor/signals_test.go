@@ -100,6 +100,26 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 	f("second signal", "1m", true, "second signal: leaving at once")
 }
 
+// Nor does a pipe that does not end keep the sensor from leaving where an output
+// takes nothing: the grace time ends both waits.
+func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
+	t.Parallel()
+	port, err := lab.FreePort("tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, in := fed(t, queries(40), "--grace=300ms", "--psqloutputtype=1", fmt.Sprintf("--psqlendpoint=postgres://sensor@127.0.0.1:%d/dns", port))
+	defer in.Close()
+	p.waitFor("output fails, trying again")
+	p.signal(syscall.SIGTERM)
+	r := p.wait(stuck / 4)
+	r.expect(t, exitUndelivered)
+	r.wantLog(t, "not delivered: 40 abandoned (delivery, psql)", "the pipe had not ended")
+	if n := strings.Count(r.log, "a pipe has not ended within the grace time"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
 // waitForRecords waits until so many lines are written.
 func (p *proc) waitForRecords(n int) {
 	p.t.Helper()
