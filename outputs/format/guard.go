@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -171,12 +172,13 @@ func (o own) wrap(p *parse.PipeNode) {
 			}
 		}
 		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && o.command(c, i > 0, before) {
+			bare := bareArguments(c)
 			for k, a := range c.Args[1:] {
-				if !o.argument(a) {
+				if !o.argument(a) && !bare[k-1] {
 					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(dataFunc, a.Position(), a)}}
 				}
 			}
-			if !before {
+			if !before && !bare[len(c.Args)-2] {
 				cmds = append(cmds, call(dataFunc, c.Pos))
 			}
 		}
@@ -184,6 +186,40 @@ func (o own) wrap(p *parse.PipeNode) {
 		before = o.command(c, i > 0, before)
 	}
 	p.Cmds = cmds
+}
+
+// directive is one of a format, up to its verb.
+var directive = regexp.MustCompile(`(?s)%[-+# 0]*(\*|\d+)?(?:\.(\*|\d+)?)?(.|$)`)
+
+// bareArguments tells, by their places behind the format of a printf, the arguments
+// of which it shows no text: their type (%T), or a width. fmt has to see those as
+// they are.
+func bareArguments(c *parse.CommandNode) map[int]bool {
+	if c.Args[0].String() != "printf" || len(c.Args) < 2 {
+		return nil
+	}
+	format, ok := c.Args[1].(*parse.StringNode)
+	if !ok {
+		return nil
+	}
+	bare, place := map[int]bool{}, 0
+	for _, d := range directive.FindAllStringSubmatch(format.Text, -1) {
+		for _, width := range d[1:3] {
+			if width == "*" {
+				bare[place] = true
+				place++
+			}
+		}
+		switch d[3] {
+		case "%":
+			continue
+		case "[": // the places are in another order
+			return nil
+		}
+		bare[place] = d[3] == "T"
+		place++
+	}
+	return bare
 }
 
 // guard is what an encoder's functions know of the record at hand.

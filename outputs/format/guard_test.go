@@ -56,6 +56,28 @@ func onlyOwn(t *testing.T, what, record string) {
 	}
 }
 
+// TestTemplatesBareArguments: a template that asks for types, or has widths from
+// data, gets what fmt makes of the record's own values, and nothing else passes.
+func TestTemplatesBareArguments(t *testing.T) {
+	e := forging(t, "\x1b[2J")
+	for template, want := range map[string]string{
+		"{{range .DNS.Answer}}{{printf `%T ` .}}{{end}}":                                          "*dns.NULL *dns.CAA *dns.URI *dns.TXT ",
+		"{{range .DNS.Answer}}{{if eq (printf `%T` .) `*dns.TXT`}}{{index .Txt 0}}{{end}}{{end}}": "plain",
+		"{{.SrcPort | printf `%-8T|%%|%8T` .Identity}}":                                           "string  |%|  uint16",
+		"{{printf `%*d %s %T` .IPVersion 1 .Identity .Identity}}":                                 `   1 \027[2J string`,
+		"{{printf `%.*s %T` .IPVersion .Identity .Identity}}":                                     `\027[2J string`,
+		"{{printf `%[1]T %[1]s` .Identity}}":                                                      `format.dataText \027[2J`,
+		"{{printf `%*T` .Identity .Identity}}":                                                    `%!(BADWIDTH)string`,
+		"{{printf `%5*T` .Identity .Identity}}":                                                   `%!*(string= \027[2J)T%!(EXTRA format.dataText=\027[2J)`,
+		"{{printf `%T` .Protocol .Identity}}":                                                     `string%!(EXTRA format.dataText=\027[2J)`,
+		"{{print `%T` .Identity}}{{println `%T` .Identity}}":                                      "%T\\027[2J%T \\027[2J\n",
+	} {
+		if got := rendered(t, template, e); got != want+"\n" {
+			t.Errorf("%s: %q, want %q", template, got, want)
+		}
+	}
+}
+
 // TestTemplatesForge: nobody on the wire begins a line or moves a cursor, in any
 // format, by any way to a field.
 func TestTemplatesForge(t *testing.T) {
