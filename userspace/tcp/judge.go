@@ -26,6 +26,9 @@ const (
 	// entriesInside is how many questions and records are looked at where a message
 	// can begin anywhere.
 	entriesInside = 16
+	// mostQueryExtra is how many additional records a query has at most: OPT and those
+	// that sign it. Of authority records it has the SOA of an incremental transfer.
+	mostQueryExtra = 4
 )
 
 // judge tells whether b starts with a message's length and the message.
@@ -93,8 +96,13 @@ func plausibleBody(b []byte, n, entries int) (evidence verdict, empty bool) {
 		total += int(binary.BigEndian.Uint16(b[4+2*i:]))
 	}
 	response, opcode := b[2]&0x80 != 0, b[2]>>3&15
-	if !response && opcode == 0 && first[2] > first[1] && (entries > 1 || first[1] == 0) { // a query has no answers
-		return no, false
+	if !response && opcode == 0 { // a query
+		if first[2] > first[1] && (entries > 1 || first[1] == 0) { // it has no answers
+			return no, false
+		}
+		if first[3]-first[2] > 1 || total-first[3] > mostQueryExtra { // what a zone's text and TTLs can look like
+			return no, false
+		}
 	}
 	for i := range min(total, entries) {
 		is := no

@@ -169,6 +169,25 @@ func TestFirstRecord(t *testing.T) {
 	f("OPT with a name", additional, name+"\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", no)
 }
 
+// TestNoMessageInZone: the middle of a transfer looks like a query with a question,
+// where it is "org", a type, IN, a TTL of five minutes, and text as long as a label. It
+// is none, also where the segment ends before more can be seen.
+func TestNoMessageInZone(t *testing.T) {
+	const fields = "\x00\x10\x00\x01\x00\x00\x01\x2c\x00"
+	text := "org\x00" + fields + "\x33\x32" + strings.Repeat("t", 50) + "\x02h5\x07example\x03org\x00" + "\x00\x01\x00\x01\x00\x00\x01\x2c\x00"
+	for _, place := range []place{inside, atSegment} {
+		if got := judge([]byte(text), place); got != no {
+			t.Errorf("text at %d: verdict %d, want %d", place, got, no)
+		}
+	}
+	const question = "\x07example\x03org\x00\x00\xfb\x00\x01"
+	for counts, want := range map[string]verdict{"\x00\x01\x00\x02": yes, "\x00\x02\x00\x00": no, "\x00\x00\x00\x05": no} {
+		if got := judge([]byte("\x00\x80\x00\x07\x01\x00\x00\x01\x00\x00"+counts+question+"\xc0\x0c\x00\x06\x00\x01"), inside); got != want {
+			t.Errorf("a query with counts %x: verdict %d, want %d", counts, got, want)
+		}
+	}
+}
+
 // FuzzTransfer: wherever a transfer is picked up, and whatever is lost of it, no
 // message appears that was not sent.
 func FuzzTransfer(f *testing.F) {
