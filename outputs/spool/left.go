@@ -2,54 +2,57 @@ package spool
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
-	"os"
-
-	"dnsmonster-sensor/outputs/safefs"
+	"maps"
 )
 
-// leftName is the list of what an orderly end has left: a line for each segment
-// with its number and the events that wait in it, and a sum of these lines. The
-// next Open misses what is on the list and not in the folder. It takes the list
-// away, so that it is never older than the last end: after a crash there is none.
-const leftName = "left"
+// lefts is what an orderly end has left: for each segment the events that wait in
+// it. It stands in the lock, which every process that takes the folder overwrites:
+// so it is never older than the last end, whichever build that was, and after a
+// crash there is none. The next Open misses what is on the list and not in the
+// folder.
+type lefts map[uint64]uint64
 
-// left is one line.
-type left struct{ number, events uint64 }
-
-// readLeft reads the list. One that is damaged says nothing.
-func readLeft(dir *safefs.Dir) (list []left, err error) {
-	data, err := dir.ReadFile(leftName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// readLeft reads the list. Where there is another text, or a damaged list, it
+// says nothing.
+func readLeft(text []byte) lefts {
+	at := bytes.LastIndex(text, []byte("sum "))
+	if at < 0 || string(text[at:]) != string(sumLine(text[:at])) {
+		return nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read what the last run left in the spool: %w", err)
-	}
-	sum := []byte("sum ")
-	at := bytes.LastIndex(data, sum)
-	if at < 0 || string(data[at:]) != string(sumLine(data[:at])) {
-		return nil, nil
-	}
-	for line := range bytes.Lines(data[:at]) {
-		var l left
-		if _, err := fmt.Sscanf(string(line), "%x %d\n", &l.number, &l.events); err != nil {
-			return nil, nil
+	list := make(lefts)
+	for line := range bytes.Lines(text[:at]) {
+		var number, events uint64
+		if _, err := fmt.Sscanf(string(line), "%x %d\n", &number, &events); err != nil {
+			return nil
 		}
-		list = append(list, l)
+		list[number] = events
 	}
-	return list, nil
+	return list
 }
 
 func sumLine(lines []byte) []byte {
 	return fmt.Appendf(nil, "sum %08x\n", crc32.Checksum(lines, castagnoli))
 }
 
+// without is the list without segments of these numbers.
+func (l lefts) without(numbers []uint64) lefts {
+	rest := maps.Clone(l)
+	for _, n := range numbers {
+		delete(rest, n)
+	}
+	return rest
+}
+
 // writeLeft makes the list. It is called at the end, when nothing moves.
 func (s *Spool) writeLeft() error {
+	if s.discarded {
+		if len(s.found) == 0 {
+			return nil
+		}
+		return s.writeLock(s.found)
+	}
 	var lines []byte
 	s.mu.Lock()
 	for _, seg := range s.segs {
@@ -57,55 +60,35 @@ func (s *Spool) writeLeft() error {
 			lines = fmt.Appendf(lines, "%016x %d\n", seg.number, n.events)
 		}
 	}
-	for _, l := range s.missed {
-		lines = fmt.Appendf(lines, "%016x %d\n", l.number, l.events)
-	}
 	s.mu.Unlock()
 	if len(lines) == 0 {
 		return nil
 	}
-	f, err := s.dir.OpenFile(leftName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err == nil {
-		_, err = f.Write(append(lines, sumLine(lines)...))
-		err = errors.Join(err, f.Close())
+	return s.writeLock(append(lines, sumLine(lines)...))
+}
+
+func (s *Spool) writeLock(text []byte) error {
+	if s.lock == nil {
+		return nil
 	}
-	if err != nil {
+	if err := rewrite(s.lock, text); err != nil {
 		return fmt.Errorf("note what is left in the spool: %w", err)
 	}
 	return nil
 }
 
-// miss counts what was left and is not there, and takes the list away.
-func (s *Spool) miss(numbers []uint64) error {
-	list, err := readLeft(s.dir)
-	if err != nil {
-		return err
+// miss counts what was left and is not there.
+func (s *Spool) miss(list lefts, numbers []uint64) {
+	for n, events := range list.without(numbers) {
+		s.lose("a file of the spool has vanished since the last run", s.dir.Join(fileName(n, blocksSuffix)), events)
 	}
-	lost := missing(list, numbers)
-	for _, l := range lost {
-		s.mu.Lock()
-		s.stats.Recovered += l.events
-		s.stats.Damaged += l.events
-		s.missed = append(s.missed, l)
-		s.mu.Unlock()
-		s.o.Log.Error("a file of the spool has vanished since the last run", "file", s.dir.Join(fileName(l.number, blocksSuffix)), "events_lost", l.events)
-	}
-	if err := s.dir.Remove(leftName); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read what the last run left in the spool: %w", err)
-	}
-	return nil
 }
 
-// missing are those of the list that are not among numbers.
-func missing(list []left, numbers []uint64) (lost []left) {
-	there := make(map[uint64]bool)
-	for _, n := range numbers {
-		there[n] = true
-	}
-	for _, l := range list {
-		if !there[l.number] {
-			lost = append(lost, l)
-		}
-	}
-	return lost
+// lose counts events of an earlier run that are not in the folder any more.
+func (s *Spool) lose(how, file string, events uint64) {
+	s.mu.Lock()
+	s.stats.Recovered += events
+	s.stats.Damaged += events
+	s.mu.Unlock()
+	s.o.Log.Error(how, "file", file, "events_lost", events)
 }

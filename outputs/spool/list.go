@@ -51,7 +51,11 @@ func Look(path string, block func(*event.Block) error) (Info, error) {
 		return Info{Dir: path}, err
 	}
 	defer dir.Close()
-	return look(dir, block)
+	said, err := dir.ReadFile(lockName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Info{Dir: path}, fmt.Errorf("read spool: %w", err)
+	}
+	return look(dir, readLeft(said), block)
 }
 
 // openFolder opens a folder that there is, whose ever it is: it is read, or what a
@@ -64,7 +68,7 @@ func openFolder(path string) (*safefs.Dir, error) {
 	return dir, nil
 }
 
-func look(dir *safefs.Dir, block func(*event.Block) error) (Info, error) {
+func look(dir *safefs.Dir, list lefts, block func(*event.Block) error) (Info, error) {
 	info := Info{Dir: dir.Path()}
 	numbers, err := segments(dir)
 	if err != nil {
@@ -72,17 +76,13 @@ func look(dir *safefs.Dir, block func(*event.Block) error) (Info, error) {
 	}
 	info.InUse = inUse(dir)
 	for _, n := range numbers {
-		if err := info.add(dir, n, block); err != nil {
+		if err := info.add(dir, n, list[n], block); err != nil {
 			return info, err
 		}
 	}
-	list, err := readLeft(dir)
-	if err != nil {
-		return info, err
-	}
-	for _, l := range missing(list, numbers) {
+	for _, events := range list.without(numbers) {
 		info.Damaged++
-		info.Lost += l.events
+		info.Lost += events
 	}
 	if aside, err := dir.Sub(quarantine, 0); err == nil {
 		entries, _ := aside.ReadDir()
@@ -100,15 +100,16 @@ func Export(path string, block func(*event.Block) error) (Info, error) {
 		return Info{Dir: path}, err
 	}
 	defer dir.Close()
-	lock, err := lockFile(dir)
+	lock, said, err := lockFile(dir)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
 	defer lock.Close()
-	return look(dir, block)
+	info, err := look(dir, readLeft(said), block)
+	return info, errors.Join(err, rewrite(lock, said))
 }
 
-func (info *Info) add(dir *safefs.Dir, number uint64, block func(*event.Block) error) error {
+func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.Block) error) error {
 	name := fileName(number, blocksSuffix)
 	data, err := dir.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -133,6 +134,10 @@ func (info *Info) add(dir *safefs.Dir, number uint64, block func(*event.Block) e
 	info.Bytes += int64(len(data))
 	info.Blocks += found.all.blocks
 	info.Events += found.all.events
+	if short := found.short(events, done); short > 0 {
+		info.Damaged++
+		info.Lost += short
+	}
 	info.Damaged += len(found.spots)
 	for _, sp := range found.spots {
 		info.Lost += sp.events
@@ -165,7 +170,7 @@ func Drop(path string) error {
 		return err
 	}
 	defer dir.Close()
-	lock, err := lockFile(dir)
+	lock, _, err := lockFile(dir)
 	if err != nil {
 		return err
 	}
@@ -178,9 +183,6 @@ func Drop(path string) error {
 		if err := (&Segment{number: n, dir: dir}).remove(); err != nil {
 			return err
 		}
-	}
-	if err := dir.Remove(leftName); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("drop spool: %w", err)
 	}
 	if err := dropQuarantine(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("drop spool: %w", err)

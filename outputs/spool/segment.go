@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -217,30 +218,39 @@ func removeOrphans(dir *safefs.Dir, numbers []uint64) error {
 var ErrInUse = errors.New("in use by another process")
 
 // lockFile locks the folder until the file is closed, or the process ends in
-// whatever way.
-func lockFile(dir *safefs.Dir) (*os.File, error) {
-	f, err := dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, fileMode)
+// whatever way. It returns what the file said before.
+func lockFile(dir *safefs.Dir) (f *os.File, before []byte, err error) {
+	f, err = dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
-		return nil, fmt.Errorf("lock spool: %w", err)
+		return nil, nil, fmt.Errorf("lock spool: %w", err)
 	}
 	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 		owner := make([]byte, 32)
 		n, _ := f.Read(owner)
 		f.Close()
-		return nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir.Path(), ErrInUse, strings.TrimSpace(string(owner[:n])))
+		return nil, nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir.Path(), ErrInUse, strings.TrimSpace(string(owner[:n])))
 	}
 	if err == nil {
-		err = f.Truncate(0)
+		before, err = io.ReadAll(f)
 	}
 	if err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+		err = rewrite(f, fmt.Appendf(nil, "%d\n", os.Getpid()))
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock spool %s: %w", dir.Path(), err)
+		return nil, nil, fmt.Errorf("lock spool %s: %w", dir.Path(), err)
 	}
-	return f, nil
+	return f, before, nil
+}
+
+// rewrite replaces what a file says.
+func rewrite(f *os.File, text []byte) error {
+	err := f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(text, 0)
+	}
+	return err
 }
 
 // inUse asks without locking, so that it is in nobody's way.

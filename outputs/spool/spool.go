@@ -5,10 +5,9 @@
 //
 // A spool is a folder of its own for one output:
 //
-//	lock                        held by the process that uses the folder
+//	lock                        held by the process that uses the folder; behind an orderly end: what waits
 //	<16 hex digits>.blocks      a segment: sealed blocks one after the other, oldest segment first
 //	<16 hex digits>.done        which of the segment's blocks need not be sent again
-//	left                        what waited at the last orderly end, so that a missing segment is missed
 //	quarantine/<segment>-<offset>  bytes of a segment that are no intact block
 package spool
 
@@ -94,7 +93,7 @@ type Spool struct {
 	freed chan struct{} // a token: bytes were given back
 
 	discarded bool           // this run has no books: nothing in it counts
-	missed    []left         // files that were gone at the start
+	found     []byte         // what the lock said of the last orderly end
 	counted   []func() error // what keeps the next start from counting damage again
 }
 
@@ -127,10 +126,10 @@ func (s *Spool) enter() (err error) {
 	if err := s.dir.SetMode(folderMode); err != nil { // records are private
 		return fmt.Errorf("close spool to others: %w", err)
 	}
-	if s.lock, err = lockFile(s.dir); err != nil {
+	if s.lock, s.found, err = lockFile(s.dir); err != nil {
 		return err
 	}
-	return s.find()
+	return s.find(readLeft(s.found))
 }
 
 // leaveFolder gives up the folder. What uses files of it may go on.
@@ -149,20 +148,19 @@ func (s *Spool) closeFolders() {
 	s.left = nil
 }
 
-// find counts what is in the segments of earlier runs.
-func (s *Spool) find() error {
+// find counts what is in the segments of earlier runs, of which there should be
+// those of the list.
+func (s *Spool) find(list lefts) error {
 	numbers, err := segments(s.dir)
 	if err != nil {
 		return err
 	}
-	if err := s.miss(numbers); err != nil {
-		return err
-	}
+	s.miss(list, numbers)
 	if err := removeOrphans(s.dir, numbers); err != nil {
 		return err
 	}
 	for _, n := range numbers {
-		seg, err := s.inspect(n)
+		seg, err := s.inspect(n, list[n])
 		if err != nil {
 			return err
 		}
@@ -185,8 +183,8 @@ func (s *Spool) find() error {
 }
 
 // inspect reads one segment, counts what is still to be sent and what is lost,
-// and sets aside what is damaged.
-func (s *Spool) inspect(number uint64) (*Segment, error) {
+// and sets aside what is damaged. In the segment there were events at least.
+func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 	seg := &Segment{number: number, dir: s.dir, sealed: true, known: make(map[int]bool)}
 	data, unreadable := s.dir.ReadFile(seg.name())
 	if errors.Is(unreadable, fs.ErrPermission) || errors.Is(unreadable, safefs.ErrUnsafe) {
@@ -207,6 +205,9 @@ func (s *Spool) inspect(number uint64) (*Segment, error) {
 		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", end.from, "error", unreadable)
 	}
 	seg.all = found.all
+	if short := found.short(events, seg.old); short > 0 {
+		s.lose("a file of the spool was cut since the last run", seg.path(), short)
+	}
 	for _, sp := range found.spots {
 		seg.known[sp.from] = true
 		if seg.old[spotID(sp.span)] { // an earlier start has counted it
@@ -354,7 +355,7 @@ func (s *Spool) noteCounted() (err error) {
 	s.mu.Lock()
 	var notes []func() error
 	if !s.discarded {
-		notes, s.counted, s.missed = s.counted, nil, nil
+		notes, s.counted = s.counted, nil
 	}
 	s.mu.Unlock()
 	for _, note := range notes {

@@ -34,6 +34,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 		data := bytes.Clone(whole)
 		data[at] ^= 1 << (at % 8)
 		os.Remove(list)
+		os.Remove(filepath.Join(dir, lockName)) // and with it, what waited then
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -146,14 +147,14 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	s = open(t, Options{Dir: dir})
 	wantStats(t, s, "3 3 0 0 0")
 	closeSpool(t, s)
-	list, err := os.ReadFile(filepath.Join(dir, leftName))
+	list, err := os.ReadFile(filepath.Join(dir, lockName))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for at := range list { // a damaged list misses nothing that is there
 		bad := bytes.Clone(list)
 		bad[at] ^= 1
-		if err := os.WriteFile(filepath.Join(dir, leftName), bad, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, lockName), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := Look(dir, nil); err != nil || info.Lost != 0 {
@@ -163,4 +164,68 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
 		t.Errorf("Drop: %v, left %v", err, files(t, dir))
 	}
+}
+
+// What is cut off a segment between two runs is counted, at the border of a block
+// and at its start too, where nothing in the file tells; once.
+func TestCutSegmentIsCounted(t *testing.T) {
+	f := func(what string, change func(data []byte, border int) []byte, lost uint64) {
+		t.Helper()
+		dir := memory(t)
+		first := block(3, 10)
+		s := open(t, Options{Dir: dir})
+		for _, b := range []*event.Block{first, block(5, 10), block(7, 10)} {
+			add(t, s, b, false)
+		}
+		closeSpool(t, s)
+		path := segmentPath(dir, firstSegment)
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, change(data, first.Size()), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Export(dir, nil); err != nil { // changes nothing
+			t.Fatal(err)
+		}
+		if info, err := Look(dir, nil); err != nil || info.Lost != lost || info.Damaged == 0 {
+			t.Errorf("%s: Look = %+v, %v", what, info, err)
+		}
+		s = open(t, Options{Dir: dir})
+		if err := s.Discard(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != lost || st.Recovered != 15 || st.Pending != 15-lost {
+			t.Errorf("%s: %+v, want %d damaged", what, st, lost)
+		}
+		closeSpool(t, s)
+		s = open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != 0 || st.Pending != 15-lost {
+			t.Errorf("%s, next start: %+v", what, st)
+		}
+		closeSpool(t, s)
+	}
+	f("emptied", func([]byte, int) []byte { return nil }, 15)
+	f("cut at a border", func(data []byte, border int) []byte { return data[:border] }, 12)
+	f("cut in a header", func(data []byte, border int) []byte { return data[:border+10] }, 12)
+	f("another file", func([]byte, int) []byte { return []byte("some text") }, 15)
+}
+
+// A build that knows nothing of the list, and delivers, leaves nothing to miss.
+func TestListOfAnOlderEnd(t *testing.T) {
+	dir := memory(t)
+	s := open(t, Options{Dir: dir})
+	add(t, s, block(3, 10), false)
+	closeSpool(t, s)
+	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("4711\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(segmentPath(dir, firstSegment)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "0 0 0 0 0")
+	closeSpool(t, s)
 }

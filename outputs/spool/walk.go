@@ -107,6 +107,30 @@ func examine(data []byte, done map[event.ID]bool) (f findings) {
 	return f
 }
 
+// short is how many events should be there, beside what was found and what is
+// known to be damaged. Where a damaged place is one of unknown contents, they
+// count as what it held.
+func (f *findings) short(events uint64, done map[event.ID]bool) uint64 {
+	events -= min(events, f.all.events)
+	var unknown *spot
+	for i := range f.spots {
+		s := &f.spots[i]
+		if done[spotID(s.span)] { // has been counted, and is not among events
+			continue
+		}
+		events -= min(events, s.events)
+		if s.guess {
+			unknown = s
+		}
+	}
+	if unknown == nil || events == 0 {
+		return events
+	}
+	unknown.events += events
+	unknown.guess = false
+	return 0
+}
+
 // judge tells how much was lost in a damaged place. What is done is not lost:
 // where a header is damaged, one of the done blocks that are missing elsewhere
 // is taken for it.

@@ -31,7 +31,7 @@ func (s *Spool) stay() error {
 		return s.moveIn()
 	}
 	if !s.dir.IsFile(s.lock, lockName) {
-		lock, err := lockFile(s.dir)
+		lock, _, err := lockFile(s.dir)
 		if err != nil {
 			return err
 		}

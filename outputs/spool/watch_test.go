@@ -180,7 +180,7 @@ func TestLockRemoved(t *testing.T) {
 	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
 	}
-	other, err := lockFile(folder(t, dir))
+	other, _, err := lockFile(folder(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
