@@ -50,6 +50,7 @@ func TestLinksAreRefused(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{logName, lockName} {
 			dir, victim := t.TempDir(), victim(t)
+			must(t, os.Chmod(dir, 0o775)) // the group can make names in it
 			must(t, plant(victim, filepath.Join(dir, name)))
 			o := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir)
 			err := o.Check(context.Background())

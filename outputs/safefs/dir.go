@@ -5,8 +5,8 @@
 // A path is followed one component at a time. A symbolic link in it counts only
 // where root or this user made it, and a folder that every user can write to
 // only with the sticky bit, as /tmp has it. In the folder that is opened in this
-// way no link is followed at all, and a file must be a regular one, with one name,
-// of root or of this user. It imports nothing of this project.
+// way no link is followed at all, and a file must be a regular one of root or of this
+// user, with one name where others can make names. It imports nothing of this project.
 package safefs
 
 import (

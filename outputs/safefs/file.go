@@ -16,8 +16,9 @@ const openAttempts = 10
 
 // OpenFile is os.OpenFile for a file of the folder. It follows no link, does not
 // wait for a pipe's other end, and refuses what is no regular file, what has a
-// second name, and, unless the folder was opened with force, what belongs to a
-// user other than root and this one. A file is emptied only after that.
+// second name where others may have made it, and, unless the folder was opened
+// with force, what belongs to a user other than root and this one. A file is
+// emptied only after that.
 func (d *Dir) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	if flag&(os.O_CREATE|os.O_EXCL) == os.O_CREATE|os.O_EXCL {
 		return d.create(name, flag, mode)
@@ -89,12 +90,19 @@ func (d *Dir) judge(name string, st *unix.Stat_t) error {
 		return &refusal{path, "is a symbolic link, not a regular file", "remove it; the folder may be a link, its files may not"}
 	case kind != unix.S_IFREG:
 		return &refusal{path, "is not a regular file", "remove it, or use another folder"}
-	case st.Nlink > 1:
+	case st.Nlink > 1 && !d.private():
 		return &refusal{path, "has a second name (a hard link)", "remove it, or use another folder"}
 	case !d.force && !ours(st):
 		return &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "remove it, or give it to the sensor's user with chown, or say --force"}
 	}
 	return nil
+}
+
+// private tells that only root and this user can make names in the folder: a
+// second name of a file is a backup of theirs then (cp -al), and no trap.
+func (d *Dir) private() bool {
+	var st unix.Stat_t
+	return unix.Fstat(d.fd, &st) == nil && ours(&st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
 
 // Owns reports whether a name is that of a regular file of root or of this user,

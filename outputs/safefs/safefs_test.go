@@ -136,7 +136,7 @@ func TestOpenForeign(t *testing.T) {
 // others, nor to what they lead to.
 func TestOpenFile(t *testing.T) {
 	base := t.TempDir()
-	dir := mkdir(t, base+"/dir", 0o755)
+	dir := mkdir(t, base+"/dir", 0o775)
 	victim := put(t, base+"/victim", "keep")
 	put(t, dir+"/own", "old")
 	link(t, "../victim", dir+"/link")
@@ -187,6 +187,27 @@ func TestOpenFile(t *testing.T) {
 		t.Error(err)
 	}
 	holds(t, victim, "keep")
+}
+
+// A second name that only root or this user can have made is one of a backup
+// (cp -al), and no reason to leave the file alone.
+func TestSecondNameInPrivateFolder(t *testing.T) {
+	dir := mkdir(t, t.TempDir()+"/dir", 0o755)
+	put(t, dir+"/own", "records")
+	if err := os.Link(dir+"/own", dir+"/backup"); err != nil {
+		t.Fatal(err)
+	}
+	for mode, refused := range map[fs.FileMode]bool{0o700: false, 0o755: false, 0o775: true, 0o777 | fs.ModeSticky: true} {
+		mkdir(t, dir, mode)
+		d, err := Open(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := d.ReadFile("own"); errors.Is(err, ErrUnsafe) != refused || !refused && string(text) != "records" {
+			t.Errorf("mode %s: read %q, %v", mode, text, err)
+		}
+		d.Close()
+	}
 }
 
 // A file that another user has put into a folder that all may write to.

@@ -76,11 +76,33 @@ func (s *Spool) load() bool {
 	s.expect = tally{seg.all.blocks - seg.out.blocks, seg.all.events - seg.out.events}
 	s.mu.Unlock()
 	data, err := readRange(seg, from, to)
+	if refused(err) {
+		s.puzzled(seg, err)
+		return false
+	}
 	if err != nil && !s.isGone(seg) {
 		s.o.Log.Error("part of the spool cannot be read, and counts as damaged", "error", err)
 	}
 	s.cur, s.chunk, s.place = seg, walker{data: data}, span{int(from), int(to)}
 	return true
+}
+
+// refused tells errors of a file that is there and must not be read, or may not
+// be used: somebody has changed its rights or its owner, and can put that right.
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, safefs.ErrUnsafe)
+}
+
+// refusedPause is the time until a file that must not be read is tried again.
+const refusedPause = 200 * time.Millisecond
+
+// puzzled waits with a segment, and says so once.
+func (s *Spool) puzzled(seg *Segment, err error) {
+	if !seg.told {
+		seg.told = true
+		s.o.Log.Error("part of the spool cannot be read now, its events wait", "error", err)
+	}
+	time.Sleep(refusedPause)
 }
 
 // isGone tells that a segment was evicted, and its blocks are counted so.

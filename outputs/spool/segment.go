@@ -31,6 +31,7 @@ type Segment struct {
 	sealed bool  // nothing is appended any more
 	gone   bool  // has no file any more
 	harmed bool  // Open has found damage that no start before has counted
+	told   bool  // the log says that it cannot be read now
 	cutOff bool  // somebody else has removed its file; what Next has read of it goes on
 
 	settled uint64            // blocks that are done

@@ -224,3 +224,50 @@ func TestLinksInTheSpool(t *testing.T) {
 	}
 	closeSpool(t, open(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))
 }
+
+// A file that has got a second name, by a backup with cp -al, is read as before.
+func TestSegmentWithSecondName(t *testing.T) {
+	dir := memory(t)
+	s := open(t, Options{Dir: dir})
+	b := block(3, 10)
+	add(t, s, b, false)
+	if err := os.Link(segmentPath(dir, firstSegment), filepath.Join(dir, "backup")); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, drain(t, s), b)
+	wantStats(t, s, "0 0 0 0 0")
+	closeSpool(t, s)
+}
+
+// A file that somebody gives to another user is not lost: what is in it waits, and
+// comes when it is given back.
+func TestSegmentGivenAway(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: only root can make files of other users")
+	}
+	dir := memory(t)
+	var log bytes.Buffer
+	s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	b := block(3, 10)
+	add(t, s, b, false)
+	path := segmentPath(dir, firstSegment)
+	if err := os.Chown(path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got, _ := s.Next(); got != nil {
+			t.Error("another user's file was read")
+		}
+	}
+	if st := s.Stats(); st.Pending != 3 || st.Damaged != 0 {
+		t.Errorf("%+v", st)
+	}
+	if n := strings.Count(log.String(), "belongs to user 65534"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, log.String())
+	}
+	if err := os.Chown(path, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, drain(t, s), b)
+	closeSpool(t, s)
+}
