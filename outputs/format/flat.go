@@ -128,9 +128,10 @@ func (f *flat) appendQuestion(dst []byte, e *event.Event) []byte {
 // returns what is wrong with the message, or that answers are left out.
 func (f *flat) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
-	bad, limit, written := e.DNS.Verdict(e.Message), len(dst)+mostText(len(e.Message)), uint16(0)
+	answers := e.DNS.AnswersOf(e.Message)
+	bad, limit, written := e.DNS.Verdict(answers), len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
-	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+	for records := answers; records.Next(&r); sep = ',' {
 		if len(dst) > limit {
 			bad = dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultUnfolds, Index: written}
 			break
@@ -146,7 +147,7 @@ func (f *flat) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed)
 		return dst, bad
 	}
 	dst, sep = append(dst, `],"answer_types":`...), '['
-	for records := e.DNS.AnswersOf(e.Message); written > 0 && records.Next(&r); sep = ',' {
+	for records := answers; written > 0 && records.Next(&r); sep = ',' {
 		dst = append(appendType(append(dst, sep, '"'), r.Type), '"')
 		written--
 	}

@@ -56,7 +56,7 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	if d.Response() {
 		dst, bad = o.appendAnswers(appendRcode(dst, d.Rcode()), e)
 	} else {
-		bad = d.Verdict(e.Message)
+		bad = d.Verdict(d.AnswersOf(e.Message))
 	}
 	dst = o.appendUnmapped(dst, e, bad)
 	return append(dst, '}', '\n')
@@ -155,9 +155,10 @@ var flagIDs = [...]uint16{1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5, 1 << 4}
 // out.
 func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
-	bad, limit, written := e.DNS.Verdict(e.Message), len(dst)+mostText(len(e.Message)), uint16(0)
+	answers := e.DNS.AnswersOf(e.Message)
+	bad, limit, written := e.DNS.Verdict(answers), len(dst)+mostText(len(e.Message)), uint16(0)
 	sep := byte('[')
-	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); sep = ',' {
+	for records := answers; records.Next(&r); sep = ',' {
 		if len(dst) > limit {
 			bad = dns.Malformed{Section: dns.SectionAnswer, Fault: dns.FaultUnfolds, Index: written}
 			break

@@ -2,13 +2,13 @@ package dns
 
 // Verdict is the first thing that is wrong with the message: Malformed, or a
 // record before that whose data do not fit its type. Such a record and what stands
-// behind it can be read all the same: its length holds.
-func (s *Summary) Verdict(msg []byte) Malformed {
+// behind it can be read all the same: its length holds. answers are those of
+// AnswersOf.
+func (s *Summary) Verdict(answers Records) Malformed {
 	if s.ANCount|s.NSCount|s.ARCount == 0 {
 		return s.Malformed
 	}
-	records := s.recordsOf(msg)
-	if section, i := s.misfit(&records); section != SectionNone {
+	if section, i := s.misfit(&answers); section != SectionNone {
 		return Malformed{section, FaultRData, i}
 	}
 	return s.Malformed

@@ -52,15 +52,11 @@ type Records struct {
 
 // AnswersOf starts at the first record of the answer section; there is none
 // where the questions before are not whole. It borrows msg, which holds at
-// least a header.
+// least a header. A copy of what it returns starts there, too.
 func (h *Header) AnswersOf(msg []byte) Records {
-	if h.ANCount == 0 {
+	if h.ANCount|h.NSCount|h.ARCount == 0 {
 		return Records{}
 	}
-	return h.recordsOf(msg)
-}
-
-func (h *Header) recordsOf(msg []byte) Records {
 	questions := h.QuestionsOf(msg)
 	var q Question
 	for questions.Next(&q) {
