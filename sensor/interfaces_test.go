@@ -249,13 +249,57 @@ func TestNamedInterface(t *testing.T) {
 	p.waitTimes(1, "interface has another name, and", "is=spare0")
 	ip("link set eth0 down")
 	ip("link set eth0 name " + l.Server.Iface)
-	p.waitTimes(1, `msg="interface is back"`, "interface="+l.Server.Iface)
+	p.waitTimes(1, `msg="interface has its name again"`, "interface="+l.Server.Iface)
 	ip("link set " + l.Server.Iface + " up")
 	leaves(t, l.Server, l.Server.Iface, "once")
 
 	p.expectWhere("first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
 	if n := promiscuity(t, l.Server, l.Server.Iface); n != 0 {
 		t.Errorf("promiscuity %d after the end", n)
+	}
+}
+
+// TestNamesSwapped while both interfaces are captured: nothing is missed
+// meanwhile, and each keeps what it had.
+func TestNamesSwapped(t *testing.T) {
+	l := lab.New(t)
+	ip := links(t, l.Server)
+	names := []string{"eth0", "eth1"}
+	for _, name := range names {
+		makeInterface(t, l.Server, l.Client, name)
+		ip("link set " + name + " up")
+	}
+	p := start(t, l.Server, "attach", "eth0", "eth1", "--promiscuous", "--jsonfields=interface")
+	p.waitFor("msg=capturing")
+	var want []string
+	asks := func(iface, name string) {
+		leaves(t, l.Server, iface, name)
+		want = append(want, name)
+	}
+	for round := range 10 {
+		ip("link set eth0 name spare0")
+		asks("spare0", fmt.Sprintf("a%d", round))
+		ip("link set eth1 name eth0")
+		asks("eth0", fmt.Sprintf("b%d", round))
+		asks("spare0", fmt.Sprintf("c%d", round))
+		ip("link set spare0 name eth1")
+		asks("eth0", fmt.Sprintf("d%d", round))
+		asks("eth1", fmt.Sprintf("e%d", round))
+	}
+	for _, name := range names {
+		if n := promiscuity(t, l.Server, name); n != 1 {
+			t.Errorf("%s: promiscuity %d, want 1", name, n)
+		}
+	}
+	p.stop().expect(t, exitOK)
+	got := p.where()
+	for _, name := range want {
+		if got[name] == "" {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if n := p.saysTimes("interface is gone"); n > 0 || t.Failed() {
+		t.Errorf("an interface is said %d times to be gone:\n%s", n, p.log())
 	}
 }
 

@@ -54,6 +54,10 @@ func (p *port) say(log *slog.Logger, s state, message string, args ...any) {
 	}
 }
 
+func (p *port) gone(log *slog.Logger) {
+	p.say(log, gone, "interface is gone, waiting for it to come back", "interface", p.name)
+}
+
 // takenQuiet is how long nothing is said where another program takes the programs
 // off again and again.
 const takenQuiet = time.Minute

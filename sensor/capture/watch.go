@@ -173,6 +173,7 @@ func (w *watch) update(check bool) {
 		w.turn++
 	}
 	mine := func(n int) bool { return check && n%checkTurns == w.turn%checkTurns }
+	w.exchange(there)
 	for n, p := range w.ports {
 		w.release(p, there, mine(n))
 	}
@@ -232,6 +233,34 @@ func byNumber(there []netInterface, index int) (i netInterface, ok bool) {
 	return i, ok
 }
 
+// exchange gives each named port what another one has attached to the interface
+// that has the port's name now: between detaching and attaching packets would be
+// missed. In return the other one keeps what the port had.
+func (w *watch) exchange(there []netInterface) {
+	for _, p := range w.ports {
+		i, ok := w.find(p, there)
+		if !ok {
+			continue
+		}
+		q := w.holder(i)
+		if q == nil || q == p {
+			continue
+		}
+		if now, ok := w.find(q, there); ok && now.index == i.index { // by another of its names
+			continue
+		}
+		p.index, q.index = q.index, p.index
+		p.attachment, q.attachment = q.attachment, p.attachment
+		p.promisc, q.promisc = q.promisc, p.promisc
+		if p.state == captured {
+			w.log.Info("interface has another name", "interface", p.name, "was", q.name)
+		}
+		if q.attachment == nil {
+			q.gone(w.log)
+		}
+	}
+}
+
 // release takes a port off what it should not be on, or is not on any more.
 func (w *watch) release(p *port, there []netInterface, check bool) {
 	if p.attachment == nil {
@@ -244,12 +273,11 @@ func (w *watch) release(p *port, there []netInterface, check bool) {
 		w.detach(p)
 		p.state = gone
 		w.log.Warn("another interface has the name now", "interface", p.name)
-	case !ok && listed && w.named(now), // it has another port
-		!listed, // deleted, or in another namespace, where its number and name mean something else
+	case !listed, // deleted, or in another namespace, where its number and name mean something else
 		check && !p.attachment.Alive() && !exists(p.index): // and the list lags behind
 		w.detach(p)
 		if !w.any { // of any, settle says it
-			p.say(w.log, gone, "interface is gone, waiting for it to come back", "interface", p.name)
+			p.gone(w.log)
 		}
 	case check && !p.attachment.Alive():
 		w.detach(p)
@@ -257,16 +285,6 @@ func (w *watch) release(p *port, there []netInterface, check bool) {
 	case !ok:
 		p.say(w.log, renamed, "interface has another name, and is captured until another one has the old name", "interface", p.name, "is", now.name)
 	}
-}
-
-// named tells whether a port has one of the interface's names.
-func (w *watch) named(i netInterface) bool {
-	for _, p := range w.ports {
-		if !w.any && i.is(p.name) {
-			return true
-		}
-	}
-	return false
 }
 
 // complete attaches what is not attached. What failed is tried again when the
