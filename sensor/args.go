@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -161,13 +160,12 @@ func known(app *cli.App) []config.Option {
 func resolve(in config.Input) (*config.Values, error) {
 	if path, at := config.FilePath(in.Line, in.Environ); path != "" && capturing(in.Options) {
 		file, err := config.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		if file == nil {
 			return nil, fmt.Errorf("--config: %w (from %s)", err, at)
 		}
-		if err != nil {
-			return nil, err // it names the line
-		}
 		in.File = file
+		values, wrong := config.Resolve(in)
+		return values, errors.Join(err, wrong) // both name lines
 	}
 	return config.Resolve(in)
 }

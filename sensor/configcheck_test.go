@@ -114,6 +114,11 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	f("stdoutoutputtype = x\npcapfile = "+file, "stdoutoutputtype: ")
 	f("dnstapsocket = unix:///x\n"+out, "dnstap input: not in this build yet")
 	f("", "no output is switched on", "no input: ")
+	f("pcapfile = "+file+" ; x\n[stdout_output] ; y\nstdoutoutputtype = 1 # z\nbogus = 3\ndedup\nloglevel = 9\n[general]\n",
+		path+" line 1: key pcapfile: its value ends in a comment", path+" line 2: a comment needs a line of its own",
+		path+" line 3: key stdoutoutputtype: its value ends", path+" line 4: unknown key bogus", path+" line 5: not of the form", "--loglevel 9: ")
+	f("pcapfile = "+file+"\nfileoutputtype = 1", "fileoutputpath: name the folder of the files")
+	f("pcapfile = " + file + "\nfilter =\n" + out)
 }
 
 // TestConfigCheckTakesTheExample of docs/configuration.md.

@@ -48,11 +48,12 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	if err != nil {
 		return err
 	}
-	if in.File, err = config.ReadFile(path); err != nil {
+	var wrong problems
+	if in.File, err = config.ReadFile(path); in.File == nil {
 		return usageError("config check: %w", err)
 	}
+	wrong.add(err)
 	values, err := config.Resolve(in)
-	var wrong problems
 	wrong.add(err)
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.

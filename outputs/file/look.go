@@ -13,6 +13,9 @@ import (
 // That another sensor writes there is no matter: it may be the one that is asked
 // about.
 func (o *Output) Look() error {
+	if o.path == "" {
+		return nil // Settings says so
+	}
 	st, err := os.Stat(o.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -17,6 +17,7 @@ import (
 type File struct {
 	Path    string
 	Entries []Entry
+	failed  []string // keys of lines that are wrong
 }
 
 // Entry is one line "key = value".
@@ -30,7 +31,8 @@ type Entry struct {
 // maxLine bounds a line; the longest sensible ones are lists of addresses.
 const maxLine = 1 << 20
 
-// ReadFile reads a configuration file.
+// ReadFile reads a configuration file, as Read does. Without a file there is only
+// an error.
 func ReadFile(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -51,11 +53,14 @@ func ReadFile(path string) (*File, error) {
 // INI libraries read more than that: comments behind values, ":" as separator,
 // escapes and continued lines, each of which changes what existing files mean,
 // and none tells the line of a wrong key.
+//
+// The error joins what is wrong with lines. The file has the entries of all others.
 func Read(path string, r io.Reader) (*File, error) {
 	file := &File{Path: path}
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
 	section, number := "", 0
+	var errs []error
 	for s.Scan() {
 		number++
 		raw := s.Bytes()
@@ -69,22 +74,25 @@ func Read(path string, r io.Reader) (*File, error) {
 		if text[0] == '[' {
 			name, err := sectionName(text)
 			if err != nil {
-				return nil, fmt.Errorf("%s line %d: %w", path, number, err)
+				errs = append(errs, fmt.Errorf("%s line %d: %w", path, number, err))
 			}
-			section = name
+			section = name // "" where it is wrong: what follows may belong anywhere
 			continue
 		}
 		e, err := entry(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s line %d: %w", path, number, err)
+			errs = append(errs, fmt.Errorf("%s line %d: %w", path, number, err))
+			key, _, _ := strings.Cut(text, "=")
+			file.failed = append(file.failed, strings.ToLower(strings.TrimSpace(key)))
+			continue
 		}
 		e.Section, e.Line = section, number
 		file.Entries = append(file.Entries, e)
 	}
 	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("%s line %d: %w", path, number+1, err)
+		errs = append(errs, fmt.Errorf("%s line %d: %w", path, number+1, err))
 	}
-	return file, nil
+	return file, errors.Join(errs...)
 }
 
 // IsFile tells a configuration from other files by its content: each line is

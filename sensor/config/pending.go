@@ -109,12 +109,12 @@ func pendingSteps() []Feature {
 			{capture, "dnstappermission", "DNSMONSTER_DNSTAPPERMISSION", "755", "`MODE` of the dnstap socket's file, in octal; for unix:// only", nil},
 		}},
 		{Name: "capture filter", on: func(v *Values) string {
-			if v.Get("filter") == nil || IsDefaultFilter(v.String("filter")) {
+			if filter := bare(v.String("filter")); filter == "" || IsDefaultFilter(filter) {
 				return ""
 			}
 			return "filter"
 		}, rows: []row{
-			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match. The default stands for no filter", nil},
+			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match. Nothing and the default stand for no filter", nil},
 		}},
 		{Name: "AF_PACKET capture", on: when("useafpacket", "false"), rows: []row{
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},

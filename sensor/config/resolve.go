@@ -196,7 +196,8 @@ func several(o *Option, values []string, at Layer) string {
 
 // file takes the entries, those of one option together.
 func (r *resolver) file() {
-	var seen []string
+	seen := slices.Clone(r.File.failed)
+	r.v.failed = append(r.v.failed, seen...)
 	for _, e := range r.File.Entries {
 		at := fmt.Sprintf("%s line %d", r.File.Path, e.Line)
 		o := r.known(e, at)
