@@ -78,6 +78,9 @@ func (o *Output) config() (*pgconn.Config, error) {
 	if _, ok := c.RuntimeParams["application_name"]; !ok {
 		c.RuntimeParams["application_name"] = "dnsmonster-sensor"
 	}
+	for _, name := range poolParameters {
+		delete(c.RuntimeParams, name)
+	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
 	c.MaxProtocolMessageBodyLen = longestMessage
 	if o.common.SkipVerify {

@@ -144,6 +144,14 @@ func checkHosts(c *pgconn.Config) error {
 	return nil
 }
 
+// poolParameters are for the library that dnsmonster connects with, which keeps
+// them to itself. They have no effect here: --psqlworkers says how many connections
+// there are. A server would refuse them.
+var poolParameters = []string{
+	"pool_max_conns", "pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
+	"pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
+}
+
 // ownParameters are those that the server tells of without harm. What else is
 // sent to it may have been meant as a part of a password.
 var ownParameters = []string{"application_name", "client_encoding", "search_path", "options", "timezone", "datestyle", "statement_timeout", "lock_timeout", "work_mem", "synchronous_commit"}

@@ -26,6 +26,11 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		} else {
 			c := d.places[0]
+			for _, name := range poolParameters {
+				if value, ok := c.RuntimeParams[name]; ok {
+					t.Errorf("%s: the server is sent %s=%s", text, name, value)
+				}
+			}
 			got = fmt.Sprintf("%s %s %s", strings.Join(d.names, ","), c.Password, c.Database)
 		}
 		if !strings.HasPrefix(got, want) {
@@ -37,6 +42,7 @@ func TestEndpoints(t *testing.T) {
 	f("postgres://me:Hu%40s%2Fh%25@[2001:db8::1],b:5433/dns?sslmode=disable", "[2001:db8::1]:5432,b:5433 Hu@s/h% dns")
 	f("postgres://me@%2Fvar%2Frun%2Fpostgresql/dns", "/var/run/postgresql:5432  dns")
 	f("postgres://me@/dns?host=/var/run/postgresql&application_name=a@b", "/var/run/postgresql:5432  dns")
+	f("postgres://me@h/dns?pool_max_conns=10&default_query_exec_mode=exec", "h:5432  dns")
 	f(" postgres://me:Hush@h/dns\n", "h:5432 Hush dns")
 	f("host=db.example.org,::1 user=me password=Hu@s/h dbname=dns", "db.example.org:5432,[::1]:5432 Hu@s/h dns")
 	f(`host=h user=me password='Hu s\'h' dbname=dns`, `h:5432 Hu s'h dns`)

@@ -84,6 +84,9 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 		return "CREATE DATABASE " + database + ", or name another one in --psqlendpoint", true
 	case "3F000":
 		id, _ := o.identifier()
+		if len(id) < 2 {
+			return "name a schema with --psqltable=SCHEMA.TABLE, or put the search_path of user, database or --psqlendpoint right", true
+		}
 		return "CREATE SCHEMA " + plain(id[:1]) + ", or name another one with --psqltable", true
 	case "42501":
 		return "as owner: GRANT the right to " + user + "; `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints the statements", true

@@ -167,6 +167,7 @@ func TestBadUse(t *testing.T) {
 	f("postgres://novice:Hush"+at, table, "put user and password of --psqlendpoint right")
 	f("postgres://nobody:Hush"+at, table, "put user and password of --psqlendpoint right")
 	f("postgres://novice:Hush-Hush@"+p.Addr+"/nowhere?sslmode=disable", table, "CREATE DATABASE nowhere, or name another one in --psqlendpoint")
+	f("postgres://novice:Hush-Hush"+at+"&search_path=nowhere", table, "name a schema with --psqltable=SCHEMA.TABLE")
 	f("postgres://novice:Hush-Hush"+at, "nowhere."+table, "CREATE SCHEMA nowhere, or name another one with --psqltable")
 	f("postgres://novice:Hush-Hush"+at, table, "let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=novice` prints")
 	does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").init, false)
