@@ -37,6 +37,8 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 		err = t.replace(text.Bytes())
 	}
 	switch {
+	case errors.Is(err, syscall.EBUSY):
+		return usageError("--writeconfig: %s is mounted by itself and cannot be replaced: mount its folder, or use --writeconfig=- with a redirection", path)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, safefs.ErrUnsafe):
 		return usageError("--writeconfig: %w", err)
 	case err != nil:
@@ -99,7 +101,10 @@ func (t *target) look(secrets bool, leftOut []string) error {
 	case err != nil:
 		return err
 	case st.Mode()&fs.ModeSymlink != 0:
-		to, _ := filepath.EvalSymlinks(t.path)
+		to, err := filepath.EvalSymlinks(t.path)
+		if err != nil {
+			return fmt.Errorf("%s is a symbolic link that leads nowhere: name the file itself", t.path)
+		}
 		return fmt.Errorf("%s is a symbolic link: name the file itself: %s", t.path, to)
 	case !st.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file: name another one", t.path)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // writes runs --writeconfig in this process.
@@ -95,6 +97,13 @@ func TestWriteConfigFollowsNoLink(t *testing.T) {
 		if _, _, err := writes(link, args...); err == nil || !strings.Contains(err.Error(), "is a symbolic link: name the file itself: "+path) || untouched(t, dir) != before {
 			t.Errorf("%v\n%s", err, untouched(t, dir))
 		}
+	}
+	lost := filepath.Join(dir, "lost")
+	if err := os.Symlink(filepath.Join(dir, "gone"), lost); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := writes(lost); err == nil || !strings.Contains(err.Error(), lost+" is a symbolic link that leads nowhere: name the file itself") {
+		t.Error(err)
 	}
 	for _, at := range []string{dir, filepath.Join(dir, "no", "such"), "/proc/version"} {
 		if _, _, err := writes(at); err == nil || !strings.Contains(err.Error(), at) && !strings.Contains(err.Error(), filepath.Dir(at)) {
@@ -197,6 +206,26 @@ func TestWriteConfigOnAFullDisk(t *testing.T) {
 	f(path, "ulimit -f 1; ")
 	if b, err := os.ReadFile(path); err != nil || string(b) != "port = 53\n" {
 		t.Errorf("the file holds %q, %v", b, err)
+	}
+}
+
+// TestWriteConfigOntoAMount: a container may have one file of its host.
+func TestWriteConfigOntoAMount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it mounts a file")
+	}
+	path := filepath.Join(t.TempDir(), "c.ini")
+	put(t, path, "port = 53\n")
+	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(path, unix.MNT_DETACH)
+	_, _, err := writes(path)
+	if err == nil || !strings.Contains(err.Error(), "--writeconfig: "+path+" is mounted by itself and cannot be replaced: mount its folder") {
+		t.Error(err)
+	}
+	if b, _ := os.ReadFile(path); string(b) != "port = 53\n" {
+		t.Errorf("the file holds %q", b)
 	}
 }
 
