@@ -44,6 +44,16 @@ var newer = map[string]string{"metricendpointtype": "stderr"}
 // lists whose manual default is one empty text are empty lists here.
 func text(v *config.Value) string { return strings.Join(v.Text, ",") }
 
+// TestManualOnOneLine: scripts exist that pass every option of the manual.
+func TestManualOnOneLine(t *testing.T) {
+	args := []string{"run"}
+	for _, e := range manual(t) {
+		args = append(args, "--"+e.Key+"="+e.Value)
+	}
+	args = append(args, "--pcapfile="+write(t, queries(1)), "--stdoutoutputtype=1")
+	runs(t, args...)
+}
+
 // TestManualDefaults: every option exists, in its section, with the manual's
 // default and environment variable.
 func TestManualDefaults(t *testing.T) {

@@ -84,6 +84,24 @@ func TestPasswordsAreSecret(t *testing.T) {
 	}
 }
 
+// TestAdviceForSecretsExists: what an address says of a user is secret, too, though
+// there is no option for a file with it.
+func TestAdviceForSecretsExists(t *testing.T) {
+	f := func(option, value, want string) {
+		t.Helper()
+		v, err := values([]string{"run", "--" + option + "=" + value}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want = option + ": everybody on this machine can read the command line: use " + want; !slices.Contains(v.Warnings, want) {
+			t.Errorf("%q lacks %q", v.Warnings, want)
+		}
+	}
+	f("splunkoutputendpoint", "http://me:hush@h", "the environment or a configuration file")
+	f("skipdomainsfile", "https://me:hush@h/l", "the environment or a configuration file")
+	f("psqlendpoint", "postgres://me:hush@h/d", "--psqlendpointfile, the environment or a file")
+}
+
 // TestLogMasksSecrets that others have put into texts and errors.
 func TestLogMasksSecrets(t *testing.T) {
 	v, err := values([]string{"run", "--zincoutputpassword=hush/hush", "--influxoutputtoken=abc"}, nil)

@@ -84,6 +84,12 @@ func TestDestinationOfWhatIsOff(t *testing.T) {
 	if r := start(t, nil, "replay", file, "--psqlendpointfile="+secret).wait(time.Minute); r.code != exitUsage || !strings.Contains(r.log, "--psqlendpointfile: the output psql is off") {
 		t.Errorf("exit status %d:\n%s", r.code, r.log)
 	}
+	if r := start(t, nil, "replay", file, "--fileoutputtype=0", "--fileoutputpath="+dir).wait(time.Minute); r.code != exitUsage {
+		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	}
+	if r := start(t, nil, "replay", file, "--clickhouseaddress=localhost:9000").wait(time.Minute); r.code != exitUsage {
+		t.Errorf("a default where the type is not there: exit status %d:\n%s", r.code, r.log)
+	}
 	runs(t, "replay", file, "--fileoutputpath=")
 	runs(t, "replay", file, "--fileoutputpath="+dir, "--fileoutputtype=1")
 }

@@ -165,8 +165,8 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 			if v.Secret {
 				err = errors.New("the value has a wrong form")
 			}
-			if v.List && strings.Contains(t, ",") {
-				err = fmt.Errorf("%w: %s", err, several(v.Option, strings.Split(t, ","), at.Layer))
+			if parts := strings.FieldsFunc(t, separates); v.List && len(parts) > 1 {
+				err = fmt.Errorf("%w: %s", err, several(v.Option, parts, at.Layer))
 			}
 			r.errs = append(r.errs, &wrongValue{v.Option, at, err})
 			r.v.failed = append(r.v.failed, v.Name)
@@ -180,11 +180,11 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 	v.Text, v.Origin = values, at
 }
 
+// separates tells what people write between the values of a list.
+func separates(c rune) bool { return c == ',' || c == ';' || unicode.IsSpace(c) }
+
 // several says how an origin gives a list.
 func several(o *Option, values []string, at Layer) string {
-	for i, v := range values {
-		values[i] = strings.TrimSpace(v)
-	}
 	switch option := "--" + o.Name + "="; at {
 	case CommandLine:
 		return "repeat the option for several: " + option + strings.Join(values, " "+option)

@@ -92,6 +92,9 @@ func TestRules(t *testing.T) {
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker =", `[] from x.ini line 1`)
 	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number: repeat the option for several: --port=1 --port=2 (from the command line)`)
+	for _, text := range []string{"1 2", "1;2", "1, 2"} {
+		f("port", "", "DNSMONSTER_PORT="+text, "", `error: port: "`+text+`" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
+	}
 	f("port", "", "DNSMONSTER_PORT=1,2", "", `error: port: "1,2" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
 	f("port", "", "", "port = 1, 2", `error: port: "1, 2" is not a whole number: write a line for each: port = 1 and so on (from x.ini line 1)`)
 	// scalars that stand several times: the last one counts

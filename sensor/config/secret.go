@@ -91,6 +91,8 @@ func (r *resolver) exposed() {
 			if path := r.v.String(v.fromFile); readableByAll(path) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.fromFile, path)
 			}
+		case v.Origin.Layer == CommandLine && !v.Secret:
+			r.warn("%s: everybody on this machine can read the command line: use the environment or a configuration file", v.Name)
 		case v.Origin.Layer == CommandLine:
 			r.warn("%s: everybody on this machine can read the command line: use --%s%s, the environment or a file", v.Name, v.Name, secretFile)
 		case v.Origin.Layer == InFile:

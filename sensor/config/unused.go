@@ -63,10 +63,15 @@ func (v *Value) changed() bool {
 
 // Unreachable says which destinations on the command line get nothing since their
 // output is off. Elsewhere that is a warning: a file may keep what it has for later.
+// A default says nothing where the type is there, too: some lines have every option.
 func Unreachable(v *Values) error {
 	var errs []error
 	for i := range v.list {
-		if o := &v.list[i]; o.Origin.Layer == CommandLine && o.fromFile == "" && o.String() != "" && v.isDestination(o) && !v.isOn(o.output()) {
+		o := &v.list[i]
+		if o.Origin.Layer != CommandLine || o.fromFile != "" || o.String() == "" || !v.isDestination(o) || v.isOn(o.output()) {
+			continue
+		}
+		if kind := v.Get(o.output() + "outputtype"); o.changed() || kind.Origin.Layer != CommandLine {
 			errs = append(errs, fmt.Errorf("--%s: the output %s is off: switch it on with --%soutputtype=1", o.Name, o.output(), o.output()))
 		}
 	}
