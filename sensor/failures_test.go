@@ -3,6 +3,7 @@ package sensor
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -149,19 +150,10 @@ func TestFullDevice(t *testing.T) {
 // TestOneReaderLeaves: the end of a pipe is quiet where nobody else reads, and not
 // where another output lives.
 func TestOneReaderLeaves(t *testing.T) {
-	cmd := command(nil, "replay", longer(t, write(t, queries(1000)), 100), "--stdoutoutputtype=1", "--fileoutputtype=1", "--fileoutputpath="+t.TempDir())
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, out := stalled(t, longer(t, write(t, queries(1000)), 100), "--stdoutoutputtype=1", "--fileoutputtype=1", "--fileoutputpath="+t.TempDir())
 	out.Close()
 	cmd.Wait()
-	r := result{code: cmd.ProcessState.ExitCode(), log: log.String()}
+	r := result{code: cmd.ProcessState.ExitCode(), log: fmt.Sprint(cmd.Stderr)}
 	r.expect(t, exitUndelivered)
 	r.wantLog(t, `level=ERROR msg="an output ends: its reader has left`, " abandoned (delivery, stdout)")
 }

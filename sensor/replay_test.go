@@ -100,9 +100,9 @@ func TestReplayDamage(t *testing.T) {
 
 // stalled starts a replay and reads the beginning of its records, and no more: so
 // most of the file is still to be read.
-func stalled(t *testing.T, path string) (cmd *exec.Cmd, out io.ReadCloser) {
+func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 	t.Helper()
-	cmd = command(nil, "replay", path)
+	cmd = command(nil, append([]string{"replay"}, args...)...)
 	cmd.Stderr = new(bytes.Buffer)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

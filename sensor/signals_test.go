@@ -186,22 +186,10 @@ func TestInterruptedReplay(t *testing.T) {
 // nothing: both what was not read and what was not delivered is said.
 func TestInterruptedWhileOutputsWait(t *testing.T) {
 	path := write(t, queries(400_000))
-	cmd := command(nil, "replay", path, path, "--grace=100ms")
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 100)); err != nil {
-		t.Fatal(err)
-	}
+	cmd, _ := stalled(t, path, path, "--grace=100ms")
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
-	r := result{code: cmd.ProcessState.ExitCode(), log: log.String()}
+	r := result{code: cmd.ProcessState.ExitCode(), log: fmt.Sprint(cmd.Stderr)}
 	r.expect(t, exitUndelivered)
 	r.wantLog(t, "\ndnsmonster-sensor: not delivered: ", "\ndnsmonster-sensor: interrupted: "+path+" was read up to offset ", "never opened: "+path)
 }

@@ -61,25 +61,18 @@ func (h *Host) Counters() (Counters, error) {
 // dropped because a socket's receive buffer was full: packets that passed the
 // wire, and that no server ever read.
 func RcvbufErrors(h *Host) (uint64, error) {
-	v4, err := h.proc("net/snmp")
-	if err != nil {
-		return 0, err
-	}
-	v6, err := h.proc("net/snmp6")
-	if err != nil {
-		return 0, err
-	}
-	n4, err := snmp4(v4, "Udp:", "RcvbufErrors")
-	if err != nil {
-		return 0, err
-	}
-	n6, err := snmp6(v6, "Udp6RcvbufErrors")
-	return n4 + n6, err
+	return h.snmp("Udp:", "RcvbufErrors", "Udp6RcvbufErrors")
 }
 
 // received is the number of packets, of both families, that the host's IP layer
 // was handed: they are past everything that captures.
 func (h *Host) received() (uint64, error) {
+	return h.snmp("Ip:", "InReceives", "Ip6InReceives")
+}
+
+// snmp is a counter of both families together: a protocol's column of IPv4, and
+// its name in IPv6.
+func (h *Host) snmp(protocol, column, name6 string) (uint64, error) {
 	v4, err := h.proc("net/snmp")
 	if err != nil {
 		return 0, err
@@ -88,11 +81,11 @@ func (h *Host) received() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n4, err := snmp4(v4, "Ip:", "InReceives")
+	n4, err := snmp4(v4, protocol, column)
 	if err != nil {
 		return 0, err
 	}
-	n6, err := snmp6(v6, "Ip6InReceives")
+	n6, err := snmp6(v6, name6)
 	return n4 + n6, err
 }
 
