@@ -26,9 +26,9 @@ const (
 	// entriesInside is how many questions and records are looked at where a message
 	// can begin anywhere.
 	entriesInside = 16
-	// mostQueryExtra is how many additional records a query has at most: OPT and those
+	// mostQueryExtra is how many additional records a query has at most: OPT and two
 	// that sign it. Of authority records it has the SOA of an incremental transfer.
-	mostQueryExtra = 4
+	mostQueryExtra = 3 // an address' length would be 4
 )
 
 // judge tells whether b starts with a message's length and the message.
