@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -89,9 +91,24 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		code = exit.code
 	}
 	for _, e := range config.Joined(err) {
-		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", endpoint.Hide(visible.Line(e)))
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", withoutUsers(visible.Line(e), args))
 	}
 	return code
+}
+
+// withoutUsers masks the user information of all addresses in a line: of those that
+// came as arguments to its end, whatever is in it.
+func withoutUsers(line string, args []string) string {
+	for _, arg := range args {
+		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
+			arg = value
+		}
+		if safe := endpoint.HideIn(arg); safe != arg {
+			quoted := strconv.Quote(arg)
+			line = strings.NewReplacer(arg, safe, visible.Words(arg), safe, quoted[1:len(quoted)-1], safe).Replace(line)
+		}
+	}
+	return endpoint.Hide(line)
 }
 
 // perform finds out what is asked for and does it.

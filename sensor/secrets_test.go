@@ -129,7 +129,7 @@ func TestNoMessageShowsUserInformation(t *testing.T) {
 	for i := range 300 {
 		secret := mark
 		for range 1 + r.IntN(3) {
-			secret += []string{"@", "%", "/", ":", "?", "#", "12", "[", ",", "=", "'", `"`, `\`}[r.IntN(13)] + mark
+			secret += []string{"@", "%", "/", ":", "?", "#", "12", "[", ",", "=", "'", `"`, `\`, " ", "\t"}[r.IntN(15)] + mark
 		}
 		text := []string{"postgres://", "http://", "https://", "tcp://"}[r.IntN(4)] + []string{"me:", "", "me:12/", "me:12?"}[r.IntN(4)] + secret + "@127.0.0.1:1/x"
 		option := options[r.IntN(len(options))]

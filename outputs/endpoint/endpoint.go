@@ -142,15 +142,28 @@ func Hide(text string) string {
 	if !strings.Contains(text, "://") || !strings.Contains(text, "@") {
 		return text
 	}
-	return inText().ReplaceAllStringFunc(text, func(found string) string {
-		scheme, user, _ := strings.Cut(found, "://")
-		if user == "user:password@" {
-			return found // of our own advice
-		}
-		first, _, deeper := strings.Cut(strings.TrimSuffix(user, "@"), "/")
-		if deeper && strings.Contains(first, ".") && !strings.ContainsAny(first, ":@") {
-			return found // https://example.org/list@latest
-		}
-		return scheme + "://" + Masked + "@"
-	})
+	return inText().ReplaceAllStringFunc(text, hide)
+}
+
+// HideIn masks the user information of a text that is one address: white space
+// does not end it, as it does in Hide.
+func HideIn(address string) string {
+	end := strings.LastIndex(address, "@") + 1
+	if !strings.Contains(address[:end], "://") {
+		return address
+	}
+	return hide(address[:end]) + address[end:]
+}
+
+// hide masks what stands between :// and the @ at the end.
+func hide(found string) string {
+	scheme, user, _ := strings.Cut(found, "://")
+	if user == "user:password@" {
+		return found // of our own advice
+	}
+	first, _, deeper := strings.Cut(strings.TrimSuffix(user, "@"), "/")
+	if deeper && strings.Contains(first, ".") && !strings.ContainsAny(first, ":@") {
+		return found // https://example.org/list@latest
+	}
+	return scheme + "://" + Masked + "@"
 }

@@ -81,6 +81,17 @@ func TestHide(t *testing.T) {
 	f("set it, such as postgres://user:password@host:5432/d", "set it, such as postgres://user:password@host:5432/d")
 	f(`"http://me:se\"cret@h/x": no`, `"http://********@h/x": no`)
 	f("a://b@c,d://e:f@g", "a://********@g")
+	f = func(text, want string) {
+		t.Helper()
+		if got := HideIn(text); got != want {
+			t.Errorf("HideIn(%s) = %s, want %s", text, got, want)
+		}
+	}
+	f("", "")
+	f("/etc/list@latest", "/etc/list@latest")
+	f("me@h://x", "me@h://x")
+	f("http://me:se cr\tet@h/x", "http://********@h/x")
+	f("https://cdn.example.org/a b@1/list", "https://cdn.example.org/a b@1/list")
 }
 
 // TestNothingOfUserInformation gets through, whatever it is made of: an address
@@ -99,6 +110,9 @@ func TestNothingOfUserInformation(t *testing.T) {
 			continue // as in https://example.org/list@latest, which is what that looks like
 		}
 		text := "http://" + user + "@" + []string{"h.example.org", "127.0.0.1:80", "[::1]:80", "h"}[r.IntN(4)] + []string{"", "/", "/p", "/p?a=b"}[r.IntN(4)]
+		if got := HideIn(strings.Replace(text, marks, marks+" "+marks, 1)); strings.Contains(got, marks) {
+			t.Fatalf("%s: shown as %s", text, got)
+		}
 		if got := Hide("Get " + text + ": no"); strings.Contains(got, marks) {
 			t.Fatalf("%s: shown as %s", text, got)
 		}

@@ -168,5 +168,5 @@ func (v *Value) Shown(text string) string {
 		}
 		return masked
 	}
-	return endpoint.Hide(text)
+	return endpoint.HideIn(text)
 }
