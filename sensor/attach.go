@@ -147,7 +147,10 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 func ringFeed(o capture.RingOptions) feed {
 	return feed{
 		live: true,
-		open: func() (capture.Source, error) { return openRing(o) },
+		open: func(stop <-chan struct{}) (capture.Source, error) {
+			o.Stop = stop
+			return openRing(o)
+		},
 		look: func() error { return capture.LookAtInterfaces(o.Interfaces) },
 	}
 }

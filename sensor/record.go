@@ -20,10 +20,12 @@ import (
 // feed is where packets will come from.
 type feed struct {
 	live    bool
-	files   []string // that are read, where it is not live
-	ordered bool     // records have to come in the files' order
-	open    func() (capture.Source, error)
+	files   []string     // that are read, where it is not live
+	ordered bool         // records have to come in the files' order
 	look    func() error // why open would fail; nil: nobody knows
+
+	// open may come back with less where stop is closed meanwhile.
+	open func(stop <-chan struct{}) (capture.Source, error)
 }
 
 // record runs a capture from start to end: it is what all capturing commands
@@ -69,7 +71,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 	defer metrics.close()
 	var source capture.Source = nothing{}
 	if !in.live || !calls.stopped() {
-		if source, err = in.open(); err != nil {
+		if source, err = in.open(calls.stopping.Done()); err != nil {
 			return sourceError(err)
 		}
 	}
@@ -153,6 +155,7 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 	gone, stopping := p.gone(run), calls.stopping.Done()
 	var over <-chan time.Time
 	left := false // a pipe that had not ended
+	drained := make(chan time.Duration, 1)
 	for {
 		select {
 		case <-run.Done():
@@ -162,9 +165,14 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.closeSource()
 		case <-stopping:
 			stopping = nil
-			p.drainSource()
 			p.log.Info("stopping", "signal", calls.first, "grace", grace)
-			over = time.After(time.Until(calls.at.Add(grace)))
+			go func() { // detaching from hundreds of interfaces takes the kernel seconds
+				begun := time.Now()
+				p.drainSource()
+				drained <- time.Since(begun)
+			}()
+		case took := <-drained: // which is not the outputs' time
+			over = time.After(time.Until(calls.at.Add(grace + took)))
 		case <-over:
 			if in := p.interrupted(); !left && in != nil && in.Delivering() {
 				left = true
@@ -177,8 +185,8 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			abort()
 		case <-calls.atOnce:
 			p.log.Warn("second signal: leaving at once")
-			p.closeSource()
 			abort()
+			p.closeSource()
 			return
 		}
 	}

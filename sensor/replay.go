@@ -95,7 +95,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 		}
 		return p.err()
 	}
-	return feed{look: look, files: paths, ordered: f.ordered, open: func() (capture.Source, error) {
+	return feed{look: look, files: paths, ordered: f.ordered, open: func(<-chan struct{}) (capture.Source, error) {
 		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Loose

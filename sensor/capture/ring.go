@@ -26,6 +26,7 @@ type RingOptions struct {
 	Mode       Mode
 	Kernel     bpf.Options // Rings is the number of lanes
 	Log        *slog.Logger
+	Stop       <-chan struct{} // closed: nothing more is attached; nil: never
 
 	Promiscuous bool // see what is sent to others, too
 }
@@ -58,7 +59,7 @@ func OpenRing(o RingOptions) (*Ring, error) {
 	for _, r := range k.Rings() {
 		s.lanes = append(s.lanes, &ringLane{source: s, ring: r})
 	}
-	if s.watch, err = newWatch(k, o); err != nil {
+	if s.watch, err = newWatch(k, o, s.stop); err != nil {
 		_ = k.Close()
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func OpenRing(o RingOptions) (*Ring, error) {
 	}
 	s.tasks.Go(func() { s.clock.follow(s.stop) })
 	s.tasks.Go(s.watch.links.follow)
-	s.tasks.Go(func() { s.watch.follow(s.stop) })
+	s.tasks.Go(s.watch.follow)
 	return s, nil
 }
 

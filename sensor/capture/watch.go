@@ -45,6 +45,7 @@ type watch struct {
 	any     bool
 	log     *slog.Logger
 	links   *links
+	ends    [2]<-chan struct{} // once one is closed, nothing more is attached
 
 	mu    sync.Mutex
 	ports []*port // named: always the same; any: one for each interface
@@ -59,8 +60,8 @@ const (
 	checkTurns = 4
 )
 
-func newWatch(k *bpf.Kernel, o RingOptions) (*watch, error) {
-	w := &watch{kernel: k, mode: bpf.Mode(o.Mode), promisc: o.Promiscuous, log: o.Log}
+func newWatch(k *bpf.Kernel, o RingOptions, stop <-chan struct{}) (*watch, error) {
+	w := &watch{kernel: k, mode: bpf.Mode(o.Mode), promisc: o.Promiscuous, log: o.Log, ends: [2]<-chan struct{}{stop, o.Stop}}
 	if o.Mode == ModeAuto {
 		w.mode = bpf.AutoMode()
 	}
@@ -84,6 +85,9 @@ func (w *watch) begin() error {
 		return w.beginAny(there)
 	}
 	for _, p := range w.ports {
+		if w.ending() {
+			return nil
+		}
 		i, ok := w.find(p, there)
 		if !ok {
 			return fmt.Errorf("interface %s: there is none (there are: %s)", p.name, strings.Join(namesOf(there), ", "))
@@ -119,10 +123,13 @@ func (w *watch) beginAny(there []netInterface) error {
 	w.settle(there)
 	var failed []error
 	for _, p := range w.ports {
+		if w.ending() {
+			return nil
+		}
 		i, _ := w.find(p, there)
 		err := w.attach(p, i)
 		switch {
-		case !i.up:
+		case !i.up, err != nil && !exists(i.index):
 		case err != nil:
 			p.state = failing
 			failed = append(failed, err)
@@ -143,13 +150,27 @@ func (w *watch) beginAny(there []netInterface) error {
 	return nil
 }
 
-// follow keeps what is attached as it should be until stop is closed.
-func (w *watch) follow(stop <-chan struct{}) {
+// ending tells that all is about to be detached. Hundreds of interfaces take the
+// kernel seconds.
+func (w *watch) ending() bool {
+	select {
+	case <-w.ends[0]:
+	case <-w.ends[1]:
+	default:
+		return false
+	}
+	return true
+}
+
+// follow keeps what is attached as it should be until the end.
+func (w *watch) follow() {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-w.ends[0]:
+			return
+		case <-w.ends[1]:
 			return
 		case <-w.links.changed:
 			w.update(false)
@@ -178,7 +199,7 @@ func (w *watch) update(check bool) {
 		w.release(p, there, mine(n))
 	}
 	for n, p := range w.ports {
-		if i, ok := w.find(p, there); ok {
+		if i, ok := w.find(p, there); ok && !w.ending() {
 			w.complete(p, i, mine(n))
 		}
 	}

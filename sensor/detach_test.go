@@ -1,0 +1,117 @@
+package sensor
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// lingering is a live source that takes its time to close. What it captures comes
+// at the last moment.
+type lingering struct {
+	busy
+	detach func()
+	once   sync.Once
+	closed atomic.Bool
+}
+
+func (s *lingering) Lanes() []capture.Lane { return []capture.Lane{s} }
+
+func (s *lingering) Close() error {
+	s.once.Do(func() {
+		s.detach()
+		s.closed.Store(true)
+	})
+	return nil
+}
+
+func (s *lingering) Read(b *packet.Batch) error {
+	b.Packets = b.Packets[:0]
+	if !s.closed.Load() {
+		time.Sleep(time.Millisecond)
+		return os.ErrDeadlineExceeded
+	}
+	if s.first == nil {
+		return io.EOF
+	}
+	b.Packets = append(b.Packets, s.first...)
+	s.given = uint64(len(s.first))
+	s.first = nil
+	return nil
+}
+
+// unhurried is an output that a moment is enough for.
+type unhurried struct{ nowhere }
+
+func (unhurried) Open(context.Context) (outputs.Writer, error) { return unhurried{}, nil }
+
+func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(10 * time.Millisecond):
+		return 0, nil
+	}
+}
+
+// stopped is a pipeline that a signal ends at once, or two, and its log.
+func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *journal) *pipeline {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	runners, err := newRunners([]active{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := &worker.Ports{}
+	ports.Add(53)
+	p := newPipeline(s, worker.Config{Ports: ports}, runners, logger)
+	calls.first, calls.at = syscall.SIGTERM, time.Now()
+	calls.stop()
+	p.runUntilEnd(grace, calls)
+	return p
+}
+
+// TestDetachingTakesNoGrace: however long the kernel takes to detach, the outputs
+// have the grace time for what came last.
+func TestDetachingTakesNoGrace(t *testing.T) {
+	const grace = time.Second
+	var log journal
+	s := &lingering{busy: busy{first: frames(100)}, detach: func() { time.Sleep(grace + 100*time.Millisecond) }}
+	p := s.stopped(t, grace, newSignals(), &log)
+	if err := p.conclude(io.Discard, newSignals()); err != nil {
+		t.Errorf("the end is %v:\n%s", err, log.String())
+	}
+}
+
+// TestSecondSignalWhileDetaching is heard at once, and so is the first one.
+func TestSecondSignalWhileDetaching(t *testing.T) {
+	var log journal
+	calls := newSignals()
+	says := func(text string) {
+		for end := time.Now().Add(stuck); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%q is not said while detaching", text)
+				return
+			}
+		}
+	}
+	s := &lingering{detach: func() {
+		says("msg=stopping")
+		close(calls.atOnce)
+		says("second signal: leaving at once")
+	}}
+	s.stopped(t, time.Minute, calls, &log)
+}
