@@ -42,6 +42,10 @@ func ReadFile(path string) (*File, error) {
 	return Read(path, f)
 }
 
+// maxWrong bounds how many wrong lines of one file are named: a file with more is
+// another one than was meant.
+const maxWrong = 20
+
 // Read reads what dnsmonster's own INI reader would. Only "=" separates key and
 // value; ";" and "#" start a comment at the start of a line and nowhere else; a
 // value in double quotes is unquoted as in Go. A key that stands several times
@@ -62,7 +66,10 @@ func Read(path string, r io.Reader) (*File, error) {
 	section, number := "", 0
 	var errs []error
 	for s.Scan() {
-		number++
+		if number++; len(errs) == maxWrong {
+			errs = append(errs, fmt.Errorf("%s line %d: not read, since too much before it is wrong: is this a configuration?", path, number))
+			break
+		}
 		raw := s.Bytes()
 		if number == 1 {
 			raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
