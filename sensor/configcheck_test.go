@@ -121,6 +121,20 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	f("pcapfile = " + file + "\nfilter =\n" + out)
 }
 
+// TestConfigCheckShowsLetters of all languages as they are, wherever in a long table
+// they stand.
+func TestConfigCheckShowsLetters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.ini")
+	for i := range 2 {
+		name := strings.Repeat("x", i) + strings.Repeat("é", 5000)
+		put(t, path, "pcapfile = "+write(t, queries(1))+"\nstdoutoutputtype = 1\nservername = "+name+"\n")
+		var out, log bytes.Buffer
+		if code := Main([]string{"x", "config", "check", path}, &out, &log); code != exitOK || !strings.Contains(out.String(), "servername = "+name+" ;") {
+			t.Errorf("exit status %d, or the name is not shown as it is: %s", code, log.String())
+		}
+	}
+}
+
 // TestConfigCheckTakesTheExample of docs/configuration.md.
 func TestConfigCheckTakesTheExample(t *testing.T) {
 	dir := t.TempDir()

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -82,29 +83,30 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 }
 
 // WriteTable writes all values with their origins, for people. Secrets are
-// masked.
+// masked. It is one Write: what makes text visible takes characters whole.
 func WriteTable(w io.Writer, v *Values) error {
-	b := bufio.NewWriter(w)
+	var b bytes.Buffer
 	for i, section := range v.sections() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(b, "[%s]\n", section)
+		fmt.Fprintf(&b, "[%s]\n", section)
 		for _, o := range v.list {
 			if o.Section != section || o.Hidden && o.Origin.Layer == Default {
 				continue
 			}
 			if len(o.Text) == 0 {
-				writeRow(b, o.Name+" =", o.Origin)
+				writeRow(&b, o.Name+" =", o.Origin)
 			}
 			for _, t := range o.Text {
-				writeRow(b, o.Name+" = "+quoted(o.Shown(t)), o.Origin)
+				writeRow(&b, o.Name+" = "+quoted(o.Shown(t)), o.Origin)
 			}
 		}
 	}
-	return b.Flush()
+	_, err := b.WriteTo(w)
+	return err
 }
 
-func writeRow(b *bufio.Writer, text string, at Origin) {
+func writeRow(b *bytes.Buffer, text string, at Origin) {
 	fmt.Fprintf(b, "%-52s ; %s\n", strings.TrimSpace(text), strings.TrimPrefix(at.String(), "the "))
 }
