@@ -135,7 +135,7 @@ func (c *clsact) cleanStale() (inUse bool, err error) {
 		if living == nil && err == nil {
 			living, err = livingMarks()
 		}
-		if err == nil && !living[markOf(handle)] {
+		if err == nil && !living[markOf(handle)] && !(markOf(handle) == 0 && guarded(c.dev.index)) {
 			return true
 		}
 		inUse = true

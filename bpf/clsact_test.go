@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -146,4 +147,57 @@ func TestClsactMarkNeedsRights(t *testing.T) {
 	if _, err := setMark(); !errors.Is(err, unix.EPERM) {
 		t.Errorf("anybody can make a mark: %v", err)
 	}
+}
+
+// listenAs makes the guard of an earlier version, as a user.
+func listenAs(t *testing.T, ifindex int, user uintptr) (fd int) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@dnsmonster-sensor/clsact/%d", ifindex)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	become := func(user uintptr) { // this thread alone
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), user, ^uintptr(0)); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	become(user)
+	err = unix.Listen(fd, 1)
+	become(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// A sensor of a version before marks that still runs keeps its filters, whatever
+// the new one attaches. The guard of a stranger keeps nobody out.
+func TestFiltersOfEarlierVersion(t *testing.T) {
+	inNamespace(t)
+	needTCX(t)
+	s := newKit(t, Options{})
+	v0, _ := veth(t)
+	tcCommand(t, "qdisc add dev v0 clsact")
+	old := neighbourFilter(t, v0, 1, handleQdisc)
+	old.Name = FilterName
+	addFilter(t, old)
+
+	guard := listenAs(t, v0, 0)
+	if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("beside a living one: %v", err)
+	}
+	if err := s.attach(v0, ModeTCX).Close(); err != nil {
+		t.Error(err)
+	}
+	wantLines(t, v0, "ingress: dnsmonster-sensor")
+	unix.Close(guard)
+
+	defer unix.Close(listenAs(t, v0, 65534))
+	if err := s.attach(v0, ModeClsact).Close(); err != nil {
+		t.Error(err)
+	}
+	wantLines(t, v0)
 }

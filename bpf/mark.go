@@ -56,6 +56,22 @@ func setMark() (*mark, error) {
 	}
 }
 
+// guarded tells whether the filters without a mark on an interface are in use.
+// Versions before marks guarded them by an abstract socket. Anybody can make that,
+// so it counts only as root's or our own user's.
+func guarded(ifindex int) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@%s/clsact/%d", FilterName, ifindex)}) != nil {
+		return false
+	}
+	owner, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && (owner.Uid == 0 || int(owner.Uid) == unix.Geteuid())
+}
+
 func (m *mark) close() { unix.Close(m.socket) }
 
 func (m *mark) is(handle uint32) bool { return markOf(handle) == m.number }
