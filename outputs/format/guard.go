@@ -17,12 +17,13 @@ import (
 // a template's own text stands as it is, and what comes from data has its control
 // characters, and bytes that are no UTF-8, as \DDD, the way of zone files. Which is
 // which is known when the template is read: guardTemplate puts a call of printFunc
-// behind each action whose text comes from data, and a call of dataFunc around data
-// that printf, print and println mix with the template's own text.
+// behind each action whose text comes from data, and a call of formatFunc or dataFunc
+// around data that printf, or print and println, mix with the template's own text.
 
 const (
-	printFunc = "_print" // for what an action prints
-	dataFunc  = "_data"  // for an argument of printf, print or println
+	printFunc  = "_print"  // for what an action prints
+	formatFunc = "_format" // for an argument of printf
+	dataFunc   = "_data"   // for an argument of print or println
 )
 
 // guardTemplate rewrites t, and all templates that it defines. It runs then only
@@ -129,11 +130,16 @@ func (o own) command(c *parse.CommandNode, takes, before bool) bool {
 		}
 		return args
 	case *parse.FieldNode:
-		return args && first.Ident[0] == "Timestamp" // and a layout
+		return args && laidOut(first.Ident)
 	case *parse.VariableNode:
-		return args && (o.argument(first) || first.Ident[0] == "$" && len(first.Ident) > 1 && first.Ident[1] == "Timestamp")
+		return args && (o.argument(first) || first.Ident[0] == "$" && laidOut(first.Ident[1:]))
 	}
 	return o.argument(c.Args[0])
+}
+
+// laidOut tells whether a time is written as a layout says that stands beside it.
+func laidOut(fields []string) bool {
+	return len(fields) > 1 && fields[0] == "Timestamp" && fields[len(fields)-1] == "Format"
 }
 
 func (o own) argument(n parse.Node) bool {
@@ -172,14 +178,17 @@ func (o own) wrap(p *parse.PipeNode) {
 			}
 		}
 		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && o.command(c, i > 0, before) {
-			bare := bareArguments(c)
+			bare, around := bareArguments(c), dataFunc
+			if first.Ident == "printf" {
+				around = formatFunc
+			}
 			for k, a := range c.Args[1:] {
 				if !o.argument(a) && !bare[k-1] {
-					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(dataFunc, a.Position(), a)}}
+					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(around, a.Position(), a)}}
 				}
 			}
 			if !before && !bare[len(c.Args)-2] {
-				cmds = append(cmds, call(dataFunc, c.Pos))
+				cmds = append(cmds, call(around, c.Pos))
 			}
 		}
 		cmds = append(cmds, c)
@@ -228,7 +237,7 @@ type guard struct {
 }
 
 func (g *guard) functions() template.FuncMap {
-	return template.FuncMap{printFunc: g.print, dataFunc: g.data}
+	return template.FuncMap{printFunc: g.print, formatFunc: g.datum, dataFunc: g.data}
 }
 
 // print gives what text/template prints of v, escaped.
@@ -254,12 +263,13 @@ func implements(t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[error]()) || t.Implements(reflect.TypeFor[fmt.Stringer]())
 }
 
-// data gives a value that is formatted as v, with the text escaped.
+// data gives a value that print shows as v, with the text escaped. It puts spaces
+// between values that are no strings.
 func (g *guard) data(v reflect.Value) any {
-	if s, ok := v.Interface().(string); ok { // print puts spaces between values that are no strings
+	if s, ok := v.Interface().(string); ok {
 		return dataText(s)
 	}
-	return datum{v.Interface(), g}
+	return g.datum(v)
 }
 
 type dataText string
@@ -269,16 +279,21 @@ func (d dataText) Format(s fmt.State, verb rune) {
 	fmt.Fprint(s, visible(fmt.Sprintf(fmt.FormatString(s, verb), string(d)), false))
 }
 
-type datum struct {
-	value any
-	guard *guard
+// datum gives a value that is formatted as v, with the text escaped.
+func (g *guard) datum(v reflect.Value) datum {
+	value := v.Interface()
+	return func(s fmt.State, verb rune) {
+		tabs := (verb == 'v' || verb == 's') && g.tabs(value)
+		fmt.Fprint(s, visible(fmt.Sprintf(fmt.FormatString(s, verb), value), tabs))
+	}
 }
 
+// datum is a function so that there is nothing to see where fmt does not ask it, as for
+// the verbs p and w.
+type datum func(s fmt.State, verb rune)
+
 // Format formats the value as fmt does.
-func (d datum) Format(s fmt.State, verb rune) {
-	tabs := (verb == 'v' || verb == 's') && d.guard.tabs(d.value)
-	fmt.Fprint(s, visible(fmt.Sprintf(fmt.FormatString(s, verb), d.value), tabs))
-}
+func (d datum) Format(s fmt.State, verb rune) { d(s, verb) }
 
 // tabs tells whether the tabs in the text of v are miekg/dns' own: it has them
 // between the parts of a record.

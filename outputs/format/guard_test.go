@@ -66,10 +66,10 @@ func TestTemplatesBareArguments(t *testing.T) {
 		"{{.SrcPort | printf `%-8T|%%|%8T` .Identity}}":                                           "string  |%|  uint16",
 		"{{printf `%*d %s %T` .IPVersion 1 .Identity .Identity}}":                                 `   1 \027[2J string`,
 		"{{printf `%.*s %T` .IPVersion .Identity .Identity}}":                                     `\027[2J string`,
-		"{{printf `%[1]T %[1]s` .Identity}}":                                                      `format.dataText \027[2J`,
+		"{{printf `%[1]T %[1]s` .Identity}}":                                                      `format.datum \027[2J`,
 		"{{printf `%*T` .Identity .Identity}}":                                                    `%!(BADWIDTH)string`,
-		"{{printf `%5*T` .Identity .Identity}}":                                                   `%!*(string= \027[2J)T%!(EXTRA format.dataText=\027[2J)`,
-		"{{printf `%T` .Protocol .Identity}}":                                                     `string%!(EXTRA format.dataText=\027[2J)`,
+		"{{printf `%5*T` .Identity .Identity}}":                                                   `%!*(string= \027[2J)T%!(EXTRA format.datum=\027[2J)`,
+		"{{printf `%T` .Protocol .Identity}}":                                                     `string%!(EXTRA format.datum=\027[2J)`,
 		"{{print `%T` .Identity}}{{println `%T` .Identity}}":                                      "%T\\027[2J%T \\027[2J\n",
 	} {
 		if got := rendered(t, template, e); got != want+"\n" {
@@ -93,6 +93,8 @@ func TestTemplatesForge(t *testing.T) {
 		"{{range (index .DNS.Extra 0).Option}}{{.}} {{printf `%s` .}} {{end}}", "{{printf `%s` (index (index .DNS.Extra 0).Option 3).Data}}",
 		"{{printf .Identity}}", "{{.Identity | printf}}", "{{or .Identity `x`}}", "{{(printf `%s` .Identity)}}", "{{printf `%s` (print .Identity)}}",
 		"{{len .Identity | printf `%c`}}", "{{printf `%s` (slice .Identity 1 3)}}", "{{block `b` .}}{{.Version}}{{end}}", "{{if $x := .Identity}}{{$x}}{{end}}",
+		"{{printf `%w %p %5*s` .Identity .Identity .Identity}}", "{{.Identity | printf `%p %w` .DNS.Answer}}", "{{$f := `%w`}}{{printf $f .Identity}}",
+		"{{.Timestamp | printf `%c`}}", "{{.Timestamp.Second | printf `%c`}}", "{{$.Timestamp.UTC | printf `%c`}}",
 		"{{range $i, $o := (index .DNS.Extra 0).Option}}{{$o}}{{end}}", "{{printf `%q` .Identity}}{{printf `%x` .Identity}}",
 	} {
 		record := rendered(t, template, e)
