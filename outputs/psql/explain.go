@@ -125,14 +125,31 @@ func plainly(c *pgconn.Config, err error) error {
 	}
 	hide := hider(c)
 	left := telling(failed.Unwrap())
-	var lines []string
-	for _, e := range left {
-		line := hide(where().ReplaceAllString(strings.TrimSpace(e.Error()), ""))
-		if line != "" && !slices.Contains(lines, line) {
-			lines = append(lines, line)
+	text := once(left, func(line string) string { return hide(where().ReplaceAllString(line, "")) })
+	return &connectError{text, errors.Join(left...)}
+}
+
+// once says what several attempts have met in one line, and each thing once.
+func once(errs []error, plain func(string) string) string {
+	var said []string
+	for _, err := range errs {
+		for _, line := range attempts(err) {
+			line = plain(strings.TrimSpace(line))
+			if line != "" && !slices.ContainsFunc(said, func(s string) bool { return strings.HasSuffix(s, line) }) {
+				said = append(said, line)
+			}
 		}
 	}
-	return &connectError{strings.Join(lines, "; "), errors.Join(left...)}
+	return strings.Join(said, "; ")
+}
+
+// attempts are the texts of an error that may be of several attempts: looking up a
+// name is tried once for each way. A server's text is one, whatever it holds.
+func attempts(err error) []string {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
+		return []string{err.Error()}
+	}
+	return strings.Split(err.Error(), "\n")
 }
 
 const noTLS = "server refused TLS connection"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/lab"
@@ -148,6 +151,20 @@ func TestSkipVerification(t *testing.T) {
 			t.Errorf("%s: passes for checked:\n%s", mode, out.String())
 		}
 	}
+}
+
+// TestUnknownHost is named once, in one line, though there are two attempts.
+func TestUnknownHost(t *testing.T) {
+	f := func(want string, errs ...error) {
+		t.Helper()
+		if got := once(errs, strings.ToLower); got != want {
+			t.Errorf("%q: said %q, want %q", errs, got, want)
+		}
+	}
+	lookup, refused := errors.New("lookup h: no such host"), errors.New("refused")
+	f("resolving: lookup h: no such host", fmt.Errorf("resolving: %w", errors.Join(lookup, lookup)))
+	f("refused; lookup h: no such host", refused, lookup, refused)
+	f(": fatal: one\ntwo (sqlstate )", &pgconn.PgError{Severity: ": FATAL", Message: "one\ntwo"}, errors.New(" "))
 }
 
 // TestBadUse: one error for good that names what mends it.
