@@ -36,16 +36,22 @@ var errUnready = errors.New("stopped before the domain lists were read")
 //
 // A signal to stop detaches at once. Where something has been captured by then,
 // the start goes on for the grace time, so that it can be delivered; where not,
-// what is wrong does not matter any more.
+// what is wrong does not matter any more. Where a pipe has to be read in that time
+// the outputs are not waited for: their runners will try them.
 func (p *pipeline) prepare(o *common, s *session, active []active) error {
 	calls := s.inv.signals
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	checks, skip := context.WithCancel(ctx)
+	defer skip()
 	onStop := context.AfterFunc(calls.stopping, func() {
 		p.drainSource()
 		if p.nothingToDo() {
 			cancel()
 			return
+		}
+		if !p.source.Live() {
+			skip()
 		}
 		late := time.NewTimer(o.grace)
 		defer late.Stop()
@@ -61,7 +67,7 @@ func (p *pipeline) prepare(o *common, s *session, active []active) error {
 	if listErr == nil && p.source.Live() {
 		p.startLanes()
 	}
-	err := errors.Join(listErr, tryOut(ctx, active, s.log))
+	err := errors.Join(listErr, tryOut(checks, active, s.log))
 	switch {
 	case err == nil:
 		return nil

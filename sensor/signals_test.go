@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -118,6 +119,29 @@ func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
 	if n := strings.Count(r.log, "a pipe has not ended within the grace time"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
+}
+
+// A stop while outputs are tried out does not cost what a pipe holds: it is read
+// within the grace time, and goes to the spool.
+func TestStopWhileOutputsAreTriedOut(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p, in := fed(t, queries(40), "--grace=3s", "--spooldir="+filepath.Join(t.TempDir(), "spool"), "--spoolfreemb=0",
+		"--psqloutputtype=1", "--psqlbatchtimeout=1m", "--psqlendpoint=postgres://sensor@"+l.Addr().String()+"/dns")
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.signal(syscall.SIGTERM)
+	in.Close()
+	r := p.wait(stuck)
+	r.expect(t, exitUndelivered)
+	r.wantLog(t, "not delivered: 40 wait in the spool (psql)")
 }
 
 // waitForRecords waits until so many lines are written.
