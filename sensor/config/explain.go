@@ -1,0 +1,55 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Explain adds to an error that starts with an option's name where the option's
+// value came from, unless it has none; of joined errors, to each. Secrets in it
+// are masked.
+func (v *Values) Explain(err error) error {
+	if list := Joined(err); len(list) > 1 {
+		for i, e := range list {
+			list[i] = v.Explain(e)
+		}
+		return errors.Join(list...)
+	}
+	err = v.Redact(err)
+	word := strings.TrimLeft(err.Error(), "-")
+	if end := strings.IndexAny(word, ": "); end > 0 {
+		word = word[:end]
+	}
+	if o := v.Get(strings.ToLower(word)); o != nil && !o.absent() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
+		return fmt.Errorf("%w (from %s)", err, o.Origin)
+	}
+	return err
+}
+
+// absent tells whether nobody has set the option, and its default is nothing.
+func (v *Value) absent() bool { return v.Origin.Layer == Default && strings.Join(v.Text, "") == "" }
+
+// Joined are the errors that errors.Join has made one of, err itself where it is
+// none of those.
+func Joined(err error) []error {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		var list []error
+		var lines []string
+		for _, part := range e.Unwrap() {
+			list = append(list, Joined(part)...)
+			lines = append(lines, part.Error())
+		}
+		if strings.Join(lines, "\n") == err.Error() { // else it says more than its parts
+			return list
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && inner.Error() == err.Error() {
+			if list := Joined(inner); len(list) > 1 {
+				return list
+			}
+		}
+	}
+	return []error{err}
+}
