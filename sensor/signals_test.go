@@ -130,7 +130,7 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	p, in := fed(t, queries(40), "--grace=3s", "--spooldir="+filepath.Join(t.TempDir(), "spool"), "--spoolfreemb=0",
+	p, in := fed(t, queries(40), "--grace=4s", "--spooldir="+filepath.Join(t.TempDir(), "spool"), "--spoolfreemb=0",
 		"--psqloutputtype=1", "--psqlbatchtimeout=1m", "--psqlendpoint=postgres://sensor@"+l.Addr().String()+"/dns")
 	c, err := l.Accept()
 	if err != nil {
@@ -138,10 +138,12 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	}
 	defer c.Close()
 	p.signal(syscall.SIGTERM)
+	p.waitFor("msg=stopping") // with all of the grace time to come
+	in.Write(queries(40)[24:])
 	in.Close()
 	r := p.wait(stuck)
 	r.expect(t, exitUndelivered)
-	r.wantLog(t, "not delivered: 40 wait in the spool (psql)")
+	r.wantLog(t, "not delivered: 80 wait in the spool (psql)")
 }
 
 // waitForRecords waits until so many lines are written.
