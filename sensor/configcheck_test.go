@@ -119,6 +119,8 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 		path+" line 3: key stdoutoutputtype: its value ends", path+" line 4: unknown key bogus", path+" line 5: not of the form", "--loglevel 9: ")
 	f("pcapfile = "+file+"\nfileoutputtype = 1", "fileoutputpath: name the folder of the files")
 	f("pcapfile = " + file + "\nfilter =\n" + out)
+	f("pcapfile = "+file+"\npsqloutputtype = 1\npsqlendpointfile = DIR/no\n", "psqlendpointfile: open DIR/no: no such file or directory")
+	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR ; x\n", path+" line 3: key fileoutputpath: its value ends in a comment")
 }
 
 // TestConfigCheckShowsLetters of all languages as they are, wherever in a long table

@@ -58,7 +58,11 @@ func checkConfig(w io.Writer, path string, environ []string) error {
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.
 	run.looks = true
-	wrong.add(run.try(values))
+	for _, err := range config.Joined(run.try(values)) {
+		if err != nil && !values.Follows(err) {
+			wrong.add(err)
+		}
+	}
 	for _, err := range wrong {
 		fmt.Fprintln(w, "error:", visible.Line(err))
 	}

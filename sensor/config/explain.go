@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,15 +18,24 @@ func (v *Values) Explain(err error) error {
 		return errors.Join(list...)
 	}
 	err = v.Redact(err)
-	word := strings.TrimLeft(err.Error(), "-")
-	if end := strings.IndexAny(word, ": "); end > 0 {
-		word = word[:end]
-	}
-	if o := v.Get(strings.ToLower(word)); o != nil && !o.absent() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
+	if o := v.Get(subject(err)); o != nil && !o.absent() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
 }
+
+// subject is the name that an error starts with.
+func subject(err error) string {
+	word := strings.TrimLeft(err.Error(), "-")
+	if end := strings.IndexAny(word, ": "); end > 0 {
+		word = word[:end]
+	}
+	return strings.ToLower(word)
+}
+
+// Follows tells whether an error is about an option whose value could not be taken,
+// which another error has said.
+func (v *Values) Follows(err error) bool { return slices.Contains(v.failed, subject(err)) }
 
 // absent tells whether nobody has set the option, and its default is nothing.
 func (v *Value) absent() bool { return v.Origin.Layer == Default && strings.Join(v.Text, "") == "" }

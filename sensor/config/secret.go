@@ -76,6 +76,7 @@ func (r *resolver) credentials() {
 			v.Text, v.Origin = []string{lastLineEnd(content)}, Origin{Credential, v.Name}
 		case !os.IsNotExist(err):
 			r.fail("%s: read systemd credential: %w", v.Name, err)
+			r.v.failed = append(r.v.failed, v.Name)
 		}
 	}
 }
@@ -147,6 +148,7 @@ func (r *resolver) secretIn(file, secret *Value) {
 	content, err := os.ReadFile(file.Text[0])
 	if err != nil {
 		r.fail("%s: %w (from %s)", file.Name, err, file.Origin)
+		r.v.failed = append(r.v.failed, secret.Name)
 		return
 	}
 	secret.Text, secret.Origin = []string{lastLineEnd(content)}, file.Origin
