@@ -76,7 +76,7 @@ leaves it as it is; it replaces no other file without --force, and follows no sy
 - Variables that Kubernetes sets for a service called dnsmonster, such as `+"`DNSMONSTER_PORT=tcp://10.96.0.12:53`"+`,
   are recognised, named in a warning, and ignored.
 - A destination on the command line whose output is off is an error, such as --fileoutputpath without
-  --fileoutputtype. In a file or a variable it is a warning, as is every other option that has no
+  --fileoutputtype; its default is none where the type is on the line, too, as in a line of all options. In a file or a variable it is a warning, as is every other option that has no
   effect because of what else is set.
 - A list is an option that is repeated; no value is split at commas, from no origin, unless the option
   itself says so. A list on a higher level replaces one on a lower level.
