@@ -61,8 +61,8 @@ func (f *fileOptions) flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
-			Usage: "write the records of files in the files' order: one worker takes the packets, and one the records of each output, whatever their numbers say. " +
-				"Without it, only files of 16 MiB together at most come in order, and only where no number of workers is set",
+			Usage: "write records in the order of the files. One worker reads all packets and one writer serves each output: options that set a number " +
+				"of workers have no effect. Without this option, records are in order only if the files have at most 16 MiB in total and no number of workers is set",
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
