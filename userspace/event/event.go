@@ -11,25 +11,19 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Proto is what carried the message.
-type Proto uint8
+// Proto is what carried the message: see packet.Proto.
+type Proto = packet.Proto
 
 // Carriers. The zero value is not used.
 const (
-	UDP Proto = 1 + iota
-	TCP
+	UDP         = packet.UDP
+	TCP         = packet.TCP
+	DoT         = packet.DoT
+	DoH         = packet.DoH
+	DoQ         = packet.DoQ
+	DNSCryptUDP = packet.DNSCryptUDP
+	DNSCryptTCP = packet.DNSCryptTCP
 )
-
-// String is the word in records.
-func (p Proto) String() string {
-	switch p {
-	case UDP:
-		return "udp"
-	case TCP:
-		return "tcp"
-	}
-	return "unknown"
-}
 
 // Tunnel is what the packet was wrapped in: see packet.Tunnel for the names.
 type Tunnel = packet.Tunnel
@@ -40,8 +34,16 @@ const TunnelNone = packet.TunnelNone
 // Event is one DNS message. All slices are borrowed: whoever keeps an Event
 // copies them, which is what Block.Append does.
 type Event struct {
-	Time       int64 // nanoseconds since the Unix epoch: of the packet that completed the message
-	Src, Dst   netip.AddrPort
+	Time int64 // nanoseconds since the Unix epoch: of the packet that completed the message
+
+	// QueryTime and ResponseTime are when the server saw the query and the response
+	// (dnstap), nanoseconds since the Unix epoch; 0: not known.
+	QueryTime, ResponseTime int64
+
+	// Src and Dst are where the message came from and went to. Either address may be
+	// absent, which is the zero netip.Addr; the port may be there all the same.
+	Src, Dst netip.AddrPort
+
 	Proto      Proto
 	Direction  packet.Direction
 	Tunnel     Tunnel
@@ -53,6 +55,7 @@ type Event struct {
 	Identity   []byte // of the server that sent it (dnstap)
 	Version    []byte // likewise
 	Message    []byte // DNS wire format, as much as was captured
+	Fields     Fields // what else is known of it
 	Taken      []byte // a bit for each question, from the lowest: those that an output's filter takes; nil: all
 	DNS        dns.Summary
 }

@@ -145,7 +145,7 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
 	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
-	e.Taken = nil
+	e.QueryTime, e.ResponseTime, e.Fields, e.Taken = 0, 0, nil, nil
 	if n > taken {
 		e.Taken = buf[taken:n:n]
 	}
