@@ -30,10 +30,14 @@ const (
 
 // NewPacketBook makes the book of packets in user space.
 func NewPacketBook() *Book {
-	return NewBook("udp_message", "fragment_used", "fragment_cut", "fragment_expired", "fragment_overflow",
-		"fragment_overlap", "tcp_used", "tcp_no_data", "tcp_expired", "tcp_overflow", "malformed",
-		"not_dns", "sampled_out", "duplicate", "nested_too_deep", "unknown_link", "file_shrank",
-		"held", "bytes", "cut", "stream_gaps", "stream_gap_bytes", "duplicate_early")
+	return NewBook([]string{
+		UDPMessage: "udp_message", FragmentUsed: "fragment_used", FragmentCut: "fragment_cut", FragmentExpired: "fragment_expired",
+		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
+		TCPExpired: "tcp_expired", TCPOverflow: "tcp_overflow", PacketMalformed: "malformed", NotDNS: "not_dns",
+		SampledOut: "sampled_out", Duplicate: "duplicate", NestedTooDeep: "nested_too_deep", UnknownLink: "unknown_link",
+		FileShrank: "file_shrank", PacketHeld: "held", PacketBytes: "bytes", PacketCut: "cut", StreamGaps: "stream_gaps",
+		StreamGapBytes: "stream_gap_bytes", DuplicateEarly: "duplicate_early",
+	})
 }
 
 // PacketLedger reads the packet book. given is asked last: what the sources say
@@ -56,7 +60,10 @@ const (
 
 // NewMessageBook makes the book of DNS messages.
 func NewMessageBook() *Book {
-	return NewBook("event", "unreadable", "malformed_dropped", "in", "malformed")
+	return NewBook([]string{
+		MessageEvent: "event", MessageUnreadable: "unreadable", MessageDropped: "malformed_dropped", MessageIn: "in",
+		MessageMalformed: "malformed",
+	})
 }
 
 // MessageLedger reads the message book.
@@ -86,8 +93,11 @@ const (
 
 // NewDeliveryBook makes one output's book.
 func NewDeliveryBook() *Book {
-	return NewBook("delivered", "skipped", "refused", "queue_full", "spool_evicted", "spool_damaged", "abandoned",
-		"held", "recovered", "retries", "blocks", "bytes", "set_aside")
+	return NewBook([]string{
+		Delivered: "delivered", Skipped: "skipped", Refused: "refused", QueueFull: "queue_full", SpoolEvicted: "spool_evicted",
+		SpoolDamaged: "spool_damaged", Abandoned: "abandoned", DeliveryHeld: "held", Recovered: "recovered", Retries: "retries",
+		Blocks: "blocks", OutBytes: "bytes", SetAside: "set_aside",
+	}, Refused, QueueFull, SpoolEvicted, SpoolDamaged, Abandoned)
 }
 
 // DeliveryLedger reads an output's book. offered is asked last: what the
