@@ -21,25 +21,26 @@ const module = "dnsmonster-sensor/"
 var allowed = map[string][]string{
 	"":                       {"sensor"},
 	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
-	"sensor/config":          {"outputs", "outputs/endpoint"},
+	"sensor/config":          {"outputs", "outputs/endpoint", "outputs/secure"},
 	"sensor/capture":         {"bpf", "userspace/packet"},
 	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
 	"sensor/bench/generator": {},
-	"sensor/lists":           {"userspace/domains", "outputs/endpoint"},
+	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure"},
 	"sensor/listener":        {},
 	"sensor/lab":             {},
 	"sensor/oldkernels":      {},
 	"bpf":                    {},
-	"outputs":                {"outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
+	"outputs":                {"outputs/secure", "outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
 	"outputs/spool":          {"outputs/safefs", "userspace/event"},
 	"outputs/safefs":         {},
 	"outputs/endpoint":       {},
+	"outputs/secure":         {},
 	"outputs/all":            {"outputs"},
 	"outputs/visible":        {},
 	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                      // a step, never another
+	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                        // a step, never another
 	"userspace/packet":       {},
 	"userspace/account":      {},
 	"userspace/dns":          {},

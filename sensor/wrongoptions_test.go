@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/outputs/secure"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -80,7 +81,7 @@ var wrongValues = map[string]string{
 }
 
 // anyText are options that can have every text, by what they ask for.
-var anyText = []string{"FILE", "FOLDER", "INTERFACE", "NAME"}
+var anyText = []string{"FILE", "FOLDER", "INTERFACE", secure.KeyWord, "NAME"}
 
 // misfits are values that an option's kind rules out.
 func misfits(o *config.Value) []string {

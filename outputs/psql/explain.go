@@ -1,7 +1,6 @@
 package psql
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/secure"
 )
 
 // explain adds to an error what mends it, and marks those that somebody has to
@@ -36,28 +36,22 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 	if errors.As(err, &pg) {
 		return o.wayOf(c, pg)
 	}
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	text := err.Error()
-	switch {
-	case strings.Contains(text, noTLS):
+	if strings.Contains(err.Error(), noTLS) {
 		return "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there, with ssl = on in postgresql.conf", true
-	case strings.Contains(text, "remote error: tls:"):
-		return "the server does not accept our certificate, or wants one: " + nameIt, true
-	case errors.As(err, &unknown):
-		return "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint", true
-	case errors.As(err, &host):
-		return "name the server in --psqlendpoint as its certificate does, or give it a certificate with this name", true
-	case errors.As(err, &invalid):
-		return "put the server's certificate right", true
-	case c != nil && c.TLSConfig != nil && judgedLate(err):
-		return "the server may not accept our certificate, or want one: " + nameIt, false
+	}
+	if way = secure.Way(err, places); way != "" {
+		return way, true
+	}
+	if c != nil && c.TLSConfig != nil && judgedLate(err) {
+		return "the server may not accept our certificate, or want one: name it with " + places.Cert, false
 	}
 	return "", false
 }
 
-const nameIt = "name it with sslcert=FILE and sslkey=FILE in --psqlendpoint"
+// places are the parameters of the endpoint.
+var places = secure.Places{
+	CA: "sslrootcert=FILE in --psqlendpoint", Cert: "sslcert=FILE and sslkey=FILE in --psqlendpoint", Server: "--psqlendpoint",
+}
 
 // judgedLate tells of a connection that the server has ended behind the handshake.
 // In TLS 1.3 it judges our certificate when that is over for us: what we have
@@ -105,7 +99,7 @@ func wayIn(message string) string {
 	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
 		return "the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint"
 	case strings.Contains(message, "client certificate"):
-		return "name a certificate with sslcert=FILE and sslkey=FILE in --psqlendpoint"
+		return "name a certificate with " + places.Cert
 	case strings.Contains(message, "no pg_hba.conf entry"):
 		return "add a rule for this user, database and host to the server's pg_hba.conf"
 	}

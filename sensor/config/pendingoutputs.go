@@ -76,7 +76,7 @@ func kafka() Feature {
 		row{s, "kafkasecure", "DNSMONSTER_KAFKASECURE", false, "use TLS", nil},
 		row{s, "kafkacacertificatepath", "DNSMONSTER_KAFKACACERTIFICATEPATH", "", "`FILE` with the certificate that signs the brokers'", nil},
 		row{s, "kafkatlscertificatepath", "DNSMONSTER_KAFKATLSCERTIFICATEPATH", "", "`FILE` with the client's certificate", nil},
-		row{s, "kafkatlskeypath", "DNSMONSTER_KAFKATLSKEYPATH", "", "`FILE` with the client's key", nil},
+		row{s, "kafkatlskeypath", "DNSMONSTER_KAFKATLSKEYPATH", "", "`KEYFILE` with the client's key", nil},
 	)
 }
 
@@ -86,7 +86,7 @@ func nats() Feature {
 		row{s, "natsoutputserver", "DNSMONSTER_NATSOUTPUTSERVER", "nats://localhost:4222", "`URL` of the server", nil},
 		row{s, "natsoutputsubject", "DNSMONSTER_NATSOUTPUTSUBJECT", "dns.events", "`SUBJECT` of the messages", nil},
 		row{s, "natsoutputtlscert", "DNSMONSTER_NATSOUTPUTTLSCERT", "", "`FILE` with the client's certificate", nil},
-		row{s, "natsoutputtlskey", "DNSMONSTER_NATSOUTPUTTLSKEY", "", "`FILE` with the client's key", nil},
+		row{s, "natsoutputtlskey", "DNSMONSTER_NATSOUTPUTTLSKEY", "", "`KEYFILE` with the client's key", nil},
 		row{s, "natsoutputtlsca", "DNSMONSTER_NATSOUTPUTTLSCA", "", "`FILE` with the certificate that signs the server's", nil},
 	)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/secure"
 )
 
 func testOptions(t *testing.T) []Option {
@@ -22,6 +23,7 @@ func testOptions(t *testing.T) []Option {
 		&cli.BoolFlag{Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}},
 		&cli.StringSliceFlag{Category: "kafka_output", Name: "kafkaoutputbroker", EnvVars: []string{"DNSMONSTER_KAFKAOUTPUTBROKER"}},
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_KAFKAPASSWORDFILE", StringFlag: cli.StringFlag{Category: "kafka_output", Name: "kafkapassword", EnvVars: []string{"DNSMONSTER_KAFKAPASSWORD"}}},
+		&cli.StringFlag{Category: "kafka_output", Name: "kafkatlskeypath", EnvVars: []string{"DNSMONSTER_KAFKATLSKEYPATH"}, Usage: "`" + secure.KeyWord + "` with the key"},
 		&cli.DurationFlag{Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second},
 		&cli.UintFlag{Category: "general", Name: "loglevel", EnvVars: []string{"DNSMONSTER_LOGLEVEL"}, Value: 3},
 		&cli.StringFlag{Category: "general", Name: "old", EnvVars: []string{"DNSMONSTER_OLD"}, Hidden: true},
@@ -277,6 +279,8 @@ func TestExposed(t *testing.T) {
 	f("--kafkapassword hush", "", "", "kafkapassword: everybody on this machine can read the command line: use --kafkapasswordfile, the environment or a file")
 	f("--kafkapasswordfile "+closed, "", "", "")
 	f("--kafkapasswordfile "+open, "", "", "kafkapasswordfile: everybody on this machine can read "+open+": chmod o-r")
+	f("--kafkatlskeypath "+open, "", "", "kafkatlskeypath: everybody on this machine can read "+open+": chmod o-r")
+	f("--kafkatlskeypath "+closed, "", "", "")
 	f("", "DNSMONSTER_KAFKAPASSWORD=hush", "", "")
 	f("", "", closed, "")
 	f("", "", open, "everybody on this machine can read "+open+", which holds kafkapassword: chmod o-r")

@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/outputs/secure"
 )
 
 // secretFile is what the name of an option ends in that names a secret's file.
@@ -87,6 +88,10 @@ func (r *resolver) exposed() {
 	for i := range r.v.list {
 		v := &r.v.list[i]
 		switch {
+		case v.Word == secure.KeyWord:
+			if readableByAll(v.String()) {
+				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.Name, v.String())
+			}
 		case !v.holds():
 		case v.fromFile != "":
 			if path := r.v.String(v.fromFile); readableByAll(path) {

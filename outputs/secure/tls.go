@@ -1,0 +1,209 @@
+package secure
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// KeyWord is what the options that name a private key's file ask for.
+const KeyWord = "KEYFILE"
+
+// TLS says whom a connection trusts, and what it shows of itself. The zero value
+// trusts the system's authorities and shows nothing.
+type TLS struct {
+	CAFile   string // of certificates that sign servers', instead of the system's; "": the system's
+	CertFile string // of our own certificate and those that lead to its authority; "": none
+	KeyFile  string // of that certificate's key
+
+	ca, cert, key string // the options
+}
+
+// Flags declares the options by their variables.
+func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
+	t.ca, t.cert, t.key = Name(caEnv), Name(certEnv), Name(keyEnv)
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: section, Name: t.ca, EnvVars: []string{caEnv}, Destination: &t.CAFile,
+			Usage: "`FILE` with the certificates, in PEM, that sign the server's. Empty: those of this system",
+		},
+		&cli.StringFlag{
+			Category: section, Name: t.cert, EnvVars: []string{certEnv}, Destination: &t.CertFile,
+			Usage: "`FILE` with the certificate, in PEM, that the sensor shows to the server, and those that lead to its authority",
+		},
+		&cli.StringFlag{
+			Category: section, Name: t.key, EnvVars: []string{keyEnv}, Destination: &t.KeyFile,
+			Usage: "`" + KeyWord + "` with the key of that certificate, in PEM; it may be the same file",
+		},
+	}
+}
+
+// Config reads the files anew: a certificate that somebody has renewed counts
+// from the next call on. Its error begins with the option that is wrong. server is
+// the name that the server's certificate must have; "": whoever makes the
+// connection sets it. skipVerify: no certificate is checked.
+func (t *TLS) Config(server string, skipVerify bool) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server, InsecureSkipVerify: skipVerify}
+	if t.CAFile != "" {
+		pool, err := authorities(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.ca, err)
+		}
+		c.RootCAs = pool
+	}
+	pair, err := t.pair()
+	if pair != nil {
+		c.Certificates = []tls.Certificate{*pair}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// pair is our certificate with its key; nil: there is none.
+func (t *TLS) pair() (*tls.Certificate, error) {
+	switch {
+	case t.CertFile == "" && t.KeyFile == "":
+		return nil, nil
+	case t.KeyFile == "":
+		return nil, missing(t.cert, "needs the file with its key", t.key)
+	case t.CertFile == "":
+		return nil, missing(t.key, "needs the file with its certificate", t.cert)
+	}
+	cert, err := read(t.CertFile)
+	if err == nil {
+		_, err = certificates(t.CertFile, cert)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.cert, err)
+	}
+	key, err := read(t.KeyFile)
+	if err == nil {
+		err = checkKey(t.KeyFile, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.key, err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s does not go with %s: %s", t.key, t.KeyFile, t.CertFile, strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	return &pair, nil
+}
+
+// missing is an error about an option that lacks another one.
+func missing(option, what, other string) error {
+	return fmt.Errorf("%s: %s, too: set %s", option, what, other)
+}
+
+// longest bounds what is read of a file that is none of certificates: systems'
+// own lists of authorities are a fifth of that.
+const longest = 1 << 20
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, longest+1))
+	if err == nil && len(content) > longest {
+		return nil, fmt.Errorf("%s: more than %d MiB, this is no file of certificates or keys", path, longest>>20)
+	}
+	return content, err
+}
+
+func authorities(path string) (*x509.CertPool, error) {
+	content, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	list, err := certificates(path, content)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range list {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+// certificates are all of a file, at least one. One that cannot be read is an
+// error, and not left out.
+func certificates(path string, content []byte) (list []*x509.Certificate, err error) {
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: certificate %d: %s", path, len(list)+1, strings.TrimPrefix(err.Error(), "x509: "))
+		}
+		list = append(list, c)
+	}
+	if list == nil {
+		return nil, fmt.Errorf("%s: no certificate in it: a file in PEM has lines such as -----BEGIN CERTIFICATE-----; openssl x509 -inform DER -in FILE makes one of a file in DER", path)
+	}
+	return list, nil
+}
+
+// checkKey looks for what the library says of a key in words that help nobody.
+func checkKey(path string, content []byte) error {
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		switch {
+		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
+			return fmt.Errorf("%s: the key is encrypted, and nobody is there to type its password: openssl pkey -in %s -out FILE writes it without", path, path)
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: no key in it: a file in PEM has lines such as -----BEGIN PRIVATE KEY-----", path)
+}
+
+// Places are where users say what a connection is made with, in words that fit
+// behind "with" or "in", for advice.
+type Places struct {
+	CA     string // such as "splunkcafile", or "sslrootcert=FILE in --psqlendpoint"
+	Cert   string // likewise, of our certificate and its key
+	Server string // of the server's address
+}
+
+// Places are those of the options.
+func (t *TLS) Places(server string) Places {
+	return Places{CA: "--" + t.ca, Cert: "--" + t.cert + " and --" + t.key, Server: "--" + server}
+}
+
+// Way says how to put right what made a handshake fail; "": something else did.
+// Somebody has to do that: trying again does not.
+func Way(err error, at Places) string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "tls:") && strings.Contains(text, "protocol version"):
+		return "let the server speak TLS 1.2 or later"
+	case strings.Contains(text, "remote error: tls: unrecognized name"):
+		return "name the server in " + at.Server + " as it is configured itself"
+	case strings.Contains(text, "remote error: tls:"):
+		return "the server does not accept our certificate, or wants one: name it with " + at.Cert
+	case errors.As(err, &unknown):
+		return "name the certificate that signs the server's with " + at.CA
+	case errors.As(err, &host):
+		return "name the server in " + at.Server + " as its certificate does, or give it a certificate with this name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew the server's certificate, or set the clock of this machine"
+	case errors.As(err, &invalid):
+		return "put the server's certificate right"
+	}
+	return ""
+}
