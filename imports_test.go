@@ -128,6 +128,36 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
+// TestOutputsAreReachedByTheirList: what an output brings, commands too, it brings
+// by its methods, so that a new one is a folder and a line in outputs/all.
+func TestOutputsAreReachedByTheirList(t *testing.T) {
+	const door = "outputs/all"
+	var list []string
+	all := packages(t)
+	for _, p := range all {
+		if own(p.ImportPath) == door {
+			for _, i := range p.Imports {
+				if within(own(i), "outputs") && own(i) != "outputs" {
+					list = append(list, own(i))
+				}
+			}
+		}
+	}
+	if len(list) < 4 {
+		t.Fatalf("%s imports %v", door, list)
+	}
+	for _, p := range all {
+		importer := own(p.ImportPath)
+		for _, i := range p.Imports {
+			for _, output := range list {
+				if within(own(i), output) && importer != door && !within(importer, output) {
+					t.Errorf("%q imports %s: only %s may import an output", importer, own(i), door)
+				}
+			}
+		}
+	}
+}
+
 func TestThirdPartiesStayBehindTheirDoor(t *testing.T) {
 	for _, p := range packages(t) {
 		importer := own(p.ImportPath)

@@ -175,6 +175,19 @@ type Checker interface {
 // a server, what will not work as it is set. It comes after Settings.
 type Looker interface{ Look() error }
 
+// Commander is an Output that brings commands of its own, such as one that makes
+// the tables of its database.
+type Commander interface {
+	// Commands have names, help, their own options, and either subcommands or an
+	// action. They are called once for an Output that does nothing else. The
+	// options are bound and Use has been called when an action runs; the context's
+	// own Context ends at a signal. ArgsUsage says that a command takes arguments.
+	// An error that is Permanent is for the user to mend, exit status 1; any other
+	// one is a failure, exit status 2. The program adds what all of them have:
+	// --config, --skiptlsverification, and files for secrets.
+	Commands() []*cli.Command
+}
+
 // Meterer is an Output with numbers of its own, shown beside its books.
 type Meterer interface {
 	// Meters is safe to call at any time.

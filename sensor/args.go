@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 // invocation is a command line with all that it, the environment and the
 // configuration file say together.
 type invocation struct {
+	app     *cli.App
 	line    config.Line    // as it was typed
 	version bool           // only the version is asked for
 	help    *config.Line   // not nil: only help is asked for
@@ -50,7 +50,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	inv := &invocation{line: line, resolve: func() (*config.Values, error) { return resolve(in) }}
+	inv := &invocation{app: app, line: line, resolve: func() (*config.Values, error) { return resolve(in) }}
 	values, err := inv.resolve()
 	if err != nil {
 		return nil, &exitError{exitUsage, withWarnings(err, values)}
@@ -86,7 +86,7 @@ func (inv *invocation) run(app *cli.App) error {
 	if err != nil {
 		return inv.explain(&exitError{exitUsage, err})
 	}
-	app.Metadata = map[string]any{invocationKey: inv}
+	app.Metadata[invocationKey] = inv
 	c := cli.NewContext(app, set, nil)
 	c.Command = cmd
 	return inv.explain(cmd.Action(c))
@@ -95,8 +95,8 @@ func (inv *invocation) run(app *cli.App) error {
 // try finds out whether the same command would start with other values. Nothing
 // is opened.
 func (inv *invocation) try(v *config.Values) error {
-	app := newApp(io.Discard, io.Discard)
-	other := &invocation{line: inv.line, options: v, values: v, warned: true, trial: true, looks: inv.looks}
+	app := another(inv.app)
+	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, looks: inv.looks}
 	return other.run(app)
 }
 
@@ -174,6 +174,7 @@ func resolve(in config.Input) (*config.Values, error) {
 const (
 	invocationKey = "invocation"
 	signalsKey    = "signals"
+	anotherKey    = "another"
 )
 
 func invocationOf(c *cli.Context) *invocation {

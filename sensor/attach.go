@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 )
 
@@ -23,8 +24,8 @@ type attachOptions struct {
 	decap       cli.StringSlice
 }
 
-func attachCommand() *cli.Command {
-	o, a := newCommon(), &attachOptions{}
+func attachCommand(list []outputs.Output) *cli.Command {
+	o, a := newCommon(list), &attachOptions{}
 	return &cli.Command{
 		Name:      "attach",
 		Usage:     "record the DNS messages that pass interfaces, in both directions",

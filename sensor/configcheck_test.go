@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ func TestConfigCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		err := checkConfig(&out, path, []string{"DNSMONSTER_SERVERNAME=s1"})
+		err := checkConfig(newApp(&out, io.Discard), path, []string{"DNSMONSTER_SERVERNAME=s1"})
 		if (err == nil) != ok {
 			t.Errorf("%q: error %v", file, err)
 		}
@@ -147,7 +148,7 @@ func TestConfigCheckTakesTheExample(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := checkConfig(&out, filepath.Join(dir, "c.ini"), nil); err != nil || strings.Contains(out.String(), "warning:") || strings.Contains(out.String(), "hush") {
+	if err := checkConfig(newApp(&out, io.Discard), filepath.Join(dir, "c.ini"), nil); err != nil || strings.Contains(out.String(), "warning:") || strings.Contains(out.String(), "hush") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
@@ -161,7 +162,7 @@ func TestConfigCheckNamesChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		checkConfig(&out, path, nil) // outputs that are not in this build yet are errors, and named all the same
+		checkConfig(newApp(&out, io.Discard), path, nil) // outputs that are not in this build yet are errors, and named all the same
 		var list []string
 		for line := range strings.Lines(out.String()) {
 			if text, ok := strings.CutPrefix(line, "differs: "); ok {

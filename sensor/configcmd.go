@@ -2,7 +2,6 @@ package sensor
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -30,7 +29,7 @@ EXAMPLES:
 				if c.NArg() != 1 {
 					return usageError("config check: name one configuration file")
 				}
-				return checkConfig(c.App.Writer, c.Args().First(), os.Environ())
+				return checkConfig(c.App, c.Args().First(), os.Environ())
 			},
 		}},
 		Action: func(c *cli.Context) error {
@@ -41,9 +40,9 @@ EXAMPLES:
 
 // checkConfig does with a file all that run would do before it makes or asks
 // anything.
-func checkConfig(w io.Writer, path string, environ []string) error {
-	run := &invocation{line: config.Line{Command: []string{"run"}}}
-	app := newApp(io.Discard, io.Discard)
+func checkConfig(of *cli.App, path string, environ []string) error {
+	w, app := of.Writer, another(of)
+	run := &invocation{app: app, line: config.Line{Command: []string{"run"}}}
 	in, err := input(app, app.Command("run"), run.line, environ)
 	if err != nil {
 		return err

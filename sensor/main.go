@@ -16,6 +16,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
@@ -80,7 +82,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	calls := newSignals()
 	calls.catch()
 	app := newApp(stdout, stderr)
-	app.Metadata = map[string]any{signalsKey: calls}
+	app.Metadata[signalsKey] = calls
 	err := calls.while(func() error { return perform(app, args, os.Environ()) })
 	if err == nil {
 		return exitOK
@@ -130,7 +132,11 @@ func perform(app *cli.App, args, environ []string) error {
 	return inv.run(app)
 }
 
-func newApp(stdout, stderr io.Writer) *cli.App {
+func newApp(stdout, stderr io.Writer) *cli.App { return appWith(all.New, stdout, stderr) }
+
+// appWith is the program with certain outputs. Each call of list makes new ones:
+// they keep their parsed options in themselves.
+func appWith(list func() []outputs.Output, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:  "dnsmonster-sensor",
 		Usage: "record every DNS message that passes this host, without touching the traffic",
@@ -145,11 +151,15 @@ EXAMPLES:
    dnsmonster-sensor config check dnsmonster.ini`,
 		Writer:    stdout,
 		ErrWriter: stderr,
-		Commands: []*cli.Command{
-			newRun().command(), attachCommand(), replayCommand(), checkCommand(), configCommand(), spoolCommand(), postgresCommand(),
-		},
+		Commands: append([]*cli.Command{
+			newRun(list()).command(), attachCommand(list()), replayCommand(list()), checkCommand(), configCommand(), spoolCommand(),
+		}, outputCommands(list())...),
+		Metadata: map[string]any{anotherKey: func() *cli.App { return appWith(list, io.Discard, io.Discard) }},
 	}
 }
+
+// another is the same program anew, which writes nowhere.
+func another(app *cli.App) *cli.App { return app.Metadata[anotherKey].(func() *cli.App)() }
 
 // versionLine names the build so that a report of a fault can be traced to it.
 func versionLine() string {

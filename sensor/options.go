@@ -11,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/mask"
@@ -46,8 +45,8 @@ type common struct {
 	interfaceName func(number uint32, at int64) string // nil: the input's interfaces have no names
 }
 
-func newCommon() *common {
-	o := &common{outputs: all.New(), fallback: true}
+func newCommon(list []outputs.Output) *common {
+	o := &common{outputs: list, fallback: true}
 	var built []string
 	for _, out := range o.outputs {
 		built = append(built, out.Name())

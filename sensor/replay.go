@@ -5,12 +5,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/worker"
 )
 
-func replayCommand() *cli.Command {
-	o, f := newCommon(), &fileOptions{}
+func replayCommand(list []outputs.Output) *cli.Command {
+	o, f := newCommon(list), &fileOptions{}
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "record the DNS messages in capture files",

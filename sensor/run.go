@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 )
 
@@ -20,8 +21,8 @@ type runOptions struct {
 	noPromiscuous bool
 }
 
-func newRun() *runOptions {
-	o := &runOptions{common: newCommon()}
+func newRun(list []outputs.Output) *runOptions {
+	o := &runOptions{common: newCommon(list)}
 	o.common.fallback = false
 	return o
 }

@@ -73,7 +73,7 @@ func TestReadingOptionsRefuse(t *testing.T) {
 // TestBoundsAreShared: all workers together stay within what the options say.
 func TestBoundsAreShared(t *testing.T) {
 	for _, workers := range []int{1, 3, 64} {
-		o := newCommon()
+		o := newCommon(nil)
 		o.workers, o.reading.defragMB, o.reading.tcpMB, o.reading.gctime = workers, 100, 300, 10e9
 		c := (&session{}).workerConfig(o)
 		if got := c.Defrag.Bytes * workers; got > 100<<20 || got < 100<<20-workers {

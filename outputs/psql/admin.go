@@ -23,7 +23,7 @@ type Admin struct {
 	User      string // that gets the rights of a sensor; "": nobody
 }
 
-// Admin is for the commands. The output's Place says where the table is.
+// Admin is for the commands. The output's options say where the table is.
 func (o *Output) Admin() *Admin { return &Admin{o: o} }
 
 // patience is for connecting to one address, and for all that is done there.

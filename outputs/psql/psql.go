@@ -82,11 +82,11 @@ func (o *Output) Flags() []cli.Flag {
 			Category: section, Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.full,
 			Usage: "put the whole record as JSON into the column fullquery",
 		},
-	}, o.Place()...)
+	}, o.place()...)
 }
 
-// Place are the options that say where the table is.
-func (o *Output) Place() []cli.Flag {
+// place are the options that say where the table is.
+func (o *Output) place() []cli.Flag {
 	return []cli.Flag{
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
 			Category: section, Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,

@@ -1,0 +1,72 @@
+package psql
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/visible"
+)
+
+// Commands make and check the tables.
+func (o *Output) Commands() []*cli.Command {
+	a := o.Admin()
+	return []*cli.Command{{
+		Name:        "postgres",
+		Usage:       "make and check the tables of the PostgreSQL output",
+		Subcommands: []*cli.Command{a.initCommand(), a.checkCommand(), a.sqlCommand()},
+	}}
+}
+
+func (a *Admin) initCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "init",
+		Usage: "make the tables in PostgreSQL, where they are missing",
+		Description: `Connects as --psqlendpoint says and makes the table of the records, its index by time, and the
+table of the keys of blocks, by which a block that is sent again is recognised. What is there stays as
+it is: it can be run again at any time. Exit status 0 if all is there at the end, 1 if something has to
+be put right before, 2 if no server answers.
+
+EXAMPLES:
+   dnsmonster-sensor postgres init --psqlendpoint postgres://admin@db.example.org/dns --psqluser sensor
+   dnsmonster-sensor postgres init --config /etc/dnsmonster.ini --timescale`,
+		Flags:  append(a.o.place(), a.making()...),
+		Action: func(c *cli.Context) error { return a.Init(c.Context, c.App.Writer) },
+	}
+}
+
+func (a *Admin) checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "say whether records can be written to PostgreSQL, and what mends it if not",
+		Description: `Connects to each address of --psqlendpoint as the sensor would, and says what it finds: server, TLS,
+tables, columns, rights. Each problem comes with the statement or option that mends it. Writes nothing.
+Exit status 0 if records can be written, 1 if something has to be put right, 2 if a server does not
+answer.
+
+EXAMPLES:
+   dnsmonster-sensor postgres check --config /etc/dnsmonster.ini
+   dnsmonster-sensor postgres check --psqlendpoint 'postgres://sensor:secret@db1,db2/dns?sslmode=verify-full'`,
+		Flags:  a.o.place(),
+		Action: func(c *cli.Context) error { return a.Check(c.Context, c.App.Writer) },
+	}
+}
+
+func (a *Admin) sqlCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "sql",
+		Usage: "print the statements that make the tables and give a user the rights of a sensor",
+		Description: `For somebody who has the rights to run them. Connects to nothing.
+
+EXAMPLES:
+   dnsmonster-sensor postgres sql --psqluser sensor | psql --single-transaction postgres://admin@db.example.org/dns
+   dnsmonster-sensor postgres sql --psqltable logs.dns --timescale`,
+		Flags:  append(a.o.place(), a.making()...),
+		Action: func(c *cli.Context) error { return a.Script(visible.Raw(c.App.Writer)) },
+	}
+}
+
+func (a *Admin) making() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "psqluser", Destination: &a.User, Usage: "`ROLE` that gets the rights of a sensor: to add rows, and to read, add and delete keys of blocks"},
+		&cli.BoolFlag{Name: "timescale", Destination: &a.Timescale, Usage: "make the table of the records a hypertable of TimescaleDB, by its column packettime"},
+	}
+}

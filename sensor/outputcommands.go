@@ -1,0 +1,96 @@
+package sensor
+
+import (
+	"errors"
+	"log/slog"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/config"
+)
+
+// outputCommands are those that outputs bring, each with what all of them have:
+// the options --config and --skiptlsverification, files for secrets, an end by a
+// signal, and an exit status that says who has to do something.
+func outputCommands(list []outputs.Output) []*cli.Command {
+	var commands []*cli.Command
+	for _, o := range list {
+		if c, ok := o.(outputs.Commander); ok {
+			for _, cmd := range c.Commands() {
+				adopt(cmd, o, nil)
+				commands = append(commands, cmd)
+			}
+		}
+	}
+	return commands
+}
+
+// adopt completes a command, or those below it. above are the names that stand
+// before its own.
+func adopt(cmd *cli.Command, o outputs.Output, above []string) {
+	path := append(above, cmd.Name)
+	if len(cmd.Subcommands) > 0 {
+		var names []string
+		for _, sub := range cmd.Subcommands {
+			adopt(sub, o, path[:len(path):len(path)])
+			names = append(names, sub.Name)
+		}
+		cmd.Action = func(*cli.Context) error {
+			return usageError("%s: use dnsmonster-sensor %s %s", strings.Join(path, " "), strings.Join(path, " "), either(names))
+		}
+		return
+	}
+	a := &outputCommand{output: o, name: strings.Join(path, " "), work: cmd.Action, arguments: cmd.ArgsUsage != ""}
+	cmd.Flags = append(config.WithSecretFiles(append(cmd.Flags, skipTLSFlag(&a.skipTLS))), &cli.StringFlag{
+		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read; what this command has no option for has no effect",
+	})
+	cmd.Action = a.do
+}
+
+// either lists names with "or" before the last one.
+func either(names []string) string {
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+type outputCommand struct {
+	output    outputs.Output
+	name      string
+	work      cli.ActionFunc
+	arguments bool // it takes some
+	skipTLS   bool
+}
+
+// do gives an error the exit status that says whether somebody has to mend
+// something, or no server answers.
+func (o *outputCommand) do(c *cli.Context) error {
+	if c.Args().Present() && !o.arguments {
+		return usageError("%s takes no arguments: what is %q?", o.name, shown(c.Args().First()))
+	}
+	process := processOptions{level: 2, format: "text"}
+	log, _ := process.logger(c.App.ErrWriter, nil)
+	if o.skipTLS {
+		log.Warn("skiptlsverification: certificates are not checked")
+	}
+	if user, ok := o.output.(outputs.CommonUser); ok {
+		user.Use(outputs.Common{SkipVerify: o.skipTLS, Log: slog.New(slog.DiscardHandler)})
+	}
+	ctx, cancel := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	c.Context = ctx
+	err := o.work(c)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, outputs.ErrPermanent):
+		return &exitError{exitUsage, err}
+	}
+	return &exitError{exitFailure, err}
+}
