@@ -74,7 +74,7 @@ func (c *csv) row(dst []byte, e *event.Event, q dns.Question) []byte {
 	dst = append(dst, '0'+e.IPVersion(), ',')
 	dst = append(c.appendIP(dst, e.Src.Addr()), ',')
 	dst = append(c.appendIP(dst, e.Dst.Addr()), ',')
-	dst = append(appendUint(dst, protocolNumber(e.Proto)), ',')
+	dst = append(appendUint(dst, uint64(e.Proto.IPNumber())), ',')
 	dst = append(dst, '0'+uint8(d.Flags>>15), ',')
 	dst = append(appendUint(dst, uint64(d.Opcode())), ',')
 	dst = append(appendUint(dst, uint64(q.Class)), ',')
@@ -95,14 +95,6 @@ func digit(v bool) byte {
 	return '0'
 }
 
-// protocolNumber is IP's.
-func protocolNumber(p event.Proto) uint64 {
-	if p == event.UDP {
-		return 17
-	}
-	return 6
-}
-
 func (c *csv) appendTime(dst []byte, ns int64) []byte {
 	second, fraction := ns/1e9, ns%1e9
 	if fraction < 0 {
@@ -119,8 +111,9 @@ func (c *csv) appendTime(dst []byte, ns int64) []byte {
 	return append(appendUint(dst, uint64(fraction)), ',')
 }
 
+// appendIP appends nothing for an absent address, in any form: 0 is an address.
 func (c *csv) appendIP(dst []byte, a netip.Addr) []byte {
-	if c.form == IPText {
+	if c.form == IPText || !a.IsValid() {
 		return appendAddr(dst, a)
 	}
 	if a.Is4() {

@@ -44,6 +44,9 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	}
 	dst = appendUint(append(dst, rest...), millis)
 	dst = appendUint(append(dst, when...), millis)
+	if d.Response() && e.QueryTime > 0 {
+		dst = appendUint(append(dst, `,"query_time":`...), uint64(e.QueryTime/1e6))
+	}
 	dst = append(dst, ocsfMetadata...)
 	if len(o.server) > 0 {
 		dst = append(append(append(dst, `,"log_provider":"`...), o.server...), '"')
@@ -58,7 +61,7 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	} else {
 		bad = d.Verdict(d.AnswersOf(e.Message))
 	}
-	dst = o.appendUnmapped(dst, e, bad)
+	dst = o.appendUnmapped(dst, e, client, server, bad)
 	return append(dst, '}', '\n')
 }
 
@@ -70,6 +73,15 @@ func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	}
 	dst = appendAddr(append(dst, key...), end.Addr())
 	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
+}
+
+// appendPortAlone appends the port of an end that is no endpoint for want of an
+// address.
+func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
+	if end.Addr().IsValid() || end.Port() == 0 {
+		return dst
+	}
+	return appendUint(append(dst, key...), uint64(end.Port()))
 }
 
 // appendConnection appends connection_info. The direction is that of the query,
@@ -93,8 +105,8 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	default:
 		dst = append(dst, `0,"direction":"Unknown"`...)
 	}
-	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.String()...)
-	dst = appendUint(append(dst, `","protocol_num":`...), protocolNumber(e.Proto))
+	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.Transport().String()...) // IP's, as the number is
+	dst = appendUint(append(dst, `","protocol_num":`...), uint64(e.Proto.IPNumber()))
 	dst = append(dst, `,"protocol_ver_id":`...)
 	return append(dst, '0'+e.IPVersion(), '}')
 }
@@ -199,9 +211,14 @@ func appendFlagIDs(dst []byte, flags uint16) []byte {
 }
 
 // appendUnmapped appends what the schema has no place for.
-func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, m dns.Malformed) []byte {
+func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, client, server netip.AddrPort, m dns.Malformed) []byte {
 	d := &e.DNS
 	dst = appendUint(append(dst, `,"unmapped":{"length":`...), uint64(e.Length()))
+	if e.Proto != e.Proto.Transport() {
+		dst = append(append(append(dst, `,"protocol":"`...), e.Proto.String()...), '"')
+	}
+	dst = appendPortAlone(dst, `,"src_port":`, client)
+	dst = appendPortAlone(dst, `,"dst_port":`, server)
 	if d.EDNS.Present {
 		dst = appendUint(append(dst, `,"edns_udp_size":`...), uint64(d.EDNS.UDPSize))
 		dst = appendBool(append(dst, `,"do":`...), d.EDNS.DO)

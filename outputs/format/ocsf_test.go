@@ -191,7 +191,7 @@ func checkOCSF(text []byte) string {
 	_, asked := v["query_time"]
 	_, answered := v["response_time"]
 	_, hasRcode := v["rcode_id"]
-	if response := number("activity_id") == 2; response != answered || response == asked || response != hasRcode {
+	if response := number("activity_id") == 2; response != answered || !response && !asked || response != hasRcode {
 		return "query and response are mixed up"
 	}
 	return ""
@@ -331,6 +331,7 @@ func TestOCSFCheckerFinds(t *testing.T) {
 	f(`"time":1700000000123`, `"time":1700000000`, "time: no integer")
 	f(`"time":1700000000123`, `"time":1700000000123.5`, "time: no integer")
 	f(`"response_time":`, `"query_time":`, "mixed up")
+	f(`"response_time":`, `"response_time":1700000000123,"query_time":`, "")
 	f(`"severity_id":1,`, ``, "severity_id is missing")
 	f(`"version":"1.5.0",`, ``, "version is missing")
 	f(`"vendor_name":`, `"vendor":`, "vendor_name is missing")

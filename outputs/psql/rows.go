@@ -74,21 +74,46 @@ func (c *column) narrow() string {
 		return "values above 32767 are cut to that"
 	case c.oid == oidBool && c.kind != colQr && c.kind != colEdns && c.kind != colDo:
 		return "values above 1 are cut to that"
-	case c.limit > 0 && (c.kind != colProtocol || c.limit < 3):
+	case c.kind == colProtocol && c.limit >= shortProtocol && c.limit < longestProtocol:
+		return "dnscryptudp and dnscrypttcp are written as dcu and dct"
+	case c.limit > 0 && (c.kind != colProtocol || c.limit < shortProtocol):
 		return fmt.Sprintf("longer texts are cut to %d characters", c.limit)
+	case c.notNull && (c.kind == colSrcIP || c.kind == colDstIP):
+		return "addresses that are not known are written as " + c.absent()
 	}
 	return ""
 }
 
-// widen is the statement that gives the column the type of tables that we make.
+// Characters that words for protocols take.
+const (
+	shortProtocol   = len("dcu")
+	longestProtocol = len("dnscryptudp")
+)
+
+// absent is what stands for an address that is not known where null may not.
+func (c *column) absent() string {
+	if c.text() {
+		return "an empty text"
+	}
+	return "::"
+}
+
+// widen is the statement that lets the column take all values: it gives it the type of
+// tables that we make, or that without a limit.
 func (c *column) widen(l *layout) string {
 	want := typeOf(c.name)
 	using := ""
+	address := c.kind == colSrcIP || c.kind == colDstIP
 	switch {
 	case c.oid == oidBool:
 		using = " USING " + c.name + "::integer"
+	case address && c.text():
+		want = "text" // what was cut is no address
 	case !c.fits():
 		using = " USING " + c.name + "::text::" + want
+	}
+	if address && c.notNull {
+		using += ", ALTER COLUMN " + c.name + " DROP NOT NULL"
 	}
 	return "ALTER TABLE " + l.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
 }
@@ -175,7 +200,7 @@ func (r *rows) row(e *event.Event, row *event.Row, l *layout) {
 		case colDstIP:
 			r.addr(c, e.Dst.Addr())
 		case colProtocol:
-			r.text(c, []byte(e.Proto.String()))
+			r.protocol(c, e.Proto)
 		case colFullQuery:
 			r.fullQuery(c)
 		case colQuestion:
@@ -276,11 +301,39 @@ func (r *rows) text(c *column, s []byte) {
 	r.buf = append(r.buf, s...)
 }
 
-// addr writes an address as it was on the wire: IPv4 as IPv4.
+// protocol writes the word for a carrier, or where that does not fit the one of three
+// characters.
+func (r *rows) protocol(c *column, p event.Proto) {
+	word := p.String()
+	if short := p.Short(); c.limit > 0 && len(word) > c.limit && len(short) <= c.limit {
+		word = short
+		r.clamped++
+	}
+	r.text(c, []byte(word))
+}
+
+func (r *rows) null() { r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) }
+
+// addr writes an address as it was on the wire: IPv4 as IPv4. One that is absent is
+// null, or where it may not be an empty text or ::.
 func (r *rows) addr(c *column, a netip.Addr) {
+	if !a.IsValid() {
+		if !c.notNull {
+			r.null()
+			return
+		}
+		r.clamped++
+		if !c.text() {
+			a = netip.IPv6Unspecified()
+		}
+	}
 	if c.text() {
 		var room [48]byte
-		r.text(c, a.AppendTo(room[:0]))
+		text := room[:0]
+		if a.IsValid() { // else it would say so
+			text = a.AppendTo(text)
+		}
+		r.text(c, text)
 		return
 	}
 	const inet4, inet6 = 2, 3 // of the server, on every system
@@ -303,7 +356,7 @@ func (r *rows) fullQuery(c *column) {
 		r.length(1 + len(r.record))
 		r.buf = append(append(r.buf, 1), r.record...)
 	case !c.text() && len(r.record) == 0:
-		r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) // null
+		r.null()
 	default:
 		r.text(c, r.record)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,9 +30,17 @@ type column struct {
 	oid   uint32
 	limit int    // characters, of types that have a limit; else 0
 	typed string // the type as the server writes it
+
+	notNull bool // a constraint of the column or of its domain
 }
 
 func (l *layout) name() string { return plain(l.id) }
+
+// takesAs tells whether null may stand in the same columns as in a layout with the same
+// print, which does not tell that. A row with a null where none may be fails by itself.
+func (l *layout) takesAs(old *layout) bool {
+	return slices.EqualFunc(l.columns, old.columns, func(a, b column) bool { return a.notNull == b.notNull })
+}
 
 // problem keeps rows from being written.
 type problem struct{ what, mend string }
@@ -161,7 +170,7 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 // table from others.
 const layoutQuery = `
 SELECT a.attname, COALESCE(NULLIF(t.typbasetype, 0), a.atttypid)::int8, CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END,
-       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod), %s
+       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', format_type(a.atttypid, a.atttypmod), %s, t.typnotnull
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`
 
@@ -183,7 +192,7 @@ func guardOf(id pgx.Identifier, print int64) string {
 
 // columns reads which of ours the table has, and which it has besides.
 func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
-	rows, err := ask(ctx, conn, 8, fmt.Sprintf(layoutQuery, printOf(s.layout.id)), s.layout.id.Sanitize())
+	rows, err := ask(ctx, conn, 9, fmt.Sprintf(layoutQuery, printOf(s.layout.id)), s.layout.id.Sanitize())
 	if err != nil {
 		return err
 	}
@@ -238,6 +247,7 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 	case !ours && notNull && !filled && !generated:
 		s.wrong(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", s.layout.name(), sql), "column %s of table %s must not be null, and nothing fills it", c.name, s.layout.name())
 	}
+	c.notNull = notNull || string(row[8]) == "t"
 	c.oid = uint32(oid)
 	if mod >= 4 && (c.oid == oidVarchar || c.oid == oidChar) {
 		c.limit = mod - 4

@@ -66,7 +66,7 @@ func (w *writer) writeAs(ctx context.Context, b *event.Block) (refused int, err 
 		if rerr != nil {
 			return 0, rerr
 		}
-		if now.print == l.print {
+		if now.print == l.print && now.takesAs(l) {
 			if !badData(err) {
 				return 0, err
 			}

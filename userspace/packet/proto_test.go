@@ -3,20 +3,23 @@ package packet
 import "testing"
 
 func TestProtoWords(t *testing.T) {
-	f := func(p, number Proto, want string) {
+	f := func(p, number Proto, want, short string, transport Proto, inIP uint8) {
 		t.Helper()
-		if p != number || p.String() != want {
-			t.Errorf("%d is %q, want %d, %q", p, p, number, want)
+		if p != number || p.String() != want || p.Short() != short {
+			t.Errorf("%d is %q, in short %q, want %d, %q, %q", p, p, p.Short(), number, want, short)
+		}
+		if p.Transport() != transport || p.IPNumber() != inIP {
+			t.Errorf("%s goes by %s, number %d, want %s, %d", p, p.Transport(), p.IPNumber(), transport, inIP)
 		}
 	}
-	f(UDP, 1, "udp")
-	f(TCP, 2, "tcp")
-	f(DoT, 3, "dot")
-	f(DoH, 4, "doh")
-	f(DoQ, 5, "doq")
-	f(DNSCryptUDP, 6, "dnscryptudp")
-	f(DNSCryptTCP, 7, "dnscrypttcp")
-	f(0, 0, "unknown")
-	f(Proto(Protos+1), 8, "unknown")
-	f(255, 255, "unknown")
+	f(UDP, 1, "udp", "udp", UDP, 17)
+	f(TCP, 2, "tcp", "tcp", TCP, 6)
+	f(DoT, 3, "dot", "dot", TCP, 6)
+	f(DoH, 4, "doh", "doh", TCP, 6)
+	f(DoQ, 5, "doq", "doq", UDP, 17)
+	f(DNSCryptUDP, 6, "dnscryptudp", "dcu", UDP, 17)
+	f(DNSCryptTCP, 7, "dnscrypttcp", "dct", TCP, 6)
+	f(0, 0, "unknown", "unk", 0, 0)
+	f(Proto(Protos+1), 8, "unknown", "unk", 0, 0)
+	f(255, 255, "unknown", "unk", 0, 0)
 }
