@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"sensor/capture":         {"bpf", "userspace/packet"},
 	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
 	"sensor/bench/generator": {},
-	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure"},
+	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
 	"sensor/listener":        {},
 	"sensor/lab":             {},
 	"sensor/oldkernels":      {},
@@ -35,12 +35,13 @@ var allowed = map[string][]string{
 	"outputs/safefs":         {},
 	"outputs/endpoint":       {},
 	"outputs/secure":         {},
+	"outputs/httpclient":     {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible"},
 	"outputs/all":            {"outputs"},
 	"outputs/visible":        {},
 	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                        // a step, never another
+	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                                              // a step, never another
 	"userspace/packet":       {},
 	"userspace/account":      {},
 	"userspace/dns":          {},
@@ -61,7 +62,7 @@ var doors = map[string][]string{
 	"github.com/xrash/smetrics":           {"sensor/config"},
 	"github.com/google/gopacket":          {"sensor/capture", "sensor/bench"}, // there: the reference that we are measured against
 	"github.com/jackc/pgx":                {"outputs/psql", "sensor"},
-	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file"},
+	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file", "outputs/httpclient"},
 	"github.com/robfig/cron":              {"outputs/file"},
 	"github.com/Shopify/toxiproxy":        {},
 	"net/http":                            {"sensor", "outputs"},

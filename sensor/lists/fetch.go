@@ -4,18 +4,15 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
-	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/outputs/httpclient"
 	"dnsmonster-sensor/userspace/domains"
 )
 
@@ -35,7 +32,9 @@ const (
 type reader struct {
 	place    string
 	matching domains.Matching
-	client   *http.Client
+	client   *httpclient.Client // nil: place is a file
+	request  *httpclient.Request
+	wrong    error // why place is no URL
 	max      int64
 	wait     func(time.Duration) // before a file is looked at once more
 
@@ -45,71 +44,17 @@ type reader struct {
 
 func newReader(place string, m domains.Matching, skipVerify bool) *reader {
 	r := &reader{place: place, matching: m, max: maxBytes, wait: time.Sleep}
-	if isURL(place) {
-		r.client = newClient(skipVerify)
+	if !isURL(place) {
+		return r
 	}
-	return r
-}
-
-func newClient(skipVerify bool) *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 proxy,
-			DialContext:           dialer.DialContext,
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skipVerify},
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 30 * time.Second,
-			DisableKeepAlives:     true, // the next request is a minute away
-		},
-		CheckRedirect: func(to *http.Request, via []*http.Request) error {
-			switch {
-			case len(via) >= 10:
-				return errors.New("stopped after 10 redirects")
-			case to.URL.Scheme != "https" && via[len(via)-1].URL.Scheme == "https":
-				return errors.New("redirected from https to http")
-			}
-			return nil
-		},
-	}
-}
-
-// proxy is the one that the environment names. The library's errors about it hold
-// its password.
-func proxy(request *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(request)
-	if err == nil && u == nil {
-		err = unreadable("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
-	} else if err == nil {
-		err = checkProxy(u)
-	}
+	// The next request is an interval away, in which a server closes a connection.
+	client, err := httpclient.New(httpclient.Config{Endpoints: []string{place}, SkipVerify: skipVerify, CloseEach: true})
 	if err != nil {
-		return nil, fmt.Errorf("the proxy in the environment variable HTTP_PROXY or HTTPS_PROXY is not of the form http://user:password@host:port: %s", endpoint.Escape)
+		r.wrong = errors.New("this is no URL")
+		return r
 	}
-	return u, nil
-}
-
-// unreadable tells of a proxy that the library leaves out since it cannot read its
-// address.
-func unreadable(names ...string) error {
-	for _, name := range names {
-		value := os.Getenv(name)
-		if _, err := url.Parse(value); err != nil {
-			if _, err = url.Parse("http://" + value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// checkProxy refuses an address that has more than a proxy's needs: a password
-// that is not escaped may have become a path.
-func checkProxy(u *url.URL) error {
-	if u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("not a host and a port")
-	}
-	return endpoint.HostPorts(u.Host)
+	r.client, r.request = client, client.Request(http.MethodGet, "")
+	return r
 }
 
 // reads tells whether two readers give the same list.
@@ -122,7 +67,10 @@ func (r *reader) reads(other *reader) bool {
 func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if r.client != nil {
+	switch {
+	case r.wrong != nil:
+		return nil, fmt.Errorf("GET %s: %w", shown(r.place), r.wrong)
+	case r.client != nil:
 		return r.readURL(ctx)
 	}
 	for range attempts {
@@ -192,27 +140,15 @@ func same(a, b os.FileInfo) bool {
 }
 
 func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.place, nil)
-	if err != nil {
-		return nil, fmt.Errorf("GET %s: this is no URL", shown(r.place))
-	}
-	request.Header.Set("User-Agent", "dnsmonster-sensor")
+	r.request.Header = http.Header{}
 	if r.etag != "" {
-		request.Header.Set("If-None-Match", r.etag)
+		r.request.Header.Set("If-None-Match", r.etag)
 	}
 	if r.lastModified != "" {
-		request.Header.Set("If-Modified-Since", r.lastModified)
+		r.request.Header.Set("If-Modified-Since", r.lastModified)
 	}
-	answer, err := r.client.Do(request)
+	answer, err := r.client.Stream(ctx, r.request)
 	if err != nil {
-		var wrapped *url.Error // it names the URL, with the user
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		var certificate *tls.CertificateVerificationError
-		if errors.As(err, &certificate) {
-			err = fmt.Errorf("%w (add the CA that signs the server's certificate to this system's)", err)
-		}
 		return nil, fmt.Errorf("GET %s: %w", shown(r.place), err)
 	}
 	defer answer.Body.Close()
@@ -220,7 +156,7 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	case answer.StatusCode == http.StatusNotModified && r.etag+r.lastModified != "":
 		return nil, nil
 	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), answer.Status)
+		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), httpclient.Status(answer))
 	case answer.ContentLength > r.max:
 		return nil, fmt.Errorf("GET %s: %w", shown(r.place), errTooLarge)
 	}

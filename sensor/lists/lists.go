@@ -55,7 +55,7 @@ func (l *Lists) Load(ctx context.Context) []error {
 // are as those of Load.
 func (l *Lists) Look() (errs []error) {
 	for _, list := range l.both() {
-		if r := list.reader; r != nil && r.client == nil {
+		if r := list.reader; r != nil && !isURL(r.place) {
 			if err := r.look(); err != nil {
 				errs = append(errs, list.wrongAtStart(err))
 			}
