@@ -2,6 +2,7 @@ package outputs
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -72,21 +73,29 @@ func (a *Addresses) Len() int { return len(a.list) }
 
 // Next is the address to try now: the first that is well or whose pause is over.
 // Where all of them pause it is the one that was not tried for longest: how often
-// attempts are made is the caller's.
-func (a *Addresses) Next() Address {
+// attempts are made is the caller's. Those that one attempt has tried already, of
+// which some may be past their pause by then, come after all others.
+func (a *Addresses) Next(tried ...Address) Address {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	if i := a.ready(now, len(a.list)); i >= 0 {
+	if i := a.ready(now, len(a.list), tried); i >= 0 {
 		return a.take(i, now)
 	}
-	oldest := 0
+	oldest := -1
 	for i := range a.list {
-		if a.list[i].tried.Before(a.list[oldest].tried) {
+		if !among(i, tried) && (oldest < 0 || a.list[i].tried.Before(a.list[oldest].tried)) {
 			oldest = i
 		}
 	}
+	if oldest < 0 {
+		return a.take(tried[0].Index, now)
+	}
 	return a.take(oldest, now)
+}
+
+func among(i int, list []Address) bool {
+	return slices.ContainsFunc(list, func(at Address) bool { return at.Index == i })
 }
 
 // Better is for those who stay with an address for many attempts: one that is
@@ -95,17 +104,17 @@ func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	i := a.ready(now, at.Index)
+	i := a.ready(now, at.Index, nil)
 	if i < 0 {
 		return Address{}, false
 	}
 	return a.take(i, now), true
 }
 
-// ready finds the first address before end that may be tried.
-func (a *Addresses) ready(now time.Time, end int) int {
+// ready finds the first address before end that may be tried and was not.
+func (a *Addresses) ready(now time.Time, end int, tried []Address) int {
 	for i := range a.list[:end] {
-		if !a.list[i].bad || !now.Before(a.list[i].due) {
+		if (!a.list[i].bad || !now.Before(a.list[i].due)) && !among(i, tried) {
 			return i
 		}
 	}

@@ -195,3 +195,22 @@ func TestOneAddress(t *testing.T) {
 	c.Good(c.next(0))
 	c.lines()
 }
+
+// TestAttemptTriesEachAddressOnce: while one attempt waits for an address, others
+// come to the end of their pauses.
+func TestAttemptTriesEachAddressOnce(t *testing.T) {
+	c := newClocked(t, 3)
+	var tried []Address
+	for i := range 3 {
+		at := c.Next(tried...)
+		if at.Index != i {
+			t.Errorf("attempt %d is at address %d", i, at.Index)
+		}
+		c.after(2 * addressPause) // it hangs
+		c.Bad(at, errors.New("no answer"))
+		tried = append(tried, at)
+	}
+	if at := c.Next(tried...); at.Index != 0 {
+		t.Errorf("where all were tried it is address %d", at.Index)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -115,9 +116,18 @@ func (c *Client) collectSecrets() {
 			add(u.User.Username())
 		}
 	}
-	if u, err := url.Parse(c.config.Proxy); err == nil {
-		password, _ := u.User.Password()
-		add(password)
+	proxies := []string{c.config.Proxy}
+	for _, name := range variables {
+		proxies = append(proxies, os.Getenv(name))
+	}
+	for _, text := range proxies {
+		if !strings.Contains(text, "://") {
+			text = "http://" + text
+		}
+		if u, err := url.Parse(text); err == nil {
+			password, _ := u.User.Password()
+			add(password)
+		}
 	}
 	slices.SortFunc(c.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 }

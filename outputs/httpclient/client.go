@@ -139,7 +139,7 @@ func New(config Config) (*Client, error) {
 			IdleConnTimeout:        idleTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 			DisableKeepAlives:      config.CloseEach,
-			OnProxyConnectResponse: proxyAnswered,
+			OnProxyConnectResponse: c.proxyAnswered,
 		},
 	}
 	return c, nil

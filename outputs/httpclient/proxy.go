@@ -55,12 +55,14 @@ func proxyOf(option string) (func(*http.Request) (*url.URL, error), error) {
 	return nil, errors.New("a proxy is an http://, https:// or socks5:// URL, or none")
 }
 
+var variables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
+
 // fromEnvironment is the one that the environment names. The library's errors
 // about it hold its password.
 func fromEnvironment(request *http.Request) (*url.URL, error) {
 	u, err := http.ProxyFromEnvironment(request)
 	if err == nil && u == nil {
-		err = unreadable("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
+		err = unreadable()
 	} else if err == nil {
 		err = checkProxy(u)
 	}
@@ -72,8 +74,8 @@ func fromEnvironment(request *http.Request) (*url.URL, error) {
 
 // unreadable tells of a proxy that the library leaves out since it cannot read its
 // address.
-func unreadable(names ...string) error {
-	for _, name := range names {
+func unreadable() error {
+	for _, name := range variables {
 		value := os.Getenv(name)
 		if _, err := url.Parse(value); err != nil {
 			if _, err = url.Parse("http://" + value); err != nil {
@@ -94,12 +96,12 @@ func checkProxy(u *url.URL) error {
 }
 
 // proxyAnswered names the proxy where it does not let us through.
-func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+func (c *Client) proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 	switch {
 	case answer.StatusCode == http.StatusOK:
 		return nil
 	case answer.StatusCode == http.StatusProxyAuthRequired:
-		return &Error{Outcome: Wrong, text: "the proxy answers " + Status(answer) + ": put its user and password right"}
+		return &Error{Outcome: Wrong, text: "the proxy answers " + c.plain(answer.Status) + ": put its user and password right"}
 	}
-	return &Error{Outcome: Retry, text: "the proxy answers " + Status(answer)}
+	return &Error{Outcome: Retry, text: "the proxy answers " + c.plain(answer.Status)}
 }

@@ -32,9 +32,11 @@ type Answer struct {
 // answer was lost: it arrives twice where the destination does not recognise it.
 func (c *Client) Send(ctx context.Context, r *Request) (*Answer, error) {
 	var failed []error
+	var tried []outputs.Address
 	for left := c.addresses.Len(); left > 0 && ctx.Err() == nil; left-- {
 		part, cancel := share(ctx, left)
-		answer, err := c.SendTo(part, r, c.addresses.Next())
+		tried = append(tried, c.addresses.Next(tried...))
+		answer, err := c.SendTo(part, r, tried[len(tried)-1])
 		cancel()
 		if err == nil || errors.Is(err, outputs.ErrPermanent) {
 			return answer, err // no address will take what one has looked at and refused

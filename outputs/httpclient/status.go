@@ -136,7 +136,7 @@ func (c *Client) secured() bool {
 func (c *Client) refusal(answer *http.Response, outcome Outcome) error {
 	start, _ := io.ReadAll(io.LimitReader(answer.Body, longestError))
 	said := strings.ToLower(string(start))
-	e := &Error{Outcome: outcome, Status: answer.StatusCode, text: "the server answers " + Status(answer)}
+	e := &Error{Outcome: outcome, Status: answer.StatusCode, text: "the server answers " + c.plain(answer.Status)}
 	if answer.StatusCode == http.StatusBadRequest && strings.Contains(said, "http request") && strings.Contains(said, "https") {
 		e.Outcome, e.text = Wrong, e.text+": it wants TLS there: use https:// in "+c.at.Server
 		return e

@@ -133,8 +133,10 @@ func (o *Output) connect(ctx context.Context) (*session, error) {
 	}
 	permanent := true
 	var errs []error
+	var tried []outputs.Address
 	for left := len(d.places); left > 0 && ctx.Err() == nil; left-- {
-		s, err := o.connectTo(ctx, d, d.addresses.Next(), left)
+		tried = append(tried, d.addresses.Next(tried...))
+		s, err := o.connectTo(ctx, d, tried[len(tried)-1], left)
 		if err == nil {
 			return s, nil
 		}

@@ -1,0 +1,309 @@
+package httpclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs/secure"
+	"dnsmonster-sensor/sensor/lab"
+)
+
+// TestConfigErrors begin with the option and show nothing of a value that may
+// hold a secret.
+func TestConfigErrors(t *testing.T) {
+	f := func(want string, change func(c *Config)) {
+		t.Helper()
+		c := Config{
+			Endpoints: []string{"https://a.example.org:8088/x"}, EndpointOption: "newendpoint", ProxyOption: "newproxy", CompressionOption: "newcompression",
+			Auth: Auth{LoginOption: "newusername", TokenOption: "newtoken"},
+		}
+		change(&c)
+		got := ""
+		if _, err := New(c); err != nil {
+			got = err.Error()
+		}
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("error %q, want %q", got, want)
+		}
+		hasNot(t, "an error", got, "hush", "ZQXJ")
+	}
+	endpoints := func(list ...string) func(c *Config) { return func(c *Config) { c.Endpoints = list } }
+	f("", func(*Config) {})
+	f("", endpoints("http://me:hush@a", "HTTPS://[2001:db8::1]:80/x?y=z", " http://b/ "))
+	f("newendpoint: set it, such as https://", endpoints())
+	f("newendpoint: this is no URL", endpoints("a.example.org:8088"))
+	f("newendpoint: use an http:// or https:// URL", endpoints("ftp://a.example.org"))
+	f("newendpoint: the URL names no host", endpoints("http:///x"))
+	f("newendpoint: number 2 of them: a port is a number", endpoints("http://a", "http://b:ZQXJ"))
+	f("newendpoint: it cannot be read with certainty", endpoints("http://me:12/hush@h/"))
+	f("newendpoint: http://a/x is there twice", endpoints("http://a/x", "http://me:hush@a/x/"))
+	f("newendpoint: it has a user and so has --newtoken", func(c *Config) { c.Endpoints[0], c.Auth.Token = "http://me:hush@h", "ZQXJ" })
+	f("newtoken: there is a user, too, in newusername", func(c *Config) { c.Auth.Token, c.Auth.Login = "ZQXJ", secure.Login{Username: "me"} })
+	f("newusername: a user's name has no colon", func(c *Config) { c.Auth.Login = secure.Login{Username: "ZQXJ:ZQXJ"} })
+	f("newtoken: a token has no line ends", func(c *Config) { c.Auth.Token = "ZQXJ\n" })
+	f(`newcompression: "lz4", use none, gzip or zstd`, func(c *Config) { c.Compression = "lz4" })
+	f("", func(c *Config) { c.Proxy = "ZQXJ:hush@127.0.0.1:3128" })
+	f("", func(c *Config) { c.Proxy = "socks5://127.0.0.1:1080" })
+	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:12/hush@h:1" })
+	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:hu%zzsh@h:1" })
+	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://h:1/path" })
+	f("newproxy: a proxy is an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
+	f(": open /no/such", func(c *Config) { c.TLS.CAFile = "/no/such" })
+}
+
+// TestFailover: what is dead, and what says nothing, costs an attempt its share
+// and no more; the next one goes straight to where the last one has been.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	var got atomic.Int32
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, body string) {
+		got.Add(1)
+		fmt.Fprint(w, r.URL.RequestURI()+" "+body)
+	})
+	var text bytes.Buffer
+	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, nowhere(t)+"/x", strings.Replace(blackHole(t), "//", "//me:hush@", 1), s.URL+"/x?a=b")
+	r := c.Request(http.MethodPost, "/bulk?c=d")
+	from := time.Now()
+	if a, err := post(t, c, r, "one", 2*time.Second); err != nil || a != "/x/bulk?a=b&c=d one" {
+		t.Fatalf("%s, %v", a, err)
+	}
+	if took := time.Since(from); took < 500*time.Millisecond {
+		t.Errorf("took %s: nobody has waited for the second address", took)
+	}
+	if a, err := post(t, c, r, "two", 200*time.Millisecond+long); err != nil || a != "/x/bulk?a=b&c=d two" || got.Load() != 2 {
+		t.Errorf("%s, %v, %d requests", a, err, got.Load())
+	}
+	has(t, "the log", text.String(), "an address fails, using another one", "now="+s.URL+"/x ")
+	hasNot(t, "the log", text.String(), "hush", "a=b")
+}
+
+// TestRecovery: the preferred address is used again when it is back.
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	preferred := l.Addr().String()
+	l.Close()
+	second := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) { fmt.Fprint(w, "second") })
+	c := client(t, Config{}, "http://"+preferred, second.URL)
+	r := c.Request(http.MethodPost, "")
+	if a, _ := post(t, c, r, "x", long); a != "second" {
+		t.Fatal(a)
+	}
+	if l, err = net.Listen("tcp", preferred); err != nil {
+		t.Skipf("somebody else has taken %s: %v", preferred, err)
+	}
+	first := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "first") })}
+	go first.Serve(l)
+	defer first.Close()
+	for end := time.Now().Add(long); ; time.Sleep(20 * time.Millisecond) {
+		a, err := post(t, c, r, "x", long)
+		switch {
+		case a == "first":
+			return
+		case err != nil || time.Now().After(end):
+			t.Fatalf("%s, %v", a, err)
+		}
+	}
+}
+
+// TestAllDown names each address with its own reason.
+func TestAllDown(t *testing.T) {
+	down := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
+		http.Error(w, "in the\nmiddle of \x1b[31msomething", 503)
+	})
+	gone := nowhere(t)
+	c := client(t, Config{}, strings.Replace(gone, "//", "//me:hush@", 1), down.URL)
+	got, err := post(t, c, c.Request(http.MethodPost, "x"), "x", long)
+	has(t, "the error", got, "none of 2 addresses takes it: POST "+gone+"/x: ", "connection refused; POST "+down.URL+`/x: the server answers 503 Service Unavailable: in the middle of \u001b[31msomething`)
+	if kind(err) != "retry" {
+		t.Errorf("%v is %s", err, kind(err))
+	}
+}
+
+// TestTLS: whom a client trusts, what it shows, and which option mends the rest.
+func TestTLS(t *testing.T) {
+	a, b := lab.NewAuthority(t), lab.NewAuthority(t)
+	cert, key := a.Issue("server", "127.0.0.1", "db.example.org")
+	otherCert, otherKey := a.Issue("other", "db.example.org")
+	mine, mineKey := b.Issue("me")
+	proto := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }
+	f := func(wantKind, want, url string, skip bool, files secure.TLS) {
+		t.Helper()
+		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
+		c := client(t, Config{TLS: files, SkipVerify: skip}, url)
+		got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+		if kind(err) != wantKind || !strings.Contains(got, want) {
+			t.Errorf("%s: %s, %q; want %s, %q", url, kind(err), got, wantKind, want)
+		}
+	}
+	s := serveTLS(t, cert, key, nil, tls.VersionTLS13, proto)
+	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File})
+	f("taken", "HTTP/2.0", s.URL, true, secure.TLS{})
+	f("wrong", "name the certificate that signs the server's with --newcafile", s.URL, false, secure.TLS{})
+	f("wrong", "name the certificate that signs the server's with --newcafile", s.URL, false, secure.TLS{CAFile: b.File})
+	s = serveTLS(t, otherCert, otherKey, nil, tls.VersionTLS12, proto)
+	f("wrong", "name the server in --newendpoint as its certificate does", s.URL, false, secure.TLS{CAFile: a.File})
+	f("wrong", "it wants TLS there: use https:// in --newendpoint", strings.Replace(s.URL, "https", "http", 1), false, secure.TLS{})
+	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS12, proto)
+	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
+	f("wrong", "wants one: name it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
+	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS13, proto)
+	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
+	plain := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {})
+	f("wrong", "the server has no TLS there: use http:// in --newendpoint", strings.Replace(plain.URL, "http", "https", 1), false, secure.TLS{})
+}
+
+// TestRenewedCertificate is shown without a restart.
+func TestRenewedCertificate(t *testing.T) {
+	a := lab.NewAuthority(t)
+	cert, key := a.Issue("server", "127.0.0.1")
+	s := serveTLS(t, cert, key, pool(t, a.File), 0, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.TLS.PeerCertificates[0].Subject.CommonName)
+	})
+	dir := t.TempDir()
+	put := func(name string) {
+		t.Helper()
+		c, k := a.Issue(name)
+		for from, to := range map[string]string{c: "/cert", k: "/key"} {
+			text, err := os.ReadFile(from)
+			if err == nil {
+				err = os.WriteFile(dir+to, text, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put("first")
+	c := client(t, Config{TLS: secure.TLS{CAFile: a.File, CertFile: dir + "/cert", KeyFile: dir + "/key"}, CloseEach: true}, s.URL)
+	r := c.Request(http.MethodPost, "")
+	for _, name := range []string{"first", "second"} {
+		put(name)
+		if got, _ := post(t, c, r, "x", long); got != name {
+			t.Errorf("%s, want %s", got, name)
+		}
+	}
+}
+
+// TestAuth: what a server gets, and that nothing of it is shown when it says it
+// again.
+func TestAuth(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
+		got := r.Header.Get("Authorization") + r.Header.Get("X-Api-Key")
+		if user, password, ok := r.BasicAuth(); ok {
+			got = user + " " + password
+		}
+		if r.URL.Path == "/no" {
+			http.Error(w, "who is "+got+" "+r.Header.Get("Authorization")+"?", 401)
+			return
+		}
+		fmt.Fprint(w, got)
+	})
+	f := func(want, user string, a Auth) {
+		t.Helper()
+		a.LoginOption, a.TokenOption = "newusername", "newtoken"
+		c := client(t, Config{Auth: a}, strings.Replace(s.URL, "//", "//"+user, 1))
+		if got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long); got != want {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
+		got, err := post(t, c, c.Request(http.MethodPost, "no"), "x", long)
+		if kind(err) != "wrong" {
+			t.Errorf("401 is %s", kind(err))
+		}
+		has(t, "a 401", got, "POST "+s.URL+"/no: the server answers 401 Unauthorized: who is ")
+		hasNot(t, "a 401", got, "hu:sh", "aHU6c2g", "bWU6aHU6c2g=")
+	}
+	f("", "", Auth{})
+	f("me hu:sh", "me:hu%3Ash@", Auth{})
+	f("me hu:sh", "", Auth{Login: secure.Login{Username: "me", Password: "hu:sh"}})
+	f("Bearer hu:sh", "", Auth{Token: "hu:sh"})
+	f("Splunk hu:sh", "", Auth{Token: "hu:sh", Scheme: "Splunk"})
+	f("hu:sh", "", Auth{Token: "hu:sh", Header: "X-Api-Key"})
+	n := 0
+	fresh := Auth{Func: func(_ context.Context, r *http.Request) error {
+		if n++; n == 2 {
+			return errors.New("no token today")
+		}
+		r.Header.Set("Authorization", fmt.Sprintf("Bearer %d", n))
+		return nil
+	}}
+	c := client(t, Config{Auth: fresh}, s.URL)
+	for i, want := range []string{"Bearer 1", "POST " + s.URL + ": no token today", "Bearer 3"} {
+		if got, _ := post(t, c, c.Request(http.MethodPost, ""), "x", long); got != want {
+			t.Errorf("%d: %s, want %s", i, got, want)
+		}
+	}
+}
+
+// TestEndsWithItsContext, and a stop says nothing of the address.
+func TestEndsWithItsContext(t *testing.T) {
+	c := client(t, Config{}, blackHole(t), nowhere(t))
+	r := c.Request(http.MethodPost, "")
+	r.Body(append(r.Buffer(), 'x'))
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(30*time.Millisecond, cancel)
+	from := time.Now()
+	_, err := c.Send(ctx, r)
+	if took := time.Since(from); !errors.Is(err, context.Canceled) || took > 10*time.Second {
+		t.Errorf("%v after %s", err, took)
+	}
+	if at := c.addresses.Next(); at.Index != 0 {
+		t.Errorf("next is %s: the stop has made an address bad", at.Name)
+	}
+}
+
+// TestNothingIsLeft: 10,000 requests, failed ones as well, leave no descriptor and
+// no goroutine.
+func TestNothingIsLeft(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, body string) {
+		if strings.HasSuffix(body, "7") {
+			http.Error(w, strings.Repeat("x", 10_000), 503)
+		}
+	})
+	count := func() (int, int) {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list), runtime.NumGoroutine()
+	}
+	files, routines := count()
+	c := client(t, Config{Compression: Zstd}, s.URL)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			r := c.Request(http.MethodPost, "x")
+			for i := range 1250 {
+				post(t, c, r, fmt.Sprint(i), long)
+			}
+		})
+	}
+	all.Wait()
+	c.Close()
+	s.CloseClientConnections()
+	for end := time.Now().Add(long); ; time.Sleep(10 * time.Millisecond) {
+		f, g := count()
+		if f <= files+1 && g <= routines+1 { // the poller's, and a connection that the server is closing
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d descriptors and %d goroutines, before %d and %d", f, g, files, routines)
+		}
+	}
+}

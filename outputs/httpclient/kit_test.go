@@ -1,0 +1,154 @@
+package httpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+)
+
+// serve is a server that reads a request's body before it answers.
+func serve(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, body string)) *httptest.Server {
+	t.Helper()
+	s := unstarted(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		answer(w, r, string(body))
+	})
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func unstarted(h http.HandlerFunc) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	return s
+}
+
+// serveTLS shows a certificate and, where clients is given, wants one.
+func serveTLS(t *testing.T, certFile, keyFile string, clients *x509.CertPool, version uint16, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := unstarted(h)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: version}
+	if clients != nil {
+		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.RequireAndVerifyClientCert, clients
+	}
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func pool(t *testing.T, file string) *x509.CertPool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := x509.NewCertPool()
+	p.AppendCertsFromPEM(text)
+	return p
+}
+
+// client makes one that goes to no proxy, since the tests' machine may have one.
+func client(t *testing.T, config Config, endpoints ...string) *Client {
+	t.Helper()
+	config.Endpoints, config.EndpointOption = endpoints, "newendpoint"
+	if config.Proxy == "" {
+		config.Proxy = None
+	}
+	c, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// post sends a body and says in a line what came of it.
+func post(t *testing.T, c *Client, r *Request, body string, patience time.Duration) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r.Body(append(r.Buffer(), body...))
+	a, err := c.Send(ctx, r)
+	if err != nil {
+		return err.Error(), err
+	}
+	return string(a.Body), nil
+}
+
+const long = 30 * time.Second // what takes no time, on a machine that is busy
+
+// kind says how the runner takes an error.
+func kind(err error) string {
+	var after *outputs.RetryAfter
+	switch {
+	case err == nil:
+		return "taken"
+	case errors.Is(err, ErrTooLarge) && errors.Is(err, outputs.ErrPermanent):
+		return "too large"
+	case errors.Is(err, outputs.ErrPermanent):
+		return "refused"
+	case errors.As(err, &after):
+		return "retry after " + after.Wait.String()
+	case errors.Is(AtStart(err), outputs.ErrPermanent):
+		return "wrong"
+	}
+	return "retry"
+}
+
+// nowhere is an address at which nobody listens.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String()
+}
+
+// blackHole is an address that takes connections and answers nothing.
+func blackHole(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "http://" + l.Addr().String()
+}
+
+func has(t *testing.T, what, got string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(got, p) {
+			t.Errorf("%s: %q lacks %q", what, got, p)
+		}
+	}
+}
+
+func hasNot(t *testing.T, what, got string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if strings.Contains(got, p) {
+			t.Errorf("%s: %q has %q", what, got, p)
+		}
+	}
+}
