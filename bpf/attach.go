@@ -88,9 +88,9 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 }
 
 func (k *Kernel) program(id hookID, dev device, suffix string) *ebpf.Program {
-	name := [...]string{sensorProgXdpEth, sensorProgTcIngressEth, sensorProgTcEgressEth}[id]
+	name := [...]string{hookXDP: sensorProgXdpEth, hookIngress: sensorProgTcIngressEth, hookEgress: sensorProgTcEgressEth}[id]
 	if dev.l3 {
-		name = [...]string{sensorProgXdpL3, sensorProgTcIngressL3, sensorProgTcEgressL3}[id]
+		name = [...]string{hookXDP: sensorProgXdpL3, hookIngress: sensorProgTcIngressL3, hookEgress: sensorProgTcEgressL3}[id]
 	}
 	return k.coll.Programs[name+suffix]
 }

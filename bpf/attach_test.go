@@ -385,7 +385,7 @@ func TestDetachedByOthers(t *testing.T) {
 			if err := a.Close(); err != nil {
 				t.Error(err)
 			}
-			before := s.counters(hookOf(program)).Seen
+			before := s.counters(hookOf(program)).value("seen")
 			s.attach(v0, mode)
 			send(t, v1, query4(80))
 			s.seen(hookOf(program), before+1)

@@ -20,6 +20,9 @@ import (
 // the kernel puts together, of up to 512 KiB, it takes a ring of 1 MiB.
 const MinRingBytes = 128 << 10
 
+// The compiler refuses a negative one: such a packet would never fit.
+const _ = uint(MinRingBytes - (sensorRecordSizeCLASS_6 + ringHeader))
+
 // Options are fixed once the programs are loaded.
 type Options struct {
 	Ports         []uint16 // UDP and TCP; a packet matches by either of its ports
@@ -40,7 +43,7 @@ type Options struct {
 }
 
 // PPPoE stands among the tunnels of Options.Decap.
-const PPPoE = 31
+const PPPoE = uint8(sensorTunnelTUNNEL_PPPOE)
 
 // TunnelPort is a UDP port that carries a tunnel.
 type TunnelPort struct {
@@ -49,7 +52,7 @@ type TunnelPort struct {
 }
 
 // MaxTunnelPorts bounds Options.TunnelPorts.
-const MaxTunnelPorts = 32
+const MaxTunnelPorts = len(sensorSettings{}.Ports)
 
 // Kernel is what is loaded. Attaching and reading need no rights that Load did
 // not need, so that a process can drop them in between: TCX, XDP and counters
@@ -62,17 +65,16 @@ type Kernel struct {
 	tcx   bool // asked while there are rights to ask
 }
 
-type hookID uint32
+type hookID sensorHookId
 
-// As enum hook_id in sensor.h.
 const (
-	hookXDP hookID = iota
-	hookIngress
-	hookEgress
+	hookXDP     = hookID(sensorHookIdHOOK_XDP)
+	hookIngress = hookID(sensorHookIdHOOK_TC_INGRESS)
+	hookEgress  = hookID(sensorHookIdHOOK_TC_EGRESS)
 )
 
 func (h hookID) String() string {
-	return [...]string{"xdp", "tc ingress", "tc egress"}[h]
+	return [...]string{hookXDP: "xdp", hookIngress: "tc ingress", hookEgress: "tc egress"}[h]
 }
 
 // noFrags is appended to the name of a copy of an XDP program that does not

@@ -68,19 +68,19 @@ static __always_inline enum outcome put(void *ctx, void *ring, const enum hook_i
 
 	if (!r)
 		return RING_FULL;
-	r->boot_ns = bpf_ktime_get_boot_ns();
-	r->ifindex = f->ifindex;
-	r->wire_len = f->len;
-	r->cap_len = n;
-	r->sample_keep = config.sample_keep;
-	r->sample_of = config.sample_of;
-	r->vlan_tci = f->vlan_tci;
-	r->vlan_proto = f->vlan_proto;
-	r->flags = f->flags;
-	r->direction = id == HOOK_TC_EGRESS ? DIRECTION_OUT : DIRECTION_IN;
-	r->gso_size = f->gso_size;
-	r->data_off = sizeof(*r);
-	__builtin_memset(r->reserved, 0, sizeof(r->reserved));
+	r->header.boot_ns = bpf_ktime_get_boot_ns();
+	r->header.ifindex = f->ifindex;
+	r->header.wire_len = f->len;
+	r->header.cap_len = n;
+	r->header.sample_keep = config.sample_keep;
+	r->header.sample_of = config.sample_of;
+	r->header.vlan_tci = f->vlan_tci;
+	r->header.vlan_proto = f->vlan_proto;
+	r->header.flags = f->flags;
+	r->header.direction = id == HOOK_TC_EGRESS ? DIRECTION_OUT : DIRECTION_IN;
+	r->header.gso_size = f->gso_size;
+	r->header.data_off = sizeof(*r);
+	__builtin_memset(r->header.reserved, 0, sizeof(r->header.reserved));
 
 	/* clang knows 0 < n <= size - sizeof(*r) here and would drop the tests. The
 	 * verifier knows only what it sees tested, so hide n from clang, and test
@@ -149,9 +149,9 @@ static __always_inline enum outcome capture(void *ctx, struct hook *h,
 		n = max;
 	o = put_by_class(ctx, ring, id, &f, n);
 	if (o == DELIVERED) {
-		h->bytes += f.len;
-		h->cut += snapped > 0;
-		h->overlong += n < f.len && !snapped;
+		h->meters.bytes += f.len;
+		h->meters.cut += snapped > 0;
+		h->incomplete.overlong += n < f.len && !snapped;
 	}
 	return o;
 }

@@ -1,27 +1,102 @@
 package bpf
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+	"unsafe"
+)
 
 // HookCounters are what one hook counted since Load, over all CPUs and
-// interfaces. Every frame in Seen has one outcome. A hook that is running may
-// have counted a frame and not its outcome yet.
+// interfaces. Every frame that came in has one outcome. A hook that is running
+// may have counted a frame and not its outcome yet.
 type HookCounters struct {
-	Hook string // "xdp", "tc ingress", "tc egress"
-	Seen uint64
+	Hook     string // "xdp", "tc ingress", "tc egress"
+	Counters []Counter
+}
 
-	NotDNS     uint64 // not UDP or TCP of a watched port
-	SampledOut uint64
-	FragQuota  uint64 // of unknown kind, beyond the quota
-	RingFull   uint64
-	CopyFailed uint64 // the kernel would not give the bytes
-	Delivered  uint64 // in a ring
+// Counter is one number of a hook. sensor.h says what it counts: the name is
+// that of the member of struct hook.
+type Counter struct {
+	Name  string
+	Kind  Kind
+	Value uint64
+}
 
-	Bytes uint64 // meter: of delivered frames, on the wire
-	Cut   uint64 // meter: delivered frames that the snap length cut
+// Kind says what a counter means: it is the group of struct hook in which the
+// counter stands.
+type Kind uint8
 
-	Overlong uint64 // meter: delivered frames that were cut because no record holds them
+// The kinds.
+const (
+	KindIn         Kind = iota // frames that the hook saw
+	KindLeftOut                // outcome: not wanted
+	KindLost                   // outcome: wanted, and not delivered
+	KindGiven                  // outcome: in a ring
+	KindMeter                  // beside the outcomes
+	KindIncomplete             // beside the outcomes: delivered without their ends, which is a loss
+)
 
-	Opaque uint64 // meter: tunnels let through because only user space can look inside
+var kindOfGroup = map[string]Kind{
+	"In": KindIn, "LeftOut": KindLeftOut, "Lost": KindLost, "Given": KindGiven, "Meters": KindMeter, "Incomplete": KindIncomplete,
+}
+
+// Defined are the counters that each hook has, without values.
+func Defined() []Counter {
+	list := make([]Counter, len(places))
+	for i, p := range places {
+		list[i] = Counter{Name: p.name, Kind: p.kind}
+	}
+	return list
+}
+
+// place is where a counter stands in sensorHook.
+type place struct {
+	name   string
+	kind   Kind
+	offset uintptr
+}
+
+// places are all counters, in the order of struct hook.
+var places = findPlaces()
+
+func findPlaces() (list []place) {
+	for _, group := range members(reflect.TypeFor[sensorHook]()) {
+		if group.Type.Kind() != reflect.Struct {
+			continue // the program's own, such as credit
+		}
+		kind, known := kindOfGroup[group.Name]
+		if !known {
+			panic("bpf: struct hook has a group of counters that Go does not know: " + group.Name)
+		}
+		for _, counter := range members(group.Type) {
+			list = append(list, place{snake(counter.Name), kind, group.Offset + counter.Offset})
+		}
+	}
+	return list
+}
+
+// members are the fields that C has, too.
+func members(t reflect.Type) (list []reflect.StructField) {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Name != "_" {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// snake undoes what bpf2go does to C's names.
+func snake(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }
 
 // Counters returns the counters of all loaded hooks. Reading changes nothing.
@@ -32,31 +107,18 @@ func (k *Kernel) Counters() ([]HookCounters, error) {
 		if err := k.coll.Maps[sensorMapHooks].Lookup(uint32(id), &cpus); err != nil {
 			return nil, fmt.Errorf("read counters of %s: %w", id, err)
 		}
-		c := HookCounters{Hook: id.String()}
-		for i := range cpus {
-			c.add(&cpus[i])
+		c := HookCounters{Hook: id.String(), Counters: Defined()}
+		for i, p := range places {
+			c.Counters[i].Value = p.sum(cpus)
 		}
 		all = append(all, c)
 	}
 	return all, nil
 }
 
-// add follows the order of enum outcome in sensor.h.
-func (c *HookCounters) add(h *sensorHook) {
-	c.Seen += h.Seen
-	c.NotDNS += h.Outcome[0]
-	c.SampledOut += h.Outcome[1]
-	c.FragQuota += h.Outcome[2]
-	c.RingFull += h.Outcome[3]
-	c.CopyFailed += h.Outcome[4]
-	c.Delivered += h.Outcome[5]
-	c.Bytes += h.Bytes
-	c.Cut += h.Cut
-	c.Overlong += h.Overlong
-	c.Opaque += h.Opaque
-}
-
-// Outcomes is the sum of all outcomes: Seen, if the books balance.
-func (c *HookCounters) Outcomes() uint64 {
-	return c.NotDNS + c.SampledOut + c.FragQuota + c.RingFull + c.CopyFailed + c.Delivered
+func (p place) sum(cpus []sensorHook) (n uint64) {
+	for i := range cpus {
+		n += *(*uint64)(unsafe.Add(unsafe.Pointer(&cpus[i]), p.offset))
+	}
+	return n
 }

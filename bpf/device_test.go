@@ -17,7 +17,7 @@ func TestTagBesideTheFrame(t *testing.T) {
 	s.attach(v0, AutoMode())
 	f := func(proto uint16, tci uint16, inner uint16, payload []byte) {
 		t.Helper()
-		n := s.counters("tc ingress").Seen
+		n := s.counters("tc ingress").value("seen")
 		send(t, v1, eth(proto, vlan(tci, inner, payload)))
 		s.seen("tc ingress", n+1)
 		rec, data, _ := s.next()
@@ -45,7 +45,7 @@ func TestTun(t *testing.T) {
 	ip(t, "address add 198.51.100.53/24 dev tun0")
 	f := func(packet []byte) {
 		t.Helper()
-		n := s.counters("tc ingress").Seen
+		n := s.counters("tc ingress").value("seen")
 		if _, err := tun.Write(packet); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestSizesOnTap(t *testing.T) {
 			if _, err := tap.Write(join(vnet(20), packet(n))); err != nil {
 				t.Fatalf("%d bytes: %v", n, err)
 			}
-			s.seen("tc ingress", before.Seen+1)
+			s.seen("tc ingress", before.value("seen")+1)
 			if _, data, _ := s.next(); !bytes.Equal(data, packet(n)) {
 				t.Errorf("%d bytes: %d in the ring, %s", n, len(data), s.outcome(before, s.counters("tc ingress")))
 			}
@@ -121,7 +121,7 @@ func TestDeepHeadersOnTap(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.seen("tc ingress", 1)
-	if c := s.counters("tc ingress"); c.FragQuota != 1 {
+	if c := s.counters("tc ingress"); c.value("frag_quota") != 1 {
 		t.Errorf("%+v, want one beyond the quota", c)
 	}
 }

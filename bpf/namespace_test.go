@@ -134,12 +134,12 @@ func tunnel(t *testing.T, name string, flags uint16) *os.File {
 func (s *kit) seen(hook string, n uint64) {
 	s.t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if c := s.counters(hook); c.Seen >= n && c.Outcomes() >= n {
+		if c := s.counters(hook); c.value("seen") >= n && c.outcomes() >= n {
 			break
 		}
 	}
 	time.Sleep(20 * time.Millisecond)
-	if c := s.counters(hook); c.Seen != n || c.Outcomes() != n {
+	if c := s.counters(hook); c.value("seen") != n || c.outcomes() != n {
 		s.t.Errorf("%s: %+v, want %d seen", hook, c, n)
 	}
 }

@@ -72,7 +72,7 @@ func TestBigTCP(t *testing.T) {
 			t.Errorf("%d bytes: %+v, %d in the record", size, rec, len(data))
 		}
 	}
-	if c := s.counters("tc egress"); c.Cut != 0 || c.Overlong != 0 {
+	if c := s.counters("tc egress"); c.value("cut") != 0 || c.value("overlong") != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -94,7 +94,7 @@ func TestOverlong(t *testing.T) {
 		if int(rec.WireLen) != size || len(data) != wantCap {
 			t.Errorf("snap length %d: %+v, %d bytes", snap, rec, len(data))
 		}
-		if c := s.counters("xdp"); c.Cut != wantCut || c.Overlong != wantOverlong {
+		if c := s.counters("xdp"); c.value("cut") != wantCut || c.value("overlong") != wantOverlong {
 			t.Errorf("snap length %d: %+v", snap, c)
 		}
 	}

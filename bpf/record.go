@@ -1,8 +1,9 @@
 package bpf
 
-import "encoding/binary"
+import "unsafe"
 
-// Record is what the kernel says about one packet: struct record in record.h.
+// Record is what the kernel says about one packet: struct record_header in
+// record.h.
 type Record struct {
 	BootNs     uint64 // CLOCK_BOOTTIME
 	Ifindex    uint32
@@ -19,16 +20,7 @@ type Record struct {
 	Out        bool // leaving this host, otherwise arriving
 }
 
-const recordHeader = 40
-
-// The flags, as in record.h.
-const (
-	recordVLAN = 1 << iota
-	recordL3
-	recordXDP
-)
-
-const directionOut = 2
+const recordHeader = int(unsafe.Sizeof(sensorRecordHeader{}))
 
 // ParseRecord reads one record of a ring. data points into raw and ends with
 // the packet: raw is longer, and what follows is not the packet's. Not ok: raw
@@ -37,26 +29,25 @@ func ParseRecord(raw []byte) (rec Record, data []byte, ok bool) {
 	if len(raw) < recordHeader {
 		return Record{}, nil, false
 	}
-	le := binary.LittleEndian
-	flags := raw[32]
+	h := (*sensorRecordHeader)(unsafe.Pointer(&raw[0]))
 	rec = Record{
-		BootNs:     le.Uint64(raw[0:]),
-		Ifindex:    le.Uint32(raw[8:]),
-		WireLen:    le.Uint32(raw[12:]),
-		CapLen:     le.Uint32(raw[16:]),
-		SampleKeep: le.Uint32(raw[20:]),
-		SampleOf:   le.Uint32(raw[24:]),
-		VLANTCI:    le.Uint16(raw[28:]),
-		VLANProto:  le.Uint16(raw[30:]),
-		SegSize:    le.Uint16(raw[34:]),
-		HasVLAN:    flags&recordVLAN != 0,
-		L3:         flags&recordL3 != 0,
-		XDP:        flags&recordXDP != 0,
-		Out:        raw[33] == directionOut,
+		BootNs:     h.BootNs,
+		Ifindex:    h.Ifindex,
+		WireLen:    h.WireLen,
+		CapLen:     h.CapLen,
+		SampleKeep: h.SampleKeep,
+		SampleOf:   h.SampleOf,
+		VLANTCI:    h.VlanTci,
+		VLANProto:  h.VlanProto,
+		SegSize:    h.GsoSize,
+		HasVLAN:    h.Flags&uint8(sensorRecordFlagRECORD_VLAN) != 0,
+		L3:         h.Flags&uint8(sensorRecordFlagRECORD_L3) != 0,
+		XDP:        h.Flags&uint8(sensorRecordFlagRECORD_XDP) != 0,
+		Out:        h.Direction == uint8(sensorDirectionDIRECTION_OUT),
 	}
-	off := uint64(raw[36])
+	off := uint64(h.DataOff)
 	end := off + uint64(rec.CapLen)
-	if off < recordHeader || end > uint64(len(raw)) {
+	if int(h.DataOff) < recordHeader || end > uint64(len(raw)) {
 		return Record{}, nil, false
 	}
 	return rec, raw[off:end:end], true

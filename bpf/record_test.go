@@ -75,8 +75,11 @@ func TestRecordTellsSampling(t *testing.T) {
 // The sizes around which the reservation changes, header included.
 func boundaries(largest int) []int {
 	sizes := []int{42, 43, 63, 64, 65}
-	for _, class := range []int{128, 256, 512, 1536, 4096, 16384, 65536 + 128} {
-		for n := class - recordHeader - 1; n <= class-recordHeader+1; n++ {
+	for _, class := range []sensorRecordSize{
+		sensorRecordSizeCLASS_0, sensorRecordSizeCLASS_1, sensorRecordSizeCLASS_2, sensorRecordSizeCLASS_3, sensorRecordSizeCLASS_4,
+		sensorRecordSizeCLASS_5, sensorRecordSizeCLASS_6,
+	} {
+		for n := int(class) - recordHeader - 1; n <= int(class)-recordHeader+1; n++ {
 			if n <= largest {
 				sizes = append(sizes, n)
 			}
@@ -114,8 +117,8 @@ func TestSnapLength(t *testing.T) {
 			if wantCap < size {
 				wantCut = 1
 			}
-			if c.Cut != wantCut || c.Bytes != uint64(size) {
-				t.Errorf("%s, %d of %d bytes: cut %d, bytes %d", prog, snap, size, c.Cut, c.Bytes)
+			if c.value("cut") != wantCut || c.value("bytes") != uint64(size) {
+				t.Errorf("%s, %d of %d bytes: cut %d, bytes %d", prog, snap, size, c.value("cut"), c.value("bytes"))
 			}
 		}
 	}
@@ -144,7 +147,7 @@ func TestRingFull(t *testing.T) {
 		}
 	}
 	s.want("delivered", sensorProgTcIngressEth, query4(80))
-	if c := s.counters("tc ingress"); c.Seen != c.Outcomes() || c.RingFull != 10 || c.Delivered != uint64(fit)+1 {
+	if c := s.counters("tc ingress"); c.value("seen") != c.outcomes() || c.value("ring_full") != 10 || c.value("delivered") != uint64(fit)+1 {
 		t.Errorf("books: %+v", c)
 	}
 }
@@ -155,7 +158,7 @@ func TestDefect15CountersAreCumulative(t *testing.T) {
 	for n := range uint64(5) {
 		s.run(sensorProgTcIngressEth, query4(80), nil)
 		for range 3 {
-			if c := s.counters("tc ingress"); c.Seen != n+1 || c.Delivered != n+1 {
+			if c := s.counters("tc ingress"); c.value("seen") != n+1 || c.value("delivered") != n+1 {
 				t.Fatalf("after %d packets: %+v", n+1, c)
 			}
 		}
@@ -164,7 +167,7 @@ func TestDefect15CountersAreCumulative(t *testing.T) {
 
 func TestParseRecord(t *testing.T) {
 	good := make([]byte, 48)
-	good[16], good[36] = 5, recordHeader
+	good[16], good[36] = 5, byte(recordHeader)
 	copy(good[40:], "abcdefgh")
 	if _, data, ok := ParseRecord(good); !ok || string(data) != "abcde" {
 		t.Errorf("data %q, %v", data, ok)

@@ -43,18 +43,20 @@ static __always_inline enum outcome handle(void *ctx, struct hook *h,
  */
 static __always_inline struct hook *enter(const enum hook_id id)
 {
-	__u32 key = id;
+	enum hook_id key = id;
 	struct hook *h = bpf_map_lookup_elem(&hooks, &key);
 
 	if (h)
-		h->seen++;
+		h->in.seen++;
 	return h;
 }
 
 static __always_inline void leave(struct hook *h, enum outcome o)
 {
+	__u64 *outcomes = (void *)h + offsetof(struct hook, left_out);
+
 	if (o < OUTCOMES)
-		h->outcome[o]++;
+		outcomes[o]++;
 }
 
 /* Only a parser that ran out of bytes asks for more to be made linear: that

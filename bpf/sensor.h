@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
+#include "record.h"
+
 enum hook_id {
 	HOOK_XDP,
 	HOOK_TC_INGRESS,
@@ -14,36 +16,67 @@ enum hook_id {
 	HOOKS,
 };
 
-/* Every packet has exactly one. */
+/* The outcomes: every packet has exactly one. A line is all that a new one takes:
+ * it makes the constant, the counter, and the member of the Go type, after which
+ * the books name it (counters.go). Its list says what it means there.
+ */
+#define OUTCOMES_LEFT_OUT(X)                                                           \
+	X(NOT_DNS, not_dns)	    /* not UDP or TCP of a watched port */             \
+	X(SAMPLED_OUT, sampled_out) /* by the user's ratio */                          \
+	X(FRAG_QUOTA, frag_quota)   /* of unknown kind, beyond what may pass a second */
+
+#define OUTCOMES_LOST(X)                                                               \
+	X(RING_FULL, ring_full)                                                        \
+	X(COPY_FAILED, copy_failed) /* the kernel would not give us the bytes */
+
+#define OUTCOMES_GIVEN(X) X(DELIVERED, delivered) /* is in a ring */
+
+#define OUTCOME_CONSTANT(constant, member) constant,
+#define OUTCOME_MEMBER(constant, member)   __u64 member;
+
 enum outcome {
-	NOT_DNS, /* not UDP or TCP of a watched port */
-	SAMPLED_OUT,
-	FRAG_QUOTA, /* of unknown kind, beyond what may pass each second */
-	RING_FULL,
-	COPY_FAILED, /* the kernel would not give us the bytes */
-	DELIVERED,   /* is in a ring */
-	OUTCOMES,
+	OUTCOMES_LEFT_OUT(OUTCOME_CONSTANT)
+	OUTCOMES_LOST(OUTCOME_CONSTANT) OUTCOMES_GIVEN(OUTCOME_CONSTANT) OUTCOMES,
 	WANTED = OUTCOMES, /* not an outcome: to be captured */
 };
 
-/* One hook on one CPU. What is kept of every so many is counted here too, and so
- * for each hook: one count for both directions would, at 1:2, keep all queries
- * and no response.
+/* One hook on one CPU. The groups say what a counter means to the books, as Go
+ * reads them (counters.go); a new meter is a line in its group. What is kept of
+ * every so many is counted here too, and so for each hook: one count for both
+ * directions would, at 1:2, keep all queries and no response.
  */
 struct hook {
-	__u64 seen;
-	__u64 outcome[OUTCOMES];
-	__u64 bytes;	/* of delivered frames, on the wire */
-	__u64 cut;	/* delivered frames that the snap length cut */
-	__u64 overlong; /* delivered frames that were cut because no record holds them
-			 */
-	__u64 opaque; /* tunnels let through because only user space can look inside */
+	struct {
+		__u64 seen;
+	} in;
+	struct {
+		OUTCOMES_LEFT_OUT(OUTCOME_MEMBER)
+	} left_out;
+	struct {
+		OUTCOMES_LOST(OUTCOME_MEMBER)
+	} lost;
+	struct {
+		OUTCOMES_GIVEN(OUTCOME_MEMBER)
+	} given;
+	struct {
+		__u64 bytes;  /* of delivered frames, on the wire */
+		__u64 cut;    /* delivered frames that the snap length cut */
+		__u64 opaque; /* tunnels that only user space can look into */
+	} meters;
+	struct {
+		__u64 overlong; /* no record holds the frame */
+	} incomplete;
 	__u64 sample_credit;
 	__u64 quota_credit; /* a packet costs NSEC_PER_SEC */
 	__u64 quota_time;
 };
 
-/* As packet.Tunnel in user space. */
+_Static_assert(__builtin_offsetof(struct hook, meters) -
+			       __builtin_offsetof(struct hook, left_out) ==
+		       OUTCOMES * sizeof(__u64),
+	       "the members of the outcomes stand in the order of their constants");
+
+/* A test compares them with packet.Tunnel in user space. */
 enum tunnel {
 	TUNNEL_NONE,
 	TUNNEL_VXLAN,
@@ -90,6 +123,18 @@ struct settings {
 	struct tunnel_port ports[TUNNEL_PORTS];
 };
 
+/* Never read. Go's types and constants are made from the object's type information,
+ * which has only what a map or a variable is made of.
+ */
+const volatile struct {
+	enum tunnel tunnel;
+	enum record_flag flag;
+	enum direction direction;
+	enum record_size size;
+	enum outcome outcome;
+	struct record_header record;
+} only_types;
+
 /* Constant to the verifier, which removes what a setting switches off. */
 const volatile struct settings config;
 const volatile __u8 port_bits[65536 / 8];
@@ -97,7 +142,7 @@ const volatile __u8 port_bits[65536 / 8];
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HOOKS);
-	__type(key, __u32);
+	__type(key, enum hook_id);
 	__type(value, struct hook);
 } hooks SEC(".maps");
 

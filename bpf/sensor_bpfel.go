@@ -13,6 +13,13 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type sensorDirection uint32
+
+const (
+	sensorDirectionDIRECTION_IN  sensorDirection = 1
+	sensorDirectionDIRECTION_OUT sensorDirection = 2
+)
+
 type sensorFragmentKey struct {
 	_       structs.HostLayout
 	Src     [2]uint64
@@ -23,17 +30,88 @@ type sensorFragmentKey struct {
 }
 
 type sensorHook struct {
-	_            structs.HostLayout
-	Seen         uint64
-	Outcome      [6]uint64
-	Bytes        uint64
-	Cut          uint64
-	Overlong     uint64
-	Opaque       uint64
+	_  structs.HostLayout
+	In struct {
+		_    structs.HostLayout
+		Seen uint64
+	}
+	LeftOut struct {
+		_          structs.HostLayout
+		NotDns     uint64
+		SampledOut uint64
+		FragQuota  uint64
+	}
+	Lost struct {
+		_          structs.HostLayout
+		RingFull   uint64
+		CopyFailed uint64
+	}
+	Given struct {
+		_         structs.HostLayout
+		Delivered uint64
+	}
+	Meters struct {
+		_      structs.HostLayout
+		Bytes  uint64
+		Cut    uint64
+		Opaque uint64
+	}
+	Incomplete struct {
+		_        structs.HostLayout
+		Overlong uint64
+	}
 	SampleCredit uint64
 	QuotaCredit  uint64
 	QuotaTime    uint64
 }
+
+type sensorHookId uint32
+
+const (
+	sensorHookIdHOOK_XDP        sensorHookId = 0
+	sensorHookIdHOOK_TC_INGRESS sensorHookId = 1
+	sensorHookIdHOOK_TC_EGRESS  sensorHookId = 2
+	sensorHookIdHOOKS           sensorHookId = 3
+)
+
+type sensorRecordFlag uint32
+
+const (
+	sensorRecordFlagRECORD_VLAN sensorRecordFlag = 1
+	sensorRecordFlagRECORD_L3   sensorRecordFlag = 2
+	sensorRecordFlagRECORD_XDP  sensorRecordFlag = 4
+)
+
+type sensorRecordHeader struct {
+	_          structs.HostLayout
+	BootNs     uint64
+	Ifindex    uint32
+	WireLen    uint32
+	CapLen     uint32
+	SampleKeep uint32
+	SampleOf   uint32
+	VlanTci    uint16
+	VlanProto  uint16
+	Flags      uint8
+	Direction  uint8
+	GsoSize    uint16
+	DataOff    uint8
+	Reserved   [3]uint8
+}
+
+type sensorRecordSize uint32
+
+const (
+	sensorRecordSizeCLASS_0 sensorRecordSize = 128
+	sensorRecordSizeCLASS_1 sensorRecordSize = 256
+	sensorRecordSizeCLASS_2 sensorRecordSize = 512
+	sensorRecordSizeCLASS_3 sensorRecordSize = 1536
+	sensorRecordSizeCLASS_4 sensorRecordSize = 4096
+	sensorRecordSizeCLASS_5 sensorRecordSize = 16384
+	sensorRecordSizeCLASS_6 sensorRecordSize = 65664
+	sensorRecordSizeCLASS_7 sensorRecordSize = 196736
+	sensorRecordSizeCLASS_8 sensorRecordSize = 524416
+)
 
 type sensorSettings struct {
 	_          structs.HostLayout
@@ -52,6 +130,35 @@ type sensorSettings struct {
 	}
 }
 
+type sensorTunnel uint32
+
+const (
+	sensorTunnelTUNNEL_NONE       sensorTunnel = 0
+	sensorTunnelTUNNEL_VXLAN      sensorTunnel = 1
+	sensorTunnelTUNNEL_VXLAN_GPE  sensorTunnel = 2
+	sensorTunnelTUNNEL_GENEVE     sensorTunnel = 3
+	sensorTunnelTUNNEL_GRE        sensorTunnel = 4
+	sensorTunnelTUNNEL_ERSPAN     sensorTunnel = 5
+	sensorTunnelTUNNEL_IPIP       sensorTunnel = 6
+	sensorTunnelTUNNEL_6IN4       sensorTunnel = 7
+	sensorTunnelTUNNEL_4IN6       sensorTunnel = 8
+	sensorTunnelTUNNEL_6IN6       sensorTunnel = 9
+	sensorTunnelTUNNEL_TEREDO     sensorTunnel = 10
+	sensorTunnelTUNNEL_GTP        sensorTunnel = 11
+	sensorTunnelTUNNEL_MPLS       sensorTunnel = 12
+	sensorTunnelTUNNEL_GRE_UDP    sensorTunnel = 13
+	sensorTunnelTUNNEL_MPLS_UDP   sensorTunnel = 14
+	sensorTunnelTUNNEL_TZSP       sensorTunnel = 15
+	sensorTunnelTUNNEL_L2TP       sensorTunnel = 16
+	sensorTunnelTUNNEL_NSH        sensorTunnel = 17
+	sensorTunnelTUNNEL_LISP       sensorTunnel = 18
+	sensorTunnelTUNNEL_ETHERIP    sensorTunnel = 19
+	sensorTunnelTUNNEL_PBB        sensorTunnel = 20
+	sensorTunnelTUNNEL_TRILL      sensorTunnel = 21
+	sensorTunnelTUNNEL_FABRICPATH sensorTunnel = 22
+	sensorTunnelTUNNEL_PPPOE      sensorTunnel = 31
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -67,6 +174,7 @@ const (
 	sensorProgXdpEth       = "xdp_eth"
 	sensorProgXdpL3        = "xdp_l3"
 	sensorVarConfig        = "config"
+	sensorVarOnlyTypes     = "only_types"
 	sensorVarPortBits      = "port_bits"
 )
 
@@ -134,8 +242,9 @@ type sensorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sensorVariableSpecs struct {
-	Config   *ebpf.VariableSpec `ebpf:"config"`
-	PortBits *ebpf.VariableSpec `ebpf:"port_bits"`
+	Config    *ebpf.VariableSpec `ebpf:"config"`
+	OnlyTypes *ebpf.VariableSpec `ebpf:"only_types"`
+	PortBits  *ebpf.VariableSpec `ebpf:"port_bits"`
 }
 
 // sensorObjects contains all objects after they have been loaded into the kernel.
@@ -177,8 +286,9 @@ func (m *sensorMaps) Close() error {
 //
 // It can be passed to loadSensorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sensorVariables struct {
-	Config   *ebpf.Variable `ebpf:"config"`
-	PortBits *ebpf.Variable `ebpf:"port_bits"`
+	Config    *ebpf.Variable `ebpf:"config"`
+	OnlyTypes *ebpf.Variable `ebpf:"only_types"`
+	PortBits  *ebpf.Variable `ebpf:"port_bits"`
 }
 
 // sensorPrograms contains all programs after they have been loaded into the kernel.

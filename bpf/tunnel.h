@@ -367,7 +367,7 @@ static __always_inline enum outcome choose_found(struct hook *h, enum parsed fou
 		return choose(h, found, inner);
 	if (config.sample_of && !sampled_by_hash(pair))
 		return SAMPLED_OUT;
-	h->opaque++;
+	h->meters.opaque++;
 	return WANTED;
 }
 

@@ -237,9 +237,9 @@ func TestOpaqueTunnels(t *testing.T) {
 			if s.lacks(prog) {
 				continue
 			}
-			before := s.counters(hookOf(prog)).Opaque
+			before := s.counters(hookOf(prog)).value("opaque")
 			s.want("delivered", prog, frame)
-			if got := s.counters(hookOf(prog)).Opaque - before; got != map[bool]uint64{true: 1}[opaque] {
+			if got := s.counters(hookOf(prog)).value("opaque") - before; got != map[bool]uint64{true: 1}[opaque] {
 				t.Errorf("%s: %d opaque, want %v: % x", prog, got, opaque, frame)
 			}
 		}
@@ -406,9 +406,9 @@ func TestTunnelsAgreeWithUserSpace(t *testing.T) {
 		var l decode.Layers
 		found := decode.Decode(&p, &l)
 		watched := (found == decode.FoundUDP || found == decode.FoundTCP) && (l.SrcPort == 53 || l.DstPort == 53)
-		before := s.counters("tc ingress").Opaque
+		before := s.counters("tc ingress").value("opaque")
 		delivered := s.run(sensorProgTcIngressEth, frame, nil) == "delivered"
-		opaque := s.counters("tc ingress").Opaque > before
+		opaque := s.counters("tc ingress").value("opaque") > before
 		_, _, ring := s.next()
 		wrong := ""
 		switch want := decode.Lane(&p).Lane(lanes); {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,8 +63,10 @@ type XDPProgram struct {
 	Mode string // "native", "generic", "offloaded", "multiple"
 }
 
-// As enum in linux/if_link.h.
-var xdpModes = map[uint32]string{1: "native", 2: "generic", 3: "offloaded", 4: "multiple"}
+var xdpModes = map[uint32]string{
+	nl.XDP_ATTACHED_DRV: "native", nl.XDP_ATTACHED_SKB: "generic", nl.XDP_ATTACHED_HW: "offloaded",
+	nl.XDP_ATTACHED_HW + 1: "multiple", // XDP_ATTACHED_MULTI, which the library has not
+}
 
 func xdpProgram(ifindex int) (*XDPProgram, error) {
 	l, err := netlink.LinkByIndex(ifindex)

@@ -127,8 +127,6 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 			return none, usageError("attach: --promiscuous is for interfaces that are named: any is what this host sends and receives")
 		}
 	}
-	names := capture.NewInterfaceNames()
-	o.interfaceName = names.Name
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
 		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),
@@ -141,7 +139,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
-	return capture.RingOptions{Interfaces: interfaces, Names: names, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+	return capture.RingOptions{Interfaces: interfaces, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
 // ringFeed is what passes the interfaces.

@@ -37,51 +37,94 @@ func (b *books) ledgers() ([]account.Ledger, error) {
 	}
 	message := account.MessageLedger(b.messages)
 	packet := account.PacketLedger(b.packets, b.source.Given)
-	kernel, err := b.source.Kernel()
+	all, err := b.kernel()
 	if err != nil {
 		return nil, err
-	}
-	var all []account.Ledger
-	for _, h := range kernel.Hooks {
-		all = append(all, kernelLedger(h))
 	}
 	return append(append(all, packet, message), deliveries...), nil
 }
 
-func kernelLedger(h capture.HookStats) account.Ledger {
-	return account.Ledger{
-		Name: "kernel", Label: h.Hook, In: h.Seen,
-		Outcomes: []account.Line{
-			{Name: "not_dns", Value: h.NotDNS}, {Name: "sampled_out", Value: h.SampledOut}, {Name: "frag_quota", Value: h.FragQuota},
-			{Name: "ring_full", Value: h.RingFull}, {Name: "copy_failed", Value: h.CopyFailed}, {Name: "delivered", Value: h.Delivered},
-		},
-		Meters: []account.Line{{Name: "bytes", Value: h.Bytes}, {Name: "cut", Value: h.Cut}, {Name: "overlong", Value: h.Overlong}, {Name: "opaque", Value: h.Opaque}},
+// kernel reads what the source says of frames before they reached a lane. Behind a
+// live source that says nothing, something may have been lost that nobody knows.
+func (b *books) kernel() ([]account.Ledger, error) {
+	stats, err := capture.Kernel(b.source)
+	if err != nil {
+		return nil, err
 	}
+	var all []account.Ledger
+	for _, h := range stats.Hooks {
+		all = append(all, kernelLedger(h))
+	}
+	if all == nil && b.source.Live() && len(b.source.Lanes()) > 0 {
+		all = []account.Ledger{kernelLedger(capture.HookStats{})}
+	}
+	return all, nil
 }
 
-// lost names the outcomes that mean that a record did not arrive.
-var lost = map[string]bool{
-	"ring_full": true, "copy_failed": true, "refused": true, "queue_full": true, "spool_evicted": true, "spool_damaged": true, "abandoned": true,
+// kernelLedger sorts a hook's counters by what they mean.
+func kernelLedger(h capture.HookStats) account.Ledger {
+	l := account.Ledger{Name: "kernel", Label: h.Hook, InUnknown: true}
+	for _, c := range h.Counters {
+		line := account.Line{Name: c.Name, Value: c.Value, Unknown: !c.Known}
+		switch c.Kind {
+		case capture.CountsIn:
+			l.In, l.InUnknown = c.Value, !c.Known
+		case capture.CountsMeter, capture.CountsIncomplete:
+			line.Lost = c.Kind == capture.CountsIncomplete
+			l.Meters = append(l.Meters, line)
+		default:
+			line.Lost = c.Kind == capture.CountsLost
+			l.Outcomes = append(l.Outcomes, line)
+		}
+	}
+	return l
 }
 
 // losses says what was lost and where, and how much in all.
 func losses(ledgers []account.Ledger) (text string, total uint64) {
 	var parts []string
-	for _, l := range ledgers {
+	add := func(l *account.Ledger, what string, o account.Line) {
+		if !o.Lost || o.Unknown || o.Value == 0 {
+			return
+		}
+		where := l.Name
+		if l.Label != "" {
+			where += ", " + l.Label
+		}
+		parts = append(parts, fmt.Sprintf(what+" %s (%s)", o.Value, o.Name, where))
+		total += o.Value
+	}
+	for i := range ledgers {
+		l := &ledgers[i]
 		for _, o := range l.Outcomes {
-			if lost[o.Name] && o.Value > 0 && (l.Name == "kernel" || l.Name == "delivery") {
-				parts = append(parts, fmt.Sprintf("%d %s (%s, %s)", o.Value, o.Name, l.Name, l.Label))
-				total += o.Value
-			}
+			add(l, "%d", o)
 		}
 		for _, m := range l.Meters {
-			if m.Name == "overlong" && m.Value > 0 {
-				parts = append(parts, fmt.Sprintf("the ends of %d frames that no record holds: overlong (%s, %s)", m.Value, l.Name, l.Label))
-				total += m.Value
-			}
+			add(l, "the ends of %d frames that no record holds:", m)
 		}
 	}
 	return strings.Join(parts, ", "), total
+}
+
+// wanted is how many frames were to be captured, and how many of them were lost on
+// their way to a lane, unless that is not known.
+func (b *books) wanted() (all, lost uint64, known bool, err error) {
+	stats, err := capture.Kernel(b.source)
+	known = len(stats.Hooks) > 0 || !b.source.Live()
+	for _, h := range stats.Hooks {
+		for _, c := range h.Counters {
+			switch c.Kind {
+			case capture.CountsLost:
+				lost += c.Value
+			case capture.CountsGiven:
+			default:
+				continue
+			}
+			all += c.Value
+			known = known && c.Known
+		}
+	}
+	return all, lost, known, err
 }
 
 // summary prints the books for people.
@@ -92,22 +135,31 @@ func summary(w io.Writer, ledgers []account.Ledger, took time.Duration) {
 		if l.Label != "" {
 			name += " " + l.Label
 		}
-		fmt.Fprintf(w, "  %-22s in %d", name, l.In)
+		fmt.Fprintf(w, "  %-22s in %s", name, shownNumber(l.In, l.InUnknown))
 		for _, o := range l.Outcomes {
-			if o.Value > 0 {
-				fmt.Fprintf(w, ", %s %d", o.Name, o.Value)
+			if o.Value > 0 || o.Unknown {
+				fmt.Fprintf(w, ", %s %s", o.Name, shownNumber(o.Value, o.Unknown))
 			}
 		}
 		if l.Held > 0 {
 			fmt.Fprintf(w, ", held %d", l.Held)
 		}
-		fmt.Fprintf(w, "; unaccounted %d\n", l.Unaccounted())
+		fmt.Fprintf(w, "; unaccounted %s\n", shownNumber(l.Unaccounted(), !l.Balanced()))
 	}
 	fmt.Fprintf(w, "unaccounted %d\n", unaccounted(ledgers))
 }
 
+// shownNumber is a number for people.
+func shownNumber[N int64 | uint64](n N, unknown bool) string {
+	if unknown {
+		return "unknown"
+	}
+	return fmt.Sprint(n)
+}
+
 // unaccounted adds up over all ledgers, without regard to sign: a surplus in
-// one does not make good for a hole in another.
+// one does not make good for a hole in another. Where a ledger has no balance
+// because a number is unknown, nothing is missed.
 func unaccounted(ledgers []account.Ledger) uint64 {
 	var n uint64
 	for i := range ledgers {

@@ -41,12 +41,11 @@ type rigged struct {
 	spoil   func([]packet.Packet) []packet.Packet // what the lane's reader gets instead
 }
 
-func (s *rigged) Lanes() []capture.Lane                { return []capture.Lane{s} }
-func (s *rigged) Live() bool                           { return false }
-func (s *rigged) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
-func (s *rigged) Given() uint64                        { return s.given }
-func (s *rigged) Err() error                           { return nil }
-func (s *rigged) Close() error                         { return nil }
+func (s *rigged) Lanes() []capture.Lane { return []capture.Lane{s} }
+func (s *rigged) Live() bool            { return false }
+func (s *rigged) Given() uint64         { return s.given }
+func (s *rigged) Err() error            { return nil }
+func (s *rigged) Close() error          { return nil }
 
 func (s *rigged) Read(b *packet.Batch) error {
 	if s.packets == nil {
@@ -250,13 +249,17 @@ func TestNoAllocationPerRecord(t *testing.T) {
 // TestOverlongIsALoss: what no record holds did not arrive, unlike what the user
 // has asked to cut.
 func TestOverlongIsALoss(t *testing.T) {
-	f := func(h capture.HookStats, want string, wantTotal uint64) {
+	f := func(want string, wantTotal uint64, counters ...capture.Counter) {
 		t.Helper()
-		if text, total := losses([]account.Ledger{kernelLedger(h)}); text != want || total != wantTotal {
+		l := kernelLedger(capture.HookStats{Hook: "xdp", Counters: counters})
+		if text, total := losses([]account.Ledger{l}); text != want || total != wantTotal {
 			t.Errorf("losses %q, %d in all, want %q, %d", text, total, want, wantTotal)
 		}
 	}
-	f(capture.HookStats{Hook: "xdp", Seen: 2, Delivered: 2, Cut: 2}, "", 0)
-	f(capture.HookStats{Hook: "xdp", Seen: 3, Delivered: 2, RingFull: 1, Overlong: 2},
-		"1 ring_full (kernel, xdp), the ends of 2 frames that no record holds: overlong (kernel, xdp)", 3)
+	n := func(name string, kind capture.CounterKind, value uint64) capture.Counter {
+		return capture.Counter{Name: name, Kind: kind, Value: value, Known: true}
+	}
+	f("", 0, n("seen", capture.CountsIn, 2), n("delivered", capture.CountsGiven, 2), n("cut", capture.CountsMeter, 2))
+	f("1 ring_full (kernel, xdp), the ends of 2 frames that no record holds: overlong (kernel, xdp)", 3,
+		n("seen", capture.CountsIn, 3), n("delivered", capture.CountsGiven, 2), n("ring_full", capture.CountsLost, 1), n("overlong", capture.CountsIncomplete, 2))
 }

@@ -22,12 +22,11 @@ type busy struct {
 	ended    bool // done was true before the deadline
 }
 
-func (s *busy) Lanes() []capture.Lane                { return []capture.Lane{s} }
-func (s *busy) Live() bool                           { return true }
-func (s *busy) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
-func (s *busy) Given() uint64                        { return s.given }
-func (s *busy) Err() error                           { return nil }
-func (s *busy) Close() error                         { return nil }
+func (s *busy) Lanes() []capture.Lane { return []capture.Lane{s} }
+func (s *busy) Live() bool            { return true }
+func (s *busy) Given() uint64         { return s.given }
+func (s *busy) Err() error            { return nil }
+func (s *busy) Close() error          { return nil }
 
 func (s *busy) Read(b *packet.Batch) error {
 	if s.ended = s.done(); s.ended || time.Now().After(s.deadline) {

@@ -12,6 +12,7 @@ import (
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // ledgerCollector shows the books: the same numbers as the summary.
@@ -58,15 +59,22 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		emit := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(d, kind, v, append([]string{l.Name, l.Label}, labels...)...)
 		}
-		emit(descIn, prometheus.CounterValue, float64(l.In))
-		for _, o := range l.Outcomes {
-			emit(descOutcome, prometheus.CounterValue, float64(o.Value), o.Name)
+		lines := func(d *prometheus.Desc, list []account.Line) {
+			for _, o := range list {
+				if !o.Unknown {
+					emit(d, prometheus.CounterValue, float64(o.Value), o.Name)
+				}
+			}
 		}
+		if !l.InUnknown { // what is unknown is absent, and not 0
+			emit(descIn, prometheus.CounterValue, float64(l.In))
+		}
+		lines(descOutcome, l.Outcomes)
 		emit(descHeld, prometheus.GaugeValue, float64(l.Held))
-		emit(descUnaccounted, prometheus.GaugeValue, float64(l.Unaccounted()))
-		for _, o := range l.Meters {
-			emit(descMeter, prometheus.CounterValue, float64(o.Value), o.Name)
+		if l.Balanced() {
+			emit(descUnaccounted, prometheus.GaugeValue, float64(l.Unaccounted()))
 		}
+		lines(descMeter, l.Meters)
 	}
 }
 
@@ -180,17 +188,28 @@ func buildInfo(server string) prometheus.Collector {
 type lossMeter struct {
 	books     *books
 	lost, all uint64        // packets up to the end of the last interval
-	ratio     atomic.Uint64 // bits of a float64
-	gauge     prometheus.Collector
+	ratio     atomic.Uint64 // bits of a float64, NaN: not known
 }
 
 func newLossMeter(b *books) *lossMeter {
 	m := &lossMeter{books: b}
-	m.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "dnsmonster_sensor_capture_loss_ratio",
-		Help: "Share of the packets to capture that the kernel had no room for, in the last interval of capturestatsdelay.",
-	}, func() float64 { return math.Float64frombits(m.ratio.Load()) })
+	if _, _, known, err := b.wanted(); err == nil && !known {
+		m.ratio.Store(math.Float64bits(math.NaN()))
+	}
 	return m
+}
+
+var descLoss = prometheus.NewDesc("dnsmonster_sensor_capture_loss_ratio",
+	"Share of the packets to capture that the kernel had no room for, in the last interval of capturestatsdelay.", nil, nil)
+
+// Describe implements prometheus.Collector.
+func (m *lossMeter) Describe(ch chan<- *prometheus.Desc) { ch <- descLoss }
+
+// Collect implements prometheus.Collector.
+func (m *lossMeter) Collect(ch chan<- prometheus.Metric) {
+	if ratio := math.Float64frombits(m.ratio.Load()); !math.IsNaN(ratio) {
+		ch <- prometheus.MustNewConstMetric(descLoss, prometheus.GaugeValue, ratio)
+	}
 }
 
 // follow measures until quit is closed.
@@ -209,17 +228,15 @@ func (m *lossMeter) follow(every time.Duration, quit <-chan struct{}) {
 
 // measure ends an interval.
 func (m *lossMeter) measure() {
-	stats, err := m.books.source.Kernel()
+	all, lost, known, err := m.books.wanted()
 	if err != nil {
 		return // whoever reads the books says so
 	}
-	var lost, all uint64
-	for _, h := range stats.Hooks {
-		lost += h.RingFull + h.CopyFailed
-		all += h.RingFull + h.CopyFailed + h.Delivered
-	}
 	ratio := 0.0
-	if all > m.all {
+	switch {
+	case !known:
+		ratio = math.NaN()
+	case all > m.all:
 		ratio = float64(lost-m.lost) / float64(all-m.all)
 	}
 	m.ratio.Store(math.Float64bits(ratio))

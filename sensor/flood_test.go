@@ -39,12 +39,11 @@ type flood struct {
 	slots [floodBatch + 8][2048]byte
 }
 
-func (s *flood) Lanes() []capture.Lane                { return []capture.Lane{s} }
-func (s *flood) Live() bool                           { return false }
-func (s *flood) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
-func (s *flood) Given() uint64                        { return s.given }
-func (s *flood) Err() error                           { return nil }
-func (s *flood) Close() error                         { return nil }
+func (s *flood) Lanes() []capture.Lane { return []capture.Lane{s} }
+func (s *flood) Live() bool            { return false }
+func (s *flood) Given() uint64         { return s.given }
+func (s *flood) Err() error            { return nil }
+func (s *flood) Close() error          { return nil }
 
 func (s *flood) Read(b *packet.Batch) error {
 	if s.i >= s.n {

@@ -139,7 +139,7 @@ func (m *metrics) start(b *books, log *slog.Logger, failed func(what string, err
 	if m.options.legacy {
 		m.registry.MustRegister(&legacyCollector{books: b, prefix: legacyPrefix(m.name)})
 	} else {
-		m.registry.MustRegister(append(others, &ledgerCollector{b}, loss.gauge)...)
+		m.registry.MustRegister(append(others, &ledgerCollector{b}, loss)...)
 		if m.server != nil || m.statsd != nil { // on stderr nothing is joined with it
 			m.registry.MustRegister(buildInfo(m.name))
 		}

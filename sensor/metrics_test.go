@@ -176,7 +176,8 @@ func TestAlertRules(t *testing.T) {
 	_, pattern, _ := strings.Cut(rules, `outcome=~"`)
 	pattern, _, _ = strings.Cut(pattern, `"`)
 	named := strings.Split(pattern, "|")
-	for name := range lost {
+	lost := lossNames()
+	for _, name := range lost {
 		if !slices.Contains(named, name) {
 			t.Errorf("no alert when records are lost as %s", name)
 		}
@@ -385,32 +386,50 @@ func TestLegacyMetrics(t *testing.T) {
 		return account.Ledger{Name: name, Label: label, In: in, Outcomes: outcomes}
 	}
 	n := func(name string, value uint64) account.Line { return account.Line{Name: name, Value: value} }
+	lost := func(name string, value uint64) account.Line {
+		return account.Line{Name: name, Value: value, Lost: true}
+	}
 	f("packetsCaptured=0 packetsDropped=0 packetLossPercent=0 packetsDuplicate=0 packetsOverRatio=0")
 	f("packetsCaptured=90 packetsDropped=0 packetLossPercent=0 packetsDuplicate=4 packetsOverRatio=5",
 		ledger("packet", "", 90, n("duplicate", 4), n("sampled_out", 5)))
 	f("packetsCaptured=80 packetsDropped=20 packetLossPercent=25 packetsDuplicate=0 packetsOverRatio=7",
-		ledger("kernel", "tc ingress", 90, n("delivered", 60), n("ring_full", 15), n("copy_failed", 5), n("sampled_out", 7), n("not_dns", 3)),
+		ledger("kernel", "tc ingress", 90, n("delivered", 60), lost("ring_full", 15), lost("copy_failed", 5), n("sampled_out", 7), n("not_dns", 3)),
 		ledger("packet", "", 60))
 	f("packetsCaptured=0 packetsDropped=0 packetLossPercent=0 packetsDuplicate=0 packetsOverRatio=0 "+
 		"psqlSentToOutput=1 psqlSkipped=2 psqlFailed=18 natsSentToOutput=0 natsSkipped=0 natsErrors=9",
-		ledger("delivery", "psql", 21, n("delivered", 1), n("skipped", 2), n("refused", 3), n("queue_full", 4), n("spool_evicted", 5), n("abandoned", 6)),
-		ledger("delivery", "nats", 9, n("refused", 9)))
+		ledger("delivery", "psql", 21, n("delivered", 1), n("skipped", 2), lost("refused", 3), lost("queue_full", 4), lost("spool_evicted", 5), lost("abandoned", 6)),
+		ledger("delivery", "nats", 9, lost("refused", 9)))
+	// What is not known is left out.
+	unknown := account.Line{Name: "ring_full", Unknown: true, Lost: true}
+	f("packetsDuplicate=0 packetsOverRatio=7",
+		ledger("kernel", "", 0, n("delivered", 60), unknown, n("sampled_out", 7)), ledger("packet", "", 60))
+	f("packetsDuplicate=4", ledger("kernel", "", 0), ledger("packet", "", 60, n("duplicate", 4)))
 }
 
 // countingSource is a source whose kernel has counted.
 type countingSource struct {
 	capture.Source
-	hook atomic.Pointer[capture.HookStats]
+	counters atomic.Pointer[[]capture.Counter]
 }
 
+func (s *countingSource) Live() bool { return true }
+
 func (s *countingSource) Kernel() (capture.KernelStats, error) {
-	return capture.KernelStats{Hooks: []capture.HookStats{*s.hook.Load()}}, nil
+	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tap", Counters: *s.counters.Load()}}}, nil
+}
+
+func (s *countingSource) count(delivered, ringFull, copyFailed uint64) {
+	s.counters.Store(&[]capture.Counter{
+		{Name: "delivered", Kind: capture.CountsGiven, Value: delivered, Known: true},
+		{Name: "ring_full", Kind: capture.CountsLost, Value: ringFull, Known: true},
+		{Name: "copy_failed", Kind: capture.CountsLost, Value: copyFailed, Known: true},
+	})
 }
 
 // TestLossMeter: the share of the last interval, and 0 where nothing passed.
 func TestLossMeter(t *testing.T) {
 	source := &countingSource{}
-	source.hook.Store(&capture.HookStats{Delivered: 60, RingFull: 30, CopyFailed: 10})
+	source.count(60, 30, 10)
 	m := newLossMeter(&books{source: source})
 	wantRatio := func(want float64) {
 		t.Helper()
@@ -423,17 +442,18 @@ func TestLossMeter(t *testing.T) {
 		m.measure()
 		wantRatio(want)
 		if want == 0 {
-			source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 40, CopyFailed: 10})
+			source.count(70, 40, 10)
 		}
 	}
-	source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: 50, CopyFailed: 10})
+	source.count(70, 50, 10)
 	quit := make(chan struct{})
 	defer close(quit)
 	go m.follow(time.Hour, quit)
 	wantRatio(0) // the interval is not over
 	go m.follow(time.Millisecond, quit)
-	for end := time.Now().Add(stuck); m.ratio.Load() == 0 && time.Now().Before(end); {
-		source.hook.Store(&capture.HookStats{Delivered: 70, RingFull: source.hook.Load().RingFull + 10, CopyFailed: 10})
+	end, full := time.Now().Add(stuck), uint64(50)
+	for ; m.ratio.Load() == 0 && time.Now().Before(end); full += 10 {
+		source.count(70, full, 10)
 		time.Sleep(100 * time.Microsecond)
 	}
 	if m.ratio.Load() == 0 {

@@ -42,7 +42,7 @@ type common struct {
 	live     bool // the input is an interface; set by record
 	fallback bool // where no output is switched on, records go to stdout
 
-	interfaceName func(number uint32, at int64) string // nil: the input's interfaces have no names
+	names interfaceNames
 }
 
 func newCommon(list []outputs.Output) *common {

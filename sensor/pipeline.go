@@ -199,6 +199,7 @@ func (l *lane) step() (more bool) {
 		return false
 	default:
 		l.pipeline.fail("lane", err)
+		l.discard()
 		return false
 	}
 	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
@@ -224,11 +225,26 @@ func (l *lane) tick(now time.Time) {
 // shrank closes the books over a batch whose file became shorter while it was
 // read. Any other panic goes on.
 func (l *lane) shrank(fault any) {
-	file, ok := l.source.(interface{ Shrunk() })
+	file, ok := l.source.(capture.Shrinker)
 	if !ok || !capture.IsFault(fault) {
 		panic(fault)
 	}
-	l.worker.Lost(l.given - l.done)
+	l.worker.Lost(account.FileShrank, l.given-l.done)
 	l.worker.Publish()
 	file.Shrunk()
+}
+
+// discard takes off what a lane that has failed is still given, until the source
+// ends. What it has read before is delivered meanwhile.
+func (l *lane) discard() {
+	source, ok := l.source.(capture.Discarder)
+	for err := error(nil); ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)); {
+		var n int
+		n, err = source.Discard()
+		l.worker.Lost(account.LaneFailed, n)
+		if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
+			l.tick(now)
+		}
+		l.worker.Publish()
+	}
 }

@@ -16,7 +16,7 @@ func (o *common) introduce(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	records.Server, records.InterfaceName = o.server, o.interfaceName
+	records.Server, records.InterfaceName = o.server, o.names.name
 	for _, out := range o.outputs {
 		if u, ok := out.(outputs.CommonUser); ok {
 			u.Use(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Live: o.live, Force: o.force, Log: log.With("output", out.Name())})

@@ -66,16 +66,11 @@ func (s *screen) show(line string) {
 // progressEvery is how often the line changes.
 const progressEvery = 500 * time.Millisecond
 
-// progressing is a source that knows how far it is.
-type progressing interface {
-	Progress() (share float64, known bool)
-}
-
 // startProgress shows how far the reading of files is, until stop is called. It
 // shows nothing where that is not wanted, where the log is not on a terminal, and
 // where the records themselves are.
 func (s *session) startProgress(source capture.Source, list []active, b *books) (stop func()) {
-	files, ok := source.(progressing)
+	files, ok := source.(capture.Progressor)
 	if !ok || !s.progress || s.screen == nil || recordsOnTerminal(list) {
 		return func() {}
 	}

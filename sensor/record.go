@@ -75,6 +75,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 			return sourceError(err)
 		}
 	}
+	o.names.of(source)
 	p := newPipeline(source, s.workerConfig(o), runners, s.log)
 	if err := p.prepare(o, s, active); err != nil {
 		return err
@@ -100,12 +101,11 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 // nothing is the source of a run that ends before it has begun.
 type nothing struct{}
 
-func (nothing) Lanes() []capture.Lane                { return nil }
-func (nothing) Live() bool                           { return true }
-func (nothing) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
-func (nothing) Given() uint64                        { return 0 }
-func (nothing) Err() error                           { return nil }
-func (nothing) Close() error                         { return nil }
+func (nothing) Lanes() []capture.Lane { return nil }
+func (nothing) Live() bool            { return true }
+func (nothing) Given() uint64         { return 0 }
+func (nothing) Err() error            { return nil }
+func (nothing) Close() error          { return nil }
 
 // leave ends a run that was stopped before anything was captured. The outputs
 // have not been started: what their spools hold stays there.
@@ -246,7 +246,7 @@ func (p *pipeline) closeSource() {
 
 // freeSource gives back what the source holds beyond its end.
 func (p *pipeline) freeSource() error {
-	if f, ok := p.source.(interface{ Free() error }); ok {
+	if f, ok := p.source.(capture.Freer); ok {
 		return f.Free()
 	}
 	return nil

@@ -87,8 +87,6 @@ func (f *fileOptions) check() error {
 func (f *fileOptions) feed(what string, paths []string, o *common, s *session) feed {
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
-	var files *capture.Inputs
-	o.interfaceName = func(number uint32, _ int64) string { return files.InterfaceName(number) } // asked for records of these files
 	look := func() error {
 		var p problems
 		for _, err := range capture.LookAtFiles(paths) {
@@ -101,8 +99,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Loose
 		}
-		var err error
-		files, err = capture.OpenInputs(in)
+		files, err := capture.OpenInputs(in)
 		if err != nil {
 			return nil, usageError("%s: %w", what, err)
 		}

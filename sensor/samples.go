@@ -115,46 +115,54 @@ func writeMetrics(w io.Writer, now time.Time, samples []sample, format string) {
 	w.Write(append(bytes.TrimRight(line.Bytes(), "\n"), '\n')) // one write: lines of others do not come between
 }
 
-// legacySamples are dnsmonster's metrics, with its names and kinds.
+// legacySamples are dnsmonster's metrics, with its names and kinds. One that
+// depends on a number that is unknown is left out.
 func legacySamples(ledgers []account.Ledger) []sample {
-	var captured, dropped, overRatio, duplicate, read uint64
-	live := false
+	var dropped, overRatio, duplicate, read uint64
+	droppedKnown, overRatioKnown := true, true
 	var outputs []sample
 	for _, l := range ledgers {
 		n := make(map[string]uint64)
+		lost := uint64(0)
 		for _, o := range l.Outcomes {
 			n[o.Name] = o.Value
+			if o.Lost {
+				lost += o.Value
+			}
 		}
 		switch l.Name {
 		case "kernel":
-			live = true
-			captured += n["delivered"] + n["ring_full"] + n["copy_failed"]
-			dropped += n["ring_full"] + n["copy_failed"]
+			dropped += lost
 			overRatio += n["sampled_out"]
+			unknown := func(o account.Line) bool { return o.Unknown && o.Lost }
+			droppedKnown = droppedKnown && len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown)
+			unknown = func(o account.Line) bool { return o.Unknown && o.Name == "sampled_out" }
+			overRatioKnown = overRatioKnown && len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown)
 		case "packet":
 			read += l.In
 			overRatio += n["sampled_out"]
 			duplicate += n["duplicate"]
 		case "delivery":
-			failed := n["refused"] + n["queue_full"] + n["spool_evicted"] + n["spool_damaged"] + n["abandoned"]
 			failure := "Failed"
 			if l.Label == "nats" {
 				failure = "Errors" // its own word for it
 			}
 			outputs = append(outputs, sample{l.Label + "SentToOutput", nil, float64(n["delivered"]), true},
-				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + failure, nil, float64(failed), true})
+				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + failure, nil, float64(lost), true})
 		}
 	}
-	if !live {
-		captured = read
+	var list []sample
+	if captured := read + dropped; droppedKnown {
+		percent := 0.0
+		if captured > 0 {
+			percent = float64(dropped) * 100 / float64(captured)
+		}
+		list = append(list, sample{"packetsCaptured", nil, float64(captured), false},
+			sample{"packetsDropped", nil, float64(dropped), false}, sample{"packetLossPercent", nil, percent, false})
 	}
-	percent := 0.0
-	if captured > 0 {
-		percent = float64(dropped) * 100 / float64(captured)
+	list = append(list, sample{"packetsDuplicate", nil, float64(duplicate), true})
+	if overRatioKnown {
+		list = append(list, sample{"packetsOverRatio", nil, float64(overRatio), true})
 	}
-	return append([]sample{
-		{"packetsCaptured", nil, float64(captured), false}, {"packetsDropped", nil, float64(dropped), false},
-		{"packetLossPercent", nil, percent, false},
-		{"packetsDuplicate", nil, float64(duplicate), true}, {"packetsOverRatio", nil, float64(overRatio), true},
-	}, outputs...)
+	return append(list, outputs...)
 }

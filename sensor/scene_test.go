@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // TestMain lets a test run this program as a process of its own: the test
@@ -264,10 +266,28 @@ func (r result) expect(t *testing.T, code int) {
 
 // lost is how much a run lost, by the names in its books.
 func (r result) lost() (n uint64) {
-	for name := range lost {
-		n += r.sum("kernel", name) + r.sum("delivery", name)
+	for _, name := range lossNames() {
+		n += r.sum("kernel", name) + r.sum("packet", name) + r.sum("delivery", name)
 	}
 	return n
+}
+
+// lossNames are the outcomes that mean that something has not arrived.
+func lossNames() (names []string) {
+	for _, c := range bpf.Defined() {
+		if c.Kind == bpf.KindLost {
+			names = append(names, c.Name)
+		}
+	}
+	none := func() uint64 { return 0 }
+	for _, l := range []account.Ledger{account.PacketLedger(account.NewPacketBook(), none), account.DeliveryLedger("", account.NewDeliveryBook(), none)} {
+		for _, o := range l.Outcomes {
+			if o.Lost {
+				names = append(names, o.Name)
+			}
+		}
+	}
+	return names
 }
 
 // expectCounted is expect for a run that has no promise to lose nothing, on a

@@ -51,6 +51,7 @@ type totals struct {
 	at                       time.Time
 	seen, packets, events    uint64
 	delivered, held, lost, u uint64
+	seenUnknown              bool
 }
 
 func totalsOf(ledgers []account.Ledger, at time.Time) totals {
@@ -59,6 +60,7 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 		switch l.Name {
 		case "kernel":
 			t.seen += l.In
+			t.seenUnknown = t.seenUnknown || l.InUnknown
 		case "packet":
 			t.packets = l.In
 		case "message":
@@ -76,7 +78,11 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 func (t totals) line(last totals) string {
 	seconds := t.at.Sub(last.at).Seconds()
 	rate := func(now, before uint64) float64 { return float64(now-before) / seconds }
-	return fmt.Sprintf("%s stats: seen %.0f/s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %d, in flight %d",
-		t.at.UTC().Format(time.RFC3339), rate(t.seen, last.seen), rate(t.packets, last.packets), rate(t.events, last.events),
+	seen := fmt.Sprintf("%.0f/s", rate(t.seen, last.seen))
+	if t.seenUnknown {
+		seen = "unknown"
+	}
+	return fmt.Sprintf("%s stats: seen %s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %d, in flight %d",
+		t.at.UTC().Format(time.RFC3339), seen, rate(t.packets, last.packets), rate(t.events, last.events),
 		rate(t.delivered, last.delivered), t.held, t.lost, t.u)
 }

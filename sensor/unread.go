@@ -8,20 +8,9 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// interruptible is a source that can end before its input does.
-type interruptible interface {
-	// Drain ends the reading of what will be there again, and lets pipes come to
-	// their end.
-	Drain()
-	// Delivering tells whether a pipe may still deliver something.
-	Delivering() bool
-	// Unread lists the inputs that were not read to their end.
-	Unread() []capture.Unread
-}
-
 // interrupted is the source if it can end before its input does, else nil.
-func (p *pipeline) interrupted() interruptible {
-	in, _ := p.source.(interruptible)
+func (p *pipeline) interrupted() capture.Drainer {
+	in, _ := p.source.(capture.Drainer)
 	return in
 }
 

@@ -162,9 +162,6 @@ func (s *Inputs) Lanes() []Lane {
 // Live is false: behind a file everybody waits.
 func (s *Inputs) Live() bool { return false }
 
-// Kernel has nothing to tell of files.
-func (s *Inputs) Kernel() (KernelStats, error) { return KernelStats{}, nil }
-
 // Given is what the readers of streams handed out, and of mapped files the
 // records that were walked, whoever got them: a packet that no lane took is
 // missed.
@@ -230,7 +227,7 @@ func (s *Inputs) told(path string) told {
 
 // InterfaceName is the name of a packet's interface, "" where its file has none,
 // and for packets that are of no file of these.
-func (s *Inputs) InterfaceName(number uint32) string { return s.names.name(number) }
+func (s *Inputs) InterfaceName(number uint32, _ int64) string { return s.names.name(number) }
 
 // Close ends the lanes, once they have given what readers of streams have
 // handed out. A reader that waits for its file in the system is left behind.

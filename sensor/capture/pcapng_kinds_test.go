@@ -157,8 +157,8 @@ func TestPcapngBlocks(t *testing.T) {
 	if other := again.names.numbers["eth0"]; named < firstNamed || other != named {
 		t.Errorf("eth0 has the numbers %d and %d, want one that all runs give it", named, other)
 	}
-	if s.InterfaceName(named) != "eth0" || s.InterfaceName(0) != "" || s.InterfaceName(named+1) != "" {
-		t.Errorf("interface names %q, %q, %q", s.InterfaceName(named), s.InterfaceName(0), s.InterfaceName(named+1))
+	if s.InterfaceName(named, 0) != "eth0" || s.InterfaceName(0, 0) != "" || s.InterfaceName(named+1, 0) != "" {
+		t.Errorf("interface names %q, %q, %q", s.InterfaceName(named, 0), s.InterfaceName(0, 0), s.InterfaceName(named+1, 0))
 	}
 }
 

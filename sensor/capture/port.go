@@ -3,19 +3,17 @@ package capture
 import (
 	"log/slog"
 	"time"
-
-	"dnsmonster-sensor/bpf"
 )
 
 // port is a place in the host's network that is captured, or waited for: the
 // interface of a name or, of any, of a number.
 type port struct {
 	name       string
-	index      int             // of the interface that it was attached to last
-	attachment *bpf.Attachment // nil: there is no interface, or it cannot be captured
-	promisc    *promiscuous    // nil: not asked for, or not possible
-	failed     netInterface    // as which it could not be attached
-	state      state           // that was said last
+	index      int          // of the interface that it was attached to last
+	attachment Attachment   // nil: there is no interface, or it cannot be captured
+	promisc    *promiscuous // nil: not asked for, or not possible
+	failed     netInterface // as which it could not be attached
+	state      state        // that was said last
 
 	takenSaid time.Time // when it was said that another program had taken the programs off
 	takenMore int       // how often that has happened since

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/userspace/packet"
@@ -21,8 +22,7 @@ const (
 
 // RingOptions is what a Ring captures, and how.
 type RingOptions struct {
-	Interfaces []string        // or Any alone
-	Names      *InterfaceNames // gets to know what they are called; nil: of no use
+	Interfaces []string // or Any alone
 	Mode       Mode
 	Kernel     bpf.Options // Rings is the number of lanes
 	Log        *slog.Logger
@@ -35,12 +35,10 @@ type RingOptions struct {
 // one for each lane.
 type Ring struct {
 	kernel  *bpf.Kernel
-	watch   *watch
+	watch   *Watch
 	lanes   []*ringLane
 	clock   *bootClock
 	closing atomic.Bool
-	stop    chan struct{}
-	tasks   sync.WaitGroup
 	once    sync.Once
 }
 
@@ -51,27 +49,18 @@ func OpenRing(o RingOptions) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Names == nil {
-		o.Names = NewInterfaceNames()
+	s := &Ring{kernel: k}
+	s.watch, err = OpenWatch(newPrograms(k, o.Mode), WatchOptions{
+		Interfaces: o.Interfaces, Promiscuous: o.Promiscuous, Log: o.Log, Stop: o.Stop,
+	})
+	if err != nil {
+		_ = k.Close()
+		return nil, err
 	}
-	s := &Ring{kernel: k, clock: o.Names.clock, stop: make(chan struct{})}
-	s.clock.measure()
+	s.clock = s.watch.clock()
 	for _, r := range k.Rings() {
 		s.lanes = append(s.lanes, &ringLane{source: s, ring: r})
 	}
-	if s.watch, err = newWatch(k, o, s.stop); err != nil {
-		_ = k.Close()
-		return nil, err
-	}
-	if err := s.watch.begin(); err != nil {
-		_ = s.watch.close()
-		s.watch.links.close()
-		_ = k.Close()
-		return nil, err
-	}
-	s.tasks.Go(func() { s.clock.follow(s.stop) })
-	s.tasks.Go(s.watch.links.follow)
-	s.tasks.Go(s.watch.follow)
 	return s, nil
 }
 
@@ -88,30 +77,47 @@ func (s *Ring) Lanes() []Lane {
 func (s *Ring) Live() bool { return true }
 
 // Attached describes each attachment in a few words, for the start line.
-func (s *Ring) Attached() []string { return s.watch.describe() }
+func (s *Ring) Attached() []string { return s.watch.Attached() }
+
+// InterfaceName implements InterfaceNamer.
+func (s *Ring) InterfaceName(index uint32, at int64) string { return s.watch.InterfaceName(index, at) }
+
+// kinds are the books' words for the programs' counters.
+var kinds = map[bpf.Kind]CounterKind{
+	bpf.KindIn: CountsIn, bpf.KindLeftOut: CountsLeftOut, bpf.KindLost: CountsLost, bpf.KindGiven: CountsGiven,
+	bpf.KindMeter: CountsMeter, bpf.KindIncomplete: CountsIncomplete,
+}
 
 // Kernel reads the programs' counters.
 func (s *Ring) Kernel() (KernelStats, error) {
-	counters, err := s.kernel.Counters()
+	hooks, err := s.kernel.Counters()
 	if err != nil {
 		return KernelStats{}, err
 	}
 	var k KernelStats
-	for _, c := range counters {
-		k.Hooks = append(k.Hooks, HookStats(c))
+	for _, h := range hooks {
+		stats := HookStats{Hook: h.Hook}
+		for _, c := range h.Counters {
+			stats.Counters = append(stats.Counters, Counter{Name: c.Name, Kind: kinds[c.Kind], Value: c.Value, Known: true})
+		}
+		k.Hooks = append(k.Hooks, stats)
 	}
 	return k, nil
 }
 
 // Given is what the kernel says it has put into the rings.
 func (s *Ring) Given() uint64 {
-	k, err := s.Kernel()
+	hooks, err := s.kernel.Counters()
 	if err != nil {
 		return 0
 	}
 	var n uint64
-	for _, h := range k.Hooks {
-		n += h.Delivered
+	for _, h := range hooks {
+		for _, c := range h.Counters {
+			if c.Kind == bpf.KindGiven {
+				n += c.Value
+			}
+		}
 	}
 	return n
 }
@@ -123,10 +129,7 @@ func (s *Ring) Err() error { return nil }
 func (s *Ring) Close() error {
 	var err error
 	s.once.Do(func() {
-		close(s.stop)
-		s.watch.links.close()
-		s.tasks.Wait()
-		err = s.watch.close()
+		err = s.watch.Close()
 		s.closing.Store(true)
 	})
 	return err
@@ -140,6 +143,8 @@ func (s *Ring) Free() error { return s.kernel.Close() }
 type ringLane struct {
 	source *Ring
 	ring   *bpf.Ring
+	err    error // that ends the lane
+	broken int   // records that were taken, and cannot be given
 }
 
 // Read fills b with what the ring holds, up to a batch. The packets stay in the
@@ -149,14 +154,15 @@ func (l *ringLane) Read(b *packet.Batch) error {
 	// Asked before the wait: what was detached by then can be in the ring, but
 	// nothing can come after it.
 	closing := l.source.closing.Load()
-	if err := l.take(b); err != nil || len(b.Packets) > 0 {
-		return err
+	if l.take(b); len(b.Packets) > 0 || l.err != nil {
+		return l.end(b)
 	}
 	if err := l.ring.Wait(); err != nil {
-		return fmt.Errorf("read ring: %w", err)
+		l.err = fmt.Errorf("read ring: %w", err)
+		return l.err
 	}
-	if err := l.take(b); err != nil || len(b.Packets) > 0 {
-		return err
+	if l.take(b); len(b.Packets) > 0 || l.err != nil {
+		return l.end(b)
 	}
 	if closing && l.ring.Empty() {
 		return io.EOF
@@ -164,22 +170,50 @@ func (l *ringLane) Read(b *packet.Batch) error {
 	return os.ErrDeadlineExceeded
 }
 
+// end is the lane's error once all that came before it has been given.
+func (l *ringLane) end(b *packet.Batch) error {
+	if len(b.Packets) > 0 {
+		return nil
+	}
+	return l.err
+}
+
 // take fills b without waiting.
-func (l *ringLane) take(b *packet.Batch) error {
+func (l *ringLane) take(b *packet.Batch) {
 	b.Packets = b.Packets[:0]
 	offset := l.source.clock.offset.Load()
-	for most := l.ring.Size() / ringShare; len(b.Packets) < ringBatch && l.ring.Held() < most; {
+	for most := l.ring.Size() / ringShare; l.err == nil && len(b.Packets) < ringBatch && l.ring.Held() < most; {
 		raw, ok := l.ring.Next()
 		if !ok {
-			return nil
+			return
 		}
 		p, err := ringPacket(raw, offset)
 		if err != nil {
-			return err
+			l.err, l.broken = err, 1
+			return
 		}
 		b.Packets = append(b.Packets, p)
 	}
-	return nil
+}
+
+// Discard implements Discarder.
+func (l *ringLane) Discard() (n int, err error) {
+	closing := l.source.closing.Load()
+	n, l.broken = l.broken, 0
+	for _, ok := l.ring.Next(); ok; _, ok = l.ring.Next() {
+		n++
+	}
+	l.ring.Release()
+	switch {
+	case n > 0:
+		return n, nil
+	case closing && l.ring.Empty():
+		return 0, io.EOF
+	}
+	if l.ring.Wait() != nil { // which may be why the lane has failed
+		time.Sleep(patience)
+	}
+	return 0, os.ErrDeadlineExceeded
 }
 
 // ringPacket turns a kernel record into a packet that borrows its bytes.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"dnsmonster-sensor/bpf"
 )
 
 // Mode is how packets are taken from an interface.
@@ -36,16 +34,27 @@ func ParseMode(s string) (Mode, error) {
 // come later.
 const Any = "any"
 
-// watch keeps the programs on the interfaces that the user named, whatever
-// becomes of those: a name means the interface that has it.
-type watch struct {
-	kernel  *bpf.Kernel
-	mode    bpf.Mode
-	promisc bool
-	any     bool
-	log     *slog.Logger
-	links   *links
-	ends    [2]<-chan struct{} // once one is closed, nothing more is attached
+// WatchOptions says which interfaces a Watch keeps captured.
+type WatchOptions struct {
+	Interfaces  []string // or Any alone
+	Promiscuous bool     // see what is sent to others, too
+	Log         *slog.Logger
+	Stop        <-chan struct{} // closed: nothing more is attached; nil: never
+}
+
+// Watch keeps a back end on the interfaces that the user named, whatever becomes
+// of those: a name means the interface that has it.
+type Watch struct {
+	attacher Attacher
+	promisc  bool
+	any      bool
+	log      *slog.Logger
+	links    *links
+	exists   func(index int) bool // asks the kernel: what links say may lag behind
+	stop     chan struct{}
+	ends     [2]<-chan struct{} // once one is closed, nothing more is attached
+	tasks    sync.WaitGroup
+	once     sync.Once
 
 	mu    sync.Mutex
 	ports []*port // named: always the same; any: one for each interface
@@ -60,24 +69,57 @@ const (
 	checkTurns = 4
 )
 
-func newWatch(k *bpf.Kernel, o RingOptions, stop <-chan struct{}) (*watch, error) {
-	w := &watch{kernel: k, mode: bpf.Mode(o.Mode), promisc: o.Promiscuous, log: o.Log, ends: [2]<-chan struct{}{stop, o.Stop}}
-	if o.Mode == ModeAuto {
-		w.mode = bpf.AutoMode()
+// OpenWatch attaches to all interfaces that are named, or to none, and keeps them
+// captured until Close.
+func OpenWatch(a Attacher, o WatchOptions) (*Watch, error) {
+	w := newWatch(a, o)
+	var err error
+	if w.links, err = openLinks(NewInterfaceNames(), o.Log); err != nil {
+		return nil, err
 	}
+	if err := w.begin(); err != nil {
+		_ = w.detachAll()
+		w.links.close()
+		return nil, err
+	}
+	w.tasks.Go(func() { w.clock().follow(w.stop) })
+	w.tasks.Go(w.links.follow)
+	w.tasks.Go(w.follow)
+	return w, nil
+}
+
+// newWatch has no links yet.
+func newWatch(a Attacher, o WatchOptions) *Watch {
+	w := &Watch{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, stop: make(chan struct{})}
+	w.ends = [2]<-chan struct{}{w.stop, o.Stop}
 	for _, name := range o.Interfaces {
 		if w.any = name == Any; !w.any {
 			w.ports = append(w.ports, &port{name: name})
 		}
 	}
-	var err error
-	w.links, err = openLinks(o.Names, o.Log)
-	return w, err
+	return w
 }
 
+// Close detaches from all interfaces.
+func (w *Watch) Close() (err error) {
+	w.once.Do(func() {
+		close(w.stop)
+		w.links.close()
+		w.tasks.Wait()
+		err = w.detachAll()
+	})
+	return err
+}
+
+// InterfaceName is what an interface was called at that time.
+func (w *Watch) InterfaceName(index uint32, at int64) string { return w.links.names.Name(index, at) }
+
+// clock turns the kernel's time since boot into time of day.
+func (w *Watch) clock() *bootClock { return w.links.names.clock }
+
 // begin attaches to all that the user named. On an error some may be attached:
-// call close.
-func (w *watch) begin() error {
+// call detachAll.
+func (w *Watch) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	there := w.links.all()
@@ -106,7 +148,7 @@ func (w *watch) begin() error {
 
 // holder is the named port that is attached to an interface, if there is one:
 // with two, each packet would be recorded twice.
-func (w *watch) holder(i netInterface) *port {
+func (w *Watch) holder(i netInterface) *port {
 	if w.any {
 		return nil
 	}
@@ -119,7 +161,7 @@ func (w *watch) holder(i netInterface) *port {
 }
 
 // beginAny waits where no interface is up, but not where none can be captured.
-func (w *watch) beginAny(there []netInterface) error {
+func (w *Watch) beginAny(there []netInterface) error {
 	w.settle(there)
 	var failed []error
 	for _, p := range w.ports {
@@ -129,7 +171,7 @@ func (w *watch) beginAny(there []netInterface) error {
 		i, _ := w.find(p, there)
 		err := w.attach(p, i)
 		switch {
-		case !i.up, err != nil && !exists(i.index):
+		case !i.up, err != nil && !w.exists(i.index):
 		case err != nil:
 			p.state = failing
 			failed = append(failed, err)
@@ -152,7 +194,7 @@ func (w *watch) beginAny(there []netInterface) error {
 
 // ending tells that all is about to be detached. Hundreds of interfaces take the
 // kernel seconds.
-func (w *watch) ending() bool {
+func (w *Watch) ending() bool {
 	select {
 	case <-w.ends[0]:
 	case <-w.ends[1]:
@@ -163,7 +205,7 @@ func (w *watch) ending() bool {
 }
 
 // follow keeps what is attached as it should be until the end.
-func (w *watch) follow() {
+func (w *Watch) follow() {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
@@ -183,7 +225,7 @@ func (w *watch) follow() {
 // update does what changes of the interfaces ask for. Where check is set it
 // looks, too, whether the programs of some ports are where they were, and tries
 // again what failed.
-func (w *watch) update(check bool) {
+func (w *Watch) update(check bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	there := w.links.all()
@@ -206,7 +248,7 @@ func (w *watch) update(check bool) {
 }
 
 // settle gives each interface a port, and takes it from those that are gone.
-func (w *watch) settle(there []netInterface) {
+func (w *Watch) settle(there []netInterface) {
 	old := make(map[int]*port)
 	for _, p := range w.ports {
 		old[p.index] = p
@@ -233,7 +275,7 @@ func (w *watch) settle(there []netInterface) {
 }
 
 // find returns the interface that a port is for, if there is one.
-func (w *watch) find(p *port, there []netInterface) (i netInterface, ok bool) {
+func (w *Watch) find(p *port, there []netInterface) (i netInterface, ok bool) {
 	if w.any {
 		return byNumber(there, p.index)
 	}
@@ -257,7 +299,7 @@ func byNumber(there []netInterface, index int) (i netInterface, ok bool) {
 // exchange gives each named port what another one has attached to the interface
 // that has the port's name now: between detaching and attaching packets would be
 // missed. In return the other one keeps what the port had.
-func (w *watch) exchange(there []netInterface) {
+func (w *Watch) exchange(there []netInterface) {
 	for _, p := range w.ports {
 		i, ok := w.find(p, there)
 		if !ok {
@@ -283,7 +325,7 @@ func (w *watch) exchange(there []netInterface) {
 }
 
 // release takes a port off what it should not be on, or is not on any more.
-func (w *watch) release(p *port, there []netInterface, check bool) {
+func (w *Watch) release(p *port, there []netInterface, check bool) {
 	if p.attachment == nil {
 		return
 	}
@@ -295,7 +337,7 @@ func (w *watch) release(p *port, there []netInterface, check bool) {
 		p.state = gone
 		w.log.Warn("another interface has the name now", "interface", p.name)
 	case !listed, // deleted, or in another namespace, where its number and name mean something else
-		check && !p.attachment.Alive() && !exists(p.index): // and the list lags behind
+		check && !p.attachment.Alive() && !w.exists(p.index): // and the list lags behind
 		w.detach(p)
 		if !w.any { // of any, settle says it
 			p.gone(w.log)
@@ -310,7 +352,7 @@ func (w *watch) release(p *port, there []netInterface, check bool) {
 
 // complete attaches what is not attached. What failed is tried again when the
 // interface has changed, and with check.
-func (w *watch) complete(p *port, i netInterface, check bool) {
+func (w *Watch) complete(p *port, i netInterface, check bool) {
 	if p.attachment == nil || w.promisc && p.promisc == nil {
 		// An interface that is down is attached, so that nothing is missed when it
 		// comes up. But one that is new may be on its way to another namespace.
@@ -320,7 +362,7 @@ func (w *watch) complete(p *port, i netInterface, check bool) {
 		}
 		if err := w.attach(p, i); err != nil {
 			p.failed = i
-			if (i.up || !w.any) && exists(i.index) {
+			if (i.up || !w.any) && w.exists(i.index) {
 				p.say(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
 			}
 			return
@@ -335,10 +377,10 @@ func (w *watch) complete(p *port, i netInterface, check bool) {
 }
 
 // attach puts on an interface what of its port is missing.
-func (w *watch) attach(p *port, i netInterface) (err error) {
+func (w *Watch) attach(p *port, i netInterface) (err error) {
 	if p.attachment == nil {
 		p.index = i.index
-		if p.attachment, err = w.kernel.Attach(i.index, w.mode); err != nil {
+		if p.attachment, err = w.attacher.Attach(i.index); err != nil {
 			return fmt.Errorf("interface %s: %w", i.name, err)
 		}
 	}
@@ -350,35 +392,39 @@ func (w *watch) attach(p *port, i netInterface) (err error) {
 	return nil
 }
 
-func (w *watch) detach(p *port) {
+func (w *Watch) detach(p *port) {
 	if err := p.detach(); err != nil {
 		w.log.Warn("detach", "interface", p.name, "error", err)
 	}
 }
 
 // warn says what others on the interface keep from us.
-func (w *watch) warn(p *port) {
-	n, err := bpf.FindNeighbours(p.index)
-	if err != nil && !exists(p.index) {
+func (w *Watch) warn(p *port) {
+	teller, ok := w.attacher.(HiddenTeller)
+	if !ok {
+		return
+	}
+	hidden, err := teller.Hidden(p.index)
+	if err != nil && !w.exists(p.index) {
 		return
 	}
 	if err != nil {
 		w.log.Warn("cannot tell what else is attached", "interface", p.name, "error", err)
 		return
 	}
-	for _, what := range hidden(n) {
+	for _, what := range hidden {
 		w.log.Warn("traffic may be hidden", "interface", p.name, "by", what)
 	}
 }
 
-// describe says how each interface is captured.
-func (w *watch) describe() []string {
+// Attached says how each interface is captured, in a few words.
+func (w *Watch) Attached() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.attached()
 }
 
-func (w *watch) attached() (list []string) {
+func (w *Watch) attached() (list []string) {
 	for _, p := range w.ports {
 		if p.attachment != nil && p.state == captured {
 			list = append(list, p.name+": "+p.attachment.Describe())
@@ -387,8 +433,7 @@ func (w *watch) attached() (list []string) {
 	return list
 }
 
-// close detaches from all.
-func (w *watch) close() error {
+func (w *Watch) detachAll() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error

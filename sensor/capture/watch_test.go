@@ -11,7 +11,7 @@ import (
 
 // inWatch calls f with the attachments of a namespace that has a veth pair, which
 // is up. Nothing is attached yet.
-func inWatch(t *testing.T, stop <-chan struct{}, f func(w *watch, log *bytes.Buffer), interfaces ...string) {
+func inWatch(t *testing.T, stop <-chan struct{}, f func(w *Watch, log *bytes.Buffer), interfaces ...string) {
 	inNamespace(t, func(ip func(args string)) {
 		ip("link set lo up\nlink add a0 type veth peer b0\nlink set a0 up\nlink set b0 up")
 		k, err := bpf.Load(bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: bpf.MinRingBytes})
@@ -20,14 +20,13 @@ func inWatch(t *testing.T, stop <-chan struct{}, f func(w *watch, log *bytes.Buf
 		}
 		defer k.Close()
 		var log bytes.Buffer
-		w, err := newWatch(k, RingOptions{
-			Interfaces: interfaces, Names: NewInterfaceNames(), Mode: ModeAuto, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		}, stop)
-		if err != nil {
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		w := newWatch(newPrograms(k, ModeAuto), WatchOptions{Interfaces: interfaces, Log: logger, Stop: stop})
+		if w.links, err = openLinks(NewInterfaceNames(), logger); err != nil {
 			t.Fatal(err)
 		}
 		defer w.links.close()
-		defer w.close()
+		defer w.detachAll()
 		f(w, &log)
 	})
 }
@@ -37,11 +36,11 @@ func inWatch(t *testing.T, stop <-chan struct{}, f func(w *watch, log *bytes.Buf
 func TestNothingAttachedOnceStopped(t *testing.T) {
 	for _, interfaces := range [][]string{{Any}, {"a0", "b0"}} {
 		stop := make(chan struct{})
-		inWatch(t, stop, func(w *watch, log *bytes.Buffer) {
+		inWatch(t, stop, func(w *Watch, log *bytes.Buffer) {
 			close(stop)
 			err := w.begin()
 			w.update(true)
-			if got := w.describe(); err != nil || len(got) > 0 || log.Len() > 0 {
+			if got := w.Attached(); err != nil || len(got) > 0 || log.Len() > 0 {
 				t.Errorf("%q: attached %q, error %v, log:\n%s", interfaces, got, err, log)
 			}
 		}, interfaces...)
@@ -51,7 +50,7 @@ func TestNothingAttachedOnceStopped(t *testing.T) {
 // TestGoneBeforeItIsAttached: one that is listed and then deleted is nothing to
 // warn of.
 func TestGoneBeforeItIsAttached(t *testing.T) {
-	inWatch(t, nil, func(w *watch, log *bytes.Buffer) {
+	inWatch(t, nil, func(w *Watch, log *bytes.Buffer) {
 		const index = 1000
 		w.links.now = map[int]netInterface{index: {index: index, name: "gone0", up: true}}
 		if err := w.begin(); err != nil {

@@ -20,6 +20,7 @@ const (
 	NestedTooDeep                  // more tunnels, tags, labels or extension headers than are followed
 	UnknownLink                    // a link type that is not known
 	FileShrank                     // its file became shorter before it was read
+	LaneFailed                     // its lane had ended with an error
 	PacketHeld                     // level: fragments and segments waiting
 	PacketBytes                    // meter: bytes of frames read
 	PacketCut                      // meter: frames that the capture cut
@@ -35,9 +36,9 @@ func NewPacketBook() *Book {
 		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
 		TCPExpired: "tcp_expired", TCPOverflow: "tcp_overflow", PacketMalformed: "malformed", NotDNS: "not_dns",
 		SampledOut: "sampled_out", Duplicate: "duplicate", NestedTooDeep: "nested_too_deep", UnknownLink: "unknown_link",
-		FileShrank: "file_shrank", PacketHeld: "held", PacketBytes: "bytes", PacketCut: "cut", StreamGaps: "stream_gaps",
+		FileShrank: "file_shrank", LaneFailed: "lane_failed", PacketHeld: "held", PacketBytes: "bytes", PacketCut: "cut", StreamGaps: "stream_gaps",
 		StreamGapBytes: "stream_gap_bytes", DuplicateEarly: "duplicate_early",
-	})
+	}, LaneFailed)
 }
 
 // PacketLedger reads the packet book. given is asked last: what the sources say

@@ -123,10 +123,11 @@ func (w *Worker) Flush(emit func(*event.Event)) {
 	w.tcp.Flush()
 }
 
-// Lost closes the books over n packets of a batch, the first of which may have
-// been half done when its bytes went away (a mapped file that became shorter).
-func (w *Worker) Lost(n int) {
-	w.packets.Add(account.FileShrank, uint64(n))
+// Lost closes the books over n packets that cannot be read any more, for the
+// reason that outcome says. The first may have been half done when its bytes went
+// away (a mapped file that became shorter).
+func (w *Worker) Lost(outcome account.Column, n int) {
+	w.packets.Add(outcome, uint64(n))
 	if w.halfRead {
 		w.messages.Add(account.MessageUnreadable, 1)
 		w.halfRead = false

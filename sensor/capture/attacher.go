@@ -1,0 +1,34 @@
+package capture
+
+import "dnsmonster-sensor/bpf"
+
+// programs is the Attacher of a Ring.
+type programs struct {
+	kernel *bpf.Kernel
+	mode   bpf.Mode
+}
+
+func newPrograms(k *bpf.Kernel, mode Mode) programs {
+	if mode == ModeAuto {
+		return programs{k, bpf.AutoMode()}
+	}
+	return programs{k, bpf.Mode(mode)}
+}
+
+// Attach implements Attacher.
+func (p programs) Attach(index int) (Attachment, error) {
+	a, err := p.kernel.Attach(index, p.mode)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Hidden implements HiddenTeller.
+func (p programs) Hidden(index int) ([]string, error) {
+	n, err := bpf.FindNeighbours(index)
+	if err != nil {
+		return nil, err
+	}
+	return hidden(n), nil
+}
