@@ -49,6 +49,8 @@ var allowed = map[string][]string{
 	"userspace/domains":      {"userspace/dns"},
 	"userspace/mask":         {"userspace/dns"},
 	"userspace/worker":       {"userspace"},
+
+	"sensor/capture/capturetest": {"sensor/capture", "userspace/packet"},
 }
 
 // doors are the packages that may import a third party, by prefix.
