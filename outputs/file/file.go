@@ -3,12 +3,10 @@
 package file
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,24 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/account"
 )
 
 // Output is a folder of record files.
 type Output struct {
-	kind     int
+	outputs.Basics
 	path     string
 	cron     string
 	count    int
-	choice   format.Choice
 	compress string
 	sync     bool
-	workers  int
-
-	common outputs.Common
-	meters meters
+	meters   meters
 
 	mu     sync.Mutex
 	folder *folder // from Check, or the first Open, to the last Close
@@ -45,68 +38,48 @@ type Output struct {
 type meters struct{ rotations, compressionFailures, cut atomic.Uint64 }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{} }
-
-// Name is "file".
-func (o *Output) Name() string { return "file" }
-
-// Use takes the program's own options.
-func (o *Output) Use(c outputs.Common) { o.common = c }
+func New() *Output { return &Output{Basics: outputs.NewBasics("file")} }
 
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
-	const section = "file_output"
-	return []cli.Flag{
-		&cli.IntFlag{
-			Category: section, Name: "fileoutputtype", EnvVars: []string{"DNSMONSTER_FILEOUTPUTTYPE"}, Destination: &o.kind,
-			Usage: "`TYPE` of filter for files: 0 off, 1 all records, 2 those the skip list does not match, " +
-				"3 those the allow list matches, 4 both",
-		},
+	flags := []cli.Flag{
+		o.TypeFlag("DNSMONSTER_FILEOUTPUTTYPE", "for files"),
 		&cli.StringFlag{
-			Category: section, Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
+			Category: o.Section(), Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
 			Usage: "`FOLDER` that holds dnsmonster.log; it must be there, and each sensor needs its own",
 		},
 		&cli.StringFlag{
-			Category: section, Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
+			Category: o.Section(), Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
 			Usage: "when a new file begins, in local time, as `CRON` has it (minute hour day month weekday), or @hourly, @daily, @every 10m",
 		},
 		&cli.IntFlag{
-			Category: section, Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
+			Category: o.Section(), Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
 			Usage: "`NUMBER` of old files to keep; 0: one file for ever, no rotation",
 		},
+	}
+	flags = append(flags, o.FormatFlags("DNSMONSTER_FILEOUTPUTFORMAT", "DNSMONSTER_FILEOUTPUTGOTEMPLATE")...)
+	return append(flags,
 		&cli.StringFlag{
-			Category: section, Name: "fileoutputformat", EnvVars: []string{"DNSMONSTER_FILEOUTPUTFORMAT"}, Value: "json", Destination: &o.choice.Name,
-			Usage: format.Usage,
-		},
-		&cli.StringFlag{
-			Category: section, Name: "fileoutputgotemplate", EnvVars: []string{"DNSMONSTER_FILEOUTPUTGOTEMPLATE"}, Value: "{{.}}", Destination: &o.choice.Template,
-			Usage: format.TemplateUsage,
-		},
-		&cli.StringFlag{
-			Category: section, Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
+			Category: o.Section(), Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
 			Usage: "`HOW` old files are compressed: gzip, zstd or none",
 		},
 		&cli.BoolFlag{
-			Category: section, Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
+			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
 			Usage: "force records to the medium before they count as delivered, so that they survive a power cut; else they survive the end of the sensor",
 		},
-		&cli.IntFlag{
-			Category: section, Name: "fileoutputworkers", EnvVars: []string{"DNSMONSTER_FILEOUTPUTWORKERS"}, Value: 1, Destination: &o.workers,
-			Usage: "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture",
-		},
-	}
+		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture"),
+	)
 }
 
 // Settings checks the options.
 func (o *Output) Settings() (outputs.Settings, error) {
-	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, RetryMax: 5 * time.Second}
-	switch {
-	case o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow):
-		return s, fmt.Errorf("fileoutputtype: %d is not one of 0 to 4", o.kind)
-	case o.count < 0:
+	s, err := o.Basics.Settings()
+	s.RetryMax = 5 * time.Second
+	if err != nil {
+		return s, err
+	}
+	if o.count < 0 {
 		return s, fmt.Errorf("fileoutputrotatecount: %d, at least 0", o.count)
-	case o.workers < 1:
-		return s, fmt.Errorf("fileoutputworkers: %d, at least 1", o.workers)
 	}
 	if _, err := parseSchedule(o.cron); err != nil {
 		return s, fmt.Errorf("fileoutputrotatecron: %w", err)
@@ -114,17 +87,10 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	if _, err := findCompression(o.compress); err != nil {
 		return s, fmt.Errorf("fileoutputcompress: %w", err)
 	}
-	if _, err := o.records(); err != nil {
-		return s, err
-	}
-	if o.kind != int(outputs.Off) && o.path == "" {
+	if !o.IsOff() && o.path == "" {
 		return s, errors.New("fileoutputpath: name the folder of the files")
 	}
 	return s, nil
-}
-
-func (o *Output) records() (format.Format, error) {
-	return o.choice.Format(o.Name(), o.common.Records)
 }
 
 // Check takes the folder, which stays taken.
@@ -145,7 +111,7 @@ func (o *Output) take() error {
 	if o.folder != nil {
 		return nil
 	}
-	records, err := o.records()
+	records, err := o.Records()
 	if err != nil {
 		return err
 	}
@@ -158,8 +124,8 @@ func (o *Output) take() error {
 		return err
 	}
 	o.folder, err = openFolder(folderOptions{
-		path: o.path, forced: o.common.Force, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
-		meters: &o.meters, logger: cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)),
+		path: o.path, forced: o.Common.Force, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
+		meters: &o.meters, logger: o.Log(),
 	})
 	if err != nil {
 		return fmt.Errorf("fileoutputpath: %w", err)
@@ -170,7 +136,7 @@ func (o *Output) take() error {
 // Open makes a writer. Those of one Output share the file and write block by
 // block.
 func (o *Output) Open(context.Context) (outputs.Writer, error) {
-	records, err := o.records()
+	records, err := o.Records()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}

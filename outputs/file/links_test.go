@@ -83,7 +83,7 @@ func TestOpenFolderIsRefused(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Chmod(dir, mode))
 		o := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir)
-		o.common.Force = force
+		o.Common.Force = force
 		w, err := o.Open(context.Background())
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("mode %s, force %v: error %v, want %q", mode, force, err, want)

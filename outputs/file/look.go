@@ -32,7 +32,7 @@ func (o *Output) Look() error {
 }
 
 func (o *Output) lookInto() error {
-	d, err := safefs.Open(o.path, o.common.Force)
+	d, err := safefs.Open(o.path, o.Common.Force)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package null
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,31 +12,19 @@ import (
 )
 
 // Output acknowledges every block unread.
-type Output struct{ kind int }
+type Output struct{ outputs.Basics }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{} }
+func New() *Output { return &Output{outputs.NewBasics("null")} }
 
-// Name is "null".
-func (o *Output) Name() string { return "null" }
-
-// Flags declares the one option.
+// Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
-	return []cli.Flag{&cli.IntFlag{
-		Category:    "null_output",
-		Name:        "nulloutputtype",
-		EnvVars:     []string{"DNSMONSTER_NULLOUTPUTTYPE"},
-		Usage:       "throw records away, to measure the rest: `TYPE` 0 off, 1 all records, 2 to 4 by the domain lists",
-		Destination: &o.kind,
-	}}
-}
-
-// Settings checks the option.
-func (o *Output) Settings() (outputs.Settings, error) {
-	if o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow) {
-		return outputs.Settings{}, fmt.Errorf("nulloutputtype: %d is not one of 0 to 4", o.kind)
-	}
-	return outputs.Settings{Type: outputs.Type(o.kind), Workers: 1}, nil
+	return append([]cli.Flag{
+		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "for records that are thrown away, to measure the rest"),
+	}, o.BatchFlags(
+		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: as many as there is room for",
+		"DNSMONSTER_NULLOUTPUTBATCHDELAY", 0,
+	)...)
 }
 
 // Open needs nothing.

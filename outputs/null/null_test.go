@@ -2,21 +2,32 @@ package null
 
 import (
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/outputtest"
 )
 
 func TestSettings(t *testing.T) {
-	f := func(kind int, want outputs.Type, ok bool) {
+	f := func(problem string, want outputs.Settings, args ...string) {
 		t.Helper()
-		o := &Output{kind: kind}
-		if s, err := o.Settings(); (err == nil) != ok || ok && s.Type != want {
-			t.Errorf("type %d: %v, %v", kind, s.Type, err)
+		o := New()
+		outputtest.Options(t, o, args...)
+		s, err := o.Settings()
+		if problem != "" {
+			if err == nil || err.Error() != problem {
+				t.Errorf("%q: error %v, want %s", args, err, problem)
+			}
+		} else if want.Workers = 1; err != nil || s != want {
+			t.Errorf("%q: %+v, %v, want %+v", args, s, err, want)
 		}
 	}
-	f(0, outputs.Off, true)
-	f(1, outputs.All, true)
-	f(4, outputs.SkipAndAllow, true)
-	f(5, outputs.Off, false)
-	f(-1, outputs.Off, false)
+	f("", outputs.Settings{})
+	f("", outputs.Settings{Type: outputs.All}, "--nulloutputtype=1")
+	f("", outputs.Settings{Type: outputs.SkipAndAllow, BatchSize: 9}, "--nulloutputtype=4", "--nulloutputbatchsize=9")
+	f("", outputs.Settings{Type: outputs.All, BatchDelay: time.Minute}, "--nulloutputtype=1", "--nulloutputbatchsize=9", "--nulloutputbatchdelay=1m")
+	f("nulloutputtype: 5 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=5")
+	f("nulloutputtype: -1 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=-1")
+	f("nulloutputbatchsize: -1, at least 0", outputs.Settings{}, "--nulloutputbatchsize=-1")
+	f("nulloutputbatchdelay: -1s, a time of 0 or more", outputs.Settings{}, "--nulloutputbatchdelay=-1s")
 }

@@ -68,7 +68,7 @@ func amid(t *testing.T, table string, addrs []string, args ...string) (*Output, 
 func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempts int) {
 	t.Helper()
 	for attempts = 1; attempts < 100; attempts++ {
-		ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
 		_, err := w.Write(ctx, b)
 		cancel()
 		if err == nil {

@@ -43,7 +43,7 @@ func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Durati
 
 // whole sends the same as events, through a runner with one connection.
 func whole(t testing.TB, o *Output, list []*event.Event) time.Duration {
-	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.timeout}
+	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.Timeout}
 	from := time.Now()
 	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
 	if err != nil {
@@ -126,7 +126,7 @@ func encoding() (r *rows, b *event.Block, l *layout) {
 		l.columns = append(l.columns, column{name: c.name, kind: i, oid: map[string]uint32{
 			"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}[typeOf(c.name)]})
 	}
-	return newRows(&Output{common: outputs.Common{Server: "sensor1"}}), numbered(event.NewIDs(), 0, perBatch), l
+	return newRows(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), numbered(event.NewIDs(), 0, perBatch), l
 }
 
 func TestEncodeAllocatesNothing(t *testing.T) {

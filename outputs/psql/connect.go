@@ -51,7 +51,7 @@ func (o *Output) destination() (*destination, error) {
 		d.places = append(d.places, &place{Config: c})
 		d.names = append(d.names, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 	}
-	d.addresses = outputs.NewAddresses(o.log(), d.names...)
+	d.addresses = outputs.NewAddresses(o.Log(), d.names...)
 	o.dest = d
 	return d, nil
 }
@@ -83,7 +83,7 @@ func (o *Output) config() (*pgconn.Config, error) {
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
 	c.MaxProtocolMessageBodyLen = longestMessage
-	if o.common.SkipVerify {
+	if o.Common.SkipVerify {
 		trustAll(c.TLSConfig)
 		for _, f := range c.Fallbacks {
 			trustAll(f.TLSConfig)
@@ -231,7 +231,7 @@ func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outpu
 	ip := net.ParseIP(c.Host)
 	local := strings.HasPrefix(c.Host, "/") || c.Host == "localhost" || ip.IsLoopback()
 	if !encrypted && !local && c.TLSConfig != nil && o.warned.CompareAndSwap(false, true) {
-		o.log().Warn("the server has no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint insists on TLS, sslmode=disable says that this is wanted", "address", at.Name)
+		o.Log().Warn("the server has no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint insists on TLS, sslmode=disable says that this is wanted", "address", at.Name)
 	}
 }
 

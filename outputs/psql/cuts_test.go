@@ -84,8 +84,8 @@ func TestCutEverywhere(t *testing.T) {
 
 // attempt is the time of one; what is left of it at the end is nobody's.
 func attempt(o *Output) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
-	time.AfterFunc(o.timeout, cancel)
+	ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
+	time.AfterFunc(o.Timeout, cancel)
 	return ctx
 }
 
@@ -289,7 +289,7 @@ func TestDefaultBatch(t *testing.T) {
 	if err != nil || set.BatchSize != 1 {
 		t.Fatalf("%+v, %v", set, err)
 	}
-	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.log())
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.Log())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,8 +366,8 @@ func TestDefect27TimeoutPerAttempt(t *testing.T) {
 			if err == nil {
 				break
 			}
-			if took := time.Since(from); took < o.timeout { // a busy server may need all of it, and another attempt
-				t.Fatalf("block %d: an attempt ended after %s of its %s: %v", i, took, o.timeout, err)
+			if took := time.Since(from); took < o.Timeout { // a busy server may need all of it, and another attempt
+				t.Fatalf("block %d: an attempt ended after %s of its %s: %v", i, took, o.Timeout, err)
 			}
 		}
 	}

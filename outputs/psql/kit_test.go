@@ -119,7 +119,7 @@ func newScene(t *testing.T, o *Output, workers, batch int) *scene {
 	}
 	set.Workers, set.BatchSize, set.Grow = workers, batch, false
 	set.RetryFirst, set.RetryMax = 5*time.Millisecond, 50*time.Millisecond
-	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.log()); err != nil {
+	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.Log()); err != nil {
 		t.Fatal(err)
 	}
 	s.r.Start(context.Background())

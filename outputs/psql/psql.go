@@ -3,10 +3,8 @@
 package psql
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,16 +20,10 @@ import (
 
 // Output is a table in PostgreSQL.
 type Output struct {
-	kind     int
+	outputs.Basics
 	endpoint string
 	table    string
-	workers  int
-	batch    int
-	delay    time.Duration
-	timeout  time.Duration
 	full     bool
-
-	common outputs.Common
 
 	mu   sync.Mutex
 	dest *destination // nil: the endpoint has not been read yet
@@ -44,57 +36,38 @@ type Output struct {
 }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{doubt: doubtTime} }
-
-// Name is "psql".
-func (o *Output) Name() string { return "psql" }
-
-// Use takes the program's own options.
-func (o *Output) Use(c outputs.Common) { o.common = c }
-
-const section = "psql_output"
+func New() *Output { return &Output{Basics: outputs.NewBasics("psql"), doubt: doubtTime} }
 
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
-	return append([]cli.Flag{
-		&cli.IntFlag{
-			Category: section, Name: "psqloutputtype", EnvVars: []string{"DNSMONSTER_PSQLOUTPUTTYPE"}, Destination: &o.kind,
-			Usage: "`TYPE` of filter for PostgreSQL: 0 off, 1 all records, 2 those the skip list does not match, " +
-				"3 those the allow list matches, 4 both",
-		},
-		&cli.IntFlag{
-			Category: section, Name: "psqlworkers", EnvVars: []string{"DNSMONSTER_PSQLWORKERS"}, Value: 1, Destination: &o.workers,
-			Usage: "`NUMBER` of connections that write at the same time; with 1 rows keep the order of the capture",
-		},
-		&cli.IntFlag{
-			Category: section, Name: "psqlbatchsize", EnvVars: []string{"DNSMONSTER_PSQLBATCHSIZE"}, Value: 1, Destination: &o.batch,
-			Usage: "`NUMBER` of records in a transaction. With 1, as many as have come in while the server was busy: records are there at once, and nothing piles up",
-		},
-		&cli.DurationFlag{
-			Category: section, Name: "psqlbatchdelay", EnvVars: []string{"DNSMONSTER_PSQLBATCHDELAY"}, Destination: &o.delay,
-			Usage: "`TIME` after which what has come in is sent, instead of counting to psqlbatchsize; 0: count, but wait at most 1s",
-		},
-		&cli.DurationFlag{
-			Category: section, Name: "psqlbatchtimeout", EnvVars: []string{"DNSMONSTER_PSQLBATCHTIMEOUT"}, Value: 5 * time.Second, Destination: &o.timeout,
-			Usage: "`TIME` that one attempt to write, or to connect, may take before it is broken off and repeated",
-		},
+	flags := []cli.Flag{
+		o.TypeFlag("DNSMONSTER_PSQLOUTPUTTYPE", "for PostgreSQL"),
+		o.WorkersFlag("DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections that write at the same time; with 1 rows keep the order of the capture"),
+	}
+	flags = append(flags, o.BatchFlags(
+		"DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of records in a transaction. With 1, as many as have come in while the server was busy: records are there at once, and nothing piles up",
+		"DNSMONSTER_PSQLBATCHDELAY", 0,
+	)...)
+	flags = append(flags,
+		o.TimeoutFlag("DNSMONSTER_PSQLBATCHTIMEOUT", 5*time.Second),
 		&cli.BoolFlag{
-			Category: section, Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.full,
+			Category: o.Section(), Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.full,
 			Usage: "put the whole record as JSON into the column fullquery",
 		},
-	}, o.place()...)
+	)
+	return append(flags, o.place()...)
 }
 
 // place are the options that say where the table is.
 func (o *Output) place() []cli.Flag {
 	return []cli.Flag{
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
-			Category: section, Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
+			Category: o.Section(), Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
 			Usage: "`URI` of the database: postgres://user:password@host:5432/database?sslmode=verify-full; " +
 				"several hosts with commas between are ways to the same database, the first that works is taken",
 		}},
 		&cli.StringFlag{
-			Category: section, Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
+			Category: o.Section(), Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
 			Usage: "`TABLE` of the records, or schema.table, written without quotes: upper and lower case are the same",
 		},
 	}
@@ -102,27 +75,19 @@ func (o *Output) place() []cli.Flag {
 
 // Settings checks the options.
 func (o *Output) Settings() (outputs.Settings, error) {
-	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, Timeout: o.timeout, RetryMax: 10 * time.Second}
-	s.Batch(o.batch, o.delay)
-	s.Grow = o.batch == 1 // the default, one record in a transaction, is slow; a size that somebody chose is obeyed
-	switch {
-	case o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow):
-		return s, fmt.Errorf("psqloutputtype: %d is not one of 0 to 4", o.kind)
-	case o.kind == int(outputs.Off):
+	s, err := o.Basics.Settings()
+	s.RetryMax = 10 * time.Second
+	s.Grow = o.BatchSize == 1 // the default, one record in a transaction, is slow; a size that somebody chose is obeyed
+	if o.IsOff() {
 		return s, nil
-	case o.workers < 1:
-		return s, fmt.Errorf("psqlworkers: %d, at least 1", o.workers)
-	case o.batch < 1:
-		return s, fmt.Errorf("psqlbatchsize: %d, at least 1", o.batch)
-	case o.delay < 0:
-		return s, fmt.Errorf("psqlbatchdelay: %s, a time of 0 or more", o.delay)
-	case o.timeout < time.Millisecond:
-		return s, fmt.Errorf("psqlbatchtimeout: %s, at least 1ms", o.timeout)
+	}
+	if err != nil {
+		return s, err
 	}
 	if _, err := o.identifier(); err != nil {
 		return s, err
 	}
-	_, err := o.config()
+	_, err = o.config()
 	return s, err
 }
 
@@ -144,8 +109,6 @@ func (o *Output) identifier() (pgx.Identifier, error) {
 	return parts, nil
 }
 
-func (o *Output) log() *slog.Logger { return cmp.Or(o.common.Log, slog.New(slog.DiscardHandler)) }
-
 // prepare reads the table, and makes what is missing, unless it was there
 // before: a table that somebody drops is somebody's to make again.
 func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*layout, error) {
@@ -154,7 +117,7 @@ func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.
 		return nil, outputs.Permanent(err)
 	}
 	if !made.Load() {
-		if err := create(ctx, conn, id, false, func(table string) { o.log().Info("made a table", "table", table) }); err != nil {
+		if err := create(ctx, conn, id, false, func(table string) { o.Log().Info("made a table", "table", table) }); err != nil {
 			return nil, err
 		}
 	}
@@ -163,7 +126,7 @@ func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.
 		return nil, err
 	}
 	if made.CompareAndSwap(false, true) && len(l.missing) > 0 {
-		o.log().Info("the table lacks columns, which are left out", "table", l.name(), "columns", strings.Join(l.missing, ", "))
+		o.Log().Info("the table lacks columns, which are left out", "table", l.name(), "columns", strings.Join(l.missing, ", "))
 	}
 	return l, nil
 }

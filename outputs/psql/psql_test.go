@@ -200,7 +200,7 @@ func lock(t testing.TB, p *lab.Postgres, table string) (release func()) {
 // the server takes.
 func TestLimits(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 5 * time.Second, 7 * 24 * time.Hour, math.MaxInt64} {
-		o := &Output{timeout: timeout}
+		o := &Output{Basics: outputs.Basics{Timeout: timeout}}
 		for _, setting := range strings.Split(strings.TrimSuffix(o.limits(), "; "), "; ") {
 			_, value, _ := strings.Cut(setting, " = ")
 			if n, err := strconv.ParseInt(value, 10, 32); err != nil || n < 1 {

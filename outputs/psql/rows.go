@@ -156,7 +156,7 @@ type rows struct {
 func newRows(o *Output) *rows {
 	r := &rows{o: o}
 	if o.full {
-		if f, err := format.New("json", o.common.Records); err == nil {
+		if f, err := format.New("json", o.Common.Records); err == nil {
 			r.json = f.NewEncoder()
 		}
 	}
@@ -194,7 +194,7 @@ func (r *rows) row(e *event.Event, row *event.Row, l *layout) {
 		case colIndexTime:
 			r.time(r.now)
 		case colServer:
-			r.text(c, []byte(r.o.common.Server))
+			r.text(c, []byte(r.o.Common.Server))
 		case colSrcIP:
 			r.addr(c, e.Src.Addr())
 		case colDstIP:

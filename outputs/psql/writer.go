@@ -75,7 +75,7 @@ func (w *writer) writeAs(ctx context.Context, b *event.Block) (refused int, err 
 			}
 			continue
 		}
-		w.o.log().Info("the table was changed, rows are written as it is now", "table", l.name())
+		w.o.Log().Info("the table was changed, rows are written as it is now", "table", l.name())
 		w.session.layout = now
 	}
 	return refused, err
@@ -151,7 +151,7 @@ const longestLimit = 2 * time.Hour
 // behind a lock, nor in a slow statement, nor with a client that is gone.
 // They are no settings of the session, since a pool would hand that to others.
 func (o *Output) limits() string {
-	ms := max(min(o.timeout, longestLimit).Milliseconds(), 1)
+	ms := max(min(o.Timeout, longestLimit).Milliseconds(), 1)
 	seconds := max(ms/1000, 1)
 	return fmt.Sprintf("SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d; "+
 		"SET LOCAL tcp_keepalives_idle = %d; SET LOCAL tcp_keepalives_interval = %d; SET LOCAL tcp_keepalives_count = 3; SET LOCAL tcp_user_timeout = %d; ",
@@ -244,7 +244,7 @@ func (w *writer) sift(ctx context.Context, id event.ID) (refused int, err error)
 		return 0, err
 	}
 	if s.refused > 0 {
-		w.o.log().Warn("the table refuses rows", "table", w.session.layout.name(), "events", s.refused, "error", s.why)
+		w.o.Log().Warn("the table refuses rows", "table", w.session.layout.name(), "events", s.refused, "error", s.why)
 	}
 	return s.refused, nil
 }
@@ -333,7 +333,7 @@ func (w *writer) clean(ctx context.Context, id event.ID) {
 		return
 	}
 	if err := deleteKeys(ctx, w.session.conn, w.session.layout, ids, sweep); err != nil {
-		w.o.log().Warn("delete old keys of blocks", "table", plain(w.session.layout.keys), "error", err)
+		w.o.Log().Warn("delete old keys of blocks", "table", plain(w.session.layout.keys), "error", err)
 		w.forget()
 	}
 }

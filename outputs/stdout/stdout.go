@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/format"
 )
 
 // batch is small, so that a reader sees records soon; a busy lane fills it long
@@ -24,10 +23,7 @@ const batch = 1000
 
 // Output is the standard output.
 type Output struct {
-	kind    int
-	choice  format.Choice
-	workers int
-	common  outputs.Common
+	outputs.Basics
 
 	once   sync.Once
 	out    io.Writer
@@ -41,72 +37,27 @@ type Output struct {
 func New() *Output { return to(nil) }
 
 func to(out io.Writer) *Output {
-	return &Output{out: out, turn: newTurn()}
+	return &Output{Basics: outputs.NewBasics("stdout"), out: out, turn: newTurn()}
 }
-
-// Name is "stdout".
-func (o *Output) Name() string { return "stdout" }
-
-// Use takes the program's own options.
-func (o *Output) Use(c outputs.Common) { o.common = c }
 
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
-	const section = "stdout_output"
-	return []cli.Flag{
-		&cli.IntFlag{
-			Category: section,
-			Name:     "stdoutoutputtype",
-			EnvVars:  []string{"DNSMONSTER_STDOUTOUTPUTTYPE"},
-			Usage: "`TYPE` of filter for stdout: 0 off, 1 all records, 2 those the skip list does not match, " +
-				"3 those the allow list matches, 4 both",
-			Destination: &o.kind,
-		},
-		&cli.StringFlag{
-			Category:    section,
-			Name:        "stdoutoutputformat",
-			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTFORMAT"},
-			Usage:       format.Usage,
-			Value:       "json",
-			Destination: &o.choice.Name,
-		},
-		&cli.StringFlag{
-			Category:    section,
-			Name:        "stdoutoutputgotemplate",
-			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTGOTEMPLATE"},
-			Usage:       format.TemplateUsage,
-			Value:       "{{.}}",
-			Destination: &o.choice.Template,
-		},
-		&cli.IntFlag{
-			Category:    section,
-			Name:        "stdoutoutputworkercount",
-			EnvVars:     []string{"DNSMONSTER_STDOUTOUTPUTWORKERCOUNT"},
-			Usage:       "`NUMBER` of goroutines that format records; whole blocks of lines are written one at a time",
-			Value:       8,
-			Destination: &o.workers,
-		},
-	}
+	flags := []cli.Flag{o.TypeFlag("DNSMONSTER_STDOUTOUTPUTTYPE", "for stdout")}
+	flags = append(flags, o.FormatFlags("DNSMONSTER_STDOUTOUTPUTFORMAT", "DNSMONSTER_STDOUTOUTPUTGOTEMPLATE")...)
+	return append(flags, o.WorkersFlag("DNSMONSTER_STDOUTOUTPUTWORKERCOUNT", 8,
+		"`NUMBER` of goroutines that format records; whole blocks of lines are written one at a time"))
 }
 
 // Settings checks the options.
 func (o *Output) Settings() (outputs.Settings, error) {
-	s := outputs.Settings{Type: outputs.Type(o.kind), Workers: o.workers, BatchSize: batch, RetryMax: time.Second}
-	if o.kind < int(outputs.Off) || o.kind > int(outputs.SkipAndAllow) {
-		return s, fmt.Errorf("stdoutoutputtype: %d is not one of 0 to 4", o.kind)
-	}
-	if o.workers < 1 {
-		return s, fmt.Errorf("stdoutoutputworkercount: %d, at least 1", o.workers)
-	}
-	if _, err := o.records(); err != nil {
-		return s, err
-	}
-	return s, nil
+	s, err := o.Basics.Settings()
+	s.BatchSize, s.RetryMax = batch, time.Second
+	return s, err
 }
 
 // Open makes a writer. Writers of one Output take turns, block by block.
 func (o *Output) Open(context.Context) (outputs.Writer, error) {
-	f, err := o.records()
+	f, err := o.Records()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
@@ -118,16 +69,12 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 		return nil, outputs.Permanent(o.err)
 	}
 	w := newWriter(o.out, o.turn, &o.idle, f.NewEncoder())
-	if w.fullFor = fullFor; o.common.Live {
+	if w.fullFor = fullFor; o.Common.Live {
 		w.fullFor = -1
 	} else if o.device {
 		w.fullFor = 0
 	}
 	return w, nil
-}
-
-func (o *Output) records() (format.Format, error) {
-	return o.choice.Format(o.Name(), o.common.Records)
 }
 
 // openOut takes a copy of the descriptor: for the original numbers 1 and 2,

@@ -60,8 +60,8 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	t.Setenv("DNSMONSTER_STDOUTOUTPUTFORMAT", "csv")
 	t.Setenv("DNSMONSTER_STDOUTOUTPUTGOTEMPLATE", "{{.DNS}}")
 	o := parsed(t, New())
-	if o.kind != 1 || o.workers != 3 || o.choice != (format.Choice{Name: "csv", Template: "{{.DNS}}"}) {
-		t.Errorf("from the environment: %d, %d, %+v", o.kind, o.workers, o.choice)
+	if o.IsOff() || o.Workers != 3 || o.Choice != (format.Choice{Name: "csv", Template: "{{.DNS}}"}) {
+		t.Errorf("from the environment: off %v, %d, %+v", o.IsOff(), o.Workers, o.Choice)
 	}
 }
 

@@ -151,8 +151,8 @@ func captures(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfil
 // of these, or one that has no choice.
 func writes(formats string, outputs ...string) func(*Values) bool {
 	return func(v *Values) bool {
-		for _, o := range []string{"stdout", "file", "kafka"} {
-			if on(o)(v) && slices.Contains(strings.Fields(formats), v.String(o+"outputformat")) {
+		for _, o := range v.list {
+			if name, ok := strings.CutSuffix(o.Name, "outputformat"); ok && on(name)(v) && slices.Contains(strings.Fields(formats), o.String()) {
 				return true
 			}
 		}

@@ -1,15 +1,17 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"dnsmonster-sensor/outputs"
+)
 
 // outputTypes are the values of every output's type.
 var outputTypes = []string{"0", "1", "2", "3", "4"}
 
-const typeUsage = "`TYPE` of filter: 0 off, 1 all records, 2 those the skip list does not match, 3 those the allow list matches, 4 both"
-
 // output declares a pending output by the option for its type and the others.
 func output(name, option, env string, rows ...row) Feature {
-	first := row{name + "_output", option, env, 0, typeUsage, outputTypes}
+	first := row{name + "_output", option, env, 0, outputs.TypeUsage(""), outputTypes}
 	return Feature{Name: name + " output", Output: name, on: when(option, "0"), rows: append([]row{first}, rows...)}
 }
 

@@ -126,8 +126,6 @@ var dependents = []dependent{
 	{"domainmatch", either(isNot("skipdomainsfile", ""), isNot("allowdomainsfile", "")), "there is no list of domains"},
 	{"spoolmb spoolfreemb", isNot("spooldir", ""), "there is no spooldir"},
 	{"fileoutputrotatecron fileoutputcompress", isNot("fileoutputrotatecount", "0"), "fileoutputrotatecount=0 means no rotation"},
-	{"stdoutoutputgotemplate", is("stdoutoutputformat", "gotemplate"), "stdoutoutputformat is not gotemplate"},
-	{"fileoutputgotemplate", is("fileoutputformat", "gotemplate"), "fileoutputformat is not gotemplate"},
 	{"csvip", writesCSV, "no output writes CSV"},
 	{"metricstatsdagent", either(isUnset("metricendpointtype"), is("metricendpointtype", "statsd")), "metricendpointtype names another one"},
 	{"metricprometheusendpoint", either(isUnset("metricendpointtype"), is("metricendpointtype", "prometheus")), "metricendpointtype names another one"},
@@ -135,13 +133,28 @@ var dependents = []dependent{
 	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
-	{"workers stdoutoutputworkercount fileoutputworkers psqlworkers", isNot("ordered", "true"), "ordered means one worker, and one for each output"},
+	{"workers", isNot("ordered", "true"), inOrder},
 	{"noetherframe", either(lacks("devname"), is("devname", "")), "the kernel says what frames of an interface start with"},
 	{"writesecrets", isNot("writeconfig", ""), "there is no writeconfig"},
 }
 
+const inOrder = "ordered means one worker, and one for each output"
+
+// dependentsOf are those of every output that has such options.
+func dependentsOf(output string) []dependent {
+	kind := output + "outputformat"
+	return []dependent{
+		{output + "outputgotemplate", is(kind, "gotemplate"), kind + " is not gotemplate"},
+		{output + "workers " + output + "outputworkers " + output + "workercount " + output + "outputworkercount", isNot("ordered", "true"), inOrder},
+	}
+}
+
 // pointless says why an option does not count as others are set; "" where it does.
 func (v *Values) pointless(o *Value) string {
+	dependents := dependents
+	if output := o.output(); output != "" {
+		dependents = slices.Concat(dependents, dependentsOf(output))
+	}
 	for _, d := range dependents {
 		if slices.Contains(strings.Fields(d.options), o.Name) && !d.counts(v) {
 			return d.why

@@ -1,0 +1,144 @@
+package outputs
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/secure"
+)
+
+// Basics are the name, the options and the checks that most outputs have in
+// common. An output embeds them, and declares those of the options that it wants:
+// in its own order, each by the variable of its environment, spelled out. The
+// option has the name of its variable without DNSMONSTER_, in lower case.
+type Basics struct {
+	Common     Common // once Use has been called
+	Workers    int    // 1 where no option says something else
+	BatchSize  int
+	BatchDelay time.Duration
+	Timeout    time.Duration
+	Choice     format.Choice
+
+	output string
+	kind   int
+
+	// The options that are declared; "": this one is not.
+	typeOption, workersOption, sizeOption, delayOption, timeoutOption, formatOption string
+
+	smallest int // BatchSize
+}
+
+// NewBasics are those of an output that is switched off. name is one lower-case
+// word.
+func NewBasics(name string) Basics { return Basics{output: name, Workers: 1} }
+
+// Name is the output's.
+func (b *Basics) Name() string { return b.output }
+
+// Use takes the program's own options.
+func (b *Basics) Use(c Common) { b.Common = c }
+
+// Log is never nil.
+func (b *Basics) Log() *slog.Logger {
+	return cmp.Or(b.Common.Log, slog.New(slog.DiscardHandler))
+}
+
+// Section is that of the output's options in a configuration file.
+func (b *Basics) Section() string { return b.output + "_output" }
+
+// IsOff tells whether the output is switched off.
+func (b *Basics) IsOff() bool { return Type(b.kind) == Off }
+
+// TypeUsage explains the option for the type of an output. what is the
+// destination, as in "for files"; "" leaves it out.
+func TypeUsage(what string) string {
+	if what != "" {
+		what = " " + what
+	}
+	return "`TYPE` of filter" + what + ": 0 off, 1 all records, 2 those the skip list does not match, 3 those the allow list matches, 4 both"
+}
+
+// TypeFlag declares the option that switches the output on. Every output has it,
+// as <output>outputtype. what is as in TypeUsage.
+func (b *Basics) TypeFlag(env, what string) cli.Flag {
+	b.typeOption = secure.Name(env)
+	return &cli.IntFlag{Category: b.Section(), Name: b.typeOption, EnvVars: []string{env}, Destination: &b.kind, Usage: TypeUsage(what)}
+}
+
+// WorkersFlag declares the number of writers. usage says what they are.
+func (b *Basics) WorkersFlag(env string, number int, usage string) cli.Flag {
+	b.workersOption = secure.Name(env)
+	return &cli.IntFlag{Category: b.Section(), Name: b.workersOption, EnvVars: []string{env}, Value: number, Destination: &b.Workers, Usage: usage}
+}
+
+// BatchFlags declare how many records are sent at once, and for how long records
+// wait for others: with a delay other than 0 the size does not count. A size of 0
+// can be chosen where it is the default, and means as many as there is room for.
+// usage is the size's.
+func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, delay time.Duration) []cli.Flag {
+	b.sizeOption, b.delayOption, b.smallest = secure.Name(sizeEnv), secure.Name(delayEnv), min(size, 1)
+	return []cli.Flag{
+		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
+		&cli.DurationFlag{
+			Category: b.Section(), Name: b.delayOption, EnvVars: []string{delayEnv}, Value: delay, Destination: &b.BatchDelay,
+			Usage: "`TIME` after which what has come in is sent, instead of counting to " + b.sizeOption + "; 0: count, but wait at most 1s",
+		},
+	}
+}
+
+// TimeoutFlag declares how long one attempt may take.
+func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
+	b.timeoutOption = secure.Name(env)
+	return &cli.DurationFlag{
+		Category: b.Section(), Name: b.timeoutOption, EnvVars: []string{env}, Value: timeout, Destination: &b.Timeout,
+		Usage: "`TIME` that one attempt to write, or to connect, may take before it is broken off and repeated",
+	}
+}
+
+// FormatFlags declare the format of the records, as <output>outputformat, and its
+// template, as <output>outputgotemplate.
+func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
+	b.formatOption = secure.Name(formatEnv)
+	return []cli.Flag{
+		&cli.StringFlag{Category: b.Section(), Name: b.formatOption, EnvVars: []string{formatEnv}, Value: "json", Destination: &b.Choice.Name, Usage: format.Usage},
+		&cli.StringFlag{
+			Category: b.Section(), Name: secure.Name(templateEnv), EnvVars: []string{templateEnv}, Value: "{{.}}", Destination: &b.Choice.Template,
+			Usage: format.TemplateUsage,
+		},
+	}
+}
+
+// Records is the chosen format, with what the program says of all records. Its
+// error names the option that is wrong.
+func (b *Basics) Records() (format.Format, error) {
+	return b.Choice.Format(b.output, b.Common.Records)
+}
+
+// Settings checks the options that are declared.
+func (b *Basics) Settings() (Settings, error) {
+	s := Settings{Type: Type(b.kind), Workers: b.Workers, Timeout: b.Timeout}
+	s.Batch(b.BatchSize, b.BatchDelay)
+	switch {
+	case b.kind < int(Off) || b.kind > int(SkipAndAllow):
+		return s, fmt.Errorf("%s: %d is not one of 0 to 4", b.typeOption, b.kind)
+	case b.Workers < 1:
+		return s, fmt.Errorf("%s: %d, at least 1", b.workersOption, b.Workers)
+	case b.BatchSize < b.smallest:
+		return s, fmt.Errorf("%s: %d, at least %d", b.sizeOption, b.BatchSize, b.smallest)
+	case b.BatchDelay < 0:
+		return s, fmt.Errorf("%s: %s, a time of 0 or more", b.delayOption, b.BatchDelay)
+	case b.timeoutOption != "" && b.Timeout < time.Millisecond:
+		return s, fmt.Errorf("%s: %s, at least 1ms", b.timeoutOption, b.Timeout)
+	}
+	if b.formatOption != "" {
+		if _, err := b.Records(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,88 @@
+package outputs_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/outputtest"
+)
+
+// basic is an output of nothing but the basics.
+type basic struct{ outputs.Basics }
+
+func (o *basic) Flags() []cli.Flag {
+	flags := []cli.Flag{o.TypeFlag("DNSMONSTER_NEWOUTPUTTYPE", "for news"), o.WorkersFlag("DNSMONSTER_NEWOUTPUTWORKERS", 3, "`NUMBER` of workers")}
+	flags = append(flags, o.BatchFlags("DNSMONSTER_NEWBATCHSIZE", 100, "`NUMBER` of records", "DNSMONSTER_NEWBATCHDELAY", 0)...)
+	flags = append(flags, o.FormatFlags("DNSMONSTER_NEWOUTPUTFORMAT", "DNSMONSTER_NEWOUTPUTGOTEMPLATE")...)
+	return append(flags, o.TimeoutFlag("DNSMONSTER_NEWTIMEOUT", 5*time.Second))
+}
+
+func (o *basic) Open(context.Context) (outputs.Writer, error) { return nil, nil }
+
+var _ outputs.Output = (*basic)(nil)
+
+// TestBasics: what is declared is checked, and the error names the option; what is
+// not declared has its default.
+func TestBasics(t *testing.T) {
+	f := func(problem string, want outputs.Settings, args ...string) {
+		t.Helper()
+		o := &basic{outputs.NewBasics("new")}
+		outputtest.Options(t, o, args...)
+		s, err := o.Settings()
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != problem || err == nil && s != want {
+			t.Errorf("%q: %+v, %q, want %+v, %q", args, s, got, want, problem)
+		}
+	}
+	usual := outputs.Settings{Workers: 3, BatchSize: 100, Timeout: 5 * time.Second}
+	f("", usual)
+	f("", outputs.Settings{Type: outputs.Allow, Workers: 1, BatchSize: 1, Timeout: time.Millisecond},
+		"--newoutputtype=3", "--newoutputworkers=1", "--newbatchsize=1", "--newtimeout=1ms")
+	f("", outputs.Settings{Workers: 3, BatchDelay: time.Minute, Timeout: 5 * time.Second}, "--newbatchsize=7", "--newbatchdelay=1m")
+	f("", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP}}")
+	f("newoutputtype: 5 is not one of 0 to 4", usual, "--newoutputtype=5")
+	f("newoutputtype: -1 is not one of 0 to 4", usual, "--newoutputtype=-1")
+	f("newoutputworkers: 0, at least 1", usual, "--newoutputworkers=0")
+	f("newbatchsize: 0, at least 1", usual, "--newbatchsize=0")
+	f("newbatchdelay: -1ns, a time of 0 or more", usual, "--newbatchdelay=-1ns")
+	f("newtimeout: 999µs, at least 1ms", usual, "--newtimeout=999us")
+	f(`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`, usual, "--newoutputformat=xml")
+	f("newoutputgotemplate: read template: template: record:1: unclosed action", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP")
+
+	bare := outputs.NewBasics("bare")
+	if s, err := bare.Settings(); err != nil || s != (outputs.Settings{Workers: 1}) || bare.Name() != "bare" || !bare.IsOff() {
+		t.Errorf("without options: %+v, %v", s, err)
+	}
+	bare.Log().Error("goes nowhere, and is no nil")
+}
+
+// TestBasicsDeclare: names are those of the variables, and all stand in the
+// output's section.
+func TestBasicsDeclare(t *testing.T) {
+	o := &basic{outputs.NewBasics("new")}
+	var names []string
+	for _, f := range o.Flags() {
+		names = append(names, f.Names()...)
+		if section := f.(cli.CategorizableFlag).GetCategory(); section != "new_output" {
+			t.Errorf("%s stands in [%s]", f.Names()[0], section)
+		}
+	}
+	want := []string{"newoutputtype", "newoutputworkers", "newbatchsize", "newbatchdelay", "newoutputformat", "newoutputgotemplate", "newtimeout"}
+	if !slices.Equal(names, want) {
+		t.Errorf("options %q, want %q", names, want)
+	}
+	o.Use(outputs.Common{Records: format.Options{Server: "s1"}})
+	outputtest.Options(t, o, "--newoutputformat=csv")
+	if f, err := o.Records(); err != nil || f.Name != "csv" || f.Header == "" {
+		t.Errorf("records: %+v, %v", f, err)
+	}
+}
