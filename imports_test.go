@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"userspace/event":        {"userspace/dns", "userspace/packet"},
 	"userspace/domains":      {"userspace/dns"},
 	"userspace/mask":         {"userspace/dns"},
+	"userspace/stage":        {"userspace/event", "userspace/account", "userspace/clock"},
 	"userspace/worker":       {"userspace"},
 
 	"sensor/capture/capturetest": {"sensor/capture", "userspace/packet"},

@@ -3,12 +3,14 @@ package sensor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/stage"
 )
 
 // books are the ledgers of one run, from the kernel to the outputs. Each
@@ -17,23 +19,40 @@ type books struct {
 	source   capture.Source
 	packets  *account.Book
 	messages *account.Book
+	kinds    []stage.Kind // those between messages and outputs
+	stages   stage.Books
 	outputs  []*outputs.Runner
 	begun    time.Time
 }
 
-func newBooks(source capture.Source, runners []*outputs.Runner) *books {
-	return &books{source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(), outputs: runners, begun: time.Now()}
+func newBooks(source capture.Source, stages []stage.Kind, runners []*outputs.Runner) *books {
+	return &books{
+		source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(),
+		kinds: stages, stages: stage.NewBooks(stages), outputs: runners, begun: time.Now(),
+	}
 }
 
 // messageCount is how many messages became events.
 func (b *books) messageCount() uint64 { return b.messages.Sum(account.MessageEvent) }
+
+// offered is how many events came out of the first n stages.
+func (b *books) offered(n int) uint64 {
+	if n == 0 {
+		return b.messageCount()
+	}
+	return b.stages[n-1].Sum(account.StagePassed)
+}
 
 // ledgers reads all books, the last takers first: what moves meanwhile then
 // shows as in flight and never as a surplus.
 func (b *books) ledgers() ([]account.Ledger, error) {
 	var deliveries []account.Ledger
 	for _, r := range b.outputs {
-		deliveries = append(deliveries, r.Ledger(b.messageCount))
+		deliveries = append(deliveries, r.Ledger(func() uint64 { return b.offered(len(b.stages)) }))
+	}
+	stages := make([]account.Ledger, len(b.stages))
+	for i := len(stages) - 1; i >= 0; i-- {
+		stages[i] = account.StageLedger(b.kinds[i].Name, b.stages[i], func() uint64 { return b.offered(i) })
 	}
 	message := account.MessageLedger(b.messages)
 	packet := account.PacketLedger(b.packets, b.source.Given)
@@ -41,7 +60,7 @@ func (b *books) ledgers() ([]account.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(append(all, packet, message), deliveries...), nil
+	return slices.Concat(all, []account.Ledger{packet, message}, stages, deliveries), nil
 }
 
 // kernel reads what the source says of frames before they reached a lane. Behind a

@@ -19,6 +19,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/stage"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -71,7 +72,7 @@ func frames(n int) []packet.Packet {
 }
 
 // toNowhere joins a source to an output that takes everything.
-func toNowhere(t *testing.T, source capture.Source) *pipeline {
+func toNowhere(t *testing.T, source capture.Source, stages ...stage.Kind) *pipeline {
 	t.Helper()
 	ports := &worker.Ports{}
 	ports.Add(53)
@@ -80,7 +81,7 @@ func toNowhere(t *testing.T, source capture.Source) *pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPipeline(source, worker.Config{Ports: ports}, runners, log)
+	return newPipeline(source, worker.Config{Ports: ports}, stages, runners, log)
 }
 
 // run takes packets all the way to an output that accepts them.
@@ -147,6 +148,7 @@ func TestBooksShowWhatIsSpoilt(t *testing.T) {
 // does is a block on its way to a writer, of 256 KiB: the attempt's timeout.
 func TestNoAllocationPerPacket(t *testing.T) {
 	allocatesNothing(t, "queries", frames(100))
+	allocatesNothing(t, "queries through stages", frames(100), stage.Kind{Name: "label", New: newLabel}, stage.Kind{Name: "thin", New: newThin})
 	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
 	if len(files) == 0 {
 		t.Fatal("no captures")
@@ -165,7 +167,7 @@ func TestNoAllocationPerPacket(t *testing.T) {
 	}
 }
 
-func allocatesNothing(t *testing.T, name string, packets []packet.Packet) {
+func allocatesNothing(t *testing.T, name string, packets []packet.Packet, stages ...stage.Kind) {
 	t.Helper()
 	const rounds, perBlock = 100, 8
 	source := &rigged{}
@@ -179,7 +181,7 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet) {
 		t.Fatal(err)
 	}
 	config := worker.Config{Ports: ports, Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
-	p := newPipeline(source, config, runners, log)
+	p := newPipeline(source, config, stages, runners, log)
 	p.runners[0].Start(t.Context())
 	l := p.newLane(source)
 	events, stored := 0, 0
@@ -193,7 +195,7 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet) {
 			packets[i].Time += 100e9 // another connection, no duplicate
 			l.worker.Packet(&packets[i], emit)
 		}
-		l.worker.Publish()
+		l.publish()
 	}
 	for range 2 * rounds {
 		batch()

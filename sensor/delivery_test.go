@@ -22,7 +22,7 @@ func TestDelivery(t *testing.T) {
 	for _, mode := range []string{"overflow", "always"} {
 		for _, scene := range []struct {
 			name string
-			play func(*stage, string)
+			play func(*theatre, string)
 		}{
 			{"server down at the start", serverDownAtTheStart},
 			{"server silent at the start", serverSilentAtTheStart},
@@ -48,7 +48,7 @@ func TestDelivery(t *testing.T) {
 	t.Run("one output hangs", func(t *testing.T) { oneOutputHangs(newStage(t, server)) })
 }
 
-func serverDownAtTheStart(s *stage, mode string) {
+func serverDownAtTheStart(s *theatre, mode string) {
 	s.serverDown()
 	s.replays(3000, mode)
 	s.says("output fails")
@@ -60,7 +60,7 @@ func serverDownAtTheStart(s *stage, mode string) {
 
 // serverSilentAtTheStart: what passes while the output is tried out is recorded
 // once the server answers.
-func serverSilentAtTheStart(s *stage, mode string) {
+func serverSilentAtTheStart(s *theatre, mode string) {
 	heal := s.proxy.Silence()
 	s.watches(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
 	s.asks(500, 2000)
@@ -77,7 +77,7 @@ func serverSilentAtTheStart(s *stage, mode string) {
 
 // wrongPasswordWhilePacketsPass: it is as wrong as ever, and nothing has been
 // written to any output.
-func wrongPasswordWhilePacketsPass(s *stage, mode string) {
+func wrongPasswordWhilePacketsPass(s *theatre, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %s_user LOGIN PASSWORD 'right'", s.table))
 	s.onHosts()
 	s.url = strings.Replace(s.url, "postgres@", s.table+"_user:wrong@", 1)
@@ -94,7 +94,7 @@ func wrongPasswordWhilePacketsPass(s *stage, mode string) {
 	}
 }
 
-func serverKilledInABatch(s *stage) {
+func serverKilledInABatch(s *theatre) {
 	heal := s.slowly()
 	s.replays(2000, "--spoolmode=always", "--psqlbatchsize=1000")
 	s.batchUnderWay()
@@ -110,7 +110,7 @@ func serverKilledInABatch(s *stage) {
 	s.allArrived()
 }
 
-func cutAfterTheData(s *stage, mode string) {
+func cutAfterTheData(s *theatre, mode string) {
 	heal := s.slowly()
 	s.replays(6000, mode)
 	s.rowsArrive()
@@ -127,7 +127,7 @@ func cutAfterTheData(s *stage, mode string) {
 	}
 }
 
-func answersLaterThanTheTimeout(s *stage, mode string) {
+func answersLaterThanTheTimeout(s *theatre, mode string) {
 	heal := s.slowly()
 	s.replays(6000, mode, "--psqlbatchtimeout=700ms")
 	s.rowsArrive()
@@ -139,7 +139,7 @@ func answersLaterThanTheTimeout(s *stage, mode string) {
 	s.allArrived()
 }
 
-func stoppedInAnOutage(s *stage, mode string) {
+func stoppedInAnOutage(s *theatre, mode string) {
 	s.serverDown()
 	s.replays(3000, mode)
 	s.says("held 3000,")
@@ -159,7 +159,7 @@ func stoppedInAnOutage(s *stage, mode string) {
 
 // stoppedWhileAFileWaits: what was read of the file is in the spool, also what had
 // no room in the queue.
-func stoppedWhileAFileWaits(s *stage, mode string) {
+func stoppedWhileAFileWaits(s *theatre, mode string) {
 	s.serverDown()
 	s.replays(60000, mode, "--queuemb=64", "--spoolmb=8")
 	s.eventually("reading waits", func() bool { // three lines that say so, with much in memory
@@ -184,7 +184,7 @@ func stoppedWhileAFileWaits(s *stage, mode string) {
 	s.allArrived()
 }
 
-func killedInAnOutage(s *stage) {
+func killedInAnOutage(s *theatre) {
 	s.serverDown()
 	s.replays(3000, "--spoolmode=always")
 	s.eventually("all on disk", func() bool { return s.onDisk() == 3000 })
@@ -198,7 +198,7 @@ func killedInAnOutage(s *stage) {
 }
 
 // killedInABatch kills the sensor several times while it delivers.
-func killedInABatch(s *stage) {
+func killedInABatch(s *theatre) {
 	heal := s.slowly()
 	s.replays(8000, "--spoolmode=always")
 	s.eventually("all on disk, or there", func() bool { return int(s.onDisk())+s.rows() >= 8000 })
@@ -214,7 +214,7 @@ func killedInABatch(s *stage) {
 }
 
 // killedWithoutAlways: what memory held is gone, what the disk held is not.
-func killedWithoutAlways(s *stage) {
+func killedWithoutAlways(s *theatre) {
 	s.serverDown()
 	s.watches("--queuemb=1")
 	for s.asked < 40000 { // in parts, so that memory has room for all, or nearly all where the disk is slow
@@ -238,7 +238,7 @@ func killedWithoutAlways(s *stage) {
 
 // killedWhileWatching: what was on disk a moment before is delivered, and what is
 // missing is the end.
-func killedWhileWatching(s *stage) {
+func killedWhileWatching(s *theatre) {
 	s.serverDown()
 	s.watches("--spoolmode=always")
 	wait := s.asking(40000, 20000)
@@ -256,7 +256,7 @@ func killedWhileWatching(s *stage) {
 	}
 }
 
-func tableDroppedAndMadeAgain(s *stage, mode string) {
+func tableDroppedAndMadeAgain(s *theatre, mode string) {
 	heal := s.slowly()
 	s.replays(6000, mode)
 	s.rowsArrive()
@@ -270,7 +270,7 @@ func tableDroppedAndMadeAgain(s *stage, mode string) {
 	s.allArrived()
 }
 
-func passwordChangedAndPutRight(s *stage, mode string) {
+func passwordChangedAndPutRight(s *theatre, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %[1]s_user LOGIN PASSWORD 'first'; ALTER TABLE %[1]s OWNER TO %[1]s_user; ALTER TABLE %[1]s_blocks OWNER TO %[1]s_user", s.table))
 	login := func(password string) string {
 		return fmt.Sprintf("postgres://%s_user:%s@%s/postgres?sslmode=disable", s.table, password, s.proxy.Addr)
@@ -304,7 +304,7 @@ func passwordChangedAndPutRight(s *stage, mode string) {
 
 // diskFull: the spool's disk is smaller than its bound, in an outage that is
 // longer than both.
-func diskFull(s *stage) {
+func diskFull(s *theatre) {
 	s.spool = tmpfs(s.t, 9)
 	s.serverDown()
 	s.watches("--queuemb=1", "--psqlbatchsize=1000")
@@ -339,7 +339,7 @@ func tmpfs(t *testing.T, megabytes int) string {
 }
 
 // oneOutputHangs: the other one gets every record while it does.
-func oneOutputHangs(s *stage) {
+func oneOutputHangs(s *theatre) {
 	s.watches("--stdoutoutputtype=1")
 	s.asks(100, 10000)
 	s.eventually("the first rows", func() bool { return s.rows() == 100 })

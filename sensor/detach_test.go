@@ -77,7 +77,7 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, l
 	}
 	ports := &worker.Ports{}
 	ports.Add(53)
-	p := newPipeline(s, worker.Config{Ports: ports}, runners, logger)
+	p := newPipeline(s, worker.Config{Ports: ports}, nil, runners, logger)
 	calls.first, calls.at = syscall.SIGTERM, time.Now()
 	calls.stop()
 	p.runUntilEnd(grace, calls)

@@ -184,7 +184,7 @@ func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	}
 	before, most := heap(), uint64(0)
 	s.look = func() { most = max(most, heap()) }
-	p := newPipeline(s, worker.Config{Ports: ports, Dedup: &dedup.Config{}}, runners, log)
+	p := newPipeline(s, worker.Config{Ports: ports, Dedup: &dedup.Config{}}, nil, runners, log)
 	ended := p.start(t.Context())
 	<-ended
 	p.deliver(t.Context())

@@ -15,6 +15,7 @@ import (
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/stage"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -38,6 +39,7 @@ type common struct {
 	delivery outputs.Options
 	lists    lists.Options
 	domains  *lists.Lists // made by activeOutputs
+	stages   []stage.Kind // between workers and outputs; none so far
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
 	fallback bool // where no output is switched on, records go to stdout

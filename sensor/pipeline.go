@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/stage"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -25,6 +27,7 @@ import (
 type pipeline struct {
 	source  capture.Source
 	config  worker.Config
+	stages  []stage.Kind // that stand between workers and outputs, in their order
 	runners []*outputs.Runner
 	books   *books
 	log     *slog.Logger
@@ -36,8 +39,8 @@ type pipeline struct {
 	failed  map[string]uint64 // how many of errs, by what has failed
 }
 
-func newPipeline(source capture.Source, config worker.Config, runners []*outputs.Runner, log *slog.Logger) *pipeline {
-	p := &pipeline{source: source, config: config, runners: runners, log: log, books: newBooks(source, runners)}
+func newPipeline(source capture.Source, config worker.Config, stages []stage.Kind, runners []*outputs.Runner, log *slog.Logger) *pipeline {
+	p := &pipeline{source: source, config: config, stages: stages, runners: runners, log: log, books: newBooks(source, stages, runners)}
 	p.masks.Store(config.Mask)
 	return p
 }
@@ -132,6 +135,7 @@ type lane struct {
 	pipeline *pipeline
 	source   capture.Lane
 	worker   *worker.Worker
+	chain    *stage.Chain // nil: no stages
 	intakes  []*outputs.Intake
 	emit     func(*event.Event)
 	batch    packet.Batch
@@ -145,7 +149,7 @@ type lane struct {
 const tickEvery = 10 * time.Millisecond
 
 func (p *pipeline) newLane(source capture.Lane) *lane {
-	l := &lane{pipeline: p, source: source, began: time.Now()}
+	l := &lane{pipeline: p, source: source, began: p.books.begun}
 	l.worker = worker.New(p.config, p.books.packets.Page(), p.books.messages.Page())
 	for _, r := range p.runners {
 		l.intakes = append(l.intakes, r.Intake())
@@ -155,7 +159,11 @@ func (p *pipeline) newLane(source capture.Lane) *lane {
 			in.Offer(e)
 		}
 	}
-	l.tick(l.began)
+	if len(p.stages) > 0 {
+		l.chain = stage.NewChain(p.stages, p.books.stages, l.emit)
+		l.emit = l.chain.Event
+	}
+	l.tick(time.Now())
 	return l
 }
 
@@ -167,10 +175,13 @@ func (l *lane) run() {
 	for l.step() {
 	}
 	l.worker.Flush(l.emit)
+	if l.chain != nil {
+		l.chain.Flush()
+	}
 	for _, in := range l.intakes {
 		in.Flush()
 	}
-	l.worker.Publish()
+	l.publish()
 }
 
 // step takes one batch. It returns false at the end.
@@ -192,7 +203,11 @@ func (l *lane) step() (more bool) {
 			l.done++
 		}
 		if l.given > 0 {
-			l.worker.Passed(&l.batch.Packets[l.given-1], l.emit)
+			last := &l.batch.Packets[l.given-1]
+			l.worker.Passed(last, l.emit)
+			if l.chain != nil {
+				l.chain.Passed(last.Interface, last.Time)
+			}
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
@@ -205,17 +220,29 @@ func (l *lane) step() (more bool) {
 	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
 		l.tick(now)
 	}
-	l.worker.Publish()
+	l.publish()
 	return true
 }
 
+// publish shows the books of what the lane has done.
+func (l *lane) publish() {
+	l.worker.Publish()
+	if l.chain != nil {
+		l.chain.Publish()
+	}
+}
+
 // tick looks after what waits, also where packets never stop coming. A file's
-// packets bring the time that passes for reassembly; what is live has the
+// packets bring the time that passes for reassembly and stages; what is live has the
 // monotonic clock, which does not step where the time of day is set.
 func (l *lane) tick(now time.Time) {
 	l.ticked = now
 	if l.pipeline.source.Live() {
-		l.worker.Tick(int64(now.Sub(l.began)), l.emit)
+		passed := int64(now.Sub(l.began))
+		l.worker.Tick(passed, l.emit)
+		if l.chain != nil {
+			l.chain.Tick(passed)
+		}
 	}
 	for _, in := range l.intakes {
 		in.Tick(now)
@@ -223,14 +250,18 @@ func (l *lane) tick(now time.Time) {
 }
 
 // shrank closes the books over a batch whose file became shorter while it was
-// read. Any other panic goes on.
+// read. Any other panic goes on; that of a stage, which reads nothing of the file,
+// with its name.
 func (l *lane) shrank(fault any) {
+	if l.chain != nil && l.chain.Working() != "" {
+		panic(fmt.Sprintf("stage %s: %v", l.chain.Working(), fault))
+	}
 	file, ok := l.source.(capture.Shrinker)
 	if !ok || !capture.IsFault(fault) {
 		panic(fault)
 	}
 	l.worker.Lost(account.FileShrank, l.given-l.done)
-	l.worker.Publish()
+	l.publish()
 	file.Shrunk()
 }
 
@@ -245,6 +276,6 @@ func (l *lane) discard() {
 		if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
 			l.tick(now)
 		}
-		l.worker.Publish()
+		l.publish()
 	}
 }

@@ -76,7 +76,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		}
 	}
 	o.names.of(source)
-	p := newPipeline(source, s.workerConfig(o), runners, s.log)
+	p := newPipeline(source, s.workerConfig(o), o.stages, runners, s.log)
 	if err := p.prepare(o, s, active); err != nil {
 		return err
 	}

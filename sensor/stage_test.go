@@ -19,10 +19,10 @@ import (
 	"dnsmonster-sensor/sensor/lab"
 )
 
-// stage is what a scene of delivery needs: a table in a real PostgreSQL behind a
+// theatre is what a scene of delivery needs: a table in a real PostgreSQL behind a
 // proxy, a spool, and a sensor that sees queries for h0, h1, ... example.org,
 // each once, so that the rows can be counted by what is in them.
-type stage struct {
+type theatre struct {
 	t      *testing.T
 	server *lab.Postgres
 	proxy  *lab.Proxy
@@ -36,16 +36,16 @@ type stage struct {
 
 var stages atomic.Int32
 
-func newStage(t *testing.T, server *lab.Postgres) *stage {
+func newStage(t *testing.T, server *lab.Postgres) *theatre {
 	t.Helper()
-	s := &stage{t: t, server: server, proxy: lab.StartProxy(t, server.Addr), spool: t.TempDir(), table: fmt.Sprintf("scene%d", stages.Add(1))}
+	s := &theatre{t: t, server: server, proxy: lab.StartProxy(t, server.Addr), spool: t.TempDir(), table: fmt.Sprintf("scene%d", stages.Add(1))}
 	s.url = server.URL(s.proxy.Addr, "postgres")
 	s.makesTable()
 	return s
 }
 
 // makesTable makes the table. Its further column says in which order rows came.
-func (s *stage) makesTable() {
+func (s *theatre) makesTable() {
 	s.t.Helper()
 	out, err := command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *stage) makesTable() {
 }
 
 // options are those of each sensor of the scene.
-func (s *stage) options(more []string) []string {
+func (s *theatre) options(more []string) []string {
 	return append([]string{
 		"--workers=1", "--psqloutputtype=1", "--psqlendpoint=" + s.url, "--psqltable=" + s.table, "--psqlbatchsize=100",
 		"--spooldir=" + s.spool, "--spoolfreemb=0", "--grace=1s", "--stats=100ms", "--metricflushinterval=100ms",
@@ -63,7 +63,7 @@ func (s *stage) options(more []string) []string {
 }
 
 // replays starts a sensor that reads n further queries from a file.
-func (s *stage) replays(n int, more ...string) {
+func (s *theatre) replays(n int, more ...string) {
 	s.t.Helper()
 	file := write(s.t, queriesFrom(s.asked, n))
 	s.asked += n
@@ -71,7 +71,7 @@ func (s *stage) replays(n int, more ...string) {
 }
 
 // onHosts makes the hosts of a live scene, and the server's address for them.
-func (s *stage) onHosts() {
+func (s *theatre) onHosts() {
 	s.t.Helper()
 	if s.hosts != nil {
 		return
@@ -88,20 +88,20 @@ func (s *stage) onHosts() {
 }
 
 // watches starts a sensor on the interface of a host that is asked by another.
-func (s *stage) watches(more ...string) {
+func (s *theatre) watches(more ...string) {
 	s.t.Helper()
 	s.onHosts()
 	s.sensor = attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
 }
 
 // asks sends n further queries past the sensor.
-func (s *stage) asks(n, rate int) {
+func (s *theatre) asks(n, rate int) {
 	s.t.Helper()
 	s.asking(n, rate)()
 }
 
 // asking does so until wait returns.
-func (s *stage) asking(n, rate int) (wait func()) {
+func (s *theatre) asking(n, rate int) (wait func()) {
 	var qs []lab.Query
 	for i := range n {
 		qs = append(qs, lab.Query{Name: fmt.Sprintf("h%d.example.org", s.asked+i), Type: "A"})
@@ -122,28 +122,28 @@ func (s *stage) asking(n, rate int) (wait func()) {
 }
 
 // serverDown closes all connections and lets no new ones in.
-func (s *stage) serverDown() { s.proxy.Down() }
+func (s *theatre) serverDown() { s.proxy.Down() }
 
-func (s *stage) serverUp() {
+func (s *theatre) serverUp() {
 	s.t.Helper()
 	s.proxy.Up()
 }
 
 // slowly lets through so little that there is time to do something in the middle
 // of a batch.
-func (s *stage) slowly() (heal func()) {
+func (s *theatre) slowly() (heal func()) {
 	s.t.Helper()
 	return s.proxy.Spoil(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
 }
 
 // says waits for the sensor to log a text.
-func (s *stage) says(text string) {
+func (s *theatre) says(text string) {
 	s.t.Helper()
 	s.sensor.waitFor(text)
 }
 
 // settles waits until nothing is held any more.
-func (s *stage) settles() {
+func (s *theatre) settles() {
 	s.t.Helper()
 	s.eventually("nothing held", func() bool {
 		_, last, _ := cutLast(s.sensor.log(), " stats: ")
@@ -160,9 +160,9 @@ func cutLast(text, sep string) (before, after string, found bool) {
 }
 
 // heard is how often the sensor has logged a text.
-func (s *stage) heard(text string) int { return strings.Count(s.sensor.log(), text) }
+func (s *theatre) heard(text string) int { return strings.Count(s.sensor.log(), text) }
 
-func (s *stage) eventually(what string, ok func() bool) {
+func (s *theatre) eventually(what string, ok func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(stuck); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -172,7 +172,7 @@ func (s *stage) eventually(what string, ok func() bool) {
 }
 
 // rowsArrive waits until more rows are there than now.
-func (s *stage) rowsArrive() {
+func (s *theatre) rowsArrive() {
 	s.t.Helper()
 	before := s.rows()
 	s.eventually("more rows", func() bool { return s.rows() > before })
@@ -180,7 +180,7 @@ func (s *stage) rowsArrive() {
 
 // rowsUntold waits, while no answers come through, until there are rows of which
 // the sensor is not told.
-func (s *stage) rowsUntold() {
+func (s *theatre) rowsUntold() {
 	s.t.Helper()
 	s.eventually("rows of which the sensor knows nothing", func() bool {
 		s.sensor.waitForCount(" metrics: ", s.heard(" metrics: ")+2) // what was answered before is in these
@@ -189,7 +189,7 @@ func (s *stage) rowsUntold() {
 }
 
 // delivered is what the last line of metrics says.
-func (s *stage) delivered() int {
+func (s *theatre) delivered() int {
 	s.t.Helper()
 	_, last, _ := cutLast(s.sensor.log(), " metrics: ")
 	_, value, found := strings.Cut(last, `outcome=\"delivered\",part=\"psql\"}":{"count":`)
@@ -200,20 +200,20 @@ func (s *stage) delivered() int {
 	return n
 }
 
-func (s *stage) rows() int {
+func (s *theatre) rows() int {
 	s.t.Helper()
 	return s.server.Int(s.t, "SELECT count(*) FROM "+s.table)
 }
 
 // batchUnderWay waits until the server is in the middle of a batch.
-func (s *stage) batchUnderWay() {
+func (s *theatre) batchUnderWay() {
 	s.t.Helper()
 	busy := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%COPY \"%s\"%%' AND pid <> pg_backend_pid()", s.table)
 	s.eventually("a batch under way", func() bool { return s.server.Int(s.t, busy) > 0 })
 }
 
 // onDisk is how many events wait in the spool.
-func (s *stage) onDisk() uint64 {
+func (s *theatre) onDisk() uint64 {
 	s.t.Helper()
 	info, err := spool.Look(filepath.Join(s.spool, "psql"), nil)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not made yet: none
@@ -223,7 +223,7 @@ func (s *stage) onDisk() uint64 {
 }
 
 // ends waits for the sensor's end by itself.
-func (s *stage) ends(code int) result {
+func (s *theatre) ends(code int) result {
 	s.t.Helper()
 	r := s.sensor.wait(time.Minute)
 	r.expect(s.t, code)
@@ -231,7 +231,7 @@ func (s *stage) ends(code int) result {
 }
 
 // stops sends SIGTERM.
-func (s *stage) stops(code int) result {
+func (s *theatre) stops(code int) result {
 	s.t.Helper()
 	r := s.sensor.stop()
 	r.expect(s.t, code)
@@ -239,20 +239,20 @@ func (s *stage) stops(code int) result {
 }
 
 // dies sends SIGKILL.
-func (s *stage) dies() {
+func (s *theatre) dies() {
 	s.t.Helper()
 	s.sensor.cmd.Process.Signal(syscall.SIGKILL)
 	<-s.sensor.ended
 }
 
 // names are the questions of all rows, in the order in which they were written.
-func (s *stage) names() []string {
+func (s *theatre) names() []string {
 	s.t.Helper()
 	return s.server.Strings(s.t, "SELECT question FROM "+s.table+" ORDER BY n")
 }
 
 // allArrived wants each query as one row, in order, and an empty spool.
-func (s *stage) allArrived() {
+func (s *theatre) allArrived() {
 	s.t.Helper()
 	names := s.names()
 	for i, name := range names {
@@ -270,7 +270,7 @@ func (s *stage) allArrived() {
 
 // arrivedOnce wants no query twice and none that was not asked, in order, and
 // returns how many are missing.
-func (s *stage) arrivedOnce() (missing int) {
+func (s *theatre) arrivedOnce() (missing int) {
 	s.t.Helper()
 	last := -1
 	names := s.names()
@@ -285,7 +285,7 @@ func (s *stage) arrivedOnce() (missing int) {
 }
 
 // once wants lines with a text: so many, whatever the number of attempts.
-func (s *stage) once(texts ...string) {
+func (s *theatre) once(texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
 		if n := s.heard(text); n != 1 {
@@ -295,7 +295,7 @@ func (s *stage) once(texts ...string) {
 }
 
 // metric is a number of the last line of metrics.
-func (s *stage) metric(name string) string {
+func (s *theatre) metric(name string) string {
 	s.t.Helper()
 	_, last, found := cutLast(s.sensor.log(), " metrics: ")
 	if !found {

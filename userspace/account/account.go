@@ -111,8 +111,8 @@ type Line struct {
 
 // Ledger is a book read at one moment.
 type Ledger struct {
-	Name      string // "kernel", "packet", "message", "delivery"
-	Label     string // what sets it apart from others of that name: a hook, an output
+	Name      string // "kernel", "packet", "message", "stage", "delivery"
+	Label     string // what sets it apart from others of that name: a hook, a stage, an output
 	In        uint64
 	InUnknown bool // the giver cannot know: In means nothing
 	Outcomes  []Line

@@ -75,6 +75,28 @@ func MessageLedger(b *Book) Ledger {
 	return l
 }
 
+// Columns of the book of a stage between workers and outputs.
+const (
+	StagePassed  Column = iota // handed on, counted by the chain of stages
+	StageDropped               // left out by the stage
+	StageHeld                  // level: events that wait in the stage
+	StageMade                  // came in beside what the stage was given
+)
+
+// NewStageBook makes one stage's book.
+func NewStageBook() *Book {
+	return NewBook([]string{StagePassed: "passed", StageDropped: "dropped", StageHeld: "held", StageMade: "made"})
+}
+
+// StageLedger reads a stage's book. given is asked last: what the worker or the
+// stage before it says it handed on. What the stage has made came in too.
+func StageLedger(stage string, b *Book, given func() uint64) Ledger {
+	l := Ledger{Name: "stage", Label: stage, Outcomes: b.Lines(StagePassed, StageHeld), Held: b.Sum(StageHeld),
+		Meters: b.Lines(StageMade, StageMade+1)}
+	l.In = b.Sum(StageMade) + given()
+	return l
+}
+
 // Columns of an output's delivery book.
 const (
 	Delivered    Column = iota // the destination has acknowledged

@@ -65,6 +65,9 @@ type interfaceClock struct {
 // Steady sets the clock. From the first call on packets do not move it.
 func (c *Clock) Steady(now int64) { c.now, c.steady = now, true }
 
+// Now is how much time has passed, steps forward included.
+func (c *Clock) Now() int64 { return c.now }
+
 // Stamp is for what begins to wait now, for Before. It never goes back.
 func (c *Clock) Stamp() int64 { return c.now - c.stepped }
 
