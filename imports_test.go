@@ -38,10 +38,11 @@ var allowed = map[string][]string{
 	"outputs/httpclient":     {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible"},
 	"outputs/all":            {"outputs"},
 	"outputs/visible":        {},
-	"outputs/format":         {"userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/columns":        {"userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/format":         {"outputs/columns", "userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                                              // a step, never another
+	"outputs/":               {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                                                                 // a step, never another
 	"userspace/packet":       {},
 	"userspace/account":      {},
 	"userspace/dns":          {},

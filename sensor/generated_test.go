@@ -38,6 +38,7 @@ func TestGeneratedFiles(t *testing.T) {
 	config.WriteINI(&sample, v, false)
 	for path, want := range map[string][]byte{
 		"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes(), "../MIGRATING.md": migrating(t),
+		"../docs/columns.md": columnsPage(t),
 	} {
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {
@@ -57,15 +58,22 @@ func migrating(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, ok1 := bytes.Cut(page, []byte("<!-- changes:"))
+	var table bytes.Buffer
+	config.ChangesTable(&table)
+	return between(t, page, "changes", table.Bytes())
+}
+
+// between puts a table into a page, between the comments that mark its place.
+func between(t *testing.T, page []byte, name string, table []byte) []byte {
+	t.Helper()
+	from, to := "<!-- "+name+":", "<!-- end of "+name+" -->\n"
+	head, rest, ok1 := bytes.Cut(page, []byte(from))
 	comment, rest, ok2 := bytes.Cut(rest, []byte("-->\n"))
-	_, tail, ok3 := bytes.Cut(rest, []byte("<!-- end of changes -->\n"))
+	_, tail, ok3 := bytes.Cut(rest, []byte(to))
 	if !ok1 || !ok2 || !ok3 {
-		t.Fatal("MIGRATING.md has no place for the table of changes")
+		t.Fatalf("the page has no place for the table of %s", name)
 	}
-	b := bytes.NewBuffer(slices.Concat(head, []byte("<!-- changes:"), comment, []byte("-->\n\n")))
-	config.ChangesTable(b)
-	return slices.Concat(b.Bytes(), []byte("\n<!-- end of changes -->\n"), tail)
+	return slices.Concat(head, []byte(from), comment, []byte("-->\n\n"), table, []byte("\n"+to), tail)
 }
 
 // randomValue is one that the option's form allows.

@@ -1,16 +1,24 @@
 package format
 
 import (
+	"bytes"
 	"encoding/binary"
 	stdcsv "encoding/csv"
+	"encoding/json"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	mdns "github.com/miekg/dns"
+
+	"dnsmonster-sensor/outputs/columns"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
 )
 
 func rows(o Options, msgs ...[]byte) string {
@@ -129,4 +137,116 @@ func TestCSVTimes(t *testing.T) {
 	f(-1, nil, "1969,12,31,23,59,59,999999999,")
 	f(1700000000_000000001, nil, "2023,11,14,22,13,20,1,")
 	f(1700000000_999999999, time.FixedZone("", 5*3600+45*60), "2023,11,15,3,58,20,999999999,")
+}
+
+// throughTheTable makes e's rows of the list of columns alone.
+func throughTheTable(o Options, e *event.Event) (text []byte) {
+	c := newCSV(o)
+	r := &columns.Row{Event: e, Sensor: []byte(o.Server)}
+	for rows := e.Rows(); rows.Next(&r.Question); text = append(text, '\n') {
+		for i, n := range CSVColumns() {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			switch column := n.ID.Column(); column.Kind {
+			case columns.Time:
+				text = bytes.TrimSuffix(c.appendTime(text, column.Time(r)), []byte{','})
+			case columns.Addr:
+				text = c.appendIP(text, column.Addr(r))
+			case columns.Uint, columns.Bool:
+				text = strconv.AppendUint(text, column.Uint(r), 10)
+			default:
+				text = quoteCSV(text, column.Append(r, nil))
+			}
+		}
+	}
+	return text
+}
+
+// TestCSVIsTheTable: what is written without the table is what it says, for
+// messages of all kinds.
+func TestCSVIsTheTable(t *testing.T) {
+	m := query("one,two.example.org.")
+	m.SetEdns0(1232, true)
+	m.Question = append(m.Question, mdns.Question{Name: "two.example.org.", Qtype: mdns.TypeMX, Qclass: mdns.ClassCHAOS})
+	seeds := [][]byte{pack(t, m), pack(t, query("www.example.org.")), pack(t, new(mdns.Msg))}
+	ends := []string{"", ":5353", "192.0.2.1:53", "[2001:db8::1]:40000", "[::ffff:192.0.2.1]:53"}
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 5000 {
+		msg := bytes.Clone(seeds[r.IntN(len(seeds))])
+		for range r.IntN(4) {
+			msg[r.IntN(len(msg))] = byte(r.Uint32())
+		}
+		msg = msg[:max(12, len(msg)-r.IntN(2)*r.IntN(len(msg)))]
+		e := eventOf(msg, 0)
+		e.Time = int64(r.Uint64()) >> r.IntN(64)
+		e.Src, e.Dst, e.Proto = end(ends[r.IntN(len(ends))]), end(ends[r.IntN(len(ends))]), event.Proto(r.IntN(9))
+		e.CaptureCut = r.Uint32() >> r.IntN(32)
+		o := Options{Server: []string{"default", `a "b", c`}[i%2], CSVIP: IPForm(i % 3)}
+		if got, want := newCSV(o).Append(nil, e), throughTheTable(o, e); !bytes.Equal(got, want) {
+			t.Fatalf("message %x gives\n%swant\n%s", msg, got, want)
+		}
+	}
+}
+
+// flatAlone are keys of json-flat that no column has.
+var flatAlone = []string{"answers", "answer_types", "opcode_name", "rcode_name", "qtype_name", "qclass_name"}
+
+// TestFlatAgreesWithColumns: a key of json-flat is the name of a column, and both
+// have the same value.
+func TestFlatAgreesWithColumns(t *testing.T) {
+	m := query("www.example.org.")
+	m.Response, m.Authoritative, m.Rcode = true, true, mdns.RcodeBadVers
+	m.SetEdns0(1232, true)
+	m.Answer = []mdns.RR{&mdns.A{Hdr: mdns.RR_Header{Name: "www.example.org.", Rrtype: mdns.TypeA, Class: 1, Ttl: 300}, A: []byte{192, 0, 2, 7}}}
+	e := eventOf(append(pack(t, m), 'x'), 0)
+	e.Src, e.Dst, e.Proto = end("192.0.2.1:53"), end("[2001:db8::1]:40000"), event.DoQ
+	e.Identity, e.Version, e.CaptureCut = []byte("ns1"), []byte("v2"), 9
+	e.Direction, e.Tunnel, e.HasVLAN, e.VLAN, e.Sample = packet.DirectionOut, packet.TunnelVXLAN, true, 0x3007, packet.Ratio{Keep: 2, Of: 5}
+	names := func(number uint32, _ int64) string { return "eth0" }
+	fields, err := ParseFields("interface,direction,vlan,tunnel,samplerate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(strings.NewReader(written(t, "json-flat", Options{Server: "default", Fields: fields, InterfaceName: names}, e)))
+	d.UseNumber()
+	record := make(map[string]any)
+	if err := d.Decode(&record); err != nil {
+		t.Fatal(err)
+	}
+	r := &columns.Row{Event: e, Sensor: []byte("default"), InterfaceName: names}
+	rows := e.Rows()
+	rows.Next(&r.Question)
+	for id := range columns.ID(columns.Count) {
+		c := id.Column()
+		value, ok := record[c.Name]
+		if !ok {
+			continue
+		}
+		delete(record, c.Name)
+		var got string
+		switch c.Kind {
+		case columns.Time:
+			got = string((&clock{}).appendTime(nil, c.Time(r)))
+		case columns.Uint:
+			got = strconv.FormatUint(c.Uint(r), 10)
+		case columns.Bool:
+			got = strconv.FormatBool(c.Uint(r) == 1)
+		case columns.Float:
+			got = strconv.FormatFloat(c.Float(r), 'f', -1, 64)
+		case columns.Addr:
+			got = c.Addr(r).String()
+		default:
+			got = string(c.Append(r, nil))
+		}
+		if want := fmt.Sprint(value); got != want || !c.In(r) {
+			t.Errorf("%s: the column has %q, json-flat %q", c.Name, got, want)
+		}
+	}
+	for _, key := range flatAlone {
+		delete(record, key)
+	}
+	if len(record) > 0 {
+		t.Errorf("json-flat has keys that no column has: %v", record)
+	}
 }

@@ -43,7 +43,7 @@ var known = []struct {
 	{"json", "", func(o Options) Encoder { return newJSON(o) }},
 	{"json-flat", "", func(o Options) Encoder { return newFlat(o) }},
 	{"json-ocsf", "", func(o Options) Encoder { return newOCSF(o) }},
-	{"csv", csvHeader, func(o Options) Encoder { return newCSV(o) }},
+	{"csv", csvHeader(), func(o Options) Encoder { return newCSV(o) }},
 	{"csv_no_header", "", func(o Options) Encoder { return newCSV(o) }},
 	{"gotemplate", "", nil}, // made below: it can fail
 }

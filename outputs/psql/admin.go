@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -252,7 +253,7 @@ func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) er
 		id    pgx.Identifier
 		has   string
 	}{
-		{s.rows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(columns))},
+		{s.rows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(fields))},
 		{s.keys, l.keys, "keys of the blocks that came last"},
 	} {
 		if !t.there {
@@ -270,9 +271,9 @@ func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) er
 	if !s.rows {
 		return nil
 	}
-	for i, name := range l.missing {
-		if i > 0 || name != columns[colPacketTime].name {
-			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", name, l.name(), typeOf(name))
+	for _, f := range fields[1:] { // the first one is a problem
+		if slices.Contains(l.missing, f.Name) {
+			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", f.Name, l.name(), f.typeName())
 		}
 	}
 	for i := range l.columns {

@@ -29,8 +29,8 @@ func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Durati
 	}
 	defer c.Close(ctx)
 	var names []string
-	for _, c := range columns {
-		names = append(names, c.name)
+	for _, f := range fields {
+		names = append(names, f.Name)
 	}
 	from := time.Now()
 	for part := range slices.Chunk(rows, perBatch) {
@@ -119,12 +119,21 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
+// oids are those of the types of our own table.
+var oids = map[string]uint32{"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}
+
+// columnOf is a column of ours, of any type.
+func columnOf(name string, oid uint32) column {
+	c := column{name: name, oid: oid}
+	c.fill(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
+	return c
+}
+
 // encoding is a batch, and what makes its rows.
 func encoding() (r *rows, b *event.Block, l *layout) {
 	l = &layout{}
-	for i, c := range columns {
-		l.columns = append(l.columns, column{name: c.name, kind: i, oid: map[string]uint32{
-			"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}[typeOf(c.name)]})
+	for _, f := range fields {
+		l.columns = append(l.columns, columnOf(f.Name, oids[f.typeName()]))
 	}
 	return newRows(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), numbered(event.NewIDs(), 0, perBatch), l
 }

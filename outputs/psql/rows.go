@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
-	"strings"
 	"time"
 	"unicode/utf8"
 
+	"dnsmonster-sensor/outputs/columns"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -29,66 +30,40 @@ const (
 	oidJSONB       = 3802
 )
 
-// Positions in columns.
-const (
-	colPacketTime = iota
-	colIndexTime
-	colServer
-	colIpVersion
-	colSrcIP
-	colDstIP
-	colProtocol
-	colQr
-	colOpcode
-	colClass
-	colQtype
-	colEdns
-	colDo
-	colFullQuery
-	colResponseCode
-	colQuestion
-	colSize
-)
-
 // fits says whether the column's type can take its values.
 func (c *column) fits() bool {
-	switch c.kind {
-	case colPacketTime, colIndexTime:
+	switch c.from.Kind {
+	case columns.Time:
 		return c.oid == oidTimestamp || c.oid == oidTimestampTZ
-	case colSrcIP, colDstIP:
+	case columns.Addr:
 		return c.oid == oidInet || c.text()
-	case colServer, colProtocol, colQuestion:
+	case columns.Text:
 		return c.text()
-	case colFullQuery:
+	case columns.JSON:
 		return c.text() || c.oid == oidJSON || c.oid == oidJSONB
-	default:
+	case columns.Uint, columns.Bool:
 		return c.oid == oidInt2 || c.oid == oidInt4 || c.oid == oidInt8 || c.oid == oidBool
 	}
+	return false
 }
 
 // narrow says what becomes of values that the column does not take, "" where it
 // takes all.
 func (c *column) narrow() string {
 	switch {
-	case c.oid == oidInt2 && (c.kind == colClass || c.kind == colQtype || c.kind == colSize):
+	case c.oid == oidInt2 && c.from.Bits > 15:
 		return "values above 32767 are cut to that"
-	case c.oid == oidBool && c.kind != colQr && c.kind != colEdns && c.kind != colDo:
+	case c.oid == oidBool && c.from.Kind != columns.Bool:
 		return "values above 1 are cut to that"
-	case c.kind == colProtocol && c.limit >= shortProtocol && c.limit < longestProtocol:
+	case c.limit > 0 && c.from.Chars > c.limit && c.short != nil && c.short.Chars <= c.limit:
 		return "dnscryptudp and dnscrypttcp are written as dcu and dct"
-	case c.limit > 0 && (c.kind != colProtocol || c.limit < shortProtocol):
+	case c.limit > 0 && (c.from.Chars == 0 || c.from.Chars > c.limit):
 		return fmt.Sprintf("longer texts are cut to %d characters", c.limit)
-	case c.notNull && (c.kind == colSrcIP || c.kind == colDstIP):
+	case c.notNull && c.from.Kind == columns.Addr:
 		return "addresses that are not known are written as " + c.absent()
 	}
 	return ""
 }
-
-// Characters that words for protocols take.
-const (
-	shortProtocol   = len("dcu")
-	longestProtocol = len("dnscryptudp")
-)
 
 // absent is what stands for an address that is not known where null may not.
 func (c *column) absent() string {
@@ -101,9 +76,9 @@ func (c *column) absent() string {
 // widen is the statement that lets the column take all values: it gives it the type of
 // tables that we make, or that without a limit.
 func (c *column) widen(l *layout) string {
-	want := typeOf(c.name)
+	want := c.typeName()
 	using := ""
-	address := c.kind == colSrcIP || c.kind == colDstIP
+	address := c.from.Kind == columns.Addr
 	switch {
 	case c.oid == oidBool:
 		using = " USING " + c.name + "::integer"
@@ -116,17 +91,6 @@ func (c *column) widen(l *layout) string {
 		using += ", ALTER COLUMN " + c.name + " DROP NOT NULL"
 	}
 	return "ALTER TABLE " + l.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
-}
-
-// typeOf is the type of one of our columns, without constraints.
-func typeOf(name string) string {
-	for _, c := range columns {
-		if c.name == name {
-			word, _, _ := strings.Cut(c.sqlType, " ")
-			return word
-		}
-	}
-	return ""
 }
 
 func (c *column) text() bool { return c.oid == oidText || c.oid == oidVarchar || c.oid == oidChar }
@@ -148,13 +112,12 @@ type rows struct {
 	clamped uint64
 
 	event  event.Event
-	record []byte // the event as JSON
-	name   []byte
-	now    int64
+	values columns.Row // of the event
 }
 
 func newRows(o *Output) *rows {
 	r := &rows{o: o}
+	r.values.Event, r.values.Sensor = &r.event, []byte(o.Common.Server)
 	if o.full {
 		if f, err := format.New("json", o.Common.Records); err == nil {
 			r.json = f.NewEncoder()
@@ -165,81 +128,40 @@ func newRows(o *Output) *rows {
 
 // encode makes the rows of a block, for a table of that layout.
 func (r *rows) encode(b *event.Block, l *layout, now time.Time) {
-	r.buf, r.starts, r.clamped, r.now = r.buf[:0], r.starts[:0], 0, now.UnixNano()
-	e := &r.event
-	for events := b.Reader(); events.Next(e); {
+	v := &r.values
+	r.buf, r.starts, r.clamped, v.Now = r.buf[:0], r.starts[:0], 0, now.UnixNano()
+	for events := b.Reader(); events.Next(&r.event); {
 		r.starts = append(r.starts, len(r.buf))
-		r.record = r.record[:0]
+		v.Record = v.Record[:0]
 		if r.json != nil {
-			r.record = r.json.Append(r.record, e)
-			r.record = r.record[:len(r.record)-1] // without the line's end
+			v.Record = r.json.Append(v.Record, &r.event)
+			v.Record = v.Record[:len(v.Record)-1] // without the line's end
 		}
-		var row event.Row
-		for list := e.Rows(); list.Next(&row); {
-			r.name = list.AppendName(r.name[:0], &row)
-			r.row(e, &row, l)
-			r.record = r.record[:0] // it stands in the first row
+		for list := r.event.Rows(); list.Next(&v.Question); {
+			r.row(v, l)
+			v.Record = v.Record[:0] // it stands in the first row
 		}
 	}
 	r.starts = append(r.starts, len(r.buf))
 }
 
-func (r *rows) row(e *event.Event, row *event.Row, l *layout) {
+func (r *rows) row(v *columns.Row, l *layout) {
 	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(l.columns)))
 	for i := range l.columns {
 		c := &l.columns[i]
-		switch c.kind {
-		case colPacketTime:
-			r.time(e.Time)
-		case colIndexTime:
-			r.time(r.now)
-		case colServer:
-			r.text(c, []byte(r.o.Common.Server))
-		case colSrcIP:
-			r.addr(c, e.Src.Addr())
-		case colDstIP:
-			r.addr(c, e.Dst.Addr())
-		case colProtocol:
-			r.protocol(c, e.Proto)
-		case colFullQuery:
+		switch c.from.Kind {
+		case columns.Time:
+			r.time(c.from.Time(v))
+		case columns.Uint, columns.Bool:
+			r.number(c, c.from.Uint(v))
+		case columns.Addr:
+			r.addr(c, c.from.Addr(v))
+		case columns.JSON:
 			r.fullQuery(c)
-		case colQuestion:
-			r.text(c, r.name)
 		default:
-			r.number(c, value(c.kind, e, row))
+			r.text(c)
 		}
 	}
-}
-
-// value is what a column of numbers holds.
-func value(kind int, e *event.Event, row *event.Row) int64 {
-	switch kind {
-	case colIpVersion:
-		return int64(e.IPVersion())
-	case colQr:
-		return one(e.DNS.Response())
-	case colOpcode:
-		return int64(e.DNS.Opcode())
-	case colClass:
-		return int64(row.Class)
-	case colQtype:
-		return int64(row.Type)
-	case colEdns:
-		return one(e.DNS.EDNS.Present)
-	case colDo:
-		return one(e.DNS.EDNS.DO)
-	case colResponseCode:
-		return int64(e.DNS.Rcode())
-	default:
-		return int64(e.Length())
-	}
-}
-
-func one(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (r *rows) length(n int) { r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(n)) }
@@ -257,33 +179,46 @@ func (r *rows) time(ns int64) {
 }
 
 // number writes v, or the nearest value that the column takes.
-func (r *rows) number(c *column, v int64) {
+func (r *rows) number(c *column, v uint64) {
 	switch c.oid {
 	case oidBool:
-		if v > 1 {
-			r.clamped++
-		}
 		r.length(1)
-		r.buf = append(r.buf, byte(min(v, 1)))
+		r.buf = append(r.buf, byte(r.clamp(v, 1)))
 	case oidInt2:
-		if v > 1<<15-1 {
-			v = 1<<15 - 1
-			r.clamped++
-		}
 		r.length(2)
-		r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(v))
+		r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(r.clamp(v, math.MaxInt16)))
 	case oidInt4:
 		r.length(4)
-		r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(v))
+		r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(r.clamp(v, math.MaxInt32)))
 	default:
 		r.length(8)
-		r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(v))
+		r.buf = binary.BigEndian.AppendUint64(r.buf, r.clamp(v, math.MaxInt64))
 	}
 }
 
-// text writes s, or as many of its characters as the column takes.
-func (r *rows) text(c *column, s []byte) {
-	if c.limit > 0 && len(s) > c.limit {
+func (r *rows) clamp(v, most uint64) uint64 {
+	if v > most {
+		r.clamped++
+		return most
+	}
+	return v
+}
+
+// text writes a text, or as many of its characters as the column takes.
+func (r *rows) text(c *column) {
+	r.length(0)
+	at := len(r.buf)
+	r.buf = c.from.Append(&r.values, r.buf)
+	if c.limit > 0 && len(r.buf)-at > c.limit && c.short != nil && c.short.Chars <= c.limit {
+		r.buf = c.short.Append(&r.values, r.buf[:at])
+		r.clamped++
+	}
+	r.endText(c, at)
+}
+
+// endText ends the text that begins at at, behind its length.
+func (r *rows) endText(c *column, at int) {
+	if s := r.buf[at:]; c.limit > 0 && len(s) > c.limit {
 		n := 0
 		for range c.limit {
 			if n == len(s) {
@@ -293,23 +228,11 @@ func (r *rows) text(c *column, s []byte) {
 			n += size
 		}
 		if n < len(s) {
-			s = s[:n]
+			r.buf = r.buf[:at+n]
 			r.clamped++
 		}
 	}
-	r.length(len(s))
-	r.buf = append(r.buf, s...)
-}
-
-// protocol writes the word for a carrier, or where that does not fit the one of three
-// characters.
-func (r *rows) protocol(c *column, p event.Proto) {
-	word := p.String()
-	if short := p.Short(); c.limit > 0 && len(word) > c.limit && len(short) <= c.limit {
-		word = short
-		r.clamped++
-	}
-	r.text(c, []byte(word))
+	binary.BigEndian.PutUint32(r.buf[at-4:], uint32(len(r.buf)-at))
 }
 
 func (r *rows) null() { r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) }
@@ -328,12 +251,12 @@ func (r *rows) addr(c *column, a netip.Addr) {
 		}
 	}
 	if c.text() {
-		var room [48]byte
-		text := room[:0]
+		r.length(0)
+		at := len(r.buf)
 		if a.IsValid() { // else it would say so
-			text = a.AppendTo(text)
+			r.buf = a.AppendTo(r.buf)
 		}
-		r.text(c, text)
+		r.endText(c, at)
 		return
 	}
 	const inet4, inet6 = 2, 3 // of the server, on every system
@@ -351,30 +274,30 @@ func (r *rows) addr(c *column, a netip.Addr) {
 // message's first. A JSON column has no empty text.
 func (r *rows) fullQuery(c *column) {
 	switch {
-	case c.oid == oidJSONB && len(r.record) > 0:
+	case c.oid == oidJSONB && len(r.values.Record) > 0:
 		r.withoutNUL()
-		r.length(1 + len(r.record))
-		r.buf = append(append(r.buf, 1), r.record...)
-	case !c.text() && len(r.record) == 0:
+		r.length(1 + len(r.values.Record))
+		r.buf = append(append(r.buf, 1), r.values.Record...)
+	case !c.text() && len(r.values.Record) == 0:
 		r.null()
 	default:
-		r.text(c, r.record)
+		r.text(c)
 	}
 }
 
 // withoutNUL puts U+FFFD in the place of U+0000 in the record: a text of the type
 // jsonb cannot hold it, and whoever sends messages chooses what is in them.
 func (r *rows) withoutNUL() {
-	if !bytes.Contains(r.record, []byte(`\u0000`)) { // nearly all
+	if !bytes.Contains(r.values.Record, []byte(`\u0000`)) { // nearly all
 		return
 	}
 	found := false
-	for i := 0; i+1 < len(r.record); i++ {
-		if r.record[i] != '\\' {
+	for i := 0; i+1 < len(r.values.Record); i++ {
+		if r.values.Record[i] != '\\' {
 			continue
 		}
-		if bytes.HasPrefix(r.record[i:], []byte(`\u0000`)) {
-			copy(r.record[i:], `\ufffd`)
+		if bytes.HasPrefix(r.values.Record[i:], []byte(`\u0000`)) {
+			copy(r.values.Record[i:], `\ufffd`)
 			found = true
 		}
 		i++ // what is escaped begins nothing

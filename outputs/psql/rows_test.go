@@ -26,7 +26,7 @@ func TestManyQuestions(t *testing.T) {
 	b.Seal(event.NewIDs().Next(), time.Now())
 	for _, oid := range []uint32{oidText, oidJSON, oidJSONB} {
 		r := newRows(&Output{full: true, Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}})
-		r.encode(b, &layout{columns: []column{{name: "fullquery", kind: colFullQuery, oid: oid}, {name: "question", kind: colQuestion, oid: oidText}}}, time.Now())
+		r.encode(b, &layout{columns: []column{columnOf("fullquery", oid), columnOf("question", oidText)}}, time.Now())
 		if records, names := bytes.Count(r.buf, []byte(`"Timestamp"`)), bytes.Count(r.buf, []byte("\x00\x00\x00\x0cexample.org.")); records != 1 || names != questions {
 			t.Errorf("type %d: %d records and %d questions, want 1 and %d", oid, records, names, questions)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/columns"
 )
 
 // layout is a table as it is.
@@ -25,14 +26,17 @@ type layout struct {
 }
 
 type column struct {
+	*field
+	from  *columns.Column // of the field
 	name  string
-	kind  int // position in columns
 	oid   uint32
 	limit int    // characters, of types that have a limit; else 0
 	typed string // the type as the server writes it
 
 	notNull bool // a constraint of the column or of its domain
 }
+
+func (c *column) fill(f *field) { c.field, c.from = f, f.ID.Column() }
 
 func (l *layout) name() string { return plain(l.id) }
 
@@ -208,13 +212,13 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 		}
 	}
 	var names []string
-	for i, want := range columns {
-		c, ok := found[want.name]
+	for i := range fields {
+		c, ok := found[fields[i].Name]
 		if !ok {
-			s.layout.missing = append(s.layout.missing, want.name)
+			s.layout.missing = append(s.layout.missing, fields[i].Name)
 			continue
 		}
-		c.kind = i
+		c.fill(&fields[i])
 		if !c.fits() {
 			s.wrong(c.widen(s.layout),
 				"column %s of table %s has the type %s, which its values cannot be written to", c.name, s.layout.name(), c.typed)
@@ -222,7 +226,7 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 		s.layout.columns = append(s.layout.columns, c)
 		names = append(names, pgx.Identifier{c.name}.Sanitize())
 	}
-	if len(s.layout.missing) > 0 && s.layout.missing[0] == columns[colPacketTime].name {
+	if len(s.layout.missing) > 0 && s.layout.missing[0] == fields[0].Name {
 		s.wrong(fmt.Sprintf("name another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", s.layout.name()),
 			"table %s has no column packettime, so it is no table of records", s.layout.name())
 	}
@@ -237,8 +241,8 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 	oid, _ := strconv.ParseUint(string(row[1]), 10, 32)
 	mod, _ := strconv.Atoi(string(row[2]))
 	notNull, filled, generated := string(row[3]) == "t", string(row[4]) == "t", string(row[5]) == "t"
-	for _, want := range columns {
-		ours = ours || want.name == c.name
+	for _, f := range fields {
+		ours = ours || f.Name == c.name
 	}
 	sql := pgx.Identifier{c.name}.Sanitize()
 	switch {

@@ -10,15 +10,50 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/columns"
 )
 
-// columns are the table's, in dnsmonster's order, with the types of tables that
+// field is one of the columns that our table has.
+type field struct {
+	columns.Named
+	sqlType string
+	short   *columns.Column // of texts that do not fit, where there is one
+}
+
+// fields are the table's, in dnsmonster's order, with the types of tables that
 // we make: wide enough for every value.
-var columns = []struct{ name, sqlType string }{
-	{"packettime", "timestamptz NOT NULL"}, {"indextime", "timestamptz NOT NULL"}, {"server", "text"}, {"ipversion", "integer"},
-	{"srcip", "inet"}, {"dstip", "inet"}, {"protocol", "text"}, {"qr", "integer"}, {"opcode", "integer"}, {"class", "integer"},
-	{"type", "integer"}, {"edns0present", "integer"}, {"dobit", "integer"}, {"fullquery", "text"}, {"responsecode", "integer"},
-	{"question", "text"}, {"size", "integer"},
+var fields = []field{
+	{columns.PacketTime.As("packettime"), "timestamptz NOT NULL", nil},
+	{columns.IndexTime.As("indextime"), "timestamptz NOT NULL", nil},
+	{columns.Server.As("server"), "text", nil},
+	{columns.IPVersion.As("ipversion"), "integer", nil},
+	{columns.SrcIP.As("srcip"), "inet", nil},
+	{columns.DstIP.As("dstip"), "inet", nil},
+	{columns.Protocol.As("protocol"), "text", columns.ProtocolShort.Column()},
+	{columns.Response.As("qr"), "integer", nil},
+	{columns.Opcode.As("opcode"), "integer", nil},
+	{columns.QClass.As("class"), "integer", nil},
+	{columns.QType.As("type"), "integer", nil},
+	{columns.EDNS.As("edns0present"), "integer", nil},
+	{columns.DO.As("dobit"), "integer", nil},
+	{columns.FullRecord.As("fullquery"), "text", nil},
+	{columns.Rcode.As("responsecode"), "integer", nil},
+	{columns.QName.As("question"), "text", nil},
+	{columns.Length.As("size"), "integer", nil},
+}
+
+// typeName is the field's type without constraints.
+func (f *field) typeName() string {
+	word, _, _ := strings.Cut(f.sqlType, " ")
+	return word
+}
+
+// Columns are the table's.
+func (o *Output) Columns() (list []columns.Named) {
+	for _, f := range fields {
+		list = append(list, f.Named)
+	}
+	return list
 }
 
 // keysSuffix is what the table of keys has behind the table's name.
@@ -36,8 +71,8 @@ func keysOf(id pgx.Identifier) pgx.Identifier {
 // timescale the table becomes a hypertable, which brings its own index.
 func statements(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	var list []string
-	for _, c := range columns {
-		list = append(list, "  "+c.name+" "+c.sqlType)
+	for _, f := range fields {
+		list = append(list, "  "+f.Name+" "+f.sqlType)
 	}
 	rows = []string{"CREATE TABLE IF NOT EXISTS " + plain(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
 	if timescale {

@@ -1,0 +1,147 @@
+package columns
+
+import (
+	"net/netip"
+	"strconv"
+
+	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// Row is what values are read from: an event and one of its rows, which change
+// from row to row, and what the output gives. All of it is borrowed. Its methods
+// are the accessors of the table, and short, so that the compiler puts them into
+// callers that call them by name.
+type Row struct {
+	Event    *event.Event
+	Question event.Row // one of Event.Rows
+
+	Sensor        []byte                               // the sensor's name
+	Now           int64                                // when the row is written, in nanoseconds since the Unix epoch
+	Record        []byte                               // the whole record as JSON, in a message's first row alone (see event.Rows), or nothing
+	InterfaceName func(number uint32, at int64) string // of an interface of a packet of that time: "" where it is not known; nil: none is
+}
+
+// PacketTime and the other times.
+func (r *Row) PacketTime() int64     { return r.Event.Time }
+func (r *Row) QueryTime() int64      { return r.Event.QueryTime }
+func (r *Row) ResponseTime() int64   { return r.Event.ResponseTime }
+func (r *Row) IndexTime() int64      { return r.Now }
+func (r *Row) hasQueryTime() bool    { return r.Event.QueryTime != 0 }
+func (r *Row) hasResponseTime() bool { return r.Event.ResponseTime != 0 }
+
+// IPVersion and what else is known of the packet.
+func (r *Row) IPVersion() uint64               { return uint64(r.Event.IPVersion()) }
+func (r *Row) SrcIP() netip.Addr               { return r.Event.Src.Addr() }
+func (r *Row) SrcPort() uint64                 { return uint64(r.Event.Src.Port()) }
+func (r *Row) DstIP() netip.Addr               { return r.Event.Dst.Addr() }
+func (r *Row) DstPort() uint64                 { return uint64(r.Event.Dst.Port()) }
+func (r *Row) Protocol(dst []byte) []byte      { return append(dst, r.Event.Proto.String()...) }
+func (r *Row) ProtocolShort(dst []byte) []byte { return append(dst, r.Event.Proto.Short()...) }
+func (r *Row) IPProtocol() uint64              { return uint64(r.Event.Proto.IPNumber()) }
+func (r *Row) Length() uint64                  { return uint64(r.Event.Length()) }
+func (r *Row) CaptureCut() uint64              { return uint64(r.Event.CaptureCut) }
+func (r *Row) Direction(dst []byte) []byte     { return append(dst, r.Event.Direction.String()...) }
+func (r *Row) VLAN() uint64                    { return uint64(r.Event.VLAN & 0xfff) }
+func (r *Row) Tunnel(dst []byte) []byte        { return append(dst, r.Event.Tunnel.String()...) }
+func (r *Row) Interface(dst []byte) []byte     { return append(dst, r.interfaceName()...) }
+func (r *Row) Identity(dst []byte) []byte      { return append(dst, r.Event.Identity...) }
+func (r *Row) Version(dst []byte) []byte       { return append(dst, r.Event.Version...) }
+func (r *Row) hasIPVersion() bool              { return r.Event.IPVersion() != 0 }
+func (r *Row) hasSrcIP() bool                  { return r.SrcIP().IsValid() }
+func (r *Row) hasSrcPort() bool                { return r.SrcPort() != 0 }
+func (r *Row) hasDstIP() bool                  { return r.DstIP().IsValid() }
+func (r *Row) hasDstPort() bool                { return r.DstPort() != 0 }
+func (r *Row) hasDirection() bool              { return r.Event.Direction != packet.DirectionUnknown }
+func (r *Row) hasVLAN() bool                   { return r.Event.HasVLAN }
+func (r *Row) hasTunnel() bool                 { return r.Event.Tunnel != event.TunnelNone }
+func (r *Row) hasInterface() bool              { return r.interfaceName() != "" }
+func (r *Row) hasIdentity() bool               { return len(r.Event.Identity) > 0 }
+func (r *Row) hasVersion() bool                { return len(r.Event.Version) > 0 }
+
+// SampleRate is of every how many messages one was kept.
+func (r *Row) SampleRate() float64 {
+	s := r.Event.Sample
+	if s.Keep == 0 {
+		return 1
+	}
+	return float64(s.Of) / float64(s.Keep)
+}
+
+func (r *Row) interfaceName() string {
+	if r.InterfaceName == nil {
+		return ""
+	}
+	return r.InterfaceName(r.Event.Interface, r.Event.Time)
+}
+
+// MessageID and the other parts of the message's header.
+func (r *Row) MessageID() uint64          { return uint64(r.Event.DNS.ID) }
+func (r *Row) Response() uint64           { return r.flag(15) }
+func (r *Row) Opcode() uint64             { return uint64(r.Event.DNS.Opcode()) }
+func (r *Row) Authoritative() uint64      { return r.flag(10) }
+func (r *Row) Truncated() uint64          { return r.flag(9) }
+func (r *Row) RecursionDesired() uint64   { return r.flag(8) }
+func (r *Row) RecursionAvailable() uint64 { return r.flag(7) }
+func (r *Row) AuthenticData() uint64      { return r.flag(5) }
+func (r *Row) CheckingDisabled() uint64   { return r.flag(4) }
+func (r *Row) Rcode() uint64              { return uint64(r.Event.DNS.Rcode()) }
+func (r *Row) Questions() uint64          { return uint64(r.Event.DNS.QDCount) }
+func (r *Row) Answers() uint64            { return uint64(r.Event.DNS.ANCount) }
+func (r *Row) Authorities() uint64        { return uint64(r.Event.DNS.NSCount) }
+func (r *Row) Additionals() uint64        { return uint64(r.Event.DNS.ARCount) }
+func (r *Row) flag(bit int) uint64        { return uint64(r.Event.DNS.Flags >> bit & 1) }
+
+// QType and what else is known of the row's question.
+func (r *Row) QType() uint64     { return uint64(r.Question.Type) }
+func (r *Row) QClass() uint64    { return uint64(r.Question.Class) }
+func (r *Row) hasQuestion() bool { return r.Question.Named }
+
+// QName is in presentation format.
+func (r *Row) QName(dst []byte) []byte {
+	if r.Question.Named {
+		dst, _ = dns.AppendName(dst, r.Event.Message, r.Question.Name)
+	}
+	return dst
+}
+
+// EDNS and the other parts of the OPT record.
+func (r *Row) EDNS() uint64        { return bit(r.Event.DNS.EDNS.Present) }
+func (r *Row) DO() uint64          { return bit(r.Event.DNS.EDNS.DO) }
+func (r *Row) EDNSVersion() uint64 { return uint64(r.Event.DNS.EDNS.Version) }
+func (r *Row) EDNSUDPSize() uint64 { return uint64(r.Event.DNS.EDNS.UDPSize) }
+func (r *Row) hasEDNS() bool       { return r.Event.DNS.EDNS.Present }
+
+// Malformed is where and why reading stopped, in json-flat's words.
+func (r *Row) Malformed(dst []byte) []byte {
+	m := r.verdict()
+	if !m.Yes() {
+		return dst
+	}
+	dst = append(append(dst, m.Section.String()...), ' ')
+	dst = append(strconv.AppendUint(dst, uint64(m.Index), 10), ": "...)
+	return append(dst, m.Fault.String()...)
+}
+
+func (r *Row) isMalformed() bool { return r.verdict().Yes() }
+
+func (r *Row) verdict() dns.Malformed {
+	d := &r.Event.DNS
+	return d.Verdict(d.AnswersOf(r.Event.Message))
+}
+
+// Message is what was captured of it, in wire format.
+func (r *Row) Message(dst []byte) []byte { return append(dst, r.Event.Message...) }
+
+// Server and FullRecord are given by the output.
+func (r *Row) Server(dst []byte) []byte     { return append(dst, r.Sensor...) }
+func (r *Row) FullRecord(dst []byte) []byte { return append(dst, r.Record...) }
+func (r *Row) hasRecord() bool              { return len(r.Record) > 0 }
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,155 @@
+package columns
+
+// ID names a column. It is a position in the table and stored nowhere.
+type ID uint8
+
+// Columns, in the order of the docs.
+const (
+	PacketTime ID = iota
+	QueryTime
+	ResponseTime
+	IndexTime
+	Server
+	Identity
+	Version
+	Interface
+	Direction
+	IPVersion
+	SrcIP
+	SrcPort
+	DstIP
+	DstPort
+	Protocol
+	ProtocolShort
+	IPProtocol
+	VLAN
+	Tunnel
+	SampleRate
+	Length
+	CaptureCut
+	MessageID
+	Response
+	Opcode
+	Authoritative
+	Truncated
+	RecursionDesired
+	RecursionAvailable
+	AuthenticData
+	CheckingDisabled
+	Rcode
+	Questions
+	Answers
+	Authorities
+	Additionals
+	QName
+	QType
+	QClass
+	EDNS
+	EDNSVersion
+	EDNSUDPSize
+	DO
+	Malformed
+	Message
+	FullRecord
+
+	// Count is the number of columns.
+	Count int = iota
+)
+
+// Column is the table's line.
+func (id ID) Column() *Column { return &table[id] }
+
+var table = [Count]Column{
+	PacketTime: {Name: "timestamp", Kind: Time, Time: (*Row).PacketTime,
+		Doc: "when the packet came that completed the message"},
+	QueryTime: {Name: "query_time", Kind: Time, Time: (*Row).QueryTime, Present: (*Row).hasQueryTime,
+		Doc: "when the server saw the query (dnstap)", Absent: "not told by the source"},
+	ResponseTime: {Name: "response_time", Kind: Time, Time: (*Row).ResponseTime, Present: (*Row).hasResponseTime,
+		Doc: "when the server saw the response (dnstap)", Absent: "not told by the source"},
+	IndexTime: {Name: "index_time", Kind: Time, Time: (*Row).IndexTime,
+		Doc: "when the row was written"},
+	Server: {Name: "server", Kind: Text, Append: (*Row).Server,
+		Doc: "`--servername`"},
+	Identity: {Name: "identity", Kind: Bytes, Append: (*Row).Identity, Present: (*Row).hasIdentity,
+		Doc: "identity of the server that sent the message (dnstap)", Absent: "not told by the source"},
+	Version: {Name: "version", Kind: Bytes, Append: (*Row).Version, Present: (*Row).hasVersion,
+		Doc: "its version (dnstap)", Absent: "not told by the source"},
+	Interface: {Name: "interface", Kind: Text, Append: (*Row).Interface, Present: (*Row).hasInterface,
+		Doc: "name that the interface had when the packet came", Absent: "not known"},
+	Direction: {Name: "direction", Kind: Text, Chars: 3, Append: (*Row).Direction, Present: (*Row).hasDirection,
+		Doc: "in or out, as seen by the host that captures", Absent: "not known"},
+	IPVersion: {Name: "ip_version", Kind: Uint, Bits: 3, Uint: (*Row).IPVersion, Present: (*Row).hasIPVersion,
+		Doc: "4 or 6; an IPv4-mapped address counts as 6", Absent: "neither address is known"},
+	SrcIP: {Name: "src_ip", Kind: Addr, Addr: (*Row).SrcIP, Present: (*Row).hasSrcIP,
+		Doc: "address that the message came from", Absent: "not known"},
+	SrcPort: {Name: "src_port", Kind: Uint, Bits: 16, Uint: (*Row).SrcPort, Present: (*Row).hasSrcPort,
+		Doc: "its port", Absent: "not known"},
+	DstIP: {Name: "dst_ip", Kind: Addr, Addr: (*Row).DstIP, Present: (*Row).hasDstIP,
+		Doc: "address that the message went to", Absent: "not known"},
+	DstPort: {Name: "dst_port", Kind: Uint, Bits: 16, Uint: (*Row).DstPort, Present: (*Row).hasDstPort,
+		Doc: "its port", Absent: "not known"},
+	Protocol: {Name: "protocol", Kind: Text, Chars: 11, Append: (*Row).Protocol,
+		Doc: "udp, tcp, dot, doh, doq, dnscryptudp or dnscrypttcp"},
+	ProtocolShort: {Name: "protocol_short", Kind: Text, Chars: 3, Append: (*Row).ProtocolShort,
+		Doc: "the same in three characters: dcu for dnscryptudp, dct for dnscrypttcp"},
+	IPProtocol: {Name: "ip_protocol", Kind: Uint, Bits: 8, Uint: (*Row).IPProtocol,
+		Doc: "number of the transport in the IP header: 17 for udp, doq and dnscryptudp, 6 for the others"},
+	VLAN: {Name: "vlan", Kind: Uint, Bits: 12, Uint: (*Row).VLAN, Present: (*Row).hasVLAN,
+		Doc: "id of the outermost VLAN", Absent: "no tag"},
+	Tunnel: {Name: "tunnel", Kind: Text, Chars: 10, Append: (*Row).Tunnel, Present: (*Row).hasTunnel,
+		Doc: "what the packet was wrapped in", Absent: "no tunnel"},
+	SampleRate: {Name: "sample_rate", Kind: Float, Float: (*Row).SampleRate,
+		Doc: "how many messages this one stands for; 1 where nothing is sampled out"},
+	Length: {Name: "length", Kind: Uint, Bits: 32, Uint: (*Row).Length,
+		Doc: "bytes of the message on the wire"},
+	CaptureCut: {Name: "capture_cut", Kind: Uint, Bits: 32, Uint: (*Row).CaptureCut,
+		Doc: "bytes at its end that the capture left out"},
+	MessageID: {Name: "id", Kind: Uint, Bits: 16, Uint: (*Row).MessageID,
+		Doc: "message id"},
+	Response: {Name: "response", Kind: Bool, Uint: (*Row).Response,
+		Doc: "QR: 1 for a response"},
+	Opcode: {Name: "opcode", Kind: Uint, Bits: 4, Uint: (*Row).Opcode,
+		Doc: "opcode"},
+	Authoritative: {Name: "aa", Kind: Bool, Uint: (*Row).Authoritative,
+		Doc: "AA: authoritative answer"},
+	Truncated: {Name: "tc", Kind: Bool, Uint: (*Row).Truncated,
+		Doc: "TC: truncated"},
+	RecursionDesired: {Name: "rd", Kind: Bool, Uint: (*Row).RecursionDesired,
+		Doc: "RD: recursion desired"},
+	RecursionAvailable: {Name: "ra", Kind: Bool, Uint: (*Row).RecursionAvailable,
+		Doc: "RA: recursion available"},
+	AuthenticData: {Name: "ad", Kind: Bool, Uint: (*Row).AuthenticData,
+		Doc: "AD: authentic data"},
+	CheckingDisabled: {Name: "cd", Kind: Bool, Uint: (*Row).CheckingDisabled,
+		Doc: "CD: checking disabled"},
+	Rcode: {Name: "rcode", Kind: Uint, Bits: 12, Uint: (*Row).Rcode,
+		Doc: "response code, with the upper bits that the OPT record has"},
+	Questions: {Name: "question_count", Kind: Uint, Bits: 16, Uint: (*Row).Questions,
+		Doc: "QDCOUNT"},
+	Answers: {Name: "answer_count", Kind: Uint, Bits: 16, Uint: (*Row).Answers,
+		Doc: "ANCOUNT"},
+	Authorities: {Name: "authority_count", Kind: Uint, Bits: 16, Uint: (*Row).Authorities,
+		Doc: "NSCOUNT"},
+	Additionals: {Name: "additional_count", Kind: Uint, Bits: 16, Uint: (*Row).Additionals,
+		Doc: "ARCOUNT"},
+	QName: {Name: "qname", Kind: Text, Append: (*Row).QName, Present: (*Row).hasQuestion,
+		Doc: "name of the row's question, in presentation format with the final dot", Absent: "no question"},
+	QType: {Name: "qtype", Kind: Uint, Bits: 16, Uint: (*Row).QType, Present: (*Row).hasQuestion,
+		Doc: "its type", Absent: "no question"},
+	QClass: {Name: "qclass", Kind: Uint, Bits: 16, Uint: (*Row).QClass, Present: (*Row).hasQuestion,
+		Doc: "its class", Absent: "no question"},
+	EDNS: {Name: "edns", Kind: Bool, Uint: (*Row).EDNS,
+		Doc: "1 where there is an OPT record"},
+	EDNSVersion: {Name: "edns_version", Kind: Uint, Bits: 8, Uint: (*Row).EDNSVersion, Present: (*Row).hasEDNS,
+		Doc: "its version", Absent: "no OPT record"},
+	EDNSUDPSize: {Name: "edns_udp_size", Kind: Uint, Bits: 16, Uint: (*Row).EDNSUDPSize, Present: (*Row).hasEDNS,
+		Doc: "largest UDP message that the sender takes", Absent: "no OPT record"},
+	DO: {Name: "do", Kind: Bool, Uint: (*Row).DO,
+		Doc: "DO: DNSSEC records are wanted"},
+	Malformed: {Name: "malformed", Kind: Text, Append: (*Row).Malformed, Present: (*Row).isMalformed,
+		Doc: "where and why the message is malformed", Absent: "it is whole"},
+	Message: {Name: "message", Kind: Bytes, Append: (*Row).Message,
+		Doc: "the message in wire format, as much as was captured"},
+	FullRecord: {Name: "record", Kind: JSON, Append: (*Row).FullRecord, Present: (*Row).hasRecord,
+		Doc: "the whole record as in the format json", Absent: "not asked for, and behind a message's first row"},
+}
