@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"outputs/safefs":         {},
 	"outputs/endpoint":       {},
 	"outputs/secure":         {},
-	"outputs/httpclient":     {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible"},
+	"outputs/httpclient":     {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible", "userspace/event"},
 	"outputs/all":            {"outputs"},
 	"outputs/visible":        {},
 	"outputs/columns":        {"userspace/event", "userspace/dns", "userspace/packet"},

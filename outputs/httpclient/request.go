@@ -26,72 +26,76 @@ type Request struct {
 	method, path string
 	compression  string
 
-	raw, packed, sent []byte
-	coding            string
-	lent              *lease
-	answer            []byte
-	gzip              *gzip.Writer
-	zstd              *zstd.Encoder
+	raw, packed buffer
+	from        []byte // what packed has been made of; nil: nothing that still holds
+	sent        *buffer
+	body        []byte // that is sent: of raw or of packed; empty: none
+	coding      string
+	answer      []byte
+	gzip        *gzip.Writer
+	zstd        *zstd.Encoder
 }
 
-// lease counts the readers of a request's buffers. The library may still read a
-// body when the attempt is over.
-type lease struct{ readers atomic.Int32 }
+// buffer is memory that is used again, but not while somebody reads it: the
+// library may still do that when the attempt is over.
+type buffer struct {
+	b       []byte
+	readers *atomic.Int32
+}
+
+// empty is the buffer, or another one.
+func (b *buffer) empty() []byte {
+	if b.readers.Load() > 0 {
+		*b = buffer{readers: new(atomic.Int32)}
+	}
+	return b.b[:0]
+}
 
 // Request makes one. path, which may have a query, is put behind that of the
 // endpoint; it may be empty.
 func (c *Client) Request(method, path string) *Request {
-	return &Request{Header: http.Header{}, method: method, path: path, compression: c.config.Compression, lent: new(lease)}
+	r := &Request{Header: http.Header{}, method: method, path: path, compression: c.config.Compression}
+	r.raw.readers, r.packed.readers, r.sent = new(atomic.Int32), new(atomic.Int32), &r.raw
+	return r
 }
 
 // Buffer is empty and has room for a body as large as the last one: append to it
 // and give it to Body.
 func (r *Request) Buffer() []byte {
-	if r.lent.readers.Load() > 0 {
-		r.raw, r.packed, r.lent = nil, nil, new(lease)
-	}
-	r.sent = nil
-	return r.raw[:0]
+	r.body, r.from = nil, nil
+	return r.raw.empty()
 }
 
 // Body sets what is sent from now on, and compresses it once, however often that
 // is. raw is what Buffer gave, with something appended; it is borrowed until the
 // next Buffer.
 func (r *Request) Body(raw []byte) {
-	r.raw = raw
-	r.Part(raw)
+	r.raw.b = raw
+	r.part(raw)
 }
 
-// Part sets what is sent to a part of the body.
-func (r *Request) Part(raw []byte) {
-	if r.lent.readers.Load() > 0 {
-		r.packed, r.lent = nil, new(lease)
-	}
-	r.coding = ""
-	if len(raw) == 0 {
-		r.sent = nil
+// part sets what is sent to a part of the body.
+func (r *Request) part(raw []byte) {
+	r.body, r.sent, r.coding = raw, &r.raw, ""
+	if len(raw) == 0 || r.compression != Gzip && r.compression != Zstd {
 		return
 	}
-	switch r.compression {
-	case Gzip:
-		r.coding, r.packed = Gzip, r.zip(raw)
-		r.sent = r.packed
-	case Zstd:
-		if r.zstd == nil {
-			// One goroutine: compression must not compete with capture. No error: the
-			// options are right, and nothing is written.
-			r.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
-		}
-		r.coding, r.packed = Zstd, r.zstd.EncodeAll(raw, r.packed[:0])
-		r.sent = r.packed
-	default:
-		r.sent = raw
+	if len(r.from) != len(raw) || &r.from[0] != &raw[0] {
+		r.packed.b, r.from = r.pack(r.packed.empty(), raw), raw
 	}
+	r.body, r.sent, r.coding = r.packed.b, &r.packed, r.compression
 }
 
-// zip never fails: it writes to memory.
-func (r *Request) zip(raw []byte) []byte {
-	b := bytes.NewBuffer(r.packed[:0])
+// pack writes to memory, and so never fails. It takes one goroutine: compression
+// must not compete with capture.
+func (r *Request) pack(to, raw []byte) []byte {
+	if r.compression == Zstd {
+		if r.zstd == nil {
+			r.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
+		}
+		return r.zstd.EncodeAll(raw, to)
+	}
+	b := bytes.NewBuffer(to)
 	if r.gzip == nil {
 		r.gzip, _ = gzip.NewWriterLevel(b, gzip.BestSpeed)
 	} else {
@@ -104,13 +108,13 @@ func (r *Request) zip(raw []byte) []byte {
 
 // attach gives an HTTP request the body, without a copy.
 func (r *Request) attach(q *http.Request) {
-	if len(r.sent) == 0 {
+	if len(r.body) == 0 {
 		return
 	}
-	sent, lent := r.sent, r.lent
+	sent, readers := r.body, r.sent.readers
 	body := func() (io.ReadCloser, error) {
-		lent.readers.Add(1)
-		return &reader{r: bytes.NewReader(sent), done: func() { lent.readers.Add(-1) }}, nil
+		readers.Add(1)
+		return &reader{r: bytes.NewReader(sent), done: func() { readers.Add(-1) }}, nil
 	}
 	q.Body, _ = body()
 	q.GetBody = body

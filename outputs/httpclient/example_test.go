@@ -1,0 +1,132 @@
+package httpclient_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/httpclient"
+	"dnsmonster-sensor/outputs/secure"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// store is a whole output: its options, its row and its answer.
+type store struct {
+	kind      int
+	endpoints cli.StringSlice
+	config    httpclient.Config
+	client    *httpclient.Client
+	tune      func(*httpclient.Writer) // of tests
+}
+
+func (s *store) Name() string { return "store" }
+
+func (s *store) Flags() []cli.Flag {
+	const section = "store_output"
+	c := &s.config
+	c.EndpointOption, c.ProxyOption, c.CompressionOption, c.Auth.LoginOption = "storeoutputendpoint", "storeproxy", "storecompression", "storeusername"
+	flags := []cli.Flag{
+		&cli.IntFlag{Category: section, Name: "storeoutputtype", EnvVars: []string{"DNSMONSTER_STOREOUTPUTTYPE"}, Destination: &s.kind},
+		&cli.StringSliceFlag{Category: section, Name: "storeoutputendpoint", EnvVars: []string{"DNSMONSTER_STOREOUTPUTENDPOINT"}, Destination: &s.endpoints},
+		httpclient.ProxyFlag(section, "DNSMONSTER_STOREPROXY", &c.Proxy),
+		httpclient.CompressionFlag(section, "DNSMONSTER_STORECOMPRESSION", httpclient.Zstd, &c.Compression),
+	}
+	flags = append(flags, c.TLS.Flags(section, "DNSMONSTER_STORECAFILE", "DNSMONSTER_STORECERTFILE", "DNSMONSTER_STOREKEYFILE")...)
+	for _, f := range c.Auth.Login.Flags(section, "DNSMONSTER_STOREUSERNAME", "DNSMONSTER_STOREPASSWORD", "DNSMONSTER_STOREPASSWORDFILE") {
+		if secret, ok := f.(*secure.SecretFlag); ok {
+			f = &secret.StringFlag // the program itself makes the three other ways to give it
+		}
+		flags = append(flags, f)
+	}
+	return flags
+}
+
+func (s *store) Use(c outputs.Common) { s.config.SkipVerify, s.config.Log = c.SkipVerify, c.Log }
+
+func (s *store) Settings() (outputs.Settings, error) {
+	set := outputs.Settings{Type: outputs.Type(s.kind), Workers: 4}
+	if set.Type == outputs.Off {
+		return set, nil
+	}
+	s.config.Endpoints = s.endpoints.Value()
+	var err error
+	s.client, err = httpclient.New(s.config)
+	return set, err
+}
+
+// Check asks for nothing but whether it may.
+func (s *store) Check(ctx context.Context) error {
+	_, err := s.client.Send(ctx, s.client.Request(http.MethodPost, ""))
+	return httpclient.AtStart(err)
+}
+
+func (s *store) Open(context.Context) (outputs.Writer, error) {
+	w := &httpclient.Writer{Client: s.client, Request: s.client.Lines(""), Append: line, Read: items}
+	if s.tune != nil {
+		s.tune(w)
+	}
+	return w, nil
+}
+
+func line(dst []byte, _ *event.Block, n int, e *event.Event) ([]byte, error) {
+	return fmt.Appendf(dst, `{"time":%d,"dns":"%x"}`+"\n", e.Time, e.Message), nil
+}
+
+// items reads an answer such as [200,200,429], one status for each row.
+func items(a *httpclient.Answer, rows []httpclient.Verdict) error {
+	var list []int
+	if err := json.Unmarshal(a.Body, &list); err != nil || len(list) != len(rows) {
+		return fmt.Errorf("not %d statuses: %v", len(rows), err)
+	}
+	for i, status := range list {
+		rows[i] = httpclient.Verdict{Outcome: httpclient.OutcomeOf(status), Why: "status " + strconv.Itoa(status)}
+	}
+	return nil
+}
+
+// An output over HTTP is its options, the row that an event becomes, and what the
+// answer says of each row. The writer compresses, fails over, halves what is too
+// large, and sends again what was not taken.
+func Example() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rows, _ := io.ReadAll(r.Body)
+		fmt.Printf("%s %s\n", r.Header.Get("Authorization"), rows)
+	}))
+	defer server.Close()
+
+	client, err := httpclient.New(httpclient.Config{
+		Endpoints: []string{server.URL}, EndpointOption: "storeoutputendpoint",
+		Auth: httpclient.Auth{Token: "secret", TokenOption: "storetoken"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	w := &httpclient.Writer{Client: client, Request: client.Lines("bulk"), Append: func(dst []byte, _ *event.Block, n int, e *event.Event) ([]byte, error) {
+		return fmt.Appendf(dst, "{\"n\":%d,\"size\":%d}\n", n, len(e.Message)), nil
+	}}
+	_, err = w.Write(context.Background(), blockOf(2))
+	fmt.Println(err)
+	// Output:
+	// Bearer secret {"n":0,"size":12}
+	// {"n":1,"size":12}
+	//
+	// <nil>
+}
+
+// blockOf makes a block of events with nothing but a header.
+func blockOf(n int) *event.Block {
+	b := event.NewBlock(1 << 10)
+	for i := range n {
+		b.Append(&event.Event{Time: int64(i), Proto: event.UDP, Message: bytes.Repeat([]byte{byte(i)}, 12)})
+	}
+	b.Seal(event.NewIDs().Next(), now)
+	return b
+}

@@ -1,0 +1,326 @@
+package httpclient_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/httpclient"
+	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/userspace/event"
+)
+
+var now = time.Now()
+
+// shelf is a server that keeps lines.
+type shelf struct {
+	plain  bool // the answer says nothing of single rows
+	most   int  // bytes of a body, unpacked; 0: any
+	refuse string
+
+	mu       sync.Mutex
+	lines    []string
+	failures int
+	hang     chan struct{}
+	bodies   []int // how many lines each one had
+}
+
+func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	packed, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	hang := s.hang
+	s.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Context().Err() != nil {
+		return // nobody waits for an answer, and nothing is taken
+	}
+	body := packed
+	if r.Header.Get("Content-Encoding") == "zstd" {
+		d, _ := zstd.NewReader(nil)
+		defer d.Close()
+		if body, err = d.DecodeAll(packed, nil); err != nil {
+			http.Error(w, err.Error(), 400)
+			return
+		}
+	}
+	lines := strings.SplitAfter(string(body), "\n")
+	lines = lines[:len(lines)-1]
+	s.bodies = append(s.bodies, len(lines))
+	if s.most > 0 && len(body) > s.most {
+		w.WriteHeader(413)
+		return
+	}
+	fails := s.failures > 0
+	if fails {
+		s.failures--
+	}
+	switch {
+	case fails && s.failures%3 == 0:
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(429)
+	case fails && s.failures%3 == 1:
+		w.Header().Set("Content-Length", "1000") // the answer is cut
+		fmt.Fprint(w, "[201")
+	case s.plain && fails:
+		w.WriteHeader(503)
+	case s.plain && s.refuse != "" && slices.Contains(lines, s.refuse):
+		http.Error(w, "a line is bad", 400)
+	case s.plain:
+		s.lines = append(s.lines, lines...)
+	default:
+		s.each(w, lines, fails)
+	}
+}
+
+// each answers for each line; where it fails, the first half is taken.
+func (s *shelf) each(w io.Writer, lines []string, fails bool) {
+	for i, l := range lines {
+		status := 201
+		switch {
+		case fails && i >= len(lines)/2:
+			status = 429
+		case l == s.refuse:
+			status = 400
+		default:
+			s.lines = append(s.lines, l)
+		}
+		fmt.Fprint(w, []string{"[", ","}[min(i, 1)], status)
+	}
+	fmt.Fprint(w, "]")
+}
+
+func (s *shelf) start(t outputtest.T) string {
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
+}
+
+func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Target {
+	outputtest.Options(t, o, append([]string{"--storeoutputtype=1", "--storeoutputendpoint=" + s.start(t), "--storeproxy=none"}, args...)...)
+	if _, err := o.Settings(); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return &outputtest.Target{
+		Output: o,
+		Want:   func(e *event.Event) string { text, _ := line(nil, nil, 0, e); return string(text) },
+		Received: func() []string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return slices.Clone(s.lines)
+		},
+		Fail: func(n int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.failures = n
+		},
+		Hang: func() (release func()) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			hang := make(chan struct{})
+			s.hang = hang
+			return sync.OnceFunc(func() { close(hang) })
+		},
+		Refuse: func(want string) { s.refuse = want },
+	}
+}
+
+// TestOutput: an output that answers for each row keeps all promises.
+func TestOutput(t *testing.T) {
+	t.Parallel()
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, new(store)) })
+}
+
+// TestOutputThatHalves: so does one whose destination takes or refuses bodies as a
+// whole, and only small ones.
+func TestOutputThatHalves(t *testing.T) {
+	t.Parallel()
+	tune := func(w *httpclient.Writer) { w.Read, w.Halve = nil, true }
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
+		return (&shelf{plain: true, most: 2000}).target(t, &store{tune: tune}, "--storecompression=none")
+	})
+}
+
+// writer is one that writes to s.
+func writer(t *testing.T, s *shelf, tune func(*httpclient.Writer)) outputs.Writer {
+	t.Helper()
+	w, err := s.target(t, &store{tune: tune}).Output.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// TestWriterBounds: MaxBytes, and what a server has said once, bound all bodies
+// from then on; a row that is too large alone is refused.
+func TestWriterBounds(t *testing.T) {
+	const each = 44 // bytes of a row
+	f := func(most, maxBytes int, want string, bodies []int) {
+		t.Helper()
+		s := &shelf{plain: true, most: most}
+		w := writer(t, s, func(w *httpclient.Writer) { w.Read, w.MaxBytes = nil, maxBytes })
+		got := ""
+		for range 2 {
+			n, err := w.Write(context.Background(), blockOf(10))
+			got += fmt.Sprintf("%d %v ", n, err)
+		}
+		if !strings.HasPrefix(got, want) || bodies != nil && !slices.Equal(s.bodies, bodies) {
+			t.Errorf("%d, %d: %s, bodies %v; want %s, %v", most, maxBytes, got, s.bodies, want, bodies)
+		}
+	}
+	f(0, 0, "0 <nil> 0 <nil>", []int{10, 10})
+	f(0, 4*each, "0 <nil> 0 <nil>", []int{4, 4, 2, 4, 4, 2})
+	f(0, 1, "0 <nil> 0 <nil>", slices.Repeat([]int{1}, 20))
+	f(3*each, 0, "0 <nil> 0 <nil>", []int{10, 5, 2, 3, 2, 3, 4, 2, 2, 3, 3})
+	f(1, 5*each, "10 0 events failed: POST http://", nil)
+}
+
+// TestWriterRemembers what was taken: with the same block, only the rest is sent
+// again.
+func TestWriterRemembers(t *testing.T) {
+	s := &shelf{plain: true}
+	w := writer(t, s, func(w *httpclient.Writer) { w.Read, w.MaxBytes = nil, 150 })
+	b := blockOf(10)
+	n := 0
+	full := errors.New("full")
+	w.(*httpclient.Writer).Read = func(*httpclient.Answer, []httpclient.Verdict) error {
+		if n++; n == 3 {
+			s.lines = s.lines[:len(s.lines)-3]
+			return full
+		}
+		return nil
+	}
+	if _, err := w.Write(context.Background(), b); !errors.Is(err, full) {
+		t.Fatalf("error %v, want %v", err, full)
+	}
+	if refused, err := w.Write(context.Background(), b); refused != 0 || err != nil {
+		t.Fatalf("%d, %v", refused, err)
+	}
+	if !slices.Equal(s.bodies, []int{3, 3, 3, 3, 1}) || len(s.lines) != 10 || len(slices.Compact(slices.Sorted(slices.Values(s.lines)))) != 10 {
+		t.Errorf("bodies %v, %d lines: %q", s.bodies, len(s.lines), s.lines)
+	}
+}
+
+// TestWriterRefusals: events that become no row count once, beside rows that fail
+// for the moment.
+func TestWriterRefusals(t *testing.T) {
+	s := &shelf{}
+	w := writer(t, s, func(w *httpclient.Writer) {
+		w.Append = func(dst []byte, b *event.Block, n int, e *event.Event) ([]byte, error) {
+			switch n {
+			case 1:
+				return append(dst, "half a row"...), errors.New("no row")
+			case 2:
+				return dst, nil
+			}
+			return line(dst, b, n, e)
+		}
+	})
+	s.failures = 3 // the third of three: half of the rows are taken
+	refused, err := w.Write(context.Background(), blockOf(10))
+	var partial *outputs.Partial
+	if refused != 2 || !errors.As(err, &partial) || !slices.Equal(partial.Failed, []int{6, 7, 8, 9}) || err.Error() != "4 events failed: status 429" {
+		t.Errorf("%d, %v", refused, err)
+	}
+	if len(s.lines) != 4 {
+		t.Errorf("%d lines: %q", len(s.lines), s.lines)
+	}
+}
+
+// TestDestinationThatRefusesAll is not believed for ever.
+func TestDestinationThatRefusesAll(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(422)
+	}))
+	defer server.Close()
+	c, err := httpclient.New(httpclient.Config{Endpoints: []string{server.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: line, Halve: true}
+	refused, err := w.Write(context.Background(), blockOf(1000))
+	if err == nil || errors.Is(err, outputs.ErrPermanent) || refused > 510 || refused < 100 || !strings.Contains(err.Error(), "more than 500 bodies of one batch are refused") {
+		t.Errorf("%d refused, %v", refused, err)
+	}
+}
+
+// TestCheck: what somebody has to put right is said at the start.
+func TestCheck(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "right" {
+			w.WriteHeader(401)
+		}
+	}))
+	defer server.Close()
+	f := func(password, url string, want bool) {
+		t.Helper()
+		o := new(store)
+		outputtest.Options(t, o, "--storeoutputtype=1", "--storeoutputendpoint="+url, "--storeproxy=none", "--storeusername=me", "--storepassword="+password)
+		if _, err := o.Settings(); err != nil {
+			t.Fatal(err)
+		}
+		err := o.Check(context.Background())
+		if errors.Is(err, outputs.ErrPermanent) != want || want && !strings.Contains(err.Error(), "put --storeusername right") {
+			t.Errorf("%s at %s: %v", password, url, err)
+		}
+	}
+	f("right", server.URL, false)
+	f("wrong", server.URL, true)
+	f("wrong", "http://127.0.0.1:1", false) // it may be down
+}
+
+// TestWriterAllocations: a row costs none.
+func TestWriterAllocations(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	c, err := httpclient.New(httpclient.Config{Endpoints: []string{server.URL}, Proxy: "none", Compression: "zstd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := bytes.Repeat([]byte("x"), 100)
+	w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
+		return append(dst, text...), nil
+	}}
+	cost := func(rows int) float64 {
+		b := blockOf(rows)
+		return testing.AllocsPerRun(20, func() {
+			if _, err := w.Write(context.Background(), b); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	cost(5000)
+	small, large := cost(10), cost(5000)
+	if large > small+100 {
+		t.Errorf("10 rows allocate %v times, 5000 %v times", small, large)
+	}
+}
