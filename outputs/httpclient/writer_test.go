@@ -250,7 +250,7 @@ func TestWriterRefusals(t *testing.T) {
 	if refused != 2 || !errors.As(err, &partial) || !slices.Equal(partial.Failed, []int{6, 7, 8, 9}) || err.Error() != "4 events failed: status 429" {
 		t.Errorf("%d, %v", refused, err)
 	}
-	if len(s.lines) != 4 {
+	if len(s.lines) != 4 || strings.Contains(strings.Join(s.lines, ""), "half") {
 		t.Errorf("%d lines: %q", len(s.lines), s.lines)
 	}
 }
