@@ -146,7 +146,7 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 		return nil, err
 	}
 	o.users++
-	return &writer{output: o, folder: o.folder, enc: records.NewEncoder(), done: make(chan error, 1)}, nil
+	return &writer{output: o, folder: o.folder, enc: records.NewEncoder()}, nil
 }
 
 // leave is a writer's end. The last one gives the folder back.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/outputtest"
 )
 
 // Folders that cannot work are named at the start, with the way out.
@@ -138,5 +139,42 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(to, dir) {
 			t.Errorf("%s is open", to)
 		}
+	}
+}
+
+// TestDiskThatHangs: attempts end with their contexts, and Close soon after, which
+// leaves the folder behind. What was begun is there whole, once, when the disk
+// answers.
+func TestDiskThatHangs(t *testing.T) {
+	dir, d := t.TempDir(), new(outputtest.Disk)
+	o, w := opened(t, dir)
+	o.folder.write = d.Write
+	release := d.Hang()
+	b := block(0, 3)
+	attempt := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		_, err := w.Write(ctx, b)
+		return err
+	}
+	for range 3 {
+		if err := attempt(); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("Write: %v", err)
+		}
+	}
+	release()
+	put(t, w, b)
+	holds(t, dir, 3)
+	defer d.Hang()()
+	b = block(3, 2)
+	if err := attempt(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Write: %v", err)
+	}
+	began := time.Now()
+	if err := w.Close(); err == nil || !strings.Contains(err.Error(), "the disk does not answer") || time.Since(began) > 20*time.Second {
+		t.Errorf("Close: %v after %s", err, time.Since(began))
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("a second Close: %v", err)
 	}
 }

@@ -17,8 +17,7 @@ type writer struct {
 	enc     format.Encoder
 	text    []byte // of the block being written
 	refused format.Refusal
-	busy    bool // its result comes over done
-	done    chan error
+	pending *outputs.Pending[error] // nil: nothing is being written
 	closed  bool
 }
 
@@ -26,21 +25,19 @@ type writer struct {
 // that is asked for. Where ctx ends before, the write goes on: it cannot be
 // called back, and the next call for the block waits for it.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
-	if !w.busy {
+	if w.pending == nil {
 		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
-		w.busy = true
-		go func() { w.done <- w.folder.append(w.text) }()
+		w.pending = outputs.Begin(func() error { return w.folder.append(w.text) })
 	}
-	select {
-	case err := <-w.done:
-		w.busy = false
-		if err != nil {
-			return 0, err
-		}
-		return outputs.Refused(w.refused.Events, w.refused.Why)
-	case <-ctx.Done():
-		return 0, fmt.Errorf("write %s: %w", w.folder.current(), ctx.Err())
+	err, late := w.pending.Wait(ctx)
+	if late != nil {
+		return 0, fmt.Errorf("write %s: %w", w.folder.current(), late)
 	}
+	w.pending = nil
+	if err != nil {
+		return 0, err
+	}
+	return outputs.Refused(w.refused.Events, w.refused.Why)
 }
 
 // closePatience is how long Close waits for a write that is under way.
@@ -52,10 +49,10 @@ func (w *writer) Close() error {
 		return nil
 	}
 	w.closed = true
-	if w.busy {
-		select {
-		case <-w.done:
-		case <-time.After(closePatience):
+	if w.pending != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		if _, late := w.pending.Wait(ctx); late != nil {
 			return fmt.Errorf("close %s: the disk does not answer", w.folder.current())
 		}
 	}

@@ -25,10 +25,10 @@ const batch = 1000
 type Output struct {
 	outputs.Basics
 
-	once   sync.Once
+	mu     sync.Mutex
+	opened *outputs.Pending[error] // nil: nobody has begun to
 	out    io.Writer
 	device bool // out is neither a file nor a pipe
-	err    error
 	turn   *turn
 	idle   presses
 }
@@ -56,17 +56,19 @@ func (o *Output) Settings() (outputs.Settings, error) {
 }
 
 // Open makes a writer. Writers of one Output take turns, block by block.
-func (o *Output) Open(context.Context) (outputs.Writer, error) {
+func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	f, err := o.Records()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	o.once.Do(func() { o.err = o.openOut(f.Header) })
-	if errors.Is(o.err, outputs.ErrGone) {
-		return nil, o.err
-	}
-	if o.err != nil {
-		return nil, outputs.Permanent(o.err)
+	err, late := o.begin(f.Header).Wait(ctx)
+	switch {
+	case late != nil:
+		return nil, fmt.Errorf("write the header: %w", late)
+	case errors.Is(err, outputs.ErrGone):
+		return nil, err
+	case err != nil:
+		return nil, outputs.Permanent(err)
 	}
 	w := newWriter(o.out, o.turn, &o.idle, f.NewEncoder())
 	if w.fullFor = fullFor; o.Common.Live {
@@ -75,6 +77,16 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 		w.fullFor = 0
 	}
 	return w, nil
+}
+
+// begin opens the standard output, once for all writers.
+func (o *Output) begin(header string) *outputs.Pending[error] {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.opened == nil {
+		o.opened = outputs.Begin(func() error { return o.openOut(header) })
+	}
+	return o.opened
 }
 
 // openOut takes a copy of the descriptor: for the original numbers 1 and 2,

@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -290,5 +292,86 @@ func TestTurnsShareMemory(t *testing.T) {
 	}
 	if len(o.idle.list) != len(writers) || used != 1 {
 		t.Errorf("%d writers have %d presses, %d were used; want 1", len(writers), len(o.idle.list), used)
+	}
+}
+
+// stuck is a pipe that nobody reads until it is opened.
+type stuck struct {
+	open chan struct{}
+	mu   sync.Mutex
+	text []byte
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.open
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, p...)
+	return len(p), nil
+}
+
+// TestNobodyReads: where nobody reads, each attempt ends with its context, that to
+// open too; Close waits for nothing. Once somebody reads, what was begun is there
+// whole, once, and nothing stands before the header.
+func TestNobodyReads(t *testing.T) {
+	pipe := &stuck{open: make(chan struct{})}
+	o := parsed(t, to(pipe), "--stdoutoutputformat", "csv")
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	for range 3 {
+		if _, err := o.Open(soon()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, outputs.ErrPermanent) {
+			t.Fatalf("Open: %v, want an error that may pass", err)
+		}
+	}
+	pipe.open <- struct{}{} // the header
+	w, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(from int) *event.Block {
+		b := event.NewBlock(1000)
+		for i := range 5 {
+			b.Append(number(from + i))
+		}
+		b.Seal(event.NewIDs().Next(), time.Now())
+		return b
+	}
+	first, second := block(0), block(5)
+	for range 3 {
+		if _, err := w.Write(soon(), first); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Write: %v", err)
+		}
+		if _, err := other.Write(soon(), second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Write behind it: %v", err)
+		}
+	}
+	closed := time.Now()
+	if err := other.Close(); err != nil || time.Since(closed) > 5*time.Second {
+		t.Errorf("Close: %v after %s", err, time.Since(closed))
+	}
+	close(pipe.open)
+	for _, b := range []*event.Block{first, block(10)} {
+		if _, err := w.Write(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	f, err := format.New("csv", format.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, ok := strings.CutPrefix(string(pipe.text), f.Header)
+	if names := strings.Join(regexp.MustCompile(`n[0-9]+\.example\.org\.`).FindAllString(text, -1), ""); !ok || strings.Count(text, "\n") != 10 ||
+		strings.ReplaceAll(names, ".example.org.", " ") != "n0 n1 n2 n3 n4 n10 n11 n12 n13 n14 " {
+		t.Errorf("got\n%s", pipe.text)
 	}
 }

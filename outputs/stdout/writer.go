@@ -28,9 +28,8 @@ type writer struct {
 	press   *press   // what it is formatted with; nil between blocks
 	text    []byte   // what is left to write of that block
 	refused format.Refusal
-	mine    bool // has the turn
-	pending chan written
-	busy    bool // a write is under way; its result comes over pending
+	mine    bool                      // has the turn
+	pending *outputs.Pending[written] // nil: no write is under way
 }
 
 // turn is whose it is to write. The others fail as its holder does, which is what
@@ -103,7 +102,7 @@ func (s *presses) put(p *press) {
 // newWriter adds enc to the presses: there is one for each writer.
 func newWriter(out io.Writer, turn *turn, idle *presses, enc format.Encoder) *writer {
 	idle.put(&press{enc: enc})
-	return &writer{out: out, turn: turn, idle: idle, pending: make(chan written, 1)}
+	return &writer{out: out, turn: turn, idle: idle}
 }
 
 // Write returns when the system has taken all of the block. The write goes on
@@ -140,21 +139,20 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 
 // step makes or continues one write of what is left.
 func (w *writer) step(ctx context.Context) error {
-	if !w.busy {
-		w.busy = true
-		go func(text []byte) {
+	if w.pending == nil {
+		text := w.text
+		w.pending = outputs.Begin(func() written {
 			n, err := w.out.Write(text)
-			w.pending <- written{n, err}
-		}(w.text)
+			return written{n, err}
+		})
 	}
-	select {
-	case res := <-w.pending:
-		w.busy = false
-		w.text = w.text[res.n:]
-		return w.classify(res)
-	case <-ctx.Done():
-		return fmt.Errorf("write stdout: %w", ctx.Err())
+	res, late := w.pending.Wait(ctx)
+	if late != nil {
+		return fmt.Errorf("write stdout: %w", late)
 	}
+	w.pending = nil
+	w.text = w.text[res.n:]
+	return w.classify(res)
 }
 
 func (w *writer) classify(res written) error {
@@ -189,7 +187,7 @@ func (w *writer) pass() {
 // Close gives the turn on, unless some of the block is out already: what others
 // wrote behind that would be part of its last record.
 func (w *writer) Close() error {
-	if w.mine && !w.busy && len(w.text) == len(w.press.text) {
+	if w.mine && w.pending == nil && len(w.text) == len(w.press.text) {
 		w.pass()
 	}
 	return nil
