@@ -80,7 +80,9 @@ func (d *disk) publish() {
 	d.page.Set(account.Recovered, st.Recovered)
 	d.page.Set(account.SpoolEvicted, st.Evicted)
 	d.page.Set(account.SpoolDamaged, st.Damaged)
+	d.page.Set(account.SpoolUnreadable, st.Unreadable)
 	d.page.Set(account.SetAside, st.SetAside)
+	d.page.Set(account.UnreadableBlocks, st.UnreadableBlocks)
 	held := st.Pending
 	for _, it := range d.kept {
 		held += uint64(it.block.Len())

@@ -122,8 +122,8 @@ func (o *Options) Forgotten(runners []*Runner, log *slog.Logger) {
 		if slices.ContainsFunc(runners, func(r *Runner) bool { return r.Name() == name }) {
 			continue
 		}
-		if info, err := spool.Look(filepath.Join(o.dir, name), nil); err == nil && info.Events > 0 && !info.InUse {
-			log.Warn("the spool holds events for an output that is switched off; they stay there", "output", name, "events", info.Events, "spool", info.Dir)
+		if info, err := spool.Look(filepath.Join(o.dir, name), nil); err == nil && info.Events+info.Unreadable.Blocks > 0 && !info.InUse {
+			log.Warn("the spool holds events for an output that is switched off; they stay there", "output", name, "events", info.Events+info.Unreadable.Events, "spool", info.Dir)
 		}
 	}
 }

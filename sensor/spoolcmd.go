@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,8 +42,10 @@ func spoolCommand() *cli.Command {
 			Name:      "ls",
 			Usage:     "list what waits on disk, for each output",
 			ArgsUsage: "[OUTPUT...]",
-			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored, and
-what is damaged. Changes nothing; beside a running sensor the numbers are those of a moment ago.
+			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored,
+what is damaged, and what this build cannot read: a newer one has written it, and sends it when it is
+started on the spool again. Changes nothing; beside a running sensor the numbers are those of a moment
+ago.
 
 EXAMPLES:
    dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
@@ -55,7 +58,8 @@ EXAMPLES:
 			ArgsUsage: "OUTPUT",
 			Description: `Writes the records that wait for an output, the oldest first, in any of the formats. They stay where
 they are: the sensor will send them at its next start, unless they are dropped. The sensor must be
-stopped. Of a damaged spool what is intact is written, and the exit status is 3.
+stopped. Of a damaged spool what is intact is written, and of one that a newer build has used what this
+one can read; the exit status is 3 then.
 
 EXAMPLES:
    dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
@@ -73,7 +77,7 @@ EXAMPLES:
 			Name:      "drop",
 			Usage:     "throw away what waits on disk",
 			ArgsUsage: "OUTPUT...",
-			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged. There is no way
+			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged or unreadable. There is no way
 back: spool export saves them before. Without --yes it says what it would delete. The sensor must be
 stopped.
 
@@ -129,7 +133,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
+	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\tUNREADABLE\t")
 	var errs []error
 	for _, name := range names {
 		info, err := spool.Look(filepath.Join(o.dir, name), nil)
@@ -141,8 +145,8 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		if info.InUse {
 			running = "in use by a running sensor"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", visible.Words(name), info.Segments, info.Blocks, info.Events, info.Bytes,
-			moment(info.Oldest), moment(info.Newest), damage(info), running)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", visible.Words(name), info.Segments, info.Blocks, info.Events, info.Bytes,
+			moment(info.Oldest), moment(info.Newest), damage(info), unreadable(info.Unreadable), running)
 	}
 	if err := errors.Join(append(errs, w.Flush())...); err != nil {
 		return &exitError{exitFailure, err}
@@ -172,6 +176,22 @@ func damage(info spool.Info) string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
+}
+
+func unreadable(u spool.Unreadable) string {
+	if u.Blocks == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d blocks, %d events%s", u.Blocks, u.Events, layouts(u))
+}
+
+// layouts names the versions of the blocks that this build cannot read.
+func layouts(u spool.Unreadable) string {
+	var list []string
+	for _, v := range u.Layouts {
+		list = append(list, strconv.Itoa(int(v)))
+	}
+	return " of layout " + strings.Join(list, ", ")
 }
 
 func (o *spoolOptions) export(c *cli.Context) error {
@@ -207,6 +227,12 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return &exitError{exitUsage, fmt.Errorf("spool export: %w", err)}
 	case err != nil:
 		return &exitError{exitFailure, fmt.Errorf("spool export: %w", err)}
+	case info.Lost > 0 && info.Unreadable.Blocks > 0:
+		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, %d events or more are lost; %d events are not exported: %d blocks%s need the build that wrote them",
+			info.Events, info.Damaged, info.Lost, info.Unreadable.Events, info.Unreadable.Blocks, layouts(info.Unreadable))}
+	case info.Unreadable.Blocks > 0:
+		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; %d are not: %d blocks%s need the build that wrote them",
+			info.Events, info.Unreadable.Events, info.Unreadable.Blocks, layouts(info.Unreadable))}
 	case info.Lost > 0:
 		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, %d events or more are lost", info.Events, info.Damaged, info.Lost)}
 	}
@@ -253,6 +279,9 @@ func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 	info, err := spool.Look(filepath.Join(o.dir, name), nil)
 	if err == nil {
 		what = fmt.Sprintf("%d events", info.Events)
+		if n := info.Unreadable; n.Blocks > 0 {
+			what += fmt.Sprintf(" and %d that this build cannot read", n.Events)
+		}
 	} // else it cannot be read: all the more reason to drop it
 	if !o.yes {
 		return usageError("spool drop %s: this throws away %s; with --yes it does", name, what)

@@ -146,6 +146,10 @@ func (s *Spool) evict(seg *Segment) error {
 		seg.out = seg.all
 	}
 	s.mu.Unlock()
+	if seg.stays { // it did what it could
+		seg.stays = false
+		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", len(seg.shelved))
+	}
 	return s.drop(seg)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dnsmonster-sensor/outputs/safefs"
@@ -22,7 +23,22 @@ type Info struct {
 	Damaged        int    // places that are no block
 	Lost           uint64 // events that stood there and were not delivered, at least
 	Quarantined    int    // files set aside
+	Unreadable     Unreadable
 	Oldest, Newest time.Time
+}
+
+// Unreadable is what only another build can read.
+type Unreadable struct {
+	Blocks, Events uint64
+	Layouts        []uint16 // their versions, in order
+}
+
+func (u *Unreadable) add(version uint16, blocks, events uint64) {
+	u.Blocks += blocks
+	u.Events += events
+	if at, found := slices.BinarySearch(u.Layouts, version); !found {
+		u.Layouts = slices.Insert(u.Layouts, at, version)
+	}
 }
 
 // Names lists the outputs that have a spool in the folder of all spools.
@@ -75,6 +91,9 @@ func look(dir *safefs.Dir, list lefts, block func(*event.Block) error) (Info, er
 		return info, err
 	}
 	info.InUse = inUse(dir)
+	if err := info.addAside(dir, block); err != nil {
+		return info, err
+	}
 	for _, n := range numbers {
 		if err := info.add(dir, n, list[n], block); err != nil {
 			return info, err
@@ -127,9 +146,6 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 		return err
 	}
 	found := examine(data, done)
-	if found.foreign != nil {
-		return fmt.Errorf("read spool %s: %w", dir.Join(name), found.foreign)
-	}
 	info.Segments++
 	info.Bytes += int64(len(data))
 	info.Blocks += found.all.blocks
@@ -142,25 +158,97 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 	for _, sp := range found.spots {
 		info.Lost += sp.events
 	}
+	for _, r := range found.unread {
+		info.Unreadable.add(r.version, r.blocks, r.events)
+	}
+	return info.read(data, done, block)
+}
+
+// read calls block for the blocks that can be read and are not done.
+func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Block) error) error {
 	w := walker{data: data}
 	for b, _, more := w.next(); more; b, _, more = w.next() {
-		if done[b.ID()] {
+		if done[b.ID] || b.block == nil {
 			continue
 		}
-		at := b.Sealed()
-		if info.Oldest.IsZero() || at.Before(info.Oldest) {
-			info.Oldest = at
+		if info.Oldest.IsZero() || b.Sealed.Before(info.Oldest) {
+			info.Oldest = b.Sealed
 		}
-		if at.After(info.Newest) {
-			info.Newest = at
+		if b.Sealed.After(info.Newest) {
+			info.Newest = b.Sealed
 		}
 		if block != nil {
-			if err := block(b); err != nil {
+			if err := block(b.block); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// addAside adds what was set aside for another build: where this build reads it, it
+// is to be sent. What its segment still counts is left to that.
+func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) error {
+	aside, err := dir.Sub(unreadable, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read spool: %w", err)
+	}
+	defer aside.Close()
+	files, err := unreadFiles(aside)
+	if err != nil {
+		return fmt.Errorf("read spool: %w", err)
+	}
+	for _, f := range files {
+		data, err := aside.ReadFile(f.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // taken up meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("read spool: %w", err)
+		}
+		counted, err := f.counted(dir, data)
+		if err != nil {
+			return err
+		}
+		found := examine(data, counted)
+		for _, r := range found.unread {
+			info.Unreadable.add(r.version, r.blocks, r.events)
+		}
+		if found.all.blocks == 0 {
+			continue
+		}
+		info.Segments++
+		info.Bytes += int64(len(data))
+		info.Blocks += found.all.blocks
+		info.Events += found.all.events
+		if err := info.read(data, counted, block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// counted are the blocks of a file that the segment has, too, and counts as not
+// done.
+func (f *unreadFile) counted(dir *safefs.Dir, data []byte) (map[event.ID]bool, error) {
+	if !f.copied(dir) {
+		return nil, nil
+	}
+	done, err := readDone(dir, f.segment)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[event.ID]bool)
+	w := walker{data: data}
+	for b, _, more := w.next(); more; b, _, more = w.next() {
+		if !done[b.ID] {
+			ids[b.ID] = true
+		}
+	}
+	return ids, nil
 }
 
 // Drop deletes all that a spool holds. It fails where a process uses the spool.
@@ -184,14 +272,16 @@ func Drop(path string) error {
 			return err
 		}
 	}
-	if err := dropQuarantine(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("drop spool: %w", err)
+	for _, name := range []string{quarantine, unreadable} {
+		if err := dropFolder(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("drop spool: %w", err)
+		}
 	}
 	return nil
 }
 
-func dropQuarantine(dir *safefs.Dir) error {
-	aside, err := dir.Sub(quarantine, 0)
+func dropFolder(dir *safefs.Dir, name string) error {
+	aside, err := dir.Sub(name, 0)
 	if err != nil {
 		return err
 	}
@@ -205,5 +295,5 @@ func dropQuarantine(dir *safefs.Dir) error {
 			return err
 		}
 	}
-	return dir.RemoveDir(quarantine)
+	return dir.RemoveDir(name)
 }

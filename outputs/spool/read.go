@@ -32,11 +32,15 @@ func (s *Spool) Next() (*event.Block, *Segment) {
 			s.leave()
 			continue
 		}
-		if s.cur.old[b.ID()] {
-			continue
-		}
-		if seg := s.handOut(b); seg != nil {
-			return b, seg
+		switch {
+		case s.cur.old[b.ID] || s.cur.shelved[b.ID]:
+		case b.block == nil: // somebody has put it there meanwhile
+			at := run{span{s.place.from + b.from, s.place.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
+			s.setAsideUnread(s.cur, at, s.chunk.data[b.from:b.to])
+		default:
+			if seg := s.handOut(b.block); seg != nil {
+				return b.block, seg
+			}
 		}
 	}
 }

@@ -30,13 +30,15 @@ type Segment struct {
 	out    tally // of those, handed out or kept in memory
 	sealed bool  // nothing is appended any more
 	gone   bool  // has no file any more
-	harmed bool  // Open has found damage that no start before has counted
+	harmed bool  // Open has found damage, or blocks it cannot read, that no start before has counted
 	told   bool  // the log says that it cannot be read now
 	cutOff bool  // somebody else has removed its file; what Next has read of it goes on
 
 	settled uint64            // blocks that are done
 	old     map[event.ID]bool // settled in an earlier run
 	known   map[int]bool      // damaged places that Open has found
+	shelved map[event.ID]bool // blocks that cannot be read and are counted so
+	stays   bool              // some of those could not be set aside: the file stays for them
 
 	file *os.File // while Append may write
 	done struct {

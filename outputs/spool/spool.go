@@ -9,6 +9,7 @@
 //	<16 hex digits>.blocks      a segment: sealed blocks one after the other, oldest segment first
 //	<16 hex digits>.done        which of the segment's blocks need not be sent again
 //	quarantine/<segment>-<offset>  bytes of a segment that are no intact block
+//	unreadable/<segment>-<offset>-<id>  blocks of another build, for a build that can read them
 package spool
 
 import (
@@ -55,7 +56,7 @@ type Options struct {
 }
 
 // Stats are a spool's numbers. Events that Append took or Open found leave by
-// being handed out, evicted or damaged; the others are pending.
+// being handed out, evicted or damaged, or cannot be read; the others are pending.
 type Stats struct {
 	Pending   uint64 // events that are on disk and in nobody's hand
 	Recovered uint64 // events that Open found, the damaged ones too
@@ -63,6 +64,9 @@ type Stats struct {
 	Damaged   uint64 // events that cannot be read any more, or whose file somebody has removed
 	Bytes     int64  // of all segments
 	SetAside  uint64 // damaged places
+
+	Unreadable       uint64 // events in blocks that only another build can read; of these Open has found all, or nearly
+	UnreadableBlocks uint64
 }
 
 // Spool is one output's folder. Append and Sync are for one goroutine at a
@@ -151,6 +155,9 @@ func (s *Spool) closeFolders() {
 // find counts what is in the segments of earlier runs, of which there should be
 // those of the list.
 func (s *Spool) find(list lefts) error {
+	if err := s.takeUp(list); err != nil {
+		return err
+	}
 	numbers, err := segments(s.dir)
 	if err != nil {
 		return err
@@ -183,7 +190,7 @@ func (s *Spool) find(list lefts) error {
 }
 
 // inspect reads one segment, counts what is still to be sent and what is lost,
-// and sets aside what is damaged. In the segment there were events at least.
+// and sets aside what is damaged or cannot be read. In the segment there were events at least.
 func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 	seg := &Segment{number: number, dir: s.dir, sealed: true, known: make(map[int]bool)}
 	data, unreadable := s.dir.ReadFile(seg.name())
@@ -196,9 +203,6 @@ func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 	}
 	seg.size = int64(len(data))
 	found := examine(data, seg.old)
-	if found.foreign != nil {
-		return nil, fmt.Errorf("read spool %s: %w: deliver it with the build that wrote it, or throw it away with `dnsmonster-sensor spool drop`", seg.path(), found.foreign)
-	}
 	if unreadable != nil {
 		end := span{len(data), len(data)}
 		found.spots = append(found.spots, spot{end, lost{1, true}})
@@ -220,7 +224,16 @@ func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 			s.setAsideWhole(seg, sp)
 		}
 	}
-	if seg.harmed && found.whole > 0 && found.all.blocks == 0 {
+	whole := len(found.unread) == 1 && found.unread[0].len() == len(data) && unreadable == nil
+	for _, r := range found.unread {
+		seg.harmed = true
+		if whole {
+			s.setAsideUnreadWhole(seg, r)
+		} else {
+			s.setAsideUnread(seg, r, data[r.from:r.to])
+		}
+	}
+	if seg.harmed && found.whole > 0 && found.all.blocks == 0 && !whole && !seg.stays {
 		s.later(seg.remove)
 	}
 	return seg, nil
@@ -261,13 +274,14 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 	seg.settled++
 	complete, there := seg.complete(), !seg.cutOff
 	s.mu.Unlock()
-	switch {
-	case complete:
-		return s.drop(seg)
-	case there:
-		return seg.writeDone(id)
+	var err error
+	if there && (!complete || seg.stays) {
+		err = seg.writeDone(id)
 	}
-	return nil
+	if complete {
+		err = errors.Join(err, s.drop(seg))
+	}
+	return err
 }
 
 // Return gives back a block that was handed out, or kept in memory, and not
@@ -295,7 +309,10 @@ func (s *Spool) drop(seg *Segment) error {
 	s.forgetSegment(seg)
 	s.mu.Unlock()
 	var err error
-	if there {
+	switch {
+	case there && seg.stays:
+		err = seg.closeDone()
+	case there:
 		err = seg.remove()
 	}
 	select {

@@ -19,29 +19,29 @@ func (s span) len() int { return s.to - s.from }
 // A length is believed only where the whole block it spans is intact: behind a
 // cut the next block may begin anywhere.
 type walker struct {
-	data    []byte
-	off     int
-	foreign error // where a block should stand there was one that another build can read
+	data []byte
+	off  int
 }
 
-// next returns the next intact block, which borrows the data, and the bytes
-// before it that are none. more is false at the end; there may be a last gap.
-func (w *walker) next() (b *event.Block, gap span, more bool) {
+// stored is an intact block in a segment's bytes, which it borrows.
+type stored struct {
+	span
+	event.Header
+	block *event.Block // nil: this build cannot read it
+}
+
+// next returns the next intact block, and the bytes before it that are none. more
+// is false at the end; there may be a last gap.
+func (w *walker) next() (found stored, gap span, more bool) {
 	gap.from = w.off
 	for w.off < len(w.data) {
 		rest := w.data[w.off:]
-		n, err := event.StoredLen(rest)
-		// What stands in a torn block is what others have sent: it may look like
-		// anything, and must not keep the sensor from starting.
-		if errors.Is(err, event.ErrBlockLayout) && w.off == gap.from {
-			w.foreign = err
-		}
-		if err == nil && n <= len(rest) {
-			if b, err := event.OpenBlock(rest[:n]); err == nil {
-				gap.to = w.off
-				w.off += n
-				return b, gap, true
-			}
+		b, err := event.OpenBlock(rest)
+		h, _ := event.ReadHeader(rest)
+		if err == nil || errors.Is(err, event.ErrBlockLayout) && w.stands(gap.from, w.off+h.Len) {
+			gap.to = w.off
+			w.off += h.Len
+			return stored{span{gap.to, w.off}, h, b}, gap, true
 		}
 		next := bytes.Index(rest[1:], magic)
 		if next < 0 {
@@ -51,7 +51,42 @@ func (w *walker) next() (b *event.Block, gap span, more bool) {
 		}
 	}
 	gap.to = len(w.data)
-	return nil, gap, false
+	return stored{}, gap, false
+}
+
+// stands tells whether what looks like another build's block, from w.off to end, is
+// one, behind damage that begins at from. What stands in a torn block is what
+// others have sent, and may look like anything: so it has to begin where the
+// damaged block before it ends, or be followed by an intact one.
+func (w *walker) stands(from, end int) bool {
+	for from < w.off {
+		n := extent(w.data[from:])
+		if n == 0 {
+			break
+		}
+		from += n
+	}
+	if from == w.off || end == len(w.data) {
+		return true
+	}
+	_, err := event.OpenBlock(w.data[end:])
+	return err == nil || errors.Is(err, event.ErrBlockLayout)
+}
+
+// extent is how long the damaged block is that data begins with, as far as that
+// can be told; 0 where it cannot.
+func extent(data []byte) int {
+	if h, err := event.ReadHeader(data); err == nil {
+		return h.Len
+	}
+	if len(data) < event.BlockHeaderLen {
+		return 0
+	}
+	events, size := event.CountRecords(data[event.BlockHeaderLen:])
+	if events == 0 {
+		return 0
+	}
+	return event.BlockHeaderLen + size
 }
 
 // lost is what a damaged place held that was still to be sent.
@@ -68,10 +103,10 @@ type spot struct {
 
 // findings are what the bytes of a segment hold.
 type findings struct {
-	all     tally // intact blocks that are to be sent
-	whole   int   // intact blocks
-	spots   []spot
-	foreign error
+	all    tally // blocks that can be read and are to be sent
+	whole  int   // intact blocks, whether they can be read or not
+	spots  []spot
+	unread []run // what cannot be read and is not done
 }
 
 // examine looks through a segment's bytes, of which the done blocks need not be
@@ -93,17 +128,19 @@ func examine(data []byte, done map[event.ID]bool) (f findings) {
 			break
 		}
 		f.whole++
-		if done[b.ID()] {
+		switch {
+		case done[b.ID]:
 			missing--
-		} else {
-			f.all.add(b.Len())
+		case b.block == nil:
+			f.unread = extend(f.unread, b)
+		default:
+			f.all.add(b.Events)
 		}
 	}
 	for i := range f.spots {
 		s := &f.spots[i]
 		s.lost = judge(data[s.from:s.to], done, &missing)
 	}
-	f.foreign = w.foreign
 	return f
 }
 
@@ -112,6 +149,9 @@ func examine(data []byte, done map[event.ID]bool) (f findings) {
 // count as what it held.
 func (f *findings) short(events uint64, done map[event.ID]bool) uint64 {
 	events -= min(events, f.all.events)
+	for i := range f.unread {
+		events -= min(events, f.unread[i].events)
+	}
 	var unknown *spot
 	for i := range f.spots {
 		s := &f.spots[i]

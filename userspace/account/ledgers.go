@@ -105,6 +105,7 @@ const (
 	QueueFull                  // live, and the destination is slower than the traffic
 	SpoolEvicted               // oldest blocks, thrown away for newer ones
 	SpoolDamaged               // were on disk and cannot be read any more
+	SpoolUnreadable            // on disk, in blocks that only another build can read: set aside for it
 	Abandoned                  // still here when the grace time of the stop was over
 	DeliveryHeld               // level: in open blocks, in the queue and on disk
 	Recovered                  // came in from the disk at start, left by an earlier run
@@ -112,22 +113,23 @@ const (
 	Blocks                     // meter: blocks acknowledged
 	OutBytes                   // meter: bytes of acknowledged blocks
 	SetAside                   // meter: damaged places of the spool
+	UnreadableBlocks           // meter: blocks of the spool that only another build can read
 )
 
 // NewDeliveryBook makes one output's book.
 func NewDeliveryBook() *Book {
 	return NewBook([]string{
 		Delivered: "delivered", Skipped: "skipped", Refused: "refused", QueueFull: "queue_full", SpoolEvicted: "spool_evicted",
-		SpoolDamaged: "spool_damaged", Abandoned: "abandoned", DeliveryHeld: "held", Recovered: "recovered", Retries: "retries",
-		Blocks: "blocks", OutBytes: "bytes", SetAside: "set_aside",
-	}, Refused, QueueFull, SpoolEvicted, SpoolDamaged, Abandoned)
+		SpoolDamaged: "spool_damaged", SpoolUnreadable: "spool_unreadable", Abandoned: "abandoned", DeliveryHeld: "held", Recovered: "recovered", Retries: "retries",
+		Blocks: "blocks", OutBytes: "bytes", SetAside: "set_aside", UnreadableBlocks: "unreadable_blocks",
+	}, Refused, QueueFull, SpoolEvicted, SpoolDamaged, SpoolUnreadable, Abandoned)
 }
 
 // DeliveryLedger reads an output's book. offered is asked last: what the
 // workers say they offered. What the disk held at start came in too.
 func DeliveryLedger(output string, b *Book, offered func() uint64) Ledger {
 	l := Ledger{Name: "delivery", Label: output, Outcomes: b.Lines(Delivered, DeliveryHeld),
-		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Recovered, SetAside+1)}
+		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Recovered, UnreadableBlocks+1)}
 	l.In = b.Sum(Recovered) + offered()
 	return l
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // little-endian.
 //
 //	 0  magic "DMSB"
-//	 4  u16 layout version, 1
+//	 4  u16 layout version, 2
 //	 6  u16 zero
 //	 8  id, 16 bytes: 8 drawn at random per run, then a u64 count
 //	24  i64 time of sealing, nanoseconds since the Unix epoch
@@ -26,10 +27,17 @@ import (
 //	40  u32 CRC-32C of the events
 //	44  u32 CRC-32C of bytes 0 to 43
 //	48  events, each as in record.go
+//
+// In every version magic, version, id, time, number, length and sums stay where
+// they are and mean the same, and there are no more events than bytes of them: so
+// each build can step over a block of any other, count what is in it and keep it.
+// The rest is the version's own. Version 1 is read as well (record1.go), and never
+// written.
 const (
 	BlockHeaderLen = 48
 	blockMagic     = "DMSB"
-	blockVersion   = 1
+	blockVersion   = 2
+	blockVersion1  = 1
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -67,6 +75,7 @@ type Block struct {
 	buf    []byte // header space, then events
 	count  int
 	sealed bool
+	old    bool // of version 1
 }
 
 // NewBlock makes an empty block with room for about size bytes of events. It
@@ -77,7 +86,7 @@ func NewBlock(size int) *Block {
 
 // Reset empties the block and keeps its memory.
 func (b *Block) Reset() {
-	b.buf, b.count, b.sealed = b.buf[:BlockHeaderLen], 0, false
+	b.buf, b.count, b.sealed, b.old = b.buf[:BlockHeaderLen], 0, false, false
 }
 
 // Len is the number of events.
@@ -129,92 +138,118 @@ func (b *Block) Bytes() []byte { return b.buf }
 
 // Errors of OpenBlock. ErrBlockHeader: the length is not to be trusted, look
 // for the next block elsewhere. ErrBlockEvents: this block is lost, the next
-// one stands behind it. ErrBlockLayout: nothing is damaged, another build can
-// read it.
+// one stands behind it. ErrBlockLayout: its sums are right, so nothing is damaged,
+// and another build may be able to read it.
 var (
 	ErrBlockHeader = errors.New("block header is damaged")
 	ErrBlockEvents = errors.New("block events are damaged")
 	ErrBlockLayout = errors.New("block of another layout")
 )
 
-// StoredLen tells how long the block is that starts with header, of which at
-// least BlockHeaderLen bytes are given.
-func StoredLen(header []byte) (int, error) {
-	if len(header) < BlockHeaderLen || string(header[:4]) != blockMagic ||
-		binary.LittleEndian.Uint32(header[44:]) != crc32.Checksum(header[:44], castagnoli) {
-		return 0, ErrBlockHeader
-	}
-	if v := binary.LittleEndian.Uint16(header[4:]); v != blockVersion {
-		return 0, fmt.Errorf("%w: %d, this build reads %d", ErrBlockLayout, v, blockVersion)
-	}
-	return BlockHeaderLen + int(binary.LittleEndian.Uint32(header[36:])), nil
-}
-
-// Header is what the header of a stored block says of it.
+// Header is what the header of a stored block says of it, whatever its version.
 type Header struct {
-	ID     ID
-	Events int
-	Len    int // of the block in bytes, header included
+	ID      ID
+	Sealed  time.Time
+	Version uint16 // of the layout
+	Events  int
+	Len     int // of the block in bytes, header included
 }
 
 // ReadHeader reads a stored block's header, of which BlockHeaderLen bytes are
-// given: also where the events behind it are damaged.
-func ReadHeader(header []byte) (Header, error) {
-	n, err := StoredLen(header)
-	if err != nil {
-		return Header{}, err
+// given: also where the events behind it are damaged, or nothing that this build
+// can read. Its error is ErrBlockHeader.
+func ReadHeader(header []byte) (h Header, err error) {
+	le := binary.LittleEndian
+	if len(header) < BlockHeaderLen || string(header[:4]) != blockMagic ||
+		le.Uint32(header[44:]) != crc32.Checksum(header[:44], castagnoli) {
+		return Header{}, ErrBlockHeader
 	}
-	return Header{ID(header[8:24]), int(binary.LittleEndian.Uint32(header[32:])), n}, nil
+	events, size := le.Uint32(header[32:]), le.Uint32(header[36:])
+	if events > size || uint64(size) > math.MaxInt-BlockHeaderLen {
+		return Header{}, ErrBlockHeader
+	}
+	return Header{ID(header[8:24]), time.Unix(0, int64(le.Uint64(header[24:]))), le.Uint16(header[4:]), int(events), BlockHeaderLen + int(size)}, nil
 }
+
+// Readable tells whether this build reads blocks of that version.
+func (h *Header) Readable() bool { return h.Version == blockVersion || h.Version == blockVersion1 }
 
 // CountRecords counts the events at the start of stored, and their bytes: what
 // can be told of a block whose header is damaged.
 func CountRecords(stored []byte) (events, size int) {
-	var e Event
-	r := Reader{stored}
-	for r.Next(&e) {
-		events++
+	for _, old := range []bool{false, true} {
+		var e Event
+		n := 0
+		r := Reader{stored, old}
+		for r.Next(&e) {
+			n++
+		}
+		if bytes := len(stored) - len(r.rest); bytes > size {
+			events, size = n, bytes
+		}
 	}
-	return events, len(stored) - len(r.rest)
+	return events, size
 }
 
 // OpenBlock reads a stored block and checks all of it: also that a question that
 // an event claims can be read, which nobody looks at again. What stands in a torn
 // block is what others have sent, and may look like one. The block borrows stored.
 func OpenBlock(stored []byte) (*Block, error) {
-	n, err := StoredLen(stored)
+	h, err := ReadHeader(stored)
 	if err != nil {
 		return nil, err
 	}
-	if n > len(stored) || binary.LittleEndian.Uint32(stored[40:]) != crc32.Checksum(stored[BlockHeaderLen:n], castagnoli) {
+	if h.Len > len(stored) || binary.LittleEndian.Uint32(stored[40:]) != crc32.Checksum(stored[BlockHeaderLen:h.Len], castagnoli) {
 		return nil, ErrBlockEvents
 	}
-	b := &Block{buf: stored[:n:n], count: int(binary.LittleEndian.Uint32(stored[32:])), sealed: true}
-	var e Event
-	events := 0
-	var q dns.Question
-	for r := b.Reader(); r.Next(&e); {
-		if questions := e.DNS.QuestionsOf(e.Message); e.DNS.HasQuestion && !questions.Next(&q) {
-			return nil, ErrBlockEvents
-		}
-		events++
+	if !h.Readable() {
+		return nil, fmt.Errorf("%w: version %d, this build reads %d and %d", ErrBlockLayout, h.Version, blockVersion1, blockVersion)
 	}
-	if events != b.count {
-		return nil, ErrBlockEvents
+	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, old: h.Version == blockVersion1}
+	if !b.holds() {
+		return nil, fmt.Errorf("%w: its events are not those of version %d", ErrBlockLayout, h.Version)
 	}
 	return b, nil
 }
 
+// holds tells whether the events are as many as the header says, with nothing
+// behind them, and with the questions that they claim.
+func (b *Block) holds() bool {
+	var e Event
+	var q dns.Question
+	events, r := 0, b.Reader()
+	for ; r.Next(&e); events++ {
+		if questions := e.DNS.QuestionsOf(e.Message); e.DNS.HasQuestion && !questions.Next(&q) {
+			return false
+		}
+	}
+	return events == b.count && len(r.rest) == 0
+}
+
 // Reader walks a block's events.
-type Reader struct{ rest []byte }
+type Reader struct {
+	rest []byte
+	old  bool // of version 1
+}
 
 // Reader starts at the first event.
-func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:]} }
+func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.old} }
 
 // Next reads one event; its slices are borrowed from the block. It returns
 // false at the end.
 func (r *Reader) Next(e *Event) bool {
+	if r.old {
+		return r.next1(e)
+	}
 	rest, ok := readRecord(r.rest, e)
+	if ok {
+		r.rest = rest
+	}
+	return ok
+}
+
+func (r *Reader) next1(e *Event) bool {
+	rest, ok := readRecord1(r.rest, e)
 	if ok {
 		r.rest = rest
 	}

@@ -25,7 +25,7 @@ func sample(i int) *Event {
 	}
 	if i%2 == 1 {
 		e.Taken = []byte{5, 1}
-		e.Src, e.Identity, e.HasVLAN, e.VLAN = netip.MustParseAddrPort("[::ffff:192.0.2.1]:53"), []byte{}, false, 0
+		e.Src, e.Identity, e.HasVLAN, e.VLAN = netip.MustParseAddrPort("[::ffff:192.0.2.1]:53"), nil, false, 0
 	}
 	dns.Read(e.Message, false, &e.DNS)
 	return e
@@ -109,23 +109,39 @@ func TestForgedQuestion(t *testing.T) {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	b, e := NewBlock(64<<10), sample(0)
+	b, e := NewBlock(256<<10), sample(0)
 	if n := testing.AllocsPerRun(1000, func() { b.Reset(); b.Append(e) }); n != 0 {
 		t.Errorf("Append allocates %v times, want 0", n)
 	}
-	b.Seal(NewIDs().Next(), time.Now())
-	var got Event
-	if n := testing.AllocsPerRun(1000, func() {
-		r := b.Reader()
-		for r.Next(&got) {
+	all := append(storedEvents(), grownEvents()...)
+	if n := testing.AllocsPerRun(100, func() {
+		b.Reset()
+		for i := range all {
+			b.Append(&all[i])
 		}
 	}); n != 0 {
-		t.Errorf("Next allocates %v times, want 0", n)
+		t.Errorf("Append of every kind allocates %v times, want 0", n)
+	}
+	var got Event
+	for _, name := range []string{"block-v1", "block-v2"} {
+		stored, err := OpenBlock(readFile(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			r := stored.Reader()
+			for r.Next(&got) {
+			}
+		}); n != 0 {
+			t.Errorf("%s: Next allocates %v times, want 0", name, n)
+		}
 	}
 }
 
 func FuzzOpenBlock(f *testing.F) {
 	f.Add(sealed(3).Bytes())
+	f.Add(readFile(f, "block-v1"))
+	f.Add(storedBlock(append(storedEvents(), grownEvents()...)))
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		b, err := OpenBlock(stored)
 		if err != nil {
@@ -138,30 +154,51 @@ func FuzzOpenBlock(f *testing.F) {
 		if n != b.Len() {
 			t.Fatalf("%d events, header says %d", n, b.Len())
 		}
+		for range e.Fields.All() {
+		}
 	})
 }
 
 func BenchmarkAppend(b *testing.B) {
-	block, e := NewBlock(256<<10), sample(0)
-	b.SetBytes(int64(len(e.Message)))
-	for b.Loop() {
-		if block.Size() > 200<<10 {
-			block.Reset()
-		}
-		block.Append(e)
+	f := func(name string, e *Event) {
+		b.Run(name, func(b *testing.B) {
+			block := NewBlock(256 << 10)
+			b.SetBytes(int64(len(e.Message)))
+			for b.Loop() {
+				if block.Size() > 200<<10 {
+					block.Reset()
+				}
+				block.Append(e)
+			}
+		})
 	}
+	f("core", captured())
+	f("identity", sample(0))
+}
+
+// captured is an event of a packet.
+func captured() *Event {
+	e := sample(0)
+	e.Identity, e.Version = nil, nil
+	return e
 }
 
 func BenchmarkReader(b *testing.B) {
-	block := NewBlock(256 << 10)
-	for range 1000 {
-		block.Append(sample(0))
+	f := func(name string, e *Event) {
+		b.Run(name, func(b *testing.B) {
+			block := NewBlock(256 << 10)
+			for range 1000 {
+				block.Append(e)
+			}
+			var got Event
+			b.ReportAllocs()
+			for b.Loop() {
+				for r := block.Reader(); r.Next(&got); {
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+		})
 	}
-	var e Event
-	b.ReportAllocs()
-	for b.Loop() {
-		for r := block.Reader(); r.Next(&e); {
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+	f("core", captured())
+	f("identity", sample(0))
 }

@@ -11,7 +11,7 @@ import (
 // An event in a block, numbers little-endian, lengths in bytes:
 //
 //	 0  u32 length of the whole record
-//	 4  u8 proto, u8 direction, u8 tunnel, u8 flags
+//	 4  u32 message length
 //	 8  i64 time
 //	16  source address, 16; 32 destination address, 16 (IPv4 in the first four)
 //	48  u16 source port, u16 destination port
@@ -22,30 +22,95 @@ import (
 //	70  u16 question type, u16 question class
 //	74  EDNS: u8 version, u8 extended rcode, u16 UDP size, u16 data start, u16 data length
 //	82  malformed: u8 section, u8 fault, u16 index
-//	86  u16 identity length, u16 version length
-//	90  u32 message length
-//	94  identity, version, message, taken (what the record's length leaves for it)
-const recordLen = 94
+//	86  u8 proto, u8 direction, u8 tunnel, u8 zero
+//	90  u16 flags
+//	92  message, then fields (what the record's length leaves for them)
+//
+// This core stays as it is. What an event gets beyond it becomes a field, as in
+// fields.go, which costs bytes only where it is there. Members of Event come
+// first, in the order of their types; from the first field on that is none of
+// these, all is Event.Fields. So a build keeps what it does not know, also where
+// it writes the event again.
+//
+// Addresses lose their zone. All else comes back as it went in.
+const recordLen = 92
 
 const (
 	flagSrc4 = 1 << iota
 	flagDst4
+	flagNoSrc
+	flagNoDst
 	flagVLAN
 	flagQuestion
 	flagEDNS
 	flagDO
-	flagTaken
 )
+
+// Fields that are members of Event.
+const (
+	fieldIdentity FieldType = 1 + iota
+	fieldVersion
+	fieldQueryTime
+	fieldResponseTime
+	fieldTaken
+	lastMember = fieldTaken
+)
+
+const timeField = fieldHead + 8
 
 // StoredSize is how many bytes Block.Append adds for e.
 func (e *Event) StoredSize() int {
-	return recordLen + min(len(e.Identity), 0xffff) + min(len(e.Version), 0xffff) + len(e.Message) + len(e.Taken)
+	n := recordLen + len(e.Message)
+	if e.hasFields() {
+		n += e.fieldsSize()
+	}
+	return n
+}
+
+// hasFields tells whether the event is more than the core.
+func (e *Event) hasFields() bool {
+	return len(e.Identity)|len(e.Version)|len(e.Fields)|len(e.Taken) != 0 || e.QueryTime|e.ResponseTime != 0
+}
+
+func (e *Event) fieldsSize() (n int) {
+	if len(e.Identity) > 0 {
+		n += fieldHead + len(e.Identity)
+	}
+	if len(e.Version) > 0 {
+		n += fieldHead + len(e.Version)
+	}
+	if e.QueryTime != 0 {
+		n += timeField
+	}
+	if e.ResponseTime != 0 {
+		n += timeField
+	}
+	if len(e.Taken) > 0 {
+		n += fieldHead + len(e.Taken)
+	}
+	if len(e.Fields) > 0 {
+		n += len(e.Fields.storable())
+	}
+	return n
+}
+
+// storable is f without fields at its beginning that are members of Event, and
+// would be taken for them.
+func (f Fields) storable() Fields {
+	for {
+		t, _, rest, whole := f.cut()
+		if !whole || t > lastMember {
+			return f
+		}
+		f = rest
+	}
 }
 
 func appendRecord(buf []byte, e *Event) []byte {
-	identity, version := e.Identity[:min(len(e.Identity), 0xffff)], e.Version[:min(len(e.Version), 0xffff)]
-	n := recordLen + len(identity) + len(version) + len(e.Message) + len(e.Taken)
-	at := len(buf)
+	n, at := recordLen+len(e.Message), len(buf)
+	if e.hasFields() {
+		n += e.fieldsSize()
+	}
 	if cap(buf)-at < n {
 		grown := make([]byte, at, max(at+n, 2*cap(buf)))
 		copy(grown, buf)
@@ -57,8 +122,9 @@ func appendRecord(buf []byte, e *Event) []byte {
 	le := binary.LittleEndian
 	s := &e.DNS
 	le.PutUint32(r, uint32(n))
-	r[4], r[5], r[6] = uint8(e.Proto), uint8(e.Direction), uint8(e.Tunnel)
-	flags := putAddr(r[16:32], e.Src.Addr(), flagSrc4) | putAddr(r[32:48], e.Dst.Addr(), flagDst4)
+	le.PutUint32(r[4:], uint32(len(e.Message)))
+	le.PutUint64(r[8:], uint64(e.Time))
+	flags := putAddr(r[16:32], e.Src.Addr(), flagSrc4, flagNoSrc) | putAddr(r[32:48], e.Dst.Addr(), flagDst4, flagNoDst)
 	if e.HasVLAN {
 		flags |= flagVLAN
 	}
@@ -71,11 +137,6 @@ func appendRecord(buf []byte, e *Event) []byte {
 	if s.EDNS.DO {
 		flags |= flagDO
 	}
-	if len(e.Taken) > 0 {
-		flags |= flagTaken
-	}
-	r[7] = flags
-	le.PutUint64(r[8:], uint64(e.Time))
 	le.PutUint16(r[48:], e.Src.Port())
 	le.PutUint16(r[50:], e.Dst.Port())
 	le.PutUint32(r[52:], e.Interface)
@@ -91,27 +152,64 @@ func appendRecord(buf []byte, e *Event) []byte {
 	le.PutUint16(r[80:], s.EDNS.DataLen)
 	r[82], r[83] = uint8(s.Malformed.Section), uint8(s.Malformed.Fault)
 	le.PutUint16(r[84:], s.Malformed.Index)
-	le.PutUint16(r[86:], uint16(len(identity)))
-	le.PutUint16(r[88:], uint16(len(version)))
-	le.PutUint32(r[90:], uint32(len(e.Message)))
-	tail := r[recordLen:]
-	copy(tail, identity)
-	copy(tail[len(identity):], version)
-	copy(tail[len(identity)+len(version):], e.Message)
-	copy(tail[len(identity)+len(version)+len(e.Message):], e.Taken)
+	r[86], r[87], r[88], r[89] = uint8(e.Proto), uint8(e.Direction), uint8(e.Tunnel), 0
+	le.PutUint16(r[90:], flags)
+	copy(r[recordLen:], e.Message)
+	if end := recordLen + len(e.Message); n > end {
+		e.putFields(r[end:])
+	}
 	return buf
 }
 
-func putAddr(dst []byte, a netip.Addr, is4 uint8) uint8 {
-	if a.Is4() {
+// putFields fills dst, which has the room that they take.
+func (e *Event) putFields(dst []byte) {
+	dst = putBytes(dst, fieldIdentity, e.Identity)
+	dst = putBytes(dst, fieldVersion, e.Version)
+	dst = putTime(dst, fieldQueryTime, e.QueryTime)
+	dst = putTime(dst, fieldResponseTime, e.ResponseTime)
+	dst = putBytes(dst, fieldTaken, e.Taken)
+	if len(dst) > 0 {
+		copy(dst, e.Fields.storable())
+	}
+}
+
+func putHead(dst []byte, t FieldType, length int) {
+	binary.LittleEndian.PutUint16(dst, uint16(t))
+	binary.LittleEndian.PutUint32(dst[2:], uint32(length))
+}
+
+// putBytes returns what is left of dst.
+func putBytes(dst []byte, t FieldType, value []byte) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	putHead(dst, t, len(value))
+	return dst[fieldHead+copy(dst[fieldHead:], value):]
+}
+
+func putTime(dst []byte, t FieldType, ns int64) []byte {
+	if ns == 0 {
+		return dst
+	}
+	putHead(dst, t, 8)
+	binary.LittleEndian.PutUint64(dst[fieldHead:], uint64(ns))
+	return dst[timeField:]
+}
+
+func putAddr(dst []byte, a netip.Addr, is4, absent uint16) uint16 {
+	switch {
+	case a.Is4():
 		b := a.As4()
 		copy(dst, b[:])
 		clear(dst[4:])
 		return is4
+	case a.IsValid():
+		b := a.As16()
+		copy(dst, b[:])
+		return 0
 	}
-	b := a.As16()
-	copy(dst, b[:])
-	return 0
+	clear(dst)
+	return absent
 }
 
 func getAddr(src []byte, is4 bool) netip.Addr {
@@ -129,26 +227,24 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 		return nil, false
 	}
 	le := binary.LittleEndian
-	n := uint64(le.Uint32(buf))
-	identity, version, message := uint64(le.Uint16(buf[86:])), uint64(le.Uint16(buf[88:])), uint64(le.Uint32(buf[90:]))
-	flags, taken := buf[7], recordLen+identity+version+message
-	if n < taken || n > uint64(len(buf)) || n > taken != (flags&flagTaken != 0) || message < dns.HeaderLen {
+	n, message := uint64(le.Uint32(buf)), uint64(le.Uint32(buf[4:]))
+	end := recordLen + message
+	if n < end || n > uint64(len(buf)) || message < dns.HeaderLen {
 		return nil, false
 	}
-	r, tail := buf[:recordLen], buf[recordLen:taken]
+	r, flags := buf[:recordLen], le.Uint16(buf[90:])
 	e.Time = int64(le.Uint64(r[8:]))
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flagSrc4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flagDst4 != 0), le.Uint16(r[50:]))
-	e.Proto, e.Direction, e.Tunnel = Proto(r[4]), packet.Direction(r[5]), Tunnel(r[6])
+	if flags&(flagNoSrc|flagNoDst) != 0 {
+		e.takeAddrs(flags)
+	}
+	e.Proto, e.Direction, e.Tunnel = Proto(r[86]), packet.Direction(r[87]), Tunnel(r[88])
 	e.HasVLAN, e.VLAN = flags&flagVLAN != 0, le.Uint16(r[68:])
 	e.Interface = le.Uint32(r[52:])
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
-	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
-	e.QueryTime, e.ResponseTime, e.Fields, e.Taken = 0, 0, nil, nil
-	if n > taken {
-		e.Taken = buf[taken:n:n]
-	}
+	e.Message = buf[recordLen:end:end]
 	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
 	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])
 	d.QDCount, d.ANCount, d.NSCount, d.ARCount = be.Uint16(h[4:]), be.Uint16(h[6:]), be.Uint16(h[8:]), be.Uint16(h[10:])
@@ -158,5 +254,59 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	d.EDNS.Version, d.EDNS.ExtRcode = r[74], r[75]
 	d.EDNS.UDPSize, d.EDNS.DataStart, d.EDNS.DataLen = le.Uint16(r[76:]), le.Uint16(r[78:]), le.Uint16(r[80:])
 	d.Malformed.Section, d.Malformed.Fault, d.Malformed.Index = dns.Section(r[82]), dns.Fault(r[83]), le.Uint16(r[84:])
+	if e.hasFields() { // of the event before
+		e.Identity, e.Version, e.QueryTime, e.ResponseTime, e.Taken, e.Fields = nil, nil, 0, 0, nil, nil
+	}
+	if n > end && !e.readFields(buf[end:n:n]) {
+		return nil, false
+	}
 	return buf[n:], true
+}
+
+// takeAddrs takes away the addresses that are absent. The ports stay.
+func (e *Event) takeAddrs(flags uint16) {
+	if flags&flagNoSrc != 0 {
+		e.Src = netip.AddrPortFrom(netip.Addr{}, e.Src.Port())
+	}
+	if flags&flagNoDst != 0 {
+		e.Dst = netip.AddrPortFrom(netip.Addr{}, e.Dst.Port())
+	}
+}
+
+// readFields reads what stands behind the message. It returns false where a
+// member cannot be what is there.
+func (e *Event) readFields(f Fields) bool {
+	le := binary.LittleEndian
+	for before := FieldType(0); len(f) > 0; {
+		var t FieldType
+		end := uint64(len(f)) + 1
+		if len(f) >= fieldHead {
+			t, end = FieldType(le.Uint16(f)), fieldHead+uint64(le.Uint32(f[2:]))
+		}
+		if t <= before || t > lastMember || end > uint64(len(f)) {
+			e.Fields = f
+			return true
+		}
+		value := []byte(f[fieldHead:end:end])
+		switch t {
+		case fieldIdentity:
+			e.Identity = value
+		case fieldVersion:
+			e.Version = value
+		case fieldTaken:
+			e.Taken = value
+		default:
+			if len(value) != 8 {
+				return false
+			}
+			ns := int64(le.Uint64(value))
+			if t == fieldQueryTime {
+				e.QueryTime = ns
+			} else {
+				e.ResponseTime = ns
+			}
+		}
+		before, f = t, f[end:]
+	}
+	return true
 }

@@ -1,0 +1,348 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// newer is a block as a build of another layout version may write it: of its
+// events nothing is known but the sum.
+func newer(b *event.Block, version uint16) []byte {
+	data := bytes.Clone(b.Bytes())
+	for i := event.BlockHeaderLen; i < len(data); i++ {
+		data[i] ^= 0x55
+	}
+	return sealAs(data, version)
+}
+
+// sealAs gives a stored block a version and right sums.
+func sealAs(data []byte, version uint16) []byte {
+	le := binary.LittleEndian
+	le.PutUint16(data[4:], version)
+	le.PutUint32(data[40:], crc32.Checksum(data[event.BlockHeaderLen:], castagnoli))
+	le.PutUint32(data[44:], crc32.Checksum(data[:44], castagnoli))
+	return data
+}
+
+// older makes the block a newer one was made of again, as the build does that
+// can read it.
+func older(data []byte) []byte {
+	for at := 0; at < len(data); {
+		h, err := event.ReadHeader(data[at:])
+		if err != nil {
+			panic(err)
+		}
+		b := data[at : at+h.Len]
+		for i := event.BlockHeaderLen; i < len(b); i++ {
+			b[i] ^= 0x55
+		}
+		sealAs(b, 2)
+		at += h.Len
+	}
+	return data
+}
+
+func wantUnread(t testing.TB, s *Spool, blocks, events uint64) {
+	t.Helper()
+	if st := s.Stats(); st.UnreadableBlocks != blocks || st.Unreadable != events {
+		t.Errorf("%d blocks, %d events cannot be read; want %d, %d", st.UnreadableBlocks, st.Unreadable, blocks, events)
+	}
+}
+
+func writeSegment(t testing.TB, dir string, number uint64, blocks ...[]byte) {
+	t.Helper()
+	if err := os.WriteFile(segmentPath(dir, number), bytes.Join(blocks, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// aside is what the folder of unreadable blocks holds, file by file.
+func aside(t testing.TB, dir string) (contents [][]byte) {
+	t.Helper()
+	names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*-*-*"))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, data)
+	}
+	return contents
+}
+
+// TestUnreadableBlocks: wherever blocks of other builds stand in a segment, what can
+// be read is delivered, they are set aside whole, counted once, and named; and the
+// build that reads them sends them, each once.
+func TestUnreadableBlocks(t *testing.T) {
+	a, b, c := block(2, 10), block(3, 2000), block(4, 30)
+	x, y := block(5, 100), block(6, 5000)
+	x3, y3, y0, y9 := newer(x, 3), newer(y, 3), newer(y, 0), newer(y, 65535)
+	f := func(what string, segment [][]byte, readable []*event.Block, unread []*event.Block, wantAside ...[]byte) {
+		t.Helper()
+		dir := t.TempDir()
+		writeSegment(t, dir, 7, segment...)
+		writeSegment(t, dir, 8, c.Bytes())
+		readable = append(slices.Clone(readable), c)
+		var events, lost uint64
+		for _, b := range readable {
+			events += uint64(b.Len())
+		}
+		for _, b := range unread {
+			lost += uint64(b.Len())
+		}
+		look := func() {
+			t.Helper()
+			info, err := Look(dir, nil)
+			if u := info.Unreadable; err != nil || u.Blocks != uint64(len(unread)) || u.Events != lost || info.Lost != 0 || info.Damaged != 0 {
+				t.Errorf("%s: Look: %+v, %v", what, info, err)
+			}
+		}
+		look()
+		s := open(t, Options{Dir: dir})
+		if err := s.Discard(); err != nil { // a start that fails counts nothing
+			t.Error(err)
+		}
+		look()
+		var log bytes.Buffer
+		s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if st := s.Stats(); st.Recovered != events+lost || st.Pending != events || st.Damaged != 0 || st.SetAside != 0 {
+			t.Errorf("%s: %+v", what, st)
+		}
+		wantUnread(t, s, uint64(len(unread)), lost)
+		wantIDs(t, drain(t, s), readable...)
+		wantUnread(t, s, uint64(len(unread)), lost)
+		closeSpool(t, s)
+		look()
+		got := aside(t, dir)
+		if len(got) != len(wantAside) || strings.Count(log.String(), filepath.Join(dir, unreadable)+"/") != len(wantAside) {
+			t.Errorf("%s: %d files are set aside, want %d; the log:\n%s", what, len(got), len(wantAside), log.String())
+		}
+		for _, w := range wantAside {
+			if !slices.ContainsFunc(got, func(g []byte) bool { return bytes.Equal(g, w) }) {
+				t.Errorf("%s: blocks are not set aside as they were", what)
+			}
+		}
+		if left := files(t, dir); !slices.Equal(left, []string{unreadable}) {
+			t.Errorf("%s: left in the folder: %v", what, left)
+		}
+
+		log.Reset()
+		s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they are counted, and stay
+		wantStats(t, s, "0 0 0 0 0")
+		wantUnread(t, s, 0, 0)
+		d := block(1, 1)
+		add(t, s, d, false)
+		closeSpool(t, s)
+		if !strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("%s: the second start says nothing of them:\n%s", what, log.String())
+		}
+
+		names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*"))
+		for _, name := range names { // now as the other build sees it
+			data, _ := os.ReadFile(name)
+			if err := os.WriteFile(name, older(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if info, err := Look(dir, nil); err != nil || info.Events != lost+1 || info.Unreadable.Blocks != 0 {
+			t.Errorf("%s: the other build sees %+v, %v", what, info, err)
+		}
+		s = open(t, Options{Dir: dir})
+		wantStats(t, s, fmt.Sprint(lost+1, lost+1, " 0 0 0"))
+		wantIDs(t, drain(t, s), append(slices.Clone(unread), d)...)
+		closeSpool(t, s)
+		if left := files(t, dir); len(left) > 0 {
+			t.Errorf("%s: all is delivered, but there is %v", what, left)
+		}
+	}
+	f("first", [][]byte{x3, a.Bytes(), b.Bytes()}, []*event.Block{a, b}, []*event.Block{x}, x3)
+	f("in the middle", [][]byte{a.Bytes(), x3, b.Bytes()}, []*event.Block{a, b}, []*event.Block{x}, x3)
+	f("last", [][]byte{a.Bytes(), b.Bytes(), x3}, []*event.Block{a, b}, []*event.Block{x}, x3)
+	f("two side by side", [][]byte{a.Bytes(), x3, y3, b.Bytes()}, []*event.Block{a, b}, []*event.Block{x, y}, slices.Concat(x3, y3))
+	f("two apart", [][]byte{x3, a.Bytes(), y3}, []*event.Block{a}, []*event.Block{x, y}, x3, y3)
+	f("two versions", [][]byte{a.Bytes(), x3, y9}, []*event.Block{a}, []*event.Block{x, y}, x3, y9)
+	f("version 0", [][]byte{a.Bytes(), y0}, []*event.Block{a}, []*event.Block{y}, y0)
+	f("alone", [][]byte{x3}, nil, []*event.Block{x}, x3)
+	f("a whole segment", [][]byte{x3, y3}, nil, []*event.Block{x, y}, slices.Concat(x3, y3))
+	f("our version, with something else in it", [][]byte{a.Bytes(), newer(x, 2)}, []*event.Block{a}, []*event.Block{x}, newer(x, 2))
+}
+
+// TestUnreadableBesideDamage: damage costs the damaged block, whatever the versions
+// are, and what is behind it is found.
+func TestUnreadableBesideDamage(t *testing.T) {
+	a, b, c, x := block(2, 1000), block(3, 2000), block(4, 30), block(5, 100)
+	x3 := newer(x, 3)
+	torn := func(data []byte, at int) []byte { data = bytes.Clone(data); data[at] ^= 4; return data }
+	f := func(what string, damaged, unread uint64, want []*event.Block, segment ...[]byte) {
+		t.Helper()
+		dir := t.TempDir()
+		writeSegment(t, dir, 7, segment...)
+		s := open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != damaged || st.Unreadable != unread {
+			t.Errorf("%s: %+v, want %d damaged, %d unreadable", what, st, damaged, unread)
+		}
+		wantIDs(t, drain(t, s), want...)
+		closeSpool(t, s)
+		if info, err := Look(dir, nil); err != nil || info.Unreadable.Events != unread {
+			t.Errorf("%s: afterwards %+v, %v", what, info, err)
+		}
+	}
+	f("a torn block before it", 2, 5, []*event.Block{c}, torn(a.Bytes(), 500), x3, c.Bytes())
+	f("a torn header before it", 2, 5, []*event.Block{c}, torn(a.Bytes(), 9), x3, c.Bytes())
+	f("torn blocks on both sides", 5, 5, nil, torn(a.Bytes(), 500), x3, torn(b.Bytes(), 500))
+	f("a torn header on both sides", 5, 5, nil, torn(a.Bytes(), 9), x3, torn(b.Bytes(), 9))
+	f("its events are torn", 5, 0, []*event.Block{a, c}, a.Bytes(), torn(x3, 100), c.Bytes())
+	f("its header is cut", 1, 0, []*event.Block{a}, a.Bytes(), x3[:30])
+	f("its end is cut", 5, 0, []*event.Block{a}, a.Bytes(), x3[:len(x3)-1])
+	long := bytes.Clone(x3) // the length runs over good blocks
+	binary.LittleEndian.PutUint32(long[36:], uint32(len(x3)-event.BlockHeaderLen+a.Size()+c.Size()))
+	binary.LittleEndian.PutUint32(long[44:], crc32.Checksum(long[:44], castagnoli))
+	f("its length is wrong", 5, 0, []*event.Block{a, c}, long, a.Bytes(), c.Bytes())
+}
+
+// TestUnreadableAfterACrash: a run that was killed before it could note what it has
+// set aside leaves copies: no other build sends a block twice for that, or never.
+func TestUnreadableAfterACrash(t *testing.T) {
+	dir := t.TempDir()
+	a, x, y := block(2, 10), block(5, 100), block(6, 50)
+	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3), newer(y, 3))
+	crash(open(t, Options{Dir: dir}))
+	crash(open(t, Options{Dir: dir}))
+	if n := len(aside(t, dir)); n != 1 {
+		t.Fatalf("%d files are set aside, want one", n)
+	}
+	if info, err := Look(dir, nil); err != nil || info.Unreadable.Events != 11 {
+		t.Errorf("Look: %+v, %v; want each block once", info, err)
+	}
+	s := open(t, Options{Dir: dir}) // this build again counts them
+	wantUnread(t, s, 2, 11)
+	crash(s)
+	writeSegment(t, dir, 7, a.Bytes(), x.Bytes(), y.Bytes()) // as the other build sees it
+	names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*"))
+	if err := os.WriteFile(names[0], slices.Concat(x.Bytes(), y.Bytes()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Look(dir, nil); err != nil || info.Events != 13 {
+		t.Errorf("Look: %+v, %v; want each block once", info, err)
+	}
+	s = open(t, Options{Dir: dir})
+	wantStats(t, s, "13 13 0 0 0")
+	wantIDs(t, drain(t, s), x, y, a)
+	closeSpool(t, s)
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("all is delivered, but there is %v", left)
+	}
+}
+
+// TestUnreadableThatIsDone: what the other build has delivered is neither set
+// aside nor counted.
+func TestUnreadableThatIsDone(t *testing.T) {
+	dir := t.TempDir()
+	a, x, y := block(2, 10), block(5, 100), block(6, 50)
+	writeSegment(t, dir, 7, newer(x, 3), newer(y, 3), a.Bytes())
+	d, err := openFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	seg := &Segment{number: 7, dir: d}
+	if err := seg.writeDone(x.ID()); err != nil {
+		t.Fatal(err)
+	}
+	seg.closeDone()
+	s := open(t, Options{Dir: dir})
+	wantUnread(t, s, 1, 6)
+	wantStats(t, s, "2 8 0 0 0")
+	wantIDs(t, drain(t, s), a)
+	closeSpool(t, s)
+	if got := aside(t, dir); len(got) != 1 || !bytes.Equal(got[0], newer(y, 3)) {
+		t.Errorf("%d files are set aside, want the block that was not delivered", len(got))
+	}
+}
+
+// TestUnreadableWithoutRoom: where they cannot be set aside they stay where they
+// are, through deliveries and starts.
+func TestUnreadableWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	a, x := block(2, 10), block(5, 100)
+	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3))
+	var log bytes.Buffer
+	full := Options{Dir: dir, Free: 1 << 60, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	s := open(t, full)
+	wantUnread(t, s, 1, 5)
+	wantIDs(t, drain(t, s), a)
+	closeSpool(t, s)
+	if !strings.Contains(log.String(), "cannot be set aside") {
+		t.Errorf("the log:\n%s", log.String())
+	}
+	s = open(t, full)
+	wantStats(t, s, "0 5 0 0 0")
+	closeSpool(t, s)
+	s = open(t, Options{Dir: dir})
+	wantUnread(t, s, 1, 5)
+	closeSpool(t, s)
+	if got := aside(t, dir); len(got) != 1 || !bytes.Equal(got[0], newer(x, 3)) {
+		t.Errorf("%d files are set aside, want one", len(got))
+	}
+	if left := files(t, dir); !slices.Equal(left, []string{unreadable}) {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+// TestUnreadableBound: what is set aside stays within the spool's bound, the oldest
+// goes, and Drop throws all away.
+func TestUnreadableBound(t *testing.T) {
+	dir := t.TempDir()
+	for n := range uint64(5) {
+		writeSegment(t, dir, n+1, newer(block(1, 30_000), 3), block(1, 1).Bytes())
+	}
+	var log bytes.Buffer
+	s := open(t, Options{Dir: dir, Limit: 100_000, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantUnread(t, s, 5, 5)
+	closeSpool(t, s)
+	if n := len(aside(t, dir)); n != 3 || strings.Count(log.String(), "thrown away") != 2 {
+		t.Errorf("%d files are left, want 3; the log:\n%s", n, log.String())
+	}
+	if err := Drop(dir); err != nil || len(files(t, dir)) > 0 {
+		t.Errorf("Drop: %v, left %v", err, files(t, dir))
+	}
+}
+
+// TestMixedVersions: blocks of version 1 and 2 in one segment.
+func TestMixedVersions(t *testing.T) {
+	old, err := os.ReadFile("../../userspace/event/testdata/block-v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v1, err := event.OpenBlock(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	a, b := block(2, 10), block(3, 10)
+	writeSegment(t, dir, 7, a.Bytes(), old, b.Bytes())
+	s := open(t, Options{Dir: dir})
+	wantStats(t, s, fmt.Sprint(15, 15, " 0 0 0"))
+	wantIDs(t, drain(t, s), a, v1, b)
+	if _, err := s.PutBack([]*event.Block{v1}); err != nil { // as it was
+		t.Fatal(err)
+	}
+	closeSpool(t, s)
+	s = open(t, Options{Dir: dir})
+	got, seg := s.Next()
+	if got == nil || !bytes.Equal(got.Bytes(), old) {
+		t.Error("a block that was put back is another one")
+	}
+	s.Done(seg, got.ID())
+	closeSpool(t, s)
+}
