@@ -252,7 +252,7 @@ func TestBatches(t *testing.T) {
 		in.Offer(testEvent(2))
 		in.Flush()
 	}, 1, 1, 1)
-	f(0, func(in *Intake) { offer(in, 2474) }, 2472, 2) // (256 KiB - 48) / (94 + 12), whole events
+	f(0, func(in *Intake) { offer(in, 2522) }, 2520, 2) // (256 KiB - 48) / (92 + 12), whole events
 }
 
 // A live runner drops what does not fit and counts it; one behind a file waits.

@@ -133,7 +133,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\tUNREADABLE\t")
+	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
 	var errs []error
 	for _, name := range names {
 		info, err := spool.Look(filepath.Join(o.dir, name), nil)
@@ -145,8 +145,8 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		if info.InUse {
 			running = "in use by a running sensor"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", visible.Words(name), info.Segments, info.Blocks, info.Events, info.Bytes,
-			moment(info.Oldest), moment(info.Newest), damage(info), unreadable(info.Unreadable), running)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", visible.Words(name), info.Segments, info.Blocks, info.Events, info.Bytes,
+			moment(info.Oldest), moment(info.Newest), damage(info), running)
 	}
 	if err := errors.Join(append(errs, w.Flush())...); err != nil {
 		return &exitError{exitFailure, err}
@@ -172,17 +172,13 @@ func damage(info spool.Info) string {
 	if info.Quarantined > 0 {
 		parts = append(parts, fmt.Sprintf("%d set aside", info.Quarantined))
 	}
+	if u := info.Unreadable; u.Blocks > 0 {
+		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
+	}
 	if len(parts) == 0 {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
-}
-
-func unreadable(u spool.Unreadable) string {
-	if u.Blocks == 0 {
-		return "none"
-	}
-	return fmt.Sprintf("%d blocks, %d events%s", u.Blocks, u.Events, layouts(u))
 }
 
 // layouts names the versions of the blocks that this build cannot read.

@@ -99,21 +99,21 @@ func StageLedger(stage string, b *Book, given func() uint64) Ledger {
 
 // Columns of an output's delivery book.
 const (
-	Delivered    Column = iota // the destination has acknowledged
-	Skipped                    // the output's domain filter
-	Refused                    // the destination will never take it
-	QueueFull                  // live, and the destination is slower than the traffic
-	SpoolEvicted               // oldest blocks, thrown away for newer ones
-	SpoolDamaged               // were on disk and cannot be read any more
-	SpoolUnreadable            // on disk, in blocks that only another build can read: set aside for it
-	Abandoned                  // still here when the grace time of the stop was over
-	DeliveryHeld               // level: in open blocks, in the queue and on disk
-	Recovered                  // came in from the disk at start, left by an earlier run
-	Retries                    // meter: attempts that failed and were repeated
-	Blocks                     // meter: blocks acknowledged
-	OutBytes                   // meter: bytes of acknowledged blocks
-	SetAside                   // meter: damaged places of the spool
-	UnreadableBlocks           // meter: blocks of the spool that only another build can read
+	Delivered        Column = iota // the destination has acknowledged
+	Skipped                        // the output's domain filter
+	Refused                        // the destination will never take it
+	QueueFull                      // live, and the destination is slower than the traffic
+	SpoolEvicted                   // oldest blocks, thrown away for newer ones
+	SpoolDamaged                   // were on disk and cannot be read any more
+	SpoolUnreadable                // on disk, in blocks that only another build can read: set aside for it
+	Abandoned                      // still here when the grace time of the stop was over
+	DeliveryHeld                   // level: in open blocks, in the queue and on disk
+	Recovered                      // came in from the disk at start, left by an earlier run
+	Retries                        // meter: attempts that failed and were repeated
+	Blocks                         // meter: blocks acknowledged
+	OutBytes                       // meter: bytes of acknowledged blocks
+	SetAside                       // meter: damaged places of the spool
+	UnreadableBlocks               // meter: blocks of the spool that only another build can read
 )
 
 // NewDeliveryBook makes one output's book.

@@ -1,0 +1,108 @@
+package sensor
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recordsIn are the lines of all files of a folder, sorted.
+func recordsIn(t *testing.T, dir string) (lines []string) {
+	t.Helper()
+	names, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, strings.FieldsFunc(string(data), func(r rune) bool { return r == '\n' })...)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// storedSpool is a copy of a folder in testdata as the spool of the output file.
+func storedSpool(t *testing.T, name string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "file"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "file"), os.DirFS(filepath.Join("testdata", name))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestSpoolOfVersion1: what the last build of layout version 1 has left in its spool,
+// after a capture file of 60 queries, is delivered: the records that a
+// run without an outage makes of the file, each once.
+func TestSpoolOfVersion1(t *testing.T) {
+	direct, out := t.TempDir(), t.TempDir()
+	start(t, nil, "replay", write(t, queries(60)), "--fileoutputtype=1", "--fileoutputpath="+direct).wait(20*time.Second).expect(t, 0)
+	want := recordsIn(t, direct)
+
+	dir := storedSpool(t, "spool-v1")
+	at := "--spooldir=" + dir
+	if out := says(t, 0, "", "spool", "ls", at); !strings.Contains(out, "file    1         9       60      8042") || !strings.Contains(out, "  none") {
+		t.Errorf("ls says\n%s", out)
+	}
+	exported := strings.Split(strings.TrimSpace(says(t, 0, "60 events are exported", "spool", "export", "file", at)), "\n")
+	slices.Sort(exported)
+	if !slices.Equal(exported, want) {
+		t.Errorf("%d records are exported, and are not the %d of the capture file", len(exported), len(want))
+	}
+	r := start(t, nil, "replay", write(t, queriesFrom(60, 1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
+	r.expect(t, 0)
+	if b := r.books["delivery file"]; b["in"] != 61 || b["delivered"] != 61 || b["unaccounted"] != 0 {
+		t.Errorf("books %v; want 61 in and delivered", b)
+	}
+	got := recordsIn(t, out)
+	got = slices.DeleteFunc(got, func(line string) bool { return strings.Contains(line, `"h60.example.org."`) })
+	if !slices.Equal(got, want) {
+		t.Errorf("%d records are delivered, and are not the %d of the capture file", len(got), len(want))
+	}
+}
+
+// TestSpoolOfANewerBuild: blocks that this build cannot read keep nothing else from
+// being delivered; they are in the log, in the books and in the exit status, once,
+// in ls and export, and stay.
+func TestSpoolOfANewerBuild(t *testing.T) {
+	dir := storedSpool(t, "spool-v1")
+	segment := filepath.Join(dir, "file", "0000000100000000.blocks")
+	data, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	second := data[48+le.Uint32(data[36:]):] // of 7 events
+	le.PutUint16(second[4:], 777)
+	le.PutUint32(second[44:], crc32.Checksum(second[:44], crc32.MakeTable(crc32.Castagnoli)))
+	if err := os.WriteFile(segment, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at, out := "--spooldir="+dir, t.TempDir()
+	says(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	says(t, exitUndelivered, "53 events are exported; 7 are not: 1 blocks of layout 777 need the build that wrote them", "spool", "export", "file", at)
+	again := func(code int, in, delivered, unreadable uint64, text string) {
+		t.Helper()
+		r := start(t, nil, "replay", write(t, queries(1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
+		if b := r.books["delivery file"]; r.code != code || b["in"] != in || b["delivered"] != delivered || b["spool_unreadable"] != unreadable || b["spool_damaged"] != 0 || b["unaccounted"] != 0 {
+			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, unreadable %d:\n%s", r.code, b, code, in, delivered, unreadable, r.log)
+		}
+		if !strings.Contains(r.log, text) {
+			t.Errorf("the log lacks %q:\n%s", text, r.log)
+		}
+	}
+	again(exitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
+	again(0, 1, 1, 0, "blocks are set aside that this build cannot read")
+	says(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	says(t, 1, "this throws away 0 events and 7 that this build cannot read; with --yes it does", "spool", "drop", "file", at)
+	says(t, 0, "dropped", "spool", "drop", "file", at, "--yes")
+	says(t, 0, "  none", "spool", "ls", at)
+}
