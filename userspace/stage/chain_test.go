@@ -197,7 +197,7 @@ func TestTwoStages(t *testing.T) {
 		"stage c: in 3 passed 3 dropped 0 held 0 made 0 unaccounted 0; stage d: in 3 passed 0 dropped 0 held 3 made 0 unaccounted 0")
 	r.give(query(5))
 	r.Flush()
-	r.want(t, "1ns1 1madens1 1madens1 3ns1 5ns1",
+	r.want(t, "1ns1asn 64496 1madens1asn 64496 1madens1asn 64496 3ns1asn 64496 5ns1asn 64496",
 		"stage a: in 6 passed 6 dropped 0 held 0 made 1 unaccounted 0; stage b: in 6 passed 4 dropped 2 held 0 made 0 unaccounted 0; "+
 			"stage c: in 4 passed 4 dropped 0 held 0 made 0 unaccounted 0; stage d: in 5 passed 5 dropped 0 held 0 made 1 unaccounted 0")
 	if want := []string{"0", "1000", "flush"}; !slices.Equal(first.calls, want) || !slices.Equal(second.calls, want) {
