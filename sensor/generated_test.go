@@ -98,6 +98,7 @@ func randomValue(r *rand.Rand, o *config.Value) string {
 // TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read again
 // as the same values, and so is what is written from those.
 func TestRandomConfigurationsSurviveWriting(t *testing.T) {
+	t.Parallel()
 	defaults, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)
