@@ -14,6 +14,7 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 var update = flag.Bool("update", false, "write the generated files again")
@@ -105,7 +106,7 @@ func TestRandomConfigurationsSurviveWriting(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
-	for i := range 1000 {
+	for i := range tier.Length(200, 1000) {
 		args := []string{"run", "--writesecrets"}
 		for _, o := range defaults.All() {
 			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
