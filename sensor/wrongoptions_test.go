@@ -101,7 +101,6 @@ func misfits(o *config.Value) []string {
 // TestWrongOptionValuesAreNamed: for every option, an error names it and where
 // its value came from, before anything is opened.
 func TestWrongOptionValuesAreNamed(t *testing.T) {
-	t.Parallel()
 	defaults, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +163,6 @@ func missing(o *config.Value) bool {
 
 // TestFixedValues: options with a fixed set of values take all of it.
 func TestFixedValues(t *testing.T) {
-	t.Parallel()
 	for option, list := range map[string]string{
 		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
 		"csvip":                "integer text uint128",

@@ -7,7 +7,7 @@ import (
 )
 
 // notOutputs are the folders beside the outputs' own.
-var notOutputs = []string{"all", "columns", "endpoint", "format", "httpclient", "outputtest", "safefs", "secure", "spool", "visible"}
+var notOutputs = []string{"all", "columns", "endpoint", "format", "outputtest", "safefs", "secure", "spool", "visible"}
 
 // Every folder under outputs/ is an output on the list, and named like it.
 func TestListIsComplete(t *testing.T) {

@@ -85,7 +85,7 @@ func TestConformance(t *testing.T) {
 		}()
 		return &outputtest.Target{
 			Output:   o,
-			Want:     record,
+			Want:     func(e *event.Event) []string { return []string{record(e)} },
 			Received: func() []string { return stored(t, dir) },
 			Fail:     d.Fail,
 			Hang:     d.Hang,

@@ -29,9 +29,14 @@ var now = time.Now()
 type shelf struct {
 	plain  bool // the answer says nothing of single rows
 	most   int  // bytes of a body, unpacked; 0: any
+	lone   bool // most is not for a single row
 	refuse string
 
 	mu       sync.Mutex
+	one      string // fails so many times
+	times    int
+	busy     int // attempts that are answered with wait
+	wait     time.Duration
 	lines    []string
 	failures int
 	hang     chan struct{}
@@ -69,7 +74,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	lines := strings.SplitAfter(string(body), "\n")
 	lines = lines[:len(lines)-1]
 	s.bodies = append(s.bodies, len(lines))
-	if s.most > 0 && len(body) > s.most {
+	if s.most > 0 && len(body) > s.most && !(s.lone && len(lines) == 1) {
 		w.WriteHeader(413)
 		return
 	}
@@ -78,6 +83,10 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.failures--
 	}
 	switch {
+	case s.busy > 0:
+		s.busy--
+		w.Header().Set("Retry-After", fmt.Sprint(int(s.wait.Seconds())))
+		w.WriteHeader(429)
 	case fails && s.failures%3 == 0:
 		w.Header().Set("Retry-After", "0")
 		w.WriteHeader(429)
@@ -104,6 +113,9 @@ func (s *shelf) each(w io.Writer, lines []string, fails bool) {
 			status = 429
 		case l == s.refuse:
 			status = 400
+		case l == s.one && s.times > 0:
+			s.times--
+			status = 429
 		default:
 			s.lines = append(s.lines, l)
 		}
@@ -128,9 +140,9 @@ func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Tar
 	if _, err := o.Settings(); err != nil {
 		t.Fatalf("%v", err)
 	}
-	return &outputtest.Target{
+	target := &outputtest.Target{
 		Output: o,
-		Want:   func(e *event.Event) string { text, _ := line(nil, nil, 0, e); return string(text) },
+		Want:   func(e *event.Event) []string { text, _ := line(nil, nil, 0, e); return []string{string(text)} },
 		Received: func() []string {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -149,19 +161,26 @@ func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Tar
 			return sync.OnceFunc(func() { close(hang) })
 		},
 		Refuse: func(want string) { s.refuse = want },
+		Busy: func(n int, wait time.Duration) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.busy, s.wait = n, wait
+		},
 	}
-}
-
-func tuned(tune func(*httpclient.Writer)) *store {
-	o := newStore()
-	o.tune = tune
-	return o
+	if !s.plain {
+		target.FailOne = func(want string, n int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.one, s.times = want, n
+		}
+	}
+	return target
 }
 
 // TestOutput: an output that answers for each row keeps all promises.
 func TestOutput(t *testing.T) {
 	t.Parallel()
-	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, newStore()) })
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, new(store)) })
 }
 
 // TestOutputThatHalves: so does one whose destination takes or refuses bodies as a
@@ -170,14 +189,14 @@ func TestOutputThatHalves(t *testing.T) {
 	t.Parallel()
 	tune := func(w *httpclient.Writer) { w.Read, w.Halve = nil, true }
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
-		return (&shelf{plain: true, most: 2000}).target(t, tuned(tune), "--storecompression=none")
+		return (&shelf{plain: true, most: 2000, lone: true}).target(t, &store{tune: tune}, "--storecompression=none")
 	})
 }
 
 // writer is one that writes to s.
 func writer(t *testing.T, s *shelf, tune func(*httpclient.Writer)) outputs.Writer {
 	t.Helper()
-	w, err := s.target(t, tuned(tune)).Output.Open(context.Background())
+	w, err := s.target(t, &store{tune: tune}).Output.Open(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +308,7 @@ func TestCheck(t *testing.T) {
 	defer server.Close()
 	f := func(password, url string, want bool) {
 		t.Helper()
-		o := newStore()
+		o := new(store)
 		outputtest.Options(t, o, "--storeoutputtype=1", "--storeoutputendpoint="+url, "--storeproxy=none", "--storeusername=me", "--storepassword="+password)
 		if _, err := o.Settings(); err != nil {
 			t.Fatal(err)

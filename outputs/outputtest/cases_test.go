@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -23,6 +24,10 @@ type destination struct {
 	failures int
 	refuse   string
 	hang     chan struct{} // closed: answers
+	one      string        // fails so many times
+	times    int
+	busy     int // attempts that are answered with wait
+	wait     time.Duration
 }
 
 // take is the server's side of one attempt.
@@ -43,12 +48,24 @@ func (d *destination) take(ctx context.Context, records []string) (refused int, 
 		d.failures--
 		return 0, errors.New("busy")
 	}
-	for _, r := range records {
-		if r == d.refuse {
+	if d.busy > 0 {
+		d.busy--
+		return 0, &outputs.RetryAfter{Wait: d.wait, Err: errors.New("busy")}
+	}
+	var failed []int
+	for i, r := range records {
+		switch {
+		case r == d.one && d.times > 0:
+			d.times--
+			failed = append(failed, i)
+		case r == d.refuse:
 			refused++
-		} else {
+		default:
 			d.records = append(d.records, r)
 		}
+	}
+	if failed != nil {
+		return refused, &outputs.Partial{Failed: failed, Err: errors.New("one is locked")}
 	}
 	return refused, nil
 }
@@ -69,8 +86,9 @@ func right(ctx context.Context, d *destination, records []string) (int, error) {
 type memory struct {
 	d       *destination
 	write   writeFunc
-	openCtx bool // the writer keeps Open's context
-	once    bool // the writer does not bear a second Close
+	openCtx bool               // the writer keeps Open's context
+	change  func(*event.Event) // what the writer does to events
+	once    bool               // the writer does not bear a second Close
 }
 
 func (m *memory) Name() string                        { return "memory" }
@@ -93,6 +111,9 @@ func (w *memoryWriter) Write(ctx context.Context, b *event.Block) (int, error) {
 	var records []string
 	var e event.Event
 	for r := b.Reader(); r.Next(&e); {
+		if w.m.change != nil {
+			w.m.change(&e)
+		}
 		records = append(records, want(&e))
 	}
 	return w.m.write(ctx, w.m.d, records)
@@ -106,7 +127,17 @@ func (w *memoryWriter) Close() error {
 	return nil
 }
 
-func want(e *event.Event) string { return fmt.Sprintf("%d %s %x", e.Time, e.Src, e.Message) }
+// want has all of an event.
+func want(e *event.Event) string {
+	c := *e
+	if len(c.Identity) == 0 { // in a block, what is empty and what is not there are one
+		c.Identity = nil
+	}
+	if len(c.Version) == 0 {
+		c.Version = nil
+	}
+	return fmt.Sprintf("%d %d %+v", c.Src.Port(), c.Dst.Port(), c) // an AddrPort without an address shows no port
+}
 
 func newTarget(m memory) *Target {
 	d := &destination{hang: make(chan struct{})}
@@ -114,7 +145,7 @@ func newTarget(m memory) *Target {
 	m.d = d
 	return &Target{
 		Output:   &m,
-		Want:     want,
+		Want:     func(e *event.Event) []string { return []string{want(e)} },
 		Received: d.received,
 		Fail: func(n int) {
 			d.mu.Lock()
@@ -128,7 +159,13 @@ func newTarget(m memory) *Target {
 			d.hang = hang
 			return sync.OnceFunc(func() { close(hang) })
 		},
-		Refuse: func(want string) { d.refuse = want },
+		Refuse:  func(want string) { d.refuse = want },
+		FailOne: func(want string, n int) { d.one, d.times = want, n },
+		Busy: func(n int, wait time.Duration) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.busy, d.wait = n, wait
+		},
 	}
 }
 
@@ -247,6 +284,59 @@ func TestWrongWriters(t *testing.T) {
 			return 0, outputs.Permanent(errors.New("bad batch"))
 		}
 		return d.take(ctx, records)
+	}})
+
+	spoil := func(what string, change func(*event.Event)) {
+		t.Helper()
+		f(what, "real traffic", memory{change: change})
+	}
+	spoil("takes a missing address for ::", func(e *event.Event) {
+		if !e.Src.Addr().IsValid() {
+			e.Src = netip.AddrPortFrom(netip.IPv6Unspecified(), e.Src.Port())
+		}
+	})
+	spoil("loses the port of an absent address", func(e *event.Event) {
+		if !e.Dst.Addr().IsValid() {
+			e.Dst = netip.AddrPort{}
+		}
+	})
+	spoil("knows two carriers", func(e *event.Event) { e.Proto = min(e.Proto, event.TCP) })
+	spoil("shows questions that the filter has not taken", func(e *event.Event) { e.Taken = nil })
+	spoil("loses identities", func(e *event.Event) { e.Identity = nil })
+	spoil("loses fields that it does not know", func(e *event.Event) { e.Fields = nil })
+	spoil("loses times", func(e *event.Event) { e.ResponseTime = 0 })
+	spoil("cuts long messages", func(e *event.Event) { e.Message = e.Message[:min(len(e.Message), 65534)] })
+	spoil("does not say what the capture cut", func(e *event.Event) { e.CaptureCut = 0 })
+
+	whole := func(ctx context.Context, d *destination, records []string) (int, error) { // nothing of single events
+		n, err := d.take(ctx, records)
+		if p := (*outputs.Partial)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		return n, err
+	}
+	f("does not say which event failed", "one fails", memory{write: whole})
+	f("does not say which event failed", "one later", memory{write: whole})
+	f("takes a failed event for delivered", "one later", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if p := (*outputs.Partial)(nil); errors.As(err, &p) {
+			return n, nil
+		}
+		return n, err
+	}})
+	f("names another event", "one fails", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if p := (*outputs.Partial)(nil); errors.As(err, &p) {
+			p.Failed[0]++
+		}
+		return n, err
+	}})
+	f("does not hand on when to come back", "retry after", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if r := (*outputs.RetryAfter)(nil); errors.As(err, &r) {
+			err = r.Err
+		}
+		return n, err
 	}})
 
 	f("fails at a second Close", "close twice", memory{once: true})

@@ -31,8 +31,9 @@ type T interface {
 type Target struct {
 	Output outputs.Output
 
-	// Want is what e becomes at the destination, as Received gives it.
-	Want func(e *event.Event) string
+	// Want is what e becomes at the destination, as Received gives it: one record,
+	// or one for each question that e has taken.
+	Want func(e *event.Event) []string
 	// Received is what the destination has acknowledged up to now, one string
 	// for each record, in any order. It does not wait.
 	Received func() []string
@@ -45,11 +46,17 @@ type Target struct {
 	Hang func() (release func())
 	// Refuse makes the destination refuse for good the event that becomes want.
 	Refuse func(want string)
+	// FailOne makes the destination fail n times, for the moment, with the event
+	// that becomes want, and take what comes beside it: it answers for each event.
+	FailOne func(want string, n int)
+	// Busy makes the destination answer the next n attempts to write with the wish
+	// to come back after wait, whole seconds, and take nothing.
+	Busy func(n int, wait time.Duration)
 }
 
 // Run checks an output. newTarget makes a fresh one, with a clean destination;
-// what it opens it closes with t.Cleanup. A nil Fail, Hang or Refuse says that
-// this destination cannot do that, and skips the cases that need it.
+// what it opens it closes with t.Cleanup. A nil Fail, Hang, Refuse, FailOne or
+// Busy says that this destination cannot do that, and skips the cases that need it.
 func Run(t *testing.T, newTarget func(t T) *Target) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { c.Run(t, newTarget(t)) })
@@ -84,6 +91,11 @@ func Cases() []Case {
 		{"write ends with its context", writeEnds},
 		{"stop", stopEnds},
 		{"refused", refused},
+		{"real traffic", realTraffic},
+		{"one fails", failsOne},
+		{"one later", oneLater},
+		{"retry after", comesBack},
+		{"does not wait itself", doesNotWait},
 		{"close twice", closeTwice},
 	}
 }
@@ -138,7 +150,9 @@ func atDestination(t T, target *Target, list []*event.Event) {
 	t.Helper()
 	open := make(map[string]int, len(list))
 	for _, e := range list {
-		open[target.Want(e)]++
+		for _, record := range target.Want(e) {
+			open[record]++
+		}
 	}
 	for _, r := range target.Received() {
 		open[r]--

@@ -1,5 +1,0 @@
-//go:build !race
-
-package tier
-
-const race = false
