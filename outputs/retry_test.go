@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -106,5 +108,44 @@ func TestPermanentKeepsTheText(t *testing.T) {
 	err := fmt.Errorf("write: %w", Permanent(io.EOF))
 	if !errors.Is(err, ErrPermanent) || !errors.Is(err, io.EOF) || strings.Contains(err.Error(), "permanent") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestPickOfStoredBlocks: what is picked out of a stored block is what was in it,
+// also the fields that this build does not know, in the layout of this build.
+func TestPickOfStoredBlocks(t *testing.T) {
+	for _, name := range []string{"block-v1", "block-v2"} {
+		stored, err := os.ReadFile("../userspace/event/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := event.OpenBlock(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var odd []int
+		for i := 1; i < b.Len(); i += 2 {
+			odd = append(odd, i)
+		}
+		some := pick(b, odd, event.NewIDs().Next(), time.Now())
+		if h, err := event.ReadHeader(some.Bytes()); err != nil || h.Version != 2 || h.Events != len(odd) {
+			t.Errorf("%s: header %+v, %v", name, h, err)
+		}
+		var want, got event.Event
+		all, picked := b.Reader(), some.Reader()
+		for i := 0; all.Next(&want); i++ {
+			if i%2 == 0 {
+				continue
+			}
+			if !picked.Next(&got) {
+				t.Fatalf("%s: event %d is missing", name, i)
+			}
+			for _, e := range []*event.Event{&want, &got} {
+				e.Identity, e.Version = append([]byte{}, e.Identity...), append([]byte{}, e.Version...)
+			}
+			if !reflect.DeepEqual(&got, &want) {
+				t.Errorf("%s: event %d is\n%+v\nwant\n%+v", name, i, got, want)
+			}
+		}
 	}
 }

@@ -18,7 +18,10 @@ import (
 // go to a folder beside, are counted and named, and the first Open of a build
 // that reads them takes them up again, in front of all else.
 
-const unreadable = "unreadable"
+const (
+	unreadable = "unreadable"
+	unfinished = "new" // a file in it that is being written
+)
 
 // run is blocks side by side, all of one version.
 type run struct {
@@ -123,14 +126,14 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 	}
 	defer dir.Close()
 	s.thinOutUnread(dir, int64(len(bytes)))
-	f, err := dir.OpenFile("new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	f, err := dir.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(bytes)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = dir.Rename("new", name)
+		err = dir.Rename(unfinished, name)
 	}
 	return errors.Join(err, dir.Sync())
 }
@@ -237,31 +240,23 @@ func (f *unreadFile) readable(dir *safefs.Dir) []byte {
 }
 
 // takeUp makes segments of what earlier builds have set aside and this one can
-// read: they stand before all others, and before those of the list.
-func (s *Spool) takeUp(list lefts) error {
+// read: they stand before all others, and before those of the list. What cannot be
+// taken up stays where it is, and keeps nothing from going on.
+func (s *Spool) takeUp(list lefts) {
 	aside, err := s.dir.Sub(unreadable, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return
+	}
+	var files []unreadFile
+	if err == nil {
+		defer aside.Close()
+		files, err = unreadFiles(aside)
 	}
 	if err != nil {
-		return fmt.Errorf("look for blocks that were set aside: %w", err)
+		s.o.Log.Error("cannot look for blocks that another build has set aside", "error", err)
+		return
 	}
-	defer aside.Close()
-	files, err := unreadFiles(aside)
-	if err != nil {
-		return fmt.Errorf("look for blocks that were set aside: %w", err)
-	}
-	numbers, err := segments(s.dir)
-	if err != nil {
-		return err
-	}
-	first := uint64(firstSegment)
-	for _, n := range numbers {
-		first = min(first, n)
-	}
-	for n := range list {
-		first = min(first, n)
-	}
+	before := s.first(list)
 	rest := 0
 	for _, f := range slices.Backward(files) {
 		data := f.readable(aside)
@@ -269,21 +264,37 @@ func (s *Spool) takeUp(list lefts) error {
 			rest++
 			continue
 		}
-		if err := s.settle(&f, data); err != nil {
-			return err
+		err := s.settle(&f, data)
+		if err == nil {
+			err = aside.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
 		}
-		first--
-		if err := aside.Move(f.name, s.dir, fileName(first, blocksSuffix)); err != nil {
-			return fmt.Errorf("take up blocks that were set aside: %w", err)
+		if err != nil {
+			rest++
+			s.o.Log.Error("blocks that another build has set aside cannot be taken up", "file", aside.Join(f.name), "error", err)
+			continue
 		}
+		before--
 		s.o.Log.Info("blocks that another build has set aside can be read, and are sent first", "file", aside.Join(f.name))
 	}
 	if rest > 0 {
 		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", aside.Path(), "files", rest)
-	} else {
-		s.dir.RemoveDir(unreadable) // stays where there is something else in it
+		return
 	}
-	return nil
+	aside.Remove(unfinished)
+	s.dir.RemoveDir(unreadable) // stays where there is something else in it
+}
+
+// first is the lowest number that a segment has, or had on the list.
+func (s *Spool) first(list lefts) uint64 {
+	numbers, _ := segments(s.dir) // an error will come again, from find
+	first := uint64(firstSegment)
+	for _, n := range numbers {
+		first = min(first, n)
+	}
+	for n := range list {
+		first = min(first, n)
+	}
+	return first
 }
 
 // settle notes the blocks of a file as done where they were copied from.

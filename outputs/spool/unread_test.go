@@ -299,6 +299,32 @@ func TestUnreadableWithoutRoom(t *testing.T) {
 	}
 }
 
+// TestUnreadableFolderThatIsNone: where something else has its name, the rest is
+// delivered, and the log says it.
+func TestUnreadableFolderThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	a, x := block(2, 10), block(5, 100)
+	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3))
+	if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []*event.Block{a, block(1, 1)} {
+		var log bytes.Buffer
+		s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if want != a {
+			add(t, s, want, false)
+		}
+		wantUnread(t, s, 1, 5) // by each start: it could not be noted
+		wantIDs(t, drain(t, s), want)
+		closeSpool(t, s)
+		for _, text := range []string{"cannot look for blocks", "they cannot be set aside"} {
+			if !strings.Contains(log.String(), text) {
+				t.Errorf("the log lacks %q:\n%s", text, log.String())
+			}
+		}
+	}
+}
+
 // TestUnreadableBound: what is set aside stays within the spool's bound, the oldest
 // goes, and Drop throws all away.
 func TestUnreadableBound(t *testing.T) {
