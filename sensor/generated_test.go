@@ -25,12 +25,8 @@ func TestGeneratedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var built []string
-	for _, o := range all.New() {
-		built = append(built, o.Name())
-	}
 	var doc, sample bytes.Buffer
-	config.Markdown(&doc, app.Name, p, config.Pending(built))
+	config.Markdown(&doc, app.Name, p, config.Pending(built(all.New())))
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)

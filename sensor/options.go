@@ -49,12 +49,16 @@ type common struct {
 
 func newCommon(list []outputs.Output) *common {
 	o := &common{outputs: list, fallback: true}
-	var built []string
-	for _, out := range o.outputs {
-		built = append(built, out.Name())
-	}
-	o.pending = config.Pending(built)
+	o.pending = config.Pending(built(list))
 	return o
+}
+
+// built are the names of outputs.
+func built(list []outputs.Output) (names []string) {
+	for _, o := range list {
+		names = append(names, o.Name())
+	}
+	return names
 }
 
 func (o *common) flags() []cli.Flag {

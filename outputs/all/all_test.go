@@ -2,37 +2,59 @@ package all
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
-// notOutputs are the folders beside the outputs' own.
-var notOutputs = []string{"all", "columns", "endpoint", "format", "outputtest", "safefs", "secure", "spool", "visible"}
+// opens is what tells an output from the packages beside it.
+var opens = regexp.MustCompile(`(?m)^func \(.*\) Open\((?:\w+ )?context\.Context\) \(outputs\.Writer, error\)`)
 
-// Every folder under outputs/ is an output on the list, and named like it.
-func TestListIsComplete(t *testing.T) {
-	var listed []string
-	for _, o := range New() {
-		listed = append(listed, o.Name())
-	}
-	entries, err := os.ReadDir("..")
+// outputsIn are the folders below dir whose package is an output.
+func outputsIn(t *testing.T, dir string) (folders []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if folder, _ := filepath.Rel(dir, filepath.Dir(path)); opens.Match(text) && !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var folders []string
-	for _, e := range entries {
-		if e.IsDir() && !slices.Contains(notOutputs, e.Name()) {
-			folders = append(folders, e.Name())
+	return folders
+}
+
+// Every output is on the list, in a folder of its name, and has passed through
+// outputtest: an output is a package whose Open makes a writer.
+func TestListIsComplete(t *testing.T) {
+	folders := outputsIn(t, "..")
+	var listed []string
+	for _, o := range New() {
+		listed = append(listed, o.Name())
+		if !slices.Contains(folders, o.Name()) {
+			t.Errorf("the output %s has no folder of its name", o.Name())
 		}
 	}
-	for _, f := range folders {
-		if !slices.Contains(listed, f) {
-			t.Errorf("outputs/%s is not on the list in all.go", f)
+	for _, folder := range folders {
+		if !slices.Contains(listed, folder) {
+			t.Errorf("outputs/%s is not on the list in all.go", folder)
 		}
-	}
-	for _, name := range listed {
-		if !slices.Contains(folders, name) {
-			t.Errorf("the output %s has no folder of its name", name)
+		tests, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(tests, func(path string) bool {
+			text, err := os.ReadFile(path)
+			return err == nil && strings.Contains(string(text), "outputtest.Run(")
+		}) && folder != "null" { // which keeps nothing that could be looked at
+			t.Errorf("outputs/%s does not prove its promises with outputtest.Run", folder)
 		}
 	}
 }

@@ -91,6 +91,8 @@ Passwords and tokens are never shown, neither in logs nor in errors, and written
 - in a file that the option `+"`<name>file`"+` names; its last line end does not count;
 - as a systemd credential of the option's name: `+"`LoadCredential=clickhousepassword:/etc/...`"+`.
 
+Files with secrets, and those with the key of a certificate, are their owner's: a warning says so if everybody can read one.
+
 ## Reloading
 
 SIGHUP reads the file again. What can change while running does: %[2]s,
