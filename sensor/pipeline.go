@@ -139,7 +139,7 @@ type lane struct {
 	intakes  []*outputs.Intake
 	emit     func(*event.Event)
 	batch    packet.Batch
-	given    int // packets of the batch that the source has given
+	given    int // packets and messages of the batch that the source has given
 	done     int // those of them that have an outcome
 	began    time.Time
 	ticked   time.Time
@@ -197,18 +197,15 @@ func (l *lane) step() (more bool) {
 	l.worker.SetMask(l.pipeline.masks.Load())
 	switch {
 	case err == nil:
-		l.given = len(l.batch.Packets)
+		l.given = l.batch.Len()
 		for i := range l.batch.Packets {
 			l.worker.Packet(&l.batch.Packets[i], l.emit)
 			l.done++
 		}
-		if l.given > 0 {
-			last := &l.batch.Packets[l.given-1]
-			l.worker.Passed(last, l.emit)
-			if l.chain != nil {
-				l.chain.Passed(last.Interface, last.Time)
-			}
+		if n := len(l.batch.Packets); n > 0 {
+			l.passed(l.batch.Packets[n-1].Interface, l.batch.Packets[n-1].Time)
 		}
+		l.messages()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
 		return false
@@ -222,6 +219,25 @@ func (l *lane) step() (more bool) {
 	}
 	l.publish()
 	return true
+}
+
+// messages takes what came without packets.
+func (l *lane) messages() {
+	for i := range l.batch.Messages {
+		l.worker.Message(&l.batch.Messages[i], l.emit)
+		l.done++
+	}
+	if n := len(l.batch.Messages); n > 0 {
+		l.passed(l.batch.Messages[n-1].Interface, l.batch.Messages[n-1].When())
+	}
+}
+
+// passed tells that a time was reached.
+func (l *lane) passed(number uint32, time int64) {
+	l.worker.Passed(number, time, l.emit)
+	if l.chain != nil {
+		l.chain.Passed(number, time)
+	}
 }
 
 // publish shows the books of what the lane has done.

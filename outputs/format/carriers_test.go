@@ -128,6 +128,27 @@ func TestAbsentAddresses(t *testing.T) {
 	})
 }
 
+// TestAbsentThroughABlock: what goes through a block, as all records do, is as absent
+// afterwards as before.
+func TestAbsentThroughABlock(t *testing.T) {
+	for _, ends := range [][2]string{{"", ""}, {"192.0.2.1:5353", ""}, {"", "192.0.2.53:853"}, {":5353", "[2001:db8::53]:853"}, {":5353", ":853"}} {
+		e := carried(t, event.DNSCryptUDP, ends[0], ends[1])
+		e.Identity, e.Version = []byte("ns1"), []byte("1.0")
+		b := event.NewBlock(1 << 10)
+		b.Append(e)
+		var back event.Event
+		r := b.Reader()
+		if !r.Next(&back) {
+			t.Fatal("the block is empty")
+		}
+		for _, name := range Names() {
+			if got, want := written(t, name, Options{}, &back), written(t, name, Options{}, e); got != want {
+				t.Errorf("%s of %q: %s, before the block %s", name, ends, got, want)
+			}
+		}
+	}
+}
+
 // TestOCSFTimes: a response that names the time of its query carries both, and is valid.
 func TestOCSFTimes(t *testing.T) {
 	m := query("www.example.org.")

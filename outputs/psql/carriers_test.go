@@ -1,6 +1,7 @@
 package psql
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -35,4 +36,75 @@ func TestCarriers(t *testing.T) {
 	f("char(3)", "dct dcu doh doq dot tcp udp", 2)
 	f("varchar(10)", "dct dcu doh doq dot tcp udp", 2)
 	f("varchar(2)", "dn dn do do do tc ud", 7)
+}
+
+// TestAbsentAddresses: an address that is not known is null, or what stands for it where
+// null may not, and no row is refused for it.
+func TestAbsentAddresses(t *testing.T) {
+	p := postgres(t)
+	none, some := netip.AddrPort{}, netip.MustParseAddrPort("192.0.2.1:5353")
+	list := func() []*event.Event {
+		ends := [][2]netip.AddrPort{{none, none}, {some, none}, {netip.AddrPortFrom(netip.Addr{}, 53), some}}
+		var events []*event.Event
+		for i, pair := range ends {
+			e := query(1000 * i) // times apart by what the server tells apart
+			e.Src, e.Dst, e.Proto = pair[0], pair[1], event.DoQ
+			events = append(events, e)
+		}
+		return events
+	}
+	f := func(columns, want string, clamped uint64) {
+		t.Helper()
+		o, table := fresh(t, p, p.Addr)
+		if columns != "" {
+			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, ipversion int, "+columns+")")
+		}
+		deliver(t, o, openWriter(t, o), blockOf(list()...))
+		got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', ipversion, COALESCE(host(NULLIF(srcip::text, '')::inet), srcip::text, '-'), COALESCE(host(NULLIF(dstip::text, '')::inet), dstip::text, '-')) FROM "+
+			table+" ORDER BY packettime"), "|")
+		if got != want || meter(o, "clamped") != clamped {
+			t.Errorf("%s: %s, want %s; clamped %d, want %d", columns, got, want, meter(o, "clamped"), clamped)
+		}
+	}
+	const nulls = "0 - -|4 192.0.2.1 -|4 - 192.0.2.1"
+	f("", nulls, 0)
+	f("srcip inet, dstip inet", nulls, 0)
+	f("srcip text, dstip varchar(40)", nulls, 0)
+	f("srcip inet NOT NULL, dstip inet NOT NULL", "0 :: ::|4 192.0.2.1 ::|4 :: 192.0.2.1", 4)
+	f("srcip text NOT NULL, dstip varchar(40) NOT NULL", "0  |4 192.0.2.1 |4  192.0.2.1", 4)
+	f("srcip inet, dstip inet NOT NULL", "0 - ::|4 192.0.2.1 ::|4 - 192.0.2.1", 2)
+	p.Exec(t, "CREATE DOMAIN known AS inet NOT NULL")
+	f("srcip known, dstip known", "0 :: ::|4 192.0.2.1 ::|4 :: 192.0.2.1", 4)
+	p.Exec(t, "DROP DOMAIN known CASCADE")
+}
+
+// TestNotNullWhileRunning: somebody forbids null while the sensor writes; the next rows
+// are not refused, and where it is taken back they are null again.
+func TestNotNullWhileRunning(t *testing.T) {
+	p := postgres(t)
+	o, table := fresh(t, p, p.Addr)
+	w := openWriter(t, o)
+	give := func() {
+		t.Helper()
+		e := query(0)
+		e.Dst = netip.AddrPort{}
+		deliver(t, o, w, blockOf(e))
+	}
+	give()
+	p.Exec(t, "DELETE FROM "+table+"; ALTER TABLE "+table+" ALTER COLUMN dstip SET NOT NULL")
+	give()
+	give()
+	if got := strings.Join(p.Strings(t, "SELECT host(dstip) FROM "+table), " "); got != ":: ::" {
+		t.Errorf("rows %q, want two with ::", got)
+	}
+	notes := does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").check, false,
+		"column dstip is inet: addresses that are not known are written as :: and counted as clamped: ")
+	_, mend, _ := strings.Cut(notes, "counted as clamped: ")
+	mend, _, _ = strings.Cut(mend, "\n")
+	p.Exec(t, mend)
+	w = openWriter(t, o)
+	give()
+	if n := p.Int(t, "SELECT count(*) FROM "+table+" WHERE dstip IS NULL"); n != 1 {
+		t.Errorf("%d rows with null behind %q, want 1", n, mend)
+	}
 }

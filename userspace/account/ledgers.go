@@ -9,13 +9,14 @@ const (
 	FragmentExpired                // its datagram was never completed, and no message begins in what there is
 	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
 	FragmentOverlap                // brought nothing new (IPv4), or thrown away with a datagram whose fragments overlap (IPv6)
+	WholeMessage                   // no packet: a message that the source brought whole, handed on
 	TCPUsed                        // payload read by a stream
 	TCPNoData                      // no payload, or none that is new
 	TCPExpired                     // no message begins in it, and what came before it is missing
 	TCPOverflow                    // no room
 	PacketMalformed                // headers that contradict themselves or the length
 	NotDNS                         // neither port is one that is watched
-	SampledOut                     // left out in user space (files)
+	SampledOut                     // left out in user space (files, messages)
 	Duplicate                      // seen before, within the window
 	NestedTooDeep                  // more tunnels, tags, labels or extension headers than are followed
 	UnknownLink                    // a link type that is not known
@@ -33,7 +34,7 @@ const (
 func NewPacketBook() *Book {
 	return NewBook([]string{
 		UDPMessage: "udp_message", FragmentUsed: "fragment_used", FragmentCut: "fragment_cut", FragmentExpired: "fragment_expired",
-		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
+		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", WholeMessage: "whole_message", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
 		TCPExpired: "tcp_expired", TCPOverflow: "tcp_overflow", PacketMalformed: "malformed", NotDNS: "not_dns",
 		SampledOut: "sampled_out", Duplicate: "duplicate", NestedTooDeep: "nested_too_deep", UnknownLink: "unknown_link",
 		FileShrank: "file_shrank", LaneFailed: "lane_failed", PacketHeld: "held", PacketBytes: "bytes", PacketCut: "cut", StreamGaps: "stream_gaps",
@@ -53,7 +54,7 @@ func PacketLedger(b *Book, given func() uint64) Ledger {
 // Columns of the message book.
 const (
 	MessageEvent      Column = iota // became an event
-	MessageUnreadable               // too short for a DNS header
+	MessageUnreadable               // too short for a DNS header, or longer than DNS allows
 	MessageDropped                  // malformed, and --malformed=drop
 	MessageIn                       // given by the step that found the message
 	MessageMalformed                // meter: events marked Malformed

@@ -1,5 +1,6 @@
 // Package packet holds what every capture backend hands to the workers: one
-// frame, when and where it was seen, and how much of it there is.
+// frame, when and where it was seen, and how much of it there is; or one DNS message
+// that comes without a frame.
 package packet
 
 // LinkType says what Data starts with, in the numbers of
@@ -86,11 +87,16 @@ type Packet struct {
 	Segment   uint16 // payload bytes per wire packet, where the kernel shows several as one (GSO, GRO); else 0
 }
 
-// Batch is a caller-owned set of packets that a lane fills. The packets are
-// valid until the next Read with this batch.
+// Batch is a caller-owned set of packets and messages that a lane fills. They are
+// valid until the next Read with this batch. Most sources bring packets alone; of one
+// that brings both, a batch's packets are handled first.
 type Batch struct {
-	Packets []Packet
+	Packets  []Packet
+	Messages []Message
 }
+
+// Len is how many packets and messages there are.
+func (b *Batch) Len() int { return len(b.Packets) + len(b.Messages) }
 
 // Cut returns how many bytes of the frame the capture left out.
 func (p *Packet) Cut() int {

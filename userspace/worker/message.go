@@ -60,6 +60,63 @@ func (w *Worker) streamMessage(m *tcp.Message) {
 	w.message(m.Data, m.Missing)
 }
 
+// longest is a DNS message's length at most, by the two bytes that say it on a stream.
+const longest = 1<<16 - 1
+
+// Message takes one message that came without a packet and calls emit for the event
+// that it becomes, as Packet does.
+func (w *Worker) Message(m *packet.Message, emit func(*event.Event)) {
+	w.packets.Add(account.PacketBytes, uint64(len(m.Data))+uint64(m.Missing))
+	if m.Missing > 0 {
+		w.packets.Add(account.PacketCut, 1)
+	}
+	w.emit = emit
+	w.packets.Add(w.brought(m), 1)
+}
+
+// brought returns the outcome.
+func (w *Worker) brought(m *packet.Message) account.Column {
+	var sample packet.Ratio
+	if s := w.cfg.Sample; s != nil {
+		if !s.next() {
+			return account.SampledOut
+		}
+		sample = s.ratio
+	}
+	w.event = event.Event{
+		Time:         m.When(),
+		QueryTime:    m.QueryTime,
+		ResponseTime: m.ResponseTime,
+		Src:          withoutZone(m.Src),
+		Dst:          withoutZone(m.Dst),
+		Proto:        m.Proto,
+		Direction:    m.Direction,
+		Interface:    m.Interface,
+		Sample:       sample,
+		Identity:     m.Identity,
+		Version:      m.Version,
+		Fields:       m.Fields,
+	}
+	w.hide()
+	w.messages.Add(account.MessageIn, 1)
+	if uint64(len(m.Data))+uint64(m.Missing) > longest {
+		w.messages.Add(account.MessageUnreadable, 1)
+	} else {
+		w.message(m.Data, int(m.Missing))
+	}
+	// A datagram sets what it has, and that is none of these.
+	e := &w.event
+	e.QueryTime, e.ResponseTime, e.Identity, e.Version, e.Fields = 0, 0, nil, nil, nil
+	return account.WholeMessage
+}
+
+func withoutZone(a netip.AddrPort) netip.AddrPort {
+	if !a.Addr().Is6() {
+		return a
+	}
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
+}
+
 // message takes one DNS message, of which missing bytes were not captured. The
 // event's other fields are set.
 func (w *Worker) message(msg []byte, missing int) {

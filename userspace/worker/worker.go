@@ -100,12 +100,12 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.expire()
 }
 
-// Passed tells that the time of a packet was reached on this lane, whatever it
-// carries: of most packets the worker looks at the time no further. Call it at the
-// end of a batch that is in order.
-func (w *Worker) Passed(p *packet.Packet, emit func(*event.Event)) {
+// Passed tells that a time was reached on this lane, by a packet or message of that
+// interface, whatever it carries: of most packets the worker looks at the time no
+// further. Call it at the end of a batch that is in order.
+func (w *Worker) Passed(number uint32, time int64, emit func(*event.Event)) {
 	w.emit = emit
-	if w.clock.Packet(p.Interface, p.Time) {
+	if w.clock.Packet(number, time) {
 		w.expire()
 	}
 }
@@ -132,6 +132,7 @@ func (w *Worker) Lost(outcome account.Column, n int) {
 		w.messages.Add(account.MessageUnreadable, 1)
 		w.halfRead = false
 	}
+	w.event = event.Event{} // of a message: the next packet has no identity
 }
 
 // SetMask replaces Config.Mask, from the next packet on. Call it between batches.

@@ -99,7 +99,7 @@ func readLane(r *reading, l capture.Lane) {
 	first := true
 	for {
 		for i := range before {
-			if !bytes.Equal(before[i], b.Packets[i].Data) {
+			if !bytes.Equal(before[i], data(&b, i)) {
 				r.check.errorf("a packet changes before the next Read")
 				break
 			}
@@ -107,11 +107,11 @@ func readLane(r *reading, l capture.Lane) {
 		before = before[:0]
 		err := l.Read(&b)
 		switch {
-		case err == nil && len(b.Packets) == 0:
+		case err == nil && b.Len() == 0:
 			r.check.errorf("Read gives neither a packet nor an error")
 			return
-		case err != nil && len(b.Packets) > 0:
-			r.check.errorf("Read gives %d packets with the error %v", len(b.Packets), err)
+		case err != nil && b.Len() > 0:
+			r.check.errorf("Read gives %d packets with the error %v", b.Len(), err)
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if first {
@@ -131,20 +131,30 @@ func readLane(r *reading, l capture.Lane) {
 			if int(p.WireLen) < len(p.Data) {
 				r.check.errorf("a packet of %d bytes has %d on the wire", len(p.Data), p.WireLen)
 			}
-			before = append(before, bytes.Clone(p.Data))
 		}
-		r.n.Add(int64(len(b.Packets)))
+		for i := range b.Len() {
+			before = append(before, bytes.Clone(data(&b, i)))
+		}
+		r.n.Add(int64(b.Len()))
 		if len(before) > 0 {
 			time.Sleep(10 * time.Microsecond) // other lanes go on meanwhile
 		}
 	}
 }
 
+// data are the bytes of a packet, or behind the last one of a message.
+func data(b *packet.Batch, i int) []byte {
+	if i < len(b.Packets) {
+		return b.Packets[i].Data
+	}
+	return b.Messages[i-len(b.Packets)].Data
+}
+
 // staysEnded checks that behind the end there is nothing.
 func (r *reading) staysEnded(l capture.Lane, b *packet.Batch) {
 	for range 3 {
-		if err := l.Read(b); !errors.Is(err, io.EOF) || len(b.Packets) > 0 {
-			r.check.errorf("Read gives %d packets and the error %v behind the end", len(b.Packets), err)
+		if err := l.Read(b); !errors.Is(err, io.EOF) || b.Len() > 0 {
+			r.check.errorf("Read gives %d packets and the error %v behind the end", b.Len(), err)
 			return
 		}
 	}
