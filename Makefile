@@ -7,8 +7,9 @@ TAGS    := urfave_cli_no_docs
 LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-sensor/sensor.linkedCommit=$(COMMIT)
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
+SUITE    = $(GO) run ./sensor/lab/suite
 
-.PHONY: help build run demo test test-all test-kernels bench bench-live bench-stages bench-bpf bench-psql generate lint fmt clean
+.PHONY: help build run demo test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,23 +26,39 @@ demo: build ## as root: a veth pair, a real server, real queries, records on the
 	@$(TOOLS) run
 	@packaging/dev/demo.sh
 
-test: ## as root: all tests that need no emulator; installs the tools they need
+test: ## as root: all tests, scenes at their short length; installs the tools they need
 	@$(TOOLS) test
 	$(GO) vet ./...
-	@packaging/dev/test.sh ./...
+	@$(SUITE) -budget 8m
 
-# What these count does not depend on the kernel; in the emulator each takes a quarter of a minute. make test-kernels runs them too.
+test-all: ## as root: the same, scenes at full length, and what is claimed about speed
+	@$(TOOLS) test
+	$(GO) vet ./...
+	@$(SUITE) -tier all -budget 16m
+
+test-race: ## as root: all tests but the kernel's scenes, with the race detector
+	@$(TOOLS) test
+	@$(TOOLS) race
+	@$(SUITE) -race -budget 10m
+
+# What these count does not depend on the kernel; in the emulator each takes a quarter of a minute. `go run ./sensor/oldkernels` runs them too.
 SAME_ON_ALL_KERNELS := Defect04SamplingKeepsExactlyThatMany|RecordTellsSampling|TunnelSampling|TunnelsNotChosen|TunnelsChosenByHalves|TunnelsAgreeWithUserSpace
 
-test-all: ## as root: all tests, scenes at full length, and old kernels in an emulator
-	@$(TOOLS) test-all
-	$(GO) vet ./...
-	@SENSOR_TEST_LONG=1 packaging/dev/test.sh ./...
+test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
+	@$(TOOLS) test
+	@$(TOOLS) kernels
 	$(GO) run ./sensor/oldkernels -- -test.skip '^Test($(SAME_ON_ALL_KERNELS))$$'
 
-test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
-	@$(TOOLS) test-all
-	$(GO) run ./sensor/oldkernels
+test-fuzz: ## by hand: each fuzz target for FUZZTIME (1m)
+	@packaging/dev/fuzz.sh $(or $(FUZZTIME),1m)
+
+test-soak: ## by hand, as root: minutes of outages, cuts and kills
+	@$(TOOLS) test
+	@$(SUITE) -tier soak -run '^TestSoak' -timeout 2h
+
+test-large: ## by hand, as root: floods and files of gigabytes
+	@$(TOOLS) test
+	@$(SUITE) -tier large -run '^TestLarge' -timeout 2h
 
 bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/performance.md
 	@$(TOOLS) bench
@@ -59,7 +76,7 @@ bench-bpf: ## as root: what the kernel program costs per packet, beside an empty
 	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x
 
 bench-psql: ## as root: rows a second into PostgreSQL, beside a bare COPY loop of the same rows
-	SENSOR_TEST_LONG=1 $(GO) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
+	SENSOR_TEST_TIER=all $(GO) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
 
 generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate

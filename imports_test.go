@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"sensor/bench/generator": {},
 	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
 	"sensor/listener":        {},
-	"sensor/lab":             {},
+	"sensor/lab":             {"sensor/lab/tier"},
 	"sensor/oldkernels":      {},
 	"bpf":                    {},
 	"outputs":                {"outputs/secure", "outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},

@@ -9,10 +9,13 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 func needRoot(t testing.TB) {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it loads programs into the kernel")
 	}

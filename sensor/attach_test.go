@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // TestBothDirectionsNoneLost compares records with what the client sent and
 // the server counted.
 func TestBothDirectionsNoneLost(t *testing.T) {
+	tier.Alone(t)
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
@@ -72,6 +74,7 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 
 // TestModesSeeBothDirections asks through each way of attaching.
 func TestModesSeeBothDirections(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
@@ -102,6 +105,7 @@ func flow(t *testing.T, l *lab.Lab, rate, count int) lab.Flow {
 // runs beside it. Where other programs use the machine, too, that may be too
 // much: then what is lost is counted, to the last packet.
 func TestLoad(t *testing.T) {
+	tier.Alone(t)
 	l := lab.New(t)
 	const rate = 100_000
 	f := flow(t, l, rate, 1<<40)
@@ -147,6 +151,7 @@ func TestLoad(t *testing.T) {
 // for a while: what is lost is counted where it is lost, and the sensor stays
 // responsive.
 func TestAboveCapacity(t *testing.T) {
+	tier.Alone(t)
 	l := lab.New(t)
 	f := flow(t, l, 0, 1<<40)
 	p := attach(t, l.Server, "--stats", "500ms", "--ringmb", "1")
@@ -197,6 +202,7 @@ func TestAboveCapacity(t *testing.T) {
 // TestForeignFragmentsCostNoMessage floods fragments that are not DNS beside
 // real queries.
 func TestForeignFragmentsCostNoMessage(t *testing.T) {
+	tier.Alone(t)
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
@@ -239,6 +245,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 // TestTermUnderLoad stops in the middle of a stream: what the kernel has
 // captured is delivered.
 func TestTermUnderLoad(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	f := flow(t, l, 50_000, 1<<40)
 	p := attach(t, l.Server, "--queuemb=1024") // room for all that the kernel captures
@@ -282,6 +289,7 @@ func attachedTo(t *testing.T, host *lab.Host) string {
 // TestKillLeavesNothing kills the sensor: TCX and XDP go with it, and filters
 // of clsact are removed by the next start.
 func TestKillLeavesNothing(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	for _, mode := range []string{"tcx", "clsact"} {
 		p := attach(t, l.Server, "--mode", mode)
@@ -312,6 +320,7 @@ func TestKillLeavesNothing(t *testing.T) {
 
 // TestDefect16InterfaceComesBack deletes the interface and makes it again.
 func TestDefect16InterfaceComesBack(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip := func(args ...string) {
 		t.Helper()
@@ -350,6 +359,7 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 
 // TestJSONFields adds what is known of an interface's packets.
 func TestJSONFields(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	f := flow(t, l, 1000, 20)
 	p := attach(t, l.Server, "--jsonfields=interface,direction")

@@ -64,6 +64,7 @@ func transfer(t *testing.T, n int) []byte {
 // TestBigTCP transfers messages in packets of 200 KB, which the kernel shows as
 // one, in both IP versions.
 func TestBigTCP(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	bigTCP(t, l.Client, 200_000)
 	bigTCP(t, l.Server, 200_000)

@@ -353,6 +353,7 @@ func content(t *testing.T, b []byte) (list []string) {
 // real servers and clients at its ends. What `attach` records of it, and what
 // `replay` reads from tcpdump's file of the same interface, is the same.
 func TestLiveEqualsReplay(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "kdig", "tcpdump", "ethtool")
 	l := lab.New(t)
 	for _, h := range []*lab.Host{l.Server, l.Client} {

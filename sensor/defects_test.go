@@ -15,6 +15,7 @@ import (
 // TestDefect18 ends the sensor with batches in memory, and cuts its connections:
 // the one delivers, the other is a reconnect.
 func TestDefect18(t *testing.T) {
+	t.Parallel()
 	server := lab.StartPostgres(t)
 	t.Run("SIGTERM", func(t *testing.T) {
 		s := newStage(t, server)
@@ -73,6 +74,7 @@ func TestDefect24(t *testing.T) {
 
 // TestDefect27 writes to PostgreSQL for longer than an attempt may take.
 func TestDefect27(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, lab.StartPostgres(t))
 	s.watches("--psqlbatchtimeout=1s")
 	begun := time.Now()

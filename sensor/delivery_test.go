@@ -18,6 +18,7 @@ import (
 // scene each query is counted by its name: nothing is lost beyond what the mode
 // promises, nothing comes twice, and the books balance.
 func TestDelivery(t *testing.T) {
+	t.Parallel()
 	server := lab.StartPostgres(t)
 	for _, mode := range []string{"overflow", "always"} {
 		for _, scene := range []struct {
@@ -35,17 +36,26 @@ func TestDelivery(t *testing.T) {
 			{"password changed and put right", passwordChangedAndPutRight},
 		} {
 			t.Run(scene.name+", "+mode, func(t *testing.T) {
+				t.Parallel()
 				scene.play(newStage(t, server), "--spoolmode="+mode)
 			})
 		}
 	}
+	for name, play := range map[string]func(*theatre){
+		"killed in an outage":   killedInAnOutage,
+		"killed in a batch":     killedInABatch,
+		"killed without always": killedWithoutAlways,
+		"killed while watching": killedWhileWatching,
+		"disk full":             diskFull,
+		"one output hangs":      oneOutputHangs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(newStage(t, server))
+		})
+	}
+	// While the others wait: it kills the server of all.
 	t.Run("server killed in a batch", func(t *testing.T) { serverKilledInABatch(newStage(t, server)) })
-	t.Run("killed in an outage", func(t *testing.T) { killedInAnOutage(newStage(t, server)) })
-	t.Run("killed in a batch", func(t *testing.T) { killedInABatch(newStage(t, server)) })
-	t.Run("killed without always", func(t *testing.T) { killedWithoutAlways(newStage(t, server)) })
-	t.Run("killed while watching", func(t *testing.T) { killedWhileWatching(newStage(t, server)) })
-	t.Run("disk full", func(t *testing.T) { diskFull(newStage(t, server)) })
-	t.Run("one output hangs", func(t *testing.T) { oneOutputHangs(newStage(t, server)) })
 }
 
 func serverDownAtTheStart(s *theatre, mode string) {

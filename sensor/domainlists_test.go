@@ -85,6 +85,7 @@ func put(t *testing.T, path, text string) {
 
 // TestOutputTypes over both lists: whole messages as JSON, rows as CSV.
 func TestOutputTypes(t *testing.T) {
+	t.Parallel()
 	file := write(t, asking("www.skip.example", "WWW.Allow.Example", "both.example", "other.example", "noskip.example", "-", "skip.example allow.example", "skip.example skip.example"))
 	skip, allow := list(t, "skip.example.,suffix\nboth.example\n"), list(t, "# ours\nallow.example,suffix\nboth.example,fqdn\n")
 	f := func(kind, records, rows string, skipped uint64, more ...string) {
@@ -167,6 +168,7 @@ const fileHeader = 24
 // badly, slowly and without end: nothing but a list replaces a list, and the
 // records go on.
 func TestListsAreReloaded(t *testing.T) {
+	t.Parallel()
 	var answer atomic.Value // func(http.ResponseWriter, *http.Request)
 	set := func(f func(w http.ResponseWriter, r *http.Request)) { answer.Store(f) }
 	text := func(s string) func(http.ResponseWriter, *http.Request) {
@@ -260,6 +262,7 @@ func (p *proc) hangup() {
 // TestReloadOfLists: at SIGHUP lists are read again, may be elsewhere, and
 // outputs may have another type; what cannot be changes nothing.
 func TestReloadOfLists(t *testing.T) {
+	t.Parallel()
 	a, b := list(t, "a.example,suffix"), list(t, "b.example,suffix")
 	ini := filepath.Join(t.TempDir(), "c.ini")
 	set := func(lines string) {

@@ -92,6 +92,7 @@ func eachOnce(t *testing.T, names map[string]int, n int) {
 // TestFileRotation turns the file over while it is written, and counts what all
 // the files hold.
 func TestFileRotation(t *testing.T) {
+	t.Parallel()
 	const n = 100_000
 	path, dir := write(t, queries(n)), t.TempDir()
 	// --speed spreads the file's tenth of a second over some seconds.
@@ -130,6 +131,7 @@ var deliveredLine = regexp.MustCompile(`outcome=\\"delivered\\",part=\\"file\\"}
 // lets it finish. What it said was delivered is there, no run has written a
 // record twice, and what was begun is finished.
 func TestFileKilled(t *testing.T) {
+	t.Parallel()
 	const n = 100_000
 	path, dir := write(t, queries(n)), t.TempDir()
 	kills := int(long(2, 20))
@@ -196,6 +198,7 @@ func TestFileKilled(t *testing.T) {
 
 // TestDefect36FileDiskFull fills a small disk, makes room, and counts.
 func TestDefect36FileDiskFull(t *testing.T) {
+	t.Parallel()
 	dir := tmpfs(t, 8)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
@@ -223,6 +226,7 @@ func TestDefect36FileDiskFull(t *testing.T) {
 // TestFileStopOnFullDisk: SIGTERM while the disk is full ends within the grace time; what
 // is written is whole, and the rest is in the books.
 func TestFileStopOnFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := tmpfs(t, 1)
 	const n = 10_000
 	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--grace=300ms")
@@ -241,6 +245,7 @@ func TestFileStopOnFullDisk(t *testing.T) {
 // TestFileFolder: what cannot work is an error at the start, exit status 1, and
 // nothing is captured.
 func TestFileFolder(t *testing.T) {
+	t.Parallel()
 	path := write(t, queries(10))
 	f := func(dir, want string) {
 		t.Helper()

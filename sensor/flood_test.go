@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime"
 	"testing"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/event"
@@ -163,10 +163,7 @@ func (c *counting) Write(_ context.Context, b *event.Block) (int, error) {
 
 // scaled is the flood's length: all of it in `make test-all`.
 func scaled(n int) int {
-	if os.Getenv("SENSOR_TEST_LONG") == "1" {
-		return n
-	}
-	return n / 50
+	return tier.Length(n/50, n)
 }
 
 // drown lets a flood through a worker and an output. All real messages must

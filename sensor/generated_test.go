@@ -14,6 +14,7 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 var update = flag.Bool("update", false, "write the generated files again")
@@ -94,13 +95,14 @@ func randomValue(r *rand.Rand, o *config.Value) string {
 // TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read again
 // as the same values, and so is what is written from those.
 func TestRandomConfigurationsSurviveWriting(t *testing.T) {
+	t.Parallel()
 	defaults, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
-	for i := range 1000 {
+	for i := range tier.Length(200, 1000) {
 		args := []string{"run", "--writesecrets"}
 		for _, o := range defaults.All() {
 			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {

@@ -93,6 +93,7 @@ func sortedRecords(t *testing.T, stdin []byte, args ...string) []string {
 // TestEncodings: the same packets give the same records, whichever program has
 // written them in whichever format, compressed or not, in one file or in many.
 func TestEncodings(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "tcpdump", "editcap", "mergecap", "gzip", "zstd", "xz", "lz4")
 	const n = 3000
 	nanos, _ := captured(t, n, "tcpdump", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w", "FILE", "udp")
@@ -171,6 +172,7 @@ func TestEncodings(t *testing.T) {
 // TestInterfaceNamesOfFiles: where a file has a name for a packet's interface,
 // its record has too.
 func TestInterfaceNamesOfFiles(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "dumpcap")
 	path, l := captured(t, 30, "dumpcap", "-q", "-f", "udp", "-w", "FILE")
 	want := `,"Interface":"` + l.Server.Iface + `"}`

@@ -116,6 +116,7 @@ func (p *proc) waitTimes(n int, texts ...string) {
 // TestAnyFollowsTheHost, as tcpdump -i any does: interfaces that come up later, are
 // renamed, made again, or come from elsewhere.
 func TestAnyFollowsTheHost(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip, away := links(t, l.Server), links(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "down0")
@@ -167,6 +168,7 @@ func TestAnyFollowsTheHost(t *testing.T) {
 
 // TestAnyWaits where nothing is up, as tcpdump does.
 func TestAnyWaits(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip := links(t, l.Server)
 	ip("link set lo down")
@@ -207,6 +209,7 @@ func promiscuity(t *testing.T, host *lab.Host, iface string) (n int) {
 // TestNamedInterface: the user means the interface that has the name, however it
 // came to it. Until there is one, the one that had it stays.
 func TestNamedInterface(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip, away := links(t, l.Server), links(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "eth0")
@@ -262,6 +265,7 @@ func TestNamedInterface(t *testing.T) {
 // TestNamesSwapped while both interfaces are captured: nothing is missed
 // meanwhile, and each keeps what it had.
 func TestNamesSwapped(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip := links(t, l.Server)
 	names := []string{"eth0", "eth1"}
@@ -306,6 +310,7 @@ func TestNamesSwapped(t *testing.T) {
 // TestNamedTwice by two of its names is an error: each packet would be recorded
 // twice.
 func TestNamedTwice(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	links(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
 	p := start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
@@ -317,6 +322,7 @@ func TestNamedTwice(t *testing.T) {
 
 // TestCannotBeCaptured is said once, however often it is tried, and ends by itself.
 func TestCannotBeCaptured(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ip := links(t, l.Server)
 	makeInterface(t, l.Server, l.Client, "eth0")
@@ -343,6 +349,7 @@ func TestCannotBeCaptured(t *testing.T) {
 
 // TestTakenOff by other programs: it is noticed, said once, and put right.
 func TestTakenOff(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	f := func(mode, name string, take func()) {
 		t.Helper()

@@ -18,6 +18,7 @@ import (
 // TestDefect20ExitStatus: 0 all delivered, 1 bad use, 2 failure; 3 is shown by
 // TestAboveCapacity.
 func TestDefect20ExitStatus(t *testing.T) {
+	t.Parallel()
 	good := write(t, queries(10))
 	f := func(code int, message string, args ...string) {
 		t.Helper()
@@ -66,6 +67,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 
 // TestMetricsSayWhatTheBooksSay asks the Prometheus endpoint.
 func TestMetricsSayWhatTheBooksSay(t *testing.T) {
+	t.Parallel()
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
 	host := lab.New(t).Server
 	p := start(t, host, "attach", host.Iface, "--metricprometheusendpoint", "http://:"+strings.Split(addr, ":")[1]+"/m")

@@ -75,6 +75,7 @@ func value(text, sample string) float64 {
 // TestPrometheus: promtool finds nothing wrong with what is served, and the
 // process's and Go's own numbers are there.
 func TestPrometheus(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "promtool")
 	for _, legacy := range []bool{false, true} {
 		url := fmt.Sprintf("http://127.0.0.1:%d/metrics", freePort(t, "tcp"))
@@ -126,6 +127,7 @@ func TestPrometheus(t *testing.T) {
 // TestMetricsFullOfConnections: connections that others leave open take neither
 // the sensor's descriptors nor the metrics from who reads them.
 func TestMetricsFullOfConnections(t *testing.T) {
+	t.Parallel()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
 	url := "http://" + address + "/metrics"
 	p, in := fed(t, queries(1), "--metricprometheusendpoint="+url)
@@ -322,6 +324,7 @@ func TestDefect21Metrics(t *testing.T) {
 // TestMetricsOnStderr: one line each interval and a last one, with the numbers
 // that the books have; none where that is asked for.
 func TestMetricsOnStderr(t *testing.T) {
+	t.Parallel()
 	p, in := fed(t, queries(300), "--metricflushinterval=100ms")
 	begun := time.Now()
 	p.waitForCount(" metrics: ", 6)

@@ -78,6 +78,7 @@ func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *proc) (queries, responses,
 
 // TestTCXNeighbourDoesNotBlind attaches behind nobody, whoever was there first.
 func TestTCXNeighbourDoesNotBlind(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
@@ -92,6 +93,7 @@ func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 // TestTCXNeighbourAheadIsNamed: one that comes later, and goes to the head, does
 // blind us, and check says so.
 func TestTCXNeighbourAheadIsNamed(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	attach(t, l.Server)
 	tcx(t, l, ebpf.AttachTCXIngress)

@@ -117,6 +117,7 @@ func TestManualDefaults(t *testing.T) {
 // TestOptionVariablesAreSpelledOut: whoever searches the sources for a variable's
 // name finds the option.
 func TestOptionVariablesAreSpelledOut(t *testing.T) {
+	t.Parallel()
 	var sources bytes.Buffer
 	for _, dir := range []string{".", "../outputs"} {
 		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

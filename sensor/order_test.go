@@ -70,6 +70,7 @@ func inOrder(t *testing.T, what string, lines []string, n int) {
 // TestOrdered: records of several files, of each carrier, in the files' order, in
 // each output and format, also where workers are asked for.
 func TestOrdered(t *testing.T) {
+	t.Parallel()
 	const n = 12000
 	whole := mixed(n)
 	file := write(t, whole)

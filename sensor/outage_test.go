@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // outageRate is queries a second, before, during and after the outage.
@@ -29,6 +30,7 @@ const outageRate = 20_000
 // hour are 170 MiB for a minute. The queue in memory is not made smaller where
 // memory is measured: it has its 64 MiB.
 func TestOutage(t *testing.T) {
+	tier.Alone(t)
 	server := lab.StartPostgres(t)
 	t.Run("held", func(t *testing.T) {
 		seconds := int(long(5*time.Second, 30*time.Second) / time.Second)
@@ -41,7 +43,7 @@ func TestOutage(t *testing.T) {
 		} else if r.lost() != r.sum("kernel tc ingress", "ring_full") {
 			t.Errorf("the sensor lost some that the kernel had captured:\n%s", r.log)
 		}
-		if o.ratio < 3 && os.Getenv("SENSOR_TEST_LONG") == "1" {
+		if o.ratio < 3 && tier.Full() {
 			t.Errorf("caught up at %.1f times the rate of the input, want 3", o.ratio)
 		}
 	})

@@ -188,6 +188,7 @@ spec=$(complete -p dnsmonster-sensor); function=${spec#*-F }; ${function%% *}; p
 }
 
 func TestFishCompletion(t *testing.T) {
+	t.Parallel()
 	lab.Need(t, "fish")
 	script := filepath.Join(t.TempDir(), "completion")
 	if err := os.WriteFile(script, printed(t, "--fishcompletion"), 0o600); err != nil {

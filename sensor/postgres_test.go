@@ -52,6 +52,7 @@ func TestPostgresCommands(t *testing.T) {
 // TestPostgresAtTheStart: what somebody has to mend ends the program with one
 // line; a server that is down is waited for.
 func TestPostgresAtTheStart(t *testing.T) {
+	t.Parallel()
 	p := lab.StartPostgres(t)
 	p.Exec(t, "CREATE ROLE sensor LOGIN PASSWORD 'Hush-Hush'")
 	file := write(t, queries(100))

@@ -74,6 +74,7 @@ func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) str
 // TestProgress on a terminal: a line that changes, is no wider than the terminal,
 // and is gone at the end; elsewhere nothing of that.
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	file := write(t, queries(100_000)) // 0.1 s of packets
 	shown := terminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
 	line, rest, ok := strings.Cut(shown, "left")

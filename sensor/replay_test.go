@@ -120,6 +120,7 @@ func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 // TestMappedFileShrinks cuts a file while it is read. Touching what is gone
 // kills a program that does not expect it.
 func TestMappedFileShrinks(t *testing.T) {
+	t.Parallel()
 	content := queries(400_000)
 	for _, cut := range []int{0, 4096, len(content) / 2} {
 		path := write(t, content)
@@ -141,6 +142,7 @@ func TestMappedFileShrinks(t *testing.T) {
 
 // TestReaderLeaves ends quietly when nobody reads any more.
 func TestReaderLeaves(t *testing.T) {
+	t.Parallel()
 	cmd, out := stalled(t, write(t, queries(300_000)))
 	out.Close()
 	if err := cmd.Wait(); err != nil || fmt.Sprint(cmd.Stderr) != "" {
@@ -151,6 +153,7 @@ func TestReaderLeaves(t *testing.T) {
 // TestAgreement compares with the lists of messages that tshark finds in real
 // captures. They are not part of this project.
 func TestAgreement(t *testing.T) {
+	t.Parallel()
 	oracle, captures := os.Getenv("SENSOR_TEST_ORACLE"), os.Getenv("SENSOR_TEST_CAPTURES")
 	if oracle == "" {
 		_, file, _, _ := runtime.Caller(0)
@@ -232,6 +235,7 @@ func longer(t *testing.T, path string, times int) string {
 // TestReplayByManyWorkers: the captures of real servers, with each carrier, give
 // the same records whoever takes the packets.
 func TestReplayByManyWorkers(t *testing.T) {
+	t.Parallel()
 	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
 	if len(files) == 0 {
 		t.Fatal("no captures")

@@ -208,6 +208,7 @@ func promiscuous(t *testing.T, host *lab.Host) bool {
 // TestRunOnAnInterface is promiscuous as dnsmonster is, unless asked not to,
 // and leaves nothing behind, not even when it is killed.
 func TestRunOnAnInterface(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	traffic := flow(t, l, 2000, 500)
 	f := func(want bool, args ...string) {
@@ -271,6 +272,7 @@ func makeOdd(t *testing.T, host *lab.Host, name string) {
 // TestAnyInterface: what cannot be captured is left out and named, and does not
 // keep the others from being captured.
 func TestAnyInterface(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	makeOdd(t, l.Server, "odd0")
 	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
@@ -286,6 +288,7 @@ func TestAnyInterface(t *testing.T) {
 // TestReload: at SIGHUP what can change does, what cannot is named, and a wrong
 // file changes nothing.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	ini := filepath.Join(t.TempDir(), "c.ini")
 	set := func(text string) {

@@ -19,6 +19,7 @@ import (
 
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -34,10 +35,7 @@ func TestMain(m *testing.M) {
 // long picks between the length of a scene in `make test` and in `make
 // test-all`.
 func long(short, full time.Duration) time.Duration {
-	if os.Getenv("SENSOR_TEST_LONG") == "1" {
-		return full
-	}
-	return short
+	return tier.Length(short, full)
 }
 
 // journal is a log that can be read while it is written.

@@ -122,6 +122,7 @@ func TestLogMasksSecrets(t *testing.T) {
 // TestNoMessageShowsUserInformation: wherever somebody writes an address with a
 // password that is not escaped, or one where none belongs.
 func TestNoMessageShowsUserInformation(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	const mark = "ZQXJ"
 	dir := t.TempDir()

@@ -20,6 +20,7 @@ import (
 // taken, so that handling finds out. Nothing else that lanes wait for is lost,
 // and the books balance.
 func TestShrinksAtEachStep(t *testing.T) {
+	t.Parallel()
 	const batch = 256
 	decoder := decode.NewDecoder(decode.DefaultPorts(), func(port uint16) bool { return port == 53 })
 	f := func(step string, at int, touch bool) {

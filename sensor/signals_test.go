@@ -71,7 +71,7 @@ func TestPipeIsReadToItsEnd(t *testing.T) {
 	f("one lane", content, exitOK, 40, metrics, "--workers=1")
 	f("at the pace of the recording", content, exitOK, 40, metrics, "--speed=0.0000001")
 	f("compressed", zipped.Bytes(), exitOK, 40, metrics)
-	f("before a file", content, exitUndelivered, 40, metrics, file)
+	f("before a file", content, exitUndelivered, 40, metrics, "--speed=0.0000001", file) // at this pace the pipe is read once the file is not
 }
 
 // A pipe that does not end is left when the grace time is over, or at a second
@@ -165,6 +165,7 @@ func (p *proc) waitForRecords(n int) {
 
 // A named pipe that nobody writes to holds nothing: a stop does not wait for it.
 func TestStopWhileAPipeIsOpened(t *testing.T) {
+	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -211,6 +212,7 @@ func TestInterruptedReplay(t *testing.T) {
 // TestInterruptedWhileOutputsWait stops a replay at full speed whose output takes
 // nothing: both what was not read and what was not delivered is said.
 func TestInterruptedWhileOutputsWait(t *testing.T) {
+	t.Parallel()
 	path := write(t, queries(400_000))
 	cmd, _ := stalled(t, path, path, "--grace=100ms")
 	cmd.Process.Signal(syscall.SIGTERM)
@@ -312,6 +314,7 @@ func TestSignalsDuringTheStart(t *testing.T) {
 // TestStopDuringTheStartOfACapture: nothing was captured and nothing is lost, so
 // the exit status is 0; what was captured and cannot be filtered is abandoned.
 func TestStopDuringTheStartOfACapture(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	away := l.Server.V4.Next().Next().Next().Next() // nobody has this address: the dialer waits for seconds
 	args := []string{"--stdoutoutputtype=2", "--skipdomainsfile=http://" + away.String() + "/list", "--grace=300ms"}

@@ -30,6 +30,7 @@ func spooling(t *testing.T, dir, file string, more ...string) []string {
 // books, in the last line and in the exit status, and the next start counts it
 // in.
 func TestSpoolKeepsWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
 	for round, mode := range []string{"overflow", "always"} {
 		p := start(t, nil, spooling(t, dir, file, "--spoolmode="+mode)...)
@@ -55,6 +56,7 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 // TestSpoolCannotBeUsed: what is wrong with the folder is an error before
 // anything is captured.
 func TestSpoolCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	file := write(t, queries(10))
 	f := func(want, dir string, args ...string) {
 		t.Helper()
@@ -108,6 +110,7 @@ func says(t *testing.T, code int, want string, args ...string) string {
 // TestSpoolCommand: what waits can be looked at, saved in every format and
 // thrown away while the sensor is stopped; a running one is not disturbed.
 func TestSpoolCommand(t *testing.T) {
+	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
 	at := "--spooldir=" + dir
 	p := start(t, nil, spooling(t, dir, file, "--spoolmode=always", "--workers=1")...)
@@ -180,6 +183,7 @@ func TestSpoolCommand(t *testing.T) {
 // TestSpoolDamagedBetweenRuns: what is damaged while no sensor runs is in the
 // books of the run that finds it, in the log and in its exit status, once.
 func TestSpoolDamagedBetweenRuns(t *testing.T) {
+	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
 	p := start(t, nil, spooling(t, dir, file, "--workers=1")...)
 	p.waitFor("held 3000,")

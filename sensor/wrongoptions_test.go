@@ -109,6 +109,7 @@ func misfits(o *config.Value) []string {
 // TestWrongOptionValuesAreNamed: for every option, an error names it and where
 // its value came from, before anything is opened.
 func TestWrongOptionValuesAreNamed(t *testing.T) {
+	t.Parallel()
 	defaults, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +171,7 @@ var missingOptions = sync.OnceValue(func() (names []string) {
 
 // TestFixedValues: options with a fixed set of values take all of it.
 func TestFixedValues(t *testing.T) {
+	t.Parallel()
 	for option, list := range map[string]string{
 		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
 		"csvip":                "integer text uint128",

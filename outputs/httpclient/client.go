@@ -34,7 +34,7 @@ type Config struct {
 
 	// Endpoints are URLs of the same destination, the preferred one first.
 	Endpoints      []string
-	EndpointOption string // by which they were given, for messages
+	EndpointOption string // by which they were given, for messages; "": a URL that its user knows
 
 	TLS        secure.TLS
 	SkipVerify bool // certificates are not checked: --skiptlsverification
@@ -77,6 +77,7 @@ type Client struct {
 	addresses *outputs.Addresses
 	places    []place // one for each address
 	at        secure.Places
+	options   bool // there are some for certificates
 	http      *http.Client
 	secrets   []string // that no text may hold, the longest first
 }
@@ -93,6 +94,10 @@ type place struct {
 func New(config Config) (*Client, error) {
 	config.MaxAnswer = cmp.Or(config.MaxAnswer, defaultAnswer)
 	c := &Client{config: config, at: config.TLS.Places(config.EndpointOption)}
+	c.options = c.at.CA != new(secure.TLS).Places("").CA
+	if config.EndpointOption == "" {
+		c.at.Server = "its URL"
+	}
 	if err := c.readEndpoints(); err != nil {
 		return nil, fmt.Errorf("%s: %w", config.EndpointOption, err)
 	}

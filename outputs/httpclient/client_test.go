@@ -74,7 +74,7 @@ func TestFailover(t *testing.T) {
 		fmt.Fprint(w, r.URL.RequestURI()+" "+body)
 	})
 	var text bytes.Buffer
-	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, nowhere(t)+"/x", strings.Replace(blackHole(t), "//", "//me:hush@", 1), s.URL+"/x?a=b")
+	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, nowhere(t)+"/x", strings.Replace(blackHole(t), "//", "//me:hush@", 1), swallower(t), s.URL+"/x?a=b")
 	r := c.Request(http.MethodPost, "/bulk?c=d")
 	from := time.Now()
 	if a, err := post(t, c, r, "one", 2*time.Second); err != nil || a != "/x/bulk?a=b&c=d one" {
@@ -125,7 +125,7 @@ func TestRecovery(t *testing.T) {
 // TestAllDown names each address with its own reason.
 func TestAllDown(t *testing.T) {
 	down := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
-		http.Error(w, "in the\nmiddle of \x1b[31msomething", 503)
+		http.Error(w, "in the\nmiddle of \x1b[31msomething", http.StatusServiceUnavailable)
 	})
 	gone := nowhere(t)
 	c := client(t, Config{}, strings.Replace(gone, "//", "//me:hush@", 1), down.URL)
@@ -165,6 +165,15 @@ func TestTLS(t *testing.T) {
 	f("wrong", "wants one: name it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
 	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS13, proto)
 	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
+	for range 20 { // the server may judge when the handshake is over for us
+		got := ""
+		files := secure.TLS{CAFile: a.File}
+		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
+		c := client(t, Config{TLS: files}, s.URL)
+		if got, _ = post(t, c, c.Request(http.MethodPost, ""), "x", long); !strings.Contains(got, "name it with --newcertfile and --newkeyfile") {
+			t.Errorf("no certificate in TLS 1.3: %s", got)
+		}
+	}
 	plain := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {})
 	f("wrong", "the server has no TLS there: use http:// in --newendpoint", strings.Replace(plain.URL, "http", "https", 1), false, secure.TLS{})
 }
@@ -210,7 +219,7 @@ func TestAuth(t *testing.T) {
 			got = user + " " + password
 		}
 		if r.URL.Path == "/no" {
-			http.Error(w, "who is "+got+" "+r.Header.Get("Authorization")+"?", 401)
+			http.Error(w, "who is "+got+" "+r.Header.Get("Authorization")+"?", http.StatusUnauthorized)
 			return
 		}
 		fmt.Fprint(w, got)
@@ -273,7 +282,7 @@ func TestEndsWithItsContext(t *testing.T) {
 func TestNothingIsLeft(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, body string) {
 		if strings.HasSuffix(body, "7") {
-			http.Error(w, strings.Repeat("x", 10_000), 503)
+			http.Error(w, strings.Repeat("x", 10_000), http.StatusServiceUnavailable)
 		}
 	})
 	count := func() (int, int) {

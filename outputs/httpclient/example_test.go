@@ -8,56 +8,48 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/httpclient"
-	"dnsmonster-sensor/outputs/secure"
 	"dnsmonster-sensor/userspace/event"
 )
 
 // store is a whole output: its options, its row and its answer.
 type store struct {
-	kind      int
+	outputs.Basics
 	endpoints cli.StringSlice
 	config    httpclient.Config
 	client    *httpclient.Client
 	tune      func(*httpclient.Writer) // of tests
 }
 
-func (s *store) Name() string { return "store" }
+func newStore() *store { return &store{Basics: outputs.NewBasics("store")} }
 
 func (s *store) Flags() []cli.Flag {
-	const section = "store_output"
 	c := &s.config
 	c.EndpointOption, c.ProxyOption, c.CompressionOption, c.Auth.LoginOption = "storeoutputendpoint", "storeproxy", "storecompression", "storeusername"
-	flags := []cli.Flag{
-		&cli.IntFlag{Category: section, Name: "storeoutputtype", EnvVars: []string{"DNSMONSTER_STOREOUTPUTTYPE"}, Destination: &s.kind},
-		&cli.StringSliceFlag{Category: section, Name: "storeoutputendpoint", EnvVars: []string{"DNSMONSTER_STOREOUTPUTENDPOINT"}, Destination: &s.endpoints},
-		httpclient.ProxyFlag(section, "DNSMONSTER_STOREPROXY", &c.Proxy),
-		httpclient.CompressionFlag(section, "DNSMONSTER_STORECOMPRESSION", httpclient.Zstd, &c.Compression),
-	}
-	flags = append(flags, c.TLS.Flags(section, "DNSMONSTER_STORECAFILE", "DNSMONSTER_STORECERTFILE", "DNSMONSTER_STOREKEYFILE")...)
-	for _, f := range c.Auth.Login.Flags(section, "DNSMONSTER_STOREUSERNAME", "DNSMONSTER_STOREPASSWORD", "DNSMONSTER_STOREPASSWORDFILE") {
-		if secret, ok := f.(*secure.SecretFlag); ok {
-			f = &secret.StringFlag // the program itself makes the three other ways to give it
-		}
-		flags = append(flags, f)
-	}
-	return flags
+	return slices.Concat(
+		[]cli.Flag{
+			s.TypeFlag("DNSMONSTER_STOREOUTPUTTYPE", "for a store"),
+			&cli.StringSliceFlag{Category: s.Section(), Name: "storeoutputendpoint", EnvVars: []string{"DNSMONSTER_STOREOUTPUTENDPOINT"}, Destination: &s.endpoints},
+			httpclient.ProxyFlag(s.Section(), "DNSMONSTER_STOREPROXY", &c.Proxy),
+			httpclient.CompressionFlag(s.Section(), "DNSMONSTER_STORECOMPRESSION", httpclient.Zstd, &c.Compression),
+		},
+		c.TLS.Flags(s.Section(), "DNSMONSTER_STORECAFILE", "DNSMONSTER_STORECERTFILE", "DNSMONSTER_STOREKEYFILE"),
+		c.Auth.Login.Flags(s.Section(), "DNSMONSTER_STOREUSERNAME", "DNSMONSTER_STOREPASSWORD", "DNSMONSTER_STOREPASSWORDFILE"),
+	)
 }
 
-func (s *store) Use(c outputs.Common) { s.config.SkipVerify, s.config.Log = c.SkipVerify, c.Log }
-
 func (s *store) Settings() (outputs.Settings, error) {
-	set := outputs.Settings{Type: outputs.Type(s.kind), Workers: 4}
-	if set.Type == outputs.Off {
-		return set, nil
+	set, err := s.Basics.Settings()
+	if err != nil || s.IsOff() {
+		return set, err
 	}
-	s.config.Endpoints = s.endpoints.Value()
-	var err error
+	s.config.Endpoints, s.config.SkipVerify, s.config.Log = s.endpoints.Value(), s.Common.SkipVerify, s.Log()
 	s.client, err = httpclient.New(s.config)
 	return set, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,6 +135,34 @@ func blackHole(t *testing.T) string {
 	}
 	t.Cleanup(func() { l.Close() })
 	return "http://" + l.Addr().String()
+}
+
+// swallower is an address whose packets nobody answers: the kernel drops them when
+// too many connections wait to be accepted.
+func swallower(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for range 10 {
+		conn, err := net.DialTimeout("tcp", at, 50*time.Millisecond)
+		if err != nil {
+			return "http://" + at
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	t.Fatal("the kernel still takes connections that nobody accepts")
+	return ""
 }
 
 func has(t *testing.T, what, got string, parts ...string) {

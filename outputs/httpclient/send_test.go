@@ -238,7 +238,15 @@ func TestBufferThatIsStillRead(t *testing.T) {
 // next one is another buffer.
 func TestServerThatAnswersEarly(t *testing.T) {
 	t.Parallel()
-	s := unstarted(func(w http.ResponseWriter, r *http.Request) {
+	t.Run("HTTP/1", func(t *testing.T) { answersEarly(t, false) })
+	t.Run("HTTP/2", func(t *testing.T) { answersEarly(t, true) })
+}
+
+func answersEarly(t *testing.T, two bool) {
+	handle := func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 != two {
+			t.Error(r.Proto)
+		}
 		if r.URL.Query().Has("early") {
 			w.WriteHeader(413)
 			return
@@ -247,12 +255,18 @@ func TestServerThatAnswersEarly(t *testing.T) {
 		if len(body) > 0 && bytes.Count(body, body[:1]) != len(body) {
 			w.WriteHeader(400)
 		}
-	})
-	s.Start()
+	}
+	s := unstarted(handle)
+	if two {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	defer s.Close()
-	c := client(t, Config{}, s.URL)
+	c := client(t, Config{SkipVerify: true}, s.URL)
 	early, late := c.Request(http.MethodPost, "?early"), c.Request(http.MethodPost, "")
-	for i := range 20 {
+	for i := range 10 {
 		fill := string(rune('a' + i))
 		if _, err := post(t, c, early, strings.Repeat(fill, 4<<20), long); kind(err) == "taken" {
 			t.Errorf("%d: %v", i, err)

@@ -107,7 +107,7 @@ func (c *Client) failed(ctx context.Context, err error) *Error {
 		e.text = "no whole answer in time: " + e.text
 		c.http.CloseIdleConnections() // others may lead to the same black hole
 	case ctx.Err() != nil:
-	case way != "" && c.at.CA != "--":
+	case way != "" && c.options:
 		e.Outcome, e.text = Wrong, e.text+": "+way
 	case way != "" && errors.As(err, &certificate):
 		e.Outcome, e.text = Wrong, e.text+" (add the CA that signs the server's certificate to this system's)"
@@ -117,10 +117,17 @@ func (c *Client) failed(ctx context.Context, err error) *Error {
 		e.Outcome, e.text = Wrong, e.text+": the server has no TLS there: use http:// in "+c.at.Server
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
 		e.Outcome, e.text = Wrong, "the server wants TLS there: use https:// in "+c.at.Server
-	case c.config.TLS.CertFile == "" && c.at.Cert != "--" && c.secured() && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+	case c.options && c.config.TLS.CertFile == "" && c.secured() && judgedLate(err):
 		e.text += ": the server may want a certificate of ours: name it with " + c.at.Cert
 	}
 	return e
+}
+
+// judgedLate tells of a connection that the server has ended behind the handshake.
+// In TLS 1.3 it judges our certificate when that is over for us: what we have
+// written by then can make the system throw its answer away.
+func judgedLate(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || strings.Contains(err.Error(), "client conn could not be established")
 }
 
 func (c *Client) secured() bool {

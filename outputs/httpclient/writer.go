@@ -14,7 +14,8 @@ import (
 // Writer is an outputs.Writer that sends the events of a block as rows, one
 // behind the other, and reads what the destination says of each. What is sent
 // stays as it is from one attempt to the next, so that only what was not taken is
-// sent again, with the same ids.
+// sent again, with the same ids. A block that a stop interrupts is sent again as a
+// whole, from the spool.
 //
 // A body that is too large for the server is halved until it is not. So is one
 // that is refused where Halve is set.

@@ -177,10 +177,16 @@ func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Tar
 	return target
 }
 
+func tuned(tune func(*httpclient.Writer)) *store {
+	o := newStore()
+	o.tune = tune
+	return o
+}
+
 // TestOutput: an output that answers for each row keeps all promises.
 func TestOutput(t *testing.T) {
 	t.Parallel()
-	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, new(store)) })
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, newStore()) })
 }
 
 // TestOutputThatHalves: so does one whose destination takes or refuses bodies as a
@@ -189,14 +195,14 @@ func TestOutputThatHalves(t *testing.T) {
 	t.Parallel()
 	tune := func(w *httpclient.Writer) { w.Read, w.Halve = nil, true }
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
-		return (&shelf{plain: true, most: 2000, lone: true}).target(t, &store{tune: tune}, "--storecompression=none")
+		return (&shelf{plain: true, most: 2000, lone: true}).target(t, tuned(tune), "--storecompression=none")
 	})
 }
 
 // writer is one that writes to s.
 func writer(t *testing.T, s *shelf, tune func(*httpclient.Writer)) outputs.Writer {
 	t.Helper()
-	w, err := s.target(t, &store{tune: tune}).Output.Open(context.Background())
+	w, err := s.target(t, tuned(tune)).Output.Open(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +314,7 @@ func TestCheck(t *testing.T) {
 	defer server.Close()
 	f := func(password, url string, want bool) {
 		t.Helper()
-		o := new(store)
+		o := newStore()
 		outputtest.Options(t, o, "--storeoutputtype=1", "--storeoutputendpoint="+url, "--storeproxy=none", "--storeusername=me", "--storepassword="+password)
 		if _, err := o.Settings(); err != nil {
 			t.Fatal(err)

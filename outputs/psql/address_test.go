@@ -130,6 +130,7 @@ func TestAddressRefuses(t *testing.T) {
 // The first address swallows packets: it costs part of one attempt at the start,
 // one attempt later, and never all of them.
 func TestAddressIsABlackHole(t *testing.T) {
+	t.Parallel()
 	_, b, pa, pb := twoServers(t)
 	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
 	heal := pa.Silence()
@@ -156,6 +157,7 @@ func TestAddressIsABlackHole(t *testing.T) {
 // A standby takes no rows; the primary behind it does, with and without
 // target_session_attrs. Once promoted, the first address is the better one.
 func TestAddressIsAStandby(t *testing.T) {
+	t.Parallel()
 	primary := second(t)
 	standby := primary.StartStandby(t)
 	ids := event.NewIDs()

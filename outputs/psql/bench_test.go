@@ -3,7 +3,6 @@ package psql
 import (
 	"context"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -107,10 +107,10 @@ func into(t testing.TB, p *lab.Postgres, table string) *Output {
 // TestSpeed: keys, retries and books included, at least 60 % of the bare loop.
 // The ratio is within one run; short runs only show that it works.
 func TestSpeed(t *testing.T) {
-	n, rounds := 3000, 1
-	if os.Getenv("SENSOR_TEST_LONG") != "" {
-		n, rounds = 200_000, 3
+	if tier.Full() {
+		tier.Alone(t)
 	}
+	n, rounds := tier.Length(3000, 200_000), tier.Length(1, 3)
 	loop, ours := compare(t, n, rounds)
 	ratio := loop.Seconds() / ours.Seconds()
 	t.Logf("%d rows: bare CopyFrom loop %.0f rows/s, the output %.0f rows/s: %.0f %%", n, float64(n)/loop.Seconds(), float64(n)/ours.Seconds(), 100*ratio)

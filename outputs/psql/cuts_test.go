@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -21,6 +21,7 @@ import (
 // to the last one of a block. Whatever has come through: after the next attempt
 // the block is there once.
 func TestCutEverywhere(t *testing.T) {
+	t.Parallel()
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
 	o, table := fresh(t, p, proxy.Addr)
@@ -57,10 +58,7 @@ func TestCutEverywhere(t *testing.T) {
 		}
 		return true
 	}
-	coarse, fine := 97, 7
-	if os.Getenv("SENSOR_TEST_LONG") != "" {
-		coarse, fine = 11, 1
-	}
+	coarse, fine := tier.Length(97, 11), tier.Length(7, 1)
 	for _, direction := range []string{lab.Answers, lab.Requests} {
 		bytes := rand.IntN(coarse)
 		for one(direction, bytes) {
@@ -123,6 +121,7 @@ func sessions(t *testing.T, p *lab.Postgres, table string) int {
 // Nobody can call an attempt back when the network is gone: on the server it ends
 // by itself, in a slow statement and behind a lock.
 func TestLostAttemptEndsOnTheServer(t *testing.T) {
+	t.Parallel()
 	p := postgres(t)
 	f := func(what string, hinder func(table string) func()) {
 		t.Helper()
@@ -220,6 +219,7 @@ func TestKilledBetweenKeyAndRows(t *testing.T) {
 // TestKilledServer: what it has acknowledged is there when it comes back, and what
 // it has not is sent again.
 func TestKilledServer(t *testing.T) {
+	t.Parallel()
 	p := lab.StartPostgres(t)
 	o, table := fresh(t, p, p.Addr)
 	s := newScene(t, o, 2, 20)
@@ -239,6 +239,7 @@ func TestKilledServer(t *testing.T) {
 
 // TestTroubledNetwork lets a network do its worst while records flow.
 func TestTroubledNetwork(t *testing.T) {
+	t.Parallel()
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
 	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=400ms")
@@ -246,11 +247,7 @@ func TestTroubledNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newScene(t, o, 3, 25)
-	rounds := 20
-	if os.Getenv("SENSOR_TEST_LONG") != "" {
-		rounds = 100
-	}
-	for i := range rounds {
+	for i := range tier.Length(20, 100) {
 		s.offer(250)
 		var heal func()
 		switch i % 5 {

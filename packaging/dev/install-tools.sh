@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|test-all|bench|generate|lint|captures: installs with apt what the make targets of these names
+# install-tools.sh run|test|kernels|race|bench|generate|lint|captures: installs with apt what the make targets of these names
 # (captures: userspace/worker/testdata/make.sh) call, where it is missing. Where all is there it needs no network, no root and
 # no time. No daemon is started: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
-#   test-all  the same, and the emulator for old kernels
+#   kernels   the emulator for old kernels, beside what test has
+#   race      the compiler that the race detector needs
 #   bench     a DNS server, a load generator and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
@@ -14,33 +15,35 @@ set -euo pipefail
 # One line for each: groups, what shows that it is there (a command, or a file), Debian's package.
 tools() {
   cat <<'T'
-run,test,test-all,bench,captures ip iproute2
-run,test,test-all,bench,captures knotd knot
-run,test,test-all,captures kdig knot-dnsutils
-test,test-all knotc knot
-test,test-all kxdpgun knot-dnsutils
-test,test-all,bench,captures dnsperf dnsperf
-test,test-all,bench ethtool ethtool
-test,test-all,bench,captures tcpdump tcpdump
-test,test-all editcap wireshark-common
-test,test-all mergecap wireshark-common
-test,test-all dumpcap wireshark-common
-test,test-all zstd zstd
-test,test-all lz4 lz4
-test,test-all promtool prometheus
-test,test-all /usr/lib/postgresql/15/bin/postgres postgresql-15
-test,test-all man man-db
-test,test-all mandoc mandoc
-test,test-all fish fish
-test,test-all zsh zsh
-test,test-all systemd-analyze systemd
-test-all qemu-system-x86_64 qemu-system-x86
-test,test-all xz xz-utils
-test,test-all,generate clang clang
-test,test-all,generate llvm-strip llvm
-test,test-all,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
-test,test-all,generate /usr/include/linux/bpf.h linux-libc-dev
-test,test-all,generate,lint clang-format clang-format
+run,test,bench,captures ip iproute2
+run,test,bench,captures knotd knot
+run,test,captures kdig knot-dnsutils
+test knotc knot
+test kxdpgun knot-dnsutils
+test,bench,captures dnsperf dnsperf
+test,bench ethtool ethtool
+test,bench,captures tcpdump tcpdump
+test editcap wireshark-common
+test mergecap wireshark-common
+test dumpcap wireshark-common
+test zstd zstd
+test lz4 lz4
+test promtool prometheus
+test /usr/lib/postgresql/15/bin/postgres postgresql-15
+test man man-db
+test mandoc mandoc
+test fish fish
+test zsh zsh
+test systemd-analyze systemd
+kernels qemu-system-x86_64 qemu-system-x86
+test xz xz-utils
+race gcc gcc
+race /usr/include/stdlib.h libc6-dev
+test,generate clang clang
+test,generate llvm-strip llvm
+test,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
+test,generate /usr/include/linux/bpf.h linux-libc-dev
+test,generate,lint clang-format clang-format
 captures knsupdate knot-dnsutils
 captures unbound unbound
 captures named bind9
@@ -57,10 +60,10 @@ die() {
 }
 
 group=${1:-}
-[[ $# == 1 && $group =~ ^(run|test|test-all|bench|generate|lint|captures)$ ]] || die "usage: install-tools.sh run|test|test-all|bench|generate|lint|captures"
+[[ $# == 1 && $group =~ ^(run|test|kernels|race|bench|generate|lint|captures)$ ]] || die "usage: install-tools.sh run|test|kernels|race|bench|generate|lint|captures"
 
 # What Debian does not have comes through the Go module proxy, into the folder of `go install`.
-if [[ $group == test* ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&
+if [[ $group == test ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&
   [[ ! -x $(go env GOPATH)/bin/statsd_exporter ]]; then
   GOBIN=$(go env GOPATH)/bin go install github.com/prometheus/statsd_exporter@v0.31.0
 fi

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/sensor/bench/generator"
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // actEnv makes the test's binary the benchmark itself: it is its own reference.
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 // The reference sees all that is sent, loses nothing at a low rate, and has time
 // left.
 func TestLoadOnReference(t *testing.T) {
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it makes network namespaces")
 	}

@@ -14,12 +14,15 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // inNamespace calls f in a network namespace of its own, with a way to change
 // interfaces there.
 func inNamespace(t *testing.T, f func(ip func(args string))) {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it makes network namespaces")
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -22,6 +23,7 @@ import (
 // written to the descriptor passes there, to port 53.
 func loopback(t *testing.T, ringBytes int) (ring *Ring, send int) {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it loads programs into the kernel")
 	}

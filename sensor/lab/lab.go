@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // prefix starts the name of every namespace and folder made here; the process
@@ -58,10 +60,11 @@ var (
 )
 
 // New makes a lab and removes it when the test ends, with every process that
-// still runs in it. It skips the test where the caller may not make namespaces;
-// with CI=true that is a failure.
+// still runs in it. It skips the test under the race detector (tier.Kernel), and
+// where the caller may not make namespaces; with CI=true that is a failure.
 func New(t testing.TB) *Lab {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		missing(t, "needs root: it makes network namespaces")
 	}

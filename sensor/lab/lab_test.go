@@ -34,6 +34,7 @@ func TestHostsReachEachOther(t *testing.T) {
 }
 
 func TestWireIsQuiet(t *testing.T) {
+	t.Parallel()
 	l := New(t)
 	time.Sleep(1500 * time.Millisecond) // solicitations and reports come within a second
 	for _, h := range []*Host{l.Server, l.Client} {
@@ -99,6 +100,7 @@ func TestKnotAnswers(t *testing.T) {
 }
 
 func TestDnsperfAgreesWithKnot(t *testing.T) {
+	t.Parallel()
 	Need(t, "dnsperf")
 	l := New(t)
 	k := startKnot(t, l)
@@ -144,6 +146,7 @@ func TestDnsperfAgreesWithKnot(t *testing.T) {
 }
 
 func TestFlowIsExact(t *testing.T) {
+	t.Parallel()
 	l := New(t)
 	l.Server.Sink(t, 53)
 	messages := Messages(Zone{Names: 100}.Queries(500, 2))
@@ -185,6 +188,7 @@ func TestFlowIsExact(t *testing.T) {
 }
 
 func TestFlowCountsIDs(t *testing.T) {
+	t.Parallel()
 	Need(t, "tcpdump")
 	l := New(t)
 	l.Server.Sink(t, 53)
@@ -227,6 +231,7 @@ func TestFlowStops(t *testing.T) {
 }
 
 func TestFlowReachesKnot(t *testing.T) {
+	t.Parallel()
 	l := New(t)
 	k := startKnot(t, l)
 	sent, err := Flow{
@@ -249,6 +254,7 @@ func TestFlowReachesKnot(t *testing.T) {
 }
 
 func TestFragments(t *testing.T) {
+	t.Parallel()
 	Need(t, "tcpdump")
 	l := New(t)
 	l.Server.Sink(t, 2049)

@@ -3,10 +3,13 @@ package lab
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -44,10 +47,15 @@ func (p *Proxy) renew() {
 // Down closes all connections and takes no new ones.
 func (p *Proxy) Down() { p.p.Stop() }
 
-// Up takes connections again, at the same address.
+// Up takes connections again, at the same address. A process that another test
+// starts at this moment may hold the old listener until it runs its program.
 func (p *Proxy) Up() {
 	p.t.Helper()
-	if err := p.p.Start(); err != nil {
+	err := p.p.Start()
+	for end := time.Now().Add(time.Minute); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); err = p.p.Start() {
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil {
 		p.t.Fatal(err)
 	}
 }

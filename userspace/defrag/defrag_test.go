@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -312,10 +312,7 @@ func TestBounds(t *testing.T) {
 // TestFloodKeepsRealDatagrams sends fragments that never complete, with real
 // datagrams in between.
 func TestFloodKeepsRealDatagrams(t *testing.T) {
-	n := 250_000
-	if os.Getenv("SENSOR_TEST_LONG") == "1" {
-		n = 5_000_000
-	}
+	n := tier.Length(250_000, 5_000_000)
 	const budget = 1 << 20
 	b := newBench(t, Config{Bytes: budget})
 	data := make([]byte, 1480)

@@ -3,10 +3,10 @@ package tcp
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -18,10 +18,7 @@ func (t *Table) memory() int {
 
 // scale is a flood's length: all of it in `make test-all`.
 func scale(n int) int {
-	if os.Getenv("SENSOR_TEST_LONG") == "1" {
-		return n
-	}
-	return n / 20
+	return tier.Length(n/20, n)
 }
 
 // TestHalfOpenFlood sends SYNs that lead nowhere, with real streams in between

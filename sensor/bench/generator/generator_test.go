@@ -15,6 +15,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 const iface = "dest0"
@@ -22,6 +24,7 @@ const iface = "dest0"
 // namespace makes a network namespace with an interface, and returns its path.
 func namespace(t *testing.T) string {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it makes network namespaces")
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // tcActUnspec lets a packet pass to the next program, from linux/pkt_cls.h.
@@ -61,6 +63,7 @@ func TestTCXSeesPackets(t *testing.T) {
 // counter loads a program that counts its packets and lets them pass.
 func counter(t *testing.T) (*ebpf.Program, func() uint64) {
 	t.Helper()
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it loads programs into the kernel")
 	}

@@ -1,0 +1,135 @@
+// Suite runs go test for one tier of tests, packages side by side, and behind them
+// those tests that need the machine for themselves (tier.Alone). It says how long
+// each package took, which tests are the slowest, what was skipped and why, and
+// what is left to other tiers.
+//
+//	go run ./sensor/lab/suite [options] [PACKAGE...]
+//
+// It runs in the module's root. All that go test said is in build/test.json, and the
+// times of all packages and tests are in build/test-times.txt. The exit status is 0
+// when all tests passed. With CI=true a test that is skipped must stand in .ci/skips.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab/tier"
+)
+
+type options struct {
+	tier     string
+	race     bool
+	run      string
+	timeout  time.Duration
+	budget   time.Duration
+	parallel int
+	packages []string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.tier, "tier", "", "`name` of the tier: all, soak or large; none is that of make test")
+	flag.BoolVar(&o.race, "race", false, "with the race detector")
+	flag.StringVar(&o.run, "run", "", "only tests whose names match this `pattern`")
+	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how long one package may take")
+	flag.DurationVar(&o.budget, "budget", 0, "how long all may take on two quiet processors; beyond it there is a warning")
+	flag.IntVar(&o.parallel, "parallel", 2*runtime.NumCPU(), "how many tests of a package run at a time: most of them wait")
+	flag.Parse()
+	if o.packages = flag.Args(); len(o.packages) == 0 {
+		o.packages = []string{"./..."}
+	}
+	ok, err := suite(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func suite(o options) (ok bool, err error) {
+	begin := time.Now()
+	if err := os.MkdirAll("build", 0o755); err != nil {
+		return false, err
+	}
+	log, err := os.Create("build/test.json")
+	if err != nil {
+		return false, err
+	}
+	defer log.Close()
+	allowed, err := os.ReadFile(".ci/skips")
+	if err != nil {
+		return false, err
+	}
+	r := newReport(os.Stdout)
+	atATime := runtime.NumCPU() + 1
+	if o.tier == tier.Soak || o.tier == tier.Large {
+		atATime, o.parallel = 1, 1
+	}
+	ok, cpu, err := o.goTest(r, log, "later", atATime, o.parallel, o.run, o.packages)
+	if err != nil {
+		return false, err
+	}
+	if pattern, packages := r.alone(); len(packages) > 0 {
+		fmt.Println("alone:")
+		passed, more, err := o.goTest(r, log, "", 1, 1, pattern, packages)
+		if err != nil {
+			return false, err
+		}
+		ok, cpu = ok && passed, cpu+more
+	}
+	if err := r.writeTimes("build/test-times.txt"); err != nil {
+		return false, err
+	}
+	r.slowest(15)
+	if unexpected := r.skips(strings.Fields(string(allowed))); len(unexpected) > 0 && os.Getenv("CI") == "true" {
+		fmt.Printf("skipped, and not in .ci/skips:\n  %s\n", strings.Join(unexpected, "\n  "))
+		ok = false
+	}
+	took := time.Since(begin)
+	fmt.Printf("%s in %.0f s, %.0f s of processor time; build/test-times.txt has all times\n", r.sum(), took.Seconds(), cpu.Seconds())
+	if o.budget > 0 && took > o.budget {
+		fmt.Printf("WARNING: the budget of this tier is %s on two quiet processors\n", o.budget)
+	}
+	return ok && r.complete(), nil
+}
+
+// goTest runs tests and feeds what go test says to the report. cpu is what they used,
+// with their children.
+func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime, parallel int, run string, packages []string) (ok bool, cpu time.Duration, err error) {
+	args := []string{
+		"test", "-json", "-count=1", "-timeout=" + o.timeout.String(),
+		"-p=" + strconv.Itoa(packagesAtATime), "-parallel=" + strconv.Itoa(parallel),
+	}
+	if o.race {
+		args = append(args, "-race")
+	}
+	if run != "" {
+		args = append(args, "-run="+run)
+	}
+	cmd := exec.Command("go", slices.Concat(args, packages)...)
+	cmd.Env = append(os.Environ(), tier.Variable+"="+o.tier, tier.AloneVariable+"="+alone)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return false, 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return false, 0, err
+	}
+	readErr := r.read(io.TeeReader(out, log))
+	waitErr := cmd.Wait()
+	if readErr != nil {
+		return false, 0, readErr
+	}
+	return waitErr == nil, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+}
