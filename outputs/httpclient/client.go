@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"dnsmonster-sensor/outputs"
@@ -80,6 +81,7 @@ type Client struct {
 	options   bool // there are some for certificates
 	http      *http.Client
 	secrets   []string // that no text may hold, the longest first
+	warned    atomic.Bool
 }
 
 // place is one address.
@@ -245,6 +247,7 @@ func (c *Client) do(ctx context.Context, at int, r *Request) (*http.Response, er
 		q.Header.Set("Content-Encoding", r.coding)
 	}
 	p.auth.set(q.Header)
+	c.warnOfPlainText(p)
 	if f := c.config.Auth.Func; f != nil {
 		if err := f(ctx, q); err != nil {
 			return nil, c.failed(ctx, err)
@@ -256,6 +259,17 @@ func (c *Client) do(ctx context.Context, at int, r *Request) (*http.Response, er
 		return nil, c.failed(ctx, err)
 	}
 	return answer, nil
+}
+
+// warnOfPlainText says once that others on the network can read who asks.
+func (c *Client) warnOfPlainText(p *place) {
+	host := p.url.Hostname()
+	if p.url.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback() || p.auth.header == "" && c.config.Auth.Func == nil {
+		return
+	}
+	if c.config.Log != nil && c.warned.CompareAndSwap(false, true) {
+		c.config.Log.Warn("the password or token goes over the network in the clear: use https:// in "+c.at.Server, "address", p.name)
+	}
 }
 
 // join puts a request's path behind the address's own, and one query behind the

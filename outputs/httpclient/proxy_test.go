@@ -2,9 +2,11 @@ package httpclient
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -92,6 +94,34 @@ func TestProxy(t *testing.T) {
 	f("http://me:hush@"+strings.TrimPrefix(nowhere(t), "http://"), "https://db.example.org", "retry", "connection refused")
 	f("http://me:hush@"+strings.TrimPrefix(nowhere(t), "http://"), "http://db.example.org", "retry", "connection refused")
 	f(None, s.URL, "wrong", "127.0.0.1")
+}
+
+// TestPlainTextIsSaid once, where a secret goes to another machine.
+func TestPlainTextIsSaid(t *testing.T) {
+	a := lab.NewAuthority(t)
+	cert, key := a.Issue("server", "db.example.org")
+	s := serveTLS(t, cert, key, nil, 0, func(http.ResponseWriter, *http.Request) {})
+	p := "http://me:hush@" + proxy(t, s.Listener.Addr().String())
+	f := func(url, token string, want int) {
+		t.Helper()
+		var text bytes.Buffer
+		c := client(t, Config{Proxy: p, Auth: Auth{Token: token}, TLS: secure.TLS{CAFile: a.File}, Log: slog.New(slog.NewTextHandler(&text, nil))}, url)
+		r := c.Request(http.MethodPost, "")
+		for range 2 {
+			if got, err := post(t, c, r, "x", long); err != nil {
+				t.Error(got)
+			}
+		}
+		if n := strings.Count(text.String(), "in the clear: use https:// in --newendpoint"); n != want {
+			t.Errorf("%s with %q: %d warnings, want %d: %s", url, token, n, want, text.String())
+		}
+		hasNot(t, "the log", text.String(), "ZQXJ")
+	}
+	f("http://me:ZQXJ@db.example.org", "", 1)
+	f("http://db.example.org", "ZQXJ", 1)
+	f("http://db.example.org", "", 0)
+	f("http://127.0.0.1:9", "ZQXJ", 0)
+	f("https://db.example.org", "ZQXJ", 0)
 }
 
 // TestProxyOfTheEnvironment is for those that name none, and nobody goes to it who

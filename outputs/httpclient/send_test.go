@@ -266,16 +266,16 @@ func answersEarly(t *testing.T, two bool) {
 	defer s.Close()
 	c := client(t, Config{SkipVerify: true}, s.URL)
 	early, late := c.Request(http.MethodPost, "?early"), c.Request(http.MethodPost, "")
-	for i := range 10 {
+	for i := range 6 {
 		fill := string(rune('a' + i))
-		if _, err := post(t, c, early, strings.Repeat(fill, 4<<20), long); kind(err) == "taken" {
+		if _, err := post(t, c, early, strings.Repeat(fill, 2<<20), long); kind(err) == "taken" {
 			t.Errorf("%d: %v", i, err)
 		}
 		if _, err := post(t, c, late, strings.Repeat(fill, 1<<20), long); err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
 		if rand.IntN(2) == 0 { // and one that is broken off
-			post(t, c, late, strings.Repeat(fill, 4<<20), time.Millisecond)
+			post(t, c, late, strings.Repeat(fill, 2<<20), time.Millisecond)
 		}
 	}
 }

@@ -23,8 +23,9 @@ type Writer struct {
 	Client  *Client
 	Request *Request
 
-	// Append appends the row of event n of a block, with what ends it. An event
-	// that becomes no row, or an error, is refused.
+	// Append appends the row of event n of a block, with what ends it. It may be
+	// several lines, which then share one Verdict. An event that becomes no row, or
+	// an error, is refused.
 	Append func(dst []byte, b *event.Block, n int, e *event.Event) ([]byte, error)
 
 	// Read says what the answer to some rows means for each of them: all are

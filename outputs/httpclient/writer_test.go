@@ -355,3 +355,30 @@ func TestWriterAllocations(t *testing.T) {
 		t.Errorf("10 rows allocate %v times, 5000 %v times", small, large)
 	}
 }
+
+// BenchmarkWriter sends blocks of 1000 rows of 400 bytes to a server that throws
+// them away.
+func BenchmarkWriter(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	text := []byte(strings.Repeat(`{"Timestamp":"2026-11-27T12:00:00Z"}`, 11) + "\n")
+	for _, compression := range []string{"none", "gzip", "zstd"} {
+		b.Run(compression, func(b *testing.B) {
+			c, err := httpclient.New(httpclient.Config{Endpoints: []string{server.URL}, Proxy: "none", Compression: compression})
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
+				return append(dst, text...), nil
+			}}
+			block := blockOf(1000)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := w.Write(context.Background(), block); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
