@@ -2,6 +2,7 @@ package outputs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -119,26 +120,25 @@ func (b *Basics) Records() (format.Format, error) {
 	return b.Choice.Format(b.output, b.Common.Records)
 }
 
-// Settings checks the options that are declared.
+// Settings checks the options that are declared. Its error joins all that is
+// wrong.
 func (b *Basics) Settings() (Settings, error) {
 	s := Settings{Type: Type(b.kind), Workers: b.Workers, Timeout: b.Timeout}
 	s.Batch(b.BatchSize, b.BatchDelay)
-	switch {
-	case b.kind < int(Off) || b.kind > int(SkipAndAllow):
-		return s, fmt.Errorf("%s: %d is not one of 0 to 4", b.typeOption, b.kind)
-	case b.Workers < 1:
-		return s, fmt.Errorf("%s: %d, at least 1", b.workersOption, b.Workers)
-	case b.BatchSize < b.smallest:
-		return s, fmt.Errorf("%s: %d, at least %d", b.sizeOption, b.BatchSize, b.smallest)
-	case b.BatchDelay < 0:
-		return s, fmt.Errorf("%s: %s, a time of 0 or more", b.delayOption, b.BatchDelay)
-	case b.timeoutOption != "" && b.Timeout < time.Millisecond:
-		return s, fmt.Errorf("%s: %s, at least 1ms", b.timeoutOption, b.Timeout)
-	}
-	if b.formatOption != "" {
-		if _, err := b.Records(); err != nil {
-			return s, err
+	var errs []error
+	wrong := func(is bool, option, format string, a ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(option+": "+format, a...))
 		}
 	}
-	return s, nil
+	wrong(b.kind < int(Off) || b.kind > int(SkipAndAllow), b.typeOption, "%d is not one of 0 to 4", b.kind)
+	wrong(b.Workers < 1, b.workersOption, "%d, at least 1", b.Workers)
+	wrong(b.BatchSize < b.smallest, b.sizeOption, "%d, at least %d", b.BatchSize, b.smallest)
+	wrong(b.BatchDelay < 0, b.delayOption, "%s, a time of 0 or more", b.BatchDelay)
+	wrong(b.timeoutOption != "" && b.Timeout < time.Millisecond, b.timeoutOption, "%s, at least 1ms", b.Timeout)
+	if b.formatOption != "" {
+		_, err := b.Records()
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
 }

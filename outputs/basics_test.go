@@ -58,6 +58,9 @@ func TestBasics(t *testing.T) {
 	f(`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`, usual, "--newoutputformat=xml")
 	f("newoutputgotemplate: read template: template: record:1: unclosed action", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP")
 
+	f("newoutputworkers: 0, at least 1\nnewbatchsize: -1, at least 1\n"+`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`,
+		usual, "--newoutputformat=xml", "--newoutputworkers=0", "--newbatchsize=-1")
+
 	bare := outputs.NewBasics("bare")
 	if s, err := bare.Settings(); err != nil || s != (outputs.Settings{Workers: 1}) || bare.Name() != "bare" || !bare.IsOff() {
 		t.Errorf("without options: %+v, %v", s, err)

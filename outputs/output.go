@@ -142,7 +142,7 @@ type Output interface {
 	// Category is the section of the configuration file.
 	Flags() []cli.Flag
 	// Settings checks the parsed options without opening anything. Its error
-	// names the option that is wrong.
+	// begins with the option that is wrong, or joins several such errors.
 	Settings() (Settings, error)
 	// Open connects, once for each writer, from several goroutines at a time. ctx
 	// bounds the attempt and means nothing to the writer afterwards.

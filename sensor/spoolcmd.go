@@ -65,8 +65,8 @@ EXAMPLES:
    dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
    dnsmonster-sensor spool export psql --config /etc/dnsmonster.ini --format csv | head`,
 			Flags: append(append(export.flags(), export.records.flags()...),
-				&cli.StringFlag{Name: "format", Value: "json", Destination: &export.format, Usage: "`FORMAT` of the records: " + strings.Join(format.Names(), ", ")},
-				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: "Go `TEMPLATE` that each record is written with, for the format gotemplate"},
+				&cli.StringFlag{Name: "format", Value: "json", Destination: &export.format, Usage: format.Usage},
+				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: format.TemplateUsage},
 				&cli.StringFlag{
 					Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &export.server,
 					Usage: "`NAME` of this sensor, in formats that have room for one",

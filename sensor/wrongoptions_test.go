@@ -253,6 +253,28 @@ func TestAllThatIsWrongIsNamed(t *testing.T) {
 	}
 }
 
+// TestAllThatIsWrongWithOutputsIsNamed: an output says all, and not the first thing.
+func TestAllThatIsWrongWithOutputsIsNamed(t *testing.T) {
+	f := func(args ...string) {
+		t.Helper()
+		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor", "--pcapfile=x"}, args...), nil)
+		for _, arg := range args {
+			name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+			if strings.HasSuffix(name, "outputtype") && value == "1" {
+				continue
+			}
+			if err == nil || !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
+				return strings.HasPrefix(line, name+": ") && strings.HasSuffix(line, " (from the command line)")
+			}) {
+				t.Errorf("%q: error %v, want %s named", args, err, name)
+			}
+		}
+	}
+	f("--fileoutputtype=7", "--fileoutputworkers=0", "--fileoutputformat=xml", "--fileoutputrotatecount=-1", "--fileoutputrotatecron=x", "--fileoutputcompress=rar")
+	f("--psqloutputtype=1", "--psqlworkers=0", "--psqlbatchsize=0", "--psqlbatchdelay=-1s", "--psqlbatchtimeout=0s", "--psqltable=a-b", "--psqlendpoint=mysql://h/")
+	f("--nulloutputtype=9", "--nulloutputbatchsize=-1", "--nulloutputbatchdelay=-1s")
+}
+
 // TestWarningsBesideErrors: a variable's name that is mistyped may be why another
 // is missed.
 func TestWarningsBesideErrors(t *testing.T) {

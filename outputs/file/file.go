@@ -75,22 +75,20 @@ func (o *Output) Flags() []cli.Flag {
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	s.RetryMax = 5 * time.Second
-	if err != nil {
-		return s, err
-	}
+	errs := []error{err}
 	if o.count < 0 {
-		return s, fmt.Errorf("fileoutputrotatecount: %d, at least 0", o.count)
+		errs = append(errs, fmt.Errorf("fileoutputrotatecount: %d, at least 0", o.count))
 	}
 	if _, err := parseSchedule(o.cron); err != nil {
-		return s, fmt.Errorf("fileoutputrotatecron: %w", err)
+		errs = append(errs, fmt.Errorf("fileoutputrotatecron: %w", err))
 	}
 	if _, err := findCompression(o.compress); err != nil {
-		return s, fmt.Errorf("fileoutputcompress: %w", err)
+		errs = append(errs, fmt.Errorf("fileoutputcompress: %w", err))
 	}
 	if !o.IsOff() && o.path == "" {
-		return s, errors.New("fileoutputpath: name the folder of the files")
+		errs = append(errs, errors.New("fileoutputpath: name the folder of the files"))
 	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 // Check takes the folder, which stays taken.

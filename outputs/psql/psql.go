@@ -4,6 +4,7 @@ package psql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -81,14 +82,9 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	if o.IsOff() {
 		return s, nil
 	}
-	if err != nil {
-		return s, err
-	}
-	if _, err := o.identifier(); err != nil {
-		return s, err
-	}
-	_, err = o.config()
-	return s, err
+	_, wrongTable := o.identifier()
+	_, wrongEndpoint := o.config()
+	return s, errors.Join(err, wrongTable, wrongEndpoint)
 }
 
 // isName tells whether s is an identifier that can be written without quotes,
