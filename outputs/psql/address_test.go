@@ -154,6 +154,23 @@ func TestAddressIsABlackHole(t *testing.T) {
 	}
 }
 
+// An attempt that waits for one address does not go back to those that it has tried
+// already, though their pause is over by then.
+func TestAttemptGoesOnToTheLastAddress(t *testing.T) {
+	t.Parallel()
+	a, _, pa, pb := twoServers(t)
+	pa.Down()
+	pb.Silence()
+	o, _ := amid(t, newTable(), []string{pa.Addr, pb.Addr, a.Addr})
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // 2 s of it for the silent one
+	defer cancel()
+	w, err := o.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+}
+
 // A standby takes no rows; the primary behind it does, with and without
 // target_session_attrs. Once promoted, the first address is the better one.
 func TestAddressIsAStandby(t *testing.T) {
