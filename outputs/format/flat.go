@@ -1,8 +1,6 @@
 package format
 
 import (
-	"net/netip"
-
 	mdns "github.com/miekg/dns"
 
 	"dnsmonster-sensor/userspace/dns"
@@ -57,26 +55,25 @@ func appendFlatEnds(dst []byte, e *event.Event) []byte {
 	dst = append(append(dst, `,"protocol":"`...), e.Proto.String()...)
 	dst = append(dst, `","ip_version":`...)
 	dst = append(dst, '0'+e.IPVersion())
-	dst = appendFlatEnd(dst, `,"src_ip":"`, `,"src_port":`, e.Src)
-	dst = appendFlatEnd(dst, `,"dst_ip":"`, `,"dst_port":`, e.Dst)
+	// What is absent is left out: no index takes an empty text for an address.
+	if port := uint64(e.Src.Port()); e.Src.Addr().IsValid() {
+		dst = appendAddr(append(dst, `,"src_ip":"`...), e.Src.Addr())
+		dst = appendUint(append(dst, `","src_port":`...), port)
+	} else if port != 0 {
+		dst = appendUint(append(dst, `,"src_port":`...), port)
+	}
+	if port := uint64(e.Dst.Port()); e.Dst.Addr().IsValid() {
+		dst = appendAddr(append(dst, `,"dst_ip":"`...), e.Dst.Addr())
+		dst = appendUint(append(dst, `","dst_port":`...), port)
+	} else if port != 0 {
+		dst = appendUint(append(dst, `,"dst_port":`...), port)
+	}
 	dst = appendUint(append(dst, `,"length":`...), uint64(e.Length()))
 	if len(e.Identity) > 0 {
 		dst = append(appendText(append(dst, `,"identity":"`...), e.Identity), '"')
 	}
 	if len(e.Version) > 0 {
 		dst = append(appendText(append(dst, `,"version":"`...), e.Version), '"')
-	}
-	return dst
-}
-
-// appendFlatEnd leaves out what is absent: no index takes an empty text for an address.
-func appendFlatEnd(dst []byte, ip, port string, end netip.AddrPort) []byte {
-	a := end.Addr()
-	if a.IsValid() {
-		dst = append(appendAddr(append(dst, ip...), a), '"')
-	}
-	if a.IsValid() || end.Port() != 0 {
-		dst = appendUint(append(dst, port...), uint64(end.Port()))
 	}
 	return dst
 }

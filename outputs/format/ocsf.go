@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"net/netip"
 
 	"dnsmonster-sensor/userspace/dns"
@@ -75,6 +76,15 @@ func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
 }
 
+// ocsfProtocols are the texts for IP's protocols by which carriers go, by carrier.
+var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
+	for i := range texts {
+		p := packet.Proto(i)
+		texts[i] = fmt.Sprintf(`,"protocol_name":"%s","protocol_num":%d,"protocol_ver_id":`, p.Transport(), p.IPNumber())
+	}
+	return texts
+}()
+
 // appendPortAlone appends the port of an end that is no endpoint for want of an
 // address.
 func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
@@ -105,9 +115,11 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	default:
 		dst = append(dst, `0,"direction":"Unknown"`...)
 	}
-	dst = append(append(dst, `,"protocol_name":"`...), e.Proto.Transport().String()...) // IP's, as the number is
-	dst = appendUint(append(dst, `","protocol_num":`...), uint64(e.Proto.IPNumber()))
-	dst = append(dst, `,"protocol_ver_id":`...)
+	p := &ocsfProtocols[0]
+	if int(e.Proto) < len(ocsfProtocols) {
+		p = &ocsfProtocols[e.Proto]
+	}
+	dst = append(dst, *p...)
 	return append(dst, '0'+e.IPVersion(), '}')
 }
 
@@ -214,7 +226,7 @@ func appendFlagIDs(dst []byte, flags uint16) []byte {
 func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, client, server netip.AddrPort, m dns.Malformed) []byte {
 	d := &e.DNS
 	dst = appendUint(append(dst, `,"unmapped":{"length":`...), uint64(e.Length()))
-	if e.Proto != e.Proto.Transport() {
+	if e.Proto > event.TCP {
 		dst = append(append(append(dst, `,"protocol":"`...), e.Proto.String()...), '"')
 	}
 	dst = appendPortAlone(dst, `,"src_port":`, client)
