@@ -92,7 +92,7 @@ type place struct {
 }
 
 // New checks the configuration, and opens nothing but the files of certificates.
-// Its error begins with the option that is wrong.
+// Its error has a line for each option that is wrong, which begins with its name.
 func New(config Config) (*Client, error) {
 	config.MaxAnswer = cmp.Or(config.MaxAnswer, defaultAnswer)
 	c := &Client{config: config, at: config.TLS.Places(config.EndpointOption)}
@@ -100,29 +100,11 @@ func New(config Config) (*Client, error) {
 	if config.EndpointOption == "" {
 		c.at.Server = "its URL"
 	}
-	if err := c.readEndpoints(); err != nil {
-		return nil, fmt.Errorf("%s: %w", config.EndpointOption, err)
-	}
-	if err := config.Auth.check(); err != nil {
-		return nil, err
-	}
-	for i := range c.places {
-		p := &c.places[i]
-		user := p.url.User
-		p.url.User = nil
-		if user != nil && config.Auth.given() {
-			return nil, fmt.Errorf("%s: it has a user and so has %s: leave one of the two out", config.EndpointOption, config.Auth.option())
-		}
-		p.auth = config.Auth.authorization(user)
-	}
-	if !slices.Contains([]string{"", None, Gzip, Zstd}, config.Compression) {
-		return nil, fmt.Errorf("%s: %q, use %s, %s or %s", config.CompressionOption, config.Compression, None, Gzip, Zstd)
-	}
-	proxy, err := proxyOf(config.Proxy)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", config.ProxyOption, err)
-	}
+	proxy, proxyErr := proxyOf(config.Proxy)
 	trust, err := trustOf(&config)
+	err = errors.Join(
+		of(config.EndpointOption, c.readEndpoints()), config.Auth.check(), c.authorize(),
+		of(config.CompressionOption, checkCompression(config.Compression)), of(config.ProxyOption, proxyErr), err)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +132,28 @@ func New(config Config) (*Client, error) {
 		},
 	}
 	return c, nil
+}
+
+// of begins an error with its option.
+func of(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", option, err)
+}
+
+// authorize finds who asks at each address.
+func (c *Client) authorize() error {
+	for i := range c.places {
+		p := &c.places[i]
+		user := p.url.User
+		p.url.User = nil
+		if user != nil && c.config.Auth.given() {
+			return fmt.Errorf("%s: it has a user and so has %s: leave one of the two out", c.config.EndpointOption, c.config.Auth.option())
+		}
+		p.auth = c.config.Auth.authorization(user)
+	}
+	return nil
 }
 
 // readEndpoints checks the addresses' form. Its errors hold nothing of them.

@@ -61,6 +61,9 @@ func TestConfigErrors(t *testing.T) {
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:hu%zzsh@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://h:1/path" })
 	f("newproxy: a proxy is an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
+	f("newendpoint: this is no URL\nnewtoken: a token has no line ends and no control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
+		c.Endpoints, c.Auth.Token, c.Compression, c.Proxy = []string{"x"}, "ZQXJ\n", "x", "http://h:ZQXJ"
+	})
 	f(": open /no/such", func(c *Config) { c.TLS.CAFile = "/no/such" })
 }
 

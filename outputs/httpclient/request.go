@@ -2,6 +2,7 @@ package httpclient
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -17,6 +18,14 @@ const (
 	Gzip = "gzip"
 	Zstd = "zstd"
 )
+
+func checkCompression(value string) error {
+	switch value {
+	case "", None, Gzip, Zstd:
+		return nil
+	}
+	return fmt.Errorf("%q, use %s, %s or %s", value, None, Gzip, Zstd)
+}
 
 // Request is one kind of request of one goroutine, which sends it again and again.
 // Buffers and compressor are kept from one time to the next.
