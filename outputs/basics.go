@@ -125,6 +125,7 @@ func (b *Basics) Records() (format.Format, error) {
 func (b *Basics) Settings() (Settings, error) {
 	s := Settings{Type: Type(b.kind), Workers: b.Workers, Timeout: b.Timeout}
 	s.Batch(b.BatchSize, b.BatchDelay)
+	s.BatchName = b.sizeOption
 	var errs []error
 	wrong := func(is bool, option, format string, a ...any) {
 		if is {

@@ -27,12 +27,13 @@ func wanted(t *testing.T, text string) map[string]uint64 {
 }
 
 // path sends ten events through every hand-over by hand, so that a test can
-// spoil any of them: offer, put, take and settle say how often, or how, the
+// spoil any of them: offer, put, join, take and settle say how often, or how, the
 // step is done. All of them 1 is how it should be.
 type path struct {
-	offer, put, pop, settle int             // of the fifth event; of its block
-	result                  func(r *result) // changes what deliver says
-	count                   func(p *account.Page)
+	offer, put, pop, settle  int             // of the fifth event; of its block
+	loseJoined, doubleJoined bool            // the joiner forgets the block, or takes it twice
+	result                   func(r *result) // changes what deliver says
+	count                    func(p *account.Page)
 }
 
 func (p path) unaccounted(t *testing.T) int64 {
@@ -56,6 +57,7 @@ func (p path) unaccounted(t *testing.T) int64 {
 		t.Errorf("while a block is open: %d unaccounted", held.Unaccounted())
 	}
 	p.queue(r, in)
+	p.join(r)
 	for range p.pop - 1 { // popped and forgotten
 		r.queue.Pop(context.Background())
 	}
@@ -89,12 +91,36 @@ func (p path) queue(r *Runner, in *Intake) {
 		in.Flush()
 		return
 	}
-	in.open.Seal(r.ids.Next(), time.Now())
 	for range p.put {
-		r.queue.TryPut(in.open)
+		r.put(parcel{block: copied(in.open), since: in.now}, &in.round)
 	}
 	in.open = event.NewBlock(smallBlock)
 	in.hold(0)
+}
+
+func copied(b *event.Block) *event.Block {
+	same, p := event.NewBlock(smallBlock), b.Part()
+	same.Join(&p, b.Len(), b.Size())
+	return same
+}
+
+// join does what a round of the joiner does.
+func (p path) join(r *Runner) {
+	j := r.join
+	parcels, _ := r.queue.gather()
+	switch {
+	case p.loseJoined:
+		parcels = parcels[1:]
+	case p.doubleJoined:
+		parcels = append(parcels, parcel{block: copied(parcels[0].block)})
+	}
+	for i, one := range parcels {
+		j.hold(parcels[i:])
+		j.add(one)
+	}
+	j.pass()
+	j.hold(nil)
+	r.queue.settle(nil, time.Time{})
 }
 
 // Each way to lose, double or miscount at a hand-over shows in the ledger.
@@ -112,6 +138,8 @@ func TestBooksShowMutations(t *testing.T) {
 	f("an event is offered twice", path{offer: 2, put: 1, pop: 1, settle: 1}, -1)
 	f("a block is not queued", path{offer: 1, put: 0, pop: 1, settle: 1}, 10)
 	f("a block is queued twice", path{offer: 1, put: 2, pop: 1, settle: 1}, -10)
+	f("a block is forgotten when blocks are joined", path{offer: 1, put: 1, pop: 1, settle: 1, loseJoined: true}, 10)
+	f("a block is joined twice", path{offer: 1, put: 1, pop: 1, settle: 1, doubleJoined: true}, -10)
 	f("a block is popped and forgotten", path{offer: 1, put: 1, pop: 2, settle: 1}, 10)
 	f("a result is counted twice", path{offer: 1, put: 1, pop: 1, settle: 2}, -10)
 	f("a result misses an event", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
@@ -127,6 +155,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	w := r.workers[0]
 	w.writer = &fake{}
 	offer(r.Intake(), 10)
+	r.join.round(true)
 	b, _ := r.queue.Pop(context.Background())
 	w.take(item{block: b})
 	w.deliver(context.Background(), b)
@@ -176,6 +205,7 @@ func TestOfferAllocatesNothing(t *testing.T) {
 		in.Offer(e)
 		now = now.Add(time.Second)
 		in.Tick(now)
+		r.join.round(true)
 		for range 2 {
 			b, ok := r.queue.Pop(context.Background())
 			if !ok {
@@ -251,7 +281,7 @@ func TestDiskBooksShowMutations(t *testing.T) {
 		offer(r.Intake(), 10)
 		b, _ := r.queue.Pop(context.Background())
 		for range place {
-			if _, err := d.write(b, false); err != nil {
+			if _, err := d.write(item{block: b}, false); err != nil {
 				t.Fatal(err)
 			}
 		}

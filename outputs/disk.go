@@ -30,13 +30,14 @@ type disk struct {
 	more  chan struct{}                        // a token: the disk has something to take
 	moved chan struct{}                        // a token: workers have taken something
 	ended chan struct{}                        // closed when move is done
-	hand  *event.Block                         // what move had in hand when it ended
+	hand  item                                 // what move had in hand when it ended
 	grace time.Duration                        // diskGrace, but for tests
 	note  func(*spool.Segment, event.ID) error // sp.Done, but for tests
 
 	mu     sync.Mutex
 	page   *account.Page // the spool's numbers
 	moving *account.Page // what move has in hand
+	since  time.Time     // of that; zero: it has nothing
 	kept   []item        // what workers could not deliver
 	broken bool          // the last write failed
 }
@@ -98,26 +99,38 @@ func (d *disk) move(ctx context.Context) {
 	defer close(d.ended)
 	defer d.front.Close()
 	for {
-		b, ok := d.r.queue.Pop(ctx)
+		it, ok := d.r.queue.pop(ctx)
 		if !ok {
 			return
 		}
-		d.holds(b.Len())
-		if !d.place(ctx, b) {
-			d.hand = b
+		d.holds(it)
+		lent := lentBytes(it.block)
+		if !d.place(ctx, it) {
+			d.hand = it
 			return
 		}
-		d.holds(0)
+		d.holds(item{})
+		d.r.queue.giveBack(lent)
 	}
 }
 
-func (d *disk) holds(events int) {
-	d.moving.Set(account.DeliveryHeld, uint64(events))
+// holds shows what move has in hand.
+func (d *disk) holds(it item) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	if it.block != nil {
+		n = it.block.Len()
+	}
+	d.since = it.since
+	d.moving.Set(account.DeliveryHeld, uint64(n))
 	d.moving.Publish()
 }
 
-// place returns when b is in front or on disk, or false when ctx ended first.
-func (d *disk) place(ctx context.Context, b *event.Block) bool {
+// place returns when the block is in front or on disk, or false when ctx ended
+// first.
+func (d *disk) place(ctx context.Context, it item) bool {
+	b := it.block
 	for {
 		// Only this goroutine can undo what makes the front the right place.
 		direct := !d.sp.Behind() && d.front.hasRoom(b)
@@ -125,16 +138,17 @@ func (d *disk) place(ctx context.Context, b *event.Block) bool {
 		switch {
 		case d.always:
 			var seg *spool.Segment
-			seg, err = d.write(b, direct)
+			seg, err = d.write(it, direct)
 			if direct && !errors.Is(err, spool.ErrFull) { // full: the workers will make room
-				d.front.tryPut(item{block: b, seg: seg, id: b.ID()})
+				it.seg, it.id = seg, b.ID()
+				d.front.tryPut(it)
 				return true
 			}
 		case direct:
-			d.front.tryPut(item{block: b})
+			d.front.tryPut(it)
 			return true
 		case d.r.live:
-			_, err = d.write(b, false)
+			_, err = d.write(it, false)
 		default:
 			err = spool.ErrFull // behind a file everybody waits for the workers
 		}
@@ -149,10 +163,10 @@ func (d *disk) place(ctx context.Context, b *event.Block) bool {
 	}
 }
 
-// write appends b to the spool. When that begins to fail, and when it is well
-// again, it says so.
-func (d *disk) write(b *event.Block, kept bool) (*spool.Segment, error) {
-	seg, err := d.sp.Append(b, kept)
+// write appends a block to the spool. When that begins to fail, and when it is
+// well again, it says so.
+func (d *disk) write(it item, kept bool) (*spool.Segment, error) {
+	seg, err := d.sp.Append(it.block, kept, it.since)
 	d.publish()
 	if errors.Is(err, spool.ErrFull) {
 		return nil, err
@@ -231,7 +245,7 @@ func (d *disk) next(ctx context.Context) (item, bool) {
 		select {
 		case <-d.front.more:
 		case <-d.more:
-		case <-d.front.done:
+		case <-d.front.ended:
 		case <-ctx.Done():
 		}
 	}
@@ -239,7 +253,7 @@ func (d *disk) next(ctx context.Context) (item, bool) {
 }
 
 func (d *disk) read() (item, bool) {
-	b, seg := d.sp.Next()
+	b, seg, since := d.sp.Next()
 	d.publish()
 	signal(d.moved)
 	if b == nil {
@@ -248,7 +262,19 @@ func (d *disk) read() (item, bool) {
 	if d.sp.Behind() {
 		signal(d.more)
 	}
-	return item{block: b, seg: seg, id: b.ID(), shared: true}, true
+	return item{block: b, since: since, seg: seg, id: b.ID(), shared: true}, true
+}
+
+// oldest is when the first event of all that is behind the lanes' queue was
+// received.
+func (d *disk) oldest() time.Time {
+	d.mu.Lock()
+	t := d.since
+	for _, it := range d.kept {
+		t = earlier(t, it.since)
+	}
+	d.mu.Unlock()
+	return earlier(earlier(t, d.front.oldest()), d.sp.Oldest())
 }
 
 // done notes that all of a block is delivered or refused.
@@ -271,7 +297,7 @@ func (d *disk) keep(it item) {
 
 // finish stores what is left, the oldest first, and closes the spool. It
 // returns the events that could not be stored. move has ended.
-func (d *disk) finish(rest []*event.Block) (abandoned uint64) {
+func (d *disk) finish(rest []item) (abandoned uint64) {
 	d.sp.Last()
 	d.publish()
 	d.mu.Lock()
@@ -285,18 +311,18 @@ func (d *disk) finish(rest []*event.Block) (abandoned uint64) {
 		first = append(first, it)
 	}
 	abandoned = d.putBack(first)
-	if d.hand != nil {
-		rest = append([]*event.Block{d.hand}, rest...)
+	if d.hand.block != nil {
+		rest = append([]item{d.hand}, rest...)
 	}
-	for _, b := range rest {
-		if _, err := d.write(b, false); err != nil {
-			abandoned += uint64(b.Len())
+	for _, it := range rest {
+		if _, err := d.write(it, false); err != nil {
+			abandoned += uint64(it.block.Len())
 		}
 	}
 	d.mu.Lock()
 	d.kept = nil
 	d.mu.Unlock()
-	d.holds(0)
+	d.holds(item{})
 	d.publish()
 	if n := d.sp.Stats().Pending; n > 0 {
 		d.r.log.Info("events wait in the spool for the next start", "events", n, "spool", d.sp.Dir())
@@ -358,11 +384,11 @@ func (d *disk) drain() (events uint64) {
 	d.kept = nil
 	d.mu.Unlock()
 	events += d.front.Drain()
-	if d.hand != nil {
-		events += uint64(d.hand.Len())
-		d.hand = nil
+	if d.hand.block != nil {
+		events += uint64(d.hand.block.Len())
+		d.hand = item{}
 	}
-	d.holds(0)
+	d.holds(item{})
 	d.publish()
 	return events
 }

@@ -470,7 +470,7 @@ func TestSlowOutputIsAlone(t *testing.T) {
 func empty(q *Queue) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.count == 0
+	return q.count == 0 && q.loose.empty()
 }
 
 // lines is a log that can be read while it is written.

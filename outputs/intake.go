@@ -2,6 +2,7 @@ package outputs
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"dnsmonster-sensor/userspace/account"
@@ -15,16 +16,28 @@ type Intake struct {
 	r     *Runner
 	page  *account.Page
 	open  *event.Block
-	now   time.Time // of the last Tick
-	since time.Time // when the open block got its first event
-	name  []byte    // memory for the filter
-	taken []byte    // likewise
+	most  int          // bytes that an open block has at most, but for a single event
+	last  bool         // Flush hands over
+	alone bool         // a block of that size is a batch, and not joined with others
+	now   time.Time    // of the last Tick
+	since time.Time    // when the open block got its first event
+	first atomic.Int64 // since, for others: as in loose, 0 where nothing is in hand
+	round uint64       // Queue.offer's
+	name  []byte       // memory for the filter
+	taken []byte       // likewise
 	_     [64]byte
 }
 
 // Intake makes one more way in. Intakes may be made at any time before Stop.
 func (r *Runner) Intake() *Intake {
-	return &Intake{r: r, page: r.book.Page(), open: r.free.get(), now: time.Now()}
+	in := &Intake{r: r, page: r.book.Page(), open: r.free.get(), now: time.Now(), most: blockTarget}
+	if r.set.BatchBytes <= blockTarget {
+		in.most, in.alone = int(r.set.BatchBytes), true
+	}
+	r.lanes.Lock()
+	defer r.lanes.Unlock()
+	r.intakes = append(r.intakes, in)
+	return in
 }
 
 // Offer copies e, if the filter takes it. Behind a live source it never waits;
@@ -34,16 +47,17 @@ func (in *Intake) Offer(e *event.Event) {
 		in.page.Add(account.Skipped, 1)
 		return
 	}
-	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > blockTarget {
-		in.handOver()
+	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > in.most {
+		in.handOver(in.alone)
 	}
 	if in.open.Len() == 0 {
 		in.since = in.now
+		in.first.Store(in.r.queue.loose.stamp(in.now))
 	}
 	in.open.Append(e)
 	e.Taken = nil // that was for this output alone
-	if in.full() || in.open.Size() >= blockTarget {
-		in.handOver()
+	if in.full() || in.open.Size() >= in.most {
+		in.handOver(in.alone)
 	}
 }
 
@@ -56,35 +70,42 @@ func (in *Intake) full() bool {
 	return n == set.BatchSize
 }
 
-// Tick hands over an open block that has waited for BatchDelay, or is full since
-// nothing else waits any more, and publishes the books. Call it once per batch of
-// packets, and while there are none.
+// Tick hands over an open block when it has waited for almost BatchDelay, when
+// others have, so that all lanes' events go into one batch, and when it is full
+// since nothing else waits any more; and it publishes the books. Call it once per
+// batch of packets, and while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
-	if in.open.Len() > 0 && (now.Sub(in.since) >= in.r.set.BatchDelay || in.full()) {
-		in.handOver()
+	if in.open.Len() > 0 && (max(now.Sub(in.since), in.r.queue.loose.age(now)) >= in.r.patience || in.full()) {
+		in.handOver(false)
 		return
 	}
 	in.hold(in.open.Len())
 }
 
-// Flush hands over the open block, however small. It is the lane's last call
-// before Stop.
+// Flush hands over the open block, however small, to be sent at once. It is the
+// lane's last call before Stop.
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {
-		in.handOver()
+		in.last = true
+		in.handOver(false)
 		return
 	}
 	in.hold(0) // what was skipped since the last Tick counts, too
 }
 
-// handOver seals the open block and queues it.
-func (in *Intake) handOver() {
+// handOver queues the open block: sealed where it is a batch, else for the joiner.
+func (in *Intake) handOver(batch bool) {
 	b := in.open
 	n := b.Len()
-	b.Seal(in.r.ids.Next(), time.Now())
+	if size := in.r.set.BatchSize; size > 0 && n >= size {
+		batch = true
+	}
+	if batch {
+		b.Seal(in.r.ids.Next(), time.Now())
+	}
 	in.hold(n) // it may wait here for long
-	switch in.r.put(b) {
+	switch in.r.put(parcel{b, in.since, batch, in.last}, &in.round) {
 	case Full:
 		in.page.Add(account.QueueFull, uint64(n))
 		in.r.free.put(b) // the newest is what goes: what waits keeps its order
@@ -92,6 +113,8 @@ func (in *Intake) handOver() {
 		in.page.Add(account.Abandoned, uint64(n))
 		in.r.free.put(b)
 	}
+	in.first.Store(0)
+	in.last = false
 	in.open = in.r.free.get()
 	in.hold(0)
 	if !in.r.live {

@@ -41,7 +41,7 @@ func (o *Options) Flags() []cli.Flag {
 		&cli.UintFlag{
 			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Destination: &o.queueMB,
 			Usage: "`MEGABYTES` of memory for the records that wait before each output. When it is full, records go to the spool; without one, " +
-				"those of interfaces are dropped and counted, and files wait. 0: 64, and for files without a spool 8, since more would save nothing",
+				"those of interfaces are dropped and counted, and files wait. 0: 64, and for files without a spool 8 unless batches are large, since more would save nothing",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "packetlimit", EnvVars: []string{"DNSMONSTER_PACKETLIMIT"}, Destination: &o.packets,

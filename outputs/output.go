@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,14 +38,16 @@ const (
 type Settings struct {
 	Type       Type
 	Workers    int           // writers, each in a goroutine of its own; at least 1
-	BatchSize  int           // events in a block at most; 0: as many as its bytes allow
-	Grow       bool          // blocks become larger than BatchSize while there are others that wait
-	BatchDelay time.Duration // how long an open block waits for more; 0: 1 s
+	BatchSize  int           // events in a batch at most; 0: as many as its bytes allow
+	BatchBytes int64         // bytes in a batch at most, as Block.Size tells them, but for a single larger event; 0: 256 KiB. AnyBytes: what memory allows
+	Grow       bool          // batches become larger than BatchSize while there are others that wait
+	BatchDelay time.Duration // how long an event waits for its batch to fill; 0: 1 s. What all lanes bring in that time is one batch
+	BatchName  string        // the option that sets BatchSize, for messages; "": no option does
 	Timeout    time.Duration // for one attempt of Write or Open; 0: 30 s
 	RetryFirst time.Duration // pause after the first failed attempt; 0: 100 ms
 	RetryMax   time.Duration // longest pause between attempts; 0: 30 s
 
-	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool
+	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool where batches have at most half of it
 	QueueEvents int   // events in that memory at most; 0: as many as it holds
 	Spool       SpoolSettings
 	Skip, Allow Matcher // the domain lists; nil: none is given
@@ -57,6 +61,9 @@ type SpoolSettings struct {
 	Force  bool   // Dir may be one that other users can change
 	Always bool   // every block, before its first attempt; else what memory cannot hold
 }
+
+// AnyBytes is the BatchBytes of an output that counts its batches by events alone.
+const AnyBytes = math.MaxInt64
 
 // Batch sets what dnsmonster's batch options mean: with a delay other than 0
 // the size does not count.
@@ -91,6 +98,8 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("%d workers: at least 1", s.Workers)
 	case s.BatchSize < 0:
 		return fmt.Errorf("batch size %d: must not be negative", s.BatchSize)
+	case s.BatchBytes < 0:
+		return fmt.Errorf("batch of %d bytes: must not be negative", s.BatchBytes)
 	case s.BatchDelay < 0:
 		return fmt.Errorf("batch delay %s: must not be negative", s.BatchDelay)
 	case s.Timeout < 0:
@@ -112,12 +121,13 @@ func (s Settings) Attempt() time.Duration { return cmp.Or(s.Timeout, defaultTime
 
 // withDefaults fills in what is zero. live is as in NewRunner.
 func (s Settings) withDefaults(live bool) Settings {
-	if !live && s.Spool.Dir == "" {
+	if !live && s.Spool.Dir == "" && s.typicalBatch() <= waitingQueueBytes/2 {
 		s.QueueBytes = cmp.Or(s.QueueBytes, waitingQueueBytes)
 	}
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
 	s.Timeout = s.Attempt()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
+	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
 	if most := s.largest(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
 		s.BatchSize = most
 	}
@@ -129,6 +139,66 @@ func (s Settings) withDefaults(live bool) Settings {
 // largest is how many events a block may have where QueueEvents bounds the queue,
 // 0 where it does not: a block larger than the queue would get in all the same.
 func (s *Settings) largest() int { return (s.QueueEvents + 1) / 2 }
+
+// batchRoom is how many bytes of the memory for what waits a batch may take: half of
+// it, or of the first of two queues around a spool, so that there is room for what
+// comes while the batch is on its way. But 256 KiB are allowed in any case.
+func (s *Settings) batchRoom() int64 {
+	if s.Spool.Dir != "" {
+		return s.half() / 2
+	}
+	return s.QueueBytes / 2
+}
+
+// typicalRecord is about how long a record of ordinary traffic is.
+const typicalRecord = 150
+
+// typicalBatch is how many bytes a batch has, about, that is as large as the output
+// wants it.
+func (s *Settings) typicalBatch() int64 {
+	bytes := cmp.Or(s.BatchBytes, blockTarget)
+	if n := int64(s.BatchSize); n > 0 && n < bytes/typicalRecord {
+		return n * typicalRecord
+	}
+	return bytes
+}
+
+// smaller says why batches will be smaller than s wants them, and what would mend
+// it, where real is s with all that has no say in it filled in; "": they are not.
+func (s *Settings) smaller(real Settings, output string) string {
+	asks := fmt.Sprintf("%s=%d", s.BatchName, s.BatchSize)
+	switch n := s.typicalBatch(); {
+	case s.BatchName != "" && s.BatchSize > real.BatchSize:
+		return fmt.Sprintf("%s is more than the %d records that --packetlimit=%d leaves for a batch of output %s: set --packetlimit=%d, or fewer records for a batch",
+			asks, real.BatchSize, s.QueueEvents, output, 2*s.BatchSize-1)
+	case n <= real.BatchBytes || n == AnyBytes:
+		return ""
+	case s.BatchName == "":
+		asks = "a batch"
+		fallthrough
+	default:
+		return fmt.Sprintf("%s of output %s takes about %s, and has at most %s: set %s, or smaller batches",
+			asks, output, mib(n), mib(real.BatchBytes), real.roomFor(n))
+	}
+}
+
+// roomFor names the options, with values, that leave room for batches of n bytes.
+func (s *Settings) roomFor(n int64) string {
+	megabytes := func(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
+	if s.Spool.Dir == "" {
+		return fmt.Sprintf("--queuemb=%d", megabytes(2*n))
+	}
+	var set []string
+	if s.QueueBytes < 4*n {
+		set = append(set, fmt.Sprintf("--queuemb=%d", megabytes(4*n)))
+	}
+	if s.Spool.Bytes < 8*n {
+		set = append(set, fmt.Sprintf("--spoolmb=%d", megabytes(8*n)))
+	}
+	return strings.Join(set, " and ")
+}
+
+func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // half is the bound of each of the two queues around a spool. The spool has room
 // for both: for all that memory holds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/userspace/account"
@@ -23,6 +24,7 @@ const (
 // item is a block on its way to a writer.
 type item struct {
 	block  *event.Block
+	since  time.Time      // when the oldest of its events was received
 	seg    *spool.Segment // where it is on disk too; nil: nowhere
 	id     event.ID       // its name there: block may be the rest of what is on disk
 	shared bool           // its memory is not its own: not to be filled again
@@ -33,9 +35,13 @@ type item struct {
 // to, not on their number; a block larger than the bound gets in when it is
 // alone, so that nobody waits for ever. MaxEvents, where not 0, is one more
 // bound; set it before use.
+//
+// What a joiner is to make larger blocks of waits in the queue as well, within
+// the same bounds (loose.go).
 type Queue struct {
 	MaxEvents int
 
+	lends bool // a large block that was popped counts until giveBack; set before use
 	limit int
 	page  *account.Page // guarded by mu
 
@@ -45,13 +51,17 @@ type Queue struct {
 	count  int
 	bytes  int
 	events uint64
+	lent   int // bytes of what was popped and still counts
+	loose  loose
 	closed bool
+	over   bool        // ended is closed
 	some   atomic.Bool // count > 0, to ask without the lock
 
 	// A token in more or room says: look again. Whoever takes one and leaves
 	// something for others passes it on.
 	more, room chan struct{}
 	done       chan struct{} // closed by Close
+	ended      chan struct{} // closed when nothing will come that is not in the ring
 }
 
 // NewQueue makes a queue. The events in it are the level DeliveryHeld on page,
@@ -61,9 +71,11 @@ func NewQueue(limit int64, page *account.Page) *Queue {
 		limit: int(limit),
 		page:  page,
 		ring:  make([]item, 64),
+		loose: newLoose(),
 		more:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
+		ended: make(chan struct{}),
 	}
 }
 
@@ -88,26 +100,24 @@ func (q *Queue) tryPut(it item) PutResult {
 	}
 	q.push(it)
 	signal(q.more)
-	if q.bytes < q.limit {
+	q.passRoomOn()
+	return Queued
+}
+
+// fits is called with mu held, as are all below that do not take it.
+func (q *Queue) fits(b *event.Block) bool {
+	return q.count == 0 && len(q.loose.parcels) == 0 ||
+		q.taken()+b.Cap() <= q.limit && (q.MaxEvents == 0 || q.inside()+uint64(b.Len()) <= uint64(q.MaxEvents))
+}
+
+// taken is the memory of all that is within the bound, and inside its events.
+func (q *Queue) taken() int     { return q.bytes + q.lent + q.loose.bytes() }
+func (q *Queue) inside() uint64 { return q.events + q.loose.events() }
+
+func (q *Queue) passRoomOn() {
+	if q.taken() < q.limit {
 		signal(q.room)
 	}
-	return Queued
-}
-
-// putBeyond queues b though there is no room.
-func (q *Queue) putBeyond(b *event.Block) PutResult {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return Stopped
-	}
-	q.push(item{block: b})
-	signal(q.more)
-	return Queued
-}
-
-func (q *Queue) fits(b *event.Block) bool {
-	return q.count == 0 || q.bytes+b.Cap() <= q.limit && (q.MaxEvents == 0 || q.events+uint64(b.Len()) <= uint64(q.MaxEvents))
 }
 
 // hasRoom tells whether tryPut would take b.
@@ -120,8 +130,13 @@ func (q *Queue) hasRoom(b *event.Block) bool {
 // Put queues b and waits for room where there is none: until Close, or the end
 // of ctx.
 func (q *Queue) Put(ctx context.Context, b *event.Block) PutResult {
+	return q.wait(ctx, func() PutResult { return q.TryPut(b) })
+}
+
+// wait calls put until it says something else than Full.
+func (q *Queue) wait(ctx context.Context, put func() PutResult) PutResult {
 	for {
-		if r := q.TryPut(b); r != Full {
+		if r := put(); r != Full {
 			return r
 		}
 		select {
@@ -142,51 +157,94 @@ func (q *Queue) Pop(ctx context.Context) (*event.Block, bool) {
 
 func (q *Queue) pop(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
-		it, closed := q.tryPop()
-		if it.block != nil || closed {
+		it, over := q.tryPop()
+		if it.block != nil || over {
 			return it, it.block != nil
 		}
 		select {
 		case <-q.more:
-		case <-q.done:
+		case <-q.ended:
 		case <-ctx.Done():
 		}
 	}
 	return item{}, false
 }
 
-func (q *Queue) tryPop() (it item, closed bool) {
+// tryPop takes the oldest block, if there is one. over: there is none, and will be
+// none.
+func (q *Queue) tryPop() (it item, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.count == 0 {
-		return item{}, q.closed
+		return item{}, q.over
 	}
 	it = q.pull()
+	if q.lends {
+		q.lent += lentBytes(it.block)
+	}
 	if q.count > 0 {
 		signal(q.more)
 	}
 	signal(q.room)
-	return it, q.closed
+	return it, false
 }
 
-// Close lets nothing more in. What is queued can still be popped.
+// lentBytes is what of a block in its taker's hand still counts where a queue
+// lends: all but what any block may take.
+func lentBytes(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }
+
+// giveBack says that a block which was popped is placed elsewhere.
+func (q *Queue) giveBack(bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lent -= bytes
+	q.passRoomOn()
+}
+
+// Close lets nothing more in. What is queued can still be popped, and what is
+// loose joined.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
 		q.closed = true
 		close(q.done)
+		q.end()
 	}
 }
 
-// Drain throws away what is queued and returns how many events that was.
+// end closes ended when it is time.
+func (q *Queue) end() {
+	if q.closed && !q.over && q.loose.empty() {
+		q.over = true
+		close(q.ended)
+	}
+}
+
+// Drain throws away what is queued, and what is loose and in no joiner's hand. It
+// returns how many events that was.
 func (q *Queue) Drain() (events uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.count > 0 {
 		events += uint64(q.pull().block.Len())
 	}
+	for _, p := range q.loose.take() {
+		events += uint64(p.block.Len())
+	}
+	q.publish()
+	q.end()
 	return events
+}
+
+// oldest is when the first event of all that is queued was received.
+func (q *Queue) oldest() (t time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.count {
+		t = earlier(t, q.ring[(q.head+i)%len(q.ring)].since)
+	}
+	return earlier(t, q.loose.oldest())
 }
 
 func (q *Queue) push(it item) {
@@ -220,6 +278,6 @@ func (q *Queue) grow() {
 
 func (q *Queue) publish() {
 	q.some.Store(q.count > 0)
-	q.page.Set(account.DeliveryHeld, q.events)
+	q.page.Set(account.DeliveryHeld, q.events+q.loose.waiting())
 	q.page.Publish()
 }

@@ -19,9 +19,9 @@ const afterCancel = time.Second
 // Runner does for one output what all outputs need: batches, queue, writers,
 // retries, timeouts and books. Lanes give it events through intakes.
 //
-//	lane: Intake.Offer -> open block -> Queue -> worker -> Writer
+//	lane: Intake.Offer -> open block -> joiner -> Queue -> worker -> Writer
 //
-// and, where there is a spool, by way of disk between Queue and worker.
+// where a block that is a batch passes the joiner by, and, where there is a spool, by way of disk between Queue and worker.
 type Runner struct {
 	out    Output
 	set    Settings
@@ -32,9 +32,15 @@ type Runner struct {
 	health health
 	filter atomic.Pointer[Filter]
 
-	queue *Queue
-	disk  *disk // nil: no spool
-	free  freeBlocks
+	queue    *Queue
+	join     *joiner
+	patience time.Duration // how long a lane keeps an open block
+	disk     *disk         // nil: no spool
+	free     freeBlocks
+	rows     batchRows
+
+	lanes   sync.Mutex
+	intakes []*Intake // guarded by lanes
 
 	ctx     context.Context // ends what waits and what is under way
 	cancel  context.CancelFunc
@@ -49,6 +55,7 @@ type Runner struct {
 	stop     sync.Mutex
 	page     *account.Page // what Stop and giveUp throw away; guarded by stop
 	closing  []error       // of writers that did not close cleanly; guarded by stop
+	started  bool          // by Start
 	finished bool          // the spool is closed; guarded by stop
 	stuck    atomic.Bool   // it could not be closed in time
 }
@@ -72,6 +79,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 		gone:   make(chan struct{}),
 		page:   book.Page(),
 	}
+	r.patience = r.set.BatchDelay - early(r.set.BatchDelay)
 	r.free = newFreeBlocks(r.set, live)
 	r.filter.Store(&Filter{set.Type, set.Skip, set.Allow})
 	if set.Spool.Dir == "" {
@@ -80,11 +88,16 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 	} else {
 		r.queue = NewQueue(r.set.half(), book.Page())
 		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
+		r.queue.lends = true
 		var err error
 		if r.disk, err = openDisk(r); err != nil {
 			return nil, fmt.Errorf("--spooldir %s: output %s: %w", set.Spool.Dir, out.Name(), err)
 		}
 	}
+	if text := set.smaller(r.set, out.Name()); text != "" {
+		log.Warn("batches will be smaller than they are set to be: " + text)
+	}
+	r.join = newJoiner(r)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for range set.Workers {
 		r.workers = append(r.workers, &worker{r: r, page: book.Page()})
@@ -108,6 +121,8 @@ func (r *Runner) Discard() {
 // abandoned. For an orderly end call Stop while ctx still lasts.
 func (r *Runner) Start(ctx context.Context) {
 	context.AfterFunc(ctx, r.cancel)
+	r.started = true
+	r.running.Go(func() { r.join.run(r.ctx) })
 	if r.disk != nil {
 		r.running.Go(func() { r.disk.move(r.ctx) })
 		r.running.Go(func() { r.disk.sync(r.ctx) })
@@ -189,7 +204,7 @@ func (r *Runner) nothingLeft() bool {
 			return false
 		}
 	}
-	return !r.busy()
+	return !r.busy() && !r.queue.loose.some()
 }
 
 // finish deals with what is left.
@@ -197,6 +212,10 @@ func (r *Runner) finish() {
 	r.health.end()
 	r.stop.Lock()
 	defer r.stop.Unlock()
+	if r.started {
+		<-r.join.ended // it never waits for others
+	}
+	r.join.round(true) // what lanes brought since, or before a start that never came
 	if r.disk == nil {
 		r.abandon(r.queue.Drain())
 		return
@@ -212,13 +231,13 @@ func (r *Runner) finish() {
 			done <- r.queue.Drain() + r.disk.abandon()
 			return
 		}
-		var rest []*event.Block
+		var rest []item
 		for {
 			it, _ := r.queue.tryPop()
 			if it.block == nil {
 				break
 			}
-			rest = append(rest, it.block)
+			rest = append(rest, it)
 		}
 		done <- r.disk.finish(rest)
 	}()
@@ -297,15 +316,16 @@ func (r *Runner) busy() bool {
 	return r.queue.some.Load() || r.disk != nil && (r.disk.front.some.Load() || r.disk.sp.Behind())
 }
 
-func (r *Runner) put(b *event.Block) PutResult {
+// put hands a lane's block over.
+func (r *Runner) put(p parcel, round *uint64) PutResult {
 	if r.live {
-		return r.queue.TryPut(b)
+		return r.queue.offer(p, round, false)
 	}
-	result := r.queue.Put(r.ctx, b)
+	result := r.queue.wait(r.ctx, func() PutResult { return r.queue.offer(p, round, false) })
 	if result == Stopped && r.disk != nil {
 		// Sending has ended, Stop has not come: it will take what the lanes still
 		// have in hand, which is little, to the spool.
-		return r.queue.putBeyond(b)
+		return r.queue.offer(p, round, true)
 	}
 	return result
 }

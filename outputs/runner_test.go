@@ -194,7 +194,19 @@ func TestTimeoutPerAttempt(t *testing.T) {
 	}
 }
 
-// Blocks end at the batch size, at the byte bound, at the delay, and at Flush.
+// handed is what lanes have handed over and no joiner has seen: batches first.
+func handed(q *Queue) (blocks []*event.Block) {
+	for q.count > 0 {
+		blocks = append(blocks, q.pull().block)
+	}
+	for _, p := range q.loose.take() {
+		blocks = append(blocks, p.block)
+	}
+	return blocks
+}
+
+// A lane's blocks end at the batch size, at the byte bound, shortly before the
+// delay, and at Flush.
 func TestBatches(t *testing.T) {
 	now := time.Now()
 	f := func(batch int, fill func(in *Intake), want ...int) {
@@ -203,13 +215,8 @@ func TestBatches(t *testing.T) {
 		in := r.Intake()
 		in.Tick(now)
 		fill(in)
-		r.queue.Close()
 		var got []int
-		for {
-			b, ok := r.queue.Pop(context.Background())
-			if !ok {
-				break
-			}
+		for _, b := range handed(r.queue) {
 			got = append(got, b.Len())
 			if b.Size() > blockTarget && b.Len() > 1 {
 				t.Errorf("a block of %d events has %d bytes, the bound is %d", b.Len(), b.Size(), blockTarget)
@@ -228,14 +235,15 @@ func TestBatches(t *testing.T) {
 	f(3, func(in *Intake) { in.Flush() })
 	f(3, func(in *Intake) {
 		in.Offer(testEvent(1))
-		in.Tick(now.Add(time.Second - 1)) // the default delay is 1 s
+		in.Tick(now.Add(975*time.Millisecond - 1)) // the default delay is 1 s, of which the joiner gets 25 ms
 		in.Offer(testEvent(2))
-		in.Tick(now.Add(time.Second))
+		in.Tick(now.Add(975 * time.Millisecond))
+		in.r.queue.loose.take() // what is loose makes lanes hand over what they have
 		in.Offer(testEvent(3))
-		in.Tick(now.Add(2*time.Second - 1))
-		in.Tick(now.Add(2 * time.Second))
+		in.Tick(now.Add(1950*time.Millisecond - 1))
+		in.Tick(now.Add(1950 * time.Millisecond))
 		in.Tick(now.Add(9 * time.Second))
-	}, 2, 1)
+	}, 1)
 	large := testEvent(1)
 	large.Message = make([]byte, 65535)
 	f(0, func(in *Intake) {

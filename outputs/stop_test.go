@@ -81,11 +81,13 @@ func TestLastBlockGoesToTheDisk(t *testing.T) {
 		found <- ok
 	}()
 	time.Sleep(50 * time.Millisecond) // it has asked the disk, and waits for the front
-	if _, err := d.write(sealed(10), false); err != nil {
+	if _, err := d.write(item{block: sealed(10)}, false); err != nil {
 		t.Fatal(err)
 	}
 	d.front.closed = true
+	d.front.over = true
 	close(d.front.done)
+	close(d.front.ended)
 	d.front.mu.Unlock()
 	if !<-found {
 		t.Error("the block is left on disk")

@@ -110,7 +110,7 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 		if errors.As(err, &partial) && partial.fits(b, left) {
 			res.delivered += uint64(left - len(partial.Failed))
 			res.bytes += uint64(b.Size())
-			b, left = pick(b, partial.Failed, w.r.ids.Next(), time.Now()), len(partial.Failed)
+			b, left = pick(b, partial.Failed, w.r.ids.Next(), b.Sealed()), len(partial.Failed)
 			res.bytes -= uint64(b.Size())
 			if res.why == nil && refused > 0 {
 				res.why = partial.Err
@@ -197,6 +197,7 @@ func (w *worker) count(res result) (it item, ok bool) {
 	w.page.Add(account.OutBytes, res.bytes)
 	if res.bytes > 0 {
 		w.page.Add(account.Blocks, 1)
+		w.r.rows.add(res.delivered)
 	}
 	if res.refused > 0 {
 		w.r.health.refusal(res.refused, res.why)
@@ -204,6 +205,16 @@ func (w *worker) count(res result) (it item, ok bool) {
 	w.inHand = item{}
 	w.hold(0)
 	return it, true
+}
+
+// since is when the oldest event in hand was received, zero where there is none.
+func (w *worker) since() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inFlight == 0 {
+		return time.Time{}
+	}
+	return w.inHand.since
 }
 
 // writeOff takes the block away from a worker that does not come back in time.

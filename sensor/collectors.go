@@ -31,13 +31,17 @@ var (
 		"Disk that an output's spool takes.", []string{"output"}, nil)
 	descSpoolLimit = prometheus.NewDesc("dnsmonster_sensor_spool_limit_bytes",
 		"Disk that an output's spool may take: beyond it, the oldest records are thrown away.", []string{"output"}, nil)
+	descOldest = prometheus.NewDesc("dnsmonster_sensor_output_oldest_undelivered_seconds",
+		"For how long the oldest record has waited for an output's destination, since it was received; 0: none waits.", []string{"output"}, nil)
+	descRows = prometheus.NewDesc("dnsmonster_sensor_output_batch_rows",
+		"Records in a batch that an output's destination has acknowledged.", []string{"output"}, nil)
 	descMeter = prometheus.NewDesc("dnsmonster_sensor_meter_total",
 		"Numbers beside the books.", []string{"ledger", "part", "meter"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter, descSpool, descSpoolLimit} {
+	for _, d := range []*prometheus.Desc{descIn, descOutcome, descHeld, descUnaccounted, descMeter, descSpool, descSpoolLimit, descOldest, descRows} {
 		ch <- d
 	}
 }
@@ -50,6 +54,9 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, r := range c.books.outputs {
+		ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, r.Oldest().Seconds(), r.Name())
+		batches, rows, upTo := r.BatchRows()
+		ch <- prometheus.MustNewConstHistogram(descRows, batches, float64(rows), upTo, r.Name())
 		if size, limit := r.SpoolBytes(); limit > 0 {
 			ch <- prometheus.MustNewConstMetric(descSpool, prometheus.GaugeValue, float64(size), r.Name())
 			ch <- prometheus.MustNewConstMetric(descSpoolLimit, prometheus.GaugeValue, float64(limit), r.Name())

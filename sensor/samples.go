@@ -47,30 +47,33 @@ func (m *metrics) samples() ([]sample, error) {
 	return flatten(families), err
 }
 
-// flatten leaves out what is neither a counter nor a gauge, and what is no
-// number: JSON has no word for it.
+// flatten makes plain numbers of all: of a histogram, how often and how much in all.
+// It leaves out summaries, and what is no number: JSON has no word for it.
 func flatten(families []*dto.MetricFamily) []sample {
 	var list []sample
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			s := sample{name: f.GetName()}
+			add := func(suffix string, value float64, counter bool) {
+				if math.IsNaN(value) || math.IsInf(value, 0) {
+					return
+				}
+				s := sample{name: f.GetName() + suffix, value: value, counter: counter}
+				for _, l := range m.GetLabel() {
+					if l.GetValue() != "" {
+						s.labels = append(s.labels, l.GetName()+":"+l.GetValue())
+					}
+				}
+				list = append(list, s)
+			}
 			switch f.GetType() {
 			case dto.MetricType_COUNTER:
-				s.value, s.counter = m.GetCounter().GetValue(), true
+				add("", m.GetCounter().GetValue(), true)
 			case dto.MetricType_GAUGE:
-				s.value = m.GetGauge().GetValue()
-			default:
-				continue
+				add("", m.GetGauge().GetValue(), false)
+			case dto.MetricType_HISTOGRAM:
+				add("_count", float64(m.GetHistogram().GetSampleCount()), true)
+				add("_sum", m.GetHistogram().GetSampleSum(), true)
 			}
-			if math.IsNaN(s.value) || math.IsInf(s.value, 0) {
-				continue
-			}
-			for _, l := range m.GetLabel() {
-				if l.GetValue() != "" {
-					s.labels = append(s.labels, l.GetName()+":"+l.GetValue())
-				}
-			}
-			list = append(list, s)
 		}
 	}
 	return list

@@ -22,9 +22,18 @@ func (o *Output) Flags() []cli.Flag {
 	return append([]cli.Flag{
 		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "for records that are thrown away, to measure the rest"),
 	}, o.BatchFlags(
-		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: as many as there is room for",
+		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: what 256 KiB hold",
 		"DNSMONSTER_NULLOUTPUTBATCHDELAY", 0,
 	)...)
+}
+
+// Settings checks the options.
+func (o *Output) Settings() (outputs.Settings, error) {
+	s, err := o.Basics.Settings()
+	if o.BatchSize > 0 || o.BatchDelay > 0 {
+		s.BatchBytes = outputs.AnyBytes
+	}
+	return s, err
 }
 
 // Open needs nothing.

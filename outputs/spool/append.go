@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"time"
 
 	"dnsmonster-sensor/userspace/event"
 )
@@ -14,11 +15,12 @@ import (
 // Append writes a sealed block behind all others. kept says that the caller has
 // it in memory too and will deliver it from there, with the segment that comes
 // back for Done and Return; that is allowed while nothing is Behind. Else Next
-// will give it. Where it returns an error nothing was taken.
+// will give it. Where it returns an error nothing was taken. received is when the
+// first of the block's events was.
 //
 // The block is in the system's hands then: it outlives this process, and after
 // the next Sync a loss of power too.
-func (s *Spool) Append(b *event.Block, kept bool) (*Segment, error) {
+func (s *Spool) Append(b *event.Block, kept bool, received time.Time) (*Segment, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	n := int64(b.Size())
@@ -47,14 +49,15 @@ func (s *Spool) Append(b *event.Block, kept bool) (*Segment, error) {
 	if err := s.tail.write(b); err != nil {
 		return nil, err
 	}
-	s.commit(s.tail, b, kept)
+	s.commit(s.tail, b, kept, received)
 	return s.tail, nil
 }
 
 // commit shows a written block to readers.
-func (s *Spool) commit(seg *Segment, b *event.Block, kept bool) {
+func (s *Spool) commit(seg *Segment, b *event.Block, kept bool, received time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	seg.ages.add(seg.size, received)
 	seg.size += int64(b.Size())
 	s.stats.Bytes += int64(b.Size())
 	seg.all.add(b.Len())
@@ -302,7 +305,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 		return errors.Join(err, seg.remove())
 	}
 	for _, b := range blocks {
-		s.commit(seg, b, false)
+		s.commit(seg, b, false, b.Sealed())
 	}
 	s.mu.Lock()
 	s.segs = slices.Insert(s.segs, 0, seg)

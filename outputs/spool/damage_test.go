@@ -148,7 +148,7 @@ func TestDamageWhileInUse(t *testing.T) {
 		}
 		var got uint64
 		for {
-			b, seg := s.Next()
+			b, seg, _ := s.Next()
 			if b == nil {
 				break
 			}
@@ -246,7 +246,7 @@ func FuzzOpen(f *testing.F) {
 		recovered := s.Stats().Pending
 		var n uint64
 		for {
-			b, seg := s.Next()
+			b, seg, _ := s.Next()
 			if b == nil {
 				break
 			}
@@ -313,7 +313,7 @@ func TestSyncWhileAppending(t *testing.T) {
 	})
 	for range 2000 {
 		add(t, s, block(2, 5000), false)
-		for b, seg := s.Next(); b != nil; b, seg = s.Next() {
+		for b, seg, _ := s.Next(); b != nil; b, seg, _ = s.Next() {
 			s.Done(seg, b.ID())
 		}
 	}

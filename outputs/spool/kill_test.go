@@ -40,7 +40,7 @@ func victim(dir string) {
 	for i := 0; ; i++ {
 		b := block(1+i%4, 100+i%7000)
 		kept := i%3 == 0 && !s.Behind()
-		seg, err := s.Append(b, kept)
+		seg, err := s.Append(b, kept, time.Now())
 		if err != nil {
 			fmt.Println(err)
 		}
@@ -48,7 +48,7 @@ func victim(dir string) {
 		if kept {
 			take(seg, b.ID())
 		} else if i%2 == 0 {
-			if b, seg := s.Next(); b != nil {
+			if b, seg, _ := s.Next(); b != nil {
 				take(seg, b.ID())
 			}
 		}

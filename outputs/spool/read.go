@@ -15,14 +15,15 @@ import (
 )
 
 // Next hands out the oldest block that only the disk has, with its segment for
-// Done and Return; a nil block where there is none. Blocks of one segment share
-// memory.
-func (s *Spool) Next() (*event.Block, *Segment) {
+// Done and Return, and about when its first event was received: the time of
+// sealing, where an earlier run has left it. It is a nil block where there is none.
+// Blocks of one segment share memory.
+func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	for {
 		if s.cur == nil && !s.load() {
-			return nil, nil
+			return nil, nil, time.Time{}
 		}
 		b, gap, more := s.chunk.next()
 		if gap.len() > 0 {
@@ -38,8 +39,8 @@ func (s *Spool) Next() (*event.Block, *Segment) {
 			at := run{span{s.place.from + b.from, s.place.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
 			s.setAsideUnread(s.cur, at, s.chunk.data[b.from:b.to])
 		default:
-			if seg := s.handOut(b.block); seg != nil {
-				return b.block, seg
+			if seg, received := s.handOut(b.block); seg != nil {
+				return b.block, seg, received
 			}
 		}
 	}
@@ -47,13 +48,13 @@ func (s *Spool) Next() (*event.Block, *Segment) {
 
 // handOut counts b as taken. It returns nil where the segment was evicted
 // meanwhile, and b counted with it.
-func (s *Spool) handOut(b *event.Block) *Segment {
+func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seg := s.cur
 	if seg.gone {
 		s.cur = nil
-		return nil
+		return nil, time.Time{}
 	}
 	n := uint64(b.Len())
 	if s.expect.events < n || s.expect.blocks == 0 { // the file holds more than we know of
@@ -64,7 +65,10 @@ func (s *Spool) handOut(b *event.Block) *Segment {
 		s.stats.Pending -= n
 	}
 	seg.out.add(b.Len())
-	return seg
+	end := int64(s.place.from + s.chunk.off)
+	received := seg.ages.at(end - int64(b.Size()))
+	seg.next = end
+	return seg, received
 }
 
 // load reads what is pending in the oldest segment that has something.

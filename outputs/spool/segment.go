@@ -26,6 +26,9 @@ type Segment struct {
 	dir    *safefs.Dir
 	size   int64 // bytes that are blocks; a failed write may have left more
 	read   int64 // up to where Next has taken it
+	next   int64 // behind the last block that was handed out
+	ages   ages  // of its blocks
+	back   bool  // something that was handed out is pending again
 	all    tally // to be delivered from here: what this run wrote, or found unsettled
 	out    tally // of those, handed out or kept in memory
 	sealed bool  // nothing is appended any more

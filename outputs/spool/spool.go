@@ -206,7 +206,7 @@ func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 		found.spots = append(found.spots, spot{end, lost{1, true}})
 		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", end.from, "error", unreadable)
 	}
-	seg.all = found.all
+	seg.all, seg.ages = found.all, found.ages
 	if short := found.short(events, seg.old); short > 0 {
 		s.lose("a file of the spool was cut since the last run", seg.path(), short)
 	}
@@ -292,6 +292,7 @@ func (s *Spool) Return(seg *Segment, events int) bool {
 		return false
 	}
 	seg.out.sub(events)
+	seg.back = true
 	s.stats.Pending += uint64(events)
 	return true
 }

@@ -49,7 +49,7 @@ func open(t testing.TB, o Options) *Spool {
 
 func add(t testing.TB, s *Spool, b *event.Block, kept bool) *Segment {
 	t.Helper()
-	seg, err := s.Append(b, kept)
+	seg, err := s.Append(b, kept, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func crash(s *Spool) { s.lock.Close() }
 func drain(t testing.TB, s *Spool) (ids []event.ID) {
 	t.Helper()
 	for {
-		b, seg := s.Next()
+		b, seg, _ := s.Next()
 		if b == nil {
 			return ids
 		}
@@ -149,7 +149,7 @@ func TestReadingFollowsWriting(t *testing.T) {
 		a, b, c := block(1, 1), block(2, 2), block(3, 3)
 		add(t, s, a, false)
 		add(t, s, b, false)
-		first, seg := s.Next()
+		first, seg, _ := s.Next()
 		s.Done(seg, first.ID())
 		add(t, s, c, false)
 		wantIDs(t, append([]event.ID{first.ID()}, drain(t, s)...), a, b, c)
@@ -175,7 +175,7 @@ func TestCrash(t *testing.T) {
 
 	s = open(t, Options{Dir: dir})
 	wantStats(t, s, "9 9 0 0 0")
-	got, seg := s.Next()
+	got, seg, _ := s.Next()
 	s.Done(seg, got.ID())
 	crash(s)
 
@@ -223,7 +223,7 @@ func TestEviction(t *testing.T) {
 		all = append(all, b)
 		add(t, s, b, false)
 	}
-	first, seg := s.Next()
+	first, seg, _ := s.Next()
 	for range 5 {
 		b := block(10, 6000)
 		all = append(all, b)
@@ -255,15 +255,15 @@ func TestWaitAndFreeSpace(t *testing.T) {
 	defer closeSpool(t, s)
 	var err error
 	for err == nil {
-		_, err = s.Append(block(10, 6000), false)
+		_, err = s.Append(block(10, 6000), false, time.Now())
 	}
 	if !errors.Is(err, ErrFull) || s.Stats().Evicted != 0 {
 		t.Errorf("error %v, %d evicted; want ErrFull, 0", err, s.Stats().Evicted)
 	}
-	b, seg := s.Next()
+	b, seg, _ := s.Next()
 	s.Done(seg, b.ID())
 	add(t, s, block(1, 1), false)
-	next, seg := s.Next()
+	next, seg, _ := s.Next()
 	s.Done(seg, next.ID())
 	select {
 	case <-s.Freed():
@@ -272,7 +272,7 @@ func TestWaitAndFreeSpace(t *testing.T) {
 	}
 	full := open(t, Options{Dir: t.TempDir(), Free: 1 << 60})
 	defer closeSpool(t, full)
-	if _, err := full.Append(block(1, 1), false); !errors.Is(err, ErrNoSpace) {
+	if _, err := full.Append(block(1, 1), false, time.Now()); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("error %v, want ErrNoSpace", err)
 	}
 	if _, err := full.PutBack([]*event.Block{block(1, 1)}); !errors.Is(err, ErrNoSpace) {
@@ -344,7 +344,7 @@ func TestConcurrent(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for {
-				b, seg := s.Next()
+				b, seg, _ := s.Next()
 				if b == nil {
 					select {
 					case <-stop:
@@ -361,7 +361,7 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	for i := range n {
-		if _, err := s.Append(block(1+i%3, 300), false); err != nil {
+		if _, err := s.Append(block(1+i%3, 300), false, time.Now()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -387,7 +387,7 @@ func BenchmarkAppend(b *testing.B) {
 	blk := block(1000, 80)
 	b.SetBytes(int64(blk.Size()))
 	for b.Loop() {
-		if _, err := s.Append(blk, false); err != nil {
+		if _, err := s.Append(blk, false, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -402,13 +402,13 @@ func BenchmarkNext(b *testing.B) {
 		if !s.Behind() {
 			b.StopTimer()
 			for range 500 {
-				if _, err := s.Append(blk, false); err != nil {
+				if _, err := s.Append(blk, false, time.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.StartTimer()
 		}
-		got, seg := s.Next()
+		got, seg, _ := s.Next()
 		s.Done(seg, got.ID())
 	}
 }

@@ -139,7 +139,7 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	closeSpool(t, s)
 	s = open(t, Options{Dir: dir})
 	wantStats(t, s, "4 4 0 0 0")
-	b, seg := s.Next() // delivered by a run that is killed
+	b, seg, _ := s.Next() // delivered by a run that is killed
 	if err := s.Done(seg, b.ID()); err != nil {
 		t.Fatal(err)
 	}

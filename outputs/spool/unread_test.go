@@ -365,7 +365,7 @@ func TestMixedVersions(t *testing.T) {
 	}
 	closeSpool(t, s)
 	s = open(t, Options{Dir: dir})
-	got, seg := s.Next()
+	got, seg, _ := s.Next()
 	if got == nil || !bytes.Equal(got.Bytes(), old) {
 		t.Error("a block that was put back is another one")
 	}

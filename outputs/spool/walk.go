@@ -104,6 +104,7 @@ type spot struct {
 // findings are what the bytes of a segment hold.
 type findings struct {
 	all    tally // blocks that can be read and are to be sent
+	ages   ages  // of those, since they were sealed
 	whole  int   // intact blocks, whether they can be read or not
 	spots  []spot
 	unread []run // what cannot be read and is not done
@@ -135,6 +136,7 @@ func examine(data []byte, done map[event.ID]bool) (f findings) {
 			f.unread = extend(f.unread, b)
 		default:
 			f.all.add(b.Events)
+			f.ages.add(int64(b.from), b.block.Sealed())
 		}
 	}
 	for i := range f.spots {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
@@ -129,8 +130,8 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
 	add(t, s, a, false)
 	add(t, s, b, false)
-	first, seg := s.Next() // a; b is in memory too
-	add(t, s, c, false)    // in the file alone
+	first, seg, _ := s.Next() // a; b is in memory too
+	add(t, s, c, false)       // in the file alone
 	if err := os.Remove(seg.path()); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 	}
 	wantStats(t, s, "2 0 0 3 0")
 	add(t, s, d, false)
-	second, seg2 := s.Next()
+	second, seg2, _ := s.Next()
 	wantIDs(t, append(drain(t, s), first.ID(), second.ID()), d, a, b)
 	if err := s.Done(seg, first.ID()); err != nil {
 		t.Error(err)
@@ -184,7 +185,7 @@ func TestLockRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append(block(1, 1), false); !errors.Is(err, ErrInUse) {
+	if _, err := s.Append(block(1, 1), false, time.Now()); !errors.Is(err, ErrInUse) {
 		t.Errorf("beside another sensor: %v", err)
 	}
 	other.Close()
@@ -255,7 +256,7 @@ func TestSegmentGivenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got, _ := s.Next(); got != nil {
+		if got, _, _ := s.Next(); got != nil {
 			t.Error("another user's file was read")
 		}
 	}

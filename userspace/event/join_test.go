@@ -1,0 +1,99 @@
+package event
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// open is a block of n events that is not sealed, numbered from first on.
+func open(first, n int) *Block {
+	b := NewBlock(64)
+	for i := range n {
+		b.Append(sample(first + i))
+	}
+	return b
+}
+
+// TestJoin: events go over whole, in their order, as many as the bounds let.
+func TestJoin(t *testing.T) {
+	one, two := open(0, 1).Size()-BlockHeaderLen, open(0, 2).Size()-BlockHeaderLen
+	f := func(what string, events, size int, want ...int) {
+		t.Helper()
+		p, q := open(0, 5).Part(), open(5, 6).Part()
+		var got []int
+		next := 0
+		for b := NewBlock(0); p.Len()+q.Len() > 0; b = NewBlock(0) {
+			n := b.Join(&p, events, size)
+			if p.Len() == 0 {
+				n += b.Join(&q, events, size)
+			}
+			if n == 0 || n != b.Len() {
+				t.Fatalf("%s: %d events were joined, the block has %d", what, n, b.Len())
+			}
+			if b.Cap() > max(size, BlockHeaderLen+two) {
+				t.Errorf("%s: the block takes %d bytes", what, b.Cap())
+			}
+			got = append(got, n)
+			b.Seal(NewIDs().Next(), time.Now())
+			read, err := OpenBlock(bytes.Clone(b.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e Event
+			for r := read.Reader(); r.Next(&e); next++ {
+				if want := sample(next); !reflect.DeepEqual(&e, want) {
+					t.Fatalf("%s: event %d is\n%+v\nwant\n%+v", what, next, &e, want)
+				}
+			}
+		}
+		if !reflect.DeepEqual(got, want) || next != 11 {
+			t.Errorf("%s: blocks of %v events, want %v", what, got, want)
+		}
+	}
+	f("no bound", math.MaxInt, 1<<20, 11)
+	f("four events", 4, 1<<20, 4, 4, 3)
+	f("six events, over both", 6, 1<<20, 6, 5)
+	f("bytes of two", math.MaxInt, BlockHeaderLen+two, 2, 2, 2, 2, 2, 1)
+	f("a byte less", math.MaxInt, BlockHeaderLen+two-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	f("no room for one", math.MaxInt, BlockHeaderLen+one-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+}
+
+// TestJoinWithinItsMemory: a block whose memory suffices does not allocate.
+func TestJoinWithinItsMemory(t *testing.T) {
+	b, from := NewBlock(64<<10), open(0, 200)
+	if n := testing.AllocsPerRun(100, func() {
+		b.Reset()
+		p := from.Part()
+		b.Join(&p, math.MaxInt, 64<<10)
+	}); n != 0 {
+		t.Errorf("Join allocates %v times, want 0", n)
+	}
+	if b.Compact(0); b.Cap() != NewBlock(64<<10).Cap() {
+		t.Error("a block that is half full was copied")
+	}
+	b = NewBlock(64 << 10)
+	b.Append(sample(1))
+	want := bytes.Clone(b.Bytes())
+	if b.Compact(b.Cap()); b.Cap() == len(want) {
+		t.Error("a block was copied that is not larger than it may be")
+	}
+	if b.Compact(0); b.Cap() != len(want) || !bytes.Equal(b.Bytes(), want) {
+		t.Errorf("%d bytes take %d, want them to take no more than they are", len(want), b.Cap())
+	}
+}
+
+func BenchmarkJoin(b *testing.B) {
+	from := open(0, 1400)
+	into := NewBlock(16 << 20)
+	b.SetBytes(int64(from.Size()))
+	for b.Loop() {
+		if into.Size() > 15<<20 {
+			into.Reset()
+		}
+		p := from.Part()
+		into.Join(&p, math.MaxInt, 16<<20)
+	}
+}
