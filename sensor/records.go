@@ -26,7 +26,7 @@ func (o *recordOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "general", Name: "jsonfields", EnvVars: []string{"DNSMONSTER_JSONFIELDS"}, Destination: &o.fields,
-			Usage: "add these `FIELDS` to JSON records, with commas between: interface, direction, vlan, tunnel, samplerate. " +
+			Usage: "add these `FIELDS` to JSON records, with commas between: " + strings.Join(format.FieldNames(), ", ") + ". " +
 				"A record has a field where there is something to say",
 		},
 		&cli.StringFlag{

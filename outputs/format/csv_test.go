@@ -204,7 +204,7 @@ func TestFlatAgreesWithColumns(t *testing.T) {
 	e.Identity, e.Version, e.CaptureCut = []byte("ns1"), []byte("v2"), 9
 	e.Direction, e.Tunnel, e.HasVLAN, e.VLAN, e.Sample = packet.DirectionOut, packet.TunnelVXLAN, true, 0x3007, packet.Ratio{Keep: 2, Of: 5}
 	names := func(number uint32, _ int64) string { return "eth0" }
-	fields, err := ParseFields("interface,direction,vlan,tunnel,samplerate")
+	fields, err := ParseFields(strings.Join(FieldNames(), ","))
 	if err != nil {
 		t.Fatal(err)
 	}

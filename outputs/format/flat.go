@@ -19,8 +19,6 @@ func newFlat(o Options) *flat {
 	return &flat{json: *newJSON(o), server: appendText(nil, o.Server)}
 }
 
-var flatKeys = fieldKeys{`,"interface":"`, `,"direction":"`, `,"vlan":`, `,"tunnel":"`, `,"sample_rate":`}
-
 // Append appends e's record.
 func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	f.json.names.reset()
@@ -47,7 +45,7 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	if e.CaptureCut > 0 {
 		dst = appendUint(append(dst, `,"capture_cut":`...), uint64(e.CaptureCut))
 	}
-	dst = f.json.more.append(dst, e, &flatKeys)
+	dst = f.json.more.append(dst, e, true)
 	return append(dst, '}', '\n')
 }
 

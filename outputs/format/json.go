@@ -14,7 +14,6 @@ import (
 // stands behind the first record that is not whole is left out.
 // The zero value is ready to use and writes the usual fields, in UTC.
 type JSON struct {
-	more  fieldOptions
 	clock clock
 	names names
 	apart names // for names that do not share the message's offsets
@@ -24,6 +23,8 @@ type JSON struct {
 
 	previous                head // of the record before, if its name is a pointer
 	previousAt, previousEnd int  // where that stands in the output
+
+	more fieldWriter
 }
 
 // mostText is how much text a message of n bytes may become: more than any that
@@ -32,7 +33,7 @@ type JSON struct {
 func mostText(n int) int { return 64 * (n + 1024) }
 
 func newJSON(o Options) *JSON {
-	return &JSON{more: newFieldOptions(o), clock: clock{loc: o.Location}}
+	return &JSON{more: newFieldWriter(o), clock: clock{loc: o.Location}}
 }
 
 // Append appends e's record. It takes any event, whatever its message holds.
@@ -46,7 +47,7 @@ func (j *JSON) Append(dst []byte, e *event.Event) []byte {
 	if e.CaptureCut > 0 {
 		dst = appendUint(append(dst, `,"CaptureCut":`...), uint64(e.CaptureCut))
 	}
-	dst = j.more.append(dst, e, &jsonKeys)
+	dst = j.more.append(dst, e, false)
 	return append(dst, '}', '\n')
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
 )
 
 // eventOf is a query over UDP with that message, of which cut bytes are missing.
@@ -202,17 +203,22 @@ func TestDecodeSurvives(t *testing.T) {
 // Encoders allocate nothing once they know a capture's times and flags.
 func TestEncodersDoNotAllocate(t *testing.T) {
 	seeds := damageSeeds(t)
+	all, err := ParseFields(strings.Join(FieldNames(), ","))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range Names() {
 		if name == "gotemplate" { // the one that decodes messages
 			continue
 		}
-		f, err := New(name, Options{Server: "default", Fields: FieldInterface | FieldVLAN, InterfaceName: func(uint32, int64) string { return "eth0" }})
+		f, err := New(name, Options{Server: "default", Fields: all, InterfaceName: func(uint32, int64) string { return "eth0" }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		enc, dst := f.NewEncoder(), make([]byte, 0, 1<<20)
 		for _, msg := range seeds {
 			e := eventOf(msg, 0)
+			e.Direction, e.Tunnel, e.HasVLAN, e.Sample = packet.DirectionIn, packet.TunnelGRE, true, packet.Ratio{Keep: 2, Of: 3}
 			if n := testing.AllocsPerRun(100, func() {
 				e.Time += 1e9
 				dst = enc.Append(dst[:0], e)

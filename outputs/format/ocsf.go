@@ -32,8 +32,6 @@ const (
 	ocsfMetadata = `,"metadata":{"version":"1.5.0","product":{"name":"dnsmonster-sensor","vendor_name":"dnsmonster"},"log_name":"dns"`
 )
 
-var ocsfKeys = fieldKeys{`,"interface":"`, `,"direction":"`, `,"vlan":`, `,"tunnel":"`, `,"sample_rate":`}
-
 // Append appends e's event.
 func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	o.json.names.reset()
@@ -249,5 +247,5 @@ func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, client, server netip.A
 	if e.CaptureCut > 0 {
 		dst = appendUint(append(dst, `,"capture_cut":`...), uint64(e.CaptureCut))
 	}
-	return append(o.json.more.append(dst, e, &ocsfKeys), '}')
+	return append(o.json.more.append(dst, e, true), '}')
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"dnsmonster-sensor/outputs/columns"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -13,35 +14,37 @@ import (
 // records, with UTC.
 type Options struct {
 	Server        string                               // name of this sensor, in formats that carry one
-	Fields        Fields                               // more of JSON's, behind the usual ones
+	Fields        Fields                               // more of JSON's, behind the usual ones: see ParseFields
 	InterfaceName func(number uint32, at int64) string // for the field Interface of a packet of that time: "" where it is not known; nil: none is
 	Location      *time.Location                       // time zone of the records; nil: UTC
 	CSVIP         IPForm                               // of addresses in CSV
 	Template      string                               // of gotemplate; "": {{.}}
 }
 
-// Fields is a set of fields that JSON records carry only if asked to. Each one
-// is left out where there is nothing to say.
-type Fields uint8
-
-// Fields.
-const (
-	FieldInterface  Fields = 1 << iota // name of the capture interface
-	FieldDirection                     // in or out
-	FieldVLAN                          // id of the outermost VLAN
-	FieldTunnel                        // what the packet was wrapped in
-	FieldSampleRate                    // how many messages this one stands for
-)
-
-// fieldOptions are what it takes to write them.
-type fieldOptions struct {
-	fields        Fields
-	interfaceName func(number uint32, at int64) string
+// moreFields are columns that JSON records carry only if asked to, in this order.
+// Each one is left out where the row has no value.
+var moreFields = []struct {
+	word string // of the option
+	key  string // in json; the others have the column's name
+	id   columns.ID
+}{
+	{"interface", "Interface", columns.Interface},
+	{"direction", "Direction", columns.Direction},
+	{"vlan", "VLAN", columns.VLAN},
+	{"tunnel", "Tunnel", columns.Tunnel},
+	{"samplerate", "SampleRate", columns.SampleRate},
 }
 
-func newFieldOptions(o Options) fieldOptions { return fieldOptions{o.Fields, o.InterfaceName} }
+// Fields is a set of moreFields, a bit for each.
+type Fields uint32
 
-var fieldNames = []string{"interface", "direction", "vlan", "tunnel", "samplerate"}
+// FieldNames are the words that ParseFields knows.
+func FieldNames() (names []string) {
+	for _, f := range moreFields {
+		names = append(names, f.word)
+	}
+	return names
+}
 
 // ParseFields reads a list such as "interface,vlan". Empty names are passed
 // over.
@@ -50,40 +53,63 @@ func ParseFields(list string) (f Fields, err error) {
 		if name = strings.ToLower(strings.TrimSpace(name)); name == "" {
 			continue
 		}
-		i := slices.Index(fieldNames, name)
+		i := slices.Index(FieldNames(), name)
 		if i < 0 {
-			return 0, fmt.Errorf("unknown field %q: one of %s", name, strings.Join(fieldNames, ", "))
+			return 0, fmt.Errorf("unknown field %q: one of %s", name, strings.Join(FieldNames(), ", "))
 		}
 		f |= 1 << i
 	}
 	return f, nil
 }
 
-// fieldKeys are how the fields start in a format, in their order.
-type fieldKeys [5]string
+// fieldWriter writes them.
+type fieldWriter struct {
+	fields []writtenField
+	row    columns.Row
+	text   []byte
+}
 
-var jsonKeys = fieldKeys{`,"Interface":"`, `,"Direction":"`, `,"VLAN":`, `,"Tunnel":"`, `,"SampleRate":`}
+type writtenField struct {
+	column *columns.Column
+	json   string // the key in json, from the comma before it to the colon
+	flat   string // in the others
+}
 
-func (o *fieldOptions) append(dst []byte, e *event.Event, keys *fieldKeys) []byte {
-	if o.fields == 0 {
-		return dst
-	}
-	if o.fields&FieldInterface != 0 && o.interfaceName != nil {
-		if name := o.interfaceName(e.Interface, e.Time); name != "" {
-			dst = append(appendText(append(dst, keys[0]...), name), '"')
+func newFieldWriter(o Options) (w fieldWriter) {
+	w.row.InterfaceName = o.InterfaceName
+	for i, f := range moreFields {
+		if o.Fields>>i&1 == 1 {
+			c := f.id.Column()
+			w.fields = append(w.fields, writtenField{c, `,"` + f.key + `":`, `,"` + c.Name + `":`})
 		}
 	}
-	if direction := e.Direction.String(); o.fields&FieldDirection != 0 && direction != "" {
-		dst = append(append(append(dst, keys[1]...), direction...), '"')
+	return w
+}
+
+func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
+	if len(w.fields) == 0 {
+		return dst
 	}
-	if o.fields&FieldVLAN != 0 && e.HasVLAN {
-		dst = appendUint(append(dst, keys[2]...), uint64(e.VLAN&0xfff))
-	}
-	if tunnel := tunnelName(e.Tunnel); o.fields&FieldTunnel != 0 && tunnel != "" {
-		dst = append(append(append(dst, keys[3]...), tunnel...), '"')
-	}
-	if s := e.Sample; o.fields&FieldSampleRate != 0 && s.Keep != 0 && s.Keep != s.Of {
-		dst = appendRate(append(dst, keys[4]...), uint64(s.Of), uint64(s.Keep))
+	w.row.Event = e
+	for i := range w.fields {
+		f := &w.fields[i]
+		if !f.column.In(&w.row) || f.column.Kind == columns.Float && f.column.Float(&w.row) == 1 {
+			continue
+		}
+		key := f.json
+		if flat {
+			key = f.flat
+		}
+		dst = append(dst, key...)
+		switch f.column.Kind {
+		case columns.Uint:
+			dst = appendUint(dst, f.column.Uint(&w.row))
+		case columns.Float: // there is one: its decimals are exact
+			dst = appendRate(dst, uint64(e.Sample.Of), uint64(e.Sample.Keep))
+		default:
+			w.text = f.column.Append(&w.row, w.text[:0])
+			dst = append(appendText(append(dst, '"'), w.text), '"')
+		}
 	}
 	return dst
 }
@@ -105,15 +131,4 @@ func appendRate(dst []byte, of, keep uint64) []byte {
 		}
 	}
 	return dst
-}
-
-// tunnelName is the word for a tunnel, "" for none.
-func tunnelName(t event.Tunnel) string {
-	if t == event.TunnelNone {
-		return ""
-	}
-	if s, ok := any(t).(fmt.Stringer); ok {
-		return s.String()
-	}
-	return "unknown"
 }
