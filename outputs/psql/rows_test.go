@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/columns"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -31,6 +32,32 @@ func TestManyQuestions(t *testing.T) {
 			t.Errorf("type %d: %d records and %d questions, want 1 and %d", oid, records, names, questions)
 		}
 	}
+}
+
+// TestOwnTypesTakeAllValues: the types of tables that we make hold whatever the
+// table of columns promises, and other types are not taken for them.
+func TestOwnTypesTakeAllValues(t *testing.T) {
+	f := func(name string, oid uint32, fits bool, narrow string) {
+		t.Helper()
+		c := columnOf(name, oid)
+		if c.fits() != fits || fits && c.narrow() != narrow {
+			t.Errorf("%s with the type %d: fits %v, %q; want %v, %q", name, oid, c.fits(), c.narrow(), fits, narrow)
+		}
+	}
+	for _, own := range fields {
+		f(own.Name, oids[own.typeName()], true, "")
+		if c := columnOf(own.Name, oidText); !c.fits() {
+			f(own.Name, oidInet, own.ID.Column().Kind == columns.Addr, "")
+		}
+	}
+	f("size", oidInt2, true, "values above 32767 are cut to that")
+	f("responsecode", oidInt2, true, "")
+	f("qr", oidBool, true, "")
+	f("opcode", oidBool, true, "values above 1 are cut to that")
+	f("packettime", oidInt8, false, "")
+	f("question", oidJSON, false, "")
+	f("fullquery", oidJSON, true, "")
+	f("class", oidText, false, "")
 }
 
 // TestNULInJSONB: whoever sends messages cannot keep records out of a column of
