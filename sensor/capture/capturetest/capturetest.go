@@ -38,22 +38,15 @@ func Check(t T, target Target) {
 	if target.Patience == 0 {
 		target.Patience = 5 * time.Second
 	}
-	for _, c := range []struct {
-		name string
-		run  func(*check)
-	}{
-		{"to the end", toTheEnd},
-		{"closed before it is read", closedFirst},
-		{"closed while its lanes wait", closedWaiting},
-		{"interrupted", interrupted},
-		{"discarded", discarded},
-	} {
-		k := &check{t: t, name: c.name, Target: target}
-		k.source = target.Open()
-		k.shape()
-		c.run(k)
-		k.rest()
+	k := &check{t: t, Target: target}
+	k.run("to the end", toTheEnd)
+	if _, ok := k.source.(capture.Drainer); ok {
+		k.run("interrupted", interrupted)
 	}
+	if k.discards() {
+		k.run("discarded", discarded)
+	}
+	k.run("closed before it is read", closedFirst)
 }
 
 // check is one opening of the source.
@@ -62,6 +55,25 @@ type check struct {
 	t      T
 	name   string
 	source capture.Source
+}
+
+// run opens the source for one check.
+func (k *check) run(name string, what func(*check)) {
+	k.t.Helper()
+	k.name, k.source = name, k.Open()
+	k.shape()
+	what(k)
+	k.rest()
+}
+
+// discards tells whether the lanes have that part.
+func (k *check) discards() bool {
+	for _, l := range k.source.Lanes() {
+		if _, ok := l.(capture.Discarder); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *check) errorf(format string, args ...any) {
@@ -85,10 +97,12 @@ func (k *check) shape() {
 	}
 }
 
-// toTheEnd reads all there is.
+// toTheEnd reads all there is. A source that does not end by itself is closed while
+// its lanes wait.
 func toTheEnd(k *check) {
 	r := k.read(readLane)
 	if k.Feed != nil {
+		r.awaitQuiet()
 		k.Feed()
 		r.await(k.Packets)
 		k.close()
@@ -111,28 +125,16 @@ func closedFirst(k *check) {
 	}
 }
 
-// closedWaiting closes the source while its lanes have nothing to read.
-func closedWaiting(k *check) {
-	r := k.read(readLane)
-	if k.Feed != nil {
-		r.awaitQuiet()
-		k.close()
-	}
-	r.wait()
-}
-
 // interrupted drains the source while it is read.
 func interrupted(k *check) {
-	d, ok := k.source.(capture.Drainer)
-	if !ok {
-		return
-	}
+	d := k.source.(capture.Drainer)
 	d.Drain()
 	d.Drain()
-	d.Delivering()
 	r := k.read(readLane)
-	if d.Delivering() {
-		k.close()
+	for end := time.Now().Add(k.Patience); !r.done() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if d.Delivering() {
+			k.close()
+		}
 	}
 	r.wait()
 	if n := r.total(); n < k.Packets && len(d.Unread()) == 0 {
@@ -142,11 +144,6 @@ func interrupted(k *check) {
 
 // discarded throws away what can be thrown away.
 func discarded(k *check) {
-	for _, l := range k.source.Lanes() {
-		if _, ok := l.(capture.Discarder); !ok {
-			return
-		}
-	}
 	r := k.read(discardLane)
 	if k.Feed != nil {
 		k.Feed()

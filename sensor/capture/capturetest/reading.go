@@ -39,6 +39,15 @@ func (k *check) read(lane func(*reading, capture.Lane)) *reading {
 
 func (r *reading) total() int { return int(r.n.Load()) }
 
+func (r *reading) done() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // follow looks at what may be asked for meanwhile.
 func (r *reading) follow() {
 	var given uint64

@@ -1,0 +1,160 @@
+package capture_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/capturetest"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// capturePackets is a pcap file of n frames of different lengths.
+func capturePackets(n int) []byte {
+	le := binary.LittleEndian
+	file := le.AppendUint32(nil, 0xa1b2c3d4)
+	file = append(file, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0)
+	for i := range n {
+		data := bytes.Repeat([]byte{byte(i)}, 60+i%400)
+		for _, v := range []uint32{uint32(i), 0, uint32(len(data)), uint32(len(data))} {
+			file = le.AppendUint32(file, v)
+		}
+		file = append(file, data...)
+	}
+	return file
+}
+
+// openFiles opens inputs for three lanes, which own packets by their first byte.
+func openFiles(t *testing.T, loose bool, paths ...string) capture.Source {
+	t.Helper()
+	o := capture.InputOptions{Paths: paths, Lanes: 3, Choose: func(p *packet.Packet) packet.Hash { return packet.Hash(p.Data[0]) * 0x5555555555555555 }}
+	if loose {
+		o.Loose = func(p *packet.Packet) bool { return p.Data[0]%2 == 0 }
+	}
+	s, err := capture.OpenInputs(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestFilesKeepTheirPromises: mapped files, streams, and both.
+func TestFilesKeepTheirPromises(t *testing.T) {
+	const n = 5000
+	dir := t.TempDir()
+	plain, packed := filepath.Join(dir, "plain.pcap"), filepath.Join(dir, "packed.pcap.gz")
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(capturePackets(n))
+	z.Close()
+	for path, content := range map[string][]byte{plain: capturePackets(n), packed: b.Bytes()} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(name string, loose bool, packets int, paths ...string) {
+		t.Run(name, func(t *testing.T) {
+			capturetest.Check(t, capturetest.Target{Open: func() capture.Source { return openFiles(t, loose, paths...) }, Packets: packets})
+		})
+	}
+	f("mapped", false, n, plain)
+	f("mapped, some of it anybody's", true, n, plain)
+	f("compressed", false, n, packed)
+	f("all", true, 2*n, plain, packed)
+}
+
+// TestPipeKeepsItsPromises: what comes through a pipe that stays open.
+func TestPipeKeepsItsPromises(t *testing.T) {
+	const n = 100 // what a pipe has room for
+	var pipe *os.File
+	capturetest.Check(t, capturetest.Target{
+		Open: func() capture.Source {
+			fifo := filepath.Join(t.TempDir(), "fifo")
+			if err := unix.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if pipe, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil { // for both: nobody waits
+				t.Fatal(err)
+			}
+			opened := pipe
+			t.Cleanup(func() { opened.Close() })
+			return openFiles(t, false, fifo)
+		},
+		Feed: func() {
+			if _, err := pipe.Write(capturePackets(n)); err != nil {
+				t.Error(err)
+			}
+		},
+		Packets: n,
+	})
+}
+
+// TestRingKeepsItsPromises with packets that pass loopback of a namespace of its
+// own.
+func TestRingKeepsItsPromises(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it loads programs into the kernel")
+	}
+	runtime.LockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	ns, err := netns.New()
+	if err != nil {
+		t.Skipf("no network namespace can be made: %v", err)
+	}
+	defer ns.Close()
+	defer func() {
+		if netns.Set(old) == nil { // else the thread ends with the test
+			runtime.UnlockOSThread()
+		}
+	}()
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(socket)
+	const n = 1000
+	capturetest.Check(t, capturetest.Target{
+		Open: func() capture.Source {
+			s, err := capture.OpenRing(capture.RingOptions{
+				Interfaces: []string{"lo"}, Mode: capture.ModeAuto, Log: slog.New(slog.DiscardHandler),
+				Kernel: bpf.Options{Ports: []uint16{53}, Rings: 2, RingBytes: 1 << 20},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		Feed: func() {
+			for i := range n {
+				to := &unix.SockaddrInet4{Port: 53, Addr: [4]byte{127, 0, 0, byte(1 + i%9)}}
+				if err := unix.Sendto(socket, bytes.Repeat([]byte{byte(i)}, 30+i%400), 0, to); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		Packets: n,
+	})
+}
