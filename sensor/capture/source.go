@@ -6,8 +6,9 @@ package capture
 import "dnsmonster-sensor/userspace/packet"
 
 // Source is where packets come from, or DNS messages without packets
-// (packet.Message): what is said of packets here holds for both. It may be more: the interfaces below say
-// what, and the sensor asks for each of them where it can use it.
+// (packet.Message): what is said of packets here holds for both. It may be more:
+// the interfaces below say what, and the sensor asks for each of them where it can
+// use it.
 type Source interface {
 	// Lanes returns the lanes, always the same ones. A source that is open has at
 	// least one.

@@ -159,6 +159,17 @@ func data(b *packet.Batch, i int) []byte {
 	return b.Messages[i-len(b.Packets)].Data
 }
 
+// contents are the bytes of all that a batch holds.
+func contents(b *packet.Batch) (list [][]byte) {
+	for i := range b.Packets {
+		list = append(list, b.Packets[i].Data)
+	}
+	for i := range b.Messages {
+		list = append(list, b.Messages[i].Data, b.Messages[i].Identity, b.Messages[i].Version, b.Messages[i].Fields)
+	}
+	return list
+}
+
 // staysEnded checks that behind the end there is nothing.
 func (r *reading) staysEnded(l capture.Lane, b *packet.Batch) {
 	for range 3 {
