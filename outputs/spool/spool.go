@@ -56,7 +56,8 @@ type Options struct {
 }
 
 // Stats are a spool's numbers. Events that Append took or Open found leave by
-// being handed out, evicted or damaged, or cannot be read; the others are pending.
+// being handed out, evicted, damaged, or set aside as unreadable; the others are
+// pending.
 type Stats struct {
 	Pending   uint64 // events that are on disk and in nobody's hand
 	Recovered uint64 // events that Open found, the damaged ones too
@@ -65,7 +66,7 @@ type Stats struct {
 	Bytes     int64  // of all segments
 	SetAside  uint64 // damaged places
 
-	Unreadable       uint64 // events in blocks that only another build can read; of these Open has found all, or nearly
+	Unreadable       uint64 // events in blocks that only another build can read: by the blocks' headers
 	UnreadableBlocks uint64
 }
 
