@@ -10,7 +10,8 @@ import (
 // writer. 0: nothing waits. Of what an earlier run has left, the time of sealing
 // counts. It is safe to call at any time.
 func (r *Runner) Oldest() time.Duration {
-	t := r.queue.oldest()
+	// In the direction in which events go, so that none is passed by on its way.
+	var t time.Time
 	r.lanes.Lock()
 	for _, in := range r.intakes {
 		if first := in.first.Load(); first != 0 {
@@ -18,11 +19,15 @@ func (r *Runner) Oldest() time.Duration {
 		}
 	}
 	r.lanes.Unlock()
+	t = earlier(t, r.queue.oldest())
+	if r.disk != nil {
+		t = earlier(t, r.disk.oldest())
+	}
 	for _, w := range r.workers {
 		t = earlier(t, w.since())
 	}
 	if r.disk != nil {
-		t = earlier(t, r.disk.oldest())
+		t = earlier(t, r.disk.oldest()) // what a worker gave back at the end
 	}
 	if t.IsZero() {
 		return 0
