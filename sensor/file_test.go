@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/sensor/lab/tier"
 )
 
 // recordFiles counts the records of all files in a folder by their question. Of
@@ -132,9 +134,19 @@ var deliveredLine = regexp.MustCompile(`outcome=\\"delivered\\",part=\\"file\\"}
 // record twice, and what was begun is finished.
 func TestFileKilled(t *testing.T) {
 	t.Parallel()
+	fileKilled(t, tier.Length(2, 20))
+}
+
+// TestSoakFileKilled kills it at ten times as many moments.
+func TestSoakFileKilled(t *testing.T) {
+	tier.ByHand(t, tier.Soak)
+	fileKilled(t, 200)
+}
+
+func fileKilled(t *testing.T, kills int) {
+	t.Helper()
 	const n = 100_000
 	path, dir := write(t, queries(n)), t.TempDir()
-	kills := int(long(2, 20))
 	args := []string{"--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputrotatecron=@every 1s", "--fileoutputrotatecount=1000",
 		"--metricflushinterval=100ms"}
 	before := 0

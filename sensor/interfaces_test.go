@@ -113,6 +113,15 @@ func (p *proc) waitTimes(n int, texts ...string) {
 	p.until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return p.saysTimes(texts...) >= n })
 }
 
+// renames gives an interface another name, and sets it up when the sensor says so.
+func (p *proc) renames(ip func(args string), from, to string, says ...string) {
+	p.t.Helper()
+	ip("link set " + from + " down")
+	ip("link set " + from + " name " + to)
+	p.waitTimes(1, says...)
+	ip("link set " + to + " up")
+}
+
 // TestAnyFollowsTheHost, as tcpdump -i any does: interfaces that come up later, are
 // renamed, made again, or come from elsewhere.
 func TestAnyFollowsTheHost(t *testing.T) {
@@ -137,10 +146,7 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	leaves(t, l.Server, "new0", "new")
 
 	// Records are written when their block is full or a second old, so after this.
-	ip("link set new0 down")
-	ip("link set new0 name other0")
-	p.waitTimes(1, `msg="interface has another name"`, "interface=other0 was=new0")
-	ip("link set other0 up")
+	p.renames(ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
 	leaves(t, l.Server, "other0", "renamed")
 
 	ip("link del other0")
@@ -219,10 +225,7 @@ func TestNamedInterface(t *testing.T) {
 	p.waitFor("msg=capturing")
 	leaves(t, l.Server, "eth0", "first")
 
-	ip("link set eth0 down")
-	ip("link set eth0 name old0")
-	p.waitTimes(1, `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
-	ip("link set old0 up")
+	p.renames(ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
 	leaves(t, l.Server, "old0", "renamed")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")

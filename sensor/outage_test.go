@@ -32,21 +32,7 @@ const outageRate = 20_000
 func TestOutage(t *testing.T) {
 	tier.Alone(t)
 	server := lab.StartPostgres(t)
-	t.Run("held", func(t *testing.T) {
-		seconds := int(long(5*time.Second, 30*time.Second) / time.Second)
-		const comeAndGo = 5 // seconds that the server may take for it
-		o := newOutage(t, server, "held", "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
-		o.play(seconds)
-		r := o.arrived()
-		if planned := time.Duration(seconds+comeAndGo) * time.Second; o.down > planned {
-			t.Logf("the server was down for %s: what has to hold an outage of %s may not have held it", o.down, planned)
-		} else if r.lost() != r.sum("kernel tc ingress", "ring_full") {
-			t.Errorf("the sensor lost some that the kernel had captured:\n%s", r.log)
-		}
-		if o.ratio < 3 && tier.Full() {
-			t.Errorf("caught up at %.1f times the rate of the input, want 3", o.ratio)
-		}
-	})
+	t.Run("held", func(t *testing.T) { held(t, server, "held", tier.Length(5, 30)) })
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
 		o.play(6)
@@ -54,6 +40,29 @@ func TestOutage(t *testing.T) {
 			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.log)
 		}
 	})
+}
+
+// TestSoakOutage is one of minutes.
+func TestSoakOutage(t *testing.T) {
+	tier.ByHand(t, tier.Soak)
+	held(t, lab.StartPostgres(t), "soak", 120)
+}
+
+// held is an outage of so many seconds that the spool can hold.
+func held(t *testing.T, server *lab.Postgres, table string, seconds int) {
+	t.Helper()
+	const comeAndGo = 5 // seconds that the server may take for it
+	o := newOutage(t, server, table, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
+	o.play(seconds)
+	r := o.arrived()
+	if planned := time.Duration(seconds+comeAndGo) * time.Second; o.down > planned {
+		t.Logf("the server was down for %s: what has to hold an outage of %s may not have held it", o.down, planned)
+	} else if r.lost() != r.sum("kernel tc ingress", "ring_full") {
+		t.Errorf("the sensor lost some that the kernel had captured:\n%s", r.log)
+	}
+	if o.ratio < 3 && tier.Full() {
+		t.Errorf("caught up at %.1f times the rate of the input, want 3", o.ratio)
+	}
 }
 
 type outage struct {

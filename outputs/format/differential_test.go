@@ -11,6 +11,7 @@ import (
 
 	mdns "github.com/miekg/dns"
 
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -55,7 +56,7 @@ func TestDifferentialTypes(t *testing.T) {
 	types := slices.Sorted(maps.Keys(mdns.TypeToRR))
 	for _, rrtype := range append(types, 0, 10000, 65280, 65535) {
 		d.check(t, message(rrtype, nil), 0)
-		for range 1500 {
+		for range tier.Work(1500, 50) {
 			data := randomData(r)
 			d.check(t, message(rrtype, data), 0)
 			if n := r.IntN(len(data) + 1); n > 0 {
@@ -66,7 +67,7 @@ func TestDifferentialTypes(t *testing.T) {
 			}
 		}
 	}
-	if d.good < 10000 || d.bad < 10000 {
+	if least := tier.Work(10000, 300); d.good < least || d.bad < least {
 		t.Errorf("%d messages are good and %d are not: too few of a kind", d.good, d.bad)
 	}
 }
@@ -90,7 +91,7 @@ func TestDifferentialRecords(t *testing.T) {
 		for n := range data {
 			d.check(t, message(rrtype, data[:n]), 0)
 		}
-		for range 2000 {
+		for range tier.Work(2000, 200) {
 			changed := bytes.Clone(data)
 			changed[r.IntN(len(changed))] = byte(r.Uint32()) >> (r.IntN(2) * 5)
 			d.check(t, message(rrtype, changed), 0)
@@ -119,7 +120,7 @@ func TestDifferentialPairs(t *testing.T) {
 	}
 	for _, code := range codes {
 		good := 0
-		for range 1500 {
+		for range tier.Work(1500, 100) {
 			b := pair(code)
 			if d.check(t, message(mdns.TypeOPT, b), 0) {
 				good++
@@ -149,7 +150,7 @@ func TestDifferentialDamage(t *testing.T) {
 		for n := range seed {
 			d.check(t, seed[:n], uint32(len(seed)-n))
 		}
-		for range 4000 {
+		for range tier.Work(4000, 300) {
 			msg := damage(r, seed)
 			d.check(t, msg, uint32(r.IntN(2)))
 			if t.Failed() {
@@ -157,7 +158,7 @@ func TestDifferentialDamage(t *testing.T) {
 			}
 		}
 	}
-	if d.good < 1000 || d.bad < 1000 {
+	if least := tier.Work(1000, 50); d.good < least || d.bad < least {
 		t.Errorf("%d messages are good and %d are not: too few of a kind", d.good, d.bad)
 	}
 }

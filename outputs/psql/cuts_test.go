@@ -240,6 +240,17 @@ func TestKilledServer(t *testing.T) {
 // TestTroubledNetwork lets a network do its worst while records flow.
 func TestTroubledNetwork(t *testing.T) {
 	t.Parallel()
+	troubled(t, tier.Length(20, 100))
+}
+
+// TestSoakTroubledNetwork does so for minutes.
+func TestSoakTroubledNetwork(t *testing.T) {
+	tier.ByHand(t, tier.Soak)
+	troubled(t, 2000)
+}
+
+func troubled(t *testing.T, rounds int) {
+	t.Helper()
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
 	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=400ms")
@@ -247,7 +258,7 @@ func TestTroubledNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newScene(t, o, 3, 25)
-	for i := range tier.Length(20, 100) {
+	for i := range rounds {
 		s.offer(250)
 		var heal func()
 		switch i % 5 {

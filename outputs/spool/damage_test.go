@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -72,7 +73,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 		whole = append(whole, b.Bytes()...)
 	}
 	other := block(2, 5) // in a segment that nobody spoils
-	for round := range 10000 {
+	for round := range tier.Work(10000, 1000) {
 		spoilt := spoil(r, whole)
 		if err := os.WriteFile(segmentPath(dir, 5), spoilt, 0o600); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,65 @@
+package sensor
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/sensor/lab/tier"
+)
+
+// TestLargeFile replays a file beyond what 32 bits can count: every query between
+// its large packets is recorded, to the last one. The file is mostly holes.
+func TestLargeFile(t *testing.T) {
+	tier.ByHand(t, tier.Large)
+	const (
+		size    = 9 << 30
+		between = 4000 // large packets, a quarter of a gigabyte
+	)
+	path := filepath.Join(t.TempDir(), "large.pcap")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	large := binary.LittleEndian.AppendUint32(nil, 1700000000)
+	large = binary.LittleEndian.AppendUint32(large, 0)
+	large = binary.LittleEndian.AppendUint32(large, 0xffff)
+	large = binary.LittleEndian.AppendUint32(large, 0xffff)
+	large = appendIPv4(large, realHost, 1, 1, 0, 17, make([]byte, 0xffff-20))
+	binary.BigEndian.PutUint16(large[16+20+4:], 0xffff-20) // UDP between ports 0: not DNS
+	length := int64(len(large))
+	large = large[:16+20+8]
+
+	at, packets, asked := int64(0), 0, 0
+	put := func(b []byte, length int64) {
+		t.Helper()
+		if _, err := f.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		at += length
+	}
+	put(queries(0), fileHeader)
+	for at < size {
+		for range between {
+			put(large, length)
+			packets++
+		}
+		query := queriesFrom(asked, 1)[fileHeader:]
+		put(query, int64(len(query)))
+		packets++
+		asked++
+	}
+	p := start(t, nil, "replay", path)
+	r := p.wait(10 * time.Minute)
+	r.expect(t, exitOK)
+	if got := r.books["packet"]; got["in"] != uint64(packets) || got["not_dns"] != uint64(packets-asked) {
+		t.Errorf("%v, want %d packets in and all but %d not_dns", got, packets, asked)
+	}
+	if got := int(count(t, p.records).total()); got != asked {
+		t.Errorf("%d records, want %d", got, asked)
+	}
+	t.Logf("%d packets, %d queries in %d MiB", packets, asked, at>>20)
+}
