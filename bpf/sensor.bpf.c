@@ -43,7 +43,7 @@ static __always_inline enum outcome handle(void *ctx, struct hook *h,
  */
 static __always_inline struct hook *enter(const enum hook_id id)
 {
-	enum hook_id key = id;
+	__u32 key = id;
 	struct hook *h = bpf_map_lookup_elem(&hooks, &key);
 
 	if (h)

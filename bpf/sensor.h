@@ -127,6 +127,7 @@ struct settings {
  * which has only what a map or a variable is made of.
  */
 const volatile struct {
+	enum hook_id hook;
 	enum tunnel tunnel;
 	enum record_flag flag;
 	enum direction direction;
@@ -142,7 +143,7 @@ const volatile __u8 port_bits[65536 / 8];
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HOOKS);
-	__type(key, enum hook_id);
+	__type(key, __u32); /* enum hook_id: old kernels take no other type */
 	__type(value, struct hook);
 } hooks SEC(".maps");
 

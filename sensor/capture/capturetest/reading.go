@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,11 +108,8 @@ func readLane(r *reading, l capture.Lane) {
 	var before [][]byte
 	first := true
 	for {
-		for i := range before {
-			if !bytes.Equal(before[i], data(&b, i)) {
-				r.check.errorf("a packet changes before the next Read")
-				break
-			}
+		if len(before) > 0 && !slices.EqualFunc(before, contents(&b), bytes.Equal) {
+			r.check.errorf("a packet changes before the next Read")
 		}
 		before = before[:0]
 		err := l.Read(&b)
@@ -141,22 +139,14 @@ func readLane(r *reading, l capture.Lane) {
 				r.check.errorf("a packet of %d bytes has %d on the wire", len(p.Data), p.WireLen)
 			}
 		}
-		for i := range b.Len() {
-			before = append(before, bytes.Clone(data(&b, i)))
+		for _, data := range contents(&b) {
+			before = append(before, bytes.Clone(data))
 		}
 		r.n.Add(int64(b.Len()))
 		if len(before) > 0 {
 			time.Sleep(10 * time.Microsecond) // other lanes go on meanwhile
 		}
 	}
-}
-
-// data are the bytes of a packet, or behind the last one of a message.
-func data(b *packet.Batch, i int) []byte {
-	if i < len(b.Packets) {
-		return b.Packets[i].Data
-	}
-	return b.Messages[i-len(b.Packets)].Data
 }
 
 // contents are the bytes of all that a batch holds.
