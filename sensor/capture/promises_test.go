@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -155,6 +156,6 @@ func TestRingKeepsItsPromises(t *testing.T) {
 				}
 			}
 		},
-		Packets: n,
+		Packets: n, Patience: time.Minute, // an emulated kernel is slow
 	})
 }
