@@ -83,7 +83,7 @@ func (in *Intake) Tick(now time.Time) {
 	in.hold(in.open.Len())
 }
 
-// Flush hands over the open block, however small, to be sent at once. It is the
+// Flush hands over the open block, however small, to be sent soon. It is the
 // lane's last call before Stop.
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {

@@ -19,6 +19,7 @@ type joiner struct {
 	page  *account.Page
 	batch *event.Block // being filled; nil: none
 	since time.Time    // when its oldest event was received
+	due   time.Time    // when it is passed on, full or not
 	ended chan struct{}
 }
 
@@ -41,7 +42,7 @@ func (j *joiner) run(ctx context.Context) {
 	defer timer.Stop()
 	for j.round(false) {
 		if j.batch != nil {
-			timer.Reset(time.Until(j.since.Add(j.r.set.BatchDelay)))
+			timer.Reset(time.Until(j.due))
 		} else {
 			timer.Reset(time.Hour) // there is a token for what comes
 		}
@@ -63,15 +64,29 @@ func (j *joiner) round(last bool) (more bool) {
 	for i, p := range parcels {
 		j.hold(parcels[i:])
 		j.add(p)
-		last = last || p.last
+		j.set(p)
 	}
 	clear(parcels)
-	if j.batch != nil && (last || !more || time.Since(j.since) >= j.r.set.BatchDelay) {
+	if j.batch != nil && (last || !more || !time.Now().Before(j.due)) {
 		j.pass()
 	}
 	j.hold(nil)
 	j.r.queue.settle(j.batch, j.since)
 	return more
+}
+
+// set sees to it that no event of a parcel waits for too long. When a lane ends,
+// the others often do: they get a moment.
+func (j *joiner) set(p parcel) {
+	if j.batch == nil {
+		return
+	}
+	delay := j.r.set.BatchDelay
+	due := p.since.Add(delay)
+	if moment := time.Now().Add(early(delay)); p.last && moment.Before(due) {
+		due = moment
+	}
+	j.due = earlier(j.due, due)
 }
 
 // add puts a parcel's events into batches.
@@ -124,7 +139,7 @@ func (j *joiner) pass() {
 		return
 	}
 	b, since := j.batch, j.since
-	j.batch, j.since = nil, time.Time{}
+	j.batch, j.since, j.due = nil, time.Time{}, time.Time{}
 	b.Compact(wasteful)
 	b.Seal(j.r.ids.Next(), time.Now())
 	j.passOn(b, since)

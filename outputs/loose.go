@@ -12,7 +12,7 @@ type parcel struct {
 	block *event.Block
 	since time.Time // when its first event was received
 	whole bool      // it is a batch as it is, and sealed
-	last  bool      // nobody shall wait for more
+	last  bool      // its lane brings no more
 }
 
 // loose is what the joiner shall put together: blocks of lanes that are no batch

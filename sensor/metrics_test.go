@@ -101,7 +101,8 @@ func TestPrometheus(t *testing.T) {
 		if legacy {
 			wants = append(wants, "dnsmonster_ns_1_example_packetLossPercent 0", "dnsmonster_ns_1_example_stdoutSentToOutput ", "dnsmonster_ns_1_example_stdoutSkipped 0")
 		} else {
-			wants = append(wants, `dnsmonster_sensor_build_info{commit=`, `server="ns-1.example"`, "dnsmonster_sensor_capture_loss_ratio 0")
+			wants = append(wants, `dnsmonster_sensor_build_info{commit=`, `server="ns-1.example"`, "dnsmonster_sensor_capture_loss_ratio 0",
+				`dnsmonster_sensor_output_oldest_undelivered_seconds{output="stdout"} `, `dnsmonster_sensor_output_batch_rows_bucket{output="stdout",le="1000"} `)
 		}
 		for _, want := range wants {
 			if !strings.Contains(text, want) {
@@ -119,6 +120,24 @@ func TestPrometheus(t *testing.T) {
 		if out, err := tool.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("promtool check metrics: %v\n%s", err, out)
 		}
+	}
+}
+
+// TestFlattenHistogram: stderr and statsd get a histogram's count and sum.
+func TestFlattenHistogram(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rows", Help: "Rows."}, []string{"output"})
+	registry.MustRegister(h)
+	h.WithLabelValues("null").Observe(7)
+	h.WithLabelValues("null").Observe(5)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := flatten(families)
+	if len(got) != 2 || got[0].key() != `rows_count{output="null"}` || got[0].value != 2 || !got[0].counter ||
+		got[1].key() != `rows_sum{output="null"}` || got[1].value != 12 || !got[1].counter {
+		t.Errorf("%+v", got)
 	}
 }
 
