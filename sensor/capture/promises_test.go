@@ -18,6 +18,7 @@ import (
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/capturetest"
+	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -105,6 +106,7 @@ func TestPipeKeepsItsPromises(t *testing.T) {
 // TestRingKeepsItsPromises with packets that pass loopback of a namespace of its
 // own.
 func TestRingKeepsItsPromises(t *testing.T) {
+	tier.Kernel(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it loads programs into the kernel")
 	}
