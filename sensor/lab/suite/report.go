@@ -92,7 +92,9 @@ func (r *report) whole(e event) {
 func (r *report) failures(pkg string) {
 	fmt.Fprint(r.w, tail(r.output[pkg]))
 	for _, key := range r.sorted() {
-		if v := r.tests[key]; key.pkg == pkg && v.action != "pass" && v.action != "skip" {
+		v := r.tests[key]
+		raced := v.action == "pass" && strings.Contains(v.output.String(), "WARNING: DATA RACE") // said beside the one that it fails
+		if key.pkg == pkg && (raced || v.action != "pass" && v.action != "skip") {
 			fmt.Fprintf(r.w, "%s\n", tail(v.output.String()))
 		}
 	}
