@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"dnsmonster-sensor/outputs/secure"
@@ -96,11 +97,13 @@ func (a *Auth) authorization(user *url.Userinfo) authorization {
 	return authorization{}
 }
 
-// collectSecrets finds what servers may say again.
+// collectSecrets finds what servers may say again, as it is and in the forms in which
+// they quote it.
 func (c *Client) collectSecrets() {
 	add := func(s string) {
 		if len(s) > 2 { // shorter ones are parts of many words
-			c.secrets = append(c.secrets, s)
+			quoted := strconv.Quote(s) // as in JSON, but for characters that are no ASCII
+			c.secrets = append(c.secrets, s, quoted[1:len(quoted)-1], url.QueryEscape(s), url.PathEscape(s))
 		}
 	}
 	a := &c.config.Auth
@@ -129,5 +132,6 @@ func (c *Client) collectSecrets() {
 			add(password)
 		}
 	}
-	slices.SortFunc(c.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	slices.SortFunc(c.secrets, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	c.secrets = slices.Compact(c.secrets)
 }

@@ -262,6 +262,12 @@ func (c *Client) do(ctx context.Context, at int, r *Request) (*http.Response, er
 	if err != nil {
 		return nil, c.failed(ctx, err)
 	}
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		// Nobody has asked for that. The connection would be ours from here on, and
+		// no context ends what is read of it.
+		answer.Body.Close()
+		answer.Body = http.NoBody
+	}
 	return answer, nil
 }
 

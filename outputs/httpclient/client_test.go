@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -261,6 +263,29 @@ func TestAuth(t *testing.T) {
 			t.Errorf("%d: %s, want %s", i, got, want)
 		}
 	}
+}
+
+// TestSecretsThatAreQuoted: a server that says again who has asked does so in its own
+// form.
+func TestSecretsThatAreQuoted(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
+		_, p, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusForbidden)
+		inJSON, _ := json.Marshal(p)
+		fmt.Fprintf(w, "no:%s|%s|%s|%s|end", p, inJSON, url.QueryEscape(p), url.PathEscape(p))
+	})
+	f := func(password, want string) {
+		t.Helper()
+		c := client(t, Config{Auth: Auth{Login: secure.Login{Username: "me", Password: password}}}, s.URL)
+		got, _ := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+		has(t, "the error", got, want)
+	}
+	const all = `no:********|"********"|********|********|end`
+	f("hush", all)
+	f("two  blanks", all)
+	f("a tab\tin it", all)
+	f(`"quoted\"`, all)
+	f("per%cent+and/slash?", all)
 }
 
 // TestEndsWithItsContext, and a stop says nothing of the address.

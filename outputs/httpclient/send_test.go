@@ -163,6 +163,7 @@ func TestBadAnswers(t *testing.T) {
 	f(unavailable+"\r\n", ".", "503 Service Unavailable: ...")
 	f("", filler, "")
 	f("", "", "")
+	f("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", ".", "the server answers 101 Switching Protocols")
 	f("HTTP/1.1 503 \x1b[31m"+filler+"\r\n\r\n", "", `\u001b[31m`)
 }
 

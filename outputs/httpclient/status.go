@@ -143,12 +143,12 @@ func (c *Client) secured() bool {
 func (c *Client) refusal(answer *http.Response, outcome Outcome) error {
 	start, _ := io.ReadAll(io.LimitReader(answer.Body, longestError))
 	said := strings.ToLower(string(start))
-	e := &Error{Outcome: outcome, Status: answer.StatusCode, text: "the server answers " + c.plain(answer.Status)}
+	e := &Error{Outcome: outcome, Status: answer.StatusCode, text: "the server answers " + c.Status(answer)}
 	if answer.StatusCode == http.StatusBadRequest && strings.Contains(said, "http request") && strings.Contains(said, "https") {
 		e.Outcome, e.text = Wrong, e.text+": it wants TLS there: use https:// in "+c.at.Server
 		return e
 	}
-	if text := c.plain(strings.Join(strings.Fields(string(start)), " ")); text != "" {
+	if text := c.plain(strings.Join(strings.Fields(c.masked(string(start))), " ")); text != "" {
 		e.text += ": " + text
 	}
 	if way := c.way(answer); way != "" {
@@ -185,10 +185,8 @@ func (c *Client) way(answer *http.Response) string {
 	return ""
 }
 
-// Status is an answer's status in one short line.
-func Status(answer *http.Response) string {
-	return plainly(answer.Status)
-}
+// Status is an answer's status in one short line without secrets.
+func (c *Client) Status(answer *http.Response) string { return c.plain(answer.Status) }
 
 // longestWait bounds what a server may ask for.
 const longestWait = 5 * time.Minute
@@ -240,16 +238,18 @@ func together(failed []error) error {
 	return all
 }
 
-// plain makes somebody else's text one short line without secrets.
-func (c *Client) plain(text string) string {
+// masked has none of our secrets. It comes before any other change of a text, which
+// could make one unlike itself.
+func (c *Client) masked(text string) string {
 	for _, s := range c.secrets {
 		text = strings.ReplaceAll(text, s, endpoint.Masked)
 	}
-	return plainly(endpoint.Hide(text))
+	return text
 }
 
-// plainly makes a text one short line that does nothing to a terminal.
-func plainly(text string) string {
+// plain makes somebody else's text one short line without secrets.
+func (c *Client) plain(text string) string {
+	text = endpoint.Hide(c.masked(text))
 	if len(text) > shownError {
 		text = strings.ToValidUTF8(text[:shownError], "") + "..."
 	}

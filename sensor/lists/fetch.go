@@ -156,7 +156,7 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	case answer.StatusCode == http.StatusNotModified && r.etag+r.lastModified != "":
 		return nil, nil
 	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), httpclient.Status(answer))
+		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), r.client.Status(answer))
 	case answer.ContentLength > r.max:
 		return nil, fmt.Errorf("GET %s: %w", shown(r.place), errTooLarge)
 	}

@@ -304,7 +304,9 @@ func TestPasswordsStayHidden(t *testing.T) {
 		if user, password, _ := r.BasicAuth(); user+password != "mehush" {
 			t.Errorf("asked by %s with %s", user, password)
 		}
-		w.WriteHeader(403)
+		hijacked, _, _ := w.(http.Hijacker).Hijack()
+		io.WriteString(hijacked, "HTTP/1.1 403 not with hush\r\nContent-Length: 0\r\n\r\n")
+		hijacked.Close()
 	}
 	place := strings.Replace(s.URL, "http://", "http://me:hush@", 1)
 	for range 2 {
