@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,9 +64,15 @@ func Run(t *testing.T, newTarget func(t T) *Target) {
 	}
 }
 
+// parsing is held while cli runs, which writes variables of its own package: tests
+// are parallel.
+var parsing sync.Mutex
+
 // Options sets an output's options from a command line.
 func Options(t T, o outputs.Output, args ...string) {
 	t.Helper()
+	parsing.Lock()
+	defer parsing.Unlock()
 	app := &cli.App{Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
 	if err := app.Run(append([]string{"test"}, args...)); err != nil {
 		t.Fatalf("parse %v: %v", args, err)

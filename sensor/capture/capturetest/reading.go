@@ -30,9 +30,13 @@ func (k *check) read(lane func(*reading, capture.Lane)) *reading {
 	for _, l := range lanes {
 		all.Go(func() { lane(r, l) })
 	}
-	go r.follow()
+	read := make(chan struct{})
 	go func() {
 		all.Wait()
+		close(read)
+	}()
+	go func() { // nobody asks the source any more when this has ended
+		r.follow(read)
 		close(r.ended)
 	}()
 	return r
@@ -49,19 +53,20 @@ func (r *reading) done() bool {
 	}
 }
 
-// follow looks at what may be asked for meanwhile.
-func (r *reading) follow() {
+// follow looks at what may be asked for until all is read.
+func (r *reading) follow(read <-chan struct{}) {
 	var given uint64
 	for {
 		if now := r.check.source.Given(); now < given {
 			r.check.errorf("Given falls from %d to %d", given, now)
+			<-read
 			return
 		} else {
 			given = now
 		}
 		_ = r.check.source.Err()
 		select {
-		case <-r.ended:
+		case <-read:
 			return
 		case <-time.After(time.Millisecond):
 		}
