@@ -152,6 +152,70 @@ func TestFailedLaneIsCounted(t *testing.T) {
 	}, 12)
 }
 
+// untilClosed is a lane that has failed, and whose source gives more until Close.
+type untilClosed struct {
+	bareLane
+	closed <-chan struct{}
+}
+
+func (l *untilClosed) Discard() (int, error) {
+	select {
+	case <-l.closed:
+		return 0, io.EOF
+	case <-time.After(time.Millisecond):
+		l.source.give(1)
+		return 1, nil
+	}
+}
+
+// closing is a source that others can see being closed.
+type closing struct {
+	bare
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (s *closing) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return nil
+}
+
+// TestLastLaneFails: without a lane that reads the sensor ends, and does not throw
+// away what comes for ever.
+func TestLastLaneFails(t *testing.T) {
+	cable := errors.New("torn cable")
+	f := func(name string, ends ...error) {
+		t.Run(name, func(t *testing.T) {
+			s := &closing{bare: bare{live: true}, closed: make(chan struct{})}
+			for _, err := range ends {
+				s.lanes = append(s.lanes, &untilClosed{bareLane{source: &s.bare, packets: frames(30), fails: err}, s.closed})
+			}
+			p := toNowhere(t, s)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				p.runUntilEnd(time.Second, newSignals())
+			}()
+			select {
+			case <-done:
+			case <-time.After(stuck):
+				_ = s.Close()
+				t.Fatal("it goes on without a lane")
+			}
+			var exit *exitError
+			if err := p.conclude(io.Discard, newSignals()); !errors.As(err, &exit) || exit.code != exitFailure {
+				t.Errorf("the run ends with %v, want exit status %d", err, exitFailure)
+			}
+			if ledgers, err := p.books.ledgers(); err != nil || unaccounted(ledgers) != 0 || p.books.messageCount() != uint64(30*len(ends)) {
+				t.Errorf("%d messages, books %+v (%v)", p.books.messageCount(), ledgers, err)
+			}
+		})
+	}
+	f("the only one", cable)
+	f("all", cable, cable, cable)
+	f("another has ended", cable, io.EOF)
+}
+
 // TestBareSource: what has no optional part is recorded, live or not, to the end.
 func TestBareSource(t *testing.T) {
 	for _, live := range []bool{true, false} {

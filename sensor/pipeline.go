@@ -33,6 +33,7 @@ type pipeline struct {
 	log     *slog.Logger
 	lanes   sync.WaitGroup
 	begin   sync.Once                 // of the lanes
+	reading atomic.Int64              // lanes that have not ended
 	masks   atomic.Pointer[mask.Bits] // that lanes take over with their next batch
 	mu      sync.Mutex
 	errs    []error
@@ -72,7 +73,9 @@ func discard(runners []*outputs.Runner) {
 // what the lanes offer them waits in the queues.
 func (p *pipeline) startLanes() {
 	p.begin.Do(func() {
-		for _, l := range p.source.Lanes() {
+		lanes := p.source.Lanes()
+		p.reading.Store(int64(len(lanes)))
+		for _, l := range lanes {
 			lane := p.newLane(l)
 			p.lanes.Go(lane.run)
 		}
@@ -121,6 +124,19 @@ func (p *pipeline) fail(what string, err error) {
 		p.failed = make(map[string]uint64)
 	}
 	p.failed[what]++
+}
+
+// laneEnded is called by each lane when it reads no more. Where none does, and one
+// has failed, the capture ends: it would only be thrown away, by a sensor that looks
+// as if it ran.
+func (p *pipeline) laneEnded() {
+	if p.reading.Add(-1) > 0 || p.failures("lane") == 0 {
+		return
+	}
+	if p.source.Live() {
+		p.log.Error("no lane is left that reads: the capture ends")
+	}
+	p.closeSource()
 }
 
 // failures is how many parts of a kind have failed.
@@ -208,9 +224,11 @@ func (l *lane) step() (more bool) {
 		l.messages()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, io.EOF):
+		l.pipeline.laneEnded()
 		return false
 	default:
 		l.pipeline.fail("lane", err)
+		l.pipeline.laneEnded()
 		l.discard()
 		return false
 	}

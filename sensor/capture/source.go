@@ -51,8 +51,8 @@ type Lane interface {
 	//
 	// Any other error ends this lane for good, and this lane alone: Read is not
 	// called again. The sensor logs it, once; counts it in the metric
-	// failures_total, as what="lane"; goes on with the other lanes; and ends with
-	// exit status 2. What a lane has taken before comes before the error. What it
+	// failures_total, as what="lane"; goes on with the other lanes, and closes the
+	// source where none is left; and ends with exit status 2. What a lane has taken before comes before the error. What it
 	// still holds is taken by Discard, where the lane has that, and otherwise must
 	// not be in Given.
 	Read(b *packet.Batch) error
