@@ -48,7 +48,7 @@ func (in *Intake) Offer(e *event.Event) {
 		return
 	}
 	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > in.most {
-		in.handOver(in.alone)
+		in.handOver(in.alone, false)
 	}
 	if in.open.Len() == 0 {
 		in.since = in.now
@@ -57,7 +57,7 @@ func (in *Intake) Offer(e *event.Event) {
 	in.open.Append(e)
 	e.Taken = nil // that was for this output alone
 	if in.full() || in.open.Size() >= in.most {
-		in.handOver(in.alone)
+		in.handOver(in.alone, false)
 	}
 }
 
@@ -72,30 +72,33 @@ func (in *Intake) full() bool {
 
 // Tick hands over an open block when it has waited for almost BatchDelay, when
 // others have, so that all lanes' events go into one batch, and when it is full
-// since nothing else waits any more; and it publishes the books. Call it once per
-// batch of packets, and while there are none.
+// since nothing else waits any more; and it publishes the books. A block that could
+// be larger stays open where there is no room: all lanes come at once. Call it once
+// per batch of packets, and while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
 	if in.open.Len() > 0 && (max(now.Sub(in.since), in.r.queue.loose.age(now)) >= in.r.patience || in.full()) {
-		in.handOver(false)
+		in.handOver(false, true)
 		return
 	}
 	in.hold(in.open.Len())
 }
 
 // Flush hands over the open block, however small, to be sent soon. It is the
-// lane's last call before Stop.
+// lane's last call before Stop, which decides on what waits: behind a live source
+// the block gets in where there is no room, too. Its memory is there already.
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {
 		in.last = true
-		in.handOver(false)
+		in.handOver(false, false)
 		return
 	}
 	in.hold(0) // what was skipped since the last Tick counts, too
 }
 
 // handOver queues the open block: sealed where it is a batch, else for the joiner.
-func (in *Intake) handOver(batch bool) {
+// later: one that is no batch may stay open until there is room.
+func (in *Intake) handOver(batch, later bool) {
 	b := in.open
 	n := b.Len()
 	if size := in.r.set.BatchSize; size > 0 && n >= size {
@@ -107,6 +110,9 @@ func (in *Intake) handOver(batch bool) {
 	in.hold(n) // it may wait here for long
 	switch in.r.put(parcel{b, in.since, batch, in.last}, &in.round) {
 	case Full:
+		if later && !batch {
+			return
+		}
 		in.page.Add(account.QueueFull, uint64(n))
 		in.r.free.put(b) // the newest is what goes: what waits keeps its order
 	case Stopped:

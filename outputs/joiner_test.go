@@ -200,16 +200,62 @@ func TestJoinerWithinTheBound(t *testing.T) {
 		t.Fatal("a batch was passed on before its time")
 	}
 	give(40)
-	give(30)
-	if n := r.book.Sum(account.QueueFull); n != 30 {
-		t.Errorf("%d events did not fit, want 30 of the 110 for a queue of 100", n)
+	give(30) // of the 110 these do not fit into a queue of 100
+	if in.open.Len() != 30 || r.queue.inside() != 80 {
+		t.Errorf("%d events in the lane's hand and %d in the queue, want 30 and 80", in.open.Len(), r.queue.inside())
 	}
 	r.join.round(false) // half of the bound is a full batch
 	if it := r.queue.ring[r.queue.head]; r.queue.count != 1 || it.block.Len() != 50 {
 		t.Errorf("%d batches, the first %+v, want one of 50 events", r.queue.count, it)
 	}
+	give(20) // now it is a batch, and must get in or go
 	r.Stop(shortly())
-	check(t, r, 110, "queue_full 30, abandoned 80")
+	check(t, r, 130, "queue_full 50, abandoned 80")
+}
+
+// TestLanesComeAtOnce: that all lanes hand over at one moment, as they do when one
+// has waited long enough and at the end, costs no event, though together they have
+// more than memory is set to hold.
+func TestLanesComeAtOnce(t *testing.T) {
+	for _, limit := range []string{"bytes", "events"} {
+		set := quick(1, 0)
+		set.BatchDelay = time.Hour
+		if limit == "bytes" {
+			set.QueueBytes = 1 << 20
+		} else {
+			set.QueueEvents = 3000
+		}
+		r := testRunner(t, &fake{}, set, true, nil)
+		var lanes []*Intake
+		const each = 1000 // some 90 KiB
+		for range 64 {
+			in := r.Intake()
+			for i := range each {
+				in.Offer(testEvent(uint16(i)))
+			}
+			lanes = append(lanes, in)
+		}
+		all := func(do func(*Intake)) {
+			for _, in := range lanes {
+				do(in)
+			}
+		}
+		late := time.Now().Add(2 * time.Hour)
+		all(func(in *Intake) { in.Tick(late) })
+		r.Start(context.Background())
+		waitUntil(t, func() bool {
+			all(func(in *Intake) { in.Tick(late) })
+			return !slices.ContainsFunc(lanes, func(in *Intake) bool { return in.open.Len() > 0 })
+		})
+		all(func(in *Intake) {
+			for i := range each {
+				in.Offer(testEvent(uint16(i)))
+			}
+		})
+		all((*Intake).Flush)
+		r.Stop(context.Background())
+		check(t, r, 2*64*each, fmt.Sprintf("delivered %d", 2*64*each))
+	}
 }
 
 // TestJoinedBatchStays: a batch that was joined goes through both queues and the

@@ -319,7 +319,7 @@ func (r *Runner) busy() bool {
 // put hands a lane's block over.
 func (r *Runner) put(p parcel, round *uint64) PutResult {
 	if r.live {
-		return r.queue.offer(p, round, false)
+		return r.queue.offer(p, round, p.last)
 	}
 	result := r.queue.wait(r.ctx, func() PutResult { return r.queue.offer(p, round, false) })
 	if result == Stopped && r.disk != nil {
