@@ -131,8 +131,8 @@ func writeEnds(t T, target *Target) {
 		if err == nil {
 			t.Errorf("Write = nil while the destination answers nothing")
 		}
-	case <-time.After(patience):
-		t.Errorf("Write still runs %s after the end of its context", patience)
+	case <-time.After(target.wait()):
+		t.Errorf("Write still runs %s after the end of its context", target.wait())
 		release()
 		<-done
 		return
@@ -222,7 +222,7 @@ func through(t T, target *Target, set outputs.Settings, list []*event.Event, mea
 	if meanwhile != nil {
 		meanwhile()
 	}
-	grace, cancel := context.WithTimeout(context.Background(), patience)
+	grace, cancel := context.WithTimeout(context.Background(), target.wait())
 	defer cancel()
 	r.Stop(grace)
 	return r.Ledger(func() uint64 { return uint64(len(list)) })

@@ -3,6 +3,7 @@
 package outputtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -53,7 +54,12 @@ type Target struct {
 	// Busy makes the destination answer the next n attempts to write with the wish
 	// to come back after wait, whole seconds, and take nothing.
 	Busy func(n int, wait time.Duration)
+
+	patience time.Duration // 0: patience
 }
+
+// wait bounds what ends by itself where the writer is right.
+func (t *Target) wait() time.Duration { return cmp.Or(t.patience, patience) }
 
 // Run checks an output. newTarget makes a fresh one, with a clean destination;
 // what it opens it closes with t.Cleanup. A nil Fail, Hang, Refuse, FailOne or
