@@ -30,13 +30,13 @@ func (k *check) read(lane func(*reading, capture.Lane)) *reading {
 	for _, l := range lanes {
 		all.Go(func() { lane(r, l) })
 	}
-	read := make(chan struct{})
+	read, source := make(chan struct{}), k.source
 	go func() {
 		all.Wait()
 		close(read)
 	}()
 	go func() { // nobody asks the source any more when this has ended
-		r.follow(read)
+		r.follow(source, read)
 		close(r.ended)
 	}()
 	return r
@@ -54,17 +54,17 @@ func (r *reading) done() bool {
 }
 
 // follow looks at what may be asked for until all is read.
-func (r *reading) follow(read <-chan struct{}) {
+func (r *reading) follow(source capture.Source, read <-chan struct{}) {
 	var given uint64
 	for {
-		if now := r.check.source.Given(); now < given {
+		if now := source.Given(); now < given {
 			r.check.errorf("Given falls from %d to %d", given, now)
 			<-read
 			return
 		} else {
 			given = now
 		}
-		_ = r.check.source.Err()
+		_ = source.Err()
 		select {
 		case <-read:
 			return
