@@ -175,6 +175,9 @@ func damage(info spool.Info) string {
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
 	}
+	if n := info.Unreadable.Files; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d files set aside as unreadable cannot be opened", n))
+	}
 	if len(parts) == 0 {
 		return "none"
 	}
@@ -223,20 +226,29 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return &exitError{exitUsage, fmt.Errorf("spool export: %w", err)}
 	case err != nil:
 		return &exitError{exitFailure, fmt.Errorf("spool export: %w", err)}
-	case info.Lost > 0 && info.Unreadable.Blocks > 0:
-		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, %d events or more are lost; %d events are not exported: %d blocks%s need the build that wrote them",
-			info.Events, info.Damaged, info.Lost, info.Unreadable.Events, info.Unreadable.Blocks, layouts(info.Unreadable))}
-	case info.Unreadable.Blocks > 0:
-		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; %d are not: %d blocks%s need the build that wrote them",
-			info.Events, info.Unreadable.Events, info.Unreadable.Blocks, layouts(info.Unreadable))}
-	case info.Lost > 0:
-		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; in %d places the spool is damaged, %d events or more are lost", info.Events, info.Damaged, info.Lost)}
+	case notExported(info) != "":
+		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; %s", info.Events, notExported(info))}
 	}
 	if refused.Events > 0 {
 		return &exitError{exitUndelivered, fmt.Errorf("%d of %d events are not exported, the first because: %w", refused.Events, info.Events, refused.Why)}
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%d events are exported, and stay in the spool\n", info.Events)
 	return nil
+}
+
+// notExported says what of a spool cannot be read; nothing, where all can.
+func notExported(info spool.Info) string {
+	var parts []string
+	if u := info.Unreadable; u.Blocks > 0 {
+		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
+	}
+	if n := info.Unreadable.Files; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d files of blocks that were set aside cannot be opened", n))
+	}
+	if info.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("in %d places the spool is damaged, %d events or more are lost", info.Damaged, info.Lost))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // writeAll writes blocks in a format, and counts the events that it refuses.

@@ -102,6 +102,17 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 	again(exitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
 	again(0, 1, 1, 0, "blocks are set aside that this build cannot read")
 	says(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	aside, err := filepath.Glob(filepath.Join(dir, "file", "unreadable", "*"))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("set aside: %v, %v", aside, err)
+	}
+	link := filepath.Join(filepath.Dir(aside[0]), "0000000000000001-0-"+strings.Repeat("0", 32))
+	if err := os.Symlink(aside[0], link); err != nil {
+		t.Fatal(err)
+	}
+	again(0, 1, 1, 0, link+" is a symbolic link")
+	says(t, 0, "1 files set aside as unreadable cannot be opened", "spool", "ls", at)
+	says(t, exitUndelivered, "1 files of blocks that were set aside cannot be opened", "spool", "export", "file", at)
 	says(t, 1, "this throws away 0 events and 7 that this build cannot read; with --yes it does", "spool", "drop", "file", at)
 	says(t, 0, "dropped", "spool", "drop", "file", at, "--yes")
 	says(t, 0, "  none", "spool", "ls", at)

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
 	"time"
 
+	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -148,17 +150,20 @@ func (s *Spool) evict(seg *Segment) error {
 		s.stats.Evicted += lost
 		seg.out = seg.all
 	}
+	stays, shelved := seg.stays, len(seg.shelved)
+	seg.stays = false
 	s.mu.Unlock()
-	if seg.stays { // it did what it could
-		seg.stays = false
-		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", len(seg.shelved))
+	if stays { // it did what it could
+		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", shelved)
 	}
 	return s.drop(seg)
 }
 
 // spare reports whether n more bytes leave the configured free space.
-func (s *Spool) spare(n int64) error {
-	free, err := s.dir.FreeBytes()
+func (s *Spool) spare(n int64) error { return s.spareIn(s.dir, n) }
+
+func (s *Spool) spareIn(dir *safefs.Dir, n int64) error {
+	free, err := dir.FreeBytes()
 	if err != nil {
 		return fmt.Errorf("ask for the free space of the spool: %w", err)
 	}
@@ -278,7 +283,6 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 		}
 	}
 	s.mu.Unlock()
-	number--
 	var size int64
 	for _, b := range blocks {
 		size += int64(b.Size())
@@ -286,7 +290,12 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	if err := s.spare(size); err != nil {
 		return err
 	}
+	number--
 	seg, err := s.create(number)
+	for errors.Is(err, fs.ErrExist) { // a file that holds nothing to send, and stays
+		number--
+		seg, err = s.create(number)
+	}
 	if err != nil {
 		return err
 	}

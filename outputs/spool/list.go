@@ -31,6 +31,7 @@ type Info struct {
 type Unreadable struct {
 	Blocks, Events uint64
 	Layouts        []uint16 // their versions, in order
+	Files          int      // that were set aside and cannot be opened, whatever is in them
 }
 
 func (u *Unreadable) add(version uint16, blocks, events uint64) {
@@ -206,14 +207,19 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // taken up meanwhile
 		}
-		if err != nil {
-			return fmt.Errorf("read spool: %w", err)
+		if f.err != nil || err != nil {
+			info.Unreadable.Files++
+			continue
 		}
 		counted, err := f.counted(dir, data)
 		if err != nil {
 			return err
 		}
 		found := examine(data, counted)
+		info.Damaged += len(found.spots)
+		for _, sp := range found.spots {
+			info.Lost += sp.events
+		}
 		for _, r := range found.unread {
 			info.Unreadable.add(r.version, r.blocks, r.events)
 		}

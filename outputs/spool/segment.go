@@ -203,8 +203,13 @@ func numbered(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// removeOrphans deletes .done files whose segment is gone.
-func removeOrphans(dir *safefs.Dir, numbers []uint64) error {
+// removeOrphans deletes .done files whose segment is gone: before another takes its
+// number.
+func removeOrphans(dir *safefs.Dir) error {
+	numbers, err := segments(dir)
+	if err != nil {
+		return err
+	}
 	lists, err := numbered(dir, doneSuffix)
 	if err != nil {
 		return err

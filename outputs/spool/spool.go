@@ -156,15 +156,15 @@ func (s *Spool) closeFolders() {
 // find counts what is in the segments of earlier runs, of which there should be
 // those of the list.
 func (s *Spool) find(list lefts) error {
+	if err := removeOrphans(s.dir); err != nil {
+		return err
+	}
 	s.takeUp(list)
 	numbers, err := segments(s.dir)
 	if err != nil {
 		return err
 	}
 	s.miss(list, numbers)
-	if err := removeOrphans(s.dir, numbers); err != nil {
-		return err
-	}
 	for _, n := range numbers {
 		seg, err := s.inspect(n, list[n])
 		if err != nil {
@@ -271,10 +271,10 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		return nil
 	}
 	seg.settled++
-	complete, there := seg.complete(), !seg.cutOff
+	complete, there, stays := seg.complete(), !seg.cutOff, seg.stays
 	s.mu.Unlock()
 	var err error
-	if there && (!complete || seg.stays) {
+	if there && (!complete || stays) {
 		err = seg.writeDone(id)
 	}
 	if complete {
@@ -305,12 +305,12 @@ func (s *Spool) drop(seg *Segment) error {
 		s.mu.Unlock()
 		return nil
 	}
-	there := !seg.cutOff
+	there, stays := !seg.cutOff, seg.stays
 	s.forgetSegment(seg)
 	s.mu.Unlock()
 	var err error
 	switch {
-	case there && seg.stays:
+	case there && stays:
 		err = seg.closeDone()
 	case there:
 		err = seg.remove()

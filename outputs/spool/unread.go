@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
@@ -50,10 +51,10 @@ func unreadName(segment uint64, offset int, first event.ID) string {
 }
 
 // origin is where the blocks of such a file stood; ok is false for another name.
-func origin(name string) (segment uint64, offset int, ok bool) {
-	var id string
-	n, err := fmt.Sscanf(name, "%16x-%d-%32s", &segment, &offset, &id)
-	return segment, offset, n == 3 && err == nil && offset >= 0 && fmt.Sprintf("%016x-%d-%s", segment, offset, id) == name
+func origin(name string) (f unreadFile, ok bool) {
+	n, err := fmt.Sscanf(name, "%16x-%d-%32s", &f.segment, &f.offset, &f.id)
+	f.name = name
+	return f, n == 3 && err == nil && f.offset >= 0 && fmt.Sprintf("%016x-%d-%s", f.segment, f.offset, f.id) == name
 }
 
 // setAsideUnread copies a run to where another build finds it, counts it and names
@@ -63,13 +64,18 @@ func (s *Spool) setAsideUnread(seg *Segment, r run, bytes []byte) {
 	err := s.writeUnread(seg.dir, name, bytes)
 	s.tellUnread(seg, r, name, err)
 	if err != nil {
-		seg.stays = true
 		return
 	}
 	s.later(func() error {
 		var err error
 		for _, id := range r.ids {
 			err = errors.Join(err, seg.writeDone(id))
+		}
+		s.mu.Lock()
+		rest := seg.all.blocks
+		s.mu.Unlock()
+		if rest == 0 { // nobody else will close it
+			err = errors.Join(err, seg.closeDone())
 		}
 		return err
 	})
@@ -79,14 +85,19 @@ func (s *Spool) setAsideUnread(seg *Segment, r run, bytes []byte) {
 // later, when the file itself can go there.
 func (s *Spool) setAsideUnreadWhole(seg *Segment, r run) {
 	name := unreadName(seg.number, r.from, r.ids[0])
-	s.tellUnread(seg, r, name, nil)
+	dir, err := seg.dir.Sub(unreadable, folderMode)
+	s.tellUnread(seg, r, name, err)
+	if err != nil {
+		return
+	}
+	dir.Close()
 	s.later(func() error {
 		dir, err := seg.dir.Sub(unreadable, folderMode)
 		if err != nil {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
 		defer dir.Close()
-		s.thinOutUnread(dir, seg.size)
+		s.thinOutUnread(dir, name, seg.size)
 		if err := seg.dir.Move(seg.name(), dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
@@ -100,13 +111,14 @@ func (s *Spool) tellUnread(seg *Segment, r run, name string, err error) {
 	s.stats.Recovered += r.events
 	s.stats.Unreadable += r.events
 	s.stats.UnreadableBlocks += r.blocks
-	s.mu.Unlock()
 	if seg.shelved == nil {
 		seg.shelved = make(map[event.ID]bool)
 	}
 	for _, id := range r.ids {
 		seg.shelved[id] = true
 	}
+	seg.stays = seg.stays || err != nil
+	s.mu.Unlock()
 	log := s.o.Log.With("segment", seg.name(), "offset", r.from, "layout", r.version, "blocks", r.blocks, "events", r.events)
 	if err != nil {
 		log.Error("this build cannot read blocks of the spool; they cannot be set aside, and stay where they are", "error", err)
@@ -117,7 +129,7 @@ func (s *Spool) tellUnread(seg *Segment, r run, name string, err error) {
 
 // writeUnread writes a file there, as a whole or not at all.
 func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
-	if err := s.spare(int64(len(bytes))); err != nil {
+	if err := s.spareIn(at, int64(len(bytes))); err != nil {
 		return err
 	}
 	dir, err := at.Sub(unreadable, folderMode)
@@ -125,7 +137,7 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 		return err
 	}
 	defer dir.Close()
-	s.thinOutUnread(dir, int64(len(bytes)))
+	s.thinOutUnread(dir, name, int64(len(bytes)))
 	f, err := dir.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
@@ -138,14 +150,15 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 	return errors.Join(err, dir.Sync())
 }
 
-// thinOutUnread keeps the folder within the spool's bound, the oldest out. They
-// have been counted when they were set aside.
-func (s *Spool) thinOutUnread(dir *safefs.Dir, more int64) {
+// thinOutUnread keeps the folder within the spool's bound, the oldest out, where a
+// file of that name gets that size. They have been counted when they were set aside.
+func (s *Spool) thinOutUnread(dir *safefs.Dir, name string, size int64) {
 	files, err := unreadFiles(dir)
 	if err != nil {
 		return
 	}
-	total := more
+	files = slices.DeleteFunc(files, func(f unreadFile) bool { return f.name == name })
+	total := size
 	for _, f := range files {
 		total += f.size
 	}
@@ -160,13 +173,15 @@ func (s *Spool) thinOutUnread(dir *safefs.Dir, more int64) {
 	}
 }
 
-// unreadFile is one file of the folder, with its first block's header.
+// unreadFile is one file of the folder.
 type unreadFile struct {
 	name    string
 	size    int64
-	segment uint64
+	segment uint64 // where its blocks stood
 	offset  int
-	first   event.Header
+	id      string        // of its first block
+	first   *event.Header // of that; nil: it is damaged
+	err     error         // why nothing can be read of it
 }
 
 // unreadFiles lists the folder, the oldest first.
@@ -176,26 +191,32 @@ func unreadFiles(dir *safefs.Dir) (files []unreadFile, err error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		f := unreadFile{name: e.Name()}
-		var ok bool
-		if f.segment, f.offset, ok = origin(f.name); !ok {
+		f, ok := origin(e.Name())
+		if !ok {
 			continue
 		}
-		header, err := readAt(dir, f.name, 0)
-		if err != nil {
+		var header []byte
+		if header, f.err = readAt(dir, f.name, 0); errors.Is(f.err, fs.ErrNotExist) {
 			continue
 		}
-		if f.first, err = event.ReadHeader(header); err != nil {
-			continue
+		if h, err := event.ReadHeader(header); err == nil {
+			f.first = &h
 		}
-		if f.size, err = dir.Size(f.name); err == nil {
-			files = append(files, f)
-		}
+		f.size, _ = dir.Size(f.name) // what cannot be read counts nothing
+		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b unreadFile) int {
-		return cmp.Or(a.first.Sealed.Compare(b.first.Sealed), cmp.Compare(a.segment, b.segment), cmp.Compare(a.offset, b.offset))
+		return cmp.Or(a.sealed().Compare(b.sealed()), cmp.Compare(a.segment, b.segment), cmp.Compare(a.offset, b.offset))
 	})
 	return files, nil
+}
+
+// sealed is when the first block was; long ago, where that is not known.
+func (f *unreadFile) sealed() (t time.Time) {
+	if f.first != nil {
+		t = f.first.Sealed
+	}
+	return t
 }
 
 // readAt reads what may be a block's header.
@@ -221,22 +242,21 @@ func (f *unreadFile) copied(dir *safefs.Dir) bool {
 		return false
 	}
 	h, err := event.ReadHeader(header)
-	return err == nil && h.ID == f.first.ID
+	return err == nil && h.ID.String() == f.id
 }
 
-// readable returns a file's bytes where this build can read what is in it.
-func (f *unreadFile) readable(dir *safefs.Dir) []byte {
-	if !f.first.Readable() {
-		return nil
+// read returns a file's bytes; foreign tells that it takes another build to read
+// what is in them. Where the first block is damaged it does not: what is behind it
+// may be whole.
+func (f *unreadFile) read(dir *safefs.Dir) (data []byte, foreign bool, err error) {
+	if f.err != nil || f.first != nil && !f.first.Readable() {
+		return nil, f.err == nil, f.err
 	}
-	data, err := dir.ReadFile(f.name)
-	if err != nil {
-		return nil
+	if data, err = dir.ReadFile(f.name); err != nil {
+		return nil, false, err
 	}
-	if _, err := event.OpenBlock(data); err != nil {
-		return nil
-	}
-	return data
+	_, err = event.OpenBlock(data)
+	return data, errors.Is(err, event.ErrBlockLayout), nil
 }
 
 // takeUp makes segments of what earlier builds have set aside and this one can
@@ -259,17 +279,18 @@ func (s *Spool) takeUp(list lefts) {
 	before := s.first(list)
 	rest := 0
 	for _, f := range slices.Backward(files) {
-		data := f.readable(aside)
-		if data == nil {
+		data, foreign, err := f.read(aside)
+		if foreign {
 			rest++
 			continue
 		}
-		err := s.settle(&f, data)
+		if err == nil {
+			err = s.settle(&f, data)
+		}
 		if err == nil {
 			err = aside.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
 		}
 		if err != nil {
-			rest++
 			s.o.Log.Error("blocks that another build has set aside cannot be taken up", "file", aside.Join(f.name), "error", err)
 			continue
 		}

@@ -288,6 +288,9 @@ func (e *Event) readFields(f Fields) bool {
 			return true
 		}
 		value := []byte(f[fieldHead:end:end])
+		if len(value) == 0 { // nothing is not there
+			value = nil
+		}
 		switch t {
 		case fieldIdentity:
 			e.Identity = value

@@ -284,3 +284,31 @@ func TestBlockOfAnotherBuild(t *testing.T) {
 		t.Errorf("more events than bytes: %v", err)
 	}
 }
+
+// TestEmptyMembers: a member without a value is one that is not there, also for the
+// events behind it, which are read into the same Event.
+func TestEmptyMembers(t *testing.T) {
+	plain := &Event{Message: query}
+	dns.Read(query, false, &plain.DNS)
+	b := NewBlock(1024)
+	b.Append(plain)
+	fields := appendFieldHead(appendFieldHead(appendFieldHead(nil, fieldIdentity, 0), fieldVersion, 0), fieldTaken, 0)
+	b.buf = append(b.buf, fields...)
+	binary.LittleEndian.PutUint32(b.buf[BlockHeaderLen:], uint32(len(b.buf)-BlockHeaderLen))
+	b.Append(plain)
+	b.Seal(NewIDs().Next(), time.Now())
+	opened, err := OpenBlock(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Event
+	for r := opened.Reader(); r.Next(&e); {
+		if !reflect.DeepEqual(&e, plain) {
+			t.Errorf("read %+v, want %+v", &e, plain)
+		}
+		var row Row
+		if rows := e.Rows(); !rows.Next(&row) {
+			t.Error("the event has no row")
+		}
+	}
+}

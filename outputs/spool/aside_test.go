@@ -1,0 +1,157 @@
+package spool
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// shelve writes a file as a build has set it aside that could not read it.
+func shelve(t testing.TB, dir string, segment uint64, data ...[]byte) (path string) {
+	t.Helper()
+	h, err := event.ReadHeader(data[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Mkdir(filepath.Join(dir, unreadable), 0o700)
+	path = filepath.Join(dir, unreadable, unreadName(segment, 0, h.ID))
+	if err := os.WriteFile(path, bytes.Join(data, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestTakenUpBesideAListThatIsLeft: a segment that was removed just before a crash
+// leaves its list of delivered blocks, in which those are that were set aside. What
+// takes its number is not taken for delivered.
+func TestTakenUpBesideAListThatIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	x := block(5, 100)
+	shelve(t, dir, firstSegment-1, x.Bytes())
+	seg := &Segment{number: firstSegment - 1, dir: folder(t, dir)}
+	if err := seg.writeDone(x.ID()); err != nil {
+		t.Fatal(err)
+	}
+	seg.closeDone()
+	s := open(t, Options{Dir: dir})
+	wantIDs(t, drain(t, s), x)
+	closeSpool(t, s)
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("all is delivered, but there is %v", left)
+	}
+}
+
+// TestPutBackBesideAFileThatStays: where blocks cannot be set aside, their file
+// keeps its number, and nothing that is put back needs it.
+func TestPutBackBesideAFileThatStays(t *testing.T) {
+	f := func(what string, deliver bool, segments ...[]byte) {
+		t.Helper()
+		dir := t.TempDir()
+		for i, data := range segments {
+			writeSegment(t, dir, firstSegment+uint64(i), data)
+		}
+		if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, Options{Dir: dir})
+		if deliver {
+			drain(t, s)
+		}
+		b, c := block(3, 20), block(4, 30)
+		for _, b := range []*event.Block{c, b} {
+			if n, err := s.PutBack([]*event.Block{b}); n != 1 || err != nil {
+				t.Errorf("%s: %d blocks are put back, %v", what, n, err)
+			}
+		}
+		closeSpool(t, s)
+		s = open(t, Options{Dir: dir})
+		if ids := drain(t, s); len(ids) < 2 || ids[0] != b.ID() || ids[1] != c.ID() {
+			t.Errorf("%s: what was put back does not come first", what)
+		}
+		closeSpool(t, s)
+	}
+	a, x := block(2, 10).Bytes(), newer(block(5, 100), 3)
+	both := append(bytes.Clone(x), a...)
+	f("before what waits", false, x, a)
+	f("before what waits, in the middle", true, a, x, a)
+	f("alone", false, x)
+	f("with something that is delivered", true, both)
+	f("several", false, x, x, x, a)
+}
+
+// TestShelvedFileThatIsDamaged: damage in a file that was set aside costs what is
+// damaged, and is counted by the build that could read it.
+func TestShelvedFileThatIsDamaged(t *testing.T) {
+	x, y := block(5, 100), block(6, 50)
+	f := func(what string, at int, events uint64, want ...*event.Block) {
+		t.Helper()
+		dir := t.TempDir()
+		path := shelve(t, dir, 7, x.Bytes(), y.Bytes())
+		data, _ := os.ReadFile(path)
+		data[at] ^= 4
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := Look(dir, nil)
+		if err != nil || info.Damaged != 1 || info.Lost != events || info.Unreadable.Blocks != 0 {
+			t.Errorf("%s: Look: %+v, %v", what, info, err)
+		}
+		s := open(t, Options{Dir: dir})
+		if st := s.Stats(); st.Damaged != events || st.SetAside != 1 || st.Unreadable != 0 {
+			t.Errorf("%s: %+v", what, st)
+		}
+		wantIDs(t, drain(t, s), want...)
+		closeSpool(t, s)
+		if left := files(t, dir); len(left) != 1 || left[0] != quarantine {
+			t.Errorf("%s: left %v", what, left)
+		}
+	}
+	f("the first block", 60, 5, y)
+	f("the first block's header", 9, 5, y)
+	f("the last block", x.Size()+60, 6, x)
+}
+
+// TestShelvedFileThatCannotBeRead: it is named, by the log and by ls, and keeps
+// nothing from going on.
+func TestShelvedFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	x, y := block(5, 100), block(6, 50)
+	path := shelve(t, dir, 7, x.Bytes())
+	shelve(t, dir, 8, y.Bytes())
+	os.Rename(path, path+".away")
+	if err := os.Symlink(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Look(dir, nil); err != nil || info.Unreadable.Files != 1 || info.Events != 6 {
+		t.Errorf("Look: %+v, %v", info, err)
+	}
+	var log bytes.Buffer
+	s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantIDs(t, drain(t, s), y)
+	closeSpool(t, s)
+	if !strings.Contains(log.String(), path) || !strings.Contains(log.String(), "symbolic link") {
+		t.Errorf("the log does not name it:\n%s", log.String())
+	}
+}
+
+// TestSetAsideAgainNeedsNoMoreRoom: a run that was killed has left the copies; the
+// next one writes them again, and throws none away for that.
+func TestSetAsideAgainNeedsNoMoreRoom(t *testing.T) {
+	dir := t.TempDir()
+	for n := range uint64(3) {
+		writeSegment(t, dir, n+1, newer(block(1, 30_000), 3), block(1, 1).Bytes())
+	}
+	for range 3 {
+		s := open(t, Options{Dir: dir, Limit: 100_000})
+		wantUnread(t, s, 3, 3)
+		if n := len(aside(t, dir)); n != 3 {
+			t.Errorf("%d files are set aside, want 3", n)
+		}
+		crash(s)
+	}
+}
