@@ -170,7 +170,8 @@ func stopEnds(t T, target *Target) {
 	}
 }
 
-// refused: one event that is never taken is counted, and costs no other.
+// refused: one event that is never taken is counted once, also where its block has to
+// be sent again, and costs no other.
 func refused(t T, target *Target) {
 	if target.Refuse == nil {
 		t.Skipf("this destination refuses nothing")
@@ -178,7 +179,10 @@ func refused(t T, target *Target) {
 	}
 	list := events(30)
 	target.Refuse(target.Want(list[13])[0])
-	l := through(t, target, outputs.Settings{Workers: 1, BatchSize: 10}, list, nil)
+	if target.Fail != nil {
+		target.Fail(3)
+	}
+	l := through(t, target, outputs.Settings{Workers: 1, BatchSize: len(list)}, list, nil)
 	ledgerHas(t, l, uint64(len(list)-1), 1)
 	atDestination(t, target, slices.Delete(slices.Clone(list), 13, 14))
 }

@@ -89,6 +89,7 @@ type memory struct {
 	openCtx bool               // the writer keeps Open's context
 	change  func(*event.Event) // what the writer does to events
 	once    bool               // the writer does not bear a second Close
+	rows    bool               // the writer says which row failed, and not which event
 }
 
 func (m *memory) Name() string                        { return "memory" }
@@ -109,14 +110,23 @@ func (w *memoryWriter) Write(ctx context.Context, b *event.Block) (int, error) {
 		ctx = w.ctx
 	}
 	var records []string
+	var first []int // row of each event
 	var e event.Event
-	for r := b.Reader(); r.Next(&e); {
+	n := 0
+	for r := b.Reader(); r.Next(&e); n += int(e.DNS.QDCount) {
 		if w.m.change != nil {
 			w.m.change(&e)
 		}
-		records = append(records, want(&e))
+		records, first = append(records, want(&e)), append(first, n)
 	}
-	return w.m.write(ctx, w.m.d, records)
+	refused, err := w.m.write(ctx, w.m.d, records)
+	var p *outputs.Partial
+	if w.m.rows && errors.As(err, &p) {
+		for i, at := range p.Failed {
+			p.Failed[i] = first[at]
+		}
+	}
+	return refused, err
 }
 
 func (w *memoryWriter) Close() error {
@@ -330,6 +340,28 @@ func TestWrongWriters(t *testing.T) {
 		n, err := d.take(ctx, records)
 		if p := (*outputs.Partial)(nil); errors.As(err, &p) {
 			p.Failed[0]++
+		}
+		return n, err
+	}})
+	f("numbers rows and not events", "one fails", memory{write: right, rows: true})
+	f("numbers only what was not refused", "one later", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if p := (*outputs.Partial)(nil); errors.As(err, &p) && len(p.Failed) > 0 {
+			p.Failed[0] -= n
+		}
+		return n, err
+	}})
+	f("counts what is refused at each attempt", "refused", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if err != nil && slices.Contains(records, d.refuse) {
+			n = 1
+		}
+		return n, err
+	}})
+	f("waits itself", "does not wait itself", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		n, err := d.take(ctx, records)
+		if r := (*outputs.RetryAfter)(nil); errors.As(err, &r) {
+			<-ctx.Done()
 		}
 		return n, err
 	}})

@@ -113,13 +113,17 @@ func Cases() []Case {
 	}
 }
 
-// events makes n different ones: names, addresses, times and sizes.
+// events makes n different ones: names, addresses, times and sizes. Some have two
+// questions: the number of an event is not that of its row.
 func events(n int) []*event.Event {
 	list := make([]*event.Event, n)
 	for i := range list {
 		m := new(dns.Msg)
 		m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
 		m.Id = uint16(i)
+		if i%5 == 2 {
+			m.Question = append(m.Question, dns.Question{Name: fmt.Sprintf("m%d.example.org.", i), Qtype: dns.TypeAAAA, Qclass: dns.ClassINET})
+		}
 		for range i % 7 {
 			m.Answer = append(m.Answer, &dns.TXT{
 				Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: uint32(i)},

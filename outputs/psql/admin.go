@@ -1,6 +1,7 @@
 package psql
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,11 +38,12 @@ func (a *Admin) Script(w io.Writer) error {
 	if err != nil {
 		return outputs.Permanent(err)
 	}
+	var text bytes.Buffer
 	if a.Timescale {
-		fmt.Fprintln(w, "CREATE EXTENSION IF NOT EXISTS timescaledb;")
+		fmt.Fprintln(&text, "CREATE EXTENSION IF NOT EXISTS timescaledb;")
 	}
 	if len(id) > 1 {
-		fmt.Fprintf(w, "CREATE SCHEMA IF NOT EXISTS %s;\n", id[0])
+		fmt.Fprintf(&text, "CREATE SCHEMA IF NOT EXISTS %s;\n", id[0])
 	}
 	rows, keys := statements(id, a.Timescale)
 	list := append(rows, keys...)
@@ -49,9 +51,10 @@ func (a *Admin) Script(w io.Writer) error {
 		list = append(list, grants(id, a.User)...)
 	}
 	for _, s := range list {
-		fmt.Fprintf(w, "%s;\n", s)
+		fmt.Fprintf(&text, "%s;\n", s)
 	}
-	return nil
+	_, err = w.Write(text.Bytes())
+	return err
 }
 
 // Init makes what is missing, at the first address that takes rows, and says on

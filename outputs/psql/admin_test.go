@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dnsmonster-sensor/outputs"
@@ -76,6 +78,18 @@ func TestInitForAnotherUser(t *testing.T) {
 	wantNames(t, p, table, 0, 10)
 	if got := p.Strings(t, "SELECT string_agg(indexdef, ' ') FROM pg_indexes WHERE tablename = '"+table+"'"); !strings.Contains(got[0], "USING brin (packettime)") {
 		t.Errorf("indexes %q", got)
+	}
+}
+
+// TestScriptThatCannotBeWritten is no success: half of it would look like all.
+func TestScriptThatCannotBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if err := admin(t, "", "log", "").Script(full); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, outputs.ErrPermanent) {
+		t.Errorf("error %v, want that of the full disk", err)
 	}
 }
 
