@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
 	"sensor/config":          {"outputs", "outputs/endpoint", "outputs/secure"},
 	"sensor/capture":         {"bpf", "userspace/packet"},
+	"sensor/capture/":        {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // a source, or what checks it
 	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
 	"sensor/bench/generator": {},
 	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
@@ -51,8 +52,6 @@ var allowed = map[string][]string{
 	"userspace/mask":         {"userspace/dns"},
 	"userspace/stage":        {"userspace/event", "userspace/account", "userspace/clock"},
 	"userspace/worker":       {"userspace"},
-
-	"sensor/capture/capturetest": {"sensor/capture", "userspace/packet"},
 }
 
 // doors are the packages that may import a third party, by prefix. One that is not

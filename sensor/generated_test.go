@@ -35,7 +35,9 @@ func TestGeneratedFiles(t *testing.T) {
 	config.WriteINI(&sample, v, false)
 	for path, want := range map[string][]byte{
 		"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes(), "../MIGRATING.md": migrating(t),
-		"../docs/columns.md": columnsPage(t),
+		"../docs/columns.md":          columnsPage(t),
+		"../docs/adding-an-output.md": examplePage(t, "../docs/adding-an-output.md", "../outputs/outputtest/testdata/collector/collector.go"),
+		"../docs/adding-an-input.md":  examplePage(t, "../docs/adding-an-input.md", "../sensor/capture/capturetest/testdata/tee/tee.go", "newinput_test.go#teeCommand"),
 	} {
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {
@@ -60,7 +62,36 @@ func migrating(t *testing.T) []byte {
 	return between(t, page, "changes", table.Bytes())
 }
 
-// between puts a table into a page, between the comments that mark its place.
+// examplePage is a page with its examples as they stand in files that tests compile
+// and run: path, or path#function for a function alone.
+func examplePage(t *testing.T, path string, sources ...string) []byte {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		source, function, part := strings.Cut(source, "#")
+		code, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(source)
+		if part {
+			name = function
+			from := bytes.Index(code, []byte("\nfunc "+function+"("))
+			body, _, ok := bytes.Cut(code[max(from, 0):], []byte("\n}\n"))
+			if from < 0 || !ok {
+				t.Fatalf("%s has no function %s", source, function)
+			}
+			code = append(bytes.Clone(body[1:]), "\n}\n"...)
+		}
+		page = between(t, page, name, slices.Concat([]byte("```go\n"), code, []byte("```\n")))
+	}
+	return page
+}
+
+// between puts a table or an example into a page, between the comments that mark its place.
 func between(t *testing.T, page []byte, name string, table []byte) []byte {
 	t.Helper()
 	from, to := "<!-- "+name+":", "<!-- end of "+name+" -->\n"
@@ -68,7 +99,7 @@ func between(t *testing.T, page []byte, name string, table []byte) []byte {
 	comment, rest, ok2 := bytes.Cut(rest, []byte("-->\n"))
 	_, tail, ok3 := bytes.Cut(rest, []byte(to))
 	if !ok1 || !ok2 || !ok3 {
-		t.Fatalf("the page has no place for the table of %s", name)
+		t.Fatalf("the page has no place for %s", name)
 	}
 	return slices.Concat(head, []byte(from), comment, []byte("-->\n\n"), table, []byte("\n"+to), tail)
 }

@@ -1,0 +1,119 @@
+package sensor
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/capturetest/testdata/tee"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+func teeCommand(list []outputs.Output) *cli.Command {
+	o, address := newCommon(list), ""
+	return &cli.Command{
+		Name:  "tee",
+		Usage: "record the DNS messages that dnsdist's TeeAction sends to a UDP port",
+		Flags: append(o.flags(), &cli.StringFlag{
+			Category: "capture", Name: "teeaddress", EnvVars: []string{"DNSMONSTER_TEEADDRESS"}, Destination: &address,
+			Usage: "`HOST:PORT` to listen at",
+		}),
+		Action: func(c *cli.Context) error {
+			s, err := o.session(c)
+			if err != nil {
+				return err
+			}
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return usageError("--teeaddress %q: use HOST:PORT, such as 127.0.0.1:5300", address)
+			}
+			s.sample = worker.NewSampler(o.ratio()) // no program in the kernel does it
+			return record(c, o, s, feed{live: true, open: func(<-chan struct{}) (capture.Source, error) {
+				source, err := tee.Listen(address)
+				if err != nil {
+					return nil, usageError("--teeaddress: %w", err)
+				}
+				return source, nil
+			}})
+		},
+	}
+}
+
+// TestNewInput: the command of docs/adding-an-input.md records what comes, samples,
+// and tells what nobody knows.
+func TestNewInput(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	calls, dir := newSignals(), t.TempDir()
+	app := appWith(all.New, &stderr, &stderr)
+	app.Commands = append(app.Commands, teeCommand(all.New()))
+	app.Metadata[signalsKey] = calls
+	sender, address := freeUDP(t)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- perform(app, []string{
+			"x", "tee", "--teeaddress=" + address, "--sampleratio=1:2", "--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputformat=json-flat",
+		}, nil)
+	}()
+	file := filepath.Join(dir, "dnsmonster.log")
+	lines := func() int {
+		text, _ := os.ReadFile(file)
+		return bytes.Count(text, []byte("\n"))
+	}
+	for end := time.Now().Add(stuck); lines() < 3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no records")
+		}
+		_, _ = sender.Write(told(1)[0].Data) // refused until the port is open
+	}
+	calls.first, calls.at = syscall.SIGTERM, time.Now()
+	calls.stop()
+	if err := <-ended; err != nil {
+		t.Errorf("the end is %v", err)
+	}
+	text, _ := os.ReadFile(file)
+	if !strings.Contains(string(text), "m000.example.org.") {
+		t.Errorf("records:\n%s", text)
+	}
+	books := strings.Join(strings.Fields(stderr.String()), " ")
+	for _, want := range []string{"kernel tee in unknown, socket_full unknown, delivered ", ", sampled_out ", " whole_message ", " unaccounted 0"} {
+		if !strings.Contains(books, want) {
+			t.Errorf("the books lack %q:\n%s", want, stderr.String())
+		}
+	}
+}
+
+// TestNewInputIsChecked before anything is opened.
+func TestNewInputIsChecked(t *testing.T) {
+	app := appWith(all.New, new(bytes.Buffer), new(bytes.Buffer))
+	app.Commands = append(app.Commands, teeCommand(all.New()))
+	err := perform(app, []string{"x", "tee", "--teeaddress=here"}, nil)
+	if err == nil || !strings.Contains(err.Error(), `--teeaddress "here": use HOST:PORT, such as 127.0.0.1:5300`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// freeUDP is a port that nobody has, and what sends to it.
+func freeUDP(t *testing.T) (sender net.Conn, address string) {
+	t.Helper()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = l.LocalAddr().String()
+	l.Close()
+	if sender, err = net.Dial("udp", address); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sender.Close() })
+	return sender, address
+}
