@@ -38,7 +38,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 			}
 			s.sample = worker.NewSampler(o.ratio()) // no program in the kernel does it
 			return record(c, o, s, feed{live: true, open: func(<-chan struct{}) (capture.Source, error) {
-				source, err := tee.Listen(address)
+				source, err := tee.Listen(address, s.log)
 				if err != nil {
 					return nil, usageError("--teeaddress: %w", err)
 				}

@@ -2,6 +2,7 @@ package capturetest_test
 
 import (
 	"bytes"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestExample(t *testing.T) {
 			}
 			address = l.LocalAddr().String()
 			l.Close()
-			if source, err = tee.Listen(address); err != nil {
+			if source, err = tee.Listen(address, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 			return source

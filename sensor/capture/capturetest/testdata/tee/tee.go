@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -26,17 +27,17 @@ type Source struct {
 }
 
 // Listen opens the port.
-func Listen(address string) (*Source, error) {
+func Listen(address string, log *slog.Logger) (*Source, error) {
 	conn, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{held: make(chan packet.Message, 4096), close: sync.OnceValue(conn.Close)}
-	s.receiving.Go(func() { s.receive(conn) }) // ends in Close
+	s.receiving.Go(func() { s.receive(conn, log) }) // ends in Close
 	return s, nil
 }
 
-func (s *Source) receive(conn net.PacketConn) {
+func (s *Source) receive(conn net.PacketConn, log *slog.Logger) {
 	defer close(s.held)
 	for buf := make([]byte, 1<<16); ; {
 		n, _, err := conn.ReadFrom(buf)
@@ -45,6 +46,7 @@ func (s *Source) receive(conn net.PacketConn) {
 			return
 		case err != nil:
 			s.err.Store(&err)
+			log.Error("no more messages are received", "error", err)
 			return
 		case len(s.held) == cap(s.held):
 			s.lost.Add(1)
