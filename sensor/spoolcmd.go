@@ -175,13 +175,18 @@ func damage(info spool.Info) string {
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
 	}
-	if n := info.Unreadable.Files; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d files set aside as unreadable cannot be opened", n))
+	if c := info.Unreadable.Closed; len(c) > 0 {
+		parts = append(parts, closed(c))
 	}
 	if len(parts) == 0 {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// closed says what of the files that were set aside cannot be opened.
+func closed(errs []error) string {
+	return fmt.Sprintf("%d of what was set aside cannot be opened, the first because: %v", len(errs), errs[0])
 }
 
 // layouts names the versions of the blocks that this build cannot read.
@@ -242,8 +247,8 @@ func notExported(info spool.Info) string {
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
 	}
-	if n := info.Unreadable.Files; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d files of blocks that were set aside cannot be opened", n))
+	if c := info.Unreadable.Closed; len(c) > 0 {
+		parts = append(parts, closed(c))
 	}
 	if info.Lost > 0 {
 		parts = append(parts, fmt.Sprintf("in %d places the spool is damaged, %d events or more are lost", info.Damaged, info.Lost))

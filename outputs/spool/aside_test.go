@@ -127,7 +127,7 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 	if err := os.Symlink(path+".away", path); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := Look(dir, nil); err != nil || info.Unreadable.Files != 1 || info.Events != 6 {
+	if info, err := Look(dir, nil); err != nil || len(info.Unreadable.Closed) != 1 || info.Events != 6 {
 		t.Errorf("Look: %+v, %v", info, err)
 	}
 	var log bytes.Buffer
@@ -136,6 +136,22 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 	closeSpool(t, s)
 	if !strings.Contains(log.String(), path) || !strings.Contains(log.String(), "symbolic link") {
 		t.Errorf("the log does not name it:\n%s", log.String())
+	}
+}
+
+// TestLookBesideAFolderThatIsNone: ls and export show what there is, and say what they
+// cannot look into.
+func TestLookBesideAFolderThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	a := block(2, 10)
+	writeSegment(t, dir, 7, a.Bytes())
+	if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	info, err := Export(dir, func(b *event.Block) error { n += b.Len(); return nil })
+	if err != nil || n != 2 || info.Events != 2 || len(info.Unreadable.Closed) != 1 {
+		t.Errorf("%d events, %+v, %v", n, info, err)
 	}
 }
 

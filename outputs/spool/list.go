@@ -31,7 +31,7 @@ type Info struct {
 type Unreadable struct {
 	Blocks, Events uint64
 	Layouts        []uint16 // their versions, in order
-	Files          int      // that were set aside and cannot be opened, whatever is in them
+	Closed         []error  // files that were set aside and cannot be opened, or their folder
 }
 
 func (u *Unreadable) add(version uint16, blocks, events uint64) {
@@ -194,21 +194,22 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("read spool: %w", err)
+	var files []unreadFile
+	if err == nil {
+		defer aside.Close()
+		files, err = unreadFiles(aside)
 	}
-	defer aside.Close()
-	files, err := unreadFiles(aside)
 	if err != nil {
-		return fmt.Errorf("read spool: %w", err)
+		info.Unreadable.Closed = append(info.Unreadable.Closed, err)
+		return nil
 	}
 	for _, f := range files {
 		data, err := aside.ReadFile(f.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // taken up meanwhile
 		}
-		if f.err != nil || err != nil {
-			info.Unreadable.Files++
+		if err != nil {
+			info.Unreadable.Closed = append(info.Unreadable.Closed, err)
 			continue
 		}
 		counted, err := f.counted(dir, data)

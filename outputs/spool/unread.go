@@ -147,7 +147,11 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 	if err == nil {
 		err = dir.Rename(unfinished, name)
 	}
-	return errors.Join(err, dir.Sync())
+	if err != nil {
+		dir.Remove(unfinished)
+		return err
+	}
+	return dir.Sync()
 }
 
 // thinOutUnread keeps the folder within the spool's bound, the oldest out, where a
