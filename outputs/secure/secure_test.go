@@ -226,6 +226,24 @@ func TestHandshakes(t *testing.T) {
 	f("name it with --newcertfile and --newkeyfile", name, false, clients, 0, ca)
 }
 
+// TestTroubleOfTheServer is not put down to our certificate.
+func TestTroubleOfTheServer(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	go func() {
+		defer server.Close()
+		failing := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("out of order") }}
+		tls.Server(server, failing).Handshake()
+	}()
+	err := tls.Client(client, &tls.Config{ServerName: "db.example.org"}).Handshake()
+	if err == nil {
+		t.Fatal("the handshake succeeds")
+	}
+	if way := Way(err, new(TLS).Places("newendpoint")); way != "" {
+		t.Errorf("%v: %q", err, way)
+	}
+}
+
 // TestRenewedCertificate counts from the next call on.
 func TestRenewedCertificate(t *testing.T) {
 	a := lab.NewAuthority(t)

@@ -194,6 +194,7 @@ func Way(err error, at Places) string {
 		return "let the server speak TLS 1.2 or later"
 	case strings.Contains(text, "remote error: tls: unrecognized name"):
 		return "name the server in " + at.Server + " as it is configured itself"
+	case strings.Contains(text, "remote error: tls: internal error"): // of which nobody here knows more
 	case strings.Contains(text, "remote error: tls:"):
 		return "the server does not accept our certificate, or wants one: name it with " + at.Cert
 	case errors.As(err, &unknown):
