@@ -215,6 +215,9 @@ func (c *Client) redirect(to *http.Request, via []*http.Request) error {
 	first, last := via[0], via[len(via)-1]
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:
+		if to.Body != nil { // made for a request that nobody makes
+			to.Body.Close()
+		}
 		return http.ErrUseLastResponse
 	case len(via) >= 10:
 		return errors.New("stopped after 10 redirects")

@@ -347,6 +347,11 @@ func TestRedirects(t *testing.T) {
 			got = string(a.Body)
 		}
 		has(t, method+" "+path, got, want)
+		for end := time.Now().Add(long); r.raw.readers.Load() != 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s %s: a body that nobody reads is left open", method, path)
+			}
+		}
 	}
 	key := Auth{Token: "hush", Header: "X-Api-Key"}
 	f(Auth{}, "GET", "loop", "stopped after 10 redirects")
