@@ -138,6 +138,8 @@ func TestOptionsWithoutEffect(t *testing.T) {
 	f("", "replay", "--metricprometheusendpoint=http://:1/")
 	f("mode has no effect: pcapfile names a file; snaplen has no effect: pcapfile names a file", "run", "--pcapfile=x", "--mode=xdp", "--snaplen=99")
 	f("", "attach", "--mode=xdp")
+	f("", "attach", "--workers=2", "--stdoutoutputtype=1", "--stdoutoutputworkercount=2")
+	f("ordered has no effect: devname names an interface", "run", "--devname=lo", "--ordered", "--workers=2")
 	f("speed has no effect: devname names an interface", "run", "--devname=lo", "--speed=2")
 	f("writesecrets has no effect: there is no writeconfig", "run", "--writesecrets")
 	f("no effect, since the output psql is off: psqltable", "DNSMONSTER_PSQLTABLE=x", "replay")

@@ -133,10 +133,13 @@ var dependents = []dependent{
 	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
-	{"workers", isNot("ordered", "true"), inOrder},
+	{"workers", inAnyOrder, inOrder},
 	{"noetherframe", either(lacks("devname"), is("devname", "")), "the kernel says what frames of an interface start with"},
 	{"writesecrets", isNot("writeconfig", ""), "there is no writeconfig"},
 }
+
+// inAnyOrder is what numbers of workers need: to capture from interfaces is in no order.
+var inAnyOrder = either(lacks("ordered"), isNot("ordered", "true"), isNot("devname", ""))
 
 const inOrder = "ordered means one worker, and one for each output"
 
@@ -145,7 +148,7 @@ func dependentsOf(output string) []dependent {
 	kind := output + "outputformat"
 	return []dependent{
 		{output + "outputgotemplate", is(kind, "gotemplate"), kind + " is not gotemplate"},
-		{output + "workers " + output + "outputworkers " + output + "workercount " + output + "outputworkercount", isNot("ordered", "true"), inOrder},
+		{output + "workers " + output + "outputworkers " + output + "workercount " + output + "outputworkercount", inAnyOrder, inOrder},
 	}
 }
 
