@@ -301,8 +301,14 @@ func TestUnknownCounters(t *testing.T) {
 		t.Errorf("losses %q, %d in all", lost, n)
 	}
 	now := time.Unix(100, 0)
-	if line := totalsOf(ledgers, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") {
+	if line := totalsOf(ledgers, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", lost at least 3, ") {
 		t.Errorf("the line of rates is %q", line)
+	}
+	for _, known := range []bool{true, false} { // of a hook's meter of what came without its end
+		l := kernelLedger(capture.HookStats{Counters: []capture.Counter{{Kind: capture.CountsLost, Value: 3, Known: true}, {Kind: capture.CountsIncomplete, Known: known}}})
+		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", lost 3, ") != known {
+			t.Errorf("known %v: the line of rates is %q", known, line)
+		}
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&ledgerCollector{p.books}, newLossMeter(p.books))

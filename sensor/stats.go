@@ -3,6 +3,7 @@ package sensor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"dnsmonster-sensor/outputs/visible"
@@ -51,7 +52,7 @@ type totals struct {
 	at                       time.Time
 	seen, packets, events    uint64
 	delivered, held, lost, u uint64
-	seenUnknown              bool
+	seenUnknown, lostUnknown bool
 }
 
 func totalsOf(ledgers []account.Ledger, at time.Time) totals {
@@ -61,6 +62,7 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 		case "kernel":
 			t.seen += l.In
 			t.seenUnknown = t.seenUnknown || l.InUnknown
+			t.lostUnknown = t.lostUnknown || !lossKnown(&l)
 		case "packet":
 			t.packets = l.In
 		case "message":
@@ -74,6 +76,12 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 	return t
 }
 
+// lossKnown tells whether a hook counts all that it loses.
+func lossKnown(l *account.Ledger) bool {
+	unknown := func(o account.Line) bool { return o.Lost && o.Unknown }
+	return len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown) && !slices.ContainsFunc(l.Meters, unknown)
+}
+
 // line says what happened since last, and what was lost since the start.
 func (t totals) line(last totals) string {
 	seconds := t.at.Sub(last.at).Seconds()
@@ -82,7 +90,11 @@ func (t totals) line(last totals) string {
 	if t.seenUnknown {
 		seen = "unknown"
 	}
-	return fmt.Sprintf("%s stats: seen %s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %d, in flight %d",
+	lost := fmt.Sprint(t.lost)
+	if t.lostUnknown {
+		lost = "at least " + lost
+	}
+	return fmt.Sprintf("%s stats: seen %s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %s, in flight %d",
 		t.at.UTC().Format(time.RFC3339), seen, rate(t.packets, last.packets), rate(t.events, last.events),
-		rate(t.delivered, last.delivered), t.held, t.lost, t.u)
+		rate(t.delivered, last.delivered), t.held, lost, t.u)
 }
