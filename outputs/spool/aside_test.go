@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/userspace/event"
 )
@@ -169,5 +170,26 @@ func TestSetAsideAgainNeedsNoMoreRoom(t *testing.T) {
 			t.Errorf("%d files are set aside, want 3", n)
 		}
 		crash(s)
+	}
+}
+
+// TestManyFilesAreSetAside: it takes each file the same time, however many there are.
+// Looking through the folder for each took 2000 of them a minute, which a stop
+// does not have.
+func TestManyFilesAreSetAside(t *testing.T) {
+	const n = 1000
+	dir := t.TempDir()
+	for i := range uint64(n) {
+		writeSegment(t, dir, i+1, newer(block(1, 10), 3))
+	}
+	began := time.Now()
+	s := open(t, Options{Dir: dir})
+	wantUnread(t, s, n, n)
+	closeSpool(t, s)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if got := len(aside(t, dir)); got != n {
+		t.Errorf("%d files are set aside, want %d", got, n)
 	}
 }

@@ -96,6 +96,7 @@ type Spool struct {
 	next  uint64
 	stats Stats
 	freed chan struct{} // a token: bytes were given back
+	shelf shelf         // of unreadable blocks
 
 	discarded bool           // this run has no books: nothing in it counts
 	found     []byte         // what the lock said of the last orderly end

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"dnsmonster-sensor/outputs/safefs"
@@ -97,10 +98,13 @@ func (s *Spool) setAsideUnreadWhole(seg *Segment, r run) {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
 		defer dir.Close()
-		s.thinOutUnread(dir, name, seg.size)
-		if err := seg.dir.Move(seg.name(), dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err = s.room(seg.dir, dir, name, seg.size); err == nil {
+			err = seg.dir.Move(seg.name(), dir, name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
+		s.shelf.put(name, seg.size)
 		return seg.forget()
 	})
 }
@@ -137,7 +141,9 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 		return err
 	}
 	defer dir.Close()
-	s.thinOutUnread(dir, name, int64(len(bytes)))
+	if err := s.room(at, dir, name, int64(len(bytes))); err != nil {
+		return err
+	}
 	f, err := dir.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
@@ -151,30 +157,60 @@ func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
 		dir.Remove(unfinished)
 		return err
 	}
+	s.shelf.put(name, int64(len(bytes)))
 	return dir.Sync()
 }
 
-// thinOutUnread keeps the folder within the spool's bound, the oldest out, where a
-// file of that name gets that size. They have been counted when they were set aside.
-func (s *Spool) thinOutUnread(dir *safefs.Dir, name string, size int64) {
-	files, err := unreadFiles(dir)
-	if err != nil {
-		return
-	}
-	files = slices.DeleteFunc(files, func(f unreadFile) bool { return f.name == name })
-	total := size
-	for _, f := range files {
-		total += f.size
-	}
-	for _, f := range files {
-		if total <= s.o.Limit {
-			return
+// shelf remembers what the folder holds: to look is slow where that is much.
+type shelf struct {
+	sync.Mutex
+	in    *safefs.Dir // what the folder is in; nil: nothing is known
+	files []unreadFile
+	total int64 // bytes
+}
+
+// room makes room for a file, or for another one of its name, within the spool's
+// bound: the oldest go. They have been counted when they were set aside.
+func (s *Spool) room(at, dir *safefs.Dir, name string, size int64) error {
+	sh := &s.shelf
+	sh.Lock()
+	defer sh.Unlock()
+	if sh.in != at {
+		files, err := unreadFiles(dir)
+		if err != nil {
+			return err
 		}
-		if dir.Remove(f.name) == nil {
-			total -= f.size
-			s.o.Log.Error("blocks that were set aside for another build are thrown away for newer ones", "file", dir.Join(f.name))
+		sh.in, sh.files, sh.total = at, files, 0
+		for _, f := range files {
+			sh.total += f.size
 		}
 	}
+	if i := slices.IndexFunc(sh.files, func(f unreadFile) bool { return f.name == name }); i >= 0 {
+		sh.take(i)
+	}
+	for sh.total+size > s.o.Limit && len(sh.files) > 0 {
+		gone := sh.take(0)
+		if err := dir.Remove(gone.name); err == nil {
+			s.o.Log.Error("blocks that were set aside for another build are thrown away for newer ones", "file", dir.Join(gone.name))
+		}
+	}
+	return nil
+}
+
+// take forgets a file.
+func (sh *shelf) take(i int) (f unreadFile) {
+	f = sh.files[i]
+	sh.files = slices.Delete(sh.files, i, i+1)
+	sh.total -= f.size
+	return f
+}
+
+// put notes a file that is there now.
+func (sh *shelf) put(name string, size int64) {
+	sh.Lock()
+	sh.files = append(sh.files, unreadFile{name: name, size: size})
+	sh.total += size
+	sh.Unlock()
 }
 
 // unreadFile is one file of the folder.
