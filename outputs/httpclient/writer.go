@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/userspace/event"
@@ -41,7 +42,8 @@ type Writer struct {
 	body     []byte
 	rows     []row // that have not been taken, in order
 	verdicts []Verdict
-	known    int // bytes of a body that the server has said are too many; 0: none
+	known    int       // bytes of a body that the server has said are too many; 0: none
+	since    time.Time // when it has said so
 }
 
 // Verdict is what a destination says of one row.
@@ -57,6 +59,10 @@ type row struct {
 // maxHalves is how many bodies a destination may refuse of one block. With more, it
 // is the destination that is wrong, and not the rows.
 const maxHalves = 500
+
+// remembered is how long a server's word on too large a body counts: somebody may let
+// it take more.
+const remembered = 10 * time.Minute
 
 // outcome is what one Write has found.
 type outcome struct {
@@ -95,6 +101,9 @@ func (w *Writer) Close() error {
 
 func (w *Writer) encode(b *event.Block, o *outcome) {
 	w.block, w.held, w.body, w.rows = b.ID(), true, w.Request.Buffer(), w.rows[:0]
+	if time.Since(w.since) > remembered {
+		w.known = 0
+	}
 	var e event.Event
 	for n, r := 0, b.Reader(); r.Next(&e); n++ {
 		before := len(w.body)
@@ -165,7 +174,7 @@ func (w *Writer) part(ctx context.Context, first, end int, o *outcome) error {
 		o.refuse(end-first, err)
 		return nil
 	case large && (w.known == 0 || len(body) < w.known):
-		w.known = len(body)
+		w.known, w.since = len(body), time.Now()
 	}
 	if o.bad++; o.bad > maxHalves {
 		return fmt.Errorf("more than %d bodies of one batch are refused, the last one since: %s", maxHalves, err) // no %w: the rows are not to blame
