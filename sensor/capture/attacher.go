@@ -17,11 +17,7 @@ func newPrograms(k *bpf.Kernel, mode Mode) programs {
 
 // Attach implements Attacher.
 func (p programs) Attach(index int) (Attachment, error) {
-	a, err := p.kernel.Attach(index, p.mode)
-	if err != nil {
-		return nil, err
-	}
-	return a, nil
+	return p.kernel.Attach(index, p.mode)
 }
 
 // Hidden implements HiddenTeller.

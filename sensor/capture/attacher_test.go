@@ -26,7 +26,8 @@ type fakeAttachment struct {
 
 func (f *fake) Attach(index int) (Attachment, error) {
 	if err := f.refuse[index]; err != nil {
-		return nil, err
+		var none *fakeAttachment // as what a back end calls may return it
+		return none, err
 	}
 	if f.on[index] != nil {
 		return nil, fmt.Errorf("attached twice to %d", index)

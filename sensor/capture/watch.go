@@ -380,9 +380,11 @@ func (w *Watch) complete(p *port, i netInterface, check bool) {
 func (w *Watch) attach(p *port, i netInterface) (err error) {
 	if p.attachment == nil {
 		p.index = i.index
-		if p.attachment, err = w.attacher.Attach(i.index); err != nil {
+		a, err := w.attacher.Attach(i.index)
+		if err != nil { // where a may be a nil pointer in an interface that is not nil
 			return fmt.Errorf("interface %s: %w", i.name, err)
 		}
+		p.attachment = a
 	}
 	if w.promisc && p.promisc == nil {
 		if p.promisc, err = beginPromiscuous(i.index); err != nil {
