@@ -193,6 +193,7 @@ func trustOf(config *Config) (*tls.Config, error) {
 		return trust, err
 	}
 	files := config.TLS
+	files.CAFile = "" // whom we trust is read once
 	trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		now, err := files.Config("", false)
 		if err != nil {

@@ -205,8 +205,15 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}
 	put("first")
-	c := client(t, Config{TLS: secure.TLS{CAFile: a.File, CertFile: dir + "/cert", KeyFile: dir + "/key"}, CloseEach: true}, s.URL)
+	authorities := dir + "/authorities"
+	if text, err := os.ReadFile(a.File); err != nil || os.WriteFile(authorities, text, 0o600) != nil {
+		t.Fatal("cannot copy the authority's certificate")
+	}
+	c := client(t, Config{TLS: secure.TLS{CAFile: authorities, CertFile: dir + "/cert", KeyFile: dir + "/key"}, CloseEach: true}, s.URL)
 	r := c.Request(http.MethodPost, "")
+	if err := os.Remove(authorities); err != nil { // which has been read
+		t.Fatal(err)
+	}
 	for _, name := range []string{"first", "second"} {
 		put(name)
 		if got, _ := post(t, c, r, "x", long); got != name {
