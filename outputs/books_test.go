@@ -114,12 +114,9 @@ func (p path) join(r *Runner) {
 	case p.doubleJoined:
 		parcels = append(parcels, parcel{block: copied(parcels[0].block)})
 	}
-	for i, one := range parcels {
-		j.hold(parcels[i:])
-		j.add(one)
-	}
+	j.addAll(parcels)
 	j.pass()
-	j.hold(nil)
+	j.hold(0)
 	r.queue.settle(nil, time.Time{})
 }
 

@@ -61,16 +61,12 @@ func (j *joiner) run(ctx context.Context) {
 // this is the last round. It returns whether there may be another one.
 func (j *joiner) round(last bool) (more bool) {
 	parcels, more := j.r.queue.gather()
-	for i, p := range parcels {
-		j.hold(parcels[i:])
-		j.add(p)
-		j.set(p)
-	}
+	j.addAll(parcels)
 	clear(parcels)
 	if j.batch != nil && (last || !more || !time.Now().Before(j.due)) {
 		j.pass()
 	}
-	j.hold(nil)
+	j.hold(0)
 	j.r.queue.settle(j.batch, j.since)
 	return more
 }
@@ -87,6 +83,20 @@ func (j *joiner) set(p parcel) {
 		due = moment
 	}
 	j.due = earlier(j.due, due)
+}
+
+// addAll puts the events of parcels into batches, and keeps the books meanwhile.
+func (j *joiner) addAll(parcels []parcel) {
+	waiting := 0
+	for _, p := range parcels {
+		waiting += p.block.Len()
+	}
+	for _, p := range parcels {
+		j.hold(waiting)
+		waiting -= p.block.Len()
+		j.add(p)
+		j.set(p)
+	}
 }
 
 // add puts a parcel's events into batches.
@@ -154,14 +164,11 @@ func (j *joiner) passOn(b *event.Block, since time.Time) {
 	j.r.queue.passOn(item{block: b, since: since})
 }
 
-// hold publishes how many events are in hand: in the batch, and in the parcels.
-func (j *joiner) hold(parcels []parcel) {
-	n := 0
+// hold publishes how many events are in hand: in the batch, and in parcels.
+func (j *joiner) hold(parcels int) {
+	n := parcels
 	if j.batch != nil {
-		n = j.batch.Len()
-	}
-	for _, p := range parcels {
-		n += p.block.Len()
+		n += j.batch.Len()
 	}
 	j.page.Set(account.DeliveryHeld, uint64(n))
 	j.page.Publish()
