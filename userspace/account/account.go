@@ -13,8 +13,10 @@ import (
 // Page is one goroutine's share of a book. Add is for that goroutine alone and
 // costs a plain addition; others see the numbers as of the last Publish.
 type Page struct {
+	_      [cacheLine]uint64 // nobody else writes near what each Add reads
 	own    []uint64
 	shared []atomic.Uint64
+	_      [cacheLine]uint64
 }
 
 // cacheLine is a processor's, in numbers.

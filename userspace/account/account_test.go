@@ -55,6 +55,10 @@ func TestPagesShareNoCacheLine(t *testing.T) {
 				owner[at/64] = page
 			}
 		}
+		first, end := uintptr(unsafe.Pointer(&p.own)), uintptr(unsafe.Pointer(&p.shared))+unsafe.Sizeof(p.shared)
+		if start := uintptr(unsafe.Pointer(p)); first-start < 64 || start+unsafe.Sizeof(*p)-end < 64 {
+			t.Fatal("others may write to the line that holds where a page's numbers are")
+		}
 	}
 }
 
