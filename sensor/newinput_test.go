@@ -52,7 +52,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 // and tells what nobody knows.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
-	var stderr bytes.Buffer
+	var stderr journal
 	calls, dir := newSignals(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
