@@ -375,7 +375,10 @@ func TestJoinerEnds(t *testing.T) {
 		r.giveUp(ErrEnded)
 		waitUntil(t, func() bool { return r.book.Sum(account.Abandoned) == 10 }) // and not only at the stop
 	}, "abandoned 10")
-	f("cancel", func(_ *Runner, cancel func()) { cancel() }, "abandoned 10")
+	f("cancel", func(r *Runner, cancel func()) {
+		cancel()
+		<-r.ctx.Done() // it follows, and Stop would be in time to deliver
+	}, "abandoned 10")
 }
 
 // TestOldest: the age counts from the receipt, wherever an event waits.
