@@ -118,6 +118,11 @@ func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime,
 	}
 	cmd := exec.Command("go", slices.Concat(args, packages)...)
 	cmd.Env = append(os.Environ(), tier.Variable+"="+o.tier, tier.AloneVariable+"="+alone)
+	if o.race && os.Getenv("GORACE") == "" {
+		// The detector waits for a second at each process's end, and tests of the
+		// whole program start hundreds.
+		cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=50")
+	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
