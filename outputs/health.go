@@ -135,13 +135,17 @@ func (h *health) recovered() {
 }
 
 // refusal notes that the destination will never take n events, or that they cannot
-// be written as records.
+// be written as records; err is why, nil where the writer has logged it.
 func (h *health) refusal(n uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refused += n
 	if now := time.Now(); now.Sub(h.line) >= refusedEvery {
-		h.log.Warn("events are refused", "events", h.refused, "error", err)
+		args := []any{"events", h.refused}
+		if err != nil {
+			args = append(args, "error", err)
+		}
+		h.log.Warn("events are refused", args...)
 		h.line, h.refused = now, 0
 	}
 }

@@ -52,3 +52,18 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 		t.Errorf("%d lines tell of outages without a line, want 2", n)
 	}
 }
+
+// TestRefusalLine: a reason stands in the line where the runner knows one.
+func TestRefusalLine(t *testing.T) {
+	f := func(why error, want string) {
+		t.Helper()
+		var b bytes.Buffer
+		h := health{log: slog.New(slog.NewTextHandler(&b, nil))}
+		h.refusal(3, why)
+		if _, line, _ := strings.Cut(b.String(), "msg="); line != want {
+			t.Errorf("%v: %q, want %q", why, line, want)
+		}
+	}
+	f(nil, "\"events are refused\" events=3\n")
+	f(errors.New("no such column"), "\"events are refused\" events=3 error=\"no such column\"\n")
+}
