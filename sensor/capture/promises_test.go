@@ -7,18 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/capturetest"
-	"dnsmonster-sensor/sensor/lab/tier"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -106,58 +102,34 @@ func TestPipeKeepsItsPromises(t *testing.T) {
 // TestRingKeepsItsPromises with packets that pass loopback of a namespace of its
 // own.
 func TestRingKeepsItsPromises(t *testing.T) {
-	tier.Kernel(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it loads programs into the kernel")
-	}
-	runtime.LockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	ns, err := netns.New()
-	if err != nil {
-		t.Skipf("no network namespace can be made: %v", err)
-	}
-	defer ns.Close()
-	defer func() {
-		if netns.Set(old) == nil { // else the thread ends with the test
-			runtime.UnlockOSThread()
+	capture.InNamespace(t, func(ip func(args string)) {
+		ip("link set lo up")
+		socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(socket)
-	const n = 1000
-	capturetest.Check(t, capturetest.Target{
-		Open: func() capture.Source {
-			s, err := capture.OpenRing(capture.RingOptions{
-				Interfaces: []string{"lo"}, Mode: capture.ModeAuto, Log: slog.New(slog.DiscardHandler),
-				Kernel: bpf.Options{Ports: []uint16{53}, Rings: 2, RingBytes: 1 << 20},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		Feed: func() {
-			for i := range n {
-				to := &unix.SockaddrInet4{Port: 53, Addr: [4]byte{127, 0, 0, byte(1 + i%9)}}
-				if err := unix.Sendto(socket, bytes.Repeat([]byte{byte(i)}, 30+i%400), 0, to); err != nil {
+		defer unix.Close(socket)
+		const n = 1000
+		capturetest.Check(t, capturetest.Target{
+			Open: func() capture.Source {
+				s, err := capture.OpenRing(capture.RingOptions{
+					Interfaces: []string{"lo"}, Mode: capture.ModeAuto, Log: slog.New(slog.DiscardHandler),
+					Kernel: bpf.Options{Ports: []uint16{53}, Rings: 2, RingBytes: 1 << 20},
+				})
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-		},
-		Packets: n, Patience: time.Minute, // an emulated kernel is slow
+				return s
+			},
+			Feed: func() {
+				for i := range n {
+					to := &unix.SockaddrInet4{Port: 53, Addr: [4]byte{127, 0, 0, byte(1 + i%9)}}
+					if err := unix.Sendto(socket, bytes.Repeat([]byte{byte(i)}, 30+i%400), 0, to); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			Packets: n, Patience: time.Minute, // an emulated kernel is slow
+		})
 	})
 }

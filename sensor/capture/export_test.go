@@ -1,0 +1,4 @@
+package capture
+
+// InNamespace is for tests outside the package.
+var InNamespace = inNamespace
