@@ -7,7 +7,7 @@ TAGS    := urfave_cli_no_docs
 LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-sensor/sensor.linkedCommit=$(COMMIT)
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
-SUITE    = $(GO) run ./sensor/lab/suite
+SUITE    = $(GO) run ./test/lab/suite
 
 .PHONY: help build run demo test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint fmt clean
 
@@ -41,13 +41,13 @@ test-race: ## as root: all tests but the kernel's scenes, with the race detector
 	@$(TOOLS) race
 	@$(SUITE) -race -budget 10m
 
-# What these count does not depend on the kernel; in the emulator each takes a quarter of a minute. `go run ./sensor/oldkernels` runs them too.
+# What these count does not depend on the kernel; in the emulator each takes a quarter of a minute. `go run ./test/oldkernels` runs them too.
 SAME_ON_ALL_KERNELS := Defect04SamplingKeepsExactlyThatMany|RecordTellsSampling|TunnelSampling|TunnelsNotChosen|TunnelsChosenByHalves|TunnelsAgreeWithUserSpace
 
 test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
 	@$(TOOLS) test
 	@$(TOOLS) kernels
-	$(GO) run ./sensor/oldkernels -- -test.skip '^Test($(SAME_ON_ALL_KERNELS))$$'
+	$(GO) run ./test/oldkernels -- -test.skip '^Test($(SAME_ON_ALL_KERNELS))$$'
 
 test-fuzz: ## by hand: each fuzz target for FUZZTIME (1m)
 	@packaging/dev/fuzz.sh $(or $(FUZZTIME),1m)
@@ -62,11 +62,11 @@ test-large: ## by hand, as root: floods and files of gigabytes
 
 bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/performance.md
 	@$(TOOLS) bench
-	$(GO) run ./sensor/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
+	$(GO) run ./test/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 
 bench-live: build ## as root: CPU for each packet and the highest rate without loss, beside a reference; DOC=...
 	@$(TOOLS) bench
-	$(GO) run ./sensor/bench live $(if $(DOC),-doc $(DOC))
+	$(GO) run ./test/bench live $(if $(DOC),-doc $(DOC))
 
 bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: build/stages.txt
 	@mkdir -p build
@@ -80,14 +80,14 @@ bench-psql: ## as root: rows a second into PostgreSQL, beside a bare COPY loop o
 
 generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate
-	$(GO) generate ./bpf ./sensor/bench/generator
+	$(GO) generate ./bpf ./test/bench/generator
 
 lint: ## gofmt, vet, staticcheck, clang-format
 	@$(TOOLS) lint
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
-	clang-format --dry-run --Werror bpf/*.c bpf/*.h sensor/bench/generator/*.c
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h test/bench/generator/*.c
 
 clean: ## remove what was built
 	rm -rf dnsmonster-sensor build

@@ -19,53 +19,53 @@ const module = "dnsmonster-sensor/"
 // longest prefix that fits the importer counts. Imports run one way, so that
 // each part can be read, tested and replaced without the ones that use it.
 var allowed = map[string][]string{
-	"":                       {"sensor"},
-	"sensor":                 {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
-	"sensor/config":          {"outputs", "outputs/endpoint", "outputs/secure"},
-	"sensor/capture":         {"bpf", "userspace/packet"},
-	"sensor/capture/":        {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // a source, or what checks it
-	"sensor/bench":           {"sensor/capture", "sensor/bench/generator", "userspace/packet"},
-	"sensor/bench/generator": {},
-	"sensor/lists":           {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
-	"sensor/listener":        {},
-	"sensor/lab":             {"sensor/lab/tier"},
-	"sensor/oldkernels":      {},
-	"bpf":                    {},
-	"outputs":                {"outputs/secure", "outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
-	"outputs/spool":          {"outputs/safefs", "userspace/event"},
-	"outputs/safefs":         {},
-	"outputs/endpoint":       {},
-	"outputs/secure":         {},
-	"outputs/httpclient":     {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible", "userspace/event"},
-	"outputs/all":            {"outputs"},
-	"outputs/visible":        {},
-	"outputs/columns":        {"userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/format":         {"outputs/columns", "userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/outputtest":     {"outputs", "userspace"},
-	"outputs/":               {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":             {"userspace/packet", "userspace/account"},                                                                                                                                                 // a step, never another
-	"userspace/packet":       {},
-	"userspace/account":      {},
-	"userspace/dns":          {},
-	"userspace/event":        {"userspace/dns", "userspace/packet"},
-	"userspace/domains":      {"userspace/dns"},
-	"userspace/mask":         {"userspace/dns"},
-	"userspace/stage":        {"userspace/event", "userspace/account", "userspace/clock"},
-	"userspace/worker":       {"userspace"},
+	"":                     {"sensor"},
+	"sensor":               {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
+	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/secure"},
+	"sensor/capture":       {"bpf", "userspace/packet"},
+	"sensor/capture/":      {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // one source, never another
+	"sensor/lists":         {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
+	"sensor/listener":      {},
+	"bpf":                  {},
+	"outputs":              {"outputs/secure", "outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},
+	"outputs/spool":        {"outputs/safefs", "userspace/event"},
+	"outputs/safefs":       {},
+	"outputs/endpoint":     {},
+	"outputs/secure":       {},
+	"outputs/httpclient":   {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible", "userspace/event"},
+	"outputs/all":          {"outputs"},
+	"outputs/visible":      {},
+	"outputs/columns":      {"userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/format":       {"outputs/columns", "userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/":             {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":           {"userspace/packet", "userspace/account"},                                                                                                                                                 // a step, never another
+	"userspace/packet":     {},
+	"userspace/account":    {},
+	"userspace/dns":        {},
+	"userspace/event":      {"userspace/dns", "userspace/packet"},
+	"userspace/domains":    {"userspace/dns"},
+	"userspace/mask":       {"userspace/dns"},
+	"userspace/stage":      {"userspace/event", "userspace/account", "userspace/clock"},
+	"userspace/worker":     {"userspace"},
+	"test/bench":           {"sensor/capture", "test/bench/generator", "userspace/packet"},
+	"test/bench/generator": {},
+	"test/capturetest":     {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"},
+	"test/outputtest":      {"outputs", "userspace"},
+	"test/lab":             {"test/lab/tier"},
+	"test/oldkernels":      {},
 }
 
 // doors are the packages that may import a third party, by prefix. One that is not
 // named has the folder that imports it for its only door: what an output needs for
 // its destination needs no line here.
 var doors = map[string][]string{
-	"github.com/cilium/ebpf":              {"bpf", "sensor/capture", "sensor/bench"},
+	"github.com/cilium/ebpf":              {"bpf", "sensor/capture"},
 	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture"},
-	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format", "outputs/outputtest", "sensor/bench"},
+	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format"},
 	"github.com/urfave/cli":               {"sensor", "outputs"},
 	"github.com/prometheus/client_golang": {"sensor"},
 	"github.com/DataDog/datadog-go":       {"sensor"},
 	"github.com/xrash/smetrics":           {"sensor/config"},
-	"github.com/google/gopacket":          {"sensor/capture", "sensor/bench"}, // there: the reference that we are measured against
 	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file", "outputs/httpclient"},
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},
@@ -213,7 +213,7 @@ func TestFilesAreOpenedSafely(t *testing.T) {
 	seen := 0
 	for _, p := range packages(t) {
 		importer := own(p.ImportPath)
-		if fitsAny(importer, []string{"outputs/safefs", "outputs/outputtest", "sensor/lab", "sensor/bench", "sensor/oldkernels"}) {
+		if fitsAny(importer, []string{"outputs/safefs", "test"}) {
 			continue
 		}
 		for _, name := range p.GoFiles {
@@ -234,7 +234,7 @@ func TestFilesAreOpenedSafely(t *testing.T) {
 }
 
 // testHelper tells packages that only tests use.
-func testHelper(importer string) bool { return within(importer, "sensor/lab") }
+func testHelper(importer string) bool { return within(importer, "test") }
 
 func fitsAny(path string, prefixes []string) bool {
 	for _, p := range prefixes {

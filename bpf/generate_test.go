@@ -13,7 +13,7 @@ import (
 const clangVersion = "14.0.6"
 
 // The packages with a BPF program, and the names of their programs.
-var programs = map[string]string{".": "sensor", "../sensor/bench/generator": "generator"}
+var programs = map[string]string{".": "sensor", "../test/bench/generator": "generator"}
 
 // The committed objects and bindings are those of the committed sources.
 func TestGeneratedIsFresh(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 func needRoot(t testing.TB) {

@@ -10,7 +10,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
-	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 // basic is an output of nothing but the basics.

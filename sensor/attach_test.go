@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // TestBothDirectionsNoneLost compares records with what the client sent and

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/vishvananda/netlink"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // bigTCP lets the kernel put up to size bytes of a stream into one packet.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // What a way puts around a packet. The addresses are nobody's: the hosts let

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestDefect18 ends the sensor with batches in memory, and cuts its connections:

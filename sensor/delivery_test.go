@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestDelivery plays what happens between a sensor and its database. In every

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // recordFiles counts the records of all files in a folder by their question. Of

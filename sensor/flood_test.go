@@ -11,7 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/event"

@@ -14,7 +14,7 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 var update = flag.Bool("update", false, "write the generated files again")
@@ -36,8 +36,8 @@ func TestGeneratedFiles(t *testing.T) {
 	for path, want := range map[string][]byte{
 		"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes(), "../MIGRATING.md": migrating(t),
 		"../docs/columns.md":          columnsPage(t),
-		"../docs/adding-an-output.md": examplePage(t, "../docs/adding-an-output.md", "../outputs/outputtest/testdata/collector/collector.go"),
-		"../docs/adding-an-input.md":  examplePage(t, "../docs/adding-an-input.md", "../sensor/capture/capturetest/testdata/tee/tee.go", "newinput_test.go#teeCommand"),
+		"../docs/adding-an-output.md": examplePage(t, "../docs/adding-an-output.md", "../test/outputtest/testdata/collector/collector.go"),
+		"../docs/adding-an-input.md":  examplePage(t, "../docs/adding-an-input.md", "../test/capturetest/testdata/tee/tee.go", "newinput_test.go#teeCommand"),
 	} {
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // links is an `ip` of a host.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // TestLargeFile replays a file beyond what 32 bits can count: every query between

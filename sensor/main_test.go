@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestDefect20ExitStatus: 0 all delivered, 1 bad use, 2 failure; 3 is shown by

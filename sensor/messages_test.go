@@ -15,7 +15,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/capture/capturetest"
+	"dnsmonster-sensor/test/capturetest"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/domains"
 	"dnsmonster-sensor/userspace/event"

@@ -25,7 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/account"
 )
 

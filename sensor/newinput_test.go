@@ -15,7 +15,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/capture/capturetest/testdata/tee"
+	"dnsmonster-sensor/test/capturetest/testdata/tee"
 	"dnsmonster-sensor/userspace/worker"
 )
 

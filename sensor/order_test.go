@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // mixed is a capture of n messages in turn: over UDP, over UDP in two fragments, and

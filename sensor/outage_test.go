@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // outageRate is queries a second, before, during and after the outage.

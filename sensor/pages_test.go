@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // printed is what a command line prints that does not capture.

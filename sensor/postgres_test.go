@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestPostgresCommands: options from line, environment and file, exit statuses,

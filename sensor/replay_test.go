@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // queries makes a capture file of n DNS queries, from many clients.

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/sensor/lab"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 

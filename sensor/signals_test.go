@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 func (p *proc) signal(s syscall.Signal) {

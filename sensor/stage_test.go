@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/spool"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // theatre is what a scene of delivery needs: a table in a real PostgreSQL behind a

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 func TestParseDecap(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
-	"dnsmonster-sensor/outputs/outputtest"
 	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/test/outputtest"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 // Folders that cannot work are named at the start, with the way out.

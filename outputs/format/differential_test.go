@@ -11,7 +11,7 @@ import (
 
 	mdns "github.com/miekg/dns"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )

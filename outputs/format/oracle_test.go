@@ -19,7 +19,7 @@ import (
 	"github.com/bytedance/sonic"
 	mdns "github.com/miekg/dns"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/dns"
 )
 

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/secure"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestConfigErrors begin with the option and show nothing of a value that may

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/secure"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // proxy passes connections on to one server, whatever is asked for, and answers

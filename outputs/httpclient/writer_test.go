@@ -19,7 +19,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/httpclient"
-	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
 )
 

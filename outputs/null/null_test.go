@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 func TestSettings(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/event"
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/event"
 )
 

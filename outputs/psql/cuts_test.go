@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/lab"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestEndpoints: what is certain is taken, what is not is refused at once, with

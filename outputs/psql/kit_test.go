@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/account"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"

@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/outputtest"
-	"dnsmonster-sensor/sensor/lab"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/event"
 )
 

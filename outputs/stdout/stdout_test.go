@@ -21,7 +21,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
-	"dnsmonster-sensor/outputs/outputtest"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/account"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"

@@ -15,7 +15,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // inNamespace calls f in a network namespace of its own, with a way to change

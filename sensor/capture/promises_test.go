@@ -14,7 +14,7 @@ import (
 
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/capture/capturetest"
+	"dnsmonster-sensor/test/capturetest"
 	"dnsmonster-sensor/userspace/packet"
 )
 

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/packet"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"dnsmonster-sensor/sensor/bench/generator"
+	"dnsmonster-sensor/test/bench/generator"
 )
 
 // writeCapture writes a pcap file with a query for each name.

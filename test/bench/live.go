@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/bench/generator"
+	"dnsmonster-sensor/test/bench/generator"
 )
 
 type liveOptions struct {

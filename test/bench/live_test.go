@@ -4,8 +4,8 @@ import (
 	"os"
 	"testing"
 
-	"dnsmonster-sensor/sensor/bench/generator"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/bench/generator"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // actEnv makes the test's binary the benchmark itself: it is its own reference.

@@ -1,10 +1,10 @@
 // Bench measures the sensor beside a reference: the same work done in the plain
 // way, with gopacket, miekg/dns and encoding/json, in the same run.
 //
-//	go run ./sensor/bench [options]             capture files: CPU seconds, ratios, memory
-//	go run ./sensor/bench live [options]        an interface: CPU for each packet, highest rate without loss
-//	go run ./sensor/bench reference FILE        the reference itself, records to stdout
-//	go run ./sensor/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
+//	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory
+//	go run ./test/bench live [options]        an interface: CPU for each packet, highest rate without loss
+//	go run ./test/bench reference FILE        the reference itself, records to stdout
+//	go run ./test/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
 //
 // Whole processes are measured, user and system time together: other load on
 // the machine disturbs that less than the time of day.

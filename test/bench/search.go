@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"dnsmonster-sensor/sensor/bench/generator"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/bench/generator"
 	"dnsmonster-sensor/userspace/packet"
 )
 

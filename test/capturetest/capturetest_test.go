@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/packet"
 )
 

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/capture/capturetest"
-	"dnsmonster-sensor/sensor/capture/capturetest/testdata/tee"
+	"dnsmonster-sensor/test/capturetest"
+	"dnsmonster-sensor/test/capturetest/testdata/tee"
 )
 
 // TestExample: the source of docs/adding-an-input.md keeps what sources promise.

@@ -22,7 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // prefix starts the name of every namespace and folder made here; the process

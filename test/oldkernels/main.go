@@ -1,7 +1,7 @@
 // Oldkernels runs the packages' tests on older kernels than this machine's, in
 // an emulator. It needs no root, and no hardware virtualization.
 //
-//	go run ./sensor/oldkernels [options] [PACKAGE...] [-- TEST-OPTION...]
+//	go run ./test/oldkernels [options] [PACKAGE...] [-- TEST-OPTION...]
 //
 // Debian's kernels 5.10, 6.1 and 6.12 are fetched with apt into a cache, and
 // booted by qemu with a root file system in memory that holds the test binaries,
@@ -30,7 +30,7 @@ import (
 
 // defaultPackages are those with tests for the kernel. The probe shows that the
 // emulator itself works.
-var defaultPackages = []string{"./sensor/oldkernels/probe", "./bpf"}
+var defaultPackages = []string{"./test/oldkernels/probe", "./bpf"}
 
 func main() {
 	if os.Getpid() == 1 && os.Args[0] == initPath {
@@ -169,7 +169,7 @@ func compile(ctx context.Context, root, scratch string, packages, testArgs []str
 	}
 
 	self := filepath.Join(scratch, "init")
-	if _, err := goTool("build", "-o", self, "./sensor/oldkernels"); err != nil {
+	if _, err := goTool("build", "-o", self, "./test/oldkernels"); err != nil {
 		return nil, nil, err
 	}
 	files, err := commandFiles()

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/outputs/outputtest"
-	"dnsmonster-sensor/outputs/outputtest/testdata/collector"
+	"dnsmonster-sensor/test/outputtest"
+	"dnsmonster-sensor/test/outputtest/testdata/collector"
 	"dnsmonster-sensor/userspace/event"
 )
 

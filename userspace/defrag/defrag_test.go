@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 

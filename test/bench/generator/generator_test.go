@@ -16,7 +16,7 @@ import (
 	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 const iface = "dest0"

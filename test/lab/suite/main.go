@@ -3,7 +3,7 @@
 // each package took, which tests are the slowest, what was skipped and why, and
 // what is left to other tiers.
 //
-//	go run ./sensor/lab/suite [options] [PACKAGE...]
+//	go run ./test/lab/suite [options] [PACKAGE...]
 //
 // It runs in the module's root. All that go test said is in build/test.json, and the
 // times of all packages and tests are in build/test-times.txt. The exit status is 0
@@ -22,7 +22,7 @@ import (
 	"strings"
 	"time"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 type options struct {

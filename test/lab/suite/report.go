@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // report is what go test has said so far.

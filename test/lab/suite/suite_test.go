@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"dnsmonster-sensor/sensor/lab/tier"
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // said makes the events of one package: a line for each, "test action seconds
