@@ -33,7 +33,7 @@ type path struct {
 	offer, put, pop, settle  int             // of the fifth event; of its block
 	loseJoined, doubleJoined bool            // the joiner forgets the block, or takes it twice
 	result                   func(r *result) // changes what deliver says
-	count                    func(p *account.Page)
+	count                    func(p *account.Shard)
 }
 
 func (p path) unaccounted(t *testing.T) int64 {
@@ -77,7 +77,7 @@ func (p path) unaccounted(t *testing.T) int64 {
 		}
 	}
 	if p.count != nil {
-		p.count(w.page)
+		p.count(w.shard)
 	}
 	w.hold(w.inFlight)
 	l := r.Ledger(func() uint64 { return n })
@@ -142,7 +142,7 @@ func TestBooksShowMutations(t *testing.T) {
 	f("a result misses an event", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
 	f("a result has one too many", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.refused++ }}, -1)
 	f("queue_full is counted for nothing", path{offer: 1, put: 1, pop: 1, settle: 1,
-		count: func(p *account.Page) { p.Add(account.QueueFull, 1) }}, -1)
+		count: func(p *account.Shard) { p.Add(account.QueueFull, 1) }}, -1)
 }
 
 // A result that nobody counts stays visible as held: the worker's block never
@@ -162,7 +162,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	}
 }
 
-// While everything moves the books are off by no more than what is between two
+// While everything moves the ledgers are off by no more than what is between two
 // hands: never more than what was in the runner, and never more in two places
 // than each worker's block.
 func TestBooksWhileMoving(t *testing.T) {
@@ -250,7 +250,7 @@ func TestFreeBlocksAreBounded(t *testing.T) {
 }
 
 func BenchmarkOffer(b *testing.B) {
-	r, err := NewRunner(&fake{}, quick(1, 0), false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	r, err := NewRunner(&fake{}, quick(1, 0), false, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

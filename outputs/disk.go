@@ -35,11 +35,11 @@ type disk struct {
 	note  func(*spool.Segment, event.ID) error // sp.Done, but for tests
 
 	mu     sync.Mutex
-	page   *account.Page // the spool's numbers
-	moving *account.Page // what move has in hand
-	since  time.Time     // of that; zero: it has nothing
-	kept   []item        // what workers could not deliver
-	broken bool          // the last write failed
+	shard  *account.Shard // the spool's numbers
+	moving *account.Shard // what move has in hand
+	since  time.Time      // of that; zero: it has nothing
+	kept   []item         // what workers could not deliver
+	broken bool           // the last write failed
 }
 
 const (
@@ -61,9 +61,9 @@ func openDisk(r *Runner) (*disk, error) {
 	}
 	d := &disk{
 		r: r, sp: sp, always: s.Always,
-		front: NewQueue(r.set.half(), r.book.Page()),
+		front: NewQueue(r.set.half(), r.counters.Shard()),
 		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
-		page: r.book.Page(), moving: r.book.Page(), grace: diskGrace, note: sp.Done,
+		shard: r.counters.Shard(), moving: r.counters.Shard(), grace: diskGrace, note: sp.Done,
 	}
 	d.front.MaxEvents = (r.set.QueueEvents + 1) / 2
 	if st := sp.Stats(); st.Pending > 0 {
@@ -73,23 +73,23 @@ func openDisk(r *Runner) (*disk, error) {
 	return d, nil
 }
 
-// publish shows the spool's numbers in the books.
+// publish shows the spool's numbers in the ledgers.
 func (d *disk) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := d.sp.Stats()
-	d.page.Set(account.Recovered, st.Recovered)
-	d.page.Set(account.SpoolEvicted, st.Evicted)
-	d.page.Set(account.SpoolDamaged, st.Damaged)
-	d.page.Set(account.SpoolUnreadable, st.Unreadable)
-	d.page.Set(account.SetAside, st.SetAside)
-	d.page.Set(account.UnreadableBlocks, st.UnreadableBlocks)
+	d.shard.Set(account.Recovered, st.Recovered)
+	d.shard.Set(account.SpoolEvicted, st.Evicted)
+	d.shard.Set(account.SpoolDamaged, st.Damaged)
+	d.shard.Set(account.SpoolUnreadable, st.Unreadable)
+	d.shard.Set(account.SetAside, st.SetAside)
+	d.shard.Set(account.UnreadableBlocks, st.UnreadableBlocks)
 	held := st.Pending
 	for _, it := range d.kept {
 		held += uint64(it.block.Len())
 	}
-	d.page.Set(account.DeliveryHeld, held)
-	d.page.Publish()
+	d.shard.Set(account.DeliveryHeld, held)
+	d.shard.Publish()
 	d.r.health.evicted(st.Evicted)
 }
 

@@ -65,7 +65,7 @@ func spooled(dir string, always bool) Settings {
 
 func runnerFor(t *testing.T, s *store, set Settings, live bool, log *slog.Logger) *Runner {
 	t.Helper()
-	r, err := NewRunner(&s.fake, set, live, event.NewIDs(), account.NewDeliveryBook(), log)
+	r, err := NewRunner(&s.fake, set, live, event.NewIDs(), account.NewDeliveryCounters(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestSpoolKill(t *testing.T) {
 	waitUntil(t, func() bool { return len(s.received()) == 100 && r.Ledger(func() uint64 { return 100 }).Held == 0 })
 	s.set(true)
 	trickle(t, r, in, 100, 400)
-	waitUntil(t, func() bool { return empty(r.queue) && r.book.Sum(account.DeliveryHeld) == 400 })
+	waitUntil(t, func() bool { return empty(r.queue) && r.counters.Sum(account.DeliveryHeld) == 400 })
 	in.Offer(testEvent(9999)) // in an open block
 	if out, err := exec.Command("cp", "-r", dir+"/fake", after).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -333,7 +333,7 @@ func TestSpoolPartial(t *testing.T) {
 		r := runnerFor(t, s, spooled(dir, always), true, nil)
 		r.Start(context.Background())
 		offer(r.Intake(), 10)
-		waitUntil(t, func() bool { return r.book.Sum(account.Retries) > 1 })
+		waitUntil(t, func() bool { return r.counters.Sum(account.Retries) > 1 })
 		r.Stop(shortly())
 		l := r.Ledger(func() uint64 { return 10 })
 		if l.Unaccounted() != 0 || l.Held != 2 || l.Outcomes[account.Refused].Value != 3 || l.Outcomes[account.Delivered].Value != 5 {
@@ -492,7 +492,7 @@ func (l *lines) count(what string) int {
 }
 
 // A disk that hangs does not keep the program from ending; what it may not have
-// stored is held by nobody but the books, and said.
+// stored is held by nobody but the ledgers, and said.
 func TestSpoolDiskHangs(t *testing.T) {
 	var text bytes.Buffer
 	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))

@@ -91,7 +91,7 @@ func TestFilter(t *testing.T) {
 		}
 		l := r.Ledger(func() uint64 { return uint64(len(events)) })
 		if l.Unaccounted() != 0 || l.Outcomes[1].Name != "skipped" || l.Outcomes[1].Value != skipped {
-			t.Errorf("type %d: the books say %+v, want %d skipped", kind, l, skipped)
+			t.Errorf("type %d: the ledgers say %+v, want %d skipped", kind, l, skipped)
 		}
 	}
 	f(All, "a.skip.example. A.Allow.EXAMPLE. both.example. other.example. notskip.example. . - skip.example.,other.example.,allow.example. skip.example.,skip.example.", 0)
@@ -100,7 +100,7 @@ func TestFilter(t *testing.T) {
 	f(SkipAndAllow, "A.Allow.EXAMPLE. allow.example.", 7)
 }
 
-// TestAllSkipped: books balance though no block was ever handed over.
+// TestAllSkipped: ledgers balance though no block was ever handed over.
 func TestAllSkipped(t *testing.T) {
 	set := quick(1, 0)
 	set.Type, set.Allow = Allow, list(t, "allow.example")

@@ -14,7 +14,7 @@ import (
 type Intake struct {
 	_     [64]byte // intakes of two lanes never share a cache line
 	r     *Runner
-	page  *account.Page
+	shard *account.Shard
 	open  *event.Block
 	most  int          // bytes that an open block has at most, but for a single event
 	last  bool         // Flush hands over
@@ -30,7 +30,7 @@ type Intake struct {
 
 // Intake makes one more way in. Intakes may be made at any time before Stop.
 func (r *Runner) Intake() *Intake {
-	in := &Intake{r: r, page: r.book.Page(), open: r.free.get(), now: time.Now(), most: blockTarget}
+	in := &Intake{r: r, shard: r.counters.Shard(), open: r.free.get(), now: time.Now(), most: blockTarget}
 	if r.set.BatchBytes <= blockTarget {
 		in.most, in.alone = int(r.set.BatchBytes), true
 	}
@@ -44,7 +44,7 @@ func (r *Runner) Intake() *Intake {
 // behind any other it waits while the queue is full.
 func (in *Intake) Offer(e *event.Event) {
 	if !in.takes(e) {
-		in.page.Add(account.Skipped, 1)
+		in.shard.Add(account.Skipped, 1)
 		return
 	}
 	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > in.most {
@@ -72,7 +72,7 @@ func (in *Intake) full() bool {
 
 // Tick hands over an open block when it has waited for almost BatchDelay, when
 // others have, so that all lanes' events go into one batch, and when it is full
-// since nothing else waits any more; and it publishes the books. A block that could
+// since nothing else waits any more; and it publishes the ledgers. A block that could
 // be larger stays open where there is no room: all lanes come at once. Call it once
 // per batch of packets, and while there are none.
 func (in *Intake) Tick(now time.Time) {
@@ -113,10 +113,10 @@ func (in *Intake) handOver(batch, later bool) {
 		if later && !batch {
 			return
 		}
-		in.page.Add(account.QueueFull, uint64(n))
+		in.shard.Add(account.QueueFull, uint64(n))
 		in.r.free.put(b) // the newest is what goes: what waits keeps its order
 	case Stopped:
-		in.page.Add(account.Abandoned, uint64(n))
+		in.shard.Add(account.Abandoned, uint64(n))
 		in.r.free.put(b)
 	}
 	in.first.Store(0)
@@ -133,6 +133,6 @@ func (in *Intake) handOver(batch, later bool) {
 
 // hold publishes how many events this intake has in hand.
 func (in *Intake) hold(events int) {
-	in.page.Set(account.DeliveryHeld, uint64(events))
-	in.page.Publish()
+	in.shard.Set(account.DeliveryHeld, uint64(events))
+	in.shard.Publish()
 }

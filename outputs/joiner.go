@@ -16,7 +16,7 @@ import (
 // does not come here, or goes on as it is.
 type joiner struct {
 	r     *Runner
-	page  *account.Page
+	shard *account.Shard
 	batch *event.Block // being filled; nil: none
 	since time.Time    // when its oldest event was received
 	due   time.Time    // when it is passed on, full or not
@@ -24,7 +24,7 @@ type joiner struct {
 }
 
 func newJoiner(r *Runner) *joiner {
-	return &joiner{r: r, page: r.book.Page(), ended: make(chan struct{})}
+	return &joiner{r: r, shard: r.counters.Shard(), ended: make(chan struct{})}
 }
 
 // wasteful is how much memory a batch may take that it does not fill: lanes' blocks
@@ -85,7 +85,7 @@ func (j *joiner) set(p parcel) {
 	j.due = earlier(j.due, due)
 }
 
-// addAll puts the events of parcels into batches, and keeps the books meanwhile.
+// addAll puts the events of parcels into batches, and keeps the ledgers meanwhile.
 func (j *joiner) addAll(parcels []parcel) {
 	waiting := 0
 	for _, p := range parcels {
@@ -158,7 +158,7 @@ func (j *joiner) pass() {
 // passOn queues a batch. Where the output has given up nobody would take it.
 func (j *joiner) passOn(b *event.Block, since time.Time) {
 	if j.r.disk == nil && j.r.Err() != nil {
-		j.page.Add(account.Abandoned, uint64(b.Len()))
+		j.shard.Add(account.Abandoned, uint64(b.Len()))
 		return
 	}
 	j.r.queue.passOn(item{block: b, since: since})
@@ -170,6 +170,6 @@ func (j *joiner) hold(parcels int) {
 	if j.batch != nil {
 		n += j.batch.Len()
 	}
-	j.page.Set(account.DeliveryHeld, uint64(n))
-	j.page.Publish()
+	j.shard.Set(account.DeliveryHeld, uint64(n))
+	j.shard.Publish()
 }

@@ -307,7 +307,7 @@ func TestBatchWithinMemory(t *testing.T) {
 		var text strings.Builder
 		set := Settings{Type: All, Workers: 1, BatchSize: 100_000, BatchBytes: AnyBytes, BatchName: "fakebatchsize"}
 		change(&set)
-		r, err := NewRunner(&fake{}, set, live, event.NewIDs(), account.NewDeliveryBook(), slog.New(slog.NewTextHandler(&text, nil)))
+		r, err := NewRunner(&fake{}, set, live, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(&text, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -373,7 +373,7 @@ func TestJoinerEnds(t *testing.T) {
 	f("stop", func(*Runner, func()) {}, "delivered 10")
 	f("give up", func(r *Runner, _ func()) {
 		r.giveUp(ErrEnded)
-		waitUntil(t, func() bool { return r.book.Sum(account.Abandoned) == 10 }) // and not only at the stop
+		waitUntil(t, func() bool { return r.counters.Sum(account.Abandoned) == 10 }) // and not only at the stop
 	}, "abandoned 10")
 	f("cancel", func(r *Runner, cancel func()) {
 		cancel()

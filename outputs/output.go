@@ -1,5 +1,5 @@
 // Package outputs delivers events: blocks are filled, queued, and handed to
-// writers, with retries, filters and books once for all outputs. Each output
+// writers, with retries, filters and ledgers once for all outputs. Each output
 // has a folder of its own with the code that speaks to its destination.
 package outputs
 
@@ -258,7 +258,7 @@ type Commander interface {
 	Commands() []*cli.Command
 }
 
-// Meterer is an Output with numbers of its own, shown beside its books.
+// Meterer is an Output with numbers of its own, shown beside its ledgers.
 type Meterer interface {
 	// Meters is safe to call at any time.
 	Meters() []account.Line

@@ -43,7 +43,7 @@ type Queue struct {
 
 	lends bool // a large block that was popped counts until giveBack; set before use
 	limit int
-	page  *account.Page // guarded by mu
+	shard *account.Shard // guarded by mu
 
 	mu     sync.Mutex
 	ring   []item
@@ -64,12 +64,12 @@ type Queue struct {
 	ended      chan struct{} // closed when nothing will come that is not in the ring
 }
 
-// NewQueue makes a queue. The events in it are the level DeliveryHeld on page,
+// NewQueue makes a queue. The events in it are the level DeliveryHeld on shard,
 // which is the queue's from now on.
-func NewQueue(limit int64, page *account.Page) *Queue {
+func NewQueue(limit int64, shard *account.Shard) *Queue {
 	return &Queue{
 		limit: int(limit),
-		page:  page,
+		shard: shard,
 		ring:  make([]item, 64),
 		loose: newLoose(),
 		more:  make(chan struct{}, 1),
@@ -278,6 +278,6 @@ func (q *Queue) grow() {
 
 func (q *Queue) publish() {
 	q.some.Store(q.count > 0)
-	q.page.Set(account.DeliveryHeld, q.events+q.loose.waiting())
-	q.page.Publish()
+	q.shard.Set(account.DeliveryHeld, q.events+q.loose.waiting())
+	q.shard.Publish()
 }

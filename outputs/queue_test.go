@@ -10,9 +10,9 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-func testQueue(limit int64) (*Queue, *account.Book) {
-	book := account.NewDeliveryBook()
-	return NewQueue(limit, book.Page()), book
+func testQueue(limit int64) (*Queue, *account.Counters) {
+	counters := account.NewDeliveryCounters()
+	return NewQueue(limit, counters.Shard()), counters
 }
 
 // sealed is a block of n events.
@@ -27,7 +27,7 @@ func sealed(n int) *event.Block {
 
 func TestQueueBound(t *testing.T) {
 	one := sealed(1)
-	q, book := testQueue(int64(3*one.Cap() - 1))
+	q, counters := testQueue(int64(3*one.Cap() - 1))
 	put := func(b *event.Block, want PutResult) {
 		t.Helper()
 		if got := q.TryPut(b); got != want {
@@ -37,7 +37,7 @@ func TestQueueBound(t *testing.T) {
 	put(one, Queued)
 	put(sealed(2), Queued)
 	put(sealed(1), Full)
-	if held := book.Sum(account.DeliveryHeld); held != 3 {
+	if held := counters.Sum(account.DeliveryHeld); held != 3 {
 		t.Errorf("%d events held, want 3", held)
 	}
 	if b, ok := q.Pop(context.Background()); !ok || b != one {
@@ -52,7 +52,7 @@ func TestQueueBound(t *testing.T) {
 	if b, ok := q.Pop(context.Background()); ok {
 		t.Errorf("Pop = %v from a closed and empty queue", b)
 	}
-	if held := book.Sum(account.DeliveryHeld); held != 0 {
+	if held := counters.Sum(account.DeliveryHeld); held != 0 {
 		t.Errorf("%d events held, want 0", held)
 	}
 }
@@ -95,7 +95,7 @@ func TestQueuePutWaits(t *testing.T) {
 func TestQueueConcurrent(t *testing.T) {
 	const producers, consumers, each = 4, 4, 2000
 	size := sealed(1).Cap()
-	q, book := testQueue(int64(2 * size))
+	q, counters := testQueue(int64(2 * size))
 	var in, out sync.WaitGroup
 	for range producers {
 		in.Go(func() {
@@ -128,7 +128,7 @@ func TestQueueConcurrent(t *testing.T) {
 	if len(seen) != producers*each {
 		t.Errorf("%d blocks came out, %d went in", len(seen), producers*each)
 	}
-	if held := book.Sum(account.DeliveryHeld); held != 0 {
+	if held := counters.Sum(account.DeliveryHeld); held != 0 {
 		t.Errorf("%d events held at the end", held)
 	}
 }
@@ -158,7 +158,7 @@ func TestQueueOrder(t *testing.T) {
 }
 
 func BenchmarkQueue(b *testing.B) {
-	q := NewQueue(1<<20, account.NewDeliveryBook().Page())
+	q := NewQueue(1<<20, account.NewDeliveryCounters().Shard())
 	block := event.NewBlock(smallBlock)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -17,20 +17,20 @@ import (
 const afterCancel = time.Second
 
 // Runner does for one output what all outputs need: batches, queue, writers,
-// retries, timeouts and books. Lanes give it events through intakes.
+// retries, timeouts and ledgers. Lanes give it events through intakes.
 //
 //	lane: Intake.Offer -> open block -> joiner -> Queue -> worker -> Writer
 //
 // where a block that is a batch passes the joiner by, and, where there is a spool, by way of disk between Queue and worker.
 type Runner struct {
-	out    Output
-	set    Settings
-	live   bool
-	ids    *event.IDs
-	book   *account.Book
-	log    *slog.Logger
-	health health
-	filter atomic.Pointer[Filter]
+	out      Output
+	set      Settings
+	live     bool
+	ids      *event.IDs
+	counters *account.Counters
+	log      *slog.Logger
+	health   health
+	filter   atomic.Pointer[Filter]
 
 	queue    *Queue
 	join     *joiner
@@ -53,19 +53,19 @@ type Runner struct {
 	goneErr  error // written before gone is closed
 
 	stop     sync.Mutex
-	page     *account.Page // what Stop and giveUp throw away; guarded by stop
-	closing  []error       // of writers that did not close cleanly; guarded by stop
-	started  bool          // by Start
-	finished bool          // the spool is closed; guarded by stop
-	stuck    atomic.Bool   // it could not be closed in time
+	shard    *account.Shard // what Stop and giveUp throw away; guarded by stop
+	closing  []error        // of writers that did not close cleanly; guarded by stop
+	started  bool           // by Start
+	finished bool           // the spool is closed; guarded by stop
+	stuck    atomic.Bool    // it could not be closed in time
 }
 
 // NewRunner makes a runner that does nothing before Start but take events. live
 // says what a full queue means: behind a live source its events are dropped and
-// counted, behind any other the lanes wait. book comes from
-// account.NewDeliveryBook and is this runner's alone. A spool is opened here, and
+// counted, behind any other the lanes wait. counters comes from
+// account.NewDeliveryCounters and is this runner's alone. A spool is opened here, and
 // closed by Stop.
-func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *account.Book, log *slog.Logger) (*Runner, error) {
+func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *account.Counters, log *slog.Logger) (*Runner, error) {
 	if err := set.Validate(); err != nil {
 		return nil, fmt.Errorf("set up output %s: %w", out.Name(), err)
 	}
@@ -74,19 +74,19 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 	}
 	log = log.With("output", out.Name())
 	r := &Runner{
-		out: out, set: set.withDefaults(live), live: live, ids: ids, book: book, log: log,
+		out: out, set: set.withDefaults(live), live: live, ids: ids, counters: counters, log: log,
 		health: health{log: log},
 		gone:   make(chan struct{}),
-		page:   book.Page(),
+		shard:  counters.Shard(),
 	}
 	r.patience = r.set.BatchDelay - early(r.set.BatchDelay)
 	r.free = newFreeBlocks(r.set, live)
 	r.filter.Store(&Filter{set.Type, set.Skip, set.Allow})
 	if set.Spool.Dir == "" {
-		r.queue = NewQueue(r.set.QueueBytes, book.Page())
+		r.queue = NewQueue(r.set.QueueBytes, counters.Shard())
 		r.queue.MaxEvents = r.set.QueueEvents
 	} else {
-		r.queue = NewQueue(r.set.half(), book.Page())
+		r.queue = NewQueue(r.set.half(), counters.Shard())
 		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
 		r.queue.lends = true
 		var err error
@@ -100,7 +100,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, book *accoun
 	r.join = newJoiner(r)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for range set.Workers {
-		r.workers = append(r.workers, &worker{r: r, page: book.Page()})
+		r.workers = append(r.workers, &worker{r: r, shard: counters.Shard()})
 	}
 	return r, nil
 }
@@ -251,13 +251,13 @@ func (r *Runner) finish() {
 }
 
 func (r *Runner) abandon(events uint64) {
-	r.page.Add(account.Abandoned, events)
-	r.page.Publish()
+	r.shard.Add(account.Abandoned, events)
+	r.shard.Publish()
 }
 
-// Ledger reads the books. offered is what the lanes say they offered.
+// Ledger reads the counters. offered is what the lanes say they offered.
 func (r *Runner) Ledger(offered func() uint64) account.Ledger {
-	l := account.DeliveryLedger(r.out.Name(), r.book, offered)
+	l := account.DeliveryLedger(r.out.Name(), r.counters, offered)
 	if m, ok := r.out.(Meterer); ok {
 		l.Meters = append(l.Meters, m.Meters()...)
 	}
@@ -273,7 +273,7 @@ func (r *Runner) Stuck() uint64 {
 	if !r.stuck.Load() {
 		return 0
 	}
-	return r.book.Sum(account.DeliveryHeld)
+	return r.counters.Sum(account.DeliveryHeld)
 }
 
 // CloseErr is why writers did not close cleanly, nil where they did. It is for the
@@ -340,7 +340,7 @@ func (r *Runner) giveUp(err error) {
 		r.goneErr = err
 		if !errors.Is(err, ErrGone) {
 			r.log.Error("output gives up: what it has not delivered and what is still to come for it is abandoned",
-				"records", r.book.Sum(account.DeliveryHeld)+r.book.Sum(account.Abandoned), "error", err)
+				"records", r.counters.Sum(account.DeliveryHeld)+r.counters.Sum(account.Abandoned), "error", err)
 		}
 		close(r.gone)
 	})

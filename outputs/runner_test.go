@@ -68,7 +68,7 @@ func quick(workers, batch int) Settings {
 
 func testRunner(t testing.TB, f *fake, set Settings, live bool, log *slog.Logger) *Runner {
 	t.Helper()
-	r, err := NewRunner(f, set, live, event.NewIDs(), account.NewDeliveryBook(), log)
+	r, err := NewRunner(f, set, live, event.NewIDs(), account.NewDeliveryCounters(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestValidate(t *testing.T) {
 		t.Helper()
 		s := quick(1, 1)
 		change(&s)
-		_, err := NewRunner(&fake{}, s, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+		_, err := NewRunner(&fake{}, s, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
 		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
 			t.Errorf("error %v, want %q", err, problem)
 		}

@@ -180,7 +180,7 @@ func (b badly) Open(context.Context) (Writer, error) { return badClose{b.fake}, 
 
 // A writer that does not close well is heard of: the run's end depends on it.
 func TestCloseFails(t *testing.T) {
-	r, err := NewRunner(badly{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryBook(), nil)
+	r, err := NewRunner(badly{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

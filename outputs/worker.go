@@ -18,8 +18,8 @@ type worker struct {
 	writer  Writer
 	failing bool
 
-	mu         sync.Mutex // page and writtenOff: the stop may write off a worker that hangs
-	page       *account.Page
+	mu         sync.Mutex // shard and writtenOff: the stop may write off a worker that hangs
+	shard      *account.Shard
 	inHand     item
 	inFlight   int
 	writtenOff bool
@@ -190,13 +190,13 @@ func (w *worker) count(res result) (it item, ok bool) {
 		rest.block = res.rest
 		w.r.disk.keep(rest)
 	default:
-		w.page.Add(account.Abandoned, res.left)
+		w.shard.Add(account.Abandoned, res.left)
 	}
-	w.page.Add(account.Delivered, res.delivered)
-	w.page.Add(account.Refused, res.refused)
-	w.page.Add(account.OutBytes, res.bytes)
+	w.shard.Add(account.Delivered, res.delivered)
+	w.shard.Add(account.Refused, res.refused)
+	w.shard.Add(account.OutBytes, res.bytes)
 	if res.bytes > 0 {
-		w.page.Add(account.Blocks, 1)
+		w.shard.Add(account.Blocks, 1)
 		w.r.rows.add(res.delivered)
 	}
 	if res.refused > 0 {
@@ -234,15 +234,15 @@ func (w *worker) writeOff() {
 		w.r.disk.keep(w.inHand)
 	default:
 		w.r.log.Warn("a writer does not end, its block counts as abandoned", "waited", afterCancel)
-		w.page.Add(account.Abandoned, uint64(w.inFlight))
+		w.shard.Add(account.Abandoned, uint64(w.inFlight))
 	}
 	w.hold(0)
 }
 
 func (w *worker) hold(events int) {
 	w.inFlight = events
-	w.page.Set(account.DeliveryHeld, uint64(events))
-	w.page.Publish()
+	w.shard.Set(account.DeliveryHeld, uint64(events))
+	w.shard.Publish()
 }
 
 // bad notes a failed attempt that will be repeated.
@@ -251,8 +251,8 @@ func (w *worker) bad(doing string, err error) {
 	w.failing = true
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.page.Add(account.Retries, 1)
-	w.page.Publish()
+	w.shard.Add(account.Retries, 1)
+	w.shard.Publish()
 }
 
 // good notes that the destination answers.

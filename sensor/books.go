@@ -17,18 +17,18 @@ import (
 // ledger's givers are the takers of the one before.
 type books struct {
 	source   capture.Source
-	packets  *account.Book
-	messages *account.Book
+	packets  *account.Counters
+	messages *account.Counters
 	kinds    []stage.Kind // those between messages and outputs
-	stages   stage.Books
+	stages   stage.Counters
 	outputs  []*outputs.Runner
 	begun    time.Time
 }
 
 func newBooks(source capture.Source, stages []stage.Kind, runners []*outputs.Runner) *books {
 	return &books{
-		source: source, packets: account.NewPacketBook(), messages: account.NewMessageBook(),
-		kinds: stages, stages: stage.NewBooks(stages), outputs: runners, begun: time.Now(),
+		source: source, packets: account.NewPacketCounters(), messages: account.NewMessageCounters(),
+		kinds: stages, stages: stage.NewCounters(stages), outputs: runners, begun: time.Now(),
 	}
 }
 

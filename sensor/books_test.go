@@ -226,7 +226,7 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		enc, block, text := f.NewEncoder(), event.NewBlock(1<<10), []byte(nil)
-		w := worker.New(worker.Config{Ports: ports}, account.NewPacketBook().Page(), account.NewMessageBook().Page())
+		w := worker.New(worker.Config{Ports: ports}, account.NewPacketCounters().Shard(), account.NewMessageCounters().Shard())
 		var e event.Event
 		emit := func(e *event.Event) { block.Append(e) }
 		batch := func() {

@@ -52,7 +52,7 @@ func newRunners(active []active, live bool, log *slog.Logger) ([]*outputs.Runner
 	var runners []*outputs.Runner
 	ids := event.NewIDs()
 	for _, a := range active {
-		r, err := outputs.NewRunner(a.output, a.settings, live, ids, account.NewDeliveryBook(), log)
+		r, err := outputs.NewRunner(a.output, a.settings, live, ids, account.NewDeliveryCounters(), log)
 		if err != nil {
 			discard(runners)
 			return nil, &exitError{exitUsage, err}
@@ -166,7 +166,7 @@ const tickEvery = 10 * time.Millisecond
 
 func (p *pipeline) newLane(source capture.Lane) *lane {
 	l := &lane{pipeline: p, source: source, began: p.books.begun}
-	l.worker = worker.New(p.config, p.books.packets.Page(), p.books.messages.Page())
+	l.worker = worker.New(p.config, p.books.packets.Shard(), p.books.messages.Shard())
 	for _, r := range p.runners {
 		l.intakes = append(l.intakes, r.Intake())
 	}

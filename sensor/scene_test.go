@@ -278,7 +278,7 @@ func lossNames() (names []string) {
 		}
 	}
 	none := func() uint64 { return 0 }
-	for _, l := range []account.Ledger{account.PacketLedger(account.NewPacketBook(), none), account.DeliveryLedger("", account.NewDeliveryBook(), none)} {
+	for _, l := range []account.Ledger{account.PacketLedger(account.NewPacketCounters(), none), account.DeliveryLedger("", account.NewDeliveryCounters(), none)} {
 		for _, o := range l.Outcomes {
 			if o.Lost {
 				names = append(names, o.Name)

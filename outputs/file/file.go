@@ -159,7 +159,7 @@ func (o *Output) leave() error {
 	return f.close()
 }
 
-// Meters are numbers beside the books.
+// Meters are numbers beside the ledgers.
 func (o *Output) Meters() []account.Line {
 	return []account.Line{
 		{Name: "rotations", Value: o.meters.rotations.Load()},

@@ -20,7 +20,7 @@ import (
 const perBatch = 1000
 
 // bare sends rows that are ready by pgx's CopyFrom, a transaction for each batch,
-// and nothing else: no keys, no retries, no books.
+// and nothing else: no keys, no retries, no ledgers.
 func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Duration {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
@@ -45,7 +45,7 @@ func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Durati
 func whole(t testing.TB, o *Output, list []*event.Event) time.Duration {
 	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.Timeout}
 	from := time.Now()
-	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func into(t testing.TB, p *lab.Postgres, table string) *Output {
 	return parsed(t, "--psqloutputtype", "1", "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqltable", table)
 }
 
-// TestSpeed: keys, retries and books included, at least 60 % of the bare loop.
+// TestSpeed: keys, retries and ledgers included, at least 60 % of the bare loop.
 // The ratio is within one run; short runs only show that it works.
 func TestSpeed(t *testing.T) {
 	if tier.Full() {

@@ -297,7 +297,7 @@ func TestDefaultBatch(t *testing.T) {
 	if err != nil || set.BatchSize != 1 {
 		t.Fatalf("%+v, %v", set, err)
 	}
-	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.Log())
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), o.Log())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func newScene(t *testing.T, o *Output, workers, batch int) *scene {
 	}
 	set.Workers, set.BatchSize, set.Grow = workers, batch, false
 	set.RetryFirst, set.RetryMax = 5*time.Millisecond, 50*time.Millisecond
-	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryBook(), o.Log()); err != nil {
+	if s.r, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), o.Log()); err != nil {
 		t.Fatal(err)
 	}
 	s.r.Start(context.Background())
@@ -136,7 +136,7 @@ func (s *scene) offer(n int) {
 	s.in.Flush()
 }
 
-// end stops the runner and wants balanced books: all delivered but those that
+// end stops the runner and wants balanced ledgers: all delivered but those that
 // the table refuses.
 func (s *scene) end(refused uint64) {
 	s.t.Helper()

@@ -150,7 +150,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 // passing hides that an error is marked as permanent.
 type passing struct{ error }
 
-// Meters are numbers beside the books.
+// Meters are numbers beside the ledgers.
 func (o *Output) Meters() []account.Line {
 	var moves uint64
 	if d, err := o.destination(); err == nil {

@@ -61,7 +61,7 @@ func spoil(r *rand.Rand, data []byte) []byte {
 }
 
 // Whatever happens to a segment: what still stands in it whole comes out, once,
-// and nothing else; the books balance.
+// and nothing else; the ledgers balance.
 func TestTenThousandCorruptions(t *testing.T) {
 	dir := memory(t)
 	r := rand.New(rand.NewPCG(4, 1))

@@ -98,7 +98,7 @@ type Spool struct {
 	freed chan struct{} // a token: bytes were given back
 	shelf shelf         // of unreadable blocks
 
-	discarded bool           // this run has no books: nothing in it counts
+	discarded bool           // this run has no ledgers: nothing in it counts
 	found     []byte         // what the lock said of the last orderly end
 	counted   []func() error // what keeps the next start from counting damage again
 }
@@ -240,7 +240,7 @@ func (s *Spool) inspect(number, events uint64) (*Segment, error) {
 }
 
 // later puts off what would keep the next start from counting damage, until it
-// is in the books of this run for sure.
+// is in the ledgers of this run for sure.
 func (s *Spool) later(note func() error) {
 	s.mu.Lock()
 	s.counted = append(s.counted, note)
@@ -368,7 +368,7 @@ func (s *Spool) Discard() error {
 }
 
 // noteCounted keeps the next start from counting damage again that is in the
-// books of this run.
+// ledgers of this run.
 func (s *Spool) noteCounted() (err error) {
 	s.mu.Lock()
 	var notes []func() error

@@ -172,7 +172,7 @@ func TestDefect22(t *testing.T) {
 func start(t *testing.T, o *Output, workers, batch int) *outputs.Runner {
 	t.Helper()
 	set := outputs.Settings{Type: outputs.All, Workers: workers, BatchSize: batch}
-	run, err := outputs.NewRunner(parsed(t, o), set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	run, err := outputs.NewRunner(parsed(t, o), set, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

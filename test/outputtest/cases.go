@@ -142,7 +142,7 @@ func writeEnds(t T, target *Target) {
 }
 
 // stopEnds: with a destination that hangs, the stop ends soon after its grace
-// time, and the books balance.
+// time, and the ledgers balance.
 func stopEnds(t T, target *Target) {
 	if target.Hang == nil {
 		t.Skipf("this destination cannot be made to hang")
@@ -205,7 +205,7 @@ func start(t T, target *Target, set outputs.Settings) *outputs.Runner {
 		set.Type = outputs.All
 	}
 	set.RetryFirst, set.RetryMax = time.Millisecond, 10*time.Millisecond
-	r, err := outputs.NewRunner(target.Output, set, false, event.NewIDs(), account.NewDeliveryBook(), nil)
+	r, err := outputs.NewRunner(target.Output, set, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		t.Fatalf("NewRunner: %v", err)
 	}
@@ -232,7 +232,7 @@ func through(t T, target *Target, set outputs.Settings, list []*event.Event, mea
 	return r.Ledger(func() uint64 { return uint64(len(list)) })
 }
 
-// ledgerHas checks the books at rest.
+// ledgerHas checks the ledgers at rest.
 func ledgerHas(t T, l account.Ledger, delivered, refused uint64) {
 	t.Helper()
 	if l.Unaccounted() != 0 || l.Held != 0 {

@@ -1,6 +1,9 @@
-// Package account keeps the books: every item enters a ledger once and leaves
-// it by exactly one outcome. What comes in is counted by the giver, outcomes by
-// the taker, so that the difference is a finding and not a tautology.
+// Package account counts what became of every item: each enters a ledger once
+// and leaves it by exactly one outcome. The giver counts what comes in, the taker
+// counts the outcomes, so that the difference is a finding and not a tautology.
+//
+// In: additions of single goroutines. Out: ledgers, for summary and metrics. The
+// package imports nothing of the program; its tests make their own numbers.
 package account
 
 import (
@@ -10,95 +13,97 @@ import (
 	"sync/atomic"
 )
 
-// Page is one goroutine's share of a book. Add is for that goroutine alone and
-// costs a plain addition; others see the numbers as of the last Publish.
-type Page struct {
-	_      [cacheLine]uint64 // nobody else writes near what each Add reads
+// Shard is the part of some Counters that one goroutine fills. Only that goroutine
+// may call its methods. Add costs a plain addition; readers see the numbers as of
+// the last Publish.
+type Shard struct {
+	_      [cacheLine]uint64 // no other goroutine writes near what each Add reads
 	own    []uint64
 	shared []atomic.Uint64
 	_      [cacheLine]uint64
 }
 
-// cacheLine is a processor's, in numbers.
+// cacheLine is how many numbers fit in a cache line.
 const cacheLine = 64 / 8
 
-// newPage has room for n columns. The numbers of two pages never share a cache
-// line: a line's worth of room lies on both sides.
-func newPage(n int) *Page {
-	return &Page{
+// newShard has room for n columns. The numbers of two shards never share a cache
+// line: both sides are padded by a whole line.
+func newShard(n int) *Shard {
+	return &Shard{
 		own:    make([]uint64, cacheLine+n+cacheLine)[cacheLine:][:n:n],
 		shared: make([]atomic.Uint64, cacheLine+n+cacheLine)[cacheLine:][:n:n],
 	}
 }
 
-// Add counts n items in a column of the page's book; another book's column is
-// a mistake, and panics where this book has no such one.
-func (p *Page) Add(column Column, n uint64) { p.own[column] += n }
+// Add counts n items in a column. It panics if the Counters have no such column.
+func (s *Shard) Add(column Column, n uint64) { s.own[column] += n }
 
-// Set replaces a column that is a level and not a count, such as what is held.
-func (p *Page) Set(column Column, n uint64) { p.own[column] = n }
+// Set replaces the value of a column that is a level and not a count, such as the
+// number of items held.
+func (s *Shard) Set(column Column, n uint64) { s.own[column] = n }
 
 // Publish shows the owner's numbers to readers. Call it once per batch.
-func (p *Page) Publish() {
-	shared := p.shared[:len(p.own)]
-	for i, v := range p.own {
+func (s *Shard) Publish() {
+	shared := s.shared[:len(s.own)]
+	for i, v := range s.own {
 		if shared[i].Load() != v {
 			shared[i].Store(v)
 		}
 	}
 }
 
-// Column is a position in a book; each book names its own.
+// Column is the position of a counter; each kind of Counters has constants for its
+// own.
 type Column uint16
 
-// Book is a set of named columns, filled by many pages.
-type Book struct {
-	names []string
-	lost  []bool
-	mu    sync.Mutex
-	pages []*Page
+// Counters are named columns, each the sum of many goroutines' shards.
+type Counters struct {
+	names  []string
+	lost   []bool
+	mu     sync.Mutex
+	shards []*Shard
 }
 
-// NewBook makes a book with a column for each name. What is counted in a column
-// of lost has not arrived, and was not left out because the user wants it so.
-func NewBook(names []string, lost ...Column) *Book {
-	b := &Book{names: names, lost: make([]bool, len(names))}
+// NewCounters makes a column for each name. Items counted in a column of lost did
+// not arrive, and not because the user asked to leave them out.
+func NewCounters(names []string, lost ...Column) *Counters {
+	c := &Counters{names: names, lost: make([]bool, len(names))}
 	for i, name := range names {
 		if name == "" {
 			panic(fmt.Sprintf("account: column %d of %d has no name", i, len(names)))
 		}
 	}
-	for _, c := range lost {
-		b.lost[c] = true
+	for _, column := range lost {
+		c.lost[column] = true
 	}
-	return b
+	return c
 }
 
-// Page adds a page for one more goroutine.
-func (b *Book) Page() *Page {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := newPage(len(b.names))
-	b.pages = append(b.pages, p)
-	return p
+// Shard adds a shard for one more goroutine.
+func (c *Counters) Shard() *Shard {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := newShard(len(c.names))
+	c.shards = append(c.shards, s)
+	return s
 }
 
 // Sum adds up the published numbers of one column.
-func (b *Book) Sum(column Column) uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (c *Counters) Sum(column Column) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var n uint64
-	for _, p := range b.pages {
-		n += p.shared[column].Load()
+	for _, s := range c.shards {
+		n += s.shared[column].Load()
 	}
 	return n
 }
 
-// Lines returns the columns from first up to, not including, end.
-func (b *Book) Lines(first, end Column) []Line {
+// Lines reads the columns from first up to, not including, end.
+func (c *Counters) Lines(first, end Column) []Line {
 	lines := make([]Line, 0, end-first)
-	for c := first; c < end; c++ {
-		lines = append(lines, Line{Name: b.names[c], Value: b.Sum(c), Lost: b.lost[c]})
+	for column := first; column < end; column++ {
+		lines = append(lines, Line{Name: c.names[column], Value: c.Sum(column), Lost: c.lost[column]})
 	}
 	return lines
 }
@@ -107,31 +112,30 @@ func (b *Book) Lines(first, end Column) []Line {
 type Line struct {
 	Name    string
 	Value   uint64
-	Unknown bool // whoever should count cannot know: Value means nothing
+	Unknown bool // the counting side cannot know: Value means nothing
 	Lost    bool // of an outcome: these did not arrive; of a meter: these did not arrive whole
 }
 
-// Ledger is a book read at one moment.
+// Ledger is what Counters showed at one moment.
 type Ledger struct {
 	Name      string // "kernel", "packet", "message", "stage", "delivery"
-	Label     string // what sets it apart from others of that name: a hook, a stage, an output
+	Label     string // tells ledgers of one name apart: a hook, a stage, an output
 	In        uint64
 	InUnknown bool // the giver cannot know: In means nothing
 	Outcomes  []Line
 	Held      uint64
-	Meters    []Line // numbers beside the books: bytes, cuts, retries
+	Meters    []Line // numbers beside the balance: bytes, cuts, retries
 }
 
-// Balanced tells whether there is a balance: not where a number that belongs
-// into it is unknown.
+// Balanced reports whether the ledger has a balance at all: it has none if In or an
+// outcome is unknown.
 func (l *Ledger) Balanced() bool {
 	return !l.InUnknown && !slices.ContainsFunc(l.Outcomes, func(o Line) bool { return o.Unknown })
 }
 
-// Unaccounted is what came in and neither left nor is held. At rest it is 0.
-// While items move it is at most what is in flight, provided that the outcomes
-// were read before what came in. Where Balanced is false nothing can be missed,
-// and it is 0.
+// Unaccounted is the number of items that came in and neither left nor are held. At
+// rest it is 0. While items move it is at most what is in flight, provided that the
+// outcomes were read before In. If Balanced is false it is 0.
 func (l *Ledger) Unaccounted() int64 {
 	if !l.Balanced() {
 		return 0

@@ -6,70 +6,70 @@ import (
 	"unsafe"
 )
 
-// A book has as many columns as it has names, and each page room for all.
-func TestBookOfManyColumns(t *testing.T) {
+// Counters have a column for each name, and each shard has room for all of them.
+func TestManyColumns(t *testing.T) {
 	const n = 300
 	names := make([]string, n)
 	for i := range names {
 		names[i] = fmt.Sprint("c", i)
 	}
-	b := NewBook(names, n-1)
-	p, q := b.Page(), b.Page()
-	for c := range Column(n) {
-		p.Add(c, uint64(c))
-		q.Add(c, 1)
+	c := NewCounters(names, n-1)
+	s, u := c.Shard(), c.Shard()
+	for column := range Column(n) {
+		s.Add(column, uint64(column))
+		u.Add(column, 1)
 	}
-	if got := b.Sum(n - 1); got != 0 {
+	if got := c.Sum(n - 1); got != 0 {
 		t.Errorf("%d before Publish, want 0", got)
 	}
-	p.Publish()
-	q.Publish()
-	for i, l := range b.Lines(0, n) {
+	s.Publish()
+	u.Publish()
+	for i, l := range c.Lines(0, n) {
 		if l.Name != names[i] || l.Value != uint64(i)+1 || l.Lost != (i == n-1) || l.Unknown {
 			t.Errorf("column %d is %+v", i, l)
 		}
 	}
 }
 
-// A column without a name is one that somebody has forgotten.
+// A column without a name was forgotten in the table of names.
 func TestColumnsHaveNames(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("a book without a column's name is made")
+			t.Error("NewCounters accepts a column without a name")
 		}
 	}()
-	NewBook([]string{0: "first", 2: "third"})
+	NewCounters([]string{0: "first", 2: "third"})
 }
 
-// Two goroutines that count never write to one cache line.
-func TestPagesShareNoCacheLine(t *testing.T) {
-	b := NewPacketBook()
+// Two counting goroutines never write to the same cache line.
+func TestShardsShareNoCacheLine(t *testing.T) {
+	c := NewPacketCounters()
 	owner := map[uintptr]int{}
-	for page := range 50 {
-		p := b.Page()
-		for i := range p.own {
-			for _, at := range []uintptr{uintptr(unsafe.Pointer(&p.own[i])), uintptr(unsafe.Pointer(&p.shared[i]))} {
-				if other, taken := owner[at/64]; taken && other != page {
-					t.Fatalf("pages %d and %d share a line", other, page)
+	for shard := range 50 {
+		s := c.Shard()
+		for i := range s.own {
+			for _, at := range []uintptr{uintptr(unsafe.Pointer(&s.own[i])), uintptr(unsafe.Pointer(&s.shared[i]))} {
+				if other, taken := owner[at/64]; taken && other != shard {
+					t.Fatalf("shards %d and %d share a line", other, shard)
 				}
-				owner[at/64] = page
+				owner[at/64] = shard
 			}
 		}
-		first, end := uintptr(unsafe.Pointer(&p.own)), uintptr(unsafe.Pointer(&p.shared))+unsafe.Sizeof(p.shared)
-		if start := uintptr(unsafe.Pointer(p)); first-start < 64 || start+unsafe.Sizeof(*p)-end < 64 {
-			t.Fatal("others may write to the line that holds where a page's numbers are")
+		first, end := uintptr(unsafe.Pointer(&s.own)), uintptr(unsafe.Pointer(&s.shared))+unsafe.Sizeof(s.shared)
+		if start := uintptr(unsafe.Pointer(s)); first-start < 64 || start+unsafe.Sizeof(*s)-end < 64 {
+			t.Fatal("others may write to the line that holds the address of a shard's numbers")
 		}
 	}
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {
-	p := NewPacketBook().Page()
-	if n := testing.AllocsPerRun(100, func() { p.Add(PacketBytes, 80); p.Set(PacketHeld, 1); p.Publish() }); n != 0 {
+	s := NewPacketCounters().Shard()
+	if n := testing.AllocsPerRun(100, func() { s.Add(PacketBytes, 80); s.Set(PacketHeld, 1); s.Publish() }); n != 0 {
 		t.Errorf("counting allocates %v times, want 0", n)
 	}
 }
 
-// What is not known is not in a balance, and makes no finding.
+// Where a number is unknown there is no balance, and nothing is unaccounted for.
 func TestUnknownIsNotUnaccounted(t *testing.T) {
 	f := func(l Ledger, balanced bool, unaccounted int64) {
 		t.Helper()

@@ -3,7 +3,7 @@ package account
 import "testing"
 
 func BenchmarkAdd(b *testing.B) {
-	p := NewPacketBook().Page()
+	p := NewPacketCounters().Shard()
 	columns := [...]Column{UDPMessage, PacketBytes, NotDNS, TCPUsed}
 	for i := 0; b.Loop(); i++ {
 		p.Add(columns[i&3], 1)
@@ -12,7 +12,7 @@ func BenchmarkAdd(b *testing.B) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	p := NewPacketBook().Page()
+	p := NewPacketCounters().Shard()
 	for b.Loop() {
 		p.Add(PacketBytes, 80)
 		p.Add(UDPMessage, 1)

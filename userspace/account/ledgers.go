@@ -1,38 +1,38 @@
 package account
 
-// Columns of the packet book in user space: outcomes first, then the level of
-// what is held, then meters.
+// Columns of the packet counters in user space: outcomes first, then the level
+// PacketHeld, then meters.
 const (
 	UDPMessage       Column = iota // a whole UDP datagram, handed on as a message
 	FragmentUsed                   // became part of a reassembled datagram, handed on as a message
-	FragmentCut                    // its datagram was never completed; the beginning was handed on as a message
-	FragmentExpired                // its datagram was never completed, and no message begins in what there is
+	FragmentCut                    // its datagram was never completed; its beginning was handed on as a message
+	FragmentExpired                // its datagram was never completed, and no message begins in the fragments that came
 	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
-	FragmentOverlap                // brought nothing new (IPv4), or thrown away with a datagram whose fragments overlap (IPv6)
+	FragmentOverlap                // brought nothing new (IPv4), or was discarded with a datagram whose fragments overlap (IPv6)
 	WholeMessage                   // no packet: a message that the source brought whole, handed on
-	TCPUsed                        // payload read by a stream
-	TCPNoData                      // no payload, or none that is new
-	TCPExpired                     // no message begins in it, and what came before it is missing
+	TCPUsed                        // its payload was read by a stream
+	TCPNoData                      // no payload, or no new payload
+	TCPExpired                     // no message begins in it, and the bytes before it are missing
 	TCPOverflow                    // no room
 	PacketMalformed                // headers that contradict themselves or the length
-	NotDNS                         // neither port is one that is watched
-	SampledOut                     // left out in user space (files, messages)
+	NotDNS                         // neither port is watched
+	SampledOut                     // not chosen by the sampling in user space (files, messages)
 	Duplicate                      // seen before, within the window
-	NestedTooDeep                  // more tunnels, tags, labels or extension headers than are followed
-	UnknownLink                    // a link type that is not known
-	FileShrank                     // its file became shorter before it was read
+	NestedTooDeep                  // more tunnels, tags, labels or extension headers than the decoder follows
+	UnknownLink                    // unknown link type
+	FileShrank                     // its file was truncated before it was read
 	LaneFailed                     // its lane had ended with an error
 	PacketHeld                     // level: fragments and segments waiting
 	PacketBytes                    // meter: bytes of frames read
-	PacketCut                      // meter: frames that the capture cut
-	StreamGaps                     // meter: holes in TCP streams that were skipped
-	StreamGapBytes                 // meter: bytes missing in those holes, and passed over up to the next message
-	DuplicateEarly                 // meter: packets forgotten within the window: so many duplicates can have passed
+	PacketCut                      // meter: frames cut by the capture
+	StreamGaps                     // meter: gaps in TCP streams that were skipped
+	StreamGapBytes                 // meter: bytes missing in those gaps, and bytes skipped up to the next message
+	DuplicateEarly                 // meter: packets forgotten within the window: at most as many duplicates were missed
 )
 
-// NewPacketBook makes the book of packets in user space.
-func NewPacketBook() *Book {
-	return NewBook([]string{
+// NewPacketCounters makes the counters of packets in user space.
+func NewPacketCounters() *Counters {
+	return NewCounters([]string{
 		UDPMessage: "udp_message", FragmentUsed: "fragment_used", FragmentCut: "fragment_cut", FragmentExpired: "fragment_expired",
 		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", WholeMessage: "whole_message", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
 		TCPExpired: "tcp_expired", TCPOverflow: "tcp_overflow", PacketMalformed: "malformed", NotDNS: "not_dns",
@@ -42,74 +42,75 @@ func NewPacketBook() *Book {
 	}, LaneFailed)
 }
 
-// PacketLedger reads the packet book. given is asked last: what the sources say
-// they gave.
-func PacketLedger(b *Book, given func() uint64) Ledger {
-	l := Ledger{Name: "packet", Outcomes: b.Lines(UDPMessage, PacketHeld), Held: b.Sum(PacketHeld),
-		Meters: b.Lines(PacketBytes, DuplicateEarly+1)}
+// PacketLedger reads packet counters. given is called last: it returns how many
+// packets the sources gave.
+func PacketLedger(c *Counters, given func() uint64) Ledger {
+	l := Ledger{Name: "packet", Outcomes: c.Lines(UDPMessage, PacketHeld), Held: c.Sum(PacketHeld),
+		Meters: c.Lines(PacketBytes, DuplicateEarly+1)}
 	l.In = given()
 	return l
 }
 
-// Columns of the message book.
+// Columns of the message counters.
 const (
 	MessageEvent      Column = iota // became an event
 	MessageUnreadable               // too short for a DNS header, or longer than DNS allows
 	MessageDropped                  // malformed, and --malformed=drop
-	MessageIn                       // given by the step that found the message
+	MessageIn                       // counted by the step that found the message
 	MessageMalformed                // meter: events marked Malformed
 )
 
-// NewMessageBook makes the book of DNS messages.
-func NewMessageBook() *Book {
-	return NewBook([]string{
+// NewMessageCounters makes the counters of DNS messages.
+func NewMessageCounters() *Counters {
+	return NewCounters([]string{
 		MessageEvent: "event", MessageUnreadable: "unreadable", MessageDropped: "malformed_dropped", MessageIn: "in",
 		MessageMalformed: "malformed",
 	})
 }
 
-// MessageLedger reads the message book.
-func MessageLedger(b *Book) Ledger {
-	l := Ledger{Name: "message", Outcomes: b.Lines(MessageEvent, MessageIn),
-		Meters: b.Lines(MessageMalformed, MessageMalformed+1)}
-	l.In = b.Sum(MessageIn)
+// MessageLedger reads message counters.
+func MessageLedger(c *Counters) Ledger {
+	l := Ledger{Name: "message", Outcomes: c.Lines(MessageEvent, MessageIn),
+		Meters: c.Lines(MessageMalformed, MessageMalformed+1)}
+	l.In = c.Sum(MessageIn)
 	return l
 }
 
-// Columns of the book of a stage between workers and outputs.
+// Columns of the counters of a stage between workers and outputs.
 const (
 	StagePassed  Column = iota // handed on, counted by the chain of stages
-	StageDropped               // left out by the stage
-	StageHeld                  // level: events that wait in the stage
-	StageMade                  // came in beside what the stage was given
+	StageDropped               // dropped by the stage
+	StageHeld                  // level: events waiting in the stage
+	StageMade                  // meter: events that the stage made itself
 )
 
-// NewStageBook makes one stage's book.
-func NewStageBook() *Book {
-	return NewBook([]string{StagePassed: "passed", StageDropped: "dropped", StageHeld: "held", StageMade: "made"})
+// NewStageCounters makes the counters of one stage.
+func NewStageCounters() *Counters {
+	return NewCounters([]string{StagePassed: "passed", StageDropped: "dropped", StageHeld: "held", StageMade: "made"})
 }
 
-// StageLedger reads a stage's book. given is asked last: what the worker or the
-// stage before it says it handed on. What the stage has made came in too.
-func StageLedger(stage string, b *Book, given func() uint64) Ledger {
-	l := Ledger{Name: "stage", Label: stage, Outcomes: b.Lines(StagePassed, StageHeld), Held: b.Sum(StageHeld),
-		Meters: b.Lines(StageMade, StageMade+1)}
-	l.In = b.Sum(StageMade) + given()
+// StageLedger reads a stage's counters. given is called last: it returns how many
+// events the worker or the stage before handed on. Events that the stage made came
+// in too.
+func StageLedger(stage string, c *Counters, given func() uint64) Ledger {
+	l := Ledger{Name: "stage", Label: stage, Outcomes: c.Lines(StagePassed, StageHeld), Held: c.Sum(StageHeld),
+		Meters: c.Lines(StageMade, StageMade+1)}
+	l.In = c.Sum(StageMade) + given()
 	return l
 }
 
-// Columns of an output's delivery book.
+// Columns of the delivery counters of an output.
 const (
 	Delivered        Column = iota // the destination has acknowledged
 	Skipped                        // the output's domain filter
 	Refused                        // the destination will never take it
-	QueueFull                      // live, and the destination is slower than the traffic
-	SpoolEvicted                   // oldest blocks, thrown away for newer ones
-	SpoolDamaged                   // were on disk and cannot be read any more
-	SpoolUnreadable                // on disk, in blocks that only another build can read: set aside for it
-	Abandoned                      // still here when the grace time of the stop was over
+	QueueFull                      // the source is live, and the destination slower than the traffic
+	SpoolEvicted                   // in the oldest blocks, deleted to make room for newer ones
+	SpoolDamaged                   // were on disk and can no longer be read
+	SpoolUnreadable                // on disk, in blocks that only another build can read: set aside for that
+	Abandoned                      // still here at the end of the grace time
 	DeliveryHeld                   // level: in open blocks, in the queue and on disk
-	Recovered                      // came in from the disk at start, left by an earlier run
+	Recovered                      // meter: came in from the spool, left by an earlier run
 	Retries                        // meter: attempts that failed and were repeated
 	Blocks                         // meter: blocks acknowledged
 	OutBytes                       // meter: bytes of acknowledged blocks
@@ -117,20 +118,20 @@ const (
 	UnreadableBlocks               // meter: blocks of the spool that only another build can read
 )
 
-// NewDeliveryBook makes one output's book.
-func NewDeliveryBook() *Book {
-	return NewBook([]string{
+// NewDeliveryCounters makes the counters of one output.
+func NewDeliveryCounters() *Counters {
+	return NewCounters([]string{
 		Delivered: "delivered", Skipped: "skipped", Refused: "refused", QueueFull: "queue_full", SpoolEvicted: "spool_evicted",
 		SpoolDamaged: "spool_damaged", SpoolUnreadable: "spool_unreadable", Abandoned: "abandoned", DeliveryHeld: "held", Recovered: "recovered", Retries: "retries",
 		Blocks: "blocks", OutBytes: "bytes", SetAside: "set_aside", UnreadableBlocks: "unreadable_blocks",
 	}, Refused, QueueFull, SpoolEvicted, SpoolDamaged, SpoolUnreadable, Abandoned)
 }
 
-// DeliveryLedger reads an output's book. offered is asked last: what the
-// workers say they offered. What the disk held at start came in too.
-func DeliveryLedger(output string, b *Book, offered func() uint64) Ledger {
-	l := Ledger{Name: "delivery", Label: output, Outcomes: b.Lines(Delivered, DeliveryHeld),
-		Held: b.Sum(DeliveryHeld), Meters: b.Lines(Recovered, UnreadableBlocks+1)}
-	l.In = b.Sum(Recovered) + offered()
+// DeliveryLedger reads an output's counters. offered is called last: it returns how
+// many events the lanes offered. What the spool held at the start came in too.
+func DeliveryLedger(output string, c *Counters, offered func() uint64) Ledger {
+	l := Ledger{Name: "delivery", Label: output, Outcomes: c.Lines(Delivered, DeliveryHeld),
+		Held: c.Sum(DeliveryHeld), Meters: c.Lines(Recovered, UnreadableBlocks+1)}
+	l.In = c.Sum(Recovered) + offered()
 	return l
 }

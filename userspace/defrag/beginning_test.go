@@ -54,8 +54,8 @@ func TestBeginnings(t *testing.T) {
 // time of the latest fragment that it has bytes of.
 func TestBeginningKnowsWhere(t *testing.T) {
 	var got Datagram
-	page := account.NewPacketBook().Page()
-	table := New(Config{}, page, func(d *Datagram, why account.Column) account.Column {
+	shard := account.NewPacketCounters().Shard()
+	table := New(Config{}, shard, func(d *Datagram, why account.Column) account.Column {
 		got = *d
 		return why
 	})

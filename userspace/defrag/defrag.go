@@ -55,7 +55,7 @@ type Fragment struct {
 	Offset   int
 	Data     []byte
 	Missing  int    // bytes behind Data that the capture left out
-	Packets  uint32 // how many packets it stands for in the books
+	Packets  uint32 // how many packets it stands for in the ledgers
 	Time     int64  // for Datagram
 	Own      int64  // time of its interface's clock; 0: it has none
 	Stamp    int64  // of the shared clock, for Expire; it never goes back
@@ -123,7 +123,7 @@ func (p *piece) end() int { return int(p.off + p.size) }
 // Table holds unfinished datagrams. It is for one goroutine.
 type Table struct {
 	cfg    Config
-	page   *account.Page
+	shard  *account.Shard
 	cut    Cut
 	store  *packet.Store
 	index  map[key]int32
@@ -144,13 +144,13 @@ type Table struct {
 }
 
 // New makes an empty table. Packets that it held and gives up are counted on
-// page. Where their datagram has a beginning, it is given to cut.
-func New(cfg Config, page *account.Page, cut Cut) *Table {
+// shard. Where their datagram has a beginning, it is given to cut.
+func New(cfg Config, shard *account.Shard, cut Cut) *Table {
 	cfg = cfg.withDefaults()
 	return &Table{
-		cfg:  cfg,
-		page: page,
-		cut:  cut,
+		cfg:   cfg,
+		shard: shard,
+		cut:   cut,
 		// The rest is for the table's own entries, which are smaller than that.
 		store:  packet.NewStore(cfg.Bytes / 2),
 		index:  make(map[key]int32),
@@ -433,7 +433,7 @@ func (t *Table) giveUp(g *datagram, why account.Column) {
 	if g.packets > 0 {
 		t.held -= uint64(g.packets)
 		if c := t.handCut(g, why); c != account.PacketHeld {
-			t.page.Add(c, uint64(g.packets))
+			t.shard.Add(c, uint64(g.packets))
 		}
 	}
 	for p := g.first; p != 0; {

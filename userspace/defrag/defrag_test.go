@@ -18,24 +18,24 @@ var (
 	dst6       = []byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 53}
 )
 
-// bench is a table with its books: every fragment that goes in must be found
+// bench is a table with its ledgers: every fragment that goes in must be found
 // again.
 type bench struct {
-	t     *testing.T
-	table *Table
-	book  *account.Book
-	page  *account.Page
-	in    uint64
-	got   []string // datagrams' data
-	cut   []string // beginnings, and how much is missing of them: + where it is the least
-	last  Datagram
+	t        *testing.T
+	table    *Table
+	counters *account.Counters
+	shard    *account.Shard
+	in       uint64
+	got      []string // datagrams' data
+	cut      []string // beginnings, and how much is missing of them: + where it is the least
+	last     Datagram
 }
 
 func newBench(t *testing.T, cfg Config) *bench {
-	book := account.NewPacketBook()
-	page := book.Page()
-	b := &bench{t: t, book: book, page: page}
-	b.table = New(cfg, page, b.beginning)
+	counters := account.NewPacketCounters()
+	shard := counters.Shard()
+	b := &bench{t: t, counters: counters, shard: shard}
+	b.table = New(cfg, shard, b.beginning)
 	return b
 }
 
@@ -63,12 +63,12 @@ func (b *bench) add(f Fragment) account.Column {
 	case d != nil:
 		b.got = append(b.got, string(d.Data))
 		b.last = *d
-		b.page.Add(account.FragmentUsed, uint64(d.Packets))
+		b.shard.Add(account.FragmentUsed, uint64(d.Packets))
 		c = account.FragmentUsed
 	case c != account.PacketHeld:
-		b.page.Add(c, 1)
+		b.shard.Add(c, 1)
 	}
-	b.page.Set(account.PacketHeld, b.table.Held())
+	b.shard.Set(account.PacketHeld, b.table.Held())
 	return c
 }
 
@@ -79,8 +79,8 @@ func at(now int64) func(time int64) int64 {
 
 func (b *bench) balance() {
 	b.t.Helper()
-	b.page.Publish()
-	l := account.PacketLedger(b.book, func() uint64 { return b.in })
+	b.shard.Publish()
+	l := account.PacketLedger(b.counters, func() uint64 { return b.in })
 	if l.Unaccounted() != 0 {
 		b.t.Errorf("%d packets unaccounted for: %+v", l.Unaccounted(), l)
 	}
@@ -89,7 +89,7 @@ func (b *bench) balance() {
 func (b *bench) flush() {
 	b.t.Helper()
 	b.table.Flush()
-	b.page.Set(account.PacketHeld, b.table.Held())
+	b.shard.Set(account.PacketHeld, b.table.Held())
 	b.balance()
 	if b.table.Held() != 0 || b.table.store.Used() != 0 || b.table.piecesUsed != 0 || len(b.table.index) != 0 {
 		b.t.Errorf("after Flush: held %d, bytes %d, pieces %d, datagrams %d", b.table.Held(),
@@ -98,8 +98,8 @@ func (b *bench) flush() {
 }
 
 func (b *bench) count(c account.Column) uint64 {
-	b.page.Publish()
-	return b.book.Sum(c)
+	b.shard.Publish()
+	return b.counters.Sum(c)
 }
 
 func v4(off int, more bool, data string) Fragment {
@@ -383,7 +383,7 @@ func TestAgainstPlain(t *testing.T) {
 	b.flush()
 }
 
-// FuzzAdd plays any sequence of fragments: no panic, the books balance, and no
+// FuzzAdd plays any sequence of fragments: no panic, the ledgers balance, and no
 // completed datagram is longer than its fragments said.
 func FuzzAdd(f *testing.F) {
 	f.Add([]byte{0, 1, 8, 0, 1, 0, 4, 0, 0, 1, 8, 1})

@@ -13,15 +13,15 @@ import (
 // bring the time.
 const expireEvery = int64(10 * time.Millisecond)
 
-// Books are those of all stages, in the stages' order.
-type Books []*account.Book
+// Counters are those of all kinds of stages, in the stages' order.
+type Counters []*account.Counters
 
-// NewBooks makes a book for each kind.
-func NewBooks(kinds []Kind) (books Books) {
+// NewCounters makes counters for each kind.
+func NewCounters(kinds []Kind) (counters Counters) {
 	for range kinds {
-		books = append(books, account.NewStageBook())
+		counters = append(counters, account.NewStageCounters())
 	}
-	return books
+	return counters
 }
 
 // Chain takes the events of one lane through all stages. It counts what each of them
@@ -42,18 +42,18 @@ type Chain struct {
 type link struct {
 	name  string
 	stage Stage
-	page  *account.Page
+	shard *account.Shard
 	emit  func(*event.Event)
 }
 
 // NewChain makes one lane's stages, of which sink is given what the last one emits.
 // There is at least one kind.
-func NewChain(kinds []Kind, books Books, sink func(*event.Event)) *Chain {
+func NewChain(kinds []Kind, counters Counters, sink func(*event.Event)) *Chain {
 	c := &Chain{sink: sink, links: make([]link, len(kinds)), at: -1}
 	for i, k := range kinds {
-		page := books[i].Page()
-		c.links[i] = link{k.Name, k.New(), page, func(e *event.Event) {
-			page.Add(account.StagePassed, 1)
+		shard := counters[i].Shard()
+		c.links[i] = link{k.Name, k.New(), shard, func(e *event.Event) {
+			shard.Add(account.StagePassed, 1)
 			c.hand(i+1, e)
 		}}
 	}
@@ -74,7 +74,7 @@ func (c *Chain) hand(i int, e *event.Event) {
 }
 
 // Event takes one event, of which it borrows nothing: where reading it fails, as of a
-// mapped file that became shorter, no stage and no book has seen it.
+// mapped file that became shorter, no stage has seen it and nothing has counted it.
 func (c *Chain) Event(e *event.Event) {
 	c.copy(e)
 	c.Passed(e.Interface, e.Time)
@@ -134,7 +134,7 @@ func (c *Chain) expire(now int64) {
 }
 
 // Flush ends the stages in their order, so that what one lets go passes through
-// those behind it. What a stage still holds then will not come any more: the books show
+// those behind it. What a stage still holds then will not come any more: the ledgers show
 // it as unaccounted.
 func (c *Chain) Flush() {
 	c.ended = true
@@ -145,7 +145,7 @@ func (c *Chain) Flush() {
 	}
 }
 
-// Publish shows the books to readers. Call it once per batch.
+// Publish shows the ledgers to readers. Call it once per batch.
 func (c *Chain) Publish() {
 	for i := range c.links {
 		l := &c.links[i]
@@ -153,10 +153,10 @@ func (c *Chain) Publish() {
 		if c.ended {
 			n.Held = 0
 		}
-		l.page.Set(account.StageDropped, n.Dropped)
-		l.page.Set(account.StageMade, n.Made)
-		l.page.Set(account.StageHeld, n.Held)
-		l.page.Publish()
+		l.shard.Set(account.StageDropped, n.Dropped)
+		l.shard.Set(account.StageMade, n.Made)
+		l.shard.Set(account.StageHeld, n.Held)
+		l.shard.Publish()
 	}
 }
 

@@ -99,13 +99,13 @@ func query(id uint16) *event.Event {
 	return e
 }
 
-// rig is a chain, what came out of it and its books.
+// rig is a chain, what came out of it and its counters.
 type rig struct {
 	*Chain
-	out   []string // ids
-	books Books
-	kinds []Kind
-	given uint64
+	out      []string // ids
+	counters Counters
+	kinds    []Kind
+	given    uint64
 }
 
 // newRig makes a chain of stages that are called by their places, from a on.
@@ -114,8 +114,8 @@ func newRig(stages ...Stage) *rig {
 	for i, s := range stages {
 		r.kinds = append(r.kinds, Kind{string(rune('a' + i)), func() Stage { return s }})
 	}
-	r.books = NewBooks(r.kinds)
-	r.Chain = NewChain(r.kinds, r.books, func(e *event.Event) {
+	r.counters = NewCounters(r.kinds)
+	r.Chain = NewChain(r.kinds, r.counters, func(e *event.Event) {
 		text := fmt.Sprint(e.DNS.ID) + string(e.Version) + string(e.Identity)
 		if v, ok := e.Fields.Get(event.FirstField); ok {
 			text += string(v)
@@ -130,11 +130,11 @@ func (r *rig) give(e *event.Event) {
 	r.Event(e)
 }
 
-// ledgers are the books as text, first to last.
+// ledgers are the ledgers as text, first to last.
 func (r *rig) ledgers() string {
 	var list []string
 	in := r.given
-	for i, b := range r.books {
+	for i, b := range r.counters {
 		l := account.StageLedger(r.kinds[i].Name, b, func() uint64 { return in })
 		list = append(list, fmt.Sprintf("%s %s: in %d passed %d dropped %d held %d made %d unaccounted %d",
 			l.Name, l.Label, l.In, l.Outcomes[0].Value, l.Outcomes[1].Value, l.Held, l.Meters[0].Value, l.Unaccounted()))
@@ -150,7 +150,7 @@ func (r *rig) want(t *testing.T, out, ledgers string) {
 		t.Errorf("out came %s, want %s", got, out)
 	}
 	if got := r.ledgers(); got != ledgers {
-		t.Errorf("books\n%s, want\n%s", got, ledgers)
+		t.Errorf("ledgers\n%s, want\n%s", got, ledgers)
 	}
 }
 
@@ -282,17 +282,17 @@ func TestTimeOfPackets(t *testing.T) {
 }
 
 // TestSharedBetweenLanes: a query on one lane and its response on another are joined by
-// stages of one kind, whose books are one.
+// stages of one kind, whose ledgers are one.
 func TestSharedBetweenLanes(t *testing.T) {
 	waiting := map[uint16]bool{} // by id, of both lanes
 	kinds := []Kind{{"pairs", func() Stage { return &pairs{waiting: waiting} }}}
-	books, out := NewBooks(kinds), 0
-	first := NewChain(kinds, books, func(*event.Event) { out++ })
-	second := NewChain(kinds, books, func(*event.Event) { out++ })
+	counters, out := NewCounters(kinds), 0
+	first := NewChain(kinds, counters, func(*event.Event) { out++ })
+	second := NewChain(kinds, counters, func(*event.Event) { out++ })
 	ledger := func(in uint64) account.Ledger {
 		first.Publish()
 		second.Publish()
-		return account.StageLedger("pairs", books[0], func() uint64 { return in })
+		return account.StageLedger("pairs", counters[0], func() uint64 { return in })
 	}
 	first.Event(query(7))
 	first.Event(query(8))

@@ -9,7 +9,7 @@ import "dnsmonster-sensor/userspace/event"
 //
 // A stage hands on what it has by calling emit, any number of times, and only until
 // the call that was given it returns. Each event that it was given leaves it once: as an
-// emitted event, or by its Counts, as dropped or held. What the books cannot find
+// emitted event, or by its Counts, as dropped or held. What the ledgers cannot find
 // shows there as unaccounted.
 type Stage interface {
 	// Event takes one event, which the stage may change and emit. The event and its

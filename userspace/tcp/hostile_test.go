@@ -86,7 +86,7 @@ func TestOneByteSegments(t *testing.T) {
 }
 
 // TestHoleFlood opens streams that wait for what never comes: the bounds hold
-// and nobody is lost from the books.
+// and no packet is missing from the ledgers.
 func TestHoleFlood(t *testing.T) {
 	const budget = 1 << 20
 	b := newBench(t, Config{Bytes: budget})
@@ -124,7 +124,7 @@ func TestResynchronise(t *testing.T) {
 	}
 }
 
-// FuzzStream plays any segments: no panic, the books balance.
+// FuzzStream plays any segments: no panic, the ledgers balance.
 func FuzzStream(f *testing.F) {
 	f.Add([]byte(query(1, 40)), []byte{2, 0, 0, 0, 0, 0, 42, 0, 1, 0, 9, 1})
 	f.Add([]byte(query(1, 40)+query(2, 50)+transfer(3, 40)), []byte{0, 5, 40, 0, 0, 90, 30, 0, 0, 0, 9, 0, 4, 60, 60, 0})

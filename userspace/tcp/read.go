@@ -93,7 +93,7 @@ func (t *Table) deliver(s *stream, msg []byte, missing int) {
 	s.mode, s.need = inLength, 0
 	if !s.sure && !plausibleHeader(msg, len(msg)+missing) {
 		s.mode = lost
-		t.page.Add(account.StreamGapBytes, uint64(len(msg)))
+		t.shard.Add(account.StreamGapBytes, uint64(len(msg)))
 		return
 	}
 	m := &t.message
@@ -111,7 +111,7 @@ func (t *Table) cutShort(s *stream) {
 	if plausibleHeader(t.whole, len(t.whole)+int(need)) {
 		t.deliver(s, t.whole, int(need))
 	} else {
-		t.page.Add(account.StreamGapBytes, uint64(len(t.whole)))
+		t.shard.Add(account.StreamGapBytes, uint64(len(t.whole)))
 	}
 	s.mode, s.need = m, need
 }
@@ -131,8 +131,8 @@ func (t *Table) pass(s *stream, n int) {
 
 // hole passes over n bytes that were never seen.
 func (t *Table) hole(s *stream, n int) {
-	t.page.Add(account.StreamGaps, 1)
-	t.page.Add(account.StreamGapBytes, uint64(n))
+	t.shard.Add(account.StreamGaps, 1)
+	t.shard.Add(account.StreamGapBytes, uint64(n))
 	switch s.mode {
 	case inBody:
 		t.cutShort(s)
@@ -140,7 +140,7 @@ func (t *Table) hole(s *stream, n int) {
 	case inSkip:
 		t.pass(s, n)
 	default:
-		t.page.Add(account.StreamGapBytes, uint64(s.part.Len()))
+		t.shard.Add(account.StreamGapBytes, uint64(s.part.Len()))
 		t.store.Free(&s.part)
 		s.mode, s.half, s.sure = lost, false, false
 	}
@@ -154,7 +154,7 @@ func (t *Table) unfinished(s *stream) {
 	if s.mode == lost && s.front && s.part.Len() > 2+headerLen {
 		t.guessed(s)
 	}
-	t.page.Add(account.StreamGapBytes, uint64(s.part.Len()))
+	t.shard.Add(account.StreamGapBytes, uint64(s.part.Len()))
 	t.store.Free(&s.part)
 	s.mode, s.half, s.closed = inLength, false, true
 }
@@ -190,26 +190,26 @@ func (t *Table) hunt(s *stream, data []byte, front bool, now int64) []byte {
 		switch judge(g[off:], how) {
 		case yes:
 			s.mode = inLength
-			t.page.Add(account.StreamGapBytes, uint64(off))
+			t.shard.Add(account.StreamGapBytes, uint64(off))
 			if off >= old {
 				return data[off-old:]
 			}
 			t.replay(s, g[off:old]) // its first bytes came in earlier segments
 			return data
 		case more:
-			t.page.Add(account.StreamGapBytes, uint64(off))
+			t.shard.Add(account.StreamGapBytes, uint64(off))
 			s.front = how == atSegment
 			if off >= old {
 				s.messageTime = now
 			}
 			s.messageTime = max(s.messageTime, now)
 			if !t.keep(s.self, &s.part, g[off:]) {
-				t.page.Add(account.StreamGapBytes, uint64(len(g)-off))
+				t.shard.Add(account.StreamGapBytes, uint64(len(g)-off))
 			}
 			return nil
 		}
 	}
-	t.page.Add(account.StreamGapBytes, uint64(len(g)))
+	t.shard.Add(account.StreamGapBytes, uint64(len(g)))
 	return nil
 }
 
@@ -235,7 +235,7 @@ func (t *Table) early(s *stream, seq uint32, g *Segment) account.Column {
 	for data := g.Data; len(data) >= 2; {
 		n := 2 + int(binary.BigEndian.Uint16(data))
 		if n > len(data) {
-			t.page.Add(account.StreamGapBytes, uint64(len(data)))
+			t.shard.Add(account.StreamGapBytes, uint64(len(data)))
 			break
 		}
 		need := s.need

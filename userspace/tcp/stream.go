@@ -224,9 +224,9 @@ func (t *Table) discard(i int32) {
 	for s.first != 0 {
 		w := t.shift(s)
 		t.store.Free(&w.chain)
-		t.page.Add(account.TCPOverflow, uint64(w.packets))
+		t.shard.Add(account.TCPOverflow, uint64(w.packets))
 	}
-	t.page.Add(account.StreamGapBytes, uint64(s.part.Len()))
+	t.shard.Add(account.StreamGapBytes, uint64(s.part.Len()))
 	t.store.Free(&s.part)
 	t.drop(i)
 }
@@ -360,7 +360,7 @@ func (t *Table) drain(s *stream) {
 		t.again = t.store.AppendTo(t.again[:0], w.chain)
 		end := w.end()
 		t.store.Free(&w.chain)
-		t.page.Add(t.late(s, &w, end), uint64(w.packets))
+		t.shard.Add(t.late(s, &w, end), uint64(w.packets))
 	}
 }
 

@@ -74,7 +74,7 @@ type Segment struct {
 	Flags            uint8
 	Data             []byte
 	Missing          int    // bytes behind Data that the capture left out
-	Packets          uint32 // how many packets it stands for in the books
+	Packets          uint32 // how many packets it stands for in the ledgers
 	Time             int64
 	Own              int64 // time of its interface's clock; 0: it has none
 	Stamp            int64 // of the shared clock, for Expire; it never goes back
@@ -99,7 +99,7 @@ type key struct {
 // Table holds streams. It is for one goroutine.
 type Table struct {
 	cfg      Config
-	page     *account.Page
+	shard    *account.Shard
 	emit     func(*Message)
 	store    *packet.Store
 	index    map[key]int32
@@ -115,12 +115,12 @@ type Table struct {
 	message                 Message
 }
 
-// New makes an empty table. It calls emit for each message, and counts on page
+// New makes an empty table. It calls emit for each message, and counts on shard
 // the packets that it held.
-func New(cfg Config, page *account.Page, emit func(*Message)) *Table {
+func New(cfg Config, shard *account.Shard, emit func(*Message)) *Table {
 	cfg = cfg.withDefaults()
 	return &Table{
-		cfg: cfg, page: page, emit: emit,
+		cfg: cfg, shard: shard, emit: emit,
 		// The rest is for the table's own entries, which are smaller than that.
 		store:    packet.NewStore(cfg.Bytes / 32 * 13),
 		index:    make(map[key]int32),
@@ -246,7 +246,7 @@ func (t *Table) data(i int32, seq uint32, g *Segment) account.Column {
 	d := int32(seq - s.want)
 	if d >= near || d <= -near || s.closed && d >= 0 { // another connection, its SYN not seen
 		if !s.closed {
-			t.page.Add(account.StreamGaps, 1)
+			t.shard.Add(account.StreamGaps, 1)
 		}
 		t.end(i)
 		s.begin(seq, pickUp(g.Data))

@@ -14,22 +14,22 @@ var (
 	server = []byte{192, 0, 2, 53}
 )
 
-// bench is a table with its books: every segment that goes in must be found
+// bench is a table with its ledgers: every segment that goes in must be found
 // again.
 type bench struct {
-	t     *testing.T
-	table *Table
-	book  *account.Book
-	page  *account.Page
-	in    uint64
-	got   []string // id@time, and the cut
-	bytes int
+	t        *testing.T
+	table    *Table
+	counters *account.Counters
+	shard    *account.Shard
+	in       uint64
+	got      []string // id@time, and the cut
+	bytes    int
 }
 
 func newBench(t *testing.T, cfg Config) *bench {
-	b := &bench{t: t, book: account.NewPacketBook()}
-	b.page = b.book.Page()
-	b.table = New(cfg, b.page, func(m *Message) {
+	b := &bench{t: t, counters: account.NewPacketCounters()}
+	b.shard = b.counters.Shard()
+	b.table = New(cfg, b.shard, func(m *Message) {
 		b.bytes += len(m.Data)
 		text := fmt.Sprintf("short@%d", m.Time)
 		if len(m.Data) >= 2 {
@@ -49,9 +49,9 @@ func (b *bench) add(g Segment) account.Column {
 	b.table.Expire(shows(g.Time))
 	c := b.table.Add(&g)
 	if c != held {
-		b.page.Add(c, 1)
+		b.shard.Add(c, 1)
 	}
-	b.page.Set(held, b.table.Held())
+	b.shard.Set(held, b.table.Held())
 	return c
 }
 
@@ -62,8 +62,8 @@ func shows(now int64) func(time int64) int64 {
 
 func (b *bench) balance() {
 	b.t.Helper()
-	b.page.Publish()
-	l := account.PacketLedger(b.book, func() uint64 { return b.in })
+	b.shard.Publish()
+	l := account.PacketLedger(b.counters, func() uint64 { return b.in })
 	if l.Unaccounted() != 0 {
 		b.t.Errorf("%d packets unaccounted for: %+v", l.Unaccounted(), l)
 	}
@@ -72,7 +72,7 @@ func (b *bench) balance() {
 func (b *bench) flush() {
 	b.t.Helper()
 	b.table.Flush()
-	b.page.Set(held, b.table.Held())
+	b.shard.Set(held, b.table.Held())
 	b.balance()
 	if b.table.Held() != 0 || b.table.store.Used() != 0 || len(b.table.index) != 0 {
 		b.t.Errorf("after Flush: held %d, bytes %d, streams %d", b.table.Held(), b.table.store.Used(), len(b.table.index))
@@ -80,8 +80,8 @@ func (b *bench) flush() {
 }
 
 func (b *bench) count(c account.Column) uint64 {
-	b.page.Publish()
-	return b.book.Sum(c)
+	b.shard.Publish()
+	return b.counters.Sum(c)
 }
 
 func (b *bench) want(messages string) {
@@ -353,7 +353,7 @@ func TestLateAndInPlace(t *testing.T) {
 			g := at(time, off, data)
 			g.Packets, g.Own, b.in = 1, time, b.in+1 // and the shared clock stands still
 			if c := b.table.Add(&g); c != held {
-				b.page.Add(c, 1)
+				b.shard.Add(c, 1)
 			}
 		}
 		add(1e9, 0, data[:20])

@@ -79,12 +79,12 @@ func broken6(src, dst string, id int, proto byte, data string, size int) []strin
 	return out
 }
 
-// bench is a worker with its books.
+// bench is a worker with its ledgers.
 type bench struct {
 	t        *testing.T
 	worker   *Worker
-	packets  *account.Book
-	messages *account.Book
+	packets  *account.Counters
+	messages *account.Counters
 	given    uint64
 	now      int64
 	got      []got
@@ -108,8 +108,8 @@ func newBench(t *testing.T, cfg Config) *bench {
 		cfg.Ports = &Ports{}
 		cfg.Ports.Add(53)
 	}
-	b := &bench{t: t, packets: account.NewPacketBook(), messages: account.NewMessageBook()}
-	b.worker = New(cfg, b.packets.Page(), b.messages.Page())
+	b := &bench{t: t, packets: account.NewPacketCounters(), messages: account.NewMessageCounters()}
+	b.worker = New(cfg, b.packets.Shard(), b.messages.Shard())
 	return b
 }
 
@@ -136,7 +136,7 @@ func (b *bench) packet(p packet.Packet) {
 	b.worker.Packet(&p, b.emit)
 }
 
-// balanced checks both books; at the end nothing is held.
+// balanced checks both ledgers; at the end nothing is held.
 func (b *bench) balanced(atEnd bool) {
 	b.t.Helper()
 	b.worker.Publish()

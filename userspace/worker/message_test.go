@@ -204,11 +204,11 @@ func TestMessagesSampled(t *testing.T) {
 	ports.Add(53)
 	const workers, each = 4, 3000
 	sampler := NewSampler(packet.Ratio{Keep: 2, Of: 7})
-	packets, messages := account.NewPacketBook(), account.NewMessageBook()
+	packets, messages := account.NewPacketCounters(), account.NewMessageCounters()
 	var all sync.WaitGroup
 	var kept, wrong atomic.Int64
 	for n := range workers {
-		w := New(Config{Ports: ports, Sample: sampler}, packets.Page(), messages.Page())
+		w := New(Config{Ports: ports, Sample: sampler}, packets.Shard(), messages.Shard())
 		all.Go(func() {
 			frame := []byte(udp4())
 			for i := range each {
@@ -282,7 +282,7 @@ func (b *bench) bring(m *packet.Message) {
 func TestMessageAllocatesNothing(t *testing.T) {
 	ports := &Ports{}
 	w := New(Config{Ports: ports, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true, Sample: NewSampler(packet.Ratio{Keep: 9, Of: 10})},
-		account.NewPacketBook().Page(), account.NewMessageBook().Page())
+		account.NewPacketCounters().Shard(), account.NewMessageCounters().Shard())
 	m := packet.Message{Data: answeredWire, QueryTime: asked, ResponseTime: answered, Src: server, Dst: client, Proto: packet.DoQ, Identity: []byte("ns1")}
 	events := 0
 	emit := func(*event.Event) { events++ }
@@ -292,7 +292,7 @@ func TestMessageAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkMessage(b *testing.B) {
-	w := New(Config{Ports: &Ports{}}, account.NewPacketBook().Page(), account.NewMessageBook().Page())
+	w := New(Config{Ports: &Ports{}}, account.NewPacketCounters().Shard(), account.NewMessageCounters().Shard())
 	m := packet.Message{Data: answeredWire, QueryTime: asked, ResponseTime: answered, Src: server, Dst: client, Proto: packet.UDP, Identity: []byte("ns1")}
 	emit := func(*event.Event) {}
 	for b.Loop() {

@@ -48,8 +48,8 @@ type Worker struct {
 	defrag   *defrag.Table
 	tcp      *tcp.Table
 	dedup    *dedup.Table
-	packets  *account.Page
-	messages *account.Page
+	packets  *account.Shard
+	messages *account.Shard
 	clock    clock.Clock // of what waits in defrag and tcp
 	before   func(time int64) int64
 	layers   decode.Layers
@@ -63,8 +63,8 @@ type Worker struct {
 	halfRead bool               // a message has come in and its outcome is not known yet
 }
 
-// New makes a worker that keeps its books on the given pages.
-func New(cfg Config, packets, messages *account.Page) *Worker {
+// New makes a worker that keeps its ledgers on the given shards.
+func New(cfg Config, packets, messages *account.Shard) *Worker {
 	w := &Worker{cfg: cfg, decoder: cfg.Decoder, packets: packets, messages: messages}
 	if w.decoder == nil {
 		w.decoder = decode.NewDecoder(decode.DefaultPorts(), cfg.Ports.Has)
@@ -123,7 +123,7 @@ func (w *Worker) Flush(emit func(*event.Event)) {
 	w.tcp.Flush()
 }
 
-// Lost closes the books over n packets that cannot be read any more, for the
+// Lost closes the ledgers over n packets that cannot be read any more, for the
 // reason that outcome says. The first may have been half done when its bytes went
 // away (a mapped file that became shorter).
 func (w *Worker) Lost(outcome account.Column, n int) {
@@ -138,7 +138,7 @@ func (w *Worker) Lost(outcome account.Column, n int) {
 // SetMask replaces Config.Mask, from the next packet on. Call it between batches.
 func (w *Worker) SetMask(m *mask.Bits) { w.cfg.Mask = m }
 
-// Publish shows the books to readers. Call it once per batch.
+// Publish shows the ledgers to readers. Call it once per batch.
 func (w *Worker) Publish() {
 	w.packets.Set(account.PacketHeld, w.defrag.Held()+w.tcp.Held())
 	if w.dedup != nil {

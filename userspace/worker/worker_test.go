@@ -69,7 +69,7 @@ func scene() (frames []string, messages int) {
 	return frames, messages
 }
 
-// TestScene: every message of every carrier once, and both books balance after
+// TestScene: every message of every carrier once, and both ledgers balance after
 // every packet.
 func TestScene(t *testing.T) {
 	frames, messages := scene()
@@ -116,7 +116,7 @@ func TestSceneBackwards(t *testing.T) {
 }
 
 // TestMutations: a packet that is lost or given twice at the hand-over shows in
-// the books.
+// the ledgers.
 func TestMutations(t *testing.T) {
 	frames, _ := scene()
 	unaccounted := func(mutate func(b *bench)) int64 {
@@ -468,7 +468,7 @@ func BenchmarkUDP(b *testing.B) {
 }
 
 // FuzzPackets plays frames of a script against all steps together: no panic,
-// both books balance, nothing is held at the end.
+// both ledgers balance, nothing is held at the end.
 func FuzzPackets(f *testing.F) {
 	frames, _ := scene()
 	for i := 0; i+2 < len(frames); i += 3 {
