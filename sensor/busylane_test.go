@@ -92,7 +92,7 @@ func TestBusyLaneExpires(t *testing.T) {
 		part(appendIPv4(nil, realHost, 1, 9, 0, 6, appendTCP(nil, 10000, 500, 0, message)), 1),
 	}
 	p := toNowhere(t, source)
-	p.config.Defrag.Timeout, p.config.TCP.Hole = 50e6, 50e6
+	p.config.Defrag.Timeout, p.config.TCP.GapTimeout = 50e6, 50e6
 	source.done = func() bool {
 		return p.books.packets.Sum(account.FragmentExpired) == 1 && p.books.packets.Sum(account.StreamGaps) == 1
 	}

@@ -42,7 +42,7 @@ func (r *reading) flags() []cli.Flag {
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &r.gctime,
-			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for silent TCP streams, half of it for a hole in one",
+			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for idle TCP streams, half of it for a gap in one",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &r.dedup,
@@ -95,7 +95,7 @@ func (r *reading) decoder(dns *worker.Ports) *decode.Decoder {
 // configure sets what the options say of each of so many workers.
 func (r *reading) configure(c *worker.Config, workers int) {
 	c.Defrag = defrag.Config{Bytes: r.defragMB << 20 / workers, Timeout: 3 * int64(r.gctime)}
-	c.TCP = tcp.Config{Bytes: r.tcpMB << 20 / workers, Hole: int64(r.gctime) / 2, Silence: 6 * int64(r.gctime)}
+	c.TCP = tcp.Config{Bytes: r.tcpMB << 20 / workers, GapTimeout: int64(r.gctime) / 2, IdleTimeout: 6 * int64(r.gctime)}
 	c.DropMalformed = r.malformed == "drop"
 	if r.dedup {
 		c.Dedup = &dedup.Config{Window: int64(r.window)}

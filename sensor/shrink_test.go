@@ -40,7 +40,7 @@ func TestShrinksAtEachStep(t *testing.T) {
 						if n >= at && !touch {
 							return true
 						}
-						return decoder.Loose(p) && n%2 == 0 // half of them bound, as if torn
+						return decoder.Unpinned(p) && n%2 == 0 // half of them bound, as if torn
 					},
 				})
 				if err != nil {

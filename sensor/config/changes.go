@@ -59,7 +59,7 @@ var inputChanges = []change{
 	{"noetherframe", "holds for files that call themselves Ethernet; others say what their packets start with", "needed it for all such files", "", is("noetherframe", "true")},
 	{"dedup", "compares addresses, ports, IP id and payload within dedupwindow, so that copies from two ports match and repeated queries do not",
 		"compared whole frames, and forgot all at each dedupcleanupinterval", "--dedupwindow=1m comes near", is("dedup", "true")},
-	{"gctime", "scales three timers: 3 times for fragments, 6 times for silent TCP streams, half for a hole in one", "gave up fragments and streams at this age",
+	{"gctime", "scales three timers: 3 times for fragments, 6 times for idle TCP streams, half for a gap in one", "gave up fragments and streams at this age",
 		"--gctime=3s gives fragments 9s", set("gctime")},
 	{"dnstapsocket", "responses are responses, with the addresses in their direction; masks hold", "wrote responses that carry the query as queries, and did not mask", "",
 		isNot("dnstapsocket", "")},

@@ -62,8 +62,8 @@ type interfaceClock struct {
 	least  int64 // time of the earliest of them
 }
 
-// Steady sets the clock. From the first call on packets do not move it.
-func (c *Clock) Steady(now int64) { c.now, c.steady = now, true }
+// Set sets the clock. From the first call on packets do not move it.
+func (c *Clock) Set(now int64) { c.now, c.steady = now, true }
 
 // Now is how much time has passed, steps forward included.
 func (c *Clock) Now() int64 { return c.now }
@@ -88,18 +88,18 @@ func (c *Clock) Before(d int64) int64 {
 	return now + older - d
 }
 
-// Own is by what two packets of one interface are compared, of which this one has
+// InterfaceTime is by what two packets of one interface are compared, of which this one has
 // time t; 0 where nothing is known.
-func (c *Clock) Own(t int64) int64 {
+func (c *Clock) InterfaceTime(t int64) int64 {
 	if c.steady {
 		return c.now
 	}
 	return t
 }
 
-// Packet moves the clock by a packet of time t, 0 if it has none. It reports
+// Observe moves the clock by a packet of time t, 0 if it has none. It reports
 // whether the clock has moved.
-func (c *Clock) Packet(number uint32, t int64) (moved bool) {
+func (c *Clock) Observe(number uint32, t int64) (moved bool) {
 	if c.steady || t == 0 {
 		return false
 	}

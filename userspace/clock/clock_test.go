@@ -15,7 +15,7 @@ type player struct {
 
 func (p *player) play(number uint32, seconds ...float64) {
 	for _, s := range seconds {
-		p.c.Packet(number, 1_500_000_000e9+int64(s*1e9))
+		p.c.Observe(number, 1_500_000_000e9+int64(s*1e9))
 	}
 }
 
@@ -50,7 +50,7 @@ func TestClock(t *testing.T) {
 	f("one stray time behind", 1, 1, func(p *player) { p.play(0, 0.5, -1e6, 1) })
 	f("no time", 1, 1, func(p *player) {
 		p.play(0, 0.5)
-		p.c.Packet(0, 0)
+		p.c.Observe(0, 0)
 		p.play(0, 1)
 	})
 	f("a clock set back", 19, 21, func(p *player) {
@@ -160,7 +160,7 @@ func TestEndsOfTime(t *testing.T) {
 		for _, at := range []int64{math.MaxInt64, math.MinInt64, 1, -1, math.MaxInt64 - 1} {
 			for range packets + 1 {
 				before := c.Stamp()
-				c.Packet(0, at)
+				c.Observe(0, at)
 				if c.Stamp() < before || c.Before(second) > c.Stamp() {
 					t.Fatalf("time %d set the clock back from %d to %d", at, before, c.Stamp())
 				}
@@ -174,7 +174,7 @@ func TestManyInterfaces(t *testing.T) {
 	var c Clock
 	begin := c.now
 	for i := range uint32(10 * maxInterfaces) {
-		c.Packet(i, int64(i%7)*37*second+int64(i)*second/1024)
+		c.Observe(i, int64(i%7)*37*second+int64(i)*second/1024)
 	}
 	if len(c.known) > maxInterfaces || len(c.index) > maxInterfaces {
 		t.Errorf("%d interfaces are remembered, at most %d", len(c.known), maxInterfaces)
@@ -187,14 +187,14 @@ func TestManyInterfaces(t *testing.T) {
 // TestSteady: a clock that is set does not follow packets.
 func TestSteady(t *testing.T) {
 	var c Clock
-	c.Steady(5)
+	c.Set(5)
 	for i := range int64(100) {
-		c.Packet(0, 1_500_000_000e9+i*second)
+		c.Observe(0, 1_500_000_000e9+i*second)
 	}
-	if c.Stamp() != 5 || c.Own(1_500_000_000e9) != 5 {
-		t.Errorf("now %d, own %d, want 5", c.now, c.Own(1_500_000_000e9))
+	if c.Stamp() != 5 || c.InterfaceTime(1_500_000_000e9) != 5 {
+		t.Errorf("now %d, interface time %d, want 5", c.now, c.InterfaceTime(1_500_000_000e9))
 	}
-	c.Steady(9)
+	c.Set(9)
 	if c.now != 9 {
 		t.Errorf("now %d, want 9", c.now)
 	}
@@ -205,7 +205,7 @@ func TestAllocatesNothing(t *testing.T) {
 	now := int64(1)
 	run := func() {
 		for i := range uint32(4) {
-			c.Packet(i, now+int64(i)*37*second)
+			c.Observe(i, now+int64(i)*37*second)
 		}
 		now += second / 3
 	}
@@ -225,7 +225,7 @@ func FuzzClock(f *testing.F) {
 		for ; len(script) >= 2; script = script[2:] {
 			at += int64(int8(script[1])) << (script[0] >> 2)
 			stamp, limit := c.Stamp(), c.Before(30e9)
-			c.Packet(uint32(script[0]&3), at)
+			c.Observe(uint32(script[0]&3), at)
 			if c.Stamp() < stamp || c.Before(30e9) < limit {
 				t.Fatalf("time %d set the clock back", at)
 			}

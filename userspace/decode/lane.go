@@ -50,10 +50,10 @@ func (d *Decoder) plainLane(p *packet.Packet) (packet.Hash, bool) {
 	return packet.HashFlow6((*[16]byte)(h[8:]), (*[16]byte)(h[24:]), from, to), length >= udpLen && binary.BigEndian.Uint16(h[4:]) >= udpLen
 }
 
-// Loose reports whether it does not matter on which lane a packet is handled,
+// Unpinned reports whether it does not matter on which lane a packet is handled,
 // because nothing is kept of it there, nor asked for: it is no TCP and no
 // fragment, also not in a tunnel.
-func (d *Decoder) Loose(p *packet.Packet) bool {
+func (d *Decoder) Unpinned(p *packet.Packet) bool {
 	if _, ok := d.plain(p); ok {
 		return true
 	}

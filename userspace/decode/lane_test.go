@@ -33,8 +33,8 @@ func TestPlainLane(t *testing.T) {
 			}
 			var l Layers
 			found := Decode(&p, &l)
-			if got, want := byDefault.Loose(&p), found != FoundTCP && found != FoundFragment; got != want {
-				t.Fatalf("frame %x: loose %v, want %v", b, got, want)
+			if got, want := byDefault.Unpinned(&p), found != FoundTCP && found != FoundFragment; got != want {
+				t.Fatalf("frame %x: unpinned %v, want %v", b, got, want)
 			}
 		}
 	}
@@ -53,13 +53,13 @@ func TestPlainLane(t *testing.T) {
 	}
 }
 
-// TestLoose: what reassembly keeps something of is bound to its lane, in tunnels,
+// TestUnpinned: what reassembly keeps something of is bound to its lane, in tunnels,
 // too.
-func TestLoose(t *testing.T) {
+func TestUnpinned(t *testing.T) {
 	f := func(what, frame string, want bool) {
 		t.Helper()
-		if got := byDefault.Loose(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}); got != want {
-			t.Errorf("%s: loose %v, want %v", what, got, want)
+		if got := byDefault.Unpinned(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}); got != want {
+			t.Errorf("%s: unpinned %v, want %v", what, got, want)
 		}
 	}
 	segment, piece := ip4(6, tcp(40000, 53, payload)), ip4between(a4, b4, 17, 0x2000, udp(40000, 53, payload))
@@ -77,12 +77,12 @@ func TestLoose(t *testing.T) {
 	f("half a header", ether(0x0800, inner4[:10]), true)
 }
 
-func BenchmarkLoose(b *testing.B) {
+func BenchmarkUnpinned(b *testing.B) {
 	f := func(name string, frame []byte) {
 		b.Run(name, func(b *testing.B) {
 			p := packet.Packet{Data: frame, Link: packet.LinkEthernet}
 			for b.Loop() {
-				if !byDefault.Loose(&p) {
+				if !byDefault.Unpinned(&p) {
 					b.Fatal("bound")
 				}
 			}

@@ -46,19 +46,19 @@ func (c Config) withDefaults() Config {
 
 // Fragment is one piece of a datagram. Add copies what it keeps, and may cut Data.
 type Fragment struct {
-	Src, Dst []byte // 4 or 16 bytes
-	Origin   packet.Origin
-	Depth    uint8 // of tunnels, for Datagram
-	ID       uint32
-	Proto    uint8 // IPv6: the fragment header's next header
-	More     bool  // it is not the last
-	Offset   int
-	Data     []byte
-	Missing  int    // bytes behind Data that the capture left out
-	Packets  uint32 // how many packets it stands for in the ledgers
-	Time     int64  // for Datagram
-	Own      int64  // time of its interface's clock; 0: it has none
-	Stamp    int64  // of the shared clock, for Expire; it never goes back
+	Src, Dst      []byte // 4 or 16 bytes
+	Origin        packet.Origin
+	Depth         uint8 // of tunnels, for Datagram
+	ID            uint32
+	Proto         uint8 // IPv6: the fragment header's next header
+	More          bool  // it is not the last
+	Offset        int
+	Data          []byte
+	Missing       int    // bytes behind Data that the capture left out
+	Packets       uint32 // how many packets it stands for in the ledgers
+	Time          int64  // for Datagram
+	InterfaceTime int64  // time of its interface's clock; 0: it has none
+	Stamp         int64  // of the shared clock, for Expire; it never goes back
 }
 
 // Datagram is a complete one, or the beginning of one that never became complete.
@@ -85,7 +85,7 @@ type Cut func(d *Datagram, why account.Column) account.Column
 
 type key struct {
 	src, dst [16]byte
-	place    packet.Place
+	scope    packet.Scope
 	id       uint32
 	proto    uint8 // IPv4 only: in IPv6 only the first fragment's counts (RFC 8200 section 4.5)
 	v6       bool
@@ -211,7 +211,7 @@ func (t *Table) Flush() {
 
 // find returns the fragment's datagram, a new one if there is none.
 func (t *Table) find(f *Fragment) int32 {
-	k := key{place: f.Origin.Place(), id: f.ID, v6: len(f.Src) == 16}
+	k := key{scope: f.Origin.Scope(), id: f.ID, v6: len(f.Src) == 16}
 	copy(k.src[:], f.Src)
 	copy(k.dst[:], f.Dst)
 	if !k.v6 {
@@ -233,7 +233,7 @@ func (t *Table) find(f *Fragment) int32 {
 		i = int32(len(t.grams))
 		t.grams = append(t.grams, datagram{})
 	}
-	t.grams[i] = datagram{key: k, own: f.Own, stamp: f.Stamp, end: -1, older: t.newest, proto: f.Proto}
+	t.grams[i] = datagram{key: k, own: f.InterfaceTime, stamp: f.Stamp, end: -1, older: t.newest, proto: f.Proto}
 	if t.newest != 0 {
 		t.grams[t.newest].newer = i
 	} else {
@@ -247,7 +247,7 @@ func (t *Table) find(f *Fragment) int32 {
 // late reports whether a fragment comes too late for a datagram. Its clock can
 // have been set back meanwhile: that tells nothing.
 func (t *Table) late(g *datagram, f *Fragment) bool {
-	return f.Own != 0 && g.own != 0 && f.Own-g.own > t.cfg.Timeout
+	return f.InterfaceTime != 0 && g.own != 0 && f.InterfaceTime-g.own > t.cfg.Timeout
 }
 
 // place puts a fragment's new bytes into the datagram. It returns PacketHeld,

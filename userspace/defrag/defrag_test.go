@@ -179,7 +179,7 @@ func TestReassembly(t *testing.T) {
 func TestDefect12PacketTime(t *testing.T) {
 	b := newBench(t, Config{Timeout: 30e9})
 	later := func(f Fragment, seconds int64) Fragment {
-		f.Own = 1_500_000_000e9 + seconds*1e9
+		f.InterfaceTime = 1_500_000_000e9 + seconds*1e9
 		return f
 	}
 	b.add(later(v4(0, true, "aaaaaaaa"), 0))
@@ -318,7 +318,7 @@ func TestFloodKeepsRealDatagrams(t *testing.T) {
 	data := make([]byte, 1480)
 	real := 0
 	for i := range n {
-		f := Fragment{Src: src4, Dst: dst4, Proto: 17, ID: uint32(i), Offset: i % 40 * 1480, More: true, Data: data[:8+i%184*8], Own: int64(i) * 1000, Stamp: int64(i) * 1000}
+		f := Fragment{Src: src4, Dst: dst4, Proto: 17, ID: uint32(i), Offset: i % 40 * 1480, More: true, Data: data[:8+i%184*8], InterfaceTime: int64(i) * 1000, Stamp: int64(i) * 1000}
 		b.add(f)
 		if i%1000 == 0 {
 			b.add(v6(8, false, "b"))
@@ -402,7 +402,7 @@ func FuzzAdd(f *testing.F) {
 			}
 			g.ID, g.Missing = x>>26&3, int(x>>28&3)
 			now += int64(x >> 30)
-			g.Own, g.Stamp = now, now
+			g.InterfaceTime, g.Stamp = now, now
 			b.add(g)
 			if len(b.last.Data)+b.last.Missing > maxDatagram {
 				t.Fatalf("a datagram of %d bytes", len(b.last.Data)+b.last.Missing)

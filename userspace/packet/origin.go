@@ -71,17 +71,17 @@ type Origin struct {
 	Tunnel    Tunnel
 }
 
-// Place is the part of an Origin that two packets of one datagram or stream
+// Scope is the part of an Origin that two packets of one datagram or stream
 // have in common.
-type Place struct {
+type Scope struct {
 	Path      uint64
 	Interface uint32
 	VLAN      uint16 // the VLAN's number, with bit 12 set where there is a tag: priorities differ within a stream
 }
 
-// Place returns what stays the same.
-func (o *Origin) Place() Place {
-	p := Place{Path: o.Path, Interface: o.Interface}
+// Scope returns what stays the same.
+func (o *Origin) Scope() Scope {
+	p := Scope{Path: o.Path, Interface: o.Interface}
 	if o.HasVLAN {
 		p.VLAN = o.VLAN&0x0fff | 0x1000
 	}

@@ -90,14 +90,14 @@ func TestTunnelNames(t *testing.T) {
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestScope(t *testing.T) {
 	a := Origin{HasVLAN: true, VLAN: 0xe007, Interface: 3}
 	b := Origin{HasVLAN: true, VLAN: 0x0007, Interface: 3, Direction: DirectionIn}
-	if a.Place() != b.Place() {
+	if a.Scope() != b.Scope() {
 		t.Error("a VLAN's priority bits set packets apart")
 	}
 	b.HasVLAN, b.VLAN = false, 0
-	if a.Place() == b.Place() {
+	if a.Scope() == b.Scope() {
 		t.Error("tagged and untagged are one place")
 	}
 }

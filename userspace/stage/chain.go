@@ -102,7 +102,7 @@ func (c *Chain) own(b []byte) []byte {
 // Tick tells the time of a clock that nobody sets, which is the stages' time from
 // then on. Call it first before the first event.
 func (c *Chain) Tick(now int64) {
-	c.clock.Steady(now)
+	c.clock.Set(now)
 	c.begun = true
 	c.expire(now)
 }
@@ -111,11 +111,11 @@ func (c *Chain) Tick(now int64) {
 func (c *Chain) Passed(number uint32, t int64) {
 	if !c.begun && t != 0 {
 		c.begun, c.base = true, t
-		c.clock.Packet(number, t)
+		c.clock.Observe(number, t)
 		c.expire(t)
 		return
 	}
-	if !c.clock.Packet(number, t) {
+	if !c.clock.Observe(number, t) {
 		return
 	}
 	if now := c.base + c.clock.Now(); now-c.expired >= expireEvery {

@@ -132,7 +132,7 @@ func FuzzStream(f *testing.F) {
 		if len(stream) == 0 {
 			return
 		}
-		b := newBench(t, Config{Bytes: 8192, Streams: 3, Segments: 4, Waiting: 2000, Hole: 50, Silence: 200})
+		b := newBench(t, Config{Bytes: 8192, Streams: 3, Segments: 4, Waiting: 2000, GapTimeout: 50, IdleTimeout: 200})
 		for now := int64(0); len(script) >= 4; script = script[4:] {
 			from := int(script[1]) % len(stream)
 			to := min(from+int(script[2]), len(stream))

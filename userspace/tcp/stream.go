@@ -32,8 +32,8 @@ type stream struct {
 	self         int32
 	stamp, own   int64 // of the last segment
 	since        int64 // stamp of the first that came of those that wait
-	ownSince     int64 // likewise Own
-	began        int64 // Own of the first segment
+	ownSince     int64 // likewise InterfaceTime
+	began        int64 // InterfaceTime of the first segment
 	messageTime  int64 // of the segment that came last, of those that carry the message or part
 	older, newer int32 // newer also links the free ones
 	list         listKind
@@ -72,13 +72,13 @@ func (s *stream) advance(n int) {
 // where a file is read twice: what is sent again in a stream is later than what was
 // there first. d is how far behind the expected place it begins.
 func (s *stream) again(g *Segment, d int32) bool {
-	if d >= 0 || g.Own > s.began || g.Own >= s.own || s.want == s.start {
+	if d >= 0 || g.InterfaceTime > s.began || g.InterfaceTime >= s.own || s.want == s.start {
 		return false
 	}
 	if g.Flags&flagSYN != 0 {
 		return g.Seq+1 == s.start
 	}
-	return len(g.Data) > 0 && int32(g.Seq-s.start) >= 0 && s.own-g.Own > onceMore
+	return len(g.Data) > 0 && int32(g.Seq-s.start) >= 0 && s.own-g.InterfaceTime > onceMore
 }
 
 // onceMore is how long a stream without a SYN has to be to be told apart from a
@@ -188,7 +188,7 @@ func (t *Table) open(k key, g *Segment) int32 {
 		i = int32(len(t.streams))
 		t.streams = append(t.streams, stream{})
 	}
-	t.streams[i] = stream{key: k, self: i, stamp: g.Stamp, own: g.Own}
+	t.streams[i] = stream{key: k, self: i, stamp: g.Stamp, own: g.InterfaceTime}
 	s := &t.streams[i]
 	if g.Flags&flagSYN != 0 {
 		s.begin(g.Seq+1, inLength)
@@ -273,10 +273,10 @@ func (t *Table) wait(i int32, seq uint32, g *Segment) account.Column {
 		return account.TCPOverflow
 	}
 	if s.first == 0 {
-		s.since, s.ownSince = g.Stamp, g.Own
+		s.since, s.ownSince = g.Stamp, g.InterfaceTime
 	}
 	q := t.newSegment()
-	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time, own: g.Own, stamp: g.Stamp}
+	t.segments[q] = waiting{chain: c, seq: seq, missing: int32(g.Missing), packets: g.Packets, next: at, time: g.Time, own: g.InterfaceTime, stamp: g.Stamp}
 	if prev != 0 {
 		t.segments[prev].next = q
 	} else {

@@ -34,12 +34,12 @@ const (
 
 // Config bounds a table. A zero field takes its default.
 type Config struct {
-	Bytes    int   // memory for data and for keeping track of streams; default 32 MiB
-	Streams  int   // one for each direction; default and most: one for each 1024 of Bytes
-	Segments int   // of one stream that wait behind a hole; default 512
-	Waiting  int   // their bytes; default 1 MiB
-	Hole     int64 // nanoseconds until a hole is skipped; default 5 s
-	Silence  int64 // nanoseconds until a silent stream is forgotten; default 60 s
+	Bytes       int   // memory for data and for keeping track of streams; default 32 MiB
+	Streams     int   // one for each direction; default and most: one for each 1024 of Bytes
+	Segments    int   // of one stream that wait behind a hole; default 512
+	Waiting     int   // their bytes; default 1 MiB
+	GapTimeout  int64 // nanoseconds until a hole is skipped; default 5 s
+	IdleTimeout int64 // nanoseconds until a silent stream is forgotten; default 60 s
 }
 
 func (c Config) withDefaults() Config {
@@ -55,11 +55,11 @@ func (c Config) withDefaults() Config {
 	if c.Waiting <= 0 {
 		c.Waiting = 1 << 20
 	}
-	if c.Hole <= 0 {
-		c.Hole = 5e9
+	if c.GapTimeout <= 0 {
+		c.GapTimeout = 5e9
 	}
-	if c.Silence <= 0 {
-		c.Silence = 60e9
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = 60e9
 	}
 	return c
 }
@@ -76,7 +76,7 @@ type Segment struct {
 	Missing          int    // bytes behind Data that the capture left out
 	Packets          uint32 // how many packets it stands for in the ledgers
 	Time             int64
-	Own              int64 // time of its interface's clock; 0: it has none
+	InterfaceTime    int64 // time of its interface's clock; 0: it has none
 	Stamp            int64 // of the shared clock, for Expire; it never goes back
 }
 
@@ -91,7 +91,7 @@ type Message struct {
 
 type key struct {
 	src, dst     [16]byte
-	place        packet.Place
+	scope        packet.Scope
 	sport, dport uint16
 	v6           bool
 }
@@ -168,8 +168,8 @@ func (t *Table) Add(g *Segment) account.Column {
 	if s.fin && s.finAt == s.want && s.first == 0 {
 		t.unfinished(s)
 	}
-	if s.own = g.Own; s.began == 0 {
-		s.began = g.Own
+	if s.own = g.InterfaceTime; s.began == 0 {
+		s.began = g.InterfaceTime
 	}
 	t.settle(i, g.Stamp)
 	return outcome
@@ -182,13 +182,13 @@ func (t *Table) Add(g *Segment) account.Column {
 func (t *Table) over(i int32, g *Segment) bool {
 	s := &t.streams[i]
 	d := int32(g.Seq - s.want)
-	if g.Own == 0 || s.own == 0 || d == 0 || d == -1 {
+	if g.InterfaceTime == 0 || s.own == 0 || d == 0 || d == -1 {
 		return false
 	}
-	if g.Own-s.own > t.cfg.Silence || s.again(g, d) {
+	if g.InterfaceTime-s.own > t.cfg.IdleTimeout || s.again(g, d) {
 		return true
 	}
-	for s.first != 0 && s.ownSince != 0 && g.Own-s.ownSince > t.cfg.Hole {
+	for s.first != 0 && s.ownSince != 0 && g.InterfaceTime-s.ownSince > t.cfg.GapTimeout {
 		t.skipHole(i)
 	}
 	return false
@@ -197,12 +197,12 @@ func (t *Table) over(i int32, g *Segment) bool {
 // Expire skips the holes and forgets the streams that are over their time. What has
 // a lower stamp than before says has waited for longer than a time.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
-	limit := before(t.cfg.Hole)
+	limit := before(t.cfg.GapTimeout)
 	for i := t.lists[listHole].oldest; i != 0 && t.streams[i].since < limit; i = t.lists[listHole].oldest {
 		t.skipHole(i)
 		t.settle(i, t.streams[i].stamp)
 	}
-	limit = before(t.cfg.Silence)
+	limit = before(t.cfg.IdleTimeout)
 	for l := listSYN; l < listHole; l++ {
 		for i := t.lists[l].oldest; i != 0 && t.streams[i].stamp < limit; i = t.lists[l].oldest {
 			t.forget(i)
@@ -287,7 +287,7 @@ func pickUp(data []byte) mode {
 }
 
 func keyOf(g *Segment) key {
-	k := key{place: g.Origin.Place(), sport: g.SrcPort, dport: g.DstPort, v6: len(g.Src) == 16}
+	k := key{scope: g.Origin.Scope(), sport: g.SrcPort, dport: g.DstPort, v6: len(g.Src) == 16}
 	copy(k.src[:], g.Src)
 	copy(k.dst[:], g.Dst)
 	return k

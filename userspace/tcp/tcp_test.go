@@ -45,7 +45,7 @@ func newBench(t *testing.T, cfg Config) *bench {
 
 func (b *bench) add(g Segment) account.Column {
 	b.in++
-	g.Packets, g.Own, g.Stamp = 1, g.Time, g.Time
+	g.Packets, g.InterfaceTime, g.Stamp = 1, g.Time, g.Time
 	b.table.Expire(shows(g.Time))
 	c := b.table.Add(&g)
 	if c != held {
@@ -254,7 +254,7 @@ func TestHoles(t *testing.T) {
 }
 
 func TestHoleTimesOut(t *testing.T) {
-	b := newBench(t, Config{Hole: 100})
+	b := newBench(t, Config{GapTimeout: 100})
 	q := query(1, 40) + query(2, 50) + query(3, 60)
 	b.add(syn(1))
 	b.add(at(2, 42, q[42:94]))
@@ -351,7 +351,7 @@ func TestLateAndInPlace(t *testing.T) {
 		data := query(1, 40) + query(2, 50)
 		add := func(time int64, off int, data string) {
 			g := at(time, off, data)
-			g.Packets, g.Own, b.in = 1, time, b.in+1 // and the shared clock stands still
+			g.Packets, g.InterfaceTime, b.in = 1, time, b.in+1 // and the shared clock stands still
 			if c := b.table.Add(&g); c != held {
 				b.shard.Add(c, 1)
 			}

@@ -96,7 +96,7 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 // the first packet: from then on the packets' own times do not matter here.
 func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.emit = emit
-	w.clock.Steady(now)
+	w.clock.Set(now)
 	w.expire()
 }
 
@@ -105,7 +105,7 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 // further. Call it at the end of a batch that is in order.
 func (w *Worker) Passed(number uint32, time int64, emit func(*event.Event)) {
 	w.emit = emit
-	if w.clock.Packet(number, time) {
+	if w.clock.Observe(number, time) {
 		w.expire()
 	}
 }
@@ -154,7 +154,7 @@ func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	l, n := &w.layers, uint32(1)
 	found := w.decoder.Decode(p, l)
 	if found == decode.FoundFragment || found == decode.FoundTCP { // no others come in order
-		if w.clock.Packet(p.Interface, p.Time) {
+		if w.clock.Observe(p.Interface, p.Time) {
 			w.expire()
 		}
 	}
@@ -179,7 +179,7 @@ func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
 	w.fragment = defrag.Fragment{
 		Src: l.Src, Dst: l.Dst, Origin: origin(p, l), Depth: l.Depth, ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
 		Data: l.Payload, Missing: l.Missing, Packets: n,
-		Time: p.Time, Own: w.clock.Own(p.Time), Stamp: w.clock.Stamp(),
+		Time: p.Time, InterfaceTime: w.clock.InterfaceTime(p.Time), Stamp: w.clock.Stamp(),
 	}
 	return &w.fragment
 }
@@ -231,7 +231,7 @@ func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n
 func (w *Worker) part(p *packet.Packet, l *decode.Layers, n uint32) *tcp.Segment {
 	w.segment = tcp.Segment{
 		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: origin(p, l), Seq: l.Seq, Flags: l.TCPFlags,
-		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, Own: w.clock.Own(p.Time), Stamp: w.clock.Stamp(),
+		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, InterfaceTime: w.clock.InterfaceTime(p.Time), Stamp: w.clock.Stamp(),
 	}
 	return &w.segment
 }
