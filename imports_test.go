@@ -32,13 +32,13 @@ var allowed = map[string][]string{
 	"outputs/safefs":       {},
 	"outputs/endpoint":     {},
 	"outputs/secure":       {},
-	"outputs/httpclient":   {"outputs", "outputs/endpoint", "outputs/secure", "outputs/visible", "userspace/event"},
+	"outputs/httpclient":   {"outputs", "outputs/endpoint", "outputs/secure", "outputs/printable", "userspace/event"},
 	"outputs/all":          {"outputs"},
-	"outputs/visible":      {},
+	"outputs/printable":    {},
 	"outputs/columns":      {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/format":       {"outputs/columns", "userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/":             {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/visible", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":           {"userspace/packet", "userspace/account"},                                                                                                                                                 // a step, never another
+	"outputs/":             {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":           {"userspace/packet", "userspace/account"},                                                                                                                                                   // a step, never another
 	"userspace/packet":     {},
 	"userspace/account":    {},
 	"userspace/dns":        {},

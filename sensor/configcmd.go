@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -63,10 +63,10 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 		}
 	}
 	for _, err := range wrong {
-		fmt.Fprintln(w, "error:", visible.Line(err))
+		fmt.Fprintln(w, "error:", printable.OneLineError(err))
 	}
 	for _, t := range config.Advice(values) {
-		fmt.Fprintln(w, "warning:", visible.Words(t))
+		fmt.Fprintln(w, "warning:", printable.OneLine(t))
 	}
 	fmt.Fprintln(w)
 	if err := config.WriteTable(w, values); err != nil {

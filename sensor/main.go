@@ -19,7 +19,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/outputs/endpoint"
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -76,9 +76,9 @@ func (p problems) err() error {
 }
 
 // Main runs the program and returns its exit status. What it says to people, on
-// stdout too, passes a visible.Writer: names and answers come from strangers.
+// stdout too, passes a printable.Writer: names and answers come from strangers.
 func Main(args []string, stdout, stderr io.Writer) int {
-	stdout, stderr = visible.NewWriter(stdout), visible.NewWriter(stderr)
+	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
 	calls := newSignals()
 	calls.catch()
 	app := newApp(stdout, stderr)
@@ -93,7 +93,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		code = exit.code
 	}
 	for _, e := range config.Joined(err) {
-		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", withoutUsers(visible.Line(e), args))
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", withoutUsers(printable.OneLineError(e), args))
 	}
 	return code
 }
@@ -107,7 +107,7 @@ func withoutUsers(line string, args []string) string {
 		}
 		if safe := endpoint.HideIn(arg); safe != arg {
 			quoted := strconv.Quote(arg)
-			line = strings.NewReplacer(arg, safe, visible.Words(arg), safe, quoted[1:len(quoted)-1], safe).Replace(line)
+			line = strings.NewReplacer(arg, safe, printable.OneLine(arg), safe, quoted[1:len(quoted)-1], safe).Replace(line)
 		}
 	}
 	return endpoint.Hide(line)

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/capture"
 )
 
@@ -24,7 +24,7 @@ type screen struct {
 
 // newScreen returns nil where w is no terminal.
 func newScreen(w io.Writer) *screen {
-	if file, ok := visible.Raw(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file, ok := printable.Unwrap(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return &screen{file: file}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/decode"
@@ -47,7 +47,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	o.workers = o.lanes()
 	s := &session{inv: inv, decoder: o.reading.decoder(o.portSet())}
 	if s.screen = newScreen(c.App.ErrWriter); s.screen != nil {
-		c.App.ErrWriter = visible.NewWriter(s.screen)
+		c.App.ErrWriter = printable.NewWriter(s.screen)
 	}
 	s.log, s.level = o.process.logger(c.App.ErrWriter, inv.values.Mask)
 	for _, w := range config.Advice(inv.values) {

@@ -16,8 +16,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/spool"
-	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/userspace/event"
@@ -145,7 +145,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		if info.InUse {
 			running = "in use by a running sensor"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", visible.Words(name), info.Segments, info.Blocks, info.Events, info.Bytes,
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", printable.OneLine(name), info.Segments, info.Blocks, info.Events, info.Bytes,
 			moment(info.Oldest), moment(info.Newest), damage(info), running)
 	}
 	if err := errors.Join(append(errs, w.Flush())...); err != nil {
@@ -219,7 +219,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usageError("spool export: name one output; there are: %s", strings.Join(names, ", "))
 	}
-	w := bufio.NewWriterSize(visible.Raw(c.App.Writer), 256<<10) // a template may say what it likes
+	w := bufio.NewWriterSize(printable.Unwrap(c.App.Writer), 256<<10) // a template may say what it likes
 	w.WriteString(f.Header)
 	var refused format.Refusal
 	info, err := spool.Export(filepath.Join(o.dir, names[0]), writeAll(w, f, &refused))

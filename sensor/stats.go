@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/userspace/account"
 )
 
@@ -30,7 +30,7 @@ func startStats(w io.Writer, every time.Duration, b *books) *statsPrinter {
 			case now := <-tick.C:
 				ledgers, err := b.ledgers()
 				if err != nil {
-					fmt.Fprintf(w, "stats: %s\n", visible.Line(err))
+					fmt.Fprintf(w, "stats: %s\n", printable.OneLineError(err))
 					continue
 				}
 				next := totalsOf(ledgers, now)

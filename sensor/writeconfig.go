@@ -12,8 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/safefs"
-	"dnsmonster-sensor/outputs/visible"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -45,7 +45,7 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 		return &exitError{exitFailure, fmt.Errorf("--writeconfig: %w", err)}
 	}
 	for _, w := range config.Advice(v) {
-		fmt.Fprintln(log, "warning:", visible.Words(w))
+		fmt.Fprintln(log, "warning:", printable.OneLine(w))
 	}
 	fmt.Fprintf(log, "wrote %s\n", path)
 	if len(leftOut) > 0 {

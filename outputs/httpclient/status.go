@@ -16,8 +16,8 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/secure"
-	"dnsmonster-sensor/outputs/visible"
 )
 
 // Outcome is what an attempt's end means for the records that were sent.
@@ -254,6 +254,6 @@ func (c *Client) plain(text string) string {
 		text = strings.ToValidUTF8(text[:shownError], "") + "..."
 	}
 	var b bytes.Buffer
-	visible.NewWriter(&b).Write([]byte(text)) // to memory, which does not fail
-	return visible.Words(b.String())
+	printable.NewWriter(&b).Write([]byte(text)) // to memory, which does not fail
+	return printable.OneLine(b.String())
 }

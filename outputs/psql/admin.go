@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 )
 
 // Admin does by hand what the output needs of its database.
@@ -179,7 +179,7 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 			silent++
 		}
 		if err != nil {
-			fmt.Fprintf(w, "  no   %s\n", visible.Line(err))
+			fmt.Fprintf(w, "  no   %s\n", printable.OneLineError(err))
 		}
 	}
 	switch {
@@ -202,7 +202,7 @@ func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Iden
 		return err
 	}
 	defer shut(conn)
-	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", visible.Words(conn.ParameterStatus("server_version")))
+	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", printable.OneLine(conn.ParameterStatus("server_version")))
 	fmt.Fprintf(w, "  %s\n", encryption(p.Config, conn))
 	s, err := look(ctx, conn, id)
 	if err != nil {
@@ -216,7 +216,7 @@ func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Iden
 	}
 	if n := len(s.problems); n > 0 {
 		for _, problem := range s.problems[:n-1] {
-			fmt.Fprintf(w, "  no   %s\n", visible.Words(problem.String()))
+			fmt.Fprintf(w, "  no   %s\n", printable.OneLine(problem.String()))
 		}
 		return outputs.Permanent(errors.New(s.problems[n-1].String()))
 	}

@@ -3,7 +3,7 @@ package psql
 import (
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/outputs/visible"
+	"dnsmonster-sensor/outputs/printable"
 )
 
 // Commands make and check the tables.
@@ -60,7 +60,7 @@ EXAMPLES:
    dnsmonster-sensor postgres sql --psqluser sensor | psql --single-transaction postgres://admin@db.example.org/dns
    dnsmonster-sensor postgres sql --psqltable logs.dns --timescale`,
 		Flags:  append(a.o.place(), a.making()...),
-		Action: func(c *cli.Context) error { return a.Script(visible.Raw(c.App.Writer)) },
+		Action: func(c *cli.Context) error { return a.Script(printable.Unwrap(c.App.Writer)) },
 	}
 }
 

@@ -1,4 +1,4 @@
-package visible
+package printable
 
 import (
 	"bytes"
@@ -23,10 +23,10 @@ func TestWriter(t *testing.T) {
 	f("\ufffd", "\ufffd")
 }
 
-func TestLine(t *testing.T) {
+func TestOneLineError(t *testing.T) {
 	f := func(err error, want string) {
 		t.Helper()
-		if got := Line(err); got != want {
+		if got := OneLineError(err); got != want {
 			t.Errorf("%q: %q, want %q", err, got, want)
 		}
 	}

@@ -1,7 +1,7 @@
-// Package visible makes text safe to show to people: what servers answer, and what
+// Package printable makes text safe to show to people: what servers answer, and what
 // files and interfaces are called, may hold line ends and a terminal's commands.
 // Records are not its business: outputs/format has escapes of their own.
-package visible
+package printable
 
 import (
 	"fmt"
@@ -20,10 +20,10 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w} }
 
 // Write writes all of p, in one piece. A character must not be split over two calls.
 func (w *Writer) Write(p []byte) (int, error) {
-	if safe(p) {
+	if isPrintable(p) {
 		return w.to.Write(p)
 	}
-	if _, err := w.to.Write(appendVisible(nil, p)); err != nil {
+	if _, err := w.to.Write(appendPrintable(nil, p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -31,21 +31,21 @@ func (w *Writer) Write(p []byte) (int, error) {
 
 // Raw is what w writes to, if w is a Writer, and w if not: for text that is known to
 // be somebody's own, such as records.
-func Raw(w io.Writer) io.Writer {
+func Unwrap(w io.Writer) io.Writer {
 	if p, ok := w.(*Writer); ok {
 		return p.to
 	}
 	return w
 }
 
-func control(r rune) bool {
+func isControl(r rune) bool {
 	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f
 }
 
-func safe(p []byte) bool {
+func isPrintable(p []byte) bool {
 	for i := 0; i < len(p); {
 		r, n := utf8.DecodeRune(p[i:])
-		if control(r) || r == utf8.RuneError && n == 1 {
+		if isControl(r) || r == utf8.RuneError && n == 1 {
 			return false
 		}
 		i += n
@@ -53,13 +53,13 @@ func safe(p []byte) bool {
 	return true
 }
 
-func appendVisible(dst, p []byte) []byte {
+func appendPrintable(dst, p []byte) []byte {
 	for len(p) > 0 {
 		r, n := utf8.DecodeRune(p)
 		switch {
 		case r == utf8.RuneError && n == 1:
 			dst = fmt.Appendf(dst, `\x%02x`, p[0])
-		case control(r):
+		case isControl(r):
 			dst = fmt.Appendf(dst, `\u%04x`, r)
 		default:
 			dst = append(dst, p[:n]...)
@@ -71,7 +71,7 @@ func appendVisible(dst, p []byte) []byte {
 
 // Line is an error's text in one line. Errors that were joined have "; " between
 // them; other line ends, which somebody else's text has brought, become \n.
-func Line(err error) string {
+func OneLineError(err error) string {
 	text := err.Error()
 	var parts []error
 	switch e := err.(type) {
@@ -79,7 +79,7 @@ func Line(err error) string {
 		parts = e.Unwrap()
 		texts, lines := make([]string, len(parts)), make([]string, len(parts))
 		for i, part := range parts {
-			texts[i], lines[i] = part.Error(), Line(part)
+			texts[i], lines[i] = part.Error(), OneLineError(part)
 		}
 		if strings.Join(texts, "\n") == text {
 			return strings.Join(lines, "; ")
@@ -91,11 +91,11 @@ func Line(err error) string {
 	}
 	for _, part := range parts {
 		if inner := part.Error(); strings.Contains(inner, "\n") {
-			text = strings.Replace(text, inner, Line(part), 1)
+			text = strings.Replace(text, inner, OneLineError(part), 1)
 		}
 	}
-	return Words(text)
+	return OneLine(text)
 }
 
 // Words is a text with line ends as \n.
-func Words(text string) string { return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(text) }
+func OneLine(text string) string { return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(text) }
