@@ -67,13 +67,13 @@ func TypeUsage(what string) string {
 // TypeFlag declares the option that switches the output on. Every output has it,
 // as <output>outputtype. what is as in TypeUsage.
 func (b *Basics) TypeFlag(env, what string) cli.Flag {
-	b.typeOption = secure.Name(env)
+	b.typeOption = secure.OptionName(env)
 	return &cli.IntFlag{Category: b.Section(), Name: b.typeOption, EnvVars: []string{env}, Destination: &b.kind, Usage: TypeUsage(what)}
 }
 
 // WorkersFlag declares the number of writers. usage says what they are.
 func (b *Basics) WorkersFlag(env string, number int, usage string) cli.Flag {
-	b.workersOption = secure.Name(env)
+	b.workersOption = secure.OptionName(env)
 	return &cli.IntFlag{Category: b.Section(), Name: b.workersOption, EnvVars: []string{env}, Value: number, Destination: &b.Workers, Usage: usage}
 }
 
@@ -82,7 +82,7 @@ func (b *Basics) WorkersFlag(env string, number int, usage string) cli.Flag {
 // can be chosen where it is the default, and means as many as there is room for.
 // usage is the size's.
 func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, delay time.Duration) []cli.Flag {
-	b.sizeOption, b.delayOption, b.smallest = secure.Name(sizeEnv), secure.Name(delayEnv), min(size, 1)
+	b.sizeOption, b.delayOption, b.smallest = secure.OptionName(sizeEnv), secure.OptionName(delayEnv), min(size, 1)
 	return []cli.Flag{
 		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
 		&cli.DurationFlag{
@@ -94,7 +94,7 @@ func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, de
 
 // TimeoutFlag declares how long one attempt may take.
 func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
-	b.timeoutOption = secure.Name(env)
+	b.timeoutOption = secure.OptionName(env)
 	return &cli.DurationFlag{
 		Category: b.Section(), Name: b.timeoutOption, EnvVars: []string{env}, Value: timeout, Destination: &b.Timeout,
 		Usage: "`TIME` that one attempt to write, or to connect, may take before it is broken off and repeated",
@@ -104,11 +104,11 @@ func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
 // FormatFlags declare the format of the records, as <output>outputformat, and its
 // template, as <output>outputgotemplate.
 func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
-	b.formatOption = secure.Name(formatEnv)
+	b.formatOption = secure.OptionName(formatEnv)
 	return []cli.Flag{
 		&cli.StringFlag{Category: b.Section(), Name: b.formatOption, EnvVars: []string{formatEnv}, Value: "json", Destination: &b.Choice.Name, Usage: format.Usage},
 		&cli.StringFlag{
-			Category: b.Section(), Name: secure.Name(templateEnv), EnvVars: []string{templateEnv}, Value: "{{.}}", Destination: &b.Choice.Template,
+			Category: b.Section(), Name: secure.OptionName(templateEnv), EnvVars: []string{templateEnv}, Value: "{{.}}", Destination: &b.Choice.Template,
 			Usage: format.TemplateUsage,
 		},
 	}

@@ -105,12 +105,12 @@ func withoutUsers(line string, args []string) string {
 		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 			arg = value
 		}
-		if safe := endpoint.HideIn(arg); safe != arg {
+		if safe := endpoint.MaskURL(arg); safe != arg {
 			quoted := strconv.Quote(arg)
 			line = strings.NewReplacer(arg, safe, printable.OneLine(arg), safe, quoted[1:len(quoted)-1], safe).Replace(line)
 		}
 	}
-	return endpoint.Hide(line)
+	return endpoint.MaskURLs(line)
 }
 
 // perform finds out what is asked for and does it.

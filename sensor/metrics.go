@@ -89,7 +89,7 @@ func (o *metricOptions) check() error {
 // password, but may be one.
 func shown(text string) string {
 	if strings.Contains(text, "@") {
-		return endpoint.Masked
+		return endpoint.Mask
 	}
 	return text
 }

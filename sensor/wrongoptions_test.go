@@ -89,7 +89,7 @@ func wrongFor(o *config.Value) []string {
 }
 
 // anyText are options that can have every text, by what they ask for.
-var anyText = []string{"FILE", "FOLDER", "INTERFACE", secure.KeyWord, "NAME"}
+var anyText = []string{"FILE", "FOLDER", "INTERFACE", secure.KeyPlaceholder, "NAME"}
 
 // misfits are values that an option's kind rules out.
 func misfits(o *config.Value) []string {

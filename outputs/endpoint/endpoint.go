@@ -15,25 +15,25 @@ import (
 	"sync"
 )
 
-// Masked stands in all that is shown in a secret's place.
-const Masked = "********"
+// Mask stands in all that is shown in a secret's place.
+const Mask = "********"
 
-// Escape is how to write what has a meaning of its own.
-const Escape = "in user and password write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, # as %23"
+// EscapeHint is how to write what has a meaning of its own.
+const EscapeHint = "in user and password write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, # as %23"
 
 var (
-	errUserInfo = errors.New("it cannot be read with certainty where user and password end: " + Escape + "; elsewhere write @ as %40")
+	errUserInfo = errors.New("it cannot be read with certainty where user and password end: " + EscapeHint + "; elsewhere write @ as %40")
 	errIPv6     = errors.New("an IPv6 address stands in brackets, such as [2001:db8::1]:5432")
 	errHost     = errors.New("this is no name or address of a host")
 	errPort     = errors.New("a port is a number from 1 to 65535")
-	errForm     = errors.New("this is no URL")
+	errNoURL    = errors.New("this is no URL")
 )
 
 // URL reads a URL strictly. Its errors hold no part of it.
 func URL(text string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || scheme == "" {
-		return nil, errForm
+		return nil, errNoURL
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -43,7 +43,7 @@ func URL(text string) (*url.URL, error) {
 	if !has {
 		user, hosts = "", rest[:end]
 	}
-	host, port := splitHost(hosts)
+	host, port := splitHostPort(hosts)
 	switch {
 	case strings.Contains(hosts, "@"), strings.Contains(rest[end:], "#"):
 		return nil, errUserInfo
@@ -58,7 +58,7 @@ func URL(text string) (*url.URL, error) {
 	case err != nil && strings.Contains(user, "%"):
 		return nil, errUserInfo
 	case err != nil:
-		return nil, errForm
+		return nil, errNoURL
 	}
 	return u, nil
 }
@@ -67,7 +67,7 @@ func URL(text string) (*url.URL, error) {
 // with commas between.
 func checkHosts(list string) error {
 	for part := range strings.SplitSeq(list, ",") {
-		host, port := splitHost(part)
+		host, port := splitHostPort(part)
 		bracketed := strings.HasPrefix(part, "[")
 		switch {
 		case bracketed && !isIPv6(host):
@@ -96,9 +96,9 @@ func HostPorts(list string) error {
 	return checkHosts(list)
 }
 
-// splitHost does without the checks of the library, whose errors show what they
+// splitHostPort does without the checks of the library, whose errors show what they
 // are about.
-func splitHost(text string) (host, port string) {
+func splitHostPort(text string) (host, port string) {
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		host, port, _ = strings.Cut(rest, "]")
 		return host, strings.TrimPrefix(port, ":")
@@ -132,31 +132,31 @@ func Host(name string) error {
 	return nil
 }
 
-var inText = sync.OnceValue(func() *regexp.Regexp {
+var userInText = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://\S*@`)
 })
 
-// Hide masks the user information of all URLs in a text. Where it may end at one
+// MaskURLs masks the user information of all URLs in a text. Where it may end at one
 // of several places, it goes on to the last one.
-func Hide(text string) string {
+func MaskURLs(text string) string {
 	if !strings.Contains(text, "://") || !strings.Contains(text, "@") {
 		return text
 	}
-	return inText().ReplaceAllStringFunc(text, hide)
+	return userInText().ReplaceAllStringFunc(text, maskUser)
 }
 
-// HideIn masks the user information of a text that is one address: white space
-// does not end it, as it does in Hide.
-func HideIn(address string) string {
+// MaskURL masks the user information of a text that is one address: white space
+// does not end it, as it does in MaskURLs.
+func MaskURL(address string) string {
 	end := strings.LastIndex(address, "@") + 1
 	if !strings.Contains(address[:end], "://") {
 		return address
 	}
-	return hide(address[:end]) + address[end:]
+	return maskUser(address[:end]) + address[end:]
 }
 
 // hide masks what stands between :// and the @ at the end.
-func hide(found string) string {
+func maskUser(found string) string {
 	scheme, user, _ := strings.Cut(found, "://")
 	if user == "user:password@" {
 		return found // of our own advice
@@ -165,5 +165,5 @@ func hide(found string) string {
 	if deeper && strings.Contains(first, ".") && !strings.ContainsAny(first, ":@") {
 		return found // https://example.org/list@latest
 	}
-	return scheme + "://" + Masked + "@"
+	return scheme + "://" + Mask + "@"
 }

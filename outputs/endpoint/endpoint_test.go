@@ -64,11 +64,11 @@ func TestHostPorts(t *testing.T) {
 	f("a:65536", false)
 }
 
-func TestHide(t *testing.T) {
+func TestMask(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		if got := Hide(text); got != want {
-			t.Errorf("Hide(%s) = %s, want %s", text, got, want)
+		if got := MaskURLs(text); got != want {
+			t.Errorf("MaskURLs(%s) = %s, want %s", text, got, want)
 		}
 	}
 	f("", "")
@@ -83,8 +83,8 @@ func TestHide(t *testing.T) {
 	f("a://b@c,d://e:f@g", "a://********@g")
 	f = func(text, want string) {
 		t.Helper()
-		if got := HideIn(text); got != want {
-			t.Errorf("HideIn(%s) = %s, want %s", text, got, want)
+		if got := MaskURL(text); got != want {
+			t.Errorf("MaskURL(%s) = %s, want %s", text, got, want)
 		}
 	}
 	f("", "")
@@ -110,10 +110,10 @@ func TestNothingOfUserInformation(t *testing.T) {
 			continue // as in https://example.org/list@latest, which is what that looks like
 		}
 		text := "http://" + user + "@" + []string{"h.example.org", "127.0.0.1:80", "[::1]:80", "h"}[r.IntN(4)] + []string{"", "/", "/p", "/p?a=b"}[r.IntN(4)]
-		if got := HideIn(strings.Replace(text, marks, marks+" "+marks, 1)); strings.Contains(got, marks) {
+		if got := MaskURL(strings.Replace(text, marks, marks+" "+marks, 1)); strings.Contains(got, marks) {
 			t.Fatalf("%s: shown as %s", text, got)
 		}
-		if got := Hide("Get " + text + ": no"); strings.Contains(got, marks) {
+		if got := MaskURLs("Get " + text + ": no"); strings.Contains(got, marks) {
 			t.Fatalf("%s: shown as %s", text, got)
 		}
 		u, err := URL(text)

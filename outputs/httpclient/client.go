@@ -77,7 +77,7 @@ type Client struct {
 	config    Config
 	addresses *outputs.Addresses
 	places    []place // one for each address
-	at        secure.Places
+	at        secure.OptionNames
 	options   bool // there are some for certificates
 	http      *http.Client
 	secrets   []string // that no text may hold, the longest first
@@ -95,8 +95,8 @@ type place struct {
 // Its error has a line for each option that is wrong, which begins with its name.
 func New(config Config) (*Client, error) {
 	config.MaxAnswer = cmp.Or(config.MaxAnswer, defaultAnswer)
-	c := &Client{config: config, at: config.TLS.Places(config.EndpointOption)}
-	c.options = c.at.CA != new(secure.TLS).Places("").CA
+	c := &Client{config: config, at: config.TLS.OptionNames(config.EndpointOption)}
+	c.options = c.at.CA != new(secure.TLS).OptionNames("").CA
 	if config.EndpointOption == "" {
 		c.at.Server = "its URL"
 	}

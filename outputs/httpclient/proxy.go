@@ -18,7 +18,7 @@ import (
 // ProxyFlag declares the option for Config.Proxy by its variable.
 func ProxyFlag(section, env string, to *string) cli.Flag {
 	return &cli.StringFlag{
-		Category: section, Name: secure.Name(env), EnvVars: []string{env}, Destination: to,
+		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Destination: to,
 		Usage: "`URL` of a proxy: http://user:password@host:port, https:// or socks5://; none: no proxy. Empty: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say",
 	}
 }
@@ -26,12 +26,12 @@ func ProxyFlag(section, env string, to *string) cli.Flag {
 // CompressionFlag declares the option for Config.Compression by its variable.
 func CompressionFlag(section, env, value string, to *string) cli.Flag {
 	return &cli.StringFlag{
-		Category: section, Name: secure.Name(env), EnvVars: []string{env}, Value: value, Destination: to,
+		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Value: value, Destination: to,
 		Usage: "`HOW` to compress what is sent: none, gzip or zstd; the server must be able to unpack it",
 	}
 }
 
-var errProxy = fmt.Errorf("not of the form http://user:password@host:port: %s", endpoint.Escape)
+var errProxy = fmt.Errorf("not of the form http://user:password@host:port: %s", endpoint.EscapeHint)
 
 // proxyOf is how requests find their proxy. Errors hold nothing of its address.
 func proxyOf(option string) (func(*http.Request) (*url.URL, error), error) {

@@ -100,7 +100,7 @@ func (c *Client) failed(ctx context.Context, err error) *Error {
 		err = wrapped.Err
 	}
 	e := &Error{text: c.plain(err.Error()), cause: err}
-	way, text := secure.Way(err, c.at), err.Error()
+	way, text := secure.Advice(err, c.at), err.Error()
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -242,14 +242,14 @@ func together(failed []error) error {
 // could make one unlike itself.
 func (c *Client) masked(text string) string {
 	for _, s := range c.secrets {
-		text = strings.ReplaceAll(text, s, endpoint.Masked)
+		text = strings.ReplaceAll(text, s, endpoint.Mask)
 	}
 	return text
 }
 
 // plain makes somebody else's text one short line without secrets.
 func (c *Client) plain(text string) string {
-	text = endpoint.Hide(c.masked(text))
+	text = endpoint.MaskURLs(c.masked(text))
 	if len(text) > shownError {
 		text = strings.ToValidUTF8(text[:shownError], "") + "..."
 	}

@@ -19,7 +19,7 @@ import (
 // here, in words that hold nothing of it.
 
 var (
-	errURI      = errors.New("not of the form postgres://user:password@host:5432/database: " + endpoint.Escape)
+	errURI      = errors.New("not of the form postgres://user:password@host:5432/database: " + endpoint.EscapeHint)
 	errKeywords = errors.New("not of the form host=db.example.org user=sensor password='...' dbname=dns: a value with a space stands in single quotes, in which \\' is a quote and \\\\ a backslash")
 )
 
@@ -170,9 +170,9 @@ func hider(c *pgconn.Config) func(string) string {
 		for _, w := range words {
 			switch {
 			case len(w) > 2:
-				text = strings.ReplaceAll(text, w, endpoint.Masked)
+				text = strings.ReplaceAll(text, w, endpoint.Mask)
 			case w != "": // it may be a part of many words
-				text = strings.ReplaceAll(text, `"`+w+`"`, `"`+endpoint.Masked+`"`)
+				text = strings.ReplaceAll(text, `"`+w+`"`, `"`+endpoint.Mask+`"`)
 			}
 		}
 		return text

@@ -39,7 +39,7 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 	if strings.Contains(err.Error(), noTLS) {
 		return "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there, with ssl = on in postgresql.conf", true
 	}
-	if way = secure.Way(err, places); way != "" {
+	if way = secure.Advice(err, places); way != "" {
 		return way, true
 	}
 	if c != nil && c.TLSConfig != nil && judgedLate(err) {
@@ -49,7 +49,7 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 }
 
 // places are the parameters of the endpoint.
-var places = secure.Places{
+var places = secure.OptionNames{
 	CA: "sslrootcert=FILE in --psqlendpoint", Cert: "sslcert=FILE and sslkey=FILE in --psqlendpoint", Server: "--psqlendpoint",
 }
 

@@ -11,10 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Name is the option that belongs to an environment variable: DNSMONSTER_X is
+// OptionName is the option that belongs to an environment variable: DNSMONSTER_X is
 // --x. Variables are what declarations spell out, so that whoever searches the
 // sources for one finds its option.
-func Name(env string) string {
+func OptionName(env string) string {
 	return strings.ToLower(strings.TrimPrefix(env, "DNSMONSTER_"))
 }
 
@@ -27,11 +27,11 @@ type SecretFlag struct {
 	FileEnv string // of <name>file: DNSMONSTER_<NAME>FILE, spelled out
 }
 
-// Secret declares one whose default is nothing. usage has the placeholder of the
+// NewSecretFlag declares one whose default is nothing. usage has the placeholder of the
 // value in backquotes.
-func Secret(section, env, fileEnv, usage string, to *string) *SecretFlag {
+func NewSecretFlag(section, env, fileEnv, usage string, to *string) *SecretFlag {
 	return &SecretFlag{FileEnv: fileEnv, StringFlag: cli.StringFlag{
-		Category: section, Name: Name(env), EnvVars: []string{env}, Destination: to, Usage: usage,
+		Category: section, Name: OptionName(env), EnvVars: []string{env}, Destination: to, Usage: usage,
 	}}
 }
 
@@ -44,13 +44,13 @@ type Login struct {
 
 // Flags declares the options by their variables.
 func (l *Login) Flags(section, usernameEnv, passwordEnv, passwordFileEnv string) []cli.Flag {
-	l.username, l.password = Name(usernameEnv), Name(passwordEnv)
+	l.username, l.password = OptionName(usernameEnv), OptionName(passwordEnv)
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: section, Name: l.username, EnvVars: []string{usernameEnv}, Destination: &l.Username,
 			Usage: "`NAME` to log in with",
 		},
-		Secret(section, passwordEnv, passwordFileEnv, "`PASSWORD` to log in with", &l.Password),
+		NewSecretFlag(section, passwordEnv, passwordFileEnv, "`PASSWORD` to log in with", &l.Password),
 	}
 }
 

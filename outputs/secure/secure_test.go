@@ -48,7 +48,7 @@ func TestNames(t *testing.T) {
 		new(Login).Flags("s", "DNSMONSTER_NEWUSERNAME", "DNSMONSTER_NEWPASSWORD", "DNSMONSTER_NEWPASSWORDFILE")...)
 	for _, f := range flags {
 		names = append(names, f.Names()...)
-		if d := f.(cli.DocGenerationFlag); len(d.GetEnvVars()) != 1 || Name(d.GetEnvVars()[0]) != f.Names()[0] || !strings.Contains(d.GetUsage(), "`") {
+		if d := f.(cli.DocGenerationFlag); len(d.GetEnvVars()) != 1 || OptionName(d.GetEnvVars()[0]) != f.Names()[0] || !strings.Contains(d.GetUsage(), "`") {
 			t.Errorf("%s: variables %v, usage %q", f.Names(), d.GetEnvVars(), d.GetUsage())
 		}
 		if c := f.(cli.CategorizableFlag); c.GetCategory() != "s" {
@@ -206,7 +206,7 @@ func TestHandshakes(t *testing.T) {
 		}
 		got := ""
 		if err := shake(t, c, cert, key, clients, version); err != nil {
-			if got = Way(err, o.Places("newendpoint")); got == "" {
+			if got = Advice(err, o.OptionNames("newendpoint")); got == "" {
 				got = err.Error()
 			}
 		}
@@ -239,7 +239,7 @@ func TestTroubleOfTheServer(t *testing.T) {
 	if err == nil {
 		t.Fatal("the handshake succeeds")
 	}
-	if way := Way(err, new(TLS).Places("newendpoint")); way != "" {
+	if way := Advice(err, new(TLS).OptionNames("newendpoint")); way != "" {
 		t.Errorf("%v: %q", err, way)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// KeyWord is what the options that name a private key's file ask for.
-const KeyWord = "KEYFILE"
+// KeyPlaceholder is what the options that name a private key's file ask for.
+const KeyPlaceholder = "KEYFILE"
 
 // TLS says whom a connection trusts, and what it shows of itself. The zero value
 // trusts the system's authorities and shows nothing.
@@ -28,7 +28,7 @@ type TLS struct {
 
 // Flags declares the options by their variables.
 func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
-	t.ca, t.cert, t.key = Name(caEnv), Name(certEnv), Name(keyEnv)
+	t.ca, t.cert, t.key = OptionName(caEnv), OptionName(certEnv), OptionName(keyEnv)
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: section, Name: t.ca, EnvVars: []string{caEnv}, Destination: &t.CAFile,
@@ -40,7 +40,7 @@ func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: section, Name: t.key, EnvVars: []string{keyEnv}, Destination: &t.KeyFile,
-			Usage: "`" + KeyWord + "` with the key of that certificate, in PEM; it may be the same file",
+			Usage: "`" + KeyPlaceholder + "` with the key of that certificate, in PEM; it may be the same file",
 		},
 	}
 }
@@ -78,14 +78,14 @@ func (t *TLS) pair() (*tls.Certificate, error) {
 	case t.CertFile == "":
 		return nil, missing(t.key, "needs the file with its certificate", t.cert)
 	}
-	cert, err := read(t.CertFile)
+	cert, err := readFile(t.CertFile)
 	if err == nil {
 		_, err = certificates(t.CertFile, cert)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.cert, err)
 	}
-	key, err := read(t.KeyFile)
+	key, err := readFile(t.KeyFile)
 	if err == nil {
 		err = checkKey(t.KeyFile, key)
 	}
@@ -104,25 +104,25 @@ func missing(option, what, other string) error {
 	return fmt.Errorf("%s: %s, too: set %s", option, what, other)
 }
 
-// longest bounds what is read of a file that is none of certificates: systems'
+// maxFileSize bounds what is read of a file that is none of certificates: systems'
 // own lists of authorities are a fifth of that.
-const longest = 1 << 20
+const maxFileSize = 1 << 20
 
-func read(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, longest+1))
-	if err == nil && len(content) > longest {
-		return nil, fmt.Errorf("%s: more than %d MiB, this is no file of certificates or keys", path, longest>>20)
+	content, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err == nil && len(content) > maxFileSize {
+		return nil, fmt.Errorf("%s: more than %d MiB, this is no file of certificates or keys", path, maxFileSize>>20)
 	}
 	return content, err
 }
 
 func authorities(path string) (*x509.CertPool, error) {
-	content, err := read(path)
+	content, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -169,22 +169,22 @@ func checkKey(path string, content []byte) error {
 	return fmt.Errorf("%s: no key in it: a file in PEM has lines such as -----BEGIN PRIVATE KEY-----", path)
 }
 
-// Places are where users say what a connection is made with, in words that fit
+// OptionNames are where users say what a connection is made with, in words that fit
 // behind "with" or "in", for advice.
-type Places struct {
+type OptionNames struct {
 	CA     string // such as "splunkcafile", or "sslrootcert=FILE in --psqlendpoint"
 	Cert   string // likewise, of our certificate and its key
 	Server string // of the server's address
 }
 
-// Places are those of the options.
-func (t *TLS) Places(server string) Places {
-	return Places{CA: "--" + t.ca, Cert: "--" + t.cert + " and --" + t.key, Server: "--" + server}
+// OptionNames are those of the options.
+func (t *TLS) OptionNames(server string) OptionNames {
+	return OptionNames{CA: "--" + t.ca, Cert: "--" + t.cert + " and --" + t.key, Server: "--" + server}
 }
 
-// Way says how to put right what made a handshake fail; "": something else did.
+// Advice says how to put right what made a handshake fail; "": something else did.
 // Somebody has to do that: trying again does not.
-func Way(err error, at Places) string {
+func Advice(err error, at OptionNames) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError

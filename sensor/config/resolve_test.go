@@ -23,7 +23,7 @@ func testOptions(t *testing.T) []Option {
 		&cli.BoolFlag{Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}},
 		&cli.StringSliceFlag{Category: "kafka_output", Name: "kafkaoutputbroker", EnvVars: []string{"DNSMONSTER_KAFKAOUTPUTBROKER"}},
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_KAFKAPASSWORDFILE", StringFlag: cli.StringFlag{Category: "kafka_output", Name: "kafkapassword", EnvVars: []string{"DNSMONSTER_KAFKAPASSWORD"}}},
-		&cli.StringFlag{Category: "kafka_output", Name: "kafkatlskeypath", EnvVars: []string{"DNSMONSTER_KAFKATLSKEYPATH"}, Usage: "`" + secure.KeyWord + "` with the key"},
+		&cli.StringFlag{Category: "kafka_output", Name: "kafkatlskeypath", EnvVars: []string{"DNSMONSTER_KAFKATLSKEYPATH"}, Usage: "`" + secure.KeyPlaceholder + "` with the key"},
 		&cli.DurationFlag{Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second},
 		&cli.UintFlag{Category: "general", Name: "loglevel", EnvVars: []string{"DNSMONSTER_LOGLEVEL"}, Value: 3},
 		&cli.StringFlag{Category: "general", Name: "old", EnvVars: []string{"DNSMONSTER_OLD"}, Hidden: true},

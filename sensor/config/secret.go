@@ -18,7 +18,7 @@ import (
 const secretFile = "file"
 
 // masked stands in all that is shown in a secret's place.
-const masked = endpoint.Masked
+const masked = endpoint.Mask
 
 // WithSecretFiles adds to each secret the option that names a file with it.
 func WithSecretFiles(flags []cli.Flag) []cli.Flag {
@@ -88,7 +88,7 @@ func (r *resolver) exposed() {
 	for i := range r.v.list {
 		v := &r.v.list[i]
 		switch {
-		case v.Word == secure.KeyWord:
+		case v.Word == secure.KeyPlaceholder:
 			if readableByAll(v.String()) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.Name, v.String())
 			}
@@ -129,7 +129,7 @@ func (v *Values) Mask(text string) string {
 			text = strings.ReplaceAll(text, o.Text[0], masked)
 		}
 	}
-	return endpoint.Hide(text)
+	return endpoint.MaskURLs(text)
 }
 
 // Redact masks secrets in an error.
@@ -175,5 +175,5 @@ func (v *Value) Shown(text string) string {
 		}
 		return masked
 	}
-	return endpoint.HideIn(text)
+	return endpoint.MaskURL(text)
 }

@@ -103,4 +103,4 @@ func checkPlace(place string) error {
 func isURL(place string) bool { return strings.Contains(place, "://") }
 
 // shown is a place without the user information that may be in it.
-func shown(place string) string { return endpoint.HideIn(place) }
+func shown(place string) string { return endpoint.MaskURL(place) }
