@@ -53,7 +53,7 @@ type Config struct {
 	Statuses  map[int]Outcome // of this destination, where they differ from OutcomeOf
 	MaxAnswer int64           // bytes of an answer, unpacked; 0: 1 MiB
 
-	CloseEach bool // the next request is far away: no connection is kept
+	DisableKeepAlives bool // the next request is far away: no connection is kept
 }
 
 const (
@@ -127,7 +127,7 @@ func New(config Config) (*Client, error) {
 			MaxIdleConnsPerHost:    idleEach,
 			IdleConnTimeout:        idleTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
-			DisableKeepAlives:      config.CloseEach,
+			DisableKeepAlives:      config.DisableKeepAlives,
 			OnProxyConnectResponse: c.proxyAnswered,
 		},
 	}

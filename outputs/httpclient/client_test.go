@@ -80,7 +80,7 @@ func TestFailover(t *testing.T) {
 	})
 	var text bytes.Buffer
 	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, nowhere(t)+"/x", strings.Replace(blackHole(t), "//", "//me:hush@", 1), swallower(t), s.URL+"/x?a=b")
-	r := c.Request(http.MethodPost, "/bulk?c=d")
+	r := c.NewRequest(http.MethodPost, "/bulk?c=d")
 	from := time.Now()
 	if a, err := post(t, c, r, "one", 2*time.Second); err != nil || a != "/x/bulk?a=b&c=d one" {
 		t.Fatalf("%s, %v", a, err)
@@ -106,7 +106,7 @@ func TestRecovery(t *testing.T) {
 	l.Close()
 	second := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) { fmt.Fprint(w, "second") })
 	c := client(t, Config{}, "http://"+preferred, second.URL)
-	r := c.Request(http.MethodPost, "")
+	r := c.NewRequest(http.MethodPost, "")
 	if a, _ := post(t, c, r, "x", long); a != "second" {
 		t.Fatal(a)
 	}
@@ -134,7 +134,7 @@ func TestAllDown(t *testing.T) {
 	})
 	gone := nowhere(t)
 	c := client(t, Config{}, strings.Replace(gone, "//", "//me:hush@", 1), down.URL)
-	got, err := post(t, c, c.Request(http.MethodPost, "x"), "x", long)
+	got, err := post(t, c, c.NewRequest(http.MethodPost, "x"), "x", long)
 	has(t, "the error", got, "none of 2 addresses takes it: POST "+gone+"/x: ", "connection refused; POST "+down.URL+`/x: the server answers 503 Service Unavailable: in the middle of \u001b[31msomething`)
 	if kind(err) != "retry" {
 		t.Errorf("%v is %s", err, kind(err))
@@ -152,7 +152,7 @@ func TestTLS(t *testing.T) {
 		t.Helper()
 		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
 		c := client(t, Config{TLS: files, SkipVerify: skip}, url)
-		got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
 		if kind(err) != wantKind || !strings.Contains(got, want) {
 			t.Errorf("%s: %s, %q; want %s, %q", url, kind(err), got, wantKind, want)
 		}
@@ -175,7 +175,7 @@ func TestTLS(t *testing.T) {
 		files := secure.TLS{CAFile: a.File}
 		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
 		c := client(t, Config{TLS: files}, s.URL)
-		if got, _ = post(t, c, c.Request(http.MethodPost, ""), "x", long); !strings.Contains(got, "name it with --newcertfile and --newkeyfile") {
+		if got, _ = post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); !strings.Contains(got, "name it with --newcertfile and --newkeyfile") {
 			t.Errorf("no certificate in TLS 1.3: %s", got)
 		}
 	}
@@ -209,8 +209,8 @@ func TestRenewedCertificate(t *testing.T) {
 	if text, err := os.ReadFile(a.File); err != nil || os.WriteFile(authorities, text, 0o600) != nil {
 		t.Fatal("cannot copy the authority's certificate")
 	}
-	c := client(t, Config{TLS: secure.TLS{CAFile: authorities, CertFile: dir + "/cert", KeyFile: dir + "/key"}, CloseEach: true}, s.URL)
-	r := c.Request(http.MethodPost, "")
+	c := client(t, Config{TLS: secure.TLS{CAFile: authorities, CertFile: dir + "/cert", KeyFile: dir + "/key"}, DisableKeepAlives: true}, s.URL)
+	r := c.NewRequest(http.MethodPost, "")
 	if err := os.Remove(authorities); err != nil { // which has been read
 		t.Fatal(err)
 	}
@@ -240,10 +240,10 @@ func TestAuth(t *testing.T) {
 		t.Helper()
 		a.LoginOption, a.TokenOption = "newusername", "newtoken"
 		c := client(t, Config{Auth: a}, strings.Replace(s.URL, "//", "//"+user, 1))
-		if got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long); got != want {
+		if got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); got != want {
 			t.Errorf("%s, %v; want %s", got, err, want)
 		}
-		got, err := post(t, c, c.Request(http.MethodPost, "no"), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, "no"), "x", long)
 		if kind(err) != "wrong" {
 			t.Errorf("401 is %s", kind(err))
 		}
@@ -266,7 +266,7 @@ func TestAuth(t *testing.T) {
 	}}
 	c := client(t, Config{Auth: fresh}, s.URL)
 	for i, want := range []string{"Bearer 1", "POST " + s.URL + ": no token today", "Bearer 3"} {
-		if got, _ := post(t, c, c.Request(http.MethodPost, ""), "x", long); got != want {
+		if got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); got != want {
 			t.Errorf("%d: %s, want %s", i, got, want)
 		}
 	}
@@ -284,7 +284,7 @@ func TestSecretsThatAreQuoted(t *testing.T) {
 	f := func(password, want string) {
 		t.Helper()
 		c := client(t, Config{Auth: Auth{Login: secure.Login{Username: "me", Password: password}}}, s.URL)
-		got, _ := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+		got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
 		has(t, "the error", got, want)
 	}
 	const all = `no:********|"********"|********|********|end`
@@ -298,7 +298,7 @@ func TestSecretsThatAreQuoted(t *testing.T) {
 // TestEndsWithItsContext, and a stop says nothing of the address.
 func TestEndsWithItsContext(t *testing.T) {
 	c := client(t, Config{}, blackHole(t), nowhere(t))
-	r := c.Request(http.MethodPost, "")
+	r := c.NewRequest(http.MethodPost, "")
 	r.Body(append(r.Buffer(), 'x'))
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(30*time.Millisecond, cancel)
@@ -332,7 +332,7 @@ func TestNothingIsLeft(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			r := c.Request(http.MethodPost, "x")
+			r := c.NewRequest(http.MethodPost, "x")
 			for i := range 1250 {
 				post(t, c, r, fmt.Sprint(i), long)
 			}

@@ -56,12 +56,12 @@ func (s *store) Settings() (outputs.Settings, error) {
 
 // Check asks for nothing but whether it may.
 func (s *store) Check(ctx context.Context) error {
-	_, err := s.client.Send(ctx, s.client.Request(http.MethodPost, ""))
+	_, err := s.client.Send(ctx, s.client.NewRequest(http.MethodPost, ""))
 	return httpclient.AtStart(err)
 }
 
 func (s *store) Open(context.Context) (outputs.Writer, error) {
-	w := &httpclient.Writer{Client: s.client, Request: s.client.Lines(""), Append: line, Read: items}
+	w := &httpclient.Writer{Client: s.client, Request: s.client.NewLinesRequest(""), Append: line, Read: items}
 	if s.tune != nil {
 		s.tune(w)
 	}
@@ -101,7 +101,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	w := &httpclient.Writer{Client: client, Request: client.Lines("bulk"), Append: func(dst []byte, _ *event.Block, n int, e *event.Event) ([]byte, error) {
+	w := &httpclient.Writer{Client: client, Request: client.NewLinesRequest("bulk"), Append: func(dst []byte, _ *event.Block, n int, e *event.Event) ([]byte, error) {
 		return fmt.Appendf(dst, "{\"n\":%d,\"size\":%d}\n", n, len(e.Message)), nil
 	}}
 	_, err = w.Write(context.Background(), blockOf(2))

@@ -22,7 +22,7 @@ func TestLimitThatIsLifted(t *testing.T) {
 		bodies.Add(1)
 	})
 	c := client(t, Config{}, s.URL)
-	w := &Writer{Client: c, Request: c.Lines(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
+	w := &Writer{Client: c, Request: c.NewLinesRequest(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
 		return append(dst, "123456789\n"...), nil
 	}}
 	ids := event.NewIDs()

@@ -79,7 +79,7 @@ func TestProxy(t *testing.T) {
 	f := func(via, url, wantKind, want string) {
 		t.Helper()
 		c := client(t, Config{Proxy: via, TLS: secure.TLS{CAFile: a.File}}, url)
-		got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
 		if kind(err) != wantKind {
 			t.Errorf("%s by %s: %s, want %s", url, via, kind(err), wantKind)
 		}
@@ -106,7 +106,7 @@ func TestPlainTextIsSaid(t *testing.T) {
 		t.Helper()
 		var text bytes.Buffer
 		c := client(t, Config{Proxy: p, Auth: Auth{Token: token}, TLS: secure.TLS{CAFile: a.File}, Log: slog.New(slog.NewTextHandler(&text, nil))}, url)
-		r := c.Request(http.MethodPost, "")
+		r := c.NewRequest(http.MethodPost, "")
 		for range 2 {
 			if got, err := post(t, c, r, "x", long); err != nil {
 				t.Error(got)
@@ -139,7 +139,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		defer cancel()
 		at, err := proxyFor(c)
 		fmt.Println("goes by", at, err)
-		if a, err := c.Send(ctx, c.Request(http.MethodPost, "")); err == nil {
+		if a, err := c.Send(ctx, c.NewRequest(http.MethodPost, "")); err == nil {
 			fmt.Println(string(a.Body))
 		}
 		return

@@ -62,7 +62,7 @@ func (b *buffer) empty() []byte {
 
 // Request makes one. path, which may have a query, is put behind that of the
 // endpoint; it may be empty.
-func (c *Client) Request(method, path string) *Request {
+func (c *Client) NewRequest(method, path string) *Request {
 	r := &Request{Header: http.Header{}, method: method, path: path, compression: c.config.Compression}
 	r.raw.readers, r.packed.readers, r.sent = new(atomic.Int32), new(atomic.Int32), &r.raw
 	return r

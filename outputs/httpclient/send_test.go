@@ -33,7 +33,7 @@ func TestStatuses(t *testing.T) {
 	c := client(t, Config{Statuses: map[int]Outcome{409: Taken, 404: Refused, 500: Wrong}}, s.URL)
 	f := func(path, want, text string) {
 		t.Helper()
-		got, err := post(t, c, c.Request(http.MethodPost, path), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, path), "x", long)
 		if kind(err) != want {
 			t.Errorf("%s: %s, want %s", path, kind(err), want)
 		}
@@ -98,7 +98,7 @@ func TestSeveralThatAreBusy(t *testing.T) {
 		}).URL
 	}
 	c := client(t, Config{}, busy("40"), busy("20"), nowhere(t))
-	got, err := post(t, c, c.Request(http.MethodPost, ""), "x", long)
+	got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
 	if kind(err) != "retry after 20s" || strings.Count(got, "wanted again") != 1 {
 		t.Errorf("%s: %s", kind(err), got)
 	}
@@ -147,7 +147,7 @@ func TestBadAnswers(t *testing.T) {
 		t.Helper()
 		c := client(t, Config{MaxAnswer: 100_000}, raw(text, endless))
 		from := time.Now()
-		got, err := post(t, c, c.Request(http.MethodPost, ""), "x", 300*time.Millisecond)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", 300*time.Millisecond)
 		if took := time.Since(from); kind(err) != "retry" || !strings.Contains(got, want) || len(got) > 1000 || took > 10*time.Second {
 			t.Errorf("%.60q: %s after %s: %.400q, want %q", text, kind(err), took, got, want)
 		}
@@ -184,7 +184,7 @@ func TestCompression(t *testing.T) {
 	})
 	for compression, coding := range map[string]string{"": "", None: "", Gzip: "gzip", Zstd: "zstd"} {
 		c := client(t, Config{Compression: compression}, s.URL)
-		r := c.Request(http.MethodPost, "")
+		r := c.NewRequest(http.MethodPost, "")
 		for i := range 20 {
 			body := strings.Repeat(fmt.Sprintf("line %d\n", i), (20-i)*500)
 			if got, err := post(t, c, r, body, long); got != body {
@@ -205,7 +205,7 @@ func TestCompression(t *testing.T) {
 // for some time after the attempt.
 func TestBufferThatIsStillRead(t *testing.T) {
 	for _, compression := range []string{None, Gzip, Zstd} {
-		r := client(t, Config{Compression: compression}, "http://192.0.2.1").Request(http.MethodPost, "")
+		r := client(t, Config{Compression: compression}, "http://192.0.2.1").NewRequest(http.MethodPost, "")
 		same := func() bool {
 			before := &r.body[0]
 			r.Body(append(r.Buffer(), "body"...))
@@ -266,7 +266,7 @@ func answersEarly(t *testing.T, two bool) {
 	}
 	defer s.Close()
 	c := client(t, Config{SkipVerify: true}, s.URL)
-	early, late := c.Request(http.MethodPost, "?early"), c.Request(http.MethodPost, "")
+	early, late := c.NewRequest(http.MethodPost, "?early"), c.NewRequest(http.MethodPost, "")
 	for i := range 6 {
 		fill := string(rune('a' + i))
 		if _, err := post(t, c, early, strings.Repeat(fill, 2<<20), long); kind(err) == "taken" {
@@ -309,7 +309,7 @@ func TestKeptConnectionThatIsClosed(t *testing.T) {
 		}
 	}()
 	c := client(t, Config{}, "http://"+l.Addr().String())
-	r := c.Request(http.MethodPost, "")
+	r := c.NewRequest(http.MethodPost, "")
 	for i := range 5 {
 		if got, _ := post(t, c, r, "x", long); got != "ok" {
 			t.Errorf("%d: %s", i, got)
@@ -334,7 +334,7 @@ func TestRedirects(t *testing.T) {
 	f := func(a Auth, method, path, want string) {
 		t.Helper()
 		c := client(t, Config{Auth: a}, s.URL)
-		r := c.Request(method, path)
+		r := c.NewRequest(method, path)
 		if method != http.MethodGet {
 			r.Body(append(r.Buffer(), 'x'))
 		}

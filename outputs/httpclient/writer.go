@@ -250,8 +250,8 @@ func (w *Writer) compact() {
 }
 
 // Lines makes a request whose rows are lines of JSON.
-func (c *Client) Lines(path string) *Request {
-	r := c.Request(http.MethodPost, path)
+func (c *Client) NewLinesRequest(path string) *Request {
+	r := c.NewRequest(http.MethodPost, path)
 	r.Header.Set("Content-Type", "application/x-ndjson")
 	return r
 }

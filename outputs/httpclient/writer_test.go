@@ -297,7 +297,7 @@ func TestDestinationThatRefusesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: line, Halve: true}
+	w := &httpclient.Writer{Client: c, Request: c.NewLinesRequest(""), Append: line, Halve: true}
 	refused, err := w.Write(context.Background(), blockOf(1000))
 	if err == nil || errors.Is(err, outputs.ErrPermanent) || refused > 510 || refused < 100 || !strings.Contains(err.Error(), "more than 500 bodies of one batch are refused") {
 		t.Errorf("%d refused, %v", refused, err)
@@ -338,7 +338,7 @@ func TestWriterAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := bytes.Repeat([]byte("x"), 100)
-	w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
+	w := &httpclient.Writer{Client: c, Request: c.NewLinesRequest(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
 		return append(dst, text...), nil
 	}}
 	cost := func(rows int) float64 {
@@ -368,7 +368,7 @@ func BenchmarkWriter(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			w := &httpclient.Writer{Client: c, Request: c.Lines(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
+			w := &httpclient.Writer{Client: c, Request: c.NewLinesRequest(""), Append: func(dst []byte, _ *event.Block, _ int, _ *event.Event) ([]byte, error) {
 				return append(dst, text...), nil
 			}}
 			block := blockOf(1000)

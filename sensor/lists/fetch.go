@@ -48,12 +48,12 @@ func newReader(place string, m domains.Matching, skipVerify bool) *reader {
 		return r
 	}
 	// The next request is an interval away, in which a server closes a connection.
-	client, err := httpclient.New(httpclient.Config{Endpoints: []string{place}, SkipVerify: skipVerify, CloseEach: true})
+	client, err := httpclient.New(httpclient.Config{Endpoints: []string{place}, SkipVerify: skipVerify, DisableKeepAlives: true})
 	if err != nil {
 		r.wrong = errors.New("this is no URL")
 		return r
 	}
-	r.client, r.request = client, client.Request(http.MethodGet, "")
+	r.client, r.request = client, client.NewRequest(http.MethodGet, "")
 	return r
 }
 
