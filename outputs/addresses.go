@@ -185,7 +185,7 @@ func (a *Addresses) say() {
 }
 
 // Moves is how often records changed their way.
-func (a *Addresses) Moves() uint64 {
+func (a *Addresses) Switches() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.moves

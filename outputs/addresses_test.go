@@ -92,7 +92,7 @@ func TestAddressesFailoverAndBack(t *testing.T) {
 	c.Good(c.next(0))
 	c.Good(c.next(0))
 	c.lines(toSecond, toFirst)
-	if n := c.Moves(); n != 2 {
+	if n := c.Switches(); n != 2 {
 		t.Errorf("%d moves, want 2", n)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // lost, since it was received: in a lane's open block, in memory, on disk, or with a
 // writer. 0: nothing waits. Of what an earlier run has left, the time of sealing
 // counts. It is safe to call at any time.
-func (r *Runner) Oldest() time.Duration {
+func (r *Runner) OldestAge() time.Duration {
 	// In the direction in which events go, so that none is passed by on its way.
 	var t time.Time
 	r.lanes.Lock()

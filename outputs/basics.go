@@ -18,7 +18,7 @@ import (
 // in its own order, each by the variable of its environment, spelled out. The
 // option has the name of its variable without DNSMONSTER_, in lower case.
 type Basics struct {
-	Common     Common // once Use has been called
+	Common     Common // once SetCommon has been called
 	Workers    int    // 1 where no option says something else
 	BatchSize  int
 	BatchDelay time.Duration
@@ -42,7 +42,7 @@ func NewBasics(name string) Basics { return Basics{output: name, Workers: 1} }
 func (b *Basics) Name() string { return b.output }
 
 // Use takes the program's own options.
-func (b *Basics) Use(c Common) { b.Common = c }
+func (b *Basics) SetCommon(c Common) { b.Common = c }
 
 // Log is never nil.
 func (b *Basics) Log() *slog.Logger {
@@ -116,7 +116,7 @@ func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
 
 // Records is the chosen format, with what the program says of all records. Its
 // error names the option that is wrong.
-func (b *Basics) Records() (format.Format, error) {
+func (b *Basics) RecordFormat() (format.Format, error) {
 	return b.Choice.Format(b.output, b.Common.Records)
 }
 
@@ -124,8 +124,8 @@ func (b *Basics) Records() (format.Format, error) {
 // wrong.
 func (b *Basics) Settings() (Settings, error) {
 	s := Settings{Type: Type(b.kind), Workers: b.Workers, Timeout: b.Timeout}
-	s.Batch(b.BatchSize, b.BatchDelay)
-	s.BatchName = b.sizeOption
+	s.SetBatch(b.BatchSize, b.BatchDelay)
+	s.BatchSizeOption = b.sizeOption
 	var errs []error
 	wrong := func(is bool, option, format string, a ...any) {
 		if is {
@@ -138,7 +138,7 @@ func (b *Basics) Settings() (Settings, error) {
 	wrong(b.BatchDelay < 0, b.delayOption, "%s, a time of 0 or more", b.BatchDelay)
 	wrong(b.timeoutOption != "" && b.Timeout < time.Millisecond, b.timeoutOption, "%s, at least 1ms", b.Timeout)
 	if b.formatOption != "" {
-		_, err := b.Records()
+		_, err := b.RecordFormat()
 		errs = append(errs, err)
 	}
 	return s, errors.Join(errs...)

@@ -43,11 +43,11 @@ func TestBasics(t *testing.T) {
 			t.Errorf("%q: %+v, %q, want %+v, %q", args, s, got, want, problem)
 		}
 	}
-	usual := outputs.Settings{Workers: 3, BatchSize: 100, BatchName: "newbatchsize", Timeout: 5 * time.Second}
+	usual := outputs.Settings{Workers: 3, BatchSize: 100, BatchSizeOption: "newbatchsize", Timeout: 5 * time.Second}
 	f("", usual)
-	f("", outputs.Settings{Type: outputs.Allow, Workers: 1, BatchSize: 1, BatchName: "newbatchsize", Timeout: time.Millisecond},
+	f("", outputs.Settings{Type: outputs.Allow, Workers: 1, BatchSize: 1, BatchSizeOption: "newbatchsize", Timeout: time.Millisecond},
 		"--newoutputtype=3", "--newoutputworkers=1", "--newbatchsize=1", "--newtimeout=1ms")
-	f("", outputs.Settings{Workers: 3, BatchDelay: time.Minute, BatchName: "newbatchsize", Timeout: 5 * time.Second}, "--newbatchsize=7", "--newbatchdelay=1m")
+	f("", outputs.Settings{Workers: 3, BatchDelay: time.Minute, BatchSizeOption: "newbatchsize", Timeout: 5 * time.Second}, "--newbatchsize=7", "--newbatchdelay=1m")
 	f("", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP}}")
 	f("newoutputtype: 5 is not one of 0 to 4", usual, "--newoutputtype=5")
 	f("newoutputtype: -1 is not one of 0 to 4", usual, "--newoutputtype=-1")
@@ -83,9 +83,9 @@ func TestBasicsDeclare(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("options %q, want %q", names, want)
 	}
-	o.Use(outputs.Common{Records: format.Options{Server: "s1"}})
+	o.SetCommon(outputs.Common{Records: format.Options{Server: "s1"}})
 	outputtest.Options(t, o, "--newoutputformat=csv")
-	if f, err := o.Records(); err != nil || f.Name != "csv" || f.Header == "" {
+	if f, err := o.RecordFormat(); err != nil || f.Name != "csv" || f.Header == "" {
 		t.Errorf("records: %+v, %v", f, err)
 	}
 }

@@ -139,8 +139,8 @@ func TestSpoolStopAndStart(t *testing.T) {
 		trickle(t, r, in, 50, 950)
 		r.Stop(shortly())
 		l := r.Ledger(func() uint64 { return 1000 })
-		if l.Unaccounted() != 0 || l.Held != 950 || r.Waiting() != 950 {
-			t.Errorf("always %t: %d unaccounted, %d held, %d waiting: %+v", always, l.Unaccounted(), l.Held, r.Waiting(), l)
+		if l.Unaccounted() != 0 || l.Held != 950 || r.SpoolEvents() != 950 {
+			t.Errorf("always %t: %d unaccounted, %d held, %d waiting: %+v", always, l.Unaccounted(), l.Held, r.SpoolEvents(), l)
 		}
 
 		for range 2 { // a start during the outage changes nothing
@@ -407,7 +407,7 @@ func TestSpoolConcurrent(t *testing.T) {
 			r.Stop(shortly())
 			l := r.Ledger(func() uint64 { return 6000 })
 			dropped += l.Outcomes[account.QueueFull].Value
-			if l.Unaccounted() != 0 || l.Held != r.Waiting() || l.Outcomes[account.Abandoned].Value != 0 {
+			if l.Unaccounted() != 0 || l.Held != r.SpoolEvents() || l.Outcomes[account.Abandoned].Value != 0 {
 				t.Errorf("always %t, round %d: %+v", always, round, l)
 			}
 			for _, id := range s.received() {
@@ -501,7 +501,7 @@ func TestSpoolDiskHangs(t *testing.T) {
 	offer(in, 10)
 	in.Flush()
 	r.Stop(context.Background())
-	if n, m := r.Stuck(), r.Waiting(); n != 10 || m != 0 {
+	if n, m := r.Stuck(), r.SpoolEvents(); n != 10 || m != 0 {
 		t.Errorf("%d events stuck and %d waiting, want 10 and 0", n, m)
 	}
 	if !strings.Contains(text.String(), "the spool's disk does not answer") {

@@ -79,7 +79,7 @@ func (in *Intake) takesSome(f *Filter, e *event.Event) bool {
 		}
 	}
 	if 0 < taken && taken < questions {
-		e.Taken = in.taken
+		e.Selected = in.taken
 	}
 	return taken > 0
 }

@@ -80,7 +80,7 @@ func TestFilter(t *testing.T) {
 		}
 		for _, e := range events {
 			in.Offer(e)
-			if e.Taken != nil {
+			if e.Selected != nil {
 				t.Errorf("type %d: what is taken stays in the event", kind)
 			}
 		}
@@ -154,7 +154,7 @@ func TestFilterDoesNotAllocate(t *testing.T) {
 	run := func() {
 		in.takes(one)
 		in.takes(several)
-		several.Taken = nil
+		several.Selected = nil
 	}
 	run()
 	if n := testing.AllocsPerRun(1000, run); n != 0 {

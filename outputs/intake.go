@@ -55,7 +55,7 @@ func (in *Intake) Offer(e *event.Event) {
 		in.first.Store(in.r.queue.loose.stamp(in.now))
 	}
 	in.open.Append(e)
-	e.Taken = nil // that was for this output alone
+	e.Selected = nil // that was for this output alone
 	if in.full() || in.open.Size() >= in.most {
 		in.handOver(in.alone, false)
 	}

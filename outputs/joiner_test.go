@@ -106,9 +106,9 @@ func TestLargeBatch(t *testing.T) {
 			t.Errorf("%d events at most: batches of %v, want %v", rows, got, want)
 		}
 	}
-	f(10_000, AnyBytes, 25_000, 10_000, 10_000, 5000) // a lane's block has 2520
-	f(2000, AnyBytes, 5000, 2000, 2000, 1000)
-	f(3000, AnyBytes, 7000, 3000, 3000, 1000)
+	f(10_000, NoByteLimit, 25_000, 10_000, 10_000, 5000) // a lane's block has 2520
+	f(2000, NoByteLimit, 5000, 2000, 2000, 1000)
+	f(3000, NoByteLimit, 7000, 3000, 3000, 1000)
 	f(0, 1<<20, 25_000, 10_082, 10_082, 4836) // (1 MiB - 48) / (92 + 12)
 	f(0, 10_000, 200, 95, 95, 10)
 	f(10_000, 0, 5000, 2520, 2480)
@@ -263,7 +263,7 @@ func TestLanesComeAtOnce(t *testing.T) {
 func TestJoinedBatchStays(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
-		set := Settings{Type: All, Workers: 1, BatchSize: 20_000, BatchBytes: AnyBytes, BatchDelay: time.Hour, RetryFirst: time.Millisecond, RetryMax: time.Millisecond,
+		set := Settings{Type: All, Workers: 1, BatchSize: 20_000, BatchBytes: NoByteLimit, BatchDelay: time.Hour, RetryFirst: time.Millisecond, RetryMax: time.Millisecond,
 			QueueBytes: 16 << 20, Spool: SpoolSettings{Dir: dir, Bytes: 64 << 20, Always: always}}
 		var mu sync.Mutex
 		var tries [][]byte
@@ -305,7 +305,7 @@ func TestBatchWithinMemory(t *testing.T) {
 	f := func(what string, change func(*Settings), live bool, bytes int64, warnings ...string) {
 		t.Helper()
 		var text strings.Builder
-		set := Settings{Type: All, Workers: 1, BatchSize: 100_000, BatchBytes: AnyBytes, BatchName: "fakebatchsize"}
+		set := Settings{Type: All, Workers: 1, BatchSize: 100_000, BatchBytes: NoByteLimit, BatchSizeOption: "fakebatchsize"}
 		change(&set)
 		r, err := NewRunner(&fake{}, set, live, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(&text, nil)))
 		if err != nil {
@@ -342,7 +342,7 @@ func TestBatchWithinMemory(t *testing.T) {
 		"set --queuemb=58 and --spoolmb=115, or")
 	f("few records", func(s *Settings) { s.QueueEvents = 1000 }, true, 32<<20,
 		"fakebatchsize=100000 is more than the 500 records that --packetlimit=1000 leaves for a batch of output fake: set --packetlimit=199999, or")
-	f("few records, no option", func(s *Settings) { s.QueueEvents, s.BatchName = 1000, "" }, true, 32<<20)
+	f("few records, no option", func(s *Settings) { s.QueueEvents, s.BatchSizeOption = 1000, "" }, true, 32<<20)
 }
 
 // TestJoinerEnds: whatever ends a run, no event that the joiner has in hand is left
@@ -391,7 +391,7 @@ func TestOldest(t *testing.T) {
 		}
 		s := newStore(true)
 		r := runnerFor(t, s, set, true, nil)
-		if age := r.Oldest(); age != 0 {
+		if age := r.OldestAge(); age != 0 {
 			t.Errorf("%s: %s, though nothing was received", mode, age)
 		}
 		r.queue.loose.base = time.Now().Add(-time.Hour) // as if the sensor had run for as long
@@ -401,8 +401,8 @@ func TestOldest(t *testing.T) {
 		in.Offer(testEvent(0))
 		want := func(where string) {
 			t.Helper()
-			age := r.Oldest()
-			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.Oldest() { // it may be between two hands
+			age := r.OldestAge()
+			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.OldestAge() { // it may be between two hands
 			}
 			if age < before || age > before+time.Minute {
 				t.Errorf("%s: %s, want %s: %s", mode, age, before, where)
@@ -420,9 +420,9 @@ func TestOldest(t *testing.T) {
 		}
 		s.set(false)
 		in.Flush()
-		waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return 202 }); return l.Held == 0 && r.Oldest() == 0 })
+		waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return 202 }); return l.Held == 0 && r.OldestAge() == 0 })
 		r.Stop(context.Background())
-		if age := r.Oldest(); age != 0 {
+		if age := r.OldestAge(); age != 0 {
 			t.Errorf("%s: %s at the end", mode, age)
 		}
 	}
@@ -460,7 +460,7 @@ func TestOldestAfterRestart(t *testing.T) {
 		r = testRunner(t, part, set, true, nil)
 		want := func(when string) {
 			t.Helper()
-			if age := r.Oldest(); age < time.Hour || age > 2*time.Hour {
+			if age := r.OldestAge(); age < time.Hour || age > 2*time.Hour {
 				t.Errorf("%d events, %s: %s, want an hour", rest, when, age)
 			}
 		}
@@ -494,7 +494,7 @@ func BenchmarkFourLanes(b *testing.B) {
 				s := newSizes()
 				set := Settings{Type: All, Workers: 1, BatchSize: limit}
 				if limit > 0 {
-					set.BatchBytes = AnyBytes
+					set.BatchBytes = NoByteLimit
 				}
 				r := testRunner(b, &s.fake, set, true, nil)
 				r.Start(context.Background())

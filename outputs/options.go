@@ -89,11 +89,11 @@ func (o *Options) Check() error {
 
 // Look says why the spool's folder cannot be used by an output. It changes
 // nothing.
-func (o *Options) Look(output string, force bool) error {
+func (o *Options) CheckFolder(output string, force bool) error {
 	if o.dir == "" {
 		return nil
 	}
-	if err := safefs.Look(o.dir, true, force); err != nil {
+	if err := safefs.Check(o.dir, true, force); err != nil {
 		return fmt.Errorf("--spooldir %s: output %s: make spool: %w", o.dir, output, err)
 	}
 	return nil
@@ -110,7 +110,7 @@ func (o *Options) Fill(s *Settings) {
 
 // Forgotten logs what waits on disk for outputs that none of the runners is for:
 // it stays there.
-func (o *Options) Forgotten(runners []*Runner, log *slog.Logger) {
+func (o *Options) WarnUnclaimed(runners []*Runner, log *slog.Logger) {
 	if o.dir == "" {
 		return
 	}
@@ -122,7 +122,7 @@ func (o *Options) Forgotten(runners []*Runner, log *slog.Logger) {
 		if slices.ContainsFunc(runners, func(r *Runner) bool { return r.Name() == name }) {
 			continue
 		}
-		if info, err := spool.Look(filepath.Join(o.dir, name), nil); err == nil && info.Events+info.Unreadable.Blocks > 0 && !info.InUse {
+		if info, err := spool.Inspect(filepath.Join(o.dir, name), nil); err == nil && info.Events+info.Unreadable.Blocks > 0 && !info.InUse {
 			log.Warn("the spool holds events for an output that is switched off; they stay there", "output", name, "events", info.Events+info.Unreadable.Events, "spool", info.Dir)
 		}
 	}

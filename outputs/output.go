@@ -36,16 +36,16 @@ const (
 // zero stands for a default. Output.Settings fills the first part; the second is
 // the same for all outputs of a run, and the program's to fill.
 type Settings struct {
-	Type       Type
-	Workers    int           // writers, each in a goroutine of its own; at least 1
-	BatchSize  int           // events in a batch at most; 0: as many as its bytes allow
-	BatchBytes int64         // bytes in a batch at most, as Block.Size tells them, but for a single larger event; 0: 256 KiB. AnyBytes: what memory allows
-	Grow       bool          // batches become larger than BatchSize while there are others that wait
-	BatchDelay time.Duration // how long an event waits for its batch to fill; 0: 1 s. What all lanes bring in that time is one batch
-	BatchName  string        // the option that sets BatchSize, for messages; "": no option does
-	Timeout    time.Duration // for one attempt of Write or Open; 0: 30 s
-	RetryFirst time.Duration // pause after the first failed attempt; 0: 100 ms
-	RetryMax   time.Duration // longest pause between attempts; 0: 30 s
+	Type            Type
+	Workers         int           // writers, each in a goroutine of its own; at least 1
+	BatchSize       int           // events in a batch at most; 0: as many as its bytes allow
+	BatchBytes      int64         // bytes in a batch at most, as Block.Size tells them, but for a single larger event; 0: 256 KiB. NoByteLimit: what memory allows
+	Grow            bool          // batches become larger than BatchSize while there are others that wait
+	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. What all lanes bring in that time is one batch
+	BatchSizeOption string        // the option that sets BatchSize, for messages; "": no option does
+	Timeout         time.Duration // for one attempt of Write or Open; 0: 30 s
+	RetryFirst      time.Duration // pause after the first failed attempt; 0: 100 ms
+	RetryMax        time.Duration // longest pause between attempts; 0: 30 s
 
 	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool where batches have at most half of it
 	QueueEvents int   // events in that memory at most; 0: as many as it holds
@@ -62,12 +62,12 @@ type SpoolSettings struct {
 	Always bool   // every block, before its first attempt; else what memory cannot hold
 }
 
-// AnyBytes is the BatchBytes of an output that counts its batches by events alone.
-const AnyBytes = math.MaxInt64
+// NoByteLimit is the BatchBytes of an output that counts its batches by events alone.
+const NoByteLimit = math.MaxInt64
 
 // Batch sets what dnsmonster's batch options mean: with a delay other than 0
 // the size does not count.
-func (s *Settings) Batch(size int, delay time.Duration) {
+func (s *Settings) SetBatch(size int, delay time.Duration) {
 	s.BatchSize, s.BatchDelay = size, delay
 	if delay > 0 {
 		s.BatchSize = 0
@@ -117,7 +117,7 @@ func (s *Settings) Validate() error {
 }
 
 // Attempt is the time that one attempt of Write or Open may take.
-func (s Settings) Attempt() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
+func (s Settings) AttemptTimeout() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
 
 // withDefaults fills in what is zero. live is as in NewRunner.
 func (s Settings) withDefaults(live bool) Settings {
@@ -125,7 +125,7 @@ func (s Settings) withDefaults(live bool) Settings {
 		s.QueueBytes = cmp.Or(s.QueueBytes, waitingQueueBytes)
 	}
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
-	s.Timeout = s.Attempt()
+	s.Timeout = s.AttemptTimeout()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
 	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
 	if most := s.largest(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
@@ -166,14 +166,14 @@ func (s *Settings) typicalBatch() int64 {
 // smaller says why batches will be smaller than s wants them, and what would mend
 // it, where real is s with all that has no say in it filled in; "": they are not.
 func (s *Settings) smaller(real Settings, output string) string {
-	asks := fmt.Sprintf("%s=%d", s.BatchName, s.BatchSize)
+	asks := fmt.Sprintf("%s=%d", s.BatchSizeOption, s.BatchSize)
 	switch n := s.typicalBatch(); {
-	case s.BatchName != "" && s.BatchSize > real.BatchSize:
+	case s.BatchSizeOption != "" && s.BatchSize > real.BatchSize:
 		return fmt.Sprintf("%s is more than the %d records that --packetlimit=%d leaves for a batch of output %s: set --packetlimit=%d, or fewer records for a batch",
 			asks, real.BatchSize, s.QueueEvents, output, 2*s.BatchSize-1)
-	case n <= real.BatchBytes || n == AnyBytes:
+	case n <= real.BatchBytes || n == NoByteLimit:
 		return ""
-	case s.BatchName == "":
+	case s.BatchSizeOption == "":
 		asks = "a batch"
 		fallthrough
 	default:
@@ -229,9 +229,9 @@ type Common struct {
 	Log        *slog.Logger
 }
 
-// CommonUser is an Output that wants to know them. Use is called before
+// CommonSetter is an Output that wants to know them. Use is called before
 // Settings.
-type CommonUser interface{ Use(Common) }
+type CommonSetter interface{ SetCommon(Common) }
 
 // Checker is an Output that tries its options out before anything is written.
 type Checker interface {
@@ -241,16 +241,16 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
-// Looker is an Output that can tell without changing anything, and without asking
+// LocalChecker is an Output that can tell without changing anything, and without asking
 // a server, what will not work as it is set. It comes after Settings.
-type Looker interface{ Look() error }
+type LocalChecker interface{ CheckLocal() error }
 
 // Commander is an Output that brings commands of its own, such as one that makes
 // the tables of its database.
 type Commander interface {
 	// Commands have names, help, their own options, and either subcommands or an
 	// action. They are called once for an Output that does nothing else. The
-	// options are bound and Use has been called when an action runs; the context's
+	// options are bound and SetCommon has been called when an action runs; the context's
 	// own Context ends at a signal. ArgsUsage says that a command takes arguments.
 	// An error that is Permanent is for the user to mend, exit status 1; any other
 	// one is a failure, exit status 2. The program adds what all of them have:
@@ -273,7 +273,7 @@ type Writer interface {
 	// Write again with the same block until it returns nil; a writer that knows
 	// which events were taken sends only the others, or says so by a Partial.
 	// RetryAfter sets the pause. ErrPermanent ends this: what is left counts as
-	// refused. ErrGone and ErrEnded end the output.
+	// refused. ErrReaderGone and ErrEnded end the output.
 	//
 	// refused is how many events this call found that the destination will never
 	// take; it counts beside an error too, and such events are not sent again.

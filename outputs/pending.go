@@ -7,14 +7,14 @@ import "context"
 // began it has ended, and a later attempt waits for it instead of writing again.
 // What the call was given, its bytes above all, is its own until Wait has returned
 // the result; a call that never returns keeps it for ever, with its goroutine.
-type Pending[T any] struct {
+type Call[T any] struct {
 	done   chan struct{}
 	result T
 }
 
 // Begin starts a call in a goroutine of its own.
-func Begin[T any](call func() T) *Pending[T] {
-	p := &Pending[T]{done: make(chan struct{})}
+func StartCall[T any](call func() T) *Call[T] {
+	p := &Call[T]{done: make(chan struct{})}
 	go func() {
 		p.result = call()
 		close(p.done)
@@ -25,7 +25,7 @@ func Begin[T any](call func() T) *Pending[T] {
 // Wait returns what the call has returned, or the error of ctx where that ends
 // before: the call is under way still. Any number of goroutines may wait, each as
 // often as it likes.
-func (p *Pending[T]) Wait(ctx context.Context) (T, error) {
+func (p *Call[T]) Wait(ctx context.Context) (T, error) {
 	select {
 	case <-p.done:
 		return p.result, nil

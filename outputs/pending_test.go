@@ -12,7 +12,7 @@ import (
 // waits later gets the result, and the call is made once.
 func TestPending(t *testing.T) {
 	calls, release := 0, make(chan struct{})
-	p := Begin(func() int {
+	p := StartCall(func() int {
 		calls++
 		<-release
 		return 7

@@ -11,11 +11,11 @@ import (
 var (
 	// ErrPermanent marks an error that trying again cannot mend.
 	ErrPermanent = errors.New("permanent")
-	// ErrGone is returned by a writer whose reader has left for good, such as
+	// ErrReaderGone is returned by a writer whose reader has left for good, such as
 	// stdout's at the end of a pipe.
-	ErrGone = errors.New("the reader has left")
+	ErrReaderGone = errors.New("the reader has left")
 	// ErrEnded is returned by a writer whose destination will not take anything
-	// any more, for another reason. It ends the output as ErrGone does, but not
+	// any more, for another reason. It ends the output as ErrReaderGone does, but not
 	// quietly: what is left is abandoned, and the run has failed.
 	ErrEnded = errors.New("the destination has ended")
 )

@@ -71,7 +71,7 @@ func TestPartialForGood(t *testing.T) {
 	}
 	f(&Partial{[]int{3}, Permanent(io.EOF)}, "delivered 9, refused 1, retries 0")
 	f(&Partial{nil, io.EOF}, "delivered 10, refused 0, retries 0")
-	f(&Partial{[]int{3, 4}, ErrGone}, "delivered 8, abandoned 2")
+	f(&Partial{[]int{3, 4}, ErrReaderGone}, "delivered 8, abandoned 2")
 }
 
 // The destination's wish sets the pause, up to a bound.

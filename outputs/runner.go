@@ -135,7 +135,7 @@ func (r *Runner) Start(ctx context.Context) {
 // Gone is closed when the output cannot go on: its reader has left, or opening
 // it failed for good. From then on all it is offered counts as abandoned, and
 // nobody waits for it.
-func (r *Runner) Gone() <-chan struct{} { return r.gone }
+func (r *Runner) Ended() <-chan struct{} { return r.gone }
 
 // Err is why Gone was closed, nil before.
 func (r *Runner) Err() error {
@@ -227,7 +227,7 @@ func (r *Runner) finish() {
 	done := make(chan uint64, 1)
 	go func() {
 		<-r.disk.ended
-		if errors.Is(r.Err(), ErrGone) {
+		if errors.Is(r.Err(), ErrReaderGone) {
 			done <- r.queue.Drain() + r.disk.abandon()
 			return
 		}
@@ -285,10 +285,10 @@ func (r *Runner) CloseErr() error {
 }
 
 // Trouble is why the last attempts failed, nil where they did not.
-func (r *Runner) Trouble() error { return r.health.trouble() }
+func (r *Runner) LastError() error { return r.health.trouble() }
 
 // Waiting is how many events the spool holds; 0 where its disk does not answer.
-func (r *Runner) Waiting() uint64 {
+func (r *Runner) SpoolEvents() uint64 {
 	if r.disk == nil || r.stuck.Load() {
 		return 0
 	}
@@ -331,14 +331,14 @@ func (r *Runner) put(p parcel, round *uint64) PutResult {
 }
 
 // GiveUp ends the output: what it is offered counts as abandoned from now on.
-func (r *Runner) GiveUp(why error) { r.giveUp(why) }
+func (r *Runner) End(why error) { r.giveUp(why) }
 
 // giveUp says so at once, since other outputs may go on for long. A reader that
 // has left is no fault, and the program's to judge.
 func (r *Runner) giveUp(err error) {
 	r.goneOnce.Do(func() {
 		r.goneErr = err
-		if !errors.Is(err, ErrGone) {
+		if !errors.Is(err, ErrReaderGone) {
 			r.log.Error("output gives up: what it has not delivered and what is still to come for it is abandoned",
 				"records", r.counters.Sum(account.DeliveryHeld)+r.counters.Sum(account.Abandoned), "error", err)
 		}

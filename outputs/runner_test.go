@@ -160,7 +160,7 @@ func TestOutcomes(t *testing.T) {
 	f([]error{busy, busy}, 1, "delivered 7, refused 3, retries 2") // one more in each attempt
 	f([]error{Permanent(busy)}, 0, "delivered 0, refused 10, blocks 0, retries 0")
 	f([]error{busy, Permanent(busy)}, 2, "refused 10, retries 1")
-	f([]error{ErrGone}, 0, "abandoned 10, blocks 0")
+	f([]error{ErrReaderGone}, 0, "abandoned 10, blocks 0")
 }
 
 // Each attempt has its own deadline: all of its time behind the end of the one
@@ -341,17 +341,17 @@ func TestStopWithStuckWriter(t *testing.T) {
 func TestGone(t *testing.T) {
 	set := quick(3, 10)
 	set.QueueBytes = 1
-	f := &fake{write: func(context.Context, *event.Block) (int, error) { return 0, ErrGone }}
+	f := &fake{write: func(context.Context, *event.Block) (int, error) { return 0, ErrReaderGone }}
 	r := testRunner(t, f, set, false, nil)
 	if r.Err() != nil {
 		t.Error("Err before the end")
 	}
 	r.Start(context.Background())
 	offer(r.Intake(), 500)
-	<-r.Gone()
+	<-r.Ended()
 	r.Stop(context.Background())
-	if !errors.Is(r.Err(), ErrGone) {
-		t.Errorf("Err = %v, want ErrGone", r.Err())
+	if !errors.Is(r.Err(), ErrReaderGone) {
+		t.Errorf("Err = %v, want ErrReaderGone", r.Err())
 	}
 	check(t, r, 500, "abandoned 500, delivered 0")
 	if f.closes == 0 || f.closes > 3 {
@@ -371,7 +371,7 @@ func TestGoneWakesWorkers(t *testing.T) {
 		if attempts++; attempts == 1 {
 			return 0, errors.New("busy")
 		}
-		return 0, ErrGone
+		return 0, ErrReaderGone
 	}}, set, false, nil)
 	r.Start(context.Background())
 	offer(r.Intake(), 50)
@@ -412,7 +412,7 @@ func TestOpen(t *testing.T) {
 	bad := errors.New("no such table")
 	r = testRunner(t, &fake{open: func(context.Context) error { return Permanent(bad) }}, quick(2, 10), false, nil)
 	r.Start(context.Background())
-	<-r.Gone()
+	<-r.Ended()
 	if !errors.Is(r.Err(), bad) {
 		t.Errorf("Err = %v, want %v", r.Err(), bad)
 	}

@@ -58,7 +58,7 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.disk.grace = time.Millisecond
 	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
-	r.giveUp(ErrGone)
+	r.giveUp(ErrReaderGone)
 	wantStops(t, r)
 	if n := r.Stuck(); n != 10 {
 		t.Errorf("%d events stuck, want 10", n)
@@ -152,7 +152,7 @@ func TestGiveUpIsHeard(t *testing.T) {
 		offer(r.Intake(), 50)
 		r.Start(context.Background())
 		select {
-		case <-r.Gone():
+		case <-r.Ended():
 		case <-time.After(20 * time.Second):
 			t.Fatal("the output does not give up")
 		}

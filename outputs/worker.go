@@ -76,7 +76,7 @@ func (w *worker) open(ctx context.Context) error {
 			w.good()
 			return nil
 		}
-		if errors.Is(err, ErrPermanent) || errors.Is(err, ErrGone) || errors.Is(err, ErrEnded) || ctx.Err() != nil {
+		if errors.Is(err, ErrPermanent) || errors.Is(err, ErrReaderGone) || errors.Is(err, ErrEnded) || ctx.Err() != nil {
 			return err
 		}
 		w.bad("open", err)
@@ -130,7 +130,7 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 			res.refused += uint64(left)
 			res.why = err
 			return res
-		case errors.Is(err, ErrGone), errors.Is(err, ErrEnded):
+		case errors.Is(err, ErrReaderGone), errors.Is(err, ErrEnded):
 			res.left, res.rest, res.gone = uint64(left), b, err
 			return res
 		case ctx.Err() != nil:

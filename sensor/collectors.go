@@ -54,7 +54,7 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, r := range c.books.outputs {
-		ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, r.Oldest().Seconds(), r.Name())
+		ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, r.OldestAge().Seconds(), r.Name())
 		batches, rows, upTo := r.BatchRows()
 		ch <- prometheus.MustNewConstHistogram(descRows, batches, float64(rows), upTo, r.Name())
 		if size, limit := r.SpoolBytes(); limit > 0 {

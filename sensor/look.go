@@ -27,12 +27,12 @@ func (o *common) look(in feed, active []active) error {
 		p.add(err)
 	}
 	for _, a := range active {
-		if l, ok := a.output.(outputs.Looker); ok {
-			p.add(l.Look())
+		if l, ok := a.output.(outputs.LocalChecker); ok {
+			p.add(l.CheckLocal())
 		}
 	}
 	if len(active) > 0 {
-		p.add(o.delivery.Look(active[0].output.Name(), o.force)) // the same for all of them
+		p.add(o.delivery.CheckFolder(active[0].output.Name(), o.force)) // the same for all of them
 	}
 	p.add(lookAtProfile("cpuprofile", o.process.cpuProfile, o.force))
 	p.add(lookAtProfile("memprofile", o.process.memProfile, o.force))
@@ -52,7 +52,7 @@ func lookAtProfile(option, path string, force bool) error {
 		err = errors.Join(err, notAProfile(path))
 	}
 	if err == nil {
-		err = safefs.Look(filepath.Dir(path), false, force)
+		err = safefs.Check(filepath.Dir(path), false, force)
 	}
 	if err != nil {
 		return fmt.Errorf("--%s: %w", option, err)

@@ -79,8 +79,8 @@ func (o *outputCommand) do(c *cli.Context) error {
 	if o.skipTLS {
 		log.Warn("skiptlsverification: certificates are not checked")
 	}
-	if user, ok := o.output.(outputs.CommonUser); ok {
-		user.Use(outputs.Common{SkipVerify: o.skipTLS, Log: slog.New(slog.DiscardHandler)})
+	if user, ok := o.output.(outputs.CommonSetter); ok {
+		user.SetCommon(outputs.Common{SkipVerify: o.skipTLS, Log: slog.New(slog.DiscardHandler)})
 	}
 	ctx, cancel := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()

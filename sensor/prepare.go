@@ -18,8 +18,8 @@ func (o *common) introduce(log *slog.Logger) error {
 	}
 	records.Server, records.InterfaceName = o.server, o.names.name
 	for _, out := range o.outputs {
-		if u, ok := out.(outputs.CommonUser); ok {
-			u.Use(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Live: o.live, Force: o.force, Log: log.With("output", out.Name())})
+		if u, ok := out.(outputs.CommonSetter); ok {
+			u.SetCommon(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Live: o.live, Force: o.force, Log: log.With("output", out.Name())})
 		}
 	}
 	return nil
@@ -78,7 +78,7 @@ func (p *pipeline) prepare(o *common, s *session, active []active) error {
 		}
 		if ctx.Err() != nil && listErr != nil {
 			for _, r := range p.runners {
-				r.GiveUp(errUnready)
+				r.End(errUnready)
 			}
 		}
 		if ctx.Err() != nil {
@@ -110,7 +110,7 @@ func tryOut(ctx context.Context, list []active, log *slog.Logger) error {
 		}
 		checks++
 		go func() {
-			attempt, cancel := context.WithTimeout(ctx, a.settings.Attempt())
+			attempt, cancel := context.WithTimeout(ctx, a.settings.AttemptTimeout())
 			defer cancel()
 			err := check.Check(attempt)
 			switch {

@@ -63,7 +63,7 @@ func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) e
 		return err
 	}
 	defer discard(runners)
-	o.delivery.Forgotten(runners, s.log)
+	o.delivery.WarnUnclaimed(runners, s.log)
 	metrics, err := o.metrics.open(s.isDefault("metricendpointtype"), o.server, c.App.ErrWriter)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (p *pipeline) gone(run context.Context) <-chan struct{} {
 	for _, r := range p.runners {
 		go func() {
 			select {
-			case <-r.Gone():
+			case <-r.Ended():
 				left <- r
 			case <-run.Done():
 			}
@@ -211,7 +211,7 @@ func (p *pipeline) gone(run context.Context) <-chan struct{} {
 		for others := len(p.runners) - 1; others >= 0; others-- {
 			select {
 			case r := <-left:
-				if others > 0 && errors.Is(r.Err(), outputs.ErrGone) {
+				if others > 0 && errors.Is(r.Err(), outputs.ErrReaderGone) {
 					p.log.Error("an output ends: its reader has left, what is still to come for it is abandoned", "output", r.Name(), "error", r.Err())
 				}
 			case <-run.Done():
@@ -226,7 +226,7 @@ func (p *pipeline) gone(run context.Context) <-chan struct{} {
 // readerLeft reports whether every output ended because its reader went away.
 func (p *pipeline) readerLeft() bool {
 	for _, r := range p.runners {
-		if !errors.Is(r.Err(), outputs.ErrGone) {
+		if !errors.Is(r.Err(), outputs.ErrReaderGone) {
 			return false
 		}
 	}
@@ -280,7 +280,7 @@ func (p *pipeline) conclude(w io.Writer, calls *signals) error {
 func (p *pipeline) outputErr() error {
 	var errs []error
 	for _, r := range p.runners {
-		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrGone) && !errors.Is(err, errUnready) {
+		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrReaderGone) && !errors.Is(err, errUnready) {
 			errs = append(errs, fmt.Errorf("output %s: %w", r.Name(), err))
 		}
 		if err := r.CloseErr(); err != nil {
@@ -310,7 +310,7 @@ func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 	}
 	errs := []error{fmt.Errorf("not delivered: %s", strings.Join(undelivered, "; "))}
 	for _, r := range p.runners {
-		if err := r.Trouble(); err != nil && r.Err() == nil {
+		if err := r.LastError(); err != nil && r.Err() == nil {
 			errs = append(errs, fmt.Errorf("output %s failed to the end: %w", r.Name(), err))
 		}
 	}
@@ -322,7 +322,7 @@ func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 func (p *pipeline) waiting() string {
 	var parts []string
 	for _, r := range p.runners {
-		if n := r.Waiting(); n > 0 {
+		if n := r.SpoolEvents(); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d wait in the spool (%s)", n, r.Name()))
 		}
 	}

@@ -136,7 +136,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
 	var errs []error
 	for _, name := range names {
-		info, err := spool.Look(filepath.Join(o.dir, name), nil)
+		info, err := spool.Inspect(filepath.Join(o.dir, name), nil)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -175,7 +175,7 @@ func damage(info spool.Info) string {
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
 	}
-	if c := info.Unreadable.Closed; len(c) > 0 {
+	if c := info.Unreadable.Errors; len(c) > 0 {
 		parts = append(parts, closed(c))
 	}
 	if len(parts) == 0 {
@@ -247,7 +247,7 @@ func notExported(info spool.Info) string {
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
 	}
-	if c := info.Unreadable.Closed; len(c) > 0 {
+	if c := info.Unreadable.Errors; len(c) > 0 {
 		parts = append(parts, closed(c))
 	}
 	if info.Lost > 0 {
@@ -289,7 +289,7 @@ func (o *spoolOptions) drop(c *cli.Context) error {
 
 func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 	what := "what is in it"
-	info, err := spool.Look(filepath.Join(o.dir, name), nil)
+	info, err := spool.Inspect(filepath.Join(o.dir, name), nil)
 	if err == nil {
 		what = fmt.Sprintf("%d events", info.Events)
 		if n := info.Unreadable; n.Blocks > 0 {

@@ -215,7 +215,7 @@ func (s *theatre) batchUnderWay() {
 // onDisk is how many events wait in the spool.
 func (s *theatre) onDisk() uint64 {
 	s.t.Helper()
-	info, err := spool.Look(filepath.Join(s.spool, "psql"), nil)
+	info, err := spool.Inspect(filepath.Join(s.spool, "psql"), nil)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not made yet: none
 		s.t.Fatal(err)
 	}

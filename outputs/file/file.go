@@ -109,7 +109,7 @@ func (o *Output) take() error {
 	if o.folder != nil {
 		return nil
 	}
-	records, err := o.Records()
+	records, err := o.RecordFormat()
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (o *Output) take() error {
 // Open makes a writer. Those of one Output share the file and write block by
 // block.
 func (o *Output) Open(context.Context) (outputs.Writer, error) {
-	records, err := o.Records()
+	records, err := o.RecordFormat()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}

@@ -12,7 +12,7 @@ import (
 // Look says what Check would find wrong with the folder, and changes nothing.
 // That another sensor writes there is no matter: it may be the one that is asked
 // about.
-func (o *Output) Look() error {
+func (o *Output) CheckLocal() error {
 	if o.path == "" {
 		return nil // Settings says so
 	}

@@ -17,7 +17,7 @@ type writer struct {
 	enc     format.Encoder
 	text    []byte // of the block being written
 	refused format.Refusal
-	pending *outputs.Pending[error] // nil: nothing is being written
+	pending *outputs.Call[error] // nil: nothing is being written
 	closed  bool
 }
 
@@ -27,7 +27,7 @@ type writer struct {
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if w.pending == nil {
 		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
-		w.pending = outputs.Begin(func() error { return w.folder.append(w.text) })
+		w.pending = outputs.StartCall(func() error { return w.folder.append(w.text) })
 	}
 	err, late := w.pending.Wait(ctx)
 	if late != nil {

@@ -127,7 +127,7 @@ func TestForgedEvents(t *testing.T) {
 		e.DNS.Malformed = dns.Malformed{Section: dns.Section(r.Uint32()), Fault: dns.Fault(r.Uint32()), Index: uint16(r.Uint32())}
 		e.DNS.EDNS = dns.EDNS{Present: true, DataStart: uint16(r.Uint32()), DataLen: uint16(r.Uint32())}
 		e.Time, e.Proto, e.Direction, e.Tunnel = int64(r.Uint64()), event.Proto(r.Uint32()), packet.Direction(r.Uint32()), packet.Tunnel(r.Uint32())
-		e.Taken = msg[:r.IntN(3)]
+		e.Selected = msg[:r.IntN(3)]
 		b := event.NewBlock(1024)
 		b.Append(e)
 		b.Seal(ids.Next(), e.When())

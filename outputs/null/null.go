@@ -31,7 +31,7 @@ func (o *Output) Flags() []cli.Flag {
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	if o.BatchSize > 0 || o.BatchDelay > 0 {
-		s.BatchBytes = outputs.AnyBytes
+		s.BatchBytes = outputs.NoByteLimit
 	}
 	return s, err
 }

@@ -18,14 +18,14 @@ func TestSettings(t *testing.T) {
 			if err == nil || err.Error() != problem {
 				t.Errorf("%q: error %v, want %s", args, err, problem)
 			}
-		} else if want.Workers, want.BatchName = 1, "nulloutputbatchsize"; err != nil || s != want {
+		} else if want.Workers, want.BatchSizeOption = 1, "nulloutputbatchsize"; err != nil || s != want {
 			t.Errorf("%q: %+v, %v, want %+v", args, s, err, want)
 		}
 	}
 	f("", outputs.Settings{})
 	f("", outputs.Settings{Type: outputs.All}, "--nulloutputtype=1")
-	f("", outputs.Settings{Type: outputs.SkipAndAllow, BatchSize: 9, BatchBytes: outputs.AnyBytes}, "--nulloutputtype=4", "--nulloutputbatchsize=9")
-	f("", outputs.Settings{Type: outputs.All, BatchDelay: time.Minute, BatchBytes: outputs.AnyBytes}, "--nulloutputtype=1", "--nulloutputbatchsize=9", "--nulloutputbatchdelay=1m")
+	f("", outputs.Settings{Type: outputs.SkipAndAllow, BatchSize: 9, BatchBytes: outputs.NoByteLimit}, "--nulloutputtype=4", "--nulloutputbatchsize=9")
+	f("", outputs.Settings{Type: outputs.All, BatchDelay: time.Minute, BatchBytes: outputs.NoByteLimit}, "--nulloutputtype=1", "--nulloutputbatchsize=9", "--nulloutputbatchdelay=1m")
 	f("nulloutputtype: 5 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=5")
 	f("nulloutputtype: -1 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=-1")
 	f("nulloutputbatchsize: -1, at least 0", outputs.Settings{}, "--nulloutputbatchsize=-1")

@@ -51,7 +51,7 @@ func (j *journal) String() string {
 // logged makes an output log to a journal.
 func logged(o *Output) *journal {
 	j := &journal{}
-	o.Use(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
+	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
 	return j
 }
 

@@ -154,7 +154,7 @@ type passing struct{ error }
 func (o *Output) Meters() []account.Line {
 	var moves uint64
 	if d, err := o.destination(); err == nil {
-		moves = d.addresses.Moves()
+		moves = d.addresses.Switches()
 	}
 	return []account.Line{
 		{Name: "address_changes", Value: moves},        // to another address, and back

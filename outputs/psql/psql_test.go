@@ -26,7 +26,7 @@ func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
 	o.doubt = 0 // what a table refuses is refused at once, but in the tests of that
-	o.Use(outputs.Common{Server: "sensor1"})
+	o.SetCommon(outputs.Common{Server: "sensor1"})
 	outputtest.Options(t, o, args...)
 	return o
 }

@@ -142,7 +142,7 @@ func TestSkipVerification(t *testing.T) {
 	for _, mode := range []string{"verify-ca", "verify-full"} {
 		u := "postgres://open:Hush-Hush@localhost:" + port + "/postgres?sslmode=" + mode + "&sslrootcert=" + lab.NewAuthority(t).File
 		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", u, "--psqltable", newTable())
-		o.Use(outputs.Common{SkipVerify: true})
+		o.SetCommon(outputs.Common{SkipVerify: true})
 		if err := o.Check(context.Background()); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}

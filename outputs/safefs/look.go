@@ -10,11 +10,11 @@ import (
 
 // Look says why Open, or with make Make, would refuse a folder, or why nothing can
 // be written to it. It changes nothing.
-func Look(path string, mayMake, force bool) error {
+func Check(path string, mayMake, force bool) error {
 	d, err := Open(path, force)
 	if mayMake && errors.Is(err, fs.ErrNotExist) {
 		if above := filepath.Dir(path); above != path {
-			return Look(above, true, force)
+			return Check(above, true, force)
 		}
 	}
 	if err != nil {

@@ -98,7 +98,7 @@ func TestShelvedFileThatIsDamaged(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		info, err := Look(dir, nil)
+		info, err := Inspect(dir, nil)
 		if err != nil || info.Damaged != 1 || info.Lost != events || info.Unreadable.Blocks != 0 {
 			t.Errorf("%s: Look: %+v, %v", what, info, err)
 		}
@@ -128,7 +128,7 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 	if err := os.Symlink(path+".away", path); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := Look(dir, nil); err != nil || len(info.Unreadable.Closed) != 1 || info.Events != 6 {
+	if info, err := Inspect(dir, nil); err != nil || len(info.Unreadable.Errors) != 1 || info.Events != 6 {
 		t.Errorf("Look: %+v, %v", info, err)
 	}
 	var log bytes.Buffer
@@ -151,7 +151,7 @@ func TestLookBesideAFolderThatIsNone(t *testing.T) {
 	}
 	n := 0
 	info, err := Export(dir, func(b *event.Block) error { n += b.Len(); return nil })
-	if err != nil || n != 2 || info.Events != 2 || len(info.Unreadable.Closed) != 1 {
+	if err != nil || n != 2 || info.Events != 2 || len(info.Unreadable.Errors) != 1 {
 		t.Errorf("%d events, %+v, %v", n, info, err)
 	}
 }

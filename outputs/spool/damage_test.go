@@ -90,7 +90,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 		want = append(want, other.ID())
 		s := open(t, Options{Dir: dir, Limit: 1 << 20})
 		lost := s.Stats().Damaged
-		if info, err := Look(dir, nil); err != nil || info.Events+lost != s.Stats().Recovered || info.Lost != lost {
+		if info, err := Inspect(dir, nil); err != nil || info.Events+lost != s.Stats().Recovered || info.Lost != lost {
 			t.Fatalf("round %d: Look = %+v, %v; %+v", round, info, err, s.Stats())
 		}
 		got := drain(t, s)

@@ -98,7 +98,7 @@ func TestKill(t *testing.T) {
 		cmd.Wait()
 
 		there := make(map[string]bool)
-		if _, err := Look(dir, func(b *event.Block) error {
+		if _, err := Inspect(dir, func(b *event.Block) error {
 			id := b.ID()
 			if there[id.String()] {
 				t.Errorf("round %d: block %s is there twice", round, id)

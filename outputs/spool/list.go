@@ -31,7 +31,7 @@ type Info struct {
 type Unreadable struct {
 	Blocks, Events uint64
 	Layouts        []uint16 // their versions, in order
-	Closed         []error  // files that were set aside and cannot be opened, or their folder
+	Errors         []error  // files that were set aside and cannot be opened, or their folder
 }
 
 func (u *Unreadable) add(version uint16, blocks, events uint64) {
@@ -62,7 +62,7 @@ func Names(spools string) (names []string, err error) {
 
 // Look reads a spool without taking it, and calls block, where given, for each
 // block that is to be sent, the oldest first. The block is borrowed.
-func Look(path string, block func(*event.Block) error) (Info, error) {
+func Inspect(path string, block func(*event.Block) error) (Info, error) {
 	dir, err := openFolder(path)
 	if err != nil {
 		return Info{Dir: path}, err
@@ -200,7 +200,7 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 		files, err = unreadFiles(aside)
 	}
 	if err != nil {
-		info.Unreadable.Closed = append(info.Unreadable.Closed, err)
+		info.Unreadable.Errors = append(info.Unreadable.Errors, err)
 		return nil
 	}
 	for _, f := range files {
@@ -209,7 +209,7 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 			continue // taken up meanwhile
 		}
 		if err != nil {
-			info.Unreadable.Closed = append(info.Unreadable.Closed, err)
+			info.Unreadable.Errors = append(info.Unreadable.Errors, err)
 			continue
 		}
 		counted, err := f.counted(dir, data)

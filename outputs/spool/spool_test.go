@@ -303,11 +303,11 @@ func TestLockAndRights(t *testing.T) {
 			t.Errorf("%s is open to others: %v", path, info.Mode())
 		}
 	}
-	if info, err := Look(dir, nil); err != nil || !info.InUse || info.Events != 1 || info.Segments != 1 {
+	if info, err := Inspect(dir, nil); err != nil || !info.InUse || info.Events != 1 || info.Segments != 1 {
 		t.Errorf("Look = %+v, %v", info, err)
 	}
 	closeSpool(t, s)
-	if info, err := Look(dir, nil); err != nil || info.InUse {
+	if info, err := Inspect(dir, nil); err != nil || info.InUse {
 		t.Errorf("Look after Close = %+v, %v", info, err)
 	}
 	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {

@@ -123,7 +123,7 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	if err := os.Remove(segmentPath(dir, firstSegment+1)); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := Look(dir, nil); err != nil || info.Events != 4 || info.Lost != 2 || info.Damaged != 1 {
+	if info, err := Inspect(dir, nil); err != nil || info.Events != 4 || info.Lost != 2 || info.Damaged != 1 {
 		t.Errorf("Look = %+v, %v", info, err)
 	}
 	var log bytes.Buffer
@@ -157,7 +157,7 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, lockName), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if info, err := Look(dir, nil); err != nil || info.Lost != 0 {
+		if info, err := Inspect(dir, nil); err != nil || info.Lost != 0 {
 			t.Errorf("byte %d: Look = %+v, %v", at, info, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestCutSegmentIsCounted(t *testing.T) {
 		if _, err := Export(dir, nil); err != nil { // changes nothing
 			t.Fatal(err)
 		}
-		if info, err := Look(dir, nil); err != nil || info.Lost != lost || info.Damaged == 0 {
+		if info, err := Inspect(dir, nil); err != nil || info.Lost != lost || info.Damaged == 0 {
 			t.Errorf("%s: Look = %+v, %v", what, info, err)
 		}
 		s = open(t, Options{Dir: dir})

@@ -102,7 +102,7 @@ func TestUnreadableBlocks(t *testing.T) {
 		}
 		look := func() {
 			t.Helper()
-			info, err := Look(dir, nil)
+			info, err := Inspect(dir, nil)
 			if u := info.Unreadable; err != nil || u.Blocks != uint64(len(unread)) || u.Events != lost || info.Lost != 0 || info.Damaged != 0 {
 				t.Errorf("%s: Look: %+v, %v", what, info, err)
 			}
@@ -154,7 +154,7 @@ func TestUnreadableBlocks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if info, err := Look(dir, nil); err != nil || info.Events != lost+1 || info.Unreadable.Blocks != 0 {
+		if info, err := Inspect(dir, nil); err != nil || info.Events != lost+1 || info.Unreadable.Blocks != 0 {
 			t.Errorf("%s: the other build sees %+v, %v", what, info, err)
 		}
 		s = open(t, Options{Dir: dir})
@@ -193,7 +193,7 @@ func TestUnreadableBesideDamage(t *testing.T) {
 		}
 		wantIDs(t, drain(t, s), want...)
 		closeSpool(t, s)
-		if info, err := Look(dir, nil); err != nil || info.Unreadable.Events != unread {
+		if info, err := Inspect(dir, nil); err != nil || info.Unreadable.Events != unread {
 			t.Errorf("%s: afterwards %+v, %v", what, info, err)
 		}
 	}
@@ -221,7 +221,7 @@ func TestUnreadableAfterACrash(t *testing.T) {
 	if n := len(aside(t, dir)); n != 1 {
 		t.Fatalf("%d files are set aside, want one", n)
 	}
-	if info, err := Look(dir, nil); err != nil || info.Unreadable.Events != 11 {
+	if info, err := Inspect(dir, nil); err != nil || info.Unreadable.Events != 11 {
 		t.Errorf("Look: %+v, %v; want each block once", info, err)
 	}
 	s := open(t, Options{Dir: dir}) // this build again counts them
@@ -232,7 +232,7 @@ func TestUnreadableAfterACrash(t *testing.T) {
 	if err := os.WriteFile(names[0], slices.Concat(x.Bytes(), y.Bytes()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := Look(dir, nil); err != nil || info.Events != 13 {
+	if info, err := Inspect(dir, nil); err != nil || info.Events != 13 {
 		t.Errorf("Look: %+v, %v; want each block once", info, err)
 	}
 	s = open(t, Options{Dir: dir})

@@ -26,7 +26,7 @@ type Output struct {
 	outputs.Basics
 
 	mu     sync.Mutex
-	opened *outputs.Pending[error] // nil: nobody has begun to
+	opened *outputs.Call[error] // nil: nobody has begun to
 	out    io.Writer
 	device bool // out is neither a file nor a pipe
 	turn   *turn
@@ -57,7 +57,7 @@ func (o *Output) Settings() (outputs.Settings, error) {
 
 // Open makes a writer. Writers of one Output take turns, block by block.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
-	f, err := o.Records()
+	f, err := o.RecordFormat()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
@@ -65,7 +65,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	switch {
 	case late != nil:
 		return nil, fmt.Errorf("write the header: %w", late)
-	case errors.Is(err, outputs.ErrGone):
+	case errors.Is(err, outputs.ErrReaderGone):
 		return nil, err
 	case err != nil:
 		return nil, outputs.Permanent(err)
@@ -80,11 +80,11 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 }
 
 // begin opens the standard output, once for all writers.
-func (o *Output) begin(header string) *outputs.Pending[error] {
+func (o *Output) begin(header string) *outputs.Call[error] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.opened == nil {
-		o.opened = outputs.Begin(func() error { return o.openOut(header) })
+		o.opened = outputs.StartCall(func() error { return o.openOut(header) })
 	}
 	return o.opened
 }
@@ -111,7 +111,7 @@ func (o *Output) openOut(header string) error {
 	case err == nil:
 		return nil
 	case readerLeft(err):
-		return fmt.Errorf("write the header: %w: %w", outputs.ErrGone, err)
+		return fmt.Errorf("write the header: %w: %w", outputs.ErrReaderGone, err)
 	default:
 		return fmt.Errorf("write the header: %w", err)
 	}

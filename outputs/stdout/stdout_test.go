@@ -196,12 +196,12 @@ func TestReaderLeaves(t *testing.T) {
 	}
 	in.Flush()
 	select {
-	case <-run.Gone():
+	case <-run.Ended():
 	case <-time.After(time.Minute):
 		t.Fatal("Gone is not closed")
 	}
-	if !errors.Is(run.Err(), outputs.ErrGone) || !errors.Is(run.Err(), syscall.EPIPE) {
-		t.Errorf("Err = %v, want ErrGone because of EPIPE", run.Err())
+	if !errors.Is(run.Err(), outputs.ErrReaderGone) || !errors.Is(run.Err(), syscall.EPIPE) {
+		t.Errorf("Err = %v, want ErrReaderGone because of EPIPE", run.Err())
 	}
 	run.Stop(context.Background())
 	l := run.Ledger(func() uint64 { return n })

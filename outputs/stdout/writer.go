@@ -28,8 +28,8 @@ type writer struct {
 	press   *press   // what it is formatted with; nil between blocks
 	text    []byte   // what is left to write of that block
 	refused format.Refusal
-	mine    bool                      // has the turn
-	pending *outputs.Pending[written] // nil: no write is under way
+	mine    bool                   // has the turn
+	pending *outputs.Call[written] // nil: no write is under way
 }
 
 // turn is whose it is to write. The others fail as its holder does, which is what
@@ -141,7 +141,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 func (w *writer) step(ctx context.Context) error {
 	if w.pending == nil {
 		text := w.text
-		w.pending = outputs.Begin(func() written {
+		w.pending = outputs.StartCall(func() written {
 			n, err := w.out.Write(text)
 			return written{n, err}
 		})
@@ -162,7 +162,7 @@ func (w *writer) classify(res written) error {
 		return nil
 	case readerLeft(res.err):
 		w.pass()
-		return fmt.Errorf("%w: %w", outputs.ErrGone, res.err)
+		return fmt.Errorf("%w: %w", outputs.ErrReaderGone, res.err)
 	case never(res.err), full(res.err) && w.fullTooLong(res.n > 0):
 		return outputs.Ended(res.err) // others must not write behind what is half written
 	default:

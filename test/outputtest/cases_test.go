@@ -313,7 +313,7 @@ func TestWrongWriters(t *testing.T) {
 		}
 	})
 	spoil("knows two carriers", func(e *event.Event) { e.Proto = min(e.Proto, event.TCP) })
-	spoil("shows questions that the filter has not taken", func(e *event.Event) { e.Taken = nil })
+	spoil("shows questions that the filter has not taken", func(e *event.Event) { e.Selected = nil })
 	spoil("loses identities", func(e *event.Event) { e.Identity = nil })
 	spoil("loses fields that it does not know", func(e *event.Event) { e.Fields = nil })
 	spoil("loses times", func(e *event.Event) { e.ResponseTime = 0 })

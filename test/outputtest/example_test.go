@@ -127,7 +127,7 @@ func newCollector(t outputtest.T, args ...string) *outputtest.Target {
 
 	o := collector.New()
 	outputtest.Options(t, o, append([]string{"--collectoroutputtype=1", "--collectoroutputendpoint=" + l.Addr().String()}, args...)...)
-	records, err := o.Records()
+	records, err := o.RecordFormat()
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -91,9 +91,9 @@ func questions(add func(string, []byte, func(*event.Event))) {
 	add("a header alone", append([]byte{0, 9, 1}, make([]byte, 9)...), nil)
 	add("an answer without a question", answers("", 200), nil)
 	add("three questions", question("a.example.org.", "b.example.org.", "c.example.org."), nil)
-	add("three questions, one of them on the list", question("a.example.org.", listed, "c.example.org."), func(e *event.Event) { e.Taken = []byte{5} })
+	add("three questions, one of them on the list", question("a.example.org.", listed, "c.example.org."), func(e *event.Event) { e.Selected = []byte{5} })
 	add("ten questions, eight of them on the list",
-		question(listed, listed, listed, listed, "a.example.org.", listed, listed, listed, listed, "b.example.org."), func(e *event.Event) { e.Taken = []byte{0x10, 2} })
+		question(listed, listed, listed, listed, "a.example.org.", listed, listed, listed, listed, "b.example.org."), func(e *event.Event) { e.Selected = []byte{0x10, 2} })
 	add("the root", question("."), nil)
 	add("a name with odd bytes", question(`a\"\,\|\\\010\000\027[2J\255.example.org.`), nil)
 	add("a name of 255 bytes", question(strings.Repeat(strings.Repeat("x", 62)+".", 3)+strings.Repeat("y", 61)+"."), nil)
@@ -159,7 +159,7 @@ func realTraffic(t T, target *Target) {
 	skipped := uint64(0)
 	for _, s := range traffic() {
 		e := *s.event
-		e.Taken = nil // the filter's to find out
+		e.Selected = nil // the filter's to find out
 		offered = append(offered, &e)
 		if s.skipped {
 			skipped++

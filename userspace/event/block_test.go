@@ -24,7 +24,7 @@ func sample(i int) *Event {
 		Identity: []byte("ns1"), Version: []byte("v2"), Message: query,
 	}
 	if i%2 == 1 {
-		e.Taken = []byte{5, 1}
+		e.Selected = []byte{5, 1}
 		e.Src, e.Identity, e.HasVLAN, e.VLAN = netip.MustParseAddrPort("[::ffff:192.0.2.1]:53"), nil, false, 0
 	}
 	dns.Read(e.Message, false, &e.DNS)

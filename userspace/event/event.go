@@ -56,7 +56,7 @@ type Event struct {
 	Version    []byte // likewise
 	Message    []byte // DNS wire format, as much as was captured
 	Fields     Fields // what else is known of it
-	Taken      []byte // a bit for each question, from the lowest: those that an output's filter takes; nil: all
+	Selected   []byte // a bit for each question, from the lowest: those that an output's filter takes; nil: all
 	DNS        dns.Summary
 }
 

@@ -69,7 +69,7 @@ func (e *Event) StoredSize() int {
 
 // hasFields tells whether the event is more than the core.
 func (e *Event) hasFields() bool {
-	return len(e.Identity)|len(e.Version)|len(e.Fields)|len(e.Taken) != 0 || e.QueryTime|e.ResponseTime != 0
+	return len(e.Identity)|len(e.Version)|len(e.Fields)|len(e.Selected) != 0 || e.QueryTime|e.ResponseTime != 0
 }
 
 func (e *Event) fieldsSize() (n int) {
@@ -85,8 +85,8 @@ func (e *Event) fieldsSize() (n int) {
 	if e.ResponseTime != 0 {
 		n += timeField
 	}
-	if len(e.Taken) > 0 {
-		n += fieldHead + len(e.Taken)
+	if len(e.Selected) > 0 {
+		n += fieldHead + len(e.Selected)
 	}
 	if len(e.Fields) > 0 {
 		n += len(e.Fields.storable())
@@ -167,7 +167,7 @@ func (e *Event) putFields(dst []byte) {
 	dst = putBytes(dst, fieldVersion, e.Version)
 	dst = putTime(dst, fieldQueryTime, e.QueryTime)
 	dst = putTime(dst, fieldResponseTime, e.ResponseTime)
-	dst = putBytes(dst, fieldTaken, e.Taken)
+	dst = putBytes(dst, fieldTaken, e.Selected)
 	if len(dst) > 0 {
 		copy(dst, e.Fields.storable())
 	}
@@ -255,7 +255,7 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	d.EDNS.UDPSize, d.EDNS.DataStart, d.EDNS.DataLen = le.Uint16(r[76:]), le.Uint16(r[78:]), le.Uint16(r[80:])
 	d.Malformed.Section, d.Malformed.Fault, d.Malformed.Index = dns.Section(r[82]), dns.Fault(r[83]), le.Uint16(r[84:])
 	if e.hasFields() { // of the event before
-		e.Identity, e.Version, e.QueryTime, e.ResponseTime, e.Taken, e.Fields = nil, nil, 0, 0, nil, nil
+		e.Identity, e.Version, e.QueryTime, e.ResponseTime, e.Selected, e.Fields = nil, nil, 0, 0, nil, nil
 	}
 	if n > end && !e.readFields(buf[end:n:n]) {
 		return nil, false
@@ -297,7 +297,7 @@ func (e *Event) readFields(f Fields) bool {
 		case fieldVersion:
 			e.Version = value
 		case fieldTaken:
-			e.Taken = value
+			e.Selected = value
 		default:
 			if len(value) != 8 {
 				return false

@@ -62,9 +62,9 @@ func readRecord1(buf []byte, e *Event) ([]byte, bool) {
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
 	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
-	e.QueryTime, e.ResponseTime, e.Fields, e.Taken = 0, 0, nil, nil
+	e.QueryTime, e.ResponseTime, e.Fields, e.Selected = 0, 0, nil, nil
 	if n > taken {
-		e.Taken = buf[taken:n:n]
+		e.Selected = buf[taken:n:n]
 	}
 	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
 	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])

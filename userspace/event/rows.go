@@ -46,7 +46,7 @@ func (s *Rows) Next(row *Row) bool {
 
 // takes tells whether the output's filter takes a question.
 func (e *Event) takes(question int) bool {
-	return e.Taken == nil || question/8 < len(e.Taken) && e.Taken[question/8]>>(question%8)&1 == 1
+	return e.Selected == nil || question/8 < len(e.Selected) && e.Selected[question/8]>>(question%8)&1 == 1
 }
 
 // AppendName appends the row's name in presentation format, or nothing where it

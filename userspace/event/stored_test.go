@@ -37,8 +37,8 @@ func storedEvents() []Event {
 		{Time: 1700000000_000000003, Src: mapped, Dst: v4, Proto: UDP, Direction: packet.DirectionOut, HasVLAN: true, VLAN: 0x6007, Message: answer},
 		{Time: -5, Src: v4, Dst: v6, Proto: UDP, Tunnel: packet.TunnelVXLAN, Message: query},
 		{Time: 1700000000_000000004, Src: v6, Dst: server6, Proto: UDP, Identity: []byte("ns1.example.org"), Version: []byte("1.0"), Message: nobody},
-		{Time: 1700000000_000000005, Src: v6, Dst: server6, Proto: UDP, Taken: []byte{2}, Message: two},
-		{Time: 1700000000_000000006, Src: v6, Dst: server6, Proto: UDP, Version: []byte("2.0"), Taken: []byte{1}, Message: two},
+		{Time: 1700000000_000000005, Src: v6, Dst: server6, Proto: UDP, Selected: []byte{2}, Message: two},
+		{Time: 1700000000_000000006, Src: v6, Dst: server6, Proto: UDP, Version: []byte("2.0"), Selected: []byte{1}, Message: two},
 		{Time: 1700000000_000000007, Src: v4, Dst: server4, Proto: UDP, CaptureCut: 20, Message: answer[:35]},
 		{Time: 1700000000_000000008, Src: v4, Dst: server4, Proto: UDP, Message: answer[:35]},
 		{Time: 1700000000_000000009, Src: v4, Dst: server4, Proto: TCP, Interface: 0xffffffff, Message: append(bytes.Clone(query), bytes.Repeat([]byte{0xee}, 2000)...)},
@@ -79,7 +79,7 @@ func grownEvents() []Event {
 		{Time: 10, Src: v4, Dst: v4, Proto: UDP, Fields: unknown, Message: query},
 		{Time: 11, Src: v4, Dst: v4, Proto: UDP, Fields: Fields("\x01"), Message: query}, // torn by whoever made it
 		{
-			Time: 12, Src: v4, Dst: v6, Proto: TCP, QueryTime: 5, ResponseTime: 6, Identity: long, Version: long[:256], Taken: []byte{1},
+			Time: 12, Src: v4, Dst: v6, Proto: TCP, QueryTime: 5, ResponseTime: 6, Identity: long, Version: long[:256], Selected: []byte{1},
 			Fields: append(bytes.Clone(unknown), fields...), Message: append(bytes.Clone(query), make([]byte, 500)...),
 		},
 	}
@@ -119,7 +119,7 @@ func sameEvents(t *testing.T, stored []byte, want []Event) {
 
 // plain is e with nil for what is empty: that is the same for whoever reads it.
 func plain(e Event) Event {
-	for _, b := range []*[]byte{&e.Identity, &e.Version, &e.Taken, (*[]byte)(&e.Fields)} {
+	for _, b := range []*[]byte{&e.Identity, &e.Version, &e.Selected, (*[]byte)(&e.Fields)} {
 		if len(*b) == 0 {
 			*b = nil
 		}

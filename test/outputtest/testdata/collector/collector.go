@@ -50,7 +50,7 @@ func (o *Output) Settings() (outputs.Settings, error) {
 
 // Open connects.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
-	records, err := o.Records()
+	records, err := o.RecordFormat()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
