@@ -1,4 +1,0 @@
-package capture
-
-// InNamespace is for tests outside the package.
-var InNamespace = inNamespace
