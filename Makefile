@@ -70,7 +70,7 @@ bench-live: build ## as root: CPU for each packet and the highest rate without l
 
 bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: build/stages.txt
 	@mkdir -p build
-	$(GO) test -p 1 -run '^$$' -bench . -count $(or $(COUNT),1) -timeout 30m ./userspace/... ./sensor/capture ./outputs ./outputs/format | tee build/stages.txt
+	$(GO) test -p 1 -run '^$$' -bench . -count $(or $(COUNT),1) -timeout 30m ./userspace/... ./sensor/capture/... ./outputs ./outputs/format | tee build/stages.txt
 
 bench-bpf: ## as root: what the kernel program costs per packet, beside an empty one
 	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x

@@ -22,8 +22,10 @@ var allowed = map[string][]string{
 	"":                     {"sensor"},
 	"sensor":               {"sensor/config", "sensor/capture", "sensor/lists", "sensor/listener", "outputs", "userspace", "bpf"},
 	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/secure"},
-	"sensor/capture":       {"bpf", "userspace/packet"},
-	"sensor/capture/":      {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // one source, never another
+	"sensor/capture":       {"userspace/packet"},
+	"sensor/capture/":      {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // one input, never another: see TestInputsAreReachedByTheCommands
+	"sensor/capture/ring":  {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
+	"sensor/capture/watch": {},
 	"sensor/lists":         {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
 	"sensor/listener":      {},
 	"bpf":                  {},
@@ -59,14 +61,14 @@ var allowed = map[string][]string{
 // named has the folder that imports it for its only door: what an output needs for
 // its destination needs no line here.
 var doors = map[string][]string{
-	"github.com/cilium/ebpf":              {"bpf", "sensor/capture"},
-	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture"},
+	"github.com/cilium/ebpf":              {"bpf", "sensor/capture/ring"},
+	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture/ring", "sensor/capture/watch"},
 	"github.com/miekg/dns":                {"userspace/dns", "userspace/event", "outputs/format"},
 	"github.com/urfave/cli":               {"sensor", "outputs"},
 	"github.com/prometheus/client_golang": {"sensor"},
 	"github.com/DataDog/datadog-go":       {"sensor"},
 	"github.com/xrash/smetrics":           {"sensor/config"},
-	"github.com/klauspost/compress":       {"sensor/capture", "outputs/file", "outputs/httpclient"},
+	"github.com/klauspost/compress":       {"sensor/capture/file", "outputs/file", "outputs/httpclient"},
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},
 	"golang.org/x/sys":                    {"bpf", "sensor", "outputs"},
@@ -158,6 +160,38 @@ func TestOutputsAreReachedByTheirList(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestInputsAreReachedByTheCommands: an input is a folder of sensor/capture that a
+// command opens. The rest of the sensor knows the contract in sensor/capture alone,
+// and no input knows another one. What several inputs share is no input.
+func TestInputsAreReachedByTheCommands(t *testing.T) {
+	const contract = "sensor/capture"
+	shared := []string{"sensor/capture/watch"}
+	commands := []string{"sensor", "sensor/cli"}
+	all := packages(t)
+	inputs := 0
+	for _, p := range all {
+		input := own(p.ImportPath)
+		if filepath.Dir(input) != contract || slices.Contains(shared, input) {
+			continue
+		}
+		inputs++
+		for _, p := range all {
+			importer := own(p.ImportPath)
+			if within(importer, input) || testHelper(importer) || slices.Contains(commands, importer) {
+				continue
+			}
+			for _, i := range p.Imports {
+				if within(own(i), input) {
+					t.Errorf("%q imports %s: only a command (%v) may import an input", importer, own(i), commands)
+				}
+			}
+		}
+	}
+	if inputs < 2 {
+		t.Errorf("only %d inputs found in %s", inputs, contract)
 	}
 }
 

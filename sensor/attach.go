@@ -11,6 +11,8 @@ import (
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture/watch"
 )
 
 // attachOptions are those of capturing from interfaces.
@@ -92,7 +94,7 @@ func (a *attachOptions) flags() []cli.Flag {
 // check looks at the options, which may be set though the input is a file.
 func (a *attachOptions) check() error {
 	var p problems
-	if _, err := capture.ParseMode(a.mode); err != nil {
+	if _, err := ring.ParseMode(a.mode); err != nil {
 		p.add(usageError("--mode: %w", err))
 	}
 	p.when(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
@@ -106,8 +108,8 @@ func (a *attachOptions) check() error {
 }
 
 // ring checks the options and arguments.
-func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (capture.RingOptions, error) {
-	var none capture.RingOptions
+func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (ring.Options, error) {
+	var none ring.Options
 	if err := a.check(); err != nil {
 		return none, err
 	}
@@ -119,7 +121,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 			return none, usageError("attach: interface %s is named twice", name)
 		}
 	}
-	if slices.Contains(interfaces, capture.Any) {
+	if slices.Contains(interfaces, watch.Any) {
 		if len(interfaces) > 1 {
 			return none, usageError("attach: any is all interfaces, and stands alone")
 		}
@@ -139,24 +141,24 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
-	return capture.RingOptions{Interfaces: interfaces, Mode: capture.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
 // ringFeed is what passes the interfaces.
-func ringFeed(o capture.RingOptions) feed {
+func ringFeed(o ring.Options) feed {
 	return feed{
 		live: true,
 		open: func(stop <-chan struct{}) (capture.Source, error) {
 			o.Stop = stop
 			return openRing(o)
 		},
-		look: func() error { return capture.LookAtInterfaces(o.Interfaces) },
+		look: func() error { return watch.Check(o.Interfaces) },
 	}
 }
 
 // openRing attaches, and says how and past whom.
-func openRing(o capture.RingOptions) (capture.Source, error) {
-	ring, err := capture.OpenRing(o)
+func openRing(o ring.Options) (capture.Source, error) {
+	ring, err := ring.Open(o)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/event"
@@ -154,7 +155,7 @@ func TestNoAllocationPerPacket(t *testing.T) {
 		t.Fatal("no captures")
 	}
 	for _, path := range files {
-		s, err := capture.OpenInputs(capture.InputOptions{Paths: []string{path}, Lanes: 1})
+		s, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

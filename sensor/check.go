@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/ring"
 )
 
 func checkCommand() *cli.Command {
@@ -23,7 +23,7 @@ EXAMPLES:
    dnsmonster-sensor check eth0 --json | jq .interfaces[0].hidden`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
 		Action: func(c *cli.Context) error {
-			r, err := capture.Check(c.Args().Slice())
+			r, err := ring.Check(c.Args().Slice())
 			if err != nil {
 				return usageError("check: %w", err)
 			}
@@ -42,7 +42,7 @@ EXAMPLES:
 	}
 }
 
-func printReport(w io.Writer, r *capture.Report) {
+func printReport(w io.Writer, r *ring.Report) {
 	fmt.Fprintln(w, r.Kernel)
 	for _, f := range r.Features {
 		if f.Have {

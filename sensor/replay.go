@@ -7,6 +7,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -89,17 +90,17 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	s.progress = f.progress
 	look := func() error {
 		var p problems
-		for _, err := range capture.LookAtFiles(paths) {
+		for _, err := range file.Check(paths) {
 			p.add(usageError("%s: %w", what, err))
 		}
 		return p.err()
 	}
 	return feed{look: look, files: paths, ordered: f.ordered, open: func(<-chan struct{}) (capture.Source, error) {
-		in := capture.InputOptions{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
+		in := file.Options{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
 			in.Loose = s.decoder.Unpinned
 		}
-		files, err := capture.OpenInputs(in)
+		files, err := file.Open(in)
 		if err != nil {
 			return nil, usageError("%s: %w", what, err)
 		}

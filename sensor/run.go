@@ -7,7 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/watch"
 )
 
 // runOptions are those of `run`, which is what dnsmonster's command line was:
@@ -102,7 +102,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 	}
 	interfaces := []string{o.device}
 	o.attach.promiscuous = !o.noPromiscuous
-	if o.device == capture.Any {
+	if o.device == watch.Any {
 		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
 	}
 	options, err := o.attach.ring(o.common, interfaces, s.log)

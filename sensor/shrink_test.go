@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/packet"
@@ -28,7 +29,7 @@ func TestShrinksAtEachStep(t *testing.T) {
 			t.Run(fmt.Sprint(step, ", ", workers, " workers"), func(t *testing.T) {
 				path := write(t, queries(50_000))
 				var chosen atomic.Int64
-				source, err := capture.OpenInputs(capture.InputOptions{
+				source, err := file.Open(file.Options{
 					Paths: []string{path, write(t, queries(1000))}, Lanes: workers, Choose: decoder.Lane,
 					Loose: func(p *packet.Packet) bool {
 						n := int(chosen.Add(1))

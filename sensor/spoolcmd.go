@@ -18,7 +18,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/spool"
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -204,7 +204,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return err
 	}
 	options.Server, options.Template = o.server, o.template
-	options.InterfaceName = capture.CurrentNames().Name
+	options.InterfaceName = watch.CurrentNames().Name
 	f, err := format.New(o.format, options)
 	if err != nil && o.format == "gotemplate" {
 		return usageError("--template: %w", err)

@@ -17,6 +17,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
@@ -336,7 +337,7 @@ func (s *cuts) Event(e *event.Event, emit func(*event.Event)) {
 // file comes behind it is lost, and counted.
 func TestFileShrinksInAStage(t *testing.T) {
 	path := write(t, queries(20_000))
-	source, err := capture.OpenInputs(capture.InputOptions{Paths: []string{path}, Lanes: 1})
+	source, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

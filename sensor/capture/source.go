@@ -1,9 +1,16 @@
-// Package capture brings packets in: from the kernel's rings, and from capture
-// files. A source has lanes; each lane is read by one worker. What a source may
-// offer, and what it promises, is in source.go; capturetest checks it.
+// Package capture is the contract between the sensor and its inputs. A source has
+// lanes, and one worker reads each lane; packets come out. Each input is a folder
+// beside this file: file reads captures, ring reads the eBPF program's ring buffers.
+// Folder watch is no input: it keeps a live input attached to interfaces that come
+// and go. This package must not import an input. Package test/capturetest checks
+// that an input keeps the promises below.
 package capture
 
-import "dnsmonster-sensor/userspace/packet"
+import (
+	"time"
+
+	"dnsmonster-sensor/userspace/packet"
+)
 
 // Source is where packets come from, or DNS messages without packets
 // (packet.Message): what is said of packets here holds for both. It may be more:
@@ -58,6 +65,10 @@ type Lane interface {
 	Read(b *packet.Batch) error
 }
 
+// ReadTimeout is how long a lane's Read waits for a packet before it returns
+// os.ErrDeadlineExceeded, in the sources of this tree.
+const ReadTimeout = 100 * time.Millisecond
+
 // Discarder is a Lane that may hold more packets after an error of Read, which
 // are in Given and cannot be read.
 type Discarder interface {
@@ -75,6 +86,14 @@ type Shrinker interface {
 	// lane's reader calls it when it has faulted (see IsFault); it has counted the
 	// packets that it did not get to as file_shrank, and calls Read next.
 	Shrunk()
+}
+
+// IsFault tells whether what was recovered comes from touching bytes that a
+// mapped file does not have any more. It is nothing else where
+// debug.SetPanicOnFault is on.
+func IsFault(recovered any) bool {
+	_, is := recovered.(interface{ Addr() uintptr })
+	return is
 }
 
 // KernelCounter is a Source that knows what became of frames before they reached a
@@ -106,6 +125,18 @@ type Drainer interface {
 	// Unread lists the inputs that were not read to their end. It is called when all
 	// lanes have ended; where the list is not empty the exit status is 3.
 	Unread() []Unread
+}
+
+// Unread is an input that was not read to its end because the reading was
+// interrupted. What cannot be read to its end is an error instead.
+type Unread struct {
+	Path         string  // "-": the standard input
+	Begun        bool    // false: nothing of it was read
+	Offset       int64   // all before it was read
+	Decompressed bool    // Offset counts in the decompressed data
+	Share        float64 // of the file that was read, 0 to 1; valid if Known
+	Known        bool
+	Pipe         bool // it had not ended
 }
 
 // Progressor is a Source that knows how far it is.
@@ -164,57 +195,3 @@ func Kernel(s Source) (KernelStats, error) {
 	}
 	return KernelStats{}, nil
 }
-
-// Attacher puts a live back end onto interfaces, for a Watch. It is called by one
-// goroutine at a time, in the network namespace in which the Watch was opened.
-type Attacher interface {
-	// Attach begins to capture an interface, which may be down, and may be gone by
-	// then. Where it fails nothing is left attached, and it is tried again: when the
-	// interface has changed, and each second.
-	Attach(index int) (Attachment, error)
-}
-
-// Attachment is one interface that is captured. It follows the interface through
-// down and up and through a change of its name.
-type Attachment interface {
-	// Alive is false once the interface has been deleted or has left the network
-	// namespace, or another program has ended the capture there. Then the Watch
-	// closes it and attaches again, where there is still an interface. It is asked
-	// once a second.
-	Alive() bool
-	// Describe says in a few words how the interface is captured.
-	Describe() string
-	// Close ends the capture and leaves nothing behind. An interface that is gone is
-	// no error.
-	Close() error
-}
-
-// HiddenTeller is an Attacher that knows what it does not get to see.
-type HiddenTeller interface {
-	// Hidden describes, a line each, what others on an interface keep from us. It is
-	// asked after Attach, and each line is a warning.
-	Hidden(index int) ([]string, error)
-}
-
-var (
-	_ interface {
-		Source
-		KernelCounter
-		Freer
-		InterfaceNamer
-	} = (*Ring)(nil)
-	_ interface {
-		Lane
-		Discarder
-	} = (*ringLane)(nil)
-	_ interface {
-		Source
-		Drainer
-		Progressor
-		InterfaceNamer
-	} = (*Inputs)(nil)
-	_ interface {
-		Lane
-		Shrinker
-	} = (*inputLane)(nil)
-)

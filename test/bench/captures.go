@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -110,7 +110,7 @@ func named(name, path string) (traffic, error) {
 // repeat writes a capture times times in a row, each time later than before, as
 // a pcap file of Ethernet frames with nanoseconds.
 func repeat(from, to string, times int) error {
-	src, err := capture.OpenInputs(capture.InputOptions{Paths: []string{from}, Lanes: 1})
+	src, err := file.Open(file.Options{Paths: []string{from}, Lanes: 1})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/test/bench/generator"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -196,7 +196,7 @@ func account(log string) (seen, lost int, where string, err error) {
 
 // storeOf fills a store with the first frames of a capture.
 func storeOf(path string) (*generator.Store, error) {
-	src, err := capture.OpenInputs(capture.InputOptions{Paths: []string{path}, Lanes: 1})
+	src, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
 	if err != nil {
 		return nil, err
 	}

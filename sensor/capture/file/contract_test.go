@@ -1,19 +1,17 @@
-package capture_test
+package file_test
 
 import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/test/capturetest"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -36,11 +34,11 @@ func capturePackets(n int) []byte {
 // openFiles opens inputs for three lanes, which own packets by their first byte.
 func openFiles(t *testing.T, loose bool, paths ...string) capture.Source {
 	t.Helper()
-	o := capture.InputOptions{Paths: paths, Lanes: 3, Choose: func(p *packet.Packet) packet.Hash { return packet.Hash(p.Data[0]) * 0x5555555555555555 }}
+	o := file.Options{Paths: paths, Lanes: 3, Choose: func(p *packet.Packet) packet.Hash { return packet.Hash(p.Data[0]) * 0x5555555555555555 }}
 	if loose {
 		o.Loose = func(p *packet.Packet) bool { return p.Data[0]%2 == 0 }
 	}
-	s, err := capture.OpenInputs(o)
+	s, err := file.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,40 +94,5 @@ func TestPipeKeepsItsPromises(t *testing.T) {
 			}
 		},
 		Packets: n,
-	})
-}
-
-// TestRingKeepsItsPromises with packets that pass loopback of a namespace of its
-// own.
-func TestRingKeepsItsPromises(t *testing.T) {
-	capture.InNamespace(t, func(ip func(args string)) {
-		ip("link set lo up")
-		socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(socket)
-		const n = 1000
-		capturetest.Check(t, capturetest.Target{
-			Open: func() capture.Source {
-				s, err := capture.OpenRing(capture.RingOptions{
-					Interfaces: []string{"lo"}, Mode: capture.ModeAuto, Log: slog.New(slog.DiscardHandler),
-					Kernel: bpf.Options{Ports: []uint16{53}, Rings: 2, RingBytes: 1 << 20},
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return s
-			},
-			Feed: func() {
-				for i := range n {
-					to := &unix.SockaddrInet4{Port: 53, Addr: [4]byte{127, 0, 0, byte(1 + i%9)}}
-					if err := unix.Sendto(socket, bytes.Repeat([]byte{byte(i)}, 30+i%400), 0, to); err != nil {
-						t.Fatal(err)
-					}
-				}
-			},
-			Packets: n, Patience: time.Minute, // an emulated kernel is slow
-		})
 	})
 }

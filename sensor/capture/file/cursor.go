@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -32,7 +33,7 @@ const (
 // meanwhile.
 type walk struct {
 	file   *mapped
-	source *Inputs
+	source *Source
 
 	walked   atomic.Uint64 // records so far
 	position atomic.Int64  // offset, for those who do not hold mu
@@ -49,7 +50,7 @@ type walk struct {
 	caught   chan struct{}     // a token for each of those when that has happened
 }
 
-func (s *Inputs) newWalk(m *mapped, lanes int) *walk {
+func (s *Source) newWalk(m *mapped, lanes int) *walk {
 	return &walk{file: m, source: s, bound: make([][]packet.Packet, lanes), caught: make(chan struct{}, lanes)}
 }
 
@@ -59,7 +60,7 @@ var errFull = errors.New("a lane is behind")
 // take fills b, which is empty, for a lane. What waits for it comes before what
 // is behind it in the file. It returns io.EOF when nothing can come any more, and
 // os.ErrDeadlineExceeded where another lane did not catch up for a while.
-func (w *walk) take(l *inputLane, b *packet.Batch) error {
+func (w *walk) take(l *lane, b *packet.Batch) error {
 	for {
 		next, n, err := w.queue(l.number, b)
 		if err == errFull && l.await(w.caught) {
@@ -132,7 +133,7 @@ func (w *walk) collect(lane int, b *packet.Batch) bool {
 }
 
 // walk is a lane's turn. b stays empty where all packets were others'.
-func (w *walk) walk(l *inputLane, b *packet.Batch) {
+func (w *walk) walk(l *lane, b *packet.Batch) {
 	w.lock()
 	defer w.mu.Unlock()
 	w.queued--
@@ -150,7 +151,7 @@ func (w *walk) walk(l *inputLane, b *packet.Batch) {
 // fill walks a batch of records. Those that the lane can take fill b, the others
 // wait for their own lanes. At the end of the file and at damage the walk has
 // ended. Wherever it stops, all packets that were walked have a lane. mu is held.
-func (w *walk) fill(l *inputLane, b *packet.Batch) {
+func (w *walk) fill(l *lane, b *packet.Batch) {
 	data := w.file.data
 	if w.format == nil {
 		f, off, _ := newFormat(data, w.source.told(w.file.path)) // checked when it was opened
@@ -186,7 +187,7 @@ func (w *walk) fill(l *inputLane, b *packet.Batch) {
 }
 
 // laneOf returns whose a packet is that a lane has walked.
-func (s *Inputs) laneOf(p *packet.Packet, walker int) int {
+func (s *Source) laneOf(p *packet.Packet, walker int) int {
 	if len(s.lanes) == 1 || s.loose != nil && s.loose(p) {
 		return walker
 	}
@@ -200,19 +201,11 @@ func (w *walk) shrank() {
 	w.ended, w.complete = true, true
 }
 
-// IsFault tells whether what was recovered comes from touching bytes that a
-// mapped file does not have any more. It is nothing else where
-// debug.SetPanicOnFault is on.
-func IsFault(recovered any) bool {
-	_, is := recovered.(interface{ Addr() uintptr })
-	return is
-}
-
 // faults calls f and reports whether it has touched bytes that a mapped file does
 // not have any more.
 func faults(f func()) (yes bool) {
 	defer func() {
-		if fault := recover(); IsFault(fault) {
+		if fault := recover(); capture.IsFault(fault) {
 			yes = true
 		} else if fault != nil {
 			panic(fault)
@@ -222,12 +215,12 @@ func faults(f func()) (yes bool) {
 	return false
 }
 
-// await waits for a token, for as long as a lane has patience.
-func (l *inputLane) await(token <-chan struct{}) bool {
+// await waits for a token, for as long as a lane has capture.ReadTimeout.
+func (l *lane) await(token <-chan struct{}) bool {
 	if l.timer == nil {
-		l.timer = time.NewTimer(patience)
+		l.timer = time.NewTimer(capture.ReadTimeout)
 	} else {
-		l.timer.Reset(patience)
+		l.timer.Reset(capture.ReadTimeout)
 	}
 	defer l.timer.Stop()
 	select {
@@ -251,7 +244,7 @@ const (
 // warmUp touches n bytes of a file, all of them at the same time. The walk by
 // itself goes from one packet's length to the next, and would wait for memory at
 // each.
-func (l *inputLane) warmUp(data []byte, from, n int) {
+func (l *lane) warmUp(data []byte, from, n int) {
 	from = min(from, len(data))
 	end := min(from+min(n, warmMost), len(data))
 	touched := byte(0)

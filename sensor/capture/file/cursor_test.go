@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -17,10 +17,10 @@ import (
 func everyThird(p *packet.Packet) bool { return binary.LittleEndian.Uint32(p.Data[1:])%3 == 0 }
 
 // openWalk opens one capture file of numbered frames for some lanes.
-func openWalk(t testing.TB, lanes, frames int, loose func(*packet.Packet) bool) (*Inputs, string) {
+func openWalk(t testing.TB, lanes, frames int, loose func(*packet.Packet) bool) (*Source, string) {
 	t.Helper()
 	path := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, frames)...))
-	s, err := OpenInputs(InputOptions{Paths: []string{path}, Lanes: lanes, Choose: byFirstByte, Loose: loose})
+	s, err := Open(Options{Paths: []string{path}, Lanes: lanes, Choose: byFirstByte, Loose: loose})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestWalkOneFileAfterTheOther(t *testing.T) {
 		paths = append(paths, write(t, compress(t, kind, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(i*each, each)...))))
 	}
 	for range 20 {
-		s, err := OpenInputs(InputOptions{Paths: paths, Lanes: 3, Choose: byFirstByte, Loose: everyThird})
+		s, err := Open(Options{Paths: paths, Lanes: 3, Choose: byFirstByte, Loose: everyThird})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -40,7 +41,7 @@ func write(t testing.TB, content []byte) string {
 }
 
 // readAll reads a lane to its end and returns copies of the frames.
-func readAll(t *testing.T, l Lane) (frames []string, packets []packet.Packet) {
+func readAll(t *testing.T, l capture.Lane) (frames []string, packets []packet.Packet) {
 	t.Helper()
 	var b packet.Batch
 	for {
@@ -63,8 +64,8 @@ func readAll(t *testing.T, l Lane) (frames []string, packets []packet.Packet) {
 }
 
 // openFiles opens captures without further options.
-func openFiles(paths []string, lanes int, choose Chooser) (*Inputs, error) {
-	return OpenInputs(InputOptions{Paths: paths, Lanes: lanes, Choose: choose})
+func openFiles(paths []string, lanes int, choose Chooser) (*Source, error) {
+	return Open(Options{Paths: paths, Lanes: lanes, Choose: choose})
 }
 
 // byFirstByte is a chooser whose lanes a test can tell.

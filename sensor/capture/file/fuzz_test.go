@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -49,12 +49,12 @@ func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
 
 // readStream reads the same as a stream that comes in steps of some bytes.
 func readStream(data []byte, step int) (packets []string, err error) {
-	s := &Inputs{log: slog.New(slog.DiscardHandler)}
-	o := InputOptions{Lanes: 1, Choose: func(*packet.Packet) packet.Hash { return 0 }}
+	s := &Source{log: slog.New(slog.DiscardHandler)}
+	o := Options{Lanes: 1, Choose: func(*packet.Packet) packet.Hash { return 0 }}
 	s.items = []*input{s.newStream("it", -1, &o, func(*stream) (io.ReadCloser, error) {
 		return io.NopCloser(&steps{data, step}), nil
 	})}
-	l := &inputLane{source: s}
+	l := &lane{source: s}
 	var b packet.Batch
 	for {
 		switch err := l.Read(&b); {

@@ -1,28 +1,18 @@
-package capture
+package file
 
 import (
 	"errors"
 	"io"
 	"os"
 	"time"
-)
 
-// Unread is an input that was not read to its end because the reading was
-// interrupted. What cannot be read to its end is an error instead.
-type Unread struct {
-	Path         string  // "-": the standard input
-	Begun        bool    // false: nothing of it was read
-	Offset       int64   // all before it was read
-	Decompressed bool    // Offset counts in the decompressed data
-	Share        float64 // of the file that was read, 0 to 1; valid if Known
-	Known        bool
-	Pipe         bool // it had not ended
-}
+	"dnsmonster-sensor/sensor/capture"
+)
 
 // Drain interrupts the reading of files, and lets the lanes end by themselves: a
 // pipe that is named is read on to its end, at once where the pace is that of the
 // recording, because what is in it is nowhere else. Close ends that, too.
-func (s *Inputs) Drain() {
+func (s *Source) Drain() {
 	s.stop.Store(true)
 	for _, in := range s.items {
 		switch {
@@ -37,7 +27,7 @@ func (s *Inputs) Drain() {
 
 // Delivering tells whether a pipe may still deliver something. A named pipe that
 // has not been opened holds nothing yet.
-func (s *Inputs) Delivering() bool {
+func (s *Source) Delivering() bool {
 	for _, in := range s.items {
 		if !in.pipe {
 			continue
@@ -56,9 +46,9 @@ func (s *Inputs) Delivering() bool {
 
 // Unread lists what was not read to its end, in the order of the arguments. It is
 // for the time after all lanes have ended.
-func (s *Inputs) Unread() (list []Unread) {
+func (s *Source) Unread() (list []capture.Unread) {
 	for _, in := range s.items {
-		u := Unread{Path: in.path, Pipe: in.pipe}
+		u := capture.Unread{Path: in.path, Pipe: in.pipe}
 		var complete bool
 		if in.walk != nil {
 			complete = in.walk.unread(&u)
@@ -73,7 +63,7 @@ func (s *Inputs) Unread() (list []Unread) {
 }
 
 // unread says how far the walk came. It returns true where that is the end.
-func (w *walk) unread(u *Unread) (complete bool) {
+func (w *walk) unread(u *capture.Unread) (complete bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	size := len(w.file.data)
@@ -86,7 +76,7 @@ func (w *walk) unread(u *Unread) (complete bool) {
 
 // unread says how far the reader of a stream of size bytes came, -1 where that is
 // not known.
-func (s *stream) unread(u *Unread, size int64) (complete bool) {
+func (s *stream) unread(u *capture.Unread, size int64) (complete bool) {
 	u.Offset = s.handed.Load()
 	read := u.Offset
 	switch s.state.Load() {

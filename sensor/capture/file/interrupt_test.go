@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -110,7 +111,7 @@ func TestDrainReadsPipes(t *testing.T) {
 		}
 	}
 	file := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 100)...))
-	s, err := OpenInputs(InputOptions{Paths: []string{file, empty, pipe}, Lanes: 2, Choose: byFirstByte, Speed: 0.001})
+	s, err := Open(Options{Paths: []string{file, empty, pipe}, Lanes: 2, Choose: byFirstByte, Speed: 0.001})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestCloseEndsPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	s, err := OpenInputs(InputOptions{Paths: []string{stdinPath}, Lanes: 1, Choose: byFirstByte, Stdin: r})
+	s, err := Open(Options{Paths: []string{stdinPath}, Lanes: 1, Choose: byFirstByte, Stdin: r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestCloseEndsPipes(t *testing.T) {
 	}
 	s.Close()
 	drain(t, s)
-	want := Unread{Path: stdinPath, Begun: true, Offset: int64(len(content)), Pipe: true}
+	want := capture.Unread{Path: stdinPath, Begun: true, Offset: int64(len(content)), Pipe: true}
 	if list := s.Unread(); len(list) != 1 || list[0] != want {
 		t.Errorf("unread: %+v, want %+v", list, want)
 	}

@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -45,7 +45,7 @@ func stamped(from, n int, seconds, micros uint32) []byte {
 func TestSpeed(t *testing.T) {
 	f := func(speed float64, content []byte, n int, least time.Duration) {
 		t.Helper()
-		s, err := OpenInputs(InputOptions{Paths: []string{write(t, content)}, Lanes: 2, Choose: byFirstByte, Speed: speed})
+		s, err := Open(Options{Paths: []string{write(t, content)}, Lanes: 2, Choose: byFirstByte, Speed: speed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestSpeed(t *testing.T) {
 // is due at once.
 func TestSpeedOverFiles(t *testing.T) {
 	at := func(from, n int, seconds, micros uint32) string { return write(t, stamped(from, n, seconds, micros)) }
-	s, err := OpenInputs(InputOptions{
+	s, err := Open(Options{
 		Paths: []string{at(0, 10, 1700000000, 0), at(10, 10, 1700000000, 300_000), at(20, 10, 1600000000, 0)},
 		Lanes: 2, Choose: byFirstByte, Speed: 1,
 	})
@@ -84,7 +84,7 @@ func TestSpeedOverFiles(t *testing.T) {
 func TestSpeedClose(t *testing.T) {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 2)...)
 	binary.LittleEndian.PutUint32(content[24+16+5:], 1700000000+86400)
-	s, err := OpenInputs(InputOptions{Paths: []string{write(t, content)}, Lanes: 1, Choose: byFirstByte, Speed: 1})
+	s, err := Open(Options{Paths: []string{write(t, content)}, Lanes: 1, Choose: byFirstByte, Speed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

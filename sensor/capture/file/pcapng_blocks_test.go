@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"encoding/binary"
@@ -28,10 +28,10 @@ func (f *ngFile) resolution(exponent byte, offset int64) {
 }
 
 // ngRead reads a file, with one lane, as a mapped file and as a stream.
-func ngRead(t *testing.T, file []byte) ([]kept, *Inputs) {
+func ngRead(t *testing.T, file []byte) ([]kept, *Source) {
 	t.Helper()
 	var list [2][]kept
-	var last *Inputs
+	var last *Source
 	for i, content := range [][]byte{file, compress(t, "zstd", file)} {
 		s, err := openFiles([]string{write(t, content)}, 1, byFirstByte)
 		if err != nil {

@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"bytes"
@@ -62,7 +62,7 @@ func TestPcapngManyInterfaces(t *testing.T) {
 		f.iface(147) // packets of it are not read
 	}
 	var said bytes.Buffer
-	s, err := OpenInputs(InputOptions{
+	s, err := Open(Options{
 		Paths: []string{write(t, f.b)}, Lanes: 1, Choose: byFirstByte, Log: slog.New(slog.NewTextHandler(&said, nil)),
 	})
 	if err != nil {

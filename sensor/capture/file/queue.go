@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"io"
@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -100,10 +101,6 @@ func newLaneQueue() *laneQueue {
 	return &laneQueue{more: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// patience is how long a lane waits for packets before it looks after what
-// waits for more.
-const patience = 100 * time.Millisecond
-
 // put reports whether the queue has taken h; a closed one takes nothing.
 func (q *laneQueue) put(h *handful) bool {
 	q.mu.Lock()
@@ -133,7 +130,7 @@ func (q *laneQueue) get() (*handful, error) {
 			return nil, io.EOF
 		}
 		if timeout == nil {
-			t := time.NewTimer(patience)
+			t := time.NewTimer(capture.ReadTimeout)
 			defer t.Stop()
 			timeout = t.C
 		}

@@ -1,4 +1,9 @@
-package capture
+// Package file is the input of capture files: pcap and pcapng, plain or compressed
+// (gzip, zstd, xz, lz4), from regular files, named pipes and the standard input. Out
+// come packets that point into the mapped file or into a chunk of the stream. It
+// knows no kernel, no interface and no other input. Its tests write their captures
+// themselves; fuzz_test.go has the seeds.
+package file
 
 import (
 	"cmp"
@@ -15,6 +20,7 @@ import (
 
 	"golang.org/x/term"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -24,8 +30,8 @@ type Chooser func(*packet.Packet) packet.Hash
 // stdinPath is the argument that means the standard input.
 const stdinPath = "-"
 
-// InputOptions says what to read, and how.
-type InputOptions struct {
+// Options says what to read, and how.
+type Options struct {
 	Paths  []string // capture files, compressed or not, and fifos; "-" is the standard input
 	Lanes  int
 	Choose Chooser
@@ -36,13 +42,13 @@ type InputOptions struct {
 	Log    *slog.Logger // nil: says nothing
 }
 
-// Inputs is a Source of capture files, read in the given order. Regular files
+// Source is a Source of capture files, read in the given order. Regular files
 // that are not compressed are mapped, and the lanes walk them together. All
 // others are streams, which one goroutine reads and hands out to the lanes;
 // where a lane is slow it waits.
-type Inputs struct {
+type Source struct {
 	items  []*input
-	lanes  []*inputLane
+	lanes  []*lane
 	choose Chooser
 	loose  func(*packet.Packet) bool
 	stop   atomic.Bool // walks end
@@ -64,12 +70,12 @@ type input struct {
 	stream *stream
 }
 
-// OpenInputs opens capture files for the lanes. What cannot be opened is an
+// Open opens capture files for the lanes. What cannot be opened is an
 // error at once. What turns out to be no capture, or damaged further on, is
 // reported by Err when the others have been read. A fifo is opened when its
 // turn comes.
-func OpenInputs(o InputOptions) (*Inputs, error) {
-	s := &Inputs{
+func Open(o Options) (*Source, error) {
+	s := &Source{
 		choose: o.Choose, loose: o.Loose, raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	for _, path := range o.Paths {
@@ -87,14 +93,14 @@ func OpenInputs(o InputOptions) (*Inputs, error) {
 		}
 	}
 	for i := range o.Lanes {
-		s.lanes = append(s.lanes, &inputLane{source: s, number: i})
+		s.lanes = append(s.lanes, &lane{source: s, number: i})
 	}
 	return s, nil
 }
 
 // open decides how a path is read. It returns nil for a file that is known to
 // be no capture; that has been noted.
-func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
+func (s *Source) open(path string, o *Options) (*input, error) {
 	if path == stdinPath {
 		stdin := cmp.Or(o.Stdin, os.Stdin)
 		if term.IsTerminal(int(stdin.Fd())) {
@@ -136,7 +142,7 @@ func (s *Inputs) open(path string, o *InputOptions) (*input, error) {
 
 // openStdin reads the standard input, which may be a file that the shell has
 // opened.
-func (s *Inputs) openStdin(stdin *os.File, o *InputOptions) (*input, error) {
+func (s *Source) openStdin(stdin *os.File, o *Options) (*input, error) {
 	size, pipe := int64(-1), false
 	if st, err := stdin.Stat(); err == nil && st.Mode().IsRegular() {
 		if at, err := stdin.Seek(0, io.SeekCurrent); err == nil && at <= st.Size() {
@@ -151,8 +157,8 @@ func (s *Inputs) openStdin(stdin *os.File, o *InputOptions) (*input, error) {
 }
 
 // Lanes returns the lanes.
-func (s *Inputs) Lanes() []Lane {
-	lanes := make([]Lane, len(s.lanes))
+func (s *Source) Lanes() []capture.Lane {
+	lanes := make([]capture.Lane, len(s.lanes))
 	for i, l := range s.lanes {
 		lanes[i] = l
 	}
@@ -160,12 +166,12 @@ func (s *Inputs) Lanes() []Lane {
 }
 
 // Live is false: behind a file everybody waits.
-func (s *Inputs) Live() bool { return false }
+func (s *Source) Live() bool { return false }
 
 // Given is what the readers of streams handed out, and of mapped files the
 // records that were walked, whoever got them: a packet that no lane took is
 // missed.
-func (s *Inputs) Given() uint64 {
+func (s *Source) Given() uint64 {
 	var n uint64
 	for _, in := range s.items {
 		if in.stream != nil {
@@ -178,14 +184,14 @@ func (s *Inputs) Given() uint64 {
 }
 
 // Err joins what was wrong with the files.
-func (s *Inputs) Err() error {
+func (s *Source) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.errs...)
 }
 
 // fail keeps an error for Err, and logs it at once: the others may take hours.
-func (s *Inputs) fail(err error) {
+func (s *Source) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.errs {
@@ -202,7 +208,7 @@ func (s *Inputs) fail(err error) {
 const maxNotes = 10
 
 // note logs what a reader of path should know, once, whichever lane finds it.
-func (s *Inputs) note(path, text string) {
+func (s *Source) note(path, text string) {
 	s.mu.Lock()
 	said := s.noted[path]
 	if len(said) == maxNotes {
@@ -221,18 +227,18 @@ func (s *Inputs) note(path, text string) {
 	}
 }
 
-func (s *Inputs) told(path string) told {
+func (s *Source) told(path string) told {
 	return told{func(text string) { s.note(path, text) }, &s.names}
 }
 
 // InterfaceName is the name of a packet's interface, "" where its file has none,
 // and for packets that are of no file of these.
-func (s *Inputs) InterfaceName(number uint32, _ int64) string { return s.names.name(number) }
+func (s *Source) InterfaceName(number uint32, _ int64) string { return s.names.name(number) }
 
 // Close ends the lanes, once they have given what readers of streams have
 // handed out. A reader that waits for its file in the system is left behind.
 // Drain, in interrupt.go, is the gentler way.
-func (s *Inputs) Close() error {
+func (s *Source) Close() error {
 	s.stop.Store(true)
 	for _, in := range s.items {
 		if in.stream != nil {
@@ -243,7 +249,7 @@ func (s *Inputs) Close() error {
 }
 
 // unmap frees the files. No packet of theirs may be in use.
-func (s *Inputs) unmap() {
+func (s *Source) unmap() {
 	for _, in := range s.items {
 		if in.walk != nil {
 			in.walk.file.unmap()
@@ -253,7 +259,7 @@ func (s *Inputs) unmap() {
 
 // Progress is the share of the files' bytes that the slowest lane has read, 0
 // to 1. It is not known where something else than regular files is read.
-func (s *Inputs) Progress() (share float64, known bool) {
+func (s *Source) Progress() (share float64, known bool) {
 	var total int64
 	for _, in := range s.items {
 		if in.size < 0 {
@@ -273,7 +279,7 @@ func (s *Inputs) Progress() (share float64, known bool) {
 
 // read is how many bytes of the files have been read when a lane is at the
 // input of this index.
-func (s *Inputs) read(item int) (n int64) {
+func (s *Source) read(item int) (n int64) {
 	for _, in := range s.items[:item] {
 		n += in.size
 	}
@@ -286,9 +292,9 @@ func (s *Inputs) read(item int) (n int64) {
 	return n + s.items[item].walk.position.Load()
 }
 
-// inputLane takes one lane's packets from all inputs.
-type inputLane struct {
-	source *Inputs
+// lane takes one lane's packets from all inputs.
+type lane struct {
+	source *Source
 	number int
 	item   atomic.Int32 // index of the input being read
 	held   *handful     // of a stream: what the last Read gave
@@ -302,7 +308,7 @@ type inputLane struct {
 
 // Read fills b. Its packets point into the mapped file, or into a part of the
 // stream that is kept until the next Read.
-func (l *inputLane) Read(b *packet.Batch) error {
+func (l *lane) Read(b *packet.Batch) error {
 	l.held.release()
 	l.held = nil
 	b.Packets = b.Packets[:0]
@@ -323,7 +329,7 @@ func (l *inputLane) Read(b *packet.Batch) error {
 }
 
 // take waits for the next packets of one input.
-func (l *inputLane) take(b *packet.Batch, in *input) error {
+func (l *lane) take(b *packet.Batch, in *input) error {
 	if in.walk != nil {
 		return in.walk.take(l, b)
 	}
@@ -339,9 +345,22 @@ func (l *inputLane) take(b *packet.Batch, in *input) error {
 
 // Shrunk gives up the mapped file whose packets the lane has because it has
 // become shorter. The worker calls it when it touches bytes that are gone.
-func (l *inputLane) Shrunk() {
+func (l *lane) Shrunk() {
 	w := l.source.items[l.item.Load()].walk
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.shrank()
 }
+
+var (
+	_ interface {
+		capture.Source
+		capture.Drainer
+		capture.Progressor
+		capture.InterfaceNamer
+	} = (*Source)(nil)
+	_ interface {
+		capture.Lane
+		capture.Shrinker
+	} = (*lane)(nil)
+)

@@ -1,4 +1,4 @@
-package capture
+package file
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -67,7 +68,7 @@ func numbered(from, n int) (frames [][]byte) {
 
 // drain reads all lanes at the same time and returns the numbers of their
 // frames, checked to be in order on each lane.
-func drain(t *testing.T, s *Inputs) (all []int) {
+func drain(t *testing.T, s *Source) (all []int) {
 	t.Helper()
 	var mu sync.Mutex
 	var lanes sync.WaitGroup
@@ -261,7 +262,7 @@ func waiting(q *laneQueue) int {
 
 // readSome reads until there are packets: on a busy machine they can come later
 // than a lane waits.
-func readSome(t *testing.T, l Lane, b *packet.Batch) {
+func readSome(t *testing.T, l capture.Lane, b *packet.Batch) {
 	t.Helper()
 	for {
 		if err := l.Read(b); err == nil {
@@ -348,7 +349,7 @@ func TestStdinPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenInputs(InputOptions{Paths: []string{"-"}, Lanes: 2, Choose: byFirstByte, Stdin: r})
+	s, err := Open(Options{Paths: []string{"-"}, Lanes: 2, Choose: byFirstByte, Stdin: r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +422,7 @@ func TestOpenInputsRefuses(t *testing.T) {
 	defer null.Close()
 	f := func(want string, paths ...string) {
 		t.Helper()
-		if _, err := OpenInputs(InputOptions{Paths: paths, Lanes: 1, Choose: byFirstByte, Stdin: null}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(Options{Paths: paths, Lanes: 1, Choose: byFirstByte, Stdin: null}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", paths, err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package capture
+package ring
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture/watch"
 )
 
 // Report is what a host allows.
@@ -105,7 +106,7 @@ func findLinks(names []string) ([]netlink.Link, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	if len(names) == 0 || len(names) == 1 && names[0] == Any {
+	if len(names) == 0 || len(names) == 1 && names[0] == watch.Any {
 		return all, nil
 	}
 	var there []string

@@ -1,6 +1,10 @@
-package capture
+package ring
 
-import "dnsmonster-sensor/bpf"
+import (
+	"dnsmonster-sensor/bpf"
+
+	"dnsmonster-sensor/sensor/capture/watch"
+)
 
 // programs is the Attacher of a Ring.
 type programs struct {
@@ -16,7 +20,7 @@ func newPrograms(k *bpf.Kernel, mode Mode) programs {
 }
 
 // Attach implements Attacher.
-func (p programs) Attach(index int) (Attachment, error) {
+func (p programs) Attach(index int) (watch.Attachment, error) {
 	return p.kernel.Attach(index, p.mode)
 }
 

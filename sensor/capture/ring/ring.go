@@ -1,4 +1,9 @@
-package capture
+// Package ring is the live input: the programs of package bpf on interfaces fill one
+// ring buffer for each lane, and packets come out that point into the ring. Package
+// watch says on which interfaces the programs are. Check reports what a host allows
+// without attaching anything. It must not import another input. Its tests send
+// datagrams to themselves, in a network namespace of their own.
+package ring
 
 import (
 	"fmt"
@@ -10,6 +15,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -20,9 +27,9 @@ const (
 	ringShare = 16
 )
 
-// RingOptions is what a Ring captures, and how.
-type RingOptions struct {
-	Interfaces []string // or Any alone
+// Options is what a Ring captures, and how.
+type Options struct {
+	Interfaces []string // or watch.Any alone
 	Mode       Mode
 	Kernel     bpf.Options // Rings is the number of lanes
 	Log        *slog.Logger
@@ -33,40 +40,40 @@ type RingOptions struct {
 
 // Ring is a live Source: programs on interfaces fill the kernel's ring buffers,
 // one for each lane.
-type Ring struct {
+type Source struct {
 	kernel  *bpf.Kernel
-	watch   *Watch
-	lanes   []*ringLane
-	clock   *bootClock
+	watch   *watch.Watcher
+	lanes   []*lane
+	clock   *watch.BootClock
 	closing atomic.Bool
 	once    sync.Once
 }
 
-// OpenRing loads the programs and attaches them to all interfaces, or to none.
-func OpenRing(o RingOptions) (*Ring, error) {
+// Open loads the programs and attaches them to all interfaces, or to none.
+func Open(o Options) (*Source, error) {
 	o.Kernel.XDP = o.Mode == ModeXDP
 	k, err := bpf.Load(o.Kernel)
 	if err != nil {
 		return nil, err
 	}
-	s := &Ring{kernel: k}
-	s.watch, err = OpenWatch(newPrograms(k, o.Mode), WatchOptions{
+	s := &Source{kernel: k}
+	s.watch, err = watch.Open(newPrograms(k, o.Mode), watch.Options{
 		Interfaces: o.Interfaces, Promiscuous: o.Promiscuous, Log: o.Log, Stop: o.Stop,
 	})
 	if err != nil {
 		_ = k.Close()
 		return nil, err
 	}
-	s.clock = s.watch.clock()
+	s.clock = s.watch.Clock()
 	for _, r := range k.Rings() {
-		s.lanes = append(s.lanes, &ringLane{source: s, ring: r})
+		s.lanes = append(s.lanes, &lane{source: s, ring: r})
 	}
 	return s, nil
 }
 
 // Lanes returns one lane for each ring.
-func (s *Ring) Lanes() []Lane {
-	lanes := make([]Lane, len(s.lanes))
+func (s *Source) Lanes() []capture.Lane {
+	lanes := make([]capture.Lane, len(s.lanes))
 	for i, l := range s.lanes {
 		lanes[i] = l
 	}
@@ -74,31 +81,33 @@ func (s *Ring) Lanes() []Lane {
 }
 
 // Live is true: nobody can ask the network to wait.
-func (s *Ring) Live() bool { return true }
+func (s *Source) Live() bool { return true }
 
 // Attached describes each attachment in a few words, for the start line.
-func (s *Ring) Attached() []string { return s.watch.Attached() }
+func (s *Source) Attached() []string { return s.watch.Attached() }
 
 // InterfaceName implements InterfaceNamer.
-func (s *Ring) InterfaceName(index uint32, at int64) string { return s.watch.InterfaceName(index, at) }
+func (s *Source) InterfaceName(index uint32, at int64) string {
+	return s.watch.InterfaceName(index, at)
+}
 
 // kinds are the books' words for the programs' counters.
-var kinds = map[bpf.Kind]CounterKind{
-	bpf.KindIn: CountsIn, bpf.KindLeftOut: CountsLeftOut, bpf.KindLost: CountsLost, bpf.KindGiven: CountsGiven,
-	bpf.KindMeter: CountsMeter, bpf.KindIncomplete: CountsIncomplete,
+var kinds = map[bpf.Kind]capture.CounterKind{
+	bpf.KindIn: capture.CountsIn, bpf.KindLeftOut: capture.CountsLeftOut, bpf.KindLost: capture.CountsLost, bpf.KindGiven: capture.CountsGiven,
+	bpf.KindMeter: capture.CountsMeter, bpf.KindIncomplete: capture.CountsIncomplete,
 }
 
 // Kernel reads the programs' counters.
-func (s *Ring) Kernel() (KernelStats, error) {
+func (s *Source) Kernel() (capture.KernelStats, error) {
 	hooks, err := s.kernel.Counters()
 	if err != nil {
-		return KernelStats{}, err
+		return capture.KernelStats{}, err
 	}
-	var k KernelStats
+	var k capture.KernelStats
 	for _, h := range hooks {
-		stats := HookStats{Hook: h.Hook}
+		stats := capture.HookStats{Hook: h.Hook}
 		for _, c := range h.Counters {
-			stats.Counters = append(stats.Counters, Counter{Name: c.Name, Kind: kinds[c.Kind], Value: c.Value, Known: true})
+			stats.Counters = append(stats.Counters, capture.Counter{Name: c.Name, Kind: kinds[c.Kind], Value: c.Value, Known: true})
 		}
 		k.Hooks = append(k.Hooks, stats)
 	}
@@ -106,7 +115,7 @@ func (s *Ring) Kernel() (KernelStats, error) {
 }
 
 // Given is what the kernel says it has put into the rings.
-func (s *Ring) Given() uint64 {
+func (s *Source) Given() uint64 {
 	hooks, err := s.kernel.Counters()
 	if err != nil {
 		return 0
@@ -123,10 +132,10 @@ func (s *Ring) Given() uint64 {
 }
 
 // Err is nil: what can go wrong with a ring goes wrong at the start.
-func (s *Ring) Err() error { return nil }
+func (s *Source) Err() error { return nil }
 
 // Close detaches. What the rings hold can still be read.
-func (s *Ring) Close() error {
+func (s *Source) Close() error {
 	var err error
 	s.once.Do(func() {
 		err = s.watch.Close()
@@ -137,11 +146,11 @@ func (s *Ring) Close() error {
 
 // Free gives the kernel's memory back, after the lanes have ended and the
 // counters were read for the last time.
-func (s *Ring) Free() error { return s.kernel.Close() }
+func (s *Source) Free() error { return s.kernel.Close() }
 
-// ringLane reads one ring.
-type ringLane struct {
-	source *Ring
+// lane reads one ring.
+type lane struct {
+	source *Source
 	ring   *bpf.Ring
 	err    error // that ends the lane
 	broken int   // records that were taken, and cannot be given
@@ -149,7 +158,7 @@ type ringLane struct {
 
 // Read fills b with what the ring holds, up to a batch. The packets stay in the
 // ring until the next Read.
-func (l *ringLane) Read(b *packet.Batch) error {
+func (l *lane) Read(b *packet.Batch) error {
 	l.ring.Release()
 	// Asked before the wait: what was detached by then can be in the ring, but
 	// nothing can come after it.
@@ -171,7 +180,7 @@ func (l *ringLane) Read(b *packet.Batch) error {
 }
 
 // end is the lane's error once all that came before it has been given.
-func (l *ringLane) end(b *packet.Batch) error {
+func (l *lane) end(b *packet.Batch) error {
 	if len(b.Packets) > 0 {
 		return nil
 	}
@@ -179,9 +188,9 @@ func (l *ringLane) end(b *packet.Batch) error {
 }
 
 // take fills b without waiting.
-func (l *ringLane) take(b *packet.Batch) {
+func (l *lane) take(b *packet.Batch) {
 	b.Packets = b.Packets[:0]
-	offset := l.source.clock.offset.Load()
+	offset := l.source.clock.Offset()
 	for most := l.ring.Size() / ringShare; l.err == nil && len(b.Packets) < ringBatch && l.ring.Held() < most; {
 		raw, ok := l.ring.Next()
 		if !ok {
@@ -197,7 +206,7 @@ func (l *ringLane) take(b *packet.Batch) {
 }
 
 // Discard implements Discarder.
-func (l *ringLane) Discard() (n int, err error) {
+func (l *lane) Discard() (n int, err error) {
 	closing := l.source.closing.Load()
 	n, l.broken = l.broken, 0
 	for _, ok := l.ring.Next(); ok; _, ok = l.ring.Next() {
@@ -211,7 +220,7 @@ func (l *ringLane) Discard() (n int, err error) {
 		return 0, io.EOF
 	}
 	if l.ring.Wait() != nil { // which may be why the lane has failed
-		time.Sleep(patience)
+		time.Sleep(capture.ReadTimeout)
 	}
 	return 0, os.ErrDeadlineExceeded
 }
@@ -242,3 +251,16 @@ func ringPacket(raw []byte, offset int64) (packet.Packet, error) {
 	}
 	return p, nil
 }
+
+var (
+	_ interface {
+		capture.Source
+		capture.KernelCounter
+		capture.Freer
+		capture.InterfaceNamer
+	} = (*Source)(nil)
+	_ interface {
+		capture.Lane
+		capture.Discarder
+	} = (*lane)(nil)
+)

@@ -1,4 +1,4 @@
-package capture
+package ring
 
 import (
 	"errors"
@@ -6,61 +6,30 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/lab/namespace"
 	"dnsmonster-sensor/userspace/packet"
 )
 
 // loopback attaches to lo of a network namespace of the test's own. What is
 // written to the descriptor passes there, to port 53.
-func loopback(t *testing.T, ringBytes int) (ring *Ring, send int) {
+func loopback(t *testing.T, ringBytes int) (source *Source, send int) {
 	t.Helper()
-	tier.Kernel(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it loads programs into the kernel")
-	}
-	runtime.LockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		runtime.UnlockOSThread()
-		t.Skipf("no network namespace can be made: %v", err)
-	}
-	t.Cleanup(func() {
-		ns.Close()
-		// A thread that cannot go back ends with the test's goroutine.
-		if netns.Set(old) == nil {
-			runtime.UnlockOSThread()
-		}
-		old.Close()
-	})
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err = OpenRing(RingOptions{
+	namespace.Enter(t)("link set lo up")
+	source, err := Open(Options{
 		Interfaces: []string{"lo"}, Mode: ModeAuto, Log: slog.New(slog.DiscardHandler),
 		Kernel: bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: ringBytes},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ring.Free() })
-	t.Cleanup(func() { ring.Close() })
+	t.Cleanup(func() { source.Free() })
+	t.Cleanup(func() { source.Close() })
 	send, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		t.Cleanup(func() { unix.Close(send) })
@@ -69,7 +38,7 @@ func loopback(t *testing.T, ringBytes int) (ring *Ring, send int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ring, send
+	return source, send
 }
 
 // datagram sends one. That nobody listens there is told by one error for
@@ -88,14 +57,14 @@ func datagram(t *testing.T, fd int, data []byte) {
 // What was captured before Close comes after it, in order, and then the end.
 func TestRingCloseDrains(t *testing.T) {
 	const packets = 1000 // several batches
-	ring, send := loopback(t, 1<<20)
+	source, send := loopback(t, 1<<20)
 	for i := range packets {
 		datagram(t, send, fmt.Appendf(nil, "%04d%s", i, strings.Repeat(".", i%400)))
 	}
-	if err := ring.Close(); err != nil {
+	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	lane := ring.Lanes()[0]
+	lane := source.Lanes()[0]
 	var b packet.Batch
 	n := 0
 	for {
@@ -116,8 +85,8 @@ func TestRingCloseDrains(t *testing.T) {
 			n++
 		}
 	}
-	if n != packets || ring.Given() != packets {
-		t.Errorf("%d packets read, %d given, want %d", n, ring.Given(), packets)
+	if n != packets || source.Given() != packets {
+		t.Errorf("%d packets read, %d given, want %d", n, source.Given(), packets)
 	}
 }
 
@@ -125,20 +94,24 @@ func TestRingCloseDrains(t *testing.T) {
 // meanwhile.
 func TestRingBatchIsSmall(t *testing.T) {
 	const size, frame = 128 << 10, 4096
-	ring, send := loopback(t, size)
+	source, send := loopback(t, size)
 	for range size / frame / 2 {
 		datagram(t, send, make([]byte, frame-200))
 	}
 	var b packet.Batch
-	readSome(t, ring.Lanes()[0], &b)
+	for len(b.Packets) == 0 {
+		if err := source.Lanes()[0].Read(&b); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
 	if n := len(b.Packets); n < 1 || n*frame > size/ringShare+frame {
 		t.Errorf("%d packets of %d bytes in a batch, of a ring of %d bytes", n, frame, size)
 	}
 }
 
 func TestRingAllocatesNothing(t *testing.T) {
-	ring, send := loopback(t, 1<<20)
-	lane := ring.Lanes()[0]
+	source, send := loopback(t, 1<<20)
+	lane := source.Lanes()[0]
 	var b packet.Batch
 	data := make([]byte, 60)
 	read := 0

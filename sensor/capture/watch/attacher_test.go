@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ func (a *fakeAttachment) Close() error {
 	return nil
 }
 
-// Hidden implements HiddenTeller.
+// Hidden implements HiddenReporter.
 func (f *fake) Hidden(index int) ([]string, error) {
 	if index == 9 {
 		return []string{"a wall"}, nil
@@ -53,19 +53,19 @@ func (f *fake) Hidden(index int) ([]string, error) {
 	return nil, nil
 }
 
-// scene is a Watch of a fake back end, and the interfaces that it sees.
+// scene is a Watcher of a fake back end, and the interfaces that it sees.
 type scene struct {
 	t    *testing.T
 	fake *fake
-	w    *Watch
+	w    *Watcher
 	log  bytes.Buffer
 }
 
 func newScene(t *testing.T, there []netInterface, names ...string) *scene {
 	s := &scene{t: t, fake: &fake{on: map[int]*fakeAttachment{}, refuse: map[int]error{}}}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
-	s.w = newWatch(s.fake, WatchOptions{Interfaces: names, Log: log})
-	s.w.links = &links{log: log, names: NewInterfaceNames(), done: make(chan struct{})}
+	s.w = newWatcher(s.fake, Options{Interfaces: names, Log: log})
+	s.w.links = &links{log: log, names: NewNames(), done: make(chan struct{})}
 	s.w.exists = func(index int) bool {
 		_, ok := s.w.links.now[index]
 		return ok

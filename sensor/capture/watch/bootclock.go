@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"sync/atomic"
@@ -7,13 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootClock turns the kernel's time since boot into time of day. The offset
+// BootClock turns the kernel's time since boot into time of day. The offset
 // changes when the time of day is set, so it is measured again each second.
-type bootClock struct{ offset atomic.Int64 }
+type BootClock struct{ offset atomic.Int64 }
+
+// Offset is what to add to a time since boot, in nanoseconds.
+func (c *BootClock) Offset() int64 { return c.offset.Load() }
 
 // measure takes the offset as the tightest of a few readings of one clock
 // between two of the other.
-func (c *bootClock) measure() {
+func (c *BootClock) measure() {
 	best, offset := int64(1<<62), int64(0)
 	for range 5 {
 		before, real, after := clockNanos(unix.CLOCK_BOOTTIME), clockNanos(unix.CLOCK_REALTIME), clockNanos(unix.CLOCK_BOOTTIME)
@@ -25,7 +28,7 @@ func (c *bootClock) measure() {
 }
 
 // follow measures until stop is closed.
-func (c *bootClock) follow(stop <-chan struct{}) {
+func (c *BootClock) follow(stop <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

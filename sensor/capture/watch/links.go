@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ func (i netInterface) is(name string) bool {
 // may have missed one, so that nothing is overlooked.
 type links struct {
 	log     *slog.Logger
-	names   *InterfaceNames
+	names   *Names
 	changed chan struct{} // holds one when there was a change
 
 	done   chan struct{} // closed at the end
@@ -51,7 +51,7 @@ const linksBuffer = 8 << 20
 
 // openLinks reads the interfaces. Without a subscription, which is warned of, it
 // reads them each second.
-func openLinks(names *InterfaceNames, log *slog.Logger) (*links, error) {
+func openLinks(names *Names, log *slog.Logger) (*links, error) {
 	l := &links{log: log, names: names, changed: make(chan struct{}, 1), done: make(chan struct{}), pause: time.Second}
 	l.warn("interfaces are looked at once a second: there is no word of their changes", l.subscribe())
 	if err := l.list(); err != nil {

@@ -1,11 +1,8 @@
-package capture
+package watch
 
 import (
 	"bytes"
 	"log/slog"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,44 +10,9 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 
-	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/lab/namespace"
 )
-
-// inNamespace calls f in a network namespace of its own, with a way to change
-// interfaces there.
-func inNamespace(t *testing.T, f func(ip func(args string))) {
-	t.Helper()
-	tier.Kernel(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes network namespaces")
-	}
-	runtime.LockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	ns, err := netns.New()
-	if err != nil {
-		t.Skipf("no network namespace can be made: %v", err)
-	}
-	defer ns.Close()
-	defer func() {
-		if netns.Set(old) == nil { // else the thread ends with the test
-			runtime.UnlockOSThread()
-		}
-	}()
-	f(func(args string) {
-		t.Helper()
-		c := exec.Command("ip", "-batch", "-")
-		c.Stdin = strings.NewReader(args)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Errorf("ip %.80s: %v: %s", args, err, out)
-		}
-	})
-}
 
 func (l *links) sorted() []string {
 	names := namesOf(l.all())
@@ -69,31 +31,30 @@ func (l *links) subscribedAnew(first *nl.NetlinkSocket) bool {
 func TestLinksMissNothing(t *testing.T) {
 	f := func(name string, replaced bool, damage func(t *testing.T, l *links, ip func(string)), want ...string) {
 		t.Run(name, func(t *testing.T) {
-			inNamespace(t, func(ip func(string)) {
-				var log bytes.Buffer
-				l, err := openLinks(NewInterfaceNames(), slog.New(slog.NewTextHandler(&log, nil)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.pause = 10 * time.Millisecond
-				first := l.socket
-				damage(t, l, ip)
-				var waiting sync.WaitGroup
-				waiting.Go(func() {
-					defer l.close()
-					for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-						if slices.Equal(l.sorted(), want) && l.subscribedAnew(first) == replaced {
-							return
-						}
+			ip := namespace.Enter(t)
+			var log bytes.Buffer
+			l, err := openLinks(NewNames(), slog.New(slog.NewTextHandler(&log, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.pause = 10 * time.Millisecond
+			first := l.socket
+			damage(t, l, ip)
+			var waiting sync.WaitGroup
+			waiting.Go(func() {
+				defer l.close()
+				for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+					if slices.Equal(l.sorted(), want) && l.subscribedAnew(first) == replaced {
+						return
 					}
-					t.Errorf("interfaces %q, want %q", l.sorted(), want)
-				})
-				l.follow() // in this thread's namespace
-				waiting.Wait()
-				if n := strings.Count(log.String(), "\n"); n > 1 {
-					t.Errorf("%d lines in the log:\n%s", n, log.String())
 				}
+				t.Errorf("interfaces %q, want %q", l.sorted(), want)
 			})
+			l.follow() // in this thread's namespace
+			waiting.Wait()
+			if n := strings.Count(log.String(), "\n"); n > 1 {
+				t.Errorf("%d lines in the log:\n%s", n, log.String())
+			}
 		})
 	}
 	f("events", false, func(t *testing.T, l *links, ip func(string)) {

@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"math"
@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// InterfaceNames remembers what the kernel's interfaces are and were called. One
+// Names remembers what the kernel's interfaces are and were called. One
 // that is gone keeps its name, as long as there are not too many of those. Name
 // may be called at any time from anywhere; it takes no lock.
-type InterfaceNames struct {
-	clock *bootClock
+type Names struct {
+	clock *BootClock
 	parts [namesParts]atomic.Pointer[map[uint32][]named]
 
 	mu   sync.Mutex // of what follows, and of changes
@@ -31,17 +31,17 @@ const (
 	maxRenaming = 64    // names of one interface
 )
 
-// NewInterfaceNames knows none yet.
-func NewInterfaceNames() *InterfaceNames {
-	n := &InterfaceNames{clock: new(bootClock), here: make(map[uint32]bool)}
+// NewNames knows none yet.
+func NewNames() *Names {
+	n := &Names{clock: new(BootClock), here: make(map[uint32]bool)}
 	n.clock.measure()
 	return n
 }
 
 // CurrentNames knows what the interfaces are called now, and nothing where the
 // kernel does not tell.
-func CurrentNames() *InterfaceNames {
-	n := NewInterfaceNames()
+func CurrentNames() *Names {
+	n := NewNames()
 	all, _ := listInterfaces()
 	for _, i := range all {
 		n.learn(i.index, i.name, 0)
@@ -53,7 +53,7 @@ func CurrentNames() *InterfaceNames {
 // Unix epoch. It is "" for an interface that nothing was heard of, and for a time
 // before the kernel started, as a spool may hold: each boot numbers its
 // interfaces anew.
-func (n *InterfaceNames) Name(index uint32, at int64) string {
+func (n *Names) Name(index uint32, at int64) string {
 	if at < n.clock.offset.Load() {
 		n.clock.measure() // the clock may have been put right
 		if at < n.clock.offset.Load() {
@@ -78,7 +78,7 @@ func (n *InterfaceNames) Name(index uint32, at int64) string {
 }
 
 // learn notes what an interface is called from now on.
-func (n *InterfaceNames) learn(index int, name string, now int64) {
+func (n *Names) learn(index int, name string, now int64) {
 	if index <= 0 || index > math.MaxInt32 {
 		return
 	}
@@ -94,7 +94,7 @@ func (n *InterfaceNames) learn(index int, name string, now int64) {
 }
 
 // left notes that an interface is gone.
-func (n *InterfaceNames) left(index int) {
+func (n *Names) left(index int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.here, uint32(index))
@@ -108,14 +108,14 @@ func (n *InterfaceNames) left(index int) {
 	n.gone = n.gone[1:]
 }
 
-func (n *InterfaceNames) names(index uint32) []named {
+func (n *Names) names(index uint32) []named {
 	if part := n.parts[index%namesParts].Load(); part != nil {
 		return (*part)[index]
 	}
 	return nil
 }
 
-func (n *InterfaceNames) replace(index uint32, list []named) {
+func (n *Names) replace(index uint32, list []named) {
 	part := &n.parts[index%namesParts]
 	next := make(map[uint32][]named)
 	if old := part.Load(); old != nil {

@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"math"
@@ -12,7 +12,7 @@ import (
 // TestNamesOfThisBoot: a spool may hold packets of an earlier boot, or of files,
 // whose numbers mean other interfaces.
 func TestNamesOfThisBoot(t *testing.T) {
-	n := NewInterfaceNames()
+	n := NewNames()
 	n.learn(1, "lo", clockNanos(unix.CLOCK_BOOTTIME))
 	now, boot := time.Now().UnixNano(), n.clock.offset.Load()
 	f := func(number uint32, at int64, want string) {
@@ -40,7 +40,7 @@ func TestNamesOfThisBoot(t *testing.T) {
 // TestNameOfItsMoment: a record has the name that the interface had when the
 // packet came, whenever it is written.
 func TestNameOfItsMoment(t *testing.T) {
-	n := NewInterfaceNames()
+	n := NewNames()
 	boot := n.clock.offset.Load()
 	f := func(number uint32, at int64, want string) {
 		t.Helper()
@@ -70,7 +70,7 @@ func TestNameOfItsMoment(t *testing.T) {
 // TestNamesAreBounded, however many interfaces come and go, and those that are
 // there keep theirs.
 func TestNamesAreBounded(t *testing.T) {
-	n := NewInterfaceNames()
+	n := NewNames()
 	n.learn(1, "lo", 0)
 	n.learn(2, "eth0", 0)
 	n.left(2)
@@ -95,7 +95,7 @@ func TestNamesAreBounded(t *testing.T) {
 
 // TestNamesCostNothing to who asks, also while they change.
 func TestNamesCostNothing(t *testing.T) {
-	n := NewInterfaceNames()
+	n := NewNames()
 	n.learn(1000, "eth0", 0)
 	n.learn(1000, "eth1", 10)
 	at := time.Now().UnixNano()

@@ -1,4 +1,9 @@
-package capture
+// Package watch keeps a live input attached to the interfaces that the user named,
+// while these come, go and change their names, and remembers what each interface was
+// called at which time. In go an Attacher and the kernel's netlink messages. It knows
+// no programs and no packets, and imports no input. Its tests have an Attacher of
+// their own, or network namespaces with veth pairs.
+package watch
 
 import (
 	"errors"
@@ -10,41 +15,21 @@ import (
 	"time"
 )
 
-// Mode is how packets are taken from an interface.
-type Mode string
-
-// Modes of the command line.
-const (
-	ModeAuto   Mode = "auto"   // TCX, or clsact on kernels before 6.6
-	ModeTCX    Mode = "tcx"    // TC programs at the head of the chain, both directions
-	ModeClsact Mode = "clsact" // TC programs as first filters of a clsact qdisc, both directions
-	ModeXDP    Mode = "xdp"    // XDP for what comes in, TC for what goes out
-)
-
-// ParseMode checks the word of an option.
-func ParseMode(s string) (Mode, error) {
-	switch m := Mode(s); m {
-	case ModeAuto, ModeTCX, ModeClsact, ModeXDP:
-		return m, nil
-	}
-	return "", fmt.Errorf("unknown mode %q: use auto, tcx, clsact or xdp", s)
-}
-
 // Any stands for all interfaces of the network namespace, also for those that
 // come later.
 const Any = "any"
 
-// WatchOptions says which interfaces a Watch keeps captured.
-type WatchOptions struct {
+// Options says which interfaces a Watcher keeps captured.
+type Options struct {
 	Interfaces  []string // or Any alone
 	Promiscuous bool     // see what is sent to others, too
 	Log         *slog.Logger
 	Stop        <-chan struct{} // closed: nothing more is attached; nil: never
 }
 
-// Watch keeps a back end on the interfaces that the user named, whatever becomes
+// Watcher keeps a back end on the interfaces that the user named, whatever becomes
 // of those: a name means the interface that has it.
-type Watch struct {
+type Watcher struct {
 	attacher Attacher
 	promisc  bool
 	any      bool
@@ -69,12 +54,12 @@ const (
 	checkTurns = 4
 )
 
-// OpenWatch attaches to all interfaces that are named, or to none, and keeps them
+// Open attaches to all interfaces that are named, or to none, and keeps them
 // captured until Close.
-func OpenWatch(a Attacher, o WatchOptions) (*Watch, error) {
-	w := newWatch(a, o)
+func Open(a Attacher, o Options) (*Watcher, error) {
+	w := newWatcher(a, o)
 	var err error
-	if w.links, err = openLinks(NewInterfaceNames(), o.Log); err != nil {
+	if w.links, err = openLinks(NewNames(), o.Log); err != nil {
 		return nil, err
 	}
 	if err := w.begin(); err != nil {
@@ -82,15 +67,15 @@ func OpenWatch(a Attacher, o WatchOptions) (*Watch, error) {
 		w.links.close()
 		return nil, err
 	}
-	w.tasks.Go(func() { w.clock().follow(w.stop) })
+	w.tasks.Go(func() { w.Clock().follow(w.stop) })
 	w.tasks.Go(w.links.follow)
 	w.tasks.Go(w.follow)
 	return w, nil
 }
 
-// newWatch has no links yet.
-func newWatch(a Attacher, o WatchOptions) *Watch {
-	w := &Watch{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, stop: make(chan struct{})}
+// newWatcher has no links yet.
+func newWatcher(a Attacher, o Options) *Watcher {
+	w := &Watcher{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, stop: make(chan struct{})}
 	w.ends = [2]<-chan struct{}{w.stop, o.Stop}
 	for _, name := range o.Interfaces {
 		if w.any = name == Any; !w.any {
@@ -101,7 +86,7 @@ func newWatch(a Attacher, o WatchOptions) *Watch {
 }
 
 // Close detaches from all interfaces.
-func (w *Watch) Close() (err error) {
+func (w *Watcher) Close() (err error) {
 	w.once.Do(func() {
 		close(w.stop)
 		w.links.close()
@@ -112,14 +97,14 @@ func (w *Watch) Close() (err error) {
 }
 
 // InterfaceName is what an interface was called at that time.
-func (w *Watch) InterfaceName(index uint32, at int64) string { return w.links.names.Name(index, at) }
+func (w *Watcher) InterfaceName(index uint32, at int64) string { return w.links.names.Name(index, at) }
 
-// clock turns the kernel's time since boot into time of day.
-func (w *Watch) clock() *bootClock { return w.links.names.clock }
+// Clock turns the kernel's time since boot into time of day.
+func (w *Watcher) Clock() *BootClock { return w.links.names.clock }
 
 // begin attaches to all that the user named. On an error some may be attached:
 // call detachAll.
-func (w *Watch) begin() error {
+func (w *Watcher) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	there := w.links.all()
@@ -148,7 +133,7 @@ func (w *Watch) begin() error {
 
 // holder is the named port that is attached to an interface, if there is one:
 // with two, each packet would be recorded twice.
-func (w *Watch) holder(i netInterface) *port {
+func (w *Watcher) holder(i netInterface) *port {
 	if w.any {
 		return nil
 	}
@@ -161,7 +146,7 @@ func (w *Watch) holder(i netInterface) *port {
 }
 
 // beginAny waits where no interface is up, but not where none can be captured.
-func (w *Watch) beginAny(there []netInterface) error {
+func (w *Watcher) beginAny(there []netInterface) error {
 	w.settle(there)
 	var failed []error
 	for _, p := range w.ports {
@@ -194,7 +179,7 @@ func (w *Watch) beginAny(there []netInterface) error {
 
 // ending tells that all is about to be detached. Hundreds of interfaces take the
 // kernel seconds.
-func (w *Watch) ending() bool {
+func (w *Watcher) ending() bool {
 	select {
 	case <-w.ends[0]:
 	case <-w.ends[1]:
@@ -205,7 +190,7 @@ func (w *Watch) ending() bool {
 }
 
 // follow keeps what is attached as it should be until the end.
-func (w *Watch) follow() {
+func (w *Watcher) follow() {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
@@ -225,7 +210,7 @@ func (w *Watch) follow() {
 // update does what changes of the interfaces ask for. Where check is set it
 // looks, too, whether the programs of some ports are where they were, and tries
 // again what failed.
-func (w *Watch) update(check bool) {
+func (w *Watcher) update(check bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	there := w.links.all()
@@ -248,7 +233,7 @@ func (w *Watch) update(check bool) {
 }
 
 // settle gives each interface a port, and takes it from those that are gone.
-func (w *Watch) settle(there []netInterface) {
+func (w *Watcher) settle(there []netInterface) {
 	old := make(map[int]*port)
 	for _, p := range w.ports {
 		old[p.index] = p
@@ -275,7 +260,7 @@ func (w *Watch) settle(there []netInterface) {
 }
 
 // find returns the interface that a port is for, if there is one.
-func (w *Watch) find(p *port, there []netInterface) (i netInterface, ok bool) {
+func (w *Watcher) find(p *port, there []netInterface) (i netInterface, ok bool) {
 	if w.any {
 		return byNumber(there, p.index)
 	}
@@ -299,7 +284,7 @@ func byNumber(there []netInterface, index int) (i netInterface, ok bool) {
 // exchange gives each named port what another one has attached to the interface
 // that has the port's name now: between detaching and attaching packets would be
 // missed. In return the other one keeps what the port had.
-func (w *Watch) exchange(there []netInterface) {
+func (w *Watcher) exchange(there []netInterface) {
 	for _, p := range w.ports {
 		i, ok := w.find(p, there)
 		if !ok {
@@ -325,7 +310,7 @@ func (w *Watch) exchange(there []netInterface) {
 }
 
 // release takes a port off what it should not be on, or is not on any more.
-func (w *Watch) release(p *port, there []netInterface, check bool) {
+func (w *Watcher) release(p *port, there []netInterface, check bool) {
 	if p.attachment == nil {
 		return
 	}
@@ -352,7 +337,7 @@ func (w *Watch) release(p *port, there []netInterface, check bool) {
 
 // complete attaches what is not attached. What failed is tried again when the
 // interface has changed, and with check.
-func (w *Watch) complete(p *port, i netInterface, check bool) {
+func (w *Watcher) complete(p *port, i netInterface, check bool) {
 	if p.attachment == nil || w.promisc && p.promisc == nil {
 		// An interface that is down is attached, so that nothing is missed when it
 		// comes up. But one that is new may be on its way to another namespace.
@@ -377,7 +362,7 @@ func (w *Watch) complete(p *port, i netInterface, check bool) {
 }
 
 // attach puts on an interface what of its port is missing.
-func (w *Watch) attach(p *port, i netInterface) (err error) {
+func (w *Watcher) attach(p *port, i netInterface) (err error) {
 	if p.attachment == nil {
 		p.index = i.index
 		a, err := w.attacher.Attach(i.index)
@@ -394,15 +379,15 @@ func (w *Watch) attach(p *port, i netInterface) (err error) {
 	return nil
 }
 
-func (w *Watch) detach(p *port) {
+func (w *Watcher) detach(p *port) {
 	if err := p.detach(); err != nil {
 		w.log.Warn("detach", "interface", p.name, "error", err)
 	}
 }
 
 // warn says what others on the interface keep from us.
-func (w *Watch) warn(p *port) {
-	teller, ok := w.attacher.(HiddenTeller)
+func (w *Watcher) warn(p *port) {
+	teller, ok := w.attacher.(HiddenReporter)
 	if !ok {
 		return
 	}
@@ -420,13 +405,13 @@ func (w *Watch) warn(p *port) {
 }
 
 // Attached says how each interface is captured, in a few words.
-func (w *Watch) Attached() []string {
+func (w *Watcher) Attached() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.attached()
 }
 
-func (w *Watch) attached() (list []string) {
+func (w *Watcher) attached() (list []string) {
 	for _, p := range w.ports {
 		if p.attachment != nil && p.state == captured {
 			list = append(list, p.name+": "+p.attachment.Describe())
@@ -435,7 +420,7 @@ func (w *Watch) attached() (list []string) {
 	return list
 }
 
-func (w *Watch) detachAll() error {
+func (w *Watcher) detachAll() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error

@@ -1,4 +1,4 @@
-package capture
+package watch
 
 import (
 	"bytes"
@@ -7,28 +7,36 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/test/lab/namespace"
 )
 
-// inWatch calls f with the attachments of a namespace that has a veth pair, which
-// is up. Nothing is attached yet.
-func inWatch(t *testing.T, stop <-chan struct{}, f func(w *Watch, log *bytes.Buffer), interfaces ...string) {
-	inNamespace(t, func(ip func(args string)) {
-		ip("link set lo up\nlink add a0 type veth peer b0\nlink set a0 up\nlink set b0 up")
-		k, err := bpf.Load(bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: bpf.MinRingBytes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer k.Close()
-		var log bytes.Buffer
-		logger := slog.New(slog.NewTextHandler(&log, nil))
-		w := newWatch(newPrograms(k, ModeAuto), WatchOptions{Interfaces: interfaces, Log: logger, Stop: stop})
-		if w.links, err = openLinks(NewInterfaceNames(), logger); err != nil {
-			t.Fatal(err)
-		}
-		defer w.links.close()
-		defer w.detachAll()
-		f(w, &log)
-	})
+// programs attaches the sensor's own programs, as package ring does.
+type programs struct{ kernel *bpf.Kernel }
+
+func (p programs) Attach(index int) (Attachment, error) {
+	return p.kernel.Attach(index, bpf.AutoMode())
+}
+
+// inNamespace makes a Watcher in a namespace that has a veth pair, which is up.
+// Nothing is attached yet.
+func inNamespace(t *testing.T, stop <-chan struct{}, interfaces ...string) (w *Watcher, log *bytes.Buffer) {
+	t.Helper()
+	ip := namespace.Enter(t)
+	ip("link set lo up\nlink add a0 type veth peer b0\nlink set a0 up\nlink set b0 up")
+	k, err := bpf.Load(bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: bpf.MinRingBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	log = new(bytes.Buffer)
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	w = newWatcher(programs{k}, Options{Interfaces: interfaces, Log: logger, Stop: stop})
+	if w.links, err = openLinks(NewNames(), logger); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.links.close)
+	t.Cleanup(func() { w.detachAll() })
+	return w, log
 }
 
 // TestNothingAttachedOnceStopped: a stop need not wait until hundreds of
@@ -36,28 +44,26 @@ func inWatch(t *testing.T, stop <-chan struct{}, f func(w *Watch, log *bytes.Buf
 func TestNothingAttachedOnceStopped(t *testing.T) {
 	for _, interfaces := range [][]string{{Any}, {"a0", "b0"}} {
 		stop := make(chan struct{})
-		inWatch(t, stop, func(w *Watch, log *bytes.Buffer) {
-			close(stop)
-			err := w.begin()
-			w.update(true)
-			if got := w.Attached(); err != nil || len(got) > 0 || log.Len() > 0 {
-				t.Errorf("%q: attached %q, error %v, log:\n%s", interfaces, got, err, log)
-			}
-		}, interfaces...)
+		w, log := inNamespace(t, stop, interfaces...)
+		close(stop)
+		err := w.begin()
+		w.update(true)
+		if got := w.Attached(); err != nil || len(got) > 0 || log.Len() > 0 {
+			t.Errorf("%q: attached %q, error %v, log:\n%s", interfaces, got, err, log)
+		}
 	}
 }
 
 // TestGoneBeforeItIsAttached: one that is listed and then deleted is nothing to
 // warn of.
 func TestGoneBeforeItIsAttached(t *testing.T) {
-	inWatch(t, nil, func(w *Watch, log *bytes.Buffer) {
-		const index = 1000
-		w.links.now = map[int]netInterface{index: {index: index, name: "gone0", up: true}}
-		if err := w.begin(); err != nil {
-			t.Errorf("begin: %v", err)
-		}
-		if strings.Contains(log.String(), "cannot be captured") {
-			t.Errorf("log:\n%s", log)
-		}
-	}, Any)
+	w, log := inNamespace(t, nil, Any)
+	const index = 1000
+	w.links.now = map[int]netInterface{index: {index: index, name: "gone0", up: true}}
+	if err := w.begin(); err != nil {
+		t.Errorf("begin: %v", err)
+	}
+	if strings.Contains(log.String(), "cannot be captured") {
+		t.Errorf("log:\n%s", log)
+	}
 }
