@@ -14,14 +14,14 @@ import (
 // allTunnels is every kind that can be looked into.
 func allTunnels() []uint8 {
 	list := []uint8{PPPoE}
-	for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
+	for _, t := range packet.Tunnels() {
 		list = append(list, uint8(t))
 	}
 	return list
 }
 
 func tunnelPorts() (list []TunnelPort) {
-	for _, p := range decode.DefaultPorts() {
+	for _, p := range packet.UsualTunnelPorts() {
 		list = append(list, TunnelPort{p.Number, uint8(p.Tunnel)})
 	}
 	return list

@@ -23,7 +23,7 @@ import (
 func TestShrinksAtEachStep(t *testing.T) {
 	t.Parallel()
 	const batch = 256
-	decoder := decode.NewDecoder(decode.DefaultPorts(), func(port uint16) bool { return port == 53 })
+	decoder := decode.NewDecoder(packet.UsualTunnelPorts(), func(port uint16) bool { return port == 53 })
 	f := func(step string, at int, touch bool) {
 		for _, workers := range []int{2, 3, 8} {
 			t.Run(fmt.Sprint(step, ", ", workers, " workers"), func(t *testing.T) {

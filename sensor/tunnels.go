@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -17,7 +16,7 @@ const pppoe = "pppoe"
 // decapWords are the words of --decap.
 func decapWords() []string {
 	words := []string{"all"}
-	for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
+	for _, t := range packet.Tunnels() {
 		words = append(words, t.String())
 	}
 	return append(words, pppoe)
@@ -44,7 +43,7 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 		case word == pppoe:
 			kinds = append(kinds, bpf.PPPoE)
 		case word == "all":
-			for t := packet.TunnelVXLAN; t <= packet.TunnelLast; t++ {
+			for _, t := range packet.Tunnels() {
 				kinds = append(kinds, uint8(t))
 			}
 			kinds = append(kinds, bpf.PPPoE)
@@ -73,9 +72,9 @@ func decapNames(kinds []uint8) string {
 
 // udpTunnels are the kinds that have ports.
 func udpTunnels() (names []string) {
-	for _, p := range decode.DefaultPorts() {
-		if name := p.Tunnel.String(); !slices.Contains(names, name) {
-			names = append(names, name)
+	for _, t := range packet.Tunnels() {
+		if len(t.UsualPorts()) > 0 {
+			names = append(names, t.String())
 		}
 	}
 	return names
@@ -84,20 +83,18 @@ func udpTunnels() (names []string) {
 // usualPorts lists the ports of each kind, for people.
 func usualPorts() string {
 	var list []string
-	for i, p := range decode.DefaultPorts() {
-		if i > 0 && decode.DefaultPorts()[i-1].Tunnel == p.Tunnel {
-			list[len(list)-1] += fmt.Sprintf(" and %d", p.Number)
-			continue
+	for _, t := range packet.Tunnels() {
+		if ports := t.UsualPorts(); len(ports) > 0 {
+			list = append(list, t.String()+" "+strings.ReplaceAll(strings.Trim(fmt.Sprint(ports), "[]"), " ", " and "))
 		}
-		list = append(list, fmt.Sprintf("%s %d", p.Tunnel, p.Number))
 	}
 	return strings.Join(list, ", ")
 }
 
 // parseTunnelPorts reads the values of --tunnelport, KIND:PORT. The kinds that
 // are named have these ports, the others their usual ones.
-func parseTunnelPorts(values []string) ([]decode.Port, error) {
-	var given []decode.Port
+func parseTunnelPorts(values []string) ([]packet.TunnelPort, error) {
+	var given []packet.TunnelPort
 	for _, v := range elements(values) {
 		name, number, _ := strings.Cut(v, ":")
 		if !slices.Contains(udpTunnels(), name) {
@@ -113,11 +110,11 @@ func parseTunnelPorts(values []string) ([]decode.Port, error) {
 				return nil, fmt.Errorf("%q: the port is %s's already", v, p.Tunnel)
 			}
 		}
-		given = append(given, decode.Port{Number: uint16(port), Tunnel: t})
+		given = append(given, packet.TunnelPort{Number: uint16(port), Tunnel: t})
 	}
 	ports := given
-	for _, p := range decode.DefaultPorts() {
-		named := func(g decode.Port) bool { return g.Tunnel == p.Tunnel || g.Number == p.Number }
+	for _, p := range packet.UsualTunnelPorts() {
+		named := func(g packet.TunnelPort) bool { return g.Tunnel == p.Tunnel || g.Number == p.Number }
 		if !slices.ContainsFunc(given, named) {
 			ports = append(ports, p)
 		}

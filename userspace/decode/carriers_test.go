@@ -153,6 +153,7 @@ func onWire(inner string) (list []carrier) {
 	add("PKTAP, raw", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(12)+strings.Repeat("\x00", 96)+inner)
 	add("PPI, 802.11", none, packet.LinkPPI, "\x00\x00"+le16(12)+le32(105)+"\x02\x00\x00\x00"+wlan(0x0801, kind, inner))
 	add("PPI, Ethernet", none, packet.LinkPPI, "\x00\x00"+le16(8)+le32(1)+frame)
+	add("PPI, IP of one version", none, packet.LinkPPI, "\x00\x00"+le16(8)+le32(map[uint16]uint32{0x0800: 228, 0x86dd: 229}[kind])+inner)
 	add("Juniper", none, packet.LinkJuniper, "MGC\x00"+frame)
 	add("Juniper, extensions", none, packet.LinkJuniper, "MGC\x81\x00\x06\x01\x01\x05\x02\x01\x07"+frame)
 	add("Juniper, without a frame", none, packet.LinkJuniper, "MGC\x82\x00\x03\x01\x01\x05\x00\x00\x00\x02"+inner)

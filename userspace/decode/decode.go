@@ -54,38 +54,20 @@ type Layers struct {
 // maxTunnels is how many tunnels within each other are followed.
 const maxTunnels = 4
 
-// Port is a UDP port that carries a tunnel.
-type Port struct {
-	Number uint16
-	Tunnel packet.Tunnel
-}
-
-// DefaultPorts are the registered ports, and the usual ones of VXLAN in Linux and
-// of TZSP. On 4755, GRE is encrypted or in clear; the former does not look like
-// it.
-func DefaultPorts() []Port {
-	return []Port{
-		{4789, packet.TunnelVXLAN}, {8472, packet.TunnelVXLAN}, {4790, packet.TunnelVXLANGPE},
-		{6081, packet.TunnelGENEVE}, {3544, packet.TunnelTeredo}, {2152, packet.TunnelGTP},
-		{4754, packet.TunnelGREUDP}, {4755, packet.TunnelGREUDP}, {6635, packet.TunnelMPLSUDP},
-		{37008, packet.TunnelTZSP}, {1701, packet.TunnelL2TP}, {4341, packet.TunnelLISP},
-	}
-}
-
 // Decoder knows which UDP ports carry tunnels. It is read-only once made.
 type Decoder struct {
-	ports []Port
+	ports []packet.TunnelPort
 	few   [4]uint64         // a bit for each port that is set, several ports to a bit
 	key   uint64            // of Layers.Path, drawn at random: nobody can make two tunnels look like one
 	dns   func(uint16) bool // whether a port carries DNS
 }
 
-var byDefault = NewDecoder(DefaultPorts(), func(port uint16) bool { return port == 53 })
+var byDefault = NewDecoder(packet.UsualTunnelPorts(), func(port uint16) bool { return port == 53 })
 
 // NewDecoder makes a decoder for these ports of tunnels. A datagram of which one
 // port carries DNS is none: a client that asks from a tunnel's port could choose
 // an id that makes its question look like one.
-func NewDecoder(ports []Port, dns func(port uint16) bool) *Decoder {
+func NewDecoder(ports []packet.TunnelPort, dns func(port uint16) bool) *Decoder {
 	d := &Decoder{ports: ports, key: rand.Uint64(), dns: dns}
 	for _, p := range ports {
 		bit := fewBit(p.Number)
@@ -127,14 +109,10 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 	l.VLAN, l.HasVLAN = p.VLAN, p.HasVLAN
 	l.Tunnel, l.Depth, l.Path = packet.TunnelNone, 0, 0
 	l.cut = p.Cut()
-	b := p.Data
-	switch p.Link {
-	case packet.LinkEthernet:
-		return l.ethernet(b)
-	case packet.LinkRaw, packet.LinkIPv4, packet.LinkIPv6:
-		return l.ip(b)
+	if p.Link == packet.LinkEthernet { // nearly always
+		return l.ethernet(p.Data)
 	}
-	return l.link(p.Link, b)
+	return l.link(p.Link, p.Data)
 }
 
 // Reassembled goes on with a datagram that was put together from fragments: of

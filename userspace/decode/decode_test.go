@@ -215,7 +215,7 @@ func TestPath(t *testing.T) {
 func TestNotATunnel(t *testing.T) {
 	const query = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01"
 	likeVXLAN := []string{"\x08\x00\x00\x00" + query[4:], "\x88\x40" + query[2:], vxlanHeader + ether(0x0800, inner4)}
-	for _, port := range DefaultPorts() {
+	for _, port := range packet.UsualTunnelPorts() {
 		for _, data := range append(likeVXLAN, query, "\x08"+query[1:], "", "\x00", strings.Repeat("\xff", 60), strings.Repeat("\x30\xff", 30)) {
 			for _, dg := range []string{udp(port.Number, 53, data), udp(53, port.Number, data)} {
 				var l Layers
@@ -231,7 +231,7 @@ func TestNotATunnel(t *testing.T) {
 func TestConfiguredPorts(t *testing.T) {
 	p := packet.Packet{Data: []byte(ip4(17, udp(1000, 5000, vxlanHeader+ether(0x0800, inner4)))), Link: packet.LinkRaw}
 	var l Layers
-	d := NewDecoder([]Port{{5000, packet.TunnelVXLAN}}, func(uint16) bool { return false })
+	d := NewDecoder([]packet.TunnelPort{{Number: 5000, Tunnel: packet.TunnelVXLAN}}, func(uint16) bool { return false })
 	if d.Decode(&p, &l); l.Tunnel != packet.TunnelVXLAN || l.DstPort != 53 {
 		t.Errorf("tunnel %q, port %d", l.Tunnel, l.DstPort)
 	}
@@ -367,7 +367,7 @@ func TestPathsAreKeyed(t *testing.T) {
 		d.Decode(&p, &l)
 		return l.Path
 	}
-	one, two := NewDecoder(DefaultPorts(), byDefault.dns), NewDecoder(DefaultPorts(), byDefault.dns)
+	one, two := NewDecoder(packet.UsualTunnelPorts(), byDefault.dns), NewDecoder(packet.UsualTunnelPorts(), byDefault.dns)
 	first, again, other := path(one), path(one), path(two)
 	if first != again || first == other {
 		t.Errorf("paths %x and %x, of another decoder %x", first, again, other)

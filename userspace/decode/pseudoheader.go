@@ -9,9 +9,13 @@ import (
 // What capture programs write in front of a packet,
 // https://www.tcpdump.org/linktypes.html.
 
-// link reads a frame of any type but Ethernet and plain IP.
+// link reads a frame of any link type.
 func (l *Layers) link(t packet.LinkType, b []byte) Found {
 	switch t {
+	case packet.LinkEthernet:
+		return l.ethernet(b)
+	case packet.LinkRaw, packet.LinkIPv4, packet.LinkIPv6:
+		return l.ip(b)
 	case packet.LinkSLL:
 		if len(b) < 16 {
 			return FoundBad
@@ -137,19 +141,14 @@ func (l *Layers) ppi(b []byte) Found {
 	return l.behind(dlt, b[n:])
 }
 
-// behind goes on with the type that a header has announced, which is no such
+// behind goes on with the link type that a header announces, which is not such a
 // header again.
-func (l *Layers) behind(dlt uint32, b []byte) Found {
-	switch t := packet.LinkType(dlt); {
-	case dlt == 12 || dlt == 14 || dlt == uint32(packet.LinkRaw): // raw IP on different systems
-		return l.ip(b)
-	case dlt == uint32(packet.LinkEthernet):
-		return l.ethernet(b)
-	case dlt > 0xffff || t == packet.LinkPacketTap || t == packet.LinkPPI:
+func (l *Layers) behind(number uint32, b []byte) Found {
+	t := packet.LinkTypeOf(uint16(number))
+	if number > 0xffff || t == packet.LinkPacketTap || t == packet.LinkPPI {
 		return FoundUnknownLink
-	default:
-		return l.link(t, b)
 	}
+	return l.link(t, b)
 }
 
 // juniper reads what a router's own capture puts in front of a frame, or of a

@@ -25,12 +25,6 @@ func (l *Layers) tzsp(b []byte) Found {
 	if !l.enter(packet.TunnelTZSP, 0) {
 		return FoundTooDeep
 	}
-	switch link {
-	case packet.LinkEthernet:
-		return l.ethernet(b)
-	case packet.LinkRaw:
-		return l.ip(b)
-	}
 	return l.link(link, b)
 }
 

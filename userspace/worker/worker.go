@@ -67,7 +67,7 @@ type Worker struct {
 func New(cfg Config, packets, messages *account.Shard) *Worker {
 	w := &Worker{cfg: cfg, decoder: cfg.Decoder, packets: packets, messages: messages}
 	if w.decoder == nil {
-		w.decoder = decode.NewDecoder(decode.DefaultPorts(), cfg.Ports.Has)
+		w.decoder = decode.NewDecoder(packet.UsualTunnelPorts(), cfg.Ports.Has)
 	}
 	w.before = w.clock.Before
 	w.defrag = defrag.New(cfg.Defrag, packets, w.beginning)

@@ -13,15 +13,13 @@ import (
 // Classic pcap files, https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap
 // and pcap-savefile(5).
 const (
-	pcapHeaderLen  = 24
-	pcapRecordLen  = 16
-	pcapMicros     = 0xa1b2c3d4
-	pcapNanos      = 0xa1b23c4d
-	pcapModified   = 0xa1b2cd34 // of a patched libpcap: eight bytes more before each packet
-	maxCaptureLen  = 256 << 20  // a length beyond that is damage, not a packet
-	secondNanos    = 1_000_000_000
-	linkRawOld     = 12 // DLT_RAW of most systems, written to files by some programs
-	linkRawOpenBSD = 14
+	pcapHeaderLen = 24
+	pcapRecordLen = 16
+	pcapMicros    = 0xa1b2c3d4
+	pcapNanos     = 0xa1b23c4d
+	pcapModified  = 0xa1b2cd34 // of a patched libpcap: eight bytes more before each packet
+	maxCaptureLen = 256 << 20  // a length beyond that is damage, not a packet
+	secondNanos   = 1_000_000_000
 )
 
 // byteOrder reads numbers of a file in the order of the machine that wrote it.
@@ -109,22 +107,8 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x", data[:4])
 	}
 	var err error
-	f.link, err = linkType(f.order.u32(data[20:]) & 0xffff) // above are FCS bits
+	f.link, err = packet.ParseLinkType(uint16(f.order.u32(data[20:]))) // above are FCS bits
 	return f, err
-}
-
-// linkType maps a file's number to one that the decoder knows. The error is for
-// one that it does not.
-func linkType(n uint32) (packet.LinkType, error) {
-	l := packet.LinkType(n)
-	switch {
-	case packet.KnownLink(l):
-		return l, nil
-	case l == linkRawOld, l == linkRawOpenBSD:
-		return packet.LinkRaw, nil
-	}
-	return l, fmt.Errorf("link type %d is not supported (see tcpdump.org/linktypes.html); supported: Ethernet, Linux cooked, "+
-		"raw IP, IEEE 802.11, BSD loopback, PPP, HDLC, MPLS, FDDI, NFLOG, PFLOG, ENC, PKTAP, PPI, ERF, Juniper Ethernet", n)
 }
 
 // record reads the record at off.

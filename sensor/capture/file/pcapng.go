@@ -152,7 +152,7 @@ func (f *pcapng) newInterface(body []byte) error {
 	}
 	l := ngLink{snap: f.order.u32(body[4:]), id: unnamed(len(f.interfaces)), coarse: 1, units: 1_000_000}
 	var err error
-	if l.link, err = linkType(uint32(f.order.u16(body))); err != nil && f.note != nil {
+	if l.link, err = packet.ParseLinkType(f.order.u16(body)); err != nil && f.note != nil {
 		f.note(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))
 	}
 	f.options(body[8:], func(code uint16, value []byte) {
