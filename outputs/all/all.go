@@ -1,4 +1,5 @@
-// Package all names the outputs of this build.
+// Package all lists the outputs of this build. Only sensor imports it; it imports each
+// output. Its test compares the list with the folders.
 package all
 
 import (
@@ -9,7 +10,7 @@ import (
 	"dnsmonster-sensor/outputs/stdout"
 )
 
-// New returns one of each output, with nothing set and nothing opened.
+// New returns one of each output, with no option set and nothing opened.
 func New() []outputs.Output {
 	return []outputs.Output{
 		file.New(),

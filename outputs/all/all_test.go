@@ -9,21 +9,21 @@ import (
 	"testing"
 )
 
-// opens is what tells an output from the packages beside it.
-var opens = regexp.MustCompile(`(?m)^func \(.*\) Open\((?:\w+ )?context\.Context\) \(outputs\.Writer, error\)`)
+// openMethod is found in outputs and not in the packages beside them.
+var openMethod = regexp.MustCompile(`(?m)^func \(.*\) Open\((?:\w+ )?context\.Context\) \(outputs\.Writer, error\)`)
 
-// outputsIn are the folders below dir whose package is an output.
+// outputsIn returns the folders below dir whose package is an output.
 func outputsIn(t *testing.T, dir string) (folders []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Name() == "testdata" { // the documentation's example
+		if err == nil && d.Name() == "testdata" { // the example of the documentation
 			return filepath.SkipDir
 		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if folder, _ := filepath.Rel(dir, filepath.Dir(path)); opens.Match(text) && !slices.Contains(folders, folder) {
+		if folder, _ := filepath.Rel(dir, filepath.Dir(path)); openMethod.Match(text) && !slices.Contains(folders, folder) {
 			folders = append(folders, folder)
 		}
 		return err
@@ -34,8 +34,9 @@ func outputsIn(t *testing.T, dir string) (folders []string) {
 	return folders
 }
 
-// Every output is on the list, in a folder of its name, and has passed through
-// outputtest: an output is a package whose Open makes a writer.
+// TestListIsComplete: every output is listed, lives in a folder of its name, and is
+// tested with outputtest. An output is a package with a method Open that returns a
+// writer.
 func TestListIsComplete(t *testing.T) {
 	folders := outputsIn(t, "..")
 	var listed []string
@@ -56,13 +57,13 @@ func TestListIsComplete(t *testing.T) {
 		if !slices.ContainsFunc(tests, func(path string) bool {
 			text, err := os.ReadFile(path)
 			return err == nil && strings.Contains(string(text), "outputtest.Run(")
-		}) && folder != "null" { // which keeps nothing that could be looked at
-			t.Errorf("outputs/%s does not prove its promises with outputtest.Run", folder)
+		}) && folder != "null" { // it keeps nothing to compare
+			t.Errorf("outputs/%s is not tested with outputtest.Run", folder)
 		}
 	}
 }
 
-// Option names and sections are what users write: no two outputs share one.
+// TestFlagsAreDistinct: no two outputs share an option.
 func TestFlagsAreDistinct(t *testing.T) {
 	seen := make(map[string]string)
 	for _, o := range New() {

@@ -1,8 +1,8 @@
-// Package endpoint reads the addresses of servers that users write, and keeps
-// their user information, which holds passwords, out of all messages. An address
-// in which user information may have come to stand in another part, since it holds
-// an @ or a / that is not escaped, is refused. It imports nothing of this project
-// and opens nothing.
+// Package endpoint parses server addresses that users write, and keeps their user
+// information, which holds passwords, out of all messages. It refuses an address in
+// which an unescaped @ or / may have moved part of the user information elsewhere. It
+// imports nothing of this project and opens no connection. Its tests generate their
+// addresses.
 package endpoint
 
 import (
@@ -15,21 +15,21 @@ import (
 	"sync"
 )
 
-// Mask stands in all that is shown in a secret's place.
+// Mask replaces a secret in all text that is shown.
 const Mask = "********"
 
-// EscapeHint is how to write what has a meaning of its own.
+// EscapeHint says how to write characters that have a meaning in a URL.
 const EscapeHint = "in user and password write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, # as %23"
 
 var (
-	errUserInfo = errors.New("it cannot be read with certainty where user and password end: " + EscapeHint + "; elsewhere write @ as %40")
-	errIPv6     = errors.New("an IPv6 address stands in brackets, such as [2001:db8::1]:5432")
-	errHost     = errors.New("this is no name or address of a host")
+	errUserInfo = errors.New("it is not certain where user and password end: " + EscapeHint + "; elsewhere write @ as %40")
+	errIPv6     = errors.New("write an IPv6 address in brackets, such as [2001:db8::1]:5432")
+	errHost     = errors.New("not a host name or address")
 	errPort     = errors.New("a port is a number from 1 to 65535")
-	errNoURL    = errors.New("this is no URL")
+	errNoURL    = errors.New("not a URL")
 )
 
-// URL reads a URL strictly. Its errors hold no part of it.
+// URL parses a URL strictly. Its errors contain no part of the URL.
 func URL(text string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || scheme == "" {
@@ -63,8 +63,7 @@ func URL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkHosts checks what stands in the place of hosts in a URL: host:port, or several
-// with commas between.
+// checkHosts checks the host part of a URL: host:port, or several separated by commas.
 func checkHosts(list string) error {
 	for part := range strings.SplitSeq(list, ",") {
 		host, port := splitHostPort(part)
@@ -86,9 +85,8 @@ func checkHosts(list string) error {
 	return nil
 }
 
-// HostPorts checks host:port, or several with commas between, each host with or
-// without a port. An IPv6 address stands in brackets. Its errors hold no part of
-// the text.
+// HostPorts checks host:port, or several separated by commas; ports are optional. IPv6
+// addresses need brackets. Its errors contain no part of the text.
 func HostPorts(list string) error {
 	if strings.Contains(list, "@") {
 		return errUserInfo
@@ -96,8 +94,8 @@ func HostPorts(list string) error {
 	return checkHosts(list)
 }
 
-// splitHostPort does without the checks of the library, whose errors show what they
-// are about.
+// splitHostPort is used instead of net.SplitHostPort because the errors of that quote
+// their input.
 func splitHostPort(text string) (host, port string) {
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		host, port, _ = strings.Cut(rest, "]")
@@ -112,8 +110,8 @@ func isIPv6(text string) bool {
 	return err == nil && a.Is6()
 }
 
-// Host checks the name or the address of one host; "" is none, and no error. Its
-// errors hold no part of it.
+// Host checks the name or address of one host. An empty name is no error. Its errors
+// contain no part of the name.
 func Host(name string) error {
 	if strings.ContainsAny(name, "@/") {
 		return errUserInfo
@@ -136,8 +134,8 @@ var userInText = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://\S*@`)
 })
 
-// MaskURLs masks the user information of all URLs in a text. Where it may end at one
-// of several places, it goes on to the last one.
+// MaskURLs masks the user information of every URL in a text. Where the end of the
+// user information is ambiguous, everything up to the last @ is masked.
 func MaskURLs(text string) string {
 	if !strings.Contains(text, "://") || !strings.Contains(text, "@") {
 		return text
@@ -145,8 +143,8 @@ func MaskURLs(text string) string {
 	return userInText().ReplaceAllStringFunc(text, maskUser)
 }
 
-// MaskURL masks the user information of a text that is one address: white space
-// does not end it, as it does in MaskURLs.
+// MaskURL masks the user information of a text that is one address. Unlike in
+// MaskURLs, white space does not end the address.
 func MaskURL(address string) string {
 	end := strings.LastIndex(address, "@") + 1
 	if !strings.Contains(address[:end], "://") {
@@ -155,11 +153,11 @@ func MaskURL(address string) string {
 	return maskUser(address[:end]) + address[end:]
 }
 
-// hide masks what stands between :// and the @ at the end.
+// maskUser masks the text between :// and the final @.
 func maskUser(found string) string {
 	scheme, user, _ := strings.Cut(found, "://")
 	if user == "user:password@" {
-		return found // of our own advice
+		return found // the example in our own messages
 	}
 	first, _, deeper := strings.Cut(strings.TrimSuffix(user, "@"), "/")
 	if deeper && strings.Contains(first, ".") && !strings.ContainsAny(first, ":@") {

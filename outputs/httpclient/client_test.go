@@ -46,11 +46,11 @@ func TestConfigErrors(t *testing.T) {
 	f("", func(*Config) {})
 	f("", endpoints("http://me:hush@a", "HTTPS://[2001:db8::1]:80/x?y=z", " http://b/ "))
 	f("newendpoint: set it, such as https://", endpoints())
-	f("newendpoint: this is no URL", endpoints("a.example.org:8088"))
+	f("newendpoint: not a URL", endpoints("a.example.org:8088"))
 	f("newendpoint: use an http:// or https:// URL", endpoints("ftp://a.example.org"))
 	f("newendpoint: the URL names no host", endpoints("http:///x"))
 	f("newendpoint: number 2 of them: a port is a number", endpoints("http://a", "http://b:ZQXJ"))
-	f("newendpoint: it cannot be read with certainty", endpoints("http://me:12/hush@h/"))
+	f("newendpoint: it is not certain", endpoints("http://me:12/hush@h/"))
 	f("newendpoint: http://a/x is there twice", endpoints("http://a/x", "http://me:hush@a/x/"))
 	f("newendpoint: it has a user and so has --newtoken", func(c *Config) { c.Endpoints[0], c.Auth.Token = "http://me:hush@h", "ZQXJ" })
 	f("newtoken: there is a user, too, in newusername", func(c *Config) { c.Auth.Token, c.Auth.Login = "ZQXJ", secure.Login{Username: "me"} })
@@ -63,7 +63,7 @@ func TestConfigErrors(t *testing.T) {
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:hu%zzsh@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://h:1/path" })
 	f("newproxy: a proxy is an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
-	f("newendpoint: this is no URL\nnewtoken: a token has no line ends and no control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
+	f("newendpoint: not a URL\nnewtoken: a token has no line ends and no control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
 		c.Endpoints, c.Auth.Token, c.Compression, c.Proxy = []string{"x"}, "ZQXJ\n", "x", "http://h:ZQXJ"
 	})
 	f(": open /no/such", func(c *Config) { c.TLS.CAFile = "/no/such" })
@@ -160,14 +160,14 @@ func TestTLS(t *testing.T) {
 	s := serveTLS(t, cert, key, nil, tls.VersionTLS13, proto)
 	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File})
 	f("taken", "HTTP/2.0", s.URL, true, secure.TLS{})
-	f("wrong", "name the certificate that signs the server's with --newcafile", s.URL, false, secure.TLS{})
-	f("wrong", "name the certificate that signs the server's with --newcafile", s.URL, false, secure.TLS{CAFile: b.File})
+	f("wrong", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{})
+	f("wrong", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{CAFile: b.File})
 	s = serveTLS(t, otherCert, otherKey, nil, tls.VersionTLS12, proto)
-	f("wrong", "name the server in --newendpoint as its certificate does", s.URL, false, secure.TLS{CAFile: a.File})
+	f("wrong", "use the name in --newendpoint that the server's certificate has", s.URL, false, secure.TLS{CAFile: a.File})
 	f("wrong", "it wants TLS there: use https:// in --newendpoint", strings.Replace(s.URL, "https", "http", 1), false, secure.TLS{})
 	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS12, proto)
 	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
-	f("wrong", "wants one: name it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
+	f("wrong", "requires one: set it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
 	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS13, proto)
 	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
 	for range 20 { // the server may judge when the handshake is over for us
@@ -175,7 +175,7 @@ func TestTLS(t *testing.T) {
 		files := secure.TLS{CAFile: a.File}
 		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
 		c := client(t, Config{TLS: files}, s.URL)
-		if got, _ = post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); !strings.Contains(got, "name it with --newcertfile and --newkeyfile") {
+		if got, _ = post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); !strings.Contains(got, "set it with --newcertfile and --newkeyfile") {
 			t.Errorf("no certificate in TLS 1.3: %s", got)
 		}
 	}

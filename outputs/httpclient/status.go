@@ -118,7 +118,7 @@ func (c *Client) failed(ctx context.Context, err error) *Error {
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
 		e.Outcome, e.text = Wrong, "the server wants TLS there: use https:// in "+c.at.Server
 	case c.options && c.config.TLS.CertFile == "" && c.secured() && judgedLate(err):
-		e.text += ": the server may want a certificate of ours: name it with " + c.at.Cert
+		e.text += ": the server may require a client certificate: set it with " + c.at.Cert
 	}
 	return e
 }

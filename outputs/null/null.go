@@ -1,5 +1,4 @@
-// Package null takes records and throws them away: to measure what capture,
-// decoding and dispatch cost without a destination.
+// Package null discards records, to measure capture, decoding and dispatch alone.
 package null
 
 import (
@@ -11,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Output acknowledges every block unread.
+// Output acknowledges every block without reading it.
 type Output struct{ outputs.Basics }
 
 // New returns an output that is switched off.
@@ -20,7 +19,7 @@ func New() *Output { return &Output{outputs.NewBasics("null")} }
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
 	return append([]cli.Flag{
-		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "for records that are thrown away, to measure the rest"),
+		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "to discard records and measure the rest of the sensor"),
 	}, o.BatchFlags(
 		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: what 256 KiB hold",
 		"DNSMONSTER_NULLOUTPUTBATCHDELAY", 0,
@@ -36,7 +35,7 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	return s, err
 }
 
-// Open needs nothing.
+// Open always succeeds.
 func (o *Output) Open(context.Context) (outputs.Writer, error) { return writer{}, nil }
 
 type writer struct{}

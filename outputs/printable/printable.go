@@ -1,6 +1,7 @@
-// Package printable makes text safe to show to people: what servers answer, and what
-// files and interfaces are called, may hold line ends and a terminal's commands.
-// Records are not its business: outputs/format has escapes of their own.
+// Package printable makes untrusted text safe to show: answers of servers and names of
+// files and interfaces may contain line ends and terminal escape sequences. Text goes
+// in, the same text without control characters comes out. Records do not pass here:
+// outputs/format escapes them. It imports nothing of this project.
 package printable
 
 import (
@@ -10,15 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// Writer passes text on to a terminal or a log. Control characters become \u001b,
-// which is what they are in JSON, too, and bytes that are no UTF-8 \x85; line ends
-// and tabs stay.
+// Writer passes text on to a terminal or a log. A control character becomes \u001b, as
+// in JSON, and a byte that is not UTF-8 becomes \x85; line ends and tabs stay.
 type Writer struct{ to io.Writer }
 
-// NewWriter writes to w.
+// NewWriter returns a Writer that writes to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w} }
 
-// Write writes all of p, in one piece. A character must not be split over two calls.
+// Write writes all of p with one call. A character must not be split over two calls.
 func (w *Writer) Write(p []byte) (int, error) {
 	if isPrintable(p) {
 		return w.to.Write(p)
@@ -29,8 +29,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Raw is what w writes to, if w is a Writer, and w if not: for text that is known to
-// be somebody's own, such as records.
+// Unwrap returns the writer below w if w is a Writer, and w otherwise. Use it for
+// output that must not be changed, such as records.
 func Unwrap(w io.Writer) io.Writer {
 	if p, ok := w.(*Writer); ok {
 		return p.to
@@ -69,8 +69,8 @@ func appendPrintable(dst, p []byte) []byte {
 	return dst
 }
 
-// Line is an error's text in one line. Errors that were joined have "; " between
-// them; other line ends, which somebody else's text has brought, become \n.
+// OneLineError returns the text of an error in one line. Joined errors are separated
+// by "; "; line ends inside a text become \n.
 func OneLineError(err error) string {
 	text := err.Error()
 	var parts []error
@@ -97,5 +97,5 @@ func OneLineError(err error) string {
 	return OneLine(text)
 }
 
-// Words is a text with line ends as \n.
+// OneLine returns text with its line ends written as \n.
 func OneLine(text string) string { return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(text) }

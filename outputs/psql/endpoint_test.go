@@ -46,7 +46,7 @@ func TestEndpoints(t *testing.T) {
 	f(" postgres://me:Hush@h/dns\n", "h:5432 Hush dns")
 	f("host=db.example.org,::1 user=me password=Hu@s/h dbname=dns", "db.example.org:5432,[::1]:5432 Hu@s/h dns")
 	f(`host=h user=me password='Hu s\'h' dbname=dns`, `h:5432 Hu s'h dns`)
-	certainty, form, keywords := "psqlendpoint: it cannot be read with certainty", "psqlendpoint: not of the form postgres://", "psqlendpoint: not of the form host="
+	certainty, form, keywords := "psqlendpoint: it is not certain", "psqlendpoint: not of the form postgres://", "psqlendpoint: not of the form host="
 	f("postgres://me:Hu@sh@127.0.0.1/dns", certainty)
 	f("postgres://me:Hu/sh@127.0.0.1/dns", "psqlendpoint: a port is a number")
 	f("postgres://me:12/sh@127.0.0.1/dns", form)
@@ -57,14 +57,14 @@ func TestEndpoints(t *testing.T) {
 	f("postgres://me:Hu sh@127.0.0.1/dns", form)
 	f("postgres://me:Hush@h/dns/more", form)
 	f("postgres://me:Hush@h/dns?sslmode", form)
-	f("postgres://me:Hush@2001:db8::1:5432/dns", "psqlendpoint: an IPv6 address stands in brackets, such as [2001:db8::1]:5432")
-	f("postgres://me:Hush@2001:db8::1/dns", "psqlendpoint: an IPv6 address stands in brackets")
+	f("postgres://me:Hush@2001:db8::1:5432/dns", "psqlendpoint: write an IPv6 address in brackets, such as [2001:db8::1]:5432")
+	f("postgres://me:Hush@2001:db8::1/dns", "psqlendpoint: write an IPv6 address in brackets")
 	f("postgres://me:Hush@h:0/dns", "psqlendpoint: a port is a number from 1 to 65535")
 	f("mysql://me:Hush@h/dns", form)
 	f("host=me:Hush@h dbname=dns", certainty)
 	f("host=me@h dbname=dns", certainty)
-	f("host=db:5432 dbname=dns", "psqlendpoint: this is no name or address of a host")
-	f("host=[::1] dbname=dns", "psqlendpoint: this is no name or address of a host")
+	f("host=db:5432 dbname=dns", "psqlendpoint: not a host name or address")
+	f("host=[::1] dbname=dns", "psqlendpoint: not a host name or address")
 	f("host=h password=Hu sh dbname=dns", keywords)
 	f("host=h password='Hu'sh dbname=dns", keywords)
 	f("host=h password='Hush dbname=dns", keywords)
@@ -192,9 +192,9 @@ func TestWhatTheServerSays(t *testing.T) {
 	}
 	other := "&sslrootcert=" + lab.NewAuthority(t).File
 	for _, mode := range []string{"sslmode=verify-ca", "sslmode=verify-full"} {
-		f(tls.Addr, "sealed", mode+other, "name the certificate that signs the server's with sslrootcert=FILE in --psqlendpoint")
+		f(tls.Addr, "sealed", mode+other, "set the CA certificate that signs the server's certificate with sslrootcert=FILE in --psqlendpoint")
 	}
-	f("localhost"+strings.TrimPrefix(tls.Addr, "127.0.0.1"), "sealed", "sslmode=verify-full"+root, "name the server in --psqlendpoint as its certificate does")
+	f("localhost"+strings.TrimPrefix(tls.Addr, "127.0.0.1"), "sealed", "sslmode=verify-full"+root, "use the name in --psqlendpoint that the server's certificate has")
 	all, err := reach(t, clear.Addr, "novice", "XQZW=1")
 	if err == nil || !strings.Contains(all, `unrecognized configuration parameter "********"`) || strings.Contains(all, "XQZW") {
 		t.Errorf("a parameter that may be a part of a password: %v\n%s", err, all)

@@ -43,7 +43,7 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 		return way, true
 	}
 	if c != nil && c.TLSConfig != nil && judgedLate(err) {
-		return "the server may not accept our certificate, or want one: name it with " + places.Cert, false
+		return "the server may not accept our certificate, or require one: set it with " + places.Cert, false
 	}
 	return "", false
 }
@@ -99,7 +99,7 @@ func wayIn(message string) string {
 	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
 		return "the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint"
 	case strings.Contains(message, "client certificate"):
-		return "name a certificate with " + places.Cert
+		return "set a certificate with " + places.Cert
 	case strings.Contains(message, "no pg_hba.conf entry"):
 		return "add a rule for this user, database and host to the server's pg_hba.conf"
 	}

@@ -105,12 +105,12 @@ func TestTLS(t *testing.T) {
 	f(p.Addr, "sealed", "sslmode=disable", "error the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require")
 	f(plain, "postgres", "sslmode=require", "error the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there")
 	f(plain, "postgres", "sslmode=verify-full"+root, "error the server has no TLS")
-	f(p.Addr, "open", "sslmode=verify-full", "error name the certificate that signs the server's with sslrootcert=FILE")
-	f(p.Addr, "open", "sslmode=verify-ca"+other, "error name the certificate that signs the server's with sslrootcert=FILE")
-	f(p.Addr, "open", "sslmode=verify-full"+other, "error name the certificate that signs the server's with sslrootcert=FILE")
-	f(local, "open", "sslmode=verify-full"+root, "error name the server in --psqlendpoint as its certificate does")
-	f(p.Addr, "badge", "sslmode=require", "error name a certificate with sslcert=FILE and sslkey=FILE")
-	f(p.Addr, "badge", "sslmode=require"+forged, "error name it with sslcert=FILE and sslkey=FILE")
+	f(p.Addr, "open", "sslmode=verify-full", "error set the CA certificate that signs the server's certificate with sslrootcert=FILE")
+	f(p.Addr, "open", "sslmode=verify-ca"+other, "error set the CA certificate that signs the server's certificate with sslrootcert=FILE")
+	f(p.Addr, "open", "sslmode=verify-full"+other, "error set the CA certificate that signs the server's certificate with sslrootcert=FILE")
+	f(local, "open", "sslmode=verify-full"+root, "error use the name in --psqlendpoint that the server's certificate has")
+	f(p.Addr, "badge", "sslmode=require", "error set a certificate with sslcert=FILE and sslkey=FILE")
+	f(p.Addr, "badge", "sslmode=require"+forged, "error set it with sslcert=FILE and sslkey=FILE")
 	f(p.Addr, "lost", "sslmode=require", "error let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=lost` prints")
 }
 

@@ -1,8 +1,9 @@
-// Package secure has the options by which users say how connections are
-// secured: certificates, keys, names and passwords. They are named by one rule,
-// <output>cafile, <output>certfile, <output>keyfile, <output>username,
-// <output>password and <output>passwordfile, but for those that have another name
-// in dnsmonster's manual. It imports nothing of this project.
+// Package secure declares the options that secure connections: certificates, keys,
+// user names and passwords, and turns them into a tls.Config or a login. Options are
+// named <output>cafile, <output>certfile, <output>keyfile, <output>username,
+// <output>password and <output>passwordfile, unless dnsmonster's manual has another
+// name. It imports nothing of this project. Its tests make their own certificates and
+// handshakes.
 package secure
 
 import (
@@ -11,24 +12,24 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// OptionName is the option that belongs to an environment variable: DNSMONSTER_X is
-// --x. Variables are what declarations spell out, so that whoever searches the
-// sources for one finds its option.
+// OptionName returns the option of an environment variable: DNSMONSTER_X is --x.
+// Declarations spell out the variable so that a search of the sources finds its
+// option.
 func OptionName(env string) string {
 	return strings.ToLower(strings.TrimPrefix(env, "DNSMONSTER_"))
 }
 
-// SecretFlag declares an option for a password or token. It is never shown, and
-// can be given in three more ways, all of which keep it out of process lists:
-// in a file that the option <name>file names, by that option's environment
-// variable, and as a systemd credential of the option's name.
+// SecretFlag declares an option for a password or token. Its value is never shown.
+// Users can keep it out of process lists in three ways: in a file named by the option
+// <name>file or by that option's environment variable, or as a systemd credential with
+// the option's name.
 type SecretFlag struct {
 	cli.StringFlag
 	FileEnv string // of <name>file: DNSMONSTER_<NAME>FILE, spelled out
 }
 
-// NewSecretFlag declares one whose default is nothing. usage has the placeholder of the
-// value in backquotes.
+// NewSecretFlag returns a secret option that is empty by default. usage marks the
+// placeholder of the value with backquotes.
 func NewSecretFlag(section, env, fileEnv, usage string, to *string) *SecretFlag {
 	return &SecretFlag{FileEnv: fileEnv, StringFlag: cli.StringFlag{
 		Category: section, Name: OptionName(env), EnvVars: []string{env}, Destination: to, Usage: usage,
@@ -39,10 +40,10 @@ func NewSecretFlag(section, env, fileEnv, usage string, to *string) *SecretFlag 
 type Login struct {
 	Username, Password string
 
-	username, password string // the options
+	username, password string // option names
 }
 
-// Flags declares the options by their variables.
+// Flags declares the options of these environment variables.
 func (l *Login) Flags(section, usernameEnv, passwordEnv, passwordFileEnv string) []cli.Flag {
 	l.username, l.password = OptionName(usernameEnv), OptionName(passwordEnv)
 	return []cli.Flag{
@@ -54,7 +55,7 @@ func (l *Login) Flags(section, usernameEnv, passwordEnv, passwordFileEnv string)
 	}
 }
 
-// Check says what is missing: a password is somebody's.
+// Check refuses a password without a user name.
 func (l *Login) Check() error {
 	if l.Password != "" && l.Username == "" {
 		return missing(l.password, "needs the user's name", l.username)

@@ -19,7 +19,7 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// set gives flags their values as the command line does.
+// set parses args as the command line does.
 func set(t *testing.T, flags []cli.Flag, args ...string) {
 	t.Helper()
 	s := flag.NewFlagSet("", flag.ContinueOnError)
@@ -40,8 +40,7 @@ func options(t *testing.T, args ...string) *TLS {
 	return o
 }
 
-// TestNames: options are called like their variables, and a manual's own name is
-// one as well.
+// TestNames: options are named after their variables, including names from the manual.
 func TestNames(t *testing.T) {
 	var names []string
 	flags := append(new(TLS).Flags("s", "DNSMONSTER_KAFKACACERTIFICATEPATH", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE"),
@@ -79,7 +78,7 @@ func TestLogin(t *testing.T) {
 	f("newpassword: needs the user's name, too: set newusername", "--newpassword=hush")
 }
 
-// written is a file of the test.
+// written returns the path of a temporary file with this content.
 func written(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "f.pem")
@@ -101,7 +100,7 @@ func text(t *testing.T, paths ...string) (all string) {
 	return all
 }
 
-// TestConfigErrors begin with the option, and name the file.
+// TestConfigErrors: errors begin with the option and name the file.
 func TestConfigErrors(t *testing.T) {
 	a := lab.NewAuthority(t)
 	cert, key := a.Issue("me")
@@ -138,13 +137,13 @@ func TestConfigErrors(t *testing.T) {
 	f("newcertfile: "+key+": no certificate in it", "--newcertfile="+key, "--newkeyfile="+cert)
 	f("newkeyfile: open /no/such", "--newcertfile="+cert, "--newkeyfile=/no/such")
 	f("newkeyfile: "+cert+": no key in it", "--newcertfile="+cert, "--newkeyfile="+cert)
-	f("newkeyfile: "+other+" does not go with "+cert+": private key does not match public key", "--newcertfile="+cert, "--newkeyfile="+other)
+	f("newkeyfile: "+other+" does not match "+cert+": private key does not match public key", "--newcertfile="+cert, "--newkeyfile="+other)
 	f("newkeyfile: "+sealed+": the key is encrypted", "--newcertfile="+cert, "--newkeyfile="+sealed)
 	f("newkeyfile: "+old+": the key is encrypted", "--newcertfile="+cert, "--newkeyfile="+old)
 }
 
-// shake makes one connection to a server that shows a certificate of one
-// authority and wants one of another, nil: none. The error is of either end.
+// shake makes one connection to a server that presents a certificate and requires one
+// signed by clients; nil: it requires none. It returns the client's error.
 func shake(t *testing.T, client *tls.Config, certFile, keyFile string, clients *x509.CertPool, version uint16) error {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -180,14 +179,14 @@ func shake(t *testing.T, client *tls.Config, certFile, keyFile string, clients *
 	raw.SetDeadline(time.Now().Add(10 * time.Second))
 	_, err = tls.Client(raw, client).Read(make([]byte, 1))
 	if err != nil {
-		raw.Close() // the server must not wait for us
+		raw.Close() // so that the server does not wait for us
 	}
 	<-done
 	return err
 }
 
-// TestHandshakes: what the options say is what a real handshake does, and what
-// fails comes with the option that mends it.
+// TestHandshakes makes real handshakes: they follow the options, and a failure comes
+// with advice that names the option to change.
 func TestHandshakes(t *testing.T) {
 	a, b := lab.NewAuthority(t), lab.NewAuthority(t)
 	cert, key := a.Issue("server", "db.example.org")
@@ -218,16 +217,16 @@ func TestHandshakes(t *testing.T) {
 	f("", name, false, nil, tls.VersionTLS13, ca)
 	f("", name, false, nil, tls.VersionTLS12, ca)
 	f("let the server speak TLS 1.2 or later", name, true, nil, tls.VersionTLS11)
-	f("name the certificate that signs the server's with --newcafile", name, false, nil, 0)
-	f("name the certificate that signs the server's with --newcafile", name, false, nil, 0, "--newcafile="+b.File)
-	f("name the server in --newendpoint as its certificate does", "other.example.org", false, nil, 0, ca)
+	f("set the CA certificate that signs the server's certificate with --newcafile", name, false, nil, 0)
+	f("set the CA certificate that signs the server's certificate with --newcafile", name, false, nil, 0, "--newcafile="+b.File)
+	f("use the name in --newendpoint that the server's certificate has", "other.example.org", false, nil, 0, ca)
 	f("", "other.example.org", true, nil, 0, "--newcafile="+b.File)
 	f("", name, false, clients, 0, append(ours, ca)...)
-	f("name it with --newcertfile and --newkeyfile", name, false, clients, 0, ca)
+	f("set it with --newcertfile and --newkeyfile", name, false, clients, 0, ca)
 }
 
-// TestTroubleOfTheServer is not put down to our certificate.
-func TestTroubleOfTheServer(t *testing.T) {
+// TestServerError: an internal error of the server is not blamed on our certificate.
+func TestServerError(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	go func() {
@@ -239,12 +238,12 @@ func TestTroubleOfTheServer(t *testing.T) {
 	if err == nil {
 		t.Fatal("the handshake succeeds")
 	}
-	if way := Advice(err, new(TLS).OptionNames("newendpoint")); way != "" {
-		t.Errorf("%v: %q", err, way)
+	if advice := Advice(err, new(TLS).OptionNames("newendpoint")); advice != "" {
+		t.Errorf("%v: %q", err, advice)
 	}
 }
 
-// TestRenewedCertificate counts from the next call on.
+// TestRenewedCertificate: a renewed certificate is used from the next call on.
 func TestRenewedCertificate(t *testing.T) {
 	a := lab.NewAuthority(t)
 	cert, key := a.Issue("first")
@@ -259,13 +258,13 @@ func TestRenewedCertificate(t *testing.T) {
 		return c.Certificates[0].Leaf.Subject.CommonName
 	}
 	if got := name(); got != "first" {
-		t.Errorf("shows %s", got)
+		t.Errorf("presents %s", got)
 	}
 	cert, key = a.Issue("second")
 	if err := errors.Join(os.WriteFile(path, []byte(text(t, cert)), 0o600), os.WriteFile(keyPath, []byte(text(t, key)), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if got := name(); got != "second" {
-		t.Errorf("after the renewal: shows %s", got)
+		t.Errorf("after the renewal: presents %s", got)
 	}
 }

@@ -13,30 +13,30 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// KeyPlaceholder is what the options that name a private key's file ask for.
+// KeyPlaceholder is the placeholder of options that name the file of a private key.
 const KeyPlaceholder = "KEYFILE"
 
-// TLS says whom a connection trusts, and what it shows of itself. The zero value
-// trusts the system's authorities and shows nothing.
+// TLS says which authorities a connection trusts and which certificate it presents.
+// The zero value trusts the system's authorities and presents none.
 type TLS struct {
-	CAFile   string // of certificates that sign servers', instead of the system's; "": the system's
-	CertFile string // of our own certificate and those that lead to its authority; "": none
-	KeyFile  string // of that certificate's key
+	CAFile   string // authorities that sign server certificates; "": those of the system
+	CertFile string // our certificate and its chain; "": none
+	KeyFile  string // the key of our certificate
 
-	ca, cert, key string // the options
+	ca, cert, key string // option names
 }
 
-// Flags declares the options by their variables.
+// Flags declares the options of these environment variables.
 func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
 	t.ca, t.cert, t.key = OptionName(caEnv), OptionName(certEnv), OptionName(keyEnv)
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: section, Name: t.ca, EnvVars: []string{caEnv}, Destination: &t.CAFile,
-			Usage: "`FILE` with the certificates, in PEM, that sign the server's. Empty: those of this system",
+			Usage: "`FILE` with the CA certificates, in PEM, that sign the server's certificate. Empty: those of this system",
 		},
 		&cli.StringFlag{
 			Category: section, Name: t.cert, EnvVars: []string{certEnv}, Destination: &t.CertFile,
-			Usage: "`FILE` with the certificate, in PEM, that the sensor shows to the server, and those that lead to its authority",
+			Usage: "`FILE` with the certificate, in PEM, that the sensor presents to the server, and its chain",
 		},
 		&cli.StringFlag{
 			Category: section, Name: t.key, EnvVars: []string{keyEnv}, Destination: &t.KeyFile,
@@ -45,10 +45,10 @@ func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
 	}
 }
 
-// Config reads the files anew: a certificate that somebody has renewed counts
-// from the next call on. Its error begins with the option that is wrong. server is
-// the name that the server's certificate must have; "": whoever makes the
-// connection sets it. skipVerify: no certificate is checked.
+// Config reads the files at each call, so that a renewed certificate is used from the
+// next call on. Its error begins with the option that is wrong. server is the name
+// that the server's certificate must have; empty, the caller's connection sets it.
+// With skipVerify no certificate is checked.
 func (t *TLS) Config(server string, skipVerify bool) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server, InsecureSkipVerify: skipVerify}
 	if t.CAFile != "" {
@@ -68,7 +68,8 @@ func (t *TLS) Config(server string, skipVerify bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// pair is our certificate with its key; nil: there is none.
+// pair returns our certificate with its key, or nil without an error where none is
+// configured.
 func (t *TLS) pair() (*tls.Certificate, error) {
 	switch {
 	case t.CertFile == "" && t.KeyFile == "":
@@ -94,18 +95,18 @@ func (t *TLS) pair() (*tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s does not go with %s: %s", t.key, t.KeyFile, t.CertFile, strings.TrimPrefix(err.Error(), "tls: "))
+		return nil, fmt.Errorf("%s: %s does not match %s: %s", t.key, t.KeyFile, t.CertFile, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	return &pair, nil
 }
 
-// missing is an error about an option that lacks another one.
+// missing returns an error about an option that needs another one.
 func missing(option, what, other string) error {
 	return fmt.Errorf("%s: %s, too: set %s", option, what, other)
 }
 
-// maxFileSize bounds what is read of a file that is none of certificates: systems'
-// own lists of authorities are a fifth of that.
+// maxFileSize bounds what is read of a file. A system's own list of authorities has a
+// fifth of it.
 const maxFileSize = 1 << 20
 
 func readFile(path string) ([]byte, error) {
@@ -116,7 +117,7 @@ func readFile(path string) ([]byte, error) {
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err == nil && len(content) > maxFileSize {
-		return nil, fmt.Errorf("%s: more than %d MiB, this is no file of certificates or keys", path, maxFileSize>>20)
+		return nil, fmt.Errorf("%s: more than %d MiB: this is not a file of certificates or keys", path, maxFileSize>>20)
 	}
 	return content, err
 }
@@ -137,8 +138,8 @@ func authorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// certificates are all of a file, at least one. One that cannot be read is an
-// error, and not left out.
+// certificates parses all certificates of a file: at least one, and none may be
+// broken.
 func certificates(path string, content []byte) (list []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
@@ -156,12 +157,12 @@ func certificates(path string, content []byte) (list []*x509.Certificate, err er
 	return list, nil
 }
 
-// checkKey looks for what the library says of a key in words that help nobody.
+// checkKey finds mistakes that the errors of crypto/tls do not explain.
 func checkKey(path string, content []byte) error {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-			return fmt.Errorf("%s: the key is encrypted, and nobody is there to type its password: openssl pkey -in %s -out FILE writes it without", path, path)
+			return fmt.Errorf("%s: the key is encrypted, and the sensor cannot ask for its password: openssl pkey -in %s -out FILE writes it without one", path, path)
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			return nil
 		}
@@ -169,22 +170,22 @@ func checkKey(path string, content []byte) error {
 	return fmt.Errorf("%s: no key in it: a file in PEM has lines such as -----BEGIN PRIVATE KEY-----", path)
 }
 
-// OptionNames are where users say what a connection is made with, in words that fit
-// behind "with" or "in", for advice.
+// OptionNames are the names of what users set for a connection, as Advice uses them.
+// They fit behind "with" or "in".
 type OptionNames struct {
-	CA     string // such as "splunkcafile", or "sslrootcert=FILE in --psqlendpoint"
-	Cert   string // likewise, of our certificate and its key
+	CA     string // such as "--splunkcafile", or "sslrootcert=FILE in --psqlendpoint"
+	Cert   string // of our certificate and its key
 	Server string // of the server's address
 }
 
-// OptionNames are those of the options.
+// OptionNames returns the names of t's options; server is the option with the address.
 func (t *TLS) OptionNames(server string) OptionNames {
 	return OptionNames{CA: "--" + t.ca, Cert: "--" + t.cert + " and --" + t.key, Server: "--" + server}
 }
 
-// Advice says how to put right what made a handshake fail; "": something else did.
-// Somebody has to do that: trying again does not.
-func Advice(err error, at OptionNames) string {
+// Advice says how to repair what made a handshake fail, or returns "" where something
+// else failed. Somebody has to repair it: trying again is useless.
+func Advice(err error, names OptionNames) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -193,18 +194,18 @@ func Advice(err error, at OptionNames) string {
 	case strings.Contains(text, "tls:") && strings.Contains(text, "protocol version"):
 		return "let the server speak TLS 1.2 or later"
 	case strings.Contains(text, "remote error: tls: unrecognized name"):
-		return "name the server in " + at.Server + " as it is configured itself"
-	case strings.Contains(text, "remote error: tls: internal error"): // of which nobody here knows more
+		return "use the name in " + names.Server + " that the server knows itself by"
+	case strings.Contains(text, "remote error: tls: internal error"): // only the server knows more
 	case strings.Contains(text, "remote error: tls:"):
-		return "the server does not accept our certificate, or wants one: name it with " + at.Cert
+		return "the server does not accept our certificate, or requires one: set it with " + names.Cert
 	case errors.As(err, &unknown):
-		return "name the certificate that signs the server's with " + at.CA
+		return "set the CA certificate that signs the server's certificate with " + names.CA
 	case errors.As(err, &host):
-		return "name the server in " + at.Server + " as its certificate does, or give it a certificate with this name"
+		return "use the name in " + names.Server + " that the server's certificate has, or give the server a certificate with this name"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew the server's certificate, or set the clock of this machine"
 	case errors.As(err, &invalid):
-		return "put the server's certificate right"
+		return "replace the server's certificate"
 	}
 	return ""
 }

@@ -36,7 +36,7 @@ func TestCheck(t *testing.T) {
 	f(Options{Skip: Source{"ftp://h/x", 0}}, "--skipdomainsfile ftp://h/x: use a path, or an http:// or https:// URL")
 	f(Options{Allow: Source{"http:///x", 0}}, "--allowdomainsfile http:///x: the URL names no host")
 	f(Options{Allow: Source{"http://me:hush@h:x/", 0}}, "--allowdomainsfile http://********@h:x/: a port is a number from 1 to 65535")
-	f(Options{Allow: Source{"http://me:12/hush@h/", 0}}, "--allowdomainsfile http://********@h/: it cannot be read with certainty where user and password end: "+endpoint.EscapeHint+"; elsewhere write @ as %40")
+	f(Options{Allow: Source{"http://me:12/hush@h/", 0}}, "--allowdomainsfile http://********@h/: it is not certain where user and password end: "+endpoint.EscapeHint+"; elsewhere write @ as %40")
 	f(Options{Allow: Source{"https://www.example.org/list@latest", 0}}, "")
 	f(Options{Skip: Source{"x", time.Millisecond}, Allow: Source{"x", -1}},
 		"--skipdomainsrefreshinterval 1ms: at least 100ms, or 0 for at SIGHUP alone\n--allowdomainsrefreshinterval -1ns: at least 100ms, or 0 for at SIGHUP alone")
