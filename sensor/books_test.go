@@ -15,6 +15,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/event"
@@ -61,7 +62,7 @@ func (s *rigged) Read(b *packet.Batch) error {
 
 // frames are n queries as packets.
 func frames(n int) []packet.Packet {
-	file := queries(n)
+	file := packets.Queries(n)
 	var list []packet.Packet
 	for at := 24; at < len(file); {
 		length := int(binary.LittleEndian.Uint32(file[at+8:]))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -60,7 +61,7 @@ func (s *slow) Read(b *packet.Batch) error {
 // TestSlowPipeExpires: where a pipe brings whole datagrams alone, and few of them,
 // what waits is given up by their time.
 func TestSlowPipeExpires(t *testing.T) {
-	frame := appendIPv4(nil, realHost, 1, 7, 0x2000|8, 17, make([]byte, 64))
+	frame := packets.AppendIPv4(nil, packets.Client, 1, 7, 0x2000|8, 17, make([]byte, 64))
 	source := &slow{now: 1e18}
 	source.first = []packet.Packet{{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw}}
 	source.filler, source.deadline = frames(1), time.Now().Add(10*time.Second)
@@ -84,12 +85,12 @@ func TestBusyLaneExpires(t *testing.T) {
 	part := func(frame []byte, at int64) packet.Packet {
 		return packet.Packet{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Time: at}
 	}
-	message := appendQuestion([]byte{0, 40}, 1, "stream", 40)
+	message := packets.AppendQuestion([]byte{0, 40}, 1, "stream", 40)
 	source := &busy{filler: frames(10), deadline: time.Now().Add(10 * time.Second)}
 	source.first = []packet.Packet{
-		part(appendIPv4(nil, realHost, 1, 7, 0x2000|8, 17, make([]byte, 64)), 1e18),
-		part(appendIPv4(nil, realHost, 1, 8, 0, 6, appendTCP(nil, 10000, 99, 2, nil)), 2e18),
-		part(appendIPv4(nil, realHost, 1, 9, 0, 6, appendTCP(nil, 10000, 500, 0, message)), 1),
+		part(packets.AppendIPv4(nil, packets.Client, 1, 7, 0x2000|8, 17, make([]byte, 64)), 1e18),
+		part(packets.AppendIPv4(nil, packets.Client, 1, 8, 0, 6, packets.AppendTCP(nil, 10000, 99, 2, nil)), 2e18),
+		part(packets.AppendIPv4(nil, packets.Client, 1, 9, 0, 6, packets.AppendTCP(nil, 10000, 500, 0, message)), 1),
 	}
 	p := toNowhere(t, source)
 	p.config.Defrag.Timeout, p.config.TCP.GapTimeout = 50e6, 50e6

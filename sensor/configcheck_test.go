@@ -10,6 +10,8 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
 )
 
 // TestConfigCheck shows values, origins, what is wrong and what differs.
@@ -37,7 +39,7 @@ func TestConfigCheck(t *testing.T) {
 	}
 	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
 		"devname = lo ; "+path+" line 2", "zincoutputpassword = ******** ; ", "run would start with this file")
-	f("pcapfile = "+write(t, queries(1))+"\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
+	f("pcapfile = "+packets.TempFile(t, packets.Queries(1))+"\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
 		"differs: sampleratio: ", "differs: [metric]: is obeyed; dnsmonster ignored this section of a file")
 	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?",
 		"error: --loglevel 9: use 0 to 4 (from "+path+" line 5)", "error: no output is switched on")
@@ -50,11 +52,11 @@ func TestConfigCheck(t *testing.T) {
 func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
-	file := write(t, queries(1))
-	put(t, filepath.Join(dir, "file"), "x")
+	file := packets.TempFile(t, packets.Queries(1))
+	lab.ReplaceFile(t, filepath.Join(dir, "file"), "x")
 	f := func(text string, wants ...string) {
 		t.Helper()
-		put(t, path, strings.ReplaceAll(text, "DIR", dir))
+		lab.ReplaceFile(t, path, strings.ReplaceAll(text, "DIR", dir))
 		var out, log bytes.Buffer
 		before := untouched(t, dir)
 		checked := Main([]string{"x", "config", "check", path}, &out, &log)
@@ -141,7 +143,7 @@ func TestConfigCheckShowsLetters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.ini")
 	for i := range 2 {
 		name := strings.Repeat("x", i) + strings.Repeat("é", 5000)
-		put(t, path, "pcapfile = "+write(t, queries(1))+"\nstdoutoutputtype = 1\nservername = "+name+"\n")
+		lab.ReplaceFile(t, path, "pcapfile = "+packets.TempFile(t, packets.Queries(1))+"\nstdoutoutputtype = 1\nservername = "+name+"\n")
 		var out, log bytes.Buffer
 		if code := Main([]string{"x", "config", "check", path}, &out, &log); code != exitOK || !strings.Contains(out.String(), "servername = "+name+" ;") {
 			t.Errorf("exit status %d, or the name is not shown as it is: %s", code, log.String())

@@ -14,6 +14,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/program"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
@@ -68,7 +69,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 }
 
 // stopped is a pipeline that a signal ends at once, or two, and its log.
-func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *journal) *pipeline {
+func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *program.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	runners, err := newRunners([]active{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
@@ -88,7 +89,7 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, l
 // have the grace time for what came last.
 func TestDetachingTakesNoGrace(t *testing.T) {
 	const grace = time.Second
-	var log journal
+	var log program.Log
 	s := &lingering{busy: busy{first: frames(100)}, detach: func() { time.Sleep(grace + 100*time.Millisecond) }}
 	p := s.stopped(t, grace, newSignals(), &log)
 	if err := p.conclude(io.Discard, newSignals()); err != nil {
@@ -98,10 +99,10 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 
 // TestSecondSignalWhileDetaching is heard at once, and so is the first one.
 func TestSecondSignalWhileDetaching(t *testing.T) {
-	var log journal
+	var log program.Log
 	calls := newSignals()
 	says := func(text string) {
-		for end := time.Now().Add(stuck); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(program.WaitLimit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("%q is not said while detaching", text)
 				return

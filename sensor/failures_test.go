@@ -1,9 +1,7 @@
 package sensor
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -14,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/program"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -59,7 +58,7 @@ func failed(t *testing.T, p *pipeline, what, part string) float64 {
 // A lane that ends with an error is in the log and in the metrics while the others
 // go on, and decides about the exit status.
 func TestLaneFails(t *testing.T) {
-	var log journal
+	var log program.Log
 	source := &broken{goOn: make(chan struct{})}
 	p := toNowhere(t, source)
 	p.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -68,7 +67,7 @@ func TestLaneFails(t *testing.T) {
 		defer close(ended)
 		p.runUntilEnd(time.Second, newSignals())
 	}()
-	for end := time.Now().Add(stuck); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(program.WaitLimit); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the metric does not show the lane")
 		}
@@ -89,75 +88,6 @@ func TestLaneFails(t *testing.T) {
 	}
 }
 
-// An input that cannot be read is in the log and in the metrics while the next one
-// is read.
-func TestInputFails(t *testing.T) {
-	bad := queries(2)
-	p := prepared(t, nil, "replay", write(t, bad[:len(bad)-1]), "-", "--metricflushinterval=100ms")
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.run()
-	p.waitFor(`level=ERROR msg="an input cannot be read to its end"`)
-	p.waitFor(`"dnsmonster_sensor_failures_total{what=\"input\"}":{"count":1}`)
-	in.Write(queries(5))
-	in.Close()
-	p.wait(time.Minute).expect(t, exitFailure)
-	if got := count(t, p.records).total(); got != 6 {
-		t.Errorf("%d records, want 6", got)
-	}
-}
-
-// TestFullDevice: an output that will never take anything ends a replay, with the
-// reason and how far it came; with another output the replay goes on.
-func TestFullDevice(t *testing.T) {
-	path := longer(t, write(t, queries(1000)), 100)
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
-	f := func(wantLog []string, args ...string) result {
-		t.Helper()
-		cmd := command(nil, append([]string{"replay", path, "--stdoutoutputtype=1"}, args...)...)
-		var log bytes.Buffer
-		cmd.Stdout, cmd.Stderr = full, &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		late := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-		defer late.Stop()
-		cmd.Wait()
-		r := result{code: cmd.ProcessState.ExitCode(), log: log.String(), books: parseBooks(log.String())}
-		r.expect(t, exitFailure)
-		r.wantLog(t, append(wantLog,
-			`level=ERROR msg="output gives up: what it has not delivered and what is still to come for it is abandoned" output=stdout records=`,
-			"\ndnsmonster-sensor: output stdout: write stdout: no space left on device\n", " abandoned (delivery, stdout)")...)
-		if strings.Contains(r.log, "other writers") {
-			t.Errorf("that is not the reason:\n%s", r.log)
-		}
-		return r
-	}
-	f([]string{"\ndnsmonster-sensor: interrupted: " + path + " was read up to offset "})
-	dir := t.TempDir()
-	r := f([]string{`"dnsmonster_sensor_failures_total{part=\"stdout\",what=\"output\"}":{"count":1}`}, "--fileoutputtype=1", "--fileoutputpath="+dir)
-	if r.books["delivery file"]["delivered"] != 100_000 || strings.Contains(r.log, "interrupted") {
-		t.Errorf("the file did not get all:\n%s", r.log)
-	}
-}
-
-// TestOneReaderLeaves: the end of a pipe is quiet where nobody else reads, and not
-// where another output lives.
-func TestOneReaderLeaves(t *testing.T) {
-	cmd, out := stalled(t, longer(t, write(t, queries(1000)), 100), "--stdoutoutputtype=1", "--fileoutputtype=1", "--fileoutputpath="+t.TempDir())
-	out.Close()
-	cmd.Wait()
-	r := result{code: cmd.ProcessState.ExitCode(), log: fmt.Sprint(cmd.Stderr)}
-	r.expect(t, exitUndelivered)
-	r.wantLog(t, `level=ERROR msg="an output ends: its reader has left`, " abandoned (delivery, stdout)")
-}
-
 // A metrics endpoint that ends before the sensor does is a failure of its own.
 func TestMetricsEndpointFails(t *testing.T) {
 	m, err := listenMetrics("http://127.0.0.1:0/m")
@@ -172,7 +102,7 @@ func TestMetricsEndpointFails(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
 			t.Error(err)
 		}
-	case <-time.After(stuck):
+	case <-time.After(program.WaitLimit):
 		t.Error("nobody hears of it")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dedup"
 	"dnsmonster-sensor/userspace/event"
@@ -74,72 +75,25 @@ func (s *flood) give(b *packet.Batch, frame []byte) {
 func (s *flood) real(b *packet.Batch, quarter int) {
 	const frag, segment = 1000, 40
 	ip := uint16(s.asked)
-	big := appendUDP(nil, 53, 40000, appendQuestion(nil, s.asked, "answer", 1900))
-	stream := appendQuestion([]byte{0, 0}, s.asked, "stream", 400)
+	big := packets.AppendUDP(nil, 53, 40000, packets.AppendQuestion(nil, s.asked, "answer", 1900))
+	stream := packets.AppendQuestion([]byte{0, 0}, s.asked, "stream", 400)
 	binary.BigEndian.PutUint16(stream, uint16(len(stream)-2))
 	port, seq := uint16(10000+s.asked%50000), uint32(1000)
 	give := func(frame []byte) { s.give(b, frame) }
 	switch quarter {
 	case 0:
-		give(appendIPv4(nil, realHost, 1, ip, 0, 17, appendUDP(nil, 40000, 53, appendQuestion(nil, s.asked, "datagram", 0))))
-		give(appendIPv4(nil, realHost, 1, ip, 0x2000, 17, big[:frag]))
-		give(appendIPv4(nil, realHost, 1, ip, 0, 6, appendTCP(nil, port, seq-1, 2, nil)))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0, 17, packets.AppendUDP(nil, 40000, 53, packets.AppendQuestion(nil, s.asked, "datagram", 0))))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0x2000, 17, big[:frag]))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0, 6, packets.AppendTCP(nil, port, seq-1, 2, nil)))
 	case 1:
-		give(appendIPv4(nil, realHost, 1, ip, 0, 6, appendTCP(nil, port, seq, 0, stream[:segment])))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0, 6, packets.AppendTCP(nil, port, seq, 0, stream[:segment])))
 	case 2:
-		give(appendIPv4(nil, realHost, 1, ip, 0, 6, appendTCP(nil, port, seq+2*segment, 0, stream[2*segment:])))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0, 6, packets.AppendTCP(nil, port, seq+2*segment, 0, stream[2*segment:])))
 	case 3:
-		give(appendIPv4(nil, realHost, 1, ip, frag/8, 17, big[frag:]))
-		give(appendIPv4(nil, realHost, 1, ip, 0, 6, appendTCP(nil, port, seq+segment, 0, stream[segment:2*segment])))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, frag/8, 17, big[frag:]))
+		give(packets.AppendIPv4(nil, packets.Client, 1, ip, 0, 6, packets.AppendTCP(nil, port, seq+segment, 0, stream[segment:2*segment])))
 		s.asked++
 	}
-}
-
-// realHost is who sends the real messages; floods come from elsewhere.
-const realHost = 0xc0000263 // 192.0.2.99
-
-func appendIPv4(b []byte, src uint32, dst byte, id, frag uint16, proto byte, payload []byte) []byte {
-	b = append(b, 0x45, 0)
-	b = binary.BigEndian.AppendUint16(b, uint16(20+len(payload)))
-	b = binary.BigEndian.AppendUint16(b, id)
-	b = binary.BigEndian.AppendUint16(b, frag)
-	b = append(b, 64, proto, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, src)
-	return append(append(b, 192, 0, 2, dst), payload...)
-}
-
-func appendUDP(b []byte, src, dst uint16, payload []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, src)
-	b = binary.BigEndian.AppendUint16(b, dst)
-	b = binary.BigEndian.AppendUint16(b, uint16(8+len(payload)))
-	return append(append(b, 0, 0), payload...)
-}
-
-// appendTCP appends a segment from port to port 53.
-func appendTCP(b []byte, port uint16, seq uint32, flags byte, payload []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, port)
-	b = append(b, 0, 53)
-	b = binary.BigEndian.AppendUint32(b, seq)
-	b = append(b, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0)
-	return append(b, payload...)
-}
-
-// appendQuestion asks for KIND-NUMBER.example.org, with padding behind the question.
-func appendQuestion(b []byte, number int, kind string, padding int) []byte {
-	b = binary.BigEndian.AppendUint16(b, uint16(number))
-	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, byte(min(padding, 1)))
-	at := len(b)
-	b = fmt.Appendf(append(b, 0), "%s-%d", kind, number)
-	b[at] = byte(len(b) - at - 1)
-	b = append(b, "\x07example\x03org\x00\x00\x01\x00\x01"...)
-	if padding > 0 {
-		b = append(b, 0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0)
-		b = binary.BigEndian.AppendUint16(b, uint16(padding+4))
-		b = append(b, 0, 12)
-		b = binary.BigEndian.AppendUint16(b, uint16(padding))
-		b = append(b, make([]byte, padding)...)
-	}
-	return b
 }
 
 // counting is an output that counts what it gets.
@@ -227,7 +181,7 @@ func TestFragmentFlood(t *testing.T) {
 	s := &flood{n: scaled(5_000_000), frame: func(b []byte, i int) []byte {
 		size := [...]int{8, 512, 1480, 24}[i%4]
 		if i%8 < 4 {
-			return appendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, data[:size])
+			return packets.AppendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, data[:size])
 		}
 		return append(appendIPv6Fragment(b, uint32(i), size), data[:size]...)
 	}}
@@ -238,12 +192,12 @@ func TestFragmentFlood(t *testing.T) {
 // TestBeginningFlood: first fragments that are a message's beginning, each of which
 // is recorded when it makes room for others.
 func TestBeginningFlood(t *testing.T) {
-	message := appendQuestion(nil, 1, "flood", 1900)
+	message := packets.AppendQuestion(nil, 1, "flood", 1900)
 	s := &flood{n: scaled(1_000_000), frame: func(b []byte, i int) []byte {
 		var room [2048]byte
 		binary.BigEndian.PutUint16(message, uint16(i))
-		datagram := appendUDP(room[:0], 53, 40000, message)
-		return appendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, datagram[:[...]int{24, 512, 1480}[i%3]])
+		datagram := packets.AppendUDP(room[:0], 53, 40000, message)
+		return packets.AppendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, datagram[:[...]int{24, 512, 1480}[i%3]])
 	}}
 	out, ledgers := drown(t, s, bounds)
 	given(t, ledgers, "fragment_cut", uint64(s.n))
@@ -262,11 +216,11 @@ func TestOverlapFlood(t *testing.T) {
 		id, src := uint16(datagram), stranger(datagram>>16)
 		switch step {
 		case 0:
-			return appendIPv4(b, src, 1, id, 0x2000|2*pieces, 17, data[:8])
+			return packets.AppendIPv4(b, src, 1, id, 0x2000|2*pieces, 17, data[:8])
 		case pieces + 1:
-			return appendIPv4(b, src, 1, id, 0x2000, 17, data)
+			return packets.AppendIPv4(b, src, 1, id, 0x2000, 17, data)
 		}
-		return appendIPv4(b, src, 1, id, 0x2000|uint16(2*step-1), 17, data[:8])
+		return packets.AppendIPv4(b, src, 1, id, 0x2000|uint16(2*step-1), 17, data[:8])
 	}}
 	_, ledgers := drown(t, s, bounds)
 	given(t, ledgers, "fragment_expired", 1)
@@ -276,7 +230,7 @@ func TestOverlapFlood(t *testing.T) {
 func TestHalfOpenFlood(t *testing.T) {
 	s := &flood{n: scaled(1_000_000), frame: func(b []byte, i int) []byte {
 		var room [20]byte
-		return appendIPv4(b, stranger(i), 1, uint16(i), 0, 6, appendTCP(room[:0], uint16(1024+i>>16), uint32(i), 2, nil))
+		return packets.AppendIPv4(b, stranger(i), 1, uint16(i), 0, 6, packets.AppendTCP(room[:0], uint16(1024+i>>16), uint32(i), 2, nil))
 	}}
 	drown(t, s, bounds)
 }
@@ -310,13 +264,13 @@ func streamFlood(t *testing.T, n int, order func(i int) int) {
 	messages := 0
 	for ; len(stream) < n; messages++ {
 		at := len(stream)
-		stream = appendQuestion(append(stream, 0, 0), messages, "byte", 0)
+		stream = packets.AppendQuestion(append(stream, 0, 0), messages, "byte", 0)
 		binary.BigEndian.PutUint16(stream[at:], uint16(len(stream)-at-2))
 	}
 	s := &flood{n: len(stream) / realEvery * realEvery, frame: func(b []byte, i int) []byte {
 		var room [24]byte
 		at := order(i)
-		return appendIPv4(b, stranger(0), 1, uint16(i), 0, 6, appendTCP(room[:0], 1024, uint32(at), 0x10, stream[at:at+1]))
+		return packets.AppendIPv4(b, stranger(0), 1, uint16(i), 0, 6, packets.AppendTCP(room[:0], 1024, uint32(at), 0x10, stream[at:at+1]))
 	}}
 	out, _ := drown(t, s, bounds)
 	if got := out.events - 3*s.asked; got < messages-realEvery/10 || got > messages {
@@ -331,7 +285,7 @@ func TestRandomSubdomainFlood(t *testing.T) {
 		if i%100 == 99 {
 			i--
 		}
-		b = appendIPv4(b, stranger(i%97), 1, uint16(i), 0, 17, nil)
+		b = packets.AppendIPv4(b, stranger(i%97), 1, uint16(i), 0, 17, nil)
 		at := len(b)
 		b = append(b, 0xc3, 0x50, 0, 53, 0, 0, 0, 0, 0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 12)
 		b = appendDigits(b, i)

@@ -2,27 +2,24 @@ package sensor
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestDefect20ExitStatus: 0 all delivered, 1 bad use, 2 failure; 3 is shown by
 // TestAboveCapacity.
 func TestDefect20ExitStatus(t *testing.T) {
 	t.Parallel()
-	good := write(t, queries(10))
+	good := packets.TempFile(t, packets.Queries(10))
 	f := func(code int, message string, args ...string) {
 		t.Helper()
-		cmd := command(nil, args...)
+		cmd := program.Command(nil, args...)
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
@@ -62,48 +59,5 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(1, "no such file", "replay", filepath.Join(t.TempDir(), "no.pcap"))
 	f(1, "unknown option --prot: did you mean --port?", "replay", good, "--prot", "53")
 	f(1, "--metricprometheusendpoint", "replay", good, "--metricprometheusendpoint", "2112")
-	f(2, "not a pcap or pcapng file", "replay", write(t, []byte(strings.Repeat("text ", 10))))
-}
-
-// TestMetricsSayWhatTheBooksSay asks the Prometheus endpoint.
-func TestMetricsSayWhatTheBooksSay(t *testing.T) {
-	t.Parallel()
-	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
-	host := lab.New(t).Server
-	p := start(t, host, "attach", host.Iface, "--metricprometheusendpoint", "http://:"+strings.Split(addr, ":")[1]+"/m")
-	p.waitFor("msg=capturing")
-	var body string
-	err := host.Do(func() error {
-		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-		r, err := client.Get("http://" + addr + "/m")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		body = string(b)
-		return err
-	})
-	if err == nil && body == "" {
-		t.Fatal("empty answer")
-	}
-	if err != nil {
-		// The transport dials on a goroutine of its own, which may run on a
-		// thread outside the namespace: ask with a process instead.
-		out, cerr := host.Command(t.Context(), "bash", "-c", "exec 3<>/dev/tcp/"+strings.Replace(addr, ":", "/", 1)+"; printf 'GET /m HTTP/1.0\r\n\r\n' >&3; cat <&3").Output()
-		if cerr != nil {
-			t.Fatalf("%v, and %v", err, cerr)
-		}
-		body = string(out)
-	}
-	p.stop().expect(t, exitOK)
-	for _, want := range []string{
-		`dnsmonster_sensor_ledger_in_total{ledger="kernel",part="tc ingress"} `,
-		`dnsmonster_sensor_ledger_outcomes_total{ledger="delivery",outcome="delivered",part="stdout"} 0`,
-		`dnsmonster_sensor_ledger_unaccounted{ledger="packet",part=""} 0`,
-	} {
-		if !strings.Contains(body, want) {
-			t.Errorf("metrics lack %s:\n%s", want, body)
-		}
-	}
+	f(2, "not a pcap or pcapng file", "replay", packets.TempFile(t, []byte(strings.Repeat("text ", 10))))
 }

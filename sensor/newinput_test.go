@@ -16,6 +16,7 @@ import (
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/test/capturetest/testdata/tee"
+	"dnsmonster-sensor/test/program"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -52,7 +53,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 // and tells what nobody knows.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
-	var stderr journal
+	var stderr program.Log
 	calls, dir := newSignals(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
@@ -69,7 +70,7 @@ func TestNewInput(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		return bytes.Count(text, []byte("\n"))
 	}
-	for end := time.Now().Add(stuck); lines() < 3; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(program.WaitLimit); lines() < 3; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no records")
 		}

@@ -19,6 +19,7 @@ import (
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/outputs/secure"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -184,7 +185,7 @@ func TestNewOutputIsChecked(t *testing.T) {
 
 	// What tries a file out, or reads one again, knows the same outputs.
 	dir := t.TempDir()
-	capture, ini := write(t, queries(1)), filepath.Join(dir, "c.ini")
+	capture, ini := packets.TempFile(t, packets.Queries(1)), filepath.Join(dir, "c.ini")
 	if err := os.WriteFile(ini, []byte("[capture]\npcapfile = "+capture+"\n[relay_output]\nrelayoutputtype = 1\nrelayusername = me\nrelaypassword = hush\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

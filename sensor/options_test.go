@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // values resolves a run command line in this process.
@@ -50,8 +52,8 @@ func TestManualOnOneLine(t *testing.T) {
 	for _, e := range manual(t) {
 		args = append(args, "--"+e.Key+"="+e.Value)
 	}
-	args = append(args, "--pcapfile="+write(t, queries(1)), "--stdoutoutputtype=1")
-	runs(t, args...)
+	args = append(args, "--pcapfile="+packets.TempFile(t, packets.Queries(1)), "--stdoutoutputtype=1")
+	program.Run(t, args...)
 }
 
 // TestManualDefaults: every option exists, in its section, with the manual's
@@ -247,35 +249,35 @@ func TestDefect23Values(t *testing.T) {
 // TestWrongValueBelow: one that a higher layer overrides does not stop the sensor,
 // whatever its kind.
 func TestWrongValueBelow(t *testing.T) {
-	file := write(t, queries(10))
-	p := prepared(t, nil, "replay", file, "--port=53", "--workers=1", "--grace=1s", "--dedup=false", "--speed=0", "--queuemb=8")
+	file := packets.TempFile(t, packets.Queries(10))
+	p := program.New(t, nil, "replay", file, "--port=53", "--workers=1", "--grace=1s", "--dedup=false", "--speed=0", "--queuemb=8")
 	for _, name := range []string{"PORT", "WORKERS", "GRACE", "DEDUP", "SPEED", "QUEUEMB"} {
-		p.cmd.Env = append(p.cmd.Env, "DNSMONSTER_"+name+"=wrong")
+		p.Cmd.Env = append(p.Cmd.Env, "DNSMONSTER_"+name+"=wrong")
 	}
-	p.run()
-	r := p.wait(time.Minute)
-	r.expect(t, exitOK)
-	if got := count(t, p.records).total(); got != 10 || strings.Count(r.log, "no effect, the command line overrides it") != 6 {
-		t.Errorf("%d records, want 10, and 6 warnings:\n%s", got, r.log)
+	p.Start()
+	r := p.Wait(time.Minute)
+	r.Expect(t, exitOK)
+	if got := program.Count(t, p.RecordsFile).Total(); got != 10 || strings.Count(r.Log, "no effect, the command line overrides it") != 6 {
+		t.Errorf("%d records, want 10, and 6 warnings:\n%s", got, r.Log)
 	}
 }
 
 // TestServiceLinks: what Kubernetes sets for a service called dnsmonster does not
 // stop the sensor, and is named once.
 func TestServiceLinks(t *testing.T) {
-	file := write(t, queries(10))
+	file := packets.TempFile(t, packets.Queries(10))
 	for _, args := range [][]string{{"replay", file}, {"replay", file, "--port=53"}, {"--pcapfile=" + file, "--stdoutoutputtype=1"}} {
-		p := prepared(t, nil, args...)
-		p.cmd.Env = append(p.cmd.Env, "DNSMONSTER_SERVICE_HOST=10.96.0.12", "DNSMONSTER_SERVICE_PORT=8080", "DNSMONSTER_PORT=tcp://10.96.0.12:8080",
+		p := program.New(t, nil, args...)
+		p.Cmd.Env = append(p.Cmd.Env, "DNSMONSTER_SERVICE_HOST=10.96.0.12", "DNSMONSTER_SERVICE_PORT=8080", "DNSMONSTER_PORT=tcp://10.96.0.12:8080",
 			"DNSMONSTER_PORT_8080_TCP=tcp://10.96.0.12:8080", "DNSMONSTER_PORT_8080_TCP_PROTO=tcp", "DNSMONSTER_PORT_8080_TCP_PORT=8080", "DNSMONSTER_PORT_8080_TCP_ADDR=10.96.0.12")
-		p.run()
-		r := p.wait(time.Minute)
-		r.expect(t, exitOK)
-		if got := count(t, p.records).total(); got != 10 {
+		p.Start()
+		r := p.Wait(time.Minute)
+		r.Expect(t, exitOK)
+		if got := program.Count(t, p.RecordsFile).Total(); got != 10 {
 			t.Errorf("%q: %d records, want 10", args, got)
 		}
-		if n := strings.Count(r.log, "DNSMONSTER_"); n != 7 || strings.Count(r.log, "Kubernetes") != 1 {
-			t.Errorf("%q: %d names of variables, want each of the 7 once, in one line:\n%s", args, n, r.log)
+		if n := strings.Count(r.Log, "DNSMONSTER_"); n != 7 || strings.Count(r.Log, "Kubernetes") != 1 {
+			t.Errorf("%q: %d names of variables, want each of the 7 once, in one line:\n%s", args, n, r.Log)
 		}
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 func TestProgressLine(t *testing.T) {
@@ -57,7 +60,7 @@ func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) str
 		t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := command(nil, args...)
+	cmd := program.Command(nil, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, slave
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -75,7 +78,7 @@ func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) str
 // and is gone at the end; elsewhere nothing of that.
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	file := write(t, queries(100_000)) // 0.1 s of packets
+	file := packets.TempFile(t, packets.Queries(100_000)) // 0.1 s of packets
 	shown := terminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
 	line, rest, ok := strings.Cut(shown, "left")
 	if !ok || !strings.Contains(line, clearLine) || !strings.Contains(line, "% ") && !strings.Contains(line, "%, ") {
@@ -109,9 +112,9 @@ func TestProgress(t *testing.T) {
 	if !strings.Contains(shown, clearLine) || strings.Contains(shown, "% ") || !strings.Contains(shown, " messages, ") {
 		t.Errorf("of a pipe the share is not known: %q", shown)
 	}
-	p := start(t, nil, "replay", file, "--speed=0.2")
-	p.wait(time.Minute).expect(t, exitOK)
-	if strings.Contains(p.log(), "\x1b") {
-		t.Errorf("a progress line in a file: %q", p.log())
+	p := program.Start(t, nil, "replay", file, "--speed=0.2")
+	p.Wait(time.Minute).Expect(t, exitOK)
+	if strings.Contains(p.Log(), "\x1b") {
+		t.Errorf("a progress line in a file: %q", p.Log())
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestWriteConfigKeepsSecrets, unless asked; and a file with secrets is its
@@ -135,7 +137,7 @@ func TestNoMessageShowsUserInformation(t *testing.T) {
 		text := []string{"postgres://", "http://", "https://", "tcp://"}[r.IntN(4)] + []string{"me:", "", "me:12/", "me:12?"}[r.IntN(4)] + secret + "@127.0.0.1:1/x"
 		option := options[r.IntN(len(options))]
 		path := filepath.Join(dir, "c.ini")
-		put(t, path, "pcapfile = /no/such\nstdoutoutputtype = 1\n"+[]string{option + " = ", "", "a line ", "[", "x"}[r.IntN(5)]+text+"\n")
+		lab.ReplaceFile(t, path, "pcapfile = /no/such\nstdoutoutputtype = 1\n"+[]string{option + " = ", "", "a line ", "[", "x"}[r.IntN(5)]+text+"\n")
 		for _, args := range [][]string{
 			{"run", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--psqloutputtype=1", "--" + option + "=" + text},
 			{"run", "--stdoutoutputtype=1", "--pcapfile=/no/such", text},

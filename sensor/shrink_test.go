@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/packet"
@@ -27,10 +28,10 @@ func TestShrinksAtEachStep(t *testing.T) {
 	f := func(step string, at int, touch bool) {
 		for _, workers := range []int{2, 3, 8} {
 			t.Run(fmt.Sprint(step, ", ", workers, " workers"), func(t *testing.T) {
-				path := write(t, queries(50_000))
+				path := packets.TempFile(t, packets.Queries(50_000))
 				var chosen atomic.Int64
 				source, err := file.Open(file.Options{
-					Paths: []string{path, write(t, queries(1000))}, Lanes: workers, Choose: decoder.Lane,
+					Paths: []string{path, packets.TempFile(t, packets.Queries(1000))}, Lanes: workers, Choose: decoder.Lane,
 					Loose: func(p *packet.Packet) bool {
 						n := int(chosen.Add(1))
 						if n == at {

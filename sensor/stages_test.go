@@ -18,6 +18,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
@@ -336,7 +337,7 @@ func (s *cuts) Event(e *event.Event, emit func(*event.Event)) {
 // TestFileShrinksInAStage: the stage has its event, and so have the outputs; what of the
 // file comes behind it is lost, and counted.
 func TestFileShrinksInAStage(t *testing.T) {
-	path := write(t, queries(20_000))
+	path := packets.TempFile(t, packets.Queries(20_000))
 	source, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
 	if err != nil {
 		t.Fatal(err)

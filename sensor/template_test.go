@@ -6,21 +6,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestTemplateFailsOnRecords: of a record on which the template fails nothing is
 // written; it is refused, one line says why, and the exit status is 3.
 func TestTemplateFailsOnRecords(t *testing.T) {
-	file, dir := write(t, queries(5000)), t.TempDir()
+	file, dir := packets.TempFile(t, packets.Queries(5000)), t.TempDir()
 	const template = "{{if ge .DNS.Id 100}}half a line {{index .DNS.Answer 0}}{{else}}{{.DNS.Id}}{{end}}"
-	f := func(output string, lines func(p *proc) string, args ...string) {
+	f := func(output string, lines func(p *program.Process) string, args ...string) {
 		t.Helper()
-		p := start(t, nil, append([]string{"replay", file}, args...)...)
-		p.wait(time.Minute).expect(t, exitUndelivered)
+		p := program.Start(t, nil, append([]string{"replay", file}, args...)...)
+		p.Wait(time.Minute).Expect(t, exitUndelivered)
 		if got := lines(p); strings.Count(got, "\n") != 100 || strings.Contains(got, "half") {
 			t.Errorf("%s: %d lines, want 100:\n%.200s", output, strings.Count(got, "\n"), got)
 		}
-		log := p.log()
+		log := p.Log()
 		if strings.Count(log, "events are refused") != 1 || !strings.Contains(log, "index out of range") {
 			t.Errorf("%s: not one line with the reason:\n%s", output, log)
 		}
@@ -35,7 +38,7 @@ func TestTemplateFailsOnRecords(t *testing.T) {
 		}
 		return string(b)
 	}
-	f("stdout", func(p *proc) string { return read(p.records) }, "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate="+template)
-	f("file", func(*proc) string { return read(filepath.Join(dir, "dnsmonster.log")) }, "--fileoutputtype=1", "--fileoutputpath="+dir,
+	f("stdout", func(p *program.Process) string { return read(p.RecordsFile) }, "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate="+template)
+	f("file", func(*program.Process) string { return read(filepath.Join(dir, "dnsmonster.log")) }, "--fileoutputtype=1", "--fileoutputpath="+dir,
 		"--fileoutputformat=gotemplate", "--fileoutputgotemplate="+template)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 func TestParseDecap(t *testing.T) {
@@ -92,7 +93,7 @@ func TestCheckSpeaksOfTunnels(t *testing.T) {
 	if out, err := host.Command(t.Context(), "ip", "link", "add", "vx0", "type", "vxlan", "id", "7", "remote", "192.0.2.2", "dstport", "4789", "dev", host.Iface).CombinedOutput(); err != nil {
 		t.Skipf("this kernel makes no VXLAN interface: %s", out)
 	}
-	out, err := command(host, "check").Output()
+	out, err := program.Command(host, "check").Output()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
 	}

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestEveryOutputHasADestination: the options that say where records go are found
@@ -71,27 +74,27 @@ func TestEveryOutputHasADestination(t *testing.T) {
 // TestDestinationOfWhatIsOff ends with an error on the command line: records would
 // go to stdout.
 func TestDestinationOfWhatIsOff(t *testing.T) {
-	dir, file := t.TempDir(), write(t, queries(10))
-	p := start(t, nil, "replay", file, "--fileoutputpath="+dir)
-	if r := p.wait(time.Minute); r.code != exitUsage || !strings.Contains(r.log, "--fileoutputpath: the output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
-		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	dir, file := t.TempDir(), packets.TempFile(t, packets.Queries(10))
+	p := program.Start(t, nil, "replay", file, "--fileoutputpath="+dir)
+	if r := p.Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--fileoutputpath: the output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
+		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
-	if b, _ := os.ReadFile(p.records); len(b) > 0 {
+	if b, _ := os.ReadFile(p.RecordsFile); len(b) > 0 {
 		t.Errorf("stdout got %q", b)
 	}
 	secret := filepath.Join(dir, "url")
-	put(t, secret, "postgres://h/d")
-	if r := start(t, nil, "replay", file, "--psqlendpointfile="+secret).wait(time.Minute); r.code != exitUsage || !strings.Contains(r.log, "--psqlendpointfile: the output psql is off") {
-		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	lab.ReplaceFile(t, secret, "postgres://h/d")
+	if r := program.Start(t, nil, "replay", file, "--psqlendpointfile="+secret).Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--psqlendpointfile: the output psql is off") {
+		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
-	if r := start(t, nil, "replay", file, "--fileoutputtype=0", "--fileoutputpath="+dir).wait(time.Minute); r.code != exitUsage {
-		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	if r := program.Start(t, nil, "replay", file, "--fileoutputtype=0", "--fileoutputpath="+dir).Wait(time.Minute); r.Code != exitUsage {
+		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
-	if r := start(t, nil, "replay", file, "--clickhouseaddress=localhost:9000").wait(time.Minute); r.code != exitUsage {
-		t.Errorf("a default where the type is not there: exit status %d:\n%s", r.code, r.log)
+	if r := program.Start(t, nil, "replay", file, "--clickhouseaddress=localhost:9000").Wait(time.Minute); r.Code != exitUsage {
+		t.Errorf("a default where the type is not there: exit status %d:\n%s", r.Code, r.Log)
 	}
-	runs(t, "replay", file, "--fileoutputpath=")
-	runs(t, "replay", file, "--fileoutputpath="+dir, "--fileoutputtype=1")
+	program.Run(t, "replay", file, "--fileoutputpath=")
+	program.Run(t, "replay", file, "--fileoutputpath="+dir, "--fileoutputtype=1")
 }
 
 // TestOptionsWithoutEffect are named, with what keeps them from it.

@@ -10,6 +10,9 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // forged is text that begins a line, and commands a terminal.
@@ -59,9 +62,9 @@ func TestNamesOfFiles(t *testing.T) {
 	f("config", "check", ini)
 	f("--config=" + ini)
 	for _, format := range []string{"text", "json"} { // the log
-		p := start(t, nil, "replay", write(t, queries(1)), name, "--logformat="+format)
-		p.wait(time.Minute)
-		sober(t, "log in "+format, p.log())
+		p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), name, "--logformat="+format)
+		p.Wait(time.Minute)
+		sober(t, "log in "+format, p.Log())
 	}
 }
 
@@ -95,8 +98,8 @@ func TestAnswersOfServers(t *testing.T) {
 	}
 	f("postgres", "check", "--psqlendpoint="+endpoint)
 	f("postgres", "init", "--psqlendpoint="+endpoint)
-	f("replay", write(t, queries(1)), "--psqlendpoint="+endpoint, "--psqloutputtype=1")
-	f("replay", write(t, queries(1)), "--psqlendpoint="+endpoint, "--psqloutputtype=1", "--logformat=json")
+	f("replay", packets.TempFile(t, packets.Queries(1)), "--psqlendpoint="+endpoint, "--psqloutputtype=1")
+	f("replay", packets.TempFile(t, packets.Queries(1)), "--psqlendpoint="+endpoint, "--psqloutputtype=1", "--logformat=json")
 }
 
 // answerError says no to a client of PostgreSQL, in forged words.

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // writes runs --writeconfig in this process.
@@ -45,7 +49,7 @@ func TestWriteConfigReplacesConfigurations(t *testing.T) {
 	path := filepath.Join(dir, "there")
 	f := func(content string, replaced bool, args ...string) {
 		t.Helper()
-		put(t, path, content)
+		lab.ReplaceFile(t, path, content)
 		before := untouched(t, dir)
 		_, _, err := writes(path, args...)
 		after, _ := os.ReadFile(path)
@@ -65,8 +69,8 @@ func TestWriteConfigReplacesConfigurations(t *testing.T) {
 	f(ours, true)
 	f("[Capture]\nDevName = lo ; comment\nprot = 53\n", true)
 	f("devname=lo", true)
-	f(string(queries(3)), false)
-	f(string(queries(3)), true, "--force")
+	f(string(packets.Queries(3)), false)
+	f(string(packets.Queries(3)), true, "--force")
 	f("root:x:0:0:root:/root:/bin/sh\n", false)
 	f("# a script\necho hello\n", false)
 	f("[Unit]\nDescription=x\n", false)
@@ -88,7 +92,7 @@ func TestWriteConfigReplacesConfigurations(t *testing.T) {
 func TestWriteConfigFollowsNoLink(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "there"), filepath.Join(dir, "link")
-	put(t, path, "port = 53\n")
+	lab.ReplaceFile(t, path, "port = 53\n")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +139,7 @@ func TestWriteConfigKeepsOwnerAndMode(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.ini")
 	f := func(mode, want os.FileMode, args ...string) {
 		t.Helper()
-		put(t, path, "port = 53\n")
+		lab.ReplaceFile(t, path, "port = 53\n")
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -177,9 +181,9 @@ func TestWriteConfigOnAFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it mounts a small disk")
 	}
-	dir := tmpfs(t, 1)
+	dir := lab.Tmpfs(t, 1)
 	path := filepath.Join(dir, "c.ini")
-	put(t, path, "port = 53\n")
+	lab.ReplaceFile(t, path, "port = 53\n")
 	filler, err := os.Create(filepath.Join(dir, "filler"))
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +195,7 @@ func TestWriteConfigOnAFullDisk(t *testing.T) {
 	f := func(name, shell string) {
 		t.Helper()
 		before, _ := os.ReadDir(dir)
-		cmd := command(nil, "run", "--writeconfig="+name)
+		cmd := program.Command(nil, "run", "--writeconfig="+name)
 		cmd.Args = append([]string{"sh", "-c", shell + `exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = "/bin/sh"
 		out, err := cmd.CombinedOutput()
@@ -215,7 +219,7 @@ func TestWriteConfigOntoAMount(t *testing.T) {
 		t.Skip("needs root: it mounts a file")
 	}
 	path := filepath.Join(t.TempDir(), "c.ini")
-	put(t, path, "port = 53\n")
+	lab.ReplaceFile(t, path, "port = 53\n")
 	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -231,12 +235,12 @@ func TestWriteConfigOntoAMount(t *testing.T) {
 
 // TestProfilesAreTheUsersOwn, and replace nothing but profiles.
 func TestProfilesAreTheUsersOwn(t *testing.T) {
-	file, dir := write(t, queries(10)), t.TempDir()
+	file, dir := packets.TempFile(t, packets.Queries(10)), t.TempDir()
 	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	for range 2 { // the second time they are replaced
-		runs(t, "replay", file, "--cpuprofile="+cpu, "--memprofile="+mem)
+		program.Run(t, "replay", file, "--cpuprofile="+cpu, "--memprofile="+mem)
 		for _, path := range []string{cpu, mem} {
 			if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 || st.Size() == 0 {
 				t.Errorf("%s: %v, %v", path, st, err)
@@ -245,21 +249,21 @@ func TestProfilesAreTheUsersOwn(t *testing.T) {
 		os.Chmod(cpu, 0o666)
 	}
 	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
-	put(t, target, "")
+	lab.ReplaceFile(t, target, "")
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
 	f := func(want string, args ...string) {
 		t.Helper()
 		before := untouched(t, filepath.Dir(file)) + untouched(t, dir)
-		r := start(t, nil, append([]string{"replay", file}, args...)...).wait(time.Minute)
-		if r.code != exitUsage || !strings.Contains(r.log, want) || untouched(t, filepath.Dir(file))+untouched(t, dir) != before {
-			t.Errorf("%q: exit status %d:\n%s", args, r.code, r.log)
+		r := program.Start(t, nil, append([]string{"replay", file}, args...)...).Wait(time.Minute)
+		if r.Code != exitUsage || !strings.Contains(r.Log, want) || untouched(t, filepath.Dir(file))+untouched(t, dir) != before {
+			t.Errorf("%q: exit status %d:\n%s", args, r.Code, r.Log)
 		}
 	}
 	f("--cpuprofile: "+link+" is a symbolic link", "--cpuprofile="+link)
 	f("--memprofile: "+file+" is there and is not a profile: name another file, or say --force to replace it", "--memprofile="+file)
 	f("--memprofile: /dev/null is not a regular file", "--memprofile=/dev/null")
 	f("--memprofile: --cpuprofile names the same file: each needs its own", "--cpuprofile="+cpu, "--memprofile="+dir+"/./cpu")
-	runs(t, "replay", file, "--memprofile="+target)
+	program.Run(t, "replay", file, "--memprofile="+target)
 }

@@ -15,6 +15,8 @@ import (
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/outputs/secure"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // wrongValues are values of the right form that an option cannot have, separated
@@ -322,20 +324,20 @@ func TestWhatIsMissing(t *testing.T) {
 // TestDefect19NoOutput: v1.2.5 ended with an error, and later ones read
 // everything for nobody. Other commands write to stdout then.
 func TestDefect19NoOutput(t *testing.T) {
-	file := write(t, queries(10))
+	file := packets.TempFile(t, packets.Queries(10))
 	for _, args := range [][]string{{"--pcapfile=" + file}, {"run", "--pcapfile", file}} {
-		p := start(t, nil, args...)
-		r := p.wait(time.Minute)
-		if r.code != exitUsage || !strings.Contains(r.log, "no output is switched on") {
-			t.Errorf("%q: exit status %d, want %d and the reason:\n%s", args, r.code, exitUsage, r.log)
+		p := program.Start(t, nil, args...)
+		r := p.Wait(time.Minute)
+		if r.Code != exitUsage || !strings.Contains(r.Log, "no output is switched on") {
+			t.Errorf("%q: exit status %d, want %d and the reason:\n%s", args, r.Code, exitUsage, r.Log)
 		}
-		if got := count(t, p.records).total(); got != 0 {
+		if got := program.Count(t, p.RecordsFile).Total(); got != 0 {
 			t.Errorf("%q: %d records", args, got)
 		}
 	}
-	p := start(t, nil, "replay", file)
-	p.wait(time.Minute).expect(t, exitOK)
-	if got := count(t, p.records).total(); got != 10 {
+	p := program.Start(t, nil, "replay", file)
+	p.Wait(time.Minute).Expect(t, exitOK)
+	if got := program.Count(t, p.RecordsFile).Total(); got != 10 {
 		t.Errorf("replay without an output writes %d records, want 10", got)
 	}
 }

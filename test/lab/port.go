@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"testing"
 )
 
 // firstPort is the lowest that FreePort gives.
@@ -21,7 +22,16 @@ var given struct { // ports, to this process
 // of connections from a range of its own: this is below, so that none of them
 // takes it meanwhile, and nobody who connects while the server is down reaches
 // himself. network is tcp or udp.
-func FreePort(network string) (int, error) {
+func FreePort(t testing.TB, network string) int {
+	t.Helper()
+	port, err := freePort(network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func freePort(network string) (int, error) {
 	below := 32768
 	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		fmt.Sscan(string(b), &below)

@@ -172,7 +172,7 @@ func (p *Postgres) own(path string) error {
 
 // listen chooses a free port.
 func (p *Postgres) listen(socketDir string) error {
-	port, err := FreePort("tcp")
+	port, err := freePort("tcp")
 	if err != nil {
 		return err
 	}

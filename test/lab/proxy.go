@@ -27,11 +27,7 @@ type Proxy struct {
 // up.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	port, err := FreePort("tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", port), upstream: upstream, t: t}
+	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", FreePort(t, "tcp")), upstream: upstream, t: t}
 	p.renew()
 	p.Up()
 	t.Cleanup(func() { p.p.Stop() })

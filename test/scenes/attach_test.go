@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestBothDirectionsNoneLost compares records with what the client sent and
@@ -30,11 +31,11 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := attach(t, l.Server, "--ringmb=128", "--queuemb=512") // room for all: a busy machine must not lose any
+	p := program.Attach(t, l.Server, "--ringmb=128", "--queuemb=512") // room for all: a busy machine must not lose any
 	var sent [2]uint64
 	for i, v6 := range []bool{false, true} {
 		perf, err := l.Dnsperf(context.Background(), lab.Perf{
-			Queries: knot.Zone.Queries(10000, 1), Rate: 20000, Seconds: int(long(4*time.Second, 30*time.Second) / time.Second), V6: v6,
+			Queries: knot.Zone.Queries(10000, 1), Rate: 20000, Seconds: int(tier.Length(4*time.Second, 30*time.Second) / time.Second), V6: v6,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +44,7 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	}
 	var after lab.Stats
 	var dropped uint64
-	p.until("Knot has answered what it got, and the answers are on the wire", func() bool {
+	p.Until("Knot has answered what it got, and the answers are on the wire", func() bool {
 		if after, err = knot.Stats(); err != nil {
 			t.Fatal(err)
 		}
@@ -57,19 +58,19 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 		got, answered, now := after.UDP()-before.UDP(), after.Responses()-before.Responses(), now.Sub(wire)
 		return got+dropped >= now.RxPackets && answered == got && now.TxPackets+now.TxDropped >= answered
 	})
-	r := p.stop()
-	r.expect(t, exitOK)
-	c := count(t, p.records)
-	if c.queries4 != sent[0] || c.queries6 != sent[1] {
-		t.Errorf("queries recorded %d and %d, dnsperf sent %d and %d", c.queries4, c.queries6, sent[0], sent[1])
+	r := p.Stop()
+	r.Expect(t, program.ExitOK)
+	c := program.Count(t, p.RecordsFile)
+	if c.Queries4 != sent[0] || c.Queries6 != sent[1] {
+		t.Errorf("queries recorded %d and %d, dnsperf sent %d and %d", c.Queries4, c.Queries6, sent[0], sent[1])
 	}
-	if got, want := c.queries4+c.queries6, after.UDP()-before.UDP()+dropped; got != want {
+	if got, want := c.Queries4+c.Queries6, after.UDP()-before.UDP()+dropped; got != want {
 		t.Errorf("queries recorded %d, Knot counts %d with %d lost in its socket", got, want, dropped)
 	}
-	if got, want := c.responses4+c.responses6, after.Responses()-before.Responses(); got != want {
+	if got, want := c.Responses4+c.Responses6, after.Responses()-before.Responses(); got != want {
 		t.Errorf("responses recorded %d, Knot counts %d", got, want)
 	}
-	t.Logf("%d queries, %d responses", c.queries4+c.queries6, c.responses4+c.responses6)
+	t.Logf("%d queries, %d responses", c.Queries4+c.Queries6, c.Responses4+c.Responses6)
 }
 
 // TestModesSeeBothDirections asks through each way of attaching.
@@ -79,14 +80,14 @@ func TestModesSeeBothDirections(t *testing.T) {
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
 	for _, mode := range []string{"auto", "tcx", "clsact", "xdp"} {
-		p := attach(t, l.Server, "--mode", mode)
+		p := program.Attach(t, l.Server, "--mode", mode)
 		perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(500, 1), Rate: 2000, Seconds: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.stop().expect(t, exitOK)
-		if c := count(t, p.records); c.queries4 != perf.Sent || c.responses4 != perf.Completed {
-			t.Errorf("mode %s: %d queries and %d responses recorded, %d sent and %d answered", mode, c.queries4, c.responses4, perf.Sent, perf.Completed)
+		p.Stop().Expect(t, program.ExitOK)
+		if c := program.Count(t, p.RecordsFile); c.Queries4 != perf.Sent || c.Responses4 != perf.Completed {
+			t.Errorf("mode %s: %d queries and %d responses recorded, %d sent and %d answered", mode, c.Queries4, c.Responses4, perf.Sent, perf.Completed)
 		}
 	}
 }
@@ -113,28 +114,28 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := attach(t, l.Server, "--stats", "1s")
-	others := othersShare(t, p.cmd.Process.Pid)
-	ctx, cancel := context.WithTimeout(context.Background(), long(10*time.Second, 60*time.Second))
+	p := program.Attach(t, l.Server, "--stats", "1s")
+	others := program.OthersShare(t, p.Cmd.Process.Pid)
+	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(10*time.Second, 60*time.Second))
 	defer cancel()
 	sent, err := f.Send(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	share := others()
-	memory := peakMemory(t, p.cmd.Process.Pid)
+	memory := program.PeakMemory(t, p.Cmd.Process.Pid)
 	after, err := l.Server.Counters()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := p.stop()
-	lost := r.expectCounted(t)
-	full, queue := r.sum("kernel tc ingress", "ring_full"), r.sum("delivery stdout", "queue_full")
-	if arrived := after.Sub(before).RxPackets; r.sum("kernel tc ingress", "in") != arrived {
-		t.Errorf("the kernel program saw %d, %d packets arrived", r.sum("kernel tc ingress", "in"), arrived)
+	r := p.Stop()
+	lost := r.ExpectCounted(t)
+	full, queue := r.Sum("kernel tc ingress", "ring_full"), r.Sum("delivery stdout", "queue_full")
+	if arrived := after.Sub(before).RxPackets; r.Sum("kernel tc ingress", "in") != arrived {
+		t.Errorf("the kernel program saw %d, %d packets arrived", r.Sum("kernel tc ingress", "in"), arrived)
 	}
-	if c := count(t, p.records); c.queries4+lost != sent.Packets || lost != full+queue {
-		t.Errorf("%d recorded, %d sent, %d lost: %d ring_full and %d queue_full", c.queries4, sent.Packets, lost, full, queue)
+	if c := program.Count(t, p.RecordsFile); c.Queries4+lost != sent.Packets || lost != full+queue {
+		t.Errorf("%d recorded, %d sent, %d lost: %d ring_full and %d queue_full", c.Queries4, sent.Packets, lost, full, queue)
 	}
 	if lost > 0 && share < 0.1 {
 		t.Errorf("%d lost, though other programs had no more than %.0f%% of the machine", lost, 100*share)
@@ -154,15 +155,15 @@ func TestAboveCapacity(t *testing.T) {
 	tier.Alone(t)
 	l := lab.New(t)
 	f := flow(t, l, 0, 1<<40)
-	p := attach(t, l.Server, "--stats", "500ms", "--ringmb", "1")
+	p := program.Attach(t, l.Server, "--stats", "500ms", "--ringmb", "1")
 	before, err := l.Server.Counters()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), long(5*time.Second, 20*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(5*time.Second, 20*time.Second))
 	defer cancel()
-	time.AfterFunc(time.Second, func() { p.cmd.Process.Signal(syscall.SIGSTOP) })
-	time.AfterFunc(2*time.Second, func() { p.cmd.Process.Signal(syscall.SIGCONT) })
+	time.AfterFunc(time.Second, func() { p.Cmd.Process.Signal(syscall.SIGSTOP) })
+	time.AfterFunc(2*time.Second, func() { p.Cmd.Process.Signal(syscall.SIGCONT) })
 	sent, err := f.Send(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -171,32 +172,32 @@ func TestAboveCapacity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory := peakMemory(t, p.cmd.Process.Pid)
+	memory := program.PeakMemory(t, p.Cmd.Process.Pid)
 	begun := time.Now()
-	r := p.stop()
-	if took := time.Since(begun); took > stuck/2 {
+	r := p.Stop()
+	if took := time.Since(begun); took > program.WaitLimit/2 {
 		t.Errorf("it took %s to stop", took)
 	}
-	r.expect(t, exitUndelivered)
-	if r.sum("kernel", "ring_full") == 0 {
+	r.Expect(t, program.ExitUndelivered)
+	if r.Sum("kernel", "ring_full") == 0 {
 		t.Error("no ring was full: this test shows nothing")
 	}
 	arrived := after.Sub(before).RxPackets // all of them: Send waits for that
-	kernel := r.sum("kernel tc ingress", "ring_full") + r.sum("kernel tc ingress", "delivered")
+	kernel := r.Sum("kernel tc ingress", "ring_full") + r.Sum("kernel tc ingress", "delivered")
 	if kernel != arrived {
-		t.Errorf("ring_full + delivered is %d, %d packets arrived:\n%s", kernel, arrived, r.log)
+		t.Errorf("ring_full + delivered is %d, %d packets arrived:\n%s", kernel, arrived, r.Log)
 	}
-	if got := count(t, p.records).total(); got != r.sum("delivery stdout", "delivered") {
-		t.Errorf("%d records written, the books say %d", got, r.sum("delivery stdout", "delivered"))
+	if got := program.Count(t, p.RecordsFile).Total(); got != r.Sum("delivery stdout", "delivered") {
+		t.Errorf("%d records written, the books say %d", got, r.Sum("delivery stdout", "delivered"))
 	}
-	if lines := strings.Count(r.log, " stats: "); lines < 2 || lines > 2+int(sent.Took/(500*time.Millisecond)) {
+	if lines := strings.Count(r.Log, " stats: "); lines < 2 || lines > 2+int(sent.Took/(500*time.Millisecond)) {
 		t.Errorf("%d lines of statistics in %s, one each 500ms wanted", lines, sent.Took)
 	}
 	if memory > 256 {
 		t.Errorf("%d MiB of memory, at most 256", memory)
 	}
 	t.Logf("%.0f packets/s sent, %d ring_full, %d queue_full, %d delivered, %d MiB", float64(sent.Packets)/sent.Took.Seconds(),
-		r.sum("kernel", "ring_full"), r.sum("delivery stdout", "queue_full"), r.sum("delivery stdout", "delivered"), memory)
+		r.Sum("kernel", "ring_full"), r.Sum("delivery stdout", "queue_full"), r.Sum("delivery stdout", "delivered"), memory)
 }
 
 // TestForeignFragmentsCostNoMessage floods fragments that are not DNS beside
@@ -207,7 +208,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
 	l.Server.Sink(t, 2049)
-	p := attach(t, l.Server, "--ringmb=128") // room for all
+	p := program.Attach(t, l.Server, "--ringmb=128") // room for all
 	ctx, cancel := context.WithCancel(context.Background())
 	var flood sync.WaitGroup
 	var fragments [2]lab.Sent
@@ -221,7 +222,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 		})
 	}
 	perf, err := l.Dnsperf(context.Background(), lab.Perf{
-		Queries: knot.Zone.Queries(5000, 1), Rate: 5000, Seconds: int(long(4*time.Second, 15*time.Second) / time.Second),
+		Queries: knot.Zone.Queries(5000, 1), Rate: 5000, Seconds: int(tier.Length(4*time.Second, 15*time.Second) / time.Second),
 	})
 	cancel()
 	flood.Wait()
@@ -232,12 +233,12 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := p.stop()
-	r.expect(t, exitOK)
+	r := p.Stop()
+	r.Expect(t, program.ExitOK)
 	// What the wire itself dropped, of queries or fragments, nobody can record.
-	if c := count(t, p.records); c.queries4 > perf.Sent || c.queries4+wire.TxDropped < perf.Sent || c.responses4 < perf.Completed {
+	if c := program.Count(t, p.RecordsFile); c.Queries4 > perf.Sent || c.Queries4+wire.TxDropped < perf.Sent || c.Responses4 < perf.Completed {
 		t.Errorf("%d queries and %d responses recorded, %d sent, %d dropped by the wire and %d answered:\n%s",
-			c.queries4, c.responses4, perf.Sent, wire.TxDropped, perf.Completed, r.log)
+			c.Queries4, c.Responses4, perf.Sent, wire.TxDropped, perf.Completed, r.Log)
 	}
 	t.Logf("%d foreign fragments beside %d queries", fragments[0].Packets+fragments[1].Packets, perf.Sent)
 }
@@ -248,7 +249,7 @@ func TestTermUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	f := flow(t, l, 50_000, 1<<40)
-	p := attach(t, l.Server, "--queuemb=1024") // room for all that the kernel captures
+	p := program.Attach(t, l.Server, "--queuemb=1024") // room for all that the kernel captures
 	ctx, cancel := context.WithCancel(context.Background())
 	var load sync.WaitGroup
 	load.Go(func() {
@@ -256,24 +257,24 @@ func TestTermUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p.until("some records are written", func() bool {
-		info, err := os.Stat(p.records)
+	p.Until("some records are written", func() bool {
+		info, err := os.Stat(p.RecordsFile)
 		return err == nil && info.Size() > 5<<20
 	})
-	r := p.stop()
+	r := p.Stop()
 	cancel()
 	load.Wait()
-	lost := r.expectCounted(t)
-	captured := r.sum("kernel", "delivered")
-	if got := count(t, p.records).total(); got != captured || got == 0 || lost != r.sum("kernel tc ingress", "ring_full") {
-		t.Errorf("%d records, the kernel captured %d:\n%s", got, captured, r.log)
+	lost := r.ExpectCounted(t)
+	captured := r.Sum("kernel", "delivered")
+	if got := program.Count(t, p.RecordsFile).Total(); got != captured || got == 0 || lost != r.Sum("kernel tc ingress", "ring_full") {
+		t.Errorf("%d records, the kernel captured %d:\n%s", got, captured, r.Log)
 	}
 }
 
 // attachedTo is what `check` finds on the host's interface.
 func attachedTo(t *testing.T, host *lab.Host) string {
 	t.Helper()
-	out, err := command(host, "check", host.Iface).Output()
+	out, err := program.Command(host, "check", host.Iface).Output()
 	if err != nil {
 		t.Fatalf("check: %v\n%s", err, out)
 	}
@@ -292,12 +293,12 @@ func TestKillLeavesNothing(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	for _, mode := range []string{"tcx", "clsact"} {
-		p := attach(t, l.Server, "--mode", mode)
+		p := program.Attach(t, l.Server, "--mode", mode)
 		if got := attachedTo(t, l.Server); strings.Count(got, "\n") != 1 {
 			t.Fatalf("mode %s: attached while running: %q, want two programs", mode, got)
 		}
-		p.cmd.Process.Signal(syscall.SIGKILL)
-		<-p.ended
+		p.Cmd.Process.Signal(syscall.SIGKILL)
+		<-p.Done
 		got := attachedTo(t, l.Server)
 		if mode == "tcx" && got != "" {
 			t.Errorf("after SIGKILL in mode tcx: %q", got)
@@ -307,11 +308,11 @@ func TestKillLeavesNothing(t *testing.T) {
 		}
 	}
 	for _, mode := range []string{"clsact", "tcx"} {
-		p := attach(t, l.Server, "--mode", mode)
+		p := program.Attach(t, l.Server, "--mode", mode)
 		if got := attachedTo(t, l.Server); strings.Count(got, "\n") != 1 {
 			t.Errorf("mode %s after a kill: attached %q, want two programs", mode, got)
 		}
-		p.stop().expect(t, exitOK)
+		p.Stop().Expect(t, program.ExitOK)
 		if got := attachedTo(t, l.Server); got != "" {
 			t.Errorf("mode %s: left after a stop: %q", mode, got)
 		}
@@ -330,12 +331,12 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 	}
 	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")
 	ip("link", "set", "extra0", "up")
-	p := start(t, l.Server, "attach", "extra0")
-	p.waitFor("msg=capturing")
+	p := program.Start(t, l.Server, "attach", "extra0")
+	p.WaitFor("msg=capturing")
 	ip("link", "del", "extra0")
-	p.waitFor("interface is gone")
+	p.WaitFor("interface is gone")
 	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")
-	p.waitFor("interface is back")
+	p.WaitFor("interface is back")
 	ip("addr", "add", "198.51.100.1/24", "dev", "extra0")
 	ip("link", "set", "extra0", "up")
 	ip("link", "set", "extra1", "up")
@@ -348,11 +349,11 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.stop().expect(t, exitOK)
-	if got := count(t, p.records).total(); got != sent.Packets || got == 0 {
+	p.Stop().Expect(t, program.ExitOK)
+	if got := program.Count(t, p.RecordsFile).Total(); got != sent.Packets || got == 0 {
 		t.Errorf("%d records after the interface came back, %d sent", got, sent.Packets)
 	}
-	if n := strings.Count(p.log(), "interface is gone"); n != 1 {
+	if n := strings.Count(p.Log(), "interface is gone"); n != 1 {
 		t.Errorf("said %d times that the interface is gone", n)
 	}
 }
@@ -362,12 +363,12 @@ func TestJSONFields(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	f := flow(t, l, 1000, 20)
-	p := attach(t, l.Server, "--jsonfields=interface,direction")
+	p := program.Attach(t, l.Server, "--jsonfields=interface,direction")
 	if _, err := f.Send(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	p.stop().expect(t, exitOK)
-	lines := p.recorded()
+	p.Stop().Expect(t, program.ExitOK)
+	lines := p.Records()
 	for _, line := range lines {
 		if !strings.HasSuffix(line, `,"Interface":"`+l.Server.Iface+`","Direction":"in"}`) {
 			t.Fatalf("a record without its interface: %s", line)

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/binary"
@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 // bigTCP lets the kernel put up to size bytes of a stream into one packet.
@@ -68,7 +69,7 @@ func TestBigTCP(t *testing.T) {
 	l := lab.New(t)
 	bigTCP(t, l.Client, 200_000)
 	bigTCP(t, l.Server, 200_000)
-	p := attach(t, l.Client)
+	p := program.Attach(t, l.Client)
 	const messages = 60
 	stream := transfer(t, messages)
 	for _, server := range []string{l.Server.V4.String(), l.Server.V6.String()} {
@@ -101,9 +102,9 @@ func TestBigTCP(t *testing.T) {
 			t.Fatalf("received %d bytes of %d: %v", n, len(stream), err)
 		}
 	}
-	r := p.stop()
-	r.expect(t, exitOK)
-	if got := count(t, p.records); got.total() != 2*messages {
-		t.Errorf("%d records, want %d:\n%s", got.total(), 2*messages, r.log)
+	r := p.Stop()
+	r.Expect(t, program.ExitOK)
+	if got := program.Count(t, p.RecordsFile); got.Total() != 2*messages {
+		t.Errorf("%d records, want %d:\n%s", got.Total(), 2*messages, r.Log)
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 // What a way puts around a packet. The addresses are nobody's: the hosts let
@@ -287,14 +288,14 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
 	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
-	var log journal
+	var log program.Log
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	wait := func(ready func() bool) {
 		t.Helper()
-		for end := time.Now().Add(stuck); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(program.WaitLimit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			if ready() {
 				return
 			}
@@ -363,7 +364,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 	s := &scene{t: t, lab: l, tunnels: map[string]int{}}
 
 	options := []string{"--decap=all", "--tunnelport=vxlan:4789,vxlan:8472,vxlan:5789", "--jsonfields=vlan,tunnel", "--workers=3"}
-	live := attach(t, l.Server, options...)
+	live := program.Attach(t, l.Server, options...)
 	end := recordWire(t, l)
 	s.all("", lab.Ends{V4: l.Server.V4, V6: l.Server.V6})
 	for _, d := range devices {
@@ -379,8 +380,8 @@ func TestLiveEqualsReplay(t *testing.T) {
 	if n := longest(t, file); n < 10000 {
 		t.Errorf("the longest packet has %d bytes: none of several segments was seen", n)
 	}
-	r := live.stop()
-	r.expect(t, exitOK)
+	r := live.Stop()
+	r.Expect(t, program.ExitOK)
 	stats, err := knot.Stats()
 	if err != nil {
 		t.Fatal(err)
@@ -389,18 +390,18 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Fatalf("the server counts %d messages, the client %d", got, s.messages)
 	}
 
-	b, err := os.ReadFile(live.records)
+	b, err := os.ReadFile(live.RecordsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	attached := content(t, b)
-	replay := command(nil, append([]string{"replay", file}, slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "--decap") })...)...)
+	replay := program.Command(nil, append([]string{"replay", file}, slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "--decap") })...)...)
 	var out, log bytes.Buffer
 	replay.Stdout, replay.Stderr = &out, &log
 	if err := replay.Run(); err != nil {
 		t.Fatalf("replay: %v\n%s", err, log.String())
 	}
-	result{code: replay.ProcessState.ExitCode(), log: log.String()}.expect(t, exitOK)
+	program.Result{Code: replay.ProcessState.ExitCode(), Log: log.String()}.Expect(t, program.ExitOK)
 	replayed := content(t, out.Bytes())
 
 	for _, line := range lacking(attached, replayed) {
@@ -423,10 +424,10 @@ func TestLiveEqualsReplay(t *testing.T) {
 			t.Errorf("tunnel %q: %d records, want %d", name, got, want)
 		}
 	}
-	if !strings.Contains(r.log, "decap=vxlan,vxlan-gpe,") {
+	if !strings.Contains(r.Log, "decap=vxlan,vxlan-gpe,") {
 		t.Error("the log does not say what is looked into")
 	}
-	t.Logf("%d messages; kernel: not_dns %d, delivered %d", s.messages, r.sum("kernel", "not_dns"), r.sum("kernel", "delivered"))
+	t.Logf("%d messages; kernel: not_dns %d, delivered %d", s.messages, r.Sum("kernel", "not_dns"), r.Sum("kernel", "delivered"))
 }
 
 // lacking are the lines of a that b has not, or not so often. Both are sorted.

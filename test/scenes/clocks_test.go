@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/binary"
@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // ngFile builds a pcapng file of raw IP packets.
@@ -41,9 +44,9 @@ func (f *ngFile) packet(number uint32, seconds float64, frame []byte) {
 // ids are those of the records that are whole, and how many are not.
 func ids(t *testing.T, arguments ...string) (whole []string, cut int) {
 	t.Helper()
-	p := start(t, nil, append([]string{"replay"}, arguments...)...)
-	p.wait(time.Minute).expect(t, exitOK)
-	b, err := os.ReadFile(p.records)
+	p := program.Start(t, nil, append([]string{"replay"}, arguments...)...)
+	p.Wait(time.Minute).Expect(t, program.ExitOK)
+	b, err := os.ReadFile(p.RecordsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,28 +81,30 @@ func TestFilesWithClocks(t *testing.T) {
 			now += 0.01
 			f.packet(number, now+float64(number)*apart, frame)
 		}
-		noise := func() { give(1, appendIPv4(nil, realHost, 1, 9, 0, 6, appendTCP(nil, 999, 5, 0, nil))) }
-		give(0, appendIPv4(nil, realHost, 1, 1, 0, 6, appendTCP(nil, 10000, seq-1, 2, nil)))
+		noise := func() {
+			give(1, packets.AppendIPv4(nil, packets.Client, 1, 9, 0, 6, packets.AppendTCP(nil, 999, 5, 0, nil)))
+		}
+		give(0, packets.AppendIPv4(nil, packets.Client, 1, 1, 0, 6, packets.AppendTCP(nil, 10000, seq-1, 2, nil)))
 		for i := range rounds {
 			if sections > 1 && i == rounds/2 {
 				f.section(2)
 			}
-			big := appendUDP(nil, 53, 40000, appendQuestion(nil, 100+i, "big", 500))
-			stream := appendQuestion([]byte{0, 0}, 200+i, "stream", 200)
+			big := packets.AppendUDP(nil, 53, 40000, packets.AppendQuestion(nil, 100+i, "big", 500))
+			stream := packets.AppendQuestion([]byte{0, 0}, 200+i, "stream", 200)
 			binary.BigEndian.PutUint16(stream, uint16(len(stream)-2))
 			segment := func(from, to int) {
-				give(0, appendIPv4(nil, realHost, 1, 1, 0, 6, appendTCP(nil, 10000, seq+uint32(from), 0, stream[from:to])))
+				give(0, packets.AppendIPv4(nil, packets.Client, 1, 1, 0, 6, packets.AppendTCP(nil, 10000, seq+uint32(from), 0, stream[from:to])))
 			}
-			give(0, appendIPv4(nil, realHost, 1, uint16(i), 0x2000, 17, big[:160]))
+			give(0, packets.AppendIPv4(nil, packets.Client, 1, uint16(i), 0x2000, 17, big[:160]))
 			segment(0, 50)
 			noise()
 			segment(100, len(stream))
 			noise()
 			segment(50, 100)
-			give(0, appendIPv4(nil, realHost, 1, uint16(i), 160/8, 17, big[160:]))
+			give(0, packets.AppendIPv4(nil, packets.Client, 1, uint16(i), 160/8, 17, big[160:]))
 			seq += uint32(len(stream))
 		}
-		return write(t, f.data)
+		return packets.TempFile(t, f.data)
 	}
 	const day = 86400
 	for _, workers := range []string{"--workers=1", "--workers=3"} {
@@ -124,14 +129,14 @@ func TestFirstFragmentsOfFile(t *testing.T) {
 	f := &ngFile{}
 	f.section(1)
 	for i := range 93 {
-		big := appendUDP(nil, 53, 40000, appendQuestion(nil, i, "big", 1900))
-		f.packet(0, 1e9+float64(i), appendIPv4(nil, realHost, 1, uint16(i), 0x2000, 17, big[:1480]))
+		big := packets.AppendUDP(nil, 53, 40000, packets.AppendQuestion(nil, i, "big", 1900))
+		f.packet(0, 1e9+float64(i), packets.AppendIPv4(nil, packets.Client, 1, uint16(i), 0x2000, 17, big[:1480]))
 	}
 	for _, workers := range []string{"--workers=1", "--workers=3"} {
-		if whole, cut := ids(t, workers, write(t, f.data)); len(whole) != 0 || cut != 93 {
+		if whole, cut := ids(t, workers, packets.TempFile(t, f.data)); len(whole) != 0 || cut != 93 {
 			t.Errorf("%s: %d whole records and %d cut, want 0 and 93", workers, len(whole), cut)
 		}
-		if whole, cut := ids(t, workers, "--malformed=drop", write(t, f.data)); len(whole) != 0 || cut != 0 {
+		if whole, cut := ids(t, workers, "--malformed=drop", packets.TempFile(t, f.data)); len(whole) != 0 || cut != 0 {
 			t.Errorf("%s, --malformed=drop: %d whole records and %d cut, want none", workers, len(whole), cut)
 		}
 	}

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/csv"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestDefect18 ends the sensor with batches in memory, and cuts its connections:
@@ -25,7 +27,7 @@ func TestDefect18(t *testing.T) {
 		if s.rows() != 0 {
 			t.Error("the batch is gone before the signal: this test shows nothing")
 		}
-		s.stops(exitOK)
+		s.stops(program.ExitOK)
 		s.allArrived()
 	})
 	t.Run("a peer closes", func(t *testing.T) {
@@ -37,7 +39,7 @@ func TestDefect18(t *testing.T) {
 			s.server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dnsmonster-sensor'")
 		}
 		heal()
-		s.ends(exitOK)
+		s.ends(program.ExitOK)
 		s.allArrived()
 	})
 }
@@ -45,11 +47,11 @@ func TestDefect18(t *testing.T) {
 // TestDefect24 writes names with commas and quotes as CSV, and has a header only
 // where CSV is asked for.
 func TestDefect24(t *testing.T) {
-	content := queries(2)
+	content := packets.Queries(2)
 	copy(content[24+16+28+12:], "\x02,\"") // in place of the first name's first label, h0
-	file, dir := write(t, content), t.TempDir()
+	file, dir := packets.TempFile(t, content), t.TempDir()
 	csvFile := filepath.Join(dir, "dnsmonster.log")
-	out := says(t, 0, "", "replay", file, "--workers=1", "--stdoutoutputformat=csv", "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputformat=csv")
+	out := program.Output(t, 0, "", "replay", file, "--workers=1", "--stdoutoutputformat=csv", "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputformat=csv")
 	if out != "" {
 		t.Errorf("stdout is off, and has %q", out)
 	}
@@ -66,7 +68,7 @@ func TestDefect24(t *testing.T) {
 			t.Errorf("row %d has %d fields and the question %q, want 22 and %s", i, len(got), got[17], want)
 		}
 	}
-	out = says(t, 0, "", "replay", file, "--stdoutoutputtype=1", "--stdoutoutputformat=csv_no_header")
+	out = program.Output(t, 0, "", "replay", file, "--stdoutoutputtype=1", "--stdoutoutputformat=csv_no_header")
 	if strings.Contains(out, "Year,") || strings.Count(out, "\n") != 2 {
 		t.Errorf("csv_no_header: %s", out)
 	}
@@ -82,9 +84,9 @@ func TestDefect27(t *testing.T) {
 		s.asks(100, 1000)
 		s.eventually(fmt.Sprint(s.asked, " rows"), func() bool { return s.rows() == s.asked })
 	}
-	s.stops(exitOK)
+	s.stops(program.ExitOK)
 	s.allArrived()
 	if failed, recovered := s.heard("output fails"), s.heard("output has recovered"); failed != recovered { // a second may be too short here, for once
-		t.Errorf("attempts fail for good:\n%s", s.sensor.log())
+		t.Errorf("attempts fail for good:\n%s", s.sensor.Log())
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestDelivery plays what happens between a sensor and its database. In every
@@ -63,7 +62,7 @@ func serverDownAtTheStart(s *theatre, mode string) {
 	s.replays(3000, mode)
 	s.says("output fails")
 	s.serverUp()
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 	s.once("output fails", "output has recovered")
 }
@@ -75,13 +74,13 @@ func serverSilentAtTheStart(s *theatre, mode string) {
 	s.watches(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
 	s.asks(500, 2000)
 	if n := s.heard("does not work yet"); n > 0 {
-		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.log())
+		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.Log())
 	}
 	heal()
 	s.says("does not work yet")
 	s.asks(100, 2000)
 	s.settles()
-	s.stops(exitOK)
+	s.stops(program.ExitOK)
 	s.allArrived()
 }
 
@@ -95,12 +94,12 @@ func wrongPasswordWhilePacketsPass(s *theatre, mode string) {
 	defer heal()
 	s.watches(mode, "--stdoutoutputtype=1", "--psqlbatchtimeout=10m")
 	s.asks(500, 2000)
-	r := s.sensor.wait(time.Minute)
-	if r.code != exitUsage || !strings.Contains(r.log, "password authentication failed") {
-		s.t.Errorf("exit status %d, want %d and a word of the password:\n%s", r.code, exitUsage, r.log)
+	r := s.sensor.Wait(time.Minute)
+	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "password authentication failed") {
+		s.t.Errorf("exit status %d, want %d and a word of the password:\n%s", r.Code, program.ExitUsage, r.Log)
 	}
-	if c := count(s.t, s.sensor.records); c.total() != 0 || s.onDisk() != 0 {
-		s.t.Errorf("%d records were written, and %d to the spool, want none", c.total(), s.onDisk())
+	if c := program.Count(s.t, s.sensor.RecordsFile); c.Total() != 0 || s.onDisk() != 0 {
+		s.t.Errorf("%d records were written, and %d to the spool, want none", c.Total(), s.onDisk())
 	}
 }
 
@@ -116,7 +115,7 @@ func serverKilledInABatch(s *theatre) {
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 }
 
@@ -130,10 +129,10 @@ func cutAfterTheData(s *theatre, mode string) {
 	hear()
 	heal()
 	s.serverUp()
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 	if n := s.metric("already_there"); n == "" || n == "0" {
-		s.t.Errorf("no answer was lost: this scene shows nothing:\n%s", s.sensor.log())
+		s.t.Errorf("no answer was lost: this scene shows nothing:\n%s", s.sensor.Log())
 	}
 }
 
@@ -145,7 +144,7 @@ func answersLaterThanTheTimeout(s *theatre, mode string) {
 	s.says("output fails")
 	heal()
 	hurry()
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 }
 
@@ -153,16 +152,16 @@ func stoppedInAnOutage(s *theatre, mode string) {
 	s.serverDown()
 	s.replays(3000, mode)
 	s.says("held 3000,")
-	if r := s.stops(exitUndelivered); r.books["delivery psql"]["held"] != 3000 {
-		s.t.Errorf("books %v, want 3000 held", r.books["delivery psql"])
+	if r := s.stops(program.ExitUndelivered); r.Ledgers["delivery psql"]["held"] != 3000 {
+		s.t.Errorf("books %v, want 3000 held", r.Ledgers["delivery psql"])
 	}
 	s.replays(500, mode) // again, and the outage goes on
 	s.says("held 3500,")
-	s.stops(exitUndelivered)
+	s.stops(program.ExitUndelivered)
 	s.serverUp()
 	s.replays(500, mode)
-	if r := s.ends(exitOK); r.books["delivery psql"]["in"] != 4000 || r.books["delivery psql"]["delivered"] != 4000 {
-		s.t.Errorf("books %v, want 4000 in and delivered", r.books["delivery psql"])
+	if r := s.ends(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 4000 || r.Ledgers["delivery psql"]["delivered"] != 4000 {
+		s.t.Errorf("books %v, want 4000 in and delivered", r.Ledgers["delivery psql"])
 	}
 	s.allArrived()
 }
@@ -173,7 +172,7 @@ func stoppedWhileAFileWaits(s *theatre, mode string) {
 	s.serverDown()
 	s.replays(60000, mode, "--queuemb=64", "--spoolmb=8")
 	s.eventually("reading waits", func() bool { // three lines that say so, with much in memory
-		lines := strings.Split(s.sensor.log(), " stats: ")
+		lines := strings.Split(s.sensor.Log(), " stats: ")
 		waits := len(lines) > 3
 		for _, line := range lines[max(len(lines)-3, 0):] {
 			_, held, _ := strings.Cut(line, ", held ")
@@ -182,15 +181,15 @@ func stoppedWhileAFileWaits(s *theatre, mode string) {
 		}
 		return waits
 	})
-	r := s.stops(exitUndelivered)
-	b := r.books["delivery psql"]
+	r := s.stops(program.ExitUndelivered)
+	b := r.Ledgers["delivery psql"]
 	if b["held"] != b["in"] || b["in"] == 60000 || b["in"] < 2000 {
 		s.t.Errorf("books %v, want all held, and not all of the file in", b)
 	}
 	s.asked = int(b["in"])
 	s.serverUp()
 	s.replays(0, mode)
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 }
 
@@ -201,8 +200,8 @@ func killedInAnOutage(s *theatre) {
 	s.dies()
 	s.serverUp()
 	s.replays(500, "--spoolmode=always")
-	if r := s.ends(exitOK); r.books["delivery psql"]["in"] != 3500 {
-		s.t.Errorf("books %v, want 3500 in", r.books["delivery psql"])
+	if r := s.ends(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 3500 {
+		s.t.Errorf("books %v, want 3500 in", r.Ledgers["delivery psql"])
 	}
 	s.allArrived()
 }
@@ -219,7 +218,7 @@ func killedInABatch(s *theatre) {
 		s.replays(0, "--spoolmode=always")
 	}
 	heal()
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 }
 
@@ -230,7 +229,7 @@ func killedWithoutAlways(s *theatre) {
 	for s.asked < 40000 { // in parts, so that memory has room for all, or nearly all where the disk is slow
 		s.asks(4000, 20000)
 		s.eventually("all are held, or counted as lost", func() bool {
-			_, last, _ := cutLast(s.sensor.log(), ", held ")
+			_, last, _ := cutLast(s.sensor.Log(), ", held ")
 			var held, lost int
 			fmt.Sscanf(last, "%d, lost %d,", &held, &lost)
 			return held+lost == s.asked
@@ -240,7 +239,7 @@ func killedWithoutAlways(s *theatre) {
 	stored := int(s.onDisk())
 	s.serverUp()
 	s.replays(0)
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	if missing := s.arrivedOnce(); missing != s.asked-stored || stored < 10000 {
 		s.t.Errorf("%d of %d are missing, %d were on disk at the kill", missing, s.asked, stored)
 	}
@@ -258,7 +257,7 @@ func killedWhileWatching(s *theatre) {
 	wait()
 	s.serverUp()
 	s.replays(0, "--spoolmode=always")
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.asked -= s.arrivedOnce()
 	s.allArrived()
 	if s.asked < stored {
@@ -274,7 +273,7 @@ func tableDroppedAndMadeAgain(s *theatre, mode string) {
 	s.says("output fails")
 	s.makesTable()
 	heal()
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.server.Exec(s.t, fmt.Sprintf("ALTER TABLE %[1]s RENAME TO %[1]s_new; CREATE VIEW %[1]s AS "+
 		"SELECT question, n FROM %[1]s_saved UNION ALL SELECT question, n + 1000000 FROM %[1]s_new", s.table))
 	s.allArrived()
@@ -299,23 +298,23 @@ func passwordChangedAndPutRight(s *theatre, mode string) {
 	s.rowsArrive()
 	change("third")
 	s.eventually("it fails again", func() bool { return s.heard("output fails") == 2 })
-	s.stops(exitUndelivered)
+	s.stops(program.ExitUndelivered)
 	heal()
 	s.url = login("second") // a wrong one at the start is an error at once
 	s.replays(0, mode)
-	if r := s.sensor.wait(time.Minute); r.code != exitUsage {
-		s.t.Errorf("exit status %d, want %d:\n%s", r.code, exitUsage, r.log)
+	if r := s.sensor.Wait(time.Minute); r.Code != program.ExitUsage {
+		s.t.Errorf("exit status %d, want %d:\n%s", r.Code, program.ExitUsage, r.Log)
 	}
 	s.url = login("third") // put right here
 	s.replays(100, mode)
-	s.ends(exitOK)
+	s.ends(program.ExitOK)
 	s.allArrived()
 }
 
 // diskFull: the spool's disk is smaller than its bound, in an outage that is
 // longer than both.
 func diskFull(s *theatre) {
-	s.spool = tmpfs(s.t, 9)
+	s.spool = lab.Tmpfs(s.t, 9)
 	s.serverDown()
 	s.watches("--queuemb=1", "--psqlbatchsize=1000")
 	s.asks(120000, 40000)
@@ -323,29 +322,15 @@ func diskFull(s *theatre) {
 	s.serverUp()
 	s.settles()
 	s.asks(1000, 10000) // all is well again
-	r := s.stops(exitUndelivered)
+	r := s.stops(program.ExitUndelivered)
 	missing := s.arrivedOnce()
-	if full := int(r.sum("delivery psql", "queue_full")); full == 0 || missing != full+int(r.sum("kernel", "ring_full")) {
-		s.t.Errorf("%d are missing, the books say %d:\n%s", missing, full, r.log)
+	if full := int(r.Sum("delivery psql", "queue_full")); full == 0 || missing != full+int(r.Sum("kernel", "ring_full")) {
+		s.t.Errorf("%d are missing, the books say %d:\n%s", missing, full, r.Log)
 	}
 	names := s.names()
 	if last := fmt.Sprintf("h%d.example.org.", s.asked-1); names[len(names)-1] != last {
 		s.t.Errorf("the last row is %s, want %s", names[len(names)-1], last)
 	}
-}
-
-// tmpfs is a small file system.
-func tmpfs(t *testing.T, megabytes int) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it mounts a small disk")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
-		t.Fatalf("mount a small file system: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
 }
 
 // oneOutputHangs: the other one gets every record while it does.
@@ -356,7 +341,7 @@ func oneOutputHangs(s *theatre) {
 	heal := s.proxy.Silence()
 	s.asks(50000, 20000)
 	s.eventually("all on stdout", func() bool {
-		b, err := os.ReadFile(s.sensor.records)
+		b, err := os.ReadFile(s.sensor.RecordsFile)
 		return err == nil && bytes.Count(b, []byte("\n")) == s.asked
 	})
 	if n := s.rows(); n == s.asked {
@@ -364,9 +349,9 @@ func oneOutputHangs(s *theatre) {
 	}
 	heal()
 	s.settles()
-	s.stops(exitOK)
+	s.stops(program.ExitOK)
 	s.allArrived()
-	if c := count(s.t, s.sensor.records); int(c.total()) != s.asked {
-		s.t.Errorf("%d records on stdout, want %d", c.total(), s.asked)
+	if c := program.Count(s.t, s.sensor.RecordsFile); int(c.Total()) != s.asked {
+		s.t.Errorf("%d records on stdout, want %d", c.Total(), s.asked)
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // recordFiles counts the records of all files in a folder by their question. Of
@@ -96,18 +99,18 @@ func eachOnce(t *testing.T, names map[string]int, n int) {
 func TestFileRotation(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
-	path, dir := write(t, queries(n)), t.TempDir()
+	path, dir := packets.TempFile(t, packets.Queries(n)), t.TempDir()
 	// --speed spreads the file's tenth of a second over some seconds.
-	p := start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecron=@every 1s",
+	p := program.Start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecron=@every 1s",
 		"--fileoutputrotatecount=1000", "--fileoutputworkers=2", "--speed=0.03")
-	r := p.wait(time.Minute)
-	r.expect(t, exitOK)
+	r := p.Wait(time.Minute)
+	r.Expect(t, program.ExitOK)
 	eachOnce(t, recordFiles(t, dir), n)
 	old, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.gz.*"))
 	if err != nil || len(old) < 2 {
 		t.Errorf("%d old files (%v), want some", len(old), err)
 	}
-	if got := r.books["delivery file"]["delivered"]; got != n {
+	if got := r.Ledgers["delivery file"]["delivered"]; got != n {
 		t.Errorf("the books say %d delivered", got)
 	}
 }
@@ -146,19 +149,19 @@ func TestSoakFileKilled(t *testing.T) {
 func fileKilled(t *testing.T, kills int) {
 	t.Helper()
 	const n = 100_000
-	path, dir := write(t, queries(n)), t.TempDir()
+	path, dir := packets.TempFile(t, packets.Queries(n)), t.TempDir()
 	args := []string{"--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputrotatecron=@every 1s", "--fileoutputrotatecount=1000",
 		"--metricflushinterval=100ms"}
 	before := 0
 	for i := range kills {
 		old := rotated(t, dir)
-		p := start(t, nil, append([]string{"replay", path, "--speed=0.02"}, args...)...)
-		p.until("it has rotated twice, and said what is delivered", func() bool {
-			return rotated(t, dir) >= old+2 && deliveredLine.MatchString(p.log())
+		p := program.Start(t, nil, append([]string{"replay", path, "--speed=0.02"}, args...)...)
+		p.Until("it has rotated twice, and said what is delivered", func() bool {
+			return rotated(t, dir) >= old+2 && deliveredLine.MatchString(p.Log())
 		})
 		time.Sleep(time.Duration(i) * time.Millisecond) // at another moment each time
-		p.cmd.Process.Kill()
-		<-p.ended
+		p.Cmd.Process.Kill()
+		<-p.Done
 		records := 0
 		names, torn := recordFilesTorn(t, dir)
 		for name, times := range names {
@@ -167,7 +170,7 @@ func fileKilled(t *testing.T, kills int) {
 			}
 			records += times
 		}
-		said := deliveredLine.FindAllStringSubmatch(p.log(), -1)
+		said := deliveredLine.FindAllStringSubmatch(p.Log(), -1)
 		least, _ := strconv.Atoi(said[len(said)-1][1])
 		if records-before < least {
 			t.Errorf("%d records of this run, %d were delivered", records-before, least)
@@ -185,14 +188,14 @@ func fileKilled(t *testing.T, kills int) {
 		}
 		return plain
 	}
-	p, in := fed(t, queries(n), args...)
-	p.until("all is written and compressed", func() bool { // a stop would wait for that some seconds, and no more
-		said := deliveredLine.FindAllStringSubmatch(p.log(), -1)
+	p, in := program.Feed(t, packets.Queries(n), args...)
+	p.Until("all is written and compressed", func() bool { // a stop would wait for that some seconds, and no more
+		said := deliveredLine.FindAllStringSubmatch(p.Log(), -1)
 		now, err := os.Stat(filepath.Join(dir, "dnsmonster.log"))
 		return len(said) > 0 && said[len(said)-1][1] == strconv.Itoa(n) && err == nil && now.Size() == 0 && len(uncompressed()) == 0
 	})
 	in.Close()
-	p.wait(time.Minute).expect(t, exitOK)
+	p.Wait(time.Minute).Expect(t, program.ExitOK)
 	names := recordFiles(t, dir)
 	for i := range n {
 		if got := names[fmt.Sprintf("h%d.example.org.", i)]; got < 1 || got > kills+1 {
@@ -211,14 +214,14 @@ func fileKilled(t *testing.T, kills int) {
 // TestDefect36FileDiskFull fills a small disk, makes room, and counts.
 func TestDefect36FileDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := tmpfs(t, 8)
+	dir := lab.Tmpfs(t, 8)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const n = 10_000 // about 4 MB of records
-	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir)
-	p.waitFor("no space left on device")
+	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir)
+	p.WaitFor("no space left on device")
 	time.Sleep(700 * time.Millisecond) // some attempts more
 	names := recordFiles(t, dir)
 	if len(names) == 0 || len(names) == n {
@@ -227,11 +230,11 @@ func TestDefect36FileDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	r := p.wait(time.Minute)
-	r.expect(t, exitOK)
+	r := p.Wait(time.Minute)
+	r.Expect(t, program.ExitOK)
 	eachOnce(t, recordFiles(t, dir), n)
-	if lines := strings.Count(r.log, "level=WARN"); lines != 1 || !strings.Contains(r.log, "output has recovered") {
-		t.Errorf("%d warnings, want one, and a line when it is over:\n%s", lines, r.log)
+	if lines := strings.Count(r.Log, "level=WARN"); lines != 1 || !strings.Contains(r.Log, "output has recovered") {
+		t.Errorf("%d warnings, want one, and a line when it is over:\n%s", lines, r.Log)
 	}
 }
 
@@ -239,17 +242,17 @@ func TestDefect36FileDiskFull(t *testing.T) {
 // is written is whole, and the rest is in the books.
 func TestFileStopOnFullDisk(t *testing.T) {
 	t.Parallel()
-	dir := tmpfs(t, 1)
+	dir := lab.Tmpfs(t, 1)
 	const n = 10_000
-	p := start(t, nil, "replay", write(t, queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--grace=300ms")
-	p.waitFor("no space left on device")
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--grace=300ms")
+	p.WaitFor("no space left on device")
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	r := p.wait(20 * time.Second)
-	r.expect(t, exitUndelivered)
-	delivered, abandoned := r.books["delivery file"]["delivered"], r.books["delivery file"]["abandoned"]
-	if got := uint64(len(recordFiles(t, dir))); got != delivered || delivered+abandoned != r.books["message"]["event"] {
+	r := p.Wait(20 * time.Second)
+	r.Expect(t, program.ExitUndelivered)
+	delivered, abandoned := r.Ledgers["delivery file"]["delivered"], r.Ledgers["delivery file"]["abandoned"]
+	if got := uint64(len(recordFiles(t, dir))); got != delivered || delivered+abandoned != r.Ledgers["message"]["event"] {
 		t.Errorf("%d records in the file; the books say %d delivered, %d abandoned", got, delivered, abandoned)
 	}
 }
@@ -258,20 +261,20 @@ func TestFileStopOnFullDisk(t *testing.T) {
 // nothing is captured.
 func TestFileFolder(t *testing.T) {
 	t.Parallel()
-	path := write(t, queries(10))
+	path := packets.TempFile(t, packets.Queries(10))
 	f := func(dir, want string) {
 		t.Helper()
-		p := start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
-		r := p.wait(10 * time.Second)
-		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Contains(r.log, "books after") {
-			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.code, exitUsage, want, r.log)
+		p := program.Start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
+		r := p.Wait(10 * time.Second)
+		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "books after") {
+			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.Code, program.ExitUsage, want, r.Log)
 		}
 	}
 	dir := t.TempDir()
 	f("", "fileoutputpath: name the folder of the files")
 	f(filepath.Join(dir, "no"), "make it first, with mkdir -p (from the command line)")
 	f(path, "name the one that shall hold dnsmonster.log")
-	taken := start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
+	taken := program.Start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
 	for {
 		if b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log")); err == nil && len(b) > 0 {
 			break
@@ -280,20 +283,20 @@ func TestFileFolder(t *testing.T) {
 	}
 	f(dir, "another sensor writes there: give each its own folder")
 	from := time.Now()
-	taken.stop().expect(t, exitUndelivered) // it had not read its files
+	taken.Stop().Expect(t, program.ExitUndelivered) // it had not read its files
 	if took := time.Since(from); took > 5*time.Second {
 		t.Errorf("SIGTERM took %s", took)
 	}
-	runs(t, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
+	program.Run(t, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
 }
 
 // TestDefect24HeaderOfWhatIsOff: an output that is off prints nothing, whatever
 // its format is.
 func TestDefect24HeaderOfWhatIsOff(t *testing.T) {
 	dir := t.TempDir()
-	p := runs(t, "run", "--pcapfile", write(t, queries(10)), "--stdoutoutputformat=csv",
+	p := program.Run(t, "run", "--pcapfile", packets.TempFile(t, packets.Queries(10)), "--stdoutoutputformat=csv",
 		"--fileoutputtype=1", "--fileoutputformat=csv", "--fileoutputpath="+dir)
-	if b, err := os.ReadFile(p.records); err != nil || len(b) > 0 {
+	if b, err := os.ReadFile(p.RecordsFile); err != nil || len(b) > 0 {
 		t.Errorf("stdout got %q (%v)", b, err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log"))

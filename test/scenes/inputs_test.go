@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // tool runs a command that makes files.
@@ -30,15 +32,15 @@ func tool(t *testing.T, name string, args ...string) []byte {
 
 // captured is what a capture program writes of n packets; FILE in its arguments
 // stands for the file.
-func captured(t *testing.T, n int, program string, args ...string) (path string, l *lab.Lab) {
+func captured(t *testing.T, n int, tool string, args ...string) (path string, l *lab.Lab) {
 	t.Helper()
 	l = lab.New(t)
 	f := flow(t, l, 2000, n)
 	path = filepath.Join(t.TempDir(), "captured")
-	var log journal
+	var log program.Log
 	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
 	args[slices.Index(args, "FILE")] = path
-	dump := l.Server.Command(context.Background(), program, args...)
+	dump := l.Server.Command(context.Background(), tool, args...)
 	dump.Stderr = &log
 	if err := dump.Start(); err != nil {
 		t.Fatal(err)
@@ -48,15 +50,15 @@ func captured(t *testing.T, n int, program string, args ...string) (path string,
 	for capturing := false; !capturing; time.Sleep(10 * time.Millisecond) {
 		st, err := os.Stat(path)
 		capturing = err == nil && st.Size() > 0 && packetSockets(t, l.Server) > 0
-		if time.Since(begun) > stuck {
-			t.Fatalf("%s does not capture: %s", program, log.String())
+		if time.Since(begun) > program.WaitLimit {
+			t.Fatalf("%s does not capture: %s", tool, log.String())
 		}
 	}
 	if _, err := f.Send(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if err := dump.Wait(); err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, log.String())
+		t.Fatalf("%s: %v\n%s", tool, err, log.String())
 	}
 	return path, l
 }
@@ -77,7 +79,7 @@ func packetSockets(t *testing.T, h *lab.Host) (n int) {
 // sortedRecords are the records of files, in an order of their own.
 func sortedRecords(t *testing.T, stdin []byte, args ...string) []string {
 	t.Helper()
-	cmd := command(nil, append([]string{"replay", "--metricendpointtype="}, args...)...)
+	cmd := program.Command(nil, append([]string{"replay", "--metricendpointtype="}, args...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -185,7 +187,7 @@ func TestInterfaceNamesOfFiles(t *testing.T) {
 	if len(lines) != 30 {
 		t.Errorf("%d records, want 30", len(lines))
 	}
-	if line := sortedRecords(t, nil, write(t, queries(1)), "--jsonfields=interface")[0]; strings.Contains(line, `"Interface"`) {
+	if line := sortedRecords(t, nil, packets.TempFile(t, packets.Queries(1)), "--jsonfields=interface")[0]; strings.Contains(line, `"Interface"`) {
 		t.Errorf("an interface though the file knows none: %s", line)
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/binary"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 // links is an `ip` of a host.
@@ -62,11 +63,11 @@ func leaves(t *testing.T, host *lab.Host, iface, name string) {
 var askedAndWhere = regexp.MustCompile(`"Name":"([a-z0-9]+)\.example\.org\.".*"Interface":"([^"]*)"`)
 
 // where are the interfaces of the records, by the name that was asked for.
-func (p *proc) where() map[string]string {
-	p.t.Helper()
-	b, err := os.ReadFile(p.records)
+func where(p *program.Process) map[string]string {
+	p.T.Helper()
+	b, err := os.ReadFile(p.RecordsFile)
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	found := make(map[string]string)
 	for line := range strings.Lines(string(b)) {
@@ -79,23 +80,23 @@ func (p *proc) where() map[string]string {
 
 // expectWhere stops the sensor and compares with pairs of a name and an
 // interface.
-func (p *proc) expectWhere(pairs ...string) {
-	p.t.Helper()
-	p.stop().expect(p.t, exitOK)
-	got := p.where()
+func expectWhere(p *program.Process, pairs ...string) {
+	p.T.Helper()
+	p.Stop().Expect(p.T, program.ExitOK)
+	got := where(p)
 	for i := 0; i < len(pairs); i += 2 {
 		if got[pairs[i]] != pairs[i+1] {
-			p.t.Errorf("%s is recorded on %q, want %q", pairs[i], got[pairs[i]], pairs[i+1])
+			p.T.Errorf("%s is recorded on %q, want %q", pairs[i], got[pairs[i]], pairs[i+1])
 		}
 	}
-	if len(got) != len(pairs)/2 || p.t.Failed() {
-		p.t.Errorf("recorded %v, want %v:\n%s", got, pairs, p.log())
+	if len(got) != len(pairs)/2 || p.T.Failed() {
+		p.T.Errorf("recorded %v, want %v:\n%s", got, pairs, p.Log())
 	}
 }
 
 // says counts lines on stderr that hold all of the texts.
-func (p *proc) saysTimes(texts ...string) (n int) {
-	for line := range strings.Lines(p.log()) {
+func saysTimes(p *program.Process, texts ...string) (n int) {
+	for line := range strings.Lines(p.Log()) {
 		all := true
 		for _, text := range texts {
 			all = all && strings.Contains(line, text)
@@ -108,17 +109,17 @@ func (p *proc) saysTimes(texts ...string) (n int) {
 }
 
 // waitTimes waits until that has been said so often.
-func (p *proc) waitTimes(n int, texts ...string) {
-	p.t.Helper()
-	p.until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return p.saysTimes(texts...) >= n })
+func waitTimes(p *program.Process, n int, texts ...string) {
+	p.T.Helper()
+	p.Until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return saysTimes(p, texts...) >= n })
 }
 
 // renames gives an interface another name, and sets it up when the sensor says so.
-func (p *proc) renames(ip func(args string), from, to string, says ...string) {
-	p.t.Helper()
+func renames(p *program.Process, ip func(args string), from, to string, says ...string) {
+	p.T.Helper()
 	ip("link set " + from + " down")
 	ip("link set " + from + " name " + to)
-	p.waitTimes(1, says...)
+	waitTimes(p, 1, says...)
 	ip("link set " + to + " up")
 }
 
@@ -129,11 +130,11 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	l := lab.New(t)
 	ip, away := links(t, l.Server), links(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "down0")
-	p := start(t, l.Server, "attach", "any", "--jsonfields=interface")
-	p.waitFor("msg=capturing")
+	p := program.Start(t, l.Server, "attach", "any", "--jsonfields=interface")
+	p.WaitFor("msg=capturing")
 	is := func(name string, times int) {
 		t.Helper()
-		p.waitTimes(times, `msg="interface is captured"`, "interface="+name+" ")
+		waitTimes(p, times, `msg="interface is captured"`, "interface="+name+" ")
 	}
 
 	leaves(t, l.Server, "lo", "loopback")
@@ -146,11 +147,11 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	leaves(t, l.Server, "new0", "new")
 
 	// Records are written when their block is full or a second old, so after this.
-	p.renames(ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
+	renames(p, ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
 	leaves(t, l.Server, "other0", "renamed")
 
 	ip("link del other0")
-	p.waitTimes(1, `msg="interface is gone"`, "interface=other0")
+	waitTimes(p, 1, `msg="interface is gone"`, "interface=other0")
 	makeInterface(t, l.Server, l.Client, "other0")
 	ip("link set other0 up")
 	is("other0", 1)
@@ -162,13 +163,13 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	is("moved0", 1)
 	leaves(t, l.Server, "moved0", "moved")
 	ip("link set moved0 netns " + l.Client.NS)
-	p.waitTimes(1, `msg="interface is gone"`, "interface=moved0")
+	waitTimes(p, 1, `msg="interface is gone"`, "interface=moved0")
 	away("link set moved0 up")
 	leaves(t, l.Client, "moved0", "elsewhere")
 
-	p.expectWhere("loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
-	if n := p.saysTimes(`msg="interface is captured"`); n != 4 {
-		t.Errorf("said %d times that an interface is captured, want 4:\n%s", n, p.log())
+	expectWhere(p, "loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
+	if n := saysTimes(p, `msg="interface is captured"`); n != 4 {
+		t.Errorf("said %d times that an interface is captured, want 4:\n%s", n, p.Log())
 	}
 }
 
@@ -179,21 +180,21 @@ func TestAnyWaits(t *testing.T) {
 	ip := links(t, l.Server)
 	ip("link set lo down")
 	ip("link set " + l.Server.Iface + " down")
-	p := start(t, l.Server, "--devname=any", "--stdoutoutputtype=1", "--jsonfields=interface")
-	p.waitFor("msg=capturing attached=none")
+	p := program.Start(t, l.Server, "--devname=any", "--stdoutoutputtype=1", "--jsonfields=interface")
+	p.WaitFor("msg=capturing attached=none")
 	ip("link set lo up")
-	p.waitTimes(1, `msg="interface is captured" interface=lo`)
+	waitTimes(p, 1, `msg="interface is captured" interface=lo`)
 	leaves(t, l.Server, "lo", "loopback")
-	p.expectWhere("loopback", "lo")
-	if p.saysTimes("no interface is up: waiting for one") != 1 {
-		t.Errorf("it does not say that it waits:\n%s", p.log())
+	expectWhere(p, "loopback", "lo")
+	if saysTimes(p, "no interface is up: waiting for one") != 1 {
+		t.Errorf("it does not say that it waits:\n%s", p.Log())
 	}
 }
 
 // TestAnyStandsAlone.
 func TestAnyStandsAlone(t *testing.T) {
-	says(t, exitUsage, "attach: any is all interfaces, and stands alone", "attach", "any", "lo")
-	says(t, exitUsage, "attach: --promiscuous is for interfaces that are named", "attach", "any", "--promiscuous")
+	program.Output(t, program.ExitUsage, "attach: any is all interfaces, and stands alone", "attach", "any", "lo")
+	program.Output(t, program.ExitUsage, "attach: --promiscuous is for interfaces that are named", "attach", "any", "--promiscuous")
 }
 
 // promiscuity is how many programs have asked for promiscuous mode.
@@ -221,15 +222,15 @@ func TestNamedInterface(t *testing.T) {
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
 	ip("link property add dev eth0 altname a-name-of-more-than-15-letters")
-	p := start(t, l.Server, "attach", "eth0", l.Server.Iface, "--promiscuous", "--jsonfields=interface")
-	p.waitFor("msg=capturing")
+	p := program.Start(t, l.Server, "attach", "eth0", l.Server.Iface, "--promiscuous", "--jsonfields=interface")
+	p.WaitFor("msg=capturing")
 	leaves(t, l.Server, "eth0", "first")
 
-	p.renames(ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
+	renames(p, ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
 	leaves(t, l.Server, "old0", "renamed")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
-	p.waitTimes(1, `msg="interface is back"`, "interface=eth0")
+	waitTimes(p, 1, `msg="interface is back"`, "interface=eth0")
 	leaves(t, l.Server, "old0", "unnamed")
 	leaves(t, l.Server, "eth0", "second")
 	if a, b := promiscuity(t, l.Server, "old0"), promiscuity(t, l.Server, "eth0"); a != 0 || b != 1 {
@@ -237,12 +238,12 @@ func TestNamedInterface(t *testing.T) {
 	}
 
 	ip("link set eth0 netns " + l.Client.NS)
-	p.waitTimes(1, "interface is gone, waiting for it to come back", "interface=eth0")
+	waitTimes(p, 1, "interface is gone, waiting for it to come back", "interface=eth0")
 	away("link set eth0 up")
 	leaves(t, l.Client, "eth0", "moved")
 	ip("link set old0 down")
 	ip("link set old0 name eth0")
-	p.waitTimes(2, `msg="interface is back"`, "interface=eth0")
+	waitTimes(p, 2, `msg="interface is back"`, "interface=eth0")
 	ip("link set eth0 up")
 	leaves(t, l.Server, "eth0", "third")
 	if n := promiscuity(t, l.Server, "eth0"); n != 1 {
@@ -252,14 +253,14 @@ func TestNamedInterface(t *testing.T) {
 	// One that gets the name of another one that is named is not captured twice.
 	ip("link set " + l.Server.Iface + " down")
 	ip("link set " + l.Server.Iface + " name spare0")
-	p.waitTimes(1, "interface has another name, and", "is=spare0")
+	waitTimes(p, 1, "interface has another name, and", "is=spare0")
 	ip("link set eth0 down")
 	ip("link set eth0 name " + l.Server.Iface)
-	p.waitTimes(1, `msg="interface has its name again"`, "interface="+l.Server.Iface)
+	waitTimes(p, 1, `msg="interface has its name again"`, "interface="+l.Server.Iface)
 	ip("link set " + l.Server.Iface + " up")
 	leaves(t, l.Server, l.Server.Iface, "once")
 
-	p.expectWhere("first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
+	expectWhere(p, "first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
 	if n := promiscuity(t, l.Server, l.Server.Iface); n != 0 {
 		t.Errorf("promiscuity %d after the end", n)
 	}
@@ -276,8 +277,8 @@ func TestNamesSwapped(t *testing.T) {
 		makeInterface(t, l.Server, l.Client, name)
 		ip("link set " + name + " up")
 	}
-	p := start(t, l.Server, "attach", "eth0", "eth1", "--promiscuous", "--jsonfields=interface")
-	p.waitFor("msg=capturing")
+	p := program.Start(t, l.Server, "attach", "eth0", "eth1", "--promiscuous", "--jsonfields=interface")
+	p.WaitFor("msg=capturing")
 	var want []string
 	asks := func(iface, name string) {
 		leaves(t, l.Server, iface, name)
@@ -298,15 +299,15 @@ func TestNamesSwapped(t *testing.T) {
 			t.Errorf("%s: promiscuity %d, want 1", name, n)
 		}
 	}
-	p.stop().expect(t, exitOK)
-	got := p.where()
+	p.Stop().Expect(t, program.ExitOK)
+	got := where(p)
 	for _, name := range want {
 		if got[name] == "" {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if n := p.saysTimes("interface is gone"); n > 0 || t.Failed() {
-		t.Errorf("an interface is said %d times to be gone:\n%s", n, p.log())
+	if n := saysTimes(p, "interface is gone"); n > 0 || t.Failed() {
+		t.Errorf("an interface is said %d times to be gone:\n%s", n, p.Log())
 	}
 }
 
@@ -316,10 +317,10 @@ func TestNamedTwice(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	links(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
-	p := start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
-	r := p.wait(stuck)
-	if r.code != exitUsage || !strings.Contains(r.log, "interface srv0 is named twice, as srv0 and a-name-of-more-than-15-letters") {
-		t.Errorf("exit status %d:\n%s", r.code, r.log)
+	p := program.Start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
+	r := p.Wait(program.WaitLimit)
+	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "interface srv0 is named twice, as srv0 and a-name-of-more-than-15-letters") {
+		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
 }
 
@@ -329,12 +330,12 @@ func TestCannotBeCaptured(t *testing.T) {
 	l := lab.New(t)
 	ip := links(t, l.Server)
 	makeInterface(t, l.Server, l.Client, "eth0")
-	p := start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
-	p.waitFor("msg=capturing")
+	p := program.Start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
+	p.WaitFor("msg=capturing")
 	ip("link del eth0")
 	makeOdd(t, l.Server, "odd0")
 	ip("link set odd0 name eth0")
-	p.waitFor("an interface cannot be captured; it is tried again until it can")
+	p.WaitFor("an interface cannot be captured; it is tried again until it can")
 	for range 3 { // each is a reason to try
 		ip("link set eth0 up")
 		ip("link set eth0 down")
@@ -342,11 +343,11 @@ func TestCannotBeCaptured(t *testing.T) {
 	ip("link set eth0 name odd0")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
-	p.waitTimes(1, `msg="interface is captured"`, "interface=eth0")
+	waitTimes(p, 1, `msg="interface is captured"`, "interface=eth0")
 	leaves(t, l.Server, "eth0", "after")
-	p.expectWhere("after", "eth0")
-	if n := p.saysTimes("cannot be captured"); n != 1 {
-		t.Errorf("said %d times:\n%s", n, p.log())
+	expectWhere(p, "after", "eth0")
+	if n := saysTimes(p, "cannot be captured"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, p.Log())
 	}
 }
 
@@ -357,15 +358,15 @@ func TestTakenOff(t *testing.T) {
 	f := func(mode, name string, take func()) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			p := start(t, l.Server, "attach", l.Server.Iface, "--mode="+mode, "--jsonfields=interface")
-			p.waitFor("msg=capturing")
+			p := program.Start(t, l.Server, "attach", l.Server.Iface, "--mode="+mode, "--jsonfields=interface")
+			p.WaitFor("msg=capturing")
 			leaves(t, l.Server, l.Server.Iface, "before")
 			take()
-			p.waitTimes(1, `msg="attached again"`, "interface="+l.Server.Iface)
+			waitTimes(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)
 			leaves(t, l.Server, l.Server.Iface, "after")
-			p.expectWhere("before", l.Server.Iface, "after", l.Server.Iface)
-			if p.saysTimes("another program has taken ours off, attaching again") != 1 {
-				t.Errorf("it is not said once:\n%s", p.log())
+			expectWhere(p, "before", l.Server.Iface, "after", l.Server.Iface)
+			if saysTimes(p, "another program has taken ours off, attaching again") != 1 {
+				t.Errorf("it is not said once:\n%s", p.Log())
 			}
 			if got := attachedTo(t, l.Server); got != "" {
 				t.Errorf("left after a stop: %q", got)

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/binary"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestLargeFile replays a file beyond what 32 bits can count: every query between
@@ -28,12 +30,12 @@ func TestLargeFile(t *testing.T) {
 	large = binary.LittleEndian.AppendUint32(large, 0)
 	large = binary.LittleEndian.AppendUint32(large, 0xffff)
 	large = binary.LittleEndian.AppendUint32(large, 0xffff)
-	large = appendIPv4(large, realHost, 1, 1, 0, 17, make([]byte, 0xffff-20))
+	large = packets.AppendIPv4(large, packets.Client, 1, 1, 0, 17, make([]byte, 0xffff-20))
 	binary.BigEndian.PutUint16(large[16+20+4:], 0xffff-20) // UDP between ports 0: not DNS
 	length := int64(len(large))
 	large = large[:16+20+8]
 
-	at, packets, asked := int64(0), 0, 0
+	at, sent, asked := int64(0), 0, 0
 	put := func(b []byte, length int64) {
 		t.Helper()
 		if _, err := f.WriteAt(b, at); err != nil {
@@ -41,25 +43,25 @@ func TestLargeFile(t *testing.T) {
 		}
 		at += length
 	}
-	put(queries(0), fileHeader)
+	put(packets.Queries(0), packets.FileHeaderSize)
 	for at < size {
 		for range between {
 			put(large, length)
-			packets++
+			sent++
 		}
-		query := queriesFrom(asked, 1)[fileHeader:]
+		query := packets.QueriesFrom(asked, 1)[packets.FileHeaderSize:]
 		put(query, int64(len(query)))
-		packets++
+		sent++
 		asked++
 	}
-	p := start(t, nil, "replay", path)
-	r := p.wait(10 * time.Minute)
-	r.expect(t, exitOK)
-	if got := r.books["packet"]; got["in"] != uint64(packets) || got["not_dns"] != uint64(packets-asked) {
-		t.Errorf("%v, want %d packets in and all but %d not_dns", got, packets, asked)
+	p := program.Start(t, nil, "replay", path)
+	r := p.Wait(10 * time.Minute)
+	r.Expect(t, program.ExitOK)
+	if got := r.Ledgers["packet"]; got["in"] != uint64(sent) || got["not_dns"] != uint64(sent-asked) {
+		t.Errorf("%v, want %d packets in and all but %d not_dns", got, sent, asked)
 	}
-	if got := int(count(t, p.records).total()); got != asked {
+	if got := int(program.Count(t, p.RecordsFile).Total()); got != asked {
 		t.Errorf("%d records, want %d", got, asked)
 	}
-	t.Logf("%d packets, %d queries in %d MiB", packets, asked, at>>20)
+	t.Logf("%d packets, %d queries in %d MiB", sent, asked, at>>20)
 }

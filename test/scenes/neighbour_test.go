@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
 )
 
 // verdict is a program that always says the same.
@@ -65,15 +66,15 @@ func xdp(t *testing.T, l *lab.Lab, value int32) link.Link {
 
 // ask sends n queries and returns how many of them and of the answers were
 // recorded.
-func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *proc) (queries, responses, sent uint64) {
+func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *program.Process) (queries, responses, sent uint64) {
 	t.Helper()
 	perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(100, 1), Rate: 500, Seconds: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.stop().expect(t, exitOK)
-	c := count(t, p.records)
-	return c.queries4, c.responses4, perf.Sent
+	p.Stop().Expect(t, program.ExitOK)
+	c := program.Count(t, p.RecordsFile)
+	return c.Queries4, c.Responses4, perf.Sent
 }
 
 // TestTCXNeighbourDoesNotBlind attaches behind nobody, whoever was there first.
@@ -84,7 +85,7 @@ func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
 	tcx(t, l, ebpf.AttachTCXIngress)
 	tcx(t, l, ebpf.AttachTCXEgress)
-	q, r, sent := ask(t, l, knot, attach(t, l.Server))
+	q, r, sent := ask(t, l, knot, program.Attach(t, l.Server))
 	if q != sent || r != sent {
 		t.Errorf("%d queries and %d responses recorded of %d, beside programs that end the chain", q, r, sent)
 	}
@@ -95,9 +96,9 @@ func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 func TestTCXNeighbourAheadIsNamed(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	attach(t, l.Server)
+	program.Attach(t, l.Server)
 	tcx(t, l, ebpf.AttachTCXIngress)
-	out, err := command(l.Server, "check", l.Server.Iface).Output()
+	out, err := program.Command(l.Server, "check", l.Server.Iface).Output()
 	if err != nil || !strings.Contains(string(out), "hidden: TCX program neighbour") {
 		t.Errorf("check does not name the program ahead (%v):\n%s", err, out)
 	}
@@ -110,21 +111,21 @@ func TestXDPNeighbour(t *testing.T) {
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
 	neighbour := xdp(t, l, xdpPass)
-	p := attach(t, l.Server)
-	if !strings.Contains(p.log(), "XDP program neighbour") {
-		t.Errorf("the start does not name the XDP program:\n%s", p.log())
+	p := program.Attach(t, l.Server)
+	if !strings.Contains(p.Log(), "XDP program neighbour") {
+		t.Errorf("the start does not name the XDP program:\n%s", p.Log())
 	}
 	if q, r, sent := ask(t, l, knot, p); q != sent || r != sent {
 		t.Errorf("%d queries and %d responses recorded of %d, behind an XDP program that passes", q, r, sent)
 	}
-	cmd := command(l.Server, "attach", l.Server.Iface, "--mode", "xdp")
+	cmd := program.Command(l.Server, "attach", l.Server.Iface, "--mode", "xdp")
 	out, _ := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(string(out), "neighbour") {
-		t.Errorf("mode xdp beside an XDP program: exit status %d, want %d and its name:\n%s", code, exitUsage, out)
+	if code := cmd.ProcessState.ExitCode(); code != program.ExitUsage || !strings.Contains(string(out), "neighbour") {
+		t.Errorf("mode xdp beside an XDP program: exit status %d, want %d and its name:\n%s", code, program.ExitUsage, out)
 	}
 	neighbour.Close()
 	xdp(t, l, xdpDrop)
-	out, err := command(l.Server, "check", l.Server.Iface, "--json").Output()
+	out, err := program.Command(l.Server, "check", l.Server.Iface, "--json").Output()
 	if err != nil || !strings.Contains(string(out), "XDP program neighbour") {
 		t.Errorf("check does not name the XDP program (%v):\n%s", err, out)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/program"
 )
 
 // outageRate is queries a second, before, during and after the outage.
@@ -36,8 +37,8 @@ func TestOutage(t *testing.T) {
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
 		o.play(6)
-		if r := o.arrived(); r.sum("delivery psql", "spool_evicted") == 0 {
-			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.log)
+		if r := o.arrived(); r.Sum("delivery psql", "spool_evicted") == 0 {
+			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.Log)
 		}
 	})
 }
@@ -57,8 +58,8 @@ func held(t *testing.T, server *lab.Postgres, table string, seconds int) {
 	r := o.arrived()
 	if planned := time.Duration(seconds+comeAndGo) * time.Second; o.down > planned {
 		t.Logf("the server was down for %s: what has to hold an outage of %s may not have held it", o.down, planned)
-	} else if r.lost() != r.sum("kernel tc ingress", "ring_full") {
-		t.Errorf("the sensor lost some that the kernel had captured:\n%s", r.log)
+	} else if r.Lost() != r.Sum("kernel tc ingress", "ring_full") {
+		t.Errorf("the sensor lost some that the kernel had captured:\n%s", r.Log)
 	}
 	if o.ratio < 3 && tier.Full() {
 		t.Errorf("caught up at %.1f times the rate of the input, want 3", o.ratio)
@@ -70,7 +71,7 @@ type outage struct {
 	server  *lab.Postgres
 	table   string
 	hosts   *lab.Lab
-	sensor  *proc
+	sensor  *program.Process
 	spool   string
 	spoolMB int
 	sent    uint64
@@ -85,7 +86,7 @@ func newOutage(t *testing.T, server *lab.Postgres, table string, bounds ...strin
 	fmt.Sscanf(bounds[1], "--spoolmb=%d", &o.spoolMB)
 	o.hosts.Server.Sink(t, 53)
 	_, port, _ := strings.Cut(o.server.Addr, ":")
-	o.sensor = attach(t, o.hosts.Server, append(bounds, "--psqloutputtype=1", "--psqlbatchsize=2000", "--stats=1s",
+	o.sensor = program.Attach(t, o.hosts.Server, append(bounds, "--psqloutputtype=1", "--psqlbatchsize=2000", "--stats=1s",
 		"--psqlendpoint=postgres://postgres@/postgres?host="+filepath.Dir(o.server.Dir)+"&port="+port+"&sslmode=disable",
 		"--psqltable="+table, "--spooldir="+o.spool, "--spoolfreemb=0")...)
 	return o
@@ -108,8 +109,8 @@ func (o *outage) play(seconds int) {
 		o.sent = sent.Packets
 		done <- err
 	}()
-	o.sensor.until("records are delivered", func() bool {
-		m := statsLine.FindAllStringSubmatch(o.sensor.log(), -1)
+	o.sensor.Until("records are delivered", func() bool {
+		m := statsLine.FindAllStringSubmatch(o.sensor.Log(), -1)
 		return len(m) > 1 && m[len(m)-1][2] != "0"
 	})
 	begun := time.Now()
@@ -120,15 +121,15 @@ func (o *outage) play(seconds int) {
 		time.Sleep(time.Second / 4)
 		o.stored = max(o.stored, o.onDisk())
 	}
-	before := o.sensor.log()
+	before := o.sensor.Log()
 	if err := o.server.Start(); err != nil {
 		o.t.Fatal(err)
 	}
 	o.down = time.Since(begun)
-	o.sensor.until("the sensor has caught up", func() bool {
+	o.sensor.Until("the sensor has caught up", func() bool {
 		time.Sleep(time.Second / 4)
 		o.stored = max(o.stored, o.onDisk())
-		return !o.catchingUp(o.sensor.log()[len(before):])
+		return !o.catchingUp(o.sensor.Log()[len(before):])
 	})
 	cancel()
 	if err := <-done; err != nil {
@@ -172,17 +173,17 @@ func (o *outage) catchingUp(log string) bool {
 
 // arrived stops the sensor and compares what was sent, what is in the table, what
 // the books say, and the bounds.
-func (o *outage) arrived() result {
+func (o *outage) arrived() program.Result {
 	o.t.Helper()
-	memory := peakMemory(o.t, o.sensor.cmd.Process.Pid)
-	r := o.sensor.stop()
-	r.expectCounted(o.t)
+	memory := program.PeakMemory(o.t, o.sensor.Cmd.Process.Pid)
+	r := o.sensor.Stop()
+	r.ExpectCounted(o.t)
 	rows := o.server.Int(o.t, "SELECT count(*) FROM "+o.table)
 	names := o.server.Int(o.t, fmt.Sprintf("SELECT count(DISTINCT question) FROM %s WHERE question ~ '^h[0-9]+[.]example[.]org[.]$' AND "+
 		"substring(question from '[0-9]+')::int < %d", o.table, o.sent))
-	lost := r.sum("kernel tc ingress", "ring_full") + r.sum("delivery psql", "queue_full") + r.sum("delivery psql", "spool_evicted")
+	lost := r.Sum("kernel tc ingress", "ring_full") + r.Sum("delivery psql", "queue_full") + r.Sum("delivery psql", "spool_evicted")
 	if rows != names || uint64(rows)+lost != o.sent {
-		o.t.Errorf("%d rows, %d different queries, %d counted as lost; %d were sent:\n%s", rows, names, lost, o.sent, r.log)
+		o.t.Errorf("%d rows, %d different queries, %d counted as lost; %d were sent:\n%s", rows, names, lost, o.sent, r.Log)
 	}
 	if memory > 256 {
 		o.t.Errorf("%d MiB of memory, at most 256", memory)
@@ -191,6 +192,6 @@ func (o *outage) arrived() result {
 		o.t.Errorf("%d bytes in the spool, its bound is %d", o.stored, bound)
 	}
 	o.t.Logf("%d queries, %d rows, %d evicted; at most %d MiB of memory and %d MiB on disk; caught up at %.1f times the rate of the input",
-		o.sent, rows, r.sum("delivery psql", "spool_evicted"), memory, o.stored>>20, o.ratio)
+		o.sent, rows, r.Sum("delivery psql", "spool_evicted"), memory, o.stored>>20, o.ratio)
 	return r
 }

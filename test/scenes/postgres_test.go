@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/sensor"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestPostgresCommands: options from line, environment and file, exit statuses,
@@ -24,7 +27,7 @@ func TestPostgresCommands(t *testing.T) {
 	f := func(code int, want string, args ...string) {
 		t.Helper()
 		var out, log bytes.Buffer
-		if got := Main(append([]string{"dnsmonster-sensor", "postgres"}, args...), &out, &log); got != code {
+		if got := sensor.Main(append([]string{"dnsmonster-sensor", "postgres"}, args...), &out, &log); got != code {
 			t.Errorf("%q: exit status %d, want %d", args, got, code)
 		}
 		if text := out.String() + log.String(); !strings.Contains(text, want) || strings.Contains(text, "Hush") {
@@ -55,13 +58,13 @@ func TestPostgresAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := lab.StartPostgres(t)
 	p.Exec(t, "CREATE ROLE sensor LOGIN PASSWORD 'Hush-Hush'")
-	file := write(t, queries(100))
+	file := packets.TempFile(t, packets.Queries(100))
 	f := func(user, query, table, want string) {
 		t.Helper()
 		uri := "postgres://" + user + "@" + p.Addr + "/postgres" + query
-		r := start(t, nil, "--logLevel=1", "--pcapFile", file, "--psqlOutputType=1", "--psqlTable", table, "--psqlEndpoint", uri).wait(time.Minute)
-		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Count(r.log, "\n") != 1 || strings.Contains(r.log, "Hush") {
-			t.Errorf("%s%s: exit status %d, want 1, and one line with %q:\n%s", user, query, r.code, want, r.log)
+		r := program.Start(t, nil, "--logLevel=1", "--pcapFile", file, "--psqlOutputType=1", "--psqlTable", table, "--psqlEndpoint", uri).Wait(time.Minute)
+		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Count(r.Log, "\n") != 1 || strings.Contains(r.Log, "Hush") {
+			t.Errorf("%s%s: exit status %d, want 1, and one line with %q:\n%s", user, query, r.Code, want, r.Log)
 		}
 	}
 	f("sensor:HushHush", "", "t", "put user and password of --psqlendpoint right")
@@ -72,16 +75,16 @@ func TestPostgresAtTheStart(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, nil, "--pcapFile", file, "--psqlOutputType=1", "--psqlEndpoint", p.URL(p.Addr, "postgres"), "--skipTLSVerification", "--psqlBatchSize=10")
-	s.waitFor("trying again")
+	s := program.Start(t, nil, "--pcapFile", file, "--psqlOutputType=1", "--psqlEndpoint", p.URL(p.Addr, "postgres"), "--skipTLSVerification", "--psqlBatchSize=10")
+	s.WaitFor("trying again")
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r := s.wait(time.Minute)
-	r.expect(t, exitOK)
+	r := s.Wait(time.Minute)
+	r.Expect(t, program.ExitOK)
 	for _, want := range []string{"skiptlsverification: certificates are not checked", "output has recovered"} {
-		if !strings.Contains(r.log, want) {
-			t.Errorf("the log lacks %q:\n%s", want, r.log)
+		if !strings.Contains(r.Log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, r.Log)
 		}
 	}
 	if n := p.Int(t, "SELECT count(DISTINCT question) + count(*) FROM dns_log"); n != 200 {

@@ -1,10 +1,13 @@
-package sensor
+package scenes
 
 import (
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // TestTimeZonesWithoutADatabase: an image may hold nothing but the program.
@@ -12,10 +15,10 @@ func TestTimeZonesWithoutADatabase(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it hides the database of time zones")
 	}
-	file := write(t, queries(1))
+	file := packets.TempFile(t, packets.Queries(1))
 	f := func(zone, tz, want string) {
 		t.Helper()
-		cmd := command(nil, "replay", file, "--metricendpointtype=", "--timezone="+zone)
+		cmd := program.Command(nil, "replay", file, "--metricendpointtype=", "--timezone="+zone)
 		cmd.Args = append([]string{"sh", "-c", `for d in /usr/share/zoneinfo /etc/zoneinfo /usr/lib/locale/TZ; do [ ! -d $d ] || mount -t tmpfs none $d || exit 9; done; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = "/bin/sh"
 		cmd.Env = append(cmd.Environ(), "GOROOT="+t.TempDir(), "ZONEINFO=")

@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -15,65 +15,29 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
-
-// queries makes a capture file of n DNS queries, from many clients.
-func queries(n int) []byte { return queriesFrom(0, n) }
-
-// queriesFrom makes a capture file of n DNS queries for the names h<first> and so
-// on.
-func queriesFrom(first, n int) []byte {
-	le := binary.LittleEndian
-	b := le.AppendUint32(nil, 0xa1b2c3d4)
-	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0) // raw IP
-	for i := first; i < first+n; i++ {
-		name := fmt.Sprintf("h%d", i)
-		dns := binary.BigEndian.AppendUint16(nil, uint16(i))
-		dns = append(dns, "\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"...)
-		dns = append(append(append(dns, byte(len(name))), name...), "\x07example\x03org\x00\x00\x01\x00\x01"...)
-		ip := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, byte(i), 192, 0, 2, 53}
-		ip = binary.BigEndian.AppendUint16(ip, uint16(1024+i%50000))
-		ip = append(ip, 0, 53)
-		ip = binary.BigEndian.AppendUint16(ip, uint16(8+len(dns)))
-		ip = append(append(ip, 0, 0), dns...)
-		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-		b = le.AppendUint32(b, 1700000000)
-		b = le.AppendUint32(b, uint32(i%1000000))
-		b = le.AppendUint32(b, uint32(len(ip)))
-		b = le.AppendUint32(b, uint32(len(ip)))
-		b = append(b, ip...)
-	}
-	return b
-}
-
-func write(t *testing.T, content []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "test.pcap")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // TestDefect01ReplayLosesNothing replays a file of 10,000 queries, of which
 // dnsmonster wrote 29 records.
 func TestDefect01ReplayLosesNothing(t *testing.T) {
-	path := write(t, queries(10000))
+	path := packets.TempFile(t, packets.Queries(10000))
 	for _, workers := range []string{"1", "2", "5"} {
-		p := start(t, nil, "replay", path, "--workers", workers)
-		r := p.wait(time.Minute)
-		r.expect(t, exitOK)
-		if got := count(t, p.records).queries4; got != 10000 || r.books["packet"]["in"] != 10000 {
-			t.Errorf("%s workers: %d records of 10000:\n%s", workers, got, r.log)
+		p := program.Start(t, nil, "replay", path, "--workers", workers)
+		r := p.Wait(time.Minute)
+		r.Expect(t, program.ExitOK)
+		if got := program.Count(t, p.RecordsFile).Queries4; got != 10000 || r.Ledgers["packet"]["in"] != 10000 {
+			t.Errorf("%s workers: %d records of 10000:\n%s", workers, got, r.Log)
 		}
 	}
 }
 
 // TestReplayKeepsTheOrder needs one worker on either side.
 func TestReplayKeepsTheOrder(t *testing.T) {
-	p := start(t, nil, "replay", write(t, queries(5000)), "--workers", "1", "--stdoutoutputworkercount", "1")
-	p.wait(time.Minute).expect(t, exitOK)
-	b, err := os.ReadFile(p.records)
+	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(5000)), "--workers", "1", "--stdoutoutputworkercount", "1")
+	p.Wait(time.Minute).Expect(t, program.ExitOK)
+	b, err := os.ReadFile(p.RecordsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,16 +50,16 @@ func TestReplayKeepsTheOrder(t *testing.T) {
 
 // TestReplayDamage delivers what is whole and names what is not.
 func TestReplayDamage(t *testing.T) {
-	whole := queries(100)
-	p := start(t, nil, "replay", write(t, whole[:len(whole)-3]), write(t, []byte("no capture at all, but long enough")), write(t, whole))
-	r := p.wait(time.Minute)
-	r.expect(t, exitFailure)
-	if got := count(t, p.records).total(); got != 199 {
+	whole := packets.Queries(100)
+	p := program.Start(t, nil, "replay", packets.TempFile(t, whole[:len(whole)-3]), packets.TempFile(t, []byte("no capture at all, but long enough")), packets.TempFile(t, whole))
+	r := p.Wait(time.Minute)
+	r.Expect(t, program.ExitFailure)
+	if got := program.Count(t, p.RecordsFile).Total(); got != 199 {
 		t.Errorf("%d records, want 199", got)
 	}
 	for _, want := range []string{"the file ends in the middle of a packet", "test.pcap: offset ", "not a pcap or pcapng file"} {
-		if !strings.Contains(r.log, want) {
-			t.Errorf("stderr lacks %q:\n%s", want, r.log)
+		if !strings.Contains(r.Log, want) {
+			t.Errorf("stderr lacks %q:\n%s", want, r.Log)
 		}
 	}
 }
@@ -104,7 +68,7 @@ func TestReplayDamage(t *testing.T) {
 // most of the file is still to be read.
 func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 	t.Helper()
-	cmd = command(nil, append([]string{"replay"}, args...)...)
+	cmd = program.Command(nil, append([]string{"replay"}, args...)...)
 	cmd.Stderr = new(bytes.Buffer)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -123,9 +87,9 @@ func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 // kills a program that does not expect it.
 func TestMappedFileShrinks(t *testing.T) {
 	t.Parallel()
-	content := queries(400_000)
+	content := packets.Queries(400_000)
 	for _, cut := range []int{0, 4096, len(content) / 2} {
-		path := write(t, content)
+		path := packets.TempFile(t, content)
 		cmd, out := stalled(t, path)
 		if err := os.Truncate(path, int64(cut)); err != nil {
 			t.Fatal(err)
@@ -136,8 +100,8 @@ func TestMappedFileShrinks(t *testing.T) {
 		}
 		cmd.Wait()
 		log := fmt.Sprint(cmd.Stderr)
-		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(log, "became shorter while it was read") || !strings.Contains(log, "\nunaccounted 0\n") {
-			t.Errorf("cut to %d: exit status %d, want %d and the reason:\n%s", cut, code, exitFailure, log)
+		if code := cmd.ProcessState.ExitCode(); code != program.ExitFailure || !strings.Contains(log, "became shorter while it was read") || !strings.Contains(log, "\nunaccounted 0\n") {
+			t.Errorf("cut to %d: exit status %d, want %d and the reason:\n%s", cut, code, program.ExitFailure, log)
 		}
 	}
 }
@@ -145,7 +109,7 @@ func TestMappedFileShrinks(t *testing.T) {
 // TestReaderLeaves ends quietly when nobody reads any more.
 func TestReaderLeaves(t *testing.T) {
 	t.Parallel()
-	cmd, out := stalled(t, write(t, queries(300_000)))
+	cmd, out := stalled(t, packets.TempFile(t, packets.Queries(300_000)))
 	out.Close()
 	if err := cmd.Wait(); err != nil || fmt.Sprint(cmd.Stderr) != "" {
 		t.Errorf("ended with %v and said %q, want a quiet end", err, cmd.Stderr)
@@ -162,7 +126,7 @@ func TestAgreement(t *testing.T) {
 	oracle, captures := os.Getenv("SENSOR_TEST_ORACLE"), os.Getenv("SENSOR_TEST_CAPTURES")
 	if oracle == "" {
 		_, file, _, _ := runtime.Caller(0)
-		shared := filepath.Join(filepath.Dir(file), "../../shared")
+		shared := filepath.Join(filepath.Dir(file), "../../../shared")
 		oracle, captures = filepath.Join(shared, "oracle/agree.py"), filepath.Join(shared, "captures")
 	}
 	if _, err := os.Stat(oracle); err != nil {
@@ -174,10 +138,10 @@ func TestAgreement(t *testing.T) {
 	}
 	agree := 0
 	for _, list := range lists {
-		p := start(t, nil, "replay", strings.TrimSuffix(list, ".tsv"))
-		r := p.wait(time.Minute)
-		r.expect(t, exitOK)
-		out, err := exec.Command("python3", oracle, list, p.records).CombinedOutput()
+		p := program.Start(t, nil, "replay", strings.TrimSuffix(list, ".tsv"))
+		r := p.Wait(time.Minute)
+		r.Expect(t, program.ExitOK)
+		out, err := exec.Command("python3", oracle, list, p.RecordsFile).CombinedOutput()
 		if err == nil {
 			agree++
 			continue
@@ -193,10 +157,10 @@ func TestAgreement(t *testing.T) {
 // TestFormats: each format that stdout knows, with its options and, for csv
 // alone, one header.
 func TestFormats(t *testing.T) {
-	path := write(t, queries(3))
+	path := packets.TempFile(t, packets.Queries(3))
 	f := func(lines int, first string, args ...string) {
 		t.Helper()
-		out, err := command(nil, append([]string{"replay", path, "--workers", "1", "--stdoutoutputworkercount", "1"}, args...)...).Output()
+		out, err := program.Command(nil, append([]string{"replay", path, "--workers", "1", "--stdoutoutputworkercount", "1"}, args...)...).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,14 +198,14 @@ func longer(t *testing.T, path string, times int) string {
 			le.PutUint32(all[at:], le.Uint32(all[at:])+uint32(i*300))
 		}
 	}
-	return write(t, all)
+	return packets.TempFile(t, all)
 }
 
 // TestReplayByManyWorkers: the captures of real servers, with each carrier, give
 // the same records whoever takes the packets.
 func TestReplayByManyWorkers(t *testing.T) {
 	t.Parallel()
-	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
+	files, _ := filepath.Glob("../../userspace/worker/testdata/*.pcap")
 	if len(files) == 0 {
 		t.Fatal("no captures")
 	}
@@ -249,10 +213,10 @@ func TestReplayByManyWorkers(t *testing.T) {
 		long := longer(t, path, tier.Work(40, 4))
 		var first []string
 		for _, workers := range []string{"1", "2", "3", "8"} {
-			p := start(t, nil, "replay", long, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")
-			r := p.wait(time.Minute)
-			r.expect(t, exitOK)
-			b, err := os.ReadFile(p.records)
+			p := program.Start(t, nil, "replay", long, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")
+			r := p.Wait(time.Minute)
+			r.Expect(t, program.ExitOK)
+			b, err := os.ReadFile(p.RecordsFile)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -261,7 +225,7 @@ func TestReplayByManyWorkers(t *testing.T) {
 				first = lines
 			}
 			if len(lines) == 0 || !slices.Equal(lines, first) {
-				t.Errorf("%s: %s workers give %d records, one gives %d:\n%s", path, workers, len(lines), len(first), r.log)
+				t.Errorf("%s: %s workers give %d records, one gives %d:\n%s", path, workers, len(lines), len(first), r.Log)
 			}
 		}
 	}

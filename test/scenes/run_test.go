@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -16,29 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
-
-// recorded are the lines that a finished process wrote.
-func (p *proc) recorded() []string {
-	p.t.Helper()
-	b, err := os.ReadFile(p.records)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return strings.Split(strings.TrimSpace(string(b)), "\n")
-}
-
-// runs starts a command that ends by itself, and expects it to succeed.
-func runs(t *testing.T, args ...string) *proc {
-	t.Helper()
-	p := start(t, nil, args...)
-	p.wait(time.Minute).expect(t, exitOK)
-	return p
-}
 
 // TestRunReadsAFile as dnsmonster did: by option, by environment, by file.
 func TestRunReadsAFile(t *testing.T) {
-	file := write(t, queries(100))
+	file := packets.TempFile(t, packets.Queries(100))
 	ini := filepath.Join(t.TempDir(), "dnsmonster.ini")
 	if err := os.WriteFile(ini, []byte("[capture]\nPcapFile = "+file+"\n[stdout_output]\nstdoutOutputType = 1\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -50,8 +34,8 @@ func TestRunReadsAFile(t *testing.T) {
 			t.Setenv(name, value)
 			defer os.Unsetenv(name)
 		}
-		p := runs(t, args...)
-		if got := count(t, p.records).total(); got != 100 {
+		p := program.Run(t, args...)
+		if got := program.Count(t, p.RecordsFile).Total(); got != 100 {
 			t.Errorf("%q with %q: %d records, want 100", args, environ, got)
 		}
 	}
@@ -65,11 +49,11 @@ func TestRunReadsAFile(t *testing.T) {
 // TestPort: only the ports that are asked for are DNS, and from no origin is a
 // list split.
 func TestPort(t *testing.T) {
-	file := write(t, queries(50))
-	if got := count(t, runs(t, "replay", file, "--port", "5353", "--port=54").records).total(); got != 0 {
+	file := packets.TempFile(t, packets.Queries(50))
+	if got := program.Count(t, program.Run(t, "replay", file, "--port", "5353", "--port=54").RecordsFile).Total(); got != 0 {
 		t.Errorf("%d records of port 53, which is not asked for", got)
 	}
-	if got := count(t, runs(t, "replay", file, "--port", "5353", "--port=53").records).total(); got != 50 {
+	if got := program.Count(t, program.Run(t, "replay", file, "--port", "5353", "--port=53").RecordsFile).Total(); got != 50 {
 		t.Errorf("%d records, want 50", got)
 	}
 }
@@ -77,14 +61,14 @@ func TestPort(t *testing.T) {
 // TestSampling of files: exactly a of every b, whatever the number of workers;
 // the first ones in the file's order where there is one.
 func TestSampling(t *testing.T) {
-	file := write(t, queries(1000))
+	file := packets.TempFile(t, packets.Queries(1000))
 	f := func(ratio, workers string, want uint64) {
 		t.Helper()
-		p := start(t, nil, "replay", file, "--sampleratio", ratio, "--workers", workers)
-		r := p.wait(time.Minute)
-		r.expect(t, exitOK)
-		if got := count(t, p.records).total(); got != want || r.sum("packet", "sampled_out") != 1000-want {
-			t.Errorf("%s with %s workers: %d records, want %d; the books say %d sampled out", ratio, workers, got, want, r.sum("packet", "sampled_out"))
+		p := program.Start(t, nil, "replay", file, "--sampleratio", ratio, "--workers", workers)
+		r := p.Wait(time.Minute)
+		r.Expect(t, program.ExitOK)
+		if got := program.Count(t, p.RecordsFile).Total(); got != want || r.Sum("packet", "sampled_out") != 1000-want {
+			t.Errorf("%s with %s workers: %d records, want %d; the books say %d sampled out", ratio, workers, got, want, r.Sum("packet", "sampled_out"))
 		}
 	}
 	f("1:1", "2", 1000)
@@ -93,8 +77,8 @@ func TestSampling(t *testing.T) {
 	f("1:3", "2", 334)
 	f("3:10", "4", 300)
 	f("999:1000", "2", 999)
-	p := runs(t, "replay", file, "--sampleratio=2:5", "--workers=1", "--stdoutoutputworkercount=1")
-	for i, line := range p.recorded() {
+	p := program.Run(t, "replay", file, "--sampleratio=2:5", "--workers=1", "--stdoutoutputworkercount=1")
+	for i, line := range p.Records() {
 		if id := i/2*5 + i%2; !strings.Contains(line, fmt.Sprintf(`"Id":%d,`, id)) {
 			t.Fatalf("record %d is not that of packet %d: %s", i, id, line)
 		}
@@ -104,25 +88,25 @@ func TestSampling(t *testing.T) {
 // TestNoEtherFrame reads packets that the file calls Ethernet from their IP
 // header on.
 func TestNoEtherFrame(t *testing.T) {
-	content := queries(20)
+	content := packets.Queries(20)
 	binary.LittleEndian.PutUint32(content[20:], 1)
-	file := write(t, content)
-	if got := count(t, runs(t, "replay", file).records).total(); got != 0 {
+	file := packets.TempFile(t, content)
+	if got := program.Count(t, program.Run(t, "replay", file).RecordsFile).Total(); got != 0 {
 		t.Errorf("%d records of packets that are no Ethernet frames", got)
 	}
-	if got := count(t, runs(t, "replay", file, "--noEtherFrame").records).total(); got != 20 {
+	if got := program.Count(t, program.Run(t, "replay", file, "--noEtherFrame").RecordsFile).Total(); got != 20 {
 		t.Errorf("%d records, want 20", got)
 	}
 	// Other link types are what the file says.
-	if got := count(t, runs(t, "replay", write(t, queries(20)), "--noetherframe").records).total(); got != 20 {
+	if got := program.Count(t, program.Run(t, "replay", packets.TempFile(t, packets.Queries(20)), "--noetherframe").RecordsFile).Total(); got != 20 {
 		t.Errorf("raw IP: %d records, want 20", got)
 	}
 }
 
 // TestMasks hide the lower bits of every address.
 func TestMasks(t *testing.T) {
-	p := runs(t, "replay", write(t, queries(300)), "--masksize4", "24")
-	for _, line := range p.recorded() {
+	p := program.Run(t, "replay", packets.TempFile(t, packets.Queries(300)), "--masksize4", "24")
+	for _, line := range p.Records() {
 		if !strings.Contains(line, `"SrcIP":"192.0.2.0"`) || !strings.Contains(line, `"DstIP":"192.0.2.0"`) {
 			t.Fatalf("an address is not masked: %s", line)
 		}
@@ -131,36 +115,36 @@ func TestMasks(t *testing.T) {
 
 // TestServerName stands where records have room for it.
 func TestServerName(t *testing.T) {
-	p := runs(t, "replay", write(t, queries(1)), "--serverName", "ns1.example.org", "--stdoutoutputformat=csv_no_header")
-	if got := p.recorded(); len(got) != 1 || strings.Split(got[0], ",")[7] != "ns1.example.org" {
+	p := program.Run(t, "replay", packets.TempFile(t, packets.Queries(1)), "--serverName", "ns1.example.org", "--stdoutoutputformat=csv_no_header")
+	if got := p.Records(); len(got) != 1 || strings.Split(got[0], ",")[7] != "ns1.example.org" {
 		t.Errorf("the row is %q", got)
 	}
 }
 
 // TestDedup: a packet seen twice within the window counts once.
 func TestDedup(t *testing.T) {
-	one := queries(10)
-	file := write(t, append(append([]byte{}, one...), one[24:]...))
-	if got := count(t, runs(t, "replay", file).records).total(); got != 20 {
+	one := packets.Queries(10)
+	file := packets.TempFile(t, append(append([]byte{}, one...), one[24:]...))
+	if got := program.Count(t, program.Run(t, "replay", file).RecordsFile).Total(); got != 20 {
 		t.Errorf("%d records, want 20", got)
 	}
-	p := start(t, nil, "replay", file, "--dedup")
-	r := p.wait(time.Minute)
-	r.expect(t, exitOK)
-	if got := count(t, p.records).total(); got != 10 || r.sum("packet", "duplicate") != 10 {
-		t.Errorf("%d records, want 10; the books say %d duplicates", got, r.sum("packet", "duplicate"))
+	p := program.Start(t, nil, "replay", file, "--dedup")
+	r := p.Wait(time.Minute)
+	r.Expect(t, program.ExitOK)
+	if got := program.Count(t, p.RecordsFile).Total(); got != 10 || r.Sum("packet", "duplicate") != 10 {
+		t.Errorf("%d records, want 10; the books say %d duplicates", got, r.Sum("packet", "duplicate"))
 	}
 }
 
 // TestMalformed: messages that cannot be read to their end are dropped only
 // where that is asked for.
 func TestMalformed(t *testing.T) {
-	content := queries(1)
+	content := packets.Queries(1)
 	content[len(content)-5] = 0x3f // in place of the name's end, a label that does not end
-	file := write(t, content)
+	file := packets.TempFile(t, content)
 	f := func(want uint64, args ...string) {
 		t.Helper()
-		if got := count(t, runs(t, append([]string{"replay", file}, args...)...).records).total(); got != want {
+		if got := program.Count(t, program.Run(t, append([]string{"replay", file}, args...)...).RecordsFile).Total(); got != want {
 			t.Errorf("%q: %d records, want %d", args, got, want)
 		}
 	}
@@ -172,7 +156,7 @@ func TestMalformed(t *testing.T) {
 func TestProfiles(t *testing.T) {
 	dir := t.TempDir()
 	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")
-	runs(t, "replay", write(t, queries(1000)), "--cpuprofile", cpu, "--memprofile", mem)
+	program.Run(t, "replay", packets.TempFile(t, packets.Queries(1000)), "--cpuprofile", cpu, "--memprofile", mem)
 	for _, path := range []string{cpu, mem} {
 		if b, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
 			t.Errorf("%s is no profile (%v)", path, err)
@@ -182,11 +166,11 @@ func TestProfiles(t *testing.T) {
 
 // TestLog: format and level.
 func TestLog(t *testing.T) {
-	file := write(t, queries(1))
+	file := packets.TempFile(t, packets.Queries(1))
 	f := func(want, not string, args ...string) {
 		t.Helper()
-		p := runs(t, append([]string{"replay", file, "--skiptlsverification"}, args...)...)
-		if log := p.log(); !strings.Contains(log, want) || not != "" && strings.Contains(log, not) {
+		p := program.Run(t, append([]string{"replay", file, "--skiptlsverification"}, args...)...)
+		if log := p.Log(); !strings.Contains(log, want) || not != "" && strings.Contains(log, not) {
 			t.Errorf("%q: want %q and not %q:\n%s", args, want, not, log)
 		}
 	}
@@ -213,8 +197,8 @@ func TestRunOnAnInterface(t *testing.T) {
 	traffic := flow(t, l, 2000, 500)
 	f := func(want bool, args ...string) {
 		t.Helper()
-		p := start(t, l.Server, append(args, "--stdoutoutputtype=1")...)
-		p.waitFor("msg=capturing")
+		p := program.Start(t, l.Server, append(args, "--stdoutoutputtype=1")...)
+		p.WaitFor("msg=capturing")
 		if got := promiscuous(t, l.Server); got != want {
 			t.Errorf("%q: promiscuous mode %v, want %v", args, got, want)
 		}
@@ -222,8 +206,8 @@ func TestRunOnAnInterface(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.stop().expect(t, exitOK)
-		if got := count(t, p.records).queries4; got != sent.Packets || got == 0 {
+		p.Stop().Expect(t, program.ExitOK)
+		if got := program.Count(t, p.RecordsFile).Queries4; got != sent.Packets || got == 0 {
 			t.Errorf("%q: %d records, %d sent", args, got, sent.Packets)
 		}
 		if promiscuous(t, l.Server) {
@@ -236,10 +220,10 @@ func TestRunOnAnInterface(t *testing.T) {
 	f(false, "attach", l.Server.Iface)
 	f(true, "attach", l.Server.Iface, "--promiscuous")
 
-	p := start(t, l.Server, "--devname="+l.Server.Iface, "--stdoutoutputtype=1")
-	p.waitFor("msg=capturing")
-	p.cmd.Process.Kill()
-	<-p.ended
+	p := program.Start(t, l.Server, "--devname="+l.Server.Iface, "--stdoutoutputtype=1")
+	p.WaitFor("msg=capturing")
+	p.Cmd.Process.Kill()
+	<-p.Done
 	if promiscuous(t, l.Server) {
 		t.Error("still promiscuous after SIGKILL")
 	}
@@ -276,10 +260,10 @@ func TestAnyInterface(t *testing.T) {
 	l := lab.New(t)
 	makeOdd(t, l.Server, "odd0")
 	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
-	p := start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
-	p.waitFor("msg=capturing")
-	p.stop().expect(t, exitOK)
-	log := p.log()
+	p := program.Start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
+	p.WaitFor("msg=capturing")
+	p.Stop().Expect(t, program.ExitOK)
+	log := p.Log()
 	if !strings.Contains(log, `msg="an interface cannot be captured" error="interface odd0: attach to interface `) || !strings.Contains(log, l.Server.Iface+": tc ingress") || strings.Contains(log, "odd0: tc") {
 		t.Errorf("the log says:\n%s", log)
 	}
@@ -298,7 +282,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	l.Server.Sink(t, 53)
-	var p *proc
+	var p *program.Process
 	sent := 0
 	send := func(n int) {
 		t.Helper()
@@ -307,26 +291,26 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent += n
-		p.until("all is recorded", func() bool {
-			b, err := os.ReadFile(p.records)
+		p.Until("all is recorded", func() bool {
+			b, err := os.ReadFile(p.RecordsFile)
 			return err == nil && bytes.Count(b, []byte("\n")) == sent
 		})
 	}
 	set("masksize4 = 32\nport = 53")
-	p = start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
-	p.waitFor("msg=capturing")
+	p = program.Start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
+	p.WaitFor("msg=capturing")
 	hangup := func(want string) {
 		t.Helper()
-		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		if err := p.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		p.waitFor(want)
+		p.WaitFor(want)
 	}
 	send(30)
 	set("masksize4 = 8\nport = 5353\nservername = other")
 	hangup(`msg=reloaded changed="masksize4=8"`)
-	if !strings.Contains(p.log(), `msg="reload: these options need a new start" options="port, servername"`) {
-		t.Errorf("what cannot change is not named:\n%s", p.log())
+	if !strings.Contains(p.Log(), `msg="reload: these options need a new start" options="port, servername"`) {
+		t.Errorf("what cannot change is not named:\n%s", p.Log())
 	}
 	send(40)
 	set("masksize4 = 99")
@@ -340,9 +324,9 @@ func TestReload(t *testing.T) {
 	set("masksize4 = 8\nloglevel = 4")
 	hangup(`changed="loglevel=4"`)
 	send(50)
-	p.stop().expect(t, exitOK)
+	p.Stop().Expect(t, program.ExitOK)
 	whole, masked := 0, 0
-	for _, line := range p.recorded() {
+	for _, line := range p.Records() {
 		if strings.Contains(line, `"SrcIP":"`+l.Client.V4.String()+`"`) {
 			whole++
 		} else {

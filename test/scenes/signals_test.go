@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"bytes"
@@ -21,58 +21,47 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
-
-func (p *proc) signal(s syscall.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// wantLog fails where a text is missing in the log.
-func (r result) wantLog(t *testing.T, texts ...string) {
-	t.Helper()
-	for _, text := range texts {
-		if !strings.Contains(r.log, text) {
-			t.Errorf("stderr lacks %q:\n%s", text, r.log)
-		}
-	}
-}
 
 // TestPipeIsReadToItsEnd: Ctrl-C reaches all of a pipeline, and what the program
 // before then delivers is recorded, compressed or not. What stands
 // behind the pipe is not opened.
 func TestPipeIsReadToItsEnd(t *testing.T) {
-	content := queries(40)
+	content := packets.Queries(40)
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	z.Write(content)
 	z.Close()
-	file := write(t, content)
+	file := packets.TempFile(t, content)
 	f := func(name string, content []byte, code, least int, args ...string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, in := fed(t, nil, args...)
-			p.waitFor("serving metrics") // the start is over
-			p.signal(syscall.SIGINT)
-			p.waitFor("msg=stopping")
+			p, in := program.Feed(t, nil, args...)
+			p.WaitFor("serving metrics") // the start is over
+			p.Signal(syscall.SIGINT)
+			p.WaitFor("msg=stopping")
 			in.Write(content)
 			in.Close()
-			r := p.wait(time.Minute)
-			r.expect(t, code)
-			if got := count(t, p.records).total(); int(got) < least || code == exitOK && int(got) != least {
-				t.Errorf("%d records, want %d:\n%s", got, least, r.log)
+			r := p.Wait(time.Minute)
+			r.Expect(t, code)
+			if got := program.Count(t, p.RecordsFile).Total(); int(got) < least || code == program.ExitOK && int(got) != least {
+				t.Errorf("%d records, want %d:\n%s", got, least, r.Log)
 			}
 		})
 	}
 	metrics := "--metricprometheusendpoint=http://127.0.0.1:0/m"
-	f("plain", content, exitOK, 40, metrics)
-	f("one lane", content, exitOK, 40, metrics, "--workers=1")
-	f("at the pace of the recording", content, exitOK, 40, metrics, "--speed=0.0000001")
-	f("compressed", zipped.Bytes(), exitOK, 40, metrics)
-	f("before a file", content, exitUndelivered, 40, metrics, "--speed=0.0000001", file) // at this pace the pipe is read once the file is not
+	f("plain", content, program.ExitOK, 40, metrics)
+	f("one lane", content, program.ExitOK, 40, metrics, "--workers=1")
+	f("at the pace of the recording", content, program.ExitOK, 40, metrics, "--speed=0.0000001")
+	f("compressed", zipped.Bytes(), program.ExitOK, 40, metrics)
+	f("before a file", content, program.ExitUndelivered, 40, metrics, "--speed=0.0000001", file) // at this pace the pipe is read once the file is not
 }
+
+// nextSignal is when a repeated signal counts as another one: within half a second it
+// counts as the same.
+const nextSignal = 750 * time.Millisecond
 
 // A pipe that does not end is left when the grace time is over, or at a second
 // signal; what came through it by then is delivered.
@@ -80,20 +69,20 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 	f := func(name, grace string, second bool, says string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, in := fed(t, queries(40), "--grace="+grace, "--stats=100ms")
+			p, in := program.Feed(t, packets.Queries(40), "--grace="+grace, "--stats=100ms")
 			defer in.Close()
-			p.waitForRecords(40)
-			p.signal(syscall.SIGTERM)
-			p.waitFor("msg=stopping")
+			p.WaitForRecords(40)
+			p.Signal(syscall.SIGTERM)
+			p.WaitFor("msg=stopping")
 			if second {
-				time.Sleep(echo + echo/2) // sooner it would count as the same signal
-				p.signal(syscall.SIGTERM)
+				time.Sleep(nextSignal)
+				p.Signal(syscall.SIGTERM)
 			}
-			r := p.wait(stuck / 4) // less than the grace time of the second
-			r.expect(t, exitUndelivered)
-			r.wantLog(t, says, "\ndnsmonster-sensor: interrupted: the standard input was read up to offset "+strconv.Itoa(len(queries(40)))+"; the pipe had not ended\n")
-			if got := count(t, p.records).total(); got != 40 {
-				t.Errorf("%d records, want 40:\n%s", got, r.log)
+			r := p.Wait(program.WaitLimit / 4) // less than the grace time of the second
+			r.Expect(t, program.ExitUndelivered)
+			r.ExpectLog(t, says, "\ndnsmonster-sensor: interrupted: the standard input was read up to offset "+strconv.Itoa(len(packets.Queries(40)))+"; the pipe had not ended\n")
+			if got := program.Count(t, p.RecordsFile).Total(); got != 40 {
+				t.Errorf("%d records, want 40:\n%s", got, r.Log)
 			}
 		})
 	}
@@ -105,18 +94,15 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 // takes nothing: the grace time ends both waits.
 func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
 	t.Parallel()
-	port, err := lab.FreePort("tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, in := fed(t, queries(40), "--grace=300ms", "--psqloutputtype=1", fmt.Sprintf("--psqlendpoint=postgres://sensor@127.0.0.1:%d/dns", port))
+	port := lab.FreePort(t, "tcp")
+	p, in := program.Feed(t, packets.Queries(40), "--grace=300ms", "--psqloutputtype=1", fmt.Sprintf("--psqlendpoint=postgres://sensor@127.0.0.1:%d/dns", port))
 	defer in.Close()
-	p.waitFor("output fails, trying again")
-	p.signal(syscall.SIGTERM)
-	r := p.wait(stuck / 4)
-	r.expect(t, exitUndelivered)
-	r.wantLog(t, "not delivered: 40 abandoned (delivery, psql)", "the pipe had not ended")
-	if n := strings.Count(r.log, "a pipe has not ended within the grace time"); n != 1 {
+	p.WaitFor("output fails, trying again")
+	p.Signal(syscall.SIGTERM)
+	r := p.Wait(program.WaitLimit / 4)
+	r.Expect(t, program.ExitUndelivered)
+	r.ExpectLog(t, "not delivered: 40 abandoned (delivery, psql)", "the pipe had not ended")
+	if n := strings.Count(r.Log, "a pipe has not ended within the grace time"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
 }
@@ -130,37 +116,20 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	p, in := fed(t, queries(40), "--grace=4s", "--spooldir="+filepath.Join(t.TempDir(), "spool"), "--spoolfreemb=0",
+	p, in := program.Feed(t, packets.Queries(40), "--grace=4s", "--spooldir="+filepath.Join(t.TempDir(), "spool"), "--spoolfreemb=0",
 		"--psqloutputtype=1", "--psqlbatchtimeout=1m", "--psqlendpoint=postgres://sensor@"+l.Addr().String()+"/dns")
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p.signal(syscall.SIGTERM)
-	p.waitFor("msg=stopping") // with all of the grace time to come
-	in.Write(queries(40)[24:])
+	p.Signal(syscall.SIGTERM)
+	p.WaitFor("msg=stopping") // with all of the grace time to come
+	in.Write(packets.Queries(40)[24:])
 	in.Close()
-	r := p.wait(stuck)
-	r.expect(t, exitUndelivered)
-	r.wantLog(t, "not delivered: 80 wait in the spool (psql)")
-}
-
-// waitForRecords waits until so many lines are written.
-func (p *proc) waitForRecords(n int) {
-	p.t.Helper()
-	lines := func() int {
-		b, err := os.ReadFile(p.records)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		return bytes.Count(b, []byte("\n"))
-	}
-	for end := time.Now().Add(stuck); lines() < n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatalf("%d of %d records:\n%s", lines(), n, p.log())
-		}
-	}
+	r := p.Wait(program.WaitLimit)
+	r.Expect(t, program.ExitUndelivered)
+	r.ExpectLog(t, "not delivered: 80 wait in the spool (psql)")
 }
 
 // A named pipe that nobody writes to holds nothing: a stop does not wait for it.
@@ -170,36 +139,36 @@ func TestStopWhileAPipeIsOpened(t *testing.T) {
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, "replay", pipe, "--grace=1m", "--stats=100ms")
-	p.waitFor(" stats: ")
-	p.stop().expect(t, exitOK)
+	p := program.Start(t, nil, "replay", pipe, "--grace=1m", "--stats=100ms")
+	p.WaitFor(" stats: ")
+	p.Stop().Expect(t, program.ExitOK)
 }
 
 // TestInterruptedReplay says what was not read: which file, up to where, and which
 // were never opened; with its own exit status, so that nobody removes them.
 func TestInterruptedReplay(t *testing.T) {
-	content := queries(2)
+	content := packets.Queries(2)
 	second := len(content) - (len(content)-24)/2 // both records are of one length
 	binary.LittleEndian.PutUint32(content[second:], 1700000600)
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	z.Write(content)
 	z.Close()
-	next := write(t, queries(1))
+	next := packets.TempFile(t, packets.Queries(1))
 	f := func(name string, args []string, want ...string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, nil, append(args, "--speed=1", "--stdoutoutputtype=1")...)
-			p.waitForRecords(1)
-			r := p.stop()
-			r.expect(t, exitUndelivered)
-			_, end, _ := strings.Cut(r.log, "\nunaccounted 0\n")
+			p := program.Start(t, nil, append(args, "--speed=1", "--stdoutoutputtype=1")...)
+			p.WaitForRecords(1)
+			r := p.Stop()
+			r.Expect(t, program.ExitUndelivered)
+			_, end, _ := strings.Cut(r.Log, "\nunaccounted 0\n")
 			if lines := strings.Split(strings.TrimSpace(end), "\n"); !slices.Equal(lines, want) {
 				t.Errorf("the last lines are\n%q, want\n%q", lines, want)
 			}
 		})
 	}
-	plain, compressed := write(t, content), write(t, zipped.Bytes())
+	plain, compressed := packets.TempFile(t, content), packets.TempFile(t, zipped.Bytes())
 	read := fmt.Sprintf("%d, %.1f%% of the file", second, float64(1000*second/len(content))/10)
 	f("files", []string{"replay", plain, next, compressed},
 		"dnsmonster-sensor: interrupted: "+plain+" was read up to offset "+read,
@@ -213,13 +182,13 @@ func TestInterruptedReplay(t *testing.T) {
 // nothing: both what was not read and what was not delivered is said.
 func TestInterruptedWhileOutputsWait(t *testing.T) {
 	t.Parallel()
-	path := write(t, queries(400_000))
+	path := packets.TempFile(t, packets.Queries(400_000))
 	cmd, _ := stalled(t, path, path, "--grace=100ms")
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
-	r := result{code: cmd.ProcessState.ExitCode(), log: fmt.Sprint(cmd.Stderr)}
-	r.expect(t, exitUndelivered)
-	r.wantLog(t, "\ndnsmonster-sensor: not delivered: ", "\ndnsmonster-sensor: interrupted: "+path+" was read up to offset ", "never opened: "+path)
+	r := program.Result{Code: cmd.ProcessState.ExitCode(), Log: fmt.Sprint(cmd.Stderr)}
+	r.Expect(t, program.ExitUndelivered)
+	r.ExpectLog(t, "\ndnsmonster-sensor: not delivered: ", "\ndnsmonster-sensor: interrupted: "+path+" was read up to offset ", "never opened: "+path)
 }
 
 // silentServer takes requests, tells of each, and answers when it is let go.
@@ -241,46 +210,46 @@ func silentServer(t *testing.T, answer string) (url string, asked <-chan struct{
 // TestSignalsDuringTheStart: a stop while a list is fetched is a clean stop, with
 // books and without a word on the list; a reload is done behind the start.
 func TestSignalsDuringTheStart(t *testing.T) {
-	path := write(t, queries(10))
+	path := packets.TempFile(t, packets.Queries(10))
 	t.Run("stop", func(t *testing.T) {
 		t.Parallel()
 		url, asked, _ := silentServer(t, "")
-		p := start(t, nil, "replay", path, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
+		p := program.Start(t, nil, "replay", path, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
 		<-asked
-		p.signal(syscall.SIGHUP)
-		r := p.stop()
-		r.expect(t, exitUndelivered) // of the file
-		r.wantLog(t, "stopped during the start", "\ndnsmonster-sensor: interrupted: never opened: "+path+"\n")
-		if strings.Contains(r.log, "--skipdomainsfile") {
-			t.Errorf("the list is not to blame:\n%s", r.log)
+		p.Signal(syscall.SIGHUP)
+		r := p.Stop()
+		r.Expect(t, program.ExitUndelivered) // of the file
+		r.ExpectLog(t, "stopped during the start", "\ndnsmonster-sensor: interrupted: never opened: "+path+"\n")
+		if strings.Contains(r.Log, "--skipdomainsfile") {
+			t.Errorf("the list is not to blame:\n%s", r.Log)
 		}
 	})
 	t.Run("reload", func(t *testing.T) {
 		t.Parallel()
 		url, asked, letGo := silentServer(t, "h1.example.org\n")
-		p, in := fed(t, nil, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
+		p, in := program.Feed(t, nil, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
 		<-asked
-		p.signal(syscall.SIGHUP)
-		p.signal(syscall.SIGHUP)
+		p.Signal(syscall.SIGHUP)
+		p.Signal(syscall.SIGHUP)
 		letGo()
-		p.waitFor("msg=reloaded changed=nothing")
-		in.Write(queries(10))
+		p.WaitFor("msg=reloaded changed=nothing")
+		in.Write(packets.Queries(10))
 		in.Close()
-		p.wait(time.Minute).expect(t, exitOK)
-		if got := count(t, p.records).total(); got != 9 {
+		p.Wait(time.Minute).Expect(t, program.ExitOK)
+		if got := program.Count(t, p.RecordsFile).Total(); got != 9 {
 			t.Errorf("%d records, want all but one of 10", got)
 		}
 	})
 	t.Run("pipe", func(t *testing.T) { // what it delivers is there, and read
 		t.Parallel()
 		url, asked, letGo := silentServer(t, "h1.example.org\n")
-		p, in := fed(t, queries(10), "--stdoutoutputtype=2", "--skipdomainsfile="+url, "--grace=1m")
+		p, in := program.Feed(t, packets.Queries(10), "--stdoutoutputtype=2", "--skipdomainsfile="+url, "--grace=1m")
 		<-asked
-		p.signal(syscall.SIGINT)
+		p.Signal(syscall.SIGINT)
 		in.Close()
 		letGo()
-		p.wait(time.Minute).expect(t, exitOK)
-		if got := count(t, p.records).total(); got != 9 {
+		p.Wait(time.Minute).Expect(t, program.ExitOK)
+		if got := program.Count(t, p.RecordsFile).Total(); got != 9 {
 			t.Errorf("%d records, want all but one of 10", got)
 		}
 	})
@@ -290,23 +259,23 @@ func TestSignalsDuringTheStart(t *testing.T) {
 		if err := unix.Mkfifo(fifo, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := start(t, nil, "run", "--config="+fifo)
+		p := program.Start(t, nil, "run", "--config="+fifo)
 		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the sensor waits for what comes
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		p.signal(syscall.SIGHUP)
+		p.Signal(syscall.SIGHUP)
 		for running := true; running; { // on a busy machine two may be one to the sensor
-			p.cmd.Process.Signal(syscall.SIGTERM)
+			p.Cmd.Process.Signal(syscall.SIGTERM)
 			select {
-			case <-p.ended:
+			case <-p.Done:
 				running = false
-			case <-time.After(echo + echo/2):
+			case <-time.After(nextSignal):
 			}
 		}
-		if r := p.wait(stuck); r.code != exitOK || !strings.Contains(r.log, "stopped during the start") {
-			t.Errorf("exit status %d, want %d:\n%s", r.code, exitOK, r.log)
+		if r := p.Wait(program.WaitLimit); r.Code != program.ExitOK || !strings.Contains(r.Log, "stopped during the start") {
+			t.Errorf("exit status %d, want %d:\n%s", r.Code, program.ExitOK, r.Log)
 		}
 	})
 }
@@ -318,29 +287,29 @@ func TestStopDuringTheStartOfACapture(t *testing.T) {
 	l := lab.New(t)
 	away := l.Server.V4.Next().Next().Next().Next() // nobody has this address: the dialer waits for seconds
 	args := []string{"--stdoutoutputtype=2", "--skipdomainsfile=http://" + away.String() + "/list", "--grace=300ms"}
-	p := attach(t, l.Server, args...)
-	p.signal(syscall.SIGHUP)
-	r := p.stop()
-	r.expect(t, exitOK)
-	r.wantLog(t, "stopped during the start")
+	p := program.Attach(t, l.Server, args...)
+	p.Signal(syscall.SIGHUP)
+	r := p.Stop()
+	r.Expect(t, program.ExitOK)
+	r.ExpectLog(t, "stopped during the start")
 
-	p = attach(t, l.Server, args...)
+	p = program.Attach(t, l.Server, args...)
 	f := flow(t, l, 1000, 20)
 	if _, err := f.Send(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r = p.stop()
-	r.expect(t, exitUndelivered)
-	r.wantLog(t, "not delivered: 20 abandoned (delivery, stdout)")
-	if strings.Contains(r.log, "mend the list") {
-		t.Errorf("the list is not to blame:\n%s", r.log)
+	r = p.Stop()
+	r.Expect(t, program.ExitUndelivered)
+	r.ExpectLog(t, "not delivered: 20 abandoned (delivery, stdout)")
+	if strings.Contains(r.Log, "mend the list") {
+		t.Errorf("the list is not to blame:\n%s", r.Log)
 	}
 }
 
 // A command that does not capture ends at a signal as any program does.
 func TestSignalsOfOtherCommands(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
-		cmd := command(nil, "--manpage") // more than the pipe holds: it waits for a reader
+		cmd := program.Command(nil, "--manpage") // more than the pipe holds: it waits for a reader
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

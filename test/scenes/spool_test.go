@@ -1,7 +1,6 @@
-package sensor
+package scenes
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,12 +8,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // nobody is an endpoint of PostgreSQL where nobody listens.
 func nobody(t *testing.T) string {
 	t.Helper()
-	return fmt.Sprintf("postgres://user@127.0.0.1:%d/dns?sslmode=disable", freePort(t, "tcp"))
+	return fmt.Sprintf("postgres://user@127.0.0.1:%d/dns?sslmode=disable", lab.FreePort(t, "tcp"))
 }
 
 // spooling is a command line of an output that cannot deliver, with a spool.
@@ -31,19 +34,19 @@ func spooling(t *testing.T, dir, file string, more ...string) []string {
 // in.
 func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
+	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
 	for round, mode := range []string{"overflow", "always"} {
-		p := start(t, nil, spooling(t, dir, file, "--spoolmode="+mode)...)
+		p := program.Start(t, nil, spooling(t, dir, file, "--spoolmode="+mode)...)
 		want := uint64(3000 * (round + 1))
-		p.waitFor(fmt.Sprintf("held %d,", want))
-		r := p.stop()
-		r.expect(t, exitUndelivered)
-		if b := r.books["delivery psql"]; b["in"] != want || b["held"] != want || b["delivered"] != 0 {
+		p.WaitFor(fmt.Sprintf("held %d,", want))
+		r := p.Stop()
+		r.Expect(t, program.ExitUndelivered)
+		if b := r.Ledgers["delivery psql"]; b["in"] != want || b["held"] != want || b["delivered"] != 0 {
 			t.Errorf("%s: books %v, want %d in and held", mode, b, want)
 		}
 		for _, text := range []string{`dnsmonster_sensor_spool_limit_bytes{output=\"psql\"}":{"value":1073741824}`, `dnsmonster_sensor_spool_bytes{output=\"psql\"}":{"value":`, fmt.Sprint(want) + " wait in the spool (psql) and will be sent first at the next start", "msg=\"events wait in the spool"} {
-			if !strings.Contains(r.log, text) {
-				t.Errorf("%s: the log lacks %q:\n%s", mode, text, r.log)
+			if !strings.Contains(r.Log, text) {
+				t.Errorf("%s: the log lacks %q:\n%s", mode, text, r.Log)
 			}
 		}
 	}
@@ -57,13 +60,13 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 // anything is captured.
 func TestSpoolCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	file := write(t, queries(10))
+	file := packets.TempFile(t, packets.Queries(10))
 	f := func(want, dir string, args ...string) {
 		t.Helper()
-		p := start(t, nil, spooling(t, dir, file, args...)...)
-		r := p.wait(20 * time.Second)
-		if r.code != exitUsage || !strings.Contains(r.log, want) || strings.Contains(r.log, "books after") {
-			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.code, exitUsage, want, r.log)
+		p := program.Start(t, nil, spooling(t, dir, file, args...)...)
+		r := p.Wait(20 * time.Second)
+		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "books after") {
+			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.Code, program.ExitUsage, want, r.Log)
 		}
 	}
 	f("--spooldir /proc/spool: output psql: make spool: mkdir /proc/spool: no such file or directory (from the command line)", "/proc/spool")
@@ -71,57 +74,43 @@ func TestSpoolCannotBeUsed(t *testing.T) {
 	f("--spoolmb 7: use 8 to", t.TempDir(), "--spoolmb=7")
 
 	dir := t.TempDir()
-	p := start(t, nil, spooling(t, dir, file)...)
-	p.waitFor("output fails")
+	p := program.Start(t, nil, spooling(t, dir, file)...)
+	p.WaitFor("output fails")
 	f("psql is in use by another process (pid ", dir)
-	p.cmd.Process.Signal(syscall.SIGKILL)
-	<-p.ended
-	p = start(t, nil, spooling(t, dir, file)...) // a killed process keeps nothing from it
-	p.waitFor("held 10,")
-	p.stop().expect(t, exitUndelivered)
+	p.Cmd.Process.Signal(syscall.SIGKILL)
+	<-p.Done
+	p = program.Start(t, nil, spooling(t, dir, file)...) // a killed process keeps nothing from it
+	p.WaitFor("held 10,")
+	p.Stop().Expect(t, program.ExitUndelivered)
 }
 
 // TestPacketLimit bounds what an output keeps in memory by its number.
 func TestPacketLimit(t *testing.T) {
-	file := write(t, queries(3000))
-	p := start(t, nil, "replay", file, "--psqloutputtype=1", "--psqlendpoint="+nobody(t), "--psqlbatchsize=100", "--packetlimit=50", "--workers=1", "--grace=100ms", "--stats=100ms")
-	p.waitFor("output fails")
-	p.waitFor("held 75,") // two batches wait, and one for room: the lane reads no further
-	p.stop().expect(t, exitUndelivered)
-	if strings.Contains(p.log(), "held 1") {
-		t.Errorf("more is held than the limit of 50 and a batch:\n%s", p.log())
+	file := packets.TempFile(t, packets.Queries(3000))
+	p := program.Start(t, nil, "replay", file, "--psqloutputtype=1", "--psqlendpoint="+nobody(t), "--psqlbatchsize=100", "--packetlimit=50", "--workers=1", "--grace=100ms", "--stats=100ms")
+	p.WaitFor("output fails")
+	p.WaitFor("held 75,") // two batches wait, and one for room: the lane reads no further
+	p.Stop().Expect(t, program.ExitUndelivered)
+	if strings.Contains(p.Log(), "held 1") {
+		t.Errorf("more is held than the limit of 50 and a batch:\n%s", p.Log())
 	}
-}
-
-// says runs a command that ends by itself and looks at its exit status and at
-// what it prints; it returns what it wrote to stdout.
-func says(t *testing.T, code int, want string, args ...string) string {
-	t.Helper()
-	cmd := command(nil, args...)
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	cmd.Run()
-	if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(out.String()+log.String(), want) {
-		t.Errorf("%q: exit status %d, want %d and %q:\n%.2000s\n%s", args, got, code, want, out.String(), log.String())
-	}
-	return out.String()
 }
 
 // TestSpoolCommand: what waits can be looked at, saved in every format and
 // thrown away while the sensor is stopped; a running one is not disturbed.
 func TestSpoolCommand(t *testing.T) {
 	t.Parallel()
-	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
+	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
 	at := "--spooldir=" + dir
-	p := start(t, nil, spooling(t, dir, file, "--spoolmode=always", "--workers=1")...)
-	p.waitFor("held 3000,")
-	says(t, 0, "in use by a running sensor", "spool", "ls", at)
+	p := program.Start(t, nil, spooling(t, dir, file, "--spoolmode=always", "--workers=1")...)
+	p.WaitFor("held 3000,")
+	program.Output(t, 0, "in use by a running sensor", "spool", "ls", at)
 	inUse := "psql is in use by another process (pid "
-	says(t, 1, inUse, "spool", "export", "psql", at)
-	says(t, 1, inUse, "spool", "drop", "psql", at, "--yes")
-	p.stop().expect(t, exitUndelivered)
+	program.Output(t, 1, inUse, "spool", "export", "psql", at)
+	program.Output(t, 1, inUse, "spool", "drop", "psql", at, "--yes")
+	p.Stop().Expect(t, program.ExitUndelivered)
 
-	ls := strings.Fields(strings.Split(says(t, 0, "OUTPUT  SEGMENTS", "spool", "ls", at), "\n")[1])
+	ls := strings.Fields(strings.Split(program.Output(t, 0, "OUTPUT  SEGMENTS", "spool", "ls", at), "\n")[1])
 	if len(ls) != 8 || strings.Join(ls[:4], " ") != "psql 1 30 3000" || ls[7] != "none" {
 		t.Errorf("ls says %q", ls)
 	}
@@ -133,7 +122,7 @@ func TestSpoolCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // what is exported stays
-		lines := strings.Split(strings.TrimSpace(says(t, 0, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
+		lines := strings.Split(strings.TrimSpace(program.Output(t, 0, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
 		if len(lines) != 3000 {
 			t.Fatalf("%d lines exported, want 3000", len(lines))
 		}
@@ -145,7 +134,7 @@ func TestSpoolCommand(t *testing.T) {
 	}
 	f := func(lines int, first string, args ...string) {
 		t.Helper()
-		out := strings.Split(strings.TrimSpace(says(t, 0, "", append([]string{"spool", "export", "psql", at}, args...)...)), "\n")
+		out := strings.Split(strings.TrimSpace(program.Output(t, 0, "", append([]string{"spool", "export", "psql", at}, args...)...)), "\n")
 		if len(out) != lines || !strings.HasPrefix(out[0], first) {
 			t.Errorf("%q: %d lines, want %d and %q first, not %q", args, len(out), lines, first, out[0])
 		}
@@ -156,38 +145,38 @@ func TestSpoolCommand(t *testing.T) {
 	f(3000, `{"activity_id":1,`, "--format=json-ocsf")
 	f(3000, "192.0.2.0 h0.example.org.", "--format=gotemplate", "--template={{.SrcIP}} {{(index .DNS.Question 0).Name}}")
 
-	says(t, 0, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
+	program.Output(t, 0, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
 		"replay", file, at)
-	says(t, 1, "--spooldir: say where the spool is", "spool", "ls")
-	says(t, 1, "no such file or directory", "spool", "ls", at+"/no")
-	says(t, 1, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
-	says(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
-	says(t, 1, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
-	says(t, 1, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
-	says(t, 1, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
-	says(t, 1, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
-	says(t, 0, "EXAMPLES", "spool", "drop", "--help")
+	program.Output(t, 1, "--spooldir: say where the spool is", "spool", "ls")
+	program.Output(t, 1, "no such file or directory", "spool", "ls", at+"/no")
+	program.Output(t, 1, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
+	program.Output(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
+	program.Output(t, 1, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
+	program.Output(t, 1, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
+	program.Output(t, 1, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
+	program.Output(t, 1, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
+	program.Output(t, 0, "EXAMPLES", "spool", "drop", "--help")
 
 	spoil(t, dir)
-	if out := says(t, exitUndelivered, "2900 events are exported; in 1 places the spool is damaged, 100 events or more are lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
+	if out := program.Output(t, program.ExitUndelivered, "2900 events are exported; in 1 places the spool is damaged, 100 events or more are lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
 		t.Errorf("%d lines of a damaged spool, want 2900", strings.Count(out, "\n"))
 	}
-	says(t, 0, "1 places, 100 events lost", "spool", "ls", at)
+	program.Output(t, 0, "1 places, 100 events lost", "spool", "ls", at)
 
-	says(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
-	says(t, 1, "spool drop psql: this throws away 2900 events; with --yes it does", "spool", "drop", "psql", at)
-	says(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
-	says(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
+	program.Output(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
+	program.Output(t, 1, "spool drop psql: this throws away 2900 events; with --yes it does", "spool", "drop", "psql", at)
+	program.Output(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
+	program.Output(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
 }
 
 // TestSpoolDamagedBetweenRuns: what is damaged while no sensor runs is in the
 // books of the run that finds it, in the log and in its exit status, once.
 func TestSpoolDamagedBetweenRuns(t *testing.T) {
 	t.Parallel()
-	dir, file := filepath.Join(t.TempDir(), "spool"), write(t, queries(3000))
-	p := start(t, nil, spooling(t, dir, file, "--workers=1")...)
-	p.waitFor("held 3000,")
-	p.stop().expect(t, exitUndelivered)
+	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
+	p := program.Start(t, nil, spooling(t, dir, file, "--workers=1")...)
+	p.WaitFor("held 3000,")
+	p.Stop().Expect(t, program.ExitUndelivered)
 	spoil(t, dir)
 	if err := os.Rename(filepath.Join(dir, "psql"), filepath.Join(dir, "file")); err != nil { // an output that delivers
 		t.Fatal(err)
@@ -195,22 +184,22 @@ func TestSpoolDamagedBetweenRuns(t *testing.T) {
 	out := t.TempDir()
 	again := func(code int, in, delivered, damaged uint64) {
 		t.Helper()
-		r := start(t, nil, "replay", write(t, queries(1)), "--spooldir="+dir, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
-		if b := r.books["delivery file"]; r.code != code || b["in"] != in || b["delivered"] != delivered || b["spool_damaged"] != damaged || b["unaccounted"] != 0 {
-			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, damaged %d:\n%s", r.code, b, code, in, delivered, damaged, r.log)
+		r := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), "--spooldir="+dir, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
+		if b := r.Ledgers["delivery file"]; r.Code != code || b["in"] != in || b["delivered"] != delivered || b["spool_damaged"] != damaged || b["unaccounted"] != 0 {
+			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, damaged %d:\n%s", r.Code, b, code, in, delivered, damaged, r.Log)
 		}
-		if damaged > 0 != strings.Contains(r.log, "level=ERROR msg=\"the spool is damaged") {
-			t.Errorf("%d damaged; the log:\n%s", damaged, r.log)
+		if damaged > 0 != strings.Contains(r.Log, "level=ERROR msg=\"the spool is damaged") {
+			t.Errorf("%d damaged; the log:\n%s", damaged, r.Log)
 		}
 	}
 	if err := os.Chmod(out, 0o777); err != nil { // a start that fails counts nothing
 		t.Fatal(err)
 	}
-	says(t, exitUsage, "say --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)
+	program.Output(t, program.ExitUsage, "say --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)
 	if err := os.Chmod(out, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	again(exitUndelivered, 3001, 2901, 100)
+	again(program.ExitUndelivered, 3001, 2901, 100)
 	again(0, 1, 1, 0)
 }
 

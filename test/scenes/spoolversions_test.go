@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"encoding/binary"
@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // recordsIn are the lines of all files of a folder, sorted.
@@ -44,22 +47,22 @@ func storedSpool(t *testing.T, name string) (dir string) {
 // run without an outage makes of the file, each once.
 func TestSpoolOfVersion1(t *testing.T) {
 	direct, out := t.TempDir(), t.TempDir()
-	start(t, nil, "replay", write(t, queries(60)), "--fileoutputtype=1", "--fileoutputpath="+direct).wait(20*time.Second).expect(t, 0)
+	program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(60)), "--fileoutputtype=1", "--fileoutputpath="+direct).Wait(20*time.Second).Expect(t, 0)
 	want := recordsIn(t, direct)
 
 	dir := storedSpool(t, "spool-v1")
 	at := "--spooldir=" + dir
-	if out := says(t, 0, "", "spool", "ls", at); !strings.Contains(out, "file    1         9       60      8042") || !strings.Contains(out, "  none") {
+	if out := program.Output(t, 0, "", "spool", "ls", at); !strings.Contains(out, "file    1         9       60      8042") || !strings.Contains(out, "  none") {
 		t.Errorf("ls says\n%s", out)
 	}
-	exported := strings.Split(strings.TrimSpace(says(t, 0, "60 events are exported", "spool", "export", "file", at)), "\n")
+	exported := strings.Split(strings.TrimSpace(program.Output(t, 0, "60 events are exported", "spool", "export", "file", at)), "\n")
 	slices.Sort(exported)
 	if !slices.Equal(exported, want) {
 		t.Errorf("%d records are exported, and are not the %d of the capture file", len(exported), len(want))
 	}
-	r := start(t, nil, "replay", write(t, queriesFrom(60, 1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
-	r.expect(t, 0)
-	if b := r.books["delivery file"]; b["in"] != 61 || b["delivered"] != 61 || b["unaccounted"] != 0 {
+	r := program.Start(t, nil, "replay", packets.TempFile(t, packets.QueriesFrom(60, 1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
+	r.Expect(t, 0)
+	if b := r.Ledgers["delivery file"]; b["in"] != 61 || b["delivered"] != 61 || b["unaccounted"] != 0 {
 		t.Errorf("books %v; want 61 in and delivered", b)
 	}
 	got := recordsIn(t, out)
@@ -87,21 +90,21 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, out := "--spooldir="+dir, t.TempDir()
-	says(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
-	says(t, exitUndelivered, "53 events are exported; 7 are not: 1 blocks of layout 777 need the build that wrote them", "spool", "export", "file", at)
+	program.Output(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	program.Output(t, program.ExitUndelivered, "53 events are exported; 7 are not: 1 blocks of layout 777 need the build that wrote them", "spool", "export", "file", at)
 	again := func(code int, in, delivered, unreadable uint64, text string) {
 		t.Helper()
-		r := start(t, nil, "replay", write(t, queries(1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).wait(20 * time.Second)
-		if b := r.books["delivery file"]; r.code != code || b["in"] != in || b["delivered"] != delivered || b["spool_unreadable"] != unreadable || b["spool_damaged"] != 0 || b["unaccounted"] != 0 {
-			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, unreadable %d:\n%s", r.code, b, code, in, delivered, unreadable, r.log)
+		r := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
+		if b := r.Ledgers["delivery file"]; r.Code != code || b["in"] != in || b["delivered"] != delivered || b["spool_unreadable"] != unreadable || b["spool_damaged"] != 0 || b["unaccounted"] != 0 {
+			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, unreadable %d:\n%s", r.Code, b, code, in, delivered, unreadable, r.Log)
 		}
-		if !strings.Contains(r.log, text) {
-			t.Errorf("the log lacks %q:\n%s", text, r.log)
+		if !strings.Contains(r.Log, text) {
+			t.Errorf("the log lacks %q:\n%s", text, r.Log)
 		}
 	}
-	again(exitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
+	again(program.ExitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
 	again(0, 1, 1, 0, "blocks are set aside that this build cannot read")
-	says(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	program.Output(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
 	aside, err := filepath.Glob(filepath.Join(dir, "file", "unreadable", "*"))
 	if err != nil || len(aside) != 1 {
 		t.Fatalf("set aside: %v, %v", aside, err)
@@ -112,9 +115,9 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 	}
 	again(0, 1, 1, 0, link+" is a symbolic link")
 	closed := "1 of what was set aside cannot be opened, the first because: " + link + " is a symbolic link"
-	says(t, 0, closed, "spool", "ls", at)
-	says(t, exitUndelivered, closed, "spool", "export", "file", at)
-	says(t, 1, "this throws away 0 events and 7 that this build cannot read; with --yes it does", "spool", "drop", "file", at)
-	says(t, 0, "dropped", "spool", "drop", "file", at, "--yes")
-	says(t, 0, "  none", "spool", "ls", at)
+	program.Output(t, 0, closed, "spool", "ls", at)
+	program.Output(t, program.ExitUndelivered, closed, "spool", "export", "file", at)
+	program.Output(t, 1, "this throws away 0 events and 7 that this build cannot read; with --yes it does", "spool", "drop", "file", at)
+	program.Output(t, 0, "dropped", "spool", "drop", "file", at, "--yes")
+	program.Output(t, 0, "  none", "spool", "ls", at)
 }

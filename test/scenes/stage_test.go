@@ -1,4 +1,4 @@
-package sensor
+package scenes
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
 )
 
 // theatre is what a scene of delivery needs: a table in a real PostgreSQL behind a
@@ -31,7 +33,7 @@ type theatre struct {
 	url    string
 	hosts  *lab.Lab // of live scenes
 	asked  int      // queries that sensors were given up to now
-	sensor *proc
+	sensor *program.Process
 }
 
 var stages atomic.Int32
@@ -47,7 +49,7 @@ func newStage(t *testing.T, server *lab.Postgres) *theatre {
 // makesTable makes the table. Its further column says in which order rows came.
 func (s *theatre) makesTable() {
 	s.t.Helper()
-	out, err := command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
+	out, err := program.Command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("postgres init: %v\n%s", err, out)
 	}
@@ -65,9 +67,9 @@ func (s *theatre) options(more []string) []string {
 // replays starts a sensor that reads n further queries from a file.
 func (s *theatre) replays(n int, more ...string) {
 	s.t.Helper()
-	file := write(s.t, queriesFrom(s.asked, n))
+	file := packets.TempFile(s.t, packets.QueriesFrom(s.asked, n))
 	s.asked += n
-	s.sensor = start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
+	s.sensor = program.Start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
 }
 
 // onHosts makes the hosts of a live scene, and the server's address for them.
@@ -91,7 +93,7 @@ func (s *theatre) onHosts() {
 func (s *theatre) watches(more ...string) {
 	s.t.Helper()
 	s.onHosts()
-	s.sensor = attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
+	s.sensor = program.Attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
 }
 
 // asks sends n further queries past the sensor.
@@ -139,14 +141,14 @@ func (s *theatre) slowly() (heal func()) {
 // says waits for the sensor to log a text.
 func (s *theatre) says(text string) {
 	s.t.Helper()
-	s.sensor.waitFor(text)
+	s.sensor.WaitFor(text)
 }
 
 // settles waits until nothing is held any more.
 func (s *theatre) settles() {
 	s.t.Helper()
 	s.eventually("nothing held", func() bool {
-		_, last, _ := cutLast(s.sensor.log(), " stats: ")
+		_, last, _ := cutLast(s.sensor.Log(), " stats: ")
 		return strings.Contains(last, "held 0,")
 	})
 }
@@ -160,13 +162,13 @@ func cutLast(text, sep string) (before, after string, found bool) {
 }
 
 // heard is how often the sensor has logged a text.
-func (s *theatre) heard(text string) int { return strings.Count(s.sensor.log(), text) }
+func (s *theatre) heard(text string) int { return strings.Count(s.sensor.Log(), text) }
 
 func (s *theatre) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(stuck); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(program.WaitLimit); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("waited in vain: %s\n%s", what, s.sensor.log())
+			s.t.Fatalf("waited in vain: %s\n%s", what, s.sensor.Log())
 		}
 	}
 }
@@ -183,7 +185,7 @@ func (s *theatre) rowsArrive() {
 func (s *theatre) rowsUntold() {
 	s.t.Helper()
 	s.eventually("rows of which the sensor knows nothing", func() bool {
-		s.sensor.waitForCount(" metrics: ", s.heard(" metrics: ")+2) // what was answered before is in these
+		s.sensor.WaitForCount(" metrics: ", s.heard(" metrics: ")+2) // what was answered before is in these
 		return s.rows() > s.delivered()
 	})
 }
@@ -191,7 +193,7 @@ func (s *theatre) rowsUntold() {
 // delivered is what the last line of metrics says.
 func (s *theatre) delivered() int {
 	s.t.Helper()
-	_, last, _ := cutLast(s.sensor.log(), " metrics: ")
+	_, last, _ := cutLast(s.sensor.Log(), " metrics: ")
 	_, value, found := strings.Cut(last, `outcome=\"delivered\",part=\"psql\"}":{"count":`)
 	n, err := strconv.Atoi(value[:max(strings.IndexByte(value, '}'), 0)])
 	if !found || err != nil {
@@ -223,26 +225,26 @@ func (s *theatre) onDisk() uint64 {
 }
 
 // ends waits for the sensor's end by itself.
-func (s *theatre) ends(code int) result {
+func (s *theatre) ends(code int) program.Result {
 	s.t.Helper()
-	r := s.sensor.wait(time.Minute)
-	r.expect(s.t, code)
+	r := s.sensor.Wait(time.Minute)
+	r.Expect(s.t, code)
 	return r
 }
 
 // stops sends SIGTERM.
-func (s *theatre) stops(code int) result {
+func (s *theatre) stops(code int) program.Result {
 	s.t.Helper()
-	r := s.sensor.stop()
-	r.expect(s.t, code)
+	r := s.sensor.Stop()
+	r.Expect(s.t, code)
 	return r
 }
 
 // dies sends SIGKILL.
 func (s *theatre) dies() {
 	s.t.Helper()
-	s.sensor.cmd.Process.Signal(syscall.SIGKILL)
-	<-s.sensor.ended
+	s.sensor.Cmd.Process.Signal(syscall.SIGKILL)
+	<-s.sensor.Done
 }
 
 // names are the questions of all rows, in the order in which they were written.
@@ -257,11 +259,11 @@ func (s *theatre) allArrived() {
 	names := s.names()
 	for i, name := range names {
 		if want := fmt.Sprintf("h%d.example.org.", i); name != want {
-			s.t.Fatalf("row %d is of %s, want %s; %d rows, %d queries:\n%s", i, name, want, len(names), s.asked, s.sensor.log())
+			s.t.Fatalf("row %d is of %s, want %s; %d rows, %d queries:\n%s", i, name, want, len(names), s.asked, s.sensor.Log())
 		}
 	}
 	if len(names) != s.asked {
-		s.t.Errorf("%d rows, want %d:\n%s", len(names), s.asked, s.sensor.log())
+		s.t.Errorf("%d rows, want %d:\n%s", len(names), s.asked, s.sensor.Log())
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.spool, "psql", "*.*")); len(left) > 0 {
 		s.t.Errorf("all is delivered, but there is %v", left)
@@ -277,7 +279,7 @@ func (s *theatre) arrivedOnce() (missing int) {
 	for _, name := range names {
 		var i int
 		if _, err := fmt.Sscanf(name, "h%d.example.org.", &i); err != nil || i <= last || i >= s.asked {
-			s.t.Fatalf("%s stands behind h%d; %d queries were asked:\n%s", name, last, s.asked, s.sensor.log())
+			s.t.Fatalf("%s stands behind h%d; %d queries were asked:\n%s", name, last, s.asked, s.sensor.Log())
 		}
 		last = i
 	}
@@ -289,7 +291,7 @@ func (s *theatre) once(texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
 		if n := s.heard(text); n != 1 {
-			s.t.Errorf("%q is said %d times, want once:\n%s", text, n, s.sensor.log())
+			s.t.Errorf("%q is said %d times, want once:\n%s", text, n, s.sensor.Log())
 		}
 	}
 }
@@ -297,9 +299,9 @@ func (s *theatre) once(texts ...string) {
 // metric is a number of the last line of metrics.
 func (s *theatre) metric(name string) string {
 	s.t.Helper()
-	_, last, found := cutLast(s.sensor.log(), " metrics: ")
+	_, last, found := cutLast(s.sensor.Log(), " metrics: ")
 	if !found {
-		s.t.Fatalf("no metrics:\n%s", s.sensor.log())
+		s.t.Fatalf("no metrics:\n%s", s.sensor.Log())
 	}
 	_, value, _ := strings.Cut(last, `meter=\"`+name+`\",part=\"psql\"}":{"count":`)
 	value, _, _ = strings.Cut(value, "}")
