@@ -35,28 +35,28 @@ type Addresses struct {
 	log *slog.Logger
 	now func() time.Time
 
-	mu    sync.Mutex
-	list  []address
-	using int // the one that was said last
-	moves uint64
+	mu       sync.Mutex
+	list     []address
+	current  int // the one that was said last
+	switches uint64
 }
 
 type address struct {
-	name   string
-	bad    bool
-	err    error         // that made it bad
-	pause  time.Duration // its last one; 0: never bad
-	due    time.Time     // of a bad one: when it may be tried
-	tried  time.Time
-	since  time.Time // of a good one: when it became so
-	change int       // how often bad has changed
+	name      string
+	bad       bool
+	err       error         // that made it bad
+	pause     time.Duration // its last one; 0: never bad
+	retryAt   time.Time     // of a bad one: when it may be tried
+	triedAt   time.Time
+	goodSince time.Time // of a good one: when it became so
+	changes   int       // how often bad has changed
 }
 
 // Address is one that was taken for an attempt.
 type Address struct {
-	Name   string
-	Index  int // 0: the preferred one
-	change int
+	Name    string
+	Index   int // 0: the preferred one
+	changes int
 }
 
 // NewAddresses takes at least one name. Names are logged: they hold no secrets.
@@ -79,19 +79,19 @@ func (a *Addresses) Next(tried ...Address) Address {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	if i := a.ready(now, len(a.list), tried); i >= 0 {
-		return a.take(i, now)
+	if i := a.firstReady(now, len(a.list), tried); i >= 0 {
+		return a.claim(i, now)
 	}
 	oldest := -1
 	for i := range a.list {
-		if !among(i, tried) && (oldest < 0 || a.list[i].tried.Before(a.list[oldest].tried)) {
+		if !among(i, tried) && (oldest < 0 || a.list[i].triedAt.Before(a.list[oldest].triedAt)) {
 			oldest = i
 		}
 	}
 	if oldest < 0 {
-		return a.take(tried[0].Index, now)
+		return a.claim(tried[0].Index, now)
 	}
-	return a.take(oldest, now)
+	return a.claim(oldest, now)
 }
 
 func among(i int, list []Address) bool {
@@ -104,17 +104,17 @@ func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	i := a.ready(now, at.Index, nil)
+	i := a.firstReady(now, at.Index, nil)
 	if i < 0 {
 		return Address{}, false
 	}
-	return a.take(i, now), true
+	return a.claim(i, now), true
 }
 
 // ready finds the first address before end that may be tried and was not.
-func (a *Addresses) ready(now time.Time, end int, tried []Address) int {
+func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {
 	for i := range a.list[:end] {
-		if (!a.list[i].bad || !now.Before(a.list[i].due)) && !among(i, tried) {
+		if (!a.list[i].bad || !now.Before(a.list[i].retryAt)) && !among(i, tried) {
 			return i
 		}
 	}
@@ -122,13 +122,13 @@ func (a *Addresses) ready(now time.Time, end int, tried []Address) int {
 }
 
 // take keeps others from a bad address while one attempt tries it.
-func (a *Addresses) take(i int, now time.Time) Address {
+func (a *Addresses) claim(i int, now time.Time) Address {
 	l := &a.list[i]
-	l.tried = now
+	l.triedAt = now
 	if l.bad {
-		l.due = now.Add(l.pause)
+		l.retryAt = now.Add(l.pause)
 	}
-	return Address{Name: l.name, Index: i, change: l.change}
+	return Address{Name: l.name, Index: i, changes: l.changes}
 }
 
 // Good says that the destination has answered at that address.
@@ -136,12 +136,12 @@ func (a *Addresses) Good(at Address) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := &a.list[at.Index]
-	if !l.bad || l.change != at.change {
+	if !l.bad || l.changes != at.changes {
 		return
 	}
-	l.bad, l.err, l.since = false, nil, a.now()
-	l.change++
-	a.say()
+	l.bad, l.err, l.goodSince = false, nil, a.now()
+	l.changes++
+	a.logSwitch()
 }
 
 // Bad says that an attempt at that address failed for a reason that another one
@@ -150,31 +150,31 @@ func (a *Addresses) Bad(at Address, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := &a.list[at.Index]
-	if l.change != at.change {
+	if l.changes != at.changes {
 		return
 	}
 	now := a.now()
-	if l.pause = min(2*l.pause, addressPauseMax); l.pause == 0 || !l.bad && now.Sub(l.since) >= addressPauseMax {
+	if l.pause = min(2*l.pause, addressPauseMax); l.pause == 0 || !l.bad && now.Sub(l.goodSince) >= addressPauseMax {
 		l.pause = addressPause
 	}
-	l.bad, l.err, l.due = true, err, now.Add(l.pause)
-	l.change++
-	a.say()
+	l.bad, l.err, l.retryAt = true, err, now.Add(l.pause)
+	l.changes++
+	a.logSwitch()
 }
 
 // say logs where records go from now on, when that changes. That they go nowhere
 // is the runner's to say.
-func (a *Addresses) say() {
+func (a *Addresses) logSwitch() {
 	for i := range a.list {
 		if a.list[i].bad {
 			continue
 		}
-		was := a.using
+		was := a.current
 		if i == was {
 			return
 		}
-		a.using = i
-		a.moves++
+		a.current = i
+		a.switches++
 		if i < was {
 			a.log.Info("an address is well again, going back to it", "address", a.list[i].name, "from", a.list[was].name)
 		} else {
@@ -188,5 +188,5 @@ func (a *Addresses) say() {
 func (a *Addresses) Switches() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.moves
+	return a.switches
 }

@@ -12,22 +12,22 @@ import (
 func (r *Runner) OldestAge() time.Duration {
 	// In the direction in which events go, so that none is passed by on its way.
 	var t time.Time
-	r.lanes.Lock()
+	r.lanesMu.Lock()
 	for _, in := range r.intakes {
-		if first := in.first.Load(); first != 0 {
-			t = earlier(t, r.queue.loose.base.Add(time.Duration(first)))
+		if first := in.sinceStamp.Load(); first != 0 {
+			t = earlier(t, r.queue.unbatched.base.Add(time.Duration(first)))
 		}
 	}
-	r.lanes.Unlock()
+	r.lanesMu.Unlock()
 	t = earlier(t, r.queue.oldest())
-	if r.disk != nil {
-		t = earlier(t, r.disk.oldest())
+	if r.spool != nil {
+		t = earlier(t, r.spool.oldest())
 	}
 	for _, w := range r.workers {
 		t = earlier(t, w.since())
 	}
-	if r.disk != nil {
-		t = earlier(t, r.disk.oldest()) // what a worker gave back at the end
+	if r.spool != nil {
+		t = earlier(t, r.spool.oldest()) // what a worker gave back at the end
 	}
 	if t.IsZero() {
 		return 0

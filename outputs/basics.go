@@ -31,7 +31,7 @@ type Basics struct {
 	// The options that are declared; "": this one is not.
 	typeOption, workersOption, sizeOption, delayOption, timeoutOption, formatOption string
 
-	smallest int // BatchSize
+	minBatchSize int // BatchSize
 }
 
 // NewBasics are those of an output that is switched off. name is one lower-case
@@ -82,7 +82,7 @@ func (b *Basics) WorkersFlag(env string, number int, usage string) cli.Flag {
 // can be chosen where it is the default, and means as many as there is room for.
 // usage is the size's.
 func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, delay time.Duration) []cli.Flag {
-	b.sizeOption, b.delayOption, b.smallest = secure.OptionName(sizeEnv), secure.OptionName(delayEnv), min(size, 1)
+	b.sizeOption, b.delayOption, b.minBatchSize = secure.OptionName(sizeEnv), secure.OptionName(delayEnv), min(size, 1)
 	return []cli.Flag{
 		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
 		&cli.DurationFlag{
@@ -134,7 +134,7 @@ func (b *Basics) Settings() (Settings, error) {
 	}
 	wrong(b.kind < int(Off) || b.kind > int(SkipAndAllow), b.typeOption, "%d is not one of 0 to 4", b.kind)
 	wrong(b.Workers < 1, b.workersOption, "%d, at least 1", b.Workers)
-	wrong(b.BatchSize < b.smallest, b.sizeOption, "%d, at least %d", b.BatchSize, b.smallest)
+	wrong(b.BatchSize < b.minBatchSize, b.sizeOption, "%d, at least %d", b.BatchSize, b.minBatchSize)
 	wrong(b.BatchDelay < 0, b.delayOption, "%s, a time of 0 or more", b.BatchDelay)
 	wrong(b.timeoutOption != "" && b.Timeout < time.Millisecond, b.timeoutOption, "%s, at least 1ms", b.Timeout)
 	if b.formatOption != "" {

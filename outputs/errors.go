@@ -79,7 +79,7 @@ func Refused(n int, why error) (refused int, err error) {
 
 // fits tells whether e can be true of a block of which that many events were
 // still to be sent.
-func (e *Partial) fits(b *event.Block, left int) bool {
+func (e *Partial) validFor(b *event.Block, left int) bool {
 	last := -1
 	for _, i := range e.Failed {
 		if i <= last || i >= b.Len() {
@@ -91,7 +91,7 @@ func (e *Partial) fits(b *event.Block, left int) bool {
 }
 
 // pick copies the events at the given positions into a block of their own.
-func pick(b *event.Block, positions []int, id event.ID, now time.Time) *event.Block {
+func subset(b *event.Block, positions []int, id event.ID, now time.Time) *event.Block {
 	some := event.NewBlock(smallBlock)
 	var e event.Event
 	r := b.Reader()

@@ -17,7 +17,7 @@ import (
 )
 
 // numbers are the DNS ids of a block's events.
-func numbers(b *event.Block) (list []int) {
+func dnsIDs(b *event.Block) (list []int) {
 	var e event.Event
 	for r := b.Reader(); r.Next(&e); {
 		list = append(list, int(binary.BigEndian.Uint16(e.Message)))
@@ -42,7 +42,7 @@ func TestPartial(t *testing.T) {
 		{0, nil},
 	}
 	r := testRunner(t, &fake{write: func(_ context.Context, b *event.Block) (int, error) {
-		got, ids = append(got, fmt.Sprint(numbers(b))), append(ids, b.ID())
+		got, ids = append(got, fmt.Sprint(dnsIDs(b))), append(ids, b.ID())
 		a := answers[0]
 		answers = answers[1:]
 		return a.refused, a.err
@@ -50,7 +50,7 @@ func TestPartial(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 10)
 	r.Stop(context.Background())
-	check(t, r, 10, "delivered 8, refused 2, retries 4")
+	checkLedger(t, r, 10, "delivered 8, refused 2, retries 4")
 	want := []string{"[0 1 2 3 4 5 6 7 8 9]", "[1 4 7]", "[1 4 7]", "[7]", "[7]"}
 	if !slices.Equal(got, want) {
 		t.Errorf("attempts with %v, want %v", got, want)
@@ -67,7 +67,7 @@ func TestPartialForGood(t *testing.T) {
 		r.Start(context.Background())
 		offer(r.Intake(), 10)
 		r.Stop(context.Background())
-		check(t, r, 10, want)
+		checkLedger(t, r, 10, want)
 	}
 	f(&Partial{[]int{3}, Permanent(io.EOF)}, "delivered 9, refused 1, retries 0")
 	f(&Partial{nil, io.EOF}, "delivered 10, refused 0, retries 0")
@@ -80,7 +80,7 @@ func TestRetryAfter(t *testing.T) {
 	f := func(wish, least, most time.Duration) {
 		t.Helper()
 		err := fmt.Errorf("write: %w", &RetryAfter{wish, errors.New("busy")})
-		if d := pause(r.delays(), err); d < least || d > most {
+		if d := retryDelay(r.newBackOff(), err); d < least || d > most {
 			t.Errorf("pause %s after a wish for %s, want %s to %s", d, wish, least, most)
 		}
 	}
@@ -127,7 +127,7 @@ func TestPickOfStoredBlocks(t *testing.T) {
 		for i := 1; i < b.Len(); i += 2 {
 			odd = append(odd, i)
 		}
-		some := pick(b, odd, event.NewIDs().Next(), time.Now())
+		some := subset(b, odd, event.NewIDs().Next(), time.Now())
 		if h, err := event.ReadHeader(some.Bytes()); err != nil || h.Version != 2 || h.Events != len(odd) {
 			t.Errorf("%s: header %+v, %v", name, h, err)
 		}

@@ -39,7 +39,7 @@ func (f Filter) Check() error {
 }
 
 // takes tells whether the output takes what has this name, in lower case.
-func (f *Filter) takes(name []byte) bool {
+func (f *Filter) accepts(name []byte) bool {
 	if f.Type.skips() && f.Skip.Match(name) {
 		return false
 	}
@@ -48,7 +48,7 @@ func (f *Filter) takes(name []byte) bool {
 
 // takes tells whether the output takes an event: any of its questions. What has
 // no name is on no list.
-func (in *Intake) takes(e *event.Event) bool {
+func (in *Intake) accepts(e *event.Event) bool {
 	f := in.r.filter.Load()
 	switch {
 	case f.Type == All:
@@ -56,30 +56,30 @@ func (in *Intake) takes(e *event.Event) bool {
 	case !e.DNS.HasQuestion:
 		return !f.Type.allows()
 	case e.DNS.QDCount > 1:
-		return in.takesSome(f, e)
+		return in.acceptsSome(f, e)
 	}
 	in.name = domains.Lower(e.AppendQName(in.name[:0]))
-	return f.takes(in.name)
+	return f.accepts(in.name)
 }
 
 // takesSome notes in e which of its questions the output takes, where it is some
 // and not all.
-func (in *Intake) takesSome(f *Filter, e *event.Event) bool {
-	in.taken = in.taken[:0]
+func (in *Intake) acceptsSome(f *Filter, e *event.Event) bool {
+	in.selected = in.selected[:0]
 	questions, taken := 0, 0
 	var row event.Row
 	for rows := e.Rows(); rows.Next(&row); questions++ {
 		if questions%8 == 0 {
-			in.taken = append(in.taken, 0)
+			in.selected = append(in.selected, 0)
 		}
 		in.name = domains.Lower(rows.AppendName(in.name[:0], &row))
-		if f.takes(in.name) {
-			in.taken[questions/8] |= 1 << (questions % 8)
+		if f.accepts(in.name) {
+			in.selected[questions/8] |= 1 << (questions % 8)
 			taken++
 		}
 	}
 	if 0 < taken && taken < questions {
-		e.Selected = in.taken
+		e.Selected = in.selected
 	}
 	return taken > 0
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // asks is a message with a question for each of the names.
-func asks(names ...string) *event.Event {
+func queryFor(names ...string) *event.Event {
 	e := testEvent(1)
 	e.Message[5] = byte(len(names))
 	for _, n := range names {
@@ -29,7 +29,7 @@ func asks(names ...string) *event.Event {
 	return e
 }
 
-func list(t testing.TB, lines string) Matcher {
+func domainList(t testing.TB, lines string) Matcher {
 	t.Helper()
 	l, err := domains.Parse(strings.NewReader(lines), domains.Labels)
 	if err != nil {
@@ -40,7 +40,7 @@ func list(t testing.TB, lines string) Matcher {
 
 // rowsOf are the names of all rows of what an output was given, an event's with
 // commas between, "-" for none.
-func rowsOf(b *event.Block) string {
+func rowNames(b *event.Block) string {
 	var events []string
 	var e event.Event
 	for r := b.Reader(); r.Next(&e); {
@@ -61,12 +61,12 @@ func rowsOf(b *event.Block) string {
 // TestFilter: what each type passes on, of messages with one question, with
 // several, and with none.
 func TestFilter(t *testing.T) {
-	skip, allow := list(t, "skip.example,suffix\nboth.example"), list(t, "allow.example,suffix\nboth.example")
+	skip, allow := domainList(t, "skip.example,suffix\nboth.example"), domainList(t, "allow.example,suffix\nboth.example")
 	f := func(kind Type, want string, skipped uint64) {
 		t.Helper()
 		var got []string
 		out := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
-			got = append(got, rowsOf(b))
+			got = append(got, rowNames(b))
 			return 0, nil
 		}}
 		set := quick(1, 0)
@@ -75,8 +75,8 @@ func TestFilter(t *testing.T) {
 		r.Start(context.Background())
 		in := r.Intake()
 		events := []*event.Event{
-			asks("a.skip.example."), asks("A.Allow.EXAMPLE."), asks("both.example."), asks("other.example."), asks("notskip.example."), asks("."), asks(),
-			asks("skip.example.", "other.example.", "allow.example."), asks("skip.example.", "skip.example."),
+			queryFor("a.skip.example."), queryFor("A.Allow.EXAMPLE."), queryFor("both.example."), queryFor("other.example."), queryFor("notskip.example."), queryFor("."), queryFor(),
+			queryFor("skip.example.", "other.example.", "allow.example."), queryFor("skip.example.", "skip.example."),
 		}
 		for _, e := range events {
 			in.Offer(e)
@@ -103,16 +103,16 @@ func TestFilter(t *testing.T) {
 // TestAllSkipped: ledgers balance though no block was ever handed over.
 func TestAllSkipped(t *testing.T) {
 	set := quick(1, 0)
-	set.Type, set.Allow = Allow, list(t, "allow.example")
+	set.Type, set.Allow = Allow, domainList(t, "allow.example")
 	r := testRunner(t, &fake{}, set, false, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	for range 3 {
-		in.Offer(asks("other.example."))
+		in.Offer(queryFor("other.example."))
 	}
 	in.Flush()
 	r.Stop(context.Background())
-	check(t, r, 3, "skipped 3, delivered 0")
+	checkLedger(t, r, 3, "skipped 3, delivered 0")
 }
 
 // TestSetFilter changes what is taken from then on, and refuses what cannot be.
@@ -125,21 +125,21 @@ func TestSetFilter(t *testing.T) {
 	r := testRunner(t, out, quick(1, 0), false, nil)
 	r.Start(context.Background())
 	in := r.Intake()
-	in.Offer(asks("skip.example."))
+	in.Offer(queryFor("skip.example."))
 	if err := r.SetFilter(Filter{Type: Skip}); err == nil || !strings.Contains(err.Error(), "--skipdomainsfile") {
 		t.Errorf("a type that needs a list: error %v", err)
 	}
 	if err := r.SetFilter(Filter{Type: Off}); err == nil {
 		t.Error("an output is switched off by its filter")
 	}
-	if err := r.SetFilter(Filter{Type: Skip, Skip: list(t, "skip.example")}); err != nil {
+	if err := r.SetFilter(Filter{Type: Skip, Skip: domainList(t, "skip.example")}); err != nil {
 		t.Fatal(err)
 	}
-	in.Offer(asks("skip.example."))
-	in.Offer(asks("other.example."))
+	in.Offer(queryFor("skip.example."))
+	in.Offer(queryFor("other.example."))
 	in.Flush()
 	r.Stop(context.Background())
-	check(t, r, 3, "delivered 2, skipped 1")
+	checkLedger(t, r, 3, "delivered 2, skipped 1")
 	if got.Load() != 2 {
 		t.Errorf("%d events, want 2", got.Load())
 	}
@@ -147,13 +147,13 @@ func TestSetFilter(t *testing.T) {
 
 func TestFilterDoesNotAllocate(t *testing.T) {
 	set := quick(1, 0)
-	set.Type, set.Skip, set.Allow = SkipAndAllow, list(t, "skip.example,suffix"), list(t, "example,suffix\nwww,prefix")
+	set.Type, set.Skip, set.Allow = SkipAndAllow, domainList(t, "skip.example,suffix"), domainList(t, "example,suffix\nwww,prefix")
 	r := testRunner(t, &fake{}, set, false, nil)
 	in := r.Intake()
-	one, several := asks("www.Other.example."), asks("skip.example.", "other.example.", "www.org.")
+	one, several := queryFor("www.Other.example."), queryFor("skip.example.", "other.example.", "www.org.")
 	run := func() {
-		in.takes(one)
-		in.takes(several)
+		in.accepts(one)
+		in.accepts(several)
 		several.Selected = nil
 	}
 	run()
@@ -181,7 +181,7 @@ func BenchmarkFilter(b *testing.B) {
 		if r.IntN(3) == 0 {
 			name = strings.ToUpper(name)
 		}
-		events[i] = asks(name)
+		events[i] = queryFor(name)
 	}
 	var million, asked strings.Builder
 	for i := range 1_000_000 {
@@ -202,12 +202,12 @@ func BenchmarkFilter(b *testing.B) {
 	} {
 		b.Run("list="+c.name, func(b *testing.B) {
 			set := quick(1, 0)
-			set.Type, set.Skip = c.kind, list(b, c.skip)
+			set.Type, set.Skip = c.kind, domainList(b, c.skip)
 			in := testRunner(b, &fake{}, set, false, nil).Intake()
 			skipped := 0
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if !in.takes(events[i%len(events)]) {
+				if !in.accepts(events[i%len(events)]) {
 					skipped++
 				}
 			}

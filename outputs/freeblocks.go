@@ -20,7 +20,7 @@ type freeBlocks chan *event.Block
 func newFreeBlocks(set Settings, live bool) freeBlocks {
 	n := set.Workers + 16
 	if !live && set.Spool.Dir == "" {
-		n += int(min(set.QueueBytes, waitingQueueBytes) / blockTarget)
+		n += int(min(set.QueueBytes, fileQueueBytes) / blockTarget)
 	}
 	return make(freeBlocks, n)
 }

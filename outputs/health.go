@@ -10,7 +10,7 @@ import (
 
 // refusedEvery is how often an output's refusals and evictions get a line, at
 // most.
-const refusedEvery = time.Minute
+const lossLogInterval = time.Minute
 
 // maxCauses bounds the lines about one outage.
 const maxCauses = 8
@@ -19,8 +19,8 @@ const maxCauses = 8
 // destination that fails now and then, such as a disk that is nearly full, does
 // not fill the log.
 const (
-	maxOutages    = 5
-	outagesWithin = time.Minute
+	maxOutages   = 5
+	outageWindow = time.Minute
 )
 
 // health turns the workers' troubles into few log lines: one when the first
@@ -29,21 +29,21 @@ const (
 type health struct {
 	log *slog.Logger
 
-	mu       sync.Mutex
-	failing  int // workers
-	attempts int // that failed, since the first worker began to fail
-	since    time.Time
-	causes   []string // that have had their line, since then
-	last     error    // why the last attempt failed; valid if failing > 0
-	quiet    bool     // this outage has no lines
-	hidden   int      // outages without lines that no line has told of
-	told     int      // outages with lines, since
-	counted  time.Time
-	refused  uint64 // events not yet in a line
-	line     time.Time
+	mu               sync.Mutex
+	failing          int // workers
+	attempts         int // that failed, since the first worker began to fail
+	since            time.Time
+	causes           []string // that have had their line, since then
+	last             error    // why the last attempt failed; valid if failing > 0
+	silenced         bool     // this outage has no lines
+	unlogged         int      // outages without lines that no line has told of
+	logged           int      // outages with lines, since
+	windowStart      time.Time
+	unloggedRefusals uint64 // events not yet in a line
+	refusalLoggedAt  time.Time
 
-	evictedSaid uint64 // of those evicted
-	evictedLine time.Time
+	evictedLogged   uint64 // of those evicted
+	evictedLoggedAt time.Time
 }
 
 // failed notes a failed attempt; first: the worker's last one was good.
@@ -52,12 +52,12 @@ func (h *health) failed(first bool, doing string, err error) {
 	defer h.mu.Unlock()
 	now := time.Now()
 	if h.failing == 0 {
-		h.since, h.attempts, h.quiet = now, 0, true
+		h.since, h.attempts, h.silenced = now, 0, true
 	}
-	if h.quiet {
-		h.begin(now, doing, err)
+	if h.silenced {
+		h.beginOutage(now, doing, err)
 	}
-	if c := cause(err); !h.quiet && len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
+	if c := cause(err); !h.silenced && len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
 		if h.causes = append(h.causes, c); len(h.causes) > 1 {
 			h.log.Warn("output still fails, now in another way", "doing", doing, "error", err)
 		}
@@ -70,7 +70,7 @@ func (h *health) failed(first bool, doing string, err error) {
 }
 
 // trouble is why the last attempt failed, nil where all workers are well.
-func (h *health) trouble() error {
+func (h *health) lastError() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failing == 0 {
@@ -80,36 +80,36 @@ func (h *health) trouble() error {
 }
 
 // begin says that an outage has begun, unless too many have lately.
-func (h *health) begin(now time.Time, doing string, err error) {
-	if now.Sub(h.counted) >= outagesWithin {
-		h.counted, h.told = now, 0
+func (h *health) beginOutage(now time.Time, doing string, err error) {
+	if now.Sub(h.windowStart) >= outageWindow {
+		h.windowStart, h.logged = now, 0
 	}
-	if h.told == maxOutages {
+	if h.logged == maxOutages {
 		if h.failing == 0 {
-			h.hidden++
+			h.unlogged++
 		}
 		return
 	}
-	h.told++
+	h.logged++
 	if h.failing > 0 { // it had begun in quiet
-		h.hidden--
+		h.unlogged--
 	}
-	h.quiet, h.causes = false, nil
+	h.silenced, h.causes = false, nil
 	args := []any{"doing", doing, "error", err}
-	if h.hidden > 0 {
-		args = append(args, "outages_without_a_line", h.hidden)
-		h.hidden = 0
+	if h.unlogged > 0 {
+		args = append(args, "outages_without_a_line", h.unlogged)
+		h.unlogged = 0
 	}
 	h.log.Warn("output fails, trying again", args...)
 }
 
 // end tells of outages that had no lines.
-func (h *health) end() {
+func (h *health) logUnlogged() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.hidden > 0 {
-		h.log.Warn("the output has failed and recovered more often than the log says", "outages_without_a_line", h.hidden)
-		h.hidden = 0
+	if h.unlogged > 0 {
+		h.log.Warn("the output has failed and recovered more often than the log says", "outages_without_a_line", h.unlogged)
+		h.unlogged = 0
 	}
 }
 
@@ -128,7 +128,7 @@ func cause(err error) string {
 func (h *health) recovered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.failing--; h.failing == 0 && !h.quiet {
+	if h.failing--; h.failing == 0 && !h.silenced {
 		h.log.Info("output has recovered", "failed_attempts", h.attempts,
 			"after", time.Since(h.since).Round(time.Millisecond))
 	}
@@ -139,14 +139,14 @@ func (h *health) recovered() {
 func (h *health) refusal(n uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.refused += n
-	if now := time.Now(); now.Sub(h.line) >= refusedEvery {
-		args := []any{"events", h.refused}
+	h.unloggedRefusals += n
+	if now := time.Now(); now.Sub(h.refusalLoggedAt) >= lossLogInterval {
+		args := []any{"events", h.unloggedRefusals}
 		if err != nil {
 			args = append(args, "error", err)
 		}
 		h.log.Warn("events are refused", args...)
-		h.line, h.refused = now, 0
+		h.refusalLoggedAt, h.unloggedRefusals = now, 0
 	}
 }
 
@@ -154,11 +154,11 @@ func (h *health) refusal(n uint64, err error) {
 func (h *health) evicted(total uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if total == h.evictedSaid {
+	if total == h.evictedLogged {
 		return
 	}
-	if now := time.Now(); now.Sub(h.evictedLine) >= refusedEvery {
-		h.log.Error("the spool is full, its oldest events are thrown away: --spoolmb bounds it", "events", total-h.evictedSaid)
-		h.evictedLine, h.evictedSaid = now, total
+	if now := time.Now(); now.Sub(h.evictedLoggedAt) >= lossLogInterval {
+		h.log.Error("the spool is full, its oldest events are thrown away: --spoolmb bounds it", "events", total-h.evictedLogged)
+		h.evictedLoggedAt, h.evictedLogged = now, total
 	}
 }

@@ -32,7 +32,7 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 
 	h.failed(true, "write", full)
 	f("one more", maxOutages, maxOutages, "")
-	h.counted = h.counted.Add(-outagesWithin)
+	h.windowStart = h.windowStart.Add(-outageWindow)
 	h.failed(false, "write", full)
 	f("it lasts", maxOutages+1, maxOutages, "outages_without_a_line=995")
 	h.failed(true, "write", errors.New("disk is gone"))
@@ -45,8 +45,8 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 		h.failed(true, "write", full)
 		h.recovered()
 	}
-	h.end()
-	h.end()
+	h.logUnlogged()
+	h.logUnlogged()
 	f("at the end", 2*maxOutages, 2*maxOutages, "outages_without_a_line=6")
 	if n := count("outages_without_a_line"); n != 2 {
 		t.Errorf("%d lines tell of outages without a line, want 2", n)

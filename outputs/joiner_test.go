@@ -16,14 +16,14 @@ import (
 )
 
 // sizes is a destination that remembers how many events each batch had.
-type sizes struct {
+type batchSizes struct {
 	fake
 	mu   sync.Mutex
 	rows []int
 }
 
-func newSizes() *sizes {
-	s := &sizes{}
+func newBatchSizes() *batchSizes {
+	s := &batchSizes{}
 	s.write = func(_ context.Context, b *event.Block) (int, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func newSizes() *sizes {
 	return s
 }
 
-func (s *sizes) got() []int {
+func (s *batchSizes) got() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.rows)
@@ -41,7 +41,7 @@ func (s *sizes) got() []int {
 
 // lanesOf offer rate events a second from four lanes for a time, in steps of the
 // 10 ms in which lanes look at their blocks. It returns how many that were.
-func lanesOf(r *Runner, rate int, last time.Duration) (offered uint64) {
+func runLanes(r *Runner, rate int, last time.Duration) (offered uint64) {
 	const lanes = 4
 	var all sync.WaitGroup
 	counts := make([]uint64, lanes)
@@ -74,15 +74,15 @@ func lanesOf(r *Runner, rate int, last time.Duration) (offered uint64) {
 func TestOneBatchPerDelay(t *testing.T) {
 	const delay, last = 200 * time.Millisecond, 700 * time.Millisecond
 	for _, live := range []bool{true, false} {
-		s := newSizes()
+		s := newBatchSizes()
 		set := Settings{Type: All, Workers: 2, BatchDelay: delay}
 		r := testRunner(t, &s.fake, set, live, nil)
 		r.Start(context.Background())
 		began := time.Now()
-		n := lanesOf(r, 2000, last)
+		n := runLanes(r, 2000, last)
 		took := time.Since(began)
 		r.Stop(context.Background())
-		check(t, r, n, fmt.Sprintf("delivered %d", n))
+		checkLedger(t, r, n, fmt.Sprintf("delivered %d", n))
 		// a lane that the machine keeps from looking in time makes one more
 		if got := s.got(); len(got) > 2*int(took/delay)+3 || len(got) < 3 {
 			t.Errorf("live %v: batches of %v events from four lanes in %s, want one in %s", live, got, took, delay)
@@ -95,13 +95,13 @@ func TestOneBatchPerDelay(t *testing.T) {
 func TestLargeBatch(t *testing.T) {
 	f := func(rows int, bytes int64, n int, want ...int) {
 		t.Helper()
-		s := newSizes()
+		s := newBatchSizes()
 		set := Settings{Type: All, Workers: 1, BatchSize: rows, BatchBytes: bytes, BatchDelay: time.Hour}
 		r := testRunner(t, &s.fake, set, false, nil)
 		r.Start(context.Background())
 		offer(r.Intake(), n)
 		r.Stop(context.Background())
-		check(t, r, uint64(n), fmt.Sprintf("delivered %d, blocks %d", n, len(want)))
+		checkLedger(t, r, uint64(n), fmt.Sprintf("delivered %d, blocks %d", n, len(want)))
 		if got := s.got(); !slices.Equal(got, want) {
 			t.Errorf("%d events at most: batches of %v, want %v", rows, got, want)
 		}
@@ -138,7 +138,7 @@ func TestLanesFollow(t *testing.T) {
 	b.Tick(now.Add(500 * time.Millisecond))
 	b.Offer(testEvent(2))
 	b.Tick(now.Add(970 * time.Millisecond))
-	if r.queue.loose.some() {
+	if r.queue.unbatched.nonEmpty() {
 		t.Fatal("a block was handed over before its time")
 	}
 	a.Tick(now.Add(975 * time.Millisecond))
@@ -148,10 +148,10 @@ func TestLanesFollow(t *testing.T) {
 		t.Errorf("%+v, want one batch of two events, as old as the first", items)
 	}
 	a.Offer(testEvent(3))
-	if a.Tick(now.Add(1200 * time.Millisecond)); r.queue.loose.some() {
+	if a.Tick(now.Add(1200 * time.Millisecond)); r.queue.unbatched.nonEmpty() {
 		t.Error("the next batch was begun too early")
 	}
-	r.Stop(shortly())
+	r.Stop(shortGrace())
 }
 
 // TestLaneKeepsItsOrder: a batch of a lane does not overtake what the lane handed
@@ -170,7 +170,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 	give(b, 6, 7, 8)
 	var got [][]int
 	for _, it := range joined(r) {
-		got = append(got, numbers(it.block))
+		got = append(got, dnsIDs(it.block))
 	}
 	give(a, 9, 10, 11)
 	if it, _ := r.queue.tryPop(); it.block == nil {
@@ -179,7 +179,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 	if want := "[[6 7 8] [1 2] [3 4 5]]"; fmt.Sprint(got) != want {
 		t.Errorf("batches %v, want %s", got, want)
 	}
-	r.Stop(shortly())
+	r.Stop(shortGrace())
 }
 
 // TestJoinerWithinTheBound: what the joiner has in hand is within the queue's bounds.
@@ -201,16 +201,16 @@ func TestJoinerWithinTheBound(t *testing.T) {
 	}
 	give(40)
 	give(30) // of the 110 these do not fit into a queue of 100
-	if in.open.Len() != 30 || r.queue.inside() != 80 {
-		t.Errorf("%d events in the lane's hand and %d in the queue, want 30 and 80", in.open.Len(), r.queue.inside())
+	if in.open.Len() != 30 || r.queue.heldEvents() != 80 {
+		t.Errorf("%d events in the lane's hand and %d in the queue, want 30 and 80", in.open.Len(), r.queue.heldEvents())
 	}
 	r.join.round(false) // half of the bound is a full batch
 	if it := r.queue.ring[r.queue.head]; r.queue.count != 1 || it.block.Len() != 50 {
 		t.Errorf("%d batches, the first %+v, want one of 50 events", r.queue.count, it)
 	}
 	give(20) // now it is a batch, and must get in or go
-	r.Stop(shortly())
-	check(t, r, 130, "queue_full 50, abandoned 80")
+	r.Stop(shortGrace())
+	checkLedger(t, r, 130, "queue_full 50, abandoned 80")
 }
 
 // TestLanesComeAtOnce: that all lanes hand over at one moment, as they do when one
@@ -254,7 +254,7 @@ func TestLanesComeAtOnce(t *testing.T) {
 		})
 		all((*Intake).Flush)
 		r.Stop(context.Background())
-		check(t, r, 2*64*each, fmt.Sprintf("delivered %d", 2*64*each))
+		checkLedger(t, r, 2*64*each, fmt.Sprintf("delivered %d", 2*64*each))
 	}
 }
 
@@ -281,7 +281,7 @@ func TestJoinedBatchStays(t *testing.T) {
 		}
 		in.Flush()
 		waitUntil(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(tries) > 2 })
-		r.Stop(shortly())
+		r.Stop(shortGrace())
 		var got []byte
 		up := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
 			got = append(got, b.Bytes()...)
@@ -290,7 +290,7 @@ func TestJoinedBatchStays(t *testing.T) {
 		second := testRunner(t, up, set, true, nil)
 		second.Start(context.Background())
 		second.Stop(context.Background())
-		check(t, second, 0, "delivered 20000, recovered 20000, blocks 1")
+		checkLedger(t, second, 0, "delivered 20000, recovered 20000, blocks 1")
 		for _, try := range append(tries, got) {
 			if !bytes.Equal(try, tries[0]) {
 				t.Fatalf("always %v: the batch has changed on its way", always)
@@ -364,11 +364,11 @@ func TestJoinerEnds(t *testing.T) {
 		waitUntil(t, func() bool { // the joiner has it
 			r.queue.mu.Lock()
 			defer r.queue.mu.Unlock()
-			return r.queue.loose.handEvents == 10
+			return r.queue.unbatched.joinerEvents == 10
 		})
 		end(r, cancel)
-		r.Stop(shortly())
-		check(t, r, 10, want)
+		r.Stop(shortGrace())
+		checkLedger(t, r, 10, want)
 	}
 	f("stop", func(*Runner, func()) {}, "delivered 10")
 	f("give up", func(r *Runner, _ func()) {
@@ -384,17 +384,17 @@ func TestJoinerEnds(t *testing.T) {
 // TestOldest: the age counts from the receipt, wherever an event waits.
 func TestOldest(t *testing.T) {
 	for _, mode := range []string{"memory", "overflow", "always"} {
-		set := spooled(t.TempDir(), mode == "always")
+		set := spoolSettings(t.TempDir(), mode == "always")
 		set.BatchSize = 2
 		if mode == "memory" {
 			set.Spool = SpoolSettings{}
 		}
-		s := newStore(true)
+		s := newDestination(true)
 		r := runnerFor(t, s, set, true, nil)
 		if age := r.OldestAge(); age != 0 {
 			t.Errorf("%s: %s, though nothing was received", mode, age)
 		}
-		r.queue.loose.base = time.Now().Add(-time.Hour) // as if the sensor had run for as long
+		r.queue.unbatched.base = time.Now().Add(-time.Hour) // as if the sensor had run for as long
 		const before = 100 * time.Second
 		in := r.Intake()
 		in.Tick(time.Now().Add(-before))
@@ -415,10 +415,10 @@ func TestOldest(t *testing.T) {
 		in.Tick(time.Now())
 		for i := range 200 { // more than memory holds
 			in.Offer(testEvent(uint16(i)))
-			waitUntil(t, func() bool { return r.queue.hasRoom(sealed(1)) || mode == "memory" })
+			waitUntil(t, func() bool { return r.queue.hasRoom(sealedBlock(1)) || mode == "memory" })
 			want("behind the queue")
 		}
-		s.set(false)
+		s.setDown(false)
 		in.Flush()
 		waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return 202 }); return l.Held == 0 && r.OldestAge() == 0 })
 		r.Stop(context.Background())
@@ -431,18 +431,18 @@ func TestOldest(t *testing.T) {
 // TestOldestAfterRestart: what an earlier run has left is as old as its batch, also
 // where that batch was tried and made anew meanwhile.
 func TestOldestAfterRestart(t *testing.T) {
-	set := spooled(t.TempDir(), false)
-	s := newStore(true)
+	set := spoolSettings(t.TempDir(), false)
+	s := newDestination(true)
 	r := runnerFor(t, s, set, true, nil)
 	old := event.NewBlock(smallBlock)
 	for i := range 5 {
 		old.Append(testEvent(uint16(i)))
 	}
 	old.Seal(r.ids.Next(), time.Now().Add(-time.Hour))
-	if _, err := r.disk.write(item{block: old, since: time.Now()}, false); err != nil {
+	if _, err := r.spool.write(item{block: old, since: time.Now()}, false); err != nil {
 		t.Fatal(err)
 	}
-	close(r.disk.ended) // move never ran
+	close(r.spool.ended) // move never ran
 	r.finish()
 
 	tried := make(chan struct{})
@@ -468,7 +468,7 @@ func TestOldestAfterRestart(t *testing.T) {
 		r.Start(context.Background())
 		<-tried
 		want("with a writer")
-		r.Stop(shortly())
+		r.Stop(shortGrace())
 		want("at the end")
 	}
 }
@@ -491,14 +491,14 @@ func BenchmarkFourLanes(b *testing.B) {
 	for _, limit := range []int{0, 100_000} {
 		for _, rate := range []int{1000, 100_000} {
 			b.Run(fmt.Sprintf("limit=%d/rate=%d", limit, rate), func(b *testing.B) {
-				s := newSizes()
+				s := newBatchSizes()
 				set := Settings{Type: All, Workers: 1, BatchSize: limit}
 				if limit > 0 {
 					set.BatchBytes = NoByteLimit
 				}
 				r := testRunner(b, &s.fake, set, true, nil)
 				r.Start(context.Background())
-				n := lanesOf(r, rate, 5*time.Second)
+				n := runLanes(r, rate, 5*time.Second)
 				r.Stop(context.Background())
 				got := s.got()
 				slices.Sort(got)

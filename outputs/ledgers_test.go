@@ -12,7 +12,7 @@ import (
 )
 
 // wanted reads "delivered 7, refused 3".
-func wanted(t *testing.T, text string) map[string]uint64 {
+func parseCounts(t *testing.T, text string) map[string]uint64 {
 	t.Helper()
 	m := make(map[string]uint64)
 	for _, part := range strings.Split(text, ", ") {
@@ -29,14 +29,14 @@ func wanted(t *testing.T, text string) map[string]uint64 {
 // path sends ten events through every hand-over by hand, so that a test can
 // spoil any of them: offer, put, join, take and settle say how often, or how, the
 // step is done. All of them 1 is how it should be.
-type path struct {
+type handOvers struct {
 	offer, put, pop, settle  int             // of the fifth event; of its block
 	loseJoined, doubleJoined bool            // the joiner forgets the block, or takes it twice
 	result                   func(r *result) // changes what deliver says
 	count                    func(p *account.Shard)
 }
 
-func (p path) unaccounted(t *testing.T) int64 {
+func (p handOvers) unaccounted(t *testing.T) int64 {
 	t.Helper()
 	r := testRunner(t, &fake{}, quick(1, 0), true, nil)
 	w := r.workers[0]
@@ -67,7 +67,7 @@ func (p path) unaccounted(t *testing.T) int64 {
 		if !ok {
 			break
 		}
-		w.take(item{block: b})
+		w.setInHand(item{block: b})
 		res := w.deliver(context.Background(), b)
 		if p.result != nil {
 			p.result(&res)
@@ -79,69 +79,69 @@ func (p path) unaccounted(t *testing.T) int64 {
 	if p.count != nil {
 		p.count(w.shard)
 	}
-	w.hold(w.inFlight)
+	w.setHeld(w.inFlight)
 	l := r.Ledger(func() uint64 { return n })
 	return l.Unaccounted()
 }
 
 // queue hands the open block over, or does what Flush would and puts it another
 // number of times.
-func (p path) queue(r *Runner, in *Intake) {
+func (p handOvers) queue(r *Runner, in *Intake) {
 	if p.put == 1 {
 		in.Flush()
 		return
 	}
 	for range p.put {
-		r.put(parcel{block: copied(in.open), since: in.now}, &in.round)
+		r.put(laneBlock{block: copyBlock(in.open), since: in.now}, &in.generation)
 	}
 	in.open = event.NewBlock(smallBlock)
-	in.hold(0)
+	in.setHeld(0)
 }
 
-func copied(b *event.Block) *event.Block {
+func copyBlock(b *event.Block) *event.Block {
 	same, p := event.NewBlock(smallBlock), b.Part()
 	same.Join(&p, b.Len(), b.Size())
 	return same
 }
 
 // join does what a round of the joiner does.
-func (p path) join(r *Runner) {
+func (p handOvers) join(r *Runner) {
 	j := r.join
-	parcels, _ := r.queue.gather()
+	parcels, _ := r.queue.takeUnbatched()
 	switch {
 	case p.loseJoined:
 		parcels = parcels[1:]
 	case p.doubleJoined:
-		parcels = append(parcels, parcel{block: copied(parcels[0].block)})
+		parcels = append(parcels, laneBlock{block: copyBlock(parcels[0].block)})
 	}
 	j.addAll(parcels)
-	j.pass()
-	j.hold(0)
-	r.queue.settle(nil, time.Time{})
+	j.flush()
+	j.setHeld(0)
+	r.queue.setJoinerHeld(nil, time.Time{})
 }
 
 // Each way to lose, double or miscount at a hand-over shows in the ledger.
 func TestBooksShowMutations(t *testing.T) {
-	if n := (path{offer: 1, put: 1, pop: 1, settle: 1}).unaccounted(t); n != 0 {
+	if n := (handOvers{offer: 1, put: 1, pop: 1, settle: 1}).unaccounted(t); n != 0 {
 		t.Fatalf("nothing spoiled: %d unaccounted, want 0", n)
 	}
-	f := func(what string, p path, want int64) {
+	f := func(what string, p handOvers, want int64) {
 		t.Helper()
 		if n := p.unaccounted(t); n != want {
 			t.Errorf("%s: %d unaccounted, want %d", what, n, want)
 		}
 	}
-	f("an event is not offered", path{offer: 0, put: 1, pop: 1, settle: 1}, 1)
-	f("an event is offered twice", path{offer: 2, put: 1, pop: 1, settle: 1}, -1)
-	f("a block is not queued", path{offer: 1, put: 0, pop: 1, settle: 1}, 10)
-	f("a block is queued twice", path{offer: 1, put: 2, pop: 1, settle: 1}, -10)
-	f("a block is forgotten when blocks are joined", path{offer: 1, put: 1, pop: 1, settle: 1, loseJoined: true}, 10)
-	f("a block is joined twice", path{offer: 1, put: 1, pop: 1, settle: 1, doubleJoined: true}, -10)
-	f("a block is popped and forgotten", path{offer: 1, put: 1, pop: 2, settle: 1}, 10)
-	f("a result is counted twice", path{offer: 1, put: 1, pop: 1, settle: 2}, -10)
-	f("a result misses an event", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
-	f("a result has one too many", path{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.refused++ }}, -1)
-	f("queue_full is counted for nothing", path{offer: 1, put: 1, pop: 1, settle: 1,
+	f("an event is not offered", handOvers{offer: 0, put: 1, pop: 1, settle: 1}, 1)
+	f("an event is offered twice", handOvers{offer: 2, put: 1, pop: 1, settle: 1}, -1)
+	f("a block is not queued", handOvers{offer: 1, put: 0, pop: 1, settle: 1}, 10)
+	f("a block is queued twice", handOvers{offer: 1, put: 2, pop: 1, settle: 1}, -10)
+	f("a block is forgotten when blocks are joined", handOvers{offer: 1, put: 1, pop: 1, settle: 1, loseJoined: true}, 10)
+	f("a block is joined twice", handOvers{offer: 1, put: 1, pop: 1, settle: 1, doubleJoined: true}, -10)
+	f("a block is popped and forgotten", handOvers{offer: 1, put: 1, pop: 2, settle: 1}, 10)
+	f("a result is counted twice", handOvers{offer: 1, put: 1, pop: 1, settle: 2}, -10)
+	f("a result misses an event", handOvers{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
+	f("a result has one too many", handOvers{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.refused++ }}, -1)
+	f("queue_full is counted for nothing", handOvers{offer: 1, put: 1, pop: 1, settle: 1,
 		count: func(p *account.Shard) { p.Add(account.QueueFull, 1) }}, -1)
 }
 
@@ -154,7 +154,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	offer(r.Intake(), 10)
 	r.join.round(true)
 	b, _ := r.queue.Pop(context.Background())
-	w.take(item{block: b})
+	w.setInHand(item{block: b})
 	w.deliver(context.Background(), b)
 	l := r.Ledger(func() uint64 { return 10 })
 	if l.Held != 10 || l.Outcomes[account.Delivered].Value != 0 {
@@ -185,7 +185,7 @@ func TestBooksWhileMoving(t *testing.T) {
 	}
 	in.Flush()
 	r.Stop(context.Background())
-	check(t, r, n, "delivered 50000")
+	checkLedger(t, r, n, "delivered 50000")
 }
 
 // In steady state, with a queue that is drained and blocks that come back,
@@ -271,9 +271,9 @@ func TestDiskBooksShowMutations(t *testing.T) {
 	const lose, double = 0, 2
 	f := func(what string, place, read, done int, want int64) {
 		t.Helper()
-		s := newStore(false)
-		r := runnerFor(t, s, spooled(t.TempDir(), false), true, nil)
-		w, d := r.workers[0], r.disk
+		s := newDestination(false)
+		r := runnerFor(t, s, spoolSettings(t.TempDir(), false), true, nil)
+		w, d := r.workers[0], r.spool
 		w.writer = s
 		offer(r.Intake(), 10)
 		b, _ := r.queue.Pop(context.Background())
@@ -283,16 +283,16 @@ func TestDiskBooksShowMutations(t *testing.T) {
 			}
 		}
 		for range place * read { // read again would be found: the block is gone from the disk
-			it, ok := d.read()
+			it, ok := d.readSpool()
 			if !ok {
 				break
 			}
-			w.take(it)
+			w.setInHand(it)
 			res := w.deliver(context.Background(), it.block)
 			for range done {
 				w.settle(res)
 			}
-			w.take(item{block: event.NewBlock(0)}) // whatever was in hand is forgotten
+			w.setInHand(item{block: event.NewBlock(0)}) // whatever was in hand is forgotten
 		}
 		l := r.Ledger(func() uint64 { return 10 })
 		if n := l.Unaccounted(); n != want {

@@ -78,7 +78,7 @@ const (
 	defaultDelay      = time.Second
 	defaultTimeout    = 30 * time.Second
 	defaultQueueBytes = 64 << 20
-	waitingQueueBytes = 8 << 20 // where everybody waits a long queue saves nothing, and the cache does not hold it
+	fileQueueBytes    = 8 << 20 // where everybody waits a long queue saves nothing, and the cache does not hold it
 	defaultRetryFirst = 100 * time.Millisecond
 	defaultRetryMax   = 30 * time.Second
 
@@ -121,14 +121,14 @@ func (s Settings) AttemptTimeout() time.Duration { return cmp.Or(s.Timeout, defa
 
 // withDefaults fills in what is zero. live is as in NewRunner.
 func (s Settings) withDefaults(live bool) Settings {
-	if !live && s.Spool.Dir == "" && s.typicalBatch() <= waitingQueueBytes/2 {
-		s.QueueBytes = cmp.Or(s.QueueBytes, waitingQueueBytes)
+	if !live && s.Spool.Dir == "" && s.typicalBatchBytes() <= fileQueueBytes/2 {
+		s.QueueBytes = cmp.Or(s.QueueBytes, fileQueueBytes)
 	}
 	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
 	s.Timeout = s.AttemptTimeout()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
 	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
-	if most := s.largest(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
+	if most := s.maxBatchEvents(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
 		s.BatchSize = most
 	}
 	s.RetryFirst = cmp.Or(s.RetryFirst, defaultRetryFirst)
@@ -138,14 +138,14 @@ func (s Settings) withDefaults(live bool) Settings {
 
 // largest is how many events a block may have where QueueEvents bounds the queue,
 // 0 where it does not: a block larger than the queue would get in all the same.
-func (s *Settings) largest() int { return (s.QueueEvents + 1) / 2 }
+func (s *Settings) maxBatchEvents() int { return (s.QueueEvents + 1) / 2 }
 
 // batchRoom is how many bytes of the memory for what waits a batch may take: half of
 // it, or of the first of two queues around a spool, so that there is room for what
 // comes while the batch is on its way. But 256 KiB are allowed in any case.
 func (s *Settings) batchRoom() int64 {
 	if s.Spool.Dir != "" {
-		return s.half() / 2
+		return s.spoolQueueBytes() / 2
 	}
 	return s.QueueBytes / 2
 }
@@ -155,7 +155,7 @@ const typicalRecord = 150
 
 // typicalBatch is how many bytes a batch has, about, that is as large as the output
 // wants it.
-func (s *Settings) typicalBatch() int64 {
+func (s *Settings) typicalBatchBytes() int64 {
 	bytes := cmp.Or(s.BatchBytes, blockTarget)
 	if n := int64(s.BatchSize); n > 0 && n < bytes/typicalRecord {
 		return n * typicalRecord
@@ -165,9 +165,9 @@ func (s *Settings) typicalBatch() int64 {
 
 // smaller says why batches will be smaller than s wants them, and what would mend
 // it, where real is s with all that has no say in it filled in; "": they are not.
-func (s *Settings) smaller(real Settings, output string) string {
+func (s *Settings) batchWarning(real Settings, output string) string {
 	asks := fmt.Sprintf("%s=%d", s.BatchSizeOption, s.BatchSize)
-	switch n := s.typicalBatch(); {
+	switch n := s.typicalBatchBytes(); {
 	case s.BatchSizeOption != "" && s.BatchSize > real.BatchSize:
 		return fmt.Sprintf("%s is more than the %d records that --packetlimit=%d leaves for a batch of output %s: set --packetlimit=%d, or fewer records for a batch",
 			asks, real.BatchSize, s.QueueEvents, output, 2*s.BatchSize-1)
@@ -178,12 +178,12 @@ func (s *Settings) smaller(real Settings, output string) string {
 		fallthrough
 	default:
 		return fmt.Sprintf("%s of output %s takes about %s, and has at most %s: set %s, or smaller batches",
-			asks, output, mib(n), mib(real.BatchBytes), real.roomFor(n))
+			asks, output, mib(n), mib(real.BatchBytes), real.optionsForBatch(n))
 	}
 }
 
 // roomFor names the options, with values, that leave room for batches of n bytes.
-func (s *Settings) roomFor(n int64) string {
+func (s *Settings) optionsForBatch(n int64) string {
 	megabytes := func(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 	if s.Spool.Dir == "" {
 		return fmt.Sprintf("--queuemb=%d", megabytes(2*n))
@@ -202,7 +202,7 @@ func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // half is the bound of each of the two queues around a spool. The spool has room
 // for both: for all that memory holds.
-func (s *Settings) half() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
+func (s *Settings) spoolQueueBytes() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
 
 // Output is one kind of destination.
 type Output interface {

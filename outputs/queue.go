@@ -12,13 +12,13 @@ import (
 )
 
 // PutResult is what became of a block that was offered to a queue.
-type PutResult uint8
+type putResult uint8
 
 // Results of TryPut and Put. Only after Queued is the block the queue's.
 const (
-	Queued  PutResult = iota
-	Full              // no room now
-	Stopped           // the queue takes nothing any more, or the wait was ended
+	putQueued  putResult = iota
+	putFull              // no room now
+	putStopped           // the queue takes nothing any more, or the wait was ended
 )
 
 // item is a block on its way to a writer.
@@ -38,24 +38,24 @@ type item struct {
 //
 // What a joiner is to make larger blocks of waits in the queue as well, within
 // the same bounds (loose.go).
-type Queue struct {
-	MaxEvents int
+type queue struct {
+	maxEvents int
 
-	lends bool // a large block that was popped counts until giveBack; set before use
-	limit int
-	shard *account.Shard // guarded by mu
+	chargePopped bool // a large block that was popped counts until giveBack; set before use
+	limit        int
+	shard        *account.Shard // guarded by mu
 
-	mu     sync.Mutex
-	ring   []item
-	head   int
-	count  int
-	bytes  int
-	events uint64
-	lent   int // bytes of what was popped and still counts
-	loose  loose
-	closed bool
-	over   bool        // ended is closed
-	some   atomic.Bool // count > 0, to ask without the lock
+	mu        sync.Mutex
+	ring      []item
+	head      int
+	count     int
+	bytes     int
+	events    uint64
+	charged   int // bytes of what was popped and still counts
+	unbatched unbatched
+	closed    bool
+	isEnded   bool        // ended is closed
+	nonEmpty  atomic.Bool // count > 0, to ask without the lock
 
 	// A token in more or room says: look again. Whoever takes one and leaves
 	// something for others passes it on.
@@ -66,16 +66,16 @@ type Queue struct {
 
 // NewQueue makes a queue. The events in it are the level DeliveryHeld on shard,
 // which is the queue's from now on.
-func NewQueue(limit int64, shard *account.Shard) *Queue {
-	return &Queue{
-		limit: int(limit),
-		shard: shard,
-		ring:  make([]item, 64),
-		loose: newLoose(),
-		more:  make(chan struct{}, 1),
-		room:  make(chan struct{}, 1),
-		done:  make(chan struct{}),
-		ended: make(chan struct{}),
+func newQueue(limit int64, shard *account.Shard) *queue {
+	return &queue{
+		limit:     int(limit),
+		shard:     shard,
+		ring:      make([]item, 64),
+		unbatched: newUnbatched(),
+		more:      make(chan struct{}, 1),
+		room:      make(chan struct{}, 1),
+		done:      make(chan struct{}),
+		ended:     make(chan struct{}),
 	}
 }
 
@@ -87,41 +87,41 @@ func signal(c chan struct{}) {
 }
 
 // TryPut queues b, or says at once why not.
-func (q *Queue) TryPut(b *event.Block) PutResult { return q.tryPut(item{block: b}) }
+func (q *queue) TryPut(b *event.Block) putResult { return q.tryPut(item{block: b}) }
 
-func (q *Queue) tryPut(it item) PutResult {
+func (q *queue) tryPut(it item) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
-		return Stopped
+		return putStopped
 	case !q.fits(it.block):
-		return Full
+		return putFull
 	}
 	q.push(it)
 	signal(q.more)
-	q.passRoomOn()
-	return Queued
+	q.signalRoom()
+	return putQueued
 }
 
 // fits is called with mu held, as are all below that do not take it.
-func (q *Queue) fits(b *event.Block) bool {
-	return q.count == 0 && len(q.loose.parcels) == 0 ||
-		q.taken()+b.Cap() <= q.limit && (q.MaxEvents == 0 || q.inside()+uint64(b.Len()) <= uint64(q.MaxEvents))
+func (q *queue) fits(b *event.Block) bool {
+	return q.count == 0 && len(q.unbatched.blocks) == 0 ||
+		q.heldBytes()+b.Cap() <= q.limit && (q.maxEvents == 0 || q.heldEvents()+uint64(b.Len()) <= uint64(q.maxEvents))
 }
 
 // taken is the memory of all that is within the bound, and inside its events.
-func (q *Queue) taken() int     { return q.bytes + q.lent + q.loose.bytes() }
-func (q *Queue) inside() uint64 { return q.events + q.loose.events() }
+func (q *queue) heldBytes() int     { return q.bytes + q.charged + q.unbatched.bytes() }
+func (q *queue) heldEvents() uint64 { return q.events + q.unbatched.events() }
 
-func (q *Queue) passRoomOn() {
-	if q.taken() < q.limit {
+func (q *queue) signalRoom() {
+	if q.heldBytes() < q.limit {
 		signal(q.room)
 	}
 }
 
 // hasRoom tells whether tryPut would take b.
-func (q *Queue) hasRoom(b *event.Block) bool {
+func (q *queue) hasRoom(b *event.Block) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.closed && q.fits(b)
@@ -129,33 +129,33 @@ func (q *Queue) hasRoom(b *event.Block) bool {
 
 // Put queues b and waits for room where there is none: until Close, or the end
 // of ctx.
-func (q *Queue) Put(ctx context.Context, b *event.Block) PutResult {
-	return q.wait(ctx, func() PutResult { return q.TryPut(b) })
+func (q *queue) Put(ctx context.Context, b *event.Block) putResult {
+	return q.wait(ctx, func() putResult { return q.TryPut(b) })
 }
 
 // wait calls put until it says something else than Full.
-func (q *Queue) wait(ctx context.Context, put func() PutResult) PutResult {
+func (q *queue) wait(ctx context.Context, put func() putResult) putResult {
 	for {
-		if r := put(); r != Full {
+		if r := put(); r != putFull {
 			return r
 		}
 		select {
 		case <-q.room:
 		case <-q.done:
 		case <-ctx.Done():
-			return Stopped
+			return putStopped
 		}
 	}
 }
 
 // Pop takes the oldest block and waits where there is none. It returns false
 // once the queue is closed and empty, or ctx has ended.
-func (q *Queue) Pop(ctx context.Context) (*event.Block, bool) {
+func (q *queue) Pop(ctx context.Context) (*event.Block, bool) {
 	it, ok := q.pop(ctx)
 	return it.block, ok
 }
 
-func (q *Queue) pop(ctx context.Context) (item, bool) {
+func (q *queue) pop(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
 		it, over := q.tryPop()
 		if it.block != nil || over {
@@ -172,15 +172,15 @@ func (q *Queue) pop(ctx context.Context) (item, bool) {
 
 // tryPop takes the oldest block, if there is one. over: there is none, and will be
 // none.
-func (q *Queue) tryPop() (it item, over bool) {
+func (q *queue) tryPop() (it item, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.count == 0 {
-		return item{}, q.over
+		return item{}, q.isEnded
 	}
 	it = q.pull()
-	if q.lends {
-		q.lent += lentBytes(it.block)
+	if q.chargePopped {
+		q.charged += popCharge(it.block)
 	}
 	if q.count > 0 {
 		signal(q.more)
@@ -191,19 +191,19 @@ func (q *Queue) tryPop() (it item, over bool) {
 
 // lentBytes is what of a block in its taker's hand still counts where a queue
 // lends: all but what any block may take.
-func lentBytes(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }
+func popCharge(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }
 
 // giveBack says that a block which was popped is placed elsewhere.
-func (q *Queue) giveBack(bytes int) {
+func (q *queue) release(bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lent -= bytes
-	q.passRoomOn()
+	q.charged -= bytes
+	q.signalRoom()
 }
 
 // Close lets nothing more in. What is queued can still be popped, and what is
 // loose joined.
-func (q *Queue) Close() {
+func (q *queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
@@ -214,22 +214,22 @@ func (q *Queue) Close() {
 }
 
 // end closes ended when it is time.
-func (q *Queue) end() {
-	if q.closed && !q.over && q.loose.empty() {
-		q.over = true
+func (q *queue) end() {
+	if q.closed && !q.isEnded && q.unbatched.empty() {
+		q.isEnded = true
 		close(q.ended)
 	}
 }
 
 // Drain throws away what is queued, and what is loose and in no joiner's hand. It
 // returns how many events that was.
-func (q *Queue) Drain() (events uint64) {
+func (q *queue) Drain() (events uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.count > 0 {
 		events += uint64(q.pull().block.Len())
 	}
-	for _, p := range q.loose.take() {
+	for _, p := range q.unbatched.take() {
 		events += uint64(p.block.Len())
 	}
 	q.publish()
@@ -238,16 +238,16 @@ func (q *Queue) Drain() (events uint64) {
 }
 
 // oldest is when the first event of all that is queued was received.
-func (q *Queue) oldest() (t time.Time) {
+func (q *queue) oldest() (t time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := range q.count {
 		t = earlier(t, q.ring[(q.head+i)%len(q.ring)].since)
 	}
-	return earlier(t, q.loose.oldest())
+	return earlier(t, q.unbatched.oldest())
 }
 
-func (q *Queue) push(it item) {
+func (q *queue) push(it item) {
 	if q.count == len(q.ring) {
 		q.grow()
 	}
@@ -258,7 +258,7 @@ func (q *Queue) push(it item) {
 	q.publish()
 }
 
-func (q *Queue) pull() item {
+func (q *queue) pull() item {
 	it := q.ring[q.head]
 	q.ring[q.head] = item{}
 	q.head = (q.head + 1) % len(q.ring)
@@ -269,15 +269,15 @@ func (q *Queue) pull() item {
 	return it
 }
 
-func (q *Queue) grow() {
+func (q *queue) grow() {
 	larger := make([]item, 2*len(q.ring))
 	n := copy(larger, q.ring[q.head:])
 	copy(larger[n:], q.ring[:q.head])
 	q.ring, q.head = larger, 0
 }
 
-func (q *Queue) publish() {
-	q.some.Store(q.count > 0)
-	q.shard.Set(account.DeliveryHeld, q.events+q.loose.waiting())
+func (q *queue) publish() {
+	q.nonEmpty.Store(q.count > 0)
+	q.shard.Set(account.DeliveryHeld, q.events+q.unbatched.notInJoiner())
 	q.shard.Publish()
 }

@@ -10,13 +10,13 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-func testQueue(limit int64) (*Queue, *account.Counters) {
+func testQueue(limit int64) (*queue, *account.Counters) {
 	counters := account.NewDeliveryCounters()
-	return NewQueue(limit, counters.Shard()), counters
+	return newQueue(limit, counters.Shard()), counters
 }
 
 // sealed is a block of n events.
-func sealed(n int) *event.Block {
+func sealedBlock(n int) *event.Block {
 	b := event.NewBlock(smallBlock)
 	for range n {
 		b.Append(testEvent(1))
@@ -26,26 +26,26 @@ func sealed(n int) *event.Block {
 }
 
 func TestQueueBound(t *testing.T) {
-	one := sealed(1)
+	one := sealedBlock(1)
 	q, counters := testQueue(int64(3*one.Cap() - 1))
-	put := func(b *event.Block, want PutResult) {
+	put := func(b *event.Block, want putResult) {
 		t.Helper()
 		if got := q.TryPut(b); got != want {
 			t.Errorf("TryPut = %d, want %d", got, want)
 		}
 	}
-	put(one, Queued)
-	put(sealed(2), Queued)
-	put(sealed(1), Full)
+	put(one, putQueued)
+	put(sealedBlock(2), putQueued)
+	put(sealedBlock(1), putFull)
 	if held := counters.Sum(account.DeliveryHeld); held != 3 {
 		t.Errorf("%d events held, want 3", held)
 	}
 	if b, ok := q.Pop(context.Background()); !ok || b != one {
 		t.Error("Pop does not give the oldest block")
 	}
-	put(sealed(1), Queued)
+	put(sealedBlock(1), putQueued)
 	q.Close()
-	put(sealed(1), Stopped)
+	put(sealedBlock(1), putStopped)
 	if n := q.Drain(); n != 3 {
 		t.Errorf("Drain = %d events, want 3", n)
 	}
@@ -60,21 +60,21 @@ func TestQueueBound(t *testing.T) {
 // A block larger than the bound gets in alone.
 func TestQueueLargeBlock(t *testing.T) {
 	q, _ := testQueue(1)
-	if q.TryPut(sealed(1)) != Queued || q.TryPut(sealed(1)) != Full {
+	if q.TryPut(sealedBlock(1)) != putQueued || q.TryPut(sealedBlock(1)) != putFull {
 		t.Error("want one block in, and only one")
 	}
 }
 
 // Put waits until there is room, the queue closes, or its context ends.
 func TestQueuePutWaits(t *testing.T) {
-	f := func(end func(q *Queue, cancel func()), want PutResult) {
+	f := func(end func(q *queue, cancel func()), want putResult) {
 		t.Helper()
 		q, _ := testQueue(1)
-		q.TryPut(sealed(1))
+		q.TryPut(sealedBlock(1))
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		done := make(chan PutResult)
-		go func() { done <- q.Put(ctx, sealed(1)) }()
+		done := make(chan putResult)
+		go func() { done <- q.Put(ctx, sealedBlock(1)) }()
 		select {
 		case r := <-done:
 			t.Fatalf("Put = %d without room", r)
@@ -85,22 +85,22 @@ func TestQueuePutWaits(t *testing.T) {
 			t.Errorf("Put = %d, want %d", got, want)
 		}
 	}
-	f(func(q *Queue, _ func()) { q.Pop(context.Background()) }, Queued)
-	f(func(q *Queue, _ func()) { q.Close() }, Stopped)
-	f(func(_ *Queue, cancel func()) { cancel() }, Stopped)
+	f(func(q *queue, _ func()) { q.Pop(context.Background()) }, putQueued)
+	f(func(q *queue, _ func()) { q.Close() }, putStopped)
+	f(func(_ *queue, cancel func()) { cancel() }, putStopped)
 }
 
 // Many goroutines on both ends: every block goes through once, in spite of a
 // queue that holds two.
 func TestQueueConcurrent(t *testing.T) {
 	const producers, consumers, each = 4, 4, 2000
-	size := sealed(1).Cap()
+	size := sealedBlock(1).Cap()
 	q, counters := testQueue(int64(2 * size))
 	var in, out sync.WaitGroup
 	for range producers {
 		in.Go(func() {
 			for range each {
-				q.Put(context.Background(), sealed(1))
+				q.Put(context.Background(), sealedBlock(1))
 			}
 		})
 	}
@@ -145,7 +145,7 @@ func TestQueueOrder(t *testing.T) {
 		want = want[1:]
 	}
 	for i := range 300 {
-		b := sealed(1)
+		b := sealedBlock(1)
 		want = append(want, b)
 		q.TryPut(b)
 		if i%3 == 0 {
@@ -158,7 +158,7 @@ func TestQueueOrder(t *testing.T) {
 }
 
 func BenchmarkQueue(b *testing.B) {
-	q := NewQueue(1<<20, account.NewDeliveryCounters().Shard())
+	q := newQueue(1<<20, account.NewDeliveryCounters().Shard())
 	block := event.NewBlock(smallBlock)
 	b.ReportAllocs()
 	for b.Loop() {

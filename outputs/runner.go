@@ -32,32 +32,32 @@ type Runner struct {
 	health   health
 	filter   atomic.Pointer[Filter]
 
-	queue    *Queue
-	join     *joiner
-	patience time.Duration // how long a lane keeps an open block
-	disk     *disk         // nil: no spool
-	free     freeBlocks
-	rows     batchRows
+	queue       *queue
+	join        *joiner
+	maxOpenTime time.Duration // how long a lane keeps an open block
+	spool       *spoolQueue   // nil: no spool
+	free        freeBlocks
+	rows        batchRows
 
-	lanes   sync.Mutex
+	lanesMu sync.Mutex
 	intakes []*Intake // guarded by lanes
 
-	ctx     context.Context // ends what waits and what is under way
-	cancel  context.CancelFunc
-	workers []*worker
-	running sync.WaitGroup
-	empty   atomic.Int32 // workers that have no writer: they hold nothing
+	ctx           context.Context // ends what waits and what is under way
+	cancel        context.CancelFunc
+	workers       []*worker
+	running       sync.WaitGroup
+	withoutWriter atomic.Int32 // workers that have no writer: they hold nothing
 
-	gone     chan struct{}
-	goneOnce sync.Once
-	goneErr  error // written before gone is closed
+	ended   chan struct{}
+	endOnce sync.Once
+	endErr  error // written before gone is closed
 
-	stop     sync.Mutex
-	shard    *account.Shard // what Stop and giveUp throw away; guarded by stop
-	closing  []error        // of writers that did not close cleanly; guarded by stop
-	started  bool           // by Start
-	finished bool           // the spool is closed; guarded by stop
-	stuck    atomic.Bool    // it could not be closed in time
+	stopMu    sync.Mutex
+	shard     *account.Shard // what Stop and giveUp throw away; guarded by stop
+	closeErrs []error        // of writers that did not close cleanly; guarded by stop
+	started   bool           // by Start
+	finished  bool           // the spool is closed; guarded by stop
+	stuck     atomic.Bool    // it could not be closed in time
 }
 
 // NewRunner makes a runner that does nothing before Start but take events. live
@@ -76,25 +76,25 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 	r := &Runner{
 		out: out, set: set.withDefaults(live), live: live, ids: ids, counters: counters, log: log,
 		health: health{log: log},
-		gone:   make(chan struct{}),
+		ended:  make(chan struct{}),
 		shard:  counters.Shard(),
 	}
-	r.patience = r.set.BatchDelay - early(r.set.BatchDelay)
+	r.maxOpenTime = r.set.BatchDelay - joinMargin(r.set.BatchDelay)
 	r.free = newFreeBlocks(r.set, live)
 	r.filter.Store(&Filter{set.Type, set.Skip, set.Allow})
 	if set.Spool.Dir == "" {
-		r.queue = NewQueue(r.set.QueueBytes, counters.Shard())
-		r.queue.MaxEvents = r.set.QueueEvents
+		r.queue = newQueue(r.set.QueueBytes, counters.Shard())
+		r.queue.maxEvents = r.set.QueueEvents
 	} else {
-		r.queue = NewQueue(r.set.half(), counters.Shard())
-		r.queue.MaxEvents = (r.set.QueueEvents + 1) / 2
-		r.queue.lends = true
+		r.queue = newQueue(r.set.spoolQueueBytes(), counters.Shard())
+		r.queue.maxEvents = (r.set.QueueEvents + 1) / 2
+		r.queue.chargePopped = true
 		var err error
-		if r.disk, err = openDisk(r); err != nil {
+		if r.spool, err = openSpoolQueue(r); err != nil {
 			return nil, fmt.Errorf("--spooldir %s: output %s: %w", set.Spool.Dir, out.Name(), err)
 		}
 	}
-	if text := set.smaller(r.set, out.Name()); text != "" {
+	if text := set.batchWarning(r.set, out.Name()); text != "" {
 		log.Warn("batches will be smaller than they are set to be: " + text)
 	}
 	r.join = newJoiner(r)
@@ -108,11 +108,11 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 // Discard gives back what NewRunner took, of a runner that is not started. After
 // Stop it does nothing.
 func (r *Runner) Discard() {
-	r.stop.Lock()
-	defer r.stop.Unlock()
-	if r.disk != nil && !r.finished {
+	r.stopMu.Lock()
+	defer r.stopMu.Unlock()
+	if r.spool != nil && !r.finished {
 		r.finished = true
-		r.disk.discard()
+		r.spool.discard()
 	}
 }
 
@@ -123,9 +123,9 @@ func (r *Runner) Start(ctx context.Context) {
 	context.AfterFunc(ctx, r.cancel)
 	r.started = true
 	r.running.Go(func() { r.join.run(r.ctx) })
-	if r.disk != nil {
-		r.running.Go(func() { r.disk.move(r.ctx) })
-		r.running.Go(func() { r.disk.sync(r.ctx) })
+	if r.spool != nil {
+		r.running.Go(func() { r.spool.move(r.ctx) })
+		r.running.Go(func() { r.spool.sync(r.ctx) })
 	}
 	for _, w := range r.workers {
 		r.running.Go(func() { w.run(r.ctx) })
@@ -135,13 +135,13 @@ func (r *Runner) Start(ctx context.Context) {
 // Gone is closed when the output cannot go on: its reader has left, or opening
 // it failed for good. From then on all it is offered counts as abandoned, and
 // nobody waits for it.
-func (r *Runner) Ended() <-chan struct{} { return r.gone }
+func (r *Runner) Ended() <-chan struct{} { return r.ended }
 
 // Err is why Gone was closed, nil before.
 func (r *Runner) Err() error {
 	select {
-	case <-r.gone:
-		return r.goneErr
+	case <-r.ended:
+		return r.endErr
 	default:
 		return nil
 	}
@@ -170,12 +170,12 @@ func (r *Runner) Stop(ctx context.Context) {
 }
 
 // emptyEvery is how often Stop looks whether there is anything left to wait for.
-const emptyEvery = 10 * time.Millisecond
+const idlePoll = 10 * time.Millisecond
 
 // await returns when the writers have ended, when ctx ends, and when nothing is
 // left but attempts to open a writer, which would have nothing to write.
 func (r *Runner) await(ctx context.Context, done <-chan struct{}) {
-	tick := time.NewTicker(emptyEvery)
+	tick := time.NewTicker(idlePoll)
 	defer tick.Stop()
 	for {
 		select {
@@ -194,29 +194,29 @@ func (r *Runner) await(ctx context.Context, done <-chan struct{}) {
 // nothingLeft tells whether a queue that is closed has nothing any more for
 // workers of which none has a writer.
 func (r *Runner) nothingLeft() bool {
-	if int(r.empty.Load()) < len(r.workers) {
+	if int(r.withoutWriter.Load()) < len(r.workers) {
 		return false
 	}
-	if r.disk != nil {
+	if r.spool != nil {
 		select {
-		case <-r.disk.ended:
+		case <-r.spool.ended:
 		default:
 			return false
 		}
 	}
-	return !r.busy() && !r.queue.loose.some()
+	return !r.busy() && !r.queue.unbatched.nonEmpty()
 }
 
 // finish deals with what is left.
 func (r *Runner) finish() {
-	r.health.end()
-	r.stop.Lock()
-	defer r.stop.Unlock()
+	r.health.logUnlogged()
+	r.stopMu.Lock()
+	defer r.stopMu.Unlock()
 	if r.started {
 		<-r.join.ended // it never waits for others
 	}
 	r.join.round(true) // what lanes brought since, or before a start that never came
-	if r.disk == nil {
+	if r.spool == nil {
 		r.abandon(r.queue.Drain())
 		return
 	}
@@ -226,9 +226,9 @@ func (r *Runner) finish() {
 	r.finished = true
 	done := make(chan uint64, 1)
 	go func() {
-		<-r.disk.ended
+		<-r.spool.ended
 		if errors.Is(r.Err(), ErrReaderGone) {
-			done <- r.queue.Drain() + r.disk.abandon()
+			done <- r.queue.Drain() + r.spool.abandon()
 			return
 		}
 		var rest []item
@@ -239,14 +239,14 @@ func (r *Runner) finish() {
 			}
 			rest = append(rest, it)
 		}
-		done <- r.disk.finish(rest)
+		done <- r.spool.finish(rest)
 	}()
 	select {
 	case abandoned := <-done:
 		r.abandon(abandoned)
-	case <-time.After(r.disk.grace):
+	case <-time.After(r.spool.closeTimeout):
 		r.stuck.Store(true)
-		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", r.disk.grace)
+		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", r.spool.closeTimeout)
 	}
 }
 
@@ -279,50 +279,50 @@ func (r *Runner) Stuck() uint64 {
 // CloseErr is why writers did not close cleanly, nil where they did. It is for the
 // time behind Stop.
 func (r *Runner) CloseErr() error {
-	r.stop.Lock()
-	defer r.stop.Unlock()
-	return errors.Join(r.closing...)
+	r.stopMu.Lock()
+	defer r.stopMu.Unlock()
+	return errors.Join(r.closeErrs...)
 }
 
 // Trouble is why the last attempts failed, nil where they did not.
-func (r *Runner) LastError() error { return r.health.trouble() }
+func (r *Runner) LastError() error { return r.health.lastError() }
 
 // Waiting is how many events the spool holds; 0 where its disk does not answer.
 func (r *Runner) SpoolEvents() uint64 {
-	if r.disk == nil || r.stuck.Load() {
+	if r.spool == nil || r.stuck.Load() {
 		return 0
 	}
-	return r.disk.sp.Stats().Pending
+	return r.spool.spool.Stats().Pending
 }
 
 // SpoolBytes is how large the spool is, and may become; 0 and 0 without one.
 func (r *Runner) SpoolBytes() (size, limit int64) {
-	if r.disk == nil || r.stuck.Load() {
+	if r.spool == nil || r.stuck.Load() {
 		return 0, 0
 	}
-	return r.disk.sp.Stats().Bytes, r.set.Spool.Bytes
+	return r.spool.spool.Stats().Bytes, r.set.Spool.Bytes
 }
 
 // next gives a worker its next block, oldest first.
 func (r *Runner) next(ctx context.Context) (item, bool) {
-	if r.disk != nil {
-		return r.disk.next(ctx)
+	if r.spool != nil {
+		return r.spool.next(ctx)
 	}
 	return r.queue.pop(ctx)
 }
 
 // busy tells whether blocks wait for a writer.
 func (r *Runner) busy() bool {
-	return r.queue.some.Load() || r.disk != nil && (r.disk.front.some.Load() || r.disk.sp.Behind())
+	return r.queue.nonEmpty.Load() || r.spool != nil && (r.spool.front.nonEmpty.Load() || r.spool.spool.HasPending())
 }
 
 // put hands a lane's block over.
-func (r *Runner) put(p parcel, round *uint64) PutResult {
+func (r *Runner) put(p laneBlock, round *uint64) putResult {
 	if r.live {
 		return r.queue.offer(p, round, p.last)
 	}
-	result := r.queue.wait(r.ctx, func() PutResult { return r.queue.offer(p, round, false) })
-	if result == Stopped && r.disk != nil {
+	result := r.queue.wait(r.ctx, func() putResult { return r.queue.offer(p, round, false) })
+	if result == putStopped && r.spool != nil {
 		// Sending has ended, Stop has not come: it will take what the lanes still
 		// have in hand, which is little, to the spool.
 		return r.queue.offer(p, round, true)
@@ -336,20 +336,20 @@ func (r *Runner) End(why error) { r.giveUp(why) }
 // giveUp says so at once, since other outputs may go on for long. A reader that
 // has left is no fault, and the program's to judge.
 func (r *Runner) giveUp(err error) {
-	r.goneOnce.Do(func() {
-		r.goneErr = err
+	r.endOnce.Do(func() {
+		r.endErr = err
 		if !errors.Is(err, ErrReaderGone) {
 			r.log.Error("output gives up: what it has not delivered and what is still to come for it is abandoned",
 				"records", r.counters.Sum(account.DeliveryHeld)+r.counters.Sum(account.Abandoned), "error", err)
 		}
-		close(r.gone)
+		close(r.ended)
 	})
 	r.queue.Close()
 	r.cancel() // what this worker met, the others will meet
-	if r.disk != nil {
+	if r.spool != nil {
 		return // Stop decides
 	}
-	r.stop.Lock()
-	defer r.stop.Unlock()
+	r.stopMu.Lock()
+	defer r.stopMu.Unlock()
 	r.abandon(r.queue.Drain())
 }

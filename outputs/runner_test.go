@@ -84,7 +84,7 @@ func offer(in *Intake, n int) {
 
 // check compares the ledger at rest; counts are "name value" for all outcomes
 // and meters that are not 0.
-func check(t *testing.T, r *Runner, offered uint64, want string) {
+func checkLedger(t *testing.T, r *Runner, offered uint64, want string) {
 	t.Helper()
 	l := r.Ledger(func() uint64 { return offered })
 	if l.Unaccounted() != 0 || l.Held != 0 || l.Label != "fake" {
@@ -94,7 +94,7 @@ func check(t *testing.T, r *Runner, offered uint64, want string) {
 	for _, line := range append(l.Outcomes, l.Meters...) {
 		values[line.Name] = line.Value
 	}
-	for name, value := range wanted(t, want) {
+	for name, value := range parseCounts(t, want) {
 		if values[name] != value {
 			t.Errorf("%s %d, want %d", name, values[name], value)
 		}
@@ -102,7 +102,7 @@ func check(t *testing.T, r *Runner, offered uint64, want string) {
 }
 
 // shortly is a grace time that is over soon.
-func shortly() context.Context {
+func shortGrace() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	context.AfterFunc(ctx, cancel)
 	return ctx
@@ -150,7 +150,7 @@ func TestOutcomes(t *testing.T) {
 		r.Start(context.Background())
 		offer(r.Intake(), 10)
 		r.Stop(context.Background())
-		check(t, r, 10, want)
+		checkLedger(t, r, 10, want)
 	}
 	f(nil, 0, "delivered 10, blocks 1, retries 0")
 	f(nil, 3, "delivered 7, refused 3, blocks 1")
@@ -195,11 +195,11 @@ func TestTimeoutPerAttempt(t *testing.T) {
 }
 
 // handed is what lanes have handed over and no joiner has seen: batches first.
-func handed(q *Queue) (blocks []*event.Block) {
+func handedOver(q *queue) (blocks []*event.Block) {
 	for q.count > 0 {
 		blocks = append(blocks, q.pull().block)
 	}
-	for _, p := range q.loose.take() {
+	for _, p := range q.unbatched.take() {
 		blocks = append(blocks, p.block)
 	}
 	return blocks
@@ -216,7 +216,7 @@ func TestBatches(t *testing.T) {
 		in.Tick(now)
 		fill(in)
 		var got []int
-		for _, b := range handed(r.queue) {
+		for _, b := range handedOver(r.queue) {
 			got = append(got, b.Len())
 			if b.Size() > blockTarget && b.Len() > 1 {
 				t.Errorf("a block of %d events has %d bytes, the bound is %d", b.Len(), b.Size(), blockTarget)
@@ -238,7 +238,7 @@ func TestBatches(t *testing.T) {
 		in.Tick(now.Add(975*time.Millisecond - 1)) // the default delay is 1 s, of which the joiner gets 25 ms
 		in.Offer(testEvent(2))
 		in.Tick(now.Add(975 * time.Millisecond))
-		in.r.queue.loose.take() // what is loose makes lanes hand over what they have
+		in.r.queue.unbatched.take() // what is loose makes lanes hand over what they have
 		in.Offer(testEvent(3))
 		in.Tick(now.Add(1950*time.Millisecond - 1))
 		in.Tick(now.Add(1950 * time.Millisecond))
@@ -270,8 +270,8 @@ func TestFullQueue(t *testing.T) {
 	set.QueueBytes = 1
 	live := testRunner(t, &fake{}, set, true, nil)
 	offer(live.Intake(), 35)
-	live.Stop(shortly())
-	check(t, live, 35, "queue_full 20, abandoned 15, delivered 0")
+	live.Stop(shortGrace())
+	checkLedger(t, live, 35, "queue_full 20, abandoned 15, delivered 0")
 
 	release := make(chan struct{})
 	file := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
@@ -292,7 +292,7 @@ func TestFullQueue(t *testing.T) {
 	close(release)
 	<-offered
 	file.Stop(context.Background())
-	check(t, file, 2000, "delivered 2000")
+	checkLedger(t, file, 2000, "delivered 2000")
 }
 
 // The end of Start's context frees lanes that wait.
@@ -308,7 +308,7 @@ func TestContextFreesLanes(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, cancel)
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())
-	check(t, r, 100, "delivered 0, abandoned 100")
+	checkLedger(t, r, 100, "delivered 0, abandoned 100")
 }
 
 // A writer that does not heed its context delays the stop by a second, no more,
@@ -324,17 +324,17 @@ func TestStopWithStuckWriter(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 25)
 	from := time.Now()
-	r.Stop(shortly())
+	r.Stop(shortGrace())
 	if took := time.Since(from); took > time.Minute { // the writer is stuck for good: Stop did not wait for it
 		t.Errorf("Stop took %s", took)
 	}
-	check(t, r, 25, "delivered 0, abandoned 25")
+	checkLedger(t, r, 25, "delivered 0, abandoned 25")
 	close(release)
 	<-returned
 	r.running.Wait()
-	check(t, r, 25, "delivered 0, abandoned 25")
-	r.Stop(shortly())
-	check(t, r, 25, "delivered 0, abandoned 25")
+	checkLedger(t, r, 25, "delivered 0, abandoned 25")
+	r.Stop(shortGrace())
+	checkLedger(t, r, 25, "delivered 0, abandoned 25")
 }
 
 // Gone ends all workers, and lanes do not wait for it.
@@ -353,7 +353,7 @@ func TestGone(t *testing.T) {
 	if !errors.Is(r.Err(), ErrReaderGone) {
 		t.Errorf("Err = %v, want ErrReaderGone", r.Err())
 	}
-	check(t, r, 500, "abandoned 500, delivered 0")
+	checkLedger(t, r, 500, "abandoned 500, delivered 0")
 	if f.closes == 0 || f.closes > 3 {
 		t.Errorf("%d writers closed, want 1 to 3", f.closes)
 	}
@@ -385,7 +385,7 @@ func TestGoneWakesWorkers(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("Stop waits for a worker that sleeps")
 	}
-	check(t, r, 50, "abandoned 50")
+	checkLedger(t, r, 50, "abandoned 50")
 }
 
 // Opening is tried again; an error for good ends the output.
@@ -404,7 +404,7 @@ func TestOpen(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())
-	check(t, r, 100, "delivered 100, retries 4")
+	checkLedger(t, r, 100, "delivered 100, retries 4")
 	if f.closes != 2 {
 		t.Errorf("%d writers closed, want 2", f.closes)
 	}
@@ -418,7 +418,7 @@ func TestOpen(t *testing.T) {
 	}
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())
-	check(t, r, 100, "abandoned 100")
+	checkLedger(t, r, 100, "abandoned 100")
 }
 
 // One line when it begins to fail and one when all is well, however many
@@ -438,7 +438,7 @@ func TestHealthLines(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 20)
 	r.Stop(context.Background())
-	check(t, r, 20, "delivered 20, retries 20")
+	checkLedger(t, r, 20, "delivered 20, retries 20")
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], "connection refused") || !strings.Contains(lines[0], "output=fake") ||
 		!strings.Contains(lines[1], "recovered") || !strings.Contains(lines[1], "failed_attempts=20") {
@@ -455,7 +455,7 @@ func TestRefusalLines(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())
-	check(t, r, 100, "refused 100")
+	checkLedger(t, r, 100, "refused 100")
 	if n := strings.Count(text.String(), "\n"); n != 1 || !strings.Contains(text.String(), "bad column") {
 		t.Errorf("want one line that says bad column, got\n%s", text.String())
 	}

@@ -21,37 +21,37 @@ import (
 //
 // Blocks go to the front while it has room and the disk is empty of what it alone
 // has, so all in front is older than that, and workers take the front first.
-type disk struct {
+type spoolQueue struct {
 	r      *Runner
-	sp     *spool.Spool
+	spool  *spool.Spool
 	always bool // every block is on disk, those in front too
-	front  *Queue
+	front  *queue
 
-	more  chan struct{}                        // a token: the disk has something to take
-	moved chan struct{}                        // a token: workers have taken something
-	ended chan struct{}                        // closed when move is done
-	hand  item                                 // what move had in hand when it ended
-	grace time.Duration                        // diskGrace, but for tests
-	note  func(*spool.Segment, event.ID) error // sp.Done, but for tests
+	more         chan struct{}                        // a token: the disk has something to take
+	taken        chan struct{}                        // a token: workers have taken something
+	ended        chan struct{}                        // closed when move is done
+	unplaced     item                                 // what move had in hand when it ended
+	closeTimeout time.Duration                        // diskGrace, but for tests
+	markDone     func(*spool.Segment, event.ID) error // sp.Done, but for tests
 
-	mu     sync.Mutex
-	shard  *account.Shard // the spool's numbers
-	moving *account.Shard // what move has in hand
-	since  time.Time      // of that; zero: it has nothing
-	kept   []item         // what workers could not deliver
-	broken bool           // the last write failed
+	mu           sync.Mutex
+	shard        *account.Shard // the spool's numbers
+	movingShard  *account.Shard // what move has in hand
+	movingSince  time.Time      // of that; zero: it has nothing
+	undelivered  []item         // what workers could not deliver
+	writeFailing bool           // the last write failed
 }
 
 const (
 	// syncEvery is how much time a loss of power can cost.
-	syncEvery = time.Second
+	syncInterval = time.Second
 	// diskRetry is the pause after a write that failed.
-	diskRetry = time.Second
+	spoolRetry = time.Second
 	// diskGrace is how long the last writes of a stop may take.
-	diskGrace = 10 * time.Second
+	spoolCloseTimeout = 10 * time.Second
 )
 
-func openDisk(r *Runner) (*disk, error) {
+func openSpoolQueue(r *Runner) (*spoolQueue, error) {
 	s := r.set.Spool
 	sp, err := spool.Open(spool.Options{
 		Dir: filepath.Join(s.Dir, r.out.Name()), Force: s.Force, Limit: s.Bytes, Free: s.Free, Wait: !r.live, Log: r.log,
@@ -59,13 +59,13 @@ func openDisk(r *Runner) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{
-		r: r, sp: sp, always: s.Always,
-		front: NewQueue(r.set.half(), r.counters.Shard()),
-		more:  make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}),
-		shard: r.counters.Shard(), moving: r.counters.Shard(), grace: diskGrace, note: sp.Done,
+	d := &spoolQueue{
+		r: r, spool: sp, always: s.Always,
+		front: newQueue(r.set.spoolQueueBytes(), r.counters.Shard()),
+		more:  make(chan struct{}, 1), taken: make(chan struct{}, 1), ended: make(chan struct{}),
+		shard: r.counters.Shard(), movingShard: r.counters.Shard(), closeTimeout: spoolCloseTimeout, markDone: sp.Done,
 	}
-	d.front.MaxEvents = (r.set.QueueEvents + 1) / 2
+	d.front.maxEvents = (r.set.QueueEvents + 1) / 2
 	if st := sp.Stats(); st.Pending > 0 {
 		r.log.Info("the spool holds events of an earlier run, sending them first", "events", st.Pending, "spool", sp.Dir())
 	}
@@ -74,10 +74,10 @@ func openDisk(r *Runner) (*disk, error) {
 }
 
 // publish shows the spool's numbers in the ledgers.
-func (d *disk) publish() {
+func (d *spoolQueue) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st := d.sp.Stats()
+	st := d.spool.Stats()
 	d.shard.Set(account.Recovered, st.Recovered)
 	d.shard.Set(account.SpoolEvicted, st.Evicted)
 	d.shard.Set(account.SpoolDamaged, st.Damaged)
@@ -85,7 +85,7 @@ func (d *disk) publish() {
 	d.shard.Set(account.SetAside, st.SetAside)
 	d.shard.Set(account.UnreadableBlocks, st.UnreadableBlocks)
 	held := st.Pending
-	for _, it := range d.kept {
+	for _, it := range d.undelivered {
 		held += uint64(it.block.Len())
 	}
 	d.shard.Set(account.DeliveryHeld, held)
@@ -95,7 +95,7 @@ func (d *disk) publish() {
 
 // move brings blocks from the lanes' queue to the front or to the disk, until
 // the queue is closed and empty, or ctx ends.
-func (d *disk) move(ctx context.Context) {
+func (d *spoolQueue) move(ctx context.Context) {
 	defer close(d.ended)
 	defer d.front.Close()
 	for {
@@ -103,37 +103,37 @@ func (d *disk) move(ctx context.Context) {
 		if !ok {
 			return
 		}
-		d.holds(it)
-		lent := lentBytes(it.block)
-		if !d.place(ctx, it) {
-			d.hand = it
+		d.setMoving(it)
+		lent := popCharge(it.block)
+		if !d.enqueue(ctx, it) {
+			d.unplaced = it
 			return
 		}
-		d.holds(item{})
-		d.r.queue.giveBack(lent)
+		d.setMoving(item{})
+		d.r.queue.release(lent)
 	}
 }
 
 // holds shows what move has in hand.
-func (d *disk) holds(it item) {
+func (d *spoolQueue) setMoving(it item) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0
 	if it.block != nil {
 		n = it.block.Len()
 	}
-	d.since = it.since
-	d.moving.Set(account.DeliveryHeld, uint64(n))
-	d.moving.Publish()
+	d.movingSince = it.since
+	d.movingShard.Set(account.DeliveryHeld, uint64(n))
+	d.movingShard.Publish()
 }
 
 // place returns when the block is in front or on disk, or false when ctx ended
 // first.
-func (d *disk) place(ctx context.Context, it item) bool {
+func (d *spoolQueue) enqueue(ctx context.Context, it item) bool {
 	b := it.block
 	for {
 		// Only this goroutine can undo what makes the front the right place.
-		direct := !d.sp.Behind() && d.front.hasRoom(b)
+		direct := !d.spool.HasPending() && d.front.hasRoom(b)
 		var err error
 		switch {
 		case d.always:
@@ -157,7 +157,7 @@ func (d *disk) place(ctx context.Context, it item) bool {
 			d.r.free.put(b)
 			return true
 		}
-		if !d.wait(ctx) {
+		if !d.waitForRoom(ctx) {
 			return false
 		}
 	}
@@ -165,36 +165,36 @@ func (d *disk) place(ctx context.Context, it item) bool {
 
 // write appends a block to the spool. When that begins to fail, and when it is
 // well again, it says so.
-func (d *disk) write(it item, kept bool) (*spool.Segment, error) {
-	seg, err := d.sp.Append(it.block, kept, it.since)
+func (d *spoolQueue) write(it item, kept bool) (*spool.Segment, error) {
+	seg, err := d.spool.Append(it.block, kept, it.since)
 	d.publish()
 	if errors.Is(err, spool.ErrFull) {
 		return nil, err
 	}
-	d.wrote(err)
+	d.reportWrite(err)
 	return seg, err
 }
 
-func (d *disk) wrote(err error) {
+func (d *spoolQueue) reportWrite(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case err != nil && !d.broken && d.always:
+	case err != nil && !d.writeFailing && d.always:
 		d.r.log.Error("the spool cannot be written: what is in memory now would not survive a crash", "error", err)
-	case err != nil && !d.broken:
+	case err != nil && !d.writeFailing:
 		d.r.log.Error("the spool cannot be written: what memory cannot hold is lost", "error", err)
-	case err == nil && d.broken:
+	case err == nil && d.writeFailing:
 		d.r.log.Info("the spool is written again")
 	}
-	d.broken = err != nil
+	d.writeFailing = err != nil
 }
 
-func (d *disk) wait(ctx context.Context) bool {
-	t := time.NewTimer(diskRetry)
+func (d *spoolQueue) waitForRoom(ctx context.Context) bool {
+	t := time.NewTimer(spoolRetry)
 	defer t.Stop()
 	select {
-	case <-d.moved:
-	case <-d.sp.Freed():
+	case <-d.taken:
+	case <-d.spool.Freed():
 	case <-t.C:
 	case <-ctx.Done():
 		return false
@@ -203,14 +203,14 @@ func (d *disk) wait(ctx context.Context) bool {
 }
 
 // sync brings the disk up to date now and then, until ctx ends.
-func (d *disk) sync(ctx context.Context) {
-	tick := time.NewTicker(syncEvery)
+func (d *spoolQueue) sync(ctx context.Context) {
+	tick := time.NewTicker(syncInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := d.sp.Sync(); err != nil {
-				d.wrote(err)
+			if err := d.spool.Sync(); err != nil {
+				d.reportWrite(err)
 			}
 			d.publish() // it may have found that files are gone
 		case <-d.ended:
@@ -223,21 +223,21 @@ func (d *disk) sync(ctx context.Context) {
 
 // next gives the oldest block, from the front or from the disk. It returns
 // false when ctx has ended, and when there is none and none will come.
-func (d *disk) next(ctx context.Context) (item, bool) {
+func (d *spoolQueue) next(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
-		behind := d.sp.Behind() // asked first: while it is so, nothing gets in front
+		behind := d.spool.HasPending() // asked first: while it is so, nothing gets in front
 		it, closed := d.front.tryPop()
 		switch {
 		case it.block != nil:
-			signal(d.moved)
+			signal(d.taken)
 			return it, true
 		case closed && !behind:
-			if d.sp.Behind() { // the last block went there between the two looks
+			if d.spool.HasPending() { // the last block went there between the two looks
 				continue
 			}
 			return item{}, false
 		case behind:
-			if it, ok := d.read(); ok {
+			if it, ok := d.readSpool(); ok {
 				return it, true
 			}
 			continue
@@ -252,14 +252,14 @@ func (d *disk) next(ctx context.Context) (item, bool) {
 	return item{}, false
 }
 
-func (d *disk) read() (item, bool) {
-	b, seg, since := d.sp.Next()
+func (d *spoolQueue) readSpool() (item, bool) {
+	b, seg, since := d.spool.Next()
 	d.publish()
-	signal(d.moved)
+	signal(d.taken)
 	if b == nil {
 		return item{}, false
 	}
-	if d.sp.Behind() {
+	if d.spool.HasPending() {
 		signal(d.more)
 	}
 	return item{block: b, since: since, seg: seg, id: b.ID(), shared: true}, true
@@ -267,41 +267,41 @@ func (d *disk) read() (item, bool) {
 
 // oldest is when the first event of all that is behind the lanes' queue was
 // received.
-func (d *disk) oldest() time.Time {
+func (d *spoolQueue) oldest() time.Time {
 	d.mu.Lock()
-	t := d.since
-	for _, it := range d.kept {
+	t := d.movingSince
+	for _, it := range d.undelivered {
 		t = earlier(t, it.since)
 	}
 	d.mu.Unlock()
-	return earlier(earlier(t, d.front.oldest()), d.sp.Oldest())
+	return earlier(earlier(t, d.front.oldest()), d.spool.Oldest())
 }
 
 // done notes that all of a block is delivered or refused.
-func (d *disk) done(it item) {
+func (d *spoolQueue) done(it item) {
 	if it.seg == nil {
 		return
 	}
-	if err := d.note(it.seg, it.id); err != nil {
-		d.wrote(err)
+	if err := d.markDone(it.seg, it.id); err != nil {
+		d.reportWrite(err)
 	}
 }
 
 // keep takes back what a worker could not deliver before the end.
-func (d *disk) keep(it item) {
+func (d *spoolQueue) takeBack(it item) {
 	d.mu.Lock()
-	d.kept = append(d.kept, it)
+	d.undelivered = append(d.undelivered, it)
 	d.mu.Unlock()
 	d.publish()
 }
 
 // finish stores what is left, the oldest first, and closes the spool. It
 // returns the events that could not be stored. move has ended.
-func (d *disk) finish(rest []item) (abandoned uint64) {
-	d.sp.Last()
+func (d *spoolQueue) finish(rest []item) (abandoned uint64) {
+	d.spool.ReleaseReserve()
 	d.publish()
 	d.mu.Lock()
-	first := d.kept
+	first := d.undelivered
 	d.mu.Unlock()
 	for {
 		it, _ := d.front.tryPop()
@@ -311,8 +311,8 @@ func (d *disk) finish(rest []item) (abandoned uint64) {
 		first = append(first, it)
 	}
 	abandoned = d.putBack(first)
-	if d.hand.block != nil {
-		rest = append([]item{d.hand}, rest...)
+	if d.unplaced.block != nil {
+		rest = append([]item{d.unplaced}, rest...)
 	}
 	for _, it := range rest {
 		if _, err := d.write(it, false); err != nil {
@@ -320,32 +320,32 @@ func (d *disk) finish(rest []item) (abandoned uint64) {
 		}
 	}
 	d.mu.Lock()
-	d.kept = nil
+	d.undelivered = nil
 	d.mu.Unlock()
-	d.holds(item{})
+	d.setMoving(item{})
 	d.publish()
-	if n := d.sp.Stats().Pending; n > 0 {
-		d.r.log.Info("events wait in the spool for the next start", "events", n, "spool", d.sp.Dir())
+	if n := d.spool.Stats().Pending; n > 0 {
+		d.r.log.Info("events wait in the spool for the next start", "events", n, "spool", d.spool.Dir())
 	}
-	if err := d.sp.Close(); err != nil {
+	if err := d.spool.Close(); err != nil {
 		d.r.log.Error("close the spool", "error", err)
 	}
 	return abandoned
 }
 
 // putBack stores what was next to be sent before all else.
-func (d *disk) putBack(items []item) (abandoned uint64) {
+func (d *spoolQueue) putBack(items []item) (abandoned uint64) {
 	var blocks []*event.Block
 	var put []item
 	for _, it := range items {
-		if it.seg != nil && it.id == it.block.ID() && d.sp.Return(it.seg, it.block.Len()) {
+		if it.seg != nil && it.id == it.block.ID() && d.spool.Requeue(it.seg, it.block.Len()) {
 			continue // is on disk
 		}
 		blocks, put = append(blocks, it.block), append(put, it)
 	}
-	safe, err := d.sp.PutBack(blocks)
+	safe, err := d.spool.PutBack(blocks)
 	if err != nil {
-		d.wrote(err)
+		d.reportWrite(err)
 	}
 	lost := len(blocks) - safe
 	for i, it := range put {
@@ -359,36 +359,36 @@ func (d *disk) putBack(items []item) (abandoned uint64) {
 }
 
 // abandon closes the spool without storing anything.
-func (d *disk) abandon() (events uint64) {
+func (d *spoolQueue) abandon() (events uint64) {
 	events = d.drain()
-	if err := d.sp.Close(); err != nil {
+	if err := d.spool.Close(); err != nil {
 		d.r.log.Error("close the spool", "error", err)
 	}
 	return events
 }
 
 // discard gives the spool back as it was found, before a start that fails.
-func (d *disk) discard() {
+func (d *spoolQueue) discard() {
 	d.drain()
-	if err := d.sp.Discard(); err != nil {
+	if err := d.spool.Discard(); err != nil {
 		d.r.log.Error("close the spool", "error", err)
 	}
 }
 
 // drain gives up what memory holds.
-func (d *disk) drain() (events uint64) {
+func (d *spoolQueue) drain() (events uint64) {
 	d.mu.Lock()
-	for _, it := range d.kept {
+	for _, it := range d.undelivered {
 		events += uint64(it.block.Len())
 	}
-	d.kept = nil
+	d.undelivered = nil
 	d.mu.Unlock()
 	events += d.front.Drain()
-	if d.hand.block != nil {
-		events += uint64(d.hand.block.Len())
-		d.hand = item{}
+	if d.unplaced.block != nil {
+		events += uint64(d.unplaced.block.Len())
+		d.unplaced = item{}
 	}
-	d.holds(item{})
+	d.setMoving(item{})
 	d.publish()
 	return events
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // store is a destination that can be down, and remembers what it got.
-type store struct {
+type destination struct {
 	fake
 	mu   sync.Mutex
 	down bool
@@ -28,27 +28,27 @@ type store struct {
 	ids  []event.ID
 }
 
-func newStore(down bool) *store {
-	s := &store{down: down}
+func newDestination(down bool) *destination {
+	s := &destination{down: down}
 	s.write = func(_ context.Context, b *event.Block) (int, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.down {
 			return 0, errors.New("connection refused")
 		}
-		s.got, s.ids = append(s.got, numbers(b)...), append(s.ids, b.ID())
+		s.got, s.ids = append(s.got, dnsIDs(b)...), append(s.ids, b.ID())
 		return 0, nil
 	}
 	return s
 }
 
-func (s *store) set(down bool) {
+func (s *destination) setDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
 }
 
-func (s *store) received() []int {
+func (s *destination) received() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.got)
@@ -56,14 +56,14 @@ func (s *store) received() []int {
 
 // spooled are settings with memory for two small blocks on either side of the
 // disk.
-func spooled(dir string, always bool) Settings {
+func spoolSettings(dir string, always bool) Settings {
 	set := quick(1, 10)
 	set.QueueBytes = 4 * (smallBlock + event.BlockHeaderLen)
 	set.Spool = SpoolSettings{Dir: dir, Bytes: 64 << 20, Always: always}
 	return set
 }
 
-func runnerFor(t *testing.T, s *store, set Settings, live bool, log *slog.Logger) *Runner {
+func runnerFor(t *testing.T, s *destination, set Settings, live bool, log *slog.Logger) *Runner {
 	t.Helper()
 	r, err := NewRunner(&s.fake, set, live, event.NewIDs(), account.NewDeliveryCounters(), log)
 	if err != nil {
@@ -79,7 +79,7 @@ func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
 	for i := range n {
 		in.Offer(testEvent(uint16(first + i)))
 		if i%10 == 9 {
-			waitUntil(t, func() bool { return r.queue.hasRoom(sealed(1)) })
+			waitUntil(t, func() bool { return r.queue.hasRoom(sealedBlock(1)) })
 		}
 	}
 	in.Flush()
@@ -110,16 +110,16 @@ func wantInOrder(t *testing.T, got []int, n int) {
 // one worker, and nothing twice.
 func TestSpoolOutage(t *testing.T) {
 	for _, always := range []bool{false, true} {
-		s := newStore(true)
-		r := runnerFor(t, s, spooled(t.TempDir(), always), true, nil)
+		s := newDestination(true)
+		r := runnerFor(t, s, spoolSettings(t.TempDir(), always), true, nil)
 		r.Start(context.Background())
 		in := r.Intake()
 		trickle(t, r, in, 0, 1000)
-		s.set(false)
+		s.setDown(false)
 		trickle(t, r, in, 1000, 500)
 		waitUntil(t, func() bool { return len(s.received()) == 1500 })
 		r.Stop(context.Background())
-		check(t, r, 1500, "delivered 1500, queue_full 0, abandoned 0")
+		checkLedger(t, r, 1500, "delivered 1500, queue_full 0, abandoned 0")
 		wantInOrder(t, s.received(), 1500)
 	}
 }
@@ -129,36 +129,36 @@ func TestSpoolOutage(t *testing.T) {
 func TestSpoolStopAndStart(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
-		s := newStore(false)
-		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		s := newDestination(false)
+		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		in := r.Intake()
 		trickle(t, r, in, 0, 50)
 		waitUntil(t, func() bool { return len(s.received()) == 50 })
-		s.set(true)
+		s.setDown(true)
 		trickle(t, r, in, 50, 950)
-		r.Stop(shortly())
+		r.Stop(shortGrace())
 		l := r.Ledger(func() uint64 { return 1000 })
 		if l.Unaccounted() != 0 || l.Held != 950 || r.SpoolEvents() != 950 {
 			t.Errorf("always %t: %d unaccounted, %d held, %d waiting: %+v", always, l.Unaccounted(), l.Held, r.SpoolEvents(), l)
 		}
 
 		for range 2 { // a start during the outage changes nothing
-			r = runnerFor(t, s, spooled(dir, always), true, nil)
+			r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
 			r.Start(context.Background())
-			r.Stop(shortly())
+			r.Stop(shortGrace())
 			if l := r.Ledger(func() uint64 { return 0 }); l.In != 950 || l.Held != 950 || l.Unaccounted() != 0 {
 				t.Errorf("always %t: in %d, held %d, want 950", always, l.In, l.Held)
 			}
 		}
-		r = runnerFor(t, s, spooled(dir, always), true, nil)
+		r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		in = r.Intake()
-		s.set(false)
+		s.setDown(false)
 		trickle(t, r, in, 1000, 20)
 		waitUntil(t, func() bool { return len(s.received()) == 1020 })
 		r.Stop(context.Background())
-		check(t, r, 20, "delivered 970, recovered 950, abandoned 0")
+		checkLedger(t, r, 20, "delivered 970, recovered 950, abandoned 0")
 		wantInOrder(t, s.received(), 1020)
 		if left, _ := filepath.Glob(dir + "/fake/*.*"); len(left) != 0 {
 			t.Errorf("always %t: all is delivered, but there is %v", always, left)
@@ -170,13 +170,13 @@ func TestSpoolStopAndStart(t *testing.T) {
 // mode always nothing but open blocks is missing then.
 func TestSpoolKill(t *testing.T) {
 	dir, after := t.TempDir(), t.TempDir()
-	s := newStore(false)
-	r := runnerFor(t, s, spooled(dir, true), true, nil)
+	s := newDestination(false)
+	r := runnerFor(t, s, spoolSettings(dir, true), true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	trickle(t, r, in, 0, 100)
 	waitUntil(t, func() bool { return len(s.received()) == 100 && r.Ledger(func() uint64 { return 100 }).Held == 0 })
-	s.set(true)
+	s.setDown(true)
 	trickle(t, r, in, 100, 400)
 	waitUntil(t, func() bool { return empty(r.queue) && r.counters.Sum(account.DeliveryHeld) == 400 })
 	in.Offer(testEvent(9999)) // in an open block
@@ -184,25 +184,25 @@ func TestSpoolKill(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 
-	next := newStore(false)
-	r2 := runnerFor(t, next, spooled(after, true), true, nil)
+	next := newDestination(false)
+	r2 := runnerFor(t, next, spoolSettings(after, true), true, nil)
 	r2.Start(context.Background())
 	waitUntil(t, func() bool { return len(next.received()) >= 400 })
 	r2.Stop(context.Background())
-	check(t, r2, 0, "delivered 400, recovered 400")
+	checkLedger(t, r2, 0, "delivered 400, recovered 400")
 	wantInOrder(t, append(s.received(), next.received()...), 500)
 	in.Flush()
-	r.Stop(shortly())
+	r.Stop(shortGrace())
 }
 
 // Without room on disk memory is the bound, as without a spool, and what comes
 // then is counted; when there is room again all goes on.
 func TestSpoolDiskFull(t *testing.T) {
 	for _, always := range []bool{false, true} {
-		var text lines
-		set := spooled(t.TempDir(), always)
+		var text syncLog
+		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Free = math.MaxInt64 / 2
-		s := newStore(true)
+		s := newDestination(true)
 		r := runnerFor(t, s, set, true, slog.New(slog.NewTextHandler(&text, nil)))
 		r.Start(context.Background())
 		in := r.Intake()
@@ -214,7 +214,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		}
 		in.Flush()
 		waitUntil(t, func() bool { return text.count("the spool cannot be written") > 0 })
-		s.set(false)
+		s.setDown(false)
 		waitUntil(t, func() bool {
 			l := r.Ledger(func() uint64 { return 500 })
 			return l.Held == 0 && l.Unaccounted() == 0
@@ -238,9 +238,9 @@ func TestSpoolDiskFull(t *testing.T) {
 // At its bound the spool gives up its oldest; memory is not touched, and the
 // numbers agree.
 func TestSpoolEvicts(t *testing.T) {
-	set := spooled(t.TempDir(), false)
+	set := spoolSettings(t.TempDir(), false)
 	set.Spool.Bytes = minSpool
-	s := newStore(true)
+	s := newDestination(true)
 	r := runnerFor(t, s, set, true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
@@ -254,10 +254,10 @@ func TestSpoolEvicts(t *testing.T) {
 		waitUntil(t, func() bool { return empty(r.queue) })
 	}
 	waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return n }); return l.Unaccounted() == 0 })
-	if size := r.disk.sp.Stats().Bytes; size > minSpool {
+	if size := r.spool.spool.Stats().Bytes; size > minSpool {
 		t.Errorf("%d bytes on disk, the bound is %d", size, minSpool)
 	}
-	s.set(false)
+	s.setDown(false)
 	waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return n }); return l.Held == 0 })
 	r.Stop(context.Background())
 	l := r.Ledger(func() uint64 { return n })
@@ -271,12 +271,12 @@ func TestSpoolEvicts(t *testing.T) {
 // waits for the destination.
 func TestSpoolBehindAFile(t *testing.T) {
 	for _, always := range []bool{false, true} {
-		set := spooled(t.TempDir(), always)
+		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Bytes, set.BatchSize = minSpool, 1
-		s := newStore(true)
+		s := newDestination(true)
 		r := runnerFor(t, s, set, false, nil)
 		r.Start(context.Background())
-		time.AfterFunc(50*time.Millisecond, func() { s.set(false) })
+		time.AfterFunc(50*time.Millisecond, func() { s.setDown(false) })
 		in := r.Intake()
 		large := testEvent(0)
 		large.Message = append(large.Message, make([]byte, 60000)...)
@@ -287,7 +287,7 @@ func TestSpoolBehindAFile(t *testing.T) {
 		}
 		in.Flush()
 		r.Stop(context.Background())
-		check(t, r, n, "delivered 500, spool_evicted 0")
+		checkLedger(t, r, n, "delivered 500, spool_evicted 0")
 		wantInOrder(t, s.received(), n)
 	}
 }
@@ -296,26 +296,26 @@ func TestSpoolBehindAFile(t *testing.T) {
 func TestSpoolStuckWriter(t *testing.T) {
 	dir := t.TempDir()
 	release := make(chan struct{})
-	s := newStore(false)
+	s := newDestination(false)
 	s.write = func(context.Context, *event.Block) (int, error) {
 		<-release
 		return 0, nil
 	}
-	r := runnerFor(t, s, spooled(dir, false), true, nil)
+	r := runnerFor(t, s, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	offer(r.Intake(), 10)
-	waitUntil(t, func() bool { return empty(r.queue) && empty(r.disk.front) })
-	r.Stop(shortly())
+	waitUntil(t, func() bool { return empty(r.queue) && empty(r.spool.front) })
+	r.Stop(shortGrace())
 	if l := r.Ledger(func() uint64 { return 10 }); l.Held != 10 || l.Unaccounted() != 0 {
 		t.Errorf("held %d, want 10: %+v", l.Held, l)
 	}
 	close(release)
-	s = newStore(false)
-	r = runnerFor(t, s, spooled(dir, false), true, nil)
+	s = newDestination(false)
+	r = runnerFor(t, s, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	waitUntil(t, func() bool { return len(s.received()) == 10 })
 	r.Stop(context.Background())
-	check(t, r, 0, "delivered 10, recovered 10")
+	checkLedger(t, r, 0, "delivered 10, recovered 10")
 }
 
 // What is left of a block that was taken in part is what the spool keeps.
@@ -323,28 +323,28 @@ func TestSpoolPartial(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
 		attempts := 0
-		s := newStore(false)
+		s := newDestination(false)
 		s.write = func(_ context.Context, b *event.Block) (int, error) {
 			if attempts++; attempts == 1 {
 				return 3, &Partial{[]int{7, 8}, errors.New("busy")}
 			}
 			return 0, errors.New("busy")
 		}
-		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		offer(r.Intake(), 10)
 		waitUntil(t, func() bool { return r.counters.Sum(account.Retries) > 1 })
-		r.Stop(shortly())
+		r.Stop(shortGrace())
 		l := r.Ledger(func() uint64 { return 10 })
 		if l.Unaccounted() != 0 || l.Held != 2 || l.Outcomes[account.Refused].Value != 3 || l.Outcomes[account.Delivered].Value != 5 {
 			t.Errorf("always %t: %+v", always, l)
 		}
-		s = newStore(false)
-		r = runnerFor(t, s, spooled(dir, always), true, nil)
+		s = newDestination(false)
+		r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		waitUntil(t, func() bool { return len(s.received()) > 1 })
 		r.Stop(context.Background())
-		check(t, r, 0, "delivered 2, recovered 2")
+		checkLedger(t, r, 0, "delivered 2, recovered 2")
 		if got := s.received(); !slices.Equal(got, []int{7, 8}) {
 			t.Errorf("always %t: after the start came %v, want 7 and 8", always, got)
 		}
@@ -354,8 +354,8 @@ func TestSpoolPartial(t *testing.T) {
 // Damage on disk, while the spool is in use, costs what it hits and is counted.
 func TestSpoolDamage(t *testing.T) {
 	dir := t.TempDir()
-	s := newStore(true)
-	r := runnerFor(t, s, spooled(dir, false), true, nil)
+	s := newDestination(true)
+	r := runnerFor(t, s, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	trickle(t, r, in, 0, 500)
@@ -369,10 +369,10 @@ func TestSpoolDamage(t *testing.T) {
 	if err := os.WriteFile(files[0], data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.set(false)
+	s.setDown(false)
 	waitUntil(t, func() bool { return r.Ledger(func() uint64 { return 500 }).Held == 0 })
 	r.Stop(context.Background())
-	check(t, r, 500, "delivered 490, spool_damaged 10, set_aside 1")
+	checkLedger(t, r, 500, "delivered 490, spool_damaged 10, set_aside 1")
 }
 
 // Many lanes, many workers, outages, and starts: every event once.
@@ -382,8 +382,8 @@ func TestSpoolConcurrent(t *testing.T) {
 		seen := make(map[int]int)
 		var dropped uint64
 		for round := range 4 {
-			s := newStore(true)
-			set := spooled(dir, always)
+			s := newDestination(true)
+			set := spoolSettings(dir, always)
 			set.Workers = 4
 			set.QueueBytes = 1 << 20
 			r := runnerFor(t, s, set, true, nil)
@@ -396,15 +396,15 @@ func TestSpoolConcurrent(t *testing.T) {
 						in.Offer(testEvent(uint16(round*6000 + lane*2000 + i)))
 						if i%100 == 0 {
 							time.Sleep(time.Millisecond)
-							s.set(i%300 != 0)
+							s.setDown(i%300 != 0)
 						}
 					}
 					in.Flush()
 				})
 			}
 			lanes.Wait()
-			s.set(round < 2)
-			r.Stop(shortly())
+			s.setDown(round < 2)
+			r.Stop(shortGrace())
 			l := r.Ledger(func() uint64 { return 6000 })
 			dropped += l.Outcomes[account.QueueFull].Value
 			if l.Unaccounted() != 0 || l.Held != r.SpoolEvents() || l.Outcomes[account.Abandoned].Value != 0 {
@@ -414,8 +414,8 @@ func TestSpoolConcurrent(t *testing.T) {
 				seen[id]++
 			}
 		}
-		s := newStore(false)
-		r := runnerFor(t, s, spooled(dir, always), true, nil)
+		s := newDestination(false)
+		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		waitUntil(t, func() bool { return r.Ledger(func() uint64 { return 0 }).Held == 0 })
 		r.Stop(context.Background())
@@ -437,7 +437,7 @@ func TestSpoolConcurrent(t *testing.T) {
 // it would wait for ever.
 func TestSlowOutputIsAlone(t *testing.T) {
 	hang := make(chan struct{})
-	slow := newStore(false)
+	slow := newDestination(false)
 	slow.write = func(ctx context.Context, _ *event.Block) (int, error) {
 		select {
 		case <-hang:
@@ -445,7 +445,7 @@ func TestSlowOutputIsAlone(t *testing.T) {
 		}
 		return 0, ctx.Err()
 	}
-	fast := newStore(false)
+	fast := newDestination(false)
 	a := runnerFor(t, slow, quick(1, 10), true, nil)
 	b := runnerFor(t, fast, quick(1, 10), true, nil)
 	a.Start(context.Background())
@@ -456,36 +456,36 @@ func TestSlowOutputIsAlone(t *testing.T) {
 		x.Offer(testEvent(uint16(i)))
 		y.Offer(testEvent(uint16(i)))
 		if i%1000 == 0 { // the lane's rate is bound by the fast one here
-			waitUntil(t, func() bool { return b.queue.hasRoom(sealed(1)) })
+			waitUntil(t, func() bool { return b.queue.hasRoom(sealedBlock(1)) })
 		}
 	}
 	x.Flush()
 	y.Flush()
 	b.Stop(context.Background())
-	a.Stop(shortly())
-	check(t, b, n, "delivered 200000")
+	a.Stop(shortGrace())
+	checkLedger(t, b, n, "delivered 200000")
 	close(hang)
 }
 
-func empty(q *Queue) bool {
+func empty(q *queue) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.count == 0 && q.loose.empty()
+	return q.count == 0 && q.unbatched.empty()
 }
 
 // lines is a log that can be read while it is written.
-type lines struct {
+type syncLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *syncLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *lines) count(what string) int {
+func (l *syncLog) count(what string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.text.String(), what)
@@ -495,8 +495,8 @@ func (l *lines) count(what string) int {
 // stored is held by nobody but the ledgers, and said.
 func TestSpoolDiskHangs(t *testing.T) {
 	var text bytes.Buffer
-	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
-	r.disk.grace = time.Millisecond
+	r := runnerFor(t, newDestination(true), spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r.spool.closeTimeout = time.Millisecond
 	in := r.Intake() // without Start the disk's goroutine never comes to an end
 	offer(in, 10)
 	in.Flush()

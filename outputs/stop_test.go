@@ -15,12 +15,12 @@ import (
 )
 
 // wantStops fails where Stop does not come back.
-func wantStops(t *testing.T, r *Runner) {
+func stopReturns(t *testing.T, r *Runner) {
 	t.Helper()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		r.Stop(shortly())
+		r.Stop(shortGrace())
 	}()
 	select {
 	case <-stopped:
@@ -32,12 +32,12 @@ func wantStops(t *testing.T, r *Runner) {
 // A disk that hangs when a delivered block is to be noted does not keep the
 // program from ending. The block counts as what it is.
 func TestStopWhileTheNoteHangs(t *testing.T) {
-	s := newStore(false)
-	r := runnerFor(t, s, spooled(t.TempDir(), true), true, nil)
-	r.disk.grace = time.Millisecond
+	s := newDestination(false)
+	r := runnerFor(t, s, spoolSettings(t.TempDir(), true), true, nil)
+	r.spool.closeTimeout = time.Millisecond
 	hang, ended := make(chan struct{}), make(chan struct{})
-	note := r.disk.note
-	r.disk.note = func(seg *spool.Segment, id event.ID) error {
+	note := r.spool.markDone
+	r.spool.markDone = func(seg *spool.Segment, id event.ID) error {
 		defer close(ended)
 		<-hang
 		return note(seg, id)
@@ -45,8 +45,8 @@ func TestStopWhileTheNoteHangs(t *testing.T) {
 	r.Start(context.Background())
 	offer(r.Intake(), 10)
 	waitUntil(t, func() bool { return len(s.received()) == 10 })
-	wantStops(t, r)
-	check(t, r, 10, "delivered 10")
+	stopReturns(t, r)
+	checkLedger(t, r, 10, "delivered 10")
 
 	close(hang)
 	<-ended // late, which does no harm
@@ -55,11 +55,11 @@ func TestStopWhileTheNoteHangs(t *testing.T) {
 // Nor does one that hangs when the reader has left.
 func TestGoneWhileTheDiskHangs(t *testing.T) {
 	var text bytes.Buffer
-	r := runnerFor(t, newStore(true), spooled(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
-	r.disk.grace = time.Millisecond
+	r := runnerFor(t, newDestination(true), spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r.spool.closeTimeout = time.Millisecond
 	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
 	r.giveUp(ErrReaderGone)
-	wantStops(t, r)
+	stopReturns(t, r)
 	if n := r.Stuck(); n != 10 {
 		t.Errorf("%d events stuck, want 10", n)
 	}
@@ -71,8 +71,8 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 // A worker that finds nothing in front, just when the last block goes to the disk
 // and the way to the front closes, takes that block all the same.
 func TestLastBlockGoesToTheDisk(t *testing.T) {
-	r := runnerFor(t, newStore(false), spooled(t.TempDir(), false), true, nil)
-	d := r.disk
+	r := runnerFor(t, newDestination(false), spoolSettings(t.TempDir(), false), true, nil)
+	d := r.spool
 	defer r.Discard()
 	d.front.mu.Lock()
 	found := make(chan bool)
@@ -81,11 +81,11 @@ func TestLastBlockGoesToTheDisk(t *testing.T) {
 		found <- ok
 	}()
 	time.Sleep(50 * time.Millisecond) // it has asked the disk, and waits for the front
-	if _, err := d.write(item{block: sealed(10)}, false); err != nil {
+	if _, err := d.write(item{block: sealedBlock(10)}, false); err != nil {
 		t.Fatal(err)
 	}
 	d.front.closed = true
-	d.front.over = true
+	d.front.isEnded = true
 	close(d.front.done)
 	close(d.front.ended)
 	d.front.mu.Unlock()
@@ -101,7 +101,7 @@ func TestStopWithNothingToDeliver(t *testing.T) {
 		set := quick(2, 10)
 		set.RetryFirst, set.RetryMax = time.Minute, time.Minute
 		if spool {
-			set.Spool = spooled(t.TempDir(), false).Spool
+			set.Spool = spoolSettings(t.TempDir(), false).Spool
 		}
 		tried := make(chan struct{}, 10)
 		down := &fake{open: func(ctx context.Context) error {
@@ -116,7 +116,7 @@ func TestStopWithNothingToDeliver(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("Stop took %s", took)
 		}
-		check(t, r, 0, "delivered 0")
+		checkLedger(t, r, 0, "delivered 0")
 	}
 }
 
@@ -134,9 +134,9 @@ func TestStopWaitsForTheDestination(t *testing.T) {
 	r := testRunner(t, f, quick(2, 10), true, nil)
 	r.Start(context.Background())
 	offer(r.Intake(), 25)
-	time.AfterFunc(10*emptyEvery, func() { close(up) })
+	time.AfterFunc(10*idlePoll, func() { close(up) })
 	r.Stop(context.Background())
-	check(t, r, 25, "delivered 25")
+	checkLedger(t, r, 25, "delivered 25")
 }
 
 // TestGiveUpIsHeard: an output that cannot go on says so once, at once, with what
@@ -160,7 +160,7 @@ func TestGiveUpIsHeard(t *testing.T) {
 			t.Errorf("log: %s", log)
 		}
 		r.Stop(context.Background())
-		check(t, r, 50, "abandoned 50")
+		checkLedger(t, r, 50, "abandoned 50")
 		if !errors.Is(r.Err(), why) {
 			t.Errorf("the output ended by %v, want %v", r.Err(), why)
 		}
@@ -174,20 +174,20 @@ type badClose struct{ Writer }
 func (badClose) Close() error { return errors.New("sync: input/output error") }
 
 // badly is an output of such writers.
-type badly struct{ *fake }
+type badCloseOutput struct{ *fake }
 
-func (b badly) Open(context.Context) (Writer, error) { return badClose{b.fake}, nil }
+func (b badCloseOutput) Open(context.Context) (Writer, error) { return badClose{b.fake}, nil }
 
 // A writer that does not close well is heard of: the run's end depends on it.
 func TestCloseFails(t *testing.T) {
-	r, err := NewRunner(badly{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryCounters(), nil)
+	r, err := NewRunner(badCloseOutput{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Start(context.Background())
 	offer(r.Intake(), 10)
 	r.Stop(context.Background())
-	check(t, r, 10, "delivered 10")
+	checkLedger(t, r, 10, "delivered 10")
 	if err := r.CloseErr(); err == nil || !strings.Contains(err.Error(), "sync: input/output error") {
 		t.Errorf("CloseErr is %v", err)
 	}

@@ -31,28 +31,28 @@ type result struct {
 	bytes                    uint64
 	rest                     *event.Block // what is left, where something is
 	why                      error        // of what was refused, where the writer said
-	gone                     error        // the output cannot go on
+	ended                    error        // the output cannot go on
 }
 
 // run ends when the queue is closed and empty, when ctx ends, or when the
 // output cannot go on.
 func (w *worker) run(ctx context.Context) {
-	w.r.empty.Add(1)
+	w.r.withoutWriter.Add(1)
 	if err := w.open(ctx); err != nil {
 		if ctx.Err() == nil {
 			w.r.giveUp(err)
 		}
 		return
 	}
-	w.r.empty.Add(-1)
-	defer w.r.empty.Add(1)
+	w.r.withoutWriter.Add(-1)
+	defer w.r.withoutWriter.Add(1)
 	defer w.close()
 	for {
 		it, ok := w.r.next(ctx)
 		if !ok {
 			return
 		}
-		w.take(it)
+		w.setInHand(it)
 		res := w.deliver(ctx, it.block)
 		if !w.settle(res) {
 			return
@@ -60,27 +60,27 @@ func (w *worker) run(ctx context.Context) {
 		if !it.shared && res.rest != it.block {
 			w.r.free.put(it.block)
 		}
-		if res.gone != nil {
-			w.r.giveUp(res.gone)
+		if res.ended != nil {
+			w.r.giveUp(res.ended)
 			return
 		}
 	}
 }
 
 func (w *worker) open(ctx context.Context) error {
-	delays := w.r.delays()
+	delays := w.r.newBackOff()
 	for {
 		writer, err := openOnce(ctx, w.r.out, w.r.set.Timeout)
 		if err == nil {
 			w.writer = writer
-			w.good()
+			w.noteSuccess()
 			return nil
 		}
 		if errors.Is(err, ErrPermanent) || errors.Is(err, ErrReaderGone) || errors.Is(err, ErrEnded) || ctx.Err() != nil {
 			return err
 		}
-		w.bad("open", err)
-		if !sleep(ctx, pause(delays, err)) {
+		w.noteFailure("open", err)
+		if !sleep(ctx, retryDelay(delays, err)) {
 			return ctx.Err()
 		}
 	}
@@ -89,9 +89,9 @@ func (w *worker) open(ctx context.Context) error {
 func (w *worker) close() {
 	if err := w.writer.Close(); err != nil {
 		w.r.log.Error("output does not close cleanly: what was written last may not last", "error", err)
-		w.r.stop.Lock()
-		defer w.r.stop.Unlock()
-		w.r.closing = append(w.r.closing, err)
+		w.r.stopMu.Lock()
+		defer w.r.stopMu.Unlock()
+		w.r.closeErrs = append(w.r.closeErrs, err)
 	}
 }
 
@@ -101,16 +101,16 @@ func (w *worker) close() {
 func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 	left := b.Len() // of b, less what was refused
 	var res result
-	for delays := w.r.delays(); ; {
+	for delays := w.r.newBackOff(); ; {
 		refused, err := writeOnce(ctx, w.writer, b, w.r.set.Timeout)
 		refused = min(max(refused, 0), left)
 		left -= refused
 		res.refused += uint64(refused)
 		var partial *Partial
-		if errors.As(err, &partial) && partial.fits(b, left) {
+		if errors.As(err, &partial) && partial.validFor(b, left) {
 			res.delivered += uint64(left - len(partial.Failed))
 			res.bytes += uint64(b.Size())
-			b, left = pick(b, partial.Failed, w.r.ids.Next(), b.Sealed()), len(partial.Failed)
+			b, left = subset(b, partial.Failed, w.r.ids.Next(), b.Sealed()), len(partial.Failed)
 			res.bytes -= uint64(b.Size())
 			if res.why == nil && refused > 0 {
 				res.why = partial.Err
@@ -121,24 +121,24 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 		}
 		switch {
 		case err == nil:
-			w.good()
+			w.noteSuccess()
 			res.delivered += uint64(left)
 			res.bytes += uint64(b.Size())
 			return res
 		case errors.Is(err, ErrPermanent):
-			w.good()
+			w.noteSuccess()
 			res.refused += uint64(left)
 			res.why = err
 			return res
 		case errors.Is(err, ErrReaderGone), errors.Is(err, ErrEnded):
-			res.left, res.rest, res.gone = uint64(left), b, err
+			res.left, res.rest, res.ended = uint64(left), b, err
 			return res
 		case ctx.Err() != nil:
 			res.left, res.rest = uint64(left), b
 			return res
 		}
-		w.bad("write", err)
-		if !sleep(ctx, pause(delays, err)) {
+		w.noteFailure("write", err)
+		if !sleep(ctx, retryDelay(delays, err)) {
 			res.left, res.rest = uint64(left), b
 			return res
 		}
@@ -146,7 +146,7 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 }
 
 // pause is how long to wait before the next attempt.
-func pause(delays *backoff.ExponentialBackOff, err error) time.Duration {
+func retryDelay(delays *backoff.ExponentialBackOff, err error) time.Duration {
 	d := min(delays.NextBackOff(), delays.MaxInterval) // jitter must not go beyond it
 	var wish *RetryAfter
 	if errors.As(err, &wish) {
@@ -156,19 +156,19 @@ func pause(delays *backoff.ExponentialBackOff, err error) time.Duration {
 }
 
 // take shows a block as held by this worker.
-func (w *worker) take(it item) {
+func (w *worker) setInHand(it item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.inHand = it
-	w.hold(it.block.Len())
+	w.setHeld(it.block.Len())
 }
 
 // settle counts what became of the block in hand and lets the spool note it. It
 // returns false where the stop has counted it already.
 func (w *worker) settle(res result) bool {
 	it, ok := w.count(res)
-	if ok && res.left == 0 && w.r.disk != nil {
-		w.r.disk.done(it) // a disk may hang, and the stop needs the lock
+	if ok && res.left == 0 && w.r.spool != nil {
+		w.r.spool.done(it) // a disk may hang, and the stop needs the lock
 	}
 	return ok
 }
@@ -183,12 +183,12 @@ func (w *worker) count(res result) (it item, ok bool) {
 	it = w.inHand
 	switch {
 	case res.left == 0:
-	case w.r.disk != nil && res.gone == nil:
+	case w.r.spool != nil && res.ended == nil:
 		// All of the rest waits; what was refused of it will be again.
 		res.refused -= uint64(res.rest.Len()) - res.left
 		rest := it
 		rest.block = res.rest
-		w.r.disk.keep(rest)
+		w.r.spool.takeBack(rest)
 	default:
 		w.shard.Add(account.Abandoned, res.left)
 	}
@@ -203,7 +203,7 @@ func (w *worker) count(res result) (it item, ok bool) {
 		w.r.health.refusal(res.refused, res.why)
 	}
 	w.inHand = item{}
-	w.hold(0)
+	w.setHeld(0)
 	return it, true
 }
 
@@ -229,24 +229,24 @@ func (w *worker) writeOff() {
 	switch {
 	case w.inFlight == 0:
 		return
-	case w.r.disk != nil:
+	case w.r.spool != nil:
 		w.r.log.Warn("a writer does not end, its block goes to the spool", "waited", afterCancel)
-		w.r.disk.keep(w.inHand)
+		w.r.spool.takeBack(w.inHand)
 	default:
 		w.r.log.Warn("a writer does not end, its block counts as abandoned", "waited", afterCancel)
 		w.shard.Add(account.Abandoned, uint64(w.inFlight))
 	}
-	w.hold(0)
+	w.setHeld(0)
 }
 
-func (w *worker) hold(events int) {
+func (w *worker) setHeld(events int) {
 	w.inFlight = events
 	w.shard.Set(account.DeliveryHeld, uint64(events))
 	w.shard.Publish()
 }
 
 // bad notes a failed attempt that will be repeated.
-func (w *worker) bad(doing string, err error) {
+func (w *worker) noteFailure(doing string, err error) {
 	w.r.health.failed(!w.failing, doing, err)
 	w.failing = true
 	w.mu.Lock()
@@ -256,7 +256,7 @@ func (w *worker) bad(doing string, err error) {
 }
 
 // good notes that the destination answers.
-func (w *worker) good() {
+func (w *worker) noteSuccess() {
 	if w.failing {
 		w.failing = false
 		w.r.health.recovered()
@@ -276,7 +276,7 @@ func openOnce(ctx context.Context, o Output, timeout time.Duration) (Writer, err
 }
 
 // delays are the pauses between attempts: doubling, with jitter, up to a cap.
-func (r *Runner) delays() *backoff.ExponentialBackOff {
+func (r *Runner) newBackOff() *backoff.ExponentialBackOff {
 	d := backoff.NewExponentialBackOff()
 	d.InitialInterval = r.set.RetryFirst
 	d.MaxInterval = r.set.RetryMax

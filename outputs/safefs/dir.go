@@ -26,9 +26,9 @@ import (
 var ErrUnsafe = errors.New("not safe to use")
 
 // refusal is an ErrUnsafe with its reason and the way out.
-type refusal struct{ path, why, mend string }
+type refusal struct{ path, why, fix string }
 
-func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.mend }
+func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.fix }
 func (r *refusal) Is(target error) bool { return target == ErrUnsafe }
 
 // Dir is an open folder. Whatever a method does with a name it does in this
@@ -45,36 +45,36 @@ type Dir struct {
 // and one that belongs to a user other than root and this one. With force these
 // are accepted; links that other users have made never are.
 func Open(path string, force bool) (*Dir, error) {
-	return (&walk{force: force}).open(path)
+	return (&resolver{force: force}).open(path)
 }
 
 // Make is Open, and makes what of the path is missing.
 func Make(path string, mode fs.FileMode, force bool) (*Dir, error) {
-	return (&walk{force: force, mode: mode}).open(path)
+	return (&resolver{force: force, mode: mode}).open(path)
 }
 
 // walk follows a path.
-type walk struct {
+type resolver struct {
 	mode  fs.FileMode // of folders to make; 0: none
 	force bool
 	links int    // followed
-	at    int    // the folder that it has reached
+	fd    int    // the folder that it has reached
 	name  string // of that, as far as the path was written so
 }
 
 // maxLinks is the kernel's bound.
 const maxLinks = 40
 
-func (w *walk) open(path string) (*Dir, error) {
-	return w.dir(path, w.to(path))
+func (w *resolver) open(path string) (*Dir, error) {
+	return w.dir(path, w.resolve(path))
 }
 
 // dir opens the folder that w has reached, with the error on the way to it.
-func (w *walk) dir(path string, err error) (*Dir, error) {
-	defer closeFd(w.at)
+func (w *resolver) dir(path string, err error) (*Dir, error) {
+	defer closeFd(w.fd)
 	fd := -1
 	if err == nil {
-		fd, err = openAt(w.at, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		fd, err = openAt(w.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	}
 	var known *fs.PathError
 	switch {
@@ -84,7 +84,7 @@ func (w *walk) dir(path string, err error) (*Dir, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && !w.force && !ours(&st) {
+	if err = unix.Fstat(fd, &st); err == nil && !w.force && !ownedByUs(&st) {
 		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or say --force"}
 	}
 	if err != nil {
@@ -95,17 +95,17 @@ func (w *walk) dir(path string, err error) (*Dir, error) {
 }
 
 // ours tells what root or this user owns.
-func ours(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
+func ownedByUs(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
 
 // to goes along path.
-func (w *walk) to(path string) (err error) {
-	w.at = unix.AT_FDCWD
+func (w *resolver) resolve(path string) (err error) {
+	w.fd = unix.AT_FDCWD
 	if path == "" {
 		return unix.ENOENT
 	}
 	rest := components(path)
 	if filepath.IsAbs(path) {
-		err = w.root()
+		err = w.toRoot()
 	} else {
 		rest = append([]string{"."}, rest...) // this folder counts, too
 	}
@@ -116,7 +116,7 @@ func (w *walk) to(path string) (err error) {
 		}
 		rest = append(components(link), rest[1:]...)
 		if filepath.IsAbs(link) {
-			err = w.root()
+			err = w.toRoot()
 		}
 	}
 	return err
@@ -127,17 +127,17 @@ func components(path string) []string {
 }
 
 // root goes to the top.
-func (w *walk) root() error {
+func (w *resolver) toRoot() error {
 	fd, err := openAt(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
-		w.reach(fd, "/")
+		w.moveTo(fd, "/")
 	}
 	return err
 }
 
-func (w *walk) reach(fd int, name string) {
-	closeFd(w.at)
-	w.at, w.name = fd, name
+func (w *resolver) moveTo(fd int, name string) {
+	closeFd(w.fd)
+	w.fd, w.name = fd, name
 }
 
 func closeFd(fd int) {
@@ -148,32 +148,32 @@ func closeFd(fd int) {
 
 // step goes to the folder of that name. Where that is a link it stays, and
 // returns where the link leads.
-func (w *walk) step(name string) (link string, err error) {
+func (w *resolver) step(name string) (link string, err error) {
 	whole := filepath.Join(w.name, name)
-	fd, err := openAt(w.at, name, unix.O_PATH|unix.O_NOFOLLOW)
+	fd, err := openAt(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) && w.mode != 0 {
-		if err := unix.Mkdirat(w.at, name, uint32(w.mode.Perm())); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := unix.Mkdirat(w.fd, name, uint32(w.mode.Perm())); err != nil && !errors.Is(err, unix.EEXIST) {
 			return "", &fs.PathError{Op: "mkdir", Path: whole, Err: err}
 		}
-		fd, err = openAt(w.at, name, unix.O_PATH|unix.O_NOFOLLOW)
+		fd, err = openAt(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
 	}
 	if err != nil {
 		return "", err
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
-		link, err = w.look(fd, whole, &st)
+		link, err = w.checkComponent(fd, whole, &st)
 	}
 	if err != nil || link != "" {
 		closeFd(fd)
 		return link, err
 	}
-	w.reach(fd, whole)
+	w.moveTo(fd, whole)
 	return "", nil
 }
 
 // look judges one component.
-func (w *walk) look(fd int, path string, st *unix.Stat_t) (link string, err error) {
+func (w *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link string, err error) {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		if !w.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
@@ -181,7 +181,7 @@ func (w *walk) look(fd int, path string, st *unix.Stat_t) (link string, err erro
 		}
 		return "", nil
 	case unix.S_IFLNK:
-		if !ours(st) {
+		if !ownedByUs(st) {
 			return "", &refusal{path, fmt.Sprintf("is a symbolic link of user %d", st.Uid), "remove it, or name the folder that it leads to"}
 		}
 		if w.links++; w.links > maxLinks {
@@ -232,7 +232,7 @@ func (d *Dir) IsCurrent() (bool, error) {
 	}
 	switch err := unix.Stat(d.path, &there); err {
 	case nil:
-		return same(&here, &there), nil
+		return sameFile(&here, &there), nil
 	case unix.ENOENT, unix.ENOTDIR:
 		return false, nil
 	default:
@@ -240,7 +240,7 @@ func (d *Dir) IsCurrent() (bool, error) {
 	}
 }
 
-func same(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
 // Sub opens a folder in the folder, and makes it where it is missing and mode is
 // not 0.
@@ -249,7 +249,7 @@ func (d *Dir) Sub(name string, mode fs.FileMode) (*Dir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	w := &walk{mode: mode, force: d.force, at: fd, name: d.path}
+	w := &resolver{mode: mode, force: d.force, fd: fd, name: d.path}
 	link, err := w.step(name)
 	if err == nil && link != "" {
 		err = &refusal{d.Join(name), "is a symbolic link", "remove it"}

@@ -24,7 +24,7 @@ func (d *Dir) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error
 		return d.create(name, flag, mode)
 	}
 	for range openAttempts {
-		f, err := d.openOld(name, flag)
+		f, err := d.openExisting(name, flag)
 		if flag&os.O_CREATE == 0 || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
@@ -45,12 +45,12 @@ func (d *Dir) create(name string, flag int, mode fs.FileMode) (*os.File, error) 
 	return os.NewFile(uintptr(fd), d.Join(name)), nil
 }
 
-func (d *Dir) openOld(name string, flag int) (*os.File, error) {
+func (d *Dir) openExisting(name string, flag int) (*os.File, error) {
 	var st unix.Stat_t // first: opening alone may do something to a device
 	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
-	if err := d.judge(name, &st); err != nil {
+	if err := d.checkFile(name, &st); err != nil {
 		return nil, err
 	}
 	fd, err := d.openFd(name, flag&^(os.O_CREATE|os.O_TRUNC)|unix.O_NONBLOCK, 0)
@@ -58,7 +58,7 @@ func (d *Dir) openOld(name string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	if err = unix.Fstat(fd, &st); err == nil {
-		err = d.judge(name, &st)
+		err = d.checkFile(name, &st)
 	}
 	if err == nil {
 		err = unix.SetNonblock(fd, false)
@@ -83,7 +83,7 @@ func (d *Dir) openFd(name string, flag int, mode fs.FileMode) (int, error) {
 }
 
 // judge says whether a file that is there may be used.
-func (d *Dir) judge(name string, st *unix.Stat_t) error {
+func (d *Dir) checkFile(name string, st *unix.Stat_t) error {
 	path := d.Join(name)
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFLNK:
@@ -92,7 +92,7 @@ func (d *Dir) judge(name string, st *unix.Stat_t) error {
 		return &refusal{path, "is not a regular file", "remove it, or use another folder"}
 	case st.Nlink > 1 && !d.private():
 		return &refusal{path, "has a second name (a hard link)", "remove it, or use another folder"}
-	case !d.force && !ours(st):
+	case !d.force && !ownedByUs(st):
 		return &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "remove it, or give it to the sensor's user with chown, or say --force"}
 	}
 	return nil
@@ -102,7 +102,7 @@ func (d *Dir) judge(name string, st *unix.Stat_t) error {
 // second name of a file is a backup of theirs then (cp -al), and no trap.
 func (d *Dir) private() bool {
 	var st unix.Stat_t
-	return unix.Fstat(d.fd, &st) == nil && ours(&st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
+	return unix.Fstat(d.fd, &st) == nil && ownedByUs(&st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
 
 // Owns reports whether a name is that of a regular file of root or of this user,
@@ -110,7 +110,7 @@ func (d *Dir) private() bool {
 func (d *Dir) Owns(name string) bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && (d.force || ours(&st))
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && (d.force || ownedByUs(&st))
 }
 
 // ReadFile reads a file of the folder, which OpenFile would open. Beside an error
@@ -137,7 +137,7 @@ func (d *Dir) IsFile(f *os.File, name string) bool {
 	var here, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &here) == nil &&
 		unix.Fstatat(d.fd, name, &there, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-		same(&here, &there)
+		sameFile(&here, &there)
 }
 
 // Create opens a file for writing that is empty then, by its path: one that a

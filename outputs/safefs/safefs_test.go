@@ -17,7 +17,7 @@ import (
 const stranger = 65534 // a user who is neither root nor this one
 
 // belongs gives a file, or the link itself, to another user.
-func belongs(t *testing.T, path string, uid int) {
+func giveTo(t *testing.T, path string, uid int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: only root can make files of other users")
@@ -38,7 +38,7 @@ func mkdir(t *testing.T, path string, mode fs.FileMode) string {
 	return path
 }
 
-func put(t *testing.T, path, text string) string {
+func writeFile(t *testing.T, path, text string) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func put(t *testing.T, path, text string) string {
 	return path
 }
 
-func holds(t *testing.T, path, want string) {
+func wantContent(t *testing.T, path, want string) {
 	t.Helper()
 	if got, err := os.ReadFile(path); string(got) != want || err != nil {
 		t.Errorf("%s holds %q, %v; want %q", path, got, err, want)
@@ -69,7 +69,7 @@ func TestOpen(t *testing.T) {
 	mkdir(t, base+"/sticky", 0o777|fs.ModeSticky)
 	mkdir(t, base+"/open", 0o777)
 	mkdir(t, base+"/open/below", 0o755)
-	put(t, base+"/file", "")
+	writeFile(t, base+"/file", "")
 	link(t, "plain", base+"/relative")
 	link(t, plain, base+"/absolute")
 	link(t, "../open/below", base+"/plain/through")
@@ -107,12 +107,12 @@ func TestOpen(t *testing.T) {
 // What other users own: a folder is a matter of force, a link is never followed.
 func TestOpenForeign(t *testing.T) {
 	base := t.TempDir()
-	belongs(t, mkdir(t, base+"/theirs", 0o755), stranger)
+	giveTo(t, mkdir(t, base+"/theirs", 0o755), stranger)
 	mkdir(t, base+"/theirs/ours", 0o755)
 	mkdir(t, base+"/sticky", 0o777|fs.ModeSticky)
 	mkdir(t, base+"/target", 0o755)
 	link(t, "../target", base+"/sticky/planted")
-	belongs(t, base+"/sticky/planted", stranger)
+	giveTo(t, base+"/sticky/planted", stranger)
 	link(t, "../target", base+"/sticky/made")
 	f := func(name string, force bool, want string) {
 		t.Helper()
@@ -137,8 +137,8 @@ func TestOpenForeign(t *testing.T) {
 func TestOpenFile(t *testing.T) {
 	base := t.TempDir()
 	dir := mkdir(t, base+"/dir", 0o775)
-	victim := put(t, base+"/victim", "keep")
-	put(t, dir+"/own", "old")
+	victim := writeFile(t, base+"/victim", "keep")
+	writeFile(t, dir+"/own", "old")
 	link(t, "../victim", dir+"/link")
 	link(t, "../new", dir+"/dangling")
 	mkdir(t, dir+"/folder", 0o755)
@@ -167,7 +167,7 @@ func TestOpenFile(t *testing.T) {
 			t.Errorf("%s, to be made: error %v", name, err)
 		}
 	}
-	holds(t, victim, "keep")
+	wantContent(t, victim, "keep")
 	if _, err := os.Stat(base + "/new"); err == nil {
 		t.Error("a file was made where a link leads")
 	}
@@ -176,7 +176,7 @@ func TestOpenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	holds(t, dir+"/own", "")
+	wantContent(t, dir+"/own", "")
 	if !d.IsFile(f, "own") {
 		t.Error("the file is another one")
 	}
@@ -186,14 +186,14 @@ func TestOpenFile(t *testing.T) {
 	if err := d.Remove("link"); err != nil {
 		t.Error(err)
 	}
-	holds(t, victim, "keep")
+	wantContent(t, victim, "keep")
 }
 
 // A second name that only root or this user can have made is one of a backup
 // (cp -al), and no reason to leave the file alone.
 func TestSecondNameInPrivateFolder(t *testing.T) {
 	dir := mkdir(t, t.TempDir()+"/dir", 0o755)
-	put(t, dir+"/own", "records")
+	writeFile(t, dir+"/own", "records")
 	if err := os.Link(dir+"/own", dir+"/backup"); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestSecondNameInPrivateFolder(t *testing.T) {
 // A file that another user has put into a folder that all may write to.
 func TestOpenPlantedFile(t *testing.T) {
 	dir := mkdir(t, t.TempDir()+"/sticky", 0o777|fs.ModeSticky)
-	belongs(t, put(t, dir+"/planted", "theirs"), stranger)
+	giveTo(t, writeFile(t, dir+"/planted", "theirs"), stranger)
 	for _, force := range []bool{false, true} {
 		d, err := Open(dir, force)
 		if err != nil {
@@ -273,7 +273,7 @@ func TestMake(t *testing.T) {
 // Replace leaves the old file, or the new one, and nothing else.
 func TestReplace(t *testing.T) {
 	dir := t.TempDir()
-	path := put(t, dir+"/file", "old")
+	path := writeFile(t, dir+"/file", "old")
 	half := errors.New("the disk is full")
 	err := Replace(path, 0o640, false, func(w io.Writer) error {
 		io.WriteString(w, "ne")
@@ -282,16 +282,16 @@ func TestReplace(t *testing.T) {
 	if !errors.Is(err, half) {
 		t.Errorf("error %v", err)
 	}
-	holds(t, path, "old")
+	wantContent(t, path, "old")
 	write := func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }
 	if err := Replace(path, 0o640, false, write); err != nil {
 		t.Error(err)
 	}
-	holds(t, path, "new")
+	wantContent(t, path, "new")
 	if st, err := os.Stat(path); err != nil || st.Mode() != 0o640 {
 		t.Errorf("%v, %v", st, err)
 	}
-	victim := put(t, t.TempDir()+"/victim", "keep")
+	victim := writeFile(t, t.TempDir()+"/victim", "keep")
 	link(t, victim, dir+"/link")
 	if err := Replace(dir+"/link", 0o640, true, write); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("a link: error %v", err)
@@ -299,7 +299,7 @@ func TestReplace(t *testing.T) {
 	if _, err := Create(dir+"/link", 0o600, true); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("a link: error %v", err)
 	}
-	holds(t, victim, "keep")
+	wantContent(t, victim, "keep")
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("left: %v, %v", entries, err)
@@ -308,7 +308,7 @@ func TestReplace(t *testing.T) {
 
 // Create empties what is there and sets its mode.
 func TestCreate(t *testing.T) {
-	path := put(t, t.TempDir()+"/file", "old")
+	path := writeFile(t, t.TempDir()+"/file", "old")
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func TestCreate(t *testing.T) {
 func TestRace(t *testing.T) {
 	base := t.TempDir()
 	dir := mkdir(t, base+"/dir", 0o755)
-	victim := put(t, base+"/victim", "keep")
+	victim := writeFile(t, base+"/victim", "keep")
 	d, err := Open(dir, false)
 	if err != nil {
 		t.Fatal(err)
@@ -353,7 +353,7 @@ func TestRace(t *testing.T) {
 		}
 		select {
 		case <-done:
-			holds(t, victim, "keep")
+			wantContent(t, victim, "keep")
 			if opened == 0 {
 				t.Error("never was a file opened")
 			}
@@ -366,7 +366,7 @@ func TestRace(t *testing.T) {
 func TestReadDir(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"b", "c", "a"} {
-		put(t, filepath.Join(dir, name), name)
+		writeFile(t, filepath.Join(dir, name), name)
 	}
 	d, err := Open(dir, false)
 	if err != nil {

@@ -27,7 +27,7 @@ func (a *ages) add(from int64, received time.Time) {
 }
 
 // at is when the block at that place was received.
-func (a ages) at(from int64) (t time.Time) {
+func (a ages) receivedAt(from int64) (t time.Time) {
 	for i, g := range a {
 		if i == 0 || g.from <= from {
 			t = g.received
@@ -44,11 +44,11 @@ func (s *Spool) Oldest() time.Time {
 	defer s.mu.Unlock()
 	for _, seg := range s.segs {
 		switch {
-		case seg.out.events >= seg.all.events:
-		case seg.back:
-			return seg.ages.at(0)
+		case seg.taken.events >= seg.total.events:
+		case seg.requeued:
+			return seg.ages.receivedAt(0)
 		default:
-			return seg.ages.at(max(seg.next, seg.read))
+			return seg.ages.receivedAt(max(seg.handedTo, seg.readTo))
 		}
 	}
 	return time.Time{}

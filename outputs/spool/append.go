@@ -26,13 +26,13 @@ func (s *Spool) Append(b *event.Block, kept bool, received time.Time) (*Segment,
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	n := int64(b.Size())
-	if err := s.stay(); err != nil {
+	if err := s.ensureFolder(); err != nil {
 		return nil, err
 	}
 	if err := s.makeRoom(n); err != nil {
 		return nil, err
 	}
-	if s.tail != nil && s.tail.size > 0 && s.tail.size+n > s.segment {
+	if s.tail != nil && s.tail.size > 0 && s.tail.size+n > s.segmentSize {
 		if err := s.seal(); err != nil {
 			return nil, err
 		}
@@ -62,10 +62,10 @@ func (s *Spool) commit(seg *Segment, b *event.Block, kept bool, received time.Ti
 	seg.ages.add(seg.size, received)
 	seg.size += int64(b.Size())
 	s.stats.Bytes += int64(b.Size())
-	seg.all.add(b.Len())
+	seg.total.add(b.Len())
 	if kept {
-		seg.out.add(b.Len())
-		seg.read = seg.size
+		seg.taken.add(b.Len())
+		seg.readTo = seg.size
 	} else {
 		s.stats.Pending += uint64(b.Len())
 	}
@@ -99,11 +99,11 @@ func (g *Segment) write(b *event.Block) error {
 // makeRoom looks whether n more bytes are allowed, and throws away the oldest
 // segments for them.
 func (s *Spool) makeRoom(n int64) error {
-	if err := s.spare(n); err != nil {
+	if err := s.checkFree(n); err != nil {
 		return err
 	}
 	limit := s.o.Limit
-	if s.o.Wait && !s.last {
+	if s.o.Wait && !s.ending {
 		limit /= 2
 	}
 	for {
@@ -128,11 +128,11 @@ func (s *Spool) makeRoom(n int64) error {
 
 // Last says that nothing more comes but what has waited for room: there is the
 // other half of the bound for that. Next must not be called any more.
-func (s *Spool) Last() {
+func (s *Spool) ReleaseReserve() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.last = true
-	s.patrol(math.MaxInt)
+	s.ending = true
+	s.checkNext(math.MaxInt)
 }
 
 // evict throws a segment away. Blocks of it that somebody has in hand go their
@@ -145,13 +145,13 @@ func (s *Spool) evict(seg *Segment) error {
 	}
 	s.mu.Lock()
 	if !seg.gone {
-		lost := seg.all.events - seg.out.events
+		lost := seg.total.events - seg.taken.events
 		s.stats.Pending -= lost
 		s.stats.Evicted += lost
-		seg.out = seg.all
+		seg.taken = seg.total
 	}
-	stays, shelved := seg.stays, len(seg.shelved)
-	seg.stays = false
+	stays, shelved := seg.keepFile, len(seg.unreadable)
+	seg.keepFile = false
 	s.mu.Unlock()
 	if stays { // it did what it could
 		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", shelved)
@@ -160,9 +160,9 @@ func (s *Spool) evict(seg *Segment) error {
 }
 
 // spare reports whether n more bytes leave the configured free space.
-func (s *Spool) spare(n int64) error { return s.spareIn(s.dir, n) }
+func (s *Spool) checkFree(n int64) error { return s.checkFreeIn(s.dir, n) }
 
-func (s *Spool) spareIn(dir *safefs.Dir, n int64) error {
+func (s *Spool) checkFreeIn(dir *safefs.Dir, n int64) error {
 	free, err := dir.FreeBytes()
 	if err != nil {
 		return fmt.Errorf("ask for the free space of the spool: %w", err)
@@ -177,11 +177,11 @@ func (s *Spool) spareIn(dir *safefs.Dir, n int64) error {
 // still there. Append does not wait for it.
 func (s *Spool) Sync() error {
 	s.writing.Lock()
-	if err := errors.Join(s.stay(), s.noteCounted()); err != nil {
+	if err := errors.Join(s.ensureFolder(), s.writeMarks()); err != nil {
 		s.writing.Unlock()
 		return err
 	}
-	s.patrol(patrolSegments)
+	s.checkNext(checkedPerSync)
 	seg := s.tail
 	if seg == nil || seg.size == s.synced {
 		s.writing.Unlock()
@@ -238,13 +238,13 @@ func (s *Spool) seal() error {
 func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.stay(); err != nil {
+	if err := s.ensureFolder(); err != nil {
 		return 0, err
 	}
-	blocks, safe = s.trim(blocks)
+	blocks, safe = s.evictOverflow(blocks)
 	for len(blocks) > 0 { // from the newest, so that the numbers fall
 		first, size := len(blocks), int64(0)
-		for first > 0 && (size == 0 || size+int64(blocks[first-1].Size()) <= s.segment) {
+		for first > 0 && (size == 0 || size+int64(blocks[first-1].Size()) <= s.segmentSize) {
 			first--
 			size += int64(blocks[first].Size())
 		}
@@ -258,7 +258,7 @@ func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 }
 
 // trim gives up the oldest blocks that are too many.
-func (s *Spool) trim(blocks []*event.Block) (rest []*event.Block, gone int) {
+func (s *Spool) evictOverflow(blocks []*event.Block) (rest []*event.Block, gone int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	total := s.stats.Bytes
@@ -277,7 +277,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	s.mu.Lock()
 	number := s.next
 	for _, seg := range s.segs {
-		if !seg.cutOff {
+		if !seg.detached {
 			number = seg.number
 			break
 		}
@@ -287,7 +287,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	for _, b := range blocks {
 		size += int64(b.Size())
 	}
-	if err := s.spare(size); err != nil {
+	if err := s.checkFree(size); err != nil {
 		return err
 	}
 	number--

@@ -17,13 +17,13 @@ import (
 )
 
 func TestMagic(t *testing.T) {
-	if b := block(1, 1); !bytes.HasPrefix(b.Bytes(), magic) {
+	if b := testBlock(1, 1); !bytes.HasPrefix(b.Bytes(), magic) {
 		t.Errorf("a block begins with %q, not %q", b.Bytes()[:4], magic)
 	}
 }
 
 // memory is a folder that forgets, where there is one: this test syncs often.
-func memory(t *testing.T) string {
+func tmpfsDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("/dev/shm", "spool")
 	if err != nil {
 		return t.TempDir()
@@ -33,7 +33,7 @@ func memory(t *testing.T) string {
 }
 
 // spoil cuts bytes out, flips bits, swaps two pieces, or leaves zeros.
-func spoil(r *rand.Rand, data []byte) []byte {
+func corrupt(r *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)
 	for range 1 + r.IntN(3) {
 		if len(data) < 4 {
@@ -63,18 +63,18 @@ func spoil(r *rand.Rand, data []byte) []byte {
 // Whatever happens to a segment: what still stands in it whole comes out, once,
 // and nothing else; the ledgers balance.
 func TestTenThousandCorruptions(t *testing.T) {
-	dir := memory(t)
+	dir := tmpfsDir(t)
 	r := rand.New(rand.NewPCG(4, 1))
 	var blocks []*event.Block
 	var whole []byte
 	for i := range 12 {
-		b := block(1+i%4, i*7)
+		b := testBlock(1+i%4, i*7)
 		blocks = append(blocks, b)
 		whole = append(whole, b.Bytes()...)
 	}
-	other := block(2, 5) // in a segment that nobody spoils
+	other := testBlock(2, 5) // in a segment that nobody spoils
 	for round := range tier.Work(10000, 1000) {
-		spoilt := spoil(r, whole)
+		spoilt := corrupt(r, whole)
 		if err := os.WriteFile(segmentPath(dir, 5), spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 			}
 		}
 		want = append(want, other.ID())
-		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		lost := s.Stats().Damaged
 		if info, err := Inspect(dir, nil); err != nil || info.Events+lost != s.Stats().Recovered || info.Lost != lost {
 			t.Fatalf("round %d: Look = %+v, %v; %+v", round, info, err, s.Stats())
@@ -112,7 +112,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 // wholeBlocks tells a segment that lost blocks without a trace, cut exactly
 // between two of them.
 func wholeBlocks(data []byte) bool {
-	w := walker{data: data}
+	w := blockScanner{data: data}
 	for {
 		_, gap, more := w.next()
 		if gap.len() > 0 {
@@ -127,23 +127,23 @@ func wholeBlocks(data []byte) bool {
 // The same, while the spool is in use: what is lost is counted as damaged.
 func TestDamageWhileInUse(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
-	dir := memory(t)
+	dir := tmpfsDir(t)
 	for round := range 500 {
-		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		var seg *Segment
 		want := uint64(0)
 		var all []*event.Block
 		for i := range 8 {
-			b := block(1+i%3, 20*i)
+			b := testBlock(1+i%3, 20*i)
 			all = append(all, b)
-			seg = add(t, s, b, false)
+			seg = appendBlock(t, s, b, false)
 			want += uint64(b.Len())
 		}
 		data, err := os.ReadFile(seg.path())
 		if err != nil {
 			t.Fatal(err)
 		}
-		spoilt := spoil(r, data)
+		spoilt := corrupt(r, data)
 		if err := os.WriteFile(seg.path(), spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -179,15 +179,15 @@ func TestDamageWhileInUse(t *testing.T) {
 // Damage in the list of what is done means repeats, never losses.
 func TestDamagedDoneList(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 3))
-	dir := memory(t)
+	dir := tmpfsDir(t)
 	done := filepath.Join(dir, fileName(firstSegment, doneSuffix))
 	for round := range 500 {
-		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		var blocks []*event.Block
 		for i := range 10 {
-			b := block(1, i)
+			b := testBlock(1, i)
 			blocks = append(blocks, b)
-			if seg := add(t, s, b, true); i < 5 {
+			if seg := appendBlock(t, s, b, true); i < 5 {
 				s.Done(seg, b.ID())
 			}
 		}
@@ -196,10 +196,10 @@ func TestDamagedDoneList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(done, spoil(r, data), 0o600); err != nil {
+		if err := os.WriteFile(done, corrupt(r, data), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s = open(t, Options{Dir: dir, Limit: 1 << 20})
+		s = openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		got := drain(t, s)
 		for _, b := range blocks[5:] {
 			if !slices.Contains(got, b.ID()) {
@@ -213,17 +213,17 @@ func TestDamagedDoneList(t *testing.T) {
 // What is set aside is the damaged bytes, within its bound, and said once.
 func TestQuarantine(t *testing.T) {
 	dir := t.TempDir()
-	good := block(3, 100)
-	bad := bytes.Clone(block(3, 30000).Bytes())
+	good := testBlock(3, 100)
+	bad := bytes.Clone(testBlock(3, 30000).Bytes())
 	bad[200] ^= 1
 	path := segmentPath(dir, 9)
 	if err := os.WriteFile(path, append(bytes.Clone(bad), good.Bytes()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, Options{Dir: dir, Limit: 2 << 20})
+	s := openSpool(t, Options{Dir: dir, Limit: 2 << 20})
 	wantIDs(t, drain(t, s), good)
 	wantStats(t, s, "0 6 0 3 1")
-	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000009-0"))
+	kept, err := os.ReadFile(filepath.Join(dir, quarantineFolder, "0000000000000009-0"))
 	if err != nil || !bytes.Equal(kept, bad) {
 		t.Errorf("the damaged block is not what was set aside (%v)", err)
 	}
@@ -231,19 +231,19 @@ func TestQuarantine(t *testing.T) {
 	for n := range 5 {
 		os.WriteFile(segmentPath(dir, uint64(20+n)), bad, 0o600)
 	}
-	closeSpool(t, open(t, Options{Dir: dir, Limit: 2 << 20}))
-	if left := files(t, filepath.Join(dir, quarantine)); len(left) != 1 || left[0] != "0000000000000018-0" {
+	closeSpool(t, openSpool(t, Options{Dir: dir, Limit: 2 << 20}))
+	if left := files(t, filepath.Join(dir, quarantineFolder)); len(left) != 1 || left[0] != "0000000000000018-0" {
 		t.Errorf("in quarantine %v; want the last one alone, the bound is 128 KiB", left)
 	}
 }
 
 func FuzzOpen(f *testing.F) {
-	f.Add(append(bytes.Clone(block(2, 9).Bytes()), block(1, 1).Bytes()...), []byte("done"))
+	f.Add(append(bytes.Clone(testBlock(2, 9).Bytes()), testBlock(1, 1).Bytes()...), []byte("done"))
 	f.Fuzz(func(t *testing.T, segment, done []byte) {
 		dir := t.TempDir()
 		os.WriteFile(segmentPath(dir, 1), segment, 0o600)
 		os.WriteFile(filepath.Join(dir, fileName(1, doneSuffix)), done, 0o600)
-		s := open(t, Options{Dir: dir, Limit: 1 << 20})
+		s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		recovered := s.Stats().Pending
 		var n uint64
 		for {
@@ -266,28 +266,28 @@ func FuzzOpen(f *testing.F) {
 func TestSegmentsThatAreLostWhole(t *testing.T) {
 	dir := t.TempDir()
 	garbage := bytes.Repeat([]byte("DMSBnonsense"), 5000)
-	good := block(2, 10)
+	good := testBlock(2, 10)
 	for n, data := range map[uint64][]byte{2: garbage, 3: good.Bytes(), 4: nil} {
 		if err := os.WriteFile(segmentPath(dir, n), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var log bytes.Buffer
-	s := open(t, Options{Dir: dir, Limit: 8 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s := openSpool(t, Options{Dir: dir, Limit: 8 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	wantStats(t, s, "2 3 0 1 1") // how much the garbage was cannot be told: 1 at least
 	wantIDs(t, drain(t, s), good)
 	closeSpool(t, s)
-	if left := files(t, filepath.Join(dir, quarantine)); !slices.Equal(left, []string{"0000000000000002-0"}) {
+	if left := files(t, filepath.Join(dir, quarantineFolder)); !slices.Equal(left, []string{"0000000000000002-0"}) {
 		t.Errorf("in quarantine %v", left)
 	}
-	kept, err := os.ReadFile(filepath.Join(dir, quarantine, "0000000000000002-0"))
+	kept, err := os.ReadFile(filepath.Join(dir, quarantineFolder, "0000000000000002-0"))
 	if err != nil || !bytes.Equal(kept, garbage) {
 		t.Errorf("what was set aside is not the segment (%v)", err)
 	}
 	if want := "segment=0000000000000002.blocks"; !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %q:\n%s", want, log.String())
 	}
-	if left := files(t, dir); !slices.Equal(left, []string{quarantine}) {
+	if left := files(t, dir); !slices.Equal(left, []string{quarantineFolder}) {
 		t.Errorf("left in the folder: %v", left)
 	}
 }
@@ -295,7 +295,7 @@ func TestSegmentsThatAreLostWhole(t *testing.T) {
 // What was appended before a Sync is on the medium whatever happens meanwhile: to
 // the segment that is synced, blocks may be added, and it may be completed.
 func TestSyncWhileAppending(t *testing.T) {
-	s := open(t, Options{Dir: memory(t), Limit: 1 << 20})
+	s := openSpool(t, Options{Dir: tmpfsDir(t), Limit: 1 << 20})
 	defer closeSpool(t, s)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -313,14 +313,14 @@ func TestSyncWhileAppending(t *testing.T) {
 		}
 	})
 	for range 2000 {
-		add(t, s, block(2, 5000), false)
+		appendBlock(t, s, testBlock(2, 5000), false)
 		for b, seg, _ := s.Next(); b != nil; b, seg, _ = s.Next() {
 			s.Done(seg, b.ID())
 		}
 	}
 	close(stop)
 	wg.Wait()
-	add(t, s, block(1, 1), false)
+	appendBlock(t, s, testBlock(1, 1), false)
 	if err := s.Sync(); err != nil || s.tail.size != s.synced {
 		t.Errorf("Sync: %v, %d of %d bytes", err, s.synced, s.tail.size)
 	}
@@ -331,22 +331,22 @@ func TestSyncWhileAppending(t *testing.T) {
 // is torn, it is damage like the rest.
 func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 	b := event.NewBlock(1 << 10)
-	b.Append(&event.Event{Message: append(make([]byte, 12), newer(block(1, 1), 3)...)})
+	b.Append(&event.Event{Message: append(make([]byte, 12), foreignBlock(testBlock(1, 1), 3)...)})
 	b.Append(&event.Event{Message: make([]byte, 100)})
 	b.Seal(ids.Next(), time.Now())
 
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir})
-	whole := block(3, 10)
-	seg := add(t, s, whole, false)
-	add(t, s, b, false)
+	s := openSpool(t, Options{Dir: dir})
+	whole := testBlock(3, 10)
+	seg := appendBlock(t, s, whole, false)
+	appendBlock(t, s, b, false)
 	crash(s)
 	if err := os.Truncate(seg.path(), int64(whole.Size()+b.Size()-50)); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, Options{Dir: dir, Limit: 8 << 20})
+	s = openSpool(t, Options{Dir: dir, Limit: 8 << 20})
 	wantStats(t, s, "3 5 0 2 1")
-	wantUnread(t, s, 0, 0)
+	wantUnreadable(t, s, 0, 0)
 	wantIDs(t, drain(t, s), whole)
 	closeSpool(t, s)
 }
@@ -354,11 +354,11 @@ func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 // What is evicted while it is read counts as that, and not as damaged too.
 func TestEvictedWhileItIsRead(t *testing.T) {
 	var log bytes.Buffer
-	s := open(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	defer closeSpool(t, s)
-	seg := add(t, s, block(10, 6000), false)
-	s.load()
-	s.chunk = walker{} // the file was gone before it was read
+	seg := appendBlock(t, s, testBlock(10, 6000), false)
+	s.loadChunk()
+	s.chunk = blockScanner{} // the file was gone before it was read
 	if err := s.evict(seg); err != nil {
 		t.Fatal(err)
 	}
@@ -373,10 +373,10 @@ func TestEvictedWhileItIsRead(t *testing.T) {
 // the next start.
 func TestNoteOfARemovedSegment(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir})
-	a, b := block(1, 1), block(2, 2)
-	seg := add(t, s, a, true)
-	add(t, s, b, true)
+	s := openSpool(t, Options{Dir: dir})
+	a, b := testBlock(1, 1), testBlock(2, 2)
+	seg := appendBlock(t, s, a, true)
+	appendBlock(t, s, b, true)
 	if err := s.evict(seg); err != nil {
 		t.Fatal(err)
 	}

@@ -14,12 +14,12 @@ import (
 // moment in which that is seen.
 
 // patrolSegments is how many files one Sync looks at: all of a spool of usual size.
-const patrolSegments = 1000
+const checkedPerSync = 1000
 
 // stay makes sure that what is written next will be found by the next Open: it
 // takes the folder that the path leads to now, and begins a new segment where
 // the last one is not there.
-func (s *Spool) stay() error {
+func (s *Spool) ensureFolder() error {
 	current := false
 	if s.dir != nil && s.lock != nil {
 		var err error
@@ -28,7 +28,7 @@ func (s *Spool) stay() error {
 		}
 	}
 	if !current {
-		return s.moveIn()
+		return s.switchFolder()
 	}
 	if !s.dir.IsFile(s.lock, lockName) {
 		lock, _, err := lockFile(s.dir)
@@ -40,22 +40,22 @@ func (s *Spool) stay() error {
 		s.o.Log.Warn("the lock of the spool was removed, it is made again", "spool", s.o.Dir)
 	}
 	if s.tail != nil {
-		s.check(s.tail)
+		s.checkFiles(s.tail)
 	}
 	return nil
 }
 
 // moveIn takes the folder that the path leads to, in the place of the one that
 // somebody has removed or replaced.
-func (s *Spool) moveIn() error {
+func (s *Spool) switchFolder() error {
 	if s.dir != nil {
 		s.mu.Lock()
 		all := slices.Clone(s.segs)
 		s.mu.Unlock()
-		s.giveUp(all, "the folder of the spool was removed or replaced, what it held is lost; a new one is taken")
+		s.detachAll(all, "the folder of the spool was removed or replaced, what it held is lost; a new one is taken")
 		s.leaveFolder()
 	}
-	err := s.enter()
+	err := s.takeFolder()
 	if err != nil {
 		s.leaveFolder()
 	}
@@ -63,36 +63,36 @@ func (s *Spool) moveIn() error {
 }
 
 // patrol looks at the next n segments.
-func (s *Spool) patrol(n int) {
+func (s *Spool) checkNext(n int) {
 	s.mu.Lock()
 	all := slices.Clone(s.segs)
 	s.mu.Unlock()
 	if len(all) > n {
-		from := s.looked % len(all)
-		s.looked = from + n
+		from := s.checkedTo % len(all)
+		s.checkedTo = from + n
 		all = append(all[from:], all[:from]...)[:n]
 	}
-	s.check(all...)
+	s.checkFiles(all...)
 }
 
 // check looks whether segments are there as they should be.
-func (s *Spool) check(segs ...*Segment) {
+func (s *Spool) checkFiles(segs ...*Segment) {
 	var gone []*Segment
 	for _, seg := range segs {
-		switch size, err := s.onDisk(seg); {
+		switch size, err := s.fileSize(seg); {
 		case errors.Is(err, fs.ErrNotExist):
 			gone = append(gone, seg)
 		case err == nil && size < seg.size:
-			s.shorter(seg, size)
+			s.countTruncated(seg, size)
 		}
 	}
 	if len(gone) > 0 {
-		s.giveUp(gone, "files of the spool were removed, what they held is lost")
+		s.detachAll(gone, "files of the spool were removed, what they held is lost")
 	}
 }
 
 // onDisk is the size of a segment's file, or ErrNotExist.
-func (s *Spool) onDisk(seg *Segment) (int64, error) {
+func (s *Spool) fileSize(seg *Segment) (int64, error) {
 	if seg == s.tail && !seg.dir.IsFile(seg.file, seg.name()) {
 		return 0, fs.ErrNotExist
 	}
@@ -101,13 +101,13 @@ func (s *Spool) onDisk(seg *Segment) (int64, error) {
 
 // giveUp counts what segments held whose files are gone. What Next has read of
 // them, and what others have in hand, goes its way.
-func (s *Spool) giveUp(segs []*Segment, why string) {
+func (s *Spool) detachAll(segs []*Segment, why string) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	var total tally
 	names := 0
 	for _, seg := range segs {
-		l, first := s.cutOff(seg)
+		l, first := s.detach(seg)
 		if !first {
 			continue
 		}
@@ -118,7 +118,7 @@ func (s *Spool) giveUp(segs []*Segment, why string) {
 			seg.file.Close()
 			s.tail, s.synced, seg.file = nil, 0, nil
 		}
-		if err := seg.forget(); err != nil {
+		if err := seg.removeDone(); err != nil {
 			s.o.Log.Warn("spool", "error", err)
 		}
 	}
@@ -128,41 +128,41 @@ func (s *Spool) giveUp(segs []*Segment, why string) {
 }
 
 // cutOff takes a segment's file for gone, and returns what was lost with it.
-func (s *Spool) cutOff(seg *Segment) (l tally, first bool) {
+func (s *Spool) detach(seg *Segment) (l tally, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first = !seg.gone && !seg.cutOff
-	if !first && !s.last {
+	first = !seg.gone && !seg.detached
+	if !first && !s.ending {
 		return l, false
 	}
 	var kept tally // in memory, for Next
 	switch {
-	case s.cur == seg && s.last:
-		s.cur, s.expect, s.chunk = nil, tally{}, walker{}
-	case s.cur == seg:
+	case s.readSeg == seg && s.ending:
+		s.readSeg, s.expect, s.chunk = nil, tally{}, blockScanner{}
+	case s.readSeg == seg:
 		kept = s.expect
 	}
-	l = seg.all.less(seg.out).less(kept)
-	s.writeOff(seg, l)
-	seg.cutOff, seg.sealed = true, true
-	if s.cur != seg && !seg.gone {
+	l = seg.total.less(seg.taken).less(kept)
+	s.countDamaged(seg, l)
+	seg.detached, seg.sealed = true, true
+	if s.readSeg != seg && !seg.gone {
 		s.forgetSegment(seg)
 	}
 	return l, first
 }
 
 // writeOff counts events of a segment as damaged. It is called with mu held.
-func (s *Spool) writeOff(seg *Segment, l tally) {
-	seg.all = seg.all.less(l)
+func (s *Spool) countDamaged(seg *Segment, l tally) {
+	seg.total = seg.total.less(l)
 	s.stats.Pending -= l.events
 	s.stats.Damaged += l.events
 }
 
 // shorter counts what a segment lost that somebody has cut.
-func (s *Spool) shorter(seg *Segment, size int64) {
+func (s *Spool) countTruncated(seg *Segment, size int64) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	if s.cur == seg && !s.last {
+	if s.readSeg == seg && !s.ending {
 		return // Next will find out what is missing behind what it has read
 	}
 	if seg == s.tail { // a block behind a cut would stand behind a gap
@@ -170,15 +170,15 @@ func (s *Spool) shorter(seg *Segment, size int64) {
 			s.o.Log.Warn("spool", "error", err)
 		}
 	}
-	data, _ := readRange(seg, seg.read, max(size, seg.read))
-	there := examine(data, seg.old).all
+	data, _ := readRange(seg, seg.readTo, max(size, seg.readTo))
+	there := scanSegment(data, seg.doneBefore).pending
 	s.mu.Lock()
 	if seg.gone {
 		s.mu.Unlock()
 		return
 	}
-	l := seg.all.less(seg.out).less(there)
-	s.writeOff(seg, l)
+	l := seg.total.less(seg.taken).less(there)
+	s.countDamaged(seg, l)
 	s.stats.Bytes -= seg.size - size
 	seg.size = size
 	complete := seg.complete()

@@ -16,12 +16,12 @@ import (
 
 // watched is a spool with a segment that is complete (of block full) and one that
 // is being written (of block half), and its log.
-func watched(t *testing.T, dir string) (s *Spool, log *bytes.Buffer) {
+func twoSegments(t *testing.T, dir string) (s *Spool, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)
-	s = open(t, Options{Dir: dir, Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(log, nil))})
-	add(t, s, block(10, 7000), false)
-	add(t, s, block(3, 10), false)
+	s = openSpool(t, Options{Dir: dir, Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(log, nil))})
+	appendBlock(t, s, testBlock(10, 7000), false)
+	appendBlock(t, s, testBlock(3, 10), false)
 	if err := s.Sync(); err != nil || log.Len() > 0 {
 		t.Fatalf("%v: %s", err, log)
 	}
@@ -36,12 +36,12 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 		t.Helper()
 		for _, restart := range []bool{false, true} {
 			dir := filepath.Join(t.TempDir(), "spools", "psql")
-			s, log := watched(t, dir)
+			s, log := twoSegments(t, dir)
 			if err := do(dir); err != nil {
 				t.Fatal(err)
 			}
-			after := block(7, 10)
-			add(t, s, after, false)
+			after := testBlock(7, 10)
+			appendBlock(t, s, after, false)
 			if err := s.Sync(); err != nil { // within a second
 				t.Error(err)
 			}
@@ -49,9 +49,9 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 				t.Errorf("%s: %+v, want %d damaged and a line: %s; it has\n%s", what, st, lost, line, log)
 			}
 			if restart {
-				s.Last()
+				s.ReleaseReserve()
 				closeSpool(t, s)
-				s = open(t, Options{Dir: dir, Limit: 1 << 20})
+				s = openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 				if st := s.Stats(); st.Damaged != 0 || st.Recovered != uint64(13-lost+7) {
 					t.Errorf("%s, after a restart: %+v", what, st)
 				}
@@ -63,7 +63,7 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 				t.Errorf("%s: %+v", what, st)
 			}
 			closeSpool(t, s)
-			if left := files(t, dir); len(left) > 0 && left[0] != quarantine {
+			if left := files(t, dir); len(left) > 0 && left[0] != quarantineFolder {
 				t.Errorf("%s: left %v", what, left)
 			}
 		}
@@ -102,11 +102,11 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 // A folder that comes back brings what is in it.
 func TestFolderComesBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "psql")
-	s, _ := watched(t, dir)
+	s, _ := twoSegments(t, dir)
 	if err := os.Rename(dir, dir+".old"); err != nil {
 		t.Fatal(err)
 	}
-	add(t, s, block(7, 10), false)
+	appendBlock(t, s, testBlock(7, 10), false)
 	wantStats(t, s, "7 0 0 13 0")
 	if err := errors.Join(os.Rename(dir, dir+".new"), os.Rename(dir+".old", dir)); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestFolderComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStats(t, s, "13 13 0 20 0")
-	add(t, s, block(1, 10), false)
+	appendBlock(t, s, testBlock(1, 10), false)
 	if got := drain(t, s); len(got) != 3 {
 		t.Errorf("got %d blocks", len(got))
 	}
@@ -126,12 +126,12 @@ func TestFolderComesBack(t *testing.T) {
 // in hand can be put back.
 func TestRemovedWhileItIsRead(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir})
-	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
-	add(t, s, a, false)
-	add(t, s, b, false)
-	first, seg, _ := s.Next() // a; b is in memory too
-	add(t, s, c, false)       // in the file alone
+	s := openSpool(t, Options{Dir: dir})
+	a, b, c, d := testBlock(1, 1), testBlock(2, 2), testBlock(3, 3), testBlock(4, 4)
+	appendBlock(t, s, a, false)
+	appendBlock(t, s, b, false)
+	first, seg, _ := s.Next()   // a; b is in memory too
+	appendBlock(t, s, c, false) // in the file alone
 	if err := os.Remove(seg.path()); err != nil {
 		t.Fatal(err)
 	}
@@ -139,22 +139,22 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 		t.Error(err)
 	}
 	wantStats(t, s, "2 0 0 3 0")
-	add(t, s, d, false)
+	appendBlock(t, s, d, false)
 	second, seg2, _ := s.Next()
 	wantIDs(t, append(drain(t, s), first.ID(), second.ID()), d, a, b)
 	if err := s.Done(seg, first.ID()); err != nil {
 		t.Error(err)
 	}
-	if s.Return(seg2, second.Len()) {
+	if s.Requeue(seg2, second.Len()) {
 		t.Error("Return says that the block is on disk")
 	}
-	s.Last()
+	s.ReleaseReserve()
 	if n, err := s.PutBack([]*event.Block{second}); n != 1 || err != nil {
 		t.Error(n, err)
 	}
 	wantStats(t, s, "2 0 0 3 0")
 	closeSpool(t, s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), b)
 	closeSpool(t, s)
 	if left := files(t, dir); len(left) > 0 {
@@ -166,12 +166,12 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 // meanwhile nothing is written beside it.
 func TestLockRemoved(t *testing.T) {
 	dir := t.TempDir()
-	s, log := watched(t, dir)
+	s, log := twoSegments(t, dir)
 	lock := filepath.Join(dir, lockName)
 	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
 	}
-	add(t, s, block(1, 1), false)
+	appendBlock(t, s, testBlock(1, 1), false)
 	if _, err := Open(Options{Dir: dir, Limit: 1 << 20}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second sensor: %v", err)
 	}
@@ -181,15 +181,15 @@ func TestLockRemoved(t *testing.T) {
 	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
 	}
-	other, _, err := lockFile(folder(t, dir))
+	other, _, err := lockFile(openDir(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append(block(1, 1), false, time.Now()); !errors.Is(err, ErrInUse) {
+	if _, err := s.Append(testBlock(1, 1), false, time.Now()); !errors.Is(err, ErrInUse) {
 		t.Errorf("beside another sensor: %v", err)
 	}
 	other.Close()
-	add(t, s, block(1, 1), false)
+	appendBlock(t, s, testBlock(1, 1), false)
 	closeSpool(t, s)
 }
 
@@ -223,15 +223,15 @@ func TestLinksInTheSpool(t *testing.T) {
 	if _, err := Open(Options{Dir: filepath.Join(dir, "psql"), Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), "say --force") {
 		t.Errorf("a folder that all can write to: %v", err)
 	}
-	closeSpool(t, open(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))
+	closeSpool(t, openSpool(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))
 }
 
 // A file that has got a second name, by a backup with cp -al, is read as before.
 func TestSegmentWithSecondName(t *testing.T) {
-	dir := memory(t)
-	s := open(t, Options{Dir: dir})
-	b := block(3, 10)
-	add(t, s, b, false)
+	dir := tmpfsDir(t)
+	s := openSpool(t, Options{Dir: dir})
+	b := testBlock(3, 10)
+	appendBlock(t, s, b, false)
 	if err := os.Link(segmentPath(dir, firstSegment), filepath.Join(dir, "backup")); err != nil {
 		t.Fatal(err)
 	}
@@ -246,11 +246,11 @@ func TestSegmentGivenAway(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: only root can make files of other users")
 	}
-	dir := memory(t)
+	dir := tmpfsDir(t)
 	var log bytes.Buffer
-	s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	b := block(3, 10)
-	add(t, s, b, false)
+	s := openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	b := testBlock(3, 10)
+	appendBlock(t, s, b, false)
 	path := segmentPath(dir, firstSegment)
 	if err := os.Chown(path, 65534, 65534); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func Names(spools string) (names []string, err error) {
 // Look reads a spool without taking it, and calls block, where given, for each
 // block that is to be sent, the oldest first. The block is borrowed.
 func Inspect(path string, block func(*event.Block) error) (Info, error) {
-	dir, err := openFolder(path)
+	dir, err := openExisting(path)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
@@ -72,12 +72,12 @@ func Inspect(path string, block func(*event.Block) error) (Info, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Info{Dir: path}, fmt.Errorf("read spool: %w", err)
 	}
-	return look(dir, readLeft(said), block)
+	return inspectDir(dir, parseManifest(said), block)
 }
 
 // openFolder opens a folder that there is, whose ever it is: it is read, or what a
 // user has named is deleted.
-func openFolder(path string) (*safefs.Dir, error) {
+func openExisting(path string) (*safefs.Dir, error) {
 	dir, err := safefs.Open(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
@@ -85,14 +85,14 @@ func openFolder(path string) (*safefs.Dir, error) {
 	return dir, nil
 }
 
-func look(dir *safefs.Dir, list lefts, block func(*event.Block) error) (Info, error) {
+func inspectDir(dir *safefs.Dir, list manifest, block func(*event.Block) error) (Info, error) {
 	info := Info{Dir: dir.Path()}
-	numbers, err := segments(dir)
+	numbers, err := segmentNumbers(dir)
 	if err != nil {
 		return info, err
 	}
 	info.InUse = inUse(dir)
-	if err := info.addAside(dir, block); err != nil {
+	if err := info.addUnreadable(dir, block); err != nil {
 		return info, err
 	}
 	for _, n := range numbers {
@@ -104,7 +104,7 @@ func look(dir *safefs.Dir, list lefts, block func(*event.Block) error) (Info, er
 		info.Damaged++
 		info.Lost += events
 	}
-	if aside, err := dir.Sub(quarantine, 0); err == nil {
+	if aside, err := dir.Sub(quarantineFolder, 0); err == nil {
 		entries, _ := aside.ReadDir()
 		info.Quarantined = len(entries)
 		aside.Close()
@@ -115,7 +115,7 @@ func look(dir *safefs.Dir, list lefts, block func(*event.Block) error) (Info, er
 // Export is Look of a spool that nobody else uses meanwhile. It fails where a
 // process does.
 func Export(path string, block func(*event.Block) error) (Info, error) {
-	dir, err := openFolder(path)
+	dir, err := openExisting(path)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
@@ -125,7 +125,7 @@ func Export(path string, block func(*event.Block) error) (Info, error) {
 		return Info{Dir: path}, err
 	}
 	defer lock.Close()
-	info, err := look(dir, readLeft(said), block)
+	info, err := inspectDir(dir, parseManifest(said), block)
 	return info, errors.Join(err, rewrite(lock, said))
 }
 
@@ -146,20 +146,20 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 	if err != nil {
 		return err
 	}
-	found := examine(data, done)
+	found := scanSegment(data, done)
 	info.Segments++
 	info.Bytes += int64(len(data))
-	info.Blocks += found.all.blocks
-	info.Events += found.all.events
-	if short := found.short(events, done); short > 0 {
+	info.Blocks += found.pending.blocks
+	info.Events += found.pending.events
+	if short := found.missing(events, done); short > 0 {
 		info.Damaged++
 		info.Lost += short
 	}
-	info.Damaged += len(found.spots)
-	for _, sp := range found.spots {
+	info.Damaged += len(found.damaged)
+	for _, sp := range found.damaged {
 		info.Lost += sp.events
 	}
-	for _, r := range found.unread {
+	for _, r := range found.unreadable {
 		info.Unreadable.add(r.version, r.blocks, r.events)
 	}
 	return info.read(data, done, block)
@@ -167,7 +167,7 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 
 // read calls block for the blocks that can be read and are not done.
 func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Block) error) error {
-	w := walker{data: data}
+	w := blockScanner{data: data}
 	for b, _, more := w.next(); more; b, _, more = w.next() {
 		if done[b.ID] || b.block == nil {
 			continue
@@ -189,15 +189,15 @@ func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Bl
 
 // addAside adds what was set aside for another build: where this build reads it, it
 // is to be sent. What its segment still counts is left to that.
-func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) error {
-	aside, err := dir.Sub(unreadable, 0)
+func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error) error {
+	aside, err := dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var files []unreadFile
+	var files []unreadableFile
 	if err == nil {
 		defer aside.Close()
-		files, err = unreadFiles(aside)
+		files, err = listUnreadable(aside)
 	}
 	if err != nil {
 		info.Unreadable.Errors = append(info.Unreadable.Errors, err)
@@ -212,25 +212,25 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 			info.Unreadable.Errors = append(info.Unreadable.Errors, err)
 			continue
 		}
-		counted, err := f.counted(dir, data)
+		counted, err := f.stillPending(dir, data)
 		if err != nil {
 			return err
 		}
-		found := examine(data, counted)
-		info.Damaged += len(found.spots)
-		for _, sp := range found.spots {
+		found := scanSegment(data, counted)
+		info.Damaged += len(found.damaged)
+		for _, sp := range found.damaged {
 			info.Lost += sp.events
 		}
-		for _, r := range found.unread {
+		for _, r := range found.unreadable {
 			info.Unreadable.add(r.version, r.blocks, r.events)
 		}
-		if found.all.blocks == 0 {
+		if found.pending.blocks == 0 {
 			continue
 		}
 		info.Segments++
 		info.Bytes += int64(len(data))
-		info.Blocks += found.all.blocks
-		info.Events += found.all.events
+		info.Blocks += found.pending.blocks
+		info.Events += found.pending.events
 		if err := info.read(data, counted, block); err != nil {
 			return err
 		}
@@ -240,8 +240,8 @@ func (info *Info) addAside(dir *safefs.Dir, block func(*event.Block) error) erro
 
 // counted are the blocks of a file that the segment has, too, and counts as not
 // done.
-func (f *unreadFile) counted(dir *safefs.Dir, data []byte) (map[event.ID]bool, error) {
-	if !f.copied(dir) {
+func (f *unreadableFile) stillPending(dir *safefs.Dir, data []byte) (map[event.ID]bool, error) {
+	if !f.inSegment(dir) {
 		return nil, nil
 	}
 	done, err := readDone(dir, f.segment)
@@ -249,7 +249,7 @@ func (f *unreadFile) counted(dir *safefs.Dir, data []byte) (map[event.ID]bool, e
 		return nil, err
 	}
 	ids := make(map[event.ID]bool)
-	w := walker{data: data}
+	w := blockScanner{data: data}
 	for b, _, more := w.next(); more; b, _, more = w.next() {
 		if !done[b.ID] {
 			ids[b.ID] = true
@@ -260,7 +260,7 @@ func (f *unreadFile) counted(dir *safefs.Dir, data []byte) (map[event.ID]bool, e
 
 // Drop deletes all that a spool holds. It fails where a process uses the spool.
 func Drop(path string) error {
-	dir, err := openFolder(path)
+	dir, err := openExisting(path)
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func Drop(path string) error {
 		return err
 	}
 	defer lock.Close()
-	numbers, err := segments(dir)
+	numbers, err := segmentNumbers(dir)
 	if err != nil {
 		return err
 	}
@@ -279,15 +279,15 @@ func Drop(path string) error {
 			return err
 		}
 	}
-	for _, name := range []string{quarantine, unreadable} {
-		if err := dropFolder(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range []string{quarantineFolder, unreadableFolder} {
+		if err := removeFolder(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("drop spool: %w", err)
 		}
 	}
 	return nil
 }
 
-func dropFolder(dir *safefs.Dir, name string) error {
+func removeFolder(dir *safefs.Dir, name string) error {
 	aside, err := dir.Sub(name, 0)
 	if err != nil {
 		return err

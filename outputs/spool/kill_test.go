@@ -16,7 +16,7 @@ import (
 // TestMain lets TestKill run this test as a process that can be killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SPOOL_TEST_VICTIM"); dir != "" {
-		victim(dir)
+		victimProcess(dir)
 	}
 	os.Exit(m.Run())
 }
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // victim uses a spool as a sensor does, and says on stdout what it has been
 // promised: "+ id" once a block is stored, "- id" before it is noted as done and
 // "= id" afterwards.
-func victim(dir string) {
+func victimProcess(dir string) {
 	s, err := Open(Options{Dir: dir, Limit: 64 << 20})
 	if err != nil {
 		fmt.Println(err)
@@ -38,8 +38,8 @@ func victim(dir string) {
 		fmt.Println("=", id)
 	}
 	for i := 0; ; i++ {
-		b := block(1+i%4, 100+i%7000)
-		kept := i%3 == 0 && !s.Behind()
+		b := testBlock(1+i%4, 100+i%7000)
+		kept := i%3 == 0 && !s.HasPending()
 		seg, err := s.Append(b, kept, time.Now())
 		if err != nil {
 			fmt.Println(err)
@@ -62,7 +62,7 @@ func victim(dir string) {
 // folder: what was stored and not done is there afterwards, what was done is not,
 // and only the last thing that it did may be either.
 func TestKill(t *testing.T) {
-	dir := memory(t)
+	dir := tmpfsDir(t)
 	r := rand.New(rand.NewPCG(4, 4))
 	waiting := make(map[string]bool) // stored, and not done
 	for round := range 40 {
@@ -124,7 +124,7 @@ func TestKill(t *testing.T) {
 		}
 		waiting = there
 	}
-	s := open(t, Options{Dir: dir})
+	s := openSpool(t, Options{Dir: dir})
 	got := drain(t, s)
 	if len(got) != len(waiting) {
 		t.Errorf("%d blocks came out, %d wait", len(got), len(waiting))

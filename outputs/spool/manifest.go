@@ -12,16 +12,16 @@ import (
 // so it is never older than the last end, whichever build that was, and after a
 // crash there is none. The next Open misses what is on the list and not in the
 // folder.
-type lefts map[uint64]uint64
+type manifest map[uint64]uint64
 
 // readLeft reads the list. Where there is another text, or a damaged list, it
 // says nothing.
-func readLeft(text []byte) lefts {
+func parseManifest(text []byte) manifest {
 	at := bytes.LastIndex(text, []byte("sum "))
-	if at < 0 || string(text[at:]) != string(sumLine(text[:at])) {
+	if at < 0 || string(text[at:]) != string(checksumLine(text[:at])) {
 		return nil
 	}
-	list := make(lefts)
+	list := make(manifest)
 	for line := range bytes.Lines(text[:at]) {
 		var number, events uint64
 		if _, err := fmt.Sscanf(string(line), "%x %d\n", &number, &events); err != nil {
@@ -32,12 +32,12 @@ func readLeft(text []byte) lefts {
 	return list
 }
 
-func sumLine(lines []byte) []byte {
+func checksumLine(lines []byte) []byte {
 	return fmt.Appendf(nil, "sum %08x\n", crc32.Checksum(lines, castagnoli))
 }
 
 // without is the list without segments of these numbers.
-func (l lefts) without(numbers []uint64) lefts {
+func (l manifest) without(numbers []uint64) manifest {
 	rest := maps.Clone(l)
 	for _, n := range numbers {
 		delete(rest, n)
@@ -46,17 +46,17 @@ func (l lefts) without(numbers []uint64) lefts {
 }
 
 // writeLeft makes the list. It is called at the end, when nothing moves.
-func (s *Spool) writeLeft() error {
+func (s *Spool) writeManifest() error {
 	if s.discarded {
-		if len(s.found) == 0 {
+		if len(s.foundLock) == 0 {
 			return nil
 		}
-		return s.writeLock(s.found)
+		return s.rewriteLock(s.foundLock)
 	}
 	var lines []byte
 	s.mu.Lock()
 	for _, seg := range s.segs {
-		if n := seg.all.less(seg.out); n.events > 0 && !seg.cutOff {
+		if n := seg.total.less(seg.taken); n.events > 0 && !seg.detached {
 			lines = fmt.Appendf(lines, "%016x %d\n", seg.number, n.events)
 		}
 	}
@@ -64,10 +64,10 @@ func (s *Spool) writeLeft() error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return s.writeLock(append(lines, sumLine(lines)...))
+	return s.rewriteLock(append(lines, checksumLine(lines)...))
 }
 
-func (s *Spool) writeLock(text []byte) error {
+func (s *Spool) rewriteLock(text []byte) error {
 	if s.lock == nil {
 		return nil
 	}
@@ -78,14 +78,14 @@ func (s *Spool) writeLock(text []byte) error {
 }
 
 // miss counts what was left and is not there.
-func (s *Spool) miss(list lefts, numbers []uint64) {
+func (s *Spool) countMissing(list manifest, numbers []uint64) {
 	for n, events := range list.without(numbers) {
-		s.lose("a file of the spool has vanished since the last run", s.dir.Join(fileName(n, blocksSuffix)), events)
+		s.countLost("a file of the spool has vanished since the last run", s.dir.Join(fileName(n, blocksSuffix)), events)
 	}
 }
 
 // lose counts events of an earlier run that are not in the folder any more.
-func (s *Spool) lose(how, file string, events uint64) {
+func (s *Spool) countLost(how, file string, events uint64) {
 	s.mu.Lock()
 	s.stats.Recovered += events
 	s.stats.Damaged += events

@@ -16,8 +16,8 @@ import (
 // One flipped bit anywhere between two runs costs the block that it is in: the
 // events of that are counted, once, and only where they were still to be sent.
 func TestFlippedBitIsCounted(t *testing.T) {
-	dir := memory(t)
-	blocks := []*event.Block{block(3, 10), block(5, 10), block(7, 10)}
+	dir := tmpfsDir(t)
+	blocks := []*event.Block{testBlock(3, 10), testBlock(5, 10), testBlock(7, 10)}
 	path, list := segmentPath(dir, firstSegment), filepath.Join(dir, fileName(firstSegment, doneSuffix))
 	var whole []byte
 	for _, b := range blocks {
@@ -39,7 +39,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want, left := uint64(blocks[of(at)].Len()), uint64(15)
-		seg := &Segment{number: firstSegment, dir: folder(t, dir)}
+		seg := &Segment{number: firstSegment, dir: openDir(t, dir)}
 		for _, id := range done {
 			if err := seg.writeDone(id); err != nil {
 				t.Fatal(err)
@@ -51,7 +51,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 		}
 		seg.closeDone()
 		for start, stop := range []func(*Spool) error{(*Spool).Discard, (*Spool).Close, (*Spool).Close} {
-			s := open(t, Options{Dir: dir})
+			s := openSpool(t, Options{Dir: dir})
 			if start == 2 { // the one before has counted it
 				left -= want
 				want = 0
@@ -74,7 +74,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 }
 
 // folder opens a folder, for as long as the test lasts.
-func folder(t *testing.T, path string) *safefs.Dir {
+func openDir(t *testing.T, path string) *safefs.Dir {
 	t.Helper()
 	dir, err := safefs.Open(path, false)
 	if err != nil {
@@ -86,15 +86,15 @@ func folder(t *testing.T, path string) *safefs.Dir {
 
 // What a crash or a cut leaves at the end of a segment, and holes, are counted.
 func TestTornEndIsCounted(t *testing.T) {
-	dir := memory(t)
-	first, second := block(3, 10), block(5, 10)
+	dir := tmpfsDir(t)
+	first, second := testBlock(3, 10), testBlock(5, 10)
 	whole := append(bytes.Clone(first.Bytes()), second.Bytes()...)
 	f := func(data []byte, damaged uint64) {
 		t.Helper()
 		if err := os.WriteFile(segmentPath(dir, 3), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := open(t, Options{Dir: dir})
+		s := openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != damaged || st.Recovered != 3+damaged {
 			t.Errorf("%d bytes: %+v, want %d damaged", len(data), st, damaged)
 		}
@@ -112,12 +112,12 @@ func TestTornEndIsCounted(t *testing.T) {
 // A segment that goes away between two runs is missed and counted, once; what a
 // run has delivered is not missed, whatever its end.
 func TestMissingSegmentIsCounted(t *testing.T) {
-	dir := memory(t)
-	s := open(t, Options{Dir: dir, Limit: 1 << 20})
+	dir := tmpfsDir(t)
+	s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 	var all []*event.Block
 	for i := range 3 {
-		all = append(all, block(1+i, 66000))
-		add(t, s, all[i], false)
+		all = append(all, testBlock(1+i, 66000))
+		appendBlock(t, s, all[i], false)
 	}
 	closeSpool(t, s)
 	if err := os.Remove(segmentPath(dir, firstSegment+1)); err != nil {
@@ -127,24 +127,24 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 		t.Errorf("Look = %+v, %v", info, err)
 	}
 	var log bytes.Buffer
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	if err := s.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	wantStats(t, s, "4 6 0 2 0")
 	if want := segmentPath(dir, firstSegment+1) + " events_lost=2"; !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %q:\n%s", want, log.String())
 	}
 	closeSpool(t, s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "4 4 0 0 0")
 	b, seg, _ := s.Next() // delivered by a run that is killed
 	if err := s.Done(seg, b.ID()); err != nil {
 		t.Fatal(err)
 	}
 	crash(s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "3 3 0 0 0")
 	closeSpool(t, s)
 	list, err := os.ReadFile(filepath.Join(dir, lockName))
@@ -171,11 +171,11 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 func TestCutSegmentIsCounted(t *testing.T) {
 	f := func(what string, change func(data []byte, border int) []byte, lost uint64) {
 		t.Helper()
-		dir := memory(t)
-		first := block(3, 10)
-		s := open(t, Options{Dir: dir})
-		for _, b := range []*event.Block{first, block(5, 10), block(7, 10)} {
-			add(t, s, b, false)
+		dir := tmpfsDir(t)
+		first := testBlock(3, 10)
+		s := openSpool(t, Options{Dir: dir})
+		for _, b := range []*event.Block{first, testBlock(5, 10), testBlock(7, 10)} {
+			appendBlock(t, s, b, false)
 		}
 		closeSpool(t, s)
 		path := segmentPath(dir, firstSegment)
@@ -192,16 +192,16 @@ func TestCutSegmentIsCounted(t *testing.T) {
 		if info, err := Inspect(dir, nil); err != nil || info.Lost != lost || info.Damaged == 0 {
 			t.Errorf("%s: Look = %+v, %v", what, info, err)
 		}
-		s = open(t, Options{Dir: dir})
+		s = openSpool(t, Options{Dir: dir})
 		if err := s.Discard(); err != nil {
 			t.Fatal(err)
 		}
-		s = open(t, Options{Dir: dir})
+		s = openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != lost || st.Recovered != 15 || st.Pending != 15-lost {
 			t.Errorf("%s: %+v, want %d damaged", what, st, lost)
 		}
 		closeSpool(t, s)
-		s = open(t, Options{Dir: dir})
+		s = openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != 0 || st.Pending != 15-lost {
 			t.Errorf("%s, next start: %+v", what, st)
 		}
@@ -215,9 +215,9 @@ func TestCutSegmentIsCounted(t *testing.T) {
 
 // A build that knows nothing of the list, and delivers, leaves nothing to miss.
 func TestListOfAnOlderEnd(t *testing.T) {
-	dir := memory(t)
-	s := open(t, Options{Dir: dir})
-	add(t, s, block(3, 10), false)
+	dir := tmpfsDir(t)
+	s := openSpool(t, Options{Dir: dir})
+	appendBlock(t, s, testBlock(3, 10), false)
 	closeSpool(t, s)
 	if err := os.WriteFile(filepath.Join(dir, lockName), []byte("4711\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestListOfAnOlderEnd(t *testing.T) {
 	if err := os.Remove(segmentPath(dir, firstSegment)); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "0 0 0 0 0")
 	closeSpool(t, s)
 }

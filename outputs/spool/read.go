@@ -22,22 +22,22 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	for {
-		if s.cur == nil && !s.load() {
+		if s.readSeg == nil && !s.loadChunk() {
 			return nil, nil, time.Time{}
 		}
 		b, gap, more := s.chunk.next()
 		if gap.len() > 0 {
-			s.damaged(gap)
+			s.setAsideGap(gap)
 		}
 		if !more {
-			s.leave()
+			s.finishChunk()
 			continue
 		}
 		switch {
-		case s.cur.old[b.ID] || s.cur.shelved[b.ID]:
+		case s.readSeg.doneBefore[b.ID] || s.readSeg.unreadable[b.ID]:
 		case b.block == nil: // somebody has put it there meanwhile
-			at := run{span{s.place.from + b.from, s.place.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
-			s.setAsideUnread(s.cur, at, s.chunk.data[b.from:b.to])
+			at := run{span{s.chunkSpan.from + b.from, s.chunkSpan.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
+			s.setAsideUnreadable(s.readSeg, at, s.chunk.data[b.from:b.to])
 		default:
 			if seg, received := s.handOut(b.block); seg != nil {
 				return b.block, seg, received
@@ -51,66 +51,66 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seg := s.cur
+	seg := s.readSeg
 	if seg.gone {
-		s.cur = nil
+		s.readSeg = nil
 		return nil, time.Time{}
 	}
 	n := uint64(b.Len())
 	if s.expect.events < n || s.expect.blocks == 0 { // the file holds more than we know of
-		seg.all.add(b.Len())
+		seg.total.add(b.Len())
 		s.stats.Recovered += n
 	} else {
 		s.expect.sub(b.Len())
 		s.stats.Pending -= n
 	}
-	seg.out.add(b.Len())
-	end := int64(s.place.from + s.chunk.off)
-	received := seg.ages.at(end - int64(b.Size()))
-	seg.next = end
+	seg.taken.add(b.Len())
+	end := int64(s.chunkSpan.from + s.chunk.offset)
+	received := seg.ages.receivedAt(end - int64(b.Size()))
+	seg.handedTo = end
 	return seg, received
 }
 
 // load reads what is pending in the oldest segment that has something.
-func (s *Spool) load() bool {
+func (s *Spool) loadChunk() bool {
 	s.mu.Lock()
-	i := slices.IndexFunc(s.segs, func(g *Segment) bool { return g.out.events < g.all.events })
+	i := slices.IndexFunc(s.segs, func(g *Segment) bool { return g.taken.events < g.total.events })
 	if i < 0 {
 		s.mu.Unlock()
 		return false
 	}
 	seg := s.segs[i]
-	from, to := seg.read, seg.size
-	s.expect = tally{seg.all.blocks - seg.out.blocks, seg.all.events - seg.out.events}
+	from, to := seg.readTo, seg.size
+	s.expect = tally{seg.total.blocks - seg.taken.blocks, seg.total.events - seg.taken.events}
 	s.mu.Unlock()
 	data, err := readRange(seg, from, to)
-	if refused(err) {
-		s.puzzled(seg, err)
+	if isAccessError(err) {
+		s.waitForAccess(seg, err)
 		return false
 	}
 	if err != nil && !s.isGone(seg) {
 		s.o.Log.Error("part of the spool cannot be read, and counts as damaged", "error", err)
 	}
-	s.cur, s.chunk, s.place = seg, walker{data: data}, span{int(from), int(to)}
+	s.readSeg, s.chunk, s.chunkSpan = seg, blockScanner{data: data}, span{int(from), int(to)}
 	return true
 }
 
 // refused tells errors of a file that is there and must not be read, or may not
 // be used: somebody has changed its rights or its owner, and can put that right.
-func refused(err error) bool {
+func isAccessError(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, safefs.ErrUnsafe)
 }
 
 // refusedPause is the time until a file that must not be read is tried again.
-const refusedPause = 200 * time.Millisecond
+const accessRetry = 200 * time.Millisecond
 
 // puzzled waits with a segment, and says so once.
-func (s *Spool) puzzled(seg *Segment, err error) {
-	if !seg.told {
-		seg.told = true
+func (s *Spool) waitForAccess(seg *Segment, err error) {
+	if !seg.accessLogged {
+		seg.accessLogged = true
 		s.o.Log.Error("part of the spool cannot be read now, its events wait", "error", err)
 	}
-	time.Sleep(refusedPause)
+	time.Sleep(accessRetry)
 }
 
 // isGone tells that a segment was evicted, and its blocks are counted so.
@@ -149,21 +149,21 @@ func readOnce(seg *Segment, from, to int64) ([]byte, error) {
 
 // leave ends the reading of a chunk. What should have been in it and was not
 // is lost.
-func (s *Spool) leave() {
+func (s *Spool) finishChunk() {
 	s.mu.Lock()
-	seg, lost := s.cur, s.expect
-	s.cur, s.expect = nil, tally{}
+	seg, lost := s.readSeg, s.expect
+	s.readSeg, s.expect = nil, tally{}
 	if seg.gone {
 		lost = tally{} // evicted, and counted so
 	} else {
 		s.stats.Pending -= lost.events
 		s.stats.Damaged += lost.events
-		seg.all.blocks -= lost.blocks
-		seg.all.events -= lost.events
-		seg.read = max(seg.read, int64(s.place.to))
+		seg.total.blocks -= lost.blocks
+		seg.total.events -= lost.events
+		seg.readTo = max(seg.readTo, int64(s.chunkSpan.to))
 	}
 	complete := seg.complete()
-	s.chunk = walker{}
+	s.chunk = blockScanner{}
 	s.mu.Unlock()
 	if lost.blocks > 0 {
 		s.o.Log.Error("blocks of the spool are lost", "segment", fileName(seg.number, blocksSuffix), "blocks", lost.blocks, "events", lost.events)
@@ -177,46 +177,46 @@ func (s *Spool) leave() {
 
 // damaged sets a gap of the chunk aside, unless Open has. What was lost in it
 // leave finds out.
-func (s *Spool) damaged(gap span) {
-	from := s.place.from
-	if !s.cur.known[from+gap.from] {
-		s.setAside(s.cur, spot{span: span{from + gap.from, from + gap.to}}, s.chunk.data[gap.from:gap.to])
+func (s *Spool) setAsideGap(gap span) {
+	from := s.chunkSpan.from
+	if !s.readSeg.knownDamage[from+gap.from] {
+		s.setAside(s.readSeg, damage{span: span{from + gap.from, from + gap.to}}, s.chunk.data[gap.from:gap.to])
 	}
 }
 
-const quarantine = "quarantine"
+const quarantineFolder = "quarantine"
 
 // setAside copies bytes that are no block to where somebody can look at them,
 // counts them and names them.
-func (s *Spool) setAside(seg *Segment, sp spot, bytes []byte) {
+func (s *Spool) setAside(seg *Segment, sp damage, bytes []byte) {
 	name := fmt.Sprintf("%016x-%d", seg.number, sp.from)
-	err := s.quarantine(seg, name, bytes)
-	s.tell(seg, sp, name, err)
-	s.later(func() error { return seg.writeDone(spotID(sp.span)) })
+	err := s.writeQuarantine(seg, name, bytes)
+	s.reportDamage(seg, sp, name, err)
+	s.deferMark(func() error { return seg.writeDone(damageID(sp.span)) })
 }
 
 // setAsideWhole is setAside for a segment in which nothing is intact: later, when
 // the file itself can go there.
-func (s *Spool) setAsideWhole(seg *Segment, sp spot) {
+func (s *Spool) moveDamaged(seg *Segment, sp damage) {
 	name := fmt.Sprintf("%016x-0", seg.number)
-	s.tell(seg, sp, name, nil)
-	s.later(func() error {
-		dir, err := seg.dir.Sub(quarantine, folderMode)
+	s.reportDamage(seg, sp, name, nil)
+	s.deferMark(func() error {
+		dir, err := seg.dir.Sub(quarantineFolder, folderMode)
 		if err != nil {
 			return err
 		}
 		defer dir.Close()
-		s.thinOut(dir, seg.size)
+		s.trimQuarantine(dir, seg.size)
 		if err := seg.dir.Move(seg.name(), dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return seg.forget()
+		return seg.removeDone()
 	})
 }
 
 // tell counts a damaged place and says where its bytes are, or why they are not
 // set aside.
-func (s *Spool) tell(seg *Segment, sp spot, name string, err error) {
+func (s *Spool) reportDamage(seg *Segment, sp damage, name string, err error) {
 	s.mu.Lock()
 	s.stats.SetAside++
 	s.stats.Recovered += sp.events
@@ -226,24 +226,24 @@ func (s *Spool) tell(seg *Segment, sp spot, name string, err error) {
 	if sp.events > 0 {
 		log = log.With("events_lost", sp.events)
 	}
-	if sp.guess {
+	if sp.atLeast {
 		log = log.With("at_least", true)
 	}
 	if err != nil {
 		log.Error("the spool is damaged, and the damaged part cannot be set aside", "error", err)
 		return
 	}
-	log.Error("the spool is damaged, the damaged part is set aside", "file", seg.dir.Join(quarantine+"/"+name))
+	log.Error("the spool is damaged, the damaged part is set aside", "file", seg.dir.Join(quarantineFolder+"/"+name))
 }
 
 // quarantine writes a file there.
-func (s *Spool) quarantine(seg *Segment, name string, bytes []byte) error {
-	dir, err := seg.dir.Sub(quarantine, folderMode)
+func (s *Spool) writeQuarantine(seg *Segment, name string, bytes []byte) error {
+	dir, err := seg.dir.Sub(quarantineFolder, folderMode)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	s.thinOut(dir, int64(len(bytes)))
+	s.trimQuarantine(dir, int64(len(bytes)))
 	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
@@ -254,7 +254,7 @@ func (s *Spool) quarantine(seg *Segment, name string, bytes []byte) error {
 
 // thinOut keeps the quarantine within a sixteenth of the spool's bound, oldest
 // segment out.
-func (s *Spool) thinOut(dir *safefs.Dir, more int64) {
+func (s *Spool) trimQuarantine(dir *safefs.Dir, more int64) {
 	entries, err := dir.ReadDir() // sorted by name, so by segment
 	if err != nil {
 		return

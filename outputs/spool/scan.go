@@ -18,13 +18,13 @@ func (s span) len() int { return s.to - s.from }
 // walker finds the intact blocks in a segment's bytes, whatever else is there.
 // A length is believed only where the whole block it spans is intact: behind a
 // cut the next block may begin anywhere.
-type walker struct {
-	data []byte
-	off  int
+type blockScanner struct {
+	data   []byte
+	offset int
 }
 
 // stored is an intact block in a segment's bytes, which it borrows.
-type stored struct {
+type storedBlock struct {
 	span
 	event.Header
 	block *event.Block // nil: this build cannot read it
@@ -32,41 +32,41 @@ type stored struct {
 
 // next returns the next intact block, and the bytes before it that are none. more
 // is false at the end; there may be a last gap.
-func (w *walker) next() (found stored, gap span, more bool) {
-	gap.from = w.off
-	for w.off < len(w.data) {
-		rest := w.data[w.off:]
+func (w *blockScanner) next() (found storedBlock, gap span, more bool) {
+	gap.from = w.offset
+	for w.offset < len(w.data) {
+		rest := w.data[w.offset:]
 		b, err := event.OpenBlock(rest)
 		h, _ := event.ReadHeader(rest)
-		if err == nil || errors.Is(err, event.ErrBlockLayout) && w.stands(gap.from, w.off+h.Len) {
-			gap.to = w.off
-			w.off += h.Len
-			return stored{span{gap.to, w.off}, h, b}, gap, true
+		if err == nil || errors.Is(err, event.ErrBlockLayout) && w.isGenuine(gap.from, w.offset+h.Len) {
+			gap.to = w.offset
+			w.offset += h.Len
+			return storedBlock{span{gap.to, w.offset}, h, b}, gap, true
 		}
 		next := bytes.Index(rest[1:], magic)
 		if next < 0 {
-			w.off = len(w.data)
+			w.offset = len(w.data)
 		} else {
-			w.off += 1 + next
+			w.offset += 1 + next
 		}
 	}
 	gap.to = len(w.data)
-	return stored{}, gap, false
+	return storedBlock{}, gap, false
 }
 
 // stands tells whether what looks like another build's block, from w.off to end, is
 // one, behind damage that begins at from. What stands in a torn block is what
 // others have sent, and may look like anything: so it has to begin where the
 // damaged block before it ends, or be followed by an intact one.
-func (w *walker) stands(from, end int) bool {
-	for from < w.off {
-		n := extent(w.data[from:])
+func (w *blockScanner) isGenuine(from, end int) bool {
+	for from < w.offset {
+		n := damagedLen(w.data[from:])
 		if n == 0 {
 			break
 		}
 		from += n
 	}
-	if from == w.off || end == len(w.data) {
+	if from == w.offset || end == len(w.data) {
 		return true
 	}
 	_, err := event.OpenBlock(w.data[end:])
@@ -75,7 +75,7 @@ func (w *walker) stands(from, end int) bool {
 
 // extent is how long the damaged block is that data begins with, as far as that
 // can be told; 0 where it cannot.
-func extent(data []byte) int {
+func damagedLen(data []byte) int {
 	if h, err := event.ReadHeader(data); err == nil {
 		return h.Len
 	}
@@ -90,58 +90,58 @@ func extent(data []byte) int {
 }
 
 // lost is what a damaged place held that was still to be sent.
-type lost struct {
-	events uint64
-	guess  bool // at least so many: the header of a block is damaged, too
+type loss struct {
+	events  uint64
+	atLeast bool // at least so many: the header of a block is damaged, too
 }
 
 // spot is a damaged place.
-type spot struct {
+type damage struct {
 	span
-	lost
+	loss
 }
 
 // findings are what the bytes of a segment hold.
-type findings struct {
-	all    tally // blocks that can be read and are to be sent
-	ages   ages  // of those, since they were sealed
-	whole  int   // intact blocks, whether they can be read or not
-	spots  []spot
-	unread []run // what cannot be read and is not done
+type contents struct {
+	pending    tally // blocks that can be read and are to be sent
+	ages       ages  // of those, since they were sealed
+	intact     int   // intact blocks, whether they can be read or not
+	damaged    []damage
+	unreadable []run // what cannot be read and is not done
 }
 
 // examine looks through a segment's bytes, of which the done blocks need not be
 // sent.
-func examine(data []byte, done map[event.ID]bool) (f findings) {
-	w := walker{data: data}
+func scanSegment(data []byte, done map[event.ID]bool) (f contents) {
+	w := blockScanner{data: data}
 	missing := 0 // done blocks that have not been found
 	for id := range done {
-		if !isSpot(id) {
+		if !isDamageID(id) {
 			missing++
 		}
 	}
 	for {
 		b, gap, more := w.next()
 		if gap.len() > 0 {
-			f.spots = append(f.spots, spot{span: gap})
+			f.damaged = append(f.damaged, damage{span: gap})
 		}
 		if !more {
 			break
 		}
-		f.whole++
+		f.intact++
 		switch {
 		case done[b.ID]:
 			missing--
 		case b.block == nil:
-			f.unread = extend(f.unread, b)
+			f.unreadable = appendRun(f.unreadable, b)
 		default:
-			f.all.add(b.Events)
+			f.pending.add(b.Events)
 			f.ages.add(int64(b.from), b.block.Sealed())
 		}
 	}
-	for i := range f.spots {
-		s := &f.spots[i]
-		s.lost = judge(data[s.from:s.to], done, &missing)
+	for i := range f.damaged {
+		s := &f.damaged[i]
+		s.loss = estimateLoss(data[s.from:s.to], done, &missing)
 	}
 	return f
 }
@@ -149,19 +149,19 @@ func examine(data []byte, done map[event.ID]bool) (f findings) {
 // short is how many events should be there, beside what was found and what is
 // known to be damaged. Where a damaged place is one of unknown contents, they
 // count as what it held.
-func (f *findings) short(events uint64, done map[event.ID]bool) uint64 {
-	events -= min(events, f.all.events)
-	for i := range f.unread {
-		events -= min(events, f.unread[i].events)
+func (f *contents) missing(events uint64, done map[event.ID]bool) uint64 {
+	events -= min(events, f.pending.events)
+	for i := range f.unreadable {
+		events -= min(events, f.unreadable[i].events)
 	}
-	var unknown *spot
-	for i := range f.spots {
-		s := &f.spots[i]
-		if done[spotID(s.span)] { // has been counted, and is not among events
+	var unknown *damage
+	for i := range f.damaged {
+		s := &f.damaged[i]
+		if done[damageID(s.span)] { // has been counted, and is not among events
 			continue
 		}
 		events -= min(events, s.events)
-		if s.guess {
+		if s.atLeast {
 			unknown = s
 		}
 	}
@@ -169,14 +169,14 @@ func (f *findings) short(events uint64, done map[event.ID]bool) uint64 {
 		return events
 	}
 	unknown.events += events
-	unknown.guess = false
+	unknown.atLeast = false
 	return 0
 }
 
 // judge tells how much was lost in a damaged place. What is done is not lost:
 // where a header is damaged, one of the done blocks that are missing elsewhere
 // is taken for it.
-func judge(data []byte, done map[event.ID]bool, missing *int) (l lost) {
+func estimateLoss(data []byte, done map[event.ID]bool, missing *int) (l loss) {
 	for off := 0; off < len(data); {
 		rest := data[off:]
 		if h, err := event.ReadHeader(rest); err == nil {
@@ -194,7 +194,7 @@ func judge(data []byte, done map[event.ID]bool, missing *int) (l lost) {
 			*missing--
 		} else {
 			l.events += uint64(max(events, 1))
-			l.guess = true
+			l.atLeast = true
 		}
 		off = nextHeader(data, off+header+size)
 	}

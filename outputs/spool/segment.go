@@ -22,33 +22,33 @@ import (
 
 // Segment is one file of blocks. Its fields belong to the Spool.
 type Segment struct {
-	number uint64
-	dir    *safefs.Dir
-	size   int64 // bytes that are blocks; a failed write may have left more
-	read   int64 // up to where Next has taken it
-	next   int64 // behind the last block that was handed out
-	ages   ages  // of its blocks
-	back   bool  // something that was handed out is pending again
-	all    tally // to be delivered from here: what this run wrote, or found unsettled
-	out    tally // of those, handed out or kept in memory
-	sealed bool  // nothing is appended any more
-	gone   bool  // has no file any more
-	harmed bool  // Open has found damage, or blocks it cannot read, that no start before has counted
-	told   bool  // the log says that it cannot be read now
-	cutOff bool  // somebody else has removed its file; what Next has read of it goes on
+	number       uint64
+	dir          *safefs.Dir
+	size         int64 // bytes that are blocks; a failed write may have left more
+	readTo       int64 // up to where Next has taken it
+	handedTo     int64 // behind the last block that was handed out
+	ages         ages  // of its blocks
+	requeued     bool  // something that was handed out is pending again
+	total        tally // to be delivered from here: what this run wrote, or found unsettled
+	taken        tally // of those, handed out or kept in memory
+	sealed       bool  // nothing is appended any more
+	gone         bool  // has no file any more
+	newDamage    bool  // Open has found damage, or blocks it cannot read, that no start before has counted
+	accessLogged bool  // the log says that it cannot be read now
+	detached     bool  // somebody else has removed its file; what Next has read of it goes on
 
-	settled uint64            // blocks that are done
-	old     map[event.ID]bool // settled in an earlier run
-	known   map[int]bool      // damaged places that Open has found
-	shelved map[event.ID]bool // blocks that cannot be read and are counted so
-	stays   bool              // some of those could not be set aside: the file stays for them
+	settled     uint64            // blocks that are done
+	doneBefore  map[event.ID]bool // settled in an earlier run
+	knownDamage map[int]bool      // damaged places that Open has found
+	unreadable  map[event.ID]bool // blocks that cannot be read and are counted so
+	keepFile    bool              // some of those could not be set aside: the file stays for them
 
 	file *os.File // while Append may write
 	done struct {
 		sync.Mutex
-		file    *os.File
-		unsaid  []byte // entries that could not be written yet
-		removed bool   // with the segment: nothing is noted any more
+		file      *os.File
+		unwritten []byte // entries that could not be written yet
+		removed   bool   // with the segment: nothing is noted any more
 	}
 }
 
@@ -64,7 +64,7 @@ func (t tally) less(other tally) tally {
 
 // complete: every block has an outcome, and no further one will come.
 func (g *Segment) complete() bool {
-	return !g.gone && g.sealed && g.out.blocks == g.all.blocks && g.settled >= g.all.blocks
+	return !g.gone && g.sealed && g.taken.blocks == g.total.blocks && g.settled >= g.total.blocks
 }
 
 const (
@@ -84,14 +84,14 @@ func (g *Segment) remove() error {
 	if err := g.dir.Remove(g.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove delivered blocks: %w", err)
 	}
-	return g.forget()
+	return g.removeDone()
 }
 
 // forget deletes what says which of the segment is done, for one that has no file
 // any more.
-func (g *Segment) forget() error {
+func (g *Segment) removeDone() error {
 	g.done.Lock()
-	g.forgetDone()
+	g.closeDoneFile()
 	g.done.removed = true
 	g.done.Unlock()
 	if err := g.dir.Remove(fileName(g.number, doneSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +112,7 @@ func (g *Segment) writeDone(id event.ID) error {
 	if g.done.removed { // by whoever was done with the last block meanwhile
 		return nil
 	}
-	g.done.unsaid = binary.LittleEndian.AppendUint32(append(g.done.unsaid, id[:]...), crc32.Checksum(id[:], castagnoli))
+	g.done.unwritten = binary.LittleEndian.AppendUint32(append(g.done.unwritten, id[:]...), crc32.Checksum(id[:], castagnoli))
 	return g.flushDone()
 }
 
@@ -120,7 +120,7 @@ func (g *Segment) writeDone(id event.ID) error {
 // brought to the disk of them will stand there twice, or torn, which does no
 // harm.
 func (g *Segment) flushDone() error {
-	if len(g.done.unsaid) == 0 {
+	if len(g.done.unwritten) == 0 {
 		return nil
 	}
 	if g.done.file == nil {
@@ -130,10 +130,10 @@ func (g *Segment) flushDone() error {
 		}
 		g.done.file = f
 	}
-	if _, err := g.done.file.Write(g.done.unsaid); err != nil {
+	if _, err := g.done.file.Write(g.done.unwritten); err != nil {
 		return fmt.Errorf("note a delivered block: %w", err)
 	}
-	g.done.unsaid = g.done.unsaid[:0]
+	g.done.unwritten = g.done.unwritten[:0]
 	return nil
 }
 
@@ -142,12 +142,12 @@ func (g *Segment) closeDone() error {
 	g.done.Lock()
 	defer g.done.Unlock()
 	err := g.flushDone()
-	g.forgetDone()
+	g.closeDoneFile()
 	return err
 }
 
-func (g *Segment) forgetDone() {
-	g.done.unsaid = nil
+func (g *Segment) closeDoneFile() {
+	g.done.unwritten = nil
 	if g.done.file != nil {
 		g.done.file.Close()
 		g.done.file = nil
@@ -174,7 +174,7 @@ func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 
 // spotID is the entry of a .done file for a damaged place: its loss is counted,
 // and the next start need not count it again.
-func spotID(place span) (id event.ID) {
+func damageID(place span) (id event.ID) {
 	copy(id[:], "lost")
 	binary.BigEndian.PutUint32(id[4:], uint32(place.from>>32))
 	binary.BigEndian.PutUint32(id[8:], uint32(place.from))
@@ -182,12 +182,12 @@ func spotID(place span) (id event.ID) {
 	return id
 }
 
-func isSpot(id event.ID) bool { return string(id[:4]) == "lost" }
+func isDamageID(id event.ID) bool { return string(id[:4]) == "lost" }
 
 // segments lists the numbers of the segments in a folder, in order.
-func segments(dir *safefs.Dir) ([]uint64, error) { return numbered(dir, blocksSuffix) }
+func segmentNumbers(dir *safefs.Dir) ([]uint64, error) { return fileNumbers(dir, blocksSuffix) }
 
-func numbered(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
+func fileNumbers(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
 	entries, err := dir.ReadDir()
 	if err != nil {
 		return nil, fmt.Errorf("list spool: %w", err)
@@ -206,11 +206,11 @@ func numbered(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
 // removeOrphans deletes .done files whose segment is gone: before another takes its
 // number.
 func removeOrphans(dir *safefs.Dir) error {
-	numbers, err := segments(dir)
+	numbers, err := segmentNumbers(dir)
 	if err != nil {
 		return err
 	}
-	lists, err := numbered(dir, doneSuffix)
+	lists, err := fileNumbers(dir, doneSuffix)
 	if err != nil {
 		return err
 	}

@@ -13,14 +13,14 @@ import (
 )
 
 // shelve writes a file as a build has set it aside that could not read it.
-func shelve(t testing.TB, dir string, segment uint64, data ...[]byte) (path string) {
+func writeSetAside(t testing.TB, dir string, segment uint64, data ...[]byte) (path string) {
 	t.Helper()
 	h, err := event.ReadHeader(data[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	os.Mkdir(filepath.Join(dir, unreadable), 0o700)
-	path = filepath.Join(dir, unreadable, unreadName(segment, 0, h.ID))
+	os.Mkdir(filepath.Join(dir, unreadableFolder), 0o700)
+	path = filepath.Join(dir, unreadableFolder, unreadableName(segment, 0, h.ID))
 	if err := os.WriteFile(path, bytes.Join(data, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -32,14 +32,14 @@ func shelve(t testing.TB, dir string, segment uint64, data ...[]byte) (path stri
 // takes its number is not taken for delivered.
 func TestTakenUpBesideAListThatIsLeft(t *testing.T) {
 	dir := t.TempDir()
-	x := block(5, 100)
-	shelve(t, dir, firstSegment-1, x.Bytes())
-	seg := &Segment{number: firstSegment - 1, dir: folder(t, dir)}
+	x := testBlock(5, 100)
+	writeSetAside(t, dir, firstSegment-1, x.Bytes())
+	seg := &Segment{number: firstSegment - 1, dir: openDir(t, dir)}
 	if err := seg.writeDone(x.ID()); err != nil {
 		t.Fatal(err)
 	}
 	seg.closeDone()
-	s := open(t, Options{Dir: dir})
+	s := openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), x)
 	closeSpool(t, s)
 	if left := files(t, dir); len(left) > 0 {
@@ -56,27 +56,27 @@ func TestPutBackBesideAFileThatStays(t *testing.T) {
 		for i, data := range segments {
 			writeSegment(t, dir, firstSegment+uint64(i), data)
 		}
-		if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, unreadableFolder), []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := open(t, Options{Dir: dir})
+		s := openSpool(t, Options{Dir: dir})
 		if deliver {
 			drain(t, s)
 		}
-		b, c := block(3, 20), block(4, 30)
+		b, c := testBlock(3, 20), testBlock(4, 30)
 		for _, b := range []*event.Block{c, b} {
 			if n, err := s.PutBack([]*event.Block{b}); n != 1 || err != nil {
 				t.Errorf("%s: %d blocks are put back, %v", what, n, err)
 			}
 		}
 		closeSpool(t, s)
-		s = open(t, Options{Dir: dir})
+		s = openSpool(t, Options{Dir: dir})
 		if ids := drain(t, s); len(ids) < 2 || ids[0] != b.ID() || ids[1] != c.ID() {
 			t.Errorf("%s: what was put back does not come first", what)
 		}
 		closeSpool(t, s)
 	}
-	a, x := block(2, 10).Bytes(), newer(block(5, 100), 3)
+	a, x := testBlock(2, 10).Bytes(), foreignBlock(testBlock(5, 100), 3)
 	both := append(bytes.Clone(x), a...)
 	f("before what waits", false, x, a)
 	f("before what waits, in the middle", true, a, x, a)
@@ -88,11 +88,11 @@ func TestPutBackBesideAFileThatStays(t *testing.T) {
 // TestShelvedFileThatIsDamaged: damage in a file that was set aside costs what is
 // damaged, and is counted by the build that could read it.
 func TestShelvedFileThatIsDamaged(t *testing.T) {
-	x, y := block(5, 100), block(6, 50)
+	x, y := testBlock(5, 100), testBlock(6, 50)
 	f := func(what string, at int, events uint64, want ...*event.Block) {
 		t.Helper()
 		dir := t.TempDir()
-		path := shelve(t, dir, 7, x.Bytes(), y.Bytes())
+		path := writeSetAside(t, dir, 7, x.Bytes(), y.Bytes())
 		data, _ := os.ReadFile(path)
 		data[at] ^= 4
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -102,13 +102,13 @@ func TestShelvedFileThatIsDamaged(t *testing.T) {
 		if err != nil || info.Damaged != 1 || info.Lost != events || info.Unreadable.Blocks != 0 {
 			t.Errorf("%s: Look: %+v, %v", what, info, err)
 		}
-		s := open(t, Options{Dir: dir})
+		s := openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != events || st.SetAside != 1 || st.Unreadable != 0 {
 			t.Errorf("%s: %+v", what, st)
 		}
 		wantIDs(t, drain(t, s), want...)
 		closeSpool(t, s)
-		if left := files(t, dir); len(left) != 1 || left[0] != quarantine {
+		if left := files(t, dir); len(left) != 1 || left[0] != quarantineFolder {
 			t.Errorf("%s: left %v", what, left)
 		}
 	}
@@ -121,9 +121,9 @@ func TestShelvedFileThatIsDamaged(t *testing.T) {
 // nothing from going on.
 func TestShelvedFileThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	x, y := block(5, 100), block(6, 50)
-	path := shelve(t, dir, 7, x.Bytes())
-	shelve(t, dir, 8, y.Bytes())
+	x, y := testBlock(5, 100), testBlock(6, 50)
+	path := writeSetAside(t, dir, 7, x.Bytes())
+	writeSetAside(t, dir, 8, y.Bytes())
 	os.Rename(path, path+".away")
 	if err := os.Symlink(path+".away", path); err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 		t.Errorf("Look: %+v, %v", info, err)
 	}
 	var log bytes.Buffer
-	s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s := openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	wantIDs(t, drain(t, s), y)
 	closeSpool(t, s)
 	if !strings.Contains(log.String(), path) || !strings.Contains(log.String(), "symbolic link") {
@@ -144,9 +144,9 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 // cannot look into.
 func TestLookBesideAFolderThatIsNone(t *testing.T) {
 	dir := t.TempDir()
-	a := block(2, 10)
+	a := testBlock(2, 10)
 	writeSegment(t, dir, 7, a.Bytes())
-	if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, unreadableFolder), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -161,12 +161,12 @@ func TestLookBesideAFolderThatIsNone(t *testing.T) {
 func TestSetAsideAgainNeedsNoMoreRoom(t *testing.T) {
 	dir := t.TempDir()
 	for n := range uint64(3) {
-		writeSegment(t, dir, n+1, newer(block(1, 30_000), 3), block(1, 1).Bytes())
+		writeSegment(t, dir, n+1, foreignBlock(testBlock(1, 30_000), 3), testBlock(1, 1).Bytes())
 	}
 	for range 3 {
-		s := open(t, Options{Dir: dir, Limit: 100_000})
-		wantUnread(t, s, 3, 3)
-		if n := len(aside(t, dir)); n != 3 {
+		s := openSpool(t, Options{Dir: dir, Limit: 100_000})
+		wantUnreadable(t, s, 3, 3)
+		if n := len(setAsideContents(t, dir)); n != 3 {
 			t.Errorf("%d files are set aside, want 3", n)
 		}
 		crash(s)
@@ -180,16 +180,16 @@ func TestManyFilesAreSetAside(t *testing.T) {
 	const n = 1000
 	dir := t.TempDir()
 	for i := range uint64(n) {
-		writeSegment(t, dir, i+1, newer(block(1, 10), 3))
+		writeSegment(t, dir, i+1, foreignBlock(testBlock(1, 10), 3))
 	}
 	began := time.Now()
-	s := open(t, Options{Dir: dir})
-	wantUnread(t, s, n, n)
+	s := openSpool(t, Options{Dir: dir})
+	wantUnreadable(t, s, n, n)
 	closeSpool(t, s)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if got := len(aside(t, dir)); got != n {
+	if got := len(setAsideContents(t, dir)); got != n {
 		t.Errorf("%d files are set aside, want %d", got, n)
 	}
 }

@@ -73,34 +73,34 @@ type Stats struct {
 // Spool is one output's folder. Append and Sync are for one goroutine at a
 // time, and so is Next; Done may be called by many.
 type Spool struct {
-	o       Options
-	segment int64 // bytes after which a segment is complete
+	o           Options
+	segmentSize int64 // bytes after which a segment is complete
 
-	writing sync.Mutex    // Append, Sync, PutBack, Close
-	dir     *safefs.Dir   // nil: the folder was removed, and there is none now
-	lock    *os.File      // in dir; nil: none
-	left    []*safefs.Dir // that somebody has replaced; segments of them may be in use
-	tail    *Segment      // where Append writes; nil: at the next one
-	looked  int           // where the look at the segments goes on
-	synced  int64         // bytes of tail that are on the medium for sure
-	last    bool          // what waited may now be stored
+	writing   sync.Mutex    // Append, Sync, PutBack, Close
+	dir       *safefs.Dir   // nil: the folder was removed, and there is none now
+	lock      *os.File      // in dir; nil: none
+	oldDirs   []*safefs.Dir // that somebody has replaced; segments of them may be in use
+	tail      *Segment      // where Append writes; nil: at the next one
+	checkedTo int           // where the look at the segments goes on
+	synced    int64         // bytes of tail that are on the medium for sure
+	ending    bool          // what waited may now be stored
 
-	reading sync.Mutex // Next
-	cur     *Segment   // the segment that chunk is from
-	chunk   walker
-	place   span  // of chunk in the segment
-	expect  tally // pending blocks in chunk, as far as they are not handed out
+	reading   sync.Mutex // Next
+	readSeg   *Segment   // the segment that chunk is from
+	chunk     blockScanner
+	chunkSpan span  // of chunk in the segment
+	expect    tally // pending blocks in chunk, as far as they are not handed out
 
-	mu    sync.Mutex // all below, and the segments' counters
-	segs  []*Segment // oldest first
-	next  uint64
-	stats Stats
-	freed chan struct{} // a token: bytes were given back
-	shelf shelf         // of unreadable blocks
+	mu              sync.Mutex // all below, and the segments' counters
+	segs            []*Segment // oldest first
+	next            uint64
+	stats           Stats
+	freed           chan struct{} // a token: bytes were given back
+	unreadableFiles fileIndex     // of unreadable blocks
 
 	discarded bool           // this run has no ledgers: nothing in it counts
-	found     []byte         // what the lock said of the last orderly end
-	counted   []func() error // what keeps the next start from counting damage again
+	foundLock []byte         // what the lock said of the last orderly end
+	marks     []func() error // what keeps the next start from counting damage again
 }
 
 // Open takes the folder, for this process alone, and looks through all that is
@@ -111,76 +111,76 @@ func Open(o Options) (*Spool, error) {
 	}
 	s := &Spool{
 		o: o, next: firstSegment, freed: make(chan struct{}, 1),
-		segment: min(max(o.Limit/16, minSegment), maxSegment),
+		segmentSize: min(max(o.Limit/16, minSegment), maxSegment),
 	}
-	if err := s.enter(); err != nil {
+	if err := s.takeFolder(); err != nil {
 		s.leaveFolder()
 		s.closeFolders()
 		return nil, err
 	}
-	if err := s.spare(0); err != nil {
+	if err := s.checkFree(0); err != nil {
 		o.Log.Warn("nothing can be stored in the spool now", "error", err)
 	}
 	return s, nil
 }
 
 // enter takes the folder that the path leads to now, and counts what is in it.
-func (s *Spool) enter() (err error) {
+func (s *Spool) takeFolder() (err error) {
 	if s.dir, err = safefs.Make(s.o.Dir, folderMode, s.o.Force); err != nil {
 		return fmt.Errorf("make spool: %w", err)
 	}
 	if err := s.dir.SetMode(folderMode); err != nil { // records are private
 		return fmt.Errorf("close spool to others: %w", err)
 	}
-	if s.lock, s.found, err = lockFile(s.dir); err != nil {
+	if s.lock, s.foundLock, err = lockFile(s.dir); err != nil {
 		return err
 	}
-	return s.find(readLeft(s.found))
+	return s.recoverSegments(parseManifest(s.foundLock))
 }
 
 // leaveFolder gives up the folder. What uses files of it may go on.
 func (s *Spool) leaveFolder() {
 	s.lock.Close() // of none, no harm
 	if s.dir != nil {
-		s.left = append(s.left, s.dir)
+		s.oldDirs = append(s.oldDirs, s.dir)
 	}
 	s.dir, s.lock = nil, nil
 }
 
 func (s *Spool) closeFolders() {
-	for _, d := range s.left {
+	for _, d := range s.oldDirs {
 		d.Close()
 	}
-	s.left = nil
+	s.oldDirs = nil
 }
 
 // find counts what is in the segments of earlier runs, of which there should be
 // those of the list.
-func (s *Spool) find(list lefts) error {
+func (s *Spool) recoverSegments(list manifest) error {
 	if err := removeOrphans(s.dir); err != nil {
 		return err
 	}
-	s.takeUp(list)
-	numbers, err := segments(s.dir)
+	s.reclaimUnreadable(list)
+	numbers, err := segmentNumbers(s.dir)
 	if err != nil {
 		return err
 	}
-	s.miss(list, numbers)
+	s.countMissing(list, numbers)
 	for _, n := range numbers {
-		seg, err := s.inspect(n, list[n])
+		seg, err := s.recoverSegment(n, list[n])
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.next = n + 1
-		if seg.all.blocks > 0 {
+		if seg.total.blocks > 0 {
 			s.segs = append(s.segs, seg)
 			s.stats.Bytes += seg.size
-			s.stats.Pending += seg.all.events
-			s.stats.Recovered += seg.all.events
+			s.stats.Pending += seg.total.events
+			s.stats.Recovered += seg.total.events
 		}
 		s.mu.Unlock()
-		if seg.all.blocks == 0 && !seg.harmed {
+		if seg.total.blocks == 0 && !seg.newDamage {
 			if err := seg.remove(); err != nil {
 				return err
 			}
@@ -191,59 +191,59 @@ func (s *Spool) find(list lefts) error {
 
 // inspect reads one segment, counts what is still to be sent and what is lost,
 // and sets aside what is damaged or cannot be read. In the segment there were events at least.
-func (s *Spool) inspect(number, events uint64) (*Segment, error) {
-	seg := &Segment{number: number, dir: s.dir, sealed: true, known: make(map[int]bool)}
+func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
+	seg := &Segment{number: number, dir: s.dir, sealed: true, knownDamage: make(map[int]bool)}
 	data, unreadable := s.dir.ReadFile(seg.name())
 	if errors.Is(unreadable, fs.ErrPermission) || errors.Is(unreadable, safefs.ErrUnsafe) {
 		return nil, fmt.Errorf("read spool: %w", unreadable)
 	}
 	var err error
-	if seg.old, err = readDone(s.dir, number); err != nil {
+	if seg.doneBefore, err = readDone(s.dir, number); err != nil {
 		return nil, err
 	}
 	seg.size = int64(len(data))
-	found := examine(data, seg.old)
+	found := scanSegment(data, seg.doneBefore)
 	if unreadable != nil {
 		end := span{len(data), len(data)}
-		found.spots = append(found.spots, spot{end, lost{1, true}})
+		found.damaged = append(found.damaged, damage{end, loss{1, true}})
 		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", end.from, "error", unreadable)
 	}
-	seg.all, seg.ages = found.all, found.ages
-	if short := found.short(events, seg.old); short > 0 {
-		s.lose("a file of the spool was cut since the last run", seg.path(), short)
+	seg.total, seg.ages = found.pending, found.ages
+	if short := found.missing(events, seg.doneBefore); short > 0 {
+		s.countLost("a file of the spool was cut since the last run", seg.path(), short)
 	}
-	for _, sp := range found.spots {
-		seg.known[sp.from] = true
-		if seg.old[spotID(sp.span)] { // an earlier start has counted it
+	for _, sp := range found.damaged {
+		seg.knownDamage[sp.from] = true
+		if seg.doneBefore[damageID(sp.span)] { // an earlier start has counted it
 			continue
 		}
-		seg.harmed = true
-		if found.whole > 0 {
+		seg.newDamage = true
+		if found.intact > 0 {
 			s.setAside(seg, sp, data[sp.from:sp.to])
 		} else {
-			s.setAsideWhole(seg, sp)
+			s.moveDamaged(seg, sp)
 		}
 	}
-	whole := len(found.unread) == 1 && found.unread[0].len() == len(data) && unreadable == nil
-	for _, r := range found.unread {
-		seg.harmed = true
+	whole := len(found.unreadable) == 1 && found.unreadable[0].len() == len(data) && unreadable == nil
+	for _, r := range found.unreadable {
+		seg.newDamage = true
 		if whole {
-			s.setAsideUnreadWhole(seg, r)
+			s.moveUnreadable(seg, r)
 		} else {
-			s.setAsideUnread(seg, r, data[r.from:r.to])
+			s.setAsideUnreadable(seg, r, data[r.from:r.to])
 		}
 	}
-	if seg.harmed && found.whole > 0 && found.all.blocks == 0 && !whole && !seg.stays {
-		s.later(seg.remove)
+	if seg.newDamage && found.intact > 0 && found.pending.blocks == 0 && !whole && !seg.keepFile {
+		s.deferMark(seg.remove)
 	}
 	return seg, nil
 }
 
 // later puts off what would keep the next start from counting damage, until it
 // is in the ledgers of this run for sure.
-func (s *Spool) later(note func() error) {
+func (s *Spool) deferMark(note func() error) {
 	s.mu.Lock()
-	s.counted = append(s.counted, note)
+	s.marks = append(s.marks, note)
 	s.mu.Unlock()
 }
 
@@ -255,7 +255,7 @@ func (s *Spool) Stats() Stats {
 }
 
 // Behind reports whether there is something that only the disk holds.
-func (s *Spool) Behind() bool {
+func (s *Spool) HasPending() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats.Pending > 0
@@ -272,7 +272,7 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		return nil
 	}
 	seg.settled++
-	complete, there, stays := seg.complete(), !seg.cutOff, seg.stays
+	complete, there, stays := seg.complete(), !seg.detached, seg.keepFile
 	s.mu.Unlock()
 	var err error
 	if there && (!complete || stays) {
@@ -287,14 +287,14 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 // Return gives back a block that was handed out, or kept in memory, and not
 // delivered. It reports false where the disk does not have it any more: then
 // PutBack can bring it.
-func (s *Spool) Return(seg *Segment, events int) bool {
+func (s *Spool) Requeue(seg *Segment, events int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seg.gone || seg.cutOff {
+	if seg.gone || seg.detached {
 		return false
 	}
-	seg.out.sub(events)
-	seg.back = true
+	seg.taken.sub(events)
+	seg.requeued = true
 	s.stats.Pending += uint64(events)
 	return true
 }
@@ -306,7 +306,7 @@ func (s *Spool) drop(seg *Segment) error {
 		s.mu.Unlock()
 		return nil
 	}
-	there, stays := !seg.cutOff, seg.stays
+	there, stays := !seg.detached, seg.keepFile
 	s.forgetSegment(seg)
 	s.mu.Unlock()
 	var err error
@@ -336,7 +336,7 @@ func (s *Spool) forgetSegment(seg *Segment) {
 func (s *Spool) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	err := errors.Join(s.seal(), s.noteCounted())
+	err := errors.Join(s.seal(), s.writeMarks())
 	s.mu.Lock()
 	all := slices.Clone(s.segs)
 	s.mu.Unlock()
@@ -351,7 +351,7 @@ func (s *Spool) Close() error {
 		}
 	}
 	if s.dir != nil {
-		err = errors.Join(err, s.writeLeft(), s.dir.Sync())
+		err = errors.Join(err, s.writeManifest(), s.dir.Sync())
 	}
 	s.leaveFolder()
 	s.closeFolders()
@@ -369,11 +369,11 @@ func (s *Spool) Discard() error {
 
 // noteCounted keeps the next start from counting damage again that is in the
 // ledgers of this run.
-func (s *Spool) noteCounted() (err error) {
+func (s *Spool) writeMarks() (err error) {
 	s.mu.Lock()
 	var notes []func() error
 	if !s.discarded {
-		notes, s.counted = s.counted, nil
+		notes, s.marks = s.marks, nil
 	}
 	s.mu.Unlock()
 	for _, note := range notes {

@@ -21,7 +21,7 @@ import (
 var ids = event.NewIDs()
 
 // block is a sealed block of n events, each with size bytes behind its header.
-func block(n, size int) *event.Block {
+func testBlock(n, size int) *event.Block {
 	b := event.NewBlock(1024)
 	for i := range n {
 		e := &event.Event{
@@ -35,7 +35,7 @@ func block(n, size int) *event.Block {
 	return b
 }
 
-func open(t testing.TB, o Options) *Spool {
+func openSpool(t testing.TB, o Options) *Spool {
 	t.Helper()
 	if o.Limit == 0 {
 		o.Limit = 64 << 20
@@ -47,7 +47,7 @@ func open(t testing.TB, o Options) *Spool {
 	return s
 }
 
-func add(t testing.TB, s *Spool, b *event.Block, kept bool) *Segment {
+func appendBlock(t testing.TB, s *Spool, b *event.Block, kept bool) *Segment {
 	t.Helper()
 	seg, err := s.Append(b, kept, time.Now())
 	if err != nil {
@@ -121,12 +121,12 @@ func files(t testing.TB, dir string) (names []string) {
 
 func TestBlocksComeBackInOrder(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir, Limit: 4 << 20}) // segments of 256 KiB
+	s := openSpool(t, Options{Dir: dir, Limit: 4 << 20}) // segments of 256 KiB
 	var all []*event.Block
 	for range 20 {
-		b := block(5, 10000)
+		b := testBlock(5, 10000)
 		all = append(all, b)
-		add(t, s, b, false)
+		appendBlock(t, s, b, false)
 	}
 	wantStats(t, s, "100 0 0 0 0")
 	if n := len(files(t, dir)); n != 4 {
@@ -143,18 +143,18 @@ func TestBlocksComeBackInOrder(t *testing.T) {
 // Writing and reading by turns; what is written while its segment is read is
 // read too.
 func TestReadingFollowsWriting(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := openSpool(t, Options{Dir: t.TempDir()})
 	defer closeSpool(t, s)
 	for range 5 {
-		a, b, c := block(1, 1), block(2, 2), block(3, 3)
-		add(t, s, a, false)
-		add(t, s, b, false)
+		a, b, c := testBlock(1, 1), testBlock(2, 2), testBlock(3, 3)
+		appendBlock(t, s, a, false)
+		appendBlock(t, s, b, false)
 		first, seg, _ := s.Next()
 		s.Done(seg, first.ID())
-		add(t, s, c, false)
+		appendBlock(t, s, c, false)
 		wantIDs(t, append([]event.ID{first.ID()}, drain(t, s)...), a, b, c)
-		kept := block(4, 4) // never comes from Next
-		s.Done(add(t, s, kept, true), kept.ID())
+		kept := testBlock(4, 4) // never comes from Next
+		s.Done(appendBlock(t, s, kept, true), kept.ID())
 	}
 	wantStats(t, s, "0 0 0 0 0")
 }
@@ -163,23 +163,23 @@ func TestReadingFollowsWriting(t *testing.T) {
 // process had in hand; what is done does not.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir})
-	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
-	seg := add(t, s, a, true)
-	add(t, s, b, true)
-	add(t, s, c, false)
-	add(t, s, d, false)
+	s := openSpool(t, Options{Dir: dir})
+	a, b, c, d := testBlock(1, 1), testBlock(2, 2), testBlock(3, 3), testBlock(4, 4)
+	seg := appendBlock(t, s, a, true)
+	appendBlock(t, s, b, true)
+	appendBlock(t, s, c, false)
+	appendBlock(t, s, d, false)
 	s.Next() // c is in hand
 	s.Done(seg, a.ID())
 	crash(s)
 
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "9 9 0 0 0")
 	got, seg, _ := s.Next()
 	s.Done(seg, got.ID())
 	crash(s)
 
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "7 7 0 0 0")
 	wantIDs(t, drain(t, s), c, d)
 	closeSpool(t, s)
@@ -191,15 +191,15 @@ func TestCrash(t *testing.T) {
 // What is left at a stop stands before what was on disk already.
 func TestPutBackAndReturn(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir, Limit: 2 << 20})
-	x, y := block(1, 1), block(1, 1)
-	seg := add(t, s, x, true)
-	add(t, s, y, false)
+	s := openSpool(t, Options{Dir: dir, Limit: 2 << 20})
+	x, y := testBlock(1, 1), testBlock(1, 1)
+	seg := appendBlock(t, s, x, true)
+	appendBlock(t, s, y, false)
 	var back []*event.Block
 	for range 10 { // more than a segment's worth
-		back = append(back, block(1, 40000))
+		back = append(back, testBlock(1, 40000))
 	}
-	if !s.Return(seg, x.Len()) {
+	if !s.Requeue(seg, x.Len()) {
 		t.Error("Return says that the block is gone")
 	}
 	if safe, err := s.PutBack(back); safe != 10 || err != nil {
@@ -207,7 +207,7 @@ func TestPutBackAndReturn(t *testing.T) {
 	}
 	wantStats(t, s, "12 0 0 0 0")
 	closeSpool(t, s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), append(back, x, y)...)
 	closeSpool(t, s)
 }
@@ -215,19 +215,19 @@ func TestPutBackAndReturn(t *testing.T) {
 // The oldest segments go for newer blocks, and are counted; what was handed out
 // of them is not.
 func TestEviction(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir(), Limit: 1 << 20}) // segments of 64 KiB: one block of this size
+	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20}) // segments of 64 KiB: one block of this size
 	defer closeSpool(t, s)
 	var all []*event.Block
 	for range 15 {
-		b := block(10, 6000)
+		b := testBlock(10, 6000)
 		all = append(all, b)
-		add(t, s, b, false)
+		appendBlock(t, s, b, false)
 	}
 	first, seg, _ := s.Next()
 	for range 5 {
-		b := block(10, 6000)
+		b := testBlock(10, 6000)
 		all = append(all, b)
-		add(t, s, b, false)
+		appendBlock(t, s, b, false)
 	}
 	if s.Stats().Bytes > 1<<20 {
 		t.Errorf("%d bytes, the bound is 1 MiB", s.Stats().Bytes)
@@ -239,11 +239,11 @@ func TestEviction(t *testing.T) {
 	if err := s.Done(seg, first.ID()); err != nil {
 		t.Error(err)
 	}
-	if s.Return(seg, first.Len()) {
+	if s.Requeue(seg, first.Len()) {
 		t.Error("Return says that an evicted block is on disk")
 	}
 	wantIDs(t, drain(t, s), all[3:]...)
-	big := []*event.Block{block(10, 60000), block(10, 60000)} // too much for the bound together
+	big := []*event.Block{testBlock(10, 60000), testBlock(10, 60000)} // too much for the bound together
 	if safe, err := s.PutBack(big); safe != 2 || err != nil {
 		t.Errorf("PutBack = %d, %v; want 2, nil", safe, err)
 	}
@@ -251,18 +251,18 @@ func TestEviction(t *testing.T) {
 }
 
 func TestWaitAndFreeSpace(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Wait: true})
+	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Wait: true})
 	defer closeSpool(t, s)
 	var err error
 	for err == nil {
-		_, err = s.Append(block(10, 6000), false, time.Now())
+		_, err = s.Append(testBlock(10, 6000), false, time.Now())
 	}
 	if !errors.Is(err, ErrFull) || s.Stats().Evicted != 0 {
 		t.Errorf("error %v, %d evicted; want ErrFull, 0", err, s.Stats().Evicted)
 	}
 	b, seg, _ := s.Next()
 	s.Done(seg, b.ID())
-	add(t, s, block(1, 1), false)
+	appendBlock(t, s, testBlock(1, 1), false)
 	next, seg, _ := s.Next()
 	s.Done(seg, next.ID())
 	select {
@@ -270,12 +270,12 @@ func TestWaitAndFreeSpace(t *testing.T) {
 	default:
 		t.Error("a segment is gone, and nobody was told")
 	}
-	full := open(t, Options{Dir: t.TempDir(), Free: 1 << 60})
+	full := openSpool(t, Options{Dir: t.TempDir(), Free: 1 << 60})
 	defer closeSpool(t, full)
-	if _, err := full.Append(block(1, 1), false, time.Now()); !errors.Is(err, ErrNoSpace) {
+	if _, err := full.Append(testBlock(1, 1), false, time.Now()); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("error %v, want ErrNoSpace", err)
 	}
-	if _, err := full.PutBack([]*event.Block{block(1, 1)}); !errors.Is(err, ErrNoSpace) {
+	if _, err := full.PutBack([]*event.Block{testBlock(1, 1)}); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("error %v, want ErrNoSpace", err)
 	}
 	wantStats(t, full, "0 0 0 0 0")
@@ -283,7 +283,7 @@ func TestWaitAndFreeSpace(t *testing.T) {
 
 func TestLockAndRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "psql")
-	s := open(t, Options{Dir: dir})
+	s := openSpool(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Limit: 1 << 20})
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), "another folder") {
 		t.Errorf("a second Open: %v", err)
@@ -291,7 +291,7 @@ func TestLockAndRights(t *testing.T) {
 	if err := Drop(dir); !errors.Is(err, ErrInUse) {
 		t.Errorf("Drop of a spool in use: %v", err)
 	}
-	seg := add(t, s, block(1, 1), false)
+	seg := appendBlock(t, s, testBlock(1, 1), false)
 	s.Done(seg, event.ID{})
 	s.Sync()
 	for _, path := range []string{dir, seg.path(), filepath.Join(dir, fileName(seg.number, doneSuffix))} {
@@ -319,11 +319,11 @@ func TestLockAndRights(t *testing.T) {
 // what was in it.
 func TestSegmentVanishes(t *testing.T) {
 	var log bytes.Buffer
-	s := open(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	defer closeSpool(t, s)
-	gone, stays := block(10, 6000), block(10, 6000)
-	seg := add(t, s, gone, false)
-	add(t, s, stays, false)
+	gone, stays := testBlock(10, 6000), testBlock(10, 6000)
+	seg := appendBlock(t, s, gone, false)
+	appendBlock(t, s, stays, false)
 	os.Remove(seg.path())
 	wantIDs(t, drain(t, s), stays)
 	wantStats(t, s, "0 0 0 10 0")
@@ -334,7 +334,7 @@ func TestSegmentVanishes(t *testing.T) {
 
 // A writer and several readers at a time: each block once.
 func TestConcurrent(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir(), Limit: 32 << 20})
+	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 32 << 20})
 	defer closeSpool(t, s)
 	const n = 3000
 	var wg sync.WaitGroup
@@ -361,11 +361,11 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	for i := range n {
-		if _, err := s.Append(block(1+i%3, 300), false, time.Now()); err != nil {
+		if _, err := s.Append(testBlock(1+i%3, 300), false, time.Now()); err != nil {
 			t.Error(err)
 		}
 	}
-	for s.Behind() {
+	for s.HasPending() {
 		time.Sleep(time.Millisecond)
 	}
 	close(stop)
@@ -382,9 +382,9 @@ func TestConcurrent(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	s := open(b, Options{Dir: b.TempDir(), Limit: 256 << 20})
+	s := openSpool(b, Options{Dir: b.TempDir(), Limit: 256 << 20})
 	defer s.Close()
-	blk := block(1000, 80)
+	blk := testBlock(1000, 80)
 	b.SetBytes(int64(blk.Size()))
 	for b.Loop() {
 		if _, err := s.Append(blk, false, time.Now()); err != nil {
@@ -394,12 +394,12 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkNext(b *testing.B) {
-	s := open(b, Options{Dir: b.TempDir(), Limit: 256 << 20})
+	s := openSpool(b, Options{Dir: b.TempDir(), Limit: 256 << 20})
 	defer s.Close()
-	blk := block(1000, 80)
+	blk := testBlock(1000, 80)
 	b.SetBytes(int64(blk.Size()))
 	for b.Loop() {
-		if !s.Behind() {
+		if !s.HasPending() {
 			b.StopTimer()
 			for range 500 {
 				if _, err := s.Append(blk, false, time.Now()); err != nil {
@@ -417,11 +417,11 @@ func BenchmarkNext(b *testing.B) {
 // would come again after a restart.
 func TestDoneIsNotedLater(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir})
-	a, b, c, d := block(1, 1), block(2, 2), block(3, 3), block(4, 4)
-	seg := add(t, s, a, true)
+	s := openSpool(t, Options{Dir: dir})
+	a, b, c, d := testBlock(1, 1), testBlock(2, 2), testBlock(3, 3), testBlock(4, 4)
+	seg := appendBlock(t, s, a, true)
 	for _, x := range []*event.Block{b, c, d} {
-		add(t, s, x, true)
+		appendBlock(t, s, x, true)
 	}
 	list := filepath.Join(dir, fileName(seg.number, doneSuffix))
 	if err := os.Mkdir(list, 0o700); err != nil { // in the way
@@ -437,13 +437,13 @@ func TestDoneIsNotedLater(t *testing.T) {
 		t.Error(err)
 	}
 	crash(s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), d)
 	closeSpool(t, s)
 
-	s = open(t, Options{Dir: dir})
-	seg = add(t, s, a, true)
-	add(t, s, b, true)
+	s = openSpool(t, Options{Dir: dir})
+	seg = appendBlock(t, s, a, true)
+	appendBlock(t, s, b, true)
 	list = filepath.Join(dir, fileName(seg.number, doneSuffix))
 	if err := os.Mkdir(list, 0o700); err != nil {
 		t.Fatal(err)
@@ -453,7 +453,7 @@ func TestDoneIsNotedLater(t *testing.T) {
 	}
 	os.Remove(list)
 	closeSpool(t, s) // a last attempt
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), b)
 	closeSpool(t, s)
 }

@@ -21,8 +21,8 @@ import (
 // that reads them takes them up again, in front of all else.
 
 const (
-	unreadable = "unreadable"
-	unfinished = "new" // a file in it that is being written
+	unreadableFolder = "unreadable"
+	unfinishedName   = "new" // a file in it that is being written
 )
 
 // run is blocks side by side, all of one version.
@@ -34,7 +34,7 @@ type run struct {
 }
 
 // extend adds a block to the runs.
-func extend(runs []run, b stored) []run {
+func appendRun(runs []run, b storedBlock) []run {
 	if n := len(runs); n == 0 || runs[n-1].to != b.from || runs[n-1].version != b.Version {
 		runs = append(runs, run{span: span{b.from, b.from}, version: b.Version})
 	}
@@ -47,12 +47,12 @@ func extend(runs []run, b stored) []run {
 
 // unreadName names a file of the folder. The id keeps those of two segments
 // apart that had the same number.
-func unreadName(segment uint64, offset int, first event.ID) string {
+func unreadableName(segment uint64, offset int, first event.ID) string {
 	return fmt.Sprintf("%016x-%d-%s", segment, offset, first)
 }
 
 // origin is where the blocks of such a file stood; ok is false for another name.
-func origin(name string) (f unreadFile, ok bool) {
+func parseUnreadableName(name string) (f unreadableFile, ok bool) {
 	n, err := fmt.Sscanf(name, "%16x-%d-%32s", &f.segment, &f.offset, &f.id)
 	f.name = name
 	return f, n == 3 && err == nil && f.offset >= 0 && fmt.Sprintf("%016x-%d-%s", f.segment, f.offset, f.id) == name
@@ -60,20 +60,20 @@ func origin(name string) (f unreadFile, ok bool) {
 
 // setAsideUnread copies a run to where another build finds it, counts it and names
 // it. Where that fails the segment's file stays, and the next Open tries again.
-func (s *Spool) setAsideUnread(seg *Segment, r run, bytes []byte) {
-	name := unreadName(seg.number, r.from, r.ids[0])
-	err := s.writeUnread(seg.dir, name, bytes)
-	s.tellUnread(seg, r, name, err)
+func (s *Spool) setAsideUnreadable(seg *Segment, r run, bytes []byte) {
+	name := unreadableName(seg.number, r.from, r.ids[0])
+	err := s.writeUnreadable(seg.dir, name, bytes)
+	s.reportUnreadable(seg, r, name, err)
 	if err != nil {
 		return
 	}
-	s.later(func() error {
+	s.deferMark(func() error {
 		var err error
 		for _, id := range r.ids {
 			err = errors.Join(err, seg.writeDone(id))
 		}
 		s.mu.Lock()
-		rest := seg.all.blocks
+		rest := seg.total.blocks
 		s.mu.Unlock()
 		if rest == 0 { // nobody else will close it
 			err = errors.Join(err, seg.closeDone())
@@ -84,112 +84,112 @@ func (s *Spool) setAsideUnread(seg *Segment, r run, bytes []byte) {
 
 // setAsideUnreadWhole is setAsideUnread for a segment that holds nothing else:
 // later, when the file itself can go there.
-func (s *Spool) setAsideUnreadWhole(seg *Segment, r run) {
-	name := unreadName(seg.number, r.from, r.ids[0])
-	dir, err := seg.dir.Sub(unreadable, folderMode)
-	s.tellUnread(seg, r, name, err)
+func (s *Spool) moveUnreadable(seg *Segment, r run) {
+	name := unreadableName(seg.number, r.from, r.ids[0])
+	dir, err := seg.dir.Sub(unreadableFolder, folderMode)
+	s.reportUnreadable(seg, r, name, err)
 	if err != nil {
 		return
 	}
 	dir.Close()
-	s.later(func() error {
-		dir, err := seg.dir.Sub(unreadable, folderMode)
+	s.deferMark(func() error {
+		dir, err := seg.dir.Sub(unreadableFolder, folderMode)
 		if err != nil {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
 		defer dir.Close()
-		if err = s.room(seg.dir, dir, name, seg.size); err == nil {
+		if err = s.makeUnreadableRoom(seg.dir, dir, name, seg.size); err == nil {
 			err = seg.dir.Move(seg.name(), dir, name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set blocks aside: %w", err)
 		}
-		s.shelf.put(name, seg.size)
-		return seg.forget()
+		s.unreadableFiles.add(name, seg.size)
+		return seg.removeDone()
 	})
 }
 
 // tellUnread counts a run and says where it is.
-func (s *Spool) tellUnread(seg *Segment, r run, name string, err error) {
+func (s *Spool) reportUnreadable(seg *Segment, r run, name string, err error) {
 	s.mu.Lock()
 	s.stats.Recovered += r.events
 	s.stats.Unreadable += r.events
 	s.stats.UnreadableBlocks += r.blocks
-	if seg.shelved == nil {
-		seg.shelved = make(map[event.ID]bool)
+	if seg.unreadable == nil {
+		seg.unreadable = make(map[event.ID]bool)
 	}
 	for _, id := range r.ids {
-		seg.shelved[id] = true
+		seg.unreadable[id] = true
 	}
-	seg.stays = seg.stays || err != nil
+	seg.keepFile = seg.keepFile || err != nil
 	s.mu.Unlock()
 	log := s.o.Log.With("segment", seg.name(), "offset", r.from, "layout", r.version, "blocks", r.blocks, "events", r.events)
 	if err != nil {
 		log.Error("this build cannot read blocks of the spool; they cannot be set aside, and stay where they are", "error", err)
 		return
 	}
-	log.Error("this build cannot read blocks of the spool, they are set aside: a build that reads them will send them", "file", seg.dir.Join(unreadable+"/"+name))
+	log.Error("this build cannot read blocks of the spool, they are set aside: a build that reads them will send them", "file", seg.dir.Join(unreadableFolder+"/"+name))
 }
 
 // writeUnread writes a file there, as a whole or not at all.
-func (s *Spool) writeUnread(at *safefs.Dir, name string, bytes []byte) error {
-	if err := s.spareIn(at, int64(len(bytes))); err != nil {
+func (s *Spool) writeUnreadable(at *safefs.Dir, name string, bytes []byte) error {
+	if err := s.checkFreeIn(at, int64(len(bytes))); err != nil {
 		return err
 	}
-	dir, err := at.Sub(unreadable, folderMode)
+	dir, err := at.Sub(unreadableFolder, folderMode)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := s.room(at, dir, name, int64(len(bytes))); err != nil {
+	if err := s.makeUnreadableRoom(at, dir, name, int64(len(bytes))); err != nil {
 		return err
 	}
-	f, err := dir.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	f, err := dir.OpenFile(unfinishedName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(bytes)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = dir.Rename(unfinished, name)
+		err = dir.Rename(unfinishedName, name)
 	}
 	if err != nil {
-		dir.Remove(unfinished)
+		dir.Remove(unfinishedName)
 		return err
 	}
-	s.shelf.put(name, int64(len(bytes)))
+	s.unreadableFiles.add(name, int64(len(bytes)))
 	return dir.Sync()
 }
 
 // shelf remembers what the folder holds: to look is slow where that is much.
-type shelf struct {
+type fileIndex struct {
 	sync.Mutex
-	in    *safefs.Dir // what the folder is in; nil: nothing is known
-	files []unreadFile
-	total int64 // bytes
+	parent *safefs.Dir // what the folder is in; nil: nothing is known
+	files  []unreadableFile
+	total  int64 // bytes
 }
 
 // room makes room for a file, or for another one of its name, within the spool's
 // bound: the oldest go. They have been counted when they were set aside.
-func (s *Spool) room(at, dir *safefs.Dir, name string, size int64) error {
-	sh := &s.shelf
+func (s *Spool) makeUnreadableRoom(at, dir *safefs.Dir, name string, size int64) error {
+	sh := &s.unreadableFiles
 	sh.Lock()
 	defer sh.Unlock()
-	if sh.in != at {
-		files, err := unreadFiles(dir)
+	if sh.parent != at {
+		files, err := listUnreadable(dir)
 		if err != nil {
 			return err
 		}
-		sh.in, sh.files, sh.total = at, files, 0
+		sh.parent, sh.files, sh.total = at, files, 0
 		for _, f := range files {
 			sh.total += f.size
 		}
 	}
-	if i := slices.IndexFunc(sh.files, func(f unreadFile) bool { return f.name == name }); i >= 0 {
-		sh.take(i)
+	if i := slices.IndexFunc(sh.files, func(f unreadableFile) bool { return f.name == name }); i >= 0 {
+		sh.remove(i)
 	}
 	for sh.total+size > s.o.Limit && len(sh.files) > 0 {
-		gone := sh.take(0)
+		gone := sh.remove(0)
 		if err := dir.Remove(gone.name); err == nil {
 			s.o.Log.Error("blocks that were set aside for another build are thrown away for newer ones", "file", dir.Join(gone.name))
 		}
@@ -198,7 +198,7 @@ func (s *Spool) room(at, dir *safefs.Dir, name string, size int64) error {
 }
 
 // take forgets a file.
-func (sh *shelf) take(i int) (f unreadFile) {
+func (sh *fileIndex) remove(i int) (f unreadableFile) {
 	f = sh.files[i]
 	sh.files = slices.Delete(sh.files, i, i+1)
 	sh.total -= f.size
@@ -206,15 +206,15 @@ func (sh *shelf) take(i int) (f unreadFile) {
 }
 
 // put notes a file that is there now.
-func (sh *shelf) put(name string, size int64) {
+func (sh *fileIndex) add(name string, size int64) {
 	sh.Lock()
-	sh.files = append(sh.files, unreadFile{name: name, size: size})
+	sh.files = append(sh.files, unreadableFile{name: name, size: size})
 	sh.total += size
 	sh.Unlock()
 }
 
 // unreadFile is one file of the folder.
-type unreadFile struct {
+type unreadableFile struct {
 	name    string
 	size    int64
 	segment uint64 // where its blocks stood
@@ -225,18 +225,18 @@ type unreadFile struct {
 }
 
 // unreadFiles lists the folder, the oldest first.
-func unreadFiles(dir *safefs.Dir) (files []unreadFile, err error) {
+func listUnreadable(dir *safefs.Dir) (files []unreadableFile, err error) {
 	entries, err := dir.ReadDir()
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		f, ok := origin(e.Name())
+		f, ok := parseUnreadableName(e.Name())
 		if !ok {
 			continue
 		}
 		var header []byte
-		if header, f.err = readAt(dir, f.name, 0); errors.Is(f.err, fs.ErrNotExist) {
+		if header, f.err = readHeaderAt(dir, f.name, 0); errors.Is(f.err, fs.ErrNotExist) {
 			continue
 		}
 		if h, err := event.ReadHeader(header); err == nil {
@@ -245,14 +245,14 @@ func unreadFiles(dir *safefs.Dir) (files []unreadFile, err error) {
 		f.size, _ = dir.Size(f.name) // what cannot be read counts nothing
 		files = append(files, f)
 	}
-	slices.SortFunc(files, func(a, b unreadFile) int {
+	slices.SortFunc(files, func(a, b unreadableFile) int {
 		return cmp.Or(a.sealed().Compare(b.sealed()), cmp.Compare(a.segment, b.segment), cmp.Compare(a.offset, b.offset))
 	})
 	return files, nil
 }
 
 // sealed is when the first block was; long ago, where that is not known.
-func (f *unreadFile) sealed() (t time.Time) {
+func (f *unreadableFile) sealed() (t time.Time) {
 	if f.first != nil {
 		t = f.first.Sealed
 	}
@@ -260,7 +260,7 @@ func (f *unreadFile) sealed() (t time.Time) {
 }
 
 // readAt reads what may be a block's header.
-func readAt(dir *safefs.Dir, name string, offset int) ([]byte, error) {
+func readHeaderAt(dir *safefs.Dir, name string, offset int) ([]byte, error) {
 	f, err := dir.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -276,8 +276,8 @@ func readAt(dir *safefs.Dir, name string, offset int) ([]byte, error) {
 
 // copied tells whether the segment that a file was copied from still has its
 // blocks.
-func (f *unreadFile) copied(dir *safefs.Dir) bool {
-	header, err := readAt(dir, fileName(f.segment, blocksSuffix), f.offset)
+func (f *unreadableFile) inSegment(dir *safefs.Dir) bool {
+	header, err := readHeaderAt(dir, fileName(f.segment, blocksSuffix), f.offset)
 	if err != nil {
 		return false
 	}
@@ -288,7 +288,7 @@ func (f *unreadFile) copied(dir *safefs.Dir) bool {
 // read returns a file's bytes; foreign tells that it takes another build to read
 // what is in them. Where the first block is damaged it does not: what is behind it
 // may be whole.
-func (f *unreadFile) read(dir *safefs.Dir) (data []byte, foreign bool, err error) {
+func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, foreign bool, err error) {
 	if f.err != nil || f.first != nil && !f.first.Readable() {
 		return nil, f.err == nil, f.err
 	}
@@ -302,21 +302,21 @@ func (f *unreadFile) read(dir *safefs.Dir) (data []byte, foreign bool, err error
 // takeUp makes segments of what earlier builds have set aside and this one can
 // read: they stand before all others, and before those of the list. What cannot be
 // taken up stays where it is, and keeps nothing from going on.
-func (s *Spool) takeUp(list lefts) {
-	aside, err := s.dir.Sub(unreadable, 0)
+func (s *Spool) reclaimUnreadable(list manifest) {
+	aside, err := s.dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	var files []unreadFile
+	var files []unreadableFile
 	if err == nil {
 		defer aside.Close()
-		files, err = unreadFiles(aside)
+		files, err = listUnreadable(aside)
 	}
 	if err != nil {
 		s.o.Log.Error("cannot look for blocks that another build has set aside", "error", err)
 		return
 	}
-	before := s.first(list)
+	before := s.lowestNumber(list)
 	rest := 0
 	for _, f := range slices.Backward(files) {
 		data, foreign, err := f.read(aside)
@@ -325,7 +325,7 @@ func (s *Spool) takeUp(list lefts) {
 			continue
 		}
 		if err == nil {
-			err = s.settle(&f, data)
+			err = s.markCopiesDone(&f, data)
 		}
 		if err == nil {
 			err = aside.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
@@ -341,13 +341,13 @@ func (s *Spool) takeUp(list lefts) {
 		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", aside.Path(), "files", rest)
 		return
 	}
-	aside.Remove(unfinished)
-	s.dir.RemoveDir(unreadable) // stays where there is something else in it
+	aside.Remove(unfinishedName)
+	s.dir.RemoveDir(unreadableFolder) // stays where there is something else in it
 }
 
 // first is the lowest number that a segment has, or had on the list.
-func (s *Spool) first(list lefts) uint64 {
-	numbers, _ := segments(s.dir) // an error will come again, from find
+func (s *Spool) lowestNumber(list manifest) uint64 {
+	numbers, _ := segmentNumbers(s.dir) // an error will come again, from find
 	first := uint64(firstSegment)
 	for _, n := range numbers {
 		first = min(first, n)
@@ -359,12 +359,12 @@ func (s *Spool) first(list lefts) uint64 {
 }
 
 // settle notes the blocks of a file as done where they were copied from.
-func (s *Spool) settle(f *unreadFile, data []byte) (err error) {
-	if !f.copied(s.dir) {
+func (s *Spool) markCopiesDone(f *unreadableFile, data []byte) (err error) {
+	if !f.inSegment(s.dir) {
 		return nil
 	}
 	seg := &Segment{number: f.segment, dir: s.dir}
-	w := walker{data: data}
+	w := blockScanner{data: data}
 	for b, _, more := w.next(); more; b, _, more = w.next() {
 		err = errors.Join(err, seg.writeDone(b.ID))
 	}

@@ -17,7 +17,7 @@ import (
 
 // newer is a block as a build of another layout version may write it: of its
 // events nothing is known but the sum.
-func newer(b *event.Block, version uint16) []byte {
+func foreignBlock(b *event.Block, version uint16) []byte {
 	data := bytes.Clone(b.Bytes())
 	for i := event.BlockHeaderLen; i < len(data); i++ {
 		data[i] ^= 0x55
@@ -36,7 +36,7 @@ func sealAs(data []byte, version uint16) []byte {
 
 // older makes the block a newer one was made of again, as the build does that
 // can read it.
-func older(data []byte) []byte {
+func readableAgain(data []byte) []byte {
 	for at := 0; at < len(data); {
 		h, err := event.ReadHeader(data[at:])
 		if err != nil {
@@ -52,7 +52,7 @@ func older(data []byte) []byte {
 	return data
 }
 
-func wantUnread(t testing.TB, s *Spool, blocks, events uint64) {
+func wantUnreadable(t testing.TB, s *Spool, blocks, events uint64) {
 	t.Helper()
 	if st := s.Stats(); st.UnreadableBlocks != blocks || st.Unreadable != events {
 		t.Errorf("%d blocks, %d events cannot be read; want %d, %d", st.UnreadableBlocks, st.Unreadable, blocks, events)
@@ -67,9 +67,9 @@ func writeSegment(t testing.TB, dir string, number uint64, blocks ...[]byte) {
 }
 
 // aside is what the folder of unreadable blocks holds, file by file.
-func aside(t testing.TB, dir string) (contents [][]byte) {
+func setAsideContents(t testing.TB, dir string) (contents [][]byte) {
 	t.Helper()
-	names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*-*-*"))
+	names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*-*-*"))
 	for _, name := range names {
 		data, err := os.ReadFile(name)
 		if err != nil {
@@ -84,9 +84,9 @@ func aside(t testing.TB, dir string) (contents [][]byte) {
 // be read is delivered, they are set aside whole, counted once, and named; and the
 // build that reads them sends them, each once.
 func TestUnreadableBlocks(t *testing.T) {
-	a, b, c := block(2, 10), block(3, 2000), block(4, 30)
-	x, y := block(5, 100), block(6, 5000)
-	x3, y3, y0, y9 := newer(x, 3), newer(y, 3), newer(y, 0), newer(y, 65535)
+	a, b, c := testBlock(2, 10), testBlock(3, 2000), testBlock(4, 30)
+	x, y := testBlock(5, 100), testBlock(6, 5000)
+	x3, y3, y0, y9 := foreignBlock(x, 3), foreignBlock(y, 3), foreignBlock(y, 0), foreignBlock(y, 65535)
 	f := func(what string, segment [][]byte, readable []*event.Block, unread []*event.Block, wantAside ...[]byte) {
 		t.Helper()
 		dir := t.TempDir()
@@ -108,23 +108,23 @@ func TestUnreadableBlocks(t *testing.T) {
 			}
 		}
 		look()
-		s := open(t, Options{Dir: dir})
+		s := openSpool(t, Options{Dir: dir})
 		if err := s.Discard(); err != nil { // a start that fails counts nothing
 			t.Error(err)
 		}
 		look()
 		var log bytes.Buffer
-		s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if st := s.Stats(); st.Recovered != events+lost || st.Pending != events || st.Damaged != 0 || st.SetAside != 0 {
 			t.Errorf("%s: %+v", what, st)
 		}
-		wantUnread(t, s, uint64(len(unread)), lost)
+		wantUnreadable(t, s, uint64(len(unread)), lost)
 		wantIDs(t, drain(t, s), readable...)
-		wantUnread(t, s, uint64(len(unread)), lost)
+		wantUnreadable(t, s, uint64(len(unread)), lost)
 		closeSpool(t, s)
 		look()
-		got := aside(t, dir)
-		if len(got) != len(wantAside) || strings.Count(log.String(), filepath.Join(dir, unreadable)+"/") != len(wantAside) {
+		got := setAsideContents(t, dir)
+		if len(got) != len(wantAside) || strings.Count(log.String(), filepath.Join(dir, unreadableFolder)+"/") != len(wantAside) {
 			t.Errorf("%s: %d files are set aside, want %d; the log:\n%s", what, len(got), len(wantAside), log.String())
 		}
 		for _, w := range wantAside {
@@ -132,32 +132,32 @@ func TestUnreadableBlocks(t *testing.T) {
 				t.Errorf("%s: blocks are not set aside as they were", what)
 			}
 		}
-		if left := files(t, dir); !slices.Equal(left, []string{unreadable}) {
+		if left := files(t, dir); !slices.Equal(left, []string{unreadableFolder}) {
 			t.Errorf("%s: left in the folder: %v", what, left)
 		}
 
 		log.Reset()
-		s = open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they are counted, and stay
+		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they are counted, and stay
 		wantStats(t, s, "0 0 0 0 0")
-		wantUnread(t, s, 0, 0)
-		d := block(1, 1)
-		add(t, s, d, false)
+		wantUnreadable(t, s, 0, 0)
+		d := testBlock(1, 1)
+		appendBlock(t, s, d, false)
 		closeSpool(t, s)
 		if !strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("%s: the second start says nothing of them:\n%s", what, log.String())
 		}
 
-		names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*"))
+		names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*"))
 		for _, name := range names { // now as the other build sees it
 			data, _ := os.ReadFile(name)
-			if err := os.WriteFile(name, older(data), 0o600); err != nil {
+			if err := os.WriteFile(name, readableAgain(data), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if info, err := Inspect(dir, nil); err != nil || info.Events != lost+1 || info.Unreadable.Blocks != 0 {
 			t.Errorf("%s: the other build sees %+v, %v", what, info, err)
 		}
-		s = open(t, Options{Dir: dir})
+		s = openSpool(t, Options{Dir: dir})
 		wantStats(t, s, fmt.Sprint(lost+1, lost+1, " 0 0 0"))
 		wantIDs(t, drain(t, s), append(slices.Clone(unread), d)...)
 		closeSpool(t, s)
@@ -174,20 +174,20 @@ func TestUnreadableBlocks(t *testing.T) {
 	f("version 0", [][]byte{a.Bytes(), y0}, []*event.Block{a}, []*event.Block{y}, y0)
 	f("alone", [][]byte{x3}, nil, []*event.Block{x}, x3)
 	f("a whole segment", [][]byte{x3, y3}, nil, []*event.Block{x, y}, slices.Concat(x3, y3))
-	f("our version, with something else in it", [][]byte{a.Bytes(), newer(x, 2)}, []*event.Block{a}, []*event.Block{x}, newer(x, 2))
+	f("our version, with something else in it", [][]byte{a.Bytes(), foreignBlock(x, 2)}, []*event.Block{a}, []*event.Block{x}, foreignBlock(x, 2))
 }
 
 // TestUnreadableBesideDamage: damage costs the damaged block, whatever the versions
 // are, and what is behind it is found.
 func TestUnreadableBesideDamage(t *testing.T) {
-	a, b, c, x := block(2, 1000), block(3, 2000), block(4, 30), block(5, 100)
-	x3 := newer(x, 3)
+	a, b, c, x := testBlock(2, 1000), testBlock(3, 2000), testBlock(4, 30), testBlock(5, 100)
+	x3 := foreignBlock(x, 3)
 	torn := func(data []byte, at int) []byte { data = bytes.Clone(data); data[at] ^= 4; return data }
 	f := func(what string, damaged, unread uint64, want []*event.Block, segment ...[]byte) {
 		t.Helper()
 		dir := t.TempDir()
 		writeSegment(t, dir, 7, segment...)
-		s := open(t, Options{Dir: dir})
+		s := openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != damaged || st.Unreadable != unread {
 			t.Errorf("%s: %+v, want %d damaged, %d unreadable", what, st, damaged, unread)
 		}
@@ -214,28 +214,28 @@ func TestUnreadableBesideDamage(t *testing.T) {
 // set aside leaves copies: no other build sends a block twice for that, or never.
 func TestUnreadableAfterACrash(t *testing.T) {
 	dir := t.TempDir()
-	a, x, y := block(2, 10), block(5, 100), block(6, 50)
-	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3), newer(y, 3))
-	crash(open(t, Options{Dir: dir}))
-	crash(open(t, Options{Dir: dir}))
-	if n := len(aside(t, dir)); n != 1 {
+	a, x, y := testBlock(2, 10), testBlock(5, 100), testBlock(6, 50)
+	writeSegment(t, dir, 7, a.Bytes(), foreignBlock(x, 3), foreignBlock(y, 3))
+	crash(openSpool(t, Options{Dir: dir}))
+	crash(openSpool(t, Options{Dir: dir}))
+	if n := len(setAsideContents(t, dir)); n != 1 {
 		t.Fatalf("%d files are set aside, want one", n)
 	}
 	if info, err := Inspect(dir, nil); err != nil || info.Unreadable.Events != 11 {
 		t.Errorf("Look: %+v, %v; want each block once", info, err)
 	}
-	s := open(t, Options{Dir: dir}) // this build again counts them
-	wantUnread(t, s, 2, 11)
+	s := openSpool(t, Options{Dir: dir}) // this build again counts them
+	wantUnreadable(t, s, 2, 11)
 	crash(s)
 	writeSegment(t, dir, 7, a.Bytes(), x.Bytes(), y.Bytes()) // as the other build sees it
-	names, _ := filepath.Glob(filepath.Join(dir, unreadable, "*"))
+	names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*"))
 	if err := os.WriteFile(names[0], slices.Concat(x.Bytes(), y.Bytes()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := Inspect(dir, nil); err != nil || info.Events != 13 {
 		t.Errorf("Look: %+v, %v; want each block once", info, err)
 	}
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "13 13 0 0 0")
 	wantIDs(t, drain(t, s), x, y, a)
 	closeSpool(t, s)
@@ -248,9 +248,9 @@ func TestUnreadableAfterACrash(t *testing.T) {
 // aside nor counted.
 func TestUnreadableThatIsDone(t *testing.T) {
 	dir := t.TempDir()
-	a, x, y := block(2, 10), block(5, 100), block(6, 50)
-	writeSegment(t, dir, 7, newer(x, 3), newer(y, 3), a.Bytes())
-	d, err := openFolder(dir)
+	a, x, y := testBlock(2, 10), testBlock(5, 100), testBlock(6, 50)
+	writeSegment(t, dir, 7, foreignBlock(x, 3), foreignBlock(y, 3), a.Bytes())
+	d, err := openExisting(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,12 +260,12 @@ func TestUnreadableThatIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	seg.closeDone()
-	s := open(t, Options{Dir: dir})
-	wantUnread(t, s, 1, 6)
+	s := openSpool(t, Options{Dir: dir})
+	wantUnreadable(t, s, 1, 6)
 	wantStats(t, s, "2 8 0 0 0")
 	wantIDs(t, drain(t, s), a)
 	closeSpool(t, s)
-	if got := aside(t, dir); len(got) != 1 || !bytes.Equal(got[0], newer(y, 3)) {
+	if got := setAsideContents(t, dir); len(got) != 1 || !bytes.Equal(got[0], foreignBlock(y, 3)) {
 		t.Errorf("%d files are set aside, want the block that was not delivered", len(got))
 	}
 }
@@ -274,27 +274,27 @@ func TestUnreadableThatIsDone(t *testing.T) {
 // are, through deliveries and starts.
 func TestUnreadableWithoutRoom(t *testing.T) {
 	dir := t.TempDir()
-	a, x := block(2, 10), block(5, 100)
-	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3))
+	a, x := testBlock(2, 10), testBlock(5, 100)
+	writeSegment(t, dir, 7, a.Bytes(), foreignBlock(x, 3))
 	var log bytes.Buffer
 	full := Options{Dir: dir, Free: 1 << 60, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	s := open(t, full)
-	wantUnread(t, s, 1, 5)
+	s := openSpool(t, full)
+	wantUnreadable(t, s, 1, 5)
 	wantIDs(t, drain(t, s), a)
 	closeSpool(t, s)
 	if !strings.Contains(log.String(), "cannot be set aside") {
 		t.Errorf("the log:\n%s", log.String())
 	}
-	s = open(t, full)
+	s = openSpool(t, full)
 	wantStats(t, s, "0 5 0 0 0")
 	closeSpool(t, s)
-	s = open(t, Options{Dir: dir})
-	wantUnread(t, s, 1, 5)
+	s = openSpool(t, Options{Dir: dir})
+	wantUnreadable(t, s, 1, 5)
 	closeSpool(t, s)
-	if got := aside(t, dir); len(got) != 1 || !bytes.Equal(got[0], newer(x, 3)) {
+	if got := setAsideContents(t, dir); len(got) != 1 || !bytes.Equal(got[0], foreignBlock(x, 3)) {
 		t.Errorf("%d files are set aside, want one", len(got))
 	}
-	if left := files(t, dir); !slices.Equal(left, []string{unreadable}) {
+	if left := files(t, dir); !slices.Equal(left, []string{unreadableFolder}) {
 		t.Errorf("left in the folder: %v", left)
 	}
 }
@@ -303,18 +303,18 @@ func TestUnreadableWithoutRoom(t *testing.T) {
 // delivered, and the log says it.
 func TestUnreadableFolderThatIsNone(t *testing.T) {
 	dir := t.TempDir()
-	a, x := block(2, 10), block(5, 100)
-	writeSegment(t, dir, 7, a.Bytes(), newer(x, 3))
-	if err := os.WriteFile(filepath.Join(dir, unreadable), []byte("mine"), 0o600); err != nil {
+	a, x := testBlock(2, 10), testBlock(5, 100)
+	writeSegment(t, dir, 7, a.Bytes(), foreignBlock(x, 3))
+	if err := os.WriteFile(filepath.Join(dir, unreadableFolder), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []*event.Block{a, block(1, 1)} {
+	for _, want := range []*event.Block{a, testBlock(1, 1)} {
 		var log bytes.Buffer
-		s := open(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		s := openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if want != a {
-			add(t, s, want, false)
+			appendBlock(t, s, want, false)
 		}
-		wantUnread(t, s, 1, 5) // by each start: it could not be noted
+		wantUnreadable(t, s, 1, 5) // by each start: it could not be noted
 		wantIDs(t, drain(t, s), want)
 		closeSpool(t, s)
 		for _, text := range []string{"cannot look for blocks", "they cannot be set aside"} {
@@ -330,13 +330,13 @@ func TestUnreadableFolderThatIsNone(t *testing.T) {
 func TestUnreadableBound(t *testing.T) {
 	dir := t.TempDir()
 	for n := range uint64(5) {
-		writeSegment(t, dir, n+1, newer(block(1, 30_000), 3), block(1, 1).Bytes())
+		writeSegment(t, dir, n+1, foreignBlock(testBlock(1, 30_000), 3), testBlock(1, 1).Bytes())
 	}
 	var log bytes.Buffer
-	s := open(t, Options{Dir: dir, Limit: 100_000, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	wantUnread(t, s, 5, 5)
+	s := openSpool(t, Options{Dir: dir, Limit: 100_000, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantUnreadable(t, s, 5, 5)
 	closeSpool(t, s)
-	if n := len(aside(t, dir)); n != 3 || strings.Count(log.String(), "thrown away") != 2 {
+	if n := len(setAsideContents(t, dir)); n != 3 || strings.Count(log.String(), "thrown away") != 2 {
 		t.Errorf("%d files are left, want 3; the log:\n%s", n, log.String())
 	}
 	if err := Drop(dir); err != nil || len(files(t, dir)) > 0 {
@@ -355,16 +355,16 @@ func TestMixedVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	a, b := block(2, 10), block(3, 10)
+	a, b := testBlock(2, 10), testBlock(3, 10)
 	writeSegment(t, dir, 7, a.Bytes(), old, b.Bytes())
-	s := open(t, Options{Dir: dir})
+	s := openSpool(t, Options{Dir: dir})
 	wantStats(t, s, fmt.Sprint(15, 15, " 0 0 0"))
 	wantIDs(t, drain(t, s), a, v1, b)
 	if _, err := s.PutBack([]*event.Block{v1}); err != nil { // as it was
 		t.Fatal(err)
 	}
 	closeSpool(t, s)
-	s = open(t, Options{Dir: dir})
+	s = openSpool(t, Options{Dir: dir})
 	got, seg, _ := s.Next()
 	if got == nil || !bytes.Equal(got.Bytes(), old) {
 		t.Error("a block that was put back is another one")
