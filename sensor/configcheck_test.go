@@ -102,7 +102,7 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	f("devname = any\n" + out)
 	f("pcapfile = DIR/no\n"+out, "--pcapfile: stat DIR/no: no such file or directory (from ")
 	f("pcapfile = DIR\n"+out, "--pcapfile: DIR is a folder: name the files in it (from ")
-	f("pcapfile = "+file+"\nstdoutoutputtype = 2\nskipdomainsfile = DIR/no", "--skipdomainsfile: stat DIR/no: no such file or directory: mend the list")
+	f("pcapfile = "+file+"\nstdoutoutputtype = 2\nskipdomainsfile = DIR/no", "--skipdomainsfile: stat DIR/no: no such file or directory: fix the list")
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/no", "fileoutputpath: stat DIR/no: no such file or directory: make it first, with mkdir -p (from ")
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/file", "fileoutputpath: DIR/file: not a folder: name the one that shall hold dnsmonster.log (from ")
 	f("pcapfile = "+file+"\nspooldir = DIR/file/x\n"+out, "--spooldir DIR/file/x: output stdout: make spool: open DIR/file: not a directory (from ")

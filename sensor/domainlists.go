@@ -11,10 +11,10 @@ import (
 
 // matchers are the lists that the options name; nil where they name none.
 func matchers(l *lists.Lists, o lists.Options) (skip, allow outputs.Matcher) {
-	if o.Skip.Place != "" {
+	if o.Skip.Location != "" {
 		skip = l.Skip
 	}
-	if o.Allow.Place != "" {
+	if o.Allow.Location != "" {
 		allow = l.Allow
 	}
 	return skip, allow
@@ -24,7 +24,7 @@ func matchers(l *lists.Lists, o lists.Options) (skip, allow outputs.Matcher) {
 func listOptions(v *config.Values) lists.Options {
 	source := func(name string) lists.Source {
 		every, _ := time.ParseDuration(v.String(name + "refreshinterval"))
-		return lists.Source{Place: v.String(name + "file"), Interval: every}
+		return lists.Source{Location: v.String(name + "file"), Interval: every}
 	}
 	return lists.Options{Skip: source("skipdomains"), Allow: source("allowdomains"), Match: v.String("domainmatch")}
 }

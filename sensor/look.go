@@ -23,7 +23,7 @@ func (o *common) look(in feed, active []active) error {
 	if o.domains == nil { // options that come before are wrong
 		return p.err()
 	}
-	for _, err := range o.domains.Look() {
+	for _, err := range o.domains.CheckFiles() {
 		p.add(err)
 	}
 	for _, a := range active {

@@ -12,49 +12,49 @@ import (
 	"dnsmonster-sensor/userspace/domains"
 )
 
-// List is one list as it was last read. Before that it filters nothing: the skip
-// list is empty, and on the allow list is every name.
+// List is one list as it was last read. Until its first read it filters nothing:
+// the skip list is empty, and the allow list holds every name.
 type List struct {
-	name   string // skip or allow
-	log    *slog.Logger
-	none   *domains.List // what it is before it is read
-	now    atomic.Pointer[domains.List]
-	reader *reader // nil: there is no source; of follow, once that runs
-	every  time.Duration
+	name     string // skip or allow
+	log      *slog.Logger
+	unread   *domains.List // current until the first read
+	current  atomic.Pointer[domains.List]
+	reader   *reader // nil: there is no source. Owned by follow, once that runs
+	interval time.Duration
 
-	again chan struct{} // a token: there is a wish
+	wake chan struct{} // holds a token while a reload is requested
 
-	mu        sync.Mutex
-	wish      *wish
-	interrupt context.CancelFunc // ends the look under way
-	stats     Stats
-	wrong     string    // why the last look failed; "": it did not
-	since     time.Time // when looks began to fail
+	mu            sync.Mutex
+	requested     *reload
+	cancelRefresh context.CancelFunc // cancels the refresh in progress
+	stats         Stats
+	failure       string    // of the last refresh; "": it succeeded
+	failingSince  time.Time // when refreshes began to fail
 }
 
-// wish is what a reload wants.
-type wish struct {
-	reader *reader // nil: there is no source any more
-	every  time.Duration
+// reload is where a reloaded configuration says that the list is.
+type reload struct {
+	reader   *reader // nil: there is no source any more
+	interval time.Duration
 }
 
-// Stats are the numbers of one list.
+// Stats are the counters of one list.
 type Stats struct {
 	List            string // skip or allow
 	Entries         int
 	Loads, Failures uint64
-	Current         time.Time // when it was last seen to be as its source has it
+	Current         time.Time // when the list was last known to be what its source has
 }
 
-func newList(name string, r *reader, every time.Duration, log *slog.Logger) *List {
+func newList(name string, r *reader, interval time.Duration, log *slog.Logger) *List {
 	l := &List{
-		name: name, reader: r, every: every, log: log.With("list", name), none: listOf(""),
-		again: make(chan struct{}, 1), interrupt: func() {}, stats: Stats{List: name},
+		name: name, reader: r, interval: interval, log: log.With("list", name), unread: listOf(""),
+		wake: make(chan struct{}, 1), cancelRefresh: func() {}, stats: Stats{List: name},
 	}
 	if name == "allow" {
-		l.none = listOf(".,suffix")
+		l.unread = listOf(".,suffix")
 	}
-	l.now.Store(l.none)
+	l.current.Store(l.unread)
 	return l
 }
 
@@ -66,94 +66,95 @@ func listOf(text string) *domains.List {
 	return l
 }
 
-// Match tells whether name is on the list. It never waits.
-func (l *List) Match(name []byte) bool { return l.now.Load().Match(name) }
+// Match reports whether name is on the list. It never blocks.
+func (l *List) Match(name []byte) bool { return l.current.Load().Match(name) }
 
-// follow looks at the list at each interval and whenever asked, until ctx ends.
+// follow refreshes the list at each interval and at each requested reload, until
+// ctx ends.
 func (l *List) follow(ctx context.Context) {
 	for {
 		var tick <-chan time.Time
-		if l.every > 0 && l.reader != nil {
-			tick = time.After(l.every)
+		if l.interval > 0 && l.reader != nil {
+			tick = time.After(l.interval)
 		}
-		asked := false
+		reloaded := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick:
-		case <-l.again:
-			asked = true
-			l.adopt()
+		case <-l.wake:
+			reloaded = true
+			l.applyReload()
 		}
 		if l.reader == nil {
 			continue
 		}
 		attempt, cancel := context.WithCancel(ctx)
 		l.mu.Lock()
-		l.interrupt = cancel
+		l.cancelRefresh = cancel
 		l.mu.Unlock()
-		if err := l.look(attempt, asked); err != nil && attempt.Err() == nil {
-			l.failed(err)
+		if err := l.refresh(attempt, reloaded); err != nil && attempt.Err() == nil {
+			l.countFailure(err)
 		}
 		cancel()
 	}
 }
 
-// ask makes follow look again soon, even while it waits for a server.
-func (l *List) ask(w wish) {
+// requestReload makes follow refresh the list soon. It cancels a refresh that is
+// waiting for a server.
+func (l *List) requestReload(r reload) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wish = &w
-	l.interrupt()
+	l.requested = &r
+	l.cancelRefresh()
 	select {
-	case l.again <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// adopt takes over what was last asked for.
-func (l *List) adopt() {
+// applyReload applies the last requested reload.
+func (l *List) applyReload() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := *l.wish
-	l.every = w.every
+	r := *l.requested
+	l.interval = r.interval
 	switch {
-	case w.reader == nil:
-		l.reader, l.stats, l.wrong = nil, Stats{List: l.name}, ""
-		l.now.Store(l.none)
-	case l.reader == nil || !l.reader.reads(w.reader):
-		l.reader = w.reader
+	case r.reader == nil:
+		l.reader, l.stats, l.failure = nil, Stats{List: l.name}, ""
+		l.current.Store(l.unread)
+	case l.reader == nil || !l.reader.sameSource(r.reader):
+		l.reader = r.reader
 	}
 }
 
-// look reads the list where it has changed, or where it is a file and that is
-// forced.
-func (l *List) look(ctx context.Context, force bool) error {
+// refresh reads the list if it has changed. With force, a file is read in any case.
+func (l *List) refresh(ctx context.Context, force bool) error {
 	list, err := l.reader.read(ctx, force)
 	if err != nil {
 		return err
 	}
 	if list != nil {
-		l.take(list)
+		l.install(list)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Current = time.Now()
-	if l.wrong != "" {
-		l.wrong = ""
-		l.log.Info("the list can be read again", "after", time.Since(l.since).Round(time.Millisecond))
+	if l.failure != "" {
+		l.failure = ""
+		l.log.Info("the list can be read again", "after", time.Since(l.failingSince).Round(time.Millisecond))
 	}
 	return nil
 }
 
-// take swaps the list and says what is in it.
-func (l *List) take(list *domains.List) {
-	before := l.now.Swap(list)
+// install makes list the current one and logs what is in it.
+func (l *List) install(list *domains.List) {
+	before := l.current.Swap(list)
 	l.mu.Lock()
 	l.stats.Entries = list.Len()
 	l.stats.Loads++
 	l.mu.Unlock()
-	l.log.Info("list loaded", "from", shown(l.reader.place), "entries", list.Len(), "differ", list.Differ())
+	l.log.Info("list loaded", "from", redacted(l.reader.location), "entries", list.Len(), "differ", list.Differ())
 	if list.Len() == 0 {
 		l.log.Warn("the list has no entries")
 	}
@@ -165,19 +166,19 @@ func (l *List) take(list *domains.List) {
 	}
 }
 
-// failed counts a look that failed. It is logged where it fails in another way
-// than the one before.
-func (l *List) failed(err error) {
+// countFailure counts a refresh that failed, and logs it unless the one before
+// failed in the same way.
+func (l *List) countFailure(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Failures++
-	if l.wrong == "" {
-		l.since = time.Now()
+	if l.failure == "" {
+		l.failingSince = time.Now()
 	}
-	if text := err.Error(); l.wrong != text {
-		l.wrong = text
+	if text := err.Error(); l.failure != text {
+		l.failure = text
 		if l.stats.Loads == 0 {
-			l.log.Warn("the list cannot be read: until it can it filters nothing", "error", err)
+			l.log.Warn("the list cannot be read: it filters nothing until it can be read", "error", err)
 			return
 		}
 		l.log.Warn("the list cannot be read, the old one stays", "error", err)

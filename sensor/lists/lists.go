@@ -22,12 +22,12 @@ func New(o Options, skipVerify bool, log *slog.Logger) *Lists {
 	}
 }
 
-// reader is nil where there is no list.
+// reader returns nil if there is no such list.
 func (o *Options) reader(s Source, skipVerify bool) *reader {
-	if s.Place == "" {
+	if s.Location == "" {
 		return nil
 	}
-	return newReader(s.Place, o.matching(), skipVerify)
+	return newReader(s.Location, o.matching(), skipVerify)
 }
 
 func (l *Lists) both() [2]*List { return [2]*List{l.Skip, l.Allow} }
@@ -42,8 +42,8 @@ func (l *Lists) Load(ctx context.Context) []error {
 			continue
 		}
 		all.Go(func() {
-			if err := list.look(ctx, false); err != nil {
-				errs[i] = list.wrongAtStart(err)
+			if err := list.refresh(ctx, false); err != nil {
+				errs[i] = list.loadError(err)
 			}
 		})
 	}
@@ -51,24 +51,24 @@ func (l *Lists) Load(ctx context.Context) []error {
 	return errs
 }
 
-// Look tries to open those of the lists that are files on this machine. Its errors
-// are as those of Load.
-func (l *Lists) Look() (errs []error) {
+// CheckFiles opens the lists that are local files, without reading them. Its errors
+// are like Load's.
+func (l *Lists) CheckFiles() (errs []error) {
 	for _, list := range l.both() {
-		if r := list.reader; r != nil && !isURL(r.place) {
-			if err := r.look(); err != nil {
-				errs = append(errs, list.wrongAtStart(err))
+		if r := list.reader; r != nil && !isURL(r.location) {
+			if err := r.checkFile(); err != nil {
+				errs = append(errs, list.loadError(err))
 			}
 		}
 	}
 	return errs
 }
 
-func (l *List) wrongAtStart(err error) error {
-	return fmt.Errorf("--%sdomainsfile: %w: mend the list, or leave it out and use output type 1", l.name, err)
+func (l *List) loadError(err error) error {
+	return fmt.Errorf("--%sdomainsfile: %w: fix the list, or leave it out and use output type 1", l.name, err)
 }
 
-// Follow keeps the lists up to date until stop is called.
+// Follow keeps the lists up to date until stop is called, which waits for it to end.
 func (l *Lists) Follow() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -81,14 +81,14 @@ func (l *Lists) Follow() (stop func()) {
 	}
 }
 
-// Reload looks at the lists again, which may be elsewhere now. It does not wait
-// for them.
+// Reload reads the lists again, from where o says that they are now. It does not
+// wait for them.
 func (l *Lists) Reload(o Options) {
-	l.Skip.ask(wish{o.reader(o.Skip, l.skipVerify), o.Skip.Interval})
-	l.Allow.ask(wish{o.reader(o.Allow, l.skipVerify), o.Allow.Interval})
+	l.Skip.requestReload(reload{o.reader(o.Skip, l.skipVerify), o.Skip.Interval})
+	l.Allow.requestReload(reload{o.reader(o.Allow, l.skipVerify), o.Allow.Interval})
 }
 
-// Stats are the numbers of the lists that there are.
+// Stats returns the counters of each list that has been read, or could not be.
 func (l *Lists) Stats() []Stats {
 	var all []Stats
 	for _, list := range l.both() {

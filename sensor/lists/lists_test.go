@@ -39,12 +39,11 @@ func TestCheck(t *testing.T) {
 	f(Options{Allow: Source{"http://me:12/hush@h/", 0}}, "--allowdomainsfile http://********@h/: it is not certain where user and password end: "+endpoint.EscapeHint+"; elsewhere write @ as %40")
 	f(Options{Allow: Source{"https://www.example.org/list@latest", 0}}, "")
 	f(Options{Skip: Source{"x", time.Millisecond}, Allow: Source{"x", -1}},
-		"--skipdomainsrefreshinterval 1ms: at least 100ms, or 0 for at SIGHUP alone\n--allowdomainsrefreshinterval -1ns: at least 100ms, or 0 for at SIGHUP alone")
+		"--skipdomainsrefreshinterval 1ms: at least 100ms, or 0 for only at SIGHUP\n--allowdomainsrefreshinterval -1ns: at least 100ms, or 0 for only at SIGHUP")
 	f(Options{Match: "suffix"}, `--domainmatch "suffix": use labels or legacy`)
 }
 
-// TestSample: the file that is shipped means what it says, and nothing in it is
-// odd.
+// TestSample: the shipped sample does what its comments say, and has no odd lines.
 func TestSample(t *testing.T) {
 	l := New(Options{Skip: Source{"../../packaging/skipdomains.csv.sample", 0}}, false, slog.New(slog.DiscardHandler))
 	for _, err := range l.Load(context.Background()) {
@@ -62,12 +61,12 @@ func TestSample(t *testing.T) {
 			t.Errorf("%s is on the list", name)
 		}
 	}
-	if list := l.Skip.now.Load(); list.Len() != 7 || len(list.Odd()) > 0 {
+	if list := l.Skip.current.Load(); list.Len() != 7 || len(list.Odd()) > 0 {
 		t.Errorf("%d entries, want 7; odd: %v", list.Len(), list.Odd())
 	}
 }
 
-// journal is a log that can be read while it is written.
+// journal is a log that can be read while others write to it.
 type journal struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -93,7 +92,7 @@ func (j *journal) String() string {
 
 func logTo(j *journal) *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// until waits for something that will be true.
+// waitUntil waits for a condition to become true.
 func waitUntil(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -101,20 +100,20 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 			return
 		}
 	}
-	t.Fatalf("never: %s", what)
+	t.Fatalf("waited in vain for %s", what)
 }
 
 func (l *List) has(name string) bool { return l.Match([]byte(name)) }
 
 // TestLoad: a list that cannot be read at the start is an error that names
-// option, place and way out.
+// option, the location and what to do.
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example,suffix\n*.b.example\n# c\n")
 	j := &journal{}
 	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(j))
 	errs := l.Load(context.Background())
-	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: mend the list, or leave it out and use output type 1"
+	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: fix the list, or leave it out and use output type 1"
 	if errs[0] != nil || errs[1] == nil || errs[1].Error() != want {
 		t.Errorf("errors %v, want %s", errs, want)
 	}
@@ -134,8 +133,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestFollow: a list is swapped at its interval; one that cannot be read leaves
-// the old one, is counted each time, and logged once for each change.
+// TestFollow: a changed list replaces the old one within its interval. One that
+// cannot be read does not; it is counted each time, and logged when the error changes.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example")
@@ -159,7 +158,7 @@ func TestFollow(t *testing.T) {
 	put(t, path, "c.example.\n"+strings.Repeat("x", 100_000))
 	waitUntil(t, "the other failure", func() bool { return j.count(line) == 2 })
 	put(t, path, "d.example.")
-	waitUntil(t, "the mended list", func() bool { return l.Skip.has("d.example.") && j.count("the list can be read again") == 1 })
+	waitUntil(t, "the repaired list", func() bool { return l.Skip.has("d.example.") && j.count("the list can be read again") == 1 })
 	put(t, path, "")
 	waitUntil(t, "the empty list", func() bool { return j.count("the list has no entries") == 1 })
 	if l.Skip.has("d.example.") {
@@ -167,7 +166,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestReload: another place, another way of matching, no list any more.
+// TestReload: another location, another matching, no list any more.
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -188,24 +187,24 @@ func TestReload(t *testing.T) {
 	o.Match = "legacy"
 	l.Reload(o)
 	waitUntil(t, "plain suffixes", func() bool { return l.Skip.has("unchanged.example.") })
-	o.Skip.Place, o.Allow.Place = b, a
+	o.Skip.Location, o.Allow.Location = b, a
 	l.Reload(o)
-	waitUntil(t, "the other places", func() bool {
+	waitUntil(t, "the other locations", func() bool {
 		return l.Skip.has("b.example.") && l.Allow.has("changed.example.") && !l.Allow.has("b.example.")
 	})
-	o.Skip.Place = b + ".none"
+	o.Skip.Location = b + ".none"
 	l.Reload(o)
 	waitUntil(t, "the failure", func() bool { return l.Stats()[0].Failures == 1 })
 	if !l.Skip.has("b.example.") {
 		t.Error("the old list does not stay")
 	}
-	o.Skip.Place = ""
+	o.Skip.Location = ""
 	l.Reload(o)
 	waitUntil(t, "no list", func() bool { return !l.Skip.has("b.example.") && len(l.Stats()) == 1 })
 }
 
-// TestListThatIsNewAtAReload filters nothing until it has been read: an output
-// limited to an allow list must not lose all records meanwhile.
+// TestListThatIsNewAtAReload: it filters nothing until it has been read, or an output
+// limited to an allow list would lose all records meanwhile.
 func TestListThatIsNewAtAReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	j := &journal{}
@@ -222,7 +221,7 @@ func TestListThatIsNewAtAReload(t *testing.T) {
 	}
 	wantNoFilter()
 	l.Reload(both)
-	waitUntil(t, "the failures", func() bool { return j.count("until it can it filters nothing") == 2 })
+	waitUntil(t, "the failures", func() bool { return j.count("it filters nothing until it can be read") == 2 })
 	wantNoFilter()
 	put(t, path, "a.example")
 	l.Reload(both)

@@ -1,5 +1,9 @@
-// Package lists keeps the skip and the allow list as their files or servers have
-// them: it loads, watches and swaps them while lanes ask.
+// Package lists keeps the skip list and the allow list up to date while lanes use
+// them. Paths or URLs come in; a List for each goes out, whose Match never waits for
+// a reload. What a line of a list means is userspace/domains's; which records an
+// output drops for it is outputs's. It must not import either end of the pipeline:
+// capture, or an output. Tests use temporary files, HTTP servers on loopback, and
+// packaging/skipdomains.csv.sample.
 package lists
 
 import (
@@ -20,34 +24,34 @@ type Options struct {
 	Match       string // labels or legacy
 }
 
-// Source is where one list comes from.
+// Source is where one list is read from.
 type Source struct {
-	Place    string        // a path, or an http or https URL; "": there is no such list
-	Interval time.Duration // at which it is looked at again; 0: at SIGHUP alone
+	Location string        // a path, or an http or https URL; "": there is no such list
+	Interval time.Duration // between refreshes; 0: only at SIGHUP
 }
 
 // Flags declares the options.
 func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
-			Category: "general", Name: "skipdomainsfile", EnvVars: []string{"DNSMONSTER_SKIPDOMAINSFILE"}, Destination: &o.Skip.Place,
-			Usage: "list of domains that output types 2 and 4 leave out: `FILE`, http:// or https:// URL; docs/lists.md has the format",
+			Category: "general", Name: "skipdomainsfile", EnvVars: []string{"DNSMONSTER_SKIPDOMAINSFILE"}, Destination: &o.Skip.Location,
+			Usage: "list of domains that output types 2 and 4 skip: `FILE`, http:// or https:// URL; docs/lists.md describes the format",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "skipdomainsrefreshinterval", EnvVars: []string{"DNSMONSTER_SKIPDOMAINSREFRESHINTERVAL"}, Value: time.Minute, Destination: &o.Skip.Interval,
-			Usage: "`INTERVAL` at which the skip list is looked at again, and read where it has changed; 0: at SIGHUP alone",
+			Usage: "`INTERVAL` at which the skip list is checked, and read again if it has changed; 0: only at SIGHUP",
 		},
 		&cli.StringFlag{
-			Category: "general", Name: "allowdomainsfile", EnvVars: []string{"DNSMONSTER_ALLOWDOMAINSFILE"}, Destination: &o.Allow.Place,
+			Category: "general", Name: "allowdomainsfile", EnvVars: []string{"DNSMONSTER_ALLOWDOMAINSFILE"}, Destination: &o.Allow.Location,
 			Usage: "list of domains that output types 3 and 4 are limited to: `FILE`, http:// or https:// URL",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "allowdomainsrefreshinterval", EnvVars: []string{"DNSMONSTER_ALLOWDOMAINSREFRESHINTERVAL"}, Value: time.Minute, Destination: &o.Allow.Interval,
-			Usage: "`INTERVAL` at which the allow list is looked at again, and read where it has changed; 0: at SIGHUP alone",
+			Usage: "`INTERVAL` at which the allow list is checked, and read again if it has changed; 0: only at SIGHUP",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "domainmatch", EnvVars: []string{"DNSMONSTER_DOMAINMATCH"}, Value: "labels", Destination: &o.Match,
-			Usage: "`HOW` suffixes in the lists match: labels (google.com does not match notgoogle.com), or legacy, as dnsmonster did: plain endings, with their final dot",
+			Usage: "`HOW` suffixes in the lists match: labels (whole labels: google.com does not match notgoogle.com) or legacy (as in dnsmonster: any ending of the name, final dot included)",
 		},
 	}
 }
@@ -55,19 +59,19 @@ func (o *Options) Flags() []cli.Flag {
 // minInterval keeps a mistyped interval from becoming a flood of requests.
 const minInterval = 100 * time.Millisecond
 
-// Check looks at the options without opening anything. Its error has a line for
-// each that is wrong, which begins with the option's name.
+// Check checks the options without opening anything. Its error has a line for each
+// wrong option, which begins with the option's name.
 func (o *Options) Check() error {
 	var errs []error
 	for _, s := range []struct {
 		name string
 		Source
 	}{{"skipdomains", o.Skip}, {"allowdomains", o.Allow}} {
-		if err := checkPlace(s.Place); err != nil {
-			errs = append(errs, fmt.Errorf("--%sfile %s: %w", s.name, shown(s.Place), err))
+		if err := checkLocation(s.Location); err != nil {
+			errs = append(errs, fmt.Errorf("--%sfile %s: %w", s.name, redacted(s.Location), err))
 		}
 		if s.Interval != 0 && s.Interval < minInterval {
-			errs = append(errs, fmt.Errorf("--%srefreshinterval %s: at least %s, or 0 for at SIGHUP alone", s.name, s.Interval, minInterval))
+			errs = append(errs, fmt.Errorf("--%srefreshinterval %s: at least %s, or 0 for only at SIGHUP", s.name, s.Interval, minInterval))
 		}
 	}
 	if o.Match != "labels" && o.Match != "legacy" {
@@ -83,11 +87,11 @@ func (o *Options) matching() domains.Matching {
 	return domains.Labels
 }
 
-func checkPlace(place string) error {
-	if !isURL(place) {
+func checkLocation(location string) error {
+	if !isURL(location) {
 		return nil
 	}
-	u, err := endpoint.URL(place)
+	u, err := endpoint.URL(location)
 	switch {
 	case err != nil:
 		return err
@@ -99,8 +103,8 @@ func checkPlace(place string) error {
 	return nil
 }
 
-// isURL tells a URL from a path.
-func isURL(place string) bool { return strings.Contains(place, "://") }
+// isURL reports whether location is a URL, not a path.
+func isURL(location string) bool { return strings.Contains(location, "://") }
 
-// shown is a place without the user information that may be in it.
-func shown(place string) string { return endpoint.MaskURL(place) }
+// redacted returns location with its user and password masked.
+func redacted(location string) string { return endpoint.MaskURL(location) }

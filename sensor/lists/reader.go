@@ -17,59 +17,60 @@ import (
 )
 
 const (
-	// maxBytes bounds a list, unpacked: about ten million entries.
+	// maxBytes bounds a decompressed list: about ten million entries.
 	maxBytes = 256 << 20
 	// timeout bounds one load of a list.
 	timeout = time.Minute
-	// settled is how old a file's last change must be: a younger one may still be
-	// written, and is looked at once more after a pause.
+	// A file that changed less than settled ago may still be written: it is checked
+	// again after a pause.
 	settled, pause = time.Second, 100 * time.Millisecond
-	// attempts bounds how often a file is read that changes meanwhile.
+	// attempts bounds how often a file that changes while it is read is read again.
 	attempts = 5
 )
 
-// reader reads a list when it has changed. It remembers what it has read last.
+// reader reads a list when it has changed since the last read.
 type reader struct {
-	place    string
+	location string
 	matching domains.Matching
-	client   *httpclient.Client // nil: place is a file
+	client   *httpclient.Client // nil: location is a file
 	request  *httpclient.Request
-	wrong    error // why place is no URL
+	badURL   error // location looks like a URL and is not one
 	max      int64
-	wait     func(time.Duration) // before a file is looked at once more
+	wait     func(time.Duration) // before a file is checked again
 
-	file               os.FileInfo // what was read last; nil: nothing
-	etag, lastModified string      // of the last answer that was taken
+	file               os.FileInfo // of the last successful read; nil: none
+	etag, lastModified string      // of the last answer that became the list
 }
 
-func newReader(place string, m domains.Matching, skipVerify bool) *reader {
-	r := &reader{place: place, matching: m, max: maxBytes, wait: time.Sleep}
-	if !isURL(place) {
+func newReader(location string, m domains.Matching, skipVerify bool) *reader {
+	r := &reader{location: location, matching: m, max: maxBytes, wait: time.Sleep}
+	if !isURL(location) {
 		return r
 	}
-	// The next request is an interval away, in which a server closes a connection.
-	client, err := httpclient.New(httpclient.Config{Endpoints: []string{place}, SkipVerify: skipVerify, DisableKeepAlives: true})
+	// The server would close the connection before the next request.
+	client, err := httpclient.New(httpclient.Config{Endpoints: []string{location}, SkipVerify: skipVerify, DisableKeepAlives: true})
 	if err != nil {
-		r.wrong = errors.New("this is no URL")
+		r.badURL = errors.New("this is no URL")
 		return r
 	}
 	r.client, r.request = client, client.NewRequest(http.MethodGet, "")
 	return r
 }
 
-// reads tells whether two readers give the same list.
-func (r *reader) reads(other *reader) bool {
-	return r.place == other.place && r.matching == other.matching
+// sameSource reports whether two readers read the same list. What one of them
+// remembers of its last read then holds for the other.
+func (r *reader) sameSource(other *reader) bool {
+	return r.location == other.location && r.matching == other.matching
 }
 
-// read returns the list, or nil where it is as it was; force: where it is a
-// file, read it all the same.
+// read returns the list, or nil if it has not changed. With force, a file is read
+// even then.
 func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch {
-	case r.wrong != nil:
-		return nil, fmt.Errorf("GET %s: %w", shown(r.place), r.wrong)
+	case r.badURL != nil:
+		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), r.badURL)
 	case r.client != nil:
 		return r.readURL(ctx)
 	}
@@ -78,33 +79,32 @@ func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 			return l, err
 		}
 	}
-	return nil, fmt.Errorf("%s changes whenever it is read: replace it by renaming a whole one", r.place)
+	return nil, fmt.Errorf("%s changed during each of %d attempts to read it: write a new file and rename it to this name", r.location, attempts)
 }
 
-// look tells whether a file can be read, and leaves to read what is in it.
-func (r *reader) look() error {
-	info, err := os.Stat(r.place)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", r.place)
-	}
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(r.place)
+// checkFile reports whether a file can be opened. It does not read it.
+func (r *reader) checkFile() error {
+	f, err := openRegular(r.location)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error) {
-	// Opening what is no file could wait for ever.
-	if info, err := os.Stat(r.place); err != nil {
+// openRegular opens a regular file. Opening a FIFO or device could block for ever.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", r.place)
 	}
-	f, err := os.Open(r.place)
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	return os.Open(path)
+}
+
+func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error) {
+	f, err := openRegular(r.location)
 	if err != nil {
 		return nil, err
 	}
@@ -113,21 +113,21 @@ func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error
 	if err != nil {
 		return nil, err
 	}
-	if !force && r.file != nil && same(before, r.file) {
+	if !force && r.file != nil && sameFile(before, r.file) {
 		return nil, nil
 	}
 	l, err := r.parse(ctx, f)
 	if time.Since(before.ModTime()) < settled {
 		r.wait(pause)
 	}
-	after, serr := os.Stat(r.place)
+	after, serr := os.Stat(r.location)
 	switch {
 	case serr != nil:
 		return nil, serr
-	case !same(before, after):
+	case !sameFile(before, after):
 		return nil, errChanged
 	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", r.place, err)
+		return nil, fmt.Errorf("read %s: %w", r.location, err)
 	}
 	r.file = after
 	return l, nil
@@ -135,7 +135,8 @@ func (r *reader) readFile(ctx context.Context, force bool) (*domains.List, error
 
 var errChanged = errors.New("changed while it was read")
 
-func same(a, b os.FileInfo) bool {
+// sameFile reports whether nobody replaced or changed the file in between.
+func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
@@ -149,29 +150,29 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	}
 	answer, err := r.client.Stream(ctx, r.request)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", shown(r.place), err)
+		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), err)
 	}
 	defer answer.Body.Close()
 	switch {
 	case answer.StatusCode == http.StatusNotModified && r.etag+r.lastModified != "":
 		return nil, nil
 	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("GET %s: the server answers %s", shown(r.place), r.client.Status(answer))
+		return nil, fmt.Errorf("GET %s: the server answers %s", redacted(r.location), r.client.Status(answer))
 	case answer.ContentLength > r.max:
-		return nil, fmt.Errorf("GET %s: %w", shown(r.place), errTooLarge)
+		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), errTooLarge)
 	}
 	l, err := r.parse(ctx, answer.Body)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", shown(r.place), err)
+		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), err)
 	}
 	r.etag, r.lastModified = answer.Header.Get("ETag"), answer.Header.Get("Last-Modified")
 	return l, nil
 }
 
-// parse reads a list, unpacking it where it is a gzip file. A web page is a
-// server's way to say something else.
+// parse reads a list, and decompresses it if it is gzipped. From a URL, a web page
+// is refused: servers answer with error and login pages.
 func (r *reader) parse(ctx context.Context, from io.Reader) (*domains.List, error) {
-	content := bufio.NewReader(until{ctx, from})
+	content := bufio.NewReader(contextReader{ctx, from})
 	if magic, _ := content.Peek(2); string(magic) == "\x1f\x8b" {
 		unpacked, err := gzip.NewReader(content)
 		if err != nil {
@@ -182,36 +183,36 @@ func (r *reader) parse(ctx context.Context, from io.Reader) (*domains.List, erro
 	if r.client != nil {
 		start, _ := content.Peek(512)
 		if strings.HasPrefix(http.DetectContentType(start), "text/html") {
-			return nil, errors.New("the answer is a web page and no list")
+			return nil, errors.New("the answer is a web page, not a list")
 		}
 	}
-	return domains.Parse(&bounded{content, r.max}, r.matching)
+	return domains.Parse(&limited{content, r.max}, r.matching)
 }
 
-// until ends a reader with its context.
-type until struct {
+// contextReader fails once its context ends.
+type contextReader struct {
 	ctx context.Context
 	io.Reader
 }
 
-func (u until) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return u.Reader.Read(p)
+	return c.Reader.Read(p)
 }
 
 var errTooLarge = fmt.Errorf("the list is too large: more than %d MiB", maxBytes>>20)
 
-// bounded fails where more than left bytes come.
-type bounded struct {
+// limited fails beyond left bytes, where an io.LimitedReader would end.
+type limited struct {
 	io.Reader
 	left int64
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if b.left -= int64(n); b.left < 0 {
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if l.left -= int64(n); l.left < 0 {
 		return 0, errTooLarge
 	}
 	return n, err

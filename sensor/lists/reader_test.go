@@ -29,8 +29,8 @@ func zipped(text string) []byte {
 	return b.Bytes()
 }
 
-// outcome says in a word what a look found: the number of entries, "same", or
-// the error.
+// outcome is the result of a read as one word: the number of entries, "same" if
+// the list has not changed, or the error.
 func outcome(l *domains.List, err error) string {
 	switch {
 	case err != nil:
@@ -41,7 +41,7 @@ func outcome(l *domains.List, err error) string {
 	return fmt.Sprint(l.Len())
 }
 
-// put replaces a list at once.
+// put replaces a list atomically.
 func put(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".part", []byte(text), 0o600); err != nil {
@@ -52,7 +52,7 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-func TestFileIsReadWhereItHasChanged(t *testing.T) {
+func TestFileIsReadOnlyIfItHasChanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	r := newReader(path, domains.Labels, false)
 	f := func(force bool, want string) {
@@ -69,7 +69,7 @@ func TestFileIsReadWhereItHasChanged(t *testing.T) {
 	f(false, "3")
 	put(t, path+".new", "x.example\ny.example\nz.example")
 	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(path+".new", old, old); err != nil { // an older file that takes the place
+	if err := os.Chtimes(path+".new", old, old); err != nil { // replaced by an older file
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -105,7 +105,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
-// young makes a file one that has just been written, for as long as the test takes.
+// young makes a file look as if it has just been written, for as long as the test takes.
 func young(t *testing.T, path string) {
 	t.Helper()
 	later := time.Now().Add(time.Hour)
@@ -114,7 +114,7 @@ func young(t *testing.T, path string) {
 	}
 }
 
-// TestFileThatChangesWhileItIsRead is not taken: it may be half of a list.
+// TestFileThatChangesWhileItIsRead is refused: it may be half of a list.
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, strings.Repeat("some.name.example,suffix\n", 50_000))
@@ -134,12 +134,12 @@ func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	if looks != attempts {
 		t.Errorf("looked at it %d times, want %d", looks, attempts)
 	}
-	if !strings.HasPrefix(got, path+" changes whenever it is read") {
+	if !strings.HasPrefix(got, path+" changed during each of 5 attempts to read it") {
 		t.Errorf("a file that changes: %s", got)
 	}
 }
 
-// TestHalfWrittenFile: a list that is written in place is read when it is whole.
+// TestHalfWrittenFile: a list that is written in place is read again once it is whole.
 func TestHalfWrittenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "") // as when it is just being written anew
@@ -159,7 +159,7 @@ func TestHalfWrittenFile(t *testing.T) {
 	}
 }
 
-// TestBounds: nothing is cut, what is too large is refused, packed or not.
+// TestBounds: a list that is too large is refused, never cut, compressed or not.
 func TestBounds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	f := func(text, want string) {
@@ -177,17 +177,17 @@ func TestBounds(t *testing.T) {
 	f(string(zipped(strings.Repeat("123456789\n", 1000))), "read "+path+": the list is too large: more than 256 MiB")
 }
 
-// answering is a server that answers as told.
+// answering is a server with a replaceable answer.
 type answering struct {
 	*httptest.Server
 	answer func(w http.ResponseWriter, r *http.Request)
-	asked  *http.Request // the last one
+	last   *http.Request
 }
 
 func serve(t *testing.T, make func(http.Handler) *httptest.Server) *answering {
 	a := &answering{}
 	a.Server = make(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.asked = r
+		a.last = r
 		a.answer(w, r)
 	}))
 	a.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -217,14 +217,14 @@ func TestDefect34OnlyA200ReplacesAList(t *testing.T) {
 	}
 	const page = "<!DOCTYPE html><html><body>not here</body></html>"
 	get := "GET " + s.URL + "/list.csv: "
-	f(304, "", "", get+"the server answers 304 Not Modified") // it was not asked so
+	f(304, "", "", get+"the server answers 304 Not Modified") // the request was not conditional
 	f(200, "", "a.example\nb.example\n", "2")
 	f(404, "", page, get+"the server answers 404 Not Found")
 	f(500, "", "a.example", get+"the server answers 500 Internal Server Error")
 	f(204, "", "", get+"the server answers 204 No Content")
 	f(206, "", "a.example", get+"the server answers 206 Partial Content")
-	f(200, "", page, get+"the answer is a web page and no list")
-	f(200, "", "\n <html>\n", get+"the answer is a web page and no list")
+	f(200, "", page, get+"the answer is a web page, not a list")
+	f(200, "", "\n <html>\n", get+"the answer is a web page, not a list")
 	f(200, "Content-Encoding=gzip", string(zipped("a.example\n")), "1")
 	f(200, "", string(zipped("a.example\nb.example\n")), "2")
 	f(200, "Content-Length=100", "a.example\n", get+"unexpected EOF")
@@ -233,8 +233,8 @@ func TestDefect34OnlyA200ReplacesAList(t *testing.T) {
 	f(200, "", "", "0")
 }
 
-// TestConditionalRequests: what a server says of its list is asked back, and
-// only of a list that was taken.
+// TestConditionalRequests: requests carry the ETag and date of the last answer that
+// became the list.
 func TestConditionalRequests(t *testing.T) {
 	s := serve(t, httptest.NewServer)
 	r := newReader(s.URL, domains.Labels, false)
@@ -250,30 +250,30 @@ func TestConditionalRequests(t *testing.T) {
 			w.Write([]byte(body))
 		}
 		got := outcome(r.read(context.Background(), false))
-		h := s.asked.Header
+		h := s.last.Header
 		if got != want || h.Get("If-None-Match") != wantETag || h.Get("If-Modified-Since") != wantModified {
-			t.Errorf("%s, asked with %q and %q; want %s, %q and %q", got, h.Get("If-None-Match"), h.Get("If-Modified-Since"), want, wantETag, wantModified)
+			t.Errorf("%s, requested with %q and %q; want %s, %q and %q", got, h.Get("If-None-Match"), h.Get("If-Modified-Since"), want, wantETag, wantModified)
 		}
 		if h.Get("Accept-Encoding") != "gzip" {
-			t.Errorf("asked for encoding %q, want gzip", h.Get("Accept-Encoding"))
+			t.Errorf("requested encoding %q, want gzip", h.Get("Accept-Encoding"))
 		}
 	}
 	const when, later = "Tue, 24 Nov 2026 10:00:00 GMT", "Tue, 24 Nov 2026 11:00:00 GMT"
 	f(`"1"`, when, "a.example", "", "", "1")
 	f("", "", "304", `"1"`, when, "same")
-	f(`"2"`, later, "<html>", `"1"`, when, "GET "+s.URL+": the answer is a web page and no list")
+	f(`"2"`, later, "<html>", `"1"`, when, "GET "+s.URL+": the answer is a web page, not a list")
 	f(`"2"`, later, "a.example\nb.example", `"1"`, when, "2")
 	f("", later, "a.example", `"2"`, later, "1")
 	f("", "", "304", "", later, "same")
 }
 
-// TestTLS is verified, unless that is given up.
+// TestTLS: certificates are verified unless verification is switched off.
 func TestTLS(t *testing.T) {
 	s := serve(t, httptest.NewTLSServer)
 	s.answer = func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("a.example")) }
 	got := outcome(newReader(s.URL, domains.Labels, false).read(context.Background(), false))
 	if !strings.Contains(got, "certificate signed by unknown authority") || strings.Contains(got, "--skiptlsverification") || !strings.Contains(got, "add the CA") || !strings.Contains(got, s.URL) {
-		t.Errorf("a certificate that nobody knows: %s", got)
+		t.Errorf("a certificate of an unknown authority: %s", got)
 	}
 	if got := outcome(newReader(s.URL, domains.Labels, true).read(context.Background(), false)); got != "1" {
 		t.Errorf("without verification: %s", got)
@@ -302,15 +302,15 @@ func TestPasswordsStayHidden(t *testing.T) {
 	s := serve(t, httptest.NewServer)
 	s.answer = func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user+password != "mehush" {
-			t.Errorf("asked by %s with %s", user, password)
+			t.Errorf("requested by %s with %s", user, password)
 		}
 		hijacked, _, _ := w.(http.Hijacker).Hijack()
 		io.WriteString(hijacked, "HTTP/1.1 403 not with hush\r\nContent-Length: 0\r\n\r\n")
 		hijacked.Close()
 	}
-	place := strings.Replace(s.URL, "http://", "http://me:hush@", 1)
+	location := strings.Replace(s.URL, "http://", "http://me:hush@", 1)
 	for range 2 {
-		got := outcome(newReader(place, domains.Labels, false).read(context.Background(), false))
+		got := outcome(newReader(location, domains.Labels, false).read(context.Background(), false))
 		if strings.Contains(got, "hush") || strings.Contains(got, "me:") || !strings.HasPrefix(got, "GET http://********@127.0.0.1") {
 			t.Errorf("error %s", got)
 		}
@@ -318,8 +318,8 @@ func TestPasswordsStayHidden(t *testing.T) {
 	}
 }
 
-// TestProxyIsNotShown: what the environment says of a proxy holds a password,
-// however it is broken.
+// TestProxyIsNotShown: the environment's proxy URL may hold a password, even if it
+// is malformed.
 func TestProxyIsNotShown(t *testing.T) {
 	f := func(text string, good bool) {
 		t.Helper()

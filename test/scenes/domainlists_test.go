@@ -93,7 +93,7 @@ func TestListsAtTheStart(t *testing.T) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()
 	none := filepath.Join(t.TempDir(), "none.csv")
-	const out = ": mend the list, or leave it out and use output type 1 (from the command line)"
+	const out = ": fix the list, or leave it out and use output type 1 (from the command line)"
 	f := func(want string, args ...string) {
 		t.Helper()
 		p := program.Start(t, nil, append([]string{"replay", file}, args...)...)
@@ -180,7 +180,7 @@ func TestListsAreReloaded(t *testing.T) {
 	}
 	bad(status(404), "the server answers 404 Not Found")
 	bad(status(500), "the server answers 500 Internal Server Error")
-	bad(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html><p>sign in</p>") }, "the answer is a web page and no list")
+	bad(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html><p>sign in</p>") }, "the answer is a web page, not a list")
 	bad(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000000000")
 		io.WriteString(w, "x.a.example\n")

@@ -301,7 +301,7 @@ func TestStopDuringTheStartOfACapture(t *testing.T) {
 	r = p.Stop()
 	r.Expect(t, program.ExitUndelivered)
 	r.ExpectLog(t, "not delivered: 20 abandoned (delivery, stdout)")
-	if strings.Contains(r.Log, "mend the list") {
+	if strings.Contains(r.Log, "fix the list") {
 		t.Errorf("the list is not to blame:\n%s", r.Log)
 	}
 }
