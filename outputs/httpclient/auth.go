@@ -16,43 +16,43 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// Auth says who asks: a user, a token, or whatever Func adds. The user
-// information of an endpoint is a user, too.
+// Auth is how requests authenticate: by a user, a token, or whatever Func adds. The
+// user information of an endpoint is a user as well.
 type Auth struct {
 	Login       secure.Login
-	LoginOption string // of the user's name, for messages
+	LoginOption string // the option of the user name, for messages
 
 	Token       string
 	TokenOption string
-	Scheme      string // before the token: Bearer, ApiKey, Splunk, Token; "": Bearer
-	Header      string // that holds the token and no scheme; "": Authorization
+	Scheme      string // precedes the token: Bearer, ApiKey, Splunk, Token; "": Bearer
+	Header      string // holds the token without a scheme; "": Authorization
 
-	// Func adds a token that has to be got first. It is called for each attempt,
-	// from several goroutines, and may use this or another client. Its error is
-	// one of the attempt.
+	// Func adds a token that has to be fetched first. It is called for each attempt,
+	// from several goroutines, and may use this or another client. Its error is the
+	// error of the attempt.
 	Func func(ctx context.Context, r *http.Request) error
 }
 
-func (a *Auth) given() bool { return a.Login.Username != "" || a.Token != "" || a.Func != nil }
+func (a *Auth) isSet() bool { return a.Login.Username != "" || a.Token != "" || a.Func != nil }
 
-// option is what users are told to look at.
-func (a *Auth) option() string {
+// optionName is the option that messages tell users to look at.
+func (a *Auth) optionName() string {
 	if a.Token != "" {
 		return "--" + a.TokenOption
 	}
 	return "--" + a.LoginOption
 }
 
-// check never shows a value.
+// check returns an error that never shows a value.
 func (a *Auth) check() error {
 	if err := a.Login.Check(); err != nil {
 		return err
 	}
 	switch {
 	case a.Login.Username != "" && a.Token != "":
-		return fmt.Errorf("%s: there is a user, too, in %s: leave one of the two out", a.TokenOption, a.LoginOption)
+		return fmt.Errorf("%s: a user is set as well, in %s: leave one of the two out", a.TokenOption, a.LoginOption)
 	case strings.Contains(a.Login.Username, ":"):
-		return fmt.Errorf("%s: a user's name has no colon", a.LoginOption)
+		return fmt.Errorf("%s: a user name must not contain a colon", a.LoginOption)
 	}
 	if err := checkHeader(a.Token); err != nil {
 		return fmt.Errorf("%s: %w", a.TokenOption, err)
@@ -60,17 +60,17 @@ func (a *Auth) check() error {
 	return nil
 }
 
-// checkHeader looks for what cannot stand in a header.
+// checkHeader refuses what cannot stand in a header.
 func checkHeader(value string) error {
 	for _, c := range []byte(value) {
 		if c < ' ' || c == 0x7f {
-			return errors.New("a token has no line ends and no control characters")
+			return errors.New("a token must not contain line ends or control characters")
 		}
 	}
 	return nil
 }
 
-// authorization is one header; its name is "" where nobody asks.
+// authorization is one header; header is "" where requests are anonymous.
 type authorization struct{ header, value string }
 
 func (a authorization) set(h http.Header) {
@@ -79,7 +79,8 @@ func (a authorization) set(h http.Header) {
 	}
 }
 
-// authorization is what the options say, or the user information of an address.
+// authorization returns the header for the options, or for the user information of an
+// endpoint.
 func (a *Auth) authorization(user *url.Userinfo) authorization {
 	name, password := a.Login.Username, a.Login.Password
 	if user != nil {
@@ -97,19 +98,19 @@ func (a *Auth) authorization(user *url.Userinfo) authorization {
 	return authorization{}
 }
 
-// collectSecrets finds what servers may say again, as it is and in the forms in which
-// they quote it.
+// collectSecrets collects what servers may repeat in their answers: each secret as it
+// is and in the forms in which servers quote it.
 func (c *Client) collectSecrets() {
 	add := func(s string) {
-		if len(s) > 2 { // shorter ones are parts of many words
-			quoted := strconv.Quote(s) // as in JSON, but for characters that are no ASCII
+		if len(s) > 2 { // shorter ones occur inside ordinary words
+			quoted := strconv.Quote(s) // as in JSON, except for characters outside ASCII
 			c.secrets = append(c.secrets, s, quoted[1:len(quoted)-1], url.QueryEscape(s), url.PathEscape(s))
 		}
 	}
 	a := &c.config.Auth
 	add(a.Login.Password)
 	add(a.Token)
-	for i, p := range c.places {
+	for i, p := range c.remotes {
 		if _, code, ok := strings.Cut(p.auth.value, " "); ok {
 			add(code)
 		}
@@ -120,7 +121,7 @@ func (c *Client) collectSecrets() {
 		}
 	}
 	proxies := []string{c.config.Proxy}
-	for _, name := range variables {
+	for _, name := range proxyVariables {
 		proxies = append(proxies, os.Getenv(name))
 	}
 	for _, text := range proxies {

@@ -1,11 +1,11 @@
-// Package httpclient is the one HTTP client of outputs and of lists by URL. It
-// knows addresses with their health, certificates, proxies, logins, compressed
-// bodies, bounded answers, and what a status means for the records that were sent.
-// An output adds its body, its answer and its options. Its texts hold no secrets:
-// no user information of URLs, no password, no token.
+// Package httpclient is the HTTP client of outputs and of lists by URL. It knows
+// addresses and their health, certificates, proxies, logins, compressed bodies,
+// bounded responses, and what a status means for the records that were sent. An output
+// adds its body, the meaning of its response, and its options. No text contains a
+// secret: no user information of URLs, no password, no token.
 //
-// It must not import sensor, nor an output. Tests run against net/http's server,
-// and a CONNECT proxy of their own.
+// It must not import sensor or an output. Its tests use net/http's server and a
+// CONNECT proxy of their own.
 package httpclient
 
 import (
@@ -28,90 +28,92 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// Config says where a client sends, and how. The zero value of a field, except of
-// Endpoints, is what most destinations need.
+// Config says where and how a client sends. The zero value of each field except
+// Endpoints suits most destinations.
 type Config struct {
 	Log *slog.Logger // nil: nothing is logged
 
 	// Endpoints are URLs of the same destination, the preferred one first.
 	Endpoints      []string
-	EndpointOption string // by which they were given, for messages; "": a URL that its user knows
+	EndpointOption string // their option, for messages; "": the user gave a single URL
 
 	TLS        secure.TLS
 	SkipVerify bool // certificates are not checked: --skiptlsverification
 
-	// Proxy is a URL, or "none". Empty: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY
-	// say. A proxy that is named here takes everything, loopback too.
+	// Proxy is a URL, or "none". Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY decide. A
+	// proxy that is set here takes all requests, even to loopback.
 	Proxy       string
 	ProxyOption string
 
 	Auth Auth
 
-	Compression       string // of bodies: none (as is ""), gzip or zstd
+	Compression       string // of bodies: "" or none, gzip, zstd
 	CompressionOption string
 
-	Statuses  map[int]Outcome // of this destination, where they differ from OutcomeOf
-	MaxAnswer int64           // bytes of an answer, unpacked; 0: 1 MiB
+	Statuses    map[int]Outcome // where this destination differs from OutcomeOf
+	MaxResponse int64           // bytes, uncompressed; 0: 1 MiB
 
-	DisableKeepAlives bool // the next request is far away: no connection is kept
+	DisableKeepAlives bool // for a client whose next request is far away
 }
 
 const (
-	defaultAnswer = 1 << 20
-	// longestError is how much of an error's answer is read; shownError of it is shown.
-	longestError, shownError = 4 << 10, 300
-	dialTimeout              = 10 * time.Second
+	defaultMaxResponse = 1 << 20
+	// maxErrorBody bounds what is read of an error response; maxErrorShown bounds what
+	// is shown of it.
+	maxErrorBody, maxErrorShown = 4 << 10, 300
+	dialTimeout                 = 10 * time.Second
 	// idleTimeout is shorter than that of servers, which commonly is a minute.
 	idleTimeout = 30 * time.Second
-	// idleEach bounds the connections to one address that wait for their next
-	// request: more than workers that anybody has.
-	idleEach = 64
-	// silence is how long an HTTP/2 connection may say nothing before it is asked,
-	// and how long it may take to answer that.
-	silence = 10 * time.Second
+	// maxIdlePerRemote bounds idle connections to one address. It exceeds any number
+	// of workers in use.
+	maxIdlePerRemote = 64
+	// pingTimeout is how long an HTTP/2 connection may be idle before it is pinged,
+	// and how long the answer to the ping may take.
+	pingTimeout = 10 * time.Second
 )
 
-// Client sends requests to one destination. Any number of goroutines may use it,
-// each with requests of its own.
+// Client sends requests to one destination. It is safe for concurrent use; a Request
+// is not.
 type Client struct {
-	config    Config
-	addresses *outputs.Addresses
-	places    []place // one for each address
-	at        secure.OptionNames
-	options   bool // there are some for certificates
-	http      *http.Client
-	secrets   []string // that no text may hold, the longest first
-	warned    atomic.Bool
+	config        Config
+	addresses     *outputs.Addresses
+	remotes       []remote // one for each address
+	optionNames   secure.OptionNames
+	hasTLSOptions bool // certificates have options of their own
+	http          *http.Client
+	secrets       []string // must not appear in any text; the longest first
+	warned        atomic.Bool
 }
 
-// place is one address.
-type place struct {
-	name string // what is shown: no user, no query
+// remote is one address of the destination.
+type remote struct {
+	name string // for messages: without user and query
 	url  url.URL
 	auth authorization
 }
 
-// New checks the configuration, and opens nothing but the files of certificates.
-// Its error has a line for each option that is wrong, which begins with its name.
+// New checks the configuration and reads the files of certificates, and opens nothing
+// else. Its error has a line for each option that is wrong, which begins with the
+// option's name.
 func New(config Config) (*Client, error) {
-	config.MaxAnswer = cmp.Or(config.MaxAnswer, defaultAnswer)
-	c := &Client{config: config, at: config.TLS.OptionNames(config.EndpointOption)}
-	c.options = c.at.CA != new(secure.TLS).OptionNames("").CA
+	config.MaxResponse = cmp.Or(config.MaxResponse, defaultMaxResponse)
+	c := &Client{config: config, optionNames: config.TLS.OptionNames(config.EndpointOption)}
+	c.hasTLSOptions = c.optionNames.CA != new(secure.TLS).OptionNames("").CA
 	if config.EndpointOption == "" {
-		c.at.Server = "its URL"
+		c.optionNames.Server = "its URL"
 	}
-	proxy, proxyErr := proxyOf(config.Proxy)
-	trust, err := trustOf(&config)
+	proxy, proxyErr := parseProxy(config.Proxy)
+	tlsConf, err := tlsConfig(&config)
 	err = errors.Join(
-		of(config.EndpointOption, c.readEndpoints()), config.Auth.check(), c.authorize(),
-		of(config.CompressionOption, checkCompression(config.Compression)), of(config.ProxyOption, proxyErr), err)
+		optionError(config.EndpointOption, c.parseEndpoints()), config.Auth.check(), c.setAuthorizations(),
+		optionError(config.CompressionOption, checkCompression(config.Compression)), optionError(config.ProxyOption, proxyErr), err)
 	if err != nil {
 		return nil, err
 	}
 	c.collectSecrets()
-	names := make([]string, len(c.places))
-	for i := range c.places {
-		names[i] = c.places[i].name
+	names := make([]string, len(c.remotes))
+	for i := range c.remotes {
+		names[i] = c.remotes[i].name
 	}
 	c.addresses = outputs.NewAddresses(cmp.Or(config.Log, slog.New(slog.DiscardHandler)), names...)
 	c.http = &http.Client{
@@ -119,45 +121,45 @@ func New(config Config) (*Client, error) {
 		Transport: &http.Transport{
 			Proxy:                  proxy,
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:        trust,
+			TLSClientConfig:        tlsConf,
 			TLSHandshakeTimeout:    dialTimeout,
 			ForceAttemptHTTP2:      true,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
-			MaxIdleConns:           idleEach * len(names),
-			MaxIdleConnsPerHost:    idleEach,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
+			MaxIdleConns:           maxIdlePerRemote * len(names),
+			MaxIdleConnsPerHost:    maxIdlePerRemote,
 			IdleConnTimeout:        idleTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 			DisableKeepAlives:      config.DisableKeepAlives,
-			OnProxyConnectResponse: c.proxyAnswered,
+			OnProxyConnectResponse: c.checkProxyResponse,
 		},
 	}
 	return c, nil
 }
 
-// of begins an error with its option.
-func of(option string, err error) error {
+// optionError prefixes an error with its option.
+func optionError(option string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", option, err)
 }
 
-// authorize finds who asks at each address.
-func (c *Client) authorize() error {
-	for i := range c.places {
-		p := &c.places[i]
+// setAuthorizations sets how requests to each address authenticate.
+func (c *Client) setAuthorizations() error {
+	for i := range c.remotes {
+		p := &c.remotes[i]
 		user := p.url.User
 		p.url.User = nil
-		if user != nil && c.config.Auth.given() {
-			return fmt.Errorf("%s: it has a user and so has %s: leave one of the two out", c.config.EndpointOption, c.config.Auth.option())
+		if user != nil && c.config.Auth.isSet() {
+			return fmt.Errorf("%s: it contains a user, and %s is set as well: leave one of the two out", c.config.EndpointOption, c.config.Auth.optionName())
 		}
 		p.auth = c.config.Auth.authorization(user)
 	}
 	return nil
 }
 
-// readEndpoints checks the addresses' form. Its errors hold nothing of them.
-func (c *Client) readEndpoints() error {
+// parseEndpoints checks the form of the endpoints. Its errors contain no part of them.
+func (c *Client) parseEndpoints() error {
 	if len(c.config.Endpoints) == 0 {
 		return errors.New("set it, such as https://host.example.org:8080")
 	}
@@ -171,52 +173,52 @@ func (c *Client) readEndpoints() error {
 			err = errors.New("the URL names no host")
 		}
 		if err != nil && len(c.config.Endpoints) > 1 {
-			err = fmt.Errorf("number %d of them: %w", i+1, err)
+			err = fmt.Errorf("number %d: %w", i+1, err)
 		}
 		if err != nil {
 			return err
 		}
 		name := u.Scheme + "://" + u.Host + strings.TrimSuffix(u.EscapedPath(), "/")
-		if slices.ContainsFunc(c.places, func(p place) bool { return p.name == name }) {
-			return fmt.Errorf("%s is there twice", name)
+		if slices.ContainsFunc(c.remotes, func(p remote) bool { return p.name == name }) {
+			return fmt.Errorf("%s is listed twice", name)
 		}
-		c.places = append(c.places, place{name: name, url: *u})
+		c.remotes = append(c.remotes, remote{name: name, url: *u})
 	}
 	return nil
 }
 
-// trustOf reads the files of certificates. Our own is read again for each
-// connection: a new one counts without a restart.
-func trustOf(config *Config) (*tls.Config, error) {
-	trust, err := config.TLS.Config("", config.SkipVerify)
+// tlsConfig reads the files of certificates. Our own certificate is read again for
+// each connection, so that a renewed one is used without a restart.
+func tlsConfig(config *Config) (*tls.Config, error) {
+	conf, err := config.TLS.Config("", config.SkipVerify)
 	if err != nil || config.TLS.CertFile == "" {
-		return trust, err
+		return conf, err
 	}
 	files := config.TLS
-	files.CAFile = "" // whom we trust is read once
-	trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	files.CAFile = "" // the authorities are read once
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		now, err := files.Config("", false)
 		if err != nil {
 			return nil, err
 		}
 		return &now.Certificates[0], nil
 	}
-	return trust, nil
+	return conf, nil
 }
 
-// Addresses are the endpoints with what is known of their health.
+// Addresses returns the endpoints with their health.
 func (c *Client) Addresses() *outputs.Addresses { return c.addresses }
 
-// Close gives back the connections that no request uses. The client stays usable.
+// Close closes idle connections. The client stays usable.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// redirect leads only requests without a body elsewhere, and credentials to no
-// other host.
+// redirect follows redirects of requests without a body only, and sends credentials to
+// no other host.
 func (c *Client) redirect(to *http.Request, via []*http.Request) error {
 	first, last := via[0], via[len(via)-1]
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:
-		if to.Body != nil { // made for a request that nobody makes
+		if to.Body != nil { // opened for a request that will not be made
 			to.Body.Close()
 		}
 		return http.ErrUseLastResponse
@@ -225,70 +227,69 @@ func (c *Client) redirect(to *http.Request, via []*http.Request) error {
 	case to.URL.Scheme != "https" && last.URL.Scheme == "https":
 		return errors.New("redirected from https to http")
 	}
-	to.Header.Del("Referer") // its query may hold a token
+	to.Header.Del("Referer") // its query may contain a token
 	if to.URL.Host == first.URL.Host {
 		return nil
 	}
-	if c.config.Auth.Func != nil { // nobody knows what it has added
+	if c.config.Auth.Func != nil { // it may have added any header
 		return http.ErrUseLastResponse
 	}
-	for i := range c.places {
-		to.Header.Del(c.places[i].auth.header)
+	for i := range c.remotes {
+		to.Header.Del(c.remotes[i].auth.header)
 	}
 	to.Header.Del("Authorization")
 	return nil
 }
 
-// do makes one request at one address. The caller closes the answer's body; an
+// do makes one request to one address. The caller closes the body of the response; an
 // error is an *Error.
-func (c *Client) do(ctx context.Context, at int, r *Request) (*http.Response, error) {
-	p := &c.places[at]
-	q, err := http.NewRequestWithContext(ctx, r.method, p.join(r.path), nil)
+func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response, error) {
+	p := &c.remotes[index]
+	req, err := http.NewRequestWithContext(ctx, r.method, p.requestURL(r.path), nil)
 	if err != nil {
-		return nil, &Error{Outcome: Wrong, text: "this is no URL"} // the library's words hold it
+		return nil, &Error{Outcome: Misconfigured, text: "not a URL"} // the library's error quotes it
 	}
 	for name, values := range r.Header {
-		q.Header[name] = values
+		req.Header[name] = values
 	}
-	q.Header.Set("User-Agent", "dnsmonster-sensor")
-	if r.coding != "" {
-		q.Header.Set("Content-Encoding", r.coding)
+	req.Header.Set("User-Agent", "dnsmonster-sensor")
+	if r.encoding != "" {
+		req.Header.Set("Content-Encoding", r.encoding)
 	}
-	p.auth.set(q.Header)
+	p.auth.set(req.Header)
 	c.warnOfPlainText(p)
 	if f := c.config.Auth.Func; f != nil {
-		if err := f(ctx, q); err != nil {
-			return nil, c.failed(ctx, err)
+		if err := f(ctx, req); err != nil {
+			return nil, c.transportError(ctx, err)
 		}
 	}
-	r.attach(q)
-	answer, err := c.http.Do(q)
+	r.attach(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.failed(ctx, err)
+		return nil, c.transportError(ctx, err)
 	}
-	if answer.StatusCode == http.StatusSwitchingProtocols {
-		// Nobody has asked for that. The connection would be ours from here on, and
-		// no context ends what is read of it.
-		answer.Body.Close()
-		answer.Body = http.NoBody
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// We did not ask for it. The library would hand us the connection, and reads
+		// from it would not end with the context.
+		resp.Body.Close()
+		resp.Body = http.NoBody
 	}
-	return answer, nil
+	return resp, nil
 }
 
-// warnOfPlainText says once that others on the network can read who asks.
-func (c *Client) warnOfPlainText(p *place) {
+// warnOfPlainText warns once that credentials can be read by others on the network.
+func (c *Client) warnOfPlainText(p *remote) {
 	host := p.url.Hostname()
 	if p.url.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback() || p.auth.header == "" && c.config.Auth.Func == nil {
 		return
 	}
 	if c.config.Log != nil && c.warned.CompareAndSwap(false, true) {
-		c.config.Log.Warn("the password or token goes over the network in the clear: use https:// in "+c.at.Server, "address", p.name)
+		c.config.Log.Warn("password or token is sent unencrypted: use https:// in "+c.optionNames.Server, "address", p.name)
 	}
 }
 
-// join puts a request's path behind the address's own, and one query behind the
-// other.
-func (p *place) join(path string) string {
+// requestURL appends a request's path and query to those of the address.
+func (p *remote) requestURL(path string) string {
 	u := &p.url
 	path, query, _ := strings.Cut(path, "?")
 	if path != "" {
@@ -305,17 +306,17 @@ func (p *place) join(path string) string {
 	return text
 }
 
-// Stream sends a request to the address whose turn it is and returns the answer,
-// whatever its status, without reading it: for bodies that are too large for
-// memory. ctx bounds that, too; the caller closes the body.
+// Stream sends a request to the next address and returns the response unread, whatever
+// its status: for bodies that are too large for memory. ctx bounds the reading, too;
+// the caller closes the body.
 func (c *Client) Stream(ctx context.Context, r *Request) (*http.Response, error) {
 	at := c.addresses.Next()
-	answer, err := c.do(ctx, at.Index, r)
+	resp, err := c.do(ctx, at.Index, r)
 	c.report(ctx, at, err)
-	return answer, err
+	return resp, err
 }
 
-// report tells the addresses what an attempt says of one of them.
+// report updates the health of an address after an attempt.
 func (c *Client) report(ctx context.Context, at outputs.Address, err error) {
 	switch {
 	case err == nil, errors.Is(err, outputs.ErrPermanent):

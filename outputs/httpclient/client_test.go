@@ -23,8 +23,8 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// TestConfigErrors begin with the option and show nothing of a value that may
-// hold a secret.
+// TestConfigErrors: errors begin with the option and contain no value that may hold a
+// secret.
 func TestConfigErrors(t *testing.T) {
 	f := func(want string, change func(c *Config)) {
 		t.Helper()
@@ -49,28 +49,28 @@ func TestConfigErrors(t *testing.T) {
 	f("newendpoint: not a URL", endpoints("a.example.org:8088"))
 	f("newendpoint: use an http:// or https:// URL", endpoints("ftp://a.example.org"))
 	f("newendpoint: the URL names no host", endpoints("http:///x"))
-	f("newendpoint: number 2 of them: a port is a number", endpoints("http://a", "http://b:ZQXJ"))
+	f("newendpoint: number 2: a port is a number", endpoints("http://a", "http://b:ZQXJ"))
 	f("newendpoint: it is not certain", endpoints("http://me:12/hush@h/"))
-	f("newendpoint: http://a/x is there twice", endpoints("http://a/x", "http://me:hush@a/x/"))
-	f("newendpoint: it has a user and so has --newtoken", func(c *Config) { c.Endpoints[0], c.Auth.Token = "http://me:hush@h", "ZQXJ" })
-	f("newtoken: there is a user, too, in newusername", func(c *Config) { c.Auth.Token, c.Auth.Login = "ZQXJ", secure.Login{Username: "me"} })
-	f("newusername: a user's name has no colon", func(c *Config) { c.Auth.Login = secure.Login{Username: "ZQXJ:ZQXJ"} })
-	f("newtoken: a token has no line ends", func(c *Config) { c.Auth.Token = "ZQXJ\n" })
+	f("newendpoint: http://a/x is listed twice", endpoints("http://a/x", "http://me:hush@a/x/"))
+	f("newendpoint: it contains a user, and --newtoken is set as well", func(c *Config) { c.Endpoints[0], c.Auth.Token = "http://me:hush@h", "ZQXJ" })
+	f("newtoken: a user is set as well, in newusername", func(c *Config) { c.Auth.Token, c.Auth.Login = "ZQXJ", secure.Login{Username: "me"} })
+	f("newusername: a user name must not contain a colon", func(c *Config) { c.Auth.Login = secure.Login{Username: "ZQXJ:ZQXJ"} })
+	f("newtoken: a token must not contain line ends", func(c *Config) { c.Auth.Token = "ZQXJ\n" })
 	f(`newcompression: "lz4", use none, gzip or zstd`, func(c *Config) { c.Compression = "lz4" })
 	f("", func(c *Config) { c.Proxy = "ZQXJ:hush@127.0.0.1:3128" })
 	f("", func(c *Config) { c.Proxy = "socks5://127.0.0.1:1080" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:12/hush@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:hu%zzsh@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://h:1/path" })
-	f("newproxy: a proxy is an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
-	f("newendpoint: not a URL\nnewtoken: a token has no line ends and no control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
+	f("newproxy: use an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
+	f("newendpoint: not a URL\nnewtoken: a token must not contain line ends or control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
 		c.Endpoints, c.Auth.Token, c.Compression, c.Proxy = []string{"x"}, "ZQXJ\n", "x", "http://h:ZQXJ"
 	})
 	f(": open /no/such", func(c *Config) { c.TLS.CAFile = "/no/such" })
 }
 
-// TestFailover: what is dead, and what says nothing, costs an attempt its share
-// and no more; the next one goes straight to where the last one has been.
+// TestFailover: a dead or a silent address costs an attempt its share of the time and
+// no more; the next attempt goes straight to the address that worked.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	var got atomic.Int32
@@ -79,23 +79,23 @@ func TestFailover(t *testing.T) {
 		fmt.Fprint(w, r.URL.RequestURI()+" "+body)
 	})
 	var text bytes.Buffer
-	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, nowhere(t)+"/x", strings.Replace(blackHole(t), "//", "//me:hush@", 1), swallower(t), s.URL+"/x?a=b")
+	c := client(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, closedPort(t)+"/x", strings.Replace(silentServer(t), "//", "//me:hush@", 1), fullBacklog(t), s.URL+"/x?a=b")
 	r := c.NewRequest(http.MethodPost, "/bulk?c=d")
 	from := time.Now()
 	if a, err := post(t, c, r, "one", 2*time.Second); err != nil || a != "/x/bulk?a=b&c=d one" {
 		t.Fatalf("%s, %v", a, err)
 	}
 	if took := time.Since(from); took < 500*time.Millisecond {
-		t.Errorf("took %s: nobody has waited for the second address", took)
+		t.Errorf("took %s: the second address got no time", took)
 	}
-	if a, err := post(t, c, r, "two", 200*time.Millisecond+long); err != nil || a != "/x/bulk?a=b&c=d two" || got.Load() != 2 {
+	if a, err := post(t, c, r, "two", 200*time.Millisecond+generous); err != nil || a != "/x/bulk?a=b&c=d two" || got.Load() != 2 {
 		t.Errorf("%s, %v, %d requests", a, err, got.Load())
 	}
 	has(t, "the log", text.String(), "an address fails, using another one", "now="+s.URL+"/x ")
 	hasNot(t, "the log", text.String(), "hush", "a=b")
 }
 
-// TestRecovery: the preferred address is used again when it is back.
+// TestRecovery: the preferred address is used again once it is back.
 func TestRecovery(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -107,17 +107,17 @@ func TestRecovery(t *testing.T) {
 	second := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) { fmt.Fprint(w, "second") })
 	c := client(t, Config{}, "http://"+preferred, second.URL)
 	r := c.NewRequest(http.MethodPost, "")
-	if a, _ := post(t, c, r, "x", long); a != "second" {
+	if a, _ := post(t, c, r, "x", generous); a != "second" {
 		t.Fatal(a)
 	}
 	if l, err = net.Listen("tcp", preferred); err != nil {
-		t.Skipf("somebody else has taken %s: %v", preferred, err)
+		t.Skipf("another process has taken %s: %v", preferred, err)
 	}
 	first := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "first") })}
 	go first.Serve(l)
 	defer first.Close()
-	for end := time.Now().Add(long); ; time.Sleep(20 * time.Millisecond) {
-		a, err := post(t, c, r, "x", long)
+	for end := time.Now().Add(generous); ; time.Sleep(20 * time.Millisecond) {
+		a, err := post(t, c, r, "x", generous)
 		switch {
 		case a == "first":
 			return
@@ -127,21 +127,22 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// TestAllDown names each address with its own reason.
+// TestAllDown: the error gives a reason for each address.
 func TestAllDown(t *testing.T) {
 	down := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		http.Error(w, "in the\nmiddle of \x1b[31msomething", http.StatusServiceUnavailable)
 	})
-	gone := nowhere(t)
+	gone := closedPort(t)
 	c := client(t, Config{}, strings.Replace(gone, "//", "//me:hush@", 1), down.URL)
-	got, err := post(t, c, c.NewRequest(http.MethodPost, "x"), "x", long)
-	has(t, "the error", got, "none of 2 addresses takes it: POST "+gone+"/x: ", "connection refused; POST "+down.URL+`/x: the server answers 503 Service Unavailable: in the middle of \u001b[31msomething`)
+	got, err := post(t, c, c.NewRequest(http.MethodPost, "x"), "x", generous)
+	has(t, "the error", got, "none of 2 addresses accepts it: POST "+gone+"/x: ", "connection refused; POST "+down.URL+`/x: the server answers 503 Service Unavailable: in the middle of \u001b[31msomething`)
 	if kind(err) != "retry" {
 		t.Errorf("%v is %s", err, kind(err))
 	}
 }
 
-// TestTLS: whom a client trusts, what it shows, and which option mends the rest.
+// TestTLS: which servers a client trusts, which certificate it presents, and which
+// option repairs a failure.
 func TestTLS(t *testing.T) {
 	a, b := lab.NewAuthority(t), lab.NewAuthority(t)
 	cert, key := a.Issue("server", "127.0.0.1", "db.example.org")
@@ -152,38 +153,38 @@ func TestTLS(t *testing.T) {
 		t.Helper()
 		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
 		c := client(t, Config{TLS: files, SkipVerify: skip}, url)
-		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous)
 		if kind(err) != wantKind || !strings.Contains(got, want) {
 			t.Errorf("%s: %s, %q; want %s, %q", url, kind(err), got, wantKind, want)
 		}
 	}
 	s := serveTLS(t, cert, key, nil, tls.VersionTLS13, proto)
-	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File})
-	f("taken", "HTTP/2.0", s.URL, true, secure.TLS{})
-	f("wrong", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{})
-	f("wrong", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{CAFile: b.File})
+	f("accepted", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File})
+	f("accepted", "HTTP/2.0", s.URL, true, secure.TLS{})
+	f("misconfigured", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{})
+	f("misconfigured", "set the CA certificate that signs the server's certificate with --newcafile", s.URL, false, secure.TLS{CAFile: b.File})
 	s = serveTLS(t, otherCert, otherKey, nil, tls.VersionTLS12, proto)
-	f("wrong", "use the name in --newendpoint that the server's certificate has", s.URL, false, secure.TLS{CAFile: a.File})
-	f("wrong", "it wants TLS there: use https:// in --newendpoint", strings.Replace(s.URL, "https", "http", 1), false, secure.TLS{})
+	f("misconfigured", "use the name in --newendpoint that the server's certificate has", s.URL, false, secure.TLS{CAFile: a.File})
+	f("misconfigured", "it requires TLS there: use https:// in --newendpoint", strings.Replace(s.URL, "https", "http", 1), false, secure.TLS{})
 	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS12, proto)
-	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
-	f("wrong", "requires one: set it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
+	f("accepted", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
+	f("misconfigured", "requires one: set it with --newcertfile and --newkeyfile", s.URL, false, secure.TLS{CAFile: a.File})
 	s = serveTLS(t, cert, key, pool(t, b.File), tls.VersionTLS13, proto)
-	f("taken", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
-	for range 20 { // the server may judge when the handshake is over for us
+	f("accepted", "HTTP/2.0", s.URL, false, secure.TLS{CAFile: a.File, CertFile: mine, KeyFile: mineKey})
+	for range 20 { // the server may reject us after our side of the handshake
 		got := ""
 		files := secure.TLS{CAFile: a.File}
 		files.Flags("s", "DNSMONSTER_NEWCAFILE", "DNSMONSTER_NEWCERTFILE", "DNSMONSTER_NEWKEYFILE")
 		c := client(t, Config{TLS: files}, s.URL)
-		if got, _ = post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); !strings.Contains(got, "set it with --newcertfile and --newkeyfile") {
+		if got, _ = post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous); !strings.Contains(got, "set it with --newcertfile and --newkeyfile") {
 			t.Errorf("no certificate in TLS 1.3: %s", got)
 		}
 	}
 	plain := serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {})
-	f("wrong", "the server has no TLS there: use http:// in --newendpoint", strings.Replace(plain.URL, "http", "https", 1), false, secure.TLS{})
+	f("misconfigured", "the server does not speak TLS there: use http:// in --newendpoint", strings.Replace(plain.URL, "http", "https", 1), false, secure.TLS{})
 }
 
-// TestRenewedCertificate is shown without a restart.
+// TestRenewedCertificate: a renewed certificate is presented without a restart.
 func TestRenewedCertificate(t *testing.T) {
 	a := lab.NewAuthority(t)
 	cert, key := a.Issue("server", "127.0.0.1")
@@ -211,19 +212,19 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 	c := client(t, Config{TLS: secure.TLS{CAFile: authorities, CertFile: dir + "/cert", KeyFile: dir + "/key"}, DisableKeepAlives: true}, s.URL)
 	r := c.NewRequest(http.MethodPost, "")
-	if err := os.Remove(authorities); err != nil { // which has been read
+	if err := os.Remove(authorities); err != nil { // read already
 		t.Fatal(err)
 	}
 	for _, name := range []string{"first", "second"} {
 		put(name)
-		if got, _ := post(t, c, r, "x", long); got != name {
+		if got, _ := post(t, c, r, "x", generous); got != name {
 			t.Errorf("%s, want %s", got, name)
 		}
 	}
 }
 
-// TestAuth: what a server gets, and that nothing of it is shown when it says it
-// again.
+// TestAuth: which credentials a server gets; they are not shown when the server
+// repeats them.
 func TestAuth(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
 		got := r.Header.Get("Authorization") + r.Header.Get("X-Api-Key")
@@ -240,11 +241,11 @@ func TestAuth(t *testing.T) {
 		t.Helper()
 		a.LoginOption, a.TokenOption = "newusername", "newtoken"
 		c := client(t, Config{Auth: a}, strings.Replace(s.URL, "//", "//"+user, 1))
-		if got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); got != want {
+		if got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous); got != want {
 			t.Errorf("%s, %v; want %s", got, err, want)
 		}
-		got, err := post(t, c, c.NewRequest(http.MethodPost, "no"), "x", long)
-		if kind(err) != "wrong" {
+		got, err := post(t, c, c.NewRequest(http.MethodPost, "no"), "x", generous)
+		if kind(err) != "misconfigured" {
 			t.Errorf("401 is %s", kind(err))
 		}
 		has(t, "a 401", got, "POST "+s.URL+"/no: the server answers 401 Unauthorized: who is ")
@@ -266,15 +267,14 @@ func TestAuth(t *testing.T) {
 	}}
 	c := client(t, Config{Auth: fresh}, s.URL)
 	for i, want := range []string{"Bearer 1", "POST " + s.URL + ": no token today", "Bearer 3"} {
-		if got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long); got != want {
+		if got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous); got != want {
 			t.Errorf("%d: %s, want %s", i, got, want)
 		}
 	}
 }
 
-// TestSecretsThatAreQuoted: a server that says again who has asked does so in its own
-// form.
-func TestSecretsThatAreQuoted(t *testing.T) {
+// TestQuotedSecrets: secrets are masked in the forms in which servers quote them.
+func TestQuotedSecrets(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
 		_, p, _ := r.BasicAuth()
 		w.WriteHeader(http.StatusForbidden)
@@ -284,7 +284,7 @@ func TestSecretsThatAreQuoted(t *testing.T) {
 	f := func(password, want string) {
 		t.Helper()
 		c := client(t, Config{Auth: Auth{Login: secure.Login{Username: "me", Password: password}}}, s.URL)
-		got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
+		got, _ := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous)
 		has(t, "the error", got, want)
 	}
 	const all = `no:********|"********"|********|********|end`
@@ -295,9 +295,10 @@ func TestSecretsThatAreQuoted(t *testing.T) {
 	f("per%cent+and/slash?", all)
 }
 
-// TestEndsWithItsContext, and a stop says nothing of the address.
+// TestEndsWithItsContext: a request ends with its context, and a stop does not mark
+// the address as bad.
 func TestEndsWithItsContext(t *testing.T) {
-	c := client(t, Config{}, blackHole(t), nowhere(t))
+	c := client(t, Config{}, silentServer(t), closedPort(t))
 	r := c.NewRequest(http.MethodPost, "")
 	r.Body(append(r.Buffer(), 'x'))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -312,9 +313,9 @@ func TestEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: 10,000 requests, failed ones as well, leave no descriptor and
-// no goroutine.
-func TestNothingIsLeft(t *testing.T) {
+// TestNoLeaks: 10,000 requests, failed ones among them, leave no descriptor and no
+// goroutine.
+func TestNoLeaks(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, body string) {
 		if strings.HasSuffix(body, "7") {
 			http.Error(w, strings.Repeat("x", 10_000), http.StatusServiceUnavailable)
@@ -334,16 +335,16 @@ func TestNothingIsLeft(t *testing.T) {
 		all.Go(func() {
 			r := c.NewRequest(http.MethodPost, "x")
 			for i := range 1250 {
-				post(t, c, r, fmt.Sprint(i), long)
+				post(t, c, r, fmt.Sprint(i), generous)
 			}
 		})
 	}
 	all.Wait()
 	c.Close()
 	s.CloseClientConnections()
-	for end := time.Now().Add(long); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(generous); ; time.Sleep(10 * time.Millisecond) {
 		f, g := count()
-		if f <= files+1 && g <= routines+1 { // the poller's, and a connection that the server is closing
+		if f <= files+1 && g <= routines+1 { // one for the poller, one for a connection that the server is closing
 			return
 		}
 		if time.Now().After(end) {

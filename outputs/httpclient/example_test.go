@@ -18,13 +18,13 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// store is a whole output: its options, its row and its answer.
+// store is a complete output: its options, its row and its response.
 type store struct {
 	outputs.Basics
 	endpoints cli.StringSlice
 	config    httpclient.Config
 	client    *httpclient.Client
-	tune      func(*httpclient.Writer) // of tests
+	tune      func(*httpclient.Writer) // set by tests
 }
 
 func newStore() *store { return &store{Basics: outputs.NewBasics("store")} }
@@ -54,10 +54,10 @@ func (s *store) Settings() (outputs.Settings, error) {
 	return set, err
 }
 
-// Check asks for nothing but whether it may.
+// Check sends an empty request to test the login.
 func (s *store) Check(ctx context.Context) error {
 	_, err := s.client.Send(ctx, s.client.NewRequest(http.MethodPost, ""))
-	return httpclient.AtStart(err)
+	return httpclient.StartError(err)
 }
 
 func (s *store) Open(context.Context) (outputs.Writer, error) {
@@ -72,8 +72,8 @@ func line(dst []byte, _ *event.Block, n int, e *event.Event) ([]byte, error) {
 	return fmt.Appendf(dst, `{"time":%d,"dns":"%x"}`+"\n", e.Time, e.Message), nil
 }
 
-// items reads an answer such as [200,200,429], one status for each row.
-func items(a *httpclient.Answer, rows []httpclient.Verdict) error {
+// items reads a response such as [200,200,429], one status for each row.
+func items(a *httpclient.Response, rows []httpclient.Verdict) error {
 	var list []int
 	if err := json.Unmarshal(a.Body, &list); err != nil || len(list) != len(rows) {
 		return fmt.Errorf("not %d statuses: %v", len(rows), err)
@@ -84,9 +84,9 @@ func items(a *httpclient.Answer, rows []httpclient.Verdict) error {
 	return nil
 }
 
-// An output over HTTP is its options, the row that an event becomes, and what the
-// answer says of each row. The writer compresses, fails over, halves what is too
-// large, and sends again what was not taken.
+// An output over HTTP consists of its options, the row that it makes of an event, and
+// what the response says about each row. The writer compresses, fails over, halves
+// bodies that are too large, and sends again what was not accepted.
 func Example() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rows, _ := io.ReadAll(r.Body)
@@ -113,7 +113,7 @@ func Example() {
 	// <nil>
 }
 
-// blockOf makes a block of events with nothing but a header.
+// blockOf makes a block of events that have nothing but a header.
 func blockOf(n int) *event.Block {
 	b := event.NewBlock(1 << 10)
 	for i := range n {

@@ -20,7 +20,7 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// serve is a server that reads a request's body before it answers.
+// serve starts a server that reads the whole body before it answers.
 func serve(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, body string)) *httptest.Server {
 	t.Helper()
 	s := unstarted(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func unstarted(h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// serveTLS shows a certificate and, where clients is given, wants one.
+// serveTLS presents a certificate and, unless clients is nil, requires one.
 func serveTLS(t *testing.T, certFile, keyFile string, clients *x509.CertPool, version uint16, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -67,7 +67,7 @@ func pool(t *testing.T, file string) *x509.CertPool {
 	return p
 }
 
-// client makes one that goes to no proxy, since the tests' machine may have one.
+// client returns a client without a proxy, whatever the environment says.
 func client(t *testing.T, config Config, endpoints ...string) *Client {
 	t.Helper()
 	config.Endpoints, config.EndpointOption = endpoints, "newendpoint"
@@ -82,10 +82,10 @@ func client(t *testing.T, config Config, endpoints ...string) *Client {
 	return c
 }
 
-// post sends a body and says in a line what came of it.
-func post(t *testing.T, c *Client, r *Request, body string, patience time.Duration) (string, error) {
+// post sends a body and returns the response, or the text of the error.
+func post(t *testing.T, c *Client, r *Request, body string, timeout time.Duration) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	r.Body(append(r.Buffer(), body...))
 	a, err := c.Send(ctx, r)
@@ -95,28 +95,28 @@ func post(t *testing.T, c *Client, r *Request, body string, patience time.Durati
 	return string(a.Body), nil
 }
 
-const long = 30 * time.Second // what takes no time, on a machine that is busy
+const generous = 30 * time.Second // for what takes no time, on a busy machine
 
-// kind says how the runner takes an error.
+// kind says how the runner treats an error.
 func kind(err error) string {
 	var after *outputs.RetryAfter
 	switch {
 	case err == nil:
-		return "taken"
+		return "accepted"
 	case errors.Is(err, ErrTooLarge) && errors.Is(err, outputs.ErrPermanent):
 		return "too large"
 	case errors.Is(err, outputs.ErrPermanent):
 		return "refused"
 	case errors.As(err, &after):
 		return "retry after " + after.Wait.String()
-	case errors.Is(AtStart(err), outputs.ErrPermanent):
-		return "wrong"
+	case errors.Is(StartError(err), outputs.ErrPermanent):
+		return "misconfigured"
 	}
 	return "retry"
 }
 
-// nowhere is an address at which nobody listens.
-func nowhere(t *testing.T) string {
+// closedPort is an address at which nothing listens.
+func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,8 +126,8 @@ func nowhere(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// blackHole is an address that takes connections and answers nothing.
-func blackHole(t *testing.T) string {
+// silentServer is an address that accepts connections and never answers.
+func silentServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,9 +137,9 @@ func blackHole(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// swallower is an address whose packets nobody answers: the kernel drops them when
-// too many connections wait to be accepted.
-func swallower(t *testing.T) string {
+// fullBacklog is an address that drops packets: the kernel does so when too many
+// connections wait to be accepted.
+func fullBacklog(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -161,7 +161,7 @@ func swallower(t *testing.T) string {
 		}
 		t.Cleanup(func() { conn.Close() })
 	}
-	t.Fatal("the kernel still takes connections that nobody accepts")
+	t.Fatal("the kernel still accepts connections beyond the backlog")
 	return ""
 }
 

@@ -10,9 +10,9 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// TestLimitThatIsLifted: bodies become large again some time after the server takes
-// large ones, as where a proxy before it was set up wrongly for a while.
-func TestLimitThatIsLifted(t *testing.T) {
+// TestSizeLimitLifted: bodies become large again some time after the server accepts
+// large ones, as after a wrong setting of a proxy in front of it.
+func TestSizeLimitLifted(t *testing.T) {
 	var most, bodies atomic.Int32
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, body string) {
 		if len(body) > int(most.Load()) {
@@ -35,7 +35,7 @@ func TestLimitThatIsLifted(t *testing.T) {
 			b.Append(&event.Event{Message: make([]byte, 12)})
 		}
 		b.Seal(ids.Next(), time.Now())
-		ctx, cancel := context.WithTimeout(context.Background(), long)
+		ctx, cancel := context.WithTimeout(context.Background(), generous)
 		defer cancel()
 		if refused, err := w.Write(ctx, b); refused != 0 || err != nil || bodies.Load() != want {
 			t.Errorf("%d bytes at most: %d refused, %v, in %d bodies, want %d", limit, refused, err, bodies.Load(), want)
@@ -43,8 +43,8 @@ func TestLimitThatIsLifted(t *testing.T) {
 	}
 	f(1000, 1)
 	f(20, 4)
-	f(1000, 3) // of less than the 40 bytes that were too many
-	w.since = w.since.Add(-remembered)
+	f(1000, 3) // below the 40 bytes that were too many
+	w.sizeLimitSet = w.sizeLimitSet.Add(-sizeLimitAge)
 	f(1000, 1)
 	f(20, 4)
 }

@@ -15,29 +15,30 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// ProxyFlag declares the option for Config.Proxy by its variable.
+// ProxyFlag declares the option of Config.Proxy.
 func ProxyFlag(section, env string, to *string) cli.Flag {
 	return &cli.StringFlag{
 		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Destination: to,
-		Usage: "`URL` of a proxy: http://user:password@host:port, https:// or socks5://; none: no proxy. Empty: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say",
+		Usage: "`URL` of a proxy: http://user:password@host:port, https:// or socks5://; none: no proxy. Empty: HTTP_PROXY, HTTPS_PROXY and NO_PROXY decide",
 	}
 }
 
-// CompressionFlag declares the option for Config.Compression by its variable.
+// CompressionFlag declares the option of Config.Compression.
 func CompressionFlag(section, env, value string, to *string) cli.Flag {
 	return &cli.StringFlag{
 		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Value: value, Destination: to,
-		Usage: "`HOW` to compress what is sent: none, gzip or zstd; the server must be able to unpack it",
+		Usage: "`METHOD` of compressing requests: none, gzip or zstd; the server must support it",
 	}
 }
 
 var errProxy = fmt.Errorf("not of the form http://user:password@host:port: %s", endpoint.EscapeHint)
 
-// proxyOf is how requests find their proxy. Errors hold nothing of its address.
-func proxyOf(option string) (func(*http.Request) (*url.URL, error), error) {
+// parseProxy returns how requests find their proxy. Its errors contain no part of the
+// address.
+func parseProxy(option string) (func(*http.Request) (*url.URL, error), error) {
 	switch option = strings.TrimSpace(option); option {
 	case "":
-		return fromEnvironment, nil
+		return proxyFromEnvironment, nil
 	case "none":
 		return nil, nil
 	}
@@ -52,17 +53,17 @@ func proxyOf(option string) (func(*http.Request) (*url.URL, error), error) {
 	case "http", "https", "socks5", "socks5h":
 		return http.ProxyURL(u), nil
 	}
-	return nil, errors.New("a proxy is an http://, https:// or socks5:// URL, or none")
+	return nil, errors.New("use an http://, https:// or socks5:// URL, or none")
 }
 
-var variables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
+var proxyVariables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}
 
-// fromEnvironment is the one that the environment names. The library's errors
-// about it hold its password.
-func fromEnvironment(request *http.Request) (*url.URL, error) {
+// proxyFromEnvironment is http.ProxyFromEnvironment without its errors, which contain
+// the proxy's password.
+func proxyFromEnvironment(request *http.Request) (*url.URL, error) {
 	u, err := http.ProxyFromEnvironment(request)
 	if err == nil && u == nil {
-		err = unreadable()
+		err = checkEnvironment()
 	} else if err == nil {
 		err = checkProxy(u)
 	}
@@ -72,10 +73,10 @@ func fromEnvironment(request *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// unreadable tells of a proxy that the library leaves out since it cannot read its
-// address.
-func unreadable() error {
-	for _, name := range variables {
+// checkEnvironment finds a proxy that the library silently ignores because it cannot
+// parse its address.
+func checkEnvironment() error {
+	for _, name := range proxyVariables {
 		value := os.Getenv(name)
 		if _, err := url.Parse(value); err != nil {
 			if _, err = url.Parse("http://" + value); err != nil {
@@ -86,8 +87,8 @@ func unreadable() error {
 	return nil
 }
 
-// checkProxy refuses an address that has more than a proxy's needs: a password
-// that is not escaped may have become a path.
+// checkProxy refuses an address with more than a proxy needs: an unescaped password
+// may have been parsed as a path.
 func checkProxy(u *url.URL) error {
 	if u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("not a host and a port")
@@ -95,13 +96,13 @@ func checkProxy(u *url.URL) error {
 	return endpoint.HostPorts(u.Host)
 }
 
-// proxyAnswered names the proxy where it does not let us through.
-func (c *Client) proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+// checkProxyResponse names the proxy where it refuses to connect.
+func (c *Client) checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	switch {
-	case answer.StatusCode == http.StatusOK:
+	case resp.StatusCode == http.StatusOK:
 		return nil
-	case answer.StatusCode == http.StatusProxyAuthRequired:
-		return &Error{Outcome: Wrong, text: "the proxy answers " + c.plain(answer.Status) + ": put its user and password right"}
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+		return &Error{Outcome: Misconfigured, text: "the proxy answers " + c.sanitize(resp.Status) + ": correct its user and password"}
 	}
-	return &Error{Outcome: Retry, text: "the proxy answers " + c.plain(answer.Status)}
+	return &Error{Outcome: Retry, text: "the proxy answers " + c.sanitize(resp.Status)}
 }

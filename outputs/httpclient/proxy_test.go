@@ -19,8 +19,8 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// proxy passes connections on to one server, whatever is asked for, and answers
-// plain requests itself. It wants a user.
+// proxy starts a proxy that requires a user. It forwards CONNECT to one server,
+// whatever the request names, and answers plain requests itself.
 func proxy(t *testing.T, to string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,8 +67,8 @@ func proxy(t *testing.T, to string) string {
 	return l.Addr().String()
 }
 
-// TestProxy: an option's proxy is used for everything, with its user, and its
-// password is shown by nothing that goes wrong.
+// TestProxy: the proxy of the option is used for all requests, with its user, and no
+// error shows its password.
 func TestProxy(t *testing.T) {
 	a := lab.NewAuthority(t)
 	cert, key := a.Issue("server", "db.example.org")
@@ -79,25 +79,26 @@ func TestProxy(t *testing.T) {
 	f := func(via, url, wantKind, want string) {
 		t.Helper()
 		c := client(t, Config{Proxy: via, TLS: secure.TLS{CAFile: a.File}}, url)
-		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous)
 		if kind(err) != wantKind {
 			t.Errorf("%s by %s: %s, want %s", url, via, kind(err), wantKind)
 		}
 		has(t, url, got, want)
 		hasNot(t, url, got, "hush", "wrong1")
 	}
-	f("http://me:hush@"+p, "https://db.example.org", "taken", "there: ")
-	f("me:hush@"+p, "http://127.0.0.1:9", "taken", "by proxy 127.0.0.1:9")
-	f("http://me:wrong1@"+p, "https://db.example.org", "wrong", "the proxy answers 407 Who Are You: put its user and password right")
-	f("http://me:wrong1@"+p, "http://db.example.org", "wrong", "407")
+	f("http://me:hush@"+p, "https://db.example.org", "accepted", "there: ")
+	f("me:hush@"+p, "http://127.0.0.1:9", "accepted", "by proxy 127.0.0.1:9")
+	f("http://me:wrong1@"+p, "https://db.example.org", "misconfigured", "the proxy answers 407 Who Are You: correct its user and password")
+	f("http://me:wrong1@"+p, "http://db.example.org", "misconfigured", "407")
 	f("http://me:hush@"+p, "https://busy.example.org", "retry", "the proxy answers 502 Me")
-	f("http://me:hush@"+strings.TrimPrefix(nowhere(t), "http://"), "https://db.example.org", "retry", "connection refused")
-	f("http://me:hush@"+strings.TrimPrefix(nowhere(t), "http://"), "http://db.example.org", "retry", "connection refused")
-	f(None, s.URL, "wrong", "127.0.0.1")
+	f("http://me:hush@"+strings.TrimPrefix(closedPort(t), "http://"), "https://db.example.org", "retry", "connection refused")
+	f("http://me:hush@"+strings.TrimPrefix(closedPort(t), "http://"), "http://db.example.org", "retry", "connection refused")
+	f(None, s.URL, "misconfigured", "127.0.0.1")
 }
 
-// TestPlainTextIsSaid once, where a secret goes to another machine.
-func TestPlainTextIsSaid(t *testing.T) {
+// TestPlainTextWarning: one warning where a secret is sent unencrypted to another
+// machine.
+func TestPlainTextWarning(t *testing.T) {
 	a := lab.NewAuthority(t)
 	cert, key := a.Issue("server", "db.example.org")
 	s := serveTLS(t, cert, key, nil, 0, func(http.ResponseWriter, *http.Request) {})
@@ -108,11 +109,11 @@ func TestPlainTextIsSaid(t *testing.T) {
 		c := client(t, Config{Proxy: p, Auth: Auth{Token: token}, TLS: secure.TLS{CAFile: a.File}, Log: slog.New(slog.NewTextHandler(&text, nil))}, url)
 		r := c.NewRequest(http.MethodPost, "")
 		for range 2 {
-			if got, err := post(t, c, r, "x", long); err != nil {
+			if got, err := post(t, c, r, "x", generous); err != nil {
 				t.Error(got)
 			}
 		}
-		if n := strings.Count(text.String(), "in the clear: use https:// in --newendpoint"); n != want {
+		if n := strings.Count(text.String(), "unencrypted: use https:// in --newendpoint"); n != want {
 			t.Errorf("%s with %q: %d warnings, want %d: %s", url, token, n, want, text.String())
 		}
 		hasNot(t, "the log", text.String(), "ZQXJ")
@@ -124,8 +125,8 @@ func TestPlainTextIsSaid(t *testing.T) {
 	f("https://db.example.org", "ZQXJ", 0)
 }
 
-// TestProxyOfTheEnvironment is for those that name none, and nobody goes to it who
-// has said so.
+// TestProxyOfTheEnvironment: it is used where no option names a proxy, except for
+// hosts in NO_PROXY.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	if via, set := os.LookupEnv("PROXY_TEST"); set {
 		c, err := New(Config{Endpoints: []string{"http://192.0.2.1"}, Proxy: via})
@@ -162,9 +163,9 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	f("", "http://me:12/hush@127.0.0.1:1", "", "HTTP_PROXY or HTTPS_PROXY is not of the form")
 }
 
-// proxyFor is what the transport would ask for the first address.
+// proxyFor is the proxy that the transport uses for the first address.
 func proxyFor(c *Client) (any, error) {
-	q, err := http.NewRequest(http.MethodPost, c.places[0].url.String(), nil)
+	q, err := http.NewRequest(http.MethodPost, c.remotes[0].url.String(), nil)
 	if err != nil {
 		return nil, err
 	}

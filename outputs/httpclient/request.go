@@ -27,77 +27,77 @@ func checkCompression(value string) error {
 	return fmt.Errorf("%q, use %s, %s or %s", value, None, Gzip, Zstd)
 }
 
-// Request is one kind of request of one goroutine, which sends it again and again.
-// Buffers and compressor are kept from one time to the next.
+// Request is one kind of request of one goroutine, which sends it again and again. It
+// keeps its buffers and its compressor between sends.
 type Request struct {
 	Header http.Header // such as Content-Type
 
 	method, path string
 	compression  string
 
-	raw, packed buffer
-	from        []byte // what packed has been made of; nil: nothing that still holds
-	sent        *buffer
-	body        []byte // that is sent: of raw or of packed; empty: none
-	coding      string
-	answer      []byte
-	gzip        *gzip.Writer
-	zstd        *zstd.Encoder
+	raw, compressed buffer
+	compressedFrom  []byte // what compressed was made from; nil: compressed is outdated
+	sentBuffer      *buffer
+	body            []byte // to send, part of raw or of compressed; empty: none
+	encoding        string
+	responseBody    []byte
+	gzip            *gzip.Writer
+	zstd            *zstd.Encoder
 }
 
-// buffer is memory that is used again, but not while somebody reads it: the
-// library may still do that when the attempt is over.
+// buffer is memory that is reused once it has no readers: the library may still read a
+// body after the attempt has ended.
 type buffer struct {
 	b       []byte
 	readers *atomic.Int32
 }
 
-// empty is the buffer, or another one.
-func (b *buffer) empty() []byte {
+// reuse returns the buffer emptied, or new memory while the old one still has readers.
+func (b *buffer) reuse() []byte {
 	if b.readers.Load() > 0 {
 		*b = buffer{readers: new(atomic.Int32)}
 	}
 	return b.b[:0]
 }
 
-// Request makes one. path, which may have a query, is put behind that of the
-// endpoint; it may be empty.
+// NewRequest returns a request. path, which may have a query and may be empty, is
+// appended to that of the endpoint.
 func (c *Client) NewRequest(method, path string) *Request {
 	r := &Request{Header: http.Header{}, method: method, path: path, compression: c.config.Compression}
-	r.raw.readers, r.packed.readers, r.sent = new(atomic.Int32), new(atomic.Int32), &r.raw
+	r.raw.readers, r.compressed.readers, r.sentBuffer = new(atomic.Int32), new(atomic.Int32), &r.raw
 	return r
 }
 
-// Buffer is empty and has room for a body as large as the last one: append to it
-// and give it to Body.
+// Buffer returns an empty slice with room for a body as large as the last one: append
+// to it and pass it to Body.
 func (r *Request) Buffer() []byte {
-	r.body, r.from = nil, nil
-	return r.raw.empty()
+	r.body, r.compressedFrom = nil, nil
+	return r.raw.reuse()
 }
 
-// Body sets what is sent from now on, and compresses it once, however often that
-// is. raw is what Buffer gave, with something appended; it is borrowed until the
-// next Buffer.
+// Body sets the body of all sends from now on. It is compressed once, however often it
+// is sent. raw is the slice from Buffer with something appended; it is borrowed until
+// the next Buffer.
 func (r *Request) Body(raw []byte) {
 	r.raw.b = raw
-	r.part(raw)
+	r.setPart(raw)
 }
 
-// part sets what is sent to a part of the body.
-func (r *Request) part(raw []byte) {
-	r.body, r.sent, r.coding = raw, &r.raw, ""
+// setPart sets the body to a part of raw.
+func (r *Request) setPart(raw []byte) {
+	r.body, r.sentBuffer, r.encoding = raw, &r.raw, ""
 	if len(raw) == 0 || r.compression != Gzip && r.compression != Zstd {
 		return
 	}
-	if len(r.from) != len(raw) || &r.from[0] != &raw[0] {
-		r.packed.b, r.from = r.pack(r.packed.empty(), raw), raw
+	if len(r.compressedFrom) != len(raw) || &r.compressedFrom[0] != &raw[0] {
+		r.compressed.b, r.compressedFrom = r.compress(r.compressed.reuse(), raw), raw
 	}
-	r.body, r.sent, r.coding = r.packed.b, &r.packed, r.compression
+	r.body, r.sentBuffer, r.encoding = r.compressed.b, &r.compressed, r.compression
 }
 
-// pack writes to memory, and so never fails. It takes one goroutine: compression
-// must not compete with capture.
-func (r *Request) pack(to, raw []byte) []byte {
+// compress writes to memory and so never fails. It uses one goroutine: compression
+// must not compete with capture for CPU.
+func (r *Request) compress(to, raw []byte) []byte {
 	if r.compression == Zstd {
 		if r.zstd == nil {
 			r.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
@@ -115,32 +115,32 @@ func (r *Request) pack(to, raw []byte) []byte {
 	return b.Bytes()
 }
 
-// attach gives an HTTP request the body, without a copy.
-func (r *Request) attach(q *http.Request) {
+// attach gives an HTTP request the body without copying it.
+func (r *Request) attach(req *http.Request) {
 	if len(r.body) == 0 {
 		return
 	}
-	sent, readers := r.body, r.sent.readers
+	sent, readers := r.body, r.sentBuffer.readers
 	body := func() (io.ReadCloser, error) {
 		readers.Add(1)
-		return &reader{r: bytes.NewReader(sent), done: func() { readers.Add(-1) }}, nil
+		return &bodyReader{r: bytes.NewReader(sent), done: func() { readers.Add(-1) }}, nil
 	}
-	q.Body, _ = body()
-	q.GetBody = body
-	q.ContentLength = int64(len(sent))
-	// A server that closes a kept connection at the very moment costs no attempt:
-	// the library may send the body again, on a new one. The header is not sent.
-	q.Header["Idempotency-Key"] = nil
+	req.Body, _ = body()
+	req.GetBody = body
+	req.ContentLength = int64(len(sent))
+	// Allow the library to resend the body on a new connection where the server has
+	// just closed an idle one. A nil value keeps the header from being sent.
+	req.Header["Idempotency-Key"] = nil
 }
 
-// reader reads a buffer that is somebody else's again once it is closed.
-type reader struct {
+// bodyReader reads a buffer, which may be reused after Close.
+type bodyReader struct {
 	mu   sync.Mutex
 	r    *bytes.Reader
 	done func() // nil: closed
 }
 
-func (b *reader) Read(p []byte) (int, error) {
+func (b *bodyReader) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done == nil {
@@ -149,7 +149,7 @@ func (b *reader) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
-func (b *reader) Close() error {
+func (b *bodyReader) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done != nil {

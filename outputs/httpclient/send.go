@@ -13,33 +13,34 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// Answer is what the destination says to a request that it has taken.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte          // borrowed: valid until the request is sent again
-	At     outputs.Address // who has answered
+// Response is the destination's response to a request that it accepted.
+type Response struct {
+	Status  int
+	Header  http.Header
+	Body    []byte          // borrowed until the request is sent again
+	Address outputs.Address // that answered
 }
 
-// Send sends r to the address whose turn it is and, where that fails, to the next
-// ones: each has its share of the time that ctx leaves. It returns the answer to
-// what was taken. What an answer with status 200 says of single records is the
-// caller's to read.
+// Send sends r to the preferred healthy address and, on failure, to the others in
+// turn; each gets its share of the time that ctx leaves. It returns the response to an
+// accepted request. The caller reads what a response with status 200 says about single
+// records.
 //
-// An error fits outputs.Writer's Write: outputs.ErrPermanent and ErrTooLarge say
-// that the body will never be taken, and *outputs.RetryAfter when to come back.
-// Any other is worth another attempt. A body may have been taken although its
-// answer was lost: it arrives twice where the destination does not recognise it.
-func (c *Client) Send(ctx context.Context, r *Request) (*Answer, error) {
+// An error suits outputs.Writer's Write: outputs.ErrPermanent and ErrTooLarge mean
+// that the body will never be accepted, and *outputs.RetryAfter says when to try
+// again. Any other error is worth another attempt. A body may have been accepted
+// although its response was lost: then it arrives twice, unless the destination
+// recognises it.
+func (c *Client) Send(ctx context.Context, r *Request) (*Response, error) {
 	var failed []error
 	var tried []outputs.Address
 	for left := c.addresses.Len(); left > 0 && ctx.Err() == nil; left-- {
-		part, cancel := share(ctx, left)
+		part, cancel := shareOfTime(ctx, left)
 		tried = append(tried, c.addresses.Next(tried...))
-		answer, err := c.SendTo(part, r, tried[len(tried)-1])
+		resp, err := c.SendTo(part, r, tried[len(tried)-1])
 		cancel()
 		if err == nil || errors.Is(err, outputs.ErrPermanent) {
-			return answer, err // no address will take what one has looked at and refused
+			return resp, err // other addresses would refuse it as well
 		}
 		failed = append(failed, err)
 	}
@@ -49,24 +50,24 @@ func (c *Client) Send(ctx context.Context, r *Request) (*Answer, error) {
 	case len(failed) == 1:
 		return nil, failed[0]
 	}
-	return nil, together(failed)
+	return nil, joinErrors(failed)
 }
 
 // SendTo is Send to one address, for what only one server knows.
-func (c *Client) SendTo(ctx context.Context, r *Request, at outputs.Address) (*Answer, error) {
-	answer, err := c.attempt(ctx, r, at)
+func (c *Client) SendTo(ctx context.Context, r *Request, at outputs.Address) (*Response, error) {
+	resp, err := c.attempt(ctx, r, at)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
-			e.text = r.method + " " + c.places[at.Index].shown(r.path) + ": " + e.text
+			e.text = r.method + " " + c.remotes[at.Index].display(r.path) + ": " + e.text
 		}
 	}
 	c.report(ctx, at, err)
-	return answer, err
+	return resp, err
 }
 
-// shown is where a request goes, without its query.
-func (p *place) shown(path string) string {
+// display is a request's URL for messages, without its query.
+func (p *remote) display(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	if path = strings.Trim(path, "/"); path != "" {
 		path = "/" + path
@@ -74,8 +75,8 @@ func (p *place) shown(path string) string {
 	return p.name + path
 }
 
-// share is an address's part of the time that ctx leaves for that many.
-func share(ctx context.Context, shares int) (context.Context, context.CancelFunc) {
+// shareOfTime bounds ctx to one of several equal shares of the time that it leaves.
+func shareOfTime(ctx context.Context, shares int) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok || shares < 2 {
 		return context.WithCancel(ctx)
@@ -83,37 +84,37 @@ func share(ctx context.Context, shares int) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
 }
 
-// attempt makes one request and reads its answer.
-func (c *Client) attempt(ctx context.Context, r *Request, at outputs.Address) (*Answer, error) {
-	// An answer that came before the body was read leaves somebody writing: the
-	// end of this context ends that.
+// attempt makes one request and reads its response.
+func (c *Client) attempt(ctx context.Context, r *Request, at outputs.Address) (*Response, error) {
+	// A response that came before the body was read leaves the library writing the
+	// body. Cancelling the context ends that.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	response, err := c.do(ctx, at.Index, r)
+	resp, err := c.do(ctx, at.Index, r)
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
-	outcome, known := c.config.Statuses[response.StatusCode]
-	if !known {
-		outcome = OutcomeOf(response.StatusCode)
+	defer resp.Body.Close()
+	outcome, ok := c.config.Statuses[resp.StatusCode]
+	if !ok {
+		outcome = OutcomeOf(resp.StatusCode)
 	}
-	if outcome != Taken {
-		return nil, c.refusal(response, outcome)
+	if outcome != Accepted {
+		return nil, c.statusError(resp, outcome)
 	}
-	r.answer, err = appendAll(r.answer[:0], response.Body, c.config.MaxAnswer)
+	r.responseBody, err = readAll(r.responseBody[:0], resp.Body, c.config.MaxResponse)
 	if err != nil {
-		return nil, c.failed(ctx, fmt.Errorf("read the answer: %w", err))
+		return nil, c.transportError(ctx, fmt.Errorf("read the response: %w", err))
 	}
-	return &Answer{Status: response.StatusCode, Header: response.Header, Body: r.answer, At: at}, nil
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: r.responseBody, Address: at}, nil
 }
 
-// appendAll reads to the end, and no more than most bytes.
-func appendAll(to []byte, from io.Reader, most int64) ([]byte, error) {
+// readAll reads to the end, at limit limit bytes.
+func readAll(to []byte, from io.Reader, limit int64) ([]byte, error) {
 	b := bytes.NewBuffer(to)
-	n, err := b.ReadFrom(io.LimitReader(from, most+1))
-	if err == nil && n > most {
-		err = fmt.Errorf("it has more than %d bytes", most)
+	n, err := b.ReadFrom(io.LimitReader(from, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("it has more than %d bytes", limit)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("it ends early: %w", err)

@@ -17,7 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestStatuses: what each means for the runner, and how an output says otherwise.
+// TestStatuses: what each status means for the runner, and how an output overrides it.
 func TestStatuses(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
 		var status int
@@ -30,34 +30,34 @@ func TestStatuses(t *testing.T) {
 		}
 		w.WriteHeader(status)
 	})
-	c := client(t, Config{Statuses: map[int]Outcome{409: Taken, 404: Refused, 500: Wrong}}, s.URL)
+	c := client(t, Config{Statuses: map[int]Outcome{409: Accepted, 404: Refused, 500: Misconfigured}}, s.URL)
 	f := func(path, want, text string) {
 		t.Helper()
-		got, err := post(t, c, c.NewRequest(http.MethodPost, path), "x", long)
+		got, err := post(t, c, c.NewRequest(http.MethodPost, path), "x", generous)
 		if kind(err) != want {
 			t.Errorf("%s: %s, want %s", path, kind(err), want)
 		}
 		has(t, path, got, text)
 		hasNot(t, path, got, "hush")
 	}
-	f("200", "taken", "")
-	f("204", "taken", "")
-	f("302", "wrong", "it leads to http://elsewhere.example.org/x: if that is the destination, name it in --newendpoint")
-	f("307", "wrong", "it leads to")
+	f("200", "accepted", "")
+	f("204", "accepted", "")
+	f("302", "misconfigured", "it redirects to http://elsewhere.example.org/x: if that is the destination, set it in --newendpoint")
+	f("307", "misconfigured", "it redirects to")
 	f("400", "refused", "the server answers 400 Bad Request")
-	f("401", "wrong", "the server wants to know who asks")
-	f("403", "wrong", "")
+	f("401", "misconfigured", "the server requires a login")
+	f("403", "misconfigured", "")
 	f("404", "refused", "")
-	f("405", "wrong", "put the path in --newendpoint right")
-	f("407", "wrong", "user and password of the proxy")
+	f("405", "misconfigured", "correct the path in --newendpoint")
+	f("407", "misconfigured", "user and password of the proxy")
 	f("408", "retry", "")
-	f("409", "taken", "")
+	f("409", "accepted", "")
 	f("413", "too large", "")
-	f("418", "wrong", "")
+	f("418", "misconfigured", "")
 	f("422", "refused", "")
 	f("429", "retry", "")
 	f("429?after=7", "retry after 7s", "429 Too Many Requests (wanted again after 7s)")
-	f("500", "wrong", "")
+	f("500", "misconfigured", "")
 	f("502", "retry", "")
 	f("503?after=0", "retry after 0s", "")
 	f("503?after=99999999999999999999", "retry after 5m0s", "")
@@ -89,23 +89,24 @@ func TestRetryAfter(t *testing.T) {
 	f("Fri, 27 Nov 2099 12:00:20 GMT", "", 5*time.Minute, true)
 }
 
-// TestSeveralThatAreBusy: the soonest is waited for.
-func TestSeveralThatAreBusy(t *testing.T) {
+// TestSeveralBusyServers: the shortest delay counts.
+func TestSeveralBusyServers(t *testing.T) {
 	busy := func(after string) string {
 		return serve(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 			w.Header().Set("Retry-After", after)
 			w.WriteHeader(429)
 		}).URL
 	}
-	c := client(t, Config{}, busy("40"), busy("20"), nowhere(t))
-	got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", long)
+	c := client(t, Config{}, busy("40"), busy("20"), closedPort(t))
+	got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous)
 	if kind(err) != "retry after 20s" || strings.Count(got, "wanted again") != 1 {
 		t.Errorf("%s: %s", kind(err), got)
 	}
 }
 
-// TestBadAnswers end in time, in bounded memory, and are no acknowledgement.
-func TestBadAnswers(t *testing.T) {
+// TestBadResponses: bad responses end in time and in bounded memory, and acknowledge
+// nothing.
+func TestBadResponses(t *testing.T) {
 	t.Parallel()
 	raw := func(text string, endless string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -125,7 +126,7 @@ func TestBadAnswers(t *testing.T) {
 					if err != nil {
 						return
 					}
-					io.Copy(io.Discard, q.Body) // what is unread at a close makes it a reset
+					io.Copy(io.Discard, q.Body) // closing with unread data would send a reset
 					io.WriteString(conn, text)
 					for err == nil && endless != "" {
 						_, err = io.WriteString(conn, endless)
@@ -145,7 +146,7 @@ func TestBadAnswers(t *testing.T) {
 	w.Close()
 	f := func(text, endless, want string) {
 		t.Helper()
-		c := client(t, Config{MaxAnswer: 100_000}, raw(text, endless))
+		c := client(t, Config{MaxResponse: 100_000}, raw(text, endless))
 		from := time.Now()
 		got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", 300*time.Millisecond)
 		if took := time.Since(from); kind(err) != "retry" || !strings.Contains(got, want) || len(got) > 1000 || took > 10*time.Second {
@@ -153,8 +154,8 @@ func TestBadAnswers(t *testing.T) {
 		}
 	}
 	filler := strings.Repeat("x", 1000)
-	f(ok+"\r\n", filler, "read the answer: it has more than 100000 bytes")
-	f(ok+"\r\n", ".", "no whole answer in time")
+	f(ok+"\r\n", filler, "read the response: it has more than 100000 bytes")
+	f(ok+"\r\n", ".", "no complete response in time")
 	f(ok+"Content-Length: 100\r\n\r\nabc", "", "it ends early: unexpected EOF")
 	f(ok+"Transfer-Encoding: chunked\r\n\r\n5\r\nabc", "", "it ends early")
 	f(ok+"X: ", filler, "")
@@ -167,7 +168,7 @@ func TestBadAnswers(t *testing.T) {
 	f("HTTP/1.1 503 \x1b[31m"+filler+"\r\n\r\n", "", `\u001b[31m`)
 }
 
-// TestCompression: a server gets what was meant, from buffers that are used again.
+// TestCompression: a server gets the body that was meant, from reused buffers.
 func TestCompression(t *testing.T) {
 	unpack := map[string]func(io.Reader) (io.Reader, error){
 		"":     func(r io.Reader) (io.Reader, error) { return r, nil },
@@ -187,11 +188,11 @@ func TestCompression(t *testing.T) {
 		r := c.NewRequest(http.MethodPost, "")
 		for i := range 20 {
 			body := strings.Repeat(fmt.Sprintf("line %d\n", i), (20-i)*500)
-			if got, err := post(t, c, r, body, long); got != body {
+			if got, err := post(t, c, r, body, generous); got != body {
 				t.Fatalf("%s: body %d arrives as %.100q, %v", compression, i, got, err)
 			}
-			if r.coding != coding || coding != "" && len(r.body) > len(body)/2 {
-				t.Errorf("%s: sent as %q in %d bytes of %d", compression, r.coding, len(r.body), len(body))
+			if r.encoding != coding || coding != "" && len(r.body) > len(body)/2 {
+				t.Errorf("%s: sent as %q in %d bytes of %d", compression, r.encoding, len(r.body), len(body))
 			}
 		}
 		body := []byte(strings.Repeat("some text\n", 5000))
@@ -201,9 +202,9 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestBufferThatIsStillRead is left to its reader: the library may read a body
-// for some time after the attempt.
-func TestBufferThatIsStillRead(t *testing.T) {
+// TestBufferStillRead: a buffer is not reused while the library reads it, which it may
+// do for some time after the attempt.
+func TestBufferStillRead(t *testing.T) {
 	for _, compression := range []string{None, Gzip, Zstd} {
 		r := client(t, Config{Compression: compression}, "http://192.0.2.1").NewRequest(http.MethodPost, "")
 		same := func() bool {
@@ -213,7 +214,7 @@ func TestBufferThatIsStillRead(t *testing.T) {
 		}
 		r.Body(append(r.Buffer(), "body"...))
 		if !same() {
-			t.Errorf("%s: the buffer is not used again", compression)
+			t.Errorf("%s: the buffer is not reused", compression)
 		}
 		var q http.Request
 		q.Header = http.Header{}
@@ -222,12 +223,12 @@ func TestBufferThatIsStillRead(t *testing.T) {
 		again.Close()
 		again.Close() // a second Close does nothing
 		if same() {
-			t.Errorf("%s: a buffer is used again that is still read", compression)
+			t.Errorf("%s: a buffer is reused that is still read", compression)
 		}
 		r.attach(&q)
 		q.Body.Close()
 		if !same() {
-			t.Errorf("%s: the buffer is not used again when its reader has closed it", compression)
+			t.Errorf("%s: the buffer is not reused after its reader closed it", compression)
 		}
 		if n, err := q.Body.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Errorf("%s: a closed body is read: %d, %v", compression, n, err)
@@ -235,9 +236,9 @@ func TestBufferThatIsStillRead(t *testing.T) {
 	}
 }
 
-// TestServerThatAnswersEarly leaves the library reading a body that is over: the
-// next one is another buffer.
-func TestServerThatAnswersEarly(t *testing.T) {
+// TestServerAnswersEarly: after an early answer the library still reads the old body:
+// the next body uses another buffer.
+func TestServerAnswersEarly(t *testing.T) {
 	t.Parallel()
 	t.Run("HTTP/1", func(t *testing.T) { answersEarly(t, false) })
 	t.Run("HTTP/2", func(t *testing.T) { answersEarly(t, true) })
@@ -269,20 +270,21 @@ func answersEarly(t *testing.T, two bool) {
 	early, late := c.NewRequest(http.MethodPost, "?early"), c.NewRequest(http.MethodPost, "")
 	for i := range 6 {
 		fill := string(rune('a' + i))
-		if _, err := post(t, c, early, strings.Repeat(fill, 2<<20), long); kind(err) == "taken" {
+		if _, err := post(t, c, early, strings.Repeat(fill, 2<<20), generous); kind(err) == "accepted" {
 			t.Errorf("%d: %v", i, err)
 		}
-		if _, err := post(t, c, late, strings.Repeat(fill, 1<<20), long); err != nil {
+		if _, err := post(t, c, late, strings.Repeat(fill, 1<<20), generous); err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
-		if rand.IntN(2) == 0 { // and one that is broken off
+		if rand.IntN(2) == 0 { // and an aborted one
 			post(t, c, late, strings.Repeat(fill, 2<<20), time.Millisecond)
 		}
 	}
 }
 
-// TestKeptConnectionThatIsClosed just when it is used again costs no attempt.
-func TestKeptConnectionThatIsClosed(t *testing.T) {
+// TestIdleConnectionClosed: an idle connection that closes just when it is reused
+// costs no attempt.
+func TestIdleConnectionClosed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +297,7 @@ func TestKeptConnectionThatIsClosed(t *testing.T) {
 				return
 			}
 			from := bufio.NewReader(conn)
-			for i := range 2 { // the second one is read and not answered
+			for i := range 2 { // the second request gets no answer
 				q, err := http.ReadRequest(from)
 				if err != nil {
 					break
@@ -311,14 +313,14 @@ func TestKeptConnectionThatIsClosed(t *testing.T) {
 	c := client(t, Config{}, "http://"+l.Addr().String())
 	r := c.NewRequest(http.MethodPost, "")
 	for i := range 5 {
-		if got, _ := post(t, c, r, "x", long); got != "ok" {
+		if got, _ := post(t, c, r, "x", generous); got != "ok" {
 			t.Errorf("%d: %s", i, got)
 		}
 	}
 }
 
-// TestRedirects are followed without a body alone, in bounds, and credentials stay
-// with their host.
+// TestRedirects: only requests without a body follow redirects, a bounded number of
+// them, and credentials stay with their host.
 func TestRedirects(t *testing.T) {
 	other := serve(t, func(w http.ResponseWriter, r *http.Request, _ string) {
 		fmt.Fprintf(w, "other %q %q %q", r.Header.Get("Authorization"), r.Header.Get("X-Api-Key"), r.Header.Get("Referer"))
@@ -338,7 +340,7 @@ func TestRedirects(t *testing.T) {
 		if method != http.MethodGet {
 			r.Body(append(r.Buffer(), 'x'))
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), long)
+		ctx, cancel := context.WithTimeout(context.Background(), generous)
 		defer cancel()
 		got := ""
 		if a, err := c.Send(ctx, r); err != nil {
@@ -347,9 +349,9 @@ func TestRedirects(t *testing.T) {
 			got = string(a.Body)
 		}
 		has(t, method+" "+path, got, want)
-		for end := time.Now().Add(long); r.raw.readers.Load() != 0; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(generous); r.raw.readers.Load() != 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("%s %s: a body that nobody reads is left open", method, path)
+				t.Fatalf("%s %s: an unread body is left open", method, path)
 			}
 		}
 	}
@@ -359,7 +361,7 @@ func TestRedirects(t *testing.T) {
 	f(Auth{Token: "hush"}, "GET", "other?token=hush", `other "" "" ""`)
 	f(key, "GET", "other", `other "" "" ""`)
 	f(key, "GET", "same", `end "" "hush" ""`)
-	f(key, "POST", "same", "307 Temporary Redirect: it leads to "+s.URL+"/end")
-	f(key, "POST", "other", "307 Temporary Redirect: it leads to "+other.URL)
+	f(key, "POST", "same", "307 Temporary Redirect: it redirects to "+s.URL+"/end")
+	f(key, "POST", "other", "307 Temporary Redirect: it redirects to "+other.URL)
 	f(key, "POST", "loop", "307 Temporary Redirect")
 }

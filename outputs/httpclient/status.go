@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"dnsmonster-sensor/outputs"
@@ -20,25 +19,24 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// Outcome is what an attempt's end means for the records that were sent.
+// Outcome is what the result of an attempt means for the records that were sent.
 type Outcome int
 
-// Outcomes. Where nobody can know, records are kept: only what says that the
-// records themselves are wrong refuses them.
+// Where the outcome is uncertain, records are kept: they are refused only where the
+// response says that the records themselves are wrong.
 const (
-	Retry    Outcome = iota // it may pass: again, at another address if there is one, and when the server says
-	Taken                   // the destination has the request; what became of single records is in its answer
-	Wrong                   // somebody has to put it right, here or at the server: again, and AtStart says so
-	Refused                 // these records will never be taken
-	TooLarge                // likewise, but parts of them may be
+	Retry         Outcome = iota // temporary: try again, at another address if there is one, and when the server says
+	Accepted                     // the destination has the request; its response may say more about single records
+	Misconfigured                // somebody has to repair it, here or at the server: try again; an error at the start, see StartError
+	Refused                      // these records will never be accepted
+	TooLarge                     // likewise, but parts of the body may be
 )
 
-// OutcomeOf is what a status means where a destination's Config.Statuses says
-// nothing else.
+// OutcomeOf is the meaning of a status, unless Config.Statuses overrides it.
 func OutcomeOf(status int) Outcome {
 	switch {
 	case status >= 200 && status < 300:
-		return Taken
+		return Accepted
 	case status == http.StatusRequestEntityTooLarge:
 		return TooLarge
 	case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusUnprocessableEntity:
@@ -46,7 +44,7 @@ func OutcomeOf(status int) Outcome {
 	case status == http.StatusRequestTimeout, status == http.StatusLocked, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		return Retry
 	case status >= 300 && status < 500, status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
-		return Wrong
+		return Misconfigured
 	}
 	return Retry
 }
@@ -54,21 +52,21 @@ func OutcomeOf(status int) Outcome {
 // ErrTooLarge is in the error of a body that is too large for the destination.
 var ErrTooLarge = errors.New("too large")
 
-// Error is why a request was not taken.
+// Error is why a request was not accepted.
 type Error struct {
 	Outcome Outcome
-	Status  int // 0: there was no answer
+	Status  int // 0: there was no response
 	text    string
 	cause   error
 }
 
-// Error is safe to show: bounded, without secrets.
+// Error returns a text that is safe to show: bounded and without secrets.
 func (e *Error) Error() string { return e.text }
 
-// Unwrap gives what is below, for errors.Is and As; its own text may hold secrets.
+// Unwrap returns the cause, for errors.Is and As; its text may contain secrets.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is knows outputs.ErrPermanent and ErrTooLarge.
+// Is matches outputs.ErrPermanent and ErrTooLarge.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case outputs.ErrPermanent:
@@ -79,126 +77,120 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// AtStart marks an error that somebody has to put right as permanent, for an
-// output's Check. While the sensor runs it is not: certificates, passwords and
-// paths can be put right at the server.
-func AtStart(err error) error {
+// StartError marks the error of a misconfiguration as permanent, for an output's
+// Check. While the sensor runs it is not permanent: certificates, passwords and paths
+// can be corrected at the server.
+func StartError(err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Outcome == Wrong {
+	if errors.As(err, &e) && e.Outcome == Misconfigured {
 		return outputs.Permanent(err)
 	}
 	return err
 }
 
-// failed explains what kept an answer from coming.
-func (c *Client) failed(ctx context.Context, err error) *Error {
+// transportError explains why there is no response.
+func (c *Client) transportError(ctx context.Context, err error) *Error {
 	if own := (*Error)(nil); errors.As(err, &own) {
-		return own // of the proxy
+		return own // from the proxy
 	}
-	var wrapped *url.Error // its text has the URL
+	var wrapped *url.Error // its text contains the URL
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	e := &Error{text: c.plain(err.Error()), cause: err}
-	way, text := secure.Advice(err, c.at), err.Error()
+	e := &Error{text: c.sanitize(err.Error()), cause: err}
+	advice, text := secure.Advice(err, c.optionNames), err.Error()
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		e.text = "no whole answer in time: " + e.text
-		c.http.CloseIdleConnections() // others may lead to the same black hole
+		e.text = "no complete response in time: " + e.text
+		c.http.CloseIdleConnections() // others may be just as dead
 	case ctx.Err() != nil:
-	case way != "" && c.options:
-		e.Outcome, e.text = Wrong, e.text+": "+way
-	case way != "" && errors.As(err, &certificate):
-		e.Outcome, e.text = Wrong, e.text+" (add the CA that signs the server's certificate to this system's)"
-	case way != "":
-		e.Outcome = Wrong
+	case advice != "" && c.hasTLSOptions:
+		e.Outcome, e.text = Misconfigured, e.text+": "+advice
+	case advice != "" && errors.As(err, &certificate):
+		e.Outcome, e.text = Misconfigured, e.text+" (add the CA certificate that signs the server's certificate to those of this system)"
+	case advice != "":
+		e.Outcome = Misconfigured
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		e.Outcome, e.text = Wrong, e.text+": the server has no TLS there: use http:// in "+c.at.Server
+		e.Outcome, e.text = Misconfigured, e.text+": the server does not speak TLS there: use http:// in "+c.optionNames.Server
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
-		e.Outcome, e.text = Wrong, "the server wants TLS there: use https:// in "+c.at.Server
-	case c.options && c.config.TLS.CertFile == "" && c.secured() && judgedLate(err):
-		e.text += ": the server may require a client certificate: set it with " + c.at.Cert
+		e.Outcome, e.text = Misconfigured, "the server requires TLS there: use https:// in "+c.optionNames.Server
+	case c.hasTLSOptions && c.config.TLS.CertFile == "" && c.usesTLS() &&
+		(secure.MaybeCertificateRejected(err) || strings.Contains(text, "client conn could not be established")):
+		e.text += ": the server may require a client certificate: set it with " + c.optionNames.Cert
 	}
 	return e
 }
 
-// judgedLate tells of a connection that the server has ended behind the handshake.
-// In TLS 1.3 it judges our certificate when that is over for us: what we have
-// written by then can make the system throw its answer away.
-func judgedLate(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || strings.Contains(err.Error(), "client conn could not be established")
-}
-
-func (c *Client) secured() bool {
-	for i := range c.places {
-		if c.places[i].url.Scheme == "https" {
+func (c *Client) usesTLS() bool {
+	for i := range c.remotes {
+		if c.remotes[i].url.Scheme == "https" {
 			return true
 		}
 	}
 	return false
 }
 
-// refusal is the error of an answer that takes nothing.
-func (c *Client) refusal(answer *http.Response, outcome Outcome) error {
-	start, _ := io.ReadAll(io.LimitReader(answer.Body, longestError))
-	said := strings.ToLower(string(start))
-	e := &Error{Outcome: outcome, Status: answer.StatusCode, text: "the server answers " + c.Status(answer)}
-	if answer.StatusCode == http.StatusBadRequest && strings.Contains(said, "http request") && strings.Contains(said, "https") {
-		e.Outcome, e.text = Wrong, e.text+": it wants TLS there: use https:// in "+c.at.Server
+// statusError is the error of a response that accepts nothing.
+func (c *Client) statusError(resp *http.Response, outcome Outcome) error {
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	lower := strings.ToLower(string(start))
+	e := &Error{Outcome: outcome, Status: resp.StatusCode, text: "the server answers " + c.Status(resp)}
+	if resp.StatusCode == http.StatusBadRequest && strings.Contains(lower, "http request") && strings.Contains(lower, "https") {
+		e.Outcome, e.text = Misconfigured, e.text+": it requires TLS there: use https:// in "+c.optionNames.Server
 		return e
 	}
-	if text := c.plain(strings.Join(strings.Fields(c.masked(string(start))), " ")); text != "" {
+	if text := c.sanitize(strings.Join(strings.Fields(c.maskSecrets(string(start))), " ")); text != "" {
 		e.text += ": " + text
 	}
-	if way := c.way(answer); way != "" {
-		e.text += ": " + way
+	if advice := c.statusAdvice(resp); advice != "" {
+		e.text += ": " + advice
 	}
-	wait, asked := retryAfter(answer.Header, time.Now())
+	wait, asked := retryAfter(resp.Header, time.Now())
 	if asked && outcome == Retry {
 		return &outputs.RetryAfter{Wait: wait, Err: e}
 	}
 	return e
 }
 
-// way says how to put right what a status complains of.
-func (c *Client) way(answer *http.Response) string {
-	switch status := answer.StatusCode; {
-	case status == http.StatusUnauthorized && c.config.Auth.given():
-		return "put " + c.config.Auth.option() + " right"
+// statusAdvice says how to repair what a status complains about.
+func (c *Client) statusAdvice(resp *http.Response) string {
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized && c.config.Auth.isSet():
+		return "correct " + c.config.Auth.optionName()
 	case status == http.StatusUnauthorized:
-		return "the server wants to know who asks"
+		return "the server requires a login"
 	case status == http.StatusForbidden:
-		return "the server lets this user not do that"
+		return "the server does not permit this user to do that"
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		return "put the path in " + c.at.Server + " right"
+		return "correct the path in " + c.optionNames.Server
 	case status == http.StatusProxyAuthRequired:
-		return "put user and password of the proxy right"
-	case status == http.StatusUnsupportedMediaType && c.config.CompressionOption != "" && answer.Request.Header.Get("Content-Encoding") != "":
-		return "it may not unpack that: set --" + c.config.CompressionOption + "=" + None
+		return "correct user and password of the proxy"
+	case status == http.StatusUnsupportedMediaType && c.config.CompressionOption != "" && resp.Request.Header.Get("Content-Encoding") != "":
+		return "it may not support this compression: set --" + c.config.CompressionOption + "=" + None
 	case status >= 300 && status < 400:
-		if to, err := answer.Location(); err == nil {
+		if to, err := resp.Location(); err == nil {
 			to.User, to.RawQuery, to.Fragment = nil, "", ""
-			return "it leads to " + c.plain(to.String()) + ": if that is the destination, name it in " + c.at.Server
+			return "it redirects to " + c.sanitize(to.String()) + ": if that is the destination, set it in " + c.optionNames.Server
 		}
 	}
 	return ""
 }
 
-// Status is an answer's status in one short line without secrets.
-func (c *Client) Status(answer *http.Response) string { return c.plain(answer.Status) }
+// Status returns the status of a response in one short line without secrets.
+func (c *Client) Status(resp *http.Response) string { return c.sanitize(resp.Status) }
 
-// longestWait bounds what a server may ask for.
-const longestWait = 5 * time.Minute
+// maxRetryAfter bounds the delay that a server may ask for.
+const maxRetryAfter = 5 * time.Minute
 
-// retryAfter reads the header of that name: seconds, or a date, which is by the
-// server's clock.
+// retryAfter parses the header Retry-After: seconds, or a date, which is compared with
+// the server's clock.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if text != "" && strings.Trim(text, "0123456789") == "" {
 		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil || n > uint64(longestWait/time.Second) {
-			return longestWait, true
+		if err != nil || n > uint64(maxRetryAfter/time.Second) {
+			return maxRetryAfter, true
 		}
 		return time.Duration(n) * time.Second, true
 	}
@@ -209,51 +201,51 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
 	}
-	return min(max(when.Sub(now), 0), longestWait), true
+	return min(max(when.Sub(now), 0), maxRetryAfter), true
 }
 
-// together is one error of attempts at several addresses. Somebody has to put
-// them right only where that is so for all.
-func together(failed []error) error {
-	all := &Error{Outcome: Wrong, cause: errors.Join(failed...)}
-	var wish *outputs.RetryAfter
+// joinErrors makes one error of those of several addresses. It is a misconfiguration
+// only where all of them are.
+func joinErrors(failed []error) error {
+	all := &Error{Outcome: Misconfigured, cause: errors.Join(failed...)}
+	var soonest *outputs.RetryAfter
 	lines := make([]string, len(failed))
 	for i, err := range failed {
 		var e *Error
-		var w *outputs.RetryAfter
-		if !errors.As(err, &e) || e.Outcome != Wrong {
+		var after *outputs.RetryAfter
+		if !errors.As(err, &e) || e.Outcome != Misconfigured {
 			all.Outcome = Retry
 		}
-		if errors.As(err, &w) && (wish == nil || w.Wait < wish.Wait) {
-			wish = w
+		if errors.As(err, &after) && (soonest == nil || after.Wait < soonest.Wait) {
+			soonest = after
 		}
-		if lines[i] = err.Error(); w != nil {
-			lines[i] = w.Err.Error()
+		if lines[i] = err.Error(); after != nil {
+			lines[i] = after.Err.Error()
 		}
 	}
-	all.text = fmt.Sprintf("none of %d addresses takes it: %s", len(failed), strings.Join(lines, "; "))
-	if wish != nil {
-		return &outputs.RetryAfter{Wait: wish.Wait, Err: all}
+	all.text = fmt.Sprintf("none of %d addresses accepts it: %s", len(failed), strings.Join(lines, "; "))
+	if soonest != nil {
+		return &outputs.RetryAfter{Wait: soonest.Wait, Err: all}
 	}
 	return all
 }
 
-// masked has none of our secrets. It comes before any other change of a text, which
-// could make one unlike itself.
-func (c *Client) masked(text string) string {
+// maskSecrets must come before any other change of a text, which could make a secret
+// unrecognisable.
+func (c *Client) maskSecrets(text string) string {
 	for _, s := range c.secrets {
 		text = strings.ReplaceAll(text, s, endpoint.Mask)
 	}
 	return text
 }
 
-// plain makes somebody else's text one short line without secrets.
-func (c *Client) plain(text string) string {
-	text = endpoint.MaskURLs(c.masked(text))
-	if len(text) > shownError {
-		text = strings.ToValidUTF8(text[:shownError], "") + "..."
+// sanitize makes one short line without secrets of untrusted text.
+func (c *Client) sanitize(text string) string {
+	text = endpoint.MaskURLs(c.maskSecrets(text))
+	if len(text) > maxErrorShown {
+		text = strings.ToValidUTF8(text[:maxErrorShown], "") + "..."
 	}
 	var b bytes.Buffer
-	printable.NewWriter(&b).Write([]byte(text)) // to memory, which does not fail
+	printable.NewWriter(&b).Write([]byte(text)) // to memory, never fails
 	return printable.OneLine(b.String())
 }

@@ -25,25 +25,25 @@ import (
 
 var now = time.Now()
 
-// shelf is a server that keeps lines.
-type shelf struct {
-	plain  bool // the answer says nothing of single rows
-	most   int  // bytes of a body, unpacked; 0: any
-	lone   bool // most is not for a single row
-	refuse string
+// lineServer keeps the lines that it accepts.
+type lineServer struct {
+	wholeOnly     bool // the response says nothing about single rows
+	maxBody       int  // bytes, uncompressed; 0: unlimited
+	singleAllowed bool // maxBody does not apply to a single row
+	refuse        string
 
-	mu       sync.Mutex
-	one      string // fails so many times
-	times    int
-	busy     int // attempts that are answered with wait
-	wait     time.Duration
-	lines    []string
-	failures int
-	hang     chan struct{}
-	bodies   []int // how many lines each one had
+	mu        sync.Mutex
+	failLine  string // fails failTimes times
+	failTimes int
+	busy      int // attempts that are answered with 429 and wait
+	wait      time.Duration
+	lines     []string
+	failures  int
+	hang      chan struct{}
+	bodies    []int // number of lines of each
 }
 
-func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	packed, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -60,7 +60,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Context().Err() != nil {
-		return // nobody waits for an answer, and nothing is taken
+		return // the client is gone: accept nothing
 	}
 	body := packed
 	if r.Header.Get("Content-Encoding") == "zstd" {
@@ -74,7 +74,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	lines := strings.SplitAfter(string(body), "\n")
 	lines = lines[:len(lines)-1]
 	s.bodies = append(s.bodies, len(lines))
-	if s.most > 0 && len(body) > s.most && !(s.lone && len(lines) == 1) {
+	if s.maxBody > 0 && len(body) > s.maxBody && !(s.singleAllowed && len(lines) == 1) {
 		w.WriteHeader(413)
 		return
 	}
@@ -91,21 +91,21 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "0")
 		w.WriteHeader(429)
 	case fails && s.failures%3 == 1:
-		w.Header().Set("Content-Length", "1000") // the answer is cut
+		w.Header().Set("Content-Length", "1000") // the response is cut short
 		fmt.Fprint(w, "[201")
-	case s.plain && fails:
+	case s.wholeOnly && fails:
 		w.WriteHeader(503)
-	case s.plain && s.refuse != "" && slices.Contains(lines, s.refuse):
+	case s.wholeOnly && s.refuse != "" && slices.Contains(lines, s.refuse):
 		http.Error(w, "a line is bad", 400)
-	case s.plain:
+	case s.wholeOnly:
 		s.lines = append(s.lines, lines...)
 	default:
 		s.each(w, lines, fails)
 	}
 }
 
-// each answers for each line; where it fails, the first half is taken.
-func (s *shelf) each(w io.Writer, lines []string, fails bool) {
+// each answers for each line; where it fails, it accepts the first half.
+func (s *lineServer) each(w io.Writer, lines []string, fails bool) {
 	for i, l := range lines {
 		status := 201
 		switch {
@@ -113,8 +113,8 @@ func (s *shelf) each(w io.Writer, lines []string, fails bool) {
 			status = 429
 		case l == s.refuse:
 			status = 400
-		case l == s.one && s.times > 0:
-			s.times--
+		case l == s.failLine && s.failTimes > 0:
+			s.failTimes--
 			status = 429
 		default:
 			s.lines = append(s.lines, l)
@@ -124,7 +124,7 @@ func (s *shelf) each(w io.Writer, lines []string, fails bool) {
 	fmt.Fprint(w, "]")
 }
 
-func (s *shelf) start(t outputtest.T) string {
+func (s *lineServer) start(t outputtest.T) string {
 	server := httptest.NewUnstartedServer(s)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Start()
@@ -135,7 +135,7 @@ func (s *shelf) start(t outputtest.T) string {
 	return server.URL
 }
 
-func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Target {
+func (s *lineServer) target(t outputtest.T, o *store, args ...string) *outputtest.Target {
 	outputtest.Options(t, o, append([]string{"--storeoutputtype=1", "--storeoutputendpoint=" + s.start(t), "--storeproxy=none"}, args...)...)
 	if _, err := o.Settings(); err != nil {
 		t.Fatalf("%v", err)
@@ -167,11 +167,11 @@ func (s *shelf) target(t outputtest.T, o *store, args ...string) *outputtest.Tar
 			s.busy, s.wait = n, wait
 		},
 	}
-	if !s.plain {
+	if !s.wholeOnly {
 		target.FailOne = func(want string, n int) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.one, s.times = want, n
+			s.failLine, s.failTimes = want, n
 		}
 	}
 	return target
@@ -183,24 +183,24 @@ func tuned(tune func(*httpclient.Writer)) *store {
 	return o
 }
 
-// TestOutput: an output that answers for each row keeps all promises.
-func TestOutput(t *testing.T) {
+// TestConformance runs outputtest on an output whose responses judge each row.
+func TestConformance(t *testing.T) {
 	t.Parallel()
-	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(shelf).target(t, newStore()) })
+	outputtest.Run(t, func(t outputtest.T) *outputtest.Target { return new(lineServer).target(t, newStore()) })
 }
 
-// TestOutputThatHalves: so does one whose destination takes or refuses bodies as a
-// whole, and only small ones.
-func TestOutputThatHalves(t *testing.T) {
+// TestConformanceHalving does so on one whose destination accepts or refuses whole
+// bodies, and only small ones.
+func TestConformanceHalving(t *testing.T) {
 	t.Parallel()
 	tune := func(w *httpclient.Writer) { w.Read, w.Halve = nil, true }
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
-		return (&shelf{plain: true, most: 2000, lone: true}).target(t, tuned(tune), "--storecompression=none")
+		return (&lineServer{wholeOnly: true, maxBody: 2000, singleAllowed: true}).target(t, tuned(tune), "--storecompression=none")
 	})
 }
 
-// writer is one that writes to s.
-func writer(t *testing.T, s *shelf, tune func(*httpclient.Writer)) outputs.Writer {
+// writer returns a writer to s.
+func writer(t *testing.T, s *lineServer, tune func(*httpclient.Writer)) outputs.Writer {
 	t.Helper()
 	w, err := s.target(t, tuned(tune)).Output.Open(context.Background())
 	if err != nil {
@@ -210,13 +210,13 @@ func writer(t *testing.T, s *shelf, tune func(*httpclient.Writer)) outputs.Write
 	return w
 }
 
-// TestWriterBounds: MaxBytes, and what a server has said once, bound all bodies
-// from then on; a row that is too large alone is refused.
+// TestWriterBounds: MaxBytes, and a size that the server once refused, bound all later
+// bodies; a single row that is too large is refused.
 func TestWriterBounds(t *testing.T) {
 	const each = 44 // bytes of a row
 	f := func(most, maxBytes int, want string, bodies []int) {
 		t.Helper()
-		s := &shelf{plain: true, most: most}
+		s := &lineServer{wholeOnly: true, maxBody: most}
 		w := writer(t, s, func(w *httpclient.Writer) { w.Read, w.MaxBytes = nil, maxBytes })
 		got := ""
 		for range 2 {
@@ -234,15 +234,15 @@ func TestWriterBounds(t *testing.T) {
 	f(1, 5*each, "10 0 events failed: POST http://", nil)
 }
 
-// TestWriterRemembers what was taken: with the same block, only the rest is sent
-// again.
-func TestWriterRemembers(t *testing.T) {
-	s := &shelf{plain: true}
+// TestWriterResendsOnlyTheRest: for the same block only rows that were not accepted
+// are sent again.
+func TestWriterResendsOnlyTheRest(t *testing.T) {
+	s := &lineServer{wholeOnly: true}
 	w := writer(t, s, func(w *httpclient.Writer) { w.Read, w.MaxBytes = nil, 150 })
 	b := blockOf(10)
 	n := 0
 	full := errors.New("full")
-	w.(*httpclient.Writer).Read = func(*httpclient.Answer, []httpclient.Verdict) error {
+	w.(*httpclient.Writer).Read = func(*httpclient.Response, []httpclient.Verdict) error {
 		if n++; n == 3 {
 			s.lines = s.lines[:len(s.lines)-3]
 			return full
@@ -260,10 +260,10 @@ func TestWriterRemembers(t *testing.T) {
 	}
 }
 
-// TestWriterRefusals: events that become no row count once, beside rows that fail
-// for the moment.
+// TestWriterRefusals: events that make no row count once, beside rows that have to be
+// sent again.
 func TestWriterRefusals(t *testing.T) {
-	s := &shelf{}
+	s := &lineServer{}
 	w := writer(t, s, func(w *httpclient.Writer) {
 		w.Append = func(dst []byte, b *event.Block, n int, e *event.Event) ([]byte, error) {
 			switch n {
@@ -275,7 +275,7 @@ func TestWriterRefusals(t *testing.T) {
 			return line(dst, b, n, e)
 		}
 	})
-	s.failures = 3 // the third of three: half of the rows are taken
+	s.failures = 3 // the third of three: half of the rows are accepted
 	refused, err := w.Write(context.Background(), blockOf(10))
 	var partial *outputs.Partial
 	if refused != 2 || !errors.As(err, &partial) || !slices.Equal(partial.Failed, []int{6, 7, 8, 9}) || err.Error() != "4 events failed: status 429" {
@@ -286,8 +286,9 @@ func TestWriterRefusals(t *testing.T) {
 	}
 }
 
-// TestDestinationThatRefusesAll is not believed for ever.
-func TestDestinationThatRefusesAll(t *testing.T) {
+// TestDestinationRefusesAll: a destination that refuses everything is not believed for
+// ever.
+func TestDestinationRefusesAll(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.WriteHeader(422)
@@ -304,7 +305,7 @@ func TestDestinationThatRefusesAll(t *testing.T) {
 	}
 }
 
-// TestCheck: what somebody has to put right is said at the start.
+// TestCheck: a misconfiguration is reported at the start.
 func TestCheck(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, password, _ := r.BasicAuth(); password != "right" {
@@ -320,7 +321,7 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := o.Check(context.Background())
-		if errors.Is(err, outputs.ErrPermanent) != want || want && !strings.Contains(err.Error(), "put --storeusername right") {
+		if errors.Is(err, outputs.ErrPermanent) != want || want && !strings.Contains(err.Error(), "correct --storeusername") {
 			t.Errorf("%s at %s: %v", password, url, err)
 		}
 	}
@@ -329,7 +330,7 @@ func TestCheck(t *testing.T) {
 	f("wrong", "http://127.0.0.1:1", false) // it may be down
 }
 
-// TestWriterAllocations: a row costs none.
+// TestWriterAllocations: a row costs no allocation.
 func TestWriterAllocations(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
@@ -356,8 +357,8 @@ func TestWriterAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkWriter sends blocks of 1000 rows of 400 bytes to a server that throws
-// them away.
+// BenchmarkWriter sends blocks of 1000 rows of 400 bytes to a server that discards
+// them.
 func BenchmarkWriter(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	defer server.Close()

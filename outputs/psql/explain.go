@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -42,7 +41,7 @@ func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
 	if way = secure.Advice(err, places); way != "" {
 		return way, true
 	}
-	if c != nil && c.TLSConfig != nil && judgedLate(err) {
+	if c != nil && c.TLSConfig != nil && rejectedAfterHandshake(err) {
 		return "the server may not accept our certificate, or require one: set it with " + places.Cert, false
 	}
 	return "", false
@@ -53,13 +52,11 @@ var places = secure.OptionNames{
 	CA: "sslrootcert=FILE in --psqlendpoint", Cert: "sslcert=FILE and sslkey=FILE in --psqlendpoint", Server: "--psqlendpoint",
 }
 
-// judgedLate tells of a connection that the server has ended behind the handshake.
-// In TLS 1.3 it judges our certificate when that is over for us: what we have
-// written by then can make the system throw its answer away.
-func judgedLate(err error) bool {
+// rejectedAfterHandshake reports whether the server may have refused our certificate after
+// the TLS handshake.
+func rejectedAfterHandshake(err error) bool {
 	text := err.Error()
-	return (strings.Contains(text, "startup message") || strings.Contains(text, "receive message")) &&
-		(errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+	return secure.MaybeCertificateRejected(err) && (strings.Contains(text, "startup message") || strings.Contains(text, "receive message"))
 }
 
 func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, permanent bool) {

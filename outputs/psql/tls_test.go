@@ -79,7 +79,7 @@ func TestTLS(t *testing.T) {
 		all, err := reach(t, host, user, query)
 		problem, fails := strings.CutPrefix(want, "error ")
 		for range 20 { // the server's refusal of a certificate can be lost, and is suspected then
-			if err == nil || !judgedLate(err) || !strings.Contains(all, problem) {
+			if err == nil || !rejectedAfterHandshake(err) || !strings.Contains(all, problem) {
 				break
 			}
 			all, err = reach(t, host, user, query)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 )
@@ -208,4 +209,11 @@ func Advice(err error, names OptionNames) string {
 		return "replace the server's certificate"
 	}
 	return ""
+}
+
+// MaybeCertificateRejected reports whether the server may have closed a connection because of
+// our certificate. In TLS 1.3 it checks the certificate after the handshake is complete on
+// our side; data that we have written by then can make the kernel discard its alert.
+func MaybeCertificateRejected(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
