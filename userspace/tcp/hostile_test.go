@@ -10,19 +10,18 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// memory is what the table has taken from the system, near enough: a map entry
-// costs its key and value twice over.
+// memory estimates what the table has taken from the system: a map entry costs twice
+// its key and value.
 func (t *Table) memory() int {
 	return len(t.segments)*56 + len(t.streams)*(264+2*64) + t.store.Pieces()*260
 }
 
-// scale is a flood's length: all of it in `make test-all`.
+// scale is the length of a flood: n in `make test-all`, less in `make test`.
 func scale(n int) int {
 	return tier.Length(n/20, n)
 }
 
-// TestHalfOpenFlood sends SYNs that lead nowhere, with real streams in between
-// that take their time.
+// TestHalfOpenFlood sends SYNs that nothing follows, and between them slow real streams.
 func TestHalfOpenFlood(t *testing.T) {
 	n := scale(1_000_000)
 	const budget = 4 << 20
@@ -60,8 +59,7 @@ func TestHalfOpenFlood(t *testing.T) {
 	b.flush()
 }
 
-// TestOneByteSegments sends a long stream byte by byte, within each window in
-// any order.
+// TestOneByteSegments sends a long stream byte by byte, out of order within each window.
 func TestOneByteSegments(t *testing.T) {
 	n := scale(2_000_000)
 	var stream strings.Builder
@@ -81,13 +79,13 @@ func TestOneByteSegments(t *testing.T) {
 	}
 	b.flush()
 	if len(b.got) != messages || b.count(account.StreamGaps) != 0 {
-		t.Errorf("%d messages, %d holes; want %d and 0", len(b.got), b.count(account.StreamGaps), messages)
+		t.Errorf("%d messages, %d gaps; want %d and 0", len(b.got), b.count(account.StreamGaps), messages)
 	}
 }
 
-// TestHoleFlood opens streams that wait for what never comes: the bounds hold
+// TestGapFlood opens streams that wait for what never comes: the bounds hold
 // and no packet is missing from the ledgers.
-func TestHoleFlood(t *testing.T) {
+func TestGapFlood(t *testing.T) {
 	const budget = 1 << 20
 	b := newBench(t, Config{Bytes: budget})
 	for i := range scale(500_000) {
@@ -104,8 +102,8 @@ func TestHoleFlood(t *testing.T) {
 	b.flush()
 }
 
-// TestResynchronise picks up a long transfer anywhere, with holes, and counts
-// how soon it reads messages again.
+// TestResynchronise picks up a long stream at many offsets: nearly all messages behind
+// the offset are read.
 func TestResynchronise(t *testing.T) {
 	var stream strings.Builder
 	for i := range 200 {
@@ -151,8 +149,8 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// FuzzInOrder: a stream that is whole gives the same messages however it is cut
-// into segments, in whatever order they come.
+// FuzzInOrder: a whole stream gives the same messages however it is cut into segments,
+// and in whatever order they come.
 func FuzzInOrder(f *testing.F) {
 	f.Add([]byte(query(1, 40)+query(2, 50)), uint64(1), uint8(7))
 	f.Add([]byte("\x00\x00\x00\x01a\x00"), uint64(2), uint8(1))

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMemoryIsBounded measures what a table takes when it is full: of streams
-// that have begun, of streams with holes, and of streams within a message.
+// TestMemoryIsBounded measures the memory of a table that is full of half-open streams,
+// of streams with gaps, or of streams within a message.
 func TestMemoryIsBounded(t *testing.T) {
 	const bytes, packets = 4 << 20, 100_000
 	f := func(name, data string, next func(g *Segment, i int)) {
@@ -29,14 +29,14 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		b.flush()
 	}
-	hole := func(g *Segment, i int) {
+	gap := func(g *Segment, i int) {
 		g.Src = binary.BigEndian.AppendUint32(nil, 0xc6330000|uint32(i/2))
 		g.Seq += uint32(100 + i&1*1000)
 	}
 	f("half open", "", func(g *Segment, i int) { g.Flags = flagSYN })
-	f("tiny behind holes", "x", hole)
-	f("small behind holes", strings.Repeat("x", 256), hole)
-	f("large behind holes", strings.Repeat("x", 1400), hole)
+	f("tiny behind gaps", "x", gap)
+	f("small behind gaps", strings.Repeat("x", 256), gap)
+	f("large behind gaps", strings.Repeat("x", 1400), gap)
 	f("within a message", query(1, 600)[:500], func(g *Segment, i int) {})
 }
 

@@ -1,21 +1,26 @@
 // Package tcp reads DNS messages out of TCP segments (RFC 1035 section 4.2.2,
-// RFC 7766). The two directions of a connection are two streams that know
-// nothing of each other, so it does not matter whether both are seen.
+// RFC 7766).
 //
-// A stream whose SYN was seen is read from there. One that is picked up midway
-// is read from the first segment that starts like a message, and a stream that
-// lost its place looks for a plausible length, header, and question or record. Of overlapping
-// segments the bytes that come first in the stream's order are taken, of those
-// at the same place the ones that arrived first. A hole that does not close in
-// time, or behind which too much waits, is skipped and counted; a hole inside
-// one message does not cost the place.
+// In: segments of all connections of a lane. Out: whole messages, or as much of a
+// message as was seen; an outcome for each packet, and two meters of the gaps. It
+// imports packet and account, no other step. Its tests build their segments; real
+// captures are read in package worker.
 //
-// Memory is bounded; where there is no room, the stream goes first that has been
-// silent longest and has least to lose.
+// The two directions of a connection are two independent streams, so it does not
+// matter whether both are seen. A stream whose SYN was seen is read from there. A
+// stream that is picked up midway is read from the first segment that starts like a
+// message. A stream that is out of sync is searched for a plausible length, header,
+// and question or record. Where segments overlap, the bytes that come first in the
+// stream's order are used; where they start at the same position, those that arrived
+// first. A gap that does not close in time, or behind which too much waits, is skipped
+// and counted. A gap inside one message leaves the stream in sync.
 //
-// There are two times: a stream's segments are compared by the clock of their own
-// interface, and what nobody asks for is given up by its stamp, of a clock that all
-// interfaces share.
+// Memory is bounded. Where it runs out, the stream is dropped that has been idle for
+// longest among those with the least to lose.
+//
+// There are two times. A stream's segments are compared by the clock of their own
+// interface. What receives no more segments expires by its stamp, which comes from a
+// clock that all interfaces share.
 package tcp
 
 import (
@@ -35,11 +40,11 @@ const (
 // Config bounds a table. A zero field takes its default.
 type Config struct {
 	Bytes       int   // memory for data and for keeping track of streams; default 32 MiB
-	Streams     int   // one for each direction; default and most: one for each 1024 of Bytes
-	Segments    int   // of one stream that wait behind a hole; default 512
+	Streams     int   // one for each direction; default and maximum: one for each 1024 of Bytes
+	Segments    int   // of one stream that wait behind a gap; default 512
 	Waiting     int   // their bytes; default 1 MiB
-	GapTimeout  int64 // nanoseconds until a hole is skipped; default 5 s
-	IdleTimeout int64 // nanoseconds until a silent stream is forgotten; default 60 s
+	GapTimeout  int64 // nanoseconds until a gap is skipped; default 5 s
+	IdleTimeout int64 // nanoseconds until an idle stream is forgotten; default 60 s
 }
 
 func (c Config) withDefaults() Config {
@@ -76,11 +81,14 @@ type Segment struct {
 	Missing          int    // bytes behind Data that the capture left out
 	Packets          uint32 // how many packets it stands for in the ledgers
 	Time             int64
-	InterfaceTime    int64 // time of its interface's clock; 0: it has none
-	Stamp            int64 // of the shared clock, for Expire; it never goes back
+	InterfaceTime    int64 // by its interface's clock; 0: not known
+	Stamp            int64 // by the shared clock, for Expire; it never goes back
 }
 
-// Message is one DNS message without its length. It is valid during the call.
+// end is the sequence number behind the data of a segment that starts at seq.
+func (g *Segment) end(seq uint32) uint32 { return seq + uint32(len(g.Data)+g.Missing) }
+
+// Message is one DNS message without its length field. It is valid during the call.
 type Message struct {
 	Src, Dst netip.AddrPort
 	Origin   packet.Origin // of the stream's last segment
@@ -109,14 +117,13 @@ type Table struct {
 	freeStream, freeSegment int32
 	lists                   [listCount]list
 	held                    uint64
-	whole                   []byte // a message put together
-	again                   []byte // a segment that had waited
-	glance                  []byte // where hunt looks
 	message                 Message
+	// Buffers: a message put together, a segment that waited, what is searched.
+	assembled, waited, searched []byte
 }
 
-// New makes an empty table. It calls emit for each message, and counts on shard
-// the packets that it held.
+// New makes an empty table. It calls emit for each message, and counts the packets
+// that it held on shard.
 func New(cfg Config, shard *account.Shard, emit func(*Message)) *Table {
 	cfg = cfg.withDefaults()
 	return &Table{
@@ -129,15 +136,15 @@ func New(cfg Config, shard *account.Shard, emit func(*Message)) *Table {
 	}
 }
 
-// Held is the number of packets that wait behind holes.
+// Held is the number of packets that wait behind gaps.
 func (t *Table) Held() uint64 { return t.held }
 
-// Add takes a segment and emits what it completes. The column is the outcome of
-// its packets, PacketHeld if that is not decided yet.
+// Add takes a segment and emits the messages that it completes. The column is the
+// outcome of its packets, PacketHeld if that is not decided yet.
 func (t *Table) Add(g *Segment) account.Column {
 	k := keyOf(g)
 	i, known := t.index[k]
-	if known && t.over(i, g) {
+	if known && t.replaced(i, g) {
 		t.forget(i)
 		known = false
 	}
@@ -145,65 +152,65 @@ func (t *Table) Add(g *Segment) account.Column {
 		if g.Flags&flagSYN == 0 && len(g.Data)+g.Missing == 0 {
 			return account.TCPNoData
 		}
-		i = t.open(k, g)
+		i = t.newStream(k, g)
 	}
 	seq := g.Seq
 	if g.Flags&flagSYN != 0 {
 		seq++
 		if known {
-			t.syn(i, seq)
+			t.synAgain(i, seq)
 		}
 	}
 	s := &t.streams[i]
 	s.origin = g.Origin
-	outcome := t.data(i, seq, g)
+	outcome := t.addData(i, seq, g)
 	switch {
 	case g.Flags&flagRST != 0:
-		if d := int32(seq - s.want); d > -near && d < near {
-			t.end(i)
+		if d := int32(seq - s.next); d > -maxDistance && d < maxDistance {
+			t.finish(i)
 		}
 	case g.Flags&flagFIN != 0:
-		s.fin, s.finAt = true, seq+uint32(len(g.Data)+g.Missing)
+		s.fin, s.finSeq = true, g.end(seq)
 	}
-	if s.fin && s.finAt == s.want && s.first == 0 {
-		t.unfinished(s)
+	if s.fin && s.finSeq == s.next && s.queue.first == 0 {
+		t.endOfStream(s)
 	}
-	if s.own = g.InterfaceTime; s.began == 0 {
-		s.began = g.InterfaceTime
+	if s.lastTime = g.InterfaceTime; s.firstTime == 0 {
+		s.firstTime = g.InterfaceTime
 	}
-	t.settle(i, g.Stamp)
+	t.relist(i, g.Stamp)
 	return outcome
 }
 
-// over does what is due of a stream by the clock of its own segments, before the
-// next one is read. It reports whether the stream is over: that segment begins
-// another one. What goes on where the stream stopped is in time, whatever the clock
-// says: the clock can have been set. So is a keep-alive, one byte before.
-func (t *Table) over(i int32, g *Segment) bool {
+// replaced reports whether stream i is over by its interface's clock, so that g begins
+// another one. If it is not, gaps that have timed out are skipped. A segment that
+// continues exactly where the stream stopped is in time, whatever the clock says: the
+// clock may have been set. So is a keep-alive, which is one byte before.
+func (t *Table) replaced(i int32, g *Segment) bool {
 	s := &t.streams[i]
-	d := int32(g.Seq - s.want)
-	if g.InterfaceTime == 0 || s.own == 0 || d == 0 || d == -1 {
+	d := int32(g.Seq - s.next)
+	if g.InterfaceTime == 0 || s.lastTime == 0 || d == 0 || d == -1 {
 		return false
 	}
-	if g.InterfaceTime-s.own > t.cfg.IdleTimeout || s.again(g, d) {
+	if g.InterfaceTime-s.lastTime > t.cfg.IdleTimeout || s.recaptured(g, d) {
 		return true
 	}
-	for s.first != 0 && s.ownSince != 0 && g.InterfaceTime-s.ownSince > t.cfg.GapTimeout {
-		t.skipHole(i)
+	for s.queue.first != 0 && s.gapTime != 0 && g.InterfaceTime-s.gapTime > t.cfg.GapTimeout {
+		t.skipGap(i)
 	}
 	return false
 }
 
-// Expire skips the holes and forgets the streams that are over their time. What has
-// a lower stamp than before says has waited for longer than a time.
+// Expire skips gaps and forgets streams that have timed out. before returns the stamp
+// below which something has waited for longer than a time.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
 	limit := before(t.cfg.GapTimeout)
-	for i := t.lists[listHole].oldest; i != 0 && t.streams[i].since < limit; i = t.lists[listHole].oldest {
-		t.skipHole(i)
-		t.settle(i, t.streams[i].stamp)
+	for i := t.lists[listGap].oldest; i != 0 && t.streams[i].gapStamp < limit; i = t.lists[listGap].oldest {
+		t.skipGap(i)
+		t.relist(i, t.streams[i].stamp)
 	}
 	limit = before(t.cfg.IdleTimeout)
-	for l := listSYN; l < listHole; l++ {
+	for l := listSYN; l < listGap; l++ {
 		for i := t.lists[l].oldest; i != 0 && t.streams[i].stamp < limit; i = t.lists[l].oldest {
 			t.forget(i)
 		}
@@ -219,47 +226,47 @@ func (t *Table) Flush() {
 	}
 }
 
-// syn handles a SYN in a known stream; seq is that of the first byte behind it.
-func (t *Table) syn(i int32, seq uint32) {
+// synAgain handles a SYN in a known stream; seq is that of the first byte behind it.
+func (t *Table) synAgain(i int32, seq uint32) {
 	s := &t.streams[i]
 	switch d := int32(s.start - seq); {
-	case s.mode == adrift && d >= 0 && d < near: // late: what it begins waits
+	case s.mode == midMessage && d >= 0 && d < maxDistance: // late, and what follows it waits
 		s.begin(seq, inLength)
 		s.sure = true
 		t.drain(s)
-	case d == 0: // again
-	case !s.sure && d > 0 && d < near: // late, and reading has begun behind it
+	case d == 0: // a retransmission
+	case !s.sure && d > 0 && d < maxDistance: // late, and reading has begun behind it
 	default: // the ports are used again
-		t.end(i)
+		t.finish(i)
 		s.begin(seq, inLength)
 		s.sure = true
 	}
 }
 
-// data takes the segment's payload, which starts at seq.
-func (t *Table) data(i int32, seq uint32, g *Segment) account.Column {
+// addData takes the segment's payload, which starts at seq.
+func (t *Table) addData(i int32, seq uint32, g *Segment) account.Column {
 	n := len(g.Data) + g.Missing
 	if n == 0 {
 		return account.TCPNoData
 	}
 	s := &t.streams[i]
-	d := int32(seq - s.want)
-	if d >= near || d <= -near || s.closed && d >= 0 { // another connection, its SYN not seen
+	d := int32(seq - s.next)
+	if d >= maxDistance || d <= -maxDistance || s.closed && d >= 0 { // another connection, whose SYN was not seen
 		if !s.closed {
 			t.shard.Add(account.StreamGaps, 1)
 		}
-		t.end(i)
-		s.begin(seq, pickUp(g.Data))
+		t.finish(i)
+		s.begin(seq, initialMode(g.Data))
 		d = 0
 	}
-	if s.mode == adrift && d < 0 {
-		s.begin(seq, pickUp(g.Data))
+	if s.mode == midMessage && d < 0 {
+		s.begin(seq, initialMode(g.Data))
 		d = 0
 	}
 	data := g.Data
 	if d < 0 {
-		if !s.sure && s.unread(seq, uint32(n)) {
-			return t.early(s, seq, g)
+		if !s.sure && s.isUnread(seq, uint32(n)) {
+			return t.readEarly(s, seq, g)
 		}
 		if int(d)+n <= 0 {
 			return account.TCPNoData
@@ -267,23 +274,23 @@ func (t *Table) data(i int32, seq uint32, g *Segment) account.Column {
 		data = data[min(-int(d), len(data)):]
 		d = 0
 	}
-	if d > 0 || s.mode == adrift {
-		return t.wait(i, seq, g)
+	if d > 0 || s.mode == midMessage {
+		return t.enqueue(i, seq, g)
 	}
-	outcome := t.consume(s, data, int(seq+uint32(n)-s.want)-len(data), g.Time)
+	outcome := t.consume(s, data, int(seq+uint32(n)-s.next)-len(data), g.Time)
 	t.drain(s)
 	return outcome
 }
 
-// pickUp chooses how to read a stream whose beginning is unknown.
-func pickUp(data []byte) mode {
-	switch judge(data, atSegment) {
-	case yes:
+// initialMode is the mode of a stream that is picked up midway, at data.
+func initialMode(data []byte) mode {
+	switch assess(data, segmentStart) {
+	case plausible:
 		return inLength
-	case more:
-		return lost
+	case undecided:
+		return outOfSync
 	}
-	return adrift
+	return midMessage
 }
 
 func keyOf(g *Segment) key {

@@ -14,15 +14,14 @@ var (
 	server = []byte{192, 0, 2, 53}
 )
 
-// bench is a table with its ledgers: every segment that goes in must be found
-// again.
+// bench is a table with its ledgers: every segment that goes in must come out.
 type bench struct {
 	t        *testing.T
 	table    *Table
 	counters *account.Counters
 	shard    *account.Shard
 	in       uint64
-	got      []string // id@time, and the cut
+	got      []string // id@time, and -n where n bytes are missing
 	bytes    int
 }
 
@@ -55,7 +54,7 @@ func (b *bench) add(g Segment) account.Column {
 	return c
 }
 
-// shows is a shared clock that shows a time.
+// shows is a shared clock that shows now.
 func shows(now int64) func(time int64) int64 {
 	return func(time int64) int64 { return now - time }
 }
@@ -97,7 +96,7 @@ const (
 	noData = account.TCPNoData
 )
 
-// query is a length and a query of n bytes for padding under example.org.
+// query is a length and a query of n bytes, for a name under example.org that fills it.
 func query(id uint16, n int) string {
 	const tail = "\x07example\x03org\x00\x00\x01\x00\x01"
 	b := []byte{byte(n >> 8), byte(n), byte(id >> 8), byte(id), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
@@ -168,7 +167,7 @@ func TestStreams(t *testing.T) {
 		step{at(3, 80, all[80:]), held}, step{at(4, 0, all[:30]), used})
 	f("retransmitted", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 0, q1), noData}, step{at(4, 10, q1[10:]), noData})
 	f("overlapping", "1@2 2@3", step{syn(1), noData}, step{at(2, 0, all[:60]), used}, step{at(3, 20, all[20:94]), used})
-	f("overlapping behind a hole", "1@4 2@4 3@3", step{syn(1), noData}, step{at(2, 50, all[50:100]), held},
+	f("overlapping behind a gap", "1@4 2@4 3@3", step{syn(1), noData}, step{at(2, 50, all[50:100]), held},
 		step{at(3, 70, all[70:]), held}, step{at(3, 80, all[80:90]), noData}, step{at(4, 0, all[:60]), used})
 	f("keep-alive", "1@2 2@4", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 41, "\x00"), noData}, step{at(4, 42, q2), used})
 	f("FIN with data", "1@2", step{syn(1), noData}, step{flags(at(2, 0, q1), flagFIN), used}, step{flags(at(3, 0, q1), flagFIN), noData})
@@ -178,7 +177,7 @@ func TestStreams(t *testing.T) {
 		step{flags(at(3, 1<<25, ""), flagRST), noData}, step{at(4, 20, q1[20:]), used})
 	f("Fast Open", "1@1 2@2", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 42, q2), used})
 	f("Fast Open refused", "1@1 2@3", step{flags(at(1, 0, q1), flagSYN), used}, step{at(2, 0, q1), noData}, step{at(3, 42, q2), used})
-	answered := syn(2) // with a SYN of its own on the way, a host acknowledges and repeats the SYN
+	answered := syn(2) // a host whose own SYN is under way acknowledges the other and repeats its own
 	answered.Flags |= 0x10
 	f("simultaneous open", "1@3", step{syn(1), noData}, step{answered, noData}, step{at(3, 0, q1), used})
 	f("SYN again", "1@3", step{syn(1), noData}, step{syn(2), noData}, step{at(3, 0, q1), used}, step{syn(4), noData})
@@ -202,8 +201,8 @@ func TestStreams(t *testing.T) {
 	f("no payload", "", step{at(1, 0, ""), noData}, step{flags(at(1, 0, ""), flagRST), noData}, step{flags(at(1, 0, ""), flagFIN), noData})
 }
 
-// TestLongStream: in a stream that was picked up and has gone round the sequence
-// numbers, what is sent again is not taken for what came before.
+// TestLongStream: in a stream that was picked up midway and whose sequence numbers have
+// wrapped, a retransmission is not taken for bytes from before the pick-up.
 func TestLongStream(t *testing.T) {
 	b := newBench(t, Config{})
 	g := at(1, 0, transfer(7, 65000))
@@ -223,9 +222,8 @@ func TestLongStream(t *testing.T) {
 	b.flush()
 }
 
-// TestHoles: what is missing is skipped and counted, and does not cost the
-// messages behind it.
-func TestHoles(t *testing.T) {
+// TestGaps: what is missing is skipped and counted, and the messages behind it are read.
+func TestGaps(t *testing.T) {
 	f := func(name, messages string, gaps, bytes uint64, segments ...Segment) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, Config{})
@@ -235,7 +233,7 @@ func TestHoles(t *testing.T) {
 			b.flush()
 			b.want(messages)
 			if n := b.count(account.StreamGaps); n != gaps {
-				t.Errorf("%d holes, want %d", n, gaps)
+				t.Errorf("%d gaps, want %d", n, gaps)
 			}
 			if n := b.count(account.StreamGapBytes); n != bytes {
 				t.Errorf("%d bytes missing, want %d", n, bytes)
@@ -253,7 +251,7 @@ func TestHoles(t *testing.T) {
 	f("a transfer's next message", "1@2 7@3 8@4", 1, 10, syn(1), at(2, 0, q1), at(3, 52, transfer(7, 50)), at(4, 104, transfer(8, 50)))
 }
 
-func TestHoleTimesOut(t *testing.T) {
+func TestGapTimesOut(t *testing.T) {
 	b := newBench(t, Config{GapTimeout: 100})
 	q := query(1, 40) + query(2, 50) + query(3, 60)
 	b.add(syn(1))
@@ -270,8 +268,8 @@ func TestHoleTimesOut(t *testing.T) {
 	b.flush()
 }
 
-// TestCapturedShort: a snap length cuts every segment; what the headers promise
-// keeps the place.
+// TestCapturedShort: where a snap length cuts every segment, the lengths in the headers
+// keep the stream in sync.
 func TestCapturedShort(t *testing.T) {
 	b := newBench(t, Config{})
 	q := query(1, 40) + query(2, 50)
@@ -300,13 +298,13 @@ func TestPortsUsedAgain(t *testing.T) {
 	}
 	const far = 1 << 28
 	f("with a SYN", "1@2 2@3-22 3@5", flags(at(4, far, ""), flagSYN), at(5, far, query(3, 40)))
-	f("with a SYN near by", "1@2 2@3-22 3@5", flags(at(4, 5000, ""), flagSYN), at(5, 5000, query(3, 40)))
+	f("with a SYN nearby", "1@2 2@3-22 3@5", flags(at(4, 5000, ""), flagSYN), at(5, 5000, query(3, 40)))
 	f("without", "1@2 2@3-22 3@5", at(5, far, query(3, 40)))
 	f("after FIN", "1@2 2@4 3@5", flags(at(4, 62, query(2, 40)[20:]), flagFIN), at(5, far, query(3, 40)))
 }
 
-// TestReadTwice: a capture that is read twice gives its messages twice, and what is
-// sent again in a stream gives them once.
+// TestReadTwice: a capture that is read twice gives its messages twice; a
+// retransmission gives none.
 func TestReadTwice(t *testing.T) {
 	const second = int64(1e9)
 	f := func(name, want string, segments ...Segment) {
@@ -334,17 +332,17 @@ func TestReadTwice(t *testing.T) {
 	f("an older one", "1 2 1 2", older(start, -100*second), older(one, -100*second), older(two, -100*second), start, one, two)
 	f("sent again", "1 2", start, one, older(start, -second), older(one, -second), two, older(two, -second))
 	f("sent again, picked up", "1 2", one, older(one, -2*second), two, older(one, -5*second))
-	f("captured twice at a time", "1 2", start, start, one, one, two, two)
+	f("captured twice at once", "1 2", start, start, one, one, two, two)
 	open := flags(at(second, 0, q1), flagSYN)
-	f("Fast Open, captured twice at a time", "1 2", open, open, two, two)
-	f("all at the same time", "1 2", start, at(second, 0, q1), start, at(second, 0, q1), at(second, 42, q2), start)
-	f("picked up, captured twice at a time", "1 2", one, one, two, two)
+	f("Fast Open, captured twice at once", "1 2", open, open, two, two)
+	f("all at one time", "1 2", start, at(second, 0, q1), start, at(second, 0, q1), at(second, 42, q2), start)
+	f("picked up, captured twice at once", "1 2", one, one, two, two)
 	f("a clock set back in between", "1 2", start, one, older(two, 3600*second))
 }
 
-// TestLateAndInPlace: what goes on exactly where a stream stopped belongs to it, after
-// whatever silence of its clock; what does not begins another one.
-func TestLateAndInPlace(t *testing.T) {
+// TestLateAndInSequence: a segment that continues exactly where a stream stopped belongs
+// to it, however long its clock says that was; any other one begins another stream.
+func TestLateAndInSequence(t *testing.T) {
 	f := func(name string, off int, want string) {
 		t.Helper()
 		b := newBench(t, Config{})
@@ -363,7 +361,7 @@ func TestLateAndInPlace(t *testing.T) {
 			t.Errorf("%s: messages %q, want %q", name, got, want)
 		}
 	}
-	f("in its place", 20, "1@1801000000000 2@1801000000000")
+	f("in sequence", 20, "1@1801000000000 2@1801000000000")
 	f("elsewhere", 5000, "1@1000000000-22 2@1801000000000")
 }
 
@@ -372,9 +370,10 @@ func TestKey(t *testing.T) {
 	f := func(name string, change func(*Segment), same bool) {
 		b := newBench(t, Config{})
 		q := query(1, 40)
-		b.add(syn(1))
-		b.add(at(2, 0, q[:20]))
-		g := at(3, 20, q[20:])
+		tagged := func(g Segment) Segment { g.Origin.VLAN, g.Origin.HasVLAN = 7, true; return g }
+		b.add(tagged(syn(1)))
+		b.add(tagged(at(2, 0, q[:20])))
+		g := tagged(at(3, 20, q[20:]))
 		change(&g)
 		b.add(g)
 		if got := strings.Join(b.got, " "); got == "1@3" != same {
@@ -382,19 +381,20 @@ func TestKey(t *testing.T) {
 		}
 	}
 	f("nothing", func(*Segment) {}, true)
-	f("VLAN priority", func(g *Segment) {}, true)
+	f("VLAN priority", func(g *Segment) { g.Origin.VLAN |= 0xe000 }, true)
 	f("direction", func(g *Segment) { g.Origin.Direction = 1 }, true)
 	f("source", func(g *Segment) { g.Src = server }, false)
 	f("destination", func(g *Segment) { g.Dst = client }, false)
 	f("source port", func(g *Segment) { g.SrcPort++ }, false)
 	f("destination port", func(g *Segment) { g.DstPort++ }, false)
-	f("VLAN", func(g *Segment) { g.Origin.VLAN, g.Origin.HasVLAN = 5, true }, false)
+	f("VLAN", func(g *Segment) { g.Origin.VLAN = 5 }, false)
+	f("no VLAN", func(g *Segment) { g.Origin.VLAN, g.Origin.HasVLAN = 0, false }, false)
 	f("tunnel", func(g *Segment) { g.Origin.Path = 5 }, false)
 	f("interface", func(g *Segment) { g.Origin.Interface = 5 }, false)
 }
 
-// TestDefect11StreamRecords: ports, the completing segment's time, streams picked
-// up midway, and what is open at the end.
+// TestDefect11StreamRecords: a message has its ports and the time of the segment that
+// completed it, also where the stream was picked up midway or ends behind a gap.
 func TestDefect11StreamRecords(t *testing.T) {
 	b := newBench(t, Config{})
 	var last Message
@@ -406,12 +406,12 @@ func TestDefect11StreamRecords(t *testing.T) {
 	if last.Src.String() != "192.0.2.1:40000" || last.Dst.String() != "192.0.2.53:53" || last.Time != 9 {
 		t.Errorf("%v to %v at %d, want 192.0.2.1:40000 to 192.0.2.53:53 at 9", last.Src, last.Dst, last.Time)
 	}
-	b.add(at(10, 42+10, query(2, 40))) // behind a hole when the file ends
+	b.add(at(10, 42+10, query(2, 40))) // behind a gap when the file ends
 	b.flush()
 	b.want("1@9 2@10")
 }
 
-// TestLargest: a message of 65,535 bytes in segments of every kind of size.
+// TestLargest: a message of 65,535 bytes, in segments of many sizes.
 func TestLargest(t *testing.T) {
 	whole := transfer(1, 65535)
 	for _, size := range []int{1, 2, 1460, 65535, len(whole)} {
@@ -426,7 +426,7 @@ func TestLargest(t *testing.T) {
 		}
 		b.flush()
 	}
-	b := newBench(t, Config{}) // joined to one segment of several messages
+	b := newBench(t, Config{}) // several messages in one segment
 	b.add(syn(1))
 	b.add(at(2, 0, whole+whole+query(3, 40)))
 	b.want("1@2 1@2 3@2")

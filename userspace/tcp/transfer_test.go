@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// zone makes the messages of a zone transfer of about n bytes each: a question in
-// the first one alone, and records of all kinds, many of them zeros.
+// zone makes the messages of a zone transfer, of about n bytes each: only the first one
+// has a question, and records are of all kinds, with many zeros.
 func zone(rng *rand.Rand, messages, n int) (stream string, starts []int) {
 	var all strings.Builder
 	for id := range messages {
@@ -35,7 +35,7 @@ func zone(rng *rand.Rand, messages, n int) (stream string, starts []int) {
 	return all.String(), starts
 }
 
-// record is a type, class, time to live and data.
+// record makes a type, class, time to live and data.
 func record(rng *rand.Rand) string {
 	ttl := string(binary.BigEndian.AppendUint32(nil, []uint32{0, 60, 3600, 0x10001}[rng.IntN(4)]))
 	kinds := []struct {
@@ -49,9 +49,9 @@ func record(rng *rand.Rand) string {
 	return "\x00" + string(k.kind) + "\x00\x01" + ttl + string([]byte{byte(len(k.data) >> 8), byte(len(k.data))}) + k.data
 }
 
-// readTransfer plays a stream from an offset, in segments of which lost says which
-// are not there, and returns the ids of its messages. Each has to be one that was
-// sent.
+// readTransfer plays a stream from an offset, in segments of size bytes, without those
+// for which lost is true. It returns the ids of the messages that it reads, and checks
+// that each of them was sent.
 func readTransfer(t *testing.T, stream string, starts []int, from, size int, lost func(segment int) bool) (ids []int) {
 	t.Helper()
 	b := newBench(t, Config{})
@@ -72,8 +72,8 @@ func readTransfer(t *testing.T, stream string, starts []int, from, size int, los
 	return ids
 }
 
-// TestTransferBehindGap: messages without a question are found again behind a gap,
-// and where a transfer is picked up midway.
+// TestTransferBehindGap: messages without a question are found behind a gap, and where
+// a transfer is picked up midway.
 func TestTransferBehindGap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, n := range []int{300, 5_000, 16_000, 60_000} {
@@ -92,7 +92,7 @@ func TestTransferBehindGap(t *testing.T) {
 				if len(ids) < whole-1 {
 					t.Errorf("messages of %d bytes, picked up at %d, segments of %d: %d messages of %d", n, from, size, len(ids), whole)
 				}
-				// A gap of some messages' length: nothing tells where the next one is.
+				// A gap as long as some messages: nothing tells where the next one starts.
 				gap, length := 1+rng.IntN(len(stream)/size/4), 2*(n+400)/size
 				ids = readTransfer(t, stream, starts, 0, size, func(i int) bool { return i >= gap && i <= gap+length })
 				if len(ids) < messages-5 {
@@ -103,8 +103,8 @@ func TestTransferBehindGap(t *testing.T) {
 	}
 }
 
-// TestNoMessageInNoise: bytes in which no message stands give none, or very few
-// where they are such as messages are made of.
+// TestNoMessageInNoise: no message is found in random bytes, and very few in bytes as
+// messages have them.
 func TestNoMessageInNoise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	f := func(name string, most int, next func() byte) {
@@ -115,7 +115,7 @@ func TestNoMessageInNoise(t *testing.T) {
 		}
 		found := 0
 		for i := range noise {
-			if judge(noise[i:min(len(noise), i+1400)], inside) == yes {
+			if assess(noise[i:min(len(noise), i+1400)], anywhere) == plausible {
 				found++
 			}
 		}
@@ -129,14 +129,14 @@ func TestNoMessageInNoise(t *testing.T) {
 	f("few bits", 200, func() byte { return 1 << rng.IntN(8) & 0x81 })
 }
 
-// TestFirstRecord: what a message without a question can begin with.
+// TestFirstRecord: which record a message without a question can begin with.
 func TestFirstRecord(t *testing.T) {
 	const (
 		answer     = "\x84\x00\x00\x00\x00\x03\x00\x00\x00\x00"
 		additional = "\x84\x05\x00\x00\x00\x00\x00\x00\x00\x01"
 		name       = "\x07example\x03org\x00"
 	)
-	f := func(what, head, body string, want verdict) {
+	f := func(what, head, body string, want plausibility) {
 		t.Helper()
 		msg := "\x00\x07" + head + body
 		n := len(msg)
@@ -144,52 +144,52 @@ func TestFirstRecord(t *testing.T) {
 			n += 200 // still to come
 		}
 		b := append([]byte{byte(n >> 8), byte(n)}, msg...)
-		if got := judge(b, inside); got != want {
-			t.Errorf("%s: verdict %d, want %d", what, got, want)
+		if got := assess(b, anywhere); got != want {
+			t.Errorf("%s: plausibility %d, want %d", what, got, want)
 		}
 	}
-	f("address", answer, name+"\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\xc0\x00\x02\x01", yes)
-	f("its data to come", answer, name+"\x00\x10\x00\x01\x00\x00\x0e\x10\x00\x40", yes)
-	f("its header cut", answer, name+"\x00\x10\x00\x01\x00\x00", more)
-	f("its name cut", answer, name[:5], more)
-	f("at the root", answer, "\x00\x00\x06\x00\x01\x00\x00\x0e\x10\x00\x40", yes)
-	f("of a private type", answer, name+"\xff\x01\x00\x01\x00\x00\x0e\x10\x00\x04", yes)
-	f("an address of 5 bytes", answer, name+"\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x05", no)
-	f("two records", answer, name+"\x00\x02\x00\x01\x00\x00\x0e\x10\x00\x02\xc0\x0c"+"\xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04", yes)
-	f("a second one that is none", answer, name+"\x00\x02\x00\x01\x00\x00\x0e\x10\x00\x02\xc0\x0c"+"\xc0\x0c\x00\x01\x00\x00\x00\x00\x0e\x10\x00\x04", no)
-	f("data beyond the message", answer, name+"\x00\x10\x00\x01\x00\x00\x0e\x10\x02\x00", no)
-	f("a compressed name", answer, "\xc0\x0c\x00\x10\x00\x01\x00\x00\x0e\x10\x00\x40", no)
-	f("type 0", answer, name+"\x00\x00\x00\x01\x00\x00\x0e\x10\x00\x04", no)
-	f("type ANY", answer, name+"\x00\xff\x00\x01\x00\x00\x0e\x10\x00\x04", no)
-	f("class 0", answer, name+"\x00\x10\x00\x00\x00\x00\x0e\x10\x00\x04", no)
-	f("a negative time to live", answer, name+"\x00\x10\x00\x01\x80\x00\x0e\x10\x00\x04", no)
-	f("OPT as an answer", answer, "\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", no)
-	f("OPT alone", additional, "\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", yes)
-	f("OPT of another version", additional, "\x00\x00\x29\x10\x00\x00\x01\x80\x00\x00\x00", no)
-	f("OPT with a name", additional, name+"\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", no)
+	f("address", answer, name+"\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\xc0\x00\x02\x01", plausible)
+	f("its data to come", answer, name+"\x00\x10\x00\x01\x00\x00\x0e\x10\x00\x40", plausible)
+	f("its header cut", answer, name+"\x00\x10\x00\x01\x00\x00", undecided)
+	f("its name cut", answer, name[:5], undecided)
+	f("at the root", answer, "\x00\x00\x06\x00\x01\x00\x00\x0e\x10\x00\x40", plausible)
+	f("of a private type", answer, name+"\xff\x01\x00\x01\x00\x00\x0e\x10\x00\x04", plausible)
+	f("an address of 5 bytes", answer, name+"\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x05", implausible)
+	f("two records", answer, name+"\x00\x02\x00\x01\x00\x00\x0e\x10\x00\x02\xc0\x0c"+"\xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04", plausible)
+	f("a second one that is not a record", answer, name+"\x00\x02\x00\x01\x00\x00\x0e\x10\x00\x02\xc0\x0c"+"\xc0\x0c\x00\x01\x00\x00\x00\x00\x0e\x10\x00\x04", implausible)
+	f("data beyond the message", answer, name+"\x00\x10\x00\x01\x00\x00\x0e\x10\x02\x00", implausible)
+	f("a compressed name", answer, "\xc0\x0c\x00\x10\x00\x01\x00\x00\x0e\x10\x00\x40", implausible)
+	f("type 0", answer, name+"\x00\x00\x00\x01\x00\x00\x0e\x10\x00\x04", implausible)
+	f("type ANY", answer, name+"\x00\xff\x00\x01\x00\x00\x0e\x10\x00\x04", implausible)
+	f("class 0", answer, name+"\x00\x10\x00\x00\x00\x00\x0e\x10\x00\x04", implausible)
+	f("a negative time to live", answer, name+"\x00\x10\x00\x01\x80\x00\x0e\x10\x00\x04", implausible)
+	f("OPT as an answer", answer, "\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", implausible)
+	f("OPT alone", additional, "\x00\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", plausible)
+	f("OPT of another version", additional, "\x00\x00\x29\x10\x00\x00\x01\x80\x00\x00\x00", implausible)
+	f("OPT with a name", additional, name+"\x00\x29\x10\x00\x00\x00\x80\x00\x00\x00", implausible)
 }
 
-// TestNoMessageInZone: the middle of a transfer looks like a query with a question,
-// where it is "org", a type, IN, a TTL of five minutes, and text as long as a label. It
-// is none, also where the segment ends before more can be seen.
+// TestNoMessageInZone: in the middle of a transfer, "org", a type, IN, a TTL of five
+// minutes, and text as long as a label look like a query with a question. It is not
+// taken for one, even where the segment ends before more can be seen.
 func TestNoMessageInZone(t *testing.T) {
 	const fields = "\x00\x10\x00\x01\x00\x00\x01\x2c\x00"
 	text := "org\x00" + fields + "\x33\x32" + strings.Repeat("t", 50) + "\x02h5\x07example\x03org\x00" + "\x00\x01\x00\x01\x00\x00\x01\x2c\x00"
-	for _, place := range []place{inside, atSegment} {
-		if got := judge([]byte(text), place); got != no {
-			t.Errorf("text at %d: verdict %d, want %d", place, got, no)
+	for _, where := range []position{anywhere, segmentStart} {
+		if got := assess([]byte(text), where); got != implausible {
+			t.Errorf("text at position %d: plausibility %d, want %d", where, got, implausible)
 		}
 	}
 	const question = "\x07example\x03org\x00\x00\xfb\x00\x01"
-	for counts, want := range map[string]verdict{"\x00\x01\x00\x02": yes, "\x00\x02\x00\x00": no, "\x00\x00\x00\x04": no} {
-		if got := judge([]byte("\x00\x80\x00\x07\x01\x00\x00\x01\x00\x00"+counts+question+"\xc0\x0c\x00\x06\x00\x01"), inside); got != want {
-			t.Errorf("a query with counts %x: verdict %d, want %d", counts, got, want)
+	for counts, want := range map[string]plausibility{"\x00\x01\x00\x02": plausible, "\x00\x02\x00\x00": implausible, "\x00\x00\x00\x04": implausible} {
+		if got := assess([]byte("\x00\x80\x00\x07\x01\x00\x00\x01\x00\x00"+counts+question+"\xc0\x0c\x00\x06\x00\x01"), anywhere); got != want {
+			t.Errorf("a query with counts %x: plausibility %d, want %d", counts, got, want)
 		}
 	}
 }
 
-// FuzzTransfer: wherever a transfer is picked up, and whatever is lost of it, no
-// message appears that was not sent.
+// FuzzTransfer: wherever a transfer is picked up, and whatever part of it is lost, only
+// messages that were sent appear.
 func FuzzTransfer(f *testing.F) {
 	f.Add(uint64(1), uint16(40), uint8(90), uint64(0))
 	f.Add(uint64(2), uint16(3000), uint8(200), uint64(0x18))
