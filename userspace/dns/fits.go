@@ -2,16 +2,16 @@ package dns
 
 import "encoding/binary"
 
-// Fits tells whether the record's data are what its type says, as miekg/dns reads
-// them: no data at all are, and so are data that end before a field that may be
-// left out. msg is the message that the record was read from.
+// Fits reports whether the record's data fit its type, as miekg/dns reads them. No
+// data at all fit any type, and data may end before a field that can be left out.
+// msg is the message that the record was read from.
 func (rec *Record) Fits(msg []byte) bool {
 	switch size := rec.End - rec.Data; {
 	case size == 0:
 		return true
-	case rec.Type == typeA: // most records
+	case rec.Type == TypeA: // most records
 		return size == 4
-	case rec.Type == typeAAAA:
+	case rec.Type == TypeAAAA:
 		return size == 16
 	}
 	fields, known := FieldsOf(rec.Type)
@@ -22,8 +22,8 @@ func (rec *Record) Fits(msg []byte) bool {
 	return d.fits(fields)
 }
 
-// rdata walks the data that end msg. size are the numbers that the KindLen fields
-// held, for the later fields that they speak of, in turn.
+// rdata reads the record data at the end of msg. size holds the numbers of the
+// KindLen fields, for the later fields whose length or form they give, in turn.
 type rdata struct {
 	reader
 	size      [2]int
@@ -106,9 +106,9 @@ func (d *rdata) gateway() bool {
 	return true
 }
 
-// list reads all that is left.
+// list reads the rest of the data.
 func (d *rdata) list(k Kind) bool {
-	prev := -1 // the window or key before: they must ascend
+	prev := -1 // the last window or key: they must ascend
 	for ok := true; d.off < len(d.msg); {
 		switch k {
 		case KindStrings:
@@ -159,8 +159,8 @@ func (d *rdata) prefix() bool {
 	return d.skip(4 + n)
 }
 
-// pair reads an EDNS option or a SVCB parameter: a code, a length and as much
-// data.
+// pair reads an EDNS option or an SVCB parameter: a code, a length and as many
+// bytes.
 func (d *rdata) pair(k Kind, prev *int) bool {
 	b := d.left()
 	if len(b) < 4 {
@@ -181,7 +181,7 @@ func (d *rdata) pair(k Kind, prev *int) bool {
 	return parameterFits(code, b[4:4+n])
 }
 
-// optionFits knows the options of EDNS whose data can be wrong.
+// optionFits checks the EDNS options that miekg/dns checks: all others fit.
 func optionFits(code uint16, b []byte) bool {
 	n := len(b)
 	switch code {
@@ -209,15 +209,15 @@ func optionFits(code uint16, b []byte) bool {
 		return n == 0 || n == 2
 	case 15, 19: // extended error, zone version
 		return n >= 2
-	case 18: // report channel: the option is a message of its own, pointers count from its start
+	case 18: // report channel: pointers count from the start of the option
 		r := reader{msg: b}
 		return r.skipName() == FaultNone
 	}
 	return true
 }
 
-// parameterFits knows the parameters of SVCB (RFC 9460 section 2.2) whose data can
-// be wrong.
+// parameterFits checks the SVCB parameters (RFC 9460 section 2.2) that miekg/dns
+// checks: all others fit.
 func parameterFits(key uint16, b []byte) bool {
 	n := len(b)
 	switch key {
@@ -236,7 +236,7 @@ func parameterFits(key uint16, b []byte) bool {
 		return n == 2
 	case 4: // ipv4hint
 		return n > 0 && n%4 == 0
-	case 6: // ipv6hint: an IPv4-mapped address is none
+	case 6: // ipv6hint: not of IPv4-mapped addresses
 		for i := 0; i+16 <= n; i += 16 {
 			if [12]byte(b[i:i+12]) == [12]byte{10: 0xff, 11: 0xff} {
 				return false

@@ -1,171 +1,170 @@
 package dns
 
-import "encoding/binary"
-
+// Limits of a name. RFC 1035 does not limit the number of pointers. A name of MaxName
+// bytes has at most 127 labels; miekg/dns allows one pointer fewer than that.
 const (
-	maxNameWire = 255 // RFC 1035 section 3.1
-	maxPointers = 126 // a name of 255 bytes has at most 127 labels, and a pointer each
-	typeA       = 1
-	typeAAAA    = 28
-	typeOPT     = 41
+	MaxName     = 255 // bytes of all labels with their lengths, and the final zero (RFC 1035 section 3.1)
+	maxLabel    = 63
+	maxPointers = 126
 )
 
-// reader walks a message. good is a pointer target that has been checked
-// already: most pointers of a message go to the same few places.
+// NamePart is the kind of what stands at one position of a name, which its first
+// byte tells (RFC 1035 section 4.1.4). With upper bits 00 the byte is the length of
+// a label, or, if it is zero, the end of the name. With upper bits 11 it starts a
+// pointer of two bytes, whose lower 14 bits are the offset in the message where the
+// name goes on. 01 and 10 are reserved (RFC 6891 section 5).
+type NamePart uint8
+
+// The parts of a name.
+const (
+	NameEnd      NamePart = iota // the final zero
+	NameLabel                    // a length and as many bytes
+	NamePointer                  // two bytes
+	NameReserved                 // no name can go on here
+	NameShort                    // the message ends here, or within a pointer
+)
+
+// ReadNamePart reads the part at off. n is the length of a label, which may run past
+// the end of the message, or the target of a pointer. Everything that reads names is
+// built on it; callers that loop over it themselves do so for speed, or because
+// they do something with each label.
+func ReadNamePart(msg []byte, off int) (part NamePart, n int) {
+	if uint(off) >= uint(len(msg)) {
+		return NameShort, 0
+	}
+	c := int(msg[off])
+	if c <= maxLabel {
+		if c > 0 {
+			return NameLabel, c
+		}
+		return NameEnd, 0
+	}
+	if c < 0xc0 {
+		return NameReserved, 0
+	}
+	if off++; off < len(msg) {
+		return NamePointer, c&0x3f<<8 | int(msg[off])
+	}
+	return NameShort, 0
+}
+
+// SkipName skips the labels at off, however many, and the final zero or the pointer
+// behind them, which it does not follow. next is the offset behind, target the
+// pointer's. If part is neither NameEnd nor NamePointer, next is the offset where
+// the name cannot go on, which may be past the end of msg.
+func SkipName(msg []byte, off int) (part NamePart, next, target int) {
+	for {
+		part, n := ReadNamePart(msg, off)
+		switch part {
+		case NameLabel:
+			off += 1 + n
+		case NameEnd:
+			return part, off + 1, 0
+		case NamePointer:
+			return part, off + 2, n
+		default:
+			return part, off, 0
+		}
+	}
+}
+
+// reader reads a message from front to back. good is the last pointer target that was
+// checked: most pointers of a message share a few targets.
 type reader struct {
 	msg  []byte
 	off  int
 	good int
 }
 
-// skipName moves past the name at off and checks all of it, behind pointers
-// too: RFC 1035 section 4.1.4 leaves no way to read a name that fails here.
+// skipName moves past the name at off and checks all of it, also where its pointer
+// leads. Calling SkipName here would cost a response of one record a sixth of the
+// time of Read.
 func (r *reader) skipName() Fault {
-	msg, off := r.msg, r.off
-	length := 0
+	off := r.off
 	for {
-		if off >= len(msg) {
-			return FaultName
+		part, n := ReadNamePart(r.msg, off)
+		if part == NameLabel {
+			off += 1 + n
+			continue
 		}
-		c := int(msg[off])
-		switch {
-		case c == 0:
-			r.off = off + 1
-			if length+1 > maxNameWire {
-				return FaultName
-			}
-			return FaultNone
-		case c < 64:
-			length += c + 1
-			off += c + 1
-		case c >= 0xc0:
-			if off+2 > len(msg) {
-				return FaultName
-			}
-			target := int(binary.BigEndian.Uint16(msg[off:])) & 0x3fff
+		length := off - r.off
+		if part == NamePointer {
 			r.off = off + 2
-			if length == 0 && target == r.good && target != 0 {
+			if length == 0 && n == r.good && n != 0 {
 				return FaultNone
 			}
-			f := r.followPointer(target, length)
+			f := r.followPointer(n, length)
 			if f == FaultNone {
-				r.good = target
+				r.good = n
 			}
 			return f
-		default: // 0x40 and 0x80 are reserved (RFC 6891 section 5)
+		}
+		if part != NameEnd || length >= MaxName {
 			return FaultName
 		}
+		r.off = off + 1
+		return FaultNone
 	}
 }
 
-// followPointer checks a name's rest, of which length bytes are known.
+// followPointer checks the rest of a name, of which length bytes precede off.
 func (r *reader) followPointer(off, length int) Fault {
-	msg := r.msg
-	for hops := 1; ; {
-		if off >= len(msg) {
+	for range maxPointers {
+		part, next, target := SkipName(r.msg, off)
+		more := next - off
+		if part == NamePointer {
+			more -= 2
+		}
+		length += more
+		switch {
+		case more > 0 && length > MaxName, part == NameReserved:
+			return FaultName
+		case part == NameEnd:
+			return FaultNone
+		case part == NameShort:
 			return FaultPointer
 		}
-		c := int(msg[off])
-		switch {
-		case c == 0:
-			if length+1 > maxNameWire {
-				return FaultName
-			}
-			return FaultNone
-		case c < 64:
-			length += c + 1
-			if length > maxNameWire {
-				return FaultName
-			}
-			off += c + 1
-		case c >= 0xc0:
-			if off+2 > len(msg) {
-				return FaultPointer
-			}
-			if hops++; hops > maxPointers {
-				return FaultPointer
-			}
-			off = int(binary.BigEndian.Uint16(msg[off:])) & 0x3fff
-		default:
-			return FaultName
-		}
+		off = target
 	}
-}
-
-// skipRecords moves past n resource records. Where edns is given, OPT records
-// are read into it. On a fault it tells the record's index.
-func (r *reader) skipRecords(n uint16, edns *EDNS) (Fault, uint16) {
-	for i := range n {
-		if r.off == len(r.msg) {
-			return FaultShort, i
-		}
-		if f := r.skipName(); f != FaultNone {
-			return f, i
-		}
-		if r.off+10 > len(r.msg) {
-			return FaultRecord, i
-		}
-		fixed := r.msg[r.off : r.off+10]
-		data := int(binary.BigEndian.Uint16(fixed[8:]))
-		if r.off+10+data > len(r.msg) {
-			return FaultRecord, i
-		}
-		if edns != nil && binary.BigEndian.Uint16(fixed) == typeOPT {
-			*edns = EDNS{
-				Present:   true,
-				UDPSize:   binary.BigEndian.Uint16(fixed[2:]),
-				ExtRcode:  fixed[4],
-				Version:   fixed[5],
-				DO:        fixed[6]&0x80 != 0,
-				DataStart: uint16(r.off + 10),
-				DataLen:   uint16(data),
-			}
-		}
-		r.off += 10 + data
-	}
-	return FaultNone, 0
+	return FaultPointer
 }
 
 // AppendName appends the name at off to dst in presentation format, with its
 // final dot, escaped as miekg/dns escapes it: a backslash before the characters
 // that zone files treat as special, \DDD for bytes outside 0x20..0x7e. It
-// returns the extended dst and false where the name is bad; then what was
-// appended is the part that can be read.
+// returns the extended dst, and false if the name is bad: then it has appended the
+// labels before the fault.
 func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 	start := len(dst)
-	for hops, length := 0, 0; ; {
-		if off >= len(msg) {
-			return dst, false
-		}
-		c := int(msg[off])
-		switch {
-		case c == 0:
-			if len(dst) == start {
-				dst = append(dst, '.')
-			}
-			return dst, true
-		case c < 64:
-			if length += c + 1; length >= maxNameWire || off+1+c > len(msg) {
+	for pointers, length := 0, 0; ; {
+		part, n := ReadNamePart(msg, off)
+		if part == NameLabel {
+			end := off + 1 + n
+			if length += n + 1; length >= MaxName || end > len(msg) {
 				return dst, false
 			}
-			dst = AppendLabel(dst, msg[off+1:off+1+c])
+			dst = append(AppendLabel(dst, msg[off+1:end]), '.')
+			off = end
+			continue
+		}
+		if part == NamePointer {
+			if pointers++; pointers > maxPointers {
+				return dst, false
+			}
+			off = n
+			continue
+		}
+		if len(dst) == start && part == NameEnd {
 			dst = append(dst, '.')
-			off += c + 1
-		case c >= 0xc0:
-			if hops++; hops > maxPointers || off+2 > len(msg) {
-				return dst, false
-			}
-			off = int(binary.BigEndian.Uint16(msg[off:])) & 0x3fff
-		default:
-			return dst, false
 		}
+		return dst, part == NameEnd
 	}
 }
 
-// AppendLabel appends a label as AppendName writes it, without a dot.
+// AppendLabel appends a label as AppendName does, without the dot.
 func AppendLabel(dst, label []byte) []byte {
 	for _, c := range label {
-		switch plain[c] {
+		switch written[c] {
 		case asIs:
 			dst = append(dst, c)
 		case escaped:
@@ -183,8 +182,8 @@ const (
 	escaped
 )
 
-// plain says how each byte of a label is written.
-var plain = func() (t [256]uint8) {
+// written says how each byte of a label is written.
+var written = func() (t [256]uint8) {
 	for c := ' '; c <= '~'; c++ {
 		t[c] = asIs
 	}

@@ -2,30 +2,30 @@ package dns
 
 import "strings"
 
-// Kind is how a field of record data stands on the wire.
+// Kind is the wire format of a field of record data.
 type Kind uint8
 
-// Kinds. The order is a promise: numbers first, lists last.
+// Kinds. Their order is a promise: first numbers, then single values, then lists.
 const (
 	KindU8         Kind = iota
 	KindU16             //
 	KindU32             //
 	KindU48             //
 	KindU64             //
-	KindLen8            // a number that is also the length, or the kind, of a later field
+	KindLen8            // a number that is also the length, or the form, of a later field
 	KindLen16           // likewise
 	KindName            // a domain name
 	KindString          // a character string
-	KindText            // what is left, as it stands
-	KindHex             // what is left
-	KindBase64          // what is left
-	KindSizedHex        // as long as the KindLen says
+	KindText            // the rest of the data, shown as it stands
+	KindHex             // the rest of the data
+	KindBase64          // the rest of the data
+	KindSizedHex        // as long as its KindLen says
 	KindSizedB64        // likewise
 	KindSizedB32        // likewise
 	KindIPv4            //
 	KindIPv6            //
-	KindGateway         // an address, a name or nothing: the KindLen says which (RFC 4025 section 2.3, RFC 8777 section 4.2.3)
-	KindStrings         // from here on what is left, as lists
+	KindGateway         // an address, a name or nothing: its KindLen says which (RFC 4025 section 2.3, RFC 8777 section 4.2.3)
+	KindStrings         // from here on lists, which take the rest of the data
 	KindNames           //
 	KindTypes           // of NSEC
 	KindOptions         // of EDNS
@@ -43,14 +43,14 @@ var kinds = map[string]Kind{
 
 // Field is a part of record data.
 type Field struct {
-	Name string // as miekg/dns has it
+	Name string // in miekg/dns
 	Kind Kind
 	Must bool // the data must not end before it
 }
 
-// recordData are the fields of each known type, in the names that miekg/dns gives
-// them. The data may end before any field but one with a "!": what is missing is
-// zero then.
+// recordData is the one table of types: for each known one its mnemonic and its
+// fields, under the names that miekg/dns gives them. Data may end before any field
+// but one with a "!": fields that are missing are zero.
 var recordData = map[uint16]string{
 	1:  "A A:ipv4",
 	2:  "NS Ns:name",
@@ -72,7 +72,7 @@ var recordData = map[uint16]string{
 	19: "X25 PSDNAddress:string",
 	20: "ISDN Address:string SubAddress:string",
 	21: "RT Preference:u16 Host:name",
-	23: "NSAPPTR Ptr:name",
+	23: "NSAP-PTR Ptr:name",
 	24: "SIG TypeCovered:u16 Algorithm:u8 Labels:u8 OrigTtl:u32 Expiration:u32 Inception:u32 KeyTag:u16 " +
 		"SignerName:name Signature:base64",
 	25: "KEY Flags:u16 Protocol:u8 Algorithm:u8 PublicKey:base64",
@@ -140,45 +140,60 @@ var recordData = map[uint16]string{
 	32769: "DLV KeyTag:u16 Algorithm:u8 DigestType:u8 Digest:hex",
 }
 
-// fields are those of the known types; nil: the type is not known.
-var lowFields, highFields = func() (low [256 + 16][]Field, high map[uint16][]Field) {
-	high = map[uint16][]Field{}
-	for rrtype, text := range recordData {
-		_, rest, _ := strings.Cut(text, " ")
-		list := []Field{}
-		for f := range strings.FieldsSeq(rest) {
-			list = append(list, newField(f))
-		}
+// layout is a line of recordData.
+type layout struct {
+	name   string
+	fields []Field // nil: unknown
+}
+
+// The layouts of low types are in an array: those are nearly all that are in use.
+var lowLayouts, highLayouts = func() (low [256 + 16]layout, high map[uint16]layout) {
+	high = map[uint16]layout{}
+	set := func(rrtype uint16, l layout) {
 		if int(rrtype) < len(low) {
-			low[rrtype] = list
+			low[rrtype] = l
 		} else {
-			high[rrtype] = list
+			high[rrtype] = l
 		}
+	}
+	for rrtype, text := range recordData {
+		name, fields, _ := strings.Cut(text, " ")
+		l := layout{name, []Field{}}
+		for f := range strings.FieldsSeq(fields) {
+			l.fields = append(l.fields, newField(f))
+		}
+		set(rrtype, l)
+	}
+	for rrtype, name := range dataless {
+		set(rrtype, layout{name: name})
 	}
 	return low, high
 }()
+
+func layoutOf(rrtype uint16) layout {
+	if int(rrtype) < len(lowLayouts) {
+		return lowLayouts[rrtype]
+	}
+	return highLayouts[rrtype]
+}
 
 func newField(text string) Field {
 	name, kindName, _ := strings.Cut(text, ":")
 	k, known := kinds[kindName]
 	if !known {
-		panic("dns: no kind of field " + kindName)
+		panic("dns: unknown kind of field " + kindName)
 	}
 	return Field{strings.TrimPrefix(name, "!"), k, name[0] == '!'}
 }
 
-// FieldsOf gives the fields of a type's data, in wire order. A type that is not
-// known has none, and its data are what they are (RFC 3597).
+// FieldsOf returns the fields of a type's data, in wire order. Data of an unknown
+// type have none, and are just bytes (RFC 3597).
 func FieldsOf(rrtype uint16) (fields []Field, known bool) {
-	if int(rrtype) < len(lowFields) {
-		fields = lowFields[rrtype]
-	} else {
-		fields = highFields[rrtype]
-	}
+	fields = layoutOf(rrtype).fields
 	return fields, fields != nil
 }
 
-// KnownTypes gives the types that FieldsOf knows, in no order.
+// KnownTypes returns the types that FieldsOf knows, in no particular order.
 func KnownTypes() (types []uint16) {
 	for rrtype := range recordData {
 		types = append(types, rrtype)

@@ -8,7 +8,7 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// message is a header with these flags and counts, and a body.
+// message is a header with these flags and counts, followed by body.
 func message(flags uint16, qd, an, ns, ar uint16, body string) []byte {
 	b := []byte{0x12, 0x34}
 	for _, n := range []uint16{flags, qd, an, ns, ar} {
@@ -24,7 +24,7 @@ const (
 	opt      = "\x00\x00\x29\x04\xd0\x05\x00\x80\x00\x00\x00"
 )
 
-// labels is a name of n bytes on the wire, its end included.
+// labels is a name of n bytes on the wire, with its final zero.
 func labels(n int) string {
 	var b strings.Builder
 	for n--; n > 0; {
@@ -42,8 +42,8 @@ func labels(n int) string {
 
 func pointer(to int) string { return string([]byte{0xc0 | byte(to>>8), byte(to)}) }
 
-// TestDefect13Read: every header that can be read gives a summary, which says
-// where the message stops making sense.
+// TestDefect13Read: every whole header gives a summary, which says where the message
+// is malformed.
 func TestDefect13Read(t *testing.T) {
 	f := func(name string, msg []byte, want Malformed, hasQuestion bool) {
 		t.Helper()
@@ -64,8 +64,8 @@ func TestDefect13Read(t *testing.T) {
 	f("no question, an answer", message(0x8000, 0, 1, 0, 0, "\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00"), good, false)
 	f("two questions", message(0, 2, 0, 0, 0, question+question), good, true)
 	f("three questions, two there", message(0, 3, 0, 0, 0, question+question), Malformed{Q, FaultShort, 2}, true)
-	f("counted, not there", message(0, 1, 0, 0, 0, ""), Malformed{Q, FaultShort, 0}, false)
-	f("name runs out", message(0, 1, 0, 0, 0, "\x07exam"), Malformed{Q, FaultName, 0}, false)
+	f("counted, but missing", message(0, 1, 0, 0, 0, ""), Malformed{Q, FaultShort, 0}, false)
+	f("name runs past the end", message(0, 1, 0, 0, 0, "\x07exam"), Malformed{Q, FaultName, 0}, false)
 	f("no type", message(0, 1, 0, 0, 0, example+"\x00"), Malformed{Q, FaultRecord, 0}, false)
 	f("reserved label", message(0, 1, 0, 0, 0, "\x41x\x00\x00\x01\x00\x01"), Malformed{Q, FaultName, 0}, false)
 	f("reserved label behind a pointer", message(0, 1, 0, 0, 0, pointer(18)+"\x00\x01\x00\x01\x80"), Malformed{Q, FaultName, 0}, false)
@@ -87,25 +87,25 @@ func TestDefect13Read(t *testing.T) {
 	f("OPT", message(0, 1, 0, 0, 1, question+opt), good, true)
 	f("OPT twice", message(0, 1, 0, 0, 2, question+opt+opt), good, true)
 	f("OPT among answers", message(0, 1, 1, 0, 0, question+opt), good, true)
-	f("OPT data runs out", message(0, 1, 0, 0, 1, question+opt[:9]+"\x00\x05abcd"), Malformed{X, FaultRecord, 0}, true)
-	f("answer's name runs out", message(0x8000, 1, 1, 0, 0, question+"\x05ab"), Malformed{A, FaultName, 0}, true)
+	f("OPT data runs past the end", message(0, 1, 0, 0, 1, question+opt[:9]+"\x00\x05abcd"), Malformed{X, FaultRecord, 0}, true)
+	f("answer's name runs past the end", message(0x8000, 1, 1, 0, 0, question+"\x05ab"), Malformed{A, FaultName, 0}, true)
 	f("second answer ends early", message(0x8000, 1, 2, 0, 0, question+record+record[:9]), Malformed{A, FaultRecord, 1}, true)
 	f("authority is missing", message(0x8000, 1, 1, 1, 0, question+record), Malformed{N, FaultShort, 0}, true)
-	f("bytes behind", message(0, 1, 0, 0, 0, question+"abc"), Malformed{E, FaultTrailing, 3}, true)
-	f("bytes behind a header", message(0, 0, 0, 0, 0, "abc"), Malformed{E, FaultTrailing, 3}, false)
+	f("trailing bytes", message(0, 1, 0, 0, 0, question+"abc"), Malformed{E, FaultTrailing, 3}, true)
+	f("trailing bytes after a header", message(0, 0, 0, 0, 0, "abc"), Malformed{E, FaultTrailing, 3}, false)
 	const keepalive = "\x00\x01\x00\x08\x00\x00\x3a\x98\x00\x03\x66\x40"
 	f("DSO", message(0x3000, 0, 0, 0, 0, keepalive), good, false)
 	f("DSO, padded", message(0xb000, 0, 0, 0, 0, keepalive+"\x00\x03\x00\x02\x00\x00"), good, false)
-	f("DSO, a TLV runs out", message(0x3000, 0, 0, 0, 0, keepalive[:11]), Malformed{E, FaultRecord, 0}, false)
+	f("DSO, a TLV runs past the end", message(0x3000, 0, 0, 0, 0, keepalive[:11]), Malformed{E, FaultRecord, 0}, false)
 	f("DSO, half a TLV", message(0x3000, 0, 0, 0, 0, keepalive+"\x00\x03\x00"), Malformed{E, FaultRecord, 1}, false)
 	f("DSO with a question", message(0x3000, 1, 0, 0, 0, question+keepalive), Malformed{E, FaultTrailing, 12}, true)
-	f("no DSO", message(0x2800, 0, 0, 0, 0, keepalive), Malformed{E, FaultTrailing, 12}, false)
+	f("not DSO", message(0x2800, 0, 0, 0, 0, keepalive), Malformed{E, FaultTrailing, 12}, false)
 	f("65,535 records counted", message(0, 0xffff, 0xffff, 0xffff, 0xffff, question), Malformed{Q, FaultShort, 1}, true)
 	big := "\x00\x00\x10\x00\x01\x00\x00\x00\x00" + string(binary.BigEndian.AppendUint16(nil, 65535-12-11)) + strings.Repeat("x", 65535-12-11)
 	f("65,535 bytes", message(0x8000, 0, 1, 0, 0, big), good, false)
 }
 
-// forward is a question whose name is n pointers, each to the next, and the root.
+// forward is a question whose name is n pointers, each to the next, then the root.
 func forward(n int) string {
 	b := pointer(18) + "\x00\x01\x00\x01"
 	for i := 1; i < n; i++ {
@@ -138,8 +138,8 @@ func TestReadHeader(t *testing.T) {
 	}
 }
 
-// TestReadEDNS: of several OPT records the last one in its section counts, and
-// one in another section does not.
+// TestReadEDNS: of several OPT records the last one in the additional section counts.
+// OPT records in other sections do not.
 func TestReadEDNS(t *testing.T) {
 	f := func(name string, msg []byte, present bool, version uint8, rcode uint16, do bool, size uint16) {
 		t.Helper()
@@ -154,10 +154,10 @@ func TestReadEDNS(t *testing.T) {
 	f("one", message(0x8003, 1, 0, 0, 1, question+opt), true, 0, 0x53, true, 0x04d0)
 	f("two", message(0x8003, 1, 0, 0, 2, question+opt+other), true, 1, 3, false, 0x0200)
 	f("among answers", message(0x8003, 1, 1, 0, 0, question+opt), false, 0, 3, false, 0)
-	f("in front of a broken record", message(0x8003, 1, 0, 0, 2, question+opt+"\x05"), true, 0, 0x53, true, 0x04d0)
+	f("before a broken record", message(0x8003, 1, 0, 0, 2, question+opt+"\x05"), true, 0, 0x53, true, 0x04d0)
 }
 
-// TestDefect17CaptureCut: where the capture left out the end, that is the reason.
+// TestDefect17CaptureCut: if the capture cut the message, that is the fault.
 func TestDefect17CaptureCut(t *testing.T) {
 	whole := message(0x8180, 1, 1, 0, 1, question+record+opt)
 	for n := HeaderLen; n < len(whole); n++ {
@@ -171,10 +171,10 @@ func TestDefect17CaptureCut(t *testing.T) {
 	}
 	var s Summary
 	if Read(append(whole, 1), true, &s); s.Malformed.Fault != FaultTrailing {
-		t.Errorf("whole, then bytes and a cut: %v", s.Malformed)
+		t.Errorf("whole, then trailing bytes and a cut: %v", s.Malformed)
 	}
 	if Read(message(0x3000, 0, 0, 0, 0, "\x00\x01\x00\x08\x00\x00"), true, &s); s.Malformed.Fault != FaultCaptureCut {
-		t.Errorf("a TLV that was cut: %v", s.Malformed)
+		t.Errorf("a cut TLV: %v", s.Malformed)
 	}
 }
 
@@ -190,8 +190,8 @@ func TestAppendName(t *testing.T) {
 	f("plain", example, "example.org.", true)
 	f("escapes", "\x09 .'@;()\"\\\x00", `\ \.\'\@\;\(\)\"\\.`, true)
 	f("other bytes", "\x04\x00\x1f\x7f\xff\x00", `\000\031\127\255.`, true)
-	f("runs out", "\x03abc", "abc.", false)
-	f("label runs out", "\x03abc\x05x", "abc.", false)
+	f("no end", "\x03abc", "abc.", false)
+	f("label runs past the end", "\x03abc\x05x", "abc.", false)
 	f("circle", "\x01a\xc0\x00", strings.Repeat("a.", 127), false)
 	f("reserved", "\x01a\x40", "a.", false)
 }
@@ -208,8 +208,8 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzRead: no panic; names are those that miekg/dns reads; the walks over
-// questions and answers go as far as the verdict says.
+// FuzzRead: no panic; miekg/dns reads the same names; SkipName and AppendName agree
+// with Read; the iterators over questions and answers go as far as the verdict says.
 func FuzzRead(f *testing.F) {
 	for _, msg := range [][]byte{
 		message(0x0100, 1, 0, 0, 0, question), message(0x8180, 1, 1, 1, 1, question+record+record+opt),
@@ -233,7 +233,14 @@ func FuzzRead(f *testing.F) {
 		}
 		name, good := AppendName(nil, msg, HeaderLen)
 		if s.HasQuestion && !good {
-			t.Errorf("Read took the question, AppendName gave up at %q", name)
+			t.Errorf("Read accepts the question, AppendName stops after %q", name)
+		}
+		part, next, _ := SkipName(msg, HeaderLen)
+		if whole := part == NameEnd || part == NamePointer; good && !whole || whole && next > len(msg) {
+			t.Errorf("AppendName reads %q, %v; SkipName comes to part %d at %d of %d", name, good, part, next, len(msg))
+		}
+		if s.HasQuestion && (s.QType != binary.BigEndian.Uint16(msg[next:]) || s.QClass != binary.BigEndian.Uint16(msg[next+2:])) {
+			t.Errorf("type %d and class %d do not stand at %d, where SkipName comes to", s.QType, s.QClass, next)
 		}
 		if good && s.QDCount > 0 && !s.HasQuestion && m.Fault != FaultRecord && m.Fault != FaultCaptureCut {
 			t.Errorf("AppendName read %q, Read says %v", name, m.Fault)
@@ -242,7 +249,7 @@ func FuzzRead(f *testing.F) {
 		if e := s.EDNS; e.Present && int(e.DataStart)+int(e.DataLen) > len(msg) {
 			t.Errorf("options from %d, %d bytes, in a message of %d", e.DataStart, e.DataLen, len(msg))
 		}
-		questions, answers := walked(t, &s, msg)
+		questions, answers := entries(t, &s, msg)
 		if whole := m.Section == SectionNone || m.Section > SectionQuestion; whole != (questions == int(s.QDCount)) {
 			t.Errorf("%d of %d questions, verdict %v", questions, s.QDCount, m)
 		}
@@ -252,7 +259,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// sameName compares a name with what miekg/dns makes of it.
+// sameName compares a name with the one that miekg/dns reads.
 func sameName(t *testing.T, msg []byte, off int, name string, good bool) {
 	t.Helper()
 	theirs, _, err := mdns.UnpackDomainName(msg, off)
@@ -264,22 +271,22 @@ func sameName(t *testing.T, msg []byte, off int, name string, good bool) {
 	}
 }
 
-// walked counts what the walks find, and checks that it lies in the message, one
-// behind the other.
-func walked(t *testing.T, s *Summary, msg []byte) (questions, answers int) {
+// entries counts what the iterators find, and checks that all of it lies in the
+// message, in order and without overlap.
+func entries(t *testing.T, s *Summary, msg []byte) (questions, answers int) {
 	t.Helper()
 	var q Question
 	end := HeaderLen
 	for list := s.QuestionsOf(msg); list.Next(&q); questions++ {
 		if q.Name < end || q.Name+5 > len(msg) {
-			t.Fatalf("question %d at %d of %d, the one before at %d", questions, q.Name, len(msg), end)
+			t.Fatalf("question %d at %d of %d, the one before ends at %d", questions, q.Name, len(msg), end)
 		}
 		end = q.Name + 5
 	}
 	var r Record
 	for list := s.AnswersOf(msg); list.Next(&r); answers++ {
 		if r.Name < end || r.Data < r.Name+11 || r.End < r.Data || r.End > len(msg) {
-			t.Fatalf("record %d at %d to %d of %d, behind %d", answers, r.Name, r.End, len(msg), end)
+			t.Fatalf("record %d at %d to %d of %d, the one before ends at %d", answers, r.Name, r.End, len(msg), end)
 		}
 		end = r.End
 	}
@@ -301,4 +308,18 @@ func BenchmarkRead(b *testing.B) {
 	}
 	f("message=query", message(0x0100, 1, 0, 0, 0, question))
 	f("message=response", message(0x8180, 1, 1, 0, 1, question+record+opt))
+}
+
+func BenchmarkAppendName(b *testing.B) {
+	msg := message(0x8180, 1, 1, 0, 0, question+"\x03www"+record)
+	f := func(name string, off int) {
+		b.Run("name="+name, func(b *testing.B) {
+			var room [300]byte
+			for b.Loop() {
+				AppendName(room[:0], msg, off)
+			}
+		})
+	}
+	f("plain", HeaderLen)
+	f("pointer", HeaderLen+len(question))
 }

@@ -1,15 +1,19 @@
-// Package dns reads DNS messages from the wire (RFC 1035, RFC 6891): the
-// header, the first question and the OPT record in one pass that allocates
-// nothing, and a verdict on whether the message is whole. Decoding everything
-// else is left to those who need it.
+// Package dns reads DNS messages from the wire (RFC 1035, RFC 6891), and knows the
+// numbers of DNS and the fields of record data.
+//
+// In: the bytes of a message. Out: a Summary with header, first question, OPT record
+// and the verdict whether the message is whole, made in one pass that allocates
+// nothing; and, for those who need more, its questions, records and names. The
+// package imports nothing of the program. Its tests make their own messages and
+// compare with miekg/dns.
 package dns
 
 import "encoding/binary"
 
-// HeaderLen is the length of a DNS header. A shorter message cannot be read.
+// HeaderLen is the length of a DNS header. Shorter messages cannot be read.
 const HeaderLen = 12
 
-// Header is the message's first twelve bytes.
+// Header is the first twelve bytes of a message.
 type Header struct {
 	ID    uint16
 	Flags uint16 // QR to RCODE, as on the wire
@@ -17,22 +21,34 @@ type Header struct {
 	QDCount, ANCount, NSCount, ARCount uint16
 }
 
+// Flags of a header.
+const (
+	FlagQR = 1 << 15
+	FlagAA = 1 << 10
+	FlagTC = 1 << 9
+	FlagRD = 1 << 8
+	FlagRA = 1 << 7
+	FlagZ  = 1 << 6
+	FlagAD = 1 << 5
+	FlagCD = 1 << 4
+)
+
 // Response is the QR bit.
-func (h *Header) Response() bool { return h.Flags&(1<<15) != 0 }
+func (h *Header) Response() bool { return h.Flags&FlagQR != 0 }
 
 // Opcode is the four-bit kind of query.
 func (h *Header) Opcode() uint8 { return uint8(h.Flags>>11) & 15 }
 
-// Rcode is the header's four bits; Summary.Rcode has all twelve.
+// Rcode is the four bits of the header; Summary.Rcode has all twelve.
 func (h *Header) Rcode() uint8 { return uint8(h.Flags) & 15 }
 
 // Truncated is the TC bit.
-func (h *Header) Truncated() bool { return h.Flags&(1<<9) != 0 }
+func (h *Header) Truncated() bool { return h.Flags&FlagTC != 0 }
 
 // Section names a part of a message.
 type Section uint8
 
-// The sections, in wire order. SectionEnd is what follows the last record.
+// The sections, in wire order. SectionEnd stands for bytes after the last record.
 const (
 	SectionNone Section = iota
 	SectionHeader
@@ -59,14 +75,14 @@ type Fault uint8
 // Faults. The zero value is none.
 const (
 	FaultNone       Fault = iota
-	FaultShort            // the section ends before its count is reached
-	FaultName             // a name that runs out of the message, is too long or has a reserved label type
-	FaultPointer          // a compression pointer out of the message, to itself, or into a loop
-	FaultRecord           // a record header or RDLENGTH that runs out of the message
+	FaultShort            // the message ends before the section has as many entries as the header counts
+	FaultName             // a name that runs past the end, is too long or has a reserved label type
+	FaultPointer          // a compression pointer past the end, to itself, or into a loop
+	FaultRecord           // a record header or RDLENGTH that runs past the end
 	FaultRData            // record data that does not fit its type
 	FaultTrailing         // bytes after the last record
-	FaultCaptureCut       // the capture left out the rest
-	FaultUnfolds          // whole, but compressed names make more text of it than records hold
+	FaultCaptureCut       // the capture cut the message
+	FaultUnfolds          // the message is whole, but decompressing its names gives more text than a record may hold
 )
 
 var faultTexts = [...]string{
@@ -75,7 +91,7 @@ var faultTexts = [...]string{
 	"names unfold to too much text",
 }
 
-// String says it in a few words, for records and logs.
+// String is the text in records and logs.
 func (f Fault) String() string {
 	if int(f) < len(faultTexts) {
 		return faultTexts[f]
@@ -83,46 +99,46 @@ func (f Fault) String() string {
 	return "unknown"
 }
 
-// Malformed says where and why reading stopped. Everything before that place
-// is good. The zero value means that the message is whole.
+// Malformed says where and why reading stopped. Everything before that is good.
+// The zero value means that the message is whole.
 type Malformed struct {
 	Section Section
 	Fault   Fault
 	Index   uint16 // of the question, record or (SectionEnd) TLV, from 0; for FaultTrailing the number of bytes
 }
 
-// Yes reports whether there is anything to say.
+// Yes reports whether the message is malformed.
 func (m Malformed) Yes() bool { return m.Fault != FaultNone }
 
-// EDNS is what the OPT record says (RFC 6891 section 6.1.3). Of several, the
-// last one in the additional section.
+// EDNS is the content of the OPT record (RFC 6891 section 6.1.3): of the last one,
+// if the additional section has several.
 type EDNS struct {
 	Present   bool
 	Version   uint8
-	ExtRcode  uint8 // upper eight bits of the response code
+	ExtRcode  uint8 // the upper eight bits of the response code
 	DO        bool
 	UDPSize   uint16
 	DataStart uint16 // offset of the options in the message
 	DataLen   uint16
 }
 
-// Summary is what every output needs of a message.
+// Summary is the part of a message that every output needs.
 type Summary struct {
 	Header
 	QType, QClass uint16 // of the first question, if HasQuestion
-	HasQuestion   bool   // the first question can be read; its name starts at HeaderLen
+	HasQuestion   bool   // the first question is whole; its name starts at HeaderLen
 	EDNS          EDNS
 	Malformed     Malformed
 }
 
-// Rcode is the response code with the OPT record's bits.
+// Rcode is the response code, including the bits in the OPT record.
 func (s *Summary) Rcode() uint16 {
 	return uint16(s.Header.Rcode()) | uint16(s.EDNS.ExtRcode)<<4
 }
 
-// Read fills s from a message. It reports false where there is no whole header:
-// then s is not changed. cut says that the capture left out the message's end,
-// which is then given as the reason for what is missing.
+// Read fills s from a message. It returns false, and leaves s as it is, if there is
+// no whole header. cut says that the capture cut the message: anything missing is
+// then blamed on that.
 func Read(msg []byte, cut bool, s *Summary) bool {
 	if len(msg) < HeaderLen {
 		return false
@@ -167,7 +183,7 @@ func readSections(msg []byte, s *Summary) Malformed {
 	if f, i := r.skipRecords(s.ARCount, &s.EDNS); f != FaultNone {
 		return Malformed{SectionAdditional, f, i}
 	}
-	if r.off == HeaderLen && s.Opcode() == opcodeDSO {
+	if r.off == HeaderLen && s.Opcode() == OpcodeDSO {
 		return readTLVs(msg[HeaderLen:])
 	}
 	if r.off < len(msg) {
@@ -176,11 +192,8 @@ func readSections(msg []byte, s *Summary) Malformed {
 	return Malformed{}
 }
 
-// opcodeDSO is that of DNS Stateful Operations: behind a header without sections
-// come TLVs (RFC 8490 section 5.4).
-const opcodeDSO = 6
-
-// readTLVs checks that b is whole ones: a type, a length and as much data.
+// readTLVs checks what follows the header of a DSO message, which has no sections
+// (RFC 8490 section 5.4): TLVs, each a type, a length and as many bytes.
 func readTLVs(b []byte) Malformed {
 	for i := uint16(0); len(b) > 0; i++ {
 		n := 4

@@ -1,9 +1,8 @@
 package dns
 
-// Verdict is the first thing that is wrong with the message: Malformed, or a
-// record before that whose data do not fit its type. Such a record and what stands
-// behind it can be read all the same: its length holds. answers are those of
-// AnswersOf.
+// Verdict returns the first thing wrong with the message: Malformed, or a record
+// before that whose data do not fit its type. Such a record does not stop reading,
+// since its length holds. answers comes from AnswersOf.
 func (s *Summary) Verdict(answers Records) Malformed {
 	if s.ANCount|s.NSCount|s.ARCount == 0 {
 		return s.Malformed
@@ -14,9 +13,8 @@ func (s *Summary) Verdict(answers Records) Malformed {
 	return s.Malformed
 }
 
-// misfit finds the first record whose data do not fit its type, before the first
-// that is not whole. records are those of AnswersOf, and are at the last one that
-// was read then.
+// misfit finds the first record whose data do not fit its type. It stops at the
+// first record that is not whole. records comes from AnswersOf and is consumed.
 func (h *Header) misfit(records *Records) (section Section, index uint16) {
 	var rec Record
 	counts := [...]uint16{h.ANCount, h.NSCount, h.ARCount}
@@ -34,9 +32,9 @@ func (h *Header) misfit(records *Records) (section Section, index uint16) {
 	return SectionNone, 0
 }
 
-// Accepted tells whether miekg/dns, dnsmonster's library, reads the message. That
-// is another question than whether it is whole: counts of records may lie there, a
-// last question may lack its type or class, and bytes may follow the last record.
+// Accepted reports whether miekg/dns, dnsmonster's library, reads the message. That
+// is not the same as being whole: the library accepts wrong counts of records, a
+// last question without type or class, and bytes after the last record.
 func (h *Header) Accepted(msg []byte) bool {
 	if len(msg) == HeaderLen {
 		return true

@@ -11,8 +11,9 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// judge compares Accepted and Fits with miekg/dns, and returns its verdict.
-func judge(t *testing.T, msg []byte) (accepted bool) {
+// accepts compares Accepted and Fits with miekg/dns, and returns whether the library
+// accepts the message.
+func accepts(t *testing.T, msg []byte) (accepted bool) {
 	t.Helper()
 	var s Summary
 	if !Read(msg, false, &s) {
@@ -29,8 +30,8 @@ func judge(t *testing.T, msg []byte) (accepted bool) {
 	return accepted
 }
 
-// randomData mixes what lengths, names, addresses and options are made of, so that
-// a good part of it fits some type.
+// randomData mixes the parts of lengths, names, addresses and options, so that much
+// of it fits some type.
 func randomData(r *rand.Rand) (b []byte) {
 	for range 1 + r.IntN(5) {
 		switch r.IntN(8) {
@@ -58,28 +59,28 @@ func randomData(r *rand.Rand) (b []byte) {
 	return b
 }
 
-// withData is a response whose only record, of a section's place, has that data,
-// and in front of which others stand.
+// withData is a response that has a record with that data in one of its sections,
+// before or behind another record.
 func withData(r *rand.Rand, rrtype uint16, data []byte) []byte {
 	fixed := string(binary.BigEndian.AppendUint16(nil, rrtype)) + "\x00\x01\x00\x00\x00\x05" + string(binary.BigEndian.AppendUint16(nil, uint16(len(data))))
-	odd := "\xc0\x0c" + fixed + string(data)
+	made := "\xc0\x0c" + fixed + string(data)
 	switch r.IntN(3) {
 	case 0:
-		return message(0x8180, 1, 2, 0, 0, question+odd+record)
+		return message(0x8180, 1, 2, 0, 0, question+made+record)
 	case 1:
-		return message(0x8180, 1, 1, 1, 0, question+record+odd)
+		return message(0x8180, 1, 1, 1, 0, question+record+made)
 	}
-	return message(0x8180, 1, 0, 0, 2, question+odd+opt)
+	return message(0x8180, 1, 0, 0, 2, question+made+opt)
 }
 
-// TestAcceptedByType: every type's data, fitting and not, short and long.
+// TestAcceptedByType: data of every type, fitting and not, short and long.
 func TestAcceptedByType(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	types := append(slices.Sorted(maps.Keys(mdns.TypeToRR)), 0, 65280)
 	for _, rrtype := range types {
 		yes := 0
 		for range 800 {
-			if judge(t, withData(r, rrtype, randomData(r))) {
+			if accepts(t, withData(r, rrtype, randomData(r))) {
 				yes++
 			}
 		}
@@ -90,7 +91,7 @@ func TestAcceptedByType(t *testing.T) {
 			t.Errorf("type %d: known %t, to miekg/dns %t", rrtype, known, !known)
 		}
 		if yes == 0 && rrtype != mdns.TypeANY && rrtype != mdns.TypeNXNAME { // they have no data
-			t.Errorf("type %d: nothing that miekg/dns accepts", rrtype)
+			t.Errorf("type %d: miekg/dns accepts none of the data", rrtype)
 		}
 	}
 }
@@ -107,9 +108,9 @@ func TestAcceptedPairs(t *testing.T) {
 					data[i] = byte(r.IntN(4)) << (r.IntN(2) * 5)
 				}
 				pair := append(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, code), uint16(n)), data...)
-				judge(t, withData(r, typeOPT, pair))
-				judge(t, withData(r, mdns.TypeSVCB, append([]byte{0, 1, 0}, pair...)))
-				judge(t, withData(r, mdns.TypeHTTPS, append(append([]byte{0, 1, 0}, pair...), 0, byte(code+1), 0, 0)))
+				accepts(t, withData(r, TypeOPT, pair))
+				accepts(t, withData(r, mdns.TypeSVCB, append([]byte{0, 1, 0}, pair...)))
+				accepts(t, withData(r, mdns.TypeHTTPS, append(append([]byte{0, 1, 0}, pair...), 0, byte(code+1), 0, 0)))
 			}
 		}
 	}
@@ -125,8 +126,8 @@ func TestAcceptedDamage(t *testing.T) {
 		message(0x8180, 2, 1, 0, 0, question+question+record), message(0, 1, 0, 0, 0, forward(126)), message(0x8000, 0, 1, 0, 0, "\x00"+record[2:]),
 	} {
 		for n := HeaderLen; n <= len(seed); n++ {
-			judge(t, seed[:n])
-			judge(t, append(bytes.Clone(seed), make([]byte, n)...))
+			accepts(t, seed[:n])
+			accepts(t, append(bytes.Clone(seed), make([]byte, n)...))
 		}
 		for range 20000 {
 			msg := bytes.Clone(seed)
@@ -134,7 +135,7 @@ func TestAcceptedDamage(t *testing.T) {
 				i := r.IntN(len(msg))
 				msg[i] = []byte{byte(r.Uint32()), 0, 1, 2, 0xc0, 12, msg[i] + 1}[r.IntN(7)]
 			}
-			if judge(t, msg[:len(msg)-r.IntN(3)*r.IntN(6)]) {
+			if accepts(t, msg[:len(msg)-r.IntN(3)*r.IntN(6)]) {
 				yes++
 			} else {
 				no++
@@ -142,12 +143,12 @@ func TestAcceptedDamage(t *testing.T) {
 		}
 	}
 	if yes < 5000 || no < 5000 {
-		t.Errorf("%d accepted, %d refused: too few of a kind", yes, no)
+		t.Errorf("%d accepted, %d refused: want 5000 of each", yes, no)
 	}
 }
 
-// TestVerdict: the first fault is named, also where others follow, and counted
-// only as far as records are whole.
+// TestVerdict: the first fault is reported even if others follow; data are judged up
+// to the first record that is not whole.
 func TestVerdict(t *testing.T) {
 	f := func(name string, msg []byte, want Malformed) {
 		t.Helper()
@@ -164,10 +165,10 @@ func TestVerdict(t *testing.T) {
 	f("an answer", message(0x8180, 1, 2, 0, 1, question+record+five+opt), Malformed{SectionAnswer, FaultRData, 1})
 	f("authority", message(0x8180, 1, 1, 1, 1, question+record+five+subnet), Malformed{SectionAuthority, FaultRData, 0})
 	f("OPT", message(0x8180, 1, 1, 0, 2, question+record+opt+subnet), Malformed{SectionAdditional, FaultRData, 1})
-	f("before bytes that are too many", message(0x8180, 1, 1, 0, 0, question+five+"\x00"), Malformed{SectionAnswer, FaultRData, 0})
-	f("before a record that is cut", message(0x8180, 1, 2, 0, 0, question+five+record[:13]), Malformed{SectionAnswer, FaultRData, 0})
-	f("behind one that is cut", message(0x8180, 1, 1, 0, 1, question+record[:13]), Malformed{SectionAnswer, FaultRecord, 0})
-	f("questions alone are cut", message(0x8180, 2, 1, 0, 0, question+example), Malformed{SectionQuestion, FaultRecord, 1})
+	f("before trailing bytes", message(0x8180, 1, 1, 0, 0, question+five+"\x00"), Malformed{SectionAnswer, FaultRData, 0})
+	f("before a cut record", message(0x8180, 1, 2, 0, 0, question+five+record[:13]), Malformed{SectionAnswer, FaultRData, 0})
+	f("after one that is cut", message(0x8180, 1, 1, 0, 1, question+record[:13]), Malformed{SectionAnswer, FaultRecord, 0})
+	f("a cut question", message(0x8180, 2, 1, 0, 0, question+example), Malformed{SectionQuestion, FaultRecord, 1})
 }
 
 func TestVerdictAllocatesNothing(t *testing.T) {

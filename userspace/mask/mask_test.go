@@ -69,18 +69,18 @@ func TestAppendMasked(t *testing.T) {
 	f("no address", b, head("00", "00", "01")+opt+"0008 0008 0004 0001 00 00", "")
 	f("unknown family", b, head("00", "00", "01")+opt+"000a 0008 0006 0009 10 00 ffff", head("00", "00", "01")+opt+"000a 0008 0006 0009 10 00 0000")
 	f("all stays", Bits{32, 128}, head("00", "00", "01")+opt+"000c 0008 0008 0001 20 00 c000024d", "")
-	f("behind other options", b, head("00", "00", "01")+opt+"0012 000a 0002 abcd 0008 0008 0001 20 00 c000024d", head("00", "00", "01")+opt+"0012 000a 0002 abcd 0008 0008 0001 20 00 c0000200")
+	f("after other options", b, head("00", "00", "01")+opt+"0012 000a 0002 abcd 0008 0008 0001 20 00 c000024d", head("00", "00", "01")+opt+"0012 000a 0002 abcd 0008 0008 0001 20 00 c0000200")
 	f("twice in a record", b, head("00", "00", "01")+opt+"0018 0008 0008 0001 20 00 c000024d 0008 0008 0001 20 00 c0000201",
 		head("00", "00", "01")+opt+"0018 0008 0008 0001 20 00 c0000200 0008 0008 0001 20 00 c0000200")
 	f("two records", b, head("00", "00", "02")+opt+"000c 0008 0008 0001 20 00 c000024d"+opt+"000c 0008 0008 0001 20 00 c0000201",
 		head("00", "00", "02")+opt+"000c 0008 0008 0001 20 00 c0000200"+opt+"000c 0008 0008 0001 20 00 c0000200")
-	f("behind an answer", b, head("01", "00", "01")+answer+opt+"000c 0008 0008 0001 20 00 c000024d", head("01", "00", "01")+answer+opt+"000c 0008 0008 0001 20 00 c0000200")
+	f("after an answer", b, head("01", "00", "01")+answer+opt+"000c 0008 0008 0001 20 00 c000024d", head("01", "00", "01")+answer+opt+"000c 0008 0008 0001 20 00 c0000200")
 	f("in the answer section", b, head("01", "00", "00")+opt+"000c 0008 0008 0001 20 00 c000024d", head("01", "00", "00")+opt+"000c 0008 0008 0001 20 00 c0000200")
-	f("option runs over", b, head("00", "00", "01")+opt+"000c 0008 0099 0001 20 00 c000024d", head("00", "00", "01")+opt+"000c 0008 0099 0001 20 00 c0000200")
-	f("record runs over", b, head("00", "00", "01")+opt+"0099 0008 0008 0001 20 00 c000024d", head("00", "00", "01")+opt+"0099 0008 0008 0001 20 00 c0000200")
+	f("option runs past the end", b, head("00", "00", "01")+opt+"000c 0008 0099 0001 20 00 c000024d", head("00", "00", "01")+opt+"000c 0008 0099 0001 20 00 c0000200")
+	f("record runs past the end", b, head("00", "00", "01")+opt+"0099 0008 0008 0001 20 00 c000024d", head("00", "00", "01")+opt+"0099 0008 0008 0001 20 00 c0000200")
 	f("no OPT", b, head("01", "00", "00")+answer, "")
 	f("too short", b, "0007 0100", "")
-	f("question runs over", b, "0007 0100 0001 0000 0000 0001 07 6578", "")
+	f("question runs past the end", b, "0007 0100 0001 0000 0000 0001 07 6578", "")
 }
 
 func unhex(t *testing.T, s string) []byte {
@@ -99,8 +99,8 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzAppendMasked: no panic, the original and all lengths stay, only bits are
-// cleared, and what was masked once has nothing left to mask.
+// FuzzAppendMasked: no panic; the original and all lengths stay; bits are only
+// cleared; and a masked message has nothing left to mask.
 func FuzzAppendMasked(f *testing.F) {
 	f.Add([]byte("\x00\x07\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
@@ -124,4 +124,13 @@ func FuzzAppendMasked(f *testing.F) {
 			t.Error("masking twice differs from masking once")
 		}
 	})
+}
+
+func BenchmarkAppendMasked(b *testing.B) {
+	msg := append([]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x07example\x03org\x00\x00\x01\x00\x01"),
+		"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"...)
+	buf := make([]byte, 0, 512)
+	for b.Loop() {
+		buf, _ = Bits{24, 64}.AppendMasked(buf[:0], msg)
+	}
 }

@@ -4,12 +4,12 @@ import "encoding/binary"
 
 // Question is one whole entry of the question section.
 type Question struct {
-	Name        int // where its name starts in the message; AppendName can read it
+	Name        int // offset of its name in the message; AppendName can read it
 	Type, Class uint16
 }
 
-// Questions walks the question section of a message. It ends before the first
-// entry that is not whole.
+// Questions iterates over the question section of a message, up to the first entry
+// that is not whole.
 type Questions struct {
 	r    reader
 	left uint16
@@ -21,7 +21,7 @@ func (h *Header) QuestionsOf(msg []byte) Questions {
 	return Questions{r: reader{msg: msg, off: HeaderLen}, left: h.QDCount}
 }
 
-// Next reads one question. It returns false at the end; q is not changed then.
+// Next reads one question. At the end it returns false and leaves q as it is.
 func (s *Questions) Next(q *Question) bool {
 	name := s.r.off
 	if s.left == 0 || name >= len(s.r.msg) || s.r.skipName() != FaultNone || s.r.off+4 > len(s.r.msg) {
@@ -36,23 +36,23 @@ func (s *Questions) Next(q *Question) bool {
 
 // Record is one whole resource record.
 type Record struct {
-	Name        int // where its name starts in the message
+	Name        int // offset of its name in the message
 	Type, Class uint16
 	TTL         uint32
-	Data, End   int // where its data starts in the message, and the offset behind
+	Data, End   int // offsets in the message where its data starts and ends
 }
 
-// Records walks a section of a message. It ends before the first record that is
-// not whole; whether its data fits its type is not looked at.
+// Records iterates over a section of a message, up to the first record that is not
+// whole. It does not check whether data fit their type.
 type Records struct {
 	r      reader
 	left   uint16
 	broken bool // it ended at a record that is not whole
 }
 
-// AnswersOf starts at the first record of the answer section; there is none
-// where the questions before are not whole. It borrows msg, which holds at
-// least a header. A copy of what it returns starts there, too.
+// AnswersOf starts at the first record of the answer section. It has no records if
+// the question section is not whole. It borrows msg, which holds at least a
+// header. A copy of the result iterates on its own.
 func (h *Header) AnswersOf(msg []byte) Records {
 	if h.ANCount|h.NSCount|h.ARCount == 0 {
 		return Records{}
@@ -67,7 +67,7 @@ func (h *Header) AnswersOf(msg []byte) Records {
 	return Records{r: questions.r, left: h.ANCount}
 }
 
-// Next reads one record. It returns false at the end; rec is not changed then.
+// Next reads one record. At the end it returns false and leaves rec as it is.
 func (s *Records) Next(rec *Record) bool {
 	name := s.r.off
 	if s.left == 0 || name >= len(s.r.msg) {
@@ -93,4 +93,38 @@ func (s *Records) Next(rec *Record) bool {
 func (s *Records) stop() bool {
 	s.left, s.broken = 0, true
 	return false
+}
+
+// skipRecords moves past n resource records, and reads OPT records into edns unless
+// that is nil. With a fault it returns the index of the record.
+func (r *reader) skipRecords(n uint16, edns *EDNS) (Fault, uint16) {
+	for i := range n {
+		if r.off == len(r.msg) {
+			return FaultShort, i
+		}
+		if f := r.skipName(); f != FaultNone {
+			return f, i
+		}
+		if r.off+10 > len(r.msg) {
+			return FaultRecord, i
+		}
+		fixed := r.msg[r.off : r.off+10]
+		data := int(binary.BigEndian.Uint16(fixed[8:]))
+		if r.off+10+data > len(r.msg) {
+			return FaultRecord, i
+		}
+		if edns != nil && binary.BigEndian.Uint16(fixed) == TypeOPT {
+			*edns = EDNS{
+				Present:   true,
+				UDPSize:   binary.BigEndian.Uint16(fixed[2:]),
+				ExtRcode:  fixed[4],
+				Version:   fixed[5],
+				DO:        fixed[6]&0x80 != 0,
+				DataStart: uint16(r.off + 10),
+				DataLen:   uint16(data),
+			}
+		}
+		r.off += 10 + data
+	}
+	return FaultNone, 0
 }

@@ -1,0 +1,84 @@
+package dns
+
+// The numbers of DNS and their names in zone files, as IANA assigns them
+// (https://www.iana.org/assignments/dns-parameters). The names of types that have
+// record data stand in recordData.
+
+// Types that need more than their data read, or that are read for their data often.
+const (
+	TypeA     = 1
+	TypeSOA   = 6
+	TypeSIG   = 24
+	TypeAAAA  = 28
+	TypeOPT   = 41
+	TypeRRSIG = 46
+	TypeTKEY  = 249
+	TypeTSIG  = 250
+)
+
+// dataless are the names of types without record data: most are of questions only.
+var dataless = map[uint16]string{
+	0: "None", 34: "ATMA", 103: "UNSPEC", 251: "IXFR", 252: "AXFR", 253: "MAILB", 254: "MAILA", 65535: "Reserved",
+}
+
+// Classes.
+const (
+	ClassIN   = 1
+	ClassCH   = 3
+	ClassHS   = 4
+	ClassNONE = 254
+	ClassANY  = 255
+)
+
+// Opcodes.
+const (
+	OpcodeQuery  = 0
+	OpcodeNotify = 4
+	OpcodeUpdate = 5
+	OpcodeDSO    = 6 // DNS Stateful Operations; the highest that is assigned
+)
+
+var (
+	opcodeNames = [...]string{"QUERY", "IQUERY", "STATUS", "", "NOTIFY", "UPDATE", "DSO"}
+	rcodeNames  = [...]string{
+		"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI",
+		16: "BADSIG", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE", 20: "BADNAME", 21: "BADALG", 22: "BADTRUNC", 23: "BADCOOKIE",
+	}
+)
+
+// TypeName is a type's mnemonic, "" if it has none.
+func TypeName(rrtype uint16) string { return layoutOf(rrtype).name }
+
+// ClassName is a class's mnemonic, "" if it has none.
+func ClassName(class uint16) string {
+	switch class {
+	case ClassIN:
+		return "IN"
+	case ClassCH:
+		return "CH"
+	case ClassHS:
+		return "HS"
+	case ClassNONE:
+		return "NONE"
+	case ClassANY:
+		return "ANY"
+	}
+	return ""
+}
+
+// OpcodeName is an opcode's mnemonic, "" if it is not assigned.
+func OpcodeName(opcode uint8) string {
+	if int(opcode) < len(opcodeNames) {
+		return opcodeNames[opcode]
+	}
+	return ""
+}
+
+// RcodeName is the mnemonic of a response code of twelve bits, "" if it is not
+// assigned.
+func RcodeName(rcode uint16) string {
+	if int(rcode) < len(rcodeNames) {
+		return rcodeNames[rcode]
+	}
+	return ""
+}
