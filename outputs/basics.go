@@ -13,6 +13,9 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
+// SecretFlag declares an option for a password or token.
+type SecretFlag = secure.SecretFlag
+
 // Basics are the name, the options and the checks that most outputs have in
 // common. An output embeds them, and declares those of the options that it wants:
 // in its own order, each by the variable of its environment, spelled out. The

@@ -59,11 +59,11 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 	p.queue(r, in)
 	p.join(r)
 	for range p.pop - 1 { // popped and forgotten
-		r.queue.Pop(context.Background())
+		popBlock(r.queue)
 	}
 	r.queue.Close()
 	for {
-		b, ok := r.queue.Pop(context.Background())
+		b, ok := popBlock(r.queue)
 		if !ok {
 			break
 		}
@@ -153,7 +153,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	w.writer = &fake{}
 	offer(r.Intake(), 10)
 	r.join.round(true)
-	b, _ := r.queue.Pop(context.Background())
+	b, _ := popBlock(r.queue)
 	w.setInHand(item{block: b})
 	w.deliver(context.Background(), b)
 	l := r.Ledger(func() uint64 { return 10 })
@@ -204,7 +204,7 @@ func TestOfferAllocatesNothing(t *testing.T) {
 		in.Tick(now)
 		r.join.round(true)
 		for range 2 {
-			b, ok := r.queue.Pop(context.Background())
+			b, ok := popBlock(r.queue)
 			if !ok {
 				t.Fatal("no block")
 			}
@@ -276,7 +276,7 @@ func TestDiskBooksShowMutations(t *testing.T) {
 		w, d := r.workers[0], r.spool
 		w.writer = s
 		offer(r.Intake(), 10)
-		b, _ := r.queue.Pop(context.Background())
+		b, _ := popBlock(r.queue)
 		for range place {
 			if _, err := d.write(item{block: b}, false); err != nil {
 				t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // PutResult is what became of a block that was offered to a queue.
 type putResult uint8
 
-// Results of TryPut and Put. Only after Queued is the block the queue's.
+// Results of tryPut, offer and wait. Only after Queued is the block the queue's.
 const (
 	putQueued  putResult = iota
 	putFull              // no room now
@@ -86,9 +86,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// TryPut queues b, or says at once why not.
-func (q *queue) TryPut(b *event.Block) putResult { return q.tryPut(item{block: b}) }
-
+// tryPut queues a block, or says at once why not.
 func (q *queue) tryPut(it item) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,12 +125,6 @@ func (q *queue) hasRoom(b *event.Block) bool {
 	return !q.closed && q.fits(b)
 }
 
-// Put queues b and waits for room where there is none: until Close, or the end
-// of ctx.
-func (q *queue) Put(ctx context.Context, b *event.Block) putResult {
-	return q.wait(ctx, func() putResult { return q.TryPut(b) })
-}
-
 // wait calls put until it says something else than Full.
 func (q *queue) wait(ctx context.Context, put func() putResult) putResult {
 	for {
@@ -148,13 +140,8 @@ func (q *queue) wait(ctx context.Context, put func() putResult) putResult {
 	}
 }
 
-// Pop takes the oldest block and waits where there is none. It returns false
-// once the queue is closed and empty, or ctx has ended.
-func (q *queue) Pop(ctx context.Context) (*event.Block, bool) {
-	it, ok := q.pop(ctx)
-	return it.block, ok
-}
-
+// pop takes the oldest block and waits where there is none. It returns false once
+// the queue is closed and empty, or ctx has ended.
 func (q *queue) pop(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
 		it, over := q.tryPop()

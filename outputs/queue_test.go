@@ -25,32 +25,42 @@ func sealedBlock(n int) *event.Block {
 	return b
 }
 
+// put queues b and waits for room.
+func put(ctx context.Context, q *queue, b *event.Block) putResult {
+	return q.wait(ctx, func() putResult { return q.tryPut(item{block: b}) })
+}
+
+func popBlock(q *queue) (*event.Block, bool) {
+	it, ok := q.pop(context.Background())
+	return it.block, ok
+}
+
 func TestQueueBound(t *testing.T) {
 	one := sealedBlock(1)
 	q, counters := testQueue(int64(3*one.Cap() - 1))
-	put := func(b *event.Block, want putResult) {
+	tryPut := func(b *event.Block, want putResult) {
 		t.Helper()
-		if got := q.TryPut(b); got != want {
-			t.Errorf("TryPut = %d, want %d", got, want)
+		if got := q.tryPut(item{block: b}); got != want {
+			t.Errorf("tryPut = %d, want %d", got, want)
 		}
 	}
-	put(one, putQueued)
-	put(sealedBlock(2), putQueued)
-	put(sealedBlock(1), putFull)
+	tryPut(one, putQueued)
+	tryPut(sealedBlock(2), putQueued)
+	tryPut(sealedBlock(1), putFull)
 	if held := counters.Sum(account.DeliveryHeld); held != 3 {
 		t.Errorf("%d events held, want 3", held)
 	}
-	if b, ok := q.Pop(context.Background()); !ok || b != one {
-		t.Error("Pop does not give the oldest block")
+	if b, ok := popBlock(q); !ok || b != one {
+		t.Error("pop does not give the oldest block")
 	}
-	put(sealedBlock(1), putQueued)
+	tryPut(sealedBlock(1), putQueued)
 	q.Close()
-	put(sealedBlock(1), putStopped)
+	tryPut(sealedBlock(1), putStopped)
 	if n := q.Drain(); n != 3 {
 		t.Errorf("Drain = %d events, want 3", n)
 	}
-	if b, ok := q.Pop(context.Background()); ok {
-		t.Errorf("Pop = %v from a closed and empty queue", b)
+	if b, ok := popBlock(q); ok {
+		t.Errorf("pop = %v from a closed and empty queue", b)
 	}
 	if held := counters.Sum(account.DeliveryHeld); held != 0 {
 		t.Errorf("%d events held, want 0", held)
@@ -60,32 +70,32 @@ func TestQueueBound(t *testing.T) {
 // A block larger than the bound gets in alone.
 func TestQueueLargeBlock(t *testing.T) {
 	q, _ := testQueue(1)
-	if q.TryPut(sealedBlock(1)) != putQueued || q.TryPut(sealedBlock(1)) != putFull {
+	if q.tryPut(item{block: sealedBlock(1)}) != putQueued || q.tryPut(item{block: sealedBlock(1)}) != putFull {
 		t.Error("want one block in, and only one")
 	}
 }
 
-// Put waits until there is room, the queue closes, or its context ends.
+// wait returns when there is room, the queue closes, or its context ends.
 func TestQueuePutWaits(t *testing.T) {
 	f := func(end func(q *queue, cancel func()), want putResult) {
 		t.Helper()
 		q, _ := testQueue(1)
-		q.TryPut(sealedBlock(1))
+		q.tryPut(item{block: sealedBlock(1)})
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		done := make(chan putResult)
-		go func() { done <- q.Put(ctx, sealedBlock(1)) }()
+		go func() { done <- put(ctx, q, sealedBlock(1)) }()
 		select {
 		case r := <-done:
-			t.Fatalf("Put = %d without room", r)
+			t.Fatalf("put = %d without room", r)
 		case <-time.After(20 * time.Millisecond):
 		}
 		end(q, cancel)
 		if got := <-done; got != want {
-			t.Errorf("Put = %d, want %d", got, want)
+			t.Errorf("put = %d, want %d", got, want)
 		}
 	}
-	f(func(q *queue, _ func()) { q.Pop(context.Background()) }, putQueued)
+	f(func(q *queue, _ func()) { popBlock(q) }, putQueued)
 	f(func(q *queue, _ func()) { q.Close() }, putStopped)
 	f(func(_ *queue, cancel func()) { cancel() }, putStopped)
 }
@@ -100,7 +110,7 @@ func TestQueueConcurrent(t *testing.T) {
 	for range producers {
 		in.Go(func() {
 			for range each {
-				q.Put(context.Background(), sealedBlock(1))
+				put(context.Background(), q, sealedBlock(1))
 			}
 		})
 	}
@@ -109,7 +119,7 @@ func TestQueueConcurrent(t *testing.T) {
 	for range consumers {
 		out.Go(func() {
 			for {
-				b, ok := q.Pop(context.Background())
+				b, ok := popBlock(q)
 				if !ok {
 					return
 				}
@@ -139,15 +149,15 @@ func TestQueueOrder(t *testing.T) {
 	var want []*event.Block
 	next := func() {
 		t.Helper()
-		if b, _ := q.Pop(context.Background()); b != want[0] {
-			t.Fatal("Pop does not give the oldest block")
+		if b, _ := popBlock(q); b != want[0] {
+			t.Fatal("pop does not give the oldest block")
 		}
 		want = want[1:]
 	}
 	for i := range 300 {
 		b := sealedBlock(1)
 		want = append(want, b)
-		q.TryPut(b)
+		q.tryPut(item{block: b})
 		if i%3 == 0 {
 			next()
 		}
@@ -162,7 +172,7 @@ func BenchmarkQueue(b *testing.B) {
 	block := event.NewBlock(smallBlock)
 	b.ReportAllocs()
 	for b.Loop() {
-		q.TryPut(block)
+		q.tryPut(item{block: block})
 		q.tryPop()
 	}
 }

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/event"
@@ -223,54 +219,4 @@ func removeOrphans(dir *safefs.Dir) error {
 		}
 	}
 	return nil
-}
-
-// ErrInUse: another process has the folder.
-var ErrInUse = errors.New("in use by another process")
-
-// lockFile locks the folder until the file is closed, or the process ends in
-// whatever way. It returns what the file said before.
-func lockFile(dir *safefs.Dir) (f *os.File, before []byte, err error) {
-	f, err = dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, fileMode)
-	if err != nil {
-		return nil, nil, fmt.Errorf("lock spool: %w", err)
-	}
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-		owner := make([]byte, 32)
-		n, _ := f.Read(owner)
-		f.Close()
-		return nil, nil, fmt.Errorf("spool %s is %w (pid %s): stop it, or use another folder", dir.Path(), ErrInUse, strings.TrimSpace(string(owner[:n])))
-	}
-	if err == nil {
-		before, err = io.ReadAll(f)
-	}
-	if err == nil {
-		err = rewrite(f, fmt.Appendf(nil, "%d\n", os.Getpid()))
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("lock spool %s: %w", dir.Path(), err)
-	}
-	return f, before, nil
-}
-
-// rewrite replaces what a file says.
-func rewrite(f *os.File, text []byte) error {
-	err := f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt(text, 0)
-	}
-	return err
-}
-
-// inUse asks without locking, so that it is in nobody's way.
-func inUse(dir *safefs.Dir) bool {
-	f, err := dir.OpenFile(lockName, os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	ask := unix.Flock_t{Type: unix.F_WRLCK}
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &ask) == nil && ask.Type != unix.F_UNLCK
 }

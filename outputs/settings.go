@@ -1,0 +1,194 @@
+package outputs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Type says whether an output is used, and which of the domain lists filter it.
+type Type int
+
+// Output types, in dnsmonster's numbers.
+const (
+	Off          Type = iota
+	All               // no filter
+	Skip              // all but what the skip list matches
+	Allow             // only what the allow list matches
+	SkipAndAllow      // both
+)
+
+// Settings is what the runner needs to know of an output. Where a field says so,
+// zero stands for a default. Output.Settings fills the first part; the second is
+// the same for all outputs of a run, and the program's to fill.
+type Settings struct {
+	Type            Type
+	Workers         int           // writers, each in a goroutine of its own; at least 1
+	BatchSize       int           // events in a batch at most; 0: as many as its bytes allow
+	BatchBytes      int64         // bytes in a batch at most, as Block.Size tells them, but for a single larger event; 0: 256 KiB. NoByteLimit: what memory allows
+	Grow            bool          // batches become larger than BatchSize while there are others that wait
+	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. What all lanes bring in that time is one batch
+	BatchSizeOption string        // the option that sets BatchSize, for messages; "": no option does
+	Timeout         time.Duration // for one attempt of Write or Open; 0: 30 s
+	RetryFirst      time.Duration // pause after the first failed attempt; 0: 100 ms
+	RetryMax        time.Duration // longest pause between attempts; 0: 30 s
+
+	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool where batches have at most half of it
+	QueueEvents int   // events in that memory at most; 0: as many as it holds
+	Spool       SpoolSettings
+	Skip, Allow Matcher // the domain lists; nil: none is given
+}
+
+// SpoolSettings say what an output keeps on disk.
+type SpoolSettings struct {
+	Dir    string // of all outputs: each has a folder of its name in it; "": no spool
+	Bytes  int64  // on disk at most, for one output
+	Free   int64  // bytes of the file system that are left alone
+	Force  bool   // Dir may be one that other users can change
+	Always bool   // every block, before its first attempt; else what memory cannot hold
+}
+
+// NoByteLimit is the BatchBytes of an output that counts its batches by events alone.
+const NoByteLimit = math.MaxInt64
+
+// Batch sets what dnsmonster's batch options mean: with a delay other than 0
+// the size does not count.
+func (s *Settings) SetBatch(size int, delay time.Duration) {
+	s.BatchSize, s.BatchDelay = size, delay
+	if delay > 0 {
+		s.BatchSize = 0
+	}
+}
+
+const (
+	defaultDelay      = time.Second
+	defaultTimeout    = 30 * time.Second
+	defaultQueueBytes = 64 << 20
+	fileQueueBytes    = 8 << 20 // where everybody waits a long queue saves nothing, and the cache does not hold it
+	defaultRetryFirst = 100 * time.Millisecond
+	defaultRetryMax   = 30 * time.Second
+
+	// minSpool is what the smallest segments need: blocks are whole in them.
+	minSpool = 8 << 20
+)
+
+// Validate says what is wrong with s. Off is wrong too: what is off has no
+// runner.
+func (s *Settings) Validate() error {
+	switch {
+	case s.Type == Off:
+		return errors.New("output type 0: the output is off")
+	case s.Type < Off || s.Type > SkipAndAllow:
+		return fmt.Errorf("output type %d: not one of 0 to 4", s.Type)
+	case s.Workers < 1:
+		return fmt.Errorf("%d workers: at least 1", s.Workers)
+	case s.BatchSize < 0:
+		return fmt.Errorf("batch size %d: must not be negative", s.BatchSize)
+	case s.BatchBytes < 0:
+		return fmt.Errorf("batch of %d bytes: must not be negative", s.BatchBytes)
+	case s.BatchDelay < 0:
+		return fmt.Errorf("batch delay %s: must not be negative", s.BatchDelay)
+	case s.Timeout < 0:
+		return fmt.Errorf("timeout %s: must not be negative", s.Timeout)
+	case s.QueueBytes < 0:
+		return fmt.Errorf("queue of %d bytes: must not be negative", s.QueueBytes)
+	case s.QueueEvents < 0:
+		return fmt.Errorf("queue of %d events: must not be negative", s.QueueEvents)
+	case s.Spool.Dir != "" && s.Spool.Bytes < minSpool:
+		return fmt.Errorf("spool of %d bytes: at least %d MiB (--spoolmb)", s.Spool.Bytes, minSpool>>20)
+	case s.Spool.Free < 0:
+		return fmt.Errorf("free space of %d bytes: must not be negative", s.Spool.Free)
+	}
+	return Filter{s.Type, s.Skip, s.Allow}.Check()
+}
+
+// Attempt is the time that one attempt of Write or Open may take.
+func (s Settings) AttemptTimeout() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
+
+// withDefaults fills in what is zero. live is as in NewRunner.
+func (s Settings) withDefaults(live bool) Settings {
+	if !live && s.Spool.Dir == "" && s.typicalBatchBytes() <= fileQueueBytes/2 {
+		s.QueueBytes = cmp.Or(s.QueueBytes, fileQueueBytes)
+	}
+	s.BatchDelay = cmp.Or(s.BatchDelay, defaultDelay)
+	s.Timeout = s.AttemptTimeout()
+	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
+	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
+	if most := s.maxBatchEvents(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
+		s.BatchSize = most
+	}
+	s.RetryFirst = cmp.Or(s.RetryFirst, defaultRetryFirst)
+	s.RetryMax = max(cmp.Or(s.RetryMax, defaultRetryMax), s.RetryFirst)
+	return s
+}
+
+// largest is how many events a block may have where QueueEvents bounds the queue,
+// 0 where it does not: a block larger than the queue would get in all the same.
+func (s *Settings) maxBatchEvents() int { return (s.QueueEvents + 1) / 2 }
+
+// batchRoom is how many bytes of the memory for what waits a batch may take: half of
+// it, or of the first of two queues around a spool, so that there is room for what
+// comes while the batch is on its way. But 256 KiB are allowed in any case.
+func (s *Settings) batchRoom() int64 {
+	if s.Spool.Dir != "" {
+		return s.spoolQueueBytes() / 2
+	}
+	return s.QueueBytes / 2
+}
+
+// typicalRecord is about how long a record of ordinary traffic is.
+const typicalRecord = 150
+
+// typicalBatch is how many bytes a batch has, about, that is as large as the output
+// wants it.
+func (s *Settings) typicalBatchBytes() int64 {
+	bytes := cmp.Or(s.BatchBytes, blockTarget)
+	if n := int64(s.BatchSize); n > 0 && n < bytes/typicalRecord {
+		return n * typicalRecord
+	}
+	return bytes
+}
+
+// smaller says why batches will be smaller than s wants them, and what would mend
+// it, where real is s with all that has no say in it filled in; "": they are not.
+func (s *Settings) batchWarning(real Settings, output string) string {
+	asks := fmt.Sprintf("%s=%d", s.BatchSizeOption, s.BatchSize)
+	switch n := s.typicalBatchBytes(); {
+	case s.BatchSizeOption != "" && s.BatchSize > real.BatchSize:
+		return fmt.Sprintf("%s is more than the %d records that --packetlimit=%d leaves for a batch of output %s: set --packetlimit=%d, or fewer records for a batch",
+			asks, real.BatchSize, s.QueueEvents, output, 2*s.BatchSize-1)
+	case n <= real.BatchBytes || n == NoByteLimit:
+		return ""
+	case s.BatchSizeOption == "":
+		asks = "a batch"
+		fallthrough
+	default:
+		return fmt.Sprintf("%s of output %s takes about %s, and has at most %s: set %s, or smaller batches",
+			asks, output, mib(n), mib(real.BatchBytes), real.optionsForBatch(n))
+	}
+}
+
+// roomFor names the options, with values, that leave room for batches of n bytes.
+func (s *Settings) optionsForBatch(n int64) string {
+	megabytes := func(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
+	if s.Spool.Dir == "" {
+		return fmt.Sprintf("--queuemb=%d", megabytes(2*n))
+	}
+	var set []string
+	if s.QueueBytes < 4*n {
+		set = append(set, fmt.Sprintf("--queuemb=%d", megabytes(4*n)))
+	}
+	if s.Spool.Bytes < 8*n {
+		set = append(set, fmt.Sprintf("--spoolmb=%d", megabytes(8*n)))
+	}
+	return strings.Join(set, " and ")
+}
+
+func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+// half is the bound of each of the two queues around a spool. The spool has room
+// for both: for all that memory holds.
+func (s *Settings) spoolQueueBytes() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
