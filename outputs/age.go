@@ -2,12 +2,12 @@ package outputs
 
 import "time"
 
-// Oldest is for how long the oldest event has waited that is neither delivered nor
-// lost, since it was received: in a lane's open block, in memory, on disk, or with a
-// writer. 0: nothing waits. Of what an earlier run has left, the time of sealing
-// counts. It is safe to call at any time.
+// OldestAge is the time since the receipt of the oldest event that is neither delivered
+// nor lost: in a lane's open block, in memory, on disk, or with a writer. It is 0 if
+// there is none. Events of an earlier run count from when their block was sealed. It is
+// safe to call at any time.
 func (r *Runner) OldestAge() time.Duration {
-	// In the direction in which events go, so that none is passed by on its way.
+	// Look in the direction in which events move, so that none is missed on its way.
 	var t time.Time
 	r.lanesMu.Lock()
 	for _, in := range r.intakes {
@@ -24,7 +24,7 @@ func (r *Runner) OldestAge() time.Duration {
 		t = earlier(t, w.since())
 	}
 	if r.spool != nil {
-		t = earlier(t, r.spool.oldest()) // what a worker gave back at the end
+		t = earlier(t, r.spool.oldest()) // what a worker returned at the end
 	}
 	if t.IsZero() {
 		return 0

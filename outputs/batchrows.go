@@ -2,11 +2,11 @@ package outputs
 
 import "sync"
 
-// RowBounds are the upper bounds of what BatchRows counts by; there is one count
-// more, for what is larger.
+// RowBounds are the upper bounds of BatchRows' buckets; there is one more bucket for
+// what is larger.
 var RowBounds = [...]float64{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}
 
-// batchRows counts written batches by the number of their events.
+// batchRows counts written batches by their number of events.
 type batchRows struct {
 	mu     sync.Mutex
 	rows   uint64
@@ -24,8 +24,8 @@ func (r *batchRows) add(rows uint64) {
 	r.counts[i]++
 }
 
-// BatchRows is how many batches the destination has acknowledged, all and up to
-// each of the RowBounds, and how many events were in them.
+// BatchRows returns how many batches the destination has acknowledged, in total and up to
+// each of RowBounds, and how many events were in them.
 func (r *Runner) BatchRows() (batches, rows uint64, upTo map[float64]uint64) {
 	r.rows.mu.Lock()
 	defer r.rows.mu.Unlock()

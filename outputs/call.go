@@ -2,17 +2,17 @@ package outputs
 
 import "context"
 
-// Pending is a call that cannot be called back, such as a write to a pipe that
-// nobody reads or to a disk that does not answer: it goes on when the attempt that
-// began it has ended, and a later attempt waits for it instead of writing again.
-// What the call was given, its bytes above all, is its own until Wait has returned
-// the result; a call that never returns keeps it for ever, with its goroutine.
+// Call is a call that cannot be cancelled, such as a write to a pipe that nobody reads
+// or to a disk that does not answer. It goes on when the attempt that started it has
+// ended; a later attempt waits for it instead of writing again. What the call was given,
+// above all its buffers, belongs to it until Wait has returned the result. A call that
+// never returns keeps them, and its goroutine, for ever.
 type Call[T any] struct {
 	done   chan struct{}
 	result T
 }
 
-// Begin starts a call in a goroutine of its own.
+// StartCall runs call in a goroutine of its own.
 func StartCall[T any](call func() T) *Call[T] {
 	p := &Call[T]{done: make(chan struct{})}
 	go func() {
@@ -22,16 +22,15 @@ func StartCall[T any](call func() T) *Call[T] {
 	return p
 }
 
-// Wait returns what the call has returned, or the error of ctx where that ends
-// before: the call is under way still. Any number of goroutines may wait, each as
-// often as it likes.
+// Wait returns the result of the call, or the error of ctx if that ends first while the
+// call goes on. Any number of goroutines may wait, each as often as it likes.
 func (p *Call[T]) Wait(ctx context.Context) (T, error) {
 	select {
 	case <-p.done:
 		return p.result, nil
 	case <-ctx.Done():
 	}
-	select { // where both have happened, the result counts
+	select { // if both have happened, the result counts
 	case <-p.done:
 		return p.result, nil
 	default:

@@ -7,16 +7,16 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Matcher is a domain list. Lanes call Match at the same time, whatever else
-// happens to the list; it does not wait.
+// Matcher is a domain list. Lanes call Match concurrently, even while the list is
+// replaced; it does not block.
 type Matcher interface {
-	// Match tells whether name is on the list. It is in presentation format
-	// with its final dot, in lower case, and borrowed.
+	// Match reports whether name is on the list. name is in presentation format with
+	// its final dot, in lower case; Match must not keep it.
 	Match(name []byte) bool
 }
 
-// Filter says which events an output takes. A list that its type does not use
-// may be nil.
+// Filter says which events an output accepts. A list that its type does not use may
+// be nil.
 type Filter struct {
 	Type        Type
 	Skip, Allow Matcher
@@ -25,7 +25,7 @@ type Filter struct {
 func (t Type) skips() bool  { return t == Skip || t == SkipAndAllow }
 func (t Type) allows() bool { return t == Allow || t == SkipAndAllow }
 
-// Check says what is wrong with f.
+// Check reports what is wrong with f.
 func (f Filter) Check() error {
 	switch {
 	case f.Type < All || f.Type > SkipAndAllow:
@@ -38,7 +38,7 @@ func (f Filter) Check() error {
 	return nil
 }
 
-// takes tells whether the output takes what has this name, in lower case.
+// accepts reports whether the output accepts a question of this name, in lower case.
 func (f *Filter) accepts(name []byte) bool {
 	if f.Type.skips() && f.Skip.Match(name) {
 		return false
@@ -46,8 +46,8 @@ func (f *Filter) accepts(name []byte) bool {
 	return !f.Type.allows() || f.Allow.Match(name)
 }
 
-// takes tells whether the output takes an event: any of its questions. What has
-// no name is on no list.
+// accepts reports whether the output accepts an event: at least one of its questions.
+// An event without a name is on no list.
 func (in *Intake) accepts(e *event.Event) bool {
 	f := in.r.filter.Load()
 	switch {
@@ -62,8 +62,8 @@ func (in *Intake) accepts(e *event.Event) bool {
 	return f.accepts(in.name)
 }
 
-// takesSome notes in e which of its questions the output takes, where it is some
-// and not all.
+// acceptsSome decides for each question of e. If some are accepted and some are not, it
+// notes in e which.
 func (in *Intake) acceptsSome(f *Filter, e *event.Event) bool {
 	in.selected = in.selected[:0]
 	questions, taken := 0, 0
@@ -84,8 +84,8 @@ func (in *Intake) acceptsSome(f *Filter, e *event.Event) bool {
 	return taken > 0
 }
 
-// SetFilter changes what the output takes, from the next event of each lane on.
-// What is queued stays.
+// SetFilter changes the filter, from the next event of each lane on. What is queued
+// stays.
 func (r *Runner) SetFilter(f Filter) error {
 	if err := f.Check(); err != nil {
 		return err

@@ -2,21 +2,21 @@ package outputs
 
 import "dnsmonster-sensor/userspace/event"
 
-// blockTarget is where a block is full, in bytes. It holds four of the largest
-// messages; a single event that is larger gets a block of its own.
+// blockTarget is the size in bytes at which a block is full. It holds four of the
+// largest messages; a single larger event gets a block of its own.
 const blockTarget = 256 << 10
 
-// smallBlock is how a block begins. It grows by doubling and keeps what it has
-// grown to, so that an output with small batches does not fill its queue's
-// bound with unused memory.
+// smallBlock is the initial size of a block. A block grows by doubling and keeps its
+// memory, so that the small batches of an output do not fill its queue's bound with
+// unused memory.
 const smallBlock = 4 << 10
 
-// freeBlocks are empty blocks to use again. What does not fit is left to the
-// garbage collector, so that the memory of a long outage comes back.
+// freeBlocks is a pool of empty blocks. What does not fit is left to the garbage
+// collector, so that the memory of a long outage is released.
 type freeBlocks chan *event.Block
 
-// newFreeBlocks keeps what is on its way between lanes and writers. Behind a
-// file, where the queue is full most of the time, that is the whole queue.
+// newFreeBlocks makes a pool for the blocks between lanes and writers. For a file,
+// where the queue is full most of the time, that is the whole queue.
 func newFreeBlocks(set Settings, live bool) freeBlocks {
 	n := set.Workers + 16
 	if !live && set.Spool.Dir == "" {
@@ -34,7 +34,7 @@ func (f freeBlocks) get() *event.Block {
 	}
 }
 
-// put takes a block that nobody else holds.
+// put takes a block that nobody else uses.
 func (f freeBlocks) put(b *event.Block) {
 	if b.Cap() > 2*blockTarget {
 		return

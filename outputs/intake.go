@@ -9,26 +9,26 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Intake is one lane's way into a runner. It belongs to one goroutine; nothing
-// in it is shared until a block is full.
+// Intake is where one lane hands its events to a runner. It belongs to one goroutine;
+// nothing in it is shared until a block is full.
 type Intake struct {
 	_           [64]byte // intakes of two lanes never share a cache line
 	r           *Runner
 	shard       *account.Shard
 	open        *event.Block
-	maxBytes    int          // bytes that an open block has at most, but for a single event
-	flushing    bool         // Flush hands over
-	fullIsBatch bool         // a block of that size is a batch, and not joined with others
+	maxBytes    int          // of an open block; a single event may be larger
+	flushing    bool         // the next hand-over is Flush's
+	fullIsBatch bool         // a block of maxBytes is a batch, and not joined with others
 	now         time.Time    // of the last Tick
 	since       time.Time    // when the open block got its first event
-	sinceStamp  atomic.Int64 // since, for others: as in loose, 0 where nothing is in hand
-	generation  uint64       // Queue.offer's
-	name        []byte       // memory for the filter
+	sinceStamp  atomic.Int64 // since, for other goroutines: as unbatched.oldestStamp, 0 while the block is empty
+	generation  uint64       // see queue.offer
+	name        []byte       // buffer for the filter
 	selected    []byte       // likewise
 	_           [64]byte
 }
 
-// Intake makes one more way in. Intakes may be made at any time before Stop.
+// Intake adds an intake. It may be called at any time before Stop.
 func (r *Runner) Intake() *Intake {
 	in := &Intake{r: r, shard: r.counters.Shard(), open: r.free.get(), now: time.Now(), maxBytes: blockTarget}
 	if r.set.BatchBytes <= blockTarget {
@@ -40,8 +40,8 @@ func (r *Runner) Intake() *Intake {
 	return in
 }
 
-// Offer copies e, if the filter takes it. Behind a live source it never waits;
-// behind any other it waits while the queue is full.
+// Offer copies e if the filter accepts it. With a live source it never waits; with any
+// other it waits while the queue is full.
 func (in *Intake) Offer(e *event.Event) {
 	if !in.accepts(e) {
 		in.shard.Add(account.Skipped, 1)
@@ -55,13 +55,13 @@ func (in *Intake) Offer(e *event.Event) {
 		in.sinceStamp.Store(in.r.queue.unbatched.stamp(in.now))
 	}
 	in.open.Append(e)
-	e.Selected = nil // that was for this output alone
+	e.Selected = nil // it was set for this output only
 	if in.full() || in.open.Size() >= in.maxBytes {
 		in.handOver(in.fullIsBatch, false)
 	}
 }
 
-// full tells whether the open block has as many events as it shall have.
+// full reports whether the open block has as many events as it may have.
 func (in *Intake) full() bool {
 	set, n := &in.r.set, in.open.Len()
 	if set.Grow && set.BatchSize > 0 {
@@ -70,11 +70,11 @@ func (in *Intake) full() bool {
 	return n == set.BatchSize
 }
 
-// Tick hands over an open block when it has waited for almost BatchDelay, when
-// others have, so that all lanes' events go into one batch, and when it is full
-// since nothing else waits any more; and it publishes the ledgers. A block that could
-// be larger stays open where there is no room: all lanes come at once. Call it once
-// per batch of packets, and while there are none.
+// Tick hands over the open block when it has waited for almost BatchDelay; when blocks
+// of other lanes have, so that the events of all lanes go into one batch; and when it is
+// full and nothing else waits any more. It also publishes the counters. If the queue is
+// full, a block that can still grow stays open, since all lanes hand over at once. Call
+// Tick once per batch of packets, and regularly while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
 	if in.open.Len() > 0 && (max(now.Sub(in.since), in.r.queue.unbatched.age(now)) >= in.r.maxOpenTime || in.full()) {
@@ -84,20 +84,20 @@ func (in *Intake) Tick(now time.Time) {
 	in.setHeld(in.open.Len())
 }
 
-// Flush hands over the open block, however small, to be sent soon. It is the
-// lane's last call before Stop, which decides on what waits: behind a live source
-// the block gets in where there is no room, too. Its memory is there already.
+// Flush hands over the open block, however small, to be sent soon. It is the lane's
+// last call before Stop, which decides what happens to all that waits. With a live
+// source a full queue accepts the block too: its memory is already in use.
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {
 		in.flushing = true
 		in.handOver(false, false)
 		return
 	}
-	in.setHeld(0) // what was skipped since the last Tick counts, too
+	in.setHeld(0) // count what was skipped since the last Tick
 }
 
-// handOver queues the open block: sealed where it is a batch, else for the joiner.
-// later: one that is no batch may stay open until there is room.
+// handOver queues the open block: sealed if it is a batch, else for the joiner.
+// With later set, a block that is no batch stays open if the queue is full.
 func (in *Intake) handOver(batch, later bool) {
 	b := in.open
 	n := b.Len()
@@ -114,7 +114,7 @@ func (in *Intake) handOver(batch, later bool) {
 			return
 		}
 		in.shard.Add(account.QueueFull, uint64(n))
-		in.r.free.put(b) // the newest is what goes: what waits keeps its order
+		in.r.free.put(b) // drop the newest: what waits keeps its order
 	case putStopped:
 		in.shard.Add(account.Abandoned, uint64(n))
 		in.r.free.put(b)
@@ -124,14 +124,14 @@ func (in *Intake) handOver(batch, later bool) {
 	in.open = in.r.free.get()
 	in.setHeld(0)
 	if !in.r.live {
-		// A writer that waits takes the block from this processor's cache, and
-		// gives it back to be filled again; lanes that run on until the queue is
-		// full would leave both to main memory.
+		// A writer that waits takes the block from this CPU's cache and returns it to
+		// be filled again. Lanes that ran on until the queue is full would push both
+		// out to main memory.
 		runtime.Gosched()
 	}
 }
 
-// hold publishes how many events this intake has in hand.
+// setHeld publishes how many events this intake holds.
 func (in *Intake) setHeld(events int) {
 	in.shard.Set(account.DeliveryHeld, uint64(events))
 	in.shard.Publish()

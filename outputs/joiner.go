@@ -10,16 +10,16 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// joiner makes one batch of what all lanes hand over within the batch delay, or of
-// as much of it as a batch may have. It is one goroutine for each output; a lane
-// only ever leaves its block in the queue. A lane's block that is a batch already
-// does not come here, or goes on as it is.
+// joiner makes one batch of all that the lanes hand over within the batch delay, or of as
+// much as a batch may hold. Each output has one, with a goroutine of its own; a lane only
+// leaves its block in the queue. Blocks that are already batches bypass the joiner or
+// pass through it unchanged.
 type joiner struct {
 	r     *Runner
 	shard *account.Shard
 	batch *event.Block // being filled; nil: none
 	since time.Time    // when its oldest event was received
-	due   time.Time    // when it is passed on, full or not
+	due   time.Time    // when it is enqueued even if it is not full
 	ended chan struct{}
 }
 
@@ -27,15 +27,15 @@ func newJoiner(r *Runner) *joiner {
 	return &joiner{r: r, shard: r.counters.Shard(), ended: make(chan struct{})}
 }
 
-// wasteful is how much memory a batch may take that it does not fill: lanes' blocks
-// keep what they have grown to.
+// maxSlack is how much unused memory a batch may keep: lanes' blocks keep what they have
+// grown to.
 const maxSlack = 64 << 10
 
-// early is how much less than the batch delay lanes wait before they hand over: the
-// others, who look every 10 ms, have that time to add to the batch.
+// joinMargin is how much earlier than the batch delay a lane hands over. The other
+// lanes, which check every 10 ms, then have that time to add to the batch.
 func joinMargin(delay time.Duration) time.Duration { return min(delay/4, 25*time.Millisecond) }
 
-// run ends when the queue is closed, or ctx ends. It has nothing in hand then.
+// run ends when the queue is closed or ctx ends. The joiner holds nothing then.
 func (j *joiner) run(ctx context.Context) {
 	defer close(j.ended)
 	timer := time.NewTimer(time.Hour)
@@ -44,7 +44,7 @@ func (j *joiner) run(ctx context.Context) {
 		if j.batch != nil {
 			timer.Reset(time.Until(j.due))
 		} else {
-			timer.Reset(time.Hour) // there is a token for what comes
+			timer.Reset(time.Hour) // a new block leaves a token in more
 		}
 		select {
 		case <-j.r.queue.unbatched.more:
@@ -57,8 +57,8 @@ func (j *joiner) run(ctx context.Context) {
 	}
 }
 
-// round joins what has come and passes on what is full or due; all of it where
-// this is the last round. It returns whether there may be another one.
+// round joins what has arrived and enqueues what is full or due; in the last round it
+// enqueues everything. It reports whether there may be another round.
 func (j *joiner) round(last bool) (more bool) {
 	parcels, more := j.r.queue.takeUnbatched()
 	j.addAll(parcels)
@@ -71,8 +71,8 @@ func (j *joiner) round(last bool) (more bool) {
 	return more
 }
 
-// set sees to it that no event of a parcel waits for too long. When a lane ends,
-// the others often do: they get a moment.
+// setDue makes sure that no event of a block waits for too long. When one lane ends,
+// others often do too: joinMargin is for their blocks.
 func (j *joiner) setDue(p laneBlock) {
 	if j.batch == nil {
 		return
@@ -85,7 +85,7 @@ func (j *joiner) setDue(p laneBlock) {
 	j.due = earlier(j.due, due)
 }
 
-// addAll puts the events of parcels into batches, and keeps the ledgers meanwhile.
+// addAll puts the events of blocks into batches, and keeps the counters up to date.
 func (j *joiner) addAll(parcels []laneBlock) {
 	waiting := 0
 	for _, p := range parcels {
@@ -99,9 +99,9 @@ func (j *joiner) addAll(parcels []laneBlock) {
 	}
 }
 
-// add puts a parcel's events into batches.
+// add puts a block's events into batches.
 func (j *joiner) add(p laneBlock) {
-	if p.isBatch { // what is in hand is older
+	if p.isBatch { // the batch in hand is older
 		j.flush()
 		j.enqueue(p.block, p.since)
 		return
@@ -126,15 +126,15 @@ func (j *joiner) add(p laneBlock) {
 	j.r.free.put(p.block)
 }
 
-// passFull passes on the batch in hand where it is full, or takes so much of the
-// queue's bound that there is no room for what lanes bring next.
+// flushIfFull enqueues the batch in hand if it is full, or if it takes so much of the
+// queue's bound that there is no room for what the lanes bring next.
 func (j *joiner) flushIfFull(events int) {
 	if j.batch != nil && (j.batch.Len() >= events || j.batch.Cap() > j.r.queue.limit/2) {
 		j.flush()
 	}
 }
 
-// bounds are those of a batch.
+// batchLimits are the most events and bytes of a batch.
 func (j *joiner) batchLimits() (events, size int) {
 	events = cmp.Or(j.r.set.BatchSize, math.MaxInt)
 	if most := j.r.queue.maxEvents; most > 0 {
@@ -143,7 +143,7 @@ func (j *joiner) batchLimits() (events, size int) {
 	return events, int(j.r.set.BatchBytes)
 }
 
-// pass seals the batch in hand, if there is one, and passes it on.
+// flush seals and enqueues the batch in hand, if there is one.
 func (j *joiner) flush() {
 	if j.batch == nil {
 		return
@@ -155,7 +155,7 @@ func (j *joiner) flush() {
 	j.enqueue(b, since)
 }
 
-// passOn queues a batch. Where the output has given up nobody would take it.
+// enqueue queues a batch. If the output has ended, nobody would take it.
 func (j *joiner) enqueue(b *event.Block, since time.Time) {
 	if j.r.spool == nil && j.r.Err() != nil {
 		j.shard.Add(account.Abandoned, uint64(b.Len()))
@@ -164,7 +164,7 @@ func (j *joiner) enqueue(b *event.Block, since time.Time) {
 	j.r.queue.pushJoined(item{block: b, since: since})
 }
 
-// hold publishes how many events are in hand: in the batch, and in parcels.
+// setHeld publishes how many events the joiner holds: in the batch, and in blocks.
 func (j *joiner) setHeld(parcels int) {
 	n := parcels
 	if j.batch != nil {

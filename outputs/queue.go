@@ -11,37 +11,36 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// PutResult is what became of a block that was offered to a queue.
+// putResult says what became of a block that was offered to a queue.
 type putResult uint8
 
-// Results of tryPut, offer and wait. Only after Queued is the block the queue's.
+// Results of tryPut, offer and wait. The queue owns the block only after putQueued.
 const (
 	putQueued  putResult = iota
 	putFull              // no room now
-	putStopped           // the queue takes nothing any more, or the wait was ended
+	putStopped           // the queue is closed, or the wait was cancelled
 )
 
 // item is a block on its way to a writer.
 type item struct {
 	block  *event.Block
 	since  time.Time      // when the oldest of its events was received
-	seg    *spool.Segment // where it is on disk too; nil: nowhere
-	id     event.ID       // its name there: block may be the rest of what is on disk
-	shared bool           // its memory is not its own: not to be filled again
+	seg    *spool.Segment // where it is stored on disk too; nil: nowhere
+	id     event.ID       // of the stored block: block may be what is left of it
+	shared bool           // its memory belongs to others too: do not reuse it
 }
 
-// Queue holds sealed blocks in memory, first in, first out, for any number of
-// goroutines on both ends. Its bound is on the memory that the blocks hold on
-// to, not on their number; a block larger than the bound gets in when it is
-// alone, so that nobody waits for ever. MaxEvents, where not 0, is one more
-// bound; set it before use.
+// queue holds sealed blocks in memory, first in, first out, for any number of goroutines
+// on both ends. It is bounded by the memory that the blocks occupy, not by their number.
+// An empty queue accepts a block larger than the bound, so that nobody waits for ever.
+// maxEvents, if not 0, is a second bound; set it before use.
 //
-// What a joiner is to make larger blocks of waits in the queue as well, within
-// the same bounds (loose.go).
+// Blocks that the joiner has yet to make batches of wait in the queue as well, within the
+// same bounds (unbatched.go).
 type queue struct {
 	maxEvents int
 
-	chargePopped bool // a large block that was popped counts until giveBack; set before use
+	chargePopped bool // a large block that was popped still counts until release; set before use
 	limit        int
 	shard        *account.Shard // guarded by mu
 
@@ -51,21 +50,21 @@ type queue struct {
 	count     int
 	bytes     int
 	events    uint64
-	charged   int // bytes of what was popped and still counts
+	charged   int // bytes of popped blocks that still count
 	unbatched unbatched
 	closed    bool
 	isEnded   bool        // ended is closed
 	nonEmpty  atomic.Bool // count > 0, to ask without the lock
 
-	// A token in more or room says: look again. Whoever takes one and leaves
-	// something for others passes it on.
+	// A token in more or room means: look again. A goroutine that takes one and leaves
+	// something for others puts it back.
 	more, room chan struct{}
 	done       chan struct{} // closed by Close
 	ended      chan struct{} // closed when nothing will come that is not in the ring
 }
 
-// NewQueue makes a queue. The events in it are the level DeliveryHeld on shard,
-// which is the queue's from now on.
+// newQueue makes a queue. It publishes its events as the level DeliveryHeld on shard,
+// which the queue owns from now on.
 func newQueue(limit int64, shard *account.Shard) *queue {
 	return &queue{
 		limit:     int(limit),
@@ -102,13 +101,13 @@ func (q *queue) tryPut(it item) putResult {
 	return putQueued
 }
 
-// fits is called with mu held, as are all below that do not take it.
+// fits is called with mu held, as are all methods below that do not lock it.
 func (q *queue) fits(b *event.Block) bool {
 	return q.count == 0 && len(q.unbatched.blocks) == 0 ||
 		q.heldBytes()+b.Cap() <= q.limit && (q.maxEvents == 0 || q.heldEvents()+uint64(b.Len()) <= uint64(q.maxEvents))
 }
 
-// taken is the memory of all that is within the bound, and inside its events.
+// heldBytes is all memory that counts against the bound, heldEvents all events.
 func (q *queue) heldBytes() int     { return q.bytes + q.charged + q.unbatched.bytes() }
 func (q *queue) heldEvents() uint64 { return q.events + q.unbatched.events() }
 
@@ -118,14 +117,14 @@ func (q *queue) signalRoom() {
 	}
 }
 
-// hasRoom tells whether tryPut would take b.
+// hasRoom reports whether tryPut would accept b.
 func (q *queue) hasRoom(b *event.Block) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.closed && q.fits(b)
 }
 
-// wait calls put until it says something else than Full.
+// wait calls put until its result is not putFull.
 func (q *queue) wait(ctx context.Context, put func() putResult) putResult {
 	for {
 		if r := put(); r != putFull {
@@ -140,8 +139,8 @@ func (q *queue) wait(ctx context.Context, put func() putResult) putResult {
 	}
 }
 
-// pop takes the oldest block and waits where there is none. It returns false once
-// the queue is closed and empty, or ctx has ended.
+// pop takes the oldest block, and waits for one. It returns false once the queue is
+// closed and empty, or ctx has ended.
 func (q *queue) pop(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
 		it, over := q.tryPop()
@@ -157,8 +156,8 @@ func (q *queue) pop(ctx context.Context) (item, bool) {
 	return item{}, false
 }
 
-// tryPop takes the oldest block, if there is one. over: there is none, and will be
-// none.
+// tryPop takes the oldest block, if there is one. over: there is none, and there never
+// will be.
 func (q *queue) tryPop() (it item, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -176,11 +175,11 @@ func (q *queue) tryPop() (it item, over bool) {
 	return it, false
 }
 
-// lentBytes is what of a block in its taker's hand still counts where a queue
-// lends: all but what any block may take.
+// popCharge is how much of a popped block still counts while chargePopped is set: what
+// it has beyond the size of an ordinary block.
 func popCharge(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }
 
-// giveBack says that a block which was popped is placed elsewhere.
+// release says that a popped block has been stored elsewhere.
 func (q *queue) release(bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -188,8 +187,8 @@ func (q *queue) release(bytes int) {
 	q.signalRoom()
 }
 
-// Close lets nothing more in. What is queued can still be popped, and what is
-// loose joined.
+// Close refuses new blocks. What is queued can still be popped, and what is not in a
+// batch yet is still joined.
 func (q *queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,7 +199,7 @@ func (q *queue) Close() {
 	}
 }
 
-// end closes ended when it is time.
+// end closes ended when nothing can follow.
 func (q *queue) end() {
 	if q.closed && !q.isEnded && q.unbatched.empty() {
 		q.isEnded = true
@@ -208,8 +207,8 @@ func (q *queue) end() {
 	}
 }
 
-// Drain throws away what is queued, and what is loose and in no joiner's hand. It
-// returns how many events that was.
+// Drain discards what is queued, and what waits for the joiner but not what the joiner
+// holds. It returns how many events that was.
 func (q *queue) Drain() (events uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -224,7 +223,7 @@ func (q *queue) Drain() (events uint64) {
 	return events
 }
 
-// oldest is when the first event of all that is queued was received.
+// oldest is when the oldest queued event was received.
 func (q *queue) oldest() (t time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -9,53 +9,53 @@ import (
 	"time"
 )
 
-// Type says whether an output is used, and which of the domain lists filter it.
+// Type says whether an output is used, and which domain lists filter it.
 type Type int
 
 // Output types, in dnsmonster's numbers.
 const (
 	Off          Type = iota
 	All               // no filter
-	Skip              // all but what the skip list matches
-	Allow             // only what the allow list matches
+	Skip              // all but what is on the skip list
+	Allow             // only what is on the allow list
 	SkipAndAllow      // both
 )
 
 // Settings is what the runner needs to know of an output. Where a field says so,
-// zero stands for a default. Output.Settings fills the first part; the second is
-// the same for all outputs of a run, and the program's to fill.
+// zero stands for a default. Output.Settings fills the first part. The second part is
+// the same for all outputs of a run; the program fills it.
 type Settings struct {
 	Type            Type
 	Workers         int           // writers, each in a goroutine of its own; at least 1
-	BatchSize       int           // events in a batch at most; 0: as many as its bytes allow
-	BatchBytes      int64         // bytes in a batch at most, as Block.Size tells them, but for a single larger event; 0: 256 KiB. NoByteLimit: what memory allows
-	Grow            bool          // batches become larger than BatchSize while there are others that wait
-	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. What all lanes bring in that time is one batch
-	BatchSizeOption string        // the option that sets BatchSize, for messages; "": no option does
+	BatchSize       int           // most events in a batch; 0: as many as BatchBytes allows
+	BatchBytes      int64         // most bytes in a batch, as Block.Size counts them; a single larger event is still accepted. 0: 256 KiB. NoByteLimit: what memory allows
+	Grow            bool          // batches grow beyond BatchSize while others wait
+	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. All that the lanes bring in that time is one batch
+	BatchSizeOption string        // name of the option that sets BatchSize, for messages; "": there is none
 	Timeout         time.Duration // for one attempt of Write or Open; 0: 30 s
 	RetryFirst      time.Duration // pause after the first failed attempt; 0: 100 ms
 	RetryMax        time.Duration // longest pause between attempts; 0: 30 s
 
-	QueueBytes  int64 // memory for blocks that wait; 0: 64 MiB, and 8 MiB behind a file without a spool where batches have at most half of it
-	QueueEvents int   // events in that memory at most; 0: as many as it holds
+	QueueBytes  int64 // memory for waiting blocks; 0: 64 MiB, or 8 MiB for a file without a spool whose batches take at most half of that
+	QueueEvents int   // most events in that memory; 0: no limit
 	Spool       SpoolSettings
-	Skip, Allow Matcher // the domain lists; nil: none is given
+	Skip, Allow Matcher // the domain lists; nil: not given
 }
 
 // SpoolSettings say what an output keeps on disk.
 type SpoolSettings struct {
-	Dir    string // of all outputs: each has a folder of its name in it; "": no spool
-	Bytes  int64  // on disk at most, for one output
-	Free   int64  // bytes of the file system that are left alone
-	Force  bool   // Dir may be one that other users can change
-	Always bool   // every block, before its first attempt; else what memory cannot hold
+	Dir    string // of all spools: each output has a folder of its name in it; "": no spool
+	Bytes  int64  // most bytes on disk for one output
+	Free   int64  // bytes of the file system that must stay free
+	Force  bool   // Dir may be a folder that other users can change
+	Always bool   // write every block before its first attempt; false: only what memory cannot hold
 }
 
-// NoByteLimit is the BatchBytes of an output that counts its batches by events alone.
+// NoByteLimit is the BatchBytes of an output that limits its batches by events only.
 const NoByteLimit = math.MaxInt64
 
-// Batch sets what dnsmonster's batch options mean: with a delay other than 0
-// the size does not count.
+// SetBatch sets size and delay as dnsmonster's batch options mean them: a delay other
+// than 0 disables the size.
 func (s *Settings) SetBatch(size int, delay time.Duration) {
 	s.BatchSize, s.BatchDelay = size, delay
 	if delay > 0 {
@@ -67,16 +67,16 @@ const (
 	defaultDelay      = time.Second
 	defaultTimeout    = 30 * time.Second
 	defaultQueueBytes = 64 << 20
-	fileQueueBytes    = 8 << 20 // where everybody waits a long queue saves nothing, and the cache does not hold it
+	fileQueueBytes    = 8 << 20 // where all lanes wait for the output, a longer queue gains nothing and misses the CPU cache
 	defaultRetryFirst = 100 * time.Millisecond
 	defaultRetryMax   = 30 * time.Second
 
-	// minSpool is what the smallest segments need: blocks are whole in them.
+	// minSpool holds the smallest segments: a block is never split between two.
 	minSpool = 8 << 20
 )
 
-// Validate says what is wrong with s. Off is wrong too: what is off has no
-// runner.
+// Validate reports what is wrong with s. Off is an error too: an output that is off
+// has no runner.
 func (s *Settings) Validate() error {
 	switch {
 	case s.Type == Off:
@@ -105,10 +105,10 @@ func (s *Settings) Validate() error {
 	return Filter{s.Type, s.Skip, s.Allow}.Check()
 }
 
-// Attempt is the time that one attempt of Write or Open may take.
+// AttemptTimeout is how long one attempt of Write or Open may take.
 func (s Settings) AttemptTimeout() time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
 
-// withDefaults fills in what is zero. live is as in NewRunner.
+// withDefaults replaces zeros by the defaults. live is as in NewRunner.
 func (s Settings) withDefaults(live bool) Settings {
 	if !live && s.Spool.Dir == "" && s.typicalBatchBytes() <= fileQueueBytes/2 {
 		s.QueueBytes = cmp.Or(s.QueueBytes, fileQueueBytes)
@@ -125,13 +125,13 @@ func (s Settings) withDefaults(live bool) Settings {
 	return s
 }
 
-// largest is how many events a block may have where QueueEvents bounds the queue,
-// 0 where it does not: a block larger than the queue would get in all the same.
+// maxBatchEvents is the most events a block may have where QueueEvents bounds the
+// queue, 0 where it does not. The queue would accept a block larger than itself.
 func (s *Settings) maxBatchEvents() int { return (s.QueueEvents + 1) / 2 }
 
-// batchRoom is how many bytes of the memory for what waits a batch may take: half of
-// it, or of the first of two queues around a spool, so that there is room for what
-// comes while the batch is on its way. But 256 KiB are allowed in any case.
+// batchRoom is how many bytes a batch may take: half of the queue's memory, or half of
+// the first of the two queues around a spool. The rest is for what arrives while the
+// batch is being sent. 256 KiB are always allowed.
 func (s *Settings) batchRoom() int64 {
 	if s.Spool.Dir != "" {
 		return s.spoolQueueBytes() / 2
@@ -139,11 +139,11 @@ func (s *Settings) batchRoom() int64 {
 	return s.QueueBytes / 2
 }
 
-// typicalRecord is about how long a record of ordinary traffic is.
+// typicalRecord is the approximate length of a record of ordinary traffic.
 const typicalRecord = 150
 
-// typicalBatch is how many bytes a batch has, about, that is as large as the output
-// wants it.
+// typicalBatchBytes is about how many bytes a batch takes that is as large as the
+// output's settings ask for.
 func (s *Settings) typicalBatchBytes() int64 {
 	bytes := cmp.Or(s.BatchBytes, blockTarget)
 	if n := int64(s.BatchSize); n > 0 && n < bytes/typicalRecord {
@@ -152,8 +152,8 @@ func (s *Settings) typicalBatchBytes() int64 {
 	return bytes
 }
 
-// smaller says why batches will be smaller than s wants them, and what would mend
-// it, where real is s with all that has no say in it filled in; "": they are not.
+// batchWarning explains why batches will be smaller than s asks for, and how to fix
+// that; "" if they will not. real is s after withDefaults.
 func (s *Settings) batchWarning(real Settings, output string) string {
 	asks := fmt.Sprintf("%s=%d", s.BatchSizeOption, s.BatchSize)
 	switch n := s.typicalBatchBytes(); {
@@ -171,7 +171,7 @@ func (s *Settings) batchWarning(real Settings, output string) string {
 	}
 }
 
-// roomFor names the options, with values, that leave room for batches of n bytes.
+// optionsForBatch names the options, with values, that leave room for batches of n bytes.
 func (s *Settings) optionsForBatch(n int64) string {
 	megabytes := func(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 	if s.Spool.Dir == "" {
@@ -189,6 +189,6 @@ func (s *Settings) optionsForBatch(n int64) string {
 
 func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// half is the bound of each of the two queues around a spool. The spool has room
-// for both: for all that memory holds.
+// spoolQueueBytes bounds each of the two queues around a spool. The spool has room for
+// both, so for all that memory holds.
 func (s *Settings) spoolQueueBytes() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }

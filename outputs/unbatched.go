@@ -7,28 +7,28 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// parcel is a block that a lane hands over.
+// laneBlock is a block that a lane hands over.
 type laneBlock struct {
 	block   *event.Block
 	since   time.Time // when its first event was received
-	isBatch bool      // it is a batch as it is, and sealed
-	last    bool      // its lane brings no more
+	isBatch bool      // it is a batch already, and sealed
+	last    bool      // its lane will bring no more
 }
 
-// loose is what the joiner shall put together: blocks of lanes that are no batch
-// yet, and what it has in hand. It is part of a queue and guarded by its mutex.
+// unbatched is what the joiner has yet to enqueue: blocks of lanes that are no batches,
+// and the batch it is filling. It is part of a queue and guarded by the queue's mutex.
 type unbatched struct {
 	blocks, spare []laneBlock
-	waitingBytes  int // bytes of parcels
+	waitingBytes  int // in blocks
 	waitingEvents uint64
-	joinerBytes   int // bytes of what the joiner has
+	joinerBytes   int // what the joiner holds
 	joinerEvents  uint64
 	joinerSince   time.Time
-	generation    uint64 // how often all of it was passed on
+	generation    uint64 // how often all of it has been enqueued
 
 	base        time.Time
-	oldestStamp atomic.Int64  // when the oldest of it was received, in nanoseconds since base; 0: there is none
-	more        chan struct{} // a token: look at the parcels
+	oldestStamp atomic.Int64  // receipt of the oldest event, in nanoseconds since base; 0: there is none
+	more        chan struct{} // a token: there are new blocks
 }
 
 func newUnbatched() unbatched { return unbatched{base: time.Now(), more: make(chan struct{}, 1)} }
@@ -56,10 +56,10 @@ func (l *unbatched) add(p laneBlock) {
 	signal(l.more)
 }
 
-// stamp is a time as in first.
+// stamp converts a time for oldestStamp.
 func (l *unbatched) stamp(t time.Time) int64 { return max(1, int64(t.Sub(l.base))) }
 
-// take gives the parcels away. They are valid until the next take.
+// take returns the blocks. They are valid until the next take.
 func (l *unbatched) take() []laneBlock {
 	taken := l.blocks
 	l.blocks, l.spare = l.spare[:0], taken
@@ -76,10 +76,10 @@ func (l *unbatched) publish() {
 	}
 }
 
-// some tells, without the lock, whether there is anything.
+// nonEmpty reports, without the lock, whether there is anything.
 func (l *unbatched) nonEmpty() bool { return l.oldestStamp.Load() != 0 }
 
-// age is how long the oldest of it waits, without the lock; 0 where there is none.
+// age is how long the oldest event has waited, without the lock; 0 if there is none.
 func (l *unbatched) age(now time.Time) time.Duration {
 	first := l.oldestStamp.Load()
 	if first == 0 {
@@ -88,7 +88,7 @@ func (l *unbatched) age(now time.Time) time.Duration {
 	return now.Sub(l.base) - time.Duration(first)
 }
 
-// earlier is the earlier one of two times, of which zero is none.
+// earlier returns the earlier of two times; a zero time does not count.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -96,9 +96,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// offer takes a lane's block, or says why not. A batch goes to the writers at once,
-// unless that lane has handed over something before that is still loose, which
-// round is the lane's memory for. beyond: also where there is no room.
+// offer queues a lane's block, or says why not. A batch goes straight to the writers,
+// unless the joiner still holds older events of that lane: generation is where the lane
+// remembers that. With force, a full queue accepts the block too.
 func (q *queue) offer(p laneBlock, round *uint64, beyond bool) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,7 +120,7 @@ func (q *queue) offer(p laneBlock, round *uint64, beyond bool) putResult {
 	return putQueued
 }
 
-// gather gives the joiner what has come. Without more nothing will come any more.
+// takeUnbatched gives the joiner what has arrived. If more is false nothing will follow.
 func (q *queue) takeUnbatched() (parcels []laneBlock, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,8 +133,8 @@ func (q *queue) takeUnbatched() (parcels []laneBlock, more bool) {
 	return parcels, !q.closed
 }
 
-// passOn queues a batch that the joiner has sealed. There is room: it was counted
-// before.
+// pushJoined queues a batch that the joiner has sealed. It fits: its events were counted
+// against the bound before.
 func (q *queue) pushJoined(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,7 +145,7 @@ func (q *queue) pushJoined(it item) {
 	signal(q.more)
 }
 
-// settle says what the joiner has in hand now; nil: nothing.
+// setJoinerHeld says what the joiner holds now; a nil batch: nothing.
 func (q *queue) setJoinerHeld(batch *event.Block, since time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
