@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// addressPause is how long an address that fails is left alone at first.
+	// addressPause is how long a failed address is left alone at first.
 	addressPause = time.Second
-	// addressPauseMax is where the pauses stop growing. An address that has been
-	// well for as long begins anew.
+	// addressPauseMax bounds these pauses. They start over for an address that has been
+	// good for that long.
 	addressPauseMax = time.Minute
 )
 
-// Addresses are the places where an output can deliver, the preferred one first,
-// with what its writers have met there. All writers share them, so that an
-// address that fails costs one of them an attempt and not each.
+// Addresses are where an output can deliver, preferred one first, with what its writers
+// have found out about each. All writers share them, so that a failed address costs one
+// of them an attempt and not each.
 //
 // Every attempt takes one address and reports on it:
 //
@@ -28,16 +28,16 @@ const (
 //		addresses.Good(at)
 //	}
 //
-// An address that fails pauses, for longer each time. Then one attempt tries it,
-// and only when that succeeds do others come back to it. What an attempt reports
-// that began before the address's last change is not news and changes nothing.
+// After a failure an address pauses, longer each time. Then one attempt tries it, and the
+// others return only when that succeeds. A report by an attempt that began before the
+// address's last change is stale and is ignored.
 type Addresses struct {
 	log *slog.Logger
 	now func() time.Time
 
 	mu       sync.Mutex
 	list     []address
-	current  int // the one that was said last
+	current  int // the one that was logged last
 	switches uint64
 }
 
@@ -45,21 +45,21 @@ type address struct {
 	name      string
 	bad       bool
 	err       error         // that made it bad
-	pause     time.Duration // its last one; 0: never bad
-	retryAt   time.Time     // of a bad one: when it may be tried
+	pause     time.Duration // the last one; 0: never bad
+	retryAt   time.Time     // of a bad one: no attempt before
 	triedAt   time.Time
-	goodSince time.Time // of a good one: when it became so
+	goodSince time.Time // of a good one
 	changes   int       // how often bad has changed
 }
 
-// Address is one that was taken for an attempt.
+// Address is an address that was taken for one attempt.
 type Address struct {
 	Name    string
 	Index   int // 0: the preferred one
 	changes int
 }
 
-// NewAddresses takes at least one name. Names are logged: they hold no secrets.
+// NewAddresses takes at least one name. Names are logged: they must hold no secrets.
 func NewAddresses(log *slog.Logger, names ...string) *Addresses {
 	a := &Addresses{log: log, now: time.Now}
 	for _, n := range names {
@@ -71,10 +71,10 @@ func NewAddresses(log *slog.Logger, names ...string) *Addresses {
 // Len is the number of addresses.
 func (a *Addresses) Len() int { return len(a.list) }
 
-// Next is the address to try now: the first that is well or whose pause is over.
-// Where all of them pause it is the one that was not tried for longest: how often
-// attempts are made is the caller's. Those that one attempt has tried already, of
-// which some may be past their pause by then, come after all others.
+// Next returns the address to try now: the first that is good or whose pause is over. If
+// all of them pause, it is the one whose last attempt is longest ago; how often attempts
+// are made is up to the caller. tried are the addresses that the same attempt has tried
+// already: they come last, even if their pauses are over by then.
 func (a *Addresses) Next(tried ...Address) Address {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,8 +98,8 @@ func among(i int, list []Address) bool {
 	return slices.ContainsFunc(list, func(at Address) bool { return at.Index == i })
 }
 
-// Better is for those who stay with an address for many attempts: one that is
-// preferred to at and should be tried now, if there is one.
+// Better is for a writer that stays with an address for many attempts: it returns one
+// that is preferred to at and may be tried now, if there is one.
 func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +111,7 @@ func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	return a.claim(i, now), true
 }
 
-// ready finds the first address before end that may be tried and was not.
+// firstReady finds the first address before end that may be tried and was not.
 func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {
 	for i := range a.list[:end] {
 		if (!a.list[i].bad || !now.Before(a.list[i].retryAt)) && !among(i, tried) {
@@ -121,7 +121,7 @@ func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {
 	return -1
 }
 
-// take keeps others from a bad address while one attempt tries it.
+// claim keeps other attempts from a bad address while one tries it.
 func (a *Addresses) claim(i int, now time.Time) Address {
 	l := &a.list[i]
 	l.triedAt = now
@@ -131,7 +131,7 @@ func (a *Addresses) claim(i int, now time.Time) Address {
 	return Address{Name: l.name, Index: i, changes: l.changes}
 }
 
-// Good says that the destination has answered at that address.
+// Good reports that the destination has answered at that address.
 func (a *Addresses) Good(at Address) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,8 +144,8 @@ func (a *Addresses) Good(at Address) {
 	a.logSwitch()
 }
 
-// Bad says that an attempt at that address failed for a reason that another one
-// may not have.
+// Bad reports that an attempt at that address failed for a reason that may not apply to
+// the others.
 func (a *Addresses) Bad(at Address, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,8 +162,8 @@ func (a *Addresses) Bad(at Address, err error) {
 	a.logSwitch()
 }
 
-// say logs where records go from now on, when that changes. That they go nowhere
-// is the runner's to say.
+// logSwitch logs where records go from now on, if that has changed. If no address is
+// good, the runner logs it.
 func (a *Addresses) logSwitch() {
 	for i := range a.list {
 		if a.list[i].bad {
@@ -176,7 +176,7 @@ func (a *Addresses) logSwitch() {
 		a.current = i
 		a.switches++
 		if i < was {
-			a.log.Info("an address is well again, going back to it", "address", a.list[i].name, "from", a.list[was].name)
+			a.log.Info("an address works again, going back to it", "address", a.list[i].name, "from", a.list[was].name)
 		} else {
 			a.log.Warn("an address fails, using another one", "address", a.list[was].name, "now", a.list[i].name, "error", a.list[was].err)
 		}
@@ -184,7 +184,7 @@ func (a *Addresses) logSwitch() {
 	}
 }
 
-// Moves is how often records changed their way.
+// Switches is how often records moved to another address.
 func (a *Addresses) Switches() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -72,7 +72,7 @@ func (c *testAddresses) wantLines(want ...string) {
 
 const (
 	toSecond = `msg="an address fails, using another one" address=db1.example.org:5432 now=db2.example.org:5432 error=refused`
-	toFirst  = `msg="an address is well again, going back to it" address=db1.example.org:5432 from=db2.example.org:5432`
+	toFirst  = `msg="an address works again, going back to it" address=db1.example.org:5432 from=db2.example.org:5432`
 )
 
 // The pauses grow to a bound, a success brings back the first address, and each

@@ -16,13 +16,13 @@ import (
 // SecretFlag declares an option for a password or token.
 type SecretFlag = secure.SecretFlag
 
-// Basics are the name, the options and the checks that most outputs have in
-// common. An output embeds them, and declares those of the options that it wants:
-// in its own order, each by the variable of its environment, spelled out. The
-// option has the name of its variable without DNSMONSTER_, in lower case.
+// Basics are the name, options and checks that most outputs have in common. An output
+// embeds them and declares the options that it wants, in its own order, each by its
+// environment variable, spelled out. The option's name is the variable's without
+// DNSMONSTER_, in lower case.
 type Basics struct {
-	Common     Common // once SetCommon has been called
-	Workers    int    // 1 where no option says something else
+	Common     Common // set by SetCommon
+	Workers    int    // 1 if there is no option for it
 	BatchSize  int
 	BatchDelay time.Duration
 	Timeout    time.Duration
@@ -31,20 +31,20 @@ type Basics struct {
 	output string
 	kind   int
 
-	// The options that are declared; "": this one is not.
+	// Names of the declared options; "": not declared.
 	typeOption, workersOption, sizeOption, delayOption, timeoutOption, formatOption string
 
-	minBatchSize int // BatchSize
+	minBatchSize int // least BatchSize
 }
 
-// NewBasics are those of an output that is switched off. name is one lower-case
+// NewBasics returns the basics of an output that is switched off. name is one lower-case
 // word.
 func NewBasics(name string) Basics { return Basics{output: name, Workers: 1} }
 
-// Name is the output's.
+// Name is the output's name.
 func (b *Basics) Name() string { return b.output }
 
-// Use takes the program's own options.
+// SetCommon takes the program's options.
 func (b *Basics) SetCommon(c Common) { b.Common = c }
 
 // Log is never nil.
@@ -52,14 +52,14 @@ func (b *Basics) Log() *slog.Logger {
 	return cmp.Or(b.Common.Log, slog.New(slog.DiscardHandler))
 }
 
-// Section is that of the output's options in a configuration file.
+// Section is the output's section of a configuration file.
 func (b *Basics) Section() string { return b.output + "_output" }
 
-// IsOff tells whether the output is switched off.
+// IsOff reports whether the output is switched off.
 func (b *Basics) IsOff() bool { return Type(b.kind) == Off }
 
-// TypeUsage explains the option for the type of an output. what is the
-// destination, as in "for files"; "" leaves it out.
+// TypeUsage is the help of an output's type option. what is the destination, as in "for
+// files"; "" leaves it out.
 func TypeUsage(what string) string {
 	if what != "" {
 		what = " " + what
@@ -74,16 +74,15 @@ func (b *Basics) TypeFlag(env, what string) cli.Flag {
 	return &cli.IntFlag{Category: b.Section(), Name: b.typeOption, EnvVars: []string{env}, Destination: &b.kind, Usage: TypeUsage(what)}
 }
 
-// WorkersFlag declares the number of writers. usage says what they are.
+// WorkersFlag declares the number of writers. usage is its help.
 func (b *Basics) WorkersFlag(env string, number int, usage string) cli.Flag {
 	b.workersOption = secure.OptionName(env)
 	return &cli.IntFlag{Category: b.Section(), Name: b.workersOption, EnvVars: []string{env}, Value: number, Destination: &b.Workers, Usage: usage}
 }
 
-// BatchFlags declare how many records are sent at once, and for how long records
-// wait for others: with a delay other than 0 the size does not count. A size of 0
-// can be chosen where it is the default, and means as many as there is room for.
-// usage is the size's.
+// BatchFlags declares how many records are sent at once, and how long records wait for
+// others: a delay other than 0 disables the size. 0 is a valid size only if it is the
+// default; it means as many as there is room for. usage is the help of the size.
 func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, delay time.Duration) []cli.Flag {
 	b.sizeOption, b.delayOption, b.minBatchSize = secure.OptionName(sizeEnv), secure.OptionName(delayEnv), min(size, 1)
 	return []cli.Flag{
@@ -104,8 +103,8 @@ func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
 	}
 }
 
-// FormatFlags declare the format of the records, as <output>outputformat, and its
-// template, as <output>outputgotemplate.
+// FormatFlags declares the format of the records, <output>outputformat, and its template,
+// <output>outputgotemplate.
 func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
 	b.formatOption = secure.OptionName(formatEnv)
 	return []cli.Flag{
@@ -117,14 +116,13 @@ func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
 	}
 }
 
-// Records is the chosen format, with what the program says of all records. Its
+// RecordFormat is the chosen format, with the program's own options for records. Its
 // error names the option that is wrong.
 func (b *Basics) RecordFormat() (format.Format, error) {
 	return b.Choice.Format(b.output, b.Common.Records)
 }
 
-// Settings checks the options that are declared. Its error joins all that is
-// wrong.
+// Settings checks the declared options. Its error joins all mistakes.
 func (b *Basics) Settings() (Settings, error) {
 	s := Settings{Type: Type(b.kind), Workers: b.Workers, Timeout: b.Timeout}
 	s.SetBatch(b.BatchSize, b.BatchDelay)

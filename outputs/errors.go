@@ -9,18 +9,18 @@ import (
 )
 
 var (
-	// ErrPermanent marks an error that trying again cannot mend.
+	// ErrPermanent marks an error that no further attempt can fix.
 	ErrPermanent = errors.New("permanent")
 	// ErrReaderGone is returned by a writer whose reader has left for good, such as
-	// stdout's at the end of a pipe.
+	// that of stdout at the end of a pipe.
 	ErrReaderGone = errors.New("the reader has left")
-	// ErrEnded is returned by a writer whose destination will not take anything
-	// any more, for another reason. It ends the output as ErrReaderGone does, but not
-	// quietly: what is left is abandoned, and the run has failed.
+	// ErrEnded is returned by a writer whose destination will not accept anything any
+	// more, for another reason. Like ErrReaderGone it ends the output, but not
+	// quietly: the rest is abandoned, and the run has failed.
 	ErrEnded = errors.New("the destination has ended")
 )
 
-// Ended marks err so that the output ends. The text stays err's own.
+// Ended marks err so that the output ends. The text is unchanged.
 func Ended(err error) error { return ended{err} }
 
 type ended struct{ error }
@@ -28,8 +28,8 @@ type ended struct{ error }
 func (e ended) Unwrap() error        { return e.error }
 func (e ended) Is(target error) bool { return target == ErrEnded }
 
-// Permanent marks err so that the block is refused and not tried again. The
-// text stays err's own.
+// Permanent marks err so that the block is refused and not tried again. The text is
+// unchanged.
 func Permanent(err error) error { return permanent{err} }
 
 type permanent struct{ error }
@@ -37,39 +37,39 @@ type permanent struct{ error }
 func (p permanent) Unwrap() error        { return p.error }
 func (p permanent) Is(target error) bool { return target == ErrPermanent }
 
-// RetryAfter is the error of a destination that says when to come back. The
-// runner waits at least that long, but no longer than five minutes.
+// RetryAfter is the error of a destination that says when to come back. The runner waits
+// at least that long, but at most five minutes.
 type RetryAfter struct {
 	Wait time.Duration
 	Err  error
 }
 
-// Error is the error's own text.
+// Error returns the error's own text.
 func (e *RetryAfter) Error() string { return fmt.Sprintf("%v (wanted again after %s)", e.Err, e.Wait) }
 
-// Unwrap gives the error.
+// Unwrap returns the error.
 func (e *RetryAfter) Unwrap() error { return e.Err }
 
 // retryAfterMax bounds what a destination may ask for.
 const retryAfterMax = 5 * time.Minute
 
-// Partial is the error of a Write whose destination answers per event: all were
-// taken but those of Failed, which failed for the moment, and those that Write
-// reports as refused. The runner tries again with a block of the failed ones
-// alone, under an id of its own; where there is none, all is done.
+// Partial is the error of a Write whose destination answers per event: it accepted all
+// but those in Failed, which failed for the moment, and those that Write reports as
+// refused. The runner tries again with a block of the failed ones only, under a new id;
+// if there are none, the block is finished.
 type Partial struct {
-	Failed []int // positions in the block, rising
-	Err    error // why
+	Failed []int // positions in the block, ascending
+	Err    error // the reason
 }
 
-// Error is the error's own text.
+// Error returns the error's own text.
 func (e *Partial) Error() string { return fmt.Sprintf("%d events failed: %v", len(e.Failed), e.Err) }
 
-// Unwrap gives the error.
+// Unwrap returns the error.
 func (e *Partial) Unwrap() error { return e.Err }
 
-// Refused is what Write returns where all events of a block were taken but
-// for n that could not be written as records, for the reason why.
+// Refused is what Write returns if the destination accepted the whole block except n
+// events that cannot be written as records. why is the reason.
 func Refused(n int, why error) (refused int, err error) {
 	if n == 0 {
 		return 0, nil
@@ -77,8 +77,8 @@ func Refused(n int, why error) (refused int, err error) {
 	return n, &Partial{Err: why}
 }
 
-// fits tells whether e can be true of a block of which that many events were
-// still to be sent.
+// validFor reports whether e can be true of a block of which left events were still to be
+// sent.
 func (e *Partial) validFor(b *event.Block, left int) bool {
 	last := -1
 	for _, i := range e.Failed {
@@ -90,7 +90,7 @@ func (e *Partial) validFor(b *event.Block, left int) bool {
 	return len(e.Failed) <= left
 }
 
-// pick copies the events at the given positions into a block of their own.
+// subset copies the events at the given positions into a block of their own.
 func subset(b *event.Block, positions []int, id event.ID, now time.Time) *event.Block {
 	some := event.NewBlock(smallBlock)
 	var e event.Event

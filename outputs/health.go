@@ -8,45 +8,43 @@ import (
 	"time"
 )
 
-// refusedEvery is how often an output's refusals and evictions get a line, at
-// most.
+// lossLogInterval is the shortest time between two log lines about refusals, and between
+// two about evictions.
 const lossLogInterval = time.Minute
 
-// maxCauses bounds the lines about one outage.
+// maxCauses is the most lines about the causes of one outage.
 const maxCauses = 8
 
-// maxOutages is how many outages in outagesWithin get lines, so that a
-// destination that fails now and then, such as a disk that is nearly full, does
-// not fill the log.
+// maxOutages is how many outages per outageWindow are logged, so that a destination that
+// fails now and then, such as a disk that is nearly full, does not fill the log.
 const (
 	maxOutages   = 5
 	outageWindow = time.Minute
 )
 
-// health turns the workers' troubles into few log lines: one when the first
-// worker begins to fail, one for each further cause, one when the last of them
-// has recovered.
+// health turns the workers' failures into few log lines: one when the first worker begins
+// to fail, one for each further cause, and one when the last worker has recovered.
 type health struct {
 	log *slog.Logger
 
 	mu               sync.Mutex
-	failing          int // workers
-	attempts         int // that failed, since the first worker began to fail
+	failing          int // workers that are failing
+	attempts         int // failed ones, since the first worker began to fail
 	since            time.Time
-	causes           []string // that have had their line, since then
-	last             error    // why the last attempt failed; valid if failing > 0
-	silenced         bool     // this outage has no lines
-	unlogged         int      // outages without lines that no line has told of
-	logged           int      // outages with lines, since
+	causes           []string // that have been logged, since then
+	last             error    // error of the last failed attempt; valid if failing > 0
+	silenced         bool     // this outage is not logged
+	unlogged         int      // outages that were not logged and that no line has mentioned yet
+	logged           int      // outages logged since windowStart
 	windowStart      time.Time
-	unloggedRefusals uint64 // events not yet in a line
+	unloggedRefusals uint64 // events
 	refusalLoggedAt  time.Time
 
-	evictedLogged   uint64 // of those evicted
+	evictedLogged   uint64 // of the evicted events
 	evictedLoggedAt time.Time
 }
 
-// failed notes a failed attempt; first: the worker's last one was good.
+// failed notes a failed attempt. first: the worker's attempt before it succeeded.
 func (h *health) failed(first bool, doing string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,7 +57,7 @@ func (h *health) failed(first bool, doing string, err error) {
 	}
 	if c := cause(err); !h.silenced && len(h.causes) < maxCauses && !slices.Contains(h.causes, c) {
 		if h.causes = append(h.causes, c); len(h.causes) > 1 {
-			h.log.Warn("output still fails, now in another way", "doing", doing, "error", err)
+			h.log.Warn("output still fails, with another error", "doing", doing, "error", err)
 		}
 	}
 	if first {
@@ -69,7 +67,7 @@ func (h *health) failed(first bool, doing string, err error) {
 	h.last = err
 }
 
-// trouble is why the last attempt failed, nil where all workers are well.
+// lastError is why the last attempt failed; nil if no worker is failing.
 func (h *health) lastError() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,7 +77,7 @@ func (h *health) lastError() error {
 	return h.last
 }
 
-// begin says that an outage has begun, unless too many have lately.
+// beginOutage logs that an outage has begun, unless too many have lately.
 func (h *health) beginOutage(now time.Time, doing string, err error) {
 	if now.Sub(h.windowStart) >= outageWindow {
 		h.windowStart, h.logged = now, 0
@@ -91,30 +89,30 @@ func (h *health) beginOutage(now time.Time, doing string, err error) {
 		return
 	}
 	h.logged++
-	if h.failing > 0 { // it had begun in quiet
+	if h.failing > 0 { // it began unlogged
 		h.unlogged--
 	}
 	h.silenced, h.causes = false, nil
 	args := []any{"doing", doing, "error", err}
 	if h.unlogged > 0 {
-		args = append(args, "outages_without_a_line", h.unlogged)
+		args = append(args, "unlogged_outages", h.unlogged)
 		h.unlogged = 0
 	}
 	h.log.Warn("output fails, trying again", args...)
 }
 
-// end tells of outages that had no lines.
+// logUnlogged mentions the outages that were not logged.
 func (h *health) logUnlogged() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.unlogged > 0 {
-		h.log.Warn("the output has failed and recovered more often than the log says", "outages_without_a_line", h.unlogged)
+		h.log.Warn("the output has failed and recovered more often than the log says", "unlogged_outages", h.unlogged)
 		h.unlogged = 0
 	}
 }
 
-// cause is an error's text without its numbers: ports, times and counts differ
-// from attempt to attempt.
+// cause is an error's text without its digits: ports, times and counts differ from
+// attempt to attempt.
 func cause(err error) string {
 	return strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {
@@ -124,7 +122,7 @@ func cause(err error) string {
 	}, err.Error())
 }
 
-// recovered notes that a worker which had failed is well again.
+// recovered notes that a worker that was failing has succeeded.
 func (h *health) recovered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,8 +132,8 @@ func (h *health) recovered() {
 	}
 }
 
-// refusal notes that the destination will never take n events, or that they cannot
-// be written as records; err is why, nil where the writer has logged it.
+// refusal notes that the destination will never accept n events, or that they cannot be
+// written as records. err is the reason; nil if the writer has logged it.
 func (h *health) refusal(n uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,7 +148,7 @@ func (h *health) refusal(n uint64, err error) {
 	}
 }
 
-// evicted notes how many events the spool has thrown away since the start.
+// evicted notes how many events the spool has evicted since the start.
 func (h *health) evicted(total uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -34,7 +34,7 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 	f("one more", maxOutages, maxOutages, "")
 	h.windowStart = h.windowStart.Add(-outageWindow)
 	h.failed(false, "write", full)
-	f("it lasts", maxOutages+1, maxOutages, "outages_without_a_line=995")
+	f("it lasts", maxOutages+1, maxOutages, "unlogged_outages=995")
 	h.failed(true, "write", errors.New("disk is gone"))
 	f("in another way", maxOutages+1, maxOutages, "disk is gone")
 	h.recovered()
@@ -47,8 +47,8 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 	}
 	h.logUnlogged()
 	h.logUnlogged()
-	f("at the end", 2*maxOutages, 2*maxOutages, "outages_without_a_line=6")
-	if n := count("outages_without_a_line"); n != 2 {
+	f("at the end", 2*maxOutages, 2*maxOutages, "unlogged_outages=6")
+	if n := count("unlogged_outages"); n != 2 {
 		t.Errorf("%d lines tell of outages without a line, want 2", n)
 	}
 }

@@ -60,9 +60,9 @@ func (j *joiner) run(ctx context.Context) {
 // round joins what has arrived and enqueues what is full or due; in the last round it
 // enqueues everything. It reports whether there may be another round.
 func (j *joiner) round(last bool) (more bool) {
-	parcels, more := j.r.queue.takeUnbatched()
-	j.addAll(parcels)
-	clear(parcels)
+	blocks, more := j.r.queue.takeUnbatched()
+	j.addAll(blocks)
+	clear(blocks)
 	if j.batch != nil && (last || !more || !time.Now().Before(j.due)) {
 		j.flush()
 	}
@@ -73,57 +73,57 @@ func (j *joiner) round(last bool) (more bool) {
 
 // setDue makes sure that no event of a block waits for too long. When one lane ends,
 // others often do too: joinMargin is for their blocks.
-func (j *joiner) setDue(p laneBlock) {
+func (j *joiner) setDue(b laneBlock) {
 	if j.batch == nil {
 		return
 	}
 	delay := j.r.set.BatchDelay
-	due := p.since.Add(delay)
-	if moment := time.Now().Add(joinMargin(delay)); p.last && moment.Before(due) {
-		due = moment
+	due := b.since.Add(delay)
+	if soon := time.Now().Add(joinMargin(delay)); b.last && soon.Before(due) {
+		due = soon
 	}
 	j.due = earlier(j.due, due)
 }
 
 // addAll puts the events of blocks into batches, and keeps the counters up to date.
-func (j *joiner) addAll(parcels []laneBlock) {
+func (j *joiner) addAll(blocks []laneBlock) {
 	waiting := 0
-	for _, p := range parcels {
-		waiting += p.block.Len()
+	for _, b := range blocks {
+		waiting += b.block.Len()
 	}
-	for _, p := range parcels {
+	for _, b := range blocks {
 		j.setHeld(waiting)
-		waiting -= p.block.Len()
-		j.add(p)
-		j.setDue(p)
+		waiting -= b.block.Len()
+		j.add(b)
+		j.setDue(b)
 	}
 }
 
 // add puts a block's events into batches.
-func (j *joiner) add(p laneBlock) {
-	if p.isBatch { // the batch in hand is older
+func (j *joiner) add(b laneBlock) {
+	if b.isBatch { // the batch in hand is older
 		j.flush()
-		j.enqueue(p.block, p.since)
+		j.enqueue(b.block, b.since)
 		return
 	}
 	events, size := j.batchLimits()
-	if j.batch == nil && p.block.Len() <= events && p.block.Size() <= size {
-		j.batch, j.since = p.block, p.since
+	if j.batch == nil && b.block.Len() <= events && b.block.Size() <= size {
+		j.batch, j.since = b.block, b.since
 		j.flushIfFull(events)
 		return
 	}
-	for part := p.block.Part(); part.Len() > 0; {
+	for part := b.block.Part(); part.Len() > 0; {
 		if j.batch == nil {
 			j.batch = j.r.free.get()
 		}
-		j.since = earlier(j.since, p.since)
+		j.since = earlier(j.since, b.since)
 		j.batch.Join(&part, events, size)
 		if part.Len() > 0 {
 			j.flush()
 		}
 		j.flushIfFull(events)
 	}
-	j.r.free.put(p.block)
+	j.r.free.put(b.block)
 }
 
 // flushIfFull enqueues the batch in hand if it is full, or if it takes so much of the
@@ -165,8 +165,8 @@ func (j *joiner) enqueue(b *event.Block, since time.Time) {
 }
 
 // setHeld publishes how many events the joiner holds: in the batch, and in blocks.
-func (j *joiner) setHeld(parcels int) {
-	n := parcels
+func (j *joiner) setHeld(blocks int) {
+	n := blocks
 	if j.batch != nil {
 		n += j.batch.Len()
 	}

@@ -372,7 +372,7 @@ func TestJoinerEnds(t *testing.T) {
 	}
 	f("stop", func(*Runner, func()) {}, "delivered 10")
 	f("give up", func(r *Runner, _ func()) {
-		r.giveUp(ErrEnded)
+		r.End(ErrEnded)
 		waitUntil(t, func() bool { return r.counters.Sum(account.Abandoned) == 10 }) // and not only at the stop
 	}, "abandoned 10")
 	f("cancel", func(r *Runner, cancel func()) {

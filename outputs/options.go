@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/outputs/spool"
 )
 
-// Options are what the outputs of a run have in common: the memory and the disk
-// for what waits.
+// Options are what the outputs of a run have in common: memory and disk for waiting
+// records.
 type Options struct {
 	queueMB uint
 	packets uint
@@ -31,7 +31,7 @@ const (
 	spoolAlways   = "always"
 )
 
-// maxMB bounds options in megabytes: a terabyte.
+// maxMB is the maximum of options in megabytes: a terabyte.
 const maxMB = 1 << 20
 
 // Flags declares the options.
@@ -68,7 +68,7 @@ func (o *Options) Flags() []cli.Flag {
 	}
 }
 
-// Check looks at the options without opening anything.
+// Check checks the options without opening anything.
 func (o *Options) Check() error {
 	switch {
 	case o.queueMB > maxMB:
@@ -87,8 +87,7 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Look says why the spool's folder cannot be used by an output. It changes
-// nothing.
+// CheckFolder reports why an output cannot use the spool's folder. It changes nothing.
 func (o *Options) CheckFolder(output string, force bool) error {
 	if o.dir == "" {
 		return nil
@@ -99,7 +98,7 @@ func (o *Options) CheckFolder(output string, force bool) error {
 	return nil
 }
 
-// Fill sets the part of an output's settings that is the same for all.
+// Fill sets the part of an output's settings that is the same for all outputs.
 func (o *Options) Fill(s *Settings) {
 	s.QueueBytes = int64(o.queueMB) << 20
 	s.QueueEvents = int(o.packets)
@@ -108,15 +107,14 @@ func (o *Options) Fill(s *Settings) {
 	}
 }
 
-// Forgotten logs what waits on disk for outputs that none of the runners is for:
-// it stays there.
+// WarnUnclaimed logs what waits on disk for outputs that have no runner: it stays there.
 func (o *Options) WarnUnclaimed(runners []*Runner, log *slog.Logger) {
 	if o.dir == "" {
 		return
 	}
 	names, err := spool.Names(o.dir)
 	if err != nil {
-		return // there is none
+		return // there is no spool
 	}
 	for _, name := range names {
 		if slices.ContainsFunc(runners, func(r *Runner) bool { return r.Name() == name }) {

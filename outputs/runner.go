@@ -13,15 +13,16 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// afterCancel is how long Stop waits for writers whose context has ended.
+// afterCancel is how long Stop waits for writers after their context has ended.
 const afterCancel = time.Second
 
 // Runner does for one output what all outputs need: batches, queue, writers,
 // retries, timeouts and ledgers. Lanes give it events through intakes.
 //
-//	lane: Intake.Offer -> open block -> joiner -> Queue -> worker -> Writer
+//	lane: Intake.Offer -> open block -> joiner -> queue -> worker -> Writer
 //
-// where a block that is a batch passes the joiner by, and, where there is a spool, by way of disk between Queue and worker.
+// A block that is already a batch bypasses the joiner. With a spool, blocks take the
+// way through spoolQueue between queue and worker.
 type Runner struct {
 	out      Output
 	set      Settings
@@ -40,31 +41,31 @@ type Runner struct {
 	rows        batchRows
 
 	lanesMu sync.Mutex
-	intakes []*Intake // guarded by lanes
+	intakes []*Intake // guarded by lanesMu
 
-	ctx           context.Context // ends what waits and what is under way
+	ctx           context.Context // its end wakes what waits and cancels attempts
 	cancel        context.CancelFunc
 	workers       []*worker
 	running       sync.WaitGroup
-	withoutWriter atomic.Int32 // workers that have no writer: they hold nothing
+	withoutWriter atomic.Int32 // workers without a writer: they hold no block
 
 	ended   chan struct{}
 	endOnce sync.Once
-	endErr  error // written before gone is closed
+	endErr  error // written before ended is closed
 
 	stopMu    sync.Mutex
-	shard     *account.Shard // what Stop and giveUp throw away; guarded by stop
-	closeErrs []error        // of writers that did not close cleanly; guarded by stop
-	started   bool           // by Start
-	finished  bool           // the spool is closed; guarded by stop
-	stuck     atomic.Bool    // it could not be closed in time
+	shard     *account.Shard // what Stop and End discard; guarded by stopMu
+	closeErrs []error        // of writers that failed to close; guarded by stopMu
+	started   bool           // Start was called
+	finished  bool           // the spool is closed; guarded by stopMu
+	stuck     atomic.Bool    // the spool could not be closed in time
 }
 
-// NewRunner makes a runner that does nothing before Start but take events. live
-// says what a full queue means: behind a live source its events are dropped and
-// counted, behind any other the lanes wait. counters comes from
-// account.NewDeliveryCounters and is this runner's alone. A spool is opened here, and
-// closed by Stop.
+// NewRunner makes a runner that takes events at once and does everything else from Start
+// on. live says what a full queue means: with a live source its events are dropped and
+// counted, with any other the lanes wait. counters comes from
+// account.NewDeliveryCounters and belongs to this runner. NewRunner opens the spool, Stop
+// closes it.
 func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *account.Counters, log *slog.Logger) (*Runner, error) {
 	if err := set.Validate(); err != nil {
 		return nil, fmt.Errorf("set up output %s: %w", out.Name(), err)
@@ -95,7 +96,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 		}
 	}
 	if text := set.batchWarning(r.set, out.Name()); text != "" {
-		log.Warn("batches will be smaller than they are set to be: " + text)
+		log.Warn("batches will be smaller than configured: " + text)
 	}
 	r.join = newJoiner(r)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -105,8 +106,8 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 	return r, nil
 }
 
-// Discard gives back what NewRunner took, of a runner that is not started. After
-// Stop it does nothing.
+// Discard releases what NewRunner took, for a runner that was not started. After Stop it
+// does nothing.
 func (r *Runner) Discard() {
 	r.stopMu.Lock()
 	defer r.stopMu.Unlock()
@@ -116,9 +117,9 @@ func (r *Runner) Discard() {
 	}
 }
 
-// Start starts the writers, once. The end of ctx ends everything at once: lanes
-// that wait go on, attempts under way are cancelled, and what is left counts as
-// abandoned. For an orderly end call Stop while ctx still lasts.
+// Start starts the writers; call it once. The end of ctx ends everything at once: waiting
+// lanes go on, attempts are cancelled, and what is left counts as abandoned. For an
+// orderly end call Stop before ctx ends.
 func (r *Runner) Start(ctx context.Context) {
 	context.AfterFunc(ctx, r.cancel)
 	r.started = true
@@ -132,12 +133,12 @@ func (r *Runner) Start(ctx context.Context) {
 	}
 }
 
-// Gone is closed when the output cannot go on: its reader has left, or opening
-// it failed for good. From then on all it is offered counts as abandoned, and
-// nobody waits for it.
+// Ended is closed when the output cannot go on: its reader has left, or opening it failed
+// for good. From then on everything offered counts as abandoned, and nobody waits for
+// the output.
 func (r *Runner) Ended() <-chan struct{} { return r.ended }
 
-// Err is why Gone was closed, nil before.
+// Err is the reason why Ended was closed; nil before.
 func (r *Runner) Err() error {
 	select {
 	case <-r.ended:
@@ -147,9 +148,9 @@ func (r *Runner) Err() error {
 	}
 }
 
-// Stop lets the writers finish what is queued until ctx ends, stores the rest in
-// the spool or abandons it, and closes them. Call it when every intake has been
-// flushed. It returns soon after the end of ctx, even when a writer does not.
+// Stop lets the writers send what is queued until ctx ends, stores the rest in the spool
+// or abandons it, and closes the writers. Call it when every intake has been flushed.
+// It returns soon after the end of ctx, even if a writer does not.
 func (r *Runner) Stop(ctx context.Context) {
 	r.queue.Close()
 	done := make(chan struct{})
@@ -169,11 +170,11 @@ func (r *Runner) Stop(ctx context.Context) {
 	r.finish()
 }
 
-// emptyEvery is how often Stop looks whether there is anything left to wait for.
+// idlePoll is how often Stop checks whether there is still something to wait for.
 const idlePoll = 10 * time.Millisecond
 
-// await returns when the writers have ended, when ctx ends, and when nothing is
-// left but attempts to open a writer, which would have nothing to write.
+// await returns when the writers have ended, when ctx ends, or when nothing is left but
+// attempts to open a writer that would have nothing to write.
 func (r *Runner) await(ctx context.Context, done <-chan struct{}) {
 	tick := time.NewTicker(idlePoll)
 	defer tick.Stop()
@@ -191,8 +192,8 @@ func (r *Runner) await(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// nothingLeft tells whether a queue that is closed has nothing any more for
-// workers of which none has a writer.
+// nothingLeft reports whether no worker has a writer and the closed queue has nothing
+// for them.
 func (r *Runner) nothingLeft() bool {
 	if int(r.withoutWriter.Load()) < len(r.workers) {
 		return false
@@ -207,7 +208,7 @@ func (r *Runner) nothingLeft() bool {
 	return !r.busy() && !r.queue.unbatched.nonEmpty()
 }
 
-// finish deals with what is left.
+// finish stores or abandons what is left.
 func (r *Runner) finish() {
 	r.health.logUnlogged()
 	r.stopMu.Lock()
@@ -255,7 +256,7 @@ func (r *Runner) abandon(events uint64) {
 	r.shard.Publish()
 }
 
-// Ledger reads the counters. offered is what the lanes say they offered.
+// Ledger reads the counters. offered is how many events the lanes say they offered.
 func (r *Runner) Ledger(offered func() uint64) account.Ledger {
 	l := account.DeliveryLedger(r.out.Name(), r.counters, offered)
 	if m, ok := r.out.(Meterer); ok {
@@ -264,10 +265,10 @@ func (r *Runner) Ledger(offered func() uint64) account.Ledger {
 	return l
 }
 
-// Name is the output's.
+// Name is the output's name.
 func (r *Runner) Name() string { return r.out.Name() }
 
-// Stuck is how many events were neither delivered nor surely stored when Stop
+// Stuck is how many events were neither delivered nor known to be stored when Stop
 // returned, because the spool's disk did not answer. They count as held.
 func (r *Runner) Stuck() uint64 {
 	if !r.stuck.Load() {
@@ -276,18 +277,18 @@ func (r *Runner) Stuck() uint64 {
 	return r.counters.Sum(account.DeliveryHeld)
 }
 
-// CloseErr is why writers did not close cleanly, nil where they did. It is for the
-// time behind Stop.
+// CloseErr joins the errors of writers that failed to close; nil if there are none. Call
+// it after Stop.
 func (r *Runner) CloseErr() error {
 	r.stopMu.Lock()
 	defer r.stopMu.Unlock()
 	return errors.Join(r.closeErrs...)
 }
 
-// Trouble is why the last attempts failed, nil where they did not.
+// LastError is why the last attempt failed; nil if no worker is failing.
 func (r *Runner) LastError() error { return r.health.lastError() }
 
-// Waiting is how many events the spool holds; 0 where its disk does not answer.
+// SpoolEvents is how many events wait in the spool; 0 if its disk does not answer.
 func (r *Runner) SpoolEvents() uint64 {
 	if r.spool == nil || r.stuck.Load() {
 		return 0
@@ -295,7 +296,7 @@ func (r *Runner) SpoolEvents() uint64 {
 	return r.spool.spool.Stats().Pending
 }
 
-// SpoolBytes is how large the spool is, and may become; 0 and 0 without one.
+// SpoolBytes is the spool's size and its limit; 0 and 0 without one.
 func (r *Runner) SpoolBytes() (size, limit int64) {
 	if r.spool == nil || r.stuck.Load() {
 		return 0, 0
@@ -303,7 +304,7 @@ func (r *Runner) SpoolBytes() (size, limit int64) {
 	return r.spool.spool.Stats().Bytes, r.set.Spool.Bytes
 }
 
-// next gives a worker its next block, oldest first.
+// next gives a worker the oldest block.
 func (r *Runner) next(ctx context.Context) (item, bool) {
 	if r.spool != nil {
 		return r.spool.next(ctx)
@@ -311,41 +312,39 @@ func (r *Runner) next(ctx context.Context) (item, bool) {
 	return r.queue.pop(ctx)
 }
 
-// busy tells whether blocks wait for a writer.
+// busy reports whether blocks wait for a writer.
 func (r *Runner) busy() bool {
 	return r.queue.nonEmpty.Load() || r.spool != nil && (r.spool.front.nonEmpty.Load() || r.spool.spool.HasPending())
 }
 
 // put hands a lane's block over.
-func (r *Runner) put(p laneBlock, round *uint64) putResult {
+func (r *Runner) put(b laneBlock, generation *uint64) putResult {
 	if r.live {
-		return r.queue.offer(p, round, p.last)
+		return r.queue.offer(b, generation, b.last)
 	}
-	result := r.queue.wait(r.ctx, func() putResult { return r.queue.offer(p, round, false) })
+	result := r.queue.wait(r.ctx, func() putResult { return r.queue.offer(b, generation, false) })
 	if result == putStopped && r.spool != nil {
-		// Sending has ended, Stop has not come: it will take what the lanes still
-		// have in hand, which is little, to the spool.
-		return r.queue.offer(p, round, true)
+		// Sending has ended, but Stop has not been called yet: it will store what the
+		// lanes still hold, which is little.
+		return r.queue.offer(b, generation, true)
 	}
 	return result
 }
 
-// GiveUp ends the output: what it is offered counts as abandoned from now on.
-func (r *Runner) End(why error) { r.giveUp(why) }
-
-// giveUp says so at once, since other outputs may go on for long. A reader that
-// has left is no fault, and the program's to judge.
-func (r *Runner) giveUp(err error) {
+// End ends the output: everything offered from now on counts as abandoned. It logs
+// that at once, since other outputs may go on for long. A reader that has left is no
+// fault; what that means is the program's decision.
+func (r *Runner) End(err error) {
 	r.endOnce.Do(func() {
 		r.endErr = err
 		if !errors.Is(err, ErrReaderGone) {
-			r.log.Error("output gives up: what it has not delivered and what is still to come for it is abandoned",
+			r.log.Error("output has failed for good: its undelivered records and all further ones are abandoned",
 				"records", r.counters.Sum(account.DeliveryHeld)+r.counters.Sum(account.Abandoned), "error", err)
 		}
 		close(r.ended)
 	})
 	r.queue.Close()
-	r.cancel() // what this worker met, the others will meet
+	r.cancel() // the other workers would meet the same error
 	if r.spool != nil {
 		return // Stop decides
 	}

@@ -484,7 +484,7 @@ func TestHealthCauses(t *testing.T) {
 	if len(lines) != maxCauses+1 {
 		t.Fatalf("%d lines, want %d causes and one of recovery:\n%s", len(lines), maxCauses, text.String())
 	}
-	for i, want := range []string{"40001: connection reset", "in another way\" output=fake doing=write error=\"database failed", "login failed", "never the same"} {
+	for i, want := range []string{"40001: connection reset", "with another error\" output=fake doing=write error=\"database failed", "login failed", "never the same"} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d lacks %q: %s", i, want, lines[i])
 		}

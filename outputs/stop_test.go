@@ -58,7 +58,7 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 	r := runnerFor(t, newDestination(true), spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.spool.closeTimeout = time.Millisecond
 	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
-	r.giveUp(ErrReaderGone)
+	r.End(ErrReaderGone)
 	stopReturns(t, r)
 	if n := r.Stuck(); n != 10 {
 		t.Errorf("%d events stuck, want 10", n)

@@ -99,21 +99,21 @@ func earlier(a, b time.Time) time.Time {
 // offer queues a lane's block, or says why not. A batch goes straight to the writers,
 // unless the joiner still holds older events of that lane: generation is where the lane
 // remembers that. With force, a full queue accepts the block too.
-func (q *queue) offer(p laneBlock, round *uint64, beyond bool) putResult {
+func (q *queue) offer(b laneBlock, generation *uint64, force bool) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return putStopped
-	case !beyond && !q.fits(p.block):
+	case !force && !q.fits(b.block):
 		return putFull
 	}
-	if p.isBatch && (q.unbatched.empty() || *round != q.unbatched.generation+1) {
-		q.push(item{block: p.block, since: p.since})
+	if b.isBatch && (q.unbatched.empty() || *generation != q.unbatched.generation+1) {
+		q.push(item{block: b.block, since: b.since})
 		signal(q.more)
 	} else {
-		q.unbatched.add(p)
-		*round = q.unbatched.generation + 1
+		q.unbatched.add(b)
+		*generation = q.unbatched.generation + 1
 		q.publish()
 	}
 	q.signalRoom()
@@ -121,16 +121,16 @@ func (q *queue) offer(p laneBlock, round *uint64, beyond bool) putResult {
 }
 
 // takeUnbatched gives the joiner what has arrived. If more is false nothing will follow.
-func (q *queue) takeUnbatched() (parcels []laneBlock, more bool) {
+func (q *queue) takeUnbatched() (blocks []laneBlock, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := &q.unbatched
 	l.joinerBytes += l.waitingBytes
 	l.joinerEvents += l.waitingEvents
 	l.joinerSince = l.oldest()
-	parcels = l.take()
+	blocks = l.take()
 	q.publish()
-	return parcels, !q.closed
+	return blocks, !q.closed
 }
 
 // pushJoined queues a batch that the joiner has sealed. It fits: its events were counted

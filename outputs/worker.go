@@ -12,35 +12,35 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// worker takes blocks from the queue to one writer.
+// worker moves blocks from the queue to one writer.
 type worker struct {
 	r       *Runner
 	writer  Writer
 	failing bool
 
-	mu         sync.Mutex // shard and writtenOff: the stop may write off a worker that hangs
+	mu         sync.Mutex // guards all below: the stop may write off a worker that hangs
 	shard      *account.Shard
 	inHand     item
 	inFlight   int
 	writtenOff bool
 }
 
-// result is what became of a block's events; together they are all of them.
+// result says what became of a block's events; the counts add up to all of them.
 type result struct {
 	delivered, refused, left uint64
 	bytes                    uint64
-	rest                     *event.Block // what is left, where something is
-	why                      error        // of what was refused, where the writer said
-	ended                    error        // the output cannot go on
+	rest                     *event.Block // what is left of the block, if anything
+	why                      error        // of the refusals, if the writer said so
+	ended                    error        // why the output cannot go on
 }
 
-// run ends when the queue is closed and empty, when ctx ends, or when the
-// output cannot go on.
+// run ends when the queue is closed and empty, when ctx ends, or when the output cannot
+// go on.
 func (w *worker) run(ctx context.Context) {
 	w.r.withoutWriter.Add(1)
 	if err := w.open(ctx); err != nil {
 		if ctx.Err() == nil {
-			w.r.giveUp(err)
+			w.r.End(err)
 		}
 		return
 	}
@@ -61,7 +61,7 @@ func (w *worker) run(ctx context.Context) {
 			w.r.free.put(it.block)
 		}
 		if res.ended != nil {
-			w.r.giveUp(res.ended)
+			w.r.End(res.ended)
 			return
 		}
 	}
@@ -88,18 +88,17 @@ func (w *worker) open(ctx context.Context) error {
 
 func (w *worker) close() {
 	if err := w.writer.Close(); err != nil {
-		w.r.log.Error("output does not close cleanly: what was written last may not last", "error", err)
+		w.r.log.Error("output failed to close: the last records may not be stored", "error", err)
 		w.r.stopMu.Lock()
 		defer w.r.stopMu.Unlock()
 		w.r.closeErrs = append(w.r.closeErrs, err)
 	}
 }
 
-// deliver tries until all of b is delivered or refused, or there is no more
-// trying. It leaves the counting to settle, but for the attempts, which are
-// shown while they go on.
+// deliver tries until all of b is delivered or refused, or trying makes no more sense.
+// It counts failed attempts as they happen; settle counts everything else.
 func (w *worker) deliver(ctx context.Context, b *event.Block) result {
-	left := b.Len() // of b, less what was refused
+	left := b.Len() // of b, without what was refused
 	var res result
 	for delays := w.r.newBackOff(); ; {
 		refused, err := writeOnce(ctx, w.writer, b, w.r.set.Timeout)
@@ -145,17 +144,17 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 	}
 }
 
-// pause is how long to wait before the next attempt.
+// retryDelay is how long to wait before the next attempt.
 func retryDelay(delays *backoff.ExponentialBackOff, err error) time.Duration {
 	d := min(delays.NextBackOff(), delays.MaxInterval) // jitter must not go beyond it
-	var wish *RetryAfter
-	if errors.As(err, &wish) {
-		d = max(d, min(wish.Wait, retryAfterMax))
+	var retryAfter *RetryAfter
+	if errors.As(err, &retryAfter) {
+		d = max(d, min(retryAfter.Wait, retryAfterMax))
 	}
 	return d
 }
 
-// take shows a block as held by this worker.
+// setInHand publishes a block as held by this worker.
 func (w *worker) setInHand(it item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,17 +162,17 @@ func (w *worker) setInHand(it item) {
 	w.setHeld(it.block.Len())
 }
 
-// settle counts what became of the block in hand and lets the spool note it. It
-// returns false where the stop has counted it already.
+// settle counts what became of the block in hand and notes it in the spool. It returns
+// false if the stop has already counted the block.
 func (w *worker) settle(res result) bool {
 	it, ok := w.count(res)
 	if ok && res.left == 0 && w.r.spool != nil {
-		w.r.spool.done(it) // a disk may hang, and the stop needs the lock
+		w.r.spool.done(it) // outside the lock: a disk may hang, and the stop needs the lock
 	}
 	return ok
 }
 
-// count is settle but for the disk. It returns what was in hand.
+// count is settle without the spool. It returns what was in hand.
 func (w *worker) count(res result) (it item, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,7 +183,7 @@ func (w *worker) count(res result) (it item, ok bool) {
 	switch {
 	case res.left == 0:
 	case w.r.spool != nil && res.ended == nil:
-		// All of the rest waits; what was refused of it will be again.
+		// All of the rest waits; what was refused of it will be refused again.
 		res.refused -= uint64(res.rest.Len()) - res.left
 		rest := it
 		rest.block = res.rest
@@ -207,7 +206,7 @@ func (w *worker) count(res result) (it item, ok bool) {
 	return it, true
 }
 
-// since is when the oldest event in hand was received, zero where there is none.
+// since is when the oldest event in hand was received; zero if there is none.
 func (w *worker) since() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -217,8 +216,8 @@ func (w *worker) since() time.Time {
 	return w.inHand.since
 }
 
-// writeOff takes the block away from a worker that does not come back in time.
-// Its late answer is not counted on top.
+// writeOff takes the block from a worker that does not return in time. Its late result
+// is not counted as well.
 func (w *worker) writeOff() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -230,10 +229,10 @@ func (w *worker) writeOff() {
 	case w.inFlight == 0:
 		return
 	case w.r.spool != nil:
-		w.r.log.Warn("a writer does not end, its block goes to the spool", "waited", afterCancel)
+		w.r.log.Warn("a writer does not return, its block goes to the spool", "waited", afterCancel)
 		w.r.spool.takeBack(w.inHand)
 	default:
-		w.r.log.Warn("a writer does not end, its block counts as abandoned", "waited", afterCancel)
+		w.r.log.Warn("a writer does not return, its block counts as abandoned", "waited", afterCancel)
 		w.shard.Add(account.Abandoned, uint64(w.inFlight))
 	}
 	w.setHeld(0)
@@ -245,7 +244,7 @@ func (w *worker) setHeld(events int) {
 	w.shard.Publish()
 }
 
-// bad notes a failed attempt that will be repeated.
+// noteFailure counts a failed attempt that will be repeated.
 func (w *worker) noteFailure(doing string, err error) {
 	w.r.health.failed(!w.failing, doing, err)
 	w.failing = true
@@ -255,7 +254,7 @@ func (w *worker) noteFailure(doing string, err error) {
 	w.shard.Publish()
 }
 
-// good notes that the destination answers.
+// noteSuccess notes that the destination answers.
 func (w *worker) noteSuccess() {
 	if w.failing {
 		w.failing = false
@@ -275,7 +274,7 @@ func openOnce(ctx context.Context, o Output, timeout time.Duration) (Writer, err
 	return o.Open(ctx)
 }
 
-// delays are the pauses between attempts: doubling, with jitter, up to a cap.
+// newBackOff returns the pauses between attempts: doubling, with jitter, up to a cap.
 func (r *Runner) newBackOff() *backoff.ExponentialBackOff {
 	d := backoff.NewExponentialBackOff()
 	d.InitialInterval = r.set.RetryFirst
@@ -284,7 +283,7 @@ func (r *Runner) newBackOff() *backoff.ExponentialBackOff {
 	return d
 }
 
-// sleep returns false when ctx ended first.
+// sleep returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

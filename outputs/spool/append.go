@@ -165,7 +165,7 @@ func (s *Spool) checkFree(n int64) error { return s.checkFreeIn(s.dir, n) }
 func (s *Spool) checkFreeIn(dir *safefs.Dir, n int64) error {
 	free, err := dir.FreeBytes()
 	if err != nil {
-		return fmt.Errorf("ask for the free space of the spool: %w", err)
+		return fmt.Errorf("read free space of spool: %w", err)
 	}
 	if free < s.o.Free+n {
 		return fmt.Errorf("write spool %s: %w of %d MiB", s.o.Dir, ErrNoSpace, s.o.Free>>20)

@@ -24,7 +24,7 @@ func (s *Spool) ensureFolder() error {
 	if s.dir != nil && s.lock != nil {
 		var err error
 		if current, err = s.dir.IsCurrent(); err != nil {
-			return fmt.Errorf("look after the spool: %w", err)
+			return fmt.Errorf("check spool: %w", err)
 		}
 	}
 	if !current {
@@ -37,7 +37,7 @@ func (s *Spool) ensureFolder() error {
 		}
 		s.lock.Close()
 		s.lock = lock
-		s.o.Log.Warn("the lock of the spool was removed, it is made again", "spool", s.o.Dir)
+		s.o.Log.Warn("the lock of the spool was removed, and has been created again", "spool", s.o.Dir)
 	}
 	if s.tail != nil {
 		s.checkFiles(s.tail)
@@ -119,7 +119,7 @@ func (s *Spool) detachAll(segs []*Segment, why string) {
 			s.tail, s.synced, seg.file = nil, 0, nil
 		}
 		if err := seg.removeDone(); err != nil {
-			s.o.Log.Warn("spool", "error", err)
+			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 	if names > 0 {
@@ -167,7 +167,7 @@ func (s *Spool) countTruncated(seg *Segment, size int64) {
 	}
 	if seg == s.tail { // a block behind a cut would stand behind a gap
 		if err := s.seal(); err != nil {
-			s.o.Log.Warn("spool", "error", err)
+			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 	data, _ := readRange(seg, seg.readTo, max(size, seg.readTo))
@@ -186,7 +186,7 @@ func (s *Spool) countTruncated(seg *Segment, size int64) {
 	s.o.Log.Error("a file of the spool was cut, what is missing is lost", "file", seg.path(), "events", l.events)
 	if complete {
 		if err := s.drop(seg); err != nil {
-			s.o.Log.Warn("spool", "error", err)
+			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (s *Spool) rewriteLock(text []byte) error {
 		return nil
 	}
 	if err := rewrite(s.lock, text); err != nil {
-		return fmt.Errorf("note what is left in the spool: %w", err)
+		return fmt.Errorf("write manifest of spool: %w", err)
 	}
 	return nil
 }

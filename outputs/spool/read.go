@@ -170,7 +170,7 @@ func (s *Spool) finishChunk() {
 	}
 	if complete {
 		if err := s.drop(seg); err != nil {
-			s.o.Log.Warn("spool", "error", err)
+			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 }

@@ -122,12 +122,12 @@ func (g *Segment) flushDone() error {
 	if g.done.file == nil {
 		f, err := g.dir.OpenFile(fileName(g.number, doneSuffix), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
 		if err != nil {
-			return fmt.Errorf("note a delivered block: %w", err)
+			return fmt.Errorf("record a delivered block: %w", err)
 		}
 		g.done.file = f
 	}
 	if _, err := g.done.file.Write(g.done.unwritten); err != nil {
-		return fmt.Errorf("note a delivered block: %w", err)
+		return fmt.Errorf("record a delivered block: %w", err)
 	}
 	g.done.unwritten = g.done.unwritten[:0]
 	return nil
@@ -153,7 +153,7 @@ func (g *Segment) closeDoneFile() {
 func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 	data, err := dir.ReadFile(fileName(number, doneSuffix))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read which blocks are delivered: %w", err)
+		return nil, fmt.Errorf("read list of delivered blocks: %w", err)
 	}
 	ids := make(map[event.ID]bool)
 	for len(data) >= doneLen {

@@ -42,7 +42,7 @@ var (
 	// ErrFull: the spool has reached its bound, and is told to wait then.
 	ErrFull = errors.New("spool is full")
 	// ErrNoSpace: the file system has less free space than it shall keep.
-	ErrNoSpace = errors.New("file system is at its free-space mark")
+	ErrNoSpace = errors.New("file system is at its free-space limit")
 )
 
 // Options say where a spool is and how large it may become.
@@ -130,7 +130,7 @@ func (s *Spool) takeFolder() (err error) {
 		return fmt.Errorf("make spool: %w", err)
 	}
 	if err := s.dir.SetMode(folderMode); err != nil { // records are private
-		return fmt.Errorf("close spool to others: %w", err)
+		return fmt.Errorf("restrict spool to its owner: %w", err)
 	}
 	if s.lock, s.foundLock, err = lockFile(s.dir); err != nil {
 		return err

@@ -55,7 +55,7 @@ func TestFullDevice(t *testing.T) {
 		r := program.Result{Code: cmd.ProcessState.ExitCode(), Log: log.String(), Ledgers: program.ParseLedgers(log.String())}
 		r.Expect(t, program.ExitFailure)
 		r.ExpectLog(t, append(wantLog,
-			`level=ERROR msg="output gives up: what it has not delivered and what is still to come for it is abandoned" output=stdout records=`,
+			`level=ERROR msg="output has failed for good: its undelivered records and all further ones are abandoned" output=stdout records=`,
 			"\ndnsmonster-sensor: output stdout: write stdout: no space left on device\n", " abandoned (delivery, stdout)")...)
 		if strings.Contains(r.Log, "other writers") {
 			t.Errorf("that is not the reason:\n%s", r.Log)
