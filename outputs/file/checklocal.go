@@ -5,40 +5,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"dnsmonster-sensor/outputs/safefs"
 )
 
-// Look says what Check would find wrong with the folder, and changes nothing.
-// That another sensor writes there is no matter: it may be the one that is asked
-// about.
+// CheckLocal reports what Check would find wrong with the folder, and changes nothing.
+// Another sensor may hold the lock: it may be the sensor whose configuration is checked.
 func (o *Output) CheckLocal() error {
 	if o.path == "" {
-		return nil // Settings says so
+		return nil // Settings reports it
 	}
-	st, err := os.Stat(o.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("%w: make it first, with mkdir -p", err)
-	case err == nil && !st.IsDir():
-		err = fmt.Errorf("%s: %w", o.path, errNoFolder)
-	case err == nil:
-		err = o.lookInto()
-	}
-	if err != nil {
+	if err := o.checkFolder(); err != nil {
 		return fmt.Errorf("fileoutputpath: %w", err)
 	}
 	return nil
 }
 
-func (o *Output) lookInto() error {
-	d, err := safefs.Open(o.path, o.Common.Force)
+func (o *Output) checkFolder() error {
+	d, err := openDir(o.path, o.Common.Force)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	if err := d.Writable(); err != nil {
-		return fmt.Errorf("%w: the sensor's user has to be able to write there", err)
+		return notWritable(err)
 	}
 	f, err := d.OpenFile(logName, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,17 +8,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// compression is what becomes of old files.
+// compression is a method to compress old files.
 type compression struct {
-	name   string
-	suffix string // in file names; "": files stay as they are
-	open   func(io.Writer) (io.WriteCloser, error)
+	name      string
+	suffix    string // in file names; "": files stay as they are
+	newWriter func(io.Writer) (io.WriteCloser, error)
 }
 
 var compressions = []compression{
 	{"gzip", ".gz", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }},
 	{"zstd", ".zst", func(w io.Writer) (io.WriteCloser, error) {
-		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) // the processors are for packets
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) // one goroutine only: compression must not compete with capture for CPU
 	}},
 	{"none", "", nil},
 }

@@ -1,5 +1,5 @@
-// Package file writes records to dnsmonster.log in a folder, and turns the file
-// over by a schedule: old ones are compressed and the oldest removed.
+// Package file writes records to dnsmonster.log in a folder and rotates the file by a
+// schedule: old files are compressed, and the oldest are removed.
 package file
 
 import (
@@ -29,13 +29,13 @@ type Output struct {
 	sync     bool
 	meters   meters
 
-	mu     sync.Mutex
-	folder *folder // from Check, or the first Open, to the last Close
-	users  int     // writers of folder
+	mu      sync.Mutex
+	folder  *folder // open from Check, or the first Open, to the last Close
+	writers int     // that use folder
 }
 
-// meters count what happens beside the delivery.
-type meters struct{ rotations, compressionFailures, cut atomic.Uint64 }
+// meters counts what happens beside the delivery.
+type meters struct{ rotations, compressionFailures, tornBytes atomic.Uint64 }
 
 // New returns an output that is switched off.
 func New() *Output { return &Output{Basics: outputs.NewBasics("file")} }
@@ -46,26 +46,26 @@ func (o *Output) Flags() []cli.Flag {
 		o.TypeFlag("DNSMONSTER_FILEOUTPUTTYPE", "for files"),
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
-			Usage: "`FOLDER` that holds dnsmonster.log; it must be there, and each sensor needs its own",
+			Usage: "`FOLDER` of dnsmonster.log; it must exist, and each sensor needs its own",
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
-			Usage: "when a new file begins, in local time, as `CRON` has it (minute hour day month weekday), or @hourly, @daily, @every 10m",
+			Usage: "when to begin a new file, as a `CRON` expression in local time (minute hour day month weekday), or @hourly, @daily, @every 10m",
 		},
 		&cli.IntFlag{
 			Category: o.Section(), Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
-			Usage: "`NUMBER` of old files to keep; 0: one file for ever, no rotation",
+			Usage: "`NUMBER` of old files to keep; 0: no rotation, a single file",
 		},
 	}
 	flags = append(flags, o.FormatFlags("DNSMONSTER_FILEOUTPUTFORMAT", "DNSMONSTER_FILEOUTPUTGOTEMPLATE")...)
 	return append(flags,
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
-			Usage: "`HOW` old files are compressed: gzip, zstd or none",
+			Usage: "`METHOD` of compressing old files: gzip, zstd or none",
 		},
 		&cli.BoolFlag{
 			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
-			Usage: "force records to the medium before they count as delivered, so that they survive a power cut; else they survive the end of the sensor",
+			Usage: "sync records to the medium before they count as delivered, so that they survive a power failure; otherwise they survive only the end of the sensor",
 		},
 		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture"),
 	)
@@ -91,21 +91,21 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// Check takes the folder, which stays taken.
+// Check opens the folder and keeps it open.
 func (o *Output) Check(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.take()
-	for _, never := range []error{errInUse, errNoFolder, errNoFile, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
+	err := o.acquireFolder()
+	for _, never := range []error{errInUse, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
 		if errors.Is(err, never) {
 			return outputs.Permanent(err)
 		}
 	}
-	return err // a full disk, such as that, may pass
+	return err // others are temporary, such as a full disk
 }
 
-// take opens the folder, if that has not been done.
-func (o *Output) take() error {
+// acquireFolder opens the folder unless it is open.
+func (o *Output) acquireFolder() error {
 	if o.folder != nil {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (o *Output) take() error {
 		return err
 	}
 	o.folder, err = openFolder(folderOptions{
-		path: o.path, forced: o.Common.Force, header: records.Header, keep: o.count, when: when, compression: how, sync: o.sync,
+		path: o.path, forced: o.Common.Force, header: records.Header, keep: o.count, schedule: when, compression: how, sync: o.sync,
 		meters: &o.meters, logger: o.Log(),
 	})
 	if err != nil {
@@ -131,8 +131,8 @@ func (o *Output) take() error {
 	return nil
 }
 
-// Open makes a writer. Those of one Output share the file and write block by
-// block.
+// Open returns a writer. The writers of an Output share the file and write one block
+// at a time.
 func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	records, err := o.RecordFormat()
 	if err != nil {
@@ -140,18 +140,18 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.take(); err != nil {
+	if err := o.acquireFolder(); err != nil {
 		return nil, err
 	}
-	o.users++
+	o.writers++
 	return &writer{output: o, folder: o.folder, enc: records.NewEncoder()}, nil
 }
 
-// leave is a writer's end. The last one gives the folder back.
-func (o *Output) leave() error {
+// releaseFolder is called by each writer at its end. The last one closes the folder.
+func (o *Output) releaseFolder() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.users--; o.users > 0 {
+	if o.writers--; o.writers > 0 {
 		return nil
 	}
 	f := o.folder
@@ -159,11 +159,11 @@ func (o *Output) leave() error {
 	return f.close()
 }
 
-// Meters are numbers beside the ledgers.
+// Meters returns counters beside the ledgers.
 func (o *Output) Meters() []account.Line {
 	return []account.Line{
 		{Name: "rotations", Value: o.meters.rotations.Load()},
-		{Name: "compression_failures", Value: o.meters.compressionFailures.Load()}, // attempts; they are repeated
-		{Name: "torn_bytes", Value: o.meters.cut.Load()},                           // of half a line that a crash had left
+		{Name: "compression_failures", Value: o.meters.compressionFailures.Load()}, // attempts; each is repeated
+		{Name: "torn_bytes", Value: o.meters.tornBytes.Load()},                     // of an incomplete line that a crash left
 	}
 }

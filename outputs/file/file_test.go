@@ -25,7 +25,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// parsed returns an output with its options set from a command line.
+// parsed returns an output with options from a command line.
 func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
@@ -50,7 +50,7 @@ func TestSettings(t *testing.T) {
 	f("fileoutputtype: 5 is not one of 0 to 4", "--fileoutputtype=5")
 	f("fileoutputrotatecount: -1, at least 0", "--fileoutputrotatecount=-1")
 	f(`fileoutputrotatecron: "daily": use five fields`, "--fileoutputrotatecron=daily")
-	f(`fileoutputrotatecron: "0 0 30 2 *": there is no such day`, "--fileoutputrotatecron=0 0 30 2 *")
+	f(`fileoutputrotatecron: "0 0 30 2 *": no such day exists`, "--fileoutputrotatecron=0 0 30 2 *")
 	f(`fileoutputrotatecron: "TZ=UTC": use five fields`, "--fileoutputrotatecron=TZ=UTC")
 	f(`fileoutputcompress: "xz": use gzip, zstd or none`, "--fileoutputcompress=xz")
 	f("fileoutputworkers: 0, at least 1", "--fileoutputworkers=0")
@@ -68,7 +68,7 @@ func TestConformance(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
-		// Turned over many times a second, so that every promise holds meanwhile.
+		// Rotated many times a second, so that every promise is tested during rotations.
 		o, d := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecount=1000"), new(outputtest.Disk)
 		if err := o.Check(context.Background()); err != nil {
 			t.Fatalf("%v", err)
@@ -97,30 +97,29 @@ func record(e *event.Event) string {
 	return strings.TrimSuffix(string(new(format.JSON).Append(nil, e)), "\n")
 }
 
-// oldsIn lists the old files of a folder.
-func oldsIn(dir string) ([]old, error) {
+// oldFilesIn lists the old files of a folder.
+func oldFilesIn(dir string) ([]oldFile, error) {
 	d, err := safefs.Open(dir, false)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	return olds(d)
+	return listOld(d)
 }
 
-// stored are the lines of all files in a folder, the oldest first. What of a
-// rotation is done twice at that moment, as a file and as a compressed one,
-// counts once.
+// stored returns the lines of all files in a folder, the oldest first. A file that is
+// there both uncompressed and compressed at that moment counts once.
 func stored(t outputtest.T, dir string) (lines []string) {
 	t.Helper()
 	var all []byte
 	for try := 0; ; try++ {
-		list, err := oldsIn(dir)
+		list, err := oldFilesIn(dir)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
 		all = all[:0]
 		seen := make(map[time.Time]bool)
-		for _, o := range append(list, old{name: logName, time: time.Now().AddDate(100, 0, 0)}) {
+		for _, o := range append(list, oldFile{name: logName, time: time.Now().AddDate(100, 0, 0)}) {
 			var data []byte
 			if !seen[o.time] {
 				if data, err = content(filepath.Join(dir, o.name)); err != nil {
@@ -130,22 +129,22 @@ func stored(t outputtest.T, dir string) (lines []string) {
 			seen[o.time] = true
 			all = append(all, data...)
 		}
-		if after, _ := oldsIn(dir); err == nil && slices.Equal(after, list) {
+		if after, _ := oldFilesIn(dir); err == nil && slices.Equal(after, list) {
 			break
 		}
 		if try > 100 {
-			t.Fatalf("the folder does not come to rest: %v", err)
+			t.Fatalf("the folder keeps changing: %v", err)
 		}
 		time.Sleep(time.Millisecond)
 	}
 	lines = strings.Split(string(all), "\n")
 	if last := lines[len(lines)-1]; last != "" {
-		t.Errorf("a file ends in half a line: %q", last)
+		t.Errorf("a file ends with an incomplete line: %q", last)
 	}
 	return lines[:len(lines)-1]
 }
 
-// content is a file's, when it is not compressed any more.
+// content returns the content of a file, uncompressed.
 func content(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -171,7 +170,7 @@ func content(path string) ([]byte, error) {
 	return io.ReadAll(file)
 }
 
-func number(i int) *event.Event {
+func numbered(i int) *event.Event {
 	m := new(dns.Msg)
 	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
 	m.Id = uint16(i)
@@ -190,13 +189,13 @@ func number(i int) *event.Event {
 func block(from, n int) *event.Block {
 	b := event.NewBlock(1 << 10)
 	for i := from; i < from+n; i++ {
-		b.Append(number(i))
+		b.Append(numbered(i))
 	}
 	b.Seal(event.NewIDs().Next(), time.Now())
 	return b
 }
 
-// opened is a writer into a folder; it is closed with the test.
+// opened returns a writer to a folder; the test closes it at its end.
 func opened(t *testing.T, dir string, args ...string) (*Output, outputs.Writer) {
 	t.Helper()
 	o := parsed(t, append([]string{"--fileoutputtype=1", "--fileoutputpath=" + dir}, args...)...)
@@ -218,16 +217,16 @@ func put(t *testing.T, w outputs.Writer, b *event.Block) {
 	}
 }
 
-// holds checks that a folder has the records 0 to n-1, once each.
-func holds(t *testing.T, dir string, n int) {
+// wantRecords checks that a folder has the records 0 to n-1, once each.
+func wantRecords(t *testing.T, dir string, n int) {
 	t.Helper()
 	seen := make(map[string]int)
 	for _, line := range stored(t, dir) {
 		seen[line]++
 	}
 	for i := range n {
-		if got := seen[record(number(i))]; got != 1 {
-			t.Errorf("record %d is there %d times", i, got)
+		if got := seen[record(numbered(i))]; got != 1 {
+			t.Errorf("record %d exists %d times", i, got)
 		}
 	}
 	if len(seen) != n {
@@ -235,7 +234,7 @@ func holds(t *testing.T, dir string, n int) {
 	}
 }
 
-// names are the files of a folder, without the lock.
+// names lists the files of a folder, except the lock.
 func names(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -250,10 +249,10 @@ func names(t *testing.T, dir string) (list []string) {
 	return list
 }
 
-// An existing file is written on; what a crash has left of half a record goes.
+// An existing file is continued; an incomplete record that a crash left is cut off.
 func TestTornTail(t *testing.T) {
 	whole := text(new(format.JSON), block(0, 5))
-	half := record(number(5))[:20]
+	half := record(numbered(5))[:20]
 	f := func(what, content string, cut uint64) {
 		t.Helper()
 		dir := t.TempDir()
@@ -262,10 +261,10 @@ func TestTornTail(t *testing.T) {
 		}
 		o, w := opened(t, dir)
 		put(t, w, block(5, 3))
-		if got := o.meters.cut.Load(); got != cut {
+		if got := o.meters.tornBytes.Load(); got != cut {
 			t.Errorf("%s: %d bytes cut, want %d", what, got, cut)
 		}
-		holds(t, dir, 8)
+		wantRecords(t, dir, 8)
 	}
 	f("whole", whole, 0)
 	f("half a record", whole+half, 20)
@@ -276,11 +275,10 @@ func TestTornTail(t *testing.T) {
 	}
 	_, w := opened(t, dir)
 	put(t, w, block(0, 3))
-	holds(t, dir, 3)
+	wantRecords(t, dir, 3)
 }
 
-// A block that does not fit leaves nothing behind, also where taking it back
-// fails at first.
+// A block that does not fit leaves nothing behind.
 func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir)
@@ -292,15 +290,15 @@ func TestDefect36FullDiskTearsNothing(t *testing.T) {
 		if _, err := w.Write(context.Background(), block(50, 50)); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Fatalf("error %v, want that of a full disk", err)
 		}
-		holds(t, dir, 50)
+		wantRecords(t, dir, 50)
 	}
 	put(t, w, block(50, 50))
-	holds(t, dir, 100)
+	wantRecords(t, dir, 100)
 }
 
-// Where taking a failed block back fails too, the next attempt does it first; not
-// where somebody has emptied the file meanwhile.
-func TestTornBlockIsTakenBackLater(t *testing.T) {
+// Where undoing a failed block fails too, the next attempt does it first, unless the
+// file was truncated meanwhile.
+func TestTornBlockUndoneLater(t *testing.T) {
 	for _, emptied := range []bool{false, true} {
 		dir := t.TempDir()
 		o, w := opened(t, dir)
@@ -309,7 +307,7 @@ func TestTornBlockIsTakenBackLater(t *testing.T) {
 		f.mu.Lock()
 		st, err := f.file.Stat()
 		if err == nil {
-			f.torn, f.whole = true, st.Size()
+			f.torn, f.wholeSize = true, st.Size()
 			_, err = f.file.WriteString("part of a block")
 		}
 		if err == nil && emptied {
@@ -323,19 +321,19 @@ func TestTornBlockIsTakenBackLater(t *testing.T) {
 			put(t, w, block(0, 5))
 		}
 		put(t, w, block(5, 5))
-		holds(t, dir, 10)
+		wantRecords(t, dir, 10)
 	}
 }
 
-// Where records have to be on the medium, those that do not get there are not
-// delivered, and not in the file either; where they need not, nobody asks.
+// With --fileoutputsync, records that do not reach the medium are not delivered and
+// are removed from the file; without it, nothing is synced.
 func TestSync(t *testing.T) {
 	f := func(forced int, args ...string) {
 		t.Helper()
 		dir := t.TempDir()
 		o, w := opened(t, dir, args...)
 		calls := 0
-		o.folder.force = func(file *os.File) error {
+		o.folder.syncFile = func(file *os.File) error {
 			if calls++; calls == 2 {
 				return syscall.EIO
 			}
@@ -344,23 +342,23 @@ func TestSync(t *testing.T) {
 		put(t, w, block(0, 5))
 		if forced > 0 {
 			if _, err := w.Write(context.Background(), block(5, 5)); err == nil {
-				t.Error("no error though the medium has one")
+				t.Error("no error though the medium failed")
 			}
-			holds(t, dir, 5)
+			wantRecords(t, dir, 5)
 		}
 		put(t, w, block(5, 5))
-		holds(t, dir, 10)
+		wantRecords(t, dir, 10)
 		if calls != forced {
-			t.Errorf("%q: forced %d times, want %d", args, calls, forced)
+			t.Errorf("%q: synced %d times, want %d", args, calls, forced)
 		}
 	}
 	f(0)
 	f(3, "--fileoutputsync")
 }
 
-// Somebody moves, removes or empties the file: what comes later has a new one,
-// and what was moved keeps what it has.
-func TestMovedAway(t *testing.T) {
+// The file is moved, removed or truncated: later records go to a new file, and a moved
+// file keeps its records.
+func TestFileMovedAway(t *testing.T) {
 	dir := t.TempDir()
 	_, w := opened(t, dir, "--fileoutputformat=csv")
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -379,7 +377,7 @@ func TestMovedAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(string(b), "Year,Month,") || strings.Count(string(b), "Year") != 1 {
-			t.Errorf("%s has not one header, at its start: %q", name, b)
+			t.Errorf("%s does not have exactly one header, at its start: %q", name, b)
 		}
 		return strings.Count(string(b), "\n")
 	}
@@ -420,7 +418,7 @@ func TestFormatsAndHeaders(t *testing.T) {
 	}
 }
 
-// text is what becomes of a block.
+// text formats a block.
 func text(enc format.Encoder, b *event.Block) string {
 	t, _ := format.AppendBlock(nil, enc, b)
 	return string(t)

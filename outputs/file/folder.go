@@ -22,84 +22,94 @@ const (
 	fileMode = 0o640
 )
 
-// Errors that trying again does not mend.
+// Errors that trying again does not repair.
 var (
-	errInUse    = errors.New("another sensor writes there: give each its own folder")
-	errNoFolder = errors.New("not a folder: name the one that shall hold " + logName)
-	errNoFile   = errors.New("not a regular file")
+	errInUse      = errors.New("another sensor writes there: give each its own folder")
+	errNotFolder  = errors.New("not a folder: name the folder of " + logName)
+	errNotRegular = errors.New("not a regular file")
 )
 
 type folderOptions struct {
 	path        string
-	forced      bool   // also a folder that others may change
+	forced      bool   // accept a folder that other users can change
 	header      string // of each file
-	keep        int    // old files; 0: no rotation
-	when        schedule
+	keep        int    // number of old files; 0: no rotation
+	schedule    schedule
 	compression compression
-	sync        bool // each block is forced to the medium
+	sync        bool // sync each block to the medium
 	meters      *meters
 	logger      *slog.Logger
 }
 
-// folder is a folder with its current file, for this process alone. Blocks go
-// into the file whole or not at all, one at a time.
+// folder is an open folder with its current file, locked for this process. A block is
+// written to the file as a whole or not at all, one block at a time.
 type folder struct {
 	folderOptions
-	write   func(*os.File, []byte) (int, error) // tests make these two fail
-	force   func(*os.File) error
-	tasks   sync.WaitGroup
-	untidy  chan struct{}      // a token: look after the old files
-	quit    chan struct{}      // closed: end when that is done
-	abandon context.CancelFunc // end at once
+	write    func(*os.File, []byte) (int, error) // tests make these two fail
+	syncFile func(*os.File) error
+	tasks    sync.WaitGroup
+	wake     chan struct{}      // contains a token: tidy up the old files
+	quit     chan struct{}      // closed: end once the old files are tidied up
+	cancel   context.CancelFunc // ends at once
 
-	mu    sync.Mutex
-	dir   *safefs.Dir // nil: the path has led nowhere lately
-	lock  *os.File    // in dir
-	file  *os.File    // in dir; nil: none
-	torn  bool        // the file holds part of a block that failed, behind
-	whole int64       // so many bytes
-	next  time.Time
+	mu        sync.Mutex
+	dir       *safefs.Dir // nil: the path leads to no usable folder
+	lock      *os.File    // in dir
+	file      *os.File    // in dir; nil: none
+	torn      bool        // the file ends with part of a failed block
+	wholeSize int64       // of the file without that part
+	next      time.Time
 }
 
-// openFolder takes the folder and its file, and finishes what an earlier run
-// had begun.
+// openFolder opens the folder and its file and completes what an earlier run left
+// undone.
 func openFolder(o folderOptions) (*folder, error) {
-	f := &folder{folderOptions: o, write: (*os.File).Write, force: (*os.File).Sync, untidy: make(chan struct{}, 1), quit: make(chan struct{})}
-	if err := f.begin(time.Now()); err != nil {
-		f.leave()
+	f := &folder{folderOptions: o, write: (*os.File).Write, syncFile: (*os.File).Sync, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	if err := f.start(time.Now()); err != nil {
+		f.release()
 		return nil, err
 	}
 	var ctx context.Context
-	ctx, f.abandon = context.WithCancel(context.Background())
+	ctx, f.cancel = context.WithCancel(context.Background())
 	if o.keep > 0 {
-		f.tasks.Go(f.follow)
+		f.tasks.Go(f.rotateOnSchedule)
 		f.tasks.Go(func() { f.tidyUp(ctx) })
 	}
 	return f, nil
 }
 
-// enter takes the folder that the path leads to now.
-func (f *folder) enter() error {
-	st, err := os.Stat(f.path)
-	if err == nil && !st.IsDir() {
-		return fmt.Errorf("%s: %w", f.path, errNoFolder)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: make it first, with mkdir -p", err)
-	}
-	if f.dir, err = safefs.Open(f.path, f.forced); err != nil {
+// acquire opens and locks the folder at the path.
+func (f *folder) acquire() error {
+	var err error
+	if f.dir, err = openDir(f.path, f.forced); err != nil {
 		return err
 	}
 	f.lock, err = takeLock(f.dir)
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w: the sensor's user has to be able to write there", err)
+		err = notWritable(err)
 	}
 	return err
 }
 
-// leave gives the folder back, with its file.
-func (f *folder) leave() {
-	f.file.Close() // of none, no harm
+// openDir opens an existing folder. Its errors say how to repair what is wrong.
+func openDir(path string, forced bool) (*safefs.Dir, error) {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: make it first, with mkdir -p", err)
+	case err == nil && !st.IsDir():
+		return nil, fmt.Errorf("%s: %w", path, errNotFolder)
+	}
+	return safefs.Open(path, forced)
+}
+
+func notWritable(err error) error {
+	return fmt.Errorf("%w: the sensor's user must be able to write there", err)
+}
+
+// release closes the file, the lock and the folder.
+func (f *folder) release() {
+	f.file.Close() // nil is allowed
 	f.lock.Close()
 	if f.dir != nil {
 		f.dir.Close()
@@ -107,8 +117,8 @@ func (f *folder) leave() {
 	f.file, f.lock, f.dir = nil, nil, nil
 }
 
-// takeLock takes a lock that ends with the process. The file stays: removing it
-// would let two processes hold a lock each.
+// takeLock takes a lock that ends with the process. The lock file is never removed:
+// otherwise two processes could hold a lock each.
 func takeLock(dir *safefs.Dir) (*os.File, error) {
 	file, err := dir.OpenFile(lockName, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
@@ -124,47 +134,47 @@ func takeLock(dir *safefs.Dir) (*os.File, error) {
 	return file, nil
 }
 
-// current is the path of the file being written.
+// current is the path of the current file.
 func (f *folder) current() string { return filepath.Join(f.path, logName) }
 
-// begin opens the file. One that an earlier run has left from before the last
-// rotation, or that has no header and needs one, is turned over first.
-func (f *folder) begin(now time.Time) error {
+// start opens the file. A file that was last written before the latest rotation time,
+// or that lacks the header of its format, is rotated first.
+func (f *folder) start(now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.ready(); err != nil {
+	if err := f.ensureOpen(); err != nil {
 		return err
 	}
-	f.next = f.when.after(now)
+	f.next = f.schedule.after(now)
 	st, err := f.file.Stat()
 	if err != nil || st.Size() == 0 {
 		return err
 	}
-	strange := f.header != "" && !startsWith(f.file, f.header)
+	foreign := f.header != "" && !hasPrefix(f.file, f.header)
 	switch {
-	case f.keep == 0 && strange:
-		f.logger.Warn("the file does not start with the header of its format, and is not rotated", "file", f.current())
-	case f.keep > 0 && (strange || !f.when.after(st.ModTime()).After(now)):
+	case f.keep == 0 && foreign:
+		f.logger.Warn("the file does not start with the header of its format, but rotation is off", "file", f.current())
+	case f.keep > 0 && (foreign || !f.schedule.after(st.ModTime()).After(now)):
 		return f.rotate(now)
 	}
 	return nil
 }
 
-func startsWith(file *os.File, text string) bool {
+func hasPrefix(file *os.File, text string) bool {
 	start := make([]byte, len(text))
 	n, _ := file.ReadAt(start, 0)
 	return string(start[:n]) == text
 }
 
-// open opens the file, or makes it, and takes off what a crash has left of half
-// a line.
-func (f *folder) open() error {
+// openFile opens or creates the file and cuts off an incomplete line that a crash
+// left.
+func (f *folder) openFile() error {
 	file, err := f.dir.OpenFile(logName, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, fileMode)
 	if err == nil {
 		err = errors.Join(file.Chmod(fileMode), f.syncFolder()) // whatever the umask is
 	} else if errors.Is(err, fs.ErrExist) {
 		if file, err = f.dir.OpenFile(logName, os.O_RDWR|os.O_APPEND, 0); err == nil {
-			err = f.mend(file)
+			err = f.cutTornRecord(file)
 		}
 	}
 	if err != nil {
@@ -177,7 +187,7 @@ func (f *folder) open() error {
 	return nil
 }
 
-// syncFolder forces names to the medium, where that is asked for.
+// syncFolder syncs file names to the medium where that is configured.
 func (f *folder) syncFolder() error {
 	if !f.sync {
 		return nil
@@ -185,9 +195,9 @@ func (f *folder) syncFolder() error {
 	return f.dir.Sync()
 }
 
-// mend cuts a file behind its last whole line. Half a line is of a record that
-// never counted as delivered.
-func (f *folder) mend(file *os.File) error {
+// cutTornRecord truncates a file after its last complete line. An incomplete line
+// belongs to a record that never counted as delivered.
+func (f *folder) cutTornRecord(file *os.File) error {
 	st, err := file.Stat()
 	if err != nil {
 		return err
@@ -199,21 +209,21 @@ func (f *folder) mend(file *os.File) error {
 	if err := file.Truncate(end); err != nil {
 		return err
 	}
-	f.meters.cut.Add(uint64(st.Size() - end))
-	f.logger.Warn("the file ended in half a record, which is cut off", "file", f.current(), "bytes", st.Size()-end)
+	f.meters.tornBytes.Add(uint64(st.Size() - end))
+	f.logger.Warn("the file ended with an incomplete record, which is cut off", "file", f.current(), "bytes", st.Size()-end)
 	return nil
 }
 
-// longestLine bounds the search for a line's end: the longest record is a few
-// hundred KiB.
+// longestLine bounds the search for a line end: the longest record has a few hundred
+// KiB.
 const longestLine = 16 << 20
 
-// lastLineEnd is the offset behind the last line end.
+// lastLineEnd returns the offset after the last line end.
 func lastLineEnd(file *os.File, size int64) (int64, error) {
 	buf := make([]byte, 64<<10)
 	for end := size; end > 0; {
 		if size-end > longestLine {
-			return 0, fmt.Errorf("%s: %w of records: it ends in more than %d MiB without a line end", file.Name(), errNoFile, longestLine>>20)
+			return 0, fmt.Errorf("%s: %w of records: its last %d MiB have no line end", file.Name(), errNotRegular, longestLine>>20)
 		}
 		start := max(0, end-int64(len(buf)))
 		part := buf[:end-start]
@@ -230,11 +240,11 @@ func lastLineEnd(file *os.File, size int64) (int64, error) {
 	return 0, nil
 }
 
-// append puts text into the file, whole or not at all.
+// append appends text to the file as a whole or not at all.
 func (f *folder) append(text []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.ready(); err != nil {
+	if err := f.ensureOpen(); err != nil {
 		return err
 	}
 	st, err := f.file.Stat()
@@ -245,23 +255,23 @@ func (f *folder) append(text []byte) error {
 		text = append([]byte(f.header), text...)
 	}
 	if _, err = f.write(f.file, text); err == nil && f.sync {
-		err = f.force(f.file)
+		err = f.syncFile(f.file)
 	}
 	if err != nil {
-		f.torn, f.whole = true, st.Size()
-		return errors.Join(err, f.mendTorn())
+		f.torn, f.wholeSize = true, st.Size()
+		return errors.Join(err, f.undoTornBlock())
 	}
 	return nil
 }
 
-// mendTorn takes off what came into the file of a block that failed.
-func (f *folder) mendTorn() error {
+// undoTornBlock removes what a failed block has left in the file.
+func (f *folder) undoTornBlock() error {
 	if !f.torn {
 		return nil
 	}
 	st, err := f.file.Stat()
-	if err == nil && st.Size() > f.whole { // else somebody has emptied it
-		err = f.file.Truncate(f.whole)
+	if err == nil && st.Size() > f.wholeSize { // otherwise it was truncated meanwhile
+		err = f.file.Truncate(f.wholeSize)
 	}
 	if err != nil {
 		return err
@@ -270,18 +280,18 @@ func (f *folder) mendTorn() error {
 	return nil
 }
 
-// ready sees to it that the file, the folder and its lock are those of their
-// names: somebody may have moved, removed or replaced each of them.
-func (f *folder) ready() error {
+// ensureOpen makes sure that the file, the folder and its lock are still those at
+// their paths: each may have been moved, removed or replaced.
+func (f *folder) ensureOpen() error {
 	if f.file != nil {
-		if err := f.mendTorn(); err != nil {
+		if err := f.undoTornBlock(); err != nil {
 			return err
 		}
 	}
-	if !f.isThere() {
-		f.leave()
-		if err := f.enter(); err != nil {
-			f.leave()
+	if !f.isCurrent() {
+		f.release()
+		if err := f.acquire(); err != nil {
+			f.release()
 			return err
 		}
 	}
@@ -292,11 +302,11 @@ func (f *folder) ready() error {
 		f.file.Close()
 		f.file = nil
 	}
-	return f.open()
+	return f.openFile()
 }
 
-// isThere reports whether folder and lock are still those that were taken.
-func (f *folder) isThere() bool {
+// isCurrent reports whether folder and lock are still those that were opened.
+func (f *folder) isCurrent() bool {
 	if f.dir == nil || f.lock == nil {
 		return false
 	}
@@ -304,23 +314,22 @@ func (f *folder) isThere() bool {
 	return err == nil && current && f.dir.IsFile(f.lock, lockName)
 }
 
-// tidyPatience is how long close waits for old files being compressed. The next
-// start begins with those that are left.
-const tidyPatience = 5 * time.Second
+// tidyTimeout is how long close waits for the compression of old files. The next start
+// compresses the rest.
+const tidyTimeout = 5 * time.Second
 
-// close finishes what goes on in the background, if that is soon done, and gives
-// the folder back.
+// close waits for background work up to tidyTimeout and releases the folder.
 func (f *folder) close() error {
 	close(f.quit)
-	timer := time.AfterFunc(tidyPatience, f.abandon)
+	timer := time.AfterFunc(tidyTimeout, f.cancel)
 	f.tasks.Wait()
 	timer.Stop()
-	f.abandon()
+	f.cancel()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	defer f.leave()
+	defer f.release()
 	if f.file == nil {
 		return nil
 	}
-	return errors.Join(f.mendTorn(), f.file.Sync(), f.file.Close())
+	return errors.Join(f.undoTornBlock(), f.file.Sync(), f.file.Close())
 }

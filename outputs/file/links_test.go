@@ -15,10 +15,11 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-const theirs = "root:x:0:0:root:/root:/bin/sh" // without a line end: half a line
+const theirs = "root:x:0:0:root:/root:/bin/sh" // without a line end, like an incomplete line
 
-// kept checks that nobody has written to a file, cut it or changed its mode.
-func kept(t *testing.T, path string) {
+// wantUntouched checks that a file was not written to, truncated or given another
+// mode.
+func wantUntouched(t *testing.T, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	st, err2 := os.Stat(path)
@@ -43,21 +44,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// What stands in the place of the record file or of the lock and is no file of
-// its own is refused at the start, and nothing happens to what it leads to.
-func TestLinksAreRefused(t *testing.T) {
+// A link, pipe or device in the place of the record file or of the lock is refused at
+// the start, and what it leads to stays untouched.
+func TestLinksRefused(t *testing.T) {
 	f := func(what, want string, plant func(victim, at string) error) {
 		t.Helper()
 		for _, name := range []string{logName, lockName} {
 			dir, victim := t.TempDir(), victim(t)
-			must(t, os.Chmod(dir, 0o775)) // the group can make names in it
+			must(t, os.Chmod(dir, 0o775)) // the group can create files in it
 			must(t, plant(victim, filepath.Join(dir, name)))
 			o := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir)
 			err := o.Check(context.Background())
 			if !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), name+" "+want) {
 				t.Errorf("%s for %s: error %v, want %q", what, name, err, want)
 			}
-			kept(t, victim)
+			wantUntouched(t, victim)
 			if entries, err := os.ReadDir(filepath.Dir(victim)); err != nil || len(entries) != 1 {
 				t.Errorf("%s for %s: there are now %v, %v", what, name, entries, err)
 			}
@@ -76,8 +77,8 @@ func TestLinksAreRefused(t *testing.T) {
 	})
 }
 
-// A folder that every user can write to needs a sticky bit, or force.
-func TestOpenFolderIsRefused(t *testing.T) {
+// A folder that every user can write to needs a sticky bit, or --force.
+func TestWorldWritableFolder(t *testing.T) {
 	f := func(mode os.FileMode, force bool, want string) {
 		t.Helper()
 		dir := t.TempDir()
@@ -92,7 +93,7 @@ func TestOpenFolderIsRefused(t *testing.T) {
 			put(t, w, block(0, 2))
 			w.Close()
 			must(t, os.Chmod(dir, 0o755))
-			holds(t, dir, 2)
+			wantRecords(t, dir, 2)
 		}
 	}
 	f(0o777, false, "has no sticky bit: take that right away with chmod o-w, or say --force")
@@ -101,9 +102,9 @@ func TestOpenFolderIsRefused(t *testing.T) {
 	f(0o775, false, "")
 }
 
-// In a folder like /tmp others put links in the places that are free while the
-// sensor runs: what is theirs is left alone, and records wait until it is gone.
-func TestPlantedWhileItRuns(t *testing.T) {
+// In a folder like /tmp other users plant links at free names while the sensor runs:
+// their targets stay untouched, and records wait until the link is gone.
+func TestLinksPlantedWhileRunning(t *testing.T) {
 	dir, victim := t.TempDir(), victim(t)
 	must(t, os.Chmod(dir, 0o777|os.ModeSticky))
 	o, w := opened(t, dir)
@@ -114,7 +115,7 @@ func TestPlantedWhileItRuns(t *testing.T) {
 	if _, err := w.Write(context.Background(), block(2, 2)); !errors.Is(err, safefs.ErrUnsafe) {
 		t.Errorf("error %v", err)
 	}
-	kept(t, victim)
+	wantUntouched(t, victim)
 	must(t, os.Remove(path))
 	must(t, os.Rename(path+".moved", path))
 	put(t, w, block(2, 2))
@@ -127,12 +128,12 @@ func TestPlantedWhileItRuns(t *testing.T) {
 	must(t, os.Symlink(victim, filepath.Join(dir, logName+"."+stamp)))
 	o.folder.tick(now)
 	w.Close()
-	kept(t, victim)
-	holds(t, dir, 4)
+	wantUntouched(t, victim)
+	wantRecords(t, dir, 4)
 }
 
-// What another user has put among the old files neither removes one of ours nor
-// counts as one.
+// Files that another user puts among the old files are ignored: they neither replace
+// one of ours nor count as one.
 func TestPlantedOldFiles(t *testing.T) {
 	dir := t.TempDir()
 	if os.Geteuid() != 0 {
@@ -141,12 +142,12 @@ func TestPlantedOldFiles(t *testing.T) {
 	must(t, os.Chmod(dir, 0o777|os.ModeSticky))
 	o, w := opened(t, dir, "--fileoutputrotatecount=2")
 	now := time.Now().AddDate(0, 0, 1)
-	for i := range 4 { // one as if it were ours, compressed, and others that look younger
+	for i := range 4 { // one with the name of our compressed file, and others that look newer
 		path := filepath.Join(dir, logName+".gz."+now.UTC().AddDate(0, 0, i).Truncate(time.Second).Format(stampLayout))
 		must(t, os.WriteFile(path, nil, 0o600))
 		must(t, os.Lchown(path, 65534, 65534))
 		defer func() {
-			if _, err := os.Stat(path); i > 0 && err != nil { // the first has the name that ours gets
+			if _, err := os.Stat(path); i > 0 && err != nil { // the first has the name of ours
 				t.Error(err)
 			}
 			os.Remove(path)
@@ -155,7 +156,7 @@ func TestPlantedOldFiles(t *testing.T) {
 	put(t, w, block(0, 2))
 	o.folder.tick(now)
 	w.Close()
-	list, err := oldsIn(dir)
+	list, err := oldFilesIn(dir)
 	if err != nil || len(list) != 1 || list[0].suffix != ".gz" {
 		t.Fatalf("old files %v, %v", list, err)
 	}
@@ -165,8 +166,8 @@ func TestPlantedOldFiles(t *testing.T) {
 	}
 }
 
-// The folder, or its lock, goes away while the sensor runs: it takes those that
-// the path leads to then, and keeps out other sensors there.
+// The folder or its lock is replaced while the sensor runs: it opens and locks those
+// at the path and keeps other sensors out.
 func TestFolderReplaced(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "log")
@@ -179,8 +180,8 @@ func TestFolderReplaced(t *testing.T) {
 	}
 	must(t, os.Mkdir(dir, 0o755))
 	put(t, w, block(0, 2))
-	holds(t, dir, 2)
-	holds(t, dir+".old", 2)
+	wantRecords(t, dir, 2)
+	wantRecords(t, dir+".old", 2)
 	taken := func(when string) {
 		t.Helper()
 		if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); !errors.Is(err, errInUse) {
@@ -191,5 +192,5 @@ func TestFolderReplaced(t *testing.T) {
 	must(t, os.Remove(filepath.Join(dir, lockName)))
 	put(t, w, block(2, 2))
 	taken("new lock")
-	holds(t, dir, 4)
+	wantRecords(t, dir, 4)
 }

@@ -16,22 +16,22 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// Old files are dnsmonster.log.<time> at first, and dnsmonster.log.gz.<time>
-// once they are compressed. The time is that of the rotation, in UTC, so that
-// names sort; no two are the same.
+// Old files are called dnsmonster.log.<time> at first and dnsmonster.log.gz.<time>
+// once they are compressed. The time is that of the rotation, in UTC, so that names
+// sort; no two are the same.
 const stampLayout = "2006-01-02T15-04-05Z"
 
-// old is one of these.
-type old struct {
+// oldFile is a rotated file.
+type oldFile struct {
 	name   string
-	suffix string // of the compression; "": none yet
+	suffix string // of the compression; "": not compressed
 	time   time.Time
 }
 
-// parseOld reads a file's name.
-func parseOld(name string) (old, bool) {
+// parseOld parses the name of a file.
+func parseOld(name string) (oldFile, bool) {
 	rest, ok := strings.CutPrefix(name, logName)
-	o := old{name: name}
+	o := oldFile{name: name}
 	for _, c := range compressions {
 		if c.suffix != "" && strings.HasPrefix(rest, c.suffix+".") {
 			o.suffix = c.suffix
@@ -43,38 +43,38 @@ func parseOld(name string) (old, bool) {
 	return o, ok && dot && err == nil
 }
 
-// olds lists the old files in the folder, the oldest first. In a folder like /tmp
-// others can put files with such names: they count for nothing.
-func olds(dir *safefs.Dir) ([]old, error) {
+// listOld lists the old files in the folder, the oldest first. It ignores files of
+// other users, who can create such names in a folder like /tmp.
+func listOld(dir *safefs.Dir) ([]oldFile, error) {
 	entries, err := dir.ReadDir()
 	if err != nil {
 		return nil, err
 	}
-	var list []old
+	var list []oldFile
 	for _, e := range entries {
 		if o, ok := parseOld(e.Name()); ok && dir.Owns(e.Name()) {
 			list = append(list, o)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b old) int { return a.time.Compare(b.time) })
+	slices.SortStableFunc(list, func(a, b oldFile) int { return a.time.Compare(b.time) })
 	return list, nil
 }
 
-// rotate gives the file a name of its own and begins a new one. It is called
-// with mu held. An empty file stays.
+// rotate renames the file and begins a new one. The caller holds mu. An empty file is
+// not rotated.
 func (f *folder) rotate(now time.Time) error {
-	if err := f.ready(); err != nil {
+	if err := f.ensureOpen(); err != nil {
 		return err
 	}
 	if st, err := f.file.Stat(); err != nil || st.Size() == 0 {
 		return err
 	}
-	list, err := olds(f.dir)
+	list, err := listOld(f.dir)
 	if err != nil {
 		return err
 	}
 	stamp := now.UTC().Truncate(time.Second)
-	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // also where the clock was set back
+	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // at once again, or the clock was set back
 		stamp = list[n-1].time.Add(time.Second)
 	}
 	if err := f.dir.Rename(logName, logName+"."+stamp.Format(stampLayout)); err != nil {
@@ -83,26 +83,26 @@ func (f *folder) rotate(now time.Time) error {
 	f.meters.rotations.Add(1)
 	err = f.file.Close()
 	f.file = nil
-	f.lookAfter()
-	return errors.Join(err, f.open())
+	f.wakeTidyUp()
+	return errors.Join(err, f.openFile())
 }
 
-// lookAfter wakes tidyUp.
-func (f *folder) lookAfter() {
+// wakeTidyUp wakes tidyUp.
+func (f *folder) wakeTidyUp() {
 	select {
-	case f.untidy <- struct{}{}:
+	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// clockEvery is how often the clock is looked at, which somebody may set.
-const clockEvery = 30 * time.Second
+// clockCheckInterval bounds each wait, because the clock may be set meanwhile.
+const clockCheckInterval = 30 * time.Second
 
-// follow rotates at the times of the schedule.
-func (f *folder) follow() {
+// rotateOnSchedule rotates at the times of the schedule, until quit.
+func (f *folder) rotateOnSchedule() {
 	for {
 		f.mu.Lock()
-		wait := min(time.Until(f.next), clockEvery)
+		wait := min(time.Until(f.next), clockCheckInterval)
 		f.mu.Unlock()
 		select {
 		case <-f.quit:
@@ -113,49 +113,49 @@ func (f *folder) follow() {
 	}
 }
 
-// tick rotates if it is time.
+// tick rotates if it is time to.
 func (f *folder) tick(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	next := f.when.after(now)
+	next := f.schedule.after(now)
 	if now.Before(f.next) {
-		f.next = next // sooner, where the clock was set back
+		f.next = next // earlier than before, if the clock was set back
 		return
 	}
 	f.next = next
 	if err := f.rotate(now); err != nil {
-		f.logger.Error("rotate: the file goes on", "file", f.current(), "next", f.next, "error", err)
+		f.logger.Error("rotation failed, the current file is continued", "file", f.current(), "next", f.next, "error", err)
 	}
 }
 
-// tidyAgain is how long tidyUp waits after a failure.
-const tidyAgain = time.Minute
+// tidyRetry is the pause of tidyUp after a failure.
+const tidyRetry = time.Minute
 
-// tidyUp compresses old files and removes those that are too many, at start and
-// after each rotation, until quit. The end of ctx breaks it off.
+// tidyUp compresses old files and removes surplus ones, at the start and after each
+// rotation, until quit. The end of ctx aborts it.
 func (f *folder) tidyUp(ctx context.Context) {
 	for {
 		var again <-chan time.Time
 		if err := f.tidy(ctx); err != nil && ctx.Err() == nil {
 			f.meters.compressionFailures.Add(1)
-			f.logger.Error("old files wait to be compressed or removed", "folder", f.path, "again after", tidyAgain, "error", err)
-			again = time.After(tidyAgain)
+			f.logger.Error("compressing or removing old files failed", "folder", f.path, "retry after", tidyRetry, "error", err)
+			again = time.After(tidyRetry)
 		}
 		select {
-		case <-f.untidy: // asked for before quit, it is done
+		case <-f.wake: // requested before quit: do it
 			continue
 		default:
 		}
 		select {
 		case <-f.quit:
 			return
-		case <-f.untidy:
+		case <-f.wake:
 		case <-again:
 		}
 	}
 }
 
-// tidy does both once, in the folder that the path leads to now.
+// tidy does both once, in the folder that is now at the path.
 func (f *folder) tidy(ctx context.Context) error {
 	dir, err := safefs.Open(f.path, f.forced)
 	if err != nil {
@@ -165,12 +165,12 @@ func (f *folder) tidy(ctx context.Context) error {
 	if err := removeParts(dir); err != nil {
 		return err
 	}
-	list, err := olds(dir)
+	list, err := listOld(dir)
 	if err != nil {
 		return err
 	}
-	// A compressed file has its name only when it is complete: what it was made
-	// of is there no more, or will be removed again.
+	// A compressed file gets its name only when it is complete: then its source has
+	// been removed, or has still to be.
 	done := make(map[time.Time]bool)
 	for _, o := range list {
 		if o.suffix != "" {
@@ -194,7 +194,7 @@ func (f *folder) tidy(ctx context.Context) error {
 		kept = kept[1:]
 	}
 	for _, o := range kept {
-		if o.suffix == "" && f.compression.open != nil && ctx.Err() == nil {
+		if o.suffix == "" && f.compression.newWriter != nil && ctx.Err() == nil {
 			err = errors.Join(err, f.compress(ctx, dir, o))
 		}
 	}
@@ -203,7 +203,7 @@ func (f *folder) tidy(ctx context.Context) error {
 
 const partSuffix = ".part"
 
-// removeParts removes what was begun and not completed.
+// removeParts removes incomplete compressed files.
 func removeParts(dir *safefs.Dir) error {
 	entries, err := dir.ReadDir()
 	for _, e := range entries {
@@ -214,9 +214,9 @@ func removeParts(dir *safefs.Dir) error {
 	return err
 }
 
-// compress makes o a compressed file. o is removed when that is on the medium
+// compress replaces o by a compressed file. o is removed once that is on the medium
 // under its name.
-func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o old) error {
+func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o oldFile) error {
 	to := logName + f.compression.suffix + "." + o.time.Format(stampLayout)
 	part := "." + to + partSuffix
 	err := f.compressTo(ctx, dir, o.name, part)
@@ -247,20 +247,20 @@ func (f *folder) compressTo(ctx context.Context, dir *safefs.Dir, from, to strin
 	if err != nil {
 		return err
 	}
-	defer out.Close() // a second time is no harm
-	z, err := f.compression.open(out)
+	defer out.Close() // harmless the second time
+	z, err := f.compression.newWriter(out)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(z, reader{ctx, in}); err != nil {
+	if _, err := io.Copy(z, contextReader{ctx, in}); err != nil {
 		z.Close()
 		return err
 	}
-	return errors.Join(z.Close(), out.Chmod(fileMode), setTime(out, st.ModTime()), out.Sync(), out.Close())
+	return errors.Join(z.Close(), out.Chmod(fileMode), setModTime(out, st.ModTime()), out.Sync(), out.Close())
 }
 
-// setTime gives a file the time that it was written.
-func setTime(f *os.File, at time.Time) error {
+// setModTime sets the modification time of a file.
+func setModTime(f *os.File, at time.Time) error {
 	tv := unix.NsecToTimeval(at.UnixNano())
 	if err := unix.Futimes(int(f.Fd()), []unix.Timeval{tv, tv}); err != nil {
 		return fmt.Errorf("set the time of %s: %w", f.Name(), err)
@@ -268,13 +268,13 @@ func setTime(f *os.File, at time.Time) error {
 	return nil
 }
 
-// reader ends with its context.
-type reader struct {
+// contextReader fails once its context has ended.
+type contextReader struct {
 	ctx context.Context
 	io.Reader
 }
 
-func (r reader) Read(b []byte) (int, error) {
+func (r contextReader) Read(b []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}

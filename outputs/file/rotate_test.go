@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 )
 
-func zone(t testing.TB, name string) *time.Location {
+func location(t testing.TB, name string) *time.Location {
 	t.Helper()
 	l, err := time.LoadLocation(name)
 	if err != nil {
@@ -21,8 +21,8 @@ func zone(t testing.TB, name string) *time.Location {
 	return l
 }
 
-// Rotation in local time: what falls into the hour that clocks leave out comes
-// once, what falls into the hour that they show twice comes once.
+// Rotation in local time: a time in the skipped hour comes once, and so does a time in
+// the repeated hour.
 func TestSchedule(t *testing.T) {
 	f := func(cron, place, from string, want ...string) {
 		t.Helper()
@@ -30,8 +30,8 @@ func TestSchedule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := zone(t, place)
-		// The schedule's zone is that of the process; times carry theirs.
+		l := location(t, place)
+		// The schedule uses the zone of the process; times carry their own.
 		at, err := time.ParseInLocation(time.RFC3339, from, l)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestSchedule(t *testing.T) {
 	f("15 3 1 * *", berlin, "2026-01-31T00:00:00+01:00", "02-01 03:15 +01", "03-01 03:15 +01", "04-01 03:15 +02")
 }
 
-// FuzzSchedule: any text is an error, or a schedule whose times go on.
+// FuzzSchedule: any text is an error, or a schedule whose times increase.
 func FuzzSchedule(f *testing.F) {
 	for _, seed := range []string{"0 0 * * *", "*/5 1-3,7 1 jan mon#", "@every 10m", "@daily", "TZ=UTC", "CRON_TZ=Asia/Tokyo 0 0 * * *", "0 0 30 2 *", "@every -1s"} {
 		f.Add(seed)
@@ -70,7 +70,7 @@ func FuzzSchedule(f *testing.F) {
 		if err != nil {
 			return
 		}
-		at := time.Date(2026, 3, 28, 12, 0, 0, 0, zone(t, "Europe/Berlin"))
+		at := time.Date(2026, 3, 28, 12, 0, 0, 0, location(t, "Europe/Berlin"))
 		for range 3 {
 			next := s.after(at)
 			if !next.After(at) {
@@ -81,7 +81,7 @@ func FuzzSchedule(f *testing.F) {
 	})
 }
 
-// Names sort by time, hold no ':', and no two are the same, whatever the clock
+// Names sort by time, contain no colon, and no two are the same, whatever the clock
 // does.
 func TestDefect36RotationNames(t *testing.T) {
 	dir := t.TempDir()
@@ -104,8 +104,8 @@ func TestDefect36RotationNames(t *testing.T) {
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
 	}
-	holds(t, dir, 18)
-	list, _ := oldsIn(dir)
+	wantRecords(t, dir, 18)
+	list, _ := oldFilesIn(dir)
 	for i, old := range list { // in the order in which they were written
 		b, err := content(filepath.Join(dir, old.name))
 		if want := text(new(format.JSON), block(3*i, 3)); err != nil || string(b) != want {
@@ -128,7 +128,7 @@ func TestParseOld(t *testing.T) {
 	f("dnsmonster.log", false, "")
 	f("dnsmonster.log.1", false, "")
 	f("dnsmonster.log.1.gz", false, "")
-	f("dnsmonster.log.gz.2026-01-02T03:04:05Z", false, "") // dnsmonster's own: not ours to remove
+	f("dnsmonster.log.gz.2026-01-02T03:04:05Z", false, "") // of dnsmonster: must not be removed
 	f("dnsmonster.log.gz2026-01-02T03-04-05Z", false, "")
 	f("dnsmonster.log-2026-01-02T03-04-05Z", false, "")
 	f("other", false, "")
@@ -143,13 +143,13 @@ func TestCountAndCompression(t *testing.T) {
 			o.folder.tick(time.Now().AddDate(0, 0, 1+i))
 		}
 		w.Close()
-		list, err := oldsIn(dir)
+		list, err := oldFilesIn(dir)
 		if err != nil || len(list) != 3 {
 			t.Fatalf("%s: old files %+v (%v), want 3", kind, list, err)
 		}
 		for i, old := range list {
 			b, err := content(filepath.Join(dir, old.name))
-			if want := record(number(4+i)) + "\n"; err != nil || string(b) != want || old.suffix != suffix {
+			if want := record(numbered(4+i)) + "\n"; err != nil || string(b) != want || old.suffix != suffix {
 				t.Errorf("%s: %s holds %q (%v), want %q", kind, old.name, b, err, want)
 			}
 		}
@@ -159,8 +159,7 @@ func TestCountAndCompression(t *testing.T) {
 	}
 }
 
-// A file without records is no reason for another, and 0 old files mean that
-// there is no rotation.
+// A file without records is not rotated, and with a count of 0 nothing is.
 func TestNoRotation(t *testing.T) {
 	f := func(args []string, records int, want ...string) {
 		t.Helper()
@@ -169,7 +168,7 @@ func TestNoRotation(t *testing.T) {
 		if records > 0 {
 			put(t, w, block(0, records))
 		}
-		if o.folder.keep > 0 { // else nobody ticks
+		if o.folder.keep > 0 { // otherwise tick is not called
 			o.folder.tick(time.Now().AddDate(0, 0, 1))
 			o.folder.tick(time.Now().AddDate(0, 0, 2))
 		}
@@ -182,9 +181,9 @@ func TestNoRotation(t *testing.T) {
 	f([]string{"--fileoutputrotatecount=0", "--fileoutputrotatecron=@every 1s"}, 5, logName)
 }
 
-// What an earlier run has left: a file from before the last rotation, one in
-// another format, and compressions that were begun.
-func TestStartFinishesWhatWasBegun(t *testing.T) {
+// An earlier run left a file from before the last rotation, one in another format, and
+// incomplete compressed files.
+func TestStartFinishesRotation(t *testing.T) {
 	lines := func(from, n int) string {
 		return text(new(format.JSON), block(from, n))
 	}
@@ -202,7 +201,7 @@ func TestStartFinishesWhatWasBegun(t *testing.T) {
 	}
 	compressed := func(from, n int) string {
 		var b strings.Builder
-		z, err := compressions[0].open(&b)
+		z, err := compressions[0].newWriter(&b)
 		if err == nil {
 			_, err = z.Write([]byte(lines(from, n)))
 		}
@@ -214,10 +213,10 @@ func TestStartFinishesWhatWasBegun(t *testing.T) {
 	// killed between the new name and the removal
 	lay("dnsmonster.log.2026-01-01T00-00-00Z", lines(0, 2), 0)
 	lay("dnsmonster.log.gz.2026-01-01T00-00-00Z", compressed(0, 2), 0)
-	// killed while it compressed
+	// killed during the compression
 	lay("dnsmonster.log.2026-01-02T00-00-00Z", lines(2, 2), 0)
 	lay(".dnsmonster.log.gz.2026-01-02T00-00-00Z.part", compressed(2, 2)[:20], 0)
-	// killed, and not started again before the next day
+	// killed, and started again two days later
 	lay(logName, lines(4, 2), 49*time.Hour)
 	o, w := opened(t, dir)
 	put(t, w, block(6, 2))
@@ -226,7 +225,7 @@ func TestStartFinishesWhatWasBegun(t *testing.T) {
 	if len(list) != 4 || slices.ContainsFunc(list[1:], func(n string) bool { return !strings.HasPrefix(n, "dnsmonster.log.gz.") }) {
 		t.Errorf("files %q, want the current one and three compressed ones", list)
 	}
-	holds(t, dir, 8)
+	wantRecords(t, dir, 8)
 	if got := o.meters.rotations.Load(); got != 1 {
 		t.Errorf("%d rotations, want 1", got)
 	}
@@ -234,8 +233,7 @@ func TestStartFinishesWhatWasBegun(t *testing.T) {
 		t.Errorf("the compressed file is gone: %v", err)
 	}
 
-	// A file of today goes on, one without the header that its format needs does
-	// not.
+	// A file of today is continued, but not one without the header of its format.
 	o, w = opened(t, dir)
 	w.Close()
 	if got := o.meters.rotations.Load(); got != 0 {
@@ -248,8 +246,8 @@ func TestStartFinishesWhatWasBegun(t *testing.T) {
 	}
 }
 
-// A compression that fails leaves the file as it was, is counted, and is made
-// good later.
+// A compression that fails leaves the file as it was, is counted, and is repeated
+// later.
 func TestCompressionFails(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir)
@@ -263,7 +261,7 @@ func TestCompressionFails(t *testing.T) {
 	if err := os.Rename(o.folder.current(), filepath.Join(dir, "dnsmonster.log."+stamp)); err != nil {
 		t.Fatal(err)
 	}
-	o.folder.lookAfter()
+	o.folder.wakeTidyUp()
 	for from := time.Now(); o.meters.compressionFailures.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Since(from) > time.Minute {
 			t.Fatal("the failure is not counted")
@@ -275,23 +273,23 @@ func TestCompressionFails(t *testing.T) {
 	if err := os.Remove(blocker); err != nil {
 		t.Fatal(err)
 	}
-	o.folder.lookAfter()
+	o.folder.wakeTidyUp()
 	put(t, w, block(3, 3))
 	w.Close()
 	if got := names(t, dir); !slices.Equal(got, []string{logName, "dnsmonster.log.gz." + stamp}) {
 		t.Errorf("files %q", got)
 	}
-	holds(t, dir, 6)
+	wantRecords(t, dir, 6)
 }
 
-// A clock that is set back does not put the next rotation off.
+// A clock that is set back does not delay the next rotation.
 func TestClockSetBack(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir, "--fileoutputrotatecron=0 * * * *")
 	put(t, w, block(0, 1))
 	f := o.folder
 	f.mu.Lock()
-	f.next = time.Now().AddDate(1, 0, 0) // as computed before
+	f.next = time.Now().AddDate(1, 0, 0) // computed before the clock was set back
 	f.mu.Unlock()
 	f.tick(time.Now())
 	f.mu.Lock()

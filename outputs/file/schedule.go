@@ -9,7 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// schedule says when files are turned over.
+// schedule says when files are rotated.
 type schedule struct{ cron cron.Schedule }
 
 func parseSchedule(text string) (schedule, error) {
@@ -18,26 +18,26 @@ func parseSchedule(text string) (schedule, error) {
 		return schedule{}, fmt.Errorf("%q: use five fields, minute hour day month weekday, such as \"0 0 * * *\", or @hourly, @daily, @every 10m: %w", text, err)
 	}
 	if c.Next(time.Now()).IsZero() {
-		return schedule{}, fmt.Errorf("%q: there is no such day", text)
+		return schedule{}, fmt.Errorf("%q: no such day exists", text)
 	}
 	return schedule{c}, nil
 }
 
-// parseCron guards against texts that the library panics at.
+// parseCron guards against texts at which the library panics.
 func parseCron(text string) (cron.Schedule, error) {
 	text = strings.TrimSpace(text)
 	if zone := strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ="); zone && !strings.Contains(text, " ") {
-		return nil, errors.New("a time zone and nothing behind it")
+		return nil, errors.New("a time zone and no schedule")
 	}
 	return cron.ParseStandard(text)
 }
 
-// anyHour is set in the hours of a schedule that says * for them.
+// anyHour is set in the hours of a schedule with * for them.
 const anyHour = 1 << 63
 
-// after returns the first time behind t. Where clocks change it does as cron(8):
-// what falls into the hour that is left out comes once, later, and what falls
-// into the hour that is there twice comes once, unless it comes every hour.
+// after returns the first time after t. Where clocks change it follows cron(8): a time
+// in the skipped hour comes once, later; a time in the repeated hour comes once,
+// unless it comes every hour.
 func (s schedule) after(t time.Time) time.Time {
 	next := s.cron.Next(t)
 	fields, ok := s.cron.(*cron.SpecSchedule)
@@ -48,18 +48,18 @@ func (s schedule) after(t time.Time) time.Time {
 	if zone == time.Local {
 		zone = t.Location()
 	}
-	steady := *fields // as it is on a clock that never changes
+	steady := *fields // for a clock that never changes
 	steady.Location = time.UTC
-	wall := steady.Next(onWall(t.In(zone), time.UTC))
-	for !onWall(wall, zone).After(t) {
+	wall := steady.Next(sameWallClock(t.In(zone), time.UTC))
+	for !sameWallClock(wall, zone).After(t) {
 		wall = steady.Next(wall)
 	}
-	return onWall(wall, zone)
+	return sameWallClock(wall, zone)
 }
 
-// onWall is a time at which the clocks of a zone show what t's do. Where they
-// never do, it is later by what they leave out.
-func onWall(t time.Time, zone *time.Location) time.Time {
+// sameWallClock returns a time at which clocks of a zone show what t's clock shows.
+// Where they skip that, it is later by what they skip.
+func sameWallClock(t time.Time, zone *time.Location) time.Time {
 	there := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, zone)
 	if there.Hour() == t.Hour() && there.Minute() == t.Minute() {
 		return there

@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/test/outputtest"
 )
 
-// Folders that cannot work are named at the start, with the way out.
+// Unusable folders are reported at the start, with advice.
 func TestCheckRefuses(t *testing.T) {
 	f := func(path, problem string) {
 		t.Helper()
@@ -23,7 +23,7 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", path, err, problem)
 		}
 		if !errors.Is(err, outputs.ErrPermanent) {
-			t.Errorf("%s: %v may pass", path, err)
+			t.Errorf("%s: %v is not permanent", path, err)
 		}
 	}
 	dir := t.TempDir()
@@ -32,7 +32,7 @@ func TestCheckRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	f(filepath.Join(dir, "no"), "make it first, with mkdir -p")
-	f(file, "name the one that shall hold dnsmonster.log")
+	f(file, "name the folder of dnsmonster.log")
 	f(filepath.Join(file, "below"), "not a directory")
 	f("/proc", "/proc/.dnsmonster.lock")
 	odd := t.TempDir()
@@ -46,7 +46,7 @@ func TestCheckRefuses(t *testing.T) {
 }
 
 // The lock ends with the last writer, and not before.
-func TestFolderIsGivenBack(t *testing.T) {
+func TestLockReleased(t *testing.T) {
 	dir := t.TempDir()
 	o, first := opened(t, dir)
 	second, err := o.Open(context.Background())
@@ -56,15 +56,15 @@ func TestFolderIsGivenBack(t *testing.T) {
 	first.Close()
 	put(t, second, block(0, 3))
 	if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); err == nil {
-		t.Error("the folder is free while a writer is left")
+		t.Error("the folder is unlocked though a writer is open")
 	}
 	second.Close()
 	_, third := opened(t, dir)
 	put(t, third, block(3, 3))
-	holds(t, dir, 6)
+	wantRecords(t, dir, 6)
 }
 
-// Records are for the owner and the group, whatever the umask is.
+// Record files are for the owner and the group, whatever the umask is.
 func TestPermissions(t *testing.T) {
 	for _, mask := range []int{0, 0o077} {
 		dir := t.TempDir()
@@ -86,9 +86,9 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// A folder's name is no pattern: what was begun there is removed, and nothing
-// elsewhere.
-func TestFolderNameIsNoPattern(t *testing.T) {
+// The name of a folder is not used as a glob pattern: incomplete files are removed in
+// it, and in no other folder.
+func TestFolderNameIsNotAPattern(t *testing.T) {
 	parent := t.TempDir()
 	part := "." + logName + ".gz.2026-01-02T00-00-00Z" + partSuffix
 	for _, folder := range []string{"log[1", "log[1]", "log1", "log*"} {
@@ -116,13 +116,13 @@ func TestFolderNameIsNoPattern(t *testing.T) {
 	}
 }
 
-// A start that fails leaves nothing open: it is repeated.
+// A failed start leaves no descriptor open: starts are repeated.
 func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	dir := t.TempDir()
 	_, w := opened(t, dir)
 	put(t, w, block(0, 1))
 	w.Close()
-	for i := range 60 { // no name is left for the file without a header
+	for i := range 60 { // every name for the file without a header is taken
 		stamp := time.Now().UTC().Add(time.Duration(i) * time.Second).Format(stampLayout)
 		if err := os.Mkdir(filepath.Join(dir, logName+"."+stamp), 0o700); err != nil {
 			t.Fatal(err)
@@ -142,10 +142,10 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	}
 }
 
-// TestDiskThatHangs: attempts end with their contexts, and Close soon after, which
-// leaves the folder behind. What was begun is there whole, once, when the disk
-// answers.
-func TestDiskThatHangs(t *testing.T) {
+// TestHangingDisk: attempts end with their contexts, and Close soon after them,
+// without releasing the folder. Once the disk responds, the block is there whole and
+// once.
+func TestHangingDisk(t *testing.T) {
 	dir, d := t.TempDir(), new(outputtest.Disk)
 	o, w := opened(t, dir)
 	o.folder.write = d.Write
@@ -164,14 +164,14 @@ func TestDiskThatHangs(t *testing.T) {
 	}
 	release()
 	put(t, w, b)
-	holds(t, dir, 3)
+	wantRecords(t, dir, 3)
 	defer d.Hang()()
 	b = block(3, 2)
 	if err := attempt(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Write: %v", err)
 	}
 	began := time.Now()
-	if err := w.Close(); err == nil || !strings.Contains(err.Error(), "the disk does not answer") || time.Since(began) > 20*time.Second {
+	if err := w.Close(); err == nil || !strings.Contains(err.Error(), "the disk does not respond") || time.Since(began) > 20*time.Second {
 		t.Errorf("Close: %v after %s", err, time.Since(began))
 	}
 	if err := w.Close(); err != nil {

@@ -10,20 +10,20 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writer formats blocks and puts each into the file as a whole, or not at all.
+// writer formats blocks and appends each to the file as a whole or not at all.
 type writer struct {
 	output  *Output
 	folder  *folder
 	enc     format.Encoder
-	text    []byte // of the block being written
+	text    []byte // of the current block
 	refused format.Refusal
-	pending *outputs.Call[error] // nil: nothing is being written
+	pending *outputs.Call[error] // nil: no write in progress
 	closed  bool
 }
 
-// Write returns when the system has all of the block, and the medium, too, where
-// that is asked for. Where ctx ends before, the write goes on: it cannot be
-// called back, and the next call for the block waits for it.
+// Write returns once the system has the whole block, and the medium too where that is
+// configured. A write cannot be cancelled: where ctx ends first it continues, and the
+// next call for the block waits for it.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if w.pending == nil {
 		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
@@ -40,21 +40,21 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	return outputs.Refused(w.refused.Events, w.refused.Why)
 }
 
-// closePatience is how long Close waits for a write that is under way.
-const closePatience = 500 * time.Millisecond
+// closeTimeout is how long Close waits for a write in progress.
+const closeTimeout = 500 * time.Millisecond
 
-// Close leaves a folder behind whose disk does not answer.
+// Close does not release the folder where the disk does not respond.
 func (w *writer) Close() error {
 	if w.closed {
 		return nil
 	}
 	w.closed = true
 	if w.pending != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if _, late := w.pending.Wait(ctx); late != nil {
-			return fmt.Errorf("close %s: the disk does not answer", w.folder.current())
+			return fmt.Errorf("close %s: the disk does not respond", w.folder.current())
 		}
 	}
-	return w.output.leave()
+	return w.output.releaseFolder()
 }

@@ -17,26 +17,26 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// batch is small, so that a reader sees records soon; a busy lane fills it long
-// before the runner's delay is over.
-const batch = 1000
+// batchSize is small so that a reader sees records soon; a busy lane fills a batch
+// long before the runner's delay is over.
+const batchSize = 1000
 
 // Output is the standard output.
 type Output struct {
 	outputs.Basics
 
 	mu     sync.Mutex
-	opened *outputs.Call[error] // nil: nobody has begun to
+	opened *outputs.Call[error] // nil: not begun
 	out    io.Writer
-	device bool // out is neither a file nor a pipe
+	device bool // out is a device, neither a file nor a pipe
 	turn   *turn
-	idle   presses
+	pool   formatterPool
 }
 
-// New returns an output for this process's standard output.
-func New() *Output { return to(nil) }
+// New returns an output that writes to the standard output of this process.
+func New() *Output { return newOutput(nil) }
 
-func to(out io.Writer) *Output {
+func newOutput(out io.Writer) *Output {
 	return &Output{Basics: outputs.NewBasics("stdout"), out: out, turn: newTurn()}
 }
 
@@ -51,17 +51,17 @@ func (o *Output) Flags() []cli.Flag {
 // Settings checks the options.
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
-	s.BatchSize, s.RetryMax = batch, time.Second
+	s.BatchSize, s.RetryMax = batchSize, time.Second
 	return s, err
 }
 
-// Open makes a writer. Writers of one Output take turns, block by block.
+// Open returns a writer. The writers of an Output take turns, one block at a time.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	f, err := o.RecordFormat()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	err, late := o.begin(f.Header).Wait(ctx)
+	err, late := o.startOpen(f.Header).Wait(ctx)
 	switch {
 	case late != nil:
 		return nil, fmt.Errorf("write the header: %w", late)
@@ -70,29 +70,29 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	case err != nil:
 		return nil, outputs.Permanent(err)
 	}
-	w := newWriter(o.out, o.turn, &o.idle, f.NewEncoder())
-	if w.fullFor = fullFor; o.Common.Live {
-		w.fullFor = -1
+	w := newWriter(o.out, o.turn, &o.pool, f.NewEncoder())
+	if w.fullDiskWait = fullDiskWait; o.Common.Live {
+		w.fullDiskWait = -1
 	} else if o.device {
-		w.fullFor = 0
+		w.fullDiskWait = 0
 	}
 	return w, nil
 }
 
-// begin opens the standard output, once for all writers.
-func (o *Output) begin(header string) *outputs.Call[error] {
+// startOpen opens the standard output once for all writers.
+func (o *Output) startOpen(header string) *outputs.Call[error] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.opened == nil {
-		o.opened = outputs.StartCall(func() error { return o.openOut(header) })
+		o.opened = outputs.StartCall(func() error { return o.openStdout(header) })
 	}
 	return o.opened
 }
 
-// openOut takes a copy of the descriptor: for the original numbers 1 and 2,
-// the os package turns a broken pipe into the death of the process. It writes
-// the format's header, if there is one.
-func (o *Output) openOut(header string) error {
+// openStdout duplicates the descriptor, because the os package kills the process when
+// a write to descriptor 1 or 2 finds a broken pipe. It writes the format's header, if
+// any.
+func (o *Output) openStdout(header string) error {
 	if o.out == nil {
 		fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
@@ -110,27 +110,29 @@ func (o *Output) openOut(header string) error {
 	switch _, err := io.WriteString(o.out, header); {
 	case err == nil:
 		return nil
-	case readerLeft(err):
+	case isReaderGone(err):
 		return fmt.Errorf("write the header: %w: %w", outputs.ErrReaderGone, err)
 	default:
 		return fmt.Errorf("write the header: %w", err)
 	}
 }
 
-// fullFor is how long a replay waits for space on a full disk. What it has not
-// written is in its files still; so it ends, and says how far it came.
-const fullFor = 10 * time.Second
+// fullDiskWait is how long a replay waits for space on a full disk. The packets are
+// still in its files, so it ends and says how far it came.
+const fullDiskWait = 10 * time.Second
 
-// full tells a disk that is full from other troubles.
-func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+// isDiskFull tells a full disk from other errors.
+func isDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
-// never tells a trouble that no waiting mends: the standard output cannot be
-// written to, or its file is as large as it may be (ulimit -f).
-func never(err error) bool {
+// isUnwritable finds errors that no waiting repairs: the standard output is not writable, or
+// its file has the largest size that is allowed (ulimit -f).
+func isUnwritable(err error) bool {
 	return errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENXIO)
 }
 
-// readerLeft tells a reader that is gone for good from a trouble that may pass.
-func readerLeft(err error) bool {
+// isReaderGone tells a reader that has gone for good from a temporary error.
+func isReaderGone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }

@@ -27,7 +27,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// parsed returns o with its options set from a command line.
+// parsed sets the options of o from a command line.
 func parsed(t outputtest.T, o *Output, args ...string) *Output {
 	t.Helper()
 	outputtest.Options(t, o, args...)
@@ -67,13 +67,13 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	}
 }
 
-// onDisk is a file whose disk fails, or hangs, as a test asks.
-type onDisk struct {
+// faultyFile is a file on a disk that fails or hangs when a test asks for it.
+type faultyFile struct {
 	file *os.File
 	disk outputtest.Disk
 }
 
-func (f *onDisk) Write(p []byte) (int, error) { return f.disk.Write(f.file, p) }
+func (f *faultyFile) Write(p []byte) (int, error) { return f.disk.Write(f.file, p) }
 
 func TestConformance(t *testing.T) {
 	outputtest.Run(t, func(t outputtest.T) *outputtest.Target {
@@ -85,9 +85,9 @@ func TestConformance(t *testing.T) {
 			file.Close()
 			os.Remove(file.Name())
 		})
-		out := &onDisk{file: file}
+		out := &faultyFile{file: file}
 		return &outputtest.Target{
-			Output:   parsed(t, to(out)),
+			Output:   parsed(t, newOutput(out)),
 			Want:     func(e *event.Event) []string { return []string{record(e)} },
 			Received: func() []string { return lines(t, file.Name()) },
 			Fail:     out.disk.Fail,
@@ -107,12 +107,12 @@ func lines(t outputtest.T, path string) []string {
 	}
 	list := strings.Split(string(data), "\n")
 	if last := list[len(list)-1]; last != "" {
-		t.Errorf("the file ends in half a line: %q", last)
+		t.Errorf("the file ends with an incomplete line: %q", last)
 	}
 	return list[:len(list)-1]
 }
 
-func number(i int) *event.Event {
+func numbered(i int) *event.Event {
 	m := new(dns.Msg)
 	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
 	msg, err := m.Pack()
@@ -150,10 +150,10 @@ func TestDefect22(t *testing.T) {
 		seen <- names
 	}()
 
-	run := start(t, to(w), 8, 50)
+	run := start(t, newOutput(w), 8, 50)
 	in := run.Intake()
 	for i := range n {
-		in.Offer(number(i))
+		in.Offer(numbered(i))
 	}
 	in.Flush()
 	run.Stop(context.Background())
@@ -180,19 +180,19 @@ func start(t *testing.T, o *Output, workers, batch int) *outputs.Runner {
 	return run
 }
 
-// A reader that leaves ends the output, and nobody waits for it any more.
+// A reader that leaves ends the output, and nothing waits for the output any more.
 func TestReaderLeaves(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	run := start(t, to(w), 4, 10)
+	run := start(t, newOutput(w), 4, 10)
 	r.Close()
 	in := run.Intake()
 	const n = 500
 	for i := range n {
-		in.Offer(number(i))
+		in.Offer(numbered(i))
 	}
 	in.Flush()
 	select {
@@ -210,8 +210,8 @@ func TestReaderLeaves(t *testing.T) {
 	}
 }
 
-// The process's own standard output is copied, so that EPIPE is an error and
-// not the end of the process.
+// The descriptor of the standard output is duplicated, so that EPIPE is an error and
+// does not end the process.
 func TestOwnDescriptor(t *testing.T) {
 	o := parsed(t, New())
 	w, err := o.Open(context.Background())
@@ -233,7 +233,7 @@ func TestOwnDescriptor(t *testing.T) {
 	}
 }
 
-// A block goes out in one piece.
+// A block is written by one call.
 func TestOneWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	file, err := os.Create(path)
@@ -241,11 +241,11 @@ func TestOneWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	c := &counting{f: file}
-	run := start(t, to(c), 1, 100)
+	c := &countingFile{f: file}
+	run := start(t, newOutput(c), 1, 100)
 	in := run.Intake()
 	for i := range 300 {
-		in.Offer(number(i))
+		in.Offer(numbered(i))
 	}
 	in.Flush()
 	run.Stop(context.Background())
@@ -254,19 +254,19 @@ func TestOneWrite(t *testing.T) {
 	}
 }
 
-type counting struct {
+type countingFile struct {
 	f      *os.File
 	writes int
 }
 
-func (c *counting) Write(p []byte) (int, error) {
+func (c *countingFile) Write(p []byte) (int, error) {
 	c.writes++
 	return c.f.Write(p)
 }
 
-// Writers that take turns use the same memory, not each its own.
-func TestTurnsShareMemory(t *testing.T) {
-	o := parsed(t, to(io.Discard), "--stdoutoutputtype", "1")
+// Writers that take turns use the same memory, not one each.
+func TestWritersShareFormatter(t *testing.T) {
+	o := parsed(t, newOutput(io.Discard), "--stdoutoutputtype", "1")
 	var writers []outputs.Writer
 	for range 8 {
 		w, err := o.Open(context.Background())
@@ -278,31 +278,31 @@ func TestTurnsShareMemory(t *testing.T) {
 	ids := event.NewIDs()
 	for i, w := range writers {
 		b := event.NewBlock(1000)
-		b.Append(number(i))
+		b.Append(numbered(i))
 		b.Seal(ids.Next(), time.Now())
 		if _, err := w.Write(context.Background(), b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	used := 0
-	for _, p := range o.idle.list {
+	for _, p := range o.pool.list {
 		if p.text != nil {
 			used++
 		}
 	}
-	if len(o.idle.list) != len(writers) || used != 1 {
-		t.Errorf("%d writers have %d presses, %d were used; want 1", len(writers), len(o.idle.list), used)
+	if len(o.pool.list) != len(writers) || used != 1 {
+		t.Errorf("%d writers have %d formatters, %d were used; want 1", len(writers), len(o.pool.list), used)
 	}
 }
 
-// stuck is a pipe that nobody reads until it is opened.
-type stuck struct {
+// blockedPipe is a pipe that is not read until it is opened.
+type blockedPipe struct {
 	open chan struct{}
 	mu   sync.Mutex
 	text []byte
 }
 
-func (s *stuck) Write(p []byte) (int, error) {
+func (s *blockedPipe) Write(p []byte) (int, error) {
 	<-s.open
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,12 +310,12 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestNobodyReads: where nobody reads, each attempt ends with its context, that to
-// open too; Close waits for nothing. Once somebody reads, what was begun is there
-// whole, once, and nothing stands before the header.
+// TestNobodyReads: while nobody reads, each attempt ends with its context, Open too;
+// Close does not wait. Once somebody reads, each block arrives whole and once, after
+// the header.
 func TestNobodyReads(t *testing.T) {
-	pipe := &stuck{open: make(chan struct{})}
-	o := parsed(t, to(pipe), "--stdoutoutputformat", "csv")
+	pipe := &blockedPipe{open: make(chan struct{})}
+	o := parsed(t, newOutput(pipe), "--stdoutoutputformat", "csv")
 	soon := func() context.Context {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		t.Cleanup(cancel)
@@ -323,7 +323,7 @@ func TestNobodyReads(t *testing.T) {
 	}
 	for range 3 {
 		if _, err := o.Open(soon()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, outputs.ErrPermanent) {
-			t.Fatalf("Open: %v, want an error that may pass", err)
+			t.Fatalf("Open: %v, want a temporary error", err)
 		}
 	}
 	pipe.open <- struct{}{} // the header
@@ -338,7 +338,7 @@ func TestNobodyReads(t *testing.T) {
 	block := func(from int) *event.Block {
 		b := event.NewBlock(1000)
 		for i := range 5 {
-			b.Append(number(from + i))
+			b.Append(numbered(from + i))
 		}
 		b.Seal(event.NewIDs().Next(), time.Now())
 		return b

@@ -13,32 +13,32 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writer formats a block and writes it in one piece. From the block's first
-// byte to its last the turn is its own, over failed attempts too: so no record
-// is ever split by another one, and none is written twice.
+// writer formats a block and writes it as a whole. It keeps its turn from the first
+// byte of the block to the last, across failed attempts: no other record splits a
+// record, and no record is written twice.
 type writer struct {
 	out  io.Writer
 	turn *turn
-	idle *presses
+	pool *formatterPool
 
-	fullFor time.Duration // how long a full disk is tried again; negative: for ever
-	full    time.Time     // since when it is; zero: it is not
+	fullDiskWait time.Duration // how long to retry on a full disk; negative: for ever
+	fullSince    time.Time     // when the disk became full; zero: it is not
 
-	id      event.ID // of the block in text
-	press   *press   // what it is formatted with; nil between blocks
-	text    []byte   // what is left to write of that block
-	refused format.Refusal
-	mine    bool                   // has the turn
-	pending *outputs.Call[written] // nil: no write is under way
+	id        event.ID   // of the block in text
+	formatter *formatter // in use for the block; nil between blocks
+	text      []byte     // the rest of the block, still to be written
+	refused   format.Refusal
+	hasTurn   bool
+	pending   *outputs.Call[writeResult] // nil: no write in progress
 }
 
-// turn is whose it is to write. The others fail as its holder does, which is what
-// they wait for.
+// turn lets one writer at a time write. The others fail with the error of its holder,
+// for which they are waiting.
 type turn struct {
-	token chan struct{} // holds one while nobody is in the middle of a block
+	token chan struct{} // contains a token while no writer is in the middle of a block
 
 	mu  sync.Mutex
-	why error // why the holder's last attempt failed
+	err error // of the holder's last attempt
 }
 
 func newTurn() *turn {
@@ -47,44 +47,45 @@ func newTurn() *turn {
 	return t
 }
 
-// failed notes why the holder does not come on; nil: it does.
-func (t *turn) failed(err error) {
+// setError records why the holder makes no progress; nil: it does.
+func (t *turn) setError(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.why = err
+	t.err = err
 }
 
-// trouble is the holder's, or the waiting itself where it has none.
-func (t *turn) trouble(waiting error) error {
+// holderError returns the holder's error or, where it has none, that of the waiting
+// writer.
+func (t *turn) holderError(waiting error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.why != nil {
-		return t.why
+	if t.err != nil {
+		return t.err
 	}
 	return fmt.Errorf("write stdout: %w", waiting)
 }
 
-type written struct {
+type writeResult struct {
 	n   int
 	err error
 }
 
-// press makes text of blocks: an encoder with what it remembers, and the memory
-// of the last text.
-type press struct {
+// formatter turns blocks into text. It keeps the encoder's state and the memory of the
+// last text.
+type formatter struct {
 	enc  format.Encoder
 	text []byte
 }
 
-// presses are those that nobody uses. The one that was used last is the next to
-// be used: where one writer at a time has something to do, it is always the same,
-// whichever writer that is, and the processor's cache holds it.
-type presses struct {
+// formatterPool has the idle formatters. The last one used is the next to be used:
+// where only one writer at a time has work, its memory stays in the CPU cache,
+// whichever writer it is.
+type formatterPool struct {
 	mu   sync.Mutex
-	list []*press
+	list []*formatter
 }
 
-func (s *presses) take() *press {
+func (s *formatterPool) take() *formatter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.list) - 1
@@ -93,57 +94,57 @@ func (s *presses) take() *press {
 	return p
 }
 
-func (s *presses) put(p *press) {
+func (s *formatterPool) put(p *formatter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = append(s.list, p)
 }
 
-// newWriter adds enc to the presses: there is one for each writer.
-func newWriter(out io.Writer, turn *turn, idle *presses, enc format.Encoder) *writer {
-	idle.put(&press{enc: enc})
-	return &writer{out: out, turn: turn, idle: idle}
+// newWriter adds a formatter with enc to the pool, which has one for each writer.
+func newWriter(out io.Writer, turn *turn, idle *formatterPool, enc format.Encoder) *writer {
+	idle.put(&formatter{enc: enc})
+	return &writer{out: out, turn: turn, pool: idle}
 }
 
-// Write returns when the system has taken all of the block. The write goes on
-// where ctx ends before: it cannot be called back; the next Write of the same
-// block waits for it and goes on from there.
+// Write returns once the system has taken the whole block. A write cannot be
+// cancelled: where ctx ends first it continues, and the next Write of the same block
+// waits for it and goes on from there.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
-	if !w.mine {
+	if !w.hasTurn {
 		if w.id != b.ID() {
-			if w.press == nil {
-				w.press = w.idle.take()
+			if w.formatter == nil {
+				w.formatter = w.pool.take()
 			}
-			w.press.text, w.refused = format.AppendBlock(w.press.text[:0], w.press.enc, b)
-			w.text, w.id = w.press.text, b.ID()
+			w.formatter.text, w.refused = format.AppendBlock(w.formatter.text[:0], w.formatter.enc, b)
+			w.text, w.id = w.formatter.text, b.ID()
 		}
 		select {
 		case <-w.turn.token:
-			w.mine = true
+			w.hasTurn = true
 		case <-ctx.Done():
-			return 0, w.turn.trouble(ctx.Err())
+			return 0, w.turn.holderError(ctx.Err())
 		}
 	}
 	for len(w.text) > 0 {
-		if err := w.step(ctx); err != nil {
-			w.turn.failed(err)
+		if err := w.writeRest(ctx); err != nil {
+			w.turn.setError(err)
 			return 0, err
 		}
 	}
-	w.turn.failed(nil)
-	w.pass()
-	w.idle.put(w.press)
-	w.press, w.id = nil, event.ID{}
+	w.turn.setError(nil)
+	w.releaseTurn()
+	w.pool.put(w.formatter)
+	w.formatter, w.id = nil, event.ID{}
 	return outputs.Refused(w.refused.Events, w.refused.Why)
 }
 
-// step makes or continues one write of what is left.
-func (w *writer) step(ctx context.Context) error {
+// writeRest starts or continues one write of the remaining text.
+func (w *writer) writeRest(ctx context.Context) error {
 	if w.pending == nil {
 		text := w.text
-		w.pending = outputs.StartCall(func() written {
+		w.pending = outputs.StartCall(func() writeResult {
 			n, err := w.out.Write(text)
-			return written{n, err}
+			return writeResult{n, err}
 		})
 	}
 	res, late := w.pending.Wait(ctx)
@@ -155,40 +156,40 @@ func (w *writer) step(ctx context.Context) error {
 	return w.classify(res)
 }
 
-func (w *writer) classify(res written) error {
+func (w *writer) classify(res writeResult) error {
 	switch {
 	case res.err == nil || res.n > 0 && errors.Is(res.err, io.ErrShortWrite):
-		w.full = time.Time{}
+		w.fullSince = time.Time{}
 		return nil
-	case readerLeft(res.err):
-		w.pass()
+	case isReaderGone(res.err):
+		w.releaseTurn()
 		return fmt.Errorf("%w: %w", outputs.ErrReaderGone, res.err)
-	case never(res.err), full(res.err) && w.fullTooLong(res.n > 0):
-		return outputs.Ended(res.err) // others must not write behind what is half written
+	case isUnwritable(res.err), isDiskFull(res.err) && w.diskFullTooLong(res.n > 0):
+		return outputs.Ended(res.err) // others must not write after half a block
 	default:
 		return res.err
 	}
 }
 
-// fullTooLong notes that the disk is full, and tells whether it has been so for as
-// long as is waited.
-func (w *writer) fullTooLong(progress bool) bool {
-	if w.full.IsZero() || progress {
-		w.full = time.Now()
+// diskFullTooLong reports whether the disk has been full for longer than the writer
+// waits.
+func (w *writer) diskFullTooLong(progress bool) bool {
+	if w.fullSince.IsZero() || progress {
+		w.fullSince = time.Now()
 	}
-	return w.fullFor >= 0 && time.Since(w.full) >= w.fullFor
+	return w.fullDiskWait >= 0 && time.Since(w.fullSince) >= w.fullDiskWait
 }
 
-func (w *writer) pass() {
-	w.mine = false
+func (w *writer) releaseTurn() {
+	w.hasTurn = false
 	w.turn.token <- struct{}{}
 }
 
-// Close gives the turn on, unless some of the block is out already: what others
-// wrote behind that would be part of its last record.
+// Close gives up the turn, unless part of the block has been written: what others
+// wrote after it would become part of its last record.
 func (w *writer) Close() error {
-	if w.mine && w.pending == nil && len(w.text) == len(w.press.text) {
-		w.pass()
+	if w.hasTurn && w.pending == nil && len(w.text) == len(w.formatter.text) {
+		w.releaseTurn()
 	}
 	return nil
 }

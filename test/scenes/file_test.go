@@ -273,7 +273,7 @@ func TestFileFolder(t *testing.T) {
 	dir := t.TempDir()
 	f("", "fileoutputpath: name the folder of the files")
 	f(filepath.Join(dir, "no"), "make it first, with mkdir -p (from the command line)")
-	f(path, "name the one that shall hold dnsmonster.log")
+	f(path, "name the folder of dnsmonster.log")
 	taken := program.Start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
 	for {
 		if b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log")); err == nil && len(b) > 0 {
