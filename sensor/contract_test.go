@@ -19,7 +19,7 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -199,7 +199,7 @@ func TestLastLaneFails(t *testing.T) {
 			}()
 			select {
 			case <-done:
-			case <-time.After(program.WaitLimit):
+			case <-time.After(await.Limit):
 				_ = s.Close()
 				t.Fatal("it goes on without a lane")
 			}

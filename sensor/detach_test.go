@@ -14,7 +14,8 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
@@ -69,7 +70,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 }
 
 // stopped is a pipeline that a signal ends at once, or two, and its log.
-func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *program.Log) *pipeline {
+func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *lab.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	runners, err := newRunners([]active{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
@@ -89,7 +90,7 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, l
 // have the grace time for what came last.
 func TestDetachingTakesNoGrace(t *testing.T) {
 	const grace = time.Second
-	var log program.Log
+	var log lab.Log
 	s := &lingering{busy: busy{first: frames(100)}, detach: func() { time.Sleep(grace + 100*time.Millisecond) }}
 	p := s.stopped(t, grace, newSignals(), &log)
 	if err := p.conclude(io.Discard, newSignals()); err != nil {
@@ -99,10 +100,10 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 
 // TestSecondSignalWhileDetaching is heard at once, and so is the first one.
 func TestSecondSignalWhileDetaching(t *testing.T) {
-	var log program.Log
+	var log lab.Log
 	calls := newSignals()
 	says := func(text string) {
-		for end := time.Now().Add(program.WaitLimit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(await.Limit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("%q is not said while detaching", text)
 				return

@@ -12,7 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -58,7 +59,7 @@ func failed(t *testing.T, p *pipeline, what, part string) float64 {
 // A lane that ends with an error is in the log and in the metrics while the others
 // go on, and decides about the exit status.
 func TestLaneFails(t *testing.T) {
-	var log program.Log
+	var log lab.Log
 	source := &broken{goOn: make(chan struct{})}
 	p := toNowhere(t, source)
 	p.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -67,7 +68,7 @@ func TestLaneFails(t *testing.T) {
 		defer close(ended)
 		p.runUntilEnd(time.Second, newSignals())
 	}()
-	for end := time.Now().Add(program.WaitLimit); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(await.Limit); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the metric does not show the lane")
 		}
@@ -102,7 +103,7 @@ func TestMetricsEndpointFails(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
 			t.Error(err)
 		}
-	case <-time.After(program.WaitLimit):
+	case <-time.After(await.Limit):
 		t.Error("nobody hears of it")
 	}
 }

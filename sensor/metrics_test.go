@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
 	"dnsmonster-sensor/userspace/account"
@@ -172,7 +173,7 @@ func TestLossMeter(t *testing.T) {
 	go m.follow(time.Hour, quit)
 	wantRatio(0) // the interval is not over
 	go m.follow(time.Millisecond, quit)
-	end, full := time.Now().Add(program.WaitLimit), uint64(50)
+	end, full := time.Now().Add(await.Limit), uint64(50)
 	for ; m.ratio.Load() == 0 && time.Now().Before(end); full += 10 {
 		source.count(70, full, 10)
 		time.Sleep(100 * time.Microsecond)

@@ -15,8 +15,9 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/capturetest/testdata/tee"
-	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -53,7 +54,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 // and tells what nobody knows.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
-	var stderr program.Log
+	var stderr lab.Log
 	calls, dir := newSignals(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
@@ -70,7 +71,7 @@ func TestNewInput(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		return bytes.Count(text, []byte("\n"))
 	}
-	for end := time.Now().Add(program.WaitLimit); lines() < 3; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(await.Limit); lines() < 3; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no records")
 		}

@@ -32,7 +32,7 @@ func TestCutEverywhere(t *testing.T) {
 	blocks := 0
 	// one is false once the cut lies behind the end.
 	one := func(direction string, bytes int) (broke bool) {
-		heal := proxy.Spoil(direction, "limit_data", map[string]any{"bytes": bytes})
+		heal := proxy.AddFault(direction, "limit_data", map[string]any{"bytes": bytes})
 		healed := false
 		defer func() {
 			if !healed {
@@ -272,7 +272,7 @@ func troubled(t *testing.T, rounds int) {
 			proxy.Down()
 			heal = proxy.Up
 		case 4:
-			heal = proxy.Spoil(lab.Requests, "limit_data", map[string]any{"bytes": 3000 + rand.IntN(3000)})
+			heal = proxy.AddFault(lab.Requests, "limit_data", map[string]any{"bytes": 3000 + rand.IntN(3000)})
 		}
 		offered := make(chan struct{})
 		go func() { // a full queue waits for the healing

@@ -24,8 +24,8 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority makes one that nobody else trusts. Its files are gone at the end
-// of the test.
+// NewAuthority makes an authority that nobody else trusts. Its files are removed at
+// the end of the test.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "certificates")
@@ -41,8 +41,8 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue makes a certificate with a common name, for these host names and
-// addresses, for servers and clients alike.
+// Issue makes a certificate with a common name, for these host names and addresses. It
+// is good for servers and clients.
 func (a *Authority) Issue(name string, hosts ...string) (certFile, keyFile string) {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -59,7 +59,7 @@ func (a *Authority) Issue(name string, hosts ...string) (certFile, keyFile strin
 	return a.sign(name, template)
 }
 
-// sign writes a certificate and its key; the first one signs itself.
+// sign writes a certificate and its key. The first certificate signs itself.
 func (a *Authority) sign(name string, template *x509.Certificate) (certFile, keyFile string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Counters are an interface's, since it was made.
+// Counters are those of an interface since it was created.
 type Counters struct {
 	RxPackets, RxBytes, RxDropped uint64
 	TxPackets, TxBytes, TxDropped uint64
 }
 
-// Sub returns what was counted since earlier.
+// Sub returns the difference to an earlier reading.
 func (c Counters) Sub(earlier Counters) Counters {
 	return Counters{
 		RxPackets: c.RxPackets - earlier.RxPackets,
@@ -27,7 +27,7 @@ func (c Counters) Sub(earlier Counters) Counters {
 	}
 }
 
-// Counters reads those of the host's Ethernet interface.
+// Counters reads the counters of the host's Ethernet interface.
 func (h *Host) Counters() (Counters, error) {
 	b, err := h.proc("net/dev")
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// Perf is one run of dnsperf from the lab's client against its server. It asks
-// exactly Rate*Seconds queries.
+// Perf is one run of dnsperf from the lab's client against its server. It sends exactly
+// Rate*Seconds queries.
 type Perf struct {
-	Queries []Query // asked in turn, from the start again after the last
+	Queries []Query // sent in turn, from the start again after the last
 	Rate    int     // queries a second
 	Seconds int
 	V6      bool
 	TCP     bool
-	Options []string // further ones, as -D for EDNS with DO
+	Options []string // further options, such as -D for EDNS with DO
 }
 
 // PerfResult is what dnsperf reports at its end. Sent = Completed + Lost.

@@ -28,8 +28,8 @@ type Knot struct {
 	baseline Stats
 }
 
-// StartKnot starts the server and waits until it answers over both families. It
-// is stopped when the test ends.
+// StartKnot starts the server, and waits until it answers over both address families.
+// The end of the test stops it.
 func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
 	t.Helper()
 	Need(t, "knotd", "knotc")
@@ -76,28 +76,28 @@ zone:
 		}
 	}
 
-	var log lockedBuffer
+	var log Log
 	cmd := l.Server.Command(context.Background(), "knotd", "-c", filepath.Join(dir, "knot.conf"))
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start knotd: %v", err)
 	}
-	died := make(chan struct{})
+	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // its output tells more than its status
-		close(died)
+		_ = cmd.Wait() // its output says more than its status
+		close(exited)
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-died:
+		case <-exited:
 		case <-time.After(5 * time.Second):
 			_ = cmd.Process.Kill()
-			<-died
+			<-exited
 		}
 	})
 
-	if err := k.wait(l.Client, died); err != nil {
+	if err := k.wait(l.Client, exited); err != nil {
 		t.Fatalf("start knotd: %v\n%s", err, log.String())
 	}
 	if k.baseline, err = k.read(); err != nil {
@@ -106,9 +106,9 @@ zone:
 	return k
 }
 
-// wait returns once the server has answered over both families. It is an error
-// that it dies first.
-func (k *Knot) wait(client *Host, died <-chan struct{}) error {
+// wait returns once the server has answered over both address families. It is an error
+// if the server exits first.
+func (k *Knot) wait(client *Host, exited <-chan struct{}) error {
 	deadline := time.Now().Add(2 * time.Minute)
 	for _, addr := range []netip.Addr{k.host.V4, k.host.V6} {
 		for {
@@ -117,7 +117,7 @@ func (k *Knot) wait(client *Host, died <-chan struct{}) error {
 				break
 			}
 			select {
-			case <-died:
+			case <-exited:
 				return errors.New("it exited")
 			case <-time.After(20 * time.Millisecond):
 			}
@@ -129,8 +129,8 @@ func (k *Knot) wait(client *Host, died <-chan struct{}) error {
 	return nil
 }
 
-// askSOA is nil when the server answers with authority for the zone. Where nobody
-// listens it is told so at once.
+// askSOA returns nil when the server answers with authority for the zone, and an error
+// at once where nobody listens.
 func askSOA(from *Host, to netip.AddrPort) error {
 	query := Query{"ns1.example.org", "A"}.Message()
 	var answer [512]byte
@@ -159,7 +159,7 @@ func askSOA(from *Host, to netip.AddrPort) error {
 	return nil
 }
 
-// Stats are Knot's counters of module mod-stats, by name:
+// Stats are the counters of Knot's module mod-stats by name, such as
 // "request-protocol[udp4]". Those that are zero may be missing.
 type Stats map[string]uint64
 
@@ -173,10 +173,10 @@ func (s Stats) TCP() uint64 { return s["request-protocol[tcp4]"] + s["request-pr
 // code.
 func (s Stats) Responses() uint64 { return s.Sum("response-code") }
 
-// Rcode is the number of responses with a code, as NOERROR.
+// Rcode is the number of responses with a code, such as NOERROR.
 func (s Stats) Rcode(code string) uint64 { return s["response-code["+code+"]"] }
 
-// Sum adds up all counters of a kind, as query-type.
+// Sum adds up all counters of a kind, such as query-type.
 func (s Stats) Sum(kind string) uint64 {
 	var sum uint64
 	for name, n := range s {
@@ -218,19 +218,19 @@ func (k *Knot) read() (Stats, error) {
 	return s, nil
 }
 
-// lockedBuffer takes a process's output while a test reads it.
-type lockedBuffer struct {
+// Log takes a process's output, and can be read meanwhile.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()

@@ -1,6 +1,9 @@
-// Package lab gives tests two hosts on one machine: network namespaces joined
-// by a veth pair, with real servers, load generators and exact counters. Only
-// tests use it; it needs root.
+// Package lab gives tests two hosts on one machine: network namespaces joined by a
+// veth pair, real servers (Knot DNS, PostgreSQL), proxies that fail on request, load
+// generators, and exact counters. There is one way to start each server, and it is
+// here. The zone, the certificates and the data are made up; nothing leaves the
+// machine. Only tests use this package. It knows nothing of the sensor, and making
+// hosts needs root.
 package lab
 
 import (
@@ -32,14 +35,14 @@ const prefix = "sensorlab-"
 // netnsDir is where `ip netns` keeps its names.
 const netnsDir = "/run/netns"
 
-// Lab is two hosts on one wire. The wire carries what the test sends and
-// nothing else: the hosts know each other's addresses and never ask for them,
-// and have nothing to announce. So addresses must be added with AddAddr.
+// Lab is two hosts on one wire. The wire carries what the test sends and nothing
+// else: the hosts have each other's addresses configured, never resolve them, and
+// announce nothing. So further addresses must be added with AddAddr.
 type Lab struct {
 	Server *Host
 	Client *Host
 
-	ways int // further ways and devices between them
+	tunnels int // how many tunnels were opened
 }
 
 // Host is one end of the wire.
@@ -56,12 +59,12 @@ type Host struct {
 
 var (
 	number     atomic.Int32
-	sweepStale sync.Once // per process: what died before us stays dead
+	sweepStale sync.Once // once per process is enough
 )
 
-// New makes a lab and removes it when the test ends, with every process that
-// still runs in it. It skips the test under the race detector (tier.Kernel), and
-// where the caller may not make namespaces; with CI=true that is a failure.
+// New makes a lab. The end of the test removes it, and kills every process that
+// still runs in it. New skips the test under the race detector (tier.Kernel), and
+// where the caller may not make namespaces; with CI=true the latter is a failure.
 func New(t testing.TB) *Lab {
 	t.Helper()
 	tier.Kernel(t)
@@ -118,8 +121,8 @@ func (l *Lab) build() error {
 		if err := ip("-n", h.NS, "link", "set", "lo", "up"); err != nil {
 			return err
 		}
-		// Without a link-local address nobody looks for a router. While neighbours are not looked for, an address is
-		// not checked for duplicates, and joins no multicast group that would be reported.
+		// Without a link-local address the kernel solicits no router. With neighbour resolution off it does not check
+		// addresses for duplicates, and joins no multicast group that it would report.
 		if err := ip("-n", h.NS, "link", "set", h.Iface, "addrgenmode", "none", "arp", "off"); err != nil {
 			return err
 		}
@@ -132,8 +135,8 @@ func (l *Lab) build() error {
 	return nil
 }
 
-// up sets the interface up and gives it what it lost while it was down: IPv6
-// addresses, and its neighbour's.
+// up sets the interface up, and restores what it lost while it was down: its IPv6
+// addresses, and those of its neighbour.
 func (h *Host) up() error {
 	if err := ip("-n", h.NS, "link", "set", h.Iface, "up"); err != nil {
 		return err
@@ -155,8 +158,8 @@ func (h *Host) up() error {
 	return h.settle(h.Iface)
 }
 
-// settle waits until an interface's addresses can be used; the kernel sees to it
-// a moment after they are added.
+// settle waits until the kernel lets an interface's addresses be used, a moment after
+// they are added.
 func (h *Host) settle(iface string) error {
 	for range 1000 {
 		out, err := exec.Command(find("ip"), "-n", h.NS, "-6", "addr", "show", "dev", iface, "tentative").CombinedOutput()
@@ -171,7 +174,7 @@ func (h *Host) settle(iface string) error {
 	return fmt.Errorf("wait for the addresses of %s: still tentative", iface)
 }
 
-// Up sets the interface up again, and makes it work as before Down.
+// Up sets the interface up again, so that it works as before Down.
 func (h *Host) Up(t testing.TB) {
 	t.Helper()
 	if err := h.up(); err != nil {
@@ -187,7 +190,7 @@ func (h *Host) Down(t testing.TB) {
 	}
 }
 
-// AddAddr gives the host a further address, and tells the other host of it.
+// AddAddr gives the host a further address, and makes it known to the other host.
 // It should lie in 192.0.2.0/24 or 2001:db8::/64.
 func (h *Host) AddAddr(t testing.TB, a netip.Addr) {
 	t.Helper()
@@ -199,8 +202,8 @@ func (h *Host) AddAddr(t testing.TB, a netip.Addr) {
 	}
 }
 
-// OffloadsOff makes both hosts put real packets on the wire: no segments
-// beyond the MTU, no checksums left for hardware to fill in.
+// OffloadsOff makes both hosts put real packets on the wire: no segments beyond the
+// MTU, no checksums left to hardware.
 func (l *Lab) OffloadsOff(t testing.TB) {
 	t.Helper()
 	Need(t, "ethtool")
@@ -209,9 +212,9 @@ func (l *Lab) OffloadsOff(t testing.TB) {
 	}
 }
 
-// Command is exec.CommandContext inside the host. A signal to its process
-// reaches the program itself. The program sees a fresh /sys, without what is
-// mounted below the machine's own.
+// Command is exec.CommandContext inside the host. A signal to its process reaches the
+// program itself. The program sees a fresh /sys, without the mounts below the
+// machine's own.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, find("ip"), append([]string{"netns", "exec", h.NS, find(name)}, args...)...)
 }
@@ -309,14 +312,14 @@ func ip(args ...string) error {
 	return nil
 }
 
-// removeStale removes the namespaces and folders of processes that were killed
-// before they could clean up. Those of our own id belong to an earlier process.
+// removeStale removes the namespaces and folders of processes that were killed before
+// they could clean up. Those with our own process id belong to an earlier process.
 func removeStale() {
 	for _, ns := range stale(netnsDir) {
 		remove(ns)
 	}
 	for _, dir := range stale(os.TempDir()) {
-		_ = os.RemoveAll(filepath.Join(os.TempDir(), dir)) // another process may be at it
+		_ = os.RemoveAll(filepath.Join(os.TempDir(), dir)) // another process may be removing it
 	}
 }
 
@@ -324,7 +327,7 @@ func removeStale() {
 func stale(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // nothing was ever made here
+		return nil // no lab was ever made here
 	}
 	var names []string
 	for _, e := range entries {
@@ -341,15 +344,16 @@ func stale(dir string) []string {
 	return names
 }
 
-// folder makes a scratch folder. Not t.TempDir: a test's name can make the path
-// too long for a socket, and a killed process's folder would stay.
+// folder makes a scratch folder. t.TempDir will not do: the name of a test can make
+// the path too long for a socket, and nobody would remove the folder of a killed
+// process.
 func folder() (string, error) {
 	return os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 }
 
-// remove kills what runs in a namespace of ours, and deletes it: a namespace
-// lives on, without a name, while a process is in it. Errors have no use here:
-// the namespace may be half made, or be removed by another process.
+// remove kills the processes in a namespace of ours, and deletes it: a namespace
+// lives on, without a name, while a process is in it. It ignores errors: the
+// namespace may be half made, or another process may be removing it.
 func remove(ns string) {
 	out, _ := exec.Command(find("ip"), "netns", "pids", ns).Output()
 	for _, field := range strings.Fields(string(out)) {

@@ -13,11 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// stuck is how long a test waits for what comes in a moment on a machine that has
-// nothing else to do.
-const stuck = 2 * time.Minute
+	"dnsmonster-sensor/test/await"
+)
 
 func TestHostsReachEachOther(t *testing.T) {
 	l := New(t)
@@ -36,7 +34,7 @@ func TestHostsReachEachOther(t *testing.T) {
 func TestWireIsQuiet(t *testing.T) {
 	t.Parallel()
 	l := New(t)
-	time.Sleep(1500 * time.Millisecond) // solicitations and reports come within a second
+	time.Sleep(1500 * time.Millisecond) // nothing announces that a wire stays idle: solicitations and reports come within a second
 	for _, h := range []*Host{l.Server, l.Client} {
 		if c := counters(t, h); c != (Counters{}) {
 			t.Errorf("%s: an idle wire carried %+v", h.Iface, c)
@@ -243,12 +241,10 @@ func TestFlowReachesKnot(t *testing.T) {
 	}
 	dropped := rcvbufErrors(t, l.Server)
 	var s Stats
-	for end := time.Now().Add(stuck); time.Now().Before(end); { // until it has read its socket
-		if s = stats(t, k); s.UDP()+dropped == sent.Packets && s.Responses() == s.UDP() {
-			break
-		}
-	}
-	if s.UDP()+dropped != sent.Packets || s.Responses() != s.UDP() {
+	if !await.Within(await.Limit, func() bool { // until it has read its socket
+		s = stats(t, k)
+		return s.UDP()+dropped == sent.Packets && s.Responses() == s.UDP()
+	}) {
 		t.Errorf("sent %d, Knot received %d and answered %d, its socket dropped %d", sent.Packets, s.UDP(), s.Responses(), dropped)
 	}
 }
@@ -376,11 +372,7 @@ func TestNothingStays(t *testing.T) {
 				status, err := os.ReadFile("/proc/" + pid + "/stat")
 				return err == nil && bytes.Contains(status, []byte("(knotd)")) && !bytes.Contains(status, []byte(") Z "))
 			}
-			end := time.Now().Add(stuck) // a killed process needs a moment to be gone
-			for runs() && time.Now().Before(end) {
-				time.Sleep(time.Millisecond)
-			}
-			if runs() {
+			if !await.Within(await.Limit, func() bool { return !runs() }) { // a killed process needs a moment to be gone
 				t.Errorf("%s: knotd still runs, process %s", how, pid)
 			}
 		}
@@ -434,20 +426,15 @@ func rcvbufErrors(t *testing.T, h *Host) uint64 {
 // interface. tcpdump ends by itself after count packets.
 func capture(t *testing.T, h *Host, filter string, count int, send func()) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), stuck)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
-	var out, log lockedBuffer
+	var out, log Log
 	cmd := h.Command(ctx, "tcpdump", "-n", "-v", "-i", h.Iface, "-c", fmt.Sprint(count), filter)
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(log.String(), "listening on") {
-		if ctx.Err() != nil {
-			t.Fatalf("start tcpdump: %s", log.String())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.True(t, "tcpdump listens", func() bool { return strings.Contains(log.String(), "listening on") }, &log)
 	send()
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("run tcpdump: %v\n%s", err, log.String())

@@ -9,19 +9,18 @@ import (
 	"testing"
 )
 
-// firstPort is the lowest that FreePort gives.
+// firstPort is the lowest port that FreePort returns.
 const firstPort = 10_000
 
-var given struct { // ports, to this process
+var given struct { // ports that FreePort has returned
 	sync.Mutex
 	ports map[int]bool
 }
 
-// FreePort is a port of the loopback address where nobody listens, for a server
-// that is started later, or stopped and started again. The kernel takes the ends
-// of connections from a range of its own: this is below, so that none of them
-// takes it meanwhile, and nobody who connects while the server is down reaches
-// himself. network is tcp or udp.
+// FreePort returns a port of the loopback address where nobody listens, for a server
+// that is started later, or stopped and started again. It is below the range from
+// which the kernel takes source ports: no connection takes it in between, and a client
+// that connects while the server is down cannot reach itself. network is tcp or udp.
 func FreePort(t testing.TB, network string) int {
 	t.Helper()
 	port, err := freePort(network)
@@ -58,7 +57,7 @@ func freePort(network string) (int, error) {
 	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
-// tryPort listens for a moment.
+// tryPort checks that a port is free by listening there.
 func tryPort(network string, port int) (int, error) {
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	if network == "udp" {

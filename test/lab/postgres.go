@@ -19,17 +19,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Postgres is a database server of this test's own, on the loopback address. It
-// keeps nothing safe: a loss of power would cost it its data.
+// Postgres is a database server for one test, on the loopback address. It does not
+// sync: a power failure would lose its data.
 type Postgres struct {
 	Dir  string
 	Addr string // host:port
 	cred *syscall.Credential
 }
 
-// StartPostgres makes a new server and stops it at the test's end. Where
-// PostgreSQL is not installed the test is skipped; in CI that is a failure.
-// postgres, a superuser, needs no password on any way; others do, over TCP.
+// StartPostgres starts a new server, and stops it at the end of the test. Where
+// PostgreSQL is not installed the test is skipped; in CI that is a failure. The
+// superuser postgres needs no password; other users need one over TCP.
 func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	if _, err := postgresTool("initdb"); err != nil {
@@ -54,7 +54,7 @@ func StartPostgres(t testing.TB) *Postgres {
 	return p
 }
 
-// StartStandby makes a server that follows p and takes no rows, until Promote.
+// StartStandby starts a server that replicates p, and takes no rows until Promote.
 func (p *Postgres) StartStandby(t testing.TB) *Postgres {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "postgres")
@@ -83,9 +83,8 @@ func (p *Postgres) StartStandby(t testing.TB) *Postgres {
 // Promote makes a standby take rows.
 func (p *Postgres) Promote() error { return p.tool("pg_ctl", "promote", "-w", "-D", p.Dir) }
 
-// UseTLS lets clients use TLS with a certificate for 127.0.0.1 and
-// db.example.org that ca signs. The server takes clients' certificates that ca
-// signs too.
+// UseTLS turns on TLS with a certificate for 127.0.0.1 and db.example.org, signed by
+// ca. The server accepts client certificates signed by ca too.
 func (p *Postgres) UseTLS(t testing.TB, ca *Authority) {
 	t.Helper()
 	cert, key := ca.Issue("server", "127.0.0.1", "db.example.org")
@@ -109,7 +108,7 @@ func (p *Postgres) UseTLS(t testing.TB, ca *Authority) {
 	}
 }
 
-// Rules replaces the server's pg_hba.conf, but for the superuser's rules.
+// Rules replaces the server's pg_hba.conf, except for the superuser's rules.
 func (p *Postgres) Rules(t testing.TB, rules string) {
 	t.Helper()
 	text := superuserRules + rules + "host all all 127.0.0.1/32 scram-sha-256\n"
@@ -123,7 +122,7 @@ func (p *Postgres) Rules(t testing.TB, rules string) {
 
 const superuserRules = "local all all trust\nhost all,replication postgres 127.0.0.1/32 trust\n"
 
-// postgresTool finds a program of the server, also where Debian keeps it.
+// postgresTool finds a program of the server, in PATH or where Debian puts it.
 func postgresTool(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -162,7 +161,7 @@ func (p *Postgres) init(dir string) error {
 	return os.WriteFile(filepath.Join(p.Dir, "pg_hba.conf"), []byte(rules), 0o644)
 }
 
-// own gives a file or folder to the server's user.
+// own makes the server's user the owner of a file or folder.
 func (p *Postgres) own(path string) error {
 	if p.cred == nil {
 		return nil
@@ -216,19 +215,19 @@ func (p *Postgres) Start() error {
 	return p.tool("pg_ctl", "start", "-w", "-t", "120", "-D", p.Dir, "-l", filepath.Join(p.Dir, "log"))
 }
 
-// Stop ends it in order; clients are cut off.
+// Stop shuts the server down in order; it closes its clients' connections.
 func (p *Postgres) Stop() error { return p.tool("pg_ctl", "stop", "-w", "-m", "fast", "-D", p.Dir) }
 
-// Kill ends it in the middle of what it does; its next start recovers.
+// Kill stops the server at once, as a crash would; its next start recovers.
 func (p *Postgres) Kill() error {
 	return p.tool("pg_ctl", "stop", "-w", "-m", "immediate", "-D", p.Dir)
 }
 
-// Reload makes it read its files again.
+// Reload makes the server read its files again.
 func (p *Postgres) Reload() error { return p.tool("pg_ctl", "reload", "-D", p.Dir) }
 
-// URL is how a user reaches the database postgres at addr, which may be a proxy
-// or Addr.
+// URL is the address of the database postgres for a user. addr is Addr, or that of a
+// proxy.
 func (p *Postgres) URL(addr, user string) string {
 	return "postgres://" + user + "@" + addr + "/postgres?sslmode=disable"
 }
@@ -242,7 +241,7 @@ func (p *Postgres) Exec(t testing.TB, sql string) {
 	})
 }
 
-// Strings is the first column of a query's rows, as text.
+// Strings returns the first column of a query's rows, as text.
 func (p *Postgres) Strings(t testing.TB, sql string) (list []string) {
 	t.Helper()
 	p.do(t, func(ctx context.Context, c *pgx.Conn) error {
@@ -258,7 +257,7 @@ func (p *Postgres) Strings(t testing.TB, sql string) (list []string) {
 	return list
 }
 
-// Int is a query's one number.
+// Int returns the one number that a query gives.
 func (p *Postgres) Int(t testing.TB, sql string) int {
 	t.Helper()
 	list := p.Strings(t, sql)

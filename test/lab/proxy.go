@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Proxy stands before a TCP server and can spoil what passes.
+// Proxy stands in front of a TCP server, and can disturb connections.
 type Proxy struct {
 	Addr     string
 	upstream string
@@ -23,27 +23,26 @@ type Proxy struct {
 	p        *toxiproxy.Proxy
 }
 
-// StartProxy makes a proxy for the server at upstream, which does not have to be
-// up.
+// StartProxy starts a proxy for the server at upstream, which may be down.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
 	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", FreePort(t, "tcp")), upstream: upstream, t: t}
-	p.renew()
+	p.reset()
 	p.Up()
 	t.Cleanup(func() { p.p.Stop() })
 	return p
 }
 
-// renew makes a proxy that knows nothing of one before, and is down.
-func (p *Proxy) renew() {
+// reset makes a new proxy without faults, which is down.
+func (p *Proxy) reset() {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	p.p = toxiproxy.NewProxy(server, "proxy", p.Addr, p.upstream)
 }
 
-// Down closes all connections and takes no new ones.
+// Down closes all connections and accepts no new ones.
 func (p *Proxy) Down() { p.p.Stop() }
 
-// Up takes connections again, at the same address. A process that another test
+// Up accepts connections again, at the same address. A process that another test
 // starts at this moment may hold the old listener until it runs its program.
 func (p *Proxy) Up() {
 	p.t.Helper()
@@ -56,17 +55,16 @@ func (p *Proxy) Up() {
 	}
 }
 
-// Answers and Requests are the directions that can be spoiled.
+// Answers and Requests are the directions that a fault can have.
 const (
 	Answers  = "downstream"
 	Requests = "upstream"
 )
 
-// Spoil adds one of toxiproxy's toxics to a direction of all connections, those
-// that exist too. heal ends it, all else that spoils, and these connections: a
-// toxic that is taken off a connection whose client has left can wait for that
-// client for ever.
-func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal func()) {
+// AddFault adds one of toxiproxy's toxics to a direction of all connections, present
+// and future. heal ends it, all other faults, and these connections: toxiproxy can
+// hang when a toxic is removed from a connection whose client has left.
+func (p *Proxy) AddFault(direction, toxic string, attributes map[string]any) (heal func()) {
 	p.t.Helper()
 	text, err := json.Marshal(map[string]any{"name": toxic, "type": toxic, "stream": direction, "attributes": attributes})
 	if err != nil {
@@ -79,34 +77,34 @@ func (p *Proxy) Spoil(direction, toxic string, attributes map[string]any) (heal 
 		p.t.Helper()
 		wasUp := p.p.Enabled
 		p.Down()
-		p.renew()
+		p.reset()
 		if wasUp {
 			p.Up()
 		}
 	}
 }
 
-// CutAnswers lets requests through and closes each connection at the first byte
-// of an answer.
+// CutAnswers lets requests through, and closes each connection at the first byte of an
+// answer.
 func (p *Proxy) CutAnswers() (heal func()) {
 	p.t.Helper()
-	return p.Spoil(Answers, "limit_data", map[string]any{"bytes": 0})
+	return p.AddFault(Answers, "limit_data", map[string]any{"bytes": 0})
 }
 
-// Delay makes each answer late.
+// Delay delays each answer.
 func (p *Proxy) Delay(milliseconds int) (heal func()) {
 	p.t.Helper()
-	return p.Spoil(Answers, "latency", map[string]any{"latency": milliseconds})
+	return p.AddFault(Answers, "latency", map[string]any{"latency": milliseconds})
 }
 
-// Silence keeps connections open and lets no answer through.
+// Silence keeps connections open, and lets no answer through.
 func (p *Proxy) Silence() (heal func()) {
 	p.t.Helper()
-	return p.Spoil(Answers, "timeout", map[string]any{"timeout": 0})
+	return p.AddFault(Answers, "timeout", map[string]any{"timeout": 0})
 }
 
-// Socket passes connections of a Unix socket on to the proxy, so that a host
-// without a way to it can use it.
+// Socket forwards connections of a Unix socket to the proxy, so that a host without a
+// route to it can use it.
 func (p *Proxy) Socket(path string) {
 	p.t.Helper()
 	l, err := net.Listen("unix", path)
@@ -120,13 +118,13 @@ func (p *Proxy) Socket(path string) {
 			if err != nil {
 				return
 			}
-			go p.pass(near)
+			go p.forward(near)
 		}
 	}()
 }
 
-// pass ends when either side does.
-func (p *Proxy) pass(near net.Conn) {
+// forward copies in both directions until either side closes.
+func (p *Proxy) forward(near net.Conn) {
 	defer near.Close()
 	far, err := net.Dial("tcp", p.Addr)
 	if err != nil {

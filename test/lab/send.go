@@ -20,8 +20,8 @@ import (
 // batchMax is how many packets go into one system call.
 const batchMax = 64
 
-// Flow is a stream of UDP datagrams from one host, sent through its queueing
-// discipline like any server's.
+// Flow is a stream of UDP datagrams from one host. They pass its queueing discipline
+// like those of any server.
 type Flow struct {
 	From     *Host
 	To       netip.AddrPort
@@ -31,18 +31,17 @@ type Flow struct {
 	Count    int
 }
 
-// Sent is what became of a stream. Packets are those that the kernel took: each
-// is in the TxPackets of its interface, or in its TxDropped.
+// Sent is the result of a stream. Packets are those that the kernel accepted: each is
+// in the TxPackets of its interface, or in its TxDropped.
 type Sent struct {
 	Packets uint64
 	Took    time.Duration
 }
 
-// Send returns when all is sent, or ctx ends, which is no error, and what was sent
-// has come to the other host: on a busy machine that is later. It keeps a
-// thread; run it on a goroutine of its own to do something else meanwhile. A
-// stream that falls behind its rate by more than 10 ms does not catch up in a
-// burst: it takes longer.
+// Send sends until Count is reached or ctx ends, which is no error, and then waits
+// until the other host has received the packets: on a busy machine that is later. It
+// occupies a thread. A stream that falls behind its rate by more than 10 ms does not
+// catch up in a burst: it takes longer.
 func (f Flow) Send(ctx context.Context) (Sent, error) {
 	if len(f.Messages) == 0 {
 		return Sent{}, errors.New("send messages: none given")
@@ -61,7 +60,7 @@ func (f Flow) Send(ctx context.Context) (Sent, error) {
 	b := newBatch(f.To)
 	var id uint16
 	next, turn := 0, 0
-	arrived, err := f.From.watch(f.To.Addr())
+	arrived, err := f.From.watchArrivals(f.To.Addr())
 	if err != nil {
 		return Sent{}, err
 	}
@@ -80,13 +79,13 @@ func (f Flow) Send(ctx context.Context) (Sent, error) {
 	return sent, errors.Join(err, arrived(sent))
 }
 
-// arrivesWithin is how long a packet may be on its way without another one
-// arriving: then it was dropped where nobody counts it.
-const arrivesWithin = 2 * time.Second
+// arrivalTimeout is how long Send waits without any arrival: packets that are still
+// missing then were dropped where no counter shows it.
+const arrivalTimeout = 2 * time.Second
 
-// watch returns a function that waits until packets which are sent from now on
-// have come to the other host. Where they go elsewhere it does not wait.
-func (h *Host) watch(to netip.Addr) (arrived func(Sent) error, err error) {
+// watchArrivals returns a function that waits until the other host has received the
+// packets sent from now on. Where they go elsewhere it does not wait.
+func (h *Host) watchArrivals(to netip.Addr) (arrived func(Sent) error, err error) {
 	if !slices.Contains(h.peer.addrs, to) {
 		return func(Sent) error { return nil }, nil
 	}
@@ -110,21 +109,21 @@ func (h *Host) watch(to netip.Addr) (arrived func(Sent) error, err error) {
 			}
 			if now != last {
 				last, at = now, time.Now()
-			} else if time.Since(at) > arrivesWithin {
+			} else if time.Since(at) > arrivalTimeout {
 				return nil
 			}
 		}
 	}, err
 }
 
-// Fragments is a flood of IPv4 fragments of UDP datagrams that are none of a
-// DNS server's. Where the datagrams are whole and no socket has the port, the
-// receiver answers some with ICMP: see Sink.
+// Fragments is a flood of IPv4 fragments of UDP datagrams that do not belong to a DNS
+// server. Where the datagrams are complete and no socket has the port, the receiver
+// answers some with ICMP: see Sink.
 type Fragments struct {
 	From, To  *Host
 	Port      uint16 // source and destination; 0 is 2049 (NFS)
-	Each      int    // fragments of a datagram, at least 2; 0 is 3
-	LaterOnly bool   // leave the first fragment of each datagram out
+	Each      int    // fragments per datagram, at least 2; 0 is 3
+	LaterOnly bool   // omit the first fragment of each datagram
 	Rate      int    // fragments a second; 0 is as fast as the kernel takes them
 	Count     int    // fragments in all
 	Seed      uint64 // of the random IP ids
@@ -155,7 +154,7 @@ func (f Fragments) Send(ctx context.Context) (Sent, error) {
 	ids := rand.New(rand.NewPCG(f.Seed, 1))
 	var id uint16
 	piece := each // the next packet begins a datagram
-	arrived, err := f.From.watch(f.To.V4)
+	arrived, err := f.From.watchArrivals(f.To.V4)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -203,8 +202,8 @@ func (f Fragments) fragment(p []byte, id, port uint16, piece, each int) []byte {
 	return p
 }
 
-// Sink opens a UDP port that reads nothing: the kernel drops what arrives, and
-// sends no ICMP. It is closed when the test ends.
+// Sink opens a UDP port that nobody reads: the kernel drops what arrives, and sends no
+// ICMP. The end of the test closes it.
 func (h *Host) Sink(t testing.TB, port uint16) {
 	t.Helper()
 	err := h.Do(func() error {
@@ -219,14 +218,14 @@ func (h *Host) Sink(t testing.TB, port uint16) {
 	}
 }
 
-// pace calls send with the number of packets that are due, until count are
-// sent. send returns how many of them the kernel took.
+// pace calls send with the number of packets that are due, until count are sent. send
+// returns how many of them the kernel accepted.
 func pace(ctx context.Context, rate, count int, send func(n int) (int, error)) (Sent, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	begin := time.Now()
 	schedule := begin
-	sent, late := 0, 0 // late: packets of the schedule that were given up to avoid a burst
+	sent, late := 0, 0 // late: packets that the schedule skipped to avoid a burst
 	for sent < count && ctx.Err() == nil {
 		due := count - sent
 		if rate > 0 {
@@ -253,7 +252,7 @@ func pace(ctx context.Context, rate, count int, send func(n int) (int, error)) (
 	return Sent{uint64(sent), time.Since(begin)}, nil
 }
 
-// sockets opens blocking sockets inside the host; they can be used outside.
+// sockets opens blocking sockets inside the host. They work outside it too.
 func (h *Host) sockets(n, family, kind, proto int) (fds []int, err error) {
 	err = h.Do(func() error {
 		for range n {
@@ -291,7 +290,7 @@ type mmsghdr struct {
 	sent uint32
 }
 
-// batch is the arguments of sendmmsg. It must not be copied: headers point into
+// batch is the arguments of sendmmsg. It must not be copied: its headers point into
 // it.
 type batch struct {
 	packets [batchMax][]byte
@@ -324,8 +323,8 @@ func sockaddr(to netip.AddrPort) []byte {
 	return append(s, 0, 0, 0, 0) // scope
 }
 
-// send gives the first n packets to the kernel, all of them unless there is an
-// error, and returns how many it took.
+// send passes the first n packets to the kernel, and returns how many it accepted: all
+// of them unless there is an error.
 func (b *batch) send(fd, n int) (int, error) {
 	for i := range n {
 		b.iovs[i].Base = &b.packets[i][0]

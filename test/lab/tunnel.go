@@ -11,28 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Way is a further way from the client to the server: an interface on each,
-// whose packets pass the wire inside something else. Hosts and servers use it
-// like any other; what the wire carries is up to Wrap.
-type Way struct {
-	Frames bool // Ethernet frames are carried, otherwise IP packets
+// Tunnel is a second path from the client to the server: an interface on each, whose
+// packets cross the wire inside other packets. Hosts and servers use it like any
+// other interface; Wrap decides what the wire carries.
+type Tunnel struct {
+	Frames bool // it carries Ethernet frames, otherwise IP packets
 	MTU    int  // of the interfaces; 0 is 1400
-	// Wrap returns the frames that carry one packet or frame of src. They end on
-	// the wire: no host takes what is not addressed to it.
+	// Wrap returns the frames that carry one packet or frame of src. No
+	// host accepts them: they are addressed to neither. The packet itself is handed
+	// over beside the wire.
 	Wrap func(src *Host, inner []byte) [][]byte
 }
 
-// Ends are the server's addresses on a way or device. Use Lab.Ready before the
+// ServerAddrs are the server's addresses in a tunnel. Call Lab.WaitReady before the
 // first packet that counts.
-type Ends struct{ V4, V6 netip.Addr }
+type ServerAddrs struct{ V4, V6 netip.Addr }
 
-// addressing gives the n-th further pair of interfaces its networks.
-func (l *Lab) addressing(t testing.TB, iface string, mtu int) Ends {
+// addAddrs gives the n-th tunnel's interfaces their addresses.
+func (l *Lab) addAddrs(t testing.TB, iface string, mtu int) ServerAddrs {
 	t.Helper()
-	l.ways++
-	n := l.ways
+	l.tunnels++
+	n := l.tunnels
 	if n > 63 {
-		t.Fatal("a lab has at most 63 further ways")
+		t.Fatal("a lab has at most 63 tunnels")
 	}
 	for i, h := range []*Host{l.Server, l.Client} {
 		for _, args := range [][]string{
@@ -49,13 +50,13 @@ func (l *Lab) addressing(t testing.TB, iface string, mtu int) Ends {
 			t.Fatal(err)
 		}
 	}
-	return Ends{netip.AddrFrom4([4]byte{198, 51, 100, byte(4*n + 1)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:%d::1", n))}
+	return ServerAddrs{netip.AddrFrom4([4]byte{198, 51, 100, byte(4*n + 1)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:%d::1", n))}
 }
 
-// Ready returns once packets go both ways between the client and an address, over
-// TCP to a port where nobody listens: the first packets of a new interface can
-// be lost.
-func (l *Lab) Ready(t testing.TB, at netip.Addr) {
+// WaitReady returns once packets pass in both directions between the client and an
+// address: the first packets of a new interface can be lost. It connects over TCP to a
+// port where nobody listens.
+func (l *Lab) WaitReady(t testing.TB, at netip.Addr) {
 	t.Helper()
 	err := l.Client.Do(func() error {
 		conn, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 9)))
@@ -69,28 +70,28 @@ func (l *Lab) Ready(t testing.TB, at netip.Addr) {
 	}
 }
 
-// Way opens a way, until the test ends, and returns where it leads.
-func (l *Lab) Way(t testing.TB, w Way) Ends {
+// OpenTunnel opens a tunnel until the test ends.
+func (l *Lab) OpenTunnel(t testing.TB, tunnel Tunnel) ServerAddrs {
 	t.Helper()
-	iface := fmt.Sprintf("way%d", l.ways+1)
+	iface := fmt.Sprintf("tun%d", l.tunnels+1)
 	var tuns, wires [2]*os.File
 	for i, h := range []*Host{l.Server, l.Client} {
 		err := h.Do(func() (err error) {
-			if tuns[i], err = openTun(iface, w.Frames); err != nil {
+			if tuns[i], err = openTun(iface, tunnel.Frames); err != nil {
 				return err
 			}
 			wires[i], err = openWire(h.Iface)
 			return err
 		})
 		if err != nil {
-			t.Fatalf("open a way: %v", err)
+			t.Fatalf("open a tunnel: %v", err)
 		}
 	}
-	mtu := w.MTU
+	mtu := tunnel.MTU
 	if mtu == 0 {
 		mtu = 1400
 	}
-	ends := l.addressing(t, iface, mtu)
+	ends := l.addAddrs(t, iface, mtu)
 	done := make(chan struct{}, 2)
 	carry := func(from int, src *Host) {
 		b := make([]byte, 1<<16)
@@ -99,7 +100,7 @@ func (l *Lab) Way(t testing.TB, w Way) Ends {
 			if err != nil {
 				break
 			}
-			for _, frame := range w.Wrap(src, b[:n]) {
+			for _, frame := range tunnel.Wrap(src, b[:n]) {
 				if _, err := wires[from].Write(frame); err != nil {
 					t.Errorf("send a wrapped packet: %v", err)
 				}
@@ -125,8 +126,7 @@ func (l *Lab) Way(t testing.TB, w Way) Ends {
 	return ends
 }
 
-// openTun makes an interface whose packets are read from and written to the
-// file.
+// openTun makes an interface whose packets the file reads and writes.
 func openTun(iface string, frames bool) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -147,7 +147,7 @@ func openTun(iface string, frames bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), iface), nil
 }
 
-// openWire opens a socket that takes whole frames for an interface.
+// openWire opens a socket that sends whole frames from an interface.
 func openWire(iface string) (*os.File, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -164,13 +164,13 @@ func openWire(iface string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), iface), nil
 }
 
-// Device makes one of the kernel's own tunnels between the hosts: type and
-// arguments as for `ip link add`, with LOCAL4, REMOTE4, LOCAL6, REMOTE6 and WIRE in
-// the place of addresses and the interface. Not ok: this kernel has no such
+// OpenKernelTunnel makes one of the kernel's own tunnels between the hosts: type and
+// arguments as for `ip link add`, where LOCAL4, REMOTE4, LOCAL6, REMOTE6 and WIRE
+// stand for addresses and the interface. ok is false where this kernel has no such
 // device.
-func (l *Lab) Device(t testing.TB, mtu int, link string, args ...string) (ends Ends, ok bool) {
+func (l *Lab) OpenKernelTunnel(t testing.TB, mtu int, link string, args ...string) (ends ServerAddrs, ok bool) {
 	t.Helper()
-	iface := fmt.Sprintf("dev%d", l.ways+1)
+	iface := fmt.Sprintf("dev%d", l.tunnels+1)
 	for _, h := range []*Host{l.Server, l.Client} {
 		words := map[string]string{
 			"LOCAL4": h.V4.String(), "REMOTE4": h.peer.V4.String(), "LOCAL6": h.V6.String(), "REMOTE6": h.peer.V6.String(), "WIRE": h.Iface,
@@ -188,8 +188,8 @@ func (l *Lab) Device(t testing.TB, mtu int, link string, args ...string) (ends E
 		}
 		if err := ip(add...); err != nil {
 			t.Logf("not in this kernel: %v", err)
-			return Ends{}, false
+			return ServerAddrs{}, false
 		}
 	}
-	return l.addressing(t, iface, mtu), true
+	return l.addAddrs(t, iface, mtu), true
 }

@@ -6,27 +6,27 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
+
+	"dnsmonster-sensor/test/await"
 )
 
 // Scrape asks a metrics endpoint until it answers.
 func Scrape(t *testing.T, url string) string {
 	t.Helper()
-	client := http.Client{Timeout: WaitLimit, Transport: &http.Transport{DisableKeepAlives: true}}
-	var err error
-	for end := time.Now().Add(WaitLimit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		var r *http.Response
-		if r, err = client.Get(url); err == nil {
-			defer r.Body.Close()
-			b, err := io.ReadAll(r.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(b)
+	client := http.Client{Timeout: await.Limit, Transport: &http.Transport{DisableKeepAlives: true}}
+	var text []byte
+	await.True(t, url+" answers", func() bool {
+		r, err := client.Get(url)
+		if err != nil {
+			return false
 		}
-	}
-	t.Fatalf("%s does not answer: %v", url, err)
-	return ""
+		defer r.Body.Close()
+		if text, err = io.ReadAll(r.Body); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	return string(text)
 }
 
 // Sample finds one sample in Prometheus's text; -1 where it is missing.

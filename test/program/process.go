@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 )
 
@@ -33,10 +34,6 @@ func Main(m *testing.M, sensor func(args []string, stdout, stderr io.Writer) int
 	os.Exit(m.Run())
 }
 
-// WaitLimit is how long a test waits for something that takes a moment on an idle
-// machine.
-const WaitLimit = 2 * time.Minute
-
 // Exit statuses of the sensor.
 const (
 	ExitOK          = 0 // all that was captured was delivered
@@ -51,7 +48,7 @@ type Process struct {
 	T           *testing.T // the test that made it
 	Cmd         *exec.Cmd
 	RecordsFile string
-	stderr      Log
+	stderr      lab.Log
 	lines       chan struct{} // one for each line on stderr
 	Done        chan struct{} // closed when it has ended
 }
@@ -175,7 +172,7 @@ func (p *Process) Log() string { return p.stderr.String() }
 // WaitFor waits for a text on stderr.
 func (p *Process) WaitFor(text string) {
 	p.T.Helper()
-	timeout := time.After(WaitLimit)
+	timeout := time.After(await.Limit)
 	for !strings.Contains(p.Log(), text) {
 		select {
 		case <-p.lines:
@@ -198,36 +195,29 @@ func (p *Process) WaitForCount(text string, n int) {
 // Until waits for a condition that becomes true while the sensor runs.
 func (p *Process) Until(what string, is func() bool) {
 	p.T.Helper()
-	for end := time.Now().Add(WaitLimit); !is(); time.Sleep(5 * time.Millisecond) {
+	await.True(p.T, what, func() bool {
 		select {
 		case <-p.Done:
 			if !is() {
 				p.T.Fatalf("the sensor ended before: %s\n%s", what, p.Log())
 			}
-			return
+			return true
 		default:
+			return is()
 		}
-		if time.Now().After(end) {
-			p.T.Fatalf("waited in vain: %s\n%s", what, p.Log())
-		}
-	}
+	}, &p.stderr)
 }
 
 // WaitForRecords waits until n records are written.
 func (p *Process) WaitForRecords(n int) {
 	p.T.Helper()
-	lines := func() int {
+	await.True(p.T, fmt.Sprintf("%d records", n), func() bool {
 		b, err := os.ReadFile(p.RecordsFile)
 		if err != nil {
 			p.T.Fatal(err)
 		}
-		return bytes.Count(b, []byte("\n"))
-	}
-	for end := time.Now().Add(WaitLimit); lines() < n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			p.T.Fatalf("%d of %d records:\n%s", lines(), n, p.Log())
-		}
-	}
+		return bytes.Count(b, []byte("\n")) >= n
+	}, &p.stderr)
 }
 
 // Records returns the lines that a finished process wrote to stdout.
@@ -258,7 +248,7 @@ func (p *Process) Reload() {
 func (p *Process) Stop() Result {
 	p.T.Helper()
 	p.Signal(syscall.SIGTERM)
-	return p.Wait(WaitLimit)
+	return p.Wait(await.Limit)
 }
 
 // Wait waits for the end; one later than limit fails the test.

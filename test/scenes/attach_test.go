@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/test/program"
@@ -175,7 +176,7 @@ func TestAboveCapacity(t *testing.T) {
 	memory := program.PeakMemory(t, p.Cmd.Process.Pid)
 	begun := time.Now()
 	r := p.Stop()
-	if took := time.Since(begun); took > program.WaitLimit/2 {
+	if took := time.Since(begun); took > await.Limit/2 {
 		t.Errorf("it took %s to stop", took)
 	}
 	r.Expect(t, program.ExitUndelivered)

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
 )
@@ -99,7 +99,7 @@ func protoOf(inner []byte) byte {
 type carrier struct {
 	name   string
 	tunnel string // its name, or those of IPv4 and IPv6 in it; -: it does not carry that
-	way    lab.Way
+	link   lab.Tunnel
 }
 
 const whole = 1480
@@ -107,16 +107,16 @@ const whole = 1480
 // carriers are the ways that this test makes. Kernels have devices for many of
 // them, but not every kernel has them.
 func carriers() []carrier {
-	tagged := func(tags ...uint16) lab.Way {
-		return lab.Way{Frames: true, Wrap: func(_ *lab.Host, f []byte) [][]byte {
+	tagged := func(tags ...uint16) lab.Tunnel {
+		return lab.Tunnel{Frames: true, Wrap: func(_ *lab.Host, f []byte) [][]byte {
 			return [][]byte{slices.Concat(f[:12], words(tags...), f[12:])}
 		}}
 	}
-	packets := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Way {
-		return lab.Way{Wrap: wrap}
+	packets := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Tunnel {
+		return lab.Tunnel{Wrap: wrap}
 	}
-	frames := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Way {
-		return lab.Way{Frames: true, Wrap: wrap}
+	frames := func(wrap func(src *lab.Host, inner []byte) [][]byte) lab.Tunnel {
+		return lab.Tunnel{Frames: true, Wrap: wrap}
 	}
 	header := func(h string, wrap func(*lab.Host, []byte) [][]byte) func(*lab.Host, []byte) [][]byte {
 		return func(src *lab.Host, inner []byte) [][]byte { return wrap(src, append([]byte(h), inner...)) }
@@ -138,76 +138,76 @@ func carriers() []carrier {
 	}
 	const vxlan, v4, v6 = "\x08\x00\x00\x00\x00\x00\x07\x00", "\x08\x00", "\x86\xdd"
 	return []carrier{
-		{name: "802.1Q", way: tagged(0x8100, 5)},
-		{name: "802.1ad", way: tagged(0x88a8, 0x2007, 0x8100, 8)},
-		{name: "four tags", way: tagged(0x88a8, 7, 0x8100, 8, 0x8100, 9, 0x8100, 10)},
-		{name: "MPLS", way: packets(func(_ *lab.Host, b []byte) [][]byte {
+		{name: "802.1Q", link: tagged(0x8100, 5)},
+		{name: "802.1ad", link: tagged(0x88a8, 0x2007, 0x8100, 8)},
+		{name: "four tags", link: tagged(0x88a8, 7, 0x8100, 8, 0x8100, 9, 0x8100, 10)},
+		{name: "MPLS", link: packets(func(_ *lab.Host, b []byte) [][]byte {
 			return [][]byte{onEther(0x8847, []byte("\x00\x01\x00\x40\x00\x01\x11\x40"), b)}
 		})},
-		{name: "pseudowire", tunnel: "mpls", way: frames(func(_ *lab.Host, b []byte) [][]byte {
+		{name: "pseudowire", tunnel: "mpls", link: frames(func(_ *lab.Host, b []byte) [][]byte {
 			return [][]byte{onEther(0x8847, []byte("\x00\x01\x11\x40\x00\x00\x00\x00"), b)}
 		})},
-		{name: "PPPoE", way: packets(func(_ *lab.Host, b []byte) [][]byte {
+		{name: "PPPoE", link: packets(func(_ *lab.Host, b []byte) [][]byte {
 			kind := uint16(0x0021)
 			if protoOf(b) == 41 {
 				kind = 0x0057
 			}
 			return [][]byte{onEther(0x8864, []byte("\x11\x00\x00\x07"), words(uint16(2+len(b)), kind), b)}
 		})},
-		{name: "GRE", tunnel: "gre", way: packets(byVersion("\xb0\x00"+v4+"\x12\x34\x00\x00\x00\x00\x00\x09\x00\x00\x00\x01", "\x20\x00"+v6+"\x00\x00\x00\x09", greOver4))},
-		{name: "GRE Ethernet", tunnel: "gre", way: frames(gre("\x20\x00\x65\x58\x00\x00\x00\x0a"))},
-		{name: "GRE PPP", tunnel: "gre", way: packets(byVersion("\x00\x00\x88\x0b\xff\x03\x00\x21", "\x00\x00\x88\x0b\x00\x57", greOver4))},
-		{name: "GRE over IPv6, in fragments", tunnel: "gre", way: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte { return over6(src, 47, 304, b) }))},
-		{name: "ERSPAN I", tunnel: "erspan", way: frames(gre("\x00\x00\x88\xbe"))},
-		{name: "ERSPAN II", tunnel: "erspan", way: frames(gre("\x10\x00\x88\xbe\x00\x00\x00\x01\x10\x05\x00\x07\x00\x00\x00\x00"))},
-		{name: "ERSPAN III", tunnel: "erspan", way: frames(gre("\x10\x00\x22\xeb\x00\x00\x00\x01\x20\x05\x00\x07" + "\x00\x00\x00\x00\x00\x00\x00\x00"))},
-		{name: "VXLAN", tunnel: "vxlan", way: frames(header(vxlan, udpOver4(4789)))},
-		{name: "VXLAN, port of its own", tunnel: "vxlan", way: frames(header(vxlan, udpOver4(5789)))},
-		{name: "VXLAN in fragments", tunnel: "vxlan", way: frames(header(vxlan, func(src *lab.Host, b []byte) [][]byte { return over4(src, 17, 400, inUDP(50000, 4789, nil, b)) }))},
-		{name: "VXLAN-GPE", tunnel: "vxlan-gpe", way: packets(byVersion("\x0c\x00\x00\x01\x00\x00\x07\x00", "\x0c\x00\x00\x02\x00\x00\x07\x00", udpOver4(4790)))},
-		{name: "GENEVE", tunnel: "geneve", way: frames(header("\x02\x40\x65\x58\x00\x00\x07\x00\x01\x02\x80\x01\x00\x00\x00\x01", func(src *lab.Host, b []byte) [][]byte {
+		{name: "GRE", tunnel: "gre", link: packets(byVersion("\xb0\x00"+v4+"\x12\x34\x00\x00\x00\x00\x00\x09\x00\x00\x00\x01", "\x20\x00"+v6+"\x00\x00\x00\x09", greOver4))},
+		{name: "GRE Ethernet", tunnel: "gre", link: frames(gre("\x20\x00\x65\x58\x00\x00\x00\x0a"))},
+		{name: "GRE PPP", tunnel: "gre", link: packets(byVersion("\x00\x00\x88\x0b\xff\x03\x00\x21", "\x00\x00\x88\x0b\x00\x57", greOver4))},
+		{name: "GRE over IPv6, in fragments", tunnel: "gre", link: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte { return over6(src, 47, 304, b) }))},
+		{name: "ERSPAN I", tunnel: "erspan", link: frames(gre("\x00\x00\x88\xbe"))},
+		{name: "ERSPAN II", tunnel: "erspan", link: frames(gre("\x10\x00\x88\xbe\x00\x00\x00\x01\x10\x05\x00\x07\x00\x00\x00\x00"))},
+		{name: "ERSPAN III", tunnel: "erspan", link: frames(gre("\x10\x00\x22\xeb\x00\x00\x00\x01\x20\x05\x00\x07" + "\x00\x00\x00\x00\x00\x00\x00\x00"))},
+		{name: "VXLAN", tunnel: "vxlan", link: frames(header(vxlan, udpOver4(4789)))},
+		{name: "VXLAN, port of its own", tunnel: "vxlan", link: frames(header(vxlan, udpOver4(5789)))},
+		{name: "VXLAN in fragments", tunnel: "vxlan", link: frames(header(vxlan, func(src *lab.Host, b []byte) [][]byte { return over4(src, 17, 400, inUDP(50000, 4789, nil, b)) }))},
+		{name: "VXLAN-GPE", tunnel: "vxlan-gpe", link: packets(byVersion("\x0c\x00\x00\x01\x00\x00\x07\x00", "\x0c\x00\x00\x02\x00\x00\x07\x00", udpOver4(4790)))},
+		{name: "GENEVE", tunnel: "geneve", link: frames(header("\x02\x40\x65\x58\x00\x00\x07\x00\x01\x02\x80\x01\x00\x00\x00\x01", func(src *lab.Host, b []byte) [][]byte {
 			return over6(src, 17, whole, inUDP(50000, 6081, nil, b))
 		}))},
-		{name: "GTP", tunnel: "gtp", way: packets(func(src *lab.Host, b []byte) [][]byte {
+		{name: "GTP", tunnel: "gtp", link: packets(func(src *lab.Host, b []byte) [][]byte {
 			return over4(src, 17, whole, inUDP(2152, 2152, slices.Concat([]byte("\x34\xff"), words(uint16(8+len(b)), 0, 9, 0, 0x0085), []byte("\x01\x10\x00\x00")), b))
 		})},
-		{name: "Teredo", tunnel: "- teredo", way: packets(func(src *lab.Host, b []byte) [][]byte {
+		{name: "Teredo", tunnel: "- teredo", link: packets(func(src *lab.Host, b []byte) [][]byte {
 			if protoOf(b) == 4 {
 				return nil
 			}
 			return over4(src, 17, whole, inUDP(3544, 50000, make([]byte, 8), b))
 		})},
-		{name: "in IPv4", tunnel: "ipip 6in4", way: packets(func(src *lab.Host, b []byte) [][]byte { return over4(src, protoOf(b), whole, b) })},
-		{name: "in IPv6", tunnel: "4in6 6in6", way: packets(func(src *lab.Host, b []byte) [][]byte { return over6(src, protoOf(b), whole, b) })},
-		{name: "VN-Tag and VLAN", way: tagged(0x8926, 0x8005, 7, 0x8100, 5)},
-		{name: "E-Tag", way: tagged(0x893f, 7, 0x1005, 0)},
-		{name: "MACsec in clear", way: tagged(0x88e5, 0x4000, 0, 1)},
-		{name: "GRE in UDP", tunnel: "gre-udp", way: packets(byVersion("\x20\x00"+v4+"\x00\x00\x00\x09", "\x00\x00"+v6, udpOver4(4754)))},
-		{name: "MPLS in UDP", tunnel: "mpls-udp", way: packets(header("\x00\x01\x00\x40\x00\x01\x11\x40", udpOver4(6635)))},
-		{name: "TZSP", tunnel: "tzsp", way: frames(header("\x01\x00\x00\x01\x0d\x04\x00\x00\x00\x07\x01", udpOver4(37008)))},
-		{name: "L2TP in fragments", tunnel: "l2tp", way: packets(byVersion("\x00\x02\x00\x07\x00\x09\xff\x03\x00\x21", "\x00\x02\x00\x07\x00\x09\x00\x57", func(src *lab.Host, b []byte) [][]byte {
+		{name: "in IPv4", tunnel: "ipip 6in4", link: packets(func(src *lab.Host, b []byte) [][]byte { return over4(src, protoOf(b), whole, b) })},
+		{name: "in IPv6", tunnel: "4in6 6in6", link: packets(func(src *lab.Host, b []byte) [][]byte { return over6(src, protoOf(b), whole, b) })},
+		{name: "VN-Tag and VLAN", link: tagged(0x8926, 0x8005, 7, 0x8100, 5)},
+		{name: "E-Tag", link: tagged(0x893f, 7, 0x1005, 0)},
+		{name: "MACsec in clear", link: tagged(0x88e5, 0x4000, 0, 1)},
+		{name: "GRE in UDP", tunnel: "gre-udp", link: packets(byVersion("\x20\x00"+v4+"\x00\x00\x00\x09", "\x00\x00"+v6, udpOver4(4754)))},
+		{name: "MPLS in UDP", tunnel: "mpls-udp", link: packets(header("\x00\x01\x00\x40\x00\x01\x11\x40", udpOver4(6635)))},
+		{name: "TZSP", tunnel: "tzsp", link: frames(header("\x01\x00\x00\x01\x0d\x04\x00\x00\x00\x07\x01", udpOver4(37008)))},
+		{name: "L2TP in fragments", tunnel: "l2tp", link: packets(byVersion("\x00\x02\x00\x07\x00\x09\xff\x03\x00\x21", "\x00\x02\x00\x07\x00\x09\x00\x57", func(src *lab.Host, b []byte) [][]byte {
 			return over4(src, 17, 400, inUDP(1701, 1701, nil, b))
 		}))},
-		{name: "L2TPv3 in UDP", tunnel: "l2tp", way: frames(header("\x00\x03\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x00", udpOver4(1701)))},
-		{name: "L2TPv3 in IP, cookie", tunnel: "l2tp", way: frames(header("\x00\x00\x00\x2a-cookie-", func(src *lab.Host, b []byte) [][]byte { return over6(src, 115, whole, b) }))},
-		{name: "L2TPv3 in IP, PPP", tunnel: "l2tp", way: packets(byVersion("\x00\x00\x00\x2a\xff\x03\x00\x21", "\x00\x00\x00\x2a\xff\x03\x00\x57", func(src *lab.Host, b []byte) [][]byte { return over4(src, 115, whole, b) }))},
-		{name: "NSH", tunnel: "nsh", way: frames(func(_ *lab.Host, f []byte) [][]byte {
+		{name: "L2TPv3 in UDP", tunnel: "l2tp", link: frames(header("\x00\x03\x00\x00\x00\x00\x00\x2a\x00\x00\x00\x00", udpOver4(1701)))},
+		{name: "L2TPv3 in IP, cookie", tunnel: "l2tp", link: frames(header("\x00\x00\x00\x2a-cookie-", func(src *lab.Host, b []byte) [][]byte { return over6(src, 115, whole, b) }))},
+		{name: "L2TPv3 in IP, PPP", tunnel: "l2tp", link: packets(byVersion("\x00\x00\x00\x2a\xff\x03\x00\x21", "\x00\x00\x00\x2a\xff\x03\x00\x57", func(src *lab.Host, b []byte) [][]byte { return over4(src, 115, whole, b) }))},
+		{name: "NSH", tunnel: "nsh", link: frames(func(_ *lab.Host, f []byte) [][]byte {
 			return [][]byte{onEther(0x894f, []byte("\x0f\xc2\x02\x03\x00\x00\x07\xff"), f)}
 		})},
-		{name: "NSH in VXLAN-GPE", tunnel: "nsh", way: frames(header("\x0c\x00\x00\x04\x00\x00\x07\x00"+"\x0f\xc2\x02\x03\x00\x00\x07\xff", udpOver4(4790)))},
-		{name: "LISP", tunnel: "lisp", way: packets(header("\xc8\x00\x00\x01\x00\x00\x07\x01", udpOver4(4341)))},
-		{name: "EtherIP", tunnel: "etherip", way: frames(header("\x30\x00", func(src *lab.Host, b []byte) [][]byte { return over4(src, 97, whole, b) }))},
-		{name: "MAC in MAC", tunnel: "pbb", way: frames(func(_ *lab.Host, f []byte) [][]byte {
+		{name: "NSH in VXLAN-GPE", tunnel: "nsh", link: frames(header("\x0c\x00\x00\x04\x00\x00\x07\x00"+"\x0f\xc2\x02\x03\x00\x00\x07\xff", udpOver4(4790)))},
+		{name: "LISP", tunnel: "lisp", link: packets(header("\xc8\x00\x00\x01\x00\x00\x07\x01", udpOver4(4341)))},
+		{name: "EtherIP", tunnel: "etherip", link: frames(header("\x30\x00", func(src *lab.Host, b []byte) [][]byte { return over4(src, 97, whole, b) }))},
+		{name: "MAC in MAC", tunnel: "pbb", link: frames(func(_ *lab.Host, f []byte) [][]byte {
 			return [][]byte{onEther(0x88a8, words(5, 0x88e7, 0, 42), f)}
 		})},
-		{name: "TRILL", tunnel: "trill", way: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x22f3, words(0x3f, 1, 2), f)} })},
-		{name: "FabricPath", tunnel: "fabricpath", way: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x8903, words(0x60), f)} })},
-		{name: "MPLS in IP", tunnel: "mpls", way: packets(header("\x00\x01\x11\x40", func(src *lab.Host, b []byte) [][]byte { return over4(src, 137, whole, b) }))},
-		{name: "GRE in VXLAN", tunnel: "gre", way: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte {
+		{name: "TRILL", tunnel: "trill", link: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x22f3, words(0x3f, 1, 2), f)} })},
+		{name: "FabricPath", tunnel: "fabricpath", link: frames(func(_ *lab.Host, f []byte) [][]byte { return [][]byte{onEther(0x8903, words(0x60), f)} })},
+		{name: "MPLS in IP", tunnel: "mpls", link: packets(header("\x00\x01\x11\x40", func(src *lab.Host, b []byte) [][]byte { return over4(src, 137, whole, b) }))},
+		{name: "GRE in VXLAN", tunnel: "gre", link: packets(byVersion("\x00\x00"+v4, "\x00\x00"+v6, func(src *lab.Host, b []byte) [][]byte {
 			frames := over4(src, 47, whole, b)
 			return over4(src, 17, whole, inUDP(50000, 4789, []byte(vxlan), frames[0]))
 		}))},
-		{name: "four deep", tunnel: "gre", way: lab.Way{MTU: 1280, Wrap: func(src *lab.Host, b []byte) [][]byte {
+		{name: "four deep", tunnel: "gre", link: lab.Tunnel{MTU: 1280, Wrap: func(src *lab.Host, b []byte) [][]byte {
 			four := []byte("\x00\x00" + v4)
 			if protoOf(b) == 41 {
 				four = []byte("\x00\x00" + v6)
@@ -241,8 +241,8 @@ var devices = []struct {
 	{"", "WIRE", "vlan proto 802.1ad id 70"},
 }
 
-// scene counts the messages that it causes.
-type scene struct {
+// tunnelScene counts the messages that it causes.
+type tunnelScene struct {
 	t        *testing.T
 	lab      *lab.Lab
 	messages int
@@ -250,7 +250,7 @@ type scene struct {
 }
 
 // ask asks the server over one address: a query and an answer each.
-func (s *scene) ask(tunnel string, at netip.Addr, questions ...string) {
+func (s *tunnelScene) ask(tunnel string, at netip.Addr, questions ...string) {
 	s.t.Helper()
 	args := []string{"@" + at.String(), "+retry=0", "+time=5", "+noidn"}
 	for _, q := range questions {
@@ -266,7 +266,7 @@ func (s *scene) ask(tunnel string, at netip.Addr, questions ...string) {
 
 // all asks what makes small and large datagrams, streams, and the largest
 // messages.
-func (s *scene) all(tunnel string, e lab.Ends) {
+func (s *tunnelScene) all(tunnel string, e lab.ServerAddrs) {
 	s.t.Helper()
 	four, six, both := strings.Cut(tunnel, " ")
 	if !both {
@@ -277,7 +277,7 @@ func (s *scene) all(tunnel string, e lab.Ends) {
 		if name == "-" {
 			continue
 		}
-		s.lab.Ready(s.t, at)
+		s.lab.WaitReady(s.t, at)
 		s.ask(name, at, "h1.example.org A +notcp", "big.example.org TXT +bufsize=4096 +notcp +ignore", "mid.example.org TXT +tcp", "huge.example.org TXT +tcp")
 	}
 }
@@ -288,19 +288,14 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
 	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
-	var log program.Log
+	var log lab.Log
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	wait := func(ready func() bool) {
 		t.Helper()
-		for end := time.Now().Add(program.WaitLimit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			if ready() {
-				return
-			}
-		}
-		t.Fatalf("tcpdump does not write: %s", log.String())
+		await.True(t, "tcpdump writes", ready, &log)
 	}
 	holds := func(text string, times int) func() bool {
 		return func() bool {
@@ -361,19 +356,19 @@ func TestLiveEqualsReplay(t *testing.T) {
 		h.Run(t, "ethtool", "-K", h.Iface, "gro", "on", "tso", "on", "gso", "on") // packets of several segments
 	}
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
-	s := &scene{t: t, lab: l, tunnels: map[string]int{}}
+	s := &tunnelScene{t: t, lab: l, tunnels: map[string]int{}}
 
 	options := []string{"--decap=all", "--tunnelport=vxlan:4789,vxlan:8472,vxlan:5789", "--jsonfields=vlan,tunnel", "--workers=3"}
 	live := program.Attach(t, l.Server, options...)
 	end := recordWire(t, l)
-	s.all("", lab.Ends{V4: l.Server.V4, V6: l.Server.V6})
+	s.all("", lab.ServerAddrs{V4: l.Server.V4, V6: l.Server.V6})
 	for _, d := range devices {
-		if e, ok := l.Device(t, 1400, d.link, strings.Fields(d.args)...); ok {
+		if e, ok := l.OpenKernelTunnel(t, 1400, d.link, strings.Fields(d.args)...); ok {
 			s.all(d.tunnel, e)
 		}
 	}
 	for _, c := range carriers() {
-		s.all(c.tunnel, l.Way(t, c.way))
+		s.all(c.tunnel, l.OpenTunnel(t, c.link))
 	}
 	s.ask("", l.Server.V4, "end-of-scene.example.org A +notcp")
 	file := end("end-of-scene")

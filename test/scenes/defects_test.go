@@ -20,27 +20,27 @@ func TestDefect18(t *testing.T) {
 	t.Parallel()
 	server := lab.StartPostgres(t)
 	t.Run("SIGTERM", func(t *testing.T) {
-		s := newStage(t, server)
-		s.watches("--psqlbatchdelay=1h")
-		s.asks(500, 5000)
-		s.says("held 500,") // in a batch that is still being filled
+		s := newDeliveryScene(t, server)
+		s.capture("--psqlbatchdelay=1h")
+		s.sendQueries(500, 5000)
+		s.waitForLog("held 500,") // in a batch that is still being filled
 		if s.rows() != 0 {
 			t.Error("the batch is gone before the signal: this test shows nothing")
 		}
-		s.stops(program.ExitOK)
-		s.allArrived()
+		s.stop(program.ExitOK)
+		s.expectAllRows()
 	})
 	t.Run("a peer closes", func(t *testing.T) {
-		s := newStage(t, server)
-		heal := s.slowly()
-		s.replays(6000)
+		s := newDeliveryScene(t, server)
+		heal := s.slowDown()
+		s.replay(6000)
 		for range 5 {
-			s.rowsArrive()
+			s.waitForRows()
 			s.server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dnsmonster-sensor'")
 		}
 		heal()
-		s.ends(program.ExitOK)
-		s.allArrived()
+		s.waitForEnd(program.ExitOK)
+		s.expectAllRows()
 	})
 }
 
@@ -77,16 +77,16 @@ func TestDefect24(t *testing.T) {
 // TestDefect27 writes to PostgreSQL for longer than an attempt may take.
 func TestDefect27(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, lab.StartPostgres(t))
-	s.watches("--psqlbatchtimeout=1s")
+	s := newDeliveryScene(t, lab.StartPostgres(t))
+	s.capture("--psqlbatchtimeout=1s")
 	begun := time.Now()
 	for time.Since(begun) < 2500*time.Millisecond {
-		s.asks(100, 1000)
-		s.eventually(fmt.Sprint(s.asked, " rows"), func() bool { return s.rows() == s.asked })
+		s.sendQueries(100, 1000)
+		s.waitUntil(fmt.Sprint(s.asked, " rows"), func() bool { return s.rows() == s.asked })
 	}
-	s.stops(program.ExitOK)
-	s.allArrived()
-	if failed, recovered := s.heard("output fails"), s.heard("output has recovered"); failed != recovered { // a second may be too short here, for once
+	s.stop(program.ExitOK)
+	s.expectAllRows()
+	if failed, recovered := s.timesLogged("output fails"), s.timesLogged("output has recovered"); failed != recovered { // a second may be too short here, for once
 		t.Errorf("attempts fail for good:\n%s", s.sensor.Log())
 	}
 }

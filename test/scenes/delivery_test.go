@@ -22,7 +22,7 @@ func TestDelivery(t *testing.T) {
 	for _, mode := range []string{"overflow", "always"} {
 		for _, scene := range []struct {
 			name string
-			play func(*theatre, string)
+			play func(*deliveryScene, string)
 		}{
 			{"server down at the start", serverDownAtTheStart},
 			{"server silent at the start", serverSilentAtTheStart},
@@ -36,11 +36,11 @@ func TestDelivery(t *testing.T) {
 		} {
 			t.Run(scene.name+", "+mode, func(t *testing.T) {
 				t.Parallel()
-				scene.play(newStage(t, server), "--spoolmode="+mode)
+				scene.play(newDeliveryScene(t, server), "--spoolmode="+mode)
 			})
 		}
 	}
-	for name, play := range map[string]func(*theatre){
+	for name, play := range map[string]func(*deliveryScene){
 		"killed in an outage":   killedInAnOutage,
 		"killed in a batch":     killedInABatch,
 		"killed without always": killedWithoutAlways,
@@ -50,50 +50,50 @@ func TestDelivery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			play(newStage(t, server))
+			play(newDeliveryScene(t, server))
 		})
 	}
 	// While the others wait: it kills the server of all.
-	t.Run("server killed in a batch", func(t *testing.T) { serverKilledInABatch(newStage(t, server)) })
+	t.Run("server killed in a batch", func(t *testing.T) { serverKilledInABatch(newDeliveryScene(t, server)) })
 }
 
-func serverDownAtTheStart(s *theatre, mode string) {
+func serverDownAtTheStart(s *deliveryScene, mode string) {
 	s.serverDown()
-	s.replays(3000, mode)
-	s.says("output fails")
+	s.replay(3000, mode)
+	s.waitForLog("output fails")
 	s.serverUp()
-	s.ends(program.ExitOK)
-	s.allArrived()
-	s.once("output fails", "output has recovered")
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
+	s.expectOnce("output fails", "output has recovered")
 }
 
 // serverSilentAtTheStart: what passes while the output is tried out is recorded
 // once the server answers.
-func serverSilentAtTheStart(s *theatre, mode string) {
+func serverSilentAtTheStart(s *deliveryScene, mode string) {
 	heal := s.proxy.Silence()
-	s.watches(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
-	s.asks(500, 2000)
-	if n := s.heard("does not work yet"); n > 0 {
+	s.capture(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
+	s.sendQueries(500, 2000)
+	if n := s.timesLogged("does not work yet"); n > 0 {
 		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.Log())
 	}
 	heal()
-	s.says("does not work yet")
-	s.asks(100, 2000)
-	s.settles()
-	s.stops(program.ExitOK)
-	s.allArrived()
+	s.waitForLog("does not work yet")
+	s.sendQueries(100, 2000)
+	s.waitUntilDelivered()
+	s.stop(program.ExitOK)
+	s.expectAllRows()
 }
 
 // wrongPasswordWhilePacketsPass: it is as wrong as ever, and nothing has been
 // written to any output.
-func wrongPasswordWhilePacketsPass(s *theatre, mode string) {
+func wrongPasswordWhilePacketsPass(s *deliveryScene, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %s_user LOGIN PASSWORD 'right'", s.table))
-	s.onHosts()
+	s.makeHosts()
 	s.url = strings.Replace(s.url, "postgres@", s.table+"_user:wrong@", 1)
 	heal := s.proxy.Delay(500)
 	defer heal()
-	s.watches(mode, "--stdoutoutputtype=1", "--psqlbatchtimeout=10m")
-	s.asks(500, 2000)
+	s.capture(mode, "--stdoutoutputtype=1", "--psqlbatchtimeout=10m")
+	s.sendQueries(500, 2000)
 	r := s.sensor.Wait(time.Minute)
 	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "password authentication failed") {
 		s.t.Errorf("exit status %d, want %d and a word of the password:\n%s", r.Code, program.ExitUsage, r.Log)
@@ -103,75 +103,75 @@ func wrongPasswordWhilePacketsPass(s *theatre, mode string) {
 	}
 }
 
-func serverKilledInABatch(s *theatre) {
-	heal := s.slowly()
-	s.replays(2000, "--spoolmode=always", "--psqlbatchsize=1000")
-	s.batchUnderWay()
+func serverKilledInABatch(s *deliveryScene) {
+	heal := s.slowDown()
+	s.replay(2000, "--spoolmode=always", "--psqlbatchsize=1000")
+	s.waitForBatch()
 	if err := s.server.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.says("output fails")
+	s.waitForLog("output fails")
 	heal()
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 }
 
-func cutAfterTheData(s *theatre, mode string) {
-	heal := s.slowly()
-	s.replays(6000, mode)
-	s.rowsArrive()
+func cutAfterTheData(s *deliveryScene, mode string) {
+	heal := s.slowDown()
+	s.replay(6000, mode)
+	s.waitForRows()
 	hear := s.proxy.Silence()
-	s.rowsUntold()
+	s.waitForUnacknowledgedRows()
 	s.serverDown()
 	hear()
 	heal()
 	s.serverUp()
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 	if n := s.metric("already_there"); n == "" || n == "0" {
 		s.t.Errorf("no answer was lost: this scene shows nothing:\n%s", s.sensor.Log())
 	}
 }
 
-func answersLaterThanTheTimeout(s *theatre, mode string) {
-	heal := s.slowly()
-	s.replays(6000, mode, "--psqlbatchtimeout=700ms")
-	s.rowsArrive()
+func answersLaterThanTheTimeout(s *deliveryScene, mode string) {
+	heal := s.slowDown()
+	s.replay(6000, mode, "--psqlbatchtimeout=700ms")
+	s.waitForRows()
 	hurry := s.proxy.Delay(2000)
-	s.says("output fails")
+	s.waitForLog("output fails")
 	heal()
 	hurry()
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 }
 
-func stoppedInAnOutage(s *theatre, mode string) {
+func stoppedInAnOutage(s *deliveryScene, mode string) {
 	s.serverDown()
-	s.replays(3000, mode)
-	s.says("held 3000,")
-	if r := s.stops(program.ExitUndelivered); r.Ledgers["delivery psql"]["held"] != 3000 {
+	s.replay(3000, mode)
+	s.waitForLog("held 3000,")
+	if r := s.stop(program.ExitUndelivered); r.Ledgers["delivery psql"]["held"] != 3000 {
 		s.t.Errorf("books %v, want 3000 held", r.Ledgers["delivery psql"])
 	}
-	s.replays(500, mode) // again, and the outage goes on
-	s.says("held 3500,")
-	s.stops(program.ExitUndelivered)
+	s.replay(500, mode) // again, and the outage goes on
+	s.waitForLog("held 3500,")
+	s.stop(program.ExitUndelivered)
 	s.serverUp()
-	s.replays(500, mode)
-	if r := s.ends(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 4000 || r.Ledgers["delivery psql"]["delivered"] != 4000 {
+	s.replay(500, mode)
+	if r := s.waitForEnd(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 4000 || r.Ledgers["delivery psql"]["delivered"] != 4000 {
 		s.t.Errorf("books %v, want 4000 in and delivered", r.Ledgers["delivery psql"])
 	}
-	s.allArrived()
+	s.expectAllRows()
 }
 
 // stoppedWhileAFileWaits: what was read of the file is in the spool, also what had
 // no room in the queue.
-func stoppedWhileAFileWaits(s *theatre, mode string) {
+func stoppedWhileAFileWaits(s *deliveryScene, mode string) {
 	s.serverDown()
-	s.replays(60000, mode, "--queuemb=64", "--spoolmb=8")
-	s.eventually("reading waits", func() bool { // three lines that say so, with much in memory
+	s.replay(60000, mode, "--queuemb=64", "--spoolmb=8")
+	s.waitUntil("reading waits", func() bool { // three lines that say so, with much in memory
 		lines := strings.Split(s.sensor.Log(), " stats: ")
 		waits := len(lines) > 3
 		for _, line := range lines[max(len(lines)-3, 0):] {
@@ -181,105 +181,105 @@ func stoppedWhileAFileWaits(s *theatre, mode string) {
 		}
 		return waits
 	})
-	r := s.stops(program.ExitUndelivered)
+	r := s.stop(program.ExitUndelivered)
 	b := r.Ledgers["delivery psql"]
 	if b["held"] != b["in"] || b["in"] == 60000 || b["in"] < 2000 {
 		s.t.Errorf("books %v, want all held, and not all of the file in", b)
 	}
 	s.asked = int(b["in"])
 	s.serverUp()
-	s.replays(0, mode)
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.replay(0, mode)
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 }
 
-func killedInAnOutage(s *theatre) {
+func killedInAnOutage(s *deliveryScene) {
 	s.serverDown()
-	s.replays(3000, "--spoolmode=always")
-	s.eventually("all on disk", func() bool { return s.onDisk() == 3000 })
-	s.dies()
+	s.replay(3000, "--spoolmode=always")
+	s.waitUntil("all on disk", func() bool { return s.onDisk() == 3000 })
+	s.kill()
 	s.serverUp()
-	s.replays(500, "--spoolmode=always")
-	if r := s.ends(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 3500 {
+	s.replay(500, "--spoolmode=always")
+	if r := s.waitForEnd(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 3500 {
 		s.t.Errorf("books %v, want 3500 in", r.Ledgers["delivery psql"])
 	}
-	s.allArrived()
+	s.expectAllRows()
 }
 
 // killedInABatch kills the sensor several times while it delivers.
-func killedInABatch(s *theatre) {
-	heal := s.slowly()
-	s.replays(8000, "--spoolmode=always")
-	s.eventually("all on disk, or there", func() bool { return int(s.onDisk())+s.rows() >= 8000 })
+func killedInABatch(s *deliveryScene) {
+	heal := s.slowDown()
+	s.replay(8000, "--spoolmode=always")
+	s.waitUntil("all on disk, or there", func() bool { return int(s.onDisk())+s.rows() >= 8000 })
 	for range 3 {
-		s.rowsArrive()
-		s.batchUnderWay()
-		s.dies()
-		s.replays(0, "--spoolmode=always")
+		s.waitForRows()
+		s.waitForBatch()
+		s.kill()
+		s.replay(0, "--spoolmode=always")
 	}
 	heal()
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 }
 
 // killedWithoutAlways: what memory held is gone, what the disk held is not.
-func killedWithoutAlways(s *theatre) {
+func killedWithoutAlways(s *deliveryScene) {
 	s.serverDown()
-	s.watches("--queuemb=1")
+	s.capture("--queuemb=1")
 	for s.asked < 40000 { // in parts, so that memory has room for all, or nearly all where the disk is slow
-		s.asks(4000, 20000)
-		s.eventually("all are held, or counted as lost", func() bool {
+		s.sendQueries(4000, 20000)
+		s.waitUntil("all are held, or counted as lost", func() bool {
 			_, last, _ := cutLast(s.sensor.Log(), ", held ")
 			var held, lost int
 			fmt.Sscanf(last, "%d, lost %d,", &held, &lost)
 			return held+lost == s.asked
 		})
 	}
-	s.dies()
+	s.kill()
 	stored := int(s.onDisk())
 	s.serverUp()
-	s.replays(0)
-	s.ends(program.ExitOK)
-	if missing := s.arrivedOnce(); missing != s.asked-stored || stored < 10000 {
+	s.replay(0)
+	s.waitForEnd(program.ExitOK)
+	if missing := s.expectNoRepeats(); missing != s.asked-stored || stored < 10000 {
 		s.t.Errorf("%d of %d are missing, %d were on disk at the kill", missing, s.asked, stored)
 	}
 }
 
 // killedWhileWatching: what was on disk a moment before is delivered, and what is
 // missing is the end.
-func killedWhileWatching(s *theatre) {
+func killedWhileWatching(s *deliveryScene) {
 	s.serverDown()
-	s.watches("--spoolmode=always")
-	wait := s.asking(40000, 20000)
+	s.capture("--spoolmode=always")
+	wait := s.startQueries(40000, 20000)
 	var stored int
-	s.eventually("some on disk", func() bool { stored = int(s.onDisk()); return stored > 5000 })
-	s.dies()
+	s.waitUntil("some on disk", func() bool { stored = int(s.onDisk()); return stored > 5000 })
+	s.kill()
 	wait()
 	s.serverUp()
-	s.replays(0, "--spoolmode=always")
-	s.ends(program.ExitOK)
-	s.asked -= s.arrivedOnce()
-	s.allArrived()
+	s.replay(0, "--spoolmode=always")
+	s.waitForEnd(program.ExitOK)
+	s.asked -= s.expectNoRepeats()
+	s.expectAllRows()
 	if s.asked < stored {
 		s.t.Errorf("%d arrived, %d were on disk before the kill", s.asked, stored)
 	}
 }
 
-func tableDroppedAndMadeAgain(s *theatre, mode string) {
-	heal := s.slowly()
-	s.replays(6000, mode)
-	s.rowsArrive()
+func tableDroppedAndMadeAgain(s *deliveryScene, mode string) {
+	heal := s.slowDown()
+	s.replay(6000, mode)
+	s.waitForRows()
 	s.server.Exec(s.t, fmt.Sprintf("BEGIN; LOCK %[1]s; CREATE TABLE %[1]s_saved AS SELECT * FROM %[1]s; DROP TABLE %[1]s; COMMIT", s.table))
-	s.says("output fails")
-	s.makesTable()
+	s.waitForLog("output fails")
+	s.makeTable()
 	heal()
-	s.ends(program.ExitOK)
+	s.waitForEnd(program.ExitOK)
 	s.server.Exec(s.t, fmt.Sprintf("ALTER TABLE %[1]s RENAME TO %[1]s_new; CREATE VIEW %[1]s AS "+
 		"SELECT question, n FROM %[1]s_saved UNION ALL SELECT question, n + 1000000 FROM %[1]s_new", s.table))
-	s.allArrived()
+	s.expectAllRows()
 }
 
-func passwordChangedAndPutRight(s *theatre, mode string) {
+func passwordChangedAndPutRight(s *deliveryScene, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %[1]s_user LOGIN PASSWORD 'first'; ALTER TABLE %[1]s OWNER TO %[1]s_user; ALTER TABLE %[1]s_blocks OWNER TO %[1]s_user", s.table))
 	login := func(password string) string {
 		return fmt.Sprintf("postgres://%s_user:%s@%s/postgres?sslmode=disable", s.table, password, s.proxy.Addr)
@@ -288,42 +288,42 @@ func passwordChangedAndPutRight(s *theatre, mode string) {
 		s.server.Exec(s.t, fmt.Sprintf("ALTER ROLE %[1]s_user PASSWORD '%[2]s'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '%[1]s_user'", s.table, password))
 	}
 	s.url = login("first")
-	heal := s.slowly()
-	s.replays(6000, mode)
-	s.rowsArrive()
+	heal := s.slowDown()
+	s.replay(6000, mode)
+	s.waitForRows()
 	change("second")
-	s.says("password authentication failed")
+	s.waitForLog("password authentication failed")
 	change("first") // put right at the server
-	s.says("output has recovered")
-	s.rowsArrive()
+	s.waitForLog("output has recovered")
+	s.waitForRows()
 	change("third")
-	s.eventually("it fails again", func() bool { return s.heard("output fails") == 2 })
-	s.stops(program.ExitUndelivered)
+	s.waitUntil("it fails again", func() bool { return s.timesLogged("output fails") == 2 })
+	s.stop(program.ExitUndelivered)
 	heal()
 	s.url = login("second") // a wrong one at the start is an error at once
-	s.replays(0, mode)
+	s.replay(0, mode)
 	if r := s.sensor.Wait(time.Minute); r.Code != program.ExitUsage {
 		s.t.Errorf("exit status %d, want %d:\n%s", r.Code, program.ExitUsage, r.Log)
 	}
 	s.url = login("third") // put right here
-	s.replays(100, mode)
-	s.ends(program.ExitOK)
-	s.allArrived()
+	s.replay(100, mode)
+	s.waitForEnd(program.ExitOK)
+	s.expectAllRows()
 }
 
 // diskFull: the spool's disk is smaller than its bound, in an outage that is
 // longer than both.
-func diskFull(s *theatre) {
+func diskFull(s *deliveryScene) {
 	s.spool = lab.Tmpfs(s.t, 9)
 	s.serverDown()
-	s.watches("--queuemb=1", "--psqlbatchsize=1000")
-	s.asks(120000, 40000)
-	s.says("the spool cannot be written")
+	s.capture("--queuemb=1", "--psqlbatchsize=1000")
+	s.sendQueries(120000, 40000)
+	s.waitForLog("the spool cannot be written")
 	s.serverUp()
-	s.settles()
-	s.asks(1000, 10000) // all is well again
-	r := s.stops(program.ExitUndelivered)
-	missing := s.arrivedOnce()
+	s.waitUntilDelivered()
+	s.sendQueries(1000, 10000) // all is well again
+	r := s.stop(program.ExitUndelivered)
+	missing := s.expectNoRepeats()
 	if full := int(r.Sum("delivery psql", "queue_full")); full == 0 || missing != full+int(r.Sum("kernel", "ring_full")) {
 		s.t.Errorf("%d are missing, the books say %d:\n%s", missing, full, r.Log)
 	}
@@ -334,13 +334,13 @@ func diskFull(s *theatre) {
 }
 
 // oneOutputHangs: the other one gets every record while it does.
-func oneOutputHangs(s *theatre) {
-	s.watches("--stdoutoutputtype=1")
-	s.asks(100, 10000)
-	s.eventually("the first rows", func() bool { return s.rows() == 100 })
+func oneOutputHangs(s *deliveryScene) {
+	s.capture("--stdoutoutputtype=1")
+	s.sendQueries(100, 10000)
+	s.waitUntil("the first rows", func() bool { return s.rows() == 100 })
 	heal := s.proxy.Silence()
-	s.asks(50000, 20000)
-	s.eventually("all on stdout", func() bool {
+	s.sendQueries(50000, 20000)
+	s.waitUntil("all on stdout", func() bool {
 		b, err := os.ReadFile(s.sensor.RecordsFile)
 		return err == nil && bytes.Count(b, []byte("\n")) == s.asked
 	})
@@ -348,9 +348,9 @@ func oneOutputHangs(s *theatre) {
 		s.t.Error("nothing hangs: this scene shows nothing")
 	}
 	heal()
-	s.settles()
-	s.stops(program.ExitOK)
-	s.allArrived()
+	s.waitUntilDelivered()
+	s.stop(program.ExitOK)
+	s.expectAllRows()
 	if c := program.Count(s.t, s.sensor.RecordsFile); int(c.Total()) != s.asked {
 		s.t.Errorf("%d records on stdout, want %d", c.Total(), s.asked)
 	}

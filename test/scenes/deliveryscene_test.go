@@ -16,15 +16,16 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/spool"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
 
-// theatre is what a scene of delivery needs: a table in a real PostgreSQL behind a
+// deliveryScene is what a scene of delivery needs: a table in a real PostgreSQL behind a
 // proxy, a spool, and a sensor that sees queries for h0, h1, ... example.org,
 // each once, so that the rows can be counted by what is in them.
-type theatre struct {
+type deliveryScene struct {
 	t      *testing.T
 	server *lab.Postgres
 	proxy  *lab.Proxy
@@ -36,18 +37,18 @@ type theatre struct {
 	sensor *program.Process
 }
 
-var stages atomic.Int32
+var sceneNumber atomic.Int32
 
-func newStage(t *testing.T, server *lab.Postgres) *theatre {
+func newDeliveryScene(t *testing.T, server *lab.Postgres) *deliveryScene {
 	t.Helper()
-	s := &theatre{t: t, server: server, proxy: lab.StartProxy(t, server.Addr), spool: t.TempDir(), table: fmt.Sprintf("scene%d", stages.Add(1))}
+	s := &deliveryScene{t: t, server: server, proxy: lab.StartProxy(t, server.Addr), spool: t.TempDir(), table: fmt.Sprintf("scene%d", sceneNumber.Add(1))}
 	s.url = server.URL(s.proxy.Addr, "postgres")
-	s.makesTable()
+	s.makeTable()
 	return s
 }
 
-// makesTable makes the table. Its further column says in which order rows came.
-func (s *theatre) makesTable() {
+// makeTable makes the table. Its further column says in which order rows came.
+func (s *deliveryScene) makeTable() {
 	s.t.Helper()
 	out, err := program.Command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
 	if err != nil {
@@ -57,23 +58,23 @@ func (s *theatre) makesTable() {
 }
 
 // options are those of each sensor of the scene.
-func (s *theatre) options(more []string) []string {
+func (s *deliveryScene) options(more []string) []string {
 	return append([]string{
 		"--workers=1", "--psqloutputtype=1", "--psqlendpoint=" + s.url, "--psqltable=" + s.table, "--psqlbatchsize=100",
 		"--spooldir=" + s.spool, "--spoolfreemb=0", "--grace=1s", "--stats=100ms", "--metricflushinterval=100ms",
 	}, more...)
 }
 
-// replays starts a sensor that reads n further queries from a file.
-func (s *theatre) replays(n int, more ...string) {
+// replay starts a sensor that reads n further queries from a file.
+func (s *deliveryScene) replay(n int, more ...string) {
 	s.t.Helper()
 	file := packets.TempFile(s.t, packets.QueriesFrom(s.asked, n))
 	s.asked += n
 	s.sensor = program.Start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
 }
 
-// onHosts makes the hosts of a live scene, and the server's address for them.
-func (s *theatre) onHosts() {
+// makeHosts makes the hosts of a live scene, and the server's address for them.
+func (s *deliveryScene) makeHosts() {
 	s.t.Helper()
 	if s.hosts != nil {
 		return
@@ -89,21 +90,21 @@ func (s *theatre) onHosts() {
 	s.url = "postgres://postgres@/postgres?host=" + dir + "&port=5432&sslmode=disable"
 }
 
-// watches starts a sensor on the interface of a host that is asked by another.
-func (s *theatre) watches(more ...string) {
+// capture starts a sensor on the interface of a host that is asked by another.
+func (s *deliveryScene) capture(more ...string) {
 	s.t.Helper()
-	s.onHosts()
+	s.makeHosts()
 	s.sensor = program.Attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
 }
 
-// asks sends n further queries past the sensor.
-func (s *theatre) asks(n, rate int) {
+// sendQueries sends n further queries past the sensor.
+func (s *deliveryScene) sendQueries(n, rate int) {
 	s.t.Helper()
-	s.asking(n, rate)()
+	s.startQueries(n, rate)()
 }
 
-// asking does so until wait returns.
-func (s *theatre) asking(n, rate int) (wait func()) {
+// startQueries does so until wait returns.
+func (s *deliveryScene) startQueries(n, rate int) (wait func()) {
 	var qs []lab.Query
 	for i := range n {
 		qs = append(qs, lab.Query{Name: fmt.Sprintf("h%d.example.org", s.asked+i), Type: "A"})
@@ -124,30 +125,30 @@ func (s *theatre) asking(n, rate int) (wait func()) {
 }
 
 // serverDown closes all connections and lets no new ones in.
-func (s *theatre) serverDown() { s.proxy.Down() }
+func (s *deliveryScene) serverDown() { s.proxy.Down() }
 
-func (s *theatre) serverUp() {
+func (s *deliveryScene) serverUp() {
 	s.t.Helper()
 	s.proxy.Up()
 }
 
-// slowly lets through so little that there is time to do something in the middle
+// slowDown lets through so little that there is time to do something in the middle
 // of a batch.
-func (s *theatre) slowly() (heal func()) {
+func (s *deliveryScene) slowDown() (heal func()) {
 	s.t.Helper()
-	return s.proxy.Spoil(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
+	return s.proxy.AddFault(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
 }
 
-// says waits for the sensor to log a text.
-func (s *theatre) says(text string) {
+// waitForLog waits for the sensor to log a text.
+func (s *deliveryScene) waitForLog(text string) {
 	s.t.Helper()
 	s.sensor.WaitFor(text)
 }
 
-// settles waits until nothing is held any more.
-func (s *theatre) settles() {
+// waitUntilDelivered waits until nothing is held any more.
+func (s *deliveryScene) waitUntilDelivered() {
 	s.t.Helper()
-	s.eventually("nothing held", func() bool {
+	s.waitUntil("nothing held", func() bool {
 		_, last, _ := cutLast(s.sensor.Log(), " stats: ")
 		return strings.Contains(last, "held 0,")
 	})
@@ -161,37 +162,35 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text[:i], text[i+len(sep):], true
 }
 
-// heard is how often the sensor has logged a text.
-func (s *theatre) heard(text string) int { return strings.Count(s.sensor.Log(), text) }
+// timesLogged is how often the sensor has logged a text.
+func (s *deliveryScene) timesLogged(text string) int { return strings.Count(s.sensor.Log(), text) }
 
-func (s *theatre) eventually(what string, ok func() bool) {
+func (s *deliveryScene) waitUntil(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(program.WaitLimit); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("waited in vain: %s\n%s", what, s.sensor.Log())
-		}
+	if !await.Within(await.Limit, ok) {
+		s.t.Fatalf("not within %s: %s\n%s", await.Limit, what, s.sensor.Log())
 	}
 }
 
-// rowsArrive waits until more rows are there than now.
-func (s *theatre) rowsArrive() {
+// waitForRows waits until more rows are there than now.
+func (s *deliveryScene) waitForRows() {
 	s.t.Helper()
 	before := s.rows()
-	s.eventually("more rows", func() bool { return s.rows() > before })
+	s.waitUntil("more rows", func() bool { return s.rows() > before })
 }
 
-// rowsUntold waits, while no answers come through, until there are rows of which
+// waitForUnacknowledgedRows waits, while no answers come through, until there are rows of which
 // the sensor is not told.
-func (s *theatre) rowsUntold() {
+func (s *deliveryScene) waitForUnacknowledgedRows() {
 	s.t.Helper()
-	s.eventually("rows of which the sensor knows nothing", func() bool {
-		s.sensor.WaitForCount(" metrics: ", s.heard(" metrics: ")+2) // what was answered before is in these
+	s.waitUntil("rows of which the sensor knows nothing", func() bool {
+		s.sensor.WaitForCount(" metrics: ", s.timesLogged(" metrics: ")+2) // what was answered before is in these
 		return s.rows() > s.delivered()
 	})
 }
 
 // delivered is what the last line of metrics says.
-func (s *theatre) delivered() int {
+func (s *deliveryScene) delivered() int {
 	s.t.Helper()
 	_, last, _ := cutLast(s.sensor.Log(), " metrics: ")
 	_, value, found := strings.Cut(last, `outcome=\"delivered\",part=\"psql\"}":{"count":`)
@@ -202,20 +201,20 @@ func (s *theatre) delivered() int {
 	return n
 }
 
-func (s *theatre) rows() int {
+func (s *deliveryScene) rows() int {
 	s.t.Helper()
 	return s.server.Int(s.t, "SELECT count(*) FROM "+s.table)
 }
 
-// batchUnderWay waits until the server is in the middle of a batch.
-func (s *theatre) batchUnderWay() {
+// waitForBatch waits until the server is in the middle of a batch.
+func (s *deliveryScene) waitForBatch() {
 	s.t.Helper()
 	busy := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%COPY \"%s\"%%' AND pid <> pg_backend_pid()", s.table)
-	s.eventually("a batch under way", func() bool { return s.server.Int(s.t, busy) > 0 })
+	s.waitUntil("a batch under way", func() bool { return s.server.Int(s.t, busy) > 0 })
 }
 
 // onDisk is how many events wait in the spool.
-func (s *theatre) onDisk() uint64 {
+func (s *deliveryScene) onDisk() uint64 {
 	s.t.Helper()
 	info, err := spool.Inspect(filepath.Join(s.spool, "psql"), nil)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not made yet: none
@@ -224,37 +223,37 @@ func (s *theatre) onDisk() uint64 {
 	return info.Events
 }
 
-// ends waits for the sensor's end by itself.
-func (s *theatre) ends(code int) program.Result {
+// waitForEnd waits for the sensor's end by itself.
+func (s *deliveryScene) waitForEnd(code int) program.Result {
 	s.t.Helper()
 	r := s.sensor.Wait(time.Minute)
 	r.Expect(s.t, code)
 	return r
 }
 
-// stops sends SIGTERM.
-func (s *theatre) stops(code int) program.Result {
+// stop sends SIGTERM.
+func (s *deliveryScene) stop(code int) program.Result {
 	s.t.Helper()
 	r := s.sensor.Stop()
 	r.Expect(s.t, code)
 	return r
 }
 
-// dies sends SIGKILL.
-func (s *theatre) dies() {
+// kill sends SIGKILL.
+func (s *deliveryScene) kill() {
 	s.t.Helper()
 	s.sensor.Cmd.Process.Signal(syscall.SIGKILL)
 	<-s.sensor.Done
 }
 
 // names are the questions of all rows, in the order in which they were written.
-func (s *theatre) names() []string {
+func (s *deliveryScene) names() []string {
 	s.t.Helper()
 	return s.server.Strings(s.t, "SELECT question FROM "+s.table+" ORDER BY n")
 }
 
-// allArrived wants each query as one row, in order, and an empty spool.
-func (s *theatre) allArrived() {
+// expectAllRows wants each query as one row, in order, and an empty spool.
+func (s *deliveryScene) expectAllRows() {
 	s.t.Helper()
 	names := s.names()
 	for i, name := range names {
@@ -270,9 +269,9 @@ func (s *theatre) allArrived() {
 	}
 }
 
-// arrivedOnce wants no query twice and none that was not asked, in order, and
+// expectNoRepeats wants no query twice and none that was not asked, in order, and
 // returns how many are missing.
-func (s *theatre) arrivedOnce() (missing int) {
+func (s *deliveryScene) expectNoRepeats() (missing int) {
 	s.t.Helper()
 	last := -1
 	names := s.names()
@@ -286,18 +285,18 @@ func (s *theatre) arrivedOnce() (missing int) {
 	return s.asked - len(names)
 }
 
-// once wants lines with a text: so many, whatever the number of attempts.
-func (s *theatre) once(texts ...string) {
+// expectOnce wants lines with a text: so many, whatever the number of attempts.
+func (s *deliveryScene) expectOnce(texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
-		if n := s.heard(text); n != 1 {
+		if n := s.timesLogged(text); n != 1 {
 			s.t.Errorf("%q is said %d times, want once:\n%s", text, n, s.sensor.Log())
 		}
 	}
 }
 
 // metric is a number of the last line of metrics.
-func (s *theatre) metric(name string) string {
+func (s *deliveryScene) metric(name string) string {
 	s.t.Helper()
 	_, last, found := cutLast(s.sensor.Log(), " metrics: ")
 	if !found {

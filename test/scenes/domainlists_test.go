@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
@@ -120,12 +121,9 @@ func TestListsAtTheStart(t *testing.T) {
 func recordedSoon(p *program.Process, want string) {
 	p.T.Helper()
 	got := ""
-	for end := time.Now().Add(program.WaitLimit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if got = asked(p.T, p.Records()); got == want {
-			return
-		}
+	if !await.Within(await.Limit, func() bool { got = asked(p.T, p.Records()); return got == want }) {
+		p.T.Fatalf("records of %q, want %q:\n%s", got, want, p.Log())
 	}
-	p.T.Fatalf("records of %q, want %q:\n%s", got, want, p.Log())
 }
 
 // TestListsAreReloaded while packets come, from a server that answers well,

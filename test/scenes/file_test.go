@@ -275,12 +275,10 @@ func TestFileFolder(t *testing.T) {
 	f(filepath.Join(dir, "no"), "make it first, with mkdir -p (from the command line)")
 	f(path, "name the folder of dnsmonster.log")
 	taken := program.Start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
-	for {
-		if b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log")); err == nil && len(b) > 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	taken.Until("the file has records", func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "dnsmonster.log"))
+		return err == nil && len(b) > 0
+	})
 	f(dir, "another sensor writes there: give each its own folder")
 	from := time.Now()
 	taken.Stop().Expect(t, program.ExitUndelivered) // it had not read its files

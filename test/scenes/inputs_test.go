@@ -10,15 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
 
-// tool runs a command that makes files.
-func tool(t *testing.T, name string, args ...string) []byte {
+// runTool runs a command that makes files.
+func runTool(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(name, args...)
@@ -30,14 +30,14 @@ func tool(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// captured is what a capture program writes of n packets; FILE in its arguments
+// captureWith is what a capture program writes of n packets; FILE in its arguments
 // stands for the file.
-func captured(t *testing.T, n int, tool string, args ...string) (path string, l *lab.Lab) {
+func captureWith(t *testing.T, n int, tool string, args ...string) (path string, l *lab.Lab) {
 	t.Helper()
 	l = lab.New(t)
 	f := flow(t, l, 2000, n)
 	path = filepath.Join(t.TempDir(), "captured")
-	var log program.Log
+	var log lab.Log
 	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
 	args[slices.Index(args, "FILE")] = path
 	dump := l.Server.Command(context.Background(), tool, args...)
@@ -46,14 +46,10 @@ func captured(t *testing.T, n int, tool string, args ...string) (path string, l 
 		t.Fatal(err)
 	}
 	defer dump.Process.Kill()
-	begun := time.Now()
-	for capturing := false; !capturing; time.Sleep(10 * time.Millisecond) {
+	await.True(t, tool+" captures", func() bool {
 		st, err := os.Stat(path)
-		capturing = err == nil && st.Size() > 0 && packetSockets(t, l.Server) > 0
-		if time.Since(begun) > program.WaitLimit {
-			t.Fatalf("%s does not capture: %s", tool, log.String())
-		}
-	}
+		return err == nil && st.Size() > 0 && packetSockets(t, l.Server) > 0
+	}, &log)
 	if _, err := f.Send(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +94,7 @@ func TestEncodings(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "tcpdump", "editcap", "mergecap", "gzip", "zstd", "xz", "lz4")
 	const n = 3000
-	nanos, _ := captured(t, n, "tcpdump", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w", "FILE", "udp")
+	nanos, _ := captureWith(t, n, "tcpdump", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w", "FILE", "udp")
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	want := sortedRecords(t, nil, nanos)
@@ -119,25 +115,25 @@ func TestEncodings(t *testing.T) {
 		}
 	}
 
-	tool(t, "editcap", "-F", "pcapng", nanos, in("a.pcapng"))
+	runTool(t, "editcap", "-F", "pcapng", nanos, in("a.pcapng"))
 	same("pcapng", want, nil, in("a.pcapng"))
-	tool(t, "editcap", "-F", "nsecpcap", in("a.pcapng"), in("again.pcap"))
+	runTool(t, "editcap", "-F", "nsecpcap", in("a.pcapng"), in("again.pcap"))
 	same("there and back", want, nil, in("again.pcap"))
-	tool(t, "editcap", "-F", "pcap", nanos, in("micros.pcap"))
+	runTool(t, "editcap", "-F", "pcap", nanos, in("micros.pcap"))
 	micros := sortedRecords(t, nil, in("micros.pcap"))
-	tool(t, "editcap", "-F", "modpcap", nanos, in("modified.pcap"))
+	runTool(t, "editcap", "-F", "modpcap", nanos, in("modified.pcap"))
 	same("modified pcap", micros, nil, in("modified.pcap"))
-	tool(t, "tcpdump", "-r", nanos, "-w", in("tcpdump.pcap"))
+	runTool(t, "tcpdump", "-r", nanos, "-w", in("tcpdump.pcap"))
 	same("tcpdump's own copy", micros, nil, in("tcpdump.pcap"))
 
 	// One file in several, and those in one with several interfaces and sections.
-	tool(t, "editcap", "-F", "pcapng", "-c", "1000", nanos, in("part.pcapng"))
+	runTool(t, "editcap", "-F", "pcapng", "-c", "1000", nanos, in("part.pcapng"))
 	parts, err := filepath.Glob(in("part_*.pcapng"))
 	if err != nil || len(parts) != 3 {
 		t.Fatalf("parts %q, want three (%v)", parts, err)
 	}
 	same("several files", want, nil, parts...)
-	tool(t, "mergecap", append([]string{"-F", "pcapng", "-I", "none", "-w", in("interfaces.pcapng")}, parts...)...)
+	runTool(t, "mergecap", append([]string{"-F", "pcapng", "-I", "none", "-w", in("interfaces.pcapng")}, parts...)...)
 	same("several interfaces", want, nil, in("interfaces.pcapng"))
 	var sections []byte
 	for _, p := range parts {
@@ -160,9 +156,9 @@ func TestEncodings(t *testing.T) {
 		}
 	}
 	for _, c := range []string{"gzip", "zstd", "xz", "lz4"} {
-		whole := tool(t, c, "-c", nanos)
+		whole := runTool(t, c, "-c", nanos)
 		same(c+" from a pipe", want, whole, "-")
-		both := append(tool(t, c, "-c", in("half0")), tool(t, c, "-c", in("half1"))...)
+		both := append(runTool(t, c, "-c", in("half0")), runTool(t, c, "-c", in("half1"))...)
 		if err := os.WriteFile(in("both"), both, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +172,7 @@ func TestEncodings(t *testing.T) {
 func TestInterfaceNamesOfFiles(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "dumpcap")
-	path, l := captured(t, 30, "dumpcap", "-q", "-f", "udp", "-w", "FILE")
+	path, l := captureWith(t, 30, "dumpcap", "-q", "-f", "udp", "-w", "FILE")
 	want := `,"Interface":"` + l.Server.Iface + `"}`
 	lines := sortedRecords(t, nil, path, "--jsonfields=interface")
 	for _, line := range lines {

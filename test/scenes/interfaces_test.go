@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
 )
@@ -318,7 +319,7 @@ func TestNamedTwice(t *testing.T) {
 	l := lab.New(t)
 	links(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
 	p := program.Start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
-	r := p.Wait(program.WaitLimit)
+	r := p.Wait(await.Limit)
 	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "interface srv0 is named twice, as srv0 and a-name-of-more-than-15-letters") {
 		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
@@ -333,7 +334,7 @@ func TestCannotBeCaptured(t *testing.T) {
 	p := program.Start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
 	p.WaitFor("msg=capturing")
 	ip("link del eth0")
-	makeOdd(t, l.Server, "odd0")
+	makeUnsupported(t, l.Server, "odd0")
 	ip("link set odd0 name eth0")
 	p.WaitFor("an interface cannot be captured; it is tried again until it can")
 	for range 3 { // each is a reason to try

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
@@ -76,12 +77,9 @@ func TestPrometheus(t *testing.T) {
 		if legacy {
 			delivered = "dnsmonster_ns_1_example_packetsCaptured"
 		}
-		text := program.Scrape(t, url)
-		for end := time.Now().Add(program.WaitLimit); program.Sample(text, delivered) != 500; text = program.Scrape(t, url) {
-			if time.Now().After(end) {
-				t.Fatalf("%s is %v, want 500:\n%s", delivered, program.Sample(text, delivered), text)
-			}
-			time.Sleep(20 * time.Millisecond)
+		text := ""
+		if !await.Within(await.Limit, func() bool { text = program.Scrape(t, url); return program.Sample(text, delivered) == 500 }) {
+			t.Fatalf("%s is %v, want 500:\n%s", delivered, program.Sample(text, delivered), text)
 		}
 		in.Close()
 		p.Wait(time.Minute).Expect(t, program.ExitOK)
@@ -161,7 +159,7 @@ func TestStatsd(t *testing.T) {
 	defer cancel()
 	server := exec.CommandContext(ctx, "statsd_exporter", fmt.Sprintf("--statsd.listen-udp=127.0.0.1:%d", udp), "--statsd.listen-tcp=",
 		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", web), "--log.level=error")
-	var log program.Log
+	var log lab.Log
 	server.Stderr = &log
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -176,25 +174,24 @@ func TestStatsd(t *testing.T) {
 	f := func(want map[string]float64, args ...string) {
 		t.Helper()
 		p, in := program.Feed(t, packets.Queries(700), append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
-		for intervals, lines := 0, 0.0; intervals < 4; { // counters must not add up
-			if now := program.Sample(program.Scrape(t, url), "statsd_exporter_lines_total"); now != lines {
-				intervals, lines = intervals+1, now
-			}
-			time.Sleep(110 * time.Millisecond)
+		lines := func() float64 { return program.Sample(program.Scrape(t, url), "statsd_exporter_lines_total") }
+		for range 4 { // intervals: counters must not add up
+			before := lines()
+			await.True(t, "the server has read more lines", func() bool { return lines() > before }, &log)
+			time.Sleep(110 * time.Millisecond) // the other lines of the same interval
 		}
 		in.Close()
 		p.Wait(time.Minute).Expect(t, program.ExitOK)
 		var text string
-		for end := time.Now().Add(program.WaitLimit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		await.Within(await.Limit, func() bool {
 			text = program.Scrape(t, url)
-			ok := true
 			for sample, v := range want {
-				ok = ok && program.Sample(text, sample) == v
+				if program.Sample(text, sample) != v {
+					return false
+				}
 			}
-			if ok {
-				break
-			}
-		}
+			return true
+		})
 		for sample, v := range want {
 			if got := program.Sample(text, sample); got != v {
 				t.Errorf("%q: the server has %s = %v, want %v\n%s", args, sample, got, v, log.String())

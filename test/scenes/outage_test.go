@@ -33,10 +33,10 @@ const outageRate = 20_000
 func TestOutage(t *testing.T) {
 	tier.Alone(t)
 	server := lab.StartPostgres(t)
-	t.Run("held", func(t *testing.T) { held(t, server, "held", tier.Length(5, 30)) })
+	t.Run("held", func(t *testing.T) { holdOutage(t, server, "held", tier.Length(5, 30)) })
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
-		o.play(6)
+		o.run(6)
 		if r := o.arrived(); r.Sum("delivery psql", "spool_evicted") == 0 {
 			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.Log)
 		}
@@ -46,15 +46,15 @@ func TestOutage(t *testing.T) {
 // TestSoakOutage is one of minutes.
 func TestSoakOutage(t *testing.T) {
 	tier.ByHand(t, tier.Soak)
-	held(t, lab.StartPostgres(t), "soak", 120)
+	holdOutage(t, lab.StartPostgres(t), "soak", 120)
 }
 
-// held is an outage of so many seconds that the spool can hold.
-func held(t *testing.T, server *lab.Postgres, table string, seconds int) {
+// holdOutage is an outage of so many seconds that the spool can hold.
+func holdOutage(t *testing.T, server *lab.Postgres, table string, seconds int) {
 	t.Helper()
 	const comeAndGo = 5 // seconds that the server may take for it
 	o := newOutage(t, server, table, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
-	o.play(seconds)
+	o.run(seconds)
 	r := o.arrived()
 	if planned := time.Duration(seconds+comeAndGo) * time.Second; o.down > planned {
 		t.Logf("the server was down for %s: what has to hold an outage of %s may not have held it", o.down, planned)
@@ -92,9 +92,9 @@ func newOutage(t *testing.T, server *lab.Postgres, table string, bounds ...strin
 	return o
 }
 
-// play sends queries through before, during and after the outage, until nothing
+// run sends queries through before, during and after the outage, until nothing
 // waits any more.
-func (o *outage) play(seconds int) {
+func (o *outage) run(seconds int) {
 	o.t.Helper()
 	messages := make([][]byte, outageRate*(2*seconds+60))
 	for i := range messages {

@@ -229,8 +229,8 @@ func TestRunOnAnInterface(t *testing.T) {
 	}
 }
 
-// makeOdd makes a tun device of a link type that is neither Ethernet nor IP.
-func makeOdd(t *testing.T, host *lab.Host, name string) {
+// makeUnsupported makes a tun device of a link type that is neither Ethernet nor IP.
+func makeUnsupported(t *testing.T, host *lab.Host, name string) {
 	t.Helper()
 	err := host.Do(func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -258,7 +258,7 @@ func makeOdd(t *testing.T, host *lab.Host, name string) {
 func TestAnyInterface(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	makeOdd(t, l.Server, "odd0")
+	makeUnsupported(t, l.Server, "odd0")
 	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
 	p := program.Start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
 	p.WaitFor("msg=capturing")

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
@@ -78,7 +79,7 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 				time.Sleep(nextSignal)
 				p.Signal(syscall.SIGTERM)
 			}
-			r := p.Wait(program.WaitLimit / 4) // less than the grace time of the second
+			r := p.Wait(await.Limit / 4) // less than the grace time of the second
 			r.Expect(t, program.ExitUndelivered)
 			r.ExpectLog(t, says, "\ndnsmonster-sensor: interrupted: the standard input was read up to offset "+strconv.Itoa(len(packets.Queries(40)))+"; the pipe had not ended\n")
 			if got := program.Count(t, p.RecordsFile).Total(); got != 40 {
@@ -99,7 +100,7 @@ func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
 	defer in.Close()
 	p.WaitFor("output fails, trying again")
 	p.Signal(syscall.SIGTERM)
-	r := p.Wait(program.WaitLimit / 4)
+	r := p.Wait(await.Limit / 4)
 	r.Expect(t, program.ExitUndelivered)
 	r.ExpectLog(t, "not delivered: 40 abandoned (delivery, psql)", "the pipe had not ended")
 	if n := strings.Count(r.Log, "a pipe has not ended within the grace time"); n != 1 {
@@ -127,7 +128,7 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	p.WaitFor("msg=stopping") // with all of the grace time to come
 	in.Write(packets.Queries(40)[24:])
 	in.Close()
-	r := p.Wait(program.WaitLimit)
+	r := p.Wait(await.Limit)
 	r.Expect(t, program.ExitUndelivered)
 	r.ExpectLog(t, "not delivered: 80 wait in the spool (psql)")
 }
@@ -274,7 +275,7 @@ func TestSignalsDuringTheStart(t *testing.T) {
 			case <-time.After(nextSignal):
 			}
 		}
-		if r := p.Wait(program.WaitLimit); r.Code != program.ExitOK || !strings.Contains(r.Log, "stopped during the start") {
+		if r := p.Wait(await.Limit); r.Code != program.ExitOK || !strings.Contains(r.Log, "stopped during the start") {
 			t.Errorf("exit status %d, want %d:\n%s", r.Code, program.ExitOK, r.Log)
 		}
 	})

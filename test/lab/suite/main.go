@@ -1,13 +1,13 @@
-// Suite runs go test for one tier of tests, packages side by side, and behind them
-// those tests that need the machine for themselves (tier.Alone). It says how long
-// each package took, which tests are the slowest, what was skipped and why, and
-// what is left to other tiers.
+// Suite runs go test for one tier of tests: packages side by side, and then the tests
+// that need the machine for themselves (tier.Alone). It prints how long each package
+// took, the slowest tests, the skipped tests with their reasons, and how many are left
+// to other tiers.
 //
 //	go run ./test/lab/suite [options] [PACKAGE...]
 //
-// It runs in the module's root. All that go test said is in build/test.json, and the
-// times of all packages and tests are in build/test-times.txt. The exit status is 0
-// when all tests passed. With CI=true a test that is skipped must stand in .ci/skips.
+// It runs in the module's root. It writes the output of go test to build/test.json, and
+// the times of all packages and tests to build/test-times.txt. The exit status is 0
+// when all tests passed. With CI=true a test that is skipped must be in .ci/skips.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	flag.BoolVar(&o.race, "race", false, "with the race detector")
 	flag.StringVar(&o.run, "run", "", "only tests whose names match this `pattern`")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "how long one package may take")
-	flag.DurationVar(&o.budget, "budget", 0, "how long all may take on two quiet processors; beyond it there is a warning")
+	flag.DurationVar(&o.budget, "budget", 0, "how long all may take on two idle processors; beyond it there is a warning")
 	flag.IntVar(&o.parallel, "parallel", 2*runtime.NumCPU(), "how many tests of a package run at a time: most of them wait")
 	flag.Parse()
 	if o.packages = flag.Args(); len(o.packages) == 0 {
@@ -103,8 +103,8 @@ func suite(o options) (ok bool, err error) {
 	return ok && r.complete(), nil
 }
 
-// goTest runs tests and feeds what go test says to the report. cpu is what they used,
-// with their children.
+// goTest runs tests, and passes the output of go test to the report. cpu is the
+// processor time of the tests and their children.
 func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime, parallel int, run string, packages []string) (ok bool, cpu time.Duration, err error) {
 	args := []string{
 		"test", "-json", "-count=1", "-timeout=" + o.timeout.String(),
@@ -119,8 +119,8 @@ func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime,
 	cmd := exec.Command("go", slices.Concat(args, packages)...)
 	cmd.Env = append(os.Environ(), tier.Variable+"="+o.tier, tier.AloneVariable+"="+alone)
 	if o.race && os.Getenv("GORACE") == "" {
-		// The detector waits for a second at each process's end, and tests of the
-		// whole program start hundreds.
+		// The detector waits for a second at the end of each process, and scenes start
+		// hundreds.
 		cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=50")
 	}
 	cmd.Stderr = os.Stderr

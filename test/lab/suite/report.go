@@ -14,12 +14,12 @@ import (
 	"dnsmonster-sensor/test/lab/tier"
 )
 
-// report is what go test has said so far.
+// report collects the output of go test.
 type report struct {
 	w        io.Writer
 	tests    map[test]*verdict
-	packages map[string]float64 // seconds, of those that have ended
-	output   map[string]string  // of packages and builds, beside their tests
+	packages map[string]float64 // seconds, of packages that have ended
+	output   map[string]string  // of packages and builds, outside their tests
 }
 
 type test struct{ pkg, name string }
@@ -40,15 +40,15 @@ func newReport(w io.Writer) *report {
 	return &report{w: w, tests: map[test]*verdict{}, packages: map[string]float64{}, output: map[string]string{}}
 }
 
-// read reads to the end, and prints a line for each package, and what its failed
-// tests said. A test that runs again has its last verdict.
+// read reads to the end, and prints a line for each package, and the output of its
+// failed tests. For a test that runs again the last result counts.
 func (r *report) read(events io.Reader) error {
 	s := bufio.NewScanner(events)
 	s.Buffer(nil, 64<<20)
 	for s.Scan() {
 		var e event
 		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
-			fmt.Fprintln(r.w, s.Text()) // go itself, not a test
+			fmt.Fprintln(r.w, s.Text()) // from go itself, not from a test
 			continue
 		}
 		if e.Test == "" {
@@ -70,7 +70,7 @@ func (r *report) read(events io.Reader) error {
 	return s.Err()
 }
 
-// whole takes what is said of a package or its build.
+// whole handles an event of a package or its build.
 func (r *report) whole(e event) {
 	pkg := short(e.Package + e.ImportPath)
 	switch e.Action {
@@ -88,12 +88,13 @@ func (r *report) whole(e event) {
 	}
 }
 
-// failures prints what a package's failed tests said, and those that never ended.
+// failures prints the output of a package's failed tests, and of those that never
+// ended.
 func (r *report) failures(pkg string) {
 	fmt.Fprint(r.w, tail(r.output[pkg]))
 	for _, key := range r.sorted() {
 		v := r.tests[key]
-		raced := v.action == "pass" && strings.Contains(v.output.String(), "WARNING: DATA RACE") // said beside the one that it fails
+		raced := v.action == "pass" && strings.Contains(v.output.String(), "WARNING: DATA RACE") // reported in another test than the one that fails
 		if key.pkg == pkg && (raced || v.action != "pass" && v.action != "skip") {
 			fmt.Fprintf(r.w, "%s\n", tail(v.output.String()))
 		}
@@ -105,7 +106,7 @@ func tail(text string) string {
 	return text[max(0, len(text)-most):]
 }
 
-// short is a package's name without the module's and without the build's suffix.
+// short is a package's name without the module and without the build's suffix.
 func short(path string) string {
 	path, _, _ = strings.Cut(path, " ")
 	return strings.TrimPrefix(path, "dnsmonster-sensor/")
@@ -119,7 +120,7 @@ func (r *report) sorted() []test {
 
 var reasonLine = regexp.MustCompile(`^\s*\w+\.go:\d+: (.*)`)
 
-// reason is the last thing that a test logged.
+// reason is the last line that a test logged.
 func (v *verdict) reason() (reason string) {
 	for line := range strings.Lines(v.output.String()) {
 		if m := reasonLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
@@ -129,7 +130,7 @@ func (v *verdict) reason() (reason string) {
 	return reason
 }
 
-// alone are the tests that were skipped to run alone: a pattern of their names, and
+// alone returns a pattern of the names of tests that were skipped to run alone, and
 // their packages.
 func (r *report) alone() (pattern string, packages []string) {
 	var names []string
@@ -142,7 +143,7 @@ func (r *report) alone() (pattern string, packages []string) {
 	return "^(" + strings.Join(names, "|") + ")$", slices.Compact(packages)
 }
 
-// complete reports whether each test has its verdict, and says which has not.
+// complete reports whether each test has a result, and prints those without.
 func (r *report) complete() bool {
 	ok := true
 	for _, key := range r.sorted() {
@@ -154,8 +155,8 @@ func (r *report) complete() bool {
 	return ok
 }
 
-// skips prints what was skipped and why, and what is left to other tiers. It
-// returns the names that are not allowed.
+// skips prints which tests were skipped and why, and which are left to other tiers. It
+// returns the names of those that must not be skipped.
 func (r *report) skips(allowed []string) (unexpected []string) {
 	left := map[string]int{}
 	head := "skipped:\n"
@@ -181,8 +182,7 @@ func (r *report) skips(allowed []string) (unexpected []string) {
 	return slices.Compact(unexpected)
 }
 
-// byTime are the tests that have ended, the slowest first; of a test with subtests
-// the test itself.
+// byTime returns the top-level tests that have ended, the slowest first.
 func (r *report) byTime() (list []test) {
 	for key, v := range r.tests {
 		if v.action != "" && !strings.Contains(key.name, "/") {
@@ -223,8 +223,7 @@ func (r *report) writeTimes(path string) error {
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-// sum is how many tests, subtests counted with theirs, passed, failed and were
-// skipped.
+// sum says how many top-level tests passed, failed and were skipped.
 func (r *report) sum() string {
 	passed, failed, skipped := 0, 0, 0
 	for key, v := range r.tests {

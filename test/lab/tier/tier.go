@@ -1,7 +1,7 @@
-// Package tier tells a test which tier of tests it runs in. CONTRIBUTING.md lists
-// the tiers, and says what belongs in which. A test that its tier leaves to
-// another one is skipped with a reason that names the make target; package suite
-// reports how many there are. Only tests use it.
+// Package tier tells a test in which tier of tests it runs: package suite sets that in
+// the environment, and nothing else reads the variables. CONTRIBUTING.md lists the
+// tiers, and says what belongs in which. A test that belongs to another tier is skipped
+// with a reason that names the make target. Only tests use this package.
 package tier
 
 import (
@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// Variables by which package suite chooses. Without them, as in a plain `go test`,
-// tests have their short form and those by hand are left out.
+// Variables that package suite sets. Without them, as in a plain `go test`, scenes have
+// their short length, and tests that are run by hand are skipped.
 const (
 	Variable      = "SENSOR_TEST_TIER"  // the tier: "" is `make test`, otherwise one of those below
-	AloneVariable = "SENSOR_TEST_ALONE" // "later": the tests that need the machine for themselves wait for their own run
+	AloneVariable = "SENSOR_TEST_ALONE" // "later": tests that need the machine for themselves are skipped, to run afterwards
 )
 
-// The tiers beside `make test` that tests ask for.
+// The tiers other than that of `make test`.
 const (
 	All   = "all"   // make test-all: scenes at full length
 	Soak  = "soak"  // by hand, make test-soak: minutes of the same
@@ -28,18 +28,17 @@ const (
 // runs it.
 const LeftTo = "left to make "
 
-// Later is the reason of a test that the same make target runs behind the others.
-const Later = "runs alone, behind the others"
+// Later is the reason of a test that the same make target runs after the others.
+const Later = "runs alone, after the others"
 
-// Race tells that the race detector is built in: everything takes about ten times as
+// Race reports that the race detector is built in: everything takes about ten times as
 // long.
 const Race = race
 
-// Full reports whether scenes have their full length, and claims about speed are
-// checked.
+// Full reports whether scenes have their full length and check claims about speed.
 func Full() bool { return os.Getenv(Variable) == All }
 
-// Length picks how long, or how much, a scene is: in `make test`, and in `make
+// Length picks the length or size of a scene: short in `make test`, full in `make
 // test-all`.
 func Length[T any](short, full T) T {
 	if Full() {
@@ -48,8 +47,8 @@ func Length[T any](short, full T) T {
 	return short
 }
 
-// Work picks how often a pure test repeats what it does: the race detector finds
-// no more in many rounds that differ in their data only.
+// Work picks how often a pure test repeats its work: rounds that differ only in their
+// data do not help the race detector find more.
 func Work(usual, underRace int) int {
 	if Race {
 		return underRace
@@ -57,9 +56,9 @@ func Work(usual, underRace int) int {
 	return usual
 }
 
-// Kernel says that the test is a scene of the kernel: programs are loaded into it,
-// or hosts are made. The race detector sees nothing of the kernel, and makes the
-// sensor too slow for what these scenes send.
+// Kernel marks a test that loads programs into the kernel, or makes hosts, and skips it
+// under the race detector: that sees nothing of the kernel, and makes the sensor too
+// slow for the load of these scenes.
 func Kernel(t testing.TB) {
 	t.Helper()
 	if Race {
@@ -67,8 +66,8 @@ func Kernel(t testing.TB) {
 	}
 }
 
-// ByHand says that the test belongs to a tier that is run by hand, Soak or Large.
-// make runs those by their names: they begin with TestSoak and TestLarge.
+// ByHand marks a test of a tier that is run by hand, Soak or Large. make selects those
+// by name: they begin with TestSoak or TestLarge.
 func ByHand(t testing.TB, tier string) {
 	t.Helper()
 	if want := "Test" + strings.ToUpper(tier[:1]) + tier[1:]; !strings.HasPrefix(t.Name(), want) {
@@ -79,9 +78,9 @@ func ByHand(t testing.TB, tier string) {
 	}
 }
 
-// Alone says that the test needs the machine for itself: it counts what is lost at
-// speed, or measures. It is a top-level test without t.Parallel. Where packages run
-// side by side, it is skipped, and package suite runs it behind all others.
+// Alone marks a test that needs the machine for itself: it counts losses at high rates,
+// or measures. It must be a top-level test without t.Parallel. While packages run side
+// by side it is skipped; package suite runs it after all others.
 func Alone(t testing.TB) {
 	t.Helper()
 	if strings.Contains(t.Name(), "/") {
