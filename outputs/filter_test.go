@@ -47,7 +47,7 @@ func rowNames(b *event.Block) string {
 		var names []string
 		var row event.Row
 		for rows := e.Rows(); rows.Next(&row); {
-			if row.Named {
+			if row.HasQuestion {
 				names = append(names, string(rows.AppendName(nil, &row)))
 			} else {
 				names = append(names, "-")

@@ -252,9 +252,9 @@ func (l *lane) messages() {
 
 // passed tells that a time was reached.
 func (l *lane) passed(number uint32, time int64) {
-	l.worker.Passed(number, time, l.emit)
+	l.worker.PacketTime(number, time, l.emit)
 	if l.chain != nil {
-		l.chain.Passed(number, time)
+		l.chain.PacketTime(number, time)
 	}
 }
 
@@ -294,7 +294,7 @@ func (l *lane) shrank(fault any) {
 	if !ok || !capture.IsFault(fault) {
 		panic(fault)
 	}
-	l.worker.Lost(account.FileShrank, l.given-l.done)
+	l.worker.Abandon(account.FileShrank, l.given-l.done)
 	l.publish()
 	file.Shrunk()
 }
@@ -306,7 +306,7 @@ func (l *lane) discard() {
 	for err := error(nil); ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)); {
 		var n int
 		n, err = source.Discard()
-		l.worker.Lost(account.LaneFailed, n)
+		l.worker.Abandon(account.LaneFailed, n)
 		if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
 			l.tick(now)
 		}

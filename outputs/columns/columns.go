@@ -58,8 +58,8 @@ type Column struct {
 	Present func(*Row) bool
 }
 
-// In tells whether the row has a value.
-func (c *Column) In(r *Row) bool { return c.Present == nil || c.Present(r) }
+// HasValue tells whether the row has a value.
+func (c *Column) HasValue(r *Row) bool { return c.Present == nil || c.Present(r) }
 
 // Values says in a few words which values there are.
 func (c *Column) Values() string {

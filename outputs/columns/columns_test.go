@@ -51,7 +51,7 @@ func rowsOf(e *event.Event) (list []*Row) {
 
 // text is a value as text, whatever its kind; "-" where there is none.
 func text(c *Column, r *Row) string {
-	if !c.In(r) {
+	if !c.HasValue(r) {
 		return "-"
 	}
 	return string(value(c, r))
@@ -293,7 +293,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("%s is %s, more than %d bits", c.Name, v, c.Bits)
 			case c.Kind == Text && (c.Chars > 0 && len(v) > c.Chars || !utf8.Valid(v) || bytes.IndexByte(v, 0) >= 0):
 				t.Errorf("%s is %q, want at most %d characters", c.Name, v, c.Chars)
-			case !c.In(r) && string(v) != "" && string(v) != "0" && string(v) != "invalid IP":
+			case !c.HasValue(r) && string(v) != "" && string(v) != "0" && string(v) != "invalid IP":
 				t.Errorf("%s is absent and %q", c.Name, v)
 			}
 		}
@@ -310,7 +310,7 @@ func TestBounds(t *testing.T) {
 	}
 	wide.DNS.EDNS = dns.EDNS{Present: true, Version: 255, ExtRcode: 255, UDPSize: 65535}
 	wide.DNS.Flags, wide.DNS.QDCount, wide.DNS.ANCount = 65535, 65535, 65535
-	f(&Row{Event: wide, Question: event.Row{Type: 65535, Class: 65535, Named: true, Name: dns.HeaderLen}})
+	f(&Row{Event: wide, Question: event.Row{Type: 65535, Class: 65535, HasQuestion: true, Name: dns.HeaderLen}})
 	name := append(bytes.Clone(make([]byte, dns.HeaderLen)), "\x04\x00\xff\xc3\xbc\x00\x00\x01\x00\x01"...)
 	name[5] = 1
 	odd := &event.Event{Message: name}
@@ -326,7 +326,7 @@ func TestAccessorsAllocateNothing(t *testing.T) {
 		for id := range ID(Count) {
 			c := id.Column()
 			switch {
-			case !c.In(r):
+			case !c.HasValue(r):
 			case c.Time != nil:
 				sum += uint64(c.Time(r))
 			case c.Uint != nil:

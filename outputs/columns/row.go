@@ -96,11 +96,11 @@ func (r *Row) flag(bit int) uint64        { return uint64(r.Event.DNS.Flags >> b
 // QType and what else is known of the row's question.
 func (r *Row) QType() uint64     { return uint64(r.Question.Type) }
 func (r *Row) QClass() uint64    { return uint64(r.Question.Class) }
-func (r *Row) hasQuestion() bool { return r.Question.Named }
+func (r *Row) hasQuestion() bool { return r.Question.HasQuestion }
 
 // QName is in presentation format.
 func (r *Row) QName(dst []byte) []byte {
-	if r.Question.Named {
+	if r.Question.HasQuestion {
 		dst, _ = dns.AppendName(dst, r.Event.Message, r.Question.Name)
 	}
 	return dst

@@ -82,7 +82,7 @@ func (c *csv) Append(dst []byte, e *event.Event) []byte {
 	d, r := &e.DNS, &c.values
 	r.Event = e
 	if d.QDCount <= 1 || !d.HasQuestion {
-		r.Question = event.Row{Type: d.QType, Class: d.QClass, Named: d.HasQuestion, Name: dns.HeaderLen}
+		r.Question = event.Row{Type: d.QType, Class: d.QClass, HasQuestion: d.HasQuestion, Name: dns.HeaderLen}
 		return c.row(dst, r)
 	}
 	for rows := e.Rows(); rows.Next(&r.Question); {
@@ -103,7 +103,7 @@ func (c *csv) row(dst []byte, r *columns.Row) []byte {
 	dst = append(appendUint(dst, r.QClass()), ',')
 	dst = append(appendUint(dst, r.QType()), ',')
 	dst = append(appendUint(dst, r.Rcode()), ',')
-	if r.Question.Named {
+	if r.Question.HasQuestion {
 		dst = appendCSVName(dst, r.Event.Message, r.Question.Name)
 	}
 	dst = appendUint(append(dst, ','), r.Length())

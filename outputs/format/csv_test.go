@@ -239,7 +239,7 @@ func TestFlatAgreesWithColumns(t *testing.T) {
 		default:
 			got = string(c.Append(r, nil))
 		}
-		if want := fmt.Sprint(value); got != want || !c.In(r) {
+		if want := fmt.Sprint(value); got != want || !c.HasValue(r) {
 			t.Errorf("%s: the column has %q, json-flat %q", c.Name, got, want)
 		}
 	}

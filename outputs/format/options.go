@@ -93,7 +93,7 @@ func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
 	w.row.Event = e
 	for i := range w.fields {
 		f := &w.fields[i]
-		if !f.column.In(&w.row) || f.column.Kind == columns.Float && f.column.Float(&w.row) == 1 {
+		if !f.column.HasValue(&w.row) || f.column.Kind == columns.Float && f.column.Float(&w.row) == 1 {
 			continue
 		}
 		key := f.json

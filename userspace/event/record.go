@@ -52,8 +52,8 @@ const (
 	fieldVersion
 	fieldQueryTime
 	fieldResponseTime
-	fieldTaken
-	lastMember = fieldTaken
+	fieldSelected
+	lastMember = fieldSelected
 )
 
 const timeField = fieldHead + 8
@@ -167,7 +167,7 @@ func (e *Event) putFields(dst []byte) {
 	dst = putBytes(dst, fieldVersion, e.Version)
 	dst = putTime(dst, fieldQueryTime, e.QueryTime)
 	dst = putTime(dst, fieldResponseTime, e.ResponseTime)
-	dst = putBytes(dst, fieldTaken, e.Selected)
+	dst = putBytes(dst, fieldSelected, e.Selected)
 	if len(dst) > 0 {
 		copy(dst, e.Fields.storable())
 	}
@@ -296,7 +296,7 @@ func (e *Event) readFields(f Fields) bool {
 			e.Identity = value
 		case fieldVersion:
 			e.Version = value
-		case fieldTaken:
+		case fieldSelected:
 			e.Selected = value
 		default:
 			if len(value) != 8 {

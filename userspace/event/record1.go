@@ -37,7 +37,7 @@ const (
 	flag1Question
 	flag1EDNS
 	flag1DO
-	flag1Taken
+	flag1Selected
 )
 
 // readRecord1 is readRecord for version 1.
@@ -49,7 +49,7 @@ func readRecord1(buf []byte, e *Event) ([]byte, bool) {
 	n := uint64(le.Uint32(buf))
 	identity, version, message := uint64(le.Uint16(buf[86:])), uint64(le.Uint16(buf[88:])), uint64(le.Uint32(buf[90:]))
 	flags, taken := buf[7], record1Len+identity+version+message
-	if n < taken || n > uint64(len(buf)) || n > taken != (flags&flag1Taken != 0) || message < dns.HeaderLen {
+	if n < taken || n > uint64(len(buf)) || n > taken != (flags&flag1Selected != 0) || message < dns.HeaderLen {
 		return nil, false
 	}
 	r, tail := buf[:record1Len], buf[record1Len:taken]

@@ -5,7 +5,7 @@ import "dnsmonster-sensor/userspace/dns"
 // Row is one question of an event, for outputs that have a row for each.
 type Row struct {
 	Type, Class uint16
-	Named       bool // there is a question; AppendName gives its name
+	HasQuestion bool // there is a question; AppendName gives its name
 	Name        int  // where in the message it starts, if there is one
 }
 
@@ -52,7 +52,7 @@ func (e *Event) takes(question int) bool {
 // AppendName appends the row's name in presentation format, or nothing where it
 // has none.
 func (s *Rows) AppendName(dst []byte, row *Row) []byte {
-	if row.Named {
+	if row.HasQuestion {
 		dst, _ = dns.AppendName(dst, s.e.Message, row.Name)
 	}
 	return dst

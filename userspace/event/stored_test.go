@@ -292,7 +292,7 @@ func TestEmptyMembers(t *testing.T) {
 	dns.Read(query, false, &plain.DNS)
 	b := NewBlock(1024)
 	b.Append(plain)
-	fields := appendFieldHead(appendFieldHead(appendFieldHead(nil, fieldIdentity, 0), fieldVersion, 0), fieldTaken, 0)
+	fields := appendFieldHead(appendFieldHead(appendFieldHead(nil, fieldIdentity, 0), fieldVersion, 0), fieldSelected, 0)
 	b.buf = append(b.buf, fields...)
 	binary.LittleEndian.PutUint32(b.buf[BlockHeaderLen:], uint32(len(b.buf)-BlockHeaderLen))
 	b.Append(plain)

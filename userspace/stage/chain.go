@@ -77,7 +77,7 @@ func (c *Chain) hand(i int, e *event.Event) {
 // mapped file that became shorter, no stage has seen it and nothing has counted it.
 func (c *Chain) Event(e *event.Event) {
 	c.copy(e)
-	c.Passed(e.Interface, e.Time)
+	c.PacketTime(e.Interface, e.Time)
 	c.hand(0, &c.event)
 }
 
@@ -107,8 +107,8 @@ func (c *Chain) Tick(now int64) {
 	c.expire(now)
 }
 
-// Passed tells that the time of a packet was reached, 0 where it has none.
-func (c *Chain) Passed(number uint32, t int64) {
+// PacketTime tells that the time of a packet was reached, 0 where it has none.
+func (c *Chain) PacketTime(number uint32, t int64) {
 	if !c.begun && t != 0 {
 		c.begun, c.base = true, t
 		c.clock.Observe(number, t)

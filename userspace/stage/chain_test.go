@@ -264,10 +264,10 @@ func TestTimeOfPackets(t *testing.T) {
 	at(0)
 	at(9)
 	at(10)
-	r.Passed(0, 0) // a packet without a time
+	r.PacketTime(0, 0) // a packet without a time
 	at(15)
 	at(12)
-	r.Passed(0, begin+40e6)
+	r.PacketTime(0, begin+40e6)
 	at(500)
 	var want []string
 	for _, ms := range []int64{0, 10, 40, 500} {
@@ -277,7 +277,7 @@ func TestTimeOfPackets(t *testing.T) {
 		t.Errorf("Expire at %v ms, want %v", s.calls, want)
 	}
 	r.want(t, "", "stage a: in 6 passed 0 dropped 0 held 6 made 0 unaccounted 0")
-	r.Passed(0, begin+1010e6)
+	r.PacketTime(0, begin+1010e6)
 	r.want(t, "2 2 2 2 2 2", "stage a: in 6 passed 6 dropped 0 held 0 made 0 unaccounted 0")
 }
 

@@ -247,7 +247,7 @@ func TestMessageGoesAway(t *testing.T) {
 		b.given++
 		b.worker.Message(&packet.Message{Data: askedWire, Identity: []byte("ns1"), QueryTime: asked}, func(*event.Event) { panic("gone") })
 	}()
-	b.worker.Lost(account.FileShrank, 1)
+	b.worker.Abandon(account.FileShrank, 1)
 	b.frame(udp4())
 	b.balanced(true)
 	if b.messages.Sum(account.MessageUnreadable) != 1 || b.outcomes(account.FileShrank) != 1 || len(b.worker.event.Identity) != 0 || b.worker.event.QueryTime != 0 {
@@ -266,7 +266,7 @@ func TestMessagesMoveTheClock(t *testing.T) {
 	for i := range int64(40) {
 		m := packet.Message{Data: askedWire, QueryTime: asked + i*1e9, Proto: packet.TCP}
 		b.bring(&m)
-		b.worker.Passed(m.Interface, m.When(), b.emit)
+		b.worker.PacketTime(m.Interface, m.When(), b.emit)
 	}
 	b.worker.Publish()
 	if n := b.outcomes(account.PacketHeld); n != 0 {

@@ -100,10 +100,10 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.expire()
 }
 
-// Passed tells that a time was reached on this lane, by a packet or message of that
+// PacketTime tells that a time was reached on this lane, by a packet or message of that
 // interface, whatever it carries: of most packets the worker looks at the time no
 // further. Call it at the end of a batch that is in order.
-func (w *Worker) Passed(number uint32, time int64, emit func(*event.Event)) {
+func (w *Worker) PacketTime(number uint32, time int64, emit func(*event.Event)) {
 	w.emit = emit
 	if w.clock.Observe(number, time) {
 		w.expire()
@@ -123,10 +123,10 @@ func (w *Worker) Flush(emit func(*event.Event)) {
 	w.tcp.Flush()
 }
 
-// Lost closes the ledgers over n packets that cannot be read any more, for the
+// Abandon closes the ledgers over n packets that cannot be read any more, for the
 // reason that outcome says. The first may have been half done when its bytes went
 // away (a mapped file that became shorter).
-func (w *Worker) Lost(outcome account.Column, n int) {
+func (w *Worker) Abandon(outcome account.Column, n int) {
 	w.packets.Add(outcome, uint64(n))
 	if w.halfRead {
 		w.messages.Add(account.MessageUnreadable, 1)
