@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// fake is a back end that attaches to nothing. It remembers where it would be, by
-// the interfaces' numbers.
+// fake is an Attacher that attaches to nothing. It records the indexes of the
+// interfaces that it would be attached to.
 type fake struct {
 	on     map[int]*fakeAttachment
 	refuse map[int]error
@@ -26,7 +26,7 @@ type fakeAttachment struct {
 
 func (f *fake) Attach(index int) (Attachment, error) {
 	if err := f.refuse[index]; err != nil {
-		var none *fakeAttachment // as what a back end calls may return it
+		var none *fakeAttachment // as an attacher may pass it on
 		return none, err
 	}
 	if f.on[index] != nil {
@@ -53,16 +53,16 @@ func (f *fake) Hidden(index int) ([]string, error) {
 	return nil, nil
 }
 
-// scene is a Watcher of a fake back end, and the interfaces that it sees.
-type scene struct {
+// harness is a Watcher with a fake Attacher, and the interfaces that it sees.
+type harness struct {
 	t    *testing.T
 	fake *fake
 	w    *Watcher
 	log  bytes.Buffer
 }
 
-func newScene(t *testing.T, there []netInterface, names ...string) *scene {
-	s := &scene{t: t, fake: &fake{on: map[int]*fakeAttachment{}, refuse: map[int]error{}}}
+func newHarness(t *testing.T, existing []netInterface, names ...string) *harness {
+	s := &harness{t: t, fake: &fake{on: map[int]*fakeAttachment{}, refuse: map[int]error{}}}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.w = newWatcher(s.fake, Options{Interfaces: names, Log: log})
 	s.w.links = &links{log: log, names: NewNames(), done: make(chan struct{})}
@@ -70,33 +70,33 @@ func newScene(t *testing.T, there []netInterface, names ...string) *scene {
 		_, ok := s.w.links.now[index]
 		return ok
 	}
-	s.sees(there...)
+	s.sees(existing...)
 	return s
 }
 
-// sees changes which interfaces there are.
-func (s *scene) sees(there ...netInterface) {
+// sees replaces the interfaces.
+func (s *harness) sees(existing ...netInterface) {
 	s.w.links.now = map[int]netInterface{}
-	for _, i := range there {
+	for _, i := range existing {
 		s.w.links.now[i.index] = i
 	}
 }
 
-// change is what a change of interfaces does at once.
-func (s *scene) change(there ...netInterface) {
-	s.sees(there...)
+// change replaces the interfaces, and updates as the kernel's message would.
+func (s *harness) change(existing ...netInterface) {
+	s.sees(existing...)
 	s.w.update(false)
 }
 
-// check lets all ports have their turn.
-func (s *scene) check() {
+// check lets each target have its turn.
+func (s *harness) check() {
 	for range checkTurns {
 		s.w.update(true)
 	}
 }
 
-// want compares where the back end is, and what the log has said since.
-func (s *scene) want(said string, on ...int) {
+// want compares the attachments, and what was logged since the last call.
+func (s *harness) want(logged string, on ...int) {
 	s.t.Helper()
 	var got []int
 	for index := range s.fake.on {
@@ -106,8 +106,8 @@ func (s *scene) want(said string, on ...int) {
 	if !slices.Equal(got, on) {
 		s.t.Errorf("attached to %v, want %v; log:\n%s", got, on, &s.log)
 	}
-	if log := s.log.String(); !strings.Contains(log, said) || said == "" && log != "" {
-		s.t.Errorf("the log has not %q:\n%s", said, log)
+	if log := s.log.String(); !strings.Contains(log, logged) || logged == "" && log != "" {
+		s.t.Errorf("the log lacks %q:\n%s", logged, log)
 	}
 	s.log.Reset()
 }
@@ -115,10 +115,9 @@ func (s *scene) want(said string, on ...int) {
 func up(index int, name string) netInterface   { return netInterface{index: index, name: name, up: true} }
 func down(index int, name string) netInterface { return netInterface{index: index, name: name} }
 
-// TestWatchAnyBackEnd: a name means the interface that has it, whatever captures
-// there.
-func TestWatchAnyBackEnd(t *testing.T) {
-	s := newScene(t, []netInterface{up(1, "a"), up(2, "b")}, "a")
+// TestWatchName: a name means the interface that has it at the moment.
+func TestWatchName(t *testing.T) {
+	s := newHarness(t, []netInterface{up(1, "a"), up(2, "b")}, "a")
 	if err := s.w.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,11 +135,11 @@ func TestWatchAnyBackEnd(t *testing.T) {
 	s.want("another interface has the name now", 2)
 	s.fake.on[2].dead = true
 	s.change(up(2, "a"), up(3, "c"))
-	s.want("", 2) // nobody has looked yet
+	s.want("", 2) // not checked yet
 	s.check()
 	s.want("another program has taken ours off", 2)
 	if s.fake.on[2].dead {
-		t.Error("what is not alive was not attached again")
+		t.Error("a dead attachment was not replaced")
 	}
 	if err := s.w.detachAll(); err != nil || len(s.fake.on) != 0 {
 		t.Errorf("attached to %v after the end (%v)", s.fake.on, err)
@@ -150,9 +149,9 @@ func TestWatchAnyBackEnd(t *testing.T) {
 	}
 }
 
-// TestWatchFailingAttach: at the start it ends the start, later it is tried again.
+// TestWatchFailingAttach: a failure ends the start; later it is tried again.
 func TestWatchFailingAttach(t *testing.T) {
-	s := newScene(t, []netInterface{up(1, "a"), up(2, "b")}, "a", "b")
+	s := newHarness(t, []netInterface{up(1, "a"), up(2, "b")}, "a", "b")
 	s.fake.refuse[2] = errors.New("no room")
 	if err := s.w.begin(); err == nil || err.Error() != "interface b: no room" {
 		t.Errorf("begin: %v", err)
@@ -160,7 +159,7 @@ func TestWatchFailingAttach(t *testing.T) {
 	_ = s.w.detachAll()
 	s.want("")
 
-	s = newScene(t, []netInterface{up(1, "a")}, "a")
+	s = newHarness(t, []netInterface{up(1, "a")}, "a")
 	if err := s.w.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,16 +167,16 @@ func TestWatchFailingAttach(t *testing.T) {
 	s.change(up(2, "a"))
 	s.want("it is tried again until it can")
 	s.change(up(2, "a"), up(3, "b"))
-	s.want("") // nothing that concerns it
+	s.want("") // another interface changed
 	delete(s.fake.refuse, 2)
 	s.check()
 	s.want("interface is captured", 2)
 }
 
-// TestWatchAny: all interfaces, now and later, and those that are down once
-// nothing can take them away any more.
+// TestWatchAny: all interfaces are captured, now and later. A new one that is down is
+// captured at the next check: until then it may move to another namespace.
 func TestWatchAny(t *testing.T) {
-	s := newScene(t, []netInterface{up(1, "a"), down(2, "b")}, Any)
+	s := newHarness(t, []netInterface{up(1, "a"), down(2, "b")}, Any)
 	if err := s.w.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -190,10 +189,10 @@ func TestWatchAny(t *testing.T) {
 	s.want("interface is gone", 1)
 }
 
-// TestWatchExchangedNames: where two that are named exchange their names nothing is
+// TestWatchSwappedNames: when two named interfaces swap their names, nothing is
 // detached.
-func TestWatchExchangedNames(t *testing.T) {
-	s := newScene(t, []netInterface{up(1, "a"), up(2, "b")}, "a", "b")
+func TestWatchSwappedNames(t *testing.T) {
+	s := newHarness(t, []netInterface{up(1, "a"), up(2, "b")}, "a", "b")
 	if err := s.w.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -207,13 +206,13 @@ func TestWatchExchangedNames(t *testing.T) {
 	}
 }
 
-// notTelling hides the optional part.
-type notTelling struct{ Attacher }
+// withoutHidden is an Attacher that is no HiddenReporter.
+type withoutHidden struct{ Attacher }
 
-// TestWatchWithoutHidden: a back end need not know what it does not see.
+// TestWatchWithoutHidden: an Attacher need not be a HiddenReporter.
 func TestWatchWithoutHidden(t *testing.T) {
-	s := newScene(t, []netInterface{up(9, "a")}, "a")
-	s.w.attacher = notTelling{s.fake}
+	s := newHarness(t, []netInterface{up(9, "a")}, "a")
+	s.w.attacher = withoutHidden{s.fake}
 	if err := s.w.begin(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Check says which of the interfaces that a Ring would be opened for
-// are not there. It changes nothing.
+// Check reports which of the named interfaces do not exist. It changes nothing.
 func Check(names []string) error {
 	var errs []error
 	for _, name := range names {
@@ -18,13 +17,18 @@ func Check(names []string) error {
 		if _, err := netlink.LinkByName(name); name == Any || !errors.As(err, &missing) {
 			continue
 		}
-		var there []string
+		var existing []string
 		if all, err := net.Interfaces(); err == nil {
 			for _, i := range all {
-				there = append(there, i.Name)
+				existing = append(existing, i.Name)
 			}
 		}
-		errs = append(errs, fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(there, ", ")))
+		errs = append(errs, noInterface(name, existing))
 	}
 	return errors.Join(errs...)
+}
+
+// noInterface is the error for a name that no interface has.
+func noInterface(name string, existing []string) error {
+	return fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(existing, ", "))
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netInterface is what netlink says of an interface.
+// netInterface is what netlink reports about an interface.
 type netInterface struct {
 	index int
 	name  string
@@ -23,37 +23,37 @@ type netInterface struct {
 	up    bool
 }
 
-// is tells whether it is called that. The kernel gives no name twice.
-func (i netInterface) is(name string) bool {
+// hasName reports whether a name is one of its names. No two interfaces share one.
+func (i netInterface) hasName(name string) bool {
 	return i.name == name || strings.Contains(i.alts, "\x00"+name+"\x00")
 }
 
-// links are the interfaces of this network namespace, as they are now. It
-// subscribes to their changes before it reads them, and does both again when it
-// may have missed one, so that nothing is overlooked.
+// links is the current list of the interfaces of this network namespace. It
+// subscribes to changes before it reads the list, and does both again when it may
+// have missed a change.
 type links struct {
 	log     *slog.Logger
 	names   *Names
-	changed chan struct{} // holds one when there was a change
+	changed chan struct{} // holds a token after a change
 
 	done   chan struct{} // closed at the end
-	warned time.Time     // last
-	pause  time.Duration // before what failed is tried again, or looked at without word of changes
+	warned time.Time     // when the last warning was logged
+	pause  time.Duration // between two attempts, and between two lists without a subscription
 
 	mu     sync.Mutex
 	now    map[int]netInterface
 	socket *nl.NetlinkSocket // nil: no subscription
 }
 
-// linksBuffer is room for the kernel's messages, about 1.5 KB each, while this
-// process gets no processor.
+// linksBuffer holds the kernel's messages, about 1.5 KB each, while this process
+// gets no CPU time.
 const linksBuffer = 8 << 20
 
-// openLinks reads the interfaces. Without a subscription, which is warned of, it
-// reads them each second.
+// openLinks lists the interfaces. If it cannot subscribe to changes it logs a warning,
+// and lists them each second.
 func openLinks(names *Names, log *slog.Logger) (*links, error) {
 	l := &links{log: log, names: names, changed: make(chan struct{}, 1), done: make(chan struct{}), pause: time.Second}
-	l.warn("interfaces are looked at once a second: there is no word of their changes", l.subscribe())
+	l.warn("interfaces are listed once a second: the kernel does not report their changes", l.subscribe())
 	if err := l.list(); err != nil {
 		l.close()
 		return nil, err
@@ -61,7 +61,7 @@ func openLinks(names *Names, log *slog.Logger) (*links, error) {
 	return l, nil
 }
 
-// subscribe replaces the subscription, if there is one.
+// subscribe opens a subscription and closes the old one.
 func (l *links) subscribe() error {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
@@ -83,7 +83,7 @@ func (l *links) subscribe() error {
 	return err
 }
 
-// list reads all interfaces anew.
+// list reads all interfaces from the kernel.
 func (l *links) list() error {
 	all, err := listInterfaces()
 	if err != nil {
@@ -93,7 +93,7 @@ func (l *links) list() error {
 	defer l.mu.Unlock()
 	for index := range l.now {
 		if _, ok := all[index]; !ok {
-			l.names.left(index)
+			l.names.forget(index)
 		}
 	}
 	same := maps.Equal(l.now, all)
@@ -102,12 +102,12 @@ func (l *links) list() error {
 		l.names.learn(i.index, i.name, clockNanos(unix.CLOCK_BOOTTIME))
 	}
 	if !same {
-		l.tell()
+		l.notify()
 	}
 	return nil
 }
 
-// exists asks the kernel: what the list says may wait for this process.
+// exists asks the kernel: messages that would change the list may not have been read.
 func exists(index int) bool {
 	_, err := netlink.LinkByIndex(index)
 	return !errors.As(err, new(netlink.LinkNotFoundError))
@@ -120,7 +120,7 @@ func listInterfaces() (map[int]netInterface, error) {
 		const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
 		req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStatistics)))
 		messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
-		// One that was interrupted by a change lacks only what is told next.
+		// A dump that a change interrupted lacks only what the next message reports.
 		if errors.Is(err, netlink.ErrDumpInterrupted) {
 			if try < 5 {
 				continue
@@ -140,7 +140,7 @@ func listInterfaces() (map[int]netInterface, error) {
 	}
 }
 
-// parseInterface is not ok for what speaks of an interface's place in a bridge.
+// parseInterface skips messages about the port of a bridge.
 func parseInterface(data []byte) (i netInterface, ok bool) {
 	if len(data) < unix.SizeofIfInfomsg || data[0] != unix.AF_UNSPEC {
 		return i, false
@@ -167,42 +167,43 @@ func parseInterface(data []byte) (i netInterface, ok bool) {
 	return i, i.name != ""
 }
 
-// tell wakes who waits for changes.
-func (l *links) tell() {
+// notify leaves a token in changed.
+func (l *links) notify() {
 	select {
 	case l.changed <- struct{}{}:
 	default:
 	}
 }
 
-// follow keeps the list as it is until close.
+// follow keeps the list current until close.
 func (l *links) follow() {
 	for {
 		err := l.receive()
-		// After an overflow what still waits in the old socket is older than what
-		// was lost: only a new one is of use.
+		// After an overflow the messages left in the old socket are older than those
+		// that were lost: only a new socket helps.
 		if !errors.Is(err, unix.ENOBUFS) {
 			select {
 			case <-l.done:
 				return
 			case <-time.After(l.pause):
 			}
-			l.warn("watch interfaces: all of them are read again", err)
+			l.warn("changes of interfaces were missed: listing all of them again", err)
 		}
-		l.warn("interfaces are looked at once a second: there is no word of their changes", l.subscribe())
-		l.warn("interfaces are not known", l.list())
+		l.warn("interfaces are listed once a second: the kernel does not report their changes", l.subscribe())
+		l.warn("interfaces cannot be listed; trying again each second", l.list())
 	}
 }
 
-// warn says at most once a minute what goes wrong.
-func (l *links) warn(what string, err error) {
+// warn logs an error, at most once a minute.
+func (l *links) warn(message string, err error) {
 	if err != nil && time.Since(l.warned) > time.Minute {
 		l.warned = time.Now()
-		l.log.Warn(what, "error", err)
+		l.log.Warn(message, "error", err)
 	}
 }
 
-// receive takes changes until the socket, if there is one, fails or is closed.
+// receive applies changes until the socket fails or is closed. Without a socket it
+// returns at once.
 func (l *links) receive() error {
 	l.mu.Lock()
 	s := l.socket
@@ -226,7 +227,7 @@ func (l *links) receive() error {
 			l.apply(m.Header.Type, m.Data)
 		}
 		l.mu.Unlock()
-		l.tell()
+		l.notify()
 	}
 }
 
@@ -240,12 +241,12 @@ func (l *links) apply(kind uint16, data []byte) {
 	case kind == unix.RTM_DELLINK:
 		if _, known := l.now[i.index]; known {
 			delete(l.now, i.index)
-			l.names.left(i.index)
+			l.names.forget(i.index)
 		}
 	}
 }
 
-// all are the interfaces by their numbers, as a copy and in order.
+// all returns a copy of the list, sorted by index.
 func (l *links) all() []netInterface {
 	l.mu.Lock()
 	defer l.mu.Unlock()

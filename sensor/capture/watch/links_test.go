@@ -15,7 +15,7 @@ import (
 )
 
 func (l *links) sorted() []string {
-	names := namesOf(l.all())
+	names := interfaceNames(l.all())
 	slices.Sort(names)
 	return names
 }
@@ -26,8 +26,8 @@ func (l *links) subscribedAnew(first *nl.NetlinkSocket) bool {
 	return l.socket != nil && l.socket != first
 }
 
-// TestLinksMissNothing: whatever becomes of the subscription, the interfaces are
-// known as they are.
+// TestLinksMissNothing: whatever happens to the subscription, the list of interfaces
+// becomes right.
 func TestLinksMissNothing(t *testing.T) {
 	f := func(name string, replaced bool, damage func(t *testing.T, l *links, ip func(string)), want ...string) {
 		t.Run(name, func(t *testing.T) {

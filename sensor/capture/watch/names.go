@@ -6,40 +6,40 @@ import (
 	"sync/atomic"
 )
 
-// Names remembers what the kernel's interfaces are and were called. One
-// that is gone keeps its name, as long as there are not too many of those. Name
-// may be called at any time from anywhere; it takes no lock.
+// Names remembers the names that the kernel's interfaces have and had. An interface
+// that is gone keeps its name, up to a number of interfaces. Name may be called at
+// any time, from any goroutine; it takes no lock.
 type Names struct {
 	clock *BootClock
 	parts [namesParts]atomic.Pointer[map[uint32][]named]
 
-	mu   sync.Mutex // of what follows, and of changes
-	here map[uint32]bool
-	gone []uint32 // that have left, the oldest first; some are here again
+	mu      sync.Mutex // for changes, and for the fields below
+	present map[uint32]bool
+	gone    []uint32 // interfaces that were deleted, the oldest first; some may exist again
 }
 
-// named is a name, and since when, in CLOCK_BOOTTIME. What is there is never
-// changed, only replaced.
+// named is a name, and since when the interface has it, in CLOCK_BOOTTIME. A list of
+// them is never changed, only replaced.
 type named struct {
 	since int64
 	name  string
 }
 
 const (
-	namesParts  = 64    // so that a change copies little
-	maxGone     = 16384 // interfaces
+	namesParts  = 64    // a change copies one part
+	maxGone     = 16384 // interfaces that are gone
 	maxRenaming = 64    // names of one interface
 )
 
-// NewNames knows none yet.
+// NewNames returns an empty list.
 func NewNames() *Names {
-	n := &Names{clock: new(BootClock), here: make(map[uint32]bool)}
+	n := &Names{clock: new(BootClock), present: make(map[uint32]bool)}
 	n.clock.measure()
 	return n
 }
 
-// CurrentNames knows what the interfaces are called now, and nothing where the
-// kernel does not tell.
+// CurrentNames returns the names that the interfaces have now. The list is empty if
+// the kernel does not report them.
 func CurrentNames() *Names {
 	n := NewNames()
 	all, _ := listInterfaces()
@@ -49,13 +49,13 @@ func CurrentNames() *Names {
 	return n
 }
 
-// Name is what the interface was called at that time, in nanoseconds since the
-// Unix epoch. It is "" for an interface that nothing was heard of, and for a time
-// before the kernel started, as a spool may hold: each boot numbers its
+// Name returns the name that an interface had at a time, in nanoseconds since the
+// Unix epoch. It is "" for an unknown interface, and for a time before the kernel
+// started: a spool may hold records of an earlier boot, and each boot numbers the
 // interfaces anew.
 func (n *Names) Name(index uint32, at int64) string {
 	if at < n.clock.offset.Load() {
-		n.clock.measure() // the clock may have been put right
+		n.clock.measure() // the wall clock may have been corrected
 		if at < n.clock.offset.Load() {
 			return ""
 		}
@@ -74,17 +74,17 @@ func (n *Names) Name(index uint32, at int64) string {
 	if len(list) == 0 {
 		return ""
 	}
-	return list[0].name // of before it was heard of, too
+	return list[0].name // also for the time before it was first listed
 }
 
-// learn notes what an interface is called from now on.
+// learn records the name that an interface has from now on.
 func (n *Names) learn(index int, name string, now int64) {
 	if index <= 0 || index > math.MaxInt32 {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.here[uint32(index)] = true
+	n.present[uint32(index)] = true
 	list := n.names(uint32(index))
 	if len(list) > 0 && list[len(list)-1].name == name {
 		return
@@ -93,16 +93,17 @@ func (n *Names) learn(index int, name string, now int64) {
 	n.replace(uint32(index), list[max(0, len(list)-maxRenaming):])
 }
 
-// left notes that an interface is gone.
-func (n *Names) left(index int) {
+// forget records that an interface is gone. It drops the names of the one that has
+// been gone longest, once there are too many.
+func (n *Names) forget(index int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.here, uint32(index))
+	delete(n.present, uint32(index))
 	n.gone = append(n.gone, uint32(index))
 	if len(n.gone) <= maxGone {
 		return
 	}
-	if oldest := n.gone[0]; !n.here[oldest] {
+	if oldest := n.gone[0]; !n.present[oldest] {
 		n.replace(oldest, nil)
 	}
 	n.gone = n.gone[1:]

@@ -23,7 +23,7 @@ func TestNamesOfThisBoot(t *testing.T) {
 	}
 	f(1, now, "lo")
 	f(1, now-1, "lo")
-	f(1, boot+int64(time.Second), "lo") // before this process
+	f(1, boot+int64(time.Second), "lo") // before this process started
 	f(1, boot-int64(time.Minute), "")
 	f(1, 0, "")
 	f(1, now, "lo")
@@ -33,13 +33,13 @@ func TestNamesOfThisBoot(t *testing.T) {
 	f(math.MaxInt32, now, "")
 	f(1<<31+1, now, "")
 	f(3<<30+1, now, "")
-	n.clock.offset.Store(now + int64(time.Hour)) // taken while the clock was wrong
+	n.clock.offset.Store(now + int64(time.Hour)) // measured while the clock was wrong
 	f(1, now, "lo")
 }
 
-// TestNameOfItsMoment: a record has the name that the interface had when the
-// packet came, whenever it is written.
-func TestNameOfItsMoment(t *testing.T) {
+// TestNameAtATime: a record has the name that the interface had when the packet came,
+// whenever the record is written.
+func TestNameAtATime(t *testing.T) {
 	n := NewNames()
 	boot := n.clock.offset.Load()
 	f := func(number uint32, at int64, want string) {
@@ -51,8 +51,8 @@ func TestNameOfItsMoment(t *testing.T) {
 	n.learn(7, "eth0", 1000)
 	n.learn(7, "eth0", 1500)
 	n.learn(7, "lan0", 2000)
-	n.left(7)
-	n.learn(7, "wg0", 3000) // the number is given again
+	n.forget(7)
+	n.learn(7, "wg0", 3000) // the kernel uses the number again
 	n.learn(7, "eth0", 4000)
 	f(7, 10, "eth0")
 	f(7, 1999, "eth0")
@@ -64,28 +64,28 @@ func TestNameOfItsMoment(t *testing.T) {
 		n.learn(8, string(rune('a'+i%26)), int64(5000+i))
 	}
 	f(8, 1<<40, string(rune('a'+(2*maxRenaming-1)%26)))
-	f(8, 0, string(rune('a'+maxRenaming%26))) // the first that is still known
+	f(8, 0, string(rune('a'+maxRenaming%26))) // the oldest that is still known
 }
 
-// TestNamesAreBounded, however many interfaces come and go, and those that are
-// there keep theirs.
+// TestNamesAreBounded: however many interfaces come and go, memory is bounded, and
+// existing interfaces keep their names.
 func TestNamesAreBounded(t *testing.T) {
 	n := NewNames()
 	n.learn(1, "lo", 0)
 	n.learn(2, "eth0", 0)
-	n.left(2)
+	n.forget(2)
 	n.learn(2, "eth1", 1)
 	const many = 2 * maxGone
 	for i := 10; i < 10+many; i++ {
 		n.learn(i, "veth", int64(i))
-		n.left(i)
+		n.forget(i)
 	}
 	total := 0
 	for i := range n.parts {
 		total += len(*n.parts[i].Load())
 	}
 	if total > maxGone+2 {
-		t.Errorf("%d interfaces are remembered, at most %d", total, maxGone+2)
+		t.Errorf("%d interfaces are remembered, want at most %d", total, maxGone+2)
 	}
 	at := time.Now().UnixNano()
 	if n.Name(1, at) != "lo" || n.Name(2, at) != "eth1" || n.Name(10+many-1, at) != "veth" || n.Name(10, at) != "" {
@@ -93,8 +93,8 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNamesCostNothing to who asks, also while they change.
-func TestNamesCostNothing(t *testing.T) {
+// TestNameAllocatesNothing, also while names change.
+func TestNameAllocatesNothing(t *testing.T) {
 	n := NewNames()
 	n.learn(1000, "eth0", 0)
 	n.learn(1000, "eth1", 10)

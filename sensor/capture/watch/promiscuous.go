@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// promiscuous is an interface's promiscuous mode. It is tied to a socket, so
-// that the kernel ends it with the process, however that ends; several programs
-// can ask for it at a time.
+// promiscuous is the promiscuous mode of an interface. It belongs to a socket: the
+// kernel ends it with the process, however that ends. Several programs can request
+// it at the same time.
 type promiscuous struct{ socket int }
 
 func beginPromiscuous(index int) (*promiscuous, error) {

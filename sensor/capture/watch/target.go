@@ -5,83 +5,78 @@ import (
 	"time"
 )
 
-// port is a place in the host's network that is captured, or waited for: the
-// interface of a name or, of any, of a number.
-type port struct {
+// target is what the Watcher captures or waits for: the interface with a name, or,
+// of any, the interface with a number.
+type target struct {
 	name       string
 	index      int          // of the interface that it was attached to last
 	attachment Attachment   // nil: there is no interface, or it cannot be captured
 	promisc    *promiscuous // nil: not asked for, or not possible
-	failed     netInterface // as which it could not be attached
-	state      state        // that was said last
+	failed     netInterface // the interface as it was when attaching failed
+	state      state        // that was logged last
 
-	takenSaid time.Time // when it was said that another program had taken the programs off
-	takenMore int       // how often that has happened since
+	displacedAt    time.Time // when it was last logged that another program had detached ours
+	displacedTimes int       // how often that has happened since
 }
 
-// state is what the log has said of a port.
+// state is what the log has said about a target.
 type state uint8
 
 const (
 	unseen state = iota
 	captured
 	gone
-	taken // by another program
+	displaced // another program has detached ours
 	failing
 	renamed // captured, under another name
 )
 
-// over is what the log says when a port is captured after this state.
-func (s state) over() string {
+// recovered is the log message when a target in this state is captured again.
+func (s state) recovered() string {
 	switch s {
 	case gone:
 		return "interface is back"
 	case renamed:
 		return "interface has its name again"
-	case taken:
+	case displaced:
 		return "attached again"
 	}
 	return "interface is captured"
 }
 
-// say warns of a state, once.
-func (p *port) say(log *slog.Logger, s state, message string, args ...any) {
-	if p.state != s {
-		p.state = s
+// enter logs a change to a state as a warning, once.
+func (t *target) enter(log *slog.Logger, s state, message string, args ...any) {
+	if t.state != s {
+		t.state = s
 		log.Warn(message, args...)
 	}
 }
 
-func (p *port) gone(log *slog.Logger) {
-	p.say(log, gone, "interface is gone, waiting for it to come back", "interface", p.name)
+func (t *target) enterGone(log *slog.Logger) {
+	t.enter(log, gone, "interface is gone, waiting for it to come back", "interface", t.name)
 }
 
-// takenQuiet is how long nothing is said where another program takes the programs
-// off again and again.
-const takenQuiet = time.Minute
+// displacedInterval is how often it is logged that another program keeps detaching
+// ours.
+const displacedInterval = time.Minute
 
-// taken says that another program has taken ours off.
-func (p *port) taken(log *slog.Logger) {
-	p.takenMore++
-	if time.Since(p.takenSaid) < takenQuiet {
+func (t *target) enterDisplaced(log *slog.Logger) {
+	t.displacedTimes++
+	if time.Since(t.displacedAt) < displacedInterval {
 		return
 	}
-	p.say(log, taken, "another program has taken ours off, attaching again", "interface", p.name, "times", p.takenMore)
-	p.takenSaid, p.takenMore = time.Now(), 0
+	t.enter(log, displaced, "another program has taken ours off, attaching again", "interface", t.name, "times", t.displacedTimes)
+	t.displacedAt, t.displacedTimes = time.Now(), 0
 }
 
-// detach takes the programs off and ends promiscuous mode.
-func (p *port) detach() error {
-	p.endPromiscuous()
-	if p.attachment == nil {
+// detach ends the capture and promiscuous mode.
+func (t *target) detach() error {
+	t.promisc.end()
+	t.promisc = nil
+	if t.attachment == nil {
 		return nil
 	}
-	err := p.attachment.Close()
-	p.attachment = nil
+	err := t.attachment.Close()
+	t.attachment = nil
 	return err
-}
-
-func (p *port) endPromiscuous() {
-	p.promisc.end()
-	p.promisc = nil
 }

@@ -10,13 +10,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
 
-// Any stands for all interfaces of the network namespace, also for those that
-// come later.
+// Any stands for all interfaces of the network namespace, including those that are
+// created later.
 const Any = "any"
 
 // Options says which interfaces a Watcher keeps captured.
@@ -27,35 +26,35 @@ type Options struct {
 	Stop        <-chan struct{} // closed: nothing more is attached; nil: never
 }
 
-// Watcher keeps a back end on the interfaces that the user named, whatever becomes
-// of those: a name means the interface that has it.
+// Watcher keeps an Attacher attached to the interfaces that the user named. A name
+// means the interface that has it at the moment.
 type Watcher struct {
 	attacher Attacher
 	promisc  bool
 	any      bool
 	log      *slog.Logger
 	links    *links
-	exists   func(index int) bool // asks the kernel: what links say may lag behind
+	exists   func(index int) bool // asks the kernel: links may lag behind
 	stop     chan struct{}
 	ends     [2]<-chan struct{} // once one is closed, nothing more is attached
 	tasks    sync.WaitGroup
 	once     sync.Once
 
-	mu    sync.Mutex
-	ports []*port // named: always the same; any: one for each interface
-	turn  int     // of which share of the ports is checked
+	mu      sync.Mutex
+	targets []*target // named: always the same; any: one for each interface
+	turn    int       // which share of the targets is checked
 }
 
-// Each attachment is looked at once a second, and what failed is tried again:
-// nobody tells when another program takes one away. The ports take turns, so
-// that many of them are not looked at all at once.
+// Each attachment is checked once a second, and what failed is tried again: nothing
+// reports that another program has detached ours. The targets take turns, so that
+// many of them are not checked at the same time.
 const (
 	checkEvery = time.Second / checkTurns
 	checkTurns = 4
 )
 
-// Open attaches to all interfaces that are named, or to none, and keeps them
-// captured until Close.
+// Open attaches to all named interfaces, or to none, and keeps them captured until
+// Close.
 func Open(a Attacher, o Options) (*Watcher, error) {
 	w := newWatcher(a, o)
 	var err error
@@ -79,7 +78,7 @@ func newWatcher(a Attacher, o Options) *Watcher {
 	w.ends = [2]<-chan struct{}{w.stop, o.Stop}
 	for _, name := range o.Interfaces {
 		if w.any = name == Any; !w.any {
-			w.ports = append(w.ports, &port{name: name})
+			w.targets = append(w.targets, &target{name: name})
 		}
 	}
 	return w
@@ -96,73 +95,73 @@ func (w *Watcher) Close() (err error) {
 	return err
 }
 
-// InterfaceName is what an interface was called at that time.
+// InterfaceName is the name that an interface had at that time.
 func (w *Watcher) InterfaceName(index uint32, at int64) string { return w.links.names.Name(index, at) }
 
-// Clock turns the kernel's time since boot into time of day.
+// Clock converts the kernel's time since boot to time of day.
 func (w *Watcher) Clock() *BootClock { return w.links.names.clock }
 
-// begin attaches to all that the user named. On an error some may be attached:
-// call detachAll.
+// begin attaches to all interfaces that the user named. After an error some may be
+// attached: call detachAll.
 func (w *Watcher) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	there := w.links.all()
+	existing := w.links.all()
 	if w.any {
-		return w.beginAny(there)
+		return w.beginAny(existing)
 	}
-	for _, p := range w.ports {
-		if w.ending() {
+	for _, t := range w.targets {
+		if w.stopping() {
 			return nil
 		}
-		i, ok := w.find(p, there)
+		i, ok := w.find(t, existing)
 		if !ok {
-			return fmt.Errorf("interface %s: there is none (there are: %s)", p.name, strings.Join(namesOf(there), ", "))
+			return noInterface(t.name, interfaceNames(existing))
 		}
-		if other := w.holder(i); other != nil {
-			return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, p.name)
+		if other := w.attachedTo(i); other != nil {
+			return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, t.name)
 		}
-		if err := w.attach(p, i); err != nil {
+		if err := w.attach(t, i); err != nil {
 			return err
 		}
-		p.state = captured
-		w.warn(p)
+		t.state = captured
+		w.warnHidden(t)
 	}
 	return nil
 }
 
-// holder is the named port that is attached to an interface, if there is one:
-// with two, each packet would be recorded twice.
-func (w *Watcher) holder(i netInterface) *port {
+// attachedTo returns the named target that is attached to an interface, nil for none.
+// With two of them, each packet would be recorded twice.
+func (w *Watcher) attachedTo(i netInterface) *target {
 	if w.any {
 		return nil
 	}
-	for _, p := range w.ports {
-		if p.attachment != nil && p.index == i.index {
-			return p
+	for _, t := range w.targets {
+		if t.attachment != nil && t.index == i.index {
+			return t
 		}
 	}
 	return nil
 }
 
-// beginAny waits where no interface is up, but not where none can be captured.
-func (w *Watcher) beginAny(there []netInterface) error {
-	w.settle(there)
+// beginAny succeeds if no interface is up, but not if none can be captured.
+func (w *Watcher) beginAny(existing []netInterface) error {
+	w.syncTargets(existing)
 	var failed []error
-	for _, p := range w.ports {
-		if w.ending() {
+	for _, t := range w.targets {
+		if w.stopping() {
 			return nil
 		}
-		i, _ := w.find(p, there)
-		err := w.attach(p, i)
+		i, _ := w.find(t, existing)
+		err := w.attach(t, i)
 		switch {
 		case !i.up, err != nil && !w.exists(i.index):
 		case err != nil:
-			p.state = failing
+			t.state = failing
 			failed = append(failed, err)
 		default:
-			p.state = captured
-			w.warn(p)
+			t.state = captured
+			w.warnHidden(t)
 		}
 	}
 	if len(failed) > 0 && w.attached() == nil {
@@ -177,9 +176,9 @@ func (w *Watcher) beginAny(there []netInterface) error {
 	return nil
 }
 
-// ending tells that all is about to be detached. Hundreds of interfaces take the
-// kernel seconds.
-func (w *Watcher) ending() bool {
+// stopping reports that everything is about to be detached. Attaching to hundreds of
+// interfaces takes seconds.
+func (w *Watcher) stopping() bool {
 	select {
 	case <-w.ends[0]:
 	case <-w.ends[1]:
@@ -189,7 +188,7 @@ func (w *Watcher) ending() bool {
 	return true
 }
 
-// follow keeps what is attached as it should be until the end.
+// follow updates the attachments until the end.
 func (w *Watcher) follow() {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
@@ -207,204 +206,206 @@ func (w *Watcher) follow() {
 	}
 }
 
-// update does what changes of the interfaces ask for. Where check is set it
-// looks, too, whether the programs of some ports are where they were, and tries
-// again what failed.
+// update brings the attachments in line with the interfaces. With check it also
+// checks, for a share of the targets, whether their programs are still attached, and
+// tries again what failed.
 func (w *Watcher) update(check bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	there := w.links.all()
+	existing := w.links.all()
 	if w.any {
-		w.settle(there)
+		w.syncTargets(existing)
 	}
 	if check {
 		w.turn++
 	}
-	mine := func(n int) bool { return check && n%checkTurns == w.turn%checkTurns }
-	w.exchange(there)
-	for n, p := range w.ports {
-		w.release(p, there, mine(n))
+	checked := func(n int) bool { return check && n%checkTurns == w.turn%checkTurns }
+	w.swapRenamed(existing)
+	for n, t := range w.targets {
+		w.detachStale(t, existing, checked(n))
 	}
-	for n, p := range w.ports {
-		if i, ok := w.find(p, there); ok && !w.ending() {
-			w.complete(p, i, mine(n))
+	for n, t := range w.targets {
+		if i, ok := w.find(t, existing); ok && !w.stopping() {
+			w.attachMissing(t, i, checked(n))
 		}
 	}
 }
 
-// settle gives each interface a port, and takes it from those that are gone.
-func (w *Watcher) settle(there []netInterface) {
-	old := make(map[int]*port)
-	for _, p := range w.ports {
-		old[p.index] = p
+// syncTargets gives each interface a target, and removes the targets of those that
+// are gone. It is for any.
+func (w *Watcher) syncTargets(existing []netInterface) {
+	old := make(map[int]*target)
+	for _, t := range w.targets {
+		old[t.index] = t
 	}
-	w.ports = w.ports[:0]
-	for _, i := range there {
-		p := old[i.index]
-		if p == nil {
-			p = &port{name: i.name, index: i.index}
+	w.targets = w.targets[:0]
+	for _, i := range existing {
+		t := old[i.index]
+		if t == nil {
+			t = &target{name: i.name, index: i.index}
 		}
-		if p.name != i.name && p.state == captured {
-			w.log.Info("interface has another name", "interface", i.name, "was", p.name)
+		if t.name != i.name && t.state == captured {
+			w.log.Info("interface has another name", "interface", i.name, "was", t.name)
 		}
-		p.name = i.name
-		w.ports = append(w.ports, p)
+		t.name = i.name
+		w.targets = append(w.targets, t)
 		delete(old, i.index)
 	}
-	for _, p := range old {
-		w.detach(p)
-		if p.state == captured {
-			w.log.Info("interface is gone", "interface", p.name)
+	for _, t := range old {
+		w.detach(t)
+		if t.state == captured {
+			w.log.Info("interface is gone", "interface", t.name)
 		}
 	}
 }
 
-// find returns the interface that a port is for, if there is one.
-func (w *Watcher) find(p *port, there []netInterface) (i netInterface, ok bool) {
+// find returns the interface that a target means now, if there is one.
+func (w *Watcher) find(t *target, existing []netInterface) (i netInterface, ok bool) {
 	if w.any {
-		return byNumber(there, p.index)
+		return byIndex(existing, t.index)
 	}
-	for _, i := range there {
-		if i.is(p.name) {
+	for _, i := range existing {
+		if i.hasName(t.name) {
 			return i, true
 		}
 	}
 	return i, false
 }
 
-// byNumber finds an interface in a list that is in order.
-func byNumber(there []netInterface, index int) (i netInterface, ok bool) {
-	n, ok := slices.BinarySearchFunc(there, index, func(i netInterface, index int) int { return i.index - index })
+// byIndex finds an interface in a list that is sorted by index.
+func byIndex(existing []netInterface, index int) (i netInterface, ok bool) {
+	n, ok := slices.BinarySearchFunc(existing, index, func(i netInterface, index int) int { return i.index - index })
 	if ok {
-		i = there[n]
+		i = existing[n]
 	}
 	return i, ok
 }
 
-// exchange gives each named port what another one has attached to the interface
-// that has the port's name now: between detaching and attaching packets would be
-// missed. In return the other one keeps what the port had.
-func (w *Watcher) exchange(there []netInterface) {
-	for _, p := range w.ports {
-		i, ok := w.find(p, there)
+// swapRenamed handles an interface that has received the name of one target while
+// another target is attached to it: the two swap their attachments. Packets would be
+// missed between detaching and attaching.
+func (w *Watcher) swapRenamed(existing []netInterface) {
+	for _, t := range w.targets {
+		i, ok := w.find(t, existing)
 		if !ok {
 			continue
 		}
-		q := w.holder(i)
-		if q == nil || q == p {
+		other := w.attachedTo(i)
+		if other == nil || other == t {
 			continue
 		}
-		if now, ok := w.find(q, there); ok && now.index == i.index { // by another of its names
+		if now, ok := w.find(other, existing); ok && now.index == i.index { // by another of its names
 			continue
 		}
-		p.index, q.index = q.index, p.index
-		p.attachment, q.attachment = q.attachment, p.attachment
-		p.promisc, q.promisc = q.promisc, p.promisc
-		if p.state == captured {
-			w.log.Info("interface has another name", "interface", p.name, "was", q.name)
+		t.index, other.index = other.index, t.index
+		t.attachment, other.attachment = other.attachment, t.attachment
+		t.promisc, other.promisc = other.promisc, t.promisc
+		if t.state == captured {
+			w.log.Info("interface has another name", "interface", t.name, "was", other.name)
 		}
-		if q.attachment == nil {
-			q.gone(w.log)
+		if other.attachment == nil {
+			other.enterGone(w.log)
 		}
 	}
 }
 
-// release takes a port off what it should not be on, or is not on any more.
-func (w *Watcher) release(p *port, there []netInterface, check bool) {
-	if p.attachment == nil {
+// detachStale detaches a target whose interface is gone or has lost its name to
+// another one, or whose programs somebody else has detached.
+func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
+	if t.attachment == nil {
 		return
 	}
-	i, ok := w.find(p, there)
-	now, listed := byNumber(there, p.index)
+	i, ok := w.find(t, existing)
+	now, listed := byIndex(existing, t.index)
 	switch {
-	case ok && i.index != p.index:
-		w.detach(p)
-		p.state = gone
-		w.log.Warn("another interface has the name now", "interface", p.name)
-	case !listed, // deleted, or in another namespace, where its number and name mean something else
-		check && !p.attachment.Alive() && !w.exists(p.index): // and the list lags behind
-		w.detach(p)
-		if !w.any { // of any, settle says it
-			p.gone(w.log)
+	case ok && i.index != t.index:
+		w.detach(t)
+		t.state = gone
+		w.log.Warn("another interface has the name now", "interface", t.name)
+	case !listed, // deleted, or in another namespace, where its index and name mean something else
+		check && !t.attachment.Alive() && !w.exists(t.index): // and the list lags behind
+		w.detach(t)
+		if !w.any { // of any, syncTargets logs it
+			t.enterGone(w.log)
 		}
-	case check && !p.attachment.Alive():
-		w.detach(p)
-		p.taken(w.log)
+	case check && !t.attachment.Alive():
+		w.detach(t)
+		t.enterDisplaced(w.log)
 	case !ok:
-		p.say(w.log, renamed, "interface has another name, and is captured until another one has the old name", "interface", p.name, "is", now.name)
+		t.enter(w.log, renamed, "interface has another name, and is captured until another one has the old name", "interface", t.name, "is", now.name)
 	}
 }
 
-// complete attaches what is not attached. What failed is tried again when the
-// interface has changed, and with check.
-func (w *Watcher) complete(p *port, i netInterface, check bool) {
-	if p.attachment == nil || w.promisc && p.promisc == nil {
-		// An interface that is down is attached, so that nothing is missed when it
-		// comes up. But one that is new may be on its way to another namespace.
-		wait := p.failed == i || w.any && !i.up
-		if other := w.holder(i); wait && !check || other != nil && other != p {
+// attachMissing attaches a target that is not attached. After a failure it tries
+// again when the interface has changed, and with check.
+func (w *Watcher) attachMissing(t *target, i netInterface, check bool) {
+	if t.attachment == nil || w.promisc && t.promisc == nil {
+		// An interface that is down is attached, too, so that no packet is missed when
+		// it comes up. But a new one may be on its way to another namespace.
+		wait := t.failed == i || w.any && !i.up
+		if other := w.attachedTo(i); wait && !check || other != nil && other != t {
 			return
 		}
-		if err := w.attach(p, i); err != nil {
-			p.failed = i
+		if err := w.attach(t, i); err != nil {
+			t.failed = i
 			if (i.up || !w.any) && w.exists(i.index) {
-				p.say(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
+				t.enter(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
 			}
 			return
 		}
 	}
-	p.failed = netInterface{}
-	if p.state != captured && (i.up || !w.any) {
-		w.log.Info(p.state.over(), "interface", p.name, "attached", p.attachment.Describe())
-		p.state = captured
-		w.warn(p)
+	t.failed = netInterface{}
+	if t.state != captured && (i.up || !w.any) {
+		w.log.Info(t.state.recovered(), "interface", t.name, "attached", t.attachment.Describe())
+		t.state = captured
+		w.warnHidden(t)
 	}
 }
 
-// attach puts on an interface what of its port is missing.
-func (w *Watcher) attach(p *port, i netInterface) (err error) {
-	if p.attachment == nil {
-		p.index = i.index
+// attach adds what the target lacks: the attachment, promiscuous mode, or both.
+func (w *Watcher) attach(t *target, i netInterface) (err error) {
+	if t.attachment == nil {
+		t.index = i.index
 		a, err := w.attacher.Attach(i.index)
-		if err != nil { // where a may be a nil pointer in an interface that is not nil
+		if err != nil { // a may be an interface that holds a nil pointer
 			return fmt.Errorf("interface %s: %w", i.name, err)
 		}
-		p.attachment = a
+		t.attachment = a
 	}
-	if w.promisc && p.promisc == nil {
-		if p.promisc, err = beginPromiscuous(i.index); err != nil {
+	if w.promisc && t.promisc == nil {
+		if t.promisc, err = beginPromiscuous(i.index); err != nil {
 			return fmt.Errorf("interface %s: %w", i.name, err)
 		}
 	}
 	return nil
 }
 
-func (w *Watcher) detach(p *port) {
-	if err := p.detach(); err != nil {
-		w.log.Warn("detach", "interface", p.name, "error", err)
+func (w *Watcher) detach(t *target) {
+	if err := t.detach(); err != nil {
+		w.log.Warn("detach", "interface", t.name, "error", err)
 	}
 }
 
-// warn says what others on the interface keep from us.
-func (w *Watcher) warn(p *port) {
-	teller, ok := w.attacher.(HiddenReporter)
+// warnHidden logs what other programs on the interface hide from the capture.
+func (w *Watcher) warnHidden(t *target) {
+	reporter, ok := w.attacher.(HiddenReporter)
 	if !ok {
 		return
 	}
-	hidden, err := teller.Hidden(p.index)
-	if err != nil && !w.exists(p.index) {
+	hidden, err := reporter.Hidden(t.index)
+	if err != nil && !w.exists(t.index) {
 		return
 	}
 	if err != nil {
-		w.log.Warn("cannot tell what else is attached", "interface", p.name, "error", err)
+		w.log.Warn("cannot tell what else is attached", "interface", t.name, "error", err)
 		return
 	}
 	for _, what := range hidden {
-		w.log.Warn("traffic may be hidden", "interface", p.name, "by", what)
+		w.log.Warn("traffic may be hidden", "interface", t.name, "by", what)
 	}
 }
 
-// Attached says how each interface is captured, in a few words.
+// Attached says in a few words how each interface is captured.
 func (w *Watcher) Attached() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -412,9 +413,9 @@ func (w *Watcher) Attached() []string {
 }
 
 func (w *Watcher) attached() (list []string) {
-	for _, p := range w.ports {
-		if p.attachment != nil && p.state == captured {
-			list = append(list, p.name+": "+p.attachment.Describe())
+	for _, t := range w.targets {
+		if t.attachment != nil && t.state == captured {
+			list = append(list, t.name+": "+t.attachment.Describe())
 		}
 	}
 	return list
@@ -424,14 +425,14 @@ func (w *Watcher) detachAll() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error
-	for _, p := range w.ports {
-		errs = append(errs, p.detach())
+	for _, t := range w.targets {
+		errs = append(errs, t.detach())
 	}
 	return errors.Join(errs...)
 }
 
-func namesOf(there []netInterface) (names []string) {
-	for _, i := range there {
+func interfaceNames(list []netInterface) (names []string) {
+	for _, i := range list {
 		names = append(names, i.name)
 	}
 	return names

@@ -39,8 +39,8 @@ func inNamespace(t *testing.T, stop <-chan struct{}, interfaces ...string) (w *W
 	return w, log
 }
 
-// TestNothingAttachedOnceStopped: a stop need not wait until hundreds of
-// interfaces are attached, only to be detached.
+// TestNothingAttachedOnceStopped: a stop does not wait until hundreds of interfaces
+// have been attached.
 func TestNothingAttachedOnceStopped(t *testing.T) {
 	for _, interfaces := range [][]string{{Any}, {"a0", "b0"}} {
 		stop := make(chan struct{})
@@ -54,8 +54,8 @@ func TestNothingAttachedOnceStopped(t *testing.T) {
 	}
 }
 
-// TestGoneBeforeItIsAttached: one that is listed and then deleted is nothing to
-// warn of.
+// TestGoneBeforeItIsAttached: an interface that is listed and then deleted causes no
+// warning.
 func TestGoneBeforeItIsAttached(t *testing.T) {
 	w, log := inNamespace(t, nil, Any)
 	const index = 1000
