@@ -14,39 +14,39 @@ import (
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
-// Report is what a host allows.
+// Report says what a host allows.
 type Report struct {
 	Kernel     string            `json:"kernel"`
 	Features   []Feature         `json:"features"`
-	Mode       Mode              `json:"mode,omitempty"` // that `attach --mode=auto` would take; "" where none works
+	Mode       Mode              `json:"mode,omitempty"` // that `attach --mode=auto` would use; "" if none works
 	Why        string            `json:"why"`
 	Advice     []string          `json:"advice,omitempty"`
-	Tunnels    string            `json:"tunnels"` // what becomes of what they carry
+	Tunnels    string            `json:"tunnels"` // what is captured of their contents
 	Interfaces []InterfaceReport `json:"interfaces"`
 }
 
-// Feature is one thing that the kernel or our rights may lack.
+// Feature is something that the kernel or our privileges may lack.
 type Feature struct {
 	Name   string `json:"name"`
 	Have   bool   `json:"have"`
 	Reason string `json:"reason,omitempty"` // why not
 }
 
-// InterfaceReport is what one interface allows.
+// InterfaceReport says what one interface allows.
 type InterfaceReport struct {
 	Name       string   `json:"name"`
 	Up         bool     `json:"up"`
 	Type       string   `json:"type"`
 	MTU        int      `json:"mtu"`
 	Mode       Mode     `json:"mode,omitempty"`
-	Attached   []string `json:"attached,omitempty"` // programs and sockets that are there, in the order in which packets meet them
-	Hidden     []string `json:"hidden,omitempty"`   // what we would not see
+	Attached   []string `json:"attached,omitempty"` // programs and sockets on it, in the order in which packets reach them
+	Hidden     []string `json:"hidden,omitempty"`   // traffic that we would not see
 	Advice     []string `json:"advice,omitempty"`
 	Impossible string   `json:"impossible,omitempty"` // why it cannot be captured
 }
 
-// Check looks at the host and at the named interfaces, or at all of them. It
-// attaches nothing.
+// Check examines the host and the named interfaces, or all of them. It attaches
+// nothing.
 func Check(names []string) (*Report, error) {
 	r := &Report{
 		Kernel: kernelRelease(), Features: features(),
@@ -109,10 +109,10 @@ func findLinks(names []string) ([]netlink.Link, error) {
 	if len(names) == 0 || len(names) == 1 && names[0] == watch.Any {
 		return all, nil
 	}
-	var there []string
+	var existing []string
 	found := make(map[string]netlink.Link)
 	for _, l := range all {
-		there = append(there, l.Attrs().Name)
+		existing = append(existing, l.Attrs().Name)
 		for _, name := range append(l.Attrs().AltNames, l.Attrs().Name) {
 			found[name] = l
 		}
@@ -120,7 +120,7 @@ func findLinks(names []string) ([]netlink.Link, error) {
 	var links []netlink.Link
 	for _, name := range names {
 		if found[name] == nil {
-			return nil, fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(there, ", "))
+			return nil, watch.NoInterface(name, existing)
 		}
 		links = append(links, found[name])
 	}
@@ -150,14 +150,14 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	return r
 }
 
-// tunnelDevices are the kernel's words for interfaces whose packets go on inside
-// others.
+// tunnelDevices are the kernel's names for types of interfaces that send their packets
+// inside others.
 var tunnelDevices = map[string]bool{
 	"vxlan": true, "geneve": true, "bareudp": true, "gre": true, "gretap": true, "erspan": true, "ip6gre": true, "ip6gretap": true,
 	"ip6erspan": true, "ipip": true, "sit": true, "ip6tnl": true, "gtp": true,
 }
 
-// hidden says what the programs and sockets on an interface keep from us.
+// hidden describes what the programs and sockets on an interface hide from us.
 func hidden(n *bpf.Neighbours) []string {
 	var list []string
 	if n.XDP != nil && !bpf.IsOurs(n.XDP.Name) {
@@ -171,7 +171,7 @@ func hidden(n *bpf.Neighbours) []string {
 		programs []bpf.Program
 		filters  []bpf.Filter
 	}{{"ingress", n.TCXIngress, n.Ingress}, {"egress", n.TCXEgress, n.Egress}} {
-		const advice = "stands ahead of ours at %s: what it ends the chain for is not seen"
+		const advice = "runs before ours at %s: packets for which it ends the chain are not seen"
 		ours := slices.IndexFunc(side.programs, func(p bpf.Program) bool { return bpf.IsOurs(p.Name) })
 		filter := slices.IndexFunc(side.filters, func(f bpf.Filter) bool { return f.Name == bpf.FilterName })
 		ahead := side.programs[:max(ours, 0)]
@@ -182,7 +182,7 @@ func hidden(n *bpf.Neighbours) []string {
 			list = append(list, fmt.Sprintf("TCX program %s "+advice+"; start the sensor again", p, side.name))
 		}
 		for _, f := range side.filters[:max(filter, 0)] {
-			list = append(list, fmt.Sprintf("filter %s "+advice+"; give it a lower place, with a higher number, and start the sensor again", f, side.name))
+			list = append(list, fmt.Sprintf("filter %s "+advice+"; give it a higher priority number than ours, and start the sensor again", f, side.name))
 		}
 	}
 	return list

@@ -15,8 +15,8 @@ import (
 	"dnsmonster-sensor/test/lab/namespace"
 )
 
-// TestRingKeepsItsPromises with packets that pass loopback of a namespace of its
-// own.
+// TestRingKeepsItsPromises with packets over the loopback interface of a namespace of
+// its own.
 func TestRingKeepsItsPromises(t *testing.T) {
 	namespace.Enter(t)("link set lo up")
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

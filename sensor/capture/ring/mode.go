@@ -2,10 +2,10 @@ package ring
 
 import "fmt"
 
-// Mode is how packets are taken from an interface.
+// Mode says by which hooks packets are captured on an interface.
 type Mode string
 
-// Modes of the command line.
+// The modes, as on the command line.
 const (
 	ModeAuto   Mode = "auto"   // TCX, or clsact on kernels before 6.6
 	ModeTCX    Mode = "tcx"    // TC programs at the head of the chain, both directions
@@ -13,7 +13,7 @@ const (
 	ModeXDP    Mode = "xdp"    // XDP for what comes in, TC for what goes out
 )
 
-// ParseMode checks the word of an option.
+// ParseMode checks the value of an option.
 func ParseMode(s string) (Mode, error) {
 	switch m := Mode(s); m {
 	case ModeAuto, ModeTCX, ModeClsact, ModeXDP:

@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
-// programs is the Attacher of a Ring.
+// programs attaches the programs of package bpf.
 type programs struct {
 	kernel *bpf.Kernel
 	mode   bpf.Mode
@@ -19,12 +19,12 @@ func newPrograms(k *bpf.Kernel, mode Mode) programs {
 	return programs{k, bpf.Mode(mode)}
 }
 
-// Attach implements Attacher.
+// Attach implements watch.Attacher.
 func (p programs) Attach(index int) (watch.Attachment, error) {
 	return p.kernel.Attach(index, p.mode)
 }
 
-// Hidden implements HiddenTeller.
+// Hidden implements watch.HiddenReporter.
 func (p programs) Hidden(index int) ([]string, error) {
 	n, err := bpf.FindNeighbours(index)
 	if err != nil {

@@ -20,14 +20,15 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// A ring lane gives up to ringBatch packets at once, and soon no more where they
-// are a ringShare-th of the ring, which the kernel lacks until the next Read.
+// A batch has at most maxBatch packets, and at most one part of maxBatchPart of the
+// ring (one packet may go beyond): the kernel cannot use that memory until the next
+// Read.
 const (
-	ringBatch = 256
-	ringShare = 16
+	maxBatch     = 256
+	maxBatchPart = 16
 )
 
-// Options is what a Ring captures, and how.
+// Options says what to capture, and how.
 type Options struct {
 	Interfaces []string // or watch.Any alone
 	Mode       Mode
@@ -38,8 +39,8 @@ type Options struct {
 	Promiscuous bool // see what is sent to others, too
 }
 
-// Ring is a live Source: programs on interfaces fill the kernel's ring buffers,
-// one for each lane.
+// Source is a live capture.Source: programs on interfaces fill the kernel's ring
+// buffers, one for each lane.
 type Source struct {
 	kernel  *bpf.Kernel
 	watch   *watch.Watcher
@@ -80,18 +81,18 @@ func (s *Source) Lanes() []capture.Lane {
 	return lanes
 }
 
-// Live is true: nobody can ask the network to wait.
+// Live is true: the network does not wait.
 func (s *Source) Live() bool { return true }
 
 // Attached describes each attachment in a few words, for the start line.
 func (s *Source) Attached() []string { return s.watch.Attached() }
 
-// InterfaceName implements InterfaceNamer.
+// InterfaceName implements capture.InterfaceNamer.
 func (s *Source) InterfaceName(index uint32, at int64) string {
 	return s.watch.InterfaceName(index, at)
 }
 
-// kinds are the books' words for the programs' counters.
+// kinds maps the programs' kinds of counters to those of the ledger.
 var kinds = map[bpf.Kind]capture.CounterKind{
 	bpf.KindIn: capture.CountsIn, bpf.KindLeftOut: capture.CountsLeftOut, bpf.KindLost: capture.CountsLost, bpf.KindGiven: capture.CountsGiven,
 	bpf.KindMeter: capture.CountsMeter, bpf.KindIncomplete: capture.CountsIncomplete,
@@ -114,7 +115,7 @@ func (s *Source) Kernel() (capture.KernelStats, error) {
 	return k, nil
 }
 
-// Given is what the kernel says it has put into the rings.
+// Given is the number of packets that the programs have put into the rings.
 func (s *Source) Given() uint64 {
 	hooks, err := s.kernel.Counters()
 	if err != nil {
@@ -131,7 +132,7 @@ func (s *Source) Given() uint64 {
 	return n
 }
 
-// Err is nil: what can go wrong with a ring goes wrong at the start.
+// Err is nil: everything that can go wrong outside the lanes goes wrong in Open.
 func (s *Source) Err() error { return nil }
 
 // Close detaches. What the rings hold can still be read.
@@ -144,8 +145,7 @@ func (s *Source) Close() error {
 	return err
 }
 
-// Free gives the kernel's memory back, after the lanes have ended and the
-// counters were read for the last time.
+// Free removes the programs, their counters and the rings from the kernel.
 func (s *Source) Free() error { return s.kernel.Close() }
 
 // lane reads one ring.
@@ -153,15 +153,14 @@ type lane struct {
 	source *Source
 	ring   *bpf.Ring
 	err    error // that ends the lane
-	broken int   // records that were taken, and cannot be given
+	broken int   // records that were taken from the ring and are no packets
 }
 
-// Read fills b with what the ring holds, up to a batch. The packets stay in the
-// ring until the next Read.
+// Read fills b from the ring. The packets stay in the ring until the next Read.
 func (l *lane) Read(b *packet.Batch) error {
 	l.ring.Release()
-	// Asked before the wait: what was detached by then can be in the ring, but
-	// nothing can come after it.
+	// Read before the wait: once closing is set nothing more enters the ring, so that
+	// a ring that is empty after the wait stays empty.
 	closing := l.source.closing.Load()
 	if l.take(b); len(b.Packets) > 0 || l.err != nil {
 		return l.end(b)
@@ -179,7 +178,7 @@ func (l *lane) Read(b *packet.Batch) error {
 	return os.ErrDeadlineExceeded
 }
 
-// end is the lane's error once all that came before it has been given.
+// end returns the lane's error once all packets before it have been returned.
 func (l *lane) end(b *packet.Batch) error {
 	if len(b.Packets) > 0 {
 		return nil
@@ -191,12 +190,12 @@ func (l *lane) end(b *packet.Batch) error {
 func (l *lane) take(b *packet.Batch) {
 	b.Packets = b.Packets[:0]
 	offset := l.source.clock.Offset()
-	for most := l.ring.Size() / ringShare; l.err == nil && len(b.Packets) < ringBatch && l.ring.Held() < most; {
+	for most := l.ring.Size() / maxBatchPart; l.err == nil && len(b.Packets) < maxBatch && l.ring.Held() < most; {
 		raw, ok := l.ring.Next()
 		if !ok {
 			return
 		}
-		p, err := ringPacket(raw, offset)
+		p, err := parsePacket(raw, offset)
 		if err != nil {
 			l.err, l.broken = err, 1
 			return
@@ -205,7 +204,7 @@ func (l *lane) take(b *packet.Batch) {
 	}
 }
 
-// Discard implements Discarder.
+// Discard implements capture.Discarder.
 func (l *lane) Discard() (n int, err error) {
 	closing := l.source.closing.Load()
 	n, l.broken = l.broken, 0
@@ -219,17 +218,17 @@ func (l *lane) Discard() (n int, err error) {
 	case closing && l.ring.Empty():
 		return 0, io.EOF
 	}
-	if l.ring.Wait() != nil { // which may be why the lane has failed
+	if l.ring.Wait() != nil { // perhaps the reason why the lane has failed
 		time.Sleep(capture.ReadTimeout)
 	}
 	return 0, os.ErrDeadlineExceeded
 }
 
-// ringPacket turns a kernel record into a packet that borrows its bytes.
-func ringPacket(raw []byte, offset int64) (packet.Packet, error) {
+// parsePacket turns a record of the programs into a packet that borrows its bytes.
+func parsePacket(raw []byte, offset int64) (packet.Packet, error) {
 	r, data, ok := bpf.ParseRecord(raw)
 	if !ok {
-		return packet.Packet{}, fmt.Errorf("read ring: a record of %d bytes is not of this program", len(raw))
+		return packet.Packet{}, fmt.Errorf("read ring: a record of %d bytes is not in this program's format", len(raw))
 	}
 	p := packet.Packet{
 		Data:      data,

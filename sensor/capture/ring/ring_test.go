@@ -16,8 +16,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// loopback attaches to lo of a network namespace of the test's own. What is
-// written to the descriptor passes there, to port 53.
+// loopback attaches to lo in a network namespace of the test's own. What is written
+// to the descriptor send goes there, to port 53.
 func loopback(t *testing.T, ringBytes int) (source *Source, send int) {
 	t.Helper()
 	namespace.Enter(t)("link set lo up")
@@ -41,8 +41,8 @@ func loopback(t *testing.T, ringBytes int) (source *Source, send int) {
 	return source, send
 }
 
-// datagram sends one. That nobody listens there is told by one error for
-// each that was sent before.
+// datagram sends one. Nobody listens there: each datagram causes an error at the next
+// write.
 func datagram(t *testing.T, fd int, data []byte) {
 	t.Helper()
 	for {
@@ -54,7 +54,7 @@ func datagram(t *testing.T, fd int, data []byte) {
 	}
 }
 
-// What was captured before Close comes after it, in order, and then the end.
+// Packets that were captured before Close are read after it, in order, and then io.EOF.
 func TestRingCloseDrains(t *testing.T) {
 	const packets = 1000 // several batches
 	source, send := loopback(t, 1<<20)
@@ -75,8 +75,7 @@ func TestRingCloseDrains(t *testing.T) {
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)
 		}
-		// Looked at when all of the batch is there: none of it may have been
-		// overwritten.
+		// Checked once the whole batch was read: none of it may have been overwritten.
 		for _, p := range b.Packets {
 			const payload = 14 + 20 + 8
 			if want := fmt.Sprintf("%04d", n); len(p.Data) != payload+4+n%400 || string(p.Data[payload:][:4]) != want {
@@ -90,7 +89,7 @@ func TestRingCloseDrains(t *testing.T) {
 	}
 }
 
-// A batch holds little of the ring, so that there is room for what comes
+// A batch holds a small part of the ring, so that there is room for more packets
 // meanwhile.
 func TestRingBatchIsSmall(t *testing.T) {
 	const size, frame = 128 << 10, 4096
@@ -104,7 +103,7 @@ func TestRingBatchIsSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(b.Packets); n < 1 || n*frame > size/ringShare+frame {
+	if n := len(b.Packets); n < 1 || n*frame > size/maxBatchPart+frame {
 		t.Errorf("%d packets of %d bytes in a batch, of a ring of %d bytes", n, frame, size)
 	}
 }

@@ -23,12 +23,12 @@ func Check(names []string) error {
 				existing = append(existing, i.Name)
 			}
 		}
-		errs = append(errs, noInterface(name, existing))
+		errs = append(errs, NoInterface(name, existing))
 	}
 	return errors.Join(errs...)
 }
 
-// noInterface is the error for a name that no interface has.
-func noInterface(name string, existing []string) error {
+// NoInterface is the error for a name that no interface has.
+func NoInterface(name string, existing []string) error {
 	return fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(existing, ", "))
 }

@@ -116,7 +116,7 @@ func (w *Watcher) begin() error {
 		}
 		i, ok := w.find(t, existing)
 		if !ok {
-			return noInterface(t.name, interfaceNames(existing))
+			return NoInterface(t.name, interfaceNames(existing))
 		}
 		if other := w.attachedTo(i); other != nil {
 			return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, t.name)
