@@ -98,7 +98,7 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 	return feed{look: look, files: paths, ordered: f.ordered, open: func(<-chan struct{}) (capture.Source, error) {
 		in := file.Options{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
 		if !o.reading.dedup { // else duplicates have to meet
-			in.Loose = s.decoder.Unpinned
+			in.Unpinned = s.decoder.Unpinned
 		}
 		files, err := file.Open(in)
 		if err != nil {

@@ -32,7 +32,7 @@ func TestShrinksAtEachStep(t *testing.T) {
 				var chosen atomic.Int64
 				source, err := file.Open(file.Options{
 					Paths: []string{path, packets.TempFile(t, packets.Queries(1000))}, Lanes: workers, Choose: decoder.Lane,
-					Loose: func(p *packet.Packet) bool {
+					Unpinned: func(p *packet.Packet) bool {
 						n := int(chosen.Add(1))
 						if n == at {
 							if err := os.Truncate(path, 0); err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check says which of the paths that Source would be opened for cannot be
-// read. It opens nothing: that may mean something to a pipe's other end.
+// Check reports which paths cannot be read. It opens nothing: the other end of a pipe
+// would notice.
 func Check(paths []string) (errs []error) {
 	for _, path := range paths {
 		if path == stdinPath {
@@ -22,7 +22,7 @@ func Check(paths []string) (errs []error) {
 	return errs
 }
 
-// stat looks at a file that is to be read.
+// stat checks that a path can be read.
 func stat(path string) (fs.FileInfo, error) {
 	st, err := os.Stat(path)
 	if err == nil && st.IsDir() {

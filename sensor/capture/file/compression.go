@@ -13,11 +13,11 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// maxZstdWindow is what the zstd program takes without being asked (--long=27).
+// maxZstdWindow is what the zstd program accepts by default (--long=27).
 const maxZstdWindow = 128 << 20
 
-// compression is a format that captures are compressed with. A file's name does
-// not matter.
+// compression is a format of compressed captures. It is recognized by the first bytes,
+// whatever the file is called.
 type compression struct {
 	name  string
 	magic string
@@ -27,7 +27,7 @@ type compression struct {
 var compressions = []compression{
 	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
 	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-	{"zstd", "\x50\x2a\x4d\x18", openZstd}, // starts with a frame to be skipped, as pzstd writes it
+	{"zstd", "\x50\x2a\x4d\x18", openZstd}, // starts with a skippable frame, as pzstd writes it
 	{"xz", "\xfd7zXZ\x00", openXZ},
 	{"lz4", "\x04\x22\x4d\x18", openLZ4},
 	{"lz4", "\x02\x21\x4c\x18", openLZ4}, // the legacy format of Linux kernels
@@ -48,8 +48,7 @@ func openXZ(r io.Reader) (io.ReadCloser, error) {
 
 func openLZ4(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil }
 
-// compressionOf looks at a file's first bytes. It returns nil for one that is
-// not compressed.
+// compressionOf recognizes a compression by a file's first bytes, nil for none.
 func compressionOf(start []byte) *compression {
 	for i := range compressions {
 		if bytes.HasPrefix(start, []byte(compressions[i].magic)) {
@@ -61,21 +60,21 @@ func compressionOf(start []byte) *compression {
 
 func compressed(data []byte) bool { return compressionOf(data) != nil }
 
-// plain reads what a capture file holds when it is not compressed any more.
-type plain struct {
+// plainReader reads the uncompressed content of a capture file.
+type plainReader struct {
 	io.Reader
 	compression *compression // nil: none
 	closers     []io.Closer
 }
 
-// readPlain looks at the first bytes of file and reads on through the right
-// decompressor. It owns file from then on, also where it fails.
-func readPlain(file io.ReadCloser) (*plain, error) {
-	p := &plain{closers: []io.Closer{file}}
+// newPlainReader reads the first bytes of file and puts the right decompressor before
+// it. It owns file, and closes it if it fails.
+func newPlainReader(file io.ReadCloser) (*plainReader, error) {
+	p := &plainReader{closers: []io.Closer{file}}
 	b := bufio.NewReaderSize(file, 64<<10)
 	p.Reader = b
 	start, err := b.Peek(6)
-	if err != nil && err != io.EOF { // a short file is the reader's to judge
+	if err != nil && err != io.EOF { // a short file: the format reports it
 		p.Close()
 		return nil, err
 	}
@@ -85,15 +84,15 @@ func readPlain(file io.ReadCloser) (*plain, error) {
 	d, err := p.compression.open(b)
 	if err != nil {
 		p.Close()
-		return nil, p.damage(err)
+		return nil, p.explain(err)
 	}
 	p.Reader = d
 	p.closers = append(p.closers, d)
 	return p, nil
 }
 
-// damage says what an error of Read means.
-func (p *plain) damage(err error) error {
+// explain says what an error of Read means for the user.
+func (p *plainReader) explain(err error) error {
 	switch {
 	case p.compression == nil:
 		return err
@@ -108,7 +107,7 @@ func (p *plain) damage(err error) error {
 }
 
 // Close closes the decompressor, then the file.
-func (p *plain) Close() error {
+func (p *plainReader) Close() error {
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		errs = append(errs, p.closers[i].Close())

@@ -32,11 +32,11 @@ func capturePackets(n int) []byte {
 }
 
 // openFiles opens inputs for three lanes, which own packets by their first byte.
-func openFiles(t *testing.T, loose bool, paths ...string) capture.Source {
+func openFiles(t *testing.T, unpinned bool, paths ...string) capture.Source {
 	t.Helper()
 	o := file.Options{Paths: paths, Lanes: 3, Choose: func(p *packet.Packet) packet.Hash { return packet.Hash(p.Data[0]) * 0x5555555555555555 }}
-	if loose {
-		o.Loose = func(p *packet.Packet) bool { return p.Data[0]%2 == 0 }
+	if unpinned {
+		o.Unpinned = func(p *packet.Packet) bool { return p.Data[0]%2 == 0 }
 	}
 	s, err := file.Open(o)
 	if err != nil {
@@ -59,9 +59,9 @@ func TestFilesKeepTheirPromises(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := func(name string, loose bool, packets int, paths ...string) {
+	f := func(name string, unpinned bool, packets int, paths ...string) {
 		t.Run(name, func(t *testing.T) {
-			capturetest.Check(t, capturetest.Target{Open: func() capture.Source { return openFiles(t, loose, paths...) }, Packets: packets})
+			capturetest.Check(t, capturetest.Target{Open: func() capture.Source { return openFiles(t, unpinned, paths...) }, Packets: packets})
 		})
 	}
 	f("mapped", false, n, plain)

@@ -16,193 +16,192 @@ import (
 )
 
 const (
-	// fileBatch is how many packets of a mapped file a lane takes at once.
-	fileBatch = 512
-	// fullAt is how many packets wait for a lane before the others let it catch
-	// up.
-	fullAt = 2 * fileBatch
+	// cursorBatch is how many packets of a mapped file a lane takes at once.
+	cursorBatch = 512
+	// pinnedLimit is how many packets may wait for a lane before the other lanes
+	// wait until it has caught up.
+	pinnedLimit = 2 * cursorBatch
 )
 
-// walk is the one way through a mapped file, which all lanes share. A lane takes
-// the next packets when it has handled its last ones: so each record is walked
-// once, and a lane that is slow takes less. Packets that are bound to another
-// lane wait for that one, in file order.
+// cursor is the position in a mapped file, which all lanes share. A lane that has
+// handled its packets moves the cursor over the next records: so each record is read
+// once, and a slow lane takes fewer. Packets that are pinned to another lane wait for
+// that lane, in file order.
 //
-// Only the walk from header to header is done by one lane at a time. Lanes that
-// queue for it bring the bytes that will be theirs into their own cache
-// meanwhile.
-type walk struct {
+// One lane at a time moves from header to header. Lanes that queue for it load the
+// bytes that will probably be theirs into their own cache meanwhile.
+type cursor struct {
 	file   *mapped
 	source *Source
 
-	walked   atomic.Uint64 // records so far
-	position atomic.Int64  // offset, for those who do not hold mu
+	records  atomic.Uint64 // read so far
+	position atomic.Int64  // offset, for readers that do not hold mu
 
 	mu       sync.Mutex
 	format   format // nil before the first record
 	offset   int    // of the next record
 	ended    bool
-	complete bool              // it has ended at the end of the file, or by an error
-	queued   int               // lanes that are about to walk
-	stride   int               // bytes that the last one walked
-	bound    [][]packet.Packet // by lane: what waits for it
-	behind   int               // lanes that wait until another one has caught up
-	caught   chan struct{}     // a token for each of those when that has happened
+	complete bool              // it has ended at the end of the file, or with an error
+	queued   int               // lanes that are about to move the cursor
+	stride   int               // bytes of the last move
+	pinned   [][]packet.Packet // by lane: packets that wait for it
+	blocked  int               // lanes that wait until another one has caught up
+	caughtUp chan struct{}     // gets a token for each of them
 }
 
-func (s *Source) newWalk(m *mapped, lanes int) *walk {
-	return &walk{file: m, source: s, bound: make([][]packet.Packet, lanes), caught: make(chan struct{}, lanes)}
+func (s *Source) newCursor(m *mapped, lanes int) *cursor {
+	return &cursor{file: m, source: s, pinned: make([][]packet.Packet, lanes), caughtUp: make(chan struct{}, lanes)}
 }
 
-// errFull means that a lane has to catch up before there is more.
-var errFull = errors.New("a lane is behind")
+// errBehind means that another lane must catch up first.
+var errBehind = errors.New("a lane is behind")
 
-// take fills b, which is empty, for a lane. What waits for it comes before what
-// is behind it in the file. It returns io.EOF when nothing can come any more, and
-// os.ErrDeadlineExceeded where another lane did not catch up for a while.
-func (w *walk) take(l *lane, b *packet.Batch) error {
+// next fills b, which is empty, for a lane. Packets that wait for the lane come before
+// those further on in the file. It returns io.EOF at the end, and
+// os.ErrDeadlineExceeded if another lane did not catch up in time.
+func (c *cursor) next(l *lane, b *packet.Batch) error {
 	for {
-		next, n, err := w.queue(l.number, b)
-		if err == errFull && l.await(w.caught) {
+		from, n, err := c.enqueue(l.number, b)
+		if err == errBehind && l.await(c.caughtUp) {
 			continue
 		}
-		if err == errFull {
+		if err == errBehind {
 			return os.ErrDeadlineExceeded
 		}
 		if err != nil || len(b.Packets) > 0 {
 			return err
 		}
-		faults(func() { l.warmUp(w.file.data, next, n) }) // the walk will see that the file is shorter
-		if w.walk(l, b); len(b.Packets) > 0 {
+		faults(func() { l.prefetch(c.file.data, from, n) }) // move notices that the file is shorter
+		if c.move(l, b); len(b.Packets) > 0 {
 			return nil
 		}
 	}
 }
 
-// queue gives a lane what waits for it. If that is nothing, it puts the lane into
-// the queue of those that walk, and returns where its turn will probably begin and
-// how many bytes it will take.
-func (w *walk) queue(lane int, b *packet.Batch) (next, n int, err error) {
-	w.lock()
-	defer w.mu.Unlock()
-	if w.collect(lane, b) {
+// enqueue gives a lane the packets that wait for it. If there are none, it queues the
+// lane for a move, and returns where that will probably begin and how many bytes it
+// will take.
+func (c *cursor) enqueue(lane int, b *packet.Batch) (from, n int, err error) {
+	c.lock()
+	defer c.mu.Unlock()
+	if c.takePinned(lane, b) {
 		return 0, 0, nil
 	}
-	if w.source.stop.Load() {
-		w.ended = true
+	if c.source.stop.Load() {
+		c.ended = true
 	}
-	if w.ended {
-		w.bound[lane] = nil // files may be many
+	if c.ended {
+		c.pinned[lane] = nil // frees memory: there may be many files
 		return 0, 0, io.EOF
 	}
-	if slices.ContainsFunc(w.bound, func(list []packet.Packet) bool { return len(list) >= fullAt }) {
-		w.behind++
-		return 0, 0, errFull
+	if slices.ContainsFunc(c.pinned, func(list []packet.Packet) bool { return len(list) >= pinnedLimit }) {
+		c.blocked++
+		return 0, 0, errBehind
 	}
-	next = w.offset + w.queued*w.stride
-	w.queued++
-	return next, w.stride, nil
+	from = c.offset + c.queued*c.stride
+	c.queued++
+	return from, c.stride, nil
 }
 
-// lock takes mu. It is held for some microseconds at a time: going to sleep would
-// take longer, and what else there is to do can be done meanwhile.
-func (w *walk) lock() {
+// lock takes mu, which is held for microseconds: sleeping would take longer, and other
+// goroutines can run meanwhile.
+func (c *cursor) lock() {
 	for range 100 {
-		if w.mu.TryLock() {
+		if c.mu.TryLock() {
 			return
 		}
 		runtime.Gosched()
 	}
-	w.mu.Lock()
+	c.mu.Lock()
 }
 
-// collect takes what waits for a lane. mu is held.
-func (w *walk) collect(lane int, b *packet.Batch) bool {
-	mine := w.bound[lane]
+// takePinned moves the packets that wait for a lane to b. mu is held.
+func (c *cursor) takePinned(lane int, b *packet.Batch) bool {
+	mine := c.pinned[lane]
 	if len(mine) == 0 {
 		return false
 	}
-	w.bound[lane], b.Packets = b.Packets, mine
-	for ; w.behind > 0; w.behind-- {
+	c.pinned[lane], b.Packets = b.Packets, mine
+	for ; c.blocked > 0; c.blocked-- {
 		select {
-		case w.caught <- struct{}{}:
+		case c.caughtUp <- struct{}{}:
 		default: // there are as many tokens as lanes
 		}
 	}
 	return true
 }
 
-// walk is a lane's turn. b stays empty where all packets were others'.
-func (w *walk) walk(l *lane, b *packet.Batch) {
-	w.lock()
-	defer w.mu.Unlock()
-	w.queued--
-	if w.collect(l.number, b) || w.ended {
+// move is a lane's turn. b stays empty if all packets are pinned to other lanes.
+func (c *cursor) move(l *lane, b *packet.Batch) {
+	c.lock()
+	defer c.mu.Unlock()
+	c.queued--
+	if c.takePinned(l.number, b) || c.ended {
 		return
 	}
-	from := w.offset
-	if w.file.shrunk() || faults(func() { w.fill(l, b) }) {
-		w.shrank()
+	from := c.offset
+	if c.file.shrunk() || faults(func() { c.fill(l, b) }) {
+		c.shrank()
 	}
-	w.stride = w.offset - from
-	w.position.Store(int64(w.offset))
+	c.stride = c.offset - from
+	c.position.Store(int64(c.offset))
 }
 
-// fill walks a batch of records. Those that the lane can take fill b, the others
-// wait for their own lanes. At the end of the file and at damage the walk has
-// ended. Wherever it stops, all packets that were walked have a lane. mu is held.
-func (w *walk) fill(l *lane, b *packet.Batch) {
-	data := w.file.data
-	if w.format == nil {
-		f, off, _ := newFormat(data, w.source.told(w.file.path)) // checked when it was opened
-		w.format, w.offset = asRaw(f, w.source.raw), off
+// fill reads a batch of records. The lane's packets go to b, the others wait for their
+// own lanes. The cursor ends at the end of the file and at damage. Wherever it stops,
+// each packet that was counted has a lane. mu is held.
+func (c *cursor) fill(l *lane, b *packet.Batch) {
+	data := c.file.data
+	if c.format == nil {
+		f, off, _ := newFormat(data, c.source.context(c.file.path)) // checked when it was opened
+		c.format, c.offset = asRaw(f, c.source.raw), off
 	}
-	b.Packets = slices.Grow(b.Packets, fileBatch)
-	list, kept, walked := b.Packets[:fileBatch], 0, uint64(0)
+	b.Packets = slices.Grow(b.Packets, cursorBatch)
+	list, kept, records := b.Packets[:cursorBatch], 0, uint64(0)
 	defer func() {
 		b.Packets = list[:kept]
-		w.walked.Add(walked)
+		c.records.Add(records)
 	}()
-	for range fileBatch {
-		if w.offset < l.warmFrom || w.offset >= l.warm {
-			l.warmUp(data, w.offset, warmStep)
+	for range cursorBatch {
+		if c.offset < l.prefetchedFrom || c.offset >= l.prefetchedTo {
+			l.prefetch(data, c.offset, prefetchStep)
 		}
-		p := &list[kept] // the next packet takes the place of one that is not kept
-		next, err := w.format.record(data, w.offset, p)
-		w.offset = next
+		p := &list[kept] // the next packet overwrites one that is not kept
+		next, err := c.format.record(data, c.offset, p)
+		c.offset = next
 		if err != nil {
 			if err != io.EOF {
-				w.source.fail(fmt.Errorf("read %s: offset %d: %w", w.file.path, next, err))
+				c.source.fail(fmt.Errorf("read %s: offset %d: %w", c.file.path, next, err))
 			}
-			w.ended, w.complete = true, true
+			c.ended, c.complete = true, true
 			return
 		}
-		walked++
-		kept++ // if choosing faults, so will handling, which has an outcome for that
-		if to := w.source.laneOf(p, l.number); to != l.number {
+		records++
+		kept++ // before laneOf, which may fault: decoding then faults too, and counts an outcome
+		if to := c.source.laneOf(p, l.number); to != l.number {
 			kept--
-			w.bound[to] = append(w.bound[to], *p)
+			c.pinned[to] = append(c.pinned[to], *p)
 		}
 	}
 }
 
-// laneOf returns whose a packet is that a lane has walked.
-func (s *Source) laneOf(p *packet.Packet, walker int) int {
-	if len(s.lanes) == 1 || s.loose != nil && s.loose(p) {
-		return walker
+// laneOf returns the lane for a packet that a lane has read.
+func (s *Source) laneOf(p *packet.Packet, reader int) int {
+	if len(s.lanes) == 1 || s.unpinned != nil && s.unpinned(p) {
+		return reader
 	}
 	return s.choose(p).Lane(len(s.lanes))
 }
 
-// shrank gives the file up because it has become shorter. Packets of it that
-// lanes have, or that wait for them, stay theirs. mu is held.
-func (w *walk) shrank() {
-	w.source.fail(fmt.Errorf("read %s: offset %d: the file became shorter while it was read", w.file.path, w.offset))
-	w.ended, w.complete = true, true
+// shrank ends the reading of a file that has become shorter. Lanes keep the packets
+// that they have, and those that wait for them. mu is held.
+func (c *cursor) shrank() {
+	c.source.fail(fmt.Errorf("read %s: offset %d: the file became shorter while it was read", c.file.path, c.offset))
+	c.ended, c.complete = true, true
 }
 
-// faults calls f and reports whether it has touched bytes that a mapped file does
-// not have any more.
+// faults calls f, and reports whether it touched bytes that a mapped file no longer
+// has.
 func faults(f func()) (yes bool) {
 	defer func() {
 		if fault := recover(); capture.IsFault(fault) {
@@ -215,7 +214,7 @@ func faults(f func()) (yes bool) {
 	return false
 }
 
-// await waits for a token, for as long as a lane has capture.ReadTimeout.
+// await waits for a token, up to capture.ReadTimeout.
 func (l *lane) await(token <-chan struct{}) bool {
 	if l.timer == nil {
 		l.timer = time.NewTimer(capture.ReadTimeout)
@@ -232,25 +231,24 @@ func (l *lane) await(token <-chan struct{}) bool {
 }
 
 const (
-	// warmMost is how many bytes of a mapped file are brought into the cache at
-	// once: some part of a core's second level.
-	warmMost = 256 << 10
-	// warmStep is how many at a time where a turn goes on behind what it was
-	// expected to take.
-	warmStep  = 16 << 10
-	cacheLine = 64
+	// maxPrefetch is how many bytes are loaded into the cache at once: a part of a
+	// core's second level.
+	maxPrefetch = 256 << 10
+	// prefetchStep is how many are loaded at a time if a move goes further than
+	// expected.
+	prefetchStep = 16 << 10
+	cacheLine    = 64
 )
 
-// warmUp touches n bytes of a file, all of them at the same time. The walk by
-// itself goes from one packet's length to the next, and would wait for memory at
-// each.
-func (l *lane) warmUp(data []byte, from, n int) {
+// prefetch touches n bytes of a file, one in each cache line. Those loads overlap,
+// whereas moving from one record's length to the next would wait for memory each time.
+func (l *lane) prefetch(data []byte, from, n int) {
 	from = min(from, len(data))
-	end := min(from+min(n, warmMost), len(data))
+	end := min(from+min(n, maxPrefetch), len(data))
 	touched := byte(0)
 	for i := from; i < end; i += cacheLine {
 		touched |= data[i]
 	}
 	l.touched |= touched
-	l.warmFrom, l.warm = from, end
+	l.prefetchedFrom, l.prefetchedTo = from, end
 }

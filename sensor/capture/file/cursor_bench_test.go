@@ -8,9 +8,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// BenchmarkWalk is what it costs to walk a packet of a mapped file, by one lane
+// BenchmarkCursor is what it costs to walk a packet of a mapped file, by one lane
 // alone, and with lanes to choose from.
-func BenchmarkWalk(b *testing.B) {
+func BenchmarkCursor(b *testing.B) {
 	frames := make([][]byte, 100_000)
 	for i := range frames {
 		frames[i] = make([]byte, 90)

@@ -13,29 +13,29 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// everyThird is loose of what numbered makes.
+// everyThird is unpinned of what numbered makes.
 func everyThird(p *packet.Packet) bool { return binary.LittleEndian.Uint32(p.Data[1:])%3 == 0 }
 
-// openWalk opens one capture file of numbered frames for some lanes.
-func openWalk(t testing.TB, lanes, frames int, loose func(*packet.Packet) bool) (*Source, string) {
+// openMapped opens one capture file of numbered frames for some lanes.
+func openMapped(t testing.TB, lanes, frames int, unpinned func(*packet.Packet) bool) (*Source, string) {
 	t.Helper()
 	path := write(t, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, frames)...))
-	s, err := Open(Options{Paths: []string{path}, Lanes: lanes, Choose: byFirstByte, Loose: loose})
+	s, err := Open(Options{Paths: []string{path}, Lanes: lanes, Choose: byFirstByte, Unpinned: unpinned})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, path
 }
 
-// Whoever takes what is loose, each frame is given once, what is bound to its
+// Whoever takes what is unpinned, each frame is given once, what is bound to its
 // own lane, and on every lane in file order.
-func TestWalkIsShared(t *testing.T) {
+func TestCursorIsShared(t *testing.T) {
 	const n = 50_000
 	never := func(*packet.Packet) bool { return false }
 	always := func(*packet.Packet) bool { return true }
 	for _, lanes := range []int{1, 2, 3, 8} {
-		for i, loose := range []func(*packet.Packet) bool{nil, never, everyThird, always} {
-			s, _ := openWalk(t, lanes, n, loose)
+		for i, unpinned := range []func(*packet.Packet) bool{nil, never, everyThird, always} {
+			s, _ := openMapped(t, lanes, n, unpinned)
 			complete(t, fmt.Sprint(lanes, " lanes, case ", i), drain(t, s), n)
 			if share, known := s.Progress(); s.Given() != n || s.Err() != nil || share != 1 || !known {
 				t.Errorf("%d lanes: source says %d, error %v, progress %v", lanes, s.Given(), s.Err(), share)
@@ -46,9 +46,9 @@ func TestWalkIsShared(t *testing.T) {
 
 // Where one lane does not read, the others stop when a bounded number of packets
 // waits for it, and go on when it does.
-func TestWalkWaitsForSlowLane(t *testing.T) {
+func TestCursorWaitsForSlowLane(t *testing.T) {
 	const n = 50_000
-	s, _ := openWalk(t, 2, n, everyThird)
+	s, _ := openMapped(t, 2, n, everyThird)
 	var b packet.Batch
 	given, last := 0, -1
 	for {
@@ -62,9 +62,9 @@ func TestWalkWaitsForSlowLane(t *testing.T) {
 		given += len(b.Packets)
 		last = int(binary.LittleEndian.Uint32(b.Packets[len(b.Packets)-1].Data[1:]))
 	}
-	w := s.items[0].walk
-	waits := len(w.bound[1])
-	if waits < fullAt || waits >= fullAt+fileBatch || int(s.Given()) != given+waits {
+	w := s.inputs[0].cursor
+	waits := len(w.pinned[1])
+	if waits < pinnedLimit || waits >= pinnedLimit+cursorBatch || int(s.Given()) != given+waits {
 		t.Errorf("%d packets wait for lane 1, lane 0 got %d, source says %d", waits, given, s.Given())
 	}
 	if share, _ := s.Progress(); share <= 0 || share >= 0.5 {
@@ -77,8 +77,8 @@ func TestWalkWaitsForSlowLane(t *testing.T) {
 }
 
 // A file that has been read takes no memory any more, though others follow.
-func TestWalkReleases(t *testing.T) {
-	s, path := openWalk(t, 1, 50_000, nil)
+func TestCursorReleases(t *testing.T) {
+	s, path := openMapped(t, 1, 50_000, nil)
 	complete(t, "one lane", drain(t, s), 50_000)
 	if kb := resident(t, path); kb != 0 {
 		t.Errorf("%d kB of the file are in memory behind its end", kb)
@@ -102,35 +102,35 @@ func resident(t *testing.T, path string) (kb int) {
 }
 
 // After Close the lanes still give what waits for them, and no more.
-func TestWalkClose(t *testing.T) {
-	s, _ := openWalk(t, 3, 50_000, nil)
+func TestCursorClose(t *testing.T) {
+	s, _ := openMapped(t, 3, 50_000, nil)
 	var b packet.Batch
 	if err := s.Lanes()[0].Read(&b); err != nil {
 		t.Fatal(err)
 	}
 	got := len(b.Packets)
 	s.Close()
-	if got += len(drain(t, s)); got < fileBatch || got >= 3*fullAt || s.Given() != uint64(got) || s.Err() != nil {
+	if got += len(drain(t, s)); got < cursorBatch || got >= 3*pinnedLimit || s.Given() != uint64(got) || s.Err() != nil {
 		t.Errorf("lanes gave %d, source says %d; error %v", got, s.Given(), s.Err())
 	}
 }
 
 // What waits for a lane of one file comes before anything of the next, also
 // where that is a stream.
-func TestWalkOneFileAfterTheOther(t *testing.T) {
+func TestCursorOneFileAfterTheOther(t *testing.T) {
 	const each = 3000
 	var paths []string
 	for i, kind := range []string{"", "gzip", "", ""} {
 		paths = append(paths, write(t, compress(t, kind, pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(i*each, each)...))))
 	}
 	for range 20 {
-		s, err := Open(Options{Paths: paths, Lanes: 3, Choose: byFirstByte, Loose: everyThird})
+		s, err := Open(Options{Paths: paths, Lanes: 3, Choose: byFirstByte, Unpinned: everyThird})
 		if err != nil {
 			t.Fatal(err)
 		}
 		complete(t, "four files", drain(t, s), 4*each)
-		for _, in := range s.items {
-			if in.walk != nil && slices.ContainsFunc(in.walk.bound, func(list []packet.Packet) bool { return list != nil }) {
+		for _, in := range s.inputs {
+			if in.cursor != nil && slices.ContainsFunc(in.cursor.pinned, func(list []packet.Packet) bool { return list != nil }) {
 				t.Error("a file that all lanes have left still takes memory")
 			}
 		}
@@ -139,13 +139,13 @@ func TestWalkOneFileAfterTheOther(t *testing.T) {
 
 // A file that becomes shorter ends the walk for all lanes, at whatever step the
 // bytes are found to be gone. Every packet that was walked has one lane.
-func TestWalkShrinks(t *testing.T) {
+func TestCursorShrinks(t *testing.T) {
 	f := func(name string, at int, touch bool) {
 		t.Run(name, func(t *testing.T) {
 			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 			calls := 0
 			var path string
-			s, path := openWalk(t, 3, 50_000, func(p *packet.Packet) bool {
+			s, path := openMapped(t, 3, 50_000, func(p *packet.Packet) bool {
 				if calls++; calls == at {
 					if err := os.Truncate(path, 0); err != nil {
 						t.Error(err)
@@ -173,13 +173,13 @@ func TestWalkShrinks(t *testing.T) {
 	}
 	f("between headers", 300, false)
 	f("while a lane is chosen", 300, true)
-	f("between batches", 2*fileBatch, false)
+	f("between batches", 2*cursorBatch, false)
 }
 
-// Taking packets allocates nothing, whether they are loose or bound, once
+// Taking packets allocates nothing, whether they are unpinned or bound, once
 // buffers have found their size.
-func TestWalkAllocatesNothing(t *testing.T) {
-	s, _ := openWalk(t, 3, 300_000, everyThird)
+func TestCursorAllocatesNothing(t *testing.T) {
+	s, _ := openMapped(t, 3, 300_000, everyThird)
 	var batches [3]packet.Batch
 	lanes := s.Lanes()
 	read := func() {

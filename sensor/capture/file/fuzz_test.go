@@ -26,7 +26,7 @@ func keep(p packet.Packet) kept {
 
 // readPlainly walks a file's bytes as one lane does, and checks each step.
 func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
-	f, off, err := newFormat(data, told{interfaces: new(fileInterfaces)})
+	f, off, err := newFormat(data, formatContext{interfaces: new(interfaceTable)})
 	if err != nil {
 		return nil, fmt.Errorf("read it: %w", err)
 	}
@@ -51,7 +51,7 @@ func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
 func readStream(data []byte, step int) (packets []string, err error) {
 	s := &Source{log: slog.New(slog.DiscardHandler)}
 	o := Options{Lanes: 1, Choose: func(*packet.Packet) packet.Hash { return 0 }}
-	s.items = []*input{s.newStream("it", -1, &o, func(*stream) (io.ReadCloser, error) {
+	s.inputs = []*input{s.newStream("it", -1, &o, func(*stream) (io.ReadCloser, error) {
 		return io.NopCloser(&steps{data, step}), nil
 	})}
 	l := &lane{source: s}
@@ -95,7 +95,7 @@ func fuzzSeeds() (seeds [][]byte) {
 		f.iface(101, 0, 9, 0, 1, 9, 0, 0, 0)
 		f.packet(0, 1700000000e6, []byte("one"))
 		f.packet(1, 1700000000e6, []byte("two"), 0, 2, 0, 4, 1, 0, 0, 0)
-		f.block(ngSimple, append(order.AppendUint32(nil, 5), "three"...))
+		f.block(ngBlockSimple, append(order.AppendUint32(nil, 5), "three"...))
 		f.section(order)
 		f.iface(147)
 		f.packet(0, 1<<63, nil)

@@ -6,64 +6,63 @@ import (
 )
 
 const (
-	// The numbers of files' interfaces begin here, where none of the kernel's is:
-	// records wait in a spool for runs that have other interfaces.
-	firstUnnamed = 1 << 31 // by their number in the section
-	firstNamed   = 3 << 30 // by a hash of the name: the same in all runs
+	// The numbers of files' interfaces are above those of the kernel: a later run with
+	// other interfaces may read a record from a spool.
+	firstUnnamed = 1 << 31 // plus the index in the section
+	firstNamed   = 3 << 30 // plus a hash of the name: the same in all runs
 
 	maxNames     = 4096
 	maxNameBytes = 255
 )
 
-// fileInterfaces number the interfaces of pcapng files by their names: one that
-// is in several sections, or files, is the same. Lanes use it at the same time.
-type fileInterfaces struct {
+// interfaceTable numbers the interfaces of pcapng files by their names: the same name in
+// several sections or files is the same interface. Lanes use it concurrently.
+type interfaceTable struct {
 	mu      sync.RWMutex
 	names   map[uint32]string
 	numbers map[string]uint32
 }
 
-// unnamed is the number of an interface without a name by its place in its
-// section. The first one is 0, as in formats that know one interface alone; the
-// kernel has no such number either.
-func unnamed(place int) uint32 {
-	if place == 0 {
+// unnamed is the number of an interface without a name, by its index in the section.
+// The first one is 0, as in formats with a single interface; the kernel does not use 0
+// either.
+func unnamed(index int) uint32 {
+	if index == 0 {
 		return 0
 	}
-	return firstUnnamed + uint32(place)
+	return firstUnnamed + uint32(index)
 }
 
-// interfaceID is the number of an interface of that name, or otherwise where it
-// cannot have one.
-func (t told) interfaceID(name string, otherwise uint32) uint32 {
-	if t.interfaces == nil || name == "" || len(name) > maxNameBytes {
-		return otherwise
+// number returns the number of an interface by its name. It returns unnamed for a name
+// that is not stored: an empty or overlong one, or one too many. t may be nil.
+func (t *interfaceTable) number(name string, unnamed uint32) uint32 {
+	if t == nil || name == "" || len(name) > maxNameBytes {
+		return unnamed
 	}
-	n := t.interfaces
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if number, ok := n.numbers[name]; ok {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if number, ok := t.numbers[name]; ok {
 		return number
 	}
-	if len(n.names) == maxNames {
-		return otherwise
+	if len(t.names) == maxNames {
+		return unnamed
 	}
-	if n.numbers == nil {
-		n.names, n.numbers = make(map[uint32]string), make(map[string]uint32)
+	if t.numbers == nil {
+		t.names, t.numbers = make(map[uint32]string), make(map[string]uint32)
 	}
 	h := fnv.New32a()
 	h.Write([]byte(name))
 	number := h.Sum32() | firstNamed
-	for n.names[number] != "" {
+	for t.names[number] != "" {
 		number = (number + 1) | firstNamed
 	}
-	n.names[number], n.numbers[name] = name, number
+	t.names[number], t.numbers[name] = name, number
 	return number
 }
 
 // name returns "" for an interface without one.
-func (n *fileInterfaces) name(number uint32) string {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.names[number]
+func (t *interfaceTable) name(number uint32) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.names[number]
 }

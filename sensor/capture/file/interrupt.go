@@ -9,26 +9,26 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// Drain interrupts the reading of files, and lets the lanes end by themselves: a
-// pipe that is named is read on to its end, at once where the pace is that of the
-// recording, because what is in it is nowhere else. Close ends that, too.
+// Drain stops the reading of files and lets the lanes end by themselves. A pipe that has
+// been opened is read to its end, without keeping the pace of the recording, because its
+// content cannot be read again. Close ends pipes, too.
 func (s *Source) Drain() {
 	s.stop.Store(true)
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		switch {
 		case in.stream == nil:
 		case in.pipe:
-			in.stream.hurried.Do(func() { close(in.stream.hurry) })
+			in.stream.hurryOnce.Do(func() { close(in.stream.hurry) })
 		default:
 			in.stream.close()
 		}
 	}
 }
 
-// Delivering tells whether a pipe may still deliver something. A named pipe that
-// has not been opened holds nothing yet.
+// Delivering reports whether a pipe may still deliver something. A named pipe that has
+// not been opened holds nothing yet.
 func (s *Source) Delivering() bool {
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		if !in.pipe {
 			continue
 		}
@@ -44,14 +44,14 @@ func (s *Source) Delivering() bool {
 	return false
 }
 
-// Unread lists what was not read to its end, in the order of the arguments. It is
-// for the time after all lanes have ended.
+// Unread lists the inputs that were not read to their end, in the order of the
+// arguments. It may be called once all lanes have ended.
 func (s *Source) Unread() (list []capture.Unread) {
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		u := capture.Unread{Path: in.path, Pipe: in.pipe}
 		var complete bool
-		if in.walk != nil {
-			complete = in.walk.unread(&u)
+		if in.cursor != nil {
+			complete = in.cursor.unread(&u)
 		} else {
 			complete = in.stream.unread(&u, in.size)
 		}
@@ -62,22 +62,22 @@ func (s *Source) Unread() (list []capture.Unread) {
 	return list
 }
 
-// unread says how far the walk came. It returns true where that is the end.
-func (w *walk) unread(u *capture.Unread) (complete bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	size := len(w.file.data)
-	u.Begun, u.Offset = w.format != nil, int64(w.offset)
+// unread says how far the cursor came. It returns true if that is the end.
+func (c *cursor) unread(u *capture.Unread) (complete bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size := len(c.file.data)
+	u.Begun, u.Offset = c.format != nil, int64(c.offset)
 	if u.Known = size > 0; u.Known {
-		u.Share = float64(w.offset) / float64(size)
+		u.Share = float64(c.offset) / float64(size)
 	}
-	return w.complete || u.Begun && w.offset == size
+	return c.complete || u.Begun && c.offset == size
 }
 
-// unread says how far the reader of a stream of size bytes came, -1 where that is
-// not known.
+// unread says how far the reader of a stream came. size is that of its file, -1 if
+// unknown. It returns true if the reader came to the end.
 func (s *stream) unread(u *capture.Unread, size int64) (complete bool) {
-	u.Offset = s.handed.Load()
+	u.Offset = s.delivered.Load()
 	read := u.Offset
 	switch s.state.Load() {
 	case streamUnopened:
@@ -86,7 +86,7 @@ func (s *stream) unread(u *capture.Unread, size int64) (complete bool) {
 		return true
 	case streamCompressed:
 		u.Decompressed = true
-		read = s.taken.Load() // some of it is not decompressed yet
+		read = s.bytesRead.Load() // some of it is not decompressed yet
 	}
 	u.Begun = true
 	if u.Known = size > 0; u.Known {
@@ -95,15 +95,15 @@ func (s *stream) unread(u *capture.Unread, size int64) (complete bool) {
 	return u.Known && !u.Decompressed && read == size
 }
 
-// errNobodyWrites ends the wait for a named pipe's writer. Such a pipe is empty.
-var errNobodyWrites = errors.New("nobody writes to the pipe")
+// errNoWriter ends the wait for a named pipe's writer. Such a pipe is empty.
+var errNoWriter = errors.New("no program writes to the pipe")
 
-// writerWait is how long a named pipe that has not been opened when the reading is
-// interrupted is given to meet a writer: one that waits already is met at once.
+// writerWait is how long the opening of a named pipe may still take after an interrupt.
+// If a writer is waiting already, it takes no time.
 const writerWait = 200 * time.Millisecond
 
-// openPipe opens a named pipe, which waits in the system until somebody has opened
-// it for writing. A wait that is given up is left behind.
+// openPipe opens a named pipe. The system call blocks until a program opens the pipe for
+// writing; after close or Drain it is abandoned.
 func (s *stream) openPipe(path string) (io.ReadCloser, error) {
 	type opened struct {
 		file *os.File
@@ -135,7 +135,7 @@ func (s *stream) openPipe(path string) (io.ReadCloser, error) {
 		case <-hurry:
 			hurry, late = nil, time.After(writerWait)
 		case <-late:
-			return nil, errNobodyWrites
+			return nil, errNoWriter
 		}
 	}
 }

@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapped is one file's bytes.
+// mapped is a file that is mapped into memory.
 type mapped struct {
 	path string
 	file *os.File
 	data []byte
 }
 
-// mapFile maps a regular file. It returns nil for one that cannot be mapped and
-// has to be read.
+// mapFile maps a regular file. It returns nil if the file system does not support that.
 func mapFile(path string) (*mapped, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -32,7 +31,7 @@ func mapFile(path string) (*mapped, error) {
 		return m, nil
 	}
 	m.data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EACCES) { // some file systems cannot
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EACCES) { // the file system does not support it
 		f.Close()
 		return nil, nil
 	}
@@ -40,7 +39,7 @@ func mapFile(path string) (*mapped, error) {
 		f.Close()
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
-	_ = unix.Madvise(m.data, unix.MADV_SEQUENTIAL) // a hint; reading works without
+	_ = unix.Madvise(m.data, unix.MADV_SEQUENTIAL) // only a hint
 	return m, nil
 }
 
@@ -56,8 +55,8 @@ func (m *mapped) unmap() {
 	m.file.Close()
 }
 
-// release gives back one lane's share of the memory that shows the file. What others
-// still use comes back as they touch it.
+// release returns one lane's share of the mapped pages to the kernel. Pages that other
+// lanes still use are read again when they touch them.
 func (m *mapped) release(lane, of int) {
 	page := os.Getpagesize()
 	at := func(i int) int { return len(m.data) / of * i / page * page }
@@ -66,12 +65,12 @@ func (m *mapped) release(lane, of int) {
 		end = len(m.data)
 	}
 	if from < end {
-		_ = unix.Madvise(m.data[from:end], unix.MADV_DONTNEED) // memory comes back at the end, too
+		_ = unix.Madvise(m.data[from:end], unix.MADV_DONTNEED) // a failure only keeps the memory until unmap
 	}
 }
 
-// shrunk reports whether the file has become shorter than what is mapped: bytes
-// behind its end cannot be touched any more.
+// shrunk reports whether the file has become shorter than the mapping: touching bytes
+// beyond its end faults.
 func (m *mapped) shrunk() bool {
 	var st unix.Stat_t // os.File.Stat would allocate
 	err := unix.Fstat(int(m.file.Fd()), &st)

@@ -2,16 +2,15 @@ package file
 
 import "time"
 
-// pace is when packets are due that are given at the pace of their recording. One
-// stream at a time uses it.
+// pace schedules packets at the pace of their recording. One stream at a time uses it.
 type pace struct {
-	speed float64 // 0: at once
+	speed float64 // 0: no waiting
 	first int64   // time of the first packet that has one, 0 before
 	begun time.Time
 }
 
-// due says how long to wait for a packet of time t. One without a time, or from
-// before the first, is due at once.
+// due returns how long to wait for a packet of time t. A packet without a time, or from
+// before the first one, is due at once.
 func (p *pace) due(t int64, now time.Time) time.Duration {
 	if p.speed == 0 || t == 0 {
 		return 0
@@ -26,17 +25,18 @@ func (p *pace) due(t int64, now time.Time) time.Duration {
 	return time.Duration(min(after, float64(1<<62))) - now.Sub(p.begun)
 }
 
-// closeEnough is how much too early a packet may be, so that there are not more
-// waits than packets are worth.
-const closeEnough = time.Millisecond
+// paceTolerance is how much too early a packet may be delivered: it bounds the number
+// of waits.
+const paceTolerance = time.Millisecond
 
-// keepPace waits until a packet of time t is due, with all before it handed out.
+// keepPace waits until a packet of time t is due, and delivers all packets before it
+// first.
 func (s *stream) keepPace(t int64) error {
 	if s.pace.speed == 0 {
 		return nil
 	}
 	wait := s.pace.due(t, time.Now())
-	if wait <= closeEnough {
+	if wait <= paceTolerance {
 		return nil
 	}
 	if err := s.flush(); err != nil {

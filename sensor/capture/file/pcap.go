@@ -17,8 +17,8 @@ const (
 	pcapRecordLen = 16
 	pcapMicros    = 0xa1b2c3d4
 	pcapNanos     = 0xa1b23c4d
-	pcapModified  = 0xa1b2cd34 // of a patched libpcap: eight bytes more before each packet
-	maxCaptureLen = 256 << 20  // a length beyond that is damage, not a packet
+	pcapModified  = 0xa1b2cd34 // of a patched libpcap: eight more bytes before each packet
+	maxCaptureLen = 256 << 20  // a greater length means damage
 	secondNanos   = 1_000_000_000
 )
 
@@ -46,7 +46,7 @@ func (o byteOrder) u16(b []byte) uint16 {
 	return v
 }
 
-// Errors for bytes that are missing at the end. A stream may bring them yet.
+// Errors for bytes that are missing at the end. A stream may still bring them.
 var (
 	errCutFile  = errors.New("the file ends in the middle of a packet")
 	errCutBlock = errors.New("the file ends in the middle of a block")
@@ -54,26 +54,26 @@ var (
 
 func isCut(err error) bool { return err == errCutFile || err == errCutBlock }
 
-// format reads the records of a file. It may keep what it has learnt on the way.
+// format reads the records of a file. It may keep state between records.
 type format interface {
-	// record reads the packet at off, or the first one behind it, into p and
-	// returns where to read on. At the end of the data the error is io.EOF. With
-	// an error the offset is that of what could not be read; where isCut is true
-	// of it, record can be called again for that offset when there is more data.
+	// record reads the packet at off, or the next one after it, into p, and returns
+	// the offset of the next record. At the end of the data the error is io.EOF. With
+	// an error the offset is that of the record that could not be read; if isCut is
+	// true for the error, record can be called again for it with more data.
 	record(data []byte, off int, p *packet.Packet) (int, error)
 }
 
-// told is what a format says beside its packets.
-type told struct {
-	note       func(string)    // of what is not read and yet no error; may be nil
-	interfaces *fileInterfaces // may be nil
+// formatContext is what a format needs beside the bytes of its file.
+type formatContext struct {
+	warn       func(string) // about what is skipped without an error; may be nil
+	interfaces *interfaceTable
 }
 
-// newFormat tells the format of a file by its first bytes, and where its
-// records start.
-func newFormat(data []byte, t told) (format, int, error) {
-	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngSection {
-		return &pcapng{told: t}, 0, nil
+// newFormat recognizes the format of a file by its first bytes, and returns the offset
+// of its first record.
+func newFormat(data []byte, c formatContext) (format, int, error) {
+	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngBlockSection {
+		return &pcapng{context: c}, 0, nil
 	}
 	f, err := parsePcapHeader(data)
 	return f, pcapHeaderLen, err
@@ -83,7 +83,7 @@ func newFormat(data []byte, t told) (format, int, error) {
 type pcap struct {
 	order byteOrder
 	head  int   // bytes before each packet
-	nanos int64 // that one unit of the fraction stands for
+	nanos int64 // in one unit of the fraction of a time stamp
 	link  packet.LinkType
 }
 
@@ -107,7 +107,7 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x", data[:4])
 	}
 	var err error
-	f.link, err = packet.ParseLinkType(uint16(f.order.u32(data[20:]))) // above are FCS bits
+	f.link, err = packet.ParseLinkType(uint16(f.order.u32(data[20:]))) // the upper bits describe the FCS
 	return f, err
 }
 

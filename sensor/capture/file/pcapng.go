@@ -14,12 +14,12 @@ import (
 
 // pcapng files, https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng.
 const (
-	ngSection   = 0x0a0d0d0a
-	ngInterface = 1
-	ngPacketOld = 2
-	ngSimple    = 3
-	ngEnhanced  = 6
-	ngOrder     = uint32(0x1a2b3c4d)
+	ngBlockSection   = 0x0a0d0d0a
+	ngBlockInterface = 1
+	ngBlockPacket    = 2
+	ngBlockSimple    = 3
+	ngBlockEnhanced  = 6
+	ngByteOrderMagic = uint32(0x1a2b3c4d)
 
 	ngOptEnd    = 0
 	ngOptFlags  = 2 // of an enhanced packet
@@ -28,29 +28,28 @@ const (
 	ngOptOffset = 14
 )
 
-// maxInterfaces bounds what is remembered of a section.
+// maxInterfaces bounds the memory for a section.
 const maxInterfaces = 1 << 16
 
 var errShortBlock = errors.New("a block is too short for what it holds: the file is damaged")
 
-// pcapng reads the blocks of a file. What it has learnt of the sections and
-// interfaces so far is its state.
+// pcapng reads the blocks of a file. Its state is the current section.
 type pcapng struct {
 	order      byteOrder
-	interfaces []ngLink
-	told
+	interfaces []ngInterface
+	context    formatContext
 }
 
-// ngLink is what an interface block says.
-type ngLink struct {
-	link   packet.LinkType
-	snap   uint32
-	id     uint32 // as in packet.Packet
-	coarse uint64 // time stamps, divided by it,
-	units  uint64 // count 1/units of a second
-	offset int64  // seconds to add
-	unit   uint64 // nanoseconds of one unit, where that is a whole number; else 0
-	fits   uint64 // time stamps below it fit the quick way
+// ngInterface is the content of an interface block.
+type ngInterface struct {
+	link      packet.LinkType
+	snap      uint32 // length to which packets are cut, 0: not cut
+	id        uint32 // as in packet.Packet
+	divisor   uint64 // time stamps divided by it
+	units     uint64 // count 1/units of a second
+	offset    int64  // seconds to add
+	unitNanos uint64 // nanoseconds of one unit, 0 if that is not a whole number
+	fastBelow uint64 // time stamps below it are converted the fast way
 }
 
 // record reads on from off to the next packet.
@@ -71,8 +70,7 @@ func (f *pcapng) record(data []byte, off int, p *packet.Packet) (int, error) {
 	}
 }
 
-// block finds the block at off: its type, its content and where the next one
-// starts.
+// block returns the type and body of the block at off, and the offset of the next one.
 func (f *pcapng) block(data []byte, off int) (kind uint32, body []byte, next int, err error) {
 	rest := data[off:]
 	if len(rest) < 12 {
@@ -81,8 +79,8 @@ func (f *pcapng) block(data []byte, off int) (kind uint32, body []byte, next int
 		}
 		return 0, nil, 0, errCutBlock
 	}
-	if binary.LittleEndian.Uint32(rest) == ngSection { // reads the same in both orders
-		if len(rest) < 16 { // its order and version
+	if binary.LittleEndian.Uint32(rest) == ngBlockSection { // the same in both byte orders
+		if len(rest) < 16 { // byte order and version
 			return 0, nil, 0, errCutBlock
 		}
 		if err := f.section(rest); err != nil {
@@ -102,15 +100,15 @@ func (f *pcapng) block(data []byte, off int) (kind uint32, body []byte, next int
 	return f.order.u32(rest), rest[8 : length-4], off + int(length), nil
 }
 
-// section starts anew: byte order and interfaces are a section's own.
+// section starts a section: each has its own byte order and interfaces.
 func (f *pcapng) section(rest []byte) error {
-	switch ngOrder {
+	switch ngByteOrderMagic {
 	case littleEndian.u32(rest[8:]):
 		f.order = littleEndian
 	case bigEndian.u32(rest[8:]):
 		f.order = bigEndian
 	default:
-		return errors.New("a section without byte order mark: the file is damaged")
+		return errors.New("a section without byte-order magic: the file is damaged")
 	}
 	if f.order.u16(rest[12:]) != 1 {
 		return fmt.Errorf("version %d of pcapng: this build reads version 1", f.order.u16(rest[12:]))
@@ -119,28 +117,28 @@ func (f *pcapng) section(rest []byte) error {
 	return nil
 }
 
-// read takes one block. It reports whether it was a packet.
+// read handles one block, and reports whether it was a packet.
 func (f *pcapng) read(kind uint32, body []byte, p *packet.Packet) (bool, error) {
 	switch kind {
-	case ngInterface:
+	case ngBlockInterface:
 		return false, f.newInterface(body)
-	case ngEnhanced:
+	case ngBlockEnhanced:
 		if len(body) < 20 {
 			return false, errShortBlock
 		}
 		return true, f.enhanced(body, f.order.u32(body), p)
-	case ngPacketOld: // as the enhanced one, but with a 16-bit interface and drop count
+	case ngBlockPacket: // as the enhanced one, but with a 16-bit interface and drop count
 		if len(body) < 20 {
 			return false, errShortBlock
 		}
 		return true, f.enhanced(body, uint32(f.order.u16(body)), p)
-	case ngSimple:
+	case ngBlockSimple:
 		if len(body) < 4 {
 			return false, errShortBlock
 		}
 		return true, f.simple(body, p)
 	}
-	return false, nil // names, statistics, secrets, and what is yet to be invented
+	return false, nil // names, statistics, secrets, and unknown blocks
 }
 
 func (f *pcapng) newInterface(body []byte) error {
@@ -150,27 +148,27 @@ func (f *pcapng) newInterface(body []byte) error {
 	if len(f.interfaces) == maxInterfaces {
 		return fmt.Errorf("a section with more than %d interfaces: the file is damaged", maxInterfaces)
 	}
-	l := ngLink{snap: f.order.u32(body[4:]), id: unnamed(len(f.interfaces)), coarse: 1, units: 1_000_000}
+	l := ngInterface{snap: f.order.u32(body[4:]), id: unnamed(len(f.interfaces)), divisor: 1, units: 1_000_000}
 	var err error
-	if l.link, err = packet.ParseLinkType(f.order.u16(body)); err != nil && f.note != nil {
-		f.note(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))
+	if l.link, err = packet.ParseLinkType(f.order.u16(body)); err != nil && f.context.warn != nil {
+		f.context.warn(fmt.Sprintf("packets of interface %d are not read: %v", len(f.interfaces), err))
 	}
 	f.options(body[8:], func(code uint16, value []byte) {
 		switch {
 		case code == ngOptName:
-			l.id = f.interfaceID(string(bytes.TrimRight(value, "\x00")), l.id)
+			l.id = f.context.interfaces.number(string(bytes.TrimRight(value, "\x00")), l.id)
 		case code == ngOptTSRes && len(value) >= 1:
-			l.units, l.coarse = ngUnits(value[0])
+			l.units, l.divisor = ngUnits(value[0])
 		case code == ngOptOffset && len(value) >= 8:
 			l.offset = f.seconds(value)
 		}
 	})
-	l.quicken()
+	l.prepare()
 	f.interfaces = append(f.interfaces, l)
 	return nil
 }
 
-// seconds reads a 64-bit number of an option.
+// seconds reads the 64-bit number of an option.
 func (f *pcapng) seconds(b []byte) int64 {
 	lo, hi := f.order.u32(b), f.order.u32(b[4:])
 	if f.order == bigEndian {
@@ -179,16 +177,16 @@ func (f *pcapng) seconds(b []byte) int64 {
 	return int64(uint64(hi)<<32 | uint64(lo))
 }
 
-// ngUnits reads a resolution: a negative power of ten, or of two where the
-// uppermost bit is set. Of those that are too fine for a number, coarse times as
-// many units make a second.
-func ngUnits(resolution byte) (units, coarse uint64) {
-	base, most := uint64(10), byte(19)
+// ngUnits reads a resolution: the negative exponent of ten, or of two if the highest bit
+// is set. A second has units times divisor units; divisor is greater than 1 if their
+// number does not fit in 64 bits.
+func ngUnits(resolution byte) (units, divisor uint64) {
+	base, limit := uint64(10), byte(19)
 	if resolution&0x80 != 0 {
-		base, most = 2, 63
+		base, limit = 2, 63
 	}
 	n := resolution & 0x7f
-	return power(base, min(n, most)), power(base, min(max(n, most)-most, most))
+	return power(base, min(n, limit)), power(base, min(max(n, limit)-limit, limit))
 }
 
 func power(base uint64, n byte) uint64 {
@@ -199,7 +197,7 @@ func power(base uint64, n byte) uint64 {
 	return p
 }
 
-// options calls f for each option, and stops where they end or do not fit.
+// options calls each for each option, and stops at the end or at one that does not fit.
 func (f *pcapng) options(b []byte, each func(code uint16, value []byte)) {
 	for len(b) >= 4 {
 		code, n := f.order.u16(b), int(f.order.u16(b[2:]))
@@ -234,7 +232,7 @@ func (f *pcapng) enhanced(body []byte, number uint32, p *packet.Packet) error {
 	return nil
 }
 
-// direction reads the flags of an enhanced packet.
+// direction reads the flags among the options of an enhanced packet.
 func (f *pcapng) direction(options []byte) (d packet.Direction) {
 	f.options(options, func(code uint16, value []byte) {
 		if code == ngOptFlags && len(value) >= 4 {
@@ -264,34 +262,33 @@ func (f *pcapng) simple(body []byte, p *packet.Packet) error {
 	return nil
 }
 
-func (f *pcapng) link(number uint32) (*ngLink, error) {
+func (f *pcapng) link(number uint32) (*ngInterface, error) {
 	if uint64(number) >= uint64(len(f.interfaces)) {
 		return nil, fmt.Errorf("a packet of interface %d, of which there are %d: the file is damaged", number, len(f.interfaces))
 	}
 	return &f.interfaces[number], nil
 }
 
-// lastSecond is the last whole second that nanoseconds since 1970 reach, in the
-// year 2262.
+// lastSecond is the last whole second that fits in nanoseconds since 1970, in 2262.
 const lastSecond = math.MaxInt64 / secondNanos
 
-// quicken prepares for time stamps that a multiplication and an addition turn
-// into nanoseconds.
-func (l *ngLink) quicken() {
-	l.offset = min(max(l.offset, -1<<62), 1<<62) // sums with it do not overflow
-	if secondNanos%l.units == 0 && l.coarse == 1 && l.offset > -lastSecond/2 && l.offset < lastSecond/2 {
-		l.unit = secondNanos / l.units
-		l.fits = math.MaxInt64 / 2 / l.unit
+// prepare sets the fields for the fast conversion of time stamps: one multiplication and
+// one addition.
+func (l *ngInterface) prepare() {
+	l.offset = min(max(l.offset, -1<<62), 1<<62) // so that sums do not overflow
+	if secondNanos%l.units == 0 && l.divisor == 1 && l.offset > -lastSecond/2 && l.offset < lastSecond/2 {
+		l.unitNanos = secondNanos / l.units
+		l.fastBelow = math.MaxInt64 / 2 / l.unitNanos
 	}
 }
 
-// nanos turns a time stamp into nanoseconds since the Unix epoch. One that does
-// not fit becomes the nearest second that does.
-func (l *ngLink) nanos(stamp uint64) int64 {
-	if stamp < l.fits {
-		return int64(stamp*l.unit) + l.offset*secondNanos
+// nanos converts a time stamp to nanoseconds since the Unix epoch. If the result does
+// not fit, it is the nearest second that does.
+func (l *ngInterface) nanos(stamp uint64) int64 {
+	if stamp < l.fastBelow {
+		return int64(stamp*l.unitNanos) + l.offset*secondNanos
 	}
-	stamp /= l.coarse
+	stamp /= l.divisor
 	seconds, rest := stamp/l.units, stamp%l.units
 	hi, lo := bits.Mul64(rest, secondNanos)
 	fraction, _ := bits.Div64(hi, lo, l.units)

@@ -124,22 +124,22 @@ func TestPcapngBlocks(t *testing.T) {
 		junk()
 		f.packet(1, 1_000_001, []byte("bb"), append(f.option(ngOptFlags, order.AppendUint32(nil, 2)...), f.option(ngOptEnd)...)...)
 		f.packet(2, 1_000_001, []byte("ccc"))
-		f.block(ngSimple, append(order.AppendUint32(nil, 4), "dddd"...))
-		f.block(ngSimple, append(order.AppendUint32(nil, 9), "eeeee\x00\x00\x00"...)) // 9 on the wire, and no snap length: what is there
+		f.block(ngBlockSimple, append(order.AppendUint32(nil, 4), "dddd"...))
+		f.block(ngBlockSimple, append(order.AppendUint32(nil, 9), "eeeee\x00\x00\x00"...)) // 9 on the wire, and no snap length: what is there
 		old := order.AppendUint16(nil, 2)
 		old = order.AppendUint16(old, 7) // drops
 		old = order.AppendUint32(old, 0)
 		old = order.AppendUint32(old, 2_000_000)
 		old = order.AppendUint32(old, 6)
 		old = order.AppendUint32(old, 60)
-		f.block(ngPacketOld, append(old, "ffffff"...))
+		f.block(ngBlockPacket, append(old, "ffffff"...))
 		f.packet(0, 3_000_000, nil)
 	}
 	list, s := ngRead(t, f.b)
 	if s.Err() != nil {
 		t.Fatal(s.Err())
 	}
-	named := s.names.numbers["eth0"]
+	named := s.interfaces.numbers["eth0"]
 	want := []kept{
 		{packet.Packet{Time: 1_000_001_000, WireLen: 3, Link: packet.LinkEthernet}, "a"},
 		{packet.Packet{Time: 1_000_001, WireLen: 4, Interface: firstUnnamed + 1, Link: packet.LinkEthernet, Direction: packet.DirectionOut}, "bb"},
@@ -154,7 +154,7 @@ func TestPcapngBlocks(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", list, want)
 	}
 	_, again := ngRead(t, f.b)
-	if other := again.names.numbers["eth0"]; named < firstNamed || other != named {
+	if other := again.interfaces.numbers["eth0"]; named < firstNamed || other != named {
 		t.Errorf("eth0 has the numbers %d and %d, want one that all runs give it", named, other)
 	}
 	if s.InterfaceName(named, 0) != "eth0" || s.InterfaceName(0, 0) != "" || s.InterfaceName(named+1, 0) != "" {
@@ -197,10 +197,10 @@ func TestPcapngDamage(t *testing.T) {
 			f.section(order)
 			f.packet(0, 1, nil)
 		}), 2, end+28, "a packet of interface 0, of which there are 0")
-		f("short packet", more(func(f *ngFile) { f.block(ngEnhanced, make([]byte, 16)) }), 2, end, "too short")
-		f("short interface", more(func(f *ngFile) { f.block(ngInterface, make([]byte, 4)) }), 2, end, "too short")
+		f("short packet", more(func(f *ngFile) { f.block(ngBlockEnhanced, make([]byte, 16)) }), 2, end, "too short")
+		f("short interface", more(func(f *ngFile) { f.block(ngBlockInterface, make([]byte, 4)) }), 2, end, "too short")
 		f("longer than its block", more(func(f *ngFile) {
-			f.block(ngEnhanced, append(make([]byte, 12), order.AppendUint64(nil, math.MaxUint64)...))
+			f.block(ngBlockEnhanced, append(make([]byte, 12), order.AppendUint64(nil, math.MaxUint64)...))
 		}), 2, end, "too short")
 		f("odd length", more(func(f *ngFile) { f.b = append(f.b, order.AppendUint32(order.AppendUint32(nil, 6), 33)...) }), 2, end, "a block of 33 bytes")
 		f("two lengths", more(func(f *ngFile) {
@@ -210,7 +210,7 @@ func TestPcapngDamage(t *testing.T) {
 		f("no byte order", more(func(f *ngFile) {
 			f.section(order)
 			f.b[end+8] ^= 0xff
-		}), 2, end, "byte order mark")
+		}), 2, end, "byte-order magic")
 		f("version 2", more(func(f *ngFile) {
 			f.section(order)
 			copy(f.b[end+12:], order.AppendUint16(nil, 2))

@@ -27,11 +27,11 @@ func (f *ngFile) block(kind uint32, body []byte) {
 // section starts a section in a byte order.
 func (f *ngFile) section(order binary.AppendByteOrder) {
 	f.order = order
-	body := order.AppendUint32(nil, ngOrder)
+	body := order.AppendUint32(nil, ngByteOrderMagic)
 	body = order.AppendUint16(body, 1)
 	body = order.AppendUint16(body, 0)
 	body = order.AppendUint64(body, ^uint64(0)) // of unknown length
-	f.block(ngSection, body)
+	f.block(ngBlockSection, body)
 }
 
 // iface describes an interface; options as they stand in the file.
@@ -39,7 +39,7 @@ func (f *ngFile) iface(link uint16, options ...byte) {
 	body := f.order.AppendUint16(nil, link)
 	body = f.order.AppendUint16(body, 0)
 	body = f.order.AppendUint32(body, 0)
-	f.block(ngInterface, append(body, options...))
+	f.block(ngBlockInterface, append(body, options...))
 }
 
 // packet is an enhanced packet, of which two bytes were cut off.
@@ -50,7 +50,7 @@ func (f *ngFile) packet(iface uint32, stamp uint64, frame []byte, options ...byt
 	body = f.order.AppendUint32(body, uint32(len(frame)))
 	body = f.order.AppendUint32(body, uint32(len(frame)+2))
 	body = append(append(body, frame...), make([]byte, -len(frame)&3)...)
-	f.block(ngEnhanced, append(body, options...))
+	f.block(ngBlockEnhanced, append(body, options...))
 }
 
 // TestPcapngManyInterfaces: a file that is nothing but interfaces takes neither
@@ -74,7 +74,7 @@ func TestPcapngManyInterfaces(t *testing.T) {
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "more than 65536 interfaces") {
 		t.Errorf("error %v, want that there are too many interfaces", err)
 	}
-	if lines := bytes.Count(said.Bytes(), []byte("level=WARN")); lines != maxNotes+1 {
-		t.Errorf("%d lines in the log, want %d:\n%s", lines, maxNotes+1, said.String())
+	if lines := bytes.Count(said.Bytes(), []byte("level=WARN")); lines != maxWarnings+1 {
+		t.Errorf("%d lines in the log, want %d:\n%s", lines, maxWarnings+1, said.String())
 	}
 }

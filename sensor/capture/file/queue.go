@@ -11,86 +11,85 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// chunkLen is how much of a stream is read at a time, at most. A record that is
-// longer gets a chunk of its own.
+// chunkLen is how much of a stream is read at a time, at most. A longer record gets a
+// chunk of its own.
 const chunkLen = 256 << 10
 
-// chunk is a part of a stream. It is used again when nobody holds it.
+// chunk is a part of a stream. It is reused when nobody holds it.
 type chunk struct {
 	buf  []byte
 	refs atomic.Int32
-	home *chunks
+	pool *chunkPool
 }
 
-// chunks are all that a stream may have at a time: where the lanes hold them
-// all, its reader waits. That bounds the stream's memory.
-type chunks struct {
+// chunkPool bounds the memory of a stream: when the lanes hold all chunks, the reader
+// waits.
+type chunkPool struct {
 	free  chan *chunk
 	limit int
-	made  int // by the reader alone
+	made  int // used by the reader alone
 }
 
-func newChunks(limit int) *chunks {
-	return &chunks{free: make(chan *chunk, limit), limit: limit}
+func newChunkPool(limit int) *chunkPool {
+	return &chunkPool{free: make(chan *chunk, limit), limit: limit}
 }
 
-// get returns a chunk of at least size bytes, held once. It returns nil when
+// get returns a chunk of at least size bytes with one reference. It returns nil if
 // stop is closed before there is one.
-func (c *chunks) get(size int, stop <-chan struct{}) *chunk {
-	var k *chunk
+func (p *chunkPool) get(size int, stop <-chan struct{}) *chunk {
+	var c *chunk
 	select {
-	case k = <-c.free:
+	case c = <-p.free:
 	default:
-		if c.made < c.limit {
-			c.made++
-			k = &chunk{home: c}
+		if p.made < p.limit {
+			p.made++
+			c = &chunk{pool: p}
 			break
 		}
 		select {
-		case k = <-c.free:
+		case c = <-p.free:
 		case <-stop:
 			return nil
 		}
 	}
-	if len(k.buf) < size {
-		k.buf = make([]byte, max(size, chunkLen))
+	if len(c.buf) < size {
+		c.buf = make([]byte, max(size, chunkLen))
 	}
-	k.refs.Store(1)
-	return k
+	c.refs.Store(1)
+	return c
 }
 
-func (k *chunk) release() {
-	if k.refs.Add(-1) == 0 {
-		if len(k.buf) > chunkLen {
-			k.buf = nil // one long record does not keep its memory
+func (c *chunk) release() {
+	if c.refs.Add(-1) == 0 {
+		if len(c.buf) > chunkLen {
+			c.buf = nil // the memory of one long record is not kept
 		}
-		k.home.free <- k // there is room for all that were made
+		c.pool.free <- c // there is room for all that were made
 	}
 }
 
-// handful is packets of one lane that lie in one chunk, which it holds.
-type handful struct {
+// laneBatch is the packets of one lane in one chunk, which it holds.
+type laneBatch struct {
 	packets []packet.Packet
 	chunk   *chunk
 	queue   *laneQueue
 }
 
-// release gives the handful back. Its packets are not valid any more. It may be
-// called for nil.
-func (h *handful) release() {
-	if h != nil {
-		h.chunk.release()
-		h.chunk = nil
-		h.queue.spare(h)
+// release gives the batch back; its packets become invalid. It may be called for nil.
+func (b *laneBatch) release() {
+	if b != nil {
+		b.chunk.release()
+		b.chunk = nil
+		b.queue.recycle(b)
 	}
 }
 
-// laneQueue takes handfuls from the reader of a stream to one lane. It needs no
-// bound of its own: what is in it holds chunks, of which there are few.
+// laneQueue passes batches from the reader of a stream to one lane. It needs no bound
+// of its own: its batches hold chunks, and the number of chunks is bounded.
 type laneQueue struct {
 	mu     sync.Mutex
-	list   []*handful
-	spares []*handful
+	list   []*laneBatch
+	spares []*laneBatch
 	given  uint64 // packets that were put
 	closed bool
 	more   chan struct{} // a token: look again
@@ -101,15 +100,15 @@ func newLaneQueue() *laneQueue {
 	return &laneQueue{more: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// put reports whether the queue has taken h; a closed one takes nothing.
-func (q *laneQueue) put(h *handful) bool {
+// put reports whether the queue has accepted b; a closed queue does not.
+func (q *laneQueue) put(b *laneBatch) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return false
 	}
-	q.list = append(q.list, h)
-	q.given += uint64(len(h.packets))
+	q.list = append(q.list, b)
+	q.given += uint64(len(b.packets))
 	select {
 	case q.more <- struct{}{}:
 	default:
@@ -117,14 +116,14 @@ func (q *laneQueue) put(h *handful) bool {
 	return true
 }
 
-// get waits for the next handful. It returns os.ErrDeadlineExceeded where none
-// came for a while, io.EOF once the queue is closed and empty.
-func (q *laneQueue) get() (*handful, error) {
+// get waits for the next batch. It returns os.ErrDeadlineExceeded if none came in
+// time, and io.EOF once the queue is closed and empty.
+func (q *laneQueue) get() (*laneBatch, error) {
 	var timeout <-chan time.Time
 	for {
-		h, closed := q.tryGet()
-		if h != nil {
-			return h, nil
+		b, closed := q.tryGet()
+		if b != nil {
+			return b, nil
 		}
 		if closed {
 			return nil, io.EOF
@@ -143,20 +142,20 @@ func (q *laneQueue) get() (*handful, error) {
 	}
 }
 
-func (q *laneQueue) tryGet() (h *handful, closed bool) {
+func (q *laneQueue) tryGet() (b *laneBatch, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.list) == 0 {
 		return nil, q.closed
 	}
-	h = q.list[0]
+	b = q.list[0]
 	n := copy(q.list, q.list[1:])
 	q.list[n] = nil
 	q.list = q.list[:n]
-	return h, false
+	return b, false
 }
 
-// close lets nothing more in. What is queued can still be taken.
+// close rejects further batches. Queued batches can still be taken.
 func (q *laneQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -172,22 +171,22 @@ func (q *laneQueue) count() uint64 {
 	return q.given
 }
 
-// spare keeps a handful's memory to use again.
-func (q *laneQueue) spare(h *handful) {
+// recycle keeps a batch's memory for later use.
+func (q *laneQueue) recycle(b *laneBatch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.spares = append(q.spares, h)
+	q.spares = append(q.spares, b)
 }
 
-// empty returns a handful without packets, which holds nothing yet.
-func (q *laneQueue) empty() *handful {
+// newBatch returns a batch without packets and without a chunk.
+func (q *laneQueue) newBatch() *laneBatch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.spares); n > 0 {
-		h := q.spares[n-1]
+		b := q.spares[n-1]
 		q.spares = q.spares[:n-1]
-		h.packets = h.packets[:0]
-		return h
+		b.packets = b.packets[:0]
+		return b
 	}
-	return &handful{queue: q}
+	return &laneBatch{queue: q}
 }

@@ -2,8 +2,8 @@ package file
 
 import "dnsmonster-sensor/userspace/packet"
 
-// rawFormat reads a file that calls itself Ethernet and whose packets start with
-// the IP header all the same.
+// rawFormat reads a file with link type Ethernet whose packets start with the IP header
+// nevertheless.
 type rawFormat struct{ format }
 
 func (f rawFormat) record(data []byte, off int, p *packet.Packet) (int, error) {
@@ -14,7 +14,7 @@ func (f rawFormat) record(data []byte, off int, p *packet.Packet) (int, error) {
 	return next, err
 }
 
-// asRaw is the format as the user's word changes it.
+// asRaw applies Options.Raw to a format.
 func asRaw(f format, raw bool) format {
 	if raw {
 		return rawFormat{f}

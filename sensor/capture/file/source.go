@@ -24,7 +24,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Chooser assigns packets to lanes.
+// Chooser assigns packets to lanes by a hash.
 type Chooser func(*packet.Packet) packet.Hash
 
 // stdinPath is the argument that means the standard input.
@@ -35,51 +35,53 @@ type Options struct {
 	Paths  []string // capture files, compressed or not, and fifos; "-" is the standard input
 	Lanes  int
 	Choose Chooser
-	Loose  func(*packet.Packet) bool // whether any lane can take a packet, whatever Choose says; nil: none
-	Raw    bool                      // packets of files that call themselves Ethernet start with the IP header
-	Speed  float64                   // 1: at the pace of the recording, 10: ten times as fast; 0: as fast as possible
+	Raw    bool    // packets of files with link type Ethernet start with the IP header
+	Speed  float64 // 1: at the pace of the recording, 10: ten times as fast; 0: as fast as possible
 	Stdin  *os.File
-	Log    *slog.Logger // nil: says nothing
+	Log    *slog.Logger // nil: none
+
+	// Unpinned reports whether any lane may take a packet, not just the one that
+	// Choose assigns; nil: never.
+	Unpinned func(*packet.Packet) bool
 }
 
-// Source is a Source of capture files, read in the given order. Regular files
-// that are not compressed are mapped, and the lanes walk them together. All
-// others are streams, which one goroutine reads and hands out to the lanes;
-// where a lane is slow it waits.
+// Source reads capture files in the given order. Regular files that are not compressed
+// are mapped, and the lanes share the reading of them (see cursor). All others are
+// streams: one goroutine reads a stream, distributes its packets to the lanes, and
+// waits for a slow lane.
 type Source struct {
-	items  []*input
-	lanes  []*lane
-	choose Chooser
-	loose  func(*packet.Packet) bool
-	stop   atomic.Bool // walks end
-	raw    bool
-	pace   pace
-	names  fileInterfaces
-	log    *slog.Logger
-	mu     sync.Mutex
-	errs   []error
-	noted  map[string][]string // by path
+	inputs     []*input
+	lanes      []*lane
+	choose     Chooser
+	unpinned   func(*packet.Packet) bool
+	stop       atomic.Bool // cursors end
+	raw        bool
+	pace       pace
+	interfaces interfaceTable
+	log        *slog.Logger
+	mu         sync.Mutex
+	errs       []error
+	warnings   map[string][]string // by path
 }
 
-// input is one of the files: mapped, with a walk, or a stream.
+// input is one of the files: mapped, with a cursor, or a stream.
 type input struct {
 	path   string
-	size   int64 // bytes in the file, -1: not known
-	pipe   bool  // what is in it is nowhere else, and it has an end
-	walk   *walk
+	size   int64 // bytes in the file, -1: unknown
+	pipe   bool  // its content cannot be read again, and it has an end
+	cursor *cursor
 	stream *stream
 }
 
-// Open opens capture files for the lanes. What cannot be opened is an
-// error at once. What turns out to be no capture, or damaged further on, is
-// reported by Err when the others have been read. A fifo is opened when its
-// turn comes.
+// Open opens capture files for the lanes. It fails if one cannot be opened. A file that
+// is no capture, or is damaged further on, is reported by Err while the others are
+// read. A fifo is opened when its turn comes.
 func Open(o Options) (*Source, error) {
 	s := &Source{
-		choose: o.Choose, loose: o.Loose, raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		choose: o.Choose, unpinned: o.Unpinned, raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	for _, path := range o.Paths {
-		if path == stdinPath && slices.ContainsFunc(s.items, func(in *input) bool { return in.path == stdinPath }) {
+		if path == stdinPath && slices.ContainsFunc(s.inputs, func(in *input) bool { return in.path == stdinPath }) {
 			s.unmap()
 			return nil, errors.New("the standard input is named twice")
 		}
@@ -89,7 +91,7 @@ func Open(o Options) (*Source, error) {
 			return nil, err
 		}
 		if in != nil {
-			s.items = append(s.items, in)
+			s.inputs = append(s.inputs, in)
 		}
 	}
 	for i := range o.Lanes {
@@ -98,8 +100,8 @@ func Open(o Options) (*Source, error) {
 	return s, nil
 }
 
-// open decides how a path is read. It returns nil for a file that is known to
-// be no capture; that has been noted.
+// open decides how a path is read. It returns nil for a file that is no capture, after
+// passing that to fail.
 func (s *Source) open(path string, o *Options) (*input, error) {
 	if path == stdinPath {
 		stdin := cmp.Or(o.Stdin, os.Stdin)
@@ -132,16 +134,16 @@ func (s *Source) open(path string, o *Options) (*input, error) {
 		m.unmap()
 		return s.newStream(path, st.Size(), o, opened), nil
 	}
-	if _, _, err = newFormat(m.data, told{}); err != nil {
+	if _, _, err = newFormat(m.data, formatContext{}); err != nil {
 		s.fail(fmt.Errorf("read %s: %w", path, err))
 		m.unmap()
 		return nil, nil
 	}
-	return &input{path: path, size: int64(len(m.data)), walk: s.newWalk(m, o.Lanes)}, nil
+	return &input{path: path, size: int64(len(m.data)), cursor: s.newCursor(m, o.Lanes)}, nil
 }
 
-// openStdin reads the standard input, which may be a file that the shell has
-// opened.
+// openStdin makes an input of the standard input, which may be a file that the shell
+// has opened.
 func (s *Source) openStdin(stdin *os.File, o *Options) (*input, error) {
 	size, pipe := int64(-1), false
 	if st, err := stdin.Stat(); err == nil && st.Mode().IsRegular() {
@@ -165,37 +167,37 @@ func (s *Source) Lanes() []capture.Lane {
 	return lanes
 }
 
-// Live is false: behind a file everybody waits.
+// Live is false: the reading of files waits for slow outputs.
 func (s *Source) Live() bool { return false }
 
-// Given is what the readers of streams handed out, and of mapped files the
-// records that were walked, whoever got them: a packet that no lane took is
-// missed.
+// Given is the number of packets that the readers of streams delivered, plus all records
+// that cursors read, whichever lane got them: so a packet that no lane got would show
+// as missing.
 func (s *Source) Given() uint64 {
 	var n uint64
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		if in.stream != nil {
 			n += in.stream.given()
 		} else {
-			n += in.walk.walked.Load()
+			n += in.cursor.records.Load()
 		}
 	}
 	return n
 }
 
-// Err joins what was wrong with the files.
+// Err joins the errors of all files.
 func (s *Source) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.errs...)
 }
 
-// fail keeps an error for Err, and logs it at once: the others may take hours.
+// fail keeps an error for Err, and logs it at once: the other files may take hours.
 func (s *Source) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.errs {
-		if e.Error() == err.Error() { // lanes may find the same
+		if e.Error() == err.Error() { // several lanes may find the same error
 			return
 		}
 	}
@@ -203,23 +205,22 @@ func (s *Source) fail(err error) {
 	s.log.Error("an input cannot be read to its end", "error", err)
 }
 
-// maxNotes is how much is said about one file: it could make us say something in
-// each of its blocks.
-const maxNotes = 10
+// maxWarnings bounds the warnings about one file: each of its blocks could cause one.
+const maxWarnings = 10
 
-// note logs what a reader of path should know, once, whichever lane finds it.
-func (s *Source) note(path, text string) {
+// warn logs a warning about a file once, whichever lane finds it.
+func (s *Source) warn(path, text string) {
 	s.mu.Lock()
-	said := s.noted[path]
-	if len(said) == maxNotes {
+	logged := s.warnings[path]
+	if len(logged) == maxWarnings {
 		text = "there is more of that kind in this file"
 	}
-	known := len(said) > maxNotes || slices.Contains(said, text)
+	known := len(logged) > maxWarnings || slices.Contains(logged, text)
 	if !known {
-		if s.noted == nil {
-			s.noted = map[string][]string{}
+		if s.warnings == nil {
+			s.warnings = map[string][]string{}
 		}
-		s.noted[path] = append(said, text)
+		s.warnings[path] = append(logged, text)
 	}
 	s.mu.Unlock()
 	if !known {
@@ -227,20 +228,21 @@ func (s *Source) note(path, text string) {
 	}
 }
 
-func (s *Source) told(path string) told {
-	return told{func(text string) { s.note(path, text) }, &s.names}
+// context is what the format of a file needs.
+func (s *Source) context(path string) formatContext {
+	return formatContext{func(text string) { s.warn(path, text) }, &s.interfaces}
 }
 
-// InterfaceName is the name of a packet's interface, "" where its file has none,
-// and for packets that are of no file of these.
-func (s *Source) InterfaceName(number uint32, _ int64) string { return s.names.name(number) }
+// InterfaceName is the name of a packet's interface. It is "" if the file does not name
+// it, and for packets of other runs.
+func (s *Source) InterfaceName(number uint32, _ int64) string { return s.interfaces.name(number) }
 
-// Close ends the lanes, once they have given what readers of streams have
-// handed out. A reader that waits for its file in the system is left behind.
-// Drain, in interrupt.go, is the gentler way.
+// Close ends the lanes once they have returned what the readers of streams have
+// delivered. A reader that is blocked in a system call is abandoned. Drain, in
+// interrupt.go, is gentler.
 func (s *Source) Close() error {
 	s.stop.Store(true)
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		if in.stream != nil {
 			in.stream.close()
 		}
@@ -248,20 +250,20 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// unmap frees the files. No packet of theirs may be in use.
+// unmap unmaps the files. None of their packets may be in use.
 func (s *Source) unmap() {
-	for _, in := range s.items {
-		if in.walk != nil {
-			in.walk.file.unmap()
+	for _, in := range s.inputs {
+		if in.cursor != nil {
+			in.cursor.file.unmap()
 		}
 	}
 }
 
-// Progress is the share of the files' bytes that the slowest lane has read, 0
-// to 1. It is not known where something else than regular files is read.
+// Progress is the share of the files' bytes that the slowest lane has read, 0 to 1. It
+// is known if all inputs are regular files.
 func (s *Source) Progress() (share float64, known bool) {
 	var total int64
-	for _, in := range s.items {
+	for _, in := range s.inputs {
 		if in.size < 0 {
 			return 0, false
 		}
@@ -272,84 +274,83 @@ func (s *Source) Progress() (share float64, known bool) {
 	}
 	done := total
 	for _, l := range s.lanes {
-		done = min(done, s.read(int(l.item.Load())))
+		done = min(done, s.bytesBefore(int(l.input.Load())))
 	}
 	return float64(done) / float64(total), true
 }
 
-// read is how many bytes of the files have been read when a lane is at the
-// input of this index.
-func (s *Source) read(item int) (n int64) {
-	for _, in := range s.items[:item] {
+// bytesBefore is how many bytes of the files have been read when a lane is at the input
+// with this index.
+func (s *Source) bytesBefore(index int) (n int64) {
+	for _, in := range s.inputs[:index] {
 		n += in.size
 	}
-	if item == len(s.items) {
+	if index == len(s.inputs) {
 		return n
 	}
-	if in := s.items[item]; in.stream != nil {
-		return n + in.stream.taken.Load()
+	if in := s.inputs[index]; in.stream != nil {
+		return n + in.stream.bytesRead.Load()
 	}
-	return n + s.items[item].walk.position.Load()
+	return n + s.inputs[index].cursor.position.Load()
 }
 
-// lane takes one lane's packets from all inputs.
+// lane reads one lane's packets from all inputs.
 type lane struct {
 	source *Source
 	number int
-	item   atomic.Int32 // index of the input being read
-	held   *handful     // of a stream: what the last Read gave
+	input  atomic.Int32 // index of the input being read
+	batch  *laneBatch   // of a stream: what the last Read returned
 	timer  *time.Timer  // of the last wait
 
-	// The bytes of a mapped file that have been touched, and what keeps the
-	// compiler from leaving that out.
-	warmFrom, warm int
-	touched        byte
+	// The bytes of a mapped file that were loaded into the cache. touched keeps the
+	// compiler from removing the loads.
+	prefetchedFrom, prefetchedTo int
+	touched                      byte
 }
 
-// Read fills b. Its packets point into the mapped file, or into a part of the
-// stream that is kept until the next Read.
+// Read fills b. Its packets point into the mapped file, or into a chunk of the stream
+// that is kept until the next Read.
 func (l *lane) Read(b *packet.Batch) error {
-	l.held.release()
-	l.held = nil
+	l.batch.release()
+	l.batch = nil
 	b.Packets = b.Packets[:0]
 	for {
-		i := int(l.item.Load())
-		if i == len(l.source.items) {
+		i := int(l.input.Load())
+		if i == len(l.source.inputs) {
 			return io.EOF
 		}
-		in := l.source.items[i]
+		in := l.source.inputs[i]
 		if err := l.take(b, in); err != io.EOF {
 			return err
 		}
-		if in.walk != nil {
-			in.walk.file.release(l.number, len(l.source.lanes))
+		if in.cursor != nil {
+			in.cursor.file.release(l.number, len(l.source.lanes))
 		}
-		l.item.Add(1)
+		l.input.Add(1)
 	}
 }
 
 // take waits for the next packets of one input.
 func (l *lane) take(b *packet.Batch, in *input) error {
-	if in.walk != nil {
-		return in.walk.take(l, b)
+	if in.cursor != nil {
+		return in.cursor.next(l, b)
 	}
 	in.stream.start()
-	h, err := in.stream.queues[l.number].get()
+	batch, err := in.stream.queues[l.number].get()
 	if err != nil {
 		return err
 	}
-	b.Packets, h.packets = h.packets, b.Packets
-	l.held = h
+	b.Packets, batch.packets = batch.packets, b.Packets
+	l.batch = batch
 	return nil
 }
 
-// Shrunk gives up the mapped file whose packets the lane has because it has
-// become shorter. The worker calls it when it touches bytes that are gone.
+// Shrunk implements capture.Shrinker.
 func (l *lane) Shrunk() {
-	w := l.source.items[l.item.Load()].walk
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.shrank()
+	c := l.source.inputs[l.input.Load()].cursor
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shrank()
 }
 
 var (

@@ -94,7 +94,7 @@ func drain(t *testing.T, s *Source) (all []int) {
 					if n <= last || byte(n*37) != p.Data[0] || len(p.Data) != 5+n%200 {
 						t.Errorf("lane %d: frame %d (%d bytes) behind frame %d", number, n, len(p.Data), last)
 					}
-					if want := byFirstByte(&p).Lane(len(s.lanes)); want != number && (s.loose == nil || !s.loose(&p)) {
+					if want := byFirstByte(&p).Lane(len(s.lanes)); want != number && (s.unpinned == nil || !s.unpinned(&p)) {
 						t.Errorf("frame %d on lane %d, want %d", n, number, want)
 					}
 					last = n
@@ -139,7 +139,7 @@ func TestCompressedFiles(t *testing.T) {
 			if share, known := s.Progress(); share != 1 || !known {
 				t.Errorf("%s: at the end the progress is %v (%v)", kind, share, known)
 			}
-			if isStream := s.items[0].stream != nil; isStream != (kind != "") {
+			if isStream := s.inputs[0].stream != nil; isStream != (kind != "") {
 				t.Errorf("%q is read as a stream: %v", kind, isStream)
 			}
 		}
@@ -283,7 +283,7 @@ func TestStreamWaitsForSlowLane(t *testing.T) {
 	}
 	var b packet.Batch
 	got := 0
-	st := s.items[0].stream
+	st := s.inputs[0].stream
 	for full := false; ; { // lane 0 alone, until nothing more comes, since all memory waits for lane 1
 		err := s.Lanes()[0].Read(&b)
 		if errors.Is(err, os.ErrDeadlineExceeded) && full {
@@ -414,7 +414,7 @@ func TestFifo(t *testing.T) {
 	}
 }
 
-func TestOpenInputsRefuses(t *testing.T) {
+func TestOpenRefuses(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)

@@ -11,56 +11,56 @@ import (
 )
 
 const (
-	// leastRead is how much room there must be for a read.
-	leastRead = 16 << 10
-	// maxRecord bounds what is kept of a stream while a record's end has not
-	// come yet.
+	// minRead is the least room for a read.
+	minRead = 16 << 10
+	// maxRecord bounds how much of a stream is buffered before a record's end has
+	// come.
 	maxRecord = 64 << 20
 )
 
-// errStopped ends a reader whose source was closed. It is nobody's fault.
+// errStopped ends a reader whose source was closed. It is not reported.
 var errStopped = errors.New("stopped")
 
-// stream is a capture that is read once, by one goroutine, and handed out to
-// the lanes. A packet is copied once, by the read that brings it.
+// stream is a capture that one goroutine reads once and distributes to the lanes. A
+// packet is copied once, by the read that brings it.
 type stream struct {
-	path    string
-	open    func(*stream) (io.ReadCloser, error)
-	choose  Chooser
-	raw     bool
-	pace    *pace // of all inputs: a clock that goes on from file to file
-	fail    func(error)
-	told    told
-	queues  []*laneQueue // one for each lane
-	chunks  *chunks
-	once    sync.Once
-	stop    chan struct{}
-	halt    sync.Once
-	hurry   chan struct{} // closed: what is there is read at once, and nobody is waited for
-	hurried sync.Once
-	taken   atomic.Int64 // bytes read from the file, before decompression
-	handed  atomic.Int64 // offset up to which all was handed out
-	state   atomic.Int32
-	giving  sync.Mutex // held while handing out: close waits for it
+	path       string
+	open       func(*stream) (io.ReadCloser, error)
+	choose     Chooser
+	raw        bool
+	pace       *pace // shared by all inputs: the clock goes on from file to file
+	fail       func(error)
+	context    formatContext
+	queues     []*laneQueue // one for each lane
+	chunks     *chunkPool
+	once       sync.Once
+	stop       chan struct{}
+	stopOnce   sync.Once
+	hurry      chan struct{} // closed: read what is there at once, and wait for no writer
+	hurryOnce  sync.Once
+	bytesRead  atomic.Int64 // from the file, before decompression
+	delivered  atomic.Int64 // offset up to which all packets were delivered
+	state      atomic.Int32
+	delivering sync.Mutex // held while delivering: close waits for it
 
-	// The reader's own.
-	format format
-	chunk  *chunk
-	filled int   // bytes of the chunk that were read
-	parsed int   // bytes of the chunk that were handed out
-	sorted int   // bytes of the chunk that were sorted, at the end of a record
-	base   int64 // offset of the chunk in the uncompressed data
-	hands  []*handful
-	where  string // what offsets count
+	// Used by the reader alone.
+	format     format
+	chunk      *chunk
+	filled     int   // bytes of the chunk that were read
+	parsed     int   // bytes of the chunk that were parsed
+	assigned   int   // bytes of the chunk whose packets have a lane; ends after a record
+	base       int64 // offset of the chunk in the uncompressed data
+	pending    []*laneBatch
+	offsetName string // in errors
 }
 
-// How far a stream is.
+// The states of a stream.
 const (
 	streamUnopened   int32 = iota
 	streamOpen             // and being read
-	streamCompressed       // the same; offsets count what is decompressed
-	streamEnded            // at its end, or by an error that Err tells
-	streamEmpty            // a named pipe that nobody writes to: there was nothing to read
+	streamCompressed       // the same; offsets count in the decompressed data
+	streamEnded            // at its end, or by an error that Err returns
+	streamEmpty            // a named pipe without a writer: there was nothing to read
 )
 
 // newStream makes an input that open opens when its turn comes.
@@ -71,8 +71,8 @@ func (s *Source) newStream(path string, size int64, o *Options, open func(*strea
 	}
 	st := &stream{
 		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: &s.pace,
-		fail: s.fail, told: s.told(name),
-		chunks: newChunks(8 + 2*o.Lanes), stop: make(chan struct{}), hurry: make(chan struct{}), hands: make([]*handful, o.Lanes),
+		fail: s.fail, context: s.context(name), chunks: newChunkPool(8 + 2*o.Lanes),
+		stop: make(chan struct{}), hurry: make(chan struct{}), pending: make([]*laneBatch, o.Lanes),
 	}
 	for range o.Lanes {
 		st.queues = append(st.queues, newLaneQueue())
@@ -80,9 +80,8 @@ func (s *Source) newStream(path string, size int64, o *Options, open func(*strea
 	return &input{path: path, size: size, stream: st}
 }
 
-// start sets the reader going when the first lane comes to this stream. The
-// reader ends at the end of the stream, or after close; each lane finds its
-// queue closed then.
+// start starts the reader when the first lane comes to this stream. The reader ends at
+// the end of the stream, or after close; each lane then finds its queue closed.
 func (s *stream) start() {
 	s.once.Do(func() {
 		go func() {
@@ -90,7 +89,7 @@ func (s *stream) start() {
 			switch {
 			case err == nil:
 				s.state.Store(streamEnded)
-			case errors.Is(err, errNobodyWrites):
+			case errors.Is(err, errNoWriter):
 				s.state.Store(streamEmpty)
 			case !errors.Is(err, errStopped):
 				s.fail(fmt.Errorf("read %s: %w", s.path, err))
@@ -101,12 +100,11 @@ func (s *stream) start() {
 	})
 }
 
-// close ends the reader at its next step. What it has handed out stays with the
-// lanes.
+// close ends the reader at its next step. The lanes keep what it has delivered.
 func (s *stream) close() {
-	s.halt.Do(func() { close(s.stop) })
-	s.giving.Lock()
-	defer s.giving.Unlock()
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
 	for _, q := range s.queues {
 		q.close()
 	}
@@ -119,19 +117,19 @@ func (s *stream) given() (n uint64) {
 	return n
 }
 
-// counter counts what is read of a file.
-type counter struct {
+// countingReader counts the bytes that are read from a file.
+type countingReader struct {
 	io.ReadCloser
 	n *atomic.Int64
 }
 
-func (c counter) Read(b []byte) (int, error) {
+func (c countingReader) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
 	c.n.Add(int64(n))
 	return n, err
 }
 
-// read takes the stream to its end. What is whole before damage is handed out.
+// read reads the stream to its end. Whole records before damage are delivered.
 func (s *stream) read() error {
 	select {
 	case <-s.stop:
@@ -143,15 +141,15 @@ func (s *stream) read() error {
 		return err
 	}
 	s.state.Store(streamOpen)
-	in, err := readPlain(counter{file, &s.taken})
+	in, err := newPlainReader(countingReader{file, &s.bytesRead})
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	s.where = "offset"
+	s.offsetName = "offset"
 	if in.compression != nil {
 		s.state.Store(streamCompressed)
-		s.where = "offset in the decompressed data"
+		s.offsetName = "offset in the decompressed data"
 	}
 	if s.chunk = s.chunks.get(chunkLen, s.stop); s.chunk == nil {
 		return errStopped
@@ -170,7 +168,7 @@ func (s *stream) read() error {
 		case readErr == io.EOF:
 			return nil
 		case readErr != nil:
-			return s.at(s.filled, in.damage(readErr))
+			return s.errorAt(s.filled, in.explain(readErr))
 		}
 		if err := s.makeRoom(); err != nil {
 			return err
@@ -178,24 +176,24 @@ func (s *stream) read() error {
 	}
 }
 
-// at says where in the stream an error is; off counts in the chunk.
-func (s *stream) at(off int, err error) error {
-	return fmt.Errorf("%s %d: %w", s.where, s.base+int64(off), err)
+// errorAt adds the place in the stream to an error; off counts in the chunk.
+func (s *stream) errorAt(off int, err error) error {
+	return fmt.Errorf("%s %d: %w", s.offsetName, s.base+int64(off), err)
 }
 
-// parse sorts the records that are whole by lane. last: no more data will come,
-// so that half a record is an error.
+// parse assigns the packets of whole records to lanes. With last no more data will
+// come, so that an incomplete record is an error.
 func (s *stream) parse(last bool) error {
 	data := s.chunk.buf[:s.filled]
 	if s.format == nil {
 		if len(data) < pcapHeaderLen && !last {
 			return nil
 		}
-		f, off, err := newFormat(data, s.told)
+		f, off, err := newFormat(data, s.context)
 		if err != nil {
 			return err
 		}
-		s.format, s.parsed, s.sorted = asRaw(f, s.raw), off, off
+		s.format, s.parsed, s.assigned = asRaw(f, s.raw), off, off
 	}
 	var p packet.Packet
 	for {
@@ -206,59 +204,59 @@ func (s *stream) parse(last bool) error {
 		case err == io.EOF, isCut(err) && !last:
 			return nil
 		default:
-			return errors.Join(s.flush(), s.at(next, err))
+			return errors.Join(s.flush(), s.errorAt(next, err))
 		}
 		if err := s.keepPace(p.Time); err != nil {
 			return err
 		}
-		s.sort(&p)
-		s.sorted = next
+		s.assign(&p)
+		s.assigned = next
 	}
 }
 
-func (s *stream) sort(p *packet.Packet) {
+// assign adds a packet to the pending batch of its lane.
+func (s *stream) assign(p *packet.Packet) {
 	lane := 0
 	if len(s.queues) > 1 {
 		lane = s.choose(p).Lane(len(s.queues))
 	}
-	h := s.hands[lane]
-	if h == nil {
-		h = s.queues[lane].empty()
-		s.hands[lane] = h
+	b := s.pending[lane]
+	if b == nil {
+		b = s.queues[lane].newBatch()
+		s.pending[lane] = b
 	}
-	h.packets = append(h.packets, *p)
+	b.packets = append(b.packets, *p)
 }
 
-// flush hands out what was sorted: all of it, or nothing where the stream was
-// closed before.
+// flush delivers all pending batches, or none if the stream was closed before.
 func (s *stream) flush() error {
-	s.giving.Lock()
-	defer s.giving.Unlock()
-	for i, h := range s.hands {
-		if h == nil {
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	for i, b := range s.pending {
+		if b == nil {
 			continue
 		}
-		s.hands[i] = nil
-		h.chunk = s.chunk
-		h.chunk.refs.Add(1)
-		if !s.queues[i].put(h) {
-			h.release()
+		s.pending[i] = nil
+		b.chunk = s.chunk
+		b.chunk.refs.Add(1)
+		if !s.queues[i].put(b) {
+			b.release()
 			return errStopped
 		}
 	}
-	s.handed.Store(s.base + int64(s.sorted))
+	s.delivered.Store(s.base + int64(s.assigned))
 	return nil
 }
 
-// makeRoom sees to it that the next read has some. Half a record moves to
-// another chunk, which is larger where it fills the present one.
+// makeRoom makes sure that the next read has room. An incomplete record moves to
+// another chunk, a larger one if it fills most of this one.
 func (s *stream) makeRoom() error {
-	if len(s.chunk.buf)-s.filled >= leastRead {
+	if len(s.chunk.buf)-s.filled >= minRead {
 		return nil
 	}
 	rest := s.chunk.buf[s.parsed:s.filled]
 	if len(rest) > maxRecord {
-		return s.at(s.parsed, fmt.Errorf("a record of more than %d MiB: the file is damaged", maxRecord>>20))
+		return s.errorAt(s.parsed, fmt.Errorf("a record of more than %d MiB: the file is damaged", maxRecord>>20))
 	}
 	size := chunkLen
 	if len(rest) > chunkLen/2 {
@@ -270,7 +268,7 @@ func (s *stream) makeRoom() error {
 	}
 	s.filled = copy(next.buf, rest)
 	s.base += int64(s.parsed)
-	s.sorted -= s.parsed // not more than parsed: what follows its end may be blocks without packets
+	s.assigned -= s.parsed // may be below parsed: blocks without packets may follow the last packet
 	s.parsed = 0
 	s.chunk.release()
 	s.chunk = next

@@ -6,28 +6,27 @@ import (
 	"io"
 )
 
-// maxXZDict is what decompressing an xz file may take: twice what xz -9 needs.
+// maxXZDict bounds the memory for decompressing an xz file: twice what xz -9 needs.
 const maxXZDict = 128 << 20
 
 var (
-	errXZDict  = errors.New("dictionary too large")
-	errXZShape = errors.New("xz: not the shape of a stream")
+	errXZDict   = errors.New("dictionary too large")
+	errXZFormat = errors.New("xz: not a valid stream")
 )
 
-// xzGuard reads an xz file, and fails before a block whose dictionary is larger
-// than maxXZDict: the decompressor would allocate it, whatever the header says.
-// It follows the file format (tukaani.org/xz/xz-file-format.txt) from block to
-// block, and reads nothing in between.
+// xzGuard passes an xz file through, and fails at a block whose dictionary is larger than
+// maxXZDict: the decompressor would allocate it. The guard follows the file format
+// (tukaani.org/xz/xz-file-format.txt) from header to header and skips what lies between.
 type xzGuard struct {
 	r      io.Reader
-	step   func(*xzGuard, []byte) bool // takes want bytes; false: not the shape
+	step   func(*xzGuard, []byte) bool // parses the next want bytes; false: invalid
 	want   int
 	skip   int // bytes before those
 	buf    []byte
-	check  int // bytes behind each block
-	packed int // bytes of the block so far
-	index  int // bytes of the index so far
-	left   uint64
+	check  int    // bytes of the check after each block
+	packed int    // bytes of the block so far
+	index  int    // bytes of the index so far
+	left   uint64 // numbers of the index still to come
 	number uint64 // of the index, being read
 	shift  uint
 	large  bool
@@ -51,10 +50,10 @@ func (g *xzGuard) Read(p []byte) (int, error) {
 		g.buf = append(g.buf, p[at:at+k]...)
 		if len(g.buf) == g.want {
 			if !g.step(g, g.buf) {
-				return at, errXZShape
+				return at, errXZFormat
 			}
 			if g.large {
-				return at, errXZDict // the decompressor does not see the header's end
+				return at, errXZDict // before the decompressor gets the end of the header
 			}
 			g.buf = g.buf[:0]
 		}
@@ -63,13 +62,13 @@ func (g *xzGuard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next says what takes the bytes that come.
+// next sets what parses the next bytes.
 func (g *xzGuard) next(want int, step func(*xzGuard, []byte) bool) bool {
 	g.want, g.step = want, step
 	return true
 }
 
-// magic is a stream's first bytes, or padding between streams.
+// magic parses the first bytes of a stream, or padding between streams.
 func (g *xzGuard) magic(b []byte) bool {
 	if string(b) == "\x00\x00\x00\x00" {
 		return true
@@ -82,7 +81,7 @@ func (g *xzGuard) flags(b []byte) bool {
 	return g.next(1, (*xzGuard).block)
 }
 
-// block is the length of a block's header, or the beginning of the index.
+// block parses the length of a block's header, or the first byte of the index.
 func (g *xzGuard) block(b []byte) bool {
 	if b[0] != 0 {
 		return g.next(int(b[0])*4+3, (*xzGuard).header)
@@ -91,8 +90,8 @@ func (g *xzGuard) block(b []byte) bool {
 	return g.next(1, (*xzGuard).count)
 }
 
-// header is a block's: flags, two sizes that may be left out, and the filters,
-// of which LZMA2 is the only one that we read.
+// header parses the header of a block: flags, two optional sizes, and the filters. Only
+// LZMA2 is accepted.
 func (g *xzGuard) header(b []byte) bool {
 	at := 1
 	for _, flag := range []byte{0x40, 0x80} {
@@ -113,7 +112,7 @@ func (g *xzGuard) header(b []byte) bool {
 	return g.next(1, (*xzGuard).chunk)
 }
 
-// chunk is the first byte of a chunk of LZMA2.
+// chunk parses the first byte of an LZMA2 chunk.
 func (g *xzGuard) chunk(b []byte) bool {
 	g.packed++
 	switch c := b[0]; {
@@ -129,8 +128,8 @@ func (g *xzGuard) chunk(b []byte) bool {
 	}
 }
 
-// size is the rest of a chunk's header: its size in the file is in the last two
-// bytes of the sizes.
+// size parses the rest of a chunk's header: the last two bytes of the sizes are the
+// compressed size.
 func (g *xzGuard) size(b []byte) bool {
 	sizes := b[:len(b)&^1]
 	g.skip = int(binary.BigEndian.Uint16(sizes[len(sizes)-2:])) + 1
@@ -138,7 +137,7 @@ func (g *xzGuard) size(b []byte) bool {
 	return g.next(1, (*xzGuard).chunk)
 }
 
-// count is the number of the index's entries, each of which is two numbers.
+// count parses the number of entries in the index, each of which is two numbers.
 func (g *xzGuard) count(b []byte) bool {
 	ended, ok := g.varint(b[0])
 	if !ended || !ok {
@@ -157,7 +156,7 @@ func (g *xzGuard) entry(b []byte) bool {
 	return g.entries()
 }
 
-// entries goes on in the index, or behind it.
+// entries continues with the next number of the index, or after the index.
 func (g *xzGuard) entries() bool {
 	if g.left > 0 {
 		return g.next(1, (*xzGuard).entry)
@@ -166,7 +165,7 @@ func (g *xzGuard) entries() bool {
 	return g.next(4, (*xzGuard).magic)
 }
 
-// varint takes one byte of a number.
+// varint parses one byte of a number.
 func (g *xzGuard) varint(b byte) (ended, ok bool) {
 	g.index++
 	g.number |= uint64(b&0x7f) << g.shift

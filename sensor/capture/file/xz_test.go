@@ -48,7 +48,7 @@ func TestXZGuard(t *testing.T) {
 	for name, r := range map[string]io.Reader{
 		"at once": bytes.NewReader(file), "halves": iotest.HalfReader(bytes.NewReader(file)), "bytes": iotest.OneByteReader(bytes.NewReader(file)),
 	} {
-		p, err := readPlain(io.NopCloser(r))
+		p, err := newPlainReader(io.NopCloser(r))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,13 +75,13 @@ func TestXZDictionaryIsBounded(t *testing.T) {
 	for _, file := range [][]byte{bad, append(good, bad...)} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		p, err := readPlain(io.NopCloser(bytes.NewReader(file)))
+		p, err := newPlainReader(io.NopCloser(bytes.NewReader(file)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(p)
 		runtime.ReadMemStats(&after)
-		if err == nil || !strings.Contains(p.damage(err).Error(), "needs a dictionary of more than 128 MiB") {
+		if err == nil || !strings.Contains(p.explain(err).Error(), "needs a dictionary of more than 128 MiB") {
 			t.Errorf("%q, error %v, want that the dictionary is too large", got, err)
 		}
 		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
