@@ -7,7 +7,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestBeginnings: what is given up of a datagram that never became complete, and
+// TestBeginnings: which beginning is delivered of a datagram that stays incomplete, and
 // how each of its packets is counted.
 func TestBeginnings(t *testing.T) {
 	const whole, cut, expired = account.FragmentUsed, account.FragmentCut, account.FragmentExpired
@@ -39,7 +39,7 @@ func TestBeginnings(t *testing.T) {
 		f(name+"all but one", fs{d, b, a}, "aaaaaaaabbbbbbbb-10", counts{cut: 3})
 		f(name+"no first", fs{b, c, d}, "", counts{expired: 3})
 		f(name+"whole", fs{a, b, c, d}, "", counts{whole: 4})
-		f(name+"nothing can be made of it", fs{v(0, true, "xxxxxxxx"), c}, "xxxxxxxx-17+", counts{expired: 2})
+		f(name+"no message in it", fs{v(0, true, "xxxxxxxx"), c}, "xxxxxxxx-17+", counts{expired: 2})
 		f(name+"repeated", fs{a, a}, "aaaaaaaa-1+", counts{cut: 1, account.Duplicate: 1})
 	}
 	f("IPv6 overlap", fs{v6(0, true, "aaaaaaaabbbbbbbb"), v6(8, true, "bbbbbbbb"), v6(0, true, "aaaaaaaa")}, "", counts{account.FragmentOverlap: 3})
@@ -50,9 +50,9 @@ func TestBeginnings(t *testing.T) {
 	f("cut by the capture", fs{short, v4(8, true, "bbbbbbbb")}, "aaaa-13+", counts{cut: 2})
 }
 
-// TestBeginningKnowsWhere: a beginning has the first fragment's origin, and the
-// time of the latest fragment that it has bytes of.
-func TestBeginningKnowsWhere(t *testing.T) {
+// TestBeginningKnowsOrigin: a beginning has the first fragment's origin, and the time of
+// the latest fragment that it has bytes of.
+func TestBeginningKnowsOrigin(t *testing.T) {
 	var got Datagram
 	shard := account.NewPacketCounters().Shard()
 	table := New(Config{}, shard, func(d *Datagram, why account.Column) account.Column {
@@ -72,9 +72,9 @@ func TestBeginningKnowsWhere(t *testing.T) {
 	}
 }
 
-// TestBeginningOfWhatMakesRoom: what is thrown away for others leaves its
-// beginning, too, in the middle of Add.
-func TestBeginningOfWhatMakesRoom(t *testing.T) {
+// TestBeginningWhereRoomIsMade: a datagram that is abandoned to make room, in the middle
+// of Add, leaves its beginning, too.
+func TestBeginningWhereRoomIsMade(t *testing.T) {
 	f := func(name string, cfg Config, data string, n int) {
 		t.Helper()
 		b := newBench(t, cfg)
@@ -89,6 +89,6 @@ func TestBeginningOfWhatMakesRoom(t *testing.T) {
 		}
 		b.flush()
 	}
-	f("for a datagram", Config{Datagrams: 2}, "aaaaaaaa", 2)
-	f("for bytes", Config{Bytes: 8192, Datagrams: 100}, string(make([]byte, 800)), 4)
+	f("room for a datagram", Config{Datagrams: 2}, "aaaaaaaa", 2)
+	f("room for bytes", Config{Bytes: 8192, Datagrams: 100}, string(make([]byte, 800)), 4)
 }

@@ -18,8 +18,7 @@ var (
 	dst6       = []byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 53}
 )
 
-// bench is a table with its ledgers: every fragment that goes in must be found
-// again.
+// bench is a table with its ledgers: every fragment that goes in must come out.
 type bench struct {
 	t        *testing.T
 	table    *Table
@@ -27,7 +26,7 @@ type bench struct {
 	shard    *account.Shard
 	in       uint64
 	got      []string // datagrams' data
-	cut      []string // beginnings, and how much is missing of them: + where it is the least
+	cut      []string // beginnings, and how much is missing; + where that is a lower bound
 	last     Datagram
 }
 
@@ -41,14 +40,14 @@ func newBench(t *testing.T, cfg Config) *bench {
 
 func (b *bench) beginning(d *Datagram, why account.Column) account.Column {
 	text := fmt.Sprintf("%.40s-%d", d.Data, d.Missing)
-	if d.Open {
+	if d.EndUnknown {
 		text += "+"
 	}
 	b.cut = append(b.cut, text)
 	if why == account.FragmentOverlap || len(d.Data) == 0 || d.Missing <= 0 {
 		b.t.Errorf("a beginning of %d bytes, %d missing, for reason %d", len(d.Data), d.Missing, why)
 	}
-	if d.Data[0] == 'x' { // nothing can be made of it
+	if d.Data[0] == 'x' { // as if no message could be read from it
 		return why
 	}
 	return account.FragmentCut
@@ -72,7 +71,7 @@ func (b *bench) add(f Fragment) account.Column {
 	return c
 }
 
-// at is a shared clock that shows a time.
+// at is a shared clock that shows now.
 func at(now int64) func(time int64) int64 {
 	return func(time int64) int64 { return now - time }
 }
@@ -155,11 +154,11 @@ func TestReassembly(t *testing.T) {
 		f(name+"beyond 65535", fs{v(65528, false, "aaaaaaaa")}, cs{bad})
 		f(name+"one after the other", fs{a, b, c, a, b, c}, cs{held, held, used, held, held, used}, whole, whole)
 	}
-	// RFC 5722: an overlap throws the datagram away, with what is still to come.
+	// RFC 5722: an overlap discards the datagram with its later fragments.
 	f("IPv6 overlap", fs{v6(0, true, "aaaaaaaabbbbbbbb"), v6(8, true, "bbbbbbbb"), v6(16, false, "cc"), v6(0, true, "aaaaaaaabbbbbbbb")},
 		cs{held, overlap, overlap, overlap})
 	f("IPv6 overlap from the left", fs{v6(8, true, "bbbbbbbb"), v6(0, true, "aaaaaaaabbbbbbbb"), v6(16, false, "cc")}, cs{held, overlap, overlap})
-	f("IPv6 same place, other bytes", fs{v6(0, true, "aaaaaaaa"), v6(0, true, "xxxxxxxx"), v6(8, false, "b")}, cs{held, overlap, overlap})
+	f("IPv6 same offset, other bytes", fs{v6(0, true, "aaaaaaaa"), v6(0, true, "xxxxxxxx"), v6(8, false, "b")}, cs{held, overlap, overlap})
 	f("IPv6 two ends", fs{v6(8, false, "bb"), v6(8, false, "bbb"), v6(0, true, "aaaaaaaa")}, cs{held, overlap, overlap})
 	f("IPv6 behind the end", fs{v6(0, false, "aa"), v6(8, false, "aa")}, cs{used, held}, "aa")
 	f("IPv6 odd length", fs{v6(0, true, "aaaaaaaabbb"), v6(8, false, "bb")}, cs{bad, held})
@@ -167,15 +166,14 @@ func TestReassembly(t *testing.T) {
 	// IPv4: what came first stays.
 	f("IPv4 overlap, later loses", fs{v4(0, true, "aaaaaaaa"), v4(0, true, "xxxxxxxxbbbbbbbb"), v4(16, false, "cc")}, cs{held, held, used}, whole)
 	f("IPv4 overlap from the left", fs{v4(8, true, "bbbbbbbb"), v4(0, true, "aaaaaaaaxxxxxxxx"), v4(16, false, "cc")}, cs{held, held, used}, whole)
-	f("IPv4 fills two holes", fs{v4(8, true, "bbbbbbbb"), v4(0, false, "aaaaaaaaxxxxxxxxcc")}, cs{held, used}, whole)
+	f("IPv4 fills two gaps", fs{v4(8, true, "bbbbbbbb"), v4(0, false, "aaaaaaaaxxxxxxxxcc")}, cs{held, used}, whole)
 	f("IPv4 all covered", fs{v4(0, true, "aaaaaaaabbbbbbbb"), v4(8, true, "xxxxxxxx"), v4(16, false, "cc")}, cs{held, overlap, used}, whole)
 	f("IPv4 covered, but the last", fs{v4(0, true, "aaaaaaaabbbbbbbb"), v4(8, false, "xxxxxxxx")}, cs{held, used}, "aaaaaaaabbbbbbbb")
 	f("IPv4 second end is ignored", fs{v4(16, false, "cc"), v4(16, false, "ccc"), v4(8, false, "b"), v4(0, true, "aaaaaaaabbbbbbbb")},
 		cs{held, overlap, overlap, used}, whole)
 }
 
-// TestDefect12PacketTime: fragments wait by the packets' clock, whatever the
-// clock on the wall says.
+// TestDefect12PacketTime: timeouts count packet time, not the system's.
 func TestDefect12PacketTime(t *testing.T) {
 	b := newBench(t, Config{Timeout: 30e9})
 	later := func(f Fragment, seconds int64) Fragment {
@@ -204,7 +202,7 @@ func TestDefect12PacketTime(t *testing.T) {
 	b.flush()
 }
 
-// TestKey: what differs in any part of the key is another datagram.
+// TestKey: a fragment that differs in any part of the key belongs to another datagram.
 func TestKey(t *testing.T) {
 	f := func(name string, change func(*Fragment), same bool) {
 		b := newBench(t, Config{})
@@ -309,8 +307,8 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestFloodKeepsRealDatagrams sends fragments that never complete, with real
-// datagrams in between.
+// TestFloodKeepsRealDatagrams sends fragments of datagrams that stay incomplete, and
+// real datagrams between them.
 func TestFloodKeepsRealDatagrams(t *testing.T) {
 	n := tier.Length(250_000, 5_000_000)
 	const budget = 1 << 20
@@ -336,10 +334,10 @@ func TestFloodKeepsRealDatagrams(t *testing.T) {
 	b.flush()
 }
 
-// memory is what the table has taken from the system, near enough: a map entry
-// costs its key and value twice over.
+// memory estimates what the table has taken from the system: a map entry costs twice
+// its key and value.
 func (t *Table) memory() int {
-	return len(t.pieces)*40 + len(t.grams)*144 + len(t.grams)*2*76 + t.store.Pieces()*260
+	return len(t.pieces)*40 + len(t.datagrams)*144 + len(t.datagrams)*2*76 + t.store.Pieces()*260
 }
 
 func TestAllocatesNothing(t *testing.T) {
@@ -355,8 +353,8 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestAgainstPlain shuffles the fragments of random datagrams and compares.
-func TestAgainstPlain(t *testing.T) {
+// TestRandomDatagrams shuffles the fragments of random datagrams: each comes out as it was.
+func TestRandomDatagrams(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	b := newBench(t, Config{})
 	for id := range uint32(500) {

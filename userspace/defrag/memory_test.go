@@ -9,15 +9,15 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// TestMemoryIsBounded measures what a table takes when it is full: of many
-// datagrams, and of many pieces of few.
+// TestMemoryIsBounded measures the memory of a table that is full of many datagrams, or
+// of many pieces of few.
 func TestMemoryIsBounded(t *testing.T) {
 	const bytes, packets = 4 << 20, 100_000
 	f := func(name, data string, next func(g *Fragment, i int)) {
 		t.Helper()
 		before := heap()
 		b := newBench(t, Config{Bytes: bytes})
-		b.table.cut = func(_ *Datagram, why account.Column) account.Column { return why }
+		b.table.beginning = func(_ *Datagram, why account.Column) account.Column { return why }
 		g := v4(0, true, data)
 		for i := range packets {
 			g.Stamp = int64(i)

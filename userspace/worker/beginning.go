@@ -31,7 +31,7 @@ func (w *Worker) beginning(d *defrag.Datagram, why account.Column) account.Colum
 	case found == decode.FoundTCP && len(l.Payload) > 0 && l.TCPFlags&flagsSYNandRST == 0:
 		// What it says of the connection is out of date.
 		l.TCPFlags = 0
-		if d.Open {
+		if d.EndUnknown {
 			l.Missing = 0 // a stream waits for what follows
 		}
 	default:
