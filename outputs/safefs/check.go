@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look says why Open, or with make Make, would refuse a folder, or why nothing can
+// Check reports why Open or, with mayMake, Make would refuse a folder, or why nothing can
 // be written to it. It changes nothing.
 func Check(path string, mayMake, force bool) error {
 	d, err := Open(path, force)
@@ -24,7 +24,7 @@ func Check(path string, mayMake, force bool) error {
 	return d.Writable()
 }
 
-// Writable says why this user cannot write to the folder.
+// Writable reports why this user cannot write to the folder.
 func (d *Dir) Writable() error {
 	return pathError("open", d.path, unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS))
 }

@@ -1,12 +1,16 @@
-// Package safefs opens folders and files so that no other user of the host can
-// choose what is read, written or deleted: the sensor often runs as root, and
-// its folders may be open to others.
+// Package safefs opens folders and files so that no other user of the host can choose
+// what is read, written or deleted: the sensor often runs as root, and its folders may be
+// open to others.
 //
-// A path is followed one component at a time. A symbolic link in it counts only
-// where root or this user made it, and a folder that every user can write to
-// only with the sticky bit, as /tmp has it. In the folder that is opened in this
-// way no link is followed at all, and a file must be a regular one of root or of this
-// user, with one name where others can make names. It imports nothing of this project.
+// In: paths of options. Out: open folders (Dir) and files, or an error that says how to
+// make the path safe. It imports nothing of this project; outputs and commands open their
+// files through it. The tests make folders, links and files of other users themselves.
+//
+// A path is followed one component at a time. A symbolic link in it is followed only if
+// root or this user owns it. A folder that every user can write to is accepted only with
+// the sticky bit, as /tmp has it. In the opened folder no link is followed at all. A file
+// must be a regular file of root or this user; where others can create names, it must have
+// one name only.
 package safefs
 
 import (
@@ -21,55 +25,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsafe is in each error that says why a folder or a file is not used.
-// Trying again does not help: somebody has to put it right.
+// ErrUnsafe is in every error that says why a folder or file is not used. Trying again
+// does not help: somebody has to fix the cause.
 var ErrUnsafe = errors.New("not safe to use")
 
-// refusal is an ErrUnsafe with its reason and the way out.
+// refusal is an ErrUnsafe with its reason and the fix.
 type refusal struct{ path, why, fix string }
 
 func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.fix }
 func (r *refusal) Is(target error) bool { return target == ErrUnsafe }
 
-// Dir is an open folder. Whatever a method does with a name it does in this
-// folder, even when the folder's path leads elsewhere meanwhile. Names have no
-// slash.
+// Dir is an open folder. All methods work on names in this folder, even if the folder's
+// path leads elsewhere meanwhile. Names contain no slash.
 type Dir struct {
 	path  string
 	fd    int
 	force bool
 }
 
-// Open opens a folder. It refuses one that other users may change: one that
-// every user can write to and that has no sticky bit, one behind such a folder,
-// and one that belongs to a user other than root and this one. With force these
-// are accepted; links that other users have made never are.
+// Open opens a folder. It refuses a folder that other users can change: one that every user
+// can write to and that has no sticky bit, one below such a folder, and one that a user
+// other than root and this one owns. force accepts these; links that other users own are
+// never accepted.
 func Open(path string, force bool) (*Dir, error) {
 	return (&resolver{force: force}).open(path)
 }
 
-// Make is Open, and makes what of the path is missing.
+// Make is Open, but creates the missing folders of the path.
 func Make(path string, mode fs.FileMode, force bool) (*Dir, error) {
 	return (&resolver{force: force, mode: mode}).open(path)
 }
 
-// walk follows a path.
+// resolver follows a path.
 type resolver struct {
-	mode  fs.FileMode // of folders to make; 0: none
+	mode  fs.FileMode // of folders to create; 0: create none
 	force bool
-	links int    // followed
+	links int    // followed so far
 	fd    int    // the folder that it has reached
-	name  string // of that, as far as the path was written so
+	name  string // path of that folder
 }
 
-// maxLinks is the kernel's bound.
+// maxLinks is the kernel's limit.
 const maxLinks = 40
 
 func (w *resolver) open(path string) (*Dir, error) {
 	return w.dir(path, w.resolve(path))
 }
 
-// dir opens the folder that w has reached, with the error on the way to it.
+// dir opens the folder that w has reached. err is the error on the way to it.
 func (w *resolver) dir(path string, err error) (*Dir, error) {
 	defer closeFd(w.fd)
 	fd := -1
@@ -94,10 +97,10 @@ func (w *resolver) dir(path string, err error) (*Dir, error) {
 	return &Dir{path: path, fd: fd, force: w.force}, nil
 }
 
-// ours tells what root or this user owns.
+// ownedByUs reports whether root or this user is the owner.
 func ownedByUs(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
 
-// to goes along path.
+// resolve follows path.
 func (w *resolver) resolve(path string) (err error) {
 	w.fd = unix.AT_FDCWD
 	if path == "" {
@@ -107,7 +110,7 @@ func (w *resolver) resolve(path string) (err error) {
 	if filepath.IsAbs(path) {
 		err = w.toRoot()
 	} else {
-		rest = append([]string{"."}, rest...) // this folder counts, too
+		rest = append([]string{"."}, rest...) // check the working directory too
 	}
 	for err == nil && len(rest) > 0 {
 		var link string
@@ -126,7 +129,7 @@ func components(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-// root goes to the top.
+// toRoot moves to the root folder.
 func (w *resolver) toRoot() error {
 	fd, err := openAt(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
@@ -141,13 +144,13 @@ func (w *resolver) moveTo(fd int, name string) {
 }
 
 func closeFd(fd int) {
-	if fd >= 0 { // AT_FDCWD is below
+	if fd >= 0 { // AT_FDCWD is negative
 		unix.Close(fd)
 	}
 }
 
-// step goes to the folder of that name. Where that is a link it stays, and
-// returns where the link leads.
+// step moves to the folder of that name. If that is a link, it stays where it is and
+// returns the link's target.
 func (w *resolver) step(name string) (link string, err error) {
 	whole := filepath.Join(w.name, name)
 	fd, err := openAt(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -172,7 +175,7 @@ func (w *resolver) step(name string) (link string, err error) {
 	return "", nil
 }
 
-// look judges one component.
+// checkComponent checks one component of the path.
 func (w *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link string, err error) {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -213,18 +216,18 @@ func openAt(at int, name string, flag int) (fd int, err error) {
 	}
 }
 
-// Path is what the folder was opened by.
+// Path is the path by which the folder was opened.
 func (d *Dir) Path() string { return d.path }
 
-// Join is the path of a name in the folder, for people.
+// Join is the path of a name in the folder, for messages.
 func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
 
-// Close gives the folder back.
+// Close closes the folder.
 func (d *Dir) Close() error { return unix.Close(d.fd) }
 
-// IsCurrent reports whether the folder's path still leads to it. Where it does
-// not, somebody has moved, removed or replaced the folder, or mounted something
-// over it. An error means that this could not be found out.
+// IsCurrent reports whether the folder's path still leads to it. If not, somebody has
+// moved, removed or replaced the folder, or mounted something over it. An error means that
+// this could not be determined.
 func (d *Dir) IsCurrent() (bool, error) {
 	var here, there unix.Stat_t
 	if err := unix.Fstat(d.fd, &here); err != nil {
@@ -242,8 +245,7 @@ func (d *Dir) IsCurrent() (bool, error) {
 
 func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
-// Sub opens a folder in the folder, and makes it where it is missing and mode is
-// not 0.
+// Sub opens a folder in the folder. If it is missing and mode is not 0, Sub creates it.
 func (d *Dir) Sub(name string, mode fs.FileMode) (*Dir, error) {
 	fd, err := openAt(d.fd, ".", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -267,7 +269,7 @@ func (d *Dir) SetMode(mode fs.FileMode) error {
 	return pathError("chmod", d.path, err)
 }
 
-// Sync brings the folder's names to the medium.
+// Sync flushes the folder's entries to the medium.
 func (d *Dir) Sync() error { return pathError("sync", d.path, unix.Fsync(d.fd)) }
 
 func pathError(op, path string, err error) error {
@@ -277,7 +279,7 @@ func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
-// FreeBytes is what the file system has left for this user.
+// FreeBytes is how much of the file system is free for this user.
 func (d *Dir) FreeBytes() (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Fstatfs(d.fd, &st)
@@ -297,10 +299,10 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// Rename renames a file in the folder.
+// Rename renames a file within the folder.
 func (d *Dir) Rename(from, to string) error { return d.Move(from, d, to) }
 
-// Move takes a file to another folder.
+// Move moves a file to another folder.
 func (d *Dir) Move(from string, there *Dir, to string) error {
 	if err := unix.Renameat(d.fd, from, there.fd, to); err != nil {
 		return &os.LinkError{Op: "rename", Old: d.Join(from), New: there.Join(to), Err: err}
@@ -308,10 +310,10 @@ func (d *Dir) Move(from string, there *Dir, to string) error {
 	return nil
 }
 
-// Remove removes a file, or a link, of the folder.
+// Remove removes a file or a link in the folder.
 func (d *Dir) Remove(name string) error { return d.unlink(name, 0) }
 
-// RemoveDir removes a folder that is empty.
+// RemoveDir removes an empty folder in the folder.
 func (d *Dir) RemoveDir(name string) error { return d.unlink(name, unix.AT_REMOVEDIR) }
 
 func (d *Dir) unlink(name string, flags int) error {

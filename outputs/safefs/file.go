@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openAttempts bounds how often a file may come and go while it is opened.
+// openAttempts bounds how often a file may appear and disappear while it is opened.
 const openAttempts = 10
 
-// OpenFile is os.OpenFile for a file of the folder. It follows no link, does not
-// wait for a pipe's other end, and refuses what is no regular file, what has a
-// second name where others may have made it, and, unless the folder was opened
-// with force, what belongs to a user other than root and this one. A file is
-// emptied only after that.
+// OpenFile is os.OpenFile for a file in the folder. It follows no link and does not wait
+// for a pipe's other end. It refuses what is not a regular file; a file with a second name,
+// if other users may have created that; and, unless the folder was opened with force, a
+// file that a user other than root and this one owns. It truncates only after these
+// checks.
 func (d *Dir) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	if flag&(os.O_CREATE|os.O_EXCL) == os.O_CREATE|os.O_EXCL {
 		return d.create(name, flag, mode)
@@ -36,7 +36,7 @@ func (d *Dir) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error
 	return nil, &refusal{d.Join(name), "comes and goes", "another program makes and removes it: give each its own folder"}
 }
 
-// create makes a file that is not there.
+// create creates a file.
 func (d *Dir) create(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	fd, err := d.openFd(name, flag, mode)
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *Dir) create(name string, flag int, mode fs.FileMode) (*os.File, error) 
 }
 
 func (d *Dir) openExisting(name string, flag int) (*os.File, error) {
-	var st unix.Stat_t // first: opening alone may do something to a device
+	var st unix.Stat_t // before opening: that alone may have an effect on a device
 	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
@@ -82,7 +82,7 @@ func (d *Dir) openFd(name string, flag int, mode fs.FileMode) (int, error) {
 	}
 }
 
-// judge says whether a file that is there may be used.
+// checkFile reports why an existing file may not be used.
 func (d *Dir) checkFile(name string, st *unix.Stat_t) error {
 	path := d.Join(name)
 	switch kind := st.Mode & unix.S_IFMT; {
@@ -98,23 +98,23 @@ func (d *Dir) checkFile(name string, st *unix.Stat_t) error {
 	return nil
 }
 
-// private tells that only root and this user can make names in the folder: a
-// second name of a file is a backup of theirs then (cp -al), and no trap.
+// private reports whether only root and this user can create names in the folder: then a
+// file's second name is their own backup (cp -al), and no trap.
 func (d *Dir) private() bool {
 	var st unix.Stat_t
 	return unix.Fstat(d.fd, &st) == nil && ownedByUs(&st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
 
-// Owns reports whether a name is that of a regular file of root or of this user,
-// or with force of anybody. What is not may have been put there to mislead.
+// Owns reports whether a name is that of a regular file of root or this user, or with
+// force of anybody. Other users may have created anything else to mislead.
 func (d *Dir) Owns(name string) bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && (d.force || ownedByUs(&st))
 }
 
-// ReadFile reads a file of the folder, which OpenFile would open. Beside an error
-// it returns what could be read.
+// ReadFile reads a file in the folder, as OpenFile would open it. Beside an error it
+// returns what could be read.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
 	f, err := d.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -124,15 +124,15 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// Size is how long a file of the folder is. It follows no link.
+// Size is the length of a file in the folder. It follows no link.
 func (d *Dir) Size(name string) (int64, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st.Size, pathError("stat", d.Join(name), err)
 }
 
-// IsFile reports whether f is the file of that name in the folder: whether nobody
-// has moved, removed or replaced it.
+// IsFile reports whether f is still the file of that name in the folder: whether nobody has
+// moved, removed or replaced it.
 func (d *Dir) IsFile(f *os.File, name string) bool {
 	var here, there unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &here) == nil &&
@@ -140,9 +140,9 @@ func (d *Dir) IsFile(f *os.File, name string) bool {
 		sameFile(&here, &there)
 }
 
-// Create opens a file for writing that is empty then, by its path: one that a
-// user has named, such as a profile. Folder and file are judged as by Open and
-// OpenFile, whatever the umask is the file has that mode.
+// Create opens a file by its path for writing, and truncates it: one that a user has named,
+// such as a profile. Folder and file are checked as by Open and OpenFile. The file gets
+// that mode, whatever the umask is.
 func Create(path string, mode fs.FileMode, force bool) (*os.File, error) {
 	d, err := Open(filepath.Dir(path), force)
 	if err != nil {
@@ -160,9 +160,9 @@ func Create(path string, mode fs.FileMode, force bool) (*os.File, error) {
 	return f, err
 }
 
-// Replace writes a file as a whole or not at all: under another name in its
-// folder, on the medium, and then renamed. It replaces a regular file or none:
-// the caller looks first whether that one may go.
+// Replace writes a file completely or not at all: under another name in its folder, flushed
+// to the medium, and then renamed. It replaces a regular file or none; the caller checks
+// first whether that file may be replaced.
 func Replace(path string, mode fs.FileMode, force bool, write func(io.Writer) error) error {
 	d, err := Open(filepath.Dir(path), force)
 	if err != nil {
@@ -175,7 +175,7 @@ func Replace(path string, mode fs.FileMode, force bool, write func(io.Writer) er
 		return &refusal{path, "is not a regular file", "name another one"}
 	}
 	part := fmt.Sprintf(".%s.%d.part", name, os.Getpid())
-	if err := d.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process with our number that was killed
+	if err := d.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a killed process that had our pid
 		return err
 	}
 	f, err := d.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -192,7 +192,7 @@ func Replace(path string, mode fs.FileMode, force bool, write func(io.Writer) er
 	return d.Sync()
 }
 
-// fill writes a file, brings it to the medium and closes it.
+// fill writes a file, flushes it to the medium and closes it.
 func fill(f *os.File, mode fs.FileMode, write func(io.Writer) error) error {
 	err := write(f)
 	if err == nil {

@@ -2,17 +2,17 @@ package spool
 
 import "time"
 
-// ages tell when the blocks of a segment were received: one entry for many blocks,
-// so that a long outage does not fill the memory.
+// ages say when the blocks of a segment were received. One entry covers many blocks, so
+// that a long outage does not fill the memory.
 type ages []age
 
 type age struct {
-	from     int64 // where in the segment; it is true up to the next one
+	from     int64 // offset in the segment; valid up to the next entry's
 	received time.Time
 }
 
-// ageStep is how exact ages are at least; in a segment that took long to fill, a
-// sixteenth of that time.
+// ageStep is the precision of ages. In a segment that took long to fill it is a sixteenth
+// of that time instead, if that is more.
 const ageStep = time.Second
 
 func (a *ages) add(from int64, received time.Time) {
@@ -26,7 +26,7 @@ func (a *ages) add(from int64, received time.Time) {
 	*a = append(*a, age{from, received})
 }
 
-// at is when the block at that place was received.
+// receivedAt is when the block at that offset was received.
 func (a ages) receivedAt(from int64) (t time.Time) {
 	for i, g := range a {
 		if i == 0 || g.from <= from {
@@ -36,9 +36,8 @@ func (a ages) receivedAt(from int64) (t time.Time) {
 	return t
 }
 
-// Oldest is about when the first event was received of all that only the disk has;
-// zero where there is none. Where an earlier run has left it, the time of its
-// block's sealing counts.
+// Oldest is about when the oldest event was received that only the disk holds; zero if
+// there is none. A block of an earlier run counts from when it was sealed.
 func (s *Spool) Oldest() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Append writes a sealed block behind all others. kept says that the caller has
-// it in memory too and will deliver it from there, with the segment that comes
-// back for Done and Return; that is allowed while nothing is Behind. Else Next
-// will give it. Where it returns an error nothing was taken. received is when the
-// first of the block's events was.
+// Append writes a sealed block after all others. With kept set, the caller holds the
+// block in memory too and will deliver it from there, with the returned segment for Done
+// and Requeue; that is allowed only while HasPending is false. Otherwise Next will return
+// the block. received is when the first of the block's events was received. After an error
+// nothing was stored.
 //
-// The block is in the system's hands then: it outlives this process, and after
-// the next Sync a loss of power too.
+// When Append returns, the kernel has the block: it survives this process and, after the
+// next Sync, a loss of power too.
 func (s *Spool) Append(b *event.Block, kept bool, received time.Time) (*Segment, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -55,7 +55,7 @@ func (s *Spool) Append(b *event.Block, kept bool, received time.Time) (*Segment,
 	return s.tail, nil
 }
 
-// commit shows a written block to readers.
+// commit makes a written block visible to readers.
 func (s *Spool) commit(seg *Segment, b *event.Block, kept bool, received time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *Spool) commit(seg *Segment, b *event.Block, kept bool, received time.Ti
 	}
 }
 
-// create makes a segment's file.
+// create creates a segment's file.
 func (s *Spool) create(number uint64) (*Segment, error) {
 	seg := &Segment{number: number, dir: s.dir}
 	f, err := s.dir.OpenFile(seg.name(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
@@ -87,8 +87,8 @@ func (s *Spool) create(number uint64) (*Segment, error) {
 	return seg, nil
 }
 
-// write adds a block's bytes. What a failed write leaves is cut off again, now
-// or, where even that fails, by the next write, which begins at the same place.
+// write appends a block's bytes. What a failed write leaves is cut off at once or, if that
+// fails too, overwritten by the next write, which starts at the same offset.
 func (g *Segment) write(b *event.Block) error {
 	if _, err := g.file.WriteAt(b.Bytes(), g.size); err != nil {
 		return fmt.Errorf("write spool: %w", errors.Join(err, g.file.Truncate(g.size)))
@@ -96,8 +96,8 @@ func (g *Segment) write(b *event.Block) error {
 	return nil
 }
 
-// makeRoom looks whether n more bytes are allowed, and throws away the oldest
-// segments for them.
+// makeRoom checks whether n more bytes are allowed, and evicts the oldest segments for
+// them.
 func (s *Spool) makeRoom(n int64) error {
 	if err := s.checkFree(n); err != nil {
 		return err
@@ -126,8 +126,8 @@ func (s *Spool) makeRoom(n int64) error {
 	}
 }
 
-// Last says that nothing more comes but what has waited for room: there is the
-// other half of the bound for that. Next must not be called any more.
+// ReleaseReserve says that nothing follows but what has waited for room: the reserved half
+// of Limit is for that. Next must not be called any more.
 func (s *Spool) ReleaseReserve() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -135,8 +135,7 @@ func (s *Spool) ReleaseReserve() {
 	s.checkNext(math.MaxInt)
 }
 
-// evict throws a segment away. Blocks of it that somebody has in hand go their
-// way.
+// evict discards a segment. Its blocks that were handed out can still be delivered.
 func (s *Spool) evict(seg *Segment) error {
 	if seg == s.tail {
 		if err := s.seal(); err != nil {
@@ -150,11 +149,11 @@ func (s *Spool) evict(seg *Segment) error {
 		s.stats.Evicted += lost
 		seg.taken = seg.total
 	}
-	stays, shelved := seg.keepFile, len(seg.unreadable)
+	keepFile, blocks := seg.keepFile, len(seg.unreadable)
 	seg.keepFile = false
 	s.mu.Unlock()
-	if stays { // it did what it could
-		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", shelved)
+	if keepFile { // it could not be set aside in time
+		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", blocks)
 	}
 	return s.drop(seg)
 }
@@ -173,8 +172,8 @@ func (s *Spool) checkFreeIn(dir *safefs.Dir, n int64) error {
 	return nil
 }
 
-// Sync brings what was appended to the medium, and looks whether all files are
-// still there. Append does not wait for it.
+// Sync flushes what was appended to the medium, and checks whether all files are still
+// there. Append does not wait for it.
 func (s *Spool) Sync() error {
 	s.writing.Lock()
 	if err := errors.Join(s.ensureFolder(), s.writeMarks()); err != nil {
@@ -194,18 +193,18 @@ func (s *Spool) Sync() error {
 	defer s.writing.Unlock()
 	switch {
 	case s.tail != seg:
-		return nil // complete by now, and synced by seal
+		return nil // seal has completed and synced it meanwhile
 	case err == nil:
 		s.synced = size
 		return nil
 	}
-	// The system tells once of bytes that it could not write: later syncs of this
-	// file would say that all is well.
+	// The kernel reports bytes that it could not write only once: later syncs of this
+	// file would succeed.
 	s.synced = seg.size
 	return fmt.Errorf("sync spool: %w", errors.Join(err, s.seal()))
 }
 
-// seal completes the segment that is written.
+// seal completes the segment that is being written.
 func (s *Spool) seal() error {
 	seg := s.tail
 	if seg == nil {
@@ -231,10 +230,10 @@ func (s *Spool) seal() error {
 	return err
 }
 
-// PutBack stores blocks, oldest first, before all others: what was next to be
-// sent when sending ended. Next must not be called any more. Of more than the
-// spool may hold, the oldest go. It returns how many blocks, of the last ones,
-// are safe or evicted; the others could not be written.
+// PutBack stores blocks, oldest first, before all others: they were next to be sent when
+// sending ended. Next must not be called any more. If Limit is too small for all, the
+// oldest go. safe is how many blocks, counted from the last one, are stored or evicted;
+// the others could not be written.
 func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -257,7 +256,7 @@ func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 	return safe, nil
 }
 
-// trim gives up the oldest blocks that are too many.
+// evictOverflow drops the oldest blocks of those that Limit has no room for.
 func (s *Spool) evictOverflow(blocks []*event.Block) (rest []*event.Block, gone int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,7 +291,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	}
 	number--
 	seg, err := s.create(number)
-	for errors.Is(err, fs.ErrExist) { // a file that holds nothing to send, and stays
+	for errors.Is(err, fs.ErrExist) { // the number is taken by a file that stays and has nothing to send
 		number--
 		seg, err = s.create(number)
 	}

@@ -7,18 +7,17 @@ import (
 	"slices"
 )
 
-// Other programs, and people, remove and replace files. What is written behind
-// that goes nowhere: so the spool looks before each block whether the folder, the
-// lock and the file being written are still the ones of their names, and at each
-// Sync whether the other files are there. What is gone counts as damaged, in the
-// moment in which that is seen.
+// Other programs, and people, remove and replace files. What is written to such a file is
+// lost. So before each block the spool checks whether the folder, the lock and the file
+// being written still have their names, and at each Sync whether the other files are
+// there. What is gone counts as damaged as soon as that is noticed.
 
-// patrolSegments is how many files one Sync looks at: all of a spool of usual size.
+// checkedPerSync is how many files one Sync checks: all of a spool of ordinary size.
 const checkedPerSync = 1000
 
-// stay makes sure that what is written next will be found by the next Open: it
-// takes the folder that the path leads to now, and begins a new segment where
-// the last one is not there.
+// ensureFolder makes sure that the next Open will find what is written next: it takes the
+// folder that the path leads to now, and starts a new segment if the last one's file is
+// gone.
 func (s *Spool) ensureFolder() error {
 	current := false
 	if s.dir != nil && s.lock != nil {
@@ -45,7 +44,7 @@ func (s *Spool) ensureFolder() error {
 	return nil
 }
 
-// moveIn takes the folder that the path leads to, in the place of the one that
+// switchFolder takes the folder that the path leads to now, instead of the one that
 // somebody has removed or replaced.
 func (s *Spool) switchFolder() error {
 	if s.dir != nil {
@@ -62,7 +61,7 @@ func (s *Spool) switchFolder() error {
 	return err
 }
 
-// patrol looks at the next n segments.
+// checkNext checks the next n segments.
 func (s *Spool) checkNext(n int) {
 	s.mu.Lock()
 	all := slices.Clone(s.segs)
@@ -75,7 +74,7 @@ func (s *Spool) checkNext(n int) {
 	s.checkFiles(all...)
 }
 
-// check looks whether segments are there as they should be.
+// checkFiles checks whether the files of segments are there and complete.
 func (s *Spool) checkFiles(segs ...*Segment) {
 	var gone []*Segment
 	for _, seg := range segs {
@@ -91,7 +90,7 @@ func (s *Spool) checkFiles(segs ...*Segment) {
 	}
 }
 
-// onDisk is the size of a segment's file, or ErrNotExist.
+// fileSize is the size of a segment's file, or ErrNotExist.
 func (s *Spool) fileSize(seg *Segment) (int64, error) {
 	if seg == s.tail && !seg.dir.IsFile(seg.file, seg.name()) {
 		return 0, fs.ErrNotExist
@@ -99,8 +98,8 @@ func (s *Spool) fileSize(seg *Segment) (int64, error) {
 	return seg.dir.Size(seg.name())
 }
 
-// giveUp counts what segments held whose files are gone. What Next has read of
-// them, and what others have in hand, goes its way.
+// detachAll counts what was in segments whose files are gone. What Next has read of them,
+// and what was handed out, is still delivered.
 func (s *Spool) detachAll(segs []*Segment, why string) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -127,7 +126,7 @@ func (s *Spool) detachAll(segs []*Segment, why string) {
 	}
 }
 
-// cutOff takes a segment's file for gone, and returns what was lost with it.
+// detach marks a segment's file as gone, and returns what was lost with it.
 func (s *Spool) detach(seg *Segment) (l tally, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,39 +150,39 @@ func (s *Spool) detach(seg *Segment) (l tally, first bool) {
 	return l, first
 }
 
-// writeOff counts events of a segment as damaged. It is called with mu held.
+// countDamaged counts events of a segment as damaged. It is called with mu held.
 func (s *Spool) countDamaged(seg *Segment, l tally) {
 	seg.total = seg.total.less(l)
 	s.stats.Pending -= l.events
 	s.stats.Damaged += l.events
 }
 
-// shorter counts what a segment lost that somebody has cut.
+// countTruncated counts what a truncated segment has lost.
 func (s *Spool) countTruncated(seg *Segment, size int64) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.readSeg == seg && !s.ending {
-		return // Next will find out what is missing behind what it has read
+		return // Next will find out what is missing after what it has read
 	}
-	if seg == s.tail { // a block behind a cut would stand behind a gap
+	if seg == s.tail { // a block appended now would follow a gap
 		if err := s.seal(); err != nil {
 			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 	data, _ := readRange(seg, seg.readTo, max(size, seg.readTo))
-	there := scanSegment(data, seg.doneBefore).pending
+	left := scanSegment(data, seg.doneBefore).pending
 	s.mu.Lock()
 	if seg.gone {
 		s.mu.Unlock()
 		return
 	}
-	l := seg.total.less(seg.taken).less(there)
+	l := seg.total.less(seg.taken).less(left)
 	s.countDamaged(seg, l)
 	s.stats.Bytes -= seg.size - size
 	seg.size = size
 	complete := seg.complete()
 	s.mu.Unlock()
-	s.o.Log.Error("a file of the spool was cut, what is missing is lost", "file", seg.path(), "events", l.events)
+	s.o.Log.Error("a file of the spool was truncated, what is missing is lost", "file", seg.path(), "events", l.events)
 	if complete {
 		if err := s.drop(seg); err != nil {
 			s.o.Log.Warn("clean up spool", "error", err)

@@ -84,10 +84,10 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 	f("the segment that is written moved away", "files of the spool were removed, what they held is lost", 3, func(dir string) error {
 		return os.Rename(segmentPath(dir, firstSegment+1), filepath.Join(filepath.Dir(dir), "saved"))
 	})
-	f("all segments emptied", "a file of the spool was cut, what is missing is lost", 13, func(dir string) error {
+	f("all segments emptied", "a file of the spool was truncated, what is missing is lost", 13, func(dir string) error {
 		return all(dir, func(path string) error { return os.Truncate(path, 0) })
 	})
-	f("the segment that is written cut", "a file of the spool was cut, what is missing is lost", 3, func(dir string) error {
+	f("the segment that is written cut", "a file of the spool was truncated, what is missing is lost", 3, func(dir string) error {
 		return os.Truncate(segmentPath(dir, firstSegment+1), 20)
 	})
 	f("the folder removed", "the folder of the spool was removed or replaced", 13, os.RemoveAll)

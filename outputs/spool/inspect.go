@@ -13,25 +13,25 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Info is what a folder holds, for people.
+// Info describes the contents of a spool, for people.
 type Info struct {
 	Dir            string
-	InUse          bool // by a running process: the numbers are of a moment ago
+	InUse          bool // by a running process: the numbers may have changed since
 	Segments       int
 	Blocks, Events uint64
 	Bytes          int64
-	Damaged        int    // places that are no block
-	Lost           uint64 // events that stood there and were not delivered, at least
-	Quarantined    int    // files set aside
+	Damaged        int    // damaged places
+	Lost           uint64 // events in them that were still to be delivered, at least
+	Quarantined    int    // files in the quarantine folder
 	Unreadable     Unreadable
 	Oldest, Newest time.Time
 }
 
-// Unreadable is what only another build can read.
+// Unreadable describes blocks that only another build can read.
 type Unreadable struct {
 	Blocks, Events uint64
-	Layouts        []uint16 // their versions, in order
-	Errors         []error  // files that were set aside and cannot be opened, or their folder
+	Layouts        []uint16 // their versions, ascending
+	Errors         []error  // why files that were set aside, or their folder, cannot be opened
 }
 
 func (u *Unreadable) add(version uint16, blocks, events uint64) {
@@ -60,23 +60,23 @@ func Names(spools string) (names []string, err error) {
 	return names, nil
 }
 
-// Look reads a spool without taking it, and calls block, where given, for each
-// block that is to be sent, the oldest first. The block is borrowed.
+// Inspect reads a spool without locking it. If block is not nil, it is called for each
+// block that waits, oldest first, and must not keep the block.
 func Inspect(path string, block func(*event.Block) error) (Info, error) {
 	dir, err := openExisting(path)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
 	defer dir.Close()
-	said, err := dir.ReadFile(lockName)
+	lockText, err := dir.ReadFile(lockName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Info{Dir: path}, fmt.Errorf("read spool: %w", err)
 	}
-	return inspectDir(dir, parseManifest(said), block)
+	return inspectDir(dir, parseManifest(lockText), block)
 }
 
-// openFolder opens a folder that there is, whose ever it is: it is read, or what a
-// user has named is deleted.
+// openExisting opens a folder, whoever owns it: its contents are only read, or deleted at
+// the user's request.
 func openExisting(path string) (*safefs.Dir, error) {
 	dir, err := safefs.Open(path, true)
 	if err != nil {
@@ -85,7 +85,7 @@ func openExisting(path string) (*safefs.Dir, error) {
 	return dir, nil
 }
 
-func inspectDir(dir *safefs.Dir, list manifest, block func(*event.Block) error) (Info, error) {
+func inspectDir(dir *safefs.Dir, m manifest, block func(*event.Block) error) (Info, error) {
 	info := Info{Dir: dir.Path()}
 	numbers, err := segmentNumbers(dir)
 	if err != nil {
@@ -96,11 +96,11 @@ func inspectDir(dir *safefs.Dir, list manifest, block func(*event.Block) error) 
 		return info, err
 	}
 	for _, n := range numbers {
-		if err := info.add(dir, n, list[n], block); err != nil {
+		if err := info.add(dir, n, m[n], block); err != nil {
 			return info, err
 		}
 	}
-	for _, events := range list.without(numbers) {
+	for _, events := range m.without(numbers) {
 		info.Damaged++
 		info.Lost += events
 	}
@@ -112,21 +112,20 @@ func inspectDir(dir *safefs.Dir, list manifest, block func(*event.Block) error) 
 	return info, nil
 }
 
-// Export is Look of a spool that nobody else uses meanwhile. It fails where a
-// process does.
+// Export is Inspect with the spool locked. It fails if a process uses the spool.
 func Export(path string, block func(*event.Block) error) (Info, error) {
 	dir, err := openExisting(path)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
 	defer dir.Close()
-	lock, said, err := lockFile(dir)
+	lock, lockText, err := lockFile(dir)
 	if err != nil {
 		return Info{Dir: path}, err
 	}
 	defer lock.Close()
-	info, err := inspectDir(dir, parseManifest(said), block)
-	return info, errors.Join(err, rewrite(lock, said))
+	info, err := inspectDir(dir, parseManifest(lockText), block)
+	return info, errors.Join(err, rewrite(lock, lockText))
 }
 
 func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.Block) error) error {
@@ -151,13 +150,13 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 	info.Bytes += int64(len(data))
 	info.Blocks += found.pending.blocks
 	info.Events += found.pending.events
-	if short := found.missing(events, done); short > 0 {
+	if missing := found.missing(events, done); missing > 0 {
 		info.Damaged++
-		info.Lost += short
+		info.Lost += missing
 	}
 	info.Damaged += len(found.damaged)
-	for _, sp := range found.damaged {
-		info.Lost += sp.events
+	for _, d := range found.damaged {
+		info.Lost += d.events
 	}
 	for _, r := range found.unreadable {
 		info.Unreadable.add(r.version, r.blocks, r.events)
@@ -165,7 +164,7 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 	return info.read(data, done, block)
 }
 
-// read calls block for the blocks that can be read and are not done.
+// read calls block for all blocks that are readable and not done.
 func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Block) error) error {
 	w := blockScanner{data: data}
 	for b, _, more := w.next(); more; b, _, more = w.next() {
@@ -187,8 +186,8 @@ func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Bl
 	return nil
 }
 
-// addAside adds what was set aside for another build: where this build reads it, it
-// is to be sent. What its segment still counts is left to that.
+// addUnreadable adds what was set aside for another build. What this build can read waits
+// to be sent. Blocks that are still in their segment are counted there.
 func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error) error {
 	aside, err := dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -206,7 +205,7 @@ func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error)
 	for _, f := range files {
 		data, err := aside.ReadFile(f.name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // taken up meanwhile
+			continue // reclaimed meanwhile
 		}
 		if err != nil {
 			info.Unreadable.Errors = append(info.Unreadable.Errors, err)
@@ -218,8 +217,8 @@ func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error)
 		}
 		found := scanSegment(data, counted)
 		info.Damaged += len(found.damaged)
-		for _, sp := range found.damaged {
-			info.Lost += sp.events
+		for _, d := range found.damaged {
+			info.Lost += d.events
 		}
 		for _, r := range found.unreadable {
 			info.Unreadable.add(r.version, r.blocks, r.events)
@@ -238,8 +237,8 @@ func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error)
 	return nil
 }
 
-// counted are the blocks of a file that the segment has, too, and counts as not
-// done.
+// stillPending returns the blocks of a file that are also in the segment, and not done
+// there.
 func (f *unreadableFile) stillPending(dir *safefs.Dir, data []byte) (map[event.ID]bool, error) {
 	if !f.inSegment(dir) {
 		return nil, nil
@@ -258,7 +257,7 @@ func (f *unreadableFile) stillPending(dir *safefs.Dir, data []byte) (map[event.I
 	return ids, nil
 }
 
-// Drop deletes all that a spool holds. It fails where a process uses the spool.
+// Drop deletes all that a spool holds. It fails if a process uses the spool.
 func Drop(path string) error {
 	dir, err := openExisting(path)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// ErrInUse: another process has the folder.
+// ErrInUse is the error for a folder that another process uses.
 var ErrInUse = errors.New("in use by another process")
 
-// lockFile locks the folder until the file is closed, or the process ends in
-// whatever way. It returns what the file said before.
+// lockFile locks the folder until the file is closed, or the process ends in any way. It
+// returns the previous contents of the file.
 func lockFile(dir *safefs.Dir) (f *os.File, before []byte, err error) {
 	f, err = dir.OpenFile(lockName, os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
@@ -43,7 +43,7 @@ func lockFile(dir *safefs.Dir) (f *os.File, before []byte, err error) {
 	return f, before, nil
 }
 
-// rewrite replaces what a file says.
+// rewrite replaces the contents of a file.
 func rewrite(f *os.File, text []byte) error {
 	err := f.Truncate(0)
 	if err == nil {
@@ -52,7 +52,7 @@ func rewrite(f *os.File, text []byte) error {
 	return err
 }
 
-// inUse asks without locking, so that it is in nobody's way.
+// inUse checks for a lock without taking it, so that it blocks nobody.
 func inUse(dir *safefs.Dir) bool {
 	f, err := dir.OpenFile(lockName, os.O_RDWR, 0)
 	if err != nil {

@@ -7,36 +7,35 @@ import (
 	"maps"
 )
 
-// lefts is what an orderly end has left: for each segment the events that wait in
-// it. It stands in the lock, which every process that takes the folder overwrites:
-// so it is never older than the last end, whichever build that was, and after a
-// crash there is none. The next Open misses what is on the list and not in the
-// folder.
+// manifest is what an orderly end notes: how many events wait in each segment. It is kept
+// in the lock file, which every process that takes the folder overwrites. So it is never
+// older than the last end, whichever build that was, and after a crash there is none. The
+// next Open reports what is in the manifest but not in the folder.
 type manifest map[uint64]uint64
 
-// readLeft reads the list. Where there is another text, or a damaged list, it
-// says nothing.
+// parseManifest reads the manifest. It returns nil for any other text, and for a damaged
+// manifest.
 func parseManifest(text []byte) manifest {
 	at := bytes.LastIndex(text, []byte("sum "))
 	if at < 0 || string(text[at:]) != string(checksumLine(text[:at])) {
 		return nil
 	}
-	list := make(manifest)
+	m := make(manifest)
 	for line := range bytes.Lines(text[:at]) {
 		var number, events uint64
 		if _, err := fmt.Sscanf(string(line), "%x %d\n", &number, &events); err != nil {
 			return nil
 		}
-		list[number] = events
+		m[number] = events
 	}
-	return list
+	return m
 }
 
 func checksumLine(lines []byte) []byte {
 	return fmt.Appendf(nil, "sum %08x\n", crc32.Checksum(lines, castagnoli))
 }
 
-// without is the list without segments of these numbers.
+// without returns the manifest without these segments.
 func (l manifest) without(numbers []uint64) manifest {
 	rest := maps.Clone(l)
 	for _, n := range numbers {
@@ -45,7 +44,7 @@ func (l manifest) without(numbers []uint64) manifest {
 	return rest
 }
 
-// writeLeft makes the list. It is called at the end, when nothing moves.
+// writeManifest is called at the end, when nothing moves any more.
 func (s *Spool) writeManifest() error {
 	if s.discarded {
 		if len(s.foundLock) == 0 {
@@ -77,14 +76,14 @@ func (s *Spool) rewriteLock(text []byte) error {
 	return nil
 }
 
-// miss counts what was left and is not there.
-func (s *Spool) countMissing(list manifest, numbers []uint64) {
-	for n, events := range list.without(numbers) {
+// countMissing counts the events of segments that are in the manifest but not in the folder.
+func (s *Spool) countMissing(m manifest, numbers []uint64) {
+	for n, events := range m.without(numbers) {
 		s.countLost("a file of the spool has vanished since the last run", s.dir.Join(fileName(n, blocksSuffix)), events)
 	}
 }
 
-// lose counts events of an earlier run that are not in the folder any more.
+// countLost counts events of an earlier run that are no longer in the folder.
 func (s *Spool) countLost(how, file string, events uint64) {
 	s.mu.Lock()
 	s.stats.Recovered += events

@@ -14,10 +14,9 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Next hands out the oldest block that only the disk has, with its segment for
-// Done and Return, and about when its first event was received: the time of
-// sealing, where an earlier run has left it. It is a nil block where there is none.
-// Blocks of one segment share memory.
+// Next returns the oldest block that only the disk holds, its segment for Done and
+// Requeue, and about when its first event was received; for a block of an earlier run, when
+// it was sealed. If there is none the block is nil. Blocks of one segment share memory.
 func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -35,7 +34,7 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 		}
 		switch {
 		case s.readSeg.doneBefore[b.ID] || s.readSeg.unreadable[b.ID]:
-		case b.block == nil: // somebody has put it there meanwhile
+		case b.block == nil: // somebody has put it there since Open
 			at := run{span{s.chunkSpan.from + b.from, s.chunkSpan.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
 			s.setAsideUnreadable(s.readSeg, at, s.chunk.data[b.from:b.to])
 		default:
@@ -46,8 +45,8 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 	}
 }
 
-// handOut counts b as taken. It returns nil where the segment was evicted
-// meanwhile, and b counted with it.
+// handOut counts b as taken. It returns nil if the segment, and b with it, was evicted
+// meanwhile.
 func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +56,7 @@ func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 		return nil, time.Time{}
 	}
 	n := uint64(b.Len())
-	if s.expect.events < n || s.expect.blocks == 0 { // the file holds more than we know of
+	if s.expect.events < n || s.expect.blocks == 0 { // the file holds more than was counted
 		seg.total.add(b.Len())
 		s.stats.Recovered += n
 	} else {
@@ -71,7 +70,7 @@ func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 	return seg, received
 }
 
-// load reads what is pending in the oldest segment that has something.
+// loadChunk reads what is pending in the oldest segment that has something.
 func (s *Spool) loadChunk() bool {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.segs, func(g *Segment) bool { return g.taken.events < g.total.events })
@@ -95,16 +94,16 @@ func (s *Spool) loadChunk() bool {
 	return true
 }
 
-// refused tells errors of a file that is there and must not be read, or may not
-// be used: somebody has changed its rights or its owner, and can put that right.
+// isAccessError reports whether a file exists but may not be read or used: somebody has
+// changed its mode or owner, and can change it back.
 func isAccessError(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, safefs.ErrUnsafe)
 }
 
-// refusedPause is the time until a file that must not be read is tried again.
+// accessRetry is the pause before such a file is tried again.
 const accessRetry = 200 * time.Millisecond
 
-// puzzled waits with a segment, and says so once.
+// waitForAccess waits for a segment's file, and logs that once.
 func (s *Spool) waitForAccess(seg *Segment, err error) {
 	if !seg.accessLogged {
 		seg.accessLogged = true
@@ -113,15 +112,15 @@ func (s *Spool) waitForAccess(seg *Segment, err error) {
 	time.Sleep(accessRetry)
 }
 
-// isGone tells that a segment was evicted, and its blocks are counted so.
+// isGone reports whether a segment was evicted, and its blocks were counted as such.
 func (s *Spool) isGone(seg *Segment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return seg.gone
 }
 
-// readRange reads bytes from to to of a segment: all, or as many as there are,
-// with the error that says why not all. A trouble that passes gets time to.
+// readRange reads the bytes [from, to) of a segment, or as many as there are, with the
+// error that explains why not all. It retries what may be transient.
 func readRange(seg *Segment, from, to int64) (data []byte, err error) {
 	for range 3 {
 		data, err = readOnce(seg, from, to)
@@ -129,7 +128,7 @@ func readRange(seg *Segment, from, to int64) (data []byte, err error) {
 			return data, nil
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, safefs.ErrUnsafe) {
-			break // cut, gone, or another's: that does not pass
+			break // truncated, gone, or another user's: not transient
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -147,14 +146,14 @@ func readOnce(seg *Segment, from, to int64) ([]byte, error) {
 	return data[:n], err
 }
 
-// leave ends the reading of a chunk. What should have been in it and was not
-// is lost.
+// finishChunk ends the reading of a chunk. Blocks that should have been in it and were
+// not are lost.
 func (s *Spool) finishChunk() {
 	s.mu.Lock()
 	seg, lost := s.readSeg, s.expect
 	s.readSeg, s.expect = nil, tally{}
 	if seg.gone {
-		lost = tally{} // evicted, and counted so
+		lost = tally{} // evicted, and counted as such
 	} else {
 		s.stats.Pending -= lost.events
 		s.stats.Damaged += lost.events
@@ -175,8 +174,8 @@ func (s *Spool) finishChunk() {
 	}
 }
 
-// damaged sets a gap of the chunk aside, unless Open has. What was lost in it
-// leave finds out.
+// setAsideGap sets a gap of the chunk aside, unless Open has. finishChunk finds out what
+// was lost in it.
 func (s *Spool) setAsideGap(gap span) {
 	from := s.chunkSpan.from
 	if !s.readSeg.knownDamage[from+gap.from] {
@@ -186,20 +185,20 @@ func (s *Spool) setAsideGap(gap span) {
 
 const quarantineFolder = "quarantine"
 
-// setAside copies bytes that are no block to where somebody can look at them,
-// counts them and names them.
-func (s *Spool) setAside(seg *Segment, sp damage, bytes []byte) {
-	name := fmt.Sprintf("%016x-%d", seg.number, sp.from)
+// setAside copies damaged bytes to the quarantine folder, where somebody can look at them,
+// and counts and logs them.
+func (s *Spool) setAside(seg *Segment, d damage, bytes []byte) {
+	name := fmt.Sprintf("%016x-%d", seg.number, d.from)
 	err := s.writeQuarantine(seg, name, bytes)
-	s.reportDamage(seg, sp, name, err)
-	s.deferMark(func() error { return seg.writeDone(damageID(sp.span)) })
+	s.reportDamage(seg, d, name, err)
+	s.deferMark(func() error { return seg.writeDone(damageID(d.span)) })
 }
 
-// setAsideWhole is setAside for a segment in which nothing is intact: later, when
-// the file itself can go there.
-func (s *Spool) moveDamaged(seg *Segment, sp damage) {
+// moveDamaged is setAside for a segment without any intact block: the file itself is moved,
+// once the damage is counted for sure.
+func (s *Spool) moveDamaged(seg *Segment, d damage) {
 	name := fmt.Sprintf("%016x-0", seg.number)
-	s.reportDamage(seg, sp, name, nil)
+	s.reportDamage(seg, d, name, nil)
 	s.deferMark(func() error {
 		dir, err := seg.dir.Sub(quarantineFolder, folderMode)
 		if err != nil {
@@ -214,19 +213,19 @@ func (s *Spool) moveDamaged(seg *Segment, sp damage) {
 	})
 }
 
-// tell counts a damaged place and says where its bytes are, or why they are not
-// set aside.
-func (s *Spool) reportDamage(seg *Segment, sp damage, name string, err error) {
+// reportDamage counts a damaged place and logs where its bytes are now, or why they could
+// not be set aside.
+func (s *Spool) reportDamage(seg *Segment, d damage, name string, err error) {
 	s.mu.Lock()
 	s.stats.SetAside++
-	s.stats.Recovered += sp.events
-	s.stats.Damaged += sp.events
+	s.stats.Recovered += d.events
+	s.stats.Damaged += d.events
 	s.mu.Unlock()
-	log := s.o.Log.With("segment", seg.name(), "offset", sp.from, "bytes", sp.len())
-	if sp.events > 0 {
-		log = log.With("events_lost", sp.events)
+	log := s.o.Log.With("segment", seg.name(), "offset", d.from, "bytes", d.len())
+	if d.events > 0 {
+		log = log.With("events_lost", d.events)
 	}
-	if sp.atLeast {
+	if d.atLeast {
 		log = log.With("at_least", true)
 	}
 	if err != nil {
@@ -236,7 +235,7 @@ func (s *Spool) reportDamage(seg *Segment, sp damage, name string, err error) {
 	log.Error("the spool is damaged, the damaged part is set aside", "file", seg.dir.Join(quarantineFolder+"/"+name))
 }
 
-// quarantine writes a file there.
+// writeQuarantine writes a file of the quarantine folder.
 func (s *Spool) writeQuarantine(seg *Segment, name string, bytes []byte) error {
 	dir, err := seg.dir.Sub(quarantineFolder, folderMode)
 	if err != nil {
@@ -252,8 +251,8 @@ func (s *Spool) writeQuarantine(seg *Segment, name string, bytes []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// thinOut keeps the quarantine within a sixteenth of the spool's bound, oldest
-// segment out.
+// trimQuarantine keeps the quarantine folder within a sixteenth of Limit; the oldest
+// segment's files go first.
 func (s *Spool) trimQuarantine(dir *safefs.Dir, more int64) {
 	entries, err := dir.ReadDir() // sorted by name, so by segment
 	if err != nil {

@@ -10,28 +10,28 @@ import (
 // magic is how every stored block begins.
 var magic = []byte("DMSB")
 
-// span is a place in a segment.
+// span is a range of bytes in a segment.
 type span struct{ from, to int }
 
 func (s span) len() int { return s.to - s.from }
 
-// walker finds the intact blocks in a segment's bytes, whatever else is there.
-// A length is believed only where the whole block it spans is intact: behind a
-// cut the next block may begin anywhere.
+// blockScanner finds the intact blocks in a segment's bytes, whatever else is there. It
+// trusts a length only if the whole block is intact: after lost bytes the next block may
+// begin anywhere.
 type blockScanner struct {
 	data   []byte
 	offset int
 }
 
-// stored is an intact block in a segment's bytes, which it borrows.
+// storedBlock is an intact block in a segment's bytes; it borrows them.
 type storedBlock struct {
 	span
 	event.Header
 	block *event.Block // nil: this build cannot read it
 }
 
-// next returns the next intact block, and the bytes before it that are none. more
-// is false at the end; there may be a last gap.
+// next returns the next intact block, and the damaged bytes before it. more is false at
+// the end; there may be a last gap.
 func (w *blockScanner) next() (found storedBlock, gap span, more bool) {
 	gap.from = w.offset
 	for w.offset < len(w.data) {
@@ -54,10 +54,10 @@ func (w *blockScanner) next() (found storedBlock, gap span, more bool) {
 	return storedBlock{}, gap, false
 }
 
-// stands tells whether what looks like another build's block, from w.off to end, is
-// one, behind damage that begins at from. What stands in a torn block is what
-// others have sent, and may look like anything: so it has to begin where the
-// damaged block before it ends, or be followed by an intact one.
+// isGenuine reports whether what looks like another build's block, from w.offset to end, is
+// one. The damage before it begins at from. A torn block holds messages of strangers, which
+// may look like anything: so a genuine block begins where the damaged one ends, or is
+// followed by an intact one.
 func (w *blockScanner) isGenuine(from, end int) bool {
 	for from < w.offset {
 		n := damagedLen(w.data[from:])
@@ -73,8 +73,8 @@ func (w *blockScanner) isGenuine(from, end int) bool {
 	return err == nil || errors.Is(err, event.ErrBlockLayout)
 }
 
-// extent is how long the damaged block is that data begins with, as far as that
-// can be told; 0 where it cannot.
+// damagedLen is the length of the damaged block that data begins with, as far as that can
+// be told; 0 if it cannot.
 func damagedLen(data []byte) int {
 	if h, err := event.ReadHeader(data); err == nil {
 		return h.Len
@@ -89,32 +89,31 @@ func damagedLen(data []byte) int {
 	return event.BlockHeaderLen + size
 }
 
-// lost is what a damaged place held that was still to be sent.
+// loss is how many undelivered events were in a damaged place.
 type loss struct {
 	events  uint64
-	atLeast bool // at least so many: the header of a block is damaged, too
+	atLeast bool // there may have been more: a header is damaged too
 }
 
-// spot is a damaged place.
+// damage is a damaged place.
 type damage struct {
 	span
 	loss
 }
 
-// findings are what the bytes of a segment hold.
+// contents is what the bytes of a segment hold.
 type contents struct {
-	pending    tally // blocks that can be read and are to be sent
-	ages       ages  // of those, since they were sealed
-	intact     int   // intact blocks, whether they can be read or not
+	pending    tally // readable blocks that wait to be sent
+	ages       ages  // of those; their sealing counts as receipt
+	intact     int   // intact blocks, readable or not
 	damaged    []damage
-	unreadable []run // what cannot be read and is not done
+	unreadable []run // unreadable blocks that are not done
 }
 
-// examine looks through a segment's bytes, of which the done blocks need not be
-// sent.
+// scanSegment reads a segment's bytes. Blocks in done need not be sent.
 func scanSegment(data []byte, done map[event.ID]bool) (f contents) {
 	w := blockScanner{data: data}
-	missing := 0 // done blocks that have not been found
+	missing := 0 // done blocks that were not found
 	for id := range done {
 		if !isDamageID(id) {
 			missing++
@@ -146,9 +145,8 @@ func scanSegment(data []byte, done map[event.ID]bool) (f contents) {
 	return f
 }
 
-// short is how many events should be there, beside what was found and what is
-// known to be damaged. Where a damaged place is one of unknown contents, they
-// count as what it held.
+// missing is how many of the manifest's events were neither found nor are known to be lost
+// by damage. If the size of a damaged place is unknown, they are counted there.
 func (f *contents) missing(events uint64, done map[event.ID]bool) uint64 {
 	events -= min(events, f.pending.events)
 	for i := range f.unreadable {
@@ -157,7 +155,7 @@ func (f *contents) missing(events uint64, done map[event.ID]bool) uint64 {
 	var unknown *damage
 	for i := range f.damaged {
 		s := &f.damaged[i]
-		if done[damageID(s.span)] { // has been counted, and is not among events
+		if done[damageID(s.span)] { // already counted, and not among events
 			continue
 		}
 		events -= min(events, s.events)
@@ -173,9 +171,8 @@ func (f *contents) missing(events uint64, done map[event.ID]bool) uint64 {
 	return 0
 }
 
-// judge tells how much was lost in a damaged place. What is done is not lost:
-// where a header is damaged, one of the done blocks that are missing elsewhere
-// is taken for it.
+// estimateLoss counts the events lost in a damaged place. Done blocks are not lost: a
+// damaged header is taken for one of the done blocks that were not found elsewhere.
 func estimateLoss(data []byte, done map[event.ID]bool, missing *int) (l loss) {
 	for off := 0; off < len(data); {
 		rest := data[off:]
@@ -201,7 +198,7 @@ func estimateLoss(data []byte, done map[event.ID]bool, missing *int) (l loss) {
 	return l
 }
 
-// nextHeader is where the next intact header begins, or the end.
+// nextHeader is the offset of the next intact header, or the end.
 func nextHeader(data []byte, off int) int {
 	for off < len(data) {
 		next := bytes.Index(data[off:], magic)

@@ -20,31 +20,31 @@ import (
 type Segment struct {
 	number       uint64
 	dir          *safefs.Dir
-	size         int64 // bytes that are blocks; a failed write may have left more
-	readTo       int64 // up to where Next has taken it
-	handedTo     int64 // behind the last block that was handed out
+	size         int64 // of the blocks in it; a failed write may have left more
+	readTo       int64 // Next has read this far
+	handedTo     int64 // end of the last block that was handed out
 	ages         ages  // of its blocks
-	requeued     bool  // something that was handed out is pending again
-	total        tally // to be delivered from here: what this run wrote, or found unsettled
-	taken        tally // of those, handed out or kept in memory
-	sealed       bool  // nothing is appended any more
-	gone         bool  // has no file any more
-	newDamage    bool  // Open has found damage, or blocks it cannot read, that no start before has counted
-	accessLogged bool  // the log says that it cannot be read now
-	detached     bool  // somebody else has removed its file; what Next has read of it goes on
+	requeued     bool  // a block that was handed out is pending again
+	total        tally // what this run wrote, or found and has to deliver
+	taken        tally // of total: handed out, or kept in memory by the caller
+	sealed       bool  // nothing more is appended
+	gone         bool  // its file is removed
+	newDamage    bool  // damaged or unreadable blocks that no earlier start has counted
+	accessLogged bool  // that its file cannot be read now
+	detached     bool  // somebody else removed its file; what Next has read of it is still delivered
 
 	settled     uint64            // blocks that are done
-	doneBefore  map[event.ID]bool // settled in an earlier run
-	knownDamage map[int]bool      // damaged places that Open has found
-	unreadable  map[event.ID]bool // blocks that cannot be read and are counted so
-	keepFile    bool              // some of those could not be set aside: the file stays for them
+	doneBefore  map[event.ID]bool // blocks done in an earlier run
+	knownDamage map[int]bool      // offsets of damage that Open has found
+	unreadable  map[event.ID]bool // blocks that are counted as unreadable
+	keepFile    bool              // some of those could not be set aside: keep the file
 
 	file *os.File // while Append may write
 	done struct {
 		sync.Mutex
 		file      *os.File
 		unwritten []byte // entries that could not be written yet
-		removed   bool   // with the segment: nothing is noted any more
+		removed   bool   // with the segment: write no more entries
 	}
 }
 
@@ -53,12 +53,12 @@ type tally struct{ blocks, events uint64 }
 func (t *tally) add(events int) { t.blocks++; t.events += uint64(events) }
 func (t *tally) sub(events int) { t.blocks--; t.events -= uint64(events) }
 
-// less is what of t is not in other, at least nothing.
+// less subtracts other from t, down to zero.
 func (t tally) less(other tally) tally {
 	return tally{t.blocks - min(t.blocks, other.blocks), t.events - min(t.events, other.events)}
 }
 
-// complete: every block has an outcome, and no further one will come.
+// complete reports whether every block has an outcome and none will follow.
 func (g *Segment) complete() bool {
 	return !g.gone && g.sealed && g.taken.blocks == g.total.blocks && g.settled >= g.total.blocks
 }
@@ -74,8 +74,8 @@ func fileName(number uint64, suffix string) string { return fmt.Sprintf("%016x%s
 func (g *Segment) name() string { return fileName(g.number, blocksSuffix) }
 func (g *Segment) path() string { return g.dir.Join(g.name()) }
 
-// remove deletes the segment before what says which of it is done: after a
-// crash in between nothing looks unsent.
+// remove deletes the segment first and its list of done blocks second: after a crash in
+// between, nothing looks undelivered.
 func (g *Segment) remove() error {
 	if err := g.dir.Remove(g.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove delivered blocks: %w", err)
@@ -83,8 +83,7 @@ func (g *Segment) remove() error {
 	return g.removeDone()
 }
 
-// forget deletes what says which of the segment is done, for one that has no file
-// any more.
+// removeDone deletes the list of done blocks of a segment that has no file any more.
 func (g *Segment) removeDone() error {
 	g.done.Lock()
 	g.closeDoneFile()
@@ -96,8 +95,8 @@ func (g *Segment) removeDone() error {
 	return nil
 }
 
-// An entry of a .done file: the block's id and a CRC-32C of it. One that is
-// damaged means that its block is sent once more.
+// An entry of a .done file is the block's id and a CRC-32C of it. A damaged entry means
+// that its block is sent once more.
 const doneLen = 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -105,16 +104,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (g *Segment) writeDone(id event.ID) error {
 	g.done.Lock()
 	defer g.done.Unlock()
-	if g.done.removed { // by whoever was done with the last block meanwhile
+	if g.done.removed { // by whoever finished the last block meanwhile
 		return nil
 	}
 	g.done.unwritten = binary.LittleEndian.AppendUint32(append(g.done.unwritten, id[:]...), crc32.Checksum(id[:], castagnoli))
 	return g.flushDone()
 }
 
-// flushDone writes the entries that are not written. What a failed write has
-// brought to the disk of them will stand there twice, or torn, which does no
-// harm.
+// flushDone writes the pending entries. After a failed write some may be there twice, or
+// torn; neither does harm.
 func (g *Segment) flushDone() error {
 	if len(g.done.unwritten) == 0 {
 		return nil
@@ -133,7 +131,7 @@ func (g *Segment) flushDone() error {
 	return nil
 }
 
-// closeDone ends the list, for a segment that stays.
+// closeDone completes the list of a segment that stays.
 func (g *Segment) closeDone() error {
 	g.done.Lock()
 	defer g.done.Unlock()
@@ -159,7 +157,7 @@ func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 	for len(data) >= doneLen {
 		id := event.ID(data[:16])
 		if binary.LittleEndian.Uint32(data[16:]) != crc32.Checksum(id[:], castagnoli) {
-			data = data[1:] // bytes are missing or too many: find the next entry
+			data = data[1:] // bytes are missing or inserted: find the next entry
 			continue
 		}
 		ids[id] = true
@@ -168,19 +166,19 @@ func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 	return ids, nil
 }
 
-// spotID is the entry of a .done file for a damaged place: its loss is counted,
-// and the next start need not count it again.
-func damageID(place span) (id event.ID) {
+// damageID is the entry of a .done file for damage: its loss has been counted, and the
+// next start must not count it again.
+func damageID(at span) (id event.ID) {
 	copy(id[:], "lost")
-	binary.BigEndian.PutUint32(id[4:], uint32(place.from>>32))
-	binary.BigEndian.PutUint32(id[8:], uint32(place.from))
-	binary.BigEndian.PutUint32(id[12:], uint32(place.len()))
+	binary.BigEndian.PutUint32(id[4:], uint32(at.from>>32))
+	binary.BigEndian.PutUint32(id[8:], uint32(at.from))
+	binary.BigEndian.PutUint32(id[12:], uint32(at.len()))
 	return id
 }
 
 func isDamageID(id event.ID) bool { return string(id[:4]) == "lost" }
 
-// segments lists the numbers of the segments in a folder, in order.
+// segmentNumbers lists the numbers of the segments in a folder, ascending.
 func segmentNumbers(dir *safefs.Dir) ([]uint64, error) { return fileNumbers(dir, blocksSuffix) }
 
 func fileNumbers(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
@@ -199,7 +197,7 @@ func fileNumbers(dir *safefs.Dir, suffix string) (numbers []uint64, err error) {
 	return numbers, nil
 }
 
-// removeOrphans deletes .done files whose segment is gone: before another takes its
+// removeOrphans deletes .done files without a segment, before another segment gets that
 // number.
 func removeOrphans(dir *safefs.Dir) error {
 	numbers, err := segmentNumbers(dir)

@@ -1,14 +1,19 @@
-// Package spool keeps sealed blocks on disk until they are delivered: what
-// memory cannot hold, what is left at a stop, or every block before its first
-// attempt. A block keeps its id, and each one is checked by its own sums, so
-// that damage costs the damaged block and no other.
+// Package spool keeps sealed blocks on disk until they are delivered: what memory cannot
+// hold, what is left at a stop, or every block before its first attempt. A block keeps its
+// id, and has checksums of its own, so that damage costs the damaged block and no other.
+//
+// In: blocks, through Append and PutBack. Out: the same blocks, oldest first, through
+// Next, also after a restart or a crash. Open counts what it finds; Inspect, Export and
+// Drop serve the command line. The package imports safefs and event alone: it knows
+// nothing of queues and outputs. The tests make their blocks themselves; those of an
+// earlier build are in userspace/event/testdata and test/scenes/testdata/spool-v1.
 //
 // A spool is a folder of its own for one output:
 //
-//	lock                        held by the process that uses the folder; behind an orderly end: what waits
-//	<16 hex digits>.blocks      a segment: sealed blocks one after the other, oldest segment first
+//	lock                        held by the process that uses the folder; after an orderly end: the manifest
+//	<16 hex digits>.blocks      a segment: sealed blocks back to back; the lowest number is the oldest
 //	<16 hex digits>.done        which of the segment's blocks need not be sent again
-//	quarantine/<segment>-<offset>  bytes of a segment that are no intact block
+//	quarantine/<segment>-<offset>  damaged bytes of a segment
 //	unreadable/<segment>-<offset>-<id>  blocks of another build, for a build that can read them
 package spool
 
@@ -32,79 +37,77 @@ const (
 
 	maxSegment = 8 << 20
 	minSegment = 64 << 10
-	// firstSegment leaves room on both sides: what is put back stands before
-	// what there is.
+	// firstSegment leaves room on both sides: PutBack takes the numbers below.
 	firstSegment = 1 << 32
 )
 
-// Errors of Append. Both may pass.
+// Errors of Append. Both may be transient.
 var (
-	// ErrFull: the spool has reached its bound, and is told to wait then.
+	// ErrFull: the spool has reached its bound, and Options.Wait is set.
 	ErrFull = errors.New("spool is full")
-	// ErrNoSpace: the file system has less free space than it shall keep.
+	// ErrNoSpace: the file system would have less free space than Options.Free.
 	ErrNoSpace = errors.New("file system is at its free-space limit")
 )
 
 // Options say where a spool is and how large it may become.
 type Options struct {
-	Dir   string // for one output alone; made where it is missing
+	Dir   string // for one output only; created if missing
 	Force bool   // Dir may be one that other users can change
-	Limit int64  // bytes of segments at most
-	Free  int64  // bytes that the file system keeps free: nothing is written that would go below
-	Wait  bool   // at half of Limit Append gives ErrFull, until Last; else the oldest segment is thrown away at Limit
+	Limit int64  // most bytes of segments
+	Free  int64  // bytes of the file system that must stay free
+	Wait  bool   // at half of Limit Append returns ErrFull, until ReleaseReserve; false: at Limit the oldest segment is evicted
 	Log   *slog.Logger
 }
 
-// Stats are a spool's numbers. Events that Append took or Open found leave by
-// being handed out, evicted, damaged, or set aside as unreadable; the others are
-// pending.
+// Stats are a spool's numbers. Events that Append took or Open found leave the spool by
+// being handed out, evicted, damaged, or set aside as unreadable; the others are pending.
 type Stats struct {
-	Pending   uint64 // events that are on disk and in nobody's hand
-	Recovered uint64 // events that Open found, the damaged ones too
-	Evicted   uint64 // events thrown away for newer ones
+	Pending   uint64 // events on disk that were not handed out
+	Recovered uint64 // events that Open found, damaged ones too
+	Evicted   uint64 // events discarded for newer ones
 	Damaged   uint64 // events that cannot be read any more, or whose file somebody has removed
 	Bytes     int64  // of all segments
 	SetAside  uint64 // damaged places
 
-	Unreadable       uint64 // events in blocks that only another build can read: by the blocks' headers
+	Unreadable       uint64 // events in blocks that only another build can read, according to their headers
 	UnreadableBlocks uint64
 }
 
-// Spool is one output's folder. Append and Sync are for one goroutine at a
-// time, and so is Next; Done may be called by many.
+// Spool is one output's folder. One goroutine at a time may call Append and Sync, and one
+// Next; any number may call Done.
 type Spool struct {
 	o           Options
-	segmentSize int64 // bytes after which a segment is complete
+	segmentSize int64 // size at which a segment is complete
 
-	writing   sync.Mutex    // Append, Sync, PutBack, Close
-	dir       *safefs.Dir   // nil: the folder was removed, and there is none now
-	lock      *os.File      // in dir; nil: none
-	oldDirs   []*safefs.Dir // that somebody has replaced; segments of them may be in use
-	tail      *Segment      // where Append writes; nil: at the next one
-	checkedTo int           // where the look at the segments goes on
-	synced    int64         // bytes of tail that are on the medium for sure
-	ending    bool          // what waited may now be stored
+	writing   sync.Mutex    // for Append, Sync, PutBack, Close
+	dir       *safefs.Dir   // nil: the folder was removed, and there is no new one yet
+	lock      *os.File      // in dir; nil: not locked
+	oldDirs   []*safefs.Dir // folders that somebody has replaced; their segments may be in use
+	tail      *Segment      // the segment that Append writes; nil: the next Append creates one
+	checkedTo int           // where checkNext goes on
+	synced    int64         // bytes of tail that are known to be on the medium
+	ending    bool          // ReleaseReserve was called
 
-	reading   sync.Mutex // Next
+	reading   sync.Mutex // for Next
 	readSeg   *Segment   // the segment that chunk is from
 	chunk     blockScanner
 	chunkSpan span  // of chunk in the segment
-	expect    tally // pending blocks in chunk, as far as they are not handed out
+	expect    tally // pending blocks of chunk that were not handed out yet
 
-	mu              sync.Mutex // all below, and the segments' counters
+	mu              sync.Mutex // for all below, and the segments' counters
 	segs            []*Segment // oldest first
 	next            uint64
 	stats           Stats
-	freed           chan struct{} // a token: bytes were given back
-	unreadableFiles fileIndex     // of unreadable blocks
+	freed           chan struct{} // a token: bytes were released
+	unreadableFiles fileIndex     // index of the folder of unreadable blocks
 
-	discarded bool           // this run has no ledgers: nothing in it counts
-	foundLock []byte         // what the lock said of the last orderly end
+	discarded bool           // this run is called off: nothing in it counts
+	foundLock []byte         // contents of the lock file before this run: the manifest
 	marks     []func() error // what keeps the next start from counting damage again
 }
 
-// Open takes the folder, for this process alone, and looks through all that is
-// in it: about a second for each gigabyte that the disk has at hand.
+// Open takes the folder, for this process alone, and reads all that is in it: about a
+// second per gigabyte that is in the page cache.
 func Open(o Options) (*Spool, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -124,7 +127,7 @@ func Open(o Options) (*Spool, error) {
 	return s, nil
 }
 
-// enter takes the folder that the path leads to now, and counts what is in it.
+// takeFolder locks the folder that the path leads to now, and counts what is in it.
 func (s *Spool) takeFolder() (err error) {
 	if s.dir, err = safefs.Make(s.o.Dir, folderMode, s.o.Force); err != nil {
 		return fmt.Errorf("make spool: %w", err)
@@ -138,9 +141,9 @@ func (s *Spool) takeFolder() (err error) {
 	return s.recoverSegments(parseManifest(s.foundLock))
 }
 
-// leaveFolder gives up the folder. What uses files of it may go on.
+// leaveFolder releases the folder. What still uses files of it may go on.
 func (s *Spool) leaveFolder() {
-	s.lock.Close() // of none, no harm
+	s.lock.Close() // harmless for nil
 	if s.dir != nil {
 		s.oldDirs = append(s.oldDirs, s.dir)
 	}
@@ -154,20 +157,20 @@ func (s *Spool) closeFolders() {
 	s.oldDirs = nil
 }
 
-// find counts what is in the segments of earlier runs, of which there should be
-// those of the list.
-func (s *Spool) recoverSegments(list manifest) error {
+// recoverSegments counts what is in the segments of earlier runs, and compares it with the
+// manifest.
+func (s *Spool) recoverSegments(m manifest) error {
 	if err := removeOrphans(s.dir); err != nil {
 		return err
 	}
-	s.reclaimUnreadable(list)
+	s.reclaimUnreadable(m)
 	numbers, err := segmentNumbers(s.dir)
 	if err != nil {
 		return err
 	}
-	s.countMissing(list, numbers)
+	s.countMissing(m, numbers)
 	for _, n := range numbers {
-		seg, err := s.recoverSegment(n, list[n])
+		seg, err := s.recoverSegment(n, m[n])
 		if err != nil {
 			return err
 		}
@@ -189,13 +192,13 @@ func (s *Spool) recoverSegments(list manifest) error {
 	return nil
 }
 
-// inspect reads one segment, counts what is still to be sent and what is lost,
-// and sets aside what is damaged or cannot be read. In the segment there were events at least.
+// recoverSegment reads one segment, counts what is still to be sent and what is lost, and
+// sets aside what is damaged or unreadable. events is what the manifest says of it.
 func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 	seg := &Segment{number: number, dir: s.dir, sealed: true, knownDamage: make(map[int]bool)}
-	data, unreadable := s.dir.ReadFile(seg.name())
-	if errors.Is(unreadable, fs.ErrPermission) || errors.Is(unreadable, safefs.ErrUnsafe) {
-		return nil, fmt.Errorf("read spool: %w", unreadable)
+	data, readErr := s.dir.ReadFile(seg.name())
+	if errors.Is(readErr, fs.ErrPermission) || errors.Is(readErr, safefs.ErrUnsafe) {
+		return nil, fmt.Errorf("read spool: %w", readErr)
 	}
 	var err error
 	if seg.doneBefore, err = readDone(s.dir, number); err != nil {
@@ -203,68 +206,68 @@ func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 	}
 	seg.size = int64(len(data))
 	found := scanSegment(data, seg.doneBefore)
-	if unreadable != nil {
+	if readErr != nil {
 		end := span{len(data), len(data)}
 		found.damaged = append(found.damaged, damage{end, loss{1, true}})
-		s.o.Log.Error("part of the spool cannot be read, what is behind it is lost", "offset", end.from, "error", unreadable)
+		s.o.Log.Error("part of the spool cannot be read, the rest of the file is lost", "offset", end.from, "error", readErr)
 	}
 	seg.total, seg.ages = found.pending, found.ages
-	if short := found.missing(events, seg.doneBefore); short > 0 {
-		s.countLost("a file of the spool was cut since the last run", seg.path(), short)
+	if missing := found.missing(events, seg.doneBefore); missing > 0 {
+		s.countLost("a file of the spool was truncated since the last run", seg.path(), missing)
 	}
-	for _, sp := range found.damaged {
-		seg.knownDamage[sp.from] = true
-		if seg.doneBefore[damageID(sp.span)] { // an earlier start has counted it
+	for _, d := range found.damaged {
+		seg.knownDamage[d.from] = true
+		if seg.doneBefore[damageID(d.span)] { // an earlier start has counted it
 			continue
 		}
 		seg.newDamage = true
 		if found.intact > 0 {
-			s.setAside(seg, sp, data[sp.from:sp.to])
+			s.setAside(seg, d, data[d.from:d.to])
 		} else {
-			s.moveDamaged(seg, sp)
+			s.moveDamaged(seg, d)
 		}
 	}
-	whole := len(found.unreadable) == 1 && found.unreadable[0].len() == len(data) && unreadable == nil
+	allUnreadable := len(found.unreadable) == 1 && found.unreadable[0].len() == len(data) && readErr == nil
 	for _, r := range found.unreadable {
 		seg.newDamage = true
-		if whole {
+		if allUnreadable {
 			s.moveUnreadable(seg, r)
 		} else {
 			s.setAsideUnreadable(seg, r, data[r.from:r.to])
 		}
 	}
-	if seg.newDamage && found.intact > 0 && found.pending.blocks == 0 && !whole && !seg.keepFile {
+	if seg.newDamage && found.intact > 0 && found.pending.blocks == 0 && !allUnreadable && !seg.keepFile {
 		s.deferMark(seg.remove)
 	}
 	return seg, nil
 }
 
-// later puts off what would keep the next start from counting damage, until it
-// is in the ledgers of this run for sure.
+// deferMark puts off a note that keeps the next start from counting damage again, until
+// the damage is in this run's ledgers for sure.
 func (s *Spool) deferMark(note func() error) {
 	s.mu.Lock()
 	s.marks = append(s.marks, note)
 	s.mu.Unlock()
 }
 
-// Stats reads the numbers, all of one moment.
+// Stats reads the numbers, all at one moment.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-// Behind reports whether there is something that only the disk holds.
+// HasPending reports whether there are blocks that only the disk holds.
 func (s *Spool) HasPending() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats.Pending > 0
 }
 
-// Freed gives a token when room was made.
+// Freed gives a token when a segment was removed.
 func (s *Spool) Freed() <-chan struct{} { return s.freed }
 
-// Done notes that a block, which seg came with, need not be sent again.
+// Done notes that a block, which came with seg, need not be sent again.
 func (s *Spool) Done(seg *Segment, id event.ID) error {
 	s.mu.Lock()
 	if seg.gone {
@@ -272,10 +275,10 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		return nil
 	}
 	seg.settled++
-	complete, there, stays := seg.complete(), !seg.detached, seg.keepFile
+	complete, onDisk, keepFile := seg.complete(), !seg.detached, seg.keepFile
 	s.mu.Unlock()
 	var err error
-	if there && (!complete || stays) {
+	if onDisk && (!complete || keepFile) {
 		err = seg.writeDone(id)
 	}
 	if complete {
@@ -284,9 +287,8 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 	return err
 }
 
-// Return gives back a block that was handed out, or kept in memory, and not
-// delivered. It reports false where the disk does not have it any more: then
-// PutBack can bring it.
+// Requeue returns a block that was handed out, or kept in memory, and not delivered. It
+// reports false if the disk does not have the block any more: then PutBack can store it.
 func (s *Spool) Requeue(seg *Segment, events int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,21 +301,21 @@ func (s *Spool) Requeue(seg *Segment, events int) bool {
 	return true
 }
 
-// drop removes a segment whose blocks are all settled, evicted or damaged.
+// drop removes a segment whose blocks are all done, evicted or damaged.
 func (s *Spool) drop(seg *Segment) error {
 	s.mu.Lock()
 	if seg.gone {
 		s.mu.Unlock()
 		return nil
 	}
-	there, stays := !seg.detached, seg.keepFile
+	onDisk, keepFile := !seg.detached, seg.keepFile
 	s.forgetSegment(seg)
 	s.mu.Unlock()
 	var err error
 	switch {
-	case there && stays:
+	case onDisk && keepFile:
 		err = seg.closeDone()
-	case there:
+	case onDisk:
 		err = seg.remove()
 	}
 	select {
@@ -330,9 +332,8 @@ func (s *Spool) forgetSegment(seg *Segment) {
 	s.segs = slices.DeleteFunc(s.segs, func(other *Segment) bool { return other == seg })
 }
 
-// Close brings everything to the medium and gives the folder back. What is
-// pending is found by the next Open; so are blocks that were handed out and are
-// not done.
+// Close flushes everything to the medium and releases the folder. The next Open finds what
+// is pending, and blocks that were handed out and are not done.
 func (s *Spool) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -358,8 +359,7 @@ func (s *Spool) Close() error {
 	return err
 }
 
-// Discard gives the folder back as Open found it: also the damage, for the next
-// Open to count.
+// Discard leaves the folder as Open found it, even the damage, for the next Open to count.
 func (s *Spool) Discard() error {
 	s.mu.Lock()
 	s.discarded = true
@@ -367,8 +367,8 @@ func (s *Spool) Discard() error {
 	return s.Close()
 }
 
-// noteCounted keeps the next start from counting damage again that is in the
-// ledgers of this run.
+// writeMarks keeps the next start from counting damage again that is in the ledgers of
+// this run.
 func (s *Spool) writeMarks() (err error) {
 	s.mu.Lock()
 	var notes []func() error
@@ -382,5 +382,5 @@ func (s *Spool) writeMarks() (err error) {
 	return err
 }
 
-// Dir is the folder.
+// Dir is the path of the folder.
 func (s *Spool) Dir() string { return filepath.Clean(s.o.Dir) }

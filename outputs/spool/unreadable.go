@@ -15,17 +15,17 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Blocks that are intact and that this build cannot read, most likely since a
-// newer one wrote them, keep nothing from going on, and are not thrown away: they
-// go to a folder beside, are counted and named, and the first Open of a build
-// that reads them takes them up again, in front of all else.
+// Blocks may be intact and yet unreadable for this build, most likely because a newer one
+// wrote them. They block nothing and are not discarded: they are moved to a folder of
+// their own, counted and logged. The first Open of a build that can read them reclaims
+// them, before all else.
 
 const (
 	unreadableFolder = "unreadable"
 	unfinishedName   = "new" // a file in it that is being written
 )
 
-// run is blocks side by side, all of one version.
+// run is a sequence of adjacent blocks of one version.
 type run struct {
 	span
 	version uint16
@@ -33,7 +33,7 @@ type run struct {
 	ids []event.ID
 }
 
-// extend adds a block to the runs.
+// appendRun adds a block to the last run, or starts a new one.
 func appendRun(runs []run, b storedBlock) []run {
 	if n := len(runs); n == 0 || runs[n-1].to != b.from || runs[n-1].version != b.Version {
 		runs = append(runs, run{span: span{b.from, b.from}, version: b.Version})
@@ -45,21 +45,21 @@ func appendRun(runs []run, b storedBlock) []run {
 	return runs
 }
 
-// unreadName names a file of the folder. The id keeps those of two segments
-// apart that had the same number.
+// unreadableName names a file of the folder. The id tells apart two segments that had
+// the same number.
 func unreadableName(segment uint64, offset int, first event.ID) string {
 	return fmt.Sprintf("%016x-%d-%s", segment, offset, first)
 }
 
-// origin is where the blocks of such a file stood; ok is false for another name.
+// parseUnreadableName is the reverse; ok is false for any other name.
 func parseUnreadableName(name string) (f unreadableFile, ok bool) {
 	n, err := fmt.Sscanf(name, "%16x-%d-%32s", &f.segment, &f.offset, &f.id)
 	f.name = name
 	return f, n == 3 && err == nil && f.offset >= 0 && fmt.Sprintf("%016x-%d-%s", f.segment, f.offset, f.id) == name
 }
 
-// setAsideUnread copies a run to where another build finds it, counts it and names
-// it. Where that fails the segment's file stays, and the next Open tries again.
+// setAsideUnreadable copies a run to where another build finds it, and counts and logs it.
+// If that fails the segment's file stays, and the next Open tries again.
 func (s *Spool) setAsideUnreadable(seg *Segment, r run, bytes []byte) {
 	name := unreadableName(seg.number, r.from, r.ids[0])
 	err := s.writeUnreadable(seg.dir, name, bytes)
@@ -82,8 +82,8 @@ func (s *Spool) setAsideUnreadable(seg *Segment, r run, bytes []byte) {
 	})
 }
 
-// setAsideUnreadWhole is setAsideUnread for a segment that holds nothing else:
-// later, when the file itself can go there.
+// moveUnreadable is setAsideUnreadable for a segment that holds nothing else: the file
+// itself is moved, once its blocks are counted for sure.
 func (s *Spool) moveUnreadable(seg *Segment, r run) {
 	name := unreadableName(seg.number, r.from, r.ids[0])
 	dir, err := seg.dir.Sub(unreadableFolder, folderMode)
@@ -109,7 +109,7 @@ func (s *Spool) moveUnreadable(seg *Segment, r run) {
 	})
 }
 
-// tellUnread counts a run and says where it is.
+// reportUnreadable counts a run and logs where it is now.
 func (s *Spool) reportUnreadable(seg *Segment, r run, name string, err error) {
 	s.mu.Lock()
 	s.stats.Recovered += r.events
@@ -131,7 +131,7 @@ func (s *Spool) reportUnreadable(seg *Segment, r run, name string, err error) {
 	log.Error("this build cannot read blocks of the spool, they are set aside: a build that reads them will send them", "file", seg.dir.Join(unreadableFolder+"/"+name))
 }
 
-// writeUnread writes a file there, as a whole or not at all.
+// writeUnreadable writes a file of the folder, completely or not at all.
 func (s *Spool) writeUnreadable(at *safefs.Dir, name string, bytes []byte) error {
 	if err := s.checkFreeIn(at, int64(len(bytes))); err != nil {
 		return err
@@ -161,35 +161,35 @@ func (s *Spool) writeUnreadable(at *safefs.Dir, name string, bytes []byte) error
 	return dir.Sync()
 }
 
-// shelf remembers what the folder holds: to look is slow where that is much.
+// fileIndex remembers what the folder holds: listing a large folder is slow.
 type fileIndex struct {
 	sync.Mutex
-	parent *safefs.Dir // what the folder is in; nil: nothing is known
+	parent *safefs.Dir // the folder's parent; nil: nothing is known yet
 	files  []unreadableFile
 	total  int64 // bytes
 }
 
-// room makes room for a file, or for another one of its name, within the spool's
-// bound: the oldest go. They have been counted when they were set aside.
+// makeUnreadableRoom makes room for a file, or for its replacement, within Limit: the
+// oldest files go. Their blocks were counted when they were set aside.
 func (s *Spool) makeUnreadableRoom(at, dir *safefs.Dir, name string, size int64) error {
-	sh := &s.unreadableFiles
-	sh.Lock()
-	defer sh.Unlock()
-	if sh.parent != at {
+	idx := &s.unreadableFiles
+	idx.Lock()
+	defer idx.Unlock()
+	if idx.parent != at {
 		files, err := listUnreadable(dir)
 		if err != nil {
 			return err
 		}
-		sh.parent, sh.files, sh.total = at, files, 0
+		idx.parent, idx.files, idx.total = at, files, 0
 		for _, f := range files {
-			sh.total += f.size
+			idx.total += f.size
 		}
 	}
-	if i := slices.IndexFunc(sh.files, func(f unreadableFile) bool { return f.name == name }); i >= 0 {
-		sh.remove(i)
+	if i := slices.IndexFunc(idx.files, func(f unreadableFile) bool { return f.name == name }); i >= 0 {
+		idx.remove(i)
 	}
-	for sh.total+size > s.o.Limit && len(sh.files) > 0 {
-		gone := sh.remove(0)
+	for idx.total+size > s.o.Limit && len(idx.files) > 0 {
+		gone := idx.remove(0)
 		if err := dir.Remove(gone.name); err == nil {
 			s.o.Log.Error("blocks that were set aside for another build are thrown away for newer ones", "file", dir.Join(gone.name))
 		}
@@ -197,34 +197,34 @@ func (s *Spool) makeUnreadableRoom(at, dir *safefs.Dir, name string, size int64)
 	return nil
 }
 
-// take forgets a file.
-func (sh *fileIndex) remove(i int) (f unreadableFile) {
-	f = sh.files[i]
-	sh.files = slices.Delete(sh.files, i, i+1)
-	sh.total -= f.size
+// remove removes a file from the index.
+func (idx *fileIndex) remove(i int) (f unreadableFile) {
+	f = idx.files[i]
+	idx.files = slices.Delete(idx.files, i, i+1)
+	idx.total -= f.size
 	return f
 }
 
-// put notes a file that is there now.
-func (sh *fileIndex) add(name string, size int64) {
-	sh.Lock()
-	sh.files = append(sh.files, unreadableFile{name: name, size: size})
-	sh.total += size
-	sh.Unlock()
+// add adds a file to the index.
+func (idx *fileIndex) add(name string, size int64) {
+	idx.Lock()
+	idx.files = append(idx.files, unreadableFile{name: name, size: size})
+	idx.total += size
+	idx.Unlock()
 }
 
-// unreadFile is one file of the folder.
+// unreadableFile is one file of the folder.
 type unreadableFile struct {
 	name    string
 	size    int64
-	segment uint64 // where its blocks stood
+	segment uint64 // where its blocks were
 	offset  int
 	id      string        // of its first block
-	first   *event.Header // of that; nil: it is damaged
+	first   *event.Header // of that block; nil: it is damaged
 	err     error         // why nothing can be read of it
 }
 
-// unreadFiles lists the folder, the oldest first.
+// listUnreadable lists the folder, oldest first.
 func listUnreadable(dir *safefs.Dir) (files []unreadableFile, err error) {
 	entries, err := dir.ReadDir()
 	if err != nil {
@@ -242,7 +242,7 @@ func listUnreadable(dir *safefs.Dir) (files []unreadableFile, err error) {
 		if h, err := event.ReadHeader(header); err == nil {
 			f.first = &h
 		}
-		f.size, _ = dir.Size(f.name) // what cannot be read counts nothing
+		f.size, _ = dir.Size(f.name) // 0 for what cannot be read
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b unreadableFile) int {
@@ -251,7 +251,7 @@ func listUnreadable(dir *safefs.Dir) (files []unreadableFile, err error) {
 	return files, nil
 }
 
-// sealed is when the first block was; long ago, where that is not known.
+// sealed is when the first block was sealed; zero if that is unknown.
 func (f *unreadableFile) sealed() (t time.Time) {
 	if f.first != nil {
 		t = f.first.Sealed
@@ -259,7 +259,7 @@ func (f *unreadableFile) sealed() (t time.Time) {
 	return t
 }
 
-// readAt reads what may be a block's header.
+// readHeaderAt reads what may be a block's header.
 func readHeaderAt(dir *safefs.Dir, name string, offset int) ([]byte, error) {
 	f, err := dir.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -274,8 +274,7 @@ func readHeaderAt(dir *safefs.Dir, name string, offset int) ([]byte, error) {
 	return header[:n], err
 }
 
-// copied tells whether the segment that a file was copied from still has its
-// blocks.
+// inSegment reports whether the segment that a file was copied from still has its blocks.
 func (f *unreadableFile) inSegment(dir *safefs.Dir) bool {
 	header, err := readHeaderAt(dir, fileName(f.segment, blocksSuffix), f.offset)
 	if err != nil {
@@ -285,10 +284,9 @@ func (f *unreadableFile) inSegment(dir *safefs.Dir) bool {
 	return err == nil && h.ID.String() == f.id
 }
 
-// read returns a file's bytes; foreign tells that it takes another build to read
-// what is in them. Where the first block is damaged it does not: what is behind it
-// may be whole.
-func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, foreign bool, err error) {
+// read returns a file's bytes. unreadable reports that only another build can read its
+// blocks. If the first block is damaged it is false: later blocks may be intact.
+func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, unreadable bool, err error) {
 	if f.err != nil || f.first != nil && !f.first.Readable() {
 		return nil, f.err == nil, f.err
 	}
@@ -299,10 +297,10 @@ func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, foreign bool, err e
 	return data, errors.Is(err, event.ErrBlockLayout), nil
 }
 
-// takeUp makes segments of what earlier builds have set aside and this one can
-// read: they stand before all others, and before those of the list. What cannot be
-// taken up stays where it is, and keeps nothing from going on.
-func (s *Spool) reclaimUnreadable(list manifest) {
+// reclaimUnreadable turns files of the folder that this build can read into segments, with
+// numbers below those of all others and of the manifest. What cannot be reclaimed stays
+// where it is, and blocks nothing.
+func (s *Spool) reclaimUnreadable(m manifest) {
 	aside, err := s.dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -316,12 +314,12 @@ func (s *Spool) reclaimUnreadable(list manifest) {
 		s.o.Log.Error("cannot look for blocks that another build has set aside", "error", err)
 		return
 	}
-	before := s.lowestNumber(list)
-	rest := 0
+	before := s.lowestNumber(m)
+	remaining := 0
 	for _, f := range slices.Backward(files) {
-		data, foreign, err := f.read(aside)
-		if foreign {
-			rest++
+		data, unreadable, err := f.read(aside)
+		if unreadable {
+			remaining++
 			continue
 		}
 		if err == nil {
@@ -337,28 +335,28 @@ func (s *Spool) reclaimUnreadable(list manifest) {
 		before--
 		s.o.Log.Info("blocks that another build has set aside can be read, and are sent first", "file", aside.Join(f.name))
 	}
-	if rest > 0 {
-		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", aside.Path(), "files", rest)
+	if remaining > 0 {
+		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", aside.Path(), "files", remaining)
 		return
 	}
 	aside.Remove(unfinishedName)
-	s.dir.RemoveDir(unreadableFolder) // stays where there is something else in it
+	s.dir.RemoveDir(unreadableFolder) // stays if there is something else in it
 }
 
-// first is the lowest number that a segment has, or had on the list.
-func (s *Spool) lowestNumber(list manifest) uint64 {
-	numbers, _ := segmentNumbers(s.dir) // an error will come again, from find
+// lowestNumber is the lowest number of a segment, in the folder or in the manifest.
+func (s *Spool) lowestNumber(m manifest) uint64 {
+	numbers, _ := segmentNumbers(s.dir) // recoverSegments will meet the same error
 	first := uint64(firstSegment)
 	for _, n := range numbers {
 		first = min(first, n)
 	}
-	for n := range list {
+	for n := range m {
 		first = min(first, n)
 	}
 	return first
 }
 
-// settle notes the blocks of a file as done where they were copied from.
+// markCopiesDone notes a file's blocks as done in the segment that they were copied from.
 func (s *Spool) markCopiesDone(f *unreadableFile, data []byte) (err error) {
 	if !f.inSegment(s.dir) {
 		return nil
