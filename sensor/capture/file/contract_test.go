@@ -31,7 +31,7 @@ func capturePackets(n int) []byte {
 	return file
 }
 
-// openFiles opens inputs for three lanes, which own packets by their first byte.
+// openFiles opens files for three lanes, chosen by the first byte of a packet.
 func openFiles(t *testing.T, unpinned bool, paths ...string) capture.Source {
 	t.Helper()
 	o := file.Options{Paths: paths, Lanes: 3, Choose: func(p *packet.Packet) packet.Hash { return packet.Hash(p.Data[0]) * 0x5555555555555555 }}
@@ -65,14 +65,14 @@ func TestFilesKeepTheirPromises(t *testing.T) {
 		})
 	}
 	f("mapped", false, n, plain)
-	f("mapped, some of it anybody's", true, n, plain)
+	f("mapped, some packets unpinned", true, n, plain)
 	f("compressed", false, n, packed)
 	f("all", true, 2*n, plain, packed)
 }
 
-// TestPipeKeepsItsPromises: what comes through a pipe that stays open.
+// TestPipeKeepsItsPromises with a pipe that stays open.
 func TestPipeKeepsItsPromises(t *testing.T) {
-	const n = 100 // what a pipe has room for
+	const n = 100 // fits in a pipe
 	var pipe *os.File
 	capturetest.Check(t, capturetest.Target{
 		Open: func() capture.Source {
@@ -81,7 +81,7 @@ func TestPipeKeepsItsPromises(t *testing.T) {
 				t.Fatal(err)
 			}
 			var err error
-			if pipe, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil { // for both: nobody waits
+			if pipe, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil { // reading and writing: open does not block
 				t.Fatal(err)
 			}
 			opened := pipe

@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// everyThird is unpinned of what numbered makes.
+// everyThird selects the unpinned frames among those of numbered.
 func everyThird(p *packet.Packet) bool { return binary.LittleEndian.Uint32(p.Data[1:])%3 == 0 }
 
 // openMapped opens one capture file of numbered frames for some lanes.
@@ -27,8 +27,8 @@ func openMapped(t testing.TB, lanes, frames int, unpinned func(*packet.Packet) b
 	return s, path
 }
 
-// Whoever takes what is unpinned, each frame is given once, what is bound to its
-// own lane, and on every lane in file order.
+// TestCursorIsShared: each frame is returned once, a pinned one on its own lane, and
+// every lane gets its frames in file order.
 func TestCursorIsShared(t *testing.T) {
 	const n = 50_000
 	never := func(*packet.Packet) bool { return false }
@@ -38,14 +38,14 @@ func TestCursorIsShared(t *testing.T) {
 			s, _ := openMapped(t, lanes, n, unpinned)
 			complete(t, fmt.Sprint(lanes, " lanes, case ", i), drain(t, s), n)
 			if share, known := s.Progress(); s.Given() != n || s.Err() != nil || share != 1 || !known {
-				t.Errorf("%d lanes: source says %d, error %v, progress %v", lanes, s.Given(), s.Err(), share)
+				t.Errorf("%d lanes: Given is %d, error %v, progress %v", lanes, s.Given(), s.Err(), share)
 			}
 		}
 	}
 }
 
-// Where one lane does not read, the others stop when a bounded number of packets
-// waits for it, and go on when it does.
+// TestCursorWaitsForSlowLane: if one lane does not read, the others stop when a bounded
+// number of packets waits for it, and go on when it reads.
 func TestCursorWaitsForSlowLane(t *testing.T) {
 	const n = 50_000
 	s, _ := openMapped(t, 2, n, everyThird)
@@ -62,31 +62,30 @@ func TestCursorWaitsForSlowLane(t *testing.T) {
 		given += len(b.Packets)
 		last = int(binary.LittleEndian.Uint32(b.Packets[len(b.Packets)-1].Data[1:]))
 	}
-	w := s.inputs[0].cursor
-	waits := len(w.pinned[1])
+	waits := len(s.inputs[0].cursor.pinned[1])
 	if waits < pinnedLimit || waits >= pinnedLimit+cursorBatch || int(s.Given()) != given+waits {
-		t.Errorf("%d packets wait for lane 1, lane 0 got %d, source says %d", waits, given, s.Given())
+		t.Errorf("%d packets wait for lane 1, lane 0 got %d, Given is %d", waits, given, s.Given())
 	}
 	if share, _ := s.Progress(); share <= 0 || share >= 0.5 {
 		t.Errorf("progress %v while a lane waits", share)
 	}
 	rest := drain(t, s)
 	if len(rest)+given != n || s.Given() != n || s.Err() != nil {
-		t.Errorf("%d frames up to %d, then %d more; source says %d, error %v", given, last, len(rest), s.Given(), s.Err())
+		t.Errorf("%d frames up to %d, then %d more; Given is %d, error %v", given, last, len(rest), s.Given(), s.Err())
 	}
 }
 
-// A file that has been read takes no memory any more, though others follow.
+// TestCursorReleases: a file that has been read uses no memory while others follow.
 func TestCursorReleases(t *testing.T) {
 	s, path := openMapped(t, 1, 50_000, nil)
 	complete(t, "one lane", drain(t, s), 50_000)
 	if kb := resident(t, path); kb != 0 {
-		t.Errorf("%d kB of the file are in memory behind its end", kb)
+		t.Errorf("%d kB of the file are in memory after its end was read", kb)
 	}
 	s.unmap()
 }
 
-// resident is how much of a mapped file the process's page tables show, proc_pid_smaps(5).
+// resident is how much of a mapped file is in the process's memory, proc_pid_smaps(5).
 func resident(t *testing.T, path string) (kb int) {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/smaps")
@@ -101,7 +100,8 @@ func resident(t *testing.T, path string) (kb int) {
 	return kb
 }
 
-// After Close the lanes still give what waits for them, and no more.
+// TestCursorClose: after Close the lanes return the packets that wait for them, and no
+// more.
 func TestCursorClose(t *testing.T) {
 	s, _ := openMapped(t, 3, 50_000, nil)
 	var b packet.Batch
@@ -111,12 +111,12 @@ func TestCursorClose(t *testing.T) {
 	got := len(b.Packets)
 	s.Close()
 	if got += len(drain(t, s)); got < cursorBatch || got >= 3*pinnedLimit || s.Given() != uint64(got) || s.Err() != nil {
-		t.Errorf("lanes gave %d, source says %d; error %v", got, s.Given(), s.Err())
+		t.Errorf("lanes returned %d, Given is %d; error %v", got, s.Given(), s.Err())
 	}
 }
 
-// What waits for a lane of one file comes before anything of the next, also
-// where that is a stream.
+// TestCursorOneFileAfterTheOther: a lane gets the pinned packets of one file before those
+// of the next file, also if that is a stream.
 func TestCursorOneFileAfterTheOther(t *testing.T) {
 	const each = 3000
 	var paths []string
@@ -131,14 +131,14 @@ func TestCursorOneFileAfterTheOther(t *testing.T) {
 		complete(t, "four files", drain(t, s), 4*each)
 		for _, in := range s.inputs {
 			if in.cursor != nil && slices.ContainsFunc(in.cursor.pinned, func(list []packet.Packet) bool { return list != nil }) {
-				t.Error("a file that all lanes have left still takes memory")
+				t.Error("a file that all lanes have finished still uses memory")
 			}
 		}
 	}
 }
 
-// A file that becomes shorter ends the walk for all lanes, at whatever step the
-// bytes are found to be gone. Every packet that was walked has one lane.
+// TestCursorShrinks: a file that becomes shorter ends for all lanes, whichever step finds
+// the bytes gone. Every packet that was read has one lane.
 func TestCursorShrinks(t *testing.T) {
 	f := func(name string, at int, touch bool) {
 		t.Run(name, func(t *testing.T) {
@@ -164,10 +164,10 @@ func TestCursorShrinks(t *testing.T) {
 				}
 			}
 			if err := s.Err(); err == nil || s.Given() != uint64(given) || given != at {
-				t.Errorf("lanes gave %d, source says %d, want %d; error %v", given, s.Given(), at, err)
+				t.Errorf("lanes returned %d, Given is %d, want %d; error %v", given, s.Given(), at, err)
 			}
 			if calls != at {
-				t.Errorf("%d packets chosen, want %d", calls, at)
+				t.Errorf("%d packets were assigned to lanes, want %d", calls, at)
 			}
 		})
 	}
@@ -176,8 +176,8 @@ func TestCursorShrinks(t *testing.T) {
 	f("between batches", 2*cursorBatch, false)
 }
 
-// Taking packets allocates nothing, whether they are unpinned or bound, once
-// buffers have found their size.
+// TestCursorAllocatesNothing: once buffers have grown, reading allocates nothing, for
+// pinned and unpinned packets.
 func TestCursorAllocatesNothing(t *testing.T) {
 	s, _ := openMapped(t, 3, 300_000, everyThird)
 	var batches [3]packet.Batch

@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// pcapFile makes a capture file of frames, one a millisecond.
+// pcapFile makes a capture file of frames, one each millisecond.
 func pcapFile(order binary.AppendByteOrder, magic, link uint32, frames ...[]byte) []byte {
 	b := order.AppendUint32(nil, magic)
 	b = order.AppendUint16(b, 2)
@@ -68,10 +68,10 @@ func openFiles(paths []string, lanes int, choose Chooser) (*Source, error) {
 	return Open(Options{Paths: paths, Lanes: lanes, Choose: choose})
 }
 
-// byFirstByte is a chooser whose lanes a test can tell.
+// byFirstByte is a Chooser whose lanes a test can predict.
 func byFirstByte(p *packet.Packet) packet.Hash { return packet.Hash(uint64(p.Data[0]) << 56) }
 
-func TestFilesFormats(t *testing.T) {
+func TestPcapFormats(t *testing.T) {
 	f := func(name string, order binary.AppendByteOrder, magic, link uint32, wantLink packet.LinkType, wantNanos int64) {
 		t.Helper()
 		s, err := openFiles([]string{write(t, pcapFile(order, magic, link, []byte("one"), []byte("two")))}, 1, byFirstByte)
@@ -95,7 +95,7 @@ func TestFilesFormats(t *testing.T) {
 	f("FCS bits above the link type", binary.LittleEndian, pcapMicros, 0x14000001, packet.LinkEthernet, 1_000_000)
 }
 
-func TestFilesDamage(t *testing.T) {
+func TestPcapDamage(t *testing.T) {
 	good := pcapFile(binary.LittleEndian, pcapMicros, 1, []byte("one"), []byte("two"))
 	huge := append([]byte(nil), good...)
 	binary.LittleEndian.PutUint32(huge[24+16+3+8:], 1<<30)
@@ -114,7 +114,7 @@ func TestFilesDamage(t *testing.T) {
 			t.Errorf("%s: %d frames, error %v; want %d and %q", name, n, err, wantFrames, wantError)
 		}
 		if s.Given() != uint64(n) {
-			t.Errorf("%s: source says %d, lanes gave %d", name, s.Given(), n)
+			t.Errorf("%s: Given is %d, lanes returned %d", name, s.Given(), n)
 		}
 	}
 	f("cut in data", good[:len(good)-1], 1, "offset 43: the file ends in the middle of a packet")
@@ -125,10 +125,10 @@ func TestFilesDamage(t *testing.T) {
 	f("unknown link type", pcapFile(binary.LittleEndian, pcapMicros, 147), 0, "link type 147 is not supported")
 }
 
-func TestFilesMissing(t *testing.T) {
+func TestMissingFile(t *testing.T) {
 	_, err := openFiles([]string{filepath.Join(t.TempDir(), "no.pcap")}, 1, byFirstByte)
 	if !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("error %v, want that the file is not there", err)
+		t.Errorf("error %v, want that the file does not exist", err)
 	}
 	if _, err = openFiles([]string{t.TempDir()}, 1, byFirstByte); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("error %v for a folder", err)

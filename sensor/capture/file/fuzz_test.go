@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// kept is what a packet says, with its bytes' own memory.
+// kept is a packet whose bytes have memory of their own.
 type kept struct {
 	packet.Packet
 	data string
@@ -24,8 +24,8 @@ func keep(p packet.Packet) kept {
 	return k
 }
 
-// readPlainly walks a file's bytes as one lane does, and checks each step.
-func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
+// readRecords reads the records of a file one by one, and checks each step.
+func readRecords(t *testing.T, data []byte) (packets []string, err error) {
 	f, off, err := newFormat(data, formatContext{interfaces: new(interfaceTable)})
 	if err != nil {
 		return nil, fmt.Errorf("read it: %w", err)
@@ -47,7 +47,7 @@ func readPlainly(t *testing.T, data []byte) (packets []string, err error) {
 	}
 }
 
-// readStream reads the same as a stream that comes in steps of some bytes.
+// readStream reads the same bytes as a stream, step bytes at a time.
 func readStream(data []byte, step int) (packets []string, err error) {
 	s := &Source{log: slog.New(slog.DiscardHandler)}
 	o := Options{Lanes: 1, Choose: func(*packet.Packet) packet.Hash { return 0 }}
@@ -70,7 +70,7 @@ func readStream(data []byte, step int) (packets []string, err error) {
 	}
 }
 
-// steps gives its data a few bytes at a time.
+// steps is a reader that returns a few bytes at a time.
 type steps struct {
 	data []byte
 	step int
@@ -104,17 +104,17 @@ func fuzzSeeds() (seeds [][]byte) {
 	return seeds
 }
 
-// FuzzFiles: any bytes give packets that lie in them, or an error, and as a
-// stream, in steps of any length, the same packets and the same error.
+// FuzzFiles: any bytes give packets that lie within them, or an error. As a stream, in
+// steps of any length, they give the same packets and the same error.
 func FuzzFiles(f *testing.F) {
 	for i, seed := range fuzzSeeds() {
 		f.Add(seed, uint16(i))
 		f.Add(seed[:len(seed)-i-1], uint16(40*i))
 	}
-	// A section's version had come with another step than its order and length.
+	// Here the version of a section comes in a later step than its byte order and length.
 	f.Add([]byte("\n\r\r\n\x1c\x00\x00\x00M<+\x1a\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x1c\x00\x00\x00\n\r\r\nne\x00$M<+\x1a\x10\x00"), uint16(39))
 	f.Fuzz(func(t *testing.T, data []byte, step uint16) {
-		want, wantErr := readPlainly(t, data)
+		want, wantErr := readRecords(t, data)
 		if compressed(data) {
 			return
 		}
@@ -125,8 +125,8 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
-// FuzzCompressed: what was compressed gives what was put in; damaged, it gives
-// an error where the format has a checksum, unless the damage does not matter.
+// FuzzCompressed: compressed bytes give the same packets as the plain ones. Damaged, they
+// give an error if the format has a checksum, unless the damage has no effect.
 func FuzzCompressed(f *testing.F) {
 	kinds := []string{"gzip", "zstd", "xz", "lz4", "lz4 legacy"}
 	for i, seed := range fuzzSeeds() {
@@ -143,7 +143,7 @@ func FuzzCompressed(f *testing.F) {
 		if flip != 0 && (err != nil || kind == "lz4" || kind == "lz4 legacy") {
 			return
 		}
-		want, wantErr := readPlainly(t, data)
+		want, wantErr := readRecords(t, data)
 		if fmt.Sprint(got) != fmt.Sprint(want) || (err == nil) != (wantErr == nil) {
 			t.Errorf("%d packets, %v; as %s %d packets, %v", len(want), wantErr, kind, len(got), err)
 		}

@@ -15,8 +15,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// framesUpTo is how many frames of numbered stand before an offset of their
-// capture file, -1 where it is in the middle of one.
+// framesUpTo is the number of frames before an offset of a capture file, -1 if the
+// offset is in the middle of one.
 func framesUpTo(content []byte, offset int64) (n int) {
 	at := 24
 	for ; int64(at) < offset; n++ {
@@ -28,9 +28,9 @@ func framesUpTo(content []byte, offset int64) (n int) {
 	return n
 }
 
-// Where the reading of a file is interrupted, what was given is what stands before
-// the offset that is named, the files behind it are named as not opened, and those
-// before it are not named.
+// TestInterruptedFiles: after an interrupt in the middle of a file, the packets that were
+// returned are those before the reported offset. Later files are listed as not begun,
+// earlier ones are not listed.
 func TestInterruptedFiles(t *testing.T) {
 	const n = 45_000
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)
@@ -44,7 +44,7 @@ func TestInterruptedFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			var b packet.Batch
-			for s.Given() < 4 { // lanes that do not read keep the others from coming far
+			for s.Given() < 4 { // the lanes that do not read soon block this one
 				if err := s.Lanes()[0].Read(&b); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatal(err)
 				}
@@ -70,7 +70,7 @@ func TestInterruptedFiles(t *testing.T) {
 			}
 			u := list[0]
 			if got := framesUpTo(content, u.Offset) + 3; uint64(got) != s.Given() || !u.Begun || u.Decompressed != (kind != "") {
-				t.Errorf("%q, %d lanes: %d frames before the offset, source says %d: %+v", kind, lanes, got, s.Given(), u)
+				t.Errorf("%q, %d lanes: %d frames before the offset, Given is %d: %+v", kind, lanes, got, s.Given(), u)
 			}
 			if !u.Known || u.Share <= 0 || u.Share >= 1 || kind == "" && u.Share != float64(u.Offset)/float64(len(content)) {
 				t.Errorf("%q, %d lanes: share %v of %d bytes: %+v", kind, lanes, u.Share, len(content), u)
@@ -82,7 +82,7 @@ func TestInterruptedFiles(t *testing.T) {
 	}
 }
 
-// What was read to its end is not named, whenever the interruption comes.
+// TestInterruptedAtTheEnd: a file that was read to its end is not listed.
 func TestInterruptedAtTheEnd(t *testing.T) {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 100)...)
 	for _, kind := range []string{"", "gzip"} {
@@ -98,9 +98,8 @@ func TestInterruptedAtTheEnd(t *testing.T) {
 	}
 }
 
-// A pipe that is named behind a file is read to its end although the file is
-// interrupted; one that nobody has opened for writing holds nothing, and is not
-// waited for.
+// TestDrainReadsPipes: a pipe that follows a file is read to its end after the file was
+// interrupted. A pipe without a writer holds nothing, and is not waited for.
 func TestDrainReadsPipes(t *testing.T) {
 	const n = 5000
 	dir := t.TempDir()
@@ -117,7 +116,7 @@ func TestDrainReadsPipes(t *testing.T) {
 	}
 	s.Drain()
 	if s.Delivering() {
-		t.Error("a named pipe that is not opened delivers something")
+		t.Error("Delivering is true for a named pipe that is not open")
 	}
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)
 	written := make(chan error, 1)
@@ -131,7 +130,7 @@ func TestDrainReadsPipes(t *testing.T) {
 	}
 }
 
-// Close ends a pipe too, and it is named.
+// TestCloseEndsPipes: Close ends a pipe, too, and the pipe is listed.
 func TestCloseEndsPipes(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -154,7 +153,7 @@ func TestCloseEndsPipes(t *testing.T) {
 	}
 	s.Drain()
 	if !s.Delivering() {
-		t.Error("an open pipe delivers nothing")
+		t.Error("Delivering is false for an open pipe")
 	}
 	s.Close()
 	drain(t, s)

@@ -29,7 +29,7 @@ func TestPaceDue(t *testing.T) {
 	f(begun(1), 0, 0, 0)                     // without a time
 }
 
-// stamped is a capture file of numbered frames that all have one time.
+// stamped makes a capture file of numbered frames that all have the same time.
 func stamped(from, n int, seconds, micros uint32) []byte {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(from, n)...)
 	for i, off := 0, 24; i < n; i++ {
@@ -40,8 +40,8 @@ func stamped(from, n int, seconds, micros uint32) []byte {
 	return content
 }
 
-// What is recorded over a time takes its share of it, on lanes that are read as
-// they come. At the wrong speed the second file would take a day.
+// TestSpeed: the replay of a recording takes its duration divided by the speed. At the
+// wrong speed the second file would take a day.
 func TestSpeed(t *testing.T) {
 	f := func(speed float64, content []byte, n int, least time.Duration) {
 		t.Helper()
@@ -62,8 +62,8 @@ func TestSpeed(t *testing.T) {
 	f(864000, day, 20, 95*time.Millisecond)
 }
 
-// The clock goes on from file to file, and what is from before the first packet
-// is due at once.
+// TestSpeedOverFiles: the clock goes on from file to file, and packets from before the
+// first packet are due at once.
 func TestSpeedOverFiles(t *testing.T) {
 	at := func(from, n int, seconds, micros uint32) string { return write(t, stamped(from, n, seconds, micros)) }
 	s, err := Open(Options{
@@ -75,12 +75,12 @@ func TestSpeedOverFiles(t *testing.T) {
 	}
 	from := time.Now()
 	complete(t, "three files", drain(t, s), 30)
-	if took := time.Since(from); took < 290*time.Millisecond || took > time.Minute { // the last one is some years off
+	if took := time.Since(from); took < 290*time.Millisecond || took > time.Minute { // the last one is years earlier
 		t.Errorf("files 300 ms apart took %s", took)
 	}
 }
 
-// Close does not wait for a packet that is due tomorrow.
+// TestSpeedClose: Close does not wait for a packet that is due tomorrow.
 func TestSpeedClose(t *testing.T) {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 2)...)
 	binary.LittleEndian.PutUint32(content[24+16+5:], 1700000000+86400)
@@ -95,6 +95,6 @@ func TestSpeedClose(t *testing.T) {
 	from := time.Now()
 	s.Close()
 	if all := drain(t, s); len(all) != 0 || s.Given() != 1 || time.Since(from) > time.Minute {
-		t.Errorf("%d more frames, source says %d, after %s", len(all), s.Given(), time.Since(from))
+		t.Errorf("%d more frames, Given is %d, after %s", len(all), s.Given(), time.Since(from))
 	}
 }

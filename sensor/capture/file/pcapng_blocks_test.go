@@ -12,14 +12,14 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// option is one option of a block, padded; the block's options end after it.
+// option makes one option of a block, padded.
 func (f *ngFile) option(code uint16, value ...byte) []byte {
 	b := f.order.AppendUint16(nil, code)
 	b = f.order.AppendUint16(b, uint16(len(value)))
 	return append(append(b, value...), make([]byte, -len(value)&3)...)
 }
 
-// resolution is an interface whose time stamps have one, and an offset in
+// resolution adds an interface whose time stamps have a resolution, and an offset in
 // seconds.
 func (f *ngFile) resolution(exponent byte, offset int64) {
 	options := f.option(ngOptTSRes, exponent)
@@ -43,7 +43,7 @@ func ngRead(t *testing.T, file []byte) ([]kept, *Source) {
 			list[i] = append(list[i], kept{p, frames[n]})
 		}
 		if s.Given() != uint64(len(packets)) {
-			t.Errorf("%d packets, the source says %d", len(packets), s.Given())
+			t.Errorf("%d packets, Given is %d", len(packets), s.Given())
 		}
 		last = s
 	}
@@ -55,7 +55,7 @@ func ngRead(t *testing.T, file []byte) ([]kept, *Source) {
 
 var bothOrders = []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian}
 
-// Every resolution and offset that a file can name.
+// TestPcapngTimes: every resolution and offset that a file can have.
 func TestPcapngTimes(t *testing.T) {
 	for _, order := range bothOrders {
 		f := func(exponent byte, offset int64, stamp uint64, want string) {
@@ -100,11 +100,11 @@ func TestPcapngTimes(t *testing.T) {
 	}
 }
 
-// Sections of either byte order, interfaces of their own, packets of every kind,
-// and blocks that are none.
+// TestPcapngBlocks: sections of either byte order with their own interfaces, packet blocks
+// of every kind, and other blocks.
 func TestPcapngBlocks(t *testing.T) {
 	var f ngFile
-	junk := func() { // what is passed over
+	other := func() { // blocks that are skipped
 		f.block(4, []byte("name resolution"))
 		f.block(5, make([]byte, 24))        // interface statistics
 		f.block(9, []byte("journal entry")) // systemd
@@ -116,16 +116,16 @@ func TestPcapngBlocks(t *testing.T) {
 	}
 	for _, order := range []binary.AppendByteOrder{binary.BigEndian, binary.LittleEndian, binary.BigEndian} {
 		f.section(order)
-		junk()
+		other()
 		f.iface(1)
 		f.resolution(9, 0)
 		f.iface(101, append(f.option(ngOptName, []byte("eth0\x00")...), f.option(ngOptEnd)...)...)
 		f.packet(0, 1_000_001, []byte("a"))
-		junk()
+		other()
 		f.packet(1, 1_000_001, []byte("bb"), append(f.option(ngOptFlags, order.AppendUint32(nil, 2)...), f.option(ngOptEnd)...)...)
 		f.packet(2, 1_000_001, []byte("ccc"))
 		f.block(ngBlockSimple, append(order.AppendUint32(nil, 4), "dddd"...))
-		f.block(ngBlockSimple, append(order.AppendUint32(nil, 9), "eeeee\x00\x00\x00"...)) // 9 on the wire, and no snap length: what is there
+		f.block(ngBlockSimple, append(order.AppendUint32(nil, 9), "eeeee\x00\x00\x00"...)) // 9 bytes on the wire, and no snap length: all bytes of the block count
 		old := order.AppendUint16(nil, 2)
 		old = order.AppendUint16(old, 7) // drops
 		old = order.AppendUint32(old, 0)
@@ -154,15 +154,15 @@ func TestPcapngBlocks(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", list, want)
 	}
 	_, again := ngRead(t, f.b)
-	if other := again.interfaces.numbers["eth0"]; named < firstNamed || other != named {
-		t.Errorf("eth0 has the numbers %d and %d, want one that all runs give it", named, other)
+	if repeated := again.interfaces.numbers["eth0"]; named < firstNamed || repeated != named {
+		t.Errorf("eth0 has the numbers %d and %d, want the same in all runs", named, repeated)
 	}
 	if s.InterfaceName(named, 0) != "eth0" || s.InterfaceName(0, 0) != "" || s.InterfaceName(named+1, 0) != "" {
 		t.Errorf("interface names %q, %q, %q", s.InterfaceName(named, 0), s.InterfaceName(0, 0), s.InterfaceName(named+1, 0))
 	}
 }
 
-// Damage costs what stands behind it, and is named with its offset.
+// TestPcapngDamage: packets after damage are lost; the error says where the damage is.
 func TestPcapngDamage(t *testing.T) {
 	for _, order := range bothOrders {
 		var good ngFile
@@ -185,11 +185,11 @@ func TestPcapngDamage(t *testing.T) {
 		}
 		last := end - 36 // where the second packet's block starts
 		f("cut", good.b[:end-1], 1, last, "ends in the middle of a block")
-		f("cut behind a length", good.b[:last+8], 1, last, "ends in the middle of a block")
+		f("cut after a length", good.b[:last+8], 1, last, "ends in the middle of a block")
 		more := func(add func(f *ngFile)) []byte {
 			f := ngFile{slices.Clone(good.b), order}
 			add(&f)
-			f.packet(0, 3, []byte("behind it"))
+			f.packet(0, 3, []byte("after it"))
 			return f.b
 		}
 		f("other interface", more(func(f *ngFile) { f.packet(7, 1, nil) }), 2, end, "a packet of interface 7, of which there are 1")

@@ -34,7 +34,7 @@ func (f *ngFile) section(order binary.AppendByteOrder) {
 	f.block(ngBlockSection, body)
 }
 
-// iface describes an interface; options as they stand in the file.
+// iface adds an interface block; options are the encoded bytes.
 func (f *ngFile) iface(link uint16, options ...byte) {
 	body := f.order.AppendUint16(nil, link)
 	body = f.order.AppendUint16(body, 0)
@@ -42,7 +42,7 @@ func (f *ngFile) iface(link uint16, options ...byte) {
 	f.block(ngBlockInterface, append(body, options...))
 }
 
-// packet is an enhanced packet, of which two bytes were cut off.
+// packet adds an enhanced packet block; two bytes of the packet were cut off.
 func (f *ngFile) packet(iface uint32, stamp uint64, frame []byte, options ...byte) {
 	body := f.order.AppendUint32(nil, iface)
 	body = f.order.AppendUint32(body, uint32(stamp>>32))
@@ -53,17 +53,17 @@ func (f *ngFile) packet(iface uint32, stamp uint64, frame []byte, options ...byt
 	f.block(ngBlockEnhanced, append(body, options...))
 }
 
-// TestPcapngManyInterfaces: a file that is nothing but interfaces takes neither
-// the memory nor fills the log.
+// TestPcapngManyInterfaces: a file of interface blocks alone uses little memory and does
+// not fill the log.
 func TestPcapngManyInterfaces(t *testing.T) {
 	var f ngFile
 	f.section(binary.LittleEndian)
 	for range 2 * maxInterfaces {
 		f.iface(147) // packets of it are not read
 	}
-	var said bytes.Buffer
+	var log bytes.Buffer
 	s, err := Open(Options{
-		Paths: []string{write(t, f.b)}, Lanes: 1, Choose: byFirstByte, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Paths: []string{write(t, f.b)}, Lanes: 1, Choose: byFirstByte, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestPcapngManyInterfaces(t *testing.T) {
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "more than 65536 interfaces") {
 		t.Errorf("error %v, want that there are too many interfaces", err)
 	}
-	if lines := bytes.Count(said.Bytes(), []byte("level=WARN")); lines != maxWarnings+1 {
-		t.Errorf("%d lines in the log, want %d:\n%s", lines, maxWarnings+1, said.String())
+	if lines := bytes.Count(log.Bytes(), []byte("level=WARN")); lines != maxWarnings+1 {
+		t.Errorf("%d lines in the log, want %d:\n%s", lines, maxWarnings+1, log.String())
 	}
 }

@@ -56,8 +56,8 @@ func compress(t testing.TB, kind string, content []byte) []byte {
 	return b.Bytes()
 }
 
-// numbered makes n frames of different lengths, each of which says its number,
-// spread over lanes by its first byte.
+// numbered makes n frames of different lengths. Each contains its number, and a first
+// byte that spreads them over lanes.
 func numbered(from, n int) (frames [][]byte) {
 	for i := from; i < from+n; i++ {
 		f := binary.LittleEndian.AppendUint32([]byte{byte(i * 37)}, uint32(i))
@@ -66,8 +66,8 @@ func numbered(from, n int) (frames [][]byte) {
 	return frames
 }
 
-// drain reads all lanes at the same time and returns the numbers of their
-// frames, checked to be in order on each lane.
+// drain reads all lanes concurrently, checks that each lane is in order, and returns
+// the sorted numbers of all frames.
 func drain(t *testing.T, s *Source) (all []int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -92,7 +92,7 @@ func drain(t *testing.T, s *Source) (all []int) {
 				for _, p := range b.Packets {
 					n := int(binary.LittleEndian.Uint32(p.Data[1:]))
 					if n <= last || byte(n*37) != p.Data[0] || len(p.Data) != 5+n%200 {
-						t.Errorf("lane %d: frame %d (%d bytes) behind frame %d", number, n, len(p.Data), last)
+						t.Errorf("lane %d: frame %d (%d bytes) after frame %d", number, n, len(p.Data), last)
 					}
 					if want := byFirstByte(&p).Lane(len(s.lanes)); want != number && (s.unpinned == nil || !s.unpinned(&p)) {
 						t.Errorf("frame %d on lane %d, want %d", n, number, want)
@@ -114,7 +114,7 @@ func complete(t *testing.T, what string, all []int, n int) {
 	t.Helper()
 	for i, v := range all {
 		if v != i {
-			t.Errorf("%s: frame %d stands where %d should", what, v, i)
+			t.Errorf("%s: found frame %d, want %d", what, v, i)
 			return
 		}
 	}
@@ -123,7 +123,8 @@ func complete(t *testing.T, what string, all []int, n int) {
 	}
 }
 
-// Every compression, told by its content: the file's name says something else.
+// TestCompressedFiles: every compression is recognized by the content; the file's name
+// does not tell.
 func TestCompressedFiles(t *testing.T) {
 	const n = 20000
 	for _, kind := range []string{"", "gzip", "zstd", "xz", "lz4", "lz4 legacy"} {
@@ -134,7 +135,7 @@ func TestCompressedFiles(t *testing.T) {
 			}
 			complete(t, kind, drain(t, s), n)
 			if s.Given() != n || s.Err() != nil {
-				t.Errorf("%s, %d lanes: source says %d, error %v", kind, lanes, s.Given(), s.Err())
+				t.Errorf("%s, %d lanes: Given is %d, error %v", kind, lanes, s.Given(), s.Err())
 			}
 			if share, known := s.Progress(); share != 1 || !known {
 				t.Errorf("%s: at the end the progress is %v (%v)", kind, share, known)
@@ -146,7 +147,7 @@ func TestCompressedFiles(t *testing.T) {
 	}
 }
 
-// Files of all kinds, one after the other, on several lanes.
+// TestSeveralFiles: files of all kinds, one after the other, on several lanes.
 func TestSeveralFiles(t *testing.T) {
 	const each = 7000
 	var paths []string
@@ -170,12 +171,12 @@ func TestSeveralFiles(t *testing.T) {
 	}
 	complete(t, "six files", drain(t, s), 6*each)
 	if s.Given() != 6*each || s.Err() != nil {
-		t.Errorf("source says %d, error %v", s.Given(), s.Err())
+		t.Errorf("Given is %d, error %v", s.Given(), s.Err())
 	}
 }
 
-// What is whole before the damage is given; the error says which file, where
-// and why.
+// TestCompressedDamage: whole packets before the damage are returned; the error says
+// which file, where and why.
 func TestCompressedDamage(t *testing.T) {
 	const n = 3000
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)
@@ -188,7 +189,7 @@ func TestCompressedDamage(t *testing.T) {
 		all := drain(t, s)
 		complete(t, what, all, len(all))
 		if len(all) < least || len(all) > most || s.Given() != uint64(len(all)) {
-			t.Errorf("%s: %d frames (source says %d), want %d to %d", what, len(all), s.Given(), least, most)
+			t.Errorf("%s: %d frames (Given is %d), want %d to %d", what, len(all), s.Given(), least, most)
 		}
 		for _, want := range append(wantError, "test.pcap") {
 			if err := s.Err(); err == nil || !strings.Contains(err.Error(), want) {
@@ -210,8 +211,8 @@ func TestCompressedDamage(t *testing.T) {
 	f("absurd length", compress(t, "gzip", huge), 1, 1, "offset in the decompressed data 45: a packet of 1073741824 bytes")
 }
 
-// A bit that flips is found by the checksum, which may stand behind what it
-// changed: all that is sure is the error, and that the books balance.
+// TestCompressedFlip: the checksum that reveals a flipped bit may come after the changed
+// packets. Only the error is certain, and that Given is right.
 func TestCompressedFlip(t *testing.T) {
 	content := pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, 3000)...)
 	for _, kind := range []string{"gzip", "zstd", "xz", "lz4"} {
@@ -223,12 +224,12 @@ func TestCompressedFlip(t *testing.T) {
 		}
 		frames, _ := readAll(t, s.Lanes()[0])
 		if s.Given() != uint64(len(frames)) || s.Err() == nil || !strings.Contains(s.Err().Error(), "test.pcap") {
-			t.Errorf("%s: %d frames (source says %d), error %v", kind, len(frames), s.Given(), s.Err())
+			t.Errorf("%s: %d frames (Given is %d), error %v", kind, len(frames), s.Given(), s.Err())
 		}
 	}
 }
 
-// A stream's records may be longer than what is read at a time.
+// TestStreamLongRecords: records may be longer than a chunk.
 func TestStreamLongRecords(t *testing.T) {
 	var frames [][]byte
 	for _, size := range []int{5, chunkLen - 1, chunkLen, chunkLen + 1, 10, 3 * chunkLen, 2 << 20, 7} {
@@ -244,24 +245,24 @@ func TestStreamLongRecords(t *testing.T) {
 	}
 	for i := range got {
 		if got[i] != string(frames[i]) {
-			t.Errorf("frame %d of %d bytes is not what it was", i, len(frames[i]))
+			t.Errorf("frame %d of %d bytes has changed", i, len(frames[i]))
 		}
 	}
 }
 
-// waiting is how many chunks wait for a lane.
+// waiting is the number of chunks that wait for a lane.
 func waiting(q *laneQueue) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	held := make(map[*chunk]bool)
-	for _, h := range q.list {
-		held[h.chunk] = true
+	for _, b := range q.list {
+		held[b.chunk] = true
 	}
 	return len(held)
 }
 
-// readSome reads until there are packets: on a busy machine they can come later
-// than a lane waits.
+// readSome reads until there are packets: on a busy machine that may take longer than
+// one ReadTimeout.
 func readSome(t *testing.T, l capture.Lane, b *packet.Batch) {
 	t.Helper()
 	for {
@@ -273,8 +274,8 @@ func readSome(t *testing.T, l capture.Lane, b *packet.Batch) {
 	}
 }
 
-// Where one lane does not read, the reader stops when the stream's memory is
-// used up, and goes on when the lane does.
+// TestStreamWaitsForSlowLane: if one lane does not read, the reader stops when the
+// stream's memory is used up, and goes on when the lane reads.
 func TestStreamWaitsForSlowLane(t *testing.T) {
 	const n = 200_000 // about 23 MB
 	s, err := openFiles([]string{write(t, compress(t, "lz4", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)))}, 2, byFirstByte)
@@ -284,7 +285,7 @@ func TestStreamWaitsForSlowLane(t *testing.T) {
 	var b packet.Batch
 	got := 0
 	st := s.inputs[0].stream
-	for full := false; ; { // lane 0 alone, until nothing more comes, since all memory waits for lane 1
+	for full := false; ; { // lane 0 alone, until all memory waits for lane 1
 		err := s.Lanes()[0].Read(&b)
 		if errors.Is(err, os.ErrDeadlineExceeded) && full {
 			break
@@ -300,11 +301,11 @@ func TestStreamWaitsForSlowLane(t *testing.T) {
 	}
 	rest := len(drain(t, s))
 	if s.Given() != n || got == 0 || got+rest != n || s.Err() != nil {
-		t.Errorf("source says %d of %d, lanes got %d and %d, error %v", s.Given(), n, got, rest, s.Err())
+		t.Errorf("Given is %d of %d, lanes got %d and %d, error %v", s.Given(), n, got, rest, s.Err())
 	}
 }
 
-// After Close the lanes end soon, with all that was handed out.
+// TestStreamClose: after Close the lanes end soon, with all packets that were delivered.
 func TestStreamClose(t *testing.T) {
 	const n = 200_000
 	path := write(t, compress(t, "gzip", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)))
@@ -334,7 +335,7 @@ func TestStreamClose(t *testing.T) {
 			}
 		}
 		if s.Given() != uint64(got) || got >= 2*n || s.Err() != nil {
-			t.Errorf("source says %d, lanes gave %d of %d; error %v", s.Given(), got, 2*n, s.Err())
+			t.Errorf("Given is %d, lanes returned %d of %d; error %v", s.Given(), got, 2*n, s.Err())
 		}
 		if err := s.Lanes()[0].Read(&b); err != io.EOF {
 			t.Errorf("Read after the end = %v", err)
@@ -342,8 +343,8 @@ func TestStreamClose(t *testing.T) {
 	}
 }
 
-// A stream that pauses lets the lane look after what waits, and what has come
-// is given without waiting for more.
+// TestStdinPipe: while a stream pauses, Read returns so that the lane can expire old
+// state. Packets are delivered without waiting for more.
 func TestStdinPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -365,22 +366,22 @@ func TestStdinPipe(t *testing.T) {
 		t.Errorf("error %v while nothing comes, want the deadline", err)
 	}
 	if _, known := s.Progress(); known {
-		t.Error("the share of a pipe cannot be known")
+		t.Error("the progress of a pipe is known")
 	}
 	w.Write(content[firstEnd+9:])
 	w.Close()
 	if rest := drain(t, s); len(rest) != 2 || s.Given() != 3 || s.Err() != nil {
-		t.Errorf("%d more frames, source says %d, error %v", len(rest), s.Given(), s.Err())
+		t.Errorf("%d more frames, Given is %d, error %v", len(rest), s.Given(), s.Err())
 	}
 }
 
-// Close ends the lanes also while the reader waits for bytes that do not come.
+// TestCloseWhileReaderWaits: Close ends the lanes while the reader waits for bytes.
 func TestCloseWhileReaderWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openFiles([]string{path}, 2, byFirstByte) // nobody writes: opening alone would wait
+	s, err := openFiles([]string{path}, 2, byFirstByte) // no writer: open blocks
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,7 +411,7 @@ func TestFifo(t *testing.T) {
 	go os.WriteFile(path, compress(t, "gzip", pcapFile(binary.LittleEndian, pcapMicros, 1, numbered(0, n)...)), 0)
 	complete(t, "fifo", drain(t, s), n)
 	if s.Given() != n || s.Err() != nil {
-		t.Errorf("source says %d, error %v", s.Given(), s.Err())
+		t.Errorf("Given is %d, error %v", s.Given(), s.Err())
 	}
 }
 

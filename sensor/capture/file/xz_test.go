@@ -11,8 +11,8 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// xzFile compresses what is given, each piece into a stream of its own, with a
-// dictionary of that size, in blocks of 100,000 bytes.
+// xzFile compresses each piece into a stream of its own, with a dictionary of that size,
+// in blocks of 100,000 bytes.
 func xzFile(t testing.TB, dict int, pieces ...[]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -31,10 +31,9 @@ func xzFile(t testing.TB, dict int, pieces ...[]byte) []byte {
 	return b.Bytes()
 }
 
-// TestXZGuard: files of many blocks and streams pass, whatever steps they are
-// read in.
+// TestXZGuard: files of many blocks and streams pass, in reads of any size.
 func TestXZGuard(t *testing.T) {
-	noise := make([]byte, 250_000) // is stored and not compressed
+	noise := make([]byte, 250_000) // stored, not compressed
 	x := uint32(1)
 	for i := range noise {
 		x = x*1664525 + 1013904223
@@ -62,16 +61,16 @@ func TestXZGuard(t *testing.T) {
 	}
 }
 
-// TestXZDictionaryIsBounded: a header that asks for much memory does not get it,
-// in the first stream or in a later one; what stands before is read.
+// TestXZDictionaryIsBounded: a header that demands much memory does not get it, in the
+// first stream or in a later one. The data before it is read.
 func TestXZDictionaryIsBounded(t *testing.T) {
 	good := xzFile(t, 1<<20, []byte("good"))
 	bad := xzFile(t, 1<<20, []byte("bad"))
-	at := 12 + 1 + 1 // in the block's header, behind its length and flags
+	at := 12 + 1 + 1 // in the block's header, after its length and flags
 	if bad[at] != 0x21 {
 		t.Fatalf("no filter at %d: % x", at, bad[:24])
 	}
-	bad[at+2] = 40 // 4 GiB; its checksum does not matter, as it is not looked at
+	bad[at+2] = 40 // 4 GiB; the checksum of the header is not checked before
 	for _, file := range [][]byte{bad, append(good, bad...)} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -84,8 +83,8 @@ func TestXZDictionaryIsBounded(t *testing.T) {
 		if err == nil || !strings.Contains(p.explain(err).Error(), "needs a dictionary of more than 128 MiB") {
 			t.Errorf("%q, error %v, want that the dictionary is too large", got, err)
 		}
-		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
-			t.Errorf("%d MiB allocated", taken>>20)
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 64<<20 {
+			t.Errorf("%d MiB allocated", allocated>>20)
 		}
 		if len(file) > len(bad) && string(got) != "good" {
 			t.Errorf("before the bad stream %q was read", got)
