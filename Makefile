@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 # The library's own manual page, which ours replaces, would bring a Markdown parser.
 TAGS    := urfave_cli_no_docs
-LDFLAGS := -s -w -X dnsmonster-sensor/sensor.version=$(VERSION) -X dnsmonster-sensor/sensor.linkedCommit=$(COMMIT)
+LDFLAGS := -s -w -X dnsmonster-sensor/sensor/cli.version=$(VERSION) -X dnsmonster-sensor/sensor/cli.linkedCommit=$(COMMIT)
 TOOLS   := packaging/dev/install-tools.sh
 GO      ?= go
 SUITE    = $(GO) run ./test/lab/suite

@@ -4,7 +4,7 @@ package main
 import (
 	"os"
 
-	"dnsmonster-sensor/sensor"
+	"dnsmonster-sensor/sensor/cli"
 )
 
-func main() { os.Exit(sensor.Main(os.Args, os.Stdout, os.Stderr)) }
+func main() { os.Exit(cli.Main(os.Args, os.Stdout, os.Stderr)) }

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/sensor/capture/watch"
+	"dnsmonster-sensor/sensor/pipeline"
 )
 
 // attachOptions are those of capturing from interfaces.
@@ -35,7 +36,7 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
 CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
 later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. Ends at Ctrl-C or SIGTERM: detaches, delivers what was
-captured, prints the books. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
+captured, prints the ledgers. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0
@@ -56,7 +57,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return record(c, o, s, ringFeed(options))
+			return record(c, o, s, ringInput(options))
 		},
 	}
 }
@@ -136,23 +137,23 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range o.ports.Value() {
 		kernel.Ports = append(kernel.Ports, uint16(p))
 	}
-	kernel.Decap, _ = parseDecap(a.decap.Value())                 // checked above,
-	tunnels, _ := parseTunnelPorts(o.reading.tunnelPorts.Value()) // and with the common options
+	kernel.Decap, _ = parseDecap(a.decap.Value())                // checked above,
+	tunnels, _ := parseTunnelPorts(o.decode.tunnelPorts.Value()) // and with the common options
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
 	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
-// ringFeed is what passes the interfaces.
-func ringFeed(o ring.Options) feed {
-	return feed{
-		live: true,
-		open: func(stop <-chan struct{}) (capture.Source, error) {
-			o.Stop = stop
-			return openRing(o)
-		},
-		look: func() error { return watch.Check(o.Interfaces) },
+// ringInput is what passes the interfaces.
+func ringInput(o ring.Options) input {
+	open := func(stop <-chan struct{}) (capture.Source, error) {
+		o.Stop = stop
+		return openRing(o)
+	}
+	return input{
+		Input: pipeline.Input{Live: true, Open: open},
+		check: func() error { return watch.Check(o.Interfaces) },
 	}
 }
 

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // columnsPage is docs/columns.md with a fresh table.
 func columnsPage(t *testing.T) []byte {
 	t.Helper()
-	page, err := os.ReadFile("../docs/columns.md")
+	page, err := os.ReadFile("../../docs/columns.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"fmt"
@@ -41,9 +41,9 @@ EXAMPLES:
 // checkConfig does with a file all that run would do before it makes or asks
 // anything.
 func checkConfig(of *cli.App, path string, environ []string) error {
-	w, app := of.Writer, another(of)
+	w, app := of.Writer, freshApp(of)
 	run := &invocation{app: app, line: config.Line{Command: []string{"run"}}}
-	in, err := input(app, app.Command("run"), run.line, environ)
+	in, err := gather(app, app.Command("run"), run.line, environ)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 	wrong.add(err)
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.
-	run.looks = true
+	run.machine = true
 	for _, err := range config.Joined(run.try(values)) {
 		if err != nil && !values.Follows(err) {
 			wrong.add(err)

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// reading are the options of what happens between packet and record.
-type reading struct {
+// decodeOptions are those of what happens between packet and record.
+type decodeOptions struct {
 	tunnelPorts cli.StringSlice
 	defragMB    int
 	tcpMB       int
@@ -25,35 +25,35 @@ type reading struct {
 	malformed   string
 }
 
-func (r *reading) flags() []cli.Flag {
+func (o *decodeOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
-			Category: "capture", Name: "tunnelport", EnvVars: []string{"DNSMONSTER_TUNNELPORT"}, Destination: &r.tunnelPorts,
+			Category: "capture", Name: "tunnelport", EnvVars: []string{"DNSMONSTER_TUNNELPORT"}, Destination: &o.tunnelPorts,
 			Usage: "UDP port that carries a tunnel, as `KIND:PORT` with one of " + strings.Join(udpTunnels(), ", ") + "; repeat, or separate by commas, for several. " +
 				"Kinds that are not named keep their usual ports (" + usualPorts() + ")",
 		},
 		&cli.IntFlag{
-			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &r.defragMB,
+			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &o.defragMB,
 			Usage: "`MEGABYTES` that wait at most for the rest of fragmented datagrams, in equal parts for each worker; beyond, the oldest datagrams are given up",
 		},
 		&cli.IntFlag{
-			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &r.tcpMB,
+			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &o.tcpMB,
 			Usage: "`MEGABYTES` that TCP streams take at most, in equal parts for each worker; beyond, those are given up that lose least",
 		},
 		&cli.DurationFlag{
-			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &r.gctime,
+			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
 			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for idle TCP streams, half of it for a gap in one",
 		},
 		&cli.BoolFlag{
-			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &r.dedup,
+			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
 			Usage: "record a packet that is seen more than once, as on two mirror ports, only once",
 		},
 		&cli.DurationFlag{
-			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &r.window,
+			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
 			Usage: "`TIME` within which the same packet counts as seen before",
 		},
 		&cli.StringFlag{
-			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &r.malformed,
+			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.malformed,
 			Usage: "`WHAT` becomes of messages that dnsmonster does not write, because its library cannot read them or they hold no question: record them, or drop them",
 		},
 	}
@@ -61,21 +61,21 @@ func (r *reading) flags() []cli.Flag {
 
 // check looks at the options, beside the number of workers and the ports that
 // carry DNS.
-func (r *reading) check(workers int, dns []int) error {
+func (o *decodeOptions) check(workers int, dns []int) error {
 	var p problems
-	ports, err := parseTunnelPorts(r.tunnelPorts.Value())
+	ports, err := parseTunnelPorts(o.tunnelPorts.Value())
 	if err != nil {
 		p.add(usageError("--tunnelport %w", err))
 	}
 	for _, port := range ports {
-		p.when(len(r.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
+		p.when(len(o.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
 	}
-	p.when(r.defragMB < workers || r.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", r.defragMB, workers, maxReassemblyMB)
-	p.when(r.tcpMB < workers || r.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", r.tcpMB, workers, maxReassemblyMB)
-	p.when(r.gctime < time.Millisecond, "--gctime %s: at least 1ms", r.gctime)
-	p.when(r.gctime > maxGCTime, "--gctime %s: at most %s", r.gctime, maxGCTime)
-	p.when(r.window < time.Microsecond, "--dedupwindow %s: at least 1us", r.window)
-	p.when(r.malformed != "record" && r.malformed != "drop", "--malformed %q: use record or drop", r.malformed)
+	p.when(o.defragMB < workers || o.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", o.defragMB, workers, maxReassemblyMB)
+	p.when(o.tcpMB < workers || o.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", o.tcpMB, workers, maxReassemblyMB)
+	p.when(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
+	p.when(o.gctime > maxGCTime, "--gctime %s: at most %s", o.gctime, maxGCTime)
+	p.when(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
+	p.when(o.malformed != "record" && o.malformed != "drop", "--malformed %q: use record or drop", o.malformed)
 	return p.err()
 }
 
@@ -87,17 +87,17 @@ const maxGCTime = 365 * 24 * time.Hour
 
 // decoder knows the tunnels' ports, and those of DNS. All that look at packets of
 // one run share it.
-func (r *reading) decoder(dns *worker.Ports) *decode.Decoder {
-	ports, _ := parseTunnelPorts(r.tunnelPorts.Value()) // checked before
+func (o *decodeOptions) decoder(dns *worker.Ports) *decode.Decoder {
+	ports, _ := parseTunnelPorts(o.tunnelPorts.Value()) // checked before
 	return decode.NewDecoder(ports, dns.Has)
 }
 
 // configure sets what the options say of each of so many workers.
-func (r *reading) configure(c *worker.Config, workers int) {
-	c.Defrag = defrag.Config{Bytes: r.defragMB << 20 / workers, Timeout: 3 * int64(r.gctime)}
-	c.TCP = tcp.Config{Bytes: r.tcpMB << 20 / workers, GapTimeout: int64(r.gctime) / 2, IdleTimeout: 6 * int64(r.gctime)}
-	c.DropMalformed = r.malformed == "drop"
-	if r.dedup {
-		c.Dedup = &dedup.Config{Window: int64(r.window)}
+func (o *decodeOptions) configure(c *worker.Config, workers int) {
+	c.Defrag = defrag.Config{Bytes: o.defragMB << 20 / workers, Timeout: 3 * int64(o.gctime)}
+	c.TCP = tcp.Config{Bytes: o.tcpMB << 20 / workers, GapTimeout: int64(o.gctime) / 2, IdleTimeout: 6 * int64(o.gctime)}
+	c.DropMalformed = o.malformed == "drop"
+	if o.dedup {
+		c.Dedup = &dedup.Config{Window: int64(o.window)}
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"errors"
@@ -15,14 +15,14 @@ import (
 	"dnsmonster-sensor/outputs/format"
 )
 
-// recordOptions say how records look, in every output that has them.
-type recordOptions struct {
+// formatOptions say how records look, in every output that has them.
+type formatOptions struct {
 	fields   string
 	timezone string
 	csvIP    string
 }
 
-func (o *recordOptions) flags() []cli.Flag {
+func (o *formatOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "general", Name: "jsonfields", EnvVars: []string{"DNSMONSTER_JSONFIELDS"}, Destination: &o.fields,
@@ -41,7 +41,7 @@ func (o *recordOptions) flags() []cli.Flag {
 }
 
 // check reads the options.
-func (o *recordOptions) check() (f format.Options, err error) {
+func (o *formatOptions) check() (f format.Options, err error) {
 	if f.Fields, err = format.ParseFields(o.fields); err != nil {
 		return f, usageError("--jsonfields: %w", err)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"bytes"
@@ -34,10 +34,10 @@ func TestGeneratedFiles(t *testing.T) {
 	}
 	config.WriteINI(&sample, v, false)
 	for path, want := range map[string][]byte{
-		"../docs/configuration.md": doc.Bytes(), "../packaging/config-sample.ini": sample.Bytes(), "../MIGRATING.md": migrating(t),
-		"../docs/columns.md":          columnsPage(t),
-		"../docs/adding-an-output.md": examplePage(t, "../docs/adding-an-output.md", "../test/outputtest/testdata/collector/collector.go"),
-		"../docs/adding-an-input.md":  examplePage(t, "../docs/adding-an-input.md", "../test/capturetest/testdata/tee/tee.go", "newinput_test.go#teeCommand"),
+		"../../docs/configuration.md": doc.Bytes(), "../../packaging/config-sample.ini": sample.Bytes(), "../../MIGRATING.md": migrating(t),
+		"../../docs/columns.md":          columnsPage(t),
+		"../../docs/adding-an-output.md": examplePage(t, "../../docs/adding-an-output.md", "../../test/outputtest/testdata/collector/collector.go"),
+		"../../docs/adding-an-input.md":  examplePage(t, "../../docs/adding-an-input.md", "../../test/capturetest/testdata/tee/tee.go", "newinput_test.go#teeCommand"),
 	} {
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {
@@ -45,7 +45,7 @@ func TestGeneratedFiles(t *testing.T) {
 			}
 		}
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is stale (%v): run go generate ./sensor", path, err)
+			t.Errorf("%s is stale (%v): run go generate ./sensor/cli", path, err)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func TestGeneratedFiles(t *testing.T) {
 // migrating is MIGRATING.md with a fresh table of changes.
 func migrating(t *testing.T) []byte {
 	t.Helper()
-	page, err := os.ReadFile("../MIGRATING.md")
+	page, err := os.ReadFile("../../MIGRATING.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"cmp"
@@ -10,7 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/signals"
 )
 
 // invocation is a command line with all that it, the environment and the
@@ -23,10 +25,10 @@ type invocation struct {
 	options *config.Values // of the command
 	values  *config.Values // the same; nil for commands that do not capture
 	resolve func() (*config.Values, error)
-	signals *signals
+	signals *signals.Signals
 	warned  bool // the warnings have been logged
 	trial   bool // find out whether it would start, and do nothing
-	looks   bool // a trial looks at files and interfaces, too
+	machine bool // a trial looks at files and interfaces, too
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -46,7 +48,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	case len(line.Command) == 0:
 		line.Command = []string{"run"}
 	}
-	in, err := input(app, commandOf(app, line), line, environ)
+	in, err := gather(app, commandOf(app, line), line, environ)
 	if err != nil {
 		return nil, err
 	}
@@ -95,13 +97,13 @@ func (inv *invocation) run(app *cli.App) error {
 // try finds out whether the same command would start with other values. Nothing
 // is opened.
 func (inv *invocation) try(v *config.Values) error {
-	app := another(inv.app)
-	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, looks: inv.looks}
+	app := freshApp(inv.app)
+	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, machine: inv.machine}
 	return other.run(app)
 }
 
 func unknownCommand(app *cli.App, name string) error {
-	name = shown(name)
+	name = endpoint.MaskAll(name)
 	if name == "true" || name == "false" {
 		return usageError("what is %q? A truth value is written --name=%s", name, name)
 	}
@@ -115,8 +117,8 @@ func unknownCommand(app *cli.App, name string) error {
 	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.Nearest(name, names))
 }
 
-// input gathers what Resolve needs, but for the file.
-func input(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
+// gather collects what Resolve needs, except the file.
+func gather(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
 	in := config.Input{Command: cmp.Or(strings.Join(line.Command, " "), cmd.Name), Line: line.Given}
 	var err error
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
@@ -174,7 +176,7 @@ func resolve(in config.Input) (*config.Values, error) {
 const (
 	invocationKey = "invocation"
 	signalsKey    = "signals"
-	anotherKey    = "another"
+	freshKey      = "fresh"
 )
 
 func invocationOf(c *cli.Context) *invocation {

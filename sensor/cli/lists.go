@@ -1,7 +1,6 @@
-package sensor
+package cli
 
 import (
-	"context"
 	"time"
 
 	"dnsmonster-sensor/outputs"
@@ -27,13 +26,4 @@ func listOptions(v *config.Values) lists.Options {
 		return lists.Source{Location: v.String(name + "file"), Interval: every}
 	}
 	return lists.Options{Skip: source("skipdomains"), Allow: source("allowdomains"), Match: v.String("domainmatch")}
-}
-
-// loadLists reads the lists for the first time.
-func (o *common) loadLists(ctx context.Context) error {
-	var p problems
-	for _, err := range o.domains.Load(ctx) {
-		p.add(err)
-	}
-	return p.err()
 }

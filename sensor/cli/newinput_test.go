@@ -1,7 +1,8 @@
-package sensor
+package cli
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/capturetest/testdata/tee"
 	"dnsmonster-sensor/test/lab"
@@ -39,23 +42,27 @@ func teeCommand(list []outputs.Output) *cli.Command {
 				return usageError("--teeaddress %q: use HOST:PORT, such as 127.0.0.1:5300", address)
 			}
 			s.sample = worker.NewSampler(o.ratio()) // no program in the kernel does it
-			return record(c, o, s, feed{live: true, open: func(<-chan struct{}) (capture.Source, error) {
+			open := func(<-chan struct{}) (capture.Source, error) {
 				source, err := tee.Listen(address, s.log)
 				if err != nil {
 					return nil, usageError("--teeaddress: %w", err)
 				}
 				return source, nil
-			}})
+			}
+			return record(c, o, s, input{Input: pipeline.Input{Live: true, Open: open}})
 		},
 	}
 }
+
+// query asks for m000.example.org.
+const query = "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04m000\x07example\x03org\x00\x00\x01\x00\x01"
 
 // TestNewInput: the command of docs/adding-an-input.md records what comes, samples,
 // and tells what nobody knows.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
 	var stderr lab.Log
-	calls, dir := newSignals(), t.TempDir()
+	calls, dir := signals.New(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
 	app.Metadata[signalsKey] = calls
@@ -75,10 +82,9 @@ func TestNewInput(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("no records")
 		}
-		_, _ = sender.Write(told(1)[0].Data) // refused until the port is open
+		_, _ = io.WriteString(sender, query) // refused until the port is open
 	}
-	calls.first, calls.at = syscall.SIGTERM, time.Now()
-	calls.stop()
+	calls.Request(syscall.SIGTERM)
 	if err := <-ended; err != nil {
 		t.Errorf("the end is %v", err)
 	}

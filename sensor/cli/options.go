@@ -1,8 +1,7 @@
-package sensor
+package cli
 
 import (
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strconv"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/stage"
@@ -29,22 +30,22 @@ type common struct {
 	server   string
 	mask     mask.Bits
 	maskECS  bool
-	reading  reading
+	decode   decodeOptions
 	skipTLS  bool
 	force    bool
-	records  recordOptions
+	records  formatOptions
 	process  processOptions
-	metrics  metricOptions
+	metrics  metrics.Options
 	outputs  []outputs.Output
 	delivery outputs.Options
 	lists    lists.Options
-	domains  *lists.Lists // made by activeOutputs
+	domains  *lists.Lists // made by enabledOutputs
 	stages   []stage.Kind // between workers and outputs; none so far
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
 	fallback bool // where no output is switched on, records go to stdout
 
-	names interfaceNames
+	names pipeline.InterfaceNames
 }
 
 func newCommon(list []outputs.Output) *common {
@@ -76,7 +77,7 @@ func (o *common) flags() []cli.Flag {
 			Usage: "keep exactly a of every b packets that match, as `a:b`; TCP and fragments by pair of addresses, so that messages stay whole",
 		},
 	}
-	flags = append(flags, o.reading.flags()...)
+	flags = append(flags, o.decode.flags()...)
 	flags = append(flags, config.Compatible()...)
 	flags = append(flags, config.Flags(o.pending)...)
 	for _, out := range o.outputs {
@@ -87,9 +88,9 @@ func (o *common) flags() []cli.Flag {
 	flags = append(flags, o.delivery.Flags()...)
 	flags = append(flags, o.lists.Flags()...)
 	flags = append(flags, o.process.flags()...)
-	flags = append(flags, o.metrics.flags()...)
+	flags = append(flags, o.metrics.Flags()...)
 	flags = append(flags, forceFlag(&o.force))
-	return config.WithSecretFiles(append(flags, leaveFlags()...))
+	return config.WithSecretFiles(append(flags, printFlags()...))
 }
 
 // forceFlag is in no section: it is said once, of what is there now, and a file
@@ -148,12 +149,12 @@ func (o *common) check() error {
 	}
 	p.when(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
-	p.add(o.reading.check(o.lanes(), o.ports.Value()))
+	p.add(o.decode.check(o.lanes(), o.ports.Value()))
 	_, err := o.records.check()
 	p.add(err)
 	p.add(o.delivery.Check())
 	p.add(o.lists.Check())
-	p.add(o.metrics.check())
+	p.add(o.metrics.Check())
 	return p.err()
 }
 
@@ -181,53 +182,6 @@ func (o *common) portSet() *worker.Ports {
 		s.Add(uint16(p))
 	}
 	return s
-}
-
-// active is an output that is switched on.
-type active struct {
-	output   outputs.Output
-	settings outputs.Settings
-}
-
-// activeOutputs checks the options of all outputs. Where none is switched on
-// records go to stdout, or that is an error.
-func (o *common) activeOutputs(c *cli.Context, log *slog.Logger) ([]active, error) {
-	if err := o.introduce(log); err != nil {
-		return nil, err
-	}
-	o.domains = lists.New(o.lists, o.skipTLS, log)
-	list, err := o.switchedOn()
-	switch {
-	case err != nil || len(list) > 0:
-		return list, err
-	case !o.fallback:
-		return nil, &exitError{exitUsage, errNoOutput}
-	}
-	if err := c.Set("stdoutoutputtype", "1"); err != nil {
-		return nil, fmt.Errorf("switch on stdout: %w", err)
-	}
-	return o.switchedOn()
-}
-
-func (o *common) switchedOn() ([]active, error) {
-	var list []active
-	var p problems
-	for _, out := range o.outputs {
-		s, err := out.Settings()
-		if err == nil && s.Type != outputs.Off {
-			o.delivery.Fill(&s)
-			s.Spool.Force = o.force
-			s.Skip, s.Allow = matchers(o.domains, o.lists)
-			if err = s.Validate(); err != nil {
-				err = fmt.Errorf("%soutputtype: %w", out.Name(), err)
-			}
-		}
-		p.add(err)
-		if s.Type != outputs.Off {
-			list = append(list, active{out, s})
-		}
-	}
-	return list, p.err()
 }
 
 // parseRatio reads a sampling ratio a:b, which keeps a of every b.

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"bytes"
@@ -121,7 +121,7 @@ func TestManualDefaults(t *testing.T) {
 func TestOptionVariablesAreSpelledOut(t *testing.T) {
 	t.Parallel()
 	var sources bytes.Buffer
-	for _, dir := range []string{".", "../outputs"} {
+	for _, dir := range []string{"..", "../../outputs"} {
 		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

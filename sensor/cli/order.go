@@ -1,10 +1,11 @@
-package sensor
+package cli
 
 import (
 	"os"
 	"strings"
 
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/pipeline"
 )
 
 // smallInput is how many bytes of files one worker reads as well as several: the
@@ -14,13 +15,13 @@ const smallInput = 16 << 20
 // keepOrder sees to it that records come in the files' order, where that is asked
 // for or costs nothing: one worker takes the packets, and one writer for each output
 // the records.
-func (s *session) keepOrder(o *common, in feed, list []active) {
-	if in.live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
+func (s *session) keepOrder(o *common, in input, list []pipeline.Output) {
+	if in.Live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
 		return
 	}
 	o.workers = 1
 	for i := range list {
-		list[i].settings.Workers = 1
+		list[i].Settings.Workers = 1
 	}
 }
 

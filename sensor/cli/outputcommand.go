@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/sensor/config"
 )
 
@@ -68,11 +69,11 @@ type outputCommand struct {
 	skipTLS   bool
 }
 
-// do gives an error the exit status that says whether somebody has to mend
+// do gives an error the exit status that says whether somebody has to repair
 // something, or no server answers.
 func (o *outputCommand) do(c *cli.Context) error {
 	if c.Args().Present() && !o.arguments {
-		return usageError("%s takes no arguments: what is %q?", o.name, shown(c.Args().First()))
+		return usageError("%s takes no arguments: what is %q?", o.name, endpoint.MaskAll(c.Args().First()))
 	}
 	process := processOptions{level: 2, format: "text"}
 	log, _ := process.logger(c.App.ErrWriter, nil)

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 //go:generate go test . -run TestGeneratedFiles -update
 
@@ -13,9 +13,9 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// leaveFlags are the options that no file can hold. All but config print or
-// write something and end.
-func leaveFlags() []cli.Flag {
+// printFlags are the options that no file can hold. All but config print or write
+// something, and exit.
+func printFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
 		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set now to this `FILE`, and end; -: to stdout. A configuration that is there is replaced, other files are not"},
@@ -28,8 +28,8 @@ func leaveFlags() []cli.Flag {
 	}
 }
 
-// leave does what these options ask for. done says that there was something.
-func (inv *invocation) leave(app *cli.App) (done bool, err error) {
+// printAndExit does what printFlags ask for. done says that there was something.
+func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 	w := app.Writer
 	if inv.version {
 		_, err := fmt.Fprintln(w, versionLine())

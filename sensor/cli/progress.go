@@ -1,94 +1,37 @@
-package sensor
+package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/term"
 
-	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/pipeline"
 )
-
-// screen is a terminal with a line at its bottom that changes. What is written
-// meanwhile appears above.
-type screen struct {
-	file *os.File
-	mu   sync.Mutex
-	line string // shown now
-}
-
-// newScreen returns nil where w is no terminal.
-func newScreen(w io.Writer) *screen {
-	if file, ok := printable.Unwrap(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return &screen{file: file}
-	}
-	return nil
-}
-
-// clearLine goes to the start of the line and empties it.
-const clearLine = "\r\x1b[K"
-
-// Write writes above the line.
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.line == "" {
-		return s.file.Write(p)
-	}
-	io.WriteString(s.file, clearLine)
-	n, err := s.file.Write(p)
-	if len(p) > 0 && p[len(p)-1] == '\n' {
-		io.WriteString(s.file, s.line)
-	} else {
-		s.line = ""
-	}
-	return n, err
-}
-
-// show changes the line, as much of it as fits; "" takes it away.
-func (s *screen) show(line string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if width, _, err := term.GetSize(int(s.file.Fd())); err == nil && width > 0 {
-		line = line[:min(len(line), width-1)]
-	}
-	if line != s.line {
-		io.WriteString(s.file, clearLine+line)
-		s.line = line
-	}
-}
 
 // progressEvery is how often the line changes.
 const progressEvery = 500 * time.Millisecond
 
-// startProgress shows how far the reading of files is, until stop is called. It
-// shows nothing where that is not wanted, where the log is not on a terminal, and
-// where the records themselves are.
-func (s *session) startProgress(source capture.Source, list []active, b *books) (stop func()) {
-	files, ok := source.(capture.Progressor)
-	if !ok || !s.progress || s.screen == nil || recordsOnTerminal(list) {
-		return func() {}
-	}
+// startProgress shows the progress of reading files in the terminal's last line
+// until stop is called.
+func (t *terminal) startProgress(files capture.Progressor, messages func() uint64, begun time.Time) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(progressEvery)
 		defer tick.Stop()
-		last := progress{at: b.begun}
+		last := progress{at: begun}
 		for {
 			select {
 			case <-quit:
-				s.screen.show("")
+				t.show("")
 				return
 			case now := <-tick.C:
-				next := progress{at: now, messages: b.messageCount()}
+				next := progress{at: now, messages: messages()}
 				next.share, next.known = files.Progress()
-				s.screen.show(next.line(last, b.begun))
+				t.show(next.line(last, begun))
 				last = next
 			}
 		}
@@ -99,8 +42,10 @@ func (s *session) startProgress(source capture.Source, list []active, b *books) 
 	}
 }
 
-func recordsOnTerminal(list []active) bool {
-	return term.IsTerminal(1) && slices.ContainsFunc(list, func(a active) bool { return a.output.Name() == "stdout" })
+// recordsOnTerminal reports whether records are written to a terminal: a progress
+// line would stand between them.
+func recordsOnTerminal(list []pipeline.Output) bool {
+	return term.IsTerminal(1) && slices.ContainsFunc(list, func(o pipeline.Output) bool { return o.Output.Name() == "stdout" })
 }
 
 // progress is how far a run was at a time.

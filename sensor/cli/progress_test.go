@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"bytes"
@@ -32,8 +32,8 @@ func TestProgressLine(t *testing.T) {
 	f("100%, 1010 messages, 5/s", progress{messages: 1010, share: 1, known: true})
 }
 
-// terminal is what a terminal of that many columns has got from a sensor.
-func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) string {
+// onTerminal is what a terminal of that many columns has got from a sensor.
+func onTerminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -79,19 +79,19 @@ func terminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) str
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	file := packets.TempFile(t, packets.Queries(100_000)) // 0.1 s of packets
-	shown := terminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
+	shown := onTerminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
 	line, rest, ok := strings.Cut(shown, "left")
 	if !ok || !strings.Contains(line, clearLine) || !strings.Contains(line, "% ") && !strings.Contains(line, "%, ") {
 		t.Fatalf("no progress on the terminal: %q", shown)
 	}
 	last := rest[strings.LastIndex(rest, clearLine)+len(clearLine):]
-	if strings.Contains(last, "messages, ") || !strings.Contains(last, "books after") {
+	if strings.Contains(last, "messages, ") || !strings.Contains(last, "ledgers after") {
 		t.Errorf("the line is not gone at the end: %q", shown)
 	}
 	if !strings.Contains(shown, "packet                 in 100000, udp_message 100000; unaccounted 0") {
 		t.Errorf("not all is read: %q", shown)
 	}
-	shown = terminal(t, 12, nil, "replay", file, "--speed=0.1")
+	shown = onTerminal(t, 12, nil, "replay", file, "--speed=0.1")
 	lines := strings.Split(shown, clearLine)
 	for _, line := range lines[:len(lines)-1] {
 		if len(line) > 11 {
@@ -101,14 +101,14 @@ func TestProgress(t *testing.T) {
 	if len(lines) < 3 {
 		t.Errorf("no progress on a narrow terminal: %q", shown)
 	}
-	if shown = terminal(t, 100, nil, "replay", file, "--speed=0.1", "--progress=false"); strings.Contains(shown, "\x1b") {
+	if shown = onTerminal(t, 100, nil, "replay", file, "--speed=0.1", "--progress=false"); strings.Contains(shown, "\x1b") {
 		t.Errorf("a progress line though it is not wanted: %q", shown)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown = terminal(t, 100, bytes.NewReader(b), "replay", "-", "--speed=0.1")
+	shown = onTerminal(t, 100, bytes.NewReader(b), "replay", "-", "--speed=0.1")
 	if !strings.Contains(shown, clearLine) || strings.Contains(shown, "% ") || !strings.Contains(shown, " messages, ") {
 		t.Errorf("of a pipe the share is not known: %q", shown)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"math"
@@ -8,6 +8,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
+	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -42,7 +43,7 @@ EXAMPLES:
 			if !c.Args().Present() {
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
-			return record(c, o, s, f.feed("replay", c.Args().Slice(), o, s))
+			return record(c, o, s, f.input("replay", c.Args().Slice(), o, s))
 		},
 	}
 }
@@ -84,20 +85,20 @@ func (f *fileOptions) check() error {
 	return nil
 }
 
-// feed is the files of paths; what is where these were named.
-func (f *fileOptions) feed(what string, paths []string, o *common, s *session) feed {
+// input is the files of paths; what says where they were named.
+func (f *fileOptions) input(what string, paths []string, o *common, s *session) input {
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
-	look := func() error {
+	check := func() error {
 		var p problems
 		for _, err := range file.Check(paths) {
 			p.add(usageError("%s: %w", what, err))
 		}
 		return p.err()
 	}
-	return feed{look: look, files: paths, ordered: f.ordered, open: func(<-chan struct{}) (capture.Source, error) {
+	open := func(<-chan struct{}) (capture.Source, error) {
 		in := file.Options{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
-		if !o.reading.dedup { // else duplicates have to meet
+		if !o.decode.dedup { // else duplicates have to meet
 			in.Unpinned = s.decoder.Unpinned
 		}
 		files, err := file.Open(in)
@@ -105,5 +106,6 @@ func (f *fileOptions) feed(what string, paths []string, o *common, s *session) f
 			return nil, usageError("%s: %w", what, err)
 		}
 		return files, nil
-	}}
+	}
+	return input{Input: pipeline.Input{Open: open}, files: paths, ordered: f.ordered, check: check}
 }

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
@@ -21,13 +22,9 @@ type runOptions struct {
 	noPromiscuous bool
 }
 
-func newRun(list []outputs.Output) *runOptions {
+func runCommand(list []outputs.Output) *cli.Command {
 	o := &runOptions{common: newCommon(list)}
 	o.common.fallback = false
-	return o
-}
-
-func (o *runOptions) command() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "do what dnsmonster does with the same options; the command where none is named",
@@ -61,7 +58,7 @@ func (o *runOptions) flags() []cli.Flag {
 }
 
 func (o *runOptions) run(c *cli.Context) error {
-	switch what := shown(c.Args().First()); {
+	switch what := endpoint.MaskAll(c.Args().First()); {
 	case what == "true" || what == "false":
 		return usageError("what is %q? A truth value is written --name=%s", what, what)
 	case c.Args().Present():
@@ -70,7 +67,7 @@ func (o *runOptions) run(c *cli.Context) error {
 	if err := o.verify(c, invocationOf(c)); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if invocationOf(c).looks {
+	if invocationOf(c).machine {
 		return nil
 	}
 	s, err := o.common.session(c)
@@ -84,9 +81,9 @@ func (o *runOptions) run(c *cli.Context) error {
 	return record(c, o.common, s, in)
 }
 
-// input checks the options of the input, and returns the feed.
-func (o *runOptions) input(s *session) (feed, error) {
-	var none feed
+// input checks the options of the input, and returns it.
+func (o *runOptions) input(s *session) (input, error) {
+	var none input
 	var p problems
 	p.add(o.attach.check())
 	p.add(o.files.check())
@@ -98,7 +95,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 		return none, err
 	}
 	if o.file != "" {
-		return o.files.feed("--pcapfile", []string{o.file}, o.common, s), nil
+		return o.files.input("--pcapfile", []string{o.file}, o.common, s), nil
 	}
 	interfaces := []string{o.device}
 	o.attach.promiscuous = !o.noPromiscuous
@@ -109,7 +106,7 @@ func (o *runOptions) input(s *session) (feed, error) {
 	if err != nil {
 		return none, err
 	}
-	return ringFeed(options), nil
+	return ringInput(options), nil
 }
 
 // verify finds everything that would keep run from starting. What follows from
@@ -118,7 +115,7 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	v := inv.values
 	var p problems
 	p.add(o.common.verify(v))
-	active, err := o.common.activeOutputs(c, slog.New(slog.DiscardHandler))
+	list, err := o.common.enabledOutputs(c, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, errNoOutput) || !v.IsMeant("outputtype") {
 		p.add(err)
 	}
@@ -126,8 +123,8 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	if !errors.Is(err, errNoInput) || !v.IsMeant("devname", "pcapfile", "dnstapsocket") {
 		p.add(err)
 	}
-	if inv.looks || !inv.trial && len(p) == 0 {
-		p.add(o.common.look(in, active))
+	if inv.machine || !inv.trial && len(p) == 0 {
+		p.add(o.common.checkMachine(in, list))
 	}
 	if err := p.err(); err != nil {
 		return v.Explain(err)

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"bufio"
@@ -30,7 +30,7 @@ type spoolOptions struct {
 	format   string
 	template string
 	server   string
-	records  recordOptions
+	records  formatOptions
 }
 
 func spoolCommand() *cli.Command {

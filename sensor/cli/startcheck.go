@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"errors"
@@ -9,37 +9,38 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// look says what on this machine would keep a command from starting: all at once,
-// before anything is opened or made. `config check` does no more than this. No
-// server is asked, and the kernel is not tried out: see the commands postgres
+// checkMachine says what on this machine would keep a command from starting: all at
+// once, before anything is opened or made. `config check` does no more than this. No
+// server is asked, and nothing is tried on the kernel: see the commands postgres
 // check and check.
-func (o *common) look(in feed, active []active) error {
+func (o *common) checkMachine(in input, list []pipeline.Output) error {
 	var p problems
-	if in.look != nil {
-		p.add(in.look())
+	if in.check != nil {
+		p.add(in.check())
 	}
-	if o.domains == nil { // options that come before are wrong
+	if o.domains == nil { // earlier options are wrong
 		return p.err()
 	}
 	for _, err := range o.domains.CheckFiles() {
 		p.add(err)
 	}
-	for _, a := range active {
-		if l, ok := a.output.(outputs.LocalChecker); ok {
+	for _, a := range list {
+		if l, ok := a.Output.(outputs.LocalChecker); ok {
 			p.add(l.CheckLocal())
 		}
 	}
-	if len(active) > 0 {
-		p.add(o.delivery.CheckFolder(active[0].output.Name(), o.force)) // the same for all of them
+	if len(list) > 0 {
+		p.add(o.delivery.CheckFolder(list[0].Output.Name(), o.force)) // the same for all of them
 	}
-	p.add(lookAtProfile("cpuprofile", o.process.cpuProfile, o.force))
-	p.add(lookAtProfile("memprofile", o.process.memProfile, o.force))
+	p.add(checkProfile("cpuprofile", o.process.cpuProfile, o.force))
+	p.add(checkProfile("memprofile", o.process.memProfile, o.force))
 	return p.err()
 }
 
-func lookAtProfile(option, path string, force bool) error {
+func checkProfile(option, path string, force bool) error {
 	if path == "" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package sensor
+package cli
 
 import (
 	"fmt"
@@ -75,7 +75,7 @@ func TestReadingOptionsRefuse(t *testing.T) {
 func TestBoundsAreShared(t *testing.T) {
 	for _, workers := range []int{1, 3, 64} {
 		o := newCommon(nil)
-		o.workers, o.reading.defragMB, o.reading.tcpMB, o.reading.gctime = workers, 100, 300, 10e9
+		o.workers, o.decode.defragMB, o.decode.tcpMB, o.decode.gctime = workers, 100, 300, 10e9
 		c := (&session{}).workerConfig(o)
 		if got := c.Defrag.Bytes * workers; got > 100<<20 || got < 100<<20-workers {
 			t.Errorf("%d workers: %d bytes for fragments", workers, got)

@@ -36,7 +36,7 @@ func Markdown(w io.Writer, program string, pages []Page, pending []Feature) erro
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, `# Configuration
 
-<!-- Written by "go generate ./sensor" from the options' declarations; a test keeps it fresh. -->
+<!-- Written by "go generate ./sensor/cli" from the options' declarations; a test keeps it fresh. -->
 
 %[1]s takes options from the command line, from environment variables and from a
 configuration file, and nothing else. The command line beats the environment, which

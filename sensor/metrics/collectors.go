@@ -1,22 +1,21 @@
-package sensor
+package metrics
 
 import (
-	"math"
 	"runtime"
-	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/userspace/account"
 )
 
-// ledgerCollector shows the books: the same numbers as the summary.
-type ledgerCollector struct{ books *books }
+// ledgerCollector shows the ledgers, with the same numbers as the summary, and what
+// only outputs know.
+type ledgerCollector struct {
+	ledgers func() ([]account.Ledger, error)
+	outputs []*outputs.Runner
+}
 
 var (
 	descIn = prometheus.NewDesc("dnsmonster_sensor_ledger_in_total",
@@ -36,7 +35,7 @@ var (
 	descRows = prometheus.NewDesc("dnsmonster_sensor_output_batch_rows",
 		"Records in a batch that an output's destination has acknowledged.", []string{"output"}, nil)
 	descMeter = prometheus.NewDesc("dnsmonster_sensor_meter_total",
-		"Numbers beside the books.", []string{"ledger", "part", "meter"}, nil)
+		"Numbers beside the ledgers.", []string{"ledger", "part", "meter"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -48,12 +47,12 @@ func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
-	ledgers, err := c.books.ledgers()
+	ledgers, err := c.ledgers()
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(descIn, err)
 		return
 	}
-	for _, r := range c.books.outputs {
+	for _, r := range c.outputs {
 		ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, r.OldestAge().Seconds(), r.Name())
 		batches, rows, upTo := r.BatchRows()
 		ch <- prometheus.MustNewConstHistogram(descRows, batches, float64(rows), upTo, r.Name())
@@ -85,8 +84,15 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// Failure is a part of the sensor, or all parts of a kind, and how often it has
+// failed.
+type Failure struct {
+	What, Part string // such as "output", "psql"
+	Count      uint64
+}
+
 // failureCollector shows what has failed while the sensor goes on.
-type failureCollector struct{ pipeline *pipeline }
+type failureCollector struct{ failures func() []Failure }
 
 var descFailed = prometheus.NewDesc("dnsmonster_sensor_failures_total",
 	"Parts of the sensor that have ended for good while it goes on: lanes, inputs, outputs, the metrics endpoint. Each is in the log.", []string{"what", "part"}, nil)
@@ -96,28 +102,12 @@ func (c *failureCollector) Describe(ch chan<- *prometheus.Desc) { ch <- descFail
 
 // Collect implements prometheus.Collector.
 func (c *failureCollector) Collect(ch chan<- prometheus.Metric) {
-	emit := func(what, part string, n uint64) {
-		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(n), what, part)
-	}
-	p := c.pipeline
-	for _, what := range []string{"capture", "lane", "metrics"} {
-		emit(what, "", p.failures(what))
-	}
-	inputs := 0
-	if err := p.source.Err(); err != nil {
-		inputs = len(config.Joined(err))
-	}
-	emit("input", "", uint64(inputs))
-	for _, r := range p.runners {
-		n := uint64(0)
-		if r.Err() != nil {
-			n = 1
-		}
-		emit("output", r.Name(), n)
+	for _, f := range c.failures() {
+		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(f.Count), f.What, f.Part)
 	}
 }
 
-// listCollector shows the domain lists that there are.
+// listCollector shows the domain lists that are in use.
 type listCollector struct{ lists *lists.Lists }
 
 var (
@@ -145,107 +135,22 @@ func (c *listCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// legacyCollector shows dnsmonster's metrics as it did: all of them gauges.
-type legacyCollector struct {
-	books  *books
-	prefix string
+// Identity names a sensor and its build.
+type Identity struct {
+	Server  string // the name that the user has given it
+	Version string
+	Commit  string
+	Program string // hash of the kernel program
 }
 
-// legacyPrefix is what stood before the names.
-func legacyPrefix(server string) string {
-	return "dnsmonster_" + strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, server) + "_"
-}
-
-// Describe implements prometheus.Collector. The names depend on the outputs:
-// without a description they are taken as they come.
-func (c *legacyCollector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (c *legacyCollector) Collect(ch chan<- prometheus.Metric) {
-	ledgers, err := c.books.ledgers()
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(descIn, err)
-		return
-	}
-	for _, s := range legacySamples(ledgers) {
-		d := prometheus.NewDesc(c.prefix+s.name, s.name, nil, nil)
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, s.value)
-	}
-}
-
-// buildInfo names the build and the sensor: 1, with labels to join with.
-func buildInfo(server string) prometheus.Collector {
+// buildInfo is 1, with labels to join with.
+func buildInfo(of Identity) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dnsmonster_sensor_build_info", Help: "The build, its kernel program, and the sensor's name.",
 		ConstLabels: prometheus.Labels{
-			"version": version, "commit": buildCommit(), "kernel_program": bpf.ObjectHash(), "goversion": runtime.Version(), "server": server,
+			"version": of.Version, "commit": of.Commit, "kernel_program": of.Program, "goversion": runtime.Version(), "server": of.Server,
 		},
 	})
 	g.Set(1)
 	return g
-}
-
-// lossMeter takes the share of packets that the capture lost in the last whole
-// interval.
-type lossMeter struct {
-	books     *books
-	lost, all uint64        // packets up to the end of the last interval
-	ratio     atomic.Uint64 // bits of a float64, NaN: not known
-}
-
-func newLossMeter(b *books) *lossMeter {
-	m := &lossMeter{books: b}
-	if _, _, known, err := b.wanted(); err == nil && !known {
-		m.ratio.Store(math.Float64bits(math.NaN()))
-	}
-	return m
-}
-
-var descLoss = prometheus.NewDesc("dnsmonster_sensor_capture_loss_ratio",
-	"Share of the packets to capture that the kernel had no room for, in the last interval of capturestatsdelay.", nil, nil)
-
-// Describe implements prometheus.Collector.
-func (m *lossMeter) Describe(ch chan<- *prometheus.Desc) { ch <- descLoss }
-
-// Collect implements prometheus.Collector.
-func (m *lossMeter) Collect(ch chan<- prometheus.Metric) {
-	if ratio := math.Float64frombits(m.ratio.Load()); !math.IsNaN(ratio) {
-		ch <- prometheus.MustNewConstMetric(descLoss, prometheus.GaugeValue, ratio)
-	}
-}
-
-// follow measures until quit is closed.
-func (m *lossMeter) follow(every time.Duration, quit <-chan struct{}) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-quit:
-			return
-		case <-tick.C:
-			m.measure()
-		}
-	}
-}
-
-// measure ends an interval.
-func (m *lossMeter) measure() {
-	all, lost, known, err := m.books.wanted()
-	if err != nil {
-		return // whoever reads the books says so
-	}
-	ratio := 0.0
-	switch {
-	case !known:
-		ratio = math.NaN()
-	case all > m.all:
-		ratio = float64(lost-m.lost) / float64(all-m.all)
-	}
-	m.ratio.Store(math.Float64bits(ratio))
-	m.lost, m.all = lost, all
 }

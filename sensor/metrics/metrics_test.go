@@ -1,7 +1,8 @@
-package sensor
+package metrics
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
@@ -43,7 +43,7 @@ func TestFlattenHistogram(t *testing.T) {
 
 func TestAlertRules(t *testing.T) {
 	lab.Need(t, "promtool")
-	page, err := os.ReadFile("../docs/metrics.md")
+	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestMetricLine(t *testing.T) {
 	f("", nil, "kv")
 }
 
-// TestLegacyMetrics: dnsmonster's names, from the books of an interface and of a
+// TestLegacyMetrics: dnsmonster's names, from the ledgers of an interface and of a
 // file, for every output that it has.
 func TestLegacyMetrics(t *testing.T) {
 	f := func(want string, ledgers ...account.Ledger) {
@@ -128,31 +128,21 @@ func TestLegacyMetrics(t *testing.T) {
 	f("packetsDuplicate=4", ledger("kernel", "", 0), ledger("packet", "", 60, n("duplicate", 4)))
 }
 
-// countingSource is a source whose kernel has counted.
-type countingSource struct {
-	capture.Source
-	counters atomic.Pointer[[]capture.Counter]
-}
+// capturing is what a capture has counted.
+type capturing struct{ now atomic.Pointer[Captured] }
 
-func (s *countingSource) Live() bool { return true }
+func (c *capturing) captured() (Captured, error) { return *c.now.Load(), nil }
 
-func (s *countingSource) Kernel() (capture.KernelStats, error) {
-	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tap", Counters: *s.counters.Load()}}}, nil
-}
-
-func (s *countingSource) count(delivered, ringFull, copyFailed uint64) {
-	s.counters.Store(&[]capture.Counter{
-		{Name: "delivered", Kind: capture.CountsGiven, Value: delivered, Known: true},
-		{Name: "ring_full", Kind: capture.CountsLost, Value: ringFull, Known: true},
-		{Name: "copy_failed", Kind: capture.CountsLost, Value: copyFailed, Known: true},
-	})
+func (c *capturing) count(delivered, ringFull, copyFailed uint64) {
+	lost := ringFull + copyFailed
+	c.now.Store(&Captured{Frames: delivered + lost, Lost: lost, Known: true})
 }
 
 // TestLossMeter: the share of the last interval, and 0 where nothing passed.
 func TestLossMeter(t *testing.T) {
-	source := &countingSource{}
+	source := &capturing{}
 	source.count(60, 30, 10)
-	m := newLossMeter(&books{source: source})
+	m := newLossMeter(source.captured)
 	wantRatio := func(want float64) {
 		t.Helper()
 		if got := math.Float64frombits(m.ratio.Load()); got != want {
@@ -187,7 +177,7 @@ func TestLossMeter(t *testing.T) {
 func TestPrometheusPaths(t *testing.T) {
 	f := func(path, ask string, want int) {
 		t.Helper()
-		m, err := listenMetrics("http://127.0.0.1:0" + path)
+		m, err := listenPrometheus("http://127.0.0.1:0" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,4 +225,95 @@ func TestPrometheusAddress(t *testing.T) {
 	f("http://127.0.0.1/metrics", "error")
 	f("http://user:secret@127.0.0.1:2112/metrics", "error")
 	f("http://127.0.0.1:2112/metrics?token=secret", "error")
+}
+
+// A metrics endpoint that ends before the sensor does is a failure of its own.
+func TestMetricsEndpointFails(t *testing.T) {
+	m, err := listenPrometheus("http://127.0.0.1:0/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := make(chan error, 1)
+	m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler), func(err error) { why <- err })
+	m.listener.Close()
+	select {
+	case err := <-why:
+		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
+			t.Error(err)
+		}
+	case <-time.After(await.Limit):
+		t.Error("nobody hears of it")
+	}
+}
+
+// TestUnknownNumbers: what a back end cannot know is unknown in the line of rates,
+// and absent from the metrics; it is 0 nowhere.
+func TestUnknownNumbers(t *testing.T) {
+	ledger := account.Ledger{
+		Name: "kernel", Label: "tap", InUnknown: true,
+		Outcomes: []account.Line{
+			{Name: "not_dns", Unknown: true}, {Name: "ring_full", Value: 3, Lost: true}, {Name: "copy_failed", Unknown: true, Lost: true}, {Name: "delivered", Value: 9},
+		},
+		Meters: []account.Line{{Name: "bytes", Unknown: true}, {Name: "brand_new", Value: 4}},
+	}
+	list := []account.Ledger{ledger, {Name: "packet"}}
+	now := time.Unix(100, 0)
+	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", lost at least 3, ") {
+		t.Errorf("the line of rates is %q", line)
+	}
+	for _, known := range []bool{true, false} { // of a hook's meter of frames that came without their end
+		l := account.Ledger{Name: "kernel", Outcomes: []account.Line{{Value: 3, Lost: true}}, Meters: []account.Line{{Unknown: !known, Lost: true}}}
+		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", lost 3, ") != known {
+			t.Errorf("known %v: the line of rates is %q", known, line)
+		}
+	}
+	capture := Captured{Frames: 12, Lost: 3}
+	captured := func() (Captured, error) { return capture, nil }
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&ledgerCollector{ledgers: func() ([]account.Ledger, error) { return list, nil }}, newLossMeter(captured))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, s := range flatten(families) {
+		if strings.Contains(s.key(), `ledger="kernel"`) || strings.Contains(s.key(), "loss_ratio") {
+			shown = append(shown, fmt.Sprint(s.key(), " ", s.value))
+		}
+	}
+	if got, want := strings.Join(shown, "\n"), `dnsmonster_sensor_ledger_held{ledger="kernel",part="tap"} 0
+dnsmonster_sensor_ledger_outcomes_total{ledger="kernel",outcome="delivered",part="tap"} 9
+dnsmonster_sensor_ledger_outcomes_total{ledger="kernel",outcome="ring_full",part="tap"} 3
+dnsmonster_sensor_meter_total{ledger="kernel",meter="brand_new",part="tap"} 4`; got != want {
+		t.Errorf("Prometheus gets\n%s\nwant\n%s", got, want)
+	}
+	for _, s := range legacySamples(list) {
+		if s.name == "packetsDropped" || s.name == "packetLossPercent" || s.name == "packetsCaptured" {
+			t.Errorf("%s is %v, and not known", s.name, s.value)
+		}
+	}
+	// Once all is known it is there again.
+	capture.Known = true
+	loss := newLossMeter(captured)
+	loss.measure()
+	registry = prometheus.NewRegistry()
+	registry.MustRegister(loss)
+	if families, err = registry.Gather(); err != nil || len(flatten(families)) != 1 || flatten(families)[0].value != 0.25 {
+		t.Errorf("the ratio of loss is %v, want 0.25 (%v)", flatten(families), err)
+	}
+}
+
+// TestFailuresAreAMetric: each part that can fail has a number, 0 included.
+func TestFailuresAreAMetric(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&failureCollector{func() []Failure { return []Failure{{What: "lane", Count: 2}, {What: "output", Part: "psql"}} }})
+	families, err := registry.Gather()
+	var shown []string
+	for _, s := range flatten(families) {
+		shown = append(shown, fmt.Sprint(s.key(), " ", s.value))
+	}
+	if got, want := strings.Join(shown, "\n"), `dnsmonster_sensor_failures_total{what="lane"} 2
+dnsmonster_sensor_failures_total{part="psql",what="output"} 0`; got != want {
+		t.Errorf("Prometheus gets\n%s\nwant\n%s (%v)", got, want, err)
+	}
 }

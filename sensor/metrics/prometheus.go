@@ -1,26 +1,24 @@
-package sensor
+package metrics
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/DataDog/datadog-go/v5/statsd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dnsmonster-sensor/sensor/listener"
 )
 
-// metricsServer answers Prometheus. Its nil value does nothing.
-type metricsServer struct {
+// prometheusServer answers Prometheus. Its nil value does nothing.
+type prometheusServer struct {
 	listener net.Listener
 	path     string
 	server   *http.Server
@@ -48,20 +46,20 @@ func prometheusAddress(endpoint string) (address, path string, err error) {
 	return net.JoinHostPort(host, u.Port()), path, nil
 }
 
-func listenMetrics(endpoint string) (*metricsServer, error) {
+func listenPrometheus(endpoint string) (*prometheusServer, error) {
 	address, path, err := prometheusAddress(endpoint)
 	if err != nil {
 		return nil, err
 	}
 	l, err := listener.Listen("tcp", address, listener.Max)
 	if err != nil {
-		return nil, usageError("--metricprometheusendpoint: %w", err)
+		return nil, fmt.Errorf("--metricprometheusendpoint: %w", err)
 	}
-	return &metricsServer{listener: l, path: path}, nil
+	return &prometheusServer{listener: l, path: path}, nil
 }
 
-// serve starts answering. failed is told when that ends before close.
-func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger, failed func(error)) {
+// serve starts answering. It calls failed when that ends before close.
+func (m *prometheusServer) serve(registry *prometheus.Registry, log *slog.Logger, failed func(error)) {
 	m.server = listener.NewServer(at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), listener.Usual, log, "metrics")
 	go func() {
 		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
@@ -72,7 +70,7 @@ func (m *metricsServer) serve(registry *prometheus.Registry, log *slog.Logger, f
 }
 
 // at answers requests to read a path, and all below it where it ends in a slash.
-// The library's own way takes a path for a pattern, and panics at some.
+// The library's own mux takes a path for a pattern, and panics at some.
 func at(path string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -88,7 +86,7 @@ func at(path string, h http.Handler) http.Handler {
 	})
 }
 
-func (m *metricsServer) close() {
+func (m *prometheusServer) close() {
 	if m == nil {
 		return
 	}
@@ -100,61 +98,5 @@ func (m *metricsServer) close() {
 	defer cancel()
 	if m.server.Shutdown(ctx) != nil {
 		m.server.Close()
-	}
-}
-
-// statsdSender sends to a statsd server. Its nil value does nothing.
-type statsdSender struct {
-	client *statsd.Client
-	last   map[string]float64 // of counters: statsd adds up what it is sent
-}
-
-// checkStatsdAddress looks at the form alone; "" is none, and no error.
-func checkStatsdAddress(address string) error {
-	if address == "" {
-		return nil
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || port == "" || strings.Contains(address, "@") {
-		return errors.New("use HOST:PORT, such as 127.0.0.1:8125")
-	}
-	return nil
-}
-
-func dialStatsd(address string) (*statsdSender, error) {
-	client, err := statsd.New(address, statsd.WithoutTelemetry(), statsd.WithoutOriginDetection(), statsd.WithoutClientSideAggregation())
-	if err != nil {
-		return nil, err
-	}
-	return &statsdSender{client, make(map[string]float64)}, nil
-}
-
-func (s *statsdSender) send(samples []sample) error {
-	var errs []error
-	for _, m := range samples {
-		if strings.HasPrefix(m.name, "go_") || strings.HasPrefix(m.name, "process_") {
-			m.name = "dnsmonster_sensor_" + m.name // a bridge to Prometheus has such of its own
-		}
-		if !m.counter {
-			if m.value < 0 { // alone, a negative number would be subtracted
-				errs = append(errs, s.client.Gauge(m.name, 0, m.labels, 1))
-			}
-			errs = append(errs, s.client.Gauge(m.name, m.value, m.labels, 1))
-			continue
-		}
-		// Counters of the process have fractions: what is left over goes with the next.
-		key := m.key()
-		delta := math.Trunc(m.value - s.last[key])
-		if delta != 0 {
-			s.last[key] += delta
-			errs = append(errs, s.client.Count(m.name, int64(delta), m.labels, 1))
-		}
-	}
-	return errors.Join(append(errs, s.client.Flush())...)
-}
-
-func (s *statsdSender) close() {
-	if s != nil {
-		s.client.Close() // sends what is left
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package metrics
 
 import (
 	"fmt"
@@ -10,53 +10,39 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// statsPrinter writes a line at each interval until stop.
-type statsPrinter struct{ quit, done chan struct{} }
-
-func startStats(w io.Writer, every time.Duration, b *books) *statsPrinter {
-	p := &statsPrinter{make(chan struct{}), make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		if every == 0 {
+// printStats writes a line at each interval until quit is closed.
+func printStats(w io.Writer, every time.Duration, ledgers func() ([]account.Ledger, error), quit <-chan struct{}) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	last := totals{at: time.Now()}
+	for {
+		select {
+		case <-quit:
 			return
-		}
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		last := totals{at: time.Now()}
-		for {
-			select {
-			case <-p.quit:
-				return
-			case now := <-tick.C:
-				ledgers, err := b.ledgers()
-				if err != nil {
-					fmt.Fprintf(w, "stats: %s\n", printable.OneLineError(err))
-					continue
-				}
-				next := totalsOf(ledgers, now)
-				fmt.Fprintln(w, next.line(last))
-				last = next
+		case now := <-tick.C:
+			list, err := ledgers()
+			if err != nil {
+				fmt.Fprintf(w, "stats: %s\n", printable.OneLineError(err))
+				continue
 			}
+			next := totalsOf(list, now)
+			fmt.Fprintln(w, next.line(last))
+			last = next
 		}
-	}()
-	return p
-}
-
-func (p *statsPrinter) stop() {
-	close(p.quit)
-	<-p.done
+	}
 }
 
 // totals are the numbers of a stats line, since the start.
 type totals struct {
 	at                       time.Time
 	seen, packets, events    uint64
-	delivered, held, lost, u uint64
+	delivered, held, lost    uint64
+	inFlight                 uint64
 	seenUnknown, lostUnknown bool
 }
 
 func totalsOf(ledgers []account.Ledger, at time.Time) totals {
-	t := totals{at: at, u: unaccounted(ledgers)}
+	t := totals{at: at, inFlight: account.Unaccounted(ledgers)}
 	for _, l := range ledgers {
 		switch l.Name {
 		case "kernel":
@@ -72,7 +58,7 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 			t.held += l.Held
 		}
 	}
-	_, t.lost = losses(ledgers)
+	_, t.lost = account.Losses(ledgers)
 	return t
 }
 
@@ -96,5 +82,5 @@ func (t totals) line(last totals) string {
 	}
 	return fmt.Sprintf("%s stats: seen %s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %s, in flight %d",
 		t.at.UTC().Format(time.RFC3339), seen, rate(t.packets, last.packets), rate(t.events, last.events),
-		rate(t.delivered, last.delivered), t.held, lost, t.u)
+		rate(t.delivered, last.delivered), t.held, lost, t.inFlight)
 }

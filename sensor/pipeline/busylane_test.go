@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func TestSlowPipeExpires(t *testing.T) {
 	source.first = []packet.Packet{{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw}}
 	source.filler, source.deadline = frames(1), time.Now().Add(10*time.Second)
 	p := toNowhere(t, source)
-	source.done = func() bool { return p.books.packets.Sum(account.FragmentExpired) == 1 }
+	source.done = func() bool { return p.ledgers.packets.Sum(account.FragmentExpired) == 1 }
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	<-p.start(ctx)
@@ -95,7 +95,7 @@ func TestBusyLaneExpires(t *testing.T) {
 	p := toNowhere(t, source)
 	p.config.Defrag.Timeout, p.config.TCP.GapTimeout = 50e6, 50e6
 	source.done = func() bool {
-		return p.books.packets.Sum(account.FragmentExpired) == 1 && p.books.packets.Sum(account.StreamGaps) == 1
+		return p.ledgers.packets.Sum(account.FragmentExpired) == 1 && p.ledgers.packets.Sum(account.StreamGaps) == 1
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -1,27 +1,31 @@
-package sensor
+package pipeline
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/worker"
 )
 
 // bare is a source that has what every source has, and nothing else: two lanes of
@@ -111,7 +115,7 @@ func TestFailedLaneIsCounted(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			ended := p.start(ctx)
-			for p.failures("lane") == 0 && ctx.Err() == nil {
+			for p.failureCount("lane") == 0 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
 			select {
@@ -122,23 +126,23 @@ func TestFailedLaneIsCounted(t *testing.T) {
 			close(over)
 			<-ended
 			p.deliver(ctx)
-			ledgers, err := p.books.ledgers()
-			if n := unaccounted(ledgers); err != nil || n != 0 {
+			ledgers, err := p.ledgers.read()
+			if n := account.Unaccounted(ledgers); err != nil || n != 0 {
 				t.Errorf("%d unaccounted (%v): %+v", n, err, ledgers)
 			}
-			if got := p.books.packets.Sum(account.LaneFailed); got != lost {
+			if got := p.ledgers.packets.Sum(account.LaneFailed); got != lost {
 				t.Errorf("%d counted as lane_failed, want %d", got, lost)
 			}
-			if n := p.books.messageCount(); n != 130 {
+			if n := p.ledgers.events(); n != 130 {
 				t.Errorf("%d messages, want 130", n)
 			}
-			if n := strings.Count(log.String(), "torn cable"); n != 1 || p.failures("lane") != 1 {
-				t.Errorf("said %d times, counted %d times:\n%s", n, p.failures("lane"), &log)
+			if n := strings.Count(log.String(), "torn cable"); n != 1 || p.failureCount("lane") != 1 {
+				t.Errorf("said %d times, counted %d times:\n%s", n, p.failureCount("lane"), &log)
 			}
-			var exit *exitError
+			var exit *Error
 			var said bytes.Buffer
-			if err := p.conclude(&said, newSignals()); !errors.As(err, &exit) || exit.code != exitFailure {
-				t.Errorf("the run ends with %v, want exit status %d", err, exitFailure)
+			if err := p.finish(&said, signals.New()); !errors.As(err, &exit) || exit.Kind != Failed {
+				t.Errorf("the run ends with %v, want one that has failed", err)
 			} else if want := fmt.Sprintf("%d lane_failed (packet)", lost); strings.Contains(err.Error(), want) != (lost > 0) {
 				t.Errorf("the run ends with %q, and %d are lost", err, lost)
 			}
@@ -195,7 +199,7 @@ func TestLastLaneFails(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				p.runUntilEnd(time.Second, newSignals())
+				p.runUntilEnd(time.Second, signals.New())
 			}()
 			select {
 			case <-done:
@@ -203,12 +207,12 @@ func TestLastLaneFails(t *testing.T) {
 				_ = s.Close()
 				t.Fatal("it goes on without a lane")
 			}
-			var exit *exitError
-			if err := p.conclude(io.Discard, newSignals()); !errors.As(err, &exit) || exit.code != exitFailure {
-				t.Errorf("the run ends with %v, want exit status %d", err, exitFailure)
+			var exit *Error
+			if err := p.finish(io.Discard, signals.New()); !errors.As(err, &exit) || exit.Kind != Failed {
+				t.Errorf("the run ends with %v, want one that has failed", err)
 			}
-			if ledgers, err := p.books.ledgers(); err != nil || unaccounted(ledgers) != 0 || p.books.messageCount() != uint64(30*len(ends)) {
-				t.Errorf("%d messages, books %+v (%v)", p.books.messageCount(), ledgers, err)
+			if ledgers, err := p.ledgers.read(); err != nil || account.Unaccounted(ledgers) != 0 || p.ledgers.events() != uint64(30*len(ends)) {
+				t.Errorf("%d messages, books %+v (%v)", p.ledgers.events(), ledgers, err)
 			}
 		})
 	}
@@ -217,49 +221,57 @@ func TestLastLaneFails(t *testing.T) {
 	f("another has ended", cable, io.EOF)
 }
 
+// defaults are options as they are when none is set.
+func defaults(t *testing.T, flags []cli.Flag) {
+	t.Helper()
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	for _, f := range flags {
+		if err := f.Apply(set); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestBareSource: what has no optional part is recorded, live or not, to the end.
 func TestBareSource(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		t.Run(fmt.Sprint("live ", live), func(t *testing.T) {
-			list := all.New()
-			o := newCommon(list)
 			s := &bare{live: live}
 			s.lanes = []capture.Lane{&bareLane{source: s, packets: frames(30)}, &bareLane{source: s, packets: frames(20)}}
-			var stdout, stderr bytes.Buffer
-			app := newApp(&stdout, &stderr)
-			app.Commands = []*cli.Command{{
-				Name: "bare", Flags: o.flags(),
-				Action: func(c *cli.Context) error {
-					session, err := o.session(c)
-					if err != nil {
-						return err
-					}
-					session.progress = true
-					return record(c, o, session, feed{live: live, open: func(<-chan struct{}) (capture.Source, error) { return s, nil }})
+			var numbers metrics.Options
+			defaults(t, numbers.Flags())
+			ports := &worker.Ports{}
+			ports.Add(53)
+			log := slog.New(slog.DiscardHandler)
+			var records collector
+			var stderr lab.Log
+			err := Run(Config{
+				Input:    Input{Live: live, Open: func(<-chan struct{}) (capture.Source, error) { return s, nil }},
+				Worker:   worker.Config{Ports: ports},
+				Outputs:  []Output{{&records, outputs.Settings{Type: outputs.All, Workers: 1}}},
+				Delivery: new(outputs.Options),
+				Lists:    lists.New(lists.Options{}, false, log),
+				Metrics:  metrics.Config{Options: &numbers},
+				Grace:    await.Limit,
+				Signals:  signals.New(),
+				Log:      log,
+				Stderr:   &stderr,
+				Progress: func(capture.Progressor, func() uint64, time.Time) func() {
+					t.Error("progress of a source that does not know it")
+					return func() {}
 				},
-			}}
-			folder := t.TempDir()
-			err := perform(app, []string{"dnsmonster-sensor", "bare", "--fileoutputtype=1", "--fileoutputpath=" + folder, "--metricendpointtype=stderr"}, nil)
+			})
 			if err != nil {
-				t.Fatalf("%v\n%s", err, &stderr)
+				t.Fatalf("%v\n%s", err, stderr.String())
 			}
-			files, _ := filepath.Glob(filepath.Join(folder, "*"))
-			n := 0
-			for _, path := range files {
-				text, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n += bytes.Count(text, []byte("\n"))
-			}
-			if n != 50 {
+			if n := records.count(); n != 50 {
 				t.Errorf("%d records, want 50", n)
 			}
 			if !strings.Contains(stderr.String(), "\nunaccounted 0\n") {
-				t.Errorf("the books do not balance:\n%s", &stderr)
+				t.Errorf("the ledgers do not balance:\n%s", stderr.String())
 			}
 			if strings.Contains(stderr.String(), "in unknown; unaccounted unknown\n") != live {
-				t.Errorf("what a live source lost is unknown:\n%s", &stderr)
+				t.Errorf("what a live source lost is unknown:\n%s", stderr.String())
 			}
 		})
 	}
@@ -275,8 +287,8 @@ func (s *partial) Kernel() (capture.KernelStats, error) {
 	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tap", Counters: s.counters}}}, nil
 }
 
-// TestUnknownCounters: what a back end cannot know is unknown in the summary and in
-// the line of rates, and absent from the metrics; it is 0 nowhere.
+// TestUnknownCounters: what a back end cannot know is unknown in the summary; it is 0
+// nowhere. Metrics have a test of their own for it.
 func TestUnknownCounters(t *testing.T) {
 	s := &partial{bare: bare{live: true}, counters: []capture.Counter{
 		{Name: "seen", Kind: capture.CountsIn},
@@ -289,7 +301,7 @@ func TestUnknownCounters(t *testing.T) {
 	}}
 	s.lanes = []capture.Lane{&bareLane{source: &s.bare}}
 	p := toNowhere(t, s)
-	ledgers, err := p.books.ledgers()
+	ledgers, err := p.ledgers.read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,51 +310,17 @@ func TestUnknownCounters(t *testing.T) {
 	if want := "kernel tap             in unknown, not_dns unknown, ring_full 3, copy_failed unknown, delivered 9; unaccounted unknown\n"; !strings.Contains(text.String(), want) {
 		t.Errorf("the summary has not %q:\n%s", want, &text)
 	}
-	if lost, n := losses(ledgers); lost != "3 ring_full (kernel, tap)" || n != 3 {
+	if lost, n := account.Losses(ledgers); lost != "3 ring_full (kernel, tap)" || n != 3 {
 		t.Errorf("losses %q, %d in all", lost, n)
 	}
-	now := time.Unix(100, 0)
-	if line := totalsOf(ledgers, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", lost at least 3, ") {
-		t.Errorf("the line of rates is %q", line)
-	}
-	for _, known := range []bool{true, false} { // of a hook's meter of what came without its end
-		l := kernelLedger(capture.HookStats{Counters: []capture.Counter{{Kind: capture.CountsLost, Value: 3, Known: true}, {Kind: capture.CountsIncomplete, Known: known}}})
-		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", lost 3, ") != known {
-			t.Errorf("known %v: the line of rates is %q", known, line)
-		}
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(&ledgerCollector{p.books}, newLossMeter(p.books))
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var shown []string
-	for _, s := range flatten(families) {
-		if strings.Contains(s.key(), `ledger="kernel"`) || strings.Contains(s.key(), "loss_ratio") {
-			shown = append(shown, fmt.Sprint(s.key(), " ", s.value))
-		}
-	}
-	if got, want := strings.Join(shown, "\n"), `dnsmonster_sensor_ledger_held{ledger="kernel",part="tap"} 0
-dnsmonster_sensor_ledger_outcomes_total{ledger="kernel",outcome="delivered",part="tap"} 9
-dnsmonster_sensor_ledger_outcomes_total{ledger="kernel",outcome="ring_full",part="tap"} 3
-dnsmonster_sensor_meter_total{ledger="kernel",meter="brand_new",part="tap"} 4`; got != want {
-		t.Errorf("Prometheus gets\n%s\nwant\n%s", got, want)
-	}
-	for _, s := range legacySamples(ledgers) {
-		if s.name == "packetsDropped" || s.name == "packetLossPercent" || s.name == "packetsCaptured" {
-			t.Errorf("%s is %v, and not known", s.name, s.value)
-		}
+	if got, err := p.ledgers.captured(); err != nil || got.Known {
+		t.Errorf("the capture's numbers are %+v, want unknown (%v)", got, err)
 	}
 	// Once all is known it is there again.
 	for i := range s.counters {
 		s.counters[i].Known = true
 	}
-	m := newLossMeter(p.books)
-	m.measure()
-	registry = prometheus.NewRegistry()
-	registry.MustRegister(m)
-	if families, err = registry.Gather(); err != nil || len(flatten(families)) != 1 || flatten(families)[0].value != 0.25 {
-		t.Errorf("the ratio of loss is %v, want 0.25 (%v)", flatten(families), err)
+	if got, err := p.ledgers.captured(); err != nil || got != (metrics.Captured{Frames: 12, Lost: 3, Known: true}) {
+		t.Errorf("the capture's numbers are %+v (%v)", got, err)
 	}
 }

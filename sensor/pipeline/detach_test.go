@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/event"
@@ -70,18 +71,17 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 }
 
 // stopped is a pipeline that a signal ends at once, or two, and its log.
-func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals, log *lab.Log) *pipeline {
+func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals.Signals, log *lab.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	runners, err := newRunners([]active{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
+	runners, err := newRunners([]Output{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := &worker.Ports{}
 	ports.Add(53)
 	p := newPipeline(s, worker.Config{Ports: ports}, nil, runners, logger)
-	calls.first, calls.at = syscall.SIGTERM, time.Now()
-	calls.stop()
+	calls.Request(syscall.SIGTERM)
 	p.runUntilEnd(grace, calls)
 	return p
 }
@@ -92,8 +92,8 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 	const grace = time.Second
 	var log lab.Log
 	s := &lingering{busy: busy{first: frames(100)}, detach: func() { time.Sleep(grace + 100*time.Millisecond) }}
-	p := s.stopped(t, grace, newSignals(), &log)
-	if err := p.conclude(io.Discard, newSignals()); err != nil {
+	p := s.stopped(t, grace, signals.New(), &log)
+	if err := p.finish(io.Discard, signals.New()); err != nil {
 		t.Errorf("the end is %v:\n%s", err, log.String())
 	}
 }
@@ -101,7 +101,7 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 // TestSecondSignalWhileDetaching is heard at once, and so is the first one.
 func TestSecondSignalWhileDetaching(t *testing.T) {
 	var log lab.Log
-	calls := newSignals()
+	calls := signals.New()
 	says := func(text string) {
 		for end := time.Now().Add(await.Limit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
@@ -112,7 +112,7 @@ func TestSecondSignalWhileDetaching(t *testing.T) {
 	}
 	s := &lingering{detach: func() {
 		says("msg=stopping")
-		close(calls.atOnce)
+		calls.Request(syscall.SIGTERM)
 		says("second signal: leaving at once")
 	}}
 	s.stopped(t, time.Minute, calls, &log)

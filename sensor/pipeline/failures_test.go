@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"errors"
@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/userspace/packet"
@@ -38,21 +37,15 @@ type brokenLane struct{}
 
 func (brokenLane) Read(*packet.Batch) error { return errors.New("read ring: the lane is broken") }
 
-// failed is the metric of what has failed.
-func failed(t *testing.T, p *pipeline, what, part string) float64 {
+// failed is how many parts have failed, as metrics get it.
+func failed(t *testing.T, p *pipeline, what, part string) uint64 {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(&failureCollector{p})
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range families[0].Metric {
-		if m.Label[1].GetValue() == what && m.Label[0].GetValue() == part {
-			return m.Counter.GetValue()
+	for _, f := range p.failures() {
+		if f.What == what && f.Part == part {
+			return f.Count
 		}
 	}
-	t.Fatalf("no metric for %s %s", what, part)
+	t.Fatalf("%s %s is not among the parts that can fail", what, part)
 	return 0
 }
 
@@ -66,7 +59,7 @@ func TestLaneFails(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.runUntilEnd(time.Second, newSignals())
+		p.runUntilEnd(time.Second, signals.New())
 	}()
 	for end := time.Now().Add(await.Limit); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -83,27 +76,8 @@ func TestLaneFails(t *testing.T) {
 	}
 	close(source.goOn)
 	<-ended
-	var exit *exitError
-	if err := p.conclude(io.Discard, newSignals()); !errors.As(err, &exit) || exit.code != exitFailure || !strings.Contains(err.Error(), "the lane is broken") {
+	var exit *Error
+	if err := p.finish(io.Discard, signals.New()); !errors.As(err, &exit) || exit.Kind != Failed || !strings.Contains(err.Error(), "the lane is broken") {
 		t.Errorf("the end is %v, want the lane's error and exit status 2", err)
-	}
-}
-
-// A metrics endpoint that ends before the sensor does is a failure of its own.
-func TestMetricsEndpointFails(t *testing.T) {
-	m, err := listenMetrics("http://127.0.0.1:0/m")
-	if err != nil {
-		t.Fatal(err)
-	}
-	why := make(chan error, 1)
-	m.serve(prometheus.NewRegistry(), slog.New(slog.DiscardHandler), func(err error) { why <- err })
-	m.listener.Close()
-	select {
-	case err := <-why:
-		if !strings.HasPrefix(err.Error(), "serve metrics: ") {
-			t.Error(err)
-		}
-	case <-time.After(await.Limit):
-		t.Error("nobody hears of it")
 	}
 }

@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"context"
@@ -129,7 +129,7 @@ func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	ports.Add(53)
 	log := slog.New(slog.DiscardHandler)
 	out := &counting{real: map[string]int{}}
-	runners, err := newRunners([]active{{out, outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}}}, false, log)
+	runners, err := newRunners([]Output{{out, outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}}}, false, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	ended := p.start(t.Context())
 	<-ended
 	p.deliver(t.Context())
-	ledgers, err := p.books.ledgers()
+	ledgers, err := p.ledgers.read()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"sync/atomic"
@@ -6,21 +6,21 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// interfaceNames are what the source calls its interfaces. Outputs are told of
-// them before there is a source; they ask when there is one.
-type interfaceNames struct {
+// InterfaceNames are what the source calls its interfaces. Outputs get them before
+// there is a source, and ask when there is one.
+type InterfaceNames struct {
 	source atomic.Pointer[capture.InterfaceNamer]
 }
 
-// of takes the names of a source, which may have none.
-func (n *interfaceNames) of(source capture.Source) {
-	if namer, ok := source.(capture.InterfaceNamer); ok {
+// take takes the names of a source, which may have none.
+func (n *InterfaceNames) take(source capture.Source) {
+	if namer, ok := source.(capture.InterfaceNamer); ok && n != nil {
 		n.source.Store(&namer)
 	}
 }
 
-// name is "" where the source has no name for an interface.
-func (n *interfaceNames) name(number uint32, at int64) string {
+// Name is "" where the source has no name for an interface.
+func (n *InterfaceNames) Name(number uint32, at int64) string {
 	if namer := n.source.Load(); namer != nil {
 		return (*namer).InterfaceName(number, at)
 	}

@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func toNowhere(t *testing.T, source capture.Source, stages ...stage.Kind) *pipel
 	ports := &worker.Ports{}
 	ports.Add(53)
 	log := slog.New(slog.DiscardHandler)
-	runners, err := newRunners([]active{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
+	runners, err := newRunners([]Output{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(ne
 	l.emit = emit(l.emit)
 	l.run()
 	p.deliver(ctx)
-	ledgers, err := p.books.ledgers()
+	ledgers, err := p.ledgers.read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestBooksShowWhatIsSpoilt(t *testing.T) {
 func TestNoAllocationPerPacket(t *testing.T) {
 	allocatesNothing(t, "queries", frames(100))
 	allocatesNothing(t, "queries through stages", frames(100), stage.Kind{Name: "label", New: newLabel}, stage.Kind{Name: "thin", New: newThin})
-	files, _ := filepath.Glob("../userspace/worker/testdata/*.pcap")
+	files, _ := filepath.Glob("../../userspace/worker/testdata/*.pcap")
 	if len(files) == 0 {
 		t.Fatal("no captures")
 	}
@@ -178,7 +178,7 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet, stages
 	log := slog.New(slog.DiscardHandler)
 	// A small queue is soon as long as it gets: until then it takes new blocks.
 	settings := outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}
-	runners, err := newRunners([]active{{nowhere{}, settings}}, source.Live(), log)
+	runners, err := newRunners([]Output{{nowhere{}, settings}}, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestOverlongIsALoss(t *testing.T) {
 	f := func(want string, wantTotal uint64, counters ...capture.Counter) {
 		t.Helper()
 		l := kernelLedger(capture.HookStats{Hook: "xdp", Counters: counters})
-		if text, total := losses([]account.Ledger{l}); text != want || total != wantTotal {
+		if text, total := account.Losses([]account.Ledger{l}); text != want || total != wantTotal {
 			t.Errorf("losses %q, %d in all, want %q, %d", text, total, want, wantTotal)
 		}
 	}

@@ -1,61 +1,180 @@
-package sensor
+// Package pipeline runs a capture from its start to its end: it joins a source, the
+// lanes that decode, the stages and the outputs, keeps their ledgers, reloads what
+// may change, stops in order and prints the summary. It takes values that the
+// caller has checked, and no command line; which exit status its errors mean is the
+// caller's to say. Its tests make sources and outputs of their own.
+package pipeline
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
-	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/stage"
 	"dnsmonster-sensor/userspace/worker"
 )
+
+// Config is all that a run needs. The caller has checked it.
+type Config struct {
+	Input    Input
+	Worker   worker.Config
+	Stages   []stage.Kind // between workers and outputs, in their order
+	Outputs  []Output     // at least one
+	Delivery *outputs.Options
+	Lists    *lists.Lists
+	Metrics  metrics.Config
+	Names    *InterfaceNames // gets the source; nil: nobody asks for names
+	Grace    time.Duration   // for outputs to deliver what is queued, and for a pipe to end
+	Signals  *signals.Signals
+	Log      *slog.Logger
+	Stderr   io.Writer // for the summary, and for metrics that are printed
+
+	// Reload answers a SIGHUP: it reads the configuration again, and hands what may
+	// change to apply. It is called by one goroutine.
+	Reload func(apply func(Changes))
+	// Progress shows how far the reading of files is until it is stopped; nil: it is
+	// not shown.
+	Progress func(files capture.Progressor, messages func() uint64, begun time.Time) (stop func())
+}
+
+// Output is an output that is switched on.
+type Output struct {
+	Output   outputs.Output
+	Settings outputs.Settings
+}
+
+// Input is where packets will come from.
+type Input struct {
+	Live bool // what the source will say of itself
+
+	// Open may come back with less where stop is closed meanwhile.
+	Open func(stop <-chan struct{}) (capture.Source, error)
+}
+
+// Kind says what an error of Run means to the caller.
+type Kind uint8
+
+// The kinds.
+const (
+	Refused     Kind = iota // it could not start as it was asked to; nothing was written
+	Failed                  // a part of it failed
+	Undelivered             // it came to its end, but not everything was delivered
+)
+
+// Error is an error of Run.
+type Error struct {
+	Kind Kind
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+func refused(err error) error { return &Error{Refused, err} }
+
+// Run captures until the source ends, a signal comes or no output takes records any
+// more, and delivers what was captured. Its errors are of type Error.
+func Run(c Config) error {
+	ignoreWriteSignals()
+	runners, err := newRunners(c.Outputs, c.Input.Live, c.Log)
+	if err != nil {
+		return refused(err)
+	}
+	defer discard(runners)
+	c.Delivery.WarnUnclaimed(runners, c.Log)
+	numbers, err := metrics.Open(c.Metrics, c.Stderr)
+	if err != nil {
+		return refused(err)
+	}
+	defer numbers.Close()
+	var source capture.Source = noSource{}
+	if !c.Input.Live || !c.Signals.Stopped() {
+		if source, err = c.Input.Open(c.Signals.Stopping().Done()); err != nil {
+			return refused(err)
+		}
+	}
+	c.Names.take(source)
+	p := newPipeline(source, c.Worker, c.Stages, runners, c.Log)
+	if err := p.checkAndLoad(&c); err != nil {
+		return refused(err)
+	}
+	c.Signals.Started()
+	if c.Signals.Stopped() {
+		if p.drainSource(); p.nothingToDeliver() {
+			return p.finishUnstarted(c.Stderr, c.Signals)
+		}
+	}
+	defer c.Lists.Follow()()
+	defer p.reloadAtHangup(&c)()
+	numbers.Start(p.numbers(c.Lists), c.Log, func(err error) { p.fail("metrics", err) })
+	endProgress := p.startProgress(c.Progress)
+	p.runUntilEnd(c.Grace, c.Signals)
+	endProgress()
+	numbers.Stop(p.endsQuietly(c.Signals), c.Log)
+	return p.finish(c.Stderr, c.Signals)
+}
+
+// numbers is the pipeline for metrics.
+func (p *pipeline) numbers(domains *lists.Lists) metrics.Source {
+	return metrics.Source{Ledgers: p.ledgers.read, Captured: p.ledgers.captured, Failures: p.failures, Outputs: p.runners, Lists: domains}
+}
+
+// startProgress shows progress until stop, where somebody wants to see it and the
+// source knows it.
+func (p *pipeline) startProgress(show func(capture.Progressor, func() uint64, time.Time) func()) (stop func()) {
+	files, ok := p.source.(capture.Progressor)
+	if !ok || show == nil {
+		return func() {}
+	}
+	return show(files, p.ledgers.events, p.ledgers.begun)
+}
 
 // pipeline joins a source, the workers and the outputs: one goroutine for each
 // lane takes packets all the way into the outputs' blocks.
 type pipeline struct {
 	source  capture.Source
 	config  worker.Config
-	stages  []stage.Kind // that stand between workers and outputs, in their order
+	stages  []stage.Kind // between workers and outputs, in their order
 	runners []*outputs.Runner
-	books   *books
+	ledgers *ledgers
 	log     *slog.Logger
 	lanes   sync.WaitGroup
-	begin   sync.Once                 // of the lanes
-	reading atomic.Int64              // lanes that have not ended
-	masks   atomic.Pointer[mask.Bits] // that lanes take over with their next batch
+	begin   sync.Once                 // starts the lanes
+	open    atomic.Int64              // lanes that have not ended
+	masks   atomic.Pointer[mask.Bits] // lanes take these over with their next batch
 	mu      sync.Mutex
 	errs    []error
 	failed  map[string]uint64 // how many of errs, by what has failed
 }
 
 func newPipeline(source capture.Source, config worker.Config, stages []stage.Kind, runners []*outputs.Runner, log *slog.Logger) *pipeline {
-	p := &pipeline{source: source, config: config, stages: stages, runners: runners, log: log, books: newBooks(source, stages, runners)}
+	p := &pipeline{source: source, config: config, stages: stages, runners: runners, log: log, ledgers: newLedgers(source, stages, runners)}
 	p.masks.Store(config.Mask)
 	return p
 }
 
 // newRunners makes the outputs ready to take events, and opens their spools. live
 // is what the source will be.
-func newRunners(active []active, live bool, log *slog.Logger) ([]*outputs.Runner, error) {
+func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, error) {
 	var runners []*outputs.Runner
 	ids := event.NewIDs()
-	for _, a := range active {
-		r, err := outputs.NewRunner(a.output, a.settings, live, ids, account.NewDeliveryCounters(), log)
+	for _, o := range list {
+		r, err := outputs.NewRunner(o.Output, o.Settings, live, ids, account.NewDeliveryCounters(), log)
 		if err != nil {
 			discard(runners)
-			return nil, &exitError{exitUsage, err}
+			return nil, err
 		}
 		runners = append(runners, r)
 	}
@@ -74,7 +193,7 @@ func discard(runners []*outputs.Runner) {
 func (p *pipeline) startLanes() {
 	p.begin.Do(func() {
 		lanes := p.source.Lanes()
-		p.reading.Store(int64(len(lanes)))
+		p.open.Store(int64(len(lanes)))
 		for _, l := range lanes {
 			lane := p.newLane(l)
 			p.lanes.Go(lane.run)
@@ -130,7 +249,7 @@ func (p *pipeline) fail(what string, err error) {
 // has failed, the capture ends: it would only be thrown away, by a sensor that looks
 // as if it ran.
 func (p *pipeline) laneEnded() {
-	if p.reading.Add(-1) > 0 || p.failures("lane") == 0 {
+	if p.open.Add(-1) > 0 || p.failureCount("lane") == 0 {
 		return
 	}
 	if p.source.Live() {
@@ -139,177 +258,35 @@ func (p *pipeline) laneEnded() {
 	p.closeSource()
 }
 
-// failures is how many parts of a kind have failed.
-func (p *pipeline) failures(what string) uint64 {
+// failureCount is how many parts of a kind have failed.
+func (p *pipeline) failureCount(what string) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed[what]
 }
 
-// lane is one worker's loop and what it owns.
-type lane struct {
-	pipeline *pipeline
-	source   capture.Lane
-	worker   *worker.Worker
-	chain    *stage.Chain // nil: no stages
-	intakes  []*outputs.Intake
-	emit     func(*event.Event)
-	batch    packet.Batch
-	given    int // packets and messages of the batch that the source has given
-	done     int // those of them that have an outcome
-	began    time.Time
-	ticked   time.Time
-}
-
-// tickEvery is how often a lane looks after its open blocks and its reassembly.
-const tickEvery = 10 * time.Millisecond
-
-func (p *pipeline) newLane(source capture.Lane) *lane {
-	l := &lane{pipeline: p, source: source, began: p.books.begun}
-	l.worker = worker.New(p.config, p.books.packets.Shard(), p.books.messages.Shard())
-	for _, r := range p.runners {
-		l.intakes = append(l.intakes, r.Intake())
+// failures are all parts that can fail while the others go on, and how many of them
+// have.
+func (p *pipeline) failures() []metrics.Failure {
+	var list []metrics.Failure
+	for _, what := range []string{"capture", "lane", "metrics"} {
+		list = append(list, metrics.Failure{What: what, Count: p.failureCount(what)})
 	}
-	l.emit = func(e *event.Event) {
-		for _, in := range l.intakes {
-			in.Offer(e)
-		}
-	}
-	if len(p.stages) > 0 {
-		l.chain = stage.NewChain(p.stages, p.books.stages, l.emit)
-		l.emit = l.chain.Event
-	}
-	l.tick(time.Now())
-	return l
-}
-
-// run takes packets until the source ends.
-func (l *lane) run() {
-	// A mapped file that becomes shorter makes reading it fault; step turns
-	// that into an error.
-	debug.SetPanicOnFault(true)
-	for l.step() {
-	}
-	l.worker.Flush(l.emit)
-	if l.chain != nil {
-		l.chain.Flush()
-	}
-	for _, in := range l.intakes {
-		in.Flush()
-	}
-	l.publish()
-}
-
-// step takes one batch. It returns false at the end.
-func (l *lane) step() (more bool) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			l.shrank(fault)
-			more = true
-		}
-	}()
-	l.given, l.done = 0, 0
-	err := l.source.Read(&l.batch)
-	l.worker.SetMask(l.pipeline.masks.Load())
-	switch {
-	case err == nil:
-		l.given = l.batch.Len()
-		for i := range l.batch.Packets {
-			l.worker.Packet(&l.batch.Packets[i], l.emit)
-			l.done++
-		}
-		if n := len(l.batch.Packets); n > 0 {
-			l.passed(l.batch.Packets[n-1].Interface, l.batch.Packets[n-1].Time)
-		}
-		l.messages()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-	case errors.Is(err, io.EOF):
-		l.pipeline.laneEnded()
-		return false
+	inputs := uint64(0)
+	switch err := p.source.Err().(type) {
+	case nil:
+	case interface{ Unwrap() []error }:
+		inputs = uint64(len(err.Unwrap()))
 	default:
-		l.pipeline.fail("lane", err)
-		l.pipeline.laneEnded()
-		l.discard()
-		return false
+		inputs = 1
 	}
-	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
-		l.tick(now)
-	}
-	l.publish()
-	return true
-}
-
-// messages takes what came without packets.
-func (l *lane) messages() {
-	for i := range l.batch.Messages {
-		l.worker.Message(&l.batch.Messages[i], l.emit)
-		l.done++
-	}
-	if n := len(l.batch.Messages); n > 0 {
-		l.passed(l.batch.Messages[n-1].Interface, l.batch.Messages[n-1].When())
-	}
-}
-
-// passed tells that a time was reached.
-func (l *lane) passed(number uint32, time int64) {
-	l.worker.PacketTime(number, time, l.emit)
-	if l.chain != nil {
-		l.chain.PacketTime(number, time)
-	}
-}
-
-// publish shows the books of what the lane has done.
-func (l *lane) publish() {
-	l.worker.Publish()
-	if l.chain != nil {
-		l.chain.Publish()
-	}
-}
-
-// tick looks after what waits, also where packets never stop coming. A file's
-// packets bring the time that passes for reassembly and stages; what is live has the
-// monotonic clock, which does not step where the time of day is set.
-func (l *lane) tick(now time.Time) {
-	l.ticked = now
-	if l.pipeline.source.Live() {
-		passed := int64(now.Sub(l.began))
-		l.worker.Tick(passed, l.emit)
-		if l.chain != nil {
-			l.chain.Tick(passed)
+	list = append(list, metrics.Failure{What: "input", Count: inputs})
+	for _, r := range p.runners {
+		n := uint64(0)
+		if r.Err() != nil {
+			n = 1
 		}
+		list = append(list, metrics.Failure{What: "output", Part: r.Name(), Count: n})
 	}
-	for _, in := range l.intakes {
-		in.Tick(now)
-	}
-}
-
-// shrank closes the books over a batch whose file became shorter while it was
-// read. Any other panic goes on; that of a stage, which reads nothing of the file,
-// with its name.
-func (l *lane) shrank(fault any) {
-	if l.chain != nil && l.chain.Working() != "" {
-		panic(fmt.Sprintf("stage %s: %v", l.chain.Working(), fault))
-	}
-	file, ok := l.source.(capture.Shrinker)
-	if !ok || !capture.IsFault(fault) {
-		panic(fault)
-	}
-	l.worker.Abandon(account.FileShrank, l.given-l.done)
-	l.publish()
-	file.Shrunk()
-}
-
-// discard takes off what a lane that has failed is still given, until the source
-// ends. What it has read before is delivered meanwhile.
-func (l *lane) discard() {
-	source, ok := l.source.(capture.Discarder)
-	for err := error(nil); ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)); {
-		var n int
-		n, err = source.Discard()
-		l.worker.Abandon(account.LaneFailed, n)
-		if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
-			l.tick(now)
-		}
-		l.publish()
-	}
+	return list
 }

@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"context"
@@ -49,12 +49,12 @@ func TestShrinksAtEachStep(t *testing.T) {
 					t.Fatal(err)
 				}
 				p := goThrough(t, source)
-				gone, events := p.books.packets.Sum(account.FileShrank), p.books.messageCount()
+				gone, events := p.ledgers.packets.Sum(account.FileShrank), p.ledgers.events()
 				if err := source.Err(); err == nil || !strings.Contains(err.Error(), "became shorter") || gone == 0 || events < 1000 {
 					t.Errorf("%d packets given, %d of them gone, %d events; error %v", source.Given(), gone, events, err)
 				}
-				ledgers, err := p.books.ledgers()
-				if n := unaccounted(ledgers); err != nil || n != 0 || int(source.Given()) != at+1000 {
+				ledgers, err := p.ledgers.read()
+				if n := account.Unaccounted(ledgers); err != nil || n != 0 || int(source.Given()) != at+1000 {
 					t.Errorf("%d packets given, want %d; %d unaccounted for: %+v (%v)", source.Given(), at+1000, n, ledgers, err)
 				}
 			})

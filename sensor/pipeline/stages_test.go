@@ -1,7 +1,8 @@
-package sensor
+package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,9 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
+	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
@@ -132,7 +136,7 @@ func toTwo(t *testing.T, source capture.Source, stages ...stage.Kind) (p *pipeli
 	log := slog.New(slog.DiscardHandler)
 	first, second = &collector{}, &collector{}
 	settings := outputs.Settings{Type: outputs.All, Workers: 1}
-	runners, err := newRunners([]active{{first, settings}, {second, settings}}, source.Live(), log)
+	runners, err := newRunners([]Output{{first, settings}, {second, settings}}, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,12 +154,12 @@ func goes(t *testing.T, p *pipeline) []account.Ledger {
 		t.Fatal("the lanes do not come to an end")
 	}
 	p.deliver(ctx)
-	return booksOf(t, p)
+	return ledgersOf(t, p)
 }
 
-func booksOf(t *testing.T, p *pipeline) []account.Ledger {
+func ledgersOf(t *testing.T, p *pipeline) []account.Ledger {
 	t.Helper()
-	ledgers, err := p.books.ledgers()
+	ledgers, err := p.ledgers.read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +169,7 @@ func booksOf(t *testing.T, p *pipeline) []account.Ledger {
 // stageLedger is that of the only stage.
 func stageLedger(t *testing.T, p *pipeline) account.Ledger {
 	t.Helper()
-	list := booksOf(t, p)
+	list := ledgersOf(t, p)
 	i := slices.IndexFunc(list, func(l account.Ledger) bool { return l.Name == "stage" })
 	if i < 0 {
 		t.Fatalf("no ledger of a stage: %+v", list)
@@ -297,7 +301,7 @@ func TestStageExpiresLive(t *testing.T) {
 	p.closeSource()
 	<-ended
 	p.deliver(t.Context())
-	if n := unaccounted(booksOf(t, p)); n != 0 {
+	if n := account.Unaccounted(ledgersOf(t, p)); n != 0 {
 		t.Errorf("%d unaccounted for", n)
 	}
 }
@@ -345,8 +349,8 @@ func TestFileShrinksInAStage(t *testing.T) {
 	p, first, second := toTwo(t, source, stage.Kind{Name: "cut", New: func() stage.Stage { return &cuts{t: t, path: path, once: new(sync.Once)} }},
 		stage.Kind{Name: "hold", New: keepFor(time.Hour)})
 	ledgers := goes(t, p)
-	gone := p.books.packets.Sum(account.FileShrank)
-	if n := unaccounted(ledgers); n != 0 || gone == 0 || first.count() == 0 || first.count() != second.count() {
+	gone := p.ledgers.packets.Sum(account.FileShrank)
+	if n := account.Unaccounted(ledgers); n != 0 || gone == 0 || first.count() == 0 || first.count() != second.count() {
 		t.Errorf("%d unaccounted for, %d packets gone, %d and %d events", n, gone, first.count(), second.count())
 	}
 }
@@ -369,29 +373,32 @@ func TestPanicInAStage(t *testing.T) {
 // TestStageMetrics: a stage's ledger is a metric as the others are.
 func TestStageMetrics(t *testing.T) {
 	source := &rigged{packets: frames(9), spoil: func(p []packet.Packet) []packet.Packet { return p }}
-	p, _, _ := toTwo(t, source, stage.Kind{Name: "thin", New: newThin})
+	p := toNowhere(t, source, stage.Kind{Name: "thin", New: newThin})
 	goes(t, p)
-	o := &metricOptions{}
-	m, err := o.open(false, "s1", nil)
+	var options metrics.Options
+	defaults(t, options.Flags())
+	var stderr lab.Log
+	m, err := metrics.Open(metrics.Config{Options: &options}, &stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.lossEvery = time.Hour
-	m.start(p.books, slog.New(slog.DiscardHandler), p.fail)
-	defer m.close()
-	list, err := m.samples()
-	got := map[string]float64{}
-	for _, s := range list {
-		got[s.key()] = s.value
+	defer m.Close()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	m.Start(p.numbers(lists.New(lists.Options{}, false, log)), log, func(err error) { t.Error(err) })
+	m.Stop(false, log)
+	_, text, _ := strings.Cut(stderr.String(), " metrics: ")
+	var got map[string]struct{ Count float64 }
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatalf("%v in %s", err, text)
 	}
 	for name, want := range map[string]float64{
 		`dnsmonster_sensor_ledger_in_total{ledger="stage",part="thin"}`:                         9,
 		`dnsmonster_sensor_ledger_outcomes_total{ledger="stage",outcome="dropped",part="thin"}`: 3,
 		`dnsmonster_sensor_ledger_outcomes_total{ledger="stage",outcome="passed",part="thin"}`:  6,
-		`dnsmonster_sensor_ledger_in_total{ledger="delivery",part="collector"}`:                 6,
+		`dnsmonster_sensor_ledger_in_total{ledger="delivery",part="nowhere"}`:                   6,
 	} {
-		if v, there := got[name]; !there || v != want {
-			t.Errorf("%s is %v (%v), want %v", name, v, err, want)
+		if v, there := got[name]; !there || v.Count != want {
+			t.Errorf("%s is %v, want %v", name, v, want)
 		}
 	}
 }
@@ -415,10 +422,10 @@ func TestReloadWhileAStageHolds(t *testing.T) {
 	p.closeSource()
 	<-ended
 	p.deliver(t.Context())
-	if first.count() != 0 || second.count() != 20 || unaccounted(booksOf(t, p)) != 0 {
+	if first.count() != 0 || second.count() != 20 || account.Unaccounted(ledgersOf(t, p)) != 0 {
 		t.Errorf("%d and %d events, want 0 and 20", first.count(), second.count())
 	}
-	if p.books.offered(1) != 20 {
-		t.Errorf("%d offered, want 20", p.books.offered(1))
+	if p.ledgers.offered(1) != 20 {
+		t.Errorf("%d offered, want 20", p.ledgers.offered(1))
 	}
 }

@@ -1,134 +1,21 @@
-package sensor
+package pipeline
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/userspace/account"
 )
 
-// feed is where packets will come from.
-type feed struct {
-	live    bool
-	files   []string     // that are read, where it is not live
-	ordered bool         // records have to come in the files' order
-	look    func() error // why open would fail; nil: nobody knows
-
-	// open may come back with less where stop is closed meanwhile.
-	open func(stop <-chan struct{}) (capture.Source, error)
-}
-
-// record runs a capture from start to end: it is what all capturing commands
-// do. The options have been checked.
-func record(c *cli.Context, o *common, s *session, in feed) error {
-	o.live = in.live
-	active, err := o.activeOutputs(c, s.log)
-	if err != nil || s.inv.trial {
-		return err
-	}
-	if err := o.look(in, active); err != nil {
-		return err
-	}
-	s.keepOrder(o, in, active)
-	s.inv.signals.ifStuck(unreadError(unopened(in.files)))
-	profiles, err := o.process.profile(o.force)
-	if err != nil {
-		return err
-	}
-	err = recordTo(c, o, s, active, in)
-	if perr := profiles.write(); perr != nil {
-		return &exitError{exitFailure, errors.Join(err, perr)}
-	}
-	return err
-}
-
-func recordTo(c *cli.Context, o *common, s *session, active []active, in feed) error {
-	// A reader that leaves, and a file that reaches its limit (ulimit -f), are
-	// write errors and not the end of the process.
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
-	calls := s.inv.signals
-
-	runners, err := newRunners(active, in.live, s.log)
-	if err != nil {
-		return err
-	}
-	defer discard(runners)
-	o.delivery.WarnUnclaimed(runners, s.log)
-	metrics, err := o.metrics.open(s.isDefault("metricendpointtype"), o.server, c.App.ErrWriter)
-	if err != nil {
-		return err
-	}
-	defer metrics.close()
-	var source capture.Source = nothing{}
-	if !in.live || !calls.stopped() {
-		if source, err = in.open(calls.stopping.Done()); err != nil {
-			return sourceError(err)
-		}
-	}
-	o.names.of(source)
-	p := newPipeline(source, s.workerConfig(o), o.stages, runners, s.log)
-	if err := p.prepare(o, s, active); err != nil {
-		return err
-	}
-	calls.started()
-	if calls.stopped() {
-		if p.drainSource(); p.nothingToDo() {
-			return p.leave(c.App.ErrWriter, calls)
-		}
-	}
-	defer o.domains.Follow()()
-	defer s.reloadAtHangup(p, o.domains)()
-	metrics.start(p.books, s.log, p.fail, &listCollector{o.domains}, &failureCollector{p})
-	stats := startStats(c.App.ErrWriter, o.metrics.stats, p.books)
-	endProgress := s.startProgress(source, active, p.books)
-	p.runUntilEnd(o.grace, calls)
-	endProgress()
-	stats.stop()
-	metrics.stop(p.quietEnd(calls), s.log)
-	return p.conclude(c.App.ErrWriter, calls)
-}
-
-// nothing is the source of a run that ends before it has begun.
-type nothing struct{}
-
-func (nothing) Lanes() []capture.Lane { return nil }
-func (nothing) Live() bool            { return true }
-func (nothing) Given() uint64         { return 0 }
-func (nothing) Err() error            { return nil }
-func (nothing) Close() error          { return nil }
-
-// leave ends a run that was stopped before anything was captured. The outputs
-// have not been started: what their spools hold stays there.
-func (p *pipeline) leave(w io.Writer, calls *signals) error {
-	p.log.Info("stopped during the start", "signal", calls.first)
-	p.closeSource()
-	p.lanes.Wait()
-	return p.conclude(w, calls)
-}
-
-// sourceError gives an error of opening the source its exit status: what the
-// user can put right by calling differently is bad use.
-func sourceError(err error) error {
-	var exit *exitError
-	if errors.As(err, &exit) {
-		return err
-	}
-	return &exitError{exitUsage, err}
-}
-
 // runUntilEnd captures until the source ends, a signal comes or nobody reads
 // any more, and then delivers. It returns when all that can be delivered is.
-func (p *pipeline) runUntilEnd(grace time.Duration, calls *signals) {
+func (p *pipeline) runUntilEnd(grace time.Duration, calls *signals.Signals) {
 	run, abort := context.WithCancel(context.Background())
 	defer abort()
 	ended := p.start(run)
@@ -151,8 +38,8 @@ const lastCall = time.Second
 // endEarly ends the capture at a signal, or when no output takes records any
 // more, and everything at a second signal or when the grace time is over. It
 // returns when run ends.
-func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, calls *signals) {
-	gone, stopping := p.gone(run), calls.stopping.Done()
+func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, calls *signals.Signals) {
+	gone, stopping := p.outputsGone(run), calls.Stopping().Done()
 	var over <-chan time.Time
 	left := false // a pipe that had not ended
 	drained := make(chan time.Duration, 1)
@@ -165,16 +52,18 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.closeSource()
 		case <-stopping:
 			stopping = nil
-			p.log.Info("stopping", "signal", calls.first, "grace", grace)
+			first, _ := calls.First()
+			p.log.Info("stopping", "signal", first, "grace", grace)
 			go func() { // detaching from hundreds of interfaces takes the kernel seconds
 				begun := time.Now()
 				p.drainSource()
 				drained <- time.Since(begun)
 			}()
 		case took := <-drained: // which is not the outputs' time
-			over = time.After(time.Until(calls.at.Add(grace + took)))
+			_, at := calls.First()
+			over = time.After(time.Until(at.Add(grace + took)))
 		case <-over:
-			if in := p.interrupted(); !left && in != nil && in.Delivering() {
+			if in := p.drainer(); !left && in != nil && in.Delivering() {
 				left = true
 				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
 				p.closeSource()
@@ -183,7 +72,7 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			}
 			p.closeSource()
 			abort()
-		case <-calls.atOnce:
+		case <-calls.AtOnce():
 			p.log.Warn("second signal: leaving at once")
 			abort()
 			p.closeSource()
@@ -192,10 +81,10 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 	}
 }
 
-// gone returns a channel that is closed when no output is left that takes
+// outputsGone returns a channel that is closed when no output is left that takes
 // records, if that happens before the end of run. A reader that leaves before
 // the others is worth a line: its records are abandoned from then on.
-func (p *pipeline) gone(run context.Context) <-chan struct{} {
+func (p *pipeline) outputsGone(run context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	left := make(chan *outputs.Runner, len(p.runners))
 	for _, r := range p.runners {
@@ -233,45 +122,32 @@ func (p *pipeline) readerLeft() bool {
 	return true
 }
 
-// quietEnd tells whether nobody is meant to hear of the end: the reader of a
+// endsQuietly tells whether nobody is meant to hear of the end: the reader of a
 // pipe has left, and nobody has stopped the sensor.
-func (p *pipeline) quietEnd(calls *signals) bool { return p.readerLeft() && !calls.stopped() }
-
-// closeSource ends the lanes.
-func (p *pipeline) closeSource() {
-	if err := p.source.Close(); err != nil {
-		p.fail("capture", fmt.Errorf("detach: %w", err))
-	}
+func (p *pipeline) endsQuietly(calls *signals.Signals) bool {
+	return p.readerLeft() && !calls.Stopped()
 }
 
-// freeSource gives back what the source holds beyond its end.
-func (p *pipeline) freeSource() error {
-	if f, ok := p.source.(capture.Freer); ok {
-		return f.Free()
-	}
-	return nil
-}
-
-// conclude prints the books and returns what the exit status says.
-func (p *pipeline) conclude(w io.Writer, calls *signals) error {
-	ledgers, err := p.books.ledgers()
+// finish prints the summary and returns what kept the run from a good end.
+func (p *pipeline) finish(w io.Writer, calls *signals.Signals) error {
+	ledgers, err := p.ledgers.read()
 	if err != nil {
-		return &exitError{exitFailure, err}
+		return &Error{Failed, err}
 	}
 	if err := p.freeSource(); err != nil {
-		return &exitError{exitFailure, err}
+		return &Error{Failed, err}
 	}
 	runErr := errors.Join(p.err(), p.outputErr())
-	if runErr == nil && p.quietEnd(calls) {
+	if runErr == nil && p.endsQuietly(calls) {
 		return nil // the end of a pipe is an orderly end, and quiet
 	}
-	summary(w, ledgers, time.Since(p.books.begun))
+	summary(w, ledgers, time.Since(p.ledgers.begun))
 	unread := unreadError(p.unread())
 	if runErr != nil {
-		return &exitError{exitFailure, errors.Join(runErr, p.undelivered(ledgers), unread)}
+		return &Error{Failed, errors.Join(runErr, p.undelivered(ledgers), unread)}
 	}
 	if err := errors.Join(p.undelivered(ledgers), unread); err != nil {
-		return &exitError{exitUndelivered, err}
+		return &Error{Undelivered, err}
 	}
 	return nil
 }
@@ -294,7 +170,7 @@ func (p *pipeline) outputErr() error {
 // could not take it; nil: nothing.
 func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 	var undelivered []string
-	if text, n := losses(ledgers); n > 0 {
+	if text, n := account.Losses(ledgers); n > 0 {
 		undelivered = append(undelivered, text)
 	}
 	for _, r := range p.runners {
@@ -330,4 +206,14 @@ func (p *pipeline) waiting() string {
 		return ""
 	}
 	return strings.Join(parts, ", ") + " and will be sent first at the next start"
+}
+
+// finishUnstarted ends a run that was stopped before anything was captured. The
+// outputs have not been started: what their spools hold stays there.
+func (p *pipeline) finishUnstarted(w io.Writer, calls *signals.Signals) error {
+	first, _ := calls.First()
+	p.log.Info("stopped during the start", "signal", first)
+	p.closeSource()
+	p.lanes.Wait()
+	return p.finish(w, calls)
 }

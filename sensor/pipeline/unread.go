@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"errors"
@@ -8,35 +8,20 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// interrupted is the source if it can end before its input does, else nil.
-func (p *pipeline) interrupted() capture.Drainer {
-	in, _ := p.source.(capture.Drainer)
-	return in
-}
-
-// drainSource ends the capture in the orderly way: what is on its way still
-// comes.
-func (p *pipeline) drainSource() {
-	if in := p.interrupted(); in != nil {
-		in.Drain()
-		return
-	}
-	p.closeSource()
-}
-
 func (p *pipeline) unread() []capture.Unread {
-	if in := p.interrupted(); in != nil {
+	if in := p.drainer(); in != nil {
 		return in.Unread()
 	}
 	return nil
 }
 
-// unopened are files of which nothing has been read.
-func unopened(paths []string) (list []capture.Unread) {
+// Unopened is the error of a run that has not opened any of its files; nil: it has none.
+func Unopened(paths []string) error {
+	var list []capture.Unread
 	for _, path := range paths {
 		list = append(list, capture.Unread{Path: path})
 	}
-	return list
+	return unreadError(list)
 }
 
 // maxUnopened is how many files are named that were never opened: the others
@@ -44,7 +29,7 @@ func unopened(paths []string) (list []capture.Unread) {
 const maxUnopened = 100
 
 // unreadError says how far each input was read, and which were not opened: whoever
-// removes what was replayed has to know. It is nil where the list is empty.
+// deletes what was replayed has to know. It is nil where the list is empty.
 func unreadError(list []capture.Unread) error {
 	var errs []error
 	var rest []string
@@ -64,7 +49,7 @@ func unreadError(list []capture.Unread) error {
 	if errs == nil {
 		return nil
 	}
-	return &exitError{exitUndelivered, errors.Join(errs...)}
+	return &Error{Undelivered, errors.Join(errs...)}
 }
 
 // howFar says what was read of an input.

@@ -1,4 +1,8 @@
-package sensor
+// Package signals receives what signals ask of a capturing command: to stop, to
+// exit at once, to read the configuration again. It knows neither commands nor
+// pipelines, and imports only the standard library. Its tests send no signals:
+// Request stands for one.
+package signals
 
 import (
 	"context"
@@ -10,15 +14,15 @@ import (
 	"time"
 )
 
-// signals are what others ask of a capturing command: to stop, to leave at once,
-// to read its file again. They are received from the first moment, so that none
-// meets the system's own answer, which is to end the process with its books
-// unprinted. What comes during the start waits for its end.
-type signals struct {
+// Signals are received from the first moment, so that none meets the default
+// action, which is to end the process before it prints its ledgers. What arrives
+// during the start waits for its end.
+type Signals struct {
 	stopping context.Context // ends with the first signal to stop
 	stop     context.CancelFunc
-	atOnce   chan struct{}  // closed by the second
-	hangup   chan os.Signal // holds a SIGHUP that nobody has answered
+	atOnce   chan struct{} // closed by the second
+	second   sync.Once
+	hangup   chan os.Signal // holds a SIGHUP that has not been answered
 	received chan os.Signal // to stop
 	running  chan struct{}  // closed when the start is over
 
@@ -27,47 +31,57 @@ type signals struct {
 	at    time.Time
 
 	mu    sync.Mutex
-	stuck error // what Main returns where the start does not come to an end
+	stuck error // what While returns where the start does not come to an end
 }
+
+// ErrStopped is returned by While where a signal has ended a start that lost
+// nothing.
+var ErrStopped = errors.New("stopped during the start")
 
 // echo is how long a repeated signal counts as the same: a terminal, sudo and
 // timeout each pass one on, to the process and to its group.
 const echo = 500 * time.Millisecond
 
-// newSignals hears nothing until catch is called.
-func newSignals() *signals {
-	s := &signals{
+// New receives nothing until Catch is called.
+func New() *Signals {
+	s := &Signals{
 		atOnce: make(chan struct{}), hangup: make(chan os.Signal, 1), received: make(chan os.Signal, 4), running: make(chan struct{}),
+		stuck: ErrStopped,
 	}
-	s.stuck = &exitError{exitOK, errors.New("stopped during the start")}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
 }
 
-// catch receives signals from now on.
-func (s *signals) catch() {
+// Catch receives signals from now on.
+func (s *Signals) Catch() {
 	signal.Notify(s.hangup, syscall.SIGHUP)
 	signal.Notify(s.received, syscall.SIGINT, syscall.SIGTERM)
 	go s.follow()
 }
 
-func (s *signals) follow() {
-	leaving := false
+func (s *Signals) follow() {
 	for sig := range s.received {
-		switch {
-		case !s.stopped():
-			s.first, s.at = sig, time.Now()
-			s.stop()
-		case !leaving && time.Since(s.at) >= echo:
-			leaving = true
-			close(s.atOnce)
+		if !s.Stopped() || time.Since(s.at) >= echo {
+			s.Request(sig)
 		}
 	}
 }
 
-// giveBack leaves signals to the system again, for commands that can be ended at
-// any time. What has come meanwhile has the same effect as if it came now.
-func (s *signals) giveBack() {
+// Request does what a signal to stop does: the first one stops, any later one
+// exits at once. It is called by one goroutine: after Catch, by that of Catch.
+func (s *Signals) Request(sig os.Signal) {
+	if !s.Stopped() {
+		s.first, s.at = sig, time.Now()
+		s.stop()
+		return
+	}
+	s.second.Do(func() { close(s.atOnce) })
+}
+
+// Release leaves signals to the system again, for commands that can be ended at
+// any time. A signal that was received before has the same effect as if it came
+// now.
+func (s *Signals) Release() {
 	signal.Reset(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	var missed syscall.Signal
 	select {
@@ -75,7 +89,7 @@ func (s *signals) giveBack() {
 		missed = syscall.SIGHUP
 	default:
 	}
-	if s.stopped() {
+	if s.Stopped() {
 		missed, _ = s.first.(syscall.Signal)
 	}
 	if missed != 0 {
@@ -83,14 +97,28 @@ func (s *signals) giveBack() {
 	}
 }
 
-// stopped tells whether a signal to stop has come.
-func (s *signals) stopped() bool { return s.stopping.Err() != nil }
+// Stopping ends with the first signal to stop.
+func (s *Signals) Stopping() context.Context { return s.stopping }
 
-// started says that the start is over: from now on the caller answers signals.
-func (s *signals) started() { close(s.running) }
+// Stopped reports whether a signal to stop has been received.
+func (s *Signals) Stopped() bool { return s.stopping.Err() != nil }
 
-// ifStuck sets what while returns where it does not wait; nil: nothing is lost.
-func (s *signals) ifStuck(err error) {
+// First is the first signal to stop, and when it was received. It is valid once
+// Stopping has ended.
+func (s *Signals) First() (os.Signal, time.Time) { return s.first, s.at }
+
+// AtOnce is closed by the second signal to stop.
+func (s *Signals) AtOnce() <-chan struct{} { return s.atOnce }
+
+// Hangup holds a SIGHUP until it is answered.
+func (s *Signals) Hangup() <-chan os.Signal { return s.hangup }
+
+// Started says that the start is over: from now on the caller answers signals.
+func (s *Signals) Started() { close(s.running) }
+
+// IfStuck sets what While returns where it does not wait any longer; nil leaves
+// ErrStopped: nothing is lost.
+func (s *Signals) IfStuck(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -98,13 +126,13 @@ func (s *signals) ifStuck(err error) {
 	}
 }
 
-// startLeft is how long a start that a signal has ended may take to come back.
-// What it is at may be something that nothing ends, such as opening a file.
-const startLeft = 10 * time.Second
+// StartTimeout is how long a start that a signal has ended may take to return: it
+// may be inside a call that nothing interrupts, such as opening a file.
+const StartTimeout = 10 * time.Second
 
-// while runs do. It does not wait for it where a signal comes and do neither ends
-// nor says that the start is over.
-func (s *signals) while(do func() error) error {
+// While runs do. After a signal to stop it waits for do only as long as
+// StartTimeout, or until a second signal, unless do has called Started.
+func (s *Signals) While(do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	select {
@@ -114,7 +142,7 @@ func (s *signals) while(do func() error) error {
 		return <-done
 	case <-s.stopping.Done():
 	}
-	late := time.NewTimer(startLeft)
+	late := time.NewTimer(StartTimeout)
 	defer late.Stop()
 	select {
 	case err := <-done:

@@ -90,7 +90,7 @@ func TestReferenceAndRepeat(t *testing.T) {
 }
 
 func TestMessages(t *testing.T) {
-	n, err := messages("books after 1s:\n  packet                 in 7, not_dns 2; unaccounted 0\n  message                in 5, event 5; unaccounted 0\n")
+	n, err := messages("ledgers after 1s:\n  packet                 in 7, not_dns 2; unaccounted 0\n  message                in 5, event 5; unaccounted 0\n")
 	if n != 5 || err != nil {
 		t.Errorf("messages = %d, %v", n, err)
 	}
@@ -163,7 +163,7 @@ func TestAccount(t *testing.T) {
 			t.Errorf("%q: %d, %d, %q, %v; want %d, %d, %q", log, s, l, w, err, seen, lost, where)
 		}
 	}
-	f("books after 3s:\n  kernel tc ingress      in 300, delivered 300; unaccounted 0\n  kernel tc egress       in 0; unaccounted 0\n", 300, 0, "")
+	f("ledgers after 3s:\n  kernel tc ingress      in 300, delivered 300; unaccounted 0\n  kernel tc egress       in 0; unaccounted 0\n", 300, 0, "")
 	f("  kernel tc ingress      in 300, ring_full 7, delivered 293; unaccounted 0\n  delivery stdout        in 290, queue_full 5, delivered 285; unaccounted 0\n", 300, 12, "ring_full, queue_full")
 	f("capturing\npackets 300\nsocket_full 20\nrecords 280\n", 300, 20, "socket_full")
 	f("packets 300\nsocket_full 0\n", 300, 0, "")

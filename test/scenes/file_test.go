@@ -266,7 +266,7 @@ func TestFileFolder(t *testing.T) {
 		t.Helper()
 		p := program.Start(t, nil, "replay", path, "--fileoutputtype=1", "--fileoutputpath="+dir)
 		r := p.Wait(10 * time.Second)
-		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "books after") {
+		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "ledgers after") {
 			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.Code, program.ExitUsage, want, r.Log)
 		}
 	}

@@ -7,8 +7,8 @@ package scenes
 import (
 	"testing"
 
-	"dnsmonster-sensor/sensor"
+	"dnsmonster-sensor/sensor/cli"
 	"dnsmonster-sensor/test/program"
 )
 
-func TestMain(m *testing.M) { program.Main(m, sensor.Main) }
+func TestMain(m *testing.M) { program.Main(m, cli.Main) }

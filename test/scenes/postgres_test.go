@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/sensor"
+	"dnsmonster-sensor/sensor/cli"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
@@ -27,7 +27,7 @@ func TestPostgresCommands(t *testing.T) {
 	f := func(code int, want string, args ...string) {
 		t.Helper()
 		var out, log bytes.Buffer
-		if got := sensor.Main(append([]string{"dnsmonster-sensor", "postgres"}, args...), &out, &log); got != code {
+		if got := cli.Main(append([]string{"dnsmonster-sensor", "postgres"}, args...), &out, &log); got != code {
 			t.Errorf("%q: exit status %d, want %d", args, got, code)
 		}
 		if text := out.String() + log.String(); !strings.Contains(text, want) || strings.Contains(text, "Hush") {

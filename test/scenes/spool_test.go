@@ -65,7 +65,7 @@ func TestSpoolCannotBeUsed(t *testing.T) {
 		t.Helper()
 		p := program.Start(t, nil, spooling(t, dir, file, args...)...)
 		r := p.Wait(20 * time.Second)
-		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "books after") {
+		if r.Code != program.ExitUsage || !strings.Contains(r.Log, want) || strings.Contains(r.Log, "ledgers after") {
 			t.Errorf("%s: exit status %d, want %d and %q:\n%s", dir, r.Code, program.ExitUsage, want, r.Log)
 		}
 	}

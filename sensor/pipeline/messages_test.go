@@ -1,4 +1,4 @@
-package sensor
+package pipeline
 
 import (
 	"fmt"
@@ -102,8 +102,8 @@ func TestMessagesGoThrough(t *testing.T) {
 	capturetest.Check(t, capturetest.Target{Open: open, Packets: 83})
 	p, first, second := toTwo(t, open())
 	ledgers := goes(t, p)
-	if n := unaccounted(ledgers); n != 0 || first.count() != 83 || second.count() != 83 || p.books.packets.Sum(account.WholeMessage) != 73 {
-		t.Errorf("%d unaccounted for, %d and %d events, %d whole messages", n, first.count(), second.count(), p.books.packets.Sum(account.WholeMessage))
+	if n := account.Unaccounted(ledgers); n != 0 || first.count() != 83 || second.count() != 83 || p.ledgers.packets.Sum(account.WholeMessage) != 73 {
+		t.Errorf("%d unaccounted for, %d and %d events, %d whole messages", n, first.count(), second.count(), p.ledgers.packets.Sum(account.WholeMessage))
 	}
 	if named := slices.DeleteFunc(slices.Clone(first.seen), func(s string) bool { return !strings.HasPrefix(s, "ns1 ") }); len(named) != 73 {
 		t.Errorf("%d events have the server's identity, want 73", len(named))
@@ -142,7 +142,7 @@ func TestMessagesAreFiltered(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.masks.Store(&mask.Bits{V4: 24, V6: 64})
-	if n := unaccounted(goes(t, p)); n != 0 || first.count() != 1 || second.count() != 30 {
+	if n := account.Unaccounted(goes(t, p)); n != 0 || first.count() != 1 || second.count() != 30 {
 		t.Errorf("%d unaccounted for, %d and %d events, want 1 and 30", n, first.count(), second.count())
 	}
 }
@@ -161,8 +161,8 @@ func TestMessagesAreSampled(t *testing.T) {
 	source := newTeller(lanes...)
 	p, first, _ := toTwo(t, source)
 	p.config.Sample = worker.NewSampler(packet.Ratio{Keep: 1, Of: 3})
-	if n := unaccounted(goes(t, p)); n != 0 || first.count() != 333 || p.books.packets.Sum(account.SampledOut) != 666 {
-		t.Errorf("%d unaccounted for, %d events and %d left out, want 333 and 666", n, first.count(), p.books.packets.Sum(account.SampledOut))
+	if n := account.Unaccounted(goes(t, p)); n != 0 || first.count() != 333 || p.ledgers.packets.Sum(account.SampledOut) != 666 {
+		t.Errorf("%d unaccounted for, %d events and %d left out, want 333 and 666", n, first.count(), p.ledgers.packets.Sum(account.SampledOut))
 	}
 }
 
@@ -225,8 +225,8 @@ func TestMessageFileShrinks(t *testing.T) {
 	lane := &tellerLane{messages: messages, batch: pages}
 	p, first, _ := toTwo(t, newTeller(lane), stage.Kind{Name: "cut", New: func() stage.Stage { return &shortens{t: t, file: f, keep: int64(2 * os.Getpagesize())} }})
 	ledgers := goes(t, p)
-	if n := unaccounted(ledgers); n != 0 || first.count() != 2 || p.books.packets.Sum(account.FileShrank) != pages-2 || !lane.shrunk {
-		t.Errorf("%d unaccounted for, %d events, %d gone", n, first.count(), p.books.packets.Sum(account.FileShrank))
+	if n := account.Unaccounted(ledgers); n != 0 || first.count() != 2 || p.ledgers.packets.Sum(account.FileShrank) != pages-2 || !lane.shrunk {
+		t.Errorf("%d unaccounted for, %d events, %d gone", n, first.count(), p.ledgers.packets.Sum(account.FileShrank))
 	}
 }
 

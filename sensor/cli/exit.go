@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/sensor/signals"
+)
+
+// Exit statuses.
+const (
+	exitOK          = 0 // all that was captured was delivered
+	exitUsage       = 1 // bad use or configuration; nothing was written
+	exitFailure     = 2 // failed while running
+	exitUndelivered = 3 // finished, but some records were not delivered
+)
+
+// statusOf is the exit status that an error of the program means. An error that says
+// nothing of it is wrong use.
+func statusOf(err error) int {
+	var exit *exitError
+	var run *pipeline.Error
+	switch {
+	case err == nil || errors.Is(err, signals.ErrStopped):
+		return exitOK
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &run) && run.Kind == pipeline.Failed:
+		return exitFailure
+	case errors.As(err, &run) && run.Kind == pipeline.Undelivered:
+		return exitUndelivered
+	}
+	return exitUsage
+}
+
+// ofRun gives an error of a run its exit status.
+func ofRun(err error) error {
+	var run *pipeline.Error
+	if errors.As(err, &run) {
+		return &exitError{statusOf(run), run.Err}
+	}
+	return err
+}
+
+// exitError is an error that knows its exit status.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(format string, a ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, a...)}
+}
+
+// problems are what is wrong with the options: the user hears of all at once.
+type problems []error
+
+func (p *problems) when(wrong bool, format string, a ...any) {
+	if wrong {
+		*p = append(*p, usageError(format, a...))
+	}
+}
+
+// add takes joined errors apart, and leaves out what is known.
+func (p *problems) add(err error) {
+	if err == nil {
+		return
+	}
+	for _, e := range config.Joined(err) {
+		if !slices.ContainsFunc(*p, func(known error) bool { return known.Error() == e.Error() }) {
+			*p = append(*p, e)
+		}
+	}
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &exitError{exitUsage, errors.Join(p...)}
+}

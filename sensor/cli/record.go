@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/sensor/pipeline"
+)
+
+// record runs a capture from start to end: it is what all capturing commands
+// do. The options have been checked.
+func record(c *cli.Context, o *common, s *session, in input) error {
+	o.live = in.Live
+	list, err := o.enabledOutputs(c, s.log)
+	if err != nil || s.inv.trial {
+		return err
+	}
+	if err := o.checkMachine(in, list); err != nil {
+		return err
+	}
+	s.keepOrder(o, in, list)
+	s.inv.signals.IfStuck(pipeline.Unopened(in.files))
+	profiles, err := o.process.profile(o.force)
+	if err != nil {
+		return err
+	}
+	err = ofRun(pipeline.Run(s.pipelineConfig(c, o, in, list)))
+	if perr := profiles.write(); perr != nil {
+		return &exitError{exitFailure, errors.Join(err, perr)}
+	}
+	return err
+}
+
+// pipelineConfig is what the options mean to the pipeline.
+func (s *session) pipelineConfig(c *cli.Context, o *common, in input, list []pipeline.Output) pipeline.Config {
+	config := pipeline.Config{
+		Input:    in.Input,
+		Worker:   s.workerConfig(o),
+		Stages:   o.stages,
+		Outputs:  list,
+		Delivery: &o.delivery,
+		Lists:    o.domains,
+		Metrics: metrics.Config{
+			Options: &o.metrics, Chosen: !s.isDefault("metricendpointtype"),
+			Identity: metrics.Identity{Server: o.server, Version: version, Commit: buildCommit(), Program: bpf.ObjectHash()},
+		},
+		Names:   &o.names,
+		Grace:   o.grace,
+		Signals: s.inv.signals,
+		Log:     s.log,
+		Stderr:  c.App.ErrWriter,
+		Reload:  func(apply func(pipeline.Changes)) { s.reload(apply, o.domains, list) },
+	}
+	if s.progress && s.terminal != nil && !recordsOnTerminal(list) {
+		config.Progress = s.terminal.startProgress
+	}
+	return config
+}

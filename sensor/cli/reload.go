@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/lists"
+	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/userspace/mask"
+)
+
+// reload takes over what can change, and names what cannot. A file that is
+// wrong changes nothing.
+func (s *session) reload(apply func(pipeline.Changes), domains *lists.Lists, list []pipeline.Output) {
+	values, err := s.inv.resolve()
+	if err == nil {
+		err = s.inv.try(values)
+	}
+	if err != nil {
+		s.log.Error("reload: nothing is changed", "error", err)
+		return
+	}
+	changed, fixed := config.Diff(s.inv.values, values)
+	next, level := reloadable(values, domains, list)
+	if len(fixed) > 0 {
+		s.log.Warn("reload: these options need a new start", "options", strings.Join(fixed, ", "))
+	}
+	apply(next)
+	var names []string
+	for _, v := range changed {
+		names = append(names, v.Name+"="+v.Shown(strings.Join(v.Text, ",")))
+		s.inv.values.Get(v.Name).Text = v.Text
+	}
+	s.level.Set(level)
+	if names == nil {
+		names = []string{"nothing"}
+	}
+	s.log.Info("reloaded", "changed", strings.Join(names, " "))
+}
+
+// reloadable reads the values that can change, which have been tried.
+func reloadable(v *config.Values, domains *lists.Lists, list []pipeline.Output) (pipeline.Changes, slog.Level) {
+	number := func(option string) int {
+		n, _ := strconv.Atoi(v.String(option))
+		return n
+	}
+	next := pipeline.Changes{
+		Mask:    masks(mask.Bits{V4: number("masksize4"), V6: number("masksize6")}),
+		Lists:   listOptions(v),
+		Filters: make(map[string]outputs.Filter),
+	}
+	skip, allow := matchers(domains, next.Lists)
+	for _, o := range list {
+		// Off needs a new start, or records go to stdout for want of an output.
+		name := o.Output.Name()
+		if kind := outputs.Type(number(name + "outputtype")); kind != outputs.Off {
+			next.Filters[name] = outputs.Filter{Type: kind, Skip: skip, Allow: allow}
+		}
+	}
+	return next, logLevels[number("loglevel")]
+}

@@ -1,0 +1,186 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+	"dnsmonster-sensor/userspace/stage"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// lane is one worker's loop and what it owns.
+type lane struct {
+	pipeline *pipeline
+	source   capture.Lane
+	worker   *worker.Worker
+	chain    *stage.Chain // nil: no stages
+	intakes  []*outputs.Intake
+	emit     func(*event.Event)
+	batch    packet.Batch
+	given    int // packets and messages of the batch that the source has given
+	done     int // those of them that have an outcome
+	began    time.Time
+	ticked   time.Time
+}
+
+// tickEvery is how often a lane looks after its open blocks and its reassembly.
+const tickEvery = 10 * time.Millisecond
+
+func (p *pipeline) newLane(source capture.Lane) *lane {
+	l := &lane{pipeline: p, source: source, began: p.ledgers.begun}
+	l.worker = worker.New(p.config, p.ledgers.packets.Shard(), p.ledgers.messages.Shard())
+	for _, r := range p.runners {
+		l.intakes = append(l.intakes, r.Intake())
+	}
+	l.emit = func(e *event.Event) {
+		for _, in := range l.intakes {
+			in.Offer(e)
+		}
+	}
+	if len(p.stages) > 0 {
+		l.chain = stage.NewChain(p.stages, p.ledgers.stages, l.emit)
+		l.emit = l.chain.Event
+	}
+	l.tick(time.Now())
+	return l
+}
+
+// run takes packets until the source ends.
+func (l *lane) run() {
+	// A mapped file that becomes shorter makes reading it fault; step turns
+	// that into an error.
+	debug.SetPanicOnFault(true)
+	for l.step() {
+	}
+	l.worker.Flush(l.emit)
+	if l.chain != nil {
+		l.chain.Flush()
+	}
+	for _, in := range l.intakes {
+		in.Flush()
+	}
+	l.publish()
+}
+
+// step takes one batch. It returns false at the end.
+func (l *lane) step() (more bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			l.shrank(fault)
+			more = true
+		}
+	}()
+	l.given, l.done = 0, 0
+	err := l.source.Read(&l.batch)
+	l.worker.SetMask(l.pipeline.masks.Load())
+	switch {
+	case err == nil:
+		l.given = l.batch.Len()
+		for i := range l.batch.Packets {
+			l.worker.Packet(&l.batch.Packets[i], l.emit)
+			l.done++
+		}
+		if n := len(l.batch.Packets); n > 0 {
+			l.packetTime(l.batch.Packets[n-1].Interface, l.batch.Packets[n-1].Time)
+		}
+		l.messages()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, io.EOF):
+		l.pipeline.laneEnded()
+		return false
+	default:
+		l.pipeline.fail("lane", err)
+		l.pipeline.laneEnded()
+		l.discard()
+		return false
+	}
+	if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
+		l.tick(now)
+	}
+	l.publish()
+	return true
+}
+
+// messages takes what came without packets.
+func (l *lane) messages() {
+	for i := range l.batch.Messages {
+		l.worker.Message(&l.batch.Messages[i], l.emit)
+		l.done++
+	}
+	if n := len(l.batch.Messages); n > 0 {
+		l.packetTime(l.batch.Messages[n-1].Interface, l.batch.Messages[n-1].When())
+	}
+}
+
+// packetTime says which time the packets of an interface have reached.
+func (l *lane) packetTime(number uint32, time int64) {
+	l.worker.PacketTime(number, time, l.emit)
+	if l.chain != nil {
+		l.chain.PacketTime(number, time)
+	}
+}
+
+// publish shows the books of what the lane has done.
+func (l *lane) publish() {
+	l.worker.Publish()
+	if l.chain != nil {
+		l.chain.Publish()
+	}
+}
+
+// tick looks after what waits, also where packets never stop coming. A file's
+// packets bring the time that passes for reassembly and stages; what is live has the
+// monotonic clock, which does not step where the time of day is set.
+func (l *lane) tick(now time.Time) {
+	l.ticked = now
+	if l.pipeline.source.Live() {
+		passed := int64(now.Sub(l.began))
+		l.worker.Tick(passed, l.emit)
+		if l.chain != nil {
+			l.chain.Tick(passed)
+		}
+	}
+	for _, in := range l.intakes {
+		in.Tick(now)
+	}
+}
+
+// shrank closes the books over a batch whose file became shorter while it was
+// read. Any other panic goes on; that of a stage, which reads nothing of the file,
+// with its name.
+func (l *lane) shrank(fault any) {
+	if l.chain != nil && l.chain.Working() != "" {
+		panic(fmt.Sprintf("stage %s: %v", l.chain.Working(), fault))
+	}
+	file, ok := l.source.(capture.Shrinker)
+	if !ok || !capture.IsFault(fault) {
+		panic(fault)
+	}
+	l.worker.Abandon(account.FileShrank, l.given-l.done)
+	l.publish()
+	file.Shrunk()
+}
+
+// discard takes off what a lane that has failed is still given, until the source
+// ends. What it has read before is delivered meanwhile.
+func (l *lane) discard() {
+	source, ok := l.source.(capture.Discarder)
+	for err := error(nil); ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)); {
+		var n int
+		n, err = source.Discard()
+		l.worker.Abandon(account.LaneFailed, n)
+		if now := time.Now(); now.Sub(l.ticked) >= tickEvery {
+			l.tick(now)
+		}
+		l.publish()
+	}
+}

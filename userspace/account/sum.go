@@ -1,0 +1,44 @@
+package account
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Losses says what was lost and where, and how much in total.
+func Losses(ledgers []Ledger) (text string, total uint64) {
+	var parts []string
+	add := func(l *Ledger, what string, o Line) {
+		if !o.Lost || o.Unknown || o.Value == 0 {
+			return
+		}
+		where := l.Name
+		if l.Label != "" {
+			where += ", " + l.Label
+		}
+		parts = append(parts, fmt.Sprintf(what+" %s (%s)", o.Value, o.Name, where))
+		total += o.Value
+	}
+	for i := range ledgers {
+		l := &ledgers[i]
+		for _, o := range l.Outcomes {
+			add(l, "%d", o)
+		}
+		for _, m := range l.Meters {
+			add(l, "the ends of %d frames that no record holds:", m)
+		}
+	}
+	return strings.Join(parts, ", "), total
+}
+
+// Unaccounted adds up over all ledgers, without regard to sign: a surplus in
+// one does not make up for a gap in another. A ledger that has no balance,
+// because a number is unknown, adds nothing.
+func Unaccounted(ledgers []Ledger) uint64 {
+	var n uint64
+	for i := range ledgers {
+		u := ledgers[i].Unaccounted()
+		n += uint64(max(u, -u))
+	}
+	return n
+}
