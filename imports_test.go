@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"userspace/event":      {"userspace/dns", "userspace/packet"},
 	"userspace/domains":    {"userspace/dns"},
 	"userspace/mask":       {"userspace/dns"},
+	"userspace/tcp":        {"userspace/packet", "userspace/account", "userspace/dns"},
 	"userspace/stage":      {"userspace/event", "userspace/account", "userspace/clock"},
 	"userspace/worker":     {"userspace"},
 	"test/bench":           {"sensor/capture", "test/bench/generator", "userspace/packet"},

@@ -1,6 +1,10 @@
 package tcp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"dnsmonster-sensor/userspace/dns"
+)
 
 // plausibility says whether a message may begin somewhere.
 type plausibility uint8
@@ -21,9 +25,7 @@ const (
 )
 
 const (
-	headerLen = 12
-	maxName   = 255
-	opcodeDSO = 6 // the highest that is registered
+	headerLen = dns.HeaderLen
 	// maxEntries is how many questions and records are checked where a message can
 	// begin anywhere.
 	maxEntries = 16
@@ -74,14 +76,14 @@ func plausibleHeader(b []byte, n int) bool {
 	}
 	flags := binary.BigEndian.Uint16(b[2:])
 	opcode := flags >> 11 & 15
-	if opcode > opcodeDSO || flags&0x0040 != 0 {
+	if opcode > dns.OpcodeDSO || flags&0x0040 != 0 {
 		return false
 	}
 	qd, an := int(binary.BigEndian.Uint16(b[4:])), int(binary.BigEndian.Uint16(b[6:]))
 	ns, ar := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
 	// The smallest question has 5 bytes, the smallest record 11. A header alone
 	// is a response that refuses; DSO has no sections (RFC 8490).
-	return qd <= 1 && headerLen+5*qd+11*(an+ns+ar) <= n && (qd+an > 0 || flags&0x8000 != 0 || opcode == opcodeDSO && ns+ar == 0)
+	return qd <= 1 && headerLen+5*qd+11*(an+ns+ar) <= n && (qd+an > 0 || flags&0x8000 != 0 || opcode == dns.OpcodeDSO && ns+ar == 0)
 }
 
 // plausibleBody assesses what follows the header of a message of n bytes, of which b is
@@ -97,7 +99,7 @@ func plausibleBody(b []byte, n, entries int) (evidence plausibility, empty bool)
 		total += int(binary.BigEndian.Uint16(b[4+2*i:]))
 	}
 	response, opcode := b[2]&0x80 != 0, b[2]>>3&15
-	if !response && opcode == 0 { // a query
+	if !response && opcode == dns.OpcodeQuery { // a query
 		if first[2] > first[1] && (entries > 1 || first[1] == 0) { // it has no answers
 			return implausible, false
 		}
@@ -137,26 +139,20 @@ type entryReader struct {
 // name passes over the name at off. A pointer must lead to something before the name.
 func (r *entryReader) name() plausibility {
 	start := r.off
-	for length := 0; length < maxName; {
-		if r.off >= len(r.b) {
-			return undecided
-		}
-		c := int(r.b[r.off])
-		switch {
-		case c >= 0xc0:
-			if r.off+2 > len(r.b) {
-				return undecided
-			}
-			target := int(binary.BigEndian.Uint16(r.b[r.off:])) & 0x3fff
-			r.off += 2
-			return plausibleIf(target >= headerLen && target < start)
-		case c > 63:
-			return implausible
-		}
-		r.off += 1 + c
-		length += 1 + c
-		if c == 0 {
+	for r.off-start < dns.MaxName {
+		switch part, n := dns.ReadNamePart(r.b, r.off); part {
+		case dns.NameLabel:
+			r.off += 1 + n
+		case dns.NameEnd:
+			r.off++
 			return plausible
+		case dns.NamePointer:
+			r.off += 2
+			return plausibleIf(n >= headerLen && n < start)
+		case dns.NameShort:
+			return undecided
+		default:
+			return implausible
 		}
 	}
 	return implausible
@@ -172,7 +168,7 @@ func (r *entryReader) question() plausibility {
 	}
 	kind, class := binary.BigEndian.Uint16(r.b[r.off:]), binary.BigEndian.Uint16(r.b[r.off+2:])
 	r.off += 4
-	return plausibleIf(kind != 0 && (class >= 1 && class <= 4 || class >= 254 && class <= 255))
+	return plausibleIf(kind != 0 && (class >= dns.ClassIN && class <= dns.ClassHS || class >= dns.ClassNONE && class <= dns.ClassANY))
 }
 
 // record passes over a record. Only the additional section may have OPT and the
@@ -193,22 +189,19 @@ func (r *entryReader) record(additional bool) plausibility {
 	switch {
 	case r.off > r.n:
 		return implausible
-	case kind == typeOPT: // version 0, no flag but DO
+	case kind == dns.TypeOPT: // version 0, no flag but DO
 		return plausibleIf(additional && root && ttl&0x00ff7fff == 0)
-	case kind == typeTSIG || kind == typeSIG && root:
+	case kind == dns.TypeTSIG || kind == dns.TypeSIG && root:
 		return plausibleIf(additional)
 	}
 	// Records of an update can have class NONE or ANY, but follow a question.
-	if !(class >= 1 && class <= 4 || start > headerLen && class >= 254 && class <= 255) {
+	if !(class >= dns.ClassIN && class <= dns.ClassHS || start > headerLen && class >= dns.ClassNONE && class <= dns.ClassANY) {
 		return implausible
 	}
 	return plausibleIf(int32(ttl) >= 0 && plausibleData(kind, class, size))
 }
 
 const (
-	typeA, typeSOA, typeSIG, typeAAAA, typeOPT, typeRRSIG, typeTKEY, typeTSIG = 1, 6, 24, 28, 41, 46, 249, 250
-
-	classIN  = 1
 	soaMin   = 22 // two root names and five numbers
 	rrsigMin = 19 // with the root as the signer's name
 )
@@ -216,15 +209,15 @@ const (
 // plausibleData reports whether a record of this type can have size bytes of data.
 func plausibleData(kind, class uint16, size int) bool {
 	switch {
-	case class >= 254: // an update's condition or deletion
-		return size == 0 || kind == typeTKEY || class == 254
-	case kind == typeA && class == classIN:
+	case class >= dns.ClassNONE: // an update's condition or deletion
+		return size == 0 || kind == dns.TypeTKEY || class == dns.ClassNONE
+	case kind == dns.TypeA && class == dns.ClassIN:
 		return size == 4
-	case kind == typeAAAA:
+	case kind == dns.TypeAAAA:
 		return size == 16
-	case kind == typeSOA:
+	case kind == dns.TypeSOA:
 		return size >= soaMin
-	case kind == typeRRSIG:
+	case kind == dns.TypeRRSIG:
 		return size >= rrsigMin
 	}
 	// Types from 128 to 255 are for questions only.
