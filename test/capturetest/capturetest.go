@@ -1,17 +1,19 @@
 // Package capturetest checks that a source keeps the promises of
-// sensor/capture/source.go: what every source has, and of the optional parts those
-// that the source has. It is for tests alone. What it cannot bring about by itself,
-// such as a lane that fails or a file that becomes shorter, is for the source's own
-// tests.
+// sensor/capture/source.go: those that every source makes, and those of the optional
+// interfaces that it implements. A test of the source hands in the source and a function
+// that feeds it packets (Target). It knows no source. Failures that it cannot cause
+// itself, such as a lane that fails or a file that shrinks, are left to the source's own
+// tests. testdata/tee is the example of docs/adding-an-input.md.
 package capturetest
 
 import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/await"
 )
 
-// T is what a check needs of a test. Errorf is called from several goroutines.
+// T is the part of testing.T that checks use. Errorf is called from several goroutines.
 type T interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -19,24 +21,24 @@ type T interface {
 
 // Target is a source to check.
 type Target struct {
-	// Open opens the source anew. It is called several times, each time from the
-	// goroutine that has called Check, and when the one before has been closed.
+	// Open opens a new source. It is called several times, always by the goroutine that
+	// calls Check, and only after the previous source was closed.
 	Open func() capture.Source
-	// Feed brings Packets packets to the source that was opened last, which does not
-	// end by itself. nil: it has them when it is open, and then ends.
+	// Feed sends Packets packets to the source that was opened last, which does not end
+	// by itself. nil: the source has them when it is opened, and ends after them.
 	Feed func()
-	// Packets is how many there are.
+	// Packets is the number of packets that the source delivers.
 	Packets int
-	// Patience is how long the source is given for what it does "within a moment". 0:
-	// five seconds.
-	Patience time.Duration
+	// WaitLimit is how long a check waits for something that a source does "within a
+	// moment". 0 is five seconds.
+	WaitLimit time.Duration
 }
 
 // Check runs all checks.
 func Check(t T, target Target) {
 	t.Helper()
-	if target.Patience == 0 {
-		target.Patience = 5 * time.Second
+	if target.WaitLimit == 0 {
+		target.WaitLimit = 5 * time.Second
 	}
 	k := &check{t: t, Target: target}
 	k.run("to the end", toTheEnd)
@@ -49,7 +51,7 @@ func Check(t T, target Target) {
 	k.run("closed before it is read", closedFirst)
 }
 
-// check is one opening of the source.
+// check is one check of one opened source.
 type check struct {
 	Target
 	t      T
@@ -61,12 +63,12 @@ type check struct {
 func (k *check) run(name string, what func(*check)) {
 	k.t.Helper()
 	k.name, k.source = name, k.Open()
-	k.shape()
+	k.checkLanes()
 	what(k)
-	k.rest()
+	k.finish()
 }
 
-// discards tells whether the lanes have that part.
+// discards reports whether a lane implements Discarder.
 func (k *check) discards() bool {
 	for _, l := range k.source.Lanes() {
 		if _, ok := l.(capture.Discarder); ok {
@@ -81,8 +83,8 @@ func (k *check) errorf(format string, args ...any) {
 	k.t.Errorf(k.name+": "+format, args...)
 }
 
-// shape checks what never changes.
-func (k *check) shape() {
+// checkLanes checks that there are lanes, and that they stay the same.
+func (k *check) checkLanes() {
 	k.t.Helper()
 	lanes, again := k.source.Lanes(), k.source.Lanes()
 	if len(lanes) == 0 {
@@ -97,22 +99,22 @@ func (k *check) shape() {
 	}
 }
 
-// toTheEnd reads all there is. A source that does not end by itself is closed while
-// its lanes wait.
+// toTheEnd reads everything. It closes a source that does not end by itself while the
+// lanes wait.
 func toTheEnd(k *check) {
 	r := k.read(readLane)
 	if k.Feed != nil {
-		r.awaitQuiet()
+		r.awaitIdle()
 		k.Feed()
 		r.await(k.Packets)
 		k.close()
 	}
 	r.wait()
-	k.all(r)
+	k.expectAll(r)
 }
 
-// closedFirst closes the source when all is there and nothing was read. What a
-// live source holds by then still comes.
+// closedFirst closes the source when all packets are there and none was read. A live
+// source still delivers what it holds.
 func closedFirst(k *check) {
 	if k.Feed != nil {
 		k.Feed()
@@ -121,7 +123,7 @@ func closedFirst(k *check) {
 	r := k.read(readLane)
 	r.wait()
 	if k.source.Live() {
-		k.all(r)
+		k.expectAll(r)
 	}
 }
 
@@ -131,18 +133,19 @@ func interrupted(k *check) {
 	d.Drain()
 	d.Drain()
 	r := k.read(readLane)
-	for end := time.Now().Add(k.Patience); !r.done() && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if d.Delivering() {
+	await.Within(k.WaitLimit, func() bool {
+		if !r.done() && d.Delivering() {
 			k.close()
 		}
-	}
+		return r.done()
+	})
 	r.wait()
 	if n := r.total(); n < k.Packets && len(d.Unread()) == 0 {
 		k.errorf("%d of %d packets were read, and Unread names nothing", n, k.Packets)
 	}
 }
 
-// discarded throws away what can be thrown away.
+// discarded discards all packets.
 func discarded(k *check) {
 	r := k.read(discardLane)
 	if k.Feed != nil {
@@ -151,18 +154,18 @@ func discarded(k *check) {
 		k.close()
 	}
 	r.wait()
-	k.all(r)
+	k.expectAll(r)
 }
 
-// all checks that a reading had all packets.
-func (k *check) all(r *reading) {
+// expectAll checks that all packets were read.
+func (k *check) expectAll(r *laneReaders) {
 	k.t.Helper()
 	if n := r.total(); n != k.Packets {
 		k.errorf("%d packets were read, want %d", n, k.Packets)
 	}
 }
 
-// close must come back, and may be called again.
+// close checks that Close returns, also when it is called again.
 func (k *check) close() {
 	k.t.Helper()
 	for range 2 {
@@ -173,14 +176,14 @@ func (k *check) close() {
 			if err != nil {
 				k.errorf("Close: %v", err)
 			}
-		case <-time.After(k.Patience):
-			k.errorf("Close does not come back within %v", k.Patience)
+		case <-time.After(k.WaitLimit):
+			k.errorf("Close does not return within %v", k.WaitLimit)
 		}
 	}
 }
 
-// rest checks what holds when all lanes have ended, and frees the source.
-func (k *check) rest() {
+// finish checks what holds when all lanes have ended, and frees the source.
+func (k *check) finish() {
 	k.t.Helper()
 	k.close()
 	if err := k.source.Err(); err != nil {
@@ -202,7 +205,7 @@ func (k *check) rest() {
 	}
 }
 
-// kernel checks that the counters make sense and agree with Given.
+// kernel checks that the counters are consistent and agree with Given.
 func (k *check) kernel() {
 	k.t.Helper()
 	stats, err := capture.Kernel(k.source)
@@ -217,7 +220,7 @@ func (k *check) kernel() {
 		names := map[string]bool{}
 		for _, c := range h.Counters {
 			if c.Name == "" || names[c.Name] {
-				k.errorf("hook %s: a counter has no name of its own: %q", h.Hook, c.Name)
+				k.errorf("hook %s: two counters have one name, or none: %q", h.Hook, c.Name)
 			}
 			names[c.Name] = true
 			switch c.Kind {
@@ -236,7 +239,7 @@ func (k *check) kernel() {
 			complete = complete && c.Known
 		}
 		if ins > 1 {
-			k.errorf("hook %s: %d counters of what came in, want one at most", h.Hook, ins)
+			k.errorf("hook %s: %d counters of kind CountsIn, want one at most", h.Hook, ins)
 		}
 		if ins == 1 && complete && in != out {
 			k.errorf("hook %s: %d came in, %d have an outcome", h.Hook, in, out)

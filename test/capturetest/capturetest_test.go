@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// memory is a live source of two lanes whose packets are put into it. It keeps all
-// promises but the one that wrong names.
+// memory is a live source of two lanes that feed fills. It keeps all promises except
+// the one that wrong names.
 type memory struct {
 	wrong string
 	lanes []*lane
@@ -24,7 +24,7 @@ type memory struct {
 
 	mu    sync.Mutex
 	given uint64
-	kept  uint64 // times that Given was asked
+	asks  uint64 // calls of Given
 }
 
 type lane struct {
@@ -34,7 +34,7 @@ type lane struct {
 	ended  int
 }
 
-const held = 1000 // packets that a lane has room for
+const held = 1000 // packets that a lane holds
 
 func newMemory(wrong string) *memory {
 	s := &memory{wrong: wrong, more: make(chan struct{})}
@@ -71,10 +71,10 @@ func (s *memory) Live() bool { return true }
 func (s *memory) Given() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.kept++; {
+	switch s.asks++; {
 	case s.wrong == "miscounts" && s.given > 0:
 		return s.given + 1
-	case s.wrong == "falls" && s.kept%2 == 0 && s.given > 0:
+	case s.wrong == "falls" && s.asks%2 == 0 && s.given > 0:
 		return s.given - 1
 	}
 	return s.given
@@ -210,7 +210,7 @@ func (l *lane) Discard() (int, error) {
 	return 1, nil
 }
 
-// said keeps what a check finds.
+// said is a T that keeps the errors.
 type said struct {
 	mu    sync.Mutex
 	lines []string
@@ -224,13 +224,13 @@ func (s *said) Errorf(format string, args ...any) {
 	s.lines = append(s.lines, fmt.Sprintf(format, args...))
 }
 
-// checked is what the checks find of a source with one fault.
-func checked(wrong string, patience time.Duration) string {
+// checked returns what the checks find in a source with one fault.
+func checked(wrong string, limit time.Duration) string {
 	var t said
 	var open *memory
 	Check(&t, Target{
 		Open: func() capture.Source { open = newMemory(wrong); return open },
-		Feed: func() { open.feed(100) }, Packets: 100, Patience: patience,
+		Feed: func() { open.feed(100) }, Packets: 100, WaitLimit: limit,
 	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -243,42 +243,42 @@ func TestRightSourcePasses(t *testing.T) {
 	}
 }
 
-// TestWrongSourcesFail: each check finds the fault that it is for.
+// TestWrongSourcesFail: for each fault a check fails.
 func TestWrongSourcesFail(t *testing.T) {
 	if tier.Race {
 		t.Skip(tier.LeftTo + "test-all: sources that never end, and do not wait, race by themselves")
 	}
-	check := func(wrong, want string, patience time.Duration) {
+	check := func(wrong, want string, limit time.Duration) {
 		t.Helper()
 		t.Run(wrong, func(t *testing.T) {
 			t.Parallel()
-			if found := checked(wrong, patience); !strings.Contains(found, want) {
+			if found := checked(wrong, limit); !strings.Contains(found, want) {
 				t.Errorf("found %q, want %q", found, want)
 			}
 		})
 	}
 	f := func(wrong, want string) { t.Helper(); check(wrong, want, 0) }
-	f("miscounts", "to the end: Given is 101 at the end, the lanes gave 100 packets")
+	f("miscounts", "to the end: Given is 101 at the end, the lanes delivered 100 packets")
 	f("falls", "Given falls from")
 	f("error", "Err: unexpected EOF")
 	f("close once", "Close: file already closed")
-	f("ends once", "behind the end")
+	f("ends once", "after the end")
 	f("short on the wire", "has 7 on the wire")
 	f("unbalanced", "101 came in, 100 have an outcome")
 	f("other counter", "the kernel has given 101 packets, Given is 100")
-	f("same name", "a counter has no name of its own")
+	f("same name", "two counters have one name")
 	f("progress", "Progress is 1.5")
 	f("free", "Free: file already closed")
 	f("writes over", "a packet changes before the next Read")
 	f("forgets what it holds", "closed before it is read: 0 packets were read, want 100")
 
-	// These make a check wait for what does not come.
+	// With these a check waits for something that does not come.
 	f = func(wrong, want string) { t.Helper(); check(wrong, want, 30*time.Millisecond) }
 	f("no lane", "there is no lane")
 	f("other lanes", "Lanes returns other lanes")
-	f("close waits", "Close does not come back")
+	f("close waits", "Close does not return")
 	f("never ends", "the lanes do not end")
-	f("never looks up", "0 of 2 lanes say")
+	f("never looks up", "0 of 2 lanes report")
 	f("keeps packets with an error", "packets with the error")
 	f("gives nothing", "neither a packet nor an error")
 	f("loses", "of 100 packets come within")

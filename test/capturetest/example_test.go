@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/capturetest"
 	"dnsmonster-sensor/test/capturetest/testdata/tee"
 )
@@ -41,10 +42,8 @@ func TestExample(t *testing.T) {
 				if _, err := conn.Write(bytes.Repeat([]byte{byte(i)}, 12+i%400)); err != nil {
 					t.Fatal(err)
 				}
-				// What finds the socket full is lost, and UDP tells nobody.
-				for end := time.Now().Add(10 * time.Second); source.Given() <= uint64(i) && time.Now().Before(end); {
-					time.Sleep(10 * time.Microsecond)
-				}
+				// A datagram that finds the socket full is lost without a trace.
+				await.Within(10*time.Second, func() bool { return source.Given() > uint64(i) })
 			}
 		},
 		Packets: n,

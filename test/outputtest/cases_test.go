@@ -23,10 +23,10 @@ type destination struct {
 	records  []string
 	failures int
 	refuse   string
-	hang     chan struct{} // closed: answers
-	one      string        // fails so many times
+	hang     chan struct{} // closed while it answers
+	one      string        // fails, as often as times says
 	times    int
-	busy     int // attempts that are answered with wait
+	busy     int // attempts that are answered with RetryAfter
 	wait     time.Duration
 }
 
@@ -88,7 +88,7 @@ type memory struct {
 	write   writeFunc
 	openCtx bool               // the writer keeps Open's context
 	change  func(*event.Event) // what the writer does to events
-	once    bool               // the writer does not bear a second Close
+	once    bool               // the writer fails at a second Close
 	rows    bool               // the writer says which row failed, and not which event
 }
 
@@ -137,10 +137,10 @@ func (w *memoryWriter) Close() error {
 	return nil
 }
 
-// want has all of an event.
+// want returns everything that is in an event.
 func want(e *event.Event) string {
 	c := *e
-	if len(c.Identity) == 0 { // in a block, what is empty and what is not there are one
+	if len(c.Identity) == 0 { // a block does not tell empty from absent
 		c.Identity = nil
 	}
 	if len(c.Version) == 0 {
@@ -183,7 +183,7 @@ func TestRightWriter(t *testing.T) {
 	Run(t, func(T) *Target { return newTarget(memory{write: right}) })
 }
 
-// recorder is a T that only remembers.
+// recorder is a T that keeps the errors.
 type recorder struct {
 	mu      sync.Mutex
 	errors  []string
@@ -201,9 +201,8 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	r.Errorf(format, args...)
 	runtime.Goexit()
 }
-func (r *recorder) Skipf(string, ...any) { runtime.Goexit() }
 
-// failed runs one case and tells whether it found something.
+// failed runs one case, and reports whether the case found something.
 func failed(c Case, target *Target) bool {
 	var r recorder
 	done := make(chan struct{})
@@ -218,7 +217,7 @@ func failed(c Case, target *Target) bool {
 	return len(r.errors) > 0
 }
 
-// The suite must find these; for each the case that is there for it.
+// TestWrongWriters: for each fault the case that is meant for it fails.
 func TestWrongWriters(t *testing.T) {
 	f := func(what, caseName string, m memory) {
 		t.Helper()
@@ -232,7 +231,7 @@ func TestWrongWriters(t *testing.T) {
 		t.Run(what+", "+caseName, func(t *testing.T) {
 			t.Parallel()
 			target := newTarget(m)
-			target.patience = 3 * time.Second // these do not end by themselves
+			target.limit = 3 * time.Second // these do not end by themselves
 			if !failed(Cases()[i], target) {
 				t.Errorf("the case %q does not notice a writer that %s", caseName, what)
 			}
@@ -268,7 +267,7 @@ func TestWrongWriters(t *testing.T) {
 	f("hides errors", "partial retries", memory{write: hides})
 	f("hides errors", "fresh timeout", memory{write: hides})
 
-	f("calls a passing error permanent", "retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+	f("calls a transient error permanent", "retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
 		n, err := d.take(ctx, records)
 		if err != nil {
 			err = outputs.Permanent(err)
@@ -312,7 +311,7 @@ func TestWrongWriters(t *testing.T) {
 			e.Dst = netip.AddrPort{}
 		}
 	})
-	spoil("knows two carriers", func(e *event.Event) { e.Proto = min(e.Proto, event.TCP) })
+	spoil("knows two transports", func(e *event.Event) { e.Proto = min(e.Proto, event.TCP) })
 	spoil("shows questions that the filter has not taken", func(e *event.Event) { e.Selected = nil })
 	spoil("loses identities", func(e *event.Event) { e.Identity = nil })
 	spoil("loses fields that it does not know", func(e *event.Event) { e.Fields = nil })

@@ -1,5 +1,9 @@
-// Package outputtest checks that an output keeps the promises of
-// outputs.Output and outputs.Writer, whatever its destination is.
+// Package outputtest checks that an output keeps the promises of outputs.Output and
+// outputs.Writer, whatever its destination is. A test of the output hands in the output
+// and its destination, and functions that make the destination fail (Target); the cases
+// come back as subtests. Events are made up here, one for each thing that a message can
+// have or lack (traffic.go). It knows no output. testdata/collector is the example of
+// docs/adding-an-output.md.
 package outputtest
 
 import (
@@ -26,55 +30,65 @@ type T interface {
 	Cleanup(func())
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
-	Skipf(format string, args ...any)
 }
 
-// Target is one output and its destination, new for each case.
+// Target is an output and its destination. Each case gets a new one.
 type Target struct {
 	Output outputs.Output
 
-	// Want is what e becomes at the destination, as Received gives it: one record,
-	// or one for each question that e has taken.
+	// Want returns what e becomes at the destination, in the form of Received: one
+	// record, or one for each selected question of e.
 	Want func(e *event.Event) []string
-	// Received is what the destination has acknowledged up to now, one string
-	// for each record, in any order. It does not wait.
+	// Received returns what the destination has acknowledged so far, one string for
+	// each record, in any order. It does not wait.
 	Received func() []string
 
-	// Fail makes the destination fail the next n attempts to write, so that
-	// they can be repeated, and take nothing, or only part, of what they bring.
+	// Fail makes the destination fail the next n attempts to write in a way that can
+	// be retried. It takes nothing, or only part, of such an attempt.
 	Fail func(n int)
-	// Hang makes the destination take nothing and answer nothing until release
-	// is called.
+	// Hang makes the destination accept nothing and answer nothing until release is
+	// called.
 	Hang func() (release func())
+
+	// The following are nil where the destination cannot do that; the cases that need
+	// it are then left out.
+
 	// Refuse makes the destination refuse for good the event that becomes want.
 	Refuse func(want string)
-	// FailOne makes the destination fail n times, for the moment, with the event
-	// that becomes want, and take what comes beside it: it answers for each event.
+	// FailOne makes the destination fail n times, in a way that can be retried, with
+	// the event that becomes want, and accept the others of the attempt.
 	FailOne func(want string, n int)
-	// Busy makes the destination answer the next n attempts to write with the wish
-	// to come back after wait, whole seconds, and take nothing.
+	// Busy makes the destination accept nothing of the next n attempts to write, and
+	// ask for a retry after wait, in whole seconds.
 	Busy func(n int, wait time.Duration)
 
-	patience time.Duration // 0: patience
+	limit time.Duration // of maxWait; 0 is waitLimit
 }
 
-// wait bounds what ends by itself where the writer is right.
-func (t *Target) wait() time.Duration { return cmp.Or(t.patience, patience) }
+// maxWait bounds a wait that ends by itself if the writer is right.
+func (t *Target) maxWait() time.Duration { return cmp.Or(t.limit, waitLimit) }
 
-// Run checks an output. newTarget makes a fresh one, with a clean destination;
-// what it opens it closes with t.Cleanup. A nil Fail, Hang, Refuse, FailOne or
-// Busy says that this destination cannot do that, and skips the cases that need it.
+// Run checks an output. newTarget makes a new one with an empty destination, and
+// registers with t.Cleanup what has to be closed.
 func Run(t *testing.T, newTarget func(t T) *Target) {
+	var can Target
+	t.Run("can fail and hang", func(t *testing.T) {
+		if can = *newTarget(t); can.Fail == nil || can.Hang == nil {
+			t.Fatal("the Target has no Fail or no Hang: every destination can fail and hang")
+		}
+	})
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) { c.Run(t, newTarget(t)) })
+		if c.possible == nil || c.possible(&can) {
+			t.Run(c.Name, func(t *testing.T) { c.Run(t, newTarget(t)) })
+		}
 	}
 }
 
-// parsing is held while cli runs, which writes variables of its own package: tests
-// are parallel.
+// parsing serializes app.Run, which writes package variables of cli: tests run in
+// parallel.
 var parsing sync.Mutex
 
-// Options sets an output's options from a command line.
+// Options sets the options of an output from a command line.
 func Options(t T, o outputs.Output, args ...string) {
 	t.Helper()
 	parsing.Lock()
@@ -85,36 +99,41 @@ func Options(t T, o outputs.Output, args ...string) {
 	}
 }
 
-// Case is one promise.
+// Case checks one promise.
 type Case struct {
-	Name string
-	Run  func(t T, target *Target)
+	Name     string
+	Run      func(t T, target *Target)
+	possible func(can *Target) bool // nil: for every destination
 }
 
-// Cases are all promises.
+func refuses(can *Target) bool    { return can.Refuse != nil }
+func failsByOne(can *Target) bool { return can.FailOne != nil }
+func getsBusy(can *Target) bool   { return can.Busy != nil }
+
+// Cases returns a case for each promise.
 func Cases() []Case {
 	return []Case{
-		{"acknowledged", acknowledged},
-		{"exactly once", exactlyOnce},
-		{"many workers", manyWorkers},
-		{"open's context", openContext},
-		{"retries", retries},
-		{"partial retries", writerRetries},
-		{"fresh timeout", freshTimeout},
-		{"write ends with its context", writeEnds},
-		{"stop", stopEnds},
-		{"refused", refused},
-		{"real traffic", realTraffic},
-		{"one fails", failsOne},
-		{"one later", oneLater},
-		{"retry after", comesBack},
-		{"does not wait itself", doesNotWait},
-		{"close twice", closeTwice},
+		{"acknowledged", acknowledged, nil},
+		{"exactly once", exactlyOnce, nil},
+		{"many workers", manyWorkers, nil},
+		{"open's context", openContext, nil},
+		{"retries", retries, nil},
+		{"partial retries", writerRetries, nil},
+		{"fresh timeout", freshTimeout, nil},
+		{"write ends with its context", writeEnds, nil},
+		{"stop", stopEnds, nil},
+		{"refused", refused, refuses},
+		{"real traffic", realTraffic, nil},
+		{"one fails", failsOne, failsByOne},
+		{"one later", oneLater, failsByOne},
+		{"retry after", comesBack, getsBusy},
+		{"does not wait itself", doesNotWait, getsBusy},
+		{"close twice", closeTwice, nil},
 	}
 }
 
-// events makes n different ones: names, addresses, times and sizes. Some have two
-// questions: the number of an event is not that of its row.
+// events makes n events with different names, addresses, times and sizes. Some have two
+// questions: the index of an event is not that of its row.
 func events(n int) []*event.Event {
 	list := make([]*event.Event, n)
 	for i := range list {
@@ -161,21 +180,20 @@ func block(ids *event.IDs, list []*event.Event) *event.Block {
 	return b
 }
 
-// atDestination compares what was received with list: each event's record once,
-// and nothing else.
+// atDestination expects the record of each event in list once, and nothing else.
 func atDestination(t T, target *Target, list []*event.Event) {
 	t.Helper()
-	open := make(map[string]int, len(list))
+	missing := make(map[string]int, len(list))
 	for _, e := range list {
 		for _, record := range target.Want(e) {
-			open[record]++
+			missing[record]++
 		}
 	}
 	for _, r := range target.Received() {
-		open[r]--
+		missing[r]--
 	}
 	wrong := 0
-	for record, n := range open {
+	for record, n := range missing {
 		if n == 0 {
 			continue
 		}
@@ -191,7 +209,7 @@ func atDestination(t T, target *Target, list []*event.Event) {
 func open(t T, target *Target) outputs.Writer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel() // means nothing to the writer any more
+	defer cancel() // the writer must not depend on it any more
 	w, err := target.Output.Open(ctx)
 	if err != nil {
 		t.Fatalf("Open: %v", err)

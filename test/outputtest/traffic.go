@@ -16,22 +16,22 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// listed is on the list that the case "traffic" skips.
+// listed is the name on the list whose queries the case "real traffic" skips.
 const listed = "listed.example.org."
 
 type skipList struct{}
 
 func (skipList) Match(name []byte) bool { return string(name) == listed }
 
-// shape is an event as traffic has them, and what the filter makes of it.
+// shape is an event of traffic, and whether the filter skips it.
 type shape struct {
 	what    string
 	event   *event.Event
 	skipped bool
 }
 
-// traffic is one event for each thing that a message can have or lack. Each
-// differs from all others in its time.
+// traffic returns one event for each thing that a message can have or lack. All have
+// different times.
 func traffic() []shape {
 	var list []shape
 	add := func(what string, message []byte, change func(e *event.Event)) {
@@ -108,7 +108,7 @@ func broken(add func(string, []byte, func(*event.Event)), q []byte) {
 	add("cut by the capture", answers("cut.example.org.", 400)[:100], func(e *event.Event) { e.CaptureCut = 300 })
 }
 
-// everyField sets all that an event can have beside its message.
+// everyField sets everything that an event can have beside its message.
 func everyField(e *event.Event) {
 	e.QueryTime, e.ResponseTime = e.Time-2_000_000, e.Time
 	e.Direction, e.Tunnel, e.HasVLAN, e.VLAN = packet.DirectionOut, packet.TunnelVXLAN, true, 0xefff
@@ -128,7 +128,7 @@ func question(names ...string) []byte {
 	return pack(m)
 }
 
-// answers is a response of that many bytes, with a question for name, if there is one.
+// answers makes a response of size bytes, with a question for name unless that is empty.
 func answers(name string, size int) []byte {
 	m := new(dns.Msg)
 	m.Response = true
@@ -151,15 +151,15 @@ func pack(m *dns.Msg) []byte {
 	return msg
 }
 
-// realTraffic: whatever a message has or lacks, its record arrives once, and all of
-// it; what the list has does not arrive.
+// realTraffic: whatever a message has or lacks, its record arrives once and complete;
+// queries for names on the list do not arrive.
 func realTraffic(t T, target *Target) {
 	t.Helper()
 	var offered, wanted []*event.Event
 	skipped := uint64(0)
 	for _, s := range traffic() {
 		e := *s.event
-		e.Selected = nil // the filter's to find out
+		e.Selected = nil // the filter finds out
 		offered = append(offered, &e)
 		if s.skipped {
 			skipped++

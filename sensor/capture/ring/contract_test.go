@@ -44,6 +44,6 @@ func TestRingKeepsItsPromises(t *testing.T) {
 				}
 			}
 		},
-		Packets: n, Patience: time.Minute, // an emulated kernel is slow
+		Packets: n, WaitLimit: time.Minute, // an emulated kernel is slow
 	})
 }

@@ -11,21 +11,22 @@ import (
 	"time"
 
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// reading is all lanes being read at the same time, each by a goroutine.
-type reading struct {
+// laneReaders read all lanes at the same time, each on a goroutine of its own.
+type laneReaders struct {
 	check *check
 	n     atomic.Int64 // packets so far
-	quiet atomic.Int64 // lanes that have said that nothing comes
+	idle  atomic.Int64 // lanes that have reported that nothing comes
 	lanes int
 	ended chan struct{}
 }
 
-func (k *check) read(lane func(*reading, capture.Lane)) *reading {
+func (k *check) read(lane func(*laneReaders, capture.Lane)) *laneReaders {
 	lanes := k.source.Lanes()
-	r := &reading{check: k, lanes: len(lanes), ended: make(chan struct{})}
+	r := &laneReaders{check: k, lanes: len(lanes), ended: make(chan struct{})}
 	var all sync.WaitGroup
 	for _, l := range lanes {
 		all.Go(func() { lane(r, l) })
@@ -35,16 +36,16 @@ func (k *check) read(lane func(*reading, capture.Lane)) *reading {
 		all.Wait()
 		close(read)
 	}()
-	go func() { // nobody asks the source any more when this has ended
-		r.follow(source, read)
+	go func() { // after its end nothing calls the source any more
+		r.watchCounters(source, read)
 		close(r.ended)
 	}()
 	return r
 }
 
-func (r *reading) total() int { return int(r.n.Load()) }
+func (r *laneReaders) total() int { return int(r.n.Load()) }
 
-func (r *reading) done() bool {
+func (r *laneReaders) done() bool {
 	select {
 	case <-r.ended:
 		return true
@@ -53,8 +54,8 @@ func (r *reading) done() bool {
 	}
 }
 
-// follow looks at what may be asked for until all is read.
-func (r *reading) follow(source capture.Source, read <-chan struct{}) {
+// watchCounters calls the methods that may be called at any time, until all is read.
+func (r *laneReaders) watchCounters(source capture.Source, read <-chan struct{}) {
 	var given uint64
 	for {
 		if now := source.Given(); now < given {
@@ -73,42 +74,35 @@ func (r *reading) follow(source capture.Source, read <-chan struct{}) {
 	}
 }
 
-// await waits until so many packets were read.
-func (r *reading) await(n int) {
-	for end := time.Now().Add(r.check.Patience); r.total() < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			r.check.errorf("%d of %d packets come within %v", r.total(), n, r.check.Patience)
-			return
-		}
+// await waits until n packets were read.
+func (r *laneReaders) await(n int) {
+	if !await.Within(r.check.WaitLimit, func() bool { return r.total() >= n }) {
+		r.check.errorf("%d of %d packets come within %v", r.total(), n, r.check.WaitLimit)
 	}
 }
 
-// awaitQuiet waits until each lane has said that nothing comes.
-func (r *reading) awaitQuiet() {
-	for end := time.Now().Add(r.check.Patience); int(r.quiet.Load()) < r.lanes; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			r.check.errorf("%d of %d lanes say within %v that nothing comes", r.quiet.Load(), r.lanes, r.check.Patience)
-			return
-		}
+// awaitIdle waits until each lane has reported that nothing comes.
+func (r *laneReaders) awaitIdle() {
+	if !await.Within(r.check.WaitLimit, func() bool { return int(r.idle.Load()) >= r.lanes }) {
+		r.check.errorf("%d of %d lanes report within %v that nothing comes", r.idle.Load(), r.lanes, r.check.WaitLimit)
 	}
 }
 
-// wait waits for the end of all lanes, and compares what they gave with what the
-// source says.
-func (r *reading) wait() {
+// wait waits for the end of all lanes, and compares the number of packets with Given.
+func (r *laneReaders) wait() {
 	select {
 	case <-r.ended:
-	case <-time.After(r.check.Patience):
-		r.check.errorf("the lanes do not end within %v", r.check.Patience)
+	case <-time.After(r.check.WaitLimit):
+		r.check.errorf("the lanes do not end within %v", r.check.WaitLimit)
 		return
 	}
 	if given := r.check.source.Given(); given != uint64(r.total()) {
-		r.check.errorf("Given is %d at the end, the lanes gave %d packets", given, r.total())
+		r.check.errorf("Given is %d at the end, the lanes delivered %d packets", given, r.total())
 	}
 }
 
 // readLane reads one lane to its end.
-func readLane(r *reading, l capture.Lane) {
+func readLane(r *laneReaders, l capture.Lane) {
 	var b packet.Batch
 	var before [][]byte
 	first := true
@@ -128,7 +122,7 @@ func readLane(r *reading, l capture.Lane) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if first {
 				first = false
-				r.quiet.Add(1)
+				r.idle.Add(1)
 			}
 			continue
 		case errors.Is(err, io.EOF):
@@ -149,12 +143,12 @@ func readLane(r *reading, l capture.Lane) {
 		}
 		r.n.Add(int64(b.Len()))
 		if len(before) > 0 {
-			time.Sleep(10 * time.Microsecond) // other lanes go on meanwhile
+			time.Sleep(10 * time.Microsecond) // lets the other lanes continue
 		}
 	}
 }
 
-// contents are the bytes of all that a batch holds.
+// contents returns all byte slices that a batch holds.
 func contents(b *packet.Batch) (list [][]byte) {
 	for i := range b.Packets {
 		list = append(list, b.Packets[i].Data)
@@ -165,18 +159,18 @@ func contents(b *packet.Batch) (list [][]byte) {
 	return list
 }
 
-// staysEnded checks that behind the end there is nothing.
-func (r *reading) staysEnded(l capture.Lane, b *packet.Batch) {
+// staysEnded checks that nothing comes after the end.
+func (r *laneReaders) staysEnded(l capture.Lane, b *packet.Batch) {
 	for range 3 {
 		if err := l.Read(b); !errors.Is(err, io.EOF) || b.Len() > 0 {
-			r.check.errorf("Read gives %d packets and the error %v behind the end", b.Len(), err)
+			r.check.errorf("Read gives %d packets and the error %v after the end", b.Len(), err)
 			return
 		}
 	}
 }
 
-// discardLane takes what a lane has without reading it.
-func discardLane(r *reading, l capture.Lane) {
+// discardLane discards the packets of a lane.
+func discardLane(r *laneReaders, l capture.Lane) {
 	for {
 		n, err := l.(capture.Discarder).Discard()
 		r.n.Add(int64(n))
