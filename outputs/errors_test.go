@@ -2,7 +2,6 @@ package outputs
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +14,6 @@ import (
 
 	"dnsmonster-sensor/userspace/event"
 )
-
-// numbers are the DNS ids of a block's events.
-func dnsIDs(b *event.Block) (list []int) {
-	var e event.Event
-	for r := b.Reader(); r.Next(&e); {
-		list = append(list, int(binary.BigEndian.Uint16(e.Message)))
-	}
-	return list
-}
 
 // Where a destination answers per event only what failed is tried again, under
 // an id that stays the same from then on.

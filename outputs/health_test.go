@@ -2,10 +2,15 @@ package outputs
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+
+	"dnsmonster-sensor/userspace/event"
 )
 
 // Defect 36: a full disk gave a line per record. A destination that fails now and then has few lines, which say how many more
@@ -66,4 +71,74 @@ func TestRefusalLine(t *testing.T) {
 	}
 	f(nil, "\"events are refused\" events=3\n")
 	f(errors.New("no such column"), "\"events are refused\" events=3 error=\"no such column\"\n")
+}
+
+// One line when it begins to fail and one when all is well, however many
+// attempts and workers.
+func TestHealthLines(t *testing.T) {
+	var text bytes.Buffer
+	var mu sync.Mutex
+	attempts := 0
+	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if attempts++; attempts <= 20 {
+			return 0, errors.New("connection refused")
+		}
+		return 0, nil
+	}}, quick(4, 5), false, slog.New(slog.NewTextHandler(&text, nil)))
+	r.Start(context.Background())
+	offer(r.Intake(), 20)
+	r.Stop(context.Background())
+	checkLedger(t, r, 20, "delivered 20, retries 20")
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "connection refused") || !strings.Contains(lines[0], "output=fake") ||
+		!strings.Contains(lines[1], "recovered") || !strings.Contains(lines[1], "failed_attempts=20") {
+		t.Errorf("want a line with the error and one of recovery with 20 attempts, got\n%s", text.String())
+	}
+}
+
+// Refusals get a line a minute, not one each.
+func TestRefusalLines(t *testing.T) {
+	var text bytes.Buffer
+	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		return 0, Permanent(errors.New("bad column"))
+	}}, quick(1, 5), false, slog.New(slog.NewTextHandler(&text, nil)))
+	r.Start(context.Background())
+	offer(r.Intake(), 100)
+	r.Stop(context.Background())
+	checkLedger(t, r, 100, "refused 100")
+	if n := strings.Count(text.String(), "\n"); n != 1 || !strings.Contains(text.String(), "bad column") {
+		t.Errorf("want one line that says bad column, got\n%s", text.String())
+	}
+}
+
+// A further cause of an outage gets its line, once; numbers in an error make no
+// new cause, and there is an end to the lines.
+func TestHealthCauses(t *testing.T) {
+	var text bytes.Buffer
+	attempts := 0
+	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
+		switch attempts++; {
+		case attempts <= 10:
+			return 0, fmt.Errorf("read 127.0.0.1:%d: connection reset", 40000+attempts)
+		case attempts <= 20:
+			return 0, fmt.Errorf("%s failed", []string{"login", "database"}[attempts%2])
+		case attempts <= 60:
+			return 0, errors.New("text that is never the same: " + strings.Repeat("x", attempts))
+		}
+		return 0, nil
+	}}, quick(1, 5), false, slog.New(slog.NewTextHandler(&text, nil)))
+	r.Start(context.Background())
+	offer(r.Intake(), 5)
+	r.Stop(context.Background())
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != maxCauses+1 {
+		t.Fatalf("%d lines, want %d causes and one of recovery:\n%s", len(lines), maxCauses, text.String())
+	}
+	for i, want := range []string{"40001: connection reset", "with another error\" output=fake doing=write error=\"database failed", "login failed", "never the same"} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d lacks %q: %s", i, want, lines[i])
+		}
+	}
 }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -299,52 +297,6 @@ func TestJoinedBatchStays(t *testing.T) {
 	}
 }
 
-// TestBatchWithinMemory: where a batch is set to be larger than memory lets it, one
-// warning says so and what would mend it; not with the defaults.
-func TestBatchWithinMemory(t *testing.T) {
-	f := func(what string, change func(*Settings), live bool, bytes int64, warnings ...string) {
-		t.Helper()
-		var text strings.Builder
-		set := Settings{Type: All, Workers: 1, BatchSize: 100_000, BatchBytes: NoByteLimit, BatchSizeOption: "fakebatchsize"}
-		change(&set)
-		r, err := NewRunner(&fake{}, set, live, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(&text, nil)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Discard()
-		if r.set.BatchBytes != bytes {
-			t.Errorf("%s: batches of %d bytes, want %d", what, r.set.BatchBytes, bytes)
-		}
-		if strings.Count(text.String(), "level=WARN") != min(1, len(warnings)) {
-			t.Errorf("%s: log %q", what, text.String())
-		}
-		for _, w := range warnings {
-			if !strings.Contains(text.String(), w) {
-				t.Errorf("%s: log %q, want %q", what, text.String(), w)
-			}
-		}
-	}
-	spool := SpoolSettings{Dir: t.TempDir(), Bytes: 1 << 30}
-	f("interface", func(*Settings) {}, true, 32<<20)
-	f("file", func(*Settings) {}, false, 32<<20)
-	f("interface, spool", func(s *Settings) { s.Spool = spool }, true, 16<<20)
-	f("file, spool", func(s *Settings) { s.Spool = spool }, false, 16<<20)
-	f("small batches", func(s *Settings) { s.BatchBytes = 0 }, true, 256<<10)
-	f("small batches, file", func(s *Settings) { s.BatchBytes = 0 }, false, 256<<10)
-	f("by delay", func(s *Settings) { s.BatchSize = 0 }, true, 32<<20)
-	f("a destination's bound", func(s *Settings) { s.BatchBytes = 1 << 20 }, true, 1<<20)
-	f("many rows", func(s *Settings) { s.BatchSize = 1_000_000 }, true, 32<<20,
-		"fakebatchsize=1000000 of output fake takes about 143.1 MiB, and has at most 32.0 MiB: set --queuemb=287, or smaller batches")
-	f("little memory", func(s *Settings) { s.QueueBytes = 8 << 20 }, true, 4<<20, "has at most 4.0 MiB: set --queuemb=29")
-	f("little memory, file", func(s *Settings) { s.QueueBytes = 8 << 20 }, false, 4<<20, "set --queuemb=29")
-	f("little disk", func(s *Settings) { s.Spool = spool; s.Spool.Bytes = minSpool }, true, 1<<20, "has at most 1.0 MiB: set --spoolmb=115, or")
-	f("little of both", func(s *Settings) { s.Spool, s.QueueBytes = spool, 8<<20; s.Spool.Bytes = minSpool }, true, 1<<20,
-		"set --queuemb=58 and --spoolmb=115, or")
-	f("few records", func(s *Settings) { s.QueueEvents = 1000 }, true, 32<<20,
-		"fakebatchsize=100000 is more than the 500 records that --packetlimit=1000 leaves for a batch of output fake: set --packetlimit=199999, or")
-	f("few records, no option", func(s *Settings) { s.QueueEvents, s.BatchSizeOption = 1000, "" }, true, 32<<20)
-}
-
 // TestJoinerEnds: whatever ends a run, no event that the joiner has in hand is left
 // without an outcome.
 func TestJoinerEnds(t *testing.T) {
@@ -379,110 +331,6 @@ func TestJoinerEnds(t *testing.T) {
 		cancel()
 		<-r.ctx.Done() // it follows, and Stop would be in time to deliver
 	}, "abandoned 10")
-}
-
-// TestOldest: the age counts from the receipt, wherever an event waits.
-func TestOldest(t *testing.T) {
-	for _, mode := range []string{"memory", "overflow", "always"} {
-		set := spoolSettings(t.TempDir(), mode == "always")
-		set.BatchSize = 2
-		if mode == "memory" {
-			set.Spool = SpoolSettings{}
-		}
-		s := newDestination(true)
-		r := runnerFor(t, s, set, true, nil)
-		if age := r.OldestAge(); age != 0 {
-			t.Errorf("%s: %s, though nothing was received", mode, age)
-		}
-		r.queue.unbatched.base = time.Now().Add(-time.Hour) // as if the sensor had run for as long
-		const before = 100 * time.Second
-		in := r.Intake()
-		in.Tick(time.Now().Add(-before))
-		in.Offer(testEvent(0))
-		want := func(where string) {
-			t.Helper()
-			age := r.OldestAge()
-			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.OldestAge() { // it may be between two hands
-			}
-			if age < before || age > before+time.Minute {
-				t.Errorf("%s: %s, want %s: %s", mode, age, before, where)
-			}
-		}
-		want("in an open block")
-		in.Offer(testEvent(1))
-		want("in the queue")
-		r.Start(context.Background())
-		in.Tick(time.Now())
-		for i := range 200 { // more than memory holds
-			in.Offer(testEvent(uint16(i)))
-			waitUntil(t, func() bool { return r.queue.hasRoom(sealedBlock(1)) || mode == "memory" })
-			want("behind the queue")
-		}
-		s.setDown(false)
-		in.Flush()
-		waitUntil(t, func() bool { l := r.Ledger(func() uint64 { return 202 }); return l.Held == 0 && r.OldestAge() == 0 })
-		r.Stop(context.Background())
-		if age := r.OldestAge(); age != 0 {
-			t.Errorf("%s: %s at the end", mode, age)
-		}
-	}
-}
-
-// TestOldestAfterRestart: what an earlier run has left is as old as its batch, also
-// where that batch was tried and made anew meanwhile.
-func TestOldestAfterRestart(t *testing.T) {
-	set := spoolSettings(t.TempDir(), false)
-	s := newDestination(true)
-	r := runnerFor(t, s, set, true, nil)
-	old := event.NewBlock(smallBlock)
-	for i := range 5 {
-		old.Append(testEvent(uint16(i)))
-	}
-	old.Seal(r.ids.Next(), time.Now().Add(-time.Hour))
-	if _, err := r.spool.write(item{block: old, since: time.Now()}, false); err != nil {
-		t.Fatal(err)
-	}
-	close(r.spool.ended) // move never ran
-	r.finish()
-
-	tried := make(chan struct{})
-	part := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
-		if b.Len() == 5 {
-			return 0, &Partial{Failed: []int{1, 2, 3}, Err: fmt.Errorf("busy")}
-		}
-		select {
-		case tried <- struct{}{}:
-		default:
-		}
-		return 0, fmt.Errorf("down")
-	}}
-	for _, rest := range []uint64{5, 3} {
-		r = testRunner(t, part, set, true, nil)
-		want := func(when string) {
-			t.Helper()
-			if age := r.OldestAge(); age < time.Hour || age > 2*time.Hour {
-				t.Errorf("%d events, %s: %s, want an hour", rest, when, age)
-			}
-		}
-		want("found on disk")
-		r.Start(context.Background())
-		<-tried
-		want("with a writer")
-		r.Stop(shortGrace())
-		want("at the end")
-	}
-}
-
-// TestBatchRows: each batch that was acknowledged counts with its events.
-func TestBatchRows(t *testing.T) {
-	r := testRunner(t, &fake{}, quick(1, 100), false, nil)
-	r.Start(context.Background())
-	offer(r.Intake(), 201)
-	r.Stop(context.Background())
-	batches, rows, upTo := r.BatchRows()
-	if batches != 3 || rows != 201 || upTo[1] != 1 || upTo[10] != 1 || upTo[100] != 3 || upTo[1e6] != 3 {
-		t.Errorf("%d batches, %d events, %v", batches, rows, upTo)
-	}
 }
 
 // BenchmarkFourLanes prints the batches of four lanes at 1,000 and at 100,000

@@ -2,29 +2,12 @@ package outputs
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
-
-// wanted reads "delivered 7, refused 3".
-func parseCounts(t *testing.T, text string) map[string]uint64 {
-	t.Helper()
-	m := make(map[string]uint64)
-	for _, part := range strings.Split(text, ", ") {
-		name, value, _ := strings.Cut(part, " ")
-		n, err := strconv.ParseUint(value, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m[name] = n
-	}
-	return m
-}
 
 // path sends ten events through every hand-over by hand, so that a test can
 // spoil any of them: offer, put, join, take and settle say how often, or how, the
@@ -188,83 +171,6 @@ func TestBooksWhileMoving(t *testing.T) {
 	checkLedger(t, r, n, "delivered 50000")
 }
 
-// In steady state, with a queue that is drained and blocks that come back,
-// taking events allocates nothing.
-func TestOfferAllocatesNothing(t *testing.T) {
-	r := testRunner(t, &fake{}, quick(1, 100), true, nil)
-	in, e, now := r.Intake(), testEvent(1), time.Now()
-	round := func() {
-		for range 100 {
-			in.Offer(e)
-		}
-		now = now.Add(time.Second)
-		in.Tick(now)
-		in.Offer(e)
-		now = now.Add(time.Second)
-		in.Tick(now)
-		r.join.round(true)
-		for range 2 {
-			b, ok := popBlock(r.queue)
-			if !ok {
-				t.Fatal("no block")
-			}
-			r.free.put(b)
-		}
-	}
-	round()
-	if n := testing.AllocsPerRun(200, round); n != 0 {
-		t.Errorf("101 offers and two ticks allocate %v times, want 0", n)
-	}
-}
-
-// Nor does dropping them where the queue is full.
-func TestDropAllocatesNothing(t *testing.T) {
-	set := quick(1, 100)
-	set.QueueBytes = 1
-	r := testRunner(t, &fake{}, set, true, nil)
-	in, e := r.Intake(), testEvent(1)
-	round := func() {
-		for range 100 {
-			in.Offer(e)
-		}
-	}
-	round() // fills the queue
-	round()
-	if n := testing.AllocsPerRun(200, round); n != 0 {
-		t.Errorf("dropping 100 events allocates %v times, want 0", n)
-	}
-}
-
-// Free blocks do not keep what an oversized event made them.
-func TestFreeBlocksAreBounded(t *testing.T) {
-	free := make(freeBlocks, 1)
-	free.put(event.NewBlock(3 * blockTarget))
-	if len(free) != 0 {
-		t.Error("an oversized block is kept")
-	}
-	free.put(event.NewBlock(10))
-	free.put(event.NewBlock(20))
-	if len(free) != 1 || free.get().Cap() != event.BlockHeaderLen+10 {
-		t.Error("want the first block kept, the second left to the garbage collector")
-	}
-}
-
-func BenchmarkOffer(b *testing.B) {
-	r, err := NewRunner(&fake{}, quick(1, 0), false, event.NewIDs(), account.NewDeliveryCounters(), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r.Start(context.Background())
-	in, e := r.Intake(), testEvent(1)
-	e.Message = make([]byte, 80)
-	b.ReportAllocs()
-	for b.Loop() {
-		in.Offer(e)
-	}
-	in.Flush()
-	r.Stop(context.Background())
-}
-
 // The hand-overs of the spool: a block of ten goes from the queue to the disk
 // and from there to the writer by hand, and each step may be spoiled.
 func TestDiskBooksShowMutations(t *testing.T) {
@@ -272,7 +178,7 @@ func TestDiskBooksShowMutations(t *testing.T) {
 	f := func(what string, place, read, done int, want int64) {
 		t.Helper()
 		s := newDestination(false)
-		r := runnerFor(t, s, spoolSettings(t.TempDir(), false), true, nil)
+		r := testRunner(t, &s.fake, spoolSettings(t.TempDir(), false), true, nil)
 		w, d := r.workers[0], r.spool
 		w.writer = s
 		offer(r.Intake(), 10)

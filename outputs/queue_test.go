@@ -15,16 +15,6 @@ func testQueue(limit int64) (*queue, *account.Counters) {
 	return newQueue(limit, counters.Shard()), counters
 }
 
-// sealed is a block of n events.
-func sealedBlock(n int) *event.Block {
-	b := event.NewBlock(smallBlock)
-	for range n {
-		b.Append(testEvent(1))
-	}
-	b.Seal(event.NewIDs().Next(), time.Now())
-	return b
-}
-
 // put queues b and waits for room.
 func put(ctx context.Context, q *queue, b *event.Block) putResult {
 	return q.wait(ctx, func() putResult { return q.tryPut(item{block: b}) })

@@ -19,41 +19,6 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// store is a destination that can be down, and remembers what it got.
-type destination struct {
-	fake
-	mu   sync.Mutex
-	down bool
-	got  []int
-	ids  []event.ID
-}
-
-func newDestination(down bool) *destination {
-	s := &destination{down: down}
-	s.write = func(_ context.Context, b *event.Block) (int, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.down {
-			return 0, errors.New("connection refused")
-		}
-		s.got, s.ids = append(s.got, dnsIDs(b)...), append(s.ids, b.ID())
-		return 0, nil
-	}
-	return s
-}
-
-func (s *destination) setDown(down bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.down = down
-}
-
-func (s *destination) received() []int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.got)
-}
-
 // spooled are settings with memory for two small blocks on either side of the
 // disk.
 func spoolSettings(dir string, always bool) Settings {
@@ -61,15 +26,6 @@ func spoolSettings(dir string, always bool) Settings {
 	set.QueueBytes = 4 * (smallBlock + event.BlockHeaderLen)
 	set.Spool = SpoolSettings{Dir: dir, Bytes: 64 << 20, Always: always}
 	return set
-}
-
-func runnerFor(t *testing.T, s *destination, set Settings, live bool, log *slog.Logger) *Runner {
-	t.Helper()
-	r, err := NewRunner(&s.fake, set, live, event.NewIDs(), account.NewDeliveryCounters(), log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // trickle offers events from first on, slowly enough that nothing is dropped
@@ -85,33 +41,12 @@ func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
 	in.Flush()
 }
 
-func waitUntil(t *testing.T, what func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !what(); time.Sleep(100 * time.Microsecond) {
-		if time.Now().After(end) {
-			t.Fatal("waited for nothing")
-		}
-	}
-}
-
-func wantInOrder(t *testing.T, got []int, n int) {
-	t.Helper()
-	if len(got) != n {
-		t.Fatalf("%d events arrived, want %d", len(got), n)
-	}
-	for i, id := range got {
-		if id != i {
-			t.Fatalf("event %d arrived in place %d", id, i)
-		}
-	}
-}
-
 // An outage longer than memory: all arrives in the order in which it came, with
 // one worker, and nothing twice.
 func TestSpoolOutage(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		s := newDestination(true)
-		r := runnerFor(t, s, spoolSettings(t.TempDir(), always), true, nil)
+		r := testRunner(t, &s.fake, spoolSettings(t.TempDir(), always), true, nil)
 		r.Start(context.Background())
 		in := r.Intake()
 		trickle(t, r, in, 0, 1000)
@@ -130,7 +65,7 @@ func TestSpoolStopAndStart(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
 		s := newDestination(false)
-		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
+		r := testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		in := r.Intake()
 		trickle(t, r, in, 0, 50)
@@ -144,14 +79,14 @@ func TestSpoolStopAndStart(t *testing.T) {
 		}
 
 		for range 2 { // a start during the outage changes nothing
-			r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
+			r = testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 			r.Start(context.Background())
 			r.Stop(shortGrace())
 			if l := r.Ledger(func() uint64 { return 0 }); l.In != 950 || l.Held != 950 || l.Unaccounted() != 0 {
 				t.Errorf("always %t: in %d, held %d, want 950", always, l.In, l.Held)
 			}
 		}
-		r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
+		r = testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		in = r.Intake()
 		s.setDown(false)
@@ -171,7 +106,7 @@ func TestSpoolStopAndStart(t *testing.T) {
 func TestSpoolKill(t *testing.T) {
 	dir, after := t.TempDir(), t.TempDir()
 	s := newDestination(false)
-	r := runnerFor(t, s, spoolSettings(dir, true), true, nil)
+	r := testRunner(t, &s.fake, spoolSettings(dir, true), true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	trickle(t, r, in, 0, 100)
@@ -185,7 +120,7 @@ func TestSpoolKill(t *testing.T) {
 	}
 
 	next := newDestination(false)
-	r2 := runnerFor(t, next, spoolSettings(after, true), true, nil)
+	r2 := testRunner(t, &next.fake, spoolSettings(after, true), true, nil)
 	r2.Start(context.Background())
 	waitUntil(t, func() bool { return len(next.received()) >= 400 })
 	r2.Stop(context.Background())
@@ -203,7 +138,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Free = math.MaxInt64 / 2
 		s := newDestination(true)
-		r := runnerFor(t, s, set, true, slog.New(slog.NewTextHandler(&text, nil)))
+		r := testRunner(t, &s.fake, set, true, slog.New(slog.NewTextHandler(&text, nil)))
 		r.Start(context.Background())
 		in := r.Intake()
 		for i := range 500 {
@@ -241,7 +176,7 @@ func TestSpoolEvicts(t *testing.T) {
 	set := spoolSettings(t.TempDir(), false)
 	set.Spool.Bytes = minSpool
 	s := newDestination(true)
-	r := runnerFor(t, s, set, true, nil)
+	r := testRunner(t, &s.fake, set, true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	large := testEvent(0)
@@ -274,7 +209,7 @@ func TestSpoolBehindAFile(t *testing.T) {
 		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Bytes, set.BatchSize = minSpool, 1
 		s := newDestination(true)
-		r := runnerFor(t, s, set, false, nil)
+		r := testRunner(t, &s.fake, set, false, nil)
 		r.Start(context.Background())
 		time.AfterFunc(50*time.Millisecond, func() { s.setDown(false) })
 		in := r.Intake()
@@ -301,7 +236,7 @@ func TestSpoolStuckWriter(t *testing.T) {
 		<-release
 		return 0, nil
 	}
-	r := runnerFor(t, s, spoolSettings(dir, false), true, nil)
+	r := testRunner(t, &s.fake, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	offer(r.Intake(), 10)
 	waitUntil(t, func() bool { return empty(r.queue) && empty(r.spool.front) })
@@ -311,7 +246,7 @@ func TestSpoolStuckWriter(t *testing.T) {
 	}
 	close(release)
 	s = newDestination(false)
-	r = runnerFor(t, s, spoolSettings(dir, false), true, nil)
+	r = testRunner(t, &s.fake, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	waitUntil(t, func() bool { return len(s.received()) == 10 })
 	r.Stop(context.Background())
@@ -330,7 +265,7 @@ func TestSpoolPartial(t *testing.T) {
 			}
 			return 0, errors.New("busy")
 		}
-		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
+		r := testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		offer(r.Intake(), 10)
 		waitUntil(t, func() bool { return r.counters.Sum(account.Retries) > 1 })
@@ -340,7 +275,7 @@ func TestSpoolPartial(t *testing.T) {
 			t.Errorf("always %t: %+v", always, l)
 		}
 		s = newDestination(false)
-		r = runnerFor(t, s, spoolSettings(dir, always), true, nil)
+		r = testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		waitUntil(t, func() bool { return len(s.received()) > 1 })
 		r.Stop(context.Background())
@@ -355,7 +290,7 @@ func TestSpoolPartial(t *testing.T) {
 func TestSpoolDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := newDestination(true)
-	r := runnerFor(t, s, spoolSettings(dir, false), true, nil)
+	r := testRunner(t, &s.fake, spoolSettings(dir, false), true, nil)
 	r.Start(context.Background())
 	in := r.Intake()
 	trickle(t, r, in, 0, 500)
@@ -386,7 +321,7 @@ func TestSpoolConcurrent(t *testing.T) {
 			set := spoolSettings(dir, always)
 			set.Workers = 4
 			set.QueueBytes = 1 << 20
-			r := runnerFor(t, s, set, true, nil)
+			r := testRunner(t, &s.fake, set, true, nil)
 			r.Start(context.Background())
 			var lanes sync.WaitGroup
 			for lane := range 3 {
@@ -415,7 +350,7 @@ func TestSpoolConcurrent(t *testing.T) {
 			}
 		}
 		s := newDestination(false)
-		r := runnerFor(t, s, spoolSettings(dir, always), true, nil)
+		r := testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 		r.Start(context.Background())
 		waitUntil(t, func() bool { return r.Ledger(func() uint64 { return 0 }).Held == 0 })
 		r.Stop(context.Background())
@@ -446,8 +381,8 @@ func TestSlowOutputIsAlone(t *testing.T) {
 		return 0, ctx.Err()
 	}
 	fast := newDestination(false)
-	a := runnerFor(t, slow, quick(1, 10), true, nil)
-	b := runnerFor(t, fast, quick(1, 10), true, nil)
+	a := testRunner(t, &slow.fake, quick(1, 10), true, nil)
+	b := testRunner(t, &fast.fake, quick(1, 10), true, nil)
 	a.Start(context.Background())
 	b.Start(context.Background())
 	x, y := a.Intake(), b.Intake()
@@ -467,35 +402,11 @@ func TestSlowOutputIsAlone(t *testing.T) {
 	close(hang)
 }
 
-func empty(q *queue) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.count == 0 && q.unbatched.empty()
-}
-
-// lines is a log that can be read while it is written.
-type syncLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *syncLog) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), what)
-}
-
 // A disk that hangs does not keep the program from ending; what it may not have
 // stored is held by nobody but the ledgers, and said.
 func TestSpoolDiskHangs(t *testing.T) {
 	var text bytes.Buffer
-	r := runnerFor(t, newDestination(true), spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r := testRunner(t, &newDestination(true).fake, spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.spool.closeTimeout = time.Millisecond
 	in := r.Intake() // without Start the disk's goroutine never comes to an end
 	offer(in, 10)

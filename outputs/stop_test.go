@@ -33,7 +33,7 @@ func stopReturns(t *testing.T, r *Runner) {
 // program from ending. The block counts as what it is.
 func TestStopWhileTheNoteHangs(t *testing.T) {
 	s := newDestination(false)
-	r := runnerFor(t, s, spoolSettings(t.TempDir(), true), true, nil)
+	r := testRunner(t, &s.fake, spoolSettings(t.TempDir(), true), true, nil)
 	r.spool.closeTimeout = time.Millisecond
 	hang, ended := make(chan struct{}), make(chan struct{})
 	note := r.spool.markDone
@@ -55,7 +55,7 @@ func TestStopWhileTheNoteHangs(t *testing.T) {
 // Nor does one that hangs when the reader has left.
 func TestGoneWhileTheDiskHangs(t *testing.T) {
 	var text bytes.Buffer
-	r := runnerFor(t, newDestination(true), spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
+	r := testRunner(t, &newDestination(true).fake, spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.spool.closeTimeout = time.Millisecond
 	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
 	r.End(ErrReaderGone)
@@ -71,7 +71,7 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 // A worker that finds nothing in front, just when the last block goes to the disk
 // and the way to the front closes, takes that block all the same.
 func TestLastBlockGoesToTheDisk(t *testing.T) {
-	r := runnerFor(t, newDestination(false), spoolSettings(t.TempDir(), false), true, nil)
+	r := testRunner(t, &newDestination(false).fake, spoolSettings(t.TempDir(), false), true, nil)
 	d := r.spool
 	defer r.Discard()
 	d.front.mu.Lock()
