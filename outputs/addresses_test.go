@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// clocked are addresses with a clock that the test moves.
+// testAddresses are addresses with a clock that the test sets.
 type testAddresses struct {
 	*Addresses
 	t     *testing.T
@@ -31,7 +31,7 @@ func newTestAddresses(t *testing.T, n int) *testAddresses {
 
 func (c *testAddresses) advance(d time.Duration) { c.clock = c.clock.Add(d) }
 
-// next wants the address of that index.
+// wantNext fails unless the next address has that index.
 func (c *testAddresses) wantNext(want int) Address {
 	c.t.Helper()
 	at := c.Next()
@@ -46,7 +46,7 @@ func (c *testAddresses) failNext(want int) {
 	c.Bad(c.wantNext(want), errors.New("refused"))
 }
 
-// pause wants that long a time between now and the first trial of address 0.
+// wantPause fails unless address 0 is next after exactly that time.
 func (c *testAddresses) wantPause(want time.Duration) {
 	c.t.Helper()
 	c.advance(want - time.Millisecond)
@@ -75,8 +75,8 @@ const (
 	toFirst  = `msg="an address works again, going back to it" address=db1.example.org:5432 from=db2.example.org:5432`
 )
 
-// The pauses grow to a bound, a success brings back the first address, and each
-// change is said once.
+// The pauses grow up to a limit, a success brings back the first address, and each switch is
+// logged once.
 func TestAddressesFailoverAndBack(t *testing.T) {
 	c := newTestAddresses(t, 2)
 	c.Good(c.wantNext(0))
@@ -93,12 +93,12 @@ func TestAddressesFailoverAndBack(t *testing.T) {
 	c.Good(c.wantNext(0))
 	c.wantLines(toSecond, toFirst)
 	if n := c.Switches(); n != 2 {
-		t.Errorf("%d moves, want 2", n)
+		t.Errorf("%d switches, want 2", n)
 	}
 }
 
-// An address that comes and goes keeps its long pauses, until it has been well
-// for a while.
+// An address that fails now and then keeps its long pauses, until it has been good for a
+// while.
 func TestAddressesThatComeAndGo(t *testing.T) {
 	c := newTestAddresses(t, 2)
 	for _, want := range []time.Duration{1, 2, 4, 8} {
@@ -115,7 +115,7 @@ func TestAddressesThatComeAndGo(t *testing.T) {
 	c.wantPause(time.Second)
 }
 
-// While one writer tries an address again the others stay where it is well.
+// While one writer tries an address again, the others stay with the one that works.
 func TestAddressesAreTriedByOne(t *testing.T) {
 	c := newTestAddresses(t, 2)
 	c.failNext(0)
@@ -125,13 +125,13 @@ func TestAddressesAreTriedByOne(t *testing.T) {
 	if _, ok := c.Better(c.wantNext(1)); ok {
 		t.Error("a second writer tries the first address")
 	}
-	c.advance(time.Second) // the trial never ended: another one may try
+	c.advance(time.Second) // the trial never ended: another writer may try
 	c.Good(c.wantNext(0))
-	c.Bad(trial, errors.New("late")) // of before: no news
+	c.Bad(trial, errors.New("late")) // stale
 	c.wantNext(0)
 }
 
-// Several writers that meet the same trouble count as one.
+// Several writers that meet the same failure count as one.
 func TestAddressesCountTroubleOnce(t *testing.T) {
 	c := newTestAddresses(t, 2)
 	var all []Address
@@ -142,12 +142,12 @@ func TestAddressesCountTroubleOnce(t *testing.T) {
 		c.Bad(at, errors.New("refused"))
 	}
 	c.wantLines(toSecond)
-	c.Good(all[0]) // from before the trouble
+	c.Good(all[0]) // from before the failure
 	c.wantPause(time.Second)
 	c.wantNext(0)
 }
 
-// Where all are bad each is tried in turn, and what works first is taken.
+// If all are bad each is tried in turn, and the first that works is used.
 func TestAddressesAllBad(t *testing.T) {
 	c := newTestAddresses(t, 3)
 	for range 3 {
@@ -162,7 +162,7 @@ func TestAddressesAllBad(t *testing.T) {
 	c.wantLines(toSecond, "now=db3.example.org:5432", `going back to it" address=db2.example.org:5432 from=db3.example.org:5432`)
 }
 
-// A writer that stays with its connection finds out that there is a better one.
+// A writer that keeps its connection finds out that there is a better address.
 func TestAddressesBetter(t *testing.T) {
 	c := newTestAddresses(t, 3)
 	first := c.wantNext(0)
@@ -182,11 +182,11 @@ func TestAddressesBetter(t *testing.T) {
 	}
 	c.Good(better)
 	if again, ok := c.Better(at); !ok || again.Index != 0 {
-		t.Error("others do not come back to what is well")
+		t.Error("the others do not return to the first address")
 	}
 }
 
-// One address is always the next, and there is nothing to say.
+// A single address is always the next, and nothing is logged.
 func TestOneAddress(t *testing.T) {
 	c := newTestAddresses(t, 1)
 	for range 3 {
@@ -196,8 +196,8 @@ func TestOneAddress(t *testing.T) {
 	c.wantLines()
 }
 
-// TestAttemptTriesEachAddressOnce: while one attempt waits for an address, others
-// come to the end of their pauses.
+// TestAttemptTriesEachAddressOnce: while one attempt waits for an address, the pauses of
+// others may end.
 func TestAttemptTriesEachAddressOnce(t *testing.T) {
 	c := newTestAddresses(t, 3)
 	var tried []Address
@@ -211,6 +211,6 @@ func TestAttemptTriesEachAddressOnce(t *testing.T) {
 		tried = append(tried, at)
 	}
 	if at := c.Next(tried...); at.Index != 0 {
-		t.Errorf("where all were tried it is address %d", at.Index)
+		t.Errorf("after all were tried the next is address %d", at.Index)
 	}
 }

@@ -22,7 +22,7 @@ func TestOldest(t *testing.T) {
 		if age := r.OldestAge(); age != 0 {
 			t.Errorf("%s: %s, though nothing was received", mode, age)
 		}
-		r.queue.unbatched.base = time.Now().Add(-time.Hour) // as if the sensor had run for as long
+		r.queue.unbatched.base = time.Now().Add(-time.Hour) // as if the sensor had started then
 		const before = 100 * time.Second
 		in := r.Intake()
 		in.Tick(time.Now().Add(-before))
@@ -30,10 +30,10 @@ func TestOldest(t *testing.T) {
 		want := func(where string) {
 			t.Helper()
 			age := r.OldestAge()
-			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.OldestAge() { // it may be between two hands
+			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.OldestAge() { // it may be moving
 			}
 			if age < before || age > before+time.Minute {
-				t.Errorf("%s: %s, want %s: %s", mode, age, before, where)
+				t.Errorf("%s: %s, want %s while the event is %s", mode, age, before, where)
 			}
 		}
 		want("in an open block")
@@ -56,8 +56,8 @@ func TestOldest(t *testing.T) {
 	}
 }
 
-// TestOldestAfterRestart: what an earlier run has left is as old as its batch, also
-// where that batch was tried and made anew meanwhile.
+// TestOldestAfterRestart: what an earlier run has left is as old as its batch, even after
+// part of that batch was retried as a batch of its own.
 func TestOldestAfterRestart(t *testing.T) {
 	set := spoolSettings(t.TempDir(), false)
 	s := newDestination(true)

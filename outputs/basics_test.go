@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/test/outputtest"
 )
 
-// basic is an output of nothing but the basics.
+// basic is an output of Basics alone.
 type basic struct{ outputs.Basics }
 
 func (o *basic) Flags() []cli.Flag {
@@ -27,8 +27,8 @@ func (o *basic) Open(context.Context) (outputs.Writer, error) { return nil, nil 
 
 var _ outputs.Output = (*basic)(nil)
 
-// TestBasics: what is declared is checked, and the error names the option; what is
-// not declared has its default.
+// TestBasics: declared options are checked, and the error names the option; others have
+// their defaults.
 func TestBasics(t *testing.T) {
 	f := func(problem string, want outputs.Settings, args ...string) {
 		t.Helper()
@@ -65,11 +65,11 @@ func TestBasics(t *testing.T) {
 	if s, err := bare.Settings(); err != nil || s != (outputs.Settings{Workers: 1}) || bare.Name() != "bare" || !bare.IsOff() {
 		t.Errorf("without options: %+v, %v", s, err)
 	}
-	bare.Log().Error("goes nowhere, and is no nil")
+	bare.Log().Error("is discarded; the logger is not nil")
 }
 
-// TestBasicsDeclare: names are those of the variables, and all stand in the
-// output's section.
+// TestBasicsDeclare: options are named after their variables, and all are in the output's
+// section.
 func TestBasicsDeclare(t *testing.T) {
 	o := &basic{outputs.NewBasics("new")}
 	var names []string

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBatchRows: each batch that was acknowledged counts with its events.
+// TestBatchRows: each acknowledged batch counts, with its events.
 func TestBatchRows(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 100), false, nil)
 	r.Start(context.Background())

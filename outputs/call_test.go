@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestPending: an attempt ends with its context, whatever the call does; whoever
-// waits later gets the result, and the call is made once.
-func TestPending(t *testing.T) {
+// TestCall: an attempt ends with its context, whatever the call does; whoever waits later
+// gets the result, and the call is made once.
+func TestCall(t *testing.T) {
 	calls, release := 0, make(chan struct{})
 	p := StartCall(func() int {
 		calls++

@@ -15,8 +15,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Where a destination answers per event only what failed is tried again, under
-// an id that stays the same from then on.
+// If a destination answers per event, only what failed is tried again, under a new id that
+// then stays the same.
 func TestPartial(t *testing.T) {
 	busy := errors.New("busy")
 	var got []string
@@ -28,7 +28,7 @@ func TestPartial(t *testing.T) {
 		{2, &Partial{[]int{1, 4, 7}, busy}}, // of 10: 2 never, 3 later, 5 delivered
 		{0, busy},
 		{0, &Partial{[]int{2}, busy}},
-		{0, &Partial{[]int{1}, busy}}, // of one block of one: nonsense, so all again
+		{0, &Partial{[]int{1}, busy}}, // two failures in a block of one make no sense, so all is sent again
 		{0, nil},
 	}
 	r := testRunner(t, &fake{write: func(_ context.Context, b *event.Block) (int, error) {
@@ -64,14 +64,14 @@ func TestPartialForGood(t *testing.T) {
 	f(&Partial{[]int{3, 4}, ErrReaderGone}, "delivered 8, abandoned 2")
 }
 
-// The destination's wish sets the pause, up to a bound.
+// What the destination asks for sets the pause, up to a limit.
 func TestRetryAfter(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 10), false, nil)
-	f := func(wish, least, most time.Duration) {
+	f := func(after, least, most time.Duration) {
 		t.Helper()
-		err := fmt.Errorf("write: %w", &RetryAfter{wish, errors.New("busy")})
+		err := fmt.Errorf("write: %w", &RetryAfter{after, errors.New("busy")})
 		if d := retryDelay(r.newBackOff(), err); d < least || d > most {
-			t.Errorf("pause %s after a wish for %s, want %s to %s", d, wish, least, most)
+			t.Errorf("pause %s after RetryAfter %s, want %s to %s", d, after, least, most)
 		}
 	}
 	f(time.Minute, time.Minute, time.Minute)
@@ -101,9 +101,9 @@ func TestPermanentKeepsTheText(t *testing.T) {
 	}
 }
 
-// TestPickOfStoredBlocks: what is picked out of a stored block is what was in it,
-// also the fields that this build does not know, in the layout of this build.
-func TestPickOfStoredBlocks(t *testing.T) {
+// TestSubsetOfStoredBlocks: the events copied out of a stored block are unchanged, including
+// fields that this build does not know, and are in this build's layout.
+func TestSubsetOfStoredBlocks(t *testing.T) {
 	for _, name := range []string{"block-v1", "block-v2"} {
 		stored, err := os.ReadFile("../userspace/event/testdata/" + name)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// asks is a message with a question for each of the names.
+// queryFor is a message with a question for each of the names.
 func queryFor(names ...string) *event.Event {
 	e := testEvent(1)
 	e.Message[5] = byte(len(names))
@@ -38,8 +38,8 @@ func domainList(t testing.TB, lines string) Matcher {
 	return l
 }
 
-// rowsOf are the names of all rows of what an output was given, an event's with
-// commas between, "-" for none.
+// rowNames are the names of all rows of a block: commas between those of one event, "-" for
+// none.
 func rowNames(b *event.Block) string {
 	var events []string
 	var e event.Event
@@ -58,8 +58,7 @@ func rowNames(b *event.Block) string {
 	return strings.Join(events, " ")
 }
 
-// TestFilter: what each type passes on, of messages with one question, with
-// several, and with none.
+// TestFilter: what each type accepts of messages with one question, several, and none.
 func TestFilter(t *testing.T) {
 	skip, allow := domainList(t, "skip.example,suffix\nboth.example"), domainList(t, "allow.example,suffix\nboth.example")
 	f := func(kind Type, want string, skipped uint64) {
@@ -81,7 +80,7 @@ func TestFilter(t *testing.T) {
 		for _, e := range events {
 			in.Offer(e)
 			if e.Selected != nil {
-				t.Errorf("type %d: what is taken stays in the event", kind)
+				t.Errorf("type %d: the selection stays in the event", kind)
 			}
 		}
 		in.Flush()
@@ -100,7 +99,7 @@ func TestFilter(t *testing.T) {
 	f(SkipAndAllow, "A.Allow.EXAMPLE. allow.example.", 7)
 }
 
-// TestAllSkipped: ledgers balance though no block was ever handed over.
+// TestAllSkipped: the ledger balances although no block was ever handed over.
 func TestAllSkipped(t *testing.T) {
 	set := quick(1, 0)
 	set.Type, set.Allow = Allow, domainList(t, "allow.example")
@@ -115,7 +114,7 @@ func TestAllSkipped(t *testing.T) {
 	checkLedger(t, r, 3, "skipped 3, delivered 0")
 }
 
-// TestSetFilter changes what is taken from then on, and refuses what cannot be.
+// TestSetFilter changes what is accepted from then on, and refuses invalid filters.
 func TestSetFilter(t *testing.T) {
 	var got atomic.Uint64
 	out := &fake{write: func(_ context.Context, b *event.Block) (int, error) {
@@ -130,7 +129,7 @@ func TestSetFilter(t *testing.T) {
 		t.Errorf("a type that needs a list: error %v", err)
 	}
 	if err := r.SetFilter(Filter{Type: Off}); err == nil {
-		t.Error("an output is switched off by its filter")
+		t.Error("a filter can switch an output off")
 	}
 	if err := r.SetFilter(Filter{Type: Skip, Skip: domainList(t, "skip.example")}); err != nil {
 		t.Fatal(err)
@@ -162,9 +161,9 @@ func TestFilterDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkFilter offers what resolvers ask an authority for, a few names much
-// oftener than the others, to an output with lists: none, one of two entries, one
-// of a million that has none of these names, and one that has half of them too.
+// BenchmarkFilter offers what resolvers ask an authority for, a few names much more often
+// than the others, to an output with lists: none; one with two entries; one with a million,
+// none of which match; and one that also has half of the names.
 func BenchmarkFilter(b *testing.B) {
 	const names = 50_000
 	r := rand.New(rand.NewPCG(1, 2))

@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Free blocks do not keep what an oversized event made them.
+// The pool does not keep a block that an oversized event has grown.
 func TestFreeBlocksAreBounded(t *testing.T) {
 	free := make(freeBlocks, 1)
 	free.put(event.NewBlock(3 * blockTarget))

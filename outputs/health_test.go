@@ -13,10 +13,10 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Defect 36: a full disk gave a line per record. A destination that fails now and then has few lines, which say how many more
-// there could have been; an outage that lasts has its line, however many there
-// were before.
-func TestDefect36OutagesAreThrottled(t *testing.T) {
+// Defect 36: a full disk caused a log line per record. A destination that fails now and then
+// causes few lines, which say how many more outages there were. An outage that lasts is
+// logged, however many there were before.
+func TestDefect36OutageLinesAreLimited(t *testing.T) {
 	var b bytes.Buffer
 	h := health{log: slog.New(slog.NewTextHandler(&b, nil))}
 	full := errors.New("disk is full")
@@ -54,11 +54,11 @@ func TestDefect36OutagesAreThrottled(t *testing.T) {
 	h.logUnlogged()
 	f("at the end", 2*maxOutages, 2*maxOutages, "unlogged_outages=6")
 	if n := count("unlogged_outages"); n != 2 {
-		t.Errorf("%d lines tell of outages without a line, want 2", n)
+		t.Errorf("%d lines mention unlogged outages, want 2", n)
 	}
 }
 
-// TestRefusalLine: a reason stands in the line where the runner knows one.
+// TestRefusalLine: the line has the reason, if the runner knows one.
 func TestRefusalLine(t *testing.T) {
 	f := func(why error, want string) {
 		t.Helper()
@@ -73,8 +73,8 @@ func TestRefusalLine(t *testing.T) {
 	f(errors.New("no such column"), "\"events are refused\" events=3 error=\"no such column\"\n")
 }
 
-// One line when it begins to fail and one when all is well, however many
-// attempts and workers.
+// One line when the output begins to fail and one when it has recovered, however many
+// attempts and workers there are.
 func TestHealthLines(t *testing.T) {
 	var text bytes.Buffer
 	var mu sync.Mutex
@@ -98,8 +98,8 @@ func TestHealthLines(t *testing.T) {
 	}
 }
 
-// Refusals get a line a minute, not one each.
-func TestRefusalLines(t *testing.T) {
+// Refusals are logged once a minute, not each.
+func TestRefusalsAreLoggedOnce(t *testing.T) {
 	var text bytes.Buffer
 	r := testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {
 		return 0, Permanent(errors.New("bad column"))
@@ -113,8 +113,8 @@ func TestRefusalLines(t *testing.T) {
 	}
 }
 
-// A further cause of an outage gets its line, once; numbers in an error make no
-// new cause, and there is an end to the lines.
+// Each further cause of an outage is logged once. Different numbers in an error are no new
+// cause, and the number of lines is limited.
 func TestHealthCauses(t *testing.T) {
 	var text bytes.Buffer
 	attempts := 0

@@ -21,7 +21,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// testEvent is a DNS header without questions, with that id.
+// testEvent is an event with a DNS header of that id, without questions.
 func testEvent(id uint16) *event.Event {
 	e := &event.Event{
 		Src: netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
@@ -31,7 +31,7 @@ func testEvent(id uint16) *event.Event {
 	return e
 }
 
-// fake is an output whose writers and opens do what a test says.
+// fake is an output that opens and writes as a test says.
 type fake struct {
 	open  func(ctx context.Context) error
 	write func(ctx context.Context, b *event.Block) (int, error)
@@ -89,8 +89,7 @@ func offer(in *Intake, n int) {
 	in.Flush()
 }
 
-// check compares the ledger at rest; counts are "name value" for all outcomes
-// and meters that are not 0.
+// checkLedger compares the ledger at rest; want has "name value" for outcomes and meters.
 func checkLedger(t *testing.T, r *Runner, offered uint64, want string) {
 	t.Helper()
 	l := r.Ledger(func() uint64 { return offered })
@@ -108,14 +107,14 @@ func checkLedger(t *testing.T, r *Runner, offered uint64, want string) {
 	}
 }
 
-// shortly is a grace time that is over soon.
+// shortGrace is a grace time that ends soon.
 func shortGrace() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	context.AfterFunc(ctx, cancel)
 	return ctx
 }
 
-// wanted reads "delivered 7, refused 3".
+// parseCounts parses "delivered 7, refused 3".
 func parseCounts(t *testing.T, text string) map[string]uint64 {
 	t.Helper()
 	m := make(map[string]uint64)
@@ -130,7 +129,7 @@ func parseCounts(t *testing.T, text string) map[string]uint64 {
 	return m
 }
 
-// numbers are the DNS ids of a block's events.
+// dnsIDs lists the DNS ids of a block's events.
 func dnsIDs(b *event.Block) (list []int) {
 	var e event.Event
 	for r := b.Reader(); r.Next(&e); {
@@ -139,7 +138,7 @@ func dnsIDs(b *event.Block) (list []int) {
 	return list
 }
 
-// sealed is a block of n events.
+// sealedBlock is a sealed block of n events.
 func sealedBlock(n int) *event.Block {
 	b := event.NewBlock(smallBlock)
 	for range n {
@@ -149,7 +148,7 @@ func sealedBlock(n int) *event.Block {
 	return b
 }
 
-// store is a destination that can be down, and remembers what it got.
+// destination can be down, and remembers what it received.
 type destination struct {
 	fake
 	mu   sync.Mutex
@@ -188,7 +187,7 @@ func waitUntil(t *testing.T, what func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !what(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
-			t.Fatal("waited for nothing")
+			t.Fatal("the condition was not met within a minute")
 		}
 	}
 }
@@ -200,7 +199,7 @@ func wantInOrder(t *testing.T, got []int, n int) {
 	}
 	for i, id := range got {
 		if id != i {
-			t.Fatalf("event %d arrived in place %d", id, i)
+			t.Fatalf("event %d arrived at position %d", id, i)
 		}
 	}
 }
@@ -211,7 +210,7 @@ func empty(q *queue) bool {
 	return q.count == 0 && q.unbatched.empty()
 }
 
-// lines is a log that can be read while it is written.
+// syncLog is a log that can be read while it is being written.
 type syncLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// handed is what lanes have handed over and no joiner has seen: batches first.
+// handedOver returns what lanes have handed over and the joiner has not seen: batches first.
 func handedOver(q *queue) (blocks []*event.Block) {
 	for q.count > 0 {
 		blocks = append(blocks, q.pull().block)
@@ -21,7 +21,7 @@ func handedOver(q *queue) (blocks []*event.Block) {
 	return blocks
 }
 
-// A lane's blocks end at the batch size, at the byte bound, shortly before the
+// A lane hands over its block at the batch size, at the byte limit, shortly before the
 // delay, and at Flush.
 func TestBatches(t *testing.T) {
 	now := time.Now()
@@ -54,7 +54,7 @@ func TestBatches(t *testing.T) {
 		in.Tick(now.Add(975*time.Millisecond - 1)) // the default delay is 1 s, of which the joiner gets 25 ms
 		in.Offer(testEvent(2))
 		in.Tick(now.Add(975 * time.Millisecond))
-		in.r.queue.unbatched.take() // what is loose makes lanes hand over what they have
+		in.r.queue.unbatched.take() // while other lanes' blocks wait for the joiner, a lane hands over what it has
 		in.Offer(testEvent(3))
 		in.Tick(now.Add(1950*time.Millisecond - 1))
 		in.Tick(now.Add(1950 * time.Millisecond))
@@ -76,11 +76,11 @@ func TestBatches(t *testing.T) {
 		in.Offer(testEvent(2))
 		in.Flush()
 	}, 1, 1, 1)
-	f(0, func(in *Intake) { offer(in, 2522) }, 2520, 2) // (256 KiB - 48) / (92 + 12), whole events
+	f(0, func(in *Intake) { offer(in, 2522) }, 2520, 2) // (256 KiB - 48) / (92 + 12), rounded down
 }
 
-// Where blocks may grow, what comes while others wait goes out together, in its
-// order; with nothing waiting each event goes at once.
+// With Grow, what arrives while other batches wait is sent together, in order; with nothing
+// waiting each batch is sent at once.
 func TestBlocksGrow(t *testing.T) {
 	turn := make(chan struct{})
 	var sizes []int
@@ -106,21 +106,17 @@ func TestBlocksGrow(t *testing.T) {
 			next++
 		}
 	}
-	idle := func() {
-		for r.busy() {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	give(2) // is with the writer
+	idle := func() { waitUntil(t, func() bool { return !r.busy() }) }
+	give(2) // the writer has these
 	idle()
 	give(2) // waits
 	if !r.busy() {
 		t.Error("nothing waits")
 	}
-	give(50) // are in the open block
+	give(50) // these are in the open block
 	in.Tick(time.Now())
 	turn <- struct{}{}
-	idle() // the second block is with the writer
+	idle() // the writer has the second block
 	in.Tick(time.Now())
 	turn <- struct{}{}
 	turn <- struct{}{}
@@ -134,13 +130,13 @@ func TestBlocksGrow(t *testing.T) {
 	}
 	for i, id := range ids {
 		if int(id) != i {
-			t.Fatalf("event %d stands at %d", id, i)
+			t.Fatalf("event %d is at position %d", id, i)
 		}
 	}
 }
 
-// In steady state, with a queue that is drained and blocks that come back,
-// taking events allocates nothing.
+// In steady state, with a queue that is drained and blocks that are reused, taking events
+// allocates nothing.
 func TestOfferAllocatesNothing(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 100), true, nil)
 	in, e, now := r.Intake(), testEvent(1), time.Now()
@@ -168,7 +164,7 @@ func TestOfferAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Nor does dropping them where the queue is full.
+// Dropping events at a full queue allocates nothing either.
 func TestDropAllocatesNothing(t *testing.T) {
 	set := quick(1, 100)
 	set.QueueBytes = 1

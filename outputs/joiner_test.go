@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// sizes is a destination that remembers how many events each batch had.
+// batchSizes is a destination that remembers how many events each batch had.
 type batchSizes struct {
 	fake
 	mu   sync.Mutex
@@ -37,8 +37,8 @@ func (s *batchSizes) got() []int {
 	return slices.Clone(s.rows)
 }
 
-// lanesOf offer rate events a second from four lanes for a time, in steps of the
-// 10 ms in which lanes look at their blocks. It returns how many that were.
+// runLanes offers rate events a second from four lanes for a time, in steps of the 10 ms in
+// which lanes check their blocks. It returns how many events that were.
 func runLanes(r *Runner, rate int, last time.Duration) (offered uint64) {
 	const lanes = 4
 	var all sync.WaitGroup
@@ -67,8 +67,8 @@ func runLanes(r *Runner, rate int, last time.Duration) (offered uint64) {
 	return offered
 }
 
-// TestOneBatchPerDelay: below the limit all lanes together make one batch in each
-// batch delay, however many they are.
+// TestOneBatchPerDelay: below the size limit all lanes together make one batch per batch
+// delay, however many lanes there are.
 func TestOneBatchPerDelay(t *testing.T) {
 	const delay, last = 200 * time.Millisecond, 700 * time.Millisecond
 	for _, live := range []bool{true, false} {
@@ -81,15 +81,14 @@ func TestOneBatchPerDelay(t *testing.T) {
 		took := time.Since(began)
 		r.Stop(context.Background())
 		checkLedger(t, r, n, fmt.Sprintf("delivered %d", n))
-		// a lane that the machine keeps from looking in time makes one more
+		// a lane that is scheduled too late makes one more
 		if got := s.got(); len(got) > 2*int(took/delay)+3 || len(got) < 3 {
 			t.Errorf("live %v: batches of %v events from four lanes in %s, want one in %s", live, got, took, delay)
 		}
 	}
 }
 
-// TestLargeBatch: a batch that spans many blocks of lanes has as many events as it
-// may have, to the event.
+// TestLargeBatch: a batch of many lane blocks has exactly as many events as it may have.
 func TestLargeBatch(t *testing.T) {
 	f := func(rows int, bytes int64, n int, want ...int) {
 		t.Helper()
@@ -112,7 +111,7 @@ func TestLargeBatch(t *testing.T) {
 	f(10_000, 0, 5000, 2520, 2480)
 }
 
-// joined seals all that is loose and returns the batches.
+// joined seals all that the joiner holds and returns the batches.
 func joined(r *Runner) (items []item) {
 	r.join.round(true)
 	for {
@@ -124,8 +123,8 @@ func joined(r *Runner) (items []item) {
 	}
 }
 
-// TestLanesFollow: when one lane hands over, the others do, though theirs is
-// younger; the batch has the age of its oldest event.
+// TestLanesFollow: when one lane hands over its block, the others do too, even if theirs is
+// younger. The batch is as old as its oldest event.
 func TestLanesFollow(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 0), true, nil)
 	a, b := r.Intake(), r.Intake()
@@ -152,8 +151,8 @@ func TestLanesFollow(t *testing.T) {
 	r.Stop(shortGrace())
 }
 
-// TestLaneKeepsItsOrder: a batch of a lane does not overtake what the lane handed
-// over before; that of another lane does.
+// TestLaneKeepsItsOrder: a batch of a lane does not overtake blocks that the lane handed
+// over before; a batch of another lane does.
 func TestLaneKeepsItsOrder(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 3), true, nil)
 	a, b := r.Intake(), r.Intake()
@@ -172,7 +171,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 	}
 	give(a, 9, 10, 11)
 	if it, _ := r.queue.tryPop(); it.block == nil {
-		t.Error("a batch waits for a joiner that has nothing")
+		t.Error("a batch waits for the joiner, which holds nothing")
 	}
 	if want := "[[6 7 8] [1 2] [3 4 5]]"; fmt.Sprint(got) != want {
 		t.Errorf("batches %v, want %s", got, want)
@@ -180,7 +179,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 	r.Stop(shortGrace())
 }
 
-// TestJoinerWithinTheBound: what the joiner has in hand is within the queue's bounds.
+// TestJoinerWithinTheBound: what the joiner holds counts against the queue's bounds.
 func TestJoinerWithinTheBound(t *testing.T) {
 	set := quick(1, 0)
 	set.QueueEvents = 100
@@ -193,27 +192,27 @@ func TestJoinerWithinTheBound(t *testing.T) {
 		in.Tick(time.Now().Add(time.Hour))
 	}
 	give(40)
-	r.join.round(false) // in hand: not due by the clock
+	r.join.round(false) // the joiner keeps it: the delay is not over
 	if it, _ := r.queue.tryPop(); it.block != nil {
 		t.Fatal("a batch was passed on before its time")
 	}
 	give(40)
-	give(30) // of the 110 these do not fit into a queue of 100
+	give(30) // together 110: these do not fit into a queue of 100
 	if in.open.Len() != 30 || r.queue.heldEvents() != 80 {
-		t.Errorf("%d events in the lane's hand and %d in the queue, want 30 and 80", in.open.Len(), r.queue.heldEvents())
+		t.Errorf("%d events in the lane's open block and %d in the queue, want 30 and 80", in.open.Len(), r.queue.heldEvents())
 	}
 	r.join.round(false) // half of the bound is a full batch
 	if it := r.queue.ring[r.queue.head]; r.queue.count != 1 || it.block.Len() != 50 {
 		t.Errorf("%d batches, the first %+v, want one of 50 events", r.queue.count, it)
 	}
-	give(20) // now it is a batch, and must get in or go
+	give(20) // now it is a batch, and must get in or be dropped
 	r.Stop(shortGrace())
 	checkLedger(t, r, 130, "queue_full 50, abandoned 80")
 }
 
-// TestLanesComeAtOnce: that all lanes hand over at one moment, as they do when one
-// has waited long enough and at the end, costs no event, though together they have
-// more than memory is set to hold.
+// TestLanesComeAtOnce: all lanes may hand over at the same moment, when one has waited long
+// enough and at the end. That costs no event, even if they have more than memory is set to
+// hold.
 func TestLanesComeAtOnce(t *testing.T) {
 	for _, limit := range []string{"bytes", "events"} {
 		set := quick(1, 0)
@@ -225,7 +224,7 @@ func TestLanesComeAtOnce(t *testing.T) {
 		}
 		r := testRunner(t, &fake{}, set, true, nil)
 		var lanes []*Intake
-		const each = 1000 // some 90 KiB
+		const each = 1000 // about 90 KiB
 		for range 64 {
 			in := r.Intake()
 			for i := range each {
@@ -256,8 +255,8 @@ func TestLanesComeAtOnce(t *testing.T) {
 	}
 }
 
-// TestJoinedBatchStays: a batch that was joined goes through both queues and the
-// disk as it is, and has its id after a restart; so have retries.
+// TestJoinedBatchStays: a joined batch passes both queues and the disk unchanged. It keeps
+// its id over retries and after a restart.
 func TestJoinedBatchStays(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
@@ -291,14 +290,13 @@ func TestJoinedBatchStays(t *testing.T) {
 		checkLedger(t, second, 0, "delivered 20000, recovered 20000, blocks 1")
 		for _, try := range append(tries, got) {
 			if !bytes.Equal(try, tries[0]) {
-				t.Fatalf("always %v: the batch has changed on its way", always)
+				t.Fatalf("always %v: the batch was changed", always)
 			}
 		}
 	}
 }
 
-// TestJoinerEnds: whatever ends a run, no event that the joiner has in hand is left
-// without an outcome.
+// TestJoinerEnds: however a run ends, each event that the joiner holds gets an outcome.
 func TestJoinerEnds(t *testing.T) {
 	f := func(what string, end func(r *Runner, cancel func()), want string) {
 		t.Helper()
@@ -325,11 +323,11 @@ func TestJoinerEnds(t *testing.T) {
 	f("stop", func(*Runner, func()) {}, "delivered 10")
 	f("give up", func(r *Runner, _ func()) {
 		r.End(ErrEnded)
-		waitUntil(t, func() bool { return r.counters.Sum(account.Abandoned) == 10 }) // and not only at the stop
+		waitUntil(t, func() bool { return r.counters.Sum(account.Abandoned) == 10 }) // at once, not only at the stop
 	}, "abandoned 10")
 	f("cancel", func(r *Runner, cancel func()) {
 		cancel()
-		<-r.ctx.Done() // it follows, and Stop would be in time to deliver
+		<-r.ctx.Done() // otherwise Stop would be in time to deliver
 	}, "abandoned 10")
 }
 

@@ -9,13 +9,12 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// path sends ten events through every hand-over by hand, so that a test can
-// spoil any of them: offer, put, join, take and settle say how often, or how, the
-// step is done. All of them 1 is how it should be.
+// handOvers moves ten events through every hand-over step by step, so that a test can spoil
+// each of them. offer, put, pop and settle say how often the step is done; 1 is right.
 type handOvers struct {
-	offer, put, pop, settle  int             // of the fifth event; of its block
+	offer, put, pop, settle  int             // offer: of the fifth event; the others: of its block
 	loseJoined, doubleJoined bool            // the joiner forgets the block, or takes it twice
-	result                   func(r *result) // changes what deliver says
+	result                   func(r *result) // changes deliver's result
 	count                    func(p *account.Shard)
 }
 
@@ -67,8 +66,7 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 	return l.Unaccounted()
 }
 
-// queue hands the open block over, or does what Flush would and puts it another
-// number of times.
+// queue hands the open block over, or puts it as often as p.put says.
 func (p handOvers) queue(r *Runner, in *Intake) {
 	if p.put == 1 {
 		in.Flush()
@@ -103,8 +101,8 @@ func (p handOvers) join(r *Runner) {
 	r.queue.setJoinerHeld(nil, time.Time{})
 }
 
-// Each way to lose, double or miscount at a hand-over shows in the ledger.
-func TestBooksShowMutations(t *testing.T) {
+// Each loss, duplicate or miscount at a hand-over shows in the ledger.
+func TestLedgerShowsMutations(t *testing.T) {
 	if n := (handOvers{offer: 1, put: 1, pop: 1, settle: 1}).unaccounted(t); n != 0 {
 		t.Fatalf("nothing spoiled: %d unaccounted, want 0", n)
 	}
@@ -128,8 +126,7 @@ func TestBooksShowMutations(t *testing.T) {
 		count: func(p *account.Shard) { p.Add(account.QueueFull, 1) }}, -1)
 }
 
-// A result that nobody counts stays visible as held: the worker's block never
-// leaves its hand.
+// A result that nobody counts stays visible as held: the worker never lets go of its block.
 func TestUncountedResultIsHeld(t *testing.T) {
 	r := testRunner(t, &fake{}, quick(1, 0), true, nil)
 	w := r.workers[0]
@@ -145,10 +142,9 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	}
 }
 
-// While everything moves the ledgers are off by no more than what is between two
-// hands: never more than what was in the runner, and never more in two places
-// than each worker's block.
-func TestBooksWhileMoving(t *testing.T) {
+// While everything moves, the ledger is off by no more than what is being handed over: at
+// most all that was in the runner is missing, and at most each worker's block counts twice.
+func TestLedgerWhileMoving(t *testing.T) {
 	const n, batch, workers = 50000, 50, 4
 	r := testRunner(t, &fake{}, quick(workers, batch), false, nil)
 	r.Start(context.Background())
@@ -171,25 +167,25 @@ func TestBooksWhileMoving(t *testing.T) {
 	checkLedger(t, r, n, "delivered 50000")
 }
 
-// The hand-overs of the spool: a block of ten goes from the queue to the disk
-// and from there to the writer by hand, and each step may be spoiled.
-func TestDiskBooksShowMutations(t *testing.T) {
+// The hand-overs of the spool: a block of ten events goes from the queue to the disk and
+// from there to the writer step by step, and each step may be spoiled.
+func TestSpoolLedgerShowsMutations(t *testing.T) {
 	const lose, double = 0, 2
-	f := func(what string, place, read, done int, want int64) {
+	f := func(what string, store, read, done int, want int64) {
 		t.Helper()
 		s := newDestination(false)
 		r := testRunner(t, &s.fake, spoolSettings(t.TempDir(), false), true, nil)
-		w, d := r.workers[0], r.spool
+		w, q := r.workers[0], r.spool
 		w.writer = s
 		offer(r.Intake(), 10)
 		b, _ := popBlock(r.queue)
-		for range place {
-			if _, err := d.write(item{block: b}, false); err != nil {
+		for range store {
+			if _, err := q.write(item{block: b}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range place * read { // read again would be found: the block is gone from the disk
-			it, ok := d.readSpool()
+		for range store * read { // a second read finds nothing: the block is gone from the disk
+			it, ok := q.readSpool()
 			if !ok {
 				break
 			}
@@ -198,13 +194,13 @@ func TestDiskBooksShowMutations(t *testing.T) {
 			for range done {
 				w.settle(res)
 			}
-			w.setInHand(item{block: event.NewBlock(0)}) // whatever was in hand is forgotten
+			w.setInHand(item{block: event.NewBlock(0)}) // forgets whatever was in hand
 		}
 		l := r.Ledger(func() uint64 { return 10 })
 		if n := l.Unaccounted(); n != want {
 			t.Errorf("%s: %d unaccounted, want %d: %+v", what, n, want, l)
 		}
-		close(d.ended) // move never ran
+		close(q.ended) // move never ran
 		r.finish()
 	}
 	f("nothing spoiled", 1, 1, 1, 0)

@@ -15,7 +15,7 @@ func testQueue(limit int64) (*queue, *account.Counters) {
 	return newQueue(limit, counters.Shard()), counters
 }
 
-// put queues b and waits for room.
+// put queues b, and waits for room.
 func put(ctx context.Context, q *queue, b *event.Block) putResult {
 	return q.wait(ctx, func() putResult { return q.tryPut(item{block: b}) })
 }
@@ -57,7 +57,7 @@ func TestQueueBound(t *testing.T) {
 	}
 }
 
-// A block larger than the bound gets in alone.
+// An empty queue accepts a block larger than the bound.
 func TestQueueLargeBlock(t *testing.T) {
 	q, _ := testQueue(1)
 	if q.tryPut(item{block: sealedBlock(1)}) != putQueued || q.tryPut(item{block: sealedBlock(1)}) != putFull {
@@ -90,8 +90,8 @@ func TestQueuePutWaits(t *testing.T) {
 	f(func(_ *queue, cancel func()) { cancel() }, putStopped)
 }
 
-// Many goroutines on both ends: every block goes through once, in spite of a
-// queue that holds two.
+// With many goroutines on both ends of a queue that holds two blocks, every block passes
+// once.
 func TestQueueConcurrent(t *testing.T) {
 	const producers, consumers, each = 4, 4, 2000
 	size := sealedBlock(1).Cap()
@@ -133,7 +133,7 @@ func TestQueueConcurrent(t *testing.T) {
 	}
 }
 
-// The ring grows around its end without losing the order.
+// The ring grows without losing the order, also when it wraps around.
 func TestQueueOrder(t *testing.T) {
 	q, _ := testQueue(1 << 30)
 	var want []*event.Block

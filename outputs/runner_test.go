@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Delivered, refused by number, refused as a block, retried.
+// Delivered, some events refused, a whole block refused, retried.
 func TestOutcomes(t *testing.T) {
 	busy := errors.New("busy")
 	f := func(answers []error, refused int, want string) {
@@ -33,14 +33,13 @@ func TestOutcomes(t *testing.T) {
 	f(nil, 11, "delivered 0, refused 10")
 	f(nil, -1, "delivered 10, refused 0")
 	f([]error{busy, busy}, 0, "delivered 10, retries 2, blocks 1")
-	f([]error{busy, busy}, 1, "delivered 7, refused 3, retries 2") // one more in each attempt
+	f([]error{busy, busy}, 1, "delivered 7, refused 3, retries 2") // one more is refused in each attempt
 	f([]error{Permanent(busy)}, 0, "delivered 0, refused 10, blocks 0, retries 0")
 	f([]error{busy, Permanent(busy)}, 2, "refused 10, retries 1")
 	f([]error{ErrReaderGone}, 0, "abandoned 10, blocks 0")
 }
 
-// Each attempt has its own deadline: all of its time behind the end of the one
-// before.
+// Each attempt has its own deadline, which starts when the attempt before it has ended.
 func TestTimeoutPerAttempt(t *testing.T) {
 	attempts := 0
 	ended := time.Now()
@@ -70,8 +69,8 @@ func TestTimeoutPerAttempt(t *testing.T) {
 	}
 }
 
-// A live runner drops what does not fit and counts it, but for what its lanes have
-// open at the end; one behind a file waits.
+// With a live source the runner drops and counts what does not fit, except what its lanes
+// hold at the end; with a file the lanes wait.
 func TestFullQueue(t *testing.T) {
 	set := quick(1, 10)
 	set.QueueBytes = 1
@@ -102,24 +101,32 @@ func TestFullQueue(t *testing.T) {
 	checkLedger(t, file, 2000, "delivered 2000")
 }
 
-// The end of Start's context frees lanes that wait.
-func TestContextFreesLanes(t *testing.T) {
+// When Start's context ends, waiting lanes go on.
+func TestContextReleasesLanes(t *testing.T) {
 	set := quick(1, 10)
 	set.QueueBytes = 1
+	writing := make(chan struct{}, 1)
 	r := testRunner(t, &fake{write: func(ctx context.Context, _ *event.Block) (int, error) {
+		writing <- struct{}{}
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}}, set, false, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.Start(ctx)
-	time.AfterFunc(20*time.Millisecond, cancel)
+	go func() {
+		defer cancel()
+		<-writing
+		for r.queue.hasRoom(sealedBlock(1)) { // until the lane waits
+			time.Sleep(time.Millisecond)
+		}
+	}()
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())
 	checkLedger(t, r, 100, "delivered 0, abandoned 100")
 }
 
-// A writer that does not heed its context delays the stop by a second, no more,
-// and its late answer is not counted on top.
+// A writer that ignores its context delays the stop by a second at most, and its late
+// result is not counted as well.
 func TestStopWithStuckWriter(t *testing.T) {
 	release, returned := make(chan struct{}), make(chan struct{})
 	f := &fake{write: func(context.Context, *event.Block) (int, error) {
@@ -144,8 +151,8 @@ func TestStopWithStuckWriter(t *testing.T) {
 	checkLedger(t, r, 25, "delivered 0, abandoned 25")
 }
 
-// Gone ends all workers, and lanes do not wait for it.
-func TestGone(t *testing.T) {
+// ErrReaderGone ends all workers, and lanes do not wait for the output.
+func TestReaderGone(t *testing.T) {
 	set := quick(3, 10)
 	set.QueueBytes = 1
 	f := &fake{write: func(context.Context, *event.Block) (int, error) { return 0, ErrReaderGone }}
@@ -166,8 +173,8 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// A worker in a long pause between attempts does not hold up the end.
-func TestGoneWakesWorkers(t *testing.T) {
+// A worker in a long pause between attempts does not delay the end.
+func TestEndWakesWorkers(t *testing.T) {
 	set := quick(2, 10)
 	set.RetryFirst = time.Hour
 	var mu sync.Mutex
@@ -190,12 +197,12 @@ func TestGoneWakesWorkers(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(time.Minute):
-		t.Fatal("Stop waits for a worker that sleeps")
+		t.Fatal("Stop waits for a worker that pauses")
 	}
 	checkLedger(t, r, 50, "abandoned 50")
 }
 
-// Opening is tried again; an error for good ends the output.
+// Opening is retried; a permanent error ends the output.
 func TestOpen(t *testing.T) {
 	var mu sync.Mutex
 	attempts := 0
@@ -210,6 +217,7 @@ func TestOpen(t *testing.T) {
 	r := testRunner(t, f, quick(2, 10), false, nil)
 	r.Start(context.Background())
 	offer(r.Intake(), 100)
+	waitUntil(t, func() bool { mu.Lock(); defer mu.Unlock(); return attempts == 6 }) // both writers are open
 	r.Stop(context.Background())
 	checkLedger(t, r, 100, "delivered 100, retries 4")
 	if f.closes != 2 {

@@ -35,8 +35,8 @@ func TestValidate(t *testing.T) {
 	f(func(s *Settings) { s.Spool = SpoolSettings{Dir: "/dev/null/x", Bytes: 8 << 20} }, "make spool")
 }
 
-// TestBatchWithinMemory: where a batch is set to be larger than memory lets it, one
-// warning says so and what would mend it; not with the defaults.
+// TestBatchWithinMemory: if memory cannot hold a batch as large as configured, one warning
+// says so and how to fix it; the defaults cause none.
 func TestBatchWithinMemory(t *testing.T) {
 	f := func(what string, change func(*Settings), live bool, bytes int64, warnings ...string) {
 		t.Helper()

@@ -19,8 +19,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// spooled are settings with memory for two small blocks on either side of the
-// disk.
+// spoolSettings have memory for two small blocks on either side of the disk.
 func spoolSettings(dir string, always bool) Settings {
 	set := quick(1, 10)
 	set.QueueBytes = 4 * (smallBlock + event.BlockHeaderLen)
@@ -28,8 +27,8 @@ func spoolSettings(dir string, always bool) Settings {
 	return set
 }
 
-// trickle offers events from first on, slowly enough that nothing is dropped
-// where the disk takes it.
+// trickle offers n events, numbered from first on, slowly enough that none is dropped as
+// long as the disk keeps up.
 func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
 	t.Helper()
 	for i := range n {
@@ -41,8 +40,8 @@ func trickle(t *testing.T, r *Runner, in *Intake, first, n int) {
 	in.Flush()
 }
 
-// An outage longer than memory: all arrives in the order in which it came, with
-// one worker, and nothing twice.
+// In an outage longer than memory can hold, everything arrives in order, with one worker,
+// and nothing twice.
 func TestSpoolOutage(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		s := newDestination(true)
@@ -59,8 +58,8 @@ func TestSpoolOutage(t *testing.T) {
 	}
 }
 
-// What is left at a stop, wherever it is, comes first at the next start, in
-// order, under the same ids, and is counted as in again.
+// What is left at a stop, wherever it is, is sent first after the next start, in order,
+// under the same ids, and counts as recovered.
 func TestSpoolStopAndStart(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
@@ -78,7 +77,7 @@ func TestSpoolStopAndStart(t *testing.T) {
 			t.Errorf("always %t: %d unaccounted, %d held, %d waiting: %+v", always, l.Unaccounted(), l.Held, r.SpoolEvents(), l)
 		}
 
-		for range 2 { // a start during the outage changes nothing
+		for range 2 { // starts during the outage change nothing
 			r = testRunner(t, &s.fake, spoolSettings(dir, always), true, nil)
 			r.Start(context.Background())
 			r.Stop(shortGrace())
@@ -101,8 +100,8 @@ func TestSpoolStopAndStart(t *testing.T) {
 	}
 }
 
-// A kill takes the process and leaves the folder as it is at that moment: with
-// mode always nothing but open blocks is missing then.
+// A kill ends the process and leaves the folder as it is: with mode always only open blocks
+// are missing then.
 func TestSpoolKill(t *testing.T) {
 	dir, after := t.TempDir(), t.TempDir()
 	s := newDestination(false)
@@ -130,8 +129,8 @@ func TestSpoolKill(t *testing.T) {
 	r.Stop(shortGrace())
 }
 
-// Without room on disk memory is the bound, as without a spool, and what comes
-// then is counted; when there is room again all goes on.
+// Without room on disk, memory is the bound, as without a spool, and what does not fit is
+// counted. When there is room again, spooling goes on.
 func TestSpoolDiskFull(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		var text syncLog
@@ -144,7 +143,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		for i := range 500 {
 			in.Offer(testEvent(uint16(i)))
 			if i%10 == 0 {
-				time.Sleep(time.Millisecond) // the lanes' end is not always full
+				time.Sleep(time.Millisecond) // the lanes' queue is not always full
 			}
 		}
 		in.Flush()
@@ -170,8 +169,8 @@ func TestSpoolDiskFull(t *testing.T) {
 	}
 }
 
-// At its bound the spool gives up its oldest; memory is not touched, and the
-// numbers agree.
+// At its bound the spool evicts its oldest blocks; memory is not affected, and the counts
+// agree.
 func TestSpoolEvicts(t *testing.T) {
 	set := spoolSettings(t.TempDir(), false)
 	set.Spool.Bytes = minSpool
@@ -202,9 +201,9 @@ func TestSpoolEvicts(t *testing.T) {
 	}
 }
 
-// Behind a file nothing is evicted: with a spool that is too small everybody
-// waits for the destination.
-func TestSpoolBehindAFile(t *testing.T) {
+// With a file nothing is evicted: if the spool is too small, everybody waits for the
+// destination.
+func TestSpoolWithAFile(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Bytes, set.BatchSize = minSpool, 1
@@ -227,7 +226,7 @@ func TestSpoolBehindAFile(t *testing.T) {
 	}
 }
 
-// A writer that hangs at the stop: its block is not lost.
+// If a writer hangs at the stop, its block is not lost.
 func TestSpoolStuckWriter(t *testing.T) {
 	dir := t.TempDir()
 	release := make(chan struct{})
@@ -253,7 +252,7 @@ func TestSpoolStuckWriter(t *testing.T) {
 	checkLedger(t, r, 0, "delivered 10, recovered 10")
 }
 
-// What is left of a block that was taken in part is what the spool keeps.
+// If the destination took part of a block, the spool keeps the rest.
 func TestSpoolPartial(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
@@ -281,12 +280,12 @@ func TestSpoolPartial(t *testing.T) {
 		r.Stop(context.Background())
 		checkLedger(t, r, 0, "delivered 2, recovered 2")
 		if got := s.received(); !slices.Equal(got, []int{7, 8}) {
-			t.Errorf("always %t: after the start came %v, want 7 and 8", always, got)
+			t.Errorf("always %t: after the restart %v arrived, want 7 and 8", always, got)
 		}
 	}
 }
 
-// Damage on disk, while the spool is in use, costs what it hits and is counted.
+// Damage on disk while the spool is in use costs the damaged block, and is counted.
 func TestSpoolDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := newDestination(true)
@@ -310,7 +309,7 @@ func TestSpoolDamage(t *testing.T) {
 	checkLedger(t, r, 500, "delivered 490, spool_damaged 10, set_aside 1")
 }
 
-// Many lanes, many workers, outages, and starts: every event once.
+// Many lanes, many workers, outages and restarts: every event arrives once.
 func TestSpoolConcurrent(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
@@ -368,9 +367,9 @@ func TestSpoolConcurrent(t *testing.T) {
 	}
 }
 
-// One output whose destination hangs does not slow another: a lane that waited for
-// it would wait for ever.
-func TestSlowOutputIsAlone(t *testing.T) {
+// An output whose destination hangs does not slow down another: otherwise this test would
+// not end.
+func TestSlowOutputSlowsNoOther(t *testing.T) {
 	hang := make(chan struct{})
 	slow := newDestination(false)
 	slow.write = func(ctx context.Context, _ *event.Block) (int, error) {
@@ -390,7 +389,7 @@ func TestSlowOutputIsAlone(t *testing.T) {
 	for i := range n {
 		x.Offer(testEvent(uint16(i)))
 		y.Offer(testEvent(uint16(i)))
-		if i%1000 == 0 { // the lane's rate is bound by the fast one here
+		if i%1000 == 0 { // the fast output sets the lane's pace here
 			waitUntil(t, func() bool { return b.queue.hasRoom(sealedBlock(1)) })
 		}
 	}
@@ -402,13 +401,13 @@ func TestSlowOutputIsAlone(t *testing.T) {
 	close(hang)
 }
 
-// A disk that hangs does not keep the program from ending; what it may not have
-// stored is held by nobody but the ledgers, and said.
+// A disk that hangs does not keep the program from ending. What may not have been stored
+// counts as held, and is logged.
 func TestSpoolDiskHangs(t *testing.T) {
 	var text bytes.Buffer
 	r := testRunner(t, &newDestination(true).fake, spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.spool.closeTimeout = time.Millisecond
-	in := r.Intake() // without Start the disk's goroutine never comes to an end
+	in := r.Intake() // without Start, move never ends
 	offer(in, 10)
 	in.Flush()
 	r.Stop(context.Background())

@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// wantStops fails where Stop does not come back.
+// stopReturns fails if Stop does not return.
 func stopReturns(t *testing.T, r *Runner) {
 	t.Helper()
 	stopped := make(chan struct{})
@@ -29,9 +29,9 @@ func stopReturns(t *testing.T, r *Runner) {
 	}
 }
 
-// A disk that hangs when a delivered block is to be noted does not keep the
-// program from ending. The block counts as what it is.
-func TestStopWhileTheNoteHangs(t *testing.T) {
+// A disk that hangs while a delivered block is noted does not keep the program from ending.
+// The block counts as delivered.
+func TestStopWhileNotingHangs(t *testing.T) {
 	s := newDestination(false)
 	r := testRunner(t, &s.fake, spoolSettings(t.TempDir(), true), true, nil)
 	r.spool.closeTimeout = time.Millisecond
@@ -49,15 +49,15 @@ func TestStopWhileTheNoteHangs(t *testing.T) {
 	checkLedger(t, r, 10, "delivered 10")
 
 	close(hang)
-	<-ended // late, which does no harm
+	<-ended // too late, which does no harm
 }
 
-// Nor does one that hangs when the reader has left.
-func TestGoneWhileTheDiskHangs(t *testing.T) {
+// A disk that hangs after the reader has left does not keep the program from ending either.
+func TestReaderGoneWhileTheDiskHangs(t *testing.T) {
 	var text bytes.Buffer
 	r := testRunner(t, &newDestination(true).fake, spoolSettings(t.TempDir(), false), true, slog.New(slog.NewTextHandler(&text, nil)))
 	r.spool.closeTimeout = time.Millisecond
-	offer(r.Intake(), 10) // without Start the disk's goroutine never comes to an end
+	offer(r.Intake(), 10) // without Start, move never ends
 	r.End(ErrReaderGone)
 	stopReturns(t, r)
 	if n := r.Stuck(); n != 10 {
@@ -68,34 +68,34 @@ func TestGoneWhileTheDiskHangs(t *testing.T) {
 	}
 }
 
-// A worker that finds nothing in front, just when the last block goes to the disk
-// and the way to the front closes, takes that block all the same.
+// A worker finds the front empty, just when the last block goes to the spool and the front
+// is closed. It takes that block all the same.
 func TestLastBlockGoesToTheDisk(t *testing.T) {
 	r := testRunner(t, &newDestination(false).fake, spoolSettings(t.TempDir(), false), true, nil)
-	d := r.spool
+	q := r.spool
 	defer r.Discard()
-	d.front.mu.Lock()
+	q.front.mu.Lock()
 	found := make(chan bool)
 	go func() {
-		_, ok := d.next(context.Background())
+		_, ok := q.next(context.Background())
 		found <- ok
 	}()
-	time.Sleep(50 * time.Millisecond) // it has asked the disk, and waits for the front
-	if _, err := d.write(item{block: sealedBlock(10)}, false); err != nil {
+	time.Sleep(50 * time.Millisecond) // it has asked the spool, and waits for the front
+	if _, err := q.write(item{block: sealedBlock(10)}, false); err != nil {
 		t.Fatal(err)
 	}
-	d.front.closed = true
-	d.front.isEnded = true
-	close(d.front.done)
-	close(d.front.ended)
-	d.front.mu.Unlock()
+	q.front.closed = true
+	q.front.isEnded = true
+	close(q.front.done)
+	close(q.front.ended)
+	q.front.mu.Unlock()
 	if !<-found {
-		t.Error("the block is left on disk")
+		t.Error("the block stays in the spool")
 	}
 }
 
-// A destination that is down keeps nobody from ending where there is nothing for
-// it, with a spool or without.
+// A destination that is down delays no stop that has nothing to deliver, with or without a
+// spool.
 func TestStopWithNothingToDeliver(t *testing.T) {
 	for _, spool := range []bool{false, true} {
 		set := quick(2, 10)
@@ -112,7 +112,7 @@ func TestStopWithNothingToDeliver(t *testing.T) {
 		r.Start(context.Background())
 		<-tried
 		began := time.Now()
-		r.Stop(context.Background()) // without an end of its own
+		r.Stop(context.Background()) // no deadline
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("Stop took %s", took)
 		}
@@ -120,7 +120,7 @@ func TestStopWithNothingToDeliver(t *testing.T) {
 	}
 }
 
-// Nor does it hurry a stop that has something to deliver.
+// A stop that has something to deliver waits for the destination.
 func TestStopWaitsForTheDestination(t *testing.T) {
 	up := make(chan struct{})
 	f := &fake{open: func(context.Context) error {
@@ -139,9 +139,9 @@ func TestStopWaitsForTheDestination(t *testing.T) {
 	checkLedger(t, r, 25, "delivered 25")
 }
 
-// TestGiveUpIsHeard: an output that cannot go on says so once, at once, with what
-// is lost by it.
-func TestGiveUpIsHeard(t *testing.T) {
+// TestEndIsLogged: an output that cannot go on logs that once, at once, with the number of
+// records lost.
+func TestEndIsLogged(t *testing.T) {
 	for _, why := range []error{Permanent(errors.New("no such table")), Ended(errors.New("no space left on device"))} {
 		var text bytes.Buffer
 		f := &fake{open: func(context.Context) error { return why }}
@@ -154,7 +154,7 @@ func TestGiveUpIsHeard(t *testing.T) {
 		select {
 		case <-r.Ended():
 		case <-time.After(20 * time.Second):
-			t.Fatal("the output does not give up")
+			t.Fatal("the output does not end")
 		}
 		if log := text.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "records=50 error=\""+why.Error()+"\"") {
 			t.Errorf("log: %s", log)
@@ -167,18 +167,18 @@ func TestGiveUpIsHeard(t *testing.T) {
 	}
 }
 
-// badClose is a writer whose Close fails, as where the last records cannot be
-// forced to the medium.
+// badClose is a writer whose Close fails, as when the last records cannot be flushed to the
+// medium.
 type badClose struct{ Writer }
 
 func (badClose) Close() error { return errors.New("sync: input/output error") }
 
-// badly is an output of such writers.
+// badCloseOutput is an output of such writers.
 type badCloseOutput struct{ *fake }
 
 func (b badCloseOutput) Open(context.Context) (Writer, error) { return badClose{b.fake}, nil }
 
-// A writer that does not close well is heard of: the run's end depends on it.
+// A failed Close is reported: the exit status depends on it.
 func TestCloseFails(t *testing.T) {
 	r, err := NewRunner(badCloseOutput{&fake{}}, quick(2, 10), true, event.NewIDs(), account.NewDeliveryCounters(), nil)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const stranger = 65534 // a user who is neither root nor this one
+const stranger = 65534 // neither root nor this user
 
-// belongs gives a file, or the link itself, to another user.
+// giveTo makes another user the owner of a file, or of the link itself.
 func giveTo(t *testing.T, path string, uid int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -60,7 +60,7 @@ func link(t *testing.T, to, at string) {
 	}
 }
 
-// Folders: which are taken, with and without force.
+// Which folders are accepted, with and without force.
 func TestOpen(t *testing.T) {
 	base := t.TempDir()
 	plain := mkdir(t, base+"/plain", 0o755)
@@ -104,8 +104,8 @@ func TestOpen(t *testing.T) {
 	f("loop", "too many levels of symbolic links", "too many levels of symbolic links")
 }
 
-// What other users own: a folder is a matter of force, a link is never followed.
-func TestOpenForeign(t *testing.T) {
+// Folders that other users own are accepted with force; their links are never followed.
+func TestOpenOtherUsers(t *testing.T) {
 	base := t.TempDir()
 	giveTo(t, mkdir(t, base+"/theirs", 0o755), stranger)
 	mkdir(t, base+"/theirs/ours", 0o755)
@@ -132,8 +132,8 @@ func TestOpenForeign(t *testing.T) {
 	f("sticky/made", false, "")
 }
 
-// Files: only a regular one with one name is opened, and nothing happens to the
-// others, nor to what they lead to.
+// Only a regular file with one name is opened; nothing happens to others, nor to what they
+// lead to.
 func TestOpenFile(t *testing.T) {
 	base := t.TempDir()
 	dir := mkdir(t, base+"/dir", 0o775)
@@ -169,7 +169,7 @@ func TestOpenFile(t *testing.T) {
 	}
 	wantContent(t, victim, "keep")
 	if _, err := os.Stat(base + "/new"); err == nil {
-		t.Error("a file was made where a link leads")
+		t.Error("a file was created at a link's target")
 	}
 	f, err := d.OpenFile("own", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestOpenFile(t *testing.T) {
 	defer f.Close()
 	wantContent(t, dir+"/own", "")
 	if !d.IsFile(f, "own") {
-		t.Error("the file is another one")
+		t.Error("IsFile does not recognize the file")
 	}
 	if err := d.Rename("own", "moved"); err != nil || d.IsFile(f, "own") || !d.IsFile(f, "moved") {
 		t.Errorf("rename: %v", err)
@@ -189,8 +189,8 @@ func TestOpenFile(t *testing.T) {
 	wantContent(t, victim, "keep")
 }
 
-// A second name that only root or this user can have made is one of a backup
-// (cp -al), and no reason to leave the file alone.
+// A second name that only root or this user can have created is a backup's (cp -al), and no
+// reason to refuse the file.
 func TestSecondNameInPrivateFolder(t *testing.T) {
 	dir := mkdir(t, t.TempDir()+"/dir", 0o755)
 	writeFile(t, dir+"/own", "records")
@@ -210,7 +210,7 @@ func TestSecondNameInPrivateFolder(t *testing.T) {
 	}
 }
 
-// A file that another user has put into a folder that all may write to.
+// A file that another user has put into a folder that every user can write to.
 func TestOpenPlantedFile(t *testing.T) {
 	dir := mkdir(t, t.TempDir()+"/sticky", 0o777|fs.ModeSticky)
 	giveTo(t, writeFile(t, dir+"/planted", "theirs"), stranger)
@@ -228,7 +228,7 @@ func TestOpenPlantedFile(t *testing.T) {
 	}
 }
 
-// Make makes what is missing, and Sub one folder; neither goes through a link.
+// Make creates missing folders, and Sub one folder; neither follows a link.
 func TestMake(t *testing.T) {
 	base := t.TempDir()
 	d, err := Make(base+"/a/b/c", 0o700, false)
@@ -257,20 +257,20 @@ func TestMake(t *testing.T) {
 		t.Errorf("a link: error %v", err)
 	}
 	if current, err := d.IsCurrent(); !current || err != nil {
-		t.Errorf("the folder is not the one of its path: %v", err)
+		t.Errorf("IsCurrent does not recognize the folder: %v", err)
 	}
 	if err := os.Rename(base+"/a/b", base+"/a/x"); err != nil {
 		t.Fatal(err)
 	}
 	if current, err := d.IsCurrent(); current || err != nil {
-		t.Errorf("the folder was moved, which is not seen: %v", err)
+		t.Errorf("IsCurrent does not notice that the folder was moved: %v", err)
 	}
 	if _, err := Make("/proc/no", 0o700, false); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "mkdir /proc/no: ") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// Replace leaves the old file, or the new one, and nothing else.
+// Replace leaves either the old file or the new one, and nothing else.
 func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	path := writeFile(t, dir+"/file", "old")
@@ -306,7 +306,7 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// Create empties what is there and sets its mode.
+// Create truncates an existing file and sets its mode.
 func TestCreate(t *testing.T) {
 	path := writeFile(t, t.TempDir()+"/file", "old")
 	if err := os.Chmod(path, 0o666); err != nil {
@@ -322,7 +322,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// Whoever makes links and files in the folder as fast as he can gets nothing
+// Somebody who creates links and files in the folder as fast as possible gets nothing
 // written elsewhere.
 func TestRace(t *testing.T) {
 	base := t.TempDir()
@@ -355,7 +355,7 @@ func TestRace(t *testing.T) {
 		case <-done:
 			wantContent(t, victim, "keep")
 			if opened == 0 {
-				t.Error("never was a file opened")
+				t.Error("no file was ever opened")
 			}
 			return
 		default:

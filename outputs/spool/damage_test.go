@@ -22,7 +22,7 @@ func TestMagic(t *testing.T) {
 	}
 }
 
-// memory is a folder that forgets, where there is one: this test syncs often.
+// tmpfsDir is a folder in memory, if there is one: its tests sync often.
 func tmpfsDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("/dev/shm", "spool")
 	if err != nil {
@@ -32,7 +32,7 @@ func tmpfsDir(t *testing.T) string {
 	return dir
 }
 
-// spoil cuts bytes out, flips bits, swaps two pieces, or leaves zeros.
+// corrupt cuts bytes out, flips bits, swaps two pieces, or leaves zeros.
 func corrupt(r *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)
 	for range 1 + r.IntN(3) {
@@ -60,8 +60,8 @@ func corrupt(r *rand.Rand, data []byte) []byte {
 	return data
 }
 
-// Whatever happens to a segment: what still stands in it whole comes out, once,
-// and nothing else; the ledgers balance.
+// Whatever happens to a segment, the blocks that are still intact in it come out, once, and
+// nothing else; the counts balance.
 func TestTenThousandCorruptions(t *testing.T) {
 	dir := tmpfsDir(t)
 	r := rand.New(rand.NewPCG(4, 1))
@@ -72,7 +72,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 		blocks = append(blocks, b)
 		whole = append(whole, b.Bytes()...)
 	}
-	other := testBlock(2, 5) // in a segment that nobody spoils
+	other := testBlock(2, 5) // in a segment that stays intact
 	for round := range tier.Work(10000, 1000) {
 		spoilt := corrupt(r, whole)
 		if err := os.WriteFile(segmentPath(dir, 5), spoilt, 0o600); err != nil {
@@ -91,7 +91,7 @@ func TestTenThousandCorruptions(t *testing.T) {
 		s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
 		lost := s.Stats().Damaged
 		if info, err := Inspect(dir, nil); err != nil || info.Events+lost != s.Stats().Recovered || info.Lost != lost {
-			t.Fatalf("round %d: Look = %+v, %v; %+v", round, info, err, s.Stats())
+			t.Fatalf("round %d: Inspect = %+v, %v; %+v", round, info, err, s.Stats())
 		}
 		got := drain(t, s)
 		st := s.Stats()
@@ -104,13 +104,13 @@ func TestTenThousandCorruptions(t *testing.T) {
 			t.Fatalf("round %d: %+v", round, st)
 		}
 		if len(want) <= len(blocks) && len(spoilt) > 0 && st.SetAside == 0 && !wholeBlocks(spoilt) {
-			t.Fatalf("round %d: damage that is not counted", round)
+			t.Fatalf("round %d: damage is not counted", round)
 		}
 	}
 }
 
-// wholeBlocks tells a segment that lost blocks without a trace, cut exactly
-// between two of them.
+// wholeBlocks recognizes a segment that lost blocks without a trace: exactly between two of
+// them.
 func wholeBlocks(data []byte) bool {
 	w := blockScanner{data: data}
 	for {
@@ -124,7 +124,7 @@ func wholeBlocks(data []byte) bool {
 	}
 }
 
-// The same, while the spool is in use: what is lost is counted as damaged.
+// The same while the spool is in use: what is lost is counted as damaged.
 func TestDamageWhileInUse(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
 	dir := tmpfsDir(t)
@@ -176,7 +176,7 @@ func TestDamageWhileInUse(t *testing.T) {
 	}
 }
 
-// Damage in the list of what is done means repeats, never losses.
+// Damage in the list of done blocks causes repeats, never losses.
 func TestDamagedDoneList(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 3))
 	dir := tmpfsDir(t)
@@ -210,7 +210,7 @@ func TestDamagedDoneList(t *testing.T) {
 	}
 }
 
-// What is set aside is the damaged bytes, within its bound, and said once.
+// The damaged bytes are set aside, within their bound, and logged once.
 func TestQuarantine(t *testing.T) {
 	dir := t.TempDir()
 	good := testBlock(3, 100)
@@ -225,7 +225,7 @@ func TestQuarantine(t *testing.T) {
 	wantStats(t, s, "0 6 0 3 1")
 	kept, err := os.ReadFile(filepath.Join(dir, quarantineFolder, "0000000000000009-0"))
 	if err != nil || !bytes.Equal(kept, bad) {
-		t.Errorf("the damaged block is not what was set aside (%v)", err)
+		t.Errorf("what was set aside is not the damaged block (%v)", err)
 	}
 	closeSpool(t, s)
 	for n := range 5 {
@@ -233,7 +233,7 @@ func TestQuarantine(t *testing.T) {
 	}
 	closeSpool(t, openSpool(t, Options{Dir: dir, Limit: 2 << 20}))
 	if left := files(t, filepath.Join(dir, quarantineFolder)); len(left) != 1 || left[0] != "0000000000000018-0" {
-		t.Errorf("in quarantine %v; want the last one alone, the bound is 128 KiB", left)
+		t.Errorf("in quarantine %v; want only the last one: the bound is 128 KiB", left)
 	}
 }
 
@@ -261,9 +261,9 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// A segment that has nothing intact costs itself alone, is set aside whole and
-// is named.
-func TestSegmentsThatAreLostWhole(t *testing.T) {
+// A segment without any intact block costs only itself, is set aside as a whole and is named
+// in the log.
+func TestSegmentsWithoutIntactBlock(t *testing.T) {
 	dir := t.TempDir()
 	garbage := bytes.Repeat([]byte("DMSBnonsense"), 5000)
 	good := testBlock(2, 10)
@@ -274,7 +274,7 @@ func TestSegmentsThatAreLostWhole(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := openSpool(t, Options{Dir: dir, Limit: 8 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	wantStats(t, s, "2 3 0 1 1") // how much the garbage was cannot be told: 1 at least
+	wantStats(t, s, "2 3 0 1 1") // nobody can tell how many events the garbage was: at least 1
 	wantIDs(t, drain(t, s), good)
 	closeSpool(t, s)
 	if left := files(t, filepath.Join(dir, quarantineFolder)); !slices.Equal(left, []string{"0000000000000002-0"}) {
@@ -292,8 +292,8 @@ func TestSegmentsThatAreLostWhole(t *testing.T) {
 	}
 }
 
-// What was appended before a Sync is on the medium whatever happens meanwhile: to
-// the segment that is synced, blocks may be added, and it may be completed.
+// What was appended before a Sync is on the medium, even if blocks are added to the segment
+// during the Sync, or the segment is completed.
 func TestSyncWhileAppending(t *testing.T) {
 	s := openSpool(t, Options{Dir: tmpfsDir(t), Limit: 1 << 20})
 	defer closeSpool(t, s)
@@ -327,8 +327,8 @@ func TestSyncWhileAppending(t *testing.T) {
 	wantStats(t, s, "1 0 0 0 0")
 }
 
-// A message may look like blocks of a newer build. When the block that holds it
-// is torn, it is damage like the rest.
+// A message may look like blocks of a newer build. If the block that holds it is torn, the
+// message is damaged like the rest of the block.
 func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 	b := event.NewBlock(1 << 10)
 	b.Append(&event.Event{Message: append(make([]byte, 12), foreignBlock(testBlock(1, 1), 3)...)})
@@ -351,7 +351,7 @@ func TestMessageThatLooksLikeANewerBlock(t *testing.T) {
 	closeSpool(t, s)
 }
 
-// What is evicted while it is read counts as that, and not as damaged too.
+// What is evicted while it is read counts as evicted, and not as damaged too.
 func TestEvictedWhileItIsRead(t *testing.T) {
 	var log bytes.Buffer
 	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -369,9 +369,9 @@ func TestEvictedWhileItIsRead(t *testing.T) {
 	}
 }
 
-// A note that comes when the segment is gone makes no file: it would stay until
-// the next start.
-func TestNoteOfARemovedSegment(t *testing.T) {
+// A block that is done after its segment is gone creates no file: that would stay until the
+// next start.
+func TestDoneAfterSegmentIsGone(t *testing.T) {
 	dir := t.TempDir()
 	s := openSpool(t, Options{Dir: dir})
 	a, b := testBlock(1, 1), testBlock(2, 2)
@@ -380,7 +380,7 @@ func TestNoteOfARemovedSegment(t *testing.T) {
 	if err := s.evict(seg); err != nil {
 		t.Fatal(err)
 	}
-	if err := seg.writeDone(a.ID()); err != nil { // as Done does, that looked before
+	if err := seg.writeDone(a.ID()); err != nil { // as Done does if it looked before
 		t.Error(err)
 	}
 	if got := files(t, dir); len(got) > 0 {

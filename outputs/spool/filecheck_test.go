@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// watched is a spool with a segment that is complete (of block full) and one that
-// is being written (of block half), and its log.
+// twoSegments is a spool with a complete segment of ten events and one of three that is
+// being written, and its log.
 func twoSegments(t *testing.T, dir string) (s *Spool, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)
@@ -28,9 +28,8 @@ func twoSegments(t *testing.T, dir string) (s *Spool, log *bytes.Buffer) {
 	return s, log
 }
 
-// Whatever somebody does to the files while the spool is written: what is stored
-// afterwards comes back, now and after a restart, and what is lost is counted and
-// said at once.
+// Whatever somebody does to the files while the spool is written: what is stored afterwards
+// comes back, now and after a restart; what is lost is counted and logged at once.
 func TestFilesRemovedWhileWriting(t *testing.T) {
 	f := func(what, line string, lost int, do func(dir string) error) {
 		t.Helper()
@@ -42,7 +41,7 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 			}
 			after := testBlock(7, 10)
 			appendBlock(t, s, after, false)
-			if err := s.Sync(); err != nil { // within a second
+			if err := s.Sync(); err != nil { // it runs once a second
 				t.Error(err)
 			}
 			if st := s.Stats(); st.Damaged != uint64(lost) || st.Pending != uint64(13-lost+7) || !strings.Contains(log.String(), line) || !strings.Contains(log.String(), "level=ERROR") {
@@ -57,7 +56,7 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 				}
 			}
 			if got := drain(t, s); len(got) == 0 || got[len(got)-1] != after.ID() {
-				t.Errorf("%s: what came afterwards is not there: %v", what, got)
+				t.Errorf("%s: what was stored afterwards is missing: %v", what, got)
 			}
 			if st := s.Stats(); st.Pending != 0 {
 				t.Errorf("%s: %+v", what, st)
@@ -99,7 +98,7 @@ func TestFilesRemovedWhileWriting(t *testing.T) {
 	})
 }
 
-// A folder that comes back brings what is in it.
+// A folder that comes back brings back what is in it.
 func TestFolderComesBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "psql")
 	s, _ := twoSegments(t, dir)
@@ -122,16 +121,16 @@ func TestFolderComesBack(t *testing.T) {
 	closeSpool(t, s)
 }
 
-// What was read of a file before it went away is delivered, and what others have
-// in hand can be put back.
+// What was read of a file before it was removed is delivered, and what was handed out can be
+// put back.
 func TestRemovedWhileItIsRead(t *testing.T) {
 	dir := t.TempDir()
 	s := openSpool(t, Options{Dir: dir})
 	a, b, c, d := testBlock(1, 1), testBlock(2, 2), testBlock(3, 3), testBlock(4, 4)
 	appendBlock(t, s, a, false)
 	appendBlock(t, s, b, false)
-	first, seg, _ := s.Next()   // a; b is in memory too
-	appendBlock(t, s, c, false) // in the file alone
+	first, seg, _ := s.Next()   // a; b has been read too
+	appendBlock(t, s, c, false) // only in the file
 	if err := os.Remove(seg.path()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +145,7 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 		t.Error(err)
 	}
 	if s.Requeue(seg2, second.Len()) {
-		t.Error("Return says that the block is on disk")
+		t.Error("Requeue says that the block is on disk")
 	}
 	s.ReleaseReserve()
 	if n, err := s.PutBack([]*event.Block{second}); n != 1 || err != nil {
@@ -162,8 +161,8 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 	}
 }
 
-// A lock that was removed is made again, and where another sensor has made it
-// meanwhile nothing is written beside it.
+// A removed lock is created again. If another sensor has created it meanwhile, nothing is
+// written beside that sensor.
 func TestLockRemoved(t *testing.T) {
 	dir := t.TempDir()
 	s, log := twoSegments(t, dir)
@@ -193,7 +192,7 @@ func TestLockRemoved(t *testing.T) {
 	closeSpool(t, s)
 }
 
-// Links and files of others in the spool's folder are not followed.
+// Links and other users' files in the spool's folder are not followed.
 func TestLinksInTheSpool(t *testing.T) {
 	victim := filepath.Join(t.TempDir(), "victim")
 	if err := os.WriteFile(victim, []byte("keep"), 0o644); err != nil {
@@ -221,12 +220,12 @@ func TestLinksInTheSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(Options{Dir: filepath.Join(dir, "psql"), Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), "say --force") {
-		t.Errorf("a folder that all can write to: %v", err)
+		t.Errorf("a folder that every user can write to: %v", err)
 	}
 	closeSpool(t, openSpool(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))
 }
 
-// A file that has got a second name, by a backup with cp -al, is read as before.
+// A file with a second name, from a backup with cp -al, is read as before.
 func TestSegmentWithSecondName(t *testing.T) {
 	dir := tmpfsDir(t)
 	s := openSpool(t, Options{Dir: dir})
@@ -240,8 +239,8 @@ func TestSegmentWithSecondName(t *testing.T) {
 	closeSpool(t, s)
 }
 
-// A file that somebody gives to another user is not lost: what is in it waits, and
-// comes when it is given back.
+// A file that somebody gives to another user is not lost: its events wait, and come when it
+// is given back.
 func TestSegmentGivenAway(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: only root can make files of other users")
@@ -264,7 +263,7 @@ func TestSegmentGivenAway(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	if n := strings.Count(log.String(), "belongs to user 65534"); n != 1 {
-		t.Errorf("said %d times:\n%s", n, log.String())
+		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
 	if err := os.Chown(path, 0, 0); err != nil {
 		t.Fatal(err)

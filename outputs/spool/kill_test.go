@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// TestMain lets TestKill run this test as a process that can be killed.
+// TestMain lets TestKill run this test binary as a process that can be killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SPOOL_TEST_VICTIM"); dir != "" {
 		victimProcess(dir)
@@ -21,9 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// victim uses a spool as a sensor does, and says on stdout what it has been
-// promised: "+ id" once a block is stored, "- id" before it is noted as done and
-// "= id" afterwards.
+// victimProcess uses a spool as a sensor does, and prints what it was promised: "+ id" once a
+// block is stored, "- id" before it is done and "= id" afterwards.
 func victimProcess(dir string) {
 	s, err := Open(Options{Dir: dir, Limit: 64 << 20})
 	if err != nil {
@@ -58,9 +57,9 @@ func victimProcess(dir string) {
 	}
 }
 
-// TestKill kills a process that uses the spool, again and again on the same
-// folder: what was stored and not done is there afterwards, what was done is not,
-// and only the last thing that it did may be either.
+// TestKill kills a process that uses the spool, again and again on the same folder. What was
+// stored and not done is there afterwards, what was done is not; only the last operation
+// may have gone either way.
 func TestKill(t *testing.T) {
 	dir := tmpfsDir(t)
 	r := rand.New(rand.NewPCG(4, 4))
@@ -77,7 +76,7 @@ func TestKill(t *testing.T) {
 		}
 		lines := bufio.NewScanner(out)
 		stop, n := 1+r.IntN(400), 0
-		doubt := "" // what it was about
+		doubt := "" // the block of an unfinished operation
 		for lines.Scan() {
 			if n++; n == stop {
 				time.AfterFunc(time.Duration(r.IntN(2000))*time.Microsecond, func() { cmd.Process.Kill() })
@@ -116,11 +115,11 @@ func TestKill(t *testing.T) {
 		extra := 0
 		for id := range there {
 			if !waiting[id] {
-				extra++ // stored, and killed before it could say so
+				extra++ // stored, but killed before it was printed
 			}
 		}
 		if extra > 1 {
-			t.Fatalf("round %d: %d blocks came back that were done", round, extra)
+			t.Fatalf("round %d: %d blocks that were done came back", round, extra)
 		}
 		waiting = there
 	}
@@ -129,7 +128,7 @@ func TestKill(t *testing.T) {
 	if len(got) != len(waiting) {
 		t.Errorf("%d blocks came out, %d wait", len(got), len(waiting))
 	}
-	if st := s.Stats(); st.Pending != 0 || st.Evicted != 0 || st.Damaged > 4 { // the kill may have torn a block that was being stored
+	if st := s.Stats(); st.Pending != 0 || st.Evicted != 0 || st.Damaged > 4 { // the kill may have torn a block
 		t.Errorf("%+v", st)
 	}
 	closeSpool(t, s)

@@ -13,8 +13,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// One flipped bit anywhere between two runs costs the block that it is in: the
-// events of that are counted, once, and only where they were still to be sent.
+// One flipped bit anywhere between two runs costs the block that it is in. Its events are
+// counted, once, and only if they were still to be sent.
 func TestFlippedBitIsCounted(t *testing.T) {
 	dir := tmpfsDir(t)
 	blocks := []*event.Block{testBlock(3, 10), testBlock(5, 10), testBlock(7, 10)}
@@ -23,7 +23,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 	for _, b := range blocks {
 		whole = append(whole, b.Bytes()...)
 	}
-	of := func(at int) (i int) { // the block that a byte is in
+	of := func(at int) (i int) { // index of the block that a byte is in
 		for n := blocks[0].Size(); at >= n; n += blocks[i].Size() {
 			i++
 		}
@@ -34,7 +34,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 		data := bytes.Clone(whole)
 		data[at] ^= 1 << (at % 8)
 		os.Remove(list)
-		os.Remove(filepath.Join(dir, lockName)) // and with it, what waited then
+		os.Remove(filepath.Join(dir, lockName)) // and with it the manifest
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 		seg.closeDone()
 		for start, stop := range []func(*Spool) error{(*Spool).Discard, (*Spool).Close, (*Spool).Close} {
 			s := openSpool(t, Options{Dir: dir})
-			if start == 2 { // the one before has counted it
+			if start == 2 { // the start before has counted it
 				left -= want
 				want = 0
 			}
@@ -73,7 +73,7 @@ func TestFlippedBitIsCounted(t *testing.T) {
 	}
 }
 
-// folder opens a folder, for as long as the test lasts.
+// openDir opens a folder until the test ends.
 func openDir(t *testing.T, path string) *safefs.Dir {
 	t.Helper()
 	dir, err := safefs.Open(path, false)
@@ -84,7 +84,7 @@ func openDir(t *testing.T, path string) *safefs.Dir {
 	return dir
 }
 
-// What a crash or a cut leaves at the end of a segment, and holes, are counted.
+// Torn ends of a segment, and gaps, are counted.
 func TestTornEndIsCounted(t *testing.T) {
 	dir := tmpfsDir(t)
 	first, second := testBlock(3, 10), testBlock(5, 10)
@@ -102,15 +102,15 @@ func TestTornEndIsCounted(t *testing.T) {
 		closeSpool(t, s)
 	}
 	f(whole[:first.Size()], 0)
-	f(whole[:first.Size()+10], 1) // not even its header: at least one
+	f(whole[:first.Size()+10], 1) // not even a header: at least one event
 	f(whole[:first.Size()+event.BlockHeaderLen], 5)
 	f(whole[:len(whole)-1], 5)
 	f(append(bytes.Clone(first.Bytes()), make([]byte, 1000)...), 1)
 	f(append(make([]byte, 1000), first.Bytes()...), 1)
 }
 
-// A segment that goes away between two runs is missed and counted, once; what a
-// run has delivered is not missed, whatever its end.
+// A segment that vanishes between two runs is noticed and counted, once. What a run has
+// delivered is not missed, however that run ends.
 func TestMissingSegmentIsCounted(t *testing.T) {
 	dir := tmpfsDir(t)
 	s := openSpool(t, Options{Dir: dir, Limit: 1 << 20})
@@ -124,7 +124,7 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := Inspect(dir, nil); err != nil || info.Events != 4 || info.Lost != 2 || info.Damaged != 1 {
-		t.Errorf("Look = %+v, %v", info, err)
+		t.Errorf("Inspect = %+v, %v", info, err)
 	}
 	var log bytes.Buffer
 	s = openSpool(t, Options{Dir: dir})
@@ -139,7 +139,7 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	closeSpool(t, s)
 	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "4 4 0 0 0")
-	b, seg, _ := s.Next() // delivered by a run that is killed
+	b, seg, _ := s.Next() // delivered by a run that is then killed
 	if err := s.Done(seg, b.ID()); err != nil {
 		t.Fatal(err)
 	}
@@ -151,14 +151,14 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := range list { // a damaged list misses nothing that is there
+	for at := range list { // with a damaged manifest nothing is missed
 		bad := bytes.Clone(list)
 		bad[at] ^= 1
 		if err := os.WriteFile(filepath.Join(dir, lockName), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := Inspect(dir, nil); err != nil || info.Lost != 0 {
-			t.Errorf("byte %d: Look = %+v, %v", at, info, err)
+			t.Errorf("byte %d: Inspect = %+v, %v", at, info, err)
 		}
 	}
 	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
@@ -166,8 +166,8 @@ func TestMissingSegmentIsCounted(t *testing.T) {
 	}
 }
 
-// What is cut off a segment between two runs is counted, at the border of a block
-// and at its start too, where nothing in the file tells; once.
+// What is cut off a segment between two runs is counted, once: also at the border of a block
+// and at its start, where nothing in the file shows it.
 func TestCutSegmentIsCounted(t *testing.T) {
 	f := func(what string, change func(data []byte, border int) []byte, lost uint64) {
 		t.Helper()
@@ -190,7 +190,7 @@ func TestCutSegmentIsCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info, err := Inspect(dir, nil); err != nil || info.Lost != lost || info.Damaged == 0 {
-			t.Errorf("%s: Look = %+v, %v", what, info, err)
+			t.Errorf("%s: Inspect = %+v, %v", what, info, err)
 		}
 		s = openSpool(t, Options{Dir: dir})
 		if err := s.Discard(); err != nil {
@@ -213,8 +213,8 @@ func TestCutSegmentIsCounted(t *testing.T) {
 	f("another file", func([]byte, int) []byte { return []byte("some text") }, 15)
 }
 
-// A build that knows nothing of the list, and delivers, leaves nothing to miss.
-func TestListOfAnOlderEnd(t *testing.T) {
+// A build that knows no manifest, and delivers, leaves nothing to miss.
+func TestManifestIsGone(t *testing.T) {
 	dir := tmpfsDir(t)
 	s := openSpool(t, Options{Dir: dir})
 	appendBlock(t, s, testBlock(3, 10), false)

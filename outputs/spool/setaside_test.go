@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// shelve writes a file as a build has set it aside that could not read it.
+// writeSetAside writes a file as a build sets it aside that cannot read it.
 func writeSetAside(t testing.TB, dir string, segment uint64, data ...[]byte) (path string) {
 	t.Helper()
 	h, err := event.ReadHeader(data[0])
@@ -27,10 +27,10 @@ func writeSetAside(t testing.TB, dir string, segment uint64, data ...[]byte) (pa
 	return path
 }
 
-// TestTakenUpBesideAListThatIsLeft: a segment that was removed just before a crash
-// leaves its list of delivered blocks, in which those are that were set aside. What
-// takes its number is not taken for delivered.
-func TestTakenUpBesideAListThatIsLeft(t *testing.T) {
+// TestReclaimedBesideDoneList: a segment that was removed just before a crash leaves its list
+// of done blocks, including those that were set aside. A reclaimed file that gets its number
+// does not count as done.
+func TestReclaimedBesideDoneList(t *testing.T) {
 	dir := t.TempDir()
 	x := testBlock(5, 100)
 	writeSetAside(t, dir, firstSegment-1, x.Bytes())
@@ -47,9 +47,9 @@ func TestTakenUpBesideAListThatIsLeft(t *testing.T) {
 	}
 }
 
-// TestPutBackBesideAFileThatStays: where blocks cannot be set aside, their file
-// keeps its number, and nothing that is put back needs it.
-func TestPutBackBesideAFileThatStays(t *testing.T) {
+// TestPutBackBesideKeptFile: if blocks cannot be set aside, their file keeps its number, and
+// PutBack does not need it.
+func TestPutBackBesideKeptFile(t *testing.T) {
 	f := func(what string, deliver bool, segments ...[]byte) {
 		t.Helper()
 		dir := t.TempDir()
@@ -66,13 +66,13 @@ func TestPutBackBesideAFileThatStays(t *testing.T) {
 		b, c := testBlock(3, 20), testBlock(4, 30)
 		for _, b := range []*event.Block{c, b} {
 			if n, err := s.PutBack([]*event.Block{b}); n != 1 || err != nil {
-				t.Errorf("%s: %d blocks are put back, %v", what, n, err)
+				t.Errorf("%s: PutBack stored %d blocks, %v", what, n, err)
 			}
 		}
 		closeSpool(t, s)
 		s = openSpool(t, Options{Dir: dir})
 		if ids := drain(t, s); len(ids) < 2 || ids[0] != b.ID() || ids[1] != c.ID() {
-			t.Errorf("%s: what was put back does not come first", what)
+			t.Errorf("%s: the blocks put back do not come first", what)
 		}
 		closeSpool(t, s)
 	}
@@ -85,9 +85,9 @@ func TestPutBackBesideAFileThatStays(t *testing.T) {
 	f("several", false, x, x, x, a)
 }
 
-// TestShelvedFileThatIsDamaged: damage in a file that was set aside costs what is
-// damaged, and is counted by the build that could read it.
-func TestShelvedFileThatIsDamaged(t *testing.T) {
+// TestSetAsideFileIsDamaged: damage in a file that was set aside costs the damaged blocks, and
+// is counted by the build that can read the file.
+func TestSetAsideFileIsDamaged(t *testing.T) {
 	x, y := testBlock(5, 100), testBlock(6, 50)
 	f := func(what string, at int, events uint64, want ...*event.Block) {
 		t.Helper()
@@ -100,7 +100,7 @@ func TestShelvedFileThatIsDamaged(t *testing.T) {
 		}
 		info, err := Inspect(dir, nil)
 		if err != nil || info.Damaged != 1 || info.Lost != events || info.Unreadable.Blocks != 0 {
-			t.Errorf("%s: Look: %+v, %v", what, info, err)
+			t.Errorf("%s: Inspect: %+v, %v", what, info, err)
 		}
 		s := openSpool(t, Options{Dir: dir})
 		if st := s.Stats(); st.Damaged != events || st.SetAside != 1 || st.Unreadable != 0 {
@@ -117,9 +117,8 @@ func TestShelvedFileThatIsDamaged(t *testing.T) {
 	f("the last block", x.Size()+60, 6, x)
 }
 
-// TestShelvedFileThatCannotBeRead: it is named, by the log and by ls, and keeps
-// nothing from going on.
-func TestShelvedFileThatCannotBeRead(t *testing.T) {
+// TestSetAsideFileCannotBeRead: the log and "spool ls" name it, and it blocks nothing.
+func TestSetAsideFileCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	x, y := testBlock(5, 100), testBlock(6, 50)
 	path := writeSetAside(t, dir, 7, x.Bytes())
@@ -129,7 +128,7 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := Inspect(dir, nil); err != nil || len(info.Unreadable.Errors) != 1 || info.Events != 6 {
-		t.Errorf("Look: %+v, %v", info, err)
+		t.Errorf("Inspect: %+v, %v", info, err)
 	}
 	var log bytes.Buffer
 	s := openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -140,9 +139,9 @@ func TestShelvedFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestLookBesideAFolderThatIsNone: ls and export show what there is, and say what they
-// cannot look into.
-func TestLookBesideAFolderThatIsNone(t *testing.T) {
+// TestInspectBesideFileInFoldersPlace: ls and export show what there is, and say what they
+// cannot open.
+func TestInspectBesideFileInFoldersPlace(t *testing.T) {
 	dir := t.TempDir()
 	a := testBlock(2, 10)
 	writeSegment(t, dir, 7, a.Bytes())
@@ -156,8 +155,8 @@ func TestLookBesideAFolderThatIsNone(t *testing.T) {
 	}
 }
 
-// TestSetAsideAgainNeedsNoMoreRoom: a run that was killed has left the copies; the
-// next one writes them again, and throws none away for that.
+// TestSetAsideAgainNeedsNoMoreRoom: a run that was killed leaves copies. The next run writes
+// them again, and discards none for that.
 func TestSetAsideAgainNeedsNoMoreRoom(t *testing.T) {
 	dir := t.TempDir()
 	for n := range uint64(3) {
@@ -173,9 +172,8 @@ func TestSetAsideAgainNeedsNoMoreRoom(t *testing.T) {
 	}
 }
 
-// TestManyFilesAreSetAside: it takes each file the same time, however many there are.
-// Looking through the folder for each took 2000 of them a minute, which a stop
-// does not have.
+// TestManyFilesAreSetAside: each file takes the same time, however many there are. Listing the
+// folder for each took a minute for 2000 files: too long for a stop.
 func TestManyFilesAreSetAside(t *testing.T) {
 	const n = 1000
 	dir := t.TempDir()

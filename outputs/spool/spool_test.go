@@ -20,7 +20,7 @@ import (
 
 var ids = event.NewIDs()
 
-// block is a sealed block of n events, each with size bytes behind its header.
+// testBlock is a sealed block of n events, each with size bytes after its header.
 func testBlock(n, size int) *event.Block {
 	b := event.NewBlock(1024)
 	for i := range n {
@@ -67,10 +67,10 @@ func segmentPath(dir string, number uint64) string {
 	return filepath.Join(dir, fileName(number, blocksSuffix))
 }
 
-// crash gives the folder back as a killed process does.
+// crash releases the folder as a killed process does.
 func crash(s *Spool) { s.lock.Close() }
 
-// drain takes all that is pending, and settles it.
+// drain takes all that is pending, and marks it as done.
 func drain(t testing.TB, s *Spool) (ids []event.ID) {
 	t.Helper()
 	for {
@@ -140,8 +140,7 @@ func TestBlocksComeBackInOrder(t *testing.T) {
 	}
 }
 
-// Writing and reading by turns; what is written while its segment is read is
-// read too.
+// Writing and reading alternate; what is written while its segment is read is read too.
 func TestReadingFollowsWriting(t *testing.T) {
 	s := openSpool(t, Options{Dir: t.TempDir()})
 	defer closeSpool(t, s)
@@ -159,8 +158,8 @@ func TestReadingFollowsWriting(t *testing.T) {
 	wantStats(t, s, "0 0 0 0 0")
 }
 
-// After a crash all comes back that is not done, under its id, also what the
-// process had in hand; what is done does not.
+// After a crash all that is not done comes back, under its id, including what the process
+// was delivering; what is done does not.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
 	s := openSpool(t, Options{Dir: dir})
@@ -169,7 +168,7 @@ func TestCrash(t *testing.T) {
 	appendBlock(t, s, b, true)
 	appendBlock(t, s, c, false)
 	appendBlock(t, s, d, false)
-	s.Next() // c is in hand
+	s.Next() // c is handed out
 	s.Done(seg, a.ID())
 	crash(s)
 
@@ -188,8 +187,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// What is left at a stop stands before what was on disk already.
-func TestPutBackAndReturn(t *testing.T) {
+// What is left at a stop is stored before what was on disk already.
+func TestPutBackAndRequeue(t *testing.T) {
 	dir := t.TempDir()
 	s := openSpool(t, Options{Dir: dir, Limit: 2 << 20})
 	x, y := testBlock(1, 1), testBlock(1, 1)
@@ -200,7 +199,7 @@ func TestPutBackAndReturn(t *testing.T) {
 		back = append(back, testBlock(1, 40000))
 	}
 	if !s.Requeue(seg, x.Len()) {
-		t.Error("Return says that the block is gone")
+		t.Error("Requeue says that the block is gone")
 	}
 	if safe, err := s.PutBack(back); safe != 10 || err != nil {
 		t.Errorf("PutBack = %d, %v; want 10, nil", safe, err)
@@ -212,8 +211,8 @@ func TestPutBackAndReturn(t *testing.T) {
 	closeSpool(t, s)
 }
 
-// The oldest segments go for newer blocks, and are counted; what was handed out
-// of them is not.
+// The oldest segments are evicted for newer blocks, and counted, but not what was handed out
+// of them.
 func TestEviction(t *testing.T) {
 	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20}) // segments of 64 KiB: one block of this size
 	defer closeSpool(t, s)
@@ -240,10 +239,10 @@ func TestEviction(t *testing.T) {
 		t.Error(err)
 	}
 	if s.Requeue(seg, first.Len()) {
-		t.Error("Return says that an evicted block is on disk")
+		t.Error("Requeue says that an evicted block is on disk")
 	}
 	wantIDs(t, drain(t, s), all[3:]...)
-	big := []*event.Block{testBlock(10, 60000), testBlock(10, 60000)} // too much for the bound together
+	big := []*event.Block{testBlock(10, 60000), testBlock(10, 60000)} // together more than Limit
 	if safe, err := s.PutBack(big); safe != 2 || err != nil {
 		t.Errorf("PutBack = %d, %v; want 2, nil", safe, err)
 	}
@@ -268,7 +267,7 @@ func TestWaitAndFreeSpace(t *testing.T) {
 	select {
 	case <-s.Freed():
 	default:
-		t.Error("a segment is gone, and nobody was told")
+		t.Error("a segment is gone, but Freed has no token")
 	}
 	full := openSpool(t, Options{Dir: t.TempDir(), Free: 1 << 60})
 	defer closeSpool(t, full)
@@ -304,19 +303,18 @@ func TestLockAndRights(t *testing.T) {
 		}
 	}
 	if info, err := Inspect(dir, nil); err != nil || !info.InUse || info.Events != 1 || info.Segments != 1 {
-		t.Errorf("Look = %+v, %v", info, err)
+		t.Errorf("Inspect = %+v, %v", info, err)
 	}
 	closeSpool(t, s)
 	if info, err := Inspect(dir, nil); err != nil || info.InUse {
-		t.Errorf("Look after Close = %+v, %v", info, err)
+		t.Errorf("Inspect after Close = %+v, %v", info, err)
 	}
 	if err := Drop(dir); err != nil || len(files(t, dir)) != 0 {
 		t.Errorf("Drop: %v, left %v", err, files(t, dir))
 	}
 }
 
-// A file that goes away, or cannot be read, while the spool is in use costs
-// what was in it.
+// A file that vanishes, or cannot be read, while the spool is in use costs what was in it.
 func TestSegmentVanishes(t *testing.T) {
 	var log bytes.Buffer
 	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 1 << 20, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -332,7 +330,7 @@ func TestSegmentVanishes(t *testing.T) {
 	}
 }
 
-// A writer and several readers at a time: each block once.
+// One writer and several readers: each block comes out once.
 func TestConcurrent(t *testing.T) {
 	s := openSpool(t, Options{Dir: t.TempDir(), Limit: 32 << 20})
 	defer closeSpool(t, s)
@@ -376,7 +374,7 @@ func TestConcurrent(t *testing.T) {
 		}
 	}
 	if len(seen) != n {
-		t.Errorf("%d blocks of %d", len(seen), n)
+		t.Errorf("%d blocks came out, want %d", len(seen), n)
 	}
 	wantStats(t, s, "0 0 0 0 0")
 }
@@ -413,8 +411,8 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
-// What cannot be noted as delivered, as on a full disk, is noted later: else it
-// would come again after a restart.
+// A done block that cannot be noted, as on a full disk, is noted later: otherwise it would
+// be sent again after a restart.
 func TestDoneIsNotedLater(t *testing.T) {
 	dir := t.TempDir()
 	s := openSpool(t, Options{Dir: dir})
@@ -424,7 +422,7 @@ func TestDoneIsNotedLater(t *testing.T) {
 		appendBlock(t, s, x, true)
 	}
 	list := filepath.Join(dir, fileName(seg.number, doneSuffix))
-	if err := os.Mkdir(list, 0o700); err != nil { // in the way
+	if err := os.Mkdir(list, 0o700); err != nil { // in the way of the list
 		t.Fatal(err)
 	}
 	for _, x := range []*event.Block{a, b} {
@@ -452,7 +450,7 @@ func TestDoneIsNotedLater(t *testing.T) {
 		t.Error("Done reports no error")
 	}
 	os.Remove(list)
-	closeSpool(t, s) // a last attempt
+	closeSpool(t, s) // tries once more
 	s = openSpool(t, Options{Dir: dir})
 	wantIDs(t, drain(t, s), b)
 	closeSpool(t, s)

@@ -15,8 +15,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// newer is a block as a build of another layout version may write it: of its
-// events nothing is known but the sum.
+// foreignBlock is a block as a build with another layout version may write it: nothing is
+// known of its events but the checksum.
 func foreignBlock(b *event.Block, version uint16) []byte {
 	data := bytes.Clone(b.Bytes())
 	for i := event.BlockHeaderLen; i < len(data); i++ {
@@ -25,7 +25,7 @@ func foreignBlock(b *event.Block, version uint16) []byte {
 	return sealAs(data, version)
 }
 
-// sealAs gives a stored block a version and right sums.
+// sealAs gives a stored block a version and valid checksums.
 func sealAs(data []byte, version uint16) []byte {
 	le := binary.LittleEndian
 	le.PutUint16(data[4:], version)
@@ -34,8 +34,8 @@ func sealAs(data []byte, version uint16) []byte {
 	return data
 }
 
-// older makes the block a newer one was made of again, as the build does that
-// can read it.
+// readableAgain restores the blocks that foreign ones were made of, as the build sees them
+// that can read them.
 func readableAgain(data []byte) []byte {
 	for at := 0; at < len(data); {
 		h, err := event.ReadHeader(data[at:])
@@ -55,7 +55,7 @@ func readableAgain(data []byte) []byte {
 func wantUnreadable(t testing.TB, s *Spool, blocks, events uint64) {
 	t.Helper()
 	if st := s.Stats(); st.UnreadableBlocks != blocks || st.Unreadable != events {
-		t.Errorf("%d blocks, %d events cannot be read; want %d, %d", st.UnreadableBlocks, st.Unreadable, blocks, events)
+		t.Errorf("%d blocks, %d events are unreadable; want %d, %d", st.UnreadableBlocks, st.Unreadable, blocks, events)
 	}
 }
 
@@ -66,7 +66,7 @@ func writeSegment(t testing.TB, dir string, number uint64, blocks ...[]byte) {
 	}
 }
 
-// aside is what the folder of unreadable blocks holds, file by file.
+// setAsideContents is what the folder of unreadable blocks holds, file by file.
 func setAsideContents(t testing.TB, dir string) (contents [][]byte) {
 	t.Helper()
 	names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*-*-*"))
@@ -80,9 +80,9 @@ func setAsideContents(t testing.TB, dir string) (contents [][]byte) {
 	return contents
 }
 
-// TestUnreadableBlocks: wherever blocks of other builds stand in a segment, what can
-// be read is delivered, they are set aside whole, counted once, and named; and the
-// build that reads them sends them, each once.
+// TestUnreadableBlocks: wherever blocks of other builds are in a segment, readable ones are
+// delivered, and the others are set aside intact, counted once, and logged. A build that can
+// read them sends each once.
 func TestUnreadableBlocks(t *testing.T) {
 	a, b, c := testBlock(2, 10), testBlock(3, 2000), testBlock(4, 30)
 	x, y := testBlock(5, 100), testBlock(6, 5000)
@@ -104,7 +104,7 @@ func TestUnreadableBlocks(t *testing.T) {
 			t.Helper()
 			info, err := Inspect(dir, nil)
 			if u := info.Unreadable; err != nil || u.Blocks != uint64(len(unread)) || u.Events != lost || info.Lost != 0 || info.Damaged != 0 {
-				t.Errorf("%s: Look: %+v, %v", what, info, err)
+				t.Errorf("%s: Inspect: %+v, %v", what, info, err)
 			}
 		}
 		look()
@@ -129,7 +129,7 @@ func TestUnreadableBlocks(t *testing.T) {
 		}
 		for _, w := range wantAside {
 			if !slices.ContainsFunc(got, func(g []byte) bool { return bytes.Equal(g, w) }) {
-				t.Errorf("%s: blocks are not set aside as they were", what)
+				t.Errorf("%s: blocks were changed when they were set aside", what)
 			}
 		}
 		if left := files(t, dir); !slices.Equal(left, []string{unreadableFolder}) {
@@ -137,18 +137,18 @@ func TestUnreadableBlocks(t *testing.T) {
 		}
 
 		log.Reset()
-		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they are counted, and stay
+		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they were counted before, and stay
 		wantStats(t, s, "0 0 0 0 0")
 		wantUnreadable(t, s, 0, 0)
 		d := testBlock(1, 1)
 		appendBlock(t, s, d, false)
 		closeSpool(t, s)
 		if !strings.Contains(log.String(), "level=WARN") {
-			t.Errorf("%s: the second start says nothing of them:\n%s", what, log.String())
+			t.Errorf("%s: the second start does not log them:\n%s", what, log.String())
 		}
 
 		names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*"))
-		for _, name := range names { // now as the other build sees it
+		for _, name := range names { // as the other build sees it
 			data, _ := os.ReadFile(name)
 			if err := os.WriteFile(name, readableAgain(data), 0o600); err != nil {
 				t.Fatal(err)
@@ -177,8 +177,8 @@ func TestUnreadableBlocks(t *testing.T) {
 	f("our version, with something else in it", [][]byte{a.Bytes(), foreignBlock(x, 2)}, []*event.Block{a}, []*event.Block{x}, foreignBlock(x, 2))
 }
 
-// TestUnreadableBesideDamage: damage costs the damaged block, whatever the versions
-// are, and what is behind it is found.
+// TestUnreadableBesideDamage: damage costs the damaged block, whatever its version, and blocks
+// after it are found.
 func TestUnreadableBesideDamage(t *testing.T) {
 	a, b, c, x := testBlock(2, 1000), testBlock(3, 2000), testBlock(4, 30), testBlock(5, 100)
 	x3 := foreignBlock(x, 3)
@@ -204,14 +204,14 @@ func TestUnreadableBesideDamage(t *testing.T) {
 	f("its events are torn", 5, 0, []*event.Block{a, c}, a.Bytes(), torn(x3, 100), c.Bytes())
 	f("its header is cut", 1, 0, []*event.Block{a}, a.Bytes(), x3[:30])
 	f("its end is cut", 5, 0, []*event.Block{a}, a.Bytes(), x3[:len(x3)-1])
-	long := bytes.Clone(x3) // the length runs over good blocks
+	long := bytes.Clone(x3) // its length covers intact blocks
 	binary.LittleEndian.PutUint32(long[36:], uint32(len(x3)-event.BlockHeaderLen+a.Size()+c.Size()))
 	binary.LittleEndian.PutUint32(long[44:], crc32.Checksum(long[:44], castagnoli))
 	f("its length is wrong", 5, 0, []*event.Block{a, c}, long, a.Bytes(), c.Bytes())
 }
 
-// TestUnreadableAfterACrash: a run that was killed before it could note what it has
-// set aside leaves copies: no other build sends a block twice for that, or never.
+// TestUnreadableAfterACrash: a run that was killed before it could note what it has set aside
+// leaves copies. Yet no other build sends a block twice, or never.
 func TestUnreadableAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	a, x, y := testBlock(2, 10), testBlock(5, 100), testBlock(6, 50)
@@ -222,9 +222,9 @@ func TestUnreadableAfterACrash(t *testing.T) {
 		t.Fatalf("%d files are set aside, want one", n)
 	}
 	if info, err := Inspect(dir, nil); err != nil || info.Unreadable.Events != 11 {
-		t.Errorf("Look: %+v, %v; want each block once", info, err)
+		t.Errorf("Inspect: %+v, %v; want each block once", info, err)
 	}
-	s := openSpool(t, Options{Dir: dir}) // this build again counts them
+	s := openSpool(t, Options{Dir: dir}) // this build counts them again
 	wantUnreadable(t, s, 2, 11)
 	crash(s)
 	writeSegment(t, dir, 7, a.Bytes(), x.Bytes(), y.Bytes()) // as the other build sees it
@@ -233,7 +233,7 @@ func TestUnreadableAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := Inspect(dir, nil); err != nil || info.Events != 13 {
-		t.Errorf("Look: %+v, %v; want each block once", info, err)
+		t.Errorf("Inspect: %+v, %v; want each block once", info, err)
 	}
 	s = openSpool(t, Options{Dir: dir})
 	wantStats(t, s, "13 13 0 0 0")
@@ -244,8 +244,8 @@ func TestUnreadableAfterACrash(t *testing.T) {
 	}
 }
 
-// TestUnreadableThatIsDone: what the other build has delivered is neither set
-// aside nor counted.
+// TestUnreadableThatIsDone: blocks that the other build has delivered are neither set aside
+// nor counted.
 func TestUnreadableThatIsDone(t *testing.T) {
 	dir := t.TempDir()
 	a, x, y := testBlock(2, 10), testBlock(5, 100), testBlock(6, 50)
@@ -270,8 +270,8 @@ func TestUnreadableThatIsDone(t *testing.T) {
 	}
 }
 
-// TestUnreadableWithoutRoom: where they cannot be set aside they stay where they
-// are, through deliveries and starts.
+// TestUnreadableWithoutRoom: blocks that cannot be set aside stay where they are, through
+// deliveries and starts.
 func TestUnreadableWithoutRoom(t *testing.T) {
 	dir := t.TempDir()
 	a, x := testBlock(2, 10), testBlock(5, 100)
@@ -299,9 +299,9 @@ func TestUnreadableWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestUnreadableFolderThatIsNone: where something else has its name, the rest is
-// delivered, and the log says it.
-func TestUnreadableFolderThatIsNone(t *testing.T) {
+// TestUnreadableFolderIsAFile: if the folder's name is taken, the rest is delivered, and the
+// log says so.
+func TestUnreadableFolderIsAFile(t *testing.T) {
 	dir := t.TempDir()
 	a, x := testBlock(2, 10), testBlock(5, 100)
 	writeSegment(t, dir, 7, a.Bytes(), foreignBlock(x, 3))
@@ -314,7 +314,7 @@ func TestUnreadableFolderThatIsNone(t *testing.T) {
 		if want != a {
 			appendBlock(t, s, want, false)
 		}
-		wantUnreadable(t, s, 1, 5) // by each start: it could not be noted
+		wantUnreadable(t, s, 1, 5) // by each start: nothing could be noted
 		wantIDs(t, drain(t, s), want)
 		closeSpool(t, s)
 		for _, text := range []string{"cannot look for blocks", "they cannot be set aside"} {
@@ -325,8 +325,8 @@ func TestUnreadableFolderThatIsNone(t *testing.T) {
 	}
 }
 
-// TestUnreadableBound: what is set aside stays within the spool's bound, the oldest
-// goes, and Drop throws all away.
+// TestUnreadableBound: what is set aside stays within Limit, the oldest goes, and Drop removes
+// all of it.
 func TestUnreadableBound(t *testing.T) {
 	dir := t.TempDir()
 	for n := range uint64(5) {
@@ -344,7 +344,7 @@ func TestUnreadableBound(t *testing.T) {
 	}
 }
 
-// TestMixedVersions: blocks of version 1 and 2 in one segment.
+// TestMixedVersions: blocks of versions 1 and 2 in one segment.
 func TestMixedVersions(t *testing.T) {
 	old, err := os.ReadFile("../../userspace/event/testdata/block-v1")
 	if err != nil {
@@ -360,14 +360,14 @@ func TestMixedVersions(t *testing.T) {
 	s := openSpool(t, Options{Dir: dir})
 	wantStats(t, s, fmt.Sprint(15, 15, " 0 0 0"))
 	wantIDs(t, drain(t, s), a, v1, b)
-	if _, err := s.PutBack([]*event.Block{v1}); err != nil { // as it was
+	if _, err := s.PutBack([]*event.Block{v1}); err != nil { // unchanged
 		t.Fatal(err)
 	}
 	closeSpool(t, s)
 	s = openSpool(t, Options{Dir: dir})
 	got, seg, _ := s.Next()
 	if got == nil || !bytes.Equal(got.Bytes(), old) {
-		t.Error("a block that was put back is another one")
+		t.Error("a block that was put back has changed")
 	}
 	s.Done(seg, got.ID())
 	closeSpool(t, s)
