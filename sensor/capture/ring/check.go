@@ -50,15 +50,15 @@ type InterfaceReport struct {
 func Check(names []string) (*Report, error) {
 	r := &Report{
 		Kernel: kernelRelease(), Features: features(),
-		Tunnels: "what they carry is recorded on the tunnel's own interface, and below it only with --decap, such as --decap=vxlan,gre",
+		Tunnels: "their contents are recorded on the tunnel's own interface; on the interface below it only with --decap, such as --decap=vxlan,gre",
 	}
 	switch err := bpf.Supported(); {
 	case err == nil:
 		r.Mode = Mode(bpf.AutoMode())
-		r.Why = "TCX sees both directions, ahead of other programs, and is gone with the process"
+		r.Why = "TCX sees both directions, runs before other programs, and is removed with the process"
 		if r.Mode == ModeClsact {
 			r.Why = "this kernel has no TCX (Linux 6.6); a clsact qdisc sees both directions"
-			r.Advice = append(r.Advice, "Linux 6.6 or newer attaches without a qdisc and leaves nothing behind a killed process")
+			r.Advice = append(r.Advice, "Linux 6.6 or newer attaches without a qdisc, and a killed process leaves nothing behind")
 		}
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || len(bpf.MissingCapabilities()) > 0:
 		r.Why = err.Error()
@@ -131,10 +131,10 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	a := l.Attrs()
 	r := InterfaceReport{Name: a.Name, Up: a.Flags&unix.IFF_UP != 0, Type: l.Type(), MTU: a.MTU, Mode: mode}
 	if !r.Up {
-		r.Advice = append(r.Advice, "it is down: ip link set "+a.Name+" up; a capture may be attached before")
+		r.Advice = append(r.Advice, "it is down: ip link set "+a.Name+" up; a capture can be attached before that")
 	}
 	if tunnelDevices[r.Type] {
-		r.Advice = append(r.Advice, "it shows what a tunnel carries: without --decap here, and twice where the interface below is captured with it")
+		r.Advice = append(r.Advice, "it carries the contents of a tunnel: capture it without --decap; packets are recorded twice if the interface below is captured with --decap")
 	}
 	if err := bpf.Capturable(a.Index); err != nil {
 		r.Mode, r.Impossible = "", err.Error()
@@ -161,10 +161,10 @@ var tunnelDevices = map[string]bool{
 func hidden(n *bpf.Neighbours) []string {
 	var list []string
 	if n.XDP != nil && !bpf.IsOurs(n.XDP.Name) {
-		list = append(list, fmt.Sprintf("XDP program %s comes first: what it drops, answers or redirects is not seen", n.XDP.Program))
+		list = append(list, fmt.Sprintf("XDP program %s runs first: packets that it drops, answers or redirects are not seen", n.XDP.Program))
 	}
 	if n.XSKs > 0 {
-		list = append(list, fmt.Sprintf("%d AF_XDP sockets (Knot's listen-xdp, dnsdist's XSK): what they receive and send is not seen", n.XSKs))
+		list = append(list, fmt.Sprintf("%d AF_XDP sockets (Knot's listen-xdp, dnsdist's XSK): packets that they receive and send are not seen", n.XSKs))
 	}
 	for _, side := range []struct {
 		name     string

@@ -36,7 +36,7 @@ type Options struct {
 	Log        *slog.Logger
 	Stop       <-chan struct{} // closed: nothing more is attached; nil: never
 
-	Promiscuous bool // see what is sent to others, too
+	Promiscuous bool // also receive frames for other hosts
 }
 
 // Source is a live capture.Source: programs on interfaces fill the kernel's ring

@@ -21,7 +21,7 @@ const Any = "any"
 // Options says which interfaces a Watcher keeps captured.
 type Options struct {
 	Interfaces  []string // or Any alone
-	Promiscuous bool     // see what is sent to others, too
+	Promiscuous bool     // also receive frames for other hosts
 	Log         *slog.Logger
 	Stop        <-chan struct{} // closed: nothing more is attached; nil: never
 }
