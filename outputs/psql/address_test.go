@@ -14,20 +14,20 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// journal is a log that a test reads.
-type journal struct {
+// logBuffer is a log that a test reads.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (j *journal) Write(p []byte) (int, error) {
+func (j *logBuffer) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(p)
 }
 
 // has counts the lines that hold all words.
-func (j *journal) has(words ...string) (n int) {
+func (j *logBuffer) has(words ...string) (n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 lines:
@@ -42,25 +42,25 @@ lines:
 	return n
 }
 
-func (j *journal) String() string {
+func (j *logBuffer) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
-// logged makes an output log to a journal.
-func logged(o *Output) *journal {
-	j := &journal{}
+// logTo makes an output log to a journal.
+func logTo(o *Output) *logBuffer {
+	j := &logBuffer{}
 	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
 	return j
 }
 
-// amid is an output with several addresses.
-func amid(t *testing.T, table string, addrs []string, args ...string) (*Output, *journal) {
+// withAddresses is an output with several addresses.
+func withAddresses(t *testing.T, table string, addrs []string, args ...string) (*Output, *logBuffer) {
 	t.Helper()
 	uri := "postgres://postgres@" + strings.Join(addrs, ",") + "/postgres?sslmode=disable"
 	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", uri, "--psqltable", table}, args...)...)
-	return o, logged(o)
+	return o, logTo(o)
 }
 
 // deliver writes one block, with as many attempts as it takes, each with the
@@ -102,7 +102,7 @@ func twoServers(t *testing.T) (a, b *lab.Postgres, pa, pb *lab.Proxy) {
 // rows again when it is well.
 func TestAddressRefuses(t *testing.T) {
 	a, b, pa, pb := twoServers(t)
-	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr})
+	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr})
 	pa.Down()
 	ids := event.NewIDs()
 	w := openWriter(t, o)
@@ -129,10 +129,10 @@ func TestAddressRefuses(t *testing.T) {
 
 // The first address swallows packets: it costs part of one attempt at the start,
 // one attempt later, and never all of them.
-func TestAddressIsABlackHole(t *testing.T) {
+func TestAddressDropsPackets(t *testing.T) {
 	t.Parallel()
 	_, b, pa, pb := twoServers(t)
-	o, log := amid(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
+	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
 	heal := pa.Silence()
 	w := openWriter(t, o)
 	ids := event.NewIDs()
@@ -156,12 +156,12 @@ func TestAddressIsABlackHole(t *testing.T) {
 
 // An attempt that waits for one address does not go back to those that it has tried
 // already, though their pause is over by then.
-func TestAttemptGoesOnToTheLastAddress(t *testing.T) {
+func TestAttemptReachesLastAddress(t *testing.T) {
 	t.Parallel()
 	a, _, pa, pb := twoServers(t)
 	pa.Down()
 	pb.Silence()
-	o, _ := amid(t, newTable(), []string{pa.Addr, pb.Addr, a.Addr})
+	o, _ := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr, a.Addr})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // 2 s of it for the silent one
 	defer cancel()
 	w, err := o.Open(ctx)
@@ -173,17 +173,17 @@ func TestAttemptGoesOnToTheLastAddress(t *testing.T) {
 
 // A standby takes no rows; the primary behind it does, with and without
 // target_session_attrs. Once promoted, the first address is the better one.
-func TestAddressIsAStandby(t *testing.T) {
+func TestStandbyAddress(t *testing.T) {
 	t.Parallel()
 	primary := second(t)
 	standby := primary.StartStandby(t)
 	ids := event.NewIDs()
-	attrs, _ := amid(t, newTable(), []string{standby.Addr, primary.Addr})
+	attrs, _ := withAddresses(t, newTable(), []string{standby.Addr, primary.Addr})
 	attrs.endpoint += "&target_session_attrs=read-write"
 	deliver(t, attrs, openWriter(t, attrs), numbered(ids, 0, 10))
 	wantNames(t, primary, attrs.table, 0, 10)
 
-	o, log := amid(t, newTable(), []string{standby.Addr, primary.Addr})
+	o, log := withAddresses(t, newTable(), []string{standby.Addr, primary.Addr})
 	w := openWriter(t, o)
 	deliver(t, o, w, numbered(ids, 0, 10))
 	wantNames(t, primary, o.table, 0, 10)
@@ -201,7 +201,7 @@ func TestAddressIsAStandby(t *testing.T) {
 		return log.has("going back", "address="+standby.Addr) == 1
 	})
 
-	alone, _ := amid(t, newTable(), []string{standby.Addr})
+	alone, _ := withAddresses(t, newTable(), []string{standby.Addr})
 	standby.Exec(t, "ALTER ROLE postgres SET default_transaction_read_only = on")
 	if err := alone.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "default_transaction_read_only") {
 		t.Errorf("a read-only user: %v", err)
@@ -213,7 +213,7 @@ func TestNoAddressWorks(t *testing.T) {
 	_, _, pa, pb := twoServers(t)
 	pa.Down()
 	pb.Down()
-	o, _ := amid(t, newTable(), []string{pa.Addr, pb.Addr})
+	o, _ := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr})
 	o.endpoint = strings.Replace(o.endpoint, "postgres@", "postgres:Hush-Hush@", 1)
 	err := o.Check(context.Background())
 	if err == nil {

@@ -28,8 +28,8 @@ type Admin struct {
 // Admin is for the commands. The output's options say where the table is.
 func (o *Output) Admin() *Admin { return &Admin{o: o} }
 
-// patience is for connecting to one address, and for all that is done there.
-const patience = 10 * time.Second
+// adminTimeout is for connecting to one address, and for all that is done there.
+const adminTimeout = 10 * time.Second
 
 // Script writes the statements that make what a sensor needs. It connects to
 // nothing.
@@ -45,10 +45,10 @@ func (a *Admin) Script(w io.Writer) error {
 	if len(id) > 1 {
 		fmt.Fprintf(&text, "CREATE SCHEMA IF NOT EXISTS %s;\n", id[0])
 	}
-	rows, keys := statements(id, a.Timescale)
+	rows, keys := createSQL(id, a.Timescale)
 	list := append(rows, keys...)
 	if a.User != "" {
-		list = append(list, grants(id, a.User)...)
+		list = append(list, grantSQL(id, a.User)...)
 	}
 	for _, s := range list {
 		fmt.Fprintf(&text, "%s;\n", s)
@@ -69,27 +69,27 @@ func (a *Admin) Init(ctx context.Context, w io.Writer) error {
 		return outputs.Permanent(err)
 	}
 	var errs []error
-	for i, p := range d.places {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+	for i, p := range d.servers {
+		ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 		defer cancel()
 		conn, err := a.o.dial(ctx, p, d.names[i])
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		defer shut(conn)
-		return a.o.explain(p.Config, a.make(ctx, conn, id, w))
+		defer closeQuickly(conn)
+		return a.o.explain(p.Config, a.createAll(ctx, conn, id, w))
 	}
 	return errors.Join(errs...)
 }
 
-func (a *Admin) make(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, w io.Writer) error {
+func (a *Admin) createAll(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, w io.Writer) error {
 	if a.Timescale {
 		if err := needTimescale(ctx, conn); err != nil {
 			return err
 		}
 	}
-	s, err := look(ctx, conn, id)
+	s, err := inspect(ctx, conn, id)
 	if err != nil {
 		return err
 	}
@@ -99,28 +99,28 @@ func (a *Admin) make(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier
 		}
 		fmt.Fprintf(w, "made the schema %s\n", id[0])
 	}
-	if s.rows {
-		fmt.Fprintf(w, "the table %s is there\n", plain(id))
+	if s.hasRows {
+		fmt.Fprintf(w, "the table %s is there\n", unquoted(id))
 	}
-	if s.keys {
-		fmt.Fprintf(w, "the table %s is there\n", plain(keysOf(id)))
+	if s.hasKeys {
+		fmt.Fprintf(w, "the table %s is there\n", unquoted(keysTable(id)))
 	}
-	if err := create(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "made the table %s\n", table) }); err != nil {
+	if err := createTables(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "made the table %s\n", table) }); err != nil {
 		return err
 	}
-	if a.Timescale && s.rows {
+	if a.Timescale && s.hasRows {
 		if err := hypertable(ctx, conn, id); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "the table %s is a hypertable\n", plain(id))
+		fmt.Fprintf(w, "the table %s is a hypertable\n", unquoted(id))
 	}
 	if a.User != "" {
-		if _, err := conn.Exec(ctx, strings.Join(grants(id, a.User), "; ")).ReadAll(); err != nil {
+		if _, err := conn.Exec(ctx, strings.Join(grantSQL(id, a.User), "; ")).ReadAll(); err != nil {
 			return fmt.Errorf("grant rights: %w", err)
 		}
 		fmt.Fprintf(w, "gave %s the rights of a sensor\n", a.User)
 	}
-	if s, err = look(ctx, conn, id); err != nil || len(s.problems) == 0 {
+	if s, err = inspect(ctx, conn, id); err != nil || len(s.problems) == 0 {
 		return err
 	}
 	return outputs.Permanent(errors.New(s.problems[0].String()))
@@ -128,7 +128,7 @@ func (a *Admin) make(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier
 
 // needTimescale makes sure that the database has the extension.
 func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
-	row, err := askOne(ctx, conn, 2, "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')")
+	row, err := queryRow(ctx, conn, 2, "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')")
 	switch {
 	case err != nil:
 		return err
@@ -145,14 +145,14 @@ func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
 
 // hypertable turns a table into one that was there before.
 func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) error {
-	rows, _ := statements(id, true)
+	rows, _ := createSQL(id, true)
 	_, err := conn.Exec(ctx, rows[1]).ReadAll()
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.Contains(pg.Message, "not empty") {
-		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: it is locked while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", plain(id), err, plain(id)))
+		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: it is locked while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
 	}
 	if err != nil {
-		return fmt.Errorf("make %s a hypertable: %w", plain(id), err)
+		return fmt.Errorf("make %s a hypertable: %w", unquoted(id), err)
 	}
 	return nil
 }
@@ -170,8 +170,8 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 		return outputs.Permanent(err)
 	}
 	wrong, silent := 0, 0
-	for i, p := range d.places {
-		err := a.checkOne(ctx, p, d.names[i], id, w)
+	for i, p := range d.servers {
+		err := a.checkServer(ctx, p, d.names[i], id, w)
 		switch {
 		case errors.Is(err, outputs.ErrPermanent):
 			wrong++
@@ -186,32 +186,32 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 	case wrong > 0:
 		return outputs.Permanent(errors.New("records cannot be written as it is: see what is marked no"))
 	case silent > 0:
-		return fmt.Errorf("%d of %d addresses could not be asked", silent, len(d.places))
+		return fmt.Errorf("%d of %d addresses could not be asked", silent, len(d.servers))
 	}
 	fmt.Fprintln(w, "OK: records can be written")
 	return nil
 }
 
-// checkOne prints all but the last problem, which is its error.
-func (a *Admin) checkOne(ctx context.Context, p *place, name string, id pgx.Identifier, w io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// checkServer prints all but the last problem, which is its error.
+func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pgx.Identifier, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	fmt.Fprintf(w, "%s: database %s\n", name, p.Database)
-	conn, err := a.o.dial(ctx, p, name)
+	fmt.Fprintf(w, "%s: database %s\n", name, srv.Database)
+	conn, err := a.o.dial(ctx, srv, name)
 	if err != nil {
 		return err
 	}
-	defer shut(conn)
+	defer closeQuickly(conn)
 	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", printable.OneLine(conn.ParameterStatus("server_version")))
-	fmt.Fprintf(w, "  %s\n", encryption(p.Config, conn))
-	s, err := look(ctx, conn, id)
+	fmt.Fprintf(w, "  %s\n", encryption(srv.Config, conn))
+	s, err := inspect(ctx, conn, id)
 	if err != nil {
-		return a.o.explain(p.Config, err)
+		return a.o.explain(srv.Config, err)
 	}
-	if s.mayMake {
-		s.forgive()
+	if s.mayCreate {
+		s.dropMissingTables()
 	}
-	if err := s.print(ctx, conn, w); err != nil {
+	if err := s.report(ctx, conn, w); err != nil {
 		return err
 	}
 	if n := len(s.problems); n > 0 {
@@ -236,9 +236,9 @@ func encryption(c *pgconn.Config, conn *pgconn.PgConn) string {
 	return fmt.Sprintf("yes  %s, the server's certificate is checked", tls.VersionName(state.Version))
 }
 
-// forgive takes tables that are not there off the problems: the sensor makes them
+// dropMissingTables takes tables that are not there off the problems: the sensor makes them
 // when it starts.
-func (s *survey) forgive() {
+func (s *survey) dropMissingTables() {
 	var rest []problem
 	for _, p := range s.problems {
 		if !strings.HasSuffix(p.what, " is not there") {
@@ -248,30 +248,30 @@ func (s *survey) forgive() {
 	s.problems = rest
 }
 
-// print says what is there.
-func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) error {
-	l := s.layout
+// report says what is there.
+func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) error {
+	l := s.def
 	for _, t := range []struct {
 		there bool
 		id    pgx.Identifier
 		has   string
 	}{
-		{s.rows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(fields))},
-		{s.keys, l.keys, "keys of the blocks that came last"},
+		{s.hasRows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(fields))},
+		{s.hasKeys, l.keys, "keys of the blocks that came last"},
 	} {
 		if !t.there {
-			if s.mayMake {
-				fmt.Fprintf(w, "  note table %s is not there: the sensor makes it when it starts\n", plain(t.id))
+			if s.mayCreate {
+				fmt.Fprintf(w, "  note table %s is not there: the sensor makes it when it starts\n", unquoted(t.id))
 			}
 			continue
 		}
-		row, err := askOne(ctx, conn, 1, "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)", t.id.Sanitize())
+		row, err := queryRow(ctx, conn, 1, "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)", t.id.Sanitize())
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", plain(t.id), t.has, row[0])
+		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", unquoted(t.id), t.has, row[0])
 	}
-	if !s.rows {
+	if !s.hasRows {
 		return nil
 	}
 	for _, f := range fields[1:] { // the first one is a problem
@@ -281,8 +281,8 @@ func (s *survey) print(ctx context.Context, conn *pgconn.PgConn, w io.Writer) er
 	}
 	for i := range l.columns {
 		c := &l.columns[i]
-		if what := c.narrow(); what != "" {
-			fmt.Fprintf(w, "  note column %s is %s: %s and counted as clamped: %s\n", c.name, c.typed, what, c.widen(l))
+		if what := c.lossNote(); what != "" {
+			fmt.Fprintf(w, "  note column %s is %s: %s and counted as clamped: %s\n", c.name, c.typeText, what, c.widenSQL(l))
 		}
 	}
 	return nil

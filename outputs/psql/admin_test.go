@@ -15,17 +15,17 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// role makes a user that may do nothing, and returns an endpoint for it.
-func role(t *testing.T, p *lab.Postgres, name string) (endpoint string) {
+// newRole makes a user that may do nothing, and returns an endpoint for it.
+func newRole(t *testing.T, p *lab.Postgres, name string) (endpoint string) {
 	t.Helper()
 	p.Exec(t, fmt.Sprintf("DROP ROLE IF EXISTS %[1]s; CREATE ROLE %[1]s LOGIN PASSWORD 'Hush-Hush'", name))
 	t.Cleanup(func() { p.Exec(t, "DROP OWNED BY "+name+"; DROP ROLE "+name) })
 	return strings.Replace(p.URL(p.Addr, name), "@", ":Hush-Hush@", 1)
 }
 
-// does runs one of the commands and wants words in its answer, with its error,
+// wantAnswer runs one of the commands and wants words in its answer, with its error,
 // and others not.
-func does(t *testing.T, run func(context.Context, *bytes.Buffer) error, fails bool, want ...string) string {
+func wantAnswer(t *testing.T, run func(context.Context, *bytes.Buffer) error, fails bool, want ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	err := run(context.Background(), &out)
@@ -55,24 +55,24 @@ func admin(t *testing.T, endpoint, table, user string) *Admin {
 	return a
 }
 
-func (a *Admin) init(ctx context.Context, w *bytes.Buffer) error  { return a.Init(ctx, w) }
-func (a *Admin) check(ctx context.Context, w *bytes.Buffer) error { return a.Check(ctx, w) }
+func (a *Admin) runInit(ctx context.Context, w *bytes.Buffer) error  { return a.Init(ctx, w) }
+func (a *Admin) runCheck(ctx context.Context, w *bytes.Buffer) error { return a.Check(ctx, w) }
 
 // An administrator makes the tables, again too, and a user without any other
 // right fills them.
 func TestInitForAnotherUser(t *testing.T) {
 	p := postgres(t)
-	sensor := role(t, p, "sensor_1")
+	sensor := newRole(t, p, "sensor_1")
 	table := newTable()
 	own := admin(t, sensor, table, "")
-	does(t, own.check, true, "yes  PostgreSQL 15", "note no TLS", "no   table "+table+" is not there", "postgres sql --psqluser=sensor_1")
-	does(t, own.init, true, "permission denied for schema public", "`dnsmonster-sensor postgres sql --psqluser=sensor_1` prints", "!GRANT")
+	wantAnswer(t, own.runCheck, true, "yes  PostgreSQL 15", "note no TLS", "no   table "+table+" is not there", "postgres sql --psqluser=sensor_1")
+	wantAnswer(t, own.runInit, true, "permission denied for schema public", "`dnsmonster-sensor postgres sql --psqluser=sensor_1` prints", "!GRANT")
 
 	boss := admin(t, p.URL(p.Addr, "postgres"), table, "sensor_1")
-	does(t, boss.check, false, "note table "+table+" is not there: the sensor makes it", "note table "+table+"_blocks is not there", "OK: records can be written")
-	does(t, boss.init, false, "made the table "+table+"\n", "made the table "+table+"_blocks\n", "gave sensor_1 the rights of a sensor")
-	does(t, boss.init, false, "the table "+table+" is there", "!made")
-	does(t, own.check, false, "yes  table "+table+": 17 of 17 columns", "yes  table "+table+"_blocks", "!note table", "OK")
+	wantAnswer(t, boss.runCheck, false, "note table "+table+" is not there: the sensor makes it", "note table "+table+"_blocks is not there", "OK: records can be written")
+	wantAnswer(t, boss.runInit, false, "made the table "+table+"\n", "made the table "+table+"_blocks\n", "gave sensor_1 the rights of a sensor")
+	wantAnswer(t, boss.runInit, false, "the table "+table+" is there", "!made")
+	wantAnswer(t, own.runCheck, false, "yes  table "+table+": 17 of 17 columns", "yes  table "+table+"_blocks", "!note table", "OK")
 
 	deliver(t, own.o, openWriter(t, own.o), numbered(event.NewIDs(), 0, 10))
 	wantNames(t, p, table, 0, 10)
@@ -81,8 +81,8 @@ func TestInitForAnotherUser(t *testing.T) {
 	}
 }
 
-// TestScriptThatCannotBeWritten is no success: half of it would look like all.
-func TestScriptThatCannotBeWritten(t *testing.T) {
+// TestScriptWriteError is no success: half of it would look like all.
+func TestScriptWriteError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestScriptThatCannotBeWritten(t *testing.T) {
 // What sql prints makes what init makes, in a schema too.
 func TestScript(t *testing.T) {
 	p := postgres(t)
-	role(t, p, "scribe")
+	newRole(t, p, "scribe")
 	p.Exec(t, "CREATE SCHEMA byhand; CREATE SCHEMA byinit")
 	t.Cleanup(func() { p.Exec(t, "DROP SCHEMA byhand, byinit CASCADE") })
 	var script bytes.Buffer
@@ -106,7 +106,7 @@ func TestScript(t *testing.T) {
 	p.Exec(t, script.String())
 	p.Exec(t, script.String()) // again
 	p.Exec(t, "DROP SCHEMA byinit")
-	does(t, admin(t, p.URL(p.Addr, "postgres"), "ByInit.Log", "scribe").init, false, "made the schema byinit", "made the table byinit.log")
+	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), "ByInit.Log", "scribe").runInit, false, "made the schema byinit", "made the table byinit.log")
 	describe := func(schema string) string {
 		return strings.Join(p.Strings(t, strings.ReplaceAll(`
 			SELECT table_name || column_name || data_type || is_nullable || COALESCE(column_default, '') FROM information_schema.columns WHERE table_schema = '$S'
@@ -122,13 +122,13 @@ func TestScript(t *testing.T) {
 // Every problem comes with what mends it; when that is done there is none left.
 func TestCheckNamesEveryProblem(t *testing.T) {
 	p := postgres(t)
-	endpoint := role(t, p, "clerk")
+	endpoint := newRole(t, p, "clerk")
 	table := newTable()
 	p.Exec(t, strings.ReplaceAll(`CREATE TABLE $T (packettime timestamp, indextime date, server text, srcip bytea, type smallint, class boolean,
 		question varchar(100), mandatory integer NOT NULL); CREATE TABLE $T_blocks (id uuid, at timestamptz DEFAULT now(), refused integer);
 		REVOKE CREATE ON SCHEMA public FROM PUBLIC`, "$T", table))
 	a := admin(t, endpoint, table, "")
-	out := does(t, a.check, true,
+	out := wantAnswer(t, a.runCheck, true,
 		"column indextime of table "+table+" has the type date",
 		"column srcip of table "+table+" has the type bytea",
 		"column mandatory of table "+table+" must not be null, and nothing fills it",
@@ -148,17 +148,17 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 			}
 		}
 	}
-	does(t, a.check, false, "17 of 17 columns", "!no  ", "!note c", "!note no column", "OK")
+	wantAnswer(t, a.runCheck, false, "17 of 17 columns", "!no  ", "!note c", "!note no column", "OK")
 	deliver(t, a.o, openWriter(t, a.o), numbered(event.NewIDs(), 0, 10))
 	wantNames(t, p, table, 0, 10)
 }
 
-func TestCheckOtherThings(t *testing.T) {
+func TestCheckOtherProblems(t *testing.T) {
 	p := postgres(t)
 	f := func(sql, table string, want ...string) {
 		t.Helper()
 		p.Exec(t, sql)
-		does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").check, true, want...)
+		wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runCheck, true, want...)
 	}
 	f("CREATE VIEW seen AS SELECT now() AS packettime", "seen", "seen is no table: name another one with --psqltable")
 	f("CREATE TABLE shop (id integer)", "shop", "has no column packettime, so it is no table of records")
@@ -168,7 +168,7 @@ func TestCheckOtherThings(t *testing.T) {
 }
 
 // A server that does not answer is no matter of mending.
-func TestCheckOfASilentServer(t *testing.T) {
+func TestCheckUnreachableServer(t *testing.T) {
 	proxy := lab.StartProxy(t, "127.0.0.1:1")
 	proxy.Down()
 	var out bytes.Buffer
@@ -185,7 +185,7 @@ func TestTimescale(t *testing.T) {
 	table := newTable()
 	a := admin(t, p.URL(p.Addr, "postgres"), table, "")
 	a.Timescale = true
-	does(t, a.init, true, "this server has no TimescaleDB", "leave --timescale out")
+	wantAnswer(t, a.runInit, true, "this server has no TimescaleDB", "leave --timescale out")
 	p.Exec(t, `SET allow_system_table_mods = on; INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (99999, 'timescaledb', 10, 2200, false, '2.17');
 		CREATE TABLE asked (args text);
 		CREATE FUNCTION create_hypertable(regclass, name, if_not_exists boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
@@ -194,8 +194,8 @@ func TestTimescale(t *testing.T) {
 	t.Cleanup(func() {
 		p.Exec(t, "SET allow_system_table_mods = on; DELETE FROM pg_extension WHERE extname = 'timescaledb'; DROP TABLE asked; DROP FUNCTION create_hypertable")
 	})
-	does(t, a.init, false, "made the table "+table)
-	does(t, a.init, false, "the table "+table+" is a hypertable")
+	wantAnswer(t, a.runInit, false, "made the table "+table)
+	wantAnswer(t, a.runInit, false, "the table "+table+" is a hypertable")
 	if got := strings.Join(p.Strings(t, "SELECT args FROM asked"), " "); got != table+",packettime,true "+table+",packettime,true" {
 		t.Errorf("asked for %q", got)
 	}
@@ -203,5 +203,5 @@ func TestTimescale(t *testing.T) {
 		t.Errorf("%d indexes: the extension makes its own", got)
 	}
 	p.Exec(t, "INSERT INTO asked VALUES ('rows')")
-	does(t, a.init, true, "is not empty", "migrate_data => true")
+	wantAnswer(t, a.runInit, true, "is not empty", "migrate_data => true")
 }

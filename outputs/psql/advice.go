@@ -20,9 +20,9 @@ func (o *Output) explain(c *pgconn.Config, err error) error {
 	if err == nil || errors.Is(err, outputs.ErrPermanent) {
 		return err // says so itself
 	}
-	way, permanent := o.way(c, err)
-	if way != "" {
-		err = fmt.Errorf("%w: %s", err, way)
+	advice, permanent := o.advice(c, err)
+	if advice != "" {
+		err = fmt.Errorf("%w: %s", err, advice)
 	}
 	if permanent {
 		err = outputs.Permanent(err)
@@ -30,25 +30,25 @@ func (o *Output) explain(c *pgconn.Config, err error) error {
 	return err
 }
 
-func (o *Output) way(c *pgconn.Config, err error) (way string, permanent bool) {
+func (o *Output) advice(c *pgconn.Config, err error) (advice string, permanent bool) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return o.wayOf(c, pg)
+		return o.adviceForCode(c, pg)
 	}
 	if strings.Contains(err.Error(), noTLS) {
 		return "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there, with ssl = on in postgresql.conf", true
 	}
-	if way = secure.Advice(err, places); way != "" {
-		return way, true
+	if advice = secure.Advice(err, optionNames); advice != "" {
+		return advice, true
 	}
 	if c != nil && c.TLSConfig != nil && rejectedAfterHandshake(err) {
-		return "the server may not accept our certificate, or require one: set it with " + places.Cert, false
+		return "the server may not accept our certificate, or require one: set it with " + optionNames.Cert, false
 	}
 	return "", false
 }
 
-// places are the parameters of the endpoint.
-var places = secure.OptionNames{
+// optionNames are the parameters of the endpoint.
+var optionNames = secure.OptionNames{
 	CA: "sslrootcert=FILE in --psqlendpoint", Cert: "sslcert=FILE and sslkey=FILE in --psqlendpoint", Server: "--psqlendpoint",
 }
 
@@ -59,7 +59,7 @@ func rejectedAfterHandshake(err error) bool {
 	return secure.MaybeCertificateRejected(err) && (strings.Contains(text, "startup message") || strings.Contains(text, "receive message"))
 }
 
-func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, permanent bool) {
+func (o *Output) adviceForCode(c *pgconn.Config, pg *pgconn.PgError) (advice string, permanent bool) {
 	user, database := "this user", "this database"
 	if c != nil {
 		user, database = c.User, c.Database
@@ -68,7 +68,7 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 	case "28P01":
 		return "put user and password of --psqlendpoint right", true
 	case "28000":
-		return wayIn(pg.Message), true
+		return loginAdvice(pg.Message), true
 	case "42704":
 		return "a parameter in --psqlendpoint that is mistyped, or a part of a password that is not escaped or quoted", true
 	case "3D000":
@@ -78,7 +78,7 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 		if len(id) < 2 {
 			return "name a schema with --psqltable=SCHEMA.TABLE, or put the search_path of user, database or --psqlendpoint right", true
 		}
-		return "CREATE SCHEMA " + plain(id[:1]) + ", or name another one with --psqltable", true
+		return "CREATE SCHEMA " + unquoted(id[:1]) + ", or name another one with --psqltable", true
 	case "42501":
 		return "as owner: GRANT the right to " + user + "; `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints the statements", true
 	case "42P01":
@@ -89,39 +89,39 @@ func (o *Output) wayOf(c *pgconn.Config, pg *pgconn.PgError) (way string, perman
 	return "", false
 }
 
-// wayIn is for users whom the server does not let in before it asks for a
+// loginAdvice is for users whom the server does not let in before it asks for a
 // password.
-func wayIn(message string) string {
+func loginAdvice(message string) string {
 	switch {
 	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
 		return "the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint"
 	case strings.Contains(message, "client certificate"):
-		return "set a certificate with " + places.Cert
+		return "set a certificate with " + optionNames.Cert
 	case strings.Contains(message, "no pg_hba.conf entry"):
 		return "add a rule for this user, database and host to the server's pg_hba.conf"
 	}
 	return "put the user of --psqlendpoint right, or CREATE ROLE ... LOGIN"
 }
 
-// where is how the library begins each line: 192.0.2.1:5432 (db.example.org).
-var where = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
+// addressPrefix is how the library begins each line: 192.0.2.1:5432 (db.example.org).
+var addressPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
 
-// plainly takes from an error of connecting what the caller says better and what
+// connectFailure takes from an error of connecting what the caller says better and what
 // the endpoint says of the user. Where there were several attempts, as with
 // sslmode=prefer, it leaves those that say why.
-func plainly(c *pgconn.Config, err error) error {
+func connectFailure(c *pgconn.Config, err error) error {
 	var failed *pgconn.ConnectError
 	if !errors.As(err, &failed) {
 		return err
 	}
-	hide := hider(c)
-	left := telling(failed.Unwrap())
-	text := once(left, func(line string) string { return hide(where().ReplaceAllString(line, "")) })
+	hide := masker(c)
+	left := decisive(failed.Unwrap())
+	text := distinctLines(left, func(line string) string { return hide(addressPrefix().ReplaceAllString(line, "")) })
 	return &connectError{text, errors.Join(left...)}
 }
 
-// once says what several attempts have met in one line, and each thing once.
-func once(errs []error, plain func(string) string) string {
+// distinctLines says what several attempts have met in one line, and each thing once.
+func distinctLines(errs []error, plain func(string) string) string {
 	var said []string
 	for _, err := range errs {
 		for _, line := range attempts(err) {
@@ -145,10 +145,10 @@ func attempts(err error) []string {
 
 const noTLS = "server refused TLS connection"
 
-// telling are the attempts that matter: one that failed since the server has no
+// decisive are the attempts that matter: one that failed since the server has no
 // TLS says nothing where the user lets another one follow, and what a server
 // answers to one says more than why others did not get as far.
-func telling(err error) []error {
+func decisive(err error) []error {
 	all := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()

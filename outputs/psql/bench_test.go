@@ -19,9 +19,9 @@ import (
 // perBatch is a batch size as somebody would set it for speed.
 const perBatch = 1000
 
-// bare sends rows that are ready by pgx's CopyFrom, a transaction for each batch,
+// bareCopy sends rows that are ready by pgx's CopyFrom, a transaction for each batch,
 // and nothing else: no keys, no retries, no ledgers.
-func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Duration {
+func bareCopy(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Duration {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
 	if err != nil {
@@ -41,8 +41,8 @@ func bare(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Durati
 	return time.Since(from)
 }
 
-// whole sends the same as events, through a runner with one connection.
-func whole(t testing.TB, o *Output, list []*event.Event) time.Duration {
+// throughRunner sends the same as events, through a runner with one connection.
+func throughRunner(t testing.TB, o *Output, list []*event.Event) time.Duration {
 	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.Timeout}
 	from := time.Now()
 	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
@@ -68,9 +68,9 @@ func row(e *event.Event, now time.Time) []any {
 	}
 }
 
-// compare runs both by turns, on tables of their own, and returns the better time
+// compareSpeeds runs both by turns, on tables of their own, and returns the better time
 // of each for n rows.
-func compare(t testing.TB, n, rounds int) (loop, ours time.Duration) {
+func compareSpeeds(t testing.TB, n, rounds int) (loop, ours time.Duration) {
 	p := postgres(t)
 	var list []*event.Event
 	var rows [][]any
@@ -81,11 +81,11 @@ func compare(t testing.TB, n, rounds int) (loop, ours time.Duration) {
 	for range rounds {
 		table, other := newTable(), newTable()
 		for _, name := range []string{table, other} {
-			if err := into(t, p, name).Check(context.Background()); err != nil {
+			if err := outputTo(t, p, name).Check(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		a, b := bare(t, p, table, rows), whole(t, into(t, p, other), list)
+		a, b := bareCopy(t, p, table, rows), throughRunner(t, outputTo(t, p, other), list)
 		if loop == 0 || a < loop {
 			loop = a
 		}
@@ -100,7 +100,7 @@ func compare(t testing.TB, n, rounds int) (loop, ours time.Duration) {
 	return loop, ours
 }
 
-func into(t testing.TB, p *lab.Postgres, table string) *Output {
+func outputTo(t testing.TB, p *lab.Postgres, table string) *Output {
 	return parsed(t, "--psqloutputtype", "1", "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqltable", table)
 }
 
@@ -111,7 +111,7 @@ func TestSpeed(t *testing.T) {
 		tier.Alone(t)
 	}
 	n, rounds := tier.Length(3000, 200_000), tier.Length(1, 3)
-	loop, ours := compare(t, n, rounds)
+	loop, ours := compareSpeeds(t, n, rounds)
 	ratio := loop.Seconds() / ours.Seconds()
 	t.Logf("%d rows: bare CopyFrom loop %.0f rows/s, the output %.0f rows/s: %.0f %%", n, float64(n)/loop.Seconds(), float64(n)/ours.Seconds(), 100*ratio)
 	if rounds > 1 && ratio < 0.6 {
@@ -122,20 +122,20 @@ func TestSpeed(t *testing.T) {
 // oids are those of the types of our own table.
 var oids = map[string]uint32{"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}
 
-// columnOf is a column of ours, of any type.
-func columnOf(name string, oid uint32) column {
+// columnNamed is a column of ours, of any type.
+func columnNamed(name string, oid uint32) column {
 	c := column{name: name, oid: oid}
-	c.fill(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
+	c.setField(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
 	return c
 }
 
 // encoding is a batch, and what makes its rows.
-func encoding() (r *rows, b *event.Block, l *layout) {
-	l = &layout{}
+func encoding() (r *rowEncoder, b *event.Block, l *tableDef) {
+	l = &tableDef{}
 	for _, f := range fields {
-		l.columns = append(l.columns, columnOf(f.Name, oids[f.typeName()]))
+		l.columns = append(l.columns, columnNamed(f.Name, oids[f.typeName()]))
 	}
-	return newRows(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), numbered(event.NewIDs(), 0, perBatch), l
+	return newRowEncoder(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), numbered(event.NewIDs(), 0, perBatch), l
 }
 
 func TestEncodeAllocatesNothing(t *testing.T) {

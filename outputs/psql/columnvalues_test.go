@@ -15,7 +15,7 @@ func TestCarriers(t *testing.T) {
 	p := postgres(t)
 	f := func(kind, want string, clamped uint64) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
+		o, table := freshTable(t, p, p.Addr)
 		p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, protocol "+kind+")")
 		var list []*event.Event
 		for proto := event.UDP; int(proto) <= packet.Protos; proto++ {
@@ -55,7 +55,7 @@ func TestAbsentAddresses(t *testing.T) {
 	}
 	f := func(columns, want string, clamped uint64) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
+		o, table := freshTable(t, p, p.Addr)
 		if columns != "" {
 			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, ipversion int, "+columns+")")
 		}
@@ -82,7 +82,7 @@ func TestAbsentAddresses(t *testing.T) {
 // are not refused, and where it is taken back they are null again.
 func TestNotNullWhileRunning(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	w := openWriter(t, o)
 	give := func() {
 		t.Helper()
@@ -97,7 +97,7 @@ func TestNotNullWhileRunning(t *testing.T) {
 	if got := strings.Join(p.Strings(t, "SELECT host(dstip) FROM "+table), " "); got != ":: ::" {
 		t.Errorf("rows %q, want two with ::", got)
 	}
-	notes := does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").check, false,
+	notes := wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runCheck, false,
 		"column dstip is inet: addresses that are not known are written as :: and counted as clamped: ")
 	_, mend, _ := strings.Cut(notes, "counted as clamped: ")
 	mend, _, _ = strings.Cut(mend, "\n")

@@ -28,7 +28,7 @@ be put right before, 2 if no server answers.
 EXAMPLES:
    dnsmonster-sensor postgres init --psqlendpoint postgres://admin@db.example.org/dns --psqluser sensor
    dnsmonster-sensor postgres init --config /etc/dnsmonster.ini --timescale`,
-		Flags:  append(a.o.place(), a.making()...),
+		Flags:  append(a.o.tableFlags(), a.creationFlags()...),
 		Action: func(c *cli.Context) error { return a.Init(c.Context, c.App.Writer) },
 	}
 }
@@ -45,7 +45,7 @@ answer.
 EXAMPLES:
    dnsmonster-sensor postgres check --config /etc/dnsmonster.ini
    dnsmonster-sensor postgres check --psqlendpoint 'postgres://sensor:secret@db1,db2/dns?sslmode=verify-full'`,
-		Flags:  a.o.place(),
+		Flags:  a.o.tableFlags(),
 		Action: func(c *cli.Context) error { return a.Check(c.Context, c.App.Writer) },
 	}
 }
@@ -59,12 +59,12 @@ func (a *Admin) sqlCommand() *cli.Command {
 EXAMPLES:
    dnsmonster-sensor postgres sql --psqluser sensor | psql --single-transaction postgres://admin@db.example.org/dns
    dnsmonster-sensor postgres sql --psqltable logs.dns --timescale`,
-		Flags:  append(a.o.place(), a.making()...),
+		Flags:  append(a.o.tableFlags(), a.creationFlags()...),
 		Action: func(c *cli.Context) error { return a.Script(printable.Unwrap(c.App.Writer)) },
 	}
 }
 
-func (a *Admin) making() []cli.Flag {
+func (a *Admin) creationFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "psqluser", Destination: &a.User, Usage: "`ROLE` that gets the rights of a sensor: to add rows, and to read, add and delete keys of blocks"},
 		&cli.BoolFlag{Name: "timescale", Destination: &a.Timescale, Usage: "make the table of the records a hypertable of TimescaleDB, by its column packettime"},

@@ -19,20 +19,20 @@ import (
 // destination is one database, behind one or several addresses.
 type destination struct {
 	addresses *outputs.Addresses
-	places    []*place // one for each address
-	names     []string // likewise: host:port
+	servers   []*server // one for each address
+	names     []string  // likewise: host:port
 }
 
-type place struct {
+type server struct {
 	*pgconn.Config
-	made atomic.Bool // the tables are there, or were once
+	tablesMade atomic.Bool // the tables are there, or were once
 }
 
 // session is a connection that rows can be written to.
 type session struct {
-	conn   *pgconn.PgConn
-	layout *layout
-	at     outputs.Address
+	conn *pgconn.PgConn
+	def  *tableDef
+	at   outputs.Address
 }
 
 // destination reads the endpoint, once. Its errors do not show passwords.
@@ -47,8 +47,8 @@ func (o *Output) destination() (*destination, error) {
 		return nil, err
 	}
 	d := &destination{}
-	for _, c := range perAddress(c) {
-		d.places = append(d.places, &place{Config: c})
+	for _, c := range splitHosts(c) {
+		d.servers = append(d.servers, &server{Config: c})
 		d.names = append(d.names, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 	}
 	d.addresses = outputs.NewAddresses(o.Log(), d.names...)
@@ -56,9 +56,9 @@ func (o *Output) destination() (*destination, error) {
 	return d, nil
 }
 
-// longestMessage bounds what a server can make the sensor take into memory at
+// maxMessage bounds what a server can make the sensor take into memory at
 // once; its longest answers are errors.
-const longestMessage = 1 << 20
+const maxMessage = 1 << 20
 
 func (o *Output) config() (*pgconn.Config, error) {
 	if o.endpoint == "" {
@@ -82,11 +82,11 @@ func (o *Output) config() (*pgconn.Config, error) {
 		delete(c.RuntimeParams, name)
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
-	c.MaxProtocolMessageBodyLen = longestMessage
+	c.MaxProtocolMessageBodyLen = maxMessage
 	if o.Common.SkipVerify {
-		trustAll(c.TLSConfig)
+		skipVerify(c.TLSConfig)
 		for _, f := range c.Fallbacks {
-			trustAll(f.TLSConfig)
+			skipVerify(f.TLSConfig)
 		}
 	}
 	return c, nil
@@ -101,24 +101,24 @@ func withoutSecrets(err error) error {
 	return errors.New(text)
 }
 
-func trustAll(t *tls.Config) {
+func skipVerify(t *tls.Config) {
 	if t != nil {
 		t.InsecureSkipVerify, t.VerifyPeerCertificate, t.VerifyConnection = true, nil, nil
 	}
 }
 
-// perAddress takes the hosts of an endpoint apart: the library would try them
+// splitHosts takes the hosts of an endpoint apart: the library would try them
 // one after the other in the time of one attempt, so that one that swallows
 // packets keeps all behind it from ever being tried.
-func perAddress(c *pgconn.Config) (list []*pgconn.Config) {
-	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
-	for _, w := range ways {
-		if last := len(list) - 1; last >= 0 && list[last].Host == w.Host && list[last].Port == w.Port {
-			list[last].Fallbacks = append(list[last].Fallbacks, w) // sslmode=prefer, allow
+func splitHosts(c *pgconn.Config) (list []*pgconn.Config) {
+	hosts := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
+	for _, h := range hosts {
+		if last := len(list) - 1; last >= 0 && list[last].Host == h.Host && list[last].Port == h.Port {
+			list[last].Fallbacks = append(list[last].Fallbacks, h) // sslmode=prefer, allow
 			continue
 		}
 		one := c.Copy()
-		one.Host, one.Port, one.TLSConfig, one.Fallbacks = w.Host, w.Port, w.TLSConfig, nil
+		one.Host, one.Port, one.TLSConfig, one.Fallbacks = h.Host, h.Port, h.TLSConfig, nil
 		list = append(list, one)
 	}
 	return list
@@ -134,7 +134,7 @@ func (o *Output) connect(ctx context.Context) (*session, error) {
 	permanent := true
 	var errs []error
 	var tried []outputs.Address
-	for left := len(d.places); left > 0 && ctx.Err() == nil; left-- {
+	for left := len(d.servers); left > 0 && ctx.Err() == nil; left-- {
 		tried = append(tried, d.addresses.Next(tried...))
 		s, err := o.connectTo(ctx, d, tried[len(tried)-1], left)
 		if err == nil {
@@ -165,7 +165,7 @@ func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Addre
 		part, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
 		defer cancel()
 	}
-	s, err := o.open(part, d.places[at.Index], at)
+	s, err := o.openSession(part, d.servers[at.Index], at)
 	switch {
 	case err == nil:
 		d.addresses.Good(at)
@@ -175,45 +175,45 @@ func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Addre
 	return s, err
 }
 
-func (o *Output) open(ctx context.Context, p *place, at outputs.Address) (*session, error) {
+func (o *Output) openSession(ctx context.Context, p *server, at outputs.Address) (*session, error) {
 	conn, err := o.dial(ctx, p, at.Name)
 	if err != nil {
 		return nil, err
 	}
-	l, err := o.prepare(ctx, conn, &p.made)
+	l, err := o.prepareTable(ctx, conn, &p.tablesMade)
 	if err != nil {
-		shut(conn)
+		closeQuickly(conn)
 		return nil, o.explain(p.Config, err)
 	}
 	o.warnOfPlainText(p.Config, conn, at)
-	return &session{conn: conn, layout: l, at: at}, nil
+	return &session{conn: conn, def: l, at: at}, nil
 }
 
 // dial connects to a server that takes rows.
-func (o *Output) dial(ctx context.Context, p *place, name string) (*pgconn.PgConn, error) {
+func (o *Output) dial(ctx context.Context, p *server, name string) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, p.Config)
 	if err != nil {
-		return nil, o.explain(p.Config, fmt.Errorf("connect to %s: %w", name, plainly(p.Config, err)))
+		return nil, o.explain(p.Config, fmt.Errorf("connect to %s: %w", name, connectFailure(p.Config, err)))
 	}
-	if err := writable(ctx, conn); err != nil {
-		shut(conn)
+	if err := checkWritable(ctx, conn); err != nil {
+		closeQuickly(conn)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return conn, nil
 }
 
-// oldest is the oldest server whose catalogues are read here as they are.
-const oldest = 12
+// oldestVersion is the oldest server whose catalogues are read here as they are.
+const oldestVersion = 12
 
-// writable says why no rows can be written on this server at all.
-func writable(ctx context.Context, conn *pgconn.PgConn) error {
+// checkWritable says why no rows can be written on this server at all.
+func checkWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	version := conn.ParameterStatus("server_version")
 	number, _, _ := strings.Cut(version, " ") // such as 9.6.24 or 15.2 (Debian 15.2-1)
 	number, _, _ = strings.Cut(number, ".")
-	if major, err := strconv.Atoi(number); err == nil && major < oldest {
-		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: %d is needed", version, oldest))
+	if major, err := strconv.Atoi(number); err == nil && major < oldestVersion {
+		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: %d is needed", version, oldestVersion))
 	}
-	row, err := askOne(ctx, conn, 2, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
+	row, err := queryRow(ctx, conn, 2, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
 	switch {
 	case err != nil:
 		return err
@@ -235,8 +235,8 @@ func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outpu
 	}
 }
 
-// shut closes a connection without waiting for a server that does not answer.
-func shut(conn *pgconn.PgConn) {
+// closeQuickly closes a connection without waiting for a server that does not answer.
+func closeQuickly(conn *pgconn.PgConn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	conn.Close(ctx)

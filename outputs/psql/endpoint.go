@@ -46,7 +46,7 @@ func splitURI(rest string) (user, behind string) {
 }
 
 func checkURI(rest string) error {
-	if !escaped(rest) {
+	if !isEscaped(rest) {
 		return errURI
 	}
 	_, rest = splitURI(rest)
@@ -65,23 +65,23 @@ func checkURI(rest string) error {
 		name, value, ok := strings.Cut(pair, "=")
 		switch {
 		case pair == "" && query == "":
-		case !ok || strings.Contains(value, "=") || !parameter().MatchString(name):
+		case !ok || strings.Contains(value, "=") || !parameterName().MatchString(name):
 			return errURI
-		case strings.Contains(value, "@") && !slices.Contains(holdAnything, strings.ToLower(name)):
+		case strings.Contains(value, "@") && !slices.Contains(mayContainAt, strings.ToLower(name)):
 			return errURI
 		}
 	}
 	return nil
 }
 
-// holdAnything are the parameters in which an @ is nothing strange.
-var holdAnything = []string{"user", "password", "sslpassword", "passfile", "application_name", "fallback_application_name", "sslcert", "sslkey", "sslrootcert", "options"}
+// mayContainAt are the parameters in which an @ is nothing strange.
+var mayContainAt = []string{"user", "password", "sslpassword", "passfile", "application_name", "fallback_application_name", "sslcert", "sslkey", "sslrootcert", "options"}
 
-var parameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`) })
+var parameterName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`) })
 
-// escaped tells whether a URI has no character that must be escaped, and no
+// isEscaped tells whether a URI has no character that must be escaped, and no
 // escape that is none.
-func escaped(text string) bool {
+func isEscaped(text string) bool {
 	const hex = "0123456789abcdefABCDEF"
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -99,7 +99,7 @@ func checkKeywords(text string) error {
 	const space = " \t\n\r\v\f"
 	for text = strings.Trim(text, space); text != ""; text = strings.TrimLeft(text, space) {
 		name, rest, ok := strings.Cut(text, "=")
-		if !ok || !parameter().MatchString(strings.Trim(name, space)) {
+		if !ok || !parameterName().MatchString(strings.Trim(name, space)) {
 			return errKeywords
 		}
 		text = strings.TrimLeft(rest, space)
@@ -152,16 +152,16 @@ var poolParameters = []string{
 	"pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
 }
 
-// ownParameters are those that the server tells of without harm. What else is
+// harmlessParameters are those that the server tells of without harm. What else is
 // sent to it may have been meant as a part of a password.
-var ownParameters = []string{"application_name", "client_encoding", "search_path", "options", "timezone", "datestyle", "statement_timeout", "lock_timeout", "work_mem", "synchronous_commit"}
+var harmlessParameters = []string{"application_name", "client_encoding", "search_path", "options", "timezone", "datestyle", "statement_timeout", "lock_timeout", "work_mem", "synchronous_commit"}
 
-// hider masks what an endpoint says of the user, in texts of the server and the
+// masker masks what an endpoint says of the user, in texts of the server and the
 // library.
-func hider(c *pgconn.Config) func(string) string {
+func masker(c *pgconn.Config) func(string) string {
 	words := []string{c.Password, c.User}
 	for name, value := range c.RuntimeParams {
-		if !slices.Contains(ownParameters, strings.ToLower(name)) {
+		if !slices.Contains(harmlessParameters, strings.ToLower(name)) {
 			words = append(words, name, value)
 		}
 	}

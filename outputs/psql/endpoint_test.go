@@ -25,7 +25,7 @@ func TestEndpoints(t *testing.T) {
 		} else if d, err := o.destination(); err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else {
-			c := d.places[0]
+			c := d.servers[0]
 			for _, name := range poolParameters {
 				if value, ok := c.RuntimeParams[name]; ok {
 					t.Errorf("%s: the server is sent %s=%s", text, name, value)
@@ -70,12 +70,12 @@ func TestEndpoints(t *testing.T) {
 	f("host=h password='Hush dbname=dns", keywords)
 }
 
-// said is all that an output and its commands say of an endpoint. They do not get
+// allOutput is all that an output and its commands say of an endpoint. They do not get
 // further than a port at which nobody listens.
-func said(t *testing.T, text string) string {
+func allOutput(t *testing.T, text string) string {
 	t.Helper()
 	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", text)
-	log := logged(o)
+	log := logTo(o)
 	out := &bytes.Buffer{}
 	_, err := o.Settings()
 	fmt.Fprintln(out, err)
@@ -83,7 +83,7 @@ func said(t *testing.T, text string) string {
 	if err != nil {
 		return out.String() + err.Error()
 	}
-	for i, p := range d.places {
+	for i, p := range d.servers {
 		if p.Host != "127.0.0.1" || p.Port != 1 {
 			fmt.Fprintln(out, "would ask", d.names[i])
 			return out.String()
@@ -95,8 +95,8 @@ func said(t *testing.T, text string) string {
 	return out.String() + log.String()
 }
 
-// leaks finds a part of four characters or more of a mark.
-func leaks(text, mark string) string {
+// leaked finds a part of four characters or more of a mark.
+func leaked(text, mark string) string {
 	for i := range len(mark) - 3 {
 		if strings.Contains(text, mark[i:i+4]) {
 			return mark[i : i+4]
@@ -105,17 +105,17 @@ func leaks(text, mark string) string {
 	return ""
 }
 
-// marks stand between what has a meaning in an endpoint.
-var marks = []string{"ZQXJ", "KWVY", "XQZW", "JVKQ", "WZYX"}
+// secretMarks stand between what has a meaning in an endpoint.
+var secretMarks = []string{"ZQXJ", "KWVY", "XQZW", "JVKQ", "WZYX"}
 
-// TestNoPartOfUserInformationIsSaid for endpoints of all forms, right and wrong.
-func TestNoPartOfUserInformationIsSaid(t *testing.T) {
+// TestUserInformationNeverLeaks for endpoints of all forms, right and wrong.
+func TestUserInformationNeverLeaks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	secret := func() string {
 		text := ""
 		for range 1 + r.IntN(4) {
-			text += pick(marks...) + pick("", "", "@", "%", "/", ":", "?", "#", "12", "[", "]", ",", "=", "&", " ", "'", `\`, `"`, "`", "%zz", "%40", ":5432/")
+			text += pick(secretMarks...) + pick("", "", "@", "%", "/", ":", "?", "#", "12", "[", "]", ",", "=", "&", " ", "'", `\`, `"`, "`", "%zz", "%40", ":5432/")
 		}
 		return text
 	}
@@ -132,9 +132,9 @@ func TestNoPartOfUserInformationIsSaid(t *testing.T) {
 		case 3:
 			text = "postgres://" + at + "/dns?user=" + user + "&password=" + secret() + pick("", "&sslmode=disable")
 		}
-		log := said(t, text)
-		for _, mark := range marks {
-			if part := leaks(log, mark); part != "" {
+		log := allOutput(t, text)
+		for _, mark := range secretMarks {
+			if part := leaked(log, mark); part != "" {
 				t.Fatalf("%s: shows %s:\n%s", text, part, log)
 			}
 		}
@@ -150,18 +150,18 @@ func FuzzEndpoint(f *testing.F) {
 			secret = "ZQXJ" + secret + "ZQXJ"
 		}
 		for _, text := range []string{"postgres://u:" + secret + "@127.0.0.1:1/d", "postgres://" + secret + "@127.0.0.1:1/d", "host=127.0.0.1 port=1 password=" + secret, "host=127.0.0.1 port=1 password='" + secret + "'"} {
-			if log := said(t, text); leaks(log, "ZQXJ") != "" {
+			if log := allOutput(t, text); leaked(log, "ZQXJ") != "" {
 				t.Errorf("%q: shown:\n%s", text, log)
 			}
 		}
 	})
 }
 
-// TestWhatTheServerSays of a user that it does not let in, and which of several
+// TestLoginErrors of a user that it does not let in, and which of several
 // attempts it said it to.
-func TestWhatTheServerSays(t *testing.T) {
+func TestLoginErrors(t *testing.T) {
 	tls, clear := protected(t), postgres(t)
-	role(t, clear, "novice")
+	newRole(t, clear, "novice")
 	root := "&sslrootcert=" + authority.File
 	const put = "put user and password of --psqlendpoint right"
 	f := func(addr, user, query, want string, not ...string) {

@@ -24,7 +24,7 @@ func TestCutEverywhere(t *testing.T) {
 	t.Parallel()
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr)
+	o, table := freshTable(t, p, proxy.Addr)
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestCutEverywhere(t *testing.T) {
 		if err == nil {
 			_, err = w.Write(attempt(o), b)
 		} else {
-			w = &writer{o: o, rows: newRows(o)}
+			w = &writer{o: o, enc: newRowEncoder(o)}
 		}
 		defer w.Close()
 		if err == nil {
@@ -91,7 +91,7 @@ func attempt(o *Output) context.Context {
 func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
+	o, table := freshTable(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
 	w := openWriter(t, o)
 	b := numbered(event.NewIDs(), 0, 10)
 	heal := proxy.Delay(2000)
@@ -107,14 +107,14 @@ func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	}
 }
 
-// slow makes each statement on a table take its time.
-func slow(t *testing.T, p *lab.Postgres, table, seconds string) {
+// slowInserts makes each statement on a table take its time.
+func slowInserts(t *testing.T, p *lab.Postgres, table, seconds string) {
 	p.Exec(t, strings.NewReplacer("$T", table, "$S", seconds).Replace(`CREATE FUNCTION $T_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		PERFORM pg_sleep($S); RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON $T EXECUTE FUNCTION $T_slow()`))
 }
 
-// sessions are those that work on a table.
-func sessions(t *testing.T, p *lab.Postgres, table string) int {
+// activeSessions are those that work on a table.
+func activeSessions(t *testing.T, p *lab.Postgres, table string) int {
 	return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%"+table+"%'")
 }
 
@@ -126,7 +126,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 	f := func(what string, hinder func(table string) func()) {
 		t.Helper()
 		proxy := lab.StartProxy(t, p.Addr)
-		o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
+		o, table := freshTable(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
 		w := openWriter(t, o)
 		b := numbered(event.NewIDs(), 0, 10)
 		release := hinder(table)
@@ -134,26 +134,26 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 		if _, err := w.Write(attempt(o), b); err == nil {
 			t.Errorf("%s: the attempt succeeds", what)
 		}
-		eventually(t, what+": it ends", func() bool { return sessions(t, p, table) == 0 })
+		eventually(t, what+": it ends", func() bool { return activeSessions(t, p, table) == 0 })
 		release()
 		mute()
 		deliver(t, o, w, b)
 		wantNames(t, p, table, 0, 10)
 	}
 	f("a slow statement", func(table string) func() {
-		slow(t, p, table, "3600")
+		slowInserts(t, p, table, "3600")
 		return func() { p.Exec(t, "DROP TRIGGER slow ON "+table) }
 	})
-	f("a lock", func(table string) func() { return lock(t, p, table) })
+	f("a lock", func(table string) func() { return lockTable(t, p, table) })
 }
 
 // While the first attempt still runs on the server, the second one waits for it.
-func TestSecondAttemptWaitsForTheFirst(t *testing.T) {
+func TestSecondAttemptWaitsForFirst(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	b := numbered(event.NewIDs(), 0, 10)
 	first, second := openWriter(t, o), openWriter(t, o)
-	slow(t, p, table, "0.3")
+	slowInserts(t, p, table, "0.3")
 	var both sync.WaitGroup
 	for _, w := range []outputs.Writer{first, second} {
 		both.Go(func() {
@@ -171,9 +171,9 @@ func TestSecondAttemptWaitsForTheFirst(t *testing.T) {
 
 // Two attempts of one block with rows that the table refuses do not wait for each
 // other, and agree on what is refused.
-func TestTwoAttemptsSift(t *testing.T) {
+func TestConcurrentAttemptsBisect(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	writers := []outputs.Writer{openWriter(t, o), openWriter(t, o), openWriter(t, o)}
 	p.Exec(t, "CREATE UNIQUE INDEX ON "+table+" (question); ALTER TABLE "+table+" ADD CHECK (question NOT LIKE '%3.example.org.')")
 	ids := event.NewIDs()
@@ -200,7 +200,7 @@ func TestTwoAttemptsSift(t *testing.T) {
 // The server ends the connection between the key and the rows: neither stays.
 func TestKilledBetweenKeyAndRows(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestKilledBetweenKeyAndRows(t *testing.T) {
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	p := lab.StartPostgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	s := newScene(t, o, 2, 20)
 	for range 2 {
 		s.offer(1000)
@@ -240,20 +240,20 @@ func TestKilledServer(t *testing.T) {
 // TestTroubledNetwork lets a network do its worst while records flow.
 func TestTroubledNetwork(t *testing.T) {
 	t.Parallel()
-	troubled(t, tier.Length(20, 100))
+	troubledNetwork(t, tier.Length(20, 100))
 }
 
 // TestSoakTroubledNetwork does so for minutes.
 func TestSoakTroubledNetwork(t *testing.T) {
 	tier.ByHand(t, tier.Soak)
-	troubled(t, 2000)
+	troubledNetwork(t, 2000)
 }
 
-func troubled(t *testing.T, rounds int) {
+func troubledNetwork(t *testing.T, rounds int) {
 	t.Helper()
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
-	o, table := fresh(t, p, proxy.Addr, "--psqlbatchtimeout=400ms")
+	o, table := freshTable(t, p, proxy.Addr, "--psqlbatchtimeout=400ms")
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -291,8 +291,8 @@ func troubled(t *testing.T, rounds int) {
 // server can commit is not a transaction for each record.
 func TestDefaultBatch(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
-	log := logged(o)
+	o, table := freshTable(t, p, p.Addr)
+	log := logTo(o)
 	set, err := o.Settings()
 	if err != nil || set.BatchSize != 1 {
 		t.Fatalf("%+v, %v", set, err)
@@ -315,7 +315,7 @@ func TestDefaultBatch(t *testing.T) {
 // again; the sensor does not make them behind his back.
 func TestDroppedTable(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	s := newScene(t, o, 1, 10)
 	s.offer(50)
 	eventually(t, "the first rows", func() bool {
@@ -327,19 +327,19 @@ func TestDroppedTable(t *testing.T) {
 	if p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"'") != 0 {
 		t.Error("the table was made again")
 	}
-	does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").init, false, "made the table")
+	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runInit, false, "made the table")
 	s.end(0)
 	wantNames(t, p, table, 50, 50)
 }
 
-// TestPasswordPutRight: a password that is wrong for a while costs no record, and
+// TestPasswordCorrected: a password that is wrong for a while costs no record, and
 // shows in no line of the log.
-func TestPasswordPutRight(t *testing.T) {
+func TestPasswordCorrected(t *testing.T) {
 	p := postgres(t)
-	endpoint := role(t, p, "typist")
+	endpoint := newRole(t, p, "typist")
 	table := newTable()
 	boss := admin(t, p.URL(p.Addr, "postgres"), table, "typist")
-	does(t, boss.init, false)
+	wantAnswer(t, boss.runInit, false)
 	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", endpoint, "--psqltable", table)
 	const workers = 2
 	s := newScene(t, o, workers, 10)
@@ -363,7 +363,7 @@ func TestPasswordPutRight(t *testing.T) {
 // insert behind it failed. Here an attempt's time is its own.
 func TestDefect27TimeoutPerAttempt(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr, "--psqlbatchtimeout=300ms")
+	o, table := freshTable(t, p, p.Addr, "--psqlbatchtimeout=300ms")
 	w := openWriter(t, o)
 	ids := event.NewIDs()
 	for i := range 10 {

@@ -20,40 +20,40 @@ import (
 const (
 	keepAnswered = 10 * time.Minute // far longer than the spool's notes take to be on disk
 	cleanEvery   = time.Minute
-	keepLeft     = 90 * 24 * time.Hour
+	keepOrphaned = 90 * 24 * time.Hour
 	sweepEvery   = time.Hour
 	deleteAtOnce = 10000
 )
 
-// keys are those that can be deleted some time, of all writers of an output.
-type keys struct {
-	mu       sync.Mutex
-	answered []answered // oldest first
-	clean    time.Time  // when to delete next
-	sweep    time.Time
+// answeredKeys are those that can be deleted some time, of all writers of an output.
+type answeredKeys struct {
+	mu        sync.Mutex
+	answered  []answeredKey // oldest first
+	nextClean time.Time     // when to delete next
+	nextSweep time.Time
 }
 
-type answered struct {
+type answeredKey struct {
 	id event.ID
 	at time.Time
 }
 
 // add notes that a block has its answer.
-func (k *keys) add(id event.ID, now time.Time) {
+func (k *answeredKeys) add(id event.ID, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.sweep.IsZero() {
-		k.clean, k.sweep = now.Add(cleanEvery), now.Add(sweepEvery)
+	if k.nextSweep.IsZero() {
+		k.nextClean, k.nextSweep = now.Add(cleanEvery), now.Add(sweepEvery)
 	}
-	k.answered = append(k.answered, answered{id, now})
+	k.answered = append(k.answered, answeredKey{id, now})
 }
 
-// old takes some keys that are no longer needed, for the caller to delete, and
+// expired takes some keys that are no longer needed, for the caller to delete, and
 // says whether it is time to look for those that others left.
-func (k *keys) old(now time.Time) (ids []event.ID, sweep bool) {
+func (k *answeredKeys) expired(now time.Time) (ids []event.ID, sweep bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now.Before(k.clean) {
+	if now.Before(k.nextClean) {
 		return nil, false
 	}
 	n := 0
@@ -63,16 +63,16 @@ func (k *keys) old(now time.Time) (ids []event.ID, sweep bool) {
 	}
 	k.answered = k.answered[n:]
 	if n < deleteAtOnce {
-		k.clean = now.Add(cleanEvery)
+		k.nextClean = now.Add(cleanEvery)
 	}
-	if sweep = !now.Before(k.sweep); sweep {
-		k.sweep = now.Add(sweepEvery)
+	if sweep = !now.Before(k.nextSweep); sweep {
+		k.nextSweep = now.Add(sweepEvery)
 	}
 	return ids, sweep
 }
 
 // deleteKeys deletes keys by name and, where sweep says so, very old ones.
-func deleteKeys(ctx context.Context, conn *pgconn.PgConn, l *layout, ids []event.ID, sweep bool) error {
+func deleteKeys(ctx context.Context, conn *pgconn.PgConn, l *tableDef, ids []event.ID, sweep bool) error {
 	table := l.keys.Sanitize()
 	if len(ids) > 0 {
 		var list strings.Builder
@@ -90,7 +90,7 @@ func deleteKeys(ctx context.Context, conn *pgconn.PgConn, l *layout, ids []event
 	if !sweep {
 		return nil
 	}
-	sql := fmt.Sprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE at < now() - interval '%d hours' LIMIT 100000)", table, table, int(keepLeft.Hours()))
+	sql := fmt.Sprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE at < now() - interval '%d hours' LIMIT 100000)", table, table, int(keepOrphaned.Hours()))
 	_, err := conn.Exec(ctx, sql).ReadAll()
 	return err
 }

@@ -42,7 +42,7 @@ func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
 // query is an event with a name of its own: n000007.example.org.
 func query(i int) *event.Event {
 	m := new(dns.Msg)
-	m.SetQuestion(name7(i), dns.TypeA)
+	m.SetQuestion(queryName(i), dns.TypeA)
 	m.Id = uint16(i)
 	msg, err := m.Pack()
 	if err != nil {
@@ -57,7 +57,7 @@ func query(i int) *event.Event {
 	return e
 }
 
-func name7(i int) string { return fmt.Sprintf("n%06d.example.org.", i) }
+func queryName(i int) string { return fmt.Sprintf("n%06d.example.org.", i) }
 
 // numbered is a block of n queries.
 func numbered(ids *event.IDs, first, n int) *event.Block {
@@ -73,15 +73,15 @@ func numbered(ids *event.IDs, first, n int) *event.Block {
 func wantNames(t *testing.T, p *lab.Postgres, table string, first, n int) {
 	t.Helper()
 	got := make(map[string]int)
-	for _, q := range p.Strings(t, "SELECT question FROM "+table+fmt.Sprintf(" WHERE question >= '%s'", name7(first))) {
+	for _, q := range p.Strings(t, "SELECT question FROM "+table+fmt.Sprintf(" WHERE question >= '%s'", queryName(first))) {
 		got[q]++
 	}
 	wrong := 0
 	for i := range n {
-		if got[name7(first+i)] != 1 {
+		if got[queryName(first+i)] != 1 {
 			wrong++
 			if wrong <= 3 {
-				t.Errorf("%s: %d times in %s, want 1", name7(first+i), got[name7(first+i)], table)
+				t.Errorf("%s: %d times in %s, want 1", queryName(first+i), got[queryName(first+i)], table)
 			}
 		}
 	}
@@ -107,12 +107,12 @@ type scene struct {
 	r   *outputs.Runner
 	in  *outputs.Intake
 	n   int
-	log *journal
+	log *logBuffer
 }
 
 func newScene(t *testing.T, o *Output, workers, batch int) *scene {
 	t.Helper()
-	s := &scene{t: t, log: logged(o)}
+	s := &scene{t: t, log: logTo(o)}
 	set, err := o.Settings()
 	if err != nil {
 		t.Fatal(err)

@@ -85,8 +85,8 @@ func (s *oddServer) answer(b *pgproto3.Backend) {
 	b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
 }
 
-// columnsOf is a row of n fields.
-func columnsOf(n int, field string) [][]byte {
+// rowOf is a row of n fields.
+func rowOf(n int, field string) [][]byte {
 	row := make([][]byte, n)
 	for i := range row {
 		row[i] = []byte(field)
@@ -115,8 +115,8 @@ func TestOddServers(t *testing.T) {
 	f("a version without a number", oddServer{version: " . "}, odd)
 	f("no rows", oddServer{version: "15.1"}, odd)
 	for n := range 9 {
-		f("rows of one shape", oddServer{version: "15.1", rows: columnsOf(n, "t")}, "")
-		f("rows of one shape", oddServer{version: "15.1", rows: columnsOf(n, "r")}, odd)
+		f("rows of one shape", oddServer{version: "15.1", rows: rowOf(n, "t")}, "")
+		f("rows of one shape", oddServer{version: "15.1", rows: rowOf(n, "r")}, odd)
 		f("rows of nulls", oddServer{version: "15.1", rows: make([][]byte, n)}, odd)
 	}
 	f("an error without a code", oddServer{version: "15.1", fails: &pgproto3.ErrorResponse{Message: "no"}}, "no")
@@ -136,12 +136,12 @@ func TestOddErrors(t *testing.T) {
 		at := d.addresses.Next()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		conn, err := pgconn.ConnectConfig(ctx, d.places[at.Index].Config)
+		conn, err := pgconn.ConnectConfig(ctx, d.servers[at.Index].Config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		id, _ := o.identifier()
-		w := &writer{o: o, rows: newRows(o), session: &session{conn: conn, at: at, layout: &layout{id: id, keys: keysOf(id)}}}
+		w := &writer{o: o, enc: newRowEncoder(o), session: &session{conn: conn, at: at, def: &tableDef{id: id, keys: keysTable(id)}}}
 		if refused, err := w.Write(ctx, numbered(event.NewIDs(), 0, 2)); err == nil || refused != 0 {
 			t.Errorf("code %q: %d refused, error %v", code, refused, err)
 		}

@@ -22,22 +22,24 @@ import (
 // Output is a table in PostgreSQL.
 type Output struct {
 	outputs.Basics
-	endpoint string
-	table    string
-	full     bool
+	endpoint  string
+	table     string
+	fullQuery bool
 
 	mu   sync.Mutex
 	dest *destination // nil: the endpoint has not been read yet
 
-	warned atomic.Bool   // of a connection in the clear
-	doubt  time.Duration // how long a table that refuses all of a block is taken to be wrong, and not the block
+	warned      atomic.Bool   // of a connection in the clear
+	doubtPeriod time.Duration // how long a table that refuses all of a block is taken to be wrong, and not the block
 
-	keys           keys
-	clamped, again atomic.Uint64
+	answered              answeredKeys
+	clamped, alreadyThere atomic.Uint64
 }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{Basics: outputs.NewBasics("psql"), doubt: doubtTime} }
+func New() *Output {
+	return &Output{Basics: outputs.NewBasics("psql"), doubtPeriod: defaultDoubtPeriod}
+}
 
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
@@ -52,15 +54,15 @@ func (o *Output) Flags() []cli.Flag {
 	flags = append(flags,
 		o.TimeoutFlag("DNSMONSTER_PSQLBATCHTIMEOUT", 5*time.Second),
 		&cli.BoolFlag{
-			Category: o.Section(), Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.full,
+			Category: o.Section(), Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.fullQuery,
 			Usage: "put the whole record as JSON into the column fullquery",
 		},
 	)
-	return append(flags, o.place()...)
+	return append(flags, o.tableFlags()...)
 }
 
-// place are the options that say where the table is.
-func (o *Output) place() []cli.Flag {
+// tableFlags are the options that say where the table is.
+func (o *Output) tableFlags() []cli.Flag {
 	return []cli.Flag{
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
 			Category: o.Section(), Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
@@ -105,19 +107,19 @@ func (o *Output) identifier() (pgx.Identifier, error) {
 	return parts, nil
 }
 
-// prepare reads the table, and makes what is missing, unless it was there
+// prepareTable reads the table, and makes what is missing, unless it was there
 // before: a table that somebody drops is somebody's to make again.
-func (o *Output) prepare(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*layout, error) {
+func (o *Output) prepareTable(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*tableDef, error) {
 	id, err := o.identifier()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
 	if !made.Load() {
-		if err := create(ctx, conn, id, false, func(table string) { o.Log().Info("made a table", "table", table) }); err != nil {
+		if err := createTables(ctx, conn, id, false, func(table string) { o.Log().Info("made a table", "table", table) }); err != nil {
 			return nil, err
 		}
 	}
-	l, err := readLayout(ctx, conn, id)
+	l, err := readTableDef(ctx, conn, id)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +135,7 @@ func (o *Output) Check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("psql: %w", err)
 	}
-	shut(s.conn)
+	closeQuickly(s.conn)
 	return nil
 }
 
@@ -142,13 +144,13 @@ func (o *Output) Check(ctx context.Context) error {
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	s, err := o.connect(ctx)
 	if err != nil {
-		return nil, passing{err}
+		return nil, transient{err}
 	}
-	return &writer{o: o, session: s, rows: newRows(o)}, nil
+	return &writer{o: o, session: s, enc: newRowEncoder(o)}, nil
 }
 
-// passing hides that an error is marked as permanent.
-type passing struct{ error }
+// transient hides that an error is marked as permanent.
+type transient struct{ error }
 
 // Meters are numbers beside the ledgers.
 func (o *Output) Meters() []account.Line {
@@ -157,8 +159,8 @@ func (o *Output) Meters() []account.Line {
 		moves = d.addresses.Switches()
 	}
 	return []account.Line{
-		{Name: "address_changes", Value: moves},        // to another address, and back
-		{Name: "clamped", Value: o.clamped.Load()},     // values cut to what their column takes
-		{Name: "already_there", Value: o.again.Load()}, // blocks whose first answer was lost
+		{Name: "address_changes", Value: moves},               // to another address, and back
+		{Name: "clamped", Value: o.clamped.Load()},            // values cut to what their column takes
+		{Name: "already_there", Value: o.alreadyThere.Load()}, // blocks whose first answer was lost
 	}
 }

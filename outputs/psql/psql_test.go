@@ -25,7 +25,7 @@ import (
 func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
-	o.doubt = 0 // what a table refuses is refused at once, but in the tests of that
+	o.doubtPeriod = 0 // what a table refuses is refused at once, but in the tests of that
 	o.SetCommon(outputs.Common{Server: "sensor1"})
 	outputtest.Options(t, o, args...)
 	return o
@@ -76,8 +76,8 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	if err != nil || s.Type != outputs.All || s.Workers != 3 || s.BatchSize != 0 || s.BatchDelay != 2*time.Second || s.Timeout != 7*time.Second {
 		t.Errorf("from the environment: %+v, %v", s, err)
 	}
-	if o.endpoint != "postgres://db.example.org/dns" || !o.full || o.table != "x.y" {
-		t.Errorf("from the environment: %s, %t, %s", o.endpoint, o.full, o.table)
+	if o.endpoint != "postgres://db.example.org/dns" || !o.fullQuery || o.table != "x.y" {
+		t.Errorf("from the environment: %s, %t, %s", o.endpoint, o.fullQuery, o.table)
 	}
 	t.Setenv("DNSMONSTER_PSQLENDPOINT", "postgres://other.example.org/dns")
 	if o := parsed(t); o.endpoint != "postgres://other.example.org/dns" {
@@ -86,7 +86,7 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 }
 
 // server is one for all tests of this package that do not stop it.
-var server struct {
+var mainServer struct {
 	sync.Mutex
 	p *lab.Postgres
 }
@@ -111,19 +111,19 @@ func TestMain(m *testing.M) {
 }
 
 func postgres(t testing.TB) *lab.Postgres {
-	server.Lock()
-	defer server.Unlock()
-	if server.p == nil {
+	mainServer.Lock()
+	defer mainServer.Unlock()
+	if mainServer.p == nil {
 		shared.TB = t
-		server.p = lab.StartPostgres(&shared)
+		mainServer.p = lab.StartPostgres(&shared)
 	}
-	return server.p
+	return mainServer.p
 }
 
 var tables atomic.Int64
 
-// fresh is an output with a table of its own.
-func fresh(t outputtest.T, p *lab.Postgres, addr string, args ...string) (o *Output, table string) {
+// freshTable is an output with a table of its own.
+func freshTable(t outputtest.T, p *lab.Postgres, addr string, args ...string) (o *Output, table string) {
 	table = fmt.Sprintf("dns_log_%d", tables.Add(1))
 	args = append([]string{"--psqloutputtype", "1", "--psqlendpoint", p.URL(addr, "postgres"), "--psqltable", table}, args...)
 	return parsed(t, args...), table
@@ -160,7 +160,7 @@ func rowsIn(t testing.TB, p *lab.Postgres, table string) []string {
 func TestConformance(t *testing.T) {
 	p := postgres(t)
 	outputtest.Run(t, func(ct outputtest.T) *outputtest.Target {
-		o, table := fresh(ct, p, p.Addr)
+		o, table := freshTable(ct, p, p.Addr)
 		if err := o.Check(context.Background()); err != nil {
 			ct.Fatalf("%v", err)
 		}
@@ -186,7 +186,7 @@ func TestConformance(t *testing.T) {
 			Fail: func(n int) {
 				p.Exec(t, fmt.Sprintf("UPDATE %s_plan SET until = %d + (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM %s_failures)", table, n, table))
 			},
-			Hang: func() func() { return lock(t, p, table) },
+			Hang: func() func() { return lockTable(t, p, table) },
 			Refuse: func(want string) {
 				p.Exec(t, fmt.Sprintf("UPDATE %s_plan SET refuse = '%s'", table, strings.Split(want, "|")[13]))
 			},
@@ -194,8 +194,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// lock keeps everybody from a table until release is called.
-func lock(t testing.TB, p *lab.Postgres, table string) (release func()) {
+// lockTable keeps everybody from a table until release is called.
+func lockTable(t testing.TB, p *lab.Postgres, table string) (release func()) {
 	t.Helper()
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
@@ -213,7 +213,7 @@ func lock(t testing.TB, p *lab.Postgres, table string) (release func()) {
 func TestLimits(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 5 * time.Second, 7 * 24 * time.Hour, math.MaxInt64} {
 		o := &Output{Basics: outputs.Basics{Timeout: timeout}}
-		for _, setting := range strings.Split(strings.TrimSuffix(o.limits(), "; "), "; ") {
+		for _, setting := range strings.Split(strings.TrimSuffix(o.timeLimitsSQL(), "; "), "; ") {
 			_, value, _ := strings.Cut(setting, " = ")
 			if n, err := strconv.ParseInt(value, 10, 32); err != nil || n < 1 {
 				t.Errorf("timeout %s: %s", timeout, setting)
@@ -221,7 +221,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	p := postgres(t)
-	o, _ := fresh(t, p, p.Addr, "--psqlbatchtimeout", "9000h")
+	o, _ := freshTable(t, p, p.Addr, "--psqlbatchtimeout", "9000h")
 	s := newScene(t, o, 1, 10)
 	s.offer(10)
 	s.end(0)

@@ -26,8 +26,8 @@ func TestManyQuestions(t *testing.T) {
 	b.Append(&e)
 	b.Seal(event.NewIDs().Next(), time.Now())
 	for _, oid := range []uint32{oidText, oidJSON, oidJSONB} {
-		r := newRows(&Output{full: true, Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}})
-		r.encode(b, &layout{columns: []column{columnOf("fullquery", oid), columnOf("question", oidText)}}, time.Now())
+		r := newRowEncoder(&Output{fullQuery: true, Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}})
+		r.encode(b, &tableDef{columns: []column{columnNamed("fullquery", oid), columnNamed("question", oidText)}}, time.Now())
 		if records, names := bytes.Count(r.buf, []byte(`"Timestamp"`)), bytes.Count(r.buf, []byte("\x00\x00\x00\x0cexample.org.")); records != 1 || names != questions {
 			t.Errorf("type %d: %d records and %d questions, want 1 and %d", oid, records, names, questions)
 		}
@@ -39,14 +39,14 @@ func TestManyQuestions(t *testing.T) {
 func TestOwnTypesTakeAllValues(t *testing.T) {
 	f := func(name string, oid uint32, fits bool, narrow string) {
 		t.Helper()
-		c := columnOf(name, oid)
-		if c.fits() != fits || fits && c.narrow() != narrow {
-			t.Errorf("%s with the type %d: fits %v, %q; want %v, %q", name, oid, c.fits(), c.narrow(), fits, narrow)
+		c := columnNamed(name, oid)
+		if c.fits() != fits || fits && c.lossNote() != narrow {
+			t.Errorf("%s with the type %d: fits %v, %q; want %v, %q", name, oid, c.fits(), c.lossNote(), fits, narrow)
 		}
 	}
 	for _, own := range fields {
 		f(own.Name, oids[own.typeName()], true, "")
-		if c := columnOf(own.Name, oidText); !c.fits() {
+		if c := columnNamed(own.Name, oidText); !c.fits() {
 			f(own.Name, oidInet, own.ID.Column().Kind == columns.Addr, "")
 		}
 	}
@@ -64,7 +64,7 @@ func TestOwnTypesTakeAllValues(t *testing.T) {
 // the type jsonb, which holds no U+0000, nor stall the table with many of them.
 func TestNULInJSONB(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr, "--psqlsavefullquery")
+	o, table := freshTable(t, p, p.Addr, "--psqlsavefullquery")
 	p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, question text, fullquery jsonb)")
 	const value = "a\x00b\\u0000c" // of which the second is text
 	msg := []byte("\x00\x07\x80\x00\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03org\x00\x01\x01\x00\x01" +

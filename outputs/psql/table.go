@@ -59,42 +59,42 @@ func (o *Output) Columns() (list []columns.Named) {
 // keysSuffix is what the table of keys has behind the table's name.
 const keysSuffix = "_blocks"
 
-// keysOf is the table of keys that belongs to a table.
-func keysOf(id pgx.Identifier) pgx.Identifier {
+// keysTable is the table of keys that belongs to a table.
+func keysTable(id pgx.Identifier) pgx.Identifier {
 	keys := append(pgx.Identifier{}, id...)
 	keys[len(keys)-1] += keysSuffix
 	return keys
 }
 
-// statements make the tables, where they are missing: that of the rows, its
+// createSQL make the tables, where they are missing: that of the rows, its
 // index by time, and that of the keys of the blocks that are in it. With
 // timescale the table becomes a hypertable, which brings its own index.
-func statements(id pgx.Identifier, timescale bool) (rows, keys []string) {
+func createSQL(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	var list []string
 	for _, f := range fields {
 		list = append(list, "  "+f.Name+" "+f.sqlType)
 	}
-	rows = []string{"CREATE TABLE IF NOT EXISTS " + plain(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
+	rows = []string{"CREATE TABLE IF NOT EXISTS " + unquoted(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
 	if timescale {
-		rows = append(rows, "SELECT create_hypertable('"+plain(id)+"', 'packettime', if_not_exists => true)")
+		rows = append(rows, "SELECT create_hypertable('"+unquoted(id)+"', 'packettime', if_not_exists => true)")
 	} else {
-		rows = append(rows, "CREATE INDEX IF NOT EXISTS "+id[len(id)-1]+"_packettime ON "+plain(id)+" USING brin (packettime)")
+		rows = append(rows, "CREATE INDEX IF NOT EXISTS "+id[len(id)-1]+"_packettime ON "+unquoted(id)+" USING brin (packettime)")
 	}
-	keys = []string{"CREATE TABLE IF NOT EXISTS " + plain(keysOf(id)) + " (\n  id uuid PRIMARY KEY,\n  at timestamptz NOT NULL DEFAULT now(),\n  refused integer NOT NULL DEFAULT 0\n)"}
+	keys = []string{"CREATE TABLE IF NOT EXISTS " + unquoted(keysTable(id)) + " (\n  id uuid PRIMARY KEY,\n  at timestamptz NOT NULL DEFAULT now(),\n  refused integer NOT NULL DEFAULT 0\n)"}
 	return rows, keys
 }
 
-// plain is an identifier as people write it; the parts have been checked.
-func plain(id pgx.Identifier) string { return strings.Join(id, ".") }
+// unquoted is an identifier as people write it; the parts have been checked.
+func unquoted(id pgx.Identifier) string { return strings.Join(id, ".") }
 
-// create makes what is missing.
-func create(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timescale bool, made func(table string)) error {
-	rows, keys := statements(id, timescale)
+// createTables makes what is missing.
+func createTables(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timescale bool, created func(table string)) error {
+	rows, keys := createSQL(id, timescale)
 	for _, t := range []struct {
 		id         pgx.Identifier
 		statements []string
-	}{{id, rows}, {keysOf(id), keys}} {
-		there, err := exists(ctx, conn, t.id)
+	}{{id, rows}, {keysTable(id), keys}} {
+		there, err := tableExists(ctx, conn, t.id)
 		if err != nil {
 			return err
 		}
@@ -102,52 +102,52 @@ func create(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timesca
 			continue
 		}
 		all := strings.Join(t.statements, "; ") // one query string is one transaction
-		if _, err := conn.Exec(ctx, all).ReadAll(); err != nil && !raced(err) {
-			return createFailed(ctx, conn, t.id, err)
+		if _, err := conn.Exec(ctx, all).ReadAll(); err != nil && !isCreateRace(err) {
+			return createError(ctx, conn, t.id, err)
 		}
-		made(plain(t.id))
+		created(unquoted(t.id))
 	}
 	return nil
 }
 
-// raced tells that somebody else made the table at the same moment.
-func raced(err error) bool {
+// isCreateRace tells that somebody else made the table at the same moment.
+func isCreateRace(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "23505" || pg.Code == "42710")
 }
 
-func exists(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (bool, error) {
-	row, err := askOne(ctx, conn, 1, "SELECT to_regclass($1) IS NOT NULL", id.Sanitize())
+func tableExists(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (bool, error) {
+	row, err := queryRow(ctx, conn, 1, "SELECT to_regclass($1) IS NOT NULL", id.Sanitize())
 	return err == nil && string(row[0]) == "t", err
 }
 
 func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
-	row, err := askOne(ctx, conn, 1, "SELECT current_user")
+	row, err := queryRow(ctx, conn, 1, "SELECT current_user")
 	if err != nil {
 		return "this user"
 	}
 	return string(row[0])
 }
 
-// quoted is a role as a statement needs it.
-func quoted(role string) string {
+// quoteRole is a role as a statement needs it.
+func quoteRole(role string) string {
 	if isName(role) && role == strings.ToLower(role) {
 		return role
 	}
 	return pgx.Identifier{role}.Sanitize()
 }
 
-// grants are the rights of a sensor that finds its tables made.
-func grants(id pgx.Identifier, role string) (list []string) {
+// grantSQL are the rights of a sensor that finds its tables made.
+func grantSQL(id pgx.Identifier, role string) (list []string) {
 	if len(id) > 1 {
-		list = append(list, "GRANT USAGE ON SCHEMA "+id[0]+" TO "+quoted(role))
+		list = append(list, "GRANT USAGE ON SCHEMA "+id[0]+" TO "+quoteRole(role))
 	}
-	return append(list, "GRANT INSERT ON "+plain(id)+" TO "+quoted(role), "GRANT SELECT, INSERT, DELETE ON "+plain(keysOf(id))+" TO "+quoted(role))
+	return append(list, "GRANT INSERT ON "+unquoted(id)+" TO "+quoteRole(role), "GRANT SELECT, INSERT, DELETE ON "+unquoted(keysTable(id))+" TO "+quoteRole(role))
 }
 
-// createFailed says who could make the table, where this user may not.
-func createFailed(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, err error) error {
-	err = fmt.Errorf("create table %s: %w", plain(id), err)
+// createError says who could make the table, where this user may not.
+func createError(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, err error) error {
+	err = fmt.Errorf("create table %s: %w", unquoted(id), err)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "42501" {
 		return outputs.Permanent(fmt.Errorf("%w: let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=%s` prints", err, currentUser(ctx, conn)))

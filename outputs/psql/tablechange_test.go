@@ -13,8 +13,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// sent tries a block until it is taken, as the runner does.
-func sent(t *testing.T, o *Output, w outputs.Writer, b *event.Block) {
+// deliverSoon tries a block until it is taken, as the runner does.
+func deliverSoon(t *testing.T, o *Output, w outputs.Writer, b *event.Block) {
 	t.Helper()
 	var err error
 	for range 3 {
@@ -31,16 +31,16 @@ func sent(t *testing.T, o *Output, w outputs.Writer, b *event.Block) {
 
 // Somebody changes the table while the sensor runs: the next record, alone in its
 // transaction, is written as the table is then.
-func TestTableChangesWhileItRuns(t *testing.T) {
+func TestTableChangesWhileRunning(t *testing.T) {
 	p := postgres(t)
 	f := func(change, show, want string, clamped uint64) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
+		o, table := freshTable(t, p, p.Addr)
 		w := openWriter(t, o)
-		sent(t, o, w, blockOf(query(1)))
+		deliverSoon(t, o, w, blockOf(query(1)))
 		p.Exec(t, strings.ReplaceAll(change, "$T", table))
-		sent(t, o, w, blockOf(query(2)))
-		sent(t, o, w, blockOf(large(t, 60000)))
+		deliverSoon(t, o, w, blockOf(query(2)))
+		deliverSoon(t, o, w, blockOf(large(t, 60000)))
 		got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', "+show+") FROM "+table+" ORDER BY packettime, class"), ",")
 		if got != want || meter(o, "clamped") != clamped {
 			t.Errorf("%s: rows %q, want %q; clamped %d, want %d", change, got, want, meter(o, "clamped"), clamped)
@@ -64,13 +64,13 @@ func TestTableChangesWhileItRuns(t *testing.T) {
 
 // A type that cannot hold the values is not written to, also where the server
 // would take the bytes for something else. Records wait until it is put right.
-func TestWrongTypeWhileItRuns(t *testing.T) {
+func TestWrongTypeWhileRunning(t *testing.T) {
 	p := postgres(t)
 	f := func(column, kind, using, back string) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
+		o, table := freshTable(t, p, p.Addr)
 		w := openWriter(t, o)
-		sent(t, o, w, blockOf(query(1)))
+		deliverSoon(t, o, w, blockOf(query(1)))
 		alter := "ALTER TABLE " + table + " ALTER COLUMN " + column + " TYPE "
 		p.Exec(t, strings.ReplaceAll(alter+kind+using, "$T", table))
 		b := blockOf(query(2))
@@ -88,7 +88,7 @@ func TestWrongTypeWhileItRuns(t *testing.T) {
 			t.Errorf("%s %s: Check: %v", column, kind, err)
 		}
 		p.Exec(t, alter+back)
-		sent(t, o, w, b)
+		deliverSoon(t, o, w, b)
 		wantNames(t, p, table, 1, 2)
 		if got := p.Strings(t, "SELECT DISTINCT concat_ws(' ', protocol, size, host(srcip), server) FROM "+table); len(got) != 1 || got[0] != "udp 37 192.0.2.1 sensor1" {
 			t.Errorf("%s %s: rows %q", column, kind, got)
@@ -106,14 +106,14 @@ func TestWrongTypeWhileItRuns(t *testing.T) {
 
 // A constraint that somebody makes and takes back costs nothing; one that stays
 // costs the rows that it forbids, and only the first of them waits.
-func TestConstraintThatIsTakenBack(t *testing.T) {
+func TestConstraintRemovedAgain(t *testing.T) {
 	p := postgres(t)
 	f := func(make, back string) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
-		o.doubt = time.Hour
+		o, table := freshTable(t, p, p.Addr)
+		o.doubtPeriod = time.Hour
 		w := openWriter(t, o)
-		sent(t, o, w, blockOf(query(0)))
+		deliverSoon(t, o, w, blockOf(query(0)))
 		p.Exec(t, strings.ReplaceAll(make, "$T", table))
 		b := blockOf(query(1))
 		for range 3 {
@@ -122,7 +122,7 @@ func TestConstraintThatIsTakenBack(t *testing.T) {
 			}
 		}
 		p.Exec(t, strings.ReplaceAll(back, "$T", table))
-		sent(t, o, w, b)
+		deliverSoon(t, o, w, b)
 		wantNames(t, p, table, 0, 2)
 	}
 	f("ALTER TABLE $T ADD CONSTRAINT never CHECK (size > 1000) NOT VALID", "ALTER TABLE $T DROP CONSTRAINT never")
@@ -132,17 +132,17 @@ func TestConstraintThatIsTakenBack(t *testing.T) {
 	f("DROP TABLE $T_blocks", "CREATE TABLE $T_blocks (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), refused integer NOT NULL DEFAULT 0)")
 }
 
-func TestConstraintThatStays(t *testing.T) {
+func TestConstraintStays(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
-	o.doubt = 300 * time.Millisecond
+	o, table := freshTable(t, p, p.Addr)
+	o.doubtPeriod = 300 * time.Millisecond
 	w := openWriter(t, o)
-	sent(t, o, w, blockOf(query(0)))
+	deliverSoon(t, o, w, blockOf(query(0)))
 	p.Exec(t, "ALTER TABLE "+table+" ADD CONSTRAINT never CHECK (question NOT LIKE '%1.example.org.')")
 	bad := blockOf(query(1))
 	began := time.Now()
 	for n, err := w.Write(attempt(o), bad); ; n, err = w.Write(attempt(o), bad) {
-		if err == nil && (n != 1 || time.Since(began) < o.doubt) {
+		if err == nil && (n != 1 || time.Since(began) < o.doubtPeriod) {
 			t.Errorf("%d refused after %s", n, time.Since(began))
 		}
 		if err == nil {
@@ -157,7 +157,7 @@ func TestConstraintThatStays(t *testing.T) {
 			t.Errorf("%d refused, %v", n, err)
 		}
 	}
-	if got := p.Strings(t, "SELECT question FROM "+table+" ORDER BY 1"); strings.Join(got, " ") != name7(0)+" "+name7(2) {
+	if got := p.Strings(t, "SELECT question FROM "+table+" ORDER BY 1"); strings.Join(got, " ") != queryName(0)+" "+queryName(2) {
 		t.Errorf("rows %v", got)
 	}
 }
@@ -168,7 +168,7 @@ func TestDoubt(t *testing.T) {
 	var d doubt
 	f := func(seconds int, name string, all, want bool) {
 		t.Helper()
-		if got := d.table(check(name), all, 30*time.Second, at.Add(time.Duration(seconds)*time.Second)); got != want {
+		if got := d.blamesTable(check(name), all, 30*time.Second, at.Add(time.Duration(seconds)*time.Second)); got != want {
 			t.Errorf("%s at %d s: %v, want %v", name, seconds, got, want)
 		}
 	}
@@ -186,8 +186,8 @@ func TestDoubt(t *testing.T) {
 // there once, with its values.
 func TestTableChangesUnderLoad(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
-	o.doubt = time.Minute
+	o, table := freshTable(t, p, p.Addr)
+	o.doubtPeriod = time.Minute
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}

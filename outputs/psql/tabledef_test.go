@@ -20,17 +20,17 @@ const dnsmonsterTable = `CREATE TABLE IF NOT EXISTS $T (PacketTime timestamp, In
 	Protocol char(3), QR smallint, OpCode smallint, Class int, Type integer, Edns0Present smallint, DoBit smallint, FullQuery text,
 	ResponseCode smallint, Question text, Size smallint)`
 
-// message is an event of a whole message.
-func message(t *testing.T, m *dns.Msg) *event.Event {
+// eventOfMessage is an event of a whole message.
+func eventOfMessage(t *testing.T, m *dns.Msg) *event.Event {
 	t.Helper()
 	wire, err := m.Pack()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wired(wire)
+	return eventOf(wire)
 }
 
-func wired(wire []byte) *event.Event {
+func eventOf(wire []byte) *event.Event {
 	e := query(0)
 	e.Message = wire
 	sensordns.Read(wire, false, &e.DNS)
@@ -53,16 +53,16 @@ func large(t *testing.T, size int) *event.Event {
 	m.Response, m.Opcode = true, 15
 	m.SetEdns0(1232, true)
 	m.Rcode = 4095
-	e := message(t, m)
+	e := eventOfMessage(t, m)
 	e.CaptureCut = uint32(size - len(e.Message))
 	return e
 }
 
 // A table that dnsmonster made is filled as it is; what does not fit is cut to
 // what does, and counted.
-func TestTableOfDnsmonster(t *testing.T) {
+func TestDnsmonsterTable(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	p.Exec(t, strings.ReplaceAll(dnsmonsterTable, "$T", table))
 	before := p.Strings(t, "SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+table+"'::regclass AND attnum > 0 ORDER BY attnum")
 	e := query(7)
@@ -88,7 +88,7 @@ func TestTableOfDnsmonster(t *testing.T) {
 // Our own tables take the largest values.
 func TestOwnTableIsWide(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	deliver(t, o, openWriter(t, o), blockOf(large(t, 65535)))
 	want := "2026-01-02 03:04:05.000000|sensor1|4|192.0.2.1|192.0.2.53|udp|1|15|65282|65281|1|1|4095|large.example.org.|65535"
 	if got := rowsIn(t, p, table); len(got) != 1 || got[0] != want || meter(o, "clamped") != 0 {
@@ -101,7 +101,7 @@ func TestOddTables(t *testing.T) {
 	p := postgres(t)
 	f := func(columns, query, want string, clamped uint64) {
 		t.Helper()
-		o, table := fresh(t, p, p.Addr)
+		o, table := freshTable(t, p, p.Addr)
 		p.Exec(t, "CREATE TABLE "+table+" ("+columns+")")
 		deliver(t, o, openWriter(t, o), blockOf(large(t, 60000)))
 		if got := strings.Join(p.Strings(t, "SELECT "+query+" FROM "+table), ","); got != want || meter(o, "clamped") != clamped {
@@ -134,10 +134,10 @@ func TestTableNames(t *testing.T) {
 // A row for each question, and one without a name where there is none.
 func TestRowsOfQuestions(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	two := new(dns.Msg)
 	two.Question = []dns.Question{{Name: "a.example.org.", Qtype: 1, Qclass: 1}, {Name: "b.example.org.", Qtype: 28, Qclass: 3}}
-	deliver(t, o, openWriter(t, o), blockOf(message(t, two), message(t, new(dns.Msg)), wired([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05cut"))))
+	deliver(t, o, openWriter(t, o), blockOf(eventOfMessage(t, two), eventOfMessage(t, new(dns.Msg)), eventOf([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05cut"))))
 	got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', question, type, class, size) FROM "+table+" ORDER BY 1"), ",")
 	if want := " 0 0 12, 0 0 16,a.example.org. 1 1 50,b.example.org. 28 3 50"; got != want {
 		t.Errorf("rows %q, want %q", got, want)
@@ -149,14 +149,14 @@ func TestFullQuery(t *testing.T) {
 	p := postgres(t)
 	for _, kind := range []string{"text", "json", "jsonb"} {
 		for _, args := range [][]string{{"--psqlsavefullquery"}, nil} {
-			o, table := fresh(t, p, p.Addr, args...)
+			o, table := freshTable(t, p, p.Addr, args...)
 			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, fullquery "+kind+")")
 			deliver(t, o, openWriter(t, o), blockOf(query(5)))
 			got := p.Strings(t, "SELECT fullquery FROM "+table)
 			var record struct {
 				DNS struct{ Question []struct{ Name string } }
 			}
-			if err := json.Unmarshal([]byte(got[0]), &record); args != nil && (err != nil || record.DNS.Question[0].Name != name7(5)) {
+			if err := json.Unmarshal([]byte(got[0]), &record); args != nil && (err != nil || record.DNS.Question[0].Name != queryName(5)) {
 				t.Errorf("%s: %q: %v", kind, got, err)
 			}
 			if args == nil && got[0] != "" {
@@ -170,7 +170,7 @@ func TestFullQuery(t *testing.T) {
 // refused, and the others are there.
 func TestPartitions(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	p.Exec(t, strings.ReplaceAll("CREATE TABLE $T (packettime timestamptz, question text) PARTITION BY RANGE (packettime); "+
 		"CREATE TABLE $T_2026 PARTITION OF $T FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')", "$T", table))
 	s := newScene(t, o, 1, 10)
@@ -189,9 +189,9 @@ func TestPartitions(t *testing.T) {
 
 // A table that refuses most of what comes is to be put right: nothing is thrown
 // away meanwhile.
-func TestTableThatRefusesAll(t *testing.T) {
+func TestTableRefusesAll(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -208,9 +208,9 @@ func TestTableThatRefusesAll(t *testing.T) {
 
 // Keys go some time after their answers; those that a sensor left behind stay for
 // longer than a spool is likely to wait.
-func TestKeysGo(t *testing.T) {
+func TestKeysExpire(t *testing.T) {
 	p := postgres(t)
-	o, table := fresh(t, p, p.Addr)
+	o, table := freshTable(t, p, p.Addr)
 	w := openWriter(t, o)
 	ids := event.NewIDs()
 	for i := range 5 {
@@ -228,10 +228,10 @@ func TestKeysGo(t *testing.T) {
 		}
 	}
 	later := func(d time.Duration) {
-		for i := range o.keys.answered {
-			o.keys.answered[i].at = o.keys.answered[i].at.Add(-d)
+		for i := range o.answered.answered {
+			o.answered.answered[i].at = o.answered.answered[i].at.Add(-d)
 		}
-		o.keys.clean, o.keys.sweep = o.keys.clean.Add(-d), o.keys.sweep.Add(-d)
+		o.answered.nextClean, o.answered.nextSweep = o.answered.nextClean.Add(-d), o.answered.nextSweep.Add(-d)
 	}
 	count(7, "at first")
 	later(keepAnswered - time.Minute)

@@ -39,7 +39,7 @@ func reach(t *testing.T, host, user, query string, args ...string) (all string, 
 	t.Helper()
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, "Hush-Hush"), Host: host, Path: "/postgres", RawQuery: query}
 	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", u.String(), "--psqltable", newTable()}, args...)...)
-	log := logged(o)
+	log := logTo(o)
 	if _, err = o.Settings(); err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -157,7 +157,7 @@ func TestSkipVerification(t *testing.T) {
 func TestUnknownHost(t *testing.T) {
 	f := func(want string, errs ...error) {
 		t.Helper()
-		if got := once(errs, strings.ToLower); got != want {
+		if got := distinctLines(errs, strings.ToLower); got != want {
 			t.Errorf("%q: said %q, want %q", errs, got, want)
 		}
 	}
@@ -167,10 +167,10 @@ func TestUnknownHost(t *testing.T) {
 	f(": fatal: one\ntwo (sqlstate )", &pgconn.PgError{Severity: ": FATAL", Message: "one\ntwo"}, errors.New(" "))
 }
 
-// TestBadUse: one error for good that names what mends it.
-func TestBadUse(t *testing.T) {
+// TestMisuse: one error for good that names what mends it.
+func TestMisuse(t *testing.T) {
 	p := postgres(t)
-	role(t, p, "novice")
+	newRole(t, p, "novice")
 	f := func(uri, table, want string) {
 		t.Helper()
 		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", uri, "--psqltable", table)
@@ -187,7 +187,7 @@ func TestBadUse(t *testing.T) {
 	f("postgres://novice:Hush-Hush"+at+"&search_path=nowhere", table, "name a schema with --psqltable=SCHEMA.TABLE")
 	f("postgres://novice:Hush-Hush"+at, "nowhere."+table, "CREATE SCHEMA nowhere, or name another one with --psqltable")
 	f("postgres://novice:Hush-Hush"+at, table, "let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=novice` prints")
-	does(t, admin(t, p.URL(p.Addr, "postgres"), table, "").init, false)
+	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runInit, false)
 	f("postgres://novice:Hush-Hush"+at, table, "no right to INSERT on table "+table+": as its owner: GRANT INSERT ON "+table+" TO novice")
 	p.Exec(t, "GRANT INSERT ON "+table+" TO novice; GRANT SELECT, INSERT ON "+table+"_blocks TO novice")
 	f("postgres://novice:Hush-Hush"+at, table, "as its owner: GRANT DELETE ON "+table+"_blocks TO novice")
@@ -197,7 +197,7 @@ func TestBadUse(t *testing.T) {
 
 // Endpoints that cannot be read do not come out in errors, however they are
 // broken.
-func TestBrokenEndpointIsNotShown(t *testing.T) {
+func TestBrokenEndpointsNeverShown(t *testing.T) {
 	for _, uri := range []string{
 		"postgres://user:Hush@:x/", "postgres://user:Hush/Hush@db/x", "postgres://user:Hush%zz@db/x", "postgres://user:Hush@db:99999/x", "postgres://us er:Hush@db/x",
 		"host=db user=x password=Hush sslmode=odd", "user=x password='Hush", "password=Hush Hush Hush", "Hush", "postgres://user:Hush#Hush@db:y/x", "postgres://user:Hush@[::1/x",
@@ -211,7 +211,7 @@ func TestBrokenEndpointIsNotShown(t *testing.T) {
 
 // A server that judges our certificate late may end the connection before its
 // answer is read.
-func TestCertificateJudgedLate(t *testing.T) {
+func TestCertificateRejectedAfterHandshake(t *testing.T) {
 	cert, key := lab.NewAuthority(t).Issue("server", "127.0.0.1")
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {

@@ -1,0 +1,101 @@
+package psql
+
+import (
+	"fmt"
+
+	"dnsmonster-sensor/outputs/columns"
+)
+
+// Types that columns may have.
+const (
+	oidBool        = 16
+	oidInt8        = 20
+	oidInt2        = 21
+	oidInt4        = 23
+	oidText        = 25
+	oidJSON        = 114
+	oidInet        = 869
+	oidChar        = 1042 // char(n)
+	oidVarchar     = 1043
+	oidTimestamp   = 1114
+	oidTimestampTZ = 1184
+	oidJSONB       = 3802
+)
+
+type column struct {
+	*field
+	source   *columns.Column // of the field
+	name     string
+	oid      uint32
+	limit    int    // characters, of types that have a limit; else 0
+	typeText string // the type as the server writes it
+
+	notNull bool // a constraint of the column or of its domain
+}
+
+func (c *column) setField(f *field) { c.field, c.source = f, f.ID.Column() }
+
+// fits says whether the column's type can take its values.
+func (c *column) fits() bool {
+	switch c.source.Kind {
+	case columns.Time:
+		return c.oid == oidTimestamp || c.oid == oidTimestampTZ
+	case columns.Addr:
+		return c.oid == oidInet || c.isText()
+	case columns.Text:
+		return c.isText()
+	case columns.JSON:
+		return c.isText() || c.oid == oidJSON || c.oid == oidJSONB
+	case columns.Uint, columns.Bool:
+		return c.oid == oidInt2 || c.oid == oidInt4 || c.oid == oidInt8 || c.oid == oidBool
+	}
+	return false
+}
+
+// lossNote says what becomes of values that the column does not take, "" where it
+// takes all.
+func (c *column) lossNote() string {
+	switch {
+	case c.oid == oidInt2 && c.source.Bits > 15:
+		return "values above 32767 are cut to that"
+	case c.oid == oidBool && c.source.Kind != columns.Bool:
+		return "values above 1 are cut to that"
+	case c.limit > 0 && c.source.Chars > c.limit && c.short != nil && c.short.Chars <= c.limit:
+		return "dnscryptudp and dnscrypttcp are written as dcu and dct"
+	case c.limit > 0 && (c.source.Chars == 0 || c.source.Chars > c.limit):
+		return fmt.Sprintf("longer texts are cut to %d characters", c.limit)
+	case c.notNull && c.source.Kind == columns.Addr:
+		return "addresses that are not known are written as " + c.absentValue()
+	}
+	return ""
+}
+
+// absentValue is what stands for an address that is not known where null may not.
+func (c *column) absentValue() string {
+	if c.isText() {
+		return "an empty text"
+	}
+	return "::"
+}
+
+// widenSQL is the statement that lets the column take all values: it gives it the type of
+// tables that we make, or that without a limit.
+func (c *column) widenSQL(l *tableDef) string {
+	want := c.typeName()
+	using := ""
+	address := c.source.Kind == columns.Addr
+	switch {
+	case c.oid == oidBool:
+		using = " USING " + c.name + "::integer"
+	case address && c.isText():
+		want = "text" // what was cut is no address
+	case !c.fits():
+		using = " USING " + c.name + "::text::" + want
+	}
+	if address && c.notNull {
+		using += ", ALTER COLUMN " + c.name + " DROP NOT NULL"
+	}
+	return "ALTER TABLE " + l.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
+}
+
+func (c *column) isText() bool { return c.oid == oidText || c.oid == oidVarchar || c.oid == oidChar }
