@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// logBuffer is a log that a test reads.
+// logBuffer is a log that tests read.
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -26,7 +26,7 @@ func (j *logBuffer) Write(p []byte) (int, error) {
 	return j.text.Write(p)
 }
 
-// has counts the lines that hold all words.
+// has counts the lines that contain all words.
 func (j *logBuffer) has(words ...string) (n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -48,14 +48,14 @@ func (j *logBuffer) String() string {
 	return j.text.String()
 }
 
-// logTo makes an output log to a journal.
+// logTo makes an output log to a new logBuffer.
 func logTo(o *Output) *logBuffer {
 	j := &logBuffer{}
 	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
 	return j
 }
 
-// withAddresses is an output with several addresses.
+// withAddresses returns an output with several addresses.
 func withAddresses(t *testing.T, table string, addrs []string, args ...string) (*Output, *logBuffer) {
 	t.Helper()
 	uri := "postgres://postgres@" + strings.Join(addrs, ",") + "/postgres?sslmode=disable"
@@ -63,8 +63,8 @@ func withAddresses(t *testing.T, table string, addrs []string, args ...string) (
 	return o, logTo(o)
 }
 
-// deliver writes one block, with as many attempts as it takes, each with the
-// output's own timeout.
+// deliver writes one block, with as many attempts as necessary, each with the output's
+// own timeout.
 func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempts int) {
 	t.Helper()
 	for attempts = 1; attempts < 100; attempts++ {
@@ -76,7 +76,7 @@ func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempt
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("the block is not taken")
+	t.Fatal("the block is not accepted")
 	return 0
 }
 
@@ -92,14 +92,14 @@ func openWriter(t *testing.T, o *Output) outputs.Writer {
 	return w
 }
 
-// two servers with a proxy before each, for all tests of addresses.
+// twoServers returns two servers, each behind a proxy.
 func twoServers(t *testing.T) (a, b *lab.Postgres, pa, pb *lab.Proxy) {
 	a, b = postgres(t), second(t)
 	return a, b, lab.StartProxy(t, a.Addr), lab.StartProxy(t, b.Addr)
 }
 
-// The first address refuses connections, from the start and later, and gets the
-// rows again when it is well.
+// The first address refuses connections, at first and later, and gets the rows again
+// once it recovers.
 func TestAddressRefuses(t *testing.T) {
 	a, b, pa, pb := twoServers(t)
 	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr})
@@ -127,8 +127,8 @@ func TestAddressRefuses(t *testing.T) {
 	}
 }
 
-// The first address swallows packets: it costs part of one attempt at the start,
-// one attempt later, and never all of them.
+// The first address drops packets: that costs part of one attempt at the start and one
+// attempt later, never all attempts.
 func TestAddressDropsPackets(t *testing.T) {
 	t.Parallel()
 	_, b, pa, pb := twoServers(t)
@@ -154,15 +154,15 @@ func TestAddressDropsPackets(t *testing.T) {
 	}
 }
 
-// An attempt that waits for one address does not go back to those that it has tried
-// already, though their pause is over by then.
+// An attempt that waits for one address does not return to addresses that it has
+// tried, even when their pause is over.
 func TestAttemptReachesLastAddress(t *testing.T) {
 	t.Parallel()
 	a, _, pa, pb := twoServers(t)
 	pa.Down()
 	pb.Silence()
 	o, _ := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr, a.Addr})
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // 2 s of it for the silent one
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // 2 s of them for the silent address
 	defer cancel()
 	w, err := o.Open(ctx)
 	if err != nil {
@@ -171,8 +171,8 @@ func TestAttemptReachesLastAddress(t *testing.T) {
 	w.Close()
 }
 
-// A standby takes no rows; the primary behind it does, with and without
-// target_session_attrs. Once promoted, the first address is the better one.
+// A standby accepts no rows; the primary behind it does, with and without
+// target_session_attrs. Once promoted, the first address is preferred again.
 func TestStandbyAddress(t *testing.T) {
 	t.Parallel()
 	primary := second(t)
@@ -208,7 +208,7 @@ func TestStandbyAddress(t *testing.T) {
 	}
 }
 
-// Where nothing works the error says so for each address, without passwords.
+// Where no address works, the error gives a reason for each, without passwords.
 func TestNoAddressWorks(t *testing.T) {
 	_, _, pa, pb := twoServers(t)
 	pa.Down()

@@ -18,21 +18,22 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// Admin does by hand what the output needs of its database.
+// Admin creates and checks by command what the output needs in its database.
 type Admin struct {
 	o         *Output
-	Timescale bool   // the table of the rows becomes a hypertable
-	User      string // that gets the rights of a sensor; "": nobody
+	Timescale bool   // make the table of the rows a hypertable
+	User      string // the role to grant the rights of a sensor to; "": none
 }
 
-// Admin is for the commands. The output's options say where the table is.
+// Admin returns the work of the commands. The options of the output say where the
+// table is.
 func (o *Output) Admin() *Admin { return &Admin{o: o} }
 
-// adminTimeout is for connecting to one address, and for all that is done there.
+// adminTimeout bounds the work on one server, connecting included.
 const adminTimeout = 10 * time.Second
 
-// Script writes the statements that make what a sensor needs. It connects to
-// nothing.
+// Script writes the SQL statements that create what a sensor needs. It does not
+// connect.
 func (a *Admin) Script(w io.Writer) error {
 	id, err := a.o.identifier()
 	if err != nil {
@@ -57,8 +58,8 @@ func (a *Admin) Script(w io.Writer) error {
 	return err
 }
 
-// Init makes what is missing, at the first address that takes rows, and says on
-// w what it has done.
+// Init creates what is missing on the first server that accepts rows, and reports on w
+// what it has done.
 func (a *Admin) Init(ctx context.Context, w io.Writer) error {
 	id, err := a.o.identifier()
 	if err != nil {
@@ -97,28 +98,28 @@ func (a *Admin) createAll(ctx context.Context, conn *pgconn.PgConn, id pgx.Ident
 		if _, err := conn.Exec(ctx, "CREATE SCHEMA "+id[0]).ReadAll(); err != nil {
 			return fmt.Errorf("create schema %s: %w", id[0], err)
 		}
-		fmt.Fprintf(w, "made the schema %s\n", id[0])
+		fmt.Fprintf(w, "created schema %s\n", id[0])
 	}
 	if s.hasRows {
-		fmt.Fprintf(w, "the table %s is there\n", unquoted(id))
+		fmt.Fprintf(w, "table %s exists\n", unquoted(id))
 	}
 	if s.hasKeys {
-		fmt.Fprintf(w, "the table %s is there\n", unquoted(keysTable(id)))
+		fmt.Fprintf(w, "table %s exists\n", unquoted(keysTable(id)))
 	}
-	if err := createTables(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "made the table %s\n", table) }); err != nil {
+	if err := createTables(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "created table %s\n", table) }); err != nil {
 		return err
 	}
 	if a.Timescale && s.hasRows {
 		if err := hypertable(ctx, conn, id); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "the table %s is a hypertable\n", unquoted(id))
+		fmt.Fprintf(w, "table %s is a hypertable\n", unquoted(id))
 	}
 	if a.User != "" {
 		if _, err := conn.Exec(ctx, strings.Join(grantSQL(id, a.User), "; ")).ReadAll(); err != nil {
 			return fmt.Errorf("grant rights: %w", err)
 		}
-		fmt.Fprintf(w, "gave %s the rights of a sensor\n", a.User)
+		fmt.Fprintf(w, "granted %s the rights of a sensor\n", a.User)
 	}
 	if s, err = inspect(ctx, conn, id); err != nil || len(s.problems) == 0 {
 		return err
@@ -135,21 +136,21 @@ func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
 	case string(row[0]) == "t":
 		return nil
 	case string(row[1]) != "t":
-		return outputs.Permanent(errors.New("this server has no TimescaleDB: install it there (docs.timescale.com), put it into shared_preload_libraries and restart the server, or leave --timescale out"))
+		return outputs.Permanent(errors.New("this server has no TimescaleDB: install it there (docs.timescale.com), add it to shared_preload_libraries and restart the server, or omit --timescale"))
 	}
 	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS timescaledb").ReadAll(); err != nil {
-		return outputs.Permanent(fmt.Errorf("switch TimescaleDB on: %w: as a superuser: CREATE EXTENSION timescaledb", err))
+		return outputs.Permanent(fmt.Errorf("enable TimescaleDB: %w: run as a superuser: CREATE EXTENSION timescaledb", err))
 	}
 	return nil
 }
 
-// hypertable turns a table into one that was there before.
+// hypertable converts an existing table.
 func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) error {
 	rows, _ := createSQL(id, true)
 	_, err := conn.Exec(ctx, rows[1]).ReadAll()
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.Contains(pg.Message, "not empty") {
-		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: it is locked while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
+		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: this locks it while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
 	}
 	if err != nil {
 		return fmt.Errorf("make %s a hypertable: %w", unquoted(id), err)
@@ -157,9 +158,9 @@ func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) err
 	return nil
 }
 
-// Check says on w what there is at each address, what keeps rows from being
-// written, and what mends that. The error is permanent where something has to be
-// mended; another one means that some address could not be asked.
+// Check reports on w what it finds at each address, what prevents rows from being
+// written, and how to repair it. Its error is permanent where something has to be
+// repaired; another error means that some address could not be checked.
 func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 	id, err := a.o.identifier()
 	if err != nil {
@@ -169,30 +170,30 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return outputs.Permanent(err)
 	}
-	wrong, silent := 0, 0
+	broken, unreachable := 0, 0
 	for i, p := range d.servers {
 		err := a.checkServer(ctx, p, d.names[i], id, w)
 		switch {
 		case errors.Is(err, outputs.ErrPermanent):
-			wrong++
+			broken++
 		case err != nil:
-			silent++
+			unreachable++
 		}
 		if err != nil {
 			fmt.Fprintf(w, "  no   %s\n", printable.OneLineError(err))
 		}
 	}
 	switch {
-	case wrong > 0:
-		return outputs.Permanent(errors.New("records cannot be written as it is: see what is marked no"))
-	case silent > 0:
-		return fmt.Errorf("%d of %d addresses could not be asked", silent, len(d.servers))
+	case broken > 0:
+		return outputs.Permanent(errors.New("records cannot be written: see the lines marked no"))
+	case unreachable > 0:
+		return fmt.Errorf("%d of %d addresses could not be checked", unreachable, len(d.servers))
 	}
 	fmt.Fprintln(w, "OK: records can be written")
 	return nil
 }
 
-// checkServer prints all but the last problem, which is its error.
+// checkServer prints all problems but the last, which it returns.
 func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pgx.Identifier, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -202,7 +203,7 @@ func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pg
 		return err
 	}
 	defer closeQuickly(conn)
-	fmt.Fprintf(w, "  yes  PostgreSQL %s takes rows\n", printable.OneLine(conn.ParameterStatus("server_version")))
+	fmt.Fprintf(w, "  yes  PostgreSQL %s accepts rows\n", printable.OneLine(conn.ParameterStatus("server_version")))
 	fmt.Fprintf(w, "  %s\n", encryption(srv.Config, conn))
 	s, err := inspect(ctx, conn, id)
 	if err != nil {
@@ -223,45 +224,45 @@ func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pg
 	return nil
 }
 
-// encryption says what protects the connection.
+// encryption says how the connection is protected.
 func encryption(c *pgconn.Config, conn *pgconn.PgConn) string {
 	t, ok := conn.Conn().(*tls.Conn)
 	if !ok {
-		return "note no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint asks for it"
+		return "note no TLS: records are sent unencrypted; sslmode=verify-full in --psqlendpoint requires TLS"
 	}
 	state := t.ConnectionState()
 	if used := c.TLSConfig; used == nil || used.InsecureSkipVerify && used.VerifyPeerCertificate == nil && used.VerifyConnection == nil {
-		return fmt.Sprintf("note %s, but the server's certificate is not checked: sslmode=verify-full does", tls.VersionName(state.Version))
+		return fmt.Sprintf("note %s, but the server's certificate is not checked: sslmode=verify-full checks it", tls.VersionName(state.Version))
 	}
 	return fmt.Sprintf("yes  %s, the server's certificate is checked", tls.VersionName(state.Version))
 }
 
-// dropMissingTables takes tables that are not there off the problems: the sensor makes them
-// when it starts.
+// dropMissingTables removes the problem of missing tables: the sensor creates them at
+// its start.
 func (s *survey) dropMissingTables() {
 	var rest []problem
 	for _, p := range s.problems {
-		if !strings.HasSuffix(p.what, " is not there") {
+		if !p.missingTable {
 			rest = append(rest, p)
 		}
 	}
 	s.problems = rest
 }
 
-// report says what is there.
+// report prints what exists.
 func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) error {
-	l := s.def
+	def := s.def
 	for _, t := range []struct {
 		there bool
 		id    pgx.Identifier
 		has   string
 	}{
-		{s.hasRows, l.id, fmt.Sprintf("%d of %d columns", len(l.columns), len(fields))},
-		{s.hasKeys, l.keys, "keys of the blocks that came last"},
+		{s.hasRows, def.id, fmt.Sprintf("%d of %d columns", len(def.columns), len(fields))},
+		{s.hasKeys, def.keys, "keys of recent blocks"},
 	} {
 		if !t.there {
 			if s.mayCreate {
-				fmt.Fprintf(w, "  note table %s is not there: the sensor makes it when it starts\n", unquoted(t.id))
+				fmt.Fprintf(w, "  note table %s does not exist: the sensor creates it at its start\n", unquoted(t.id))
 			}
 			continue
 		}
@@ -274,15 +275,15 @@ func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) e
 	if !s.hasRows {
 		return nil
 	}
-	for _, f := range fields[1:] { // the first one is a problem
-		if slices.Contains(l.missing, f.Name) {
-			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", f.Name, l.name(), f.typeName())
+	for _, f := range fields[1:] { // without the first it is no table of records
+		if slices.Contains(def.missing, f.Name) {
+			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", f.Name, def.name(), f.typeName())
 		}
 	}
-	for i := range l.columns {
-		c := &l.columns[i]
-		if what := c.lossNote(); what != "" {
-			fmt.Fprintf(w, "  note column %s is %s: %s and counted as clamped: %s\n", c.name, c.typeText, what, c.widenSQL(l))
+	for i := range def.columns {
+		c := &def.columns[i]
+		if note := c.lossNote(); note != "" {
+			fmt.Fprintf(w, "  note column %s is %s: %s and counted as clamped: %s\n", c.name, c.typeText, note, c.widenSQL(def))
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// newRole makes a user that may do nothing, and returns an endpoint for it.
+// newRole creates a user without rights and returns an endpoint for it.
 func newRole(t *testing.T, p *lab.Postgres, name string) (endpoint string) {
 	t.Helper()
 	p.Exec(t, fmt.Sprintf("DROP ROLE IF EXISTS %[1]s; CREATE ROLE %[1]s LOGIN PASSWORD 'Hush-Hush'", name))
@@ -23,8 +23,8 @@ func newRole(t *testing.T, p *lab.Postgres, name string) (endpoint string) {
 	return strings.Replace(p.URL(p.Addr, name), "@", ":Hush-Hush@", 1)
 }
 
-// wantAnswer runs one of the commands and wants words in its answer, with its error,
-// and others not.
+// wantAnswer runs a command and checks that its output, with its error, contains some
+// texts and, with a leading !, does not contain others.
 func wantAnswer(t *testing.T, run func(context.Context, *bytes.Buffer) error, fails bool, want ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -33,7 +33,7 @@ func wantAnswer(t *testing.T, run func(context.Context, *bytes.Buffer) error, fa
 		fmt.Fprintf(&out, "error: %v\n", err)
 	}
 	if (err != nil) != fails || err != nil && !errors.Is(err, outputs.ErrPermanent) {
-		t.Errorf("error %v, want one for good: %t", err, fails)
+		t.Errorf("error %v, want a permanent one: %t", err, fails)
 	}
 	for _, w := range want {
 		if not, ok := strings.CutPrefix(w, "!"); ok && strings.Contains(out.String(), not) {
@@ -48,7 +48,8 @@ func wantAnswer(t *testing.T, run func(context.Context, *bytes.Buffer) error, fa
 	return out.String()
 }
 
-// admin is for an endpoint and a table, with a user that gets rights.
+// admin returns the commands for an endpoint and a table; user gets the rights of a
+// sensor.
 func admin(t *testing.T, endpoint, table, user string) *Admin {
 	a := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", endpoint, "--psqltable", table).Admin()
 	a.User = user
@@ -58,20 +59,20 @@ func admin(t *testing.T, endpoint, table, user string) *Admin {
 func (a *Admin) runInit(ctx context.Context, w *bytes.Buffer) error  { return a.Init(ctx, w) }
 func (a *Admin) runCheck(ctx context.Context, w *bytes.Buffer) error { return a.Check(ctx, w) }
 
-// An administrator makes the tables, again too, and a user without any other
-// right fills them.
+// An administrator creates the tables, twice, and a user with no other rights fills
+// them.
 func TestInitForAnotherUser(t *testing.T) {
 	p := postgres(t)
 	sensor := newRole(t, p, "sensor_1")
 	table := newTable()
 	own := admin(t, sensor, table, "")
-	wantAnswer(t, own.runCheck, true, "yes  PostgreSQL 15", "note no TLS", "no   table "+table+" is not there", "postgres sql --psqluser=sensor_1")
+	wantAnswer(t, own.runCheck, true, "yes  PostgreSQL 15", "note no TLS", "no   table "+table+" does not exist", "postgres sql --psqluser=sensor_1")
 	wantAnswer(t, own.runInit, true, "permission denied for schema public", "`dnsmonster-sensor postgres sql --psqluser=sensor_1` prints", "!GRANT")
 
 	boss := admin(t, p.URL(p.Addr, "postgres"), table, "sensor_1")
-	wantAnswer(t, boss.runCheck, false, "note table "+table+" is not there: the sensor makes it", "note table "+table+"_blocks is not there", "OK: records can be written")
-	wantAnswer(t, boss.runInit, false, "made the table "+table+"\n", "made the table "+table+"_blocks\n", "gave sensor_1 the rights of a sensor")
-	wantAnswer(t, boss.runInit, false, "the table "+table+" is there", "!made")
+	wantAnswer(t, boss.runCheck, false, "note table "+table+" does not exist: the sensor creates it", "note table "+table+"_blocks does not exist", "OK: records can be written")
+	wantAnswer(t, boss.runInit, false, "created table "+table+"\n", "created table "+table+"_blocks\n", "granted sensor_1 the rights of a sensor")
+	wantAnswer(t, boss.runInit, false, "table "+table+" exists", "!created")
 	wantAnswer(t, own.runCheck, false, "yes  table "+table+": 17 of 17 columns", "yes  table "+table+"_blocks", "!note table", "OK")
 
 	deliver(t, own.o, openWriter(t, own.o), numbered(event.NewIDs(), 0, 10))
@@ -81,7 +82,8 @@ func TestInitForAnotherUser(t *testing.T) {
 	}
 }
 
-// TestScriptWriteError is no success: half of it would look like all.
+// TestScriptWriteError: a script that cannot be written is an error: half of it would
+// look complete.
 func TestScriptWriteError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -93,7 +95,7 @@ func TestScriptWriteError(t *testing.T) {
 	}
 }
 
-// What sql prints makes what init makes, in a schema too.
+// The statements of Script do the same as Init, in a schema too.
 func TestScript(t *testing.T) {
 	p := postgres(t)
 	newRole(t, p, "scribe")
@@ -106,7 +108,7 @@ func TestScript(t *testing.T) {
 	p.Exec(t, script.String())
 	p.Exec(t, script.String()) // again
 	p.Exec(t, "DROP SCHEMA byinit")
-	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), "ByInit.Log", "scribe").runInit, false, "made the schema byinit", "made the table byinit.log")
+	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), "ByInit.Log", "scribe").runInit, false, "created schema byinit", "created table byinit.log")
 	describe := func(schema string) string {
 		return strings.Join(p.Strings(t, strings.ReplaceAll(`
 			SELECT table_name || column_name || data_type || is_nullable || COALESCE(column_default, '') FROM information_schema.columns WHERE table_schema = '$S'
@@ -119,7 +121,7 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// Every problem comes with what mends it; when that is done there is none left.
+// Every problem comes with its repair; afterwards none is left.
 func TestCheckNamesEveryProblem(t *testing.T) {
 	p := postgres(t)
 	endpoint := newRole(t, p, "clerk")
@@ -131,12 +133,12 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 	out := wantAnswer(t, a.runCheck, true,
 		"column indextime of table "+table+" has the type date",
 		"column srcip of table "+table+" has the type bytea",
-		"column mandatory of table "+table+" must not be null, and nothing fills it",
-		"lets a key in twice", "no right to INSERT on table "+table+":", "no right to SELECT, INSERT, DELETE on table "+table+"_blocks",
+		"column mandatory of table "+table+" is NOT NULL and has no default",
+		"allows duplicate keys", "no right to INSERT on table "+table+":", "no right to SELECT, INSERT, DELETE on table "+table+"_blocks",
 		"note no column dstip, so it is left out: ALTER TABLE "+table+" ADD COLUMN dstip inet",
-		"note column type is smallint: values above 32767 are cut", "note column class is boolean",
-		"note column question is character varying(100): longer texts are cut to 100 characters",
-		"error: records cannot be written as it is")
+		"note column type is smallint: values above 32767 are written as 32767", "note column class is boolean",
+		"note column question is character varying(100): longer texts are truncated to 100 characters",
+		"error: records cannot be written")
 	if err := a.o.Check(context.Background()); !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "(and 5 more: `dnsmonster-sensor postgres check` shows all)") {
 		t.Errorf("at the start: %v", err)
 	}
@@ -160,14 +162,14 @@ func TestCheckOtherProblems(t *testing.T) {
 		p.Exec(t, sql)
 		wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runCheck, true, want...)
 	}
-	f("CREATE VIEW seen AS SELECT now() AS packettime", "seen", "seen is no table: name another one with --psqltable")
-	f("CREATE TABLE shop (id integer)", "shop", "has no column packettime, so it is no table of records")
-	f("CREATE TABLE mine (packettime timestamptz); CREATE TABLE mine_blocks (x integer)", "mine", "mine_blocks has other columns than the keys of blocks")
-	f("SELECT 1", "nowhere.log", "schema nowhere is not there: CREATE SCHEMA nowhere")
+	f("CREATE VIEW seen AS SELECT now() AS packettime", "seen", "seen is not a table: set another one with --psqltable")
+	f("CREATE TABLE shop (id integer)", "shop", "has no column packettime, so it is not a table of records")
+	f("CREATE TABLE mine (packettime timestamptz); CREATE TABLE mine_blocks (x integer)", "mine", "mine_blocks does not have the columns of a table of keys")
+	f("SELECT 1", "nowhere.log", "schema nowhere does not exist: CREATE SCHEMA nowhere")
 	f("CREATE TABLE counted (packettime timestamptz, size integer GENERATED ALWAYS AS (1) STORED)", "counted", "column size of table counted is generated", "DROP EXPRESSION")
 }
 
-// A server that does not answer is no matter of mending.
+// An unreachable server is not a permanent error.
 func TestCheckUnreachableServer(t *testing.T) {
 	proxy := lab.StartProxy(t, "127.0.0.1:1")
 	proxy.Down()
@@ -178,14 +180,14 @@ func TestCheckUnreachableServer(t *testing.T) {
 	}
 }
 
-// TestTimescale has a function in the extension's place: what is asked of it, and
-// what is said where there is no extension, is what it shows.
+// TestTimescale replaces the extension by a function: it shows what is asked of the
+// extension, and what is said without it.
 func TestTimescale(t *testing.T) {
 	p := postgres(t)
 	table := newTable()
 	a := admin(t, p.URL(p.Addr, "postgres"), table, "")
 	a.Timescale = true
-	wantAnswer(t, a.runInit, true, "this server has no TimescaleDB", "leave --timescale out")
+	wantAnswer(t, a.runInit, true, "this server has no TimescaleDB", "omit --timescale")
 	p.Exec(t, `SET allow_system_table_mods = on; INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (99999, 'timescaledb', 10, 2200, false, '2.17');
 		CREATE TABLE asked (args text);
 		CREATE FUNCTION create_hypertable(regclass, name, if_not_exists boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
@@ -194,8 +196,8 @@ func TestTimescale(t *testing.T) {
 	t.Cleanup(func() {
 		p.Exec(t, "SET allow_system_table_mods = on; DELETE FROM pg_extension WHERE extname = 'timescaledb'; DROP TABLE asked; DROP FUNCTION create_hypertable")
 	})
-	wantAnswer(t, a.runInit, false, "made the table "+table)
-	wantAnswer(t, a.runInit, false, "the table "+table+" is a hypertable")
+	wantAnswer(t, a.runInit, false, "created table "+table)
+	wantAnswer(t, a.runInit, false, "table "+table+" is a hypertable")
 	if got := strings.Join(p.Strings(t, "SELECT args FROM asked"), " "); got != table+",packettime,true "+table+",packettime,true" {
 		t.Errorf("asked for %q", got)
 	}

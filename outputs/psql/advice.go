@@ -14,11 +14,11 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// explain adds to an error what mends it, and marks those that somebody has to
-// mend as permanent. c may be nil where the connection stands.
+// explain adds to an error how to repair it, and marks it as permanent where somebody
+// has to do so. c may be nil once the connection is established.
 func (o *Output) explain(c *pgconn.Config, err error) error {
 	if err == nil || errors.Is(err, outputs.ErrPermanent) {
-		return err // says so itself
+		return err // explained already
 	}
 	advice, permanent := o.advice(c, err)
 	if advice != "" {
@@ -36,7 +36,7 @@ func (o *Output) advice(c *pgconn.Config, err error) (advice string, permanent b
 		return o.adviceForCode(c, pg)
 	}
 	if strings.Contains(err.Error(), noTLS) {
-		return "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there, with ssl = on in postgresql.conf", true
+		return "the server has no TLS, which sslmode in --psqlendpoint requires: enable it there with ssl = on in postgresql.conf", true
 	}
 	if advice = secure.Advice(err, optionNames); advice != "" {
 		return advice, true
@@ -66,49 +66,48 @@ func (o *Output) adviceForCode(c *pgconn.Config, pg *pgconn.PgError) (advice str
 	}
 	switch pg.Code {
 	case "28P01":
-		return "put user and password of --psqlendpoint right", true
+		return "correct user and password in --psqlendpoint", true
 	case "28000":
 		return loginAdvice(pg.Message), true
 	case "42704":
-		return "a parameter in --psqlendpoint that is mistyped, or a part of a password that is not escaped or quoted", true
+		return "a parameter in --psqlendpoint is mistyped, or part of a password is not escaped or quoted", true
 	case "3D000":
-		return "CREATE DATABASE " + database + ", or name another one in --psqlendpoint", true
+		return "CREATE DATABASE " + database + ", or set another one in --psqlendpoint", true
 	case "3F000":
 		id, _ := o.identifier()
 		if len(id) < 2 {
-			return "name a schema with --psqltable=SCHEMA.TABLE, or put the search_path of user, database or --psqlendpoint right", true
+			return "set a schema with --psqltable=SCHEMA.TABLE, or correct the search_path of user, database or --psqlendpoint", true
 		}
-		return "CREATE SCHEMA " + unquoted(id[:1]) + ", or name another one with --psqltable", true
+		return "CREATE SCHEMA " + unquoted(id[:1]) + ", or set another one with --psqltable", true
 	case "42501":
 		return "as owner: GRANT the right to " + user + "; `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints the statements", true
 	case "42P01":
-		return "make the table again with `dnsmonster-sensor postgres init`", false
+		return "create the table again with `dnsmonster-sensor postgres init`", false
 	case "55P03":
-		return "somebody locks the table: SELECT * FROM pg_locks WHERE granted shows who", false
+		return "the table is locked: SELECT * FROM pg_locks WHERE granted shows by whom", false
 	}
 	return "", false
 }
 
-// loginAdvice is for users whom the server does not let in before it asks for a
-// password.
+// loginAdvice is for users whom the server rejects before it asks for a password.
 func loginAdvice(message string) string {
 	switch {
 	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
-		return "the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require in --psqlendpoint"
+		return "the server requires TLS from this host, or has no rule for it in pg_hba.conf: set sslmode=require in --psqlendpoint"
 	case strings.Contains(message, "client certificate"):
 		return "set a certificate with " + optionNames.Cert
 	case strings.Contains(message, "no pg_hba.conf entry"):
 		return "add a rule for this user, database and host to the server's pg_hba.conf"
 	}
-	return "put the user of --psqlendpoint right, or CREATE ROLE ... LOGIN"
+	return "correct the user in --psqlendpoint, or CREATE ROLE ... LOGIN"
 }
 
 // addressPrefix is how the library begins each line: 192.0.2.1:5432 (db.example.org).
 var addressPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
 
-// connectFailure takes from an error of connecting what the caller says better and what
-// the endpoint says of the user. Where there were several attempts, as with
-// sslmode=prefer, it leaves those that say why.
+// connectFailure removes from a connection error what the caller says better, and what
+// the endpoint says about the user. Of several attempts, as with sslmode=prefer, it
+// keeps those that give the reason.
 func connectFailure(c *pgconn.Config, err error) error {
 	var failed *pgconn.ConnectError
 	if !errors.As(err, &failed) {
@@ -120,7 +119,7 @@ func connectFailure(c *pgconn.Config, err error) error {
 	return &connectError{text, errors.Join(left...)}
 }
 
-// distinctLines says what several attempts have met in one line, and each thing once.
+// distinctLines joins the texts of several attempts in one line, each text once.
 func distinctLines(errs []error, plain func(string) string) string {
 	var said []string
 	for _, err := range errs {
@@ -134,8 +133,8 @@ func distinctLines(errs []error, plain func(string) string) string {
 	return strings.Join(said, "; ")
 }
 
-// attempts are the texts of an error that may be of several attempts: looking up a
-// name is tried once for each way. A server's text is one, whatever it holds.
+// attempts splits an error into the texts of its attempts: the library resolves a name
+// several times. A server's message is one text, even with line ends in it.
 func attempts(err error) []string {
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
 		return []string{err.Error()}
@@ -145,9 +144,9 @@ func attempts(err error) []string {
 
 const noTLS = "server refused TLS connection"
 
-// decisive are the attempts that matter: one that failed since the server has no
-// TLS says nothing where the user lets another one follow, and what a server
-// answers to one says more than why others did not get as far.
+// decisive returns the attempts that matter. A failure for lack of TLS is irrelevant
+// where the user permits an attempt without TLS; and a server's answer to one attempt
+// says more than why others did not get as far.
 func decisive(err error) []error {
 	all := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {

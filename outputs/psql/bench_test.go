@@ -16,11 +16,11 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// perBatch is a batch size as somebody would set it for speed.
+// perBatch is a batch size as a user would set it for speed.
 const perBatch = 1000
 
-// bareCopy sends rows that are ready by pgx's CopyFrom, a transaction for each batch,
-// and nothing else: no keys, no retries, no ledgers.
+// bareCopy sends encoded rows by pgx's CopyFrom, one transaction for each batch,
+// without keys, retries and ledgers.
 func bareCopy(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Duration {
 	ctx := context.Background()
 	c, err := pgx.Connect(ctx, p.URL(p.Addr, "postgres"))
@@ -41,7 +41,7 @@ func bareCopy(t testing.TB, p *lab.Postgres, table string, rows [][]any) time.Du
 	return time.Since(from)
 }
 
-// throughRunner sends the same as events, through a runner with one connection.
+// throughRunner sends the same rows as events through a runner with one connection.
 func throughRunner(t testing.TB, o *Output, list []*event.Event) time.Duration {
 	set := outputs.Settings{Type: outputs.All, Workers: 1, BatchSize: perBatch, Timeout: o.Timeout}
 	from := time.Now()
@@ -59,7 +59,7 @@ func throughRunner(t testing.TB, o *Output, list []*event.Event) time.Duration {
 	return time.Since(from)
 }
 
-// row is what the bare loop sends for an event.
+// row is what bareCopy sends for an event.
 func row(e *event.Event, now time.Time) []any {
 	return []any{
 		time.Unix(0, e.Time), now, "sensor1", int32(e.IPVersion()), netip.PrefixFrom(e.Src.Addr(), 32), netip.PrefixFrom(e.Dst.Addr(), 32), e.Proto.String(),
@@ -68,8 +68,8 @@ func row(e *event.Event, now time.Time) []any {
 	}
 }
 
-// compareSpeeds runs both by turns, on tables of their own, and returns the better time
-// of each for n rows.
+// compareSpeeds runs both alternately, on tables of their own, and returns the best
+// time of each for n rows.
 func compareSpeeds(t testing.TB, n, rounds int) (loop, ours time.Duration) {
 	p := postgres(t)
 	var list []*event.Event
@@ -104,8 +104,8 @@ func outputTo(t testing.TB, p *lab.Postgres, table string) *Output {
 	return parsed(t, "--psqloutputtype", "1", "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqltable", table)
 }
 
-// TestSpeed: keys, retries and ledgers included, at least 60 % of the bare loop.
-// The ratio is within one run; short runs only show that it works.
+// TestSpeed: with keys, retries and ledgers, at least 60 % of the speed of the bare
+// loop. The ratio is measured within one run; short runs only show that it works.
 func TestSpeed(t *testing.T) {
 	if tier.Full() {
 		tier.Alone(t)
@@ -119,17 +119,17 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
-// oids are those of the types of our own table.
+// oids are the types of our own tables.
 var oids = map[string]uint32{"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}
 
-// columnNamed is a column of ours, of any type.
+// columnNamed is a column of ours, with any type.
 func columnNamed(name string, oid uint32) column {
 	c := column{name: name, oid: oid}
 	c.setField(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
 	return c
 }
 
-// encoding is a batch, and what makes its rows.
+// encoding returns a batch and what encodes its rows.
 func encoding() (r *rowEncoder, b *event.Block, l *tableDef) {
 	l = &tableDef{}
 	for _, f := range fields {

@@ -13,13 +13,13 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// maxCopies is how many attempts it may take to find the rows that the table
-// refuses. With more, it is the table and not the rows.
+// maxCopies bounds the attempts to find the rows that the table refuses. Beyond it,
+// the table is at fault and not the rows.
 const maxCopies = 500
 
-// bisect writes what the table takes and leaves out what it refuses, in one
-// transaction all the same. The key comes first here too: two attempts that took
-// rows and key in different order could wait for each other.
+// bisect writes the rows that the table accepts and leaves out those that it refuses,
+// still in one transaction. The key comes first here too: attempts that locked rows
+// and key in different order could deadlock.
 func (w *writer) bisect(ctx context.Context, id event.ID) (refused int, err error) {
 	s := &bisection{w: w}
 	if err := s.exec(ctx, "BEGIN; "+w.o.timeLimitsSQL()+w.insertKeySQL(id, 0)); err != nil {
@@ -45,7 +45,7 @@ func (w *writer) bisect(ctx context.Context, id event.ID) (refused int, err erro
 		return 0, s.lastErr
 	}
 	if s.refused > 0 {
-		sql := fmt.Sprintf("DELETE FROM %s WHERE id = '%s'; ", w.session.def.keys.Sanitize(), id) // needs no right to UPDATE
+		sql := fmt.Sprintf("DELETE FROM %s WHERE id = '%s'; ", w.session.def.keys.Sanitize(), id) // UPDATE would need another right
 		if err := s.exec(ctx, sql+w.insertKeySQL(id, s.refused)); err != nil {
 			return 0, err
 		}
@@ -59,6 +59,7 @@ func (w *writer) bisect(ctx context.Context, id event.ID) (refused int, err erro
 	return s.refused, nil
 }
 
+// bisection is the state of one bisect.
 type bisection struct {
 	w       *writer
 	refused int
@@ -71,8 +72,8 @@ func (s *bisection) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// copyRange writes the events from first up to, not including, end; of those with bad
-// rows among them each half.
+// copyRange writes the events from first up to, not including, end. Where that
+// contains bad rows, it writes each half.
 func (s *bisection) copyRange(ctx context.Context, first, end int) error {
 	if err := s.exec(ctx, "SAVEPOINT part"); err != nil {
 		return err
@@ -99,24 +100,24 @@ func (s *bisection) copyRange(ctx context.Context, first, end int) error {
 	return s.copyRange(ctx, middle, end)
 }
 
-// defaultDoubtPeriod is long enough for somebody who has just made a constraint, and sees
-// what it does, to take it back.
+// defaultDoubtPeriod gives somebody who has just added a constraint time to notice its
+// effect and remove it.
 const defaultDoubtPeriod = 30 * time.Second
 
-// doubtExpiry is how long a reason may not have come up for the next block to be
-// waited for again.
+// doubtExpiry is how long a reason must be absent before a block waits for it again.
 const doubtExpiry = 2 * time.Minute
 
-// doubt decides whether it is the table that is wrong, or the rows. A table that
-// takes nothing of a block is likely to have been changed by somebody: that block
-// is tried again for a while. From then on rows that are refused for the same
-// reason are not waited for, nor are those beside which others were taken.
+// doubt decides whether the table is at fault or the rows. A table that refuses all
+// rows of a block has probably been changed: that block is retried for a while. After
+// that, rows refused for the same reason are dropped at once, and so are refused rows
+// of a block of which others were accepted.
 type doubt struct {
 	reason      string
 	since, last time.Time
 }
 
-// blamesTable reports whether the table is to be blamed.
+// blamesTable reports whether the table is at fault. all: no row of the block was
+// accepted.
 func (d *doubt) blamesTable(why error, all bool, limit time.Duration, now time.Time) bool {
 	reason := why.Error()
 	var pg *pgconn.PgError

@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/outputs/columns"
 )
 
-// Types that columns may have.
+// OIDs of the types that columns may have.
 const (
 	oidBool        = 16
 	oidInt8        = 20
@@ -22,20 +22,21 @@ const (
 	oidJSONB       = 3802
 )
 
+// column is a column of the table that we write to.
 type column struct {
 	*field
 	source   *columns.Column // of the field
 	name     string
 	oid      uint32
-	limit    int    // characters, of types that have a limit; else 0
+	limit    int    // in characters; 0: none
 	typeText string // the type as the server writes it
 
-	notNull bool // a constraint of the column or of its domain
+	notNull bool // by a constraint of the column or of its domain
 }
 
 func (c *column) setField(f *field) { c.field, c.source = f, f.ID.Column() }
 
-// fits says whether the column's type can take its values.
+// fits reports whether the column's type can represent our values at all.
 func (c *column) fits() bool {
 	switch c.source.Kind {
 	case columns.Time:
@@ -52,35 +53,35 @@ func (c *column) fits() bool {
 	return false
 }
 
-// lossNote says what becomes of values that the column does not take, "" where it
-// takes all.
+// lossNote says how values that the column cannot hold are changed, or returns ""
+// where it can hold all.
 func (c *column) lossNote() string {
 	switch {
 	case c.oid == oidInt2 && c.source.Bits > 15:
-		return "values above 32767 are cut to that"
+		return "values above 32767 are written as 32767"
 	case c.oid == oidBool && c.source.Kind != columns.Bool:
-		return "values above 1 are cut to that"
+		return "values above 1 are written as 1"
 	case c.limit > 0 && c.source.Chars > c.limit && c.short != nil && c.short.Chars <= c.limit:
 		return "dnscryptudp and dnscrypttcp are written as dcu and dct"
 	case c.limit > 0 && (c.source.Chars == 0 || c.source.Chars > c.limit):
-		return fmt.Sprintf("longer texts are cut to %d characters", c.limit)
+		return fmt.Sprintf("longer texts are truncated to %d characters", c.limit)
 	case c.notNull && c.source.Kind == columns.Addr:
-		return "addresses that are not known are written as " + c.absentValue()
+		return "unknown addresses are written as " + c.absentValue()
 	}
 	return ""
 }
 
-// absentValue is what stands for an address that is not known where null may not.
+// absentValue replaces an unknown address in a column that is NOT NULL.
 func (c *column) absentValue() string {
 	if c.isText() {
-		return "an empty text"
+		return "an empty string"
 	}
 	return "::"
 }
 
-// widenSQL is the statement that lets the column take all values: it gives it the type of
-// tables that we make, or that without a limit.
-func (c *column) widenSQL(l *tableDef) string {
+// widenSQL is the statement that lets the column hold all values: with the type that
+// it has in tables of our own, or without a length limit.
+func (c *column) widenSQL(def *tableDef) string {
 	want := c.typeName()
 	using := ""
 	address := c.source.Kind == columns.Addr
@@ -88,14 +89,14 @@ func (c *column) widenSQL(l *tableDef) string {
 	case c.oid == oidBool:
 		using = " USING " + c.name + "::integer"
 	case address && c.isText():
-		want = "text" // what was cut is no address
+		want = "text" // truncated addresses cannot become inet
 	case !c.fits():
 		using = " USING " + c.name + "::text::" + want
 	}
 	if address && c.notNull {
 		using += ", ALTER COLUMN " + c.name + " DROP NOT NULL"
 	}
-	return "ALTER TABLE " + l.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
+	return "ALTER TABLE " + def.name() + " ALTER COLUMN " + c.name + " TYPE " + want + using
 }
 
 func (c *column) isText() bool { return c.oid == oidText || c.oid == oidVarchar || c.oid == oidChar }

@@ -9,8 +9,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestCarriers: each carrier has its word in our own tables, and another one of three
-// characters where a column, as of dnsmonster's table, holds no more.
+// TestCarriers: each transport has its name in our own tables, and one of three
+// characters where a column, as in dnsmonster's table, holds no more.
 func TestCarriers(t *testing.T) {
 	p := postgres(t)
 	f := func(kind, want string, clamped uint64) {
@@ -38,8 +38,8 @@ func TestCarriers(t *testing.T) {
 	f("varchar(2)", "dn dn do do do tc ud", 7)
 }
 
-// TestAbsentAddresses: an address that is not known is null, or what stands for it where
-// null may not, and no row is refused for it.
+// TestAbsentAddresses: an unknown address is null, or its substitute in a NOT NULL
+// column, and no row is refused for it.
 func TestAbsentAddresses(t *testing.T) {
 	p := postgres(t)
 	none, some := netip.AddrPort{}, netip.MustParseAddrPort("192.0.2.1:5353")
@@ -47,7 +47,7 @@ func TestAbsentAddresses(t *testing.T) {
 		ends := [][2]netip.AddrPort{{none, none}, {some, none}, {netip.AddrPortFrom(netip.Addr{}, 53), some}}
 		var events []*event.Event
 		for i, pair := range ends {
-			e := query(1000 * i) // times apart by what the server tells apart
+			e := query(1000 * i) // times that the server can distinguish
 			e.Src, e.Dst, e.Proto = pair[0], pair[1], event.DoQ
 			events = append(events, e)
 		}
@@ -78,8 +78,8 @@ func TestAbsentAddresses(t *testing.T) {
 	p.Exec(t, "DROP DOMAIN known CASCADE")
 }
 
-// TestNotNullWhileRunning: somebody forbids null while the sensor writes; the next rows
-// are not refused, and where it is taken back they are null again.
+// TestNotNullWhileRunning: a column becomes NOT NULL while the sensor writes: the next
+// rows are not refused, and once that is reverted they are null again.
 func TestNotNullWhileRunning(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -98,13 +98,13 @@ func TestNotNullWhileRunning(t *testing.T) {
 		t.Errorf("rows %q, want two with ::", got)
 	}
 	notes := wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runCheck, false,
-		"column dstip is inet: addresses that are not known are written as :: and counted as clamped: ")
-	_, mend, _ := strings.Cut(notes, "counted as clamped: ")
-	mend, _, _ = strings.Cut(mend, "\n")
-	p.Exec(t, mend)
+		"column dstip is inet: unknown addresses are written as :: and counted as clamped: ")
+	_, fix, _ := strings.Cut(notes, "counted as clamped: ")
+	fix, _, _ = strings.Cut(fix, "\n")
+	p.Exec(t, fix)
 	w = openWriter(t, o)
 	give()
 	if n := p.Int(t, "SELECT count(*) FROM "+table+" WHERE dstip IS NULL"); n != 1 {
-		t.Errorf("%d rows with null behind %q, want 1", n, mend)
+		t.Errorf("%d rows with null behind %q, want 1", n, fix)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// Commands make and check the tables.
+// Commands create and check the tables.
 func (o *Output) Commands() []*cli.Command {
 	a := o.Admin()
 	return []*cli.Command{{
 		Name:        "postgres",
-		Usage:       "make and check the tables of the PostgreSQL output",
+		Usage:       "create and check the tables of the PostgreSQL output",
 		Subcommands: []*cli.Command{a.initCommand(), a.checkCommand(), a.sqlCommand()},
 	}}
 }
@@ -19,11 +19,11 @@ func (o *Output) Commands() []*cli.Command {
 func (a *Admin) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
-		Usage: "make the tables in PostgreSQL, where they are missing",
-		Description: `Connects as --psqlendpoint says and makes the table of the records, its index by time, and the
-table of the keys of blocks, by which a block that is sent again is recognised. What is there stays as
-it is: it can be run again at any time. Exit status 0 if all is there at the end, 1 if something has to
-be put right before, 2 if no server answers.
+		Usage: "create missing tables in PostgreSQL",
+		Description: `Connects to --psqlendpoint and creates the table of the records, its index by time, and the table of the
+keys of blocks, by which a repeated block is recognised. What exists is not changed, so it can be run
+again at any time. Exit status 0 if everything exists at the end, 1 if something has to be repaired
+first, 2 if no server answers.
 
 EXAMPLES:
    dnsmonster-sensor postgres init --psqlendpoint postgres://admin@db.example.org/dns --psqluser sensor
@@ -36,10 +36,10 @@ EXAMPLES:
 func (a *Admin) checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
-		Usage: "say whether records can be written to PostgreSQL, and what mends it if not",
-		Description: `Connects to each address of --psqlendpoint as the sensor would, and says what it finds: server, TLS,
-tables, columns, rights. Each problem comes with the statement or option that mends it. Writes nothing.
-Exit status 0 if records can be written, 1 if something has to be put right, 2 if a server does not
+		Usage: "check whether records can be written to PostgreSQL, and say how to repair it if not",
+		Description: `Connects to each address of --psqlendpoint as the sensor would, and reports what it finds: server, TLS,
+tables, columns, rights. Each problem comes with the statement or option that repairs it. Writes nothing.
+Exit status 0 if records can be written, 1 if something has to be repaired, 2 if a server does not
 answer.
 
 EXAMPLES:
@@ -53,8 +53,8 @@ EXAMPLES:
 func (a *Admin) sqlCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "sql",
-		Usage: "print the statements that make the tables and give a user the rights of a sensor",
-		Description: `For somebody who has the rights to run them. Connects to nothing.
+		Usage: "print the statements that create the tables and grant a user the rights of a sensor",
+		Description: `For an administrator to run. Does not connect to a server.
 
 EXAMPLES:
    dnsmonster-sensor postgres sql --psqluser sensor | psql --single-transaction postgres://admin@db.example.org/dns
@@ -66,7 +66,7 @@ EXAMPLES:
 
 func (a *Admin) creationFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "psqluser", Destination: &a.User, Usage: "`ROLE` that gets the rights of a sensor: to add rows, and to read, add and delete keys of blocks"},
+		&cli.StringFlag{Name: "psqluser", Destination: &a.User, Usage: "`ROLE` to grant the rights of a sensor: to insert rows, and to read, insert and delete keys of blocks"},
 		&cli.BoolFlag{Name: "timescale", Destination: &a.Timescale, Usage: "make the table of the records a hypertable of TimescaleDB, by its column packettime"},
 	}
 }

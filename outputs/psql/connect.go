@@ -20,22 +20,23 @@ import (
 type destination struct {
 	addresses *outputs.Addresses
 	servers   []*server // one for each address
-	names     []string  // likewise: host:port
+	names     []string  // host:port of each
 }
 
+// server is what is needed to connect to one address.
 type server struct {
 	*pgconn.Config
-	tablesMade atomic.Bool // the tables are there, or were once
+	tablesExisted atomic.Bool // the tables have existed
 }
 
-// session is a connection that rows can be written to.
+// session is a connection to a server that accepts rows.
 type session struct {
 	conn *pgconn.PgConn
 	def  *tableDef
 	at   outputs.Address
 }
 
-// destination reads the endpoint, once. Its errors do not show passwords.
+// destination parses the endpoint once. Its errors do not show passwords.
 func (o *Output) destination() (*destination, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -56,8 +57,8 @@ func (o *Output) destination() (*destination, error) {
 	return d, nil
 }
 
-// maxMessage bounds what a server can make the sensor take into memory at
-// once; its longest answers are errors.
+// maxMessage bounds the memory that one message of the server can take. Its longest
+// answers are errors.
 const maxMessage = 1 << 20
 
 func (o *Output) config() (*pgconn.Config, error) {
@@ -92,7 +93,7 @@ func (o *Output) config() (*pgconn.Config, error) {
 	return c, nil
 }
 
-// withoutSecrets takes the endpoint out of an error about one whose form is right.
+// withoutSecrets removes the endpoint from an error of the library.
 func withoutSecrets(err error) error {
 	text := err.Error()
 	if i := strings.LastIndex(text, "`: "); i >= 0 {
@@ -107,9 +108,9 @@ func skipVerify(t *tls.Config) {
 	}
 }
 
-// splitHosts takes the hosts of an endpoint apart: the library would try them
-// one after the other in the time of one attempt, so that one that swallows
-// packets keeps all behind it from ever being tried.
+// splitHosts makes one configuration for each host of an endpoint. The library would
+// try all hosts within one attempt, so that one that drops packets would keep the
+// others from being tried.
 func splitHosts(c *pgconn.Config) (list []*pgconn.Config) {
 	hosts := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	for _, h := range hosts {
@@ -124,8 +125,8 @@ func splitHosts(c *pgconn.Config) (list []*pgconn.Config) {
 	return list
 }
 
-// connect opens a session at the first address where that succeeds. Each has its
-// share of the time. The error is permanent where it is so at all of them.
+// connect opens a session at the first address where that succeeds. Each address gets
+// its share of the time. The error is permanent where all errors are.
 func (o *Output) connect(ctx context.Context) (*session, error) {
 	d, err := o.destination()
 	if err != nil {
@@ -156,8 +157,8 @@ func (o *Output) connect(ctx context.Context) (*session, error) {
 	return nil, err
 }
 
-// connectTo opens a session at one address, in its share of the time that ctx
-// leaves.
+// connectTo opens a session at one address, within one of several equal shares of the
+// time that ctx leaves.
 func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Address, shares int) (*session, error) {
 	part := ctx
 	if end, ok := ctx.Deadline(); ok && shares > 1 {
@@ -169,7 +170,7 @@ func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Addre
 	switch {
 	case err == nil:
 		d.addresses.Good(at)
-	case !errors.Is(ctx.Err(), context.Canceled): // a stop says nothing of the address
+	case !errors.Is(ctx.Err(), context.Canceled): // a stop says nothing about the address
 		d.addresses.Bad(at, err)
 	}
 	return s, err
@@ -180,7 +181,7 @@ func (o *Output) openSession(ctx context.Context, p *server, at outputs.Address)
 	if err != nil {
 		return nil, err
 	}
-	l, err := o.prepareTable(ctx, conn, &p.tablesMade)
+	l, err := o.prepareTable(ctx, conn, &p.tablesExisted)
 	if err != nil {
 		closeQuickly(conn)
 		return nil, o.explain(p.Config, err)
@@ -189,7 +190,7 @@ func (o *Output) openSession(ctx context.Context, p *server, at outputs.Address)
 	return &session{conn: conn, def: l, at: at}, nil
 }
 
-// dial connects to a server that takes rows.
+// dial connects to a server and checks that it accepts rows.
 func (o *Output) dial(ctx context.Context, p *server, name string) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, p.Config)
 	if err != nil {
@@ -202,40 +203,41 @@ func (o *Output) dial(ctx context.Context, p *server, name string) (*pgconn.PgCo
 	return conn, nil
 }
 
-// oldestVersion is the oldest server whose catalogues are read here as they are.
+// oldestVersion is the oldest server with the catalogues that are queried here.
 const oldestVersion = 12
 
-// checkWritable says why no rows can be written on this server at all.
+// checkWritable returns why a server accepts no rows at all.
 func checkWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	version := conn.ParameterStatus("server_version")
 	number, _, _ := strings.Cut(version, " ") // such as 9.6.24 or 15.2 (Debian 15.2-1)
 	number, _, _ = strings.Cut(number, ".")
 	if major, err := strconv.Atoi(number); err == nil && major < oldestVersion {
-		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: %d is needed", version, oldestVersion))
+		return outputs.Permanent(fmt.Errorf("PostgreSQL %s is too old: at least %d is required", version, oldestVersion))
 	}
 	row, err := queryRow(ctx, conn, 2, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
 	switch {
 	case err != nil:
 		return err
 	case string(row[0]) == "t":
-		return errors.New("this server is a standby and takes no rows: name the primary too in --psqlendpoint, with a comma between")
+		return errors.New("this server is a standby and accepts no rows: add the primary to --psqlendpoint, separated by a comma")
 	case string(row[1]) == "on":
-		return errors.New("this server or user is set to default_transaction_read_only and takes no rows")
+		return errors.New("default_transaction_read_only is set for this server or user, so that it accepts no rows")
 	}
 	return nil
 }
 
-// warnOfPlainText says once that an endpoint which would take TLS got none.
+// warnOfPlainText warns once where the endpoint permits TLS and the server has none.
 func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outputs.Address) {
 	_, encrypted := conn.Conn().(*tls.Conn)
 	ip := net.ParseIP(c.Host)
 	local := strings.HasPrefix(c.Host, "/") || c.Host == "localhost" || ip.IsLoopback()
 	if !encrypted && !local && c.TLSConfig != nil && o.warned.CompareAndSwap(false, true) {
-		o.Log().Warn("the server has no TLS: records go over the network in the clear; sslmode=verify-full in --psqlendpoint insists on TLS, sslmode=disable says that this is wanted", "address", at.Name)
+		o.Log().Warn("the server has no TLS: records are sent unencrypted; sslmode=verify-full in --psqlendpoint requires TLS, sslmode=disable permits this without a warning", "address", at.Name)
 	}
 }
 
-// closeQuickly closes a connection without waiting for a server that does not answer.
+// closeQuickly closes a connection without waiting long for a server that does not
+// answer.
 func closeQuickly(conn *pgconn.PgConn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()

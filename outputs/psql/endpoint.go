@@ -18,12 +18,16 @@ import (
 // database or a parameter, and be shown as such. So what is not certain is refused
 // here, in words that hold nothing of it.
 
+// The library parses an endpoint as far as it can and quotes the rest in its errors:
+// an unescaped password would become a host, a port, a database or a parameter, and be
+// shown. So ambiguous endpoints are refused here, in words that contain no part of
+// them.
 var (
 	errURI      = errors.New("not of the form postgres://user:password@host:5432/database: " + endpoint.EscapeHint)
-	errKeywords = errors.New("not of the form host=db.example.org user=sensor password='...' dbname=dns: a value with a space stands in single quotes, in which \\' is a quote and \\\\ a backslash")
+	errKeywords = errors.New("not of the form host=db.example.org user=sensor password='...' dbname=dns: write a value with a space in single quotes, with \\' for a quote and \\\\ for a backslash")
 )
 
-// checkEndpoint looks at the form of an endpoint. Its errors hold no part of it.
+// checkEndpoint checks the form of an endpoint. Its errors contain no part of it.
 func checkEndpoint(text string) error {
 	for _, scheme := range []string{"postgres://", "postgresql://"} {
 		if rest, ok := strings.CutPrefix(text, scheme); ok {
@@ -36,8 +40,8 @@ func checkEndpoint(text string) error {
 	return checkKeywords(text)
 }
 
-// splitURI finds the user information as libpq does: it ends at the first @ before
-// the first /.
+// splitURI splits off the user information as libpq does: it ends at the first @
+// before the first /.
 func splitURI(rest string) (user, behind string) {
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		return rest[:i], rest[i+1:]
@@ -74,13 +78,13 @@ func checkURI(rest string) error {
 	return nil
 }
 
-// mayContainAt are the parameters in which an @ is nothing strange.
+// mayContainAt are the parameters in which an @ is legitimate.
 var mayContainAt = []string{"user", "password", "sslpassword", "passfile", "application_name", "fallback_application_name", "sslcert", "sslkey", "sslrootcert", "options"}
 
 var parameterName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`) })
 
-// isEscaped tells whether a URI has no character that must be escaped, and no
-// escape that is none.
+// isEscaped reports whether a URI has no character that must be escaped, and no
+// invalid escape sequence.
 func isEscaped(text string) bool {
 	const hex = "0123456789abcdefABCDEF"
 	for i := range len(text) {
@@ -94,7 +98,7 @@ func isEscaped(text string) bool {
 	return true
 }
 
-// checkKeywords goes over keyword=value pairs as libpq does.
+// checkKeywords parses keyword=value pairs as libpq does.
 func checkKeywords(text string) error {
 	const space = " \t\n\r\v\f"
 	for text = strings.Trim(text, space); text != ""; text = strings.TrimLeft(text, space) {
@@ -126,8 +130,8 @@ func checkKeywords(text string) error {
 	return nil
 }
 
-// checkHosts looks at what the library has found: the environment and a service
-// file may name hosts, too.
+// checkHosts checks the hosts that the library has found: they may come from the
+// environment and from a service file as well.
 func checkHosts(c *pgconn.Config) error {
 	hosts := []string{c.Host}
 	for _, f := range c.Fallbacks {
@@ -135,7 +139,7 @@ func checkHosts(c *pgconn.Config) error {
 	}
 	for _, h := range hosts {
 		if strings.HasPrefix(h, "/") {
-			continue // the folder of a socket
+			continue // the directory of a Unix socket
 		}
 		if err := endpoint.Host(h); err != nil {
 			return err
@@ -144,20 +148,20 @@ func checkHosts(c *pgconn.Config) error {
 	return nil
 }
 
-// poolParameters are for the library that dnsmonster connects with, which keeps
-// them to itself. They have no effect here: --psqlworkers says how many connections
-// there are. A server would refuse them.
+// poolParameters are parameters of the connection pool that dnsmonster uses. They have
+// no effect here, where --psqlworkers is the number of connections, and a server would
+// refuse them.
 var poolParameters = []string{
 	"pool_max_conns", "pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
 	"pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
 }
 
-// harmlessParameters are those that the server tells of without harm. What else is
-// sent to it may have been meant as a part of a password.
+// harmlessParameters may appear in messages of the server. Any other parameter may be
+// part of an unescaped password.
 var harmlessParameters = []string{"application_name", "client_encoding", "search_path", "options", "timezone", "datestyle", "statement_timeout", "lock_timeout", "work_mem", "synchronous_commit"}
 
-// masker masks what an endpoint says of the user, in texts of the server and the
-// library.
+// masker returns a function that masks user, password and unusual parameters of an
+// endpoint in texts of the server and the library.
 func masker(c *pgconn.Config) func(string) string {
 	words := []string{c.Password, c.User}
 	for name, value := range c.RuntimeParams {
@@ -171,7 +175,7 @@ func masker(c *pgconn.Config) func(string) string {
 			switch {
 			case len(w) > 2:
 				text = strings.ReplaceAll(text, w, endpoint.Mask)
-			case w != "": // it may be a part of many words
+			case w != "": // it may be part of ordinary words
 				text = strings.ReplaceAll(text, `"`+w+`"`, `"`+endpoint.Mask+`"`)
 			}
 		}

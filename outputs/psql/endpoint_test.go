@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// TestEndpoints: what is certain is taken, what is not is refused at once, with
-// the way to write it.
+// TestEndpoints: unambiguous endpoints are accepted, others refused at once, with how
+// to write them.
 func TestEndpoints(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
@@ -70,8 +70,8 @@ func TestEndpoints(t *testing.T) {
 	f("host=h password='Hush dbname=dns", keywords)
 }
 
-// allOutput is all that an output and its commands say of an endpoint. They do not get
-// further than a port at which nobody listens.
+// allOutput is everything that an output and its commands say about an endpoint. They
+// get no further than a port at which nothing listens.
 func allOutput(t *testing.T, text string) string {
 	t.Helper()
 	o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", text)
@@ -95,7 +95,7 @@ func allOutput(t *testing.T, text string) string {
 	return out.String() + log.String()
 }
 
-// leaked finds a part of four characters or more of a mark.
+// leaked finds four or more characters of a mark in a text.
 func leaked(text, mark string) string {
 	for i := range len(mark) - 3 {
 		if strings.Contains(text, mark[i:i+4]) {
@@ -105,10 +105,11 @@ func leaked(text, mark string) string {
 	return ""
 }
 
-// secretMarks stand between what has a meaning in an endpoint.
+// secretMarks stand between the special characters of an endpoint.
 var secretMarks = []string{"ZQXJ", "KWVY", "XQZW", "JVKQ", "WZYX"}
 
-// TestUserInformationNeverLeaks for endpoints of all forms, right and wrong.
+// TestUserInformationNeverLeaks tries random endpoints of all forms, valid and
+// invalid.
 func TestUserInformationNeverLeaks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
@@ -157,13 +158,13 @@ func FuzzEndpoint(f *testing.F) {
 	})
 }
 
-// TestLoginErrors of a user that it does not let in, and which of several
-// attempts it said it to.
+// TestLoginErrors: what is said about a user that the server rejects, and which of
+// several attempts it is about.
 func TestLoginErrors(t *testing.T) {
 	tls, clear := protected(t), postgres(t)
 	newRole(t, clear, "novice")
 	root := "&sslrootcert=" + authority.File
-	const put = "put user and password of --psqlendpoint right"
+	const correct = "correct user and password in --psqlendpoint"
 	f := func(addr, user, query, want string, not ...string) {
 		t.Helper()
 		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", "postgres://"+user+":KWVY@"+addr+"/postgres?"+query, "--psqltable", newTable())
@@ -183,12 +184,12 @@ func TestLoginErrors(t *testing.T) {
 		}
 	}
 	for _, mode := range []string{"", "sslmode=prefer", "sslmode=allow", "sslmode=disable"} {
-		f(clear.Addr, "novice", mode, put, "TLS", "SSL", "certificate")
+		f(clear.Addr, "novice", mode, correct, "TLS", "SSL", "certificate")
 	}
-	f(clear.Addr, "stranger", "", put, "TLS", "SSL", "certificate")
+	f(clear.Addr, "stranger", "", correct, "TLS", "SSL", "certificate")
 	for _, mode := range []string{"sslmode=require", "sslmode=verify-ca" + root, "sslmode=verify-full" + root} {
-		f(clear.Addr, "novice", mode, "the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there", put)
-		f(tls.Addr, "sealed", mode, put, "insists")
+		f(clear.Addr, "novice", mode, "the server has no TLS, which sslmode in --psqlendpoint requires: enable it there", correct)
+		f(tls.Addr, "sealed", mode, correct, "requires")
 	}
 	other := "&sslrootcert=" + lab.NewAuthority(t).File
 	for _, mode := range []string{"sslmode=verify-ca", "sslmode=verify-full"} {

@@ -16,10 +16,10 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// TestCutEverywhere breaks the connection after each number of bytes of the
-// server's answers, then of our requests, from the first byte of the connection
-// to the last one of a block. Whatever has come through: after the next attempt
-// the block is there once.
+// TestCutEverywhere breaks the connection after each number of bytes of the server's
+// answers, then of our requests, from the first byte of the connection to the last
+// byte of a block. Whatever has arrived: after the next attempt the block is stored
+// once.
 func TestCutEverywhere(t *testing.T) {
 	t.Parallel()
 	p := postgres(t)
@@ -30,7 +30,7 @@ func TestCutEverywhere(t *testing.T) {
 	}
 	ids := event.NewIDs()
 	blocks := 0
-	// one is false once the cut lies behind the end.
+	// one is false once the cut lies after the end.
 	one := func(direction string, bytes int) (broke bool) {
 		heal := proxy.AddFault(direction, "limit_data", map[string]any{"bytes": bytes})
 		healed := false
@@ -65,9 +65,9 @@ func TestCutEverywhere(t *testing.T) {
 			bytes += coarse
 		}
 		if bytes < 1000 {
-			t.Errorf("%s: all is done after %d bytes: the cuts are not where the block is", direction, bytes)
+			t.Errorf("%s: everything is done after %d bytes: the cuts missed the block", direction, bytes)
 		}
-		for n := bytes - 2*coarse; n < bytes; n += fine { // where the block ends
+		for n := bytes - 2*coarse; n < bytes; n += fine { // around the end of the block
 			one(direction, n)
 		}
 		if n := meter(o, "already_there"); direction == lab.Answers && n == 0 {
@@ -80,14 +80,14 @@ func TestCutEverywhere(t *testing.T) {
 	}
 }
 
-// attempt is the time of one; what is left of it at the end is nobody's.
+// attempt returns a context that ends after the timeout of one attempt.
 func attempt(o *Output) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
 	time.AfterFunc(o.Timeout, cancel)
 	return ctx
 }
 
-// An answer that comes later than the timeout is an answer that is lost.
+// An answer that comes after the timeout is a lost answer.
 func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	p := postgres(t)
 	proxy := lab.StartProxy(t, p.Addr)
@@ -107,19 +107,19 @@ func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	}
 }
 
-// slowInserts makes each statement on a table take its time.
+// slowInserts makes each INSERT into a table slow.
 func slowInserts(t *testing.T, p *lab.Postgres, table, seconds string) {
 	p.Exec(t, strings.NewReplacer("$T", table, "$S", seconds).Replace(`CREATE FUNCTION $T_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		PERFORM pg_sleep($S); RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON $T EXECUTE FUNCTION $T_slow()`))
 }
 
-// activeSessions are those that work on a table.
+// activeSessions counts the sessions that work on a table.
 func activeSessions(t *testing.T, p *lab.Postgres, table string) int {
 	return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%"+table+"%'")
 }
 
-// Nobody can call an attempt back when the network is gone: on the server it ends
-// by itself, in a slow statement and behind a lock.
+// An attempt cannot be cancelled when the network is gone: on the server it ends by
+// itself, in a slow statement and behind a lock.
 func TestLostAttemptEndsOnTheServer(t *testing.T) {
 	t.Parallel()
 	p := postgres(t)
@@ -147,7 +147,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 	f("a lock", func(table string) func() { return lockTable(t, p, table) })
 }
 
-// While the first attempt still runs on the server, the second one waits for it.
+// A second attempt waits for a first one that still runs on the server.
 func TestSecondAttemptWaitsForFirst(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -169,8 +169,8 @@ func TestSecondAttemptWaitsForFirst(t *testing.T) {
 	}
 }
 
-// Two attempts of one block with rows that the table refuses do not wait for each
-// other, and agree on what is refused.
+// Concurrent attempts of one block with rows that the table refuses do not deadlock,
+// and agree on what is refused.
 func TestConcurrentAttemptsBisect(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -197,7 +197,7 @@ func TestConcurrentAttemptsBisect(t *testing.T) {
 	}
 }
 
-// The server ends the connection between the key and the rows: neither stays.
+// The server ends the connection between the key and the rows: neither is stored.
 func TestKilledBetweenKeyAndRows(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -212,12 +212,12 @@ func TestKilledBetweenKeyAndRows(t *testing.T) {
 	s.end(0)
 	wantNames(t, p, table, 0, 100)
 	if n := p.Int(t, "SELECT last_value FROM "+table+"_kills"); n < 15 {
-		t.Errorf("%d keys were tried, want 15: nobody was killed", n)
+		t.Errorf("%d keys were tried, want 15: no connection was killed", n)
 	}
 }
 
-// TestKilledServer: what it has acknowledged is there when it comes back, and what
-// it has not is sent again.
+// TestKilledServer: rows that a server acknowledged exist after its restart, and the
+// others are sent again.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	p := lab.StartPostgres(t)
@@ -237,7 +237,7 @@ func TestKilledServer(t *testing.T) {
 	wantNames(t, p, table, 0, s.n)
 }
 
-// TestTroubledNetwork lets a network do its worst while records flow.
+// TestTroubledNetwork sends records through a network with all kinds of faults.
 func TestTroubledNetwork(t *testing.T) {
 	t.Parallel()
 	troubledNetwork(t, tier.Length(20, 100))
@@ -275,7 +275,7 @@ func troubledNetwork(t *testing.T, rounds int) {
 			heal = proxy.AddFault(lab.Requests, "limit_data", map[string]any{"bytes": 3000 + rand.IntN(3000)})
 		}
 		offered := make(chan struct{})
-		go func() { // a full queue waits for the healing
+		go func() { // a full queue waits for the end of the fault
 			defer close(offered)
 			s.offer(250)
 		}()
@@ -287,8 +287,8 @@ func troubledNetwork(t *testing.T, rounds int) {
 	wantNames(t, p, table, 0, s.n)
 }
 
-// TestDefaultBatch: as the options are by default, what comes faster than the
-// server can commit is not a transaction for each record.
+// TestDefaultBatch: with the default options, records that come faster than the server
+// commits share transactions.
 func TestDefaultBatch(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -311,8 +311,8 @@ func TestDefaultBatch(t *testing.T) {
 	}
 }
 
-// TestDroppedTable: nothing is lost while somebody drops the tables and makes them
-// again; the sensor does not make them behind his back.
+// TestDroppedTable: no record is lost while the tables are dropped and created again,
+// and the sensor does not create them itself.
 func TestDroppedTable(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -325,15 +325,15 @@ func TestDroppedTable(t *testing.T) {
 	s.offer(50)
 	eventually(t, "the error", func() bool { return s.log.has("output fails", "postgres init") == 1 })
 	if p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"'") != 0 {
-		t.Error("the table was made again")
+		t.Error("the table was created again")
 	}
-	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runInit, false, "made the table")
+	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runInit, false, "created table")
 	s.end(0)
 	wantNames(t, p, table, 50, 50)
 }
 
-// TestPasswordCorrected: a password that is wrong for a while costs no record, and
-// shows in no line of the log.
+// TestPasswordCorrected: a password that is wrong for a while costs no record, and no
+// line of the log shows it.
 func TestPasswordCorrected(t *testing.T) {
 	p := postgres(t)
 	endpoint := newRole(t, p, "typist")
@@ -344,7 +344,7 @@ func TestPasswordCorrected(t *testing.T) {
 	const workers = 2
 	s := newScene(t, o, workers, 10)
 	s.offer(100)
-	eventually(t, "all workers are logged in", func() bool { // one that comes later would go on with the old password
+	eventually(t, "all workers are logged in", func() bool { // a later one would keep its session with the old password
 		return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'typist' AND state = 'idle'") == workers && p.Int(t, "SELECT count(*) FROM "+table) == 100
 	})
 	p.Exec(t, "ALTER ROLE typist PASSWORD 'other'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'typist'")
@@ -359,22 +359,22 @@ func TestPasswordCorrected(t *testing.T) {
 	}
 }
 
-// TestDefect27: one context of five seconds for the output's life, and every
-// insert behind it failed. Here an attempt's time is its own.
+// One context of five seconds for the whole life of the output made all later inserts
+// fail. Here each attempt has a timeout of its own.
 func TestDefect27TimeoutPerAttempt(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr, "--psqlbatchtimeout=300ms")
 	w := openWriter(t, o)
 	ids := event.NewIDs()
 	for i := range 10 {
-		time.Sleep(60 * time.Millisecond) // the connection is older than the timeout from the sixth on
+		time.Sleep(60 * time.Millisecond) // from the sixth block on the connection is older than the timeout
 		b := numbered(ids, i, 1)
 		for from := time.Now(); ; from = time.Now() {
 			_, err := w.Write(attempt(o), b)
 			if err == nil {
 				break
 			}
-			if took := time.Since(from); took < o.Timeout { // a busy server may need all of it, and another attempt
+			if took := time.Since(from); took < o.Timeout { // a busy server may need the whole timeout, and another attempt
 				t.Fatalf("block %d: an attempt ended after %s of its %s: %v", i, took, o.Timeout, err)
 			}
 		}

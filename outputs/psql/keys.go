@@ -12,20 +12,20 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// A block's key is needed while the block may be sent again: until its answer
-// has come, and the runner has noted that where a restart finds it. So each
-// sensor deletes the keys of its own answered blocks soon. What a killed sensor
-// leaves behind is little: the keys of its last minutes, and among them those of
-// blocks that wait in its spool. They stay for long.
+// A block's key is needed while the block may be sent again: until the answer has come
+// and the runner has recorded that where a restart finds it. So each sensor soon
+// deletes the keys of its own answered blocks. A killed sensor leaves only few: the
+// keys of its last minutes, some of them of blocks that wait in its spool. Those are
+// kept for a long time.
 const (
-	keepAnswered = 10 * time.Minute // far longer than the spool's notes take to be on disk
+	keepAnswered = 10 * time.Minute // far longer than the spool takes to record delivery on disk
 	cleanEvery   = time.Minute
 	keepOrphaned = 90 * 24 * time.Hour
 	sweepEvery   = time.Hour
 	deleteAtOnce = 10000
 )
 
-// answeredKeys are those that can be deleted some time, of all writers of an output.
+// answeredKeys are the keys to delete later, of all writers of an output.
 type answeredKeys struct {
 	mu        sync.Mutex
 	answered  []answeredKey // oldest first
@@ -38,7 +38,7 @@ type answeredKey struct {
 	at time.Time
 }
 
-// add notes that a block has its answer.
+// add records that a block has its answer.
 func (k *answeredKeys) add(id event.ID, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -48,8 +48,8 @@ func (k *answeredKeys) add(id event.ID, now time.Time) {
 	k.answered = append(k.answered, answeredKey{id, now})
 }
 
-// expired takes some keys that are no longer needed, for the caller to delete, and
-// says whether it is time to look for those that others left.
+// expired removes and returns keys that are no longer needed, for the caller to
+// delete. sweep: it is time to delete keys that other sensors left.
 func (k *answeredKeys) expired(now time.Time) (ids []event.ID, sweep bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -71,9 +71,9 @@ func (k *answeredKeys) expired(now time.Time) (ids []event.ID, sweep bool) {
 	return ids, sweep
 }
 
-// deleteKeys deletes keys by name and, where sweep says so, very old ones.
-func deleteKeys(ctx context.Context, conn *pgconn.PgConn, l *tableDef, ids []event.ID, sweep bool) error {
-	table := l.keys.Sanitize()
+// deleteKeys deletes the given keys and, with sweep, very old ones.
+func deleteKeys(ctx context.Context, conn *pgconn.PgConn, def *tableDef, ids []event.ID, sweep bool) error {
+	table := def.keys.Sanitize()
 	if len(ids) > 0 {
 		var list strings.Builder
 		for i, id := range ids {

@@ -39,7 +39,7 @@ var authority *lab.Authority
 
 func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
 
-// query is an event with a name of its own: n000007.example.org.
+// query is an event with a name of its own, such as n000007.example.org.
 func query(i int) *event.Event {
 	m := new(dns.Msg)
 	m.SetQuestion(queryName(i), dns.TypeA)
@@ -69,7 +69,7 @@ func numbered(ids *event.IDs, first, n int) *event.Block {
 	return b
 }
 
-// wantNames wants the rows of n queries, each once, and no others.
+// wantNames checks that a table has one row for each of n queries, and no others.
 func wantNames(t *testing.T, p *lab.Postgres, table string, first, n int) {
 	t.Helper()
 	got := make(map[string]int)
@@ -101,7 +101,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("waited in vain: %s", what)
 }
 
-// scene is a runner with an output, on a table of its own.
+// scene is a runner with an output that has a table of its own.
 type scene struct {
 	t   *testing.T
 	r   *outputs.Runner
@@ -136,8 +136,8 @@ func (s *scene) offer(n int) {
 	s.in.Flush()
 }
 
-// end stops the runner and wants balanced ledgers: all delivered but those that
-// the table refuses.
+// end stops the runner and checks that its ledger balances: all queries are delivered
+// except those that the table refuses.
 func (s *scene) end(refused uint64) {
 	s.t.Helper()
 	grace, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -155,7 +155,7 @@ func (s *scene) end(refused uint64) {
 	}
 }
 
-// retries is how many attempts have failed.
+// retries is the number of failed attempts.
 func (s *scene) retries() uint64 {
 	for _, m := range s.r.Ledger(func() uint64 { return 0 }).Meters {
 		if m.Name == "retries" {
@@ -165,7 +165,7 @@ func (s *scene) retries() uint64 {
 	panic("no meter of retries")
 }
 
-// meter is one of the output's own numbers.
+// meter returns one of the output's meters.
 func meter(o *Output, name string) uint64 {
 	for _, m := range o.Meters() {
 		if m.Name == name {

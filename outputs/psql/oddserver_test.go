@@ -13,15 +13,15 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// oddServer answers like no PostgreSQL would.
+// oddServer answers unlike any PostgreSQL.
 type oddServer struct {
 	version string                  // in its greeting; "": left out
 	rows    [][]byte                // the answer to every query that has one; nil: no row
 	fails   *pgproto3.ErrorResponse // or this
-	greets  []byte                  // in place of a greeting: these bytes
+	greets  []byte                  // bytes to send instead of a greeting
 }
 
-// start serves until the test ends. It returns the endpoint.
+// start serves until the test ends and returns the endpoint.
 func (s *oddServer) start(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,8 +94,8 @@ func rowOf(n int, field string) [][]byte {
 	return row
 }
 
-// TestOddServers: whatever answers at the endpoint, the sensor goes on, and says
-// what is wrong.
+// TestOddServers: whatever answers at the endpoint, the sensor survives and says what
+// is wrong.
 func TestOddServers(t *testing.T) {
 	f := func(what string, s oddServer, want string) {
 		t.Helper()
@@ -124,7 +124,7 @@ func TestOddServers(t *testing.T) {
 	f("a web server", oddServer{greets: []byte("HTTP/1.1 400 Bad Request\r\n\r\n")}, "1048576") // its first bytes would be a message of a gigabyte
 }
 
-// TestOddErrors: a server's error may lack its code.
+// TestOddErrors: the error of a server may lack its code.
 func TestOddErrors(t *testing.T) {
 	for _, code := range []string{"", "2", "22", "23505", "53"} {
 		s := oddServer{fails: &pgproto3.ErrorResponse{Code: code, Message: "no"}}

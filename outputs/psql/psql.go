@@ -1,5 +1,5 @@
-// Package psql writes rows to PostgreSQL, each block in one transaction with a
-// key of its own, so that an answer that gets lost doubles nothing.
+// Package psql writes records to PostgreSQL. Each block is one transaction with a key
+// of its own, so that a block whose answer was lost is not stored twice.
 package psql
 
 import (
@@ -27,10 +27,10 @@ type Output struct {
 	fullQuery bool
 
 	mu   sync.Mutex
-	dest *destination // nil: the endpoint has not been read yet
+	dest *destination // nil: the endpoint has not been parsed yet
 
-	warned      atomic.Bool   // of a connection in the clear
-	doubtPeriod time.Duration // how long a table that refuses all of a block is taken to be wrong, and not the block
+	warned      atomic.Bool   // about an unencrypted connection
+	doubtPeriod time.Duration // see doubt
 
 	answered              answeredKeys
 	clamped, alreadyThere atomic.Uint64
@@ -48,7 +48,7 @@ func (o *Output) Flags() []cli.Flag {
 		o.WorkersFlag("DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections that write at the same time; with 1 rows keep the order of the capture"),
 	}
 	flags = append(flags, o.BatchFlags(
-		"DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of records in a transaction. With 1, as many as have come in while the server was busy: records are there at once, and nothing piles up",
+		"DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of records in a transaction. With 1, a transaction takes the records that came in while the server was busy: records are stored at once and no backlog builds up",
 		"DNSMONSTER_PSQLBATCHDELAY", 0,
 	)...)
 	flags = append(flags,
@@ -67,11 +67,11 @@ func (o *Output) tableFlags() []cli.Flag {
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
 			Category: o.Section(), Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
 			Usage: "`URI` of the database: postgres://user:password@host:5432/database?sslmode=verify-full; " +
-				"several hosts with commas between are ways to the same database, the first that works is taken",
+				"several hosts, separated by commas, must lead to the same database; the first that works is used",
 		}},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
-			Usage: "`TABLE` of the records, or schema.table, written without quotes: upper and lower case are the same",
+			Usage: "`TABLE` of the records, or schema.table, without quotes; upper and lower case are the same",
 		},
 	}
 }
@@ -80,7 +80,7 @@ func (o *Output) tableFlags() []cli.Flag {
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	s.RetryMax = 10 * time.Second
-	s.Grow = o.BatchSize == 1 // the default, one record in a transaction, is slow; a size that somebody chose is obeyed
+	s.Grow = o.BatchSize == 1 // one record in a transaction, the default, is slow; a size that a user chose is kept
 	if o.IsOff() {
 		return s, nil
 	}
@@ -89,47 +89,47 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	return s, errors.Join(err, wrongTable, wrongEndpoint)
 }
 
-// isName tells whether s is an identifier that can be written without quotes,
-// and leaves room for what is put behind it.
+// isName reports whether s is an identifier that needs no quotes and leaves room for
+// suffixes.
 func isName(s string) bool {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 	return s != "" && len(s) <= 56 && strings.IndexByte(letters, s[0]) >= 0 && strings.Trim(s, letters+"0123456789$") == ""
 }
 
-// identifier is the table's name as the server folds it.
+// identifier is the name of the table as the server folds it.
 func (o *Output) identifier() (pgx.Identifier, error) {
 	parts := strings.Split(strings.ToLower(o.table), ".")
 	for _, p := range parts {
 		if len(parts) > 2 || !isName(p) {
-			return nil, fmt.Errorf("psqltable: %q is not a name as SQL takes it without quotes, nor schema.table of such", o.table)
+			return nil, fmt.Errorf("psqltable: %q is not an SQL name that needs no quotes, nor schema.table of such names", o.table)
 		}
 	}
 	return parts, nil
 }
 
-// prepareTable reads the table, and makes what is missing, unless it was there
-// before: a table that somebody drops is somebody's to make again.
-func (o *Output) prepareTable(ctx context.Context, conn *pgconn.PgConn, made *atomic.Bool) (*tableDef, error) {
+// prepareTable reads the definition of the table. It creates missing tables unless
+// they existed before: a table that was dropped is not created again.
+func (o *Output) prepareTable(ctx context.Context, conn *pgconn.PgConn, existed *atomic.Bool) (*tableDef, error) {
 	id, err := o.identifier()
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	if !made.Load() {
-		if err := createTables(ctx, conn, id, false, func(table string) { o.Log().Info("made a table", "table", table) }); err != nil {
+	if !existed.Load() {
+		if err := createTables(ctx, conn, id, false, func(table string) { o.Log().Info("created a table", "table", table) }); err != nil {
 			return nil, err
 		}
 	}
-	l, err := readTableDef(ctx, conn, id)
+	def, err := readTableDef(ctx, conn, id)
 	if err != nil {
 		return nil, err
 	}
-	if made.CompareAndSwap(false, true) && len(l.missing) > 0 {
-		o.Log().Info("the table lacks columns, which are left out", "table", l.name(), "columns", strings.Join(l.missing, ", "))
+	if existed.CompareAndSwap(false, true) && len(def.missing) > 0 {
+		o.Log().Info("the table lacks columns, which are left out", "table", def.name(), "columns", strings.Join(def.missing, ", "))
 	}
-	return l, nil
+	return def, nil
 }
 
-// Check connects once, and makes the tables.
+// Check connects once and creates missing tables.
 func (o *Output) Check(ctx context.Context) error {
 	s, err := o.connect(ctx)
 	if err != nil {
@@ -139,8 +139,8 @@ func (o *Output) Check(ctx context.Context) error {
 	return nil
 }
 
-// Open makes a writer. What is wrong with the options, or with the database, may
-// be put right while the sensor runs: no error here is for good.
+// Open returns a writer. Wrong options and problems of the database can be corrected
+// while the sensor runs, so no error is permanent.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	s, err := o.connect(ctx)
 	if err != nil {
@@ -152,7 +152,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 // transient hides that an error is marked as permanent.
 type transient struct{ error }
 
-// Meters are numbers beside the ledgers.
+// Meters returns counters beside the ledgers.
 func (o *Output) Meters() []account.Line {
 	var moves uint64
 	if d, err := o.destination(); err == nil {
@@ -160,7 +160,7 @@ func (o *Output) Meters() []account.Line {
 	}
 	return []account.Line{
 		{Name: "address_changes", Value: moves},               // to another address, and back
-		{Name: "clamped", Value: o.clamped.Load()},            // values cut to what their column takes
+		{Name: "clamped", Value: o.clamped.Load()},            // values changed to what their column holds
 		{Name: "already_there", Value: o.alreadyThere.Load()}, // blocks whose first answer was lost
 	}
 }

@@ -21,11 +21,11 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// parsed returns o with its options set from a command line.
+// parsed returns an output with options from a command line.
 func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
-	o.doubtPeriod = 0 // what a table refuses is refused at once, but in the tests of that
+	o.doubtPeriod = 0 // refused rows are dropped at once, except in the tests of that
 	o.SetCommon(outputs.Common{Server: "sensor1"})
 	outputtest.Options(t, o, args...)
 	return o
@@ -85,7 +85,7 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	}
 }
 
-// server is one for all tests of this package that do not stop it.
+// mainServer is shared by all tests of this package that do not stop it.
 var mainServer struct {
 	sync.Mutex
 	p *lab.Postgres
@@ -122,15 +122,14 @@ func postgres(t testing.TB) *lab.Postgres {
 
 var tables atomic.Int64
 
-// freshTable is an output with a table of its own.
+// freshTable returns an output with a table of its own.
 func freshTable(t outputtest.T, p *lab.Postgres, addr string, args ...string) (o *Output, table string) {
 	table = fmt.Sprintf("dns_log_%d", tables.Add(1))
 	args = append([]string{"--psqloutputtype", "1", "--psqlendpoint", p.URL(addr, "postgres"), "--psqltable", table}, args...)
 	return parsed(t, args...), table
 }
 
-// rowsOf are what the server makes of all rows of e, in text: what is absent is
-// left out there.
+// rowsOf is what the server shows of all rows of e, as text without absent values.
 func rowsOf(e *event.Event) (list []string) {
 	bit := map[bool]int{true: 1}
 	addr := func(a netip.Addr) string {
@@ -155,8 +154,8 @@ func rowsIn(t testing.TB, p *lab.Postgres, table string) []string {
 		protocol, qr, opcode, class, type, edns0present, dobit, responsecode, question, size) FROM `+table)
 }
 
-// TestConformance uses a server that fails by a trigger, hangs by a lock, and
-// refuses by another trigger.
+// TestConformance uses a server that fails by a trigger, hangs by a lock, and refuses
+// by another trigger.
 func TestConformance(t *testing.T) {
 	p := postgres(t)
 	outputtest.Run(t, func(ct outputtest.T) *outputtest.Target {
@@ -194,7 +193,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// lockTable keeps everybody from a table until release is called.
+// lockTable locks a table against everybody else until release is called.
 func lockTable(t testing.TB, p *lab.Postgres, table string) (release func()) {
 	t.Helper()
 	ctx := context.Background()
@@ -208,8 +207,8 @@ func lockTable(t testing.TB, p *lab.Postgres, table string) (release func()) {
 	return sync.OnceFunc(func() { c.Close(ctx) })
 }
 
-// TestLimits: whatever the timeout, the settings of a transaction are numbers that
-// the server takes.
+// TestLimits: whatever the timeout, the settings of a transaction are numbers that the
+// server accepts.
 func TestLimits(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 5 * time.Second, 7 * 24 * time.Hour, math.MaxInt64} {
 		o := &Output{Basics: outputs.Basics{Timeout: timeout}}

@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errNotPostgres: whatever answers there, its answers are not PostgreSQL's.
+// errNotPostgres: a server answered, but not as PostgreSQL does.
 var errNotPostgres = errors.New("the server does not answer as PostgreSQL does")
 
-// queryRows runs a query with that many columns.
+// queryRows runs a query whose rows have that many columns.
 func queryRows(ctx context.Context, conn *pgconn.PgConn, columns int, sql string, args ...string) ([][][]byte, error) {
 	values := make([][]byte, len(args))
 	types := make([]uint32, len(args))
@@ -30,7 +30,7 @@ func queryRows(ctx context.Context, conn *pgconn.PgConn, columns int, sql string
 	return r.Rows, nil
 }
 
-// queryRow runs a query that has one row.
+// queryRow runs a query whose answer is one row.
 func queryRow(ctx context.Context, conn *pgconn.PgConn, columns int, sql string, args ...string) ([][]byte, error) {
 	rows, err := queryRows(ctx, conn, columns, sql, args...)
 	if err == nil && len(rows) != 1 {

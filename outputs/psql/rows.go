@@ -19,14 +19,14 @@ var (
 	copyTrailer = []byte{0xff, 0xff}
 )
 
-// rowEncoder makes a block's rows in the binary form of COPY, which is a tenth of the
-// work of values through an interface.
+// rowEncoder encodes the rows of a block in the binary form of COPY, at a tenth of the
+// cost of values through interfaces.
 type rowEncoder struct {
 	o    *Output
 	json format.Encoder // nil: fullquery stays empty
 
 	buf     []byte
-	starts  []int // where each event's rows begin, and the end
+	starts  []int // offset of each event's rows, and the end
 	clamped uint64
 
 	event  event.Event
@@ -44,8 +44,8 @@ func newRowEncoder(o *Output) *rowEncoder {
 	return r
 }
 
-// encode makes the rows of a block, for a table of that layout.
-func (r *rowEncoder) encode(b *event.Block, l *tableDef, now time.Time) {
+// encode encodes the rows of a block for a table with that definition.
+func (r *rowEncoder) encode(b *event.Block, def *tableDef, now time.Time) {
 	v := &r.values
 	r.buf, r.starts, r.clamped, v.Now = r.buf[:0], r.starts[:0], 0, now.UnixNano()
 	for events := b.Reader(); events.Next(&r.event); {
@@ -53,20 +53,20 @@ func (r *rowEncoder) encode(b *event.Block, l *tableDef, now time.Time) {
 		v.Record = v.Record[:0]
 		if r.json != nil {
 			v.Record = r.json.Append(v.Record, &r.event)
-			v.Record = v.Record[:len(v.Record)-1] // without the line's end
+			v.Record = v.Record[:len(v.Record)-1] // without the line end
 		}
 		for list := r.event.Rows(); list.Next(&v.Question); {
-			r.appendRow(v, l)
-			v.Record = v.Record[:0] // it stands in the first row
+			r.appendRow(v, def)
+			v.Record = v.Record[:0] // only the first row has it
 		}
 	}
 	r.starts = append(r.starts, len(r.buf))
 }
 
-func (r *rowEncoder) appendRow(v *columns.Row, l *tableDef) {
-	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(l.columns)))
-	for i := range l.columns {
-		c := &l.columns[i]
+func (r *rowEncoder) appendRow(v *columns.Row, def *tableDef) {
+	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(def.columns)))
+	for i := range def.columns {
+		c := &def.columns[i]
 		switch c.source.Kind {
 		case columns.Time:
 			r.appendTime(c.source.Time(v))
@@ -84,19 +84,19 @@ func (r *rowEncoder) appendRow(v *columns.Row, l *tableDef) {
 
 func (r *rowEncoder) appendLength(n int) { r.buf = binary.BigEndian.AppendUint32(r.buf, uint32(n)) }
 
-// postgresEpoch is where PostgreSQL's clock begins, in Unix microseconds.
+// postgresEpoch is the epoch of PostgreSQL in Unix microseconds.
 const postgresEpoch = 946684800_000000
 
 func (r *rowEncoder) appendTime(ns int64) {
 	us := ns / 1000
-	if ns%1000 < 0 { // before 1970: downwards, as everywhere
+	if ns%1000 < 0 { // before 1970: round down
 		us--
 	}
 	r.appendLength(8)
 	r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(us-postgresEpoch))
 }
 
-// appendNumber writes v, or the nearest value that the column takes.
+// appendNumber appends v, or the nearest value that the column can hold.
 func (r *rowEncoder) appendNumber(c *column, v uint64) {
 	switch c.oid {
 	case oidBool:
@@ -114,15 +114,15 @@ func (r *rowEncoder) appendNumber(c *column, v uint64) {
 	}
 }
 
-func (r *rowEncoder) clamp(v, most uint64) uint64 {
-	if v > most {
+func (r *rowEncoder) clamp(v, limit uint64) uint64 {
+	if v > limit {
 		r.clamped++
-		return most
+		return limit
 	}
 	return v
 }
 
-// appendText writes a text, or as many of its characters as the column takes.
+// appendText appends a text, truncated to the characters that the column can hold.
 func (r *rowEncoder) appendText(c *column) {
 	r.appendLength(0)
 	at := len(r.buf)
@@ -134,7 +134,7 @@ func (r *rowEncoder) appendText(c *column) {
 	r.endText(c, at)
 }
 
-// endText ends the text that begins at at, behind its length.
+// endText ends the text that begins at at: it truncates it and sets its length.
 func (r *rowEncoder) endText(c *column, at int) {
 	if s := r.buf[at:]; c.limit > 0 && len(s) > c.limit {
 		n := 0
@@ -155,8 +155,8 @@ func (r *rowEncoder) endText(c *column, at int) {
 
 func (r *rowEncoder) appendNull() { r.buf = append(r.buf, 0xff, 0xff, 0xff, 0xff) }
 
-// appendAddr writes an address as it was on the wire: IPv4 as IPv4. One that is absent is
-// null, or where it may not be an empty text or ::.
+// appendAddr appends an address as it was on the wire: IPv4 as IPv4. An unknown
+// address is null or, in a column that is NOT NULL, an empty string or ::.
 func (r *rowEncoder) appendAddr(c *column, a netip.Addr) {
 	if !a.IsValid() {
 		if !c.notNull {
@@ -171,13 +171,13 @@ func (r *rowEncoder) appendAddr(c *column, a netip.Addr) {
 	if c.isText() {
 		r.appendLength(0)
 		at := len(r.buf)
-		if a.IsValid() { // else it would say so
+		if a.IsValid() { // AppendTo would write "invalid IP"
 			r.buf = a.AppendTo(r.buf)
 		}
 		r.endText(c, at)
 		return
 	}
-	const inet4, inet6 = 2, 3 // of the server, on every system
+	const inet4, inet6 = 2, 3 // of the server, whatever its system
 	family := byte(inet6)
 	if a.Is4() {
 		family = inet4
@@ -188,8 +188,8 @@ func (r *rowEncoder) appendAddr(c *column, a netip.Addr) {
 	r.buf = append(r.buf, raw...)
 }
 
-// appendFullQuery writes the record, where it is asked for and this row is the
-// message's first. A JSON column has no empty text.
+// appendFullQuery appends the record where this is the message's first row and records
+// are asked for. A JSON column has no empty text.
 func (r *rowEncoder) appendFullQuery(c *column) {
 	switch {
 	case c.oid == oidJSONB && len(r.values.Record) > 0:
@@ -203,10 +203,10 @@ func (r *rowEncoder) appendFullQuery(c *column) {
 	}
 }
 
-// replaceNUL puts U+FFFD in the place of U+0000 in the record: a text of the type
-// jsonb cannot hold it, and whoever sends messages chooses what is in them.
+// replaceNUL replaces U+0000 in the record with U+FFFD: jsonb cannot hold it, and
+// senders of messages choose their content.
 func (r *rowEncoder) replaceNUL() {
-	if !bytes.Contains(r.values.Record, []byte(`\u0000`)) { // nearly all
+	if !bytes.Contains(r.values.Record, []byte(`\u0000`)) { // nearly all records
 		return
 	}
 	found := false
@@ -218,7 +218,7 @@ func (r *rowEncoder) replaceNUL() {
 			copy(r.values.Record[i:], `\ufffd`)
 			found = true
 		}
-		i++ // what is escaped begins nothing
+		i++ // skip the escaped character
 	}
 	if found {
 		r.clamped++

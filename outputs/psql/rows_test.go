@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// TestManyQuestions: a message with ten thousand questions is as many rows, of
-// which the first alone holds the whole record.
+// TestManyQuestions: a message with ten thousand questions makes as many rows; only
+// the first has the whole record.
 func TestManyQuestions(t *testing.T) {
 	const questions = 10_000
 	msg := []byte("\x00\x07\x01\x00\x27\x10\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01" +
@@ -34,8 +34,8 @@ func TestManyQuestions(t *testing.T) {
 	}
 }
 
-// TestOwnTypesTakeAllValues: the types of tables that we make hold whatever the
-// table of columns promises, and other types are not taken for them.
+// TestOwnTypesTakeAllValues: the types of our own tables hold all values that
+// outputs/columns permits, and other types are recognised as narrower.
 func TestOwnTypesTakeAllValues(t *testing.T) {
 	f := func(name string, oid uint32, fits bool, narrow string) {
 		t.Helper()
@@ -50,23 +50,23 @@ func TestOwnTypesTakeAllValues(t *testing.T) {
 			f(own.Name, oidInet, own.ID.Column().Kind == columns.Addr, "")
 		}
 	}
-	f("size", oidInt2, true, "values above 32767 are cut to that")
+	f("size", oidInt2, true, "values above 32767 are written as 32767")
 	f("responsecode", oidInt2, true, "")
 	f("qr", oidBool, true, "")
-	f("opcode", oidBool, true, "values above 1 are cut to that")
+	f("opcode", oidBool, true, "values above 1 are written as 1")
 	f("packettime", oidInt8, false, "")
 	f("question", oidJSON, false, "")
 	f("fullquery", oidJSON, true, "")
 	f("class", oidText, false, "")
 }
 
-// TestNULInJSONB: whoever sends messages cannot keep records out of a column of
-// the type jsonb, which holds no U+0000, nor stall the table with many of them.
+// TestNULInJSONB: senders of messages can neither keep records out of a column of type
+// jsonb, which holds no U+0000, nor stall the table with many of them.
 func TestNULInJSONB(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr, "--psqlsavefullquery")
 	p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, question text, fullquery jsonb)")
-	const value = "a\x00b\\u0000c" // of which the second is text
+	const value = "a\x00b\\u0000c" // the second one is plain text
 	msg := []byte("\x00\x07\x80\x00\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03org\x00\x01\x01\x00\x01" +
 		"\xc0\x0c\x01\x01\x00\x01\x00\x00\x00\x3c\x00" + string(rune(7+len(value))) + "\x00\x05issue" + value)
 	e := &event.Event{Time: 1, Src: query(0).Src, Dst: query(0).Dst, Proto: event.UDP, Message: msg}

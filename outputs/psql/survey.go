@@ -10,27 +10,35 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// problem keeps rows from being written.
-type problem struct{ what, fix string }
+// problem prevents rows from being written; fix is the statement or option that
+// repairs it.
+type problem struct {
+	what, fix    string
+	missingTable bool
+}
 
 func (p problem) String() string { return p.what + ": " + p.fix }
 
-// survey is what there is of a table and of that of its keys, and what is wrong
-// with them.
+// survey is what exists of a table and of its table of keys, and what is wrong with
+// them.
 type survey struct {
 	def              *tableDef
-	hasRows, hasKeys bool // they are there
+	hasRows, hasKeys bool // the tables exist
 	user             string
 	problems         []problem
 	schemaMissing    bool
-	mayCreate        bool // what is not there
+	mayCreate        bool // missing tables
 }
 
 func (s *survey) addProblem(fix, what string, args ...any) {
-	s.problems = append(s.problems, problem{fmt.Sprintf(what, args...), fix})
+	s.problems = append(s.problems, problem{what: fmt.Sprintf(what, args...), fix: fix})
 }
 
-// inspect finds out all about the tables.
+func (s *survey) addMissing(id pgx.Identifier, fix string) {
+	s.problems = append(s.problems, problem{what: "table " + unquoted(id) + " does not exist", fix: fix, missingTable: true})
+}
+
+// inspect surveys both tables.
 func inspect(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*survey, error) {
 	s := &survey{def: &tableDef{id: id, keys: keysTable(id)}, user: currentUser(ctx, conn)}
 	if err := s.tables(ctx, conn); err != nil {
@@ -50,7 +58,7 @@ func inspect(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*surv
 	return s, nil
 }
 
-// tables finds out which are there, and what kind of relation they are.
+// tables finds out which tables exist, and what kind of relation they are.
 func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	schema := "current_schema()"
 	if len(s.def.id) > 1 {
@@ -66,9 +74,9 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	s.hasRows, s.hasKeys = row[1] != nil, string(row[2]) == "t"
 	switch {
 	case s.schemaMissing && len(s.def.id) > 1:
-		s.addProblem("CREATE SCHEMA "+s.def.id[0], "schema %s is not there", s.def.id[0])
+		s.addProblem("CREATE SCHEMA "+s.def.id[0], "schema %s does not exist", s.def.id[0])
 	case s.hasRows && !strings.Contains("rpf", kind):
-		s.addProblem("name another one with --psqltable", "%s is no table", s.def.name())
+		s.addProblem("set another one with --psqltable", "%s is not a table", s.def.name())
 	}
 	for _, t := range []struct {
 		there bool
@@ -77,15 +85,15 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 		switch {
 		case t.there || s.schemaMissing:
 		case s.mayCreate:
-			s.addProblem("make it with `dnsmonster-sensor postgres init`", "table %s is not there", unquoted(t.id))
+			s.addMissing(t.id, "create it with `dnsmonster-sensor postgres init`")
 		default:
-			s.addProblem(fmt.Sprintf("let somebody who may make it run what `dnsmonster-sensor postgres sql --psqluser=%s` prints", s.user), "table %s is not there", unquoted(t.id))
+			s.addMissing(t.id, adminAdvice(s.user))
 		}
 	}
 	return nil
 }
 
-// columns reads which of ours the table has, and which it has besides.
+// columns reads which of our columns the table has, and which others.
 func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 	rows, err := queryRows(ctx, conn, 9, fmt.Sprintf(tableDefQuery, fingerprintSQL(s.def.id)), s.def.id.Sanitize())
 	if err != nil {
@@ -95,7 +103,7 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 	for _, row := range rows {
 		print, err := strconv.ParseInt(string(row[7]), 10, 64)
 		if err != nil {
-			return fmt.Errorf("%w: %q is no number", errNotPostgres, row[7])
+			return fmt.Errorf("%w: %q is not a number", errNotPostgres, row[7])
 		}
 		s.def.fingerprint = print
 		if c, ok := s.column(row); ok {
@@ -112,21 +120,22 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 		c.setField(&fields[i])
 		if !c.fits() {
 			s.addProblem(c.widenSQL(s.def),
-				"column %s of table %s has the type %s, which its values cannot be written to", c.name, s.def.name(), c.typeText)
+				"column %s of table %s has the type %s, which cannot hold its values", c.name, s.def.name(), c.typeText)
 		}
 		s.def.columns = append(s.def.columns, c)
 		names = append(names, pgx.Identifier{c.name}.Sanitize())
 	}
 	if len(s.def.missing) > 0 && s.def.missing[0] == fields[0].Name {
-		s.addProblem(fmt.Sprintf("name another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", s.def.name()),
-			"table %s has no column packettime, so it is no table of records", s.def.name())
+		s.addProblem(fmt.Sprintf("set another one with --psqltable, or: ALTER TABLE %s ADD COLUMN packettime timestamptz", s.def.name()),
+			"table %s has no column packettime, so it is not a table of records", s.def.name())
 	}
 	s.def.guardSQL = guardSQL(s.def.id, s.def.fingerprint)
 	s.def.copySQL = "COPY " + s.def.id.Sanitize() + " (" + strings.Join(names, ", ") + ") FROM STDIN BINARY"
 	return nil
 }
 
-// column returns false for a column that is none of ours.
+// column parses a row of tableDefQuery. ours is false for a column that we do not
+// write.
 func (s *survey) column(row [][]byte) (c column, ours bool) {
 	c.name, c.typeText = string(row[0]), string(row[6])
 	oid, _ := strconv.ParseUint(string(row[1]), 10, 32)
@@ -140,7 +149,7 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 	case ours && generated:
 		s.addProblem(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION", s.def.name(), c.name), "column %s of table %s is generated and cannot be written", c.name, s.def.name())
 	case !ours && notNull && !filled && !generated:
-		s.addProblem(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", s.def.name(), sql), "column %s of table %s must not be null, and nothing fills it", c.name, s.def.name())
+		s.addProblem(fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", s.def.name(), sql), "column %s of table %s is NOT NULL and has no default", c.name, s.def.name())
 	}
 	c.notNull = notNull || string(row[8]) == "t"
 	c.oid = uint32(oid)
@@ -150,7 +159,7 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 	return c, ours
 }
 
-// keyColumns makes sure that a key cannot be in the table twice.
+// keyColumns makes sure that the table of keys has its columns and no key twice.
 func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
 	row, err := queryRow(ctx, conn, 4, `SELECT count(*) FILTER (WHERE attname = 'id' AND atttypid = 'uuid'::regtype), count(*) FILTER (WHERE attname = 'at'), count(*) FILTER (WHERE attname = 'refused'),
 		EXISTS (SELECT FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = i.indkey[0]
@@ -162,9 +171,9 @@ func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
 	table := unquoted(s.def.keys)
 	switch {
 	case string(row[0]) != "1" || string(row[1]) != "1" || string(row[2]) != "1":
-		s.addProblem("drop or rename it, and `dnsmonster-sensor postgres init`", "table %s has other columns than the keys of blocks", table)
+		s.addProblem("drop or rename it, and run `dnsmonster-sensor postgres init`", "table %s does not have the columns of a table of keys", table)
 	case string(row[3]) != "t":
-		s.addProblem("ALTER TABLE "+table+" ADD PRIMARY KEY (id)", "table %s lets a key in twice", table)
+		s.addProblem("ALTER TABLE "+table+" ADD PRIMARY KEY (id)", "table %s allows duplicate keys", table)
 	}
 	return nil
 }
@@ -177,11 +186,11 @@ func (s *survey) rightsOnKeys(ctx context.Context, conn *pgconn.PgConn) error {
 	return s.rights(ctx, conn, s.def.keys, "SELECT", "INSERT", "DELETE")
 }
 
-// rights asks whether this user has some on a table.
+// rights checks which of some rights this user lacks on a table.
 func (s *survey) rights(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, rights ...string) error {
 	var lacks []string
 	for _, right := range rights {
-		function := "has_any_column_privilege" // also where the whole table is granted
+		function := "has_any_column_privilege" // which a grant on the whole table includes
 		if right == "DELETE" {
 			function = "has_table_privilege"
 		}

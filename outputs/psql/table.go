@@ -13,15 +13,15 @@ import (
 	"dnsmonster-sensor/outputs/columns"
 )
 
-// field is one of the columns that our table has.
+// field is a column of the tables that we create.
 type field struct {
 	columns.Named
 	sqlType string
-	short   *columns.Column // of texts that do not fit, where there is one
+	short   *columns.Column // a shorter form, for columns too short for the text; nil: none
 }
 
-// fields are the table's, in dnsmonster's order, with the types of tables that
-// we make: wide enough for every value.
+// fields are our columns in dnsmonster's order, with the types of tables that we
+// create: wide enough for every value.
 var fields = []field{
 	{columns.PacketTime.As("packettime"), "timestamptz NOT NULL", nil},
 	{columns.IndexTime.As("indextime"), "timestamptz NOT NULL", nil},
@@ -42,13 +42,13 @@ var fields = []field{
 	{columns.Length.As("size"), "integer", nil},
 }
 
-// typeName is the field's type without constraints.
+// typeName is the type without constraints.
 func (f *field) typeName() string {
 	word, _, _ := strings.Cut(f.sqlType, " ")
 	return word
 }
 
-// Columns are the table's.
+// Columns returns the columns of our tables.
 func (o *Output) Columns() (list []columns.Named) {
 	for _, f := range fields {
 		list = append(list, f.Named)
@@ -56,7 +56,7 @@ func (o *Output) Columns() (list []columns.Named) {
 	return list
 }
 
-// keysSuffix is what the table of keys has behind the table's name.
+// keysSuffix is appended to the name of a table to name its table of keys.
 const keysSuffix = "_blocks"
 
 // keysTable is the table of keys that belongs to a table.
@@ -66,9 +66,9 @@ func keysTable(id pgx.Identifier) pgx.Identifier {
 	return keys
 }
 
-// createSQL make the tables, where they are missing: that of the rows, its
-// index by time, and that of the keys of the blocks that are in it. With
-// timescale the table becomes a hypertable, which brings its own index.
+// createSQL returns the statements that create the tables unless they exist: the table
+// of rows with its index by time, and the table of the keys of blocks. With timescale
+// the table of rows becomes a hypertable, which creates its own index.
 func createSQL(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	var list []string
 	for _, f := range fields {
@@ -84,10 +84,10 @@ func createSQL(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	return rows, keys
 }
 
-// unquoted is an identifier as people write it; the parts have been checked.
+// unquoted is an identifier as people write it; its parts have been checked.
 func unquoted(id pgx.Identifier) string { return strings.Join(id, ".") }
 
-// createTables makes what is missing.
+// createTables creates missing tables and calls created for each.
 func createTables(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timescale bool, created func(table string)) error {
 	rows, keys := createSQL(id, timescale)
 	for _, t := range []struct {
@@ -110,7 +110,7 @@ func createTables(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, t
 	return nil
 }
 
-// isCreateRace tells that somebody else made the table at the same moment.
+// isCreateRace reports whether another session created the table at the same moment.
 func isCreateRace(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "23505" || pg.Code == "42710")
@@ -129,7 +129,7 @@ func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
 	return string(row[0])
 }
 
-// quoteRole is a role as a statement needs it.
+// quoteRole quotes a role where a statement needs it.
 func quoteRole(role string) string {
 	if isName(role) && role == strings.ToLower(role) {
 		return role
@@ -137,7 +137,8 @@ func quoteRole(role string) string {
 	return pgx.Identifier{role}.Sanitize()
 }
 
-// grantSQL are the rights of a sensor that finds its tables made.
+// grantSQL returns the statements that grant the rights of a sensor whose tables
+// exist.
 func grantSQL(id pgx.Identifier, role string) (list []string) {
 	if len(id) > 1 {
 		list = append(list, "GRANT USAGE ON SCHEMA "+id[0]+" TO "+quoteRole(role))
@@ -145,12 +146,17 @@ func grantSQL(id pgx.Identifier, role string) (list []string) {
 	return append(list, "GRANT INSERT ON "+unquoted(id)+" TO "+quoteRole(role), "GRANT SELECT, INSERT, DELETE ON "+unquoted(keysTable(id))+" TO "+quoteRole(role))
 }
 
-// createError says who could make the table, where this user may not.
+// createError adds who can create the table where this user must not.
 func createError(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, err error) error {
 	err = fmt.Errorf("create table %s: %w", unquoted(id), err)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "42501" {
-		return outputs.Permanent(fmt.Errorf("%w: let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=%s` prints", err, currentUser(ctx, conn)))
+		return outputs.Permanent(fmt.Errorf("%w: %s", err, adminAdvice(currentUser(ctx, conn))))
 	}
 	return err
+}
+
+// adminAdvice says who creates the tables of a user that must not.
+func adminAdvice(user string) string {
+	return "let an administrator run the statements that `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints"
 }

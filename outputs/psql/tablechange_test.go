@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// deliverSoon tries a block until it is taken, as the runner does.
+// deliverSoon tries a block up to three times, as the runner does.
 func deliverSoon(t *testing.T, o *Output, w outputs.Writer, b *event.Block) {
 	t.Helper()
 	var err error
@@ -26,11 +26,11 @@ func deliverSoon(t *testing.T, o *Output, w outputs.Writer, b *event.Block) {
 			return
 		}
 	}
-	t.Errorf("not taken: %v", err)
+	t.Errorf("not accepted: %v", err)
 }
 
-// Somebody changes the table while the sensor runs: the next record, alone in its
-// transaction, is written as the table is then.
+// The table is changed while the sensor runs: the next record, alone in its
+// transaction, is written to the table as it is then.
 func TestTableChangesWhileRunning(t *testing.T) {
 	p := postgres(t)
 	f := func(change, show, want string, clamped uint64) {
@@ -62,8 +62,8 @@ func TestTableChangesWhileRunning(t *testing.T) {
 	f("CREATE DOMAIN $T_size AS bigint CHECK (VALUE < 70000); ALTER TABLE $T ALTER COLUMN size TYPE $T_size", "size", "37,37,60000", 0)
 }
 
-// A type that cannot hold the values is not written to, also where the server
-// would take the bytes for something else. Records wait until it is put right.
+// A column whose type cannot hold the values is not written to, even where the server
+// would accept the bytes as something else. Records wait until the type is corrected.
 func TestWrongTypeWhileRunning(t *testing.T) {
 	p := postgres(t)
 	f := func(column, kind, using, back string) {
@@ -74,7 +74,7 @@ func TestWrongTypeWhileRunning(t *testing.T) {
 		alter := "ALTER TABLE " + table + " ALTER COLUMN " + column + " TYPE "
 		p.Exec(t, strings.ReplaceAll(alter+kind+using, "$T", table))
 		b := blockOf(query(2))
-		for range 2 { // on the session that there is, and on a new one
+		for range 2 { // on the current session and on a new one
 			n, err := w.Write(attempt(o), b)
 			if n != 0 || err == nil || errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "column "+column+" of table "+table+" has the type ") ||
 				!strings.Contains(err.Error(), "ALTER TABLE "+table+" ALTER COLUMN "+column+" TYPE ") {
@@ -82,7 +82,7 @@ func TestWrongTypeWhileRunning(t *testing.T) {
 			}
 		}
 		if n := p.Int(t, "SELECT count(*) FROM "+table); n != 1 {
-			t.Errorf("%s %s: %d rows, want the first one alone", column, kind, n)
+			t.Errorf("%s %s: %d rows, want only the first one", column, kind, n)
 		}
 		if err := o.Check(context.Background()); !errors.Is(err, outputs.ErrPermanent) { // and at a start
 			t.Errorf("%s %s: Check: %v", column, kind, err)
@@ -104,24 +104,23 @@ func TestWrongTypeWhileRunning(t *testing.T) {
 	f("srcip", "cidr", " USING srcip::cidr", "inet")
 }
 
-// A constraint that somebody makes and takes back costs nothing; one that stays
-// costs the rows that it forbids, and only the first of them waits.
+// A constraint that is added and removed again costs no record.
 func TestConstraintRemovedAgain(t *testing.T) {
 	p := postgres(t)
-	f := func(make, back string) {
+	f := func(add, remove string) {
 		t.Helper()
 		o, table := freshTable(t, p, p.Addr)
 		o.doubtPeriod = time.Hour
 		w := openWriter(t, o)
 		deliverSoon(t, o, w, blockOf(query(0)))
-		p.Exec(t, strings.ReplaceAll(make, "$T", table))
+		p.Exec(t, strings.ReplaceAll(add, "$T", table))
 		b := blockOf(query(1))
 		for range 3 {
 			if n, err := w.Write(attempt(o), b); n != 0 || err == nil {
-				t.Errorf("%s: %d refused, error %v", make, n, err)
+				t.Errorf("%s: %d refused, error %v", add, n, err)
 			}
 		}
-		p.Exec(t, strings.ReplaceAll(back, "$T", table))
+		p.Exec(t, strings.ReplaceAll(remove, "$T", table))
 		deliverSoon(t, o, w, b)
 		wantNames(t, p, table, 0, 2)
 	}
@@ -132,6 +131,8 @@ func TestConstraintRemovedAgain(t *testing.T) {
 	f("DROP TABLE $T_blocks", "CREATE TABLE $T_blocks (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), refused integer NOT NULL DEFAULT 0)")
 }
 
+// A constraint that stays costs the rows that it forbids, and only the first of them
+// waits.
 func TestConstraintStays(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -152,7 +153,7 @@ func TestConstraintStays(t *testing.T) {
 			t.Fatalf("%d refused, error %v", n, err)
 		}
 	}
-	for _, b := range []*event.Block{blockOf(query(2)), blockOf(query(11))} { // the next one is not waited for
+	for _, b := range []*event.Block{blockOf(query(2)), blockOf(query(11))} { // the next one does not wait
 		if n, err := w.Write(attempt(o), b); err != nil || n > 1 {
 			t.Errorf("%d refused, %v", n, err)
 		}
@@ -178,12 +179,12 @@ func TestDoubt(t *testing.T) {
 	f(100, "a", true, false)
 	f(110, "b", true, true) // another reason
 	f(111, "b", false, false)
-	f(112, "b", true, false) // others were taken beside it
+	f(112, "b", true, false) // others were accepted beside it
 	f(300, "b", true, true)  // long ago
 }
 
-// The table is changed again and again while several writers fill it: each row is
-// there once, with its values.
+// The table is changed again and again while several writers fill it: each row exists
+// once, with its values.
 func TestTableChangesUnderLoad(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)

@@ -15,12 +15,12 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// dnsmonsterTable is how dnsmonster made its table.
+// dnsmonsterTable is how dnsmonster created its table.
 const dnsmonsterTable = `CREATE TABLE IF NOT EXISTS $T (PacketTime timestamp, IndexTime timestamp, Server text, IPVersion integer, SrcIP inet, DstIP inet,
 	Protocol char(3), QR smallint, OpCode smallint, Class int, Type integer, Edns0Present smallint, DoBit smallint, FullQuery text,
 	ResponseCode smallint, Question text, Size smallint)`
 
-// eventOfMessage is an event of a whole message.
+// eventOfMessage is an event of a complete message.
 func eventOfMessage(t *testing.T, m *dns.Msg) *event.Event {
 	t.Helper()
 	wire, err := m.Pack()
@@ -46,7 +46,7 @@ func blockOf(list ...*event.Event) *event.Block {
 	return b
 }
 
-// large is a message of which several numbers are large.
+// large is a message with several large numbers.
 func large(t *testing.T, size int) *event.Event {
 	m := new(dns.Msg)
 	m.Question = []dns.Question{{Name: "large.example.org.", Qtype: 65281, Qclass: 65282}}
@@ -58,8 +58,8 @@ func large(t *testing.T, size int) *event.Event {
 	return e
 }
 
-// A table that dnsmonster made is filled as it is; what does not fit is cut to
-// what does, and counted.
+// A table that dnsmonster created is filled as it is; values that do not fit are
+// clamped and counted.
 func TestDnsmonsterTable(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -78,14 +78,14 @@ func TestDnsmonsterTable(t *testing.T) {
 	}
 	after := p.Strings(t, "SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+table+"'::regclass AND attnum > 0 ORDER BY attnum")
 	if len(after) != 17 || strings.Join(before, ",") != strings.Join(after, ",") {
-		t.Errorf("the table was %v and is %v", before, after)
+		t.Errorf("the table was %v and is now %v", before, after)
 	}
 	if n := p.Int(t, "SELECT count(*) FROM "+table+" WHERE indextime > now() AT TIME ZONE 'UTC' - interval '1 minute' AND fullquery = ''"); n != 2 {
 		t.Errorf("%d rows with the time of their insertion, want 2", n)
 	}
 }
 
-// Our own tables take the largest values.
+// Our own tables hold the largest values.
 func TestOwnTableIsWide(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -96,7 +96,8 @@ func TestOwnTableIsWide(t *testing.T) {
 	}
 }
 
-// Narrow columns of every kind, other orders, and columns that are not ours.
+// Narrow columns of every kind, columns in another order, and columns that are not
+// ours.
 func TestOddTables(t *testing.T) {
 	p := postgres(t)
 	f := func(columns, query, want string, clamped uint64) {
@@ -117,8 +118,8 @@ func TestOddTables(t *testing.T) {
 		"concat_ws(' ', packettime, id, note, sum)", "2026-01-02 03:04:05 1 x 120000", 0)
 }
 
-// psqltable is a name as SQL takes it: upper case is lower case, and a schema may
-// stand before it.
+// psqltable is an SQL name without quotes: upper case is lower case, and a schema may
+// precede it.
 func TestTableNames(t *testing.T) {
 	p := postgres(t)
 	p.Exec(t, "CREATE SCHEMA Logs")
@@ -131,7 +132,7 @@ func TestTableNames(t *testing.T) {
 	p.Exec(t, "DROP TABLE dns_log, dns_log_blocks")
 }
 
-// A row for each question, and one without a name where there is none.
+// One row for each question, and one without a name where there is none.
 func TestRowsOfQuestions(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -160,14 +161,14 @@ func TestFullQuery(t *testing.T) {
 				t.Errorf("%s: %q: %v", kind, got, err)
 			}
 			if args == nil && got[0] != "" {
-				t.Errorf("%s: %q though nothing is asked for", kind, got)
+				t.Errorf("%s: %q though no record was asked for", kind, got)
 			}
 		}
 	}
 }
 
-// A partitioned table takes rows like any other; those without a partition are
-// refused, and the others are there.
+// A partitioned table accepts rows like any other; only rows without a partition are
+// refused.
 func TestPartitions(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -187,8 +188,7 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// A table that refuses most of what comes is to be put right: nothing is thrown
-// away meanwhile.
+// A table that refuses most rows has to be repaired: until then no row is dropped.
 func TestTableRefusesAll(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -206,8 +206,8 @@ func TestTableRefusesAll(t *testing.T) {
 	wantNames(t, p, table, 0, maxCopies)
 }
 
-// Keys go some time after their answers; those that a sensor left behind stay for
-// longer than a spool is likely to wait.
+// Keys are deleted some time after their answers; keys that a killed sensor left are
+// kept for longer than a spool is likely to wait.
 func TestKeysExpire(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
@@ -239,8 +239,8 @@ func TestKeysExpire(t *testing.T) {
 	count(8, "before the time")
 	later(2 * time.Minute)
 	deliver(t, o, w, numbered(ids, 6, 1))
-	count(4, "after ten minutes") // two that were left, two new ones
+	count(4, "after ten minutes") // two orphaned ones and two new ones
 	later(sweepEvery)
 	deliver(t, o, w, numbered(ids, 7, 1))
-	count(2, "after an hour") // what was left 89 days ago, and the newest
+	count(2, "after an hour") // the one of 89 days ago, and the newest
 }

@@ -21,8 +21,8 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// protected is the server with TLS, and users of it: open may come any way,
-// sealed only with TLS, clear only without, badge only with a certificate.
+// protected is the server with TLS, and its users: open may connect either way, sealed
+// only with TLS, clear only without TLS, badge only with a certificate.
 func protected(t *testing.T) *lab.Postgres {
 	t.Helper()
 	p := second(t)
@@ -34,7 +34,7 @@ func protected(t *testing.T) *lab.Postgres {
 	return p
 }
 
-// reach is an output that connects as query says, with all of its messages.
+// reach connects an output as query says and returns all of its messages.
 func reach(t *testing.T, host, user, query string, args ...string) (all string, err error) {
 	t.Helper()
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, "Hush-Hush"), Host: host, Path: "/postgres", RawQuery: query}
@@ -60,8 +60,8 @@ func reach(t *testing.T, host, user, query string, args ...string) (all string, 
 	return all, err
 }
 
-// TestTLS connects in every mode, with right and wrong certificates. What cannot
-// work is one error for good, with the option that mends it.
+// TestTLS connects in every mode, with good and bad certificates. What cannot work is
+// one permanent error, with the option that repairs it.
 func TestTLS(t *testing.T) {
 	p := protected(t)
 	_, port, _ := net.SplitHostPort(p.Addr)
@@ -78,7 +78,7 @@ func TestTLS(t *testing.T) {
 		t.Helper()
 		all, err := reach(t, host, user, query)
 		problem, fails := strings.CutPrefix(want, "error ")
-		for range 20 { // the server's refusal of a certificate can be lost, and is suspected then
+		for range 20 { // the server's alert about a certificate can be lost: then it is only suspected
 			if err == nil || !rejectedAfterHandshake(err) || !strings.Contains(all, problem) {
 				break
 			}
@@ -96,14 +96,14 @@ func TestTLS(t *testing.T) {
 	f(p.Addr, "open", "", unchecked)
 	f(p.Addr, "clear", "sslmode=prefer", none)
 	f(p.Addr, "sealed", "sslmode=require", unchecked)
-	f(p.Addr, "open", "sslmode=require"+root, checked) // as everywhere: with a root it is verify-ca
+	f(p.Addr, "open", "sslmode=require"+root, checked) // as in libpq: with a root certificate it is verify-ca
 	f(p.Addr, "open", "sslmode=verify-ca"+root, checked)
 	f(local, "open", "sslmode=verify-ca"+root, checked)
 	f(p.Addr, "open", "sslmode=verify-full"+root, checked)
 	f(p.Addr, "badge", "sslmode=verify-full"+root+badge, checked)
 
-	f(p.Addr, "sealed", "sslmode=disable", "error the server wants TLS from here, or has no rule for this host in pg_hba.conf: say sslmode=require")
-	f(plain, "postgres", "sslmode=require", "error the server has no TLS, on which sslmode in --psqlendpoint insists: switch it on there")
+	f(p.Addr, "sealed", "sslmode=disable", "error the server requires TLS from this host, or has no rule for it in pg_hba.conf: set sslmode=require")
+	f(plain, "postgres", "sslmode=require", "error the server has no TLS, which sslmode in --psqlendpoint requires: enable it there")
 	f(plain, "postgres", "sslmode=verify-full"+root, "error the server has no TLS")
 	f(p.Addr, "open", "sslmode=verify-full", "error set the CA certificate that signs the server's certificate with sslrootcert=FILE")
 	f(p.Addr, "open", "sslmode=verify-ca"+other, "error set the CA certificate that signs the server's certificate with sslrootcert=FILE")
@@ -111,10 +111,10 @@ func TestTLS(t *testing.T) {
 	f(local, "open", "sslmode=verify-full"+root, "error use the name in --psqlendpoint that the server's certificate has")
 	f(p.Addr, "badge", "sslmode=require", "error set a certificate with sslcert=FILE and sslkey=FILE")
 	f(p.Addr, "badge", "sslmode=require"+forged, "error set it with sslcert=FILE and sslkey=FILE")
-	f(p.Addr, "lost", "sslmode=require", "error let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=lost` prints")
+	f(p.Addr, "lost", "sslmode=require", "error let an administrator run the statements that `dnsmonster-sensor postgres sql --psqluser=lost` prints")
 }
 
-// Files that are not there, and values that do not exist, are wrong options.
+// Missing files and invalid values are wrong options.
 func TestTLSOptions(t *testing.T) {
 	f := func(query, want string) {
 		t.Helper()
@@ -135,7 +135,7 @@ func TestTLSOptions(t *testing.T) {
 	f("sslmode=verify-full&sslrootcert="+garbage, "CA")
 }
 
-// --skiptlsverification gives up the check, whatever the mode.
+// --skiptlsverification disables the check in every mode.
 func TestSkipVerification(t *testing.T) {
 	p := protected(t)
 	_, port, _ := net.SplitHostPort(p.Addr)
@@ -148,12 +148,13 @@ func TestSkipVerification(t *testing.T) {
 		}
 		var out bytes.Buffer
 		if o.Admin().Check(context.Background(), &out); !strings.Contains(out.String(), "certificate is not checked") {
-			t.Errorf("%s: passes for checked:\n%s", mode, out.String())
+			t.Errorf("%s: is reported as checked:\n%s", mode, out.String())
 		}
 	}
 }
 
-// TestUnknownHost is named once, in one line, though there are two attempts.
+// TestUnknownHost: an unknown host is named once, in one line, though there are two
+// attempts.
 func TestUnknownHost(t *testing.T) {
 	f := func(want string, errs ...error) {
 		t.Helper()
@@ -167,7 +168,7 @@ func TestUnknownHost(t *testing.T) {
 	f(": fatal: one\ntwo (sqlstate )", &pgconn.PgError{Severity: ": FATAL", Message: "one\ntwo"}, errors.New(" "))
 }
 
-// TestMisuse: one error for good that names what mends it.
+// TestMisuse: one permanent error with its repair.
 func TestMisuse(t *testing.T) {
 	p := postgres(t)
 	newRole(t, p, "novice")
@@ -181,12 +182,12 @@ func TestMisuse(t *testing.T) {
 	}
 	table := newTable()
 	at := "@" + p.Addr + "/postgres?sslmode=disable"
-	f("postgres://novice:Hush"+at, table, "put user and password of --psqlendpoint right")
-	f("postgres://nobody:Hush"+at, table, "put user and password of --psqlendpoint right")
-	f("postgres://novice:Hush-Hush@"+p.Addr+"/nowhere?sslmode=disable", table, "CREATE DATABASE nowhere, or name another one in --psqlendpoint")
-	f("postgres://novice:Hush-Hush"+at+"&search_path=nowhere", table, "name a schema with --psqltable=SCHEMA.TABLE")
-	f("postgres://novice:Hush-Hush"+at, "nowhere."+table, "CREATE SCHEMA nowhere, or name another one with --psqltable")
-	f("postgres://novice:Hush-Hush"+at, table, "let somebody who may do so run what `dnsmonster-sensor postgres sql --psqluser=novice` prints")
+	f("postgres://novice:Hush"+at, table, "correct user and password in --psqlendpoint")
+	f("postgres://nobody:Hush"+at, table, "correct user and password in --psqlendpoint")
+	f("postgres://novice:Hush-Hush@"+p.Addr+"/nowhere?sslmode=disable", table, "CREATE DATABASE nowhere, or set another one in --psqlendpoint")
+	f("postgres://novice:Hush-Hush"+at+"&search_path=nowhere", table, "set a schema with --psqltable=SCHEMA.TABLE")
+	f("postgres://novice:Hush-Hush"+at, "nowhere."+table, "CREATE SCHEMA nowhere, or set another one with --psqltable")
+	f("postgres://novice:Hush-Hush"+at, table, "let an administrator run the statements that `dnsmonster-sensor postgres sql --psqluser=novice` prints")
 	wantAnswer(t, admin(t, p.URL(p.Addr, "postgres"), table, "").runInit, false)
 	f("postgres://novice:Hush-Hush"+at, table, "no right to INSERT on table "+table+": as its owner: GRANT INSERT ON "+table+" TO novice")
 	p.Exec(t, "GRANT INSERT ON "+table+" TO novice; GRANT SELECT, INSERT ON "+table+"_blocks TO novice")
@@ -195,8 +196,7 @@ func TestMisuse(t *testing.T) {
 	f(p.URL(p.Addr, "postgres"), table+"_shop", "has no column packettime")
 }
 
-// Endpoints that cannot be read do not come out in errors, however they are
-// broken.
+// Errors never show invalid endpoints.
 func TestBrokenEndpointsNeverShown(t *testing.T) {
 	for _, uri := range []string{
 		"postgres://user:Hush@:x/", "postgres://user:Hush/Hush@db/x", "postgres://user:Hush%zz@db/x", "postgres://user:Hush@db:99999/x", "postgres://us er:Hush@db/x",
@@ -209,8 +209,8 @@ func TestBrokenEndpointsNeverShown(t *testing.T) {
 	}
 }
 
-// A server that judges our certificate late may end the connection before its
-// answer is read.
+// A server that rejects our certificate after the handshake may end the connection
+// before its alert is read.
 func TestCertificateRejectedAfterHandshake(t *testing.T) {
 	cert, key := lab.NewAuthority(t).Issue("server", "127.0.0.1")
 	pair, err := tls.LoadX509KeyPair(cert, key)
@@ -242,7 +242,7 @@ func TestCertificateRejectedAfterHandshake(t *testing.T) {
 	}
 }
 
-// Where no handshake came first, a reset says nothing of certificates.
+// Without a preceding handshake, a reset says nothing about certificates.
 func TestResetBeforeTheHandshake(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

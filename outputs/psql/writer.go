@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writer is one session, made anew when it breaks.
+// writer has one session, which it replaces when it breaks.
 type writer struct {
 	o       *Output
 	session *session // nil: none
@@ -22,8 +22,8 @@ type writer struct {
 	doubt   doubt
 }
 
-// Write copies a block's rows and its key in one transaction. A block whose key
-// is there was written before: only the answer was lost.
+// Write copies a block's rows and its key in one transaction. A block whose key exists
+// was written before: only the answer was lost.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if err := w.ensureSession(ctx); err != nil {
 		return 0, transient{err}
@@ -42,25 +42,25 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	return refused, nil
 }
 
-// maxTableReads is how often the table may change under one attempt.
+// maxTableReads bounds how often the table may change during one attempt.
 const maxTableReads = 3
 
-// writeCurrent writes the block for the table as it was read. Where the server does
-// not like the data, or the guard fails, the table is read again before a row is
-// held to be bad: somebody may have changed it.
+// writeCurrent writes the block for the table as it is now. Where the server refuses
+// the data, or the guard fails, it reads the definition again before it blames a row:
+// the table may have changed.
 func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int, err error) {
 	for range maxTableReads {
-		l := w.session.def
-		w.enc.encode(b, l, time.Now())
+		def := w.session.def
+		w.enc.encode(b, def, time.Now())
 		refused, err = w.copyBlock(ctx, b.ID())
 		if !mayBeOutdated(err) {
 			return refused, err
 		}
-		now, rerr := readTableDef(ctx, w.session.conn, l.id)
+		now, rerr := readTableDef(ctx, w.session.conn, def.id)
 		if rerr != nil {
 			return 0, rerr
 		}
-		if now.fingerprint == l.fingerprint && now.sameNotNull(l) {
+		if now.fingerprint == def.fingerprint && now.sameNotNull(def) {
 			if !isDataError(err) {
 				return 0, err
 			}
@@ -69,13 +69,13 @@ func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int,
 			}
 			continue
 		}
-		w.o.Log().Info("the table was changed, rows are written as it is now", "table", l.name())
+		w.o.Log().Info("the table has changed, rows are written as it is now", "table", def.name())
 		w.session.def = now
 	}
 	return refused, err
 }
 
-// errTableChanged: the table is another one than the rows were made for.
+// errTableChanged: the table is no longer the one that the rows were encoded for.
 var errTableChanged = errors.New("the table changes while it is written")
 
 // ensureSession makes sure that there is a session, at the best address that works.
@@ -92,8 +92,8 @@ func (w *writer) ensureSession(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	// The session that there is serves as well: the trial may cost a quarter of
-	// the attempt's time.
+	// The current session still works: the trial may take a quarter of the attempt's
+	// time.
 	if s, err := w.o.connectTo(ctx, w.o.dest, better, 4); err == nil {
 		w.dropSession()
 		w.session = s
@@ -101,8 +101,8 @@ func (w *writer) ensureSession(ctx context.Context) error {
 	return nil
 }
 
-// isServerFault tells errors that another server may not have. Where a connection
-// breaks that is for the next one to find out.
+// isServerFault reports errors that another server may not have. A broken connection
+// is none: the next attempt to connect shows whether the server is down.
 func isServerFault(ctx context.Context, err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -115,8 +115,9 @@ func isServerFault(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
-// dropSession gives the session up: what comes next finds out anew how the table
-// looks. The memory of the rows is left to what may still be sending them.
+// dropSession closes the session: the next one reads the definition of the table
+// again. The memory of the rows is left to the library, which may still be sending
+// them.
 func (w *writer) dropSession() {
 	if w.session != nil {
 		closeQuickly(w.session.conn)
@@ -125,10 +126,10 @@ func (w *writer) dropSession() {
 }
 
 func (w *writer) copyBlock(ctx context.Context, id event.ID) (refused int, err error) {
-	// One query string is one transaction. The key comes first: where an earlier
-	// attempt still runs on the server, this one waits for its end.
-	l := w.session.def
-	sql := w.o.timeLimitsSQL() + w.insertKeySQL(id, 0) + l.copySQL + "; " + l.guardSQL
+	// One query string is one transaction. The key comes first: this attempt waits for an
+	// earlier one that still runs on the server.
+	def := w.session.def
+	sql := w.o.timeLimitsSQL() + w.insertKeySQL(id, 0) + def.copySQL + "; " + def.guardSQL
 	_, err = w.session.conn.CopyFrom(ctx, w.copyData(0, len(w.enc.starts)-1), sql)
 	if w.isDuplicateKey(err) {
 		return w.storedAnswer(ctx, id)
@@ -136,14 +137,15 @@ func (w *writer) copyBlock(ctx context.Context, id event.ID) (refused int, err e
 	return 0, err
 }
 
-// maxTimeLimit is far below where the server's settings of milliseconds end, at
-// 24 days, and the kernel's of seconds, at nine hours.
+// maxTimeLimit is far below the largest values: 24 days for the server's settings in
+// milliseconds, nine hours for the kernel's in seconds.
 const maxTimeLimit = 2 * time.Hour
 
-// timeLimitsSQL are settings for one transaction. An attempt that was given up must not
-// go on for long on the server, where it would hold the block's key: neither
-// behind a lock, nor in a slow statement, nor with a client that is gone.
-// They are no settings of the session, since a pool would hand that to others.
+// timeLimitsSQL are settings for one transaction. An attempt that the sensor has
+// abandoned must not go on for long on the server, where it would hold the block's
+// key: neither behind a lock, nor in a slow statement, nor with a dead client. They
+// are not settings of the session, because a connection pool would hand those to
+// others.
 func (o *Output) timeLimitsSQL() string {
 	ms := max(min(o.Timeout, maxTimeLimit).Milliseconds(), 1)
 	seconds := max(ms/1000, 1)
@@ -156,19 +158,19 @@ func (w *writer) insertKeySQL(id event.ID, refused int) string {
 	return fmt.Sprintf("INSERT INTO %s (id, refused) VALUES ('%s', %d); ", w.session.def.keys.Sanitize(), id, refused)
 }
 
-// copyData are the rows of events from first up to, not including, end.
+// copyData is the data of COPY for the events from first up to, not including, end.
 func (w *writer) copyData(first, end int) io.Reader {
 	rows := w.enc.buf[w.enc.starts[first]:w.enc.starts[end]]
 	return io.MultiReader(bytes.NewReader(copyHeader), bytes.NewReader(rows), bytes.NewReader(copyTrailer))
 }
 
-// isDuplicateKey tells that the block's key is in the table.
+// isDuplicateKey reports whether the block's key is in the table.
 func (w *writer) isDuplicateKey(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.TableName == w.session.def.keys[len(w.session.def.keys)-1]
 }
 
-// storedAnswer returns what an earlier attempt found.
+// storedAnswer returns how many rows an earlier attempt refused.
 func (w *writer) storedAnswer(ctx context.Context, id event.ID) (refused int, err error) {
 	rows, err := queryRows(ctx, w.session.conn, 1, "SELECT refused FROM "+w.session.def.keys.Sanitize()+" WHERE id = $1::uuid", id.String())
 	if err != nil {
@@ -180,29 +182,30 @@ func (w *writer) storedAnswer(ctx context.Context, id event.ID) (refused int, er
 	refused, err = strconv.Atoi(string(rows[0][0]))
 	if err == nil {
 		w.o.alreadyThere.Add(1)
-		w.enc.clamped = 0 // counted, or lost, with the first answer
+		w.enc.clamped = 0 // was counted with the first answer, or lost
 	}
 	return refused, err
 }
 
-// isDataError tells errors that are about a row's values: data exceptions and
-// violated constraints.
+// isDataError reports errors of a row's values: data exceptions and violated
+// constraints.
 func isDataError(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (errorClass(pg) == "22" || errorClass(pg) == "23")
 }
 
-// mayBeOutdated tells errors that may mean that the table is not as it was read.
+// mayBeOutdated reports errors after which the definition of the table has to be read
+// again.
 func mayBeOutdated(err error) bool {
 	var pg *pgconn.PgError
 	return isDataError(err) || errors.As(err, &pg) && (errorClass(pg) == "42" || pg.Code == "08P01") // no such column; a value of another length
 }
 
-// errorClass is the first half of an error's code. The code may be missing.
+// errorClass is the first half of an error code, which may be missing.
 func errorClass(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 
-// deleteOldKeys notes a block's answer, and deletes old keys now and then. That this
-// fails harms nobody soon: it is said, and the next sweeps make up for it.
+// deleteOldKeys records a block's answer and deletes old keys now and then. A failure
+// is logged and does no harm: later sweeps delete the keys.
 func (w *writer) deleteOldKeys(ctx context.Context, id event.ID) {
 	now := time.Now()
 	w.o.answered.add(id, now)
@@ -211,12 +214,12 @@ func (w *writer) deleteOldKeys(ctx context.Context, id event.ID) {
 		return
 	}
 	if err := deleteKeys(ctx, w.session.conn, w.session.def, ids, sweep); err != nil {
-		w.o.Log().Warn("delete old keys of blocks", "table", unquoted(w.session.def.keys), "error", err)
+		w.o.Log().Warn("deleting old keys of blocks failed", "table", unquoted(w.session.def.keys), "error", err)
 		w.dropSession()
 	}
 }
 
-// Close gives the connection back.
+// Close closes the connection.
 func (w *writer) Close() error {
 	w.dropSession()
 	return nil

@@ -39,12 +39,12 @@ func TestPostgresCommands(t *testing.T) {
 	f(1, "takes no arguments", "sql", "queries")
 	f(1, `psqltable: "a-b"`, "sql", "--psqltable=a-b")
 	f(0, "GRANT SELECT, INSERT, DELETE ON queries_blocks TO sensor;", "sql", "--config", ini, "--PsqlUser=sensor")
-	f(1, "no   table queries is not there", "check", "--config", ini)
+	f(1, "no   table queries does not exist", "check", "--config", ini)
 	f(1, "permission denied for schema public", "init", "--config", ini)
 	f(0, "gave sensor the rights", "init", "--config", ini, "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqluser=sensor")
 	f(0, "OK: records can be written", "check", "--config", ini)
 	t.Setenv("DNSMONSTER_PSQLTABLE", "other")
-	f(1, "no   table other is not there", "check", "--config", ini)
+	f(1, "no   table other does not exist", "check", "--config", ini)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestPostgresAtTheStart(t *testing.T) {
 			t.Errorf("%s%s: exit status %d, want 1, and one line with %q:\n%s", user, query, r.Code, want, r.Log)
 		}
 	}
-	f("sensor:HushHush", "", "t", "put user and password of --psqlendpoint right")
+	f("sensor:HushHush", "", "t", "correct user and password in --psqlendpoint")
 	f("sensor:Hush-Hush", "", "t", "dnsmonster-sensor postgres sql --psqluser=sensor")
 	f("sensor:Hush-Hush", "", "no.t", "CREATE SCHEMA no")
 	f("sensor:Hush-Hush", "?sslmode=verify-full", "t", "the server has no TLS")
