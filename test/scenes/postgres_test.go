@@ -41,7 +41,7 @@ func TestPostgresCommands(t *testing.T) {
 	f(0, "GRANT SELECT, INSERT, DELETE ON queries_blocks TO sensor;", "sql", "--config", ini, "--PsqlUser=sensor")
 	f(1, "no   table queries does not exist", "check", "--config", ini)
 	f(1, "permission denied for schema public", "init", "--config", ini)
-	f(0, "gave sensor the rights", "init", "--config", ini, "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqluser=sensor")
+	f(0, "granted sensor the rights", "init", "--config", ini, "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqluser=sensor")
 	f(0, "OK: records can be written", "check", "--config", ini)
 	t.Setenv("DNSMONSTER_PSQLTABLE", "other")
 	f(1, "no   table other does not exist", "check", "--config", ini)
