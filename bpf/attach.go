@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mode is a way to attach.
+// Mode says by which hooks of the kernel packets are captured.
 type Mode string
 
 // The modes.
@@ -22,22 +22,22 @@ const (
 	ModeXDP    Mode = "xdp"    // ingress by XDP, egress as TCX or clsact
 )
 
-// Attachment is the programs on one interface. It follows the interface through
-// down and up, and, except in clsact mode, dies with the process.
+// Attachment holds the programs on one interface. They stay attached while the
+// interface goes down and up. Except in clsact mode, they are gone with the process.
 type Attachment struct {
 	mode  Mode
-	hooks []attached
+	hooks []attachedProgram
 }
 
-// attached is one program in place.
-type attached struct {
+// attachedProgram is one program on its hook.
+type attachedProgram struct {
 	id    hookID
 	how   string
 	close func() error
 	alive func() bool
 }
 
-// device is what has to be known of an interface to choose programs.
+// device is what Attach must know about an interface to choose the programs.
 type device struct {
 	index    int
 	name     string
@@ -45,9 +45,9 @@ type device struct {
 	loopback bool
 }
 
-// Attach puts the programs on an interface. On loopback, where each packet
-// passes egress and then ingress, it is ingress alone. Filters that a killed
-// process has left there are removed first.
+// Attach attaches the programs to an interface; on loopback, where each packet
+// passes egress and then ingress, only to ingress. It first removes filters that
+// a killed process has left there.
 func (k *Kernel) Attach(ifindex int, mode Mode) (*Attachment, error) {
 	dev, err := findDevice(ifindex)
 	if err != nil {
@@ -66,7 +66,7 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 		both = both[:1]
 	}
 	if a.mode != ModeClsact {
-		if err := removeStale(dev); err != nil {
+		if err := removeStaleOn(dev); err != nil {
 			return err
 		}
 	}
@@ -97,11 +97,11 @@ func (k *Kernel) program(id hookID, dev device, suffix string) *ebpf.Program {
 
 func (k *Kernel) attachTCX(a *Attachment, dev device, hooks []hookID) error {
 	for _, id := range hooks {
-		// At the head: behind a program that ends the chain we would see nothing.
+		// At the head: after a program that ends the chain we would see nothing.
 		l, err := link.AttachTCX(link.TCXOptions{
 			Interface: dev.index,
 			Program:   k.program(id, dev, ""),
-			Attach:    tcxType(id),
+			Attach:    tcxAttachType(id),
 			Anchor:    link.Head(),
 		})
 		if err != nil {
@@ -112,7 +112,7 @@ func (k *Kernel) attachTCX(a *Attachment, dev device, hooks []hookID) error {
 	return nil
 }
 
-func tcxType(id hookID) ebpf.AttachType {
+func tcxAttachType(id hookID) ebpf.AttachType {
 	if id == hookEgress {
 		return ebpf.AttachTCXEgress
 	}
@@ -120,13 +120,13 @@ func tcxType(id hookID) ebpf.AttachType {
 }
 
 func (a *Attachment) addLink(id hookID, how string, l link.Link, ifindex int) {
-	a.hooks = append(a.hooks, attached{id: id, how: how, close: l.Close, alive: func() bool { return linkAlive(l, ifindex) }})
+	a.hooks = append(a.hooks, attachedProgram{id: id, how: how, close: l.Close, alive: func() bool { return linkAlive(l, ifindex) }})
 }
 
-// linkAlive is false once the interface is gone, or somebody has detached the
-// program: the link stays, with nothing to hold on to. It is false, too, where
-// another namespace has given the interface another number, which here may be
-// that of a different one.
+// linkAlive returns false once the interface is gone or somebody has detached the
+// program; the link itself remains. It also returns false if the interface has
+// moved to another namespace under another index, since that index may belong to a
+// different interface here.
 func linkAlive(l link.Link, ifindex int) bool {
 	info, err := l.Info()
 	if err != nil {
@@ -141,8 +141,8 @@ func linkAlive(l link.Link, ifindex int) bool {
 	return false
 }
 
-// Alive is false once the interface has been deleted, or somebody else has
-// detached a program.
+// Alive returns false once the interface has been deleted, or somebody else has
+// detached one of the programs.
 func (a *Attachment) Alive() bool {
 	for _, h := range a.hooks {
 		if !h.alive() {
@@ -152,7 +152,7 @@ func (a *Attachment) Alive() bool {
 	return true
 }
 
-// Hooks names the hooks in use, as HookCounters does.
+// Hooks returns the hooks in use, with the names of HookCounters.
 func (a *Attachment) Hooks() []string {
 	var names []string
 	for _, h := range a.hooks {
@@ -161,7 +161,7 @@ func (a *Attachment) Hooks() []string {
 	return names
 }
 
-// Describe says where the programs are, for one line in a log.
+// Describe says where the programs are attached, for one line in a log.
 func (a *Attachment) Describe() string {
 	var parts []string
 	for _, h := range a.hooks {
@@ -170,8 +170,8 @@ func (a *Attachment) Describe() string {
 	return strings.Join(parts, ", ")
 }
 
-// Close detaches, and leaves nothing behind. An interface that has gone in the
-// meantime is no error.
+// Close detaches the programs and leaves nothing behind. An interface that is gone
+// in the meantime is no error.
 func (a *Attachment) Close() error {
 	var errs []error
 	for _, h := range a.hooks {
@@ -181,6 +181,13 @@ func (a *Attachment) Close() error {
 	}
 	a.hooks = nil
 	return errors.Join(errs...)
+}
+
+// CheckInterface returns an error that says why the programs cannot read an
+// interface's frames, nil if they can.
+func CheckInterface(ifindex int) error {
+	_, err := findDevice(ifindex)
+	return err
 }
 
 func findDevice(ifindex int) (device, error) {
@@ -206,8 +213,8 @@ func findDevice(ifindex int) (device, error) {
 	return dev, nil
 }
 
-// linkType asks for the number itself; the library gives a word that is not the
-// same for all versions.
+// linkType returns the kernel's ARPHRD number. The netlink library has only a word
+// for it, which differs between its versions.
 func linkType(ifindex int) (uint16, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)

@@ -14,12 +14,11 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// passing ends the TC chain, or lets XDP go on.
-func passing(t *testing.T, typ ebpf.ProgramType, verdict int32) *ebpf.Program {
+// verdictProgram loads a program that returns a constant.
+func verdictProgram(t testing.TB, typ ebpf.ProgramType, verdict int32) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name:         "neighbour",
@@ -33,6 +32,13 @@ func passing(t *testing.T, typ ebpf.ProgramType, verdict int32) *ebpf.Program {
 	t.Cleanup(func() { p.Close() })
 	return p
 }
+
+// The verdicts of verdictProgram.
+const (
+	tcActUnspec = -1 // next program of the chain
+	tcActOK     = 0  // ends the chain
+	xdpPass     = 2
+)
 
 func needTCX(t *testing.T) {
 	t.Helper()
@@ -55,7 +61,8 @@ func needMode(t *testing.T, mode Mode) {
 	}
 }
 
-// Both directions, down and up, and nothing left.
+// Both directions are captured, also after the interface was down, and closing leaves
+// nothing behind.
 func TestBothDirections(t *testing.T) {
 	f := func(mode Mode, wantHooks ...string) {
 		t.Run(string(mode), func(t *testing.T) {
@@ -97,7 +104,7 @@ func TestBothDirections(t *testing.T) {
 	f(ModeXDP, "xdp", "tc egress")
 }
 
-// A packet on lo is one packet.
+// A packet on lo is captured once, though it passes both hooks.
 func TestLoopback(t *testing.T) {
 	f := func(mode Mode, hook string) {
 		t.Run(string(mode), func(t *testing.T) {
@@ -117,7 +124,7 @@ func TestLoopback(t *testing.T) {
 	f(ModeXDP, "xdp")
 }
 
-// Behind a program that ends the chain we would see nothing.
+// After a program that ends the chain we would see nothing.
 func TestAheadOfOthers(t *testing.T) {
 	inNamespace(t)
 	needTCX(t)
@@ -125,7 +132,7 @@ func TestAheadOfOthers(t *testing.T) {
 	v0, v1 := veth(t)
 	other := func(where link.Anchor) {
 		l, err := link.AttachTCX(link.TCXOptions{
-			Interface: v0, Program: passing(t, ebpf.SchedCLS, 0), Attach: ebpf.AttachTCXIngress, Anchor: where,
+			Interface: v0, Program: verdictProgram(t, ebpf.SchedCLS, tcActOK), Attach: ebpf.AttachTCXIngress, Anchor: where,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +145,7 @@ func TestAheadOfOthers(t *testing.T) {
 	send(t, v1, query4(80))
 	s.seen("tc ingress", 1)
 
-	// One that goes ahead of us later can be told, and not helped.
+	// Another program may go ahead of ours later: that is reported, and not prevented.
 	other(link.Head())
 	wantLines(t, v0, "1 of 3: neighbour", "2 of 3: dnsmonster_in", "3 of 3: neighbour", "egress")
 	send(t, v1, query4(80))
@@ -147,7 +154,7 @@ func TestAheadOfOthers(t *testing.T) {
 
 const attachEnv = "DNSMONSTER_TEST_ATTACH"
 
-// TestMain is also the process that attachAndKill starts.
+// TestMain is also the main function of the process that attachAndKill starts.
 func TestMain(m *testing.M) {
 	if what := os.Getenv(attachEnv); what != "" {
 		if err := attachUntilKilled(what); err != nil {
@@ -176,7 +183,7 @@ func attachUntilKilled(what string) error {
 	return errors.New("not killed")
 }
 
-// attachAndKill attaches in another process, calls during while that runs, and
+// attachAndKill attaches in another process, calls during while that process runs, and
 // kills it.
 func attachAndKill(t *testing.T, ifindex int, mode Mode, during func()) {
 	t.Helper()
@@ -238,20 +245,13 @@ func TestStaleFilters(t *testing.T) {
 	f("tcx", ModeTCX, false)
 }
 
-// What others put into a qdisc that we made stays, and so does the qdisc.
+// Filters of others in a qdisc that we added stay, and so does the qdisc.
 func TestClsactKeepsFiltersOfOthers(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{})
 	v0, v1 := veth(t)
 	a := s.attach(v0, ModeClsact)
-	if err := netlink.FilterAdd(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: v0, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 5,
-		},
-		Fd: passing(t, ebpf.SchedCLS, 0).FD(), Name: "neighbour", DirectAction: true,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	addFilter(t, neighbourFilter(t, v0, 5, 1))
 	wantLines(t, v0, "ingress: dnsmonster-sensor", "ingress: neighbour, bpf, priority 5", "egress: dnsmonster-sensor")
 	send(t, v1, query4(80))
 	s.seen("tc ingress", 1)
@@ -266,7 +266,7 @@ func TestXDPBesideAnother(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{XDP: true})
 	v0, _ := veth(t)
-	l, err := link.AttachXDP(link.XDPOptions{Program: passing(t, ebpf.XDP, 2), Interface: v0})
+	l, err := link.AttachXDP(link.XDPOptions{Program: verdictProgram(t, ebpf.XDP, xdpPass), Interface: v0})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestInterfaceGone(t *testing.T) {
 	f(ModeXDP)
 }
 
-// A process may load, drop everything, and only then attach.
+// A process may load, drop all capabilities, and only then attach.
 func TestWithoutRights(t *testing.T) {
 	inNamespace(t)
 	needTCX(t)
@@ -327,12 +327,7 @@ func TestWithoutRights(t *testing.T) {
 	}
 	defer unix.Close(out)
 
-	// Of this thread alone, which ends with the test.
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		t.Fatal(err)
-	}
+	dropCapabilities(t)
 	missing := "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"
 	if _, err := Load(Options{Ports: []uint16{53}, Rings: 1, RingBytes: MinRingBytes}); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("error %v, want %q", err, missing)
@@ -356,7 +351,17 @@ func TestWithoutRights(t *testing.T) {
 	}
 }
 
-// What others take off, as `bpftool link detach` does, is not alive any more.
+// dropCapabilities drops those of this thread only, which ends with the test.
+func dropCapabilities(t *testing.T) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program that others detach, as `bpftool link detach` does, is not alive any more.
 func TestDetachedByOthers(t *testing.T) {
 	s := newKit(t, Options{XDP: true})
 	f := func(mode Mode, program string) {

@@ -8,11 +8,10 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 )
 
-// One measurement is the least of many short runs, with the programs taking
-// turns, so that another load on the machine hits all alike.
+// A figure is the minimum of many short runs. The programs take turns, so that other
+// load on the machine hits all of them alike.
 const (
 	benchRounds  = 60
 	benchRepeats = 8000
@@ -24,12 +23,12 @@ type benchCase struct {
 	prog   *ebpf.Program
 	packet []byte
 	ring   *Ring   // drained after each round
-	wanted float64 // ns on top of the empty program
+	wanted float64 // ns beyond the empty program
 	best   float64
 }
 
-// BenchmarkPrograms measures what one packet costs, by running the programs on
-// it, and prints a table. b.N means nothing to it.
+// BenchmarkPrograms runs the programs on single packets and prints a table of what
+// each costs. It ignores b.N.
 func BenchmarkPrograms(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root: it loads programs into the kernel")
@@ -75,7 +74,7 @@ func (c *benchCase) run(b *testing.B) {
 		n++
 	}
 	c.ring.Release()
-	// An interrupted system call is started again, so there may be more.
+	// An interrupted system call starts again, so there may be more.
 	if n < benchRepeats {
 		b.Fatalf("%s: %d of %d packets in the ring", c.name, n, benchRepeats)
 	}
@@ -101,7 +100,7 @@ func benchCases(b *testing.B) []benchCase {
 	other6 := eth(0x86dd, ip6(a6, b6, 6, tcp(40000, 443, fill(38))))
 	arp := eth(0x0806, fill(46))
 	return []benchCase{
-		{name: "tc empty", prog: emptyProgram(b, ebpf.SchedCLS), packet: query4(80)},
+		{name: "tc empty", prog: verdictProgram(b, ebpf.SchedCLS, tcActUnspec), packet: query4(80)},
 		{name: "tc other port", prog: tc(all), packet: other, wanted: 10},
 		{name: "tc other port IPv6 TCP", prog: tc(all), packet: other6, wanted: 10},
 		{name: "tc ARP", prog: tc(all), packet: arp, wanted: 10},
@@ -110,27 +109,9 @@ func benchCases(b *testing.B) []benchCase {
 		{name: "tc captured 80", prog: tc(all), packet: query4(80), ring: ring, wanted: 130},
 		{name: "tc captured 300", prog: tc(all), packet: query4(300), ring: ring, wanted: any},
 		{name: "tc captured 1400", prog: tc(all), packet: query4(1400), ring: ring, wanted: any},
-		{name: "xdp empty", prog: emptyProgram(b, ebpf.XDP), packet: query4(80)},
+		{name: "xdp empty", prog: verdictProgram(b, ebpf.XDP, xdpPass), packet: query4(80)},
 		{name: "xdp other port", prog: xdp, packet: other, wanted: 10},
 		{name: "xdp captured 80", prog: xdp, packet: query4(80), ring: ring, wanted: 130},
 		{name: "xdp captured 1400", prog: xdp, packet: query4(1400), ring: ring, wanted: any},
 	}
-}
-
-// emptyProgram lets the packet go on and does nothing else.
-func emptyProgram(b *testing.B, t ebpf.ProgramType) *ebpf.Program {
-	verdict := int32(-1) // TC_ACT_UNSPEC
-	if t == ebpf.XDP {
-		verdict = 2 // XDP_PASS
-	}
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type:         t,
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
-		License:      "MIT",
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { p.Close() })
-	return p
 }

@@ -1,7 +1,12 @@
-// Package bpf is the kernel's part: programs that choose DNS packets, count
-// all, and copy the chosen ones into rings; and what loads and attaches them.
+// Package bpf loads and attaches the kernel programs, which choose DNS packets, count
+// all packets, and copy the chosen ones into rings. Options and interface indexes
+// come in; rings of records and counters go out. It must not import anything of this
+// project; its tests compare it with userspace/packet and userspace/decode. The tests
+// build their packets from parts (packets_test.go), and run the programs on them or
+// send them through interfaces in a network namespace of their own. README.md says
+// what is in which file.
 //
-// The network namespace is that of the calling thread.
+// All functions work in the network namespace of the calling thread.
 package bpf
 
 import (
@@ -16,33 +21,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MinRingBytes is the smallest ring that holds a packet of 64 KiB. For all that
-// the kernel puts together, of up to 512 KiB, it takes a ring of 1 MiB.
+// MinRingBytes is the smallest ring that holds a packet of 64 KiB. Frames that the
+// kernel has merged, of up to 512 KiB, need a ring of 1 MiB.
 const MinRingBytes = 128 << 10
 
-// The compiler refuses a negative one: such a packet would never fit.
+// The compiler refuses a negative number: a packet of 64 KiB would never fit.
 const _ = uint(MinRingBytes - (sensorRecordSizeCLASS_6 + ringHeader))
 
 // Options are fixed once the programs are loaded.
 type Options struct {
 	Ports         []uint16 // UDP and TCP; a packet matches by either of its ports
 	Keep, Of      uint32   // deliver Keep of every Of packets; 0 of 0 is all
-	FlowSampling  bool     // choose UDP by conversation, not by packet
+	FlowSampling  bool     // sample UDP by conversation, not by packet
 	SnapLen       uint32   // bytes of a frame to deliver; 0 is all
 	Rings         int      // one for each lane
 	RingBytes     int      // of each ring: a power of two, at least MinRingBytes
-	FragmentQuota uint32   // fragments of unknown datagrams to let through, a second and CPU
-	XDP           bool     // load the XDP programs too
+	FragmentQuota uint32   // fragments of unknown datagrams to deliver, per second and CPU
+	XDP           bool     // load the XDP programs, too
 
-	// Decap are the tunnels that are chosen by what they carry, as packet.Tunnel
-	// numbers them, or PPPoE; they are looked into one level deep. TunnelPorts
-	// says which UDP ports carry tunnels, of the kinds in Decap and others: what
-	// is nested is let through.
+	// Decap lists the tunnels to look into, one level deep, by the numbers of
+	// packet.Tunnel, or PPPoE. TunnelPorts says which UDP ports carry which tunnels,
+	// also those that are not in Decap: a nested tunnel is recognized by them, and
+	// delivered whole.
 	Decap       []uint8
 	TunnelPorts []TunnelPort
 }
 
-// PPPoE stands among the tunnels of Options.Decap.
+// PPPoE is a tunnel for Options.Decap that packet.Tunnel does not have.
 const PPPoE = uint8(sensorTunnelTUNNEL_PPPOE)
 
 // TunnelPort is a UDP port that carries a tunnel.
@@ -54,15 +59,15 @@ type TunnelPort struct {
 // MaxTunnelPorts bounds Options.TunnelPorts.
 const MaxTunnelPorts = len(sensorSettings{}.Ports)
 
-// Kernel is what is loaded. Attaching and reading need no rights that Load did
-// not need, so that a process can drop them in between: TCX, XDP and counters
-// then need none, clsact and describing neighbours need CAP_NET_ADMIN.
+// Kernel holds the loaded programs and maps. A process can drop its rights after
+// Load: TCX, XDP and counters need none afterwards; clsact and FindNeighbours need
+// CAP_NET_ADMIN.
 type Kernel struct {
 	coll  *ebpf.Collection
 	maps  []*ebpf.Map // of the rings
 	rings []*Ring
 	hooks []hookID
-	tcx   bool // asked while there are rights to ask
+	tcx   bool // the kernel has TCX; probed while the process has the rights to
 }
 
 type hookID sensorHookId
@@ -77,8 +82,8 @@ func (h hookID) String() string {
 	return [...]string{hookXDP: "xdp", hookIngress: "tc ingress", hookEgress: "tc egress"}[h]
 }
 
-// noFrags is appended to the name of a copy of an XDP program that does not
-// take frames in several buffers: not every driver can give those.
+// noFrags ends the names of copies of the XDP programs that take no frames in several
+// buffers: not every driver supports those.
 const noFrags = "_nofrags"
 
 func (o *Options) check() error {
@@ -97,7 +102,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-// watermark is how many bytes of a ring are worth waking its reader for.
+// watermark returns the number of unread bytes at which the kernel wakes a reader.
 func (o *Options) watermark() int { return min(o.RingBytes/8, 256<<10) }
 
 func (o *Options) settings() sensorSettings {
@@ -122,15 +127,15 @@ func (o *Options) settings() sensorSettings {
 	return s
 }
 
-// Load loads programs and maps; nothing is attached yet. The caller closes the
-// Kernel. What the kernel refuses is explained as far as it can be found out:
-// the rights that are missing by name, or what the kernel does not have.
+// Load loads programs and maps, and attaches nothing. The caller closes the Kernel.
+// If the kernel refuses, the error names the rights or the kernel feature that are
+// missing, as far as probing can tell.
 func Load(o Options) (*Kernel, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
-	// Needed up to Linux 5.11; where it fails, loading tells why. The library's
-	// package for it asks the kernel as soon as it is linked in, at every start.
+	// Needed before Linux 5.11; if it fails, loading says why. The library's package
+	// rlimit would probe the kernel at every start of the program.
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	k, err := load(o)
 	if err != nil {
@@ -189,38 +194,44 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	rings.MaxEntries = uint32(o.Rings)
 	rings.InnerMap.MaxEntries = uint32(o.RingBytes)
 	for name, p := range spec.Programs {
-		p.Name = shownName(p.Type, name)
+		p.Name = displayName(p.Type, name)
 	}
 	for _, name := range []string{sensorProgXdpEth, sensorProgXdpL3} {
 		if !o.XDP {
 			delete(spec.Programs, name)
 			continue
 		}
-		whole := spec.Programs[name].Copy()
-		whole.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
-		spec.Programs[name+noFrags] = whole
+		p := spec.Programs[name].Copy()
+		p.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
+		spec.Programs[name+noFrags] = p
 	}
 	return nil
 }
 
-// shownName is what other people's tools show: at most 15 characters.
-func shownName(t ebpf.ProgramType, name string) string {
+// namePrefix begins the name that bpftool and others show of each of our programs.
+const namePrefix = "dnsmonster_"
+
+// displayName returns a program's name for such tools, at most 15 characters.
+func displayName(t ebpf.ProgramType, name string) string {
 	switch {
 	case t == ebpf.XDP:
-		return "dnsmonster_xdp"
+		return namePrefix + "xdp"
 	case strings.HasPrefix(name, "tc_egress"):
-		return "dnsmonster_out"
+		return namePrefix + "out"
 	}
-	return "dnsmonster_in"
+	return namePrefix + "in"
 }
 
-// Rings returns the rings, one for each lane. They are the Kernel's and closed
-// with it.
+// IsOurs reports whether a program of this name is one of this package's, loaded by
+// any process.
+func IsOurs(program string) bool { return strings.HasPrefix(program, namePrefix) }
+
+// Rings returns the rings, one for each lane. They belong to the Kernel and are
+// closed with it.
 func (k *Kernel) Rings() []*Ring { return k.rings }
 
-// Close frees programs, maps and rings: nobody may look at a record any more.
-// What is attached keeps running until its own Close, into rings that nobody
-// reads.
+// Close frees programs, maps and rings; records of the rings must not be used any
+// more. Attached programs keep running until their Attachment is closed.
 func (k *Kernel) Close() error {
 	if k.coll != nil {
 		k.coll.Close()
@@ -236,7 +247,7 @@ func (k *Kernel) Close() error {
 	return errors.Join(errs...)
 }
 
-// ObjectHash names the compiled programs, for bug reports.
+// ObjectHash identifies the compiled programs, for bug reports.
 func ObjectHash() string {
 	sum := sha256.Sum256(_SensorBytes)
 	return hex.EncodeToString(sum[:6])

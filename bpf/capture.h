@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* One packet into one ring. */
+/* Copies one packet into one ring. */
 #ifndef DNSMONSTER_CAPTURE_H
 #define DNSMONSTER_CAPTURE_H
 
 #include "record.h"
 #include "sensor.h"
 
-/* What the two kinds of context say about a frame. */
+/* What both kinds of context say about a frame. */
 struct frame {
 	__u64 len;
 	__u32 ifindex;
@@ -43,11 +43,11 @@ static __always_inline long load_bytes(void *ctx, const enum hook_id id, __u32 o
 	return bpf_skb_load_bytes(ctx, off, to, n);
 }
 
-/* Waking the reader for each record costs it far more than reading it, and costs
- * us an interrupt. A reader sleeps only when its ring is empty, so it is woken
- * where the watermark is crossed and not beyond: a reader that has fallen behind
- * is awake. The slack is for what other CPUs reserve at the same time; and if a
- * crossing is missed, the reader looks by itself every few milliseconds.
+/* Waking the reader for each record costs the reader far more than reading it, and
+ * costs this CPU an interrupt. A reader sleeps only when its ring is empty, so it is
+ * woken when the watermark is crossed and not above it: a reader that has fallen
+ * behind is awake. The slack covers what other CPUs reserve at the same time. If a
+ * crossing is missed, the reader's timer wakes it some milliseconds later.
  */
 #define WAKE_SLACK 4096
 
@@ -59,7 +59,7 @@ static __always_inline __u64 wakeup(void *ring, const __u64 size)
 	return above < size + WAKE_SLACK ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* n bytes of f into a record of at most size bytes; size is a constant. */
+/* Copies n bytes of f into a record of at most size bytes; size is a constant. */
 static __always_inline enum outcome put(void *ctx, void *ring, const enum hook_id id,
 					const struct frame *f, __u64 n,
 					const __u64 size)
@@ -83,7 +83,7 @@ static __always_inline enum outcome put(void *ctx, void *ring, const enum hook_i
 	__builtin_memset(r->header.reserved, 0, sizeof(r->header.reserved));
 
 	/* clang knows 0 < n <= size - sizeof(*r) here and would drop the tests. The
-	 * verifier knows only what it sees tested, so hide n from clang, and test
+	 * verifier knows only what the code tests, so hide n from clang, and test
 	 * n - 1: old verifiers do not learn n != 0 from a branch.
 	 */
 	n--;
@@ -117,7 +117,7 @@ static __always_inline enum outcome put_by_class(void *ctx, void *ring,
 	if (need <= CLASS_6)
 		return put(ctx, ring, id, f, n, CLASS_6);
 	if (id == HOOK_XDP)
-		return COPY_FAILED; /* never: see capture() */
+		return COPY_FAILED; /* unreachable: see capture() */
 	if (need <= CLASS_7)
 		return put(ctx, ring, id, f, n, CLASS_7);
 	return put(ctx, ring, id, f, n, CLASS_8);
@@ -127,7 +127,7 @@ static __always_inline enum outcome capture(void *ctx, struct hook *h,
 					    const enum hook_id id, const bool ethernet,
 					    __u64 hash)
 {
-	/* bpf_xdp_load_bytes() takes no more at once. */
+	/* bpf_xdp_load_bytes() copies at most 65535 bytes. */
 	const __u64 max = id == HOOK_XDP ? 65535 : CLASS_8 - sizeof(struct record);
 	__u32 lane = (hash >> 32) * config.rings >> 32;
 	struct frame f = { .flags = ethernet ? 0 : RECORD_L3 };

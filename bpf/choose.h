@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* Whether a packet is wanted: ports, fragments, sampling. */
+/* Decides whether a packet is wanted: by ports, fragments and sampling. */
 #ifndef DNSMONSTER_CHOOSE_H
 #define DNSMONSTER_CHOOSE_H
 
@@ -9,19 +9,19 @@
 
 #define NSEC_PER_SEC 1000000000ULL
 
-static __always_inline bool watched(__u16 port)
+static __always_inline bool is_dns_port(__u16 port)
 {
 	__u32 i = port >> 3;
 
-	/* Old verifiers lose the bound of a byte-swapped port, and clang drops a
-	 * mask that it knows to be useless.
+	/* Old verifiers lose the bound of a byte-swapped port, and clang drops a mask
+	 * that it knows to be redundant.
 	 */
 	barrier_var(i);
 	i &= sizeof(port_bits) - 1;
 	return port_bits[i] >> (port & 7) & 1;
 }
 
-/* Keeps exactly sample_keep of any sample_of packets in a row. */
+/* Keeps exactly sample_keep of any sample_of consecutive packets. */
 static __always_inline bool sampled_by_count(struct hook *h)
 {
 	__u64 credit = h->sample_credit + config.sample_keep;
@@ -53,27 +53,27 @@ static __always_inline enum outcome sample(struct hook *h, const struct packet *
 	return keep ? WANTED : SAMPLED_OUT;
 }
 
-static __always_inline bool is_watched(const struct packet *p)
+static __always_inline bool has_dns_port(const struct packet *p)
 {
-	return watched(p->dport) || watched(p->sport);
+	return is_dns_port(p->dport) || is_dns_port(p->sport);
 }
 
 static __always_inline enum outcome choose_by_ports(struct hook *h,
 						    const struct packet *p)
 {
-	return is_watched(p) ? sample(h, p) : NOT_DNS;
+	return has_dns_port(p) ? sample(h, p) : NOT_DNS;
 }
 
-/* A later fragment whose first one we did not see, or a header chain that we do
- * not follow to its end. User space will tell what it is; the quota bounds what
- * a flood of other people's fragments can push into the ring.
+/* For a later fragment whose first fragment we did not see, or a header chain that
+ * we do not follow to its end. User space finds out what it is; the quota bounds how
+ * much of a flood of foreign fragments gets into the ring.
  */
 static __always_inline enum outcome choose_unknown(struct hook *h,
 						   const struct packet *p)
 {
 	__u64 now, elapsed, credit;
 
-	/* Sampling by flow has no ports here, and its ratio no meaning. */
+	/* Sampling by flow needs ports, which are not known here. */
 	if (config.sample_of && !config.sample_flow && !sampled_by_hash(hash_pair(p)))
 		return SAMPLED_OUT;
 
@@ -96,7 +96,7 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 {
 	__builtin_memset(k, 0, sizeof(*k));
 	k->frag = p->frag;
-	k->around = p->around;
+	k->tunnel_id = p->tunnel_id;
 	k->version = p->version;
 	if (p->version == 4) {
 		const struct iphdr *ip = p->l3;
@@ -114,7 +114,7 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 	}
 }
 
-/* What was decided about the datagram's first fragment. */
+/* Returns what was decided about the datagram's first fragment. */
 static __always_inline enum outcome choose_later(struct hook *h, const struct packet *p)
 {
 	struct fragment_key key;
@@ -125,7 +125,7 @@ static __always_inline enum outcome choose_later(struct hook *h, const struct pa
 	return known ? *known : choose_unknown(h, p);
 }
 
-/* A full or busy table makes the later fragments unknown, no worse. */
+/* If the table is full or busy, the later fragments are merely unknown. */
 static __always_inline void remember(const struct packet *p, enum outcome o)
 {
 	struct fragment_key key;
@@ -147,7 +147,7 @@ static __always_inline enum outcome choose_fragment(struct hook *h, enum parsed 
 	return o;
 }
 
-/* WANTED, or the outcome of a packet that is not. */
+/* Returns WANTED, or the outcome of a packet that is not wanted. */
 static __always_inline enum outcome choose(struct hook *h, enum parsed found,
 					   const struct packet *p)
 {

@@ -61,7 +61,7 @@ func TestChoice(t *testing.T) {
 	f("delivered", "four extension headers", v6, four(17, q))
 	f("not_dns", "four extension headers, other port", v6, four(17, other))
 	f("not_dns", "four extension headers, ICMPv6", v6, four(58, q))
-	f("delivered", "five, of unknown end", v6, four(60, ext(17, 0, other)))
+	f("delivered", "five extension headers, the rest unknown", v6, four(60, ext(17, 0, other)))
 	f("not_dns", "an extension header that ends outside", v6, ip6(a6, b6, 60, ext(17, 0, q))[:44])
 	f("not_dns", "a fragment header that ends outside", v6, ip6(a6, b6, 44, fill(4)))
 	f("delivered", "headers of 280 bytes", v6, ip6(a6, b6, 60, ext(17, 28, q)))
@@ -80,7 +80,7 @@ func TestChoice(t *testing.T) {
 	f("not_dns", "ARP", 0x0806, fill(28))
 }
 
-// The kernel runs a program for TC on nothing shorter than an IP header.
+// The kernel does not run a program for TC on less than an IP header.
 func TestChoiceOfHalfAHeader(t *testing.T) {
 	needXDP(t)
 	s := newKit(t, Options{XDP: true})
@@ -105,10 +105,10 @@ func TestFragments(t *testing.T) {
 	}
 	q, other := udp(40000, 53, fill(64)), udp(40000, 443, fill(64))
 
-	f("frag_quota", frag(1, 0x2005, fill(64)))                       // before its first one
+	f("frag_quota", frag(1, 0x2005, fill(64)))                       // before its first fragment
 	f("delivered", frag(1, 0x2000, q))                               // DNS
 	f("delivered", frag(1, 0x2005, fill(64)))                        // follows it
-	f("delivered", frag(1, 0x000a, fill(64)))                        // and the last one
+	f("delivered", frag(1, 0x000a, fill(64)))                        // the last fragment
 	f("frag_quota", frag(2, 0x000a, fill(64)))                       // another datagram
 	f("not_dns", frag(3, 0x2000, other))                             // not DNS
 	f("not_dns", frag(3, 0x0005, fill(64)))                          // follows it
@@ -117,7 +117,7 @@ func TestFragments(t *testing.T) {
 	s.want("delivered", sensorProgXdpEth, frag(4, 0x0005, fill(64))) // one table for all hooks
 	f("not_dns", eth(0x0800, ip4with(ip4opts{frag: 5}, a4, b4, 1, fill(64))))
 
-	// What only the second walk follows, it remembers, too.
+	// The second walk remembers verdicts, too.
 	old := func(id, bits uint16, proto byte, payload []byte) []byte {
 		return eth(0x9100, vlan(7, 0x0800, ip4with(ip4opts{id: id, frag: bits}, a4, b4, proto, payload)))
 	}
@@ -137,9 +137,9 @@ func TestFragments(t *testing.T) {
 	f("delivered", v6(17, 5, 0, 1, fill(64)))
 	f("not_dns", v6(17, 0, 1, 2, other))
 	f("not_dns", v6(17, 5, 0, 2, fill(64)))
-	f("not_dns", v6(58, 5, 0, 3, fill(64))) // ICMPv6 is known without a first one
+	f("not_dns", v6(58, 5, 0, 3, fill(64))) // the header says that it is ICMPv6
 	f("not_dns", v6(60, 0, 1, 4, ext(58, 0, fill(64))))
-	f("not_dns", v6(60, 5, 0, 4, fill(64))) // the first one told
+	f("not_dns", v6(60, 5, 0, 4, fill(64))) // known from the first fragment
 	f("delivered", v6(60, 0, 1, 5, ext(17, 0, q)))
 	f("delivered", v6(60, 5, 0, 5, fill(64)))
 	f("frag_quota", eth(0x86dd, ip6(a6, b6, 0, ext(43, 0, ext(60, 0, ext(60, 0, ext(60, 0, ext(17, 0, q))))))))
@@ -204,7 +204,7 @@ func TestSamplingRefuses(t *testing.T) {
 	f(1, 0)
 }
 
-// flow is a random conversation; wire order is by the caller.
+// flow is the addresses and ports of a conversation.
 type flow struct {
 	src, dst     netip.Addr
 	sport, dport uint16
@@ -246,7 +246,7 @@ func (f flow) hash() packet.Hash {
 	return packet.HashFlow(f.src.AsSlice(), f.dst.AsSlice(), f.sport, f.dport)
 }
 
-// The kernel and user space put a packet on the same lane.
+// The kernel and user space choose the same lane for a packet.
 func TestLanes(t *testing.T) {
 	const lanes = 13
 	s := newKit(t, Options{Rings: lanes, RingBytes: MinRingBytes, XDP: true})
@@ -275,7 +275,7 @@ func TestLanes(t *testing.T) {
 	}
 }
 
-// Where a hash samples, it samples as user space does.
+// Sampling by hash keeps the same packets as user space.
 func TestSamplingByHash(t *testing.T) {
 	ratio := packet.Ratio{Keep: 2, Of: 5}
 	outcome := func(h packet.Hash) string {

@@ -12,23 +12,22 @@ import (
 // FilterName is the name of our filters in `tc filter show`.
 const FilterName = "dnsmonster-sensor"
 
-// A filter outlives the process that made it. Its handle is the process's mark,
-// and tells the next process whether the qdisc was made along with it and should
-// go with it.
+// A filter outlives the process that added it. Its handle holds the mark of that
+// process, and a flag that tells a later process whether to remove the qdisc as well.
 const (
 	handleFilter = 1 // the qdisc was there before
-	handleQdisc  = 2 // the qdisc is ours too
+	handleQdisc  = 2 // the qdisc was added with the filter
 	handleFlags  = 3
 )
 
-// clsact is one interface's qdisc, and our filters in it. The mark and the
-// netlink socket stay in the namespace where they were opened.
+// clsact is the clsact qdisc of one interface, and our filters in it. The mark and
+// the netlink socket stay in the namespace in which they were opened.
 type clsact struct {
 	dev   device
 	nl    *netlink.Handle
-	mark  *mark // nil: only looks after stale filters
-	owned bool  // the qdisc is ours
-	refs  int
+	mark  *mark // nil: only for removing stale filters
+	owned bool  // we, or the filters that we remove, added the qdisc
+	refs  int   // hooks that are not closed yet
 }
 
 func openClsact(dev device) (*clsact, error) {
@@ -61,7 +60,7 @@ func parent(id hookID) uint32 {
 	return netlink.HANDLE_MIN_INGRESS
 }
 
-// listFilters asks again where somebody else changed the list meanwhile.
+// listFilters repeats the request if somebody else changes the list meanwhile.
 func listFilters(list func(netlink.Link, uint32) ([]netlink.Filter, error), ifindex int, parent uint32) ([]netlink.Filter, error) {
 	dev := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
 	for try := 1; ; try++ {
@@ -76,8 +75,8 @@ func listFilters(list func(netlink.Link, uint32) ([]netlink.Filter, error), ifin
 	}
 }
 
-// ofSensors are the filters that this program has made, in any process.
-func ofSensors(list []netlink.Filter) (found []*netlink.BpfFilter) {
+// sensorFilters selects the filters of this program, of any process.
+func sensorFilters(list []netlink.Filter) (found []*netlink.BpfFilter) {
 	for _, f := range list {
 		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == FilterName {
 			found = append(found, b)
@@ -86,26 +85,26 @@ func ofSensors(list []netlink.Filter) (found []*netlink.BpfFilter) {
 	return found
 }
 
-// clean removes the filters of sensors for which remove is true, and the qdisc
-// if one of those came with it and it is now empty.
-func (c *clsact) clean(remove func(handle uint32) bool) error {
+// removeFilters removes those filters of sensors for whose handle remove returns true.
+// It also removes the qdisc, if that was added with one of them and is now empty.
+func (c *clsact) removeFilters(remove func(handle uint32) bool) error {
 	left := 0
 	for _, id := range []hookID{hookIngress, hookEgress} {
 		list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
-		if gone(err) {
+		if isGone(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		left += len(list)
-		for _, f := range ofSensors(list) {
+		for _, f := range sensorFilters(list) {
 			if !remove(f.Handle) {
 				continue
 			}
 			c.owned = c.owned || f.Handle&handleFlags == handleQdisc
 			// EINVAL: the whole qdisc is gone meanwhile.
-			if err := c.nl.FilterDel(f); err != nil && !gone(err) && !errors.Is(err, unix.EINVAL) {
+			if err := c.nl.FilterDel(f); err != nil && !isGone(err) && !errors.Is(err, unix.EINVAL) {
 				return fmt.Errorf("remove filter: %w", err)
 			}
 			left--
@@ -115,27 +114,27 @@ func (c *clsact) clean(remove func(handle uint32) bool) error {
 		return nil
 	}
 	c.owned = false
-	if err := c.nl.QdiscDel(c.qdisc()); err != nil && !gone(err) && !errors.Is(err, unix.EINVAL) {
+	if err := c.nl.QdiscDel(c.qdisc()); err != nil && !isGone(err) && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("remove clsact qdisc: %w", err)
 	}
 	return nil
 }
 
-func gone(err error) bool {
+func isGone(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
 }
 
 func (c *clsact) isMine(handle uint32) bool { return c.mark.is(handle) }
 
-// cleanStale removes what killed processes left. inUse says that filters of a
-// living one are there, which stay.
-func (c *clsact) cleanStale() (inUse bool, err error) {
-	var living map[uint32]bool // read where there is something to judge
-	err = c.clean(func(handle uint32) bool {
+// removeStale removes the filters of killed processes. It leaves those of living
+// ones, and then returns inUse.
+func (c *clsact) removeStale() (inUse bool, err error) {
+	var living map[uint32]bool // read when the first filter is found
+	err = c.removeFilters(func(handle uint32) bool {
 		if living == nil && err == nil {
 			living, err = livingMarks()
 		}
-		if err == nil && !living[markOf(handle)] && !(markOf(handle) == 0 && guarded(c.dev.index)) {
+		if err == nil && !living[markOf(handle)] && !(markOf(handle) == 0 && usedByOldVersion(c.dev.index)) {
 			return true
 		}
 		inUse = true
@@ -144,30 +143,29 @@ func (c *clsact) cleanStale() (inUse bool, err error) {
 	return inUse, err
 }
 
-func removeStale(dev device) error {
+func removeStaleOn(dev device) error {
 	c, err := openClsact(dev)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	_, err = c.cleanStale()
+	_, err = c.removeStale()
 	return err
 }
 
-// firstPlace is the lowest priority at which a filter of ours can stand: a
-// priority holds filters of one kind and protocol. Within it the newest filter
-// comes first.
-func firstPlace(list []netlink.Filter) uint16 {
-	taken := make(map[uint16]bool)
+// firstFreePriority returns the lowest priority that our filters can have: all filters
+// of one priority have the same kind and protocol. Among them the newest comes first.
+func firstFreePriority(list []netlink.Filter) uint16 {
+	foreign := make(map[uint16]bool) // priorities of another kind or protocol
 	for _, f := range list {
 		a := f.Attrs()
-		taken[a.Priority] = taken[a.Priority] || f.Type() != "bpf" || a.Protocol != unix.ETH_P_ALL
+		foreign[a.Priority] = foreign[a.Priority] || f.Type() != "bpf" || a.Protocol != unix.ETH_P_ALL
 	}
-	place := uint16(1)
-	for taken[place] {
-		place++
+	priority := uint16(1)
+	for foreign[priority] {
+		priority++
 	}
-	return place
+	return priority
 }
 
 func (c *clsact) add(id hookID, program *ebpf.Program) error {
@@ -181,7 +179,7 @@ func (c *clsact) add(id hookID, program *ebpf.Program) error {
 			Parent:    parent(id),
 			Handle:    c.mark.handle(c.owned),
 			Protocol:  unix.ETH_P_ALL,
-			Priority:  firstPlace(list),
+			Priority:  firstFreePriority(list),
 		},
 		Fd:           program.FD(),
 		Name:         FilterName,
@@ -193,14 +191,14 @@ func (c *clsact) add(id hookID, program *ebpf.Program) error {
 	return nil
 }
 
-// has tells whether a program is still where add has put it. Where the kernel
-// does not say it is.
+// has reports whether the filter that add has added is still there. If the kernel
+// does not say, it returns true.
 func (c *clsact) has(id hookID, program ebpf.ProgramID) bool {
 	list, err := listFilters(c.nl.FilterList, c.dev.index, parent(id))
 	if err != nil {
-		return !gone(err)
+		return !isGone(err)
 	}
-	for _, f := range ofSensors(list) {
+	for _, f := range sensorFilters(list) {
 		if c.isMine(f.Handle) && f.Id == int(program) {
 			return true
 		}
@@ -222,7 +220,7 @@ func (k *Kernel) attachClsact(a *Attachment, dev device, hooks []hookID) error {
 	}
 	added, err := k.addFilters(c, hooks)
 	if err != nil {
-		err = errors.Join(err, c.clean(c.isMine))
+		err = errors.Join(err, c.removeFilters(c.isMine))
 		c.close()
 		return err
 	}
@@ -231,13 +229,13 @@ func (k *Kernel) attachClsact(a *Attachment, dev device, hooks []hookID) error {
 	return nil
 }
 
-func (k *Kernel) addFilters(c *clsact, hooks []hookID) (added []attached, err error) {
-	inUse, err := c.cleanStale()
+func (k *Kernel) addFilters(c *clsact, hooks []hookID) (added []attachedProgram, err error) {
+	inUse, err := c.removeStale()
 	if err != nil {
 		return nil, err
 	}
 	if inUse {
-		return nil, fmt.Errorf("another %s has its filters there: %w", FilterName, unix.EADDRINUSE)
+		return nil, fmt.Errorf("another running %s has its filters there: %w", FilterName, unix.EADDRINUSE)
 	}
 	err = c.nl.QdiscAdd(c.qdisc())
 	if err != nil && !errors.Is(err, unix.EEXIST) {
@@ -254,17 +252,17 @@ func (k *Kernel) addFilters(c *clsact, hooks []hookID) (added []attached, err er
 		if err := c.add(id, p); err != nil {
 			return nil, fmt.Errorf("attach %s: %w", id, err)
 		}
-		added = append(added, attached{id: id, how: "clsact", close: c.release, alive: func() bool { return c.has(id, number) }})
+		added = append(added, attachedProgram{id: id, how: "clsact", close: c.release, alive: func() bool { return c.has(id, number) }})
 	}
 	return added, nil
 }
 
-// release removes all of our filters with the last hook that is closed.
+// release closes one hook. The last one removes the filters of all.
 func (c *clsact) release() error {
 	if c.refs--; c.refs > 0 {
 		return nil
 	}
-	err := c.clean(c.isMine)
+	err := c.removeFilters(c.isMine)
 	c.close()
 	return err
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addFilter puts a filter of somebody else at arriving packets.
+// addFilter adds a filter of somebody else.
 func addFilter(t *testing.T, f netlink.Filter) {
 	t.Helper()
 	if err := netlink.FilterAdd(f); err != nil {
@@ -23,12 +23,12 @@ func neighbourFilter(t *testing.T, ifindex int, priority uint16, handle uint32) 
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: handle, Protocol: unix.ETH_P_ALL, Priority: priority,
 		},
-		Fd: passing(t, ebpf.SchedCLS, 0).FD(), Name: "neighbour", DirectAction: true,
+		Fd: verdictProgram(t, ebpf.SchedCLS, tcActOK).FD(), Name: "neighbour", DirectAction: true,
 	}
 }
 
-// Others hold the first priority, where the neighbour ends the chain for all
-// that it sees.
+// Others have the first priority already, with a filter that ends the chain for every
+// packet that it sees.
 func TestClsactBesideFirstPriority(t *testing.T) {
 	const ours, egress = "ingress: dnsmonster-sensor, bpf, priority ", "egress: dnsmonster-sensor, bpf, priority 1"
 	s := newKit(t, Options{})
@@ -58,15 +58,15 @@ func TestClsactBesideFirstPriority(t *testing.T) {
 	f("same place", 1, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
 	f("other handle", 1, 2, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
 	f("behind", 2, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 2")
-	// A priority has filters of one protocol alone: there we can only follow.
+	// All filters of a priority have one protocol, so here ours can only follow.
 	f("other protocol", 1, 1, unix.ETH_P_IP, 0, "ingress: neighbour, bpf, priority 1", ours+"2")
 }
 
-// What is not there any more is told, whoever has taken it away.
-func TestClsactTakenAway(t *testing.T) {
+// Alive notices filters that others have removed or replaced.
+func TestClsactRemovedByOthers(t *testing.T) {
 	s := newKit(t, Options{})
 	total := uint64(0)
-	f := func(name string, take func(t *testing.T, v0 int)) {
+	f := func(name string, remove func(t *testing.T, v0 int)) {
 		t.Run(name, func(t *testing.T) {
 			inNamespace(t)
 			v0, v1 := veth(t)
@@ -74,7 +74,7 @@ func TestClsactTakenAway(t *testing.T) {
 			if !a.Alive() {
 				t.Error("not alive")
 			}
-			take(t, v0)
+			remove(t, v0)
 			if a.Alive() {
 				t.Error("alive without its filter")
 			}
@@ -89,10 +89,10 @@ func TestClsactTakenAway(t *testing.T) {
 	}
 	ours := func(t *testing.T, v0 int) *netlink.BpfFilter {
 		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
-		if err != nil || len(ofSensors(list)) != 1 {
+		if err != nil || len(sensorFilters(list)) != 1 {
 			t.Fatalf("filters %v, %v", list, err)
 		}
-		return ofSensors(list)[0]
+		return sensorFilters(list)[0]
 	}
 	f("qdisc", func(t *testing.T, v0 int) { tcCommand(t, "qdisc del dev v0 clsact") })
 	f("filters", func(t *testing.T, v0 int) { tcCommand(t, "filter del dev v0 ingress") })
@@ -106,8 +106,8 @@ func TestClsactTakenAway(t *testing.T) {
 	})
 }
 
-// What anybody may do neither keeps us from attaching, nor makes a filter that
-// nobody uses look like one in use.
+// A process without rights can neither keep us from attaching nor make a stale filter
+// look like one in use.
 func TestClsactMarkNeedsRights(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{})
@@ -118,12 +118,12 @@ func TestClsactMarkNeedsRights(t *testing.T) {
 			t.Errorf("beside a living one: %v", err)
 		}
 		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
-		if err != nil || len(ofSensors(list)) != 1 {
+		if err != nil || len(sensorFilters(list)) != 1 {
 			t.Fatalf("filters %v, %v", list, err)
 		}
-		handle = ofSensors(list)[0].Handle
+		handle = sensorFilters(list)[0].Handle
 	})
-	// The number alone is free for all.
+	// Anybody can take the number.
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, markProtocol)
 	if err != nil {
 		t.Fatal(err)
@@ -138,18 +138,13 @@ func TestClsactMarkNeedsRights(t *testing.T) {
 	s.attach(v0, ModeClsact)
 	wantLines(t, v0, "ingress: dnsmonster-sensor", "egress: dnsmonster-sensor")
 
-	// Of this thread alone, which ends with the test.
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		t.Fatal(err)
-	}
+	dropCapabilities(t)
 	if _, err := setMark(); !errors.Is(err, unix.EPERM) {
 		t.Errorf("anybody can make a mark: %v", err)
 	}
 }
 
-// listenAs makes the guard of an earlier version, as a user.
+// listenAs opens the abstract socket of an earlier version, as a user.
 func listenAs(t *testing.T, ifindex int, user uintptr) (fd int) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -159,7 +154,7 @@ func listenAs(t *testing.T, ifindex int, user uintptr) (fd int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	become := func(user uintptr) { // this thread alone
+	become := func(user uintptr) { // only this thread
 		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), user, ^uintptr(0)); errno != 0 {
 			t.Fatal(errno)
 		}
@@ -173,8 +168,8 @@ func listenAs(t *testing.T, ifindex int, user uintptr) (fd int) {
 	return fd
 }
 
-// A sensor of a version before marks that still runs keeps its filters, whatever
-// the new one attaches. The guard of a stranger keeps nobody out.
+// A running sensor of a version that had no marks keeps its filters. The socket of
+// another user does not count.
 func TestFiltersOfEarlierVersion(t *testing.T) {
 	inNamespace(t)
 	needTCX(t)

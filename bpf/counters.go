@@ -8,76 +8,75 @@ import (
 	"unsafe"
 )
 
-// HookCounters are what one hook counted since Load, over all CPUs and
-// interfaces. Every frame that came in has one outcome. A hook that is running
-// may have counted a frame and not its outcome yet.
+// HookCounters are the counters of one hook since Load, summed over all CPUs and
+// interfaces. Every frame has one outcome. A hook that is running may have counted a
+// frame and not yet its outcome.
 type HookCounters struct {
 	Hook     string // "xdp", "tc ingress", "tc egress"
 	Counters []Counter
 }
 
-// Counter is one number of a hook. sensor.h says what it counts: the name is
-// that of the member of struct hook.
+// Counter is one counter of a hook. Its name is that of the member of struct hook in
+// sensor.h, where its meaning is documented.
 type Counter struct {
 	Name  string
 	Kind  Kind
 	Value uint64
 }
 
-// Kind says what a counter means: it is the group of struct hook in which the
-// counter stands.
+// Kind says what a counter means to a ledger: the group of struct hook that it is in.
 type Kind uint8
 
 // The kinds.
 const (
 	KindIn         Kind = iota // frames that the hook saw
-	KindLeftOut                // outcome: not wanted
+	KindSkipped                // outcome: not wanted
 	KindLost                   // outcome: wanted, and not delivered
-	KindGiven                  // outcome: in a ring
+	KindDelivered              // outcome: in a ring
 	KindMeter                  // beside the outcomes
-	KindIncomplete             // beside the outcomes: delivered without their ends, which is a loss
+	KindIncomplete             // beside the outcomes: frames delivered without their ends, which is a loss
 )
 
 var kindOfGroup = map[string]Kind{
-	"In": KindIn, "LeftOut": KindLeftOut, "Lost": KindLost, "Given": KindGiven, "Meters": KindMeter, "Incomplete": KindIncomplete,
+	"In": KindIn, "Skipped": KindSkipped, "Lost": KindLost, "Delivered": KindDelivered, "Meters": KindMeter, "Incomplete": KindIncomplete,
 }
 
-// Defined are the counters that each hook has, without values.
-func Defined() []Counter {
-	list := make([]Counter, len(places))
-	for i, p := range places {
+// DefinedCounters returns the counters that each hook has, without values.
+func DefinedCounters() []Counter {
+	list := make([]Counter, len(counterFields))
+	for i, p := range counterFields {
 		list[i] = Counter{Name: p.name, Kind: p.kind}
 	}
 	return list
 }
 
-// place is where a counter stands in sensorHook.
-type place struct {
+// counterField is a counter in sensorHook.
+type counterField struct {
 	name   string
 	kind   Kind
 	offset uintptr
 }
 
-// places are all counters, in the order of struct hook.
-var places = findPlaces()
+// counterFields has all counters, in the order of struct hook.
+var counterFields = listCounterFields()
 
-func findPlaces() (list []place) {
+func listCounterFields() (list []counterField) {
 	for _, group := range members(reflect.TypeFor[sensorHook]()) {
 		if group.Type.Kind() != reflect.Struct {
-			continue // the program's own, such as credit
+			continue // the program's own state, such as sample_credit
 		}
 		kind, known := kindOfGroup[group.Name]
 		if !known {
 			panic("bpf: struct hook has a group of counters that Go does not know: " + group.Name)
 		}
 		for _, counter := range members(group.Type) {
-			list = append(list, place{snake(counter.Name), kind, group.Offset + counter.Offset})
+			list = append(list, counterField{snake(counter.Name), kind, group.Offset + counter.Offset})
 		}
 	}
 	return list
 }
 
-// members are the fields that C has, too.
+// members returns the fields of t that C has, too: not padding.
 func members(t reflect.Type) (list []reflect.StructField) {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Name != "_" {
@@ -87,7 +86,7 @@ func members(t reflect.Type) (list []reflect.StructField) {
 	return list
 }
 
-// snake undoes what bpf2go does to C's names.
+// snake returns the C name of a field that bpf2go has renamed.
 func snake(name string) string {
 	var b strings.Builder
 	for i, r := range name {
@@ -99,7 +98,7 @@ func snake(name string) string {
 	return b.String()
 }
 
-// Counters returns the counters of all loaded hooks. Reading changes nothing.
+// Counters returns the counters of all loaded hooks. It does not reset them.
 func (k *Kernel) Counters() ([]HookCounters, error) {
 	all := make([]HookCounters, 0, len(k.hooks))
 	var cpus []sensorHook
@@ -107,8 +106,8 @@ func (k *Kernel) Counters() ([]HookCounters, error) {
 		if err := k.coll.Maps[sensorMapHooks].Lookup(uint32(id), &cpus); err != nil {
 			return nil, fmt.Errorf("read counters of %s: %w", id, err)
 		}
-		c := HookCounters{Hook: id.String(), Counters: Defined()}
-		for i, p := range places {
+		c := HookCounters{Hook: id.String(), Counters: DefinedCounters()}
+		for i, p := range counterFields {
 			c.Counters[i].Value = p.sum(cpus)
 		}
 		all = append(all, c)
@@ -116,7 +115,7 @@ func (k *Kernel) Counters() ([]HookCounters, error) {
 	return all, nil
 }
 
-func (p place) sum(cpus []sensorHook) (n uint64) {
+func (p counterField) sum(cpus []sensorHook) (n uint64) {
 	for i := range cpus {
 		n += *(*uint64)(unsafe.Add(unsafe.Pointer(&cpus[i]), p.offset))
 	}

@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// typeInformation is the object's, as the C compiler wrote it.
+// typeInformation returns a type of the object's BTF.
 func typeInformation[T btf.Type](t *testing.T, name string) (found T) {
 	t.Helper()
 	spec, err := loadSensor()
@@ -23,31 +23,30 @@ func typeInformation[T btf.Type](t *testing.T, name string) (found T) {
 	return found
 }
 
-// Go knows the counters of struct hook by C's names, each in its group and in its
-// place, and no other.
+// Go has the counters of struct hook by the names, groups and offsets of C.
 func TestCountersAreThoseOfC(t *testing.T) {
-	var want []place
+	kinds := map[string]Kind{
+		"in": KindIn, "skipped": KindSkipped, "lost": KindLost, "delivered": KindDelivered, "meters": KindMeter, "incomplete": KindIncomplete,
+	}
+	var want []counterField
 	for _, group := range typeInformation[*btf.Struct](t, "hook").Members {
 		members, ok := group.Type.(*btf.Struct)
 		if !ok {
 			continue
 		}
 		for _, m := range members.Members {
-			want = append(want, place{m.Name, kindOfGroup[map[string]string{
-				"in": "In", "left_out": "LeftOut", "lost": "Lost", "given": "Given", "meters": "Meters", "incomplete": "Incomplete",
-			}[group.Name]], uintptr(group.Offset.Bytes() + m.Offset.Bytes())})
+			want = append(want, counterField{m.Name, kinds[group.Name], uintptr(group.Offset.Bytes() + m.Offset.Bytes())})
 		}
 	}
-	if !reflect.DeepEqual(places, want) || len(want) < 11 {
-		t.Errorf("Go has %+v\nC has %+v", places, want)
+	if !reflect.DeepEqual(counterFields, want) || len(want) < 11 {
+		t.Errorf("Go has %+v\nC has %+v", counterFields, want)
 	}
 }
 
-// The constants of the outcomes are the places of their counters, by which the
-// program counts.
-func TestOutcomesAreInTheirPlaces(t *testing.T) {
-	var list []place
-	for _, p := range places {
+// The program counts an outcome at the index of its constant.
+func TestOutcomesAreInTheOrderOfTheirConstants(t *testing.T) {
+	var list []counterField
+	for _, p := range counterFields {
 		if c := (Counter{Kind: p.kind}); c.isOutcome() {
 			list = append(list, p)
 		}
@@ -63,8 +62,9 @@ func TestOutcomesAreInTheirPlaces(t *testing.T) {
 	}
 }
 
-// The kernel's program and user space number tunnels alike, and know the same
-// ones; PPPoE is the kernel's alone.
+// The numbers of packet.Tunnel are those of enum tunnel, with the same names. Only the
+// kernel program has PPPoE. There is no common source: this package imports nothing of
+// the project.
 func TestTunnelsAreThoseOfUserSpace(t *testing.T) {
 	known := 0
 	for _, v := range typeInformation[*btf.Enum](t, "tunnel").Values {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel keeps a tag beside the frame, not in it.
+// The kernel keeps the outermost VLAN tag beside the frame, not in it.
 func TestTagBesideTheFrame(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{})
@@ -36,7 +36,7 @@ func TestTagBesideTheFrame(t *testing.T) {
 	f(0x88a8, 9, 0x8100, vlan(8, 0x8100, vlan(7, 0x0800, q)))
 }
 
-// A device without a link header, both ways.
+// A device without a link header, in both directions.
 func TestTun(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{XDP: true})
@@ -76,12 +76,11 @@ func TestTun(t *testing.T) {
 	}
 }
 
-// vnet is what a tap device with IFF_VNET_HDR takes in front of a frame: keep so
-// many bytes in the first piece of memory, if the frame is larger than a page.
+// vnet is the header that a tap device with IFF_VNET_HDR takes before a frame. Of a
+// frame larger than a page, the kernel keeps linear bytes in the linear part.
 func vnet(linear byte) []byte { return []byte{0, 0, linear, 0, 0, 0, 0, 0, 0, 0} }
 
-// Every size through a real device, with less than the headers in the first
-// piece of memory.
+// Every size class through a real device, with headers beyond the linear part.
 func TestSizesOnTap(t *testing.T) {
 	inNamespace(t)
 	f := func(packet func(n int) []byte) {
@@ -106,12 +105,12 @@ func TestSizesOnTap(t *testing.T) {
 		}
 	}
 	f(query4)
-	f(func(n int) []byte { // ports that lie deep
+	f(func(n int) []byte { // ports behind an extension header
 		return eth(0x86dd, ip6(a6, b6, 60, ext(17, 0, udp(40000, 53, fill(n-70)))))
 	})
 }
 
-// A header that ends outside of what we look at is of unknown kind.
+// A header that reaches beyond HEADERS_MAX makes the packet one of unknown kind.
 func TestDeepHeadersOnTap(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{})
@@ -158,7 +157,7 @@ func TestTunnelWithoutLinkHeader(t *testing.T) {
 	}
 }
 
-// An AF_XDP socket takes packets that nobody else sees.
+// An AF_XDP socket is reported, because nobody else sees the packets that it takes.
 func TestSocketIsANeighbour(t *testing.T) {
 	inNamespace(t)
 	v0, v1 := veth(t)
@@ -188,7 +187,7 @@ func TestSocketIsANeighbour(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := countXSKs(v0); err == nil && n < 0 {
-		t.Skip("this kernel does not tell about AF_XDP sockets (no xsk_diag)")
+		t.Skip("this kernel does not report AF_XDP sockets (no xsk_diag)")
 	}
 	wantLines(t, v0, "AF_XDP sockets: 1")
 	wantLines(t, v1)

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// The compiler that made the committed objects. Another one makes another object.
+// The compiler of the committed objects. Another version makes different ones.
 const clangVersion = "14.0.6"
 
-// The packages with a BPF program, and the names of their programs.
+// The folders with BPF programs, and the names of the programs.
 var programs = map[string]string{".": "sensor", "../test/bench/generator": "generator"}
 
-// The committed objects and bindings are those of the committed sources.
+// The committed objects and bindings are what the committed sources generate.
 func TestGeneratedIsFresh(t *testing.T) {
 	version, err := exec.Command("clang", "--version").Output()
 	if err != nil {
@@ -49,7 +49,7 @@ func TestGeneratedIsFresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(fresh, committed) {
-				t.Errorf("%s is not what the source gives: make generate", filepath.Join(folder, file))
+				t.Errorf("%s is not what its source generates: run make generate", filepath.Join(folder, file))
 			}
 		}
 	}

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* The lane hash: the same, bit for bit, as userspace/packet/hash.go, and a test
- * compares the two. It is symmetric: a query and its response hash alike. The
- * upper half chooses the lane, the lower half what is sampled.
+/* The lane hash, bit for bit the same as userspace/packet/hash.go; a test compares
+ * them. It is symmetric: a query and its response hash alike. The upper half chooses
+ * the lane, the lower half decides on sampling.
  *
- * Addresses are read as little-endian words, which is why there is no
- * big-endian build.
+ * Addresses are read as little-endian words, so there is no big-endian build.
  */
 #ifndef DNSMONSTER_HASH_H
 #define DNSMONSTER_HASH_H
@@ -65,8 +64,8 @@ static __always_inline bool is_datagram(const struct packet *p)
 	return p->proto == IPPROTO_UDP && p->part == PART_WHOLE;
 }
 
-/* What tears no message: a whole datagram goes by its flow, a stream and all
- * fragments by their addresses.
+/* Keeps every message on one lane: a whole datagram goes by its flow, a stream and
+ * all fragments by their addresses.
  */
 static __always_inline __u64 hash_lane(const struct packet *p)
 {

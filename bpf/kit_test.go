@@ -21,8 +21,7 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// onOneCPU keeps the test's thread there: what is counted per CPU is then
-// counted in one place.
+// onOneCPU pins the test's thread to one CPU, so that a per-CPU counter counts all.
 func onOneCPU(t *testing.T) {
 	t.Helper()
 	var old, one unix.CPUSet
@@ -45,7 +44,7 @@ func onOneCPU(t *testing.T) {
 	})
 }
 
-// kit is a loaded Kernel.
+// kit is a loaded Kernel with what tests ask of it.
 type kit struct {
 	t   *testing.T
 	k   *Kernel
@@ -63,11 +62,11 @@ func needXDP(t *testing.T) {
 	}
 }
 
-// lacks reports whether a program is one for XDP, and left out.
+// lacks reports whether a program is for XDP and was not loaded.
 func (s *kit) lacks(program string) bool { return hookOf(program) == "xdp" && !s.xdp }
 
-// newKit watches port 53, with one small ring, where o does not say otherwise.
-// XDP is left out where the kernel cannot run it.
+// newKit loads the programs for port 53 with one small ring, unless o says otherwise.
+// It does not load those for XDP if the kernel cannot run them.
 func newKit(t *testing.T, o Options) *kit {
 	t.Helper()
 	needRoot(t)
@@ -126,8 +125,8 @@ func hookOf(program string) string {
 	return "tc ingress"
 }
 
-// run runs a program once and returns the packet's outcome. Whatever it is, the
-// packet must go on, untouched, and be counted once.
+// run runs a program once and returns the packet's outcome. Whatever the outcome, the
+// packet must go on unchanged and be counted once.
 func (s *kit) run(program string, packet, context []byte) string {
 	s.t.Helper()
 	before := s.counters(hookOf(program))
@@ -155,7 +154,7 @@ func (s *kit) run(program string, packet, context []byte) string {
 func (s *kit) outcome(before, after *HookCounters) string {
 	s.t.Helper()
 	if after.value("seen") != before.value("seen")+1 || after.outcomes() != before.outcomes()+1 {
-		s.t.Errorf("books: %+v, then %+v", before, after)
+		s.t.Errorf("counters: %+v, then %+v", before, after)
 	}
 	for i, c := range after.Counters {
 		if c.isOutcome() && c.Value > before.Counters[i].Value {
@@ -165,7 +164,7 @@ func (s *kit) outcome(before, after *HookCounters) string {
 	return "none"
 }
 
-// value is that of a counter, which there must be.
+// value returns the value of a counter, which must exist.
 func (h *HookCounters) value(name string) uint64 {
 	for _, c := range h.Counters {
 		if c.Name == name {
@@ -176,10 +175,10 @@ func (h *HookCounters) value(name string) uint64 {
 }
 
 func (c *Counter) isOutcome() bool {
-	return c.Kind == KindLeftOut || c.Kind == KindLost || c.Kind == KindGiven
+	return c.Kind == KindSkipped || c.Kind == KindLost || c.Kind == KindDelivered
 }
 
-// outcomes is the sum of all outcomes: seen, if the books balance.
+// outcomes returns the sum of all outcomes, which should equal seen.
 func (h *HookCounters) outcomes() (n uint64) {
 	for _, c := range h.Counters {
 		if c.isOutcome() {
@@ -189,8 +188,8 @@ func (h *HookCounters) outcomes() (n uint64) {
 	return n
 }
 
-// next returns the next record, of any ring, and which ring it was in; -1 if
-// all are empty. The data is valid until the next call.
+// next returns the next record of any ring, and the ring's index, -1 if all are
+// empty. The data is valid until the next call.
 func (s *kit) next() (rec Record, data []byte, ring int) {
 	s.t.Helper()
 	for i, r := range s.k.Rings() {
@@ -208,7 +207,7 @@ func (s *kit) next() (rec Record, data []byte, ring int) {
 	return Record{}, nil, -1
 }
 
-// want runs a program and compares the outcome, and what is in the ring.
+// want runs a program and checks the outcome and the ring.
 func (s *kit) want(outcome, program string, packet []byte) {
 	s.t.Helper()
 	if s.lacks(program) {

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mark tells other processes that the one which made a filter still runs. It
-// is a netlink socket whose port number is the filter's handle, so it goes with
-// the process, and it is seen in all of the network namespace, from every
-// container in it, and nowhere else.
+// A mark tells other processes that the process which added a filter still runs. It
+// is a netlink socket whose port number is in the filter's handle. So it is gone with
+// the process, and all processes in the network namespace see it, whatever their
+// container, and no others.
 //
-// Anybody can open a netlink socket and take any number. But the kernel lets
-// only who has CAP_NET_ADMIN in the namespace join a group of NETLINK_FIB_LOOKUP,
-// which is in every kernel with IPv4 and sends nothing to its groups. So a socket
-// in markGroup is a mark. A number that somebody holds to be in the way is
-// passed over: the number is drawn at random.
+// Anybody can open a netlink socket with any number. But only a process with
+// CAP_NET_ADMIN in the namespace can join a group of NETLINK_FIB_LOOKUP, which every
+// kernel with IPv4 has and which sends nothing to its groups. So only a socket in
+// markGroup is a mark. The number is random: if somebody else occupies it, another is
+// tried.
 type mark struct {
 	socket int
 	number uint32
@@ -33,7 +33,7 @@ const (
 
 func markOf(handle uint32) uint32 { return handle &^ handleFlags }
 
-// setMark must not be called without CAP_NET_ADMIN.
+// setMark needs CAP_NET_ADMIN.
 func setMark() (*mark, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, markProtocol)
 	if err != nil {
@@ -56,10 +56,10 @@ func setMark() (*mark, error) {
 	}
 }
 
-// guarded tells whether the filters without a mark on an interface are in use.
-// Versions before marks guarded them by an abstract socket. Anybody can make that,
-// so it counts only as root's or our own user's.
-func guarded(ifindex int) bool {
+// usedByOldVersion reports whether filters without a mark on an interface are in use.
+// Versions that had no marks held an abstract socket instead. Anybody can open one, so
+// it counts only if its owner is root or our own user.
+func usedByOldVersion(ifindex int) bool {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return false
@@ -83,11 +83,11 @@ func (m *mark) handle(withQdisc bool) uint32 {
 	return m.number | handleFilter
 }
 
-// livingMarks are the numbers of all marks in this thread's namespace.
+// livingMarks returns the numbers of all marks in this thread's namespace.
 func livingMarks() (map[uint32]bool, error) {
 	f, err := os.Open("/proc/thread-self/net/netlink")
 	if err != nil {
-		return nil, fmt.Errorf("tell whether filters of %s are in use: %w", FilterName, err)
+		return nil, fmt.Errorf("find out whether filters of %s are in use: %w", FilterName, err)
 	}
 	defer f.Close()
 	living := make(map[uint32]bool)
@@ -95,14 +95,14 @@ func livingMarks() (map[uint32]bool, error) {
 	for lines.Scan() {
 		var protocol int
 		var number, groups uint32
-		// sk Eth Pid Groups ...; the first line has the titles.
+		// sk Eth Pid Groups ...; the first line has the column titles.
 		_, rest, _ := strings.Cut(lines.Text(), " ")
 		if n, _ := fmt.Sscanf(strings.TrimSpace(rest), "%d %d %x", &protocol, &number, &groups); n == 3 && protocol == markProtocol && groups&markGroup != 0 {
 			living[number] = true
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("tell whether filters of %s are in use: %w", FilterName, err)
+		return nil, fmt.Errorf("find out whether filters of %s are in use: %w", FilterName, err)
 	}
 	return living, nil
 }

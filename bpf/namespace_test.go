@@ -15,7 +15,7 @@ import (
 )
 
 // inNamespace moves the test's thread into a network namespace of its own, with
-// lo up. IPv6 is off, so that no packet comes but the test's own.
+// lo up. IPv6 is off, so that there are no packets but the test's own.
 func inNamespace(t *testing.T) {
 	t.Helper()
 	needRoot(t)
@@ -63,8 +63,8 @@ func up(t *testing.T, name string) {
 	ip(t, "link set "+name+" up")
 }
 
-// carrier waits until the kernel sends again on an interface whose other end was
-// down; until then it drops.
+// carrier waits until the kernel sends again on an interface whose peer was down;
+// until then it drops packets.
 func carrier(t *testing.T, name string) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
@@ -85,7 +85,7 @@ func index(t *testing.T, name string) int {
 	return l.Attrs().Index
 }
 
-// veth makes the two ends v0 and v1, both here, and returns their indexes.
+// veth makes a pair v0 and v1 in this namespace, and returns their indexes.
 func veth(t *testing.T) (v0, v1 int) {
 	t.Helper()
 	ip(t, "link add v0 type veth peer name v1")
@@ -94,7 +94,7 @@ func veth(t *testing.T) (v0, v1 int) {
 	return index(t, "v0"), index(t, "v1")
 }
 
-// send puts a frame on an interface as a program's own would go out.
+// send sends a frame out of an interface.
 func send(t *testing.T, ifindex int, frame []byte) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -107,7 +107,7 @@ func send(t *testing.T, ifindex int, frame []byte) {
 	}
 }
 
-// tunnel opens a tun or tap device; writing to it is receiving on the device.
+// tunnel opens a tun or tap device. What is written to the file, the device receives.
 func tunnel(t *testing.T, name string, flags uint16) *os.File {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -130,7 +130,7 @@ func tunnel(t *testing.T, name string, flags uint16) *os.File {
 	return f
 }
 
-// seen waits for n packets at a hook, and a moment longer for more.
+// seen waits until a hook has counted n packets, and then a moment for any more.
 func (s *kit) seen(hook string, n uint64) {
 	s.t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {

@@ -13,7 +13,7 @@ import (
 // Program names a BPF program.
 type Program struct {
 	ID   uint32
-	Name string // "" where we may not know: that needs CAP_SYS_ADMIN
+	Name string // "" without the right to read it, CAP_SYS_ADMIN
 }
 
 func (p Program) String() string {
@@ -50,18 +50,18 @@ func (f Filter) String() string {
 	return fmt.Sprintf("%s, %s, priority %d", f.Name, f.Kind, f.Priority)
 }
 
-// Neighbours is all that is attached to an interface, ours included, in the
-// order in which packets meet it.
+// Neighbours are all programs, filters and AF_XDP sockets on an interface, ours
+// included, in the order in which packets meet them.
 type Neighbours struct {
 	XDP        *XDPProgram // nil: none
-	XSKs       int         // AF_XDP sockets, -1 where the kernel cannot tell (no xsk_diag)
+	XSKs       int         // AF_XDP sockets; -1 if the kernel cannot tell (no xsk_diag)
 	TCXIngress []Program
 	TCXEgress  []Program
 	Ingress    []Filter // clsact
 	Egress     []Filter // clsact
 }
 
-// FindNeighbours looks at one interface. What this kernel does not have is
+// FindNeighbours examines one interface. Features that this kernel lacks count as
 // empty.
 func FindNeighbours(ifindex int) (*Neighbours, error) {
 	n := &Neighbours{}
@@ -85,14 +85,14 @@ func FindNeighbours(ifindex int) (*Neighbours, error) {
 	return n, err
 }
 
-// Lines describes them, one a line; none is an empty list.
+// Lines describes the neighbours, one per line.
 func (n *Neighbours) Lines() []string {
 	var lines []string
 	if n.XDP != nil {
 		lines = append(lines, fmt.Sprintf("xdp (%s): %s", n.XDP.Mode, n.XDP.Program))
 	}
 	if n.XSKs > 0 {
-		lines = append(lines, fmt.Sprintf("AF_XDP sockets: %d; what they take is seen by nobody else", n.XSKs))
+		lines = append(lines, fmt.Sprintf("AF_XDP sockets: %d; nobody else sees the packets that they take", n.XSKs))
 	}
 	for i, p := range n.TCXIngress {
 		lines = append(lines, fmt.Sprintf("tcx ingress, %d of %d: %s", i+1, len(n.TCXIngress), p))
@@ -110,7 +110,7 @@ func (n *Neighbours) Lines() []string {
 }
 
 func tcxPrograms(ifindex int, id hookID) ([]Program, error) {
-	r, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: tcxType(id)})
+	r, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: tcxAttachType(id)})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, ebpf.ErrNotSupported) {
 		return nil, nil // before Linux 6.6
 	}

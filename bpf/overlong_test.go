@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segments4 is a frame as the kernel puts it together from many segments of one
-// TCP stream: with more than 64 KiB the length in its IP header is 0.
+// segments4 is a frame as the kernel merges it from many segments of one TCP stream.
+// Beyond 64 KiB the length in its IP header is 0.
 func segments4(size int) []byte {
 	f := make([]byte, size)
 	f[12] = 8
@@ -28,8 +28,7 @@ func segments4(size int) []byte {
 	return f
 }
 
-// sendSegments sends a frame that goes out as one and is segmented behind the
-// qdisc.
+// sendSegments sends a frame that passes the qdisc whole and is segmented afterwards.
 func sendSegments(t *testing.T, ifindex int, frame []byte) error {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -51,8 +50,7 @@ func sendSegments(t *testing.T, ifindex int, frame []byte) error {
 	return unix.Sendto(fd, append(header, frame...), 0, &unix.SockaddrLinklayer{Ifindex: ifindex, Protocol: 0x0008})
 }
 
-// TestBigTCP: what the kernel puts together is copied whole, up to the longest
-// that it makes.
+// TestBigTCP: merged frames are copied whole, up to the longest that the kernel makes.
 func TestBigTCP(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{RingBytes: 2 << 20})
@@ -77,8 +75,8 @@ func TestBigTCP(t *testing.T) {
 	}
 }
 
-// TestOverlong: what no record holds is cut, and counted apart from what the
-// user has asked to cut.
+// TestOverlong: a frame longer than any record is truncated, and not counted as one
+// that the snap length truncated.
 func TestOverlong(t *testing.T) {
 	const size = 66_000
 	f := func(snap, wantCap int, wantCut, wantOverlong uint64) {

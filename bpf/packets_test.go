@@ -23,7 +23,7 @@ func join(parts ...[]byte) []byte {
 	return all
 }
 
-// fill is n bytes, each another than its neighbours.
+// fill returns n bytes, each different from its neighbours.
 func fill(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -46,12 +46,12 @@ func eth(proto uint16, payload []byte) []byte {
 	return join([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, be16(proto), payload)
 }
 
-// vlan is what follows the EtherType of a tag.
+// vlan returns what follows the EtherType of a VLAN tag.
 func vlan(id, proto uint16, payload []byte) []byte { return join(be16(id, proto), payload) }
 
 type ip4opts struct {
 	options []byte // a multiple of 4
-	frag    uint16 // flags and offset as they stand in the header
+	frag    uint16 // flags and offset as in the header
 	id      uint16
 }
 
@@ -69,12 +69,12 @@ func ip6(src, dst netip.Addr, next byte, payload []byte) []byte {
 	return join([]byte{0x60, 0, 0, 0}, be16(uint16(len(payload))), []byte{next, 64}, src.AsSlice(), dst.AsSlice(), payload)
 }
 
-// ext is an IPv6 extension header of 8+8*more bytes.
+// ext returns an IPv6 extension header of 8+8*more bytes, and the payload.
 func ext(next byte, more int, payload []byte) []byte {
 	return join([]byte{next, byte(more)}, make([]byte, 6+8*more), payload)
 }
 
-// ah counts its length in other units than the rest.
+// ah returns an authentication header, whose length counts words of 4 bytes.
 func ah(next byte, words int, payload []byte) []byte {
 	return join([]byte{next, byte(words)}, make([]byte, 6+4*words), payload)
 }
@@ -91,7 +91,7 @@ func tcp(sport, dport uint16, payload []byte) []byte {
 	return join(be16(sport, dport), be32(1), be32(0), []byte{0x50, 0x18}, be16(1024, 0, 0), payload)
 }
 
-// query4 is a UDP frame to port 53 of n bytes in all.
+// query4 returns a UDP frame of n bytes to port 53.
 func query4(n int) []byte {
 	return eth(0x0800, ip4(a4, b4, 17, udp(40000, 53, fill(n-42))))
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* From the first byte of a frame to the two ports, with nothing assumed about
- * the bytes. Only the headers in front of the ports are looked at.
+/* The first walk: reads the headers of a frame in place, from its first byte to the
+ * two ports. It trusts no byte of them.
  */
 #ifndef DNSMONSTER_PARSE_H
 #define DNSMONSTER_PARSE_H
@@ -26,15 +26,15 @@
 
 enum part {
 	PART_WHOLE,
-	PART_FIRST, /* of several fragments: has the ports */
+	PART_FIRST, /* the first fragment: has the ports */
 	PART_LATER, /* has no ports */
 };
 
 /* What parse() found. */
 enum parsed {
 	PARSED_PORTS, /* UDP or TCP, and where it is not PART_LATER, its ports */
-	PARSED_OTHER, /* something else, or broken */
-	PARSED_SHORT, /* the bytes in reach ended first */
+	PARSED_OTHER, /* something else, or malformed */
+	PARSED_SHORT, /* the accessible bytes ended first */
 	PARSED_DEEP,  /* more IPv6 extension headers than we follow */
 	PARSED_RARE,  /* headers that the second walk follows, in walk.h */
 };
@@ -47,14 +47,15 @@ struct ext_header {
 };
 
 struct packet {
-	const void *l3; /* IP header, in reach without its options, if version is set */
-	__u64 frag;	/* of fragments: protocol and id, as frag_name() makes it */
+	const void
+		*l3; /* IP header; accessible without its options if version is set */
+	__u64 frag;  /* of a fragment: its datagram_id() */
 	__u16 sport;
 	__u16 dport;
-	__u8 version; /* 4, 6, or 0 while no IP header has been seen */
+	__u8 version; /* 4, 6, or 0 until an IP header has been seen */
 	__u8 proto;
-	__u8 part;    /* enum part */
-	__u32 around; /* tells tunnels apart; 0 outside of one */
+	__u8 part;	 /* enum part */
+	__u32 tunnel_id; /* distinguishes tunnels; 0 outside any */
 };
 
 struct vlan_tag {
@@ -77,7 +78,7 @@ static __always_inline bool is_vlan(__be16 proto)
 #define ETH_P_ETAG  0x893f /* IEEE 802.1BR */
 #define ETH_P_RTAG  0xf1c1 /* IEEE 802.1CB */
 
-/* Tags other than a VLAN's, and VLAN tags of old. */
+/* Tags other than VLAN tags, and the old EtherType of VLAN tags. */
 static __always_inline bool is_rare_tag(__be16 proto)
 {
 	switch (proto) {
@@ -93,10 +94,10 @@ static __always_inline bool is_rare_tag(__be16 proto)
 	return false;
 }
 
-/* A number and not a pointer to the header: pointers to many places make many
- * states for the verifier, three times as many here.
+/* A number, not a pointer to the header: pointers to many offsets multiply the
+ * verifier's states, here by three.
  */
-static __always_inline __u64 frag_name(__u8 proto, __u32 id)
+static __always_inline __u64 datagram_id(__u8 proto, __u32 id)
 {
 	return (__u64)proto << 32 | id;
 }
@@ -127,7 +128,7 @@ static __always_inline enum parsed parse_ipv4(const void *pos, const void *end,
 	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP)
 		return p->proto == IPPROTO_AH ? PARSED_RARE : PARSED_OTHER;
 	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
-		p->frag = frag_name(p->proto, ip->id);
+		p->frag = datagram_id(p->proto, ip->id);
 		p->part = PART_FIRST;
 		if (ip->frag_off & bpf_htons(IP_OFFSET)) {
 			p->part = PART_LATER;
@@ -146,8 +147,8 @@ static __always_inline bool is_extension(__u8 proto)
 	       proto == IPPROTO_DSTOPTS || proto == IPPROTO_AH;
 }
 
-/* A fragment whose remaining header chain cannot hold UDP or TCP is no fragment
- * to us, so that ICMPv6 and the like cost no map access.
+/* A fragment whose remaining header chain cannot hold UDP or TCP is not treated as a
+ * fragment, so that ICMPv6 and the like cost no map access.
  */
 static __always_inline bool parse_fragment(const struct ext_header *ext,
 					   struct packet *p)
@@ -161,7 +162,7 @@ static __always_inline bool parse_fragment(const struct ext_header *ext,
 	if (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP &&
 	    !is_extension(p->proto))
 		return false;
-	p->frag = frag_name(ext->next, ext->frag_id);
+	p->frag = datagram_id(ext->next, ext->frag_id);
 	p->part = off & bpf_htons(IP6_OFFSET) ? PART_LATER : PART_FIRST;
 	return true;
 }
@@ -178,7 +179,7 @@ static __always_inline enum parsed parse_ipv6(const void *pos, const void *end,
 	p->proto = ip->nexthdr;
 	pos += sizeof(*ip);
 
-/* Unrolled, each copy multiplies the paths that the verifier walks. */
+/* Each unrolled iteration would multiply the paths that the verifier walks. */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_EXT_HEADERS; i++) {
 		const struct ext_header *ext = pos;
@@ -229,7 +230,7 @@ static __always_inline enum parsed parse(const void *data, const void *end,
 
 	if (pos + sizeof(struct ethhdr) > end)
 		return PARSED_SHORT;
-	/* struct ethhdr is packed, and would be read in bytes. */
+	/* struct ethhdr is packed: through it, clang would read single bytes. */
 	proto = *(const __be16 *)(pos + offsetof(struct ethhdr, h_proto));
 	pos += sizeof(struct ethhdr);
 	for (int i = 0; i < MAX_VLAN_TAGS && is_vlan(proto); i++) {

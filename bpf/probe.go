@@ -14,12 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The probes ask the kernel, not its version: distributions port features back.
-// They return nil, an error that wraps ebpf.ErrNotSupported, or another one
-// where the kernel would not say, mostly for lack of rights.
+// The probes try features instead of comparing versions: distributions backport
+// features. They return nil, an error that wraps ebpf.ErrNotSupported, or another
+// error if the kernel does not say, mostly for lack of rights.
 
-// HaveRingbuf probes for ring buffers (Linux 5.8), without which nothing here
-// works.
+// HaveRingbuf probes for ring buffers (Linux 5.8), which all programs need.
 func HaveRingbuf() error {
 	if err := features.HaveMapType(ebpf.RingBuf); err != nil {
 		return fmt.Errorf("probe BPF ring buffers (Linux 5.8): %w", err)
@@ -30,7 +29,7 @@ func HaveRingbuf() error {
 // HaveTCX probes for TC programs attached by links (Linux 6.6).
 func HaveTCX() error {
 	if slices.Contains(MissingCapabilities(), "CAP_NET_ADMIN") {
-		return fmt.Errorf("probe TCX (Linux 6.6): %w", unix.EPERM) // the library would take that for a kernel without it
+		return fmt.Errorf("probe TCX (Linux 6.6): %w", unix.EPERM) // the library would report a kernel without TCX
 	}
 	// Every namespace has lo as its first interface.
 	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
@@ -43,7 +42,7 @@ func HaveTCX() error {
 	return nil
 }
 
-// HaveXDP probes for what the XDP programs use (Linux 5.18).
+// HaveXDP probes for the helper that the XDP programs need (Linux 5.18).
 func HaveXDP() error {
 	if err := features.HaveProgramHelper(ebpf.XDP, asm.FnXdpLoadBytes); err != nil {
 		return fmt.Errorf("probe bpf_xdp_load_bytes (Linux 5.18): %w", err)
@@ -51,7 +50,8 @@ func HaveXDP() error {
 	return nil
 }
 
-// Supported reports whether the programs for TC can run here, and if not, why.
+// Supported returns an error that says why the programs for TC cannot run here, nil
+// if they can.
 func Supported() error {
 	if missing := MissingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("missing %s: %w", strings.Join(missing, ", "), os.ErrPermission)
@@ -59,7 +59,7 @@ func Supported() error {
 	return HaveRingbuf()
 }
 
-// AutoMode is the best mode that sees both directions.
+// AutoMode returns the best mode that sees both directions.
 func AutoMode() Mode {
 	if HaveTCX() == nil {
 		return ModeTCX
@@ -67,8 +67,8 @@ func AutoMode() Mode {
 	return ModeClsact
 }
 
-// MissingCapabilities names what Load and Attach need and this thread does not
-// have.
+// MissingCapabilities returns the capabilities that Load and Attach need and this
+// thread does not have.
 func MissingCapabilities() []string {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -93,11 +93,11 @@ func MissingCapabilities() []string {
 	return missing
 }
 
-// explain finds the reason behind what Load got from the kernel. The verifier's
-// log stays reachable through errors.As.
+// explain finds the reason for the kernel's error. The verifier's log stays reachable
+// through errors.As.
 func explain(err error, xdp bool) error {
 	if errors.Is(err, unix.ENOSYS) {
-		return fmt.Errorf("kernel without bpf(): %w", err)
+		return fmt.Errorf("this kernel has no bpf(): %w", err)
 	}
 	if missing := MissingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("missing %s: run as root, or give the process these capabilities: %w", strings.Join(missing, ", "), os.ErrPermission)

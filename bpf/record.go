@@ -2,18 +2,17 @@ package bpf
 
 import "unsafe"
 
-// Record is what the kernel says about one packet: struct record_header in
-// record.h.
+// Record describes one packet: struct record_header in record.h.
 type Record struct {
 	BootNs     uint64 // CLOCK_BOOTTIME
 	Ifindex    uint32
-	WireLen    uint32 // of the frame, without a tag that is not in the bytes
+	WireLen    uint32 // of the frame, without the tag in VLANTCI
 	CapLen     uint32
 	SampleKeep uint32 // SampleKeep of every SampleOf were delivered; 0 of 0 is all
 	SampleOf   uint32
-	VLANTCI    uint16 // the tag that is not in the bytes, if HasVLAN
+	VLANTCI    uint16 // the tag that the kernel keeps beside the bytes, if HasVLAN
 	VLANProto  uint16
-	SegSize    uint16 // payload bytes per wire packet where one frame holds several, else 0
+	SegSize    uint16 // payload bytes per wire packet if the frame holds several, else 0
 	HasVLAN    bool
 	L3         bool // the data starts with an IP header, not with Ethernet
 	XDP        bool // seen by XDP, otherwise by TC
@@ -22,9 +21,9 @@ type Record struct {
 
 const recordHeader = int(unsafe.Sizeof(sensorRecordHeader{}))
 
-// ParseRecord reads one record of a ring. data points into raw and ends with
-// the packet: raw is longer, and what follows is not the packet's. Not ok: raw
-// is not a record.
+// ParseRecord reads one record of a ring. data points into raw and ends with the
+// packet; raw is longer, and the bytes after the packet are undefined. ok is false if
+// raw is not a record.
 func ParseRecord(raw []byte) (rec Record, data []byte, ok bool) {
 	if len(raw) < recordHeader {
 		return Record{}, nil, false

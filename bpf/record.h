@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* What stands in a ring: one record a packet, this header and then the bytes.
- * Native byte order, which is little-endian. Go's types and constants are made
- * from these.
+/* The layout of a ring: one record per packet, a header and then the bytes. Native
+ * byte order, which is little-endian. Go's types and constants are generated from
+ * these.
  */
 #ifndef DNSMONSTER_RECORD_H
 #define DNSMONSTER_RECORD_H
@@ -19,20 +19,19 @@ enum direction {
 	DIRECTION_OUT = 2,
 };
 
-/* What stands in front of the bytes. */
 struct record_header {
 	__u64 boot_ns; /* CLOCK_BOOTTIME */
 	__u32 ifindex;
-	__u32 wire_len;	   /* of the frame, more than cap_len where it was cut */
+	__u32 wire_len;	   /* of the frame; more than cap_len if it was truncated */
 	__u32 cap_len;	   /* bytes of data */
-	__u32 sample_keep; /* keep of every sample_of; 0 of 0: no sampling */
+	__u32 sample_keep; /* of every sample_of; 0 of 0: no sampling */
 	__u32 sample_of;
-	__u16 vlan_tci;	  /* the tag that is not in the bytes */
+	__u16 vlan_tci;	  /* the tag that the kernel keeps beside the bytes */
 	__u16 vlan_proto; /* 0x8100 or 0x88a8 */
 	__u8 flags;	  /* enum record_flag */
 	__u8 direction;	  /* enum direction */
 	__u16 gso_size;	  /* payload bytes per wire packet, 0 if this is one */
-	__u8 data_off;	  /* where the data starts; a longer header moves it */
+	__u8 data_off;	  /* where the data starts; a longer header would move it */
 	__u8 reserved[3]; /* zero */
 };
 
@@ -43,10 +42,10 @@ struct record {
 
 _Static_assert(sizeof(struct record) == 40, "no padding");
 
-/* A reservation has a constant size, header included, and costs what it holds
- * in ring space. A query of up to 88 bytes fits the smallest. CLASS_6 holds an IP
- * packet of 64 KiB with any link header. What the kernel puts together can be
- * longer (BIG TCP, Linux 5.19): often 192 KiB, and 512 KiB at most.
+/* The verifier wants reservations of constant size, header included; all of it is
+ * ring space. A query of up to 88 bytes fits the smallest. CLASS_6 holds an IP packet
+ * of 64 KiB with any link header. Frames that the kernel has merged can be longer
+ * (BIG TCP, Linux 5.19): often 192 KiB, and 512 KiB at most.
  */
 enum record_size {
 	CLASS_0 = 128,

@@ -34,7 +34,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s: time %d is not in the last %v", prog, rec.BootNs, time.Duration(bootTime(t)-start))
 		}
 		rec.BootNs = 0
-		want.Ifindex = 1 // where the kernel runs programs on loose bytes
+		want.Ifindex = 1 // BPF_PROG_TEST_RUN's
 		want.WireLen, want.CapLen = uint32(len(packet)), uint32(len(packet))
 		if rec != want || !bytes.Equal(data, packet) {
 			t.Errorf("%s: %+v, want %+v", prog, rec, want)
@@ -72,7 +72,7 @@ func TestRecordTellsSampling(t *testing.T) {
 	f(0, 0, 0, 0)
 }
 
-// The sizes around which the reservation changes, header included.
+// boundaries returns the packet sizes around which the size class changes.
 func boundaries(largest int) []int {
 	sizes := []int{42, 43, 63, 64, 65}
 	for _, class := range []sensorRecordSize{
@@ -88,7 +88,7 @@ func boundaries(largest int) []int {
 	return append(sizes, largest)
 }
 
-// Larger ones need a device: see TestSizesOnTap.
+// Larger packets for TC need a device: see TestSizesOnTap.
 func TestSizes(t *testing.T) {
 	s := newKit(t, Options{XDP: true, RingBytes: 1 << 20})
 	for _, n := range boundaries(3000) {
@@ -133,7 +133,7 @@ func TestSnapLength(t *testing.T) {
 
 func TestRingFull(t *testing.T) {
 	s := newKit(t, Options{RingBytes: MinRingBytes, Rings: 1})
-	const each = 128 + 8 // what the ring adds
+	const each = 128 + ringHeader
 	fit := MinRingBytes / each
 	for i := range fit + 10 {
 		got := s.run(sensorProgTcIngressEth, query4(80), nil)
@@ -148,7 +148,7 @@ func TestRingFull(t *testing.T) {
 	}
 	s.want("delivered", sensorProgTcIngressEth, query4(80))
 	if c := s.counters("tc ingress"); c.value("seen") != c.outcomes() || c.value("ring_full") != 10 || c.value("delivered") != uint64(fit)+1 {
-		t.Errorf("books: %+v", c)
+		t.Errorf("counters: %+v", c)
 	}
 }
 

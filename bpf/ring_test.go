@@ -9,24 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loose is a ring without a kernel: the test writes what the kernel would.
-type loose struct {
+// fakeRing is a Ring in plain memory: the test writes what the kernel would.
+type fakeRing struct {
 	*Ring
 	at int // the producer's position
 }
 
-const looseSize = 64
+const fakeRingSize = 64
 
-func newLoose() *loose {
-	return &loose{Ring: newRing(make([]byte, 8), make([]byte, 8), make([]byte, 2*looseSize))}
+func newFakeRing() *fakeRing {
+	return &fakeRing{Ring: newRing(make([]byte, 8), make([]byte, 8), make([]byte, 2*fakeRingSize))}
 }
 
-// put adds a record of the text with flags, and returns where its header is.
-func (l *loose) put(text string, flags uint32) (header int) {
-	header = l.at % looseSize
-	for _, half := range []int{0, looseSize} { // the kernel maps the same bytes twice
+// put adds a record, and returns the offset of its header.
+func (l *fakeRing) put(text string, flags uint32) (header int) {
+	header = l.at % fakeRingSize
+	for _, half := range []int{0, fakeRingSize} { // the kernel maps the same bytes twice
 		for i := range text {
-			l.data[half+(header+ringHeader+i)%looseSize] = text[i]
+			l.data[half+(header+ringHeader+i)%fakeRingSize] = text[i]
 		}
 		binary.LittleEndian.PutUint32(l.data[half+header:], uint32(len(text))|flags)
 	}
@@ -36,11 +36,11 @@ func (l *loose) put(text string, flags uint32) (header int) {
 }
 
 // submit clears the busy flag.
-func (l *loose) submit(header int) {
+func (l *fakeRing) submit(header int) {
 	l.data[header+3] &^= 0x80
 }
 
-func (l *loose) want(t *testing.T, text string) {
+func (l *fakeRing) want(t *testing.T, text string) {
 	t.Helper()
 	raw, ok := l.Next()
 	if !ok || string(raw) != text {
@@ -48,7 +48,7 @@ func (l *loose) want(t *testing.T, text string) {
 	}
 }
 
-func (l *loose) wantNone(t *testing.T) {
+func (l *fakeRing) wantNone(t *testing.T) {
 	t.Helper()
 	if raw, ok := l.Next(); ok {
 		t.Fatalf("record %q, want none", raw)
@@ -56,9 +56,9 @@ func (l *loose) wantNone(t *testing.T) {
 }
 
 func TestRingReads(t *testing.T) {
-	l := newLoose()
+	l := newFakeRing()
 	l.wantNone(t)
-	for i := range 100 { // wraps at every multiple of 8
+	for i := range 100 { // wraps around at every multiple of 8
 		text := "a record of some length"[:i%24]
 		l.put(text, 0)
 		l.put("not this", ringDiscard)
@@ -74,9 +74,9 @@ func TestRingReads(t *testing.T) {
 	}
 }
 
-// What is still written is not read, nor what stands behind it.
+// Reading stops at a record that is still being written.
 func TestRingStopsAtBusyRecord(t *testing.T) {
-	l := newLoose()
+	l := newFakeRing()
 	l.put("first", 0)
 	second := l.put("second", ringBusy)
 	l.put("third", 0)
@@ -92,7 +92,7 @@ func TestRingStopsAtBusyRecord(t *testing.T) {
 	l.wantNone(t)
 }
 
-// What was read stays as it is until Release: the kernel finds no room.
+// Records stay unchanged until Release: the kernel finds no space.
 func TestRingHolds(t *testing.T) {
 	s := newKit(t, Options{RingBytes: MinRingBytes})
 	r := s.k.Rings()[0]
@@ -118,7 +118,7 @@ func TestRingHolds(t *testing.T) {
 	s.want("delivered", sensorProgTcIngressEth, query4(80))
 }
 
-// withoutTick takes the tick away, so that only the watermark ends a wait.
+// withoutTick disables the timer, so that only the watermark ends a wait.
 func (r *Ring) withoutTick() { r.tick = unix.ItimerSpec{} }
 
 func TestRingWait(t *testing.T) {
@@ -168,7 +168,7 @@ func TestRingWait(t *testing.T) {
 			break
 		}
 		if waiting {
-			t.Fatal("the watermark was passed again and again, and nobody woken")
+			t.Fatal("the watermark was crossed again and again, and the reader was not woken")
 		}
 		if drain() == 0 {
 			t.Error("nothing there after the wait")
@@ -191,13 +191,13 @@ func TestRingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A tick that comes before the poller waits is not forgotten: the processor may
-// be taken for longer than that in between.
+// A tick that comes before the poller waits is not lost: the process may be
+// preempted for longer than a tick in between.
 func TestRingWaitAfterTick(t *testing.T) {
 	s := newKit(t, Options{RingBytes: MinRingBytes})
 	r := s.k.Rings()[0]
 	r.ready = func(fd uintptr) bool {
-		done := r.look(fd)
+		done := r.isReady(fd)
 		time.Sleep(3 * ringTick)
 		return done
 	}

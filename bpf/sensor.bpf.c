@@ -1,11 +1,11 @@
 //go:build ignore
 
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
-/* Chooses DNS packets, counts all, and copies the chosen ones out. It only
+/* Chooses DNS packets, counts all packets, and copies the chosen ones out. It only
  * watches: every path lets the packet go on as if the program were not there.
  *
- * Each entry point counts what it sees once, and once more under exactly one
- * outcome, which is what the inner functions return.
+ * Each entry point counts a packet once as seen, and once under exactly one outcome,
+ * which is what the inner functions return.
  */
 #include <linux/pkt_cls.h>
 
@@ -18,7 +18,7 @@
 #include "walk.h"
 #include "tunnel.h"
 
-/* The headers in front of the ports end before this, or we do not follow them. */
+/* Headers in front of the ports that reach beyond this are not followed. */
 #define HEADERS_MAX 256
 
 static __always_inline enum outcome handle(void *ctx, struct hook *h,
@@ -28,20 +28,20 @@ static __always_inline enum outcome handle(void *ctx, struct hook *h,
 	enum outcome o;
 
 	if (found == PARSED_RARE)
-		return look_inside(ctx, h, id, ethernet);
+		return handle_walked(ctx, h, id, ethernet);
 	o = choose(h, found, p);
 	if (o == WANTED)
 		return capture(ctx, h, id, ethernet, hash_lane(p));
-	if (config.decap && o == NOT_DNS && is_wrapped(p))
-		return look_inside(ctx, h, id, ethernet);
+	if (config.decap && o == NOT_DNS && may_be_tunnel(p))
+		return handle_walked(ctx, h, id, ethernet);
 	return o;
 }
 
-/* One per-CPU entry a hook, and plain additions: a program runs to its end on
- * its CPU with bottom halves off, and no other context runs the same hook there.
- * Atomics would cost more than the whole rejection of a packet.
+/* One per-CPU entry per hook, and plain additions: a program runs to its end on its
+ * CPU with bottom halves off, and no other context runs the same hook there. Atomics
+ * would cost more than everything else that is done for a packet that is not DNS.
  */
-static __always_inline struct hook *enter(const enum hook_id id)
+static __always_inline struct hook *count_in(const enum hook_id id)
 {
 	__u32 key = id;
 	struct hook *h = bpf_map_lookup_elem(&hooks, &key);
@@ -51,16 +51,16 @@ static __always_inline struct hook *enter(const enum hook_id id)
 	return h;
 }
 
-static __always_inline void leave(struct hook *h, enum outcome o)
+static __always_inline void count_outcome(struct hook *h, enum outcome o)
 {
-	__u64 *outcomes = (void *)h + offsetof(struct hook, left_out);
+	__u64 *outcomes = (void *)h + offsetof(struct hook, skipped);
 
 	if (o < OUTCOMES)
 		outcomes[o]++;
 }
 
-/* Only a parser that ran out of bytes asks for more to be made linear: that
- * copies a cloned head, and bulk TCP never needs it. False: no memory.
+/* Makes more bytes linear only if the parser ran out of them: that copies a cloned
+ * head, and bulk TCP never needs it. Returns false if there is no memory.
  */
 static __always_inline bool parse_skb(struct __sk_buff *skb, const bool ethernet,
 				      enum parsed *found, struct packet *p)
@@ -86,16 +86,16 @@ static __always_inline bool parse_skb(struct __sk_buff *skb, const bool ethernet
 static __always_inline int watch_skb(struct __sk_buff *skb, const enum hook_id id,
 				     const bool ethernet)
 {
-	struct hook *h = enter(id);
+	struct hook *h = count_in(id);
 	enum parsed found;
 	struct packet p;
 
 	if (!h)
 		return TC_ACT_UNSPEC;
 	if (parse_skb(skb, ethernet, &found, &p))
-		leave(h, handle(skb, h, id, ethernet, found, &p));
+		count_outcome(h, handle(skb, h, id, ethernet, found, &p));
 	else
-		leave(h, COPY_FAILED);
+		count_outcome(h, COPY_FAILED);
 	return TC_ACT_UNSPEC;
 }
 
@@ -103,7 +103,7 @@ static __always_inline int watch_xdp(struct xdp_md *xdp, const bool ethernet)
 {
 	const void *data = (void *)(long)xdp->data;
 	const void *end = (void *)(long)xdp->data_end;
-	struct hook *h = enter(HOOK_XDP);
+	struct hook *h = count_in(HOOK_XDP);
 	enum parsed found;
 	struct packet p;
 
@@ -113,12 +113,12 @@ static __always_inline int watch_xdp(struct xdp_md *xdp, const bool ethernet)
 	/* The first buffer of several is long enough for any header we follow. */
 	if (found == PARSED_SHORT && end - data < bpf_xdp_get_buff_len(xdp))
 		found = PARSED_DEEP;
-	leave(h, handle(xdp, h, HOOK_XDP, ethernet, found, &p));
+	count_outcome(h, handle(xdp, h, HOOK_XDP, ethernet, found, &p));
 	return XDP_PASS;
 }
 
-/* Whether a device has a link header never changes, so it is chosen when
- * attaching and not asked for each packet.
+/* Whether a device has a link header never changes, so the program is chosen when
+ * attaching, and no packet is tested for it.
  */
 SEC("tc")
 int tc_ingress_eth(struct __sk_buff *skb)

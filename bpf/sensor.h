@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* The maps, the settings and the books. */
+/* The maps, the settings and the counters. */
 #ifndef DNSMONSTER_SENSOR_H
 #define DNSMONSTER_SENSOR_H
 
@@ -16,55 +16,55 @@ enum hook_id {
 	HOOKS,
 };
 
-/* The outcomes: every packet has exactly one. A line is all that a new one takes:
- * it makes the constant, the counter, and the member of the Go type, after which
- * the books name it (counters.go). Its list says what it means there.
+/* The outcomes: every packet has exactly one. A new outcome is one line, which makes
+ * the constant, the counter, and the member of the Go type that gives the ledger its
+ * name (counters.go). The list that it is in says what it means there.
  */
-#define OUTCOMES_LEFT_OUT(X)                                                           \
+#define OUTCOMES_SKIPPED(X)                                                            \
 	X(NOT_DNS, not_dns)	    /* not UDP or TCP of a watched port */             \
 	X(SAMPLED_OUT, sampled_out) /* by the user's ratio */                          \
-	X(FRAG_QUOTA, frag_quota)   /* of unknown kind, beyond what may pass a second */
+	X(FRAG_QUOTA, frag_quota)   /* of unknown kind, beyond the quota per second */
 
 #define OUTCOMES_LOST(X)                                                               \
 	X(RING_FULL, ring_full)                                                        \
 	X(COPY_FAILED, copy_failed) /* the kernel would not give us the bytes */
 
-#define OUTCOMES_GIVEN(X) X(DELIVERED, delivered) /* is in a ring */
+#define OUTCOMES_DELIVERED(X) X(DELIVERED, delivered) /* put into a ring */
 
 #define OUTCOME_CONSTANT(constant, member) constant,
 #define OUTCOME_MEMBER(constant, member)   __u64 member;
 
 enum outcome {
-	OUTCOMES_LEFT_OUT(OUTCOME_CONSTANT)
-	OUTCOMES_LOST(OUTCOME_CONSTANT) OUTCOMES_GIVEN(OUTCOME_CONSTANT) OUTCOMES,
+	OUTCOMES_SKIPPED(OUTCOME_CONSTANT)
+	OUTCOMES_LOST(OUTCOME_CONSTANT) OUTCOMES_DELIVERED(OUTCOME_CONSTANT) OUTCOMES,
 	WANTED = OUTCOMES, /* not an outcome: to be captured */
 };
 
-/* One hook on one CPU. The groups say what a counter means to the books, as Go
- * reads them (counters.go); a new meter is a line in its group. What is kept of
- * every so many is counted here too, and so for each hook: one count for both
- * directions would, at 1:2, keep all queries and no response.
+/* The counters of one hook on one CPU. The group of a counter says what it means to
+ * the ledger (counters.go); a new meter is one line in its group. Sampling counts
+ * here too, for each hook by itself: one count for both directions would, at 1:2,
+ * keep all queries and no response.
  */
 struct hook {
 	struct {
 		__u64 seen;
 	} in;
 	struct {
-		OUTCOMES_LEFT_OUT(OUTCOME_MEMBER)
-	} left_out;
+		OUTCOMES_SKIPPED(OUTCOME_MEMBER)
+	} skipped;
 	struct {
 		OUTCOMES_LOST(OUTCOME_MEMBER)
 	} lost;
 	struct {
-		OUTCOMES_GIVEN(OUTCOME_MEMBER)
-	} given;
+		OUTCOMES_DELIVERED(OUTCOME_MEMBER)
+	} delivered;
 	struct {
-		__u64 bytes;  /* of delivered frames, on the wire */
-		__u64 cut;    /* delivered frames that the snap length cut */
+		__u64 bytes;  /* wire length of delivered frames */
+		__u64 cut;    /* delivered frames that the snap length truncated */
 		__u64 opaque; /* tunnels that only user space can look into */
 	} meters;
 	struct {
-		__u64 overlong; /* no record holds the frame */
+		__u64 overlong; /* delivered frames that are longer than any record */
 	} incomplete;
 	__u64 sample_credit;
 	__u64 quota_credit; /* a packet costs NSEC_PER_SEC */
@@ -72,11 +72,11 @@ struct hook {
 };
 
 _Static_assert(__builtin_offsetof(struct hook, meters) -
-			       __builtin_offsetof(struct hook, left_out) ==
+			       __builtin_offsetof(struct hook, skipped) ==
 		       OUTCOMES * sizeof(__u64),
-	       "the members of the outcomes stand in the order of their constants");
+	       "the members of the outcomes are in the order of their constants");
 
-/* A test compares them with packet.Tunnel in user space. */
+/* The numbers are those of packet.Tunnel in user space; a test compares them. */
 enum tunnel {
 	TUNNEL_NONE,
 	TUNNEL_VXLAN,
@@ -101,7 +101,7 @@ enum tunnel {
 	TUNNEL_PBB,
 	TUNNEL_TRILL,
 	TUNNEL_FABRICPATH,
-	TUNNEL_PPPOE = 31, /* not one to user space */
+	TUNNEL_PPPOE = 31, /* not a tunnel to user space */
 };
 
 #define TUNNEL_PORTS 32
@@ -118,13 +118,13 @@ struct settings {
 	__u32 snap_len;
 	__u32 rings;
 	__u32 watermark;
-	__u32 quota; /* a second and CPU */
-	__u32 decap; /* a bit for each enum tunnel to look into; 0: none */
+	__u32 quota; /* per second and CPU */
+	__u32 decap; /* one bit per enum tunnel to look into; 0: none */
 	struct tunnel_port ports[TUNNEL_PORTS];
 };
 
-/* Never read. Go's types and constants are made from the object's type information,
- * which has only what a map or a variable is made of.
+/* Never read. Go's types and constants are generated from the object's BTF, which
+ * describes only types that a map or a variable uses.
  */
 const volatile struct {
 	enum hook_id hook;
@@ -136,7 +136,7 @@ const volatile struct {
 	struct record_header record;
 } only_types;
 
-/* Constant to the verifier, which removes what a setting switches off. */
+/* Constant to the verifier, which removes code that a setting switches off. */
 const volatile struct settings config;
 const volatile __u8 port_bits[65536 / 8];
 
@@ -152,7 +152,7 @@ struct ring {
 	__uint(max_entries, 1 << 17);
 };
 
-/* Both sizes are set when loading. */
+/* Both sizes are set before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
@@ -164,11 +164,11 @@ struct fragment_key {
 	__u64 src[2];
 	__u64 dst[2];
 	__u64 frag;
-	__u32 around;
+	__u32 tunnel_id;
 	__u32 version;
 };
 
-/* What was decided about a datagram's first fragment, for the later ones. */
+/* The outcome of a datagram's first fragment, for the later ones. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);

@@ -21,12 +21,12 @@ const (
 )
 
 type sensorFragmentKey struct {
-	_       structs.HostLayout
-	Src     [2]uint64
-	Dst     [2]uint64
-	Frag    uint64
-	Around  uint32
-	Version uint32
+	_        structs.HostLayout
+	Src      [2]uint64
+	Dst      [2]uint64
+	Frag     uint64
+	TunnelId uint32
+	Version  uint32
 }
 
 type sensorHook struct {
@@ -35,7 +35,7 @@ type sensorHook struct {
 		_    structs.HostLayout
 		Seen uint64
 	}
-	LeftOut struct {
+	Skipped struct {
 		_          structs.HostLayout
 		NotDns     uint64
 		SampledOut uint64
@@ -46,7 +46,7 @@ type sensorHook struct {
 		RingFull   uint64
 		CopyFailed uint64
 	}
-	Given struct {
+	Delivered struct {
 		_         structs.HostLayout
 		Delivered uint64
 	}
@@ -164,8 +164,8 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	sensorMapHooks         = "hooks"
-	sensorMapInsides       = "insides"
 	sensorMapRings         = "rings"
+	sensorMapScratch       = "scratch"
 	sensorMapVerdicts      = "verdicts"
 	sensorProgTcEgressEth  = "tc_egress_eth"
 	sensorProgTcEgressL3   = "tc_egress_l3"
@@ -233,8 +233,8 @@ type sensorProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type sensorMapSpecs struct {
 	Hooks    *ebpf.MapSpec `ebpf:"hooks"`
-	Insides  *ebpf.MapSpec `ebpf:"insides"`
 	Rings    *ebpf.MapSpec `ebpf:"rings"`
+	Scratch  *ebpf.MapSpec `ebpf:"scratch"`
 	Verdicts *ebpf.MapSpec `ebpf:"verdicts"`
 }
 
@@ -268,16 +268,16 @@ func (o *sensorObjects) Close() error {
 // It can be passed to loadSensorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sensorMaps struct {
 	Hooks    *ebpf.Map `ebpf:"hooks"`
-	Insides  *ebpf.Map `ebpf:"insides"`
 	Rings    *ebpf.Map `ebpf:"rings"`
+	Scratch  *ebpf.Map `ebpf:"scratch"`
 	Verdicts *ebpf.Map `ebpf:"verdicts"`
 }
 
 func (m *sensorMaps) Close() error {
 	return _SensorClose(
 		m.Hooks,
-		m.Insides,
 		m.Rings,
+		m.Scratch,
 		m.Verdicts,
 	)
 }

@@ -7,7 +7,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// taggedFrames have a tag other than a VLAN's in front of an IP packet.
+// taggedFrames returns frames with a tag other than a VLAN tag before an IP packet.
 func taggedFrames(ip []byte) [][]byte {
 	tagged := func(kind uint16, fields []byte) []byte { return eth(kind, join(fields, be16(etherType(ip)), ip)) }
 	return [][]byte{
@@ -17,7 +17,7 @@ func taggedFrames(ip []byte) [][]byte {
 	}
 }
 
-// Tags are no tunnels: what is behind them needs no option.
+// Tags are not tunnels: packets behind them are captured without --decap.
 func TestTagsNeedNoOption(t *testing.T) {
 	s := newKit(t, Options{XDP: true})
 	for _, prog := range tcFrames {

@@ -11,7 +11,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// allTunnels is every kind that can be looked into.
+// allTunnels returns every value for Options.Decap.
 func allTunnels() []uint8 {
 	list := []uint8{PPPoE}
 	for _, t := range packet.Tunnels() {
@@ -29,12 +29,12 @@ func tunnelPorts() (list []TunnelPort) {
 
 var tcFrames = []string{sensorProgTcIngressEth, sensorProgTcEgressEth, sensorProgXdpEth}
 
-// wrapped is one way into a tunnel: what stands between the outer headers and
-// the inner frame or packet.
-type wrapped struct {
+// encapsulation puts headers of a tunnel between the outer headers and the inner frame
+// or packet.
+type encapsulation struct {
 	name  string
 	kind  uint8
-	proto byte // of the outer IP header; 0: there is none
+	proto byte // of the outer IP header
 	frame bool // an Ethernet frame is inside, not a packet
 	wrap  func(inner []byte) []byte
 }
@@ -47,22 +47,22 @@ func inUDP(port uint16, header []byte) func([]byte) []byte {
 	return func(inner []byte) []byte { return udp(50000, port, join(header, inner)) }
 }
 
-// nshHeader is a service header of so many words, and what follows it.
+// nshHeader returns a service header of so many words; next says what follows it.
 func nshHeader(words, next byte) []byte {
 	return join([]byte{0x0f, 0xc0 | words, 2, next, 0, 0, 7, 255}, make([]byte, int(words)*4-8))
 }
 
 func isV6(b []byte) bool { return b[0]>>4 == 6 }
 
-// waysIn are those that the kernel follows. Where no frame is inside, some say
-// that it is IPv4.
-func waysIn() []wrapped {
+// encapsulations returns those that the kernel program follows. Some without a frame
+// inside have a field that says IPv4.
+func encapsulations() []encapsulation {
 	const v4, teb, mpls = 0x0800, 0x6558, 0x8847
 	const v, gpe, gen = uint8(packet.TunnelVXLAN), uint8(packet.TunnelVXLANGPE), uint8(packet.TunnelGENEVE)
 	const g, e, gtp = uint8(packet.TunnelGRE), uint8(packet.TunnelERSPAN), uint8(packet.TunnelGTP)
 	const z, l2 = uint8(packet.TunnelTZSP), uint8(packet.TunnelL2TP)
 	label := []byte{0, 1, 1, 64}
-	return []wrapped{
+	return []encapsulation{
 		{"VXLAN", v, 17, true, inUDP(4789, []byte{8, 0, 0, 0, 0, 0, 7, 0})},
 		{"VXLAN, old port", v, 17, true, inUDP(8472, []byte{8, 0, 0, 0, 0, 0, 7, 0})},
 		{"VXLAN, group policy", v, 17, true, inUDP(4789, []byte{0x88, 8, 0, 5, 0, 0, 7, 0})},
@@ -118,8 +118,8 @@ func waysIn() []wrapped {
 	}
 }
 
-// frames puts a packet into every tunnel, over both versions of IP.
-func frames(w wrapped, inner []byte) [][]byte {
+// frames puts a packet into a tunnel, over both versions of IP.
+func frames(w encapsulation, inner []byte) [][]byte {
 	if w.frame {
 		kind := uint16(0x0800)
 		if isV6(inner) {
@@ -140,7 +140,7 @@ func TestTunnels(t *testing.T) {
 	}
 	q4, q6 := ip4(a4, b4, 17, udp(40000, 53, fill(30))), ip6(a6, b6, 17, udp(40000, 53, fill(30)))
 	other4, other6 := ip4(a4, b4, 17, udp(40000, 443, fill(30))), ip6(a6, b6, 58, fill(30))
-	for _, w := range waysIn() {
+	for _, w := range encapsulations() {
 		t.Run(w.name, func(t *testing.T) {
 			s.t = t
 			for _, frame := range frames(w, q4) {
@@ -196,7 +196,7 @@ func TestTunnels(t *testing.T) {
 	labels := func(n int, b []byte) []byte {
 		return eth(0x8847, join(bytes.Repeat([]byte{0, 1, 0, 64}, n-1), []byte{0, 1, 1, 64}, b))
 	}
-	f("delivered", labels(5, q4)) // one more, and the walk ends in front of the packet
+	f("delivered", labels(5, q4)) // the last stack that the walk follows
 	f("delivered", labels(6, q4))
 
 	for _, ip := range [][]byte{q4, q6} {
@@ -228,7 +228,7 @@ func etherType(ip []byte) uint16 {
 
 func etherOf(ip []byte) []byte { return eth(etherType(ip), ip) }
 
-// What only user space can look into is let through, and counted.
+// A tunnel that only user space can look into is delivered, and counted as opaque.
 func TestOpaqueTunnels(t *testing.T) {
 	s := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()}) // no quota
 	f := func(opaque bool, frame []byte) {
@@ -254,9 +254,9 @@ func TestOpaqueTunnels(t *testing.T) {
 	f(true, eth(0x0800, ip4(b4, a4, 47, gre(0x4000, 0x0800, make([]byte, 8))(other4)))) // source route
 	f(true, eth(0x8847, join([]byte{0, 1, 1, 64}, eth(0x0800, other4))))                // pseudowire
 	inIP := func(proto byte, inner []byte) []byte { return eth(0x0800, ip4(b4, a4, proto, inner)) }
-	f(true, inIP(115, join(be32(42), be16(0xff03, 0x0021), other4))) // PPP: no Ethernet at any place
+	f(true, inIP(115, join(be32(42), be16(0xff03, 0x0021), other4))) // PPP: no Ethernet at any offset
 	twice := eth(0x0800, other4)
-	copy(twice[8:], []byte{8, 0, 0x45, 0}) // as the type of a frame four bytes in front
+	copy(twice[8:], []byte{8, 0, 0x45, 0}) // looks like the type of a frame four bytes earlier
 	f(true, inIP(115, join(be32(42), be32(0), twice)))
 	f(true, inIP(17, udp(50000, 37008, join([]byte{1, 0, 0, 18, 1}, fill(60)))))                         // 802.11
 	f(true, inIP(17, udp(50000, 37008, join([]byte{1, 0, 0, 1}, make([]byte, 8), []byte{1}, fill(60))))) // tags
@@ -267,11 +267,11 @@ func TestOpaqueTunnels(t *testing.T) {
 	f(true, eth(0x0800, ip4(b4, a4, 47, gre(0, 0x6558, nil)(deep))))
 }
 
-// A tunnel that was not chosen, or none at all, is what its outside says.
+// Without --decap for it, a tunnel is judged by its outer headers.
 func TestTunnelsNotChosen(t *testing.T) {
 	q4, q6 := ip4(a4, b4, 17, udp(40000, 53, fill(30))), ip6(a6, b6, 17, udp(40000, 53, fill(30)))
 	none := newKit(t, Options{TunnelPorts: tunnelPorts()})
-	for _, w := range waysIn() {
+	for _, w := range encapsulations() {
 		for _, frame := range frames(w, q4) {
 			none.want("not_dns", sensorProgTcIngressEth, frame)
 		}
@@ -286,7 +286,7 @@ func TestTunnelsNotChosen(t *testing.T) {
 	none.want("not_dns", sensorProgTcIngressEth, labelled)
 
 	all := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()})
-	for _, port := range tunnelPorts() { // a client may ask from any port
+	for _, port := range tunnelPorts() { // a client may use any source port
 		for _, data := range [][]byte{fill(40), join([]byte{0, 2, 1, 0}, fill(40)), join([]byte{1, 0, 0, 1, 1}, fill(40))} {
 			all.want("delivered", sensorProgTcIngressEth, eth(0x0800, ip4(a4, b4, 17, udp(port.Number, 53, data))))
 			all.want("delivered", sensorProgTcIngressEth, eth(0x86dd, ip6(a6, b6, 17, udp(53, port.Number, data))))
@@ -299,7 +299,8 @@ func TestTunnelsNotChosen(t *testing.T) {
 	all.want("delivered", sensorProgTcIngressL3, ip4(a4, b4, 47, gre(0, 0x0800, nil)(q4)))
 }
 
-// Each kind is chosen by itself: of two halves of them, one delivers a frame.
+// Each kind is chosen by itself: with half of the kinds in Decap, only their tunnels
+// are delivered.
 func TestTunnelsChosenByHalves(t *testing.T) {
 	halves := make([][]uint8, 2)
 	for _, k := range allTunnels() {
@@ -326,9 +327,9 @@ func TestTunnelsChosenByHalves(t *testing.T) {
 			}
 			s.want(want, sensorProgTcIngressEth, frame)
 		}
-		for _, w := range waysIn() {
+		for _, w := range encapsulations() {
 			kinds := []uint8{w.kind}
-			if strings.HasPrefix(w.name, "NSH") { // is looked for in other tunnels, too
+			if strings.HasPrefix(w.name, "NSH") { // found in other tunnels, too
 				kinds = append(kinds, nsh)
 			}
 			for _, frame := range frames(w, q) {
@@ -341,7 +342,7 @@ func TestTunnelsChosenByHalves(t *testing.T) {
 	}
 }
 
-// Fragments of what a tunnel carries, and of the tunnel itself.
+// Fragments inside a tunnel, and of the tunnel itself.
 func TestTunnelFragments(t *testing.T) {
 	s := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()}) // no quota: nothing unknown passes
 	part := func(id, bits uint16, proto byte, data []byte) []byte {
@@ -387,9 +388,9 @@ func TestTunnelFragments(t *testing.T) {
 	f("delivered", v6(5, 0, 1, fill(64)))
 }
 
-// What user space reads in a tunnel the kernel delivers, and both put it on one
-// lane. Frames are broken at random, so that headers are met which no table
-// lists; of those the kernel may deliver more, as it looks less closely.
+// The kernel program delivers every tunnel in which user space finds DNS, and both
+// choose the same lane. Some frames are corrupted at random, which gives headers that
+// no table lists; of these the program may deliver more, because it checks less.
 func TestTunnelsAgreeWithUserSpace(t *testing.T) {
 	const lanes = 13
 	s := newKit(t, Options{Rings: lanes, RingBytes: MinRingBytes, Decap: allTunnels(), TunnelPorts: tunnelPorts()})
@@ -431,11 +432,11 @@ func TestTunnelsAgreeWithUserSpace(t *testing.T) {
 		}
 	}
 	if carried < 300 {
-		t.Errorf("%d frames carry DNS in a tunnel: the test shows little", carried)
+		t.Errorf("only %d frames carry DNS in a tunnel: the test proves little", carried)
 	}
 }
 
-// randomTunnels puts packets of n conversations into every tunnel.
+// randomTunnels returns packets of n conversations in every tunnel.
 func randomTunnels(r *rand.Rand, n int) (list [][]byte) {
 	for i := range n {
 		c := randomFlow(r, i%2 == 1)
@@ -446,18 +447,18 @@ func randomTunnels(r *rand.Rand, n int) (list [][]byte) {
 			if isV6(inner) {
 				proto = 41
 			}
-			for _, w := range waysIn() {
+			for _, w := range encapsulations() {
 				if w.frame || !isV6(inner) {
 					list = append(list, frames(w, inner)...)
 				}
 			}
-			list = append(list, frames(wrapped{proto: proto, wrap: func(b []byte) []byte { return b }}, inner)...)
+			list = append(list, frames(encapsulation{proto: proto, wrap: func(b []byte) []byte { return b }}, inner)...)
 		}
 	}
 	return list
 }
 
-// Sampling looks at what a tunnel carries.
+// Sampling applies to the packet inside a tunnel.
 func TestTunnelSampling(t *testing.T) {
 	onOneCPU(t)
 	ratio := packet.Ratio{Keep: 2, Of: 5}

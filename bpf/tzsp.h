@@ -1,40 +1,39 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
-/* Into the TaZmen Sniffer Protocol: a header and tags in front of a frame. */
+/* Decapsulates the TaZmen Sniffer Protocol: a header and tags in front of a frame. */
 #ifndef DNSMONSTER_TZSP_H
 #define DNSMONSTER_TZSP_H
 
-#include "entered.h"
 #include "walk.h"
 
 #define MAX_TZSP_TAGS 8
 
 static __always_inline enum entered enter_tzsp(void *ctx, const enum hook_id id,
-					       struct entry *e)
+					       struct cursor *c)
 {
 	__be16 h[2];
 	__u8 tag[2];
 	__u32 first;
 
-	if (!copy(ctx, id, e->off, h, sizeof(h)))
+	if (!copy(ctx, id, c->off, h, sizeof(h)))
 		return ENTERED_NOT;
 	first = bpf_ntohs(h[0]);
-	if (first >> 8 != 1 || (first & 0xff) >= 4) /* of those, none carries a frame */
+	if (first >> 8 != 1 || (first & 0xff) >= 4) /* types that carry no frame */
 		return ENTERED_NOT;
-	e->off += sizeof(h);
+	c->off += sizeof(h);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_TZSP_TAGS; i++) {
-		if (!copy(ctx, id, e->off, tag, sizeof(tag)))
+		if (!copy(ctx, id, c->off, tag, sizeof(tag)))
 			return ENTERED_NOT;
 		if (tag[0] > 1) {
-			e->off += 2 + tag[1];
+			c->off += 2 + tag[1];
 			continue;
 		}
-		e->off++;
-		if (tag[0] == 0) /* filled up */
+		c->off++;
+		if (tag[0] == 0) /* padding */
 			continue;
-		if (h[1] != bpf_htons(1)) /* no Ethernet */
+		if (h[1] != bpf_htons(1)) /* not Ethernet */
 			return ENTERED_OPAQUE;
-		e->kind = ETH_P_TEB;
+		c->kind = ETH_P_TEB;
 		return ENTERED;
 	}
 	return ENTERED_OPAQUE;

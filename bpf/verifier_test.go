@@ -9,14 +9,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// maxVerified keeps far from the kernel's limit of 1,000,000 steps, beyond which
-// nothing loads.
+// maxVerified is well below the kernel's limit of 1,000,000 steps, beyond which no
+// program loads.
 const maxVerified = 600_000
 
 var verifiedSteps = regexp.MustCompile(`processed (\d+) insns`)
 
-// TestVerifierSteps: with everything switched on, and with what is usual, each
-// kernel verifies the programs with steps to spare.
+// TestVerifierSteps: the verifier needs far fewer steps than its limit, with the usual
+// options and with all of them.
 func TestVerifierSteps(t *testing.T) {
 	needRoot(t)
 	f := func(name string, o Options) {
@@ -48,7 +48,7 @@ func TestVerifierSteps(t *testing.T) {
 		for _, n := range names {
 			m := verifiedSteps.FindStringSubmatch(coll.Programs[n].VerifierLog)
 			if m == nil {
-				t.Fatalf("%s, %s: the log does not tell: %q", name, n, coll.Programs[n].VerifierLog)
+				t.Fatalf("%s, %s: no number of steps in the log: %q", name, n, coll.Programs[n].VerifierLog)
 			}
 			steps, _ := strconv.Atoi(m[1])
 			t.Logf("%s, %s: %d steps", name, n, steps)

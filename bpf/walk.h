@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /* The second walk: from the first byte of a frame to the two ports, as in parse.h,
- * through headers that are rare, and in and behind tunnels. Headers are copied
- * out and not looked at in place: that costs more, but asks nothing of how the
- * frame lies in memory, and little of the verifier.
+ * but also through rare headers and tunnels. It copies each header instead of reading
+ * it in place: that costs more, but works however the frame lies in memory, and asks
+ * little of the verifier.
  */
 #ifndef DNSMONSTER_WALK_H
 #define DNSMONSTER_WALK_H
@@ -16,7 +16,7 @@
 #define ETH_P_GRE_PPP	 0x880b
 #define ETH_P_TRILL	 0x22f3
 #define ETH_P_FABRICPATH 0x8903
-#define ETH_LAST_LEN	 1500 /* up to here the field is a length */
+#define ETH_LAST_LEN	 1500 /* up to this value, the EtherType is a length */
 
 #define KIND_OPAQUE 0xffff /* reserved by RFC 1701 */
 
@@ -34,28 +34,36 @@
 #define PPP_MPLS  0x0281
 #define PPP_MPLM  0x0283
 
-/* An IP header that was copied out, and what it says. This lies in a map and not
- * on the stack, as does struct entry, because the verifier keeps no account of
- * what a map holds: what stands here it takes for unknown, and does not follow
- * each value that it could have by itself. Old verifiers would come to no end.
+/* A copied IP header, and what it says. This and struct cursor are in a map, not on
+ * the stack, because the verifier does not track the contents of maps: it takes them
+ * for unknown, and does not follow each possible value by itself. Old verifiers would
+ * otherwise exceed their limit.
  */
 struct walked {
 	__u64 ip[5];
 	struct packet p; /* without l3, which would have to point to ip */
-	__u32 payload;	 /* offset in the frame of what IP carries */
+	__u32 payload;	 /* offset of IP's payload in the frame */
 	__u32 found;	 /* enum parsed */
 };
 
-/* Where to go on. */
-struct entry {
+/* Where the walk goes on. */
+struct cursor {
 	__u32 off;
-	__u32 number; /* tells tunnels between the same ends apart */
-	__u16 kind;   /* what stands at off, as an EtherType; IPv4's stands for both */
-	__u16 within; /* a tunnel: link headers that decap does not name are followed,
-			 too */
+	__u32 key;  /* VNI, key, TEID or session: tells tunnels between two hosts apart
+		     */
+	__u16 kind; /* EtherType of what is at off; IPv4's stands for IPv6, too */
+	__u16 in_tunnel; /* link headers are followed even if decap does not name them
+			  */
 };
 
-static __always_inline bool decaps(enum tunnel t)
+/* What enter_tunnel() finds. */
+enum entered {
+	ENTERED,
+	ENTERED_NOT,	/* not a tunnel, or it carries no IP */
+	ENTERED_OPAQUE, /* user space must look into it */
+};
+
+static __always_inline bool wants_decap(enum tunnel t)
 {
 	return config.decap >> t & 1;
 }
@@ -90,7 +98,7 @@ static __always_inline bool is_tunnel(__u8 proto)
 	       proto == IPPROTO_ETHERIP || proto == IPPROTO_ETHERNET;
 }
 
-/* A fragment of what carries no DNS is no fragment to us. */
+/* A fragment that cannot carry DNS is not treated as a fragment. */
 static __always_inline enum parsed walk_other(struct walked *w)
 {
 	if (!is_tunnel(w->p.proto))
@@ -110,7 +118,7 @@ static __always_inline enum parsed walk_ipv4(void *ctx, const enum hook_id id,
 		return PARSED_SHORT;
 	w->payload += ihl;
 	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
-		w->p.frag = frag_name(ip->protocol, ip->id);
+		w->p.frag = datagram_id(ip->protocol, ip->id);
 		w->p.part =
 			ip->frag_off & bpf_htons(IP_OFFSET) ? PART_LATER : PART_FIRST;
 	}
@@ -148,7 +156,7 @@ static __always_inline enum parsed walk_ipv6(void *ctx, const enum hook_id id,
 			w->p.proto = ext.next;
 			if (!(ext.frag_off & bpf_htons(IP6_MF | IP6_OFFSET)))
 				continue;
-			w->p.frag = frag_name(ext.next, ext.frag_id);
+			w->p.frag = datagram_id(ext.next, ext.frag_id);
 			w->p.part = PART_FIRST;
 			if (!(ext.frag_off & bpf_htons(IP6_OFFSET)))
 				continue;
@@ -168,7 +176,7 @@ static __always_inline enum parsed walk_ipv6(void *ctx, const enum hook_id id,
 	return walk_ports(ctx, id, w);
 }
 
-/* Reads the IP header at off. Of a later fragment there are no ports. */
+/* Reads the IP header at off and, except for a later fragment, the ports. */
 static __always_inline enum parsed walk_ip(void *ctx, const enum hook_id id, __u32 off,
 					   struct walked *w)
 {
@@ -186,31 +194,31 @@ static __always_inline enum parsed walk_ip(void *ctx, const enum hook_id id, __u
 	return PARSED_OTHER;
 }
 
-static __always_inline bool walk_ppp(struct entry *e, __u16 proto)
+static __always_inline bool walk_ppp(struct cursor *c, __u16 proto)
 {
 	switch (proto) {
 	case PPP_IPV4:
 	case PPP_IPV6:
-		e->kind = ETH_P_IP;
+		c->kind = ETH_P_IP;
 		return true;
 	case PPP_MPLS:
 	case PPP_MPLM:
-		e->kind = ETH_P_MPLS_UC;
+		c->kind = ETH_P_MPLS_UC;
 		return true;
 	}
-	if (!(proto & 0x0100)) /* set, it is one that is compressed to a byte */
-		e->kind = 0;
+	if (!(proto & 0x0100)) /* if set, the field is compressed to one byte */
+		c->kind = 0;
 	return false;
 }
 
-/* A tag that is not a VLAN's. */
-static __always_inline bool walk_tag(void *ctx, const enum hook_id id, struct entry *e)
+/* Skips a tag that is not a VLAN tag. */
+static __always_inline bool walk_tag(void *ctx, const enum hook_id id, struct cursor *c)
 {
 	__be16 kind;
 	__u8 h[2];
 	__u32 n;
 
-	switch (e->kind) {
+	switch (c->kind) {
 	case ETH_P_VNTAG:
 	case ETH_P_HSR:
 	case ETH_P_RTAG:
@@ -220,12 +228,12 @@ static __always_inline bool walk_tag(void *ctx, const enum hook_id id, struct en
 		n = 6;
 		break;
 	case ETH_P_CMD:
-		if (!copy(ctx, id, e->off, h, 2))
+		if (!copy(ctx, id, c->off, h, 2))
 			return false;
 		n = 2 + h[1] * 4;
 		break;
-	case ETH_P_MACSEC: /* in clear */
-		if (!copy(ctx, id, e->off, h, 1) ||
+	case ETH_P_MACSEC: /* not encrypted */
+		if (!copy(ctx, id, c->off, h, 1) ||
 		    h[0] & (MACSEC_VERSION | MACSEC_SECRET))
 			return false;
 		n = h[0] & MACSEC_SCI ? 14 : 6;
@@ -233,19 +241,19 @@ static __always_inline bool walk_tag(void *ctx, const enum hook_id id, struct en
 	default:
 		return false;
 	}
-	if (!copy(ctx, id, e->off + n, &kind, sizeof(kind)))
+	if (!copy(ctx, id, c->off + n, &kind, sizeof(kind)))
 		return false;
-	e->off += n + sizeof(kind);
-	e->kind = bpf_ntohs(kind);
+	c->off += n + sizeof(kind);
+	c->kind = bpf_ntohs(kind);
 	return true;
 }
 
-static __always_inline bool walk_nsh(void *ctx, const enum hook_id id, struct entry *e)
+static __always_inline bool walk_nsh(void *ctx, const enum hook_id id, struct cursor *c)
 {
 	__be16 h[2];
 	__u32 n;
 
-	if (!copy(ctx, id, e->off, h, sizeof(h)) || h[0] & bpf_htons(0xc000))
+	if (!copy(ctx, id, c->off, h, sizeof(h)) || h[0] & bpf_htons(0xc000))
 		return false;
 	n = (bpf_ntohs(h[0]) & 0x3f) * 4;
 	if (n < 8)
@@ -253,173 +261,173 @@ static __always_inline bool walk_nsh(void *ctx, const enum hook_id id, struct en
 	switch (bpf_ntohs(h[1]) & 0xff) {
 	case 1:
 	case 2:
-		e->kind = ETH_P_IP;
+		c->kind = ETH_P_IP;
 		break;
 	case 3:
-		e->kind = ETH_P_TEB;
+		c->kind = ETH_P_TEB;
 		break;
-	case 4: /* one more */
+	case 4: /* another NSH */
 		break;
 	case 5:
-		e->kind = ETH_P_MPLS_UC;
+		c->kind = ETH_P_MPLS_UC;
 		break;
 	default:
 		return false;
 	}
-	e->off += n;
+	c->off += n;
 	return true;
 }
 
-/* What carries whole frames or packets without an IP header around them. */
+/* Skips a header that carries whole frames or packets without IP around them. */
 static __always_inline bool walk_overlay(void *ctx, const enum hook_id id,
-					 struct entry *e)
+					 struct cursor *c)
 {
 	__be16 h;
 
-	switch (e->kind) {
+	switch (c->kind) {
 	case ETH_P_NSH:
-		if (!(e->within || decaps(TUNNEL_NSH)) || !walk_nsh(ctx, id, e))
+		if (!(c->in_tunnel || wants_decap(TUNNEL_NSH)) || !walk_nsh(ctx, id, c))
 			return false;
 		break;
 	case ETH_P_8021AH:
-		if (!(e->within || decaps(TUNNEL_PBB)))
+		if (!(c->in_tunnel || wants_decap(TUNNEL_PBB)))
 			return false;
-		e->off += 4;
-		e->kind = ETH_P_TEB;
+		c->off += 4;
+		c->kind = ETH_P_TEB;
 		break;
 	case ETH_P_TRILL:
-		if (!(e->within || decaps(TUNNEL_TRILL)) ||
-		    !copy(ctx, id, e->off, &h, sizeof(h)) || h & bpf_htons(0xc000))
+		if (!(c->in_tunnel || wants_decap(TUNNEL_TRILL)) ||
+		    !copy(ctx, id, c->off, &h, sizeof(h)) || h & bpf_htons(0xc000))
 			return false;
-		e->off += 6 + (bpf_ntohs(h) >> 6 & 0x1f) * 4;
-		e->kind = ETH_P_TEB;
+		c->off += 6 + (bpf_ntohs(h) >> 6 & 0x1f) * 4;
+		c->kind = ETH_P_TEB;
 		break;
 	case ETH_P_FABRICPATH:
-		if (!(e->within || decaps(TUNNEL_FABRICPATH)))
+		if (!(c->in_tunnel || wants_decap(TUNNEL_FABRICPATH)))
 			return false;
-		e->off += 2;
-		e->kind = ETH_P_TEB;
+		c->off += 2;
+		c->kind = ETH_P_TEB;
 		break;
 	default:
 		return false;
 	}
-	e->within = 1;
+	c->in_tunnel = 1;
 	return true;
 }
 
-/* One link header. False: there is none that we follow, and e->kind is 0 if
- * nothing behind it can be IP.
+/* Skips one link header. Returns false if it is none that we follow; c->kind is then
+ * 0 if no IP can follow it.
  */
 static __always_inline bool walk_header(void *ctx, const enum hook_id id,
-					struct entry *e)
+					struct cursor *c)
 {
 	__be16 h[4];
 
-	switch (e->kind) {
+	switch (c->kind) {
 	case KIND_OPAQUE:
 		return false;
 	case ETH_P_TEB:
-		if (!copy(ctx, id, e->off + offsetof(struct ethhdr, h_proto), h, 2))
+		if (!copy(ctx, id, c->off + offsetof(struct ethhdr, h_proto), h, 2))
 			break;
-		e->off += sizeof(struct ethhdr);
-		e->kind = bpf_ntohs(h[0]);
+		c->off += sizeof(struct ethhdr);
+		c->kind = bpf_ntohs(h[0]);
 		return true;
 	case ETH_P_8021Q:
 	case ETH_P_8021AD:
 	case ETH_P_QINQ1:
-		if (!copy(ctx, id, e->off, h, 4))
+		if (!copy(ctx, id, c->off, h, 4))
 			break;
-		e->off += 4;
-		e->kind = bpf_ntohs(h[1]);
+		c->off += 4;
+		c->kind = bpf_ntohs(h[1]);
 		return true;
 	case ETH_P_MPLS_UC:
 	case ETH_P_MPLS_MC:
-		if (!e->within && !decaps(TUNNEL_MPLS))
+		if (!c->in_tunnel && !wants_decap(TUNNEL_MPLS))
 			break;
-		if (!copy(ctx, id, e->off, h, 6))
+		if (!copy(ctx, id, c->off, h, 6))
 			break;
-		e->off += 4;
-		e->within = 1;
+		c->off += 4;
+		c->in_tunnel = 1;
 		if (!(h[1] & bpf_htons(0x0100))) /* not the bottom of the stack */
 			return true;
-		/* Nothing says what follows; an Ethernet pseudowire is user space's. */
+		/* No field says what follows; user space looks into pseudowires. */
 		switch (bpf_ntohs(h[2]) >> 12) {
 		case 4:
 		case 6:
-			e->kind = ETH_P_IP;
+			c->kind = ETH_P_IP;
 			return true;
 		}
 		return false;
 	case ETH_P_PPP_SES:
-		if (!e->within && !decaps(TUNNEL_PPPOE))
+		if (!c->in_tunnel && !wants_decap(TUNNEL_PPPOE))
 			break;
-		if (!copy(ctx, id, e->off, h, 8))
+		if (!copy(ctx, id, c->off, h, 8))
 			break;
 		if (h[0] != bpf_htons(0x1100))
 			break;
-		e->off += 8;
-		e->within = 1;
-		return walk_ppp(e, bpf_ntohs(h[3]));
+		c->off += 8;
+		c->in_tunnel = 1;
+		return walk_ppp(c, bpf_ntohs(h[3]));
 	case ETH_P_GRE_PPP:
-		if (!copy(ctx, id, e->off, h, 4))
+		if (!copy(ctx, id, c->off, h, 4))
 			break;
 		if (h[0] == bpf_htons(PPP_FRAME)) {
 			h[0] = h[1];
-			e->off += 2;
+			c->off += 2;
 		}
-		e->off += 2;
-		return walk_ppp(e, bpf_ntohs(h[0]));
+		c->off += 2;
+		return walk_ppp(c, bpf_ntohs(h[0]));
 	default:
-		if (walk_tag(ctx, id, e) || walk_overlay(ctx, id, e))
+		if (walk_tag(ctx, id, c) || walk_overlay(ctx, id, c))
 			return true;
-		if (e->kind > ETH_LAST_LEN || !copy(ctx, id, e->off, h, 8) ||
+		if (c->kind > ETH_LAST_LEN || !copy(ctx, id, c->off, h, 8) ||
 		    h[0] != bpf_htons(0xaaaa) || h[1] != bpf_htons(0x0300))
 			break;
-		e->off += 8; /* SNAP */
-		e->kind = bpf_ntohs(h[3]);
+		c->off += 8; /* SNAP */
+		c->kind = bpf_ntohs(h[3]);
 		return true;
 	}
-	e->kind = 0;
+	c->kind = 0;
 	return false;
 }
 
-/* From a link header to the ports. PARSED_DEEP: user space must look. */
+/* Walks from a link header to the ports. PARSED_DEEP: user space must look. */
 static __always_inline enum parsed walk_link(void *ctx, const enum hook_id id,
-					     struct entry *e, struct walked *w)
+					     struct cursor *c, struct walked *w)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_LINK_HEADERS; i++) {
-		if (e->kind == ETH_P_IP || e->kind == ETH_P_IPV6)
-			return walk_ip(ctx, id, e->off, w);
-		if (!walk_header(ctx, id, e))
-			return e->kind ? PARSED_DEEP : PARSED_OTHER;
+		if (c->kind == ETH_P_IP || c->kind == ETH_P_IPV6)
+			return walk_ip(ctx, id, c->off, w);
+		if (!walk_header(ctx, id, c))
+			return c->kind ? PARSED_DEEP : PARSED_OTHER;
 	}
 	return PARSED_DEEP;
 }
 
-/* Called twice: as functions of their own they stand there once. */
-static __noinline void walk_skb(struct __sk_buff *skb, struct entry *e,
+/* Called twice, so not inlined: the object has each only once. */
+static __noinline void walk_skb(struct __sk_buff *skb, struct cursor *c,
 				struct walked *w)
 {
-	w->found = walk_link(skb, HOOK_TC_INGRESS, e, w);
+	w->found = walk_link(skb, HOOK_TC_INGRESS, c, w);
 }
 
-static __noinline void walk_xdp(struct xdp_md *xdp, struct entry *e, struct walked *w)
+static __noinline void walk_xdp(struct xdp_md *xdp, struct cursor *c, struct walked *w)
 {
-	w->found = walk_link(xdp, HOOK_XDP, e, w);
+	w->found = walk_link(xdp, HOOK_XDP, c, w);
 }
 
-/* From e to the ports, and returns them with the IP header in w. */
+/* Walks from c to the ports. The result's IP header is in w. */
 static __always_inline struct packet walk(void *ctx, const enum hook_id id,
-					  struct entry *e, struct walked *w)
+					  struct cursor *c, struct walked *w)
 {
 	struct packet p;
 
 	__builtin_memset(w, 0, sizeof(*w));
 	if (id == HOOK_XDP)
-		walk_xdp(ctx, e, w);
+		walk_xdp(ctx, c, w);
 	else
-		walk_skb(ctx, e, w);
+		walk_skb(ctx, c, w);
 	p = w->p;
 	p.l3 = w->ip;
 	return p;

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachXDP tries what costs least first. Whether a driver can run a program
-// inside itself, and give it frames in several buffers, shows only by trying.
+// attachXDP tries the cheapest way first. Whether a driver can run a program itself,
+// and give it frames in several buffers, shows only when attaching.
 func (k *Kernel) attachXDP(a *Attachment, dev device) error {
 	if k.program(hookXDP, dev, "") == nil {
 		return errors.New("the XDP programs are not loaded")
 	}
-	if err := otherXDP(dev.index); err != nil {
+	if err := checkNoXDP(dev.index); err != nil {
 		return err
 	}
 	var errs []error
@@ -44,9 +44,9 @@ func (k *Kernel) attachXDP(a *Attachment, dev device) error {
 	return errors.Join(errs...)
 }
 
-// otherXDP returns an error that names the program which holds the interface's
-// only place for XDP, if there is one.
-func otherXDP(ifindex int) error {
+// checkNoXDP returns an error that names the XDP program that is attached already: an
+// interface can have only one.
+func checkNoXDP(ifindex int) error {
 	p, err := xdpProgram(ifindex)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ type XDPProgram struct {
 
 var xdpModes = map[uint32]string{
 	nl.XDP_ATTACHED_DRV: "native", nl.XDP_ATTACHED_SKB: "generic", nl.XDP_ATTACHED_HW: "offloaded",
-	nl.XDP_ATTACHED_HW + 1: "multiple", // XDP_ATTACHED_MULTI, which the library has not
+	nl.XDP_ATTACHED_HW + 1: "multiple", // XDP_ATTACHED_MULTI, which the library lacks
 }
 
 func xdpProgram(ifindex int) (*XDPProgram, error) {

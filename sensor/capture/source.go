@@ -178,9 +178,9 @@ type CounterKind uint8
 // The kinds.
 const (
 	CountsIn         CounterKind = iota // frames that the hook saw
-	CountsLeftOut                       // outcome: not wanted
+	CountsSkipped                       // outcome: not wanted
 	CountsLost                          // outcome: wanted, and not delivered
-	CountsGiven                         // outcome: held ready for a lane
+	CountsDelivered                     // outcome: held ready for a lane
 	CountsMeter                         // a meter: a number beside the ledger
 	CountsIncomplete                    // a meter of losses: frames that were given without their ends
 )

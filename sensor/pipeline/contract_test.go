@@ -292,10 +292,10 @@ func (s *partial) Kernel() (capture.KernelStats, error) {
 func TestUnknownCounters(t *testing.T) {
 	s := &partial{bare: bare{live: true}, counters: []capture.Counter{
 		{Name: "seen", Kind: capture.CountsIn},
-		{Name: "not_dns", Kind: capture.CountsLeftOut},
+		{Name: "not_dns", Kind: capture.CountsSkipped},
 		{Name: "ring_full", Kind: capture.CountsLost, Value: 3, Known: true},
 		{Name: "copy_failed", Kind: capture.CountsLost},
-		{Name: "delivered", Kind: capture.CountsGiven, Value: 9, Known: true},
+		{Name: "delivered", Kind: capture.CountsDelivered, Value: 9, Known: true},
 		{Name: "bytes", Kind: capture.CountsMeter},
 		{Name: "brand_new", Kind: capture.CountsMeter, Value: 4, Known: true},
 	}}

@@ -107,7 +107,7 @@ func (l *ledgers) captured() (c metrics.Captured, err error) {
 			switch n.Kind {
 			case capture.CountsLost:
 				c.Lost += n.Value
-			case capture.CountsGiven:
+			case capture.CountsDelivered:
 			default:
 				continue
 			}

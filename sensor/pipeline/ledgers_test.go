@@ -263,7 +263,7 @@ func TestOverlongIsALoss(t *testing.T) {
 	n := func(name string, kind capture.CounterKind, value uint64) capture.Counter {
 		return capture.Counter{Name: name, Kind: kind, Value: value, Known: true}
 	}
-	f("", 0, n("seen", capture.CountsIn, 2), n("delivered", capture.CountsGiven, 2), n("cut", capture.CountsMeter, 2))
+	f("", 0, n("seen", capture.CountsIn, 2), n("delivered", capture.CountsDelivered, 2), n("cut", capture.CountsMeter, 2))
 	f("1 ring_full (kernel, xdp), the ends of 2 frames that no record holds: overlong (kernel, xdp)", 3,
-		n("seen", capture.CountsIn, 3), n("delivered", capture.CountsGiven, 2), n("ring_full", capture.CountsLost, 1), n("overlong", capture.CountsIncomplete, 2))
+		n("seen", capture.CountsIn, 3), n("delivered", capture.CountsDelivered, 2), n("ring_full", capture.CountsLost, 1), n("overlong", capture.CountsIncomplete, 2))
 }

@@ -229,7 +229,7 @@ func (k *check) kernel() {
 			case capture.CountsIn:
 				ins++
 				in += c.Value
-			case capture.CountsGiven:
+			case capture.CountsDelivered:
 				given += c.Value
 				known = known && c.Known
 				out += c.Value

@@ -105,7 +105,7 @@ func (s *memory) Close() error {
 func (s *memory) Kernel() (capture.KernelStats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	given := capture.Counter{Name: "delivered", Kind: capture.CountsGiven, Value: s.given, Known: true}
+	given := capture.Counter{Name: "delivered", Kind: capture.CountsDelivered, Value: s.given, Known: true}
 	in := capture.Counter{Name: "seen", Kind: capture.CountsIn, Value: s.given, Known: true}
 	switch s.wrong {
 	case "unbalanced":

@@ -67,7 +67,7 @@ func (r Result) Lost() (n uint64) {
 
 // LossNames are the names of outcomes that mean a loss.
 func LossNames() (names []string) {
-	for _, c := range bpf.Defined() {
+	for _, c := range bpf.DefinedCounters() {
 		if c.Kind == bpf.KindLost {
 			names = append(names, c.Name)
 		}

@@ -136,7 +136,7 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 	if tunnelDevices[r.Type] {
 		r.Advice = append(r.Advice, "it carries the contents of a tunnel: capture it without --decap; packets are recorded twice if the interface below is captured with --decap")
 	}
-	if err := bpf.Capturable(a.Index); err != nil {
+	if err := bpf.CheckInterface(a.Index); err != nil {
 		r.Mode, r.Impossible = "", err.Error()
 		return r
 	}

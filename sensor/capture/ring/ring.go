@@ -94,7 +94,7 @@ func (s *Source) InterfaceName(index uint32, at int64) string {
 
 // kinds maps the programs' kinds of counters to those of the ledger.
 var kinds = map[bpf.Kind]capture.CounterKind{
-	bpf.KindIn: capture.CountsIn, bpf.KindLeftOut: capture.CountsLeftOut, bpf.KindLost: capture.CountsLost, bpf.KindGiven: capture.CountsGiven,
+	bpf.KindIn: capture.CountsIn, bpf.KindSkipped: capture.CountsSkipped, bpf.KindLost: capture.CountsLost, bpf.KindDelivered: capture.CountsDelivered,
 	bpf.KindMeter: capture.CountsMeter, bpf.KindIncomplete: capture.CountsIncomplete,
 }
 
@@ -124,7 +124,7 @@ func (s *Source) Given() uint64 {
 	var n uint64
 	for _, h := range hooks {
 		for _, c := range h.Counters {
-			if c.Kind == bpf.KindGiven {
+			if c.Kind == bpf.KindDelivered {
 				n += c.Value
 			}
 		}

@@ -102,6 +102,6 @@ func (s *Source) Kernel() (capture.KernelStats, error) {
 		{Name: "in", Kind: capture.CountsIn},
 		{Name: "socket_full", Kind: capture.CountsLost},
 		{Name: "queue_full", Kind: capture.CountsLost, Value: s.lost.Load(), Known: true},
-		{Name: "delivered", Kind: capture.CountsGiven, Value: s.given.Load(), Known: true},
+		{Name: "delivered", Kind: capture.CountsDelivered, Value: s.given.Load(), Known: true},
 	}}}}, nil
 }
