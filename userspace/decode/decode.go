@@ -1,6 +1,10 @@
-// Package decode finds the transport payload in a frame: link, tunnel, network
-// and transport headers are walked with bounds, and nothing is copied or
-// allocated.
+// Package decode finds the UDP or TCP payload in a frame.
+//
+// In: a packet of any link type. Out: addresses, ports, payload, tunnel, and how many
+// bytes the capture left out, in a Layers; and the hash of the lane that handles the
+// packet. Link, tunnel, network and transport headers are walked with bounds, and
+// nothing is copied or allocated. It imports packet alone. Its tests build their frames;
+// real captures are read in package worker.
 package decode
 
 import (
@@ -10,40 +14,40 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Found says what a frame turned out to carry.
+// Found says what a frame carries.
 type Found uint8
 
 // What Decode finds.
 const (
 	FoundUDP         Found = iota // a whole datagram
 	FoundTCP                      // a segment
-	FoundFragment                 // a piece of an IP datagram
+	FoundFragment                 // a fragment of an IP datagram
 	FoundOther                    // nothing that can carry DNS
 	FoundBad                      // headers that contradict themselves or end early
 	FoundTooDeep                  // more tunnels, VLAN tags, labels or extension headers than are followed
 	FoundUnknownLink              // a link type that is not known
 )
 
-// Layers is what Decode tells of a frame. The slices are borrowed from it. What
-// does not belong to the result keeps the values of an earlier call.
+// Layers is the result of Decode. Its slices are borrowed from the frame. Fields that do
+// not belong to what was found keep the values of an earlier call.
 type Layers struct {
 	Src, Dst         []byte // 4 or 16 bytes, of the innermost IP header; nil where there is none
 	SrcPort, DstPort uint16 // UDP and TCP
-	Payload          []byte // of UDP or TCP; for a fragment, of IP behind the fragment header
-	Missing          int    // bytes that the headers promise beyond Payload
+	Payload          []byte // of UDP or TCP; of a fragment, without its headers
+	Missing          int    // bytes that the headers announce beyond Payload
 	VLAN             uint16 // outermost tag's TCI, if HasVLAN
 	HasVLAN          bool
 	Tunnel           packet.Tunnel // the innermost one
 	Depth            uint8         // how many tunnels there are around each other
 
-	// OuterSrc and OuterDst are those of the outermost IP header, if Depth > 0; nil
-	// where there is none around a pseudowire.
+	// OuterSrc and OuterDst are of the outermost IP header, if Depth > 0; nil around a
+	// pseudowire without one.
 	OuterSrc, OuterDst []byte
 	Path               uint64 // as in packet.Origin
-	ID                 uint32 // IPv4: the IP id; a fragment of IPv6: its fragment header's
+	ID                 uint32 // IPv4: the IP ID; a fragment of IPv6: its fragment header's
 	FragOffset         int    // fragments, in bytes
 	FragMore           bool   // fragments: not the last
-	FragProto          uint8  // fragments: the protocol of what they are pieces of
+	FragProto          uint8  // fragments: the protocol that the whole datagram carries
 	Seq                uint32 // TCP
 	TCPFlags           uint8  // TCP, as on the wire
 
@@ -51,41 +55,41 @@ type Layers struct {
 	cut     int // bytes of the frame that the capture left out
 }
 
-// maxTunnels is how many tunnels within each other are followed.
+// maxTunnels is how many nested tunnels are followed.
 const maxTunnels = 4
 
 // Decoder knows which UDP ports carry tunnels. It is read-only once made.
 type Decoder struct {
 	ports []packet.TunnelPort
-	few   [4]uint64         // a bit for each port that is set, several ports to a bit
-	key   uint64            // of Layers.Path, drawn at random: nobody can make two tunnels look like one
+	maybe [4]uint64         // a bit for each of ports; other ports share these bits
+	key   uint64            // of Layers.Path, random so that nobody can make two tunnels look like one
 	dns   func(uint16) bool // whether a port carries DNS
 }
 
-var byDefault = NewDecoder(packet.UsualTunnelPorts(), func(port uint16) bool { return port == 53 })
+var defaultDecoder = NewDecoder(packet.UsualTunnelPorts(), func(port uint16) bool { return port == 53 })
 
-// NewDecoder makes a decoder for these ports of tunnels. A datagram of which one
-// port carries DNS is none: a client that asks from a tunnel's port could choose
-// an id that makes its question look like one.
+// NewDecoder makes a decoder for these tunnel ports. A datagram with a port that carries
+// DNS is never taken for a tunnel: a client that sends from a tunnel's port could choose
+// an ID that makes its query look like one.
 func NewDecoder(ports []packet.TunnelPort, dns func(port uint16) bool) *Decoder {
 	d := &Decoder{ports: ports, key: rand.Uint64(), dns: dns}
 	for _, p := range ports {
-		bit := fewBit(p.Number)
-		d.few[bit>>6] |= 1 << (bit & 63)
+		bit := portBit(p.Number)
+		d.maybe[bit>>6] |= 1 << (bit & 63)
 	}
 	return d
 }
 
-// fewBit maps ports to bits such that the default ones share none with port 53.
-func fewBit(port uint16) uint8 { return uint8(port ^ port>>6) }
+// portBit maps a port to its bit in Decoder.maybe. No usual port shares one with port 53.
+func portBit(port uint16) uint8 { return uint8(port ^ port>>6) }
 
-// mayBeTunnel rules most datagrams out at once.
+// mayBeTunnel rules out most datagrams at once.
 func (d *Decoder) mayBeTunnel(src, dst uint16) bool {
-	s, t := fewBit(src), fewBit(dst)
-	return (d.few[s>>6]>>(s&63)|d.few[t>>6]>>(t&63))&1 != 0
+	s, t := portBit(src), portBit(dst)
+	return (d.maybe[s>>6]>>(s&63)|d.maybe[t>>6]>>(t&63))&1 != 0
 }
 
-// tunnel returns what a datagram between two ports may be.
+// tunnel returns the tunnel that a datagram between two ports may belong to.
 func (d *Decoder) tunnel(src, dst uint16) packet.Tunnel {
 	if d.dns(src) || d.dns(dst) {
 		return packet.TunnelNone
@@ -98,11 +102,10 @@ func (d *Decoder) tunnel(src, dst uint16) packet.Tunnel {
 	return packet.TunnelNone
 }
 
-// Decode walks a frame with the default ports. l is filled as far as the result
-// says.
-func Decode(p *packet.Packet, l *Layers) Found { return byDefault.Decode(p, l) }
+// Decode walks a frame, with the usual tunnel ports.
+func Decode(p *packet.Packet, l *Layers) Found { return defaultDecoder.Decode(p, l) }
 
-// Decode walks a frame. l is filled as far as the result says.
+// Decode walks a frame and fills l as far as the result says.
 func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 	l.decoder = d
 	l.Src, l.Dst, l.Missing = nil, nil, 0
@@ -115,9 +118,9 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 	return l.link(p.Link, p.Data)
 }
 
-// Reassembled goes on with a datagram that was put together from fragments: of
-// the headers in front of it, l holds what Decode found for the last fragment.
-// The caller has replaced Src and Dst where the packet is not valid any more.
+// Reassembled continues with the payload of a datagram that was put together from
+// fragments. l holds what Decode found in front of one of them; the caller has replaced
+// Src and Dst if that packet is not valid any more.
 func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
 	l.Missing, l.cut = missing, missing
 	if len(l.Src) == 16 {
@@ -126,9 +129,16 @@ func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
 	return l.transport(proto, b)
 }
 
-// enter notes that what follows is inside a tunnel. id is what tells tunnels of
-// this kind between the same end points apart. It returns false where that is
-// one tunnel too many.
+// Resume sets l to what Decode found in front of a datagram's first fragment, so that
+// Reassembled can continue from there. src and dst are those of the datagram.
+func (d *Decoder) Resume(l *Layers, o *packet.Origin, depth uint8, id uint32, src, dst []byte) {
+	*l = Layers{
+		Src: src, Dst: dst, ID: id, VLAN: o.VLAN, HasVLAN: o.HasVLAN, Tunnel: o.Tunnel, Path: o.Path, Depth: depth, decoder: d,
+	}
+}
+
+// enter notes that what follows is inside a tunnel. id tells tunnels of this kind
+// between the same end points apart. It returns false if that is one tunnel too many.
 func (l *Layers) enter(t packet.Tunnel, id uint32) bool {
 	if l.Depth == maxTunnels {
 		return false

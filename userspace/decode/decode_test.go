@@ -34,7 +34,7 @@ func carried(t *testing.T, name string, link packet.LinkType, frame string, tunn
 	return l
 }
 
-// TestDefect09Links: all that stands between the wire and IP is decoded.
+// TestDefect09Links: every link header between the wire and IP is decoded.
 func TestDefect09Links(t *testing.T) {
 	f := func(name string, link packet.LinkType, frame string) {
 		t.Helper()
@@ -79,7 +79,7 @@ func TestDefect09Links(t *testing.T) {
 	f("atomic fragment", eth, ether(0x86dd, ip6(44, "\x11\x00\x00\x00\x00\x00\x00\x07"+inner6[40:])))
 }
 
-// TestDefect10LinkTypeDecides: a raw file needs no hint.
+// TestDefect10LinkTypeDecides: raw IP is recognised by its link type alone.
 func TestDefect10LinkTypeDecides(t *testing.T) {
 	carried(t, "raw IPv4", packet.LinkRaw, inner4, packet.TunnelNone)
 	carried(t, "raw IPv6", packet.LinkRaw, inner6, packet.TunnelNone)
@@ -172,7 +172,7 @@ func TestDefect08TunnelsShowTheInnerPacket(t *testing.T) {
 	carried(t, "pseudowire, control word", packet.LinkEthernet, ether(0x8847, label(16, true, "\x00\x00\x00\x00"+inEther)), packet.TunnelMPLS)
 }
 
-// TestNesting: four tunnels are followed, the fifth is counted.
+// TestNesting: four nested tunnels are followed, the fifth is too deep.
 func TestNesting(t *testing.T) {
 	frame := inner4
 	for depth := 1; depth <= 5; depth++ {
@@ -192,7 +192,7 @@ func TestNesting(t *testing.T) {
 	carried(t, "GRE, VXLAN, 6in4", packet.LinkRaw, mixed, packet.Tunnel6in4)
 }
 
-// TestPath: what tells tunnels apart, and what does not.
+// TestPath: which differences tell tunnels apart.
 func TestPath(t *testing.T) {
 	path := func(frame string) uint64 {
 		t.Helper()
@@ -270,7 +270,7 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// TestDefect17CutsAreKnown: what the capture left out is told, in a tunnel too.
+// TestDefect17CutsAreKnown: bytes that the capture left out are reported, in a tunnel, too.
 func TestDefect17CutsAreKnown(t *testing.T) {
 	f := func(name, frame string) {
 		t.Helper()
@@ -296,8 +296,7 @@ func TestTCPHeader(t *testing.T) {
 	}
 }
 
-// TestDefect03ShortFragmentHeader: a fragment header that ends early is bad, and
-// nothing worse.
+// TestDefect03ShortFragmentHeader: a fragment header that ends early is bad.
 func TestDefect03ShortFragmentHeader(t *testing.T) {
 	for n := range 8 {
 		var l Layers
@@ -308,8 +307,8 @@ func TestDefect03ShortFragmentHeader(t *testing.T) {
 	}
 }
 
-// TestCutAnywhere cuts every frame at every place: no panic, and never a whole
-// datagram with bytes that are not there.
+// TestCutAnywhere cuts every frame at every byte: no panic, and never a datagram whose
+// payload and missing bytes add up to another length.
 func TestCutAnywhere(t *testing.T) {
 	for _, frame := range []string{
 		ether(0x8100, tag(1, 0x8847, label(1, true, inner4))), ether(0x8864, pppoe("\x00\x21"+inner4)),
@@ -330,14 +329,14 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// TestLane: what belongs together meets on one lane.
+// TestLane: packets that belong together go to one lane.
 func TestLane(t *testing.T) {
 	lane := func(frame string) packet.Hash {
 		return Lane(&packet.Packet{Data: []byte(frame), Link: packet.LinkRaw})
 	}
 	whole := outer4(47, gre(0, 0x0800, "", ip4(6, tcp(40000, 53, payload))))
 	if lane(whole) != lane(ip4between(o4, p4, 47, 0x2000, "12345678")) {
-		t.Error("a stream's whole packet and one that the tunnel broke are on different lanes")
+		t.Error("a stream's whole packet and a fragment of the tunnel's are on different lanes")
 	}
 	if lane(ip4(6, tcp(40000, 53, payload))) != lane(ip4between(a4, b4, 6, 0x2000, "12345678")) {
 		t.Error("a segment and a fragment of the same addresses are on different lanes")
@@ -358,8 +357,8 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestPathsAreKeyed: what tells tunnels apart is another number in each run, so
-// that a sender cannot work out two tunnels with the same.
+// TestPathsAreKeyed: a tunnel's path differs in each run, so that a sender cannot make
+// two tunnels with the same path.
 func TestPathsAreKeyed(t *testing.T) {
 	p := packet.Packet{Data: []byte(outer4(47, gre(0, 0x0800, "", inner4))), Link: packet.LinkRaw}
 	path := func(d *Decoder) uint64 {
@@ -367,16 +366,15 @@ func TestPathsAreKeyed(t *testing.T) {
 		d.Decode(&p, &l)
 		return l.Path
 	}
-	one, two := NewDecoder(packet.UsualTunnelPorts(), byDefault.dns), NewDecoder(packet.UsualTunnelPorts(), byDefault.dns)
+	one, two := NewDecoder(packet.UsualTunnelPorts(), defaultDecoder.dns), NewDecoder(packet.UsualTunnelPorts(), defaultDecoder.dns)
 	first, again, other := path(one), path(one), path(two)
 	if first != again || first == other {
 		t.Errorf("paths %x and %x, of another decoder %x", first, again, other)
 	}
 }
 
-// FuzzDecode: no panic for any bytes and link type, all that is borrowed lies in
-// the frame, tunnels are followed no deeper than they may be, and both ways to
-// the lane come to the same.
+// FuzzDecode: for any bytes and link type there is no panic, all slices lie in the frame,
+// tunnels are followed up to the limit, and both paths to the lane agree.
 func FuzzDecode(f *testing.F) {
 	inEther := ether(0x0800, inner4)
 	for _, frame := range []string{
@@ -394,7 +392,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(frame[14:]), uint16(packet.LinkRaw), uint16(1))
 	}
 	f.Add([]byte("\xff\x03\x00\x21"+inner4), uint16(packet.LinkPPP), uint16(0))
-	for _, c := range carriers() {
+	for _, c := range encapsulations() {
 		f.Add([]byte(c.frame), uint16(c.link), uint16(0))
 	}
 	f.Fuzz(func(t *testing.T, frame []byte, link uint16, cut uint16) {
@@ -419,13 +417,13 @@ func FuzzDecode(f *testing.F) {
 			}
 			found = l.Reassembled(l.FragProto, l.Payload, l.Missing)
 		}
-		if short, long := Lane(&p), byDefault.anyLane(&p); short != long {
-			t.Fatalf("lane %x by the short way, %x by the long one", short, long)
+		if fast, slow := Lane(&p), defaultDecoder.anyLane(&p); fast != slow {
+			t.Fatalf("lane %x by the fast path, %x by the slow one", fast, slow)
 		}
 	})
 }
 
-// within tells whether s is a part of frame, and not of memory beside it.
+// within reports whether s is a part of frame.
 func within(s, frame []byte) bool {
 	if len(s) == 0 {
 		return true

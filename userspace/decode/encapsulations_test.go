@@ -10,8 +10,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// carrier is a way that the inner datagram can go.
-type carrier struct {
+// encapsulation is a frame around an inner IP packet.
+type encapsulation struct {
 	name   string
 	tunnel packet.Tunnel
 	link   packet.LinkType
@@ -22,7 +22,7 @@ func be16(n uint16) string { return string(binary.BigEndian.AppendUint16(nil, n)
 func le16(n uint16) string { return string(binary.LittleEndian.AppendUint16(nil, n)) }
 func le32(n uint32) string { return string(binary.LittleEndian.AppendUint32(nil, n)) }
 
-// etherOf is a frame around an IP packet, however its addresses look.
+// etherOf is an Ethernet frame around an IP packet of either version.
 func etherOf(ip string) string {
 	if ip[0]>>4 == 6 {
 		return ether(0x86dd, ip)
@@ -30,11 +30,11 @@ func etherOf(ip string) string {
 	return ether(0x0800, ip)
 }
 
-// inTunnel are the ways through headers of IP or UDP, over both versions of IP.
-func inTunnel(inner string) (list []carrier) {
+// inTunnel lists the encapsulations in IP or UDP, over both versions of IP.
+func inTunnel(inner string) (list []encapsulation) {
 	add := func(name string, t packet.Tunnel, proto byte, data string) {
-		list = append(list, carrier{name, t, packet.LinkEthernet, ether(0x0800, outer4(proto, data))},
-			carrier{name + ", over IPv6", t, packet.LinkEthernet, ether(0x86dd, outer6(proto, data))})
+		list = append(list, encapsulation{name, t, packet.LinkEthernet, ether(0x0800, outer4(proto, data))},
+			encapsulation{name + ", over IPv6", t, packet.LinkEthernet, ether(0x86dd, outer6(proto, data))})
 	}
 	over := func(port uint16, data string) string { return udp(50000, port, data) }
 	kind, ppp, frame := uint16(0x0800), "\x00\x21", etherOf(inner)
@@ -98,10 +98,10 @@ func inTunnel(inner string) (list []carrier) {
 	return list
 }
 
-// onWire are the ways that begin below IP.
-func onWire(inner string) (list []carrier) {
+// onWire lists the encapsulations below IP.
+func onWire(inner string) (list []encapsulation) {
 	add := func(name string, t packet.Tunnel, link packet.LinkType, frame string) {
-		list = append(list, carrier{name, t, link, frame})
+		list = append(list, encapsulation{name, t, link, frame})
 	}
 	const eth, none = packet.LinkEthernet, packet.TunnelNone
 	kind, ppp, family, next, frame := uint16(0x0800), "\x00\x21", byte(2), byte(1), etherOf(inner)
@@ -188,7 +188,7 @@ func onWire(inner string) (list []carrier) {
 
 func snap(kind uint16, data string) string { return "\xaa\xaa\x03\x00\x00\x00" + be16(kind) + data }
 
-// wlan is an IEEE 802.11 data frame; control as its bytes stand there.
+// wlan is an IEEE 802.11 data frame; control is in the order of its bytes.
 func wlan(control, kind uint16, data string) string {
 	return wlanFrame(control, 0, snap(kind, data))
 }
@@ -207,20 +207,19 @@ func wlanFrame(control uint16, qos byte, body string) string {
 	return h + body
 }
 
-func carriers() []carrier {
+func encapsulations() []encapsulation {
 	return slices.Concat(inTunnel(inner4), inTunnel(inner6), onWire(inner4), onWire(inner6))
 }
 
-// TestCarriers: the inner datagram is found in each of them, and the tunnel has
-// its name.
-func TestCarriers(t *testing.T) {
-	for _, c := range carriers() {
+// TestEncapsulations: the inner datagram and the tunnel are found in each of them.
+func TestEncapsulations(t *testing.T) {
+	for _, c := range encapsulations() {
 		carried(t, c.name, c.link, c.frame, c.tunnel)
 	}
 }
 
-// TestCarriersHoldAll: segments and fragments come out of each as datagrams do.
-func TestCarriersHoldAll(t *testing.T) {
+// TestEncapsulatedSegments: segments and fragments are found as datagrams are.
+func TestEncapsulatedSegments(t *testing.T) {
 	f := func(inner string, want Found) {
 		t.Helper()
 		for _, c := range slices.Concat(inTunnel(inner), onWire(inner)) {
@@ -239,24 +238,24 @@ func TestCarriersHoldAll(t *testing.T) {
 	f(ip6(44, "\x11\x00\x00\x09\x00\x00\x00\x07"+"12345678"), FoundFragment)
 }
 
-// TestCarriersCutAnywhere: a carrier that ends at any byte has an outcome, and
-// never a whole datagram with bytes that are not there.
-func TestCarriersCutAnywhere(t *testing.T) {
-	for _, c := range carriers() {
+// TestEncapsulationsCutAnywhere: a frame cut at any byte is never a datagram whose
+// payload and missing bytes add up to another length.
+func TestEncapsulationsCutAnywhere(t *testing.T) {
+	for _, c := range encapsulations() {
 		for n := range len(c.frame) {
 			var l Layers
 			p := packet.Packet{Data: []byte(c.frame)[:n:n], Link: c.link}
 			if Decode(&p, &l) == FoundUDP && l.DstPort == 53 && len(l.Payload)+l.Missing != len(payload) {
 				t.Errorf("%s, cut at %d: payload %d, missing %d", c.name, n, len(l.Payload), l.Missing)
 			}
-			if short, long := Lane(&p), byDefault.anyLane(&p); short != long {
-				t.Errorf("%s, cut at %d: lane %x by the short way, %x by the long one", c.name, n, short, long)
+			if fast, slow := Lane(&p), defaultDecoder.anyLane(&p); fast != slow {
+				t.Errorf("%s, cut at %d: lane %x by the fast path, %x by the slow one", c.name, n, fast, slow)
 			}
 		}
 	}
 }
 
-// TestCutInTunnels: what the capture left out of a message is told.
+// TestCutInTunnels: bytes that the capture left out of a message are reported.
 func TestCutInTunnels(t *testing.T) {
 	for _, c := range slices.Concat(inTunnel(inner4), inTunnel(inner6)) {
 		if strings.Contains(c.name, "padded") {
@@ -270,8 +269,8 @@ func TestCutInTunnels(t *testing.T) {
 	}
 }
 
-// TestCarriersNested: four of any kind are followed, the fifth is counted.
-func TestCarriersNested(t *testing.T) {
+// TestEncapsulationsNested: four of any kind are followed, the fifth is too deep.
+func TestEncapsulationsNested(t *testing.T) {
 	for _, c := range inTunnel(inner4) {
 		eth := c.frame
 		for depth := 2; ; depth++ {
@@ -282,7 +281,7 @@ func TestCarriersNested(t *testing.T) {
 				continue
 			}
 			if found != FoundTooDeep || depth < 4 {
-				t.Errorf("%s, around it %d: found %d, depth %d", c.name, depth-1, found, l.Depth)
+				t.Errorf("%s, inside %d others: found %d, depth %d", c.name, depth-1, found, l.Depth)
 			}
 			break
 		}
@@ -297,11 +296,10 @@ func TestCarriersNested(t *testing.T) {
 	}
 }
 
-// TestCarriersLane: in a tunnel a stream's whole packets meet on one lane with
-// those that the way has broken into fragments; without one it goes by its own
-// ends.
-func TestCarriersLane(t *testing.T) {
-	lane := func(c carrier) packet.Hash { return Lane(&packet.Packet{Data: []byte(c.frame), Link: c.link}) }
+// TestEncapsulationsLane: a stream in a tunnel goes to the lane of the tunnel's ends, as
+// fragments of the tunnel's packets do; without a tunnel, to the lane of its own ends.
+func TestEncapsulationsLane(t *testing.T) {
+	lane := func(c encapsulation) packet.Hash { return Lane(&packet.Packet{Data: []byte(c.frame), Link: c.link}) }
 	pair, ends, ends6 := packet.HashPair(a4, b4), packet.HashPair(o4, p4), packet.HashPair(b6, b6)
 	inner := ip4(6, tcp(40000, 53, payload))
 	for _, c := range inTunnel(inner) {
@@ -325,8 +323,8 @@ func TestCarriersLane(t *testing.T) {
 	}
 }
 
-// TestCarriersTunnelsApart: the numbers that tell tunnels of one kind apart.
-func TestCarriersTunnelsApart(t *testing.T) {
+// TestTunnelsApart: tunnels of one kind are told apart by their number.
+func TestTunnelsApart(t *testing.T) {
 	f := func(name string, a, b string) {
 		t.Helper()
 		var paths [2]uint64
@@ -351,9 +349,9 @@ func TestCarriersTunnelsApart(t *testing.T) {
 	f("MAC in MAC", ether(0x88e7, "\x00\x00\x00\x2a"+frame), ether(0x88e7, "\x00\x00\x00\x2b"+frame))
 }
 
-// TestCarriersNot: what comes to a tunnel's port or protocol and is no such
-// tunnel, or nothing that can be read.
-func TestCarriersNot(t *testing.T) {
+// TestNotEncapsulated: packets on a tunnel's port or protocol that are not of that
+// tunnel, or that cannot be read.
+func TestNotEncapsulated(t *testing.T) {
 	f := func(name string, link packet.LinkType, frame string, want Found) {
 		t.Helper()
 		var l Layers
@@ -406,8 +404,8 @@ func TestCarriersNot(t *testing.T) {
 	f("PKTAP of an unknown type", packet.LinkPacketTap, le32(12)+le32(1)+le32(147)+"x", FoundUnknownLink)
 }
 
-// TestKnownLinks: a file's link type is refused where, and only where, the decoder
-// does not know it.
+// TestKnownLinks: the decoder knows exactly the link types in the table that file
+// readers check.
 func TestKnownLinks(t *testing.T) {
 	for link := range packet.LinkType(512) {
 		var l Layers
@@ -418,8 +416,8 @@ func TestKnownLinks(t *testing.T) {
 	}
 }
 
-func TestCarriersAllocateNothing(t *testing.T) {
-	for _, c := range carriers() {
+func TestEncapsulationsAllocateNothing(t *testing.T) {
+	for _, c := range encapsulations() {
 		var l Layers
 		p := packet.Packet{Data: []byte(c.frame), Link: c.link}
 		if n := testing.AllocsPerRun(10, func() { Decode(&p, &l) }); n != 0 {

@@ -32,7 +32,7 @@ const (
 	etherNSH        = 0x894f
 	etherRTag       = 0xf1c1 // IEEE 802.1CB
 
-	lastLen   = 0x05dc // up to here the field is a length (IEEE 802.3)
+	lastLen   = 0x05dc // up to here the type field is a length (IEEE 802.3)
 	maxVLANs  = 4
 	maxLabels = 16
 )
@@ -52,6 +52,7 @@ const (
 	hdlcMulticast = 0x8f
 )
 
+// ethernet reads an Ethernet frame.
 func (l *Layers) ethernet(b []byte) Found {
 	if len(b) < 14 {
 		return FoundBad
@@ -59,7 +60,7 @@ func (l *Layers) ethernet(b []byte) Found {
 	return l.ether(binary.BigEndian.Uint16(b[12:]), b[14:])
 }
 
-// ether goes on by Ethernet type, through tags.
+// ether continues by Ethernet type, behind tags.
 func (l *Layers) ether(kind uint16, b []byte) Found {
 	for range maxVLANs + 1 {
 		switch kind {
@@ -96,6 +97,31 @@ func (l *Layers) ether(kind uint16, b []byte) Found {
 	return FoundTooDeep
 }
 
+// tagLen returns how many bytes of a tag other than a VLAN's precede the next Ethernet
+// type: 0 if kind is not such a tag, or nothing readable follows.
+func tagLen(kind uint16, b []byte) int {
+	const version, encrypted, hasChannel = 0x80, 0x0c, 0x20 // of MACsec's first byte
+	switch kind {
+	case etherVNTag, etherHSR, etherRTag:
+		return 4
+	case etherETag:
+		return 6
+	case etherCMD:
+		if len(b) < 2 {
+			return 2
+		}
+		return 2 + int(b[1])*4
+	case etherMACsec: // IEEE 802.1AE, authenticated but not encrypted
+		switch {
+		case len(b) == 0 || b[0]&(version|encrypted) == 0 && b[0]&hasChannel == 0:
+			return 6
+		case b[0]&(version|encrypted) == 0:
+			return 14
+		}
+	}
+	return 0
+}
+
 // llc reads what follows a length field: a SNAP header with an Ethernet type
 // (RFC 1042), or IP's own service access point.
 func (l *Layers) llc(b []byte) Found {
@@ -120,7 +146,7 @@ func (l *Layers) ppp(b []byte) Found {
 		return FoundBad
 	}
 	proto := uint16(b[0])
-	if proto&1 != 0 { // only a protocol's last byte is odd
+	if proto&1 != 0 { // only the last byte of a protocol number is odd
 		b = b[1:]
 	} else {
 		proto, b = binary.BigEndian.Uint16(b), b[2:]
@@ -156,9 +182,9 @@ func (l *Layers) pppoe(b []byte) Found {
 	return l.ppp(b[6 : 6+min(length, len(b)-6)])
 }
 
-// mpls goes through a label stack (RFC 3032). Nothing says what follows: IP
-// tells itself by its version, an Ethernet pseudowire (RFC 4448), with or
-// without control word, must look like one.
+// mpls walks a label stack (RFC 3032). Nothing says what follows: IP is recognised by
+// its version, and an Ethernet pseudowire (RFC 4448), with or without a control word, by
+// its Ethernet type.
 func (l *Layers) mpls(b []byte) Found {
 	for range maxLabels {
 		if len(b) < 4 {
@@ -185,8 +211,8 @@ func (l *Layers) mpls(b []byte) Found {
 	return FoundTooDeep
 }
 
-// looksLikeIP tells whether an IP header stands here, which the capture may have
-// cut behind the header.
+// looksLikeIP reports whether b starts with a whole IP header. The capture may have cut
+// what follows.
 func looksLikeIP(b []byte) bool {
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
@@ -198,8 +224,8 @@ func looksLikeIP(b []byte) bool {
 	return false
 }
 
-// looksLikeEthernet tells whether a frame stands here that carries IP or more
-// headers on the way to it.
+// looksLikeEthernet reports whether b starts with a frame that carries IP, or tags,
+// labels or PPPoE in front of it.
 func looksLikeEthernet(b []byte) bool {
 	if len(b) < 14 {
 		return false

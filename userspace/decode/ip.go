@@ -29,6 +29,7 @@ const (
 	maxExtensions = 16
 )
 
+// ip reads an IP header of either version.
 func (l *Layers) ip(b []byte) Found {
 	if len(b) == 0 {
 		return FoundBad
@@ -52,7 +53,7 @@ func (l *Layers) ipv4(b []byte) Found {
 		return FoundBad
 	}
 	l.Src, l.Dst, l.ID = b[12:16], b[16:20], uint32(binary.BigEndian.Uint16(b[4:]))
-	if total == 0 { // segmentation offload of more than 64 KiB, or by a card that fills it in
+	if total == 0 { // segmentation offload: more than 64 KiB, or the card fills it in
 		total = len(b) + l.cut
 	}
 	if total < header {
@@ -90,6 +91,7 @@ func (l *Layers) ipv6(b []byte) Found {
 	return l.extensions(b[6], body)
 }
 
+// extensions passes over the extension headers of IPv6.
 func (l *Layers) extensions(next uint8, body []byte) Found {
 	for range maxExtensions {
 		switch next {
@@ -122,7 +124,7 @@ func (l *Layers) extensions(next uint8, body []byte) Found {
 	return FoundTooDeep
 }
 
-// transport reads what an IP header carries.
+// transport continues with what an IP header carries.
 func (l *Layers) transport(proto uint8, b []byte) Found {
 	switch proto {
 	case protoUDP:
@@ -130,12 +132,12 @@ func (l *Layers) transport(proto uint8, b []byte) Found {
 	case protoTCP:
 		return l.tcp(b)
 	case protoIPv4:
-		if !l.enter(l.inside(packet.TunnelIPIP, packet.Tunnel4in6), 0) {
+		if !l.enter(l.byVersion(packet.TunnelIPIP, packet.Tunnel4in6), 0) {
 			return FoundTooDeep
 		}
 		return l.ipv4(b)
 	case protoIPv6:
-		if !l.enter(l.inside(packet.Tunnel6in4, packet.Tunnel6in6), 0) {
+		if !l.enter(l.byVersion(packet.Tunnel6in4, packet.Tunnel6in6), 0) {
 			return FoundTooDeep
 		}
 		return l.ipv6(b)
@@ -167,15 +169,15 @@ func (l *Layers) transport(proto uint8, b []byte) Found {
 	return FoundOther
 }
 
-// inside chooses by the version of the IP header that stands around.
-func (l *Layers) inside(v4, v6 packet.Tunnel) packet.Tunnel {
+// byVersion returns v4 or v6, by the version of the IP header around the tunnel.
+func (l *Layers) byVersion(v4, v6 packet.Tunnel) packet.Tunnel {
 	if len(l.Src) == 4 {
 		return v4
 	}
 	return v6
 }
 
-// udp reads a UDP header (RFC 768), and what is behind it if that is a tunnel.
+// udp reads a UDP header (RFC 768), and enters a tunnel behind it.
 func (l *Layers) udp(b []byte) Found {
 	if len(b) < 8 {
 		return FoundBad

@@ -15,7 +15,7 @@ const (
 	l2tpVersion  = 0x000f
 )
 
-// l2tp reads a datagram of version 2, which carries PPP, or 3.
+// l2tp reads a datagram of version 2, which carries PPP, or of version 3.
 func (l *Layers) l2tp(b []byte) Found {
 	if len(b) < 8 {
 		return FoundUDP
@@ -58,7 +58,7 @@ func (l *Layers) l2tp2(flags uint16, b []byte) Found {
 	return l.ppp(b[off:])
 }
 
-// looksLikePPP tells whether a frame of PPP stands here that carries IP.
+// looksLikePPP reports whether b starts with a PPP frame that carries IP.
 func looksLikePPP(b []byte) bool {
 	if len(b) >= 2 && binary.BigEndian.Uint16(b) == pppFrame {
 		b = b[2:]
@@ -77,10 +77,10 @@ func looksLikePPP(b []byte) bool {
 	return false
 }
 
-// l2tp3 goes on at the session's id, in UDP or in IP. A cookie of 0, 4 or 8 bytes
-// follows it, a sublayer of 0 or 4, and a frame of some kind: the two ends have
-// agreed on that, and no packet tells it. So what follows is looked for at each
-// place where it can be. other is what the packet is where there is nothing.
+// l2tp3 reads from the session ID on, in UDP or in IP. A cookie of 0, 4 or 8 bytes, a
+// sublayer of 0 or 4, and a frame of some kind follow. The two ends have agreed on these,
+// and no packet says so: the frame is looked for at each possible offset. If there is
+// none, l2tp3 returns other.
 func (l *Layers) l2tp3(b []byte, other Found) Found {
 	if len(b) < 4 {
 		return other
@@ -89,7 +89,7 @@ func (l *Layers) l2tp3(b []byte, other Found) Found {
 	if id == 0 { // a control message
 		return other
 	}
-	kind, off := l.pseudowire(b[4:])
+	kind, off := l.findFrame(b[4:])
 	if kind == wireNone {
 		return other
 	}
@@ -107,27 +107,28 @@ func (l *Layers) l2tp3(b []byte, other Found) Found {
 	return l.ethernet(b)
 }
 
-// What a session of L2TPv3 carries.
-type wire uint8
+// pseudowire is the kind of frames that a session of L2TPv3 carries.
+type pseudowire uint8
 
 const (
-	wireNone wire = iota
+	wireNone pseudowire = iota
 	wireEthernet
 	wirePPP
 	wireHDLC
 	wireIP
 )
 
-// places are how far behind a session's id its frame can begin.
-var places = [...]int{0, 4, 8, 8 + 4}
+// frameOffsets are the distances from the end of a session ID at which its frame can
+// begin.
+var frameOffsets = [...]int{0, 4, 8, 8 + 4}
 
-// pseudowire looks for the frame behind a session's id. Ethernet goes before
-// other frames, and those before IP alone.
-func (l *Layers) pseudowire(b []byte) (kind wire, off int) {
+// findFrame looks for the frame behind a session ID. Ethernet is tried before other
+// frames, and those before IP alone.
+func (l *Layers) findFrame(b []byte) (kind pseudowire, off int) {
 	if off = l.ethernetAt(b); off >= 0 {
 		return wireEthernet, off
 	}
-	for _, off := range places {
+	for _, off := range frameOffsets {
 		if len(b) < off+4 {
 			break
 		}
@@ -140,7 +141,7 @@ func (l *Layers) pseudowire(b []byte) (kind wire, off int) {
 			return wirePPP, off
 		}
 	}
-	for _, off := range places {
+	for _, off := range frameOffsets {
 		if off < len(b) && looksLikeIP(b[off:]) && l.endsWith(b[off:], nil) {
 			return wireIP, off
 		}
@@ -148,12 +149,11 @@ func (l *Layers) pseudowire(b []byte) (kind wire, off int) {
 	return wireNone, 0
 }
 
-// ethernetAt returns the place where an Ethernet frame with an IP packet stands,
-// the first whose packet ends with the datagram or else the first at all; -1
-// where there is none.
+// ethernetAt returns the offset of an Ethernet frame with an IP packet: the first one
+// whose packet ends with the datagram, or else the first one; -1 if there is none.
 func (l *Layers) ethernetAt(b []byte) int {
 	first := -1
-	for _, off := range places {
+	for _, off := range frameOffsets {
 		if off >= len(b) {
 			break
 		}
@@ -169,10 +169,10 @@ func (l *Layers) ethernetAt(b []byte) int {
 	return first
 }
 
-// insideEthernet returns the IP packet in an Ethernet frame, also behind VLAN
-// tags and then a PPPoE session or labels; nil where there is none.
+// insideEthernet returns the IP packet in an Ethernet frame, also behind VLAN tags and
+// then a PPPoE header or labels; nil if there is none.
 func insideEthernet(b []byte) []byte {
-	if len(b) < 14 || b[6]&1 != 0 { // no group sends
+	if len(b) < 14 || b[6]&1 != 0 { // a group address is never a source
 		return nil
 	}
 	kind, b := binary.BigEndian.Uint16(b[12:]), b[14:]
@@ -204,9 +204,8 @@ func insideEthernet(b []byte) []byte {
 	return nil
 }
 
-// endsWith tells whether an IP packet that looks like one ends where the datagram
-// does. The frame around it, if one is given, may be filled up to the length that
-// Ethernet asks for, or have its checksum.
+// endsWith reports whether an IP packet, which looksLikeIP accepts, ends where the
+// datagram does. The frame around it, if given, may have Ethernet's padding or checksum.
 func (l *Layers) endsWith(p, frame []byte) bool {
 	n := int(binary.BigEndian.Uint16(p[2:]))
 	if p[0]>>4 == 6 {

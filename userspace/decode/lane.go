@@ -6,14 +6,13 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Lane returns the hash that chooses a packet's lane, with the default ports.
-func Lane(p *packet.Packet) packet.Hash { return byDefault.Lane(p) }
+// Lane returns the hash that chooses a packet's lane, with the usual tunnel ports.
+func Lane(p *packet.Packet) packet.Hash { return defaultDecoder.Lane(p) }
 
-// Lane returns the hash that chooses a packet's lane: a whole UDP datagram by
-// its 5-tuple, everything else that has addresses by their pair. In a tunnel
-// that is the outermost pair, so that a packet which the way through the tunnel
-// has broken into fragments meets the whole ones of its stream. What has no
-// addresses goes to one lane.
+// Lane returns the hash that chooses a packet's lane: of the 5-tuple for a whole UDP
+// datagram, of the address pair for everything else that has addresses. In a tunnel
+// that is the outermost pair, so that a packet which was fragmented on the way meets the
+// whole packets of its stream. All packets without addresses go to one lane.
 func (d *Decoder) Lane(p *packet.Packet) packet.Hash {
 	if h, ok := d.plainLane(p); ok {
 		return h
@@ -21,6 +20,7 @@ func (d *Decoder) Lane(p *packet.Packet) packet.Hash {
 	return d.anyLane(p)
 }
 
+// anyLane is Lane for any packet.
 func (d *Decoder) anyLane(p *packet.Packet) packet.Hash {
 	var l Layers
 	switch found := d.Decode(p, &l); {
@@ -34,7 +34,8 @@ func (d *Decoder) anyLane(p *packet.Packet) packet.Hash {
 	return 0
 }
 
-// plainLane is Lane for datagrams that are plain, if their lengths are right.
+// plainLane is Lane for plain datagrams. ok is false for others, and where a length is
+// wrong.
 func (d *Decoder) plainLane(p *packet.Packet) (packet.Hash, bool) {
 	ip, ok := d.plain(p)
 	if !ok {
@@ -50,9 +51,8 @@ func (d *Decoder) plainLane(p *packet.Packet) (packet.Hash, bool) {
 	return packet.HashFlow6((*[16]byte)(h[8:]), (*[16]byte)(h[24:]), from, to), length >= udpLen && binary.BigEndian.Uint16(h[4:]) >= udpLen
 }
 
-// Unpinned reports whether it does not matter on which lane a packet is handled,
-// because nothing is kept of it there, nor asked for: it is no TCP and no
-// fragment, also not in a tunnel.
+// Unpinned reports whether any lane may handle the packet, because reassembly keeps
+// nothing of it: it is neither TCP nor a fragment, in a tunnel or not.
 func (d *Decoder) Unpinned(p *packet.Packet) bool {
 	if _, ok := d.plain(p); ok {
 		return true
@@ -64,9 +64,9 @@ func (d *Decoder) Unpinned(p *packet.Packet) bool {
 
 const etherLen, v4Len, v6Len, udpLen = 14, 20, 40, 8
 
-// plain tells what nearly all of a capture is: UDP in IP in Ethernet, without
-// options, tags, fragments or tunnels. ip holds the headers of IP and UDP; their
-// lengths can be wrong.
+// plain recognises nearly all packets of a capture: UDP in IP in Ethernet, without
+// options, tags, fragments or tunnels. ip starts with the headers of IP and UDP; the
+// lengths in them may be wrong.
 func (d *Decoder) plain(p *packet.Packet) (ip []byte, ok bool) {
 	b := p.Data
 	if p.Link != packet.LinkEthernet || len(b) < etherLen+v4Len+udpLen {

@@ -7,11 +7,11 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestPlainLane: the short ways give what the long ones give, whatever stands in
+// TestPlainLane: the fast paths of Lane and Unpinned agree with Decode, whatever is in
 // the headers.
 func TestPlainLane(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	short := 0
+	fast := 0
 	f := func(frame string) {
 		t.Helper()
 		for round := range 3000 {
@@ -25,15 +25,15 @@ func TestPlainLane(t *testing.T) {
 				b = b[:r.IntN(len(b)+1)]
 			}
 			p := packet.Packet{Data: b, Link: packet.LinkEthernet}
-			if _, ok := byDefault.plainLane(&p); ok {
-				short++
+			if _, ok := defaultDecoder.plainLane(&p); ok {
+				fast++
 			}
-			if got, want := Lane(&p), byDefault.anyLane(&p); got != want {
+			if got, want := Lane(&p), defaultDecoder.anyLane(&p); got != want {
 				t.Fatalf("frame %x: lane hash %x, want %x", b, got, want)
 			}
 			var l Layers
 			found := Decode(&p, &l)
-			if got, want := byDefault.Unpinned(&p), found != FoundTCP && found != FoundFragment; got != want {
+			if got, want := defaultDecoder.Unpinned(&p), found != FoundTCP && found != FoundFragment; got != want {
 				t.Fatalf("frame %x: unpinned %v, want %v", b, got, want)
 			}
 		}
@@ -45,20 +45,20 @@ func TestPlainLane(t *testing.T) {
 	f(ether(0x0800, ip4(17, udp(1, 4789, vxlanHeader+ether(0x0800, inner4)))))
 	f(ether(0x86dd, ip6(44, "\x11\x00\x00\x01\x00\x00\x00\x07"+udp(40000, 53, payload))))
 	f(ether(0x8100, tag(5, 0x0800, inner4)))
-	if short < 2000 {
-		t.Errorf("only %d frames went the short way", short)
+	if fast < 2000 {
+		t.Errorf("only %d frames took the fast path", fast)
 	}
-	if _, ok := byDefault.plainLane(&packet.Packet{Data: []byte(inner4), Link: packet.LinkRaw}); ok {
-		t.Error("a frame without Ethernet header went the short way")
+	if _, ok := defaultDecoder.plainLane(&packet.Packet{Data: []byte(inner4), Link: packet.LinkRaw}); ok {
+		t.Error("a frame without an Ethernet header took the fast path")
 	}
 }
 
-// TestUnpinned: what reassembly keeps something of is bound to its lane, in tunnels,
-// too.
+// TestUnpinned: packets of which reassembly keeps something are pinned to their lane, in
+// tunnels, too.
 func TestUnpinned(t *testing.T) {
 	f := func(what, frame string, want bool) {
 		t.Helper()
-		if got := byDefault.Unpinned(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}); got != want {
+		if got := defaultDecoder.Unpinned(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}); got != want {
 			t.Errorf("%s: unpinned %v, want %v", what, got, want)
 		}
 	}
@@ -82,8 +82,8 @@ func BenchmarkUnpinned(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			p := packet.Packet{Data: frame, Link: packet.LinkEthernet}
 			for b.Loop() {
-				if !byDefault.Unpinned(&p) {
-					b.Fatal("bound")
+				if !defaultDecoder.Unpinned(&p) {
+					b.Fatal("pinned")
 				}
 			}
 		})

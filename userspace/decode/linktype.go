@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// What capture programs write in front of a packet,
+// This file reads what capture programs write in front of a packet,
 // https://www.tcpdump.org/linktypes.html.
 
 // link reads a frame of any link type.
@@ -27,8 +27,8 @@ func (l *Layers) link(t packet.LinkType, b []byte) Found {
 		}
 		return l.ether(binary.BigEndian.Uint16(b), b[20:])
 	case packet.LinkNull, packet.LinkLoop:
-		// The family's number differs between systems, its byte order between
-		// machines; the IP version says the same and is always right.
+		// The family's number differs between systems, and its byte order between
+		// machines; the IP version says the same.
 		return l.ipBehind(4, b)
 	case packet.LinkEnc:
 		return l.ipBehind(12, b)
@@ -77,6 +77,7 @@ func (l *Layers) link(t packet.LinkType, b []byte) Found {
 	return FoundUnknownLink
 }
 
+// ipBehind reads an IP packet behind n bytes.
 func (l *Layers) ipBehind(n int, b []byte) Found {
 	if len(b) < n {
 		return FoundBad
@@ -84,6 +85,7 @@ func (l *Layers) ipBehind(n int, b []byte) Found {
 	return l.ip(b[n:])
 }
 
+// fddi reads an FDDI frame with LLC inside.
 func (l *Layers) fddi(b []byte) Found {
 	if len(b) < 13 {
 		return FoundBad
@@ -91,9 +93,8 @@ func (l *Layers) fddi(b []byte) Found {
 	return l.llc(b[13:])
 }
 
-// nflog reads the attributes of a packet that netfilter has logged. They are in
-// the byte order of the machine that wrote them; all types are small numbers,
-// which tells it.
+// nflog reads the attributes of a packet that netfilter logged. They are in the byte
+// order of the machine that wrote them, which is recognised because all types are small.
 func (l *Layers) nflog(b []byte) Found {
 	const header, payloadType = 4, 9
 	if len(b) < header+4 {
@@ -117,7 +118,7 @@ func (l *Layers) nflog(b []byte) Found {
 	return FoundOther // logged without its packet
 }
 
-// packetTap reads a header of macOS that says which type of header follows.
+// packetTap reads a header of macOS that announces the link type of what follows.
 func (l *Layers) packetTap(b []byte) Found {
 	if len(b) < 12 {
 		return FoundBad
@@ -129,7 +130,7 @@ func (l *Layers) packetTap(b []byte) Found {
 	return l.behind(dlt, b[n:])
 }
 
-// ppi reads a header of Kismet and others that says which type of header follows.
+// ppi reads a header of Kismet and others that announces the link type of what follows.
 func (l *Layers) ppi(b []byte) Found {
 	if len(b) < 8 {
 		return FoundBad
@@ -141,8 +142,8 @@ func (l *Layers) ppi(b []byte) Found {
 	return l.behind(dlt, b[n:])
 }
 
-// behind goes on with the link type that a header announces, which is not such a
-// header again.
+// behind continues with the link type that a header announced, unless that is another
+// such header.
 func (l *Layers) behind(number uint32, b []byte) Found {
 	t := packet.LinkTypeOf(uint16(number))
 	if number > 0xffff || t == packet.LinkPacketTap || t == packet.LinkPPI {
@@ -151,8 +152,8 @@ func (l *Layers) behind(number uint32, b []byte) Found {
 	return l.link(t, b)
 }
 
-// juniper reads what a router's own capture puts in front of a frame, or of a
-// packet whose link header it has taken away.
+// juniper reads what a router's own capture puts in front of a frame, or of a packet
+// whose link header it has removed.
 func (l *Layers) juniper(b []byte) Found {
 	const magic, noFrame, extended = "MGC", 0x02, 0x80
 	if len(b) < 4 || string(b[:3]) != magic {
@@ -166,7 +167,7 @@ func (l *Layers) juniper(b []byte) Found {
 		n = 6 + int(binary.BigEndian.Uint16(b[4:]))
 	}
 	if flags&noFrame != 0 {
-		return l.ipBehind(n+4, b) // the protocol family stands in between
+		return l.ipBehind(n+4, b) // the protocol family is in between
 	}
 	if len(b) < n {
 		return FoundBad
@@ -189,7 +190,7 @@ func (l *Layers) erf(b []byte) Found {
 		off += 8
 	}
 	switch kind &^ more {
-	case 2, 11, 16, 20: // Ethernet, also with the card's colours and counters
+	case 2, 11, 16, 20: // Ethernet, also with the card's colors and counters
 		if len(b) < off+2 {
 			return FoundBad
 		}

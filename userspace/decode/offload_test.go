@@ -7,9 +7,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestLengthlessHeaders: what is put together from more than 64 KiB has no
-// length in its IP header. It ends where the frame ends on the wire, wherever
-// the capture has cut it.
+// TestLengthlessHeaders: a packet of more than 64 KiB, joined from several, has no length
+// in its IP header. It ends where the frame ends on the wire, wherever the capture cut
+// it.
 func TestLengthlessHeaders(t *testing.T) {
 	const size = 200_000
 	data := strings.Repeat("x", size)

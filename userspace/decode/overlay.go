@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// overlay reads what carries whole frames or packets behind an Ethernet type.
+// overlay continues with a tunnel that has an Ethernet type of its own.
 func (l *Layers) overlay(kind uint16, b []byte) Found {
 	switch kind {
 	case etherNSH:
@@ -21,8 +21,8 @@ func (l *Layers) overlay(kind uint16, b []byte) Found {
 	return FoundOther
 }
 
-// nsh reads a network service header (RFC 8300). Service paths tell tunnels
-// apart, the place on the path does not.
+// nsh reads a network service header (RFC 8300). The service path tells tunnels apart,
+// the index on the path does not.
 func (l *Layers) nsh(b []byte) Found {
 	if len(b) < 8 {
 		return FoundBad
@@ -51,7 +51,7 @@ func (l *Layers) nsh(b []byte) Found {
 	return l.ip(b)
 }
 
-// pbb reads an I-TAG (IEEE 802.1ah), which a whole frame follows.
+// pbb reads an I-TAG (IEEE 802.1ah); a whole frame follows it.
 func (l *Layers) pbb(b []byte) Found {
 	if len(b) < 4 {
 		return FoundBad
@@ -80,13 +80,27 @@ func (l *Layers) trill(b []byte) Found {
 	return l.ethernet(b[n:])
 }
 
-// fabricPath reads Cisco's header, of which a forwarding tag and a time to live
-// stand behind the Ethernet type.
+// fabricPath reads Cisco's header: a forwarding tag and a time to live behind the
+// Ethernet type.
 func (l *Layers) fabricPath(b []byte) Found {
 	if len(b) < 2 {
 		return FoundBad
 	}
 	if !l.enter(packet.TunnelFabricPath, 0) {
+		return FoundTooDeep
+	}
+	return l.ethernet(b[2:])
+}
+
+// etherIP reads EtherIP's header (RFC 3378).
+func (l *Layers) etherIP(b []byte) Found {
+	if len(b) < 2 {
+		return FoundBad
+	}
+	if b[0]>>4 != 3 {
+		return FoundOther
+	}
+	if !l.enter(packet.TunnelEtherIP, 0) {
 		return FoundTooDeep
 	}
 	return l.ethernet(b[2:])

@@ -6,8 +6,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// tzsp reads the header that remote sniffers put in front of a frame, and its
-// tags (TaZmen Sniffer Protocol, version 1).
+// tzsp reads the header and tags that remote sniffers put in front of a frame (TaZmen
+// Sniffer Protocol, version 1).
 func (l *Layers) tzsp(b []byte) Found {
 	const keepAlive, portOpener = 4, 5
 	if len(b) < 5 || b[0] != 1 || b[1] == keepAlive || b[1] >= portOpener {
@@ -28,7 +28,7 @@ func (l *Layers) tzsp(b []byte) Found {
 	return l.link(link, b)
 }
 
-// pastTags returns what stands behind the last tag; nil where none is the last.
+// pastTags returns what follows the last tag; nil if there is no end of tags.
 func pastTags(b []byte) []byte {
 	const padding, end = 0, 1
 	for len(b) > 0 {
@@ -46,7 +46,7 @@ func pastTags(b []byte) []byte {
 	return nil
 }
 
-// tzspLink maps TZSP's numbers.
+// tzspLink maps TZSP's number of an encapsulation to its link type.
 func tzspLink(kind uint16) (packet.LinkType, bool) {
 	switch kind {
 	case 1:

@@ -6,147 +6,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Bits of the GRE header's first 16 (RFC 2784, RFC 2890, RFC 2637).
-const (
-	greChecksum = 0x8000
-	greRouting  = 0x4000
-	greKey      = 0x2000
-	greSequence = 0x1000
-	greAck      = 0x0080 // version 1
-	greVersion  = 0x0007
-
-	greEoIP = 0x6400 // MikroTik's, with version 1's key
-)
-
-// gre reads a GRE header, of version 0 or, as PPTP uses it, 1.
-func (l *Layers) gre(b []byte) Found {
-	if len(b) < 4 {
-		return FoundBad
-	}
-	flags, kind := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	if flags&greVersion > 1 {
-		return FoundOther
-	}
-	b, id := pastGRE(flags, b)
-	switch {
-	case b == nil:
-		return FoundBad
-	case len(b) == 0: // keep-alives and acknowledgements carry nothing
-		return FoundOther
-	}
-	return l.greBody(packet.TunnelGRE, kind, flags, id, b)
-}
-
-// greUDP reads a GRE header in UDP (RFC 8086). What follows must look like what
-// it announces where reserved bits are set, and IP always: encrypted datagrams
-// (DTLS) come to the same ports.
-func (l *Layers) greUDP(b []byte) Found {
-	if len(b) < 4 {
-		return FoundUDP
-	}
-	flags, kind := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	if flags&greVersion != 0 || kind <= lastLen {
-		return FoundUDP
-	}
-	b, id := pastGRE(flags, b)
-	plain := flags&^(greChecksum|greKey|greSequence) == 0
-	switch {
-	case len(b) == 0:
-		return FoundUDP
-	case kind == etherIPv4 || kind == etherIPv6:
-		if !looksLikeIP(b) {
-			return FoundUDP
-		}
-	case !plain && !(kind == etherTEB && looksLikeEthernet(b)):
-		return FoundUDP
-	}
-	return l.greBody(packet.TunnelGREUDP, kind, flags, id, b)
-}
-
-// pastGRE returns what stands behind a GRE header, and the key; nil where the
-// header is cut.
-func pastGRE(flags uint16, b []byte) ([]byte, uint32) {
-	version := flags & greVersion
-	off, id := 4, uint32(0)
-	if version == 0 && flags&(greChecksum|greRouting) != 0 {
-		off += 4
-	}
-	if flags&greKey != 0 {
-		if len(b) < off+4 {
-			return nil, 0
-		}
-		id = binary.BigEndian.Uint32(b[off:])
-		if version == 1 {
-			id &= 0xffff // the upper half is the payload's length
-		}
-		off += 4
-	}
-	if flags&greSequence != 0 {
-		off += 4
-	}
-	if version == 1 && flags&greAck != 0 {
-		off += 4
-	}
-	if version == 0 && flags&greRouting != 0 {
-		if off = skipRoutes(b, off); off < 0 {
-			return nil, 0
-		}
-	}
-	return b[min(off, len(b)):], id
-}
-
-// skipRoutes moves past source route entries (RFC 1701), the last of which is
-// empty. It returns -1 where they do not end.
-func skipRoutes(b []byte, off int) int {
-	for off+4 <= len(b) {
-		n := int(b[off+3])
-		if off += 4 + n; n == 0 {
-			return off
-		}
-	}
-	return -1
-}
-
-func (l *Layers) greBody(t packet.Tunnel, kind, flags uint16, id uint32, b []byte) Found {
-	if kind == etherERSPAN || kind == etherERSPAN3 {
-		t = packet.TunnelERSPAN
-		if b, id = erspan(kind, flags, b); b == nil {
-			return FoundBad
-		}
-	}
-	if !l.enter(t, id) {
-		return FoundTooDeep
-	}
-	switch kind {
-	case etherTEB, etherERSPAN, etherERSPAN3, greEoIP:
-		return l.ethernet(b)
-	case etherPPP:
-		return l.ppp(b)
-	}
-	return l.ether(kind, b)
-}
-
-// erspan takes the header of type II or III away; type I has none, and no GRE
-// sequence number either (draft-foschiano-erspan). It returns the session, too.
-func erspan(kind, flags uint16, b []byte) ([]byte, uint32) {
-	if kind == etherERSPAN && flags&greSequence == 0 {
-		return b, 0
-	}
-	n := 8
-	if kind == etherERSPAN3 {
-		n = 12
-		if len(b) >= n && b[11]&1 != 0 { // a subheader of the platform
-			n += 8
-		}
-	}
-	if len(b) < n {
-		return nil, 0
-	}
-	return b[n:], uint32(binary.BigEndian.Uint16(b[2:]) & 0x03ff)
-}
-
-// udpTunnel goes on in a datagram on a tunnel's port. One that does not look
-// like the tunnel stays what it is: a datagram.
+// udpTunnel enters the tunnel in a datagram on its port. A datagram that does not look
+// like the tunnel is an ordinary one.
 func (l *Layers) udpTunnel(t packet.Tunnel) Found {
 	b := l.Payload
 	switch t {
@@ -174,7 +35,7 @@ func (l *Layers) udpTunnel(t packet.Tunnel) Found {
 	return FoundUDP
 }
 
-// mplsUDP reads labels in UDP (RFC 7510).
+// mplsUDP reads labels in UDP (RFC 7510). The payload must look like IP or Ethernet.
 func (l *Layers) mplsUDP(b []byte) Found {
 	off := 0
 	for deep := 0; deep < maxLabels; deep++ {
@@ -196,22 +57,8 @@ func (l *Layers) mplsUDP(b []byte) Found {
 	return l.mpls(b)
 }
 
-// etherIP reads EtherIP's header (RFC 3378).
-func (l *Layers) etherIP(b []byte) Found {
-	if len(b) < 2 {
-		return FoundBad
-	}
-	if b[0]>>4 != 3 {
-		return FoundOther
-	}
-	if !l.enter(packet.TunnelEtherIP, 0) {
-		return FoundTooDeep
-	}
-	return l.ethernet(b[2:])
-}
-
-// vxlan reads a VXLAN header (RFC 7348), with or without a group policy. Other
-// reserved bits are to be ignored, but then the frame must look like one.
+// vxlan reads a VXLAN header (RFC 7348), with or without a group policy. Other reserved
+// bits are to be ignored; where one is set, the payload must look like Ethernet.
 func (l *Layers) vxlan(b []byte) Found {
 	if len(b) < 8+14 || b[0]&0x08 == 0 {
 		return FoundUDP
@@ -257,8 +104,8 @@ func (l *Layers) vxlanGPE(b []byte) Found {
 	return l.ip(b[8:])
 }
 
-// geneve reads a GENEVE header (RFC 8926). Reserved bits are to be ignored, but
-// then what follows must look like what the header says.
+// geneve reads a GENEVE header (RFC 8926). Reserved bits are to be ignored; where one is
+// set, the payload must look like what the header announces.
 func (l *Layers) geneve(b []byte) Found {
 	if len(b) < 8 || b[0]>>6 != 0 {
 		return FoundUDP
@@ -291,8 +138,7 @@ func (l *Layers) geneve(b []byte) Found {
 	return l.ether(kind, b[header:])
 }
 
-// teredo reads the headers that can stand before the IPv6 packet (RFC 4380
-// section 5.1.1).
+// teredo reads the headers that can precede the IPv6 packet (RFC 4380 section 5.1.1).
 func (l *Layers) teredo(b []byte) Found {
 	if len(b) >= 13 && b[0] == 0 && b[1] == 1 { // authentication
 		b = b[min(len(b), 13+int(b[2])+int(b[3])):]
@@ -337,4 +183,28 @@ func (l *Layers) gtp(b []byte) Found {
 		return FoundTooDeep
 	}
 	return l.ip(b[off:])
+}
+
+// lisp reads a header of LISP's data plane (RFC 9300), or of its extension that announces
+// what follows (RFC 9305).
+func (l *Layers) lisp(b []byte) Found {
+	const hasInstance, hasNext, encrypted = 0x08, 0x04, 0x03
+	if len(b) < 8 || b[0]&encrypted != 0 {
+		return FoundUDP
+	}
+	id := uint32(0)
+	if b[0]&hasInstance != 0 {
+		id = binary.BigEndian.Uint32(b[4:]) >> 8
+	}
+	frame := b[0]&hasNext != 0 && b[3] == 3
+	if frame && !looksLikeEthernet(b[8:]) || !frame && !looksLikeIP(b[8:]) {
+		return FoundUDP
+	}
+	if !l.enter(packet.TunnelLISP, id) {
+		return FoundTooDeep
+	}
+	if frame {
+		return l.ethernet(b[8:])
+	}
+	return l.ip(b[8:])
 }

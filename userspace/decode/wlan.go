@@ -2,29 +2,29 @@ package decode
 
 import "encoding/binary"
 
-// Bits of IEEE 802.11's frame control field, as its two bytes stand in a frame.
+// Bits of IEEE 802.11's frame control field, in the order of its bytes in a frame.
 const (
-	wlanType     = 0x0c00
-	wlanData     = 0x0800
-	wlanQoS      = 0x8000
-	wlanNoData   = 0x4000
-	wlanToDS     = 0x0001
-	wlanFromDS   = 0x0002
-	wlanSecret   = 0x0040
-	wlanHasMore  = 0x0080 // QoS data: HT control
-	wlanVersion  = 0x0300
-	wlanFragment = 0x000f // of the sequence control field
-	wlanAMSDU    = 0x80   // of the QoS control field
+	wlanType      = 0x0c00
+	wlanData      = 0x0800
+	wlanQoS       = 0x8000
+	wlanNoData    = 0x4000
+	wlanToDS      = 0x0001
+	wlanFromDS    = 0x0002
+	wlanProtected = 0x0040
+	wlanHTC       = 0x0080 // QoS data: HT control follows
+	wlanVersion   = 0x0300
+	wlanFragment  = 0x000f // of the sequence control field
+	wlanAMSDU     = 0x80   // of the QoS control field
 )
 
-// wlan reads an IEEE 802.11 frame. Data that are not encrypted carry LLC. padded
-// tells that the header's length was rounded up to four bytes.
+// wlan reads an IEEE 802.11 frame. Data frames that are not encrypted carry LLC. padded
+// says that the header's length was rounded up to four bytes.
 func (l *Layers) wlan(b []byte, padded bool) Found {
 	if len(b) < 2 {
 		return FoundBad
 	}
 	control := binary.BigEndian.Uint16(b)
-	if control&(wlanType|wlanNoData|wlanSecret|wlanVersion) != wlanData {
+	if control&(wlanType|wlanNoData|wlanProtected|wlanVersion) != wlanData {
 		return FoundOther
 	}
 	n := 24
@@ -34,7 +34,7 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 	quality := n
 	if control&wlanQoS != 0 {
 		n += 2
-		if control&wlanHasMore != 0 {
+		if control&wlanHTC != 0 {
 			n += 4
 		}
 	}
@@ -45,7 +45,7 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 		return FoundBad
 	}
 	if binary.LittleEndian.Uint16(b[22:])&wlanFragment != 0 {
-		return FoundOther // a fragment that has no header
+		return FoundOther // a later fragment, which has no header
 	}
 	if control&wlanQoS != 0 && b[quality]&wlanAMSDU != 0 {
 		return l.aggregate(b[n:])
@@ -53,9 +53,9 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 	return l.llc(b[n:])
 }
 
-// aggregate reads an A-MSDU: several frames, each behind two addresses and its
-// length. It stops at the first that has to do with DNS, as far as that can be
-// told; where there is none, the last one says what was found.
+// aggregate reads an A-MSDU: several frames, each behind two addresses and its length.
+// It returns the first that is a fragment or has a port that carries DNS, or else the
+// last one.
 func (l *Layers) aggregate(b []byte) Found {
 	const header = 14
 	before := *l
@@ -75,7 +75,7 @@ func (l *Layers) aggregate(b []byte) Found {
 }
 
 // radiotap reads the header that says how a frame was received
-// (https://www.radiotap.org). Of its fields, only the flags matter.
+// (https://www.radiotap.org). Only the flags among its fields matter.
 func (l *Layers) radiotap(b []byte) Found {
 	const hasTime, hasFlags, more, padded = 1 << 0, 1 << 1, 1 << 31, 0x20
 	if len(b) < 8 {
@@ -99,8 +99,7 @@ func (l *Layers) radiotap(b []byte) Found {
 	return l.wlan(b[n:], present&hasFlags != 0 && off < n && b[off]&padded != 0)
 }
 
-// prism reads the headers of Prism and AVS. A capture of the one type can hold
-// the other.
+// prism reads the headers of Prism and AVS. A capture of either type can have both.
 func (l *Layers) prism(b []byte) Found {
 	const avs, avs2, prism = 0x80211001, 0x80211002, 0x44
 	if len(b) < 8 {
