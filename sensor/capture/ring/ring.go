@@ -20,12 +20,11 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// A batch has at most maxBatch packets, and at most one part of maxBatchPart of the
-// ring (one packet may go beyond): the kernel cannot use that memory until the next
-// Read.
+// A batch ends after maxBatch packets, or once it holds 1/batchDivisor of the ring: the
+// kernel cannot use that memory until the next Read.
 const (
 	maxBatch     = 256
-	maxBatchPart = 16
+	batchDivisor = 16
 )
 
 // Options says what to capture, and how.
@@ -190,7 +189,7 @@ func (l *lane) end(b *packet.Batch) error {
 func (l *lane) take(b *packet.Batch) {
 	b.Packets = b.Packets[:0]
 	offset := l.source.clock.Offset()
-	for most := l.ring.Size() / maxBatchPart; l.err == nil && len(b.Packets) < maxBatch && l.ring.Held() < most; {
+	for most := l.ring.Size() / batchDivisor; l.err == nil && len(b.Packets) < maxBatch && l.ring.Held() < most; {
 		raw, ok := l.ring.Next()
 		if !ok {
 			return

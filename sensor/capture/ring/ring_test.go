@@ -103,7 +103,7 @@ func TestRingBatchIsSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(b.Packets); n < 1 || n*frame > size/maxBatchPart+frame {
+	if n := len(b.Packets); n < 1 || n*frame > size/batchDivisor+frame {
 		t.Errorf("%d packets of %d bytes in a batch, of a ring of %d bytes", n, frame, size)
 	}
 }
