@@ -57,8 +57,8 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 	// What cannot be resolved is at its default here, so that all else that is
 	// wrong shows too.
 	run.machine = true
-	for _, err := range config.Joined(run.try(values)) {
-		if err != nil && !values.Follows(err) {
+	for _, err := range config.SplitJoined(run.try(values)) {
+		if err != nil && !values.IsConsequence(err) {
 			wrong.add(err)
 		}
 	}

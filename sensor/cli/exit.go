@@ -72,7 +72,7 @@ func (p *problems) add(err error) {
 	if err == nil {
 		return
 	}
-	for _, e := range config.Joined(err) {
+	for _, e := range config.SplitJoined(err) {
 		if !slices.ContainsFunc(*p, func(known error) bool { return known.Error() == e.Error() }) {
 			*p = append(*p, e)
 		}

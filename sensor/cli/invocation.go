@@ -34,9 +34,9 @@ type invocation struct {
 // invoke finds the command and the values of its options. The bare command is
 // run.
 func invoke(app *cli.App, args, environ []string) (*invocation, error) {
-	line := config.Split(args[1:], app.Commands)
+	line := config.ParseLine(args[1:], app.Commands)
 	if len(line.Command) == 0 && len(line.Arguments) > 0 && line.Arguments[0] == "help" {
-		line = config.Split(append(slices.Clone(line.Arguments[1:]), "--help"), app.Commands)
+		line = config.ParseLine(append(slices.Clone(line.Arguments[1:]), "--help"), app.Commands)
 	}
 	switch {
 	case line.Has("version"):
@@ -114,7 +114,7 @@ func unknownCommand(app *cli.App, name string) error {
 	if name == "version" {
 		names = append(names, "--version")
 	}
-	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.Nearest(name, names))
+	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.DidYouMean(name, names))
 }
 
 // gather collects what Resolve needs, except the file.

@@ -35,7 +35,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	for _, e := range config.Joined(err) {
+	for _, e := range config.SplitJoined(err) {
 		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", withoutUsers(printable.OneLineError(e), args))
 	}
 	return statusOf(err)

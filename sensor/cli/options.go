@@ -79,7 +79,7 @@ func (o *common) flags() []cli.Flag {
 	}
 	flags = append(flags, o.decode.flags()...)
 	flags = append(flags, config.Compatible()...)
-	flags = append(flags, config.Flags(o.pending)...)
+	flags = append(flags, config.PendingFlags(o.pending)...)
 	for _, out := range o.outputs {
 		flags = append(flags, out.Flags()...)
 	}

@@ -116,11 +116,11 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	var p problems
 	p.add(o.common.verify(v))
 	list, err := o.common.enabledOutputs(c, slog.New(slog.DiscardHandler))
-	if !errors.Is(err, errNoOutput) || !v.IsMeant("outputtype") {
+	if !errors.Is(err, errNoOutput) || !v.SetOrAttempted("outputtype") {
 		p.add(err)
 	}
 	in, err := o.input(&session{log: slog.New(slog.DiscardHandler)})
-	if !errors.Is(err, errNoInput) || !v.IsMeant("devname", "pcapfile", "dnstapsocket") {
+	if !errors.Is(err, errNoInput) || !v.SetOrAttempted("devname", "pcapfile", "dnstapsocket") {
 		p.add(err)
 	}
 	if inv.machine || !inv.trial && len(p) == 0 {

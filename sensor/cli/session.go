@@ -57,7 +57,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 
 // verify finds what is wrong with the options, without doing anything.
 func (o *common) verify(v *config.Values) error {
-	p := problems(config.Refuse(o.pending, v))
+	p := problems(config.RefusePending(o.pending, v))
 	p.add(config.Unreachable(v))
 	p.add(o.check())
 	return p.err()

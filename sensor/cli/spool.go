@@ -114,7 +114,7 @@ func (o *spoolOptions) named(c *cli.Context) ([]string, error) {
 	}
 	for _, name := range c.Args().Slice() {
 		if !slices.Contains(there, name) {
-			return nil, usageError("no spool of output %q in %s%s; there are: %s", name, o.dir, config.Nearest(name, there), strings.Join(there, ", "))
+			return nil, usageError("no spool of output %q in %s%s; there are: %s", name, o.dir, config.DidYouMean(name, there), strings.Join(there, ", "))
 		}
 	}
 	if c.Args().Present() {

@@ -120,10 +120,10 @@ func (t *target) look(secrets bool, leftOut []string) error {
 	if err != nil {
 		return err
 	}
-	if !config.IsFile(content, t.known) {
+	if !config.LooksLikeConfig(content, t.known) {
 		return fmt.Errorf("%s is there and is not a configuration: name another file, or say --force to replace it", t.path)
 	}
-	if lost := config.Holds(content, leftOut); lost != nil {
+	if lost := config.SetKeys(content, leftOut); lost != nil {
 		return fmt.Errorf("%s holds %s, which would be lost: --writesecrets keeps secrets, --force does without them", t.path, strings.Join(lost, ", "))
 	}
 	return nil

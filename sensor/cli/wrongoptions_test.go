@@ -120,7 +120,7 @@ func TestWrongOptionValuesAreNamed(t *testing.T) {
 	n := 0
 	for _, o := range defaults.All() {
 		bad := append(misfits(&o), wrongFor(&o)...)
-		if o.Section == "" || o.Hidden || len(bad) == 0 && (slices.Contains(anyText, o.Word) || missing(&o)) {
+		if o.Section == "" || o.Hidden || len(bad) == 0 && (slices.Contains(anyText, o.Placeholder) || missing(&o)) {
 			continue
 		}
 		idle := missing(&o) || strings.HasPrefix(o.Usage, "accepted for compatibility")
@@ -165,7 +165,7 @@ func TestWrongOptionValuesAreNamed(t *testing.T) {
 func missing(o *config.Value) bool { return slices.Contains(missingOptions(), o.Name) }
 
 var missingOptions = sync.OnceValue(func() (names []string) {
-	for _, f := range config.Flags(config.Pending(built(all.New()))) {
+	for _, f := range config.PendingFlags(config.Pending(built(all.New()))) {
 		names = append(names, f.Names()[0])
 	}
 	return names

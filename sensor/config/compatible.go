@@ -25,7 +25,7 @@ func Compatible() []cli.Flag {
 		{capture, "packetchannelsize", "DNSMONSTER_PACKETCHANNELSIZE", 1000, compatible, nil},
 		{general, "resultchannelsize", "DNSMONSTER_RESULTCHANNELSIZE", 100000, compatible, nil},
 	}
-	flags := Flags([]Feature{{rows: rows}})
+	flags := PendingFlags([]Feature{{rows: rows}})
 	for _, r := range []row{
 		{general, "skipdomainsfiletype", "DNSMONSTER_SKIPDOMAINSFILETYPE", "", "deprecated; " + compatible, nil},
 		{general, "allowdomainsfiletype", "DNSMONSTER_ALLOWDOMAINSFILETYPE", "", "deprecated; " + compatible, nil},

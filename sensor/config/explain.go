@@ -11,7 +11,7 @@ import (
 // value came from, unless it has none; of joined errors, to each. Secrets in it
 // are masked.
 func (v *Values) Explain(err error) error {
-	if list := Joined(err); len(list) > 1 {
+	if list := SplitJoined(err); len(list) > 1 {
 		for i, e := range list {
 			list[i] = v.Explain(e)
 		}
@@ -33,22 +33,22 @@ func subject(err error) string {
 	return strings.ToLower(word)
 }
 
-// Follows tells whether an error is about an option whose value could not be taken,
+// IsConsequence tells whether an error is about an option whose value could not be taken,
 // which another error has said.
-func (v *Values) Follows(err error) bool { return slices.Contains(v.failed, subject(err)) }
+func (v *Values) IsConsequence(err error) bool { return slices.Contains(v.failed, subject(err)) }
 
 // absent tells whether nobody has set the option, and its default is nothing.
 func (v *Value) absent() bool { return v.Origin.Layer == Default && strings.Join(v.Text, "") == "" }
 
-// Joined are the errors that errors.Join has made one of, err itself where it is
+// SplitJoined are the errors that errors.Join has made one of, err itself where it is
 // none of those.
-func Joined(err error) []error {
+func SplitJoined(err error) []error {
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:
 		var list []error
 		var lines []string
 		for _, part := range e.Unwrap() {
-			list = append(list, Joined(part)...)
+			list = append(list, SplitJoined(part)...)
 			lines = append(lines, part.Error())
 		}
 		if strings.Join(lines, "\n") == err.Error() { // else it says more than its parts
@@ -56,7 +56,7 @@ func Joined(err error) []error {
 		}
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil && inner.Error() == err.Error() {
-			if list := Joined(inner); len(list) > 1 {
+			if list := SplitJoined(inner); len(list) > 1 {
 				return list
 			}
 		}

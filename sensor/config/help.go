@@ -98,7 +98,7 @@ func helpSection(b *bufio.Writer, section string, options []Option, short bool) 
 func helpOption(b *bufio.Writer, o *Option) {
 	head := "  --" + o.Name
 	if o.Kind != Bool {
-		head += " " + o.word()
+		head += " " + o.placeholder()
 	}
 	b.WriteString(head)
 	at := len(head)

@@ -102,11 +102,11 @@ func Read(path string, r io.Reader) (*File, error) {
 	return file, errors.Join(errs...)
 }
 
-// IsFile tells a configuration from other files by its content: each line is
+// LooksLikeConfig tells a configuration from other files by its content: each line is
 // one of those that a configuration has, all sections are known, and of the keys
 // at least half, so that mistyped ones may be among them. A file without a line
 // is one.
-func IsFile(content []byte, known []Option) bool {
+func LooksLikeConfig(content []byte, known []Option) bool {
 	keys, strange := 0, 0
 	for line := range bytes.Lines(bytes.TrimPrefix(content, []byte("\ufeff"))) {
 		text := strings.TrimSpace(string(line))
@@ -135,8 +135,8 @@ func IsFile(content []byte, known []Option) bool {
 	return keys >= strange && (keys > 0 || len(bytes.TrimSpace(content)) == 0)
 }
 
-// Holds are those of the keys, in lower case, that a configuration gives a value.
-func Holds(content []byte, keys []string) (found []string) {
+// SetKeys are those of the keys, in lower case, that a configuration gives a value.
+func SetKeys(content []byte, keys []string) (found []string) {
 	for line := range bytes.Lines(content) {
 		name, value, _ := strings.Cut(string(line), "=")
 		if name = strings.ToLower(strings.TrimSpace(name)); strings.TrimSpace(value) != "" && slices.Contains(keys, name) {

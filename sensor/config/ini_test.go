@@ -64,7 +64,7 @@ func TestRead(t *testing.T) {
 	f("[x] hush", "f.ini line 1: not a section such as [capture]")
 	f("a = 1 ; x\n[s] # y\nb = 2\nc", "f.ini line 1: key a: its value ends in a comment, "+ownLine+`; if ";" is part of the value, put the value in double quotes`+
 		"\nf.ini line 2: a comment needs a line of its own: nothing may stand behind a section's name\nf.ini line 4: not of the form key = value")
-	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(Joined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, since too much before it is wrong: is this a configuration?") {
+	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(SplitJoined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, since too much before it is wrong: is this a configuration?") {
 		t.Errorf("a file of something else: %v", err)
 	}
 	f(`a = "b`, `f.ini line 1: key a: the quotes of its value do not close, or what they hold is wrong`)

@@ -22,12 +22,12 @@ type Given struct {
 	HasValue bool // false: --name alone
 }
 
-// Split takes a command line apart, without the program's name. It makes up for
+// ParseLine takes a command line apart, without the program's name. It makes up for
 // what the command line library does not do: names are folded to lower case,
 // options may stand before the command and behind arguments. Values are never
 // touched. Behind "--" everything is an argument. What is unknown is kept, for
 // Resolve to complain about.
-func Split(args []string, commands []*cli.Command) Line {
+func ParseLine(args []string, commands []*cli.Command) Line {
 	var l Line
 	takes := sync.OnceValue(func() map[string]bool { return takesValue(commands) })
 	within := commands

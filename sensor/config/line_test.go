@@ -16,7 +16,7 @@ var testCommands = []*cli.Command{
 func TestSplit(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
-		l := Split(args, testCommands)
+		l := ParseLine(args, testCommands)
 		got := fmt.Sprint(l.Command)
 		for _, g := range l.Given {
 			got += " " + g.Name
@@ -25,7 +25,7 @@ func TestSplit(t *testing.T) {
 			}
 		}
 		if got += fmt.Sprintf(" %q", l.Arguments); got != want {
-			t.Errorf("Split(%q) = %s, want %s", args, got, want)
+			t.Errorf("ParseLine(%q) = %s, want %s", args, got, want)
 		}
 	}
 	f(`[] []`)
@@ -50,8 +50,8 @@ func TestSplit(t *testing.T) {
 
 func TestDefect23ValuesAreNotFolded(t *testing.T) {
 	for _, args := range [][]string{{"--template", "--Word {{.DNS}}"}, {"--template=--Word {{.DNS}}"}, {"--Template=--Word {{.DNS}}"}} {
-		if l := Split(args, testCommands); len(l.Given) != 1 || l.Given[0].Value != "--Word {{.DNS}}" {
-			t.Errorf("Split(%q) = %+v, want the value as it is", args, l)
+		if l := ParseLine(args, testCommands); len(l.Given) != 1 || l.Given[0].Value != "--Word {{.DNS}}" {
+			t.Errorf("ParseLine(%q) = %+v, want the value as it is", args, l)
 		}
 	}
 }

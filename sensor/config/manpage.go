@@ -87,7 +87,7 @@ func manOptions(b *bufio.Writer, pages []Page) {
 func manOption(b *bufio.Writer, o *Option, commands []string) {
 	fmt.Fprintf(b, ".It Fl Fl %s", o.Name)
 	if o.Kind != Bool {
-		fmt.Fprintf(b, " Ns = Ns Ar %s", roff(o.word()))
+		fmt.Fprintf(b, " Ns = Ns Ar %s", roff(o.placeholder()))
 	}
 	b.WriteByte('\n')
 	prose(b, strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")+".")
@@ -100,10 +100,10 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 	prose(b, "Commands: "+strings.Join(commands, ", ")+".")
 }
 
-// word is the value's placeholder, or one for the kind.
-func (o *Option) word() string {
-	if o.Word != "" {
-		return o.Word
+// placeholder is the value's placeholder, or one for the kind.
+func (o *Option) placeholder() string {
+	if o.Placeholder != "" {
+		return o.Placeholder
 	}
 	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
 }

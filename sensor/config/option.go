@@ -31,18 +31,18 @@ const (
 
 // Option is one option as all origins know it.
 type Option struct {
-	Name     string   // lower case
-	Aliases  []string // lower case
-	Section  string   // of the file; "": the option cannot stand in a file
-	Env      []string // names of the environment variables, the usual one first
-	Usage    string   // one or more sentences, without the placeholder's marks
-	Word     string   // placeholder of the value; "" where there is none
-	Kind     Kind
-	List     bool // several values; from no origin are they split at commas
-	Default  []string
-	Hidden   bool
-	Secret   bool   // never shown
-	SecretOf string // the secret that the file named by this option holds
+	Name        string   // lower case
+	Aliases     []string // lower case
+	Section     string   // of the file; "": the option cannot stand in a file
+	Env         []string // names of the environment variables, the usual one first
+	Usage       string   // one or more sentences, without the placeholder's marks
+	Placeholder string   // of the value in help texts; "": none
+	Kind        Kind
+	List        bool // several values; from no origin are they split at commas
+	Default     []string
+	Hidden      bool
+	Secret      bool   // never shown
+	SecretOf    string // the secret that the file named by this option holds
 }
 
 // Value types that flags may be declared with, and no others: a test over all
@@ -102,7 +102,7 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 		}
 		if d, ok := f.(cli.DocGenerationFlag); ok {
 			o.Env = d.GetEnvVars()
-			o.Word, o.Usage = placeholder(d.GetUsage())
+			o.Placeholder, o.Usage = cutPlaceholder(d.GetUsage())
 		}
 		if strings.HasSuffix(o.Name, secretFile) {
 			o.SecretOf = strings.TrimSuffix(o.Name, secretFile)
@@ -113,9 +113,9 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 	return list, nil
 }
 
-// placeholder takes the word in backquotes out of a usage, as the command line
+// cutPlaceholder takes the word in backquotes out of a usage, as the command line
 // library does.
-func placeholder(usage string) (word, text string) {
+func cutPlaceholder(usage string) (word, text string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
 		return "", usage

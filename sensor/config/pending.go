@@ -57,9 +57,9 @@ func Pending(built []string) []Feature {
 	return slices.DeleteFunc(append(pendingSteps(), pendingOutputs()...), func(f Feature) bool { return slices.Contains(built, f.Output) })
 }
 
-// Flags declares the options of features. The first one of each, which switches it
+// PendingFlags declares the options of features. The first one of each, which switches it
 // on, says that this build has not got it.
-func Flags(list []Feature) []cli.Flag {
+func PendingFlags(list []Feature) []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range list {
 		for i, r := range f.rows {
@@ -72,9 +72,9 @@ func Flags(list []Feature) []cli.Flag {
 	return flags
 }
 
-// Refuse says which features that this build lacks are switched on, and which of
+// RefusePending says which features that this build lacks are switched on, and which of
 // their options have values that cannot be.
-func Refuse(list []Feature, v *Values) (errs []error) {
+func RefusePending(list []Feature, v *Values) (errs []error) {
 	for _, f := range list {
 		for _, r := range f.rows {
 			o := v.Get(r.name)

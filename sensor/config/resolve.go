@@ -25,18 +25,18 @@ const (
 
 // Origin is where a value came from, exactly.
 type Origin struct {
-	Layer Layer
-	Place string // a variable's name, a file and line; "" where the layer says it all
+	Layer  Layer
+	Detail string // a variable's name, a file and line; "" where the layer says it all
 }
 
 func (o Origin) String() string {
 	switch o.Layer {
 	case Credential:
-		return "the systemd credential " + o.Place
+		return "the systemd credential " + o.Detail
 	case InFile:
-		return o.Place
+		return o.Detail
 	case Environment:
-		return "the environment variable " + o.Place
+		return "the environment variable " + o.Detail
 	case CommandLine:
 		return "the command line"
 	}
@@ -333,7 +333,7 @@ func (r *resolver) line() {
 				continue
 			}
 			if !other.HasValue && v.Kind != Bool {
-				r.fail("--%s needs a value: --%s=%s", other.Name, other.Name, strings.ToUpper(v.Word))
+				r.fail("--%s needs a value: --%s=%s", other.Name, other.Name, strings.ToUpper(v.Placeholder))
 				text = nil
 				break
 			}
@@ -410,8 +410,8 @@ func near(word string, names []string) string {
 	return best
 }
 
-// Nearest proposes what the user may have meant, "" where nothing is near.
-func Nearest(word string, names []string) string { return meant("", near(word, names)) }
+// DidYouMean proposes what the user may have meant, "" where nothing is near.
+func DidYouMean(word string, names []string) string { return meant("", near(word, names)) }
 
 // meant is a proposal, written with the dashes or what else belongs before it.
 func meant(before, name string) string {
@@ -442,10 +442,10 @@ func (v *Values) String(name string) string {
 	return ""
 }
 
-// IsMeant tells whether somebody has set one of the options, or has meant to, as
+// SetOrAttempted tells whether somebody has set one of the options, or has meant to, as
 // far as errors tell. A name may be the end of several options' names: one that
 // ends so counts where it is not 0.
-func (v *Values) IsMeant(names ...string) bool {
+func (v *Values) SetOrAttempted(names ...string) bool {
 	for _, name := range names {
 		if slices.ContainsFunc(v.failed, func(f string) bool { return strings.HasSuffix(f, name) }) {
 			return true

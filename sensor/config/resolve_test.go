@@ -56,7 +56,7 @@ func resolved(t *testing.T, name, line, environ, file string) (*Values, string) 
 	in := Input{Command: "run", Options: testOptions(t)}
 	known := append(in.Options, Option{Name: "servername1", Section: "capture"}, Option{Name: "servername2", Section: "general"}, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
 	in.Known = func() []Option { return known }
-	in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
+	in.Line = ParseLine(strings.Fields(line), resolveCommands(in.Options)).Given
 	in.Environ = strings.Split(environ, "|")
 	if file != "" {
 		f, err := Read("x.ini", strings.NewReader(file))
@@ -260,7 +260,7 @@ func TestExposed(t *testing.T) {
 		t.Helper()
 		in := Input{Command: "run", Options: testOptions(t), Environ: strings.Split(environ, "|")}
 		in.Known = func() []Option { return in.Options }
-		in.Line = Split(strings.Fields(line), resolveCommands(in.Options)).Given
+		in.Line = ParseLine(strings.Fields(line), resolveCommands(in.Options)).Given
 		if file != "" {
 			var err error
 			if in.File, err = ReadFile(file); err != nil {
@@ -311,7 +311,7 @@ func TestJoined(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	f := func(err error, want string) {
 		t.Helper()
-		if got := fmt.Sprintf("%q", Joined(err)); got != want {
+		if got := fmt.Sprintf("%q", SplitJoined(err)); got != want {
 			t.Errorf("%v: %s, want %s", err, got, want)
 		}
 	}

@@ -88,7 +88,7 @@ func (r *resolver) exposed() {
 	for i := range r.v.list {
 		v := &r.v.list[i]
 		switch {
-		case v.Word == secure.KeyPlaceholder:
+		case v.Placeholder == secure.KeyPlaceholder:
 			if readableByAll(v.String()) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.Name, v.String())
 			}

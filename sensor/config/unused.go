@@ -27,7 +27,7 @@ func (o *Option) output() string {
 
 // IsDestination tells whether an option says where an output's records go.
 func (o *Option) IsDestination() bool {
-	return o.output() != "" && slices.Contains(destinationWords, o.Word) && !strings.HasSuffix(o.Name, "proxy")
+	return o.output() != "" && slices.Contains(destinationWords, o.Placeholder) && !strings.HasSuffix(o.Name, "proxy")
 }
 
 func (v *Values) isDestination(o *Value) bool {
