@@ -17,8 +17,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestBothDirectionsNoneLost compares records with what the client sent and
-// the server counted.
+// TestBothDirectionsNoneLost compares records with the counters of the client and of the
+// server.
 func TestBothDirectionsNoneLost(t *testing.T) {
 	tier.Alone(t)
 	lab.Need(t, "dnsperf")
@@ -32,7 +32,7 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := program.Attach(t, l.Server, "--ringmb=128", "--queuemb=512") // room for all: a busy machine must not lose any
+	p := program.Attach(t, l.Server, "--ringmb=128", "--queuemb=512") // large enough to lose nothing on a busy machine
 	var sent [2]uint64
 	for i, v6 := range []bool{false, true} {
 		perf, err := l.Dnsperf(context.Background(), lab.Perf{
@@ -74,7 +74,7 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	t.Logf("%d queries, %d responses", c.Queries4+c.Queries6, c.Responses4+c.Responses6)
 }
 
-// TestModesSeeBothDirections asks through each way of attaching.
+// TestModesSeeBothDirections sends queries in each mode of attaching.
 func TestModesSeeBothDirections(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "dnsperf")
@@ -93,7 +93,7 @@ func TestModesSeeBothDirections(t *testing.T) {
 	}
 }
 
-// flow is a stream of queries to the server's port 53, where a sink takes them.
+// flow is a stream of queries to the server's port 53, where a sink accepts them.
 func flow(t *testing.T, l *lab.Lab, rate, count int) lab.Flow {
 	t.Helper()
 	l.Server.Sink(t, 53)
@@ -103,9 +103,8 @@ func flow(t *testing.T, l *lab.Lab, rate, count int) lab.Flow {
 	}
 }
 
-// TestLoad records 100,000 packets a second, none lost, while the generator
-// runs beside it. Where other programs use the machine, too, that may be too
-// much: then what is lost is counted, to the last packet.
+// TestLoad records 100,000 packets a second without loss, while the generator runs beside
+// it. On a machine that other programs use too, every lost packet is counted.
 func TestLoad(t *testing.T) {
 	tier.Alone(t)
 	l := lab.New(t)
@@ -149,9 +148,8 @@ func TestLoad(t *testing.T) {
 	t.Logf("%d packets in %s, %.0f/s, %d MiB", sent.Packets, sent.Took, float64(sent.Packets)/sent.Took.Seconds(), memory)
 }
 
-// TestAboveCapacity sends as fast as it can, and keeps the sensor from running
-// for a while: what is lost is counted where it is lost, and the sensor stays
-// responsive.
+// TestAboveCapacity sends as fast as it can, and pauses the sensor for a second. Losses
+// are counted where they happen, and the sensor stays responsive.
 func TestAboveCapacity(t *testing.T) {
 	tier.Alone(t)
 	l := lab.New(t)
@@ -189,7 +187,7 @@ func TestAboveCapacity(t *testing.T) {
 		t.Errorf("ring_full + delivered is %d, %d packets arrived:\n%s", kernel, arrived, r.Log)
 	}
 	if got := program.Count(t, p.RecordsFile).Total(); got != r.Sum("delivery stdout", "delivered") {
-		t.Errorf("%d records written, the books say %d", got, r.Sum("delivery stdout", "delivered"))
+		t.Errorf("%d records written, the ledgers say %d", got, r.Sum("delivery stdout", "delivered"))
 	}
 	if lines := strings.Count(r.Log, " stats: "); lines < 2 || lines > 2+int(sent.Took/(500*time.Millisecond)) {
 		t.Errorf("%d lines of statistics in %s, one each 500ms wanted", lines, sent.Took)
@@ -201,7 +199,7 @@ func TestAboveCapacity(t *testing.T) {
 		r.Sum("kernel", "ring_full"), r.Sum("delivery stdout", "queue_full"), r.Sum("delivery stdout", "delivered"), memory)
 }
 
-// TestForeignFragmentsCostNoMessage floods fragments that are not DNS beside
+// TestForeignFragmentsCostNoMessage floods the wire with fragments that are not DNS, beside
 // real queries.
 func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	tier.Alone(t)
@@ -209,7 +207,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 1000})
 	l.Server.Sink(t, 2049)
-	p := program.Attach(t, l.Server, "--ringmb=128") // room for all
+	p := program.Attach(t, l.Server, "--ringmb=128") // large enough to lose nothing
 	ctx, cancel := context.WithCancel(context.Background())
 	var flood sync.WaitGroup
 	var fragments [2]lab.Sent
@@ -236,7 +234,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	}
 	r := p.Stop()
 	r.Expect(t, program.ExitOK)
-	// What the wire itself dropped, of queries or fragments, nobody can record.
+	// Nobody can record what the wire itself dropped, of queries or fragments.
 	if c := program.Count(t, p.RecordsFile); c.Queries4 > perf.Sent || c.Queries4+wire.TxDropped < perf.Sent || c.Responses4 < perf.Completed {
 		t.Errorf("%d queries and %d responses recorded, %d sent, %d dropped by the wire and %d answered:\n%s",
 			c.Queries4, c.Responses4, perf.Sent, wire.TxDropped, perf.Completed, r.Log)
@@ -244,13 +242,13 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	t.Logf("%d foreign fragments beside %d queries", fragments[0].Packets+fragments[1].Packets, perf.Sent)
 }
 
-// TestTermUnderLoad stops in the middle of a stream: what the kernel has
+// TestTermUnderLoad stops in the middle of a stream: everything that the kernel program
 // captured is delivered.
 func TestTermUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	f := flow(t, l, 50_000, 1<<40)
-	p := program.Attach(t, l.Server, "--queuemb=1024") // room for all that the kernel captures
+	p := program.Attach(t, l.Server, "--queuemb=1024") // large enough for all that the kernel program captures
 	ctx, cancel := context.WithCancel(context.Background())
 	var load sync.WaitGroup
 	load.Go(func() {
@@ -272,7 +270,7 @@ func TestTermUnderLoad(t *testing.T) {
 	}
 }
 
-// attachedTo is what `check` finds on the host's interface.
+// attachedTo returns what `check` finds on the host's interface.
 func attachedTo(t *testing.T, host *lab.Host) string {
 	t.Helper()
 	out, err := program.Command(host, "check", host.Iface).Output()
@@ -288,8 +286,8 @@ func attachedTo(t *testing.T, host *lab.Host) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestKillLeavesNothing kills the sensor: TCX and XDP go with it, and filters
-// of clsact are removed by the next start.
+// TestKillLeavesNothing kills the sensor: TCX and XDP programs go with it, and the next
+// start removes clsact filters.
 func TestKillLeavesNothing(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -305,7 +303,7 @@ func TestKillLeavesNothing(t *testing.T) {
 			t.Errorf("after SIGKILL in mode tcx: %q", got)
 		}
 		if mode == "clsact" && got == "" {
-			t.Error("nothing left by clsact: this test shows nothing")
+			t.Error("clsact left nothing behind: this test shows nothing")
 		}
 	}
 	for _, mode := range []string{"clsact", "tcx"} {
@@ -320,7 +318,7 @@ func TestKillLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestDefect16InterfaceComesBack deletes the interface and makes it again.
+// TestDefect16InterfaceComesBack deletes the interface and creates it again.
 func TestDefect16InterfaceComesBack(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -359,7 +357,7 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 	}
 }
 
-// TestJSONFields adds what is known of an interface's packets.
+// TestJSONFields adds interface and direction to records.
 func TestJSONFields(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)

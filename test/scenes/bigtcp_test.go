@@ -39,8 +39,8 @@ func bigTCP(t *testing.T, host *lab.Host, size int) {
 	}
 }
 
-// transfer is a stream of n messages of some 60 KB, as a zone transfer is.
-func transfer(t *testing.T, n int) []byte {
+// zoneTransfer is a stream of n messages of about 60 KB, like a zone transfer.
+func zoneTransfer(t *testing.T, n int) []byte {
 	t.Helper()
 	var stream []byte
 	for i := range n {
@@ -62,8 +62,8 @@ func transfer(t *testing.T, n int) []byte {
 	return stream
 }
 
-// TestBigTCP transfers messages in packets of 200 KB, which the kernel shows as
-// one, in both IP versions.
+// TestBigTCP transfers messages in packets of 200 KB, over both IP versions. The kernel
+// hands each to the sensor as one packet.
 func TestBigTCP(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -71,7 +71,7 @@ func TestBigTCP(t *testing.T) {
 	bigTCP(t, l.Server, 200_000)
 	p := program.Attach(t, l.Client)
 	const messages = 60
-	stream := transfer(t, messages)
+	stream := zoneTransfer(t, messages)
 	for _, server := range []string{l.Server.V4.String(), l.Server.V6.String()} {
 		var listener net.Listener
 		var client net.Conn

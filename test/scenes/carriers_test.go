@@ -18,8 +18,7 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// What a way puts around a packet. The addresses are nobody's: the hosts let
-// these frames pass by.
+// Headers around a packet. No host has these addresses, so both ignore the frames.
 var (
 	outerMAC = []byte{2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8}
 	outer4   = [2][]byte{{192, 0, 2, 101}, {192, 0, 2, 102}}
@@ -37,7 +36,7 @@ func onEther(kind uint16, parts ...[]byte) []byte {
 	return slices.Concat(append([][]byte{outerMAC, words(kind)}, parts...)...)
 }
 
-// ends orders the outer addresses as a packet goes.
+// ends returns the outer addresses in the direction of a packet from src.
 func ends(src *lab.Host, pair [2][]byte) (from, to []byte) {
 	if src.Iface == "srv0" {
 		return pair[0], pair[1]
@@ -45,9 +44,9 @@ func ends(src *lab.Host, pair [2][]byte) (from, to []byte) {
 	return pair[1], pair[0]
 }
 
-var outerID atomic.Uint32 // both ends take from it
+var outerID atomic.Uint32 // for both ends
 
-// over4 puts data into IPv4 packets of at most so many bytes of payload.
+// over4 puts data into IPv4 packets with at most `most` bytes of payload.
 func over4(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
 	from, to := ends(src, outer4)
 	id := uint16(outerID.Add(1))
@@ -61,7 +60,7 @@ func over4(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
 	return frames
 }
 
-// over6 is over4 for IPv6, with fragment headers only where they are needed.
+// over6 is over4 for IPv6, with fragment headers only if needed.
 func over6(src *lab.Host, proto byte, most int, data []byte) (frames [][]byte) {
 	from, to := ends(src, outer6)
 	packet := func(next byte, parts ...[]byte) {
@@ -87,7 +86,7 @@ func inUDP(sport, dport uint16, header, data []byte) []byte {
 	return slices.Concat(words(sport, dport, uint16(8+len(header)+len(data)), 0), header, data)
 }
 
-// protoOf is 4 or 41: what an IP header that carries the packet says.
+// protoOf is the protocol number of the packet in an outer IP header, 4 or 41.
 func protoOf(inner []byte) byte {
 	if inner[0]>>4 == 6 {
 		return 41
@@ -95,17 +94,17 @@ func protoOf(inner []byte) byte {
 	return 4
 }
 
-// carrier is a way that packets go, and what records say of it.
+// carrier is a link of the lab, and what records say about its packets.
 type carrier struct {
 	name   string
-	tunnel string // its name, or those of IPv4 and IPv6 in it; -: it does not carry that
+	tunnel string // as records name it; two names are for IPv4 and IPv6 in it, - for not carried
 	link   lab.Tunnel
 }
 
 const whole = 1480
 
-// carriers are the ways that this test makes. Kernels have devices for many of
-// them, but not every kernel has them.
+// carriers are the links that this test makes itself: not every kernel has devices for
+// them.
 func carriers() []carrier {
 	tagged := func(tags ...uint16) lab.Tunnel {
 		return lab.Tunnel{Frames: true, Wrap: func(_ *lab.Host, f []byte) [][]byte {
@@ -221,7 +220,7 @@ func carriers() []carrier {
 	}
 }
 
-// devices are the kernel's own, where it has them.
+// devices are the kernel's own tunnels, if it has them.
 var devices = []struct {
 	tunnel string
 	link   string
@@ -241,7 +240,7 @@ var devices = []struct {
 	{"", "WIRE", "vlan proto 802.1ad id 70"},
 }
 
-// tunnelScene counts the messages that it causes.
+// tunnelScene sends queries, and counts the messages.
 type tunnelScene struct {
 	t        *testing.T
 	lab      *lab.Lab
@@ -249,7 +248,7 @@ type tunnelScene struct {
 	tunnels  map[string]int // messages by tunnel
 }
 
-// ask asks the server over one address: a query and an answer each.
+// ask sends queries to one address of the server: each is a query and an answer.
 func (s *tunnelScene) ask(tunnel string, at netip.Addr, questions ...string) {
 	s.t.Helper()
 	args := []string{"@" + at.String(), "+retry=0", "+time=5", "+noidn"}
@@ -264,9 +263,9 @@ func (s *tunnelScene) ask(tunnel string, at netip.Addr, questions ...string) {
 	s.tunnels[tunnel] += 2 * len(questions)
 }
 
-// all asks what makes small and large datagrams, streams, and the largest
-// messages.
-func (s *tunnelScene) all(tunnel string, e lab.ServerAddrs) {
+// askAll sends queries whose answers are small and large datagrams, streams, and the
+// largest messages.
+func (s *tunnelScene) askAll(tunnel string, e lab.ServerAddrs) {
 	s.t.Helper()
 	four, six, both := strings.Cut(tunnel, " ")
 	if !both {
@@ -282,8 +281,8 @@ func (s *tunnelScene) all(tunnel string, e lab.ServerAddrs) {
 	}
 }
 
-// record starts tcpdump on the server's wire. end returns the file once text has
-// been written to it.
+// recordWire starts tcpdump on the server's wire. end waits until text has been written
+// to the file, and returns its path.
 func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
@@ -316,8 +315,8 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	}
 }
 
-// longest is the length of a pcap file's longest packet.
-func longest(t *testing.T, path string) (n uint32) {
+// longestPacket is the length of the longest packet in a pcap file.
+func longestPacket(t *testing.T, path string) (n uint32) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -330,9 +329,9 @@ func longest(t *testing.T, path string) (n uint32) {
 	return n
 }
 
-// content are the lines of records in order, without their time: the kernel
-// stamps a packet for each who looks.
-func content(t *testing.T, b []byte) (list []string) {
+// recordLines returns the lines of records, sorted and without their time: the kernel
+// stamps a packet separately for each observer.
+func recordLines(t *testing.T, b []byte) (list []string) {
 	t.Helper()
 	for line := range bytes.Lines(b) {
 		_, rest, ok := bytes.Cut(line, []byte(`","DNS":`))
@@ -345,9 +344,9 @@ func content(t *testing.T, b []byte) (list []string) {
 	return list
 }
 
-// TestLiveEqualsReplay: everything that carries DNS passes an interface, with
-// real servers and clients at its ends. What `attach` records of it, and what
-// `replay` reads from tcpdump's file of the same interface, is the same.
+// TestLiveEqualsReplay sends DNS in everything that carries it over an interface, between
+// a real server and real clients. `attach` on the interface and `replay` of tcpdump's file
+// of it give the same records.
 func TestLiveEqualsReplay(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "kdig", "tcpdump", "ethtool")
@@ -361,18 +360,18 @@ func TestLiveEqualsReplay(t *testing.T) {
 	options := []string{"--decap=all", "--tunnelport=vxlan:4789,vxlan:8472,vxlan:5789", "--jsonfields=vlan,tunnel", "--workers=3"}
 	live := program.Attach(t, l.Server, options...)
 	end := recordWire(t, l)
-	s.all("", lab.ServerAddrs{V4: l.Server.V4, V6: l.Server.V6})
+	s.askAll("", lab.ServerAddrs{V4: l.Server.V4, V6: l.Server.V6})
 	for _, d := range devices {
 		if e, ok := l.OpenKernelTunnel(t, 1400, d.link, strings.Fields(d.args)...); ok {
-			s.all(d.tunnel, e)
+			s.askAll(d.tunnel, e)
 		}
 	}
 	for _, c := range carriers() {
-		s.all(c.tunnel, l.OpenTunnel(t, c.link))
+		s.askAll(c.tunnel, l.OpenTunnel(t, c.link))
 	}
 	s.ask("", l.Server.V4, "end-of-scene.example.org A +notcp")
 	file := end("end-of-scene")
-	if n := longest(t, file); n < 10000 {
+	if n := longestPacket(t, file); n < 10000 {
 		t.Errorf("the longest packet has %d bytes: none of several segments was seen", n)
 	}
 	r := live.Stop()
@@ -389,7 +388,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	attached := content(t, b)
+	attached := recordLines(t, b)
 	replay := program.Command(nil, append([]string{"replay", file}, slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "--decap") })...)...)
 	var out, log bytes.Buffer
 	replay.Stdout, replay.Stderr = &out, &log
@@ -397,12 +396,12 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Fatalf("replay: %v\n%s", err, log.String())
 	}
 	program.Result{Code: replay.ProcessState.ExitCode(), Log: log.String()}.Expect(t, program.ExitOK)
-	replayed := content(t, out.Bytes())
+	replayed := recordLines(t, out.Bytes())
 
-	for _, line := range lacking(attached, replayed) {
+	for _, line := range linesOnlyIn(attached, replayed) {
 		t.Errorf("attach alone: %.300s", line)
 	}
-	for _, line := range lacking(replayed, attached) {
+	for _, line := range linesOnlyIn(replayed, attached) {
 		t.Errorf("replay alone: %.300s", line)
 	}
 	if len(attached) != s.messages {
@@ -425,8 +424,9 @@ func TestLiveEqualsReplay(t *testing.T) {
 	t.Logf("%d messages; kernel: not_dns %d, delivered %d", s.messages, r.Sum("kernel", "not_dns"), r.Sum("kernel", "delivered"))
 }
 
-// lacking are the lines of a that b has not, or not so often. Both are sorted.
-func lacking(a, b []string) (list []string) {
+// linesOnlyIn returns the lines of a that are missing in b, or are there less often. Both
+// are sorted.
+func linesOnlyIn(a, b []string) (list []string) {
 	for _, line := range a {
 		for len(b) > 0 && b[0] < line {
 			b = b[1:]

@@ -25,7 +25,7 @@ func (f *ngFile) block(kind uint32, body []byte) {
 	f.data = le.AppendUint32(append(f.data, body...), uint32(12+len(body)))
 }
 
-// section begins a section with so many interfaces, which have no names.
+// section begins a section with interfaces that have no names.
 func (f *ngFile) section(interfaces int) {
 	f.block(0x0a0d0d0a, []byte("\x4d\x3c\x2b\x1a\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff"))
 	for range interfaces {
@@ -41,8 +41,8 @@ func (f *ngFile) packet(number uint32, seconds float64, frame []byte) {
 	f.block(6, append(body, frame...))
 }
 
-// ids are those of the records that are whole, and how many are not.
-func ids(t *testing.T, arguments ...string) (whole []string, cut int) {
+// recordIDs returns the ids of the complete records, and the number of cut ones.
+func recordIDs(t *testing.T, arguments ...string) (whole []string, cut int) {
 	t.Helper()
 	p := program.Start(t, nil, append([]string{"replay"}, arguments...)...)
 	p.Wait(time.Minute).Expect(t, program.ExitOK)
@@ -63,8 +63,8 @@ func ids(t *testing.T, arguments ...string) (whole []string, cut int) {
 	return whole, cut
 }
 
-// TestFilesWithClocks: fragments and segments find each other where interfaces of a
-// file have different clocks, in several sections, and in files of any order.
+// TestFilesWithClocks: fragments and segments are reassembled although the interfaces of a
+// file have different clocks, across sections, and in files in any order.
 func TestFilesWithClocks(t *testing.T) {
 	const rounds = 8
 	var want []string
@@ -109,22 +109,21 @@ func TestFilesWithClocks(t *testing.T) {
 	const day = 86400
 	for _, workers := range []string{"--workers=1", "--workers=3"} {
 		for _, apart := range []float64{0, 37, 2 * day} {
-			if whole, cut := ids(t, workers, build(1e9, apart, 1)); !slices.Equal(whole, want) || cut != 0 {
+			if whole, cut := recordIDs(t, workers, build(1e9, apart, 1)); !slices.Equal(whole, want) || cut != 0 {
 				t.Errorf("%v s apart: records %v, %d cut, want %v", apart, whole, cut, want)
 			}
 		}
-		if whole, cut := ids(t, workers, build(1e9, 37, 2)); !slices.Equal(whole, want) || cut != 0 {
+		if whole, cut := recordIDs(t, workers, build(1e9, 37, 2)); !slices.Equal(whole, want) || cut != 0 {
 			t.Errorf("two sections: records %v, %d cut, want %v", whole, cut, want)
 		}
 		newer := build(1e9, 0, 1)
-		if whole, cut := ids(t, workers, newer, build(1e9-day, 37, 1), newer); len(whole) != 3*len(want) || cut != 0 {
+		if whole, cut := recordIDs(t, workers, newer, build(1e9-day, 37, 1), newer); len(whole) != 3*len(want) || cut != 0 {
 			t.Errorf("an older file behind a newer one, and that once more: %d records, %d cut, want %d", len(whole), cut, 3*len(want))
 		}
 	}
 }
 
-// TestFirstFragmentsOfFile: a capture of nothing but first fragments gives a record of
-// each, and says what is missing.
+// TestFirstFragmentsOfFile: a capture of only first fragments gives a cut record of each.
 func TestFirstFragmentsOfFile(t *testing.T) {
 	f := &ngFile{}
 	f.section(1)
@@ -133,10 +132,10 @@ func TestFirstFragmentsOfFile(t *testing.T) {
 		f.packet(0, 1e9+float64(i), packets.AppendIPv4(nil, packets.Client, 1, uint16(i), 0x2000, 17, big[:1480]))
 	}
 	for _, workers := range []string{"--workers=1", "--workers=3"} {
-		if whole, cut := ids(t, workers, packets.TempFile(t, f.data)); len(whole) != 0 || cut != 93 {
+		if whole, cut := recordIDs(t, workers, packets.TempFile(t, f.data)); len(whole) != 0 || cut != 93 {
 			t.Errorf("%s: %d whole records and %d cut, want 0 and 93", workers, len(whole), cut)
 		}
-		if whole, cut := ids(t, workers, "--malformed=drop", packets.TempFile(t, f.data)); len(whole) != 0 || cut != 0 {
+		if whole, cut := recordIDs(t, workers, "--malformed=drop", packets.TempFile(t, f.data)); len(whole) != 0 || cut != 0 {
 			t.Errorf("%s, --malformed=drop: %d whole records and %d cut, want none", workers, len(whole), cut)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestDefect18 ends the sensor with batches in memory, and cuts its connections:
-// the one delivers, the other is a reconnect.
+// TestDefect18 stops the sensor with batches in memory: they are delivered. And it cuts
+// connections: the sensor reconnects.
 func TestDefect18(t *testing.T) {
 	t.Parallel()
 	server := lab.StartPostgres(t)
@@ -44,8 +44,8 @@ func TestDefect18(t *testing.T) {
 	})
 }
 
-// TestDefect24 writes names with commas and quotes as CSV, and has a header only
-// where CSV is asked for.
+// TestDefect24 writes names with commas and quotes as CSV. Only the format csv has a
+// header.
 func TestDefect24(t *testing.T) {
 	content := packets.Queries(2)
 	copy(content[24+16+28+12:], "\x02,\"") // in place of the first name's first label, h0
@@ -74,7 +74,7 @@ func TestDefect24(t *testing.T) {
 	}
 }
 
-// TestDefect27 writes to PostgreSQL for longer than an attempt may take.
+// TestDefect27 writes to PostgreSQL for longer than the timeout of an attempt.
 func TestDefect27(t *testing.T) {
 	t.Parallel()
 	s := newDeliveryScene(t, lab.StartPostgres(t))
@@ -86,7 +86,7 @@ func TestDefect27(t *testing.T) {
 	}
 	s.stop(program.ExitOK)
 	s.expectAllRows()
-	if failed, recovered := s.timesLogged("output fails"), s.timesLogged("output has recovered"); failed != recovered { // a second may be too short here, for once
+	if failed, recovered := s.timesLogged("output fails"), s.timesLogged("output has recovered"); failed != recovered { // on a busy machine an attempt may once take longer than a second
 		t.Errorf("attempts fail for good:\n%s", s.sensor.Log())
 	}
 }

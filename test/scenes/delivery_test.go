@@ -13,9 +13,9 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestDelivery plays what happens between a sensor and its database. In every
-// scene each query is counted by its name: nothing is lost beyond what the mode
-// promises, nothing comes twice, and the books balance.
+// TestDelivery causes failures between a sensor and its database. Every scene counts each
+// query by its name: nothing is lost that the spool mode promises to keep, nothing comes
+// twice, and the ledgers balance.
 func TestDelivery(t *testing.T) {
 	t.Parallel()
 	server := lab.StartPostgres(t)
@@ -53,7 +53,7 @@ func TestDelivery(t *testing.T) {
 			play(newDeliveryScene(t, server))
 		})
 	}
-	// While the others wait: it kills the server of all.
+	// The parallel scenes wait meanwhile: this one kills the server that all use.
 	t.Run("server killed in a batch", func(t *testing.T) { serverKilledInABatch(newDeliveryScene(t, server)) })
 }
 
@@ -67,11 +67,11 @@ func serverDownAtTheStart(s *deliveryScene, mode string) {
 	s.expectOnce("output fails", "output has recovered")
 }
 
-// serverSilentAtTheStart: what passes while the output is tried out is recorded
+// serverSilentAtTheStart: messages that pass while the output is checked are recorded
 // once the server answers.
 func serverSilentAtTheStart(s *deliveryScene, mode string) {
 	heal := s.proxy.Silence()
-	s.capture(mode, "--psqlbatchtimeout=10m") // the attempt ends when this heals
+	s.capture(mode, "--psqlbatchtimeout=10m") // the attempt lasts until the server answers
 	s.sendQueries(500, 2000)
 	if n := s.timesLogged("does not work yet"); n > 0 {
 		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.Log())
@@ -84,8 +84,8 @@ func serverSilentAtTheStart(s *deliveryScene, mode string) {
 	s.expectAllRows()
 }
 
-// wrongPasswordWhilePacketsPass: it is as wrong as ever, and nothing has been
-// written to any output.
+// wrongPasswordWhilePacketsPass: the sensor exits with an error, and has not written to
+// any output.
 func wrongPasswordWhilePacketsPass(s *deliveryScene, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %s_user LOGIN PASSWORD 'right'", s.table))
 	s.makeHosts()
@@ -96,7 +96,7 @@ func wrongPasswordWhilePacketsPass(s *deliveryScene, mode string) {
 	s.sendQueries(500, 2000)
 	r := s.sensor.Wait(time.Minute)
 	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "password authentication failed") {
-		s.t.Errorf("exit status %d, want %d and a word of the password:\n%s", r.Code, program.ExitUsage, r.Log)
+		s.t.Errorf("exit status %d, want %d and the reason:\n%s", r.Code, program.ExitUsage, r.Log)
 	}
 	if c := program.Count(s.t, s.sensor.RecordsFile); c.Total() != 0 || s.onDisk() != 0 {
 		s.t.Errorf("%d records were written, and %d to the spool, want none", c.Total(), s.onDisk())
@@ -153,25 +153,25 @@ func stoppedInAnOutage(s *deliveryScene, mode string) {
 	s.replay(3000, mode)
 	s.waitForLog("held 3000,")
 	if r := s.stop(program.ExitUndelivered); r.Ledgers["delivery psql"]["held"] != 3000 {
-		s.t.Errorf("books %v, want 3000 held", r.Ledgers["delivery psql"])
+		s.t.Errorf("ledger %v, want 3000 held", r.Ledgers["delivery psql"])
 	}
-	s.replay(500, mode) // again, and the outage goes on
+	s.replay(500, mode) // a second run in the same outage
 	s.waitForLog("held 3500,")
 	s.stop(program.ExitUndelivered)
 	s.serverUp()
 	s.replay(500, mode)
 	if r := s.waitForEnd(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 4000 || r.Ledgers["delivery psql"]["delivered"] != 4000 {
-		s.t.Errorf("books %v, want 4000 in and delivered", r.Ledgers["delivery psql"])
+		s.t.Errorf("ledger %v, want 4000 in and delivered", r.Ledgers["delivery psql"])
 	}
 	s.expectAllRows()
 }
 
-// stoppedWhileAFileWaits: what was read of the file is in the spool, also what had
-// no room in the queue.
+// stoppedWhileAFileWaits: everything read of the file is in the spool, even if the queue
+// had no room for it.
 func stoppedWhileAFileWaits(s *deliveryScene, mode string) {
 	s.serverDown()
 	s.replay(60000, mode, "--queuemb=64", "--spoolmb=8")
-	s.waitUntil("reading waits", func() bool { // three lines that say so, with much in memory
+	s.waitUntil("reading waits", func() bool { // three stats lines without new messages, and many held
 		lines := strings.Split(s.sensor.Log(), " stats: ")
 		waits := len(lines) > 3
 		for _, line := range lines[max(len(lines)-3, 0):] {
@@ -184,7 +184,7 @@ func stoppedWhileAFileWaits(s *deliveryScene, mode string) {
 	r := s.stop(program.ExitUndelivered)
 	b := r.Ledgers["delivery psql"]
 	if b["held"] != b["in"] || b["in"] == 60000 || b["in"] < 2000 {
-		s.t.Errorf("books %v, want all held, and not all of the file in", b)
+		s.t.Errorf("ledger %v, want all held, and not all of the file in", b)
 	}
 	s.asked = int(b["in"])
 	s.serverUp()
@@ -201,7 +201,7 @@ func killedInAnOutage(s *deliveryScene) {
 	s.serverUp()
 	s.replay(500, "--spoolmode=always")
 	if r := s.waitForEnd(program.ExitOK); r.Ledgers["delivery psql"]["in"] != 3500 {
-		s.t.Errorf("books %v, want 3500 in", r.Ledgers["delivery psql"])
+		s.t.Errorf("ledger %v, want 3500 in", r.Ledgers["delivery psql"])
 	}
 	s.expectAllRows()
 }
@@ -222,11 +222,11 @@ func killedInABatch(s *deliveryScene) {
 	s.expectAllRows()
 }
 
-// killedWithoutAlways: what memory held is gone, what the disk held is not.
+// killedWithoutAlways: what was in memory is lost, what was on disk is not.
 func killedWithoutAlways(s *deliveryScene) {
 	s.serverDown()
 	s.capture("--queuemb=1")
-	for s.asked < 40000 { // in parts, so that memory has room for all, or nearly all where the disk is slow
+	for s.asked < 40000 { // in parts, so that the queue does not overflow, or not much if the disk is slow
 		s.sendQueries(4000, 20000)
 		s.waitUntil("all are held, or counted as lost", func() bool {
 			_, last, _ := cutLast(s.sensor.Log(), ", held ")
@@ -245,8 +245,8 @@ func killedWithoutAlways(s *deliveryScene) {
 	}
 }
 
-// killedWhileWatching: what was on disk a moment before is delivered, and what is
-// missing is the end.
+// killedWhileWatching: what was on disk just before the kill is delivered, and only the
+// last records are missing.
 func killedWhileWatching(s *deliveryScene) {
 	s.serverDown()
 	s.capture("--spoolmode=always")
@@ -293,26 +293,25 @@ func passwordChangedAndPutRight(s *deliveryScene, mode string) {
 	s.waitForRows()
 	change("second")
 	s.waitForLog("password authentication failed")
-	change("first") // put right at the server
+	change("first") // repaired at the server
 	s.waitForLog("output has recovered")
 	s.waitForRows()
 	change("third")
 	s.waitUntil("it fails again", func() bool { return s.timesLogged("output fails") == 2 })
 	s.stop(program.ExitUndelivered)
 	heal()
-	s.url = login("second") // a wrong one at the start is an error at once
+	s.url = login("second") // a wrong password at the start is an error at once
 	s.replay(0, mode)
 	if r := s.sensor.Wait(time.Minute); r.Code != program.ExitUsage {
 		s.t.Errorf("exit status %d, want %d:\n%s", r.Code, program.ExitUsage, r.Log)
 	}
-	s.url = login("third") // put right here
+	s.url = login("third") // repaired in the options
 	s.replay(100, mode)
 	s.waitForEnd(program.ExitOK)
 	s.expectAllRows()
 }
 
-// diskFull: the spool's disk is smaller than its bound, in an outage that is
-// longer than both.
+// diskFull: the disk is smaller than the spool's bound, and the outage exceeds both.
 func diskFull(s *deliveryScene) {
 	s.spool = lab.Tmpfs(s.t, 9)
 	s.serverDown()
@@ -321,11 +320,11 @@ func diskFull(s *deliveryScene) {
 	s.waitForLog("the spool cannot be written")
 	s.serverUp()
 	s.waitUntilDelivered()
-	s.sendQueries(1000, 10000) // all is well again
+	s.sendQueries(1000, 10000) // after the recovery
 	r := s.stop(program.ExitUndelivered)
 	missing := s.expectNoRepeats()
 	if full := int(r.Sum("delivery psql", "queue_full")); full == 0 || missing != full+int(r.Sum("kernel", "ring_full")) {
-		s.t.Errorf("%d are missing, the books say %d:\n%s", missing, full, r.Log)
+		s.t.Errorf("%d are missing, the ledgers say %d:\n%s", missing, full, r.Log)
 	}
 	names := s.names()
 	if last := fmt.Sprintf("h%d.example.org.", s.asked-1); names[len(names)-1] != last {
@@ -333,7 +332,7 @@ func diskFull(s *deliveryScene) {
 	}
 }
 
-// oneOutputHangs: the other one gets every record while it does.
+// oneOutputHangs: meanwhile the other output gets every record.
 func oneOutputHangs(s *deliveryScene) {
 	s.capture("--stdoutoutputtype=1")
 	s.sendQueries(100, 10000)

@@ -22,9 +22,9 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// deliveryScene is what a scene of delivery needs: a table in a real PostgreSQL behind a
-// proxy, a spool, and a sensor that sees queries for h0, h1, ... example.org,
-// each once, so that the rows can be counted by what is in them.
+// deliveryScene is a table in a real PostgreSQL behind a proxy, a spool, and a sensor that
+// sees queries for h0, h1, ... example.org, each once: the names in the rows show what is
+// missing or repeated.
 type deliveryScene struct {
 	t      *testing.T
 	server *lab.Postgres
@@ -33,7 +33,7 @@ type deliveryScene struct {
 	table  string
 	url    string
 	hosts  *lab.Lab // of live scenes
-	asked  int      // queries that sensors were given up to now
+	asked  int      // queries that sensors were sent so far
 	sensor *program.Process
 }
 
@@ -47,7 +47,7 @@ func newDeliveryScene(t *testing.T, server *lab.Postgres) *deliveryScene {
 	return s
 }
 
-// makeTable makes the table. Its further column says in which order rows came.
+// makeTable makes the table, with a column n for the order of rows.
 func (s *deliveryScene) makeTable() {
 	s.t.Helper()
 	out, err := program.Command(nil, "postgres", "init", "--psqlendpoint="+s.server.URL(s.server.Addr, "postgres"), "--psqltable="+s.table).CombinedOutput()
@@ -57,7 +57,7 @@ func (s *deliveryScene) makeTable() {
 	s.server.Exec(s.t, "ALTER TABLE "+s.table+" ADD COLUMN n bigserial")
 }
 
-// options are those of each sensor of the scene.
+// options are common to all sensors of the scene.
 func (s *deliveryScene) options(more []string) []string {
 	return append([]string{
 		"--workers=1", "--psqloutputtype=1", "--psqlendpoint=" + s.url, "--psqltable=" + s.table, "--psqlbatchsize=100",
@@ -65,7 +65,7 @@ func (s *deliveryScene) options(more []string) []string {
 	}, more...)
 }
 
-// replay starts a sensor that reads n further queries from a file.
+// replay starts a sensor that reads the next n queries from a file.
 func (s *deliveryScene) replay(n int, more ...string) {
 	s.t.Helper()
 	file := packets.TempFile(s.t, packets.QueriesFrom(s.asked, n))
@@ -73,7 +73,8 @@ func (s *deliveryScene) replay(n int, more ...string) {
 	s.sensor = program.Start(s.t, nil, append([]string{"replay", file}, s.options(more)...)...)
 }
 
-// makeHosts makes the hosts of a live scene, and the server's address for them.
+// makeHosts makes the hosts of a live scene, and a socket through which they reach the
+// server.
 func (s *deliveryScene) makeHosts() {
 	s.t.Helper()
 	if s.hosts != nil {
@@ -81,7 +82,7 @@ func (s *deliveryScene) makeHosts() {
 	}
 	s.hosts = lab.New(s.t)
 	s.hosts.Server.Sink(s.t, 53)
-	dir, err := os.MkdirTemp("", "stage") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "stage") // the path of a socket must be short
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -90,20 +91,20 @@ func (s *deliveryScene) makeHosts() {
 	s.url = "postgres://postgres@/postgres?host=" + dir + "&port=5432&sslmode=disable"
 }
 
-// capture starts a sensor on the interface of a host that is asked by another.
+// capture starts a sensor on the interface of the host that sendQueries sends to.
 func (s *deliveryScene) capture(more ...string) {
 	s.t.Helper()
 	s.makeHosts()
-	s.sensor = program.Attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // room for all that a scene asks: a busy machine must not lose any
+	s.sensor = program.Attach(s.t, s.hosts.Server, s.options(append(more, "--ringmb=64"))...) // large enough to lose nothing on a busy machine
 }
 
-// sendQueries sends n further queries past the sensor.
+// sendQueries sends the next n queries past the sensor.
 func (s *deliveryScene) sendQueries(n, rate int) {
 	s.t.Helper()
 	s.startQueries(n, rate)()
 }
 
-// startQueries does so until wait returns.
+// startQueries does so in the background; wait waits for the end.
 func (s *deliveryScene) startQueries(n, rate int) (wait func()) {
 	var qs []lab.Query
 	for i := range n {
@@ -124,7 +125,7 @@ func (s *deliveryScene) startQueries(n, rate int) (wait func()) {
 	}
 }
 
-// serverDown closes all connections and lets no new ones in.
+// serverDown closes all connections, and refuses new ones.
 func (s *deliveryScene) serverDown() { s.proxy.Down() }
 
 func (s *deliveryScene) serverUp() {
@@ -132,8 +133,8 @@ func (s *deliveryScene) serverUp() {
 	s.proxy.Up()
 }
 
-// slowDown lets through so little that there is time to do something in the middle
-// of a batch.
+// slowDown limits the bandwidth, so that there is time to do something in the middle of a
+// batch.
 func (s *deliveryScene) slowDown() (heal func()) {
 	s.t.Helper()
 	return s.proxy.AddFault(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
@@ -145,7 +146,7 @@ func (s *deliveryScene) waitForLog(text string) {
 	s.sensor.WaitFor(text)
 }
 
-// waitUntilDelivered waits until nothing is held any more.
+// waitUntilDelivered waits until the sensor holds nothing.
 func (s *deliveryScene) waitUntilDelivered() {
 	s.t.Helper()
 	s.waitUntil("nothing held", func() bool {
@@ -172,24 +173,24 @@ func (s *deliveryScene) waitUntil(what string, ok func() bool) {
 	}
 }
 
-// waitForRows waits until more rows are there than now.
+// waitForRows waits until there are more rows than now.
 func (s *deliveryScene) waitForRows() {
 	s.t.Helper()
 	before := s.rows()
 	s.waitUntil("more rows", func() bool { return s.rows() > before })
 }
 
-// waitForUnacknowledgedRows waits, while no answers come through, until there are rows of which
-// the sensor is not told.
+// waitForUnacknowledgedRows waits, while answers are held back, until the table has rows
+// whose acknowledgement the sensor lacks.
 func (s *deliveryScene) waitForUnacknowledgedRows() {
 	s.t.Helper()
-	s.waitUntil("rows of which the sensor knows nothing", func() bool {
-		s.sensor.WaitForCount(" metrics: ", s.timesLogged(" metrics: ")+2) // what was answered before is in these
+	s.waitUntil("rows without an acknowledgement", func() bool {
+		s.sensor.WaitForCount(" metrics: ", s.timesLogged(" metrics: ")+2) // these count all earlier answers
 		return s.rows() > s.delivered()
 	})
 }
 
-// delivered is what the last line of metrics says.
+// delivered is the number of delivered records in the last line of metrics.
 func (s *deliveryScene) delivered() int {
 	s.t.Helper()
 	_, last, _ := cutLast(s.sensor.Log(), " metrics: ")
@@ -206,24 +207,24 @@ func (s *deliveryScene) rows() int {
 	return s.server.Int(s.t, "SELECT count(*) FROM "+s.table)
 }
 
-// waitForBatch waits until the server is in the middle of a batch.
+// waitForBatch waits until the server is receiving a batch.
 func (s *deliveryScene) waitForBatch() {
 	s.t.Helper()
 	busy := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%COPY \"%s\"%%' AND pid <> pg_backend_pid()", s.table)
 	s.waitUntil("a batch under way", func() bool { return s.server.Int(s.t, busy) > 0 })
 }
 
-// onDisk is how many events wait in the spool.
+// onDisk is the number of events in the spool.
 func (s *deliveryScene) onDisk() uint64 {
 	s.t.Helper()
 	info, err := spool.Inspect(filepath.Join(s.spool, "psql"), nil)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not made yet: none
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not created yet: no events
 		s.t.Fatal(err)
 	}
 	return info.Events
 }
 
-// waitForEnd waits for the sensor's end by itself.
+// waitForEnd waits until the sensor ends by itself.
 func (s *deliveryScene) waitForEnd(code int) program.Result {
 	s.t.Helper()
 	r := s.sensor.Wait(time.Minute)
@@ -246,13 +247,13 @@ func (s *deliveryScene) kill() {
 	<-s.sensor.Done
 }
 
-// names are the questions of all rows, in the order in which they were written.
+// names returns the questions of all rows, in the order of writing.
 func (s *deliveryScene) names() []string {
 	s.t.Helper()
 	return s.server.Strings(s.t, "SELECT question FROM "+s.table+" ORDER BY n")
 }
 
-// expectAllRows wants each query as one row, in order, and an empty spool.
+// expectAllRows expects each query as one row, in order, and an empty spool.
 func (s *deliveryScene) expectAllRows() {
 	s.t.Helper()
 	names := s.names()
@@ -269,8 +270,8 @@ func (s *deliveryScene) expectAllRows() {
 	}
 }
 
-// expectNoRepeats wants no query twice and none that was not asked, in order, and
-// returns how many are missing.
+// expectNoRepeats expects the rows in order, without repeats and without queries that were
+// not sent. It returns how many are missing.
 func (s *deliveryScene) expectNoRepeats() (missing int) {
 	s.t.Helper()
 	last := -1
@@ -278,24 +279,24 @@ func (s *deliveryScene) expectNoRepeats() (missing int) {
 	for _, name := range names {
 		var i int
 		if _, err := fmt.Sscanf(name, "h%d.example.org.", &i); err != nil || i <= last || i >= s.asked {
-			s.t.Fatalf("%s stands behind h%d; %d queries were asked:\n%s", name, last, s.asked, s.sensor.Log())
+			s.t.Fatalf("%s comes after h%d; %d queries were sent:\n%s", name, last, s.asked, s.sensor.Log())
 		}
 		last = i
 	}
 	return s.asked - len(names)
 }
 
-// expectOnce wants lines with a text: so many, whatever the number of attempts.
+// expectOnce expects each text once in the log, whatever the number of attempts.
 func (s *deliveryScene) expectOnce(texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
 		if n := s.timesLogged(text); n != 1 {
-			s.t.Errorf("%q is said %d times, want once:\n%s", text, n, s.sensor.Log())
+			s.t.Errorf("%q is logged %d times, want once:\n%s", text, n, s.sensor.Log())
 		}
 	}
 }
 
-// metric is a number of the last line of metrics.
+// metric returns a meter of the psql output in the last line of metrics.
 func (s *deliveryScene) metric(name string) string {
 	s.t.Helper()
 	_, last, found := cutLast(s.sensor.Log(), " metrics: ")

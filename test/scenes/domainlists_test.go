@@ -18,8 +18,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// asked are what the records asked for, as asking has it.
-func asked(t *testing.T, lines []string) string {
+// questionsOf returns the questions of the records, in the form of packets.Asking.
+func questionsOf(t *testing.T, lines []string) string {
 	t.Helper()
 	var all []string
 	for _, line := range lines {
@@ -44,24 +44,24 @@ func asked(t *testing.T, lines []string) string {
 	return strings.Join(all, ", ")
 }
 
-func list(t *testing.T, text string) string {
+func writeList(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "list.csv")
 	lab.ReplaceFile(t, path, text)
 	return path
 }
 
-// TestOutputTypes over both lists: whole messages as JSON, rows as CSV.
+// TestOutputTypes with both lists: whole messages in JSON, rows in CSV.
 func TestOutputTypes(t *testing.T) {
 	t.Parallel()
 	file := packets.TempFile(t, packets.Asking("www.skip.example", "WWW.Allow.Example", "both.example", "other.example", "noskip.example", "-", "skip.example allow.example", "skip.example skip.example"))
-	skip, allow := list(t, "skip.example.,suffix\nboth.example\n"), list(t, "# ours\nallow.example,suffix\nboth.example,fqdn\n")
+	skip, allow := writeList(t, "skip.example.,suffix\nboth.example\n"), writeList(t, "# ours\nallow.example,suffix\nboth.example,fqdn\n")
 	f := func(kind, records, rows string, skipped uint64, more ...string) {
 		t.Helper()
 		args := append([]string{"--pcapfile=" + file, "--workers=1", "--stdoutoutputworkercount=1", "--stdoutoutputtype=" + kind,
 			"--skipdomainsfile=" + skip, "--allowDomainsFile", allow}, more...)
 		p := program.Run(t, args...)
-		if got := asked(t, p.Records()); got != records {
+		if got := questionsOf(t, p.Records()); got != records {
 			t.Errorf("type %s %q:\n%s\nwant\n%s", kind, more, got, records)
 		}
 		p = program.Run(t, append(args, "--stdoutoutputformat=csv_no_header")...)
@@ -73,7 +73,7 @@ func TestOutputTypes(t *testing.T) {
 			t.Errorf("type %s %q: rows\n%s\nwant\n%s", kind, more, got, rows)
 		}
 		if got := p.Wait(time.Second).Sum("delivery", "skipped"); got != skipped {
-			t.Errorf("type %s %q: the books say %d skipped, want %d", kind, more, got, skipped)
+			t.Errorf("type %s %q: the ledgers say %d skipped, want %d", kind, more, got, skipped)
 		}
 	}
 	f("1", "www.skip.example, WWW.Allow.Example, both.example, other.example, noskip.example, -, skip.example allow.example, skip.example skip.example",
@@ -82,13 +82,13 @@ func TestOutputTypes(t *testing.T) {
 		"WWW.Allow.Example, other.example, noskip.example, , allow.example", 3)
 	f("3", "WWW.Allow.Example, both.example, skip.example allow.example", "WWW.Allow.Example, both.example, allow.example", 5)
 	f("4", "WWW.Allow.Example, skip.example allow.example", "WWW.Allow.Example, allow.example", 6)
-	// As dnsmonster: plain endings, and what lacks its final dot is nobody's name.
+	// As in dnsmonster: plain suffixes; an entry without the final dot matches nothing.
 	f("2", "WWW.Allow.Example, both.example, other.example, -, skip.example allow.example",
 		"WWW.Allow.Example, both.example, other.example, , allow.example", 3, "--domainmatch=legacy")
 }
 
-// TestListsAtTheStart: what cannot be is an error that names option, place and
-// way out, and nothing is recorded.
+// TestListsAtTheStart: a wrong list is an error that names the option, the position and
+// the fix, and nothing is recorded.
 func TestListsAtTheStart(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(10))
 	s := httptest.NewTLSServer(http.NotFoundHandler())
@@ -108,27 +108,26 @@ func TestListsAtTheStart(t *testing.T) {
 	f("stdoutoutputtype: output type 4 needs an allow list", "--stdoutoutputtype=4", "--skipdomainsfile="+none)
 	f("--skipdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none)
 	f("--allowdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none, "--allowdomainsfile="+none)
-	f("certificate signed by unknown authority (add the CA that signs the server's certificate to this system's)"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL)
+	f("certificate signed by unknown authority (add the CA certificate that signs the server's certificate to those of this system)"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL)
 	f("--skipdomainsfile: GET "+s.URL+"/x: the server answers 404 Not Found"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL+"/x", "--skiptlsverification")
 
-	p := program.Run(t, "replay", file, "--skipdomainsfile="+list(t, "h1.example.org"))
+	p := program.Run(t, "replay", file, "--skipdomainsfile="+writeList(t, "h1.example.org"))
 	if got := program.Count(t, p.RecordsFile).Total(); got != 10 || !strings.Contains(p.Log(), "skipdomainsfile has no effect: no output has type 2 or 4") {
 		t.Errorf("a list that no output uses: %d records\n%s", got, p.Log())
 	}
 }
 
-// recordedSoon waits until that is what the records asked for.
-func recordedSoon(p *program.Process, want string) {
+// waitForQuestions waits until the records have these questions.
+func waitForQuestions(p *program.Process, want string) {
 	p.T.Helper()
 	got := ""
-	if !await.Within(await.Limit, func() bool { got = asked(p.T, p.Records()); return got == want }) {
+	if !await.Within(await.Limit, func() bool { got = questionsOf(p.T, p.Records()); return got == want }) {
 		p.T.Fatalf("records of %q, want %q:\n%s", got, want, p.Log())
 	}
 }
 
-// TestListsAreReloaded while packets come, from a server that answers well,
-// badly, slowly and without end: nothing but a list replaces a list, and the
-// records go on.
+// TestListsAreReloaded while packets come, from a server that answers correctly, wrongly,
+// slowly and without end: only a valid list replaces a list, and recording continues.
 func TestListsAreReloaded(t *testing.T) {
 	t.Parallel()
 	var answer atomic.Value // func(http.ResponseWriter, *http.Request)
@@ -159,7 +158,7 @@ func TestListsAreReloaded(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = append(want, expect...)
-		recordedSoon(p, strings.Join(want, ", "))
+		waitForQuestions(p, strings.Join(want, ", "))
 	}
 	send("x.a.example x.b.example", "x.b.example")
 	set(text("b.example,suffix\nc.example,suffix\n"))
@@ -207,18 +206,18 @@ func TestListsAreReloaded(t *testing.T) {
 	r := p.Wait(time.Minute)
 	r.Expect(t, program.ExitOK)
 	if got := r.Sum("delivery", "skipped"); got != 8 {
-		t.Errorf("the books say %d skipped, want 8", got)
+		t.Errorf("the ledgers say %d skipped, want 8", got)
 	}
 	if n := strings.Count(r.Log, stays); n != 4 {
 		t.Errorf("%d lines of failures, want one for each of 4:\n%s", n, r.Log)
 	}
 }
 
-// TestReloadOfLists: at SIGHUP lists are read again, may be elsewhere, and
-// outputs may have another type; what cannot be changes nothing.
+// TestReloadOfLists: SIGHUP reads lists again. Their addresses and the types of outputs
+// may have changed; a wrong configuration changes nothing.
 func TestReloadOfLists(t *testing.T) {
 	t.Parallel()
-	a, b := list(t, "a.example,suffix"), list(t, "b.example,suffix")
+	a, b := writeList(t, "a.example,suffix"), writeList(t, "b.example,suffix")
 	ini := filepath.Join(t.TempDir(), "c.ini")
 	set := func(lines string) {
 		t.Helper()
@@ -233,7 +232,7 @@ func TestReloadOfLists(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = append(want, expect)
-		recordedSoon(p, strings.Join(want, ", "))
+		waitForQuestions(p, strings.Join(want, ", "))
 	}
 	send("b.example, notb.example")
 	lab.ReplaceFile(t, a, "notb.example")

@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// An input that cannot be read is in the log and in the metrics while the next one
-// is read.
+// TestInputFails: an input that cannot be read shows in the log and in the metrics while
+// the next one is read.
 func TestInputFails(t *testing.T) {
 	bad := packets.Queries(2)
 	p := program.New(t, nil, "replay", packets.TempFile(t, bad[:len(bad)-1]), "-", "--metricflushinterval=100ms")
@@ -32,10 +32,10 @@ func TestInputFails(t *testing.T) {
 	}
 }
 
-// TestFullDevice: an output that will never take anything ends a replay, with the
-// reason and how far it came; with another output the replay goes on.
+// TestFullDevice: an output that can never accept anything ends a replay, with the reason
+// and the position in the file. With another output the replay continues.
 func TestFullDevice(t *testing.T) {
-	path := longer(t, packets.TempFile(t, packets.Queries(1000)), 100)
+	path := repeatCapture(t, packets.TempFile(t, packets.Queries(1000)), 100)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +70,9 @@ func TestFullDevice(t *testing.T) {
 	}
 }
 
-// TestOneReaderLeaves: the end of a pipe is quiet where nobody else reads, and not
-// where another output lives.
+// TestOneReaderLeaves: a closed stdout is an error if there is another output.
 func TestOneReaderLeaves(t *testing.T) {
-	cmd, out := stalled(t, longer(t, packets.TempFile(t, packets.Queries(1000)), 100), "--stdoutoutputtype=1", "--fileoutputtype=1", "--fileoutputpath="+t.TempDir())
+	cmd, out := startStalled(t, repeatCapture(t, packets.TempFile(t, packets.Queries(1000)), 100), "--stdoutoutputtype=1", "--fileoutputtype=1", "--fileoutputpath="+t.TempDir())
 	out.Close()
 	cmd.Wait()
 	r := program.Result{Code: cmd.ProcessState.ExitCode(), Log: fmt.Sprint(cmd.Stderr)}

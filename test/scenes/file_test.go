@@ -20,9 +20,9 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// recordFiles counts the records of all files in a folder by their question. Of
-// a rotation that was killed at its end, the file may be there beside the
-// compressed one: then it counts once.
+// recordFiles counts the records of all files in a folder by their question. After a kill
+// at the end of a rotation the file may be there beside its compressed copy: then it
+// counts once.
 func recordFiles(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	names, torn := recordFilesTorn(t, dir)
@@ -32,9 +32,8 @@ func recordFiles(t *testing.T, dir string) map[string]int {
 	return names
 }
 
-// recordFilesTorn is recordFiles for a folder whose sensor was killed: torn is
-// what the current file holds behind its last whole line, which the next start
-// cuts off.
+// recordFilesTorn is recordFiles for a folder whose sensor was killed. torn is the part of
+// the current file after its last whole line; the next start cuts it off.
 func recordFilesTorn(t *testing.T, dir string) (names map[string]int, torn []byte) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log*"))
@@ -78,8 +77,8 @@ func recordFilesTorn(t *testing.T, dir string) (names map[string]int, torn []byt
 	return names, torn
 }
 
-// eachOnce checks that the questions 0 to n-1 are there, once each.
-func eachOnce(t *testing.T, names map[string]int, n int) {
+// expectEachOnce checks that the questions 0 to n-1 are there once each.
+func expectEachOnce(t *testing.T, names map[string]int, n int) {
 	t.Helper()
 	wrong := 0
 	for i := range n {
@@ -94,8 +93,8 @@ func eachOnce(t *testing.T, names map[string]int, n int) {
 	}
 }
 
-// TestFileRotation turns the file over while it is written, and counts what all
-// the files hold.
+// TestFileRotation rotates the file while it is written, and counts the records in all
+// files.
 func TestFileRotation(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
@@ -105,18 +104,18 @@ func TestFileRotation(t *testing.T) {
 		"--fileoutputrotatecount=1000", "--fileoutputworkers=2", "--speed=0.03")
 	r := p.Wait(time.Minute)
 	r.Expect(t, program.ExitOK)
-	eachOnce(t, recordFiles(t, dir), n)
+	expectEachOnce(t, recordFiles(t, dir), n)
 	old, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.gz.*"))
 	if err != nil || len(old) < 2 {
 		t.Errorf("%d old files (%v), want some", len(old), err)
 	}
 	if got := r.Ledgers["delivery file"]["delivered"]; got != n {
-		t.Errorf("the books say %d delivered", got)
+		t.Errorf("the ledgers say %d delivered", got)
 	}
 }
 
-// rotated is how often the file in a folder was turned over.
-func rotated(t *testing.T, dir string) int {
+// countRotations returns how often the file in a folder was rotated.
+func countRotations(t *testing.T, dir string) int {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "dnsmonster.log.*"))
 	if err != nil {
@@ -129,24 +128,24 @@ func rotated(t *testing.T, dir string) int {
 	return len(stamps)
 }
 
-// deliveredLine is what metrics on stderr say: more than 0.
+// deliveredLine finds a number of delivered records above 0 in the metrics on stderr.
 var deliveredLine = regexp.MustCompile(`outcome=\\"delivered\\",part=\\"file\\"}":{"count":([1-9]\d*)}`)
 
-// TestFileKilled kills the sensor while it rotates, some times over, and then
-// lets it finish. What it said was delivered is there, no run has written a
-// record twice, and what was begun is finished.
+// TestFileKilled kills the sensor several times while it rotates, and then lets it finish.
+// All records reported as delivered are there, no run has written a record twice, and
+// rotations that had begun are finished.
 func TestFileKilled(t *testing.T) {
 	t.Parallel()
-	fileKilled(t, tier.Length(2, 20))
+	killDuringRotation(t, tier.Length(2, 20))
 }
 
-// TestSoakFileKilled kills it at ten times as many moments.
+// TestSoakFileKilled kills it ten times as often.
 func TestSoakFileKilled(t *testing.T) {
 	tier.ByHand(t, tier.Soak)
-	fileKilled(t, 200)
+	killDuringRotation(t, 200)
 }
 
-func fileKilled(t *testing.T, kills int) {
+func killDuringRotation(t *testing.T, kills int) {
 	t.Helper()
 	const n = 100_000
 	path, dir := packets.TempFile(t, packets.Queries(n)), t.TempDir()
@@ -154,10 +153,10 @@ func fileKilled(t *testing.T, kills int) {
 		"--metricflushinterval=100ms"}
 	before := 0
 	for i := range kills {
-		old := rotated(t, dir)
+		old := countRotations(t, dir)
 		p := program.Start(t, nil, append([]string{"replay", path, "--speed=0.02"}, args...)...)
-		p.Until("it has rotated twice, and said what is delivered", func() bool {
-			return rotated(t, dir) >= old+2 && deliveredLine.MatchString(p.Log())
+		p.Until("it has rotated twice, and reported delivered records", func() bool {
+			return countRotations(t, dir) >= old+2 && deliveredLine.MatchString(p.Log())
 		})
 		time.Sleep(time.Duration(i) * time.Millisecond) // at another moment each time
 		p.Cmd.Process.Kill()
@@ -165,7 +164,7 @@ func fileKilled(t *testing.T, kills int) {
 		records := 0
 		names, torn := recordFilesTorn(t, dir)
 		for name, times := range names {
-			if times > i+1 { // each run begins anew
+			if times > i+1 { // each run starts from the beginning
 				t.Fatalf("%s is there %d times after %d runs", name, times, i+1)
 			}
 			records += times
@@ -189,7 +188,7 @@ func fileKilled(t *testing.T, kills int) {
 		return plain
 	}
 	p, in := program.Feed(t, packets.Queries(n), args...)
-	p.Until("all is written and compressed", func() bool { // a stop would wait for that some seconds, and no more
+	p.Until("all is written and compressed", func() bool { // a stop waits for that only for seconds
 		said := deliveredLine.FindAllStringSubmatch(p.Log(), -1)
 		now, err := os.Stat(filepath.Join(dir, "dnsmonster.log"))
 		return len(said) > 0 && said[len(said)-1][1] == strconv.Itoa(n) && err == nil && now.Size() == 0 && len(uncompressed()) == 0
@@ -211,7 +210,10 @@ func fileKilled(t *testing.T, kills int) {
 	}
 }
 
-// TestDefect36FileDiskFull fills a small disk, makes room, and counts.
+// retriesLine finds three or more retries in the metrics on stderr.
+var retriesLine = regexp.MustCompile(`meter=\\"retries\\",part=\\"file\\"}":{"count":([3-9]|\d\d+)}`)
+
+// TestDefect36FileDiskFull fills a small disk, frees space, and counts the records.
 func TestDefect36FileDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := lab.Tmpfs(t, 8)
@@ -220,9 +222,9 @@ func TestDefect36FileDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 10_000 // about 4 MB of records
-	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir)
+	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(n)), "--fileoutputtype=1", "--fileoutputpath="+dir, "--metricflushinterval=100ms")
 	p.WaitFor("no space left on device")
-	time.Sleep(700 * time.Millisecond) // some attempts more
+	p.Until("there were more attempts", func() bool { return retriesLine.MatchString(p.Log()) })
 	names := recordFiles(t, dir)
 	if len(names) == 0 || len(names) == n {
 		t.Errorf("%d records on the full disk", len(names))
@@ -232,14 +234,14 @@ func TestDefect36FileDiskFull(t *testing.T) {
 	}
 	r := p.Wait(time.Minute)
 	r.Expect(t, program.ExitOK)
-	eachOnce(t, recordFiles(t, dir), n)
+	expectEachOnce(t, recordFiles(t, dir), n)
 	if lines := strings.Count(r.Log, "level=WARN"); lines != 1 || !strings.Contains(r.Log, "output has recovered") {
 		t.Errorf("%d warnings, want one, and a line when it is over:\n%s", lines, r.Log)
 	}
 }
 
-// TestFileStopOnFullDisk: SIGTERM while the disk is full ends within the grace time; what
-// is written is whole, and the rest is in the books.
+// TestFileStopOnFullDisk: after SIGTERM on a full disk the sensor ends within the grace
+// time. Written records are whole, and the ledgers have the rest.
 func TestFileStopOnFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := lab.Tmpfs(t, 1)
@@ -253,11 +255,11 @@ func TestFileStopOnFullDisk(t *testing.T) {
 	r.Expect(t, program.ExitUndelivered)
 	delivered, abandoned := r.Ledgers["delivery file"]["delivered"], r.Ledgers["delivery file"]["abandoned"]
 	if got := uint64(len(recordFiles(t, dir))); got != delivered || delivered+abandoned != r.Ledgers["message"]["event"] {
-		t.Errorf("%d records in the file; the books say %d delivered, %d abandoned", got, delivered, abandoned)
+		t.Errorf("%d records in the file; the ledgers say %d delivered, %d abandoned", got, delivered, abandoned)
 	}
 }
 
-// TestFileFolder: what cannot work is an error at the start, exit status 1, and
+// TestFileFolder: a folder that cannot work is an error at the start, exit status 1, and
 // nothing is captured.
 func TestFileFolder(t *testing.T) {
 	t.Parallel()

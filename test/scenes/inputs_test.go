@@ -17,7 +17,7 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// runTool runs a command that makes files.
+// runTool runs a command, and returns its stdout.
 func runTool(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	var log bytes.Buffer
@@ -30,8 +30,8 @@ func runTool(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// captureWith is what a capture program writes of n packets; FILE in its arguments
-// stands for the file.
+// captureWith lets a capture program write n packets to a file; FILE in the arguments
+// stands for its path.
 func captureWith(t *testing.T, n int, tool string, args ...string) (path string, l *lab.Lab) {
 	t.Helper()
 	l = lab.New(t)
@@ -59,12 +59,12 @@ func captureWith(t *testing.T, n int, tool string, args ...string) (path string,
 	return path, l
 }
 
-// packetSockets is how many sockets of a host take what its interface sees.
+// packetSockets is the number of running AF_PACKET sockets of a host.
 func packetSockets(t *testing.T, h *lab.Host) (n int) {
 	t.Helper()
 	i := strings.TrimSpace(h.Run(t, "cat", "/sys/class/net/"+h.Iface+"/ifindex"))
 	for line := range strings.Lines(h.Run(t, "cat", "/proc/net/packet")) {
-		// sk RefCnt Type Proto Iface R Rmem User Inode; R: it is bound and runs
+		// sk RefCnt Type Proto Iface R Rmem User Inode; R is 1 once it is bound and runs
 		if f := strings.Fields(line); len(f) > 5 && f[4] == i && f[5] == "1" && f[3] != "0000" {
 			n++
 		}
@@ -72,7 +72,7 @@ func packetSockets(t *testing.T, h *lab.Host) (n int) {
 	return n
 }
 
-// sortedRecords are the records of files, in an order of their own.
+// sortedRecords replays files, and returns the records, sorted.
 func sortedRecords(t *testing.T, stdin []byte, args ...string) []string {
 	t.Helper()
 	cmd := program.Command(nil, append([]string{"replay", "--metricendpointtype="}, args...)...)
@@ -88,8 +88,8 @@ func sortedRecords(t *testing.T, stdin []byte, args ...string) []string {
 	return lines
 }
 
-// TestEncodings: the same packets give the same records, whichever program has
-// written them in whichever format, compressed or not, in one file or in many.
+// TestEncodings: the same packets give the same records from any program and file format,
+// compressed or not, in one file or in many.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "tcpdump", "editcap", "mergecap", "gzip", "zstd", "xz", "lz4")
@@ -126,7 +126,7 @@ func TestEncodings(t *testing.T) {
 	runTool(t, "tcpdump", "-r", nanos, "-w", in("tcpdump.pcap"))
 	same("tcpdump's own copy", micros, nil, in("tcpdump.pcap"))
 
-	// One file in several, and those in one with several interfaces and sections.
+	// One file split into several, and those merged into one with several interfaces and sections.
 	runTool(t, "editcap", "-F", "pcapng", "-c", "1000", nanos, in("part.pcapng"))
 	parts, err := filepath.Glob(in("part_*.pcapng"))
 	if err != nil || len(parts) != 3 {
@@ -145,7 +145,7 @@ func TestEncodings(t *testing.T) {
 	}
 	same("several sections", want, sections, "-")
 
-	// Compressed, also in two parts, as files of any name and as standard input.
+	// Compressed, also in two parts, as files with any name, and as standard input.
 	half, err := os.ReadFile(nanos)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +167,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestInterfaceNamesOfFiles: where a file has a name for a packet's interface,
-// its record has too.
+// TestInterfaceNamesOfFiles: a record has the interface name that the file has for the
+// packet.
 func TestInterfaceNamesOfFiles(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "dumpcap")

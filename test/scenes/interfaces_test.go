@@ -18,22 +18,22 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// links is an `ip` of a host.
-func links(t *testing.T, host *lab.Host) func(args string) {
+// ipCommand returns a function that runs `ip` in a host.
+func ipCommand(t *testing.T, host *lab.Host) func(args string) {
 	return func(args string) {
 		t.Helper()
 		host.Run(t, "ip", strings.Fields(args)...)
 	}
 }
 
-// makeInterface makes an interface of a host, whose other end is at the peer.
+// makeInterface makes a veth interface of a host; the other end is at the peer.
 func makeInterface(t *testing.T, host, peer *lab.Host, name string) {
 	t.Helper()
 	host.Run(t, "ip", "link", "add", "name", name, "type", "veth", "peer", "netns", peer.NS)
 }
 
-// leaves sends a query for a name from an interface, as a program's own.
-func leaves(t *testing.T, host *lab.Host, iface, name string) {
+// sendFrom sends a query for a name from an interface of the host.
+func sendFrom(t *testing.T, host *lab.Host, iface, name string) {
 	t.Helper()
 	m, err := new(dns.Msg).SetQuestion(name+".example.org.", dns.TypeA).Pack()
 	if err != nil {
@@ -63,8 +63,8 @@ func leaves(t *testing.T, host *lab.Host, iface, name string) {
 
 var askedAndWhere = regexp.MustCompile(`"Name":"([a-z0-9]+)\.example\.org\.".*"Interface":"([^"]*)"`)
 
-// where are the interfaces of the records, by the name that was asked for.
-func where(p *program.Process) map[string]string {
+// recordedInterfaces returns the interfaces of the records by the name in the question.
+func recordedInterfaces(p *program.Process) map[string]string {
 	p.T.Helper()
 	b, err := os.ReadFile(p.RecordsFile)
 	if err != nil {
@@ -79,12 +79,12 @@ func where(p *program.Process) map[string]string {
 	return found
 }
 
-// expectWhere stops the sensor and compares with pairs of a name and an
+// expectRecordedOn stops the sensor, and compares its records with pairs of a name and an
 // interface.
-func expectWhere(p *program.Process, pairs ...string) {
+func expectRecordedOn(p *program.Process, pairs ...string) {
 	p.T.Helper()
 	p.Stop().Expect(p.T, program.ExitOK)
-	got := where(p)
+	got := recordedInterfaces(p)
 	for i := 0; i < len(pairs); i += 2 {
 		if got[pairs[i]] != pairs[i+1] {
 			p.T.Errorf("%s is recorded on %q, want %q", pairs[i], got[pairs[i]], pairs[i+1])
@@ -95,8 +95,8 @@ func expectWhere(p *program.Process, pairs ...string) {
 	}
 }
 
-// says counts lines on stderr that hold all of the texts.
-func saysTimes(p *program.Process, texts ...string) (n int) {
+// countLogLines counts the lines on stderr that have all of the texts.
+func countLogLines(p *program.Process, texts ...string) (n int) {
 	for line := range strings.Lines(p.Log()) {
 		all := true
 		for _, text := range texts {
@@ -109,97 +109,97 @@ func saysTimes(p *program.Process, texts ...string) (n int) {
 	return n
 }
 
-// waitTimes waits until that has been said so often.
-func waitTimes(p *program.Process, n int, texts ...string) {
+// waitForLogLines waits until n lines on stderr have all of the texts.
+func waitForLogLines(p *program.Process, n int, texts ...string) {
 	p.T.Helper()
-	p.Until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return saysTimes(p, texts...) >= n })
+	p.Until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return countLogLines(p, texts...) >= n })
 }
 
-// renames gives an interface another name, and sets it up when the sensor says so.
-func renames(p *program.Process, ip func(args string), from, to string, says ...string) {
+// renameInterface renames an interface, waits until the sensor says so, and sets it up.
+func renameInterface(p *program.Process, ip func(args string), from, to string, says ...string) {
 	p.T.Helper()
 	ip("link set " + from + " down")
 	ip("link set " + from + " name " + to)
-	waitTimes(p, 1, says...)
+	waitForLogLines(p, 1, says...)
 	ip("link set " + to + " up")
 }
 
-// TestAnyFollowsTheHost, as tcpdump -i any does: interfaces that come up later, are
-// renamed, made again, or come from elsewhere.
+// TestAnyFollowsTheHost, like tcpdump -i any: it captures interfaces that come up later,
+// are renamed, are created again, or come from another namespace.
 func TestAnyFollowsTheHost(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ip, away := links(t, l.Server), links(t, l.Client)
+	ip, away := ipCommand(t, l.Server), ipCommand(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "down0")
 	p := program.Start(t, l.Server, "attach", "any", "--jsonfields=interface")
 	p.WaitFor("msg=capturing")
 	is := func(name string, times int) {
 		t.Helper()
-		waitTimes(p, times, `msg="interface is captured"`, "interface="+name+" ")
+		waitForLogLines(p, times, `msg="interface is captured"`, "interface="+name+" ")
 	}
 
-	leaves(t, l.Server, "lo", "loopback")
-	ip("link set down0 up") // was there
+	sendFrom(t, l.Server, "lo", "loopback")
+	ip("link set down0 up") // it existed before
 	is("down0", 1)
-	leaves(t, l.Server, "down0", "later")
+	sendFrom(t, l.Server, "down0", "later")
 	makeInterface(t, l.Server, l.Client, "new0")
 	ip("link set new0 up")
 	is("new0", 1)
-	leaves(t, l.Server, "new0", "new")
+	sendFrom(t, l.Server, "new0", "new")
 
-	// Records are written when their block is full or a second old, so after this.
-	renames(p, ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
-	leaves(t, l.Server, "other0", "renamed")
+	// Records are written when their block is full or a second old: after this.
+	renameInterface(p, ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
+	sendFrom(t, l.Server, "other0", "renamed")
 
 	ip("link del other0")
-	waitTimes(p, 1, `msg="interface is gone"`, "interface=other0")
+	waitForLogLines(p, 1, `msg="interface is gone"`, "interface=other0")
 	makeInterface(t, l.Server, l.Client, "other0")
 	ip("link set other0 up")
 	is("other0", 1)
-	leaves(t, l.Server, "other0", "again")
+	sendFrom(t, l.Server, "other0", "again")
 
 	makeInterface(t, l.Client, l.Server, "moved0")
 	away("link set moved0 netns " + l.Server.NS)
 	ip("link set moved0 up")
 	is("moved0", 1)
-	leaves(t, l.Server, "moved0", "moved")
+	sendFrom(t, l.Server, "moved0", "moved")
 	ip("link set moved0 netns " + l.Client.NS)
-	waitTimes(p, 1, `msg="interface is gone"`, "interface=moved0")
+	waitForLogLines(p, 1, `msg="interface is gone"`, "interface=moved0")
 	away("link set moved0 up")
-	leaves(t, l.Client, "moved0", "elsewhere")
+	sendFrom(t, l.Client, "moved0", "elsewhere")
 
-	expectWhere(p, "loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
-	if n := saysTimes(p, `msg="interface is captured"`); n != 4 {
+	expectRecordedOn(p, "loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
+	if n := countLogLines(p, `msg="interface is captured"`); n != 4 {
 		t.Errorf("said %d times that an interface is captured, want 4:\n%s", n, p.Log())
 	}
 }
 
-// TestAnyWaits where nothing is up, as tcpdump does.
+// TestAnyWaits while no interface is up, like tcpdump.
 func TestAnyWaits(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ip := links(t, l.Server)
+	ip := ipCommand(t, l.Server)
 	ip("link set lo down")
 	ip("link set " + l.Server.Iface + " down")
 	p := program.Start(t, l.Server, "--devname=any", "--stdoutoutputtype=1", "--jsonfields=interface")
 	p.WaitFor("msg=capturing attached=none")
 	ip("link set lo up")
-	waitTimes(p, 1, `msg="interface is captured" interface=lo`)
-	leaves(t, l.Server, "lo", "loopback")
-	expectWhere(p, "loopback", "lo")
-	if saysTimes(p, "no interface is up: waiting for one") != 1 {
+	waitForLogLines(p, 1, `msg="interface is captured" interface=lo`)
+	sendFrom(t, l.Server, "lo", "loopback")
+	expectRecordedOn(p, "loopback", "lo")
+	if countLogLines(p, "no interface is up: waiting for one") != 1 {
 		t.Errorf("it does not say that it waits:\n%s", p.Log())
 	}
 }
 
-// TestAnyStandsAlone.
+// TestAnyStandsAlone: any beside another interface is an error.
 func TestAnyStandsAlone(t *testing.T) {
 	program.Output(t, program.ExitUsage, "attach: any is all interfaces, and stands alone", "attach", "any", "lo")
 	program.Output(t, program.ExitUsage, "attach: --promiscuous is for interfaces that are named", "attach", "any", "--promiscuous")
 }
 
-// promiscuity is how many programs have asked for promiscuous mode.
-func promiscuity(t *testing.T, host *lab.Host, iface string) (n int) {
+// promiscuityCount is the number of programs that have turned on promiscuous mode.
+func promiscuityCount(t *testing.T, host *lab.Host, iface string) (n int) {
 	t.Helper()
 	err := host.Do(func() error {
 		i, err := netlink.LinkByName(iface)
@@ -214,65 +214,65 @@ func promiscuity(t *testing.T, host *lab.Host, iface string) (n int) {
 	return n
 }
 
-// TestNamedInterface: the user means the interface that has the name, however it
-// came to it. Until there is one, the one that had it stays.
+// TestNamedInterface: a name means the interface that has it now. Until another interface
+// gets the name, the one that had it is captured.
 func TestNamedInterface(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ip, away := links(t, l.Server), links(t, l.Client)
+	ip, away := ipCommand(t, l.Server), ipCommand(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
 	ip("link property add dev eth0 altname a-name-of-more-than-15-letters")
 	p := program.Start(t, l.Server, "attach", "eth0", l.Server.Iface, "--promiscuous", "--jsonfields=interface")
 	p.WaitFor("msg=capturing")
-	leaves(t, l.Server, "eth0", "first")
+	sendFrom(t, l.Server, "eth0", "first")
 
-	renames(p, ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
-	leaves(t, l.Server, "old0", "renamed")
+	renameInterface(p, ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
+	sendFrom(t, l.Server, "old0", "renamed")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
-	waitTimes(p, 1, `msg="interface is back"`, "interface=eth0")
-	leaves(t, l.Server, "old0", "unnamed")
-	leaves(t, l.Server, "eth0", "second")
-	if a, b := promiscuity(t, l.Server, "old0"), promiscuity(t, l.Server, "eth0"); a != 0 || b != 1 {
+	waitForLogLines(p, 1, `msg="interface is back"`, "interface=eth0")
+	sendFrom(t, l.Server, "old0", "unnamed")
+	sendFrom(t, l.Server, "eth0", "second")
+	if a, b := promiscuityCount(t, l.Server, "old0"), promiscuityCount(t, l.Server, "eth0"); a != 0 || b != 1 {
 		t.Errorf("promiscuity %d and %d, want 0 for the old one and 1 for the new one", a, b)
 	}
 
 	ip("link set eth0 netns " + l.Client.NS)
-	waitTimes(p, 1, "interface is gone, waiting for it to come back", "interface=eth0")
+	waitForLogLines(p, 1, "interface is gone, waiting for it to come back", "interface=eth0")
 	away("link set eth0 up")
-	leaves(t, l.Client, "eth0", "moved")
+	sendFrom(t, l.Client, "eth0", "moved")
 	ip("link set old0 down")
 	ip("link set old0 name eth0")
-	waitTimes(p, 2, `msg="interface is back"`, "interface=eth0")
+	waitForLogLines(p, 2, `msg="interface is back"`, "interface=eth0")
 	ip("link set eth0 up")
-	leaves(t, l.Server, "eth0", "third")
-	if n := promiscuity(t, l.Server, "eth0"); n != 1 {
+	sendFrom(t, l.Server, "eth0", "third")
+	if n := promiscuityCount(t, l.Server, "eth0"); n != 1 {
 		t.Errorf("promiscuity %d, want 1", n)
 	}
 
-	// One that gets the name of another one that is named is not captured twice.
+	// An interface that gets the name of another captured one is not captured twice.
 	ip("link set " + l.Server.Iface + " down")
 	ip("link set " + l.Server.Iface + " name spare0")
-	waitTimes(p, 1, "interface has another name, and", "is=spare0")
+	waitForLogLines(p, 1, "interface has another name, and", "is=spare0")
 	ip("link set eth0 down")
 	ip("link set eth0 name " + l.Server.Iface)
-	waitTimes(p, 1, `msg="interface has its name again"`, "interface="+l.Server.Iface)
+	waitForLogLines(p, 1, `msg="interface has its name again"`, "interface="+l.Server.Iface)
 	ip("link set " + l.Server.Iface + " up")
-	leaves(t, l.Server, l.Server.Iface, "once")
+	sendFrom(t, l.Server, l.Server.Iface, "once")
 
-	expectWhere(p, "first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
-	if n := promiscuity(t, l.Server, l.Server.Iface); n != 0 {
+	expectRecordedOn(p, "first", "eth0", "renamed", "old0", "second", "eth0", "third", "eth0", "once", l.Server.Iface)
+	if n := promiscuityCount(t, l.Server, l.Server.Iface); n != 0 {
 		t.Errorf("promiscuity %d after the end", n)
 	}
 }
 
-// TestNamesSwapped while both interfaces are captured: nothing is missed
-// meanwhile, and each keeps what it had.
+// TestNamesSwapped while both interfaces are captured: nothing is missed, and each stays
+// captured.
 func TestNamesSwapped(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ip := links(t, l.Server)
+	ip := ipCommand(t, l.Server)
 	names := []string{"eth0", "eth1"}
 	for _, name := range names {
 		makeInterface(t, l.Server, l.Client, name)
@@ -282,7 +282,7 @@ func TestNamesSwapped(t *testing.T) {
 	p.WaitFor("msg=capturing")
 	var want []string
 	asks := func(iface, name string) {
-		leaves(t, l.Server, iface, name)
+		sendFrom(t, l.Server, iface, name)
 		want = append(want, name)
 	}
 	for round := range 10 {
@@ -296,28 +296,28 @@ func TestNamesSwapped(t *testing.T) {
 		asks("eth1", fmt.Sprintf("e%d", round))
 	}
 	for _, name := range names {
-		if n := promiscuity(t, l.Server, name); n != 1 {
+		if n := promiscuityCount(t, l.Server, name); n != 1 {
 			t.Errorf("%s: promiscuity %d, want 1", name, n)
 		}
 	}
 	p.Stop().Expect(t, program.ExitOK)
-	got := where(p)
+	got := recordedInterfaces(p)
 	for _, name := range want {
 		if got[name] == "" {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if n := saysTimes(p, "interface is gone"); n > 0 || t.Failed() {
+	if n := countLogLines(p, "interface is gone"); n > 0 || t.Failed() {
 		t.Errorf("an interface is said %d times to be gone:\n%s", n, p.Log())
 	}
 }
 
-// TestNamedTwice by two of its names is an error: each packet would be recorded
-// twice.
+// TestNamedTwice: an interface given by two of its names is an error, since each packet
+// would be recorded twice.
 func TestNamedTwice(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	links(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
+	ipCommand(t, l.Server)("link property add dev " + l.Server.Iface + " altname a-name-of-more-than-15-letters")
 	p := program.Start(t, l.Server, "attach", l.Server.Iface, "a-name-of-more-than-15-letters")
 	r := p.Wait(await.Limit)
 	if r.Code != program.ExitUsage || !strings.Contains(r.Log, "interface srv0 is named twice, as srv0 and a-name-of-more-than-15-letters") {
@@ -325,11 +325,11 @@ func TestNamedTwice(t *testing.T) {
 	}
 }
 
-// TestCannotBeCaptured is said once, however often it is tried, and ends by itself.
+// TestCannotBeCaptured: the sensor says so once, however often it tries.
 func TestCannotBeCaptured(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ip := links(t, l.Server)
+	ip := ipCommand(t, l.Server)
 	makeInterface(t, l.Server, l.Client, "eth0")
 	p := program.Start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
 	p.WaitFor("msg=capturing")
@@ -337,22 +337,23 @@ func TestCannotBeCaptured(t *testing.T) {
 	makeUnsupported(t, l.Server, "odd0")
 	ip("link set odd0 name eth0")
 	p.WaitFor("an interface cannot be captured; it is tried again until it can")
-	for range 3 { // each is a reason to try
+	for range 3 { // each makes the sensor try again
 		ip("link set eth0 up")
 		ip("link set eth0 down")
 	}
 	ip("link set eth0 name odd0")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
-	waitTimes(p, 1, `msg="interface is captured"`, "interface=eth0")
-	leaves(t, l.Server, "eth0", "after")
-	expectWhere(p, "after", "eth0")
-	if n := saysTimes(p, "cannot be captured"); n != 1 {
+	waitForLogLines(p, 1, `msg="interface is captured"`, "interface=eth0")
+	sendFrom(t, l.Server, "eth0", "after")
+	expectRecordedOn(p, "after", "eth0")
+	if n := countLogLines(p, "cannot be captured"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, p.Log())
 	}
 }
 
-// TestTakenOff by other programs: it is noticed, said once, and put right.
+// TestTakenOff: the sensor notices that another program has detached it, says so once,
+// and attaches again.
 func TestTakenOff(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -361,12 +362,12 @@ func TestTakenOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := program.Start(t, l.Server, "attach", l.Server.Iface, "--mode="+mode, "--jsonfields=interface")
 			p.WaitFor("msg=capturing")
-			leaves(t, l.Server, l.Server.Iface, "before")
+			sendFrom(t, l.Server, l.Server.Iface, "before")
 			take()
-			waitTimes(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)
-			leaves(t, l.Server, l.Server.Iface, "after")
-			expectWhere(p, "before", l.Server.Iface, "after", l.Server.Iface)
-			if saysTimes(p, "another program has taken ours off, attaching again") != 1 {
+			waitForLogLines(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)
+			sendFrom(t, l.Server, l.Server.Iface, "after")
+			expectRecordedOn(p, "before", l.Server.Iface, "after", l.Server.Iface)
+			if countLogLines(p, "another program has taken ours off, attaching again") != 1 {
 				t.Errorf("it is not said once:\n%s", p.Log())
 			}
 			if got := attachedTo(t, l.Server); got != "" {

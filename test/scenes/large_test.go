@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestLargeFile replays a file beyond what 32 bits can count: every query between
-// its large packets is recorded, to the last one. The file is mostly holes.
+// TestLargeFile replays a file of more than 4 GiB: every query between its large packets
+// is recorded. The file is sparse.
 func TestLargeFile(t *testing.T) {
 	tier.ByHand(t, tier.Large)
 	const (

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,37 +20,14 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestMetricsSayWhatTheBooksSay asks the Prometheus endpoint.
-func TestMetricsSayWhatTheBooksSay(t *testing.T) {
+// TestMetricsSayWhatTheLedgersSay asks the Prometheus endpoint.
+func TestMetricsSayWhatTheLedgersSay(t *testing.T) {
 	t.Parallel()
-	addr := fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t, "tcp"))
+	port := lab.FreePort(t, "tcp")
 	host := lab.New(t).Server
-	p := program.Start(t, host, "attach", host.Iface, "--metricprometheusendpoint", "http://:"+strings.Split(addr, ":")[1]+"/m")
-	p.WaitFor("msg=capturing")
-	var body string
-	err := host.Do(func() error {
-		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-		r, err := client.Get("http://" + addr + "/m")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		body = string(b)
-		return err
-	})
-	if err == nil && body == "" {
-		t.Fatal("empty answer")
-	}
-	if err != nil {
-		// The transport dials on a goroutine of its own, which may run on a
-		// thread outside the namespace: ask with a process instead.
-		out, cerr := host.Command(t.Context(), "bash", "-c", "exec 3<>/dev/tcp/"+strings.Replace(addr, ":", "/", 1)+"; printf 'GET /m HTTP/1.0\r\n\r\n' >&3; cat <&3").Output()
-		if cerr != nil {
-			t.Fatalf("%v, and %v", err, cerr)
-		}
-		body = string(out)
-	}
+	p := program.Attach(t, host, fmt.Sprintf("--metricprometheusendpoint=http://:%d/m", port))
+	// A process, because an HTTP client dials on a thread outside the host.
+	body := host.Run(t, "bash", "-c", fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%d; printf 'GET /m HTTP/1.0\r\n\r\n' >&3; cat <&3`, port))
 	p.Stop().Expect(t, program.ExitOK)
 	for _, want := range []string{
 		`dnsmonster_sensor_ledger_in_total{ledger="kernel",part="tc ingress"} `,
@@ -64,8 +40,8 @@ func TestMetricsSayWhatTheBooksSay(t *testing.T) {
 	}
 }
 
-// TestPrometheus: promtool finds nothing wrong with what is served, and the
-// process's and Go's own numbers are there.
+// TestPrometheus: promtool accepts the page, and it has the metrics of the process and of
+// Go.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "promtool")
@@ -102,7 +78,7 @@ func TestPrometheus(t *testing.T) {
 			t.Errorf("legacy %v: the wrong names:\n%s", legacy, text)
 		}
 		if legacy {
-			continue // dnsmonster's names are not what promtool likes
+			continue // promtool rejects dnsmonster's names
 		}
 		tool := exec.Command("promtool", "check", "metrics")
 		tool.Stdin = strings.NewReader(text)
@@ -112,10 +88,8 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// TestAlertRules: Prometheus takes the rules of docs/metrics.md, and they speak of
-// outcomes that mean a loss here.
-// TestMetricsFullOfConnections: connections that others leave open take neither
-// the sensor's descriptors nor the metrics from who reads them.
+// TestMetricsFullOfConnections: connections that clients leave open neither exhaust the
+// sensor's descriptors nor keep others from the metrics.
 func TestMetricsFullOfConnections(t *testing.T) {
 	t.Parallel()
 	address := fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t, "tcp"))
@@ -147,8 +121,8 @@ func TestMetricsFullOfConnections(t *testing.T) {
 	p.Wait(time.Minute).Expect(t, program.ExitOK)
 }
 
-// TestStatsd sends to a real statsd server, which counts lines that it cannot
-// read, and shows what it has understood.
+// TestStatsd sends to a real statsd server, which counts lines that it cannot read, and
+// shows the metrics that it has read.
 func TestStatsd(t *testing.T) {
 	if path, err := exec.Command("go", "env", "GOPATH").Output(); err == nil { // where install-tools.sh puts it
 		t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(strings.TrimSpace(string(path)), "bin"))
@@ -227,7 +201,7 @@ func maxFiles(t *testing.T) float64 {
 	return float64(r.Cur)
 }
 
-// metricLines are the lines on stderr, without time and word.
+// metricLines returns the lines of metrics on stderr, without time and prefix.
 func metricLines(t *testing.T, log string) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -243,10 +217,9 @@ func metricLines(t *testing.T, log string) (lines []string) {
 	return lines
 }
 
-// TestDefect21Metrics: dnsmonster ignored [metric] in a file, and a NaN broke
-// the line.
+// TestDefect21Metrics: dnsmonster ignored [metric] in a file, and a NaN broke the line.
 func TestDefect21Metrics(t *testing.T) {
-	file := packets.TempFile(t, packets.Queries(0)) // nothing captured: the loss is 0 of 0
+	file := packets.TempFile(t, packets.Queries(0)) // nothing captured: the loss is 0 out of 0
 	for _, format := range []string{"json", "kv"} {
 		ini := packets.TempFile(t, fmt.Appendf(nil, "[metric]\nmetricformat = %s\nmetriclegacynames = true\n", format))
 		p := program.Run(t, "replay", file, "--config", ini)
@@ -278,8 +251,8 @@ func TestDefect21Metrics(t *testing.T) {
 	}
 }
 
-// TestMetricsOnStderr: one line each interval and a last one, with the numbers
-// that the books have; none where that is asked for.
+// TestMetricsOnStderr: one line per interval and a last one, with the numbers of the
+// ledgers; no lines on request.
 func TestMetricsOnStderr(t *testing.T) {
 	t.Parallel()
 	p, in := program.Feed(t, packets.Queries(300), "--metricflushinterval=100ms")

@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// verdict is a program that always says the same.
-func verdict(t *testing.T, kind ebpf.ProgramType, value int32) *ebpf.Program {
+// newVerdictProgram loads a program that always returns value.
+func newVerdictProgram(t *testing.T, kind ebpf.ProgramType, value int32) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "neighbour", Type: kind, License: "MIT",
@@ -30,8 +30,8 @@ func verdict(t *testing.T, kind ebpf.ProgramType, value int32) *ebpf.Program {
 
 const tcOK, xdpPass, xdpDrop = 0, 2, 1
 
-// onServer attaches in the server's namespace.
-func onServer(t *testing.T, l *lab.Lab, attach func(ifindex int) (link.Link, error)) link.Link {
+// attachOnServer attaches a program in the server's namespace.
+func attachOnServer(t *testing.T, l *lab.Lab, attach func(ifindex int) (link.Link, error)) link.Link {
 	t.Helper()
 	var made link.Link
 	err := l.Server.Do(func() error {
@@ -50,23 +50,23 @@ func onServer(t *testing.T, l *lab.Lab, attach func(ifindex int) (link.Link, err
 
 func tcx(t *testing.T, l *lab.Lab, where ebpf.AttachType) link.Link {
 	t.Helper()
-	return onServer(t, l, func(ifindex int) (link.Link, error) {
+	return attachOnServer(t, l, func(ifindex int) (link.Link, error) {
 		return link.AttachTCX(link.TCXOptions{
-			Interface: ifindex, Program: verdict(t, ebpf.SchedCLS, tcOK), Attach: where, Anchor: link.Head(),
+			Interface: ifindex, Program: newVerdictProgram(t, ebpf.SchedCLS, tcOK), Attach: where, Anchor: link.Head(),
 		})
 	})
 }
 
 func xdp(t *testing.T, l *lab.Lab, value int32) link.Link {
 	t.Helper()
-	return onServer(t, l, func(ifindex int) (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: ifindex, Program: verdict(t, ebpf.XDP, value)})
+	return attachOnServer(t, l, func(ifindex int) (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: ifindex, Program: newVerdictProgram(t, ebpf.XDP, value)})
 	})
 }
 
-// ask sends n queries and returns how many of them and of the answers were
-// recorded.
-func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *program.Process) (queries, responses, sent uint64) {
+// askKnot sends queries to Knot, and returns how many queries and responses were
+// recorded, and how many queries were sent.
+func askKnot(t *testing.T, l *lab.Lab, knot *lab.Knot, p *program.Process) (queries, responses, sent uint64) {
 	t.Helper()
 	perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(100, 1), Rate: 500, Seconds: 1})
 	if err != nil {
@@ -77,7 +77,8 @@ func ask(t *testing.T, l *lab.Lab, knot *lab.Knot, p *program.Process) (queries,
 	return c.Queries4, c.Responses4, perf.Sent
 }
 
-// TestTCXNeighbourDoesNotBlind attaches behind nobody, whoever was there first.
+// TestTCXNeighbourDoesNotBlind: the sensor attaches ahead of other programs, even if they
+// were there first.
 func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "dnsperf")
@@ -85,14 +86,14 @@ func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
 	tcx(t, l, ebpf.AttachTCXIngress)
 	tcx(t, l, ebpf.AttachTCXEgress)
-	q, r, sent := ask(t, l, knot, program.Attach(t, l.Server))
+	q, r, sent := askKnot(t, l, knot, program.Attach(t, l.Server))
 	if q != sent || r != sent {
 		t.Errorf("%d queries and %d responses recorded of %d, beside programs that end the chain", q, r, sent)
 	}
 }
 
-// TestTCXNeighbourAheadIsNamed: one that comes later, and goes to the head, does
-// blind us, and check says so.
+// TestTCXNeighbourAheadIsNamed: a program that attaches later, at the head, does hide
+// traffic from the sensor; check names it.
 func TestTCXNeighbourAheadIsNamed(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -104,8 +105,8 @@ func TestTCXNeighbourAheadIsNamed(t *testing.T) {
 	}
 }
 
-// TestXDPNeighbour: one that passes costs nothing, any is named at start and
-// by check, and mode xdp is an error that names it.
+// TestXDPNeighbour: an XDP program that passes everything hides nothing. Every XDP
+// program is named at the start and by check, and makes mode xdp an error.
 func TestXDPNeighbour(t *testing.T) {
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
@@ -115,7 +116,7 @@ func TestXDPNeighbour(t *testing.T) {
 	if !strings.Contains(p.Log(), "XDP program neighbour") {
 		t.Errorf("the start does not name the XDP program:\n%s", p.Log())
 	}
-	if q, r, sent := ask(t, l, knot, p); q != sent || r != sent {
+	if q, r, sent := askKnot(t, l, knot, p); q != sent || r != sent {
 		t.Errorf("%d queries and %d responses recorded of %d, behind an XDP program that passes", q, r, sent)
 	}
 	cmd := program.Command(l.Server, "attach", l.Server.Iface, "--mode", "xdp")

@@ -16,8 +16,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// mixed is a capture of n messages in turn: over UDP, over UDP in two fragments, and
-// over TCP in two segments, each with its number as id, and as the name's number.
+// mixed is a capture of n messages, in turn over UDP, over UDP in two fragments, and
+// over TCP in two segments. Each has its number as id and in its name.
 func mixed(n int) []byte {
 	b := packets.Queries(0)
 	le, be := binary.LittleEndian, binary.BigEndian
@@ -55,7 +55,7 @@ func mixed(n int) []byte {
 	return b
 }
 
-// inOrder checks that the lines name h0 to h<n-1> in turn.
+// inOrder checks that the lines name h0 to h<n-1> in order.
 func inOrder(t *testing.T, what string, lines []string, n int) {
 	t.Helper()
 	if len(lines) != n {
@@ -69,8 +69,8 @@ func inOrder(t *testing.T, what string, lines []string, n int) {
 	}
 }
 
-// TestOrdered: records of several files, of each carrier, in the files' order, in
-// each output and format, also where workers are asked for.
+// TestOrdered: the records of several files come in the order of the files, for each
+// transport, in each output and format, even with several workers.
 func TestOrdered(t *testing.T) {
 	t.Parallel()
 	const n = 12000
@@ -110,7 +110,7 @@ func TestOrdered(t *testing.T) {
 	inOrder(t, "pipe", stdout(p), n)
 }
 
-// orderedRows is TestOrdered for a table's rows.
+// orderedRows is TestOrdered for the rows of a table.
 func orderedRows(t *testing.T, server *lab.Postgres) {
 	t.Helper()
 	const n = 4000

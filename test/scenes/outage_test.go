@@ -17,23 +17,21 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// outageRate is queries a second, before, during and after the outage.
+// outageRate is the number of queries a second before, during and after the outage.
 const outageRate = 20_000
 
-// TestOutage stops PostgreSQL while 20,000 queries a second pass, and starts it
-// again while they go on. Memory and disk stay within their bounds, the sensor
-// catches up, and every query is a row once, or counted. On a machine that others
-// use, it may catch up only when no more queries come, and the kernel may have no
-// room for some of them.
+// TestOutage stops PostgreSQL during 20,000 queries a second, and starts it again while
+// they continue. Memory and disk stay within their bounds, the sensor catches up, and
+// each query is one row, or counted as lost. On a busy machine the sensor may catch up
+// only after the last query, and the kernel's ring may overflow.
 //
-// An hour of this would be 72 million records and 10 GB. The outage is shorter,
-// and what has to hold it is smaller by the same factor: 10 GiB of disk for an
-// hour are 170 MiB for a minute. The queue in memory is not made smaller where
-// memory is measured: it has its 64 MiB.
+// An hour of this would be 72 million records and 10 GB. The outage is shorter, and the
+// spool is smaller by the same factor: 10 GiB of disk for an hour are 170 MiB for a
+// minute. The queue in memory keeps its 64 MiB where memory is measured.
 func TestOutage(t *testing.T) {
 	tier.Alone(t)
 	server := lab.StartPostgres(t)
-	t.Run("held", func(t *testing.T) { holdOutage(t, server, "held", tier.Length(5, 30)) })
+	t.Run("held", func(t *testing.T) { playOutage(t, server, "held", tier.Length(5, 30)) })
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
 		o.run(6)
@@ -43,14 +41,14 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestSoakOutage is one of minutes.
+// TestSoakOutage is an outage of minutes.
 func TestSoakOutage(t *testing.T) {
 	tier.ByHand(t, tier.Soak)
-	holdOutage(t, lab.StartPostgres(t), "soak", 120)
+	playOutage(t, lab.StartPostgres(t), "soak", 120)
 }
 
-// holdOutage is an outage of so many seconds that the spool can hold.
-func holdOutage(t *testing.T, server *lab.Postgres, table string, seconds int) {
+// playOutage runs an outage that the spool can hold.
+func playOutage(t *testing.T, server *lab.Postgres, table string, seconds int) {
 	t.Helper()
 	const comeAndGo = 5 // seconds that the server may take for it
 	o := newOutage(t, server, table, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
@@ -92,8 +90,7 @@ func newOutage(t *testing.T, server *lab.Postgres, table string, bounds ...strin
 	return o
 }
 
-// run sends queries through before, during and after the outage, until nothing
-// waits any more.
+// run sends queries before, during and after the outage, until nothing is held any more.
 func (o *outage) run(seconds int) {
 	o.t.Helper()
 	messages := make([][]byte, outageRate*(2*seconds+60))
@@ -137,7 +134,7 @@ func (o *outage) run(seconds int) {
 	}
 }
 
-// onDisk is how large the segments are.
+// onDisk is the size of the spool's segments.
 func (o *outage) onDisk() (bytes int64) {
 	segments, _ := filepath.Glob(filepath.Join(o.spool, "psql", "*.blocks"))
 	for _, path := range segments {
@@ -150,8 +147,8 @@ func (o *outage) onDisk() (bytes int64) {
 
 var statsLine = regexp.MustCompile(` stats: seen (\d+)/s, .* delivered (\d+)/s, held (\d+),`)
 
-// catchingUp tells whether more than a second's worth is held, and takes the
-// rates while it was.
+// catchingUp reports whether the sensor holds more than it sees in a second, and keeps
+// the rates meanwhile.
 func (o *outage) catchingUp(log string) bool {
 	var seen, delivered, held float64
 	more := true
@@ -171,8 +168,8 @@ func (o *outage) catchingUp(log string) bool {
 	return more || seen == 0
 }
 
-// arrived stops the sensor and compares what was sent, what is in the table, what
-// the books say, and the bounds.
+// arrived stops the sensor, compares the queries sent with the rows and the ledgers, and
+// checks the bounds.
 func (o *outage) arrived() program.Result {
 	o.t.Helper()
 	memory := program.PeakMemory(o.t, o.sensor.Cmd.Process.Pid)

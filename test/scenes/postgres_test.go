@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestPostgresCommands: options from line, environment and file, exit statuses,
-// and no password in anything that is printed.
+// TestPostgresCommands: options from command line, environment and file, exit statuses,
+// and no password in the output.
 func TestPostgresCommands(t *testing.T) {
 	p := lab.StartPostgres(t)
 	p.Exec(t, "CREATE ROLE sensor LOGIN PASSWORD 'Hush-Hush'")
@@ -52,8 +52,8 @@ func TestPostgresCommands(t *testing.T) {
 	f(2, "connection refused", "init", "--config", ini)
 }
 
-// TestPostgresAtTheStart: what somebody has to mend ends the program with one
-// line; a server that is down is waited for.
+// TestPostgresAtTheStart: an error that somebody has to fix ends the program with one
+// line; the sensor waits for a server that is down.
 func TestPostgresAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := lab.StartPostgres(t)

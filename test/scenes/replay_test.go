@@ -19,8 +19,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestDefect01ReplayLosesNothing replays a file of 10,000 queries, of which
-// dnsmonster wrote 29 records.
+// TestDefect01ReplayLosesNothing replays a file of 10,000 queries; dnsmonster wrote 29
+// records of it.
 func TestDefect01ReplayLosesNothing(t *testing.T) {
 	path := packets.TempFile(t, packets.Queries(10000))
 	for _, workers := range []string{"1", "2", "5"} {
@@ -33,7 +33,7 @@ func TestDefect01ReplayLosesNothing(t *testing.T) {
 	}
 }
 
-// TestReplayKeepsTheOrder needs one worker on either side.
+// TestReplayKeepsTheOrder, with one worker for packets and one for the output.
 func TestReplayKeepsTheOrder(t *testing.T) {
 	p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(5000)), "--workers", "1", "--stdoutoutputworkercount", "1")
 	p.Wait(time.Minute).Expect(t, program.ExitOK)
@@ -48,7 +48,7 @@ func TestReplayKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// TestReplayDamage delivers what is whole and names what is not.
+// TestReplayDamage: a damaged file is replayed up to the damage, and named.
 func TestReplayDamage(t *testing.T) {
 	whole := packets.Queries(100)
 	p := program.Start(t, nil, "replay", packets.TempFile(t, whole[:len(whole)-3]), packets.TempFile(t, []byte("no capture at all, but long enough")), packets.TempFile(t, whole))
@@ -64,9 +64,9 @@ func TestReplayDamage(t *testing.T) {
 	}
 }
 
-// stalled starts a replay and reads the beginning of its records, and no more: so
-// most of the file is still to be read.
-func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
+// startStalled starts a replay and reads only the first of its records: most of the file
+// is still unread.
+func startStalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 	t.Helper()
 	cmd = program.Command(nil, append([]string{"replay"}, args...)...)
 	cmd.Stderr = new(bytes.Buffer)
@@ -83,14 +83,14 @@ func stalled(t *testing.T, args ...string) (cmd *exec.Cmd, out io.ReadCloser) {
 	return cmd, out
 }
 
-// TestMappedFileShrinks cuts a file while it is read. Touching what is gone
+// TestMappedFileShrinks truncates a file while it is read. Access to the missing part
 // kills a program that does not expect it.
 func TestMappedFileShrinks(t *testing.T) {
 	t.Parallel()
 	content := packets.Queries(400_000)
 	for _, cut := range []int{0, 4096, len(content) / 2} {
 		path := packets.TempFile(t, content)
-		cmd, out := stalled(t, path)
+		cmd, out := startStalled(t, path)
 		if err := os.Truncate(path, int64(cut)); err != nil {
 			t.Fatal(err)
 		}
@@ -106,18 +106,18 @@ func TestMappedFileShrinks(t *testing.T) {
 	}
 }
 
-// TestReaderLeaves ends quietly when nobody reads any more.
+// TestReaderLeaves: the sensor ends quietly when the reader of stdout is gone.
 func TestReaderLeaves(t *testing.T) {
 	t.Parallel()
-	cmd, out := stalled(t, packets.TempFile(t, packets.Queries(300_000)))
+	cmd, out := startStalled(t, packets.TempFile(t, packets.Queries(300_000)))
 	out.Close()
 	if err := cmd.Wait(); err != nil || fmt.Sprint(cmd.Stderr) != "" {
 		t.Errorf("ended with %v and said %q, want a quiet end", err, cmd.Stderr)
 	}
 }
 
-// TestAgreement compares with the lists of messages that tshark finds in real
-// captures. They are not part of this project.
+// TestAgreement compares records with lists of the messages that tshark finds in real
+// captures. The captures are not part of this project.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
 	if tier.Race {
@@ -154,8 +154,7 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// TestFormats: each format that stdout knows, with its options and, for csv
-// alone, one header.
+// TestFormats: each format of stdout with its options. Only csv has a header.
 func TestFormats(t *testing.T) {
 	path := packets.TempFile(t, packets.Queries(3))
 	f := func(lines int, first string, args ...string) {
@@ -181,9 +180,9 @@ func TestFormats(t *testing.T) {
 	f(3, "2023,11,14,22,13,20,0,default,4,3221225984,3221226037,", "--stdoutoutputformat=csv_no_header", "--csvip=uint128")
 }
 
-// longer is a classic little-endian capture file over and over again, each time
-// some minutes later, so that it is many packets.
-func longer(t *testing.T, path string, times int) string {
+// repeatCapture writes a capture file that repeats the packets of a little-endian pcap
+// file, each time some minutes later.
+func repeatCapture(t *testing.T, path string, times int) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -201,8 +200,8 @@ func longer(t *testing.T, path string, times int) string {
 	return packets.TempFile(t, all)
 }
 
-// TestReplayByManyWorkers: the captures of real servers, with each carrier, give
-// the same records whoever takes the packets.
+// TestReplayByManyWorkers: captures of real servers, with each transport, give the same
+// records for any number of workers.
 func TestReplayByManyWorkers(t *testing.T) {
 	t.Parallel()
 	files, _ := filepath.Glob("../../userspace/worker/testdata/*.pcap")
@@ -210,7 +209,7 @@ func TestReplayByManyWorkers(t *testing.T) {
 		t.Fatal("no captures")
 	}
 	for _, path := range files {
-		long := longer(t, path, tier.Work(40, 4))
+		long := repeatCapture(t, path, tier.Work(40, 4))
 		var first []string
 		for _, workers := range []string{"1", "2", "3", "8"} {
 			p := program.Start(t, nil, "replay", long, "--workers", workers, "--jsonfields", "tunnel,vlan,interface")

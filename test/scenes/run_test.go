@@ -20,7 +20,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestRunReadsAFile as dnsmonster did: by option, by environment, by file.
+// TestRunReadsAFile as dnsmonster does: the path from the command line, the environment
+// or a configuration file.
 func TestRunReadsAFile(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(100))
 	ini := filepath.Join(t.TempDir(), "dnsmonster.ini")
@@ -46,8 +47,7 @@ func TestRunReadsAFile(t *testing.T) {
 	f([]string{"DNSMONSTER_PCAPFILE=" + file, "DNSMONSTER_STDOUTOUTPUTTYPE=1"})
 }
 
-// TestPort: only the ports that are asked for are DNS, and from no origin is a
-// list split.
+// TestPort: only the configured ports are DNS, and no origin of the option splits a list.
 func TestPort(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(50))
 	if got := program.Count(t, program.Run(t, "replay", file, "--port", "5353", "--port=54").RecordsFile).Total(); got != 0 {
@@ -58,8 +58,8 @@ func TestPort(t *testing.T) {
 	}
 }
 
-// TestSampling of files: exactly a of every b, whatever the number of workers;
-// the first ones in the file's order where there is one.
+// TestSampling of files: exactly a of every b for any number of workers; with one worker
+// the first a in the order of the file.
 func TestSampling(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(1000))
 	f := func(ratio, workers string, want uint64) {
@@ -68,7 +68,7 @@ func TestSampling(t *testing.T) {
 		r := p.Wait(time.Minute)
 		r.Expect(t, program.ExitOK)
 		if got := program.Count(t, p.RecordsFile).Total(); got != want || r.Sum("packet", "sampled_out") != 1000-want {
-			t.Errorf("%s with %s workers: %d records, want %d; the books say %d sampled out", ratio, workers, got, want, r.Sum("packet", "sampled_out"))
+			t.Errorf("%s with %s workers: %d records, want %d; the ledgers say %d sampled out", ratio, workers, got, want, r.Sum("packet", "sampled_out"))
 		}
 	}
 	f("1:1", "2", 1000)
@@ -85,8 +85,8 @@ func TestSampling(t *testing.T) {
 	}
 }
 
-// TestNoEtherFrame reads packets that the file calls Ethernet from their IP
-// header on.
+// TestNoEtherFrame reads packets that start with an IP header though the file says
+// Ethernet.
 func TestNoEtherFrame(t *testing.T) {
 	content := packets.Queries(20)
 	binary.LittleEndian.PutUint32(content[20:], 1)
@@ -97,13 +97,13 @@ func TestNoEtherFrame(t *testing.T) {
 	if got := program.Count(t, program.Run(t, "replay", file, "--noEtherFrame").RecordsFile).Total(); got != 20 {
 		t.Errorf("%d records, want 20", got)
 	}
-	// Other link types are what the file says.
+	// Other link types of the file are believed.
 	if got := program.Count(t, program.Run(t, "replay", packets.TempFile(t, packets.Queries(20)), "--noetherframe").RecordsFile).Total(); got != 20 {
 		t.Errorf("raw IP: %d records, want 20", got)
 	}
 }
 
-// TestMasks hide the lower bits of every address.
+// TestMasks: the lower bits of every address are masked.
 func TestMasks(t *testing.T) {
 	p := program.Run(t, "replay", packets.TempFile(t, packets.Queries(300)), "--masksize4", "24")
 	for _, line := range p.Records() {
@@ -113,7 +113,7 @@ func TestMasks(t *testing.T) {
 	}
 }
 
-// TestServerName stands where records have room for it.
+// TestServerName: it is in formats that have a column for it.
 func TestServerName(t *testing.T) {
 	p := program.Run(t, "replay", packets.TempFile(t, packets.Queries(1)), "--serverName", "ns1.example.org", "--stdoutoutputformat=csv_no_header")
 	if got := p.Records(); len(got) != 1 || strings.Split(got[0], ",")[7] != "ns1.example.org" {
@@ -132,15 +132,14 @@ func TestDedup(t *testing.T) {
 	r := p.Wait(time.Minute)
 	r.Expect(t, program.ExitOK)
 	if got := program.Count(t, p.RecordsFile).Total(); got != 10 || r.Sum("packet", "duplicate") != 10 {
-		t.Errorf("%d records, want 10; the books say %d duplicates", got, r.Sum("packet", "duplicate"))
+		t.Errorf("%d records, want 10; the ledgers say %d duplicates", got, r.Sum("packet", "duplicate"))
 	}
 }
 
-// TestMalformed: messages that cannot be read to their end are dropped only
-// where that is asked for.
+// TestMalformed: malformed messages are dropped only on request.
 func TestMalformed(t *testing.T) {
 	content := packets.Queries(1)
-	content[len(content)-5] = 0x3f // in place of the name's end, a label that does not end
+	content[len(content)-5] = 0x3f // a label that does not end, in place of the name's end
 	file := packets.TempFile(t, content)
 	f := func(want uint64, args ...string) {
 		t.Helper()
@@ -152,7 +151,7 @@ func TestMalformed(t *testing.T) {
 	f(0, "--malformed=drop")
 }
 
-// TestProfiles are files that the tool can read.
+// TestProfiles: go tool pprof can read the files.
 func TestProfiles(t *testing.T) {
 	dir := t.TempDir()
 	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")
@@ -164,7 +163,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// TestLog: format and level.
+// TestLog checks format and level of the log.
 func TestLog(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(1))
 	f := func(want, not string, args ...string) {
@@ -179,8 +178,8 @@ func TestLog(t *testing.T) {
 	f("", "skiptlsverification", "--loglevel=1")
 }
 
-// promiscuous tells from the kernel's flags.
-func promiscuous(t *testing.T, host *lab.Host) bool {
+// isPromiscuous reads the kernel's flags of the interface.
+func isPromiscuous(t *testing.T, host *lab.Host) bool {
 	t.Helper()
 	out, err := host.Command(context.Background(), "ip", "-d", "link", "show", "dev", host.Iface).Output()
 	if err != nil {
@@ -189,8 +188,8 @@ func promiscuous(t *testing.T, host *lab.Host) bool {
 	return !strings.Contains(string(out), "promiscuity 0 ")
 }
 
-// TestRunOnAnInterface is promiscuous as dnsmonster is, unless asked not to,
-// and leaves nothing behind, not even when it is killed.
+// TestRunOnAnInterface: promiscuous mode is on, as with dnsmonster, unless an option turns
+// it off, and does not outlive the sensor, not even after a kill.
 func TestRunOnAnInterface(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -199,7 +198,7 @@ func TestRunOnAnInterface(t *testing.T) {
 		t.Helper()
 		p := program.Start(t, l.Server, append(args, "--stdoutoutputtype=1")...)
 		p.WaitFor("msg=capturing")
-		if got := promiscuous(t, l.Server); got != want {
+		if got := isPromiscuous(t, l.Server); got != want {
 			t.Errorf("%q: promiscuous mode %v, want %v", args, got, want)
 		}
 		sent, err := traffic.Send(context.Background())
@@ -210,7 +209,7 @@ func TestRunOnAnInterface(t *testing.T) {
 		if got := program.Count(t, p.RecordsFile).Queries4; got != sent.Packets || got == 0 {
 			t.Errorf("%q: %d records, %d sent", args, got, sent.Packets)
 		}
-		if promiscuous(t, l.Server) {
+		if isPromiscuous(t, l.Server) {
 			t.Errorf("%q: still promiscuous after the end", args)
 		}
 	}
@@ -224,7 +223,7 @@ func TestRunOnAnInterface(t *testing.T) {
 	p.WaitFor("msg=capturing")
 	p.Cmd.Process.Kill()
 	<-p.Done
-	if promiscuous(t, l.Server) {
+	if isPromiscuous(t, l.Server) {
 		t.Error("still promiscuous after SIGKILL")
 	}
 }
@@ -253,8 +252,8 @@ func makeUnsupported(t *testing.T, host *lab.Host, name string) {
 	}
 }
 
-// TestAnyInterface: what cannot be captured is left out and named, and does not
-// keep the others from being captured.
+// TestAnyInterface: an interface that cannot be captured is named and left out; the others
+// are captured.
 func TestAnyInterface(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -269,8 +268,8 @@ func TestAnyInterface(t *testing.T) {
 	}
 }
 
-// TestReload: at SIGHUP what can change does, what cannot is named, and a wrong
-// file changes nothing.
+// TestReload: SIGHUP applies the options that can change, names those that cannot, and
+// changes nothing if the file is wrong.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -315,7 +314,7 @@ func TestReload(t *testing.T) {
 	send(40)
 	set("masksize4 = 99")
 	hangup(`msg="reload: nothing is changed" error="--masksize4 99: use 0 to 32 (from ` + ini + ` line 2)"`)
-	set("masksize4 = 16\nsampleratio = 3:2") // what needs a new start, but would keep it from starting
+	set("masksize4 = 16\nsampleratio = 3:2") // needs a restart, and would be an error there
 	hangup(`msg="reload: nothing is changed" error="--sampleratio: \"3:2\": cannot keep 3 of 2 (from ` + ini + ` line 3)"`)
 	set("masksize4 = 8")
 	hangup("msg=reloaded changed=nothing")

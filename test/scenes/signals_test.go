@@ -26,9 +26,9 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestPipeIsReadToItsEnd: Ctrl-C reaches all of a pipeline, and what the program
-// before then delivers is recorded, compressed or not. What stands
-// behind the pipe is not opened.
+// TestPipeIsReadToItsEnd: Ctrl-C signals all programs of a pipeline. The sensor records
+// what the program before it still writes, compressed or not, and does not open the
+// inputs after the pipe.
 func TestPipeIsReadToItsEnd(t *testing.T) {
 	content := packets.Queries(40)
 	var zipped bytes.Buffer
@@ -40,7 +40,7 @@ func TestPipeIsReadToItsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, in := program.Feed(t, nil, args...)
-			p.WaitFor("serving metrics") // the start is over
+			p.WaitFor("serving metrics") // the start is complete
 			p.Signal(syscall.SIGINT)
 			p.WaitFor("msg=stopping")
 			in.Write(content)
@@ -57,15 +57,15 @@ func TestPipeIsReadToItsEnd(t *testing.T) {
 	f("one lane", content, program.ExitOK, 40, metrics, "--workers=1")
 	f("at the pace of the recording", content, program.ExitOK, 40, metrics, "--speed=0.0000001")
 	f("compressed", zipped.Bytes(), program.ExitOK, 40, metrics)
-	f("before a file", content, program.ExitUndelivered, 40, metrics, "--speed=0.0000001", file) // at this pace the pipe is read once the file is not
+	f("before a file", content, program.ExitUndelivered, 40, metrics, "--speed=0.0000001", file) // at this speed the pipe is read as soon as the file is interrupted
 }
 
-// nextSignal is when a repeated signal counts as another one: within half a second it
-// counts as the same.
+// nextSignal is the time after which a repeated signal counts as a second one: within
+// half a second it counts as the same.
 const nextSignal = 750 * time.Millisecond
 
-// A pipe that does not end is left when the grace time is over, or at a second
-// signal; what came through it by then is delivered.
+// TestPipeThatDoesNotEnd: the sensor stops reading such a pipe at the end of the grace
+// time, or at a second signal. What it has read by then is delivered.
 func TestPipeThatDoesNotEnd(t *testing.T) {
 	f := func(name, grace string, second bool, says string) {
 		t.Run(name, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 	f("second signal", "1m", true, "second signal: leaving at once")
 }
 
-// Nor does a pipe that does not end keep the sensor from leaving where an output
-// takes nothing: the grace time ends both waits.
+// TestPipeThatDoesNotEndAndOutputThatIsDown: the grace time ends both waits, for a pipe
+// that does not end and for an output that accepts nothing.
 func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
 	t.Parallel()
 	port := lab.FreePort(t, "tcp")
@@ -108,11 +108,11 @@ func TestPipeThatDoesNotEndAndOutputThatIsDown(t *testing.T) {
 	}
 }
 
-// A stop while outputs are tried out does not cost what a pipe holds: it is read
-// within the grace time, and goes to the spool.
+// TestStopWhileOutputsAreTriedOut: a stop while outputs are checked does not lose what a
+// pipe holds. It is read within the grace time, and goes to the spool.
 func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // says nothing
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	}
 	defer c.Close()
 	p.Signal(syscall.SIGTERM)
-	p.WaitFor("msg=stopping") // with all of the grace time to come
+	p.WaitFor("msg=stopping") // the grace time has just begun
 	in.Write(packets.Queries(40)[24:])
 	in.Close()
 	r := p.Wait(await.Limit)
@@ -133,7 +133,8 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	r.ExpectLog(t, "not delivered: 80 wait in the spool (psql)")
 }
 
-// A named pipe that nobody writes to holds nothing: a stop does not wait for it.
+// TestStopWhileAPipeIsOpened: a named pipe without a writer holds nothing, so a stop does
+// not wait for it.
 func TestStopWhileAPipeIsOpened(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -145,11 +146,11 @@ func TestStopWhileAPipeIsOpened(t *testing.T) {
 	p.Stop().Expect(t, program.ExitOK)
 }
 
-// TestInterruptedReplay says what was not read: which file, up to where, and which
-// were never opened; with its own exit status, so that nobody removes them.
+// TestInterruptedReplay: the sensor says which file was read up to where, and which files
+// were never opened. It exits with a status of its own, so that no script removes them.
 func TestInterruptedReplay(t *testing.T) {
 	content := packets.Queries(2)
-	second := len(content) - (len(content)-24)/2 // both records are of one length
+	second := len(content) - (len(content)-24)/2 // both records have one length
 	binary.LittleEndian.PutUint32(content[second:], 1700000600)
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
@@ -179,12 +180,12 @@ func TestInterruptedReplay(t *testing.T) {
 		fmt.Sprintf("dnsmonster-sensor: interrupted: %s was read up to offset %d in the decompressed data, about 99%% of the file", compressed, second))
 }
 
-// TestInterruptedWhileOutputsWait stops a replay at full speed whose output takes
-// nothing: both what was not read and what was not delivered is said.
+// TestInterruptedWhileOutputsWait stops a replay at full speed whose output accepts
+// nothing: the sensor names what was not read, and what was not delivered.
 func TestInterruptedWhileOutputsWait(t *testing.T) {
 	t.Parallel()
 	path := packets.TempFile(t, packets.Queries(400_000))
-	cmd, _ := stalled(t, path, path, "--grace=100ms")
+	cmd, _ := startStalled(t, path, path, "--grace=100ms")
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
 	r := program.Result{Code: cmd.ProcessState.ExitCode(), Log: fmt.Sprint(cmd.Stderr)}
@@ -192,8 +193,9 @@ func TestInterruptedWhileOutputsWait(t *testing.T) {
 	r.ExpectLog(t, "\ndnsmonster-sensor: not delivered: ", "\ndnsmonster-sensor: interrupted: "+path+" was read up to offset ", "never opened: "+path)
 }
 
-// silentServer takes requests, tells of each, and answers when it is let go.
-func silentServer(t *testing.T, answer string) (url string, asked <-chan struct{}, letGo func()) {
+// newHeldServer starts an HTTP server that reports each request on asked, and answers
+// after release.
+func newHeldServer(t *testing.T, answer string) (url string, asked <-chan struct{}, release func()) {
 	t.Helper()
 	requests, let := make(chan struct{}, 10), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -208,18 +210,18 @@ func silentServer(t *testing.T, answer string) (url string, asked <-chan struct{
 	return s.URL, requests, func() { close(let) }
 }
 
-// TestSignalsDuringTheStart: a stop while a list is fetched is a clean stop, with
-// books and without a word on the list; a reload is done behind the start.
+// TestSignalsDuringTheStart: a stop while a list is fetched is an orderly stop, with
+// ledgers, and without an error about the list. A reload is done after the start.
 func TestSignalsDuringTheStart(t *testing.T) {
 	path := packets.TempFile(t, packets.Queries(10))
 	t.Run("stop", func(t *testing.T) {
 		t.Parallel()
-		url, asked, _ := silentServer(t, "")
+		url, asked, _ := newHeldServer(t, "")
 		p := program.Start(t, nil, "replay", path, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
 		<-asked
 		p.Signal(syscall.SIGHUP)
 		r := p.Stop()
-		r.Expect(t, program.ExitUndelivered) // of the file
+		r.Expect(t, program.ExitUndelivered) // the file was not read
 		r.ExpectLog(t, "stopped during the start", "\ndnsmonster-sensor: interrupted: never opened: "+path+"\n")
 		if strings.Contains(r.Log, "--skipdomainsfile") {
 			t.Errorf("the list is not to blame:\n%s", r.Log)
@@ -227,12 +229,12 @@ func TestSignalsDuringTheStart(t *testing.T) {
 	})
 	t.Run("reload", func(t *testing.T) {
 		t.Parallel()
-		url, asked, letGo := silentServer(t, "h1.example.org\n")
+		url, asked, release := newHeldServer(t, "h1.example.org\n")
 		p, in := program.Feed(t, nil, "--stdoutoutputtype=2", "--skipdomainsfile="+url)
 		<-asked
 		p.Signal(syscall.SIGHUP)
 		p.Signal(syscall.SIGHUP)
-		letGo()
+		release()
 		p.WaitFor("msg=reloaded changed=nothing")
 		in.Write(packets.Queries(10))
 		in.Close()
@@ -241,14 +243,14 @@ func TestSignalsDuringTheStart(t *testing.T) {
 			t.Errorf("%d records, want all but one of 10", got)
 		}
 	})
-	t.Run("pipe", func(t *testing.T) { // what it delivers is there, and read
+	t.Run("pipe", func(t *testing.T) { // what it delivers is read
 		t.Parallel()
-		url, asked, letGo := silentServer(t, "h1.example.org\n")
+		url, asked, release := newHeldServer(t, "h1.example.org\n")
 		p, in := program.Feed(t, packets.Queries(10), "--stdoutoutputtype=2", "--skipdomainsfile="+url, "--grace=1m")
 		<-asked
 		p.Signal(syscall.SIGINT)
 		in.Close()
-		letGo()
+		release()
 		p.Wait(time.Minute).Expect(t, program.ExitOK)
 		if got := program.Count(t, p.RecordsFile).Total(); got != 9 {
 			t.Errorf("%d records, want all but one of 10", got)
@@ -261,13 +263,13 @@ func TestSignalsDuringTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := program.Start(t, nil, "run", "--config="+fifo)
-		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the sensor waits for what comes
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // the sensor waits for a writer
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Close()
 		p.Signal(syscall.SIGHUP)
-		for running := true; running; { // on a busy machine two may be one to the sensor
+		for running := true; running; { // on a busy machine two signals may count as one
 			p.Cmd.Process.Signal(syscall.SIGTERM)
 			select {
 			case <-p.Done:
@@ -281,12 +283,12 @@ func TestSignalsDuringTheStart(t *testing.T) {
 	})
 }
 
-// TestStopDuringTheStartOfACapture: nothing was captured and nothing is lost, so
-// the exit status is 0; what was captured and cannot be filtered is abandoned.
+// TestStopDuringTheStartOfACapture: if nothing was captured, nothing is lost and the exit
+// status is 0. Messages that were captured and cannot be filtered are abandoned.
 func TestStopDuringTheStartOfACapture(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	away := l.Server.V4.Next().Next().Next().Next() // nobody has this address: the dialer waits for seconds
+	away := l.Server.V4.Next().Next().Next().Next() // an unused address: the dialer waits for seconds
 	args := []string{"--stdoutoutputtype=2", "--skipdomainsfile=http://" + away.String() + "/list", "--grace=300ms"}
 	p := program.Attach(t, l.Server, args...)
 	p.Signal(syscall.SIGHUP)
@@ -307,10 +309,11 @@ func TestStopDuringTheStartOfACapture(t *testing.T) {
 	}
 }
 
-// A command that does not capture ends at a signal as any program does.
+// TestSignalsOfOtherCommands: a signal ends a command that does not capture as it ends
+// any program.
 func TestSignalsOfOtherCommands(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
-		cmd := program.Command(nil, "--manpage") // more than the pipe holds: it waits for a reader
+		cmd := program.Command(nil, "--manpage") // more than a pipe holds: the command waits for a reader
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

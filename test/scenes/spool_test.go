@@ -14,13 +14,13 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// nobody is an endpoint of PostgreSQL where nobody listens.
+// nobody is a PostgreSQL endpoint where nobody listens.
 func nobody(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("postgres://user@127.0.0.1:%d/dns?sslmode=disable", lab.FreePort(t, "tcp"))
 }
 
-// spooling is a command line of an output that cannot deliver, with a spool.
+// spooling is a command line with a spool and an output that cannot deliver.
 func spooling(t *testing.T, dir, file string, more ...string) []string {
 	t.Helper()
 	return append([]string{
@@ -29,9 +29,8 @@ func spooling(t *testing.T, dir, file string, more ...string) []string {
 	}, more...)
 }
 
-// TestSpoolKeepsWhatIsLeft: what a stop leaves undelivered is on disk, in the
-// books, in the last line and in the exit status, and the next start counts it
-// in.
+// TestSpoolKeepsWhatIsLeft: what is undelivered at a stop is on disk, and shows in the
+// ledgers, in the last line and in the exit status. The next start counts it as in.
 func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
@@ -56,8 +55,8 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 	}
 }
 
-// TestSpoolCannotBeUsed: what is wrong with the folder is an error before
-// anything is captured.
+// TestSpoolCannotBeUsed: a folder that cannot be used is an error before the capture
+// starts.
 func TestSpoolCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	file := packets.TempFile(t, packets.Queries(10))
@@ -79,25 +78,25 @@ func TestSpoolCannotBeUsed(t *testing.T) {
 	f("psql is in use by another process (pid ", dir)
 	p.Cmd.Process.Signal(syscall.SIGKILL)
 	<-p.Done
-	p = program.Start(t, nil, spooling(t, dir, file)...) // a killed process keeps nothing from it
+	p = program.Start(t, nil, spooling(t, dir, file)...) // a killed process does not prevent that
 	p.WaitFor("held 10,")
 	p.Stop().Expect(t, program.ExitUndelivered)
 }
 
-// TestPacketLimit bounds what an output keeps in memory by its number.
+// TestPacketLimit bounds how many records an output holds in memory.
 func TestPacketLimit(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(3000))
 	p := program.Start(t, nil, "replay", file, "--psqloutputtype=1", "--psqlendpoint="+nobody(t), "--psqlbatchsize=100", "--packetlimit=50", "--workers=1", "--grace=100ms", "--stats=100ms")
 	p.WaitFor("output fails")
-	p.WaitFor("held 75,") // two batches wait, and one for room: the lane reads no further
+	p.WaitFor("held 75,") // two batches wait, a third one for space: the lane stops reading
 	p.Stop().Expect(t, program.ExitUndelivered)
 	if strings.Contains(p.Log(), "held 1") {
 		t.Errorf("more is held than the limit of 50 and a batch:\n%s", p.Log())
 	}
 }
 
-// TestSpoolCommand: what waits can be looked at, saved in every format and
-// thrown away while the sensor is stopped; a running one is not disturbed.
+// TestSpoolCommand: while the sensor is stopped, spooled records can be listed, exported
+// in every format, and dropped. A running sensor is not disturbed.
 func TestSpoolCommand(t *testing.T) {
 	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
@@ -121,7 +120,7 @@ func TestSpoolCommand(t *testing.T) {
 	if err := os.WriteFile(config, []byte("spooldir = "+dir+"\ndevname = eth0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // what is exported stays
+	for range 2 { // an export removes nothing
 		lines := strings.Split(strings.TrimSpace(program.Output(t, 0, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
 		if len(lines) != 3000 {
 			t.Fatalf("%d lines exported, want 3000", len(lines))
@@ -169,8 +168,8 @@ func TestSpoolCommand(t *testing.T) {
 	program.Output(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
 }
 
-// TestSpoolDamagedBetweenRuns: what is damaged while no sensor runs is in the
-// books of the run that finds it, in the log and in its exit status, once.
+// TestSpoolDamagedBetweenRuns: the run that finds damage done while no sensor ran shows it
+// in its ledgers, its log and its exit status, once.
 func TestSpoolDamagedBetweenRuns(t *testing.T) {
 	t.Parallel()
 	dir, file := filepath.Join(t.TempDir(), "spool"), packets.TempFile(t, packets.Queries(3000))
@@ -178,7 +177,7 @@ func TestSpoolDamagedBetweenRuns(t *testing.T) {
 	p.WaitFor("held 3000,")
 	p.Stop().Expect(t, program.ExitUndelivered)
 	spoil(t, dir)
-	if err := os.Rename(filepath.Join(dir, "psql"), filepath.Join(dir, "file")); err != nil { // an output that delivers
+	if err := os.Rename(filepath.Join(dir, "psql"), filepath.Join(dir, "file")); err != nil { // the spool of an output that works
 		t.Fatal(err)
 	}
 	out := t.TempDir()
@@ -186,13 +185,13 @@ func TestSpoolDamagedBetweenRuns(t *testing.T) {
 		t.Helper()
 		r := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), "--spooldir="+dir, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
 		if b := r.Ledgers["delivery file"]; r.Code != code || b["in"] != in || b["delivered"] != delivered || b["spool_damaged"] != damaged || b["unaccounted"] != 0 {
-			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, damaged %d:\n%s", r.Code, b, code, in, delivered, damaged, r.Log)
+			t.Errorf("exit status %d, ledger %v; want %d, in %d, delivered %d, damaged %d:\n%s", r.Code, b, code, in, delivered, damaged, r.Log)
 		}
 		if damaged > 0 != strings.Contains(r.Log, "level=ERROR msg=\"the spool is damaged") {
 			t.Errorf("%d damaged; the log:\n%s", damaged, r.Log)
 		}
 	}
-	if err := os.Chmod(out, 0o777); err != nil { // a start that fails counts nothing
+	if err := os.Chmod(out, 0o777); err != nil { // a start that fails must not count anything
 		t.Fatal(err)
 	}
 	program.Output(t, program.ExitUsage, "say --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)

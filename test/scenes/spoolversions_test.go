@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// recordsIn are the lines of all files of a folder, sorted.
+// recordsIn returns the lines of all files in a folder, sorted.
 func recordsIn(t *testing.T, dir string) (lines []string) {
 	t.Helper()
 	names, _ := filepath.Glob(filepath.Join(dir, "*"))
@@ -29,7 +29,7 @@ func recordsIn(t *testing.T, dir string) (lines []string) {
 	return lines
 }
 
-// storedSpool is a copy of a folder in testdata as the spool of the output file.
+// storedSpool copies a folder of testdata as the spool of the output file.
 func storedSpool(t *testing.T, name string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -42,9 +42,8 @@ func storedSpool(t *testing.T, name string) (dir string) {
 	return dir
 }
 
-// TestSpoolOfVersion1: what the last build of layout version 1 has left in its spool,
-// after a capture file of 60 queries, is delivered: the records that a
-// run without an outage makes of the file, each once.
+// TestSpoolOfVersion1: a spool that the last build with layout version 1 left after a
+// capture file of 60 queries is delivered: each record of the file once.
 func TestSpoolOfVersion1(t *testing.T) {
 	direct, out := t.TempDir(), t.TempDir()
 	program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(60)), "--fileoutputtype=1", "--fileoutputpath="+direct).Wait(20*time.Second).Expect(t, 0)
@@ -63,7 +62,7 @@ func TestSpoolOfVersion1(t *testing.T) {
 	r := program.Start(t, nil, "replay", packets.TempFile(t, packets.QueriesFrom(60, 1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
 	r.Expect(t, 0)
 	if b := r.Ledgers["delivery file"]; b["in"] != 61 || b["delivered"] != 61 || b["unaccounted"] != 0 {
-		t.Errorf("books %v; want 61 in and delivered", b)
+		t.Errorf("ledger %v; want 61 in and delivered", b)
 	}
 	got := recordsIn(t, out)
 	got = slices.DeleteFunc(got, func(line string) bool { return strings.Contains(line, `"h60.example.org."`) })
@@ -72,9 +71,9 @@ func TestSpoolOfVersion1(t *testing.T) {
 	}
 }
 
-// TestSpoolOfANewerBuild: blocks that this build cannot read keep nothing else from
-// being delivered; they are in the log, in the books and in the exit status, once,
-// in ls and export, and stay.
+// TestSpoolOfANewerBuild: blocks that this build cannot read do not delay others. They
+// show in the log, the ledgers and the exit status, once, and in ls and export, and
+// stay.
 func TestSpoolOfANewerBuild(t *testing.T) {
 	dir := storedSpool(t, "spool-v1")
 	segment := filepath.Join(dir, "file", "0000000100000000.blocks")
@@ -96,7 +95,7 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 		t.Helper()
 		r := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
 		if b := r.Ledgers["delivery file"]; r.Code != code || b["in"] != in || b["delivered"] != delivered || b["spool_unreadable"] != unreadable || b["spool_damaged"] != 0 || b["unaccounted"] != 0 {
-			t.Errorf("exit status %d, books %v; want %d, in %d, delivered %d, unreadable %d:\n%s", r.Code, b, code, in, delivered, unreadable, r.Log)
+			t.Errorf("exit status %d, ledger %v; want %d, in %d, delivered %d, unreadable %d:\n%s", r.Code, b, code, in, delivered, unreadable, r.Log)
 		}
 		if !strings.Contains(r.Log, text) {
 			t.Errorf("the log lacks %q:\n%s", text, r.Log)

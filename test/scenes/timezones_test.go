@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestTimeZonesWithoutADatabase: an image may hold nothing but the program.
+// TestTimeZonesWithoutADatabase: a container image may hold only the program.
 func TestTimeZonesWithoutADatabase(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it hides the database of time zones")
