@@ -3,15 +3,15 @@ package bpf
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/test/lab/namespace"
 )
 
 // inNamespace moves the test's thread into a network namespace of its own, with
@@ -19,24 +19,7 @@ import (
 func inNamespace(t *testing.T) {
 	t.Helper()
 	needRoot(t)
-	runtime.LockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		runtime.UnlockOSThread()
-		t.Skipf("no network namespace can be made: %v", err)
-	}
-	t.Cleanup(func() {
-		ns.Close()
-		// A thread that cannot go back ends with the test's goroutine.
-		if netns.Set(old) == nil {
-			runtime.UnlockOSThread()
-		}
-		old.Close()
-	})
+	namespace.Enter(t)
 	up(t, "lo")
 	for _, set := range []string{"all", "default"} {
 		// The file belongs to the namespace of the thread that opens it.
