@@ -7,7 +7,7 @@ import (
 
 const second = int64(1e9)
 
-// player gives packets to a clock, and knows how much it has moved.
+// player plays packets to a clock, and knows how far it has moved.
 type player struct {
 	c     Clock
 	begin int64
@@ -22,7 +22,7 @@ func (p *player) play(number uint32, seconds ...float64) {
 // moved is in seconds.
 func (p *player) moved() float64 { return float64(p.c.now-p.begin) / 1e9 }
 
-// run is n times from first on, in steps of width.
+// run is n times, width apart, starting at first.
 func run(first, width float64, n int) (times []float64) {
 	for i := range n {
 		times = append(times, first+float64(i)*width)
@@ -61,7 +61,7 @@ func TestClock(t *testing.T) {
 		p.play(0, run(0, 0.1, 101)...)
 		p.play(0, run(3600, 0.1, 132)...)
 	})
-	f("an older file behind it", 19, 21, func(p *player) {
+	f("an older file after it", 19, 21, func(p *player) {
 		p.play(0, run(0, 0.1, 101)...)
 		p.play(0, run(-1e7, 0.1, 132)...)
 	})
@@ -97,7 +97,7 @@ func TestClock(t *testing.T) {
 			p.play(0, s)
 		}
 	})
-	f("three interfaces, one of them silent for a while", 120, 121, func(p *player) {
+	f("three interfaces, one of them idle for a while", 120, 121, func(p *player) {
 		for _, s := range run(0, 0.1, 1201) {
 			p.play(0, s)
 			p.play(1, s-37)
@@ -114,8 +114,8 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// TestBefore: how old is what came before, within and after a pause, and that it
-// is told when the pause is believed and not earlier.
+// TestBefore: the age of what arrived before, within and after a pause, which counts once
+// the pause is accepted as a step and not earlier.
 func TestBefore(t *testing.T) {
 	p := &player{}
 	p.play(0, run(0, 0.5, 20)...)
@@ -130,7 +130,7 @@ func TestBefore(t *testing.T) {
 			t.Errorf("%s, stamp %d: longer than %v s: %v, want %v", when, stamp, seconds, got, old)
 		}
 	}
-	f("before it is believed", early, 1, false)
+	f("before the step", early, 1, false)
 	p.play(0, run(300.2, 0.01, 400)...) // up to 304.2
 	f("before the pause", early, 293, true)
 	f("before the pause", early, 300, false)
@@ -153,12 +153,12 @@ func TestBefore(t *testing.T) {
 	f("the last packet", last, 60, true)
 }
 
-// TestEndsOfTime: times at the ends of what they can be do no harm.
+// TestEndsOfTime: the smallest and largest times do not set the clock back.
 func TestEndsOfTime(t *testing.T) {
 	var c Clock
 	for range 3 {
 		for _, at := range []int64{math.MaxInt64, math.MinInt64, 1, -1, math.MaxInt64 - 1} {
-			for range packets + 1 {
+			for range stepPackets + 1 {
 				before := c.Stamp()
 				c.Observe(0, at)
 				if c.Stamp() < before || c.Before(second) > c.Stamp() {
@@ -169,7 +169,7 @@ func TestEndsOfTime(t *testing.T) {
 	}
 }
 
-// TestManyInterfaces: a file that declares very many does not take memory for all.
+// TestManyInterfaces: the memory for a file with very many interfaces is bounded.
 func TestManyInterfaces(t *testing.T) {
 	var c Clock
 	begin := c.now
@@ -184,8 +184,8 @@ func TestManyInterfaces(t *testing.T) {
 	}
 }
 
-// TestSteady: a clock that is set does not follow packets.
-func TestSteady(t *testing.T) {
+// TestSet: a clock that is set does not follow packets.
+func TestSet(t *testing.T) {
 	var c Clock
 	c.Set(5)
 	for i := range int64(100) {
@@ -215,7 +215,7 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzClock: whatever times packets have, the clock goes forward alone.
+// FuzzClock: whatever times packets have, the clock only goes forward.
 func FuzzClock(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 1, 37, 0, 0, 1, 255})
 	f.Add([]byte("10\xc1\xe6\xfd1y00020\xf21z0"))

@@ -1,6 +1,9 @@
-// Package dedup recognises a packet that was seen before: by another mirror
-// port, on another interface, on its way out of a host and into it. A client
-// that sends its query again is not a duplicate, on IPv4: the IP id differs.
+// Package dedup recognises a packet that was captured before: at another mirror port, on
+// another interface, or both on its way out of a host and into another.
+//
+// In: addresses, ports, IP ID and payload of each packet. Out: whether it was seen within
+// the window. A retransmitted query of IPv4 is not a duplicate: its IP ID differs. It
+// imports none of our packages. Its tests need no data.
 package dedup
 
 import (
@@ -14,25 +17,25 @@ type Config struct {
 	Entries int   // packets remembered; default 65,536
 }
 
-// Packet is what two sightings of one packet have in common.
+// Packet is what all captures of one packet have in common, and the time of one.
 type Packet struct {
 	Src, Dst         []byte // 4 or 16 bytes
 	SrcPort, DstPort uint16
 	Proto            uint8
-	ID               uint16 // IPv4: the IP id; else 0
-	Seq              uint32 // TCP: equal bytes at another place are other bytes
+	ID               uint16 // IPv4: the IP ID; else 0
+	Seq              uint32 // TCP: equal bytes elsewhere in the stream are no duplicate
 	Data             []byte
 	Time             int64
 }
 
-// Table remembers the packets of the last window, by a keyed hash that a sender
-// cannot aim at. It is for one goroutine.
+// Table remembers the packets of the last window by a keyed hash, so that a sender
+// cannot provoke collisions. It is for one goroutine.
 type Table struct {
 	window  int64
 	seed    maphash.Seed
 	entries []entry // a ring: the oldest is overwritten
 	heads   []int32 // per bucket, the newest entry + 1
-	at      int
+	next    int     // the entry to overwrite next
 	early   uint64
 	scratch [64]byte
 }
@@ -62,12 +65,12 @@ func New(cfg Config) *Table {
 	}
 }
 
-// Early counts the packets that were forgotten within the window for lack of
-// room: so many duplicates can have passed.
+// Early is the number of packets that were forgotten within the window for lack of room:
+// that many duplicates may have been missed.
 func (t *Table) Early() uint64 { return t.early }
 
-// Seen reports whether the packet was seen within the window before, and
-// remembers it otherwise. Sightings may be out of order in time.
+// Seen reports whether the packet was seen before, within the window. If not, it
+// remembers the packet. Packets may be out of order in time.
 func (t *Table) Seen(p *Packet) bool {
 	sum := t.sum(p)
 	bucket := &t.heads[sum&uint64(len(t.heads)-1)]
@@ -78,9 +81,9 @@ func (t *Table) Seen(p *Packet) bool {
 		}
 		i = e.next
 	}
-	at := t.at
-	if t.at++; t.at == len(t.entries) {
-		t.at = 0
+	at := t.next
+	if t.next++; t.next == len(t.entries) {
+		t.next = 0
 	}
 	t.forget(at, p.Time)
 	t.entries[at] = entry{sum: sum, time: p.Time, next: *bucket, used: true}
@@ -88,7 +91,7 @@ func (t *Table) Seen(p *Packet) bool {
 	return false
 }
 
-// forget takes an entry out of its bucket.
+// forget removes an entry, if it is used, from its bucket.
 func (t *Table) forget(at int, now int64) {
 	e := &t.entries[at]
 	if !e.used {
@@ -104,6 +107,7 @@ func (t *Table) forget(at int, now int64) {
 	*link = e.next
 }
 
+// sum hashes all of p but its time.
 func (t *Table) sum(p *Packet) uint64 {
 	b := append(t.scratch[:0], p.Src...)
 	b = append(b, p.Dst...)

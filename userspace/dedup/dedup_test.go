@@ -12,7 +12,7 @@ func sample() Packet {
 	}
 }
 
-// TestDefect14Key: two mirror ports collapse, a true retransmission stays.
+// TestDefect14Key: a packet captured twice is a duplicate, a retransmission is not.
 func TestDefect14Key(t *testing.T) {
 	f := func(name string, want bool, change func(*Packet)) {
 		t.Helper()
@@ -31,12 +31,12 @@ func TestDefect14Key(t *testing.T) {
 	f("after 50 ms", false, func(p *Packet) { p.Time += 50e6 + 1 })
 	f("50 ms earlier", true, func(p *Packet) { p.Time -= 50e6 })
 	f("long before", false, func(p *Packet) { p.Time -= 60e6 })
-	f("another IP id", false, func(p *Packet) { p.ID++ })
+	f("another IP ID", false, func(p *Packet) { p.ID++ })
 	f("source", false, func(p *Packet) { p.Src = []byte{192, 0, 2, 2} })
 	f("destination", false, func(p *Packet) { p.Dst = []byte{192, 0, 2, 2} })
 	f("source port", false, func(p *Packet) { p.SrcPort++ })
 	f("destination port", false, func(p *Packet) { p.DstPort++ })
-	f("the way back", false, func(p *Packet) {
+	f("reversed", false, func(p *Packet) {
 		p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
 	})
 	f("protocol", false, func(p *Packet) { p.Proto = 6 })
@@ -45,8 +45,8 @@ func TestDefect14Key(t *testing.T) {
 	f("fewer bytes", false, func(p *Packet) { p.Data = p.Data[:10] })
 }
 
-// TestDefect14Bounded: the table does not grow, says what it forgot too soon,
-// and still knows the newest packets.
+// TestDefect14Bounded: the table does not grow, counts what it forgot too early, and
+// knows the newest packets.
 func TestDefect14Bounded(t *testing.T) {
 	const entries = 100
 	table := New(Config{Entries: entries})
@@ -102,8 +102,8 @@ func BenchmarkSeen(b *testing.B) {
 	}
 }
 
-// TestEarlyWithTwoClocks: what is forgotten is within the window, or it is not, by
-// whichever clock is ahead.
+// TestEarlyWithTwoClocks: a packet that is forgotten outside of the window is not early,
+// whichever of two clocks is ahead.
 func TestEarlyWithTwoClocks(t *testing.T) {
 	table := New(Config{Window: 100, Entries: 1})
 	p := sample()
@@ -117,8 +117,8 @@ func TestEarlyWithTwoClocks(t *testing.T) {
 	}
 }
 
-// TestSumsAreKeyed: no two tables put the same packet into the same place, so that
-// a sender cannot aim at one.
+// TestSumsAreKeyed: two tables hash a packet differently, so that a sender cannot provoke
+// collisions.
 func TestSumsAreKeyed(t *testing.T) {
 	p := sample()
 	a, b := New(Config{}), New(Config{})
@@ -128,24 +128,24 @@ func TestSumsAreKeyed(t *testing.T) {
 	}
 }
 
-// FuzzSeen plays sightings from a small set of packets and compares with a plain
-// list of all: nothing is taken for another packet or for one outside of the
-// window, and what was not forgotten early is found.
+// FuzzSeen plays packets from a small set and compares with a plain list of all: no
+// packet is taken for another one or for one outside of the window, and each that was
+// not forgotten early is recognised.
 func FuzzSeen(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 9, 60, 0, 0}, uint8(3))
 	f.Add([]byte("0123456789012345678901234567890123456789"), uint8(1))
 	f.Fuzz(func(t *testing.T, script []byte, entries uint8) {
 		const window = 100
 		table := New(Config{Window: window, Entries: int(entries) + 1})
-		type sighting struct {
+		type capture struct {
 			which byte
 			time  int64
 		}
-		var kept []sighting
+		var kept []capture
 		for now := int64(0); len(script) >= 2; script = script[2:] {
 			p, which := sample(), script[0]
 			p.SrcPort, p.ID, p.Data = uint16(which>>6), uint16(which>>4&3), p.Data[:which&15]
-			now += int64(script[1]) - 64 // sightings may be out of order
+			now += int64(script[1]) - 64 // packets may be out of order
 			p.Time = now
 			before := false
 			for _, k := range kept {
@@ -157,12 +157,12 @@ func FuzzSeen(f *testing.F) {
 			case seen && !before:
 				t.Fatalf("packet %d at %d counts as seen", which, now)
 			case !seen && before && len(kept) <= int(entries)+1:
-				t.Fatalf("packet %d at %d is not known any more", which, now)
+				t.Fatalf("packet %d at %d is forgotten", which, now)
 			case table.Early() > early+1 || seen && table.Early() != early:
 				t.Fatalf("%d forgotten early, then %d", early, table.Early())
 			}
 			if !seen {
-				kept = append(kept, sighting{which, now})
+				kept = append(kept, capture{which, now})
 			}
 		}
 	})

@@ -2,8 +2,8 @@ package packet
 
 import "encoding/binary"
 
-// The lane hash. The kernel program (bpf/hash.h) computes the same; a test
-// compares the two. It is symmetric: a query and its response hash alike.
+// Constants of the lane hash. The kernel program (bpf/hash.h) computes the same hash, and
+// a test compares the two. It is symmetric: a query and its response have one hash.
 const (
 	hashK1 = 0x9e3779b97f4a7c15
 	hashK2 = 0xc2b2ae3d27d4eb4f
@@ -12,27 +12,27 @@ const (
 	hashK5 = 0xd6e8feb86659fd93
 )
 
-// Hash is a lane hash. Its upper half chooses the lane, its lower half what is
-// sampled, so that the one does not skew the other.
+// Hash is a lane hash. Its upper half chooses the lane, and its lower half decides
+// sampling, so that neither skews the other.
 type Hash uint64
 
-// HashPair hashes a pair of addresses: for TCP and for fragments. Both are 4
-// or both 16 bytes.
+// HashPair hashes a pair of addresses, for TCP and for fragments. Both are 4 bytes or
+// both are 16.
 func HashPair(src, dst []byte) Hash {
 	return finish(sumPair(fold(src), fold(dst)))
 }
 
-// HashFlow hashes addresses and ports: for whole UDP datagrams.
+// HashFlow hashes addresses and ports, for whole UDP datagrams.
 func HashFlow(src, dst []byte, sport, dport uint16) Hash {
 	return hashFlow(fold(src), fold(dst), sport, dport)
 }
 
-// HashFlow4 and HashFlow6 are HashFlow for callers that know the family.
+// HashFlow4 is HashFlow for callers that know that the addresses are of IPv4.
 func HashFlow4(src, dst *[4]byte, sport, dport uint16) Hash {
 	return hashFlow(fold4(src), fold4(dst), sport, dport)
 }
 
-// HashFlow6 is for IPv6.
+// HashFlow6 is likewise for IPv6.
 func HashFlow6(src, dst *[16]byte, sport, dport uint16) Hash {
 	return hashFlow(fold6(src), fold6(dst), sport, dport)
 }
@@ -66,5 +66,5 @@ func finish(h uint64) Hash {
 // Lane chooses one of n lanes.
 func (h Hash) Lane(n int) int { return int(uint64(h) >> 32 * uint64(n) >> 32) }
 
-// Sampled reports whether a ratio keeps what has this hash.
+// Sampled reports whether sampling at a ratio keeps packets with this hash.
 func (h Hash) Sampled(r Ratio) bool { return r.Of == 0 || uint32(h)%r.Of < r.Keep }

@@ -1,19 +1,24 @@
-// Package packet holds what every capture backend hands to the workers: one
-// frame, when and where it was seen, and how much of it there is; or one DNS message
-// that comes without a frame.
+// Package packet holds what every source hands to the workers: a frame, when and where
+// it was seen, and how much of it was captured; or a DNS message that comes without a
+// frame.
+//
+// In and out: nothing but these types, and what all steps need to know of them: link
+// types, tunnels and transports, each in one table; the hash that chooses a lane; and
+// the store of what reassembly keeps. It imports none of our packages. Its tests need no
+// data.
 package packet
 
-// Direction is the packet's, as seen by the host that captures.
+// Direction is a packet's direction, as the capturing host sees it.
 type Direction uint8
 
-// Directions. Files mostly do not know theirs.
+// Directions. Most files do not have one.
 const (
 	DirectionUnknown Direction = iota
 	DirectionIn
 	DirectionOut
 )
 
-// String gives the word that records use, "" where the direction is unknown.
+// String returns the word in records, "" if the direction is unknown.
 func (d Direction) String() string {
 	switch d {
 	case DirectionIn:
@@ -24,8 +29,8 @@ func (d Direction) String() string {
 	return ""
 }
 
-// Ratio is a sampling ratio: Keep of every Of packets were let through. The
-// zero value, like 1:1, means that nothing was left out.
+// Ratio is a sampling ratio: Keep of every Of packets passed. The zero value, like 1:1,
+// means that all did.
 type Ratio struct{ Keep, Of uint32 }
 
 // Packet is one captured frame. Data is borrowed from the lane that read it and
@@ -33,25 +38,25 @@ type Ratio struct{ Keep, Of uint32 }
 type Packet struct {
 	Data      []byte // starts with the header that Link names
 	Time      int64  // nanoseconds since the Unix epoch
-	WireLen   uint32 // bytes on the wire; more than len(Data) where the capture cut
-	Interface uint32 // live: the kernel's ifindex; files: the same for all packets of one interface
-	Sample    Ratio  // what the kernel left out before this packet
+	WireLen   uint32 // bytes on the wire; more than len(Data) if the capture cut the frame
+	Interface uint32 // live: the kernel's ifindex; files: a number for each interface
+	Sample    Ratio  // at which the kernel sampled this packet
 	Link      LinkType
-	VLAN      uint16 // the tag that the kernel had taken out of the bytes: TCI, valid if HasVLAN
+	VLAN      uint16 // TCI of the tag that the kernel removed from Data, if HasVLAN
 	HasVLAN   bool
 	Direction Direction
-	Segment   uint16 // payload bytes per wire packet, where the kernel shows several as one (GSO, GRO); else 0
+	Segment   uint16 // payload bytes per wire packet, if the kernel shows several as one (GSO, GRO); else 0
 }
 
-// Batch is a caller-owned set of packets and messages that a lane fills. They are
-// valid until the next Read with this batch. Most sources bring packets alone; of one
-// that brings both, a batch's packets are handled first.
+// Batch is a caller-owned set of packets and messages that a lane fills. They are valid
+// until the next Read with this batch. Most sources bring only packets. Where a source
+// brings both, a batch's packets are handled first.
 type Batch struct {
 	Packets  []Packet
 	Messages []Message
 }
 
-// Len is how many packets and messages there are.
+// Len is the number of packets and messages.
 func (b *Batch) Len() int { return len(b.Packets) + len(b.Messages) }
 
 // Cut returns how many bytes of the frame the capture left out.

@@ -3,8 +3,8 @@ package packet
 // Proto is what carried a DNS message.
 type Proto uint8
 
-// Carriers. The zero value is not used. The numbers are stored: new ones go
-// behind.
+// Carriers. The zero value is not used. The numbers are stored in spools: new ones go to
+// the end.
 const (
 	UDP Proto = 1 + iota
 	TCP
@@ -15,15 +15,15 @@ const (
 	DNSCryptTCP // DNSCrypt over TCP
 )
 
-// Protos is how many there are; the last one's number.
+// Protos is the number of carriers, and the highest one's number.
 const Protos = int(DNSCryptTCP)
 
 var protoWords = [...]string{UDP: "udp", TCP: "tcp", DoT: "dot", DoH: "doh", DoQ: "doq", DNSCryptUDP: "dnscryptudp", DNSCryptTCP: "dnscrypttcp"}
 
 var protoShort = [...]string{UDP: "udp", TCP: "tcp", DoT: "dot", DoH: "doh", DoQ: "doq", DNSCryptUDP: "dcu", DNSCryptTCP: "dct"}
 
-// Transport is UDP or TCP, by which the carrier goes itself, and 0 for a carrier that is
-// not known. DoH counts as TCP: that one was HTTP/3, which goes by UDP, is nowhere told.
+// Transport is UDP or TCP, whichever the carrier itself uses, and 0 for an unknown
+// carrier. DoH counts as TCP: no source tells HTTP/3, which uses UDP, from it.
 func (p Proto) Transport() Proto {
 	switch p {
 	case UDP, DoQ, DNSCryptUDP:
@@ -34,7 +34,7 @@ func (p Proto) Transport() Proto {
 	return 0
 }
 
-// IPNumber is the transport's number in IP: 17 for UDP, 6 for TCP, 0 for none.
+// IPNumber is the transport's protocol number in IP: 17 for UDP, 6 for TCP, 0 for none.
 func (p Proto) IPNumber() uint8 {
 	switch p.Transport() {
 	case UDP:
@@ -45,7 +45,7 @@ func (p Proto) IPNumber() uint8 {
 	return 0
 }
 
-// Short is the word where there is room for three characters.
+// Short is a word of three characters for the carrier.
 func (p Proto) Short() string {
 	if int(p) < len(protoShort) && p != 0 {
 		return protoShort[p]
@@ -53,7 +53,7 @@ func (p Proto) Short() string {
 	return "unk"
 }
 
-// String is the word in records.
+// String is the word for the carrier in records.
 func (p Proto) String() string {
 	if int(p) < len(protoWords) && p != 0 {
 		return protoWords[p]

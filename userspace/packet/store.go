@@ -7,12 +7,12 @@ const (
 	slabLen  = 256 // pieces
 )
 
-// Store keeps bytes that must outlive the packet they came in. It holds them in
-// equal pieces, so that what is thrown away leaves no gaps, and never takes more
-// memory than its limit. Memory once taken is kept.
+// Store keeps bytes that must outlive the packet they came in. It holds them in pieces of
+// equal size, so that freed memory is not fragmented. It never takes more memory than
+// its limit, and does not give memory back.
 type Store struct {
 	slabs [][]byte
-	next  []int32 // per piece: what follows it in its chain or in the free list; 0 ends both
+	next  []int32 // per piece: the next one in its chain or in the free list; 0: none
 	free  int32
 	used  int
 	limit int
@@ -30,15 +30,15 @@ func NewStore(limit int) *Store {
 	return &Store{next: make([]int32, 1), limit: max(1, min(limit/pieceLen, 1<<30))}
 }
 
-// Pieces is how many chains the store can hold at most.
+// Pieces is the largest number of chains that the store can hold.
 func (s *Store) Pieces() int { return s.limit }
 
-// Used is the number of bytes taken by chains, in whole pieces.
+// Used is the number of bytes that chains take, in whole pieces.
 func (s *Store) Used() int { return s.used * pieceLen }
 
-// Append copies b to the end of c. Where there is no room for all of it, it
-// changes nothing and returns false. c is good even where reading b panics, as
-// it does when a mapped file becomes shorter.
+// Append copies b to the end of c. If there is no room for all of b, it changes nothing
+// and returns false. c stays valid if reading b panics, as it does when a mapped file
+// becomes shorter.
 func (s *Store) Append(c *Chain, b []byte) bool {
 	if len(b) == 0 {
 		return true
@@ -114,8 +114,8 @@ func (s *Store) piece(i int32) []byte {
 	return s.slabs[int(i-1)/slabLen][at : at+pieceLen]
 }
 
-// take returns an unused piece that ends its chain. The caller has checked that
-// there is one.
+// take returns an unused piece, with none behind it. The caller has checked that there is
+// one.
 func (s *Store) take() int32 {
 	s.used++
 	i := s.free

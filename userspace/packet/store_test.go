@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStoreKeepsBytes grows and frees chains at random and compares them with
-// plain slices.
+// TestStoreKeepsBytes grows and frees chains at random, and compares them with plain
+// slices.
 func TestStoreKeepsBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const limit = 64 * 1024
@@ -55,7 +55,7 @@ func TestStoreLimitIsExact(t *testing.T) {
 	s := NewStore(1024)
 	var a, b Chain
 	if !s.Append(&a, make([]byte, 1023)) || !s.Append(&a, make([]byte, 1)) {
-		t.Fatal("1024 bytes do not fit into 1024")
+		t.Fatal("1024 bytes do not fit into a store of 1024")
 	}
 	if s.Append(&a, make([]byte, 1)) || s.Append(&b, make([]byte, 1)) {
 		t.Error("one byte more than the limit was taken")
@@ -86,7 +86,7 @@ func TestTunnelNames(t *testing.T) {
 		}
 	}
 	if _, ok := ParseTunnel(""); ok {
-		t.Error("the empty word is no tunnel")
+		t.Error("the empty word is taken for a tunnel")
 	}
 }
 
@@ -94,10 +94,10 @@ func TestScope(t *testing.T) {
 	a := Origin{HasVLAN: true, VLAN: 0xe007, Interface: 3}
 	b := Origin{HasVLAN: true, VLAN: 0x0007, Interface: 3, Direction: DirectionIn}
 	if a.Scope() != b.Scope() {
-		t.Error("a VLAN's priority bits set packets apart")
+		t.Error("a VLAN's priority bits make another scope")
 	}
 	b.HasVLAN, b.VLAN = false, 0
 	if a.Scope() == b.Scope() {
-		t.Error("tagged and untagged are one place")
+		t.Error("tagged and untagged packets have one scope")
 	}
 }

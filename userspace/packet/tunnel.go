@@ -1,7 +1,6 @@
 package packet
 
-// Tunnel is what a packet was wrapped in, the innermost wrapping where there
-// were several.
+// Tunnel is what a packet was encapsulated in, the innermost one of several.
 type Tunnel uint8
 
 // Tunnels. The zero value is none. The numbers are stored in spools and known to the
