@@ -35,8 +35,8 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		ArgsUsage: "INTERFACE... | any",
 		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
 CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
-later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. Ends at Ctrl-C or SIGTERM: detaches, delivers what was
-captured, prints the ledgers. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
+later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. Ends at
+Ctrl-C or SIGTERM: detaches, delivers what was captured, prints the ledgers. Exit status: 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0
@@ -74,7 +74,7 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "snaplen", EnvVars: []string{"DNSMONSTER_SNAPLEN"}, Destination: &a.snaplen,
-			Usage: "copy at most so many `BYTES` of a packet; 0: all",
+			Usage: "copy at most this many `BYTES` of a packet; 0: all",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "ringmb", EnvVars: []string{"DNSMONSTER_RINGMB"}, Value: 16, Destination: &a.ringMB,
@@ -82,7 +82,7 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
-			Usage: "later fragments whose first one was not seen: let so `MANY` a second and processor through",
+			Usage: "let this `NUMBER` of later fragments through, per second and processor, whose first fragment was not seen",
 		},
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "decap", EnvVars: []string{"DNSMONSTER_DECAP"}, Destination: &a.decap,
@@ -92,23 +92,24 @@ func (a *attachOptions) flags() []cli.Flag {
 	}
 }
 
-// check looks at the options, which may be set though the input is a file.
+// check looks at the options, which may be set even if the input is a file.
 func (a *attachOptions) check() error {
 	var p problems
 	if _, err := ring.ParseMode(a.mode); err != nil {
 		p.add(usageError("--mode: %w", err))
 	}
-	p.when(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
-	p.when(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
-	p.when(a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0, "--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
-	p.when(a.fragments < 0 || a.fragments > 10_000_000, "--fragmentquota %d: use 0 to 10000000", a.fragments)
+	p.addIf(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
+	p.addIf(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
+	p.addIf(a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0, "--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
+	p.addIf(a.fragments < 0 || a.fragments > 10_000_000, "--fragmentquota %d: use 0 to 10000000", a.fragments)
 	if _, err := parseDecap(a.decap.Value()); err != nil {
 		p.add(usageError("--decap: %w", err))
 	}
 	return p.err()
 }
 
-// ring checks the options and arguments.
+// ring makes the options of the source from the command's options and arguments,
+// and checks them.
 func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (ring.Options, error) {
 	var none ring.Options
 	if err := a.check(); err != nil {
@@ -145,7 +146,7 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
-// ringInput is what passes the interfaces.
+// ringInput captures from interfaces.
 func ringInput(o ring.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {
 		o.Stop = stop
@@ -157,7 +158,7 @@ func ringInput(o ring.Options) input {
 	}
 }
 
-// openRing attaches, and says how and past whom.
+// openRing attaches, and logs how.
 func openRing(o ring.Options) (capture.Source, error) {
 	ring, err := ring.Open(o)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "say what this kernel, these rights and each interface allow",
+		Usage:     "report what this kernel, the user's rights and each interface allow",
 		ArgsUsage: "[INTERFACE...]",
-		Description: `Says which capture mode would be taken and why, what would hide traffic from it, and what to do for
-a better one. Attaches nothing. Exit status 0 if a live capture is possible, 1 if not.
+		Description: `Reports which capture mode would be used and why, what would hide traffic from it, and how to get a
+better one. Attaches nothing. Exit status 0 if a live capture is possible, 1 if not.
 
 EXAMPLES:
    dnsmonster-sensor check

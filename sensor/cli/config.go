@@ -13,15 +13,15 @@ import (
 func configCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "config",
-		Usage: "look at configuration files",
+		Usage: "check configuration files",
 		Subcommands: []*cli.Command{{
 			Name:      "check",
-			Usage:     "say what a configuration file, with the environment, means",
+			Usage:     "explain what a configuration file means, together with the environment",
 			ArgsUsage: "FILE",
-			Description: `Prints what is wrong, the value of every option and where it comes from, and what means something else
-here than in dnsmonster. What run looks at before it starts is looked at here, too: interface, capture
-file, lists, folders. Changes nothing and asks no server: see postgres check for a database, and check
-for what the kernel and the user's rights allow. Exit status 0 if run would start with it, 1 if not.
+			Description: `Prints errors, the value of every option and where it comes from, and what has another meaning here than
+in dnsmonster. Checks what run checks before it starts: interface, capture file, lists, folders. Changes
+nothing and asks no server: see postgres check for a database, and check for what the kernel and the
+user's rights allow. Exit status 0 if run would start with it, 1 if not.
 
 EXAMPLES:
    dnsmonster-sensor config check /etc/dnsmonster.ini`,
@@ -38,8 +38,8 @@ EXAMPLES:
 	}
 }
 
-// checkConfig does with a file all that run would do before it makes or asks
-// anything.
+// checkConfig does with a file everything that run would do before it creates
+// anything or asks a server.
 func checkConfig(of *cli.App, path string, environ []string) error {
 	w, app := of.Writer, freshApp(of)
 	run := &invocation{app: app, line: config.Line{Command: []string{"run"}}}
@@ -54,8 +54,8 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 	wrong.add(err)
 	values, err := config.Resolve(in)
 	wrong.add(err)
-	// What cannot be resolved is at its default here, so that all else that is
-	// wrong shows too.
+	// A value that cannot be resolved is at its default here, so that all other
+	// errors show, too.
 	run.machine = true
 	for _, err := range config.SplitJoined(run.try(values)) {
 		if err != nil && !values.IsConsequence(err) {

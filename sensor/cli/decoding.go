@@ -34,11 +34,11 @@ func (o *decodeOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &o.defragMB,
-			Usage: "`MEGABYTES` that wait at most for the rest of fragmented datagrams, in equal parts for each worker; beyond, the oldest datagrams are given up",
+			Usage: "`MEGABYTES` of memory for incomplete datagrams in fragments, in equal parts for the workers; beyond that, the oldest datagrams are given up",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &o.tcpMB,
-			Usage: "`MEGABYTES` that TCP streams take at most, in equal parts for each worker; beyond, those are given up that lose least",
+			Usage: "`MEGABYTES` of memory for TCP streams, in equal parts for the workers; beyond that, the streams that lose least are given up",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
@@ -46,7 +46,7 @@ func (o *decodeOptions) flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
-			Usage: "record a packet that is seen more than once, as on two mirror ports, only once",
+			Usage: "record a packet only once that is seen several times, as on two mirror ports",
 		},
 		&cli.DurationFlag{
 			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
@@ -54,13 +54,13 @@ func (o *decodeOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.malformed,
-			Usage: "`WHAT` becomes of messages that dnsmonster does not write, because its library cannot read them or they hold no question: record them, or drop them",
+			Usage: "`ACTION` for messages that dnsmonster does not write, because its library cannot read them or they hold no question: record or drop",
 		},
 	}
 }
 
-// check looks at the options, beside the number of workers and the ports that
-// carry DNS.
+// check looks at the options, also in relation to the number of workers and to the
+// ports that carry DNS.
 func (o *decodeOptions) check(workers int, dns []int) error {
 	var p problems
 	ports, err := parseTunnelPorts(o.tunnelPorts.Value())
@@ -68,31 +68,31 @@ func (o *decodeOptions) check(workers int, dns []int) error {
 		p.add(usageError("--tunnelport %w", err))
 	}
 	for _, port := range ports {
-		p.when(len(o.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
+		p.addIf(len(o.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
 	}
-	p.when(o.defragMB < workers || o.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", o.defragMB, workers, maxReassemblyMB)
-	p.when(o.tcpMB < workers || o.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", o.tcpMB, workers, maxReassemblyMB)
-	p.when(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
-	p.when(o.gctime > maxGCTime, "--gctime %s: at most %s", o.gctime, maxGCTime)
-	p.when(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
-	p.when(o.malformed != "record" && o.malformed != "drop", "--malformed %q: use record or drop", o.malformed)
+	p.addIf(o.defragMB < workers || o.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", o.defragMB, workers, maxReassemblyMB)
+	p.addIf(o.tcpMB < workers || o.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", o.tcpMB, workers, maxReassemblyMB)
+	p.addIf(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
+	p.addIf(o.gctime > maxGCTime, "--gctime %s: at most %s", o.gctime, maxGCTime)
+	p.addIf(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
+	p.addIf(o.malformed != "record" && o.malformed != "drop", "--malformed %q: use record or drop", o.malformed)
 	return p.err()
 }
 
-// maxReassemblyMB keeps what a table counts within its numbers.
+// maxReassemblyMB keeps the counts of a table within its integer types.
 const maxReassemblyMB = 1 << 16
 
 // maxGCTime keeps its multiples within a duration.
 const maxGCTime = 365 * 24 * time.Hour
 
-// decoder knows the tunnels' ports, and those of DNS. All that look at packets of
-// one run share it.
+// decoder knows the ports of tunnels and of DNS. Everything that looks at the packets
+// of one run shares it.
 func (o *decodeOptions) decoder(dns *worker.Ports) *decode.Decoder {
 	ports, _ := parseTunnelPorts(o.tunnelPorts.Value()) // checked before
 	return decode.NewDecoder(ports, dns.Has)
 }
 
-// configure sets what the options say of each of so many workers.
+// configure sets the options of one worker out of workers.
 func (o *decodeOptions) configure(c *worker.Config, workers int) {
 	c.Defrag = defrag.Config{Bytes: o.defragMB << 20 / workers, Timeout: 3 * int64(o.gctime)}
 	c.TCP = tcp.Config{Bytes: o.tcpMB << 20 / workers, GapTimeout: int64(o.gctime) / 2, IdleTimeout: 6 * int64(o.gctime)}

@@ -58,16 +58,17 @@ func usageError(format string, a ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, a...)}
 }
 
-// problems are what is wrong with the options: the user hears of all at once.
+// problems are the errors in the options: the user is told all of them at once.
 type problems []error
 
-func (p *problems) when(wrong bool, format string, a ...any) {
+// addIf adds a usage error if something is wrong.
+func (p *problems) addIf(wrong bool, format string, a ...any) {
 	if wrong {
 		*p = append(*p, usageError(format, a...))
 	}
 }
 
-// add takes joined errors apart, and leaves out what is known.
+// add splits joined errors, and skips duplicates.
 func (p *problems) add(err error) {
 	if err == nil {
 		return

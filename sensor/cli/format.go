@@ -15,7 +15,7 @@ import (
 	"dnsmonster-sensor/outputs/format"
 )
 
-// formatOptions say how records look, in every output that has them.
+// formatOptions say how records look in every output that writes them as text.
 type formatOptions struct {
 	fields   string
 	timezone string
@@ -26,8 +26,8 @@ func (o *formatOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "general", Name: "jsonfields", EnvVars: []string{"DNSMONSTER_JSONFIELDS"}, Destination: &o.fields,
-			Usage: "add these `FIELDS` to JSON records, with commas between: " + strings.Join(format.FieldNames(), ", ") + ". " +
-				"A record has a field where there is something to say",
+			Usage: "add these `FIELDS` to JSON records, separated by commas: " + strings.Join(format.FieldNames(), ", ") + ". " +
+				"A record has a field only where it has a value",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "timezone", EnvVars: []string{"DNSMONSTER_TIMEZONE"}, Value: "UTC", Destination: &o.timezone,
@@ -68,8 +68,8 @@ func location(name string) (*time.Location, error) {
 	return l, nil
 }
 
-// checkLocal says why this machine's local time is not known. The library would
-// take UTC for it, as it does where nothing says what local time is.
+// checkLocal says why this machine's local time cannot be read. The library would
+// silently use UTC, which is right only where no local time is set.
 func checkLocal() error {
 	zone, set := os.LookupEnv("TZ")
 	path := strings.TrimPrefix(zone, ":")
@@ -92,7 +92,7 @@ func checkLocal() error {
 		_, err = time.LoadLocationFromTZData(path, content)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is to say what local time is: %w", path, err)
+		return fmt.Errorf("local time cannot be read from %s: %w", path, err)
 	}
 	return nil
 }

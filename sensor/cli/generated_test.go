@@ -27,7 +27,7 @@ func TestGeneratedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc, sample bytes.Buffer
-	config.Markdown(&doc, app.Name, p, config.Pending(built(all.New())))
+	config.Markdown(&doc, app.Name, p, config.Pending(outputNames(all.New())))
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)

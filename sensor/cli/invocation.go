@@ -15,20 +15,20 @@ import (
 	"dnsmonster-sensor/sensor/signals"
 )
 
-// invocation is a command line with all that it, the environment and the
-// configuration file say together.
+// invocation is a command line, resolved together with the environment and the
+// configuration file.
 type invocation struct {
 	app     *cli.App
 	line    config.Line    // as it was typed
 	version bool           // only the version is asked for
 	help    *config.Line   // not nil: only help is asked for
 	options *config.Values // of the command
-	values  *config.Values // the same; nil for commands that do not capture
+	values  *config.Values // the same; nil for commands that read no configuration
 	resolve func() (*config.Values, error)
 	signals *signals.Signals
 	warned  bool // the warnings have been logged
-	trial   bool // find out whether it would start, and do nothing
-	machine bool // a trial looks at files and interfaces, too
+	trial   bool // only check whether it would start
+	machine bool // a trial checks files and interfaces, too
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -58,7 +58,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 		return nil, &exitError{exitUsage, withWarnings(err, values)}
 	}
 	inv.options = values
-	if capturing(in.Options) {
+	if configurable(in.Options) {
 		inv.values = values
 	}
 	return inv, nil
@@ -74,8 +74,8 @@ func commandOf(app *cli.App, line config.Line) *cli.Command {
 	return cmd
 }
 
-// records tells whether the command is going to capture.
-func (inv *invocation) records() bool {
+// captures reports whether the command is going to capture.
+func (inv *invocation) captures() bool {
 	v := inv.values
 	return v != nil && v.Get("grace") != nil && v.String("writeconfig") == "" &&
 		!slices.ContainsFunc([]string{"manpage", "bashcompletion", "fishcompletion", "zshcompletion", "systemdservice"}, v.Is)
@@ -94,8 +94,8 @@ func (inv *invocation) run(app *cli.App) error {
 	return inv.explain(cmd.Action(c))
 }
 
-// try finds out whether the same command would start with other values. Nothing
-// is opened.
+// try checks whether the same command would start with other values. It opens
+// nothing.
 func (inv *invocation) try(v *config.Values) error {
 	app := freshApp(inv.app)
 	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, machine: inv.machine}
@@ -125,18 +125,19 @@ func gather(app *cli.App, cmd *cli.Command, line config.Line, environ []string) 
 		return in, err
 	}
 	in.Known = sync.OnceValue(func() []config.Option { return known(app) })
-	if capturing(in.Options) {
+	if configurable(in.Options) {
 		in.Environ = environ
 	}
 	return in, nil
 }
 
-// capturing tells the commands that share files and environment.
-func capturing(options []config.Option) bool {
+// configurable reports whether a command reads the configuration file and the
+// environment.
+func configurable(options []config.Option) bool {
 	return slices.ContainsFunc(options, func(o config.Option) bool { return o.Name == "config" })
 }
 
-// known are the options of all commands that capture.
+// known are the options of all commands that read a configuration.
 func known(app *cli.App) []config.Option {
 	var all []config.Option
 	seen := make(map[string]bool)
@@ -145,7 +146,7 @@ func known(app *cli.App) []config.Option {
 		if err != nil {
 			panic(err) // a declaration of ours is wrong: help would not work either
 		}
-		if !capturing(options) {
+		if !configurable(options) {
 			continue
 		}
 		for _, o := range options {
@@ -160,7 +161,7 @@ func known(app *cli.App) []config.Option {
 
 // resolve reads the file, if there is one, and finds all values.
 func resolve(in config.Input) (*config.Values, error) {
-	if path, at := config.FilePath(in.Line, in.Environ); path != "" && capturing(in.Options) {
+	if path, at := config.FilePath(in.Line, in.Environ); path != "" && configurable(in.Options) {
 		file, err := config.ReadFile(path)
 		if file == nil {
 			return nil, fmt.Errorf("--config: %w (from %s)", err, at)
@@ -172,7 +173,7 @@ func resolve(in config.Input) (*config.Values, error) {
 	return config.Resolve(in)
 }
 
-// The library hands an action its context; what it does not know travels along.
+// Keys of App.Metadata: the library gives an action nothing but its context.
 const (
 	invocationKey = "invocation"
 	signalsKey    = "signals"
@@ -187,8 +188,8 @@ func invocationOf(c *cli.Context) *invocation {
 	return inv
 }
 
-// explain adds to an error of wrong use that starts with an option's name where
-// the option's value came from.
+// explain adds the origin of an option's value to a usage error that starts with the
+// option's name.
 func (inv *invocation) explain(err error) error {
 	var exit *exitError
 	switch {
@@ -198,7 +199,7 @@ func (inv *invocation) explain(err error) error {
 		return &exitError{exit.code, inv.values.Redact(err)}
 	}
 	err = inv.values.Explain(err)
-	if !inv.warned { // what led to the error may be among them
+	if !inv.warned { // one of them may explain the error
 		err = withWarnings(err, inv.values)
 	}
 	return &exitError{exitUsage, err}

@@ -23,8 +23,8 @@ import (
 	"dnsmonster-sensor/sensor/signals"
 )
 
-// Main runs the program and returns its exit status. What it says to people, on
-// stdout too, passes a printable.Writer: names and answers come from strangers.
+// Main runs the program and returns its exit status. All text for people, on stdout
+// too, passes through a printable.Writer: names and answers come from strangers.
 func Main(args []string, stdout, stderr io.Writer) int {
 	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
 	calls := signals.New()
@@ -36,14 +36,14 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	for _, e := range config.SplitJoined(err) {
-		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", withoutUsers(printable.OneLineError(e), args))
+		fmt.Fprintf(stderr, "dnsmonster-sensor: %s\n", maskUsers(printable.OneLineError(e), args))
 	}
 	return statusOf(err)
 }
 
-// withoutUsers masks the user information of all addresses in a line: of those that
-// came as arguments to its end, whatever is in it.
-func withoutUsers(line string, args []string) string {
+// maskUsers masks the user information of all URLs in a line. In those that are
+// arguments it is masked to its end, whatever characters it holds.
+func maskUsers(line string, args []string) string {
 	for _, arg := range args {
 		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 			arg = value
@@ -66,7 +66,7 @@ func perform(app *cli.App, args, environ []string) error {
 	if err != nil {
 		return err
 	}
-	if inv.signals = calls; caught && !inv.records() {
+	if inv.signals = calls; caught && !inv.captures() {
 		calls.Release()
 	}
 	if done, err := inv.printAndExit(app); done || err != nil {
@@ -77,8 +77,8 @@ func perform(app *cli.App, args, environ []string) error {
 
 func newApp(stdout, stderr io.Writer) *cli.App { return appWith(all.New, stdout, stderr) }
 
-// appWith is the program with certain outputs. Each call of list makes new ones:
-// they keep their parsed options in themselves.
+// appWith is the program with the outputs of list, which makes new ones at each
+// call: an output holds its parsed options.
 func appWith(list func() []outputs.Output, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:  "dnsmonster-sensor",

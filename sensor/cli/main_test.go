@@ -41,7 +41,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(1, "unknown command \"atach\": did you mean attach?", "atach", "eth0")
 	f(1, "unknown command \"version\": did you mean --version?", "version")
 	f(1, "unknown command \"zzzzzz\" (see dnsmonster-sensor --help)", "help", "zzzzzz")
-	f(1, "attach has no option that has to do with zzz", "attach", "--help", "zzz")
+	f(1, "attach has no option about zzz", "attach", "--help", "zzz")
 	f(1, "name a capture file", "replay")
 	f(1, "name an interface", "attach")
 	if os.Geteuid() == 0 {

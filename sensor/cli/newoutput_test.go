@@ -112,7 +112,7 @@ func TestNewOutputIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc, sample bytes.Buffer
-	config.Markdown(&doc, app.Name, p, config.Pending(built(withRelay())))
+	config.Markdown(&doc, app.Name, p, config.Pending(outputNames(withRelay())))
 	inv, err := invoke(app, []string{"x", "run"}, nil)
 	if err != nil {
 		t.Fatal(err)

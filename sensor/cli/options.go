@@ -20,8 +20,8 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// common are the options of every command that captures. Each run declares
-// them anew: outputs keep their parsed options in themselves.
+// common are the options of every command that captures. Each run declares them
+// anew, since an output holds its parsed options.
 type common struct {
 	ports    cli.IntSlice
 	workers  int
@@ -40,7 +40,7 @@ type common struct {
 	delivery outputs.Options
 	lists    lists.Options
 	domains  *lists.Lists // made by enabledOutputs
-	stages   []stage.Kind // between workers and outputs; none so far
+	stages   []stage.Kind // between workers and outputs; no option sets any
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
 	fallback bool // where no output is switched on, records go to stdout
@@ -50,12 +50,11 @@ type common struct {
 
 func newCommon(list []outputs.Output) *common {
 	o := &common{outputs: list, fallback: true}
-	o.pending = config.Pending(built(list))
+	o.pending = config.Pending(outputNames(list))
 	return o
 }
 
-// built are the names of outputs.
-func built(list []outputs.Output) (names []string) {
+func outputNames(list []outputs.Output) (names []string) {
 	for _, o := range list {
 		names = append(names, o.Name())
 	}
@@ -93,12 +92,12 @@ func (o *common) flags() []cli.Flag {
 	return config.WithSecretFiles(append(flags, printFlags()...))
 }
 
-// forceFlag is in no section: it is said once, of what is there now, and a file
-// would say it for ever.
+// forceFlag has no section, so that no configuration file can hold it: it is meant
+// for one start, and not for all that follow.
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
-		Usage: "write records, the spool and profiles to folders and files that other users can change, too, and let profiles and --writeconfig replace files that hold something else",
+		Usage: "also write records, the spool and profiles to folders and files that other users can change, and let profiles and --writeconfig replace files that hold something else",
 	}
 }
 
@@ -106,11 +105,11 @@ func (o *common) general() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
-			Usage: "`TIME` that outputs have to deliver what is queued, after the end of the capture, and that a pipe has to end, after a signal",
+			Usage: "`TIME` for outputs to deliver what is queued after the end of the capture, and for a pipe to end after a signal",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize4", EnvVars: []string{"DNSMONSTER_MASKSIZE4"}, Value: 32, Destination: &o.mask.V4,
-			Usage: "keep the first `BITS` of IPv4 addresses, of packets and in the messages' client subnets; 32: all",
+			Usage: "keep the first `BITS` of IPv4 addresses, in packets and in the client subnets of messages; 32: all",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize6", EnvVars: []string{"DNSMONSTER_MASKSIZE6"}, Value: 128, Destination: &o.mask.V6,
@@ -118,7 +117,7 @@ func (o *common) general() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "general", Name: "maskecs", EnvVars: []string{"DNSMONSTER_MASKECS"}, Value: true, Destination: &o.maskECS,
-			Usage: "masks hold for the client subnet in messages (EDNS), too; false: for the addresses of packets alone",
+			Usage: "also mask the client subnet in messages (EDNS); false: only the addresses of packets",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
@@ -135,19 +134,19 @@ func skipTLSFlag(to *bool) cli.Flag {
 	}
 }
 
-// check completes the options and looks for what the parser cannot see.
+// check finds errors that the parser cannot see.
 func (o *common) check() error {
 	var p problems
 	p.add(o.process.check())
 	for _, port := range o.ports.Value() {
-		p.when(port < 1 || port > 65535, "--port %d: a port is a number from 1 to 65535", port)
+		p.addIf(port < 1 || port > 65535, "--port %d: a port is a number from 1 to 65535", port)
 	}
-	p.when(len(o.ports.Value()) == 0, "--port: at least one is needed")
-	p.when(o.workers < 0 || o.workers > maxWorkers, "--workers %d: use 0 to %d", o.workers, maxWorkers)
+	p.addIf(len(o.ports.Value()) == 0, "--port: at least one is needed")
+	p.addIf(o.workers < 0 || o.workers > maxWorkers, "--workers %d: use 0 to %d", o.workers, maxWorkers)
 	if _, err := parseRatio(o.sample); err != nil {
 		p.add(usageError("--sampleratio: %w", err))
 	}
-	p.when(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
+	p.addIf(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
 	p.add(o.decode.check(o.lanes(), o.ports.Value()))
 	_, err := o.records.check()
@@ -160,8 +159,8 @@ func (o *common) check() error {
 
 func checkMasks(m mask.Bits) error {
 	var p problems
-	p.when(m.V4 < 0 || m.V4 > 32, "--masksize4 %d: use 0 to 32", m.V4)
-	p.when(m.V6 < 0 || m.V6 > 128, "--masksize6 %d: use 0 to 128", m.V6)
+	p.addIf(m.V4 < 0 || m.V4 > 32, "--masksize4 %d: use 0 to 32", m.V4)
+	p.addIf(m.V6 < 0 || m.V6 > 128, "--masksize6 %d: use 0 to 128", m.V6)
 	return p.err()
 }
 
@@ -173,7 +172,7 @@ func (o *common) lanes() int {
 	return o.workers
 }
 
-// maxWorkers is what the kernel program's array of rings has room for.
+// maxWorkers is the size of the kernel program's array of rings.
 const maxWorkers = 64
 
 func (o *common) portSet() *worker.Ports {

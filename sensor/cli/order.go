@@ -8,13 +8,13 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// smallInput is how many bytes of files one worker reads as well as several: the
-// records of such files come in order, unless somebody sets a number of workers.
+// smallInput is how many bytes of files one worker reads as fast as several: the
+// records of such files are in order, unless a number of workers is set.
 const smallInput = 16 << 20
 
-// keepOrder sees to it that records come in the files' order, where that is asked
-// for or costs nothing: one worker takes the packets, and one writer for each output
-// the records.
+// keepOrder makes records come in the files' order, where an option asks for it or it
+// costs nothing: one worker takes the packets, and one writer for each output the
+// records.
 func (s *session) keepOrder(o *common, in input, list []pipeline.Output) {
 	if in.Live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
 		return
@@ -25,7 +25,7 @@ func (s *session) keepOrder(o *common, in input, list []pipeline.Output) {
 	}
 }
 
-// setsWorkers tells whether any number of workers is set.
+// setsWorkers reports whether any number of workers is set.
 func (s *session) setsWorkers() bool {
 	for _, o := range s.inv.values.All() {
 		if strings.Contains(o.Name, "worker") && o.Origin.Layer != config.Default {
@@ -35,8 +35,8 @@ func (s *session) setsWorkers() bool {
 	return false
 }
 
-// small tells whether all paths are regular files that are small together. What
-// cannot be looked at is an error later.
+// small reports whether all paths are regular files that are small in total. A file
+// that cannot be opened is an error later.
 func small(paths []string) bool {
 	left := int64(smallInput)
 	for _, path := range paths {

@@ -14,15 +14,15 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// outputCommands are those that outputs bring, each with what all of them have:
-// the options --config and --skiptlsverification, files for secrets, an end by a
-// signal, and an exit status that says who has to do something.
+// outputCommands are the outputs' own commands. Each gets what all of them have: the
+// options --config and --skiptlsverification, files for secrets, an end at a signal,
+// and an exit status that says who has to act.
 func outputCommands(list []outputs.Output) []*cli.Command {
 	var commands []*cli.Command
 	for _, o := range list {
 		if c, ok := o.(outputs.Commander); ok {
 			for _, cmd := range c.Commands() {
-				adopt(cmd, o, nil)
+				addCommon(cmd, o, nil)
 				commands = append(commands, cmd)
 			}
 		}
@@ -30,18 +30,18 @@ func outputCommands(list []outputs.Output) []*cli.Command {
 	return commands
 }
 
-// adopt completes a command, or those below it. above are the names that stand
-// before its own.
-func adopt(cmd *cli.Command, o outputs.Output, above []string) {
+// addCommon adds that to a command, or to its subcommands. above are the names that
+// come before its own.
+func addCommon(cmd *cli.Command, o outputs.Output, above []string) {
 	path := append(above, cmd.Name)
 	if len(cmd.Subcommands) > 0 {
 		var names []string
 		for _, sub := range cmd.Subcommands {
-			adopt(sub, o, path[:len(path):len(path)])
+			addCommon(sub, o, path[:len(path):len(path)])
 			names = append(names, sub.Name)
 		}
 		cmd.Action = func(*cli.Context) error {
-			return usageError("%s: use dnsmonster-sensor %s %s", strings.Join(path, " "), strings.Join(path, " "), either(names))
+			return usageError("%s: use dnsmonster-sensor %s %s", strings.Join(path, " "), strings.Join(path, " "), joinOr(names))
 		}
 		return
 	}
@@ -52,8 +52,8 @@ func adopt(cmd *cli.Command, o outputs.Output, above []string) {
 	cmd.Action = a.do
 }
 
-// either lists names with "or" before the last one.
-func either(names []string) string {
+// joinOr lists names with "or" before the last one.
+func joinOr(names []string) string {
 	last := len(names) - 1
 	if last == 0 {
 		return names[0]
@@ -65,12 +65,12 @@ type outputCommand struct {
 	output    outputs.Output
 	name      string
 	work      cli.ActionFunc
-	arguments bool // it takes some
+	arguments bool // it takes arguments
 	skipTLS   bool
 }
 
-// do gives an error the exit status that says whether somebody has to repair
-// something, or no server answers.
+// do runs the command. Its exit status tells an error that the user has to repair
+// from a server that does not answer.
 func (o *outputCommand) do(c *cli.Context) error {
 	if c.Args().Present() && !o.arguments {
 		return usageError("%s takes no arguments: what is %q?", o.name, endpoint.MaskAll(c.Args().First()))

@@ -11,8 +11,8 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// enabledOutputs checks the options of all outputs. Where none is switched on
-// records go to stdout, or that is an error.
+// enabledOutputs checks the options of all outputs. If none is switched on, records
+// go to stdout, or it is an error: see fallback.
 func (o *common) enabledOutputs(c *cli.Context, log *slog.Logger) ([]pipeline.Output, error) {
 	if err := o.setCommon(log); err != nil {
 		return nil, err
@@ -52,8 +52,8 @@ func (o *common) enabled() ([]pipeline.Output, error) {
 	return list, p.err()
 }
 
-// setCommon gives the outputs the program's own options. It comes before their
-// Settings.
+// setCommon gives the outputs the options that all of them share. It is called
+// before their Settings.
 func (o *common) setCommon(log *slog.Logger) error {
 	records, err := o.records.check()
 	if err != nil {

@@ -18,17 +18,17 @@ import (
 func printFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
-		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set now to this `FILE`, and end; -: to stdout. A configuration that is there is replaced, other files are not"},
+		&cli.StringFlag{Name: "writeconfig", Usage: "write the options as they are set to this `FILE`, and exit; -: to stdout. An existing configuration is replaced, other files are not"},
 		&cli.BoolFlag{Name: "writesecrets", Usage: "--writeconfig writes passwords and tokens too"},
-		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and end"},
-		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and end"},
-		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish, and end"},
-		&cli.BoolFlag{Name: "zshcompletion", Usage: "print a completion script for zsh, and end"},
-		&cli.BoolFlag{Name: "systemdservice", Usage: "print a unit for systemd, and end"},
+		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and exit"},
+		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and exit"},
+		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish, and exit"},
+		&cli.BoolFlag{Name: "zshcompletion", Usage: "print a completion script for zsh, and exit"},
+		&cli.BoolFlag{Name: "systemdservice", Usage: "print a unit for systemd, and exit"},
 	}
 }
 
-// printAndExit does what printFlags ask for. done says that there was something.
+// printAndExit does what the options of printFlags ask for. done: one was set.
 func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 	w := app.Writer
 	if inv.version {
@@ -89,7 +89,7 @@ func help(app *cli.App, line *config.Line) error {
 		found = p.Help(app.Writer, app.Name, words) || found
 	}
 	if !found {
-		return usageError("%s has no option that has to do with %s", name, strings.Join(words, " or "))
+		return usageError("%s has no option about %s", name, strings.Join(words, " or "))
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// processOptions are about the process and what it logs.
+// processOptions are those of the process and its log.
 type processOptions struct {
 	level      uint
 	format     string
@@ -52,18 +52,18 @@ func (o *processOptions) flags() []cli.Flag {
 
 func (o *processOptions) check() error {
 	var p problems
-	p.when(o.level >= uint(len(logLevels)), "--loglevel %d: use 0 to 4", o.level)
-	p.when(o.format != "text" && o.format != "json", "--logformat %q: use text or json", o.format)
-	p.when(o.cpuProfile != "" && filepath.Clean(o.cpuProfile) == filepath.Clean(o.memProfile), "--memprofile: --cpuprofile names the same file: each needs its own")
-	p.when(o.gomaxprocs < -1 || o.gomaxprocs == 0, "--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
+	p.addIf(o.level >= uint(len(logLevels)), "--loglevel %d: use 0 to 4", o.level)
+	p.addIf(o.format != "text" && o.format != "json", "--logformat %q: use text or json", o.format)
+	p.addIf(o.cpuProfile != "" && filepath.Clean(o.cpuProfile) == filepath.Clean(o.memProfile), "--memprofile: --cpuprofile names the same file: each needs its own")
+	p.addIf(o.gomaxprocs < -1 || o.gomaxprocs == 0, "--gomaxprocs %d: use -1 for all, or 1 and more", o.gomaxprocs)
 	return p.err()
 }
 
 // logLevels are dnsmonster's numbers; nothing is logged at the first.
 var logLevels = [...]slog.Level{slog.LevelError + 4, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 
-// logger writes to w what mask leaves; nil leaves all. level can be changed while
-// it runs.
+// logger writes to w, after mask has taken secrets out; nil takes nothing out. The
+// level can be changed at any time.
 func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slog.Logger, level *slog.LevelVar) {
 	level = new(slog.LevelVar)
 	level.Set(logLevels[o.level])
@@ -85,11 +85,11 @@ func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slo
 	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
-// profiles are the files of profiles that are being made.
+// profiles are the open files of the profiles.
 type profiles struct{ cpu, mem *os.File }
 
-// profile starts the profiles that are asked for. The files are made now, so
-// that a bad name is an error before anything is captured.
+// profile starts the profiles that the options ask for. It creates the files, so that
+// a bad name is an error before anything is captured.
 func (o *processOptions) profile(force bool) (*profiles, error) {
 	p := &profiles{}
 	var err error
@@ -112,13 +112,13 @@ func (o *processOptions) profile(force bool) (*profiles, error) {
 	return p, nil
 }
 
-// createProfile makes a file that this user alone reads: a profile shows what the
-// process holds. One that is there is replaced where it is a profile.
+// createProfile makes a file that only this user can read: a profile shows what is in
+// the process's memory. An existing file is replaced if it is a profile.
 func createProfile(path string, force bool) (*os.File, error) {
 	if !force && !mayBeProfile(path) {
 		return nil, notAProfile(path)
 	}
-	if err := folderIsThere(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return nil, err
 	}
 	return safefs.Create(path, 0o600, force)
@@ -128,8 +128,8 @@ func notAProfile(path string) error {
 	return fmt.Errorf("%s is there and is not a profile: name another file, or say --force to replace it", path)
 }
 
-// mayBeProfile is false for a file that holds something else. What is not a
-// regular file is for others to refuse.
+// mayBeProfile is false for a file that holds something else. Other checks refuse
+// what is not a regular file.
 func mayBeProfile(path string) bool {
 	if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
 		return true
@@ -166,7 +166,7 @@ func (p *profiles) write() error {
 	if p.mem == nil {
 		return nil
 	}
-	runtime.GC() // so that it shows what is in use, and no garbage
+	runtime.GC() // the profile shows what is in use, and no garbage
 	if err := pprof.WriteHeapProfile(p.mem); err != nil {
 		p.mem.Close()
 		return fmt.Errorf("write memory profile: %w", err)

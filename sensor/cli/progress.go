@@ -48,7 +48,7 @@ func recordsOnTerminal(list []pipeline.Output) bool {
 	return term.IsTerminal(1) && slices.ContainsFunc(list, func(o pipeline.Output) bool { return o.Output.Name() == "stdout" })
 }
 
-// progress is how far a run was at a time.
+// progress is what a run had done at a time.
 type progress struct {
 	at       time.Time
 	messages uint64
@@ -56,8 +56,8 @@ type progress struct {
 	known    bool
 }
 
-// line says where the run is, how fast it was since last, and how long the rest
-// takes at the pace since begun.
+// line shows the progress, the rate since last, and the time left at the average rate
+// since begun.
 func (p progress) line(last progress, begun time.Time) string {
 	rate := float64(p.messages-last.messages) / p.at.Sub(last.at).Seconds()
 	text := fmt.Sprintf("%d messages, %.0f/s", p.messages, rate)

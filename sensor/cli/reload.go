@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/userspace/mask"
 )
 
-// reload takes over what can change, and names what cannot. A file that is
-// wrong changes nothing.
+// reload applies the options that can change, and logs the names of those that
+// cannot. A file with an error changes nothing.
 func (s *session) reload(apply func(pipeline.Changes), domains *lists.Lists, list []pipeline.Output) {
 	values, err := s.inv.resolve()
 	if err == nil {
@@ -41,20 +41,20 @@ func (s *session) reload(apply func(pipeline.Changes), domains *lists.Lists, lis
 	s.log.Info("reloaded", "changed", strings.Join(names, " "))
 }
 
-// reloadable reads the values that can change, which have been tried.
+// reloadable reads the values that can change. They have been checked.
 func reloadable(v *config.Values, domains *lists.Lists, list []pipeline.Output) (pipeline.Changes, slog.Level) {
 	number := func(option string) int {
 		n, _ := strconv.Atoi(v.String(option))
 		return n
 	}
 	next := pipeline.Changes{
-		Mask:    masks(mask.Bits{V4: number("masksize4"), V6: number("masksize6")}),
+		Mask:    maskOrNil(mask.Bits{V4: number("masksize4"), V6: number("masksize6")}),
 		Lists:   listOptions(v),
 		Filters: make(map[string]outputs.Filter),
 	}
 	skip, allow := matchers(domains, next.Lists)
 	for _, o := range list {
-		// Off needs a new start, or records go to stdout for want of an output.
+		// Off needs a new start: without an output, records would go to stdout.
 		name := o.Output.Name()
 		if kind := outputs.Type(number(name + "outputtype")); kind != outputs.Off {
 			next.Filters[name] = outputs.Filter{Type: kind, Skip: skip, Allow: allow}

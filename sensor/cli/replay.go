@@ -19,18 +19,18 @@ func replayCommand(list []outputs.Output) *cli.Command {
 		Usage:     "record the DNS messages in capture files",
 		ArgsUsage: "FILE...",
 		Description: `Reads pcap and pcapng files as tcpdump and others write them, of any byte order and resolution; the link
-type that the file names decides how packets are read. Records come in the file's order with --ordered,
-and from small files (16 MiB together) where no number of workers is set; else nearly so. Of a damaged
-file, what stands before the damage is delivered.
+type that the file names decides how packets are read. Records are in the file's order with --ordered,
+and for small files (16 MiB in total) if no number of workers is set; otherwise nearly so. From a damaged
+file, everything before the damage is delivered.
 
-Files that are compressed with gzip, zstd, xz or lz4 are told by their content; - is the standard input.
-On a terminal a line shows how far it is.
+Compression with gzip, zstd, xz or lz4 is recognised by content; - is the standard input. On a terminal a
+line shows progress.
 
 EXAMPLES:
    dnsmonster-sensor replay day.pcap > day.json
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
-   dnsmonster-sensor replay --speed 1 day.pcap      at the pace of the recording`,
+   dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
 		Flags: append(o.flags(), f.flags()...),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
@@ -60,7 +60,7 @@ func (f *fileOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{
 			Category: "capture", Name: "noetherframe", Aliases: []string{"noethernetframe"}, EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
-			Usage: "packets of files that call themselves Ethernet start with the IP header; other files say what theirs start with",
+			Usage: "in files of link type Ethernet, packets start with the IP header; the link type of other files says what theirs start with",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
@@ -69,11 +69,11 @@ func (f *fileOptions) flags() []cli.Flag {
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
-			Usage: "read files at so many `TIMES` the pace of their recording, by one clock for all of them; 1: as it was, 0: as fast as possible",
+			Usage: "read files at this many `TIMES` the speed of their recording, by one clock for all of them; 1: as recorded, 0: as fast as possible",
 		},
 		&cli.BoolFlag{
 			Category: "general", Name: "progress", EnvVars: []string{"DNSMONSTER_PROGRESS"}, Value: true, Destination: &f.progress,
-			Usage: "while files are read, show how far it is, if stderr is a terminal",
+			Usage: "show progress while files are read, if stderr is a terminal",
 		},
 	}
 }
@@ -85,7 +85,7 @@ func (f *fileOptions) check() error {
 	return nil
 }
 
-// input is the files of paths; what says where they were named.
+// input reads the files at paths; what is the command or option that names them.
 func (f *fileOptions) input(what string, paths []string, o *common, s *session) input {
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress

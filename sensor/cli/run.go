@@ -11,8 +11,8 @@ import (
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
-// runOptions are those of `run`, which is what dnsmonster's command line was:
-// the input is an option, too.
+// runOptions are those of `run`, which is dnsmonster's command line: the input is
+// an option, too.
 type runOptions struct {
 	common        *common
 	attach        attachOptions
@@ -27,7 +27,7 @@ func runCommand(list []outputs.Output) *cli.Command {
 	o.common.fallback = false
 	return &cli.Command{
 		Name:  "run",
-		Usage: "do what dnsmonster does with the same options; the command where none is named",
+		Usage: "do what dnsmonster does with the same options; the command if none is named",
 		Description: `Takes the input from --devname or --pcapfile. The options are dnsmonster's, and may be in the
 environment and in the file that --config names. An output has to be switched on.
 
@@ -52,7 +52,7 @@ func (o *runOptions) flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &o.noPromiscuous,
-			Usage: "leave the interface out of promiscuous mode",
+			Usage: "do not put the interface into promiscuous mode",
 		},
 	}
 }
@@ -87,7 +87,7 @@ func (o *runOptions) input(s *session) (input, error) {
 	var p problems
 	p.add(o.attach.check())
 	p.add(o.files.check())
-	p.when(o.device != "" && o.file != "", "--devname and --pcapfile are both set: use one")
+	p.addIf(o.device != "" && o.file != "", "--devname and --pcapfile are both set: use one")
 	if o.device == "" && o.file == "" {
 		p.add(errNoInput)
 	}
@@ -109,8 +109,8 @@ func (o *runOptions) input(s *session) (input, error) {
 	return ringInput(options), nil
 }
 
-// verify finds everything that would keep run from starting. What follows from
-// something else that is named is left out.
+// verify finds everything that would keep run from starting. It leaves out errors
+// that only follow from others.
 func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	v := inv.values
 	var p problems

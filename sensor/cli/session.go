@@ -13,21 +13,21 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// session is one run of a capturing command: its values, and what of them can
-// change while it runs.
+// session is one run of a capturing command: what its input, the pipeline and a
+// reload share.
 type session struct {
 	inv     *invocation
 	log     *slog.Logger
 	level   *slog.LevelVar
 	decoder *decode.Decoder
-	sample  *worker.Sampler // nil: nothing is left out in user space
+	sample  *worker.Sampler // nil: user space does not sample
 
 	terminal *terminal // where the log goes; nil: it goes elsewhere
 	progress bool      // show progress
 }
 
-// session checks the options that all capturing commands have, and says what
-// the user should know of them.
+// session checks the options that all capturing commands have, and logs advice
+// about them.
 func (o *common) session(c *cli.Context) (*session, error) {
 	inv := invocationOf(c)
 	if err := o.verify(inv.values); err != nil {
@@ -55,7 +55,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 	return s, nil
 }
 
-// verify finds what is wrong with the options, without doing anything.
+// verify checks the options without side effects.
 func (o *common) verify(v *config.Values) error {
 	p := problems(config.RefusePending(o.pending, v))
 	p.add(config.Unreachable(v))
@@ -67,12 +67,12 @@ func (s *session) isDefault(option string) bool {
 	return s.inv.values.Get(option).Origin.Layer == config.Default
 }
 
-// workerConfig is what the workers need of the options.
+// workerConfig is what the options mean to the workers.
 func (s *session) workerConfig(o *common) worker.Config {
 	c := worker.Config{
 		Ports:   o.portSet(),
 		Decoder: s.decoder,
-		Mask:    masks(o.mask),
+		Mask:    maskOrNil(o.mask),
 		MaskECS: o.maskECS,
 		Sample:  s.sample,
 	}
@@ -80,8 +80,8 @@ func (s *session) workerConfig(o *common) worker.Config {
 	return c
 }
 
-// masks are nil where nothing is masked.
-func masks(b mask.Bits) *mask.Bits {
+// maskOrNil is nil where nothing is masked.
+func maskOrNil(b mask.Bits) *mask.Bits {
 	if b.All() {
 		return nil
 	}

@@ -37,15 +37,14 @@ func spoolCommand() *cli.Command {
 	ls, export, drop := &spoolOptions{}, &spoolOptions{}, &spoolOptions{}
 	return &cli.Command{
 		Name:  "spool",
-		Usage: "look at what waits on disk for its output, save it, or throw it away",
+		Usage: "list, export or delete the records that wait on disk for an output",
 		Subcommands: []*cli.Command{{
 			Name:      "ls",
-			Usage:     "list what waits on disk, for each output",
+			Usage:     "list what waits on disk for each output",
 			ArgsUsage: "[OUTPUT...]",
-			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored,
-what is damaged, and what this build cannot read: a newer one has written it, and sends it when it is
-started on the spool again. Changes nothing; beside a running sensor the numbers are those of a moment
-ago.
+			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored, what is
+damaged, and what this build cannot read: a newer build has written that, and sends it when it is started
+on the spool again. Changes nothing; while the sensor runs, the numbers are those of a moment ago.
 
 EXAMPLES:
    dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
@@ -58,8 +57,8 @@ EXAMPLES:
 			ArgsUsage: "OUTPUT",
 			Description: `Writes the records that wait for an output, the oldest first, in any of the formats. They stay where
 they are: the sensor will send them at its next start, unless they are dropped. The sensor must be
-stopped. Of a damaged spool what is intact is written, and of one that a newer build has used what this
-one can read; the exit status is 3 then.
+stopped. From a damaged spool the intact records are written, and from one that a newer build has used those
+that this build can read; the exit status is 3 then.
 
 EXAMPLES:
    dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
@@ -75,11 +74,11 @@ EXAMPLES:
 			Action: export.export,
 		}, {
 			Name:      "drop",
-			Usage:     "throw away what waits on disk",
+			Usage:     "delete what waits on disk",
 			ArgsUsage: "OUTPUT...",
-			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged or unreadable. There is no way
-back: spool export saves them before. Without --yes it says what it would delete. The sensor must be
-stopped.
+			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged or unreadable.
+They cannot be restored: save them with spool export first. Without --yes it says what it would delete.
+The sensor must be stopped.
 
 EXAMPLES:
    dnsmonster-sensor spool drop psql --spooldir /var/lib/dnsmonster-sensor/spool
@@ -176,7 +175,7 @@ func damage(info spool.Info) string {
 		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
-		parts = append(parts, closed(c))
+		parts = append(parts, unopened(c))
 	}
 	if len(parts) == 0 {
 		return "none"
@@ -184,8 +183,8 @@ func damage(info spool.Info) string {
 	return strings.Join(parts, ", ")
 }
 
-// closed says what of the files that were set aside cannot be opened.
-func closed(errs []error) string {
+// unopened says which of the files that were set aside cannot be opened.
+func unopened(errs []error) string {
 	return fmt.Sprintf("%d of what was set aside cannot be opened, the first because: %v", len(errs), errs[0])
 }
 
@@ -219,7 +218,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usageError("spool export: name one output; there are: %s", strings.Join(names, ", "))
 	}
-	w := bufio.NewWriterSize(printable.Unwrap(c.App.Writer), 256<<10) // a template may say what it likes
+	w := bufio.NewWriterSize(printable.Unwrap(c.App.Writer), 256<<10) // a template may write any bytes
 	w.WriteString(f.Header)
 	var refused format.Refusal
 	info, err := spool.Export(filepath.Join(o.dir, names[0]), writeAll(w, f, &refused))
@@ -241,14 +240,14 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	return nil
 }
 
-// notExported says what of a spool cannot be read; nothing, where all can.
+// notExported says which part of a spool cannot be read; "" means none.
 func notExported(info spool.Info) string {
 	var parts []string
 	if u := info.Unreadable; u.Blocks > 0 {
 		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
-		parts = append(parts, closed(c))
+		parts = append(parts, unopened(c))
 	}
 	if info.Lost > 0 {
 		parts = append(parts, fmt.Sprintf("in %d places the spool is damaged, %d events or more are lost", info.Damaged, info.Lost))
@@ -295,7 +294,7 @@ func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 		if n := info.Unreadable; n.Blocks > 0 {
 			what += fmt.Sprintf(" and %d that this build cannot read", n.Events)
 		}
-	} // else it cannot be read: all the more reason to drop it
+	} // a spool that cannot be read can be dropped, too
 	if !o.yes {
 		return usageError("spool drop %s: this throws away %s; with --yes it does", name, what)
 	}

@@ -12,16 +12,15 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// checkMachine says what on this machine would keep a command from starting: all at
-// once, before anything is opened or made. `config check` does no more than this. No
-// server is asked, and nothing is tried on the kernel: see the commands postgres
-// check and check.
+// checkMachine says what on this machine would keep a command from starting: all of
+// it at once, before anything is opened or created. It asks no server and tries
+// nothing on the kernel: see the commands postgres check and check.
 func (o *common) checkMachine(in input, list []pipeline.Output) error {
 	var p problems
 	if in.check != nil {
 		p.add(in.check())
 	}
-	if o.domains == nil { // earlier options are wrong
+	if o.domains == nil { // an earlier check has failed
 		return p.err()
 	}
 	for _, err := range o.domains.CheckFiles() {
@@ -44,7 +43,7 @@ func checkProfile(option, path string, force bool) error {
 	if path == "" {
 		return nil
 	}
-	err := folderIsThere(path)
+	err := checkFolder(path)
 	if st, serr := os.Lstat(path); serr == nil && st.Mode()&fs.ModeSymlink != 0 {
 		err = errors.Join(err, fmt.Errorf("%s is a symbolic link, not a regular file: remove it, or name another file", path))
 	} else if serr == nil && !st.Mode().IsRegular() {

@@ -10,8 +10,7 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// terminal is one with a line at its bottom that changes. What is written
-// meanwhile appears above.
+// terminal is one whose last line changes. Other text appears above that line.
 type terminal struct {
 	file *os.File
 	mu   sync.Mutex

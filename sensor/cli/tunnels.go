@@ -22,8 +22,8 @@ func decapWords() []string {
 	return append(words, pppoe)
 }
 
-// elements splits the values of an option that takes several by commas as well
-// as by repetition.
+// elements splits the values of an option that can be repeated, and can hold several
+// with commas between.
 func elements(values []string) (list []string) {
 	for _, v := range values {
 		for e := range strings.SplitSeq(v, ",") {

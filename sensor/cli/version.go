@@ -14,7 +14,7 @@ var (
 	linkedCommit string
 )
 
-// versionLine names the build so that a report of a fault can be traced to it.
+// versionLine names the build, so that a bug report can be traced to it.
 func versionLine() string {
 	return fmt.Sprintf("dnsmonster-sensor %s, commit %s, kernel program %s, %s %s/%s",
 		version, buildCommit(), bpf.ObjectHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

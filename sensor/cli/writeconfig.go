@@ -17,10 +17,10 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// writeConfig writes a configuration file, and says what it left out. A file that
-// is there is replaced as a whole, or stays as it is.
+// writeConfig writes a configuration file, and says what it left out. An existing
+// file is replaced as a whole, or stays as it is.
 func writeConfig(path string, v *config.Values, known []config.Option, stdout, log io.Writer) error {
-	signal.Ignore(syscall.SIGXFSZ) // a limit of a file's size is an error of writing
+	signal.Ignore(syscall.SIGXFSZ) // makes a limit of file size a write error
 	secrets := v.Is("writesecrets")
 	var text bytes.Buffer
 	leftOut, err := config.WriteINI(&text, v, secrets)
@@ -31,7 +31,7 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 		err = write(text.Bytes())
 	} else {
 		t := target{path: path, known: known, force: v.Is("force")}
-		if err := t.look(secrets, leftOut); err != nil {
+		if err := t.check(secrets, leftOut); err != nil {
 			return usageError("--writeconfig: %w", err)
 		}
 		err = t.replace(text.Bytes())
@@ -54,13 +54,13 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 	return nil
 }
 
-// stream is for what is written to and not replaced: the standard output, a pipe,
-// a terminal.
+// stream is how to write to the standard output, a pipe or a terminal, which cannot
+// be replaced; nil: path is none of these.
 func stream(path string, stdout io.Writer) func([]byte) error {
 	if path == "-" || path == "/dev/stdout" {
 		return func(text []byte) error { _, err := stdout.Write(text); return err }
 	}
-	// These links are the process's own, and lead to what it has open.
+	// These links belong to the process, and lead to its open files.
 	look := os.Lstat
 	if strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/") || path == "/dev/stderr" {
 		look = os.Stat
@@ -83,13 +83,13 @@ func stream(path string, stdout io.Writer) func([]byte) error {
 type target struct {
 	path  string
 	known []config.Option
-	force bool // whatever it holds
+	force bool // replace it whatever it holds
 	old   fs.FileInfo
 	mode  fs.FileMode
 }
 
-// look says why the file must stay.
-func (t *target) look(secrets bool, leftOut []string) error {
+// check says why the file must not be replaced.
+func (t *target) check(secrets bool, leftOut []string) error {
 	t.mode = 0o644
 	if secrets {
 		t.mode = 0o600
@@ -97,7 +97,7 @@ func (t *target) look(secrets bool, leftOut []string) error {
 	st, err := os.Lstat(t.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return folderIsThere(t.path)
+		return checkFolder(t.path)
 	case err != nil:
 		return err
 	case st.Mode()&fs.ModeSymlink != 0:
@@ -110,7 +110,7 @@ func (t *target) look(secrets bool, leftOut []string) error {
 		return fmt.Errorf("%s is not a regular file: name another one", t.path)
 	}
 	t.old = st
-	if !secrets || st.Mode()&0o007 == 0 { // who has kept others away goes on to
+	if !secrets || st.Mode()&0o007 == 0 { // a mode that excludes others stays
 		t.mode = st.Mode().Perm()
 	}
 	if t.force {
@@ -129,16 +129,16 @@ func (t *target) look(secrets bool, leftOut []string) error {
 	return nil
 }
 
-// folderIsThere names the file that somebody has named where its folder is not
-// there.
-func folderIsThere(path string) error {
+// checkFolder returns an error about path, which the user has named, if its folder
+// does not exist.
+func checkFolder(path string) error {
 	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 		return &fs.PathError{Op: "open", Path: path, Err: syscall.ENOENT}
 	}
 	return nil
 }
 
-// readStart reads a file, but no more than a configuration can have.
+// readStart reads a file up to the size that a configuration can have.
 func readStart(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -148,9 +148,9 @@ func readStart(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, 4<<20))
 }
 
-// replace leaves the old file or the new one, whole, whatever happens. Whom the
-// folder belongs to does not matter: nothing in it is followed or trusted, and
-// the file is new.
+// replace leaves either the old file or the new one, complete, whatever happens. The
+// owner of the folder does not matter: nothing in it is followed or trusted, and the
+// file is new.
 func (t *target) replace(text []byte) error {
 	return safefs.Replace(t.path, t.mode, true, func(w io.Writer) error {
 		if f, ok := w.(*os.File); ok && t.old != nil {

@@ -165,7 +165,7 @@ func TestWrongOptionValuesAreNamed(t *testing.T) {
 func missing(o *config.Value) bool { return slices.Contains(missingOptions(), o.Name) }
 
 var missingOptions = sync.OnceValue(func() (names []string) {
-	for _, f := range config.PendingFlags(config.Pending(built(all.New()))) {
+	for _, f := range config.PendingFlags(config.Pending(outputNames(all.New()))) {
 		names = append(names, f.Names()[0])
 	}
 	return names
@@ -292,7 +292,7 @@ func TestWarningsBesideErrors(t *testing.T) {
 // TestWhatIsMissing: an option of a pending feature is accepted, refused where it
 // switches the feature on, and gone from the table once its output is built.
 func TestWhatIsMissing(t *testing.T) {
-	built := built(all.New())
+	built := outputNames(all.New())
 	if all, without := config.Pending(nil), config.Pending(built); len(all) != len(without) {
 		t.Errorf("an output in outputs/all still stands in sensor/config/pendingoutputs.go: take it out there")
 	}
