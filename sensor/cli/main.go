@@ -27,11 +27,11 @@ import (
 // too, passes through a printable.Writer: names and answers come from strangers.
 func Main(args []string, stdout, stderr io.Writer) int {
 	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
-	calls := signals.New()
-	calls.Catch()
+	sig := signals.New()
+	sig.Catch()
 	app := newApp(stdout, stderr)
-	app.Metadata[signalsKey] = calls
-	err := calls.While(func() error { return perform(app, args, os.Environ()) })
+	app.Metadata[signalsKey] = sig
+	err := sig.While(func() error { return perform(app, args, os.Environ()) })
 	if err == nil {
 		return exitOK
 	}
@@ -58,16 +58,16 @@ func maskUsers(line string, args []string) string {
 
 // perform finds out what is asked for and does it.
 func perform(app *cli.App, args, environ []string) error {
-	calls, caught := app.Metadata[signalsKey].(*signals.Signals)
+	sig, caught := app.Metadata[signalsKey].(*signals.Signals)
 	if !caught {
-		calls = signals.New()
+		sig = signals.New()
 	}
 	inv, err := invoke(app, args, environ)
 	if err != nil {
 		return err
 	}
-	if inv.signals = calls; caught && !inv.captures() {
-		calls.Release()
+	if inv.signals = sig; caught && !inv.captures() {
+		sig.Release()
 	}
 	if done, err := inv.printAndExit(app); done || err != nil {
 		return inv.explain(err)

@@ -62,10 +62,10 @@ const query = "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04m000\x07examp
 func TestNewInput(t *testing.T) {
 	t.Parallel()
 	var stderr lab.Log
-	calls, dir := signals.New(), t.TempDir()
+	sig, dir := signals.New(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
-	app.Metadata[signalsKey] = calls
+	app.Metadata[signalsKey] = sig
 	sender, address := freeUDP(t)
 	ended := make(chan error, 1)
 	go func() {
@@ -84,7 +84,7 @@ func TestNewInput(t *testing.T) {
 		}
 		_, _ = io.WriteString(sender, query) // refused until the port is open
 	}
-	calls.Request(syscall.SIGTERM)
+	sig.Request(syscall.SIGTERM)
 	if err := <-ended; err != nil {
 		t.Errorf("the end is %v", err)
 	}

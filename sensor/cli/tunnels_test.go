@@ -97,7 +97,7 @@ func TestCheckSpeaksOfTunnels(t *testing.T) {
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\ntunnels: ", "only with --decap", "vx0: vxlan", "shows what a tunnel carries"} {
+	for _, want := range []string{"\ntunnels: ", "only with --decap", "vx0: vxlan", "it carries the contents of a tunnel"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("check does not say %q:\n%s", want, out)
 		}

@@ -228,7 +228,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
 	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
 	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125", "--metricendpointtype=statsd", "--pcapfile=x")
-	f(`--metricprometheusendpoint "********": use a URL of host, port and path alone: nobody is asked for a password`+line, "--metricprometheusendpoint=http://me:hush@x:1", "--pcapfile=x")
+	f(`--metricprometheusendpoint "********": use a URL of host, port and path alone: clients are not asked for a password`+line, "--metricprometheusendpoint=http://me:hush@x:1", "--pcapfile=x")
 	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")
 	f(`--sampleratio: "0:1" would keep nothing`+line, "--sampleratio=0:1", "--pcapfile=x")
 	f("--config: open /no/such: no such file or directory"+line, "--config=/no/such")

@@ -29,7 +29,7 @@ var (
 	descSpool = prometheus.NewDesc("dnsmonster_sensor_spool_bytes",
 		"Disk that an output's spool takes.", []string{"output"}, nil)
 	descSpoolLimit = prometheus.NewDesc("dnsmonster_sensor_spool_limit_bytes",
-		"Disk that an output's spool may take: beyond it, the oldest records are thrown away.", []string{"output"}, nil)
+		"Disk that an output's spool may take: beyond it, the oldest records are deleted.", []string{"output"}, nil)
 	descOldest = prometheus.NewDesc("dnsmonster_sensor_output_oldest_undelivered_seconds",
 		"For how long the oldest record has waited for an output's destination, since it was received; 0: none waits.", []string{"output"}, nil)
 	descRows = prometheus.NewDesc("dnsmonster_sensor_output_batch_rows",

@@ -9,8 +9,8 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// legacySamples are dnsmonster's metrics, with its names and kinds. One that
-// depends on a number that is unknown is left out.
+// legacySamples are dnsmonster's metrics, with its names and kinds. Those that depend on
+// an unknown number are left out.
 func legacySamples(ledgers []account.Ledger) []sample {
 	var dropped, overRatio, duplicate, read uint64
 	droppedKnown, overRatioKnown := true, true
@@ -39,7 +39,7 @@ func legacySamples(ledgers []account.Ledger) []sample {
 		case "delivery":
 			failure := "Failed"
 			if l.Label == "nats" {
-				failure = "Errors" // its own word for it
+				failure = "Errors" // dnsmonster's word for this output
 			}
 			outputs = append(outputs, sample{l.Label + "SentToOutput", nil, float64(n["delivered"]), true},
 				sample{l.Label + "Skipped", nil, float64(n["skipped"]), true}, sample{l.Label + failure, nil, float64(lost), true})
@@ -67,7 +67,7 @@ type legacyCollector struct {
 	prefix  string
 }
 
-// legacyPrefix is what stood before the names.
+// legacyPrefix is what dnsmonster put before the names.
 func legacyPrefix(server string) string {
 	return "dnsmonster_" + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {

@@ -28,7 +28,7 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "metric", Name: "metricendpointtype", EnvVars: []string{"DNSMONSTER_METRICENDPOINTTYPE"}, Value: "stderr", Destination: &o.kind,
-			Usage: "where metrics go, as `TYPE`: stderr, statsd, prometheus, or nothing for none. Unless it is set, the endpoints that are set are used too",
+			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or nothing for none. Unless it is set, the endpoints that are set are used, too",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstatsdagent", EnvVars: []string{"DNSMONSTER_METRICSTATSDAGENT"}, Destination: &o.statsd,
@@ -49,7 +49,7 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "metric", Name: "metriclegacynames", EnvVars: []string{"DNSMONSTER_METRICLEGACYNAMES"}, Destination: &o.legacy,
-			Usage: "dnsmonster's metrics, under its names, in place of the sensor's own",
+			Usage: "send dnsmonster's metrics, under its names, in place of the sensor's own",
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
@@ -57,7 +57,7 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "capturestatsdelay", EnvVars: []string{"DNSMONSTER_CAPTURESTATSDELAY"}, Value: time.Second, Destination: &o.lossEvery,
-			Usage: "`INTERVAL` over which the metric of the capture's loss is taken",
+			Usage: "`INTERVAL` over which the metric of the capture's loss is measured",
 		},
 	}
 }

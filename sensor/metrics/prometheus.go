@@ -34,7 +34,7 @@ func prometheusAddress(endpoint string) (address, path string, err error) {
 		return "", "", errors.New("use a URL such as http://127.0.0.1:2112/metrics")
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(endpoint, "@") {
-		return "", "", errors.New("use a URL of host, port and path alone: nobody is asked for a password")
+		return "", "", errors.New("use a URL of host, port and path alone: clients are not asked for a password")
 	}
 	host, path := u.Hostname(), u.Path
 	if host == "" {

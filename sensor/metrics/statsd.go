@@ -39,7 +39,7 @@ func (s *statsdSender) send(samples []sample) error {
 	var errs []error
 	for _, m := range samples {
 		if strings.HasPrefix(m.name, "go_") || strings.HasPrefix(m.name, "process_") {
-			m.name = "dnsmonster_sensor_" + m.name // a bridge to Prometheus has such of its own
+			m.name = "dnsmonster_sensor_" + m.name // a bridge to Prometheus has metrics of the same name
 		}
 		if !m.counter {
 			if m.value < 0 { // alone, a negative number would be subtracted
@@ -48,7 +48,7 @@ func (s *statsdSender) send(samples []sample) error {
 			errs = append(errs, s.client.Gauge(m.name, m.value, m.labels, 1))
 			continue
 		}
-		// Counters of the process have fractions: what is left over goes with the next.
+		// Counters of the process have fractions: the remainder is sent with the next.
 		key := m.key()
 		delta := math.Trunc(m.value - s.last[key])
 		if delta != 0 {
@@ -61,6 +61,6 @@ func (s *statsdSender) send(samples []sample) error {
 
 func (s *statsdSender) close() {
 	if s != nil {
-		s.client.Close() // sends what is left
+		s.client.Close() // sends what it still holds
 	}
 }

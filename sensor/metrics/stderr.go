@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// processShown are the process's own numbers on stderr; the other endpoints get
-// all.
+// processShown are the numbers of the process that stderr gets; the other endpoints get
+// all of them.
 var processShown = []string{"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "go_goroutines"}
 
 // writeMetrics writes one line.
@@ -47,5 +47,5 @@ func writeMetrics(w io.Writer, now time.Time, samples []sample, format string) {
 			fmt.Fprintf(line, "%v", err)
 		}
 	}
-	w.Write(append(bytes.TrimRight(line.Bytes(), "\n"), '\n')) // one write: lines of others do not come between
+	w.Write(append(bytes.TrimRight(line.Bytes(), "\n"), '\n')) // one write: no other line comes between
 }

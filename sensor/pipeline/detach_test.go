@@ -71,7 +71,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 }
 
 // stopped is a pipeline that a signal ends at once, or two, and its log.
-func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals.Signals, log *lab.Log) *pipeline {
+func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Signals, log *lab.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	runners, err := newRunners([]Output{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
@@ -81,8 +81,8 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, calls *signals.Si
 	ports := &worker.Ports{}
 	ports.Add(53)
 	p := newPipeline(s, worker.Config{Ports: ports}, nil, runners, logger)
-	calls.Request(syscall.SIGTERM)
-	p.runUntilEnd(grace, calls)
+	sig.Request(syscall.SIGTERM)
+	p.runUntilEnd(grace, sig)
 	return p
 }
 
@@ -101,7 +101,7 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 // TestSecondSignalWhileDetaching is heard at once, and so is the first one.
 func TestSecondSignalWhileDetaching(t *testing.T) {
 	var log lab.Log
-	calls := signals.New()
+	sig := signals.New()
 	says := func(text string) {
 		for end := time.Now().Add(await.Limit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
@@ -112,8 +112,8 @@ func TestSecondSignalWhileDetaching(t *testing.T) {
 	}
 	s := &lingering{detach: func() {
 		says("msg=stopping")
-		calls.Request(syscall.SIGTERM)
+		sig.Request(syscall.SIGTERM)
 		says("second signal: leaving at once")
 	}}
-	s.stopped(t, time.Minute, calls, &log)
+	s.stopped(t, time.Minute, sig, &log)
 }

@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// InterfaceNames are what the source calls its interfaces. Outputs get them before
+// InterfaceNames are what the source sig its interfaces. Outputs get them before
 // there is a source, and ask when there is one.
 type InterfaceNames struct {
 	source atomic.Pointer[capture.InterfaceNamer]

@@ -32,7 +32,8 @@ type lane struct {
 	ticked   time.Time
 }
 
-// tickEvery is how often a lane looks after its open blocks and its reassembly.
+// tickEvery is how often a lane checks the timeouts of its open blocks and of its
+// reassembly.
 const tickEvery = 10 * time.Millisecond
 
 func (p *pipeline) newLane(source capture.Lane) *lane {
@@ -110,7 +111,7 @@ func (l *lane) step() (more bool) {
 	return true
 }
 
-// messages takes what came without packets.
+// messages takes the messages of the batch, which came without packets.
 func (l *lane) messages() {
 	for i := range l.batch.Messages {
 		l.worker.Message(&l.batch.Messages[i], l.emit)
@@ -129,7 +130,7 @@ func (l *lane) packetTime(number uint32, time int64) {
 	}
 }
 
-// publish shows the books of what the lane has done.
+// publish makes the lane's counts visible to the ledgers.
 func (l *lane) publish() {
 	l.worker.Publish()
 	if l.chain != nil {
@@ -137,9 +138,9 @@ func (l *lane) publish() {
 	}
 }
 
-// tick looks after what waits, also where packets never stop coming. A file's
-// packets bring the time that passes for reassembly and stages; what is live has the
-// monotonic clock, which does not step where the time of day is set.
+// tick checks timeouts, even if packets never stop coming. The time for reassembly and
+// stages comes from the packets of a file, and from the monotonic clock in a live
+// capture: that does not jump when the time of day is set.
 func (l *lane) tick(now time.Time) {
 	l.ticked = now
 	if l.pipeline.source.Live() {
@@ -154,9 +155,9 @@ func (l *lane) tick(now time.Time) {
 	}
 }
 
-// shrank closes the books over a batch whose file became shorter while it was
-// read. Any other panic goes on; that of a stage, which reads nothing of the file,
-// with its name.
+// shrank accounts for the rest of a batch whose file became shorter while it was read.
+// Any other panic goes on; that of a stage, which does not read the file, with the
+// stage's name.
 func (l *lane) shrank(fault any) {
 	if l.chain != nil && l.chain.Working() != "" {
 		panic(fmt.Sprintf("stage %s: %v", l.chain.Working(), fault))
@@ -170,8 +171,8 @@ func (l *lane) shrank(fault any) {
 	file.Shrunk()
 }
 
-// discard takes off what a lane that has failed is still given, until the source
-// ends. What it has read before is delivered meanwhile.
+// discard counts and discards what a failed lane is still given, until the source
+// ends. What the lane read before is delivered meanwhile.
 func (l *lane) discard() {
 	source, ok := l.source.(capture.Discarder)
 	for err := error(nil); ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)); {

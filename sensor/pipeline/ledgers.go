@@ -61,8 +61,8 @@ func (l *ledgers) read() ([]account.Ledger, error) {
 	return slices.Concat(all, []account.Ledger{packet, message}, stages, deliveries), nil
 }
 
-// kernel reads what the source says of frames before they reached a lane. Behind a
-// live source that says nothing, something may have been lost that nobody knows.
+// kernel reads what the source says of frames before they reached a lane. A live source
+// that says nothing may have lost frames that nothing counts: its ledger is unknown.
 func (l *ledgers) kernel() ([]account.Ledger, error) {
 	stats, err := capture.Kernel(l.source)
 	if err != nil {

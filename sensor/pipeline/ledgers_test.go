@@ -124,7 +124,7 @@ func TestBooksShowWhatIsSpoilt(t *testing.T) {
 			}
 		}
 	}
-	// nth calls do in place of the tenth event's hand-over.
+	// nth sig do in place of the tenth event's hand-over.
 	nth := func(do func(next func(*event.Event), e *event.Event)) func(func(*event.Event)) func(*event.Event) {
 		return func(next func(*event.Event)) func(*event.Event) {
 			n := 0

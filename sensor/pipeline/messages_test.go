@@ -171,17 +171,17 @@ func TestMessagesAreSampled(t *testing.T) {
 func TestMessagesTellStagesTheTime(t *testing.T) {
 	f := func(sample *worker.Sampler, events int, fifths ...int64) {
 		t.Helper()
-		var calls []int64
+		var sig []int64
 		source := newTeller(&tellerLane{messages: told(10), batch: 5})
-		p, first, _ := toTwo(t, source, stage.Kind{Name: "clock", New: func() stage.Stage { return &listens{calls: &calls} }})
+		p, first, _ := toTwo(t, source, stage.Kind{Name: "clock", New: func() stage.Stage { return &listens{sig: &sig} }})
 		p.config.Sample = sample
 		goes(t, p)
-		for i := range calls {
-			calls[i] -= 1700000000e9
-			calls[i] /= 2e8
+		for i := range sig {
+			sig[i] -= 1700000000e9
+			sig[i] /= 2e8
 		}
-		if first.count() != events || !slices.Equal(calls, fifths) {
-			t.Errorf("%d events; times %d, want %d", first.count(), calls, fifths)
+		if first.count() != events || !slices.Equal(sig, fifths) {
+			t.Errorf("%d events; times %d, want %d", first.count(), sig, fifths)
 		}
 	}
 	f(nil, 10, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -191,10 +191,10 @@ func TestMessagesTellStagesTheTime(t *testing.T) {
 // listens notes the times that it is told.
 type listens struct {
 	labels
-	calls *[]int64
+	sig *[]int64
 }
 
-func (s *listens) Expire(now int64, _ func(*event.Event)) { *s.calls = append(*s.calls, now) }
+func (s *listens) Expire(now int64, _ func(*event.Event)) { *s.sig = append(*s.sig, now) }
 
 // TestMessageFileShrinks: messages of a mapped file that becomes shorter while they are
 // handled are counted as packets are.

@@ -59,7 +59,7 @@ type Output struct {
 type Input struct {
 	Live bool // what the source will say of itself
 
-	// Open may come back with less where stop is closed meanwhile.
+	// Open may return a source that lacks some inputs if stop is closed meanwhile.
 	Open func(stop <-chan struct{}) (capture.Source, error)
 }
 
@@ -92,7 +92,7 @@ func Run(c Config) error {
 	if err != nil {
 		return refused(err)
 	}
-	defer discard(runners)
+	defer discardRunners(runners)
 	c.Delivery.WarnUnclaimed(runners, c.Log)
 	numbers, err := metrics.Open(c.Metrics, c.Stderr)
 	if err != nil {
@@ -131,8 +131,8 @@ func (p *pipeline) numbers(domains *lists.Lists) metrics.Source {
 	return metrics.Source{Ledgers: p.ledgers.read, Captured: p.ledgers.captured, Failures: p.failures, Outputs: p.runners, Lists: domains}
 }
 
-// startProgress shows progress until stop, where somebody wants to see it and the
-// source knows it.
+// startProgress shows progress until stop is called, if the source knows it and there
+// is somewhere to show it.
 func (p *pipeline) startProgress(show func(capture.Progressor, func() uint64, time.Time) func()) (stop func()) {
 	files, ok := p.source.(capture.Progressor)
 	if !ok || show == nil {
@@ -165,15 +165,15 @@ func newPipeline(source capture.Source, config worker.Config, stages []stage.Kin
 	return p
 }
 
-// newRunners makes the outputs ready to take events, and opens their spools. live
-// is what the source will be.
+// newRunners prepares the outputs to take events, and opens their spools. live is
+// what the source will say of itself.
 func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, error) {
 	var runners []*outputs.Runner
 	ids := event.NewIDs()
 	for _, o := range list {
 		r, err := outputs.NewRunner(o.Output, o.Settings, live, ids, account.NewDeliveryCounters(), log)
 		if err != nil {
-			discard(runners)
+			discardRunners(runners)
 			return nil, err
 		}
 		runners = append(runners, r)
@@ -181,15 +181,15 @@ func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, 
 	return runners, nil
 }
 
-// discard gives back what runners hold that have not been stopped.
-func discard(runners []*outputs.Runner) {
+// discardRunners gives back what runners hold that have not been stopped.
+func discardRunners(runners []*outputs.Runner) {
 	for _, r := range runners {
 		r.Discard()
 	}
 }
 
-// startLanes sets the lanes going, the first time. Until the outputs are started,
-// what the lanes offer them waits in the queues.
+// startLanes starts the lanes at its first call. Until the outputs are started, events
+// wait in their queues.
 func (p *pipeline) startLanes() {
 	p.begin.Do(func() {
 		lanes := p.source.Lanes()
@@ -201,8 +201,7 @@ func (p *pipeline) startLanes() {
 	})
 }
 
-// start sets the outputs and the lanes going. When all lanes have ended, ended
-// is closed.
+// start starts the outputs and the lanes. It closes ended when all lanes have ended.
 func (p *pipeline) start(ctx context.Context) (ended <-chan struct{}) {
 	for _, r := range p.runners {
 		r.Start(ctx)
@@ -225,15 +224,15 @@ func (p *pipeline) deliver(ctx context.Context) {
 	all.Wait()
 }
 
-// err is what went wrong in the source and the lanes.
+// err joins the errors of the source and the lanes.
 func (p *pipeline) err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return errors.Join(append([]error{p.source.Err()}, p.errs...)...)
 }
 
-// fail logs at once what decides about the exit status at the end: a part of the
-// sensor that has ended while the others go on.
+// fail logs that a part of the sensor has ended while the others go on, and keeps the
+// error, which decides about the exit status, for the end.
 func (p *pipeline) fail(what string, err error) {
 	p.log.Error("a part of the sensor has failed, the others go on", "what", what, "error", err)
 	p.mu.Lock()
@@ -245,15 +244,15 @@ func (p *pipeline) fail(what string, err error) {
 	p.failed[what]++
 }
 
-// laneEnded is called by each lane when it reads no more. Where none does, and one
-// has failed, the capture ends: it would only be thrown away, by a sensor that looks
-// as if it ran.
+// laneEnded is called by each lane when it stops reading. If it was the last one, and
+// one has failed, the capture ends: its packets would only be discarded, by a sensor
+// that looks as if it worked.
 func (p *pipeline) laneEnded() {
 	if p.open.Add(-1) > 0 || p.failureCount("lane") == 0 {
 		return
 	}
 	if p.source.Live() {
-		p.log.Error("no lane is left that reads: the capture ends")
+		p.log.Error("no lane reads any more: the capture ends")
 	}
 	p.closeSource()
 }
@@ -265,8 +264,8 @@ func (p *pipeline) failureCount(what string) uint64 {
 	return p.failed[what]
 }
 
-// failures are all parts that can fail while the others go on, and how many of them
-// have.
+// failures counts, for each kind of part that can fail while the others go on, those
+// that have.
 func (p *pipeline) failures() []metrics.Failure {
 	var list []metrics.Failure
 	for _, what := range []string{"capture", "lane", "metrics"} {

@@ -16,7 +16,7 @@ type Changes struct {
 	Lists   lists.Options
 }
 
-// reloadAtHangup calls Reload at each SIGHUP, one that came during the start
+// reloadAtHangup sig Reload at each SIGHUP, one that came during the start
 // included, until stop is called.
 func (p *pipeline) reloadAtHangup(c *Config) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})

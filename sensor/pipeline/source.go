@@ -31,7 +31,7 @@ func (p *pipeline) drainSource() {
 	p.closeSource()
 }
 
-// closeSource ends the lanes.
+// closeSource ends the capture. The lanes end when they have read what is left.
 func (p *pipeline) closeSource() {
 	if err := p.source.Close(); err != nil {
 		p.fail("capture", fmt.Errorf("detach: %w", err))

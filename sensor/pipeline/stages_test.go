@@ -201,7 +201,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// TestWithoutStages: there is no ledger, and the lane calls what it called before.
+// TestWithoutStages: there is no ledger, and the lane sig what it called before.
 func TestWithoutStages(t *testing.T) {
 	source := &rigged{packets: frames(10), spoil: func(p []packet.Packet) []packet.Packet { return p }}
 	p, _, _ := toTwo(t, source)

@@ -25,12 +25,12 @@ var errUnready = errors.New("stopped before the domain lists were read")
 // does not matter any more. Where a pipe has to be read in that time the checks of
 // outputs are not waited for: their runners will meet the same errors.
 func (p *pipeline) checkAndLoad(c *Config) error {
-	calls := c.Signals
+	sig := c.Signals
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	checks, skip := context.WithCancel(ctx)
 	defer skip()
-	onStop := context.AfterFunc(calls.Stopping(), func() {
+	onStop := context.AfterFunc(sig.Stopping(), func() {
 		p.drainSource()
 		if p.nothingToDeliver() {
 			cancel()
@@ -43,7 +43,7 @@ func (p *pipeline) checkAndLoad(c *Config) error {
 		defer late.Stop()
 		select {
 		case <-late.C:
-		case <-calls.AtOnce():
+		case <-sig.AtOnce():
 		case <-ctx.Done():
 		}
 		cancel()
@@ -57,7 +57,7 @@ func (p *pipeline) checkAndLoad(c *Config) error {
 	switch {
 	case err == nil:
 		return nil
-	case calls.Stopped():
+	case sig.Stopped():
 		p.drainSource()
 		if p.nothingToDeliver() {
 			return nil

@@ -13,13 +13,14 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// runUntilEnd captures until the source ends, a signal comes or nobody reads
-// any more, and then delivers. It returns when all that can be delivered is.
-func (p *pipeline) runUntilEnd(grace time.Duration, calls *signals.Signals) {
+// runUntilEnd captures until the source ends, a signal is received or no output takes
+// records any more, and then delivers. It returns when everything that can be
+// delivered has been.
+func (p *pipeline) runUntilEnd(grace time.Duration, sig *signals.Signals) {
 	run, abort := context.WithCancel(context.Background())
 	defer abort()
 	ended := p.start(run)
-	go p.endEarly(run, abort, grace, calls)
+	go p.endEarly(run, abort, grace, sig)
 	<-ended
 	p.closeSource()
 	deliver := run
@@ -27,21 +28,21 @@ func (p *pipeline) runUntilEnd(grace time.Duration, calls *signals.Signals) {
 		var cancel context.CancelFunc
 		deliver, cancel = context.WithTimeout(run, grace)
 		defer cancel()
-	} // behind a file nobody is in a hurry: only a signal starts the grace time
+	} // after a file there is no hurry: only a signal starts the grace time
 	p.deliver(deliver)
 }
 
-// lastCall is how long outputs have for what a pipe delivered in the last moments
+// pipeGrace is how long outputs have to deliver what a pipe brought in the last moments
 // of the grace time.
-const lastCall = time.Second
+const pipeGrace = time.Second
 
 // endEarly ends the capture at a signal, or when no output takes records any
 // more, and everything at a second signal or when the grace time is over. It
 // returns when run ends.
-func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, calls *signals.Signals) {
-	gone, stopping := p.outputsGone(run), calls.Stopping().Done()
+func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, sig *signals.Signals) {
+	gone, stopping := p.outputsGone(run), sig.Stopping().Done()
 	var over <-chan time.Time
-	left := false // a pipe that had not ended
+	left := false // a pipe had not ended, and is no longer waited for
 	drained := make(chan time.Duration, 1)
 	for {
 		select {
@@ -52,27 +53,27 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.closeSource()
 		case <-stopping:
 			stopping = nil
-			first, _ := calls.First()
+			first, _ := sig.First()
 			p.log.Info("stopping", "signal", first, "grace", grace)
 			go func() { // detaching from hundreds of interfaces takes the kernel seconds
 				begun := time.Now()
 				p.drainSource()
 				drained <- time.Since(begun)
 			}()
-		case took := <-drained: // which is not the outputs' time
-			_, at := calls.First()
+		case took := <-drained: // the outputs do not pay for that time
+			_, at := sig.First()
 			over = time.After(time.Until(at.Add(grace + took)))
 		case <-over:
 			if in := p.drainer(); !left && in != nil && in.Delivering() {
 				left = true
 				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
 				p.closeSource()
-				over = time.After(lastCall)
+				over = time.After(pipeGrace)
 				continue
 			}
 			p.closeSource()
 			abort()
-		case <-calls.AtOnce():
+		case <-sig.AtOnce():
 			p.log.Warn("second signal: leaving at once")
 			abort()
 			p.closeSource()
@@ -81,9 +82,9 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 	}
 }
 
-// outputsGone returns a channel that is closed when no output is left that takes
-// records, if that happens before the end of run. A reader that leaves before
-// the others is worth a line: its records are abandoned from then on.
+// outputsGone returns a channel that is closed when no output takes records any more,
+// if that happens before the end of run. It logs each output whose reader leaves
+// before the others: its records are abandoned from then on.
 func (p *pipeline) outputsGone(run context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	left := make(chan *outputs.Runner, len(p.runners))
@@ -122,14 +123,14 @@ func (p *pipeline) readerLeft() bool {
 	return true
 }
 
-// endsQuietly tells whether nobody is meant to hear of the end: the reader of a
-// pipe has left, and nobody has stopped the sensor.
-func (p *pipeline) endsQuietly(calls *signals.Signals) bool {
-	return p.readerLeft() && !calls.Stopped()
+// endsQuietly reports whether the run ends without a summary: the reader of its pipe
+// has left, and no signal has stopped it.
+func (p *pipeline) endsQuietly(sig *signals.Signals) bool {
+	return p.readerLeft() && !sig.Stopped()
 }
 
 // finish prints the summary and returns what kept the run from a good end.
-func (p *pipeline) finish(w io.Writer, calls *signals.Signals) error {
+func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 	ledgers, err := p.ledgers.read()
 	if err != nil {
 		return &Error{Failed, err}
@@ -138,7 +139,7 @@ func (p *pipeline) finish(w io.Writer, calls *signals.Signals) error {
 		return &Error{Failed, err}
 	}
 	runErr := errors.Join(p.err(), p.outputErr())
-	if runErr == nil && p.endsQuietly(calls) {
+	if runErr == nil && p.endsQuietly(sig) {
 		return nil // the end of a pipe is an orderly end, and quiet
 	}
 	summary(w, ledgers, time.Since(p.ledgers.begun))
@@ -152,7 +153,7 @@ func (p *pipeline) finish(w io.Writer, calls *signals.Signals) error {
 	return nil
 }
 
-// outputErr is why outputs have ended before their time, or not well.
+// outputErr joins the errors that ended outputs early, and those of closing them.
 func (p *pipeline) outputErr() error {
 	var errs []error
 	for _, r := range p.runners {
@@ -166,8 +167,8 @@ func (p *pipeline) outputErr() error {
 	return errors.Join(errs...)
 }
 
-// undelivered says what was lost or is still to be sent, and why the outputs
-// could not take it; nil: nothing.
+// undelivered says what was lost or is still to be sent, and why the outputs could not
+// take it; nil: everything was delivered.
 func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 	var undelivered []string
 	if text, n := account.Losses(ledgers); n > 0 {
@@ -193,8 +194,8 @@ func (p *pipeline) undelivered(ledgers []account.Ledger) error {
 	return errors.Join(errs...)
 }
 
-// waiting says which outputs have left events in the spool for the next start,
-// "" where none has.
+// waiting says which outputs have left events in the spool for the next start; "":
+// none.
 func (p *pipeline) waiting() string {
 	var parts []string
 	for _, r := range p.runners {
@@ -210,10 +211,10 @@ func (p *pipeline) waiting() string {
 
 // finishUnstarted ends a run that was stopped before anything was captured. The
 // outputs have not been started: what their spools hold stays there.
-func (p *pipeline) finishUnstarted(w io.Writer, calls *signals.Signals) error {
-	first, _ := calls.First()
+func (p *pipeline) finishUnstarted(w io.Writer, sig *signals.Signals) error {
+	first, _ := sig.First()
 	p.log.Info("stopped during the start", "signal", first)
 	p.closeSource()
 	p.lanes.Wait()
-	return p.finish(w, calls)
+	return p.finish(w, sig)
 }

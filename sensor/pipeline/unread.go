@@ -15,7 +15,8 @@ func (p *pipeline) unread() []capture.Unread {
 	return nil
 }
 
-// Unopened is the error of a run that has not opened any of its files; nil: it has none.
+// Unopened is the error of a run that has opened none of its files; nil: paths is
+// empty.
 func Unopened(paths []string) error {
 	var list []capture.Unread
 	for _, path := range paths {
@@ -24,18 +25,18 @@ func Unopened(paths []string) error {
 	return unreadError(list)
 }
 
-// maxUnopened is how many files are named that were never opened: the others
-// follow the last one of these on the command line.
+// maxUnopened is how many files are named that were never opened: the others follow
+// these on the command line.
 const maxUnopened = 100
 
-// unreadError says how far each input was read, and which were not opened: whoever
-// deletes what was replayed has to know. It is nil where the list is empty.
+// unreadError says how much of each input was read, and which were not opened: the
+// user must know before deleting what was replayed. It is nil where the list is empty.
 func unreadError(list []capture.Unread) error {
 	var errs []error
 	var rest []string
 	for _, u := range list {
 		if u.Begun {
-			errs = append(errs, errors.New("interrupted: "+howFar(u)))
+			errs = append(errs, errors.New("interrupted: "+readUpTo(u)))
 		} else {
 			rest = append(rest, inputName(u.Path))
 		}
@@ -52,14 +53,14 @@ func unreadError(list []capture.Unread) error {
 	return &Error{Undelivered, errors.Join(errs...)}
 }
 
-// howFar says what was read of an input.
-func howFar(u capture.Unread) string {
+// readUpTo says how much of an input was read.
+func readUpTo(u capture.Unread) string {
 	at := fmt.Sprintf("offset %d", u.Offset)
 	if u.Decompressed {
 		at += " in the decompressed data"
 	}
 	switch {
-	case u.Known && u.Decompressed: // what a decompressor has taken is a little more than what was read
+	case u.Known && u.Decompressed: // a decompressor reads a little ahead
 		at += fmt.Sprintf(", about %d%% of the file", min(int(100*u.Share), 99))
 	case u.Known:
 		at += fmt.Sprintf(", %.1f%% of the file", float64(int(1000*u.Share))/10)
