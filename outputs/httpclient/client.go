@@ -316,12 +316,11 @@ func (c *Client) Stream(ctx context.Context, r *Request) (*http.Response, error)
 	return resp, err
 }
 
-// report updates the health of an address after an attempt.
+// report updates the health of an address after an attempt. An address that refuses
+// records works.
 func (c *Client) report(ctx context.Context, at outputs.Address, err error) {
-	switch {
-	case err == nil, errors.Is(err, outputs.ErrPermanent):
-		c.addresses.Good(at)
-	case !errors.Is(ctx.Err(), context.Canceled): // a stop says nothing of the address
-		c.addresses.Bad(at, err)
+	if errors.Is(err, outputs.ErrPermanent) {
+		err = nil
 	}
+	c.addresses.Report(ctx, at, err)
 }

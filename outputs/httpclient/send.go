@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"dnsmonster-sensor/outputs"
 )
@@ -32,19 +31,20 @@ type Response struct {
 // although its response was lost: then it arrives twice, unless the destination
 // recognises it.
 func (c *Client) Send(ctx context.Context, r *Request) (*Response, error) {
+	var resp *Response
+	var err error
 	var failed []error
-	var tried []outputs.Address
-	for left := c.addresses.Len(); left > 0 && ctx.Err() == nil; left-- {
-		part, cancel := shareOfTime(ctx, left)
-		tried = append(tried, c.addresses.Next(tried...))
-		resp, err := c.SendTo(part, r, tried[len(tried)-1])
-		cancel()
+	c.addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+		resp, err = c.SendTo(ctx, r, at)
 		if err == nil || errors.Is(err, outputs.ErrPermanent) {
-			return resp, err // other addresses would refuse it as well
+			return false // other addresses would refuse it as well
 		}
 		failed = append(failed, err)
-	}
+		return true
+	})
 	switch {
+	case resp != nil || errors.Is(err, outputs.ErrPermanent):
+		return resp, err
 	case len(failed) == 0 || errors.Is(ctx.Err(), context.Canceled):
 		return nil, fmt.Errorf("%s: %w", r.method, context.Cause(ctx))
 	case len(failed) == 1:
@@ -73,15 +73,6 @@ func (p *remote) display(path string) string {
 		path = "/" + path
 	}
 	return p.name + path
-}
-
-// shareOfTime bounds ctx to one of several equal shares of the time that it leaves.
-func shareOfTime(ctx context.Context, shares int) (context.Context, context.CancelFunc) {
-	end, ok := ctx.Deadline()
-	if !ok || shares < 2 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
 }
 
 // attempt makes one request and reads its response.

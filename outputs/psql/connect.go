@@ -132,17 +132,20 @@ func (o *Output) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	permanent := true
+	var s *session
 	var errs []error
-	var tried []outputs.Address
-	for left := len(d.servers); left > 0 && ctx.Err() == nil; left-- {
-		tried = append(tried, d.addresses.Next(tried...))
-		s, err := o.connectTo(ctx, d, tried[len(tried)-1], left)
-		if err == nil {
-			return s, nil
+	permanent := true
+	d.addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+		var err error
+		if s, err = o.connectTo(ctx, d, at); err == nil {
+			return false
 		}
 		permanent = permanent && errors.Is(err, outputs.ErrPermanent)
 		errs = append(errs, err)
+		return true
+	})
+	if s != nil {
+		return s, nil
 	}
 	if len(errs) == 0 {
 		return nil, ctx.Err()
@@ -157,22 +160,10 @@ func (o *Output) connect(ctx context.Context) (*session, error) {
 	return nil, err
 }
 
-// connectTo opens a session at one address, within one of several equal shares of the
-// time that ctx leaves.
-func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Address, shares int) (*session, error) {
-	part := ctx
-	if end, ok := ctx.Deadline(); ok && shares > 1 {
-		var cancel context.CancelFunc
-		part, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
-		defer cancel()
-	}
-	s, err := o.openSession(part, d.servers[at.Index], at)
-	switch {
-	case err == nil:
-		d.addresses.Good(at)
-	case !errors.Is(ctx.Err(), context.Canceled): // a stop says nothing about the address
-		d.addresses.Bad(at, err)
-	}
+// connectTo opens a session at one address.
+func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Address) (*session, error) {
+	s, err := o.openSession(ctx, d.servers[at.Index], at)
+	d.addresses.Report(ctx, at, err)
 	return s, err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -94,7 +95,9 @@ func (w *writer) ensureSession(ctx context.Context) error {
 	}
 	// The current session still works: the trial may take a quarter of the attempt's
 	// time.
-	if s, err := w.o.connectTo(ctx, w.o.dest, better, 4); err == nil {
+	part, cancel := outputs.ShareOfTime(ctx, 4)
+	defer cancel()
+	if s, err := w.o.connectTo(part, w.o.dest, better); err == nil {
 		w.dropSession()
 		w.session = s
 	}

@@ -1,0 +1,44 @@
+package outputs
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// TryEach calls try for one address after the other, in the order of Next and each once,
+// until try returns false or ctx ends. Each call gets an equal share of the time that ctx
+// leaves: an address that does not answer costs no more than that.
+func (a *Addresses) TryEach(ctx context.Context, try func(ctx context.Context, at Address) (more bool)) {
+	var tried []Address
+	for left := a.Len(); left > 0 && ctx.Err() == nil; left-- {
+		at := a.Next(tried...)
+		tried = append(tried, at)
+		part, cancel := ShareOfTime(ctx, left)
+		more := try(part, at)
+		cancel()
+		if !more {
+			return
+		}
+	}
+}
+
+// Report reports the result of an attempt: Good or Bad. An attempt that a stop has ended
+// says nothing about its address.
+func (a *Addresses) Report(ctx context.Context, at Address, err error) {
+	switch {
+	case err == nil:
+		a.Good(at)
+	case !errors.Is(ctx.Err(), context.Canceled):
+		a.Bad(at, err)
+	}
+}
+
+// ShareOfTime bounds ctx to one of several equal shares of the time that it leaves.
+func ShareOfTime(ctx context.Context, shares int) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok || shares < 2 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/time.Duration(shares))
+}
