@@ -1,4 +1,4 @@
-// Package clock tells how much time has passed for what waits on a lane.
+// Package clock measures how much time has passed for what waits on a lane.
 //
 // In: the interface and time of packets, or the system's monotonic time. Out: a time that
 // only goes forward, and stamps that say how long something has waited. It imports none

@@ -54,7 +54,7 @@ func ether(kind uint16, data string) string {
 	return "\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02" + string(binary.BigEndian.AppendUint16(nil, kind)) + data
 }
 
-// tag is a VLAN tag and the Ethernet type behind it.
+// tag is a VLAN tag and the Ethernet type after it.
 func tag(tci, kind uint16, data string) string {
 	b := binary.BigEndian.AppendUint16(nil, tci)
 	return string(binary.BigEndian.AppendUint16(b, kind)) + data

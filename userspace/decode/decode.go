@@ -31,7 +31,7 @@ const (
 // Layers is the result of Decode. Its slices are borrowed from the frame. Fields that do
 // not belong to what was found keep the values of an earlier call.
 type Layers struct {
-	Src, Dst         []byte // 4 or 16 bytes, of the innermost IP header; nil where there is none
+	Src, Dst         []byte // 4 or 16 bytes, of the innermost IP header; nil if there is none
 	SrcPort, DstPort uint16 // UDP and TCP
 	Payload          []byte // of UDP or TCP; of a fragment, without its headers
 	Missing          int    // bytes that the headers announce beyond Payload

@@ -60,7 +60,7 @@ func (l *Layers) ethernet(b []byte) Found {
 	return l.ether(binary.BigEndian.Uint16(b[12:]), b[14:])
 }
 
-// ether continues by Ethernet type, behind tags.
+// ether continues by Ethernet type, after any tags.
 func (l *Layers) ether(kind uint16, b []byte) Found {
 	for range maxVLANs + 1 {
 		switch kind {

@@ -94,7 +94,7 @@ func pastGRE(flags uint16, b []byte) ([]byte, uint32) {
 	return b[min(off, len(b)):], id
 }
 
-// skipRoutes returns the offset behind source route entries (RFC 1701), the last of
+// skipRoutes returns the offset after source route entries (RFC 1701), the last of
 // which is empty; -1 if they do not end.
 func skipRoutes(b []byte, off int) int {
 	for off+4 <= len(b) {

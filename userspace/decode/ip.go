@@ -177,7 +177,7 @@ func (l *Layers) byVersion(v4, v6 packet.Tunnel) packet.Tunnel {
 	return v6
 }
 
-// udp reads a UDP header (RFC 768), and enters a tunnel behind it.
+// udp reads a UDP header (RFC 768), and enters a tunnel in its payload.
 func (l *Layers) udp(b []byte) Found {
 	if len(b) < 8 {
 		return FoundBad

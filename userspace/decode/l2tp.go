@@ -122,7 +122,7 @@ const (
 // begin.
 var frameOffsets = [...]int{0, 4, 8, 8 + 4}
 
-// findFrame looks for the frame behind a session ID. Ethernet is tried before other
+// findFrame looks for the frame after a session ID. Ethernet is tried before other
 // frames, and those before IP alone.
 func (l *Layers) findFrame(b []byte) (kind pseudowire, off int) {
 	if off = l.ethernetAt(b); off >= 0 {
@@ -169,7 +169,7 @@ func (l *Layers) ethernetAt(b []byte) int {
 	return first
 }
 
-// insideEthernet returns the IP packet in an Ethernet frame, also behind VLAN tags and
+// insideEthernet returns the IP packet in an Ethernet frame, also after VLAN tags and
 // then a PPPoE header or labels; nil if there is none.
 func insideEthernet(b []byte) []byte {
 	if len(b) < 14 || b[6]&1 != 0 { // a group address is never a source

@@ -18,7 +18,7 @@ func TestPlainLane(t *testing.T) {
 			b := []byte(frame)
 			if round > 0 {
 				for range 1 + r.IntN(3) {
-					b[12+r.IntN(len(b)-12)] = byte(r.Uint32()) // behind the hardware addresses
+					b[12+r.IntN(len(b)-12)] = byte(r.Uint32()) // after the hardware addresses
 				}
 			}
 			if round > 1000 {

@@ -77,7 +77,7 @@ func (l *Layers) link(t packet.LinkType, b []byte) Found {
 	return FoundUnknownLink
 }
 
-// ipBehind reads an IP packet behind n bytes.
+// ipBehind reads an IP packet after n bytes.
 func (l *Layers) ipBehind(n int, b []byte) Found {
 	if len(b) < n {
 		return FoundBad
@@ -127,7 +127,7 @@ func (l *Layers) packetTap(b []byte) Found {
 	if n < 12 || uint64(n) > uint64(len(b)) {
 		return FoundBad
 	}
-	return l.behind(dlt, b[n:])
+	return l.announced(dlt, b[n:])
 }
 
 // ppi reads a header of Kismet and others that announces the link type of what follows.
@@ -139,12 +139,12 @@ func (l *Layers) ppi(b []byte) Found {
 	if n < 8 || n > len(b) {
 		return FoundBad
 	}
-	return l.behind(dlt, b[n:])
+	return l.announced(dlt, b[n:])
 }
 
-// behind continues with the link type that a header announced, unless that is another
+// announced continues with the link type that a header announced, unless that is another
 // such header.
-func (l *Layers) behind(number uint32, b []byte) Found {
+func (l *Layers) announced(number uint32, b []byte) Found {
 	t := packet.LinkTypeOf(uint16(number))
 	if number > 0xffff || t == packet.LinkPacketTap || t == packet.LinkPPI {
 		return FoundUnknownLink

@@ -80,7 +80,7 @@ func (l *Layers) trill(b []byte) Found {
 	return l.ethernet(b[n:])
 }
 
-// fabricPath reads Cisco's header: a forwarding tag and a time to live behind the
+// fabricPath reads Cisco's header: a forwarding tag and a time to live after the
 // Ethernet type.
 func (l *Layers) fabricPath(b []byte) Found {
 	if len(b) < 2 {

@@ -53,7 +53,7 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 	return l.llc(b[n:])
 }
 
-// aggregate reads an A-MSDU: several frames, each behind two addresses and its length.
+// aggregate reads an A-MSDU: several frames, each after two addresses and its length.
 // It returns the first that is a fragment or has a port that carries DNS, or else the
 // last one.
 func (l *Layers) aggregate(b []byte) Found {

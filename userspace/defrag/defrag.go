@@ -60,7 +60,7 @@ type Fragment struct {
 	More          bool  // it is not the last
 	Offset        int
 	Data          []byte
-	Missing       int    // bytes behind Data that the capture left out
+	Missing       int    // bytes after Data that the capture left out
 	Packets       uint32 // how many packets it stands for in the ledgers
 	Time          int64  // for Datagram
 	InterfaceTime int64  // by its interface's clock; 0: not known
@@ -72,7 +72,7 @@ type Datagram struct {
 	Src, Dst []byte
 	Proto    uint8
 	Data     []byte
-	Missing  int    // bytes behind Data that the capture left out, or that never came
+	Missing  int    // bytes after Data that the capture left out, or that never came
 	Packets  uint32 // of all its fragments, no longer held
 
 	// For beginnings only.

@@ -25,13 +25,13 @@ const (
 	LinkEnc       LinkType = 109 // OpenBSD's IPsec interface
 	LinkSLL       LinkType = 113 // Linux cooked capture v1
 	LinkPFLog     LinkType = 117 // pf's log
-	LinkPrism     LinkType = 119 // IEEE 802.11 behind a Prism header
-	LinkRadiotap  LinkType = 127 // IEEE 802.11 behind a radiotap header
-	LinkAVS       LinkType = 163 // IEEE 802.11 behind an AVS header
+	LinkPrism     LinkType = 119 // IEEE 802.11 after a Prism header
+	LinkRadiotap  LinkType = 127 // IEEE 802.11 after a radiotap header
+	LinkAVS       LinkType = 163 // IEEE 802.11 after an AVS header
 	LinkJuniper   LinkType = 178 // a Juniper router's Ethernet
 	LinkPPI       LinkType = 192 // per-packet information, in front of a header of another type
 	LinkERF       LinkType = 197 // Endace's record of an Ethernet frame
-	LinkPPPDir    LinkType = 204 // PPP behind a direction
+	LinkPPPDir    LinkType = 204 // PPP after a direction
 	LinkMPLS      LinkType = 219 // a label stack
 	LinkIPv4      LinkType = 228 // an IPv4 header
 	LinkIPv6      LinkType = 229 // an IPv6 header

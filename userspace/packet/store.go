@@ -114,7 +114,7 @@ func (s *Store) piece(i int32) []byte {
 	return s.slabs[int(i-1)/slabLen][at : at+pieceLen]
 }
 
-// take returns an unused piece, with none behind it. The caller has checked that there is
+// take returns an unused piece, with none after it. The caller has checked that there is
 // one.
 func (s *Store) take() int32 {
 	s.used++

@@ -102,7 +102,7 @@ func TestGapFlood(t *testing.T) {
 	b.flush()
 }
 
-// TestResynchronise picks up a long stream at many offsets: nearly all messages behind
+// TestResynchronise picks up a long stream at many offsets: nearly all messages after
 // the offset are read.
 func TestResynchronise(t *testing.T) {
 	var stream strings.Builder

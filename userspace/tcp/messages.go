@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// consume reads the stream's next bytes, behind which the capture left out missing
+// consume reads the stream's next bytes, after which the capture left out missing
 // bytes. It returns the outcome of the segment: TCPExpired where no message was found
 // in it, TCPOverflow where there was no room for the message.
 func (t *Table) consume(s *stream, data []byte, missing int, now int64) account.Column {
@@ -63,8 +63,8 @@ func (t *Table) readLength(s *stream, data []byte, now int64) []byte {
 	return data
 }
 
-// readBody reads a message's bytes, and delivers it when it is complete. It reports
-// true where there is no room for them.
+// readBody reads a message's bytes, and delivers it when it is complete. It returns
+// full if there is no room for them.
 func (t *Table) readBody(s *stream, data []byte, now int64) (rest []byte, full bool) {
 	s.messageTime = max(s.messageTime, now)
 	n := min(int(s.need), len(data))

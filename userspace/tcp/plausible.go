@@ -31,7 +31,7 @@ const (
 	maxEntries = 16
 	// maxQueryAdditional is how many additional records a query has at most: OPT and two
 	// that sign it. Its only authority record is the SOA of an incremental transfer.
-	maxQueryAdditional = 3 // less than an address' length, 4, which can stand in this position
+	maxQueryAdditional = 3 // less than an address' length, 4, which can be in this position
 )
 
 // assess says whether b starts with a message's length and the message.

@@ -78,14 +78,14 @@ type Segment struct {
 	Seq              uint32
 	Flags            uint8
 	Data             []byte
-	Missing          int    // bytes behind Data that the capture left out
+	Missing          int    // bytes after Data that the capture left out
 	Packets          uint32 // how many packets it stands for in the ledgers
 	Time             int64
 	InterfaceTime    int64 // by its interface's clock; 0: not known
 	Stamp            int64 // by the shared clock, for Expire; it never goes back
 }
 
-// end is the sequence number behind the data of a segment that starts at seq.
+// end is the sequence number after the data of a segment that starts at seq.
 func (g *Segment) end(seq uint32) uint32 { return seq + uint32(len(g.Data)+g.Missing) }
 
 // Message is one DNS message without its length field. It is valid during the call.
@@ -226,7 +226,7 @@ func (t *Table) Flush() {
 	}
 }
 
-// synAgain handles a SYN in a known stream; seq is that of the first byte behind it.
+// synAgain handles a SYN in a known stream; seq is that of the first byte after it.
 func (t *Table) synAgain(i int32, seq uint32) {
 	s := &t.streams[i]
 	switch d := int32(s.start - seq); {

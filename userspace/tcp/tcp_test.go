@@ -124,7 +124,7 @@ func transfer(id uint16, n int) string {
 
 const isn = 0xfffffff0 // so that sequence numbers wrap soon
 
-// at makes a segment whose data stands at an offset of the stream.
+// at makes a segment whose data starts at an offset of the stream.
 func at(time int64, off int, data string) Segment {
 	return Segment{Src: client, Dst: server, SrcPort: 40000, DstPort: 53, Seq: uint32(isn + 1 + off), Time: time, Data: []byte(data)}
 }
@@ -222,7 +222,7 @@ func TestLongStream(t *testing.T) {
 	b.flush()
 }
 
-// TestGaps: what is missing is skipped and counted, and the messages behind it are read.
+// TestGaps: what is missing is skipped and counted, and the messages after it are read.
 func TestGaps(t *testing.T) {
 	f := func(name, messages string, gaps, bytes uint64, segments ...Segment) {
 		t.Run(name, func(t *testing.T) {
@@ -394,7 +394,7 @@ func TestKey(t *testing.T) {
 }
 
 // TestDefect11StreamRecords: a message has its ports and the time of the segment that
-// completed it, also where the stream was picked up midway or ends behind a gap.
+// completed it, also where the stream was picked up midway or ends after a gap.
 func TestDefect11StreamRecords(t *testing.T) {
 	b := newBench(t, Config{})
 	var last Message
@@ -406,7 +406,7 @@ func TestDefect11StreamRecords(t *testing.T) {
 	if last.Src.String() != "192.0.2.1:40000" || last.Dst.String() != "192.0.2.53:53" || last.Time != 9 {
 		t.Errorf("%v to %v at %d, want 192.0.2.1:40000 to 192.0.2.53:53 at 9", last.Src, last.Dst, last.Time)
 	}
-	b.add(at(10, 42+10, query(2, 40))) // behind a gap when the file ends
+	b.add(at(10, 42+10, query(2, 40))) // after a gap when the file ends
 	b.flush()
 	b.want("1@9 2@10")
 }

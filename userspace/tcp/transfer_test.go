@@ -72,9 +72,9 @@ func readTransfer(t *testing.T, stream string, starts []int, from, size int, los
 	return ids
 }
 
-// TestTransferBehindGap: messages without a question are found behind a gap, and where
+// TestTransferAfterGap: messages without a question are found after a gap, and where
 // a transfer is picked up midway.
-func TestTransferBehindGap(t *testing.T) {
+func TestTransferAfterGap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, n := range []int{300, 5_000, 16_000, 60_000} {
 		const messages = 30
