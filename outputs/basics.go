@@ -89,7 +89,7 @@ func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, de
 		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
 		&cli.DurationFlag{
 			Category: b.Section(), Name: b.delayOption, EnvVars: []string{delayEnv}, Value: delay, Destination: &b.BatchDelay,
-			Usage: "`TIME` after which what has come in is sent, instead of counting to " + b.sizeOption + "; 0: count, but wait at most 1s",
+			Usage: "`TIME` after which a batch is sent, instead of counting to " + b.sizeOption + "; 0: count, but wait at most 1s",
 		},
 	}
 }
@@ -99,7 +99,7 @@ func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
 	b.timeoutOption = secure.OptionName(env)
 	return &cli.DurationFlag{
 		Category: b.Section(), Name: b.timeoutOption, EnvVars: []string{env}, Value: timeout, Destination: &b.Timeout,
-		Usage: "`TIME` that one attempt to write, or to connect, may take before it is broken off and repeated",
+		Usage: "`TIME` that one attempt to write, or to connect, may take before it is cancelled and retried",
 	}
 }
 

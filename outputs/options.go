@@ -40,21 +40,21 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.UintFlag{
 			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Destination: &o.queueMB,
-			Usage: "`MEGABYTES` of memory for the records that wait before each output. When it is full, records go to the spool; without one, " +
-				"those of interfaces are dropped and counted, and files wait. 0: 64, and for files without a spool 8 unless batches are large, since more would save nothing",
+			Usage: "`MEGABYTES` of memory for records that wait for each output. When it is full, records go to the spool; without a spool, " +
+				"records of interfaces are dropped and counted, and reading a file waits. 0: 64, or 8 for files without a spool unless batches are large",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "packetlimit", EnvVars: []string{"DNSMONSTER_PACKETLIMIT"}, Destination: &o.packets,
-			Usage: "`NUMBER` of records that wait in memory before each output, at most; 0: as many as queuemb holds",
+			Usage: "maximum `NUMBER` of records that wait in memory for each output; 0: as many as queuemb holds",
 		},
 		&cli.StringFlag{
 			Category: general, Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
-			Usage: "`FOLDER` that keeps on disk what cannot be delivered now, over a stop too, and sends it first when it can; each output has " +
+			Usage: "`FOLDER` for records that cannot be delivered now: they stay on disk, also after a stop, and are sent first later; each output has " +
 				"a folder in it. Empty: what waits at the end is lost",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "spoolmb", EnvVars: []string{"DNSMONSTER_SPOOLMB"}, Value: 1024, Destination: &o.spoolMB,
-			Usage: "`MEGABYTES` on disk for each output, at least 8. Beyond it the oldest records are thrown away and counted; files wait",
+			Usage: "`MEGABYTES` on disk for each output, at least 8. Beyond it the oldest records are evicted and counted; reading a file waits",
 		},
 		&cli.StringFlag{
 			Category: general, Name: "spoolmode", EnvVars: []string{"DNSMONSTER_SPOOLMODE"}, Value: spoolOverflow, Destination: &o.mode,
