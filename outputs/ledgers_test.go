@@ -10,9 +10,9 @@ import (
 )
 
 // handOvers moves ten events through every hand-over step by step, so that a test can spoil
-// each of them. offer, put, pop and settle say how often the step is done; 1 is right.
+// each of them. offer, put, pop and record say how often the step is done; 1 is right.
 type handOvers struct {
-	offer, put, pop, settle  int             // offer: of the fifth event; the others: of its block
+	offer, put, pop, record  int             // offer: of the fifth event; the others: of its block
 	loseJoined, doubleJoined bool            // the joiner forgets the block, or takes it twice
 	result                   func(r *result) // changes deliver's result
 	count                    func(p *account.Shard)
@@ -54,8 +54,8 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 		if p.result != nil {
 			p.result(&res)
 		}
-		for range p.settle {
-			w.settle(res)
+		for range p.record {
+			w.recordResult(res)
 		}
 	}
 	if p.count != nil {
@@ -88,14 +88,14 @@ func copyBlock(b *event.Block) *event.Block {
 // join does what a round of the joiner does.
 func (p handOvers) join(r *Runner) {
 	j := r.join
-	parcels, _ := r.queue.takeUnbatched()
+	blocks, _ := r.queue.takeUnbatched()
 	switch {
 	case p.loseJoined:
-		parcels = parcels[1:]
+		blocks = blocks[1:]
 	case p.doubleJoined:
-		parcels = append(parcels, laneBlock{block: copyBlock(parcels[0].block)})
+		blocks = append(blocks, laneBlock{block: copyBlock(blocks[0].block)})
 	}
-	j.addAll(parcels)
+	j.addAll(blocks)
 	j.flush()
 	j.setHeld(0)
 	r.queue.setJoinerHeld(nil, time.Time{})
@@ -103,7 +103,7 @@ func (p handOvers) join(r *Runner) {
 
 // Each loss, duplicate or miscount at a hand-over shows in the ledger.
 func TestLedgerShowsMutations(t *testing.T) {
-	if n := (handOvers{offer: 1, put: 1, pop: 1, settle: 1}).unaccounted(t); n != 0 {
+	if n := (handOvers{offer: 1, put: 1, pop: 1, record: 1}).unaccounted(t); n != 0 {
 		t.Fatalf("nothing spoiled: %d unaccounted, want 0", n)
 	}
 	f := func(what string, p handOvers, want int64) {
@@ -112,17 +112,17 @@ func TestLedgerShowsMutations(t *testing.T) {
 			t.Errorf("%s: %d unaccounted, want %d", what, n, want)
 		}
 	}
-	f("an event is not offered", handOvers{offer: 0, put: 1, pop: 1, settle: 1}, 1)
-	f("an event is offered twice", handOvers{offer: 2, put: 1, pop: 1, settle: 1}, -1)
-	f("a block is not queued", handOvers{offer: 1, put: 0, pop: 1, settle: 1}, 10)
-	f("a block is queued twice", handOvers{offer: 1, put: 2, pop: 1, settle: 1}, -10)
-	f("a block is forgotten when blocks are joined", handOvers{offer: 1, put: 1, pop: 1, settle: 1, loseJoined: true}, 10)
-	f("a block is joined twice", handOvers{offer: 1, put: 1, pop: 1, settle: 1, doubleJoined: true}, -10)
-	f("a block is popped and forgotten", handOvers{offer: 1, put: 1, pop: 2, settle: 1}, 10)
-	f("a result is counted twice", handOvers{offer: 1, put: 1, pop: 1, settle: 2}, -10)
-	f("a result misses an event", handOvers{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.delivered-- }}, 1)
-	f("a result has one too many", handOvers{offer: 1, put: 1, pop: 1, settle: 1, result: func(r *result) { r.refused++ }}, -1)
-	f("queue_full is counted for nothing", handOvers{offer: 1, put: 1, pop: 1, settle: 1,
+	f("an event is not offered", handOvers{offer: 0, put: 1, pop: 1, record: 1}, 1)
+	f("an event is offered twice", handOvers{offer: 2, put: 1, pop: 1, record: 1}, -1)
+	f("a block is not queued", handOvers{offer: 1, put: 0, pop: 1, record: 1}, 10)
+	f("a block is queued twice", handOvers{offer: 1, put: 2, pop: 1, record: 1}, -10)
+	f("a block is forgotten when blocks are joined", handOvers{offer: 1, put: 1, pop: 1, record: 1, loseJoined: true}, 10)
+	f("a block is joined twice", handOvers{offer: 1, put: 1, pop: 1, record: 1, doubleJoined: true}, -10)
+	f("a block is popped and forgotten", handOvers{offer: 1, put: 1, pop: 2, record: 1}, 10)
+	f("a result is counted twice", handOvers{offer: 1, put: 1, pop: 1, record: 2}, -10)
+	f("a result misses an event", handOvers{offer: 1, put: 1, pop: 1, record: 1, result: func(r *result) { r.delivered-- }}, 1)
+	f("a result has one too many", handOvers{offer: 1, put: 1, pop: 1, record: 1, result: func(r *result) { r.refused++ }}, -1)
+	f("queue_full is counted for nothing", handOvers{offer: 1, put: 1, pop: 1, record: 1,
 		count: func(p *account.Shard) { p.Add(account.QueueFull, 1) }}, -1)
 }
 
@@ -192,7 +192,7 @@ func TestSpoolLedgerShowsMutations(t *testing.T) {
 			w.setInHand(it)
 			res := w.deliver(context.Background(), it.block)
 			for range done {
-				w.settle(res)
+				w.recordResult(res)
 			}
 			w.setInHand(item{block: event.NewBlock(0)}) // forgets whatever was in hand
 		}

@@ -88,7 +88,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 		r.queue.maxEvents = r.set.QueueEvents
 	} else {
 		r.queue = newQueue(r.set.spoolQueueBytes(), counters.Shard())
-		r.queue.maxEvents = (r.set.QueueEvents + 1) / 2
+		r.queue.maxEvents = r.set.spoolQueueEvents()
 		r.queue.chargePopped = true
 		var err error
 		if r.spool, err = openSpoolQueue(r); err != nil {

@@ -192,3 +192,6 @@ func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 // spoolQueueBytes bounds each of the two queues around a spool. The spool has room for
 // both, so for all that memory holds.
 func (s *Settings) spoolQueueBytes() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
+
+// spoolQueueEvents is the same for events.
+func (s *Settings) spoolQueueEvents() int { return (s.QueueEvents + 1) / 2 }

@@ -66,7 +66,7 @@ func openSpoolQueue(r *Runner) (*spoolQueue, error) {
 		more:  make(chan struct{}, 1), taken: make(chan struct{}, 1), ended: make(chan struct{}),
 		shard: r.counters.Shard(), movingShard: r.counters.Shard(), closeTimeout: spoolCloseTimeout, markDone: sp.Done,
 	}
-	q.front.maxEvents = (r.set.QueueEvents + 1) / 2
+	q.front.maxEvents = r.set.spoolQueueEvents()
 	if st := sp.Stats(); st.Pending > 0 {
 		r.log.Info("the spool holds events of an earlier run, sending them first", "events", st.Pending, "spool", sp.Dir())
 	}

@@ -54,7 +54,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		w.setInHand(it)
 		res := w.deliver(ctx, it.block)
-		if !w.settle(res) {
+		if !w.recordResult(res) {
 			return
 		}
 		if !it.shared && res.rest != it.block {
@@ -96,7 +96,7 @@ func (w *worker) close() {
 }
 
 // deliver tries until all of b is delivered or refused, or trying makes no more sense.
-// It counts failed attempts as they happen; settle counts everything else.
+// It counts failed attempts as they happen; recordResult counts everything else.
 func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 	left := b.Len() // of b, without what was refused
 	var res result
@@ -162,9 +162,9 @@ func (w *worker) setInHand(it item) {
 	w.setHeld(it.block.Len())
 }
 
-// settle counts what became of the block in hand and notes it in the spool. It returns
+// recordResult counts what became of the block in hand and notes it in the spool. It returns
 // false if the stop has already counted the block.
-func (w *worker) settle(res result) bool {
+func (w *worker) recordResult(res result) bool {
 	it, ok := w.count(res)
 	if ok && res.left == 0 && w.r.spool != nil {
 		w.r.spool.done(it) // outside the lock: a disk may hang, and the stop needs the lock
@@ -172,7 +172,7 @@ func (w *worker) settle(res result) bool {
 	return ok
 }
 
-// count is settle without the spool. It returns what was in hand.
+// count is recordResult without the spool. It returns what was in hand.
 func (w *worker) count(res result) (it item, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

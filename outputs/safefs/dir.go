@@ -88,7 +88,7 @@ func (w *resolver) dir(path string, err error) (*Dir, error) {
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && !w.force && !ownedByUs(&st) {
-		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or say --force"}
+		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or use --force"}
 	}
 	if err != nil {
 		closeFd(fd)
@@ -180,7 +180,7 @@ func (w *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link st
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		if !w.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
-			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "take that right away with chmod o-w, or say --force"}
+			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "take that right away with chmod o-w, or use --force"}
 		}
 		return "", nil
 	case unix.S_IFLNK:

@@ -220,7 +220,7 @@ func TestOpenPlantedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		f, err := d.OpenFile("planted", os.O_RDWR|os.O_CREATE, 0o600)
-		if (err == nil) != force || err != nil && !strings.Contains(err.Error(), "belongs to user 65534: remove it, or give it to the sensor's user with chown, or say --force") {
+		if (err == nil) != force || err != nil && !strings.Contains(err.Error(), "belongs to user 65534: remove it, or give it to the sensor's user with chown, or use --force") {
 			t.Errorf("force %v: %v", force, err)
 		}
 		f.Close()

@@ -219,7 +219,7 @@ func TestLinksInTheSpool(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Dir: filepath.Join(dir, "psql"), Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), "say --force") {
+	if _, err := Open(Options{Dir: filepath.Join(dir, "psql"), Limit: 1 << 20}); !errors.Is(err, safefs.ErrUnsafe) || !strings.Contains(err.Error(), "use --force") {
 		t.Errorf("a folder that every user can write to: %v", err)
 	}
 	closeSpool(t, openSpool(t, Options{Dir: filepath.Join(dir, "psql"), Force: true}))

@@ -154,6 +154,12 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 		info.Damaged++
 		info.Lost += missing
 	}
+	info.countLosses(found)
+	return info.read(data, done, block)
+}
+
+// countLosses adds what is damaged, and what this build cannot read.
+func (info *Info) countLosses(found contents) {
 	info.Damaged += len(found.damaged)
 	for _, d := range found.damaged {
 		info.Lost += d.events
@@ -161,7 +167,6 @@ func (info *Info) add(dir *safefs.Dir, number, events uint64, block func(*event.
 	for _, r := range found.unreadable {
 		info.Unreadable.add(r.version, r.blocks, r.events)
 	}
-	return info.read(data, done, block)
 }
 
 // read calls block for all blocks that are readable and not done.
@@ -216,13 +221,7 @@ func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error)
 			return err
 		}
 		found := scanSegment(data, counted)
-		info.Damaged += len(found.damaged)
-		for _, d := range found.damaged {
-			info.Lost += d.events
-		}
-		for _, r := range found.unreadable {
-			info.Unreadable.add(r.version, r.blocks, r.events)
-		}
+		info.countLosses(found)
 		if found.pending.blocks == 0 {
 			continue
 		}

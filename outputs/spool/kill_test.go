@@ -57,63 +57,79 @@ func victimProcess(dir string) {
 	}
 }
 
+// killVictim runs a process that uses the spool, and kills it after some lines of its
+// output. It keeps waiting up to date: the blocks that are stored and not done. doubt is
+// the block of an operation that may have gone either way.
+func killVictim(t *testing.T, dir string, r *rand.Rand, waiting map[string]bool) (lines int, doubt string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SPOOL_TEST_VICTIM="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	stop := 1 + r.IntN(400)
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		if lines++; lines == stop {
+			time.AfterFunc(time.Duration(r.IntN(2000))*time.Microsecond, func() { cmd.Process.Kill() })
+		}
+		mark, id, _ := strings.Cut(scan.Text(), " ")
+		switch mark {
+		case "+":
+			waiting[id] = true
+		case "-":
+			doubt = id
+		case "=":
+			delete(waiting, id)
+			doubt = ""
+		default:
+			t.Fatalf("the process says: %s", scan.Text())
+		}
+	}
+	return lines, doubt
+}
+
+// storedIDs are the blocks that wait in a spool.
+func storedIDs(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	ids := make(map[string]bool)
+	if _, err := Inspect(dir, func(b *event.Block) error {
+		id := b.ID().String()
+		if ids[id] {
+			t.Errorf("block %s is there twice", id)
+		}
+		ids[id] = true
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
 // TestKill kills a process that uses the spool, again and again on the same folder. What was
 // stored and not done is there afterwards, what was done is not; only the last operation
 // may have gone either way.
 func TestKill(t *testing.T) {
 	dir := tmpfsDir(t)
 	r := rand.New(rand.NewPCG(4, 4))
-	waiting := make(map[string]bool) // stored, and not done
+	waiting := make(map[string]bool)
 	for round := range 40 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SPOOL_TEST_VICTIM="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		stop, n := 1+r.IntN(400), 0
-		doubt := "" // the block of an unfinished operation
-		for lines.Scan() {
-			if n++; n == stop {
-				time.AfterFunc(time.Duration(r.IntN(2000))*time.Microsecond, func() { cmd.Process.Kill() })
-			}
-			mark, id, _ := strings.Cut(lines.Text(), " ")
-			switch mark {
-			case "+":
-				waiting[id] = true
-			case "-":
-				doubt = id
-			case "=":
-				delete(waiting, id)
-				doubt = ""
-			default:
-				t.Fatalf("round %d: %s", round, lines.Text())
-			}
-		}
-		cmd.Wait()
-
-		there := make(map[string]bool)
-		if _, err := Inspect(dir, func(b *event.Block) error {
-			id := b.ID()
-			if there[id.String()] {
-				t.Errorf("round %d: block %s is there twice", round, id)
-			}
-			there[id.String()] = true
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
+		lines, doubt := killVictim(t, dir, r, waiting)
+		stored := storedIDs(t, dir)
 		for id := range waiting {
-			if !there[id] && id != doubt {
-				t.Fatalf("round %d: block %s was stored and is gone; killed after %d lines", round, id, n)
+			if !stored[id] && id != doubt {
+				t.Fatalf("round %d: block %s was stored and is gone; killed after %d lines", round, id, lines)
 			}
 		}
 		extra := 0
-		for id := range there {
+		for id := range stored {
 			if !waiting[id] {
 				extra++ // stored, but killed before it was printed
 			}
@@ -121,11 +137,10 @@ func TestKill(t *testing.T) {
 		if extra > 1 {
 			t.Fatalf("round %d: %d blocks that were done came back", round, extra)
 		}
-		waiting = there
+		waiting = stored
 	}
 	s := openSpool(t, Options{Dir: dir})
-	got := drain(t, s)
-	if len(got) != len(waiting) {
+	if got := drain(t, s); len(got) != len(waiting) {
 		t.Errorf("%d blocks came out, %d wait", len(got), len(waiting))
 	}
 	if st := s.Stats(); st.Pending != 0 || st.Evicted != 0 || st.Damaged > 4 { // the kill may have torn a block

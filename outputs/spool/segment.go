@@ -33,7 +33,7 @@ type Segment struct {
 	accessLogged bool  // that its file cannot be read now
 	detached     bool  // somebody else removed its file; what Next has read of it is still delivered
 
-	settled     uint64            // blocks that are done
+	doneBlocks  uint64            // blocks that are done
 	doneBefore  map[event.ID]bool // blocks done in an earlier run
 	knownDamage map[int]bool      // offsets of damage that Open has found
 	unreadable  map[event.ID]bool // blocks that are counted as unreadable
@@ -60,7 +60,7 @@ func (t tally) less(other tally) tally {
 
 // complete reports whether every block has an outcome and none will follow.
 func (g *Segment) complete() bool {
-	return !g.gone && g.sealed && g.taken.blocks == g.total.blocks && g.settled >= g.total.blocks
+	return !g.gone && g.sealed && g.taken.blocks == g.total.blocks && g.doneBlocks >= g.total.blocks
 }
 
 const (

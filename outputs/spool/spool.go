@@ -274,7 +274,7 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		s.mu.Unlock()
 		return nil
 	}
-	seg.settled++
+	seg.doneBlocks++
 	complete, onDisk, keepFile := seg.complete(), !seg.detached, seg.keepFile
 	s.mu.Unlock()
 	var err error

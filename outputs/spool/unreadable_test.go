@@ -80,90 +80,114 @@ func setAsideContents(t testing.TB, dir string) (contents [][]byte) {
 	return contents
 }
 
+// foreignCase is a spool with blocks that this build can read, and others.
+type foreignCase struct {
+	what             string
+	dir              string
+	readable, unread []*event.Block
+	setAside         [][]byte // files that the unreadable blocks are set aside in
+	events, lost     uint64   // of the readable, and of the unreadable blocks
+}
+
+func (c *foreignCase) wantInspect(t *testing.T) {
+	t.Helper()
+	info, err := Inspect(c.dir, nil)
+	if u := info.Unreadable; err != nil || u.Blocks != uint64(len(c.unread)) || u.Events != c.lost || info.Lost != 0 || info.Damaged != 0 {
+		t.Errorf("%s: Inspect: %+v, %v", c.what, info, err)
+	}
+}
+
+// firstRun counts and sets aside what it cannot read, and delivers the rest.
+func (c *foreignCase) firstRun(t *testing.T) {
+	t.Helper()
+	var log bytes.Buffer
+	s := openSpool(t, Options{Dir: c.dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if st := s.Stats(); st.Recovered != c.events+c.lost || st.Pending != c.events || st.Damaged != 0 || st.SetAside != 0 {
+		t.Errorf("%s: %+v", c.what, st)
+	}
+	wantUnreadable(t, s, uint64(len(c.unread)), c.lost)
+	wantIDs(t, drain(t, s), c.readable...)
+	wantUnreadable(t, s, uint64(len(c.unread)), c.lost)
+	closeSpool(t, s)
+	c.wantInspect(t)
+	got := setAsideContents(t, c.dir)
+	if len(got) != len(c.setAside) || strings.Count(log.String(), filepath.Join(c.dir, unreadableFolder)+"/") != len(c.setAside) {
+		t.Errorf("%s: %d files are set aside, want %d; the log:\n%s", c.what, len(got), len(c.setAside), log.String())
+	}
+	for _, w := range c.setAside {
+		if !slices.ContainsFunc(got, func(g []byte) bool { return bytes.Equal(g, w) }) {
+			t.Errorf("%s: blocks were changed when they were set aside", c.what)
+		}
+	}
+	if left := files(t, c.dir); !slices.Equal(left, []string{unreadableFolder}) {
+		t.Errorf("%s: left in the folder: %v", c.what, left)
+	}
+}
+
+// secondRun counts nothing again, and stores one more block.
+func (c *foreignCase) secondRun(t *testing.T) *event.Block {
+	t.Helper()
+	var log bytes.Buffer
+	s := openSpool(t, Options{Dir: c.dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	wantStats(t, s, "0 0 0 0 0")
+	wantUnreadable(t, s, 0, 0)
+	b := testBlock(1, 1)
+	appendBlock(t, s, b, false)
+	closeSpool(t, s)
+	if !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("%s: the second start does not log them:\n%s", c.what, log.String())
+	}
+	return b
+}
+
+// otherBuild can read the blocks, and delivers them before the one that was stored since.
+func (c *foreignCase) otherBuild(t *testing.T, since *event.Block) {
+	t.Helper()
+	names, _ := filepath.Glob(filepath.Join(c.dir, unreadableFolder, "*"))
+	for _, name := range names {
+		data, _ := os.ReadFile(name)
+		if err := os.WriteFile(name, readableAgain(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := Inspect(c.dir, nil); err != nil || info.Events != c.lost+1 || info.Unreadable.Blocks != 0 {
+		t.Errorf("%s: the other build sees %+v, %v", c.what, info, err)
+	}
+	s := openSpool(t, Options{Dir: c.dir})
+	wantStats(t, s, fmt.Sprint(c.lost+1, c.lost+1, " 0 0 0"))
+	wantIDs(t, drain(t, s), append(slices.Clone(c.unread), since)...)
+	closeSpool(t, s)
+	if left := files(t, c.dir); len(left) > 0 {
+		t.Errorf("%s: all is delivered, but there is %v", c.what, left)
+	}
+}
+
 // TestUnreadableBlocks: wherever blocks of other builds are in a segment, readable ones are
 // delivered, and the others are set aside intact, counted once, and logged. A build that can
 // read them sends each once.
 func TestUnreadableBlocks(t *testing.T) {
-	a, b, c := testBlock(2, 10), testBlock(3, 2000), testBlock(4, 30)
+	a, b, last := testBlock(2, 10), testBlock(3, 2000), testBlock(4, 30)
 	x, y := testBlock(5, 100), testBlock(6, 5000)
 	x3, y3, y0, y9 := foreignBlock(x, 3), foreignBlock(y, 3), foreignBlock(y, 0), foreignBlock(y, 65535)
-	f := func(what string, segment [][]byte, readable []*event.Block, unread []*event.Block, wantAside ...[]byte) {
+	f := func(what string, segment [][]byte, readable []*event.Block, unread []*event.Block, setAside ...[]byte) {
 		t.Helper()
-		dir := t.TempDir()
-		writeSegment(t, dir, 7, segment...)
-		writeSegment(t, dir, 8, c.Bytes())
-		readable = append(slices.Clone(readable), c)
-		var events, lost uint64
-		for _, b := range readable {
-			events += uint64(b.Len())
+		c := &foreignCase{what: what, dir: t.TempDir(), readable: append(slices.Clone(readable), last), unread: unread, setAside: setAside}
+		writeSegment(t, c.dir, 7, segment...)
+		writeSegment(t, c.dir, 8, last.Bytes())
+		for _, b := range c.readable {
+			c.events += uint64(b.Len())
 		}
 		for _, b := range unread {
-			lost += uint64(b.Len())
+			c.lost += uint64(b.Len())
 		}
-		look := func() {
-			t.Helper()
-			info, err := Inspect(dir, nil)
-			if u := info.Unreadable; err != nil || u.Blocks != uint64(len(unread)) || u.Events != lost || info.Lost != 0 || info.Damaged != 0 {
-				t.Errorf("%s: Inspect: %+v, %v", what, info, err)
-			}
-		}
-		look()
-		s := openSpool(t, Options{Dir: dir})
+		c.wantInspect(t)
+		s := openSpool(t, Options{Dir: c.dir})
 		if err := s.Discard(); err != nil { // a start that fails counts nothing
 			t.Error(err)
 		}
-		look()
-		var log bytes.Buffer
-		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		if st := s.Stats(); st.Recovered != events+lost || st.Pending != events || st.Damaged != 0 || st.SetAside != 0 {
-			t.Errorf("%s: %+v", what, st)
-		}
-		wantUnreadable(t, s, uint64(len(unread)), lost)
-		wantIDs(t, drain(t, s), readable...)
-		wantUnreadable(t, s, uint64(len(unread)), lost)
-		closeSpool(t, s)
-		look()
-		got := setAsideContents(t, dir)
-		if len(got) != len(wantAside) || strings.Count(log.String(), filepath.Join(dir, unreadableFolder)+"/") != len(wantAside) {
-			t.Errorf("%s: %d files are set aside, want %d; the log:\n%s", what, len(got), len(wantAside), log.String())
-		}
-		for _, w := range wantAside {
-			if !slices.ContainsFunc(got, func(g []byte) bool { return bytes.Equal(g, w) }) {
-				t.Errorf("%s: blocks were changed when they were set aside", what)
-			}
-		}
-		if left := files(t, dir); !slices.Equal(left, []string{unreadableFolder}) {
-			t.Errorf("%s: left in the folder: %v", what, left)
-		}
-
-		log.Reset()
-		s = openSpool(t, Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}) // they were counted before, and stay
-		wantStats(t, s, "0 0 0 0 0")
-		wantUnreadable(t, s, 0, 0)
-		d := testBlock(1, 1)
-		appendBlock(t, s, d, false)
-		closeSpool(t, s)
-		if !strings.Contains(log.String(), "level=WARN") {
-			t.Errorf("%s: the second start does not log them:\n%s", what, log.String())
-		}
-
-		names, _ := filepath.Glob(filepath.Join(dir, unreadableFolder, "*"))
-		for _, name := range names { // as the other build sees it
-			data, _ := os.ReadFile(name)
-			if err := os.WriteFile(name, readableAgain(data), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if info, err := Inspect(dir, nil); err != nil || info.Events != lost+1 || info.Unreadable.Blocks != 0 {
-			t.Errorf("%s: the other build sees %+v, %v", what, info, err)
-		}
-		s = openSpool(t, Options{Dir: dir})
-		wantStats(t, s, fmt.Sprint(lost+1, lost+1, " 0 0 0"))
-		wantIDs(t, drain(t, s), append(slices.Clone(unread), d)...)
-		closeSpool(t, s)
-		if left := files(t, dir); len(left) > 0 {
-			t.Errorf("%s: all is delivered, but there is %v", what, left)
-		}
+		c.wantInspect(t)
+		c.firstRun(t)
+		c.otherBuild(t, c.secondRun(t))
 	}
 	f("first", [][]byte{x3, a.Bytes(), b.Bytes()}, []*event.Block{a, b}, []*event.Block{x}, x3)
 	f("in the middle", [][]byte{a.Bytes(), x3, b.Bytes()}, []*event.Block{a, b}, []*event.Block{x}, x3)

@@ -125,7 +125,7 @@ func createProfile(path string, force bool) (*os.File, error) {
 }
 
 func notAProfile(path string) error {
-	return fmt.Errorf("%s is there and is not a profile: name another file, or say --force to replace it", path)
+	return fmt.Errorf("%s is there and is not a profile: name another file, or use --force to replace it", path)
 }
 
 // mayBeProfile is false for a file that holds something else. Other checks refuse

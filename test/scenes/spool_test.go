@@ -194,7 +194,7 @@ func TestSpoolDamagedBetweenRuns(t *testing.T) {
 	if err := os.Chmod(out, 0o777); err != nil { // a start that fails must not count anything
 		t.Fatal(err)
 	}
-	program.Output(t, program.ExitUsage, "say --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)
+	program.Output(t, program.ExitUsage, "use --force", "replay", file, "--spooldir="+dir, "--fileoutputtype=1", "--fileoutputpath="+out)
 	if err := os.Chmod(out, 0o755); err != nil {
 		t.Fatal(err)
 	}
