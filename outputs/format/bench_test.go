@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// benchEvents is a set of messages that stands for a kind of traffic.
+// benchEvents is messages of one kind of traffic.
 type benchEvents struct {
 	kind   string
 	events []event.Event
@@ -36,7 +36,7 @@ func large(b *testing.B) benchEvents {
 	return set
 }
 
-// small are a resolver's: each query with its answer of one address.
+// small are the messages of a resolver: queries, each with an answer of one address.
 func small(b *testing.B) benchEvents {
 	set := benchEvents{kind: "small"}
 	for i := range 5000 {
@@ -106,7 +106,7 @@ func (s *benchEvents) run(b *testing.B, enc Encoder) {
 	b.ReportMetric(float64(written)/float64(b.N), "B/record")
 }
 
-// cpuTime is what this process has used, the garbage collector's work included.
+// cpuTime is the processor time of this process, with the garbage collector's.
 func cpuTime(b *testing.B) int64 {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {

@@ -11,8 +11,8 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// bombs are messages of nearly 64 KiB, all of whose names are pointers to one
-// name of 255 bytes, each of which is five characters of JSON.
+// bombs are messages of nearly 64 KiB whose names are all pointers to one name of 255
+// bytes, each of which becomes five characters in JSON.
 func bombs() map[string][]byte {
 	label := func(n int) string { return string([]byte{byte(n)}) + strings.Repeat("\x00", n) }
 	question := label(63) + label(63) + label(63) + label(60) + "\x00" + "\x00\x01\x00\x01"
@@ -21,7 +21,7 @@ func bombs() map[string][]byte {
 		n := (room - len(question)) / len(entry)
 		b := append([]byte("\x00\x01\x81\x80"+counts+"\x00\x00\x00\x00"+question), strings.Repeat(entry, n)...)
 		at := 6
-		if counts[:2] == "  " { // as many questions, and the first
+		if counts[:2] == "  " { // questions, with the first
 			at, n = 4, n+1
 			copy(b[6:], "\x00\x00")
 		}
@@ -39,15 +39,14 @@ func bombs() map[string][]byte {
 	}
 }
 
-// TestCompressionBombs: names that unfold to far more than the message are
-// written up to a bound, and the record says where it was reached. Rows, of
-// which a message has one for each question, have no such bound: a name stands
-// in each once.
+// TestCompressionBombs: if decompressed names are far longer than the message, the
+// record stops at a limit and says where. CSV, with a row for each question, has no
+// such limit: each row has one name.
 func TestCompressionBombs(t *testing.T) {
 	for name, msg := range bombs() {
 		e := eventOf(msg, 0)
 		if e.DNS.Malformed.Yes() {
-			t.Fatalf("%s: the message itself is bad: %+v", name, e.DNS.Malformed)
+			t.Fatalf("%s: the message itself is malformed: %+v", name, e.DNS.Malformed)
 		}
 		for _, form := range []string{"json", "json-flat", "json-ocsf", "csv"} {
 			f, err := Find(form)
@@ -56,19 +55,19 @@ func TestCompressionBombs(t *testing.T) {
 			}
 			enc := f.NewEncoder()
 			text := enc.Append(nil, e)
-			limit := mostText(len(msg)) + 64<<10
+			limit := maxText(len(msg)) + 64<<10
 			if form == "csv" {
 				limit = 200 * len(msg)
 			}
 			if len(text) > limit {
-				t.Errorf("%s: %s: %d bytes of %d, bound %d", name, form, len(text), len(msg), limit)
+				t.Errorf("%s: %s: %d bytes of %d, limit %d", name, form, len(text), len(msg), limit)
 			}
 			if form == "json" {
 				if !json.Valid(text) || !bytes.Contains(text, []byte(`"Why":"`+dns.FaultUnfolds.String())) {
-					t.Errorf("%s: no word of what is left out: ...%s", name, text[len(text)-300:])
+					t.Errorf("%s: the record does not say that something is left out: ...%s", name, text[len(text)-300:])
 				}
-			} else if form != "csv" && len(text) > mostText(len(msg)) && !bytes.Contains(text, []byte(dns.FaultUnfolds.String())) {
-				t.Errorf("%s: %s: no word of what is left out: ...%s", name, form, text[len(text)-300:])
+			} else if form != "csv" && len(text) > maxText(len(msg)) && !bytes.Contains(text, []byte(dns.FaultUnfolds.String())) {
+				t.Errorf("%s: %s: the record does not say that something is left out: ...%s", name, form, text[len(text)-300:])
 			}
 			if n := testing.AllocsPerRun(3, func() { text = enc.Append(text[:0], e) }); n != 0 {
 				t.Errorf("%s: %s allocates %v times, want 0", name, form, n)
@@ -77,8 +76,7 @@ func TestCompressionBombs(t *testing.T) {
 	}
 }
 
-// TestLongMessagesAreWhole: what is meant to be read does not come near the
-// bound.
+// TestLongMessagesAreWhole: an honest long message stays below the limit.
 func TestLongMessagesAreWhole(t *testing.T) {
 	m := answers(3900) // of 16 bytes each
 	m.Compress = true
@@ -93,13 +91,13 @@ func TestLongMessagesAreWhole(t *testing.T) {
 	}
 }
 
-// TestCountsThatLie: a header that counts 65,535 entries in each section, of
-// which none is there, is a short record in every format.
-func TestCountsThatLie(t *testing.T) {
+// TestWrongCounts: a header that counts 65,535 entries in each section of an almost
+// empty message gives a short record in every format.
+func TestWrongCounts(t *testing.T) {
 	for _, body := range []string{"", "\x00\x00\x01\x00\x01", "\x07example\x03org\x00\x00\x01\x00\x01\xc0\x0c"} {
 		e := eventOf([]byte("\x00\x07\x81\x80\xff\xff\xff\xff\xff\xff\xff\xff"+body), 0)
 		if !e.DNS.Malformed.Yes() {
-			t.Errorf("%q: nothing is wrong with it", body)
+			t.Errorf("%q: it is not malformed", body)
 		}
 		for _, form := range Names() {
 			f, err := Find(form)
@@ -113,10 +111,10 @@ func TestCountsThatLie(t *testing.T) {
 	}
 }
 
-// TestTemplatesOfEndlessLists: a template shows records as miekg/dns prints them,
-// for which some lists of 64 KiB take minutes: those stand as data of an unknown
-// type, and hide nothing.
-func TestTemplatesOfEndlessLists(t *testing.T) {
+// TestTemplatesOfHugeLists: templates show records as miekg/dns prints them, which
+// takes minutes for some lists of 64 KiB. Those are shown as data of an unknown type,
+// and the records around them as usual.
+func TestTemplatesOfHugeLists(t *testing.T) {
 	var types []byte // of NSEC, all of them
 	for window := range 256 {
 		types = append(append(types, byte(window), 32), bytes.Repeat([]byte{0xff}, 32)...)

@@ -2,7 +2,6 @@ package format
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,14 +12,14 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// carried is a query of a source that brings whole messages.
+// carried is a query from a source of whole messages.
 func carried(t *testing.T, p event.Proto, src, dst string) *event.Event {
 	e := eventOf(pack(t, query("www.example.org.")), 0)
 	e.Proto, e.Src, e.Dst = p, end(src), end(dst)
 	return e
 }
 
-// end reads address and port, of which either may be missing.
+// end parses an address and a port, of which either may be missing.
 func end(text string) netip.AddrPort {
 	if port, alone := strings.CutPrefix(text, ":"); alone {
 		a := netip.MustParseAddrPort("192.0.2.1:" + port)
@@ -43,13 +42,13 @@ func written(t *testing.T, name string, o Options, e *event.Event) string {
 
 // TestCarriers: each format has a word or a number for each carrier.
 func TestCarriers(t *testing.T) {
-	words := map[event.Proto][3]string{ // of records, of the transport, its number
+	words := map[event.Proto][3]string{ // in records, the transport, and its number
 		event.UDP: {"udp", "udp", "17"}, event.TCP: {"tcp", "tcp", "6"},
 		event.DoT: {"dot", "tcp", "6"}, event.DoH: {"doh", "tcp", "6"}, event.DoQ: {"doq", "udp", "17"},
 		event.DNSCryptUDP: {"dnscryptudp", "udp", "17"}, event.DNSCryptTCP: {"dnscrypttcp", "tcp", "6"},
 	}
 	if len(words) != packet.Protos {
-		t.Errorf("%d carriers are tried, there are %d", len(words), packet.Protos)
+		t.Errorf("%d carriers are tested, there are %d", len(words), packet.Protos)
 	}
 	for p, w := range words {
 		e := carried(t, p, "192.0.2.1:5353", "192.0.2.53:853")
@@ -73,8 +72,8 @@ func TestCarriers(t *testing.T) {
 	}
 }
 
-// TestAbsentAddresses: what is absent is never shown as an address, in any format.
-// Each case has both ends, and what each format makes of them.
+// TestAbsentAddresses: no format shows an absent address as an address. Each case has
+// both ends and a part of each format's record.
 func TestAbsentAddresses(t *testing.T) {
 	formats := map[string]Options{
 		"json": {}, "json-flat": {}, "json-ocsf": {}, "csv": {}, "csv text": {CSVIP: IPText}, "csv uint128": {CSVIP: IPUint128},
@@ -128,8 +127,8 @@ func TestAbsentAddresses(t *testing.T) {
 	})
 }
 
-// TestAbsentThroughABlock: what goes through a block, as all records do, is as absent
-// afterwards as before.
+// TestAbsentThroughABlock: an absent address is still absent after the event went
+// through a block.
 func TestAbsentThroughABlock(t *testing.T) {
 	for _, ends := range [][2]string{{"", ""}, {"192.0.2.1:5353", ""}, {"", "192.0.2.53:853"}, {":5353", "[2001:db8::53]:853"}, {":5353", ":853"}} {
 		e := carried(t, event.DNSCryptUDP, ends[0], ends[1])
@@ -149,7 +148,7 @@ func TestAbsentThroughABlock(t *testing.T) {
 	}
 }
 
-// TestOCSFTimes: a response that names the time of its query carries both, and is valid.
+// TestOCSFTimes: a response with the time of its query has both times and is valid.
 func TestOCSFTimes(t *testing.T) {
 	m := query("www.example.org.")
 	m.Response = true
@@ -160,6 +159,6 @@ func TestOCSFTimes(t *testing.T) {
 		t.Errorf("no %s, or %q, in %s", want, checkOCSF([]byte(got)), got)
 	}
 	if e.QueryTime = 0; strings.Contains(written(t, "json-ocsf", Options{}, e), "query_time") {
-		t.Errorf("a time that is not known: %s", fmt.Sprint(e.QueryTime))
+		t.Error("a query time that is unknown is in the record")
 	}
 }

@@ -2,19 +2,19 @@ package format
 
 import "fmt"
 
-// Help of the options by which an output lets its user choose a format.
+// Help of the options with which the user of an output chooses a format.
 const (
 	Usage = "`FORMAT` of the records: json, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
 		"csv splits the time into several fields"
 	TemplateUsage = "Go `TEMPLATE` that each record is written with, for the format gotemplate. Control characters in data are escaped; a record on which the template fails is refused"
 )
 
-// Choice is what the user of an output chose by its options <output>outputformat
-// and <output>outputgotemplate.
+// Choice is the values of an output's options <output>outputformat and
+// <output>outputgotemplate.
 type Choice struct{ Name, Template string }
 
-// Format is the chosen one, with what o says of all records. The error names the
-// option that is wrong.
+// Format returns the chosen format with the options o. The error names the option
+// that is wrong.
 func (c Choice) Format(output string, o Options) (Format, error) {
 	o.Template = c.Template
 	f, err := New(c.Name, o)

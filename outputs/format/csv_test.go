@@ -29,7 +29,7 @@ func rows(o Options, msgs ...[]byte) string {
 	return string(text)
 }
 
-// The header and the row that were measured on dnsmonster, byte for byte.
+// TestCSVGolden: the header and a row are byte for byte those of dnsmonster.
 func TestCSVGolden(t *testing.T) {
 	f, err := New("csv", Options{Server: "default"})
 	if err != nil {
@@ -46,8 +46,8 @@ func TestCSVGolden(t *testing.T) {
 	}
 }
 
-// Defect 24: fields were not quoted. Names and the sensor's name may hold
-// anything; a reader of RFC 4180 gets them back.
+// TestDefect24CSVQuotes: fields were not quoted. A reader of RFC 4180 gets any name of
+// a question or sensor back.
 func TestDefect24CSVQuotes(t *testing.T) {
 	f := func(server, name, want string) {
 		t.Helper()
@@ -75,7 +75,7 @@ func TestDefect24CSVQuotes(t *testing.T) {
 	f("", "example.org.", "example.org.")
 }
 
-// One row for each question, and one without a name where there is none.
+// TestCSVRows: one row for each question, or one without a name if there is none.
 func TestCSVRows(t *testing.T) {
 	m := query("one.example.org.")
 	m.Question = append(m.Question, mdns.Question{Name: "two.example.org.", Qtype: mdns.TypeMX, Qclass: mdns.ClassCHAOS})
@@ -121,11 +121,11 @@ func TestCSVAddresses(t *testing.T) {
 		f("uint128", netip.AddrFrom16(a).String(), new(big.Int).SetBytes(a[:]).String())
 	}
 	if _, err := ParseIPForm("hex"); err == nil || !strings.Contains(err.Error(), "integer, text, uint128") {
-		t.Errorf("error %v, want the forms that there are", err)
+		t.Errorf("error %v, want a list of the forms", err)
 	}
 }
 
-// Times before 1970 and in another zone.
+// TestCSVTimes: times before 1970 and in another time zone.
 func TestCSVTimes(t *testing.T) {
 	f := func(ns int64, zone *time.Location, want string) {
 		t.Helper()
@@ -139,7 +139,7 @@ func TestCSVTimes(t *testing.T) {
 	f(1700000000_999999999, time.FixedZone("", 5*3600+45*60), "2023,11,15,3,58,20,999999999,")
 }
 
-// throughTheTable makes e's rows of the list of columns alone.
+// throughTheTable makes e's rows from the table of columns.
 func throughTheTable(o Options, e *event.Event) (text []byte) {
 	c := newCSV(o)
 	r := &columns.Row{Event: e, Sensor: []byte(o.Server)}
@@ -163,8 +163,8 @@ func throughTheTable(o Options, e *event.Event) (text []byte) {
 	return text
 }
 
-// TestCSVIsTheTable: what is written without the table is what it says, for
-// messages of all kinds.
+// TestCSVIsTheTable: rows are those made from the table of columns, for messages of all
+// kinds.
 func TestCSVIsTheTable(t *testing.T) {
 	m := query("one,two.example.org.")
 	m.SetEdns0(1232, true)
@@ -192,8 +192,8 @@ func TestCSVIsTheTable(t *testing.T) {
 // flatAlone are keys of json-flat that no column has.
 var flatAlone = []string{"answers", "answer_types", "opcode_name", "rcode_name", "qtype_name", "qclass_name"}
 
-// TestFlatAgreesWithColumns: a key of json-flat is the name of a column, and both
-// have the same value.
+// TestFlatAgreesWithColumns: a key of json-flat is the name of a column, with the same
+// value.
 func TestFlatAgreesWithColumns(t *testing.T) {
 	m := query("www.example.org.")
 	m.Response, m.Authoritative, m.Rcode = true, true, mdns.RcodeBadVers
@@ -227,7 +227,7 @@ func TestFlatAgreesWithColumns(t *testing.T) {
 		var got string
 		switch c.Kind {
 		case columns.Time:
-			got = string((&clock{}).appendTime(nil, c.Time(r)))
+			got = string(new(timestamps).append(nil, c.Time(r)))
 		case columns.Uint:
 			got = strconv.FormatUint(c.Uint(r), 10)
 		case columns.Bool:

@@ -10,50 +10,49 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// decode reads e's message as miekg/dns' Unpack does, but goes on behind a record
-// whose data do not fit its type, which becomes one of an unknown type, and keeps
-// what stands before the first one that is not whole. The verdict is as JSON's.
-// Records that opaque chooses, where it is not nil, become ones of an unknown type,
-// too.
+// decode reads e's message as miekg/dns' Unpack does, with two differences: a record
+// whose data do not fit its type becomes one of an unknown type, and a record that is
+// not whole leaves those before it. The verdict is that of JSON. Records for which
+// opaque, unless it is nil, returns true become ones of an unknown type, too.
 func decode(e *event.Event, opaque func(mdns.RR) bool) (mdns.Msg, dns.Malformed) {
-	d := decoder{msg: e.Message, opaque: opaque, walk: walk{off: dns.HeaderLen}}
+	d := decoder{msg: e.Message, opaque: opaque, cursor: cursor{off: dns.HeaderLen}}
 	var m mdns.Msg
 	setHeader(&m, &e.DNS.Header)
 	d.questions(&m, e.DNS.QDCount)
 	m.Answer = d.records(dns.SectionAnswer, e.DNS.ANCount)
 	m.Ns = d.records(dns.SectionAuthority, e.DNS.NSCount)
 	m.Extra = d.records(dns.SectionAdditional, e.DNS.ARCount)
-	m.Rcode = int(e.DNS.Rcode()) // the OPT may stand behind what could not be read
+	m.Rcode = int(e.DNS.Rcode()) // the OPT record may not have been read here
 	return m, d.verdict(e.DNS.Malformed)
 }
 
 func setHeader(m *mdns.Msg, h *dns.Header) {
-	bit := func(n int) bool { return h.Flags&(1<<n) != 0 }
+	is := func(flag uint16) bool { return h.Flags&flag != 0 }
 	m.MsgHdr = mdns.MsgHdr{
 		Id:                 h.ID,
-		Response:           bit(15),
+		Response:           is(dns.FlagQR),
 		Opcode:             int(h.Opcode()),
-		Authoritative:      bit(10),
-		Truncated:          bit(9),
-		RecursionDesired:   bit(8),
-		RecursionAvailable: bit(7),
-		Zero:               bit(6),
-		AuthenticatedData:  bit(5),
-		CheckingDisabled:   bit(4),
+		Authoritative:      is(dns.FlagAA),
+		Truncated:          is(dns.FlagTC),
+		RecursionDesired:   is(dns.FlagRD),
+		RecursionAvailable: is(dns.FlagRA),
+		Zero:               is(dns.FlagZ),
+		AuthenticatedData:  is(dns.FlagAD),
+		CheckingDisabled:   is(dns.FlagCD),
 		Rcode:              int(h.Rcode()),
 	}
 }
 
-// decoder walks a message.
+// decoder reads a message from front to back.
 type decoder struct {
 	msg    []byte
 	opaque func(mdns.RR) bool
-	walk
+	cursor
 }
 
-// questions stops without a fault at the end of the message, and takes a last
-// question without type or class, as miekg/dns does: what is wrong with that is
-// said by the event's own verdict.
+// questions stops at the end of the message without a fault, and accepts a last
+// question without type or class, as miekg/dns does. The event's own verdict covers
+// both.
 func (d *decoder) questions(m *mdns.Msg, count uint16) {
 	for i := range count {
 		if d.off == len(d.msg) {
@@ -105,8 +104,8 @@ func (d *decoder) records(s dns.Section, count uint16) (records []mdns.RR) {
 	return records
 }
 
-// unpackRR is miekg/dns' UnpackRR. A record that cannot be read, or that brings the
-// library down, is nil.
+// unpackRR is miekg/dns' UnpackRR. It returns nil if the library rejects the record or
+// panics on it.
 func unpackRR(msg []byte, off int) (rr mdns.RR, next int) {
 	defer func() {
 		if recover() != nil {
@@ -120,8 +119,8 @@ func unpackRR(msg []byte, off int) (rr mdns.RR, next int) {
 	return rr, next
 }
 
-// unknownRR reads the record at off as one of an unknown type. One that is not whole
-// is nil.
+// unknownRR reads the record at off as one of an unknown type. It returns nil if the
+// record is not whole.
 func unknownRR(msg []byte, off int) (rr mdns.RR, next int) {
 	name, off, err := mdns.UnpackDomainName(msg, off)
 	if err != nil || off+10 > len(msg) {

@@ -16,8 +16,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// differ holds both encoders over many messages, so that what one message
-// leaves behind in them is seen in the next.
+// differ keeps both encoders over many messages, so that state left by one message
+// shows in the next.
 type differ struct {
 	wire      *JSON
 	reference reference
@@ -27,8 +27,8 @@ type differ struct {
 
 func newDiffer() *differ { return &differ{wire: new(JSON)} }
 
-// check compares the two encoders' records of msg. It returns true where
-// neither finds a fault.
+// check compares the two encoders' records of msg. It returns whether the message is
+// whole.
 func (d *differ) check(t testing.TB, msg []byte, cut uint32) bool {
 	t.Helper()
 	if len(msg) < dns.HeaderLen {
@@ -49,7 +49,7 @@ func (d *differ) check(t testing.TB, msg []byte, cut uint32) bool {
 	return good
 }
 
-// Every type, with empty and random data, and that cut short at each place.
+// TestDifferentialTypes: every type, with empty, random and truncated data.
 func TestDifferentialTypes(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	d := newDiffer()
@@ -68,12 +68,12 @@ func TestDifferentialTypes(t *testing.T) {
 		}
 	}
 	if least := tier.Work(10000, 300); d.good < least || d.bad < least {
-		t.Errorf("%d messages are good and %d are not: too few of a kind", d.good, d.bad)
+		t.Errorf("%d messages are good and %d are not, want %d of each", d.good, d.bad, least)
 	}
 }
 
-// The data of every kind of record that is rarely hit by chance, whole, with
-// single bytes changed, and cut short.
+// TestDifferentialRecords: data that random bytes rarely form: whole, with single bytes
+// changed, and truncated at each byte.
 func TestDifferentialRecords(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	d := newDiffer()
@@ -102,7 +102,7 @@ func TestDifferentialRecords(t *testing.T) {
 	}
 }
 
-// Every EDNS option and SVCB parameter, alone and several together.
+// TestDifferentialPairs: every EDNS option and SVCB parameter, alone and together.
 func TestDifferentialPairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	d := newDiffer()
@@ -140,8 +140,8 @@ func TestDifferentialPairs(t *testing.T) {
 	}
 }
 
-// Whole messages with names that point to each other, whose bytes are changed,
-// dropped and doubled.
+// TestDifferentialDamage: whole messages with compressed names, truncated, and with
+// bytes changed and dropped.
 func TestDifferentialDamage(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	d := newDiffer()
@@ -159,7 +159,7 @@ func TestDifferentialDamage(t *testing.T) {
 		}
 	}
 	if least := tier.Work(1000, 50); d.good < least || d.bad < least {
-		t.Errorf("%d messages are good and %d are not: too few of a kind", d.good, d.bad)
+		t.Errorf("%d messages are good and %d are not, want %d of each", d.good, d.bad, least)
 	}
 }
 
@@ -189,8 +189,7 @@ func damageSeeds(t testing.TB) [][]byte {
 	return [][]byte{large, pack(t, m), make([]byte, 12), chain(130), chain(120)}
 }
 
-// chain is a message whose answers' names are longer and longer chains of
-// pointers.
+// chain is a message whose answers have ever longer chains of pointers as names.
 func chain(n int) []byte {
 	msg := []byte{0, 7, 0x84, 0, 0, 1, 0, byte(n), 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1}
 	target := 12
@@ -234,11 +233,11 @@ func TestDifferentialCaptures(t *testing.T) {
 	}
 	t.Logf("%d good messages and %d others", d.good, d.bad)
 	if d.good == 0 || d.bad == 0 {
-		t.Error("too few of a kind")
+		t.Errorf("%d good messages and %d others, want some of each", d.good, d.bad)
 	}
 }
 
-// What stands around the message: addresses, ports, times, texts.
+// TestDifferentialEnds: the fields beside the message: addresses, ports, times, texts.
 func TestDifferentialEnds(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	j, ref := new(JSON), new(reference)

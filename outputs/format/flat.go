@@ -1,15 +1,14 @@
 package format
 
 import (
-	mdns "github.com/miekg/dns"
+	"cmp"
 
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
 
-// flat writes one object of one level per message, for log pipelines that index
-// keys: no value is an object, and lists hold text. Names for numbers stand
-// beside the numbers.
+// flat writes one object per message, for log pipelines that index keys. No value is
+// an object, and lists hold text only. Numbers and their names both have keys.
 type flat struct {
 	json   JSON
 	server []byte // escaped
@@ -22,7 +21,7 @@ func newFlat(o Options) *flat {
 // Append appends e's record.
 func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	f.json.names.reset()
-	dst = append(f.json.clock.appendTime(append(dst, `{"timestamp":"`...), e.Time), '"')
+	dst = append(f.json.times.append(append(dst, `{"timestamp":"`...), e.Time), '"')
 	if len(f.server) > 0 {
 		dst = append(append(append(dst, `,"server":"`...), f.server...), '"')
 	}
@@ -53,7 +52,7 @@ func appendFlatEnds(dst []byte, e *event.Event) []byte {
 	dst = append(append(dst, `,"protocol":"`...), e.Proto.String()...)
 	dst = append(dst, `","ip_version":`...)
 	dst = append(dst, '0'+e.IPVersion())
-	// What is absent is left out: no index takes an empty text for an address.
+	// Absent addresses are left out: an index does not accept an empty text as one.
 	if port := uint64(e.Src.Port()); e.Src.Addr().IsValid() {
 		dst = appendAddr(append(dst, `,"src_ip":"`...), e.Src.Addr())
 		dst = appendUint(append(dst, `","src_port":`...), port)
@@ -77,45 +76,27 @@ func appendFlatEnds(dst []byte, e *event.Event) []byte {
 }
 
 func appendFlatHeader(dst []byte, d *dns.Summary) []byte {
-	bit := func(name string, n int) {
-		dst = appendBool(append(dst, name...), d.Flags&(1<<n) != 0)
+	bit := func(name string, flag uint16) {
+		dst = appendBool(append(dst, name...), d.Flags&flag != 0)
 	}
 	dst = appendUint(append(dst, `,"id":`...), uint64(d.ID))
-	bit(`,"response":`, 15)
+	bit(`,"response":`, dns.FlagQR)
 	dst = appendUint(append(dst, `,"opcode":`...), uint64(d.Opcode()))
-	dst = append(append(append(dst, `,"opcode_name":"`...), opcodeName(d.Opcode())...), '"')
-	bit(`,"aa":`, 10)
-	bit(`,"tc":`, 9)
-	bit(`,"rd":`, 8)
-	bit(`,"ra":`, 7)
-	bit(`,"ad":`, 5)
-	bit(`,"cd":`, 4)
+	dst = append(append(append(dst, `,"opcode_name":"`...), cmp.Or(dns.OpcodeName(d.Opcode()), "RESERVED")...), '"')
+	bit(`,"aa":`, dns.FlagAA)
+	bit(`,"tc":`, dns.FlagTC)
+	bit(`,"rd":`, dns.FlagRD)
+	bit(`,"ra":`, dns.FlagRA)
+	bit(`,"ad":`, dns.FlagAD)
+	bit(`,"cd":`, dns.FlagCD)
 	dst = appendUint(append(dst, `,"rcode":`...), uint64(d.Rcode()))
-	if name, ok := mdns.RcodeToString[int(d.Rcode())]; ok {
+	if name := dns.RcodeName(d.Rcode()); name != "" {
 		dst = append(append(append(dst, `,"rcode_name":"`...), name...), '"')
 	}
 	dst = appendUint(append(dst, `,"question_count":`...), uint64(d.QDCount))
 	dst = appendUint(append(dst, `,"answer_count":`...), uint64(d.ANCount))
 	dst = appendUint(append(dst, `,"authority_count":`...), uint64(d.NSCount))
 	return appendUint(append(dst, `,"additional_count":`...), uint64(d.ARCount))
-}
-
-func opcodeName(opcode uint8) string {
-	switch opcode {
-	case mdns.OpcodeQuery:
-		return "QUERY"
-	case mdns.OpcodeIQuery:
-		return "IQUERY"
-	case mdns.OpcodeStatus:
-		return "STATUS"
-	case mdns.OpcodeNotify:
-		return "NOTIFY"
-	case mdns.OpcodeUpdate:
-		return "UPDATE"
-	case 6: // RFC 8490
-		return "DSO"
-	}
-	return "RESERVED"
 }
 
 // appendQuestion appends the first question.
@@ -131,12 +112,12 @@ func (f *flat) appendQuestion(dst []byte, e *event.Event) []byte {
 	return append(appendClass(append(dst, `,"qclass_name":"`...), d.QClass), '"')
 }
 
-// appendAnswers appends the data of the answers, and beside it their types. It
-// returns what is wrong with the message, or that answers are left out.
+// appendAnswers appends a list of the answers' data, and one of their types. It
+// returns what is wrong with the message, or that answers were left out.
 func (f *flat) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
 	answers := e.DNS.AnswersOf(e.Message)
-	bad, limit, written := e.DNS.Verdict(answers), len(dst)+mostText(len(e.Message)), uint16(0)
+	bad, limit, written := e.DNS.Verdict(answers), len(dst)+maxText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := answers; records.Next(&r); sep = ',' {
 		if len(dst) > limit {

@@ -1,4 +1,12 @@
-// Package format writes events as the records that users parse.
+// Package format writes events as records: JSON, CSV, Go templates.
+//
+// In: an event, whatever its message holds. Out: the text of its records, appended
+// to a buffer; only templates allocate. The package imports no output: outputs choose
+// a format by name. Its tests make their own messages, compare with miekg/dns,
+// encoding/json and sonic, and also read captures in the folder that
+// SENSOR_TEST_CAPTURES names.
+//
+// Functions called append... append to dst and return the extended dst.
 package format
 
 import (
@@ -11,19 +19,20 @@ import (
 // Encoder writes records in one format. It is for one goroutine.
 type Encoder interface {
 	// Append appends e's records to dst, each with its line end, and returns
-	// the extended dst. It borrows e until it returns. Where e cannot be written
-	// it appends nothing; the encoder is a Refuser then.
+	// the extended dst. It borrows e until it returns. If e cannot be written it
+	// appends nothing: only a Refuser does that.
 	Append(dst []byte, e *event.Event) []byte
 }
 
-// Refuser is an Encoder that cannot write every event.
+// Refuser is an Encoder that cannot write all events.
 type Refuser interface {
 	Encoder
-	// Refused is why the last Append appended nothing.
+	// Refused returns why the last Append appended nothing.
 	Refused() error
 }
 
-// Refusal is how many events could not be written, and why the first of them.
+// Refusal is the number of events that could not be written, and why the first one
+// could not.
 type Refusal struct {
 	Events int
 	Why    error
@@ -32,7 +41,7 @@ type Refusal struct {
 // Format is one way to write records.
 type Format struct {
 	Name       string
-	Header     string         // stands before the first record; with its line end
+	Header     string         // precedes the first record; with its line end
 	NewEncoder func() Encoder // one for each goroutine
 }
 
@@ -45,10 +54,10 @@ var known = []struct {
 	{"json-ocsf", "", func(o Options) Encoder { return newOCSF(o) }},
 	{"csv", csvHeader(), func(o Options) Encoder { return newCSV(o) }},
 	{"csv_no_header", "", func(o Options) Encoder { return newCSV(o) }},
-	{"gotemplate", "", nil}, // made below: it can fail
+	{"gotemplate", "", nil}, // made by New, since it can fail
 }
 
-// Names are the formats that New knows.
+// Names returns the names of all formats.
 func Names() (names []string) {
 	for _, k := range known {
 		names = append(names, k.name)
@@ -56,8 +65,8 @@ func Names() (names []string) {
 	return names
 }
 
-// New returns the format of that name with those options, of which it uses what
-// concerns it. An error tells an unknown name, or a template that cannot work.
+// New returns the format of that name with the options that concern it. It fails on
+// an unknown name, and on a template that cannot work.
 func New(name string, o Options) (Format, error) {
 	f := Format{Name: name}
 	for _, k := range known {
@@ -78,8 +87,7 @@ func New(name string, o Options) (Format, error) {
 // Find is New without options.
 func Find(name string) (Format, error) { return New(name, Options{}) }
 
-// AppendBlock appends the records of all events of b, but for those that are
-// refused.
+// AppendBlock appends the records of all events of b except those that are refused.
 func AppendBlock(dst []byte, enc Encoder, b *event.Block) ([]byte, Refusal) {
 	var e event.Event
 	var refused Refusal

@@ -13,9 +13,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// FuzzFormats: whatever the messages hold, every format gives what its readers
-// can read, of bounded length, and an encoder that has written another message
-// before gives the same as a new one.
+// FuzzFormats: every format writes records of any message that its readers can read.
+// An encoder that has written another message before writes the same as a new one.
+// Names in JSON are those of dns.AppendName.
 func FuzzFormats(f *testing.F) {
 	for _, seed := range damageSeeds(f) {
 		f.Add(pack(f, answers(3)), seed, uint8(0))
@@ -45,14 +45,53 @@ func FuzzFormats(f *testing.F) {
 			used := format.NewEncoder()
 			skip := len(used.Append([]byte("before"), before))
 			if got := used.Append(used.Append([]byte("before"), before), e)[skip:]; !bytes.Equal(got, fresh) {
-				t.Errorf("%s: %x behind %x gives %q, alone %q", name, msg, first, got, fresh)
+				t.Errorf("%s: %x after %x gives %q, alone %q", name, msg, first, got, fresh)
 			}
 			readable(t, name, fresh, e)
 		}
+		sameNames(t, msg)
 	})
 }
 
-// readable checks that the format's readers can read what e has become.
+// sameNames compares names with dns.AppendName at all offsets of a message, in the
+// order that makes it copy names.
+func sameNames(t *testing.T, msg []byte) {
+	t.Helper()
+	var n names
+	n.reset()
+	var text, want []byte
+	for off := range min(len(msg), 512) {
+		at := len(text)
+		var next int
+		text, next = n.append(text, msg, off)
+		part, end, _ := dns.SkipName(msg, off)
+		plain, good := dns.AppendName(want[:0], msg, off)
+		want = plain
+		if good != (next >= 0) || good && next != end {
+			t.Fatalf("%x: the name at %d ends at %d; dns.AppendName reads %q, %v, dns.SkipName part %d, to %d", msg, off, next, plain, good, part, end)
+		}
+		if quoted := appendText(nil, plain); good && !bytes.Equal(text[at:], quoted) {
+			t.Fatalf("%x: the name at %d is %q, want %q", msg, off, text[at:], quoted)
+		}
+		if !good { // its text would be dropped
+			n.reset()
+			text = text[:at]
+		}
+	}
+}
+
+// TestSameNames: chains of pointers, and messages with single bytes changed.
+func TestSameNames(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	for _, seed := range damageSeeds(t) {
+		sameNames(t, seed)
+		for range 300 {
+			sameNames(t, damage(r, seed))
+		}
+	}
+}
+
+// readable checks that readers of the format can read the records of e.
 func readable(t *testing.T, name string, text []byte, e *event.Event) {
 	t.Helper()
 	if len(text) == 0 || text[len(text)-1] != '\n' {
@@ -80,7 +119,7 @@ func readable(t *testing.T, name string, text []byte, e *event.Event) {
 	}
 }
 
-// flatOnly: no value is an object, and no key stands there twice.
+// flatOnly checks that no value is an object, and that no key occurs twice.
 func flatOnly(t *testing.T, text []byte) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -89,7 +128,7 @@ func flatOnly(t *testing.T, text []byte) {
 	for d.More() {
 		key, _ := d.Token()
 		if seen[key.(string)] {
-			t.Errorf("key %s stands there twice: %q", key, text)
+			t.Errorf("key %s occurs twice: %q", key, text)
 		}
 		seen[key.(string)] = true
 		var value any
@@ -102,8 +141,8 @@ func flatOnly(t *testing.T, text []byte) {
 	}
 }
 
-// TestForgedEvents: an event that a stored block has, with all sums right, may say
-// of its message what is not so. No format trips over it.
+// TestForgedEvents: events in a stored block whose sums are right can contradict their
+// messages. No format panics on them.
 func TestForgedEvents(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	seeds := append(damageSeeds(t), pack(t, answers(3)), pack(t, query("example.org.")))

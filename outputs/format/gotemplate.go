@@ -18,7 +18,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// TemplateRecord is what a template sees: dnsmonster's eleven fields.
+// TemplateRecord is the value that a template gets: dnsmonster's eleven fields.
 type TemplateRecord struct {
 	Timestamp    time.Time
 	DNS          mdns.Msg
@@ -33,77 +33,75 @@ type TemplateRecord struct {
 	Version      string
 }
 
-// parseTemplate reads a template and tries it once, which finds fields that do
-// not exist, and templates that call themselves for ever.
+// parseTemplate parses a template and runs it once, to find fields that do not exist
+// and endless recursion.
 func parseTemplate(text string) (*recordTemplate, error) {
 	t, err := template.New("record").Parse(cmp.Or(text, "{{.}}"))
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
-	r := &recordTemplate{t, slices.ContainsFunc(t.Templates(), func(t *template.Template) bool { return t.Tree != nil && asksForDNS(t.Root) })}
+	r := &recordTemplate{t, slices.ContainsFunc(t.Templates(), func(t *template.Template) bool { return t.Tree != nil && readsDNS(t.Root) })}
 	guardTemplate(t)
 	err = newTemplate(r, Options{}).execute(&event.Event{Message: make([]byte, dns.HeaderLen)})
-	if err != nil && (strings.Contains(err.Error(), "can't evaluate field") || strings.Contains(err.Error(), "maximum template depth")) { // others may depend on the message
+	if err != nil && (strings.Contains(err.Error(), "can't evaluate field") || strings.Contains(err.Error(), "maximum template depth")) { // other errors may depend on the message
 		return nil, fmt.Errorf("try template: %w", err)
 	}
 	return r, nil
 }
 
-// recordTemplate is a template that guardTemplate has seen, and whether it may look
-// into the message.
+// recordTemplate is a template after guardTemplate.
 type recordTemplate struct {
 	*template.Template
-	dns bool
+	dns bool // it may read the message
 }
 
-// asksForDNS tells whether a part of a template names the field DNS, or hands on
-// the whole record, of which that is a part.
-func asksForDNS(node parse.Node) bool {
+// readsDNS reports whether a part of a template may read the field DNS, also as part
+// of the whole record.
+func readsDNS(node parse.Node) bool {
 	switch n := node.(type) {
 	case *parse.ListNode:
-		return n != nil && slices.ContainsFunc(n.Nodes, asksForDNS)
+		return n != nil && slices.ContainsFunc(n.Nodes, readsDNS)
 	case *parse.ActionNode:
-		return asksForDNS(n.Pipe)
+		return readsDNS(n.Pipe)
 	case *parse.PipeNode:
-		return n != nil && slices.ContainsFunc(n.Cmds, func(c *parse.CommandNode) bool { return slices.ContainsFunc(c.Args, asksForDNS) })
+		return n != nil && slices.ContainsFunc(n.Cmds, func(c *parse.CommandNode) bool { return slices.ContainsFunc(c.Args, readsDNS) })
 	case *parse.IfNode:
-		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+		return readsDNS(n.Pipe) || readsDNS(n.List) || readsDNS(n.ElseList)
 	case *parse.RangeNode:
-		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+		return readsDNS(n.Pipe) || readsDNS(n.List) || readsDNS(n.ElseList)
 	case *parse.WithNode:
-		return asksForDNS(n.Pipe) || asksForDNS(n.List) || asksForDNS(n.ElseList)
+		return readsDNS(n.Pipe) || readsDNS(n.List) || readsDNS(n.ElseList)
 	case *parse.TemplateNode:
-		return asksForDNS(n.Pipe)
+		return readsDNS(n.Pipe)
 	case *parse.FieldNode:
 		return n.Ident[0] == "DNS"
-	case *parse.VariableNode: // $ is the record; others hold what a pipe gave them
+	case *parse.VariableNode: // $ is the record; other variables hold the result of a pipe
 		return n.Ident[0] == "$" && (len(n.Ident) == 1 || n.Ident[1] == "DNS")
 	case *parse.TextNode, *parse.CommentNode, *parse.NumberNode, *parse.StringNode, *parse.BoolNode, *parse.NilNode,
 		*parse.IdentifierNode, *parse.BreakNode, *parse.ContinueNode:
 		return false
 	}
-	return true // the record itself, and what is not known
+	return true // the record itself, and unknown nodes
 }
 
-// goTemplate is the one format that decodes messages, where the template asks
-// for them, allocates, and can fail.
+// goTemplate is the only format that decodes messages, if the template reads them,
+// and the only one that allocates and can fail.
 type goTemplate struct {
 	template *recordTemplate
 	loc      *time.Location
-	run      *template.Template // the template, with functions of this encoder's own
+	run      *template.Template // template with the functions of guard
 	guard    guard
 	buf      limitedBuffer
-	why      error // of the last record that was refused
+	why      error // why the last record was refused
 }
 
 func newTemplate(t *recordTemplate, o Options) *goTemplate {
 	g := &goTemplate{template: t, loc: cmp.Or(o.Location, time.UTC)}
-	g.run = template.Must(t.Clone()).Funcs(g.guard.functions()) // a template that has not run can be cloned
+	g.run = template.Must(t.Clone()).Funcs(g.guard.functions()) // Clone never fails on text templates
 	return g
 }
 
-// Append appends e's record and a line end, or nothing where the template fails on
-// it.
+// Append appends e's record and a line end, or nothing if the template fails.
 func (g *goTemplate) Append(dst []byte, e *event.Event) []byte {
 	if g.why = g.execute(e); g.why != nil {
 		return dst
@@ -111,10 +109,10 @@ func (g *goTemplate) Append(dst []byte, e *event.Event) []byte {
 	return append(append(dst, g.buf.Bytes()...), '\n')
 }
 
-// Refused is why the last record was not written.
+// Refused returns why the last record was not written.
 func (g *goTemplate) Refused() error { return g.why }
 
-// execute leaves the record in buf.
+// execute writes the record into buf.
 func (g *goTemplate) execute(e *event.Event) error {
 	g.buf.Reset()
 	r := newTemplateRecord(e, g.loc, g.template.dns)
@@ -122,7 +120,7 @@ func (g *goTemplate) execute(e *event.Event) error {
 	return g.run.Execute(&g.buf, r)
 }
 
-// maxTemplateText is how long a record may become.
+// maxTemplateText is the longest record.
 const maxTemplateText = 16 << 20
 
 type limitedBuffer struct{ bytes.Buffer }
@@ -134,11 +132,11 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// newTemplateRecord makes a record, with the message in it or without.
+// newTemplateRecord makes a record, whose DNS is empty unless withDNS is set.
 func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) TemplateRecord {
 	var m mdns.Msg
 	if withDNS {
-		m, _ = decode(e, endless)
+		m, _ = decode(e, hasHugeList)
 	}
 	return TemplateRecord{
 		Timestamp:    time.Unix(0, e.Time).In(loc),
@@ -157,10 +155,10 @@ func newTemplateRecord(e *event.Event, loc *time.Location, withDNS bool) Templat
 
 func netIP(a netip.Addr) net.IP { return net.IP(a.AsSlice()) }
 
-// endless tells records with longer lists than anybody means to send, which stand
-// as data of an unknown type. The library writes a list by adding to a text that it
-// copies each time: one record of 64 KiB could take minutes.
-func endless(rr mdns.RR) bool {
+// hasHugeList reports whether a record has a longer list than honest ones have. The
+// library prints a list in quadratic time, so that one record of 64 KiB could take
+// minutes.
+func hasHugeList(rr mdns.RR) bool {
 	const names, others = 64, 1024
 	switch rr := rr.(type) {
 	case *mdns.HIP:

@@ -11,8 +11,7 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// The fields that templates of dnsmonster's users name, in their order: {{.}}
-// prints them all.
+// TestTemplateFields: the fields are dnsmonster's, in its order: {{.}} prints them all.
 func TestTemplateFields(t *testing.T) {
 	want := []string{"Timestamp time.Time", "DNS dns.Msg", "IPVersion uint8", "SrcIP net.IP", "SrcPort uint16", "DstIP net.IP", "DstPort uint16",
 		"Protocol string", "PacketLength int", "Identity string", "Version string"}
@@ -64,7 +63,8 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// A message is decoded only for a template that can show something of it.
+// TestTemplatesDecodeLazily: a message is decoded only for templates that can show
+// part of it.
 func TestTemplatesDecodeLazily(t *testing.T) {
 	f := func(text string, want bool) {
 		t.Helper()
@@ -95,7 +95,8 @@ func TestTemplatesDecodeLazily(t *testing.T) {
 	f("{{/* .DNS */}}{{range $i, $c := .Version}}{{$i}}{{end}}", false)
 }
 
-// Defect 35: wrong type_uid, always Query, and seconds in place of milliseconds.
+// TestDefect35OCSF: type_uid was wrong, the activity always Query, and times were
+// seconds instead of milliseconds.
 func TestDefect35OCSF(t *testing.T) {
 	f := func(response bool, ns int64, want ...string) {
 		t.Helper()

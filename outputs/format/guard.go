@@ -13,21 +13,21 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// Templates write what a packet holds into lines that people and programs trust. So
-// a template's own text stands as it is, and what comes from data has its control
-// characters, and bytes that are no UTF-8, as \DDD, the way of zone files. Which is
-// which is known when the template is read: guardTemplate puts a call of printFunc
-// behind each action whose text comes from data, and a call of formatFunc or dataFunc
-// around data that printf, or print and println, mix with the template's own text.
+// Templates write data of packets into lines that people and programs trust. So text
+// of the template itself stays as it is, but in text that comes from data, control
+// characters and bytes that are not UTF-8 are written as \DDD, as in zone files. The
+// two are told apart when the template is parsed: guardTemplate appends a call of
+// printFunc to each action that prints data, and wraps data in a call of formatFunc or
+// dataFunc where printf, or print and println, mix them with text of the template.
 
 const (
-	printFunc  = "_print"  // for what an action prints
+	printFunc  = "_print"  // for the value that an action prints
 	formatFunc = "_format" // for an argument of printf
 	dataFunc   = "_data"   // for an argument of print or println
 )
 
-// guardTemplate rewrites t, and all templates that it defines. It runs then only
-// with guard.functions.
+// guardTemplate rewrites t and all templates that it defines. From then on t needs
+// guard.functions.
 func guardTemplate(t *template.Template) {
 	var roots []parse.Node
 	for _, t := range t.Templates() {
@@ -35,7 +35,7 @@ func guardTemplate(t *template.Template) {
 			roots = append(roots, t.Root)
 		}
 	}
-	own := ownVariables(roots)
+	own := literalVariables(roots)
 	for _, root := range roots {
 		eachPipe(root, func(p *parse.PipeNode, holder parse.Node) {
 			own.wrap(p)
@@ -50,7 +50,7 @@ func call(name string, pos parse.Pos, args ...parse.Node) *parse.CommandNode {
 	return &parse.CommandNode{NodeType: parse.NodeCommand, Pos: pos, Args: append([]parse.Node{parse.NewIdentifier(name).SetPos(pos)}, args...)}
 }
 
-// eachPipe calls f for the pipe of every node below n, with the node.
+// eachPipe calls f with the pipe of every node below n, and with the node.
 func eachPipe(n parse.Node, f func(p *parse.PipeNode, holder parse.Node)) {
 	branch := func(b *parse.BranchNode) {
 		f(b.Pipe, n)
@@ -79,12 +79,11 @@ func eachPipe(n parse.Node, f func(p *parse.PipeNode, holder parse.Node)) {
 	}
 }
 
-// own are the variables that hold nothing but the template's own text, whatever is
-// assigned to them.
-type own map[string]bool
+// literals are the variables that always hold text of the template itself.
+type literals map[string]bool
 
-func ownVariables(roots []parse.Node) own {
-	vars := own{}
+func literalVariables(roots []parse.Node) literals {
+	vars := literals{}
 	assignments := func(f func(name string, p *parse.PipeNode, holder parse.Node)) {
 		for _, root := range roots {
 			eachPipe(root, func(p *parse.PipeNode, holder parse.Node) {
@@ -107,102 +106,103 @@ func ownVariables(roots []parse.Node) own {
 	return vars
 }
 
-// pipe tells whether the template's own text is all that p gives, once wrap has
-// been there.
-func (o own) pipe(p *parse.PipeNode) bool {
+// pipe reports whether p yields only text of the template itself, after wrap.
+func (l literals) pipe(p *parse.PipeNode) bool {
 	before := true
 	for i, c := range p.Cmds {
-		before = o.command(c, i > 0, before)
+		before = l.command(c, i > 0, before)
 	}
 	return before
 }
 
-// command is pipe for one command, which takes the result of the one before.
-func (o own) command(c *parse.CommandNode, takes, before bool) bool {
+// command is pipe for one command. If piped is set, it takes the result of the one
+// before, for which before is what command returned.
+func (l literals) command(c *parse.CommandNode, piped, before bool) bool {
 	args := before
 	for _, a := range c.Args[1:] {
-		args = args && o.argument(a)
+		args = args && l.argument(a)
 	}
 	switch first := c.Args[0].(type) {
 	case *parse.IdentifierNode:
 		if mixes(first.Ident) {
-			return first.Ident != "printf" || o.format(c, takes, before)
+			return first.Ident != "printf" || l.format(c, piped, before)
 		}
 		return args
 	case *parse.FieldNode:
-		return args && laidOut(first.Ident)
+		return args && isTimeFormat(first.Ident)
 	case *parse.VariableNode:
-		return args && (o.argument(first) || first.Ident[0] == "$" && laidOut(first.Ident[1:]))
+		return args && (l.argument(first) || first.Ident[0] == "$" && isTimeFormat(first.Ident[1:]))
 	}
-	return o.argument(c.Args[0])
+	return l.argument(c.Args[0])
 }
 
-// laidOut tells whether a time is written as a layout says that stands beside it.
-func laidOut(fields []string) bool {
+// isTimeFormat reports whether fields is a call of time.Time's Format.
+func isTimeFormat(fields []string) bool {
 	return len(fields) > 1 && fields[0] == "Timestamp" && fields[len(fields)-1] == "Format"
 }
 
-func (o own) argument(n parse.Node) bool {
+func (l literals) argument(n parse.Node) bool {
 	switch n := n.(type) {
 	case *parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 		return true
 	case *parse.VariableNode:
-		return len(n.Ident) == 1 && o[n.Ident[0]]
+		return len(n.Ident) == 1 && l[n.Ident[0]]
 	case *parse.PipeNode:
-		return o.pipe(n)
+		return l.pipe(n)
 	}
 	return false
 }
 
-// mixes tells the functions that put data into the template's own text.
+// mixes reports whether a function mixes data with text of the template.
 func mixes(function string) bool {
 	return function == "printf" || function == "print" || function == "println"
 }
 
-// format tells whether the format of a printf is the template's own.
-func (o own) format(c *parse.CommandNode, takes, before bool) bool {
+// format reports whether the format of a printf is text of the template itself.
+func (l literals) format(c *parse.CommandNode, piped, before bool) bool {
 	if len(c.Args) > 1 {
-		return o.argument(c.Args[1])
+		return l.argument(c.Args[1])
 	}
-	return takes && before
+	return piped && before
 }
 
-// wrap puts dataFunc around what comes from data, where it is mixed.
-func (o own) wrap(p *parse.PipeNode) {
+// wrap wraps data in formatFunc or dataFunc where they are mixed with text of the
+// template.
+func (l literals) wrap(p *parse.PipeNode) {
 	var cmds []*parse.CommandNode
 	before := true
 	for i, c := range p.Cmds {
 		for _, a := range c.Args {
 			if nested, ok := a.(*parse.PipeNode); ok {
-				o.wrap(nested)
+				l.wrap(nested)
 			}
 		}
-		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && o.command(c, i > 0, before) {
-			bare, around := bareArguments(c), dataFunc
+		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && l.command(c, i > 0, before) {
+			bare, wrapper := bareArguments(c), dataFunc
 			if first.Ident == "printf" {
-				around = formatFunc
+				wrapper = formatFunc
 			}
 			for k, a := range c.Args[1:] {
-				if !o.argument(a) && !bare[k-1] {
-					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(around, a.Position(), a)}}
+				if !l.argument(a) && !bare[k-1] {
+					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(wrapper, a.Position(), a)}}
 				}
 			}
 			if !before && !bare[len(c.Args)-2] {
-				cmds = append(cmds, call(around, c.Pos))
+				cmds = append(cmds, call(wrapper, c.Pos))
 			}
 		}
 		cmds = append(cmds, c)
-		before = o.command(c, i > 0, before)
+		before = l.command(c, i > 0, before)
 	}
 	p.Cmds = cmds
 }
 
-// directive is one of a format, up to its verb.
+// directive is a directive of a format, up to its verb.
 var directive = regexp.MustCompile(`(?s)%[-+# 0]*(\*|\d+)?(?:\.(\*|\d+)?)?(.|$)`)
 
-// bareArguments tells, by their places behind the format of a printf, the arguments
-// of which it shows no text: their type (%T), or a width. fmt has to see those as
-// they are.
+// bareArguments returns the indexes, from 0 behind the format, of the arguments of a
+// printf whose text is not shown: it shows their type (%T), or uses them as a width.
+// fmt needs those unwrapped.
 func bareArguments(c *parse.CommandNode) map[int]bool {
 	if c.Args[0].String() != "printf" || len(c.Args) < 2 {
 		return nil
@@ -211,36 +211,36 @@ func bareArguments(c *parse.CommandNode) map[int]bool {
 	if !ok {
 		return nil
 	}
-	bare, place := map[int]bool{}, 0
+	bare, index := map[int]bool{}, 0
 	for _, d := range directive.FindAllStringSubmatch(format.Text, -1) {
 		for _, width := range d[1:3] {
 			if width == "*" {
-				bare[place] = true
-				place++
+				bare[index] = true
+				index++
 			}
 		}
 		switch d[3] {
 		case "%":
 			continue
-		case "[": // the places are in another order
+		case "[": // explicit indexes: wrap all
 			return nil
 		}
-		bare[place] = d[3] == "T"
-		place++
+		bare[index] = d[3] == "T"
+		index++
 	}
 	return bare
 }
 
-// guard is what an encoder's functions know of the record at hand.
+// guard is the state of an encoder's functions.
 type guard struct {
-	rawTabs bool // a tab in text may come from data
+	rawTabs bool // a tab in the current record may come from data
 }
 
 func (g *guard) functions() template.FuncMap {
 	return template.FuncMap{printFunc: g.print, formatFunc: g.datum, dataFunc: g.data}
 }
 
-// print gives what text/template prints of v, escaped.
+// print returns what text/template prints for v, escaped.
 func (g *guard) print(v reflect.Value) (string, error) {
 	for v.Kind() == reflect.Interface && !v.IsNil() {
 		v = v.Elem()
@@ -263,8 +263,8 @@ func implements(t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[error]()) || t.Implements(reflect.TypeFor[fmt.Stringer]())
 }
 
-// data gives a value that print shows as v, with the text escaped. It puts spaces
-// between values that are no strings.
+// data returns a value that print and println show as v, escaped. It stays a string if
+// v is one, since print separates other values by spaces.
 func (g *guard) data(v reflect.Value) any {
 	if s, ok := v.Interface().(string); ok {
 		return dataText(s)
@@ -274,12 +274,12 @@ func (g *guard) data(v reflect.Value) any {
 
 type dataText string
 
-// Format formats the text as fmt does.
+// Format formats the text as fmt does, and escapes the result.
 func (d dataText) Format(s fmt.State, verb rune) {
 	fmt.Fprint(s, visible(fmt.Sprintf(fmt.FormatString(s, verb), string(d)), false))
 }
 
-// datum gives a value that is formatted as v, with the text escaped.
+// datum returns a value that is formatted as v, escaped.
 func (g *guard) datum(v reflect.Value) datum {
 	value := v.Interface()
 	return func(s fmt.State, verb rune) {
@@ -288,15 +288,14 @@ func (g *guard) datum(v reflect.Value) datum {
 	}
 }
 
-// datum is a function so that there is nothing to see where fmt does not ask it, as for
-// the verbs p and w.
+// datum is a function, so that verbs that bypass Format, like p and w, show no data.
 type datum func(s fmt.State, verb rune)
 
-// Format formats the value as fmt does.
+// Format formats the value as fmt does, and escapes the result.
 func (d datum) Format(s fmt.State, verb rune) { d(s, verb) }
 
-// tabs tells whether the tabs in the text of v are miekg/dns' own: it has them
-// between the parts of a record.
+// tabs reports whether the tabs in the text of v come from miekg/dns, which separates
+// the parts of a record by them.
 func (g *guard) tabs(v any) bool {
 	if g.rawTabs {
 		return false
@@ -311,7 +310,7 @@ func (g *guard) tabs(v any) bool {
 	return false
 }
 
-// hasRawTab tells whether a text that is printed as it stands holds a tab.
+// hasRawTab reports whether a text that is printed unescaped contains a tab.
 func hasRawTab(r *TemplateRecord) bool {
 	raw := strings.ContainsRune(r.Identity, '\t') || strings.ContainsRune(r.Version, '\t')
 	for _, list := range [...][]mdns.RR{r.DNS.Answer, r.DNS.Ns, r.DNS.Extra} {
@@ -329,7 +328,7 @@ func hasRawTab(r *TemplateRecord) bool {
 	return raw
 }
 
-// optionText is the text of an option that is printed as it stands.
+// optionText is the text in an option that miekg/dns prints unescaped.
 func optionText(o mdns.EDNS0) string {
 	switch o := o.(type) {
 	case *mdns.EDNS0_NSID:
@@ -345,8 +344,8 @@ func optionText(o mdns.EDNS0) string {
 	return ""
 }
 
-// visible gives s with control characters, and bytes that are no UTF-8, as \DDD,
-// byte by byte; tabs are left where that is asked for.
+// visible writes the bytes of control characters, and bytes that are not UTF-8, as
+// \DDD. It leaves tabs if tabs is set.
 func visible(s string, tabs bool) string {
 	var b []byte
 	start := 0

@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// rendered is what becomes of e with that template, "" where it is refused.
+// rendered is the record of e with that template, "" if it is refused.
 func rendered(t testing.TB, template string, e *event.Event) string {
 	t.Helper()
 	f, err := New("gotemplate", Options{Template: template})
@@ -22,7 +22,7 @@ func rendered(t testing.TB, template string, e *event.Event) string {
 	return string(f.NewEncoder().Append(nil, e))
 }
 
-// forging is a response whose every free text tries to begin a line of its own.
+// forging is a response in which every free text is text.
 func forging(t testing.TB, text string) *event.Event {
 	m := query("example.org.")
 	h := func(rrtype uint16) mdns.RR_Header {
@@ -43,21 +43,21 @@ func forging(t testing.TB, text string) *event.Event {
 	return e
 }
 
-// onlyOwn checks that a record is one line of UTF-8 without control characters but
+// onlyOwn checks that a record is one line of UTF-8 with no control characters except
 // tabs.
 func onlyOwn(t *testing.T, what, record string) {
 	t.Helper()
 	line, ok := strings.CutSuffix(record, "\n")
 	if !ok || !utf8.ValidString(line) {
-		t.Errorf("%s: no line of UTF-8: %q", what, record)
+		t.Errorf("%s: not a line of UTF-8: %q", what, record)
 	}
 	if i := strings.IndexFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f }); i >= 0 {
 		t.Errorf("%s: control character at %d: %q", what, i, record)
 	}
 }
 
-// TestTemplatesBareArguments: a template that asks for types, or has widths from
-// data, gets what fmt makes of the record's own values, and nothing else passes.
+// TestTemplatesBareArguments: types and widths are those of the record's own values;
+// everything else is escaped.
 func TestTemplatesBareArguments(t *testing.T) {
 	e := forging(t, "\x1b[2J")
 	for template, want := range map[string]string{
@@ -78,8 +78,8 @@ func TestTemplatesBareArguments(t *testing.T) {
 	}
 }
 
-// TestTemplatesForge: nobody on the wire begins a line or moves a cursor, in any
-// format, by any way to a field.
+// TestTemplatesForge: data from the wire cannot begin a line or move a cursor, in any
+// format, however a template reads a field.
 func TestTemplatesForge(t *testing.T) {
 	const text = "x\n2026-01-01 FORGED\r\x1b[31m\x00\x7f\u0085\x85\xff\t\u00e9"
 	e := forging(t, text)
@@ -100,7 +100,7 @@ func TestTemplatesForge(t *testing.T) {
 		record := rendered(t, template, e)
 		onlyOwn(t, template, record)
 		if len(record) < 2 || strings.Contains(strings.TrimSuffix(record, "\n"), "\t") {
-			t.Errorf("%s: nothing, or a raw tab: %q", template, record)
+			t.Errorf("%s: an empty record, or a raw tab: %q", template, record)
 		}
 	}
 	for _, name := range []string{"json", "json-flat", "json-ocsf", "csv_no_header"} {
@@ -116,7 +116,7 @@ func TestTemplatesForge(t *testing.T) {
 	}
 }
 
-// TestTemplatesOwnText: what the template itself says stands as it is.
+// TestTemplatesOwnText: text of the template itself stays as it is.
 func TestTemplatesOwnText(t *testing.T) {
 	e := forging(t, "a\tb")
 	f := func(template, want string) {
@@ -137,7 +137,7 @@ func TestTemplatesOwnText(t *testing.T) {
 	f(`{{print .Identity .Version .SrcPort .DstPort}}`, "a\\009ba\\009b5353 53")
 	f(`{{.Timestamp.Format "2006\t01"}} {{$.Timestamp.Format "2006\t01"}}`, "2023\t11 2023\t11")
 	f(`{{printf "%5d|%-6s|%x|%t" .SrcPort .Protocol .Protocol true}}`, " 5353|udp   |756470|true")
-	f("{{range .DNS.Question}}{{.}}{{end}}", `;example.org.\009IN\009 A`) // a tab came from data: none is trusted
+	f("{{range .DNS.Question}}{{.}}{{end}}", `;example.org.\009IN\009 A`) // some tab comes from data: all are escaped
 	e.Identity, e.Version = []byte("é"), nil
 	f("{{.Identity}}", "é")
 	e = eventOf(pack(t, answers(1)), 0)
@@ -165,8 +165,8 @@ func TestTemplatesForgeAnyRecord(t *testing.T) {
 	}
 }
 
-// TestTemplateFails: nothing is written of a record on which the template fails,
-// and the block says how many and why.
+// TestTemplateFails: a record on which the template fails is not written, and
+// AppendBlock returns how many failed and why.
 func TestTemplateFails(t *testing.T) {
 	f := func(template, why string) {
 		t.Helper()

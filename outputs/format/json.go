@@ -7,19 +7,19 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// JSON writes the record of dnsmonster, one object per line, straight from
-// the message's bytes: what encoding/json makes of the record with a miekg/dns
-// Msg in it, in the escapes of bytedance/sonic, which dnsmonster uses. A record
-// whose data do not fit its type is one of an unknown type, a dns.RFC3597; what
-// stands behind the first record that is not whole is left out.
-// The zero value is ready to use and writes the usual fields, in UTC.
+// JSON writes dnsmonster's record, one object per line, straight from the bytes of
+// the message. It is what encoding/json makes of a record with a miekg/dns Msg in it,
+// with the escapes of bytedance/sonic, which dnsmonster uses. A record whose data do
+// not fit its type is written as one of an unknown type (miekg/dns: RFC3597).
+// Everything behind the first record that is not whole is left out.
+// The zero value is ready to use. It writes the usual fields and UTC.
 type JSON struct {
-	clock clock
+	times timestamps
 	names names
-	apart names // for names that do not share the message's offsets
+	apart names // for names that pointers and later names must not refer to
 	flags [64]flagsText
 	heads headTexts
-	limit int // of the output: where it is longer, the message's rest is left out
+	limit int // longest output; the rest of the message is left out
 
 	previous                head // of the record before, if its name is a pointer
 	previousAt, previousEnd int  // where that stands in the output
@@ -27,18 +27,18 @@ type JSON struct {
 	more fieldWriter
 }
 
-// mostText is how much text a message of n bytes may become: more than any that
-// is meant to be read, as compression makes 255 bytes of two. Without a bound, a
-// message of 64 KiB could become 40 MiB.
-func mostText(n int) int { return 64 * (n + 1024) }
+// maxText is how much text a message of n bytes may become. Honest messages stay far
+// below. Without a limit, 64 KiB could become 40 MiB, since compression expands two
+// bytes to 255.
+func maxText(n int) int { return 64 * (n + 1024) }
 
 func newJSON(o Options) *JSON {
-	return &JSON{more: newFieldWriter(o), clock: clock{loc: o.Location}}
+	return &JSON{more: newFieldWriter(o), times: timestamps{loc: o.Location}}
 }
 
-// Append appends e's record. It takes any event, whatever its message holds.
+// Append appends e's record, whatever its message holds.
 func (j *JSON) Append(dst []byte, e *event.Event) []byte {
-	dst = j.clock.appendTime(append(dst, `{"Timestamp":"`...), e.Time)
+	dst = j.times.append(append(dst, `{"Timestamp":"`...), e.Time)
 	dst, bad := j.appendMessage(append(dst, `","DNS":`...), e)
 	dst = appendEnds(dst, e)
 	if bad.Yes() {
@@ -51,7 +51,8 @@ func (j *JSON) Append(dst []byte, e *event.Event) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendEnds appends what is known of the message from around it.
+// appendEnds appends the fields that are not in the message: addresses, protocol and
+// so on.
 func appendEnds(dst []byte, e *event.Event) []byte {
 	src, dest := e.Src.Addr(), e.Dst.Addr()
 	dst = append(append(dst, `,"IPVersion":`...), '0'+e.IPVersion())
@@ -85,67 +86,66 @@ func appendMalformed(dst []byte, m dns.Malformed) []byte {
 	return append(dst, '"', '}')
 }
 
-// appendMessage appends the object of the message. The verdict is e's own where
-// it has one: miekg/dns takes counts that lie for good ones.
+// appendMessage appends the object of the message, and returns what is wrong with it.
 func (j *JSON) appendMessage(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	d, msg := &e.DNS, e.Message
 	j.names.reset()
 	j.previous = head{}
-	j.limit = len(dst) + mostText(len(msg))
+	j.limit = len(dst) + maxText(len(msg))
 	dst = appendUint(append(dst, `{"Id":`...), uint64(d.ID))
 	dst = append(dst, j.flagsText(d.Flags)...)
 	dst = appendUint(dst, uint64(d.Rcode()))
-	w := walk{off: dns.HeaderLen}
-	dst = j.appendQuestions(append(dst, `,"Question":`...), msg, d.QDCount, &w)
-	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &w)
-	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &w)
-	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &w)
-	return append(dst, '}'), w.verdict(d.Malformed)
+	c := cursor{off: dns.HeaderLen}
+	dst = j.appendQuestions(append(dst, `,"Question":`...), msg, d.QDCount, &c)
+	dst = j.appendSection(append(dst, `,"Answer":`...), msg, dns.SectionAnswer, d.ANCount, &c)
+	dst = j.appendSection(append(dst, `,"Ns":`...), msg, dns.SectionAuthority, d.NSCount, &c)
+	dst = j.appendSection(append(dst, `,"Extra":`...), msg, dns.SectionAdditional, d.ARCount, &c)
+	return append(dst, '}'), c.verdict(d.Malformed)
 }
 
-// walk is how far a message has been read. Once stopped is set nothing more is.
-type walk struct {
+// cursor is how far a message has been read, and why not further.
+type cursor struct {
 	off     int
-	stopped dns.Malformed
+	stopped dns.Malformed // set: nothing more is read
 	misfit  dns.Malformed // the first record whose data do not fit its type
 }
 
-// verdict is the first thing that is wrong. Structure is the event's own verdict
-// where it has one: miekg/dns takes counts that lie for good ones.
-func (w *walk) verdict(structure dns.Malformed) dns.Malformed {
+// verdict returns the first thing that is wrong. structure is the event's own
+// verdict, which miekg/dns does not share: it accepts wrong counts.
+func (c *cursor) verdict(structure dns.Malformed) dns.Malformed {
 	switch {
-	case w.stopped.Fault == dns.FaultUnfolds: // the reader has to know that something is left out
-		return w.stopped
-	case w.misfit.Yes():
-		return w.misfit
+	case c.stopped.Fault == dns.FaultUnfolds: // the user must know that something is left out
+		return c.stopped
+	case c.misfit.Yes():
+		return c.misfit
 	case structure.Yes():
 		return structure
 	}
-	return w.stopped
+	return c.stopped
 }
 
-// appendQuestions stops without a fault at the end of the message, and takes a
-// last question without type or class, as miekg/dns does: what is wrong with
-// that is said by the event's own verdict.
-func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
+// appendQuestions stops at the end of the message without a fault, and accepts a last
+// question without type or class, as miekg/dns does. The event's own verdict covers
+// both.
+func (j *JSON) appendQuestions(dst, msg []byte, count uint16, c *cursor) []byte {
 	start := len(dst)
-	for i := uint16(0); i < count && w.off < len(msg); i++ {
+	for i := uint16(0); i < count && c.off < len(msg); i++ {
 		at := len(dst)
 		if at > j.limit {
-			w.stopped = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultUnfolds, Index: i}
+			c.stopped = dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultUnfolds, Index: i}
 			break
 		}
 		var off int
-		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, w.off)
+		dst, off = j.names.append(append(dst, `,{"Name":"`...), msg, c.off)
 		if off < 0 {
-			dst, w.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
+			dst, c.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultName, Index: i}
 			break
 		}
 		qtype, qclass := uint16(0), uint16(0)
 		switch rest := msg[off:]; len(rest) {
 		case 0:
 		case 1, 3:
-			dst, w.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
+			dst, c.stopped = dst[:at], dns.Malformed{Section: dns.SectionQuestion, Fault: dns.FaultRecord, Index: i}
 			return endList(dst, start)
 		case 2:
 			qtype = binary.BigEndian.Uint16(rest)
@@ -156,39 +156,38 @@ func (j *JSON) appendQuestions(dst, msg []byte, count uint16, w *walk) []byte {
 		}
 		dst = appendUint(append(dst, `","Qtype":`...), uint64(qtype))
 		dst = append(appendUint(append(dst, `,"Qclass":`...), uint64(qclass)), '}')
-		w.off = off
+		c.off = off
 	}
 	return endList(dst, start)
 }
 
-func (j *JSON) appendSection(dst, msg []byte, s dns.Section, count uint16, w *walk) []byte {
+func (j *JSON) appendSection(dst, msg []byte, s dns.Section, count uint16, c *cursor) []byte {
 	start := len(dst)
-	if w.stopped.Yes() {
+	if c.stopped.Yes() {
 		return endList(dst, start)
 	}
-	for i := uint16(0); i < count && w.off < len(msg); i++ {
+	for i := uint16(0); i < count && c.off < len(msg); i++ {
 		at := len(dst)
 		var off int
 		var fits bool
-		dst, off, fits = j.appendRecord(append(dst, ','), msg, w.off)
+		dst, off, fits = j.appendRecord(append(dst, ','), msg, c.off)
 		if len(dst) > j.limit {
-			dst, w.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultUnfolds, Index: i}
+			dst, c.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultUnfolds, Index: i}
 			break
 		}
 		if off < 0 {
-			dst, w.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRecord, Index: i}
+			dst, c.stopped = dst[:at], dns.Malformed{Section: s, Fault: dns.FaultRecord, Index: i}
 			break
 		}
-		if !fits && !w.misfit.Yes() {
-			w.misfit = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
+		if !fits && !c.misfit.Yes() {
+			c.misfit = dns.Malformed{Section: s, Fault: dns.FaultRData, Index: i}
 		}
-		w.off = off
+		c.off = off
 	}
 	return endList(dst, start)
 }
 
-// endList makes a list of the elements from start on, each of which has a comma
-// before it.
+// endList makes a list of the elements from start on, each of which follows a comma.
 func endList(dst []byte, start int) []byte {
 	if len(dst) == start {
 		return append(dst, "null"...)
@@ -197,18 +196,17 @@ func endList(dst []byte, start int) []byte {
 	return append(dst, ']')
 }
 
-// flagsText is what the header's flags become: a few kinds make nearly all of
-// a capture.
+// flagsText is the text of a header's flags: few combinations are common.
 type flagsText struct {
 	flags uint16
-	text  []byte // of flags, without the response code; nil: not used yet
+	text  []byte // of flags, without the response code; nil: unused
 }
 
 const rcodeBits = 15
 
 func (j *JSON) flagsText(flags uint16) []byte {
 	flags &^= rcodeBits
-	h := &j.flags[flags*0x9e37>>10] // flags that are often seen together have slots of their own
+	h := &j.flags[flags*0x9e37>>10] // the common combinations do not collide
 	if h.flags != flags || h.text == nil {
 		h.flags, h.text = flags, appendFlags(h.text[:0], flags)
 	}
@@ -216,17 +214,17 @@ func (j *JSON) flagsText(flags uint16) []byte {
 }
 
 func appendFlags(dst []byte, flags uint16) []byte {
-	bit := func(name string, n int) {
-		dst = appendBool(append(dst, name...), flags&(1<<n) != 0)
+	bit := func(name string, flag uint16) {
+		dst = appendBool(append(dst, name...), flags&flag != 0)
 	}
-	bit(`,"Response":`, 15)
+	bit(`,"Response":`, dns.FlagQR)
 	dst = appendUint(append(dst, `,"Opcode":`...), uint64(flags>>11&15))
-	bit(`,"Authoritative":`, 10)
-	bit(`,"Truncated":`, 9)
-	bit(`,"RecursionDesired":`, 8)
-	bit(`,"RecursionAvailable":`, 7)
-	bit(`,"Zero":`, 6)
-	bit(`,"AuthenticatedData":`, 5)
-	bit(`,"CheckingDisabled":`, 4)
+	bit(`,"Authoritative":`, dns.FlagAA)
+	bit(`,"Truncated":`, dns.FlagTC)
+	bit(`,"RecursionDesired":`, dns.FlagRD)
+	bit(`,"RecursionAvailable":`, dns.FlagRA)
+	bit(`,"Zero":`, dns.FlagZ)
+	bit(`,"AuthenticatedData":`, dns.FlagAD)
+	bit(`,"CheckingDisabled":`, dns.FlagCD)
 	return append(dst, `,"Rcode":`...)
 }

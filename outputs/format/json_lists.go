@@ -9,11 +9,11 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// appendList appends a list of all that is left in msg. The data is not empty.
-// It returns the end of msg, or -1.
+// appendList appends a list of all entries up to the end of msg, of which there is at
+// least one. It returns the end of msg, or -1 if an entry is bad.
 func (j *JSON) appendList(dst, msg []byte, off int, k dns.Kind) ([]byte, int) {
 	at := len(dst)
-	prev := -1 // the window or key before: they must ascend
+	prev := -1 // the last window or key: they must ascend
 	for off >= 0 && off < len(msg) && len(dst) <= j.limit {
 		dst = append(dst, ',')
 		switch k {
@@ -40,8 +40,8 @@ func (j *JSON) appendList(dst, msg []byte, off int, k dns.Kind) ([]byte, int) {
 	return append(dst, ']'), off
 }
 
-// appendWindow appends the types of one window of a type bitmap (RFC 4034
-// section 4.1.2), each behind a comma.
+// appendWindow appends the types in one window of a type bitmap (RFC 4034
+// section 4.1.2), each after a comma.
 func appendWindow(dst, msg []byte, off, prev int) ([]byte, int, int) {
 	rest := msg[off:]
 	if len(rest) < 2 {
@@ -61,8 +61,8 @@ func appendWindow(dst, msg []byte, off, prev int) ([]byte, int, int) {
 	return dst, off + 2 + n, window
 }
 
-// pair reads a code, a length and as much data, as EDNS options and SVCB
-// parameters have them. It returns the offset behind it, or -1.
+// pair reads an EDNS option or SVCB parameter: a code, a length and as much data. next
+// is the offset behind it, or -1 if it runs past the end.
 func pair(msg []byte, off int) (code uint16, data []byte, next int) {
 	rest := msg[off:]
 	if len(rest) < 4 {
@@ -75,8 +75,8 @@ func pair(msg []byte, off int) (code uint16, data []byte, next int) {
 	return binary.BigEndian.Uint16(rest), rest[4 : 4+n], off + 4 + n
 }
 
-// optionStarts is how miekg/dns' struct for an option begins; none of the ones
-// that it knows holds its own code.
+// optionStarts is the start of miekg/dns' struct for each option that it knows. None
+// of them contains its own code.
 var optionStarts = [...]string{
 	mdns.EDNS0LLQ:          `{"Code":0,"Version":`,
 	mdns.EDNS0UL:           `{"Code":0,"Lease":`,
@@ -116,7 +116,7 @@ func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 		dst = appendBytes(dst, b)
 	case mdns.EDNS0REPORTING:
 		var end int
-		j.apart.reset() // the option is a message of its own: pointers count from its start
+		j.apart.reset() // pointers count from the start of the option
 		dst, end = j.apart.append(dst, b, 0)
 		dst, ok = append(dst, '"'), end >= 0
 	case mdns.EDNS0SUBNET:
@@ -130,7 +130,7 @@ func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 	return append(dst, '}'), next
 }
 
-// appendSmallOption is for the options of a few numbers.
+// appendSmallOption appends the options that are a few numbers.
 func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 	be := binary.BigEndian
 	switch code {
@@ -187,8 +187,8 @@ func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 	return dst, true
 }
 
-// appendSubnet appends a client subnet (RFC 7871 section 6). Of its address,
-// bytes that are missing are zero and those too many are passed over.
+// appendSubnet appends a client subnet (RFC 7871 section 6). Missing bytes of its
+// address are zero, and surplus bytes are ignored.
 func appendSubnet(dst, b []byte) ([]byte, bool) {
 	if len(b) < 4 {
 		return dst, false
@@ -279,8 +279,8 @@ func appendALPN(dst, b []byte) ([]byte, bool) {
 	return append(dst, ']'), true
 }
 
-// appendHints appends addresses of size bytes. An IPv4-mapped one is no IPv6
-// hint.
+// appendHints appends addresses of size bytes. IPv4-mapped addresses are not valid as
+// IPv6 hints.
 func appendHints(dst, b []byte, size int) ([]byte, bool) {
 	if len(b) == 0 || len(b)%size != 0 {
 		return dst, false

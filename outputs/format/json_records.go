@@ -8,49 +8,49 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// field is one of a record's, ready to be written.
+// field is a field of record data, with the text around its value.
 type field struct {
 	kind dns.Kind
 	must bool   // the data must not end before it
-	name short  // `,"Name":` and, where the value is a string, its first quote
-	zero string // the field where the data ends before it
+	name short  // `,"Name":` and, if the value is a string, its first quote
+	zero string // the whole field, for data that end before it
 }
 
-// layout is a record type, ready to be written.
-type layout struct {
-	known  bool   // dns.FieldsOf knows it
-	empty  string // what follows the header where there is no data at all
+// recordType is the fields of a type's data.
+type recordType struct {
+	known  bool   // to dns.FieldsOf
+	empty  string // all fields, for a record without data
 	fields []field
 }
 
 var (
-	lowTypes  [256 + 16]layout // by number; all but a few are here
-	highTypes = map[uint16]*layout{}
-	noType    = newLayout([]dns.Field{{Name: "Rdata", Kind: dns.KindHex}}) // RFC 3597
+	lowTypes    [256 + 16]recordType // by number; nearly all are here
+	highTypes   = map[uint16]*recordType{}
+	unknownType = newRecordType([]dns.Field{{Name: "Rdata", Kind: dns.KindHex}}) // RFC 3597
 )
 
 func init() {
 	for _, rrtype := range dns.KnownTypes() {
 		fields, _ := dns.FieldsOf(rrtype)
-		l := newLayout(fields)
-		l.known = true
+		r := newRecordType(fields)
+		r.known = true
 		if int(rrtype) < len(lowTypes) {
-			lowTypes[rrtype] = l
+			lowTypes[rrtype] = r
 		} else {
-			highTypes[rrtype] = &l
+			highTypes[rrtype] = &r
 		}
 	}
 }
 
-func newLayout(fields []dns.Field) (l layout) {
+func newRecordType(fields []dns.Field) (r recordType) {
 	for _, f := range fields {
-		l.fields = append(l.fields, newField(f))
+		r.fields = append(r.fields, newField(f))
 	}
-	for _, f := range l.fields {
-		l.empty += f.zero
+	for _, f := range r.fields {
+		r.empty += f.zero
 	}
-	l.empty += "}"
-	return l
+	r.empty += "}"
+	return r
 }
 
 func newField(d dns.Field) field {
@@ -71,21 +71,21 @@ func newField(d dns.Field) field {
 	return f
 }
 
-func layoutOf(rrtype uint16) *layout {
+func recordTypeOf(rrtype uint16) *recordType {
 	if int(rrtype) < len(lowTypes) {
-		if l := &lowTypes[rrtype]; l.known {
-			return l
+		if r := &lowTypes[rrtype]; r.known {
+			return r
 		}
-	} else if l := highTypes[rrtype]; l != nil {
-		return l
+	} else if r := highTypes[rrtype]; r != nil {
+		return r
 	}
-	return &noType
+	return &unknownType
 }
 
-// appendRecord appends the record at off. Data that do not fit the type stand as
-// those of an unknown type, which the caller hears of by fits. It returns the
-// offset behind the record, or -1 where it is not whole; then what was appended is
-// to be cut off. The text may be cut short where it is longer than the limit.
+// appendRecord appends the record at off. Data that do not fit the type are written
+// as those of an unknown type: fits is false then. next is the offset behind the
+// record, or -1 if it is not whole: then the caller drops what was appended. Beyond
+// the limit the text may be incomplete.
 func (j *JSON) appendRecord(dst, msg []byte, off int) (extended []byte, next int, fits bool) {
 	dst, off = j.appendHead(dst, msg, off)
 	if off < 0 {
@@ -97,22 +97,22 @@ func (j *JSON) appendRecord(dst, msg []byte, off int) (extended []byte, next int
 		return dst, -1, true
 	}
 	dst = append(appendUint(dst, uint64(length)), '}')
-	l := layoutOf(binary.BigEndian.Uint16(msg[off-10:]))
+	r := recordTypeOf(binary.BigEndian.Uint16(msg[off-10:]))
 	if length == 0 {
-		return append(dst, l.empty...), end, true
+		return append(dst, r.empty...), end, true
 	}
 	at := len(dst)
-	dst, got := j.appendData(dst, msg[:end], off, l.fields)
+	dst, got := j.appendData(dst, msg[:end], off, r.fields)
 	if got == end || len(dst) > j.limit {
 		return append(dst, '}'), end, true
 	}
-	j.names.reset() // some may stand in what is cut off
-	dst = appendShort(dst[:at], &noType.fields[0].name)
+	j.names.reset() // some may stand in the part that is dropped
+	dst = appendShort(dst[:at], &unknownType.fields[0].name)
 	return append(appendHex(dst, msg[off:end]), `"}`...), end, false
 }
 
-// appendHead appends a record's name, type, class and TTL, and the name of the
-// field that comes then. It returns the offset behind the length of the data.
+// appendHead appends a record's name, type, class and TTL, and the key "Rdlength". It
+// returns the offset behind the length of the data.
 func (j *JSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
 	if len(msg)-off >= pointedHead && msg[off] >= 0xc0 {
 		h := headOf(msg[off:])
@@ -133,9 +133,8 @@ func (j *JSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
 	return dst, off + 10
 }
 
-// head is a record's first bytes, where its name is a pointer, up to the length
-// of the data: the records of a set have them in common. The zero value is no
-// record's.
+// head is the part of a record before the length of the data, if its name is a
+// pointer. The records of a set share it. No record has the zero value.
 type head struct {
 	name uint16
 	kind uint64
@@ -147,17 +146,16 @@ func headOf(b []byte) head {
 	return head{binary.BigEndian.Uint16(b), binary.BigEndian.Uint64(b[2:])}
 }
 
-// headTexts remembers what types, classes and TTLs look like: few of each are in
-// use.
+// headTexts caches the texts of types, classes and TTLs: few combinations are common.
 type headTexts [64]headText
 
 type headText struct {
 	kind uint64 // type, class and TTL as on the wire
-	n    int    // 0: not used yet
+	n    int    // 0: unused
 	text [64]byte
 }
 
-// append appends what stands between a record's name and the length of its data.
+// append appends the text between a record's name and the length of its data.
 func (t *headTexts) append(dst []byte, kind uint64) []byte {
 	k := &t[kind*0x9e3779b97f4a7c15>>58]
 	if k.kind != kind || k.n == 0 {
@@ -170,15 +168,15 @@ func (t *headTexts) append(dst []byte, kind uint64) []byte {
 }
 
 func (k *headText) set(kind uint64) {
-	var room [2 * len(k.text)]byte // more than the text needs, as appendUint does
+	var room [2 * len(k.text)]byte // more than the text, since appendUint needs more
 	text := appendUint(append(room[:0], `","Rrtype":`...), kind>>48)
 	text = appendUint(append(text, `,"Class":`...), kind>>32&0xffff)
 	text = appendUint(append(text, `,"Ttl":`...), kind&0xffffffff)
 	k.kind, k.n = kind, copy(k.text[:], append(text, `,"Rdlength":`...)) // at most 59
 }
 
-// sizes hands what the kindLen fields of a record said to the later fields that
-// they speak of, in turn.
+// sizes hands the numbers of KindLen fields to the later fields whose length or form
+// they give, in turn.
 type sizes struct {
 	size      [2]int
 	put, take int
@@ -188,8 +186,8 @@ func (s *sizes) push(n int) { s.size[s.put&1] = n; s.put++ }
 
 func (s *sizes) pop() int { n := s.size[s.take&1]; s.take++; return n }
 
-// appendData appends the fields of the data from off to the end of msg. It
-// returns the offset that it came to, or -1.
+// appendData appends the fields of the data from off to the end of msg. It returns
+// the offset where it stopped, or -1 if the data do not fit.
 func (j *JSON) appendData(dst, msg []byte, off int, fields []field) ([]byte, int) {
 	var s sizes
 	for i := range fields {
@@ -255,7 +253,7 @@ func appendNumber(dst, msg []byte, off int, k dns.Kind, s *sizes) ([]byte, int) 
 	}
 }
 
-// appendString appends what stands between the quotes.
+// appendString appends the value of a field that is a JSON string, without quotes.
 func (j *JSON) appendString(dst, msg []byte, off int, k dns.Kind, s *sizes) ([]byte, int) {
 	rest := msg[off:]
 	switch k {
@@ -305,8 +303,8 @@ func appendCharString(dst, msg []byte, off int) ([]byte, int) {
 	return appendZone(dst, msg[off+1:end], &inString), end
 }
 
-// appendGateway appends an address or a name, and what stands between the two
-// fields (RFC 4025 section 2.3, RFC 8777 section 4.2.3).
+// appendGateway appends an address and a name, of which one is empty, and the text
+// between the two fields (RFC 4025 section 2.3, RFC 8777 section 4.2.3).
 func (j *JSON) appendGateway(dst, msg []byte, off, gateway int) ([]byte, int) {
 	const middle = `","GatewayHost":"`
 	switch uint8(gateway) {

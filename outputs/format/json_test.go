@@ -45,7 +45,7 @@ func query(name string) *mdns.Msg {
 
 func line(e *event.Event) string { return string(new(JSON).Append(nil, e)) }
 
-// The record that was measured on dnsmonster, byte for byte.
+// TestJSONGolden: a record is byte for byte that of dnsmonster.
 func TestJSONGolden(t *testing.T) {
 	m := query("www.example.com.")
 	m.SetEdns0(1232, true)
@@ -61,7 +61,7 @@ func TestJSONGolden(t *testing.T) {
 	}
 }
 
-// What stands around the DNS object: the record's beginning and end.
+// TestJSONFields: the fields before and after the DNS object.
 func TestJSONFields(t *testing.T) {
 	f := func(change func(*event.Event), begin, end string) {
 		t.Helper()
@@ -86,7 +86,7 @@ func TestJSONFields(t *testing.T) {
 		`"Protocol":"udp","PacketLength":129,"Version":"1.0","CaptureCut":100}`)
 }
 
-// answers makes a response with n addresses behind the question.
+// answers is a response with n addresses.
 func answers(n int) *mdns.Msg {
 	m := query("example.org.")
 	m.Response = true
@@ -118,18 +118,17 @@ func TestJSONMalformed(t *testing.T) {
 	f(two[:12], 0, `"Rcode":0,"Question":null,"Answer":null,"Ns":null,"Extra":null`,
 		`"Malformed":{"Section":"question","Index":0,"Why":"fewer entries than the header counts"}`)
 
-	// Only miekg/dns can tell that an address record has five bytes.
-	five := append([]byte(nil), two...)
-	five[len(five)-5] = 3 // RDLENGTH of the second answer, which now leaves a byte over
-	f(five[:len(five)-1], 0, q+`,"Answer":[`+a+`,{"Hdr":{"Name":"example.org.","Rrtype":1,"Class":1,"Ttl":60,"Rdlength":3},"Rdata":"c00002"}],"Ns":null,"Extra":null`,
+	three := append([]byte(nil), two...)
+	three[len(three)-5] = 3 // RDLENGTH of the second answer
+	f(three[:len(three)-1], 0, q+`,"Answer":[`+a+`,{"Hdr":{"Name":"example.org.","Rrtype":1,"Class":1,"Ttl":60,"Rdlength":3},"Rdata":"c00002"}],"Ns":null,"Extra":null`,
 		`"Malformed":{"Section":"answer","Index":1,"Why":"bad record data"}`)
 
 	empty := make([]byte, 12)
 	f(empty, 0, `"Rcode":0,"Question":null,"Answer":null,"Ns":null,"Extra":null`, `"PacketLength":12`)
 }
 
-// Of several OPT records the last one's response code counts, also where the
-// records before it cannot be read.
+// TestJSONExtendedRcode: of several OPT records the response code of the last one
+// counts, even if records before it cannot be read.
 func TestJSONExtendedRcode(t *testing.T) {
 	f := func(m *mdns.Msg, spoil bool, want string) {
 		t.Helper()
@@ -171,7 +170,7 @@ func TestJSONEscapes(t *testing.T) {
 	f("a\xffb\xc3", `a\ufffdb\ufffd`)
 }
 
-// private is record data that brings its decoder down.
+// private is record data whose decoder panics.
 type private struct{}
 
 func (p *private) String() string               { return "" }
@@ -181,8 +180,8 @@ func (p *private) Copy(mdns.PrivateRdata) error { return nil }
 func (p *private) Len() int                     { return 0 }
 func (p *private) Unpack([]byte) (int, error)   { panic("private") }
 
-// A record type that brings its decoder down costs that record's own look, and
-// nothing else.
+// TestDecodeSurvives: a record whose decoder panics is shown as one of an unknown type;
+// all others are shown as usual.
 func TestDecodeSurvives(t *testing.T) {
 	const rrtype = 65300
 	mdns.PrivateHandle("PRIVATE", rrtype, func() mdns.PrivateRdata { return new(private) })
@@ -200,7 +199,7 @@ func TestDecodeSurvives(t *testing.T) {
 	}
 }
 
-// Encoders allocate nothing once they know a capture's times and flags.
+// TestEncodersDoNotAllocate: encoders do not allocate once they have seen a message.
 func TestEncodersDoNotAllocate(t *testing.T) {
 	seeds := damageSeeds(t)
 	all, err := ParseFields(strings.Join(FieldNames(), ","))
@@ -208,7 +207,7 @@ func TestEncodersDoNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range Names() {
-		if name == "gotemplate" { // the one that decodes messages
+		if name == "gotemplate" { // it decodes messages
 			continue
 		}
 		f, err := New(name, Options{Server: "default", Fields: all, InterfaceName: func(uint32, int64) string { return "eth0" }})

@@ -17,7 +17,7 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// wireRecord is a record of the question's name.
+// wireRecord is a record whose name is that of the question.
 func wireRecord(rrtype uint16, data string) string {
 	b := append([]byte{0xc0, 12}, binary.BigEndian.AppendUint16(nil, rrtype)...)
 	b = append(b, 0, 1, 0, 0, 0, 60)
@@ -30,7 +30,7 @@ func wireMessage(an, ns, ar []string) []byte {
 	return append(b, strings.Join(slices.Concat(an, ns, ar), "")...)
 }
 
-// shown is what a JSON record shows of a message.
+// shown is the part of a JSON record that these tests read.
 type shown struct {
 	DNS struct {
 		Answer, Ns, Extra []struct {
@@ -42,7 +42,8 @@ type shown struct {
 	Malformed *malformed
 }
 
-// shownBy gives the records of all formats: JSON's read, and the others' text.
+// shownBy returns the records of all formats: those of JSON parsed, of the template as
+// text.
 func shownBy(t *testing.T, msg []byte) (s shown, flat, ocsf map[string]any, template string) {
 	t.Helper()
 	text := func(name, template string) []byte {
@@ -71,29 +72,29 @@ var misfits = []struct {
 }{
 	{"short", mdns.TypeAAAA, "\x20\x01\x0d\xb8\x01"},
 	{"long", mdns.TypeA, "\xc0\x00\x02\x01\x00"},
-	{"string runs out", mdns.TypeTXT, "\xffab"},
-	{"name runs out", mdns.TypeNS, "\x05ab"},
-	{"pointer behind the record", mdns.TypeCNAME, "\xc0\xff"},
+	{"string past the end", mdns.TypeTXT, "\xffab"},
+	{"name past the end", mdns.TypeNS, "\x05ab"},
+	{"pointer past the record", mdns.TypeCNAME, "\xc0\xff"},
 	{"reserved label", mdns.TypePTR, "\x41b\x00"},
-	{"bytes behind a name", mdns.TypeCNAME, "\x01b\x00\x00"},
+	{"bytes after a name", mdns.TypeCNAME, "\x01b\x00\x00"},
 	{"keys out of order", mdns.TypeHTTPS, "\x00\x01\x00\x00\x03\x00\x02\x01\xbb\x00\x01\x00\x03\x02h2"},
 	{"port of three bytes", mdns.TypeSVCB, "\x00\x01\x00\x00\x03\x00\x03\x01\xbb\x00"},
 	{"windows out of order", mdns.TypeNSEC, "\x00\x01\x01\x40\x00\x01\x40"},
 	{"window of no bytes", mdns.TypeNSEC, "\x00\x00\x00"},
-	{"tag runs out", mdns.TypeCAA, "\x00\x09issue"},
+	{"tag past the end", mdns.TypeCAA, "\x00\x09issue"},
 	{"half a number", mdns.TypeLOC, "\x00\x12\x16\x13\x8b\x0d"},
 	{"unknown family", mdns.TypeAPL, "\x00\x03\x18\x03\xc0\x00\x02"},
-	{"salt runs out", mdns.TypeNSEC3, "\x01\x00\x00\x0a\x09ab"},
+	{"salt past the end", mdns.TypeNSEC3, "\x01\x00\x00\x0a\x09ab"},
 	{"half a serial", mdns.TypeSOA, "\x01b\x00\x01c\x00\x00\x00"},
-	{"data of no data", mdns.TypeANY, "x"},
+	{"data of a type without data", mdns.TypeANY, "x"},
 	{"subnet of 33 bits", mdns.TypeOPT, "\x00\x08\x00\x07\x00\x01\x21\x00\xc0\x00\x02"},
 	{"option longer than the record", mdns.TypeOPT, "\x00\x0a\x00\x18\x31\x32\x33"},
 	{"half an option", mdns.TypeOPT, "\x00\x0a\x00"},
 }
 
-// TestMisfits: a record whose data do not fit its type is one of an unknown type,
-// in each section and format. What stands behind it is shown, and the verdict
-// names the first one.
+// TestMisfits: in each section and format, a record whose data do not fit its type is
+// shown as one of an unknown type. The records behind it are shown as usual, and the
+// verdict names the first misfit.
 func TestMisfits(t *testing.T) {
 	a := func(n byte) string { return wireRecord(mdns.TypeA, "\xc0\x00\x02"+string(n)) }
 	opt := "\x00\x00\x29\x04\xd0\x05\x00\x80\x00\x00\x00" // its rcode is 5<<4
@@ -129,7 +130,7 @@ func TestMisfits(t *testing.T) {
 				t.Errorf("%s: json-flat says %v, json-ocsf %v, want %s", m.name, flat["malformed"], ocsf["malformed"], wantShort)
 			}
 			if raw := fmt.Sprintf(`\# %d %s`, len(m.data), want); !strings.Contains(template, raw) || !strings.Contains(template, "192.0.2.9") {
-				t.Errorf("%s: no %s or not what follows in %s", m.name, raw, template)
+				t.Errorf("%s: no %s, or not the record after it, in %s", m.name, raw, template)
 			}
 			if flat["rcode"] != float64(5<<4) || flat["edns"] != true {
 				t.Errorf("%s: json-flat says rcode %v, edns %v", m.name, flat["rcode"], flat["edns"])
@@ -142,8 +143,8 @@ func TestMisfits(t *testing.T) {
 	}
 }
 
-// TestMisfitsBeforeCut: what is wrong with data comes before a record that is not
-// whole, of which nothing is shown.
+// TestMisfitsBeforeCut: data that do not fit are reported before a later record that is
+// not whole, which is not shown.
 func TestMisfitsBeforeCut(t *testing.T) {
 	good := wireRecord(mdns.TypeA, "\xc0\x00\x02\x01")
 	bad := wireRecord(mdns.TypeA, "\xc0\x00\x02\x01\x00")
@@ -155,8 +156,8 @@ func TestMisfitsBeforeCut(t *testing.T) {
 	}
 }
 
-// TestFormatsAgree: all formats have the same verdict, whatever the data, and show
-// all records of a message whose records are whole.
+// TestFormatsAgree: all formats have the same verdict on any data, and show all records
+// of a message whose records are whole.
 func TestFormatsAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	types := slices.Sorted(maps.Keys(mdns.TypeToRR))
@@ -186,6 +187,6 @@ func TestFormatsAgree(t *testing.T) {
 		}
 	}
 	if misfit < 250 || misfit > 1450 {
-		t.Errorf("%d of 1500 messages have a misfit: too few of a kind", misfit)
+		t.Errorf("%d of 1500 messages have a misfit, want 250 to 1450", misfit)
 	}
 }

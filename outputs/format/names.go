@@ -1,46 +1,44 @@
 package format
 
-const (
-	maxNameWire = 255 // RFC 1035 section 3.1, the last label's zero included
-	maxPointers = 126 // what miekg/dns allows in one name
-	maxTarget   = 1<<14 - 1
-)
+import "dnsmonster-sensor/userspace/dns"
 
-// names writes the names of one message at a time, as miekg/dns presents them
-// and JSON escapes them. It remembers where in the output each one stands: most
-// names of a message are, or end in, one that was written before.
+// names writes the names of one message at a time, as dns.AppendName does, escaped
+// for JSON. It remembers where in the output each name stands: most names of a
+// message are, or end in, one that was written before.
 //
-// reset begins a message; from then on, until the next reset, the output may
-// only grow.
+// It reads names itself: on top of dns.ReadNamePart, JSON records take 3 % longer. A
+// test compares it with dns.AppendName.
+//
+// reset begins a message. Until the next reset the output may only grow.
 type names struct {
 	message uint32
 	seen    [32]seenName
 }
 
 type seenName struct {
-	message uint32
-	offset  uint16 // in the message
-	wire    uint8  // length on the wire without the final zero
-	hops    uint8  // pointers on the way
-	reach   int32  // the bytes of the message before this one suffice to read it
-	at      int32  // in the output
-	n       int32
+	message  uint32
+	offset   uint16 // in the message
+	wire     uint8  // length on the wire without the final zero
+	pointers uint8  // in it
+	reach    int32  // offset behind the last byte of the message that was read for it
+	at       int32  // where it stands in the output
+	n        int32
 }
 
 func (s *names) reset() {
 	s.message++
-	if s.message == 0 { // entries of four billion messages ago would look new
+	if s.message == 0 { // the names of four billion messages ago would look new
 		*s = names{message: 1}
 	}
 }
 
 func (s *names) slot(offset int) *seenName { return &s.seen[(offset^offset>>5)&31] }
 
-// append appends the name at off of msg, of which nothing behind its end is
-// read. It returns the offset behind the name, or -1 where it is bad.
+// append appends the name at off of msg, and reads nothing behind its end. It
+// returns the offset behind the name, or -1 if the name is bad.
 func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	at, start := len(dst), off
-	next, wire, hops, reach := -1, 0, 0, 0
+	next, wire, pointers, reach := -1, 0, 0, 0
 	for {
 		if uint(off) >= uint(len(msg)) {
 			return dst, -1
@@ -51,14 +49,14 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 			break
 		}
 		if c < 64 {
-			if wire += c + 1; off+c > len(msg) || wire >= maxNameWire {
+			if wire += c + 1; off+c > len(msg) || wire >= dns.MaxName {
 				return dst, -1
 			}
 			dst = appendLabel(dst, msg[off:off+c])
 			off += c
 			continue
 		}
-		if hops++; c < 0xc0 || off == len(msg) || hops > maxPointers {
+		if pointers++; c < 0xc0 || off == len(msg) || pointers > dns.MaxPointers {
 			return dst, -1
 		}
 		target := c&0x3f<<8 | int(msg[off])
@@ -67,12 +65,12 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 		if next < 0 {
 			next = off
 		}
-		if seen := s.slot(target); seen.fits(s.message, target, len(msg), wire, hops) {
+		if seen := s.slot(target); seen.fits(s.message, target, len(msg), wire, pointers) {
 			dst = again(dst, int(seen.at), int(seen.n))
 			if wire == 0 {
 				return dst, next
 			}
-			off, wire, hops = int(seen.reach), wire+int(seen.wire), hops+int(seen.hops)
+			off, wire, pointers = int(seen.reach), wire+int(seen.wire), pointers+int(seen.pointers)
 			break
 		}
 		if wire == 0 {
@@ -86,18 +84,18 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	if wire == 0 {
 		return append(dst, '.'), next
 	}
-	if start > maxTarget {
+	if start > dns.MaxTarget {
 		return dst, next
 	}
 	seen := s.slot(start)
-	seen.message, seen.offset, seen.wire, seen.hops = s.message, uint16(start), uint8(wire), uint8(hops)
+	seen.message, seen.offset, seen.wire, seen.pointers = s.message, uint16(start), uint8(wire), uint8(pointers)
 	seen.reach, seen.at, seen.n = int32(max(reach, off)), int32(at), int32(len(dst)-at)
 	return dst, next
 }
 
-// again appends the n bytes at at once more.
+// again appends once more the n bytes that stand at at.
 func again(dst []byte, at, n int) []byte {
-	const most = 32 // most names are shorter: a copy of fixed size is quick
+	const most = 32 // copying a fixed size is fast, and most names are shorter
 	if n > most || cap(dst)-len(dst) < most {
 		return append(dst, dst[at:at+n]...)
 	}
@@ -106,9 +104,9 @@ func again(dst []byte, at, n int) []byte {
 	return dst[:end+n]
 }
 
-// fits tells whether n is the name at offset, may be read in a message of that
-// length, and stays within the limits behind what was read already.
-func (n *seenName) fits(message uint32, offset, length, wire, hops int) bool {
+// fits reports whether n is the name at offset, can be read from a message of that
+// length, and keeps the limits behind wire bytes and so many pointers.
+func (n *seenName) fits(message uint32, offset, length, wire, pointers int) bool {
 	return n.message == message && int(n.offset) == offset && int(n.reach) <= length &&
-		wire+int(n.wire) < maxNameWire && hops+int(n.hops) <= maxPointers
+		wire+int(n.wire) < dns.MaxName && pointers+int(n.pointers) <= dns.MaxPointers
 }

@@ -10,9 +10,8 @@ import (
 )
 
 // ocsf writes DNS Activity events, class 4003 of the Open Cybersecurity Schema
-// Framework (https://schema.ocsf.io/1.5.0/classes/dns_activity). The endpoints
-// are the client and the server, as the schema has them: in a response the
-// packet went from destination to source.
+// Framework (https://schema.ocsf.io/1.5.0/classes/dns_activity). As in the schema,
+// the source is always the client and the destination the server, also in a response.
 type ocsf struct {
 	json   JSON
 	server []byte // escaped
@@ -37,12 +36,12 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	o.json.names.reset()
 	d := &e.DNS
 	millis := uint64(max(e.Time, 0) / 1e6)
-	client, server, when, rest := e.Src, e.Dst, `,"query_time":`, ocsfQuery
+	client, server, timeKey, start := e.Src, e.Dst, `,"query_time":`, ocsfQuery
 	if d.Response() {
-		client, server, when, rest = e.Dst, e.Src, `,"response_time":`, ocsfResponse
+		client, server, timeKey, start = e.Dst, e.Src, `,"response_time":`, ocsfResponse
 	}
-	dst = appendUint(append(dst, rest...), millis)
-	dst = appendUint(append(dst, when...), millis)
+	dst = appendUint(append(dst, start...), millis)
+	dst = appendUint(append(dst, timeKey...), millis)
 	if d.Response() && e.QueryTime > 0 {
 		dst = appendUint(append(dst, `,"query_time":`...), uint64(e.QueryTime/1e6))
 	}
@@ -64,8 +63,8 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendEndpoint appends nothing for an end without an address: the schema has
-// neither an empty one nor an endpoint that is a port alone.
+// appendEndpoint appends nothing without an address: the schema requires one in an
+// endpoint.
 func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	if !end.Addr().IsValid() {
 		return dst
@@ -74,7 +73,7 @@ func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
 }
 
-// ocsfProtocols are the texts for IP's protocols by which carriers go, by carrier.
+// ocsfProtocols are the texts for the IP protocol of each carrier.
 var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
 	for i := range texts {
 		p := packet.Proto(i)
@@ -83,8 +82,8 @@ var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
 	return texts
 }()
 
-// appendPortAlone appends the port of an end that is no endpoint for want of an
-// address.
+// appendPortAlone appends the port of an end without an address, which has no
+// endpoint.
 func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
 	if end.Addr().IsValid() || end.Port() == 0 {
 		return dst
@@ -92,8 +91,8 @@ func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
 	return appendUint(append(dst, key...), uint64(end.Port()))
 }
 
-// appendConnection appends connection_info. The direction is that of the query,
-// also where the message is the response to it.
+// appendConnection appends connection_info. Its direction is that of the query, also
+// in a response.
 func appendConnection(dst []byte, e *event.Event) []byte {
 	direction := e.Direction
 	if e.DNS.Response() {
@@ -121,11 +120,10 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	return append(dst, '0'+e.IPVersion(), '}')
 }
 
-// opcodes are the captions of opcode_id.
-var opcodes = [...]string{"Query", "Inverse Query", "Status", "Reserved", "Notify", "Update", "DSO Message"}
+// ocsfOpcodes are the schema's captions of opcode_id.
+var ocsfOpcodes = [...]string{"Query", "Inverse Query", "Status", "Reserved", "Notify", "Update", "DSO Message"}
 
-// appendQuery appends the first question. A host name in the schema has no
-// final dot.
+// appendQuery appends the first question. Host names in the schema have no final dot.
 func (o *ocsf) appendQuery(dst []byte, e *event.Event) []byte {
 	d := &e.DNS
 	if !d.HasQuestion {
@@ -133,31 +131,31 @@ func (o *ocsf) appendQuery(dst []byte, e *event.Event) []byte {
 	}
 	dst = append(dst, `,"query":{"hostname":"`...)
 	start := len(dst)
-	o.json.apart.reset() // the dot is taken off: nobody may copy this
+	o.json.apart.reset() // the final dot is removed: no later name may be copied from here
 	dst, _ = o.json.apart.append(dst, e.Message, dns.HeaderLen)
 	if len(dst) > start+1 {
 		dst = dst[:len(dst)-1]
 	}
 	dst = appendType(append(dst, `","type":"`...), d.QType)
 	dst = appendClass(append(dst, `","class":"`...), d.QClass)
-	if int(d.Opcode()) < len(opcodes) {
+	if int(d.Opcode()) < len(ocsfOpcodes) {
 		dst = appendUint(append(dst, `","opcode_id":`...), uint64(d.Opcode()))
-		dst = append(append(append(dst, `,"opcode":"`...), opcodes[d.Opcode()]...), '"')
+		dst = append(append(append(dst, `,"opcode":"`...), ocsfOpcodes[d.Opcode()]...), '"')
 	} else {
 		dst = append(dst, `","opcode_id":99,"opcode":"Other"`...)
 	}
 	return append(appendUint(append(dst, `,"packet_uid":`...), uint64(d.ID)), '}')
 }
 
-// rcodes are the captions of rcode_id.
-var rcodes = [...]string{
+// ocsfRcodeCaptions are the schema's captions of rcode_id.
+var ocsfRcodeCaptions = [...]string{
 	0: "NoError", 1: "FormError", 2: "ServError", 3: "NXDomain", 4: "NotImp", 5: "Refused", 6: "YXDomain", 7: "YXRRSet",
 	8: "NXRRSet", 9: "NotAuth", 10: "NotZone", 11: "DSOTYPENI", 16: "BADSIG_VERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE",
 	20: "BADNAME", 21: "BADALG", 22: "BADTRUNC", 23: "BADCOOKIE", 24: "Unassigned", 25: "Reserved",
 }
 
-// appendRcode appends the response code: the schema's number is the wire's, but
-// one for all that are unassigned and one for all that are reserved.
+// appendRcode appends the response code. The schema has one number for all unassigned
+// codes and one for all reserved ones; its other numbers are those of DNS.
 func appendRcode(dst []byte, rcode uint16) []byte {
 	id := rcode
 	switch {
@@ -167,18 +165,18 @@ func appendRcode(dst []byte, rcode uint16) []byte {
 		id = 24
 	}
 	dst = appendUint(append(dst, `,"rcode_id":`...), uint64(id))
-	return append(append(append(dst, `,"rcode":"`...), rcodes[id]...), '"')
+	return append(append(append(dst, `,"rcode":"`...), ocsfRcodeCaptions[id]...), '"')
 }
 
-// flagIDs are the header's bits in the order of the schema's numbers, from 1.
-var flagIDs = [...]uint16{1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5, 1 << 4}
+// flagIDs are the flags in the order of the schema's numbers, from 1.
+var flagIDs = [...]uint16{dns.FlagAA, dns.FlagTC, dns.FlagRD, dns.FlagRA, dns.FlagAD, dns.FlagCD}
 
-// appendAnswers returns what is wrong with the message, or that answers are left
+// appendAnswers returns what is wrong with the message, or that answers were left
 // out.
 func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
 	answers := e.DNS.AnswersOf(e.Message)
-	bad, limit, written := e.DNS.Verdict(answers), len(dst)+mostText(len(e.Message)), uint16(0)
+	bad, limit, written := e.DNS.Verdict(answers), len(dst)+maxText(len(e.Message)), uint16(0)
 	sep := byte('[')
 	for records := answers; records.Next(&r); sep = ',' {
 		if len(dst) > limit {
@@ -204,8 +202,8 @@ func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed)
 
 func appendFlagIDs(dst []byte, flags uint16) []byte {
 	sep := byte('[')
-	for i, bit := range flagIDs {
-		if flags&bit == 0 {
+	for i, flag := range flagIDs {
+		if flags&flag == 0 {
 			continue
 		}
 		if sep == '[' {
@@ -220,7 +218,7 @@ func appendFlagIDs(dst []byte, flags uint16) []byte {
 	return append(dst, ']')
 }
 
-// appendUnmapped appends what the schema has no place for.
+// appendUnmapped appends what the schema has no attributes for.
 func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, client, server netip.AddrPort, m dns.Malformed) []byte {
 	d := &e.DNS
 	dst = appendUint(append(dst, `,"unmapped":{"length":`...), uint64(e.Length()))

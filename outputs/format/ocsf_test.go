@@ -18,17 +18,16 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// The part of OCSF 1.5.0 that a DNS Activity event can be made of
-// (https://schema.ocsf.io/1.5.0/classes/dns_activity), written down here so
-// that the test needs no network. An attribute that is not listed is an error,
-// as it is for the schema's own validator.
+// The part of OCSF 1.5.0 that concerns DNS Activity events
+// (https://schema.ocsf.io/1.5.0/classes/dns_activity), so that the test needs no
+// network. As for the schema's own validator, other attributes are errors.
 
-// ocsfType says what is wrong with a value, "" for nothing.
+// ocsfType returns what is wrong with a value, or "".
 type ocsfType func(value any) string
 
 type ocsfObject struct {
 	required, optional map[string]ocsfType
-	oneOf              []string // at least one of them is there
+	oneOf              []string // at least one of these is required
 }
 
 func ocsfText(v any) string {
@@ -67,8 +66,8 @@ func ocsfIP(v any) string {
 	return ""
 }
 
-// ocsfMillis is a timestamp_t: milliseconds, of this century. Seconds and
-// nanoseconds lie outside.
+// ocsfMillis is a timestamp_t: milliseconds, in this century. Seconds and nanoseconds
+// are outside of that range.
 func ocsfMillis(v any) string { return ocsfInt(946684800_000, 4102444800_000)(v) }
 
 func ocsfList(of ocsfType) ocsfType {
@@ -173,7 +172,7 @@ var (
 	}
 )
 
-// checkOCSF says what is wrong with a record, "" for nothing.
+// checkOCSF returns what is wrong with a record, or "".
 func checkOCSF(text []byte) string {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -197,7 +196,7 @@ func checkOCSF(text []byte) string {
 	return ""
 }
 
-// ocsfLine is what becomes of a message at a time that has milliseconds.
+// ocsfLine is the record of a message, at a time that has milliseconds.
 func ocsfLine(enc Encoder, msg []byte, cut uint32) []byte {
 	e := eventOf(msg, cut)
 	e.Time = 1700000000_123456789
@@ -209,8 +208,7 @@ func ocsfLine(enc Encoder, msg []byte, cut uint32) []byte {
 	return enc.Append(nil, e)
 }
 
-// ocsfChecker checks what becomes of messages, all in one encoder, and counts
-// them.
+// ocsfChecker checks the records of messages, all of one encoder, and counts them.
 func ocsfChecker(t *testing.T, n *int) func(msg []byte, cut uint32) {
 	enc := newOCSF(Options{Server: "s1", Fields: 0xff, InterfaceName: func(uint32, int64) string { return "eth0" }})
 	return func(msg []byte, cut uint32) {
@@ -226,8 +224,8 @@ func ocsfChecker(t *testing.T, n *int) func(msg []byte, cut uint32) {
 	}
 }
 
-// Every record is valid: of each type with any data, with each response code and
-// opcode, and of damaged messages.
+// TestOCSFSchema: every record is valid: with any data of every type, every response
+// code and opcode, and of damaged messages.
 func TestOCSFSchema(t *testing.T) {
 	n := 0
 	check := ocsfChecker(t, &n)
@@ -257,8 +255,9 @@ func TestOCSFSchema(t *testing.T) {
 	}
 }
 
-// TestOCSFWithoutAddresses: what has no address is left out. An event with none at
-// all lacks the one endpoint that the schema wants, and nothing else.
+// TestOCSFWithoutAddresses: an endpoint without an address is left out. Without any
+// address the record lacks the one endpoint that the schema requires, and nothing
+// else.
 func TestOCSFWithoutAddresses(t *testing.T) {
 	some := netip.MustParseAddrPort("192.0.2.1:5353")
 	f := func(response bool, src, dst netip.AddrPort, want, wrong string) {
@@ -301,12 +300,11 @@ func TestOCSFSchemaCaptures(t *testing.T) {
 		check(payload, 0)
 	}
 	if n == 0 {
-		t.Error("no message")
+		t.Error("no messages")
 	}
 }
 
-// The checker finds what is wrong: each of these is a valid record with one
-// thing changed.
+// TestOCSFCheckerFinds: the checker rejects a valid record after any single change.
 func TestOCSFCheckerFinds(t *testing.T) {
 	m := query("www.example.org.")
 	m.Response = true
@@ -319,7 +317,7 @@ func TestOCSFCheckerFinds(t *testing.T) {
 		t.Helper()
 		bad := strings.Replace(good, from, to, 1)
 		if bad == good {
-			t.Errorf("%s does not stand in %s", from, good)
+			t.Errorf("%s is not in %s", from, good)
 		}
 		if why := checkOCSF([]byte(bad)); !strings.Contains(why, want) {
 			t.Errorf("%s for %s: %q, want %q", to, from, why, want)

@@ -10,22 +10,22 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Options are what formats can be told. The zero value gives dnsmonster's
-// records, with UTC.
+// Options are the options of formats. The zero value gives dnsmonster's records,
+// with times in UTC.
 type Options struct {
-	Server        string                               // name of this sensor, in formats that carry one
-	Fields        Fields                               // more of JSON's, behind the usual ones: see ParseFields
-	InterfaceName func(number uint32, at int64) string // for the field Interface of a packet of that time: "" where it is not known; nil: none is
+	Server        string                               // name of this sensor, in formats that have it
+	Fields        Fields                               // additional fields of JSON records: see ParseFields
+	InterfaceName func(number uint32, at int64) string // name of an interface at the time of a packet, "" if unknown; nil: all are unknown
 	Location      *time.Location                       // time zone of the records; nil: UTC
-	CSVIP         IPForm                               // of addresses in CSV
+	CSVIP         IPForm                               // how CSV writes addresses
 	Template      string                               // of gotemplate; "": {{.}}
 }
 
-// moreFields are columns that JSON records carry only if asked to, in this order.
-// Each one is left out where the row has no value.
+// moreFields are the columns that JSON records have only on request, in this order.
+// A record that has no value for a field lacks it.
 var moreFields = []struct {
-	word string // of the option
-	key  string // in json; the others have the column's name
+	word string // in the option
+	key  string // in format json; the other formats use the column's name
 	id   columns.ID
 }{
 	{"interface", "Interface", columns.Interface},
@@ -38,7 +38,7 @@ var moreFields = []struct {
 // Fields is a set of moreFields, a bit for each.
 type Fields uint32
 
-// FieldNames are the words that ParseFields knows.
+// FieldNames returns the words that ParseFields knows.
 func FieldNames() (names []string) {
 	for _, f := range moreFields {
 		names = append(names, f.word)
@@ -46,8 +46,7 @@ func FieldNames() (names []string) {
 	return names
 }
 
-// ParseFields reads a list such as "interface,vlan". Empty names are passed
-// over.
+// ParseFields reads a list such as "interface,vlan". It ignores empty words.
 func ParseFields(list string) (f Fields, err error) {
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.ToLower(strings.TrimSpace(name)); name == "" {
@@ -62,7 +61,7 @@ func ParseFields(list string) (f Fields, err error) {
 	return f, nil
 }
 
-// fieldWriter writes them.
+// fieldWriter writes the additional fields.
 type fieldWriter struct {
 	fields []writtenField
 	row    columns.Row
@@ -71,8 +70,8 @@ type fieldWriter struct {
 
 type writtenField struct {
 	column *columns.Column
-	json   string // the key in json, from the comma before it to the colon
-	flat   string // in the others
+	json   string // the key in format json, from the comma before it to the colon
+	flat   string // the same in the other formats
 }
 
 func newFieldWriter(o Options) (w fieldWriter) {
@@ -104,7 +103,7 @@ func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
 		switch f.column.Kind {
 		case columns.Uint:
 			dst = appendUint(dst, f.column.Uint(&w.row))
-		case columns.Float: // there is one: its decimals are exact
+		case columns.Float: // only the sample rate, which must be exact
 			dst = appendRate(dst, uint64(e.Sample.Of), uint64(e.Sample.Keep))
 		default:
 			w.text = f.column.Append(&w.row, w.text[:0])
@@ -114,8 +113,7 @@ func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
 	return dst
 }
 
-// appendRate appends of/keep, with up to six decimals where it is no whole
-// number.
+// appendRate appends of/keep, with up to six decimals.
 func appendRate(dst []byte, of, keep uint64) []byte {
 	dst = appendUint(dst, of/keep)
 	rest := of % keep

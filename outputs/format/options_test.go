@@ -9,7 +9,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestMoreFields: what each format writes of the fields that are asked for.
+// TestMoreFields: each format writes the additional fields that were requested.
 func TestMoreFields(t *testing.T) {
 	names := func(number uint32, _ int64) string { return map[uint32]string{1: "eth0", 2: "a\"\x01b"}[number] }
 	f := func(fields string, e event.Event, json, flat string) {
@@ -35,12 +35,12 @@ func TestMoreFields(t *testing.T) {
 	f("interface,direction,vlan,tunnel,samplerate", event.Event{VLAN: 7, Sample: packet.Ratio{Keep: 5, Of: 5}}, "", "")
 	f("vlan,samplerate", event.Event{HasVLAN: true, Sample: packet.Ratio{Keep: 1, Of: 10}}, `,"VLAN":0,"SampleRate":10`, `,"vlan":0,"sample_rate":10`)
 	if _, err := ParseFields("vlan,port"); err == nil || !strings.Contains(err.Error(), `unknown field "port": one of interface, direction, vlan, tunnel, samplerate`) {
-		t.Errorf("error %v, want the fields that there are", err)
+		t.Errorf("error %v, want a list of the fields", err)
 	}
 }
 
-// TestMoreFieldsAreWritten: the kind of each is one that append writes, and a field
-// fits into a Fields.
+// TestMoreFieldsAreWritten: fieldWriter.append knows the kind of each field, and all
+// fields fit into a Fields.
 func TestMoreFieldsAreWritten(t *testing.T) {
 	for _, f := range moreFields {
 		switch c := f.id.Column(); c.Kind {

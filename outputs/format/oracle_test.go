@@ -23,17 +23,16 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// compare checks the DNS object of msg's record against what miekg/dns and
-// sonic, dnsmonster's own libraries, make of the message. It returns false
-// where miekg/dns refuses the message: then there is nothing to compare with,
-// and the record must say why.
+// compare compares the DNS object of msg's record with the one that miekg/dns and
+// sonic, dnsmonster's own libraries, make of the message. It returns false if
+// miekg/dns refuses the message: then the record must say what is wrong.
 func compare(t *testing.T, msg []byte) bool {
 	t.Helper()
 	got := line(eventOf(msg, 0))
 	var m mdns.Msg
 	if m.Unpack(msg) != nil {
 		if !strings.Contains(got, `,"Malformed":{"Section":"`) {
-			t.Errorf("%x: miekg/dns refuses it, the record says nothing: %s", msg, got)
+			t.Errorf("%x: miekg/dns refuses it, the record is not marked malformed: %s", msg, got)
 		}
 		return false
 	}
@@ -56,9 +55,8 @@ func dnsObject(t *testing.T, record string) string {
 	return rest[:i]
 }
 
-// validUTF8 does what sonic's default leaves undone, and what is decided
-// otherwise here: each byte that is not UTF-8 becomes \ufffd, and DEL and the
-// control characters from U+0080 to U+009F are escaped.
+// validUTF8 applies the differences from sonic's default: each byte that is not UTF-8
+// becomes \ufffd, and DEL and U+0080 to U+009F are escaped.
 func validUTF8(text []byte) string {
 	var b strings.Builder
 	for len(text) > 0 {
@@ -75,8 +73,8 @@ func validUTF8(text []byte) string {
 	return b.String()
 }
 
-// message makes one with a question and a single record in the section that
-// the type stands in.
+// message is a message with a question and a single record, in the section where its
+// type belongs.
 func message(rrtype uint16, rdata []byte) []byte {
 	msg := []byte{0, 7, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1}
 	if rrtype == mdns.TypeOPT {
@@ -89,11 +87,11 @@ func message(rrtype uint16, rdata []byte) []byte {
 	return append(msg, rdata...)
 }
 
-// awkward are bytes that JSON encoders treat each in their own way.
+// awkward are texts that JSON encoders escape differently.
 var awkward = []string{"<", ">", "&", "\b", "\f", "\n", "\t", "\x00", "\x7f", `\`, `"`, "'", "\u0080", "\u009f", "\u00a0", "\u2028", "\u2029", "é", "\xff", "\xc3", "a.b c"}
 
-// randomData mixes what lengths, names, addresses and text are made of, so that
-// a good part of it is valid for some type.
+// randomData mixes parts of lengths, names, addresses and text, so that much of it is
+// valid for some type.
 func randomData(r *rand.Rand) []byte {
 	var b []byte
 	for range 1 + r.IntN(6) {
@@ -118,7 +116,7 @@ func randomData(r *rand.Rand) []byte {
 	return b
 }
 
-// Every type that miekg/dns knows, with empty data and much random data.
+// TestOracleTypes: every type that miekg/dns knows, with empty and random data.
 func TestOracleTypes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	types := slices.Sorted(maps.Keys(mdns.TypeToRR))
@@ -133,13 +131,13 @@ func TestOracleTypes(t *testing.T) {
 				accepted++
 			}
 		}
-		if accepted == 0 && rrtype != mdns.TypeANY && rrtype != mdns.TypeNXNAME { // they have none
+		if accepted == 0 && rrtype != mdns.TypeANY && rrtype != mdns.TypeNXNAME { // types without data
 			t.Errorf("type %d: no data that miekg/dns accepts, so nothing was compared", rrtype)
 		}
 	}
 }
 
-// sampleRecords have data that is rarely hit by chance.
+// sampleRecords have data that random bytes rarely form.
 var sampleRecords = []string{
 	"AAAA 2001:db8::1",
 	"AAAA ::ffff:192.0.2.1",
@@ -181,7 +179,7 @@ func TestOracleRecords(t *testing.T) {
 	}
 }
 
-// Every EDNS option code, with lengths from nothing up and awkward content.
+// TestOracleOptions: every EDNS option code, with all lengths and awkward content.
 func TestOracleOptions(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	codes := []uint16{4, 100, 26946, 65001, 65534, 65535}
@@ -216,7 +214,7 @@ func TestOracleOptions(t *testing.T) {
 	subnet(0, 2, 32, 0, 0x20, 1, 0xd, 0xb8)
 }
 
-// Shapes of messages: counts, sections, several OPTs, nothing but a header.
+// TestOracleShapes: counts, sections, several OPT records, only a header.
 func TestOracleShapes(t *testing.T) {
 	f := func(msg string) {
 		t.Helper()
@@ -246,8 +244,8 @@ func captureFolder() string {
 	return cmp.Or(os.Getenv("SENSOR_TEST_CAPTURES"), "../../../shared/captures")
 }
 
-// capturedMessages gives all messages over UDP and IPv4 or IPv6 in a folder of
-// captures; under the race detector, a tenth of them.
+// capturedMessages yields all messages over UDP in a folder of captures, or a tenth of
+// them under the race detector.
 func capturedMessages(t testing.TB) iter.Seq[[]byte] {
 	files, _ := filepath.Glob(filepath.Join(captureFolder(), "*.pcap"))
 	if len(files) == 0 {

@@ -5,9 +5,8 @@ import (
 	"iter"
 )
 
-// udpPayloads gives the payloads of whole UDP packets from or to port 53 in a
-// pcap or pcapng file of Ethernet or raw IP. It reads no more than the tests
-// need: fragments, tags and tunnels are passed over.
+// udpPayloads yields the payloads of whole UDP packets from or to port 53 in a pcap or
+// pcapng file of Ethernet or raw IP. It skips fragments, tags and tunnels.
 func udpPayloads(file []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for link, frame := range frames(file) {
@@ -45,7 +44,7 @@ func pcapFrames(file []byte) iter.Seq2[uint32, []byte] {
 	}
 }
 
-// pcapngFrames knows little-endian files with one link type.
+// pcapngFrames reads little-endian files with one link type.
 func pcapngFrames(file []byte) iter.Seq2[uint32, []byte] {
 	return func(yield func(uint32, []byte) bool) {
 		le := binary.LittleEndian

@@ -11,11 +11,11 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// reference makes JSON's records in the plain way: encoding/json over a miekg/dns
-// Msg, with the escapes changed afterwards.
+// reference makes JSON records the simple way: encoding/json on a miekg/dns Msg, with
+// the escapes changed afterwards.
 type reference struct{ buf bytes.Buffer }
 
-// record gives the fields' names and order.
+// record has the names and the order of the fields.
 type record struct {
 	Timestamp    time.Time
 	DNS          *mdns.Msg
@@ -38,7 +38,7 @@ type malformed struct {
 	Why     string
 }
 
-// Append appends e's record. It takes any event, whatever its message holds.
+// Append appends e's record, whatever its message holds.
 func (j *reference) Append(dst []byte, e *event.Event) []byte {
 	m, bad := decode(e, nil)
 	r := record{
@@ -59,7 +59,7 @@ func (j *reference) Append(dst []byte, e *event.Event) []byte {
 		r.Malformed = &malformed{bad.Section.String(), bad.Index, bad.Fault.String()}
 	}
 	if err := j.encode(&r); err != nil {
-		panic("a record of parts that encode does not encode: " + err.Error())
+		panic("encode a record: " + err.Error())
 	}
 	return append(dst, validUTF8(appendEscaped(nil, j.buf.Bytes()))...)
 }
@@ -71,8 +71,8 @@ func (j *reference) encode(r *record) error {
 	return enc.Encode(r) // with the line end
 }
 
-// appendEscaped appends JSON text as encoding/json writes it, without HTML
-// escapes, in sonic's way: \b and \f by number, U+2028 and U+2029 as they are.
+// appendEscaped appends JSON text of encoding/json with sonic's escapes: \b and \f by
+// number, U+2028 and U+2029 unescaped.
 func appendEscaped(dst, text []byte) []byte {
 	for {
 		i := bytes.IndexByte(text, '\\')

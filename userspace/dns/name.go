@@ -4,8 +4,9 @@ package dns
 // bytes has at most 127 labels; miekg/dns allows one pointer fewer than that.
 const (
 	MaxName     = 255 // bytes of all labels with their lengths, and the final zero (RFC 1035 section 3.1)
+	MaxPointers = 126
+	MaxTarget   = 1<<14 - 1 // the highest offset that a pointer can have
 	maxLabel    = 63
-	maxPointers = 126
 )
 
 // NamePart is the kind of what stands at one position of a name, which its first
@@ -109,7 +110,7 @@ func (r *reader) skipName() Fault {
 
 // followPointer checks the rest of a name, of which length bytes precede off.
 func (r *reader) followPointer(off, length int) Fault {
-	for range maxPointers {
+	for range MaxPointers {
 		part, next, target := SkipName(r.msg, off)
 		more := next - off
 		if part == NamePointer {
@@ -148,7 +149,7 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 			continue
 		}
 		if part == NamePointer {
-			if pointers++; pointers > maxPointers {
+			if pointers++; pointers > MaxPointers {
 				return dst, false
 			}
 			off = n

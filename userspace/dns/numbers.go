@@ -47,7 +47,7 @@ var (
 )
 
 // TypeName is a type's mnemonic, "" if it has none.
-func TypeName(rrtype uint16) string { return layoutOf(rrtype).name }
+func TypeName(rrtype uint16) string { return typeOf(rrtype).name }
 
 // ClassName is a class's mnemonic, "" if it has none.
 func ClassName(class uint16) string {

@@ -140,41 +140,47 @@ var recordData = map[uint16]string{
 	32769: "DLV KeyTag:u16 Algorithm:u8 DigestType:u8 Digest:hex",
 }
 
-// layout is a line of recordData.
-type layout struct {
+// rrType is a line of recordData.
+type rrType struct {
 	name   string
 	fields []Field // nil: unknown
 }
 
-// The layouts of low types are in an array: those are nearly all that are in use.
-var lowLayouts, highLayouts = func() (low [256 + 16]layout, high map[uint16]layout) {
-	high = map[uint16]layout{}
-	set := func(rrtype uint16, l layout) {
+// Low types are in an array: nearly all types in use are low.
+var lowTypes, highTypes = func() (low [256 + 16]rrType, high map[uint16]*rrType) {
+	high = map[uint16]*rrType{}
+	set := func(rrtype uint16, t rrType) {
 		if int(rrtype) < len(low) {
-			low[rrtype] = l
+			low[rrtype] = t
 		} else {
-			high[rrtype] = l
+			high[rrtype] = &t
 		}
 	}
 	for rrtype, text := range recordData {
 		name, fields, _ := strings.Cut(text, " ")
-		l := layout{name, []Field{}}
+		t := rrType{name, []Field{}}
 		for f := range strings.FieldsSeq(fields) {
-			l.fields = append(l.fields, newField(f))
+			t.fields = append(t.fields, newField(f))
 		}
-		set(rrtype, l)
+		set(rrtype, t)
 	}
 	for rrtype, name := range dataless {
-		set(rrtype, layout{name: name})
+		set(rrtype, rrType{name: name})
 	}
 	return low, high
 }()
 
-func layoutOf(rrtype uint16) layout {
-	if int(rrtype) < len(lowLayouts) {
-		return lowLayouts[rrtype]
+var unknownType rrType
+
+// typeOf never returns nil.
+func typeOf(rrtype uint16) *rrType {
+	if int(rrtype) < len(lowTypes) {
+		return &lowTypes[rrtype]
 	}
-	return highLayouts[rrtype]
+	if t := highTypes[rrtype]; t != nil {
+		return t
+	}
+	return &unknownType
 }
 
 func newField(text string) Field {
@@ -189,7 +195,7 @@ func newField(text string) Field {
 // FieldsOf returns the fields of a type's data, in wire order. Data of an unknown
 // type have none, and are just bytes (RFC 3597).
 func FieldsOf(rrtype uint16) (fields []Field, known bool) {
-	fields = layoutOf(rrtype).fields
+	fields = typeOf(rrtype).fields
 	return fields, fields != nil
 }
 

@@ -1,62 +1,51 @@
 package format
 
 import (
-	mdns "github.com/miekg/dns"
+	"strings"
 
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// The words of zone files for numbers, and records' data in their presentation
-// format, for records that do not show the message as miekg/dns holds it.
+// Numbers and record data in the presentation format of zone files, for json-flat
+// and json-ocsf.
 
 // appendType appends a type's mnemonic, or TYPE and its number (RFC 3597
 // section 5).
 func appendType(dst []byte, rrtype uint16) []byte {
-	if name, ok := mdns.TypeToString[rrtype]; ok {
+	if name := dns.TypeName(rrtype); name != "" {
 		return append(dst, name...)
 	}
 	return appendUint(append(dst, "TYPE"...), uint64(rrtype))
 }
 
-// appendClass appends a class' mnemonic, or CLASS and its number.
+// appendClass appends a class's mnemonic, or CLASS and its number.
 func appendClass(dst []byte, class uint16) []byte {
-	switch class {
-	case mdns.ClassINET:
-		return append(dst, "IN"...)
-	case mdns.ClassCHAOS:
-		return append(dst, "CH"...)
-	case mdns.ClassHESIOD:
-		return append(dst, "HS"...)
-	case mdns.ClassNONE:
-		return append(dst, "NONE"...)
-	case mdns.ClassANY:
-		return append(dst, "ANY"...)
+	if name := dns.ClassName(class); name != "" {
+		return append(dst, name...)
 	}
 	return appendUint(append(dst, "CLASS"...), uint64(class))
 }
 
-// presented are the types whose presentation format is their fields in turn.
+// presented are the types whose presentation format is just their fields in turn.
 var presented = func() (t [len(lowTypes)]bool) {
-	for _, rrtype := range []uint16{
-		mdns.TypeA, mdns.TypeAAAA, mdns.TypeAFSDB, mdns.TypeCAA, mdns.TypeCDNSKEY, mdns.TypeCDS, mdns.TypeCNAME, mdns.TypeDHCID,
-		mdns.TypeDNAME, mdns.TypeDNSKEY, mdns.TypeDS, mdns.TypeHINFO, mdns.TypeKX, mdns.TypeLP, mdns.TypeMX, mdns.TypeNAPTR,
-		mdns.TypeNS, mdns.TypeOPENPGPKEY, mdns.TypePTR, mdns.TypePX, mdns.TypeRP, mdns.TypeRT, mdns.TypeSMIMEA, mdns.TypeSOA,
-		mdns.TypeSPF, mdns.TypeSRV, mdns.TypeSSHFP, mdns.TypeTLSA, mdns.TypeTXT, mdns.TypeURI, mdns.TypeZONEMD,
-	} {
-		t[rrtype] = true
+	list := " A AAAA AFSDB CAA CDNSKEY CDS CNAME DHCID DNAME DNSKEY DS HINFO KX LP MX NAPTR NS OPENPGPKEY PTR PX RP RT SMIMEA SOA SPF SRV " +
+		"SSHFP TLSA TXT URI ZONEMD "
+	for rrtype := range t {
+		name := dns.TypeName(uint16(rrtype))
+		t[rrtype] = name != "" && strings.Contains(list, " "+name+" ")
 	}
 	return t
 }()
 
-// appendPresented appends the data that ends msg as a zone file has it, with
-// JSON's escapes: other types than the ones above, and data that does not fit
-// its type, as RFC 3597 section 5 has it.
+// appendPresented appends the data at the end of msg in presentation format, escaped
+// for JSON. Types that are not in presented, and data that do not fit their type, are
+// written as in RFC 3597 section 5.
 func (j *JSON) appendPresented(dst, msg []byte, off int, rrtype uint16) []byte {
 	if int(rrtype) < len(presented) && presented[rrtype] {
-		if whole, ok := j.appendFieldsInTurn(dst, msg, off, layoutOf(rrtype).fields); ok {
+		if whole, ok := j.appendFieldsInTurn(dst, msg, off, recordTypeOf(rrtype).fields); ok {
 			return whole
 		}
-		j.names.reset() // what it remembers of dst is cut off
+		j.names.reset() // it remembers names in the part of dst that is dropped
 	}
 	dst = appendUint(append(dst, `\\# `...), uint64(len(msg)-off))
 	if off < len(msg) {
