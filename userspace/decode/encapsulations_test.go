@@ -37,10 +37,8 @@ func inTunnel(inner string) (list []encapsulation) {
 			encapsulation{name + ", over IPv6", t, packet.LinkEthernet, ether(0x86dd, outer6(proto, data))})
 	}
 	over := func(port uint16, data string) string { return udp(50000, port, data) }
-	kind, ppp, frame := uint16(0x0800), "\x00\x21", etherOf(inner)
-	if inner[0]>>4 == 6 {
-		kind, ppp = 0x86dd, "\x00\x57"
-	}
+	kind, ppp := numbersOf(inner)
+	frame := etherOf(inner)
 	nsh := func(next byte, data string) string { return "\x0f\xc2\x02" + string(next) + "\x00\x00\x07\xff" + data }
 	const g, m, z, l2, n = packet.TunnelGREUDP, packet.TunnelMPLSUDP, packet.TunnelTZSP, packet.TunnelL2TP, packet.TunnelNSH
 
@@ -99,90 +97,124 @@ func inTunnel(inner string) (list []encapsulation) {
 }
 
 // onWire lists the encapsulations below IP.
-func onWire(inner string) (list []encapsulation) {
-	add := func(name string, t packet.Tunnel, link packet.LinkType, frame string) {
-		list = append(list, encapsulation{name, t, link, frame})
-	}
-	const eth, none = packet.LinkEthernet, packet.TunnelNone
-	kind, ppp, family, next, frame := uint16(0x0800), "\x00\x21", byte(2), byte(1), etherOf(inner)
+func onWire(inner string) []encapsulation {
+	return slices.Concat(inEthernet(inner), inLinkHeader(inner), inWLAN(inner))
+}
+
+// numbersOf returns the Ethernet type and the PPP protocol of an IP packet.
+func numbersOf(inner string) (kind uint16, ppp string) {
 	if inner[0]>>4 == 6 {
-		kind, ppp, family, next = 0x86dd, "\x00\x57", 10, 2
+		return 0x86dd, "\x00\x57"
+	}
+	return 0x0800, "\x00\x21"
+}
+
+// inEthernet lists tags and tunnels with an Ethernet type of their own.
+func inEthernet(inner string) (list []encapsulation) {
+	add := func(name string, t packet.Tunnel, frame string) {
+		list = append(list, encapsulation{name, t, packet.LinkEthernet, frame})
+	}
+	const none = packet.TunnelNone
+	kind, _ := numbersOf(inner)
+	next, frame := byte(1), etherOf(inner)
+	if kind == 0x86dd {
+		next = 2
 	}
 	tagged := func(fields string) string { return fields + be16(kind) + inner }
-	add("VN-Tag", none, eth, ether(0x8926, tagged("\x80\x05\x00\x07")))
-	add("VN-Tag and VLAN", none, eth, ether(0x8926, "\x00\x05\x00\x07"+be16(0x8100)+tag(5, kind, inner)))
-	add("E-Tag", none, eth, ether(0x893f, tagged("\x00\x07\x10\x05\x00\x00")))
-	add("E-Tag and VLAN", none, eth, ether(0x893f, "\x00\x07\x10\x05\x00\x00"+be16(0x8100)+tag(5, kind, inner)))
-	add("MetaData", none, eth, ether(0x8909, tagged("\x01\x01\x00\x01\x00\x07")))
-	add("HSR", none, eth, ether(0x892f, tagged("\x10\x40\x00\x01")))
-	add("R-TAG", none, eth, ether(0xf1c1, tagged("\x00\x00\x00\x01")))
-	add("MACsec in clear", none, eth, ether(0x88e5, tagged("\x40\x00\x00\x00\x00\x01")+strings.Repeat("i", 16)))
-	add("MACsec in clear, channel", none, eth, ether(0x88e5, tagged("\x20\x00\x00\x00\x00\x01"+"\x02\x00\x00\x00\x00\x01\x00\x01")+strings.Repeat("i", 16)))
+	add("VN-Tag", none, ether(0x8926, tagged("\x80\x05\x00\x07")))
+	add("VN-Tag and VLAN", none, ether(0x8926, "\x00\x05\x00\x07"+be16(0x8100)+tag(5, kind, inner)))
+	add("E-Tag", none, ether(0x893f, tagged("\x00\x07\x10\x05\x00\x00")))
+	add("E-Tag and VLAN", none, ether(0x893f, "\x00\x07\x10\x05\x00\x00"+be16(0x8100)+tag(5, kind, inner)))
+	add("MetaData", none, ether(0x8909, tagged("\x01\x01\x00\x01\x00\x07")))
+	add("HSR", none, ether(0x892f, tagged("\x10\x40\x00\x01")))
+	add("R-TAG", none, ether(0xf1c1, tagged("\x00\x00\x00\x01")))
+	add("MACsec in clear", none, ether(0x88e5, tagged("\x40\x00\x00\x00\x00\x01")+strings.Repeat("i", 16)))
+	add("MACsec in clear, channel", none, ether(0x88e5, tagged("\x20\x00\x00\x00\x00\x01"+"\x02\x00\x00\x00\x00\x01\x00\x01")+strings.Repeat("i", 16)))
 
 	nsh := func(length, next byte, data string) string {
 		return "\x0f" + string([]byte{0xc0 | length, 2, next}) + "\x00\x00\x07\xff" + data
 	}
-	add("NSH", packet.TunnelNSH, eth, ether(0x894f, nsh(2, next, inner)))
-	add("NSH, metadata", packet.TunnelNSH, eth, ether(0x894f, nsh(6, 3, strings.Repeat("m", 16)+frame)))
-	add("NSH, MPLS", packet.TunnelNSH, eth, ether(0x894f, nsh(2, 5, label(16, true, inner))))
-	add("NSH in NSH", packet.TunnelNSH, eth, ether(0x894f, nsh(2, 4, nsh(2, 3, frame))))
-	add("MAC in MAC", packet.TunnelPBB, eth, ether(0x88a8, tag(5, 0x88e7, "\x00\x00\x00\x2a"+frame)))
-	add("TRILL", packet.TunnelTRILL, eth, ether(0x22f3, "\x00\x3f\x00\x01\x00\x02"+frame))
-	add("TRILL, options", packet.TunnelTRILL, eth, ether(0x22f3, "\x00\x7f\x00\x01\x00\x02opts"+frame))
-	add("FabricPath", packet.TunnelFabricPath, eth, ether(0x8903, "\x00\x60"+frame))
+	add("NSH", packet.TunnelNSH, ether(0x894f, nsh(2, next, inner)))
+	add("NSH, metadata", packet.TunnelNSH, ether(0x894f, nsh(6, 3, strings.Repeat("m", 16)+frame)))
+	add("NSH, MPLS", packet.TunnelNSH, ether(0x894f, nsh(2, 5, label(16, true, inner))))
+	add("NSH in NSH", packet.TunnelNSH, ether(0x894f, nsh(2, 4, nsh(2, 3, frame))))
+	add("MAC in MAC", packet.TunnelPBB, ether(0x88a8, tag(5, 0x88e7, "\x00\x00\x00\x2a"+frame)))
+	add("TRILL", packet.TunnelTRILL, ether(0x22f3, "\x00\x3f\x00\x01\x00\x02"+frame))
+	add("TRILL, options", packet.TunnelTRILL, ether(0x22f3, "\x00\x7f\x00\x01\x00\x02opts"+frame))
+	add("FabricPath", packet.TunnelFabricPath, ether(0x8903, "\x00\x60"+frame))
+	return list
+}
 
+// inLinkHeader lists the link types other than Ethernet and IEEE 802.11.
+func inLinkHeader(inner string) (list []encapsulation) {
+	add := func(name string, link packet.LinkType, frame string) {
+		list = append(list, encapsulation{name, packet.TunnelNone, link, frame})
+	}
+	kind, ppp := numbersOf(inner)
+	family, frame := byte(2), etherOf(inner)
+	if kind == 0x86dd {
+		family = 10
+	}
 	tlv := func(kind uint16, data string) string {
 		return le16(uint16(4+len(data))) + le16(kind) + data + strings.Repeat("\x00", -len(data)&3)
 	}
 	tlvBig := func(kind uint16, data string) string {
 		return be16(uint16(4+len(data))) + be16(kind) + data + strings.Repeat("\x00", -len(data)&3)
 	}
-	add("NFLOG", none, packet.LinkNFLog, string([]byte{family, 0, 0, 5})+tlv(1, be16(kind)+"\x01\x00")+tlv(10, "DNS: \x00")+tlv(9, inner))
-	add("NFLOG, big-endian, nested", none, packet.LinkNFLog, string([]byte{family, 0, 0, 5})+tlvBig(1, be16(kind)+"\x01\x00")+tlvBig(0x8013, "\x00\x08\x00\x01\x00\x00\x00\x07")+tlvBig(9, inner))
-	add("PFLOG", none, packet.LinkPFLog, "\x3d\x02"+strings.Repeat("\x00", 62)+inner)
-	add("PFLOG, longer", none, packet.LinkPFLog, "\x64\x18"+strings.Repeat("\x00", 98)+inner)
-	add("ENC", none, packet.LinkEnc, strings.Repeat("\x00", 12)+inner)
-	add("HDLC", none, packet.LinkHDLC, "\x0f\x00"+be16(kind)+inner)
-	add("PPP or HDLC: PPP", none, packet.LinkPPPHDLC, "\xff\x03"+ppp+inner)
-	add("PPP or HDLC: HDLC", none, packet.LinkPPPHDLC, "\x8f\x00"+be16(kind)+inner)
-	add("PPP, direction", none, packet.LinkPPPDir, "\x01\xff\x03"+ppp+inner)
-	add("PPPoE", none, packet.LinkPPPoE, pppoe(ppp+inner))
-	add("labels", none, packet.LinkMPLS, label(16, true, inner))
-	add("PKTAP, Ethernet", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(1)+strings.Repeat("\x00", 96)+frame)
-	add("PKTAP, null", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(0)+strings.Repeat("\x00", 96)+"\x02\x00\x00\x00"+inner)
-	add("PKTAP, raw", none, packet.LinkPacketTap, le32(108)+le32(1)+le32(12)+strings.Repeat("\x00", 96)+inner)
-	add("PPI, 802.11", none, packet.LinkPPI, "\x00\x00"+le16(12)+le32(105)+"\x02\x00\x00\x00"+wlan(0x0801, kind, inner))
-	add("PPI, Ethernet", none, packet.LinkPPI, "\x00\x00"+le16(8)+le32(1)+frame)
-	add("PPI, IP of one version", none, packet.LinkPPI, "\x00\x00"+le16(8)+le32(map[uint16]uint32{0x0800: 228, 0x86dd: 229}[kind])+inner)
-	add("Juniper", none, packet.LinkJuniper, "MGC\x00"+frame)
-	add("Juniper, extensions", none, packet.LinkJuniper, "MGC\x81\x00\x06\x01\x01\x05\x02\x01\x07"+frame)
-	add("Juniper, without a frame", none, packet.LinkJuniper, "MGC\x82\x00\x03\x01\x01\x05\x00\x00\x00\x02"+inner)
-	add("ERF", none, packet.LinkERF, strings.Repeat("\x00", 8)+"\x02\x04"+strings.Repeat("\x00", 6)+"\x00\x00"+frame)
-	add("ERF, extensions", none, packet.LinkERF, strings.Repeat("\x00", 8)+"\x82\x04"+strings.Repeat("\x00", 6)+"\x83"+strings.Repeat("\x00", 7)+"\x03"+strings.Repeat("\x00", 7)+"\x00\x00"+frame)
+	add("NFLOG", packet.LinkNFLog, string([]byte{family, 0, 0, 5})+tlv(1, be16(kind)+"\x01\x00")+tlv(10, "DNS: \x00")+tlv(9, inner))
+	add("NFLOG, big-endian, nested", packet.LinkNFLog, string([]byte{family, 0, 0, 5})+tlvBig(1, be16(kind)+"\x01\x00")+tlvBig(0x8013, "\x00\x08\x00\x01\x00\x00\x00\x07")+tlvBig(9, inner))
+	add("PFLOG", packet.LinkPFLog, "\x3d\x02"+strings.Repeat("\x00", 62)+inner)
+	add("PFLOG, longer", packet.LinkPFLog, "\x64\x18"+strings.Repeat("\x00", 98)+inner)
+	add("ENC", packet.LinkEnc, strings.Repeat("\x00", 12)+inner)
+	add("HDLC", packet.LinkHDLC, "\x0f\x00"+be16(kind)+inner)
+	add("PPP or HDLC: PPP", packet.LinkPPPHDLC, "\xff\x03"+ppp+inner)
+	add("PPP or HDLC: HDLC", packet.LinkPPPHDLC, "\x8f\x00"+be16(kind)+inner)
+	add("PPP, direction", packet.LinkPPPDir, "\x01\xff\x03"+ppp+inner)
+	add("PPPoE", packet.LinkPPPoE, pppoe(ppp+inner))
+	add("labels", packet.LinkMPLS, label(16, true, inner))
+	add("PKTAP, Ethernet", packet.LinkPacketTap, le32(108)+le32(1)+le32(1)+strings.Repeat("\x00", 96)+frame)
+	add("PKTAP, null", packet.LinkPacketTap, le32(108)+le32(1)+le32(0)+strings.Repeat("\x00", 96)+"\x02\x00\x00\x00"+inner)
+	add("PKTAP, raw", packet.LinkPacketTap, le32(108)+le32(1)+le32(12)+strings.Repeat("\x00", 96)+inner)
+	add("PPI, 802.11", packet.LinkPPI, "\x00\x00"+le16(12)+le32(105)+"\x02\x00\x00\x00"+wlan(0x0801, kind, inner))
+	add("PPI, Ethernet", packet.LinkPPI, "\x00\x00"+le16(8)+le32(1)+frame)
+	add("PPI, IP of one version", packet.LinkPPI, "\x00\x00"+le16(8)+le32(map[uint16]uint32{0x0800: 228, 0x86dd: 229}[kind])+inner)
+	add("Juniper", packet.LinkJuniper, "MGC\x00"+frame)
+	add("Juniper, extensions", packet.LinkJuniper, "MGC\x81\x00\x06\x01\x01\x05\x02\x01\x07"+frame)
+	add("Juniper, without a frame", packet.LinkJuniper, "MGC\x82\x00\x03\x01\x01\x05\x00\x00\x00\x02"+inner)
+	add("ERF", packet.LinkERF, strings.Repeat("\x00", 8)+"\x02\x04"+strings.Repeat("\x00", 6)+"\x00\x00"+frame)
+	add("ERF, extensions", packet.LinkERF, strings.Repeat("\x00", 8)+"\x82\x04"+strings.Repeat("\x00", 6)+"\x83"+strings.Repeat("\x00", 7)+"\x03"+strings.Repeat("\x00", 7)+"\x00\x00"+frame)
+	return list
+}
 
-	add("802.11", none, packet.LinkWLAN, wlan(0x0801, kind, inner))
-	add("802.11, from the station to the air", none, packet.LinkWLAN, wlan(0x0802, kind, inner))
-	add("802.11, four addresses", none, packet.LinkWLAN, wlan(0x0803, kind, inner))
-	add("802.11, QoS", none, packet.LinkWLAN, wlan(0x8802, kind, inner))
-	add("802.11, QoS, four addresses, HT control", none, packet.LinkWLAN, wlan(0x8883, kind, inner))
-	add("802.11, A-MSDU", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, strings.Repeat("\x02", 12)+be16(uint16(8+len(inner)))+snap(kind, inner)))
+// inWLAN lists IEEE 802.11 frames, and the headers in front of them.
+func inWLAN(inner string) (list []encapsulation) {
+	add := func(name string, link packet.LinkType, frame string) {
+		list = append(list, encapsulation{name, packet.TunnelNone, link, frame})
+	}
+	kind, _ := numbersOf(inner)
+	add("802.11", packet.LinkWLAN, wlan(0x0801, kind, inner))
+	add("802.11, from the station to the air", packet.LinkWLAN, wlan(0x0802, kind, inner))
+	add("802.11, four addresses", packet.LinkWLAN, wlan(0x0803, kind, inner))
+	add("802.11, QoS", packet.LinkWLAN, wlan(0x8802, kind, inner))
+	add("802.11, QoS, four addresses, HT control", packet.LinkWLAN, wlan(0x8883, kind, inner))
+	add("802.11, A-MSDU", packet.LinkWLAN, wlanFrame(0x8802, 0x80, strings.Repeat("\x02", 12)+be16(uint16(8+len(inner)))+snap(kind, inner)))
 	subframe := func(data string) string { return strings.Repeat("\x02", 12) + be16(uint16(len(data))) + data }
 	other := subframe(snap(0x0800, ip4(17, udp(40000, 443, "not DNS"))))
-	add("802.11, A-MSDU, the second", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, other+"\x00\x00\x00"[:-len(other)&3]+subframe(snap(kind, inner))))
-	add("802.11, A-MSDU, the first of two", none, packet.LinkWLAN, wlanFrame(0x8802, 0x80, subframe(snap(kind, inner))+"\x00\x00\x00"[:-len(subframe(snap(kind, inner)))&3]+other))
-	add("802.11, checksum", none, packet.LinkWLAN, wlan(0x8802, kind, inner)+"fcs!")
+	add("802.11, A-MSDU, the second", packet.LinkWLAN, wlanFrame(0x8802, 0x80, other+"\x00\x00\x00"[:-len(other)&3]+subframe(snap(kind, inner))))
+	add("802.11, A-MSDU, the first of two", packet.LinkWLAN, wlanFrame(0x8802, 0x80, subframe(snap(kind, inner))+"\x00\x00\x00"[:-len(subframe(snap(kind, inner)))&3]+other))
+	add("802.11, checksum", packet.LinkWLAN, wlan(0x8802, kind, inner)+"fcs!")
 	tap := func(present uint32, fields string) string {
 		return "\x00\x00" + le16(uint16(8+len(fields))) + le32(present) + fields
 	}
-	add("radiotap", none, packet.LinkRadiotap, tap(0, "")+wlan(0x8801, kind, inner))
-	add("radiotap, time and flags", none, packet.LinkRadiotap, tap(3, strings.Repeat("\x00", 8)+"\x10")+wlan(0x8801, kind, inner))
+	add("radiotap", packet.LinkRadiotap, tap(0, "")+wlan(0x8801, kind, inner))
+	add("radiotap, time and flags", packet.LinkRadiotap, tap(3, strings.Repeat("\x00", 8)+"\x10")+wlan(0x8801, kind, inner))
 	padded := wlan(0x8801, kind, inner)
-	add("radiotap, padded header", none, packet.LinkRadiotap, tap(2, "\x20")+padded[:26]+"\x00\x00"+padded[26:])
-	add("radiotap, more words, padded header", none, packet.LinkRadiotap, tap(0x80000003, le32(0x80000000)+le32(0)+strings.Repeat("\x00", 8)+"\x20")+padded[:26]+"\x00\x00"+padded[26:])
-	add("Prism", none, packet.LinkPrism, le32(0x44)+le32(144)+strings.Repeat("\x00", 136)+wlan(0x0801, kind, inner))
-	add("Prism, big-endian", none, packet.LinkPrism, "\x00\x00\x00\x44\x00\x00\x00\x90"+strings.Repeat("\x00", 136)+wlan(0x0801, kind, inner))
-	add("AVS", none, packet.LinkAVS, "\x80\x21\x10\x01\x00\x00\x00\x40"+strings.Repeat("\x00", 56)+wlan(0x0801, kind, inner))
-	add("AVS where Prism is announced", none, packet.LinkPrism, "\x80\x21\x10\x01\x00\x00\x00\x40"+strings.Repeat("\x00", 56)+wlan(0x0801, kind, inner))
+	add("radiotap, padded header", packet.LinkRadiotap, tap(2, "\x20")+padded[:26]+"\x00\x00"+padded[26:])
+	add("radiotap, more words, padded header", packet.LinkRadiotap, tap(0x80000003, le32(0x80000000)+le32(0)+strings.Repeat("\x00", 8)+"\x20")+padded[:26]+"\x00\x00"+padded[26:])
+	add("Prism", packet.LinkPrism, le32(0x44)+le32(144)+strings.Repeat("\x00", 136)+wlan(0x0801, kind, inner))
+	add("Prism, big-endian", packet.LinkPrism, "\x00\x00\x00\x44\x00\x00\x00\x90"+strings.Repeat("\x00", 136)+wlan(0x0801, kind, inner))
+	add("AVS", packet.LinkAVS, "\x80\x21\x10\x01\x00\x00\x00\x40"+strings.Repeat("\x00", 56)+wlan(0x0801, kind, inner))
+	add("AVS where Prism is announced", packet.LinkPrism, "\x80\x21\x10\x01\x00\x00\x00\x40"+strings.Repeat("\x00", 56)+wlan(0x0801, kind, inner))
 	return list
 }
 
