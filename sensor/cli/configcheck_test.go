@@ -40,7 +40,7 @@ func TestConfigCheck(t *testing.T) {
 	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
 		"devname = lo ; "+path+" line 2", "zincoutputpassword = ******** ; ", "run would start with this file")
 	f("pcapfile = "+packets.TempFile(t, packets.Queries(1))+"\nsampleratio = 1:2\nstdoutoutputtype = 1\n[metric]\nmetricformat = kv\n", true,
-		"differs: sampleratio: ", "differs: [metric]: is obeyed; dnsmonster ignored this section of a file")
+		"differs: sampleratio: ", "differs: [metric]: is read; dnsmonster ignored this section of a file")
 	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?",
 		"error: --loglevel 9: use 0 to 4 (from "+path+" line 5)", "error: no output is switched on")
 	f("devname = lo\nloglevel = 9\nservername = s0", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",

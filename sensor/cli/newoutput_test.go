@@ -178,7 +178,7 @@ func TestNewOutputIsChecked(t *testing.T) {
 			t.Errorf("%q: advice %q, want %q", args, got, want)
 		}
 	}
-	w("no effect, since the output relay is off: relaycafile", "--relaycafile=x")
+	w("no effect, because the output relay is off: relaycafile", "--relaycafile=x")
 	w("relayoutputgotemplate has no effect: relayoutputformat is not gotemplate"+line, "--relayoutputtype=1", "--relayoutputgotemplate={{.DNS}}")
 	w("relayoutputworkers has no effect: ordered means one worker, and one for each output"+line, "--relayoutputtype=1", "--ordered", "--pcapfile=x", "--relayoutputworkers=3")
 	w("relaypassword: everybody on this machine can read the command line: use --relaypasswordfile, the environment or a file", "--relayoutputtype=1", "--relayusername=me", "--relaypassword=hush")

@@ -12,16 +12,16 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// Bind gives the values to the variables that the flags were declared with. The
-// set that it returns holds the flags and the arguments of the command line.
+// Bind stores the values in the variables that the flags were declared with. The set
+// that it returns holds the flags and the arguments of the command line.
 //
-// The library would do the same when it runs a command, but in time that grows
-// with the square of the number of flags: more than all else that a start takes.
+// The library would do the same when it runs a command, but in time quadratic in the
+// number of flags, which would take longer than the rest of a start.
 func (v *Values) Bind(flags []cli.Flag, arguments []string) (*flag.FlagSet, error) {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, f := range flags {
-		if err := applyAlone(f, set); err != nil {
+		if err := applyWithoutEnv(f, set); err != nil {
 			return nil, err
 		}
 	}
@@ -37,10 +37,10 @@ func (v *Values) Bind(flags []cli.Flag, arguments []string) (*flag.FlagSet, erro
 	return set, set.Parse(append([]string{"--"}, arguments...))
 }
 
-// applyAlone keeps the library from reading the environment: what counts there
-// has been found out, and what does not count may have the wrong form.
-func applyAlone(f cli.Flag, set *flag.FlagSet) error {
-	env := variables(f)
+// applyWithoutEnv keeps the library from reading the environment: Resolve has read the
+// variables that count, and the others may be malformed.
+func applyWithoutEnv(f cli.Flag, set *flag.FlagSet) error {
+	env := envVars(f)
 	if env == nil {
 		return f.Apply(set)
 	}
@@ -50,8 +50,8 @@ func applyAlone(f cli.Flag, set *flag.FlagSet) error {
 	return f.Apply(set)
 }
 
-// variables is where a flag keeps the names of its variables.
-func variables(f cli.Flag) *[]string {
+// envVars returns a pointer to the names of a flag's environment variables.
+func envVars(f cli.Flag) *[]string {
 	switch f := f.(type) {
 	case *cli.BoolFlag:
 		return &f.EnvVars
@@ -79,8 +79,8 @@ func variables(f cli.Flag) *[]string {
 	return nil
 }
 
-// flagText is the value as a flag of the library reads it: a list in the form
-// that replaces, and is not split at commas.
+// flagText returns the value in the form that a flag of the library parses: a list is
+// serialized, so that it replaces the default and is not split at commas.
 func (v *Value) flagText() string {
 	switch {
 	case !v.List:
@@ -88,7 +88,7 @@ func (v *Value) flagText() string {
 	case v.Kind == Int:
 		var list []int
 		for _, t := range v.Text {
-			n, _ := strconv.Atoi(t) // checked before
+			n, _ := strconv.Atoi(t) // checked by Resolve
 			list = append(list, n)
 		}
 		return cli.NewIntSlice(list...).Serialize()

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// change is something that means something else here than in dnsmonster 1.2.5.
+// change is a difference from dnsmonster 1.2.5 that keeps an option's name.
 type change struct {
-	what    string // the options, or the matter, that it is about
+	what    string // the options or the subject
 	here    string
 	there   string
-	old     string // what brings the old behaviour back; "": nothing does
+	old     string // how to get the old behaviour; "": not possible
 	applies func(*Values) bool
 }
 
-// Changes says which of the values mean something else here than in dnsmonster,
-// one sentence each.
+// Changes lists the differences from dnsmonster that concern these values, one sentence
+// each.
 func Changes(v *Values) []string {
 	var list []string
 	for _, c := range changes() {
@@ -32,7 +32,7 @@ func Changes(v *Values) []string {
 	return list
 }
 
-// ChangesTable writes all of them for MIGRATING.md.
+// ChangesTable writes all differences for MIGRATING.md.
 func ChangesTable(w io.Writer) {
 	fmt.Fprintln(w, "| | here | dnsmonster | the old behaviour |\n|---|---|---|---|")
 	for _, c := range changes() {
@@ -46,69 +46,70 @@ func ChangesTable(w io.Writer) {
 	}
 }
 
-// changes go the way of a packet: from the input to the metrics.
+// changes returns all differences, in the order of the pipeline: from the input to the
+// metrics.
 func changes() []change {
 	return slices.Concat(inputChanges, recordChanges, outputChanges, metricChanges)
 }
 
 var inputChanges = []change{
-	{"filter", "applies to files too; its default, in any spacing, is no filter", "applied it to interfaces alone", "",
+	{"filter", "applies to files too; its default, in any spacing, is no filter", "applied it only to interfaces", "",
 		func(v *Values) bool { return v.Get("filter") != nil && !IsDefaultFilter(v.String("filter")) }},
 	{"sampleratio", "keeps exactly a of every b packets that match; TCP and fragments are kept or left out by pair of addresses, so that messages stay whole",
 		"kept a+1 of b, and tore streams", "", isNot("sampleratio", "1:1")},
-	{"noetherframe", "holds for files that call themselves Ethernet; others say what their packets start with", "needed it for all such files", "", is("noetherframe", "true")},
+	{"noetherframe", "applies to files whose header says Ethernet; other files say what their packets start with", "needed it for all files without Ethernet headers", "", is("noetherframe", "true")},
 	{"dedup", "compares addresses, ports, IP id and payload within dedupwindow, so that copies from two ports match and repeated queries do not",
-		"compared whole frames, and forgot all at each dedupcleanupinterval", "--dedupwindow=1m comes near", is("dedup", "true")},
-	{"gctime", "scales three timers: 3 times for fragments, 6 times for idle TCP streams, half for a gap in one", "gave up fragments and streams at this age",
+		"compared whole frames, and forgot all of them at each dedupcleanupinterval", "--dedupwindow=1m comes near", is("dedup", "true")},
+	{"gctime", "scales three timeouts: 3 times gctime for fragments, 6 times for idle TCP streams, half for a gap in a stream", "dropped fragments and streams at this age",
 		"--gctime=3s gives fragments 9s", set("gctime")},
-	{"dnstapsocket", "responses are responses, with the addresses in their direction; masks hold", "wrote responses that carry the query as queries, and did not mask", "",
+	{"dnstapsocket", "responses are recorded as responses, with the addresses in their direction; masks apply", "wrote responses that carry the query as queries, and did not mask", "",
 		isNot("dnstapsocket", "")},
-	{"masksize4, masksize6", "hold inside messages too (EDNS client subnet)", "masked the addresses of packets alone", "--maskecs=false",
+	{"masksize4, masksize6", "apply inside messages, too (EDNS client subnet)", "masked only the addresses of packets", "--maskecs=false",
 		all(set("masksize4", "masksize6"), is("maskecs", "true"))},
 }
 
 var recordChanges = []change{
-	{"malformed messages", "are records, and so are messages without a question and those of which only the header can be read; those with bytes after the last record carry Malformed, too", "lost them, but for those with bytes after the last record", "--malformed=drop",
-		all(captures, is("malformed", "record"))},
-	{"TCP", "records have ports, and the time of the segment that completed the message", "left the ports out and took the time of the stream's first segment", "", captures},
-	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN, L2TP and other carriers are read, and Linux cooked captures", "gave several records for a VXLAN packet, and none for others", "", captures},
+	{"malformed messages", "are recorded, and so are messages without a question and those with only a readable header; those with bytes after the last record are marked Malformed, too", "lost them, except those with bytes after the last record", "--malformed=drop",
+		all(readsPackets, is("malformed", "record"))},
+	{"TCP", "records have ports, and the time of the segment that completed the message", "left the ports out and took the time of the stream's first segment", "", readsPackets},
+	{"tunnels", "one packet gives one record, with the inner addresses; GRE, MPLS, PPPoE, ERSPAN, L2TP and other carriers are read, and Linux cooked captures", "gave several records for a VXLAN packet, and none for others", "", readsPackets},
 	{"timestamps", "are in UTC", "wrote local time for interfaces", "--timezone=local", all(isNot("devname", ""), is("timezone", "UTC"))},
-	{"JSON", `bytes that are no UTF-8 become \ufffd, all control characters are escaped; lines of several workers never mix`, "wrote JSON that is not valid, and DEL and U+0080 to U+009F raw", "", writes("json", "elastic", "splunk", "syslog", "zinc")},
-	{"CSV", "fields are quoted where they need it (RFC 4180)", "never quoted", "", writes("csv csv_no_header")},
+	{"JSON", `bytes that are not UTF-8 become \ufffd, all control characters are escaped; lines of several workers never mix`, "wrote JSON that is not valid, and DEL and U+0080 to U+009F raw", "", writesFormat("json", "elastic", "splunk", "syslog", "zinc")},
+	{"CSV", "fields are quoted where they need it (RFC 4180)", "never quoted", "", writesFormat("csv csv_no_header")},
 	{"gotemplate", `control characters in data become \DDD, and so do the line ends with which an OPT record was printed; a record on which the template fails is not written, counts as refused, and makes the exit status 3`,
-		"wrote them raw, and of such a record what came before the failure", "", writes("gotemplate")},
-	{"rows", "a message with several questions is a row for each, one without a question is a row without a name", "skipped such messages in some outputs", "",
-		either(writes("csv csv_no_header"), on("clickhouse"), on("psql"), on("influx"), on("parquet"))},
-	{"OCSF", "activities and type ids are valid, times are in milliseconds", "wrote a type id that is not valid, and seconds", "", writes("json-ocsf", "victoria")},
-	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); the final dot is optional, comments and white space are no entries; a list that does not load is an error at start, and later keeps the old one",
+		"wrote them raw, and of such a record what came before the failure", "", writesFormat("gotemplate")},
+	{"rows", "a message with several questions has a row for each, one without a question has a row without a name", "skipped such messages in some outputs", "",
+		either(writesFormat("csv csv_no_header"), on("clickhouse"), on("psql"), on("influx"), on("parquet"))},
+	{"OCSF", "activities and type ids are valid, times are in milliseconds", "wrote a type id that is not valid, and seconds", "", writesFormat("json-ocsf", "victoria")},
+	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); the final dot is optional, comments and white space are ignored; a list that cannot be read is an error at the start, and later the old one stays",
 		"matched any end of a name, and took an error page for a list", "--domainmatch=legacy reads entries as dnsmonster did", set("skipdomainsfile", "allowdomainsfile")},
-	{"output types 2, 3 and 4", "need the list that they name", "started without it", "", typed("2", "3", "4")},
+	{"output types 2, 3 and 4", "need the lists that they use", "started without it", "", hasType("2", "3", "4")},
 }
 
 var outputChanges = []change{
-	{"clickhousedelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("clickhouse"), is("clickhousedelay", "0s"))},
-	{"psqlbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
-	{"psqlbatchsize", "of 1, the default, is a transaction with all that has come in while the server was busy; larger ones are kept to", "sent one record at a time", "", all(on("psql"), is("psqlbatchsize", "1"), is("psqlbatchdelay", "0s"))},
-	{"sentinelbatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
-	{"victoriabatchdelay", "with 0 a batch that is not full is sent after 1s all the same", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
-	{"packetlimit", "limits what each output keeps in memory", "knew it in some outputs alone", "", isNot("packetlimit", "0")},
-	{"skiptlsverification", "holds for every TLS connection, and a warning says so", "ignored it in some outputs", "", is("skiptlsverification", "true")},
-	{"ClickHouse tables", "inserts name their columns, and those that a table lacks are left out", "inserted by position", "", on("clickhouse")},
+	{"clickhousedelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("clickhouse"), is("clickhousedelay", "0s"))},
+	{"psqlbatchdelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("psql"), is("psqlbatchdelay", "0s"))},
+	{"psqlbatchsize", "with 1, the default, a transaction has all records that arrived while the server was busy; larger sizes are exact", "sent one record at a time", "", all(on("psql"), is("psqlbatchsize", "1"), is("psqlbatchdelay", "0s"))},
+	{"sentinelbatchdelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
+	{"victoriabatchdelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
+	{"packetlimit", "limits the records that each output keeps in memory", "had it only in some outputs", "", isNot("packetlimit", "0")},
+	{"skiptlsverification", "applies to every TLS connection, with a warning", "ignored it in some outputs", "", is("skiptlsverification", "true")},
+	{"ClickHouse tables", "inserts name their columns, and omit those that a table lacks", "inserted by position", "", on("clickhouse")},
 	{"Elastic", "records go by _bulk without types, and only what failed is sent again", "sent each record alone", "", on("elastic")},
-	{"fileoutputpath", "names of rotated files hold no ':' and are in UTC; the folder must be there, no other sensor may write in it, and no other user change it; no link in it is followed", "wrote times with colons, and through links of other users", "--force takes a folder that others can change", on("file")},
-	{"CSV files", "each starts with the header", "wrote it once", "--fileoutputformat=csv_no_header leaves it out", all(on("file"), is("fileoutputformat", "csv"))},
+	{"fileoutputpath", "names of rotated files have no ':' and are in UTC; the folder must exist, no other sensor may write to it, and no other user may change it; links in it are not followed", "wrote times with colons, and through links of other users", "--force accepts a folder that others can change", on("file")},
+	{"CSV files", "each starts with the header", "wrote it once", "--fileoutputformat=csv_no_header omits it", all(on("file"), is("fileoutputformat", "csv"))},
 	{"Influx", "points of the same nanosecond do not overwrite each other", "kept the last one", "", on("influx")},
 	{"NATS", "dns_wire has the message's own bytes", "packed the message anew", "", on("nats")},
 	{"parquetoutputpath", "a folder gets rotated files; a path that ends in .parquet is that file, never appended to", "appended to one file, which made it unreadable", "", on("parquet")},
-	{"PostgreSQL tables", "those made here are wide enough for every value; in others, a value that does not fit is clamped and counted", "failed to insert such rows", "", on("psql")},
-	{"PostgreSQL batches", "each is one transaction with a key in a second table (dns_log_blocks), which the sensor makes, or `dnsmonster-sensor postgres init`", "could write a batch twice", "", on("psql")},
+	{"PostgreSQL tables", "those that the sensor creates are wide enough for every value; in others, a value that does not fit is clamped and counted", "failed to insert such rows", "", on("psql")},
+	{"PostgreSQL batches", "each is one transaction with a key in a second table (dns_log_blocks), which the sensor or `dnsmonster-sensor postgres init` creates", "could write a batch twice", "", on("psql")},
 	{"sentineloutputsharedkey, sentineloutputcustomerid", "are an error that says what to use instead", "used an interface that Microsoft switched off on 2026-09-14", "",
 		set("sentineloutputsharedkey", "sentineloutputcustomerid")},
-	{"Splunk", "time has nine decimals", "left out zeros behind the point", "", on("splunk")},
+	{"Splunk", "time has nine decimals", "omitted trailing zeros", "", on("splunk")},
 }
 
 var metricChanges = []change{
-	{"[metric]", "is obeyed", "ignored this section of a file", "leave the section out", setInFile("metric")},
+	{"[metric]", "is read", "ignored this section of a file", "omit the section", setInFile("metric")},
 	{"metric names", "dnsmonster_sensor_... with labels, by Prometheus's conventions; NaN does not occur", "had names without units, all of them gauges", "--metriclegacynames",
 		all(is("metriclegacynames", "false"), either(set("metricprometheusendpoint", "metricstatsdagent"), set("metricendpointtype")))},
 	{"metric endpoints", "unless metricendpointtype is set, those that are set are used beside stderr", "used the one that metricendpointtype names", "set metricendpointtype",
@@ -144,12 +145,12 @@ func isNot(option, value string) func(*Values) bool {
 // on reports whether an output is switched on.
 func on(output string) func(*Values) bool { return isNot(output+"outputtype", "0") }
 
-// captures reports whether packets are read, and not dnstap.
-func captures(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfile", "")(v) }
+// readsPackets reports whether the input is packets, not dnstap.
+func readsPackets(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfile", "")(v) }
 
-// writes reports whether an output is on that can choose its format and has one
-// of these, or one that has no choice.
-func writes(formats string, outputs ...string) func(*Values) bool {
+// writesFormat reports whether an output is on that has one of these formats, or one of
+// these outputs.
+func writesFormat(formats string, outputs ...string) func(*Values) bool {
 	return func(v *Values) bool {
 		for _, o := range v.list {
 			if name, ok := strings.CutSuffix(o.Name, "outputformat"); ok && on(name)(v) && slices.Contains(strings.Fields(formats), o.String()) {
@@ -160,8 +161,8 @@ func writes(formats string, outputs ...string) func(*Values) bool {
 	}
 }
 
-// typed reports whether an output has one of these types.
-func typed(types ...string) func(*Values) bool {
+// hasType reports whether an output has one of these types.
+func hasType(types ...string) func(*Values) bool {
 	return func(v *Values) bool {
 		return slices.ContainsFunc(v.All(), func(o Value) bool {
 			return strings.HasSuffix(o.Name, "outputtype") && slices.Contains(types, v.String(o.Name))

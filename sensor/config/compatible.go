@@ -6,12 +6,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// compatible is the help of what existing files set and nothing here needs.
+// compatible is the help text of options that are accepted and ignored.
 const compatible = "accepted for compatibility, no effect"
 
-// Compatible are the options that sized dnsmonster's inner channels and chose
-// its numbers of goroutines, and the deprecated ones. They have no counterpart
-// here.
+// Compatible declares the options that set the sizes of dnsmonster's channels and its
+// numbers of goroutines, and the deprecated ones. They have no counterpart here.
 func Compatible() []cli.Flag {
 	const capture, general = "capture", "general"
 	rows := []row{
@@ -37,7 +36,7 @@ func Compatible() []cli.Flag {
 	return flags
 }
 
-// Deprecated warns of options that nobody should set any more.
+// Deprecated warns about options that are set and have no effect any more.
 func Deprecated(v *Values) (warnings []string) {
 	for _, o := range v.All() {
 		if o.Hidden && o.Section != "" && o.Origin.Layer != Default {

@@ -12,7 +12,7 @@ func Bash(w io.Writer, program string, pages []Page) {
 # /usr/share/bash-completion/completions/%[1]s
 _dnsmonster_sensor() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= options= words= word
-    # bash takes --name=value for three words.
+    # bash splits --name=value into three words.
     if [[ $cur == = ]]; then
         cur=
     elif [[ $prev == = ]]; then
@@ -33,7 +33,7 @@ _dnsmonster_sensor() {
 	}
 	fmt.Fprintf(w, "        attach) words=$(cd /sys/class/net && echo *) ;;\n    esac\n    case $command in\n")
 	for _, p := range pages {
-		fmt.Fprintf(w, "        %s) options='%s' ;;\n", casePattern(p.Name), p.words())
+		fmt.Fprintf(w, "        %s) options='%s' ;;\n", casePattern(p.Name), p.optionWords())
 	}
 	fmt.Fprintf(w, `    esac
     if [[ ${prev,,} == --devname ]]; then
@@ -49,7 +49,7 @@ complete -o default -F _dnsmonster_sensor %[1]s
 `, program)
 }
 
-// caseNames are the patterns of a shell's case for all commands.
+// caseNames returns the patterns for all commands in a shell's case statement.
 func caseNames(pages []Page) string {
 	names := commandNames(pages)
 	for _, p := range pages {
@@ -60,7 +60,7 @@ func caseNames(pages []Page) string {
 	return strings.Join(names, "|")
 }
 
-// casePattern matches one command; run is the one where none is named.
+// casePattern returns the pattern of one command. run is the default command.
 func casePattern(name string) string {
 	switch {
 	case name == "run":
@@ -85,13 +85,13 @@ func Fish(w io.Writer, program string, pages []Page) {
 			if isSub {
 				usage = p.Group
 			}
-			fmt.Fprintf(w, "complete -c %s -n '%s' -f -a %s -d %s\n", program, none, first, single(usage))
+			fmt.Fprintf(w, "complete -c %s -n '%s' -f -a %s -d %s\n", program, none, first, shellQuote(usage))
 		}
 		seen := "__fish_seen_subcommand_from " + first
 		switch {
 		case isSub:
 			others := strings.Join(subcommands(pages, first), " ")
-			fmt.Fprintf(w, "complete -c %s -n '%s; and not __fish_seen_subcommand_from %s' -f -a %s -d %s\n", program, seen, others, second, single(p.Usage))
+			fmt.Fprintf(w, "complete -c %s -n '%s; and not __fish_seen_subcommand_from %s' -f -a %s -d %s\n", program, seen, others, second, shellQuote(p.Usage))
 			seen += "; and __fish_seen_subcommand_from " + second
 		case first == "run":
 			seen = "not __fish_seen_subcommand_from " + without(names, "run")
@@ -105,7 +105,7 @@ func Fish(w io.Writer, program string, pages []Page) {
 				value = " -r"
 			}
 			for _, n := range append([]string{o.Name}, o.Aliases...) {
-				fmt.Fprintf(w, "complete -c %s -n '%s' -l %s%s -d %s\n", program, seen, n, value, single(o.Usage))
+				fmt.Fprintf(w, "complete -c %s -n '%s' -l %s%s -d %s\n", program, seen, n, value, shellQuote(o.Usage))
 			}
 		}
 	}
@@ -134,7 +134,7 @@ case $cmd in
 	}
 	fmt.Fprintf(w, "    attach) args=(/sys/class/net/*(:t)) ;;\nesac\ncase $cmd in\n")
 	for _, p := range pages {
-		fmt.Fprintf(w, "    %s) opts=(%s) ;;\n", casePattern(p.Name), p.words())
+		fmt.Fprintf(w, "    %s) opts=(%s) ;;\n", casePattern(p.Name), p.optionWords())
 	}
 	fmt.Fprint(w, `esac
 if [[ $PREFIX == --*=* ]]; then
@@ -157,5 +157,7 @@ fi
 `)
 }
 
-// single quotes a text for a shell.
-func single(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }
+// shellQuote quotes a text for fish.
+func shellQuote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}

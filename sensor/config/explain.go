@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Explain adds to an error that starts with an option's name where the option's
-// value came from, unless it has none; of joined errors, to each. Secrets in it
-// are masked.
+// Explain adds the origin of an option's value to an error that starts with the
+// option's name, unless nobody has set it. It does so for each of joined errors, and
+// masks secrets.
 func (v *Values) Explain(err error) error {
 	if list := SplitJoined(err); len(list) > 1 {
 		for i, e := range list {
@@ -18,13 +18,13 @@ func (v *Values) Explain(err error) error {
 		return errors.Join(list...)
 	}
 	err = v.Redact(err)
-	if o := v.Get(subject(err)); o != nil && !o.absent() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
+	if o := v.Get(subject(err)); o != nil && !o.isEmptyDefault() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
 }
 
-// subject is the name that an error starts with.
+// subject returns the first word of an error: an option's name, if it is about one.
 func subject(err error) string {
 	word := strings.TrimLeft(err.Error(), "-")
 	if end := strings.IndexAny(word, ": "); end > 0 {
@@ -33,15 +33,12 @@ func subject(err error) string {
 	return strings.ToLower(word)
 }
 
-// IsConsequence tells whether an error is about an option whose value could not be taken,
-// which another error has said.
+// IsConsequence reports whether an error is about an option whose value Resolve has
+// already refused.
 func (v *Values) IsConsequence(err error) bool { return slices.Contains(v.failed, subject(err)) }
 
-// absent tells whether nobody has set the option, and its default is nothing.
-func (v *Value) absent() bool { return v.Origin.Layer == Default && strings.Join(v.Text, "") == "" }
-
-// SplitJoined are the errors that errors.Join has made one of, err itself where it is
-// none of those.
+// SplitJoined returns the errors that errors.Join has joined, or err itself if it is not
+// such an error.
 func SplitJoined(err error) []error {
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:
@@ -51,7 +48,7 @@ func SplitJoined(err error) []error {
 			list = append(list, SplitJoined(part)...)
 			lines = append(lines, part.Error())
 		}
-		if strings.Join(lines, "\n") == err.Error() { // else it says more than its parts
+		if strings.Join(lines, "\n") == err.Error() { // otherwise the error says more than its parts
 			return list
 		}
 	case interface{ Unwrap() error }:

@@ -8,25 +8,24 @@ import (
 	"strings"
 )
 
-// The command line library's help puts each option on one line, however long,
-// all in alphabetical order and each with its variable's name: of a command with
-// some hundred options, nobody can read that.
+// The command line library's help has one line per option, however long, in
+// alphabetical order and each with its variable's name. With some hundred options,
+// nobody can read that.
 
 const (
 	helpWidth  = 80
-	helpIndent = 28 // of what the options do
+	helpIndent = 28 // of the options' descriptions
 )
 
-// Help writes the help of one command: its options by section, in lines that a
-// terminal shows whole. With words, it shows only the options that have one of
-// them in their names, sections or descriptions, and reports whether there are
-// any.
+// Help writes the help of one command: its options by section, wrapped to the width of
+// a terminal. With words, it writes only the options that have one of them in their
+// names, sections or descriptions, and reports whether there are any.
 func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
 	b := bufio.NewWriter(w)
 	defer b.Flush()
 	options := p.visible()
 	if len(words) > 0 {
-		options = slices.DeleteFunc(options, func(o Option) bool { return !o.mentions(words) })
+		options = slices.DeleteFunc(options, func(o Option) bool { return !o.matches(words) })
 		for _, s := range append([]string{""}, sections(options)...) {
 			helpSection(b, s, options, false)
 		}
@@ -39,10 +38,10 @@ func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
 	if len(options) > 20 {
 		b.WriteString(`
 OPTIONS
-  --help WORD... shows those that have to do with a word, such as psql or mask.
-  Upper and lower case are the same in names. An option without a placeholder is
-  switched on by its name and off by --name=false. Each can stand in the section
-  [...] of a configuration file too, and be the environment variable
+  --help WORD... shows only the options about a word, such as psql or mask. Case
+  does not matter in names. An option without a placeholder is switched on by
+  its name, and off by --name=false. Each option can also be set in its section
+  [...] of a configuration file, or by the environment variable
   DNSMONSTER_<NAME>.
 `)
 	} else if len(options) > 0 {
@@ -55,8 +54,8 @@ OPTIONS
 	return true
 }
 
-// mentions tells whether the option has to do with one of the words.
-func (o *Option) mentions(words []string) bool {
+// matches reports whether the option is about one of the words.
+func (o *Option) matches(words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool {
 		word = strings.ToLower(strings.TrimLeft(word, "-"))
 		return strings.Contains(o.Section, word) || strings.Contains(strings.ToLower(o.Usage), word) ||
@@ -64,11 +63,11 @@ func (o *Option) mentions(words []string) bool {
 	})
 }
 
-// ignored tells whether the option is there for the sake of existing files.
+// ignored reports whether the option is accepted only for compatibility.
 func (o *Option) ignored() bool { return strings.HasPrefix(o.Usage, compatible) }
 
-// helpSection writes the options of one section. In short form, those without
-// effect are a mere list.
+// helpSection writes the options of one section. In short form, it only lists those
+// that have no effect.
 func helpSection(b *bufio.Writer, section string, options []Option, short bool) {
 	var ignored []string
 	first := true
@@ -117,8 +116,8 @@ func helpOption(b *bufio.Writer, o *Option) {
 	wrap(b, text, helpIndent, helpIndent)
 }
 
-// wrap writes words in lines, the first from column at on and the others behind
-// an indent.
+// wrap writes text in lines of helpWidth. The first line starts at column at, the others
+// at column indent.
 func wrap(b *bufio.Writer, text string, at, indent int) {
 	start := true
 	for word := range strings.FieldsSeq(text) {
@@ -138,7 +137,7 @@ func wrap(b *bufio.Writer, text string, at, indent int) {
 	b.WriteByte('\n')
 }
 
-// describe writes a command's description: what stands behind EXAMPLES as it is.
+// describe writes a command's description: wrapped, and examples unchanged.
 func describe(b *bufio.Writer, text string) {
 	prose, examples, _ := strings.Cut(text, "EXAMPLES:\n")
 	for part := range strings.SplitSeq(strings.TrimSpace(prose), "\n\n") {
@@ -150,7 +149,7 @@ func describe(b *bufio.Writer, text string) {
 	}
 }
 
-// Overview writes the help of the program: its commands.
+// Overview writes the help of the program, which lists its commands.
 func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 	b := bufio.NewWriter(w)
 	defer b.Flush()
@@ -165,7 +164,7 @@ func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 `, program)
 }
 
-// GroupHelp writes the help of a command that has commands below it.
+// GroupHelp writes the help of a command that has subcommands.
 func GroupHelp(w io.Writer, program, name string, pages []Page) {
 	b := bufio.NewWriter(w)
 	defer b.Flush()

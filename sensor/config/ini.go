@@ -13,11 +13,11 @@ import (
 	"unicode"
 )
 
-// File is a configuration file as it was read.
+// File holds the lines of a configuration file.
 type File struct {
 	Path    string
 	Entries []Entry
-	failed  []string // keys of lines that are wrong
+	failed  []string // keys of malformed lines
 }
 
 // Entry is one line "key = value".
@@ -28,37 +28,36 @@ type Entry struct {
 	Line    int
 }
 
-// maxLine bounds a line; the longest sensible ones are lists of addresses.
+// maxLine bounds the length of a line. The longest sensible lines are lists of addresses.
 const maxLine = 1 << 20
 
-// ReadFile reads a configuration file, as Read does. Without a file there is only
-// an error.
+// ReadFile reads a configuration file, like Read. The File is nil if it cannot be opened.
 func ReadFile(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err // it names what was done, and the file
+		return nil, err // it has the operation and the path
 	}
 	defer f.Close()
 	return Read(path, f)
 }
 
-// maxWrong bounds how many wrong lines of one file are named: a file with more is
-// another one than was meant.
+// maxWrong bounds how many wrong lines of a file are named. A file with more is probably
+// not a configuration.
 const maxWrong = 20
 
-// Read reads what dnsmonster's own INI reader would. Only "=" separates key and
-// value; ";" and "#" start a comment at the start of a line and nowhere else; a
-// value in double quotes is unquoted as in Go. A key that stands several times
-// is kept several times, and may come before any section.
+// Read reads the same syntax as dnsmonster's INI reader. Only "=" separates key and
+// value. ";" and "#" start a comment only at the start of a line. A value in double
+// quotes is unquoted as in Go. A repeated key is kept each time. A key may come before
+// any section.
 //
-// What looks like a comment behind a value is an error: dnsmonster took it for a
-// part of the value, which nobody who writes such means.
+// What looks like a comment after a value is an error. dnsmonster took it as part of the
+// value, which nobody intends.
 //
-// INI libraries read more than that: comments behind values, ":" as separator,
-// escapes and continued lines, each of which changes what existing files mean,
-// and none tells the line of a wrong key.
+// INI libraries do not fit: they accept comments after values, ":" as separator, escapes
+// and continued lines, which changes the meaning of existing files; and none of them
+// has the line number of a wrong key.
 //
-// The error joins what is wrong with lines. The file has the entries of all others.
+// The error joins those of all wrong lines. The File has the entries of all others.
 func Read(path string, r io.Reader) (*File, error) {
 	file := &File{Path: path}
 	s := bufio.NewScanner(r)
@@ -67,7 +66,7 @@ func Read(path string, r io.Reader) (*File, error) {
 	var errs []error
 	for s.Scan() {
 		if number++; len(errs) == maxWrong {
-			errs = append(errs, fmt.Errorf("%s line %d: not read, since too much before it is wrong: is this a configuration?", path, number))
+			errs = append(errs, fmt.Errorf("%s line %d: not read, because too many lines before it are wrong: is this a configuration?", path, number))
 			break
 		}
 		raw := s.Bytes()
@@ -83,7 +82,7 @@ func Read(path string, r io.Reader) (*File, error) {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s line %d: %w", path, number, err))
 			}
-			section = name // "" where it is wrong: what follows may belong anywhere
+			section = name // "" if it is wrong: then the keys may belong to any section
 			continue
 		}
 		e, err := entry(text)
@@ -102,10 +101,9 @@ func Read(path string, r io.Reader) (*File, error) {
 	return file, errors.Join(errs...)
 }
 
-// LooksLikeConfig tells a configuration from other files by its content: each line is
-// one of those that a configuration has, all sections are known, and of the keys
-// at least half, so that mistyped ones may be among them. A file without a line
-// is one.
+// LooksLikeConfig reports whether content is probably a configuration: each line has the
+// form of one, all sections are known, and so are at least half of the keys, since some
+// may be mistyped. Empty content counts as a configuration.
 func LooksLikeConfig(content []byte, known []Option) bool {
 	keys, strange := 0, 0
 	for line := range bytes.Lines(bytes.TrimPrefix(content, []byte("\ufeff"))) {
@@ -135,7 +133,7 @@ func LooksLikeConfig(content []byte, known []Option) bool {
 	return keys >= strange && (keys > 0 || len(bytes.TrimSpace(content)) == 0)
 }
 
-// SetKeys are those of the keys, in lower case, that a configuration gives a value.
+// SetKeys returns those of keys, in lower case, to which a configuration gives a value.
 func SetKeys(content []byte, keys []string) (found []string) {
 	for line := range bytes.Lines(content) {
 		name, value, _ := strings.Cut(string(line), "=")
@@ -162,14 +160,14 @@ func entry(text string) (Entry, error) {
 	key, value, ok := strings.Cut(text, "=")
 	key = strings.TrimSpace(key)
 	if !ok || key == "" {
-		return Entry{}, errors.New("not of the form key = value") // what stands there may be a password
+		return Entry{}, errors.New("not of the form key = value") // the text may be a password
 	}
-	at := comment(value)
+	at := commentStart(value)
 	plain := strings.TrimSpace(value)
 	if !strings.HasPrefix(plain, `"`) {
 		if at >= 0 {
 			return Entry{}, fmt.Errorf("key %s: its value ends in a comment, which needs a line of its own; if %q is part of the value, put the value in double quotes",
-				plainWord(key), value[at:at+1])
+				nameOrMask(key), value[at:at+1])
 		}
 		return Entry{Key: key, Value: plain}, nil
 	}
@@ -177,15 +175,15 @@ func entry(text string) (Entry, error) {
 	if err == nil {
 		return Entry{Key: key, Value: unquoted}, nil
 	}
-	if quotes, err := strconv.QuotedPrefix(plain); err == nil && comment(strings.TrimSpace(plain[len(quotes):])) == 0 {
-		return Entry{}, fmt.Errorf("key %s: a comment stands behind its value, which needs a line of its own", plainWord(key))
+	if quotes, err := strconv.QuotedPrefix(plain); err == nil && commentStart(strings.TrimSpace(plain[len(quotes):])) == 0 {
+		return Entry{}, fmt.Errorf("key %s: a comment stands behind its value, which needs a line of its own", nameOrMask(key))
 	}
-	return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", plainWord(key))
+	return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", nameOrMask(key))
 }
 
-// comment is where a value has what looks like the start of a comment: ";" or
-// "#" at its start or behind white space. It is -1 where there is none.
-func comment(value string) int {
+// commentStart returns the offset of what looks like a comment in a value: ";" or "#" at
+// its start or after white space. It returns -1 if there is none.
+func commentStart(value string) int {
 	before := ' '
 	for i, c := range value {
 		if (c == ';' || c == '#') && unicode.IsSpace(before) {
@@ -196,9 +194,9 @@ func comment(value string) int {
 	return -1
 }
 
-// quoted writes a value so that entry reads the same again.
-func quoted(value string) string {
-	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !printable(value) || comment(value) >= 0 {
+// quoteIfNeeded writes a value so that entry reads it back unchanged.
+func quoteIfNeeded(value string) string {
+	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !printable(value) || commentStart(value) >= 0 {
 		return strconv.Quote(value)
 	}
 	return value

@@ -64,14 +64,14 @@ func TestRead(t *testing.T) {
 	f("[x] hush", "f.ini line 1: not a section such as [capture]")
 	f("a = 1 ; x\n[s] # y\nb = 2\nc", "f.ini line 1: key a: its value ends in a comment, "+ownLine+`; if ";" is part of the value, put the value in double quotes`+
 		"\nf.ini line 2: a comment needs a line of its own: nothing may stand behind a section's name\nf.ini line 4: not of the form key = value")
-	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(SplitJoined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, since too much before it is wrong: is this a configuration?") {
+	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(SplitJoined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, because too many lines before it are wrong: is this a configuration?") {
 		t.Errorf("a file of something else: %v", err)
 	}
 	f(`a = "b`, `f.ini line 1: key a: the quotes of its value do not close, or what they hold is wrong`)
 	f("a = "+strings.Repeat("x", maxLine), "f.ini line 1: bufio.Scanner: token too long")
 }
 
-// FuzzRead: no input crashes, and what is written is read again the same.
+// FuzzRead: no input crashes, and quoteIfNeeded keeps every value.
 func FuzzRead(f *testing.F) {
 	f.Add("[capture]\nport = 53\nport=\"5353\"\n; c\n")
 	f.Add("a = \"\\xff\"\n")
@@ -81,12 +81,12 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		for _, e := range file.Entries {
-			again, err := Read("g", strings.NewReader(e.Key+" = "+quoted(e.Value)))
+			again, err := Read("g", strings.NewReader(e.Key+" = "+quoteIfNeeded(e.Value)))
 			if strings.ContainsAny(e.Key[:1], ";#[") || strings.HasPrefix(e.Key, "\ufeff") {
-				continue // behind a section a key may start so only where this line is not its start
+				continue // such a key is a comment, a section or a byte order mark at the start of a file
 			}
 			if err != nil || len(again.Entries) != 1 || again.Entries[0].Value != e.Value {
-				t.Errorf("value %q: read again as %+v, %v", e.Value, again, err)
+				t.Errorf("value %q: read back as %+v, %v", e.Value, again, err)
 			}
 		}
 	})

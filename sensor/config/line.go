@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Line is a command line taken apart.
+// Line is a parsed command line.
 type Line struct {
 	Command   []string // the command's name, and its subcommand's; nil for none
 	Given     []Given
@@ -22,11 +22,10 @@ type Given struct {
 	HasValue bool // false: --name alone
 }
 
-// ParseLine takes a command line apart, without the program's name. It makes up for
-// what the command line library does not do: names are folded to lower case,
-// options may stand before the command and behind arguments. Values are never
-// touched. Behind "--" everything is an argument. What is unknown is kept, for
-// Resolve to complain about.
+// ParseLine parses a command line, without the program's name. Unlike the command line
+// library, it folds names to lower case, and accepts options before the command and
+// after arguments. It does not change values. After "--" everything is an argument.
+// It keeps unknown options, for which Resolve returns an error.
 func ParseLine(args []string, commands []*cli.Command) Line {
 	var l Line
 	takes := sync.OnceValue(func() map[string]bool { return takesValue(commands) })
@@ -65,8 +64,8 @@ func command(list []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-// takesValue says of every option of every command whether a value belongs to
-// it. The command may stand behind the option.
+// takesValue tells for every option of every command whether it takes a value. The
+// options of all commands count, because the command may come after the option.
 func takesValue(commands []*cli.Command) map[string]bool {
 	takes := make(map[string]bool)
 	for _, c := range commands {
@@ -83,7 +82,7 @@ func takesValue(commands []*cli.Command) map[string]bool {
 	return takes
 }
 
-// Has reports whether an option stands on the line.
+// Has reports whether an option is on the line.
 func (l *Line) Has(name string) bool {
 	return slices.ContainsFunc(l.Given, func(g Given) bool { return g.Name == name })
 }

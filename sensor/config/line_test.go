@@ -45,7 +45,7 @@ func TestSplit(t *testing.T) {
 	f(`[attach] ["-" "eth0"]`, "attach", "-", "eth0")
 	f(`[attach] ["--port" "53"]`, "attach", "--", "--port", "53")
 	f(`[config check] json ["run"]`, "config", "check", "run", "--json")
-	f(`[attach] ["run"]`, "attach", "run") // an interface may be called so
+	f(`[attach] ["run"]`, "attach", "run") // an interface may have this name
 }
 
 func TestDefect23ValuesAreNotFolded(t *testing.T) {

@@ -32,53 +32,53 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		paragraphs(b, p.Description)
 	}
 	b.WriteString(".Ss Signals\n")
-	prose(b, "SIGINT and SIGTERM end the capture, and what was captured is delivered; a pipe is read to its end, a file is not. A second one ends at once. "+
+	prose(b, "SIGINT and SIGTERM end the capture, and captured records are delivered; a pipe is read to its end, a file is not. A second signal ends the program at once. "+
 		"SIGHUP reads the configuration file again: "+strings.Join(Reloadable, ", ")+
-		" and the types of outputs change, and the log names what needs a new start.")
+		" and the types of outputs change, and the log names options that need a restart.")
 	b.WriteString(".Sh OPTIONS\n")
-	prose(b, "Names may be written in upper and lower case, before and behind arguments. Most options can stand in a configuration file too, "+
-		"in the section that is their heading here, and in an environment variable. The command line beats the environment, which beats the file.")
+	prose(b, "Case does not matter in names. Options may come before and after arguments. Most options can also be set in a configuration file, "+
+		"in the section that is their heading here, and by an environment variable. The command line overrides the environment, which overrides the file.")
 	manOptions(b, pages)
 	b.WriteString(".Sh ENVIRONMENT\n")
-	prose(b, "Each option's variable is named with it. A variable that is set to nothing is a text without letters or a truth value that is true; "+
-		"numbers and times are then left alone. Variables that Kubernetes sets for a service called dnsmonster are ignored. CREDENTIALS_DIRECTORY, which systemd sets, is where passwords and tokens are looked for that nothing else sets, "+
-		"in files of their options' names.")
+	prose(b, "The variable of each option is listed with it. An empty variable is an empty text, or true for a switch; "+
+		"for a number or a time it is ignored. Variables that Kubernetes sets for a service called dnsmonster are ignored. systemd sets CREDENTIALS_DIRECTORY: passwords and tokens that nothing else sets are read there, "+
+		"from files with the names of their options.")
 	b.WriteString(".Sh FILES\n")
-	prose(b, "A configuration file has lines of the form key = value in sections such as [capture]. Upper and lower case are the same in names. "+
-		"Lines that start with ; or # are comments, which cannot stand behind a value. A value in double quotes is unquoted as in Go. A truth value that is left empty is true. "+
-		"A key that is repeated is a list, where the option is one. Unknown keys and sections are errors. The command config check explains a file; "+
+	prose(b, "A configuration file has lines of the form key = value in sections such as [capture]. Case does not matter in names. "+
+		"Lines that start with ; or # are comments; a comment cannot follow a value. A value in double quotes is unquoted as in Go. A switch with an empty value is on. "+
+		"A list option has one line for each value. Unknown keys and sections are errors. The command config check explains a file; "+
 		"the option --writeconfig writes one.")
-	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll that was captured was delivered.\n.It 1\nWrong use or configuration; nothing was captured.\n" +
+	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll captured records were delivered.\n.It 1\nWrong usage or configuration; nothing was captured.\n" +
 		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered.\n.El\n")
 	return b.Flush()
 }
 
 // manOptions writes each option once, with the commands that have it.
 func manOptions(b *bufio.Writer, pages []Page) {
-	var names []string
-	of := make(map[string][]string) // by section
-	seen := make(map[string]*Option)
-	has := make(map[string][]string)
+	var sections []string
+	bySection := make(map[string][]string)
+	options := make(map[string]*Option)
+	commands := make(map[string][]string) // by option
 	for _, p := range pages {
 		for _, o := range p.visible() {
-			if seen[o.Name] == nil {
-				seen[o.Name] = &o
-				if of[o.Section] == nil {
-					names = append(names, o.Section)
+			if options[o.Name] == nil {
+				options[o.Name] = &o
+				if bySection[o.Section] == nil {
+					sections = append(sections, o.Section)
 				}
-				of[o.Section] = append(of[o.Section], o.Name)
+				bySection[o.Section] = append(bySection[o.Section], o.Name)
 			}
-			has[o.Name] = append(has[o.Name], p.Name)
+			commands[o.Name] = append(commands[o.Name], p.Name)
 		}
 	}
-	for _, section := range names {
+	for _, section := range sections {
 		title := section
 		if title == "" {
 			title = "On the command line only"
 		}
 		fmt.Fprintf(b, ".Ss %s\n.Bl -tag -width Ds\n", title)
-		for _, name := range of[section] {
-			manOption(b, seen[name], has[name])
+		for _, name := range bySection[section] {
+			manOption(b, options[name], commands[name])
 		}
 		b.WriteString(".El\n")
 	}
@@ -100,7 +100,7 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 	prose(b, "Commands: "+strings.Join(commands, ", ")+".")
 }
 
-// placeholder is the value's placeholder, or one for the kind.
+// placeholder returns the value's placeholder, or one for its kind.
 func (o *Option) placeholder() string {
 	if o.Placeholder != "" {
 		return o.Placeholder
@@ -108,8 +108,7 @@ func (o *Option) placeholder() string {
 	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
 }
 
-// paragraphs writes text in which examples are indented, and their heading is in
-// capitals.
+// paragraphs writes text with its examples as literal blocks.
 func paragraphs(b *bufio.Writer, text string) {
 	for part := range strings.SplitSeq(text, "\n\n") {
 		head, examples, ok := strings.Cut(part, "EXAMPLES:\n")
@@ -126,7 +125,7 @@ func paragraphs(b *bufio.Writer, text string) {
 	}
 }
 
-// prose writes each sentence on lines of its own, none too long.
+// prose writes text with a line break after each sentence, and no long lines.
 func prose(b *bufio.Writer, text string) {
 	length := 0
 	end := func() {
@@ -153,7 +152,7 @@ func prose(b *bufio.Writer, text string) {
 	end()
 }
 
-// roff escapes what the formatter would read as its own.
+// roff escapes characters that are special to the formatter.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(s)
 	if strings.HasPrefix(s, ".") {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Example is a file for a name server.
-const Example = `; Every query and response, to a database, but for what the skip list names.
+// Example is a configuration file for a name server.
+const Example = `; Every query and response to a database, except names on the skip list.
 [capture]
 devname = eth0
 
@@ -21,10 +21,10 @@ psqlbatchsize = 1000
 [general]
 servername = ns1.example.org
 skipdomainsfile = /etc/dnsmonster-sensor/skip.csv
-; addresses of clients are nobody's business
+; do not store full addresses of clients
 masksize4 = 24
 masksize6 = 48
-; what the database cannot take at once waits on disk
+; what the database cannot take now waits on disk
 spooldir = /var/lib/dnsmonster-sensor/spool
 
 [metric]
@@ -39,65 +39,66 @@ func Markdown(w io.Writer, program string, pages []Page, pending []Feature) erro
 <!-- Written by "go generate ./sensor/cli" from the options' declarations; a test keeps it fresh. -->
 
 %[1]s takes options from the command line, from environment variables and from a
-configuration file, and nothing else. The command line beats the environment, which
-beats the file, which beats the default. What dnsmonster's files and environment say is
-understood unchanged; [MIGRATING.md](../MIGRATING.md) lists where it means something else.
+configuration file. The command line overrides the environment, which overrides the file,
+which overrides the default. Files and variables of dnsmonster work unchanged;
+[MIGRATING.md](../MIGRATING.md) lists options whose meaning differs.
 
     %[1]s run --help                      every option, by section
-    %[1]s run --help kafka                those that have to do with a word
-    %[1]s config check FILE               every value, where it came from, what is wrong, what changes
-    %[1]s run --config=FILE               capture as the file says
-    %[1]s run --writeconfig=FILE ...      write a file with what is set now
+    %[1]s run --help kafka                the options about a word
+    %[1]s config check FILE               every value, its origin, what is wrong, what differs from dnsmonster
+    %[1]s run --config=FILE               capture as configured by the file
+    %[1]s run --writeconfig=FILE ...      write the current values to a file
 
-All that is wrong is named at once, with the option and the place that its value came from, before
-anything is opened; then all that is missing on this machine: interface, files, lists, folders. config
-check does both, changes nothing, and asks no server. writeconfig replaces a configuration as a whole or
-leaves it as it is; it replaces no other file without --force, and follows no symbolic link.
+The sensor first reports all wrong options at once, each with the origin of its value, before it opens
+anything; then all interfaces, files, lists and folders that are missing on this machine. config check
+does both, changes nothing, and contacts no server. writeconfig replaces a configuration atomically. It
+replaces no other file without --force, and follows no symbolic links.
 
-## A file
+## Configuration file
 
 %[3]s
-- Only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment at the start of a line and
-  nowhere else: behind a value, at its start or behind white space, they are an error. A value that
-  holds them so stands in double quotes. A value in double quotes is unquoted as in Go.
-- Upper and lower case are the same in names of sections and keys. A key may stand before the first
-  section. Unknown keys and sections are errors.
-- A truth value that is left empty is true. A key that is repeated is a list, where the option is one.
+- Only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment only at the start of a line. In a value,
+  at its start or after white space, they are an error, unless the value is in double quotes. A value
+  in double quotes is unquoted as in Go.
+- Case does not matter in names of sections and keys. A key may come before the first section.
+  Unknown keys and sections are errors.
+- A switch with an empty value is on. A list option has one line for each value.
 
 ## Command line and environment
 
     %[1]s --devName eth0 --stdoutOutputType=1
     DNSMONSTER_DEVNAME=eth0 DNSMONSTER_STDOUTOUTPUTTYPE=1 %[1]s
 
-- On the command line, names may be in upper and lower case, and options before or behind arguments.
-  Values are never touched. A truth value is switched on by its name, and off by `+"`--name=false`"+`.
-- A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file; a warning says so.
-  A wrong value that a higher level overrides is a warning, too.
+- On the command line, case does not matter in names, and options may come before or after arguments.
+  Values are never changed. A switch is turned on by its name, and off by `+"`--name=false`"+`.
+- A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file, with a warning.
+  A wrong value that is overridden is only a warning, too.
 - Variables that Kubernetes sets for a service called dnsmonster, such as `+"`DNSMONSTER_PORT=tcp://10.96.0.12:53`"+`,
   are recognised, named in a warning, and ignored.
-- A destination on the command line whose output is off is an error, such as --fileoutputpath without
-  --fileoutputtype; its default is none where the type is on the line, too, as in a line of all options. In a file or a variable it is a warning, as is every other option that has no
-  effect because of what else is set.
-- A list is an option that is repeated; no value is split at commas, from no origin, unless the option
-  itself says so. A list on a higher level replaces one on a lower level.
+- A destination on the command line is an error if its output is off, such as --fileoutputpath without
+  --fileoutputtype. If the type is on the line, too, the default destination is accepted, so that a line
+  may have all options. In a file or a variable it is a warning, as is any other option that has no
+  effect because of other options.
+- To give a list, repeat the option. Values are not split at commas, unless the option's description
+  says so. A list replaces the list of an overridden origin as a whole.
 
 ## Secrets
 
-Passwords and tokens are never shown, neither in logs nor in errors, and written to a file only with
-`+"`--writesecrets`"+`. They can be given in four ways, of which the last three keep them out of process lists:
+Passwords and tokens are never shown in logs or errors, and are written to a file only with
+`+"`--writesecrets`"+`. There are four ways to give them; all but the first keep them out of process lists:
 
 - by their option;
-- by their variable, or in the configuration file: a warning says so if everybody can read it;
-- in a file that the option `+"`<name>file`"+` names; its last line end does not count;
+- by their variable, or in the configuration file, with a warning if every user can read that;
+- in a file that the option `+"`<name>file`"+` names, without the line end at its end;
 - as a systemd credential of the option's name: `+"`LoadCredential=clickhousepassword:/etc/...`"+`.
 
-Files with secrets, and those with the key of a certificate, are their owner's: a warning says so if everybody can read one.
+Files with secrets or with the key of a certificate should be private: a warning names those that every user can read.
 
 ## Reloading
 
-SIGHUP reads the file again. What can change while running does: %[2]s,
-and the types of outputs that are on. The log names what changed and what needs a new start. A file
-with which the sensor would not start changes nothing.
+SIGHUP reads the file again. These options change while the sensor runs: %[2]s,
+and the types of outputs that are on. The log names the changed options and those that need a restart. A file
+with which the sensor could not start changes nothing.
 
 `, program, strings.Join(Reloadable, ", "), indent(Example))
 	if len(pending) > 0 {
@@ -105,7 +106,7 @@ with which the sensor would not start changes nothing.
 		for _, f := range pending {
 			names = append(names, f.Name)
 		}
-		fmt.Fprintf(b, "Not in this build yet, and refused only where it is switched on: %s.\n\n", strings.Join(names, ", "))
+		fmt.Fprintf(b, "Not in this build yet, and refused only if switched on: %s.\n\n", strings.Join(names, ", "))
 	}
 	markdownTables(b, pages)
 	return b.Flush()

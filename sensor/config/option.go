@@ -1,7 +1,9 @@
-// Package config finds out what the user has set: on the command line, in the
-// environment, in a configuration file, and what is left at its default. It
-// knows where each value came from, and writes and documents the options. The
-// options themselves are declared beside the code that obeys them.
+// Package config resolves the value of every option, and documents the options.
+// Declared flags, the command line, the environment and a configuration file come in;
+// values with their origins go out, and help, manual page, completion scripts, sample
+// file and docs/configuration.md. It must not import what obeys the options; those are
+// declared there. Tests use options and files of their own; package sensor/cli tests
+// the real ones.
 package config
 
 import (
@@ -16,7 +18,7 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// Kind is what the text of a value must look like.
+// Kind is the type of a value.
 type Kind uint8
 
 // Kinds.
@@ -29,24 +31,23 @@ const (
 	Duration
 )
 
-// Option is one option as all origins know it.
+// Option describes one option.
 type Option struct {
 	Name        string   // lower case
 	Aliases     []string // lower case
-	Section     string   // of the file; "": the option cannot stand in a file
+	Section     string   // of the file; "": the option cannot be in a file
 	Env         []string // names of the environment variables, the usual one first
 	Usage       string   // one or more sentences, without the placeholder's marks
 	Placeholder string   // of the value in help texts; "": none
 	Kind        Kind
-	List        bool // several values; from no origin are they split at commas
+	List        bool // several values; no origin splits them at commas
 	Default     []string
 	Hidden      bool
 	Secret      bool   // never shown
-	SecretOf    string // the secret that the file named by this option holds
+	SecretOf    string // this option names a file with that secret
 }
 
-// Value types that flags may be declared with, and no others: a test over all
-// commands holds them to it.
+// kindOf sets the kind and default of a flag. Flags of other types are refused.
 func (o *Option) kindOf(f cli.Flag) error {
 	switch f := f.(type) {
 	case *cli.BoolFlag:
@@ -80,12 +81,12 @@ func (o *Option) kindOf(f cli.Flag) error {
 	case *outputs.SecretFlag:
 		o.Kind, o.Default, o.Secret = Text, []string{f.Value}, true
 	default:
-		return fmt.Errorf("option %s: the configuration knows no flags of type %T", o.Name, f)
+		return fmt.Errorf("option %s: flags of type %T are not supported", o.Name, f)
 	}
 	return nil
 }
 
-// FromFlags describes declared flags.
+// FromFlags returns the options that flags declare.
 func FromFlags(flags []cli.Flag) ([]Option, error) {
 	var list []Option
 	for _, f := range flags {
@@ -113,8 +114,8 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 	return list, nil
 }
 
-// cutPlaceholder takes the word in backquotes out of a usage, as the command line
-// library does.
+// cutPlaceholder returns the word in backquotes, and the usage without the backquotes,
+// as the command line library does.
 func cutPlaceholder(usage string) (word, text string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
@@ -127,15 +128,15 @@ func cutPlaceholder(usage string) (word, text string) {
 	return word, before + word + after
 }
 
-// has tells whether name, in lower case, is the option's.
+// has reports whether name, in lower case, is a name of the option.
 func (o *Option) has(name string) bool { return o.Name == name || slices.Contains(o.Aliases, name) }
 
-// normal checks the form of one value and returns it as all further code sees
-// it: numbers in decimal, durations and truth values as Go writes them.
+// normal checks one value and returns it in normal form: numbers in decimal, durations
+// and truth values as Go writes them.
 func (o *Option) normal(text string) (string, error) {
 	switch o.Kind {
 	case Bool:
-		if text == "" { // as in a file: the name alone says it
+		if text == "" { // "dedup =" in a file means the same as --dedup
 			return "true", nil
 		}
 		v, err := strconv.ParseBool(text)
@@ -171,7 +172,7 @@ func (o *Option) normal(text string) (string, error) {
 	return text, nil
 }
 
-// find returns the option that a name, in lower case, means.
+// find returns the option with a name, in lower case, or nil.
 func find(list []Option, name string) *Option {
 	for i := range list {
 		if list[i].has(name) {

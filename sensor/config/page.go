@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Page is what help, man page and completions say of one command.
+// Page describes one command for help, manual page and completions.
 type Page struct {
 	Name        string // "attach"; "config check"
 	Usage       string
@@ -20,7 +20,7 @@ func (p *Page) visible() []Option {
 }
 
 // words are the command's options as they are typed.
-func (p *Page) words() string {
+func (p *Page) optionWords() string {
 	var list []string
 	for _, o := range p.visible() {
 		for _, n := range append([]string{o.Name}, o.Aliases...) {
@@ -31,7 +31,7 @@ func (p *Page) words() string {
 	return strings.Join(append(list, "--help"), " ")
 }
 
-// commandNames are the words that may stand first.
+// commandNames returns the first words of all commands.
 func commandNames(pages []Page) []string {
 	var names []string
 	for _, p := range pages {
@@ -42,8 +42,7 @@ func commandNames(pages []Page) []string {
 	return names
 }
 
-// subcommands are what may stand behind a command's name, nil where it is a
-// whole command.
+// subcommands returns the second words of a command's subcommands, nil if it has none.
 func subcommands(pages []Page, name string) []string {
 	var list []string
 	for _, p := range pages {

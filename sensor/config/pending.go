@@ -11,19 +11,19 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// Feature is an output, an input or a step that dnsmonster has and this build
-// has not. Its options are accepted and checked for form, so that existing files
-// and environments work, and refused only where they switch the feature on.
+// Feature is an output, an input or a step that dnsmonster has and this build lacks.
+// Its options are accepted and their form is checked, so that existing files and
+// environments work. They are refused only if they switch the feature on.
 type Feature struct {
 	Name   string // as in "clickhouse output"
-	Output string // the output's name; "" for what is none
+	Output string // the output's name; "": not an output
 	rows   []row
-	on     func(*Values) (option string) // the option that switches it on; "" where it is off
+	on     func(*Values) (option string) // the option that switches it on; "": it is off
 }
 
 // row declares one option.
 type row struct {
-	section, name, env string // env: several names with a space between
+	section, name, env string // env: one or more names, separated by spaces
 	value              any    // the default, and by its type the kind
 	usage              string
 	choices            []string // nil: any value of the kind
@@ -51,14 +51,13 @@ func (r row) flag() cli.Flag {
 	panic(fmt.Sprintf("option %s: no flag for a default of type %T", r.name, r.value))
 }
 
-// Pending are the features that this build lacks, without the outputs that it
-// has.
+// Pending returns the features that this build lacks: all but the outputs in built.
 func Pending(built []string) []Feature {
 	return slices.DeleteFunc(append(pendingSteps(), pendingOutputs()...), func(f Feature) bool { return slices.Contains(built, f.Output) })
 }
 
-// PendingFlags declares the options of features. The first one of each, which switches it
-// on, says that this build has not got it.
+// PendingFlags declares the options of features. The help of each one's first option,
+// which switches it on, says that this build lacks it.
 func PendingFlags(list []Feature) []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range list {
@@ -72,8 +71,8 @@ func PendingFlags(list []Feature) []cli.Flag {
 	return flags
 }
 
-// RefusePending says which features that this build lacks are switched on, and which of
-// their options have values that cannot be.
+// RefusePending returns an error for each of these features that is switched on, and for
+// each of their options that has a wrong value.
 func RefusePending(list []Feature, v *Values) (errs []error) {
 	for _, f := range list {
 		for _, r := range f.rows {
@@ -90,8 +89,8 @@ func RefusePending(list []Feature, v *Values) (errs []error) {
 	return errs
 }
 
-// when switches a feature on where an option has any other value than these.
-func when(option string, off ...string) func(*Values) string {
+// unless switches a feature on if an option has any value but these.
+func unless(option string, off ...string) func(*Values) string {
 	return func(v *Values) string {
 		if o := v.Get(option); o == nil || len(o.Text) == 0 || slices.Contains(off, o.Text[0]) {
 			return ""
@@ -100,37 +99,37 @@ func when(option string, off ...string) func(*Values) string {
 	}
 }
 
-// pendingSteps are the inputs and the steps between input and output.
+// pendingSteps returns the inputs, and the steps between input and output.
 func pendingSteps() []Feature {
 	const capture, general = "capture", "general"
 	return []Feature{
-		{Name: "dnstap input", on: when("dnstapsocket", ""), rows: []row{
+		{Name: "dnstap input", on: unless("dnstapsocket", ""), rows: []row{
 			{capture, "dnstapsocket", "DNSMONSTER_DNSTAPSOCKET", "", "dnstap `SOCKET`, such as unix:///tmp/dnstap.sock or tcp://127.0.0.1:8080", nil},
 			{capture, "dnstappermission", "DNSMONSTER_DNSTAPPERMISSION", "755", "`MODE` of the dnstap socket's file, in octal; for unix:// only", nil},
 		}},
 		{Name: "capture filter", on: func(v *Values) string {
-			if filter := bare(v.String("filter")); filter == "" || IsDefaultFilter(filter) {
+			if filter := withoutSpace(v.String("filter")); filter == "" || IsDefaultFilter(filter) {
 				return ""
 			}
 			return "filter"
 		}, rows: []row{
 			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match. Nothing and the default stand for no filter", nil},
 		}},
-		{Name: "AF_PACKET capture", on: when("useafpacket", "false"), rows: []row{
+		{Name: "AF_PACKET capture", on: unless("useafpacket", "false"), rows: []row{
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
 			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
 		}},
 	}
 }
 
-// DefaultFilter is what dnsmonster writes into every configuration file. Obeyed,
-// it would drop what tunnels carry: it stands for no filter.
+// DefaultFilter is the filter that dnsmonster writes into every configuration file. It
+// counts as no filter, because it would drop packets in tunnels.
 const DefaultFilter = "((ip and (ip[9] == 6 or ip[9] == 17)) or (ip6 and (ip6[6] == 17 or ip6[6] == 6 or ip6[6] == 44)))"
 
-// IsDefaultFilter compares without regard to white space.
-func IsDefaultFilter(filter string) bool { return bare(filter) == bare(DefaultFilter) }
+// IsDefaultFilter ignores white space.
+func IsDefaultFilter(filter string) bool { return withoutSpace(filter) == withoutSpace(DefaultFilter) }
 
-func bare(s string) string {
+func withoutSpace(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := range len(s) {
 		if c := s[i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {

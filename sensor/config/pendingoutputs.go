@@ -6,17 +6,17 @@ import (
 	"dnsmonster-sensor/outputs"
 )
 
-// outputTypes are the values of every output's type.
+// outputTypes are the valid types of an output.
 var outputTypes = []string{"0", "1", "2", "3", "4"}
 
-// output declares a pending output by the option for its type and the others.
+// output declares a pending output: the option for its type, and the others.
 func output(name, option, env string, rows ...row) Feature {
 	first := row{name + "_output", option, env, 0, outputs.TypeUsage(""), outputTypes}
-	return Feature{Name: name + " output", Output: name, on: when(option, "0"), rows: append([]row{first}, rows...)}
+	return Feature{Name: name + " output", Output: name, on: unless(option, "0"), rows: append([]row{first}, rows...)}
 }
 
-// pendingOutputs are dnsmonster's outputs. One that arrives in outputs/ takes
-// its options with it.
+// pendingOutputs returns dnsmonster's outputs. Package outputs declares the options of
+// those that are built.
 func pendingOutputs() []Feature {
 	return []Feature{clickhouse(), elastic(), influx(), kafka(), nats(), parquet(), sentinel(), splunk(), syslog(), victoria(), zinc()}
 }

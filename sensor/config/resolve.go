@@ -7,70 +7,20 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/xrash/smetrics"
 )
 
-// Layer is where a value came from; a later one beats an earlier one.
-type Layer uint8
-
-// Layers.
-const (
-	Default Layer = iota
-	Credential
-	InFile
-	Environment
-	CommandLine
-)
-
-// Origin is where a value came from, exactly.
-type Origin struct {
-	Layer  Layer
-	Detail string // a variable's name, a file and line; "" where the layer says it all
-}
-
-func (o Origin) String() string {
-	switch o.Layer {
-	case Credential:
-		return "the systemd credential " + o.Detail
-	case InFile:
-		return o.Detail
-	case Environment:
-		return "the environment variable " + o.Detail
-	case CommandLine:
-		return "the command line"
-	}
-	return "the default"
-}
-
-// Value is an option with what it is set to.
-type Value struct {
-	*Option
-	Text     []string // in normal form; more or less than one only for a List
-	Origin   Origin
-	fromFile string // the option that named the file with this secret; "": none
-	given    Origin // the highest one that gives a value, even a wrong one
-}
-
-// Values are all options of a command with what they are set to.
-type Values struct {
-	list     []Value
-	Warnings []string // what the user should know though it is no error
-	failed   []string // options that somebody has meant to set, but wrongly
-}
-
-// Input is what Resolve looks at.
+// Input has everything that Resolve reads.
 type Input struct {
 	Command string
 	Options []Option        // of the command
-	Known   func() []Option // of all commands: what a shared file or environment may hold
+	Known   func() []Option // of all commands, which a shared file or environment may set
 	Line    []Given
 	Environ []string // as os.Environ gives it
 	File    *File    // nil: none
 }
 
-// FilePath is the configuration file that the line or the environment names, ""
-// for none, and which of them names it.
+// FilePath returns the configuration file that the command line or the environment
+// names, "" for none, and which of them does.
 func FilePath(line []Given, environ []string) (path string, at Origin) {
 	path, _ = lookup(environ, "DNSMONSTER_CONFIG")
 	at = Origin{Environment, "DNSMONSTER_CONFIG"}
@@ -91,10 +41,10 @@ func lookup(environ []string, name string) (string, bool) {
 	return "", false
 }
 
-// Resolve finds the value of every option: the command line beats the
-// environment, which beats the file, which beats the default. A list on a higher
-// layer replaces. The error joins all that is wrong; each line names the option
-// and the value's origin.
+// Resolve finds the value of every option: the command line overrides the environment,
+// which overrides the file, which overrides the default. A list is overridden as a
+// whole. The error joins everything that is wrong, with a line for each that names the
+// option and the origin of the value.
 func Resolve(in Input) (*Values, error) {
 	r := &resolver{Input: in, v: &Values{list: make([]Value, len(in.Options))}}
 	for i := range in.Options {
@@ -120,7 +70,7 @@ func (r *resolver) fail(format string, a ...any) {
 	r.errs = append(r.errs, fmt.Errorf(format, a...))
 }
 
-// wrongValue is an error while no higher layer gives the option a value.
+// wrongValue is an error unless a higher layer gives the option a value.
 type wrongValue struct {
 	option *Option
 	at     Origin
@@ -131,8 +81,8 @@ func (e *wrongValue) Error() string {
 	return fmt.Sprintf("%s: %v (from %s)", e.option.Name, e.err, e.at)
 }
 
-// err is all that is wrong. A wrong value that a higher layer overrides becomes
-// a warning.
+// err joins everything that is wrong. A wrong value that a higher layer overrides
+// becomes a warning.
 func (r *resolver) err() error {
 	var left []error
 	for _, err := range r.errs {
@@ -152,21 +102,21 @@ func (r *resolver) warn(format string, a ...any) {
 	r.v.Warnings = append(r.v.Warnings, fmt.Sprintf(format, a...))
 }
 
-// set gives an option the values of one layer.
+// set sets an option to the values of one layer.
 func (r *resolver) set(v *Value, text []string, at Origin) {
 	v.given = at
 	values := make([]string, 0, len(text))
 	for _, t := range text {
 		if v.List && t == "" && len(text) == 1 {
-			break // nothing stands for the empty list
+			break // an empty value means the empty list
 		}
 		n, err := v.normal(t)
 		if err != nil {
 			if v.Secret {
 				err = errors.New("the value has a wrong form")
 			}
-			if parts := strings.FieldsFunc(t, separates); v.List && len(parts) > 1 {
-				err = fmt.Errorf("%w: %s", err, several(v.Option, parts, at.Layer))
+			if parts := strings.FieldsFunc(t, isSeparator); v.List && len(parts) > 1 {
+				err = fmt.Errorf("%w: %s", err, howToRepeat(v.Option, parts, at.Layer))
 			}
 			r.errs = append(r.errs, &wrongValue{v.Option, at, err})
 			r.v.failed = append(r.v.failed, v.Name)
@@ -175,16 +125,16 @@ func (r *resolver) set(v *Value, text []string, at Origin) {
 		values = append(values, n)
 	}
 	if !v.List {
-		values = values[len(values)-1:] // as everywhere: the last one counts
+		values = values[len(values)-1:] // the last one counts
 	}
 	v.Text, v.Origin = values, at
 }
 
-// separates tells what people write between the values of a list.
-func separates(c rune) bool { return c == ',' || c == ';' || unicode.IsSpace(c) }
+// isSeparator reports whether c is what people write between the values of a list.
+func isSeparator(c rune) bool { return c == ',' || c == ';' || unicode.IsSpace(c) }
 
-// several says how an origin gives a list.
-func several(o *Option, values []string, at Layer) string {
+// howToRepeat says how to give a list in a layer.
+func howToRepeat(o *Option, values []string, at Layer) string {
 	switch option := "--" + o.Name + "="; at {
 	case CommandLine:
 		return "repeat the option for several: " + option + strings.Join(values, " "+option)
@@ -194,24 +144,24 @@ func several(o *Option, values []string, at Layer) string {
 	return "write a line for each: " + o.Name + " = " + values[0] + " and so on"
 }
 
-// file takes the entries, those of one option together.
+// file applies the entries of the file, all of one option at once.
 func (r *resolver) file() {
 	seen := slices.Clone(r.File.failed)
 	r.v.failed = append(r.v.failed, seen...)
 	for _, e := range r.File.Entries {
 		at := fmt.Sprintf("%s line %d", r.File.Path, e.Line)
-		o := r.known(e, at)
+		o := r.findKey(e, at)
 		if o == nil || slices.Contains(seen, o.Name) {
 			continue
 		}
 		seen = append(seen, o.Name)
-		text, at := r.entries(o)
-		r.give(o, text, Origin{InFile, at})
+		text, at := r.entriesOf(o)
+		r.assign(o, text, Origin{InFile, at})
 	}
 }
 
-// entries are an option's values in the file, and where they stand.
-func (r *resolver) entries(o *Option) (text []string, at string) {
+// entriesOf returns an option's values in the file, and their lines.
+func (r *resolver) entriesOf(o *Option) (text []string, at string) {
 	var lines []string
 	for _, e := range r.File.Entries {
 		if o.has(strings.ToLower(e.Key)) {
@@ -229,8 +179,8 @@ func (r *resolver) entries(o *Option) (text []string, at string) {
 	return text, fmt.Sprintf("%s line %s", r.File.Path, last)
 }
 
-// known finds the option that an entry means, or says why there is none.
-func (r *resolver) known(e Entry, at string) (found *Option) {
+// findKey returns the option that an entry sets. If there is none, it records why.
+func (r *resolver) findKey(e Entry, at string) (found *Option) {
 	key, section := strings.ToLower(e.Key), strings.ToLower(e.Section)
 	defer func() {
 		if found == nil {
@@ -238,13 +188,13 @@ func (r *resolver) known(e Entry, at string) (found *Option) {
 		}
 	}()
 	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
-		r.fail("%s: unknown section [%s]%s", at, plainWord(e.Section), meant("", nearest(r.Known(), section, func(o *Option) string { return o.Section })))
+		r.fail("%s: unknown section [%s]%s", at, nameOrMask(e.Section), didYouMean("", nearestOption(r.Known(), section, func(o *Option) string { return o.Section })))
 		return nil
 	}
 	o := find(r.Known(), key)
 	switch {
 	case o == nil:
-		r.fail("%s: unknown key %s%s", at, plainWord(e.Key), meant("", nearestKey(r.Known(), section, key)))
+		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), didYouMean("", nearestKey(r.Known(), section, key)))
 	case o.Section == "":
 		r.fail("%s: %s cannot stand in a file: use --%s on the command line", at, e.Key, o.Name)
 	case section != "" && o.Section != section:
@@ -255,9 +205,9 @@ func (r *resolver) known(e Entry, at string) (found *Option) {
 	return nil
 }
 
-// give sets an option of this command, and says so where a file or variable for
-// several commands sets one that this command does not have.
-func (r *resolver) give(o *Option, text []string, at Origin) {
+// assign sets an option of this command. It warns if a file or variable that several
+// commands share sets an option that this command does not have.
+func (r *resolver) assign(o *Option, text []string, at Origin) {
 	if v := r.v.Get(o.Name); v != nil {
 		r.set(v, text, at)
 		return
@@ -283,7 +233,7 @@ func (r *resolver) environment() {
 		}
 		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			r.warn("unknown environment variable %s%s", name, meant("", nearest(r.Known(), strings.ToUpper(name), func(o *Option) string {
+			r.warn("unknown environment variable %s%s", name, didYouMean("", nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
 				if len(o.Env) == 0 {
 					return ""
 				}
@@ -297,12 +247,12 @@ func (r *resolver) environment() {
 			continue
 		}
 		if (o.Kind != Text && o.Kind != Bool) && value == "" {
-			continue // a number that is left empty is left out
+			continue // an empty number is ignored
 		}
 		if v := r.v.Get(o.Name); v != nil && v.Origin.Layer == InFile {
 			r.warn("the environment variable %s overrides %s of %s: dnsmonster let the file win", name, o.Name, v.Origin)
 		}
-		r.give(o, []string{value}, Origin{Environment, name})
+		r.assign(o, []string{value}, Origin{Environment, name})
 	}
 }
 
@@ -350,114 +300,5 @@ func (r *resolver) unknown(name string) {
 		r.fail("--%s is not an option of %s", name, r.Command)
 		return
 	}
-	r.fail("unknown option --%s%s", plainWord(name), meant("--", nearest(r.Options, name, func(o *Option) string { return o.Name })))
+	r.fail("unknown option --%s%s", nameOrMask(name), didYouMean("--", nearestOption(r.Options, name, func(o *Option) string { return o.Name })))
 }
-
-// plainWord is a name that somebody has written, unless it may be something else
-// that came to stand where a name should: an address, with its password.
-func plainWord(name string) string {
-	for _, c := range name {
-		if c != '_' && c != '-' && c != '.' && c != ' ' && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
-			return masked
-		}
-	}
-	return name
-}
-
-// nearestKey proposes a key of the section, or else of another one.
-func nearestKey(options []Option, section, key string) string {
-	name := func(o *Option) string {
-		if o.Section == "" {
-			return ""
-		}
-		return o.Name
-	}
-	var here []Option
-	for _, o := range options {
-		if section != "" && o.Section == section {
-			here = append(here, o)
-		}
-	}
-	if found := nearest(here, key, name); found != "" {
-		return found
-	}
-	for _, o := range here { // the name without its first words, since the section says them
-		if o.Name != key && strings.HasSuffix(o.Name, key) && len(key) > 3 && !o.Hidden {
-			return o.Name
-		}
-	}
-	return nearest(options, key, name)
-}
-
-// nearest proposes one of the names that of gives options; "" where none is near.
-func nearest(options []Option, word string, of func(*Option) string) string {
-	var names []string
-	for i := range options {
-		if name := of(&options[i]); name != "" && !options[i].Hidden {
-			names = append(names, name)
-		}
-	}
-	return near(word, names)
-}
-
-func near(word string, names []string) string {
-	best, distance := "", 2+len(word)/4
-	for _, name := range names {
-		if d := smetrics.WagnerFischer(word, name, 1, 1, 1); d < distance {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// DidYouMean proposes what the user may have meant, "" where nothing is near.
-func DidYouMean(word string, names []string) string { return meant("", near(word, names)) }
-
-// meant is a proposal, written with the dashes or what else belongs before it.
-func meant(before, name string) string {
-	if name == "" {
-		return ""
-	}
-	return ": did you mean " + before + name + "?"
-}
-
-// Get returns an option's value, nil where the command has no such option.
-func (v *Values) Get(name string) *Value {
-	for i := range v.list {
-		if v.list[i].has(name) {
-			return &v.list[i]
-		}
-	}
-	return nil
-}
-
-// All returns all values in the order of declaration.
-func (v *Values) All() []Value { return v.list }
-
-// String is the value of an option that is no list, "" where there is none.
-func (v *Values) String(name string) string {
-	if o := v.Get(name); o != nil && len(o.Text) == 1 {
-		return o.Text[0]
-	}
-	return ""
-}
-
-// SetOrAttempted tells whether somebody has set one of the options, or has meant to, as
-// far as errors tell. A name may be the end of several options' names: one that
-// ends so counts where it is not 0.
-func (v *Values) SetOrAttempted(names ...string) bool {
-	for _, name := range names {
-		if slices.ContainsFunc(v.failed, func(f string) bool { return strings.HasSuffix(f, name) }) {
-			return true
-		}
-		for _, o := range v.list {
-			if strings.HasSuffix(o.Name, name) && o.String() != "" && o.String() != "0" {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Is reports whether a truth value is set.
-func (v *Values) Is(name string) bool { return v.String(name) == "true" }

@@ -49,8 +49,8 @@ var resolveCommands = func(options []Option) []*cli.Command {
 	return []*cli.Command{c}
 }
 
-// resolved puts the three origins together and returns one option's value, or
-// the error.
+// resolved resolves options from three origins and returns one option's value, or the
+// error.
 func resolved(t *testing.T, name, line, environ, file string) (*Values, string) {
 	t.Helper()
 	in := Input{Command: "run", Options: testOptions(t)}
@@ -73,7 +73,7 @@ func resolved(t *testing.T, name, line, environ, file string) (*Values, string) 
 	return v, fmt.Sprintf("%q from %s", o.Text, o.Origin)
 }
 
-// TestRules: one line for each rule that the options of dnsmonster follow.
+// TestRules has one line for each rule that dnsmonster's options follow.
 func TestRules(t *testing.T) {
 	f := func(name, line, environ, file, want string) {
 		t.Helper()
@@ -86,7 +86,7 @@ func TestRules(t *testing.T) {
 	f("port", "", "", "port = 1", `["1"] from x.ini line 1`)
 	f("port", "", "DNSMONSTER_PORT=2", "port = 1", `["2"] from the environment variable DNSMONSTER_PORT`)
 	f("port", "--port 3", "DNSMONSTER_PORT=2", "port = 1", `["3"] from the command line`)
-	// lists: repeated, replaced by a higher level, never split at commas
+	// lists: repeated, overridden as a whole by a higher layer, never split at commas
 	f("port", "--port 3 --port=4", "DNSMONSTER_PORT=2", "port = 1", `["3" "4"] from the command line`)
 	f("port", "", "", "port = 1\nport = 2", `["1" "2"] from x.ini lines 1, 2`)
 	f("kafkaoutputbroker", "", "DNSMONSTER_KAFKAOUTPUTBROKER=a:1,b:2", "kafkaoutputbroker = c", `["a:1,b:2"] from the environment variable DNSMONSTER_KAFKAOUTPUTBROKER`)
@@ -99,10 +99,10 @@ func TestRules(t *testing.T) {
 	}
 	f("port", "", "DNSMONSTER_PORT=1,2", "", `error: port: "1,2" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
 	f("port", "", "", "port = 1, 2", `error: port: "1, 2" is not a whole number: write a line for each: port = 1 and so on (from x.ini line 1)`)
-	// scalars that stand several times: the last one counts
+	// single values that are repeated: the last one counts
 	f("devname", "--devname a --devname b", "", "", `["b"] from the command line`)
 	f("devname", "", "", "devname = a\ndevname = b", `["b"] from x.ini line 2`)
-	// case: names are folded, values are not
+	// case: it does not matter in names, and is kept in values
 	f("devname", "--devName Eth0", "", "", `["Eth0"] from the command line`)
 	f("devname", "", "", "[CAPTURE]\nDevName = Eth0", `["Eth0"] from x.ini line 2`)
 	// truth values
@@ -112,7 +112,7 @@ func TestRules(t *testing.T) {
 	f("dedup", "", "DNSMONSTER_DEDUP=", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
 	f("dedup", "", "DNSMONSTER_DEDUP=1", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
 	f("dedup", "--dedup=yes", "", "", `error: dedup: "yes" is neither true nor false (from the command line)`)
-	// numbers are decimal; one that is left empty in the environment is left out
+	// numbers are decimal; an empty one in the environment is ignored
 	f("loglevel", "--loglevel 04", "", "", `["4"] from the command line`)
 	f("loglevel", "", "DNSMONSTER_LOGLEVEL=", "", `["3"] from the default`)
 	f("loglevel", "", "", "loglevel =", `error: loglevel: "" is not a whole number of 0 or more (from x.ini line 1)`)
@@ -120,14 +120,14 @@ func TestRules(t *testing.T) {
 	f("loglevel", "--loglevel", "", "", `error: --loglevel needs a value: --loglevel=`)
 	f("gctime", "", "", "gctime = 90s", `["1m30s"] from x.ini line 1`)
 	f("gctime", "", "DNSMONSTER_GCTIME=5", "", `error: gctime: "5" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME)`)
-	// a text that is set to nothing is nothing
+	// an empty text is a value
 	f("metricstderrformat", "", "DNSMONSTER_METRICSTDERRFORMAT=", "metricstderrformat = kv", `[""] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
-	// other names of the same option
+	// aliases
 	f("metricstderrformat", "--metricFormat kv", "", "", `["kv"] from the command line`)
 	f("metricstderrformat", "", "DNSMONSTER_METRICFORMAT=kv", "", `["kv"] from the environment variable DNSMONSTER_METRICFORMAT`)
 	f("metricstderrformat", "", "", "[metric]\nmetricformat = kv", `["kv"] from x.ini line 2`)
 	f("metricstderrformat", "", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", `["json"] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
-	// what is not known
+	// unknown names
 	f("port", "--prot 53", "", "", `error: unknown option --prot: did you mean --port?`)
 	f("port", "--zzz", "", "", `error: unknown option --zzz`)
 	f("port", "--pcapfile=x", "", "", `error: --pcapfile is not an option of run`)
@@ -140,7 +140,7 @@ func TestRules(t *testing.T) {
 	f("port", "", "", "[captur]\nport = 53", `error: x.ini line 2: unknown section [captur]: did you mean capture?`)
 	f("port", "", "", "[general]\nport = 53", `error: x.ini line 2: port does not belong in [general] but in [capture]`)
 	f("port", "", "", "config = y.ini", `error: x.ini line 1: config cannot stand in a file: use --config on the command line`)
-	// in two sections there are keys that are as near: the one of the section counts
+	// of two keys that are equally similar, the one in the same section is suggested
 	f("port", "", "", "[capture]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername1?`)
 	f("port", "", "", "[general]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername2?`)
 	f("port", "", "", "servernama = s", `error: x.ini line 1: unknown key servernama: did you mean servername1?`)
@@ -149,13 +149,13 @@ func TestRules(t *testing.T) {
 	f("port", "", "DNSMONSTER_PORT=udp://[2001:db8::1]:53", "port = 1", `["1"] from x.ini line 1`)
 	f("port", "--port 3", "DNSMONSTER_PORT=tcp://10.96.0.12:8080", "", `["3"] from the command line`)
 	f("port", "", "DNSMONSTER_PORT=tcp://x", "", `error: port: "tcp://x" is not a whole number (from the environment variable DNSMONSTER_PORT)`)
-	// a wrong value counts where no higher layer has another one
+	// a wrong value is an error unless a higher layer overrides it
 	f("port", "--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `["3"] from the command line`)
 	f("port", "", "DNSMONSTER_PORT=2", "port = 1x", `["2"] from the environment variable DNSMONSTER_PORT`)
 	f("loglevel", "--loglevel 9", "DNSMONSTER_LOGLEVEL=x", "", `["9"] from the command line`)
 	f("port", "--port 3x", "DNSMONSTER_PORT=2", "", `error: port: "3x" is not a whole number (from the command line)`)
 	f("port", "--port 3x", "DNSMONSTER_PORT=2x", "", `error: port: "3x" is not a whole number (from the command line)`)
-	// everything that is wrong is named at once
+	// everything that is wrong is reported at once
 	f("port", "--loglevel x", "DNSMONSTER_GCTIME=y", "port = z", `error: port: "z" is not a whole number (from x.ini line 1); `+
 		`gctime: "y" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME); `+
 		`loglevel: "x" is not a whole number of 0 or more (from the command line)`)
@@ -184,7 +184,7 @@ func TestWarnings(t *testing.T) {
 	f("--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `port: "1x" is not a whole number (from x.ini line 1): no effect, the command line overrides it; `+
 		`port: "2x" is not a whole number (from the environment variable DNSMONSTER_PORT): no effect, the command line overrides it`)
 	f("", "DNSMONSTER_PORT=tcp://10.96.0.12:53|DNSMONSTER_SERVICE_PORT_DNS_UDP=53|DNSMONSTER_PORT_53_UDP_ADDR=10.96.0.12|DNSMONSTER_SENSOR_PORT=tcp://10.96.0.13:80|DNSMONSTER_SENSOR_SERVICE_HOST=10.96.0.13", "",
-		"ignored, since Kubernetes has set them for a service of that name: DNSMONSTER_PORT, DNSMONSTER_PORT_53_UDP_ADDR, DNSMONSTER_SENSOR_PORT, DNSMONSTER_SENSOR_SERVICE_HOST, DNSMONSTER_SERVICE_PORT_DNS_UDP (enableServiceLinks: false in the pod's spec leaves them out)")
+		"ignored, because Kubernetes has set them for a service of that name: DNSMONSTER_PORT, DNSMONSTER_PORT_53_UDP_ADDR, DNSMONSTER_SENSOR_PORT, DNSMONSTER_SENSOR_SERVICE_HOST, DNSMONSTER_SERVICE_PORT_DNS_UDP (to avoid them, set enableServiceLinks: false in the pod's spec)")
 	f("", "DNSMONSTER_METRICFORMAT=kv|DNSMONSTER_METRICSTDERRFORMAT=json", "", "DNSMONSTER_METRICSTDERRFORMAT is set, so DNSMONSTER_METRICFORMAT has no effect")
 }
 
@@ -207,17 +207,17 @@ func TestSecrets(t *testing.T) {
 		}
 		var table, ini, all strings.Builder
 		WriteTable(&table, v)
-		leftOut, _ := WriteINI(&ini, v, false)
+		omitted, _ := WriteINI(&ini, v, false)
 		WriteINI(&all, v, true)
 		value := v.String("kafkapassword")
-		if inFile := strings.Contains(ini.String(), "comes from kafkapasswordfile"); (len(leftOut) == 1) != (value != "" && !inFile) {
-			t.Errorf("line %q, environment %q, file %q: left out %q", line, environ, file, leftOut)
+		if inFile := strings.Contains(ini.String(), "comes from kafkapasswordfile"); (len(omitted) == 1) != (value != "" && !inFile) {
+			t.Errorf("line %q, environment %q, file %q: omitted %q", line, environ, file, omitted)
 		}
 		if value != "" && (strings.Contains(table.String(), value) || strings.Contains(ini.String(), value)) {
 			t.Errorf("the secret is shown:\n%s\n%s", table.String(), ini.String())
 		}
 		if value == "in clear" && !strings.Contains(all.String(), "kafkapassword = in clear\n") {
-			t.Errorf("not written where asked for:\n%s", all.String())
+			t.Errorf("not written with writesecrets:\n%s", all.String())
 		}
 	}
 	f("", "", "", `[""] from the default`)
@@ -231,23 +231,23 @@ func TestSecrets(t *testing.T) {
 	f("", "", "kafkapasswordfile = /no/such", "error: kafkapasswordfile: open /no/such: no such file or directory (from x.ini line 1)")
 }
 
-// TestPasswordsInAddresses are secret too, whatever the option.
+// TestPasswordsInAddresses: they are masked, whatever the option.
 func TestPasswordsInAddresses(t *testing.T) {
 	const file = "kafkaoutputbroker = a:1\nkafkaoutputbroker = http://user:hush@host:3128/"
 	v, _ := resolved(t, "port", "", "", file)
 	var table, ini, all strings.Builder
 	WriteTable(&table, v)
-	leftOut, _ := WriteINI(&ini, v, false)
+	omitted, _ := WriteINI(&ini, v, false)
 	WriteINI(&all, v, true)
 	if text := table.String() + ini.String(); strings.Contains(text, "hush") || !strings.Contains(text, "http://********@host:3128/") {
 		t.Errorf("shown:\n%s", text)
 	}
-	if fmt.Sprint(leftOut) != "[kafkaoutputbroker]" || !strings.Contains(all.String(), "http://user:hush@host:3128/") {
-		t.Errorf("left out %v; with secrets:\n%s", leftOut, all.String())
+	if fmt.Sprint(omitted) != "[kafkaoutputbroker]" || !strings.Contains(all.String(), "http://user:hush@host:3128/") {
+		t.Errorf("omitted %v; with secrets:\n%s", omitted, all.String())
 	}
 }
 
-// TestExposed: secrets that others can read are named, with what would mend it.
+// TestExposed: secrets that all users can read are named, with the remedy.
 func TestExposed(t *testing.T) {
 	dir := t.TempDir()
 	open, closed := filepath.Join(dir, "open"), filepath.Join(dir, "closed")
@@ -320,7 +320,7 @@ func TestJoined(t *testing.T) {
 	f(errors.Join(errors.Join(a, b), c), `["a" "b" "c"]`)
 	f(fmt.Errorf("%w", errors.Join(a, b)), `["a" "b"]`)
 	f(fmt.Errorf("%w, and %w", a, b), `["a, and b"]`)
-	f(fmt.Errorf("%w: mend it", errors.Join(a, b)), "[\"a\\nb: mend it\"]")
+	f(fmt.Errorf("%w: fix it", errors.Join(a, b)), "[\"a\\nb: fix it\"]")
 	f(errors.Join(a, fmt.Errorf("x: %w", b)), `["a" "x: b"]`)
 }
 

@@ -14,13 +14,13 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// secretFile is what the name of an option ends in that names a secret's file.
+// secretFile ends the name of an option that names the file with a secret.
 const secretFile = "file"
 
-// masked stands in all that is shown in a secret's place.
+// masked replaces secrets in everything that is shown.
 const masked = endpoint.Mask
 
-// WithSecretFiles adds to each secret the option that names a file with it.
+// WithSecretFiles adds, for each secret, an option that names a file with it.
 func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 	var all []cli.Flag
 	for _, f := range flags {
@@ -28,15 +28,15 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 		if s, ok := f.(*outputs.SecretFlag); ok {
 			all = append(all, &cli.StringFlag{
 				Category: s.Category, Name: s.Name + secretFile, EnvVars: []string{s.FileEnv},
-				Usage: "`FILE` to read " + s.Name + " from; its last line end does not count",
+				Usage: "`FILE` to read " + s.Name + " from, without the line end at its end",
 			})
 		}
 	}
 	return all
 }
 
-// markSecretFiles keeps the mark only where the rest of the name is a secret:
-// many other options end in "file" too.
+// markSecretFiles clears SecretOf unless it is the name of a secret: other options end in
+// "file", too.
 func markSecretFiles(list []Option) {
 	for i := range list {
 		o := &list[i]
@@ -49,16 +49,16 @@ func markSecretFiles(list []Option) {
 	}
 }
 
-// secrets reads the files that hold secrets, and systemd's credentials where
-// nothing else is said.
+// secrets reads the files with secrets, and systemd's credentials for secrets that
+// nothing else sets.
 func (r *resolver) secrets() {
 	for i := range r.v.list {
 		if v := &r.v.list[i]; v.SecretOf != "" && len(v.Text) == 1 && v.Text[0] != "" {
-			r.secretIn(v, r.v.Get(v.SecretOf))
+			r.readSecretFile(v, r.v.Get(v.SecretOf))
 		}
 	}
 	r.credentials()
-	r.exposed()
+	r.warnOfExposed()
 }
 
 func (r *resolver) credentials() {
@@ -74,7 +74,7 @@ func (r *resolver) credentials() {
 		content, err := os.ReadFile(filepath.Join(dir, v.Name))
 		switch {
 		case err == nil:
-			v.Text, v.Origin = []string{lastLineEnd(content)}, Origin{Credential, v.Name}
+			v.Text, v.Origin = []string{trimLineEnd(content)}, Origin{Credential, v.Name}
 		case !os.IsNotExist(err):
 			r.fail("%s: read systemd credential: %w", v.Name, err)
 			r.v.failed = append(r.v.failed, v.Name)
@@ -82,8 +82,8 @@ func (r *resolver) credentials() {
 	}
 }
 
-// exposed warns of secrets that other users of the machine can read.
-func (r *resolver) exposed() {
+// warnOfExposed warns about secrets that all users of the machine can read.
+func (r *resolver) warnOfExposed() {
 	var inFile []string
 	for i := range r.v.list {
 		v := &r.v.list[i]
@@ -92,7 +92,7 @@ func (r *resolver) exposed() {
 			if readableByAll(v.String()) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.Name, v.String())
 			}
-		case !v.holds():
+		case !v.isSensitive():
 		case v.fromFile != "":
 			if path := r.v.String(v.fromFile); readableByAll(path) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.fromFile, path)
@@ -115,17 +115,16 @@ func readableByAll(path string) bool {
 	return err == nil && st.Mode().IsRegular() && st.Mode()&0o004 != 0
 }
 
-// holds tells whether the value is, or has in it, something that must not be
-// shown.
-func (v *Value) holds() bool {
+// isSensitive reports whether the value is or contains a secret.
+func (v *Value) isSensitive() bool {
 	return slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t })
 }
 
-// Mask replaces secrets in a text that others have written: libraries like to
-// quote what they cannot read.
+// Mask masks secrets in a text of others: libraries often quote input that they cannot
+// parse.
 func (v *Values) Mask(text string) string {
 	for i := range v.list {
-		if o := &v.list[i]; o.Secret && o.holds() && len(o.Text[0]) > 3 { // shorter ones are parts of words
+		if o := &v.list[i]; o.Secret && o.isSensitive() && len(o.Text[0]) > 3 { // shorter secrets would match parts of words
 			text = strings.ReplaceAll(text, o.Text[0], masked)
 		}
 	}
@@ -141,8 +140,9 @@ func (v *Values) Redact(err error) error {
 	return errors.New(text)
 }
 
-// secretIn takes a secret from its file, unless a higher layer says it in words.
-func (r *resolver) secretIn(file, secret *Value) {
+// readSecretFile reads a secret from its file, unless a higher layer sets the secret
+// itself.
+func (r *resolver) readSecretFile(file, secret *Value) {
 	switch {
 	case secret.Origin.Layer > file.Origin.Layer:
 		return
@@ -156,18 +156,18 @@ func (r *resolver) secretIn(file, secret *Value) {
 		r.v.failed = append(r.v.failed, secret.Name)
 		return
 	}
-	secret.Text, secret.Origin = []string{lastLineEnd(content)}, file.Origin
+	secret.Text, secret.Origin = []string{trimLineEnd(content)}, file.Origin
 	if file.Origin.Layer != Default {
 		secret.fromFile = file.Name
 	}
 }
 
-func lastLineEnd(content []byte) string {
+func trimLineEnd(content []byte) string {
 	return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 }
 
-// Shown is a value for people: secrets are masked, and so is what addresses say
-// of a user.
+// Shown returns a value for display: secrets are masked, and so are user and password in
+// URLs.
 func (v *Value) Shown(text string) string {
 	if v.Secret {
 		if text == "" || len(v.Default) == 1 && text == v.Default[0] {

@@ -1,6 +1,6 @@
 package config
 
-// SystemdService is a unit for one sensor that reads its configuration file.
+// SystemdService is a unit for one sensor with a configuration file.
 const SystemdService = `[Unit]
 Description=Passive DNS sensor
 Documentation=man:dnsmonster-sensor(8)
@@ -8,14 +8,14 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-# The file must be readable for everybody; passwords and tokens do not belong in
-# it, but in credentials of their options' names, such as
+# Every user must be able to read the file. Put passwords and tokens into
+# credentials with the names of their options instead, such as
 # LoadCredential=clickhousepassword:/etc/dnsmonster-sensor/clickhousepassword
 ExecStart=/usr/bin/dnsmonster-sensor run --config=/etc/dnsmonster.ini
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=3
-# Exit status 1 is wrong use: trying again would not mend it.
+# Exit status 1 is wrong usage: a restart would not help.
 RestartPreventExitStatus=1
 
 # The sensor can write to /var/lib/dnsmonster-sensor (a spool) and

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Advice is all that the user should know of the values though it is no error.
+// Advice returns all warnings about the values.
 func Advice(v *Values) []string {
 	return slices.Concat(v.Warnings, Deprecated(v), unused(v))
 }
 
-// destinationWords are what the options that say where an output's records go
-// ask for. A proxy is on the way there and not where they go.
+// destinationWords are the placeholders of options that say where an output sends its
+// records. A proxy is not such a destination.
 var destinationWords = []string{"FOLDER", "URL", "URI", "HOST:PORT", "ID"}
 
-// output is the output that an option belongs to, by its section; "" for none.
+// output returns the output that an option belongs to, by its section; "" for none.
 func (o *Option) output() string {
 	name, _ := strings.CutSuffix(o.Section, "_output")
 	if name == o.Section {
@@ -25,7 +25,7 @@ func (o *Option) output() string {
 	return name
 }
 
-// IsDestination tells whether an option says where an output's records go.
+// IsDestination reports whether an option says where an output sends its records.
 func (o *Option) IsDestination() bool {
 	return o.output() != "" && slices.Contains(destinationWords, o.Placeholder) && !strings.HasSuffix(o.Name, "proxy")
 }
@@ -37,11 +37,11 @@ func (v *Values) isDestination(o *Value) bool {
 	return o.IsDestination()
 }
 
-// isOn tells whether an output is switched on. Records go to stdout where none is,
-// but for run.
+// isOn reports whether an output is switched on. If none is, stdout is on, except for the
+// command run.
 func (v *Values) isOn(output string) bool {
 	if kind := v.Get(output + "outputtype"); kind == nil || kind.String() != "0" {
-		return true // without a type it cannot be off
+		return true // an output without a type is always on
 	}
 	return output == "stdout" && v.Get("devname") == nil && !v.anyOn()
 }
@@ -52,18 +52,10 @@ func (v *Values) anyOn(types ...string) bool {
 	})
 }
 
-// String is the value of an option that is no list.
-func (v *Value) String() string { return strings.Join(v.Text, " ") }
-
-// changed tells whether somebody has set the option to another value than its
-// default: files that dnsmonster has written hold every option.
-func (v *Value) changed() bool {
-	return v.Origin.Layer != Default && !slices.Equal(v.Text, v.Default) && v.String() != ""
-}
-
-// Unreachable says which destinations on the command line get nothing since their
-// output is off. Elsewhere that is a warning: a file may keep what it has for later.
-// A default says nothing where the type is there, too: some lines have every option.
+// Unreachable returns an error for each destination on the command line whose output is
+// off. In a file or variable that is only a warning: a file may keep options for later.
+// A default destination is accepted if the type is on the line, too: some command lines
+// have every option.
 func Unreachable(v *Values) error {
 	var errs []error
 	for i := range v.list {
@@ -78,7 +70,7 @@ func Unreachable(v *Values) error {
 	return errors.Join(errs...)
 }
 
-// unused warns of options that have no effect as others are set.
+// unused warns about options that have no effect because of other options.
 func unused(v *Values) (warnings []string) {
 	off := make(map[string][]string) // by output
 	for i := range v.list {
@@ -86,7 +78,7 @@ func unused(v *Values) (warnings []string) {
 		if !o.changed() || o.fromFile != "" {
 			continue
 		}
-		why := v.pointless(o)
+		why := v.whyUnused(o)
 		switch output := o.output(); {
 		case output != "" && !v.isOn(output) && !strings.HasSuffix(o.Name, "outputtype"):
 			why = ""
@@ -102,25 +94,25 @@ func unused(v *Values) (warnings []string) {
 	}
 	for _, o := range v.list {
 		if names := off[o.output()]; names != nil && strings.HasSuffix(o.Name, "outputtype") {
-			warnings = append(warnings, "no effect, since the output "+o.output()+" is off: "+strings.Join(names, ", "))
+			warnings = append(warnings, "no effect, because the output "+o.output()+" is off: "+strings.Join(names, ", "))
 		}
 	}
 	return warnings
 }
 
-// dependent is an option that counts only where others are set.
+// dependent lists options that count only with certain values of others.
 type dependent struct {
 	options string
 	counts  func(*Values) bool
-	why     string // it does not
+	why     string // they do not
 }
 
 var dependents = []dependent{
 	{"dedupwindow", is("dedup", "true"), "dedup is off"},
 	{"samplemode", isNot("sampleratio", "1:1"), "sampleratio is 1:1"},
 	{"maskecs", either(isNot("masksize4", "32"), isNot("masksize6", "128")), "no address is masked"},
-	{"skipdomainsfile", typed("2", "4"), "no output has type 2 or 4"},
-	{"allowdomainsfile", typed("3", "4"), "no output has type 3 or 4"},
+	{"skipdomainsfile", hasType("2", "4"), "no output has type 2 or 4"},
+	{"allowdomainsfile", hasType("3", "4"), "no output has type 3 or 4"},
 	{"skipdomainsrefreshinterval", isNot("skipdomainsfile", ""), "there is no skipdomainsfile"},
 	{"allowdomainsrefreshinterval", isNot("allowdomainsfile", ""), "there is no allowdomainsfile"},
 	{"domainmatch", either(isNot("skipdomainsfile", ""), isNot("allowdomainsfile", "")), "there is no list of domains"},
@@ -133,27 +125,28 @@ var dependents = []dependent{
 	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
-	{"workers", inAnyOrder, inOrder},
+	{"workers", unordered, orderedWorkers},
 	{"noetherframe", either(lacks("devname"), is("devname", "")), "the kernel says what frames of an interface start with"},
 	{"writesecrets", isNot("writeconfig", ""), "there is no writeconfig"},
 }
 
-// inAnyOrder is what numbers of workers need: to capture from interfaces is in no order.
-var inAnyOrder = either(lacks("ordered"), isNot("ordered", "true"), isNot("devname", ""))
+// unordered reports whether numbers of workers count. A capture from interfaces is never
+// ordered.
+var unordered = either(lacks("ordered"), isNot("ordered", "true"), isNot("devname", ""))
 
-const inOrder = "ordered means one worker, and one for each output"
+const orderedWorkers = "ordered means one worker, and one for each output"
 
-// dependentsOf are those of every output that has such options.
+// dependentsOf returns the dependent options of an output.
 func dependentsOf(output string) []dependent {
 	kind := output + "outputformat"
 	return []dependent{
 		{output + "outputgotemplate", is(kind, "gotemplate"), kind + " is not gotemplate"},
-		{output + "workers " + output + "outputworkers " + output + "workercount " + output + "outputworkercount", inAnyOrder, inOrder},
+		{output + "workers " + output + "outputworkers " + output + "workercount " + output + "outputworkercount", unordered, orderedWorkers},
 	}
 }
 
-// pointless says why an option does not count as others are set; "" where it does.
-func (v *Values) pointless(o *Value) string {
+// whyUnused returns why an option has no effect because of others, "" if it has one.
+func (v *Values) whyUnused(o *Value) string {
 	dependents := dependents
 	if output := o.output(); output != "" {
 		dependents = slices.Concat(dependents, dependentsOf(output))
@@ -170,12 +163,12 @@ func isUnset(option string) func(*Values) bool {
 	return func(v *Values) bool { o := v.Get(option); return o == nil || o.Origin.Layer == Default }
 }
 
-// lacks reports whether the command has no such option.
+// lacks reports whether the command does not have the option.
 func lacks(option string) func(*Values) bool {
 	return func(v *Values) bool { return v.Get(option) == nil }
 }
 
-// writesCSV looks at stdout as well where that stands in for want of an output.
+// writesCSV also counts stdout if it is on because no output is.
 func writesCSV(v *Values) bool {
 	return slices.ContainsFunc(v.list, func(o Value) bool {
 		return strings.HasSuffix(o.Name, "outputformat") && strings.HasPrefix(o.String(), "csv") && v.isOn(o.output())

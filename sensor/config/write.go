@@ -38,27 +38,27 @@ func (v *Values) sections() []string {
 	return sections(list)
 }
 
-// WriteINI writes all values as a configuration file: read again, it gives the
-// same values. Secrets are left out unless asked for; leftOut names them.
-func WriteINI(w io.Writer, v *Values, secrets bool) (leftOut []string, err error) {
+// WriteINI writes all values as a configuration file, which gives the same values when
+// read. Without secrets, it omits those and returns their names.
+func WriteINI(w io.Writer, v *Values, secrets bool) (omitted []string, err error) {
 	b := bufio.NewWriter(w)
-	b.WriteString("; Options of dnsmonster-sensor, with the values that they have. The command line\n" +
-		"; and environment variables override them. Only \"=\" separates; a repeated key is a\n" +
-		"; list; a value in double quotes is unquoted as in Go.\n")
+	b.WriteString("; Options of dnsmonster-sensor and their values. The command line and environment\n" +
+		"; variables override them. Only \"=\" separates key and value. A list option has one\n" +
+		"; line for each value. A value in double quotes is unquoted as in Go.\n")
 	for _, section := range v.sections() {
 		fmt.Fprintf(b, "\n[%s]\n", section)
 		for _, o := range v.list {
 			if o.Section == section && (!o.Hidden || o.Origin.Layer != Default) {
 				if !writeOption(b, &o, secrets) {
-					leftOut = append(leftOut, o.Name)
+					omitted = append(omitted, o.Name)
 				}
 			}
 		}
 	}
-	return leftOut, b.Flush()
+	return omitted, b.Flush()
 }
 
-// writeOption returns false for a secret that it leaves out.
+// writeOption returns false for a secret that it omits.
 func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 	for line := range strings.Lines(o.Usage) {
 		fmt.Fprintf(b, "; %s\n", strings.TrimSpace(line))
@@ -67,7 +67,7 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 	case o.Secret && o.fromFile != "":
 		fmt.Fprintf(b, "; %s comes from %s\n\n", o.Name, o.fromFile)
 		return true
-	case !secrets && o.holds():
+	case !secrets && o.isSensitive():
 		fmt.Fprintf(b, "; %s is set (from %s) and not written here: see --writesecrets\n\n", o.Name, o.Origin)
 		return false
 	case len(o.Text) == 0 && len(o.Default) == 0:
@@ -76,14 +76,14 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 		fmt.Fprintf(b, "%s =\n", o.Name)
 	}
 	for _, t := range o.Text {
-		fmt.Fprintf(b, "%s\n", strings.TrimSpace(o.Name+" = "+quoted(t)))
+		fmt.Fprintf(b, "%s\n", strings.TrimSpace(o.Name+" = "+quoteIfNeeded(t)))
 	}
 	b.WriteByte('\n')
 	return true
 }
 
-// WriteTable writes all values with their origins, for people. Secrets are
-// masked. It is one Write: what makes text visible takes characters whole.
+// WriteTable writes all values with their origins, for display, with secrets masked. It
+// calls Write once, because a writer that escapes text needs whole characters.
 func WriteTable(w io.Writer, v *Values) error {
 	var b bytes.Buffer
 	for i, section := range v.sections() {
@@ -99,7 +99,7 @@ func WriteTable(w io.Writer, v *Values) error {
 				writeRow(&b, o.Name+" =", o.Origin)
 			}
 			for _, t := range o.Text {
-				writeRow(&b, o.Name+" = "+quoted(o.Shown(t)), o.Origin)
+				writeRow(&b, o.Name+" = "+quoteIfNeeded(o.Shown(t)), o.Origin)
 			}
 		}
 	}
