@@ -146,6 +146,37 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
 }
 
+// deviceOptions are those of run for capturing from an interface.
+type deviceOptions struct {
+	attachOptions
+	device        string
+	noPromiscuous bool
+}
+
+func (d *deviceOptions) name() (option string, set bool) { return "devname", d.device != "" }
+
+func (d *deviceOptions) nameFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &d.device,
+			Usage: "`INTERFACE` to capture from; any: all that are up, now or later",
+		},
+		&cli.BoolFlag{
+			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &d.noPromiscuous,
+			Usage: "do not put the interface into promiscuous mode",
+		},
+	}
+}
+
+func (d *deviceOptions) input(o *common, s *session) (input, error) {
+	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // as everywhere: any means what this host sends and receives
+	options, err := d.ring(o, []string{d.device}, s.log)
+	if err != nil {
+		return input{}, err
+	}
+	return ringInput(options), nil
+}
+
 // ringInput captures from interfaces.
 func ringInput(o ring.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {

@@ -7,10 +7,27 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// inputs make the commands that capture: one for each kind of input, and run, which
-// takes what dnsmonster takes. A new input is a folder in sensor/capture, a file
-// here with its command, and a name in this list.
+// inputs make the commands that capture: one for each kind of input, and run. A new
+// input is a folder in sensor/capture, a file here with its command, and a name in
+// this list, and in the next one if it is among dnsmonster's.
 var inputs = []func([]outputs.Output) *cli.Command{runCommand, attachCommand, replayCommand}
+
+// runInputs are the inputs that run can take.
+func runInputs() []runInput { return []runInput{&deviceOptions{}, &pcapOptions{}} }
+
+// runInput is an input as run has it: named by an option.
+type runInput interface {
+	// name is the option that names it, and whether that is set.
+	name() (option string, set bool)
+	// nameFlags declare that option, and others that the input has only in run.
+	nameFlags() []cli.Flag
+	// flags declare the options that its own command has, too.
+	flags() []cli.Flag
+	// check looks at the values of options, whether the input is named or not.
+	check() error
+	// input is what is named.
+	input(*common, *session) (input, error)
+}
 
 // inputCommands gives each command outputs of its own.
 func inputCommands(list func() []outputs.Output) []*cli.Command {

@@ -43,7 +43,7 @@ EXAMPLES:
 			if !c.Args().Present() {
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
-			return record(c, o, s, f.input("replay", c.Args().Slice(), o, s))
+			return record(c, o, s, f.fileInput("replay", c.Args().Slice(), o, s))
 		},
 	}
 }
@@ -85,8 +85,8 @@ func (f *fileOptions) check() error {
 	return nil
 }
 
-// input reads the files at paths; what is the command or option that names them.
-func (f *fileOptions) input(what string, paths []string, o *common, s *session) input {
+// fileInput reads the files at paths; what is the command or option that names them.
+func (f *fileOptions) fileInput(what string, paths []string, o *common, s *session) input {
 	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
 	check := func() error {
@@ -108,4 +108,23 @@ func (f *fileOptions) input(what string, paths []string, o *common, s *session) 
 		return files, nil
 	}
 	return input{Input: pipeline.Input{Open: open}, files: paths, ordered: f.ordered, check: check}
+}
+
+// pcapOptions are those of run for reading a capture file.
+type pcapOptions struct {
+	fileOptions
+	path string
+}
+
+func (p *pcapOptions) name() (option string, set bool) { return "pcapfile", p.path != "" }
+
+func (p *pcapOptions) nameFlags() []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{
+		Category: "capture", Name: "pcapfile", EnvVars: []string{"DNSMONSTER_PCAPFILE"}, Destination: &p.path,
+		Usage: "capture `FILE` to read; -: the standard input",
+	}}
+}
+
+func (p *pcapOptions) input(o *common, s *session) (input, error) {
+	return p.fileInput("--pcapfile", []string{p.path}, o, s), nil
 }

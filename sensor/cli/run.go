@@ -3,27 +3,24 @@ package cli
 import (
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/endpoint"
-	"dnsmonster-sensor/sensor/capture/watch"
 )
 
 // runOptions are those of `run`, which is dnsmonster's command line: the input is
 // an option, too.
 type runOptions struct {
-	common        *common
-	attach        attachOptions
-	files         fileOptions
-	device        string
-	file          string
-	noPromiscuous bool
+	common *common
+	inputs []runInput
 }
 
 func runCommand(list []outputs.Output) *cli.Command {
-	o := &runOptions{common: newCommon(list)}
+	o := &runOptions{common: newCommon(list), inputs: runInputs()}
 	o.common.fallback = false
 	return &cli.Command{
 		Name:  "run",
@@ -35,26 +32,18 @@ EXAMPLES:
    dnsmonster-sensor run --config=dnsmonster.ini
    dnsmonster-sensor --devName eth0 --stdoutOutputType=1
    dnsmonster-sensor run --config=old.ini --writeconfig=new.ini`,
-		Flags:  append(append(append(o.flags(), o.attach.flags()...), o.files.flags()...), o.common.flags()...),
+		Flags:  o.flags(),
 		Action: o.run,
 	}
 }
 
 func (o *runOptions) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{
-			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &o.device,
-			Usage: "`INTERFACE` to capture from; any: all that are up, now or later",
-		},
-		&cli.StringFlag{
-			Category: "capture", Name: "pcapfile", EnvVars: []string{"DNSMONSTER_PCAPFILE"}, Destination: &o.file,
-			Usage: "capture `FILE` to read; -: the standard input",
-		},
-		&cli.BoolFlag{
-			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &o.noPromiscuous,
-			Usage: "do not put the interface into promiscuous mode",
-		},
+	var names, flags []cli.Flag
+	for _, in := range o.inputs {
+		names = append(names, in.nameFlags()...)
+		flags = append(flags, in.flags()...)
 	}
+	return slices.Concat(names, flags, o.common.flags())
 }
 
 func (o *runOptions) run(c *cli.Context) error {
@@ -81,32 +70,36 @@ func (o *runOptions) run(c *cli.Context) error {
 	return record(c, o.common, s, in)
 }
 
-// input checks the options of the input, and returns it.
+// input checks the options of all inputs, and returns the one that is named.
 func (o *runOptions) input(s *session) (input, error) {
-	var none input
 	var p problems
-	p.add(o.attach.check())
-	p.add(o.files.check())
-	p.addIf(o.device != "" && o.file != "", "--devname and --pcapfile are both set: use one")
-	if o.device == "" && o.file == "" {
+	var named []runInput
+	var options []string
+	for _, in := range o.inputs {
+		p.add(in.check())
+		if name, set := in.name(); set {
+			named, options = append(named, in), append(options, "--"+name)
+		}
+	}
+	p.addIf(len(named) > 1, "%s are set: use one of them", strings.Join(options, " and "))
+	if len(named) == 0 {
 		p.add(errNoInput)
 	}
 	if err := p.err(); err != nil {
-		return none, err
+		return input{}, err
 	}
-	if o.file != "" {
-		return o.files.input("--pcapfile", []string{o.file}, o.common, s), nil
+	return named[0].input(o.common, s)
+}
+
+// inputNames are the options that name an input, also the one of dnsmonster's that is
+// not built yet.
+func (o *runOptions) inputNames() []string {
+	names := []string{"dnstapsocket"}
+	for _, in := range o.inputs {
+		name, _ := in.name()
+		names = append(names, name)
 	}
-	interfaces := []string{o.device}
-	o.attach.promiscuous = !o.noPromiscuous
-	if o.device == watch.Any {
-		o.attach.promiscuous = false // as everywhere: any means what this host sends and receives
-	}
-	options, err := o.attach.ring(o.common, interfaces, s.log)
-	if err != nil {
-		return none, err
-	}
-	return ringInput(options), nil
+	return names
 }
 
 // verify finds everything that would keep run from starting. It leaves out errors
@@ -120,7 +113,7 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 		p.add(err)
 	}
 	in, err := o.input(&session{log: slog.New(slog.DiscardHandler)})
-	if !errors.Is(err, errNoInput) || !v.SetOrAttempted("devname", "pcapfile", "dnstapsocket") {
+	if !errors.Is(err, errNoInput) || !v.SetOrAttempted(o.inputNames()...) {
 		p.add(err)
 	}
 	if inv.machine || !inv.trial && len(p) == 0 {

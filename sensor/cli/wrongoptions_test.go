@@ -209,7 +209,7 @@ func TestChecksOfOptions(t *testing.T) {
 	}
 	const line = " (from the command line)"
 	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
-	f("--devname and --pcapfile are both set: use one (from the command line)", "--devName=lo", "--pcapFile=x")
+	f("--devname and --pcapfile are set: use one of them (from the command line)", "--devName=lo", "--pcapFile=x")
 	f(`run takes no arguments: what is "eth0"? An interface is --devname=eth0, a capture file --pcapfile=eth0`, "run", "eth0")
 	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
 	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
