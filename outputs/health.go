@@ -156,7 +156,7 @@ func (h *health) evicted(total uint64) {
 		return
 	}
 	if now := time.Now(); now.Sub(h.evictedLoggedAt) >= lossLogInterval {
-		h.log.Error("the spool is full, its oldest events are thrown away: --spoolmb bounds it", "events", total-h.evictedLogged)
+		h.log.Error("the spool is full, its oldest events are evicted: --spoolmb limits it", "events", total-h.evictedLogged)
 		h.evictedLoggedAt, h.evictedLogged = now, total
 	}
 }

@@ -264,6 +264,6 @@ func (q *queue) grow() {
 
 func (q *queue) publish() {
 	q.nonEmpty.Store(q.count > 0)
-	q.shard.Set(account.DeliveryHeld, q.events+q.unbatched.notInJoiner())
+	q.shard.Set(account.DeliveryHeld, q.events+q.unbatched.waitingEvents)
 	q.shard.Publish()
 }

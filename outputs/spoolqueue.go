@@ -14,7 +14,7 @@ import (
 
 // spoolQueue carries the blocks of an output that has a spool. Lanes touch memory only: a
 // goroutine of its own, move, carries blocks on, so that a disk that hangs fills the
-// queue and blocks nobody.
+// queue and delays nobody.
 //
 //	lane -> Runner.queue (newest) -> move -> front (oldest) -> worker
 //	                                      -> spool          -> worker
@@ -226,18 +226,18 @@ func (q *spoolQueue) sync(ctx context.Context) {
 // ctx has ended, and when there is none and none will follow.
 func (q *spoolQueue) next(ctx context.Context) (item, bool) {
 	for ctx.Err() == nil {
-		behind := q.spool.HasPending() // asked first: while it is true, nothing gets in front
+		pending := q.spool.HasPending() // asked first: while it is true, nothing gets in front
 		it, closed := q.front.tryPop()
 		switch {
 		case it.block != nil:
 			signal(q.taken)
 			return it, true
-		case closed && !behind:
+		case closed && !pending:
 			if q.spool.HasPending() { // the last block went there after the first question
 				continue
 			}
 			return item{}, false
-		case behind:
+		case pending:
 			if it, ok := q.readSpool(); ok {
 				return it, true
 			}

@@ -33,59 +33,58 @@ type unbatched struct {
 
 func newUnbatched() unbatched { return unbatched{base: time.Now(), more: make(chan struct{}, 1)} }
 
-func (l *unbatched) empty() bool         { return len(l.blocks) == 0 && l.joinerEvents == 0 }
-func (l *unbatched) bytes() int          { return l.waitingBytes + l.joinerBytes }
-func (l *unbatched) events() uint64      { return l.waitingEvents + l.joinerEvents }
-func (l *unbatched) notInJoiner() uint64 { return l.waitingEvents }
+func (u *unbatched) empty() bool    { return len(u.blocks) == 0 && u.joinerEvents == 0 }
+func (u *unbatched) bytes() int     { return u.waitingBytes + u.joinerBytes }
+func (u *unbatched) events() uint64 { return u.waitingEvents + u.joinerEvents }
 
-func (l *unbatched) oldest() time.Time {
-	t := l.joinerSince
-	for _, p := range l.blocks {
-		t = earlier(t, p.since)
+func (u *unbatched) oldest() time.Time {
+	t := u.joinerSince
+	for _, b := range u.blocks {
+		t = earlier(t, b.since)
 	}
 	return t
 }
 
-func (l *unbatched) add(p laneBlock) {
-	l.blocks = append(l.blocks, p)
-	l.waitingBytes += p.block.Cap()
-	l.waitingEvents += uint64(p.block.Len())
-	if first := l.stamp(p.since); l.oldestStamp.Load() == 0 || first < l.oldestStamp.Load() {
-		l.oldestStamp.Store(first)
+func (u *unbatched) add(b laneBlock) {
+	u.blocks = append(u.blocks, b)
+	u.waitingBytes += b.block.Cap()
+	u.waitingEvents += uint64(b.block.Len())
+	if first := u.stamp(b.since); u.oldestStamp.Load() == 0 || first < u.oldestStamp.Load() {
+		u.oldestStamp.Store(first)
 	}
-	signal(l.more)
+	signal(u.more)
 }
 
 // stamp converts a time for oldestStamp.
-func (l *unbatched) stamp(t time.Time) int64 { return max(1, int64(t.Sub(l.base))) }
+func (u *unbatched) stamp(t time.Time) int64 { return max(1, int64(t.Sub(u.base))) }
 
 // take returns the blocks. They are valid until the next take.
-func (l *unbatched) take() []laneBlock {
-	taken := l.blocks
-	l.blocks, l.spare = l.spare[:0], taken
-	l.waitingBytes, l.waitingEvents = 0, 0
-	l.publish()
+func (u *unbatched) take() []laneBlock {
+	taken := u.blocks
+	u.blocks, u.spare = u.spare[:0], taken
+	u.waitingBytes, u.waitingEvents = 0, 0
+	u.publish()
 	return taken
 }
 
-func (l *unbatched) publish() {
-	if t := l.oldest(); t.IsZero() {
-		l.oldestStamp.Store(0)
+func (u *unbatched) publish() {
+	if t := u.oldest(); t.IsZero() {
+		u.oldestStamp.Store(0)
 	} else {
-		l.oldestStamp.Store(l.stamp(t))
+		u.oldestStamp.Store(u.stamp(t))
 	}
 }
 
 // nonEmpty reports, without the lock, whether there is anything.
-func (l *unbatched) nonEmpty() bool { return l.oldestStamp.Load() != 0 }
+func (u *unbatched) nonEmpty() bool { return u.oldestStamp.Load() != 0 }
 
 // age is how long the oldest event has waited, without the lock; 0 if there is none.
-func (l *unbatched) age(now time.Time) time.Duration {
-	first := l.oldestStamp.Load()
+func (u *unbatched) age(now time.Time) time.Duration {
+	first := u.oldestStamp.Load()
 	if first == 0 {
 		return 0
 	}
-	return now.Sub(l.base) - time.Duration(first)
+	return now.Sub(u.base) - time.Duration(first)
 }
 
 // earlier returns the earlier of two times; a zero time does not count.
@@ -124,11 +123,11 @@ func (q *queue) offer(b laneBlock, generation *uint64, force bool) putResult {
 func (q *queue) takeUnbatched() (blocks []laneBlock, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := &q.unbatched
-	l.joinerBytes += l.waitingBytes
-	l.joinerEvents += l.waitingEvents
-	l.joinerSince = l.oldest()
-	blocks = l.take()
+	u := &q.unbatched
+	u.joinerBytes += u.waitingBytes
+	u.joinerEvents += u.waitingEvents
+	u.joinerSince = u.oldest()
+	blocks = u.take()
 	q.publish()
 	return blocks, !q.closed
 }
@@ -138,9 +137,9 @@ func (q *queue) takeUnbatched() (blocks []laneBlock, more bool) {
 func (q *queue) pushJoined(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := &q.unbatched
-	l.joinerBytes -= min(l.joinerBytes, it.block.Cap())
-	l.joinerEvents -= min(l.joinerEvents, uint64(it.block.Len()))
+	u := &q.unbatched
+	u.joinerBytes -= min(u.joinerBytes, it.block.Cap())
+	u.joinerEvents -= min(u.joinerEvents, uint64(it.block.Len()))
 	q.push(it)
 	signal(q.more)
 }
@@ -149,15 +148,15 @@ func (q *queue) pushJoined(it item) {
 func (q *queue) setJoinerHeld(batch *event.Block, since time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := &q.unbatched
-	l.joinerBytes, l.joinerEvents, l.joinerSince = 0, 0, time.Time{}
+	u := &q.unbatched
+	u.joinerBytes, u.joinerEvents, u.joinerSince = 0, 0, time.Time{}
 	if batch != nil {
-		l.joinerBytes, l.joinerEvents, l.joinerSince = batch.Cap(), uint64(batch.Len()), since
+		u.joinerBytes, u.joinerEvents, u.joinerSince = batch.Cap(), uint64(batch.Len()), since
 	}
-	if l.empty() {
-		l.generation++
+	if u.empty() {
+		u.generation++
 	}
-	l.publish()
+	u.publish()
 	q.signalRoom()
 	q.end()
 }

@@ -153,12 +153,12 @@ func (s *Spool) evict(seg *Segment) error {
 	seg.keepFile = false
 	s.mu.Unlock()
 	if keepFile { // it could not be set aside in time
-		s.o.Log.Error("blocks that this build cannot read are thrown away for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", blocks)
+		s.o.Log.Error("blocks that this build cannot read were evicted for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", blocks)
 	}
 	return s.drop(seg)
 }
 
-// spare reports whether n more bytes leave the configured free space.
+// checkFree returns an error unless writing n more bytes leaves the configured free space.
 func (s *Spool) checkFree(n int64) error { return s.checkFreeIn(s.dir, n) }
 
 func (s *Spool) checkFreeIn(dir *safefs.Dir, n int64) error {

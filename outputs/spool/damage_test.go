@@ -112,9 +112,9 @@ func TestTenThousandCorruptions(t *testing.T) {
 // wholeBlocks recognizes a segment that lost blocks without a trace: exactly between two of
 // them.
 func wholeBlocks(data []byte) bool {
-	w := blockScanner{data: data}
+	s := blockScanner{data: data}
 	for {
-		_, gap, more := w.next()
+		_, gap, more := s.next()
 		if gap.len() > 0 {
 			return false
 		}

@@ -171,8 +171,8 @@ func (info *Info) countLosses(found contents) {
 
 // read calls block for all blocks that are readable and not done.
 func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Block) error) error {
-	w := blockScanner{data: data}
-	for b, _, more := w.next(); more; b, _, more = w.next() {
+	s := blockScanner{data: data}
+	for b, _, more := s.next(); more; b, _, more = s.next() {
 		if done[b.ID] || b.block == nil {
 			continue
 		}
@@ -247,8 +247,8 @@ func (f *unreadableFile) stillPending(dir *safefs.Dir, data []byte) (map[event.I
 		return nil, err
 	}
 	ids := make(map[event.ID]bool)
-	w := blockScanner{data: data}
-	for b, _, more := w.next(); more; b, _, more = w.next() {
+	s := blockScanner{data: data}
+	for b, _, more := s.next(); more; b, _, more = s.next() {
 		if !done[b.ID] {
 			ids[b.ID] = true
 		}

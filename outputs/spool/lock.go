@@ -52,7 +52,7 @@ func rewrite(f *os.File, text []byte) error {
 	return err
 }
 
-// inUse checks for a lock without taking it, so that it blocks nobody.
+// inUse checks for a lock without taking it, so that it never keeps another process out.
 func inUse(dir *safefs.Dir) bool {
 	f, err := dir.OpenFile(lockName, os.O_RDWR, 0)
 	if err != nil {

@@ -32,44 +32,44 @@ type storedBlock struct {
 
 // next returns the next intact block, and the damaged bytes before it. more is false at
 // the end; there may be a last gap.
-func (w *blockScanner) next() (found storedBlock, gap span, more bool) {
-	gap.from = w.offset
-	for w.offset < len(w.data) {
-		rest := w.data[w.offset:]
+func (s *blockScanner) next() (found storedBlock, gap span, more bool) {
+	gap.from = s.offset
+	for s.offset < len(s.data) {
+		rest := s.data[s.offset:]
 		b, err := event.OpenBlock(rest)
 		h, _ := event.ReadHeader(rest)
-		if err == nil || errors.Is(err, event.ErrBlockLayout) && w.isGenuine(gap.from, w.offset+h.Len) {
-			gap.to = w.offset
-			w.offset += h.Len
-			return storedBlock{span{gap.to, w.offset}, h, b}, gap, true
+		if err == nil || errors.Is(err, event.ErrBlockLayout) && s.isGenuine(gap.from, s.offset+h.Len) {
+			gap.to = s.offset
+			s.offset += h.Len
+			return storedBlock{span{gap.to, s.offset}, h, b}, gap, true
 		}
 		next := bytes.Index(rest[1:], magic)
 		if next < 0 {
-			w.offset = len(w.data)
+			s.offset = len(s.data)
 		} else {
-			w.offset += 1 + next
+			s.offset += 1 + next
 		}
 	}
-	gap.to = len(w.data)
+	gap.to = len(s.data)
 	return storedBlock{}, gap, false
 }
 
-// isGenuine reports whether what looks like another build's block, from w.offset to end, is
+// isGenuine reports whether what looks like another build's block, from s.offset to end, is
 // one. The damage before it begins at from. A torn block holds messages of strangers, which
 // may look like anything: so a genuine block begins where the damaged one ends, or is
 // followed by an intact one.
-func (w *blockScanner) isGenuine(from, end int) bool {
-	for from < w.offset {
-		n := damagedLen(w.data[from:])
+func (s *blockScanner) isGenuine(from, end int) bool {
+	for from < s.offset {
+		n := damagedLen(s.data[from:])
 		if n == 0 {
 			break
 		}
 		from += n
 	}
-	if from == w.offset || end == len(w.data) {
+	if from == s.offset || end == len(s.data) {
 		return true
 	}
-	_, err := event.OpenBlock(w.data[end:])
+	_, err := event.OpenBlock(s.data[end:])
 	return err == nil || errors.Is(err, event.ErrBlockLayout)
 }
 
@@ -111,8 +111,8 @@ type contents struct {
 }
 
 // scanSegment reads a segment's bytes. Blocks in done need not be sent.
-func scanSegment(data []byte, done map[event.ID]bool) (f contents) {
-	w := blockScanner{data: data}
+func scanSegment(data []byte, done map[event.ID]bool) (c contents) {
+	s := blockScanner{data: data}
 	missing := 0 // done blocks that were not found
 	for id := range done {
 		if !isDamageID(id) {
@@ -120,47 +120,47 @@ func scanSegment(data []byte, done map[event.ID]bool) (f contents) {
 		}
 	}
 	for {
-		b, gap, more := w.next()
+		b, gap, more := s.next()
 		if gap.len() > 0 {
-			f.damaged = append(f.damaged, damage{span: gap})
+			c.damaged = append(c.damaged, damage{span: gap})
 		}
 		if !more {
 			break
 		}
-		f.intact++
+		c.intact++
 		switch {
 		case done[b.ID]:
 			missing--
 		case b.block == nil:
-			f.unreadable = appendRun(f.unreadable, b)
+			c.unreadable = appendRun(c.unreadable, b)
 		default:
-			f.pending.add(b.Events)
-			f.ages.add(int64(b.from), b.block.Sealed())
+			c.pending.add(b.Events)
+			c.ages.add(int64(b.from), b.block.Sealed())
 		}
 	}
-	for i := range f.damaged {
-		s := &f.damaged[i]
-		s.loss = estimateLoss(data[s.from:s.to], done, &missing)
+	for i := range c.damaged {
+		d := &c.damaged[i]
+		d.loss = estimateLoss(data[d.from:d.to], done, &missing)
 	}
-	return f
+	return c
 }
 
 // missing is how many of the manifest's events were neither found nor are known to be lost
 // by damage. If the size of a damaged place is unknown, they are counted there.
-func (f *contents) missing(events uint64, done map[event.ID]bool) uint64 {
-	events -= min(events, f.pending.events)
-	for i := range f.unreadable {
-		events -= min(events, f.unreadable[i].events)
+func (c *contents) missing(events uint64, done map[event.ID]bool) uint64 {
+	events -= min(events, c.pending.events)
+	for i := range c.unreadable {
+		events -= min(events, c.unreadable[i].events)
 	}
 	var unknown *damage
-	for i := range f.damaged {
-		s := &f.damaged[i]
-		if done[damageID(s.span)] { // already counted, and not among events
+	for i := range c.damaged {
+		d := &c.damaged[i]
+		if done[damageID(d.span)] { // already counted, and not among events
 			continue
 		}
-		events -= min(events, s.events)
-		if s.atLeast {
-			unknown = s
+		events -= min(events, d.events)
+		if d.atLeast {
+			unknown = d
 		}
 	}
 	if unknown == nil || events == 0 {

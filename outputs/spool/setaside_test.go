@@ -117,7 +117,7 @@ func TestSetAsideFileIsDamaged(t *testing.T) {
 	f("the last block", x.Size()+60, 6, x)
 }
 
-// TestSetAsideFileCannotBeRead: the log and "spool ls" name it, and it blocks nothing.
+// TestSetAsideFileCannotBeRead: the log and "spool ls" name it, and the rest is delivered.
 func TestSetAsideFileCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	x, y := testBlock(5, 100), testBlock(6, 50)

@@ -16,8 +16,8 @@ import (
 )
 
 // Blocks may be intact and yet unreadable for this build, most likely because a newer one
-// wrote them. They block nothing and are not discarded: they are moved to a folder of
-// their own, counted and logged. The first Open of a build that can read them reclaims
+// wrote them. They do not delay others and are not discarded: they are moved to a folder
+// of their own, counted and logged. The first Open of a build that can read them reclaims
 // them, before all else.
 
 const (
@@ -191,7 +191,7 @@ func (s *Spool) makeUnreadableRoom(at, dir *safefs.Dir, name string, size int64)
 	for idx.total+size > s.o.Limit && len(idx.files) > 0 {
 		gone := idx.remove(0)
 		if err := dir.Remove(gone.name); err == nil {
-			s.o.Log.Error("blocks that were set aside for another build are thrown away for newer ones", "file", dir.Join(gone.name))
+			s.o.Log.Error("blocks that were set aside for another build were removed for newer ones", "file", dir.Join(gone.name))
 		}
 	}
 	return nil
@@ -299,7 +299,7 @@ func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, unreadable bool, er
 
 // reclaimUnreadable turns files of the folder that this build can read into segments, with
 // numbers below those of all others and of the manifest. What cannot be reclaimed stays
-// where it is, and blocks nothing.
+// where it is.
 func (s *Spool) reclaimUnreadable(m manifest) {
 	aside, err := s.dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -329,7 +329,7 @@ func (s *Spool) reclaimUnreadable(m manifest) {
 			err = aside.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
 		}
 		if err != nil {
-			s.o.Log.Error("blocks that another build has set aside cannot be taken up", "file", aside.Join(f.name), "error", err)
+			s.o.Log.Error("blocks that another build has set aside cannot be reclaimed", "file", aside.Join(f.name), "error", err)
 			continue
 		}
 		before--
@@ -362,8 +362,8 @@ func (s *Spool) markCopiesDone(f *unreadableFile, data []byte) (err error) {
 		return nil
 	}
 	seg := &Segment{number: f.segment, dir: s.dir}
-	w := blockScanner{data: data}
-	for b, _, more := w.next(); more; b, _, more = w.next() {
+	scan := blockScanner{data: data}
+	for b, _, more := scan.next(); more; b, _, more = scan.next() {
 		err = errors.Join(err, seg.writeDone(b.ID))
 	}
 	if seg.done.file != nil {

@@ -360,7 +360,7 @@ func TestUnreadableBound(t *testing.T) {
 	s := openSpool(t, Options{Dir: dir, Limit: 100_000, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	wantUnreadable(t, s, 5, 5)
 	closeSpool(t, s)
-	if n := len(setAsideContents(t, dir)); n != 3 || strings.Count(log.String(), "thrown away") != 2 {
+	if n := len(setAsideContents(t, dir)); n != 3 || strings.Count(log.String(), "removed for newer ones") != 2 {
 		t.Errorf("%d files are left, want 3; the log:\n%s", n, log.String())
 	}
 	if err := Drop(dir); err != nil || len(files(t, dir)) > 0 {
