@@ -58,11 +58,12 @@ var allowed = map[string][]string{
 	"test/capturetest":     {"test/await", "sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"},
 	"test/outputtest":      {"test/await", "outputs", "userspace"},
 	"test/await":           {},
-	"test/lab":             {"test/lab/tier", "test/await"},
+	"test/testlog":         {},
+	"test/lab":             {"test/lab/tier", "test/await", "test/testlog"},
 	"test/oldkernels":      {},
 	"test/packets":         {},
 	"test/scenes":          {},
-	"test/program":         {"test/await", "test/lab", "bpf", "userspace/account"}, // never the command line: a test hands that in
+	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test hands that in
 }
 
 // doors are the packages that may import a third party, by prefix. One that is not

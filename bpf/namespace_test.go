@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab/namespace"
 )
 
@@ -50,13 +51,10 @@ func up(t *testing.T, name string) {
 // until then it drops packets.
 func carrier(t *testing.T, name string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if l, err := netlink.LinkByName(name); err == nil && l.Attrs().OperState == netlink.OperUp {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatalf("%s has no carrier", name)
+	await.True(t, name+" has a carrier", func() bool {
+		l, err := netlink.LinkByName(name)
+		return err == nil && l.Attrs().OperState == netlink.OperUp
+	})
 }
 
 func index(t *testing.T, name string) int {
@@ -116,11 +114,10 @@ func tunnel(t *testing.T, name string, flags uint16) *os.File {
 // seen waits until a hook has counted n packets, and then a moment for any more.
 func (s *kit) seen(hook string, n uint64) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if c := s.counters(hook); c.value("seen") >= n && c.outcomes() >= n {
-			break
-		}
-	}
+	await.Within(await.Limit, func() bool {
+		c := s.counters(hook)
+		return c.value("seen") >= n && c.outcomes() >= n
+	})
 	time.Sleep(20 * time.Millisecond)
 	if c := s.counters(hook); c.value("seen") != n || c.outcomes() != n {
 		s.t.Errorf("%s: %+v, want %d seen", hook, c, n)

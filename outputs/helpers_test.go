@@ -1,7 +1,6 @@
 package outputs
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
@@ -185,11 +185,8 @@ func (s *destination) received() []int {
 
 func waitUntil(t *testing.T, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !what(); time.Sleep(100 * time.Microsecond) {
-		if time.Now().After(end) {
-			t.Fatal("the condition was not met within a minute")
-		}
-	}
+	await.True(t, "the condition holds", what)
+
 }
 
 func wantInOrder(t *testing.T, got []int, n int) {
@@ -208,22 +205,4 @@ func empty(q *queue) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.count == 0 && q.unbatched.empty()
-}
-
-// syncLog is a log that can be read while it is being written.
-type syncLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *syncLog) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), what)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -116,9 +117,7 @@ func TestContextReleasesLanes(t *testing.T) {
 	go func() {
 		defer cancel()
 		<-writing
-		for r.queue.hasRoom(sealedBlock(1)) { // until the lane waits
-			time.Sleep(time.Millisecond)
-		}
+		await.Within(await.Limit, func() bool { return !r.queue.hasRoom(sealedBlock(1)) }) // until the lane waits
 	}()
 	offer(r.Intake(), 100)
 	r.Stop(context.Background())

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -133,7 +134,7 @@ func TestSpoolKill(t *testing.T) {
 // counted. When there is room again, spooling goes on.
 func TestSpoolDiskFull(t *testing.T) {
 	for _, always := range []bool{false, true} {
-		var text syncLog
+		var text testlog.Log
 		set := spoolSettings(t.TempDir(), always)
 		set.Spool.Free = math.MaxInt64 / 2
 		s := newDestination(true)
@@ -147,7 +148,7 @@ func TestSpoolDiskFull(t *testing.T) {
 			}
 		}
 		in.Flush()
-		waitUntil(t, func() bool { return text.count("the spool cannot be written") > 0 })
+		waitUntil(t, func() bool { return text.Count("the spool cannot be written") > 0 })
 		s.setDown(false)
 		waitUntil(t, func() bool {
 			l := r.Ledger(func() uint64 { return 500 })
@@ -163,7 +164,7 @@ func TestSpoolDiskFull(t *testing.T) {
 		if got := s.received(); !slices.IsSorted(got) || len(got) != int(600-dropped) {
 			t.Errorf("always %t: %d arrived, in order %t", always, len(got), slices.IsSorted(got))
 		}
-		if n := text.count("the spool cannot be written"); n != 1 {
+		if n := text.Count("the spool cannot be written"); n != 1 {
 			t.Errorf("always %t: %d lines about the disk, want 1", always, n)
 		}
 	}

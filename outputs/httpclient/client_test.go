@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/secure"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 )
 
@@ -116,15 +117,13 @@ func TestRecovery(t *testing.T) {
 	first := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "first") })}
 	go first.Serve(l)
 	defer first.Close()
-	for end := time.Now().Add(generous); ; time.Sleep(20 * time.Millisecond) {
+	await.True(t, "the first address answers", func() bool {
 		a, err := post(t, c, r, "x", generous)
-		switch {
-		case a == "first":
-			return
-		case err != nil || time.Now().After(end):
+		if err != nil {
 			t.Fatalf("%s, %v", a, err)
 		}
-	}
+		return a == "first"
+	})
 }
 
 // TestAllDown: the error gives a reason for each address.
@@ -342,13 +341,11 @@ func TestNoLeaks(t *testing.T) {
 	all.Wait()
 	c.Close()
 	s.CloseClientConnections()
-	for end := time.Now().Add(generous); ; time.Sleep(10 * time.Millisecond) {
-		f, g := count()
-		if f <= files+1 && g <= routines+1 { // one for the poller, one for a connection that the server is closing
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d descriptors and %d goroutines, before %d and %d", f, g, files, routines)
-		}
+	var f, g int
+	if !await.Within(await.Limit, func() bool { // one for the poller, one for a connection that the server is closing
+		f, g = count()
+		return f <= files+1 && g <= routines+1
+	}) {
+		t.Fatalf("%d descriptors and %d goroutines, before %d and %d", f, g, files, routines)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -349,11 +351,7 @@ func TestRedirects(t *testing.T) {
 			got = string(a.Body)
 		}
 		has(t, method+" "+path, got, want)
-		for end := time.Now().Add(generous); r.raw.readers.Load() != 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s %s: an unread body is left open", method, path)
-			}
-		}
+		await.True(t, method+" "+path+": no unread body is left open", func() bool { return r.raw.readers.Load() == 0 })
 	}
 	key := Auth{Token: "hush", Header: "X-Api-Key"}
 	f(Auth{}, "GET", "loop", "stopped after 10 redirects")

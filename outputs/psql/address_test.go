@@ -1,62 +1,28 @@
 package psql
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/event"
 )
 
-// logBuffer is a log that tests read.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *logBuffer) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-// has counts the lines that contain all words.
-func (j *logBuffer) has(words ...string) (n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-lines:
-	for line := range strings.Lines(j.text.String()) {
-		for _, w := range words {
-			if !strings.Contains(line, w) {
-				continue lines
-			}
-		}
-		n++
-	}
-	return n
-}
-
-func (j *logBuffer) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-// logTo makes an output log to a new logBuffer.
-func logTo(o *Output) *logBuffer {
-	j := &logBuffer{}
+// logTo makes an output log to a new testlog.Log.
+func logTo(o *Output) *testlog.Log {
+	j := &testlog.Log{}
 	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
 	return j
 }
 
 // withAddresses returns an output with several addresses.
-func withAddresses(t *testing.T, table string, addrs []string, args ...string) (*Output, *logBuffer) {
+func withAddresses(t *testing.T, table string, addrs []string, args ...string) (*Output, *testlog.Log) {
 	t.Helper()
 	uri := "postgres://postgres@" + strings.Join(addrs, ",") + "/postgres?sslmode=disable"
 	o := parsed(t, append([]string{"--psqloutputtype", "1", "--psqlendpoint", uri, "--psqltable", table}, args...)...)
@@ -109,20 +75,20 @@ func TestAddressRefuses(t *testing.T) {
 	if n := deliver(t, o, w, numbered(ids, 0, 10)); n != 1 {
 		t.Errorf("%d attempts while the second address works", n)
 	}
-	if log.has("an address fails", "address="+pa.Addr, "now="+pb.Addr, "refused") != 1 {
+	if log.Lines("an address fails", "address="+pa.Addr, "now="+pb.Addr, "refused") != 1 {
 		t.Errorf("the log does not say where records go:\n%s", log)
 	}
 	pa.Up()
-	eventually(t, "rows go to the first address again", func() bool {
+	await.True(t, "rows go to the first address again", func() bool {
 		deliver(t, o, w, numbered(ids, 10, 1))
-		return log.has("going back", "address="+pa.Addr) == 1
+		return log.Lines("going back", "address="+pa.Addr) == 1
 	})
 	deliver(t, o, w, numbered(ids, 100, 10))
 	wantNames(t, a, o.table, 100, 10)
 	if first := b.Int(t, "SELECT count(*) FROM "+o.table+" WHERE question < 'n000010.'"); first != 10 {
 		t.Errorf("%d rows of the outage at the second address, want 10", first)
 	}
-	if n := log.has("an address"); n != 2 {
+	if n := log.Lines("an address"); n != 2 {
 		t.Errorf("%d lines about addresses, want 2:\n%s", n, log)
 	}
 }
@@ -141,9 +107,9 @@ func TestAddressDropsPackets(t *testing.T) {
 	}
 	wantNames(t, b, o.table, 0, 10)
 	heal()
-	eventually(t, "rows go to the first address", func() bool {
+	await.True(t, "rows go to the first address", func() bool {
 		deliver(t, o, w, numbered(ids, 10, 1))
-		return log.has("going back", "address="+pa.Addr) == 1
+		return log.Lines("going back", "address="+pa.Addr) == 1
 	})
 	pa.Silence()
 	if n := deliver(t, o, w, numbered(ids, 500, 10)); n != 2 {
@@ -187,18 +153,18 @@ func TestStandbyAddress(t *testing.T) {
 	w := openWriter(t, o)
 	deliver(t, o, w, numbered(ids, 0, 10))
 	wantNames(t, primary, o.table, 0, 10)
-	if log.has("an address fails", "address="+standby.Addr, "is a standby") != 1 {
+	if log.Lines("an address fails", "address="+standby.Addr, "is a standby") != 1 {
 		t.Errorf("the log does not name the standby:\n%s", log)
 	}
-	eventually(t, "the standby has the rows", func() bool {
+	await.True(t, "the standby has the rows", func() bool {
 		return len(standby.Strings(t, "SELECT to_regclass('"+o.table+"')::text")[0]) > 0 && standby.Int(t, "SELECT count(*) FROM "+o.table) == 10
 	})
 	if err := standby.Promote(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "rows go to the promoted server", func() bool {
+	await.True(t, "rows go to the promoted server", func() bool {
 		deliver(t, o, w, numbered(ids, 10, 1))
-		return log.has("going back", "address="+standby.Addr) == 1
+		return log.Lines("going back", "address="+standby.Addr) == 1
 	})
 
 	alone, _ := withAddresses(t, newTable(), []string{standby.Addr})

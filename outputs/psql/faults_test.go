@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
@@ -98,7 +99,7 @@ func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	if _, err := w.Write(attempt(o), b); err == nil {
 		t.Error("an answer came in time")
 	}
-	eventually(t, "the first attempt ends on the server", func() bool { return p.Int(t, "SELECT count(*) FROM "+table) == 10 })
+	await.True(t, "the first attempt ends on the server", func() bool { return p.Int(t, "SELECT count(*) FROM "+table) == 10 })
 	heal()
 	deliver(t, o, w, b)
 	wantNames(t, p, table, 0, 10)
@@ -134,7 +135,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 		if _, err := w.Write(attempt(o), b); err == nil {
 			t.Errorf("%s: the attempt succeeds", what)
 		}
-		eventually(t, what+": it ends", func() bool { return activeSessions(t, p, table) == 0 })
+		await.True(t, what+": it ends", func() bool { return activeSessions(t, p, table) == 0 })
 		release()
 		mute()
 		deliver(t, o, w, b)
@@ -318,12 +319,12 @@ func TestDroppedTable(t *testing.T) {
 	o, table := freshTable(t, p, p.Addr)
 	s := newScene(t, o, 1, 10)
 	s.offer(50)
-	eventually(t, "the first rows", func() bool {
+	await.True(t, "the first rows", func() bool {
 		return p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"_blocks'") == 1 && p.Int(t, "SELECT count(*) FROM "+table) == 50
 	})
 	p.Exec(t, fmt.Sprintf("DROP TABLE %[1]s, %[1]s_blocks", table))
 	s.offer(50)
-	eventually(t, "the error", func() bool { return s.log.has("output fails", "postgres init") == 1 })
+	await.True(t, "the error", func() bool { return s.log.Lines("output fails", "postgres init") == 1 })
 	if p.Int(t, "SELECT count(*) FROM pg_class WHERE relname = '"+table+"'") != 0 {
 		t.Error("the table was created again")
 	}
@@ -344,12 +345,12 @@ func TestPasswordCorrected(t *testing.T) {
 	const workers = 2
 	s := newScene(t, o, workers, 10)
 	s.offer(100)
-	eventually(t, "all workers are logged in", func() bool { // a later one would keep its session with the old password
+	await.True(t, "all workers are logged in", func() bool { // a later one would keep its session with the old password
 		return p.Int(t, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'typist' AND state = 'idle'") == workers && p.Int(t, "SELECT count(*) FROM "+table) == 100
 	})
 	p.Exec(t, "ALTER ROLE typist PASSWORD 'other'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'typist'")
 	s.offer(100)
-	eventually(t, "some attempts", func() bool { return s.retries() >= 4 })
+	await.True(t, "some attempts", func() bool { return s.retries() >= 4 })
 	p.Exec(t, "ALTER ROLE typist PASSWORD 'Hush-Hush'")
 	s.offer(100)
 	s.end(0)

@@ -12,6 +12,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/account"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
@@ -90,24 +91,13 @@ func wantNames(t *testing.T, p *lab.Postgres, table string, first, n int) {
 	}
 }
 
-// eventually polls, since what is waited for takes its own time.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain: %s", what)
-}
-
 // scene is a runner with an output that has a table of its own.
 type scene struct {
 	t   *testing.T
 	r   *outputs.Runner
 	in  *outputs.Intake
 	n   int
-	log *logBuffer
+	log *testlog.Log
 }
 
 func newScene(t *testing.T, o *Output, workers, batch int) *scene {

@@ -183,7 +183,7 @@ func TestPartitions(t *testing.T) {
 	s.in.Flush()
 	s.end(1)
 	wantNames(t, p, table, 0, 5)
-	if s.log.has("the table refuses rows", "no partition of relation") != 1 {
+	if s.log.Lines("the table refuses rows", "no partition of relation") != 1 {
 		t.Errorf("the log does not say what is refused:\n%s", s.log)
 	}
 }

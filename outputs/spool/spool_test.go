@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -363,9 +364,7 @@ func TestConcurrent(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for s.HasPending() {
-		time.Sleep(time.Millisecond)
-	}
+	await.True(t, "nothing is pending", func() bool { return !s.HasPending() })
 	close(stop)
 	wg.Wait()
 	for id, times := range seen {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,7 +19,7 @@ import (
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/capturetest/testdata/tee"
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/worker"
 )
 
@@ -61,7 +60,7 @@ const query = "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04m000\x07examp
 // and tells what nobody knows.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
-	var stderr lab.Log
+	var stderr testlog.Log
 	sig, dir := signals.New(), t.TempDir()
 	app := appWith(all.New, &stderr, &stderr)
 	app.Commands = append(app.Commands, teeCommand(all.New()))
@@ -78,12 +77,10 @@ func TestNewInput(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		return bytes.Count(text, []byte("\n"))
 	}
-	for end := time.Now().Add(await.Limit); lines() < 3; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("no records")
-		}
+	await.True(t, "there are records", func() bool {
 		_, _ = io.WriteString(sender, query) // refused until the port is open
-	}
+		return lines() >= 3
+	})
 	sig.Request(syscall.SIGTERM)
 	if err := <-ended; err != nil {
 		t.Errorf("the end is %v", err)

@@ -2,16 +2,17 @@ package listener
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // served is a server on loopback that answers with one word.
@@ -88,35 +89,12 @@ func TestSilenceEnds(t *testing.T) {
 			t.Errorf("%q: the connection is still open: %v", send, err)
 		}
 	}
-	for end := time.Now().Add(20 * time.Second); l.Len() > 0; {
-		if time.Now().After(end) {
-			t.Fatalf("%d connections are left", l.Len())
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.Lock()
-	defer b.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.Lock()
-	defer b.Unlock()
-	return b.Buffer.String()
+	await.True(t, "no connection is left", func() bool { return l.Len() == 0 })
 }
 
 // The server's own errors are lines of our log, and few of them.
 func TestErrorsAreInOurLog(t *testing.T) {
-	var text lockedBuffer
+	var text testlog.Log
 	l, err := Listen("tcp", "127.0.0.1:0", 8)
 	if err != nil {
 		t.Fatal(err)

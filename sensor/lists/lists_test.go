@@ -1,7 +1,6 @@
 package lists
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/testlog"
 )
 
 func TestCheck(t *testing.T) {
@@ -66,42 +67,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// journal is a log that can be read while others write to it.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) count(text string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.b.String(), text)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
-func logTo(j *journal) *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
-
-// waitUntil waits for a condition to become true.
-func waitUntil(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain for %s", what)
-}
+func logTo(j *testlog.Log) *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 func (l *List) has(name string) bool { return l.Match([]byte(name)) }
 
@@ -110,7 +76,7 @@ func (l *List) has(name string) bool { return l.Match([]byte(name)) }
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example,suffix\n*.b.example\n# c\n")
-	j := &journal{}
+	j := &testlog.Log{}
 	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(j))
 	errs := l.Load(context.Background())
 	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: fix the list, or leave it out and use output type 1"
@@ -124,7 +90,7 @@ func TestLoad(t *testing.T) {
 		`level=INFO msg="list loaded" list=skip from=` + path + ` entries=2 differ=2`,
 		`level=WARN msg="the list has odd lines" list=skip why="an asterisk stands for itself: use NAME,suffix" lines=1 first_line=2 text=*.b.example`,
 	} {
-		if j.count(want) != 1 {
+		if j.Count(want) != 1 {
 			t.Errorf("the log lacks %s:\n%s", want, j)
 		}
 	}
@@ -138,7 +104,7 @@ func TestLoad(t *testing.T) {
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example")
-	j := &journal{}
+	j := &testlog.Log{}
 	l := New(Options{Skip: Source{path, 10 * time.Millisecond}}, false, logTo(j))
 	for _, err := range l.Load(context.Background()) {
 		if err != nil {
@@ -147,20 +113,20 @@ func TestFollow(t *testing.T) {
 	}
 	defer l.Follow()()
 	put(t, path, "b.example.")
-	waitUntil(t, "the new list", func() bool { return l.Skip.has("b.example.") && !l.Skip.has("a.example.") })
+	await.True(t, "the new list", func() bool { return l.Skip.has("b.example.") && !l.Skip.has("a.example.") })
 	failures := func() uint64 { return l.Stats()[0].Failures }
 	put(t, path, strings.Repeat("x", 100_000))
-	waitUntil(t, "three failures", func() bool { return failures() >= 3 })
+	await.True(t, "three failures", func() bool { return failures() >= 3 })
 	const line = "the list cannot be read, the old one stays"
-	if n := j.count(line); n != 1 || !l.Skip.has("b.example.") {
+	if n := j.Count(line); n != 1 || !l.Skip.has("b.example.") {
 		t.Errorf("%d lines of a failure, want 1; the old list stays: %v", n, l.Skip.has("b.example."))
 	}
 	put(t, path, "c.example.\n"+strings.Repeat("x", 100_000))
-	waitUntil(t, "the other failure", func() bool { return j.count(line) == 2 })
+	await.True(t, "the other failure", func() bool { return j.Count(line) == 2 })
 	put(t, path, "d.example.")
-	waitUntil(t, "the repaired list", func() bool { return l.Skip.has("d.example.") && j.count("the list can be read again") == 1 })
+	await.True(t, "the repaired list", func() bool { return l.Skip.has("d.example.") && j.Count("the list can be read again") == 1 })
 	put(t, path, "")
-	waitUntil(t, "the empty list", func() bool { return j.count("the list has no entries") == 1 })
+	await.True(t, "the empty list", func() bool { return j.Count("the list has no entries") == 1 })
 	if l.Skip.has("d.example.") {
 		t.Error("the empty list has an entry")
 	}
@@ -172,7 +138,7 @@ func TestReload(t *testing.T) {
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	put(t, a, "a.example.,suffix")
 	put(t, b, "b.example.,suffix")
-	j := &journal{}
+	j := &testlog.Log{}
 	o := Options{Skip: Source{a, 0}}
 	l := New(o, false, logTo(j))
 	l.Load(context.Background())
@@ -183,31 +149,31 @@ func TestReload(t *testing.T) {
 		t.Error("with interval 0 the list changes by itself")
 	}
 	l.Reload(o)
-	waitUntil(t, "the changed list", func() bool { return l.Skip.has("changed.example.") })
+	await.True(t, "the changed list", func() bool { return l.Skip.has("changed.example.") })
 	o.Match = "legacy"
 	l.Reload(o)
-	waitUntil(t, "plain suffixes", func() bool { return l.Skip.has("unchanged.example.") })
+	await.True(t, "plain suffixes", func() bool { return l.Skip.has("unchanged.example.") })
 	o.Skip.Location, o.Allow.Location = b, a
 	l.Reload(o)
-	waitUntil(t, "the other locations", func() bool {
+	await.True(t, "the other locations", func() bool {
 		return l.Skip.has("b.example.") && l.Allow.has("changed.example.") && !l.Allow.has("b.example.")
 	})
 	o.Skip.Location = b + ".none"
 	l.Reload(o)
-	waitUntil(t, "the failure", func() bool { return l.Stats()[0].Failures == 1 })
+	await.True(t, "the failure", func() bool { return l.Stats()[0].Failures == 1 })
 	if !l.Skip.has("b.example.") {
 		t.Error("the old list does not stay")
 	}
 	o.Skip.Location = ""
 	l.Reload(o)
-	waitUntil(t, "no list", func() bool { return !l.Skip.has("b.example.") && len(l.Stats()) == 1 })
+	await.True(t, "no list", func() bool { return !l.Skip.has("b.example.") && len(l.Stats()) == 1 })
 }
 
 // TestListThatIsNewAtAReload: it filters nothing until it has been read, or an output
 // limited to an allow list would lose all records meanwhile.
 func TestListThatIsNewAtAReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
-	j := &journal{}
+	j := &testlog.Log{}
 	l := New(Options{}, false, logTo(j))
 	defer l.Follow()()
 	both := Options{Skip: Source{path, 0}, Allow: Source{path, 0}}
@@ -221,13 +187,13 @@ func TestListThatIsNewAtAReload(t *testing.T) {
 	}
 	wantNoFilter()
 	l.Reload(both)
-	waitUntil(t, "the failures", func() bool { return j.count("it filters nothing until it can be read") == 2 })
+	await.True(t, "the failures", func() bool { return j.Count("it filters nothing until it can be read") == 2 })
 	wantNoFilter()
 	put(t, path, "a.example")
 	l.Reload(both)
-	waitUntil(t, "the lists", func() bool { return l.Skip.has("a.example.") && !l.Allow.has("b.example.") })
+	await.True(t, "the lists", func() bool { return l.Skip.has("a.example.") && !l.Allow.has("b.example.") })
 	l.Reload(Options{})
-	waitUntil(t, "no lists", func() bool { return len(l.Stats()) == 0 })
+	await.True(t, "no lists", func() bool { return len(l.Stats()) == 0 })
 	wantNoFilter()
 }
 
@@ -244,15 +210,15 @@ func TestReloadInterruptsASlowServer(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	j := &journal{}
+	j := &testlog.Log{}
 	o := Options{Skip: Source{s.URL, 0}}
 	l := New(o, false, logTo(j))
 	l.Load(context.Background())
 	defer l.Follow()()
 	l.Reload(o)
-	waitUntil(t, "the slow answer", func() bool { return asked.Load() == 2 })
+	await.True(t, "the slow answer", func() bool { return asked.Load() == 2 })
 	l.Reload(o)
-	waitUntil(t, "the next answer", func() bool { return l.Skip.has("n3.example.") })
+	await.True(t, "the next answer", func() bool { return l.Skip.has("n3.example.") })
 	if n := l.Stats()[0].Failures; n != 0 {
 		t.Errorf("%d failures, want 0:\n%s", n, j)
 	}
@@ -263,7 +229,7 @@ func TestMatchWhileListsChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "always.example\nn0.example")
 	o := Options{Skip: Source{path, 10 * time.Millisecond}}
-	l := New(o, false, logTo(&journal{}))
+	l := New(o, false, logTo(&testlog.Log{}))
 	l.Load(context.Background())
 	stop := l.Follow()
 	var lanes sync.WaitGroup
@@ -283,7 +249,7 @@ func TestMatchWhileListsChange(t *testing.T) {
 		if i%4 == 0 {
 			l.Reload(o)
 		}
-		waitUntil(t, "the next list", func() bool { return l.Skip.has(fmt.Sprintf("n%d.example.", i)) })
+		await.True(t, "the next list", func() bool { return l.Skip.has(fmt.Sprintf("n%d.example.", i)) })
 		l.Stats()
 	}
 	done.Store(true)

@@ -163,14 +163,12 @@ func TestLossMeter(t *testing.T) {
 	go m.follow(time.Hour, quit)
 	wantRatio(0) // the interval is not over
 	go m.follow(time.Millisecond, quit)
-	end, full := time.Now().Add(await.Limit), uint64(50)
-	for ; m.ratio.Load() == 0 && time.Now().Before(end); full += 10 {
+	full := uint64(50)
+	await.True(t, "the ratio is measured", func() bool {
 		source.count(70, full, 10)
-		time.Sleep(100 * time.Microsecond)
-	}
-	if m.ratio.Load() == 0 {
-		t.Error("nobody measures")
-	}
+		full += 10
+		return m.ratio.Load() != 0
+	})
 }
 
 // TestPrometheusPaths: any path can be served, and only what is below it answers.

@@ -22,7 +22,7 @@ import (
 	"dnsmonster-sensor/sensor/metrics"
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
@@ -115,9 +115,7 @@ func TestFailedLaneIsCounted(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			ended := p.start(ctx)
-			for p.failureCount("lane") == 0 && ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
+			await.Within(await.Limit, func() bool { return p.failureCount("lane") > 0 || ctx.Err() != nil })
 			select {
 			case <-ended:
 				t.Error("the other lane has ended with it")
@@ -244,7 +242,7 @@ func TestBareSource(t *testing.T) {
 			ports.Add(53)
 			log := slog.New(slog.DiscardHandler)
 			var records collector
-			var stderr lab.Log
+			var stderr testlog.Log
 			err := Run(Config{
 				Input:    Input{Live: live, Open: func(<-chan struct{}) (capture.Source, error) { return s, nil }},
 				Worker:   worker.Config{Ports: ports},

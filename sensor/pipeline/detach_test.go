@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,7 +15,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
 	"dnsmonster-sensor/userspace/worker"
@@ -71,7 +70,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 }
 
 // stopped is a pipeline that a signal ends at once, or two, and its log.
-func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Signals, log *lab.Log) *pipeline {
+func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Signals, log *testlog.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	runners, err := newRunners([]Output{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
@@ -90,7 +89,7 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Sign
 // have the grace time for what came last.
 func TestDetachingTakesNoGrace(t *testing.T) {
 	const grace = time.Second
-	var log lab.Log
+	var log testlog.Log
 	s := &lingering{busy: busy{first: frames(100)}, detach: func() { time.Sleep(grace + 100*time.Millisecond) }}
 	p := s.stopped(t, grace, signals.New(), &log)
 	if err := p.finish(io.Discard, signals.New()); err != nil {
@@ -100,14 +99,11 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 
 // TestSecondSignalWhileDetaching is heard at once, and so is the first one.
 func TestSecondSignalWhileDetaching(t *testing.T) {
-	var log lab.Log
+	var log testlog.Log
 	sig := signals.New()
 	says := func(text string) {
-		for end := time.Now().Add(await.Limit); !strings.Contains(log.String(), text); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("%q is not said while detaching", text)
-				return
-			}
+		if !await.Within(await.Limit, func() bool { return log.Count(text) > 0 }) {
+			t.Errorf("%q is not logged while detaching", text)
 		}
 	}
 	s := &lingering{detach: func() {

@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -52,7 +52,7 @@ func failed(t *testing.T, p *pipeline, what, part string) uint64 {
 // A lane that ends with an error is in the log and in the metrics while the others
 // go on, and decides about the exit status.
 func TestLaneFails(t *testing.T) {
-	var log lab.Log
+	var log testlog.Log
 	source := &broken{goOn: make(chan struct{})}
 	p := toNowhere(t, source)
 	p.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -61,11 +61,7 @@ func TestLaneFails(t *testing.T) {
 		defer close(ended)
 		p.runUntilEnd(time.Second, signals.New())
 	}()
-	for end := time.Now().Add(await.Limit); failed(t, p, "lane", "") == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the metric does not show the lane")
-		}
-	}
+	await.True(t, "the metric shows the lane", func() bool { return failed(t, p, "lane", "") > 0 })
 	if text := log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "the lane is broken") {
 		t.Errorf("log: %s", text)
 	}

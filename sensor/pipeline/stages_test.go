@@ -21,8 +21,9 @@ import (
 	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/sensor/metrics"
-	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
@@ -290,29 +291,19 @@ func TestStageExpiresLive(t *testing.T) {
 	source := newSilent(frames(20))
 	p, first, _ := toTwo(t, source, stage.Kind{Name: "hold", New: keepFor(150 * time.Millisecond)})
 	ended := p.start(t.Context())
-	eventually(t, "events that the stage holds", func() bool {
+	await.True(t, "events that the stage holds", func() bool {
 		l := stageLedger(t, p)
 		return l.Held == 20 && l.Unaccounted() == 0
 	})
 	if n := first.count(); n != 0 {
 		t.Errorf("%d events came out while the stage held them", n)
 	}
-	eventually(t, "events that were let go", func() bool { return first.count() == 20 })
+	await.True(t, "events that were let go", func() bool { return first.count() == 20 })
 	p.closeSource()
 	<-ended
 	p.deliver(t.Context())
 	if n := account.Unaccounted(ledgersOf(t, p)); n != 0 {
 		t.Errorf("%d unaccounted for", n)
-	}
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s", what)
-		}
 	}
 }
 
@@ -377,7 +368,7 @@ func TestStageMetrics(t *testing.T) {
 	goes(t, p)
 	var options metrics.Options
 	defaults(t, options.Flags())
-	var stderr lab.Log
+	var stderr testlog.Log
 	m, err := metrics.Open(metrics.Config{Options: &options}, &stderr)
 	if err != nil {
 		t.Fatal(err)
@@ -414,7 +405,7 @@ func TestReloadWhileAStageHolds(t *testing.T) {
 	source := newSilent(frames(20))
 	p, first, second := toTwo(t, source, stage.Kind{Name: "hold", New: keepFor(time.Hour)})
 	ended := p.start(t.Context())
-	eventually(t, "events that the stage holds", func() bool { return stageLedger(t, p).Held == 20 })
+	await.True(t, "events that the stage holds", func() bool { return stageLedger(t, p).Held == 20 })
 	if err := p.runners[0].SetFilter(outputs.Filter{Type: outputs.Skip, Skip: anything{}}); err != nil {
 		t.Fatal(err)
 	}

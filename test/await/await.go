@@ -12,7 +12,7 @@ import (
 const Limit = 2 * time.Minute
 
 // True waits until the condition holds. After Limit the test fails with what was
-// awaited, and with details: a *lab.Log, for example, is printed
+// awaited, and with details: a *testlog.Log, for example, is printed
 // as it is by then.
 func True(t testing.TB, what string, condition func() bool, details ...any) {
 	t.Helper()

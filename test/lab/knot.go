@@ -12,10 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"dnsmonster-sensor/test/testlog"
 )
 
 // Knot is a running Knot DNS server on the lab's server, port 53 of all its
@@ -76,7 +77,7 @@ zone:
 		}
 	}
 
-	var log Log
+	var log testlog.Log
 	cmd := l.Server.Command(context.Background(), "knotd", "-c", filepath.Join(dir, "knot.conf"))
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -216,22 +217,4 @@ func (k *Knot) read() (Stats, error) {
 		}
 	}
 	return s, nil
-}
-
-// Log takes a process's output, and can be read meanwhile.
-type Log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/testlog"
 )
 
 func TestHostsReachEachOther(t *testing.T) {
@@ -428,7 +429,7 @@ func capture(t *testing.T, h *Host, filter string, count int, send func()) strin
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
-	var out, log Log
+	var out, log testlog.Log
 	cmd := h.Command(ctx, "tcpdump", "-n", "-v", "-i", h.Iface, "-c", fmt.Sprint(count), filter)
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if err := cmd.Start(); err != nil {

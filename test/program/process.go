@@ -20,6 +20,7 @@ import (
 
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // variable makes a test binary the sensor.
@@ -48,7 +49,7 @@ type Process struct {
 	T           *testing.T // the test that made it
 	Cmd         *exec.Cmd
 	RecordsFile string
-	stderr      lab.Log
+	stderr      testlog.Log
 	lines       chan struct{} // one for each line on stderr
 	Done        chan struct{} // closed when it has ended
 }
@@ -168,6 +169,9 @@ func (p *Process) follow(stderr io.Reader) {
 
 // Log returns what stands on stderr so far.
 func (p *Process) Log() string { return p.stderr.String() }
+
+// CountLines returns how many lines on stderr have all of the texts.
+func (p *Process) CountLines(texts ...string) int { return p.stderr.Lines(texts...) }
 
 // WaitFor waits for a text on stderr.
 func (p *Process) WaitFor(text string) {

@@ -16,6 +16,7 @@ import (
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // Headers around a packet. No host has these addresses, so both ignore the frames.
@@ -287,7 +288,7 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
 	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
-	var log lab.Log
+	var log testlog.Log
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // runTool runs a command, and returns its stdout.
@@ -37,7 +38,7 @@ func captureWith(t *testing.T, n int, tool string, args ...string) (path string,
 	l = lab.New(t)
 	f := flow(t, l, 2000, n)
 	path = filepath.Join(t.TempDir(), "captured")
-	var log lab.Log
+	var log testlog.Log
 	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
 	args[slices.Index(args, "FILE")] = path
 	dump := l.Server.Command(context.Background(), tool, args...)

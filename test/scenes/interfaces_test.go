@@ -95,24 +95,10 @@ func expectRecordedOn(p *program.Process, pairs ...string) {
 	}
 }
 
-// countLogLines counts the lines on stderr that have all of the texts.
-func countLogLines(p *program.Process, texts ...string) (n int) {
-	for line := range strings.Lines(p.Log()) {
-		all := true
-		for _, text := range texts {
-			all = all && strings.Contains(line, text)
-		}
-		if all {
-			n++
-		}
-	}
-	return n
-}
-
 // waitForLogLines waits until n lines on stderr have all of the texts.
 func waitForLogLines(p *program.Process, n int, texts ...string) {
 	p.T.Helper()
-	p.Until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return countLogLines(p, texts...) >= n })
+	p.Until(fmt.Sprintf("%q said %d times", texts, n), func() bool { return p.CountLines(texts...) >= n })
 }
 
 // renameInterface renames an interface, waits until the sensor says so, and sets it up.
@@ -169,7 +155,7 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	sendFrom(t, l.Client, "moved0", "elsewhere")
 
 	expectRecordedOn(p, "loopback", "lo", "later", "down0", "new", "new0", "renamed", "other0", "again", "other0", "moved", "moved0")
-	if n := countLogLines(p, `msg="interface is captured"`); n != 4 {
+	if n := p.CountLines(`msg="interface is captured"`); n != 4 {
 		t.Errorf("said %d times that an interface is captured, want 4:\n%s", n, p.Log())
 	}
 }
@@ -187,7 +173,7 @@ func TestAnyWaits(t *testing.T) {
 	waitForLogLines(p, 1, `msg="interface is captured" interface=lo`)
 	sendFrom(t, l.Server, "lo", "loopback")
 	expectRecordedOn(p, "loopback", "lo")
-	if countLogLines(p, "no interface is up: waiting for one") != 1 {
+	if p.CountLines("no interface is up: waiting for one") != 1 {
 		t.Errorf("it does not say that it waits:\n%s", p.Log())
 	}
 }
@@ -307,7 +293,7 @@ func TestNamesSwapped(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if n := countLogLines(p, "interface is gone"); n > 0 || t.Failed() {
+	if n := p.CountLines("interface is gone"); n > 0 || t.Failed() {
 		t.Errorf("an interface is said %d times to be gone:\n%s", n, p.Log())
 	}
 }
@@ -347,7 +333,7 @@ func TestCannotBeCaptured(t *testing.T) {
 	waitForLogLines(p, 1, `msg="interface is captured"`, "interface=eth0")
 	sendFrom(t, l.Server, "eth0", "after")
 	expectRecordedOn(p, "after", "eth0")
-	if n := countLogLines(p, "cannot be captured"); n != 1 {
+	if n := p.CountLines("cannot be captured"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, p.Log())
 	}
 }
@@ -367,7 +353,7 @@ func TestTakenOff(t *testing.T) {
 			waitForLogLines(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)
 			sendFrom(t, l.Server, l.Server.Iface, "after")
 			expectRecordedOn(p, "before", l.Server.Iface, "after", l.Server.Iface)
-			if countLogLines(p, "another program has taken ours off, attaching again") != 1 {
+			if p.CountLines("another program has taken ours off, attaching again") != 1 {
 				t.Errorf("it is not said once:\n%s", p.Log())
 			}
 			if got := attachedTo(t, l.Server); got != "" {

@@ -18,6 +18,7 @@ import (
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // TestMetricsSayWhatTheLedgersSay asks the Prometheus endpoint.
@@ -133,7 +134,7 @@ func TestStatsd(t *testing.T) {
 	defer cancel()
 	server := exec.CommandContext(ctx, "statsd_exporter", fmt.Sprintf("--statsd.listen-udp=127.0.0.1:%d", udp), "--statsd.listen-tcp=",
 		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", web), "--log.level=error")
-	var log lab.Log
+	var log testlog.Log
 	server.Stderr = &log
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab/namespace"
 )
 
@@ -43,12 +44,9 @@ func TestLinksMissNothing(t *testing.T) {
 			var waiting sync.WaitGroup
 			waiting.Go(func() {
 				defer l.close()
-				for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-					if slices.Equal(l.sorted(), want) && l.subscribedAnew(first) == replaced {
-						return
-					}
+				if !await.Within(await.Limit, func() bool { return slices.Equal(l.sorted(), want) && l.subscribedAnew(first) == replaced }) {
+					t.Errorf("interfaces %q, want %q", l.sorted(), want)
 				}
-				t.Errorf("interfaces %q, want %q", l.sorted(), want)
 			})
 			l.follow() // in this thread's namespace
 			waiting.Wait()
