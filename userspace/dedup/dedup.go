@@ -1,5 +1,5 @@
 // Package dedup recognises a packet that was captured before: at another mirror port, on
-// another interface, or both on its way out of a host and into another.
+// another interface, or both on its way out of a host and on its way into one.
 //
 // In: addresses, ports, IP ID and payload of each packet. Out: whether it was seen within
 // the window. A retransmitted query of IPv4 is not a duplicate: its IP ID differs. It
