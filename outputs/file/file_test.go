@@ -2,9 +2,7 @@ package file
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,13 +13,11 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/miekg/dns"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/test/outputtest"
-	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -170,31 +166,6 @@ func content(path string) ([]byte, error) {
 	return io.ReadAll(file)
 }
 
-func numbered(i int) *event.Event {
-	m := new(dns.Msg)
-	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
-	m.Id = uint16(i)
-	msg, err := m.Pack()
-	if err != nil {
-		panic(err)
-	}
-	e := &event.Event{
-		Src: netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
-		Proto: event.UDP, Message: msg,
-	}
-	sensordns.Read(msg, false, &e.DNS)
-	return e
-}
-
-func block(from, n int) *event.Block {
-	b := event.NewBlock(1 << 10)
-	for i := from; i < from+n; i++ {
-		b.Append(numbered(i))
-	}
-	b.Seal(event.NewIDs().Next(), time.Now())
-	return b
-}
-
 // opened returns a writer to a folder; the test closes it at its end.
 func opened(t *testing.T, dir string, args ...string) (*Output, outputs.Writer) {
 	t.Helper()
@@ -225,7 +196,7 @@ func wantRecords(t *testing.T, dir string, n int) {
 		seen[line]++
 	}
 	for i := range n {
-		if got := seen[record(numbered(i))]; got != 1 {
+		if got := seen[record(outputtest.Query(i))]; got != 1 {
 			t.Errorf("record %d exists %d times", i, got)
 		}
 	}
@@ -251,8 +222,8 @@ func names(t *testing.T, dir string) (list []string) {
 
 // An existing file is continued; an incomplete record that a crash left is cut off.
 func TestTornTail(t *testing.T) {
-	whole := text(new(format.JSON), block(0, 5))
-	half := record(numbered(5))[:20]
+	whole := text(new(format.JSON), outputtest.Queries(0, 5))
+	half := record(outputtest.Query(5))[:20]
 	f := func(what, content string, cut uint64) {
 		t.Helper()
 		dir := t.TempDir()
@@ -260,7 +231,7 @@ func TestTornTail(t *testing.T) {
 			t.Fatal(err)
 		}
 		o, w := opened(t, dir)
-		put(t, w, block(5, 3))
+		put(t, w, outputtest.Queries(5, 3))
 		if got := o.meters.tornBytes.Load(); got != cut {
 			t.Errorf("%s: %d bytes cut, want %d", what, got, cut)
 		}
@@ -274,7 +245,7 @@ func TestTornTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, w := opened(t, dir)
-	put(t, w, block(0, 3))
+	put(t, w, outputtest.Queries(0, 3))
 	wantRecords(t, dir, 3)
 }
 
@@ -284,15 +255,15 @@ func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	o, w := opened(t, dir)
 	d := new(outputtest.Disk)
 	o.folder.write = d.Write
-	put(t, w, block(0, 50))
+	put(t, w, outputtest.Queries(0, 50))
 	for range 3 {
 		d.Fail(1)
-		if _, err := w.Write(context.Background(), block(50, 50)); err == nil || !strings.Contains(err.Error(), "no space left") {
+		if _, err := w.Write(context.Background(), outputtest.Queries(50, 50)); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Fatalf("error %v, want that of a full disk", err)
 		}
 		wantRecords(t, dir, 50)
 	}
-	put(t, w, block(50, 50))
+	put(t, w, outputtest.Queries(50, 50))
 	wantRecords(t, dir, 100)
 }
 
@@ -302,7 +273,7 @@ func TestTornBlockUndoneLater(t *testing.T) {
 	for _, emptied := range []bool{false, true} {
 		dir := t.TempDir()
 		o, w := opened(t, dir)
-		put(t, w, block(0, 5))
+		put(t, w, outputtest.Queries(0, 5))
 		f := o.folder
 		f.mu.Lock()
 		st, err := f.file.Stat()
@@ -318,9 +289,9 @@ func TestTornBlockUndoneLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		if emptied {
-			put(t, w, block(0, 5))
+			put(t, w, outputtest.Queries(0, 5))
 		}
-		put(t, w, block(5, 5))
+		put(t, w, outputtest.Queries(5, 5))
 		wantRecords(t, dir, 10)
 	}
 }
@@ -339,14 +310,14 @@ func TestSync(t *testing.T) {
 			}
 			return file.Sync()
 		}
-		put(t, w, block(0, 5))
+		put(t, w, outputtest.Queries(0, 5))
 		if forced > 0 {
-			if _, err := w.Write(context.Background(), block(5, 5)); err == nil {
+			if _, err := w.Write(context.Background(), outputtest.Queries(5, 5)); err == nil {
 				t.Error("no error though the medium failed")
 			}
 			wantRecords(t, dir, 5)
 		}
-		put(t, w, block(5, 5))
+		put(t, w, outputtest.Queries(5, 5))
 		wantRecords(t, dir, 10)
 		if calls != forced {
 			t.Errorf("%q: synced %d times, want %d", args, calls, forced)
@@ -362,15 +333,15 @@ func TestFileMovedAway(t *testing.T) {
 	dir := t.TempDir()
 	_, w := opened(t, dir, "--fileoutputformat=csv")
 	at := func(name string) string { return filepath.Join(dir, name) }
-	put(t, w, block(0, 2))
+	put(t, w, outputtest.Queries(0, 2))
 	if err := os.Rename(at(logName), at("dnsmonster.log.1")); err != nil {
 		t.Fatal(err)
 	}
-	put(t, w, block(2, 3))
+	put(t, w, outputtest.Queries(2, 3))
 	if err := os.Remove(at(logName)); err != nil {
 		t.Fatal(err)
 	}
-	put(t, w, block(5, 4))
+	put(t, w, outputtest.Queries(5, 4))
 	lineCount := func(name string) int {
 		b, err := os.ReadFile(at(name))
 		if err != nil {
@@ -387,7 +358,7 @@ func TestFileMovedAway(t *testing.T) {
 	if err := os.Truncate(at(logName), 0); err != nil { // copytruncate
 		t.Fatal(err)
 	}
-	put(t, w, block(9, 5))
+	put(t, w, outputtest.Queries(9, 5))
 	if n := lineCount(logName); n != 6 {
 		t.Errorf("%d lines, want 6", n)
 	}
@@ -399,12 +370,12 @@ func TestFormatsAndHeaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := f.Header + text(f.NewEncoder(), block(0, 3))
+		want := f.Header + text(f.NewEncoder(), outputtest.Queries(0, 3))
 		dir := t.TempDir()
 		o, w := opened(t, dir, "--fileoutputformat="+name, "--fileoutputgotemplate={{.SrcIP}}")
-		put(t, w, block(0, 3))
+		put(t, w, outputtest.Queries(0, 3))
 		o.folder.tick(time.Now().AddDate(0, 0, 2))
-		put(t, w, block(0, 3))
+		put(t, w, outputtest.Queries(0, 3))
 		w.Close()
 		list := names(t, dir)
 		if len(list) != 2 {

@@ -13,6 +13,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 const theirs = "root:x:0:0:root:/root:/bin/sh" // without a line end, like an incomplete line
@@ -90,7 +91,7 @@ func TestWorldWritableFolder(t *testing.T) {
 			t.Errorf("mode %s, force %v: error %v, want %q", mode, force, err, want)
 		}
 		if err == nil {
-			put(t, w, block(0, 2))
+			put(t, w, outputtest.Queries(0, 2))
 			w.Close()
 			must(t, os.Chmod(dir, 0o755))
 			wantRecords(t, dir, 2)
@@ -108,17 +109,17 @@ func TestLinksPlantedWhileRunning(t *testing.T) {
 	dir, victim := t.TempDir(), victim(t)
 	must(t, os.Chmod(dir, 0o777|os.ModeSticky))
 	o, w := opened(t, dir)
-	put(t, w, block(0, 2))
+	put(t, w, outputtest.Queries(0, 2))
 	path := filepath.Join(dir, logName)
 	must(t, os.Rename(path, path+".moved"))
 	must(t, os.Symlink(victim, path))
-	if _, err := w.Write(context.Background(), block(2, 2)); !errors.Is(err, safefs.ErrUnsafe) {
+	if _, err := w.Write(context.Background(), outputtest.Queries(2, 2)); !errors.Is(err, safefs.ErrUnsafe) {
 		t.Errorf("error %v", err)
 	}
 	wantUntouched(t, victim)
 	must(t, os.Remove(path))
 	must(t, os.Rename(path+".moved", path))
-	put(t, w, block(2, 2))
+	put(t, w, outputtest.Queries(2, 2))
 
 	// The names of a rotation.
 	now := time.Now().AddDate(0, 0, 1)
@@ -153,7 +154,7 @@ func TestPlantedOldFiles(t *testing.T) {
 			os.Remove(path)
 		}()
 	}
-	put(t, w, block(0, 2))
+	put(t, w, outputtest.Queries(0, 2))
 	o.folder.tick(now)
 	w.Close()
 	list, err := oldFilesIn(dir)
@@ -173,13 +174,13 @@ func TestFolderReplaced(t *testing.T) {
 	dir := filepath.Join(parent, "log")
 	must(t, os.Mkdir(dir, 0o755))
 	_, w := opened(t, dir)
-	put(t, w, block(0, 2))
+	put(t, w, outputtest.Queries(0, 2))
 	must(t, os.Rename(dir, dir+".old"))
-	if _, err := w.Write(context.Background(), block(0, 2)); err == nil || !strings.Contains(err.Error(), "make it first") {
+	if _, err := w.Write(context.Background(), outputtest.Queries(0, 2)); err == nil || !strings.Contains(err.Error(), "make it first") {
 		t.Errorf("without the folder: error %v", err)
 	}
 	must(t, os.Mkdir(dir, 0o755))
-	put(t, w, block(0, 2))
+	put(t, w, outputtest.Queries(0, 2))
 	wantRecords(t, dir, 2)
 	wantRecords(t, dir+".old", 2)
 	taken := func(when string) {
@@ -190,7 +191,7 @@ func TestFolderReplaced(t *testing.T) {
 	}
 	taken("new folder")
 	must(t, os.Remove(filepath.Join(dir, lockName)))
-	put(t, w, block(2, 2))
+	put(t, w, outputtest.Queries(2, 2))
 	taken("new lock")
 	wantRecords(t, dir, 4)
 }

@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 func location(t testing.TB, name string) *time.Location {
@@ -89,7 +90,7 @@ func TestDefect36RotationNames(t *testing.T) {
 	o, w := opened(t, dir, "--fileoutputrotatecount=100")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
 	for i, later := range []time.Duration{0, 0, 300 * time.Millisecond, -24 * time.Hour, time.Hour, 0} {
-		put(t, w, block(3*i, 3))
+		put(t, w, outputtest.Queries(3*i, 3))
 		o.folder.mu.Lock()
 		if err := o.folder.rotate(now.Add(later)); err != nil {
 			t.Error(err)
@@ -109,7 +110,7 @@ func TestDefect36RotationNames(t *testing.T) {
 	list, _ := oldFilesIn(dir)
 	for i, old := range list { // in the order in which they were written
 		b, err := content(filepath.Join(dir, old.name))
-		if want := text(new(format.JSON), block(3*i, 3)); err != nil || string(b) != want {
+		if want := text(new(format.JSON), outputtest.Queries(3*i, 3)); err != nil || string(b) != want {
 			t.Errorf("%s holds %q (%v)", old.name, b, err)
 		}
 	}
@@ -140,7 +141,7 @@ func TestCountAndCompression(t *testing.T) {
 		dir := t.TempDir()
 		o, w := opened(t, dir, "--fileoutputrotatecount=3", "--fileoutputcompress="+kind)
 		for i := range 7 {
-			put(t, w, block(i, 1))
+			put(t, w, outputtest.Queries(i, 1))
 			o.folder.tick(time.Now().AddDate(0, 0, 1+i))
 		}
 		w.Close()
@@ -150,7 +151,7 @@ func TestCountAndCompression(t *testing.T) {
 		}
 		for i, old := range list {
 			b, err := content(filepath.Join(dir, old.name))
-			if want := record(numbered(4+i)) + "\n"; err != nil || string(b) != want || old.suffix != suffix {
+			if want := record(outputtest.Query(4+i)) + "\n"; err != nil || string(b) != want || old.suffix != suffix {
 				t.Errorf("%s: %s holds %q (%v), want %q", kind, old.name, b, err, want)
 			}
 		}
@@ -167,7 +168,7 @@ func TestNoRotation(t *testing.T) {
 		dir := t.TempDir()
 		o, w := opened(t, dir, args...)
 		if records > 0 {
-			put(t, w, block(0, records))
+			put(t, w, outputtest.Queries(0, records))
 		}
 		if o.folder.keep > 0 { // otherwise tick is not called
 			o.folder.tick(time.Now().AddDate(0, 0, 1))
@@ -186,7 +187,7 @@ func TestNoRotation(t *testing.T) {
 // incomplete compressed files.
 func TestStartFinishesRotation(t *testing.T) {
 	lines := func(from, n int) string {
-		return text(new(format.JSON), block(from, n))
+		return text(new(format.JSON), outputtest.Queries(from, n))
 	}
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -220,7 +221,7 @@ func TestStartFinishesRotation(t *testing.T) {
 	// killed, and started again two days later
 	lay(logName, lines(4, 2), 49*time.Hour)
 	o, w := opened(t, dir)
-	put(t, w, block(6, 2))
+	put(t, w, outputtest.Queries(6, 2))
 	w.Close()
 	list := names(t, dir)
 	if len(list) != 4 || slices.ContainsFunc(list[1:], func(n string) bool { return !strings.HasPrefix(n, "dnsmonster.log.gz.") }) {
@@ -241,7 +242,7 @@ func TestStartFinishesRotation(t *testing.T) {
 		t.Errorf("a file of today was rotated")
 	}
 	o, w = opened(t, dir, "--fileoutputformat=csv")
-	put(t, w, block(8, 1))
+	put(t, w, outputtest.Queries(8, 1))
 	if got := o.meters.rotations.Load(); got != 1 {
 		t.Errorf("%d rotations for another format, want 1", got)
 	}
@@ -252,7 +253,7 @@ func TestStartFinishesRotation(t *testing.T) {
 func TestCompressionFails(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir)
-	put(t, w, block(0, 3))
+	put(t, w, outputtest.Queries(0, 3))
 	// A folder has the name that the compressed file gets.
 	const stamp = "2096-01-01T00-00-00Z"
 	blocker := filepath.Join(dir, "dnsmonster.log.gz."+stamp)
@@ -271,7 +272,7 @@ func TestCompressionFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.folder.wakeTidyUp()
-	put(t, w, block(3, 3))
+	put(t, w, outputtest.Queries(3, 3))
 	w.Close()
 	if got := names(t, dir); !slices.Equal(got, []string{logName, "dnsmonster.log.gz." + stamp}) {
 		t.Errorf("files %q", got)
@@ -283,7 +284,7 @@ func TestCompressionFails(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	dir := t.TempDir()
 	o, w := opened(t, dir, "--fileoutputrotatecron=0 * * * *")
-	put(t, w, block(0, 1))
+	put(t, w, outputtest.Queries(0, 1))
 	f := o.folder
 	f.mu.Lock()
 	f.next = time.Now().AddDate(1, 0, 0) // computed before the clock was set back

@@ -54,13 +54,13 @@ func TestLockReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Close()
-	put(t, second, block(0, 3))
+	put(t, second, outputtest.Queries(0, 3))
 	if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); err == nil {
 		t.Error("the folder is unlocked though a writer is open")
 	}
 	second.Close()
 	_, third := opened(t, dir)
-	put(t, third, block(3, 3))
+	put(t, third, outputtest.Queries(3, 3))
 	wantRecords(t, dir, 6)
 }
 
@@ -70,7 +70,7 @@ func TestPermissions(t *testing.T) {
 		dir := t.TempDir()
 		was := syscall.Umask(mask)
 		o, w := opened(t, dir)
-		put(t, w, block(0, 1))
+		put(t, w, outputtest.Queries(0, 1))
 		o.folder.tick(time.Now().AddDate(0, 0, 2))
 		w.Close()
 		syscall.Umask(was)
@@ -104,7 +104,7 @@ func TestFolderNameIsNotAPattern(t *testing.T) {
 			}
 		}
 		o, w := opened(t, dir)
-		put(t, w, block(0, 1))
+		put(t, w, outputtest.Queries(0, 1))
 		o.folder.tick(time.Now().AddDate(0, 0, 2))
 		w.Close()
 		if got := names(t, dir); len(got) != 2 || o.meters.compressionFailures.Load() != 0 {
@@ -120,7 +120,7 @@ func TestFolderNameIsNotAPattern(t *testing.T) {
 func TestFailedStartLeavesNothingOpen(t *testing.T) {
 	dir := t.TempDir()
 	_, w := opened(t, dir)
-	put(t, w, block(0, 1))
+	put(t, w, outputtest.Queries(0, 1))
 	w.Close()
 	for i := range 60 { // every name for the file without a header is taken
 		stamp := time.Now().UTC().Add(time.Duration(i) * time.Second).Format(stampLayout)
@@ -150,7 +150,7 @@ func TestHangingDisk(t *testing.T) {
 	o, w := opened(t, dir)
 	o.folder.write = d.Write
 	release := d.Hang()
-	b := block(0, 3)
+	b := outputtest.Queries(0, 3)
 	attempt := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()
@@ -166,7 +166,7 @@ func TestHangingDisk(t *testing.T) {
 	put(t, w, b)
 	wantRecords(t, dir, 3)
 	defer d.Hang()()
-	b = block(3, 2)
+	b = outputtest.Queries(3, 2)
 	if err := attempt(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Write: %v", err)
 	}

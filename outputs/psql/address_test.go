@@ -10,6 +10,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -70,9 +71,8 @@ func TestAddressRefuses(t *testing.T) {
 	a, b, pa, pb := twoServers(t)
 	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr})
 	pa.Down()
-	ids := event.NewIDs()
 	w := openWriter(t, o)
-	if n := deliver(t, o, w, numbered(ids, 0, 10)); n != 1 {
+	if n := deliver(t, o, w, outputtest.Queries(0, 10)); n != 1 {
 		t.Errorf("%d attempts while the second address works", n)
 	}
 	if log.Lines("an address fails", "address="+pa.Addr, "now="+pb.Addr, "refused") != 1 {
@@ -80,10 +80,10 @@ func TestAddressRefuses(t *testing.T) {
 	}
 	pa.Up()
 	await.True(t, "rows go to the first address again", func() bool {
-		deliver(t, o, w, numbered(ids, 10, 1))
+		deliver(t, o, w, outputtest.Queries(10, 1))
 		return log.Lines("going back", "address="+pa.Addr) == 1
 	})
-	deliver(t, o, w, numbered(ids, 100, 10))
+	deliver(t, o, w, outputtest.Queries(100, 10))
 	wantNames(t, a, o.table, 100, 10)
 	if first := b.Int(t, "SELECT count(*) FROM "+o.table+" WHERE question < 'n000010.'"); first != 10 {
 		t.Errorf("%d rows of the outage at the second address, want 10", first)
@@ -101,18 +101,17 @@ func TestAddressDropsPackets(t *testing.T) {
 	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
 	heal := pa.Silence()
 	w := openWriter(t, o)
-	ids := event.NewIDs()
-	if n := deliver(t, o, w, numbered(ids, 0, 10)); n != 1 {
+	if n := deliver(t, o, w, outputtest.Queries(0, 10)); n != 1 {
 		t.Errorf("%d attempts while the second address works", n)
 	}
 	wantNames(t, b, o.table, 0, 10)
 	heal()
 	await.True(t, "rows go to the first address", func() bool {
-		deliver(t, o, w, numbered(ids, 10, 1))
+		deliver(t, o, w, outputtest.Queries(10, 1))
 		return log.Lines("going back", "address="+pa.Addr) == 1
 	})
 	pa.Silence()
-	if n := deliver(t, o, w, numbered(ids, 500, 10)); n != 2 {
+	if n := deliver(t, o, w, outputtest.Queries(500, 10)); n != 2 {
 		t.Errorf("%d attempts, want 2: one that runs out of time, one at the other address", n)
 	}
 	if got := b.Int(t, "SELECT count(*) FROM "+o.table+" WHERE question >= 'n000500.'"); got != 10 {
@@ -143,15 +142,14 @@ func TestStandbyAddress(t *testing.T) {
 	t.Parallel()
 	primary := second(t)
 	standby := primary.StartStandby(t)
-	ids := event.NewIDs()
 	attrs, _ := withAddresses(t, newTable(), []string{standby.Addr, primary.Addr})
 	attrs.endpoint += "&target_session_attrs=read-write"
-	deliver(t, attrs, openWriter(t, attrs), numbered(ids, 0, 10))
+	deliver(t, attrs, openWriter(t, attrs), outputtest.Queries(0, 10))
 	wantNames(t, primary, attrs.table, 0, 10)
 
 	o, log := withAddresses(t, newTable(), []string{standby.Addr, primary.Addr})
 	w := openWriter(t, o)
-	deliver(t, o, w, numbered(ids, 0, 10))
+	deliver(t, o, w, outputtest.Queries(0, 10))
 	wantNames(t, primary, o.table, 0, 10)
 	if log.Lines("an address fails", "address="+standby.Addr, "is a standby") != 1 {
 		t.Errorf("the log does not name the standby:\n%s", log)
@@ -163,7 +161,7 @@ func TestStandbyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	await.True(t, "rows go to the promoted server", func() bool {
-		deliver(t, o, w, numbered(ids, 10, 1))
+		deliver(t, o, w, outputtest.Queries(10, 1))
 		return log.Lines("going back", "address="+standby.Addr) == 1
 	})
 

@@ -12,7 +12,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/lab"
-	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/test/outputtest"
 )
 
 // newRole creates a user without rights and returns an endpoint for it.
@@ -75,7 +75,7 @@ func TestInitForAnotherUser(t *testing.T) {
 	wantAnswer(t, boss.runInit, false, "table "+table+" exists", "!created")
 	wantAnswer(t, own.runCheck, false, "yes  table "+table+": 17 of 17 columns", "yes  table "+table+"_blocks", "!note table", "OK")
 
-	deliver(t, own.o, openWriter(t, own.o), numbered(event.NewIDs(), 0, 10))
+	deliver(t, own.o, openWriter(t, own.o), outputtest.Queries(0, 10))
 	wantNames(t, p, table, 0, 10)
 	if got := p.Strings(t, "SELECT string_agg(indexdef, ' ') FROM pg_indexes WHERE tablename = '"+table+"'"); !strings.Contains(got[0], "USING brin (packettime)") {
 		t.Errorf("indexes %q", got)
@@ -151,7 +151,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 		}
 	}
 	wantAnswer(t, a.runCheck, false, "17 of 17 columns", "!no  ", "!note c", "!note no column", "OK")
-	deliver(t, a.o, openWriter(t, a.o), numbered(event.NewIDs(), 0, 10))
+	deliver(t, a.o, openWriter(t, a.o), outputtest.Queries(0, 10))
 	wantNames(t, p, table, 0, 10)
 }
 

@@ -12,6 +12,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -75,7 +76,7 @@ func compareSpeeds(t testing.TB, n, rounds int) (loop, ours time.Duration) {
 	var list []*event.Event
 	var rows [][]any
 	for i := range n {
-		list = append(list, query(i))
+		list = append(list, outputtest.Query(i))
 		rows = append(rows, row(list[i], time.Now()))
 	}
 	for range rounds {
@@ -135,7 +136,7 @@ func encoding() (r *rowEncoder, b *event.Block, l *tableDef) {
 	for _, f := range fields {
 		l.columns = append(l.columns, columnNamed(f.Name, oids[f.typeName()]))
 	}
-	return newRowEncoder(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), numbered(event.NewIDs(), 0, perBatch), l
+	return newRowEncoder(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), outputtest.Queries(0, perBatch), l
 }
 
 func TestEncodeAllocatesNothing(t *testing.T) {

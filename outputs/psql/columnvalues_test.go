@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -19,11 +20,11 @@ func TestCarriers(t *testing.T) {
 		p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, protocol "+kind+")")
 		var list []*event.Event
 		for proto := event.UDP; int(proto) <= packet.Protos; proto++ {
-			e := query(int(proto))
+			e := outputtest.Query(int(proto))
 			e.Proto = proto
 			list = append(list, e)
 		}
-		deliver(t, o, openWriter(t, o), blockOf(list...))
+		deliver(t, o, openWriter(t, o), outputtest.Block(list...))
 		if got := strings.Join(p.Strings(t, "SELECT rtrim(protocol) FROM "+table+" ORDER BY packettime, protocol"), " "); got != want {
 			t.Errorf("%s: %s, want %s", kind, got, want)
 		}
@@ -47,7 +48,7 @@ func TestAbsentAddresses(t *testing.T) {
 		ends := [][2]netip.AddrPort{{none, none}, {some, none}, {netip.AddrPortFrom(netip.Addr{}, 53), some}}
 		var events []*event.Event
 		for i, pair := range ends {
-			e := query(1000 * i) // times that the server can distinguish
+			e := outputtest.Query(1000 * i) // times that the server can distinguish
 			e.Src, e.Dst, e.Proto = pair[0], pair[1], event.DoQ
 			events = append(events, e)
 		}
@@ -59,7 +60,7 @@ func TestAbsentAddresses(t *testing.T) {
 		if columns != "" {
 			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, ipversion int, "+columns+")")
 		}
-		deliver(t, o, openWriter(t, o), blockOf(list()...))
+		deliver(t, o, openWriter(t, o), outputtest.Block(list()...))
 		got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', ipversion, COALESCE(host(NULLIF(srcip::text, '')::inet), srcip::text, '-'), COALESCE(host(NULLIF(dstip::text, '')::inet), dstip::text, '-')) FROM "+
 			table+" ORDER BY packettime"), "|")
 		if got != want || meter(o, "clamped") != clamped {
@@ -86,9 +87,9 @@ func TestNotNullWhileRunning(t *testing.T) {
 	w := openWriter(t, o)
 	give := func() {
 		t.Helper()
-		e := query(0)
+		e := outputtest.Query(0)
 		e.Dst = netip.AddrPort{}
-		deliver(t, o, w, blockOf(e))
+		deliver(t, o, w, outputtest.Block(e))
 	}
 	give()
 	p.Exec(t, "DELETE FROM "+table+"; ALTER TABLE "+table+" ALTER COLUMN dstip SET NOT NULL")

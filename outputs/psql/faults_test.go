@@ -13,6 +13,7 @@ import (
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -29,7 +30,6 @@ func TestCutEverywhere(t *testing.T) {
 	if err := o.Check(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	ids := event.NewIDs()
 	blocks := 0
 	// one is false once the cut lies after the end.
 	one := func(direction string, bytes int) (broke bool) {
@@ -40,7 +40,7 @@ func TestCutEverywhere(t *testing.T) {
 				heal()
 			}
 		}()
-		b := numbered(ids, blocks*3, 3)
+		b := outputtest.Queries(blocks*3, 3)
 		blocks++
 		w, err := o.Open(attempt(o))
 		if err == nil {
@@ -94,7 +94,7 @@ func TestAnswerLaterThanTheTimeout(t *testing.T) {
 	proxy := lab.StartProxy(t, p.Addr)
 	o, table := freshTable(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
 	w := openWriter(t, o)
-	b := numbered(event.NewIDs(), 0, 10)
+	b := outputtest.Queries(0, 10)
 	heal := proxy.Delay(2000)
 	if _, err := w.Write(attempt(o), b); err == nil {
 		t.Error("an answer came in time")
@@ -129,7 +129,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 		proxy := lab.StartProxy(t, p.Addr)
 		o, table := freshTable(t, p, proxy.Addr, "--psqlbatchtimeout=500ms")
 		w := openWriter(t, o)
-		b := numbered(event.NewIDs(), 0, 10)
+		b := outputtest.Queries(0, 10)
 		release := hinder(table)
 		mute := proxy.Silence()
 		if _, err := w.Write(attempt(o), b); err == nil {
@@ -152,7 +152,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 func TestSecondAttemptWaitsForFirst(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
-	b := numbered(event.NewIDs(), 0, 10)
+	b := outputtest.Queries(0, 10)
 	first, second := openWriter(t, o), openWriter(t, o)
 	slowInserts(t, p, table, "0.3")
 	var both sync.WaitGroup
@@ -177,9 +177,8 @@ func TestConcurrentAttemptsBisect(t *testing.T) {
 	o, table := freshTable(t, p, p.Addr)
 	writers := []outputs.Writer{openWriter(t, o), openWriter(t, o), openWriter(t, o)}
 	p.Exec(t, "CREATE UNIQUE INDEX ON "+table+" (question); ALTER TABLE "+table+" ADD CHECK (question NOT LIKE '%3.example.org.')")
-	ids := event.NewIDs()
 	for i := range 5 {
-		b := numbered(ids, i*20, 20)
+		b := outputtest.Queries(i*20, 20)
 		var all sync.WaitGroup
 		for _, w := range writers {
 			all.Go(func() {
@@ -366,10 +365,9 @@ func TestDefect27TimeoutPerAttempt(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr, "--psqlbatchtimeout=300ms")
 	w := openWriter(t, o)
-	ids := event.NewIDs()
 	for i := range 10 {
 		time.Sleep(60 * time.Millisecond) // from the sixth block on the connection is older than the timeout
-		b := numbered(ids, i, 1)
+		b := outputtest.Queries(i, 1)
 		for from := time.Now(); ; from = time.Now() {
 			_, err := w.Write(attempt(o), b)
 			if err == nil {

@@ -3,18 +3,15 @@ package psql
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/test/testlog"
 	"dnsmonster-sensor/userspace/account"
-	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -40,49 +37,19 @@ var authority *lab.Authority
 
 func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
 
-// query is an event with a name of its own, such as n000007.example.org.
-func query(i int) *event.Event {
-	m := new(dns.Msg)
-	m.SetQuestion(queryName(i), dns.TypeA)
-	m.Id = uint16(i)
-	msg, err := m.Pack()
-	if err != nil {
-		panic(err)
-	}
-	e := &event.Event{
-		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano() + int64(i),
-		Src:  netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
-		Proto: event.UDP, Message: msg,
-	}
-	sensordns.Read(msg, false, &e.DNS)
-	return e
-}
-
-func queryName(i int) string { return fmt.Sprintf("n%06d.example.org.", i) }
-
-// numbered is a block of n queries.
-func numbered(ids *event.IDs, first, n int) *event.Block {
-	b := event.NewBlock(1 << 10)
-	for i := range n {
-		b.Append(query(first + i))
-	}
-	b.Seal(ids.Next(), time.Now())
-	return b
-}
-
 // wantNames checks that a table has one row for each of n queries, and no others.
 func wantNames(t *testing.T, p *lab.Postgres, table string, first, n int) {
 	t.Helper()
 	got := make(map[string]int)
-	for _, q := range p.Strings(t, "SELECT question FROM "+table+fmt.Sprintf(" WHERE question >= '%s'", queryName(first))) {
+	for _, q := range p.Strings(t, "SELECT question FROM "+table+fmt.Sprintf(" WHERE question >= '%s'", outputtest.QueryName(first))) {
 		got[q]++
 	}
 	wrong := 0
 	for i := range n {
-		if got[queryName(first+i)] != 1 {
+		if got[outputtest.QueryName(first+i)] != 1 {
 			wrong++
 			if wrong <= 3 {
-				t.Errorf("%s: %d times in %s, want 1", queryName(first+i), got[queryName(first+i)], table)
+				t.Errorf("%s: %d times in %s, want 1", outputtest.QueryName(first+i), got[outputtest.QueryName(first+i)], table)
 			}
 		}
 	}
@@ -120,7 +87,7 @@ func newScene(t *testing.T, o *Output, workers, batch int) *scene {
 // offer gives the runner n more queries.
 func (s *scene) offer(n int) {
 	for range n {
-		s.in.Offer(query(s.n))
+		s.in.Offer(outputtest.Query(s.n))
 		s.n++
 	}
 	s.in.Flush()

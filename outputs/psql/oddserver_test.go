@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/outputtest"
+
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"dnsmonster-sensor/userspace/event"
 )
 
 // oddServer answers unlike any PostgreSQL.
@@ -142,7 +142,7 @@ func TestOddErrors(t *testing.T) {
 		}
 		id, _ := o.identifier()
 		w := &writer{o: o, enc: newRowEncoder(o), session: &session{conn: conn, at: at, def: &tableDef{id: id, keys: keysTable(id)}}}
-		if refused, err := w.Write(ctx, numbered(event.NewIDs(), 0, 2)); err == nil || refused != 0 {
+		if refused, err := w.Write(ctx, outputtest.Queries(0, 2)); err == nil || refused != 0 {
 			t.Errorf("code %q: %d refused, error %v", code, refused, err)
 		}
 		w.Close()

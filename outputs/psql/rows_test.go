@@ -8,6 +8,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/columns"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -69,7 +70,7 @@ func TestNULInJSONB(t *testing.T) {
 	const value = "a\x00b\\u0000c" // the second one is plain text
 	msg := []byte("\x00\x07\x80\x00\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03org\x00\x01\x01\x00\x01" +
 		"\xc0\x0c\x01\x01\x00\x01\x00\x00\x00\x3c\x00" + string(rune(7+len(value))) + "\x00\x05issue" + value)
-	e := &event.Event{Time: 1, Src: query(0).Src, Dst: query(0).Dst, Proto: event.UDP, Message: msg}
+	e := &event.Event{Time: 1, Src: outputtest.Query(0).Src, Dst: outputtest.Query(0).Dst, Proto: event.UDP, Message: msg}
 	if !dns.Read(msg, false, &e.DNS) || e.DNS.Malformed.Yes() {
 		t.Fatalf("the message is bad: %+v", e.DNS.Malformed)
 	}

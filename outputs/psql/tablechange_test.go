@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -37,10 +38,10 @@ func TestTableChangesWhileRunning(t *testing.T) {
 		t.Helper()
 		o, table := freshTable(t, p, p.Addr)
 		w := openWriter(t, o)
-		deliverSoon(t, o, w, blockOf(query(1)))
+		deliverSoon(t, o, w, outputtest.Block(outputtest.Query(1)))
 		p.Exec(t, strings.ReplaceAll(change, "$T", table))
-		deliverSoon(t, o, w, blockOf(query(2)))
-		deliverSoon(t, o, w, blockOf(large(t, 60000)))
+		deliverSoon(t, o, w, outputtest.Block(outputtest.Query(2)))
+		deliverSoon(t, o, w, outputtest.Block(large(t, 60000)))
 		got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', "+show+") FROM "+table+" ORDER BY packettime, class"), ",")
 		if got != want || meter(o, "clamped") != clamped {
 			t.Errorf("%s: rows %q, want %q; clamped %d, want %d", change, got, want, meter(o, "clamped"), clamped)
@@ -70,10 +71,10 @@ func TestWrongTypeWhileRunning(t *testing.T) {
 		t.Helper()
 		o, table := freshTable(t, p, p.Addr)
 		w := openWriter(t, o)
-		deliverSoon(t, o, w, blockOf(query(1)))
+		deliverSoon(t, o, w, outputtest.Block(outputtest.Query(1)))
 		alter := "ALTER TABLE " + table + " ALTER COLUMN " + column + " TYPE "
 		p.Exec(t, strings.ReplaceAll(alter+kind+using, "$T", table))
-		b := blockOf(query(2))
+		b := outputtest.Block(outputtest.Query(2))
 		for range 2 { // on the current session and on a new one
 			n, err := w.Write(attempt(o), b)
 			if n != 0 || err == nil || errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "column "+column+" of table "+table+" has the type ") ||
@@ -112,9 +113,9 @@ func TestConstraintRemovedAgain(t *testing.T) {
 		o, table := freshTable(t, p, p.Addr)
 		o.doubtPeriod = time.Hour
 		w := openWriter(t, o)
-		deliverSoon(t, o, w, blockOf(query(0)))
+		deliverSoon(t, o, w, outputtest.Block(outputtest.Query(0)))
 		p.Exec(t, strings.ReplaceAll(add, "$T", table))
-		b := blockOf(query(1))
+		b := outputtest.Block(outputtest.Query(1))
 		for range 3 {
 			if n, err := w.Write(attempt(o), b); n != 0 || err == nil {
 				t.Errorf("%s: %d refused, error %v", add, n, err)
@@ -138,9 +139,9 @@ func TestConstraintStays(t *testing.T) {
 	o, table := freshTable(t, p, p.Addr)
 	o.doubtPeriod = 300 * time.Millisecond
 	w := openWriter(t, o)
-	deliverSoon(t, o, w, blockOf(query(0)))
+	deliverSoon(t, o, w, outputtest.Block(outputtest.Query(0)))
 	p.Exec(t, "ALTER TABLE "+table+" ADD CONSTRAINT never CHECK (question NOT LIKE '%1.example.org.')")
-	bad := blockOf(query(1))
+	bad := outputtest.Block(outputtest.Query(1))
 	began := time.Now()
 	for n, err := w.Write(attempt(o), bad); ; n, err = w.Write(attempt(o), bad) {
 		if err == nil && (n != 1 || time.Since(began) < o.doubtPeriod) {
@@ -153,12 +154,12 @@ func TestConstraintStays(t *testing.T) {
 			t.Fatalf("%d refused, error %v", n, err)
 		}
 	}
-	for _, b := range []*event.Block{blockOf(query(2)), blockOf(query(11))} { // the next one does not wait
+	for _, b := range []*event.Block{outputtest.Block(outputtest.Query(2)), outputtest.Block(outputtest.Query(11))} { // the next one does not wait
 		if n, err := w.Write(attempt(o), b); err != nil || n > 1 {
 			t.Errorf("%d refused, %v", n, err)
 		}
 	}
-	if got := p.Strings(t, "SELECT question FROM "+table+" ORDER BY 1"); strings.Join(got, " ") != queryName(0)+" "+queryName(2) {
+	if got := p.Strings(t, "SELECT question FROM "+table+" ORDER BY 1"); strings.Join(got, " ") != outputtest.QueryName(0)+" "+outputtest.QueryName(2) {
 		t.Errorf("rows %v", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/test/outputtest"
 	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -31,19 +32,10 @@ func eventOfMessage(t *testing.T, m *dns.Msg) *event.Event {
 }
 
 func eventOf(wire []byte) *event.Event {
-	e := query(0)
+	e := outputtest.Query(0)
 	e.Message = wire
 	sensordns.Read(wire, false, &e.DNS)
 	return e
-}
-
-func blockOf(list ...*event.Event) *event.Block {
-	b := event.NewBlock(1 << 10)
-	for _, e := range list {
-		b.Append(e)
-	}
-	b.Seal(event.NewIDs().Next(), time.Now())
-	return b
 }
 
 // large is a message with several large numbers.
@@ -65,9 +57,9 @@ func TestDnsmonsterTable(t *testing.T) {
 	o, table := freshTable(t, p, p.Addr)
 	p.Exec(t, strings.ReplaceAll(dnsmonsterTable, "$T", table))
 	before := p.Strings(t, "SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+table+"'::regclass AND attnum > 0 ORDER BY attnum")
-	e := query(7)
+	e := outputtest.Query(7)
 	e.Proto = event.TCP
-	deliver(t, o, openWriter(t, o), blockOf(e, large(t, 60000)))
+	deliver(t, o, openWriter(t, o), outputtest.Block(e, large(t, 60000)))
 	want := "2026-01-02 03:04:05.000000|sensor1|4|192.0.2.1|192.0.2.53|tcp|0|0|1|1|0|0|0|n000007.example.org.|37 " +
 		"2026-01-02 03:04:05.000000|sensor1|4|192.0.2.1|192.0.2.53|udp|1|15|65282|65281|1|1|4095|large.example.org.|32767"
 	if got := strings.Join(rowsIn(t, p, table), " "); got != want {
@@ -89,7 +81,7 @@ func TestDnsmonsterTable(t *testing.T) {
 func TestOwnTableIsWide(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
-	deliver(t, o, openWriter(t, o), blockOf(large(t, 65535)))
+	deliver(t, o, openWriter(t, o), outputtest.Block(large(t, 65535)))
 	want := "2026-01-02 03:04:05.000000|sensor1|4|192.0.2.1|192.0.2.53|udp|1|15|65282|65281|1|1|4095|large.example.org.|65535"
 	if got := rowsIn(t, p, table); len(got) != 1 || got[0] != want || meter(o, "clamped") != 0 {
 		t.Errorf("%v, clamped %d", got, meter(o, "clamped"))
@@ -104,7 +96,7 @@ func TestOddTables(t *testing.T) {
 		t.Helper()
 		o, table := freshTable(t, p, p.Addr)
 		p.Exec(t, "CREATE TABLE "+table+" ("+columns+")")
-		deliver(t, o, openWriter(t, o), blockOf(large(t, 60000)))
+		deliver(t, o, openWriter(t, o), outputtest.Block(large(t, 60000)))
 		if got := strings.Join(p.Strings(t, "SELECT "+query+" FROM "+table), ","); got != want || meter(o, "clamped") != clamped {
 			t.Errorf("%s: %s, want %s; clamped %d, want %d", columns, got, want, meter(o, "clamped"), clamped)
 		}
@@ -126,7 +118,7 @@ func TestTableNames(t *testing.T) {
 	t.Cleanup(func() { p.Exec(t, "DROP SCHEMA logs CASCADE") })
 	for name, is := range map[string]string{"DNS_Log": "public.dns_log", "Logs.DNS": "logs.dns"} {
 		o := parsed(t, "--psqloutputtype", "1", "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqltable", name)
-		deliver(t, o, openWriter(t, o), numbered(event.NewIDs(), 0, 10))
+		deliver(t, o, openWriter(t, o), outputtest.Queries(0, 10))
 		wantNames(t, p, is, 0, 10)
 	}
 	p.Exec(t, "DROP TABLE dns_log, dns_log_blocks")
@@ -138,7 +130,7 @@ func TestRowsOfQuestions(t *testing.T) {
 	o, table := freshTable(t, p, p.Addr)
 	two := new(dns.Msg)
 	two.Question = []dns.Question{{Name: "a.example.org.", Qtype: 1, Qclass: 1}, {Name: "b.example.org.", Qtype: 28, Qclass: 3}}
-	deliver(t, o, openWriter(t, o), blockOf(eventOfMessage(t, two), eventOfMessage(t, new(dns.Msg)), eventOf([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05cut"))))
+	deliver(t, o, openWriter(t, o), outputtest.Block(eventOfMessage(t, two), eventOfMessage(t, new(dns.Msg)), eventOf([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05cut"))))
 	got := strings.Join(p.Strings(t, "SELECT concat_ws(' ', question, type, class, size) FROM "+table+" ORDER BY 1"), ",")
 	if want := " 0 0 12, 0 0 16,a.example.org. 1 1 50,b.example.org. 28 3 50"; got != want {
 		t.Errorf("rows %q, want %q", got, want)
@@ -152,12 +144,12 @@ func TestFullQuery(t *testing.T) {
 		for _, args := range [][]string{{"--psqlsavefullquery"}, nil} {
 			o, table := freshTable(t, p, p.Addr, args...)
 			p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, fullquery "+kind+")")
-			deliver(t, o, openWriter(t, o), blockOf(query(5)))
+			deliver(t, o, openWriter(t, o), outputtest.Block(outputtest.Query(5)))
 			got := p.Strings(t, "SELECT fullquery FROM "+table)
 			var record struct {
 				DNS struct{ Question []struct{ Name string } }
 			}
-			if err := json.Unmarshal([]byte(got[0]), &record); args != nil && (err != nil || record.DNS.Question[0].Name != queryName(5)) {
+			if err := json.Unmarshal([]byte(got[0]), &record); args != nil && (err != nil || record.DNS.Question[0].Name != outputtest.QueryName(5)) {
 				t.Errorf("%s: %q: %v", kind, got, err)
 			}
 			if args == nil && got[0] != "" {
@@ -176,7 +168,7 @@ func TestPartitions(t *testing.T) {
 		"CREATE TABLE $T_2026 PARTITION OF $T FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')", "$T", table))
 	s := newScene(t, o, 1, 10)
 	s.offer(5)
-	old := query(99)
+	old := outputtest.Query(99)
 	old.Time = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 	s.in.Offer(old)
 	s.n++
@@ -197,7 +189,7 @@ func TestTableRefusesAll(t *testing.T) {
 	}
 	p.Exec(t, "ALTER TABLE "+table+" ADD CONSTRAINT never CHECK (false)")
 	w := openWriter(t, o)
-	b := numbered(event.NewIDs(), 0, maxCopies)
+	b := outputtest.Queries(0, maxCopies)
 	if n, err := w.Write(attempt(o), b); n != 0 || err == nil || errors.Is(err, outputs.ErrPermanent) {
 		t.Errorf("%d refused, %v", n, err)
 	}
@@ -212,9 +204,8 @@ func TestKeysExpire(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)
 	w := openWriter(t, o)
-	ids := event.NewIDs()
 	for i := range 5 {
-		deliver(t, o, w, numbered(ids, i, 1))
+		deliver(t, o, w, outputtest.Queries(i, 1))
 	}
 	left := func(age string) {
 		p.Exec(t, "INSERT INTO "+table+"_blocks (id, at) VALUES (gen_random_uuid(), now() - interval '"+age+"')")
@@ -235,12 +226,12 @@ func TestKeysExpire(t *testing.T) {
 	}
 	count(7, "at first")
 	later(keepAnswered - time.Minute)
-	deliver(t, o, w, numbered(ids, 5, 1))
+	deliver(t, o, w, outputtest.Queries(5, 1))
 	count(8, "before the time")
 	later(2 * time.Minute)
-	deliver(t, o, w, numbered(ids, 6, 1))
+	deliver(t, o, w, outputtest.Queries(6, 1))
 	count(4, "after ten minutes") // two orphaned ones and two new ones
 	later(sweepEvery)
-	deliver(t, o, w, numbered(ids, 7, 1))
+	deliver(t, o, w, outputtest.Queries(7, 1))
 	count(2, "after an hour") // the one of 89 days ago, and the newest
 }

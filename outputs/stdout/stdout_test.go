@@ -5,25 +5,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/account"
-	sensordns "dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -112,21 +108,6 @@ func lines(t outputtest.T, path string) []string {
 	return list[:len(list)-1]
 }
 
-func numbered(i int) *event.Event {
-	m := new(dns.Msg)
-	m.SetQuestion(fmt.Sprintf("n%d.example.org.", i), dns.TypeA)
-	msg, err := m.Pack()
-	if err != nil {
-		panic(err)
-	}
-	e := &event.Event{
-		Src: netip.MustParseAddrPort("192.0.2.1:5353"), Dst: netip.MustParseAddrPort("192.0.2.53:53"),
-		Proto: event.UDP, Message: msg,
-	}
-	sensordns.Read(msg, false, &e.DNS)
-	return e
-}
-
 // Defect 22: several workers on one pipe broke 6 to 8 of 100 lines.
 func TestDefect22(t *testing.T) {
 	r, w, err := os.Pipe()
@@ -153,14 +134,14 @@ func TestDefect22(t *testing.T) {
 	run := start(t, newOutput(w), 8, 50)
 	in := run.Intake()
 	for i := range n {
-		in.Offer(numbered(i))
+		in.Offer(outputtest.Query(i))
 	}
 	in.Flush()
 	run.Stop(context.Background())
 	w.Close()
 	names := <-seen
 	for i := range n {
-		if name := fmt.Sprintf("n%d.example.org.", i); names[name] != 1 {
+		if name := outputtest.QueryName(i); names[name] != 1 {
 			t.Errorf("%s stands in %d lines, want 1", name, names[name])
 		}
 	}
@@ -192,7 +173,7 @@ func TestReaderLeaves(t *testing.T) {
 	in := run.Intake()
 	const n = 500
 	for i := range n {
-		in.Offer(numbered(i))
+		in.Offer(outputtest.Query(i))
 	}
 	in.Flush()
 	select {
@@ -245,7 +226,7 @@ func TestOneWrite(t *testing.T) {
 	run := start(t, newOutput(c), 1, 100)
 	in := run.Intake()
 	for i := range 300 {
-		in.Offer(numbered(i))
+		in.Offer(outputtest.Query(i))
 	}
 	in.Flush()
 	run.Stop(context.Background())
@@ -275,12 +256,8 @@ func TestWritersShareFormatter(t *testing.T) {
 		}
 		writers = append(writers, w)
 	}
-	ids := event.NewIDs()
 	for i, w := range writers {
-		b := event.NewBlock(1000)
-		b.Append(numbered(i))
-		b.Seal(ids.Next(), time.Now())
-		if _, err := w.Write(context.Background(), b); err != nil {
+		if _, err := w.Write(context.Background(), outputtest.Queries(i, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -335,15 +312,7 @@ func TestNobodyReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := func(from int) *event.Block {
-		b := event.NewBlock(1000)
-		for i := range 5 {
-			b.Append(numbered(from + i))
-		}
-		b.Seal(event.NewIDs().Next(), time.Now())
-		return b
-	}
-	first, second := block(0), block(5)
+	first, second := outputtest.Queries(0, 5), outputtest.Queries(5, 5)
 	for range 3 {
 		if _, err := w.Write(soon(), first); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Write: %v", err)
@@ -357,7 +326,7 @@ func TestNobodyReads(t *testing.T) {
 		t.Errorf("Close: %v after %s", err, time.Since(closed))
 	}
 	close(pipe.open)
-	for _, b := range []*event.Block{first, block(10)} {
+	for _, b := range []*event.Block{first, outputtest.Queries(10, 5)} {
 		if _, err := w.Write(context.Background(), b); err != nil {
 			t.Fatal(err)
 		}
@@ -370,8 +339,12 @@ func TestNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, ok := strings.CutPrefix(string(pipe.text), f.Header)
-	if names := strings.Join(regexp.MustCompile(`n[0-9]+\.example\.org\.`).FindAllString(text, -1), ""); !ok || strings.Count(text, "\n") != 10 ||
-		strings.ReplaceAll(names, ".example.org.", " ") != "n0 n1 n2 n3 n4 n10 n11 n12 n13 n14 " {
+	got := regexp.MustCompile(`n[0-9]+\.example\.org\.`).FindAllString(text, -1)
+	var want []string
+	for _, i := range []int{0, 1, 2, 3, 4, 10, 11, 12, 13, 14} {
+		want = append(want, outputtest.QueryName(i))
+	}
+	if !ok || strings.Count(text, "\n") != len(want) || !slices.Equal(got, want) {
 		t.Errorf("got\n%s", pipe.text)
 	}
 }
