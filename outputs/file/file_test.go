@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
 )
@@ -108,36 +110,42 @@ func oldFilesIn(dir string) ([]oldFile, error) {
 func stored(t outputtest.T, dir string) (lines []string) {
 	t.Helper()
 	var all []byte
-	for try := 0; ; try++ {
-		list, err := oldFilesIn(dir)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
-		all = all[:0]
-		seen := make(map[time.Time]bool)
-		for _, o := range append(list, oldFile{name: logName, time: time.Now().AddDate(100, 0, 0)}) {
-			var data []byte
-			if !seen[o.time] {
-				if data, err = content(filepath.Join(dir, o.name)); err != nil {
-					break
-				}
-			}
-			seen[o.time] = true
-			all = append(all, data...)
-		}
-		if after, _ := oldFilesIn(dir); err == nil && slices.Equal(after, list) {
-			break
-		}
-		if try > 100 {
-			t.Fatalf("the folder keeps changing: %v", err)
-		}
-		time.Sleep(time.Millisecond)
+	var err error
+	if !await.Within(await.Limit, func() bool {
+		all, err = snapshot(dir)
+		return err == nil
+	}) {
+		t.Fatalf("%v", err)
 	}
 	lines = strings.Split(string(all), "\n")
 	if last := lines[len(lines)-1]; last != "" {
 		t.Errorf("a file ends with an incomplete line: %q", last)
 	}
 	return lines[:len(lines)-1]
+}
+
+// snapshot returns the content of all files in a folder. A rotation meanwhile is an error.
+func snapshot(dir string) (all []byte, err error) {
+	list, err := oldFilesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[time.Time]bool)
+	for _, o := range append(list, oldFile{name: logName, time: time.Now().AddDate(100, 0, 0)}) {
+		if seen[o.time] {
+			continue
+		}
+		data, err := content(filepath.Join(dir, o.name))
+		if err != nil {
+			return nil, err
+		}
+		seen[o.time] = true
+		all = append(all, data...)
+	}
+	if after, err := oldFilesIn(dir); err != nil || !slices.Equal(after, list) {
+		return nil, fmt.Errorf("%s has changed meanwhile: %v", dir, err)
+	}
+	return all, nil
 }
 
 // content returns the content of a file, uncompressed.

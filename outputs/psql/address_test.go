@@ -34,17 +34,14 @@ func withAddresses(t *testing.T, table string, addrs []string, args ...string) (
 // own timeout.
 func deliver(t *testing.T, o *Output, w outputs.Writer, b *event.Block) (attempts int) {
 	t.Helper()
-	for attempts = 1; attempts < 100; attempts++ {
+	await.True(t, "the block is accepted", func() bool {
+		attempts++
 		ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
+		defer cancel()
 		_, err := w.Write(ctx, b)
-		cancel()
-		if err == nil {
-			return attempts
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("the block is not accepted")
-	return 0
+		return err == nil
+	})
+	return attempts
 }
 
 func openWriter(t *testing.T, o *Output) outputs.Writer {

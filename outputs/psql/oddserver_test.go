@@ -2,6 +2,7 @@ package psql
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func (s *oddServer) serve(conn net.Conn) {
 	}
 	if s.greets != nil {
 		conn.Write(s.greets)
-		time.Sleep(100 * time.Millisecond)
+		io.Copy(io.Discard, conn) // until the client closes
 		return
 	}
 	b.Send(&pgproto3.AuthenticationOk{})
