@@ -112,15 +112,9 @@ func TestLargeBatch(t *testing.T) {
 }
 
 // joined seals all that the joiner holds and returns the batches.
-func joined(r *Runner) (items []item) {
+func joined(r *Runner) []item {
 	r.join.round(true)
-	for {
-		it, _ := r.queue.tryPop()
-		if it.block == nil {
-			return items
-		}
-		items = append(items, it)
-	}
+	return r.queue.popAll()
 }
 
 // TestLanesFollow: when one lane hands over its block, the others do too, even if theirs is

@@ -175,6 +175,17 @@ func (q *queue) tryPop() (it item, over bool) {
 	return it, false
 }
 
+// popAll takes all blocks, oldest first.
+func (q *queue) popAll() (items []item) {
+	for {
+		it, _ := q.tryPop()
+		if it.block == nil {
+			return items
+		}
+		items = append(items, it)
+	}
+}
+
 // popCharge is how much of a popped block still counts while chargePopped is set: what
 // it has beyond the size of an ordinary block.
 func popCharge(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }

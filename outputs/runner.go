@@ -226,22 +226,7 @@ func (r *Runner) finish() {
 	}
 	r.finished = true
 	done := make(chan uint64, 1)
-	go func() {
-		<-r.spool.ended
-		if errors.Is(r.Err(), ErrReaderGone) {
-			done <- r.queue.Drain() + r.spool.abandon()
-			return
-		}
-		var rest []item
-		for {
-			it, _ := r.queue.tryPop()
-			if it.block == nil {
-				break
-			}
-			rest = append(rest, it)
-		}
-		done <- r.spool.finish(rest)
-	}()
+	go func() { done <- r.closeSpool() }()
 	select {
 	case abandoned := <-done:
 		r.abandon(abandoned)
@@ -249,6 +234,16 @@ func (r *Runner) finish() {
 		r.stuck.Store(true)
 		r.log.Error("the spool's disk does not answer: what is in memory is lost", "waited", r.spool.closeTimeout)
 	}
+}
+
+// closeSpool stores what is left, unless nobody will ever read it, and returns how many
+// events are abandoned.
+func (r *Runner) closeSpool() (abandoned uint64) {
+	<-r.spool.ended
+	if errors.Is(r.Err(), ErrReaderGone) {
+		return r.queue.Drain() + r.spool.abandon()
+	}
+	return r.spool.finish(r.queue.popAll())
 }
 
 func (r *Runner) abandon(events uint64) {

@@ -303,14 +303,7 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 	q.mu.Lock()
 	first := q.undelivered
 	q.mu.Unlock()
-	for {
-		it, _ := q.front.tryPop()
-		if it.block == nil {
-			break
-		}
-		first = append(first, it)
-	}
-	abandoned = q.putBack(first)
+	abandoned = q.putBack(append(first, q.front.popAll()...))
 	if q.unplaced.block != nil {
 		rest = append([]item{q.unplaced}, rest...)
 	}
