@@ -73,7 +73,7 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// TestMetricLine: names with labels, kinds, and what is left out.
+// TestMetricLine: names with labels, kinds, and numbers that are left out.
 func TestMetricLine(t *testing.T) {
 	f := func(want string, samples []sample, format string) {
 		t.Helper()
@@ -225,7 +225,8 @@ func TestPrometheusAddress(t *testing.T) {
 	f("http://127.0.0.1:2112/metrics?token=secret", "error")
 }
 
-// A metrics endpoint that ends before the sensor does is a failure of its own.
+// TestMetricsEndpointFails: an endpoint that ends before the sensor does is a failure of
+// its own.
 func TestMetricsEndpointFails(t *testing.T) {
 	m, err := listenPrometheus("http://127.0.0.1:0/m")
 	if err != nil {
@@ -244,8 +245,8 @@ func TestMetricsEndpointFails(t *testing.T) {
 	}
 }
 
-// TestUnknownNumbers: what a back end cannot know is unknown in the line of rates,
-// and absent from the metrics; it is 0 nowhere.
+// TestUnknownNumbers: what a back end cannot know is unknown in the line of rates and
+// absent from the metrics, and never 0.
 func TestUnknownNumbers(t *testing.T) {
 	ledger := account.Ledger{
 		Name: "kernel", Label: "tap", InUnknown: true,
@@ -290,7 +291,7 @@ dnsmonster_sensor_meter_total{ledger="kernel",meter="brand_new",part="tap"} 4`; 
 			t.Errorf("%s is %v, and not known", s.name, s.value)
 		}
 	}
-	// Once all is known it is there again.
+	// Once everything is known, the ratio is there.
 	capture.Known = true
 	loss := newLossMeter(captured)
 	loss.measure()

@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// busy is a live source of one lane that never has a moment's rest: first what
-// has to wait, then whole datagrams until done or the deadline.
+// busy is a live source of one lane whose packets never stop coming: first some that
+// have to wait, then whole datagrams until done or the deadline.
 type busy struct {
 	first    []packet.Packet
 	filler   []packet.Packet
@@ -58,8 +58,8 @@ func (s *slow) Read(b *packet.Batch) error {
 	return err
 }
 
-// TestSlowPipeExpires: where a pipe brings whole datagrams alone, and few of them,
-// what waits is given up by their time.
+// TestSlowPipeExpires: the time of a few whole datagrams from a pipe is enough to expire
+// what waits.
 func TestSlowPipeExpires(t *testing.T) {
 	frame := packets.AppendIPv4(nil, packets.Client, 1, 7, 0x2000|8, 17, make([]byte, 64))
 	source := &slow{now: 1e18}
@@ -79,8 +79,8 @@ func TestSlowPipeExpires(t *testing.T) {
 	p.deliver(ctx)
 }
 
-// TestBusyLaneExpires: what waits on a live lane is given up in time, where
-// packets never stop coming and whatever times they have.
+// TestBusyLaneExpires: what waits on a live lane expires in time, even if packets never
+// stop coming, and whatever their times are.
 func TestBusyLaneExpires(t *testing.T) {
 	part := func(frame []byte, at int64) packet.Packet {
 		return packet.Packet{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Time: at}

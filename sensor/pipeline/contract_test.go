@@ -28,8 +28,7 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// bare is a source that has what every source has, and nothing else: two lanes of
-// packets, in batches of ten.
+// bare is a source without optional methods: two lanes of packets, in batches of ten.
 type bare struct {
 	live  bool
 	lanes []capture.Lane
@@ -54,7 +53,7 @@ func (s *bare) give(n int) {
 	s.given += uint64(n)
 }
 
-// bareLane gives batches, and then, where it is to fail, an error.
+// bareLane gives batches, and then an error, if it has one.
 type bareLane struct {
 	source  *bare
 	packets []packet.Packet
@@ -98,8 +97,8 @@ func (l *holding) Discard() (int, error) {
 	return n, nil
 }
 
-// TestFailedLaneIsCounted: a lane's error ends this lane alone. It is said once and decides
-// about the exit status; what the lane held is counted, and the books balance.
+// TestFailedLaneIsCounted: a lane's error ends only this lane. It is logged once and
+// decides about the exit status; what the lane held is counted, and the ledgers balance.
 func TestFailedLaneIsCounted(t *testing.T) {
 	f := func(name string, failing func(*bare) capture.Lane, lost uint64) {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +170,7 @@ func (l *untilClosed) Discard() (int, error) {
 	}
 }
 
-// closing is a source that others can see being closed.
+// closing is a source that shows when it is closed.
 type closing struct {
 	bare
 	once   sync.Once
@@ -183,8 +182,8 @@ func (s *closing) Close() error {
 	return nil
 }
 
-// TestLastLaneFails: without a lane that reads the sensor ends, and does not throw
-// away what comes for ever.
+// TestLastLaneFails: when no lane reads any more the sensor ends, and does not discard
+// packets for ever.
 func TestLastLaneFails(t *testing.T) {
 	cable := errors.New("torn cable")
 	f := func(name string, ends ...error) {
@@ -230,7 +229,7 @@ func defaults(t *testing.T, flags []cli.Flag) {
 	}
 }
 
-// TestBareSource: what has no optional part is recorded, live or not, to the end.
+// TestBareSource: a source without optional methods is recorded to its end, live or not.
 func TestBareSource(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		t.Run(fmt.Sprint("live ", live), func(t *testing.T) {
@@ -285,8 +284,8 @@ func (s *partial) Kernel() (capture.KernelStats, error) {
 	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tap", Counters: s.counters}}}, nil
 }
 
-// TestUnknownCounters: what a back end cannot know is unknown in the summary; it is 0
-// nowhere. Metrics have a test of their own for it.
+// TestUnknownCounters: what a back end cannot know is unknown in the summary, and never
+// 0. The same holds for metrics, which have a test of their own.
 func TestUnknownCounters(t *testing.T) {
 	s := &partial{bare: bare{live: true}, counters: []capture.Counter{
 		{Name: "seen", Kind: capture.CountsIn},
@@ -314,7 +313,7 @@ func TestUnknownCounters(t *testing.T) {
 	if got, err := p.ledgers.captured(); err != nil || got.Known {
 		t.Errorf("the capture's numbers are %+v, want unknown (%v)", got, err)
 	}
-	// Once all is known it is there again.
+	// Once all counters are known, the numbers are there.
 	for i := range s.counters {
 		s.counters[i].Known = true
 	}

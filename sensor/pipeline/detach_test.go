@@ -21,8 +21,7 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// lingering is a live source that takes its time to close. What it captures comes
-// at the last moment.
+// lingering is a live source that takes long to close, and gives its packets only then.
 type lingering struct {
 	busy
 	detach func()
@@ -55,7 +54,7 @@ func (s *lingering) Read(b *packet.Batch) error {
 	return nil
 }
 
-// unhurried is an output that a moment is enough for.
+// unhurried is an output that needs a moment for each block.
 type unhurried struct{ nowhere }
 
 func (unhurried) Open(context.Context) (outputs.Writer, error) { return unhurried{}, nil }
@@ -69,7 +68,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 	}
 }
 
-// stopped is a pipeline that a signal ends at once, or two, and its log.
+// stopped is a pipeline that a signal has ended.
 func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Signals, log *testlog.Log) *pipeline {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
@@ -85,8 +84,8 @@ func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Sign
 	return p
 }
 
-// TestDetachingTakesNoGrace: however long the kernel takes to detach, the outputs
-// have the grace time for what came last.
+// TestDetachingTakesNoGrace: however long the kernel takes to detach, the outputs have
+// the whole grace time afterwards.
 func TestDetachingTakesNoGrace(t *testing.T) {
 	const grace = time.Second
 	var log testlog.Log
@@ -97,7 +96,7 @@ func TestDetachingTakesNoGrace(t *testing.T) {
 	}
 }
 
-// TestSecondSignalWhileDetaching is heard at once, and so is the first one.
+// TestSecondSignalWhileDetaching: both signals take effect at once.
 func TestSecondSignalWhileDetaching(t *testing.T) {
 	var log testlog.Log
 	sig := signals.New()

@@ -49,8 +49,8 @@ func failed(t *testing.T, p *pipeline, what, part string) uint64 {
 	return 0
 }
 
-// A lane that ends with an error is in the log and in the metrics while the others
-// go on, and decides about the exit status.
+// TestLaneFails: a lane that ends with an error is in the log and in the metrics while
+// the others go on, and decides about the exit status.
 func TestLaneFails(t *testing.T) {
 	var log testlog.Log
 	source := &broken{goOn: make(chan struct{})}

@@ -20,8 +20,8 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// Floods go through worker and dispatch as packets of a capture would, with
-// real messages in between: as whole datagrams, in fragments and in streams.
+// Floods pass the worker and the queues as packets of a capture would, with real
+// messages in between: as whole datagrams, in fragments and in streams.
 
 const (
 	realEvery  = 1000 // packets from one real message of each kind to the next
@@ -70,8 +70,8 @@ func (s *flood) give(b *packet.Batch, frame []byte) {
 	b.Packets = append(b.Packets, packet.Packet{Data: frame, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Time: s.now})
 }
 
-// real gives the quarter of the real messages: they begin in the first, and
-// what is in pieces ends in the last.
+// real gives a quarter of the real messages: they begin in the first quarter, and those
+// in pieces end in the last.
 func (s *flood) real(b *packet.Batch, quarter int) {
 	const frag, segment = 1000, 40
 	ip := uint16(s.asked)
@@ -120,9 +120,8 @@ func scaled(n int) int {
 	return tier.Length(n/50, n)
 }
 
-// drown lets a flood through a worker and an output. All real messages must
-// arrive, the books must balance, and what the lane holds in memory must stay
-// below limit.
+// drown sends a flood through a worker and an output. All real messages must arrive,
+// the ledgers must balance, and the memory of the lane must stay below limit.
 func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	t.Helper()
 	ports := &worker.Ports{}
@@ -162,7 +161,7 @@ func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	return out, ledgers
 }
 
-// heap is what is in use.
+// heap is how much of it is in use.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -189,8 +188,8 @@ func TestFragmentFlood(t *testing.T) {
 	given(t, ledgers, "fragment_overflow", uint64(s.n)/2)
 }
 
-// TestBeginningFlood: first fragments that are a message's beginning, each of which
-// is recorded when it makes room for others.
+// TestBeginningFlood: first fragments that begin a message, each of which is recorded
+// when it is evicted.
 func TestBeginningFlood(t *testing.T) {
 	message := packets.AppendQuestion(nil, 1, "flood", 1900)
 	s := &flood{n: scaled(1_000_000), frame: func(b []byte, i int) []byte {
@@ -206,8 +205,8 @@ func TestBeginningFlood(t *testing.T) {
 	}
 }
 
-// TestOverlapFlood: the most work that a datagram can make: pieces that each go
-// in front of the last one, and then one that fills all that is between.
+// TestOverlapFlood: the most work that a datagram can cause: pieces that each go in front
+// of the last one, and then one that fills all gaps.
 func TestOverlapFlood(t *testing.T) {
 	const pieces = 90
 	data := make([]byte, 1480)
@@ -226,7 +225,7 @@ func TestOverlapFlood(t *testing.T) {
 	given(t, ledgers, "fragment_expired", 1)
 }
 
-// TestHalfOpenFlood: SYNs that nobody follows up.
+// TestHalfOpenFlood: SYNs without data.
 func TestHalfOpenFlood(t *testing.T) {
 	s := &flood{n: scaled(1_000_000), frame: func(b []byte, i int) []byte {
 		var room [20]byte
@@ -240,8 +239,8 @@ func TestByteFlood(t *testing.T) {
 	streamFlood(t, scaled(2_000_000), func(i int) int { return i })
 }
 
-// TestDisorderFlood: the same, and what comes next is always the last of many to
-// arrive, those before it in the order that makes the most work.
+// TestDisorderFlood: the same out of order: the next byte of the stream always arrives
+// last of many, and those before it in the order that causes the most work.
 func TestDisorderFlood(t *testing.T) {
 	const window = 400
 	streamFlood(t, scaled(1_000_000), func(i int) int {
@@ -321,8 +320,8 @@ func appendIPv6Fragment(b []byte, id uint32, size int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 17, 0, 0, 1), id)
 }
 
-// given: the packet ledger has at least so many of an outcome, so that the flood
-// was one.
+// given checks that the packet ledger has at least so many of an outcome: that the
+// flood was one.
 func given(t *testing.T, ledgers []account.Ledger, outcome string, least uint64) {
 	t.Helper()
 	for _, o := range ledgers[0].Outcomes {

@@ -37,7 +37,7 @@ func (nowhere) Open(context.Context) (outputs.Writer, error)     { return nowher
 func (nowhere) Write(context.Context, *event.Block) (int, error) { return 0, nil }
 func (nowhere) Close() error                                     { return nil }
 
-// rigged is a source of one lane whose hand-over a test can spoil.
+// rigged is a source of one lane whose hand-over a test can falsify.
 type rigged struct {
 	packets []packet.Packet
 	given   uint64
@@ -107,9 +107,9 @@ func run(t *testing.T, spoil func([]packet.Packet) []packet.Packet, emit func(ne
 	return ledgers
 }
 
-// TestBooksShowWhatIsSpoilt drops, doubles and miscounts one item at each
-// hand-over of the lane; those behind it are spoilt in the tests of outputs.
-func TestBooksShowWhatIsSpoilt(t *testing.T) {
+// TestLedgersShowErrors drops, doubles and miscounts one item at each hand-over of the
+// lane. The tests of outputs do the same with the hand-overs behind it.
+func TestLedgersShowErrors(t *testing.T) {
 	whole := func(p []packet.Packet) []packet.Packet { return p }
 	straight := func(next func(*event.Event)) func(*event.Event) { return next }
 	f := func(name string, spoilt string, off int64, spoil func([]packet.Packet) []packet.Packet, emit func(func(*event.Event)) func(*event.Event)) {
@@ -124,7 +124,7 @@ func TestBooksShowWhatIsSpoilt(t *testing.T) {
 			}
 		}
 	}
-	// nth sig do in place of the tenth event's hand-over.
+	// nth calls do in place of the tenth event's hand-over.
 	nth := func(do func(next func(*event.Event), e *event.Event)) func(func(*event.Event)) func(*event.Event) {
 		return func(next func(*event.Event)) func(*event.Event) {
 			n := 0
@@ -144,10 +144,10 @@ func TestBooksShowWhatIsSpoilt(t *testing.T) {
 	f("event doubled", "delivery", -1, whole, nth(func(next func(*event.Event), e *event.Event) { next(e); next(e) }))
 }
 
-// TestNoAllocationPerPacket takes packets through worker and dispatch: queries,
-// and what real servers sent by each carrier. Once tables, blocks and buffers
-// have found their size, no packet, stream, datagram or tunnel allocates. What
-// does is a block on its way to a writer, of 256 KiB: the attempt's timeout.
+// TestNoAllocationPerPacket takes packets from the worker to the queues: queries, and
+// captures of real servers over each carrier. Once tables, blocks and buffers have
+// grown to their size, no packet, stream, datagram or tunnel allocates. Only a block of
+// 256 KiB on its way to a writer does: for the attempt's timeout.
 func TestNoAllocationPerPacket(t *testing.T) {
 	allocatesNothing(t, "queries", frames(100))
 	allocatesNothing(t, "queries through stages", frames(100), stage.Kind{Name: "label", New: newLabel}, stage.Kind{Name: "thin", New: newThin})
@@ -176,7 +176,7 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet, stages
 	ports := &worker.Ports{}
 	ports.Add(53)
 	log := slog.New(slog.DiscardHandler)
-	// A small queue is soon as long as it gets: until then it takes new blocks.
+	// A small queue is soon full: until then it takes new blocks.
 	settings := outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}
 	runners, err := newRunners([]Output{{nowhere{}, settings}}, source.Live(), log)
 	if err != nil {
@@ -213,8 +213,8 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet, stages
 	}
 }
 
-// TestNoAllocationPerRecord takes packets through worker and block to records,
-// in each format but the one that decodes messages.
+// TestNoAllocationPerRecord takes packets through worker and block to records, in each
+// format except the one that decodes messages.
 func TestNoAllocationPerRecord(t *testing.T) {
 	packets := frames(100)
 	ports := &worker.Ports{}
@@ -243,15 +243,15 @@ func TestNoAllocationPerRecord(t *testing.T) {
 				text = enc.Append(text, &e)
 			}
 		}
-		batch() // buffers find their size
+		batch() // buffers grow to their size
 		if n := testing.AllocsPerRun(100, batch); n != 0 || len(text) == 0 {
 			t.Errorf("%s: %d packets allocate %v times, want 0; %d bytes of records", name, len(packets), n, len(text))
 		}
 	}
 }
 
-// TestOverlongIsALoss: what no record holds did not arrive, unlike what the user
-// has asked to cut.
+// TestOverlongIsALoss: bytes that no kernel record could hold are lost, unlike those
+// that the user has asked to cut.
 func TestOverlongIsALoss(t *testing.T) {
 	f := func(want string, wantTotal uint64, counters ...capture.Counter) {
 		t.Helper()

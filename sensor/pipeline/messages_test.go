@@ -25,14 +25,13 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// teller is a source that brings messages without packets, in batches, on several
-// lanes.
+// teller is a source of messages without packets, in batches, on several lanes.
 type teller struct {
 	lanes []capture.Lane
 	given atomic.Uint64
 }
 
-// tellerLane gives its messages, so many at a time.
+// tellerLane gives its messages, batch at a time.
 type tellerLane struct {
 	source   *teller
 	messages []packet.Message
@@ -81,8 +80,8 @@ func (l *tellerLane) Read(b *packet.Batch) error {
 	return nil
 }
 
-// told are n messages, of each carrier in turn, five a second.
-func told(n int) (list []packet.Message) {
+// exampleMessages are n messages, of each carrier in turn, five a second.
+func exampleMessages(n int) (list []packet.Message) {
 	for i := range n {
 		name := fmt.Sprintf("\x04m%03d\x07example\x03org\x00\x00\x01\x00\x01", i)
 		list = append(list, packet.Message{
@@ -93,11 +92,11 @@ func told(n int) (list []packet.Message) {
 	return list
 }
 
-// TestMessagesGoThrough: of several lanes, with packets among them, in equal ledgers; as a
-// source they keep what sources promise.
-func TestMessagesGoThrough(t *testing.T) {
+// TestMessages: those of several lanes arrive, with packets among them, and the ledgers
+// balance. Their source keeps what sources promise.
+func TestMessages(t *testing.T) {
 	open := func() capture.Source {
-		return newTeller(&tellerLane{messages: told(50), batch: 7}, &tellerLane{messages: told(20), batch: 20}, &tellerLane{messages: told(3), packets: frames(10)})
+		return newTeller(&tellerLane{messages: exampleMessages(50), batch: 7}, &tellerLane{messages: exampleMessages(20), batch: 20}, &tellerLane{messages: exampleMessages(3), packets: frames(10)})
 	}
 	capturetest.Check(t, capturetest.Target{Open: open, Packets: 83})
 	p, first, second := toTwo(t, open())
@@ -113,11 +112,11 @@ func TestMessagesGoThrough(t *testing.T) {
 	}
 }
 
-// TestBooksShowSpoiltMessages: one that is lost or doubled between source and worker.
-func TestBooksShowSpoiltMessages(t *testing.T) {
+// TestLedgersShowErrorsWithMessages: one is lost or doubled between source and worker.
+func TestLedgersShowErrorsWithMessages(t *testing.T) {
 	f := func(what string, want int64, spoil func([]packet.Message) []packet.Message) {
 		t.Helper()
-		p, _, _ := toTwo(t, newTeller(&tellerLane{messages: told(20), batch: 9, spoil: spoil}))
+		p, _, _ := toTwo(t, newTeller(&tellerLane{messages: exampleMessages(20), batch: 9, spoil: spoil}))
 		for _, l := range goes(t, p) {
 			off := int64(0)
 			if l.Name == "packet" {
@@ -133,9 +132,9 @@ func TestBooksShowSpoiltMessages(t *testing.T) {
 	f("doubled", -1, func(m []packet.Message) []packet.Message { return append(m[:len(m):len(m)], m[0]) })
 }
 
-// TestMessagesAreFiltered: lists know their names, masks their addresses.
+// TestMessagesAreFiltered by the lists, and masked.
 func TestMessagesAreFiltered(t *testing.T) {
-	source := newTeller(&tellerLane{messages: told(30), batch: 4})
+	source := newTeller(&tellerLane{messages: exampleMessages(30), batch: 4})
 	p, first, second := toTwo(t, source)
 	allow := &oneName{"m007.example.org."}
 	if err := p.runners[0].SetFilter(outputs.Filter{Type: outputs.Allow, Allow: allow}); err != nil {
@@ -156,7 +155,7 @@ func (l *oneName) Match(name []byte) bool { return string(domains.Lower(slices.C
 func TestMessagesAreSampled(t *testing.T) {
 	var lanes []*tellerLane
 	for range 3 {
-		lanes = append(lanes, &tellerLane{messages: told(333), batch: 10})
+		lanes = append(lanes, &tellerLane{messages: exampleMessages(333), batch: 10})
 	}
 	source := newTeller(lanes...)
 	p, first, _ := toTwo(t, source)
@@ -166,13 +165,13 @@ func TestMessagesAreSampled(t *testing.T) {
 	}
 }
 
-// TestMessagesTellStagesTheTime: in a file of messages it is theirs, also of those that
-// are left out, at the end of a batch.
-func TestMessagesTellStagesTheTime(t *testing.T) {
+// TestMessageTimeReachesStages: in a file of messages, time is that of the last message of
+// a batch, even if it is skipped.
+func TestMessageTimeReachesStages(t *testing.T) {
 	f := func(sample *worker.Sampler, events int, fifths ...int64) {
 		t.Helper()
 		var sig []int64
-		source := newTeller(&tellerLane{messages: told(10), batch: 5})
+		source := newTeller(&tellerLane{messages: exampleMessages(10), batch: 5})
 		p, first, _ := toTwo(t, source, stage.Kind{Name: "clock", New: func() stage.Stage { return &listens{sig: &sig} }})
 		p.config.Sample = sample
 		goes(t, p)
@@ -188,7 +187,7 @@ func TestMessagesTellStagesTheTime(t *testing.T) {
 	f(worker.NewSampler(packet.Ratio{Keep: 1, Of: 10}), 1, 0, 4, 9)
 }
 
-// listens notes the times that it is told.
+// listens is a stage that keeps the times of Expire.
 type listens struct {
 	labels
 	sig *[]int64
@@ -214,7 +213,7 @@ func TestMessageFileShrinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Munmap(data)
-	messages := told(pages)
+	messages := exampleMessages(pages)
 	for i := range messages {
 		at := i * os.Getpagesize()
 		if _, err := f.WriteAt(messages[i].Data, int64(at)); err != nil {
@@ -230,7 +229,7 @@ func TestMessageFileShrinks(t *testing.T) {
 	}
 }
 
-// shortens makes a file shorter with the first event.
+// shortens is a stage that shortens a file at the first event.
 type shortens struct {
 	labels
 	t    *testing.T
@@ -247,7 +246,7 @@ func (s *shortens) Event(e *event.Event, emit func(*event.Event)) {
 
 // TestNoAllocationPerMessage: from the lane to the outputs.
 func TestNoAllocationPerMessage(t *testing.T) {
-	messages := told(100)
+	messages := exampleMessages(100)
 	source := newTeller(&tellerLane{})
 	p := toNowhere(t, source)
 	p.runners[0].Start(t.Context())
@@ -263,8 +262,8 @@ func TestNoAllocationPerMessage(t *testing.T) {
 	for range 200 {
 		round()
 	}
-	// A block of 256 KiB holds more than fifteen rounds, and costs the attempt's
-	// timeout and what waits for it.
+	// A block of 256 KiB holds more than fifteen rounds, and allocates the attempt's
+	// timeout.
 	if n := testing.AllocsPerRun(100, round); n > 1 {
 		t.Errorf("100 messages allocate %v times", n)
 	}

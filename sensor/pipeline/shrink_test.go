@@ -17,10 +17,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestShrinksAtEachStep makes a mapped file shorter while its packets are taken:
-// between two headers, while a packet's lane is chosen, and with a batch just
-// taken, so that handling finds out. Nothing else that lanes wait for is lost,
-// and the books balance.
+// TestShrinksAtEachStep makes a mapped file shorter while its packets are read: between
+// two headers, while a packet's lane is chosen, and after a batch was read, so that
+// handling it faults. Nothing of other files is lost, and the ledgers balance.
 func TestShrinksAtEachStep(t *testing.T) {
 	t.Parallel()
 	const batch = 256
@@ -42,7 +41,7 @@ func TestShrinksAtEachStep(t *testing.T) {
 						if n >= at && !touch {
 							return true
 						}
-						return decoder.Unpinned(p) && n%2 == 0 // half of them bound, as if torn
+						return decoder.Unpinned(p) && n%2 == 0 // half of them pinned, as if torn
 					},
 				})
 				if err != nil {

@@ -144,7 +144,7 @@ func toTwo(t *testing.T, source capture.Source, stages ...stage.Kind) (p *pipeli
 	return newPipeline(source, worker.Config{Ports: ports}, stages, runners, log), first, second
 }
 
-// goes runs a pipeline to the end of its source, and returns its books.
+// goes runs a pipeline to the end of its source, and returns its ledgers.
 func goes(t *testing.T, p *pipeline) []account.Ledger {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -178,8 +178,9 @@ func stageLedger(t *testing.T, p *pipeline) account.Ledger {
 	return list[i]
 }
 
-// TestStages: what stages set, drop and hold until the end is so for both outputs, and the
-// ledgers stand between those of messages and deliveries.
+// TestStages: both outputs get what the stages have set, without what they dropped, and
+// with what they held until the end. Their ledgers are between those of messages and
+// deliveries.
 func TestStages(t *testing.T) {
 	source := &rigged{packets: frames(99), spoil: func(p []packet.Packet) []packet.Packet { return p }}
 	p, first, second := toTwo(t, source,
@@ -202,7 +203,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// TestWithoutStages: there is no ledger, and the lane sig what it called before.
+// TestWithoutStages: there is no ledger, and the lane calls what it called before.
 func TestWithoutStages(t *testing.T) {
 	source := &rigged{packets: frames(10), spoil: func(p []packet.Packet) []packet.Packet { return p }}
 	p, _, _ := toTwo(t, source)
@@ -216,8 +217,8 @@ func TestWithoutStages(t *testing.T) {
 	}
 }
 
-// TestBooksShowWhatAStageSpoils: in the ledger of that stage, and in no other.
-func TestBooksShowWhatAStageSpoils(t *testing.T) {
+// TestLedgersShowErrorsOfAStage: in the ledger of that stage, and in no other.
+func TestLedgersShowErrorsOfAStage(t *testing.T) {
 	f := func(name string, off int64, spoil func(next func(*event.Event), e *event.Event)) {
 		t.Helper()
 		source := &rigged{packets: frames(50), spoil: func(p []packet.Packet) []packet.Packet { return p }}
@@ -285,8 +286,8 @@ func (s *silent) Read(b *packet.Batch) error {
 	}
 }
 
-// TestStageExpiresLive: behind an interface on which nothing comes any more, a stage lets
-// go by the time that passes, and the books say so while it holds.
+// TestStageExpiresLive: when an interface has no more traffic, a stage still releases
+// events in time, and its ledger shows what it holds until then.
 func TestStageExpiresLive(t *testing.T) {
 	source := newSilent(frames(20))
 	p, first, _ := toTwo(t, source, stage.Kind{Name: "hold", New: keepFor(150 * time.Millisecond)})
@@ -307,8 +308,8 @@ func TestStageExpiresLive(t *testing.T) {
 	}
 }
 
-// cuts is a stage that makes the file shorter in which the event stands, and reads it
-// then.
+// cuts is a stage that shortens the file that the event points into, and then reads the
+// event.
 type cuts struct {
 	labels
 	t    *testing.T
@@ -329,8 +330,8 @@ func (s *cuts) Event(e *event.Event, emit func(*event.Event)) {
 	emit(e)
 }
 
-// TestFileShrinksInAStage: the stage has its event, and so have the outputs; what of the
-// file comes behind it is lost, and counted.
+// TestFileShrinksInAStage: the stage and the outputs have the event; the rest of the file
+// is lost, and counted.
 func TestFileShrinksInAStage(t *testing.T) {
 	path := packets.TempFile(t, packets.Queries(20_000))
 	source, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
@@ -346,7 +347,7 @@ func TestFileShrinksInAStage(t *testing.T) {
 	}
 }
 
-// TestPanicInAStage: it goes on, and names the stage; of a source that can shrink, too.
+// TestPanicInAStage: it is raised again with the name of the stage.
 func TestPanicInAStage(t *testing.T) {
 	source := &rigged{packets: frames(20), spoil: func(p []packet.Packet) []packet.Packet { return p }}
 	p, _, _ := toTwo(t, source, stage.Kind{Name: "broken", New: func() stage.Stage {
@@ -361,7 +362,7 @@ func TestPanicInAStage(t *testing.T) {
 	l.step()
 }
 
-// TestStageMetrics: a stage's ledger is a metric as the others are.
+// TestStageMetrics: a stage's ledger is in the metrics, as the others are.
 func TestStageMetrics(t *testing.T) {
 	source := &rigged{packets: frames(9), spoil: func(p []packet.Packet) []packet.Packet { return p }}
 	p := toNowhere(t, source, stage.Kind{Name: "thin", New: newThin})
@@ -399,8 +400,8 @@ type anything struct{}
 
 func (anything) Match([]byte) bool { return true }
 
-// TestReloadWhileAStageHolds: what is let go after a reload is filtered as the outputs are
-// told then; addresses were masked when the message was seen.
+// TestReloadWhileAStageHolds: what a stage releases after a reload passes the new filters;
+// addresses were masked when the message was seen.
 func TestReloadWhileAStageHolds(t *testing.T) {
 	source := newSilent(frames(20))
 	p, first, second := toTwo(t, source, stage.Kind{Name: "hold", New: keepFor(time.Hour)})
