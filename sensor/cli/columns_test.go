@@ -23,8 +23,8 @@ func columnsPage(t *testing.T) []byte {
 	return between(t, page, "columns", columnsTable(t))
 }
 
-// columnsTable has a line for each column, and beside it its name in each output
-// with rows.
+// columnsTable has a line for each column, with its name in each output that writes
+// rows.
 func columnsTable(t *testing.T) []byte {
 	t.Helper()
 	outputs, lists := []string{"csv"}, [][]columns.Named{format.CSVColumns()}
@@ -46,7 +46,7 @@ func columnsTable(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// nameIn is the column's name in an output, "" where it has none. CSV splits the
+// nameIn is the column's name in an output; "": it has none. CSV splits the
 // time into several fields.
 func nameIn(list []columns.Named, id columns.ID) string {
 	i := slices.IndexFunc(list, func(n columns.Named) bool { return n.ID == id })
@@ -60,7 +60,7 @@ func nameIn(list []columns.Named, id columns.ID) string {
 	return "`" + first + "`"
 }
 
-// TestColumnsOfOutputs: an output names a column once.
+// TestColumnsOfOutputs: no output names a column twice.
 func TestColumnsOfOutputs(t *testing.T) {
 	found := 0
 	for _, o := range all.New() {

@@ -47,8 +47,8 @@ func TestConfigCheck(t *testing.T) {
 		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
 }
 
-// TestConfigCheckIsAsStrictAsRun: both name the same problems, all of them, and
-// nothing that follows from others. Nothing is made.
+// TestConfigCheckIsAsStrictAsRun: both name the same errors, all of them, without those
+// that only follow from others. Nothing is created.
 func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
@@ -80,7 +80,7 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 		if errors != len(wants) || (checked == exitOK) != (len(wants) == 0) {
 			t.Errorf("%q: exit status %d, and %d errors, want %d:\n%s", text, checked, errors, len(wants), out.String())
 		}
-		if len(wants) == 0 || strings.Contains(text, "loglevel = 9") { // run looks at what is there once the options are right
+		if len(wants) == 0 || strings.Contains(text, "loglevel = 9") { // run checks files once the options are right
 			return
 		}
 		out.Reset()
@@ -111,7 +111,7 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--loglevel 9: ", "--spooldir DIR/file: ")
 	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nspooldir = DIR/file\n",
 		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--spooldir DIR/file: ")
-	// what follows from something else
+	// errors that follow from others
 	lacking, wants := "pcapfile = "+file, []string(nil)
 	for _, p := range config.Pending(outputNames(all.New())) {
 		switch says := p.Name + ": not in this build yet"; {
@@ -137,8 +137,7 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR ; x\n", path+" line 3: key fileoutputpath: its value ends in a comment")
 }
 
-// TestConfigCheckShowsLetters of all languages as they are, wherever in a long table
-// they stand.
+// TestConfigCheckShowsLetters of all languages unchanged, anywhere in a long table.
 func TestConfigCheckShowsLetters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.ini")
 	for i := range 2 {
@@ -151,7 +150,7 @@ func TestConfigCheckShowsLetters(t *testing.T) {
 	}
 }
 
-// TestConfigCheckTakesTheExample of docs/configuration.md.
+// TestConfigCheckTakesTheExample in docs/configuration.md.
 func TestConfigCheckTakesTheExample(t *testing.T) {
 	dir := t.TempDir()
 	example := strings.ReplaceAll(config.Example, "/etc/dnsmonster-sensor/", dir+"/")
@@ -166,8 +165,8 @@ func TestConfigCheckTakesTheExample(t *testing.T) {
 	}
 }
 
-// TestConfigCheckNamesChanges: each of the contract's decisions that a file
-// touches, and none that it does not.
+// TestConfigCheckNamesChanges: each difference to dnsmonster that matters to a file, and
+// no other.
 func TestConfigCheckNamesChanges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
 	named := func(file string) string {

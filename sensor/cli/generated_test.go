@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files again")
 
-// TestGeneratedFiles are as fresh as the declarations.
+// TestGeneratedFiles: generated files agree with the declarations.
 func TestGeneratedFiles(t *testing.T) {
 	app := newApp(io.Discard, io.Discard)
 	p, err := pages(app)
@@ -62,8 +62,8 @@ func migrating(t *testing.T) []byte {
 	return between(t, page, "changes", table.Bytes())
 }
 
-// examplePage is a page with its examples as they stand in files that tests compile
-// and run: path, or path#function for a function alone.
+// examplePage is a page with its examples as they are in files that tests compile and
+// run: path, or path#function for a single function.
 func examplePage(t *testing.T, path string, sources ...string) []byte {
 	t.Helper()
 	page, err := os.ReadFile(path)
@@ -104,7 +104,7 @@ func between(t *testing.T, page []byte, name string, table []byte) []byte {
 	return slices.Concat(head, []byte(from), comment, []byte("-->\n\n"), table, []byte("\n"+to), tail)
 }
 
-// randomValue is one that the option's form allows.
+// randomValue is a value of the option's form.
 func randomValue(r *rand.Rand, o *config.Value) string {
 	switch o.Kind {
 	case config.Bool:
@@ -123,8 +123,8 @@ func randomValue(r *rand.Rand, o *config.Value) string {
 	return fmt.Sprint(r.IntN(1e6))
 }
 
-// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read again
-// as the same values, and so is what is written from those.
+// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read as the same
+// values, and writing those again gives the same file.
 func TestRandomConfigurationsSurviveWriting(t *testing.T) {
 	t.Parallel()
 	defaults, err := values([]string{"run"}, nil)

@@ -56,8 +56,8 @@ func teeCommand(list []outputs.Output) *cli.Command {
 // query asks for m000.example.org.
 const query = "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04m000\x07example\x03org\x00\x00\x01\x00\x01"
 
-// TestNewInput: the command of docs/adding-an-input.md records what comes, samples,
-// and tells what nobody knows.
+// TestNewInput: the command in docs/adding-an-input.md records, samples, and shows which
+// numbers are unknown.
 func TestNewInput(t *testing.T) {
 	t.Parallel()
 	var stderr testlog.Log
@@ -107,7 +107,7 @@ func TestNewInputIsChecked(t *testing.T) {
 	}
 }
 
-// freeUDP is a port that nobody has, and what sends to it.
+// freeUDP is a free port, and a connection that sends to it.
 func freeUDP(t *testing.T) (sender net.Conn, address string) {
 	t.Helper()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")

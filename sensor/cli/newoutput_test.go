@@ -23,8 +23,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// relay is an output as one to come declares itself, with all that outputs have in
-// common.
+// relay is an output that declares everything that outputs have in common, as a new one
+// would.
 type relay struct {
 	outputs.Basics
 	url   string
@@ -92,15 +92,15 @@ func (o *relay) Commands() []*cli.Command {
 
 func withRelay() []outputs.Output { return append(all.New(), newRelay()) }
 
-// relayRun performs a command line of a program that has the relay.
+// relayRun runs a command line in a program that has the relay.
 func relayRun(environ []string, args ...string) (out string, err error) {
 	var b bytes.Buffer
 	err = perform(appWith(withRelay, &b, &b), append([]string{"dnsmonster-sensor"}, args...), environ)
 	return b.String(), err
 }
 
-// TestNewOutputIsFound by all that is made of options: pages, completions and
-// sample, without a word about it anywhere.
+// TestNewOutputIsFound: pages, completions and sample, which are made of the options, name
+// it without a line of code about it.
 func TestNewOutputIsFound(t *testing.T) {
 	var names []string
 	for _, f := range config.WithSecretFiles(newRelay().Flags()) {
@@ -148,8 +148,8 @@ func TestNewOutputIsFound(t *testing.T) {
 	}
 }
 
-// TestNewOutputIsChecked as all are: wrong values are named with their place,
-// secrets are kept, and what has no effect is named.
+// TestNewOutputIsChecked as all are: wrong values are named with their origin, secrets
+// stay secret, and options without effect are named.
 func TestNewOutputIsChecked(t *testing.T) {
 	f := func(want string, environ []string, args ...string) {
 		t.Helper()
@@ -183,7 +183,7 @@ func TestNewOutputIsChecked(t *testing.T) {
 	w("relayoutputworkers has no effect: ordered means one worker, and one for each output"+line, "--relayoutputtype=1", "--ordered", "--pcapfile=x", "--relayoutputworkers=3")
 	w("relaypassword: everybody on this machine can read the command line: use --relaypasswordfile, the environment or a file", "--relayoutputtype=1", "--relayusername=me", "--relaypassword=hush")
 
-	// What tries a file out, or reads one again, knows the same outputs.
+	// The checks of a file, and a reload, know the same outputs.
 	dir := t.TempDir()
 	capture, ini := packets.TempFile(t, packets.Queries(1)), filepath.Join(dir, "c.ini")
 	if err := os.WriteFile(ini, []byte("[capture]\npcapfile = "+capture+"\n[relay_output]\nrelayoutputtype = 1\nrelayusername = me\nrelaypassword = hush\n"), 0o600); err != nil {
@@ -195,8 +195,8 @@ func TestNewOutputIsChecked(t *testing.T) {
 	}
 }
 
-// TestOutputCommands: what all commands of outputs have, and the exit status of
-// their errors.
+// TestOutputCommands: the options that all commands of outputs have, and the exit status
+// of their errors.
 func TestOutputCommands(t *testing.T) {
 	ini := filepath.Join(t.TempDir(), "c.ini")
 	if err := os.WriteFile(ini, []byte("[relay_output]\nrelayusername = me\nrelayoutputtype = 1\n"), 0o600); err != nil {
@@ -228,7 +228,7 @@ func TestOutputCommands(t *testing.T) {
 	f(exitOK, "purged [a b]", "purge", "a", "b")
 }
 
-// TestBuiltOutputIsNotPending, whichever it is.
+// TestBuiltOutputIsNotPending: this holds for each output.
 func TestBuiltOutputIsNotPending(t *testing.T) {
 	for _, f := range config.Pending(nil) {
 		if f.Output != "" && slices.ContainsFunc(config.Pending([]string{f.Output}), func(g config.Feature) bool { return g.Output == f.Output }) {
@@ -237,12 +237,11 @@ func TestBuiltOutputIsNotPending(t *testing.T) {
 	}
 }
 
-// ruled are what options for connections' security are called that the manual has
-// not named.
+// ruled are the names of options for secure connections that the manual does not have.
 var ruled = regexp.MustCompile(`^(cafile|certfile|keyfile|username|password|token|apikey)(file)?$`)
 
-// TestNamingRule: what dnsmonster's manual does not name is called after its
-// output and what it is.
+// TestNamingRule: an option that dnsmonster's manual does not have is named after its
+// output and its meaning.
 func TestNamingRule(t *testing.T) {
 	known := []string{"kafkasaslcredentials", "natsoutputtlscert", "natsoutputtlskey", "natsoutputtlsca"} // newer than the manual
 	for _, e := range manual(t) {

@@ -43,10 +43,10 @@ func manual(t *testing.T) []config.Entry {
 // newer are defaults that dnsmonster changed after its manual was written.
 var newer = map[string]string{"metricendpointtype": "stderr"}
 
-// lists whose manual default is one empty text are empty lists here.
+// lists whose default in the manual is one empty text are empty lists here.
 func text(v *config.Value) string { return strings.Join(v.Text, ",") }
 
-// TestManualOnOneLine: scripts exist that pass every option of the manual.
+// TestManualOnOneLine: some scripts pass every option of the manual.
 func TestManualOnOneLine(t *testing.T) {
 	args := []string{"run"}
 	for _, e := range manual(t) {
@@ -116,8 +116,8 @@ func TestManualDefaults(t *testing.T) {
 	}
 }
 
-// TestOptionVariablesAreSpelledOut: whoever searches the sources for a variable's
-// name finds the option.
+// TestOptionVariablesAreSpelledOut: a search of the sources for a variable's name finds
+// the option.
 func TestOptionVariablesAreSpelledOut(t *testing.T) {
 	t.Parallel()
 	var sources bytes.Buffer
@@ -246,8 +246,8 @@ func TestDefect23Values(t *testing.T) {
 	}
 }
 
-// TestWrongValueBelow: one that a higher layer overrides does not stop the sensor,
-// whatever its kind.
+// TestWrongValueBelow: a wrong value that a higher layer overrides does not stop the
+// sensor, whatever its kind.
 func TestWrongValueBelow(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(10))
 	p := program.New(t, nil, "replay", file, "--port=53", "--workers=1", "--grace=1s", "--dedup=false", "--speed=0", "--queuemb=8")
@@ -262,8 +262,8 @@ func TestWrongValueBelow(t *testing.T) {
 	}
 }
 
-// TestServiceLinks: what Kubernetes sets for a service called dnsmonster does not
-// stop the sensor, and is named once.
+// TestServiceLinks: variables that Kubernetes sets for a service called dnsmonster do not
+// stop the sensor, and are named once.
 func TestServiceLinks(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(10))
 	for _, args := range [][]string{{"replay", file}, {"replay", file, "--port=53"}, {"--pcapfile=" + file, "--stdoutoutputtype=1"}} {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSmall: what is read in order without being asked.
+// TestSmall: files that are read in order without an option.
 func TestSmall(t *testing.T) {
 	dir := t.TempDir()
 	file := func(size int64) string {

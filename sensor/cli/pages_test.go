@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// printed is what a command line prints that does not capture.
+// printed is the output of a command line that does not capture.
 func printed(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var out, log bytes.Buffer
@@ -23,8 +23,8 @@ func printed(t *testing.T, args ...string) []byte {
 	return out.Bytes()
 }
 
-// TestHelp: every option once, in its section, in lines that a terminal shows
-// whole; examples stand as they are.
+// TestHelp: every option once, in its section, in lines that fit a terminal; examples are
+// not wrapped.
 func TestHelp(t *testing.T) {
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestHelp(t *testing.T) {
 	f("--spooldir FOLDER", "--port", "spool", "--help", "spooldir")
 }
 
-// TestManPage: the formatters have nothing to say against it.
+// TestManPage: the formatters report nothing.
 func TestManPage(t *testing.T) {
 	lab.Need(t, "man", "mandoc")
 	page := filepath.Join(t.TempDir(), "dnsmonster-sensor.8")
@@ -100,7 +100,7 @@ func TestManPage(t *testing.T) {
 	}
 }
 
-// overstrike undoes bold and underlined letters.
+// overstrike removes bold and underline.
 func overstrike(s string) string {
 	var out []rune
 	for _, r := range s {
@@ -132,7 +132,7 @@ func completed(t *testing.T, cmd *exec.Cmd) []string {
 	return list
 }
 
-// expectWords wants some words among what is proposed, and others not.
+// expectWords checks that some words are proposed and others are not.
 func expectWords(t *testing.T, line string, got []string, want, not string) {
 	t.Helper()
 	for w := range strings.FieldsSeq(want) {
@@ -147,7 +147,7 @@ func expectWords(t *testing.T, line string, got []string, want, not string) {
 	}
 }
 
-// completionCases are command lines, with what belongs to their last word.
+// completionCases are command lines, with completions of their last word.
 var completionCases = []struct{ line, want, not string }{
 	{"dnsmonster-sensor ", "run attach replay check config", "--port"},
 	{"dnsmonster-sensor at", "attach", "run"},
@@ -204,8 +204,7 @@ func TestFishCompletion(t *testing.T) {
 	expectWords(t, "--devname=l", completed(t, cmd), "--devname=lo", "lo")
 }
 
-// TestZshCompletion lets zsh's own machinery call the script, with compadd
-// replaced by one that prints.
+// TestZshCompletion lets zsh call the script, with a compadd that prints.
 func TestZshCompletion(t *testing.T) {
 	lab.Need(t, "zsh")
 	script := filepath.Join(t.TempDir(), "_dnsmonster-sensor")
@@ -223,7 +222,7 @@ words=("${(@s: :)line}"); CURRENT=$#words; PREFIX=$words[CURRENT]; source $scrip
 	}
 }
 
-// TestSystemdService: systemd takes the unit.
+// TestSystemdService: systemd accepts the unit.
 func TestSystemdService(t *testing.T) {
 	lab.Need(t, "systemd-analyze")
 	unit := string(printed(t, "--systemdservice"))

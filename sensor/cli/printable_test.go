@@ -15,12 +15,12 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// forged is text that begins a line, and commands a terminal.
+// forged is text that starts a new line, and controls a terminal.
 const forged = "x\nunaccounted 0\r\x1b[2J\x7f\u009b31m\x9b"
 
-// sober checks that what people were shown has no control characters but line ends
+// checkPrintable checks that text for people has no control characters except line ends
 // and tabs, and that no line is forged.
-func sober(t *testing.T, what, text string) {
+func checkPrintable(t *testing.T, what, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }); i >= 0 || !utf8.ValidString(text) {
 		t.Errorf("%s: a control character or bad UTF-8, at %d: %q", what, i, text)
@@ -32,7 +32,7 @@ func sober(t *testing.T, what, text string) {
 	}
 }
 
-// TestNamesOfFiles that command a terminal are shown, and do nothing.
+// TestNamesOfFiles: control characters in them are shown, and have no effect.
 func TestNamesOfFiles(t *testing.T) {
 	dir := t.TempDir()
 	f := func(args ...string) {
@@ -41,7 +41,7 @@ func TestNamesOfFiles(t *testing.T) {
 		if Main(append([]string{"dnsmonster-sensor"}, args...), &stdout, &stderr) == exitOK || stderr.Len() == 0 {
 			t.Errorf("%q: no error", args)
 		}
-		sober(t, strings.Join(args, " "), stdout.String()+stderr.String())
+		checkPrintable(t, strings.Join(args, " "), stdout.String()+stderr.String())
 	}
 	name := filepath.Join(dir, strings.ReplaceAll(forged, "/", ""))
 	f("replay", name)
@@ -64,12 +64,12 @@ func TestNamesOfFiles(t *testing.T) {
 	for _, format := range []string{"text", "json"} { // the log
 		p := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), name, "--logformat="+format)
 		p.Wait(time.Minute)
-		sober(t, "log in "+format, p.Log())
+		checkPrintable(t, "log in "+format, p.Log())
 	}
 }
 
-// TestAnswersOfServers: a server's words are shown, and do nothing, wherever they
-// come up: at start, in the log, in the last line, in what a command prints.
+// TestAnswersOfServers: control characters in them are shown, and have no effect: at the
+// start, in the log, in the last line, in the output of a command.
 func TestAnswersOfServers(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,7 +94,7 @@ func TestAnswersOfServers(t *testing.T) {
 		if !strings.Contains(text, `[2J`) {
 			t.Errorf("%q: the server's words are not there: %q", args, text)
 		}
-		sober(t, strings.Join(args, " "), text)
+		checkPrintable(t, strings.Join(args, " "), text)
 	}
 	f("postgres", "check", "--psqlendpoint="+endpoint)
 	f("postgres", "init", "--psqlendpoint="+endpoint)
@@ -102,7 +102,7 @@ func TestAnswersOfServers(t *testing.T) {
 	f("replay", packets.TempFile(t, packets.Queries(1)), "--psqlendpoint="+endpoint, "--psqloutputtype=1", "--logformat=json")
 }
 
-// answerError says no to a client of PostgreSQL, in forged words.
+// answerError refuses a client of PostgreSQL with a forged text.
 func answerError(c net.Conn) {
 	defer c.Close()
 	if _, err := c.Read(make([]byte, 1024)); err != nil {

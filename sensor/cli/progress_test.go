@@ -32,7 +32,7 @@ func TestProgressLine(t *testing.T) {
 	f("100%, 1010 messages, 5/s", progress{messages: 1010, share: 1, known: true})
 }
 
-// onTerminal is what a terminal of that many columns has got from a sensor.
+// onTerminal is what a sensor writes to a terminal of that many columns.
 func onTerminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -67,15 +67,15 @@ func onTerminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) s
 	}
 	slave.Close()
 	var shown bytes.Buffer
-	io.Copy(&shown, master) // ends with an error once nobody holds the other side
+	io.Copy(&shown, master) // ends with an error when the other side is closed
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, shown.String())
 	}
 	return shown.String()
 }
 
-// TestProgress on a terminal: a line that changes, is no wider than the terminal,
-// and is gone at the end; elsewhere nothing of that.
+// TestProgress: on a terminal a line changes, is no wider than the terminal, and is gone
+// at the end; elsewhere there is none.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	file := packets.TempFile(t, packets.Queries(100_000)) // 0.1 s of packets

@@ -17,8 +17,8 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
-// TestWriteConfigKeepsSecrets, unless asked; and a file with secrets is its
-// owner's alone.
+// TestWriteConfigKeepsSecrets unless an option says otherwise, and then only the owner can
+// read the file.
 func TestWriteConfigKeepsSecrets(t *testing.T) {
 	f := func(mode os.FileMode, holds bool, args ...string) {
 		t.Helper()
@@ -50,7 +50,7 @@ func TestWriteConfigKeepsSecrets(t *testing.T) {
 	f(0o600, true, "--writesecrets")
 }
 
-// TestPasswordsAreSecret: what is called so is kept so.
+// TestPasswordsAreSecret: no text shows the value of an option with such a name.
 func TestPasswordsAreSecret(t *testing.T) {
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
@@ -86,8 +86,8 @@ func TestPasswordsAreSecret(t *testing.T) {
 	}
 }
 
-// TestAdviceForSecretsExists: what an address says of a user is secret, too, though
-// there is no option for a file with it.
+// TestAdviceForSecretsExists: user information in a URL is secret, too, even if no option
+// names a file for it.
 func TestAdviceForSecretsExists(t *testing.T) {
 	f := func(option, value, want string) {
 		t.Helper()
@@ -104,7 +104,7 @@ func TestAdviceForSecretsExists(t *testing.T) {
 	f("psqlendpoint", "postgres://me:hush@h/d", "--psqlendpointfile, the environment or a file")
 }
 
-// TestLogMasksSecrets that others have put into texts and errors.
+// TestLogMasksSecrets in texts and errors of other packages.
 func TestLogMasksSecrets(t *testing.T) {
 	v, err := values([]string{"run", "--zincoutputpassword=hush/hush", "--influxoutputtoken=abc"}, nil)
 	if err != nil {
@@ -121,8 +121,8 @@ func TestLogMasksSecrets(t *testing.T) {
 	}
 }
 
-// TestNoMessageShowsUserInformation: wherever somebody writes an address with a
-// password that is not escaped, or one where none belongs.
+// TestNoMessageShowsUserInformation of a URL with a password that is not escaped, or in an
+// option that takes no URL.
 func TestNoMessageShowsUserInformation(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))

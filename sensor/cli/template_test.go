@@ -11,8 +11,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestTemplateFailsOnRecords: of a record on which the template fails nothing is
-// written; it is refused, one line says why, and the exit status is 3.
+// TestTemplateFailsOnRecords: a record on which the template fails is refused, and nothing
+// of it is written; one line says why, and the exit status is 3.
 func TestTemplateFailsOnRecords(t *testing.T) {
 	file, dir := packets.TempFile(t, packets.Queries(5000)), t.TempDir()
 	const template = "{{if ge .DNS.Id 100}}half a line {{index .DNS.Answer 0}}{{else}}{{.DNS.Id}}{{end}}"

@@ -55,8 +55,8 @@ func TestParseTunnelPorts(t *testing.T) {
 	f("33 ports with the usual ones of other tunnels, at most 32", many...)
 }
 
-// TestReadingOptionsRefuse: what is wrong is named before anything is opened.
-func TestReadingOptionsRefuse(t *testing.T) {
+// TestDecodeOptionsAreChecked before anything is opened.
+func TestDecodeOptionsAreChecked(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
 		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor", "replay", "/no/such/file"}, args...), nil)
@@ -71,7 +71,7 @@ func TestReadingOptionsRefuse(t *testing.T) {
 	f("no such file", "--tunnelport=vxlan:5353", "--tunnelport=vxlan:4789", "--defragmb=3", "--tcpmb=3", "--workers=3")
 }
 
-// TestBoundsAreShared: all workers together stay within what the options say.
+// TestBoundsAreShared: all workers together stay within the options' limits.
 func TestBoundsAreShared(t *testing.T) {
 	for _, workers := range []int{1, 3, 64} {
 		o := newCommon(nil)
@@ -86,9 +86,9 @@ func TestBoundsAreShared(t *testing.T) {
 	}
 }
 
-// TestCheckSpeaksOfTunnels: what a capture without --decap leaves out is said,
-// and which interfaces need none.
-func TestCheckSpeaksOfTunnels(t *testing.T) {
+// TestCheckReportsTunnels: check says what a capture without --decap does not see, and
+// which interfaces need no --decap.
+func TestCheckReportsTunnels(t *testing.T) {
 	host := lab.New(t).Server
 	if out, err := host.Command(t.Context(), "ip", "link", "add", "vx0", "type", "vxlan", "id", "7", "remote", "192.0.2.2", "dstport", "4789", "dev", host.Iface).CombinedOutput(); err != nil {
 		t.Skipf("this kernel makes no VXLAN interface: %s", out)

@@ -16,8 +16,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// TestEveryOutputHasADestination: the options that say where records go are found
-// by what they ask for, in each output but stdout and null.
+// TestEveryOutputHasADestination: each output except stdout and null has an option whose
+// placeholder shows that it says where records go.
 func TestEveryOutputHasADestination(t *testing.T) {
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
@@ -71,9 +71,9 @@ func TestEveryOutputHasADestination(t *testing.T) {
 	}
 }
 
-// TestDestinationOfWhatIsOff ends with an error on the command line: records would
-// go to stdout.
-func TestDestinationOfWhatIsOff(t *testing.T) {
+// TestDestinationOfOutputThatIsOff is an error on the command line: records would go to
+// stdout.
+func TestDestinationOfOutputThatIsOff(t *testing.T) {
 	dir, file := t.TempDir(), packets.TempFile(t, packets.Queries(10))
 	p := program.Start(t, nil, "replay", file, "--fileoutputpath="+dir)
 	if r := p.Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--fileoutputpath: the output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
@@ -97,7 +97,7 @@ func TestDestinationOfWhatIsOff(t *testing.T) {
 	program.Run(t, "replay", file, "--fileoutputpath="+dir, "--fileoutputtype=1")
 }
 
-// TestOptionsWithoutEffect are named, with what keeps them from it.
+// TestOptionsWithoutEffect are named, with the reason.
 func TestOptionsWithoutEffect(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()

@@ -24,7 +24,7 @@ func writes(path string, args ...string) (stdout, log string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// untouched are the names in a folder, and what is in them.
+// untouched is the content of a folder: names and files.
 func untouched(t *testing.T, dir string) string {
 	t.Helper()
 	text := ""
@@ -43,7 +43,7 @@ func untouched(t *testing.T, dir string) string {
 	return text
 }
 
-// TestWriteConfigReplacesConfigurations and nothing else, unless --force says so.
+// TestWriteConfigReplacesConfigurations and no other file, except with --force.
 func TestWriteConfigReplacesConfigurations(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "there")
@@ -88,7 +88,7 @@ func TestWriteConfigReplacesConfigurations(t *testing.T) {
 	f(holds, true)
 }
 
-// TestWriteConfigFollowsNoLink, and writes to what is no file as before.
+// TestWriteConfigFollowsNoLink, and still writes to pipes and devices.
 func TestWriteConfigFollowsNoLink(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "there"), filepath.Join(dir, "link")
@@ -176,7 +176,7 @@ func TestWriteConfigKeepsOwnerAndMode(t *testing.T) {
 	}
 }
 
-// TestWriteConfigOnAFullDisk leaves the file as it was, and no other one.
+// TestWriteConfigOnAFullDisk leaves the old file, and no temporary one.
 func TestWriteConfigOnAFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it mounts a small disk")
@@ -213,7 +213,7 @@ func TestWriteConfigOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestWriteConfigOntoAMount: a container may have one file of its host.
+// TestWriteConfigOntoAMount: a container may have a single file of its host mounted.
 func TestWriteConfigOntoAMount(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it mounts a file")
@@ -233,7 +233,8 @@ func TestWriteConfigOntoAMount(t *testing.T) {
 	}
 }
 
-// TestProfilesAreTheUsersOwn, and replace nothing but profiles.
+// TestProfilesAreTheUsersOwn: only the user can read them, and they replace only
+// profiles.
 func TestProfilesAreTheUsersOwn(t *testing.T) {
 	file, dir := packets.TempFile(t, packets.Queries(10)), t.TempDir()
 	cpu, mem := filepath.Join(dir, "cpu"), filepath.Join(dir, "mem")

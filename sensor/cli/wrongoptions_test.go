@@ -72,14 +72,14 @@ var wrongValues = map[string]string{
 	"workers":                     "-1 65",
 }
 
-// wrongOfOutputs are those of options that outputs have in common, by how their
-// names end.
+// wrongOfOutputs are wrong values of the options that outputs have in common, by the end
+// of their names.
 var wrongOfOutputs = map[string]string{
 	"outputtype": "5 -1", "workers": "0 -1", "workercount": "0 -1", "batchsize": "-1", "batchdelay": "-1s",
 	"outputformat": "xml", "outputgotemplate": "{{.Nothing", "cafile": "/nowhere", "certfile": "/nowhere", "keyfile": "/nowhere",
 }
 
-// wrongFor are the values that an option cannot have though their form is right.
+// wrongFor are values of the right form that an option cannot have.
 func wrongFor(o *config.Value) []string {
 	list := strings.Fields(wrongValues[o.Name])
 	for ending, values := range wrongOfOutputs {
@@ -90,10 +90,10 @@ func wrongFor(o *config.Value) []string {
 	return list
 }
 
-// anyText are options that can have every text, by what they ask for.
+// anyText are the placeholders of options that can have any text.
 var anyText = []string{"FILE", "FOLDER", "INTERFACE", secure.KeyPlaceholder, "NAME"}
 
-// misfits are values that an option's kind rules out.
+// misfits are values of the wrong form for an option.
 func misfits(o *config.Value) []string {
 	switch o.Kind {
 	case config.Bool:
@@ -160,8 +160,8 @@ func TestWrongOptionValuesAreNamed(t *testing.T) {
 	t.Logf("%d values", n)
 }
 
-// missing tells whether the option is one of a feature that this build lacks,
-// which checks no values, since it uses none.
+// missing reports whether an option belongs to a feature that this build lacks: its values
+// are not checked, since they are not used.
 func missing(o *config.Value) bool { return slices.Contains(missingOptions(), o.Name) }
 
 var missingOptions = sync.OnceValue(func() (names []string) {
@@ -171,7 +171,7 @@ var missingOptions = sync.OnceValue(func() (names []string) {
 	return names
 })
 
-// TestFixedValues: options with a fixed set of values take all of it.
+// TestFixedValues: options with a fixed set of values accept all of them.
 func TestFixedValues(t *testing.T) {
 	t.Parallel()
 	for option, list := range map[string]string{
@@ -198,7 +198,7 @@ func TestFixedValues(t *testing.T) {
 	}
 }
 
-// TestChecksOfOptions: values of the right form that cannot be.
+// TestChecksOfOptions: values of the right form that are refused.
 func TestChecksOfOptions(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
@@ -241,8 +241,8 @@ func TestChecksOfOptions(t *testing.T) {
 	f("config: use dnsmonster-sensor config check FILE", "config")
 }
 
-// TestAllThatIsWrongIsNamed, and not only the first thing.
-func TestAllThatIsWrongIsNamed(t *testing.T) {
+// TestAllErrorsAreNamed, and not only the first one.
+func TestAllErrorsAreNamed(t *testing.T) {
 	var out, log bytes.Buffer
 	code := Main([]string{"dnsmonster-sensor", "--loglevel=9", "--sampleratio=2:1", "--ringmb=3", "--stdoutoutputformat=xml", "--metricformat=xml"}, &out, &log)
 	if code != exitUsage || strings.Count(log.String(), "\n") != 6 {
@@ -255,8 +255,8 @@ func TestAllThatIsWrongIsNamed(t *testing.T) {
 	}
 }
 
-// TestAllThatIsWrongWithOutputsIsNamed: an output says all, and not the first thing.
-func TestAllThatIsWrongWithOutputsIsNamed(t *testing.T) {
+// TestAllErrorsOfOutputsAreNamed, and not only the first one of each.
+func TestAllErrorsOfOutputsAreNamed(t *testing.T) {
 	f := func(args ...string) {
 		t.Helper()
 		err := perform(newApp(io.Discard, io.Discard), append([]string{"dnsmonster-sensor", "--pcapfile=x"}, args...), nil)
@@ -277,8 +277,8 @@ func TestAllThatIsWrongWithOutputsIsNamed(t *testing.T) {
 	f("--nulloutputtype=9", "--nulloutputbatchsize=-1", "--nulloutputbatchdelay=-1s")
 }
 
-// TestWarningsBesideErrors: a variable's name that is mistyped may be why another
-// is missed.
+// TestWarningsBesideErrors: a mistyped name of a variable may explain why an option is
+// missing.
 func TestWarningsBesideErrors(t *testing.T) {
 	const want = "warning: unknown environment variable DNSMONSTER_STDOUTOUTPUTTYP: did you mean DNSMONSTER_STDOUTOUTPUTTYPE?"
 	for _, args := range [][]string{{"x", "--pcapfile=x"}, {"x", "--pcapfile=x", "--loglevel=y"}} {
@@ -289,9 +289,9 @@ func TestWarningsBesideErrors(t *testing.T) {
 	}
 }
 
-// TestWhatIsMissing: an option of a pending feature is accepted, refused where it
-// switches the feature on, and gone from the table once its output is built.
-func TestWhatIsMissing(t *testing.T) {
+// TestPendingFeatures: their options are accepted, refused where they switch the feature
+// on, and gone from the table once the output is built.
+func TestPendingFeatures(t *testing.T) {
 	built := outputNames(all.New())
 	if all, without := config.Pending(nil), config.Pending(built); len(all) != len(without) {
 		t.Errorf("an output in outputs/all still stands in sensor/config/pendingoutputs.go: take it out there")
@@ -321,8 +321,8 @@ func TestWhatIsMissing(t *testing.T) {
 	f("AF_PACKET capture", "useafpacket", "true")
 }
 
-// TestDefect19NoOutput: v1.2.5 ended with an error, and later ones read
-// everything for nobody. Other commands write to stdout then.
+// TestDefect19NoOutput: run without an output is an error, as in dnsmonster v1.2.5; later
+// versions read everything and delivered nothing. Other commands write to stdout.
 func TestDefect19NoOutput(t *testing.T) {
 	file := packets.TempFile(t, packets.Queries(10))
 	for _, args := range [][]string{{"--pcapfile=" + file}, {"run", "--pcapfile", file}} {

@@ -170,17 +170,17 @@ func TestMessagesAreSampled(t *testing.T) {
 func TestMessageTimeReachesStages(t *testing.T) {
 	f := func(sample *worker.Sampler, events int, fifths ...int64) {
 		t.Helper()
-		var sig []int64
+		var times []int64
 		source := newTeller(&tellerLane{messages: exampleMessages(10), batch: 5})
-		p, first, _ := toTwo(t, source, stage.Kind{Name: "clock", New: func() stage.Stage { return &listens{sig: &sig} }})
+		p, first, _ := toTwo(t, source, stage.Kind{Name: "clock", New: func() stage.Stage { return &listens{times: &times} }})
 		p.config.Sample = sample
 		goes(t, p)
-		for i := range sig {
-			sig[i] -= 1700000000e9
-			sig[i] /= 2e8
+		for i := range times {
+			times[i] -= 1700000000e9
+			times[i] /= 2e8
 		}
-		if first.count() != events || !slices.Equal(sig, fifths) {
-			t.Errorf("%d events; times %d, want %d", first.count(), sig, fifths)
+		if first.count() != events || !slices.Equal(times, fifths) {
+			t.Errorf("%d events; times %d, want %d", first.count(), times, fifths)
 		}
 	}
 	f(nil, 10, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -190,10 +190,10 @@ func TestMessageTimeReachesStages(t *testing.T) {
 // listens is a stage that keeps the times of Expire.
 type listens struct {
 	labels
-	sig *[]int64
+	times *[]int64
 }
 
-func (s *listens) Expire(now int64, _ func(*event.Event)) { *s.sig = append(*s.sig, now) }
+func (s *listens) Expire(now int64, _ func(*event.Event)) { *s.times = append(*s.times, now) }
 
 // TestMessageFileShrinks: messages of a mapped file that becomes shorter while they are
 // handled are counted as packets are.
