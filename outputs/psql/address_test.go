@@ -96,7 +96,7 @@ func TestAddressDropsPackets(t *testing.T) {
 	t.Parallel()
 	_, b, pa, pb := twoServers(t)
 	o, log := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr}, "--psqlbatchtimeout=2s")
-	heal := pa.Silence()
+	heal := pa.HoldAnswers()
 	w := openWriter(t, o)
 	if n := deliver(t, o, w, outputtest.Queries(0, 10)); n != 1 {
 		t.Errorf("%d attempts while the second address works", n)
@@ -107,7 +107,7 @@ func TestAddressDropsPackets(t *testing.T) {
 		deliver(t, o, w, outputtest.Queries(10, 1))
 		return log.Lines("going back", "address="+pa.Addr) == 1
 	})
-	pa.Silence()
+	pa.HoldAnswers()
 	if n := deliver(t, o, w, outputtest.Queries(500, 10)); n != 2 {
 		t.Errorf("%d attempts, want 2: one that runs out of time, one at the other address", n)
 	}
@@ -122,7 +122,7 @@ func TestAttemptReachesLastAddress(t *testing.T) {
 	t.Parallel()
 	a, _, pa, pb := twoServers(t)
 	pa.Down()
-	pb.Silence()
+	pb.HoldAnswers()
 	o, _ := withAddresses(t, newTable(), []string{pa.Addr, pb.Addr, a.Addr})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // 2 s of them for the silent address
 	defer cancel()

@@ -131,7 +131,7 @@ func TestLostAttemptEndsOnTheServer(t *testing.T) {
 		w := openWriter(t, o)
 		b := outputtest.Queries(0, 10)
 		release := hinder(table)
-		mute := proxy.Silence()
+		mute := proxy.HoldAnswers()
 		if _, err := w.Write(attempt(o), b); err == nil {
 			t.Errorf("%s: the attempt succeeds", what)
 		}
@@ -267,7 +267,7 @@ func troubledNetwork(t *testing.T, rounds int) {
 		case 1:
 			heal = proxy.Delay(1000)
 		case 2:
-			heal = proxy.Silence()
+			heal = proxy.HoldAnswers()
 		case 3:
 			proxy.Down()
 			heal = proxy.Up

@@ -49,7 +49,7 @@ func writeCapture(t *testing.T, names ...string) string {
 	return path
 }
 
-// records are what the reference makes of a file.
+// records returns the records that the reference makes of a file.
 func records(t *testing.T, path string) (list []record) {
 	t.Helper()
 	var out bytes.Buffer
@@ -59,7 +59,7 @@ func records(t *testing.T, path string) (list []record) {
 	for line := range strings.Lines(out.String()) {
 		var r struct {
 			record
-			DNS any // its records are interfaces
+			DNS any // an interface type there
 		}
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("record %s: %v", line, err)
@@ -123,7 +123,7 @@ func TestInsert(t *testing.T) {
 	f("<!-- figures: x -->\n", "")
 }
 
-// The page that make bench fills has the places for it.
+// The page that make bench fills has the markers for it.
 func TestPageHasMarkers(t *testing.T) {
 	page, err := os.ReadFile("../../docs/performance.md")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// The search ends, and where it should, wherever the limit is.
+// The search ends at the limit, wherever that is.
 func TestNextRate(t *testing.T) {
 	for _, edge := range []float64{3e5, 7e5, 1.9e6} {
 		for _, first := range []float64{2e5, 8e5, 2e6} {
@@ -201,7 +201,7 @@ func TestStoreOf(t *testing.T) {
 	}
 }
 
-// Nothing of the time is left out, and nothing is in two places.
+// All of the time is counted, and nothing twice.
 func TestShares(t *testing.T) {
 	r := trial{Result: generator.Result{Sent: 1000, Took: time.Millisecond, Idle: 300 * time.Microsecond}, during: cpuTime{all: 700e-6, user: 500e-6}}
 	got := r.shares(floor{making: 100, stack: 200}, 2)

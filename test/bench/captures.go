@@ -15,8 +15,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// capturesEnv names captures to measure with instead of ours, as a list like
-// PATH.
+// capturesEnv lists captures to use instead of ours, in the form of PATH.
 const capturesEnv = "SENSOR_BENCH_CAPTURES"
 
 const (
@@ -24,15 +23,15 @@ const (
 	pcapRecord = 16
 )
 
-// traffic is a capture to measure with.
+// traffic is a capture that is measured.
 type traffic struct {
 	name string
 	path string
 	size int64
 }
 
-// captures finds the captures, and makes them where there are none yet: large
-// answers with DNSSEC, and small ones, both of real servers.
+// captures finds the captures, or makes them: large answers with DNSSEC, and small ones,
+// both of real servers.
 func captures(ctx context.Context, cache string) ([]traffic, error) {
 	if list := os.Getenv(capturesEnv); list != "" {
 		var all []traffic
@@ -56,11 +55,11 @@ func captures(ctx context.Context, cache string) ([]traffic, error) {
 	return []traffic{large, small}, err
 }
 
-// sharedLarge is a capture of a busy authority with DNSSEC that a developer's
-// machine may have beside the project.
+// sharedLarge is a capture of a busy authoritative server with DNSSEC, which may be on the
+// machine beside the project.
 const sharedLarge = "../shared/captures/compactor--test-scripts_knot-live.raw.pcap"
 
-// makeLarge repeats a short capture until it has some 800,000 messages.
+// makeLarge repeats a short capture up to about 800,000 messages.
 func makeLarge(ctx context.Context, to string) error {
 	if _, err := os.Stat(sharedLarge); err == nil {
 		return repeat(sharedLarge, to, 50)
@@ -73,7 +72,7 @@ func makeLarge(ctx context.Context, to string) error {
 	return repeat(short, to, 20)
 }
 
-// recordOnce records traffic of a kind.
+// recordOnce records one kind of traffic.
 func recordOnce(ctx context.Context, kind, to string) error {
 	fmt.Fprintf(os.Stderr, "recording %s traffic of a real server, once: %s\n", kind, to)
 	cmd := exec.CommandContext(ctx, "packaging/dev/make-captures.sh", kind, to)
@@ -84,7 +83,7 @@ func recordOnce(ctx context.Context, kind, to string) error {
 	return nil
 }
 
-// cached makes a file where it is missing. A half-made one never has its name.
+// cached makes a file if it is missing. An incomplete file never has its name.
 func cached(name, path string, make func(to string) error) (traffic, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		half := path + ".half"
@@ -107,8 +106,8 @@ func named(name, path string) (traffic, error) {
 	return traffic{name, path, st.Size()}, nil
 }
 
-// repeat writes a capture times times in a row, each time later than before, as
-// a pcap file of Ethernet frames with nanoseconds.
+// repeat writes a pcap file of Ethernet frames, with nanoseconds, that repeats a capture,
+// each time later than before.
 func repeat(from, to string, times int) error {
 	src, err := file.Open(file.Options{Paths: []string{from}, Lanes: 1})
 	if err != nil {
@@ -129,7 +128,7 @@ func repeat(from, to string, times int) error {
 	header = le.AppendUint32(header, uint32(packet.LinkEthernet))
 	w.Write(header)
 
-	var once []packet.Packet // of a mapped file: the packets stay valid
+	var once []packet.Packet // the file is mapped, so the packets stay valid
 	var b packet.Batch
 	for {
 		if err := src.Lanes()[0].Read(&b); err == io.EOF {
@@ -161,7 +160,7 @@ func repeat(from, to string, times int) error {
 			w.Write(p.Data)
 		}
 	}
-	if err := w.Flush(); err != nil { // and of every Write before
+	if err := w.Flush(); err != nil { // also the error of every earlier Write
 		return err
 	}
 	return f.Close()

@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// job is one way to run a program over a capture.
+// job is a program and its arguments for a capture.
 type job struct {
 	name string
 	args []string // of replay; nil: the reference
-	once bool     // slow: one round is enough
+	once bool     // for a slow one: one round is enough
 }
 
-// jobs are what is measured. The first one is what the others are compared to.
-// One worker, because its floor is known; two are measured by the time of day
-// against one that has a single processor.
+// jobs are measured; all are compared to the first one. They use one worker, whose floor
+// is known. Two workers are compared by wall time with one worker on one processor.
 var jobs = []job{
 	{name: "reference: gopacket, miekg/dns, encoding/json"},
 	{name: "JSON", args: []string{"--workers", "1"}},
@@ -33,7 +32,7 @@ var jobs = []job{
 	{name: "null, two processors", args: []string{"--gomaxprocs", "2", "--workers", "2", "--nulloutputtype", "1"}},
 }
 
-// pairs are the jobs whose times of day tell what a second processor brings.
+// pairs are the jobs whose wall times show the gain of a second processor.
 var pairs = [][2]string{{"JSON, one processor", "JSON, two processors"}, {"null, one processor", "null, two processors"}}
 
 type fileOptions struct {
@@ -85,7 +84,7 @@ func benchFiles(ctx context.Context, args []string) error {
 // measureFile runs all jobs over one capture, in rounds.
 func (o *fileOptions) measureFile(ctx context.Context, self string, t traffic) (*result, error) {
 	r := &result{traffic: t, of: make(map[string]series)}
-	// Once unmeasured: the file is in the page cache then.
+	// The first run is not measured: it brings the file into the page cache.
 	first, err := measure(ctx, o.sensor, "replay", t.path, "--nulloutputtype", "1")
 	if err != nil {
 		return nil, err

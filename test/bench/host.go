@@ -20,12 +20,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is a network namespace with one interface, at which frames arrive that
-// are nobody's there.
+// host is a network namespace with one interface. The frames that arrive there are
+// addressed to nobody.
 type host struct {
 	name       string
-	generator  int         // the processor that frames are made on
-	processors unix.CPUSet // all others: of the programs that read
+	generator  int         // the processor that makes frames
+	processors unix.CPUSet // all others, for the capturing program
 }
 
 const readIface = "sens0"
@@ -66,12 +66,12 @@ func newHost(ctx context.Context) (*host, error) {
 // namespace is the path of the network namespace.
 func (h *host) namespace() string { return "/run/netns/" + h.name }
 
-// remove takes down what was made.
+// remove removes the namespace.
 func (h *host) remove() {
-	_ = exec.Command("ip", "netns", "del", h.name).Run() // it may not have come to that
+	_ = exec.Command("ip", "netns", "del", h.name).Run() // it may not exist
 }
 
-// reader is a program that captures at the interface.
+// reader is a program that captures on the interface.
 type reader struct {
 	cmd *exec.Cmd
 	log lockedLog
@@ -94,15 +94,14 @@ func (l *lockedLog) String() string {
 	return l.b.String()
 }
 
-// start runs a program on the processors that are left to it, and waits until it
-// says that it captures.
+// start starts a program on its processors, and waits until it says that it captures.
 func (h *host) start(ctx context.Context, command ...string) (*reader, error) {
 	r := &reader{}
 	r.cmd = exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.name}, command...)...)
-	r.cmd.Stderr = &r.log // and stdout to /dev/null
+	r.cmd.Stderr = &r.log // stdout goes to /dev/null
 	began := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the process inherits the thread's processors
+		runtime.LockOSThread() // never unlocked: the process inherits the thread's processors
 		err := unix.SchedSetaffinity(0, &h.processors)
 		if err == nil {
 			err = r.cmd.Start()
@@ -123,13 +122,13 @@ func (h *host) start(ctx context.Context, command ...string) (*reader, error) {
 	return nil, fmt.Errorf("%v does not begin:\n%s", command, r.log.String())
 }
 
-// cpuTime is what a process had of processors, in seconds.
+// cpuTime is the processor time of a process, in seconds.
 type cpuTime struct {
-	all  float64 // exactly
-	user float64 // as the kernel divides it by its ticks
+	all  float64 // exact
+	user float64 // as the kernel splits it, by ticks
 }
 
-// cpu is the time that the process has had so far.
+// cpu returns the processor time of the process so far.
 func (r *reader) cpu() (cpuTime, error) {
 	clock := int32(^r.cmd.Process.Pid<<3 | 2) // CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
 	var ts unix.Timespec
@@ -140,7 +139,7 @@ func (r *reader) cpu() (cpuTime, error) {
 	if err != nil {
 		return cpuTime{}, fmt.Errorf("read the process's times: %w", err)
 	}
-	_, fields, _ := bytes.Cut(stat, []byte(") ")) // behind the name
+	_, fields, _ := bytes.Cut(stat, []byte(") ")) // after the name
 	ticks, err := strconv.Atoi(strings.Fields(string(fields))[userTime])
 	if err != nil {
 		return cpuTime{}, fmt.Errorf("read the process's times: %w", err)
@@ -148,14 +147,14 @@ func (r *reader) cpu() (cpuTime, error) {
 	return cpuTime{float64(ts.Nano()) / 1e9, float64(ticks) / ticksPerSecond}, nil
 }
 
-// Of /proc/PID/stat: the place of the user time behind the name, and its unit.
+// The field of the user time in /proc/PID/stat, counted after the name, and its unit.
 const (
 	userTime       = 11
 	ticksPerSecond = 100
 )
 
-// stop ends the program in an orderly way. That records were lost, status 3, is
-// a result.
+// stop stops the program in order. Exit status 3, lost records, is a result and not an
+// error.
 func (r *reader) stop() (sample, error) {
 	_ = r.cmd.Process.Signal(syscall.SIGINT)
 	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState.ExitCode() != 3 {
@@ -169,8 +168,8 @@ var (
 	runCount = regexp.MustCompile(`(?m)^run_cnt:\s+(\d+)`)
 )
 
-// programTime is what the kernel says that the process's BPF programs took, in
-// nanoseconds. It is 0 where the kernel does not measure (bpf_stats_enabled).
+// programTime is the run time of the process's BPF programs by the kernel's count, in
+// nanoseconds: 0 unless the kernel measures it (bpf_stats_enabled).
 func (r *reader) programTime() (ns float64) {
 	infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", r.cmd.Process.Pid))
 	seen := map[string]bool{} // a program may have several descriptors

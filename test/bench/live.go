@@ -20,11 +20,11 @@ type liveOptions struct {
 	rate, seconds              int
 }
 
-// contender is a program that captures, and what was found out about it.
+// contender is a program that captures, and its results.
 type contender struct {
 	name    string
 	command []string
-	paced   trial // at the rate at which CPU time is compared
+	paced   trial // at the rate for comparing CPU time
 	best    trial // at the highest rate without loss
 	limit   limit
 }
@@ -105,7 +105,7 @@ func benchLive(ctx context.Context, args []string) error {
 	return o.keep(b.String())
 }
 
-// keep writes the figures where they were asked for.
+// keep writes the figures to the report, and into the page if one is given.
 func (o *liveOptions) keep(figures string) error {
 	if err := os.MkdirAll(filepath.Dir(o.report), 0o755); err != nil {
 		return err
@@ -136,8 +136,8 @@ func (o *liveOptions) replayCost(ctx context.Context, t traffic) (float64, error
 	return all.cpu() / float64(n), nil
 }
 
-// paced measures a program at a rate that all can follow. The kernel measures its
-// BPF programs meanwhile, which costs some 30 ns for each run.
+// paced measures a program at a rate that all can sustain. The kernel measures its BPF
+// programs meanwhile, which costs about 30 ns for each run.
 func (l *liveBench) paced(ctx context.Context, command []string, rate int) (trial, error) {
 	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
 	if err != nil {
@@ -155,8 +155,8 @@ func (c *contender) writePaced(b *strings.Builder) {
 	fmt.Fprintf(b, "| %s | %.0f | %s | %d of %d |\n", c.name, c.paced.each(c.paced.cpu), kernel, c.paced.lost, c.paced.Sent)
 }
 
-// ratio says what two highest rates tell of each other; nothing where the
-// generator was the limit of the reference.
+// ratio compares two highest rates in a sentence. There is no ratio if the generator was
+// the limit of the reference.
 func ratio(ours, plain *contender) string {
 	switch r := ours.best.PerSecond() / max(plain.best.PerSecond(), 1); {
 	case plain.limit.generator:
@@ -168,8 +168,8 @@ func ratio(ours, plain *contender) string {
 	}
 }
 
-// floor is what a frame costs the generator's processor when nobody reads it.
-type floor struct{ making, stack float64 } // ns; stack: from the interface on, until it is nobody's
+// floor is the cost of a frame on the generator's processor without a reader.
+type floor struct{ making, stack float64 } // ns; stack: from the interface until the frame is discarded
 
 func (l *liveBench) floor() (f floor, err error) {
 	const rounds, count = 5, 2_000_000
@@ -188,7 +188,7 @@ func (l *liveBench) floor() (f floor, err error) {
 	return floor{making[rounds/2], whole[rounds/2] - making[rounds/2]}, nil
 }
 
-// writeShares says where the processors' time went at the highest rates.
+// writeShares writes how the processor time was spent at the highest rates.
 func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
 	rows := make([]string, len(shareNames))
 	copy(rows, shareNames[:])
@@ -205,7 +205,7 @@ func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
 	}
 }
 
-// shareNames are the rows of what trial.shares returns.
+// shareNames are the names of the rows that trial.shares returns.
 var shareNames = [...]string{
 	"what each processor has",
 	"generator's processor: making the frame",
@@ -217,7 +217,7 @@ var shareNames = [...]string{
 	"the same: idle, and all else",
 }
 
-// shares divides the time of processors among the frames, in ns.
+// shares returns the processor time per frame, in ns.
 func (t *trial) shares(f floor, readers int) [len(shareNames)]float64 {
 	took := t.each(t.Took.Seconds())
 	idle := t.each(t.Idle.Seconds())

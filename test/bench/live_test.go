@@ -8,7 +8,7 @@ import (
 	"dnsmonster-sensor/test/lab/tier"
 )
 
-// actEnv makes the test's binary the benchmark itself: it is its own reference.
+// actEnv makes the test binary the benchmark program: it is its own reference.
 const actEnv = "SENSOR_BENCH_ACT"
 
 func TestMain(m *testing.M) {
@@ -19,8 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The reference sees all that is sent, loses nothing at a low rate, and has time
-// left.
+// The reference sees every frame, loses nothing at a low rate, and has idle time.
 func TestLoadOnReference(t *testing.T) {
 	tier.Kernel(t)
 	if os.Geteuid() != 0 {
@@ -44,7 +43,7 @@ func TestLoadOnReference(t *testing.T) {
 	const rate = 2000
 	r, err := l.try(t.Context(), []string{"env", actEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
 	if err != nil {
-		t.Fatal(err) // also where another number was seen than sent
+		t.Fatal(err) // also if the number seen is not the number sent
 	}
 	if r.Sent != rate || r.lost != 0 || r.cpu <= 0 || r.Idle <= 0 {
 		t.Errorf("%+v", r)

@@ -1,13 +1,13 @@
-// Bench measures the sensor beside a reference: the same work done in the plain
-// way, with gopacket, miekg/dns and encoding/json, in the same run.
+// Bench measures the sensor beside a reference in the same run: a plain program that does
+// the same work with gopacket, miekg/dns and encoding/json.
 //
 //	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory
 //	go run ./test/bench live [options]        an interface: CPU for each packet, highest rate without loss
 //	go run ./test/bench reference FILE        the reference itself, records to stdout
 //	go run ./test/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
 //
-// Whole processes are measured, user and system time together: other load on
-// the machine disturbs that less than the time of day.
+// It measures whole processes, user and system time together: other load on the machine
+// disturbs that less than wall time.
 package main
 
 import (

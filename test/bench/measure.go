@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// sample is what one run of a process took.
+// sample is the cost of one run of a process.
 type sample struct {
 	cpu  float64 // seconds, user and system
 	wall float64 // seconds
-	rss  int64   // bytes, at its peak
+	rss  int64   // bytes, peak
 	log  string
 }
 
-// measure runs a command to its end, its output thrown away.
+// measure runs a command to its end, and discards its output.
 func measure(ctx context.Context, name string, args ...string) (sample, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -38,7 +38,7 @@ func measure(ctx context.Context, name string, args ...string) (sample, error) {
 	return finished(cmd, time.Since(begin), log.String()), nil
 }
 
-// finished reads what a process that has ended took.
+// finished returns the cost of a process that has ended.
 func finished(cmd *exec.Cmd, wall time.Duration, log string) sample {
 	state := cmd.ProcessState
 	usage := state.SysUsage().(*syscall.Rusage)
@@ -52,7 +52,7 @@ func finished(cmd *exec.Cmd, wall time.Duration, log string) sample {
 
 var inMessages = regexp.MustCompile(`(?m)^ *message +in (\d+)`)
 
-// messages reads from the books how many messages a run had.
+// messages reads the number of messages from the ledgers of a run.
 func messages(log string) (int, error) {
 	m := inMessages.FindStringSubmatch(log)
 	if m == nil {
@@ -61,7 +61,7 @@ func messages(log string) (int, error) {
 	return strconv.Atoi(m[1])
 }
 
-// series are the samples of one case, in turn with those of all others.
+// series are the samples of one case; the cases run in turn.
 type series []sample
 
 func (s series) median(of func(sample) float64) float64 {
@@ -76,7 +76,7 @@ func (s series) median(of func(sample) float64) float64 {
 func (s series) cpu() float64  { return s.median(func(x sample) float64 { return x.cpu }) }
 func (s series) wall() float64 { return s.median(func(x sample) float64 { return x.wall }) }
 
-// spread is the smallest and the largest CPU time.
+// spread returns the smallest and the largest CPU time.
 func (s series) spread() (least, most float64) {
 	least, most = s[0].cpu, s[0].cpu
 	for _, x := range s {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// record is dnsmonster's, for encoding/json.
+// record is a record in dnsmonster's form, for encoding/json.
 type record struct {
 	Timestamp    time.Time
 	DNS          *dns.Msg
@@ -30,8 +30,8 @@ type record struct {
 	PacketLength int
 }
 
-// reference makes records of packets as a plain program would. It does not put
-// anything together: of TCP it takes segments that hold one whole message.
+// reference makes records of packets as a plain program would. It reassembles nothing: of
+// TCP it takes segments with exactly one message.
 type reference struct {
 	parser  *gopacket.DecodingLayerParser
 	eth     layers.Ethernet
@@ -56,10 +56,10 @@ func newReference(w io.Writer) *reference {
 	return r
 }
 
-// packet takes one Ethernet frame.
+// packet handles one Ethernet frame.
 func (r *reference) packet(frame []byte, at time.Time) error {
 	if err := r.parser.DecodeLayers(frame, &r.decoded); err != nil {
-		return nil // not a packet of ours, or cut: a plain program goes on
+		return nil // not DNS, or cut: a plain program skips it
 	}
 	rec := record{Timestamp: at.UTC()}
 	var payload []byte
@@ -92,13 +92,13 @@ func (r *reference) packet(frame []byte, at time.Time) error {
 	return nil
 }
 
-// finish writes what is left and says how many records there were.
+// finish flushes the output, and prints the number of records.
 func (r *reference) finish() error {
 	fmt.Fprintf(os.Stderr, "records %d\n", r.records)
 	return r.out.Flush()
 }
 
-// referenceFile reads a little-endian pcap file of Ethernet, mapped.
+// referenceFile reads a little-endian pcap file of Ethernet frames by mmap.
 func referenceFile(path string, w io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {

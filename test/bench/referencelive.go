@@ -14,19 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A TPACKET_V3 ring of as much memory as the sensor's ring has.
+// The TPACKET_V3 ring has as much memory as the sensor's ring.
 const (
 	ringBlock  = 1 << 20
 	ringBlocks = 16
 )
 
-// ringWait is how long the reference waits for packets, and for the end, in
+// ringWait is how long the reference waits for packets before it checks for the end, in
 // milliseconds.
 const ringWait = 100
 
-// referenceLive records what passes an interface, until ctx ends. It says on
-// stderr when it has begun, and at the end how many packets the kernel saw, and how
-// many of them it dropped.
+// referenceLive records the packets of an interface until ctx ends. It prints on stderr
+// when it has started, and at the end how many packets the kernel saw and dropped.
 func referenceLive(ctx context.Context, iface string, w io.Writer) error {
 	dev, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -74,8 +73,8 @@ func referenceLive(ctx context.Context, iface string, w io.Writer) error {
 	}
 }
 
-// block reads a block of the ring: struct tpacket_block_desc, and packets behind
-// a struct tpacket3_hdr each.
+// block reads a block of the ring: struct tpacket_block_desc, then packets, each after a
+// struct tpacket3_hdr.
 func (r *reference) block(b []byte) error {
 	ne := binary.NativeEndian
 	at := ne.Uint32(b[16:])

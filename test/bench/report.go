@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// result is what one capture gave.
+// result is the result for one capture.
 type result struct {
 	traffic
 	messages int
 	of       map[string]series
 }
 
-// markdown is the result as a table.
+// markdown returns the result as a table.
 func (r *result) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n**%s**: %d messages, %d MB\n\n", r.name, r.messages, r.size/1e6)
@@ -38,7 +38,7 @@ func (r *result) markdown() string {
 	return b.String()
 }
 
-// machine names what the figures were taken on.
+// machine describes the machine of the measurement.
 func machine(sensor string) string {
 	cpu := "unknown processor"
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -50,7 +50,7 @@ func machine(sensor string) string {
 		}
 	}
 	var u unix.Utsname
-	_ = unix.Uname(&u) // its zero value says nothing, and nothing wrong
+	_ = unix.Uname(&u) // on an error the zero value is empty
 	version := "unknown version"
 	if out, err := exec.Command(sensor, "--version").Output(); err == nil {
 		version, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
@@ -59,7 +59,7 @@ func machine(sensor string) string {
 		runtime.Version(), time.Now().UTC().Format("2006-01-02"), version)
 }
 
-// insert replaces what a page says between the markers of what.
+// insert replaces the text of a page between the markers for what.
 func insert(page, what, text string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {

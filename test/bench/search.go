@@ -17,10 +17,10 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// settle is how long what was sent may take through the pipeline.
+// settle is how long frames may take through the pipeline.
 const settle = 300 * time.Millisecond
 
-// liveBench sends loads to programs that capture.
+// liveBench sends loads to capturing programs.
 type liveBench struct {
 	host      *host
 	generator *generator.Generator
@@ -31,19 +31,19 @@ type liveBench struct {
 type trial struct {
 	generator.Result
 	lost   int
-	where  string  // what was lost, by name
-	cpu    float64 // of the capturing process, to the end, seconds
+	where  string  // losses by name
+	cpu    float64 // of the capturing process until its end, in seconds
 	during cpuTime // the same while frames were sent
-	kernel float64 // of its BPF programs, seconds
+	kernel float64 // of its BPF programs, in seconds
 }
 
-// each is a frame's share of seconds, in ns.
+// each returns the share of one frame in seconds, in ns.
 func (t *trial) each(seconds float64) float64 { return seconds / float64(t.Sent) * 1e9 }
 
-// limit is what kept a rate from being higher.
+// limit is the reason why a rate could not be higher.
 type limit struct {
-	generator bool   // its processor made no more
-	lost      string // else: what was lost above it
+	generator bool   // the generator could not send faster
+	lost      string // otherwise: the losses above it
 }
 
 func (l limit) String() string {
@@ -53,12 +53,12 @@ func (l limit) String() string {
 	return "loss above it: `" + l.lost + "`"
 }
 
-// narrow is how near the search comes: the rate above the highest one without
-// loss is higher by less than this.
+// narrow is the precision of the search: the lowest rate with loss is higher than the
+// highest one without by less than this.
 const narrow = 1.04
 
-// highest finds the highest rate at which nothing is lost. It begins with all
-// that the generator makes, and then looks around what came through of that.
+// highest finds the highest rate without loss. It starts at the generator's full speed,
+// and then searches around the rate that came through.
 func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit, error) {
 	full, err := l.tryTwice(ctx, command, 0)
 	if err != nil || full.lost == 0 {
@@ -84,8 +84,8 @@ func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit
 	return best, limit{lost: lost}, nil
 }
 
-// next is a rate between two, not far from the one that was found last, as long
-// as the other is only a bound.
+// next returns a rate between two. While the upper one is only a bound, it is not far from
+// the lower one.
 func next(low, high float64) float64 {
 	const step = 1.1
 	switch {
@@ -97,13 +97,13 @@ func next(low, high float64) float64 {
 	return (low + high) / 2
 }
 
-// through is the rate of what was not lost.
+// through is the rate of frames that were not lost.
 func (t *trial) through() float64 {
 	return t.PerSecond() * (1 - min(float64(t.lost)/float64(t.Sent), 0.99))
 }
 
-// tryTwice is try, where a loss, or a rate that was not reached, is believed only
-// if it happens again: the machine may have been busy.
+// tryTwice is try, but repeats a trial with a loss or too low a rate once: the machine may
+// have been busy.
 func (l *liveBench) tryTwice(ctx context.Context, command []string, rate int) (trial, error) {
 	t, err := l.try(ctx, command, rate)
 	if err == nil && (t.lost > 0 || t.PerSecond() < 0.98*float64(rate)) {
@@ -112,7 +112,7 @@ func (l *liveBench) tryTwice(ctx context.Context, command []string, rate int) (t
 	return t, err
 }
 
-// try sends one load to one program; rate 0 is as fast as it goes.
+// try sends one load to one program; rate 0 is full speed.
 func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial, error) {
 	if err := ctx.Err(); err != nil {
 		return trial{}, err
@@ -142,13 +142,13 @@ func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial,
 	return t, nil
 }
 
-// fullSpeed is some rate that a processor reaches: it only tells how many frames
-// make a round of about the length that was asked for.
+// fullSpeed is a rate that one processor reaches. It only gives the number of frames for a
+// round of about the requested length.
 const fullSpeed = 2_000_000
 
-// send sends a load to a program that captures, and measures it.
+// send sends a load to a capturing program, and measures it.
 func (l *liveBench) send(r *reader, load generator.Load) (t trial, err error) {
-	before, err := r.cpu() // loading programs into the kernel is not what each packet costs
+	before, err := r.cpu() // loading programs is not part of the cost per packet
 	if err != nil {
 		return t, err
 	}
@@ -175,8 +175,7 @@ var (
 	losses = regexp.MustCompile(`\b(ring_full|copy_failed|queue_full|abandoned|socket_full) (\d+)`)
 )
 
-// account reads from a program's log how many frames it saw, and what it lost of
-// them.
+// account reads from a program's log how many frames it saw and lost.
 func account(log string) (seen, lost int, where string, err error) {
 	m := saw.FindStringSubmatch(log)
 	if m == nil {

@@ -62,9 +62,9 @@ const (
 )
 
 // AddFault adds one of toxiproxy's toxics to a direction of all connections, present
-// and future. heal ends it, all other faults, and these connections: toxiproxy can
+// and future. restore ends it, all other faults, and these connections: toxiproxy can
 // hang when a toxic is removed from a connection whose client has left.
-func (p *Proxy) AddFault(direction, toxic string, attributes map[string]any) (heal func()) {
+func (p *Proxy) AddFault(direction, toxic string, attributes map[string]any) (restore func()) {
 	p.t.Helper()
 	text, err := json.Marshal(map[string]any{"name": toxic, "type": toxic, "stream": direction, "attributes": attributes})
 	if err != nil {
@@ -86,19 +86,19 @@ func (p *Proxy) AddFault(direction, toxic string, attributes map[string]any) (he
 
 // CutAnswers lets requests through, and closes each connection at the first byte of an
 // answer.
-func (p *Proxy) CutAnswers() (heal func()) {
+func (p *Proxy) CutAnswers() (restore func()) {
 	p.t.Helper()
 	return p.AddFault(Answers, "limit_data", map[string]any{"bytes": 0})
 }
 
 // Delay delays each answer.
-func (p *Proxy) Delay(milliseconds int) (heal func()) {
+func (p *Proxy) Delay(milliseconds int) (restore func()) {
 	p.t.Helper()
 	return p.AddFault(Answers, "latency", map[string]any{"latency": milliseconds})
 }
 
-// Silence keeps connections open, and lets no answer through.
-func (p *Proxy) Silence() (heal func()) {
+// HoldAnswers keeps connections open, and lets no answer through.
+func (p *Proxy) HoldAnswers() (restore func()) {
 	p.t.Helper()
 	return p.AddFault(Answers, "timeout", map[string]any{"timeout": 0})
 }

@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// commands are this machine's that tests call. The emulated machine gets those
-// that are installed, in /bin.
+// commands are the programs that tests call. Those that are installed on this machine
+// are copied to /bin of the emulated one.
 var commands = []string{"ip", "tc", "ethtool"}
 
-// commandFiles returns the commands and the libraries that they need. The
-// emulated machine is an amd64; another machine's commands are no use to it.
+// commandFiles returns the commands and the libraries that they need: none on a machine
+// that is not amd64, as the emulated one is.
 func commandFiles() ([]file, error) {
 	if runtime.GOARCH != "amd64" {
 		return nil, nil
@@ -45,13 +45,13 @@ func commandFiles() ([]file, error) {
 	return files, nil
 }
 
-// libraryDirs are where the dynamic linker of an amd64 looks by itself.
+// libraryDirs are the default folders of the dynamic linker on amd64.
 var libraryDirs = []string{
 	"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib",
 }
 
-// addLibraries adds the linker and the libraries that a binary names, and
-// theirs.
+// addLibraries adds the dynamic linker and the libraries of a binary, and the libraries
+// of those.
 func addLibraries(to map[string]bool, path string) error {
 	f, err := elf.Open(path)
 	if err != nil {

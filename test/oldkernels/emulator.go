@@ -16,8 +16,7 @@ type emulator struct {
 	megabytes int
 }
 
-// boot runs a kernel until it powers off, and calls line with each line of its
-// console.
+// boot runs a kernel until it powers off, and calls line for each line on its console.
 func (e emulator) boot(ctx context.Context, vmlinuz, initrd string, line func(string)) error {
 	cmd := exec.CommandContext(
 		ctx, "qemu-system-x86_64", "-accel", e.accel, "-cpu", "max", "-smp", strconv.Itoa(e.cpus), "-m", strconv.Itoa(e.megabytes),
@@ -53,13 +52,13 @@ func (e emulator) boot(ctx context.Context, vmlinuz, initrd string, line func(st
 
 var escape = regexp.MustCompile("\x1b(\\[[0-9;?=]*[A-Za-z]|c)|\r")
 
-// plain removes what a terminal would obey: the firmware clears the screen.
+// plain removes control sequences: the firmware clears the terminal.
 func plain(s string) string { return escape.ReplaceAllString(s, "") }
 
-// report is what the lines of a console say about its tests.
+// report collects the results of tests from the lines of a console.
 type report struct {
 	ended                   map[string]int // exit status of each job
-	passed, failed, skipped []string       // names; of subtests only those that failed
+	passed, failed, skipped []string       // names; only failed subtests are listed
 	lacking                 string
 }
 
@@ -94,7 +93,7 @@ func (r *report) line(line string) {
 	}
 }
 
-// good is true when every job ran to its end, passed, and had a test that
+// good reports whether every job ran to its end, passed, and had at least one test that
 // passed.
 func (r *report) good(jobs []job) bool {
 	for _, j := range jobs {

@@ -16,15 +16,14 @@ import (
 	"strings"
 )
 
-// modules are inserted where a kernel has them as modules: what tests of
-// capturing build their networks of. Those that a kernel does not have are
-// named in its output.
+// modules are the kernel modules for the networks that tests build. A module that a kernel
+// lacks is named in its output.
 var modules = []string{
 	"veth", "dummy", "tun", "bridge", "8021q", "ipip", "ip_gre", "ip6_gre", "vxlan", "wireguard",
 	"sch_ingress", "cls_bpf", "act_bpf", "xsk_diag",
 }
 
-// image is a kernel as its package unpacks.
+// image is the unpacked package of a kernel.
 type image struct {
 	release string // 6.1.0-9-cloud-amd64
 	vmlinuz string
@@ -46,8 +45,7 @@ func findImage(root string) (image, error) {
 	return image{}, fmt.Errorf("find kernel: no modules of %s in %s", release, root)
 }
 
-// file is what goes to path in the initial root file system: the file from, or
-// the data.
+// file is a file of the initial root file system: a copy of from, or data.
 type file struct {
 	path string
 	from string
@@ -55,7 +53,7 @@ type file struct {
 	mode uint32
 }
 
-// writeInitrd writes the root file system to path: files, the modules that the
+// writeInitrd writes the initial root file system to path: files, the modules that the
 // kernel needs, and the instructions for init.
 func writeInitrd(ctx context.Context, path string, im image, jobs []job, files []file) error {
 	order, err := im.modules(ctx, modules)
@@ -134,16 +132,16 @@ func writeCPIO(w *bufio.Writer, files []file) error {
 	return nil // a bufio.Writer keeps its error until Flush
 }
 
-// pad is how many bytes are missing to a multiple of 4.
+// pad returns the number of bytes to the next multiple of 4.
 func pad(n int) int { return -n & 3 }
 
 type module struct {
 	name string
-	data []byte // nil where the kernel has no such module
+	data []byte // nil if the kernel has no such module
 }
 
-// modules returns the wanted modules and those that they depend on, in the order
-// in which they can be inserted. What is built into the kernel is left out.
+// modules returns the wanted modules and their dependencies in the order of insertion,
+// without those that are built into the kernel.
 func (im image) modules(ctx context.Context, wanted []string) ([]module, error) {
 	paths := make(map[string]string)
 	err := filepath.WalkDir(filepath.Join(im.tree, "kernel"), func(path string, d fs.DirEntry, err error) error {
@@ -202,10 +200,10 @@ func (im image) modules(ctx context.Context, wanted []string) ([]module, error) 
 	return order, nil
 }
 
-// moduleName: the kernel takes - and _ in a module's name for the same.
+// moduleName normalizes a name: to the kernel - and _ are the same.
 func moduleName(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
-// readModule returns the plain module: the kernel may not know how to unpack
+// readModule returns the uncompressed module: the kernel may not be able to decompress
 // it.
 func readModule(ctx context.Context, path string) ([]byte, error) {
 	var tool string
@@ -226,7 +224,7 @@ func readModule(ctx context.Context, path string) ([]byte, error) {
 	return out, nil
 }
 
-// dependencies reads a module's own list.
+// dependencies reads the list in the module itself.
 func dependencies(data []byte) ([]string, error) {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {

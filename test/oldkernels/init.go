@@ -21,7 +21,7 @@ const (
 
 // instructions tell init what to do.
 type instructions struct {
-	Modules []string // files, in the order in which to insert them
+	Modules []string // files, in the order of insertion
 	Lacking []string // names of modules that this kernel does not have
 	Jobs    []job
 }
@@ -42,7 +42,7 @@ func runInit() {
 	unix.Sync()
 	// With -no-reboot the emulator ends here; powering off would need more of the machine.
 	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-	panic(err) // and the kernel with it
+	panic(err) // the kernel panics too
 }
 
 func initialize() error {

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// kernel is one of Debian's.
+// kernel is a Debian kernel.
 type kernel struct {
 	version string
-	suites  []string // where Debian keeps it; the first that has it is used
-	gone    string   // why it cannot be had any more, where that is known: then CI does without
+	suites  []string // Debian suites, tried in this order
+	gone    string   // why it is no longer available, if known: CI then runs without it
 }
 
 var kernels = []kernel{
@@ -25,12 +25,12 @@ var kernels = []kernel{
 	{version: "6.12", suites: []string{"bookworm-security", "bookworm-backports", "trixie-security", "trixie"}},
 }
 
-// errUnavailable means that this machine cannot fetch a kernel; the error tells
+// errUnavailable means that this machine cannot fetch a kernel; the wrapping error says
 // why.
 var errUnavailable = errors.New("not available")
 
-// choose returns the kernels of a comma-separated list of versions, all if it
-// is empty.
+// choose returns the kernels of a comma-separated list of versions; all for an empty
+// list.
 func choose(list string) ([]kernel, error) {
 	if list == "" {
 		return kernels, nil
@@ -46,8 +46,8 @@ func choose(list string) ([]kernel, error) {
 	return chosen, nil
 }
 
-// obtain returns the folder that holds the unpacked package. What dir has of it
-// already is used; the rest is fetched.
+// obtain returns the folder with the unpacked package. It fetches and unpacks what dir
+// does not have yet.
 func (k kernel) obtain(ctx context.Context, dir string) (string, error) {
 	root := filepath.Join(dir, "root")
 	if _, err := findImage(root); err == nil {
@@ -80,15 +80,15 @@ func (k kernel) obtain(ctx context.Context, dir string) (string, error) {
 	return root, nil
 }
 
-// fetch downloads the newest package into dir, through an apt configuration of
-// its own: the machine's lists stay as they are.
+// fetch downloads the newest package into dir, with an apt configuration of its own that
+// leaves the machine's lists alone.
 func (k kernel) fetch(ctx context.Context, dir string) (string, error) {
 	for _, tool := range []string{"apt-get", "apt-cache", "dpkg"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%w: no %s on this machine; put a linux-image-%s*-cloud-amd64 package of Debian into %s", errUnavailable, tool, k.version, dir)
 		}
 	}
-	// What an update of the machine's own lists would fetch; nothing is.
+	// The addresses that an update of the machine's lists would fetch. Nothing is fetched here.
 	uris, err := exec.CommandContext(ctx, "apt-get", "--print-uris", "update").Output()
 	if err != nil {
 		return "", fmt.Errorf("%w: read apt's sources: %w", errUnavailable, err)
@@ -108,7 +108,7 @@ func (k kernel) fetch(ctx context.Context, dir string) (string, error) {
 	return "", fmt.Errorf("%w: %s", errUnavailable, reason)
 }
 
-// fetchFrom downloads the newest package that the sources have.
+// fetchFrom downloads the newest package of the sources.
 func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (string, error) {
 	apt := filepath.Join(dir, "apt")
 	for _, d := range []string{"lists/partial", "cache/archives/partial", "parts"} {
@@ -116,7 +116,7 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 			return "", fmt.Errorf("prepare apt: %w", err)
 		}
 	}
-	defer os.RemoveAll(apt) // lists are large and grow old
+	defer os.RemoveAll(apt) // package lists are large and outdated soon
 	list := filepath.Join(apt, "sources.list")
 	if err := os.WriteFile(list, []byte(strings.Join(sources, "\n")+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("prepare apt: %w", err)
@@ -129,7 +129,7 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 			"-o", "Dir::Cache=" + filepath.Join(apt, "cache"),
 			"-o", "APT::Architecture=amd64",
 			"-o", "APT::Architectures=amd64",
-			"-o", "APT::Sandbox::User=root", // the cache folder may be closed to apt's own user
+			"-o", "APT::Sandbox::User=root", // apt's own user may have no access to the cache folder
 		}, args...)
 		cmd := exec.CommandContext(ctx, tool, args...)
 		cmd.Dir = dir
@@ -140,14 +140,14 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 		return string(out), nil
 	}
 
-	_, updateErr := run("apt-get", "-qq", "update") // one mirror may be gone, and another have it
+	_, updateErr := run("apt-get", "-qq", "update") // one mirror may be gone while another has it
 	pattern := "^linux-image-" + strings.ReplaceAll(k.version, ".", `\.`) + `\.[0-9][^-]*(-[0-9]+)?-cloud-amd64$`
 	names, err := run("apt-cache", "search", "--names-only", pattern)
 	if err != nil {
 		return "", err
 	}
 	name := newest(strings.Split(names, "\n"), func(name string) string {
-		out, _ := run("apt-cache", "show", "--no-all-versions", name) // no version: passed over
+		out, _ := run("apt-cache", "show", "--no-all-versions", name) // without a version it is skipped
 		return field(out, "Version")
 	})
 	if name == "" {
@@ -165,10 +165,10 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 
 var indexURI = regexp.MustCompile(`(?m)^'([^' ]+)/dists/([a-z]+)(-updates|-backports|-security|/updates)?/InRelease'`)
 
-// sourceLines derives the sources of a suite from the machine's own: the same
-// mirrors, another release. uris are apt's, each in quotes at the start of a
-// line. A mirror of something else that names its suites as Debian does gets a
-// line too; it does not have Debian's signature, and apt passes over it.
+// sourceLines derives the sources of a suite from those of the machine: the same mirrors,
+// another release. uris is the output of apt, with an address in quotes at the start of
+// each line. A mirror of something else with the suite names of Debian gets a line too;
+// it lacks Debian's signature, and apt skips it.
 func sourceLines(uris, suite, keyring string) []string {
 	releases := []string{
 		"bullseye", "bookworm", "trixie", "forky", "duke", "sid",
@@ -200,8 +200,8 @@ func sourceLines(uris, suite, keyring string) []string {
 	return lines
 }
 
-// keyring is the file with the keys of all of Debian's releases; empty where
-// apt must do with what it trusts.
+// keyring is the file with the keys of all Debian releases, or empty: then apt uses the
+// keys that it trusts.
 func keyring() string {
 	for _, path := range []string{"/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"} {
 		if _, err := os.Stat(path); err == nil {

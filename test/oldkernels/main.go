@@ -1,14 +1,13 @@
-// Oldkernels runs the packages' tests on older kernels than this machine's, in
-// an emulator. It needs no root, and no hardware virtualization.
+// Oldkernels runs tests of packages on older kernels than that of this machine, in an
+// emulator. It needs neither root nor hardware virtualization.
 //
 //	go run ./test/oldkernels [options] [PACKAGE...] [-- TEST-OPTION...]
 //
-// Debian's kernels 5.10, 6.1 and 6.12 are fetched with apt into a cache, and
-// booted by qemu with a root file system in memory that holds the test binaries,
-// and this program as its init. Each line that a kernel prints starts with its
-// version, and at the end there is one line for each. The exit status is 0 when all tests
-// passed, 1 otherwise. A kernel that cannot be had is skipped with its reason;
-// with CI=true that is a failure.
+// It fetches Debian's kernels 5.10, 6.1 and 6.12 with apt into a cache, and boots them in
+// qemu with a root file system in memory that holds the test binaries, and this program
+// as init. Each line of a kernel's output starts with its version; at the end there is
+// one line for each kernel. The exit status is 0 when all tests passed, 1 otherwise. A
+// kernel that is unavailable is skipped with its reason; with CI=true that is a failure.
 package main
 
 import (
@@ -28,8 +27,8 @@ import (
 	"time"
 )
 
-// defaultPackages are those with tests for the kernel. The probe shows that the
-// emulator itself works.
+// defaultPackages are the packages with kernel tests. The probe checks the emulator
+// itself.
 var defaultPackages = []string{"./test/oldkernels/probe", "./bpf"}
 
 func main() {
@@ -66,7 +65,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, testArgs = args[:i], args[i+1:]
 	}
-	_ = flags.Parse(args) // exits by itself
+	_ = flags.Parse(args) // exits on an error
 	packages := flags.Args()
 	if len(packages) == 0 {
 		packages = defaultPackages
@@ -115,7 +114,7 @@ const (
 
 func (v verdict) String() string { return [...]string{"PASS", "FAIL", "SKIP"}[v] }
 
-// one fetches, boots and judges one kernel.
+// one fetches and boots one kernel, and reports its tests.
 func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e emulator, scratch string, jobs []job, files []file) (string, verdict) {
 	root, err := k.obtain(ctx, filepath.Join(cache, k.version))
 	if errors.Is(err, errUnavailable) {
@@ -153,9 +152,9 @@ func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e e
 	return image.release + ": " + r.summary(jobs), passed
 }
 
-// compile builds a static test binary for each package, and this program. With
-// a package's binary go the files of its folder, at the same place below the
-// root: tests read them by relative paths.
+// compile builds this program, and a static test binary for each package. The files of a
+// package's folder go along, at the same path below the root: tests read them by relative
+// paths.
 func compile(ctx context.Context, root, scratch string, packages, testArgs []string) ([]job, []file, error) {
 	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=-buildvcs=false")
 	goTool := func(args ...string) (string, error) {

@@ -82,8 +82,8 @@ func TestReport(t *testing.T) {
 	f(true, "1 passed", "\x1bc\x1b[?7l\x1b[2J--- PASS: TestA (0.00s)", "## end ./a 0", "## end ./b 0")
 }
 
-// TestCPIO compares with what the kernel's documentation
-// (driver-api/early-userspace/buffer-format) says of the format.
+// TestCPIO compares with the format in the kernel's documentation
+// (driver-api/early-userspace/buffer-format).
 func TestCPIO(t *testing.T) {
 	var b bytes.Buffer
 	w := bufio.NewWriter(&b)

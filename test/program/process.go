@@ -1,7 +1,8 @@
-// Package program runs the sensor as a process of its own, for tests: a test binary
-// whose TestMain calls Main is the sensor when it is started by this package. What
-// comes back is the exit status, the records, the log, and the ledgers of the
-// summary. It must not import the command line (sensor/cli): a test hands that in.
+// Package program runs the sensor as a process of its own, for tests: a test binary whose
+// TestMain calls Main acts as the sensor when this package starts it. Results are the
+// exit status, the records, the log, and the ledgers of the summary. Captures come from
+// the test, usually from package packets. This package must not import the command line
+// (sensor/cli): the test passes that to Main.
 package program
 
 import (

@@ -32,13 +32,13 @@ func TestDefect18(t *testing.T) {
 	})
 	t.Run("a peer closes", func(t *testing.T) {
 		s := newDeliveryScene(t, server)
-		heal := s.slowDown()
+		restore := s.slowDown()
 		s.replay(6000)
 		for range 5 {
 			s.waitForRows()
 			s.server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dnsmonster-sensor'")
 		}
-		heal()
+		restore()
 		s.waitForEnd(program.ExitOK)
 		s.expectAllRows()
 	})

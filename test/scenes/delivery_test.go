@@ -70,13 +70,13 @@ func serverDownAtTheStart(s *deliveryScene, mode string) {
 // serverSilentAtTheStart: messages that pass while the output is checked are recorded
 // once the server answers.
 func serverSilentAtTheStart(s *deliveryScene, mode string) {
-	heal := s.proxy.Silence()
+	restore := s.proxy.HoldAnswers()
 	s.capture(mode, "--psqlbatchtimeout=10m") // the attempt lasts until the server answers
 	s.sendQueries(500, 2000)
 	if n := s.timesLogged("does not work yet"); n > 0 {
 		s.t.Errorf("the attempt is over: this scene shows nothing:\n%s", s.sensor.Log())
 	}
-	heal()
+	restore()
 	s.waitForLog("does not work yet")
 	s.sendQueries(100, 2000)
 	s.waitUntilDelivered()
@@ -90,8 +90,8 @@ func wrongPasswordWhilePacketsPass(s *deliveryScene, mode string) {
 	s.server.Exec(s.t, fmt.Sprintf("CREATE ROLE %s_user LOGIN PASSWORD 'right'", s.table))
 	s.makeHosts()
 	s.url = strings.Replace(s.url, "postgres@", s.table+"_user:wrong@", 1)
-	heal := s.proxy.Delay(500)
-	defer heal()
+	restore := s.proxy.Delay(500)
+	defer restore()
 	s.capture(mode, "--stdoutoutputtype=1", "--psqlbatchtimeout=10m")
 	s.sendQueries(500, 2000)
 	r := s.sensor.Wait(time.Minute)
@@ -104,14 +104,14 @@ func wrongPasswordWhilePacketsPass(s *deliveryScene, mode string) {
 }
 
 func serverKilledInABatch(s *deliveryScene) {
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(2000, "--spoolmode=always", "--psqlbatchsize=1000")
 	s.waitForBatch()
 	if err := s.server.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.waitForLog("output fails")
-	heal()
+	restore()
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -120,14 +120,14 @@ func serverKilledInABatch(s *deliveryScene) {
 }
 
 func cutAfterTheData(s *deliveryScene, mode string) {
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(6000, mode)
 	s.waitForRows()
-	hear := s.proxy.Silence()
+	releaseAnswers := s.proxy.HoldAnswers()
 	s.waitForUnacknowledgedRows()
 	s.serverDown()
-	hear()
-	heal()
+	releaseAnswers()
+	restore()
 	s.serverUp()
 	s.waitForEnd(program.ExitOK)
 	s.expectAllRows()
@@ -137,13 +137,13 @@ func cutAfterTheData(s *deliveryScene, mode string) {
 }
 
 func answersLaterThanTheTimeout(s *deliveryScene, mode string) {
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(6000, mode, "--psqlbatchtimeout=700ms")
 	s.waitForRows()
-	hurry := s.proxy.Delay(2000)
+	undelay := s.proxy.Delay(2000)
 	s.waitForLog("output fails")
-	heal()
-	hurry()
+	restore()
+	undelay()
 	s.waitForEnd(program.ExitOK)
 	s.expectAllRows()
 }
@@ -208,7 +208,7 @@ func killedInAnOutage(s *deliveryScene) {
 
 // killedInABatch kills the sensor several times while it delivers.
 func killedInABatch(s *deliveryScene) {
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(8000, "--spoolmode=always")
 	s.waitUntil("all on disk, or there", func() bool { return int(s.onDisk())+s.rows() >= 8000 })
 	for range 3 {
@@ -217,7 +217,7 @@ func killedInABatch(s *deliveryScene) {
 		s.kill()
 		s.replay(0, "--spoolmode=always")
 	}
-	heal()
+	restore()
 	s.waitForEnd(program.ExitOK)
 	s.expectAllRows()
 }
@@ -266,13 +266,13 @@ func killedWhileWatching(s *deliveryScene) {
 }
 
 func tableDroppedAndMadeAgain(s *deliveryScene, mode string) {
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(6000, mode)
 	s.waitForRows()
 	s.server.Exec(s.t, fmt.Sprintf("BEGIN; LOCK %[1]s; CREATE TABLE %[1]s_saved AS SELECT * FROM %[1]s; DROP TABLE %[1]s; COMMIT", s.table))
 	s.waitForLog("output fails")
 	s.makeTable()
-	heal()
+	restore()
 	s.waitForEnd(program.ExitOK)
 	s.server.Exec(s.t, fmt.Sprintf("ALTER TABLE %[1]s RENAME TO %[1]s_new; CREATE VIEW %[1]s AS "+
 		"SELECT question, n FROM %[1]s_saved UNION ALL SELECT question, n + 1000000 FROM %[1]s_new", s.table))
@@ -288,7 +288,7 @@ func passwordChangedAndPutRight(s *deliveryScene, mode string) {
 		s.server.Exec(s.t, fmt.Sprintf("ALTER ROLE %[1]s_user PASSWORD '%[2]s'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '%[1]s_user'", s.table, password))
 	}
 	s.url = login("first")
-	heal := s.slowDown()
+	restore := s.slowDown()
 	s.replay(6000, mode)
 	s.waitForRows()
 	change("second")
@@ -299,7 +299,7 @@ func passwordChangedAndPutRight(s *deliveryScene, mode string) {
 	change("third")
 	s.waitUntil("it fails again", func() bool { return s.timesLogged("output fails") == 2 })
 	s.stop(program.ExitUndelivered)
-	heal()
+	restore()
 	s.url = login("second") // a wrong password at the start is an error at once
 	s.replay(0, mode)
 	if r := s.sensor.Wait(time.Minute); r.Code != program.ExitUsage {
@@ -337,7 +337,7 @@ func oneOutputHangs(s *deliveryScene) {
 	s.capture("--stdoutoutputtype=1")
 	s.sendQueries(100, 10000)
 	s.waitUntil("the first rows", func() bool { return s.rows() == 100 })
-	heal := s.proxy.Silence()
+	restore := s.proxy.HoldAnswers()
 	s.sendQueries(50000, 20000)
 	s.waitUntil("all on stdout", func() bool {
 		b, err := os.ReadFile(s.sensor.RecordsFile)
@@ -346,7 +346,7 @@ func oneOutputHangs(s *deliveryScene) {
 	if n := s.rows(); n == s.asked {
 		s.t.Error("nothing hangs: this scene shows nothing")
 	}
-	heal()
+	restore()
 	s.waitUntilDelivered()
 	s.stop(program.ExitOK)
 	s.expectAllRows()

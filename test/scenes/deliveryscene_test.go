@@ -135,7 +135,7 @@ func (s *deliveryScene) serverUp() {
 
 // slowDown limits the bandwidth, so that there is time to do something in the middle of a
 // batch.
-func (s *deliveryScene) slowDown() (heal func()) {
+func (s *deliveryScene) slowDown() (restore func()) {
 	s.t.Helper()
 	return s.proxy.AddFault(lab.Requests, "bandwidth", map[string]any{"rate": 40}) // KB/s
 }

@@ -41,7 +41,7 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 		r := p.Stop()
 		r.Expect(t, program.ExitUndelivered)
 		if b := r.Ledgers["delivery psql"]; b["in"] != want || b["held"] != want || b["delivered"] != 0 {
-			t.Errorf("%s: books %v, want %d in and held", mode, b, want)
+			t.Errorf("%s: ledger %v, want %d in and held", mode, b, want)
 		}
 		for _, text := range []string{`dnsmonster_sensor_spool_limit_bytes{output=\"psql\"}":{"value":1073741824}`, `dnsmonster_sensor_spool_bytes{output=\"psql\"}":{"value":`, fmt.Sprint(want) + " wait in the spool (psql) and will be sent first at the next start", "msg=\"events wait in the spool"} {
 			if !strings.Contains(r.Log, text) {

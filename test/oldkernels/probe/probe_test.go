@@ -1,7 +1,6 @@
-// Package probe_test has one test for a kernel in the emulator: that a program
-// loads, attaches to a veth pair by clsact and, where the kernel has it, by
-// TCX, and sees a packet. It depends on nothing of the sensor's, so that when it
-// fails, the emulator is to blame.
+// Package probe_test checks the emulator: a small BPF program loads, attaches to a veth
+// pair by clsact and, if the kernel has it, by TCX, and sees a packet. It uses nothing of
+// the sensor: when it fails, the emulator is at fault.
 package probe_test
 
 import (

@@ -1,5 +1,5 @@
-// Package tee brings the DNS messages in that dnsdist's TeeAction sends to a UDP
-// port, one in each datagram.
+// Package tee receives DNS messages from dnsdist's TeeAction on a UDP port, one in each
+// datagram.
 package tee
 
 import (
@@ -17,9 +17,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Source is the port, and its only lane.
+// Source is the port and its only lane.
 type Source struct {
-	held        chan packet.Message // for Read
+	held        chan packet.Message // until Read
 	given, lost atomic.Uint64
 	err         atomic.Pointer[error]
 	close       func() error
@@ -33,7 +33,7 @@ func Listen(address string, log *slog.Logger) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{held: make(chan packet.Message, 4096), close: sync.OnceValue(conn.Close)}
-	s.receiving.Go(func() { s.receive(conn, log) }) // ends in Close
+	s.receiving.Go(func() { s.receive(conn, log) }) // until Close
 	return s, nil
 }
 
@@ -57,12 +57,12 @@ func (s *Source) receive(conn net.PacketConn, log *slog.Logger) {
 	}
 }
 
-// Lanes and the others implement capture.Source.
+// Lanes, Live and Given implement capture.Source.
 func (s *Source) Lanes() []capture.Lane { return []capture.Lane{s} }
-func (s *Source) Live() bool            { return true } // dnsdist does not wait
+func (s *Source) Live() bool            { return true } // dnsdist does not wait for us
 func (s *Source) Given() uint64         { return s.given.Load() }
 
-// Err is why nothing comes any more.
+// Err returns why no more messages come.
 func (s *Source) Err() error {
 	if err := s.err.Load(); err != nil {
 		return *err
@@ -70,7 +70,7 @@ func (s *Source) Err() error {
 	return nil
 }
 
-// Close closes the port. What is held can still be read.
+// Close closes the port. Messages that are held can still be read.
 func (s *Source) Close() error {
 	err := s.close()
 	s.receiving.Wait()
@@ -89,14 +89,14 @@ func (s *Source) Read(b *packet.Batch) error {
 	case <-time.After(100 * time.Millisecond):
 		return os.ErrDeadlineExceeded
 	}
-	for range min(len(s.held), 255) { // all that is there, up to a batch
+	for range min(len(s.held), 255) { // all that are held, up to a batch
 		b.Messages = append(b.Messages, <-s.held)
 	}
 	return nil
 }
 
-// Kernel implements capture.KernelCounter. How many datagrams found the socket
-// full nobody tells, and so how many came is unknown as well.
+// Kernel implements capture.KernelCounter. The kernel does not say how many datagrams found
+// the socket full, so the number that came in is unknown too.
 func (s *Source) Kernel() (capture.KernelStats, error) {
 	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tee", Counters: []capture.Counter{
 		{Name: "in", Kind: capture.CountsIn},

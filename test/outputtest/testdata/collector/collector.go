@@ -1,5 +1,5 @@
-// Package collector sends records to a server that takes batches over TCP and
-// says what became of each.
+// Package collector sends records to a server that accepts batches over TCP, and answers
+// for each of their events.
 package collector
 
 import (
@@ -19,7 +19,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// Output is the server.
+// Output is the output collector.
 type Output struct {
 	outputs.Basics
 	address string
@@ -38,7 +38,7 @@ func (o *Output) Flags() []cli.Flag {
 	return append(flags, o.FormatFlags("DNSMONSTER_COLLECTOROUTPUTFORMAT", "DNSMONSTER_COLLECTOROUTPUTGOTEMPLATE")...)
 }
 
-// Settings checks the options, those of this output too.
+// Settings checks the options, the common ones and those of this output.
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	s.BatchBytes = 4 << 20
@@ -72,7 +72,7 @@ func (w *writer) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// Close gives the connection back.
+// Close closes the connection.
 func (w *writer) Close() (err error) {
 	if w.conn != nil {
 		err = w.conn.Close()
@@ -81,26 +81,26 @@ func (w *writer) Close() (err error) {
 	return err
 }
 
-// answer is what the server says of a batch. Numbers are positions of events.
+// answer is the server's answer to a batch. Numbers are positions of events.
 type answer struct {
-	Refused, Failed []int  // never taken, and not taken for the moment
-	Wait            int    // seconds after which to come again: nothing was taken
-	Why             string // where something was not taken
+	Refused, Failed []int  // for good, and for the moment
+	Wait            int    // seconds until the next attempt: nothing was accepted
+	Why             string // if something was not accepted
 }
 
-// Write sends the block and waits for the answer. The server knows the ids of
-// blocks that it has taken, and takes none of them twice.
+// Write sends the block and waits for the answer. The server remembers the ids of accepted
+// blocks, and accepts none of them twice.
 func (w *writer) Write(ctx context.Context, b *event.Block) (refused int, err error) {
 	if err := w.connect(ctx); err != nil {
 		return 0, err
 	}
 	conn, a := w.conn, answer{}
-	stop := context.AfterFunc(ctx, func() { conn.Close() }) // ends what waits below
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) // ends the calls below
 	if _, err = conn.Write(w.encode(b)); err == nil {
 		err = json.NewDecoder(io.LimitReader(conn, 1<<20)).Decode(&a)
 	}
 	if !stop() || err != nil {
-		w.Close() // what is still under way on it belongs to no later batch
+		w.Close() // the next batch must not read a late answer to this one
 	}
 	switch {
 	case err != nil:
@@ -113,9 +113,9 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (refused int, err er
 	return 0, nil
 }
 
-// encode gives the block's id, a length, and for each event a length and its
-// records, so that nothing in them needs escaping. A template that fails on an
-// event leaves no records, which the server refuses.
+// encode writes the block's id, a length, and for each event a length and its records, so
+// that nothing needs escaping. If the template fails on an event, that has no records,
+// and the server refuses it.
 func (w *writer) encode(b *event.Block) []byte {
 	id, e := b.ID(), event.Event{}
 	w.body = append(append(w.body[:0], id[:]...), 0, 0, 0, 0)
