@@ -22,7 +22,7 @@ const message = "\x12\x34\xad\xb0\x00\x02\x00\x01\x00\x00\x00\x01\x07example\x03
 	"\x03www\xc0\x0c\x00\x0f\x00\x03\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04abcd" +
 	"\x00\x00\x29\x04\xd0\x05\x01\x80\x00\x00\x00x"
 
-// full is an event of which every field is set.
+// full is an event with every field set.
 func full() *event.Event {
 	e := &event.Event{
 		Time: 1700000000_000000001, QueryTime: 1700000000_000000002, ResponseTime: 1700000000_000000003,
@@ -35,7 +35,7 @@ func full() *event.Event {
 	return e
 }
 
-// rowsOf are the event's rows, as an output fills them.
+// rowsOf returns the rows of an event, as an output fills them.
 func rowsOf(e *event.Event) (list []*Row) {
 	var question event.Row
 	for rows := e.Rows(); rows.Next(&question); {
@@ -49,7 +49,7 @@ func rowsOf(e *event.Event) (list []*Row) {
 	return list
 }
 
-// text is a value as text, whatever its kind; "-" where there is none.
+// text is a value of any kind as text, "-" if there is none.
 func text(c *Column, r *Row) string {
 	if !c.HasValue(r) {
 		return "-"
@@ -57,7 +57,7 @@ func text(c *Column, r *Row) string {
 	return string(value(c, r))
 }
 
-// value reads a value as every output does: by its kind.
+// value reads a value by its kind, as every output does.
 func value(c *Column, r *Row) []byte {
 	switch c.Kind {
 	case Time:
@@ -73,8 +73,8 @@ func value(c *Column, r *Row) []byte {
 	}
 }
 
-// TestValues: all columns of the first row of a full event, and of the row of one
-// that has nothing but a header.
+// TestValues: all columns of the first row of a full event, and of a row of an event
+// with only a header.
 func TestValues(t *testing.T) {
 	first, bare := rowsOf(full())[0], &Row{Event: &event.Event{Message: make([]byte, dns.HeaderLen)}}
 	seen := 0
@@ -135,7 +135,7 @@ func TestValues(t *testing.T) {
 	f(Message, message, strings.Repeat("\x00", dns.HeaderLen))
 	f(FullRecord, `{"DNS":{}}`, "-")
 	if seen != Count {
-		t.Errorf("%d columns are tried, there are %d", seen, Count)
+		t.Errorf("%d columns are tested, there are %d", seen, Count)
 	}
 	misfit := full()
 	misfit.Message = []byte(strings.Replace(message, "\x00\x04abcd", "\x00\x03abc", 1))
@@ -149,13 +149,13 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestTable: each line is whole.
+// TestTable: each line is complete.
 func TestTable(t *testing.T) {
 	names := make(map[string]bool)
 	for id := range ID(Count) {
 		c := id.Column()
 		if c.Name == "" || names[c.Name] || c.Doc == "" {
-			t.Errorf("column %d: the name %q stands twice or is missing, or its meaning is: %q", id, c.Name, c.Doc)
+			t.Errorf("column %d: the name %q is not unique or missing, or its description is missing: %q", id, c.Name, c.Doc)
 		}
 		names[c.Name] = true
 		set := map[string]bool{"Time": c.Time != nil, "Uint": c.Uint != nil, "Float": c.Float != nil, "Addr": c.Addr != nil, "Append": c.Append != nil}
@@ -169,13 +169,12 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s, %s: %d bits, %d characters", c.Name, c.Kind, c.Bits, c.Chars)
 		}
 		if (c.Present == nil) != (c.Absent == "") {
-			t.Errorf("%s: absent where %q, and it can be asked: %v", c.Name, c.Absent, c.Present != nil)
+			t.Errorf("%s: absent if %q, has Present: %v", c.Name, c.Absent, c.Present != nil)
 		}
 	}
 }
 
-// TestAccessorsAreColumns: a method of Row that no column has would be known to
-// nobody, and two columns do not share one.
+// TestAccessorsAreColumns: each method of Row is the accessor of exactly one column.
 func TestAccessorsAreColumns(t *testing.T) {
 	used := make(map[string]string)
 	for id := range ID(Count) {
@@ -199,18 +198,18 @@ func TestAccessorsAreColumns(t *testing.T) {
 	}
 }
 
-// notInColumns are fields of an event that no column shows, and why.
+// notInColumns are the fields of an event that no column shows, with the reason.
 var notInColumns = map[string]string{
 	"Fields":             "each type that gets a meaning gets a column of its own",
-	"DNS.QType":          "of the first question; the row has its own",
+	"DNS.QType":          "of the first question; each row has its own",
 	"DNS.QClass":         "likewise",
-	"DNS.EDNS.DataStart": "a position in the message",
+	"DNS.EDNS.DataStart": "an offset in the message",
 	"DNS.EDNS.DataLen":   "likewise",
 }
 
-// TestEveryFieldHasAColumn: each field of an event changes the value of a column,
-// or, as the filter's bits do, which rows there are. Whoever adds a field to event.Event, dns.Summary or
-// what they hold adds a column or says here why there is none.
+// TestEveryFieldHasAColumn: each field of an event changes the value of a column or,
+// as the filter's bits do, the number of rows. A new field in event.Event or in a
+// struct inside it needs a column, or a reason in notInColumns.
 func TestEveryFieldHasAColumn(t *testing.T) {
 	seen := make(map[string]bool)
 	paths := leaves("", reflect.TypeFor[event.Event]())
@@ -220,13 +219,13 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		change(t, e, path)
 		shown, why := allText(e) != before, notInColumns[path]
 		if shown == (why != "") {
-			t.Errorf("event field %s: a column shows it: %v; excepted because %q", path, shown, why)
+			t.Errorf("event field %s: shown in a column: %v; exception: %q", path, shown, why)
 		}
 		seen[path] = true
 	}
 	for path := range notInColumns {
 		if !seen[path] {
-			t.Errorf("%s is excepted, and no field of an event", path)
+			t.Errorf("%s is an exception, but not a field of an event", path)
 		}
 	}
 	if len(paths) < 35 {
@@ -234,7 +233,7 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 	}
 }
 
-// leaves are the paths of the fields that are no structs of our own.
+// leaves returns the paths of all fields that are not structs of this program.
 func leaves(path string, of reflect.Type) (list []string) {
 	if of.Kind() != reflect.Struct || !strings.HasPrefix(of.PkgPath(), "dnsmonster-sensor/") {
 		return []string{path}
@@ -247,7 +246,7 @@ func leaves(path string, of reflect.Type) (list []string) {
 	return list
 }
 
-// change gives a field another value.
+// change changes the value of a field.
 func change(t *testing.T, e *event.Event, path string) {
 	v := reflect.ValueOf(e).Elem()
 	for name := range strings.SplitSeq(path, ".") {
@@ -265,11 +264,11 @@ func change(t *testing.T, e *event.Event, path string) {
 	case v.Kind() == reflect.Slice:
 		v.SetBytes(append(bytes.Clone(v.Bytes()), 'x'))
 	default:
-		t.Fatalf("%s is a %s: say how it changes", path, v.Type())
+		t.Fatalf("%s is a %s, which change does not know", path, v.Type())
 	}
 }
 
-// allText is all columns of all rows.
+// allText is the text of all columns of all rows.
 func allText(e *event.Event) string {
 	var b strings.Builder
 	for _, r := range rowsOf(e) {
@@ -280,8 +279,8 @@ func allText(e *event.Event) string {
 	return b.String()
 }
 
-// TestBounds: no value is larger or longer than its column says, text can be
-// printed, and what is absent is empty.
+// TestBounds: no value exceeds the limit of its column, text is printable, and absent
+// values are empty.
 func TestBounds(t *testing.T) {
 	f := func(r *Row) {
 		t.Helper()
@@ -294,7 +293,7 @@ func TestBounds(t *testing.T) {
 			case c.Kind == Text && (c.Chars > 0 && len(v) > c.Chars || !utf8.Valid(v) || bytes.IndexByte(v, 0) >= 0):
 				t.Errorf("%s is %q, want at most %d characters", c.Name, v, c.Chars)
 			case !c.HasValue(r) && string(v) != "" && string(v) != "0" && string(v) != "invalid IP":
-				t.Errorf("%s is absent and %q", c.Name, v)
+				t.Errorf("%s is absent, but %q", c.Name, v)
 			}
 		}
 	}

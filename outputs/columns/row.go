@@ -9,18 +9,18 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Row is what values are read from: an event and one of its rows, which change
-// from row to row, and what the output gives. All of it is borrowed. Its methods
-// are the accessors of the table, and short, so that the compiler puts them into
-// callers that call them by name.
+// Row is the source of values: an event and one of its rows, which change from row to
+// row, and what the output provides. Everything is borrowed. Its methods are the
+// accessors of the table. They are short, so that the compiler inlines them where they
+// are called by name.
 type Row struct {
 	Event    *event.Event
 	Question event.Row // one of Event.Rows
 
-	Sensor        []byte                               // the sensor's name
+	Sensor        []byte                               // name of the sensor
 	Now           int64                                // when the row is written, in nanoseconds since the Unix epoch
-	Record        []byte                               // the whole record as JSON, in a message's first row alone (see event.Rows), or nothing
-	InterfaceName func(number uint32, at int64) string // of an interface of a packet of that time: "" where it is not known; nil: none is
+	Record        []byte                               // the whole record as JSON, only in a message's first row (see event.Rows), or nothing
+	InterfaceName func(number uint32, at int64) string // name of an interface at the time of a packet, "" if unknown; nil: all are unknown
 }
 
 // PacketTime and the other times.
@@ -31,7 +31,7 @@ func (r *Row) IndexTime() int64      { return r.Now }
 func (r *Row) hasQueryTime() bool    { return r.Event.QueryTime != 0 }
 func (r *Row) hasResponseTime() bool { return r.Event.ResponseTime != 0 }
 
-// IPVersion and what else is known of the packet.
+// IPVersion and the other properties of the packet.
 func (r *Row) IPVersion() uint64               { return uint64(r.Event.IPVersion()) }
 func (r *Row) SrcIP() netip.Addr               { return r.Event.Src.Addr() }
 func (r *Row) SrcPort() uint64                 { return uint64(r.Event.Src.Port()) }
@@ -60,7 +60,7 @@ func (r *Row) hasInterface() bool              { return r.interfaceName() != "" 
 func (r *Row) hasIdentity() bool               { return len(r.Event.Identity) > 0 }
 func (r *Row) hasVersion() bool                { return len(r.Event.Version) > 0 }
 
-// SampleRate is of every how many messages one was kept.
+// SampleRate is the number of messages of which one was kept.
 func (r *Row) SampleRate() float64 {
 	s := r.Event.Sample
 	if s.Keep == 0 {
@@ -76,24 +76,24 @@ func (r *Row) interfaceName() string {
 	return r.InterfaceName(r.Event.Interface, r.Event.Time)
 }
 
-// MessageID and the other parts of the message's header.
+// MessageID and the other parts of the header.
 func (r *Row) MessageID() uint64          { return uint64(r.Event.DNS.ID) }
-func (r *Row) Response() uint64           { return r.flag(15) }
+func (r *Row) Response() uint64           { return r.flag(dns.FlagQR) }
 func (r *Row) Opcode() uint64             { return uint64(r.Event.DNS.Opcode()) }
-func (r *Row) Authoritative() uint64      { return r.flag(10) }
-func (r *Row) Truncated() uint64          { return r.flag(9) }
-func (r *Row) RecursionDesired() uint64   { return r.flag(8) }
-func (r *Row) RecursionAvailable() uint64 { return r.flag(7) }
-func (r *Row) AuthenticData() uint64      { return r.flag(5) }
-func (r *Row) CheckingDisabled() uint64   { return r.flag(4) }
+func (r *Row) Authoritative() uint64      { return r.flag(dns.FlagAA) }
+func (r *Row) Truncated() uint64          { return r.flag(dns.FlagTC) }
+func (r *Row) RecursionDesired() uint64   { return r.flag(dns.FlagRD) }
+func (r *Row) RecursionAvailable() uint64 { return r.flag(dns.FlagRA) }
+func (r *Row) AuthenticData() uint64      { return r.flag(dns.FlagAD) }
+func (r *Row) CheckingDisabled() uint64   { return r.flag(dns.FlagCD) }
 func (r *Row) Rcode() uint64              { return uint64(r.Event.DNS.Rcode()) }
 func (r *Row) Questions() uint64          { return uint64(r.Event.DNS.QDCount) }
 func (r *Row) Answers() uint64            { return uint64(r.Event.DNS.ANCount) }
 func (r *Row) Authorities() uint64        { return uint64(r.Event.DNS.NSCount) }
 func (r *Row) Additionals() uint64        { return uint64(r.Event.DNS.ARCount) }
-func (r *Row) flag(bit int) uint64        { return uint64(r.Event.DNS.Flags >> bit & 1) }
+func (r *Row) flag(flag uint16) uint64    { return bit(r.Event.DNS.Flags&flag != 0) }
 
-// QType and what else is known of the row's question.
+// QType and the other parts of the row's question.
 func (r *Row) QType() uint64     { return uint64(r.Question.Type) }
 func (r *Row) QClass() uint64    { return uint64(r.Question.Class) }
 func (r *Row) hasQuestion() bool { return r.Question.HasQuestion }
@@ -131,10 +131,10 @@ func (r *Row) verdict() dns.Malformed {
 	return d.Verdict(d.AnswersOf(r.Event.Message))
 }
 
-// Message is what was captured of it, in wire format.
+// Message is the captured part of the message, in wire format.
 func (r *Row) Message(dst []byte) []byte { return append(dst, r.Event.Message...) }
 
-// Server and FullRecord are given by the output.
+// Server and FullRecord come from the output.
 func (r *Row) Server(dst []byte) []byte     { return append(dst, r.Sensor...) }
 func (r *Row) FullRecord(dst []byte) []byte { return append(dst, r.Record...) }
 func (r *Row) hasRecord() bool              { return len(r.Record) > 0 }
