@@ -26,12 +26,12 @@ import (
 //	36  u32 length of the events in bytes
 //	40  u32 CRC-32C of the events
 //	44  u32 CRC-32C of bytes 0 to 43
-//	48  events, each as in record.go
+//	48  events, each as in record_v2.go
 //
 // In every version magic, version, id, time, number, length and sums stay where
 // they are and mean the same, and there are no more events than bytes of them: so
 // each build can step over a block of any other, count what is in it and keep it.
-// The rest is the version's own. Version 1 is read as well (record1.go), and never
+// The rest is the version's own. Version 1 is read as well (record_v1.go), and never
 // written.
 const (
 	BlockHeaderLen = 48
