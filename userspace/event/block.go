@@ -14,13 +14,12 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// A block's bytes are the same in memory, in a queue and on disk; numbers are
-// little-endian.
+// The bytes of a block, the same in memory and on disk. Numbers are little-endian.
 //
 //	 0  magic "DMSB"
 //	 4  u16 layout version, 2
 //	 6  u16 zero
-//	 8  id, 16 bytes: 8 drawn at random per run, then a u64 count
+//	 8  id, 16 bytes: 8 random bytes of the run, then a u64 counter
 //	24  i64 time of sealing, nanoseconds since the Unix epoch
 //	32  u32 number of events
 //	36  u32 length of the events in bytes
@@ -28,11 +27,10 @@ import (
 //	44  u32 CRC-32C of bytes 0 to 43
 //	48  events, each as in record_v2.go
 //
-// In every version magic, version, id, time, number, length and sums stay where
-// they are and mean the same, and there are no more events than bytes of them: so
-// each build can step over a block of any other, count what is in it and keep it.
-// The rest is the version's own. Version 1 is read as well (record_v1.go), and never
-// written.
+// Every version has magic, version, id, time, number, length and checksums in these
+// places, with the same meaning, and no more events than bytes of events. So each build
+// can skip, count and keep the blocks of any other build. The rest depends on the
+// version. Version 1 (record_v1.go) is read, but no longer written.
 const (
 	BlockHeaderLen = 48
 	blockMagic     = "DMSB"
@@ -42,14 +40,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ID names a block for ever: it survives retries and restarts, so that a
-// destination can recognise a block that it has seen.
+// ID names a block for ever. It survives retries and restarts, so that a destination
+// can recognise a block that it has seen.
 type ID [16]byte
 
 // String is 32 hexadecimal digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// IDs hands out the ids of one run.
+// IDs makes the ids of one run.
 type IDs struct {
 	run  [8]byte
 	next atomic.Uint64
@@ -69,17 +67,17 @@ func (s *IDs) Next() (id ID) {
 	return id
 }
 
-// Block is events copied back to back. It is filled by one goroutine, sealed
-// once, and read-only from then on, until Reset.
+// Block is events copied back to back. One goroutine fills and seals it. From then on
+// it is read-only until Reset.
 type Block struct {
-	buf    []byte // header space, then events
+	buf    []byte // header, then events
 	count  int
 	sealed bool
 	old    bool // of version 1
 }
 
-// NewBlock makes an empty block with room for about size bytes of events. It
-// grows when that is not enough.
+// NewBlock makes an empty block with room for size bytes of events. It grows if that is
+// not enough.
 func NewBlock(size int) *Block {
 	return &Block{buf: make([]byte, BlockHeaderLen, BlockHeaderLen+size)}
 }
@@ -95,10 +93,10 @@ func (b *Block) Len() int { return b.count }
 // Size is the length in bytes, header included.
 func (b *Block) Size() int { return len(b.buf) }
 
-// Cap is the memory that the block holds on to.
+// Cap is the memory that the block holds.
 func (b *Block) Cap() int { return cap(b.buf) }
 
-// Append copies an event in. The block must not be sealed.
+// Append copies an event into the block, which must not be sealed.
 func (b *Block) Append(e *Event) {
 	if b.sealed {
 		panic("event: append to a sealed block")
@@ -107,7 +105,7 @@ func (b *Block) Append(e *Event) {
 	b.count++
 }
 
-// Seal ends the filling and writes the header.
+// Seal writes the header. Nothing can be appended afterwards.
 func (b *Block) Seal(id ID, now time.Time) {
 	h := b.buf[:BlockHeaderLen]
 	copy(h, blockMagic)
@@ -122,7 +120,7 @@ func (b *Block) Seal(id ID, now time.Time) {
 	b.sealed = true
 }
 
-// ID is the id given at sealing.
+// ID is the id that was given to Seal.
 func (b *Block) ID() (id ID) {
 	copy(id[:], b.buf[8:24])
 	return id
@@ -133,20 +131,20 @@ func (b *Block) Sealed() time.Time {
 	return time.Unix(0, int64(binary.LittleEndian.Uint64(b.buf[24:])))
 }
 
-// Bytes is the sealed block as it is stored. It is valid until Reset.
+// Bytes is the bytes of the sealed block. They are valid until Reset.
 func (b *Block) Bytes() []byte { return b.buf }
 
-// Errors of OpenBlock. ErrBlockHeader: the length is not to be trusted, look
-// for the next block elsewhere. ErrBlockEvents: this block is lost, the next
-// one stands behind it. ErrBlockLayout: its sums are right, so nothing is damaged,
-// and another build may be able to read it.
+// Errors of OpenBlock. ErrBlockHeader: the length cannot be trusted, so the next block
+// has to be searched for. ErrBlockEvents: this block is lost, but the next one follows
+// it. ErrBlockLayout: the checksums are right, so the block is not damaged, and another
+// build may be able to read it.
 var (
 	ErrBlockHeader = errors.New("block header is damaged")
 	ErrBlockEvents = errors.New("block events are damaged")
 	ErrBlockLayout = errors.New("block of another layout")
 )
 
-// Header is what the header of a stored block says of it, whatever its version.
+// Header is the contents of a stored block's header, of any version.
 type Header struct {
 	ID      ID
 	Sealed  time.Time
@@ -155,9 +153,9 @@ type Header struct {
 	Len     int // of the block in bytes, header included
 }
 
-// ReadHeader reads a stored block's header, of which BlockHeaderLen bytes are
-// given: also where the events behind it are damaged, or nothing that this build
-// can read. Its error is ErrBlockHeader.
+// ReadHeader reads the header of a stored block from its first BlockHeaderLen bytes. It
+// also works if the events are damaged, or cannot be read by this build. Its error is
+// ErrBlockHeader.
 func ReadHeader(header []byte) (h Header, err error) {
 	le := binary.LittleEndian
 	if len(header) < BlockHeaderLen || string(header[:4]) != blockMagic ||
@@ -171,11 +169,11 @@ func ReadHeader(header []byte) (h Header, err error) {
 	return Header{ID(header[8:24]), time.Unix(0, int64(le.Uint64(header[24:]))), le.Uint16(header[4:]), int(events), BlockHeaderLen + int(size)}, nil
 }
 
-// Readable tells whether this build reads blocks of that version.
+// Readable reports whether this build reads blocks of that version.
 func (h *Header) Readable() bool { return h.Version == blockVersion || h.Version == blockVersion1 }
 
-// CountRecords counts the events at the start of stored, and their bytes: what
-// can be told of a block whose header is damaged.
+// CountRecords counts the events at the start of stored, and their bytes. It is for
+// blocks whose header is damaged.
 func CountRecords(stored []byte) (events, size int) {
 	for _, old := range []bool{false, true} {
 		var e Event
@@ -191,9 +189,9 @@ func CountRecords(stored []byte) (events, size int) {
 	return events, size
 }
 
-// OpenBlock reads a stored block and checks all of it: also that a question that
-// an event claims can be read, which nobody looks at again. What stands in a torn
-// block is what others have sent, and may look like one. The block borrows stored.
+// OpenBlock opens a stored block and checks all of it, also that each question that an
+// event claims can be read, since later readers rely on that. The events of a torn block
+// contain data that others sent, which can imitate a block. The block borrows stored.
 func OpenBlock(stored []byte) (*Block, error) {
 	h, err := ReadHeader(stored)
 	if err != nil {
@@ -206,15 +204,15 @@ func OpenBlock(stored []byte) (*Block, error) {
 		return nil, fmt.Errorf("%w: version %d, this build reads %d and %d", ErrBlockLayout, h.Version, blockVersion1, blockVersion)
 	}
 	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, old: h.Version == blockVersion1}
-	if !b.holds() {
+	if !b.consistent() {
 		return nil, fmt.Errorf("%w: its events are not those of version %d", ErrBlockLayout, h.Version)
 	}
 	return b, nil
 }
 
-// holds tells whether the events are as many as the header says, with nothing
-// behind them, and with the questions that they claim.
-func (b *Block) holds() bool {
+// consistent reports whether the block has as many events as its header says, nothing
+// behind them, and the questions that they claim.
+func (b *Block) consistent() bool {
 	var e Event
 	var q dns.Question
 	events, r := 0, b.Reader()
@@ -226,7 +224,7 @@ func (b *Block) holds() bool {
 	return events == b.count && len(r.rest) == 0
 }
 
-// Reader walks a block's events.
+// Reader iterates over the events of a block.
 type Reader struct {
 	rest []byte
 	old  bool // of version 1
@@ -235,8 +233,8 @@ type Reader struct {
 // Reader starts at the first event.
 func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.old} }
 
-// Next reads one event; its slices are borrowed from the block. It returns
-// false at the end.
+// Next reads one event, whose slices are borrowed from the block. It returns false at
+// the end.
 func (r *Reader) Next(e *Event) bool {
 	if r.old {
 		return r.next1(e)

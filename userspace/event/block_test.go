@@ -60,7 +60,7 @@ func TestBlockGivesBackWhatWasAppended(t *testing.T) {
 		}
 	}
 	if r.Next(&e) {
-		t.Error("more events than were appended")
+		t.Error("the block has more events than were appended")
 	}
 }
 
@@ -91,8 +91,8 @@ func TestDamagedBlockIsNeverOpened(t *testing.T) {
 	}
 }
 
-// TestForgedQuestion: an event that claims a question which is not there is no
-// event, though all sums are right.
+// TestForgedQuestion: a block with an event that claims a missing question is not
+// opened, although all checksums are right.
 func TestForgedQuestion(t *testing.T) {
 	for n := dns.HeaderLen; n <= len(query); n++ {
 		e := sample(0)

@@ -1,6 +1,11 @@
-// Package event holds what the workers make of packets: the Event, one DNS
-// message with where it came from, and the Block, many events copied back to
-// back, which is the unit of batch, queue and retry.
+// Package event has the Event, one DNS message with its addresses and all else that is
+// known of it, and the Block, many events copied back to back, which is the unit of
+// batches, queues and retries.
+//
+// In: events of workers and stages, and blocks from disk. Out: the bytes of blocks,
+// which are the same in memory and on disk, and events read from them. The package
+// imports packages dns and packet alone. Its tests make their own events; testdata
+// has a stored block of each version.
 package event
 
 import (
@@ -11,7 +16,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Proto is what carried the message: see packet.Proto.
+// Proto is the carrier of a message: see packet.Proto.
 type Proto = packet.Proto
 
 // Carriers. The zero value is not used.
@@ -25,49 +30,49 @@ const (
 	DNSCryptTCP = packet.DNSCryptTCP
 )
 
-// Tunnel is what the packet was wrapped in: see packet.Tunnel for the names.
+// Tunnel is the innermost tunnel around a packet: see packet.Tunnel for the names.
 type Tunnel = packet.Tunnel
 
 // TunnelNone is the zero value.
 const TunnelNone = packet.TunnelNone
 
-// Event is one DNS message. All slices are borrowed: whoever keeps an Event
-// copies them, which is what Block.Append does.
+// Event is one DNS message. All slices are borrowed. To keep an event, copy them, as
+// Block.Append does.
 type Event struct {
-	Time int64 // nanoseconds since the Unix epoch: of the packet that completed the message
+	Time int64 // of the packet that completed the message, in nanoseconds since the Unix epoch
 
 	// QueryTime and ResponseTime are when the server saw the query and the response
-	// (dnstap), nanoseconds since the Unix epoch; 0: not known.
+	// (dnstap), in nanoseconds since the Unix epoch; 0: unknown.
 	QueryTime, ResponseTime int64
 
-	// Src and Dst are where the message came from and went to. Either address may be
-	// absent, which is the zero netip.Addr; the port may be there all the same.
+	// Src and Dst are the message's source and destination. Either address may be
+	// absent: then it is the zero netip.Addr, and the port may still be known.
 	Src, Dst netip.AddrPort
 
 	Proto      Proto
 	Direction  packet.Direction
 	Tunnel     Tunnel
 	HasVLAN    bool
-	VLAN       uint16 // the outermost tag's TCI, if HasVLAN
+	VLAN       uint16 // TCI of the outermost tag, if HasVLAN
 	Interface  uint32 // as in packet.Packet
 	Sample     packet.Ratio
-	CaptureCut uint32 // bytes at the message's end that the capture left out
+	CaptureCut uint32 // bytes at the end of the message that were not captured
 	Identity   []byte // of the server that sent it (dnstap)
-	Version    []byte // likewise
-	Message    []byte // DNS wire format, as much as was captured
-	Fields     Fields // what else is known of it
-	Selected   []byte // a bit for each question, from the lowest: those that an output's filter takes; nil: all
+	Version    []byte // of that server (dnstap)
+	Message    []byte // DNS wire format, as far as it was captured
+	Fields     Fields // everything else that is known
+	Selected   []byte // a bit for each question, from the lowest: the output's filter selects it; nil: all are selected
 	DNS        dns.Summary
 }
 
-// Length is the message's length on the wire.
+// Length is the length of the message on the wire.
 func (e *Event) Length() int { return len(e.Message) + int(e.CaptureCut) }
 
 // When is Time in UTC.
 func (e *Event) When() time.Time { return time.Unix(0, e.Time).UTC() }
 
-// IPVersion is 4 or 6, and 0, unknown, where neither end has an address. An
-// IPv4-mapped address counts as it was sent, as IPv6.
+// IPVersion is 4 or 6, or 0 if both addresses are absent. An IPv4-mapped address
+// counts as IPv6, as which it was sent.
 func (e *Event) IPVersion() uint8 {
 	a := e.Src.Addr()
 	if !a.IsValid() {
@@ -82,8 +87,8 @@ func (e *Event) IPVersion() uint8 {
 	return 0
 }
 
-// AppendQName appends the first question's name in presentation format, or
-// nothing where there is no question.
+// AppendQName appends the name of the first question in presentation format, or
+// nothing if there is no question.
 func (e *Event) AppendQName(dst []byte) []byte {
 	if !e.DNS.HasQuestion {
 		return dst

@@ -5,27 +5,25 @@ import (
 	"iter"
 )
 
-// Fields are what an event has beyond the members of Event: type-length-value
-// fields one after the other, each a u16 type, a u32 length and so many bytes,
-// little-endian. Nil is none. What stands behind a field that claims more bytes
-// than there are is kept and not read.
+// Fields is the properties of an event that have no member in Event: fields back to
+// back, each a u16 type, a u32 length and as many bytes, little-endian. Nil is none. A
+// field that claims more bytes than there are is kept, but nothing is read from it on.
 type Fields []byte
 
-// FieldType names a field. A number is given once, for ever.
+// FieldType names a field. A number is assigned once and for ever.
 type FieldType uint16
 
 // fieldHead is the length of a field's type and length.
 const fieldHead = 6
 
-// FirstField is the first type that Fields can hold. The types below belong to
-// members of Event.
+// FirstField is the lowest type of Fields. The types below are for members of Event.
 const FirstField FieldType = 64
 
-// AppendField appends a field to fields and returns the extended fields. A type
-// may be there several times. It must not be one below FirstField.
+// AppendField appends a field to fields and returns the extended fields. A type may
+// occur several times. It must not be below FirstField.
 func AppendField(fields Fields, t FieldType, value []byte) Fields {
 	if t < FirstField {
-		panic("event: a field of this type is a member of Event")
+		panic("event: fields of this type are members of Event")
 	}
 	return append(appendFieldHead(fields, t, len(value)), value...)
 }
@@ -35,8 +33,8 @@ func appendFieldHead(dst []byte, t FieldType, length int) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(length))
 }
 
-// Get returns the first field of a type; ok is false where there is none. The
-// value is borrowed from f.
+// Get returns the value of the first field of a type, borrowed from f. ok is false if
+// there is none.
 func (f Fields) Get(t FieldType) (value []byte, ok bool) {
 	for len(f) > 0 {
 		found, value, rest, whole := f.cut()
@@ -51,7 +49,7 @@ func (f Fields) Get(t FieldType) (value []byte, ok bool) {
 	return nil, false
 }
 
-// All walks the fields in their order. The values are borrowed from f.
+// All iterates over the fields in order. The values are borrowed from f.
 func (f Fields) All() iter.Seq2[FieldType, []byte] {
 	return func(yield func(FieldType, []byte) bool) {
 		for rest := f; len(rest) > 0; {
@@ -64,7 +62,8 @@ func (f Fields) All() iter.Seq2[FieldType, []byte] {
 	}
 }
 
-// cut takes the first field off; whole is false where f does not begin with one.
+// cut splits f behind its first field. whole is false if f does not begin with a whole
+// field.
 func (f Fields) cut() (t FieldType, value []byte, rest Fields, whole bool) {
 	if len(f) < fieldHead {
 		return 0, nil, nil, false

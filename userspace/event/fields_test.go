@@ -15,7 +15,7 @@ func TestFields(t *testing.T) {
 	get := func(typ FieldType, want []byte, there bool) {
 		t.Helper()
 		if got, ok := f.Get(typ); ok != there || !bytes.Equal(got, want) {
-			t.Errorf("field %d: %d bytes, %v, want %d, %v", typ, len(got), ok, len(want), there)
+			t.Errorf("field %d: %d bytes, found %v, want %d, %v", typ, len(got), ok, len(want), there)
 		}
 	}
 	get(64, []byte("one"), true)
@@ -38,7 +38,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestTornFields: whatever the bytes, reading ends before what is not whole.
+// TestTornFields: reading ends before a field that is not whole.
 func TestTornFields(t *testing.T) {
 	whole := AppendField(AppendField(nil, 64, []byte("one")), 65, []byte("two"))
 	for n := range len(whole) {
@@ -53,14 +53,14 @@ func TestTornFields(t *testing.T) {
 	}
 	huge := Fields("\x40\x00\xff\xff\xff\xffabc")
 	if _, ok := huge.Get(64); ok {
-		t.Error("a field longer than all fields is found")
+		t.Error("a field that claims more bytes than there are is found")
 	}
 }
 
 func TestMembersAreNoFields(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("AppendField took the type of a member of Event")
+			t.Error("AppendField accepts the type of a member of Event")
 		}
 	}()
 	AppendField(nil, FirstField-1, nil)

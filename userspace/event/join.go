@@ -4,22 +4,22 @@ import (
 	"encoding/binary"
 )
 
-// Part is what of a block's events is still to be copied into others. The zero
+// Part is the events of a block that were not yet copied into other blocks. The zero
 // Part has none.
 type Part struct {
 	rest []byte
 	len  int
 }
 
-// Part is all of the block's events. It borrows the block, which may be sealed.
+// Part returns all events of the block. It borrows the block, which may be sealed.
 func (b *Block) Part() Part { return Part{b.buf[BlockHeaderLen:], b.count} }
 
 // Len is the number of events.
 func (p *Part) Len() int { return p.len }
 
-// Join moves events from p to the end of b, as bytes: none is read. Then b has at
-// most that many events, and is at most size bytes long, in memory too; but an
-// empty block takes one event, however long. It returns how many that were.
+// Join moves events from p to the end of b, as bytes, without reading them. b then has
+// at most that many events and size bytes, also of memory; but an empty block takes one
+// event of any length. Join returns the number of moved events.
 func (b *Block) Join(p *Part, events, size int) (joined int) {
 	if b.sealed {
 		panic("event: join to a sealed block")
@@ -39,8 +39,8 @@ func (b *Block) Join(p *Part, events, size int) (joined int) {
 	return joined
 }
 
-// first is how many events stand in the first size bytes, at most that many, and
-// how long they are.
+// first returns how many whole events, at most events, are in the first size bytes, and
+// their length.
 func (p *Part) first(events, size int) (number, n int) {
 	if p.len <= events && len(p.rest) <= size {
 		return p.len, len(p.rest)
@@ -55,11 +55,11 @@ func (p *Part) first(events, size int) (number, n int) {
 	return number, n
 }
 
-// recordSize is the length of the record that stands first.
+// recordSize is the length of the first record.
 func recordSize(records []byte) int { return int(binary.LittleEndian.Uint32(records)) }
 
-// Compact gives memory back that the block does not need, where that is most of it
-// and more than size bytes.
+// Compact frees the memory that the block does not use, if that is more than three
+// quarters of it, and if the block holds more than size bytes.
 func (b *Block) Compact(size int) {
 	if cap(b.buf) > max(4*len(b.buf), size) {
 		b.buf = append(make([]byte, 0, len(b.buf)), b.buf...)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// open is a block of n events that is not sealed, numbered from first on.
+// open is an unsealed block of n events, numbered from first on.
 func open(first, n int) *Block {
 	b := NewBlock(64)
 	for i := range n {
@@ -17,7 +17,7 @@ func open(first, n int) *Block {
 	return b
 }
 
-// TestJoin: events go over whole, in their order, as many as the bounds let.
+// TestJoin: events move whole and in order, as many as the limits allow.
 func TestJoin(t *testing.T) {
 	one, two := open(0, 1).Size()-BlockHeaderLen, open(0, 2).Size()-BlockHeaderLen
 	f := func(what string, events, size int, want ...int) {
@@ -53,15 +53,16 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%s: blocks of %v events, want %v", what, got, want)
 		}
 	}
-	f("no bound", math.MaxInt, 1<<20, 11)
+	f("no limit", math.MaxInt, 1<<20, 11)
 	f("four events", 4, 1<<20, 4, 4, 3)
-	f("six events, over both", 6, 1<<20, 6, 5)
-	f("bytes of two", math.MaxInt, BlockHeaderLen+two, 2, 2, 2, 2, 2, 1)
-	f("a byte less", math.MaxInt, BlockHeaderLen+two-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	f("six events, of both parts", 6, 1<<20, 6, 5)
+	f("bytes for two events", math.MaxInt, BlockHeaderLen+two, 2, 2, 2, 2, 2, 1)
+	f("one byte less", math.MaxInt, BlockHeaderLen+two-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 	f("no room for one", math.MaxInt, BlockHeaderLen+one-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 }
 
-// TestJoinWithinItsMemory: a block whose memory suffices does not allocate.
+// TestJoinWithinItsMemory: joining does not allocate if the block has enough memory, and
+// Compact copies only blocks that waste memory.
 func TestJoinWithinItsMemory(t *testing.T) {
 	b, from := NewBlock(64<<10), open(0, 200)
 	if n := testing.AllocsPerRun(100, func() {
@@ -72,16 +73,16 @@ func TestJoinWithinItsMemory(t *testing.T) {
 		t.Errorf("Join allocates %v times, want 0", n)
 	}
 	if b.Compact(0); b.Cap() != NewBlock(64<<10).Cap() {
-		t.Error("a block that is half full was copied")
+		t.Error("a block that is more than a quarter full was copied")
 	}
 	b = NewBlock(64 << 10)
 	b.Append(sample(1))
 	want := bytes.Clone(b.Bytes())
 	if b.Compact(b.Cap()); b.Cap() == len(want) {
-		t.Error("a block was copied that is not larger than it may be")
+		t.Error("a block within the given size was copied")
 	}
 	if b.Compact(0); b.Cap() != len(want) || !bytes.Equal(b.Bytes(), want) {
-		t.Errorf("%d bytes take %d, want them to take no more than they are", len(want), b.Cap())
+		t.Errorf("%d bytes hold %d bytes of memory, want as many as they are", len(want), b.Cap())
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// An event in a block of layout version 1, which is read and not written any
-// more; numbers little-endian, lengths in bytes:
+// An event in a block of layout version 1, which is read, but no longer written;
+// numbers little-endian, lengths in bytes:
 //
 //	 0  u32 length of the whole record
 //	 4  u8 proto, u8 direction, u8 tunnel, u8 flags
@@ -25,9 +25,9 @@ import (
 //	82  malformed: u8 section, u8 fault, u16 index
 //	86  u16 identity length, u16 version length
 //	90  u32 message length
-//	94  identity, version, message, taken (what the record's length leaves for it)
+//	94  identity, version, message, then the bits of selected questions up to the end of the record
 //
-// It does not tell an absent address from ::, and has no fields.
+// It cannot tell an absent address from ::, and has no fields.
 const record1Len = 94
 
 const (
@@ -48,11 +48,11 @@ func readRecord1(buf []byte, e *Event) ([]byte, bool) {
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(buf))
 	identity, version, message := uint64(le.Uint16(buf[86:])), uint64(le.Uint16(buf[88:])), uint64(le.Uint32(buf[90:]))
-	flags, taken := buf[7], record1Len+identity+version+message
-	if n < taken || n > uint64(len(buf)) || n > taken != (flags&flag1Selected != 0) || message < dns.HeaderLen {
+	flags, selected := buf[7], record1Len+identity+version+message
+	if n < selected || n > uint64(len(buf)) || n > selected != (flags&flag1Selected != 0) || message < dns.HeaderLen {
 		return nil, false
 	}
-	r, tail := buf[:record1Len], buf[record1Len:taken]
+	r, tail := buf[:record1Len], buf[record1Len:selected]
 	e.Time = int64(le.Uint64(r[8:]))
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flag1Src4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flag1Dst4 != 0), le.Uint16(r[50:]))
@@ -63,8 +63,8 @@ func readRecord1(buf []byte, e *Event) ([]byte, bool) {
 	e.CaptureCut = le.Uint32(r[64:])
 	e.Identity, e.Version, e.Message = tail[:identity:identity], tail[identity:identity+version:identity+version], tail[identity+version:]
 	e.QueryTime, e.ResponseTime, e.Fields, e.Selected = 0, 0, nil, nil
-	if n > taken {
-		e.Selected = buf[taken:n:n]
+	if n > selected {
+		e.Selected = buf[selected:n:n]
 	}
 	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
 	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])

@@ -24,15 +24,15 @@ import (
 //	82  malformed: u8 section, u8 fault, u16 index
 //	86  u8 proto, u8 direction, u8 tunnel, u8 zero
 //	90  u16 flags
-//	92  message, then fields (what the record's length leaves for them)
+//	92  message, then fields up to the end of the record
 //
-// This core stays as it is. What an event gets beyond it becomes a field, as in
-// fields.go, which costs bytes only where it is there. Members of Event come
-// first, in the order of their types; from the first field on that is none of
-// these, all is Event.Fields. So a build keeps what it does not know, also where
-// it writes the event again.
+// This core never changes. Other properties of an event are fields, as in fields.go,
+// which take bytes only if they are present. Fields that are members of Event come
+// first, in the order of their types. The first other field and all after it are
+// Event.Fields. So a build keeps fields that it does not know, also when it writes the
+// event again.
 //
-// Addresses lose their zone. All else comes back as it went in.
+// Addresses lose their zone. Everything else is read as it was written.
 const recordLen = 92
 
 const (
@@ -58,7 +58,7 @@ const (
 
 const timeField = fieldHead + 8
 
-// StoredSize is how many bytes Block.Append adds for e.
+// StoredSize is the number of bytes that Block.Append adds for e.
 func (e *Event) StoredSize() int {
 	n := recordLen + len(e.Message)
 	if e.hasFields() {
@@ -67,7 +67,7 @@ func (e *Event) StoredSize() int {
 	return n
 }
 
-// hasFields tells whether the event is more than the core.
+// hasFields reports whether the event has more than the core.
 func (e *Event) hasFields() bool {
 	return len(e.Identity)|len(e.Version)|len(e.Fields)|len(e.Selected) != 0 || e.QueryTime|e.ResponseTime != 0
 }
@@ -94,8 +94,8 @@ func (e *Event) fieldsSize() (n int) {
 	return n
 }
 
-// storable is f without fields at its beginning that are members of Event, and
-// would be taken for them.
+// storable is f without the leading fields whose types are those of members of Event:
+// they would be read as such.
 func (f Fields) storable() Fields {
 	for {
 		t, _, rest, whole := f.cut()
@@ -161,7 +161,7 @@ func appendRecord(buf []byte, e *Event) []byte {
 	return buf
 }
 
-// putFields fills dst, which has the room that they take.
+// putFields fills dst, whose length is that of the fields.
 func (e *Event) putFields(dst []byte) {
 	dst = putBytes(dst, fieldIdentity, e.Identity)
 	dst = putBytes(dst, fieldVersion, e.Version)
@@ -178,7 +178,7 @@ func putHead(dst []byte, t FieldType, length int) {
 	binary.LittleEndian.PutUint32(dst[2:], uint32(length))
 }
 
-// putBytes returns what is left of dst.
+// putBytes returns the rest of dst.
 func putBytes(dst []byte, t FieldType, value []byte) []byte {
 	if len(value) == 0 {
 		return dst
@@ -219,9 +219,9 @@ func getAddr(src []byte, is4 bool) netip.Addr {
 	return netip.AddrFrom16([16]byte(src[:16]))
 }
 
-// readRecord reads the event that stands first in buf. It returns what is
-// behind it, and false where buf holds no whole record. It sets all of e, field
-// by field: a literal would be built elsewhere and copied.
+// readRecord reads the first event of buf and returns the rest, or false if buf does not
+// begin with a whole record. It sets all of e, field by field, since a literal would be
+// built elsewhere and copied.
 func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	if len(buf) < recordLen {
 		return nil, false
@@ -237,7 +237,7 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flagSrc4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flagDst4 != 0), le.Uint16(r[50:]))
 	if flags&(flagNoSrc|flagNoDst) != 0 {
-		e.takeAddrs(flags)
+		e.clearAddrs(flags)
 	}
 	e.Proto, e.Direction, e.Tunnel = Proto(r[86]), packet.Direction(r[87]), Tunnel(r[88])
 	e.HasVLAN, e.VLAN = flags&flagVLAN != 0, le.Uint16(r[68:])
@@ -263,8 +263,8 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	return buf[n:], true
 }
 
-// takeAddrs takes away the addresses that are absent. The ports stay.
-func (e *Event) takeAddrs(flags uint16) {
+// clearAddrs clears the absent addresses, but not the ports.
+func (e *Event) clearAddrs(flags uint16) {
 	if flags&flagNoSrc != 0 {
 		e.Src = netip.AddrPortFrom(netip.Addr{}, e.Src.Port())
 	}
@@ -273,8 +273,8 @@ func (e *Event) takeAddrs(flags uint16) {
 	}
 }
 
-// readFields reads what stands behind the message. It returns false where a
-// member cannot be what is there.
+// readFields reads the fields behind the message. It returns false if the value of a
+// member has the wrong length.
 func (e *Event) readFields(f Fields) bool {
 	le := binary.LittleEndian
 	for before := FieldType(0); len(f) > 0; {
@@ -288,7 +288,7 @@ func (e *Event) readFields(f Fields) bool {
 			return true
 		}
 		value := []byte(f[fieldHead:end:end])
-		if len(value) == 0 { // nothing is not there
+		if len(value) == 0 { // an empty member is absent
 			value = nil
 		}
 		switch t {

@@ -5,18 +5,18 @@ import "dnsmonster-sensor/userspace/dns"
 // Row is one question of an event, for outputs that have a row for each.
 type Row struct {
 	Type, Class uint16
-	HasQuestion bool // there is a question; AppendName gives its name
-	Name        int  // where in the message it starts, if there is one
+	HasQuestion bool // AppendName appends its name
+	Name        int  // offset of the name in the message, if HasQuestion
 }
 
-// Rows are an event's rows: one for each question that can be read and that the
-// output's filter takes, or one without a name where there is no question. They
-// borrow the event. A message can have ten thousand questions: what grows with
-// the message, such as the whole record, belongs into the first row alone.
+// Rows iterates over the rows of an event: one for each question that can be read and
+// that the output's filter selects, or one without a question if the message has none.
+// It borrows the event. A message can have ten thousand questions: values that grow
+// with the message, such as the whole record, belong in the first row only.
 type Rows struct {
 	e         *Event
 	questions dns.Questions
-	question  int // the next one
+	question  int // index of the next one
 	done      bool
 }
 
@@ -31,7 +31,7 @@ func (s *Rows) Next(row *Row) bool {
 	for !s.done && s.e.DNS.HasQuestion && s.questions.Next(&q) {
 		i := s.question
 		s.question++
-		if s.e.takes(i) {
+		if s.e.selects(i) {
 			*row = Row{q.Type, q.Class, true, q.Name}
 			return true
 		}
@@ -44,13 +44,13 @@ func (s *Rows) Next(row *Row) bool {
 	return true
 }
 
-// takes tells whether the output's filter takes a question.
-func (e *Event) takes(question int) bool {
+// selects reports whether the output's filter selects a question.
+func (e *Event) selects(question int) bool {
 	return e.Selected == nil || question/8 < len(e.Selected) && e.Selected[question/8]>>(question%8)&1 == 1
 }
 
-// AppendName appends the row's name in presentation format, or nothing where it
-// has none.
+// AppendName appends the name of the row's question in presentation format, or nothing
+// if it has none.
 func (s *Rows) AppendName(dst []byte, row *Row) []byte {
 	if row.HasQuestion {
 		dst, _ = dns.AppendName(dst, s.e.Message, row.Name)

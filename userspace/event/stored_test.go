@@ -15,14 +15,14 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// storedID and storedAt are those of the blocks in testdata.
+// storedID and storedAt are id and time of the blocks in testdata.
 var (
 	storedID = ID([]byte("stored-block\x00\x00\x00\x07"))
 	storedAt = time.Unix(1700000001, 5)
 )
 
-// storedEvents are what version 1 has room for: the contents of testdata/block-v1,
-// which the last build that wrote version 1 has made of them.
+// storedEvents use all that version 1 can store. They are the contents of
+// testdata/block-v1, which was written by the last build that wrote version 1.
 func storedEvents() []Event {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:40000"), netip.MustParseAddrPort("[2001:db8::1]:40001")
 	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.7]:53")
@@ -59,7 +59,7 @@ func storedBlock(events []Event) []byte {
 	return b.Bytes()
 }
 
-// grownEvents are what version 2 has room for beyond that.
+// grownEvents use what only version 2 can store.
 func grownEvents() []Event {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:40000"), netip.MustParseAddrPort("[2001:db8::1]:40001")
 	none, port := netip.AddrPort{}, netip.AddrPortFrom(netip.Addr{}, 853)
@@ -77,7 +77,7 @@ func grownEvents() []Event {
 		{Time: 8, Src: v4, Dst: v4, Proto: UDP, ResponseTime: -1, Message: query},
 		{Time: 9, Src: v4, Dst: v4, Proto: UDP, Fields: fields, Message: query},
 		{Time: 10, Src: v4, Dst: v4, Proto: UDP, Fields: unknown, Message: query},
-		{Time: 11, Src: v4, Dst: v4, Proto: UDP, Fields: Fields("\x01"), Message: query}, // torn by whoever made it
+		{Time: 11, Src: v4, Dst: v4, Proto: UDP, Fields: Fields("\x01"), Message: query}, // torn by its maker
 		{
 			Time: 12, Src: v4, Dst: v6, Proto: TCP, QueryTime: 5, ResponseTime: 6, Identity: long, Version: long[:256], Selected: []byte{1},
 			Fields: append(bytes.Clone(unknown), fields...), Message: append(bytes.Clone(query), make([]byte, 500)...),
@@ -89,7 +89,7 @@ func grownEvents() []Event {
 	return events
 }
 
-// sameEvents compares the events of a stored block, field by field.
+// sameEvents compares the events of a stored block with want, field by field.
 func sameEvents(t *testing.T, stored []byte, want []Event) {
 	t.Helper()
 	b, err := OpenBlock(stored)
@@ -113,11 +113,11 @@ func sameEvents(t *testing.T, stored []byte, want []Event) {
 		}
 	}
 	if r.Next(&e) {
-		t.Error("more events than were stored")
+		t.Error("the block has more events than were stored")
 	}
 }
 
-// plain is e with nil for what is empty: that is the same for whoever reads it.
+// plain is e with nil for empty slices, which mean the same.
 func plain(e Event) Event {
 	for _, b := range []*[]byte{&e.Identity, &e.Version, &e.Selected, (*[]byte)(&e.Fields)} {
 		if len(*b) == 0 {
@@ -136,8 +136,8 @@ func readFile(t testing.TB, name string) []byte {
 	return data
 }
 
-// TestStoredVersion1: what a build of version 1 has stored comes back, and also
-// where it is written again.
+// TestStoredVersion1: events that a build of version 1 stored are read, and survive
+// being written again.
 func TestStoredVersion1(t *testing.T) {
 	stored := readFile(t, "block-v1")
 	if stored[4] != 1 {
@@ -147,17 +147,17 @@ func TestStoredVersion1(t *testing.T) {
 	sameEvents(t, again(t, stored), storedEvents())
 }
 
-// TestStoredVersion2: the layout is what it was when the block was stored. A
-// change of it is a new version, with a file of its own.
+// TestStoredVersion2: the layout has not changed since the block was stored. A changed
+// layout needs a new version, with a file of its own.
 func TestStoredVersion2(t *testing.T) {
 	want := append(storedEvents(), grownEvents()...)
 	made, stored := storedBlock(want), readFile(t, "block-v2")
 	sameEvents(t, stored, want)
 	if !bytes.Equal(made, stored) {
-		t.Errorf("the events make a block of %d bytes that is not the stored one of %d", len(made), len(stored))
+		t.Errorf("the events make a block of %d bytes that differs from the stored one of %d", len(made), len(stored))
 	}
 	if twice := again(t, stored); !bytes.Equal(twice, stored) {
-		t.Error("a block that is read and written again is another one")
+		t.Error("a block that is read and written again differs")
 	}
 }
 
@@ -176,7 +176,7 @@ func again(t *testing.T, stored []byte) []byte {
 	return storedBlock(events)
 }
 
-// TestIPVersionOfStored: an absent address stays absent, and a zero one zero.
+// TestIPVersionOfStored: an absent address stays absent, and a zero address zero.
 func TestIPVersionOfStored(t *testing.T) {
 	want := grownEvents()
 	b, err := OpenBlock(storedBlock(want))
@@ -192,9 +192,9 @@ func TestIPVersionOfStored(t *testing.T) {
 	}
 }
 
-// TestFieldsCostBytesWhereTheyAre: an event without fields is the core and its
-// message, and StoredSize is what Append adds.
-func TestFieldsCostBytesWhereTheyAre(t *testing.T) {
+// TestStoredSize: an event without fields takes the core and its message, and StoredSize
+// is what Append adds.
+func TestStoredSize(t *testing.T) {
 	for i, e := range append(storedEvents(), grownEvents()...) {
 		b := NewBlock(64)
 		before := b.Size()
@@ -205,8 +205,7 @@ func TestFieldsCostBytesWhereTheyAre(t *testing.T) {
 	}
 }
 
-// TestFieldsThatAreMembers: what only a member of Event can say is not taken from
-// its Fields.
+// TestFieldsThatAreMembers: Fields cannot set a member of Event.
 func TestFieldsThatAreMembers(t *testing.T) {
 	e := sample(0)
 	own := AppendField(nil, FirstField, []byte("own"))
@@ -224,7 +223,7 @@ func TestFieldsThatAreMembers(t *testing.T) {
 	}
 }
 
-// TestNothingIsCut: the lengths of what an event has are not bounded by 65,535.
+// TestNothingIsCut: values longer than 65,535 bytes are stored whole.
 func TestNothingIsCut(t *testing.T) {
 	long := bytes.Repeat([]byte("0123456789"), 7000)
 	e := sample(0)
@@ -234,7 +233,7 @@ func TestNothingIsCut(t *testing.T) {
 	sameEvents(t, storedBlock([]Event{*e, *sample(1)}), []Event{*e, *sample(1)})
 }
 
-// reseal corrects the sums of a block that was changed.
+// reseal corrects the checksums of a changed block.
 func reseal(stored []byte) []byte {
 	le := binary.LittleEndian
 	le.PutUint32(stored[36:], uint32(len(stored)-BlockHeaderLen))
@@ -243,8 +242,8 @@ func reseal(stored []byte) []byte {
 	return stored
 }
 
-// TestBlockOfAnotherBuild: where the sums are right, a block that cannot be read is
-// another build's, and its header tells what is in it; a wrong sum is damage.
+// TestBlockOfAnotherBuild: a block that cannot be read, but has the right checksums, is
+// of another build, and its header can be read. With wrong checksums it is damaged.
 func TestBlockOfAnotherBuild(t *testing.T) {
 	f := func(what string, change func(b []byte) []byte, version uint16) {
 		t.Helper()
@@ -267,8 +266,8 @@ func TestBlockOfAnotherBuild(t *testing.T) {
 	f("a later version", as(3), 3)
 	f("the last version", as(65535), 65535)
 	f("version 0", as(0), 0)
-	f("more than the events", func(b []byte) []byte { return append(b, 0) }, 2)
-	f("records of nothing", func(b []byte) []byte { clear(b[BlockHeaderLen:]); return b }, 2)
+	f("bytes after the events", func(b []byte) []byte { return append(b, 0) }, 2)
+	f("records of zeros", func(b []byte) []byte { clear(b[BlockHeaderLen:]); return b }, 2)
 	f("a time of three bytes", func(b []byte) []byte {
 		e := Event{Message: query}
 		b = appendRecord(b[:BlockHeaderLen:BlockHeaderLen], &e)
@@ -278,15 +277,15 @@ func TestBlockOfAnotherBuild(t *testing.T) {
 		return b
 	}, 2)
 
-	many := bytes.Clone(sealed(1).Bytes()) // more events than bytes
+	many := bytes.Clone(sealed(1).Bytes())
 	binary.LittleEndian.PutUint32(many[32:], 1<<31)
 	if _, err := ReadHeader(reseal(many)); err != ErrBlockHeader {
 		t.Errorf("more events than bytes: %v", err)
 	}
 }
 
-// TestEmptyMembers: a member without a value is one that is not there, also for the
-// events behind it, which are read into the same Event.
+// TestEmptyMembers: an empty member is absent, also for the next events, which are read
+// into the same Event.
 func TestEmptyMembers(t *testing.T) {
 	plain := &Event{Message: query}
 	dns.Read(query, false, &plain.DNS)
