@@ -12,22 +12,22 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// listed are the captures with lists of the messages that tshark finds in them.
-const listed = "../../../shared/captures"
+// captureFolder has captures with lists of the messages that tshark finds in them.
+const captureFolder = "../../../shared/captures"
 
-// differences are where we do not agree with tshark, and why. A line with '-' is
-// a message that only tshark lists, one with '+' is only ours.
+// differences are the differences from tshark, and the reasons. Lines with '-' are
+// messages that only tshark finds, lines with '+' are only ours.
 var differences = map[string][]string{
 	// Six bytes of UDP payload: no DNS header, so no record; counted as unreadable.
 	"compactor--test-scripts_malformed.pcap": {
 		"-udp 192.168.1.2 44848 192.168.1.252 53 30841 0 15 10 * -1",
 	},
-	// The IPv4 header says 37 bytes, which leaves 9 for DNS: no header, counted as
-	// unreadable. The UDP header's length, which tshark shows, is beyond that.
 	"nDPI--tests_cfgs_default_pcap_fuzz-2006-06-26-2594.pcap": {
 		// A flipped bit makes this query a first fragment. We report its beginning, with
 		// CaptureCut 4; tshark waits for the rest.
 		"+udp 192.168.1.2 2823 192.168.1.1 53 33336 0 0 0 * -1",
+		// The IPv4 header says 37 bytes, which leaves 9 for DNS: no DNS header, counted as
+		// unreadable. tshark shows the length in the UDP header.
 		"-udp 192.168.1.2 2754 192.168.1.1 53 32207 0 0 0 * -1",
 		"-udp 192.168.1.2 2761 192.168.1.1 53 11254 0 0 0 * -1",
 	},
@@ -38,10 +38,10 @@ var differences = map[string][]string{
 	},
 }
 
-// listing is messages by key: each has its time, length and record counts.
+// listing is the messages of a capture by key: time, length and record counts.
 type listing map[string][]string
 
-// plainName has no character that tools escape differently.
+// plainName has no characters that tools escape differently.
 var plainName = regexp.MustCompile(`^[a-z0-9_.-]*$`)
 
 func canonical(name string) string {
@@ -87,7 +87,7 @@ func theirs(path string) (listing, error) {
 	return l, nil
 }
 
-// compare returns what one side lacks, and what differs in detail.
+// compare returns the messages that one side lacks, and those that differ in detail.
 func compare(theirs, ours listing) (lines []string) {
 	for key, t := range theirs {
 		o := ours[key]
@@ -102,9 +102,9 @@ func compare(theirs, ours listing) (lines []string) {
 			}
 		}
 	}
-	missing, extra := left(theirs, ours), left(ours, theirs)
-	pair(missing, extra)
-	pair(extra, missing)
+	missing, extra := surplus(theirs, ours), surplus(ours, theirs)
+	removePairs(missing, extra)
+	removePairs(extra, missing)
 	for key, n := range missing {
 		lines = append(lines, slices.Repeat([]string{"-" + key}, n)...)
 	}
@@ -115,7 +115,7 @@ func compare(theirs, ours listing) (lines []string) {
 	return lines
 }
 
-// sameDetails compares column by column; -1 is not known.
+// sameDetails compares column by column; -1 is unknown.
 func sameDetails(a, b string) bool {
 	x, y := strings.Fields(a), strings.Fields(b)
 	for i := range x {
@@ -126,8 +126,8 @@ func sameDetails(a, b string) bool {
 	return true
 }
 
-// left counts what a has more than b.
-func left(a, b listing) map[string]int {
+// surplus counts how many more messages a has than b.
+func surplus(a, b listing) map[string]int {
 	n := map[string]int{}
 	for key := range a {
 		if d := len(a[key]) - len(b[key]); d > 0 {
@@ -137,9 +137,9 @@ func left(a, b listing) map[string]int {
 	return n
 }
 
-// pair takes out messages of a whose question cannot be compared, with one of b
-// that agrees in all else.
-func pair(a, b map[string]int) {
+// removePairs removes messages of a whose question cannot be compared, each together
+// with one of b that agrees in everything else.
+func removePairs(a, b map[string]int) {
 	header := func(key string) string { return strings.Join(strings.Split(key, " ")[:9], " ") }
 	for x := range a {
 		if name := strings.Split(x, " ")[9]; name != "*" && name != "?" {
@@ -153,12 +153,12 @@ func pair(a, b map[string]int) {
 	}
 }
 
-// TestAgreement: of all captures we find the messages that tshark finds, but for
-// the differences that are written down.
+// TestAgreement: in all captures we find the messages that tshark finds, except for the
+// differences above.
 func TestAgreement(t *testing.T) {
-	lists, _ := filepath.Glob(filepath.Join(listed, "*.tsv"))
+	lists, _ := filepath.Glob(filepath.Join(captureFolder, "*.tsv"))
 	if len(lists) == 0 {
-		t.Skipf("no captures in %s: they are third-party data and not part of the repository", listed)
+		t.Skipf("no captures in %s: they are third-party data and not part of the repository", captureFolder)
 	}
 	for _, list := range lists {
 		path := strings.TrimSuffix(list, ".tsv")
@@ -167,9 +167,9 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// agrees compares what we find in a capture with its list, and shows each event
-// to look.
-func agrees(t *testing.T, path string, written []string, look func(*event.Event)) {
+// agrees compares the messages that we find in a capture with its list, and calls look
+// with each event.
+func agrees(t *testing.T, path string, expected []string, look func(*event.Event)) {
 	t.Helper()
 	want, err := theirs(path + ".tsv")
 	if err != nil {
@@ -197,7 +197,7 @@ func agrees(t *testing.T, path string, written []string, look func(*event.Event)
 	b.balanced(false)
 	b.worker.Flush(emit)
 	b.balanced(true)
-	if got := compare(want, ours); !slices.Equal(got, written) {
-		t.Errorf("differences from tshark:\n%s\nwritten down:\n%s", strings.Join(got, "\n"), strings.Join(written, "\n"))
+	if got := compare(want, ours); !slices.Equal(got, expected) {
+		t.Errorf("differences from tshark:\n%s\nexpected:\n%s", strings.Join(got, "\n"), strings.Join(expected, "\n"))
 	}
 }

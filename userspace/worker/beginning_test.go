@@ -11,8 +11,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestBeginnings: of a datagram whose later fragments never come there is a
-// record of what has come, wherever it stands, with what is missing.
+// TestBeginnings: a datagram whose later fragments never come gives a record of its
+// beginning, at any depth, with the number of missing bytes.
 func TestBeginnings(t *testing.T) {
 	const size = 1000 // of the answer
 	data := udpData(53, 40000, answer(9, size))
@@ -38,7 +38,7 @@ func TestBeginnings(t *testing.T) {
 	record6.src, record6.dst = server6At, client6At
 	f("IPv4", record4, cut, 1, parts4[0])
 	f("IPv6", record6, cut, 1, parts6[0])
-	f("the last one is there", record4, cut, 2, parts4[0], parts4[2])
+	f("the first and the last", record4, cut, 2, parts4[0], parts4[2])
 	two := record4
 	two.cut, two.time = size-792, 2000
 	f("two of three", two, cut, 2, parts4[0], parts4[1])
@@ -57,16 +57,17 @@ func TestBeginnings(t *testing.T) {
 	inner := vxlan + ether(0x800, ip4(server4, client4, 8, 0, 17, data))
 	outer := broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 400)
 	in4.cut = size - (400 - 8 - 8 - 14 - 20 - 8)
-	f("the outside of a tunnel is broken", in4, cut, 1, outer[0])
+	f("fragments around a tunnel", in4, cut, 1, outer[0])
 	in4.cut = size - 392
-	f("the inside of a tunnel is broken", in4, cut, 1, ip4(near4, far4, 99, 0, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0]))))
+	f("fragments within a tunnel", in4, cut, 1, ip4(near4, far4, 99, 0, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0]))))
 	in4.cut = size - (200 - 8 - 8 - 14 - 20 - 8)
-	f("both are", in4, cut, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0])), 200)[0])
-	f("the outside ends in the tunnel's headers", got{}, expired, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 24)[0])
+	f("both", in4, cut, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0])), 200)[0])
+	f("the first fragment ends in the tunnel's headers", got{}, expired, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 24)[0])
 }
 
-// TestBeginningIsTreatedAsAll: what holds for whole messages holds for beginnings.
-func TestBeginningIsTreatedAsAll(t *testing.T) {
+// TestBeginningIsHandledLikeAMessage: masks, verdicts, sampling and deduplication apply to
+// beginnings as they do to whole messages.
+func TestBeginningIsHandledLikeAMessage(t *testing.T) {
 	data := udpData(53, 40000, answer(9, 1000))
 	first := broken4(server4, client4, 7, 17, data, 400)[0]
 	t.Run("masked", func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestBeginningIsTreatedAsAll(t *testing.T) {
 			t.Errorf("records %+v", b.got)
 		}
 	})
-	t.Run("marked, and dropped with the malformed", func(t *testing.T) {
+	t.Run("malformed, or dropped", func(t *testing.T) {
 		b := newBench(t, Config{})
 		var why dns.Malformed
 		b.packet(packet.Packet{Data: []byte(first), Link: packet.LinkRaw})
@@ -125,14 +126,13 @@ func TestBeginningIsTreatedAsAll(t *testing.T) {
 			}
 		}
 		f("both cut", 1, 1000-392, parts[0])
-		f("both cut, one of them later", 1, 1000-392, parts[0], parts[1])
-		f("the other one is whole", 1, 0, parts...)
+		f("both cut, the second one later", 1, 1000-392, parts[0], parts[1])
+		f("the second one is whole", 1, 0, parts...)
 		f("another datagram", 2, 1000-392, broken4(server4, client4, 8, 17, data, 400)[0])
 	})
 }
 
-// TestBeginningOfSegment: a segment whose later fragments never come is a part of
-// its stream.
+// TestBeginningOfSegment: the beginning of a segment becomes part of its stream.
 func TestBeginningOfSegment(t *testing.T) {
 	stream := u16(len(answer(9, 1000))) + answer(9, 1000)
 	part := broken4(server4, client4, 7, 6, tcpData(53, 40000, 100, 0, stream), 400)[0]
@@ -140,7 +140,7 @@ func TestBeginningOfSegment(t *testing.T) {
 	b := newBench(t, Config{})
 	b.frame(ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
 	b.frame(part)
-	b.frame(broken4(server4, client4, 9, 6, tcpData(53, 40000, 100, 4, stream), 400)[0]) // a reset that is out of date
+	b.frame(broken4(server4, client4, 9, 6, tcpData(53, 40000, 100, 4, stream), 400)[0]) // an outdated reset
 	b.frame(next)
 	b.end()
 	if len(b.got) != 2 || b.got[0].id != 9 || b.got[0].cut != 1000-(400-20-2) || b.got[1].id != 10 {
@@ -148,8 +148,8 @@ func TestBeginningOfSegment(t *testing.T) {
 	}
 }
 
-// TestBeginningOnTime: a live lane gives beginnings away when their time is over,
-// and where room is needed at once.
+// TestBeginningOnTime: on a live lane, beginnings are recorded at the timeout, or when
+// room is needed.
 func TestBeginningOnTime(t *testing.T) {
 	cfg := Config{}
 	cfg.Defrag.Datagrams = 2
@@ -159,7 +159,7 @@ func TestBeginningOnTime(t *testing.T) {
 		b.frame(broken4(server4, client4, id, 17, udpData(53, 40000, answer(1+id, 500)), 400)[0])
 	}
 	if len(b.got) != 1 || b.got[0].id != 1 {
-		t.Errorf("records %+v, want that of the oldest", b.got)
+		t.Errorf("records %+v, want the oldest", b.got)
 	}
 	b.worker.Tick(30e9, b.emit)
 	if len(b.got) != 1 {
@@ -172,7 +172,7 @@ func TestBeginningOnTime(t *testing.T) {
 	b.end()
 }
 
-// TestBeginningsAllocateNothing: a flood of them costs no memory.
+// TestBeginningsAllocateNothing: a flood of beginnings takes no memory.
 func TestBeginningsAllocateNothing(t *testing.T) {
 	cfg := Config{Dedup: &dedup.Config{}}
 	cfg.Defrag.Datagrams = 4
@@ -196,6 +196,6 @@ func TestBeginningsAllocateNothing(t *testing.T) {
 		t.Errorf("%d packets allocate %v times, want 0", len(batch), n)
 	}
 	if messages < 50*100 {
-		t.Errorf("%d messages: the test shows nothing", messages)
+		t.Errorf("%d messages: nothing was tested", messages)
 	}
 }

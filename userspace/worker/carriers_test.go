@@ -10,9 +10,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// own are captures made from real servers by testdata/make.sh, with tshark's
-// lists, and what records of each say about the way of their packets.
-var own = map[string]struct {
+// carriers are the captures of real servers made by testdata/make.sh, with tshark's
+// lists, and the tunnel and VLAN in their records.
+var carriers = map[string]struct {
 	tunnel string
 	vlan   int // -1: none
 }{
@@ -33,19 +33,19 @@ var own = map[string]struct {
 	"nested": {"vxlan", 7}, "fragments-around": {"vxlan", -1}, "fragments-within": {"gre", -1},
 }
 
-// TestOwnCaptures: of our own captures we find the messages that tshark finds,
-// and each carrier's name. They need nothing but this repository.
+// TestOwnCaptures: in our own captures we find the messages that tshark finds, and the
+// name of each carrier. The captures are part of the repository.
 func TestOwnCaptures(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.pcap")
-	if len(files) != len(own) {
-		t.Errorf("%d captures, want %d", len(files), len(own))
+	if len(files) != len(carriers) {
+		t.Errorf("%d captures, want %d", len(files), len(carriers))
 	}
 	for _, path := range files {
 		name := strings.TrimSuffix(filepath.Base(path), ".pcap")
 		t.Run(name, func(t *testing.T) {
-			want, known := own[name]
+			want, known := carriers[name]
 			if !known {
-				t.Fatal("it is not in the table of this test")
+				t.Fatal("the capture is not in the table of this test")
 			}
 			agrees(t, path, nil, func(e *event.Event) {
 				vlan := -1
@@ -60,14 +60,14 @@ func TestOwnCaptures(t *testing.T) {
 	}
 }
 
-// TestOwnCapturesShowEverything: no tunnel is left out of the captures.
+// TestOwnCapturesShowEverything: there is a capture of each tunnel.
 func TestOwnCapturesShowEverything(t *testing.T) {
 	shown := map[string]bool{}
-	for _, o := range own {
+	for _, o := range carriers {
 		shown[o.tunnel] = true
 	}
 	for k := packet.TunnelVXLAN; k.String() != "unknown"; k++ {
-		if !shown[k.String()] && k != packet.TunnelMPLS { // of pseudowires tshark tells only what it is told
+		if !shown[k.String()] && k != packet.TunnelMPLS { // tshark has to be told the contents of pseudowires
 			t.Errorf("no capture of %s", k)
 		}
 	}

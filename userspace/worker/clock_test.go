@@ -8,10 +8,10 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// TestClocks: two interfaces whose clocks differ, and files in which one interface
-// has two, do not cost each other fragments, segments or their place. Answers are
-// seen by the one clock, and come in two fragments, and in three segments that are
-// out of order; queries by the other one, in between, in fragments and segments.
+// TestClocks: two interfaces whose clocks differ, and one interface with two clocks, do not
+// lose fragments or segments, nor the sync of streams. Answers have the times of one clock
+// and come in two fragments, and in three segments out of order. Queries have those of the
+// other clock, and come in between, in fragments and segments.
 func TestClocks(t *testing.T) {
 	f := func(name string, at func(i int, query bool) (seconds float64, number uint32)) {
 		t.Helper()
@@ -22,7 +22,7 @@ func TestClocks(t *testing.T) {
 			seconds, number := at(step, query)
 			step++
 			p := packet.Packet{Data: []byte(frame), WireLen: uint32(len(frame)), Link: packet.LinkRaw, Interface: number}
-			p.Time = 1_500_000_000e9 + int64(seconds*1e9) // can be 0: none
+			p.Time = 1_500_000_000e9 + int64(seconds*1e9) // can be 0: no time
 			b.given++
 			b.worker.Packet(&p, b.emit)
 		}
@@ -59,7 +59,7 @@ func TestClocks(t *testing.T) {
 			}
 		}
 		if lost > 0 || len(b.got) != 4*rounds || b.count(account.FragmentExpired)+b.count(account.StreamGaps) != 0 {
-			t.Errorf("%s: %d messages are not there or torn, %d records, %d fragments expired, %d gaps", name, lost, len(b.got),
+			t.Errorf("%s: %d messages are missing or torn, %d records, %d fragments expired, %d gaps", name, lost, len(b.got),
 				b.count(account.FragmentExpired), b.count(account.StreamGaps))
 		}
 	}
@@ -91,7 +91,7 @@ func TestClocks(t *testing.T) {
 		}
 	}
 	f("no times at all", func(int, bool) (float64, uint32) { return -1_500_000_000, 0 })
-	f("a time now and then", func(i int, query bool) (float64, uint32) {
+	f("a time on every third packet", func(i int, query bool) (float64, uint32) {
 		if i%3 > 0 {
 			return -1_500_000_000, 0
 		}
@@ -99,8 +99,8 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// TestPauseExpires: fragments that wait are given up by the time that passes on
-// another interface, and after a step forward.
+// TestPauseExpires: waiting fragments expire by the time of another interface, too, and
+// after a step of the clock.
 func TestPauseExpires(t *testing.T) {
 	f := func(name string, number uint32, from float64) {
 		b := newBench(t, Config{})
@@ -122,8 +122,8 @@ func TestPauseExpires(t *testing.T) {
 	f("40 s of a clock that is set forward", 0, 5000)
 }
 
-// TestPauseKeepsWhatFollows: what comes right behind a pause is not given up when
-// the pause is believed.
+// TestPauseKeepsWhatFollows: fragments and segments that come right after a pause do not
+// expire when the clock accepts the pause.
 func TestPauseKeepsWhatFollows(t *testing.T) {
 	b := newBench(t, Config{})
 	at := func(seconds float64, frame string) {

@@ -8,9 +8,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// seen reports whether what n packets carry was seen before. Segments without
-// payload are not asked for: streams ignore them if need be.
-func (w *Worker) seen(p *packet.Packet, l *decode.Layers, found decode.Found, n uint32, cut bool) bool {
+// isDuplicate reports whether the payload of n packets was seen before. It is not for
+// segments without payload: streams ignore duplicates of those.
+func (w *Worker) isDuplicate(p *packet.Packet, l *decode.Layers, found decode.Found, n uint32, cut bool) bool {
 	s := &w.sighting
 	*s = dedup.Packet{
 		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Proto: uint8(event.UDP), Data: l.Payload, Time: p.Time,
@@ -28,12 +28,12 @@ func (w *Worker) seen(p *packet.Packet, l *decode.Layers, found decode.Found, n 
 	if !cut && n == 1 {
 		return false
 	}
-	// One mirror port can have lost a fragment that the other one has, so that the
-	// same datagram is whole here and a beginning there: they share the number of
-	// the fragments and the message's header.
+	// If one mirror port lost a fragment and another did not, the same datagram is a
+	// beginning from one and whole from the other: they share the IP ID and the
+	// header of the message.
 	s.Proto, s.Seq, s.Data = beginningProto, l.ID, l.Payload[:min(dns.HeaderLen, len(l.Payload))]
 	return w.dedup.Seen(s) && cut
 }
 
-// beginningProto sets sightings of beginnings apart from those of whole packets.
+// beginningProto tells beginnings apart from whole packets.
 const beginningProto = 0xff

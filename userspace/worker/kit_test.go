@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Frames are built from the inside out; all links are raw IP.
+// Frames are built from the inside out. All links are raw IP.
 
 var (
 	client4, server4 = "\xc0\x00\x02\x01", "\xc0\x00\x02\x35"
@@ -21,13 +21,13 @@ var (
 
 func u16(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }
 
-// query asks for NAME.example.org, whose id is given.
+// query is a query for name.example.org.
 func query(id int, name string) string {
 	return u16(id) + "\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + string([]byte{byte(len(name))}) + name +
 		"\x07example\x03org\x00\x00\x01\x00\x01"
 }
 
-// answer is a response whose only record fills it to n bytes.
+// answer is a response of n bytes, which its only record fills.
 func answer(id, n int) string {
 	head := u16(id) + "\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03org\x00\x00\x10\x00\x01" + "\xc0\x0c\x00\x10\x00\x01\x00\x00\x0e\x10"
 	n -= len(head) + 2
@@ -90,7 +90,7 @@ type bench struct {
 	got      []got
 }
 
-// got is what a test looks at of an event.
+// got is the part of an event that tests look at.
 type got struct {
 	id     int
 	src    string
@@ -121,7 +121,7 @@ func (b *bench) emit(e *event.Event) {
 	b.got = append(b.got, got{int(e.DNS.ID), e.Src.String(), e.Dst.String(), e.Proto, e.Tunnel, vlan, e.Time, e.CaptureCut, e.Length()})
 }
 
-// frame gives one packet, a microsecond after the last.
+// frame handles one packet, a microsecond after the last.
 func (b *bench) frame(data string) { b.packet(packet.Packet{Data: []byte(data), Link: packet.LinkRaw}) }
 
 func (b *bench) packet(p packet.Packet) {
@@ -136,7 +136,7 @@ func (b *bench) packet(p packet.Packet) {
 	b.worker.Packet(&p, b.emit)
 }
 
-// balanced checks both ledgers; at the end nothing is held.
+// balanced checks that both ledgers balance, and at the end that nothing is held.
 func (b *bench) balanced(atEnd bool) {
 	b.t.Helper()
 	b.worker.Publish()

@@ -11,12 +11,12 @@ import (
 	"dnsmonster-sensor/userspace/tcp"
 )
 
-// datagram hands on a UDP payload: one message, or several where the kernel
-// shows a train of equal datagrams as one packet (UDP GSO and GRO).
+// datagram handles a UDP payload. It is one message, or several if the kernel has merged
+// datagrams of equal size into one packet (UDP GSO and GRO).
 func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, reassembled bool) {
 	e := &w.event
-	// Field by field, in place: a literal is built elsewhere and copied, and the
-	// copy has to wait for the many small stores before it.
+	// Field by field: a literal would be built elsewhere and copied, and the copy would
+	// wait for the many small stores before it.
 	e.Time = p.Time
 	e.Src = netip.AddrPortFrom(addr(l.Src), l.SrcPort)
 	e.Dst = netip.AddrPortFrom(addr(l.Dst), l.DstPort)
@@ -26,7 +26,7 @@ func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, reassembled bool) 
 	e.HasVLAN, e.VLAN = l.HasVLAN, l.VLAN
 	e.Interface = p.Interface
 	e.Sample = p.Sample
-	w.hide()
+	w.maskAddrs()
 	rest, missing := l.Payload, l.Missing
 	if segment := int(p.Segment); segment > 0 && !reassembled {
 		for len(rest) > segment {
@@ -34,13 +34,13 @@ func (w *Worker) datagram(p *packet.Packet, l *decode.Layers, reassembled bool) 
 			w.message(rest[:segment], 0)
 			rest = rest[segment:]
 		}
-		missing = min(missing, segment-len(rest)) // the rest was in datagrams of which nothing is left
+		missing = min(missing, segment-len(rest)) // other missing bytes were in later datagrams
 	}
 	w.messages.Add(account.MessageIn, 1)
 	w.message(rest, missing)
 }
 
-// streamMessage hands on a message that a TCP stream carried.
+// streamMessage handles a message from a TCP stream.
 func (w *Worker) streamMessage(m *tcp.Message) {
 	o := &m.Origin
 	w.event = event.Event{
@@ -55,27 +55,27 @@ func (w *Worker) streamMessage(m *tcp.Message) {
 		Interface: o.Interface,
 		Sample:    o.Sample,
 	}
-	w.hide()
+	w.maskAddrs()
 	w.messages.Add(account.MessageIn, 1)
 	w.message(m.Data, m.Missing)
 }
 
-// longest is a DNS message's length at most, by the two bytes that say it on a stream.
-const longest = 1<<16 - 1
+// maxMessage is the longest DNS message: its length has two bytes on a stream.
+const maxMessage = 1<<16 - 1
 
-// Message takes one message that came without a packet and calls emit for the event
-// that it becomes, as Packet does.
+// Message handles a message that came without a packet, and calls emit for its event, as
+// Packet does.
 func (w *Worker) Message(m *packet.Message, emit func(*event.Event)) {
 	w.packets.Add(account.PacketBytes, uint64(len(m.Data))+uint64(m.Missing))
 	if m.Missing > 0 {
 		w.packets.Add(account.PacketCut, 1)
 	}
 	w.emit = emit
-	w.packets.Add(w.brought(m), 1)
+	w.packets.Add(w.wholeMessage(m), 1)
 }
 
-// brought returns the outcome.
-func (w *Worker) brought(m *packet.Message) account.Column {
+// wholeMessage returns the outcome.
+func (w *Worker) wholeMessage(m *packet.Message) account.Column {
 	var sample packet.Ratio
 	if s := w.cfg.Sample; s != nil {
 		if !s.next() {
@@ -97,14 +97,14 @@ func (w *Worker) brought(m *packet.Message) account.Column {
 		Version:      m.Version,
 		Fields:       m.Fields,
 	}
-	w.hide()
+	w.maskAddrs()
 	w.messages.Add(account.MessageIn, 1)
-	if uint64(len(m.Data))+uint64(m.Missing) > longest {
+	if uint64(len(m.Data))+uint64(m.Missing) > maxMessage {
 		w.messages.Add(account.MessageUnreadable, 1)
 	} else {
 		w.message(m.Data, int(m.Missing))
 	}
-	// A datagram sets what it has, and that is none of these.
+	// datagram does not set these.
 	e := &w.event
 	e.QueryTime, e.ResponseTime, e.Identity, e.Version, e.Fields = 0, 0, nil, nil, nil
 	return account.WholeMessage
@@ -117,29 +117,29 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// message takes one DNS message, of which missing bytes were not captured. The
-// event's other fields are set.
+// message handles a DNS message, of which missing bytes were not captured. The event's
+// other fields are set.
 func (w *Worker) message(msg []byte, missing int) {
 	w.halfRead = true
 	w.messages.Add(w.read(msg, missing), 1)
 	w.halfRead = false
 }
 
-// read returns the message's outcome.
+// read emits the event of a message, and returns the outcome.
 func (w *Worker) read(msg []byte, missing int) account.Column {
 	e := &w.event
 	if !dns.Read(msg, missing > 0, &e.DNS) {
 		return account.MessageUnreadable
 	}
-	if w.cfg.DropMalformed && !written(&e.DNS, msg) {
+	if w.cfg.DropMalformed && !writtenByDnsmonster(&e.DNS, msg) {
 		return account.MessageDropped
 	}
 	if e.DNS.Malformed.Yes() {
 		w.messages.Add(account.MessageMalformed, 1)
 	}
 	if w.cfg.MaskECS && w.cfg.Mask != nil {
-		var hidden bool
-		if w.masked, hidden = w.cfg.Mask.AppendMasked(w.masked[:0], msg); hidden {
+		var changed bool
+		if w.masked, changed = w.cfg.Mask.AppendMasked(w.masked[:0], msg); changed {
 			msg = w.masked
 		}
 	}
@@ -148,14 +148,14 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 	return account.MessageEvent
 }
 
-// written tells whether dnsmonster writes the message: its library reads it, and
-// there is a question, for each of which dnsmonster writes one record.
-func written(s *dns.Summary, msg []byte) bool {
+// writtenByDnsmonster reports whether dnsmonster writes the message: its library accepts
+// it, and it has a question, for each of which dnsmonster writes a record.
+func writtenByDnsmonster(s *dns.Summary, msg []byte) bool {
 	return s.QDCount > 0 && len(msg) > dns.HeaderLen && s.Accepted(msg)
 }
 
-// hide masks the event's addresses.
-func (w *Worker) hide() {
+// maskAddrs masks the event's addresses.
+func (w *Worker) maskAddrs() {
 	if m := w.cfg.Mask; m != nil {
 		w.event.Src, w.event.Dst = m.AddrPort(w.event.Src), m.AddrPort(w.event.Dst)
 	}

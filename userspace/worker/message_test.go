@@ -25,15 +25,14 @@ var (
 	server = netip.MustParseAddrPort("[2001:db8::5:53]:853")
 )
 
-// wires are a query and its response, id 7.
+// A query and its response, with id 7.
 var (
 	askedWire    = []byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01")
 	answeredWire = []byte("\x00\x07\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01")
 )
 
-// brings gives messages to a worker and returns its events, as they are borrowed, in
-// copies.
-func (b *bench) brings(list ...packet.Message) (events []event.Event) {
+// handleAll handles messages and returns copies of their events.
+func (b *bench) handleAll(list ...packet.Message) (events []event.Event) {
 	b.t.Helper()
 	for i := range list {
 		b.given++
@@ -46,13 +45,13 @@ func (b *bench) brings(list ...packet.Message) (events []event.Event) {
 	return events
 }
 
-// udp4 is a query in a packet.
+// udp4 is a packet with a query.
 func udp4() string { return ip4(client4, server4, 1, 0, 17, udpData(5353, 53, string(askedWire))) }
 
 func (b *bench) outcomes(column account.Column) uint64 { return b.packets.Sum(column) }
 
-// TestMessage: what a message says is what the event says, and nothing of it is left for
-// what comes next.
+// TestMessage: an event has all properties of its message, and the next event has none
+// of them.
 func TestMessage(t *testing.T) {
 	b := newBench(t, Config{})
 	fields := event.AppendField(nil, event.FirstField, []byte("zone"))
@@ -60,7 +59,7 @@ func TestMessage(t *testing.T) {
 		Data: answeredWire, QueryTime: asked, ResponseTime: answered, Src: server, Dst: client, Proto: packet.DNSCryptTCP,
 		Direction: packet.DirectionOut, Interface: 3, Identity: []byte("ns1"), Version: []byte("knot 3.4"), Fields: fields,
 	}
-	events := b.brings(m)
+	events := b.handleAll(m)
 	if len(events) != 1 {
 		t.Fatalf("%d events", len(events))
 	}
@@ -79,19 +78,19 @@ func TestMessage(t *testing.T) {
 	b.given++
 	b.worker.Packet(&p, func(e *event.Event) { after = *e })
 	if after.Proto != event.UDP || after.Identity != nil || after.Version != nil || after.Fields != nil || after.QueryTime != 0 || after.ResponseTime != 0 || after.Direction != 0 {
-		t.Errorf("the packet behind the message has %+v", after)
+		t.Errorf("the packet after the message gives %+v", after)
 	}
 	b.balanced(true)
 }
 
-// TestMessageTimes: a response has its own time, a query its own, and each the other's
-// where it has none.
+// TestMessageTimes: a record has the message's own time, else the time of its kind, query
+// or response, else the other one.
 func TestMessageTimes(t *testing.T) {
 	f := func(wire []byte, own, query, response, want int64) {
 		t.Helper()
 		b := newBench(t, Config{})
 		m := packet.Message{Data: wire, Time: own, QueryTime: query, ResponseTime: response, Proto: packet.UDP}
-		if e := b.brings(m)[0]; e.Time != want || e.QueryTime != query || e.ResponseTime != response || m.When() != want {
+		if e := b.handleAll(m)[0]; e.Time != want || e.QueryTime != query || e.ResponseTime != response || m.When() != want {
 			t.Errorf("times %d, %d and %d: record of %d, want %d", own, query, response, e.Time, want)
 		}
 	}
@@ -105,13 +104,13 @@ func TestMessageTimes(t *testing.T) {
 	f(askedWire, 0, -5, 0, -5)
 }
 
-// TestMessageAddresses: none, one or two, with ports or without, whole and masked.
+// TestMessageAddresses: no, one or two addresses, with and without ports, also masked.
 func TestMessageAddresses(t *testing.T) {
 	port := netip.AddrPortFrom(netip.Addr{}, 53)
 	f := func(bits *mask.Bits, src, dst netip.AddrPort, want string) {
 		t.Helper()
 		b := newBench(t, Config{Mask: bits})
-		e := b.brings(packet.Message{Data: askedWire, Src: src, Dst: dst, Proto: packet.DoH})[0]
+		e := b.handleAll(packet.Message{Data: askedWire, Src: src, Dst: dst, Proto: packet.DoH})[0]
 		if got := fmt.Sprint(e.IPVersion(), " ", text(e.Src), " ", text(e.Dst)); got != want {
 			t.Errorf("%s to %s: %s, want %s", text(src), text(dst), got, want)
 		}
@@ -138,24 +137,25 @@ func text(a netip.AddrPort) string {
 	return fmt.Sprint(a.Addr(), ":", a.Port())
 }
 
-// TestMessageMasksECS: the client's network in a message is masked as in a packet's.
+// TestMessageMasksECS: the client subnet in a message is masked as in packets.
 func TestMessageMasksECS(t *testing.T) {
 	wire := append([]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x01"), "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"...)
 	for _, ecs := range []bool{true, false} {
 		b := newBench(t, Config{Mask: &mask.Bits{V4: 16, V6: 32}, MaskECS: ecs})
-		e := b.brings(packet.Message{Data: wire, Proto: packet.DoT})[0]
+		e := b.handleAll(packet.Message{Data: wire, Proto: packet.DoT})[0]
 		if hidden := strings.HasSuffix(string(e.Message), "\xc0\x00\x00\x00"); hidden != ecs || len(e.Message) != len(wire) || wire[len(wire)-1] != 0x4d {
 			t.Errorf("masked %t, want %t: %x", hidden, ecs, e.Message)
 		}
 	}
 }
 
-// TestMessageVerdicts: what is no message, malformed or cut is counted as of packets.
+// TestMessageVerdicts: unreadable, malformed and cut messages are counted as those in
+// packets.
 func TestMessageVerdicts(t *testing.T) {
 	f := func(data []byte, missing uint32, drop bool, unreadable, dropped, malformed uint64, cut uint32) {
 		t.Helper()
 		b := newBench(t, Config{DropMalformed: drop})
-		events := b.brings(packet.Message{Data: data, Missing: missing, Proto: packet.UDP})
+		events := b.handleAll(packet.Message{Data: data, Missing: missing, Proto: packet.UDP})
 		got := [3]uint64{b.messages.Sum(account.MessageUnreadable), b.messages.Sum(account.MessageDropped), b.messages.Sum(account.MessageMalformed)}
 		if want := [3]uint64{unreadable, dropped, malformed}; got != want || len(events) != 1-int(unreadable+dropped) || b.outcomes(account.WholeMessage) != 1 {
 			t.Errorf("%d bytes and %d missing, drop %t: unreadable, dropped, malformed %d, want %d; %d events", len(data), missing, drop, got, want, len(events))
@@ -179,26 +179,26 @@ func TestMessageVerdicts(t *testing.T) {
 	f(askedWire, 1<<32-1, false, 1, 0, 0, 0)
 }
 
-// TestMessagesAreNoDuplicates: without a packet nothing tells a repetition from the same
-// message seen twice.
+// TestMessagesAreNoDuplicates: without a packet, a repeated query cannot be told from one
+// that was seen twice.
 func TestMessagesAreNoDuplicates(t *testing.T) {
 	b := newBench(t, Config{Dedup: &dedup.Config{}})
 	m := packet.Message{Data: askedWire, QueryTime: asked, Src: client, Dst: server, Proto: packet.UDP}
-	if n := len(b.brings(m, m, m)); n != 3 {
+	if n := len(b.handleAll(m, m, m)); n != 3 {
 		t.Errorf("%d events of 3 messages", n)
 	}
 }
 
-// TestMessagePortsDoNotMatter: the source says that it is DNS.
+// TestMessagePortsDoNotMatter: the source knows that it is DNS.
 func TestMessagePortsDoNotMatter(t *testing.T) {
 	b := newBench(t, Config{})
-	if n := len(b.brings(packet.Message{Data: askedWire, Src: netip.MustParseAddrPort("192.0.2.1:1"), Dst: netip.MustParseAddrPort("192.0.2.2:443"), Proto: packet.DoH})); n != 1 {
+	if n := len(b.handleAll(packet.Message{Data: askedWire, Src: netip.MustParseAddrPort("192.0.2.1:1"), Dst: netip.MustParseAddrPort("192.0.2.2:443"), Proto: packet.DoH})); n != 1 {
 		t.Errorf("%d events", n)
 	}
 }
 
-// TestMessagesSampled: exactly a of every b, over all workers of a source, whatever carried
-// them; packets count with them.
+// TestMessagesSampled: exactly a of every b messages and packets are kept, over all workers
+// of a source.
 func TestMessagesSampled(t *testing.T) {
 	ports := &Ports{}
 	ports.Add(53)
@@ -228,7 +228,7 @@ func TestMessagesSampled(t *testing.T) {
 		})
 	}
 	all.Wait()
-	const want = 1714*2 + 2 // 12,000 is 1714 rounds of seven, and two more
+	const want = 1714*2 + 2 // 12,000 messages are 1714 rounds of seven, and two more
 	if got := kept.Load(); got != want || wrong.Load() != 0 {
 		t.Errorf("%d kept, want %d; %d without the ratio", got, want, wrong.Load())
 	}
@@ -238,8 +238,8 @@ func TestMessagesSampled(t *testing.T) {
 	}
 }
 
-// TestMessageGoesAway: a message whose memory is gone while it is read is unreadable, and
-// what it says of its server is forgotten.
+// TestMessageGoesAway: a message whose memory becomes unreadable is counted as unreadable,
+// and the next event has none of its properties.
 func TestMessageGoesAway(t *testing.T) {
 	b := newBench(t, Config{})
 	func() {
@@ -255,7 +255,7 @@ func TestMessageGoesAway(t *testing.T) {
 	}
 }
 
-// TestMessagesMoveTheClock: what waits of packets expires by the time of messages, too.
+// TestMessagesMoveTheClock: waiting fragments expire by the times of messages, too.
 func TestMessagesMoveTheClock(t *testing.T) {
 	b := newBench(t, Config{})
 	b.packet(packet.Packet{Data: []byte(broken4(near4, far4, 9, 17, udpData(5353, 53, strings.Repeat("\x00", 3000)), 1480)[0]), Link: packet.LinkRaw, Time: asked})
@@ -265,7 +265,7 @@ func TestMessagesMoveTheClock(t *testing.T) {
 	}
 	for i := range int64(40) {
 		m := packet.Message{Data: askedWire, QueryTime: asked + i*1e9, Proto: packet.TCP}
-		b.bring(&m)
+		b.handle(&m)
 		b.worker.PacketTime(m.Interface, m.When(), b.emit)
 	}
 	b.worker.Publish()
@@ -274,7 +274,7 @@ func TestMessagesMoveTheClock(t *testing.T) {
 	}
 }
 
-func (b *bench) bring(m *packet.Message) {
+func (b *bench) handle(m *packet.Message) {
 	b.given++
 	b.worker.Message(m, b.emit)
 }

@@ -7,11 +7,11 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// readCapture reads the packets of a pcap or pcapng file, as far as the tests'
-// captures need it.
+// readCapture reads the packets of a pcap or pcapng file, with the features that the
+// tests' captures have.
 func readCapture(b []byte) ([]packet.Packet, error) {
 	if len(b) < 24 {
-		return nil, errors.New("no capture file")
+		return nil, errors.New("not a capture file")
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	switch string(b[:4]) {
@@ -21,7 +21,7 @@ func readCapture(b []byte) ([]packet.Packet, error) {
 		order = binary.BigEndian
 	case "\xd4\xc3\xb2\xa1":
 	default:
-		return nil, errors.New("no capture file")
+		return nil, errors.New("not a capture file")
 	}
 	link := packet.LinkType(order.Uint32(b[20:]))
 	var out []packet.Packet
@@ -39,7 +39,7 @@ func readCapture(b []byte) ([]packet.Packet, error) {
 	return out, nil
 }
 
-// readPcapng reads enhanced packet blocks of little-endian files.
+// readPcapng reads the enhanced packet blocks of little-endian files.
 func readPcapng(b []byte) ([]packet.Packet, error) {
 	order := binary.LittleEndian
 	if order.Uint32(b[8:]) != 0x1a2b3c4d {

@@ -7,16 +7,15 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// Sampler leaves packets of one source out, for sources whose kernel has not:
-// exactly a of every b whole datagrams and messages stay, over all workers that share it.
-// What would tear a message, TCP and fragments, stays or goes by its pair of
-// addresses.
+// Sampler samples the packets of one source, unless the kernel has done so. Exactly a of
+// every b whole datagrams and messages are kept, over all workers that share it. TCP and
+// fragments are kept or left out by their pair of addresses, so that no message is torn.
 type Sampler struct {
 	ratio packet.Ratio
 	seen  atomic.Uint64
 }
 
-// NewSampler returns nil for a ratio that leaves nothing out.
+// NewSampler returns nil for a ratio that keeps everything.
 func NewSampler(r packet.Ratio) *Sampler {
 	if r.Keep == r.Of {
 		return nil
@@ -24,21 +23,21 @@ func NewSampler(r packet.Ratio) *Sampler {
 	return &Sampler{ratio: r}
 }
 
-// next decides on the next whole datagram, or message that came without a packet.
+// next reports whether the next whole datagram, or message without a packet, is kept.
 func (s *Sampler) next() bool {
 	return (s.seen.Add(1)-1)%uint64(s.ratio.Of) < uint64(s.ratio.Keep)
 }
 
-// keep decides on a packet that matches, and notes the ratio in one that stays.
+// keep reports whether a packet with a watched port is kept, and sets its ratio then.
 func (s *Sampler) keep(p *packet.Packet, l *decode.Layers, whole bool) bool {
-	stays := false
+	kept := false
 	if whole {
-		stays = s.next()
+		kept = s.next()
 	} else {
-		stays = packet.HashPair(l.Src, l.Dst).Sampled(s.ratio)
+		kept = packet.HashPair(l.Src, l.Dst).Sampled(s.ratio)
 	}
-	if stays {
+	if kept {
 		p.Sample = s.ratio
 	}
-	return stays
+	return kept
 }

@@ -1,5 +1,10 @@
-// Package worker takes each packet of one lane all the way to events. It knows
-// every step in between; the steps do not know each other.
+// Package worker turns the packets of one lane into events.
+//
+// In: packets, and whole DNS messages. Out: events, and the outcome of each packet and
+// message in its ledger. It knows every step in between (decode, defrag, tcp, dedup,
+// dns, mask); the steps do not know each other. It imports nothing outside userspace.
+// Its tests make their own packets, read the captures in testdata, which make.sh there
+// made from real servers, and compare with tshark's lists.
 package worker
 
 import (
@@ -23,22 +28,22 @@ func (s *Ports) Add(port uint16) { s[port>>6] |= 1 << (port & 63) }
 // Has reports whether a port is in the set.
 func (s *Ports) Has(port uint16) bool { return s[port>>6]&(1<<(port&63)) != 0 }
 
-// Config is what all workers of a run share. Only Ports is needed; the zero
-// value of everything else is its default. Bounds are for each worker.
+// Config is shared by all workers of a run. Only Ports is required; the zero value of
+// everything else is its default. Limits are per worker.
 type Config struct {
 	Ports         *Ports
 	Decoder       *decode.Decoder // nil: tunnels on their registered ports
 	Defrag        defrag.Config
 	TCP           tcp.Config
-	Dedup         *dedup.Config // nil: every packet counts
-	Mask          *mask.Bits    // nil: addresses are shown whole
+	Dedup         *dedup.Config // nil: duplicates are not looked for
+	Mask          *mask.Bits    // nil: addresses are not masked
 	MaskECS       bool          // mask the client subnet in messages, too
 	DropMalformed bool          // no events for messages that dnsmonster does not write
-	Sample        *Sampler      // shared by the workers of one source; nil: nothing is left out here
+	Sample        *Sampler      // shared by the workers of one source; nil: no sampling here
 }
 
-// maxReassemblies is how many times what was put together can be a fragment
-// again: once for each tunnel, and the outermost datagram.
+// maxReassemblies is how many times a reassembled datagram can be or contain a fragment
+// again: once for each tunnel, and for the outermost datagram.
 const maxReassemblies = 5
 
 // Worker serves one lane. It is for one goroutine.
@@ -50,20 +55,20 @@ type Worker struct {
 	dedup    *dedup.Table
 	packets  *account.Shard
 	messages *account.Shard
-	clock    clock.Clock // of what waits in defrag and tcp
+	clock    clock.Clock // for the timeouts of defrag and tcp
 	before   func(time int64) int64
 	layers   decode.Layers
-	resumed  decode.Layers // of a datagram's beginning, while layers are in use
+	resumed  decode.Layers // of the beginning of a datagram, since layers may be in use
 	fragment defrag.Fragment
 	segment  tcp.Segment
 	sighting dedup.Packet
 	event    event.Event
-	masked   []byte
+	masked   []byte             // the message with its client subnets masked
 	emit     func(*event.Event) // valid during a call
-	halfRead bool               // a message has come in and its outcome is not known yet
+	halfRead bool               // a message was counted in, but has no outcome yet
 }
 
-// New makes a worker that keeps its ledgers on the given shards.
+// New makes a worker that counts in the given shards.
 func New(cfg Config, packets, messages *account.Shard) *Worker {
 	w := &Worker{cfg: cfg, decoder: cfg.Decoder, packets: packets, messages: messages}
 	if w.decoder == nil {
@@ -78,8 +83,8 @@ func New(cfg Config, packets, messages *account.Shard) *Worker {
 	return w
 }
 
-// Packet takes one packet and calls emit for each event that it completes. The
-// event is borrowed, and valid during the call.
+// Packet handles a packet and calls emit for each event that it completes. The event
+// is valid during the call.
 func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 	w.packets.Add(account.PacketBytes, uint64(p.WireLen))
 	if p.Cut() > 0 {
@@ -91,18 +96,18 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 	}
 }
 
-// Tick gives up what has waited too long at this time of a clock that nobody sets,
-// in nanoseconds. Call it where packets come as they are captured, first before
-// the first packet: from then on the packets' own times do not matter here.
+// Tick sets the time of a monotonic clock, in nanoseconds, and expires what has waited
+// too long. It is for live sources. The first call must come before the first packet:
+// from then on the times of packets do not matter for timeouts.
 func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 	w.emit = emit
 	w.clock.Set(now)
 	w.expire()
 }
 
-// PacketTime tells that a time was reached on this lane, by a packet or message of that
-// interface, whatever it carries: of most packets the worker looks at the time no
-// further. Call it at the end of a batch that is in order.
+// PacketTime notes the time of a packet or message of that interface, whatever it
+// carried, and expires what has waited too long. Call it at the end of a batch that is
+// in order: the worker itself notes the times of few packets.
 func (w *Worker) PacketTime(number uint32, time int64, emit func(*event.Event)) {
 	w.emit = emit
 	if w.clock.Observe(number, time) {
@@ -115,30 +120,30 @@ func (w *Worker) expire() {
 	w.tcp.Expire(w.before)
 }
 
-// Flush reads what can be read of open streams and gives up the rest. Call it at
-// the end of the input: nothing is held afterwards.
+// Flush reads the messages that can be read in open streams, and expires everything
+// that waits. Call it at the end of the input: nothing is held afterwards.
 func (w *Worker) Flush(emit func(*event.Event)) {
 	w.emit = emit
 	w.defrag.Flush()
 	w.tcp.Flush()
 }
 
-// Abandon closes the ledgers over n packets that cannot be read any more, for the
-// reason that outcome says. The first may have been half done when its bytes went
-// away (a mapped file that became shorter).
+// Abandon gives n packets that cannot be handled any more an outcome. The first of them
+// may have been half handled when its bytes became unreadable (a mapped file that was
+// truncated).
 func (w *Worker) Abandon(outcome account.Column, n int) {
 	w.packets.Add(outcome, uint64(n))
 	if w.halfRead {
 		w.messages.Add(account.MessageUnreadable, 1)
 		w.halfRead = false
 	}
-	w.event = event.Event{} // of a message: the next packet has no identity
+	w.event = event.Event{} // a message may have set fields that packets do not set
 }
 
 // SetMask replaces Config.Mask, from the next packet on. Call it between batches.
 func (w *Worker) SetMask(m *mask.Bits) { w.cfg.Mask = m }
 
-// Publish shows the ledgers to readers. Call it once per batch.
+// Publish shows the counters to readers. Call it once per batch.
 func (w *Worker) Publish() {
 	w.packets.Set(account.PacketHeld, w.defrag.Held()+w.tcp.Held())
 	if w.dedup != nil {
@@ -148,21 +153,21 @@ func (w *Worker) Publish() {
 	w.messages.Publish()
 }
 
-// handle returns an outcome and the number of packets that have it: this one,
-// and with it those that had waited for it to complete a datagram.
+// handle returns an outcome and the number of packets that have it: this one, and those
+// that had waited for it to complete a datagram.
 func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	l, n := &w.layers, uint32(1)
 	found := w.decoder.Decode(p, l)
-	if found == decode.FoundFragment || found == decode.FoundTCP { // no others come in order
+	if found == decode.FoundFragment || found == decode.FoundTCP { // only these come in order
 		if w.clock.Observe(p.Interface, p.Time) {
 			w.expire()
 		}
 	}
 	for range maxReassemblies {
 		if found != decode.FoundFragment {
-			return w.whole(p, l, found, n, false), n
+			return w.transport(p, l, found, n, false), n
 		}
-		d, outcome := w.defrag.Add(w.piece(p, n))
+		d, outcome := w.defrag.Add(w.newFragment(p, n))
 		if d == nil {
 			return outcome, n
 		}
@@ -173,8 +178,8 @@ func (w *Worker) handle(p *packet.Packet) (account.Column, uint32) {
 	return account.NestedTooDeep, n
 }
 
-// piece describes the fragment that was decoded, which stands for n packets.
-func (w *Worker) piece(p *packet.Packet, n uint32) *defrag.Fragment {
+// newFragment describes the decoded fragment, which consists of n packets.
+func (w *Worker) newFragment(p *packet.Packet, n uint32) *defrag.Fragment {
 	l := &w.layers
 	w.fragment = defrag.Fragment{
 		Src: l.Src, Dst: l.Dst, Origin: origin(p, l), Depth: l.Depth, ID: l.ID, Proto: l.FragProto, More: l.FragMore, Offset: l.FragOffset,
@@ -191,9 +196,10 @@ func origin(p *packet.Packet, l *decode.Layers) packet.Origin {
 	}
 }
 
-// whole takes what was decoded to the end, from n packets, and returns their
-// outcome. cut: they are the beginning of a datagram that never became complete.
-func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n uint32, cut bool) account.Column {
+// transport handles the UDP datagram or TCP segment that was decoded from n packets, and
+// returns their outcome. cut says that they are the beginning of a datagram that was
+// never completed.
+func (w *Worker) transport(p *packet.Packet, l *decode.Layers, found decode.Found, n uint32, cut bool) account.Column {
 	switch found {
 	case decode.FoundUDP, decode.FoundTCP:
 	case decode.FoundBad:
@@ -211,11 +217,11 @@ func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n
 	if w.cfg.Sample != nil && !w.cfg.Sample.keep(p, l, found == decode.FoundUDP && n == 1 && !cut) {
 		return account.SampledOut
 	}
-	if w.dedup != nil && w.seen(p, l, found, n, cut) {
+	if w.dedup != nil && w.isDuplicate(p, l, found, n, cut) {
 		return account.Duplicate
 	}
 	if found == decode.FoundTCP {
-		return w.tcp.Add(w.part(p, l, n))
+		return w.tcp.Add(w.newSegment(p, l, n))
 	}
 	w.datagram(p, l, n > 1)
 	switch {
@@ -227,8 +233,8 @@ func (w *Worker) whole(p *packet.Packet, l *decode.Layers, found decode.Found, n
 	return account.UDPMessage
 }
 
-// part describes the segment that was decoded, which stands for n packets.
-func (w *Worker) part(p *packet.Packet, l *decode.Layers, n uint32) *tcp.Segment {
+// newSegment describes the decoded segment, which consists of n packets.
+func (w *Worker) newSegment(p *packet.Packet, l *decode.Layers, n uint32) *tcp.Segment {
 	w.segment = tcp.Segment{
 		Src: l.Src, Dst: l.Dst, SrcPort: l.SrcPort, DstPort: l.DstPort, Origin: origin(p, l), Seq: l.Seq, Flags: l.TCPFlags,
 		Data: l.Payload, Missing: l.Missing, Packets: n, Time: p.Time, InterfaceTime: w.clock.InterfaceTime(p.Time), Stamp: w.clock.Stamp(),

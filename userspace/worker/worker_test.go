@@ -20,8 +20,8 @@ const (
 	client6At, server6At = "[2001:db8::1]:40000", "[2001:db8::53]:53"
 )
 
-// scene is every carrier once; message ids count up from 1. It returns the
-// frames and how many messages they carry.
+// scene has every carrier once; message ids count up from 1. It returns the frames and
+// the number of messages in them.
 func scene() (frames []string, messages int) {
 	next := func() int { messages++; return messages }
 	plain := func(proto byte, data string) string { return ip4(client4, server4, 7, 0, proto, data) }
@@ -69,7 +69,7 @@ func scene() (frames []string, messages int) {
 	return frames, messages
 }
 
-// TestScene: every message of every carrier once, and both ledgers balance after
+// TestScene: each message of each carrier gives one record, and both ledgers balance after
 // every packet.
 func TestScene(t *testing.T) {
 	frames, messages := scene()
@@ -93,9 +93,8 @@ func TestScene(t *testing.T) {
 	}
 }
 
-// TestSceneBackwards: the frames backwards give the same messages, as whatever
-// belongs together is put together in any order. Streams whose end comes first
-// may lose their place.
+// TestSceneBackwards: the frames in reverse give the same datagrams, since fragments may
+// come in any order. Streams whose end comes first may lose messages.
 func TestSceneBackwards(t *testing.T) {
 	frames, messages := scene()
 	b := newBench(t, Config{})
@@ -115,8 +114,7 @@ func TestSceneBackwards(t *testing.T) {
 	}
 }
 
-// TestMutations: a packet that is lost or given twice at the hand-over shows in
-// the ledgers.
+// TestMutations: a packet that is lost or doubled at the hand-over shows in the ledgers.
 func TestMutations(t *testing.T) {
 	frames, _ := scene()
 	unaccounted := func(mutate func(b *bench)) int64 {
@@ -198,8 +196,8 @@ func TestOutcomes(t *testing.T) {
 	f("held", account.PacketHeld, raw(ip4(client4, server4, 7, 0x2000, 17, "12345678")))
 }
 
-// TestDefect14Duplicates: the two copies of a mirror collapse, whatever tag and
-// path they have; a client that asks again stays.
+// TestDefect14Duplicates: of two copies from a mirror one is recorded, whatever their tags
+// and tunnels. A client's retransmission is recorded, too.
 func TestDefect14Duplicates(t *testing.T) {
 	q := query(5, "q")
 	dg := func(id int) string { return ip4(client4, server4, id, 0, 17, udpData(40000, 53, q)) }
@@ -215,12 +213,12 @@ func TestDefect14Duplicates(t *testing.T) {
 	}
 	b.frame(dg(8))
 	if len(b.got) != 2 {
-		t.Error("a true retransmission is gone")
+		t.Error("a true retransmission is missing")
 	}
 	b.now += 51e6
 	b.frame(dg(7))
 	if len(b.got) != 3 {
-		t.Error("the same after the window is gone")
+		t.Error("the same packet after the window is missing")
 	}
 	for _, vlan := range []uint16{1, 2} { // two copies of a fragmented datagram
 		for _, f := range broken4(client4, server4, 20, 17, udpData(53, 40000, answer(6, 3000)), 1480) {
@@ -241,8 +239,8 @@ func TestDefect14Duplicates(t *testing.T) {
 	b.end()
 }
 
-// TestDefect05Masks: masks hold for every address of every carrier, and for the
-// client subnet; the packet itself stays as it is.
+// TestDefect05Masks: addresses of every carrier and client subnets are masked. The packet
+// itself stays as it is.
 func TestDefect05Masks(t *testing.T) {
 	const subnet = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"
 	q := query(5, "q")
@@ -269,8 +267,8 @@ func TestDefect05Masks(t *testing.T) {
 	}
 }
 
-// TestDefect06DirectionByMessage: a response is one by its QR bit, and comes from
-// where its packet came from, whichever side has the watched port.
+// TestDefect06DirectionByMessage: the QR bit alone makes a response, and its source is that
+// of the packet, whichever side has the watched port.
 func TestDefect06DirectionByMessage(t *testing.T) {
 	b := newBench(t, Config{})
 	f := func(src, dst string, sport, dport int, msg string, response bool, from string) {
@@ -293,8 +291,8 @@ func TestDefect06DirectionByMessage(t *testing.T) {
 	f(server4, client4, 53, 53, query(1, "q"), false, serverAt)
 }
 
-// TestDefect17NothingIsCut: what the kernel joined, up to more than 64 KiB, is
-// read whole, and what is missing of a message is said.
+// TestDefect17NothingIsCut: packets that the kernel merged, also to more than 64 KiB, are
+// read whole.
 func TestDefect17NothingIsCut(t *testing.T) {
 	var stream string
 	messages := 0
@@ -302,7 +300,7 @@ func TestDefect17NothingIsCut(t *testing.T) {
 		stream += u16(30000) + answer(messages, 30000)
 	}
 	segment := ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 1, 0x18, stream))
-	segment = segment[:2] + "\x00\x00" + segment[4:] // a length of 0: more than the field can say
+	segment = segment[:2] + "\x00\x00" + segment[4:] // a length of 0: longer than the field allows
 	b := newBench(t, Config{})
 	b.frame(segment)
 	b.frame(ip4(server4, client4, 7, 0, 17, udpData(53, 40000, answer(messages, 65507))))
@@ -317,7 +315,8 @@ func TestDefect17NothingIsCut(t *testing.T) {
 	}
 }
 
-// TestDefect13Malformed: what cannot be read whole is reported, or counted.
+// TestDefect13Malformed: malformed messages are recorded or dropped, unreadable ones
+// counted.
 func TestDefect13Malformed(t *testing.T) {
 	broken := query(5, "q")
 	broken = broken[:len(broken)-3]
@@ -338,7 +337,7 @@ func TestDefect13Malformed(t *testing.T) {
 	}
 }
 
-// TestDropped: dropped is what dnsmonster does not write, and nothing else.
+// TestDropped: exactly the messages that dnsmonster does not write are dropped.
 func TestDropped(t *testing.T) {
 	const name = "\x07example\x03org\x00"
 	question := name + "\x00\x01\x00\x01"
@@ -371,14 +370,14 @@ func TestDropped(t *testing.T) {
 	f("more questions counted", msg(2, 0, question), false, false)
 	f("a question without class", msg(1, 0, question[:len(question)-2]), true, true)
 	f("half a type", msg(1, 0, question[:len(question)-3]), false, false)
-	f("a record that is cut", msg(1, 1, question+address(4)[:13]), false, false)
+	f("a cut record", msg(1, 1, question+address(4)[:13]), false, false)
 	f("no question", msg(0, 1, "\x00"+address(4)[2:]), false, false)
 	f("a header", msg(0, 0, ""), false, false)
 	f("a header that counts a question", msg(1, 0, ""), false, false)
 }
 
-// TestTrain: several datagrams that the kernel shows as one packet.
-func TestTrain(t *testing.T) {
+// TestMergedDatagrams: several datagrams that the kernel merged into one packet.
+func TestMergedDatagrams(t *testing.T) {
 	one, two := query(1, "aa"), query(2, "bb")
 	b := newBench(t, Config{})
 	b.packet(packet.Packet{Data: []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+two+query(3, "c")))), Link: packet.LinkRaw, Segment: uint16(len(one))})
@@ -388,8 +387,9 @@ func TestTrain(t *testing.T) {
 	}
 }
 
-// TestTrainCut: what a capture left out of a train is not all of one message.
-func TestTrainCut(t *testing.T) {
+// TestMergedDatagramsCut: bytes missing at the end of a merged packet are not all of one
+// message.
+func TestMergedDatagramsCut(t *testing.T) {
 	one := query(1, "aa")
 	frame := ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+query(2, "bb")+query(3, "cc")))
 	f := func(captured int, want ...got) {
@@ -414,7 +414,7 @@ func TestTrainCut(t *testing.T) {
 	f(n-1, got{id: 1, cut: 1})
 }
 
-// TestExpire: where packets are captured, time is told, whatever theirs is.
+// TestExpire: on a live lane, timeouts go by Tick, whatever the times of packets.
 func TestExpire(t *testing.T) {
 	b := newBench(t, Config{})
 	b.worker.Tick(0, b.emit)
@@ -454,7 +454,7 @@ func TestAllocatesNothing(t *testing.T) {
 		t.Errorf("%d packets allocate %v times, want 0", len(batch), n)
 	}
 	if messages == 0 {
-		t.Error("no messages: the test shows nothing")
+		t.Error("no messages: nothing was tested")
 	}
 }
 
@@ -467,8 +467,8 @@ func BenchmarkUDP(b *testing.B) {
 	}
 }
 
-// FuzzPackets plays frames of a script against all steps together: no panic,
-// both ledgers balance, nothing is held at the end.
+// FuzzPackets handles any frames with all steps: no panic, both ledgers balance, and
+// nothing is held at the end.
 func FuzzPackets(f *testing.F) {
 	frames, _ := scene()
 	for i := 0; i+2 < len(frames); i += 3 {
