@@ -122,7 +122,7 @@ func (o *Output) acquireFolder() error {
 		return err
 	}
 	o.folder, err = openFolder(folderOptions{
-		path: o.path, forced: o.Common.Force, header: records.Header, keep: o.count, schedule: when, compression: how, sync: o.sync,
+		path: o.path, force: o.Common.Force, header: records.Header, keep: o.count, schedule: when, compression: how, sync: o.sync,
 		meters: &o.meters, logger: o.Log(),
 	})
 	if err != nil {

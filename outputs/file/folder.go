@@ -31,7 +31,7 @@ var (
 
 type folderOptions struct {
 	path        string
-	forced      bool   // accept a folder that other users can change
+	force       bool   // accept a folder that other users can change
 	header      string // of each file
 	keep        int    // number of old files; 0: no rotation
 	schedule    schedule
@@ -81,7 +81,7 @@ func openFolder(o folderOptions) (*folder, error) {
 // acquire opens and locks the folder at the path.
 func (f *folder) acquire() error {
 	var err error
-	if f.dir, err = openDir(f.path, f.forced); err != nil {
+	if f.dir, err = openDir(f.path, f.force); err != nil {
 		return err
 	}
 	f.lock, err = takeLock(f.dir)
@@ -92,7 +92,7 @@ func (f *folder) acquire() error {
 }
 
 // openDir opens an existing folder. Its errors say how to repair what is wrong.
-func openDir(path string, forced bool) (*safefs.Dir, error) {
+func openDir(path string, force bool) (*safefs.Dir, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -100,7 +100,7 @@ func openDir(path string, forced bool) (*safefs.Dir, error) {
 	case err == nil && !st.IsDir():
 		return nil, fmt.Errorf("%s: %w", path, errNotFolder)
 	}
-	return safefs.Open(path, forced)
+	return safefs.Open(path, force)
 }
 
 func notWritable(err error) error {

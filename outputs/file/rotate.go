@@ -157,7 +157,7 @@ func (f *folder) tidyUp(ctx context.Context) {
 
 // tidy does both once, in the folder that is now at the path.
 func (f *folder) tidy(ctx context.Context) error {
-	dir, err := safefs.Open(f.path, f.forced)
+	dir, err := safefs.Open(f.path, f.force)
 	if err != nil {
 		return err
 	}

@@ -147,13 +147,13 @@ func optionError(option string, err error) error {
 // setAuthorizations sets how requests to each address authenticate.
 func (c *Client) setAuthorizations() error {
 	for i := range c.remotes {
-		p := &c.remotes[i]
-		user := p.url.User
-		p.url.User = nil
+		to := &c.remotes[i]
+		user := to.url.User
+		to.url.User = nil
 		if user != nil && c.config.Auth.isSet() {
 			return fmt.Errorf("%s: it contains a user, and %s is set as well: leave one of the two out", c.config.EndpointOption, c.config.Auth.optionName())
 		}
-		p.auth = c.config.Auth.authorization(user)
+		to.auth = c.config.Auth.authorization(user)
 	}
 	return nil
 }
@@ -244,8 +244,8 @@ func (c *Client) redirect(to *http.Request, via []*http.Request) error {
 // do makes one request to one address. The caller closes the body of the response; an
 // error is an *Error.
 func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response, error) {
-	p := &c.remotes[index]
-	req, err := http.NewRequestWithContext(ctx, r.method, p.requestURL(r.path), nil)
+	to := &c.remotes[index]
+	req, err := http.NewRequestWithContext(ctx, r.method, to.requestURL(r.path), nil)
 	if err != nil {
 		return nil, &Error{Outcome: Misconfigured, text: "not a URL"} // the library's error quotes it
 	}
@@ -256,8 +256,8 @@ func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response,
 	if r.encoding != "" {
 		req.Header.Set("Content-Encoding", r.encoding)
 	}
-	p.auth.set(req.Header)
-	c.warnOfPlainText(p)
+	to.auth.set(req.Header)
+	c.warnOfPlainText(to)
 	if f := c.config.Auth.Func; f != nil {
 		if err := f(ctx, req); err != nil {
 			return nil, c.transportError(ctx, err)
@@ -278,19 +278,19 @@ func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response,
 }
 
 // warnOfPlainText warns once that credentials can be read by others on the network.
-func (c *Client) warnOfPlainText(p *remote) {
-	host := p.url.Hostname()
-	if p.url.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback() || p.auth.header == "" && c.config.Auth.Func == nil {
+func (c *Client) warnOfPlainText(to *remote) {
+	host := to.url.Hostname()
+	if to.url.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback() || to.auth.header == "" && c.config.Auth.Func == nil {
 		return
 	}
 	if c.config.Log != nil && c.warned.CompareAndSwap(false, true) {
-		c.config.Log.Warn("password or token is sent unencrypted: use https:// in "+c.optionNames.Server, "address", p.name)
+		c.config.Log.Warn("password or token is sent unencrypted: use https:// in "+c.optionNames.Server, "address", to.name)
 	}
 }
 
 // requestURL appends a request's path and query to those of the address.
-func (p *remote) requestURL(path string) string {
-	u := &p.url
+func (r *remote) requestURL(path string) string {
+	u := &r.url
 	path, query, _ := strings.Cut(path, "?")
 	if path != "" {
 		u = u.JoinPath(path)

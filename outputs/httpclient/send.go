@@ -67,12 +67,12 @@ func (c *Client) SendTo(ctx context.Context, r *Request, at outputs.Address) (*R
 }
 
 // display is a request's URL for messages, without its query.
-func (p *remote) display(path string) string {
+func (r *remote) display(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	if path = strings.Trim(path, "/"); path != "" {
 		path = "/" + path
 	}
-	return p.name + path
+	return r.name + path
 }
 
 // attempt makes one request and reads its response.

@@ -31,7 +31,7 @@ type Writer struct {
 	// Read sets what the response says about each row; rows are preset to Accepted.
 	// Its error means that nothing is known about any row, or, where it is
 	// outputs.Permanent, that none will be accepted. nil: all are accepted.
-	Read func(a *Response, rows []Verdict) error
+	Read func(resp *Response, rows []Verdict) error
 
 	MaxBytes int  // of one body, before compression; 0: unlimited. A single row may be longer.
 	Halve    bool // a refused body may contain good rows: the destination does not judge single rows
@@ -73,24 +73,24 @@ type result struct {
 
 // Write sends the block.
 func (w *Writer) Write(ctx context.Context, b *event.Block) (refused int, err error) {
-	var o result
+	var res result
 	if !w.encoded || b.ID() != w.block {
-		w.encode(b, &o)
+		w.encode(b, &res)
 	}
-	err = w.sendAll(ctx, &o)
+	err = w.sendAll(ctx, &res)
 	w.compact()
 	if err != nil {
-		return o.refused, err
+		return res.refused, err
 	}
 	w.encoded = false
-	if o.failed != nil {
+	if res.failed != nil {
 		failed := make([]int, len(w.rows))
 		for i, r := range w.rows {
 			failed[i] = r.event
 		}
-		return o.refused, &outputs.Partial{Failed: failed, Err: o.failed}
+		return res.refused, &outputs.Partial{Failed: failed, Err: res.failed}
 	}
-	return outputs.Refused(o.refused, o.why)
+	return outputs.Refused(res.refused, res.why)
 }
 
 // Close closes idle connections.
@@ -99,7 +99,7 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-func (w *Writer) encode(b *event.Block, o *result) {
+func (w *Writer) encode(b *event.Block, res *result) {
 	w.block, w.encoded, w.body, w.rows = b.ID(), true, w.Request.Buffer(), w.rows[:0]
 	if time.Since(w.sizeLimitSet) > sizeLimitAge {
 		w.sizeLimit = 0
@@ -112,7 +112,7 @@ func (w *Writer) encode(b *event.Block, o *result) {
 			if err == nil {
 				err = errors.New("the event makes no row")
 			}
-			o.refuse(1, err)
+			res.refuse(1, err)
 			w.body = body[:before]
 			continue
 		}
@@ -123,10 +123,10 @@ func (w *Writer) encode(b *event.Block, o *result) {
 }
 
 // sendAll sends all rows in as few bodies as possible.
-func (w *Writer) sendAll(ctx context.Context, o *result) error {
+func (w *Writer) sendAll(ctx context.Context, res *result) error {
 	for first := 0; first < len(w.rows); {
 		end := w.rangeEnd(first)
-		if err := w.sendRange(ctx, first, end, o); err != nil {
+		if err := w.sendRange(ctx, first, end, res); err != nil {
 			return err
 		}
 		first = end
@@ -155,15 +155,15 @@ func (w *Writer) offset(i int) int {
 }
 
 // sendRange sends the rows from first up to end, in halves where necessary.
-func (w *Writer) sendRange(ctx context.Context, first, end int, o *result) error {
+func (w *Writer) sendRange(ctx context.Context, first, end int, res *result) error {
 	body := w.body[w.offset(first):w.rows[end-1].end]
 	if end-first > 1 && w.sizeLimit > 0 && len(body) >= w.sizeLimit {
-		return w.sendHalves(ctx, first, end, o)
+		return w.sendHalves(ctx, first, end, res)
 	}
 	w.Request.setPart(body)
 	resp, err := w.Client.Send(ctx, w.Request)
 	if err == nil {
-		err = w.readVerdicts(resp, first, end, o)
+		err = w.readVerdicts(resp, first, end, res)
 	}
 	switch large := errors.Is(err, ErrTooLarge); {
 	case err == nil:
@@ -172,27 +172,27 @@ func (w *Writer) sendRange(ctx context.Context, first, end int, o *result) error
 		return err
 	case end-first == 1 || !large && !w.Halve:
 		w.markDone(first, end)
-		o.refuse(end-first, err)
+		res.refuse(end-first, err)
 		return nil
 	case large && (w.sizeLimit == 0 || len(body) < w.sizeLimit):
 		w.sizeLimit, w.sizeLimitSet = len(body), time.Now()
 	}
-	if o.refusedBodies++; o.refusedBodies > maxRefusedBodies {
+	if res.refusedBodies++; res.refusedBodies > maxRefusedBodies {
 		return fmt.Errorf("more than %d bodies of one batch are refused, the last one since: %s", maxRefusedBodies, err) // no %w: it is not permanent, the rows are not at fault
 	}
-	return w.sendHalves(ctx, first, end, o)
+	return w.sendHalves(ctx, first, end, res)
 }
 
-func (w *Writer) sendHalves(ctx context.Context, first, end int, o *result) error {
+func (w *Writer) sendHalves(ctx context.Context, first, end int, res *result) error {
 	middle := first + (end-first)/2
-	if err := w.sendRange(ctx, first, middle, o); err != nil {
+	if err := w.sendRange(ctx, first, middle, res); err != nil {
 		return err
 	}
-	return w.sendRange(ctx, middle, end, o)
+	return w.sendRange(ctx, middle, end, res)
 }
 
 // readVerdicts applies the response to the rows from first up to end.
-func (w *Writer) readVerdicts(resp *Response, first, end int, o *result) error {
+func (w *Writer) readVerdicts(resp *Response, first, end int, res *result) error {
 	if w.Read == nil {
 		w.markDone(first, end)
 		return nil
@@ -210,19 +210,19 @@ func (w *Writer) readVerdicts(resp *Response, first, end int, o *result) error {
 			w.markDone(first+i, first+i+1)
 		case Refused, TooLarge:
 			w.markDone(first+i, first+i+1)
-			o.refuse(1, errors.New(w.Client.sanitize(v.Why)))
+			res.refuse(1, errors.New(w.Client.sanitize(v.Why)))
 		default:
-			if o.failed == nil {
-				o.failed = errors.New(w.Client.sanitize(v.Why))
+			if res.failed == nil {
+				res.failed = errors.New(w.Client.sanitize(v.Why))
 			}
 		}
 	}
 	return nil
 }
 
-func (o *result) refuse(n int, why error) {
-	if o.refused += n; o.why == nil {
-		o.why = why
+func (r *result) refuse(n int, why error) {
+	if r.refused += n; r.why == nil {
+		r.why = why
 	}
 }
 

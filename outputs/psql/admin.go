@@ -70,16 +70,16 @@ func (a *Admin) Init(ctx context.Context, w io.Writer) error {
 		return outputs.Permanent(err)
 	}
 	var errs []error
-	for i, p := range d.servers {
+	for i, srv := range d.servers {
 		ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 		defer cancel()
-		conn, err := a.o.dial(ctx, p, d.names[i])
+		conn, err := a.o.dial(ctx, srv, d.names[i])
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		defer closeQuickly(conn)
-		return a.o.explain(p.Config, a.createAll(ctx, conn, id, w))
+		return a.o.explain(srv.Config, a.createAll(ctx, conn, id, w))
 	}
 	return errors.Join(errs...)
 }
@@ -171,8 +171,8 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 		return outputs.Permanent(err)
 	}
 	broken, unreachable := 0, 0
-	for i, p := range d.servers {
-		err := a.checkServer(ctx, p, d.names[i], id, w)
+	for i, srv := range d.servers {
+		err := a.checkServer(ctx, srv, d.names[i], id, w)
 		switch {
 		case errors.Is(err, outputs.ErrPermanent):
 			broken++
@@ -253,14 +253,14 @@ func (s *survey) dropMissingTables() {
 func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) error {
 	def := s.def
 	for _, t := range []struct {
-		there bool
-		id    pgx.Identifier
-		has   string
+		exists bool
+		id     pgx.Identifier
+		has    string
 	}{
 		{s.hasRows, def.id, fmt.Sprintf("%d of %d columns", len(def.columns), len(fields))},
 		{s.hasKeys, def.keys, "keys of recent blocks"},
 	} {
-		if !t.there {
+		if !t.exists {
 			if s.mayCreate {
 				fmt.Fprintf(w, "  note table %s does not exist: the sensor creates it at its start\n", unquoted(t.id))
 			}

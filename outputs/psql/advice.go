@@ -120,17 +120,17 @@ func connectFailure(c *pgconn.Config, err error) error {
 }
 
 // distinctLines joins the texts of several attempts in one line, each text once.
-func distinctLines(errs []error, plain func(string) string) string {
-	var said []string
+func distinctLines(errs []error, clean func(string) string) string {
+	var lines []string
 	for _, err := range errs {
 		for _, line := range attempts(err) {
-			line = plain(strings.TrimSpace(line))
-			if line != "" && !slices.ContainsFunc(said, func(s string) bool { return strings.HasSuffix(s, line) }) {
-				said = append(said, line)
+			line = clean(strings.TrimSpace(line))
+			if line != "" && !slices.ContainsFunc(lines, func(s string) bool { return strings.HasSuffix(s, line) }) {
+				lines = append(lines, line)
 			}
 		}
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(lines, "; ")
 }
 
 // attempts splits an error into the texts of its attempts: the library resolves a name

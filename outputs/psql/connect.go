@@ -167,25 +167,25 @@ func (o *Output) connectTo(ctx context.Context, d *destination, at outputs.Addre
 	return s, err
 }
 
-func (o *Output) openSession(ctx context.Context, p *server, at outputs.Address) (*session, error) {
-	conn, err := o.dial(ctx, p, at.Name)
+func (o *Output) openSession(ctx context.Context, srv *server, at outputs.Address) (*session, error) {
+	conn, err := o.dial(ctx, srv, at.Name)
 	if err != nil {
 		return nil, err
 	}
-	l, err := o.prepareTable(ctx, conn, &p.tablesExisted)
+	def, err := o.prepareTable(ctx, conn, &srv.tablesExisted)
 	if err != nil {
 		closeQuickly(conn)
-		return nil, o.explain(p.Config, err)
+		return nil, o.explain(srv.Config, err)
 	}
-	o.warnOfPlainText(p.Config, conn, at)
-	return &session{conn: conn, def: l, at: at}, nil
+	o.warnOfPlainText(srv.Config, conn, at)
+	return &session{conn: conn, def: def, at: at}, nil
 }
 
 // dial connects to a server and checks that it accepts rows.
-func (o *Output) dial(ctx context.Context, p *server, name string) (*pgconn.PgConn, error) {
-	conn, err := pgconn.ConnectConfig(ctx, p.Config)
+func (o *Output) dial(ctx context.Context, srv *server, name string) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, srv.Config)
 	if err != nil {
-		return nil, o.explain(p.Config, fmt.Errorf("connect to %s: %w", name, connectFailure(p.Config, err)))
+		return nil, o.explain(srv.Config, fmt.Errorf("connect to %s: %w", name, connectFailure(srv.Config, err)))
 	}
 	if err := checkWritable(ctx, conn); err != nil {
 		closeQuickly(conn)

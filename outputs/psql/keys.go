@@ -14,7 +14,7 @@ import (
 
 // A block's key is needed while the block may be sent again: until the answer has come
 // and the runner has recorded that where a restart finds it. So each sensor soon
-// deletes the keys of its own answered blocks. A killed sensor leaves only few: the
+// deletes the keys of its own answered blocks. A killed sensor leaves few: the
 // keys of its last minutes, some of them of blocks that wait in its spool. Those are
 // kept for a long time.
 const (

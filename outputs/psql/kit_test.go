@@ -3,6 +3,8 @@ package psql
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,25 +17,59 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// second is one more server for all tests of this package, with TLS.
-var second = func() func(testing.TB) *lab.Postgres {
-	var mu sync.Mutex
-	var p *lab.Postgres
-	return func(t testing.TB) *lab.Postgres {
-		mu.Lock()
-		defer mu.Unlock()
-		if p == nil {
-			shared.TB = t
-			p = lab.StartPostgres(&shared)
-			authority = lab.NewAuthority(&shared)
-			p.UseTLS(t, authority)
-		}
-		return p
-	}
-}()
+// Servers for all tests of this package that do not stop them. Each starts with the first
+// test that needs it; TestMain stops them.
+var (
+	mainServer sharedServer
+	tlsServer  = sharedServer{setUp: func(t testing.TB, p *lab.Postgres) {
+		authority = lab.NewAuthority(&packageTB)
+		p.UseTLS(t, authority)
+	}}
 
-// authority signed the second server's certificate.
-var authority *lab.Authority
+	// authority signed the certificate of tlsServer.
+	authority *lab.Authority
+)
+
+func postgres(t testing.TB) *lab.Postgres { return mainServer.get(t) }
+func second(t testing.TB) *lab.Postgres   { return tlsServer.get(t) }
+
+type sharedServer struct {
+	p     *lab.Postgres
+	setUp func(t testing.TB, p *lab.Postgres) // nil: nothing to do
+}
+
+// get starts the server unless it runs.
+func (s *sharedServer) get(t testing.TB) *lab.Postgres {
+	packageTB.mu.Lock()
+	defer packageTB.mu.Unlock()
+	if s.p == nil {
+		packageTB.TB = t
+		s.p = lab.StartPostgres(&packageTB)
+		if s.setUp != nil {
+			s.setUp(t, s.p)
+		}
+	}
+	return s.p
+}
+
+// packageTB lives as long as the package's tests: TestMain runs its cleanup.
+var packageTB lifetimeTB
+
+type lifetimeTB struct {
+	testing.TB
+	mu      sync.Mutex
+	cleanup []func()
+}
+
+func (l *lifetimeTB) Cleanup(f func()) { l.cleanup = append(l.cleanup, f) }
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, f := range slices.Backward(packageTB.cleanup) {
+		f()
+	}
+	os.Exit(code)
+}
 
 func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
 

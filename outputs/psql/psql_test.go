@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,41 +82,6 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	if o := parsed(t); o.endpoint != "postgres://other.example.org/dns" {
 		t.Errorf("PSQLENDPOINT does not count before PSQLOUTPUTENDPOINT: %s", o.endpoint)
 	}
-}
-
-// mainServer is shared by all tests of this package that do not stop it.
-var mainServer struct {
-	sync.Mutex
-	p *lab.Postgres
-}
-
-// keeper lives as long as the package's tests: what is started for it is ended
-// by TestMain.
-type keeper struct {
-	testing.TB
-	cleanup []func()
-}
-
-func (k *keeper) Cleanup(f func()) { k.cleanup = append(k.cleanup, f) }
-
-var shared keeper
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for i := len(shared.cleanup) - 1; i >= 0; i-- {
-		shared.cleanup[i]()
-	}
-	os.Exit(code)
-}
-
-func postgres(t testing.TB) *lab.Postgres {
-	mainServer.Lock()
-	defer mainServer.Unlock()
-	if mainServer.p == nil {
-		shared.TB = t
-		mainServer.p = lab.StartPostgres(&shared)
-	}
-	return mainServer.p
 }
 
 var tables atomic.Int64

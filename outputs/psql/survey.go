@@ -45,13 +45,13 @@ func inspect(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*surv
 		return nil, err
 	}
 	for _, check := range []struct {
-		there bool
-		look  func(context.Context, *pgconn.PgConn) error
+		exists bool
+		run    func(context.Context, *pgconn.PgConn) error
 	}{{s.hasRows, s.columns}, {s.hasKeys, s.keyColumns}, {s.hasRows, s.rightsOnRows}, {s.hasKeys, s.rightsOnKeys}} {
-		if !check.there {
+		if !check.exists {
 			continue
 		}
-		if err := check.look(ctx, conn); err != nil {
+		if err := check.run(ctx, conn); err != nil {
 			return nil, err
 		}
 	}
@@ -79,11 +79,11 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 		s.addProblem("set another one with --psqltable", "%s is not a table", s.def.name())
 	}
 	for _, t := range []struct {
-		there bool
-		id    pgx.Identifier
+		exists bool
+		id     pgx.Identifier
 	}{{s.hasRows, s.def.id}, {s.hasKeys, s.def.keys}} {
 		switch {
-		case t.there || s.schemaMissing:
+		case t.exists || s.schemaMissing:
 		case s.mayCreate:
 			s.addMissing(t.id, "create it with `dnsmonster-sensor postgres init`")
 		default:
@@ -101,11 +101,11 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	found := make(map[string]column)
 	for _, row := range rows {
-		print, err := strconv.ParseInt(string(row[7]), 10, 64)
+		fingerprint, err := strconv.ParseInt(string(row[7]), 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: %q is not a number", errNotPostgres, row[7])
 		}
-		s.def.fingerprint = print
+		s.def.fingerprint = fingerprint
 		if c, ok := s.column(row); ok {
 			found[c.name] = c
 		}

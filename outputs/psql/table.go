@@ -84,7 +84,7 @@ func createSQL(id pgx.Identifier, timescale bool) (rows, keys []string) {
 	return rows, keys
 }
 
-// unquoted is an identifier as people write it; its parts have been checked.
+// unquoted is the name of a table without quotes; its parts have been checked.
 func unquoted(id pgx.Identifier) string { return strings.Join(id, ".") }
 
 // createTables creates missing tables and calls created for each.
@@ -94,11 +94,11 @@ func createTables(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, t
 		id         pgx.Identifier
 		statements []string
 	}{{id, rows}, {keysTable(id), keys}} {
-		there, err := tableExists(ctx, conn, t.id)
+		exists, err := tableExists(ctx, conn, t.id)
 		if err != nil {
 			return err
 		}
-		if there {
+		if exists {
 			continue
 		}
 		all := strings.Join(t.statements, "; ") // one query string is one transaction

@@ -23,13 +23,13 @@ type tableDef struct {
 	fingerprint int64    // of the definition, as in guardSQL
 }
 
-func (l *tableDef) name() string { return unquoted(l.id) }
+func (d *tableDef) name() string { return unquoted(d.id) }
 
 // sameNotNull reports whether the same columns are NOT NULL in a definition with the
 // same fingerprint, which does not cover that. A null in such a column fails by
 // itself.
-func (l *tableDef) sameNotNull(old *tableDef) bool {
-	return slices.EqualFunc(l.columns, old.columns, func(a, b column) bool { return a.notNull == b.notNull })
+func (d *tableDef) sameNotNull(old *tableDef) bool {
+	return slices.EqualFunc(d.columns, old.columns, func(a, b column) bool { return a.notNull == b.notNull })
 }
 
 // readTableDef reads which of our columns the table has and what they can hold. A
@@ -66,6 +66,6 @@ FROM pg_catalog.pg_attribute p WHERE p.attrelid = to_regclass('` + id.Sanitize()
 // read: some other types accept the same bytes as another value, without an error. The
 // guard comes after the rows in their transaction, whose lock prevents later changes;
 // its division by zero rolls everything back.
-func guardSQL(id pgx.Identifier, print int64) string {
-	return "SELECT 1 / COALESCE((" + fingerprintSQL(id) + " = " + strconv.FormatInt(print, 10) + ")::int, 0)"
+func guardSQL(id pgx.Identifier, fingerprint int64) string {
+	return "SELECT 1 / COALESCE((" + fingerprintSQL(id) + " = " + strconv.FormatInt(fingerprint, 10) + ")::int, 0)"
 }

@@ -39,7 +39,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 		return 0, transient{fmt.Errorf("write to table %s: %w", name, w.o.explain(nil, err))}
 	}
 	w.o.clamped.Add(w.enc.clamped)
-	w.deleteOldKeys(ctx, b.ID())
+	w.expireKeys(ctx, b.ID())
 	return refused, nil
 }
 
@@ -207,9 +207,10 @@ func mayBeOutdated(err error) bool {
 // errorClass is the first half of an error code, which may be missing.
 func errorClass(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 
-// deleteOldKeys records a block's answer and deletes old keys now and then. A failure
-// is logged and does no harm: later sweeps delete the keys.
-func (w *writer) deleteOldKeys(ctx context.Context, id event.ID) {
+// expireKeys records that a block has its answer, so that its key can be deleted
+// later, and deletes old keys now and then. A failure is logged and does no harm:
+// later sweeps delete the keys.
+func (w *writer) expireKeys(ctx context.Context, id event.ID) {
 	now := time.Now()
 	w.o.answered.add(id, now)
 	ids, sweep := w.o.answered.expired(now)
