@@ -43,7 +43,7 @@ EXAMPLES:
 func checkConfig(of *cli.App, path string, environ []string) error {
 	w, app := of.Writer, freshApp(of)
 	run := &invocation{app: app, line: config.Line{Command: []string{"run"}}}
-	in, err := gather(app, app.Command("run"), run.line, environ)
+	in, err := configInput(app, app.Command("run"), run.line, environ)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	case len(line.Command) == 0:
 		line.Command = []string{"run"}
 	}
-	in, err := gather(app, commandOf(app, line), line, environ)
+	in, err := configInput(app, commandOf(app, line), line, environ)
 	if err != nil {
 		return nil, err
 	}
@@ -117,14 +117,14 @@ func unknownCommand(app *cli.App, name string) error {
 	return usageError("unknown command %q%s (see dnsmonster-sensor --help)", name, config.DidYouMean(name, names))
 }
 
-// gather collects what Resolve needs, except the file.
-func gather(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
+// configInput collects what Resolve needs, except the file.
+func configInput(app *cli.App, cmd *cli.Command, line config.Line, environ []string) (config.Input, error) {
 	in := config.Input{Command: cmp.Or(strings.Join(line.Command, " "), cmd.Name), Line: line.Given}
 	var err error
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
 		return in, err
 	}
-	in.Known = sync.OnceValue(func() []config.Option { return known(app) })
+	in.Known = sync.OnceValue(func() []config.Option { return knownOptions(app) })
 	if configurable(in.Options) {
 		in.Environ = environ
 	}
@@ -137,8 +137,8 @@ func configurable(options []config.Option) bool {
 	return slices.ContainsFunc(options, func(o config.Option) bool { return o.Name == "config" })
 }
 
-// known are the options of all commands that read a configuration.
-func known(app *cli.App) []config.Option {
+// knownOptions are the options of all commands that read a configuration.
+func knownOptions(app *cli.App) []config.Option {
 	var all []config.Option
 	seen := make(map[string]bool)
 	for _, c := range app.Commands {

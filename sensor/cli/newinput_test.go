@@ -40,7 +40,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 			if _, _, err := net.SplitHostPort(address); err != nil {
 				return usageError("--teeaddress %q: use HOST:PORT, such as 127.0.0.1:5300", address)
 			}
-			s.sample = worker.NewSampler(o.ratio()) // no program in the kernel does it
+			s.sampler = worker.NewSampler(o.ratio()) // no program in the kernel does it
 			open := func(<-chan struct{}) (capture.Source, error) {
 				source, err := tee.Listen(address, s.log)
 				if err != nil {

@@ -82,7 +82,7 @@ func (o *common) flags() []cli.Flag {
 	for _, out := range o.outputs {
 		flags = append(flags, out.Flags()...)
 	}
-	flags = append(flags, o.general()...)
+	flags = append(flags, o.generalFlags()...)
 	flags = append(flags, o.records.flags()...)
 	flags = append(flags, o.delivery.Flags()...)
 	flags = append(flags, o.lists.Flags()...)
@@ -101,7 +101,7 @@ func forceFlag(to *bool) cli.Flag {
 	}
 }
 
-func (o *common) general() []cli.Flag {
+func (o *common) generalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,

@@ -45,11 +45,11 @@ func addCommon(cmd *cli.Command, o outputs.Output, above []string) {
 		}
 		return
 	}
-	a := &outputCommand{output: o, name: strings.Join(path, " "), work: cmd.Action, arguments: cmd.ArgsUsage != ""}
+	a := &outputCommand{output: o, name: strings.Join(path, " "), action: cmd.Action, arguments: cmd.ArgsUsage != ""}
 	cmd.Flags = append(config.WithSecretFiles(append(cmd.Flags, skipTLSFlag(&a.skipTLS))), &cli.StringFlag{
 		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read; what this command has no option for has no effect",
 	})
-	cmd.Action = a.do
+	cmd.Action = a.run
 }
 
 // joinOr lists names with "or" before the last one.
@@ -64,14 +64,14 @@ func joinOr(names []string) string {
 type outputCommand struct {
 	output    outputs.Output
 	name      string
-	work      cli.ActionFunc
+	action    cli.ActionFunc
 	arguments bool // it takes arguments
 	skipTLS   bool
 }
 
-// do runs the command. Its exit status tells an error that the user has to repair
+// run runs the command. Its exit status tells an error that the user has to repair
 // from a server that does not answer.
-func (o *outputCommand) do(c *cli.Context) error {
+func (o *outputCommand) run(c *cli.Context) error {
 	if c.Args().Present() && !o.arguments {
 		return usageError("%s takes no arguments: what is %q?", o.name, endpoint.MaskAll(c.Args().First()))
 	}
@@ -86,7 +86,7 @@ func (o *outputCommand) do(c *cli.Context) error {
 	ctx, cancel := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	c.Context = ctx
-	err := o.work(c)
+	err := o.action(c)
 	switch {
 	case err == nil:
 		return nil

@@ -59,7 +59,7 @@ func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 		_, err := io.WriteString(w, config.SystemdService)
 		return true, err
 	case v.String("writeconfig") != "":
-		return true, writeConfig(v.String("writeconfig"), v, known(app), w, app.ErrWriter)
+		return true, writeConfig(v.String("writeconfig"), v, knownOptions(app), w, app.ErrWriter)
 	}
 	return false, nil
 }

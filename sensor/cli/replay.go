@@ -87,7 +87,7 @@ func (f *fileOptions) check() error {
 
 // fileInput reads the files at paths; what is the command or option that names them.
 func (f *fileOptions) fileInput(what string, paths []string, o *common, s *session) input {
-	s.sample = worker.NewSampler(o.ratio()) // live, the kernel does it
+	s.sampler = worker.NewSampler(o.ratio()) // live, the kernel does it
 	s.progress = f.progress
 	check := func() error {
 		var p problems

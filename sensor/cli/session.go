@@ -20,7 +20,7 @@ type session struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	decoder *decode.Decoder
-	sample  *worker.Sampler // nil: user space does not sample
+	sampler *worker.Sampler // nil: user space does not sample
 
 	terminal *terminal // where the log goes; nil: it goes elsewhere
 	progress bool      // show progress
@@ -74,7 +74,7 @@ func (s *session) workerConfig(o *common) worker.Config {
 		Decoder: s.decoder,
 		Mask:    maskOrNil(o.mask),
 		MaskECS: o.maskECS,
-		Sample:  s.sample,
+		Sample:  s.sampler,
 	}
 	o.decode.configure(&c, o.workers)
 	return c

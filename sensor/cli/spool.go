@@ -102,8 +102,8 @@ func (o *spoolOptions) flags() []cli.Flag {
 	}
 }
 
-// named are the spools of the outputs that the arguments name, or all.
-func (o *spoolOptions) named(c *cli.Context) ([]string, error) {
+// names are the spools of the outputs that the arguments name, or all.
+func (o *spoolOptions) names(c *cli.Context) ([]string, error) {
 	if o.dir == "" {
 		return nil, usageError("--spooldir: say where the spool is, or give the sensor's --config")
 	}
@@ -123,7 +123,7 @@ func (o *spoolOptions) named(c *cli.Context) ([]string, error) {
 }
 
 func (o *spoolOptions) list(c *cli.Context) error {
-	names, err := o.named(c)
+	names, err := o.names(c)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 			running = "in use by a running sensor"
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", printable.OneLine(name), info.Segments, info.Blocks, info.Events, info.Bytes,
-			moment(info.Oldest), moment(info.Newest), damage(info), running)
+			formatTime(info.Oldest), formatTime(info.Newest), describeDamage(info), running)
 	}
 	if err := errors.Join(append(errs, w.Flush())...); err != nil {
 		return &exitError{exitFailure, err}
@@ -153,14 +153,14 @@ func (o *spoolOptions) list(c *cli.Context) error {
 	return nil
 }
 
-func moment(t time.Time) string {
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-func damage(info spool.Info) string {
+func describeDamage(info spool.Info) string {
 	var parts []string
 	if info.Damaged > 0 {
 		parts = append(parts, fmt.Sprintf("%d places", info.Damaged))
@@ -211,7 +211,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	if err != nil {
 		return usageError("--format: %w", err)
 	}
-	names, err := o.named(c)
+	names, err := o.names(c)
 	if err != nil {
 		return err
 	}
@@ -271,7 +271,7 @@ func writeAll(w io.Writer, f format.Format, refused *format.Refusal) func(*event
 }
 
 func (o *spoolOptions) drop(c *cli.Context) error {
-	names, err := o.named(c)
+	names, err := o.names(c)
 	if err != nil {
 		return err
 	}

@@ -3,14 +3,10 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/signals"
-	"dnsmonster-sensor/userspace/account"
 )
 
 // runUntilEnd captures until the source ends, a signal is received or no output takes
@@ -127,94 +123,4 @@ func (p *pipeline) readerLeft() bool {
 // has left, and no signal has stopped it.
 func (p *pipeline) endsQuietly(sig *signals.Signals) bool {
 	return p.readerLeft() && !sig.Stopped()
-}
-
-// finish prints the summary and returns what kept the run from a good end.
-func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
-	ledgers, err := p.ledgers.read()
-	if err != nil {
-		return &Error{Failed, err}
-	}
-	if err := p.freeSource(); err != nil {
-		return &Error{Failed, err}
-	}
-	runErr := errors.Join(p.err(), p.outputErr())
-	if runErr == nil && p.endsQuietly(sig) {
-		return nil // the end of a pipe is an orderly end, and quiet
-	}
-	summary(w, ledgers, time.Since(p.ledgers.begun))
-	unread := unreadError(p.unread())
-	if runErr != nil {
-		return &Error{Failed, errors.Join(runErr, p.undelivered(ledgers), unread)}
-	}
-	if err := errors.Join(p.undelivered(ledgers), unread); err != nil {
-		return &Error{Undelivered, err}
-	}
-	return nil
-}
-
-// outputErr joins the errors that ended outputs early, and those of closing them.
-func (p *pipeline) outputErr() error {
-	var errs []error
-	for _, r := range p.runners {
-		if err := r.Err(); err != nil && !errors.Is(err, outputs.ErrReaderGone) && !errors.Is(err, errUnready) {
-			errs = append(errs, fmt.Errorf("output %s: %w", r.Name(), err))
-		}
-		if err := r.CloseErr(); err != nil {
-			errs = append(errs, fmt.Errorf("output %s does not close cleanly: %w", r.Name(), err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// undelivered says what was lost or is still to be sent, and why the outputs could not
-// take it; nil: everything was delivered.
-func (p *pipeline) undelivered(ledgers []account.Ledger) error {
-	var undelivered []string
-	if text, n := account.Losses(ledgers); n > 0 {
-		undelivered = append(undelivered, text)
-	}
-	for _, r := range p.runners {
-		if n := r.Stuck(); n > 0 {
-			undelivered = append(undelivered, fmt.Sprintf("%d in memory when the spool's disk did not answer (%s)", n, r.Name()))
-		}
-	}
-	if text := p.waiting(); text != "" {
-		undelivered = append(undelivered, text)
-	}
-	if undelivered == nil {
-		return nil
-	}
-	errs := []error{fmt.Errorf("not delivered: %s", strings.Join(undelivered, "; "))}
-	for _, r := range p.runners {
-		if err := r.LastError(); err != nil && r.Err() == nil {
-			errs = append(errs, fmt.Errorf("output %s failed to the end: %w", r.Name(), err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// waiting says which outputs have left events in the spool for the next start; "":
-// none.
-func (p *pipeline) waiting() string {
-	var parts []string
-	for _, r := range p.runners {
-		if n := r.SpoolEvents(); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d wait in the spool (%s)", n, r.Name()))
-		}
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return strings.Join(parts, ", ") + " and will be sent first at the next start"
-}
-
-// finishUnstarted ends a run that was stopped before anything was captured. The
-// outputs have not been started: what their spools hold stays there.
-func (p *pipeline) finishUnstarted(w io.Writer, sig *signals.Signals) error {
-	first, _ := sig.First()
-	p.log.Info("stopped during the start", "signal", first)
-	p.closeSource()
-	p.lanes.Wait()
-	return p.finish(w, sig)
 }
