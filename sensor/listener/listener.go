@@ -1,7 +1,8 @@
-// Package listener is for all sockets that others connect to. Whoever can reach
-// one can open as many connections as he likes and leave them open: so each
-// listener has a bound, and each connection an end. Addresses come in, accepted
-// connections and served requests go out; it imports nothing of this project.
+// Package listener is for all sockets that others connect to. Anybody who can reach one
+// can open any number of connections and leave them open, so a Listener bounds their
+// number, and an HTTP server has timeouts for everything. Addresses come in; accepted
+// connections and servers go out. It imports nothing of this project. Tests connect
+// over loopback.
 package listener
 
 import (
@@ -16,19 +17,18 @@ import (
 	"time"
 )
 
-// Max is how many connections a listener holds unless told otherwise: far below
-// the descriptors that a process may have, which files need, too.
+// Max is the usual bound of a Listener: far below a process's limit of descriptors,
+// which files need, too.
 const Max = 64
 
-// Listener holds a bounded number of connections. It always accepts: where it is
-// full it closes the connection that has been silent for longest, so that idle
-// ones keep nobody out.
+// Listener holds a bounded number of connections. It always accepts: when it is full, it
+// closes the connection that has been idle for longest.
 type Listener struct {
 	net.Listener
 	max int
 
 	mu    sync.Mutex
-	conns *list.List // of *conn, the longest silent first
+	conns *list.List // of *conn, the longest idle first
 }
 
 // Listen opens a listener of at most max connections.
@@ -47,37 +47,37 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: nc, listener: l}
-	var longest *conn
+	var idlest *conn
 	l.mu.Lock()
 	if l.conns.Len() >= l.max {
-		longest = l.conns.Front().Value.(*conn)
+		idlest = l.conns.Front().Value.(*conn)
 	}
-	c.place = l.conns.PushBack(c)
+	c.element = l.conns.PushBack(c)
 	l.mu.Unlock()
-	if longest != nil {
-		longest.Close()
+	if idlest != nil {
+		idlest.Close()
 	}
 	return c, nil
 }
 
-// Len is how many connections are open.
+// Len returns the number of open connections.
 func (l *Listener) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.conns.Len()
 }
 
-// conn tells its listener of what happens on it.
+// conn reports its activity to its listener.
 type conn struct {
 	net.Conn
 	listener *Listener
-	place    *list.Element // nil: closed; guarded by listener.mu
+	element  *list.Element // of listener.conns; nil: closed. Guarded by listener.mu
 }
 
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.spoke()
+		c.active()
 	}
 	return n, err
 }
@@ -85,47 +85,48 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if n > 0 {
-		c.spoke()
+		c.active()
 	}
 	return n, err
 }
 
-func (c *conn) spoke() {
+// active makes the connection the last one to be closed for being idle.
+func (c *conn) active() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
-	if c.place != nil {
-		c.listener.conns.MoveToBack(c.place)
+	if c.element != nil {
+		c.listener.conns.MoveToBack(c.element)
 	}
 }
 
 // Close closes the connection. It may be called again.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
-	if c.place != nil {
-		c.listener.conns.Remove(c.place)
-		c.place = nil
+	if c.element != nil {
+		c.listener.conns.Remove(c.element)
+		c.element = nil
 	}
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// Times are how long parts of a connection may take.
-type Times struct {
+// Timeouts bound the parts of an HTTP connection.
+type Timeouts struct {
 	Header  time.Duration // from the connection, or the first byte of a request, to the end of its header
 	Request time.Duration // all of a request
-	Answer  time.Duration // from the header to the end of the answer
+	Answer  time.Duration // from the end of the header to the end of the response
 	Idle    time.Duration // between two requests
 }
 
-// Usual are times for whoever asks now and then for little.
-var Usual = Times{Header: 5 * time.Second, Request: 10 * time.Second, Answer: 30 * time.Second, Idle: time.Minute}
+// Usual are the timeouts for clients with small requests.
+var Usual = Timeouts{Header: 5 * time.Second, Request: 10 * time.Second, Answer: 30 * time.Second, Idle: time.Minute}
 
 // maxHeader is enough for a browser behind three proxies.
 const maxHeader = 16 << 10
 
-// NewServer is a server with an end to everything, whose own errors go to log,
-// under the name of what it serves.
-func NewServer(h http.Handler, t Times, log *slog.Logger, what string) *http.Server {
+// NewServer returns a server with timeouts. Its own errors go to log; what says what it
+// serves.
+func NewServer(h http.Handler, t Timeouts, log *slog.Logger, what string) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: t.Header, ReadTimeout: t.Request, WriteTimeout: t.Answer, IdleTimeout: t.Idle,
@@ -134,18 +135,18 @@ func NewServer(h http.Handler, t Times, log *slog.Logger, what string) *http.Ser
 	}
 }
 
-// logEvery bounds the lines of one server's errors: whoever connects can make
-// some.
+// logEvery bounds the rate of log lines about one server's errors: any client can cause
+// errors.
 const logEvery = 10 * time.Second
 
-// throttled writes the lines of a log.Logger to our log, at most one in logEvery.
+// throttled writes the lines of a log.Logger to our log, at most one per logEvery.
 type throttled struct {
 	log  *slog.Logger
 	what string
 
 	mu     sync.Mutex
-	last   time.Time
-	hidden int
+	last       time.Time // of the last line
+	suppressed int       // lines since then
 }
 
 func errorLog(l *slog.Logger, what string) *log.Logger {
@@ -157,15 +158,15 @@ func (t *throttled) Write(line []byte) (int, error) {
 	defer t.mu.Unlock()
 	now := time.Now()
 	if now.Sub(t.last) < logEvery {
-		t.hidden++
+		t.suppressed++
 		return len(line), nil
 	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(line)), "\n") // a panic has a stack behind it
+	text, _, _ := strings.Cut(strings.TrimSpace(string(line)), "\n") // the stack follows a panic's first line
 	args := []any{"error", text}
-	if t.hidden > 0 {
-		args = append(args, "errors_without_a_line", t.hidden)
+	if t.suppressed > 0 {
+		args = append(args, "errors_without_a_line", t.suppressed)
 	}
-	t.last, t.hidden = now, 0
+	t.last, t.suppressed = now, 0
 	t.log.Warn(fmt.Sprintf("serve %s", t.what), args...)
 	return len(line), nil
 }

@@ -15,8 +15,8 @@ import (
 	"dnsmonster-sensor/test/testlog"
 )
 
-// served is a server on loopback that answers with one word.
-func served(t *testing.T, max int, times Times, log io.Writer) (l *Listener, address string) {
+// served starts a server on loopback that answers with one word.
+func served(t *testing.T, max int, times Timeouts, log io.Writer) (l *Listener, address string) {
 	t.Helper()
 	l, err := Listen("tcp", "127.0.0.1:0", max)
 	if err != nil {
@@ -55,10 +55,10 @@ func get(address string) error {
 	return nil
 }
 
-// However many connections others leave open, and whatever they have sent on
-// them, the listener holds no more than its bound, and who asks is answered.
+// However many connections others leave open, and whatever they have sent, the listener
+// holds no more than its bound, and requests are answered.
 func TestFullOfIdleConnections(t *testing.T) {
-	long := Times{time.Hour, time.Hour, time.Hour, time.Hour}
+	long := Timeouts{time.Hour, time.Hour, time.Hour, time.Hour}
 	for what, send := range map[string]string{
 		"nothing sent": "", "half a header": "GET / HTTP/1.1\r\nHost: a", "kept alive": "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"half a body": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf",
@@ -78,9 +78,9 @@ func TestFullOfIdleConnections(t *testing.T) {
 	}
 }
 
-// Every kind of silence has an end.
-func TestSilenceEnds(t *testing.T) {
-	short := Times{Header: 50 * time.Millisecond, Request: 100 * time.Millisecond, Answer: 200 * time.Millisecond, Idle: 50 * time.Millisecond}
+// A connection ends wherever it stops.
+func TestTimeouts(t *testing.T) {
+	short := Timeouts{Header: 50 * time.Millisecond, Request: 100 * time.Millisecond, Answer: 200 * time.Millisecond, Idle: 50 * time.Millisecond}
 	l, address := served(t, 100, short, io.Discard)
 	for _, send := range []string{"", "GET / HTTP/1.1\r\nHost: a", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf"} {
 		c := dial(t, address, send)
@@ -92,7 +92,7 @@ func TestSilenceEnds(t *testing.T) {
 	await.True(t, "no connection is left", func() bool { return l.Len() == 0 })
 }
 
-// The server's own errors are lines of our log, and few of them.
+// The server's own errors go to our log, with few lines.
 func TestErrorsAreInOurLog(t *testing.T) {
 	var text testlog.Log
 	l, err := Listen("tcp", "127.0.0.1:0", 8)
