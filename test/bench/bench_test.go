@@ -59,7 +59,7 @@ func records(t *testing.T, path string) (list []record) {
 	for line := range strings.Lines(out.String()) {
 		var r struct {
 			record
-			DNS any // an interface type there
+			DNS any // dns.Msg cannot be decoded: its records are interfaces
 		}
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("record %s: %v", line, err)
@@ -95,7 +95,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("messages = %d, %v", n, err)
 	}
 	if _, err := messages("nothing"); err == nil {
-		t.Error("a log without books gives a number")
+		t.Error("a log without ledgers gives a number")
 	}
 }
 
@@ -123,7 +123,7 @@ func TestInsert(t *testing.T) {
 	f("<!-- figures: x -->\n", "")
 }
 
-// The page that make bench fills has the markers for it.
+// The page has the markers between which make bench inserts its tables.
 func TestPageHasMarkers(t *testing.T) {
 	page, err := os.ReadFile("../../docs/performance.md")
 	if err != nil {
@@ -152,13 +152,13 @@ func TestRatio(t *testing.T) {
 	}
 	f(400000, 100000, false, false, "Ratio: 4.0.")
 	f(500000, 100000, true, false, "at least 5.0")
-	f(500000, 500000, true, true, "say nothing")
+	f(500000, 500000, true, true, "unknown")
 }
 
-func TestAccount(t *testing.T) {
+func TestReadLosses(t *testing.T) {
 	f := func(log string, seen, lost int, where string) {
 		t.Helper()
-		s, l, w, err := account(log)
+		s, l, w, err := readLosses(log)
 		if s != seen || l != lost || w != where || err != nil {
 			t.Errorf("%q: %d, %d, %q, %v; want %d, %d, %q", log, s, l, w, err, seen, lost, where)
 		}
@@ -167,17 +167,17 @@ func TestAccount(t *testing.T) {
 	f("  kernel tc ingress      in 300, ring_full 7, delivered 293; unaccounted 0\n  delivery stdout        in 290, queue_full 5, delivered 285; unaccounted 0\n", 300, 12, "ring_full, queue_full")
 	f("capturing\npackets 300\nsocket_full 20\nrecords 280\n", 300, 20, "socket_full")
 	f("packets 300\nsocket_full 0\n", 300, 0, "")
-	if _, _, _, err := account("nothing"); err == nil {
-		t.Error("a log without books gives a number")
+	if _, _, _, err := readLosses("nothing"); err == nil {
+		t.Error("a log without ledgers gives a number")
 	}
 }
 
-// The search ends at the limit, wherever that is.
+// The search finds the limit, wherever that is and wherever it starts.
 func TestNextRate(t *testing.T) {
 	for _, edge := range []float64{3e5, 7e5, 1.9e6} {
 		for _, first := range []float64{2e5, 8e5, 2e6} {
 			low, high, rounds := 0.0, 2.5e6, 0
-			for rate := first; low*narrow < high; rate = next(low, high) {
+			for rate := first; low*precision < high; rate = nextRate(low, high) {
 				if rate > edge {
 					high = rate
 				} else {
@@ -201,7 +201,7 @@ func TestStoreOf(t *testing.T) {
 	}
 }
 
-// All of the time is counted, and nothing twice.
+// The shares add up to the time of all processors.
 func TestShares(t *testing.T) {
 	r := trial{Result: generator.Result{Sent: 1000, Took: time.Millisecond, Idle: 300 * time.Microsecond}, during: cpuTime{all: 700e-6, user: 500e-6}}
 	got := r.shares(floor{making: 100, stack: 200}, 2)

@@ -15,7 +15,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// capturesEnv lists captures to use instead of ours, in the form of PATH.
+// capturesEnv lists captures to measure with instead of ours, separated like PATH.
 const capturesEnv = "SENSOR_BENCH_CAPTURES"
 
 const (
@@ -23,20 +23,20 @@ const (
 	pcapRecord = 16
 )
 
-// traffic is a capture that is measured.
+// traffic is a capture file to measure with.
 type traffic struct {
 	name string
 	path string
 	size int64
 }
 
-// captures finds the captures, or makes them: large answers with DNSSEC, and small ones,
-// both of real servers.
+// captures returns two captures of real servers, large answers with DNSSEC and small
+// ones. It records those that are missing.
 func captures(ctx context.Context, cache string) ([]traffic, error) {
 	if list := os.Getenv(capturesEnv); list != "" {
 		var all []traffic
 		for _, path := range filepath.SplitList(list) {
-			t, err := named(filepath.Base(path), path)
+			t, err := trafficOf(filepath.Base(path), path)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", capturesEnv, err)
 			}
@@ -55,11 +55,11 @@ func captures(ctx context.Context, cache string) ([]traffic, error) {
 	return []traffic{large, small}, err
 }
 
-// sharedLarge is a capture of a busy authoritative server with DNSSEC, which may be on the
-// machine beside the project.
+// sharedLarge is a capture of a busy authoritative server with DNSSEC that a developer's
+// machine may have beside the project.
 const sharedLarge = "../shared/captures/compactor--test-scripts_knot-live.raw.pcap"
 
-// makeLarge repeats a short capture up to about 800,000 messages.
+// makeLarge repeats a short capture up to some 800,000 messages.
 func makeLarge(ctx context.Context, to string) error {
 	if _, err := os.Stat(sharedLarge); err == nil {
 		return repeat(sharedLarge, to, 50)
@@ -72,7 +72,7 @@ func makeLarge(ctx context.Context, to string) error {
 	return repeat(short, to, 20)
 }
 
-// recordOnce records one kind of traffic.
+// recordOnce records small or large traffic.
 func recordOnce(ctx context.Context, kind, to string) error {
 	fmt.Fprintf(os.Stderr, "recording %s traffic of a real server, once: %s\n", kind, to)
 	cmd := exec.CommandContext(ctx, "packaging/dev/make-captures.sh", kind, to)
@@ -84,21 +84,21 @@ func recordOnce(ctx context.Context, kind, to string) error {
 }
 
 // cached makes a file if it is missing. An incomplete file never has its name.
-func cached(name, path string, make func(to string) error) (traffic, error) {
+func cached(name, path string, create func(to string) error) (traffic, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		half := path + ".half"
-		defer os.Remove(half)
-		if err := make(half); err != nil {
+		partial := path + ".partial"
+		defer os.Remove(partial)
+		if err := create(partial); err != nil {
 			return traffic{}, err
 		}
-		if err := os.Rename(half, path); err != nil {
+		if err := os.Rename(partial, path); err != nil {
 			return traffic{}, err
 		}
 	}
-	return named(name, path)
+	return trafficOf(name, path)
 }
 
-func named(name, path string) (traffic, error) {
+func trafficOf(name, path string) (traffic, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return traffic{}, err
@@ -106,8 +106,8 @@ func named(name, path string) (traffic, error) {
 	return traffic{name, path, st.Size()}, nil
 }
 
-// repeat writes a pcap file of Ethernet frames, with nanoseconds, that repeats a capture,
-// each time later than before.
+// repeat writes a capture repeatedly into a nanosecond pcap file of Ethernet frames. Each
+// repetition is later than the one before.
 func repeat(from, to string, times int) error {
 	src, err := file.Open(file.Options{Paths: []string{from}, Lanes: 1})
 	if err != nil {
@@ -160,7 +160,7 @@ func repeat(from, to string, times int) error {
 			w.Write(p.Data)
 		}
 	}
-	if err := w.Flush(); err != nil { // also the error of every earlier Write
+	if err := w.Flush(); err != nil { // and of every Write before
 		return err
 	}
 	return f.Close()

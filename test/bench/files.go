@@ -9,15 +9,16 @@ import (
 	"strings"
 )
 
-// job is a program and its arguments for a capture.
+// job is one program with its arguments, to run over a capture.
 type job struct {
 	name string
 	args []string // of replay; nil: the reference
-	once bool     // for a slow one: one round is enough
+	once bool     // slow: one round is enough
 }
 
-// jobs are measured; all are compared to the first one. They use one worker, whose floor
-// is known. Two workers are compared by wall time with one worker on one processor.
+// jobs are measured in turn. The first is the reference, to which the others are
+// compared. Most have one worker; the last four tell how much faster two workers on two
+// processors are than one on one.
 var jobs = []job{
 	{name: "reference: gopacket, miekg/dns, encoding/json"},
 	{name: "JSON", args: []string{"--workers", "1"}},
@@ -32,7 +33,7 @@ var jobs = []job{
 	{name: "null, two processors", args: []string{"--gomaxprocs", "2", "--workers", "2", "--nulloutputtype", "1"}},
 }
 
-// pairs are the jobs whose wall times show the gain of a second processor.
+// pairs are the jobs whose wall-clock times tell the gain of a second processor.
 var pairs = [][2]string{{"JSON, one processor", "JSON, two processors"}, {"null, one processor", "null, two processors"}}
 
 type fileOptions struct {
@@ -44,9 +45,9 @@ func benchFiles(ctx context.Context, args []string) error {
 	var o fileOptions
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.StringVar(&o.sensor, "sensor", "./dnsmonster-sensor", "the `binary` to measure")
-	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` that keeps the captures; what is there is not made again")
-	flags.IntVar(&o.rounds, "rounds", 5, "`number` of rounds, of which medians are taken")
-	flags.StringVar(&o.doc, "doc", "", "put the figures into this `page` too, between its markers")
+	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` for the captures; existing ones are used")
+	flags.IntVar(&o.rounds, "rounds", 5, "`number` of rounds for the medians")
+	flags.StringVar(&o.doc, "doc", "", "also insert the figures into this `page`, between its markers")
 	flags.StringVar(&o.report, "report", filepath.Join("build", "bench.md"), "`file` for the figures")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,23 +69,13 @@ func benchFiles(ctx context.Context, args []string) error {
 		}
 		report.WriteString(r.markdown())
 	}
-	fmt.Print(report.String())
-	if err := os.MkdirAll(filepath.Dir(o.report), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(o.report, []byte(report.String()), 0o644); err != nil {
-		return err
-	}
-	if o.doc != "" {
-		return insert(o.doc, "make bench", report.String())
-	}
-	return nil
+	return keep(report.String(), o.report, o.doc, "make bench")
 }
 
 // measureFile runs all jobs over one capture, in rounds.
 func (o *fileOptions) measureFile(ctx context.Context, self string, t traffic) (*result, error) {
 	r := &result{traffic: t, of: make(map[string]series)}
-	// The first run is not measured: it brings the file into the page cache.
+	// Once unmeasured, to bring the file into the page cache.
 	first, err := measure(ctx, o.sensor, "replay", t.path, "--nulloutputtype", "1")
 	if err != nil {
 		return nil, err

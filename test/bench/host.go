@@ -20,12 +20,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is a network namespace with one interface. The frames that arrive there are
-// addressed to nobody.
+// host is a network namespace with one interface. Frames arrive there that are addressed
+// to nobody.
 type host struct {
 	name       string
-	generator  int         // the processor that makes frames
-	processors unix.CPUSet // all others, for the capturing program
+	generator  int         // the processor on which frames are made
+	processors unix.CPUSet // all others, for the program that captures
 }
 
 const readIface = "sens0"
@@ -66,13 +66,13 @@ func newHost(ctx context.Context) (*host, error) {
 // namespace is the path of the network namespace.
 func (h *host) namespace() string { return "/run/netns/" + h.name }
 
-// remove removes the namespace.
+// remove deletes the namespace.
 func (h *host) remove() {
-	_ = exec.Command("ip", "netns", "del", h.name).Run() // it may not exist
+	_ = exec.Command("ip", "netns", "del", h.name).Run() // it may not exist yet
 }
 
-// reader is a program that captures on the interface.
-type reader struct {
+// capturer is a running program that captures from the interface.
+type capturer struct {
 	cmd *exec.Cmd
 	log lockedLog
 }
@@ -94,48 +94,49 @@ func (l *lockedLog) String() string {
 	return l.b.String()
 }
 
-// start starts a program on its processors, and waits until it says that it captures.
-func (h *host) start(ctx context.Context, command ...string) (*reader, error) {
-	r := &reader{}
-	r.cmd = exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.name}, command...)...)
-	r.cmd.Stderr = &r.log // stdout goes to /dev/null
-	began := make(chan error)
+// start runs a program on the other processors, and waits until it logs that it
+// captures.
+func (h *host) start(ctx context.Context, command ...string) (*capturer, error) {
+	c := &capturer{}
+	c.cmd = exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.name}, command...)...)
+	c.cmd.Stderr = &c.log // and stdout to /dev/null
+	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the process inherits the thread's processors
+		runtime.LockOSThread() // for ever: the process inherits the thread's affinity
 		err := unix.SchedSetaffinity(0, &h.processors)
 		if err == nil {
-			err = r.cmd.Start()
+			err = c.cmd.Start()
 		}
-		began <- err
+		started <- err
 	}()
-	if err := <-began; err != nil {
+	if err := <-started; err != nil {
 		return nil, err
 	}
 	for range 500 {
-		if strings.Contains(r.log.String(), "capturing") {
-			return r, nil
+		if strings.Contains(c.log.String(), "capturing") {
+			return c, nil
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
-	return nil, fmt.Errorf("%v does not begin:\n%s", command, r.log.String())
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+	return nil, fmt.Errorf("%v does not start to capture:\n%s", command, c.log.String())
 }
 
-// cpuTime is the processor time of a process, in seconds.
+// cpuTime is the CPU time of a process in seconds.
 type cpuTime struct {
 	all  float64 // exact
-	user float64 // as the kernel splits it, by ticks
+	user float64 // to the kernel's tick
 }
 
-// cpu returns the processor time of the process so far.
-func (r *reader) cpu() (cpuTime, error) {
-	clock := int32(^r.cmd.Process.Pid<<3 | 2) // CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
+// cpu returns the CPU time of the process so far.
+func (c *capturer) cpu() (cpuTime, error) {
+	clock := int32(^c.cmd.Process.Pid<<3 | 2) // CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
 	var ts unix.Timespec
 	if err := unix.ClockGettime(clock, &ts); err != nil {
 		return cpuTime{}, fmt.Errorf("read the process's clock: %w", err)
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
 	if err != nil {
 		return cpuTime{}, fmt.Errorf("read the process's times: %w", err)
 	}
@@ -147,20 +148,20 @@ func (r *reader) cpu() (cpuTime, error) {
 	return cpuTime{float64(ts.Nano()) / 1e9, float64(ticks) / ticksPerSecond}, nil
 }
 
-// The field of the user time in /proc/PID/stat, counted after the name, and its unit.
+// In /proc/PID/stat: the index of the user time among the fields after the name, and its
+// unit.
 const (
 	userTime       = 11
 	ticksPerSecond = 100
 )
 
-// stop stops the program in order. Exit status 3, lost records, is a result and not an
-// error.
-func (r *reader) stop() (sample, error) {
-	_ = r.cmd.Process.Signal(syscall.SIGINT)
-	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState.ExitCode() != 3 {
-		return sample{}, fmt.Errorf("%v: %w\n%s", r.cmd.Args, err, r.log.String())
+// stop ends the program by SIGINT. Exit status 3, lost records, is a result and no error.
+func (c *capturer) stop() (sample, error) {
+	_ = c.cmd.Process.Signal(syscall.SIGINT)
+	if err := c.cmd.Wait(); err != nil && c.cmd.ProcessState.ExitCode() != 3 {
+		return sample{}, fmt.Errorf("%v: %w\n%s", c.cmd.Args, err, c.log.String())
 	}
-	return finished(r.cmd, 0, r.log.String()), nil
+	return finished(c.cmd, 0, c.log.String()), nil
 }
 
 var (
@@ -168,11 +169,11 @@ var (
 	runCount = regexp.MustCompile(`(?m)^run_cnt:\s+(\d+)`)
 )
 
-// programTime is the run time of the process's BPF programs by the kernel's count, in
-// nanoseconds: 0 unless the kernel measures it (bpf_stats_enabled).
-func (r *reader) programTime() (ns float64) {
-	infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", r.cmd.Process.Pid))
-	seen := map[string]bool{} // a program may have several descriptors
+// programTime returns the run time of the process's BPF programs in nanoseconds, as
+// measured by the kernel. It is 0 unless bpf_stats_enabled is on.
+func (c *capturer) programTime() (ns float64) {
+	infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", c.cmd.Process.Pid))
+	seen := map[string]bool{} // several descriptors may be of one program
 	for _, path := range infos {
 		data, err := os.ReadFile(path)
 		took, count := runTime.FindSubmatch(data), runCount.FindSubmatch(data)

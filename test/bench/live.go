@@ -20,7 +20,7 @@ type liveOptions struct {
 	rate, seconds              int
 }
 
-// contender is a program that captures, and its results.
+// contender is one of the compared programs, with its results.
 type contender struct {
 	name    string
 	command []string
@@ -33,11 +33,11 @@ func benchLive(ctx context.Context, args []string) error {
 	var o liveOptions
 	flags := flag.NewFlagSet("bench live", flag.ExitOnError)
 	flags.StringVar(&o.sensor, "sensor", "./dnsmonster-sensor", "the `binary` to measure")
-	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` that keeps the captures")
-	flags.IntVar(&o.rate, "rate", 50000, "packets a `second` at which CPU time is compared")
-	flags.IntVar(&o.seconds, "seconds", 5, "`length` of each run")
-	options := flags.String("options", "--workers 1", "`options` of attach, with blanks between")
-	flags.StringVar(&o.doc, "doc", "", "put the figures into this `page` too, between its markers")
+	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` for the captures; existing ones are used")
+	flags.IntVar(&o.rate, "rate", 50000, "`packets` per second for comparing CPU time")
+	flags.IntVar(&o.seconds, "seconds", 5, "`seconds` of each run")
+	options := flags.String("options", "--workers 1", "`options` of attach, separated by spaces")
+	flags.StringVar(&o.doc, "doc", "", "also insert the figures into this `page`, between its markers")
 	flags.StringVar(&o.report, "report", filepath.Join("build", "bench-live.md"), "`file` for the figures")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -86,37 +86,37 @@ func benchLive(ctx context.Context, args []string) error {
 		}
 	}
 
+	figures := liveFigures{store.Frames(), small.name, *options, replay, floor, ours, plain}
+	return keep(figures.markdown(&o, h), o.report, o.doc, "make bench-live")
+}
+
+// liveFigures are the results of all measurements.
+type liveFigures struct {
+	frames      int
+	capture     string
+	options     string
+	replay      float64 // CPU seconds per message
+	floor       floor
+	ours, plain *contender
+}
+
+func (f *liveFigures) markdown(o *liveOptions, h *host) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", machine(o.sensor))
-	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; the program that captures has the others (%d).\n\n",
-		store.Frames(), small.name, *options, h.generator, h.processors.Count())
-	fmt.Fprintf(&b, "| at %d packets/s | ns of the process for each packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
-	fmt.Fprintf(&b, "| replay of the file | %.0f | - | 0 |\n", replay*1e9)
-	for _, c := range []*contender{ours, plain} {
+	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; the capturing program has the others (%d).\n\n",
+		f.frames, f.capture, f.options, h.generator, h.processors.Count())
+	fmt.Fprintf(&b, "| at %d packets/s | ns of the process per packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
+	fmt.Fprintf(&b, "| replay of the file | %.0f | - | 0 |\n", f.replay*1e9)
+	for _, c := range []*contender{f.ours, f.plain} {
 		c.writePaced(&b)
 	}
 	b.WriteString("\n| | highest rate without loss, packets/s | limit |\n|---|---|---|\n")
-	for _, c := range []*contender{ours, plain} {
+	for _, c := range []*contender{f.ours, f.plain} {
 		fmt.Fprintf(&b, "| %s | %.0f | %s |\n", c.name, c.best.PerSecond(), c.limit)
 	}
-	fmt.Fprintf(&b, "\n%s\n\n", ratio(ours, plain))
-	writeShares(&b, floor, h.processors.Count(), ours, plain)
-	fmt.Print(b.String())
-	return o.keep(b.String())
-}
-
-// keep writes the figures to the report, and into the page if one is given.
-func (o *liveOptions) keep(figures string) error {
-	if err := os.MkdirAll(filepath.Dir(o.report), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(o.report, []byte(figures), 0o644); err != nil {
-		return err
-	}
-	if o.doc != "" {
-		return insert(o.doc, "make bench-live", figures)
-	}
-	return nil
+	fmt.Fprintf(&b, "\n%s\n\n", ratio(f.ours, f.plain))
+	writeShares(&b, f.floor, h.processors.Count(), f.ours, f.plain)
+	return b.String()
 }
 
 // replayCost is the CPU time of a message replayed from a file, in seconds.
@@ -136,8 +136,8 @@ func (o *liveOptions) replayCost(ctx context.Context, t traffic) (float64, error
 	return all.cpu() / float64(n), nil
 }
 
-// paced measures a program at a rate that all can sustain. The kernel measures its BPF
-// programs meanwhile, which costs about 30 ns for each run.
+// paced measures a program at a rate that all can follow. The kernel measures its BPF
+// programs meanwhile, which costs some 30 ns per run.
 func (l *liveBench) paced(ctx context.Context, command []string, rate int) (trial, error) {
 	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
 	if err != nil {
@@ -155,12 +155,12 @@ func (c *contender) writePaced(b *strings.Builder) {
 	fmt.Fprintf(b, "| %s | %.0f | %s | %d of %d |\n", c.name, c.paced.each(c.paced.cpu), kernel, c.paced.lost, c.paced.Sent)
 }
 
-// ratio compares two highest rates in a sentence. There is no ratio if the generator was
-// the limit of the reference.
+// ratio compares the highest rates of two programs. It says nothing if the generator was
+// the limit of both.
 func ratio(ours, plain *contender) string {
 	switch r := ours.best.PerSecond() / max(plain.best.PerSecond(), 1); {
 	case plain.limit.generator:
-		return "The generator was the limit of the reference too: these rates say nothing of their ratio. The machine is too busy, or too small."
+		return "The generator was the limit of the reference, too: the ratio is unknown. The machine is too busy or too small."
 	case ours.limit.generator:
 		return fmt.Sprintf("Ratio: at least %.1f.", r)
 	default:
@@ -168,8 +168,11 @@ func ratio(ours, plain *contender) string {
 	}
 }
 
-// floor is the cost of a frame on the generator's processor without a reader.
-type floor struct{ making, stack float64 } // ns; stack: from the interface until the frame is discarded
+// floor is what a frame costs the generator's processor when nobody captures, in ns.
+type floor struct {
+	making float64
+	stack  float64 // the network stack, up to the drop
+}
 
 func (l *liveBench) floor() (f floor, err error) {
 	const rounds, count = 5, 2_000_000
@@ -188,7 +191,7 @@ func (l *liveBench) floor() (f floor, err error) {
 	return floor{making[rounds/2], whole[rounds/2] - making[rounds/2]}, nil
 }
 
-// writeShares writes how the processor time was spent at the highest rates.
+// writeShares says how the processors spent their time at the highest rates.
 func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
 	rows := make([]string, len(shareNames))
 	copy(rows, shareNames[:])
@@ -205,19 +208,19 @@ func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
 	}
 }
 
-// shareNames are the names of the rows that trial.shares returns.
+// shareNames names the values that trial.shares returns.
 var shareNames = [...]string{
-	"what each processor has",
+	"time of each processor",
 	"generator's processor: making the frame",
-	"the same: the network stack, as without a reader",
+	"the same: the network stack, as without capturing",
 	"the same: what capturing adds",
-	"the same: waiting for the next frame's time",
+	"the same: waiting for the time of the next frame",
 	"other processors: the capturing program, user",
 	"the same: the capturing program, system",
-	"the same: idle, and all else",
+	"the same: idle, and everything else",
 }
 
-// shares returns the processor time per frame, in ns.
+// shares returns the processors' time per frame, in ns.
 func (t *trial) shares(f floor, readers int) [len(shareNames)]float64 {
 	took := t.each(t.Took.Seconds())
 	idle := t.each(t.Idle.Seconds())

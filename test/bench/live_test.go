@@ -8,18 +8,19 @@ import (
 	"dnsmonster-sensor/test/lab/tier"
 )
 
-// actEnv makes the test binary the benchmark program: it is its own reference.
-const actEnv = "SENSOR_BENCH_ACT"
+// benchEnv makes the test binary run the benchmark's main, so that it can be the
+// reference.
+const benchEnv = "SENSOR_BENCH_ACT"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(actEnv) != "" {
+	if os.Getenv(benchEnv) != "" {
 		main()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// The reference sees every frame, loses nothing at a low rate, and has idle time.
+// The reference sees every sent frame, loses none at a low rate, and is partly idle.
 func TestLoadOnReference(t *testing.T) {
 	tier.Kernel(t)
 	if os.Geteuid() != 0 {
@@ -41,9 +42,9 @@ func TestLoadOnReference(t *testing.T) {
 	defer g.Close()
 	l := &liveBench{h, g, 1}
 	const rate = 2000
-	r, err := l.try(t.Context(), []string{"env", actEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
+	r, err := l.try(t.Context(), []string{"env", benchEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
 	if err != nil {
-		t.Fatal(err) // also if the number seen is not the number sent
+		t.Fatal(err) // also if the numbers of sent and seen frames differ
 	}
 	if r.Sent != rate || r.lost != 0 || r.cpu <= 0 || r.Idle <= 0 {
 		t.Errorf("%+v", r)

@@ -1,13 +1,15 @@
-// Bench measures the sensor beside a reference in the same run: a plain program that does
-// the same work with gopacket, miekg/dns and encoding/json.
+// Bench measures the sensor beside a reference, which does the same work in the plain
+// way, with gopacket, miekg/dns and encoding/json. Captures come in; tables for
+// docs/performance.md go out. Nothing may import it. Its captures are recorded once by
+// packaging/dev/make-captures.sh; its tests write small ones.
 //
 //	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory
 //	go run ./test/bench live [options]        an interface: CPU for each packet, highest rate without loss
 //	go run ./test/bench reference FILE        the reference itself, records to stdout
 //	go run ./test/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
 //
-// It measures whole processes, user and system time together: other load on the machine
-// disturbs that less than wall time.
+// Whole processes are measured, user and system time together: other load on the
+// machine disturbs that less than wall-clock time.
 package main
 
 import (

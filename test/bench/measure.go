@@ -17,11 +17,11 @@ import (
 type sample struct {
 	cpu  float64 // seconds, user and system
 	wall float64 // seconds
-	rss  int64   // bytes, peak
+	rss  int64   // bytes, at its peak
 	log  string
 }
 
-// measure runs a command to its end, and discards its output.
+// measure runs a command to its end and discards its output.
 func measure(ctx context.Context, name string, args ...string) (sample, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -52,7 +52,7 @@ func finished(cmd *exec.Cmd, wall time.Duration, log string) sample {
 
 var inMessages = regexp.MustCompile(`(?m)^ *message +in (\d+)`)
 
-// messages reads the number of messages from the ledgers of a run.
+// messages reads from the books how many messages a run had.
 func messages(log string) (int, error) {
 	m := inMessages.FindStringSubmatch(log)
 	if m == nil {
@@ -61,7 +61,7 @@ func messages(log string) (int, error) {
 	return strconv.Atoi(m[1])
 }
 
-// series are the samples of one case; the cases run in turn.
+// series are the samples of one job, taken in turn with those of the others.
 type series []sample
 
 func (s series) median(of func(sample) float64) float64 {

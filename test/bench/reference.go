@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// record is a record in dnsmonster's form, for encoding/json.
+// record is dnsmonster's record, for encoding/json.
 type record struct {
 	Timestamp    time.Time
 	DNS          *dns.Msg
@@ -30,8 +30,8 @@ type record struct {
 	PacketLength int
 }
 
-// reference makes records of packets as a plain program would. It reassembles nothing: of
-// TCP it takes segments with exactly one message.
+// reference makes records of packets as a plain program would. It reassembles nothing:
+// it takes only TCP segments that have one whole message.
 type reference struct {
 	parser  *gopacket.DecodingLayerParser
 	eth     layers.Ethernet
@@ -56,10 +56,10 @@ func newReference(w io.Writer) *reference {
 	return r
 }
 
-// packet handles one Ethernet frame.
+// packet takes one Ethernet frame.
 func (r *reference) packet(frame []byte, at time.Time) error {
 	if err := r.parser.DecodeLayers(frame, &r.decoded); err != nil {
-		return nil // not DNS, or cut: a plain program skips it
+		return nil // not such a packet, or truncated: a plain program goes on
 	}
 	rec := record{Timestamp: at.UTC()}
 	var payload []byte
@@ -92,13 +92,13 @@ func (r *reference) packet(frame []byte, at time.Time) error {
 	return nil
 }
 
-// finish flushes the output, and prints the number of records.
+// finish flushes the output and logs the number of records.
 func (r *reference) finish() error {
 	fmt.Fprintf(os.Stderr, "records %d\n", r.records)
 	return r.out.Flush()
 }
 
-// referenceFile reads a little-endian pcap file of Ethernet frames by mmap.
+// referenceFile maps and reads a little-endian pcap file of Ethernet frames.
 func referenceFile(path string, w io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The TPACKET_V3 ring has as much memory as the sensor's ring.
+// A TPACKET_V3 ring of as much memory as the sensor's ring has.
 const (
 	ringBlock  = 1 << 20
 	ringBlocks = 16
 )
 
-// ringWait is how long the reference waits for packets before it checks for the end, in
+// ringWait is how long the reference waits for packets, and notices its end after, in
 // milliseconds.
 const ringWait = 100
 
-// referenceLive records the packets of an interface until ctx ends. It prints on stderr
-// when it has started, and at the end how many packets the kernel saw and dropped.
+// referenceLive records packets of an interface until ctx ends. It logs "capturing" when
+// it has started, and at the end how many packets the kernel saw and dropped.
 func referenceLive(ctx context.Context, iface string, w io.Writer) error {
 	dev, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -73,7 +73,7 @@ func referenceLive(ctx context.Context, iface string, w io.Writer) error {
 	}
 }
 
-// block reads a block of the ring: struct tpacket_block_desc, then packets, each after a
+// block reads a block of the ring: a struct tpacket_block_desc, and packets, each after a
 // struct tpacket3_hdr.
 func (r *reference) block(b []byte) error {
 	ne := binary.NativeEndian

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// result is the result for one capture.
+// result has the measurements of one capture.
 type result struct {
 	traffic
 	messages int
@@ -23,7 +24,7 @@ type result struct {
 func (r *result) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n**%s**: %d messages, %d MB\n\n", r.name, r.messages, r.size/1e6)
-	b.WriteString("| | CPU s (least - most) | messages per CPU second | x the reference | time of day, s | memory beyond the file |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| | CPU s (least - most) | messages per CPU second | x the reference | wall-clock time, s | memory beyond the file |\n|---|---|---|---|---|---|\n")
 	reference := r.of[jobs[0].name].cpu()
 	for _, j := range jobs {
 		s := r.of[j.name]
@@ -33,12 +34,12 @@ func (r *result) markdown() string {
 	}
 	b.WriteString("\n")
 	for _, p := range pairs {
-		fmt.Fprintf(&b, "%s: %.2f times the speed of one by the time of day.\n", p[1], r.of[p[0]].wall()/r.of[p[1]].wall())
+		fmt.Fprintf(&b, "%s: %.2f times the speed of one, by wall-clock time.\n", p[1], r.of[p[0]].wall()/r.of[p[1]].wall())
 	}
 	return b.String()
 }
 
-// machine describes the machine of the measurement.
+// machine describes the machine and the sensor.
 func machine(sensor string) string {
 	cpu := "unknown processor"
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -50,7 +51,7 @@ func machine(sensor string) string {
 		}
 	}
 	var u unix.Utsname
-	_ = unix.Uname(&u) // on an error the zero value is empty
+	_ = unix.Uname(&u) // if it fails, the release stays empty
 	version := "unknown version"
 	if out, err := exec.Command(sensor, "--version").Output(); err == nil {
 		version, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
@@ -59,7 +60,23 @@ func machine(sensor string) string {
 		runtime.Version(), time.Now().UTC().Format("2006-01-02"), version)
 }
 
-// insert replaces the text of a page between the markers for what.
+// keep prints figures, writes them to the file report, and inserts them between the
+// markers of what in the page doc, if there is one.
+func keep(figures, report, doc, what string) error {
+	fmt.Print(figures)
+	if err := os.MkdirAll(filepath.Dir(report), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(report, []byte(figures), 0o644); err != nil {
+		return err
+	}
+	if doc == "" {
+		return nil
+	}
+	return insert(doc, what, figures)
+}
+
+// insert replaces the text between the markers of what in a page.
 func insert(page, what, text string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {

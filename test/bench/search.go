@@ -17,7 +17,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// settle is how long frames may take through the pipeline.
+// settle is how long the last frames may take through the pipeline.
 const settle = 300 * time.Millisecond
 
 // liveBench sends loads to capturing programs.
@@ -27,38 +27,38 @@ type liveBench struct {
 	seconds   int // of each load
 }
 
-// trial is one load on one program.
+// trial is the result of one load on one program.
 type trial struct {
 	generator.Result
 	lost   int
-	where  string  // losses by name
-	cpu    float64 // of the capturing process until its end, in seconds
-	during cpuTime // the same while frames were sent
-	kernel float64 // of its BPF programs, in seconds
+	where  string  // names of the counters of losses
+	cpu    float64 // CPU seconds of the capturing process, to its end
+	during cpuTime // the same, while frames were sent
+	kernel float64 // seconds of its BPF programs
 }
 
-// each returns the share of one frame in seconds, in ns.
+// each returns seconds per frame, in ns.
 func (t *trial) each(seconds float64) float64 { return seconds / float64(t.Sent) * 1e9 }
 
-// limit is the reason why a rate could not be higher.
+// limit says why a rate could not be higher.
 type limit struct {
-	generator bool   // the generator could not send faster
-	lost      string // otherwise: the losses above it
+	generator bool   // its processor made no more frames
+	lost      string // otherwise: the counters of losses at higher rates
 }
 
 func (l limit) String() string {
 	if l.generator {
-		return "the generator's processor: it makes no more, and nothing is lost"
+		return "the generator's processor: it makes no more frames, and none is lost"
 	}
-	return "loss above it: `" + l.lost + "`"
+	return "losses above it: `" + l.lost + "`"
 }
 
-// narrow is the precision of the search: the lowest rate with loss is higher than the
-// highest one without by less than this.
-const narrow = 1.04
+// precision ends the search: the lowest rate with a loss is less than this factor above
+// the highest rate without.
+const precision = 1.04
 
-// highest finds the highest rate without loss. It starts at the generator's full speed,
-// and then searches around the rate that came through.
+// highest finds the highest rate at which nothing is lost. It starts at full speed, and
+// then searches around the rate at which frames were delivered.
 func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit, error) {
 	full, err := l.tryTwice(ctx, command, 0)
 	if err != nil || full.lost == 0 {
@@ -66,7 +66,7 @@ func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit
 	}
 	var best trial
 	lost := full.where
-	for low, high, rate := 0.0, full.PerSecond(), 0.95*full.through(); low*narrow < high; {
+	for low, high, rate := 0.0, full.PerSecond(), 0.95*full.deliveredRate(); low*precision < high; {
 		t, err := l.tryTwice(ctx, command, int(rate))
 		if err != nil {
 			return trial{}, limit{}, err
@@ -79,14 +79,14 @@ func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit
 				best = t
 			}
 		}
-		rate = next(low, high)
+		rate = nextRate(low, high)
 	}
 	return best, limit{lost: lost}, nil
 }
 
-// next returns a rate between two. While the upper one is only a bound, it is not far from
-// the lower one.
-func next(low, high float64) float64 {
+// nextRate returns the next rate to try. As long as one end of the interval has not been
+// tried near, it stays near the other.
+func nextRate(low, high float64) float64 {
 	const step = 1.1
 	switch {
 	case low == 0:
@@ -97,12 +97,12 @@ func next(low, high float64) float64 {
 	return (low + high) / 2
 }
 
-// through is the rate of frames that were not lost.
-func (t *trial) through() float64 {
+// deliveredRate returns the rate of frames that were not lost.
+func (t *trial) deliveredRate() float64 {
 	return t.PerSecond() * (1 - min(float64(t.lost)/float64(t.Sent), 0.99))
 }
 
-// tryTwice is try, but repeats a trial with a loss or too low a rate once: the machine may
+// tryTwice tries again if there was a loss or the rate was not reached: the machine may
 // have been busy.
 func (l *liveBench) tryTwice(ctx context.Context, command []string, rate int) (trial, error) {
 	t, err := l.try(ctx, command, rate)
@@ -112,12 +112,12 @@ func (l *liveBench) tryTwice(ctx context.Context, command []string, rate int) (t
 	return t, err
 }
 
-// try sends one load to one program; rate 0 is full speed.
+// try sends one load to one program; rate 0 means full speed.
 func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial, error) {
 	if err := ctx.Err(); err != nil {
 		return trial{}, err
 	}
-	r, err := l.host.start(ctx, command...)
+	c, err := l.host.start(ctx, command...)
 	if err != nil {
 		return trial{}, err
 	}
@@ -125,43 +125,43 @@ func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial,
 	if rate == 0 {
 		load.Count = fullSpeed * l.seconds
 	}
-	t, err := l.send(r, load)
-	s, stopErr := r.stop()
+	t, err := l.send(c, load)
+	s, stopErr := c.stop()
 	if err := errors.Join(err, stopErr); err != nil {
 		return trial{}, err
 	}
 	seen := 0
-	if seen, t.lost, t.where, err = account(s.log); err != nil {
+	if seen, t.lost, t.where, err = readLosses(s.log); err != nil {
 		return trial{}, err
 	}
 	fmt.Fprintf(os.Stderr, "%s: asked for %d packets/s, sent %d at %.0f, lost %d %s, %.2f CPU s\n",
 		filepath.Base(command[0]), rate, t.Sent, t.PerSecond(), t.lost, t.where, t.cpu)
 	if seen != t.Sent {
-		return trial{}, fmt.Errorf("%d frames were sent, and %d seen:\n%s", t.Sent, seen, s.log)
+		return trial{}, fmt.Errorf("%d frames were sent, but %d were seen:\n%s", t.Sent, seen, s.log)
 	}
 	return t, nil
 }
 
-// fullSpeed is a rate that one processor reaches. It only gives the number of frames for a
-// round of about the requested length.
+// fullSpeed is roughly the rate of one processor. It only sets the number of frames of a
+// load at full speed.
 const fullSpeed = 2_000_000
 
-// send sends a load to a capturing program, and measures it.
-func (l *liveBench) send(r *reader, load generator.Load) (t trial, err error) {
-	before, err := r.cpu() // loading programs is not part of the cost per packet
+// send sends a load to a capturing program and measures that.
+func (l *liveBench) send(c *capturer, load generator.Load) (t trial, err error) {
+	before, err := c.cpu() // excludes the cost of starting
 	if err != nil {
 		return t, err
 	}
 	if t.Result, err = l.generator.Send(load); err != nil {
 		return t, err
 	}
-	end, err := r.cpu()
+	end, err := c.cpu()
 	if err != nil {
 		return t, err
 	}
-	t.kernel = r.programTime() / 1e9
+	t.kernel = c.programTime() / 1e9
 	time.Sleep(settle)
-	after, err := r.cpu()
+	after, err := c.cpu()
 	if err != nil {
 		return t, err
 	}
@@ -171,15 +171,15 @@ func (l *liveBench) send(r *reader, load generator.Load) (t trial, err error) {
 }
 
 var (
-	saw    = regexp.MustCompile(`(?m)^(?: *kernel tc ingress +in|packets) (\d+)`)
-	losses = regexp.MustCompile(`\b(ring_full|copy_failed|queue_full|abandoned|socket_full) (\d+)`)
+	framesSeen = regexp.MustCompile(`(?m)^(?: *kernel tc ingress +in|packets) (\d+)`)
+	losses     = regexp.MustCompile(`\b(ring_full|copy_failed|queue_full|abandoned|socket_full) (\d+)`)
 )
 
-// account reads from a program's log how many frames it saw and lost.
-func account(log string) (seen, lost int, where string, err error) {
-	m := saw.FindStringSubmatch(log)
+// readLosses reads from a program's log how many frames it saw and lost.
+func readLosses(log string) (seen, lost int, where string, err error) {
+	m := framesSeen.FindStringSubmatch(log)
 	if m == nil {
-		return 0, 0, "", fmt.Errorf("no account of frames in the log:\n%s", log)
+		return 0, 0, "", fmt.Errorf("no number of frames in the log:\n%s", log)
 	}
 	seen, _ = strconv.Atoi(m[1])
 	var names []string
@@ -193,7 +193,7 @@ func account(log string) (seen, lost int, where string, err error) {
 	return seen, lost, strings.Join(names, ", "), nil
 }
 
-// storeOf fills a store with the first frames of a capture.
+// storeOf returns a store with the first frames of a capture, as many as fit.
 func storeOf(path string) (*generator.Store, error) {
 	src, err := file.Open(file.Options{Paths: []string{path}, Lanes: 1})
 	if err != nil {

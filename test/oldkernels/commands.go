@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// commands are the programs that tests call. Those that are installed on this machine
-// are copied to /bin of the emulated one.
+// commands are those that tests call. The emulated machine gets those that this machine
+// has, in /bin.
 var commands = []string{"ip", "tc", "ethtool"}
 
-// commandFiles returns the commands and the libraries that they need: none on a machine
-// that is not amd64, as the emulated one is.
+// commandFiles returns the commands and the libraries that they need. It returns none on
+// other machines than amd64, because the emulated machine is one.
 func commandFiles() ([]file, error) {
 	if runtime.GOARCH != "amd64" {
 		return nil, nil
@@ -45,13 +45,12 @@ func commandFiles() ([]file, error) {
 	return files, nil
 }
 
-// libraryDirs are the default folders of the dynamic linker on amd64.
+// libraryDirs are the default folders of amd64's dynamic linker.
 var libraryDirs = []string{
 	"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib",
 }
 
-// addLibraries adds the dynamic linker and the libraries of a binary, and the libraries
-// of those.
+// addLibraries adds the dynamic linker and the libraries of a binary, recursively.
 func addLibraries(to map[string]bool, path string) error {
 	f, err := elf.Open(path)
 	if err != nil {

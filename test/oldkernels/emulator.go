@@ -16,7 +16,8 @@ type emulator struct {
 	megabytes int
 }
 
-// boot runs a kernel until it powers off, and calls line for each line on its console.
+// boot runs a kernel until it powers off, and calls line with each line of its
+// console.
 func (e emulator) boot(ctx context.Context, vmlinuz, initrd string, line func(string)) error {
 	cmd := exec.CommandContext(
 		ctx, "qemu-system-x86_64", "-accel", e.accel, "-cpu", "max", "-smp", strconv.Itoa(e.cpus), "-m", strconv.Itoa(e.megabytes),
@@ -34,7 +35,7 @@ func (e emulator) boot(ctx context.Context, vmlinuz, initrd string, line func(st
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		line(plain(lines.Text()))
+		line(stripEscapes(lines.Text()))
 	}
 	readErr := lines.Err()
 	err = cmd.Wait()
@@ -52,14 +53,14 @@ func (e emulator) boot(ctx context.Context, vmlinuz, initrd string, line func(st
 
 var escape = regexp.MustCompile("\x1b(\\[[0-9;?=]*[A-Za-z]|c)|\r")
 
-// plain removes control sequences: the firmware clears the terminal.
-func plain(s string) string { return escape.ReplaceAllString(s, "") }
+// stripEscapes removes escape sequences: the firmware clears the terminal.
+func stripEscapes(s string) string { return escape.ReplaceAllString(s, "") }
 
 // report collects the results of tests from the lines of a console.
 type report struct {
 	ended                   map[string]int // exit status of each job
-	passed, failed, skipped []string       // names; only failed subtests are listed
-	lacking                 string
+	passed, failed, skipped []string       // names; of subtests, only those that failed
+	missing                 string         // kernel modules
 }
 
 var outcome = regexp.MustCompile(`^( *)--- (PASS|FAIL|SKIP): (\S+)`)
@@ -69,15 +70,15 @@ func (r *report) line(line string) {
 		name, status, _ := strings.Cut(rest, " ")
 		n, err := strconv.Atoi(status)
 		if err != nil {
-			return // a torn line: the job counts as not ended
+			return // a garbled line: the job counts as not ended
 		}
 		if r.ended == nil {
 			r.ended = make(map[string]int)
 		}
 		r.ended[name] = n
 	}
-	if rest, found := strings.CutPrefix(line, lackingMark); found {
-		r.lacking = rest
+	if rest, found := strings.CutPrefix(line, missingMark); found {
+		r.missing = rest
 	}
 	if m := outcome.FindStringSubmatch(line); m != nil {
 		sub, verdict, name := m[1] != "", m[2], m[3]
@@ -93,9 +94,8 @@ func (r *report) line(line string) {
 	}
 }
 
-// good reports whether every job ran to its end, passed, and had at least one test that
-// passed.
-func (r *report) good(jobs []job) bool {
+// ok reports whether every job ended with status 0, and at least one test passed.
+func (r *report) ok(jobs []job) bool {
 	for _, j := range jobs {
 		if status, ended := r.ended[j.Name]; !ended || status != 0 {
 			return false
@@ -120,8 +120,8 @@ func (r *report) summary(jobs []job) string {
 			s += fmt.Sprintf(", %s exited with %d", j.Name, status)
 		}
 	}
-	if r.lacking != "" {
-		s += ", modules lacking: " + r.lacking
+	if r.missing != "" {
+		s += ", missing modules: " + r.missing
 	}
 	return s
 }

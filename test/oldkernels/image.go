@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// modules are the kernel modules for the networks that tests build. A module that a kernel
-// lacks is named in its output.
+// modules are loaded if they are not built into the kernel: tests of capturing need them
+// for their networks. The output names those that a kernel does not have.
 var modules = []string{
 	"veth", "dummy", "tun", "bridge", "8021q", "ipip", "ip_gre", "ip6_gre", "vxlan", "wireguard",
 	"sch_ingress", "cls_bpf", "act_bpf", "xsk_diag",
@@ -31,7 +31,7 @@ type image struct {
 }
 
 func findImage(root string) (image, error) {
-	found, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*")) // the pattern is good
+	found, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*")) // the pattern is valid
 	if len(found) != 1 {
 		return image{}, fmt.Errorf("find kernel: %d in %s", len(found), root)
 	}
@@ -45,7 +45,8 @@ func findImage(root string) (image, error) {
 	return image{}, fmt.Errorf("find kernel: no modules of %s in %s", release, root)
 }
 
-// file is a file of the initial root file system: a copy of from, or data.
+// file is a file of the initial root file system, with the content of the file from or
+// with data.
 type file struct {
 	path string
 	from string
@@ -53,8 +54,8 @@ type file struct {
 	mode uint32
 }
 
-// writeInitrd writes the initial root file system to path: files, the modules that the
-// kernel needs, and the instructions for init.
+// writeInitrd writes the root file system to path: files, kernel modules, and the
+// instructions for init.
 func writeInitrd(ctx context.Context, path string, im image, jobs []job, files []file) error {
 	order, err := im.modules(ctx, modules)
 	if err != nil {
@@ -65,7 +66,7 @@ func writeInitrd(ctx context.Context, path string, im image, jobs []job, files [
 	all := slices.Clone(files)
 	for _, m := range order {
 		if m.data == nil {
-			in.Lacking = append(in.Lacking, m.name)
+			in.Missing = append(in.Missing, m.name)
 			continue
 		}
 		f := file{path: "/modules/" + m.name + ".ko", data: m.data, mode: 0o644}
@@ -93,8 +94,7 @@ func writeInitrd(ctx context.Context, path string, im image, jobs []job, files [
 	return out.Close()
 }
 
-// writeCPIO writes an archive in the format that the kernel calls newc, with
-// the folders that the files need.
+// writeCPIO writes an archive in the kernel's newc format, with the folders of the files.
 func writeCPIO(w *bufio.Writer, files []file) error {
 	inode := 0
 	entry := func(name string, mode uint32, data []byte) {
@@ -132,16 +132,16 @@ func writeCPIO(w *bufio.Writer, files []file) error {
 	return nil // a bufio.Writer keeps its error until Flush
 }
 
-// pad returns the number of bytes to the next multiple of 4.
+// pad returns how many bytes n lacks to a multiple of 4.
 func pad(n int) int { return -n & 3 }
 
 type module struct {
 	name string
-	data []byte // nil if the kernel has no such module
+	data []byte // nil: the kernel has no such module
 }
 
-// modules returns the wanted modules and their dependencies in the order of insertion,
-// without those that are built into the kernel.
+// modules returns the wanted modules and their dependencies, in loading order, without
+// those that are built into the kernel.
 func (im image) modules(ctx context.Context, wanted []string) ([]module, error) {
 	paths := make(map[string]string)
 	err := filepath.WalkDir(filepath.Join(im.tree, "kernel"), func(path string, d fs.DirEntry, err error) error {
@@ -200,11 +200,10 @@ func (im image) modules(ctx context.Context, wanted []string) ([]module, error) 
 	return order, nil
 }
 
-// moduleName normalizes a name: to the kernel - and _ are the same.
+// moduleName normalizes a name: to the kernel, - and _ are the same.
 func moduleName(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
-// readModule returns the uncompressed module: the kernel may not be able to decompress
-// it.
+// readModule returns the decompressed module: the kernel may be unable to decompress it.
 func readModule(ctx context.Context, path string) ([]byte, error) {
 	var tool string
 	switch filepath.Ext(path) {
@@ -224,7 +223,7 @@ func readModule(ctx context.Context, path string) ([]byte, error) {
 	return out, nil
 }
 
-// dependencies reads the list in the module itself.
+// dependencies returns the modules that a module lists as its dependencies.
 func dependencies(data []byte) ([]string, error) {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {

@@ -16,13 +16,13 @@ const (
 	instructionsPath = "/instructions.json"
 
 	endMark     = "## end "
-	lackingMark = "## modules lacking: "
+	missingMark = "## missing modules: "
 )
 
 // instructions tell init what to do.
 type instructions struct {
-	Modules []string // files, in the order of insertion
-	Lacking []string // names of modules that this kernel does not have
+	Modules []string // files, in loading order
+	Missing []string // names of modules that this kernel does not have
 	Jobs    []job
 }
 
@@ -40,9 +40,9 @@ func runInit() {
 		fmt.Println("## init:", err)
 	}
 	unix.Sync()
-	// With -no-reboot the emulator ends here; powering off would need more of the machine.
+	// With -no-reboot the emulator ends here; powering off would need ACPI.
 	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-	panic(err) // the kernel panics too
+	panic(err) // and the kernel with it
 }
 
 func initialize() error {
@@ -81,12 +81,12 @@ func initialize() error {
 		fmt.Println("## kernel", unix.ByteSliceToString(name.Release[:]))
 	}
 	for _, path := range in.Modules {
-		if err := insert(path); err != nil {
-			in.Lacking = append(in.Lacking, fmt.Sprintf("%s (%v)", path, err))
+		if err := loadModule(path); err != nil {
+			in.Missing = append(in.Missing, fmt.Sprintf("%s (%v)", path, err))
 		}
 	}
-	if len(in.Lacking) > 0 {
-		fmt.Println(lackingMark + strings.Join(in.Lacking, " "))
+	if len(in.Missing) > 0 {
+		fmt.Println(missingMark + strings.Join(in.Missing, " "))
 	}
 	if err := loopbackUp(); err != nil {
 		return err
@@ -107,7 +107,7 @@ func initialize() error {
 	return nil
 }
 
-func insert(path string) error {
+func loadModule(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

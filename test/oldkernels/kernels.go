@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// kernel is a Debian kernel.
+// kernel is one of Debian's kernels.
 type kernel struct {
-	version string
-	suites  []string // Debian suites, tried in this order
-	gone    string   // why it is no longer available, if known: CI then runs without it
+	version     string
+	suites      []string // of Debian; the first one that has the kernel is used
+	unavailable string   // why Debian does not have it any more; then CI skips it
 }
 
 var kernels = []kernel{
@@ -29,9 +29,9 @@ var kernels = []kernel{
 // why.
 var errUnavailable = errors.New("not available")
 
-// choose returns the kernels of a comma-separated list of versions; all for an empty
-// list.
-func choose(list string) ([]kernel, error) {
+// selectKernels returns the kernels of a comma-separated list of versions, all if it is
+// empty.
+func selectKernels(list string) ([]kernel, error) {
 	if list == "" {
 		return kernels, nil
 	}
@@ -39,24 +39,24 @@ func choose(list string) ([]kernel, error) {
 	for version := range strings.SplitSeq(list, ",") {
 		i := slices.IndexFunc(kernels, func(k kernel) bool { return k.version == version })
 		if i < 0 {
-			return nil, fmt.Errorf("choose kernels: no kernel %q is known", version)
+			return nil, fmt.Errorf("select kernels: unknown version %q", version)
 		}
 		chosen = append(chosen, kernels[i])
 	}
 	return chosen, nil
 }
 
-// obtain returns the folder with the unpacked package. It fetches and unpacks what dir
-// does not have yet.
+// obtain returns the folder of the unpacked package. It fetches and unpacks the package
+// unless dir has it already.
 func (k kernel) obtain(ctx context.Context, dir string) (string, error) {
 	root := filepath.Join(dir, "root")
 	if _, err := findImage(root); err == nil {
 		return root, nil
 	}
-	debs, _ := filepath.Glob(filepath.Join(dir, "*.deb")) // the pattern is good
+	debs, _ := filepath.Glob(filepath.Join(dir, "*.deb")) // the pattern is valid
 	if len(debs) == 0 {
-		if k.gone != "" {
-			return "", fmt.Errorf("%w: %s", errUnavailable, k.gone)
+		if k.unavailable != "" {
+			return "", fmt.Errorf("%w: %s", errUnavailable, k.unavailable)
 		}
 		deb, err := k.fetch(ctx, dir)
 		if err != nil {
@@ -80,20 +80,20 @@ func (k kernel) obtain(ctx context.Context, dir string) (string, error) {
 	return root, nil
 }
 
-// fetch downloads the newest package into dir, with an apt configuration of its own that
-// leaves the machine's lists alone.
+// fetch downloads the newest package into dir. It uses an apt configuration of its own,
+// so that the machine's package lists do not change.
 func (k kernel) fetch(ctx context.Context, dir string) (string, error) {
 	for _, tool := range []string{"apt-get", "apt-cache", "dpkg"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%w: no %s on this machine; put a linux-image-%s*-cloud-amd64 package of Debian into %s", errUnavailable, tool, k.version, dir)
 		}
 	}
-	// The addresses that an update of the machine's lists would fetch. Nothing is fetched here.
+	// This prints what an update would fetch, and fetches nothing.
 	uris, err := exec.CommandContext(ctx, "apt-get", "--print-uris", "update").Output()
 	if err != nil {
 		return "", fmt.Errorf("%w: read apt's sources: %w", errUnavailable, err)
 	}
-	reason := "apt on this machine has no source of Debian's"
+	reason := "apt on this machine has no source of Debian packages"
 	for _, suite := range k.suites {
 		sources := sourceLines(string(uris), suite, keyring())
 		if len(sources) == 0 {
@@ -108,7 +108,7 @@ func (k kernel) fetch(ctx context.Context, dir string) (string, error) {
 	return "", fmt.Errorf("%w: %s", errUnavailable, reason)
 }
 
-// fetchFrom downloads the newest package of the sources.
+// fetchFrom downloads the newest package that the sources have.
 func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (string, error) {
 	apt := filepath.Join(dir, "apt")
 	for _, d := range []string{"lists/partial", "cache/archives/partial", "parts"} {
@@ -116,7 +116,7 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 			return "", fmt.Errorf("prepare apt: %w", err)
 		}
 	}
-	defer os.RemoveAll(apt) // package lists are large and outdated soon
+	defer os.RemoveAll(apt) // lists are large and become outdated
 	list := filepath.Join(apt, "sources.list")
 	if err := os.WriteFile(list, []byte(strings.Join(sources, "\n")+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("prepare apt: %w", err)
@@ -140,14 +140,14 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 		return string(out), nil
 	}
 
-	_, updateErr := run("apt-get", "-qq", "update") // one mirror may be gone while another has it
+	_, updateErr := run("apt-get", "-qq", "update") // one mirror may fail while another has the package
 	pattern := "^linux-image-" + strings.ReplaceAll(k.version, ".", `\.`) + `\.[0-9][^-]*(-[0-9]+)?-cloud-amd64$`
 	names, err := run("apt-cache", "search", "--names-only", pattern)
 	if err != nil {
 		return "", err
 	}
 	name := newest(strings.Split(names, "\n"), func(name string) string {
-		out, _ := run("apt-cache", "show", "--no-all-versions", name) // without a version it is skipped
+		out, _ := run("apt-cache", "show", "--no-all-versions", name) // without a version, newest skips it
 		return field(out, "Version")
 	})
 	if name == "" {
@@ -158,17 +158,17 @@ func (k kernel) fetchFrom(ctx context.Context, dir string, sources []string) (st
 	}
 	debs, _ := filepath.Glob(filepath.Join(dir, name+"_*.deb"))
 	if len(debs) == 0 {
-		return "", fmt.Errorf("download %s: no file came of it", name)
+		return "", fmt.Errorf("download %s: apt-get wrote no file", name)
 	}
 	return debs[0], nil
 }
 
 var indexURI = regexp.MustCompile(`(?m)^'([^' ]+)/dists/([a-z]+)(-updates|-backports|-security|/updates)?/InRelease'`)
 
-// sourceLines derives the sources of a suite from those of the machine: the same mirrors,
-// another release. uris is the output of apt, with an address in quotes at the start of
-// each line. A mirror of something else with the suite names of Debian gets a line too;
-// it lacks Debian's signature, and apt skips it.
+// sourceLines derives the sources of a suite from the machine's own: the same mirrors with
+// another release. uris is apt's output, with a quoted URI at the start of each line. A
+// mirror of something else that names its suites like Debian also gets a line; apt skips
+// it, because it lacks Debian's signature.
 func sourceLines(uris, suite, keyring string) []string {
 	releases := []string{
 		"bullseye", "bookworm", "trixie", "forky", "duke", "sid",
@@ -200,8 +200,8 @@ func sourceLines(uris, suite, keyring string) []string {
 	return lines
 }
 
-// keyring is the file with the keys of all Debian releases, or empty: then apt uses the
-// keys that it trusts.
+// keyring returns the file with the keys of all releases of Debian, "" if there is none:
+// then apt uses the keys that it trusts.
 func keyring() string {
 	for _, path := range []string{"/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"} {
 		if _, err := os.Stat(path); err == nil {
@@ -211,7 +211,8 @@ func keyring() string {
 	return ""
 }
 
-// newest returns the package with the highest version, of lines "name - text".
+// newest returns the package with the highest version. The lines have the form
+// "name - text".
 func newest(lines []string, version func(name string) string) string {
 	var best, bestVersion string
 	for _, line := range lines {

@@ -1,13 +1,14 @@
-// Oldkernels runs tests of packages on older kernels than that of this machine, in an
-// emulator. It needs neither root nor hardware virtualization.
+// Oldkernels runs tests of packages on kernels older than this machine's, in an emulator.
+// It needs neither root nor hardware virtualization. Packages come in; a line per kernel
+// and an exit status go out. Nothing may import it.
 //
 //	go run ./test/oldkernels [options] [PACKAGE...] [-- TEST-OPTION...]
 //
-// It fetches Debian's kernels 5.10, 6.1 and 6.12 with apt into a cache, and boots them in
-// qemu with a root file system in memory that holds the test binaries, and this program
-// as init. Each line of a kernel's output starts with its version; at the end there is
-// one line for each kernel. The exit status is 0 when all tests passed, 1 otherwise. A
-// kernel that is unavailable is skipped with its reason; with CI=true that is a failure.
+// It fetches Debian's kernels 5.10, 6.1 and 6.12 with apt into a cache. qemu boots each
+// with a root file system in memory, which has the test binaries, and this program as
+// init. Each line of a kernel's console is printed with its version, and at the end one
+// line for each kernel. The exit status is 0 if all tests passed, 1 otherwise. A kernel
+// that cannot be fetched is skipped with the reason; with CI=true that is a failure.
 package main
 
 import (
@@ -27,8 +28,8 @@ import (
 	"time"
 )
 
-// defaultPackages are the packages with kernel tests. The probe checks the emulator
-// itself.
+// defaultPackages have tests that depend on the kernel. The probe shows that the emulator
+// works.
 var defaultPackages = []string{"./test/oldkernels/probe", "./bpf"}
 
 func main() {
@@ -53,10 +54,10 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 		return false, err
 	}
 	flags := flag.NewFlagSet("oldkernels", flag.ExitOnError)
-	cache := flags.String("cache", filepath.Join(root, "build", "kernels"), "`folder` that keeps the kernels; what is there is not fetched again")
+	cache := flags.String("cache", filepath.Join(root, "build", "kernels"), "`folder` for the kernels; existing ones are not fetched again")
 	only := flags.String("kernels", "", "`versions` to run, such as 5.10,6.12 (default: all)")
-	parallel := flags.Int("parallel", runtime.NumCPU(), "how many kernels to run at a time")
-	timeout := flags.Duration("timeout", 15*time.Minute, "how long one kernel may take")
+	parallel := flags.Int("parallel", runtime.NumCPU(), "`number` of kernels to run at a time")
+	timeout := flags.Duration("timeout", 15*time.Minute, "`time` for each kernel")
 	e := emulator{}
 	flags.StringVar(&e.accel, "accel", "tcg", "qemu's accelerator; kvm is faster where it exists")
 	flags.IntVar(&e.cpus, "cpus", 1, "processors of the emulated machine")
@@ -65,12 +66,12 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, testArgs = args[:i], args[i+1:]
 	}
-	_ = flags.Parse(args) // exits on an error
+	_ = flags.Parse(args) // exits on errors
 	packages := flags.Args()
 	if len(packages) == 0 {
 		packages = defaultPackages
 	}
-	selected, err := choose(*only)
+	selected, err := selectKernels(*only)
 	if err != nil {
 		return false, err
 	}
@@ -93,7 +94,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 		wait.Go(func() {
 			free <- struct{}{}
 			begin := time.Now()
-			line, v := one(ctx, k, *cache, *timeout, e, scratch, jobs, files)
+			line, v := runKernel(ctx, k, *cache, *timeout, e, scratch, jobs, files)
 			lines[i] = fmt.Sprintf("%s %-5s %s (%.0f s)", v, k.version, line, time.Since(begin).Seconds())
 			verdicts[i] = v
 			<-free
@@ -114,11 +115,11 @@ const (
 
 func (v verdict) String() string { return [...]string{"PASS", "FAIL", "SKIP"}[v] }
 
-// one fetches and boots one kernel, and reports its tests.
-func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e emulator, scratch string, jobs []job, files []file) (string, verdict) {
+// runKernel fetches and boots one kernel, and returns its summary and verdict.
+func runKernel(ctx context.Context, k kernel, cache string, timeout time.Duration, e emulator, scratch string, jobs []job, files []file) (string, verdict) {
 	root, err := k.obtain(ctx, filepath.Join(cache, k.version))
 	if errors.Is(err, errUnavailable) {
-		if k.gone == "" && os.Getenv("CI") == "true" {
+		if k.unavailable == "" && os.Getenv("CI") == "true" {
 			return err.Error(), failed
 		}
 		return err.Error(), skipped
@@ -146,15 +147,14 @@ func one(ctx context.Context, k kernel, cache string, timeout time.Duration, e e
 	if err != nil {
 		return fmt.Sprintf("%s: %v; %s", image.release, err, r.summary(jobs)), failed
 	}
-	if !r.good(jobs) {
+	if !r.ok(jobs) {
 		return image.release + ": " + r.summary(jobs), failed
 	}
 	return image.release + ": " + r.summary(jobs), passed
 }
 
-// compile builds this program, and a static test binary for each package. The files of a
-// package's folder go along, at the same path below the root: tests read them by relative
-// paths.
+// compile builds this program and a static test binary for each package. It adds the
+// files of each package's folder at the same relative path, where tests read them.
 func compile(ctx context.Context, root, scratch string, packages, testArgs []string) ([]job, []file, error) {
 	env := append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=-buildvcs=false")
 	goTool := func(args ...string) (string, error) {

@@ -32,16 +32,16 @@ func TestSourceLines(t *testing.T) {
 	f("", "bullseye", "")
 }
 
-func TestChoose(t *testing.T) {
+func TestSelectKernels(t *testing.T) {
 	f := func(list string, want ...string) {
 		t.Helper()
 		var got []string
-		ks, err := choose(list)
+		ks, err := selectKernels(list)
 		for _, k := range ks {
 			got = append(got, k.version)
 		}
 		if !slices.Equal(got, want) || (err != nil) != (want == nil) {
-			t.Errorf("choose(%q) = %v, %v", list, got, err)
+			t.Errorf("selectKernels(%q) = %v, %v", list, got, err)
 		}
 	}
 	f("", "5.10", "6.1", "6.12")
@@ -51,7 +51,7 @@ func TestChoose(t *testing.T) {
 
 func TestNewest(t *testing.T) {
 	if _, err := exec.LookPath("dpkg"); err != nil {
-		t.Skip("dpkg compares the versions, and is not here")
+		t.Skip("no dpkg, which compares the versions")
 	}
 	versions := map[string]string{"a": "6.1.9-1", "b": "6.1.10-1", "c": "6.1.10-1~deb12u1", "d": ""}
 	lines := []string{"a - Linux", "b - Linux", "c - Linux", "d - gone", ""}
@@ -62,14 +62,14 @@ func TestNewest(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	jobs := []job{{Name: "./a"}, {Name: "./b"}}
-	f := func(good bool, summary string, lines ...string) {
+	f := func(ok bool, summary string, lines ...string) {
 		t.Helper()
 		var r report
 		for _, l := range lines {
-			r.line(plain(l))
+			r.line(stripEscapes(l))
 		}
-		if r.good(jobs) != good || r.summary(jobs) != summary {
-			t.Errorf("good %v, %q; want %v, %q", r.good(jobs), r.summary(jobs), good, summary)
+		if r.ok(jobs) != ok || r.summary(jobs) != summary {
+			t.Errorf("ok %v, %q; want %v, %q", r.ok(jobs), r.summary(jobs), ok, summary)
 		}
 	}
 	f(true, "2 passed, skipped: TestC",
@@ -78,11 +78,11 @@ func TestReport(t *testing.T) {
 		"    --- FAIL: TestA/sub (0.00s)", "--- FAIL: TestA (0.00s)", "## end ./a 1", "## end ./b 0")
 	f(false, "1 passed, ./b did not end", "--- PASS: TestA (0.00s)", "## end ./a 0", "[    3.1] Kernel panic - not syncing")
 	f(false, "1 passed, ./a exited with -1", "--- PASS: TestA (0.00s)", "## end ./a -1", "## end ./b 0")
-	f(false, "0 passed, modules lacking: veth", "## modules lacking: veth", "## end ./a 0", "## end ./b 0")
+	f(false, "0 passed, missing modules: veth", "## missing modules: veth", "## end ./a 0", "## end ./b 0")
 	f(true, "1 passed", "\x1bc\x1b[?7l\x1b[2J--- PASS: TestA (0.00s)", "## end ./a 0", "## end ./b 0")
 }
 
-// TestCPIO compares with the format in the kernel's documentation
+// TestCPIO compares with the kernel's documentation of the format
 // (driver-api/early-userspace/buffer-format).
 func TestCPIO(t *testing.T) {
 	var b bytes.Buffer
@@ -138,7 +138,7 @@ func TestCommandFiles(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, f := range files {
 		if seen[f.path] {
-			t.Errorf("%s is there twice", f.path)
+			t.Errorf("%s is listed twice", f.path)
 		}
 		seen[f.path] = true
 	}

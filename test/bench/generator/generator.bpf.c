@@ -1,10 +1,10 @@
 //go:build ignore
 
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
-/* Makes frames arrive at an interface. The kernel runs the program on frames of
- * its own (BPF_F_TEST_XDP_LIVE_FRAMES); each becomes the next one of the store and
- * goes to the network stack, as if it had come in at the interface. All of it
- * happens on one processor, in one thread, so plain variables are enough.
+/* Makes frames arrive at an interface. The kernel runs the program on its own frames
+ * (BPF_F_TEST_XDP_LIVE_FRAMES). Each is overwritten with the next frame of the store
+ * and passed to the network stack as if it had arrived at the interface. All of it
+ * runs on one processor, in one thread, so plain variables are enough.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -14,37 +14,37 @@
 
 struct slot {
 	__u64 len;
-	__u8 data[FRAME_MAX]; /* len of them count; the next slot is behind these */
+	__u8 data[FRAME_MAX]; /* of which len are used; then the next slot follows */
 };
 
 struct load {
 	__u64 count;
-	__u64 gap; /* ns from one burst to the next; 0: do not wait */
+	__u64 gap; /* ns between the starts of two bursts; 0: do not wait */
 	__u32 burst;
 	__u32 used;    /* bytes of the store */
-	__u32 verdict; /* XDP_PASS: to the stack; XDP_DROP: to nobody */
+	__u32 verdict; /* XDP_PASS: to the network stack; XDP_DROP: discard */
 	__u32 reserved;
 };
 
 struct progress {
 	__u64 begin, end; /* ns, of CLOCK_MONOTONIC */
-	__u64 waited;	  /* ns of these */
+	__u64 waited;	  /* ns between these spent waiting */
 	__u64 sent;
 	__u64 next; /* when the next burst is due */
-	__u32 left; /* frames of this burst */
-	__u32 at;   /* the next slot's place */
+	__u32 left; /* frames left of this burst */
+	__u32 at;   /* offset of the next slot */
 };
 
 struct load asked;
 struct progress done;
 __u8 store[STORE_BYTES];
 
-/* Who falls behind by more is not made to catch up: that would be a burst of
- * another kind than what was asked for.
+/* A delay longer than this is not made up for: that would be a longer burst than was
+ * asked for.
  */
 #define LATE_NS 5000000
 
-#define WAIT_MAX (1 << 23) /* turns, at some 20 ns */
+#define WAIT_MAX (1 << 23) /* iterations of some 20 ns */
 
 static long wait_turn(__u32 turn, __u64 *now)
 {
@@ -67,9 +67,7 @@ static __always_inline void pace(void)
 	done.left = asked.burst;
 }
 
-/* The next slot, and the place behind it; or NULL, if the store is not what it
- * should be.
- */
+/* Returns the next slot and advances, or returns NULL if the store is malformed. */
 static __always_inline const struct slot *next_slot(void)
 {
 	__u64 at = done.at;
@@ -92,7 +90,7 @@ int generate(struct xdp_md *xdp)
 	__u64 n;
 
 	if (done.sent >= asked.count)
-		return XDP_DROP; /* an interrupted system call begins anew */
+		return XDP_DROP; /* an interrupted system call starts again */
 	if (!done.left)
 		pace();
 	s = next_slot();
@@ -102,7 +100,7 @@ int generate(struct xdp_md *xdp)
 	barrier_var(n);
 	if (n >= FRAME_MAX)
 		return XDP_ABORTED;
-	/* Each frame is given to us with FRAME_MAX bytes. */
+	/* Each frame comes with FRAME_MAX bytes. */
 	if (bpf_xdp_adjust_tail(xdp, (int)n + 1 - FRAME_MAX) ||
 	    bpf_xdp_store_bytes(xdp, 0, (void *)s->data, n + 1))
 		return XDP_ABORTED;

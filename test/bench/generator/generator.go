@@ -1,11 +1,11 @@
-// Package generator makes frames arrive at an interface, on one processor and
-// faster than a process could send them: the kernel runs an XDP program on
-// frames of its own, which fills them from a store and gives them to the network
-// stack.
+// Package generator makes frames arrive at an interface, on one processor and faster
+// than a process could send them. Frames and a rate come in; the result is what was
+// sent. The kernel runs an XDP program on its own frames (BPF_F_TEST_XDP_LIVE_FRAMES),
+// which copies each frame from a store and passes it to the network stack. It imports
+// nothing of this project but, in tests, the tiers.
 //
-// They do not pass a driver. What happens to them begins where a driver hands
-// over what it received: what stands at the interface's ingress sees them, and
-// packet sockets do; an XDP program of the interface does not.
+// The frames pass no driver, and start where a driver hands over received frames: TC
+// programs and packet sockets see them, an XDP program of the interface does not.
 package generator
 
 import (
@@ -31,21 +31,21 @@ const (
 	xdpPass = 2
 )
 
-// burstMax is how many frames may come at once, as a driver takes them from a
-// network card. It is also how many the kernel makes room for at a time.
+// burstMax bounds a burst of frames, as a driver takes them from a network card. It is
+// also the largest batch of the kernel's test run.
 const burstMax = 64
 
-// burstsPerSecond spreads what is slower than that.
+// burstsPerSecond is the number of bursts at low rates.
 const burstsPerSecond = 1000
 
-// Store holds frames, as they are, for a Generator. Its zero value is empty.
+// Store holds frames for a Generator. Its zero value is empty.
 type Store struct {
 	slots  []byte
 	frames int
 }
 
-// Add appends a copy of a frame. It returns false, and nothing is added, where
-// the store is full.
+// Add appends a copy of a frame. It returns false, and adds nothing, if the store is
+// full.
 func (s *Store) Add(frame []byte) (bool, error) {
 	if len(frame) < 14 || len(frame) > frameMax {
 		return false, fmt.Errorf("store a frame: %d bytes, want 14 to %d", len(frame), frameMax)
@@ -62,16 +62,16 @@ func (s *Store) Add(frame []byte) (bool, error) {
 	return true, nil
 }
 
-// Frames is how many the store holds.
+// Frames returns the number of frames in the store.
 func (s *Store) Frames() int { return s.frames }
 
-// Generator sends the frames of a store, from the first one on and round again.
+// Generator sends the frames of a store in a loop.
 type Generator struct {
 	coll *ebpf.Collection
 	used uint32
 }
 
-// New loads the program, with the frames. The caller closes the Generator.
+// New loads the program with a copy of the frames. The caller closes the Generator.
 func New(s *Store) (*Generator, error) {
 	if s.frames == 0 {
 		return nil, errors.New("load generator: the store is empty")
@@ -95,34 +95,34 @@ func New(s *Store) (*Generator, error) {
 // Close frees the program and its frames.
 func (g *Generator) Close() { g.coll.Close() }
 
-// Load is what is to be sent, and where.
+// Load says what to send, and where.
 type Load struct {
 	Count int
-	Rate  int // frames a second; 0: as fast as it goes
-	CPU   int // that does it
+	Rate  int // frames per second; 0: full speed
+	CPU   int // the processor that sends
 
-	// Namespace is the path of a network namespace, and Interface the name of the
-	// one in it at which frames arrive. Empty: they are made and thrown away.
+	// Namespace is the path of a network namespace, and Interface the interface in it at
+	// which frames arrive. Without an Interface, frames are made and dropped.
 	Namespace, Interface string
 }
 
-// Result is what came of a Load.
+// Result is the result of a Load.
 type Result struct {
-	Sent int           // exactly
+	Sent int           // exact number of frames
 	Took time.Duration // from the first frame to the last
-	Idle time.Duration // of that: waiting for a frame's time
+	Idle time.Duration // part of Took: waiting for the time of the next burst
 }
 
-// PerSecond is the rate that was reached.
+// PerSecond returns the rate that was reached.
 func (r Result) PerSecond() float64 { return float64(r.Sent) / max(r.Took.Seconds(), 1e-9) }
 
-// Send sends a load and returns when all of it was sent. Where the processor
-// cannot follow the rate, it takes longer; only lost milliseconds are made up for.
+// Send sends a load and returns when all of it is sent. If the processor is too slow for
+// the rate, it takes longer: it only catches up after delays of a few milliseconds.
 func (g *Generator) Send(l Load) (Result, error) {
 	var r Result
 	err := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with all that is done to it
+		runtime.LockOSThread() // for ever: the thread's affinity and namespace end with it
 		var e error
 		r, e = g.send(l)
 		err <- e
@@ -169,14 +169,15 @@ func (g *Generator) send(l Load) (Result, error) {
 	return Result{int(done.Sent), time.Duration(done.End - done.Begin), time.Duration(done.Waited)}, nil
 }
 
-// arrival is struct xdp_md: where a frame came in.
+// arrival is struct xdp_md, which says where a frame arrives.
 type arrival struct {
 	Data, DataEnd, DataMeta uint32
 	Ifindex, Queue          uint32
 	EgressIfindex           uint32
 }
 
-// enter moves the thread into a network namespace and finds an interface there.
+// enter moves the thread into a network namespace and returns the index of an interface
+// there.
 func enter(namespace, name string) (index int, err error) {
 	f, err := os.Open(namespace)
 	if err != nil {

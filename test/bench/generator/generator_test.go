@@ -29,7 +29,7 @@ func namespace(t *testing.T) string {
 		t.Skip("needs root: it makes network namespaces")
 	}
 	if err := features.HaveProgramHelper(ebpf.XDP, asm.FnXdpStoreBytes); err != nil {
-		t.Skipf("live frames came to the kernel with this: %v", err)
+		t.Skipf("this kernel has no live frames, which came with this helper: %v", err)
 	}
 	name := fmt.Sprintf("sensor-generator-%d", os.Getpid())
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
@@ -48,12 +48,12 @@ func namespace(t *testing.T) string {
 	return "/run/netns/" + name
 }
 
-// packetSocket hears all that arrives at the interface.
+// packetSocket opens a socket that receives every frame of the interface.
 func packetSocket(t *testing.T, namespace string) (fd int) {
 	t.Helper()
 	opened := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: it is in another namespace now
+		runtime.LockOSThread() // for ever: it is in another namespace now
 		opened <- func() error {
 			index, err := enter(namespace, iface)
 			if err != nil {
@@ -75,7 +75,7 @@ func packetSocket(t *testing.T, namespace string) (fd int) {
 	return fd
 }
 
-// aCPU is one that the test may use.
+// aCPU returns a processor that the test may use.
 func aCPU(t *testing.T) int {
 	t.Helper()
 	var set unix.CPUSet
@@ -91,7 +91,8 @@ func aCPU(t *testing.T) int {
 	return 0
 }
 
-// frame is one of n bytes that no other is like, for nobody's address.
+// frame returns a frame of n bytes that differs from those of other numbers, addressed
+// to nobody.
 func frame(n, number int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -117,8 +118,8 @@ func load(t *testing.T, frames ...[]byte) *Generator {
 	return g
 }
 
-// Frames arrive in their order, again and again, byte for byte: also a short one
-// after a long one, and in a batch that is not whole.
+// Frames arrive in order, in a loop, and unchanged: also a short one after a long one,
+// and in an incomplete batch.
 func TestFramesArriveAsTheyAre(t *testing.T) {
 	ns := namespace(t)
 	var frames [][]byte
@@ -152,7 +153,7 @@ func TestFramesArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// What is sent is what a socket counts, whatever the rate.
+// A socket counts as many frames as are sent, at every rate.
 func TestSentIsSeen(t *testing.T) {
 	ns := namespace(t)
 	g := load(t, frame(100, 0), frame(1400, 1), frame(64, 2))
@@ -170,20 +171,20 @@ func TestSentIsSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Sent != count || int(st.Packets) != count { // with those that the socket had no room for
+		if r.Sent != count || int(st.Packets) != count { // including those that the socket dropped
 			t.Errorf("at %d/s: sent %d, seen %d, want %d", rate, r.Sent, st.Packets, count)
 		}
-		// Never faster than asked for; slower is the machine's affair.
+		// Never faster than requested; slower is allowed on a busy machine.
 		if early := 200 * time.Millisecond; rate > 0 && r.Took < early {
 			t.Errorf("at %d/s: %d frames in %v", rate, count, r.Took)
 		}
 		if rate == 0 && r.Idle > r.Took/2 {
-			t.Errorf("as fast as it goes: idle for %v of %v", r.Idle, r.Took)
+			t.Errorf("at full speed: idle for %v of %v", r.Idle, r.Took)
 		}
 	}
 }
 
-// Without an interface frames are made, and nobody gets them.
+// Without an interface, frames are made and nobody receives them.
 func TestSendToNobody(t *testing.T) {
 	ns := namespace(t)
 	fd := packetSocket(t, ns)
@@ -192,7 +193,7 @@ func TestSendToNobody(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if _, _, err := unix.Recvfrom(fd, make([]byte, 2048), 0); err != unix.EAGAIN {
-		t.Errorf("somebody got one: %v", err)
+		t.Errorf("somebody received one: %v", err)
 	}
 }
 

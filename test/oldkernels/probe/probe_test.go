@@ -1,6 +1,6 @@
-// Package probe_test checks the emulator: a small BPF program loads, attaches to a veth
-// pair by clsact and, if the kernel has it, by TCX, and sees a packet. It uses nothing of
-// the sensor: when it fails, the emulator is at fault.
+// Package probe_test tests a kernel in the emulator: a program loads, attaches to a veth
+// pair by clsact and, if the kernel has it, by TCX, and sees packets. It uses nothing of
+// the sensor, so that if it fails, the emulator is to blame.
 package probe_test
 
 import (
@@ -21,7 +21,7 @@ import (
 	"dnsmonster-sensor/test/lab/tier"
 )
 
-// tcActUnspec lets a packet pass to the next program, from linux/pkt_cls.h.
+// tcActUnspec passes a packet to the next program, from linux/pkt_cls.h.
 const tcActUnspec = -1
 
 func TestClsactSeesPackets(t *testing.T) {
