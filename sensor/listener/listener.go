@@ -144,7 +144,7 @@ type throttled struct {
 	log  *slog.Logger
 	what string
 
-	mu     sync.Mutex
+	mu         sync.Mutex
 	last       time.Time // of the last line
 	suppressed int       // lines since then
 }

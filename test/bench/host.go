@@ -12,12 +12,13 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/test/testlog"
 )
 
 // host is a network namespace with one interface. Frames arrive there that are addressed
@@ -74,24 +75,7 @@ func (h *host) remove() {
 // capturer is a running program that captures from the interface.
 type capturer struct {
 	cmd *exec.Cmd
-	log lockedLog
-}
-
-type lockedLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log testlog.Log
 }
 
 // start runs a program on the other processors, and waits until it logs that it
