@@ -50,6 +50,9 @@ func TestListIsComplete(t *testing.T) {
 		if !slices.Contains(listed, folder) {
 			t.Errorf("outputs/%s is not on the list in all.go", folder)
 		}
+		if _, err := os.Stat(filepath.Join("..", folder, "README.md")); err != nil {
+			t.Errorf("an output explains itself: %v", err)
+		}
 		tests, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
