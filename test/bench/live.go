@@ -195,7 +195,7 @@ func (l *liveBench) floor() (f floor, err error) {
 func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
 	rows := make([]string, len(shareNames))
 	copy(rows, shareNames[:])
-	head, line := "| at the highest rate, ns for each packet", "|---"
+	head, line := "| at the highest rate, ns per packet", "|---"
 	for _, c := range all {
 		head, line = head+" | "+c.name, line+"|---"
 		for i, ns := range c.best.shares(f, readers) {
