@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,11 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"dnsmonster-sensor/test/testlog"
 )
 
 // Knot is a running Knot DNS server on the lab's server, port 53 of all its
@@ -29,19 +25,8 @@ type Knot struct {
 	baseline Stats
 }
 
-// StartKnot starts the server, and waits until it answers over both address families.
-// The end of the test stops it.
-func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
-	t.Helper()
-	Need(t, "knotd", "knotc")
-	dir, err := folder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	k := &Knot{Zone: z, host: l.Server, control: filepath.Join(dir, "knot.sock")}
-
-	config := fmt.Sprintf(`server:
+// knotConfig is knot.conf, with the folder and the path of the control socket to fill in.
+const knotConfig = `server:
     rundir: %[1]q
     listen: [ 0.0.0.0@53, ::@53 ]
     udp-workers: 1
@@ -70,64 +55,34 @@ template:
 zone:
   - domain: example.org
     file: example.org.zone
-`, dir, k.control)
-	for name, text := range map[string]string{"knot.conf": config, "example.org.zone": z.file()} {
+`
+
+// StartKnot starts the server, and waits until it answers over both address families.
+// The end of the test stops it.
+func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
+	t.Helper()
+	Need(t, "knotd", "knotc")
+	dir, err := folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	k := &Knot{Zone: z, host: l.Server, control: filepath.Join(dir, "knot.sock")}
+
+	for name, text := range map[string]string{"knot.conf": fmt.Sprintf(knotConfig, dir, k.control), "example.org.zone": z.file()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	var log testlog.Log
-	cmd := l.Server.Command(context.Background(), "knotd", "-c", filepath.Join(dir, "knot.conf"))
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start knotd: %v", err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // its output says more than its status
-		close(exited)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(5 * time.Second):
-			_ = cmd.Process.Kill()
-			<-exited
-		}
-	})
-
-	if err := k.wait(l.Client, exited); err != nil {
-		t.Fatalf("start knotd: %v\n%s", err, log.String())
+	d := StartDaemon(t, l.Server.Command(context.Background(), "knotd", "-c", filepath.Join(dir, "knot.conf")))
+	for _, addr := range []netip.Addr{l.Server.V4, l.Server.V6} {
+		d.Await("an answer from "+addr.String(), func() bool { return askSOA(l.Client, netip.AddrPortFrom(addr, 53)) == nil })
 	}
 	if k.baseline, err = k.read(); err != nil {
 		t.Fatal(err)
 	}
 	return k
-}
-
-// wait returns once the server has answered over both address families. It is an error
-// if the server exits first.
-func (k *Knot) wait(client *Host, exited <-chan struct{}) error {
-	deadline := time.Now().Add(2 * time.Minute)
-	for _, addr := range []netip.Addr{k.host.V4, k.host.V6} {
-		for {
-			err := askSOA(client, netip.AddrPortFrom(addr, 53))
-			if err == nil {
-				break
-			}
-			select {
-			case <-exited:
-				return errors.New("it exited")
-			case <-time.After(20 * time.Millisecond):
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("no answer from %s: %w", addr, err)
-			}
-		}
-	}
-	return nil
 }
 
 // askSOA returns nil when the server answers with authority for the zone, and an error

@@ -427,18 +427,12 @@ func rcvbufErrors(t *testing.T, h *Host) uint64 {
 // interface. tcpdump ends by itself after count packets.
 func capture(t *testing.T, h *Host, filter string, count int, send func()) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
-	defer cancel()
-	var out, log testlog.Log
-	cmd := h.Command(ctx, "tcpdump", "-n", "-v", "-i", h.Iface, "-c", fmt.Sprint(count), filter)
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await.True(t, "tcpdump listens", func() bool { return strings.Contains(log.String(), "listening on") }, &log)
+	var out testlog.Log
+	cmd := h.Command(context.Background(), "tcpdump", "-n", "-v", "-i", h.Iface, "-c", fmt.Sprint(count), filter)
+	cmd.Stdout = &out
+	tcpdump := StartDaemon(t, cmd)
+	tcpdump.Await("it listens", func() bool { return tcpdump.Log.Count("listening on") > 0 })
 	send()
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("run tcpdump: %v\n%s", err, log.String())
-	}
+	tcpdump.Wait()
 	return out.String()
 }

@@ -237,6 +237,17 @@ func TestWrongWriters(t *testing.T) {
 			}
 		})
 	}
+	losingWriters(f)
+	unpunctualWriters(f)
+	spoilingWriters(f)
+	impreciseWriters(f)
+}
+
+// addFault adds a fault, and the case that must notice it.
+type addFault func(what, caseName string, m memory)
+
+// losingWriters lose, repeat or mix up events.
+func losingWriters(f addFault) {
 	loses := func(ctx context.Context, d *destination, records []string) (int, error) {
 		return d.take(ctx, records[:len(records)-1])
 	}
@@ -250,6 +261,22 @@ func TestWrongWriters(t *testing.T) {
 	f("doubles an event", "acknowledged", memory{write: doubles})
 	f("doubles an event", "exactly once", memory{write: doubles})
 
+	shared := new(string) // a buffer that all workers use
+	f("mixes what workers send", "many workers", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+		d.mu.Lock()
+		*shared = records[0]
+		d.mu.Unlock()
+		runtime.Gosched()
+		time.Sleep(time.Millisecond)
+		d.mu.Lock()
+		records[0] = *shared // by now another worker's
+		d.mu.Unlock()
+		return d.take(ctx, records)
+	}})
+}
+
+// unpunctualWriters acknowledge too early, ignore contexts, or report wrong errors.
+func unpunctualWriters(f addFault) {
 	f("acknowledges early", "acknowledged", memory{write: func(_ context.Context, d *destination, records []string) (int, error) {
 		time.AfterFunc(time.Minute, func() { d.take(context.Background(), records) })
 		return 0, nil
@@ -296,9 +323,11 @@ func TestWrongWriters(t *testing.T) {
 		}
 		return d.take(ctx, records)
 	}})
+}
 
+// spoilingWriters change events.
+func spoilingWriters(f addFault) {
 	spoil := func(what string, change func(*event.Event)) {
-		t.Helper()
 		f(what, "real traffic", memory{change: change})
 	}
 	spoil("takes a missing address for ::", func(e *event.Event) {
@@ -318,8 +347,11 @@ func TestWrongWriters(t *testing.T) {
 	spoil("loses times", func(e *event.Event) { e.ResponseTime = 0 })
 	spoil("cuts long messages", func(e *event.Event) { e.Message = e.Message[:min(len(e.Message), 65534)] })
 	spoil("does not say what the capture cut", func(e *event.Event) { e.CaptureCut = 0 })
+}
 
-	whole := func(ctx context.Context, d *destination, records []string) (int, error) { // nothing of single events
+// impreciseWriters answer wrongly for single events, or when to retry.
+func impreciseWriters(f addFault) {
+	whole := func(ctx context.Context, d *destination, records []string) (int, error) { // knows nothing of single events
 		n, err := d.take(ctx, records)
 		if p := (*outputs.Partial)(nil); errors.As(err, &p) {
 			err = p.Err
@@ -375,17 +407,4 @@ func TestWrongWriters(t *testing.T) {
 	}})
 
 	f("fails at a second Close", "close twice", memory{once: true})
-
-	shared := new(string) // a buffer that all workers use
-	f("mixes what workers send", "many workers", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
-		d.mu.Lock()
-		*shared = records[0]
-		d.mu.Unlock()
-		runtime.Gosched()
-		time.Sleep(time.Millisecond)
-		d.mu.Lock()
-		records[0] = *shared // by now another worker's
-		d.mu.Unlock()
-		return d.take(ctx, records)
-	}})
 }

@@ -2,6 +2,7 @@ package scenes
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"net/netip"
@@ -13,10 +14,8 @@ import (
 	"syscall"
 	"testing"
 
-	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
-	"dnsmonster-sensor/test/testlog"
 )
 
 // Headers around a packet. No host has these addresses, so both ignore the frames.
@@ -287,30 +286,20 @@ func (s *tunnelScene) askAll(tunnel string, e lab.ServerAddrs) {
 func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
-	cmd := l.Server.Command(t.Context(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root")
-	var log testlog.Log
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	wait := func(ready func() bool) {
-		t.Helper()
-		await.True(t, "tcpdump writes", ready, &log)
-	}
+	tcpdump := lab.StartDaemon(t, l.Server.Command(context.Background(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root"))
 	holds := func(text string, times int) func() bool {
 		return func() bool {
 			b, err := os.ReadFile(path)
 			return err == nil && len(b) >= 24 && bytes.Count(b, []byte(text)) >= times
 		}
 	}
-	wait(holds("", 0))
+	tcpdump.Await("the file has a header", holds("", 0))
 	return func(text string) string {
 		t.Helper()
-		wait(holds(text, 2)) // in the query and in the answer
-		cmd.Process.Signal(syscall.SIGINT)
-		cmd.Wait()
-		if !strings.Contains(log.String(), "0 packets dropped by kernel") {
-			t.Fatalf("tcpdump lost packets: %s", log.String())
+		tcpdump.Await("the file has the last message", holds(text, 2)) // in the query and in the answer
+		tcpdump.Signal(syscall.SIGINT)
+		if !strings.Contains(tcpdump.Log.String(), "0 packets dropped by kernel") {
+			t.Fatalf("tcpdump lost packets: %s", tcpdump.Log.String())
 		}
 		return path
 	}

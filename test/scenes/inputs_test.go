@@ -11,11 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
-	"dnsmonster-sensor/test/testlog"
 )
 
 // runTool runs a command, and returns its stdout.
@@ -38,25 +36,17 @@ func captureWith(t *testing.T, n int, tool string, args ...string) (path string,
 	l = lab.New(t)
 	f := flow(t, l, 2000, n)
 	path = filepath.Join(t.TempDir(), "captured")
-	var log testlog.Log
 	args = append([]string{"-i", l.Server.Iface, "-c", fmt.Sprint(n)}, args...)
 	args[slices.Index(args, "FILE")] = path
-	dump := l.Server.Command(context.Background(), tool, args...)
-	dump.Stderr = &log
-	if err := dump.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer dump.Process.Kill()
-	await.True(t, tool+" captures", func() bool {
+	dump := lab.StartDaemon(t, l.Server.Command(context.Background(), tool, args...))
+	dump.Await("it captures", func() bool {
 		st, err := os.Stat(path)
 		return err == nil && st.Size() > 0 && packetSockets(t, l.Server) > 0
-	}, &log)
+	})
 	if _, err := f.Send(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := dump.Wait(); err != nil {
-		t.Fatalf("%s: %v\n%s", tool, err, log.String())
-	}
+	dump.Wait()
 	return path, l
 }
 

@@ -1,14 +1,11 @@
 package scenes
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +15,6 @@ import (
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
-	"dnsmonster-sensor/test/testlog"
 )
 
 // TestMetricsSayWhatTheLedgersSay asks the Prometheus endpoint.
@@ -125,34 +121,15 @@ func TestMetricsFullOfConnections(t *testing.T) {
 // TestStatsd sends to a real statsd server, which counts lines that it cannot read, and
 // shows the metrics that it has read.
 func TestStatsd(t *testing.T) {
-	if path, err := exec.Command("go", "env", "GOPATH").Output(); err == nil { // where install-tools.sh puts it
-		t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(strings.TrimSpace(string(path)), "bin"))
-	}
-	lab.Need(t, "statsd_exporter")
-	udp, web := lab.FreePort(t, "udp"), lab.FreePort(t, "tcp")
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	server := exec.CommandContext(ctx, "statsd_exporter", fmt.Sprintf("--statsd.listen-udp=127.0.0.1:%d", udp), "--statsd.listen-tcp=",
-		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", web), "--log.level=error")
-	var log testlog.Log
-	server.Stderr = &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		server.Wait()
-	}()
-	url := fmt.Sprintf("http://127.0.0.1:%d/metrics", web)
-	program.Scrape(t, url)
-	agent := fmt.Sprintf("--metricstatsdagent=127.0.0.1:%d", udp)
+	server := lab.StartStatsd(t)
+	url := server.MetricsURL
 	f := func(want map[string]float64, args ...string) {
 		t.Helper()
-		p, in := program.Feed(t, packets.Queries(700), append([]string{"--metricendpointtype=statsd", agent, "--metricflushinterval=100ms"}, args...)...)
+		p, in := program.Feed(t, packets.Queries(700), append([]string{"--metricendpointtype=statsd", "--metricstatsdagent=" + server.Addr, "--metricflushinterval=100ms"}, args...)...)
 		lines := func() float64 { return program.Sample(program.Scrape(t, url), "statsd_exporter_lines_total") }
 		for range 4 { // intervals: counters must not add up
 			before := lines()
-			await.True(t, "the server has read more lines", func() bool { return lines() > before }, &log)
+			server.Await("it has read more lines", func() bool { return lines() > before })
 			time.Sleep(110 * time.Millisecond) // the other lines of the same interval
 		}
 		in.Close()
@@ -169,7 +146,7 @@ func TestStatsd(t *testing.T) {
 		})
 		for sample, v := range want {
 			if got := program.Sample(text, sample); got != v {
-				t.Errorf("%q: the server has %s = %v, want %v\n%s", args, sample, got, v, log.String())
+				t.Errorf("%q: the server has %s = %v, want %v\n%s", args, sample, got, v, server.Log.String())
 			}
 		}
 	}
