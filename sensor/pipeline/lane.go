@@ -159,8 +159,8 @@ func (l *lane) tick(now time.Time) {
 // Any other panic goes on; that of a stage, which does not read the file, with the
 // stage's name.
 func (l *lane) shrank(fault any) {
-	if l.chain != nil && l.chain.Working() != "" {
-		panic(fmt.Sprintf("stage %s: %v", l.chain.Working(), fault))
+	if l.chain != nil && l.chain.Running() != "" {
+		panic(fmt.Sprintf("stage %s: %v", l.chain.Running(), fault))
 	}
 	file, ok := l.source.(capture.Shrinker)
 	if !ok || !capture.IsFault(fault) {

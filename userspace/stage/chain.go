@@ -9,14 +9,13 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// expireEvery is how much time passes between two calls of Expire while events
-// bring the time.
+// expireEvery is the time between two calls of Expire if it comes from events.
 const expireEvery = int64(10 * time.Millisecond)
 
-// Counters are those of all kinds of stages, in the stages' order.
+// Counters are the counters of all kinds, in the order of the stages.
 type Counters []*account.Counters
 
-// NewCounters makes counters for each kind.
+// NewCounters makes the counters of each kind.
 func NewCounters(kinds []Kind) (counters Counters) {
 	for range kinds {
 		counters = append(counters, account.NewStageCounters())
@@ -24,18 +23,18 @@ func NewCounters(kinds []Kind) (counters Counters) {
 	return counters
 }
 
-// Chain takes the events of one lane through all stages. It counts what each of them
-// is given and what it emits. It is for one goroutine.
+// Chain passes the events of one lane through all stages, and counts what each of them
+// emits. It is for one goroutine.
 type Chain struct {
 	links   []link
 	sink    func(*event.Event)
-	event   event.Event // a copy of what came in, for stages to change
+	event   event.Event // a copy of the event that came in, for stages to change
 	bytes   []byte      // which event borrows
 	clock   clock.Clock
-	base    int64 // what clock counts from
-	expired int64 // when Expire was called last
+	base    int64 // the time at which clock is 0
+	expired int64 // when Expire was last called
 	begun   bool  // the time is known
-	at      int   // index of the stage that is at work; -1: none
+	running int   // index of the stage that is running; -1: none
 	ended   bool
 }
 
@@ -46,39 +45,39 @@ type link struct {
 	emit  func(*event.Event)
 }
 
-// NewChain makes one lane's stages, of which sink is given what the last one emits.
-// There is at least one kind.
+// NewChain makes the stages of one lane. The last one emits to sink. There must be at
+// least one kind.
 func NewChain(kinds []Kind, counters Counters, sink func(*event.Event)) *Chain {
-	c := &Chain{sink: sink, links: make([]link, len(kinds)), at: -1}
+	c := &Chain{sink: sink, links: make([]link, len(kinds)), running: -1}
 	for i, k := range kinds {
 		shard := counters[i].Shard()
 		c.links[i] = link{k.Name, k.New(), shard, func(e *event.Event) {
 			shard.Add(account.StagePassed, 1)
-			c.hand(i+1, e)
+			c.pass(i+1, e)
 		}}
 	}
 	return c
 }
 
-// hand gives an event to a stage, or behind the last one to the sink.
-func (c *Chain) hand(i int, e *event.Event) {
-	before := c.at
+// pass passes an event to stage i, or after the last one to sink.
+func (c *Chain) pass(i int, e *event.Event) {
+	before := c.running
 	if i == len(c.links) {
-		c.at = -1
+		c.running = -1
 		c.sink(e)
 	} else {
-		c.at = i
+		c.running = i
 		c.links[i].stage.Event(e, c.links[i].emit)
 	}
-	c.at = before
+	c.running = before
 }
 
-// Event takes one event, of which it borrows nothing: where reading it fails, as of a
-// mapped file that became shorter, no stage has seen it and nothing has counted it.
+// Event takes a copy of an event through all stages. If reading it faults, because a
+// mapped file was truncated, no stage has seen it and nothing was counted.
 func (c *Chain) Event(e *event.Event) {
 	c.copy(e)
 	c.PacketTime(e.Interface, e.Time)
-	c.hand(0, &c.event)
+	c.pass(0, &c.event)
 }
 
 func (c *Chain) copy(e *event.Event) {
@@ -99,15 +98,15 @@ func (c *Chain) own(b []byte) []byte {
 	return c.bytes[at:len(c.bytes):len(c.bytes)]
 }
 
-// Tick tells the time of a clock that nobody sets, which is the stages' time from
-// then on. Call it first before the first event.
+// Tick sets the time of a monotonic clock, which is the time of the stages from then on.
+// The first call must come before the first event.
 func (c *Chain) Tick(now int64) {
 	c.clock.Set(now)
 	c.begun = true
 	c.expire(now)
 }
 
-// PacketTime tells that the time of a packet was reached, 0 where it has none.
+// PacketTime notes the time of a packet; 0 is none.
 func (c *Chain) PacketTime(number uint32, t int64) {
 	if !c.begun && t != 0 {
 		c.begun, c.base = true, t
@@ -123,29 +122,29 @@ func (c *Chain) PacketTime(number uint32, t int64) {
 	}
 }
 
-// expire tells the last stage first: what others let go comes at a time that it knows.
+// expire starts with the last stage: when earlier ones release events, later ones know
+// the time already.
 func (c *Chain) expire(now int64) {
 	c.expired = now
 	for i := len(c.links) - 1; i >= 0; i-- {
-		c.at = i
+		c.running = i
 		c.links[i].stage.Expire(now, c.links[i].emit)
-		c.at = -1
+		c.running = -1
 	}
 }
 
-// Flush ends the stages in their order, so that what one lets go passes through
-// those behind it. What a stage still holds then will not come any more: the ledgers show
-// it as unaccounted.
+// Flush flushes the stages in order, so that the events of one pass through the later
+// ones. Events that a stage still holds afterwards are unaccounted for.
 func (c *Chain) Flush() {
 	c.ended = true
 	for i := range c.links {
-		c.at = i
+		c.running = i
 		c.links[i].stage.Flush(c.links[i].emit)
-		c.at = -1
+		c.running = -1
 	}
 }
 
-// Publish shows the ledgers to readers. Call it once per batch.
+// Publish shows the counters to readers. Call it once per batch.
 func (c *Chain) Publish() {
 	for i := range c.links {
 		l := &c.links[i]
@@ -160,11 +159,11 @@ func (c *Chain) Publish() {
 	}
 }
 
-// Working is the name of the stage that is at work, "" for none: whose fault a panic
-// is.
-func (c *Chain) Working() string {
-	if c.at < 0 {
+// Running is the name of the stage that is running, "" for none. It tells which stage
+// panicked.
+func (c *Chain) Running() string {
+	if c.running < 0 {
 		return ""
 	}
-	return c.links[c.at].name
+	return c.links[c.running].name
 }

@@ -11,7 +11,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// enrich sets fields of each event, of its own bytes.
+// enrich sets fields of each event to its own bytes.
 type enrich struct{ fields event.Fields }
 
 var ns1 = []byte("ns1")
@@ -25,7 +25,7 @@ func (s *enrich) Expire(int64, func(*event.Event)) {}
 func (s *enrich) Flush(func(*event.Event))         {}
 func (s *enrich) Counts() Counts                   { return Counts{} }
 
-// filter leaves out events with an even id.
+// filter drops events with an even id.
 type filter struct{ n Counts }
 
 func (s *filter) Event(e *event.Event, emit func(*event.Event)) {
@@ -39,8 +39,8 @@ func (s *filter) Expire(int64, func(*event.Event)) {}
 func (s *filter) Flush(func(*event.Event))         {}
 func (s *filter) Counts() Counts                   { return s.n }
 
-// hold keeps events for a second, in a block, and says with one more event that it
-// lets them go.
+// hold keeps events in a block for a second, and emits one more event when it releases
+// them.
 type hold struct {
 	block *event.Block
 	since int64
@@ -99,7 +99,7 @@ func query(id uint16) *event.Event {
 	return e
 }
 
-// rig is a chain, what came out of it and its counters.
+// rig is a chain with its output and counters.
 type rig struct {
 	*Chain
 	out      []string // ids
@@ -108,7 +108,7 @@ type rig struct {
 	given    uint64
 }
 
-// newRig makes a chain of stages that are called by their places, from a on.
+// newRig makes a chain of stages that are named in order, from a on.
 func newRig(stages ...Stage) *rig {
 	r := &rig{}
 	for i, s := range stages {
@@ -126,11 +126,11 @@ func newRig(stages ...Stage) *rig {
 }
 
 func (r *rig) give(e *event.Event) {
-	r.given++ // as the message ledger counts it
+	r.given++ // as in the message ledger
 	r.Event(e)
 }
 
-// ledgers are the ledgers as text, first to last.
+// ledgers is the text of the ledgers of all stages, in order.
 func (r *rig) ledgers() string {
 	var list []string
 	in := r.given
@@ -147,7 +147,7 @@ func (r *rig) want(t *testing.T, out, ledgers string) {
 	t.Helper()
 	r.Publish()
 	if got := strings.Join(r.out, " "); got != out {
-		t.Errorf("out came %s, want %s", got, out)
+		t.Errorf("output %s, want %s", got, out)
 	}
 	if got := r.ledgers(); got != ledgers {
 		t.Errorf("ledgers\n%s, want\n%s", got, ledgers)
@@ -161,7 +161,7 @@ func TestOneStage(t *testing.T) {
 	r.give(query(2))
 	r.want(t, "1ns1asn 64496 2ns1asn 64496", "stage a: in 2 passed 2 dropped 0 held 0 made 0 unaccounted 0")
 	if e.Fields != nil || e.Identity != nil {
-		t.Errorf("the worker's own event was changed: %v", e) // it makes the next one of it
+		t.Errorf("the worker's own event was changed: %v", e) // the worker reuses it
 	}
 
 	r = newRig(&filter{})
@@ -184,7 +184,8 @@ func TestOneStage(t *testing.T) {
 	r.want(t, "1 1made 2 3", "stage a: in 4 passed 4 dropped 0 held 0 made 1 unaccounted 0")
 }
 
-// TestTwoStages: what the first lets go, with Expire or Flush, passes through the second.
+// TestTwoStages: events that a stage releases, with Expire or Flush, pass through the later
+// ones.
 func TestTwoStages(t *testing.T) {
 	first, second := newHold(), newHold()
 	r := newRig(first, &filter{}, &enrich{}, second)
@@ -192,7 +193,7 @@ func TestTwoStages(t *testing.T) {
 	for id := range uint16(4) {
 		r.give(query(id))
 	}
-	r.Tick(1e9) // the first lets go, and the last begins to hold
+	r.Tick(1e9) // the first stage releases its events, and the last one holds them
 	r.want(t, "", "stage a: in 5 passed 5 dropped 0 held 0 made 1 unaccounted 0; stage b: in 5 passed 3 dropped 2 held 0 made 0 unaccounted 0; "+
 		"stage c: in 3 passed 3 dropped 0 held 0 made 0 unaccounted 0; stage d: in 3 passed 0 dropped 0 held 3 made 0 unaccounted 0")
 	r.give(query(5))
@@ -205,7 +206,7 @@ func TestTwoStages(t *testing.T) {
 	}
 }
 
-// odd does something that its counts do not say.
+// odd treats its third event specially.
 type odd struct {
 	filter
 	do   func(s *odd, e *event.Event, emit func(*event.Event))
@@ -220,9 +221,9 @@ func (s *odd) Event(e *event.Event, emit func(*event.Event)) {
 	emit(e)
 }
 
-// TestBooksFindStages: a stage that loses, doubles or miscounts an event is found, and
-// its neighbours are not blamed.
-func TestBooksFindStages(t *testing.T) {
+// TestLedgersFindStages: the ledger of a stage that loses, doubles or miscounts an event
+// shows it, and those of its neighbours do not.
+func TestLedgersFindStages(t *testing.T) {
 	f := func(what string, want int64, do func(s *odd, e *event.Event, emit func(*event.Event))) {
 		t.Helper()
 		r := newRig(&enrich{}, &odd{do: do}, &enrich{})
@@ -244,14 +245,14 @@ func TestBooksFindStages(t *testing.T) {
 	f("nothing", 0, func(_ *odd, e *event.Event, emit func(*event.Event)) { emit(e) })
 	f("loses one", 1, func(*odd, *event.Event, func(*event.Event)) {})
 	f("doubles one", -1, func(_ *odd, e *event.Event, emit func(*event.Event)) { emit(e); emit(e) })
-	f("doubles one and says so", 0, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); emit(e); s.n.Made++ })
-	f("says it made one, and did not", 1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Made++ })
-	f("emits what it has dropped", -1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Dropped++ })
+	f("doubles one and counts it", 0, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); emit(e); s.n.Made++ })
+	f("counts one that it did not make", 1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Made++ })
+	f("emits one that it counts as dropped", -1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Dropped++ })
 	f("holds one for ever", 1, func(s *odd, _ *event.Event, _ func(*event.Event)) { s.n.Held++ })
 }
 
-// TestTimeOfPackets: without a clock of the system, events and packets bring the time, in
-// steps of 10 ms at least, and it does not go back.
+// TestTimeOfPackets: without Tick, the time is that of events and packets. Stages get it
+// in steps of at least 10 ms, and it does not go back.
 func TestTimeOfPackets(t *testing.T) {
 	const begin = int64(1700000000e9)
 	s := newHold()
@@ -281,8 +282,8 @@ func TestTimeOfPackets(t *testing.T) {
 	r.want(t, "2 2 2 2 2 2", "stage a: in 6 passed 6 dropped 0 held 0 made 0 unaccounted 0")
 }
 
-// TestSharedBetweenLanes: a query on one lane and its response on another are joined by
-// stages of one kind, whose ledgers are one.
+// TestSharedBetweenLanes: stages of one kind join a query on one lane with its response on
+// another, and share a ledger.
 func TestSharedBetweenLanes(t *testing.T) {
 	waiting := map[uint16]bool{} // by id, of both lanes
 	kinds := []Kind{{"pairs", func() Stage { return &pairs{waiting: waiting} }}}
@@ -321,7 +322,7 @@ func (s *pairs) Event(e *event.Event, emit func(*event.Event)) {
 		return
 	}
 	delete(s.waiting, e.DNS.ID)
-	s.n.Held-- // where another lane has it, the sum is right
+	s.n.Held-- // another lane may have counted it: the sum is right
 	s.n.Dropped++
 	emit(e)
 }
@@ -329,8 +330,8 @@ func (s *pairs) Expire(int64, func(*event.Event)) {}
 func (s *pairs) Flush(func(*event.Event))         {}
 func (s *pairs) Counts() Counts                   { return s.n }
 
-// TestBorrowsNothing: what the worker does with its memory later does not change an event
-// that a stage was given, whatever the event's size.
+// TestBorrowsNothing: when the worker reuses its memory, an event that a stage was given
+// does not change, whatever its size.
 func TestBorrowsNothing(t *testing.T) {
 	var got *event.Event
 	r := newRig(&odd{do: func(_ *odd, e *event.Event, _ func(*event.Event)) { got = e }})
@@ -349,28 +350,28 @@ func TestBorrowsNothing(t *testing.T) {
 	}
 }
 
-// TestWorking: a panic can be told from others.
-func TestWorking(t *testing.T) {
+// TestRunning: during a panic, the name of the stage is known.
+func TestRunning(t *testing.T) {
 	var r *rig
 	r = newRig(&enrich{}, &odd{do: func(_ *odd, e *event.Event, emit func(*event.Event)) {
-		if emit(e); r.Working() != "b" {
-			t.Errorf("%q works, want b", r.Working())
+		if emit(e); r.Running() != "b" {
+			t.Errorf("%q is running, want b", r.Running())
 		}
 		panic("broken")
 	}})
 	r.sink = func(*event.Event) {
-		if r.Working() != "" {
-			t.Errorf("%q works, want none: the outputs do", r.Working())
+		if r.Running() != "" {
+			t.Errorf("%q is running, want none: the outputs are", r.Running())
 		}
 	}
 	r.give(query(1))
 	r.give(query(2))
-	if r.Working() != "" {
-		t.Errorf("%q works between events", r.Working())
+	if r.Running() != "" {
+		t.Errorf("%q is running between events", r.Running())
 	}
 	defer func() {
-		if recover() == nil || r.Working() != "b" {
-			t.Errorf("%q works in the panic, want b", r.Working())
+		if recover() == nil || r.Running() != "b" {
+			t.Errorf("%q is running in the panic, want b", r.Running())
 		}
 	}()
 	r.give(query(3))
