@@ -158,10 +158,10 @@ func (l *List) install(list *domains.List) {
 	if list.Len() == 0 {
 		l.log.Warn("the list has no entries")
 	}
-	if slices.Equal(before.Odd(), list.Odd()) {
+	if slices.Equal(before.OddLines(), list.OddLines()) {
 		return
 	}
-	for _, o := range list.Odd() {
+	for _, o := range list.OddLines() {
 		l.log.Warn("the list has odd lines", "why", o.Why, "lines", o.Lines, "first_line", o.First, "text", o.Text)
 	}
 }

@@ -62,8 +62,8 @@ func TestSample(t *testing.T) {
 			t.Errorf("%s is on the list", name)
 		}
 	}
-	if list := l.Skip.current.Load(); list.Len() != 7 || len(list.Odd()) > 0 {
-		t.Errorf("%d entries, want 7; odd: %v", list.Len(), list.Odd())
+	if list := l.Skip.current.Load(); list.Len() != 7 || len(list.OddLines()) > 0 {
+		t.Errorf("%d entries, want 7; odd: %v", list.Len(), list.OddLines())
 	}
 }
 

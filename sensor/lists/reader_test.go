@@ -86,7 +86,7 @@ func TestFileIsReadOnlyIfItHasChanged(t *testing.T) {
 	put(t, path, string(zipped("a.example\nb.example")))
 	f(false, "2")
 	put(t, path, "a\n"+strings.Repeat("x", 100_000))
-	f(false, "read "+path+": line 2 has more than 65536 bytes: this is no list of names")
+	f(false, "read "+path+": line 2 has more than 65536 bytes: this is not a list of names")
 	put(t, path, string(zipped("a.example"))[:15])
 	f(false, "read "+path+": unexpected EOF")
 }

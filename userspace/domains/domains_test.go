@@ -82,8 +82,8 @@ func TestMatch(t *testing.T) {
 	f("b\u00fccher.example.", `b\195\188cher.example.`, true, false)
 }
 
-// TestDefect34Suffixes: an entry matched in the middle of a label; spaces and
-// comments became entries.
+// TestDefect34Suffixes: entries matched in the middle of a label, and spaces and comments
+// became entries.
 func TestDefect34Suffixes(t *testing.T) {
 	l := parse(t, "# our own\n\n   \ngoogle.com.,suffix\n", Labels)
 	if l.Len() != 1 || l.Match([]byte("notgoogle.com.")) || !l.Match([]byte("mail.google.com.")) {
@@ -96,7 +96,7 @@ func TestLenAndDiffer(t *testing.T) {
 		t.Helper()
 		for m, want := range map[Matching]int{Labels: labels, Legacy: legacy} {
 			if l := parse(t, text, m); l.Len() != want || l.Differ() != differ {
-				t.Errorf("%q, way %d: %d entries, %d differ; want %d and %d", text, m, l.Len(), l.Differ(), want, differ)
+				t.Errorf("%q, matching %d: %d entries, %d differ; want %d and %d", text, m, l.Len(), l.Differ(), want, differ)
 			}
 		}
 	}
@@ -111,19 +111,19 @@ func TestLenAndDiffer(t *testing.T) {
 	f("www.,prefix", 1, 1, 0)
 	f(" www.,prefix", 1, 1, 1)
 	f(".,suffix", 1, 1, 0)
-	f("# a comment", 0, 1, 0)          // that nothing matches there either
-	f("#no.comment.there.", 0, 1, 1)   // a name there
-	f("example.org.,suffix ", 1, 1, 1) // there a whole name
-	f("<!DOCTYPE html>\n<p>", 2, 2, 2) // here they are names that could be
+	f("# a comment", 0, 1, 0)          // under Legacy an entry that matches nothing
+	f("#no.comment.there.", 0, 1, 1)   // under Legacy a name
+	f("example.org.,suffix ", 1, 1, 1) // under Legacy a whole name
+	f("<!DOCTYPE html>\n<p>", 2, 2, 2) // under Labels possible names
 	f(strings.Repeat("a", 2000)+".", 1, 1, 0)
 	f("a.,fqdn,b", 1, 1, 1)
 }
 
-func TestOdd(t *testing.T) {
+func TestOddLines(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
 		var got []string
-		for _, o := range parse(t, text, Labels).Odd() {
+		for _, o := range parse(t, text, Labels).OddLines() {
 			got = append(got, fmt.Sprintf("%d from %d %q: %s", o.Lines, o.First, o.Text, o.Why))
 		}
 		if s := strings.Join(got, "\n"); s != want {
@@ -145,16 +145,16 @@ func TestOdd(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	_, err := Parse(strings.NewReader("a\n"+strings.Repeat("x", maxLine+1)), Labels)
-	if err == nil || err.Error() != "line 2 has more than 65536 bytes: this is no list of names" {
-		t.Errorf("a line without end: %v", err)
+	if err == nil || err.Error() != "line 2 has more than 65536 bytes: this is not a list of names" {
+		t.Errorf("an endless line: %v", err)
 	}
 	if _, err := Parse(strings.NewReader("a\n"+strings.Repeat("x", maxLine-2)), Labels); err != nil {
 		t.Errorf("a long line: %v", err)
 	}
 }
 
-// randomName makes a name as a message has it, from few labels, so that entries
-// and names meet.
+// randomName makes a name as in a message, from few labels, so that it often matches an
+// entry.
 func randomName(r *rand.Rand) []byte {
 	pool := []string{"a", "b", "ab", "org", "example", "a.b", `a\`, ".", " ", "\xc3\xbc", "A", "x-y", strings.Repeat("l", 40)}
 	var wire []byte
@@ -164,12 +164,12 @@ func randomName(r *rand.Rand) []byte {
 	}
 	name, ok := dns.AppendName(nil, append(wire, 0), 0)
 	if !ok {
-		panic("not a name")
+		panic("domains: a bad random name")
 	}
 	return Lower(name)
 }
 
-// randomLine makes an entry out of a name, often a damaged one.
+// randomLine makes an entry of a name, which is often damaged.
 func randomLine(r *rand.Rand) string {
 	name := string(randomName(r))
 	if r.IntN(3) == 0 {
@@ -187,7 +187,7 @@ func randomLine(r *rand.Rand) string {
 	return name + []string{"", ",fqdn", ",suffix", ",suffix", ",prefix", ",Suffix ", ",other", ",,"}[r.IntN(8)]
 }
 
-// TestAgainstReference compares with the rules in their plainest form.
+// TestAgainstReference compares matches with the rules in their simplest form.
 func TestAgainstReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched := 0
@@ -203,7 +203,7 @@ func TestAgainstReference(t *testing.T) {
 				name := randomName(r)
 				got, want := l.Match(name), ref.match(string(name))
 				if got != want {
-					t.Fatalf("way %d, %q matches %q: %v, want %v", m, lines, name, got, want)
+					t.Fatalf("matching %d, %q matches %q: %v, want %v", m, lines, name, got, want)
 				}
 				if got {
 					matched++
@@ -216,8 +216,8 @@ func TestAgainstReference(t *testing.T) {
 	}
 }
 
-// TestDifferAgainstReference: a line that does not count as different means the
-// same names to both ways.
+// TestDifferAgainstReference: a line that does not count as different matches the same
+// names under both kinds of Matching.
 func TestDifferAgainstReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	same := 0
@@ -231,20 +231,20 @@ func TestDifferAgainstReference(t *testing.T) {
 		legacy := parse(t, line, Legacy)
 		for range 10 {
 			name := randomName(r)
-			// A plain suffix that begins with a dot also matches behind a dot
-			// inside a label: nobody counts on that.
+			// Under Legacy, a suffix that begins with a dot also matches after a dot inside
+			// a label. Nobody relies on that.
 			if a, b := l.Match(name), legacy.Match(name); a != b && !bytes.Contains(name, []byte(`\.`)) {
-				t.Fatalf("%q should mean the same, and matches %q: %v, legacy %v", line, name, a, b)
+				t.Fatalf("%q should match the same, but matches %q: %v, legacy %v", line, name, a, b)
 			}
 		}
 	}
 	if same < 1000 {
-		t.Errorf("only %d lines mean the same: nothing is compared", same)
+		t.Errorf("only %d lines match the same: nothing is compared", same)
 	}
 }
 
-// many are a list's lines in the shape of a real block list: a few labels, a few
-// top-level domains, and as many different entries as asked for.
+// many is a list of n distinct lines like those of real block lists, with few labels and
+// few top-level domains.
 func many(n int, logic string) []byte {
 	r := rand.New(rand.NewPCG(5, 6))
 	var text []byte
@@ -256,8 +256,8 @@ func many(n int, logic string) []byte {
 	return text
 }
 
-// TestManyEntries finds each of many, and none of those that are not there,
-// whatever they are for.
+// TestManyEntries: each of many entries matches, and similar names do not, for entries of
+// each kind.
 func TestManyEntries(t *testing.T) {
 	f := func(logic string, m Matching, dot string) {
 		t.Helper()
@@ -288,8 +288,8 @@ func TestManyEntries(t *testing.T) {
 	f(",suffix", Legacy, ".")
 }
 
-// TestLengths: an entry of each length, those that fill a block and those that no
-// block has room for among them.
+// TestLengths: an entry of each length, also those that fill a block or are too long for
+// one.
 func TestLengths(t *testing.T) {
 	var text []byte
 	for n := 1; n <= longestText; n++ {
@@ -312,7 +312,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestRepeated: what stands in a list several times takes no more room than once.
+// TestRepeated: repeated entries take no more memory than single ones.
 func TestRepeated(t *testing.T) {
 	once := many(20000, ",suffix")
 	twice := append(bytes.ReplaceAll(once, []byte(",suffix"), []byte(",fqdn")), once...)
@@ -320,7 +320,7 @@ func TestRepeated(t *testing.T) {
 	if a.Len() != 20000 || b.Len() != 40000 {
 		t.Errorf("%d and %d entries, want 20000 and 40000", a.Len(), b.Len())
 	}
-	if got, want := len(b.ends.filter), 2*len(a.ends.filter)+1; got > want {
+	if got, want := len(b.suffixes.filter), 2*len(a.suffixes.filter)+1; got > want {
 		t.Errorf("%d blocks, want at most %d", got, want)
 	}
 	for line := range bytes.Lines(once) {
@@ -332,8 +332,8 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
-// TestMatchDoesNotAllocate: neither for what is found nor for what is not, in
-// blocks or beside them.
+// TestMatchDoesNotAllocate: with and without a match, also with entries that are too long
+// for blocks.
 func TestMatchDoesNotAllocate(t *testing.T) {
 	long := strings.Repeat("a-long-label.", 12) + "example."
 	lines := "example.org,suffix\nads,prefix\nwww.example.com,fqdn\n" + long + ",suffix\n"
@@ -348,7 +348,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestMillionEntries: what they hold on to.
+// TestMillionEntries: a million entries take at most 100 MiB.
 func TestMillionEntries(t *testing.T) {
 	text := many(1_000_000, ",suffix")
 	before := heap()
@@ -364,7 +364,7 @@ func TestMillionEntries(t *testing.T) {
 	runtime.KeepAlive(text)
 }
 
-// heap is how much memory is in use.
+// heap is the memory in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -392,7 +392,7 @@ func FuzzParse(f *testing.F) {
 				lines = append(lines, strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"))
 			}
 			if got, want := l.Match(name), (reference{lines, m == Legacy}).match(string(name)); got != want {
-				t.Fatalf("way %d, %q matches %q: %v, want %v", m, text, name, got, want)
+				t.Fatalf("matching %d, %q matches %q: %v, want %v", m, text, name, got, want)
 			}
 		}
 	})
@@ -426,8 +426,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// cpu is the processor time that this process has used: where others run too,
-// the time of day says little.
+// cpu is the processor time of this process: elapsed time says little while other
+// processes run.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -436,9 +436,8 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// shuffled are the names of a list in another order, and in that order in
-// memory: as those of a message are, they are in the cache when they are asked
-// for.
+// shuffled returns the names of a list in random order, and in that order in memory:
+// like the name of a message, each is in the cache when it is looked up.
 func shuffled(list []byte) [][]byte {
 	lines := bytes.Split(bytes.TrimSpace(list), []byte("\n"))
 	rand.New(rand.NewPCG(7, 8)).Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })

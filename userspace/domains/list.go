@@ -1,67 +1,73 @@
-// Package domains reads skip and allow lists and tells which names are on them.
+// Package domains parses skip and allow lists, and matches names against them.
+//
+// In: the text of a list. Out: a List, which says of a name whether it is on it,
+// without allocating; and counts and warnings for the log. The package imports package
+// dns alone: fetching and refreshing lists is sensor/lists. Its tests make their own
+// lists, and compare with the rules in their simplest form (reference_test.go).
 package domains
 
-// Matching says what the suffixes of a list mean.
+// Matching is the meaning of the suffixes in a list.
 type Matching uint8
 
-// Ways of matching.
+// The two meanings.
 const (
-	Labels Matching = iota // example.org means example.org and what is below it
-	Legacy                 // as dnsmonster: example.org. also means notexample.org., and example.org means nothing
+	Labels Matching = iota // example.org matches example.org and the names below it
+	Legacy                 // as in dnsmonster: example.org. also matches notexample.org., and example.org nothing
 )
 
-// List is a set of names. It does not change; any number of goroutines may ask.
+// List is a set of names. It never changes, and is safe for concurrent use.
 type List struct {
-	ends       *table // whole names and suffixes
-	begins     *table // prefixes
-	anywhere   bool   // suffixes match inside labels too
-	everything bool   // the root is a suffix
+	suffixes   *table // and whole names
+	prefixes   *table
+	anywhere   bool // suffixes match inside labels, too
+	everything bool // the root is a suffix
 	entries    int
 	differ     int
-	odd        []Odd
+	odd        []OddLines
 }
 
-// Len is the number of different entries.
+// Len is the number of distinct entries.
 func (l *List) Len() int { return l.entries }
 
-// Differ is how many lines mean different names to the two ways of matching.
+// Differ is the number of lines that match different names under the two kinds of
+// Matching.
 func (l *List) Differ() int { return l.differ }
 
-// Odd tells of lines that are probably not meant as they are taken, each kind
-// once.
-func (l *List) Odd() []Odd { return l.odd }
+// OddLines returns the lines that probably do not mean what their author meant, by
+// kind.
+func (l *List) OddLines() []OddLines { return l.odd }
 
-// Match tells whether name is on the list. It is in presentation format as
-// dns.AppendName writes it, with its final dot, in lower case.
+// Match reports whether name is on the list. name is in the presentation format of
+// dns.AppendName, with its final dot, and in lower case.
 func (l *List) Match(name []byte) bool {
 	switch {
 	case l.everything:
 		return true
 	case l.anywhere:
-		return l.ending(name) || l.beginning(name)
+		return l.hasSuffix(name) || l.hasPrefix(name)
 	}
-	return l.below(name) || l.beginning(name)
+	return l.hasParent(name) || l.hasPrefix(name)
 }
 
-// below looks for the name, and for all that it is below.
-func (l *List) below(name []byte) bool {
-	t := l.ends
+// hasParent looks up the name and all its parents.
+func (l *List) hasParent(name []byte) bool {
+	t := l.suffixes
 	h := t.seed
 	for i := len(name) - 1; i >= max(0, len(name)-t.longest); i-- {
 		h = step(h, name[i])
 		switch {
 		case i == 0:
-			return t.may(len(name), name[0], h) && t.has(h, name, whole|self)
-		case name[i-1] == '.' && t.may(len(name)-i, name[i], h) && !escaped(name[:i-1]) && t.has(h, name[i:], self|under):
+			return t.mayHave(len(name), name[0], h) && t.has(h, name, whole|self)
+		case name[i-1] == '.' && t.mayHave(len(name)-i, name[i], h) && !escaped(name[:i-1]) && t.has(h, name[i:], self|under):
 			return true
 		}
 	}
 	return false
 }
 
-// ending looks for the name, and for all that it ends in.
-func (l *List) ending(name []byte) bool {
-	t := l.ends
+// hasSuffix looks up the name and all its suffixes.
+func (l *List) hasSuffix(name []byte) bool {
+	t := l.suffixes
 	h := t.seed
 	for i := len(name) - 1; i >= max(0, len(name)-t.longest); i-- {
 		h = step(h, name[i])
@@ -69,27 +75,27 @@ func (l *List) ending(name []byte) bool {
 		if i == 0 {
 			want |= whole
 		}
-		if t.may(len(name)-i, name[i], h) && t.has(h, name[i:], want) {
+		if t.mayHave(len(name)-i, name[i], h) && t.has(h, name[i:], want) {
 			return true
 		}
 	}
 	return false
 }
 
-// beginning looks for all that the name begins with.
-func (l *List) beginning(name []byte) bool {
-	t := l.begins
+// hasPrefix looks up all prefixes of the name.
+func (l *List) hasPrefix(name []byte) bool {
+	t := l.prefixes
 	h := t.seed
 	for i := range min(len(name), t.longest) {
 		h = step(h, name[i])
-		if t.may(i+1, name[i], h) && t.has(h, name[:i+1], plain) {
+		if t.mayHave(i+1, name[i], h) && t.has(h, name[:i+1], plain) {
 			return true
 		}
 	}
 	return false
 }
 
-// escaped tells whether what stands behind text is part of a label.
+// escaped reports whether text ends in a backslash that escapes the next byte.
 func escaped(text []byte) bool {
 	n := 0
 	for n < len(text) && text[len(text)-1-n] == '\\' {
@@ -98,7 +104,7 @@ func escaped(text []byte) bool {
 	return n%2 == 1
 }
 
-// Lower folds a name in place: beyond ASCII, names have no case.
+// Lower converts a name to lower case in place. Names have case only in ASCII.
 func Lower(name []byte) []byte {
 	for i, c := range name {
 		name[i] = lower[c]

@@ -2,8 +2,8 @@ package domains
 
 import "dnsmonster-sensor/userspace/dns"
 
-// appendNormal appends a name as dns.AppendName writes it: with its final dot,
-// and each byte escaped in the one way in which records have it.
+// appendNormal appends a name in the form of dns.AppendName: with its final dot, and with
+// the same escapes.
 func appendNormal(dst, name []byte) []byte {
 	var room [64]byte
 	label := room[:0]
@@ -26,8 +26,8 @@ func appendNormal(dst, name []byte) []byte {
 	return dst
 }
 
-// unescape reads what stands behind a backslash: three decimals, or the byte
-// itself. At the end of the text the backslash stands for itself.
+// unescape reads the n bytes of an escape behind its backslash: three decimal digits, or
+// the byte itself. A backslash at the end of the text stands for itself.
 func unescape(text []byte) (c byte, n int) {
 	if len(text) == 0 {
 		return '\\', 0

@@ -8,16 +8,16 @@ import (
 	"io"
 )
 
-// maxLine bounds a line. A name has at most 1023 bytes in presentation format:
-// what has longer lines than this is no list.
+// maxLine is the longest line of a list. A name has at most 1023 bytes in presentation
+// format.
 const maxLine = 64 << 10
 
-// Parse reads a list: on each line a name, a comma and one of prefix, suffix and
-// fqdn. A line without exactly one comma is a whole name, and so is what stands
-// before any other word. Empty lines, and those that begin with #, are comments,
-// but for Legacy, to which everything is an entry.
+// Parse reads a list. Each line is a name, a comma and one of prefix, suffix and fqdn. A
+// line without exactly one comma is a whole name, and so is the text before any other
+// word. Empty lines and lines that begin with # are comments; but under Legacy everything
+// is an entry.
 func Parse(r io.Reader, matching Matching) (*List, error) {
-	p := &parser{matching: matching, l: &List{ends: newTable(false), begins: newTable(true), anywhere: matching == Legacy}}
+	p := &parser{matching: matching, l: &List{suffixes: newTable(false), prefixes: newTable(true), anywhere: matching == Legacy}}
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
 	for s.Scan() {
@@ -26,14 +26,14 @@ func Parse(r io.Reader, matching Matching) (*List, error) {
 		if p.line == 1 {
 			line = bytes.TrimPrefix(line, []byte("\ufeff"))
 		}
-		p.take(line)
+		p.add(line)
 	}
 	if err := s.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("line %d has more than %d bytes: this is no list of names", p.line+1, maxLine)
+		return nil, fmt.Errorf("line %d has more than %d bytes: this is not a list of names", p.line+1, maxLine)
 	} else if err != nil {
 		return nil, err
 	}
-	p.l.entries += p.l.ends.seal() + p.l.begins.seal()
+	p.l.entries += p.l.suffixes.seal() + p.l.prefixes.seal()
 	p.l.odd = p.odd.list
 	return p.l, nil
 }
@@ -46,15 +46,15 @@ type parser struct {
 	odd      oddities
 }
 
-// entry is what a line means.
+// entry is the meaning of a line.
 type entry struct {
-	in   *table // nil: it is no entry
+	in   *table // nil: the line is not an entry
 	mark mark
 	text []byte
 }
 
-// take reads one line, which it may change.
-func (p *parser) take(line []byte) {
+// add adds the entry of a line, which it may change.
+func (p *parser) add(line []byte) {
 	line = Lower(line)
 	ours, theirs := p.byLabels(line), p.byLegacy(line)
 	if !p.same(ours, theirs) {
@@ -64,12 +64,12 @@ func (p *parser) take(line []byte) {
 	if p.matching == Legacy {
 		e = theirs
 	}
-	p.odd.look(p.line, line)
+	p.odd.check(p.line, line)
 	if e.in == nil {
 		return
 	}
 	if len(e.text) > longestText {
-		p.l.entries++ // that no name can match
+		p.l.entries++ // no name can match it
 		return
 	}
 	if e.mark == self && string(e.text) == "." {
@@ -78,8 +78,8 @@ func (p *parser) take(line []byte) {
 	e.in.add(e.text, e.mark)
 }
 
-// byLabels is what a line means here. The entry's text is valid until the next
-// call.
+// byLabels is the meaning of a line under Labels. The entry's text is valid until the
+// next call.
 func (p *parser) byLabels(line []byte) entry {
 	clean := bytes.TrimSpace(line)
 	if len(clean) == 0 || clean[0] == '#' {
@@ -92,40 +92,40 @@ func (p *parser) byLabels(line []byte) entry {
 	}
 	switch string(bytes.TrimSpace(logic)) {
 	case "prefix":
-		return entry{p.l.begins, plain, name}
+		return entry{p.l.prefixes, plain, name}
 	case "suffix":
 		m := self
 		if len(name) > 1 && name[0] == '.' && name[1] != '.' {
 			m, name = under, name[1:]
 		}
 		p.room = appendNormal(p.room[:0], name)
-		return entry{p.l.ends, m, p.room}
+		return entry{p.l.suffixes, m, p.room}
 	}
 	p.room = appendNormal(p.room[:0], name)
-	return entry{p.l.ends, whole, p.room}
+	return entry{p.l.suffixes, whole, p.room}
 }
 
-// byLegacy is what a line means to dnsmonster, whose trees have no room for an
-// empty text.
+// byLegacy is the meaning of a line under Legacy: dnsmonster's trees cannot hold an empty
+// text.
 func (p *parser) byLegacy(line []byte) entry {
 	name, logic := split(line)
 	switch {
 	case len(name) == 0:
 		return entry{}
 	case string(logic) == "prefix":
-		return entry{p.l.begins, plain, name}
+		return entry{p.l.prefixes, plain, name}
 	case string(logic) == "suffix":
-		return entry{p.l.ends, plain, name}
+		return entry{p.l.suffixes, plain, name}
 	}
-	return entry{p.l.ends, whole, name}
+	return entry{p.l.suffixes, whole, name}
 }
 
-// same tells whether two readings of a line mean the same names.
+// same reports whether the two meanings of a line match the same names.
 func (p *parser) same(ours, theirs entry) bool {
-	if deaf(theirs) {
+	if matchesNothing(theirs) {
 		theirs = entry{}
 	}
-	if deaf(ours) {
+	if matchesNothing(ours) {
 		ours = entry{}
 	}
 	switch {
@@ -133,14 +133,14 @@ func (p *parser) same(ours, theirs entry) bool {
 		return false
 	case ours.mark == under:
 		return theirs.mark == plain && string(theirs.text[:1]) == "." && string(theirs.text[1:]) == string(ours.text)
-	case ours.mark == self: // all names end in the root's dot
+	case ours.mark == self: // equal only for the root, since all names end in its dot
 		return theirs.mark == plain && string(ours.text) == "." && string(theirs.text) == "."
 	}
 	return ours.mark == theirs.mark && string(ours.text) == string(theirs.text)
 }
 
-// deaf tells of entries that no name can match.
-func deaf(e entry) bool {
+// matchesNothing reports whether no name can match an entry.
+func matchesNothing(e entry) bool {
 	if e.in == nil || len(e.text) > longestText {
 		return true
 	}
@@ -152,7 +152,7 @@ func deaf(e entry) bool {
 	return !e.in.forward && e.text[len(e.text)-1] != '.'
 }
 
-// split separates the logic from the name.
+// split splits a line into name and logic.
 func split(line []byte) (name, logic []byte) {
 	if bytes.Count(line, []byte{','}) != 1 {
 		return line, []byte("fqdn")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// reference is the rules in the plainest form: each entry is tried.
+// reference is the rules in their simplest form: it tries each entry.
 type reference struct {
 	lines  []string
 	legacy bool
@@ -61,7 +61,7 @@ func matchLabels(text, logic, name string) bool {
 	return slices.Equal(have[len(have)-len(want):], want)
 }
 
-// labels are a name's labels as bytes, the root's left out.
+// labels returns the labels of a name as bytes, without the root.
 func labels(name string) []string {
 	if name == "." {
 		return nil
@@ -87,7 +87,7 @@ func labels(name string) []string {
 	return list
 }
 
-// decimal is -1 for what is no byte in three digits.
+// decimal is the value of three digits, or -1 if that is not a byte.
 func decimal(s string) int {
 	v := 0
 	for _, c := range s {
@@ -102,7 +102,7 @@ func decimal(s string) int {
 	return v
 }
 
-// toLower folds ASCII alone.
+// toLower converts ASCII only.
 func toLower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

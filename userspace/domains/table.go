@@ -5,55 +5,54 @@ import (
 	"math/rand/v2"
 )
 
-// mark says what a text of a table is an entry for.
+// mark is the kind of an entry.
 type mark uint8
 
 const (
 	whole mark = 1 << iota // the name itself
-	self                   // the name and what is below it
-	under                  // what is below the name alone
-	plain                  // whatever begins or ends so
+	self                   // the name and the names below it
+	under                  // only the names below it
+	plain                  // all names that begin or end with the text
 
 	allMarks = whole | self | under | plain
 )
 
-// longestText bounds what a table keeps: no name is longer in presentation
-// format, with each of its bytes written as \DDD.
+// longestText is the longest text in a table: no name is longer in presentation format,
+// even with each byte as \DDD.
 const longestText = 1023
 
-// table is a set of texts, each with its marks. It is filled by add, sealed once,
-// and asked from then on.
+// table is a set of texts, each with its marks. It is filled by add, sealed once, and
+// then queried.
 //
-// A text stands in the block that its hash names or, where that is full, in one
-// of the next. Most questions are answered before that, by the filter: a word for
-// each block, in which each text that the hash sends there sets four bits. Where a
-// text is, the hash alone says, and no index: so the processor can fetch a block
-// while it waits for the word, and finding a text costs one access to memory that
-// is in no cache.
+// A text is in the block that its hash selects or, if that is full, in one of the next
+// blocks. A filter answers most queries before that: it has a word for each block, in
+// which each text whose hash selects the block sets four bits. The position depends on
+// the hash alone, not on an index. So the processor can fetch the block while it waits
+// for the word, and a lookup costs one cache miss.
 //
-// Hashes begin with a random seed: nobody can prepare names that collide.
+// Hashes start from a random seed, so that nobody can prepare colliding names.
 type table struct {
-	forward bool // hashes go from the first byte to the last; else the other way
+	forward bool // texts are hashed from the first byte to the last; else the other way
 	seed    uint64
 	longest int
-	last    [longestText + 1]uint64 // for each length: which bytes are hashed last, by their lower six bits
+	last    [longestText + 1]uint64 // for each length, the set of bytes that are hashed last, by their lower six bits
 	filter  []uint64
-	blocks  []block         // one for each word of filter, and more where the last ones are full
-	long    map[string]mark // texts that no block has room for
+	blocks  []block         // one for each word of filter, and more if the last ones are full
+	long    map[string]mark // texts that are too long for a block
 
-	added []byte // until seal, as in blocks; the same text may be there several times
-	count int    // texts in added
-	room  int    // what they take of blocks
+	added []byte // until seal, in the form of blocks; a text may occur several times
+	count int    // number of texts in added
+	room  int    // room that they take in blocks
 }
 
-// block is texts, one behind the other: in the first byte the length, in the
-// second four bits of the hash and the marks, then the text. It takes two lines
-// of the processor's cache, and needs both from the start, for the first text and
-// for used: so they are fetched at once.
+// block is texts back to back. The first byte of each is the length, the second has four
+// bits of the hash and the marks, and the text follows. A block takes two cache lines.
+// Each lookup needs both at once, for the first text and for used, so that they are
+// fetched together.
 type block struct {
 	texts  [blockRoom]byte
 	used   uint8
-	onward bool // a later block may have texts that belong here
+	onward bool // texts that belong here may be in later blocks
 }
 
 const (
@@ -62,13 +61,13 @@ const (
 	longestHere = blockRoom - textHeader
 )
 
-// perBlock is how many texts there are for each block, at most, on average. With
-// four of 64 bits each, the filter leaves half a question in a hundred open.
+// perBlock is the highest average number of texts per block. With four bits of 64 for
+// each text, the filter passes half a percent of the queries for texts that are not there.
 const perBlock = 4
 
 func newTable(forward bool) *table { return &table{seed: rand.Uint64(), forward: forward} }
 
-// step takes one more byte into a hash.
+// step adds a byte to a hash.
 func step(h uint64, c byte) uint64 {
 	hi, lo := bits.Mul64(h^uint64(c), 0x9e3779b97f4a7c15)
 	return hi ^ lo
@@ -88,8 +87,8 @@ func (t *table) hash(text []byte) uint64 {
 	return h
 }
 
-// A hash's bits: the lower 24 for the filter, 4 more for the text, the upper ones
-// for the block.
+// The lower 24 bits of a hash are for the filter, the next 4 for the tag, and the upper
+// ones for the block.
 func fourBits(h uint64) uint64 { return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63) | 1<<(h>>18&63) }
 func tag(h uint64) mark        { return mark(h>>20) &^ allMarks }
 func (t *table) home(h uint64) int {
@@ -97,15 +96,14 @@ func (t *table) home(h uint64) int {
 	return int(hi)
 }
 
-// may tells whether a text of n bytes, with that one hashed last and this hash,
-// can be in the table. It is the part of the question that is asked for every
-// byte of a name.
-func (t *table) may(n int, last byte, h uint64) bool {
+// mayHave reports whether a text of n bytes, whose last hashed byte is last and whose hash
+// is h, can be in the table. It is called for every byte of a name.
+func (t *table) mayHave(n int, last byte, h uint64) bool {
 	return t.last[n&longestText]>>(last&63)&1 != 0 && fourBits(h)&^t.filter[t.home(h)] == 0
 }
 
-// has tells whether text, whose hash is h, is in the table with one of the marks.
-// Ask for what may be there.
+// has reports whether text, whose hash is h, is in the table with one of the marks.
+// mayHave must have returned true for it.
 func (t *table) has(h uint64, text []byte, want mark) bool {
 	if len(text) > longestHere {
 		return t.long[string(text)]&want != 0
@@ -121,7 +119,7 @@ func (t *table) has(h uint64, text []byte, want mark) bool {
 	}
 }
 
-// find looks for a text in the block, and returns what begins with its header.
+// find looks up a text in the block, and returns the block from its header on, or nil.
 func (b *block) find(h uint64, text []byte) []byte {
 	for left := b.texts[:b.used]; len(left) >= textHeader; {
 		n := int(left[0])
@@ -133,7 +131,7 @@ func (b *block) find(h uint64, text []byte) []byte {
 	return nil
 }
 
-// add puts a text in, of 1 to longestText bytes.
+// add adds a text of 1 to longestText bytes.
 func (t *table) add(text []byte, m mark) {
 	n := len(text)
 	t.longest = max(t.longest, n)
@@ -151,15 +149,15 @@ func (t *table) add(text []byte, m mark) {
 	}
 	t.added = append(append(t.added, byte(n), byte(m)), text...)
 	t.count++
-	t.room += blockRoom / (blockRoom / (textHeader + n)) // with what is left over where all are as long
+	t.room += blockRoom / (blockRoom / (textHeader + n)) // with its part of the rest of a block of texts of this length
 }
 
-// seal puts the texts into blocks, each once, and returns how many pairs of text
-// and mark there are.
+// seal puts the distinct texts into blocks, and returns the number of pairs of text and
+// mark.
 func (t *table) seal() (entries int) {
 	added := t.count
 	entries = t.fill()
-	if t.count < added/2 { // fewer blocks will do
+	if t.count < added/2 { // fewer blocks suffice
 		t.fill()
 	}
 	t.added = nil
@@ -171,13 +169,12 @@ func (t *table) seal() (entries int) {
 	return entries
 }
 
-// fill makes blocks, puts into them what was added, and keeps of that what was
-// not there twice.
+// fill makes blocks of the added texts, and removes repeated ones from added.
 func (t *table) fill() (entries int) {
-	const full = 75 // per cent, on average: more would save little memory, and push more texts onward
+	const full = 75 // percent of a block, on average: more would save little memory, and push more texts onward
 	homes := 1 + max(t.room*100/full/blockRoom, (t.count+len(t.long))/perBlock)
 	t.filter = make([]uint64, homes)
-	t.blocks = make([]block, homes, homes+homes/1024+8) // what the last ones push onward, too
+	t.blocks = make([]block, homes, homes+homes/1024+8) // some for texts pushed onward from the last ones
 	added := t.added
 	t.added, t.count, t.room = added[:0], 0, 0
 	for len(added) > 0 {
@@ -192,7 +189,7 @@ func (t *table) fill() (entries int) {
 	return entries
 }
 
-// insert puts a text into a block, and returns how many of its marks are new.
+// insert puts a text into a block, and returns the number of new marks.
 func (t *table) insert(text []byte, m mark) int {
 	h := t.hash(text)
 	i := t.home(h)
@@ -207,7 +204,7 @@ func (t *table) insert(text []byte, m mark) int {
 			n := bits.OnesCount8(uint8(m) &^ same[1])
 			same[1] |= uint8(m)
 			return n
-		case b.onward: // it may be there
+		case b.onward: // the text may be in a later block
 		case b.put(h, text, m):
 			return 1
 		}
@@ -215,7 +212,7 @@ func (t *table) insert(text []byte, m mark) int {
 	}
 }
 
-// put appends a text to the block, if there is room for it.
+// put appends a text to the block, and returns false if there is no room.
 func (b *block) put(h uint64, text []byte, m mark) bool {
 	end := int(b.used) + textHeader + len(text)
 	if end > blockRoom {

@@ -2,15 +2,16 @@ package domains
 
 import "bytes"
 
-// Odd is lines of one kind that are probably not meant as they are taken.
-type Odd struct {
+// OddLines is the lines of a list that probably do not mean what their author meant, all
+// for the same reason.
+type OddLines struct {
 	Why   string
 	Lines int
-	First int    // the number of the first one
-	Text  string // of the first one, as much of it as a log has room for
+	First int    // number of the first one
+	Text  string // of the first one, truncated for the log
 }
 
-// Kinds of odd lines.
+// Reasons.
 const (
 	oddCommas = "more than one comma: the line is a whole name"
 	oddLogic  = "a word other than prefix, suffix and fqdn: a whole name"
@@ -23,15 +24,15 @@ const (
 
 const shownText = 60
 
-type oddities struct{ list []Odd }
+type oddities struct{ list []OddLines }
 
-// look judges a line, in lower case.
-func (o *oddities) look(number int, line []byte) {
+// check notes a line, in lower case, if it is odd.
+func (o *oddities) check(number int, line []byte) {
 	clean := bytes.TrimSpace(line)
 	if len(clean) == 0 || clean[0] == '#' {
 		return
 	}
-	if why := judge(clean); why != "" {
+	if why := whyOdd(clean); why != "" {
 		o.note(why, number, clean)
 	}
 }
@@ -43,10 +44,11 @@ func (o *oddities) note(why string, number int, line []byte) {
 			return
 		}
 	}
-	o.list = append(o.list, Odd{why, 1, number, string(line[:min(len(line), shownText)])})
+	o.list = append(o.list, OddLines{why, 1, number, string(line[:min(len(line), shownText)])})
 }
 
-func judge(line []byte) (why string) {
+// whyOdd is "" for a line that is not odd.
+func whyOdd(line []byte) (why string) {
 	name, logic := split(line)
 	name, logic = bytes.TrimSpace(name), bytes.TrimSpace(logic)
 	word := string(logic)
@@ -56,7 +58,7 @@ func judge(line []byte) (why string) {
 	case bytes.Count(line, []byte{','}) > 1:
 		return oddCommas
 	}
-	if why := judgeName(name, word == "suffix"); why != "" {
+	if why := whyOddName(name, word == "suffix"); why != "" {
 		return why
 	}
 	if word != "prefix" && word != "suffix" && word != "fqdn" {
@@ -65,8 +67,8 @@ func judge(line []byte) (why string) {
 	return ""
 }
 
-// judgeName looks at the characters and the lengths of labels.
-func judgeName(name []byte, suffix bool) string {
+// whyOddName checks the characters of a name and the lengths of its labels.
+func whyOddName(name []byte, suffix bool) string {
 	if suffix && len(name) > 1 && name[0] == '.' {
 		name = name[1:]
 	}
