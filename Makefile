@@ -17,12 +17,12 @@ help: ## list the targets
 build: ## build ./dnsmonster-sensor, static, with Go alone
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
 
-run: build ## as root: record the interface of the default route, or IFACE=..., to the screen
+run: build ## as root: capture from the interface of the default route, or IFACE=..., to the terminal
 	@iface="$(IFACE)"; [ -n "$$iface" ] || iface=$$(awk '$$2 == "00000000" { print $$1; exit }' /proc/net/route); \
 	  [ -n "$$iface" ] || { echo "no default route: name an interface, such as: make run IFACE=lo"; exit 1; }; \
 	  echo "attaching to $$iface; Ctrl-C ends"; exec ./dnsmonster-sensor attach "$$iface"
 
-demo: build ## as root: a veth pair, a real server, real queries, records on the screen
+demo: build ## as root: a veth pair, a real server, real queries, records on the terminal
 	@$(TOOLS) run
 	@packaging/dev/demo.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh: a server, a client and the sensor between them, in network namespaces of their own. Nothing of the host is
-# touched, and everything is gone at the end. Needs root and: ip, knotd, kdig.
+# demo.sh: a DNS server, a client and the sensor between them, in network namespaces of their own. It does not change the
+# host and cleans up at the end. Needs root and: ip, knotd, kdig.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [[ $EUID == 0 ]] || { echo "make demo makes network namespaces: run it as root (sudo make demo)" >&2; exit 1; }
@@ -56,7 +56,7 @@ knot=$!
 ask() { ip netns exec "$client" kdig +timeout=1 +retry=0 @192.0.2.1 "$@"; }
 for _ in $(seq 50); do ask example.org SOA +short >/dev/null 2>&1 && break; sleep 0.1; done
 
-say "dnsmonster-sensor attach demo0    (records on the screen; the kernel's and our books at the end)"
+say "dnsmonster-sensor attach demo0    (records on the terminal; the ledgers at the end)"
 ip netns exec "$server" ./dnsmonster-sensor attach demo0 2>"$dir/sensor.log" &
 sensor=$!
 for _ in $(seq 100); do grep -q capturing "$dir/sensor.log" && break; sleep 0.1; done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fuzz.sh TIME [PACKAGE...]: each fuzz target for so long, one after the other. An input that fails is kept by go test in the
-# package's testdata/fuzz, and from then on is a test.
+# fuzz.sh TIME [PACKAGE...]: runs each fuzz target for TIME, one after the other. go test keeps an input that fails in the
+# package's testdata/fuzz, and runs it as a test from then on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 time=${1:?usage: fuzz.sh TIME [PACKAGE...], such as fuzz.sh 10m ./userspace/...}

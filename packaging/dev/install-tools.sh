@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|kernels|race|bench|generate|lint|captures: installs with apt what the make targets of these names
-# (captures: userspace/worker/testdata/make.sh) call, where it is missing. Where all is there it needs no network, no root and
-# no time. No daemon is started: the tests start their own.
+# install-tools.sh run|test|kernels|race|bench|generate|lint|captures: installs the missing tools of the make target with this
+# name (captures: userspace/worker/testdata/make.sh) with apt. If nothing is missing, it needs no network, no root and no time.
+# It starts no daemons: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
-#   kernels   the emulator for old kernels, beside what test has
+#   kernels   the emulator for old kernels; it needs the tools of test, too
 #   race      the compiler that the race detector needs
 #   bench     a DNS server, a load generator and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
-#   captures  servers and dissectors that make the tests' captures anew
+#   captures  servers and dissectors for recording the tests' captures again
 set -euo pipefail
 
-# One line for each: groups, what shows that it is there (a command, or a file), Debian's package.
+# One line per tool: groups, a command or file that shows that it is installed, Debian package.
 tools() {
   cat <<'T'
 run,test,bench,captures ip iproute2
@@ -62,13 +62,13 @@ die() {
 group=${1:-}
 [[ $# == 1 && $group =~ ^(run|test|kernels|race|bench|generate|lint|captures)$ ]] || die "usage: install-tools.sh run|test|kernels|race|bench|generate|lint|captures"
 
-# What Debian does not have comes through the Go module proxy, into the folder of `go install`.
+# Debian has no package of this one; go install puts it into its usual folder.
 if [[ $group == test ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&
   [[ ! -x $(go env GOPATH)/bin/statsd_exporter ]]; then
   GOBIN=$(go env GOPATH)/bin go install github.com/prometheus/statsd_exporter@v0.31.0
 fi
 
-# Debian keeps the administrator's commands where other users' PATH does not look.
+# These folders are not in the PATH of users other than root.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 names=() packages=()
@@ -93,7 +93,7 @@ if [[ $EUID != 0 ]]; then
   die "missing: ${names[*]}. As root: apt-get install --no-install-recommends ${packages[*]}"
 fi
 
-# Two of us would take each other's policy for the machine's.
+# Two instances would take each other's policy-rc.d for the machine's.
 exec 9>/run/lock/dnsmonster-sensor-install-tools
 flock 9
 
@@ -105,7 +105,7 @@ restore() {
   if [[ -e $policy ]] && grep -qxF "$mark" "$policy"; then rm -f "$policy"; fi
   if [[ -e $saved || -L $saved ]]; then mv -f "$saved" "$policy"; fi
 }
-restore # after one that was killed
+restore # after a killed run
 trap restore EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -120,7 +120,7 @@ install() {
 echo "installing ${packages[*]}"
 log=$(mktemp)
 if ! install >"$log" 2>&1; then
-  # The machine's lists are missing, or older than what the mirror has.
+  # The machine's package lists are missing or outdated.
   apt-get -q update >>"$log" 2>&1 9>&- || true
   install >>"$log" 2>&1 || {
     tail -n 30 "$log" >&2

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# make-captures.sh small|large OUT.pcap [QUERIES]: records what a real server and real clients say to each other, for benchmarks.
-#   small   what passes between resolvers and an authority: short names, few records, with and without EDNS, cookies and DO,
+# make-captures.sh small|large OUT.pcap [QUERIES]: records traffic between a real server and real clients, for benchmarks.
+#   small   traffic between resolvers and an authoritative server: short names, few records, with and without EDNS, cookies and DO,
 #           random case, some names that do not exist; UDP and a little TCP, IPv4 and IPv6
-#   large   what an authority with DNSSEC says: every query asks for signatures (RSA, NSEC3)
-# Two network namespaces, a veth pair, knotd, dnsperf, tcpdump. Needs root; everything is taken down at the end. The same
-# queries each time; their order and timing are not.
+#   large   an authoritative server with DNSSEC: every query asks for signatures (RSA, NSEC3)
+# Uses two network namespaces, a veth pair, knotd, dnsperf and tcpdump. Needs root; cleans up at the end. The queries are the
+# same each time; their order and timing are not.
 set -euo pipefail
 kind=${1:-} out=${2:-}
 [[ $kind =~ ^(small|large)$ && -n $out ]] || { echo "usage: make-captures.sh small|large OUT.pcap [QUERIES]" >&2; exit 1; }
@@ -26,8 +26,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The kinds of traffic: names in the zone, queries and their rate, how the zone is signed, and the clients: address, share of
-# the queries in permille, dnsperf's options.
+# For each kind: names in the zone, number and rate of queries, how the zone is signed, and the clients: address, share of the
+# queries in permille, options of dnsperf.
 if [[ $kind == small ]]; then
   names=50000 queries=${3:-487000} rate=20000 nsec3=off algorithm=ecdsap256sha256
   clients=(
@@ -69,7 +69,7 @@ BEGIN {
   }
 }' >"$dir/example.org.zone"
 
-ask() { # number seed: so many queries
+ask() { # number seed: prints this number of queries
   awk -v q="$1" -v seed="$2" '
   { name[NR] = $1 }
   END {
@@ -98,7 +98,7 @@ ip netns add "$client"
 ip link add name srv0 netns "$server" type veth peer name cli0 netns "$client"
 for x in "$server srv0" "$client cli0"; do
   read -r ns dev <<<"$x"
-  # What is recorded is what a wire would carry: no segments beyond the MTU, no checksums left to hardware.
+  # Record packets as on a wire: no segments beyond the MTU, no checksums left to hardware.
   ! command -v ethtool >/dev/null || ip netns exec "$ns" ethtool -K "$dev" tx off rx off tso off gso off gro off >/dev/null 2>&1 || true
   ip -n "$ns" link set lo up
   ip -n "$ns" link set "$dev" txqueuelen 10000 up
@@ -143,7 +143,7 @@ echo "example.org SOA" >"$dir/soa"
 up=no
 for _ in $(seq 240); do
   kill -0 "$knot" 2>/dev/null || break
-  # Signing takes a while; until it is done the answer is SERVFAIL.
+  # Signing takes a while; until then the answer is SERVFAIL.
   if ip netns exec "$client" dnsperf -s 192.0.2.1 -d "$dir/soa" -n 1 -t 1 2>/dev/null | grep -q 'NOERROR 1 '; then up=yes; break; fi
   sleep 0.25
 done

@@ -31,10 +31,9 @@ spooldir = /var/lib/dnsmonster-sensor/spool
 metricprometheusendpoint = http://127.0.0.1:2112/metrics
 `
 
-// Markdown writes docs/configuration.md.
-func Markdown(w io.Writer, program string, pages []Page, pending []Feature) error {
-	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, `# Configuration
+// introduction is the page without its tables, for the name of the program, the
+// reloadable options, and the example.
+const introduction = `# Configuration
 
 <!-- Written by "go generate ./sensor/cli" from the options' declarations; a test keeps it fresh. -->
 
@@ -57,7 +56,7 @@ replaces no other file without --force, and follows no symbolic links.
 ## Configuration file
 
 %[3]s
-- Only `+"`=`"+` separates key and value. `+"`;` and `#`"+` start a comment only at the start of a line. In a value,
+- Only ` + "`=`" + ` separates key and value. ` + "`;` and `#`" + ` start a comment only at the start of a line. In a value,
   at its start or after white space, they are an error, unless the value is in double quotes. A value
   in double quotes is unquoted as in Go.
 - Case does not matter in names of sections and keys. A key may come before the first section.
@@ -70,10 +69,10 @@ replaces no other file without --force, and follows no symbolic links.
     DNSMONSTER_DEVNAME=eth0 DNSMONSTER_STDOUTOUTPUTTYPE=1 %[1]s
 
 - On the command line, case does not matter in names, and options may come before or after arguments.
-  Values are never changed. A switch is turned on by its name, and off by `+"`--name=false`"+`.
+  Values are never changed. A switch is turned on by its name, and off by ` + "`--name=false`" + `.
 - A variable is DNSMONSTER_ and the option's name in capitals. It overrides the file, with a warning.
   A wrong value that is overridden is only a warning, too.
-- Variables that Kubernetes sets for a service called dnsmonster, such as `+"`DNSMONSTER_PORT=tcp://10.96.0.12:53`"+`,
+- Variables that Kubernetes sets for a service called dnsmonster, such as ` + "`DNSMONSTER_PORT=tcp://10.96.0.12:53`" + `,
   are recognised, named in a warning, and ignored.
 - A destination on the command line is an error if its output is off, such as --fileoutputpath without
   --fileoutputtype. If the type is on the line, too, the default destination is accepted, so that a line
@@ -85,12 +84,12 @@ replaces no other file without --force, and follows no symbolic links.
 ## Secrets
 
 Passwords and tokens are never shown in logs or errors, and are written to a file only with
-`+"`--writesecrets`"+`. There are four ways to give them; all but the first keep them out of process lists:
+` + "`--writesecrets`" + `. There are four ways to give them; all but the first keep them out of process lists:
 
 - by their option;
 - by their variable, or in the configuration file, with a warning if every user can read that;
-- in a file that the option `+"`<name>file`"+` names, without the line end at its end;
-- as a systemd credential of the option's name: `+"`LoadCredential=clickhousepassword:/etc/...`"+`.
+- in a file that the option ` + "`<name>file`" + ` names, without the line end at its end;
+- as a systemd credential of the option's name: ` + "`LoadCredential=clickhousepassword:/etc/...`" + `.
 
 Files with secrets or with the key of a certificate should be private: a warning names those that every user can read.
 
@@ -100,7 +99,12 @@ SIGHUP reads the file again. These options change while the sensor runs: %[2]s,
 and the types of outputs that are on. The log names the changed options and those that need a restart. A file
 with which the sensor could not start changes nothing.
 
-`, program, strings.Join(Reloadable, ", "), indent(Example))
+`
+
+// Markdown writes docs/configuration.md.
+func Markdown(w io.Writer, program string, pages []Page, pending []Feature) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, introduction, program, strings.Join(Reloadable, ", "), indent(Example))
 	if len(pending) > 0 {
 		var names []string
 		for _, f := range pending {

@@ -113,7 +113,7 @@ func pendingSteps() []Feature {
 			}
 			return "filter"
 		}, rows: []row{
-			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match. Nothing and the default stand for no filter", nil},
+			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match; empty or the default: no filter", nil},
 		}},
 		{Name: "AF_PACKET capture", on: unless("useafpacket", "false"), rows: []row{
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},

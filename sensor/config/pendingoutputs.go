@@ -29,15 +29,15 @@ func clickhouse() Feature {
 		row{s, "clickhousepassword", "DNSMONSTER_CLICKHOUSEPASSWORD", secretValue{"", "DNSMONSTER_CLICKHOUSEPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
 		row{s, "clickhousedatabase", "DNSMONSTER_CLICKHOUSEDATABASE", "default", "`DATABASE` of the tables", nil},
 		row{s, "clickhousetable", "DNSMONSTER_CLICKHOUSETABLE", "DNS_LOG", "`TABLE` of the records", nil},
-		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
 		row{s, "clickhousecompress", "DNSMONSTER_CLICKHOUSECOMPRESS", 0, "`LEVEL` of compression, 0 for none", []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
-		row{s, "clickhousedebug", "DNSMONSTER_CLICKHOUSEDEBUG", false, "log what is said on the connection", nil},
+		row{s, "clickhousedebug", "DNSMONSTER_CLICKHOUSEDEBUG", false, "log the traffic of the connection", nil},
 		row{s, "clickhousesecure", "DNSMONSTER_CLICKHOUSESECURE", false, "use TLS", nil},
-		row{s, "clickhousesavefullquery", "DNSMONSTER_CLICKHOUSESAVEFULLQUERY", false, "save each record as JSON too", nil},
+		row{s, "clickhousesavefullquery", "DNSMONSTER_CLICKHOUSESAVEFULLQUERY", false, "also save each record as JSON", nil},
 		row{s, "clickhousebatchsize", "DNSMONSTER_CLICKHOUSEBATCHSIZE", 100000, "`NUMBER` of rows in a batch", nil},
 		row{s, "clickhouseworkers", "DNSMONSTER_CLICKHOUSEWORKERS", 1, "`NUMBER` of connections", nil},
 		row{s, "clickhouseworkerchannelsize", "DNSMONSTER_CLICKHOUSEWORKERCHANNELSIZE", 100000, compatible, nil},
-		row{s, "clickhouseusednstapidentity", "DNSMONSTER_CLICKHOUSEUSEDNSTAPIDENTITY", false, "write dnstap's identity as the server's name", nil},
+		row{s, "clickhouseusednstapidentity", "DNSMONSTER_CLICKHOUSEUSEDNSTAPIDENTITY", false, "write the identity of dnstap messages as the name of the server", nil},
 	)
 }
 
@@ -76,7 +76,7 @@ func kafka() Feature {
 		row{s, "kafkacompress", "DNSMONSTER_KAFKACOMPRESS", false, "compress batches", nil},
 		row{s, "kafkacompressiontype", "DNSMONSTER_KAFKACOMPRESSIONTYPE", "snappy", "`CODEC`: snappy, gzip, lz4 or zstd", []string{"snappy", "gzip", "lz4", "zstd"}},
 		row{s, "kafkasecure", "DNSMONSTER_KAFKASECURE", false, "use TLS", nil},
-		row{s, "kafkacacertificatepath", "DNSMONSTER_KAFKACACERTIFICATEPATH", "", "`FILE` with the certificate that signs the brokers'", nil},
+		row{s, "kafkacacertificatepath", "DNSMONSTER_KAFKACACERTIFICATEPATH", "", "`FILE` with the CA certificate of the brokers", nil},
 		row{s, "kafkatlscertificatepath", "DNSMONSTER_KAFKATLSCERTIFICATEPATH", "", "`FILE` with the client's certificate", nil},
 		row{s, "kafkatlskeypath", "DNSMONSTER_KAFKATLSKEYPATH", "", "`KEYFILE` with the client's key", nil},
 	)
@@ -89,7 +89,7 @@ func nats() Feature {
 		row{s, "natsoutputsubject", "DNSMONSTER_NATSOUTPUTSUBJECT", "dns.events", "`SUBJECT` of the messages", nil},
 		row{s, "natsoutputtlscert", "DNSMONSTER_NATSOUTPUTTLSCERT", "", "`FILE` with the client's certificate", nil},
 		row{s, "natsoutputtlskey", "DNSMONSTER_NATSOUTPUTTLSKEY", "", "`KEYFILE` with the client's key", nil},
-		row{s, "natsoutputtlsca", "DNSMONSTER_NATSOUTPUTTLSCA", "", "`FILE` with the certificate that signs the server's", nil},
+		row{s, "natsoutputtlsca", "DNSMONSTER_NATSOUTPUTTLSCA", "", "`FILE` with the CA certificate of the server", nil},
 	)
 }
 
@@ -111,7 +111,7 @@ func sentinel() Feature {
 		row{s, "sentineloutputlogtype", "DNSMONSTER_SENTINELOUTPUTLOGTYPE", "dnsmonster", "`TYPE` of the log", nil},
 		row{s, "sentineloutputproxy", "DNSMONSTER_SENTINELOUTPUTPROXY", "", "`URI` of a proxy", nil},
 		row{s, "sentinelbatchsize", "DNSMONSTER_SENTINELBATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
-		row{s, "sentinelbatchdelay", "DNSMONSTER_SENTINELBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+		row{s, "sentinelbatchdelay", "DNSMONSTER_SENTINELBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
 	)
 }
 
@@ -142,7 +142,7 @@ func victoria() Feature {
 		row{s, "victoriaoutputproxy", "DNSMONSTER_VICTORIAOUTPUTPROXY", "", "`URI` of a proxy", nil},
 		row{s, "victoriaoutputworkers", "DNSMONSTER_VICTORIAOUTPUTWORKERS", 8, "`NUMBER` of connections", nil},
 		row{s, "victoriabatchsize", "DNSMONSTER_VICTORIABATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
-		row{s, "victoriabatchdelay", "DNSMONSTER_VICTORIABATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent. Other than 0: whatever its size", nil},
+		row{s, "victoriabatchdelay", "DNSMONSTER_VICTORIABATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
 	)
 }
 

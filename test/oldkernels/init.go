@@ -46,27 +46,8 @@ func runInit() {
 }
 
 func initialize() error {
-	for _, m := range []struct {
-		kind, path string
-		optional   bool
-	}{
-		{"devtmpfs", "/dev", false},
-		{"proc", "/proc", false},
-		{"sysfs", "/sys", false},
-		{"tmpfs", "/run", false},
-		{"tmpfs", "/tmp", false},
-		{"bpf", "/sys/fs/bpf", false},
-		{"tracefs", "/sys/kernel/tracing", true},
-		{"cgroup2", "/sys/fs/cgroup", true},
-	} {
-		err := os.MkdirAll(m.path, 0o755)
-		if err == nil {
-			err = unix.Mount(m.kind, m.path, m.kind, 0, "")
-		}
-		// The kernel may have mounted /dev itself.
-		if err != nil && !errors.Is(err, unix.EBUSY) && !m.optional {
-			return fmt.Errorf("mount %s: %w", m.path, err)
-		}
+	if err := mountAll(); err != nil {
+		return err
 	}
 	text, err := os.ReadFile(instructionsPath)
 	if err != nil {
@@ -92,19 +73,49 @@ func initialize() error {
 		return err
 	}
 	for _, j := range in.Jobs {
-		cmd := exec.Command(j.Path, j.Args...)
-		cmd.Dir = j.Dir
-		cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp"}
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
-		fmt.Println("## begin", j.Name)
-		err := cmd.Run()
-		status := cmd.ProcessState.ExitCode()
-		if err != nil {
-			fmt.Printf("## %s: %v\n", j.Name, err)
-		}
-		fmt.Printf("%s%s %d\n", endMark, j.Name, status)
+		j.run()
 	}
 	return nil
+}
+
+func mountAll() error {
+	for _, m := range []struct {
+		kind, path string
+		optional   bool
+	}{
+		{"devtmpfs", "/dev", false},
+		{"proc", "/proc", false},
+		{"sysfs", "/sys", false},
+		{"tmpfs", "/run", false},
+		{"tmpfs", "/tmp", false},
+		{"bpf", "/sys/fs/bpf", false},
+		{"tracefs", "/sys/kernel/tracing", true},
+		{"cgroup2", "/sys/fs/cgroup", true},
+	} {
+		err := os.MkdirAll(m.path, 0o755)
+		if err == nil {
+			err = unix.Mount(m.kind, m.path, m.kind, 0, "")
+		}
+		// The kernel may have mounted /dev itself.
+		if err != nil && !errors.Is(err, unix.EBUSY) && !m.optional {
+			return fmt.Errorf("mount %s: %w", m.path, err)
+		}
+	}
+	return nil
+}
+
+func (j job) run() {
+	cmd := exec.Command(j.Path, j.Args...)
+	cmd.Dir = j.Dir
+	cmd.Env = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp"}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	fmt.Println("## begin", j.Name)
+	err := cmd.Run()
+	status := cmd.ProcessState.ExitCode()
+	if err != nil {
+		fmt.Printf("## %s: %v\n", j.Name, err)
+	}
+	fmt.Printf("%s%s %d\n", endMark, j.Name, status)
 }
 
 func loadModule(path string) error {
