@@ -1,14 +1,7 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
@@ -37,25 +30,4 @@ func (o *common) checkMachine(in input, list []pipeline.Output) error {
 	p.add(checkProfile("cpuprofile", o.process.cpuProfile, o.force))
 	p.add(checkProfile("memprofile", o.process.memProfile, o.force))
 	return p.err()
-}
-
-func checkProfile(option, path string, force bool) error {
-	if path == "" {
-		return nil
-	}
-	err := checkFolder(path)
-	if st, serr := os.Lstat(path); serr == nil && st.Mode()&fs.ModeSymlink != 0 {
-		err = errors.Join(err, fmt.Errorf("%s is a symbolic link, not a regular file: remove it, or name another file", path))
-	} else if serr == nil && !st.Mode().IsRegular() {
-		err = errors.Join(err, fmt.Errorf("%s is not a regular file: name another one", path))
-	} else if serr == nil && !force && !mayBeProfile(path) {
-		err = errors.Join(err, notAProfile(path))
-	}
-	if err == nil {
-		err = safefs.Check(filepath.Dir(path), false, force)
-	}
-	if err != nil {
-		return fmt.Errorf("--%s: %w", option, err)
-	}
-	return nil
 }
