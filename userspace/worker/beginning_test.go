@@ -65,71 +65,80 @@ func TestBeginnings(t *testing.T) {
 	f("the first fragment ends in the tunnel's headers", got{}, expired, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 24)[0])
 }
 
-// TestBeginningIsHandledLikeAMessage: masks, verdicts, sampling and deduplication apply to
-// beginnings as they do to whole messages.
-func TestBeginningIsHandledLikeAMessage(t *testing.T) {
-	data := udpData(53, 40000, answer(9, 1000))
-	first := broken4(server4, client4, 7, 17, data, 400)[0]
-	t.Run("masked", func(t *testing.T) {
-		b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}})
-		b.frame(first)
+// cutAnswer is an answer in a UDP datagram, cutFirst its first fragment in IPv4.
+var (
+	cutAnswer = udpData(53, 40000, answer(9, 1000))
+	cutFirst  = broken4(server4, client4, 7, 17, cutAnswer, 400)[0]
+)
+
+// TestBeginningMasked: addresses in the record of a beginning are masked.
+func TestBeginningMasked(t *testing.T) {
+	b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}})
+	b.frame(cutFirst)
+	b.end()
+	if len(b.got) != 1 || b.got[0].src != "192.0.2.0:53" || b.got[0].dst != "192.0.2.0:40000" {
+		t.Errorf("records %+v", b.got)
+	}
+}
+
+// TestBeginningMalformed: a beginning is marked as malformed, and dropped if malformed
+// messages are.
+func TestBeginningMalformed(t *testing.T) {
+	b := newBench(t, Config{})
+	var why dns.Malformed
+	b.packet(packet.Packet{Data: []byte(cutFirst), Link: packet.LinkRaw})
+	b.worker.Flush(func(e *event.Event) { why = e.DNS.Malformed })
+	if why.Fault != dns.FaultCaptureCut || why.Section != dns.SectionAnswer {
+		t.Errorf("malformed %+v", why)
+	}
+	b = newBench(t, Config{DropMalformed: true})
+	b.frame(cutFirst)
+	b.end()
+	if len(b.got) != 0 || b.count(account.FragmentCut) != 1 {
+		t.Errorf("records %+v", b.got)
+	}
+}
+
+// TestBeginningSampled: beginnings are sampled by their addresses.
+func TestBeginningSampled(t *testing.T) {
+	ratio := packet.Ratio{Keep: 1, Of: 2}
+	b := newBench(t, Config{Sample: NewSampler(ratio)})
+	kept := uint64(0)
+	for i := range 20 {
+		src := "\xc0\x00\x02" + string([]byte{byte(i)})
+		if packet.HashPair([]byte(src), []byte(client4)).Sampled(ratio) {
+			kept++
+		}
+		b.frame(broken4(src, client4, 7, 17, cutAnswer, 400)[0])
+	}
+	b.end()
+	if b.count(account.FragmentCut) != kept || b.count(account.SampledOut) != 20-kept || len(b.got) != int(kept) {
+		t.Errorf("%d records, %d sampled out, want %d and %d", len(b.got), b.count(account.SampledOut), kept, 20-kept)
+	}
+}
+
+// TestBeginningDuplicates: deduplication also applies to beginnings, and to datagrams of
+// which one mirror port lost a fragment.
+func TestBeginningDuplicates(t *testing.T) {
+	parts := broken4(server4, client4, 7, 17, cutAnswer, 400)
+	f := func(name string, want int, cutOf uint32, second ...string) {
+		t.Helper()
+		b := newBench(t, Config{Dedup: &dedup.Config{}})
+		for _, part := range parts[:1] {
+			b.packet(packet.Packet{Data: []byte(part), Link: packet.LinkRaw, Interface: 1})
+		}
+		for _, part := range second {
+			b.packet(packet.Packet{Data: []byte(part), Link: packet.LinkRaw, Interface: 2})
+		}
 		b.end()
-		if len(b.got) != 1 || b.got[0].src != "192.0.2.0:53" || b.got[0].dst != "192.0.2.0:40000" {
-			t.Errorf("records %+v", b.got)
+		if len(b.got) != want || b.got[0].cut != cutOf {
+			t.Errorf("%s: records %+v, want %d", name, b.got, want)
 		}
-	})
-	t.Run("malformed, or dropped", func(t *testing.T) {
-		b := newBench(t, Config{})
-		var why dns.Malformed
-		b.packet(packet.Packet{Data: []byte(first), Link: packet.LinkRaw})
-		b.worker.Flush(func(e *event.Event) { why = e.DNS.Malformed })
-		if why.Fault != dns.FaultCaptureCut || why.Section != dns.SectionAnswer {
-			t.Errorf("malformed %+v", why)
-		}
-		b = newBench(t, Config{DropMalformed: true})
-		b.frame(first)
-		b.end()
-		if len(b.got) != 0 || b.count(account.FragmentCut) != 1 {
-			t.Errorf("records %+v", b.got)
-		}
-	})
-	t.Run("sampled by its addresses", func(t *testing.T) {
-		ratio := packet.Ratio{Keep: 1, Of: 2}
-		b := newBench(t, Config{Sample: NewSampler(ratio)})
-		kept := uint64(0)
-		for i := range 20 {
-			src := "\xc0\x00\x02" + string([]byte{byte(i)})
-			if packet.HashPair([]byte(src), []byte(client4)).Sampled(ratio) {
-				kept++
-			}
-			b.frame(broken4(src, client4, 7, 17, data, 400)[0])
-		}
-		b.end()
-		if b.count(account.FragmentCut) != kept || b.count(account.SampledOut) != 20-kept || len(b.got) != int(kept) {
-			t.Errorf("%d records, %d sampled out, want %d and %d", len(b.got), b.count(account.SampledOut), kept, 20-kept)
-		}
-	})
-	t.Run("duplicates", func(t *testing.T) {
-		parts := broken4(server4, client4, 7, 17, data, 400)
-		f := func(name string, want int, cutOf uint32, second ...string) {
-			t.Helper()
-			b := newBench(t, Config{Dedup: &dedup.Config{}})
-			for _, part := range parts[:1] {
-				b.packet(packet.Packet{Data: []byte(part), Link: packet.LinkRaw, Interface: 1})
-			}
-			for _, part := range second {
-				b.packet(packet.Packet{Data: []byte(part), Link: packet.LinkRaw, Interface: 2})
-			}
-			b.end()
-			if len(b.got) != want || b.got[0].cut != cutOf {
-				t.Errorf("%s: records %+v, want %d", name, b.got, want)
-			}
-		}
-		f("both cut", 1, 1000-392, parts[0])
-		f("both cut, the second one later", 1, 1000-392, parts[0], parts[1])
-		f("the second one is whole", 1, 0, parts...)
-		f("another datagram", 2, 1000-392, broken4(server4, client4, 8, 17, data, 400)[0])
-	})
+	}
+	f("both cut", 1, 1000-392, parts[0])
+	f("both cut, the second one later", 1, 1000-392, parts[0], parts[1])
+	f("the second one is whole", 1, 0, parts...)
+	f("another datagram", 2, 1000-392, broken4(server4, client4, 8, 17, cutAnswer, 400)[0])
 }
 
 // TestBeginningOfSegment: the beginning of a segment becomes part of its stream.

@@ -8,57 +8,65 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
+// clockRounds is the number of rounds in playClocks, each of four messages.
+const clockRounds = 60
+
+// playClocks plays messages whose packets have the times and interfaces that at gives for
+// each step. Answers come in two fragments, and in three segments out of order. Queries
+// come in between, in fragments and segments.
+func playClocks(b *bench, at func(i int, query bool) (seconds float64, number uint32)) {
+	step := 0
+	play := func(query bool, frame string) {
+		seconds, number := at(step, query)
+		step++
+		p := packet.Packet{Data: []byte(frame), WireLen: uint32(len(frame)), Link: packet.LinkRaw, Interface: number}
+		p.Time = 1_500_000_000e9 + int64(seconds*1e9) // can be 0: no time
+		b.given++
+		b.worker.Packet(&p, b.emit)
+	}
+	answers, queries := uint32(1000), uint32(9000)
+	play(false, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers-1, 2, "")))
+	play(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries-1, 2, "")))
+	for i := range clockRounds {
+		big, small := broken4(server4, client4, 100+i, 17, udpData(53, 40000, answer(1000+i, 100)), 64), broken4(client4, server4, 100+i, 17, udpData(40000, 53, query(2000+i, "q")), 24)
+		reply, ask := answer(3000+i, 300), query(4000+i, "tcp")
+		reply, ask = u16(len(reply))+reply, u16(len(ask))+ask
+		segment := func(from, to int) string {
+			return ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers+uint32(from), 0, reply[from:to]))
+		}
+		play(false, big[0])
+		play(false, segment(0, 100))
+		play(true, small[0])
+		play(false, segment(200, len(reply)))
+		play(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries, 0, ask)))
+		play(true, small[1])
+		play(false, segment(100, 200))
+		play(false, big[1])
+		answers, queries = answers+uint32(len(reply)), queries+uint32(len(ask))
+	}
+}
+
 // TestClocks: two interfaces whose clocks differ, and one interface with two clocks, do not
-// lose fragments or segments, nor the sync of streams. Answers have the times of one clock
-// and come in two fragments, and in three segments out of order. Queries have those of the
-// other clock, and come in between, in fragments and segments.
+// lose fragments or segments, nor the sync of streams. Answers have the times of one clock,
+// queries those of the other.
 func TestClocks(t *testing.T) {
 	f := func(name string, at func(i int, query bool) (seconds float64, number uint32)) {
 		t.Helper()
-		const rounds = 60
 		b := newBench(t, Config{})
-		step := 0
-		give := func(query bool, frame string) {
-			seconds, number := at(step, query)
-			step++
-			p := packet.Packet{Data: []byte(frame), WireLen: uint32(len(frame)), Link: packet.LinkRaw, Interface: number}
-			p.Time = 1_500_000_000e9 + int64(seconds*1e9) // can be 0: no time
-			b.given++
-			b.worker.Packet(&p, b.emit)
-		}
-		answers, queries := uint32(1000), uint32(9000)
-		give(false, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers-1, 2, "")))
-		give(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries-1, 2, "")))
-		for i := range rounds {
-			big, small := broken4(server4, client4, 100+i, 17, udpData(53, 40000, answer(1000+i, 100)), 64), broken4(client4, server4, 100+i, 17, udpData(40000, 53, query(2000+i, "q")), 24)
-			reply, ask := answer(3000+i, 300), query(4000+i, "tcp")
-			reply, ask = u16(len(reply))+reply, u16(len(ask))+ask
-			segment := func(from, to int) string {
-				return ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers+uint32(from), 0, reply[from:to]))
-			}
-			give(false, big[0])
-			give(false, segment(0, 100))
-			give(true, small[0])
-			give(false, segment(200, len(reply)))
-			give(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries, 0, ask)))
-			give(true, small[1])
-			give(false, segment(100, 200))
-			give(false, big[1])
-			answers, queries = answers+uint32(len(reply)), queries+uint32(len(ask))
-		}
+		playClocks(b, at)
 		b.end()
 		lost, seen := 0, map[string]int{}
 		for _, g := range b.got {
 			seen[fmt.Sprintf("%d-%d", g.id, g.cut)]++
 		}
-		for i := range rounds {
+		for i := range clockRounds {
 			for _, id := range []int{1000, 2000, 3000, 4000} {
 				if seen[fmt.Sprintf("%d-0", id+i)] != 1 {
 					lost++
 				}
 			}
 		}
-		if lost > 0 || len(b.got) != 4*rounds || b.count(account.FragmentExpired)+b.count(account.StreamGaps) != 0 {
+		if lost > 0 || len(b.got) != 4*clockRounds || b.count(account.FragmentExpired)+b.count(account.StreamGaps) != 0 {
 			t.Errorf("%s: %d messages are missing or torn, %d records, %d fragments expired, %d gaps", name, lost, len(b.got),
 				b.count(account.FragmentExpired), b.count(account.StreamGaps))
 		}
