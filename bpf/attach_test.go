@@ -218,7 +218,7 @@ func TestStaleFilters(t *testing.T) {
 			}
 			attachAndKill(t, v0, ModeClsact, func() {
 				if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
-					t.Errorf("beside a living one: %v", err)
+					t.Errorf("beside a running sensor: %v", err)
 				}
 			})
 			wantLines(t, v0, ours, ours)

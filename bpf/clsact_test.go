@@ -55,9 +55,9 @@ func TestClsactBesideFirstPriority(t *testing.T) {
 			wantLines(t, v0, "ingress: neighbour")
 		})
 	}
-	f("same place", 1, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
+	f("same priority and handle", 1, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
 	f("other handle", 1, 2, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 1")
-	f("behind", 2, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 2")
+	f("later priority", 2, 1, unix.ETH_P_ALL, 1, ours+"1", "ingress: neighbour, bpf, priority 2")
 	// All filters of a priority have one protocol, so here ours can only follow.
 	f("other protocol", 1, 1, unix.ETH_P_IP, 0, "ingress: neighbour, bpf, priority 1", ours+"2")
 }
@@ -115,7 +115,7 @@ func TestClsactMarkNeedsRights(t *testing.T) {
 	var handle uint32
 	attachAndKill(t, v0, ModeClsact, func() {
 		if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
-			t.Errorf("beside a living one: %v", err)
+			t.Errorf("beside a running sensor: %v", err)
 		}
 		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
 		if err != nil || len(sensorFilters(list)) != 1 {
@@ -182,7 +182,7 @@ func TestFiltersOfEarlierVersion(t *testing.T) {
 
 	guard := listenAs(t, v0, 0)
 	if _, err := s.k.Attach(v0, ModeClsact); !errors.Is(err, unix.EADDRINUSE) {
-		t.Errorf("beside a living one: %v", err)
+		t.Errorf("beside a running sensor: %v", err)
 	}
 	if err := s.attach(v0, ModeTCX).Close(); err != nil {
 		t.Error(err)

@@ -105,7 +105,7 @@ func TestSizesOnTap(t *testing.T) {
 		}
 	}
 	f(query4)
-	f(func(n int) []byte { // ports behind an extension header
+	f(func(n int) []byte { // ports after an extension header
 		return eth(0x86dd, ip6(a6, b6, 60, ext(17, 0, udp(40000, 53, fill(n-70)))))
 	})
 }

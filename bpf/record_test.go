@@ -188,7 +188,7 @@ func TestParseRecord(t *testing.T) {
 	f(with(16, 9))    // more data than there is
 	f(with(19, 0xff)) // much more
 	f(with(36, 39))   // data inside the header
-	f(with(36, 44))   // data behind the end
+	f(with(36, 44))   // data beyond the end
 	if n := testing.AllocsPerRun(100, func() { ParseRecord(good) }); n != 0 {
 		t.Errorf("ParseRecord allocates %v times, want 0", n)
 	}

@@ -149,7 +149,7 @@ func sectionName(text string) (string, error) {
 	name, rest = strings.TrimSpace(name), strings.TrimSpace(rest)
 	switch {
 	case ok && rest != "" && (rest[0] == ';' || rest[0] == '#'):
-		return "", errors.New("a comment needs a line of its own: nothing may stand behind a section's name")
+		return "", errors.New("a comment needs a line of its own: nothing may follow a section's name")
 	case !ok || name == "" || rest != "":
 		return "", errors.New("not a section such as [capture]")
 	}
@@ -176,7 +176,7 @@ func entry(text string) (Entry, error) {
 		return Entry{Key: key, Value: unquoted}, nil
 	}
 	if quotes, err := strconv.QuotedPrefix(plain); err == nil && commentStart(strings.TrimSpace(plain[len(quotes):])) == 0 {
-		return Entry{}, fmt.Errorf("key %s: a comment stands behind its value, which needs a line of its own", nameOrMask(key))
+		return Entry{}, fmt.Errorf("key %s: a comment follows its value; it needs a line of its own", nameOrMask(key))
 	}
 	return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", nameOrMask(key))
 }

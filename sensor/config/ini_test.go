@@ -42,9 +42,9 @@ func TestRead(t *testing.T) {
 	behind("a = ;hush", ";")
 	behind("a=#hush", "#")
 	behind("a = postgres://h/d#x ; hush", ";")
-	f(`a = "b" ; hush`, "f.ini line 1: key a: a comment stands behind its value, "+ownLine)
-	f(`a = "b"#hush`, "f.ini line 1: key a: a comment stands behind its value, "+ownLine)
-	f("[s] ; hush", "f.ini line 1: a comment needs a line of its own: nothing may stand behind a section's name")
+	f(`a = "b" ; hush`, "f.ini line 1: key a: a comment follows its value; it needs a line of its own")
+	f(`a = "b"#hush`, "f.ini line 1: key a: a comment follows its value; it needs a line of its own")
+	f("[s] ; hush", "f.ini line 1: a comment needs a line of its own: nothing may follow a section's name")
 	f("a: b = c", `.a: b="c"@1`) // ":" does not separate
 	f("a = b=c", `.a="b=c"@1`)
 	f("a =", `.a=""@1`)
@@ -63,7 +63,7 @@ func TestRead(t *testing.T) {
 	f("postgres://me:hush@h/d", "f.ini line 1: not of the form key = value")
 	f("[x] hush", "f.ini line 1: not a section such as [capture]")
 	f("a = 1 ; x\n[s] # y\nb = 2\nc", "f.ini line 1: key a: its value ends in a comment, "+ownLine+`; if ";" is part of the value, put the value in double quotes`+
-		"\nf.ini line 2: a comment needs a line of its own: nothing may stand behind a section's name\nf.ini line 4: not of the form key = value")
+		"\nf.ini line 2: a comment needs a line of its own: nothing may follow a section's name\nf.ini line 4: not of the form key = value")
 	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(SplitJoined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, because too many lines before it are wrong: is this a configuration?") {
 		t.Errorf("a file of something else: %v", err)
 	}

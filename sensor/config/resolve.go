@@ -174,7 +174,7 @@ func (r *resolver) entriesOf(o *Option) (text []string, at string) {
 	case o.List:
 		return text, fmt.Sprintf("%s lines %s", r.File.Path, strings.Join(lines, ", "))
 	default:
-		r.warn("%s stands on lines %s of %s: line %s counts", o.Name, strings.Join(lines, ", "), r.File.Path, last)
+		r.warn("%s is set on lines %s of %s: only line %s counts", o.Name, strings.Join(lines, ", "), r.File.Path, last)
 	}
 	return text, fmt.Sprintf("%s line %s", r.File.Path, last)
 }
@@ -196,7 +196,7 @@ func (r *resolver) findKey(e Entry, at string) (found *Option) {
 	case o == nil:
 		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), didYouMean("", nearestKey(r.Known(), section, key)))
 	case o.Section == "":
-		r.fail("%s: %s cannot stand in a file: use --%s on the command line", at, e.Key, o.Name)
+		r.fail("%s: %s cannot be set in a file: use --%s on the command line", at, e.Key, o.Name)
 	case section != "" && o.Section != section:
 		r.fail("%s: %s does not belong in [%s] but in [%s]", at, e.Key, e.Section, o.Section)
 	default:
@@ -265,7 +265,7 @@ func (r *resolver) line() {
 	var seen []string
 	for _, g := range r.Line {
 		if g.Name == "" {
-			r.fail("an option lacks its name: --=...")
+			r.fail("an option has no name: --=...")
 			continue
 		}
 		v := r.v.Get(g.Name)

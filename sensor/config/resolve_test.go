@@ -139,7 +139,7 @@ func TestRules(t *testing.T) {
 	f("port", "", "", "http://me:hush@h/?a = b", `error: x.ini line 1: unknown key ********`)
 	f("port", "", "", "[captur]\nport = 53", `error: x.ini line 2: unknown section [captur]: did you mean capture?`)
 	f("port", "", "", "[general]\nport = 53", `error: x.ini line 2: port does not belong in [general] but in [capture]`)
-	f("port", "", "", "config = y.ini", `error: x.ini line 1: config cannot stand in a file: use --config on the command line`)
+	f("port", "", "", "config = y.ini", `error: x.ini line 1: config cannot be set in a file: use --config on the command line`)
 	// of two keys that are equally similar, the one in the same section is suggested
 	f("port", "", "", "[capture]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername1?`)
 	f("port", "", "", "[general]\nservernama = s", `error: x.ini line 2: unknown key servernama: did you mean servername2?`)
@@ -179,7 +179,7 @@ func TestWarnings(t *testing.T) {
 	f("", "", "pcapfile = x", "pcapfile has no effect on run (from x.ini line 1)")
 	f("", "", "pcapfile =", "")
 	f("", "DNSMONSTER_PCAPFILE=x", "", "pcapfile has no effect on run (from the environment variable DNSMONSTER_PCAPFILE)")
-	f("", "", "devname = a\nport = 1\ndevname = b\nport = 2", "devname stands on lines 1, 3 of x.ini: line 3 counts")
+	f("", "", "devname = a\nport = 1\ndevname = b\nport = 2", "devname is set on lines 1, 3 of x.ini: only line 3 counts")
 	f("", "", "old = x", "old is deprecated and has no effect (from x.ini line 1)")
 	f("--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `port: "1x" is not a whole number (from x.ini line 1): no effect, the command line overrides it; `+
 		`port: "2x" is not a whole number (from the environment variable DNSMONSTER_PORT): no effect, the command line overrides it`)

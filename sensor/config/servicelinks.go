@@ -18,7 +18,7 @@ var linkName = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // isServiceLink reports whether Kubernetes has set a variable. If an option has the same
-// variable, that is decided by the form of the value.
+// variable, the form of the value decides.
 func (r *resolver) isServiceLink(name, value string) bool {
 	if !linkName().MatchString(name) {
 		return false

@@ -52,11 +52,11 @@ func finished(cmd *exec.Cmd, wall time.Duration, log string) sample {
 
 var inMessages = regexp.MustCompile(`(?m)^ *message +in (\d+)`)
 
-// messages reads from the books how many messages a run had.
+// messages reads from the ledgers how many messages a run had.
 func messages(log string) (int, error) {
 	m := inMessages.FindStringSubmatch(log)
 	if m == nil {
-		return 0, fmt.Errorf("no books in the log:\n%s", log)
+		return 0, fmt.Errorf("no ledgers in the log:\n%s", log)
 	}
 	return strconv.Atoi(m[1])
 }
