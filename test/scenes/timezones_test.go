@@ -38,8 +38,8 @@ func TestTimeZonesWithoutADatabase(t *testing.T) {
 	f("local", ":Asia/Tokyo", "+09:00")
 	f("local", "UTC0", `dnsmonster-sensor: --timezone: the environment variable TZ is "UTC0"`)
 	f("local", "Mars/Olympus", `dnsmonster-sensor: --timezone: the environment variable TZ is "Mars/Olympus": use a name of the time zone database, such as Europe/Berlin (from the command line)`)
-	f("local", "/no/such", "dnsmonster-sensor: --timezone: /no/such is to say what local time is: open /no/such: no such file or directory (from the command line)")
-	f("local", "/etc/passwd", "dnsmonster-sensor: --timezone: /etc/passwd is to say what local time is: malformed time zone information")
+	f("local", "/no/such", "dnsmonster-sensor: --timezone: local time cannot be read from /no/such: open /no/such: no such file or directory (from the command line)")
+	f("local", "/etc/passwd", "dnsmonster-sensor: --timezone: local time cannot be read from /etc/passwd: malformed time zone information")
 	f("Mars/Olympus", "", `dnsmonster-sensor: --timezone: "Mars/Olympus": use UTC, local, or a name of the time zone database, such as Europe/Berlin: unknown time zone Mars/Olympus (from the command line)`)
 	f("../../etc/passwd", "", `dnsmonster-sensor: --timezone: "../../etc/passwd": use UTC`)
 }

@@ -14,7 +14,7 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// skipped is a test that notes what it is told.
+// skipped is a test that records why it is skipped or fails.
 type skipped struct {
 	testing.TB
 	name, skip, fatal string
