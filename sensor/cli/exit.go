@@ -58,7 +58,7 @@ func usageError(format string, a ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, a...)}
 }
 
-// problems are the errors in the options: the user is told all of them at once.
+// problems are the errors in the options: the user gets all of them at once.
 type problems []error
 
 // addIf adds a usage error if something is wrong.

@@ -43,5 +43,5 @@ type input struct {
 	pipeline.Input
 	files   []string     // to be read, where it is not live
 	ordered bool         // records have to come in the files' order
-	check   func() error // why Open would fail, without opening anything; nil: nobody knows
+	check   func() error // why Open would fail, without opening anything; nil: unknown
 }

@@ -89,10 +89,10 @@ func TestNewInput(t *testing.T) {
 	if !strings.Contains(string(text), "m000.example.org.") {
 		t.Errorf("records:\n%s", text)
 	}
-	books := strings.Join(strings.Fields(stderr.String()), " ")
+	ledgers := strings.Join(strings.Fields(stderr.String()), " ")
 	for _, want := range []string{"kernel tee in unknown, socket_full unknown, delivered ", ", sampled_out ", " whole_message ", " unaccounted 0"} {
-		if !strings.Contains(books, want) {
-			t.Errorf("the books lack %q:\n%s", want, stderr.String())
+		if !strings.Contains(ledgers, want) {
+			t.Errorf("the ledgers lack %q:\n%s", want, stderr.String())
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestTemplateFailsOnRecords(t *testing.T) {
 			t.Errorf("%s: not one line with the reason:\n%s", output, log)
 		}
 		if !strings.Contains(log, "delivered 100, refused 4900") || !strings.Contains(log, "not delivered: 4900 refused (delivery, "+output+")") {
-			t.Errorf("%s: the books do not say it:\n%s", output, log)
+			t.Errorf("%s: the ledgers do not show it:\n%s", output, log)
 		}
 	}
 	read := func(path string) string {

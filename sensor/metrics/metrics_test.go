@@ -241,7 +241,7 @@ func TestMetricsEndpointFails(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(await.Limit):
-		t.Error("nobody hears of it")
+		t.Error("failed is not called")
 	}
 }
 

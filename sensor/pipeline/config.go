@@ -23,7 +23,7 @@ type Config struct {
 	Delivery *outputs.Options
 	Lists    *lists.Lists
 	Metrics  metrics.Config
-	Names    *InterfaceNames // gets the source; nil: nobody asks for names
+	Names    *InterfaceNames // gets the source; nil: no output needs names
 	Grace    time.Duration   // for outputs to deliver what is queued, and for a pipe to end
 	Signals  *signals.Signals
 	Log      *slog.Logger

@@ -209,7 +209,7 @@ func TestLastLaneFails(t *testing.T) {
 				t.Errorf("the run ends with %v, want one that has failed", err)
 			}
 			if ledgers, err := p.ledgers.read(); err != nil || account.Unaccounted(ledgers) != 0 || p.ledgers.events() != uint64(30*len(ends)) {
-				t.Errorf("%d messages, books %+v (%v)", p.ledgers.events(), ledgers, err)
+				t.Errorf("%d messages, ledgers %+v (%v)", p.ledgers.events(), ledgers, err)
 			}
 		})
 	}
