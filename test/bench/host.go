@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/test/bench/generator"
 	"dnsmonster-sensor/test/testlog"
 )
 
@@ -25,6 +26,7 @@ import (
 // to nobody.
 type host struct {
 	name       string
+	namespace  string      // path of the network namespace
 	generator  int         // the processor on which frames are made
 	processors unix.CPUSet // all others, for the program that captures
 }
@@ -48,29 +50,15 @@ func newHost(ctx context.Context) (*host, error) {
 		}
 	}
 	h.processors.Clear(h.generator)
-	for _, line := range []string{
-		"netns add " + h.name,
-		"-n " + h.name + " link add name " + readIface + " type veth peer name far0",
-		"-n " + h.name + " link set " + readIface + " addrgenmode none",
-		"-n " + h.name + " link set far0 addrgenmode none",
-		"-n " + h.name + " link set far0 up",
-		"-n " + h.name + " link set " + readIface + " up",
-	} {
-		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(line)...).CombinedOutput(); err != nil {
-			h.remove()
-			return nil, fmt.Errorf("ip %s: %w: %s", line, err, bytes.TrimSpace(out))
-		}
+	var err error
+	if h.namespace, err = generator.MakeNamespace(ctx, h.name, readIface); err != nil {
+		return nil, err
 	}
 	return h, nil
 }
 
-// namespace is the path of the network namespace.
-func (h *host) namespace() string { return "/run/netns/" + h.name }
-
 // remove deletes the namespace.
-func (h *host) remove() {
-	_ = exec.Command("ip", "netns", "del", h.name).Run() // it may not exist yet
-}
+func (h *host) remove() { generator.RemoveNamespace(h.name) }
 
 // capturer is a running program that captures from the interface.
 type capturer struct {

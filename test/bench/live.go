@@ -179,7 +179,7 @@ func (l *liveBench) floor() (f floor, err error) {
 	var making, whole []float64
 	for range rounds {
 		for iface, to := range map[string]*[]float64{"": &making, readIface: &whole} {
-			r, err := l.generator.Send(generator.Load{Count: count, CPU: l.host.generator, Namespace: l.host.namespace(), Interface: iface})
+			r, err := l.generator.Send(generator.Load{Count: count, CPU: l.host.generator, Namespace: l.host.namespace, Interface: iface})
 			if err != nil {
 				return floor{}, err
 			}

@@ -121,7 +121,7 @@ func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial,
 	if err != nil {
 		return trial{}, err
 	}
-	load := generator.Load{Count: rate * l.seconds, Rate: rate, CPU: l.host.generator, Namespace: l.host.namespace(), Interface: readIface}
+	load := generator.Load{Count: rate * l.seconds, Rate: rate, CPU: l.host.generator, Namespace: l.host.namespace, Interface: readIface}
 	if rate == 0 {
 		load.Count = fullSpeed * l.seconds
 	}

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,20 +30,12 @@ func namespace(t *testing.T) string {
 		t.Skipf("this kernel has no live frames, which came with this helper: %v", err)
 	}
 	name := fmt.Sprintf("sensor-generator-%d", os.Getpid())
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
-	for _, line := range []string{
-		"netns add " + name,
-		"-n " + name + " link add name " + iface + " type veth peer name far0",
-		"-n " + name + " link set " + iface + " addrgenmode none",
-		"-n " + name + " link set far0 addrgenmode none",
-		"-n " + name + " link set far0 up",
-		"-n " + name + " link set " + iface + " up",
-	} {
-		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", line, err, out)
-		}
+	path, err := MakeNamespace(t.Context(), name, iface)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return "/run/netns/" + name
+	t.Cleanup(func() { RemoveNamespace(name) })
+	return path
 }
 
 // packetSocket opens a socket that receives every frame of the interface.
