@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 
-	mdns "github.com/miekg/dns"
-
 	"dnsmonster-sensor/userspace/dns"
 )
 
@@ -78,21 +76,21 @@ func pair(msg []byte, off int) (code uint16, data []byte, next int) {
 // optionStarts is the start of miekg/dns' struct for each option that it knows. None
 // of them contains its own code.
 var optionStarts = [...]string{
-	mdns.EDNS0LLQ:          `{"Code":0,"Version":`,
-	mdns.EDNS0UL:           `{"Code":0,"Lease":`,
-	mdns.EDNS0NSID:         `{"Code":0,"Nsid":"`,
-	mdns.EDNS0ESU:          `{"Code":0,"Uri":"`,
-	mdns.EDNS0DAU:          `{"Code":0,"AlgCode":`,
-	mdns.EDNS0DHU:          `{"Code":0,"AlgCode":`,
-	mdns.EDNS0N3U:          `{"Code":0,"AlgCode":`,
-	mdns.EDNS0SUBNET:       `{"Code":0,"Family":`,
-	mdns.EDNS0EXPIRE:       `{"Code":0,"Expire":`,
-	mdns.EDNS0COOKIE:       `{"Code":0,"Cookie":"`,
-	mdns.EDNS0TCPKEEPALIVE: `{"Code":0,"Timeout":`,
-	mdns.EDNS0PADDING:      `{"Padding":`,
-	mdns.EDNS0EDE:          `{"InfoCode":`,
-	mdns.EDNS0REPORTING:    `{"Code":0,"AgentDomain":"`,
-	mdns.EDNS0ZONEVERSION:  `{"Code":0,"LabelCount":`,
+	dns.OptionLLQ:         `{"Code":0,"Version":`,
+	dns.OptionUL:          `{"Code":0,"Lease":`,
+	dns.OptionNSID:        `{"Code":0,"Nsid":"`,
+	dns.OptionESU:         `{"Code":0,"Uri":"`,
+	dns.OptionDAU:         `{"Code":0,"AlgCode":`,
+	dns.OptionDHU:         `{"Code":0,"AlgCode":`,
+	dns.OptionN3U:         `{"Code":0,"AlgCode":`,
+	dns.OptionSubnet:      `{"Code":0,"Family":`,
+	dns.OptionExpire:      `{"Code":0,"Expire":`,
+	dns.OptionCookie:      `{"Code":0,"Cookie":"`,
+	dns.OptionKeepalive:   `{"Code":0,"Timeout":`,
+	dns.OptionPadding:     `{"Padding":`,
+	dns.OptionEDE:         `{"InfoCode":`,
+	dns.OptionReporting:   `{"Code":0,"AgentDomain":"`,
+	dns.OptionZoneVersion: `{"Code":0,"LabelCount":`,
 }
 
 func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
@@ -108,18 +106,18 @@ func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 	dst = append(dst, optionStarts[code]...)
 	ok := true
 	switch code {
-	case mdns.EDNS0NSID, mdns.EDNS0COOKIE:
+	case dns.OptionNSID, dns.OptionCookie:
 		dst = append(appendHex(dst, b), '"')
-	case mdns.EDNS0ESU:
+	case dns.OptionESU:
 		dst = append(appendText(dst, b), '"')
-	case mdns.EDNS0DAU, mdns.EDNS0DHU, mdns.EDNS0N3U, mdns.EDNS0PADDING:
+	case dns.OptionDAU, dns.OptionDHU, dns.OptionN3U, dns.OptionPadding:
 		dst = appendBytes(dst, b)
-	case mdns.EDNS0REPORTING:
+	case dns.OptionReporting:
 		var end int
 		j.apart.reset() // pointers count from the start of the option
 		dst, end = j.apart.append(dst, b, 0)
 		dst, ok = append(dst, '"'), end >= 0
-	case mdns.EDNS0SUBNET:
+	case dns.OptionSubnet:
 		dst, ok = appendSubnet(dst, b)
 	default:
 		dst, ok = appendSmallOption(dst, b, code)
@@ -134,7 +132,7 @@ func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 	be := binary.BigEndian
 	switch code {
-	case mdns.EDNS0LLQ:
+	case dns.OptionLLQ:
 		if len(b) < 18 {
 			return dst, false
 		}
@@ -143,7 +141,7 @@ func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 		dst = appendUint(append(dst, `,"Error":`...), uint64(be.Uint16(b[4:])))
 		dst = appendUint(append(dst, `,"Id":`...), be.Uint64(b[6:]))
 		dst = appendUint(append(dst, `,"LeaseLife":`...), uint64(be.Uint32(b[14:])))
-	case mdns.EDNS0UL:
+	case dns.OptionUL:
 		if len(b) != 4 && len(b) != 8 {
 			return dst, false
 		}
@@ -153,7 +151,7 @@ func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 		}
 		dst = appendUint(dst, uint64(be.Uint32(b)))
 		dst = appendUint(append(dst, `,"KeyLease":`...), key)
-	case mdns.EDNS0EXPIRE:
+	case dns.OptionExpire:
 		if len(b) == 0 {
 			return append(dst, `0,"Empty":true`...), true
 		}
@@ -161,7 +159,7 @@ func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 			return dst, false
 		}
 		dst = append(appendUint(dst, uint64(be.Uint32(b))), `,"Empty":false`...)
-	case mdns.EDNS0TCPKEEPALIVE:
+	case dns.OptionKeepalive:
 		if len(b) != 0 && len(b) != 2 {
 			return dst, false
 		}
@@ -170,13 +168,13 @@ func appendSmallOption(dst, b []byte, code uint16) ([]byte, bool) {
 			timeout = uint64(be.Uint16(b))
 		}
 		dst = append(appendUint(dst, timeout), `,"Length":0`...)
-	case mdns.EDNS0EDE:
+	case dns.OptionEDE:
 		if len(b) < 2 {
 			return dst, false
 		}
 		dst = append(appendUint(dst, uint64(be.Uint16(b))), `,"ExtraText":"`...)
 		dst = append(appendText(dst, b[2:]), '"')
-	case mdns.EDNS0ZONEVERSION:
+	case dns.OptionZoneVersion:
 		if len(b) < 2 {
 			return dst, false
 		}
@@ -202,11 +200,11 @@ func appendSubnet(dst, b []byte) ([]byte, bool) {
 	dst = append(dst, `,"Address":"`...)
 	ok := false
 	switch family {
-	case 0:
+	case dns.FamilyNone:
 		dst, ok = append(dst, "0.0.0.0"...), source == 0
-	case 1:
+	case dns.FamilyIPv4:
 		dst, ok = appendIPv4(dst, ip[:]), source <= 32 && scope <= 32
-	case 2:
+	case dns.FamilyIPv6:
 		dst, ok = appendIPv6(dst, ip[:]), source <= 128 && scope <= 128
 	}
 	return append(dst, '"'), ok
@@ -214,39 +212,38 @@ func appendSubnet(dst, b []byte) ([]byte, bool) {
 
 // appendParameter appends one SvcParam (RFC 9460 section 2.2).
 func appendParameter(dst, msg []byte, off, prev int) ([]byte, int, int) {
-	code, b, next := pair(msg, off)
-	key := mdns.SVCBKey(code)
-	if next < 0 || int(code) <= prev || code == 65535 {
+	key, b, next := pair(msg, off)
+	if next < 0 || int(key) <= prev || key == dns.ParamReserved {
 		return dst, -1, 0
 	}
 	ok := true
 	switch key {
-	case mdns.SVCB_MANDATORY:
+	case dns.ParamMandatory:
 		dst, ok = appendMandatory(dst, b)
-	case mdns.SVCB_ALPN:
+	case dns.ParamALPN:
 		dst, ok = appendALPN(dst, b)
-	case mdns.SVCB_NO_DEFAULT_ALPN, mdns.SVCB_OHTTP:
+	case dns.ParamNoDefaultALPN, dns.ParamOHTTP:
 		dst, ok = append(dst, '{'), len(b) == 0
-	case mdns.SVCB_PORT:
+	case dns.ParamPort:
 		if ok = len(b) == 2; ok {
 			dst = appendUint(append(dst, `{"Port":`...), uint64(binary.BigEndian.Uint16(b)))
 		}
-	case mdns.SVCB_IPV4HINT:
+	case dns.ParamIPv4Hint:
 		dst, ok = appendHints(dst, b, net.IPv4len)
-	case mdns.SVCB_IPV6HINT:
+	case dns.ParamIPv6Hint:
 		dst, ok = appendHints(dst, b, net.IPv6len)
-	case mdns.SVCB_ECHCONFIG:
+	case dns.ParamECH:
 		dst = appendBytes(append(dst, `{"ECH":`...), b)
-	case mdns.SVCB_DOHPATH:
+	case dns.ParamDoHPath:
 		dst = append(appendText(append(dst, `{"Template":"`...), b), '"')
 	default:
-		dst = appendUint(append(dst, `{"KeyCode":`...), uint64(code))
+		dst = appendUint(append(dst, `{"KeyCode":`...), uint64(key))
 		dst = appendBytes(append(dst, `,"Data":`...), b)
 	}
 	if !ok {
 		return dst, -1, 0
 	}
-	return append(dst, '}'), next, int(code)
+	return append(dst, '}'), next, int(key)
 }
 
 func appendMandatory(dst, b []byte) ([]byte, bool) {
@@ -311,9 +308,9 @@ func appendPrefix(dst, msg []byte, off int) ([]byte, int) {
 	}
 	size := 0
 	switch binary.BigEndian.Uint16(rest) {
-	case 1:
+	case dns.FamilyIPv4:
 		size = net.IPv4len
-	case 2:
+	case dns.FamilyIPv6:
 		size = net.IPv6len
 	}
 	bits, n := int(rest[2]), int(rest[3]&0x7f)

@@ -3,8 +3,6 @@ package format
 import (
 	"encoding/binary"
 
-	mdns "github.com/miekg/dns"
-
 	"dnsmonster-sensor/userspace/dns"
 )
 
@@ -308,11 +306,11 @@ func appendCharString(dst, msg []byte, off int) ([]byte, int) {
 func (j *JSON) appendGateway(dst, msg []byte, off, gateway int) ([]byte, int) {
 	const middle = `","GatewayHost":"`
 	switch uint8(gateway) {
-	case mdns.IPSECGatewayIPv4:
+	case dns.GatewayIPv4:
 		dst, off = j.appendString(dst, msg, off, dns.KindIPv4, nil)
-	case mdns.IPSECGatewayIPv6:
+	case dns.GatewayIPv6:
 		dst, off = j.appendString(dst, msg, off, dns.KindIPv6, nil)
-	case mdns.IPSECGatewayHost:
+	case dns.GatewayName:
 		return j.names.append(append(dst, middle...), msg, off)
 	}
 	return append(dst, middle...), off

@@ -96,11 +96,11 @@ func (d *rdata) skipString() bool {
 
 func (d *rdata) gateway() bool {
 	switch uint8(d.pop()) {
-	case 1:
+	case GatewayIPv4:
 		return d.skip(4)
-	case 2:
+	case GatewayIPv6:
 		return d.skip(16)
-	case 3:
+	case GatewayName:
 		return d.skipName() == FaultNone
 	}
 	return true
@@ -147,9 +147,9 @@ func (d *rdata) prefix() bool {
 	}
 	size := 0
 	switch binary.BigEndian.Uint16(b) {
-	case 1:
+	case FamilyIPv4:
 		size = 4
-	case 2:
+	case FamilyIPv6:
 		size = 16
 	}
 	bits, n := int(b[2]), int(b[3]&0x7f)
@@ -185,31 +185,31 @@ func (d *rdata) pair(k Kind, prev *int) bool {
 func optionFits(code uint16, b []byte) bool {
 	n := len(b)
 	switch code {
-	case 1: // LLQ
+	case OptionLLQ:
 		return n >= 18
-	case 2: // UL
+	case OptionUL:
 		return n == 4 || n == 8
-	case 8: // client subnet, RFC 7871 section 6
+	case OptionSubnet:
 		if n < 4 {
 			return false
 		}
 		source, scope := b[2], b[3]
 		switch binary.BigEndian.Uint16(b) {
-		case 0:
+		case FamilyNone:
 			return source == 0
-		case 1:
+		case FamilyIPv4:
 			return source <= 32 && scope <= 32
-		case 2:
+		case FamilyIPv6:
 			return source <= 128 && scope <= 128
 		}
 		return false
-	case 9: // EXPIRE
+	case OptionExpire:
 		return n == 0 || n >= 4
-	case 11: // TCP keepalive
+	case OptionKeepalive:
 		return n == 0 || n == 2
-	case 15, 19: // extended error, zone version
+	case OptionEDE, OptionZoneVersion:
 		return n >= 2
-	case 18: // report channel: pointers count from the start of the option
+	case OptionReporting: // pointers count from the start of the option
 		r := reader{msg: b}
 		return r.skipName() == FaultNone
 	}
@@ -221,29 +221,29 @@ func optionFits(code uint16, b []byte) bool {
 func parameterFits(key uint16, b []byte) bool {
 	n := len(b)
 	switch key {
-	case 0: // mandatory
+	case ParamMandatory:
 		return n%2 == 0
-	case 1: // alpn
+	case ParamALPN:
 		for len(b) > 0 {
 			if 1+int(b[0]) > len(b) {
 				return false
 			}
 			b = b[1+int(b[0]):]
 		}
-	case 2, 8: // no-default-alpn, ohttp
+	case ParamNoDefaultALPN, ParamOHTTP:
 		return n == 0
-	case 3: // port
+	case ParamPort:
 		return n == 2
-	case 4: // ipv4hint
+	case ParamIPv4Hint:
 		return n > 0 && n%4 == 0
-	case 6: // ipv6hint: not of IPv4-mapped addresses
+	case ParamIPv6Hint: // not of IPv4-mapped addresses
 		for i := 0; i+16 <= n; i += 16 {
 			if [12]byte(b[i:i+12]) == [12]byte{10: 0xff, 11: 0xff} {
 				return false
 			}
 		}
 		return n > 0 && n%16 == 0
-	case 65535: // reserved
+	case ParamReserved:
 		return false
 	}
 	return true

@@ -38,6 +38,53 @@ const (
 	OpcodeDSO    = 6 // DNS Stateful Operations; the highest that is assigned
 )
 
+// EDNS options that miekg/dns knows.
+const (
+	OptionLLQ         = 1
+	OptionUL          = 2
+	OptionNSID        = 3
+	OptionESU         = 4
+	OptionDAU         = 5
+	OptionDHU         = 6
+	OptionN3U         = 7
+	OptionSubnet      = 8 // client subnet, RFC 7871 section 6
+	OptionExpire      = 9
+	OptionCookie      = 10
+	OptionKeepalive   = 11
+	OptionPadding     = 12
+	OptionEDE         = 15 // extended DNS error
+	OptionReporting   = 18
+	OptionZoneVersion = 19
+)
+
+// Address families, in client subnets and APL.
+const (
+	FamilyNone = 0
+	FamilyIPv4 = 1
+	FamilyIPv6 = 2
+)
+
+// SVCB parameters.
+const (
+	ParamMandatory     = 0
+	ParamALPN          = 1
+	ParamNoDefaultALPN = 2
+	ParamPort          = 3
+	ParamIPv4Hint      = 4
+	ParamECH           = 5
+	ParamIPv6Hint      = 6
+	ParamDoHPath       = 7
+	ParamOHTTP         = 8
+	ParamReserved      = 65535
+)
+
+// What a KindGateway field has, by its KindLen.
+const (
+	GatewayIPv4 = 1
+	GatewayIPv6 = 2
+	GatewayName = 3
+)
+
 var (
 	opcodeNames = [...]string{"QUERY", "IQUERY", "STATUS", "", "NOTIFY", "UPDATE", "DSO"}
 	rcodeNames  = [...]string{

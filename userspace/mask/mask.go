@@ -5,7 +5,11 @@
 // package imports package dns alone. Its tests make their own messages.
 package mask
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"dnsmonster-sensor/userspace/dns"
+)
 
 // Bits is how many upper bits of an address stay: 32 and 128 keep all. An
 // IPv4-mapped IPv6 address is masked as both.
@@ -54,9 +58,9 @@ func (b Bits) AppendMasked(dst, msg []byte) ([]byte, bool) {
 	for s := newSubnets(msg); s.next(); {
 		bits := 0
 		switch s.family {
-		case familyV4:
+		case dns.FamilyIPv4:
 			bits = b.V4
-		case familyV6:
+		case dns.FamilyIPv6:
 			bits = b.V6
 			if string(msg[s.from:min(s.to, s.from+len(mapped))]) == mapped {
 				bits = min(bits, 8*len(mapped)+b.V4)

@@ -6,12 +6,6 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-const (
-	optionSubnet = 8
-	familyV4     = 1
-	familyV6     = 2
-)
-
 // subnets iterates over the client subnets in a message.
 type subnets struct {
 	msg      []byte
@@ -48,7 +42,7 @@ func (s *subnets) next() bool {
 			code, n := binary.BigEndian.Uint16(s.msg[at:]), int(binary.BigEndian.Uint16(s.msg[at+2:]))
 			s.option = at + 4 + n
 			// The address of an option that runs past the end of its record is masked, too.
-			if end := min(s.option, s.end); code == optionSubnet && end > at+8 {
+			if end := min(s.option, s.end); code == dns.OptionSubnet && end > at+8 {
 				s.family, s.from, s.to = binary.BigEndian.Uint16(s.msg[at+4:]), at+8, end
 				return true
 			}
