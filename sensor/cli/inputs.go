@@ -5,6 +5,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/userspace/worker"
 )
 
 // inputs make the commands that capture: one for each kind of input, and run. A new
@@ -41,7 +42,11 @@ func inputCommands(list func() []outputs.Output) []*cli.Command {
 // input is what a command captures from.
 type input struct {
 	pipeline.Input
-	files   []string     // to be read, where it is not live
-	ordered bool         // records have to come in the files' order
-	check   func() error // why Open would fail, without opening anything; nil: unknown
+	check   func() error    // why Open would fail, without opening anything; nil: unknown
+	sampler *worker.Sampler // nil: the source samples, or nothing does
+
+	// Where the input is files:
+	files    []string
+	ordered  bool // records have to come in the files' order
+	progress bool // show progress
 }

@@ -40,7 +40,6 @@ func teeCommand(list []outputs.Output) *cli.Command {
 			if _, _, err := net.SplitHostPort(address); err != nil {
 				return usageError("--teeaddress %q: use HOST:PORT, such as 127.0.0.1:5300", address)
 			}
-			s.sampler = worker.NewSampler(o.ratio()) // no program in the kernel does it
 			open := func(<-chan struct{}) (capture.Source, error) {
 				source, err := tee.Listen(address, s.log)
 				if err != nil {
@@ -48,7 +47,8 @@ func teeCommand(list []outputs.Output) *cli.Command {
 				}
 				return source, nil
 			}
-			return record(c, o, s, input{Input: pipeline.Input{Live: true, Open: open}})
+			// No program in the kernel samples.
+			return record(c, o, s, input{Input: pipeline.Input{Live: true, Open: open}, sampler: worker.NewSampler(o.ratio())})
 		},
 	}
 }

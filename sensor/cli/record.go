@@ -38,7 +38,7 @@ func record(c *cli.Context, o *common, s *session, in input) error {
 func (s *session) pipelineConfig(c *cli.Context, o *common, in input, list []pipeline.Output) pipeline.Config {
 	config := pipeline.Config{
 		Input:    in.Input,
-		Worker:   s.workerConfig(o),
+		Worker:   s.workerConfig(o, in),
 		Stages:   o.stages,
 		Outputs:  list,
 		Delivery: &o.delivery,
@@ -54,7 +54,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *common, in input, list []pip
 		Stderr:  c.App.ErrWriter,
 		Reload:  func(apply func(pipeline.Changes)) { s.reload(apply, o.domains, list) },
 	}
-	if s.progress && s.terminal != nil && !recordsOnTerminal(list) {
+	if in.progress && s.terminal != nil && !recordsOnTerminal(list) {
 		config.Progress = s.terminal.startProgress
 	}
 	return config

@@ -87,8 +87,6 @@ func (f *fileOptions) check() error {
 
 // fileInput reads the files at paths; what is the command or option that names them.
 func (f *fileOptions) fileInput(what string, paths []string, o *common, s *session) input {
-	s.sampler = worker.NewSampler(o.ratio()) // live, the kernel does it
-	s.progress = f.progress
 	check := func() error {
 		var p problems
 		for _, err := range file.Check(paths) {
@@ -107,7 +105,10 @@ func (f *fileOptions) fileInput(what string, paths []string, o *common, s *sessi
 		}
 		return files, nil
 	}
-	return input{Input: pipeline.Input{Open: open}, files: paths, ordered: f.ordered, check: check}
+	return input{
+		Input: pipeline.Input{Open: open}, check: check, sampler: worker.NewSampler(o.ratio()),
+		files: paths, ordered: f.ordered, progress: f.progress,
+	}
 }
 
 // pcapOptions are those of run for reading a capture file.

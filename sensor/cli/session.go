@@ -20,10 +20,8 @@ type session struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	decoder *decode.Decoder
-	sampler *worker.Sampler // nil: user space does not sample
 
 	terminal *terminal // where the log goes; nil: it goes elsewhere
-	progress bool      // show progress
 }
 
 // session checks the options that all capturing commands have, and logs advice
@@ -68,13 +66,13 @@ func (s *session) isDefault(option string) bool {
 }
 
 // workerConfig is what the options mean to the workers.
-func (s *session) workerConfig(o *common) worker.Config {
+func (s *session) workerConfig(o *common, in input) worker.Config {
 	c := worker.Config{
 		Ports:   o.portSet(),
 		Decoder: s.decoder,
 		Mask:    maskOrNil(o.mask),
 		MaskECS: o.maskECS,
-		Sample:  s.sampler,
+		Sample:  in.sampler,
 	}
 	o.decode.configure(&c, o.workers)
 	return c

@@ -32,8 +32,8 @@ type Config struct {
 	// Reload answers a SIGHUP: it reads the configuration again, and hands what may
 	// change to apply. It is called by one goroutine.
 	Reload func(apply func(Changes))
-	// Progress shows how far the reading of files is until it is stopped; nil: it is
-	// not shown.
+	// Progress shows the progress of reading files until stop is called; nil: it is not
+	// shown.
 	Progress func(files capture.Progressor, messages func() uint64, begun time.Time) (stop func())
 }
 
