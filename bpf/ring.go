@@ -22,13 +22,13 @@ import (
 // the length and two flags, and then the bytes, padded to a multiple of 8. Positions
 // only grow.
 //
-// cilium/ebpf's ringbuf.Reader does not replace this, as of v0.22.0: it copies each
-// record and frees its space at once, where our caller keeps a batch; reading 80 bytes
-// took it 29 ns, and Ring 19 ns. And it waits in a system call. With Ring waiting so, a
-// live capture took 95 % more CPU time at 5,000 packets a second (5933 against 3047 ns
-// per packet) and 19 % more at some 20,000 (1287 against 1085 ns; medians of 5 runs on
-// a busy machine). RawReader, merged in June 2026 and in no release yet, reads in place,
-// but lends records only during a callback, and waits in the same system call.
+// cilium/ebpf's ringbuf.Reader does not replace this, as of v0.22.0. It copies each
+// record and frees its space at once, but our caller keeps a batch; a record of 80 bytes
+// takes it 29 ns, and Ring 19 ns. It waits in a system call: with a Ring that waited like
+// that, a live capture took 95 % more CPU time at 5,000 packets a second (5933 against
+// 3047 ns per packet) and 19 % more at some 20,000 (1287 against 1085 ns; medians of 5
+// runs on a busy machine). RawReader, merged in June 2026 and in no release yet, reads in
+// place, but lends records only during a callback, and waits in the same system call.
 type Ring struct {
 	producer  *atomic.Uintptr // shared with the kernel, as is
 	consumer  *atomic.Uintptr

@@ -49,11 +49,9 @@ struct walked {
 /* Where the walk goes on. */
 struct cursor {
 	__u32 off;
-	__u32 key;  /* VNI, key, TEID or session: tells tunnels between two hosts apart
-		     */
-	__u16 kind; /* EtherType of what is at off; IPv4's stands for IPv6, too */
-	__u16 in_tunnel; /* link headers are followed even if decap does not name them
-			  */
+	__u32 key;	 /* VNI, GRE key, TEID or session: distinguishes tunnels */
+	__u16 kind;	 /* EtherType of what is at off; ETH_P_IP also means IPv6 */
+	__u16 in_tunnel; /* follow link headers that decap does not name, too */
 };
 
 /* What enter_tunnel() finds. */

@@ -188,13 +188,13 @@ func (r *resolver) findKey(e Entry, at string) (found *Option) {
 		}
 	}()
 	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
-		r.fail("%s: unknown section [%s]%s", at, nameOrMask(e.Section), didYouMean("", nearestOption(r.Known(), section, func(o *Option) string { return o.Section })))
+		r.fail("%s: unknown section [%s]%s", at, nameOrMask(e.Section), suggestion("", nearestOption(r.Known(), section, func(o *Option) string { return o.Section })))
 		return nil
 	}
 	o := find(r.Known(), key)
 	switch {
 	case o == nil:
-		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), didYouMean("", nearestKey(r.Known(), section, key)))
+		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), suggestion("", nearestKey(r.Known(), section, key)))
 	case o.Section == "":
 		r.fail("%s: %s cannot be set in a file: use --%s on the command line", at, e.Key, o.Name)
 	case section != "" && o.Section != section:
@@ -233,7 +233,7 @@ func (r *resolver) environment() {
 		}
 		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			r.warn("unknown environment variable %s%s", name, didYouMean("", nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
+			r.warn("unknown environment variable %s%s", name, suggestion("", nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
 				if len(o.Env) == 0 {
 					return ""
 				}
@@ -300,5 +300,5 @@ func (r *resolver) unknown(name string) {
 		r.fail("--%s is not an option of %s", name, r.Command)
 		return
 	}
-	r.fail("unknown option --%s%s", nameOrMask(name), didYouMean("--", nearestOption(r.Options, name, func(o *Option) string { return o.Name })))
+	r.fail("unknown option --%s%s", nameOrMask(name), suggestion("--", nearestOption(r.Options, name, func(o *Option) string { return o.Name })))
 }

@@ -67,12 +67,12 @@ func nearestName(word string, names []string) string {
 
 // DidYouMean returns ": did you mean ...?" with the name most similar to word, "" if none
 // is similar.
-func DidYouMean(word string, names []string) string { return didYouMean("", nearestName(word, names)) }
+func DidYouMean(word string, names []string) string { return suggestion("", nearestName(word, names)) }
 
-// didYouMean returns the suggestion of a name, with its dashes or other prefix.
-func didYouMean(before, name string) string {
+// suggestion returns ": did you mean ...?" with a prefix such as dashes, "" without a name.
+func suggestion(prefix, name string) string {
 	if name == "" {
 		return ""
 	}
-	return ": did you mean " + before + name + "?"
+	return ": did you mean " + prefix + name + "?"
 }
