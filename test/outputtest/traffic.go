@@ -47,7 +47,7 @@ func traffic() []shape {
 	}
 	q := question("www.example.org.")
 	addresses(add, q)
-	carriers(add, q)
+	transports(add, q)
 	questions(add)
 	broken(add, q)
 	add("64 KiB", answers("big.example.org.", 65535), func(e *event.Event) { e.Proto = event.TCP })
@@ -81,7 +81,7 @@ func addresses(add func(string, []byte, func(*event.Event)), q []byte) {
 	add("the unspecified address", q, ends(netip.AddrPortFrom(netip.IPv6Unspecified(), 53), four))
 }
 
-func carriers(add func(string, []byte, func(*event.Event)), q []byte) {
+func transports(add func(string, []byte, func(*event.Event)), q []byte) {
 	for _, p := range []event.Proto{event.UDP, event.TCP, event.DoT, event.DoH, event.DoQ, event.DNSCryptUDP, event.DNSCryptTCP} {
 		add("over "+p.String(), q, func(e *event.Event) { e.Proto = p })
 	}
