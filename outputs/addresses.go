@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// addressPause is how long a failed address is left alone at first.
+	// addressPause is how long an address pauses after its first failure.
 	addressPause = time.Second
 	// addressPauseMax bounds these pauses. They start over for an address that has been
 	// good for that long.
@@ -37,19 +37,19 @@ type Addresses struct {
 
 	mu       sync.Mutex
 	list     []address
-	current  int // the one that was logged last
+	current  int // index of the address that the log named last
 	switches uint64
 }
 
 type address struct {
 	name      string
 	bad       bool
-	err       error         // that made it bad
-	pause     time.Duration // the last one; 0: never bad
-	retryAt   time.Time     // of a bad one: no attempt before
+	err       error         // why it is bad
+	pause     time.Duration // after its last failure; 0: it has never failed
+	retryAt   time.Time     // if bad: no attempt before this
 	triedAt   time.Time
-	goodSince time.Time // of a good one
-	changes   int       // how often bad has changed
+	goodSince time.Time // if it was bad before: when it became good
+	changes   int       // times that it became good or bad
 }
 
 // Address is an address that was taken for one attempt.
@@ -72,9 +72,9 @@ func NewAddresses(log *slog.Logger, names ...string) *Addresses {
 func (a *Addresses) Len() int { return len(a.list) }
 
 // Next returns the address to try now: the first that is good or whose pause is over. If
-// all of them pause, it is the one whose last attempt is longest ago; how often attempts
-// are made is up to the caller. tried are the addresses that the same attempt has tried
-// already: they come last, even if their pauses are over by then.
+// all of them pause, it is the one that was tried least recently; the caller decides how
+// often attempts are made. tried are the addresses that the same attempt has already tried:
+// they come last, even if their pauses are over by then.
 func (a *Addresses) Next(tried ...Address) Address {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +111,8 @@ func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	return a.claim(i, now), true
 }
 
-// firstReady finds the first address before end that may be tried and was not.
+// firstReady is the index of the first address before end that may be tried now and is not
+// in tried; -1: there is none.
 func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {
 	for i := range a.list[:end] {
 		if (!a.list[i].bad || !now.Before(a.list[i].retryAt)) && !among(i, tried) {
@@ -123,24 +124,24 @@ func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {
 
 // claim keeps other attempts from a bad address while one tries it.
 func (a *Addresses) claim(i int, now time.Time) Address {
-	l := &a.list[i]
-	l.triedAt = now
-	if l.bad {
-		l.retryAt = now.Add(l.pause)
+	to := &a.list[i]
+	to.triedAt = now
+	if to.bad {
+		to.retryAt = now.Add(to.pause)
 	}
-	return Address{Name: l.name, Index: i, changes: l.changes}
+	return Address{Name: to.name, Index: i, changes: to.changes}
 }
 
 // Good reports that the destination has answered at that address.
 func (a *Addresses) Good(at Address) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := &a.list[at.Index]
-	if !l.bad || l.changes != at.changes {
+	to := &a.list[at.Index]
+	if !to.bad || to.changes != at.changes {
 		return
 	}
-	l.bad, l.err, l.goodSince = false, nil, a.now()
-	l.changes++
+	to.bad, to.err, to.goodSince = false, nil, a.now()
+	to.changes++
 	a.logSwitch()
 }
 
@@ -149,21 +150,21 @@ func (a *Addresses) Good(at Address) {
 func (a *Addresses) Bad(at Address, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := &a.list[at.Index]
-	if l.changes != at.changes {
+	to := &a.list[at.Index]
+	if to.changes != at.changes {
 		return
 	}
 	now := a.now()
-	if l.pause = min(2*l.pause, addressPauseMax); l.pause == 0 || !l.bad && now.Sub(l.goodSince) >= addressPauseMax {
-		l.pause = addressPause
+	if to.pause = min(2*to.pause, addressPauseMax); to.pause == 0 || !to.bad && now.Sub(to.goodSince) >= addressPauseMax {
+		to.pause = addressPause
 	}
-	l.bad, l.err, l.retryAt = true, err, now.Add(l.pause)
-	l.changes++
+	to.bad, to.err, to.retryAt = true, err, now.Add(to.pause)
+	to.changes++
 	a.logSwitch()
 }
 
-// logSwitch logs where records go from now on, if that has changed. If no address is
-// good, the runner logs it.
+// logSwitch logs where records go from now on, if that has changed. It logs nothing if no
+// address is good: the runner does.
 func (a *Addresses) logSwitch() {
 	for i := range a.list {
 		if a.list[i].bad {

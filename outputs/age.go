@@ -7,7 +7,7 @@ import "time"
 // there is none. Events of an earlier run count from when their block was sealed. It is
 // safe to call at any time.
 func (r *Runner) OldestAge() time.Duration {
-	// Look in the direction in which events move, so that none is missed on its way.
+	// Look in the order in which events move, so that none is missed while it moves.
 	var t time.Time
 	r.lanesMu.Lock()
 	for _, in := range r.intakes {

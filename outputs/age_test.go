@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -29,9 +30,11 @@ func TestOldest(t *testing.T) {
 		in.Offer(testEvent(0))
 		want := func(where string) {
 			t.Helper()
-			age := r.OldestAge()
-			for end := time.Now().Add(time.Second); age < before && time.Now().Before(end); age = r.OldestAge() { // it may be moving
-			}
+			var age time.Duration
+			await.Within(time.Second, func() bool { // the event may be moving
+				age = r.OldestAge()
+				return age >= before
+			})
 			if age < before || age > before+time.Minute {
 				t.Errorf("%s: %s, want %s while the event is %s", mode, age, before, where)
 			}
@@ -44,7 +47,7 @@ func TestOldest(t *testing.T) {
 		for i := range 200 { // more than memory holds
 			in.Offer(testEvent(uint16(i)))
 			waitUntil(t, func() bool { return r.queue.hasRoom(sealedBlock(1)) || mode == "memory" })
-			want("behind the queue")
+			want("beyond the queue")
 		}
 		s.setDown(false)
 		in.Flush()

@@ -23,8 +23,8 @@ func (a *Addresses) TryEach(ctx context.Context, try func(ctx context.Context, a
 	}
 }
 
-// Report reports the result of an attempt: Good or Bad. An attempt that a stop has ended
-// says nothing about its address.
+// Report reports the result of an attempt: Good or Bad. If a stop ended the attempt, it
+// reports nothing: the address may be good.
 func (a *Addresses) Report(ctx context.Context, at Address, err error) {
 	switch {
 	case err == nil:
@@ -34,7 +34,7 @@ func (a *Addresses) Report(ctx context.Context, at Address, err error) {
 	}
 }
 
-// ShareOfTime bounds ctx to one of several equal shares of the time that it leaves.
+// ShareOfTime gives an attempt one of several equal shares of the time that ctx leaves.
 func ShareOfTime(ctx context.Context, shares int) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok || shares < 2 {

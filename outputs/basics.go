@@ -34,7 +34,7 @@ type Basics struct {
 	// Names of the declared options; "": not declared.
 	typeOption, workersOption, sizeOption, delayOption, timeoutOption, formatOption string
 
-	minBatchSize int // least BatchSize
+	minBatchSize int // smallest valid BatchSize
 }
 
 // NewBasics returns the basics of an output that is switched off. name is one lower-case
@@ -116,8 +116,8 @@ func (b *Basics) FormatFlags(formatEnv, templateEnv string) []cli.Flag {
 	}
 }
 
-// RecordFormat is the chosen format, with the program's own options for records. Its
-// error names the option that is wrong.
+// RecordFormat is the chosen format, with the program's options for records. Its error
+// names the option that is wrong.
 func (b *Basics) RecordFormat() (format.Format, error) {
 	return b.Choice.Format(b.output, b.Common.Records)
 }
@@ -128,16 +128,16 @@ func (b *Basics) Settings() (Settings, error) {
 	s.SetBatch(b.BatchSize, b.BatchDelay)
 	s.BatchSizeOption = b.sizeOption
 	var errs []error
-	wrong := func(is bool, option, format string, a ...any) {
-		if is {
-			errs = append(errs, fmt.Errorf(option+": "+format, a...))
+	addIf := func(wrong bool, option, text string, a ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(option+": "+text, a...))
 		}
 	}
-	wrong(b.kind < int(Off) || b.kind > int(SkipAndAllow), b.typeOption, "%d is not one of 0 to 4", b.kind)
-	wrong(b.Workers < 1, b.workersOption, "%d, at least 1", b.Workers)
-	wrong(b.BatchSize < b.minBatchSize, b.sizeOption, "%d, at least %d", b.BatchSize, b.minBatchSize)
-	wrong(b.BatchDelay < 0, b.delayOption, "%s, a time of 0 or more", b.BatchDelay)
-	wrong(b.timeoutOption != "" && b.Timeout < time.Millisecond, b.timeoutOption, "%s, at least 1ms", b.Timeout)
+	addIf(b.kind < int(Off) || b.kind > int(SkipAndAllow), b.typeOption, "%d is not one of 0 to 4", b.kind)
+	addIf(b.Workers < 1, b.workersOption, "must be at least 1, not %d", b.Workers)
+	addIf(b.BatchSize < b.minBatchSize, b.sizeOption, "must be at least %d, not %d", b.minBatchSize, b.BatchSize)
+	addIf(b.BatchDelay < 0, b.delayOption, "must be 0 or more, not %s", b.BatchDelay)
+	addIf(b.timeoutOption != "" && b.Timeout < time.Millisecond, b.timeoutOption, "must be at least 1ms, not %s", b.Timeout)
 	if b.formatOption != "" {
 		_, err := b.RecordFormat()
 		errs = append(errs, err)

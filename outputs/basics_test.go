@@ -51,14 +51,14 @@ func TestBasics(t *testing.T) {
 	f("", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP}}")
 	f("newoutputtype: 5 is not one of 0 to 4", usual, "--newoutputtype=5")
 	f("newoutputtype: -1 is not one of 0 to 4", usual, "--newoutputtype=-1")
-	f("newoutputworkers: 0, at least 1", usual, "--newoutputworkers=0")
-	f("newbatchsize: 0, at least 1", usual, "--newbatchsize=0")
-	f("newbatchdelay: -1ns, a time of 0 or more", usual, "--newbatchdelay=-1ns")
-	f("newtimeout: 999µs, at least 1ms", usual, "--newtimeout=999us")
+	f("newoutputworkers: must be at least 1, not 0", usual, "--newoutputworkers=0")
+	f("newbatchsize: must be at least 1, not 0", usual, "--newbatchsize=0")
+	f("newbatchdelay: must be 0 or more, not -1ns", usual, "--newbatchdelay=-1ns")
+	f("newtimeout: must be at least 1ms, not 999µs", usual, "--newtimeout=999us")
 	f(`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`, usual, "--newoutputformat=xml")
 	f("newoutputgotemplate: read template: template: record:1: unclosed action", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP")
 
-	f("newoutputworkers: 0, at least 1\nnewbatchsize: -1, at least 1\n"+`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`,
+	f("newoutputworkers: must be at least 1, not 0\nnewbatchsize: must be at least 1, not -1\n"+`newoutputformat: unknown format "xml": one of json, json-flat, json-ocsf, csv, csv_no_header, gotemplate`,
 		usual, "--newoutputformat=xml", "--newoutputworkers=0", "--newbatchsize=-1")
 
 	bare := outputs.NewBasics("bare")
@@ -76,7 +76,7 @@ func TestBasicsDeclare(t *testing.T) {
 	for _, f := range o.Flags() {
 		names = append(names, f.Names()...)
 		if section := f.(cli.CategorizableFlag).GetCategory(); section != "new_output" {
-			t.Errorf("%s stands in [%s]", f.Names()[0], section)
+			t.Errorf("%s is in section [%s]", f.Names()[0], section)
 		}
 	}
 	want := []string{"newoutputtype", "newoutputworkers", "newbatchsize", "newbatchdelay", "newoutputformat", "newoutputgotemplate", "newtimeout"}

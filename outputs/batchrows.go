@@ -2,11 +2,11 @@ package outputs
 
 import "sync"
 
-// RowBounds are the upper bounds of BatchRows' buckets; there is one more bucket for
-// what is larger.
+// RowBounds are the upper bounds of BatchRows' buckets; one more bucket is for larger
+// batches. An event counts as a row here, whatever number of questions it has.
 var RowBounds = [...]float64{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}
 
-// batchRows counts written batches by their number of events.
+// batchRows counts acknowledged batches by their number of events.
 type batchRows struct {
 	mu     sync.Mutex
 	rows   uint64

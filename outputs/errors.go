@@ -11,11 +11,11 @@ import (
 var (
 	// ErrPermanent marks an error that no further attempt can fix.
 	ErrPermanent = errors.New("permanent")
-	// ErrReaderGone is returned by a writer whose reader has left for good, such as
-	// that of stdout at the end of a pipe.
+	// ErrReaderGone is returned by a writer whose reader has left for good, such as the
+	// program that reads stdout through a pipe.
 	ErrReaderGone = errors.New("the reader has left")
-	// ErrEnded is returned by a writer whose destination will not accept anything any
-	// more, for another reason. Like ErrReaderGone it ends the output, but not
+	// ErrEnded is returned by a writer whose destination will accept nothing more, for
+	// another reason. Like ErrReaderGone it ends the output, but not
 	// quietly: the rest is abandoned, and the run has failed.
 	ErrEnded = errors.New("the destination has ended")
 )
@@ -38,20 +38,22 @@ func (p permanent) Unwrap() error        { return p.error }
 func (p permanent) Is(target error) bool { return target == ErrPermanent }
 
 // RetryAfter is the error of a destination that says when to come back. The runner waits
-// at least that long, but at most five minutes.
+// at least that long, but at most MaxRetryAfter.
 type RetryAfter struct {
 	Wait time.Duration
 	Err  error
 }
 
-// Error returns the error's own text.
-func (e *RetryAfter) Error() string { return fmt.Sprintf("%v (wanted again after %s)", e.Err, e.Wait) }
+// Error returns the text of Err and the delay.
+func (e *RetryAfter) Error() string {
+	return fmt.Sprintf("%v (the server asks to wait %s)", e.Err, e.Wait)
+}
 
-// Unwrap returns the error.
+// Unwrap returns Err.
 func (e *RetryAfter) Unwrap() error { return e.Err }
 
-// retryAfterMax bounds what a destination may ask for.
-const retryAfterMax = 5 * time.Minute
+// MaxRetryAfter is the longest delay that a destination can ask for.
+const MaxRetryAfter = 5 * time.Minute
 
 // Partial is the error of a Write whose destination answers per event: it accepted all
 // but those in Failed, which failed for the moment, and those that Write reports as
@@ -62,14 +64,14 @@ type Partial struct {
 	Err    error // the reason
 }
 
-// Error returns the error's own text.
+// Error returns the number of failed events and the text of Err.
 func (e *Partial) Error() string { return fmt.Sprintf("%d events failed: %v", len(e.Failed), e.Err) }
 
-// Unwrap returns the error.
+// Unwrap returns Err.
 func (e *Partial) Unwrap() error { return e.Err }
 
-// Refused is what Write returns if the destination accepted the whole block except n
-// events that cannot be written as records. why is the reason.
+// Refused makes the results of a Write that delivered the whole block except n events,
+// which cannot be written as records. why is the reason.
 func Refused(n int, why error) (refused int, err error) {
 	if n == 0 {
 		return 0, nil
@@ -77,8 +79,8 @@ func Refused(n int, why error) (refused int, err error) {
 	return n, &Partial{Err: why}
 }
 
-// validFor reports whether e can be true of a block of which left events were still to be
-// sent.
+// validFor reports whether e makes sense for b, of which left events were still unsent: a
+// writer may be wrong.
 func (e *Partial) validFor(b *event.Block, left int) bool {
 	last := -1
 	for _, i := range e.Failed {

@@ -77,7 +77,7 @@ func TestRetryAfter(t *testing.T) {
 	f(time.Minute, time.Minute, time.Minute)
 	f(0, time.Microsecond, 4*time.Millisecond)
 	f(-time.Hour, time.Microsecond, 4*time.Millisecond)
-	f(time.Hour, retryAfterMax, retryAfterMax)
+	f(time.Hour, MaxRetryAfter, MaxRetryAfter)
 
 	var attempts []time.Time
 	r = testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {

@@ -62,8 +62,8 @@ func (in *Intake) accepts(e *event.Event) bool {
 	return f.accepts(in.name)
 }
 
-// acceptsSome decides for each question of e. If some are accepted and some are not, it
-// notes in e which.
+// acceptsSome decides for each question of e and reports whether any is accepted. If only
+// some are, it sets e.Selected.
 func (in *Intake) acceptsSome(f *Filter, e *event.Event) bool {
 	in.selected = in.selected[:0]
 	questions, taken := 0, 0
@@ -84,8 +84,7 @@ func (in *Intake) acceptsSome(f *Filter, e *event.Event) bool {
 	return taken > 0
 }
 
-// SetFilter changes the filter, from the next event of each lane on. What is queued
-// stays.
+// SetFilter changes the filter for the next events of all lanes. Queued events stay.
 func (r *Runner) SetFilter(f Filter) error {
 	if err := f.Check(); err != nil {
 		return err

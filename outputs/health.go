@@ -12,7 +12,7 @@ import (
 // two about evictions.
 const lossLogInterval = time.Minute
 
-// maxCauses is the most lines about the causes of one outage.
+// maxCauses is how many causes of one outage are logged.
 const maxCauses = 8
 
 // maxOutages is how many outages per outageWindow are logged, so that a destination that
@@ -28,24 +28,24 @@ type health struct {
 	log *slog.Logger
 
 	mu               sync.Mutex
-	failing          int // workers that are failing
-	attempts         int // failed ones, since the first worker began to fail
-	since            time.Time
-	causes           []string // that have been logged, since then
-	last             error    // error of the last failed attempt; valid if failing > 0
-	silenced         bool     // this outage is not logged
-	unlogged         int      // outages that were not logged and that no line has mentioned yet
-	logged           int      // outages logged since windowStart
+	failing          int       // workers that are failing
+	since            time.Time // when the first of them began to fail
+	attempts         int       // failed attempts since then
+	causes           []string  // logged since then
+	last             error     // of the last failed attempt; valid if failing > 0
+	silenced         bool      // this outage is not logged
+	unlogged         int       // outages that no line has mentioned yet
+	logged           int       // outages logged since windowStart
 	windowStart      time.Time
-	unloggedRefusals uint64 // events
+	unloggedRefusals uint64 // refused events that have not been logged
 	refusalLoggedAt  time.Time
 
-	evictedLogged   uint64 // of the evicted events
+	evictedLogged   uint64 // evicted events that have been logged
 	evictedLoggedAt time.Time
 }
 
-// failed notes a failed attempt. first: the worker's attempt before it succeeded.
-func (h *health) failed(first bool, doing string, err error) {
+// failed notes a failed attempt. begins: the worker's attempt before it did not fail.
+func (h *health) failed(begins bool, doing string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -60,7 +60,7 @@ func (h *health) failed(first bool, doing string, err error) {
 			h.log.Warn("output still fails, with another error", "doing", doing, "error", err)
 		}
 	}
-	if first {
+	if begins {
 		h.failing++
 	}
 	h.attempts++
@@ -89,7 +89,7 @@ func (h *health) beginOutage(now time.Time, doing string, err error) {
 		return
 	}
 	h.logged++
-	if h.failing > 0 { // it began unlogged
+	if h.failing > 0 { // this outage was counted as unlogged
 		h.unlogged--
 	}
 	h.silenced, h.causes = false, nil
@@ -106,7 +106,7 @@ func (h *health) logUnlogged() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.unlogged > 0 {
-		h.log.Warn("the output has failed and recovered more often than the log says", "unlogged_outages", h.unlogged)
+		h.log.Warn("the output has failed and recovered more often than is logged", "unlogged_outages", h.unlogged)
 		h.unlogged = 0
 	}
 }

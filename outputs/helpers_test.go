@@ -148,7 +148,7 @@ func sealedBlock(n int) *event.Block {
 	return b
 }
 
-// destination can be down, and remembers what it received.
+// destination is an output that can be down, and remembers what it received.
 type destination struct {
 	fake
 	mu   sync.Mutex
@@ -183,10 +183,9 @@ func (s *destination) received() []int {
 	return slices.Clone(s.got)
 }
 
-func waitUntil(t *testing.T, what func() bool) {
+func waitUntil(t *testing.T, condition func() bool) {
 	t.Helper()
-	await.True(t, "the condition holds", what)
-
+	await.True(t, "the condition holds", condition)
 }
 
 func wantInOrder(t *testing.T, got []int, n int) {

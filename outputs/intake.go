@@ -17,13 +17,13 @@ type Intake struct {
 	shard       *account.Shard
 	open        *event.Block
 	maxBytes    int          // of an open block; a single event may be larger
-	flushing    bool         // the next hand-over is Flush's
+	last        bool         // the open block is the lane's last one
 	fullIsBatch bool         // a block of maxBytes is a batch, and not joined with others
 	now         time.Time    // of the last Tick
 	since       time.Time    // when the open block got its first event
 	sinceStamp  atomic.Int64 // since, for other goroutines: as unbatched.oldestStamp, 0 while the block is empty
 	generation  uint64       // see queue.offer
-	name        []byte       // buffer for the filter
+	name        []byte       // buffer of the filter
 	selected    []byte       // likewise
 	_           [64]byte
 }
@@ -70,11 +70,11 @@ func (in *Intake) full() bool {
 	return n == set.BatchSize
 }
 
-// Tick hands over the open block when it has waited for almost BatchDelay; when blocks
-// of other lanes have, so that the events of all lanes go into one batch; and when it is
-// full and nothing else waits any more. It also publishes the counters. If the queue is
-// full, a block that can still grow stays open, since all lanes hand over at once. Call
-// Tick once per batch of packets, and regularly while there are none.
+// Tick hands over the open block when it, or a block of another lane, has waited for almost
+// BatchDelay: so the events of all lanes go into one batch. It also does so when the block
+// is full and nothing else waits any more. It publishes the counters. If the queue is full, a block that can still
+// grow stays open, since all lanes hand over at once. Call Tick once per batch of packets,
+// and regularly while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
 	if in.open.Len() > 0 && (max(now.Sub(in.since), in.r.queue.unbatched.age(now)) >= in.r.maxOpenTime || in.full()) {
@@ -85,20 +85,20 @@ func (in *Intake) Tick(now time.Time) {
 }
 
 // Flush hands over the open block, however small, to be sent soon. It is the lane's
-// last call before Stop, which decides what happens to all that waits. With a live
+// last call before Stop, which decides what happens to everything that waits. With a live
 // source a full queue accepts the block too: its memory is already in use.
 func (in *Intake) Flush() {
 	if in.open.Len() > 0 {
-		in.flushing = true
+		in.last = true
 		in.handOver(false, false)
 		return
 	}
 	in.setHeld(0) // count what was skipped since the last Tick
 }
 
-// handOver queues the open block: sealed if it is a batch, else for the joiner.
-// With later set, a block that is no batch stays open if the queue is full.
-func (in *Intake) handOver(batch, later bool) {
+// handOver queues the open block: sealed if it is a batch, else for the joiner. If the
+// queue is full, the block is dropped; with mayStay set it stays open, unless it is a batch.
+func (in *Intake) handOver(batch, mayStay bool) {
 	b := in.open
 	n := b.Len()
 	if size := in.r.set.BatchSize; size > 0 && n >= size {
@@ -107,10 +107,10 @@ func (in *Intake) handOver(batch, later bool) {
 	if batch {
 		b.Seal(in.r.ids.Next(), time.Now())
 	}
-	in.setHeld(n) // it may wait here for long
-	switch in.r.put(laneBlock{b, in.since, batch, in.flushing}, &in.generation) {
+	in.setHeld(n) // put may wait for long
+	switch in.r.put(laneBlock{b, in.since, batch, in.last}, &in.generation) {
 	case putFull:
-		if later && !batch {
+		if mayStay && !batch {
 			return
 		}
 		in.shard.Add(account.QueueFull, uint64(n))
@@ -120,7 +120,7 @@ func (in *Intake) handOver(batch, later bool) {
 		in.r.free.put(b)
 	}
 	in.sinceStamp.Store(0)
-	in.flushing = false
+	in.last = false
 	in.open = in.r.free.get()
 	in.setHeld(0)
 	if !in.r.live {

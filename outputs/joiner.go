@@ -10,8 +10,8 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// joiner makes one batch of all that the lanes hand over within the batch delay, or of as
-// much as a batch may hold. Each output has one, with a goroutine of its own; a lane only
+// joiner makes one batch of everything that the lanes hand over within the batch delay, or
+// of as much as a batch may hold. Each output has one, with a goroutine of its own; a lane only
 // leaves its block in the queue. Blocks that are already batches bypass the joiner or
 // pass through it unchanged.
 type joiner struct {
@@ -35,7 +35,7 @@ const maxSlack = 64 << 10
 // lanes, which check every 10 ms, then have that time to add to the batch.
 func joinMargin(delay time.Duration) time.Duration { return min(delay/4, 25*time.Millisecond) }
 
-// run ends when the queue is closed or ctx ends. The joiner holds nothing then.
+// run ends when the queue is closed or ctx ends. Then the joiner holds nothing.
 func (j *joiner) run(ctx context.Context) {
 	defer close(j.ended)
 	timer := time.NewTimer(time.Hour)
@@ -71,8 +71,8 @@ func (j *joiner) round(last bool) (more bool) {
 	return more
 }
 
-// setDue makes sure that no event of a block waits for too long. When one lane ends,
-// others often do too: joinMargin is for their blocks.
+// setDue bounds how long the events of b wait in the batch. After the last block of a lane
+// the batch waits joinMargin for the other lanes, which often end at the same time.
 func (j *joiner) setDue(b laneBlock) {
 	if j.batch == nil {
 		return
@@ -138,7 +138,7 @@ func (j *joiner) flushIfFull(events int) {
 func (j *joiner) batchLimits() (events, size int) {
 	events = cmp.Or(j.r.set.BatchSize, math.MaxInt)
 	if most := j.r.queue.maxEvents; most > 0 {
-		events = min(events, (most+1)/2)
+		events = min(events, half(most))
 	}
 	return events, int(j.r.set.BatchBytes)
 }
@@ -155,7 +155,7 @@ func (j *joiner) flush() {
 	j.enqueue(b, since)
 }
 
-// enqueue queues a batch. If the output has ended, nobody would take it.
+// enqueue queues a batch, or abandons it if the output has ended: nobody would take it.
 func (j *joiner) enqueue(b *event.Block, since time.Time) {
 	if j.r.spool == nil && j.r.Err() != nil {
 		j.shard.Add(account.Abandoned, uint64(b.Len()))

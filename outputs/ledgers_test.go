@@ -43,7 +43,7 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 	for range p.pop - 1 { // popped and forgotten
 		popBlock(r.queue)
 	}
-	r.queue.Close()
+	r.queue.close()
 	for {
 		b, ok := popBlock(r.queue)
 		if !ok {
@@ -61,7 +61,7 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 	if p.count != nil {
 		p.count(w.shard)
 	}
-	w.setHeld(w.inFlight)
+	w.setHeld(w.held)
 	l := r.Ledger(func() uint64 { return n })
 	return l.Unaccounted()
 }

@@ -14,8 +14,7 @@ import (
 	"dnsmonster-sensor/outputs/spool"
 )
 
-// Options are what the outputs of a run have in common: memory and disk for waiting
-// records.
+// Options are the options of all outputs of a run: memory and disk for waiting records.
 type Options struct {
 	queueMB uint
 	packets uint
@@ -87,7 +86,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// CheckFolder reports why an output cannot use the spool's folder. It changes nothing.
+// CheckFolder reports why the spools cannot use their folder; output is named in the error.
+// It changes nothing.
 func (o *Options) CheckFolder(output string, force bool) error {
 	if o.dir == "" {
 		return nil
@@ -107,7 +107,7 @@ func (o *Options) Fill(s *Settings) {
 	}
 }
 
-// WarnUnclaimed logs what waits on disk for outputs that have no runner: it stays there.
+// WarnUnclaimed logs which outputs without a runner have events on disk. They stay there.
 func (o *Options) WarnUnclaimed(runners []*Runner, log *slog.Logger) {
 	if o.dir == "" {
 		return

@@ -40,8 +40,8 @@ type item struct {
 type queue struct {
 	maxEvents int
 
-	chargePopped bool // a large block that was popped still counts until release; set before use
-	limit        int
+	chargePopped bool           // a large block that was popped still counts until release; set before use
+	limit        int            // bytes
 	shard        *account.Shard // guarded by mu
 
 	mu        sync.Mutex
@@ -59,8 +59,8 @@ type queue struct {
 	// A token in more or room means: look again. A goroutine that takes one and leaves
 	// something for others puts it back.
 	more, room chan struct{}
-	done       chan struct{} // closed by Close
-	ended      chan struct{} // closed when nothing will come that is not in the ring
+	done       chan struct{} // closed by close
+	ended      chan struct{} // closed when nothing more will be added to the ring
 }
 
 // newQueue makes a queue. It publishes its events as the level DeliveryHeld on shard,
@@ -101,7 +101,8 @@ func (q *queue) tryPut(it item) putResult {
 	return putQueued
 }
 
-// fits is called with mu held, as are all methods below that do not lock it.
+// fits reports whether there is room for b. Like all methods here that do not lock mu, it
+// is called with mu held.
 func (q *queue) fits(b *event.Block) bool {
 	return q.count == 0 && len(q.unbatched.blocks) == 0 ||
 		q.heldBytes()+b.Cap() <= q.limit && (q.maxEvents == 0 || q.heldEvents()+uint64(b.Len()) <= uint64(q.maxEvents))
@@ -186,11 +187,11 @@ func (q *queue) popAll() (items []item) {
 	}
 }
 
-// popCharge is how much of a popped block still counts while chargePopped is set: what
-// it has beyond the size of an ordinary block.
+// popCharge is how many bytes of a popped block still count if chargePopped is set: those
+// beyond the size of an ordinary block.
 func popCharge(b *event.Block) int { return max(0, b.Cap()-2*blockTarget) }
 
-// release says that a popped block has been stored elsewhere.
+// release ends the popCharge of a block that has been stored elsewhere.
 func (q *queue) release(bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -198,29 +199,29 @@ func (q *queue) release(bytes int) {
 	q.signalRoom()
 }
 
-// Close refuses new blocks. What is queued can still be popped, and what is not in a
+// close refuses new blocks. What is queued can still be popped, and what is not in a
 // batch yet is still joined.
-func (q *queue) Close() {
+func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
 		q.closed = true
 		close(q.done)
-		q.end()
+		q.endIfEmpty()
 	}
 }
 
-// end closes ended when nothing can follow.
-func (q *queue) end() {
+// endIfEmpty closes ended when the joiner can add no more.
+func (q *queue) endIfEmpty() {
 	if q.closed && !q.isEnded && q.unbatched.empty() {
 		q.isEnded = true
 		close(q.ended)
 	}
 }
 
-// Drain discards what is queued, and what waits for the joiner but not what the joiner
+// drain discards what is queued and what waits for the joiner, but not what the joiner
 // holds. It returns how many events that was.
-func (q *queue) Drain() (events uint64) {
+func (q *queue) drain() (events uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.count > 0 {
@@ -230,7 +231,7 @@ func (q *queue) Drain() (events uint64) {
 		events += uint64(p.block.Len())
 	}
 	q.publish()
-	q.end()
+	q.endIfEmpty()
 	return events
 }
 

@@ -44,10 +44,10 @@ func TestQueueBound(t *testing.T) {
 		t.Error("pop does not give the oldest block")
 	}
 	tryPut(sealedBlock(1), putQueued)
-	q.Close()
+	q.close()
 	tryPut(sealedBlock(1), putStopped)
-	if n := q.Drain(); n != 3 {
-		t.Errorf("Drain = %d events, want 3", n)
+	if n := q.drain(); n != 3 {
+		t.Errorf("drain = %d events, want 3", n)
 	}
 	if b, ok := popBlock(q); ok {
 		t.Errorf("pop = %v from a closed and empty queue", b)
@@ -86,7 +86,7 @@ func TestQueuePutWaits(t *testing.T) {
 		}
 	}
 	f(func(q *queue, _ func()) { popBlock(q) }, putQueued)
-	f(func(q *queue, _ func()) { q.Close() }, putStopped)
+	f(func(q *queue, _ func()) { q.close() }, putStopped)
 	f(func(_ *queue, cancel func()) { cancel() }, putStopped)
 }
 
@@ -123,7 +123,7 @@ func TestQueueConcurrent(t *testing.T) {
 		})
 	}
 	in.Wait()
-	q.Close()
+	q.close()
 	out.Wait()
 	if len(seen) != producers*each {
 		t.Errorf("%d blocks came out, %d went in", len(seen), producers*each)

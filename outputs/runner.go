@@ -21,8 +21,8 @@ const afterCancel = time.Second
 //
 //	lane: Intake.Offer -> open block -> joiner -> queue -> worker -> Writer
 //
-// A block that is already a batch bypasses the joiner. With a spool, blocks take the
-// way through spoolQueue between queue and worker.
+// A block that is already a batch bypasses the joiner. With a spool, blocks
+// pass through spoolQueue between queue and worker.
 type Runner struct {
 	out      Output
 	set      Settings
@@ -43,7 +43,7 @@ type Runner struct {
 	lanesMu sync.Mutex
 	intakes []*Intake // guarded by lanesMu
 
-	ctx           context.Context // its end wakes what waits and cancels attempts
+	ctx           context.Context // its end wakes everything that waits and cancels attempts
 	cancel        context.CancelFunc
 	workers       []*worker
 	running       sync.WaitGroup
@@ -54,9 +54,9 @@ type Runner struct {
 	endErr  error // written before ended is closed
 
 	stopMu    sync.Mutex
-	shard     *account.Shard // what Stop and End discard; guarded by stopMu
+	shard     *account.Shard // counts what Stop and End abandon; guarded by stopMu
 	closeErrs []error        // of writers that failed to close; guarded by stopMu
-	started   bool           // Start was called
+	started   bool           // Start was called, before Stop
 	finished  bool           // the spool is closed; guarded by stopMu
 	stuck     atomic.Bool    // the spool could not be closed in time
 }
@@ -138,7 +138,7 @@ func (r *Runner) Start(ctx context.Context) {
 // the output.
 func (r *Runner) Ended() <-chan struct{} { return r.ended }
 
-// Err is the reason why Ended was closed; nil before.
+// Err is why the output has ended; nil while it goes on.
 func (r *Runner) Err() error {
 	select {
 	case <-r.ended:
@@ -152,7 +152,7 @@ func (r *Runner) Err() error {
 // or abandons it, and closes the writers. Call it when every intake has been flushed.
 // It returns soon after the end of ctx, even if a writer does not.
 func (r *Runner) Stop(ctx context.Context) {
-	r.queue.Close()
+	r.queue.close()
 	done := make(chan struct{})
 	go func() {
 		r.running.Wait()
@@ -218,7 +218,7 @@ func (r *Runner) finish() {
 	}
 	r.join.round(true) // what lanes brought since, or before a start that never came
 	if r.spool == nil {
-		r.abandon(r.queue.Drain())
+		r.abandon(r.queue.drain())
 		return
 	}
 	if r.finished {
@@ -241,7 +241,7 @@ func (r *Runner) finish() {
 func (r *Runner) closeSpool() (abandoned uint64) {
 	<-r.spool.ended
 	if errors.Is(r.Err(), ErrReaderGone) {
-		return r.queue.Drain() + r.spool.abandon()
+		return r.queue.drain() + r.spool.abandon()
 	}
 	return r.spool.finish(r.queue.popAll())
 }
@@ -263,7 +263,7 @@ func (r *Runner) Ledger(offered func() uint64) account.Ledger {
 // Name is the output's name.
 func (r *Runner) Name() string { return r.out.Name() }
 
-// Stuck is how many events were neither delivered nor known to be stored when Stop
+// Stuck is how many events were neither delivered nor stored for certain when Stop
 // returned, because the spool's disk did not answer. They count as held.
 func (r *Runner) Stuck() uint64 {
 	if !r.stuck.Load() {
@@ -338,12 +338,12 @@ func (r *Runner) End(err error) {
 		}
 		close(r.ended)
 	})
-	r.queue.Close()
+	r.queue.close()
 	r.cancel() // the other workers would meet the same error
 	if r.spool != nil {
 		return // Stop decides
 	}
 	r.stopMu.Lock()
 	defer r.stopMu.Unlock()
-	r.abandon(r.queue.Drain())
+	r.abandon(r.queue.drain())
 }

@@ -125,7 +125,7 @@ func TestContextReleasesLanes(t *testing.T) {
 }
 
 // A writer that ignores its context delays the stop by a second at most, and its late
-// result is not counted as well.
+// result is not counted.
 func TestStopWithStuckWriter(t *testing.T) {
 	release, returned := make(chan struct{}), make(chan struct{})
 	f := &fake{write: func(context.Context, *event.Block) (int, error) {

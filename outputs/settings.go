@@ -30,7 +30,7 @@ type Settings struct {
 	BatchSize       int           // most events in a batch; 0: as many as BatchBytes allows
 	BatchBytes      int64         // most bytes in a batch, as Block.Size counts them; a single larger event is still accepted. 0: 256 KiB. NoByteLimit: what memory allows
 	Grow            bool          // batches grow beyond BatchSize while others wait
-	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. All that the lanes bring in that time is one batch
+	BatchDelay      time.Duration // how long an event waits for its batch to fill; 0: 1 s. Everything that the lanes bring in that time is one batch
 	BatchSizeOption string        // name of the option that sets BatchSize, for messages; "": there is none
 	Timeout         time.Duration // for one attempt of Write or Open; 0: 30 s
 	RetryFirst      time.Duration // pause after the first failed attempt; 0: 100 ms
@@ -71,7 +71,7 @@ const (
 	defaultRetryFirst = 100 * time.Millisecond
 	defaultRetryMax   = 30 * time.Second
 
-	// minSpool holds the smallest segments: a block is never split between two.
+	// minSpool is the smallest spool.Options.Limit: a block is never split between segments.
 	minSpool = 8 << 20
 )
 
@@ -125,9 +125,12 @@ func (s Settings) withDefaults(live bool) Settings {
 	return s
 }
 
-// maxBatchEvents is the most events a block may have where QueueEvents bounds the
-// queue, 0 where it does not. The queue would accept a block larger than itself.
-func (s *Settings) maxBatchEvents() int { return (s.QueueEvents + 1) / 2 }
+// maxBatchEvents is how many events a block may have if QueueEvents bounds the queue, and
+// 0 if it does not. The queue itself does not enforce it: while empty, it accepts any block.
+func (s *Settings) maxBatchEvents() int { return half(s.QueueEvents) }
+
+// half is half of a bound of events, rounded up; 0 for no bound.
+func half(events int) int { return (events + 1) / 2 }
 
 // batchRoom is how many bytes a batch may take: half of the queue's memory, or half of
 // the first of the two queues around a spool. The rest is for what arrives while the
@@ -142,8 +145,8 @@ func (s *Settings) batchRoom() int64 {
 // typicalRecord is the approximate length of a record of ordinary traffic.
 const typicalRecord = 150
 
-// typicalBatchBytes is about how many bytes a batch takes that is as large as the
-// output's settings ask for.
+// typicalBatchBytes is the approximate size of the largest batch that the output's settings
+// ask for.
 func (s *Settings) typicalBatchBytes() int64 {
 	bytes := cmp.Or(s.BatchBytes, blockTarget)
 	if n := int64(s.BatchSize); n > 0 && n < bytes/typicalRecord {
@@ -152,8 +155,8 @@ func (s *Settings) typicalBatchBytes() int64 {
 	return bytes
 }
 
-// batchWarning explains why batches will be smaller than s asks for, and how to fix
-// that; "" if they will not. real is s after withDefaults.
+// batchWarning explains why batches will be smaller than s asks for, and how to fix that.
+// It is "" if they will not. real is s after withDefaults.
 func (s *Settings) batchWarning(real Settings, output string) string {
 	asks := fmt.Sprintf("%s=%d", s.BatchSizeOption, s.BatchSize)
 	switch n := s.typicalBatchBytes(); {
@@ -166,7 +169,7 @@ func (s *Settings) batchWarning(real Settings, output string) string {
 		asks = "a batch"
 		fallthrough
 	default:
-		return fmt.Sprintf("%s of output %s takes about %s, and has at most %s: set %s, or smaller batches",
+		return fmt.Sprintf("%s of output %s needs about %s, but at most %s is available: set %s, or smaller batches",
 			asks, output, mib(n), mib(real.BatchBytes), real.optionsForBatch(n))
 	}
 }
@@ -189,9 +192,9 @@ func (s *Settings) optionsForBatch(n int64) string {
 
 func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// spoolQueueBytes bounds each of the two queues around a spool. The spool has room for
-// both, so for all that memory holds.
+// spoolQueueBytes bounds each of the two queues around a spool. The spool always has room
+// for the contents of both.
 func (s *Settings) spoolQueueBytes() int64 { return min(s.QueueBytes/2, s.Spool.Bytes/4) }
 
 // spoolQueueEvents is the same for events.
-func (s *Settings) spoolQueueEvents() int { return (s.QueueEvents + 1) / 2 }
+func (s *Settings) spoolQueueEvents() int { return half(s.QueueEvents) }

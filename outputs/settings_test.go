@@ -70,10 +70,10 @@ func TestBatchWithinMemory(t *testing.T) {
 	f("by delay", func(s *Settings) { s.BatchSize = 0 }, true, 32<<20)
 	f("a destination's bound", func(s *Settings) { s.BatchBytes = 1 << 20 }, true, 1<<20)
 	f("many rows", func(s *Settings) { s.BatchSize = 1_000_000 }, true, 32<<20,
-		"fakebatchsize=1000000 of output fake takes about 143.1 MiB, and has at most 32.0 MiB: set --queuemb=287, or smaller batches")
-	f("little memory", func(s *Settings) { s.QueueBytes = 8 << 20 }, true, 4<<20, "has at most 4.0 MiB: set --queuemb=29")
+		"fakebatchsize=1000000 of output fake needs about 143.1 MiB, but at most 32.0 MiB is available: set --queuemb=287, or smaller batches")
+	f("little memory", func(s *Settings) { s.QueueBytes = 8 << 20 }, true, 4<<20, "at most 4.0 MiB is available: set --queuemb=29")
 	f("little memory, file", func(s *Settings) { s.QueueBytes = 8 << 20 }, false, 4<<20, "set --queuemb=29")
-	f("little disk", func(s *Settings) { s.Spool = spool; s.Spool.Bytes = minSpool }, true, 1<<20, "has at most 1.0 MiB: set --spoolmb=115, or")
+	f("little disk", func(s *Settings) { s.Spool = spool; s.Spool.Bytes = minSpool }, true, 1<<20, "at most 1.0 MiB is available: set --spoolmb=115, or")
 	f("little of both", func(s *Settings) { s.Spool, s.QueueBytes = spool, 8<<20; s.Spool.Bytes = minSpool }, true, 1<<20,
 		"set --queuemb=58 and --spoolmb=115, or")
 	f("few records", func(s *Settings) { s.QueueEvents = 1000 }, true, 32<<20,

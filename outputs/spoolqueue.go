@@ -25,20 +25,20 @@ import (
 type spoolQueue struct {
 	r      *Runner
 	spool  *spool.Spool
-	always bool // every block is on disk, those in front too
+	always bool // every block is on disk, also those in front
 	front  *queue
 
-	more         chan struct{}                        // a token: the spool has something to read
-	taken        chan struct{}                        // a token: workers have taken something
+	more         chan struct{}                        // holds a token: the spool has something to read
+	taken        chan struct{}                        // holds a token: workers have taken something
 	ended        chan struct{}                        // closed when move has returned
 	unplaced     item                                 // what move held when it ended
 	closeTimeout time.Duration                        // spoolCloseTimeout, except in tests
 	markDone     func(*spool.Segment, event.ID) error // spool.Done, except in tests
 
 	mu           sync.Mutex
-	shard        *account.Shard // the spool's numbers
-	movingShard  *account.Shard // what move holds
-	movingSince  time.Time      // receipt of that; zero: it holds nothing
+	shard        *account.Shard // counts what the spool holds and has lost
+	movingShard  *account.Shard // counts what move holds
+	movingSince  time.Time      // when that was received; zero: it holds nothing
 	undelivered  []item         // what workers could not deliver
 	writeFailing bool           // the last write failed
 }
@@ -98,7 +98,7 @@ func (q *spoolQueue) publish() {
 // is closed and empty, or ctx ends.
 func (q *spoolQueue) move(ctx context.Context) {
 	defer close(q.ended)
-	defer q.front.Close()
+	defer q.front.close()
 	for {
 		it, ok := q.r.queue.pop(ctx)
 		if !ok {
@@ -133,7 +133,8 @@ func (q *spoolQueue) setMoving(it item) {
 func (q *spoolQueue) enqueue(ctx context.Context, it item) bool {
 	b := it.block
 	for {
-		// Stays true until the block is in: only this goroutine adds to either.
+		// direct stays true until the block is in: only this goroutine adds to the spool and
+		// to the front.
 		direct := !q.spool.HasPending() && q.front.hasRoom(b)
 		var err error
 		switch {
@@ -151,7 +152,7 @@ func (q *spoolQueue) enqueue(ctx context.Context, it item) bool {
 		case q.r.live:
 			_, err = q.write(it, false)
 		default:
-			err = spool.ErrFull // for a file everybody waits for the workers
+			err = spool.ErrFull // the lanes of a file wait for the workers
 		}
 		if err == nil {
 			signal(q.more)
@@ -277,7 +278,7 @@ func (q *spoolQueue) oldest() time.Time {
 	return earlier(earlier(t, q.front.oldest()), q.spool.Oldest())
 }
 
-// done notes that all of a block is delivered or refused.
+// done notes that every event of a block is delivered or refused.
 func (q *spoolQueue) done(it item) {
 	if it.seg == nil {
 		return
@@ -326,7 +327,7 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 	return abandoned
 }
 
-// putBack stores before all else what was next to be sent.
+// putBack stores what was next to be sent, in front of everything in the spool.
 func (q *spoolQueue) putBack(items []item) (abandoned uint64) {
 	var blocks []*event.Block
 	var put []item
@@ -376,7 +377,7 @@ func (q *spoolQueue) drain() (events uint64) {
 	}
 	q.undelivered = nil
 	q.mu.Unlock()
-	events += q.front.Drain()
+	events += q.front.drain()
 	if q.unplaced.block != nil {
 		events += uint64(q.unplaced.block.Len())
 		q.unplaced = item{}

@@ -15,8 +15,8 @@ type laneBlock struct {
 	last    bool      // its lane will bring no more
 }
 
-// unbatched is what the joiner has yet to enqueue: blocks of lanes that are no batches,
-// and the batch it is filling. It is part of a queue and guarded by the queue's mutex.
+// unbatched holds what the joiner has yet to enqueue: blocks of lanes that are no batches,
+// and the batch that it is filling. It is part of a queue and guarded by the queue's mutex.
 type unbatched struct {
 	blocks, spare []laneBlock
 	waitingBytes  int // in blocks
@@ -24,7 +24,7 @@ type unbatched struct {
 	joinerBytes   int // what the joiner holds
 	joinerEvents  uint64
 	joinerSince   time.Time
-	generation    uint64 // how often all of it has been enqueued
+	generation    uint64 // how often the joiner has enqueued everything
 
 	base        time.Time
 	oldestStamp atomic.Int64  // receipt of the oldest event, in nanoseconds since base; 0: there is none
@@ -97,7 +97,7 @@ func earlier(a, b time.Time) time.Time {
 
 // offer queues a lane's block, or says why not. A batch goes straight to the writers,
 // unless the joiner still holds older events of that lane: generation is where the lane
-// remembers that. With force, a full queue accepts the block too.
+// remembers that. With force set, a full queue accepts the block too.
 func (q *queue) offer(b laneBlock, generation *uint64, force bool) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -158,5 +158,5 @@ func (q *queue) setJoinerHeld(batch *event.Block, since time.Time) {
 	}
 	u.publish()
 	q.signalRoom()
-	q.end()
+	q.endIfEmpty()
 }

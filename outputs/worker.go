@@ -18,10 +18,10 @@ type worker struct {
 	writer  Writer
 	failing bool
 
-	mu         sync.Mutex // guards all below: the stop may write off a worker that hangs
+	mu         sync.Mutex // guards everything below: Stop may write off a worker that hangs
 	shard      *account.Shard
 	inHand     item
-	inFlight   int
+	held       int // events of inHand
 	writtenOff bool
 }
 
@@ -29,8 +29,8 @@ type worker struct {
 type result struct {
 	delivered, refused, left uint64
 	bytes                    uint64
-	rest                     *event.Block // what is left of the block, if anything
-	why                      error        // of the refusals, if the writer said so
+	rest                     *event.Block // the events that are left; nil: none
+	why                      error        // why events were refused; nil: the writer did not say
 	ended                    error        // why the output cannot go on
 }
 
@@ -95,10 +95,10 @@ func (w *worker) close() {
 	}
 }
 
-// deliver tries until all of b is delivered or refused, or trying makes no more sense.
-// It counts failed attempts as they happen; recordResult counts everything else.
+// deliver tries until every event of b is delivered or refused, the output ends, or ctx
+// ends. It counts failed attempts as they happen; recordResult counts everything else.
 func (w *worker) deliver(ctx context.Context, b *event.Block) result {
-	left := b.Len() // of b, without what was refused
+	left := b.Len() // events of b that were not refused
 	var res result
 	for delays := w.r.newBackOff(); ; {
 		refused, err := writeOnce(ctx, w.writer, b, w.r.set.Timeout)
@@ -149,7 +149,7 @@ func retryDelay(delays *backoff.ExponentialBackOff, err error) time.Duration {
 	d := min(delays.NextBackOff(), delays.MaxInterval) // jitter must not go beyond it
 	var retryAfter *RetryAfter
 	if errors.As(err, &retryAfter) {
-		d = max(d, min(retryAfter.Wait, retryAfterMax))
+		d = max(d, min(retryAfter.Wait, MaxRetryAfter))
 	}
 	return d
 }
@@ -163,11 +163,11 @@ func (w *worker) setInHand(it item) {
 }
 
 // recordResult counts what became of the block in hand and notes it in the spool. It returns
-// false if the stop has already counted the block.
+// false if Stop has already counted the block.
 func (w *worker) recordResult(res result) bool {
 	it, ok := w.count(res)
 	if ok && res.left == 0 && w.r.spool != nil {
-		w.r.spool.done(it) // outside the lock: a disk may hang, and the stop needs the lock
+		w.r.spool.done(it) // outside the lock: a disk may hang, and Stop needs the lock
 	}
 	return ok
 }
@@ -183,7 +183,8 @@ func (w *worker) count(res result) (it item, ok bool) {
 	switch {
 	case res.left == 0:
 	case w.r.spool != nil && res.ended == nil:
-		// All of the rest waits; what was refused of it will be refused again.
+		// The spool stores all of rest. Events of it that were refused will be refused again,
+		// and count then.
 		res.refused -= uint64(res.rest.Len()) - res.left
 		rest := it
 		rest.block = res.rest
@@ -210,14 +211,14 @@ func (w *worker) count(res result) (it item, ok bool) {
 func (w *worker) since() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.inFlight == 0 {
+	if w.held == 0 {
 		return time.Time{}
 	}
 	return w.inHand.since
 }
 
-// writeOff takes the block from a worker that does not return in time. Its late result
-// is not counted as well.
+// writeOff takes the block from a worker that does not return in time. The worker's result,
+// if it still comes, is not counted.
 func (w *worker) writeOff() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,20 +227,20 @@ func (w *worker) writeOff() {
 	}
 	w.writtenOff = true
 	switch {
-	case w.inFlight == 0:
+	case w.held == 0:
 		return
 	case w.r.spool != nil:
 		w.r.log.Warn("a writer does not return, its block goes to the spool", "waited", afterCancel)
 		w.r.spool.takeBack(w.inHand)
 	default:
 		w.r.log.Warn("a writer does not return, its block counts as abandoned", "waited", afterCancel)
-		w.shard.Add(account.Abandoned, uint64(w.inFlight))
+		w.shard.Add(account.Abandoned, uint64(w.held))
 	}
 	w.setHeld(0)
 }
 
 func (w *worker) setHeld(events int) {
-	w.inFlight = events
+	w.held = events
 	w.shard.Set(account.DeliveryHeld, uint64(events))
 	w.shard.Publish()
 }

@@ -77,7 +77,7 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	s.RetryMax = 5 * time.Second
 	errs := []error{err}
 	if o.count < 0 {
-		errs = append(errs, fmt.Errorf("fileoutputrotatecount: %d, at least 0", o.count))
+		errs = append(errs, fmt.Errorf("fileoutputrotatecount: must be at least 0, not %d", o.count))
 	}
 	if _, err := parseSchedule(o.cron); err != nil {
 		errs = append(errs, fmt.Errorf("fileoutputrotatecron: %w", err))

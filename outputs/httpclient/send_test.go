@@ -58,7 +58,7 @@ func TestStatuses(t *testing.T) {
 	f("418", "misconfigured", "")
 	f("422", "refused", "")
 	f("429", "retry", "")
-	f("429?after=7", "retry after 7s", "429 Too Many Requests (wanted again after 7s)")
+	f("429?after=7", "retry after 7s", "429 Too Many Requests (the server asks to wait 7s)")
 	f("500", "misconfigured", "")
 	f("502", "retry", "")
 	f("503?after=0", "retry after 0s", "")
@@ -101,7 +101,7 @@ func TestSeveralBusyServers(t *testing.T) {
 	}
 	c := client(t, Config{}, busy("40"), busy("20"), closedPort(t))
 	got, err := post(t, c, c.NewRequest(http.MethodPost, ""), "x", generous)
-	if kind(err) != "retry after 20s" || strings.Count(got, "wanted again") != 1 {
+	if kind(err) != "retry after 20s" || strings.Count(got, "asks to wait") != 1 {
 		t.Errorf("%s: %s", kind(err), got)
 	}
 }

@@ -180,17 +180,14 @@ func (c *Client) statusAdvice(resp *http.Response) string {
 // Status returns the status of a response in one short line without secrets.
 func (c *Client) Status(resp *http.Response) string { return c.sanitize(resp.Status) }
 
-// maxRetryAfter bounds the delay that a server may ask for.
-const maxRetryAfter = 5 * time.Minute
-
 // retryAfter parses the header Retry-After: seconds, or a date, which is compared with
 // the server's clock.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if text != "" && strings.Trim(text, "0123456789") == "" {
 		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil || n > uint64(maxRetryAfter/time.Second) {
-			return maxRetryAfter, true
+		if err != nil || n > uint64(outputs.MaxRetryAfter/time.Second) {
+			return outputs.MaxRetryAfter, true
 		}
 		return time.Duration(n) * time.Second, true
 	}
@@ -201,7 +198,7 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
 	}
-	return min(max(when.Sub(now), 0), maxRetryAfter), true
+	return min(max(when.Sub(now), 0), outputs.MaxRetryAfter), true
 }
 
 // joinErrors makes one error of those of several addresses. It is a misconfiguration

@@ -28,6 +28,6 @@ func TestSettings(t *testing.T) {
 	f("", outputs.Settings{Type: outputs.All, BatchDelay: time.Minute, BatchBytes: outputs.NoByteLimit}, "--nulloutputtype=1", "--nulloutputbatchsize=9", "--nulloutputbatchdelay=1m")
 	f("nulloutputtype: 5 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=5")
 	f("nulloutputtype: -1 is not one of 0 to 4", outputs.Settings{}, "--nulloutputtype=-1")
-	f("nulloutputbatchsize: -1, at least 0", outputs.Settings{}, "--nulloutputbatchsize=-1")
-	f("nulloutputbatchdelay: -1s, a time of 0 or more", outputs.Settings{}, "--nulloutputbatchdelay=-1s")
+	f("nulloutputbatchsize: must be at least 0, not -1", outputs.Settings{}, "--nulloutputbatchsize=-1")
+	f("nulloutputbatchdelay: must be 0 or more, not -1s", outputs.Settings{}, "--nulloutputbatchdelay=-1s")
 }

@@ -42,7 +42,7 @@ func TestSettings(t *testing.T) {
 	f("--stdoutoutputtype 1", "")
 	f("--stdoutoutputtype 5", "stdoutoutputtype: 5 is not one of 0 to 4")
 	f("--stdoutoutputtype -1", "stdoutoutputtype: -1 is not one of 0 to 4")
-	f("--stdoutoutputworkercount 0", "stdoutoutputworkercount: 0, at least 1")
+	f("--stdoutoutputworkercount 0", "stdoutoutputworkercount: must be at least 1, not 0")
 	f("--stdoutoutputformat xml", `stdoutoutputformat: unknown format "xml"`)
 	f("--stdoutoutputformat json-ocsf", "")
 	f("--stdoutoutputformat gotemplate --stdoutoutputgotemplate {{.NoSuch}}", "stdoutoutputgotemplate: ")

@@ -170,6 +170,6 @@ func TestExampleSettings(t *testing.T) {
 	f("<nil>")
 	f("<nil>", "--collectoroutputtype=1", "--collectoroutputendpoint=192.0.2.1:5000")
 	f(`collectoroutputendpoint: "": write HOST:PORT, such as collector.example.org:5000`, "--collectoroutputtype=1")
-	f("collectoroutputbatchsize: 0, at least 1\n"+`collectoroutputendpoint: "here": write HOST:PORT, such as collector.example.org:5000`,
+	f("collectoroutputbatchsize: must be at least 1, not 0\n"+`collectoroutputendpoint: "here": write HOST:PORT, such as collector.example.org:5000`,
 		"--collectoroutputtype=1", "--collectoroutputendpoint=here", "--collectoroutputbatchsize=0")
 }
