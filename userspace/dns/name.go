@@ -26,9 +26,9 @@ const (
 )
 
 // ReadNamePart reads the part at off. n is the length of a label, which may run past
-// the end of the message, or the target of a pointer. Everything that reads names is
-// built on it; callers that loop over it themselves do so for speed, or because
-// they do something with each label.
+// the end of the message, or the target of a pointer. All readers of names are built on
+// it, except two that are faster without: skipName, for Read, and package format's for
+// JSON.
 func ReadNamePart(msg []byte, off int) (part NamePart, n int) {
 	if uint(off) >= uint(len(msg)) {
 		return NameShort, 0
