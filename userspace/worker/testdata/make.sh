@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make.sh: makes the captures in this folder anew, and the lists of the DNS messages that tshark finds in them. Real servers
-# (Knot, Unbound, BIND, dnsdist) answer real clients in network namespaces; tcpdump records them. What this kernel has no
-# device for is put around their packets by wrap.py. Needs root, and what `packaging/dev/install-tools.sh captures` installs.
-# The tests read what is committed: only who changes a scene needs this.
+# make.sh: remakes the captures in this folder, and the lists of the DNS messages that tshark finds in them. Real servers
+# (Knot, Unbound, BIND, dnsdist) answer real clients in network namespaces; tcpdump records them. wrap.py adds the carriers that
+# this kernel has no device for. Needs root, and what `packaging/dev/install-tools.sh captures` installs.
+# The captures are committed: run this only to change them.
 set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD

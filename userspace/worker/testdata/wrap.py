@@ -1,4 +1,4 @@
-"""wrap.py: puts carriers around the packets of udp.pcap and tcp.pcap, which real servers have sent."""
+"""wrap.py: wraps the packets of udp.pcap and tcp.pcap, which real servers sent, in other carriers."""
 import logging
 import struct
 
@@ -16,7 +16,7 @@ MAC = dict(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 
 
 def chosen():
-    """Two exchanges over UDP and one over TCP, of each IP version."""
+    """Two exchanges over UDP and one over TCP, for each IP version."""
     udp, tcp = rdpcap("udp.pcap"), rdpcap("tcp.pcap")
     for version in (IP, IPv6):
         yield from [p for p in udp if version in p][:4]
@@ -29,12 +29,12 @@ PACKETS = list(chosen())
 
 
 def outer(number, payload, **fields):
-    """An IPv4 packet between a tunnel's ends."""
+    """An IPv4 packet between the ends of a tunnel."""
     return Ether(**MAC) / IP(src="198.51.100.1", dst="198.51.100.2", id=number, **fields) / payload
 
 
 def save(name, wrap, linktype=1, only=None):
-    """Writes what wrap makes of each packet: its bytes, or several. It is given the packet's number and IP packet."""
+    """Writes the frames that wrap makes of each packet: one, or a list. wrap gets the number of the packet and the IP packet."""
     frames = []
     for number, packet in enumerate(PACKETS):
         if only and only not in packet:
@@ -56,14 +56,14 @@ def ppp_proto(ip):
 
 
 def broken4(number, frame, size):
-    """The fragments of a frame with an IPv4 packet, the last one first."""
+    """The fragments of the IPv4 packet in a frame, the last one first."""
     return [Ether(**MAC) / f for f in fragment(IP(bytes(frame[Ether].payload)), size)][::-1]
 
 
 def broken6(number, ip, size=64):
     """The fragments of an IPv6 packet, behind a header with options."""
     body, proto = bytes(ip.payload), ip.nh
-    if len(body) <= size:  # an atomic one
+    if len(body) <= size:  # an atomic fragment
         header = IPv6ExtHdrFragment(nh=proto, id=number)
         return [Ether(**MAC) / IPv6(src=ip.src, dst=ip.dst) / IPv6ExtHdrDestOpt(options=[PadN(optdata=b"1234")]) / header / Raw(body)]
     parts = []
@@ -74,7 +74,7 @@ def broken6(number, ip, size=64):
 
 
 def tagged(ip):
-    """What stands behind a tag."""
+    """The bytes behind a tag."""
     return struct.pack(">H", ethertype(ip)) + bytes(ip)
 
 
@@ -117,7 +117,7 @@ save("6in6.pcap", lambda n, ip: Ether(**MAC) / IPv6(src="2001:db8:1::1", dst="20
 save("teredo.pcap", lambda n, ip: outer(n, UDP(sport=4000, dport=3544, chksum=0) / ip), only=IPv6)
 save("gtp.pcap", lambda n, ip: outer(n, UDP(sport=2152, dport=2152, chksum=0) / GTP_U_Header(teid=9, gtp_type=255, length=len(ip)) / ip))
 
-# More tunnels, whose headers scapy need not know.
+# More tunnels, with headers made by hand.
 udp = lambda n, port, header, data: outer(n, UDP(sport=4000, dport=port, chksum=0) / Raw(header + bytes(data)))
 ether = lambda kind, header, data: Ether(type=kind, **MAC) / Raw(header + bytes(data))
 nsh = lambda following: bytes.fromhex("0fc202") + bytes([following]) + bytes.fromhex("000007ff")
@@ -136,7 +136,7 @@ save("pbb.pcap", lambda n, ip: ether(0x88A8, struct.pack(">HHI", 7, 0x88E7, 42),
 save("trill.pcap", lambda n, ip: ether(0x22F3, struct.pack(">HHH", 0x3F, 1, 2), inner(ip)))
 save("fabricpath.pcap", lambda n, ip: ether(0x8903, struct.pack(">H", 0x0060), bytes(inner(ip)) + bytes(4)))
 
-# More tags: what stands behind them is an Ethernet type and a packet.
+# More tags: an Ethernet type and a packet follow them.
 save("vntag.pcap", lambda n, ip: ether(0x8926, bytes.fromhex("80050007"), tagged(ip)))
 save("etag.pcap", lambda n, ip: ether(0x893F, bytes.fromhex("000710050000"), tagged(ip)))
 save("metadata.pcap", lambda n, ip: ether(0x8909, bytes.fromhex("010100010007"), tagged(ip)))
