@@ -1,5 +1,5 @@
-// Package packets makes IPv4 packets with DNS messages, and capture files of them, for
-// tests. It knows nothing of the sensor: what it makes is input.
+// Package packets makes IPv4 packets with DNS messages, and makes and reads capture files,
+// for tests. It knows nothing of the sensor.
 package packets
 
 import (
