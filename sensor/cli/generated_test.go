@@ -3,9 +3,7 @@ package cli
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +12,6 @@ import (
 
 	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
-	"dnsmonster-sensor/test/lab/tier"
 )
 
 var update = flag.Bool("update", false, "write the generated files again")
@@ -102,80 +99,4 @@ func between(t *testing.T, page []byte, name string, table []byte) []byte {
 		t.Fatalf("the page has no place for %s", name)
 	}
 	return slices.Concat(head, []byte(from), comment, []byte("-->\n\n"), table, []byte("\n"+to), tail)
-}
-
-// randomValue is a value of the option's form.
-func randomValue(r *rand.Rand, o *config.Value) string {
-	switch o.Kind {
-	case config.Bool:
-		return fmt.Sprint(r.IntN(2) == 0)
-	case config.Duration:
-		return fmt.Sprintf("%dms", r.IntN(1e7))
-	case config.Text:
-		const alphabet = `ab =;#"'\[]{}:,/	ü€` + "\n\r\x00\x7f\ufeff"
-		runes := []rune(alphabet)
-		b := new(strings.Builder)
-		for range r.IntN(12) {
-			b.WriteRune(runes[r.IntN(len(runes))])
-		}
-		return b.String()
-	}
-	return fmt.Sprint(r.IntN(1e6))
-}
-
-// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read as the same
-// values, and writing those again gives the same file.
-func TestRandomConfigurationsSurviveWriting(t *testing.T) {
-	t.Parallel()
-	defaults, err := values([]string{"run"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	dir := t.TempDir()
-	for i := range tier.Length(200, 1000) {
-		args := []string{"run", "--writesecrets"}
-		for _, o := range defaults.All() {
-			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
-				continue
-			}
-			times := 1
-			if o.List {
-				times += r.IntN(3)
-			}
-			for range times {
-				args = append(args, "--"+o.Name+"="+randomValue(r, &o))
-			}
-		}
-		want, err := values(args, nil)
-		if err != nil {
-			t.Fatalf("%q: %v", args, err)
-		}
-		path := filepath.Join(dir, fmt.Sprint(i))
-		if err := perform(newApp(io.Discard, io.Discard), append([]string{"x"}, append(args, "--writeconfig="+path)...), nil); err != nil {
-			t.Fatal(err)
-		}
-		got, err := values([]string{"run", "--config", path}, nil)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
-		for _, o := range want.All() {
-			if now := got.Get(o.Name); o.Section != "" && !slices.Equal(now.Text, o.Text) {
-				t.Fatalf("run %d: %s = %q was written and read as %q", i, o.Name, o.Text, now.Text)
-			}
-		}
-		var first, second bytes.Buffer
-		config.WriteINI(&first, got, true)
-		again, err := config.Read("again", bytes.NewReader(first.Bytes()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(again.Entries) == 0 {
-			t.Fatal("nothing is written")
-		}
-		config.WriteINI(&second, want, true)
-		if first.String() != second.String() {
-			t.Fatalf("run %d: what is written changes", i)
-		}
-	}
 }

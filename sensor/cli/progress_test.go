@@ -78,43 +78,56 @@ func onTerminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) s
 // at the end; elsewhere there is none.
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	file := packets.TempFile(t, packets.Queries(100_000)) // 0.1 s of packets
-	shown := onTerminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
-	line, rest, ok := strings.Cut(shown, "left")
-	if !ok || !strings.Contains(line, clearLine) || !strings.Contains(line, "% ") && !strings.Contains(line, "%, ") {
-		t.Fatalf("no progress on the terminal: %q", shown)
+	content := packets.Queries(100_000) // 0.1 s of packets
+	file := packets.TempFile(t, content)
+	f := func(name string, check func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each of them only waits
+			check(t)
+		})
 	}
-	last := rest[strings.LastIndex(rest, clearLine)+len(clearLine):]
-	if strings.Contains(last, "messages, ") || !strings.Contains(last, "ledgers after") {
-		t.Errorf("the line is not gone at the end: %q", shown)
-	}
-	if !strings.Contains(shown, "packet                 in 100000, udp_message 100000; unaccounted 0") {
-		t.Errorf("not all is read: %q", shown)
-	}
-	shown = onTerminal(t, 12, nil, "replay", file, "--speed=0.1")
-	lines := strings.Split(shown, clearLine)
-	for _, line := range lines[:len(lines)-1] {
-		if len(line) > 11 {
-			t.Errorf("%q is too wide for 12 columns", line)
+	f("terminal", func(t *testing.T) {
+		shown := onTerminal(t, 100, nil, "replay", file, "--speed=0.07", "--skiptlsverification")
+		line, rest, ok := strings.Cut(shown, "left")
+		if !ok || !strings.Contains(line, clearLine) || !strings.Contains(line, "% ") && !strings.Contains(line, "%, ") {
+			t.Fatalf("no progress on the terminal: %q", shown)
 		}
-	}
-	if len(lines) < 3 {
-		t.Errorf("no progress on a narrow terminal: %q", shown)
-	}
-	if shown = onTerminal(t, 100, nil, "replay", file, "--speed=0.1", "--progress=false"); strings.Contains(shown, "\x1b") {
-		t.Errorf("a progress line though it is not wanted: %q", shown)
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown = onTerminal(t, 100, bytes.NewReader(b), "replay", "-", "--speed=0.1")
-	if !strings.Contains(shown, clearLine) || strings.Contains(shown, "% ") || !strings.Contains(shown, " messages, ") {
-		t.Errorf("of a pipe the share is not known: %q", shown)
-	}
-	p := program.Start(t, nil, "replay", file, "--speed=0.2")
-	p.Wait(time.Minute).Expect(t, exitOK)
-	if strings.Contains(p.Log(), "\x1b") {
-		t.Errorf("a progress line in a file: %q", p.Log())
-	}
+		last := rest[strings.LastIndex(rest, clearLine)+len(clearLine):]
+		if strings.Contains(last, "messages, ") || !strings.Contains(last, "ledgers after") {
+			t.Errorf("the line is not gone at the end: %q", shown)
+		}
+		if !strings.Contains(shown, "packet                 in 100000, udp_message 100000; unaccounted 0") {
+			t.Errorf("not all is read: %q", shown)
+		}
+	})
+	f("narrow terminal", func(t *testing.T) {
+		shown := onTerminal(t, 12, nil, "replay", file, "--speed=0.1")
+		lines := strings.Split(shown, clearLine)
+		for _, line := range lines[:len(lines)-1] {
+			if len(line) > 11 {
+				t.Errorf("%q is too wide for 12 columns", line)
+			}
+		}
+		if len(lines) < 3 {
+			t.Errorf("no progress on a narrow terminal: %q", shown)
+		}
+	})
+	f("not wanted", func(t *testing.T) {
+		if shown := onTerminal(t, 100, nil, "replay", file, "--speed=0.1", "--progress=false"); strings.Contains(shown, "\x1b") {
+			t.Errorf("a progress line: %q", shown)
+		}
+	})
+	f("pipe", func(t *testing.T) {
+		shown := onTerminal(t, 100, bytes.NewReader(content), "replay", "-", "--speed=0.1")
+		if !strings.Contains(shown, clearLine) || strings.Contains(shown, "% ") || !strings.Contains(shown, " messages, ") {
+			t.Errorf("the share of a pipe that was read is not known, and yet shown: %q", shown)
+		}
+	})
+	f("stderr is a file", func(t *testing.T) {
+		p := program.Start(t, nil, "replay", file, "--speed=0.2")
+		p.Wait(time.Minute).Expect(t, exitOK)
+		if strings.Contains(p.Log(), "\x1b") {
+			t.Errorf("a progress line: %q", p.Log())
+		}
+	})
 }

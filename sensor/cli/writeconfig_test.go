@@ -3,8 +3,10 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,7 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
@@ -267,4 +271,89 @@ func TestProfilesAreTheUsersOwn(t *testing.T) {
 	f("--memprofile: /dev/null is not a regular file", "--memprofile=/dev/null")
 	f("--memprofile: --cpuprofile names the same file: each needs its own", "--cpuprofile="+cpu, "--memprofile="+dir+"/./cpu")
 	program.Run(t, "replay", file, "--memprofile="+target)
+}
+
+// randomValue is a value of the option's form.
+func randomValue(r *rand.Rand, o *config.Value) string {
+	switch o.Kind {
+	case config.Bool:
+		return fmt.Sprint(r.IntN(2) == 0)
+	case config.Duration:
+		return fmt.Sprintf("%dms", r.IntN(1e7))
+	case config.Text:
+		const alphabet = `ab =;#"'\[]{}:,/	ü€` + "\n\r\x00\x7f\ufeff"
+		runes := []rune(alphabet)
+		b := new(strings.Builder)
+		for range r.IntN(12) {
+			b.WriteRune(runes[r.IntN(len(runes))])
+		}
+		return b.String()
+	}
+	return fmt.Sprint(r.IntN(1e6))
+}
+
+// TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read as the same
+// values, and is written the same way again. Only the first few go to the named file,
+// which waits for the disk.
+func TestRandomConfigurationsSurviveWriting(t *testing.T) {
+	t.Parallel()
+	defaults, err := values([]string{"run"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	for i := range tier.Length(200, 1000) {
+		args := []string{"run", "--writesecrets"}
+		for _, o := range defaults.All() {
+			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
+				continue
+			}
+			times := 1
+			if o.List {
+				times += r.IntN(3)
+			}
+			for range times {
+				args = append(args, "--"+o.Name+"="+randomValue(r, &o))
+			}
+		}
+		want, err := values(args, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
+		path := filepath.Join(dir, fmt.Sprint(i))
+		if i < 5 {
+			_, _, err = writes(path, args[1:]...)
+		} else {
+			var text string
+			if text, _, err = writes("-", args[1:]...); err == nil {
+				err = os.WriteFile(path, []byte(text), 0o600)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := values([]string{"run", "--config", path}, nil)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for _, o := range want.All() {
+			if now := got.Get(o.Name); o.Section != "" && !slices.Equal(now.Text, o.Text) {
+				t.Fatalf("run %d: %s = %q was written and read as %q", i, o.Name, o.Text, now.Text)
+			}
+		}
+		var first, second bytes.Buffer
+		config.WriteINI(&first, got, true)
+		again, err := config.Read("again", bytes.NewReader(first.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Entries) == 0 {
+			t.Fatal("nothing is written")
+		}
+		config.WriteINI(&second, want, true)
+		if first.String() != second.String() {
+			t.Fatalf("run %d: what is written changes", i)
+		}
+	}
 }
