@@ -49,7 +49,7 @@ func TestCompressionBombs(t *testing.T) {
 			t.Fatalf("%s: the message itself is malformed: %+v", name, e.DNS.Malformed)
 		}
 		for _, form := range []string{"json", "json-flat", "json-ocsf", "csv"} {
-			f, err := Find(form)
+			f, err := New(form, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestWrongCounts(t *testing.T) {
 			t.Errorf("%q: it is not malformed", body)
 		}
 		for _, form := range Names() {
-			f, err := Find(form)
+			f, err := New(form, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

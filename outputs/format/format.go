@@ -84,9 +84,6 @@ func New(name string, o Options) (Format, error) {
 	return f, fmt.Errorf("unknown format %q: one of %s", name, strings.Join(Names(), ", "))
 }
 
-// Find is New without options.
-func Find(name string) (Format, error) { return New(name, Options{}) }
-
 // AppendBlock appends the records of all events of b except those that are refused.
 func AppendBlock(dst []byte, enc Encoder, b *event.Block) ([]byte, Refusal) {
 	var e event.Event

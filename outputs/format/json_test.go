@@ -228,17 +228,11 @@ func TestEncodersDoNotAllocate(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestNew(t *testing.T) {
 	f := func(name, problem string) {
 		t.Helper()
-		_, err := Find(name)
-		if got := ""; err != nil {
-			got = err.Error()
-			if problem == "" || !strings.Contains(got, problem) {
-				t.Errorf("Find(%q): %v, want %q", name, err, problem)
-			}
-		} else if problem != "" {
-			t.Errorf("Find(%q) found something, want %q", name, problem)
+		if _, err := New(name, Options{}); err == nil && problem != "" || err != nil && (problem == "" || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("New(%q): error %v, want %q", name, err, problem)
 		}
 	}
 	f("json", "")

@@ -32,10 +32,8 @@ const (
 
 // Opcodes.
 const (
-	OpcodeQuery  = 0
-	OpcodeNotify = 4
-	OpcodeUpdate = 5
-	OpcodeDSO    = 6 // DNS Stateful Operations; the highest that is assigned
+	OpcodeQuery = 0
+	OpcodeDSO   = 6 // DNS Stateful Operations; the highest that is assigned
 )
 
 // EDNS options that miekg/dns knows.
