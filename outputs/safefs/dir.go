@@ -35,8 +35,8 @@ type refusal struct{ path, why, fix string }
 func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.fix }
 func (r *refusal) Is(target error) bool { return target == ErrUnsafe }
 
-// Dir is an open folder. All methods work on names in this folder, even if the folder's
-// path leads elsewhere meanwhile. Names contain no slash.
+// Dir is an open folder. All methods work on names in this folder, even if its path leads
+// elsewhere by now. Names contain no slash.
 type Dir struct {
 	path  string
 	fd    int
@@ -56,11 +56,11 @@ func Make(path string, mode fs.FileMode, force bool) (*Dir, error) {
 	return (&resolver{force: force, mode: mode}).open(path)
 }
 
-// resolver follows a path.
+// resolver follows a path, one component at a time.
 type resolver struct {
 	mode  fs.FileMode // of folders to create; 0: create none
 	force bool
-	links int    // followed so far
+	links int    // number of links followed so far
 	fd    int    // the folder that it has reached
 	name  string // path of that folder
 }
@@ -68,16 +68,18 @@ type resolver struct {
 // maxLinks is the kernel's limit.
 const maxLinks = 40
 
-func (w *resolver) open(path string) (*Dir, error) {
-	return w.dir(path, w.resolve(path))
+func (r *resolver) open(path string) (*Dir, error) {
+	err := r.resolve(path)
+	return r.openReached(path, err)
 }
 
-// dir opens the folder that w has reached. err is the error on the way to it.
-func (w *resolver) dir(path string, err error) (*Dir, error) {
-	defer closeFd(w.fd)
+// openReached opens the folder that r has reached, and ends r. err is the error on the way
+// there; it is returned with the path in it.
+func (r *resolver) openReached(path string, err error) (*Dir, error) {
+	defer closeFd(r.fd)
 	fd := -1
 	if err == nil {
-		fd, err = openAt(w.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		fd, err = openAt(r.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	}
 	var known *fs.PathError
 	switch {
@@ -87,39 +89,39 @@ func (w *resolver) dir(path string, err error) (*Dir, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && !w.force && !ownedByUs(&st) {
+	if err = unix.Fstat(fd, &st); err == nil && !r.force && !ownedByUs(&st) {
 		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or use --force"}
 	}
 	if err != nil {
 		closeFd(fd)
 		return nil, err
 	}
-	return &Dir{path: path, fd: fd, force: w.force}, nil
+	return &Dir{path: path, fd: fd, force: r.force}, nil
 }
 
 // ownedByUs reports whether root or this user is the owner.
 func ownedByUs(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
 
-// resolve follows path.
-func (w *resolver) resolve(path string) (err error) {
-	w.fd = unix.AT_FDCWD
+// resolve follows path to its last component.
+func (r *resolver) resolve(path string) (err error) {
+	r.fd = unix.AT_FDCWD
 	if path == "" {
 		return unix.ENOENT
 	}
 	rest := components(path)
 	if filepath.IsAbs(path) {
-		err = w.toRoot()
+		err = r.toRoot()
 	} else {
 		rest = append([]string{"."}, rest...) // check the working directory too
 	}
 	for err == nil && len(rest) > 0 {
 		var link string
-		if link, err = w.step(rest[0]); err != nil {
+		if link, err = r.step(rest[0]); err != nil {
 			return err
 		}
 		rest = append(components(link), rest[1:]...)
 		if filepath.IsAbs(link) {
-			err = w.toRoot()
+			err = r.toRoot()
 		}
 	}
 	return err
@@ -130,17 +132,17 @@ func components(path string) []string {
 }
 
 // toRoot moves to the root folder.
-func (w *resolver) toRoot() error {
+func (r *resolver) toRoot() error {
 	fd, err := openAt(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
-		w.moveTo(fd, "/")
+		r.moveTo(fd, "/")
 	}
 	return err
 }
 
-func (w *resolver) moveTo(fd int, name string) {
-	closeFd(w.fd)
-	w.fd, w.name = fd, name
+func (r *resolver) moveTo(fd int, name string) {
+	closeFd(r.fd)
+	r.fd, r.name = fd, name
 }
 
 func closeFd(fd int) {
@@ -151,35 +153,36 @@ func closeFd(fd int) {
 
 // step moves to the folder of that name. If that is a link, it stays where it is and
 // returns the link's target.
-func (w *resolver) step(name string) (link string, err error) {
-	whole := filepath.Join(w.name, name)
-	fd, err := openAt(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
-	if errors.Is(err, unix.ENOENT) && w.mode != 0 {
-		if err := unix.Mkdirat(w.fd, name, uint32(w.mode.Perm())); err != nil && !errors.Is(err, unix.EEXIST) {
+func (r *resolver) step(name string) (link string, err error) {
+	whole := filepath.Join(r.name, name)
+	fd, err := openAt(r.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) && r.mode != 0 {
+		if err := unix.Mkdirat(r.fd, name, uint32(r.mode.Perm())); err != nil && !errors.Is(err, unix.EEXIST) {
 			return "", &fs.PathError{Op: "mkdir", Path: whole, Err: err}
 		}
-		fd, err = openAt(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
+		fd, err = openAt(r.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
 	}
 	if err != nil {
 		return "", err
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
-		link, err = w.checkComponent(fd, whole, &st)
+		link, err = r.checkComponent(fd, whole, &st)
 	}
 	if err != nil || link != "" {
 		closeFd(fd)
 		return link, err
 	}
-	w.moveTo(fd, whole)
+	r.moveTo(fd, whole)
 	return "", nil
 }
 
-// checkComponent checks one component of the path.
-func (w *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link string, err error) {
+// checkComponent refuses an unsafe component of the path. If the component is a link, it
+// returns the link's target.
+func (r *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link string, err error) {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		if !w.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
+		if !r.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
 			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "take that right away with chmod o-w, or use --force"}
 		}
 		return "", nil
@@ -187,7 +190,7 @@ func (w *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link st
 		if !ownedByUs(st) {
 			return "", &refusal{path, fmt.Sprintf("is a symbolic link of user %d", st.Uid), "remove it, or name the folder that it leads to"}
 		}
-		if w.links++; w.links > maxLinks {
+		if r.links++; r.links > maxLinks {
 			return "", unix.ELOOP
 		}
 		return readLink(fd)
@@ -207,9 +210,11 @@ func readLink(fd int) (string, error) {
 	return string(room[:n]), nil
 }
 
-func openAt(at int, name string, flag int) (fd int, err error) {
+func openAt(at int, name string, flag int) (fd int, err error) { return openAtMode(at, name, flag, 0) }
+
+func openAtMode(at int, name string, flag int, mode fs.FileMode) (fd int, err error) {
 	for {
-		fd, err = unix.Openat(at, name, flag|unix.O_CLOEXEC, 0)
+		fd, err = unix.Openat(at, name, flag|unix.O_CLOEXEC, uint32(mode.Perm()))
 		if !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
@@ -251,12 +256,12 @@ func (d *Dir) Sub(name string, mode fs.FileMode) (*Dir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	w := &resolver{mode: mode, force: d.force, fd: fd, name: d.path}
-	link, err := w.step(name)
+	r := &resolver{mode: mode, force: d.force, fd: fd, name: d.path}
+	link, err := r.step(name)
 	if err == nil && link != "" {
 		err = &refusal{d.Join(name), "is a symbolic link", "remove it"}
 	}
-	return w.dir(d.Join(name), err)
+	return r.openReached(d.Join(name), err)
 }
 
 // SetMode changes the folder's mode, if this user owns it.
@@ -292,9 +297,9 @@ func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	again := os.NewFile(uintptr(fd), d.path) // with a position of its own
-	defer again.Close()
-	entries, err := again.ReadDir(-1)
+	list := os.NewFile(uintptr(fd), d.path) // not d.fd, whose position would move
+	defer list.Close()
+	entries, err := list.ReadDir(-1)
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
 }

@@ -36,7 +36,7 @@ func (d *Dir) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error
 	return nil, &refusal{d.Join(name), "comes and goes", "another program makes and removes it: give each its own folder"}
 }
 
-// create creates a file.
+// create creates a file that does not exist.
 func (d *Dir) create(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	fd, err := d.openFd(name, flag, mode)
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *Dir) create(name string, flag int, mode fs.FileMode) (*os.File, error) 
 }
 
 func (d *Dir) openExisting(name string, flag int) (*os.File, error) {
-	var st unix.Stat_t // before opening: that alone may have an effect on a device
+	var st unix.Stat_t // checked before opening, which alone may have an effect on a device
 	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
@@ -74,12 +74,8 @@ func (d *Dir) openExisting(name string, flag int) (*os.File, error) {
 }
 
 func (d *Dir) openFd(name string, flag int, mode fs.FileMode) (int, error) {
-	for {
-		fd, err := unix.Openat(d.fd, name, flag|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode.Perm()))
-		if err == nil || !errors.Is(err, unix.EINTR) {
-			return fd, pathError("open", d.Join(name), err)
-		}
-	}
+	fd, err := openAtMode(d.fd, name, flag|unix.O_NOFOLLOW, mode)
+	return fd, pathError("open", d.Join(name), err)
 }
 
 // checkFile reports why an existing file may not be used.
@@ -105,8 +101,8 @@ func (d *Dir) private() bool {
 	return unix.Fstat(d.fd, &st) == nil && ownedByUs(&st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
 
-// Owns reports whether a name is that of a regular file of root or this user, or with
-// force of anybody. Other users may have created anything else to mislead.
+// Owns reports whether a name is that of a regular file of root or this user or, with
+// force, of any user. Another user may have planted anything else.
 func (d *Dir) Owns(name string) bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -140,7 +136,7 @@ func (d *Dir) IsFile(f *os.File, name string) bool {
 		sameFile(&here, &there)
 }
 
-// Create opens a file by its path for writing, and truncates it: one that a user has named,
+// Create opens a file for writing and truncates it. It is for files that a user has named,
 // such as a profile. Folder and file are checked as by Open and OpenFile. The file gets
 // that mode, whatever the umask is.
 func Create(path string, mode fs.FileMode, force bool) (*os.File, error) {

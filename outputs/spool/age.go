@@ -28,16 +28,16 @@ func (a *ages) add(from int64, received time.Time) {
 
 // receivedAt is when the block at that offset was received.
 func (a ages) receivedAt(from int64) (t time.Time) {
-	for i, g := range a {
-		if i == 0 || g.from <= from {
-			t = g.received
+	for i, entry := range a {
+		if i == 0 || entry.from <= from {
+			t = entry.received
 		}
 	}
 	return t
 }
 
-// Oldest is about when the oldest event was received that only the disk holds; zero if
-// there is none. A block of an earlier run counts from when it was sealed.
+// Oldest is the approximate time when the oldest event that only the disk holds was
+// received; zero if there is none. A block of an earlier run counts from when it was sealed.
 func (s *Spool) Oldest() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

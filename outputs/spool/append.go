@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,12 +37,12 @@ func (s *Spool) Append(b *event.Block, kept bool, received time.Time) (*Segment,
 		}
 	}
 	if s.tail == nil {
-		seg, err := s.create(s.next)
+		seg, err := s.create(s.nextNumber)
 		if err != nil {
 			return nil, err
 		}
 		s.mu.Lock()
-		s.next++
+		s.nextNumber++
 		s.segs = append(s.segs, seg)
 		s.mu.Unlock()
 		s.tail = seg
@@ -71,7 +70,7 @@ func (s *Spool) commit(seg *Segment, b *event.Block, kept bool, received time.Ti
 	}
 }
 
-// create creates a segment's file.
+// create creates the file of a new segment.
 func (s *Spool) create(number uint64) (*Segment, error) {
 	seg := &Segment{number: number, dir: s.dir}
 	f, err := s.dir.OpenFile(seg.name(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
@@ -126,8 +125,8 @@ func (s *Spool) makeRoom(n int64) error {
 	}
 }
 
-// ReleaseReserve says that nothing follows but what has waited for room: the reserved half
-// of Limit is for that. Next must not be called any more.
+// ReleaseReserve lets Append use all of Limit, for the blocks that have waited for room
+// until the stop. Next must not be called any more.
 func (s *Spool) ReleaseReserve() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -135,7 +134,8 @@ func (s *Spool) ReleaseReserve() {
 	s.checkNext(math.MaxInt)
 }
 
-// evict discards a segment. Its blocks that were handed out can still be delivered.
+// evict discards a segment for newer blocks. Its blocks that were handed out can still be
+// delivered.
 func (s *Spool) evict(seg *Segment) error {
 	if seg == s.tail {
 		if err := s.seal(); err != nil {
@@ -155,7 +155,7 @@ func (s *Spool) evict(seg *Segment) error {
 	if keepFile { // it could not be set aside in time
 		s.o.Log.Error("blocks that this build cannot read were evicted for newer ones: there was no room to set them aside", "file", seg.path(), "blocks", blocks)
 	}
-	return s.drop(seg)
+	return s.dropSegment(seg)
 }
 
 // checkFree returns an error unless writing n more bytes leaves the configured free space.
@@ -204,7 +204,7 @@ func (s *Spool) Sync() error {
 	return fmt.Errorf("sync spool: %w", errors.Join(err, s.seal()))
 }
 
-// seal completes the segment that is being written.
+// seal ends the segment that Append writes: nothing more is added to it.
 func (s *Spool) seal() error {
 	seg := s.tail
 	if seg == nil {
@@ -225,7 +225,7 @@ func (s *Spool) seal() error {
 	complete := seg.complete()
 	s.mu.Unlock()
 	if complete {
-		err = errors.Join(err, s.drop(seg))
+		err = errors.Join(err, s.dropSegment(seg))
 	}
 	return err
 }
@@ -241,7 +241,7 @@ func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 		return 0, err
 	}
 	blocks, safe = s.evictOverflow(blocks)
-	for len(blocks) > 0 { // from the newest, so that the numbers fall
+	for len(blocks) > 0 { // from the newest, since the numbers descend
 		first, size := len(blocks), int64(0)
 		for first > 0 && (size == 0 || size+int64(blocks[first-1].Size()) <= s.segmentSize) {
 			first--
@@ -256,7 +256,8 @@ func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 	return safe, nil
 }
 
-// evictOverflow drops the oldest blocks of those that Limit has no room for.
+// evictOverflow drops the oldest of blocks until Limit has room for the others. gone is how
+// many it dropped.
 func (s *Spool) evictOverflow(blocks []*event.Block) (rest []*event.Block, gone int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,16 +273,8 @@ func (s *Spool) evictOverflow(blocks []*event.Block) (rest []*event.Block, gone 
 	return blocks[gone:], gone
 }
 
+// putSegment stores blocks as the first segment.
 func (s *Spool) putSegment(blocks []*event.Block) error {
-	s.mu.Lock()
-	number := s.next
-	for _, seg := range s.segs {
-		if !seg.detached {
-			number = seg.number
-			break
-		}
-	}
-	s.mu.Unlock()
 	var size int64
 	for _, b := range blocks {
 		size += int64(b.Size())
@@ -289,24 +282,13 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	if err := s.checkFree(size); err != nil {
 		return err
 	}
-	number--
-	seg, err := s.create(number)
-	for errors.Is(err, fs.ErrExist) { // the number is taken by a file that stays and has nothing to send
-		number--
-		seg, err = s.create(number)
-	}
+	seg, err := s.createFirst()
 	if err != nil {
 		return err
 	}
-	var written int64
-	for _, b := range blocks {
-		if _, e := seg.file.WriteAt(b.Bytes(), written); e != nil {
-			err = fmt.Errorf("write spool: %w", e)
-			break
-		}
-		written += int64(b.Size())
+	if err = writeAll(seg.file, blocks); err == nil {
+		err = seg.file.Sync()
 	}
-	err = cmp.Or(err, seg.file.Sync())
 	seg.file.Close()
 	seg.file, seg.sealed = nil, true
 	if err != nil {
@@ -318,5 +300,36 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	s.mu.Lock()
 	s.segs = slices.Insert(s.segs, 0, seg)
 	s.mu.Unlock()
+	return nil
+}
+
+// createFirst creates a segment with a number below those of all others.
+func (s *Spool) createFirst() (*Segment, error) {
+	s.mu.Lock()
+	number := s.nextNumber
+	for _, seg := range s.segs {
+		if !seg.detached {
+			number = seg.number
+			break
+		}
+	}
+	s.mu.Unlock()
+	for {
+		number--
+		seg, err := s.create(number)
+		if !errors.Is(err, fs.ErrExist) { // the number of a file that stays, but has nothing to send
+			return seg, err
+		}
+	}
+}
+
+func writeAll(f *os.File, blocks []*event.Block) error {
+	var written int64
+	for _, b := range blocks {
+		if _, err := f.WriteAt(b.Bytes(), written); err != nil {
+			return fmt.Errorf("write spool: %w", err)
+		}
+		written += int64(b.Size())
+	}
 	return nil
 }

@@ -106,13 +106,13 @@ func (s *Spool) detachAll(segs []*Segment, why string) {
 	var total tally
 	names := 0
 	for _, seg := range segs {
-		l, first := s.detach(seg)
-		if !first {
+		lost, isNew := s.detach(seg)
+		if !isNew {
 			continue
 		}
 		names++
-		total.blocks += l.blocks
-		total.events += l.events
+		total.blocks += lost.blocks
+		total.events += lost.events
 		if seg == s.tail {
 			seg.file.Close()
 			s.tail, s.synced, seg.file = nil, 0, nil
@@ -126,13 +126,14 @@ func (s *Spool) detachAll(segs []*Segment, why string) {
 	}
 }
 
-// detach marks a segment's file as gone, and returns what was lost with it.
-func (s *Spool) detach(seg *Segment) (l tally, first bool) {
+// detach marks a segment's file as gone, and returns what was lost with it. isNew is false
+// if the segment was detached or removed before.
+func (s *Spool) detach(seg *Segment) (lost tally, isNew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first = !seg.gone && !seg.detached
-	if !first && !s.ending {
-		return l, false
+	isNew = !seg.gone && !seg.detached
+	if !isNew && !s.ending {
+		return lost, false
 	}
 	var kept tally // in memory, for Next
 	switch {
@@ -141,23 +142,23 @@ func (s *Spool) detach(seg *Segment) (l tally, first bool) {
 	case s.readSeg == seg:
 		kept = s.expect
 	}
-	l = seg.total.less(seg.taken).less(kept)
-	s.countDamaged(seg, l)
+	lost = seg.total.less(seg.taken).less(kept)
+	s.countDamaged(seg, lost)
 	seg.detached, seg.sealed = true, true
 	if s.readSeg != seg && !seg.gone {
 		s.forgetSegment(seg)
 	}
-	return l, first
+	return lost, isNew
 }
 
-// countDamaged counts events of a segment as damaged. It is called with mu held.
-func (s *Spool) countDamaged(seg *Segment, l tally) {
-	seg.total = seg.total.less(l)
-	s.stats.Pending -= l.events
-	s.stats.Damaged += l.events
+// countDamaged counts blocks of a segment as damaged. It is called with mu held.
+func (s *Spool) countDamaged(seg *Segment, lost tally) {
+	seg.total = seg.total.less(lost)
+	s.stats.Pending -= lost.events
+	s.stats.Damaged += lost.events
 }
 
-// countTruncated counts what a truncated segment has lost.
+// countTruncated counts what a segment has lost whose file has only size bytes now.
 func (s *Spool) countTruncated(seg *Segment, size int64) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -176,15 +177,15 @@ func (s *Spool) countTruncated(seg *Segment, size int64) {
 		s.mu.Unlock()
 		return
 	}
-	l := seg.total.less(seg.taken).less(left)
-	s.countDamaged(seg, l)
+	lost := seg.total.less(seg.taken).less(left)
+	s.countDamaged(seg, lost)
 	s.stats.Bytes -= seg.size - size
 	seg.size = size
 	complete := seg.complete()
 	s.mu.Unlock()
-	s.o.Log.Error("a file of the spool was truncated, what is missing is lost", "file", seg.path(), "events", l.events)
+	s.o.Log.Error("a file of the spool was truncated, what is missing is lost", "file", seg.path(), "events", lost.events)
 	if complete {
-		if err := s.drop(seg); err != nil {
+		if err := s.dropSegment(seg); err != nil {
 			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}

@@ -104,10 +104,10 @@ func inspectDir(dir *safefs.Dir, m manifest, block func(*event.Block) error) (In
 		info.Damaged++
 		info.Lost += events
 	}
-	if aside, err := dir.Sub(quarantineFolder, 0); err == nil {
-		entries, _ := aside.ReadDir()
+	if quarantine, err := dir.Sub(quarantineFolder, 0); err == nil {
+		entries, _ := quarantine.ReadDir()
 		info.Quarantined = len(entries)
-		aside.Close()
+		quarantine.Close()
 	}
 	return info, nil
 }
@@ -191,24 +191,25 @@ func (info *Info) read(data []byte, done map[event.ID]bool, block func(*event.Bl
 	return nil
 }
 
-// addUnreadable adds what was set aside for another build. What this build can read waits
-// to be sent. Blocks that are still in their segment are counted there.
+// addUnreadable adds the blocks that were set aside for another build. Those that this build
+// can read count as waiting to be sent. Blocks that are still in their segment are not
+// counted here.
 func (info *Info) addUnreadable(dir *safefs.Dir, block func(*event.Block) error) error {
-	aside, err := dir.Sub(unreadableFolder, 0)
+	folder, err := dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var files []unreadableFile
 	if err == nil {
-		defer aside.Close()
-		files, err = listUnreadable(aside)
+		defer folder.Close()
+		files, err = listUnreadable(folder)
 	}
 	if err != nil {
 		info.Unreadable.Errors = append(info.Unreadable.Errors, err)
 		return nil
 	}
 	for _, f := range files {
-		data, err := aside.ReadFile(f.name)
+		data, err := folder.ReadFile(f.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // reclaimed meanwhile
 		}
@@ -256,7 +257,7 @@ func (f *unreadableFile) stillPending(dir *safefs.Dir, data []byte) (map[event.I
 	return ids, nil
 }
 
-// Drop deletes all that a spool holds. It fails if a process uses the spool.
+// Drop deletes everything that a spool holds. It fails if a process uses the spool.
 func Drop(path string) error {
 	dir, err := openExisting(path)
 	if err != nil {
@@ -286,17 +287,17 @@ func Drop(path string) error {
 }
 
 func removeFolder(dir *safefs.Dir, name string) error {
-	aside, err := dir.Sub(name, 0)
+	folder, err := dir.Sub(name, 0)
 	if err != nil {
 		return err
 	}
-	defer aside.Close()
-	entries, err := aside.ReadDir()
+	defer folder.Close()
+	entries, err := folder.ReadDir()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := aside.Remove(e.Name()); err != nil {
+		if err := folder.Remove(e.Name()); err != nil {
 			return err
 		}
 	}

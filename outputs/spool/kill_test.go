@@ -58,8 +58,8 @@ func victimProcess(dir string) {
 }
 
 // killVictim runs a process that uses the spool, and kills it after some lines of its
-// output. It keeps waiting up to date: the blocks that are stored and not done. doubt is
-// the block of an operation that may have gone either way.
+// output. It keeps the set waiting up to date: the blocks that are stored and not done.
+// doubt is the block of an operation that may have gone either way.
 func killVictim(t *testing.T, dir string, r *rand.Rand, waiting map[string]bool) (lines int, doubt string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

@@ -7,9 +7,9 @@ import (
 	"maps"
 )
 
-// manifest is what an orderly end notes: how many events wait in each segment. It is kept
-// in the lock file, which every process that takes the folder overwrites. So it is never
-// older than the last end, whichever build that was, and after a crash there is none. The
+// manifest says how many events wait in each segment after an orderly end. It is kept in the
+// lock file, which every process that takes the folder overwrites. So it always describes
+// the last end, whichever build that was, and after a crash there is none. The
 // next Open reports what is in the manifest but not in the folder.
 type manifest map[uint64]uint64
 
@@ -36,8 +36,8 @@ func checksumLine(lines []byte) []byte {
 }
 
 // without returns the manifest without these segments.
-func (l manifest) without(numbers []uint64) manifest {
-	rest := maps.Clone(l)
+func (m manifest) without(numbers []uint64) manifest {
+	rest := maps.Clone(m)
 	for _, n := range numbers {
 		delete(rest, n)
 	}

@@ -26,7 +26,7 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 		}
 		b, gap, more := s.chunk.next()
 		if gap.len() > 0 {
-			s.setAsideGap(gap)
+			s.quarantineGap(gap)
 		}
 		if !more {
 			s.finishChunk()
@@ -35,8 +35,10 @@ func (s *Spool) Next() (b *event.Block, seg *Segment, received time.Time) {
 		switch {
 		case s.readSeg.doneBefore[b.ID] || s.readSeg.unreadable[b.ID]:
 		case b.block == nil: // somebody has put it there since Open
-			at := run{span{s.chunkSpan.from + b.from, s.chunkSpan.from + b.to}, b.Version, tally{1, uint64(b.Events)}, []event.ID{b.ID}}
-			s.setAsideUnreadable(s.readSeg, at, s.chunk.data[b.from:b.to])
+			alone := blockRun{
+				span: span{s.chunkSpan.from + b.from, s.chunkSpan.from + b.to}, version: b.Version, tally: tally{1, uint64(b.Events)}, ids: []event.ID{b.ID},
+			}
+			s.setAsideUnreadable(s.readSeg, alone, s.chunk.data[b.from:b.to])
 		default:
 			if seg, received := s.handOut(b.block); seg != nil {
 				return b.block, seg, received
@@ -70,7 +72,8 @@ func (s *Spool) handOut(b *event.Block) (*Segment, time.Time) {
 	return seg, received
 }
 
-// loadChunk reads what is pending in the oldest segment that has something.
+// loadChunk reads what is pending in the oldest segment that has pending blocks. It reports
+// false if there is none, or if its file cannot be read now.
 func (s *Spool) loadChunk() bool {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.segs, func(g *Segment) bool { return g.taken.events < g.total.events })
@@ -103,7 +106,7 @@ func isAccessError(err error) bool {
 // accessRetry is the pause before such a file is tried again.
 const accessRetry = 200 * time.Millisecond
 
-// waitForAccess waits for a segment's file, and logs that once.
+// waitForAccess pauses because a segment's file cannot be read now, and logs that once.
 func (s *Spool) waitForAccess(seg *Segment, err error) {
 	if !seg.accessLogged {
 		seg.accessLogged = true
@@ -112,7 +115,7 @@ func (s *Spool) waitForAccess(seg *Segment, err error) {
 	time.Sleep(accessRetry)
 }
 
-// isGone reports whether a segment was evicted, and its blocks were counted as such.
+// isGone reports whether a segment was evicted: then its blocks are counted as evicted.
 func (s *Spool) isGone(seg *Segment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +156,7 @@ func (s *Spool) finishChunk() {
 	seg, lost := s.readSeg, s.expect
 	s.readSeg, s.expect = nil, tally{}
 	if seg.gone {
-		lost = tally{} // evicted, and counted as such
+		lost = tally{} // counted as evicted
 	} else {
 		s.stats.Pending -= lost.events
 		s.stats.Damaged += lost.events
@@ -168,35 +171,35 @@ func (s *Spool) finishChunk() {
 		s.o.Log.Error("blocks of the spool are lost", "segment", fileName(seg.number, blocksSuffix), "blocks", lost.blocks, "events", lost.events)
 	}
 	if complete {
-		if err := s.drop(seg); err != nil {
+		if err := s.dropSegment(seg); err != nil {
 			s.o.Log.Warn("clean up spool", "error", err)
 		}
 	}
 }
 
-// setAsideGap sets a gap of the chunk aside, unless Open has. finishChunk finds out what
-// was lost in it.
-func (s *Spool) setAsideGap(gap span) {
+// quarantineGap quarantines a gap of the chunk, unless Open has done so. finishChunk finds
+// out what was lost in it.
+func (s *Spool) quarantineGap(gap span) {
 	from := s.chunkSpan.from
 	if !s.readSeg.knownDamage[from+gap.from] {
-		s.setAside(s.readSeg, damage{span: span{from + gap.from, from + gap.to}}, s.chunk.data[gap.from:gap.to])
+		s.quarantine(s.readSeg, damage{span: span{from + gap.from, from + gap.to}}, s.chunk.data[gap.from:gap.to])
 	}
 }
 
 const quarantineFolder = "quarantine"
 
-// setAside copies damaged bytes to the quarantine folder, where somebody can look at them,
+// quarantine copies damaged bytes to the quarantine folder, where somebody can look at them,
 // and counts and logs them.
-func (s *Spool) setAside(seg *Segment, d damage, bytes []byte) {
+func (s *Spool) quarantine(seg *Segment, d damage, bytes []byte) {
 	name := fmt.Sprintf("%016x-%d", seg.number, d.from)
 	err := s.writeQuarantine(seg, name, bytes)
 	s.reportDamage(seg, d, name, err)
 	s.deferMark(func() error { return seg.writeDone(damageID(d.span)) })
 }
 
-// moveDamaged is setAside for a segment without any intact block: the file itself is moved,
+// quarantineFile is quarantine for a segment without any intact block: the file itself is moved,
 // once the damage is counted for sure.
-func (s *Spool) moveDamaged(seg *Segment, d damage) {
+func (s *Spool) quarantineFile(seg *Segment, d damage) {
 	name := fmt.Sprintf("%016x-0", seg.number)
 	s.reportDamage(seg, d, name, nil)
 	s.deferMark(func() error {

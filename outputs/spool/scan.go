@@ -107,7 +107,7 @@ type contents struct {
 	ages       ages  // of those; their sealing counts as receipt
 	intact     int   // intact blocks, readable or not
 	damaged    []damage
-	unreadable []run // unreadable blocks that are not done
+	unreadable []blockRun // unreadable blocks that are not done
 }
 
 // scanSegment reads a segment's bytes. Blocks in done need not be sent.

@@ -26,9 +26,9 @@ type Segment struct {
 	ages         ages  // of its blocks
 	requeued     bool  // a block that was handed out is pending again
 	total        tally // what this run wrote, or found and has to deliver
-	taken        tally // of total: handed out, or kept in memory by the caller
+	taken        tally // the part of total that was handed out or is kept in memory by the caller
 	sealed       bool  // nothing more is appended
-	gone         bool  // its file is removed
+	gone         bool  // the spool has removed it
 	newDamage    bool  // damaged or unreadable blocks that no earlier start has counted
 	accessLogged bool  // that its file cannot be read now
 	detached     bool  // somebody else removed its file; what Next has read of it is still delivered
@@ -36,15 +36,15 @@ type Segment struct {
 	doneBlocks  uint64            // blocks that are done
 	doneBefore  map[event.ID]bool // blocks done in an earlier run
 	knownDamage map[int]bool      // offsets of damage that Open has found
-	unreadable  map[event.ID]bool // blocks that are counted as unreadable
-	keepFile    bool              // some of those could not be set aside: keep the file
+	unreadable  map[event.ID]bool // blocks that have been counted as unreadable
+	keepFile    bool              // some unreadable blocks could not be set aside: keep the file
 
 	file *os.File // while Append may write
 	done struct {
 		sync.Mutex
 		file      *os.File
 		unwritten []byte // entries that could not be written yet
-		removed   bool   // with the segment: write no more entries
+		removed   bool   // the segment has been removed: write no more entries
 	}
 }
 
@@ -104,15 +104,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func (g *Segment) writeDone(id event.ID) error {
 	g.done.Lock()
 	defer g.done.Unlock()
-	if g.done.removed { // by whoever finished the last block meanwhile
+	if g.done.removed { // meanwhile, by the goroutine that finished the last block
 		return nil
 	}
 	g.done.unwritten = binary.LittleEndian.AppendUint32(append(g.done.unwritten, id[:]...), crc32.Checksum(id[:], castagnoli))
 	return g.flushDone()
 }
 
-// flushDone writes the pending entries. After a failed write some may be there twice, or
-// torn; neither does harm.
+// flushDone writes the pending entries; done is locked. After a failed write some entries
+// may be in the file twice, or torn; neither does harm.
 func (g *Segment) flushDone() error {
 	if len(g.done.unwritten) == 0 {
 		return nil
@@ -131,7 +131,7 @@ func (g *Segment) flushDone() error {
 	return nil
 }
 
-// closeDone completes the list of a segment that stays.
+// closeDone writes the pending entries of a segment whose file stays, and closes its list.
 func (g *Segment) closeDone() error {
 	g.done.Lock()
 	defer g.done.Unlock()
@@ -140,6 +140,7 @@ func (g *Segment) closeDone() error {
 	return err
 }
 
+// closeDoneFile discards pending entries; done is locked.
 func (g *Segment) closeDoneFile() {
 	g.done.unwritten = nil
 	if g.done.file != nil {
@@ -166,8 +167,8 @@ func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 	return ids, nil
 }
 
-// damageID is the entry of a .done file for damage: its loss has been counted, and the
-// next start must not count it again.
+// damageID is the entry of a .done file for damage whose loss has been counted: the next
+// start does not count it again.
 func damageID(at span) (id event.ID) {
 	copy(id[:], "lost")
 	binary.BigEndian.PutUint32(id[4:], uint32(at.from>>32))

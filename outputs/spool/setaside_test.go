@@ -12,7 +12,7 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writeSetAside writes a file as a build sets it aside that cannot read it.
+// writeSetAside writes a file as a build that cannot read it sets it aside.
 func writeSetAside(t testing.TB, dir string, segment uint64, data ...[]byte) (path string) {
 	t.Helper()
 	h, err := event.ReadHeader(data[0])

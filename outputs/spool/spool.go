@@ -37,7 +37,7 @@ const (
 
 	maxSegment = 8 << 20
 	minSegment = 64 << 10
-	// firstSegment leaves room on both sides: PutBack takes the numbers below.
+	// firstSegment is the number of the first segment. It is high since PutBack counts down.
 	firstSegment = 1 << 32
 )
 
@@ -77,9 +77,9 @@ type Stats struct {
 // Next; any number may call Done.
 type Spool struct {
 	o           Options
-	segmentSize int64 // size at which a segment is complete
+	segmentSize int64 // a segment that has grown to this size is sealed
 
-	writing   sync.Mutex    // for Append, Sync, PutBack, Close
+	writing   sync.Mutex    // held by Append, Sync, PutBack and Close; guards the fields up to ending
 	dir       *safefs.Dir   // nil: the folder was removed, and there is no new one yet
 	lock      *os.File      // in dir; nil: not locked
 	oldDirs   []*safefs.Dir // folders that somebody has replaced; their segments may be in use
@@ -88,32 +88,32 @@ type Spool struct {
 	synced    int64         // bytes of tail that are known to be on the medium
 	ending    bool          // ReleaseReserve was called
 
-	reading   sync.Mutex // for Next
+	reading   sync.Mutex // held by Next; guards the fields up to expect
 	readSeg   *Segment   // the segment that chunk is from
 	chunk     blockScanner
 	chunkSpan span  // of chunk in the segment
 	expect    tally // pending blocks of chunk that were not handed out yet
 
-	mu              sync.Mutex // for all below, and the segments' counters
+	mu              sync.Mutex // guards everything below, and the segments' counters
 	segs            []*Segment // oldest first
-	next            uint64
+	nextNumber      uint64     // of the next segment
 	stats           Stats
-	freed           chan struct{} // a token: bytes were released
+	freed           chan struct{} // holds a token: a segment was removed
 	unreadableFiles fileIndex     // index of the folder of unreadable blocks
 
-	discarded bool           // this run is called off: nothing in it counts
+	discarded bool           // Discard was called: what this run has counted is void
 	foundLock []byte         // contents of the lock file before this run: the manifest
-	marks     []func() error // what keeps the next start from counting damage again
+	marks     []func() error // each notes on disk that damage has been counted; see deferMark
 }
 
-// Open takes the folder, for this process alone, and reads all that is in it: about a
-// second per gigabyte that is in the page cache.
+// Open takes the folder for this process alone, and reads everything in it. That takes about
+// a second per gigabyte in the page cache.
 func Open(o Options) (*Spool, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Spool{
-		o: o, next: firstSegment, freed: make(chan struct{}, 1),
+		o: o, nextNumber: firstSegment, freed: make(chan struct{}, 1),
 		segmentSize: min(max(o.Limit/16, minSegment), maxSegment),
 	}
 	if err := s.takeFolder(); err != nil {
@@ -141,7 +141,7 @@ func (s *Spool) takeFolder() (err error) {
 	return s.recoverSegments(parseManifest(s.foundLock))
 }
 
-// leaveFolder releases the folder. What still uses files of it may go on.
+// leaveFolder unlocks the folder, and keeps it open for what still uses its files.
 func (s *Spool) leaveFolder() {
 	s.lock.Close() // harmless for nil
 	if s.dir != nil {
@@ -175,7 +175,7 @@ func (s *Spool) recoverSegments(m manifest) error {
 			return err
 		}
 		s.mu.Lock()
-		s.next = n + 1
+		s.nextNumber = n + 1
 		if seg.total.blocks > 0 {
 			s.segs = append(s.segs, seg)
 			s.stats.Bytes += seg.size
@@ -222,9 +222,9 @@ func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 		}
 		seg.newDamage = true
 		if found.intact > 0 {
-			s.setAside(seg, d, data[d.from:d.to])
+			s.quarantine(seg, d, data[d.from:d.to])
 		} else {
-			s.moveDamaged(seg, d)
+			s.quarantineFile(seg, d)
 		}
 	}
 	allUnreadable := len(found.unreadable) == 1 && found.unreadable[0].len() == len(data) && readErr == nil
@@ -242,11 +242,11 @@ func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 	return seg, nil
 }
 
-// deferMark puts off a note that keeps the next start from counting damage again, until
-// the damage is in this run's ledgers for sure.
-func (s *Spool) deferMark(note func() error) {
+// deferMark puts off a mark on disk that keeps the next start from counting damage again,
+// until the damage is in this run's ledgers for certain.
+func (s *Spool) deferMark(mark func() error) {
 	s.mu.Lock()
-	s.marks = append(s.marks, note)
+	s.marks = append(s.marks, mark)
 	s.mu.Unlock()
 }
 
@@ -264,7 +264,7 @@ func (s *Spool) HasPending() bool {
 	return s.stats.Pending > 0
 }
 
-// Freed gives a token when a segment was removed.
+// Freed receives a token when a segment has been removed.
 func (s *Spool) Freed() <-chan struct{} { return s.freed }
 
 // Done notes that a block, which came with seg, need not be sent again.
@@ -282,13 +282,13 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		err = seg.writeDone(id)
 	}
 	if complete {
-		err = errors.Join(err, s.drop(seg))
+		err = errors.Join(err, s.dropSegment(seg))
 	}
 	return err
 }
 
-// Requeue returns a block that was handed out, or kept in memory, and not delivered. It
-// reports false if the disk does not have the block any more: then PutBack can store it.
+// Requeue makes a block pending again that was handed out, or kept in memory, and was not
+// delivered. It reports false if the block is no longer on disk: then PutBack can store it.
 func (s *Spool) Requeue(seg *Segment, events int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -301,8 +301,8 @@ func (s *Spool) Requeue(seg *Segment, events int) bool {
 	return true
 }
 
-// drop removes a segment whose blocks are all done, evicted or damaged.
-func (s *Spool) drop(seg *Segment) error {
+// dropSegment removes a segment whose blocks are all done, evicted or damaged.
+func (s *Spool) dropSegment(seg *Segment) error {
 	s.mu.Lock()
 	if seg.gone {
 		s.mu.Unlock()
@@ -346,7 +346,7 @@ func (s *Spool) Close() error {
 		complete := seg.complete()
 		s.mu.Unlock()
 		if complete {
-			err = errors.Join(err, s.drop(seg))
+			err = errors.Join(err, s.dropSegment(seg))
 		} else {
 			err = errors.Join(err, seg.closeDone())
 		}
@@ -367,17 +367,16 @@ func (s *Spool) Discard() error {
 	return s.Close()
 }
 
-// writeMarks keeps the next start from counting damage again that is in the ledgers of
-// this run.
+// writeMarks writes the marks: from now on no start counts the damage again.
 func (s *Spool) writeMarks() (err error) {
 	s.mu.Lock()
-	var notes []func() error
+	var marks []func() error
 	if !s.discarded {
-		notes, s.marks = s.marks, nil
+		marks, s.marks = s.marks, nil
 	}
 	s.mu.Unlock()
-	for _, note := range notes {
-		err = errors.Join(err, note())
+	for _, mark := range marks {
+		err = errors.Join(err, mark())
 	}
 	return err
 }

@@ -22,11 +22,11 @@ import (
 
 const (
 	unreadableFolder = "unreadable"
-	unfinishedName   = "new" // a file in it that is being written
+	unfinishedName   = "new" // of a file in that folder that is being written
 )
 
-// run is a sequence of adjacent blocks of one version.
-type run struct {
+// blockRun is a sequence of adjacent blocks of one version.
+type blockRun struct {
 	span
 	version uint16
 	tally
@@ -34,9 +34,9 @@ type run struct {
 }
 
 // appendRun adds a block to the last run, or starts a new one.
-func appendRun(runs []run, b storedBlock) []run {
+func appendRun(runs []blockRun, b storedBlock) []blockRun {
 	if n := len(runs); n == 0 || runs[n-1].to != b.from || runs[n-1].version != b.Version {
-		runs = append(runs, run{span: span{b.from, b.from}, version: b.Version})
+		runs = append(runs, blockRun{span: span{b.from, b.from}, version: b.Version})
 	}
 	r := &runs[len(runs)-1]
 	r.to = b.to
@@ -51,16 +51,17 @@ func unreadableName(segment uint64, offset int, first event.ID) string {
 	return fmt.Sprintf("%016x-%d-%s", segment, offset, first)
 }
 
-// parseUnreadableName is the reverse; ok is false for any other name.
+// parseUnreadableName parses such a name; ok is false for any other name.
 func parseUnreadableName(name string) (f unreadableFile, ok bool) {
 	n, err := fmt.Sscanf(name, "%16x-%d-%32s", &f.segment, &f.offset, &f.id)
 	f.name = name
 	return f, n == 3 && err == nil && f.offset >= 0 && fmt.Sprintf("%016x-%d-%s", f.segment, f.offset, f.id) == name
 }
 
-// setAsideUnreadable copies a run to where another build finds it, and counts and logs it.
+// setAsideUnreadable copies a run of blocks to where another build finds it, and counts and
+// logs it.
 // If that fails the segment's file stays, and the next Open tries again.
-func (s *Spool) setAsideUnreadable(seg *Segment, r run, bytes []byte) {
+func (s *Spool) setAsideUnreadable(seg *Segment, r blockRun, bytes []byte) {
 	name := unreadableName(seg.number, r.from, r.ids[0])
 	err := s.writeUnreadable(seg.dir, name, bytes)
 	s.reportUnreadable(seg, r, name, err)
@@ -84,7 +85,7 @@ func (s *Spool) setAsideUnreadable(seg *Segment, r run, bytes []byte) {
 
 // moveUnreadable is setAsideUnreadable for a segment that holds nothing else: the file
 // itself is moved, once its blocks are counted for sure.
-func (s *Spool) moveUnreadable(seg *Segment, r run) {
+func (s *Spool) moveUnreadable(seg *Segment, r blockRun) {
 	name := unreadableName(seg.number, r.from, r.ids[0])
 	dir, err := seg.dir.Sub(unreadableFolder, folderMode)
 	s.reportUnreadable(seg, r, name, err)
@@ -109,8 +110,9 @@ func (s *Spool) moveUnreadable(seg *Segment, r run) {
 	})
 }
 
-// reportUnreadable counts a run and logs where it is now.
-func (s *Spool) reportUnreadable(seg *Segment, r run, name string, err error) {
+// reportUnreadable counts a run and logs where it is now. err is why it could not be set
+// aside.
+func (s *Spool) reportUnreadable(seg *Segment, r blockRun, name string, err error) {
 	s.mu.Lock()
 	s.stats.Recovered += r.events
 	s.stats.Unreadable += r.events
@@ -132,16 +134,16 @@ func (s *Spool) reportUnreadable(seg *Segment, r run, name string, err error) {
 }
 
 // writeUnreadable writes a file of the folder, completely or not at all.
-func (s *Spool) writeUnreadable(at *safefs.Dir, name string, bytes []byte) error {
-	if err := s.checkFreeIn(at, int64(len(bytes))); err != nil {
+func (s *Spool) writeUnreadable(parent *safefs.Dir, name string, bytes []byte) error {
+	if err := s.checkFreeIn(parent, int64(len(bytes))); err != nil {
 		return err
 	}
-	dir, err := at.Sub(unreadableFolder, folderMode)
+	dir, err := parent.Sub(unreadableFolder, folderMode)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := s.makeUnreadableRoom(at, dir, name, int64(len(bytes))); err != nil {
+	if err := s.makeUnreadableRoom(parent, dir, name, int64(len(bytes))); err != nil {
 		return err
 	}
 	f, err := dir.OpenFile(unfinishedName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
@@ -170,17 +172,17 @@ type fileIndex struct {
 }
 
 // makeUnreadableRoom makes room for a file, or for its replacement, within Limit: the
-// oldest files go. Their blocks were counted when they were set aside.
-func (s *Spool) makeUnreadableRoom(at, dir *safefs.Dir, name string, size int64) error {
+// oldest files go. Their blocks were counted when they were set folder.
+func (s *Spool) makeUnreadableRoom(parent, dir *safefs.Dir, name string, size int64) error {
 	idx := &s.unreadableFiles
 	idx.Lock()
 	defer idx.Unlock()
-	if idx.parent != at {
+	if idx.parent != parent {
 		files, err := listUnreadable(dir)
 		if err != nil {
 			return err
 		}
-		idx.parent, idx.files, idx.total = at, files, 0
+		idx.parent, idx.files, idx.total = parent, files, 0
 		for _, f := range files {
 			idx.total += f.size
 		}
@@ -301,14 +303,14 @@ func (f *unreadableFile) read(dir *safefs.Dir) (data []byte, unreadable bool, er
 // numbers below those of all others and of the manifest. What cannot be reclaimed stays
 // where it is.
 func (s *Spool) reclaimUnreadable(m manifest) {
-	aside, err := s.dir.Sub(unreadableFolder, 0)
+	folder, err := s.dir.Sub(unreadableFolder, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	var files []unreadableFile
 	if err == nil {
-		defer aside.Close()
-		files, err = listUnreadable(aside)
+		defer folder.Close()
+		files, err = listUnreadable(folder)
 	}
 	if err != nil {
 		s.o.Log.Error("cannot look for blocks that another build has set aside", "error", err)
@@ -317,7 +319,7 @@ func (s *Spool) reclaimUnreadable(m manifest) {
 	before := s.lowestNumber(m)
 	remaining := 0
 	for _, f := range slices.Backward(files) {
-		data, unreadable, err := f.read(aside)
+		data, unreadable, err := f.read(folder)
 		if unreadable {
 			remaining++
 			continue
@@ -326,20 +328,20 @@ func (s *Spool) reclaimUnreadable(m manifest) {
 			err = s.markCopiesDone(&f, data)
 		}
 		if err == nil {
-			err = aside.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
+			err = folder.Move(f.name, s.dir, fileName(before-1, blocksSuffix))
 		}
 		if err != nil {
-			s.o.Log.Error("blocks that another build has set aside cannot be reclaimed", "file", aside.Join(f.name), "error", err)
+			s.o.Log.Error("blocks that another build has set aside cannot be reclaimed", "file", folder.Join(f.name), "error", err)
 			continue
 		}
 		before--
-		s.o.Log.Info("blocks that another build has set aside can be read, and are sent first", "file", aside.Join(f.name))
+		s.o.Log.Info("blocks that another build has set aside can be read, and are sent first", "file", folder.Join(f.name))
 	}
 	if remaining > 0 {
-		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", aside.Path(), "files", remaining)
+		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", folder.Path(), "files", remaining)
 		return
 	}
-	aside.Remove(unfinishedName)
+	folder.Remove(unfinishedName)
 	s.dir.RemoveDir(unreadableFolder) // stays if there is something else in it
 }
 

@@ -34,8 +34,8 @@ func sealAs(data []byte, version uint16) []byte {
 	return data
 }
 
-// readableAgain restores the blocks that foreign ones were made of, as the build sees them
-// that can read them.
+// readableAgain restores the blocks that foreign ones were made of: a build that can read
+// them sees them so.
 func readableAgain(data []byte) []byte {
 	for at := 0; at < len(data); {
 		h, err := event.ReadHeader(data[at:])
