@@ -31,7 +31,7 @@ type Output struct {
 
 	mu      sync.Mutex
 	folder  *folder // open from Check, or the first Open, to the last Close
-	writers int     // that use folder
+	writers int     // writers that use folder
 }
 
 // meters counts what happens beside the delivery.
@@ -96,12 +96,12 @@ func (o *Output) Check(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	err := o.acquireFolder()
-	for _, never := range []error{errInUse, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
-		if errors.Is(err, never) {
+	for _, lasting := range []error{errInUse, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
+		if errors.Is(err, lasting) {
 			return outputs.Permanent(err)
 		}
 	}
-	return err // others are temporary, such as a full disk
+	return err // other errors are temporary, such as a full disk
 }
 
 // acquireFolder opens the folder unless it is open.
@@ -147,7 +147,7 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	return &writer{output: o, folder: o.folder, enc: records.NewEncoder()}, nil
 }
 
-// releaseFolder is called by each writer at its end. The last one closes the folder.
+// releaseFolder is called once by each writer. The last call closes the folder.
 func (o *Output) releaseFolder() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -174,7 +174,7 @@ func content(path string) ([]byte, error) {
 	return io.ReadAll(file)
 }
 
-// opened returns a writer to a folder; the test closes it at its end.
+// opened returns an output and a writer to a folder, which is closed when the test ends.
 func opened(t *testing.T, dir string, args ...string) (*Output, outputs.Writer) {
 	t.Helper()
 	o := parsed(t, append([]string{"--fileoutputtype=1", "--fileoutputpath=" + dir}, args...)...)

@@ -22,7 +22,7 @@ const (
 	fileMode = 0o640
 )
 
-// Errors that trying again does not repair.
+// Errors that somebody has to repair: trying again does not help.
 var (
 	errInUse      = errors.New("another sensor writes there: give each its own folder")
 	errNotFolder  = errors.New("not a folder: name the folder of " + logName)
@@ -45,12 +45,12 @@ type folderOptions struct {
 // written to the file as a whole or not at all, one block at a time.
 type folder struct {
 	folderOptions
-	write    func(*os.File, []byte) (int, error) // tests make these two fail
-	syncFile func(*os.File) error
+	write    func(*os.File, []byte) (int, error) // (*os.File).Write, except in tests
+	syncFile func(*os.File) error                // (*os.File).Sync, except in tests
 	tasks    sync.WaitGroup
-	wake     chan struct{}      // contains a token: tidy up the old files
-	quit     chan struct{}      // closed: end once the old files are tidied up
-	cancel   context.CancelFunc // ends at once
+	wake     chan struct{}      // holds a token: tidy up the old files
+	quit     chan struct{}      // closed: the tasks end once the old files are tidied up
+	cancel   context.CancelFunc // aborts tidying up
 
 	mu        sync.Mutex
 	dir       *safefs.Dir // nil: the path leads to no usable folder
@@ -58,7 +58,7 @@ type folder struct {
 	file      *os.File    // in dir; nil: none
 	torn      bool        // the file ends with part of a failed block
 	wholeSize int64       // of the file without that part
-	next      time.Time
+	next      time.Time   // of the next rotation
 }
 
 // openFolder opens the folder and its file and completes what an earlier run left
@@ -78,8 +78,8 @@ func openFolder(o folderOptions) (*folder, error) {
 	return f, nil
 }
 
-// acquire opens and locks the folder at the path.
-func (f *folder) acquire() error {
+// openAndLock opens and locks the folder at the path.
+func (f *folder) openAndLock() error {
 	var err error
 	if f.dir, err = openDir(f.path, f.force); err != nil {
 		return err
@@ -134,8 +134,8 @@ func takeLock(dir *safefs.Dir) (*os.File, error) {
 	return file, nil
 }
 
-// current is the path of the current file.
-func (f *folder) current() string { return filepath.Join(f.path, logName) }
+// logPath is the path of the current file.
+func (f *folder) logPath() string { return filepath.Join(f.path, logName) }
 
 // start opens the file. A file that was last written before the latest rotation time,
 // or that lacks the header of its format, is rotated first.
@@ -150,17 +150,17 @@ func (f *folder) start(now time.Time) error {
 	if err != nil || st.Size() == 0 {
 		return err
 	}
-	foreign := f.header != "" && !hasPrefix(f.file, f.header)
+	foreign := f.header != "" && !beginsWith(f.file, f.header) // of another format
 	switch {
 	case f.keep == 0 && foreign:
-		f.logger.Warn("the file does not start with the header of its format, but rotation is off", "file", f.current())
+		f.logger.Warn("the file does not start with the header of its format, but rotation is off", "file", f.logPath())
 	case f.keep > 0 && (foreign || !f.schedule.after(st.ModTime()).After(now)):
 		return f.rotate(now)
 	}
 	return nil
 }
 
-func hasPrefix(file *os.File, text string) bool {
+func beginsWith(file *os.File, text string) bool {
 	start := make([]byte, len(text))
 	n, _ := file.ReadAt(start, 0)
 	return string(start[:n]) == text
@@ -210,7 +210,7 @@ func (f *folder) cutTornRecord(file *os.File) error {
 		return err
 	}
 	f.meters.tornBytes.Add(uint64(st.Size() - end))
-	f.logger.Warn("the file ended with an incomplete record, which is cut off", "file", f.current(), "bytes", st.Size()-end)
+	f.logger.Warn("the file ended with an incomplete record, which is cut off", "file", f.logPath(), "bytes", st.Size()-end)
 	return nil
 }
 
@@ -288,9 +288,9 @@ func (f *folder) ensureOpen() error {
 			return err
 		}
 	}
-	if !f.isCurrent() {
+	if !f.isStillThere() {
 		f.release()
-		if err := f.acquire(); err != nil {
+		if err := f.openAndLock(); err != nil {
 			f.release()
 			return err
 		}
@@ -305,8 +305,8 @@ func (f *folder) ensureOpen() error {
 	return f.openFile()
 }
 
-// isCurrent reports whether folder and lock are still those that were opened.
-func (f *folder) isCurrent() bool {
+// isStillThere reports whether folder and lock are open and still those at their paths.
+func (f *folder) isStillThere() bool {
 	if f.dir == nil || f.lock == nil {
 		return false
 	}

@@ -16,9 +16,9 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// Old files are called dnsmonster.log.<time> at first and dnsmonster.log.gz.<time>
-// once they are compressed. The time is that of the rotation, in UTC, so that names
-// sort; no two are the same.
+// stampLayout is the time in the name of an old file: dnsmonster.log.<time> at first, and
+// dnsmonster.log.gz.<time> once the file is compressed. It is the time of the rotation in
+// UTC, so that names sort; no two files have the same time.
 const stampLayout = "2006-01-02T15-04-05Z"
 
 // oldFile is a rotated file.
@@ -28,10 +28,10 @@ type oldFile struct {
 	time   time.Time
 }
 
-// parseOld parses the name of a file.
-func parseOld(name string) (oldFile, bool) {
+// parseOld parses the name of an old file; ok is false for any other name.
+func parseOld(name string) (o oldFile, ok bool) {
 	rest, ok := strings.CutPrefix(name, logName)
-	o := oldFile{name: name}
+	o.name = name
 	for _, c := range compressions {
 		if c.suffix != "" && strings.HasPrefix(rest, c.suffix+".") {
 			o.suffix = c.suffix
@@ -74,7 +74,7 @@ func (f *folder) rotate(now time.Time) error {
 		return err
 	}
 	stamp := now.UTC().Truncate(time.Second)
-	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // at once again, or the clock was set back
+	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // the second rotation in a second, or the clock was set back
 		stamp = list[n-1].time.Add(time.Second)
 	}
 	if err := f.dir.Rename(logName, logName+"."+stamp.Format(stampLayout)); err != nil {
@@ -87,7 +87,7 @@ func (f *folder) rotate(now time.Time) error {
 	return errors.Join(err, f.openFile())
 }
 
-// wakeTidyUp wakes tidyUp.
+// wakeTidyUp makes tidyUp look at the folder again.
 func (f *folder) wakeTidyUp() {
 	select {
 	case f.wake <- struct{}{}:
@@ -95,7 +95,7 @@ func (f *folder) wakeTidyUp() {
 	}
 }
 
-// clockCheckInterval bounds each wait, because the clock may be set meanwhile.
+// clockCheckInterval bounds each wait for a rotation: the clock may be set meanwhile.
 const clockCheckInterval = 30 * time.Second
 
 // rotateOnSchedule rotates at the times of the schedule, until quit.
@@ -113,7 +113,7 @@ func (f *folder) rotateOnSchedule() {
 	}
 }
 
-// tick rotates if it is time to.
+// tick rotates the file if the time of the next rotation has come.
 func (f *folder) tick(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,7 +124,7 @@ func (f *folder) tick(now time.Time) {
 	}
 	f.next = next
 	if err := f.rotate(now); err != nil {
-		f.logger.Error("rotation failed, the current file is continued", "file", f.current(), "next", f.next, "error", err)
+		f.logger.Error("rotation failed, the current file is continued", "file", f.logPath(), "next", f.next, "error", err)
 	}
 }
 
@@ -138,7 +138,7 @@ func (f *folder) tidyUp(ctx context.Context) {
 		var again <-chan time.Time
 		if err := f.tidy(ctx); err != nil && ctx.Err() == nil {
 			f.meters.compressionFailures.Add(1)
-			f.logger.Error("compressing or removing old files failed", "folder", f.path, "retry after", tidyRetry, "error", err)
+			f.logger.Error("compressing or removing old files failed", "folder", f.path, "retry_after", tidyRetry, "error", err)
 			again = time.After(tidyRetry)
 		}
 		select {
@@ -155,7 +155,7 @@ func (f *folder) tidyUp(ctx context.Context) {
 	}
 }
 
-// tidy does both once, in the folder that is now at the path.
+// tidy compresses and removes old files once, in the folder that is now at the path.
 func (f *folder) tidy(ctx context.Context) error {
 	dir, err := safefs.Open(f.path, f.force)
 	if err != nil {
@@ -214,8 +214,8 @@ func removeParts(dir *safefs.Dir) error {
 	return err
 }
 
-// compress replaces o by a compressed file. o is removed once that is on the medium
-// under its name.
+// compress replaces o by a compressed file. It removes o once the compressed file is on the
+// medium, under its final name.
 func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o oldFile) error {
 	to := logName + f.compression.suffix + "." + o.time.Format(stampLayout)
 	part := "." + to + partSuffix

@@ -76,7 +76,7 @@ func FuzzSchedule(f *testing.F) {
 		for range 3 {
 			next := s.after(at)
 			if !next.After(at) {
-				t.Fatalf("%q: %s behind %s", text, next, at)
+				t.Fatalf("%q: %s after %s", text, next, at)
 			}
 			at = next
 		}
@@ -260,7 +260,7 @@ func TestCompressionFails(t *testing.T) {
 	if err := os.Mkdir(blocker, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(o.folder.current(), filepath.Join(dir, "dnsmonster.log."+stamp)); err != nil {
+	if err := os.Rename(o.folder.logPath(), filepath.Join(dir, "dnsmonster.log."+stamp)); err != nil {
 		t.Fatal(err)
 	}
 	o.folder.wakeTidyUp()

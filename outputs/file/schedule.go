@@ -32,7 +32,7 @@ func parseCron(text string) (cron.Schedule, error) {
 	return cron.ParseStandard(text)
 }
 
-// anyHour is set in the hours of a schedule with * for them.
+// anyHour is the bit that the library sets in Hour for * in a schedule.
 const anyHour = 1 << 63
 
 // after returns the first time after t. Where clocks change it follows cron(8): a time
@@ -48,7 +48,7 @@ func (s schedule) after(t time.Time) time.Time {
 	if zone == time.Local {
 		zone = t.Location()
 	}
-	steady := *fields // for a clock that never changes
+	steady := *fields // as if the clock were never changed
 	steady.Location = time.UTC
 	wall := steady.Next(sameWallClock(t.In(zone), time.UTC))
 	for !sameWallClock(wall, zone).After(t) {
@@ -57,8 +57,8 @@ func (s schedule) after(t time.Time) time.Time {
 	return sameWallClock(wall, zone)
 }
 
-// sameWallClock returns a time at which clocks of a zone show what t's clock shows.
-// Where they skip that, it is later by what they skip.
+// sameWallClock returns the time at which clocks of a zone show what t's clock shows. If they
+// skip that, the time is later by as much as they skip.
 func sameWallClock(t time.Time, zone *time.Location) time.Time {
 	there := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, zone)
 	if there.Hour() == t.Hour() && there.Minute() == t.Minute() {

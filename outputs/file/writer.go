@@ -21,9 +21,9 @@ type writer struct {
 	closed  bool
 }
 
-// Write returns once the system has the whole block, and the medium too where that is
-// configured. A write cannot be cancelled: where ctx ends first it continues, and the
-// next call for the block waits for it.
+// Write returns once the system has the whole block and, with --fileoutputsync, the medium
+// too. A write cannot be cancelled: if ctx ends first it goes on, and the next call for the
+// block waits for it.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if w.pending == nil {
 		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
@@ -31,7 +31,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	}
 	err, late := w.pending.Wait(ctx)
 	if late != nil {
-		return 0, fmt.Errorf("write %s: %w", w.folder.current(), late)
+		return 0, fmt.Errorf("write %s: %w", w.folder.logPath(), late)
 	}
 	w.pending = nil
 	if err != nil {
@@ -43,7 +43,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 // closeTimeout is how long Close waits for a write in progress.
 const closeTimeout = 500 * time.Millisecond
 
-// Close does not release the folder where the disk does not respond.
+// Close waits for a write in progress. If that takes too long, it keeps the folder locked.
 func (w *writer) Close() error {
 	if w.closed {
 		return nil
@@ -53,7 +53,7 @@ func (w *writer) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if _, late := w.pending.Wait(ctx); late != nil {
-			return fmt.Errorf("close %s: the disk does not respond", w.folder.current())
+			return fmt.Errorf("close %s: the disk does not respond", w.folder.logPath())
 		}
 	}
 	return w.output.releaseFolder()

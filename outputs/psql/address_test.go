@@ -17,9 +17,9 @@ import (
 
 // logTo makes an output log to a new testlog.Log.
 func logTo(o *Output) *testlog.Log {
-	j := &testlog.Log{}
-	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(j, nil))})
-	return j
+	log := &testlog.Log{}
+	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(log, nil))})
+	return log
 }
 
 // withAddresses returns an output with several addresses.

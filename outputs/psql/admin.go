@@ -18,15 +18,15 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// Admin creates and checks by command what the output needs in its database.
+// Admin does the work of the commands: it creates and checks what the output needs in its
+// database.
 type Admin struct {
 	o         *Output
-	Timescale bool   // make the table of the rows a hypertable
+	Timescale bool   // make the table of records a hypertable
 	User      string // the role to grant the rights of a sensor to; "": none
 }
 
-// Admin returns the work of the commands. The options of the output say where the
-// table is.
+// Admin returns an Admin for the database and the table in the output's options.
 func (o *Output) Admin() *Admin { return &Admin{o: o} }
 
 // adminTimeout bounds the work on one server, connecting included.
@@ -46,8 +46,8 @@ func (a *Admin) Script(w io.Writer) error {
 	if len(id) > 1 {
 		fmt.Fprintf(&text, "CREATE SCHEMA IF NOT EXISTS %s;\n", id[0])
 	}
-	rows, keys := createSQL(id, a.Timescale)
-	list := append(rows, keys...)
+	records, keys := createSQL(id, a.Timescale)
+	list := append(records, keys...)
 	if a.User != "" {
 		list = append(list, grantSQL(id, a.User)...)
 	}
@@ -58,8 +58,8 @@ func (a *Admin) Script(w io.Writer) error {
 	return err
 }
 
-// Init creates what is missing on the first server that accepts rows, and reports on w
-// what it has done.
+// Init creates what is missing on the first server that accepts rows, and writes to w what
+// it has done.
 func (a *Admin) Init(ctx context.Context, w io.Writer) error {
 	id, err := a.o.identifier()
 	if err != nil {
@@ -90,7 +90,7 @@ func (a *Admin) createAll(ctx context.Context, conn *pgconn.PgConn, id pgx.Ident
 			return err
 		}
 	}
-	s, err := inspect(ctx, conn, id)
+	s, err := takeSurvey(ctx, conn, id)
 	if err != nil {
 		return err
 	}
@@ -100,16 +100,16 @@ func (a *Admin) createAll(ctx context.Context, conn *pgconn.PgConn, id pgx.Ident
 		}
 		fmt.Fprintf(w, "created schema %s\n", id[0])
 	}
-	if s.hasRows {
+	if s.hasTable {
 		fmt.Fprintf(w, "table %s exists\n", unquoted(id))
 	}
-	if s.hasKeys {
+	if s.hasKeyTable {
 		fmt.Fprintf(w, "table %s exists\n", unquoted(keysTable(id)))
 	}
 	if err := createTables(ctx, conn, id, a.Timescale, func(table string) { fmt.Fprintf(w, "created table %s\n", table) }); err != nil {
 		return err
 	}
-	if a.Timescale && s.hasRows {
+	if a.Timescale && s.hasTable {
 		if err := hypertable(ctx, conn, id); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (a *Admin) createAll(ctx context.Context, conn *pgconn.PgConn, id pgx.Ident
 		}
 		fmt.Fprintf(w, "granted %s the rights of a sensor\n", a.User)
 	}
-	if s, err = inspect(ctx, conn, id); err != nil || len(s.problems) == 0 {
+	if s, err = takeSurvey(ctx, conn, id); err != nil || len(s.problems) == 0 {
 		return err
 	}
 	return outputs.Permanent(errors.New(s.problems[0].String()))
@@ -144,10 +144,10 @@ func needTimescale(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// hypertable converts an existing table.
+// hypertable makes an existing table a hypertable.
 func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) error {
-	rows, _ := createSQL(id, true)
-	_, err := conn.Exec(ctx, rows[1]).ReadAll()
+	records, _ := createSQL(id, true)
+	_, err := conn.Exec(ctx, records[1]).ReadAll()
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.Contains(pg.Message, "not empty") {
 		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: this locks it while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
@@ -158,9 +158,9 @@ func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) err
 	return nil
 }
 
-// Check reports on w what it finds at each address, what prevents rows from being
-// written, and how to repair it. Its error is permanent where something has to be
-// repaired; another error means that some address could not be checked.
+// Check writes to w what it finds at each address, what prevents rows from being written,
+// and how to repair it. Its error is permanent if something has to be repaired; any other
+// error means that some address could not be checked.
 func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 	id, err := a.o.identifier()
 	if err != nil {
@@ -193,7 +193,7 @@ func (a *Admin) Check(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// checkServer prints all problems but the last, which it returns.
+// checkServer checks one address. It prints all problems but the last, which it returns.
 func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pgx.Identifier, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -205,7 +205,7 @@ func (a *Admin) checkServer(ctx context.Context, srv *server, name string, id pg
 	defer closeQuickly(conn)
 	fmt.Fprintf(w, "  yes  PostgreSQL %s accepts rows\n", printable.OneLine(conn.ParameterStatus("server_version")))
 	fmt.Fprintf(w, "  %s\n", encryption(srv.Config, conn))
-	s, err := inspect(ctx, conn, id)
+	s, err := takeSurvey(ctx, conn, id)
 	if err != nil {
 		return a.o.explain(srv.Config, err)
 	}
@@ -257,8 +257,8 @@ func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) e
 		id     pgx.Identifier
 		has    string
 	}{
-		{s.hasRows, def.id, fmt.Sprintf("%d of %d columns", len(def.columns), len(fields))},
-		{s.hasKeys, def.keys, "keys of recent blocks"},
+		{s.hasTable, def.id, fmt.Sprintf("%d of %d columns", len(def.columns), len(fields))},
+		{s.hasKeyTable, def.keys, "keys of recent blocks"},
 	} {
 		if !t.exists {
 			if s.mayCreate {
@@ -272,10 +272,10 @@ func (s *survey) report(ctx context.Context, conn *pgconn.PgConn, w io.Writer) e
 		}
 		fmt.Fprintf(w, "  yes  table %s: %s, about %s rows\n", unquoted(t.id), t.has, row[0])
 	}
-	if !s.hasRows {
+	if !s.hasTable {
 		return nil
 	}
-	for _, f := range fields[1:] { // without the first it is no table of records
+	for _, f := range fields[1:] { // a table without the first is no table of records: a problem
 		if slices.Contains(def.missing, f.Name) {
 			fmt.Fprintf(w, "  note no column %[1]s, so it is left out: ALTER TABLE %[2]s ADD COLUMN %[1]s %[3]s\n", f.Name, def.name(), f.typeName())
 		}

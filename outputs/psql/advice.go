@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// explain adds to an error how to repair it, and marks it as permanent where somebody
-// has to do so. c may be nil once the connection is established.
+// explain adds to an error how to repair it, and marks it as permanent if somebody has to
+// repair it. c may be nil once the connection is established.
 func (o *Output) explain(c *pgconn.Config, err error) error {
 	if err == nil || errors.Is(err, outputs.ErrPermanent) {
 		return err // explained already
@@ -84,12 +84,12 @@ func (o *Output) adviceForCode(c *pgconn.Config, pg *pgconn.PgError) (advice str
 	case "42P01":
 		return "create the table again with `dnsmonster-sensor postgres init`", false
 	case "55P03":
-		return "the table is locked: SELECT * FROM pg_locks WHERE granted shows by whom", false
+		return "the table is locked: SELECT * FROM pg_locks WHERE granted shows which sessions hold locks", false
 	}
 	return "", false
 }
 
-// loginAdvice is for users whom the server rejects before it asks for a password.
+// loginAdvice is advice for a user that the server rejects before it asks for a password.
 func loginAdvice(message string) string {
 	switch {
 	case strings.Contains(message, "no encryption"), strings.Contains(message, "SSL off"):
@@ -105,9 +105,9 @@ func loginAdvice(message string) string {
 // addressPrefix is how the library begins each line: 192.0.2.1:5432 (db.example.org).
 var addressPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\S+ \(\S*\): `) })
 
-// connectFailure removes from a connection error what the caller says better, and what
-// the endpoint says about the user. Of several attempts, as with sslmode=prefer, it
-// keeps those that give the reason.
+// connectFailure shortens a connection error: it removes addresses, which the caller adds,
+// and masks what the endpoint says about the user. Of several attempts, as with
+// sslmode=prefer, it keeps those that give the reason.
 func connectFailure(c *pgconn.Config, err error) error {
 	var failed *pgconn.ConnectError
 	if !errors.As(err, &failed) {

@@ -120,38 +120,28 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
-// oids are the types of our own tables.
-var oids = map[string]uint32{"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}
-
-// columnNamed is a column of ours, with any type.
-func columnNamed(name string, oid uint32) column {
-	c := column{name: name, oid: oid}
-	c.setField(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
-	return c
-}
-
-// encoding returns a batch and what encodes its rows.
-func encoding() (r *rowEncoder, b *event.Block, l *tableDef) {
-	l = &tableDef{}
+// encoding returns an encoder, a batch, and the definition of our own table.
+func encoding() (r *rowEncoder, b *event.Block, def *tableDef) {
+	def = &tableDef{}
 	for _, f := range fields {
-		l.columns = append(l.columns, columnNamed(f.Name, oids[f.typeName()]))
+		def.columns = append(def.columns, columnNamed(f.Name, oids[f.typeName()]))
 	}
-	return newRowEncoder(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), outputtest.Queries(0, perBatch), l
+	return newRowEncoder(&Output{Basics: outputs.Basics{Common: outputs.Common{Server: "sensor1"}}}), outputtest.Queries(0, perBatch), def
 }
 
 func TestEncodeAllocatesNothing(t *testing.T) {
-	r, b, l := encoding()
-	r.encode(b, l, time.Now())
-	if n := testing.AllocsPerRun(10, func() { r.encode(b, l, time.Now()) }); n != 0 {
+	r, b, def := encoding()
+	r.encode(b, def, time.Now())
+	if n := testing.AllocsPerRun(10, func() { r.encode(b, def, time.Now()) }); n != 0 {
 		t.Errorf("encode allocates %v times for a batch, want 0", n)
 	}
 }
 
 func BenchmarkEncode(b *testing.B) {
-	r, block, l := encoding()
+	r, block, def := encoding()
 	b.ReportAllocs()
 	for b.Loop() {
-		r.encode(block, l, time.Now())
+		r.encode(block, def, time.Now())
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perBatch, "ns/row")
 }

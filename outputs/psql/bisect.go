@@ -17,9 +17,9 @@ import (
 // the table is at fault and not the rows.
 const maxCopies = 500
 
-// bisect writes the rows that the table accepts and leaves out those that it refuses,
-// still in one transaction. The key comes first here too: attempts that locked rows
-// and key in different order could deadlock.
+// bisect writes the rows that the table accepts and leaves out those that it refuses, in one
+// transaction. The key comes first, as in copyBlock: attempts that locked rows and key in a
+// different order could deadlock.
 func (w *writer) bisect(ctx context.Context, id event.ID) (refused int, err error) {
 	s := &bisection{w: w}
 	if err := s.exec(ctx, "BEGIN; "+w.o.timeLimitsSQL()+w.insertKeySQL(id, 0)); err != nil {

@@ -53,8 +53,8 @@ func (c *column) fits() bool {
 	return false
 }
 
-// lossNote says how values that the column cannot hold are changed, or returns ""
-// where it can hold all.
+// lossNote says how values that the column cannot hold are changed. It is "" if the column
+// can hold all values.
 func (c *column) lossNote() string {
 	switch {
 	case c.oid == oidInt2 && c.source.Bits > 15:
@@ -66,13 +66,13 @@ func (c *column) lossNote() string {
 	case c.limit > 0 && (c.source.Chars == 0 || c.source.Chars > c.limit):
 		return fmt.Sprintf("longer texts are truncated to %d characters", c.limit)
 	case c.notNull && c.source.Kind == columns.Addr:
-		return "unknown addresses are written as " + c.absentValue()
+		return "unknown addresses are written as " + c.substituteText()
 	}
 	return ""
 }
 
-// absentValue replaces an unknown address in a column that is NOT NULL.
-func (c *column) absentValue() string {
+// substituteText names what appendAddr writes for an unknown address in a NOT NULL column.
+func (c *column) substituteText() string {
 	if c.isText() {
 		return "an empty string"
 	}

@@ -106,6 +106,6 @@ func TestNotNullWhileRunning(t *testing.T) {
 	w = openWriter(t, o)
 	give()
 	if n := p.Int(t, "SELECT count(*) FROM "+table+" WHERE dstip IS NULL"); n != 1 {
-		t.Errorf("%d rows with null behind %q, want 1", n, fix)
+		t.Errorf("%d rows with null after %q, want 1", n, fix)
 	}
 }

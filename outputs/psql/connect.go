@@ -23,10 +23,10 @@ type destination struct {
 	names     []string  // host:port of each
 }
 
-// server is what is needed to connect to one address.
+// server is one address of the destination.
 type server struct {
 	*pgconn.Config
-	tablesExisted atomic.Bool // the tables have existed
+	tablesExisted atomic.Bool // the tables have been there: they are not created again
 }
 
 // session is a connection to a server that accepts rows.

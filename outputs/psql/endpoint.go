@@ -13,11 +13,6 @@ import (
 	"dnsmonster-sensor/outputs/endpoint"
 )
 
-// The library splits an endpoint where it can, and its errors quote what it does
-// not understand: a password that is not escaped would become a host, a port, a
-// database or a parameter, and be shown as such. So what is not certain is refused
-// here, in words that hold nothing of it.
-
 // The library parses an endpoint as far as it can and quotes the rest in its errors:
 // an unescaped password would become a host, a port, a database or a parameter, and be
 // shown. So ambiguous endpoints are refused here, in words that contain no part of
@@ -42,7 +37,7 @@ func checkEndpoint(text string) error {
 
 // splitURI splits off the user information as libpq does: it ends at the first @
 // before the first /.
-func splitURI(rest string) (user, behind string) {
+func splitURI(rest string) (user, after string) {
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		return rest[:i], rest[i+1:]
 	}

@@ -105,7 +105,7 @@ func leaked(text, mark string) string {
 	return ""
 }
 
-// secretMarks stand between the special characters of an endpoint.
+// secretMarks are the parts of secrets between the special characters of an endpoint.
 var secretMarks = []string{"ZQXJ", "KWVY", "XQZW", "JVKQ", "WZYX"}
 
 // TestUserInformationNeverLeaks tries random endpoints of all forms, valid and

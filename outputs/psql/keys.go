@@ -12,20 +12,19 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// A block's key is needed while the block may be sent again: until the answer has come
-// and the runner has recorded that where a restart finds it. So each sensor soon
-// deletes the keys of its own answered blocks. A killed sensor leaves few: the
-// keys of its last minutes, some of them of blocks that wait in its spool. Those are
-// kept for a long time.
+// A block's key is needed while the block may be sent again: until the server has answered
+// and the runner has recorded that on disk. So each sensor soon deletes the keys of its own
+// answered blocks. A killed sensor leaves few keys, those of its last minutes. They are kept
+// for a long time, since some are of blocks that wait in its spool.
 const (
-	keepAnswered = 10 * time.Minute // far longer than the spool takes to record delivery on disk
+	keepAnswered = 10 * time.Minute // far longer than the spool takes to record a delivery on disk
 	cleanEvery   = time.Minute
 	keepOrphaned = 90 * 24 * time.Hour
 	sweepEvery   = time.Hour
 	deleteAtOnce = 10000
 )
 
-// answeredKeys are the keys to delete later, of all writers of an output.
+// answeredKeys are the keys that all writers of an output have to delete later.
 type answeredKeys struct {
 	mu        sync.Mutex
 	answered  []answeredKey // oldest first

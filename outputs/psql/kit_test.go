@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+var tables atomic.Int64 // names given so far
 
 func newTable() string { return fmt.Sprintf("dns_log_%d", tables.Add(1)) }
 
@@ -166,4 +169,14 @@ func meter(o *Output, name string) uint64 {
 		}
 	}
 	panic("no meter " + name)
+}
+
+// oids are the types of our own tables.
+var oids = map[string]uint32{"timestamptz": oidTimestampTZ, "inet": oidInet, "integer": oidInt4, "text": oidText}
+
+// columnNamed is a column of ours, with any type.
+func columnNamed(name string, oid uint32) column {
+	c := column{name: name, oid: oid}
+	c.setField(&fields[slices.IndexFunc(fields, func(f field) bool { return f.Name == name })])
+	return c
 }

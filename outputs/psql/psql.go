@@ -149,7 +149,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 	return &writer{o: o, session: s, enc: newRowEncoder(o)}, nil
 }
 
-// transient hides that an error is marked as permanent.
+// transient is an error without its mark as permanent.
 type transient struct{ error }
 
 // Meters returns counters beside the ledgers.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +23,7 @@ import (
 func parsed(t outputtest.T, args ...string) *Output {
 	t.Helper()
 	o := New()
-	o.doubtPeriod = 0 // refused rows are dropped at once, except in the tests of that
+	o.doubtPeriod = 0 // refused rows are dropped at once, except in the tests of doubt
 	o.SetCommon(outputs.Common{Server: "sensor1"})
 	outputtest.Options(t, o, args...)
 	return o
@@ -84,16 +83,14 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	}
 }
 
-var tables atomic.Int64
-
 // freshTable returns an output with a table of its own.
 func freshTable(t outputtest.T, p *lab.Postgres, addr string, args ...string) (o *Output, table string) {
-	table = fmt.Sprintf("dns_log_%d", tables.Add(1))
+	table = newTable()
 	args = append([]string{"--psqloutputtype", "1", "--psqlendpoint", p.URL(addr, "postgres"), "--psqltable", table}, args...)
 	return parsed(t, args...), table
 }
 
-// rowsOf is what the server shows of all rows of e, as text without absent values.
+// rowsOf returns all rows of e as rowsIn reads them: as text without absent values.
 func rowsOf(e *event.Event) (list []string) {
 	bit := map[bool]int{true: 1}
 	addr := func(a netip.Addr) string {
@@ -171,9 +168,9 @@ func lockTable(t testing.TB, p *lab.Postgres, table string) (release func()) {
 	return sync.OnceFunc(func() { c.Close(ctx) })
 }
 
-// TestLimits: whatever the timeout, the settings of a transaction are numbers that the
+// TestTimeLimits: whatever the timeout, the settings of a transaction are numbers that the
 // server accepts.
-func TestLimits(t *testing.T) {
+func TestTimeLimits(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 5 * time.Second, 7 * 24 * time.Hour, math.MaxInt64} {
 		o := &Output{Basics: outputs.Basics{Timeout: timeout}}
 		for _, setting := range strings.Split(strings.TrimSuffix(o.timeLimitsSQL(), "; "), "; ") {

@@ -19,15 +19,15 @@ type problem struct {
 
 func (p problem) String() string { return p.what + ": " + p.fix }
 
-// survey is what exists of a table and of its table of keys, and what is wrong with
-// them.
+// survey says whether the table of records and its table of keys exist, and what is wrong
+// with them.
 type survey struct {
-	def              *tableDef
-	hasRows, hasKeys bool // the tables exist
-	user             string
-	problems         []problem
-	schemaMissing    bool
-	mayCreate        bool // missing tables
+	def                   *tableDef
+	hasTable, hasKeyTable bool // the tables of records and of keys exist
+	user                  string
+	problems              []problem
+	schemaMissing         bool
+	mayCreate             bool // missing tables
 }
 
 func (s *survey) addProblem(fix, what string, args ...any) {
@@ -38,16 +38,16 @@ func (s *survey) addMissing(id pgx.Identifier, fix string) {
 	s.problems = append(s.problems, problem{what: "table " + unquoted(id) + " does not exist", fix: fix, missingTable: true})
 }
 
-// inspect surveys both tables.
-func inspect(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*survey, error) {
+// takeSurvey examines both tables.
+func takeSurvey(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*survey, error) {
 	s := &survey{def: &tableDef{id: id, keys: keysTable(id)}, user: currentUser(ctx, conn)}
-	if err := s.tables(ctx, conn); err != nil {
+	if err := s.findTables(ctx, conn); err != nil {
 		return nil, err
 	}
 	for _, check := range []struct {
 		exists bool
 		run    func(context.Context, *pgconn.PgConn) error
-	}{{s.hasRows, s.columns}, {s.hasKeys, s.keyColumns}, {s.hasRows, s.rightsOnRows}, {s.hasKeys, s.rightsOnKeys}} {
+	}{{s.hasTable, s.readColumns}, {s.hasKeyTable, s.checkKeyTable}, {s.hasTable, s.checkRecordRights}, {s.hasKeyTable, s.checkKeyRights}} {
 		if !check.exists {
 			continue
 		}
@@ -58,8 +58,9 @@ func inspect(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*surv
 	return s, nil
 }
 
-// tables finds out which tables exist, and what kind of relation they are.
-func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
+// findTables finds out which tables exist, and whether rows can be written to a relation of
+// that kind.
+func (s *survey) findTables(ctx context.Context, conn *pgconn.PgConn) error {
 	schema := "current_schema()"
 	if len(s.def.id) > 1 {
 		schema = "'" + s.def.id[0] + "'"
@@ -71,17 +72,17 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	create, kind := string(row[0]), string(row[1])
 	s.schemaMissing, s.mayCreate = row[0] == nil, create == "t"
-	s.hasRows, s.hasKeys = row[1] != nil, string(row[2]) == "t"
+	s.hasTable, s.hasKeyTable = row[1] != nil, string(row[2]) == "t"
 	switch {
 	case s.schemaMissing && len(s.def.id) > 1:
 		s.addProblem("CREATE SCHEMA "+s.def.id[0], "schema %s does not exist", s.def.id[0])
-	case s.hasRows && !strings.Contains("rpf", kind):
+	case s.hasTable && !strings.Contains("rpf", kind): // ordinary, partitioned, foreign
 		s.addProblem("set another one with --psqltable", "%s is not a table", s.def.name())
 	}
 	for _, t := range []struct {
 		exists bool
 		id     pgx.Identifier
-	}{{s.hasRows, s.def.id}, {s.hasKeys, s.def.keys}} {
+	}{{s.hasTable, s.def.id}, {s.hasKeyTable, s.def.keys}} {
 		switch {
 		case t.exists || s.schemaMissing:
 		case s.mayCreate:
@@ -93,8 +94,8 @@ func (s *survey) tables(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// columns reads which of our columns the table has, and which others.
-func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
+// readColumns reads which of our columns the table has, and whether others prevent writing.
+func (s *survey) readColumns(ctx context.Context, conn *pgconn.PgConn) error {
 	rows, err := queryRows(ctx, conn, 9, fmt.Sprintf(tableDefQuery, fingerprintSQL(s.def.id)), s.def.id.Sanitize())
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 			return fmt.Errorf("%w: %q is not a number", errNotPostgres, row[7])
 		}
 		s.def.fingerprint = fingerprint
-		if c, ok := s.column(row); ok {
+		if c, ok := s.parseColumn(row); ok {
 			found[c.name] = c
 		}
 	}
@@ -134,9 +135,9 @@ func (s *survey) columns(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// column parses a row of tableDefQuery. ours is false for a column that we do not
+// parseColumn parses a row of tableDefQuery. ours is false for a column that we do not
 // write.
-func (s *survey) column(row [][]byte) (c column, ours bool) {
+func (s *survey) parseColumn(row [][]byte) (c column, ours bool) {
 	c.name, c.typeText = string(row[0]), string(row[6])
 	oid, _ := strconv.ParseUint(string(row[1]), 10, 32)
 	mod, _ := strconv.Atoi(string(row[2]))
@@ -159,8 +160,8 @@ func (s *survey) column(row [][]byte) (c column, ours bool) {
 	return c, ours
 }
 
-// keyColumns makes sure that the table of keys has its columns and no key twice.
-func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
+// checkKeyTable checks that the table of keys has its columns and permits no key twice.
+func (s *survey) checkKeyTable(ctx context.Context, conn *pgconn.PgConn) error {
 	row, err := queryRow(ctx, conn, 4, `SELECT count(*) FILTER (WHERE attname = 'id' AND atttypid = 'uuid'::regtype), count(*) FILTER (WHERE attname = 'at'), count(*) FILTER (WHERE attname = 'refused'),
 		EXISTS (SELECT FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = i.indkey[0]
 			WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND k.attname = 'id')
@@ -178,16 +179,16 @@ func (s *survey) keyColumns(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-func (s *survey) rightsOnRows(ctx context.Context, conn *pgconn.PgConn) error {
-	return s.rights(ctx, conn, s.def.id, "INSERT")
+func (s *survey) checkRecordRights(ctx context.Context, conn *pgconn.PgConn) error {
+	return s.checkRights(ctx, conn, s.def.id, "INSERT")
 }
 
-func (s *survey) rightsOnKeys(ctx context.Context, conn *pgconn.PgConn) error {
-	return s.rights(ctx, conn, s.def.keys, "SELECT", "INSERT", "DELETE")
+func (s *survey) checkKeyRights(ctx context.Context, conn *pgconn.PgConn) error {
+	return s.checkRights(ctx, conn, s.def.keys, "SELECT", "INSERT", "DELETE")
 }
 
-// rights checks which of some rights this user lacks on a table.
-func (s *survey) rights(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, rights ...string) error {
+// checkRights adds a problem if this user lacks any of some rights on a table.
+func (s *survey) checkRights(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, rights ...string) error {
 	var lacks []string
 	for _, right := range rights {
 		function := "has_any_column_privilege" // which a grant on the whole table includes

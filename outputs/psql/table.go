@@ -66,22 +66,22 @@ func keysTable(id pgx.Identifier) pgx.Identifier {
 	return keys
 }
 
-// createSQL returns the statements that create the tables unless they exist: the table
-// of rows with its index by time, and the table of the keys of blocks. With timescale
-// the table of rows becomes a hypertable, which creates its own index.
-func createSQL(id pgx.Identifier, timescale bool) (rows, keys []string) {
+// createSQL returns the statements that create the tables unless they exist: the table of
+// records with its index by time, and the table of the keys of blocks. With timescale the
+// table of records becomes a hypertable, which creates its own index.
+func createSQL(id pgx.Identifier, timescale bool) (records, keys []string) {
 	var list []string
 	for _, f := range fields {
 		list = append(list, "  "+f.Name+" "+f.sqlType)
 	}
-	rows = []string{"CREATE TABLE IF NOT EXISTS " + unquoted(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
+	records = []string{"CREATE TABLE IF NOT EXISTS " + unquoted(id) + " (\n" + strings.Join(list, ",\n") + "\n)"}
 	if timescale {
-		rows = append(rows, "SELECT create_hypertable('"+unquoted(id)+"', 'packettime', if_not_exists => true)")
+		records = append(records, "SELECT create_hypertable('"+unquoted(id)+"', 'packettime', if_not_exists => true)")
 	} else {
-		rows = append(rows, "CREATE INDEX IF NOT EXISTS "+id[len(id)-1]+"_packettime ON "+unquoted(id)+" USING brin (packettime)")
+		records = append(records, "CREATE INDEX IF NOT EXISTS "+id[len(id)-1]+"_packettime ON "+unquoted(id)+" USING brin (packettime)")
 	}
 	keys = []string{"CREATE TABLE IF NOT EXISTS " + unquoted(keysTable(id)) + " (\n  id uuid PRIMARY KEY,\n  at timestamptz NOT NULL DEFAULT now(),\n  refused integer NOT NULL DEFAULT 0\n)"}
-	return rows, keys
+	return records, keys
 }
 
 // unquoted is the name of a table without quotes; its parts have been checked.
@@ -89,11 +89,11 @@ func unquoted(id pgx.Identifier) string { return strings.Join(id, ".") }
 
 // createTables creates missing tables and calls created for each.
 func createTables(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, timescale bool, created func(table string)) error {
-	rows, keys := createSQL(id, timescale)
+	records, keys := createSQL(id, timescale)
 	for _, t := range []struct {
 		id         pgx.Identifier
 		statements []string
-	}{{id, rows}, {keysTable(id), keys}} {
+	}{{id, records}, {keysTable(id), keys}} {
 		exists, err := tableExists(ctx, conn, t.id)
 		if err != nil {
 			return err
@@ -146,7 +146,7 @@ func grantSQL(id pgx.Identifier, role string) (list []string) {
 	return append(list, "GRANT INSERT ON "+unquoted(id)+" TO "+quoteRole(role), "GRANT SELECT, INSERT, DELETE ON "+unquoted(keysTable(id))+" TO "+quoteRole(role))
 }
 
-// createError adds who can create the table where this user must not.
+// createError adds to an error who can create the table if this user may not.
 func createError(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, err error) error {
 	err = fmt.Errorf("create table %s: %w", unquoted(id), err)
 	var pg *pgconn.PgError
@@ -156,7 +156,7 @@ func createError(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier, er
 	return err
 }
 
-// adminAdvice says who creates the tables of a user that must not.
+// adminAdvice says how the tables are created for a user who may not create them.
 func adminAdvice(user string) string {
 	return "let an administrator run the statements that `dnsmonster-sensor postgres sql --psqluser=" + user + "` prints"
 }

@@ -25,9 +25,8 @@ type tableDef struct {
 
 func (d *tableDef) name() string { return unquoted(d.id) }
 
-// sameNotNull reports whether the same columns are NOT NULL in a definition with the
-// same fingerprint, which does not cover that. A null in such a column fails by
-// itself.
+// sameNotNull reports whether the same columns are NOT NULL in two definitions with the same
+// fingerprint. The fingerprint need not cover that: a null in such a column is refused.
 func (d *tableDef) sameNotNull(old *tableDef) bool {
 	return slices.EqualFunc(d.columns, old.columns, func(a, b column) bool { return a.notNull == b.notNull })
 }
@@ -35,7 +34,7 @@ func (d *tableDef) sameNotNull(old *tableDef) bool {
 // readTableDef reads which of our columns the table has and what they can hold. A
 // problem with the table is a permanent error.
 func readTableDef(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) (*tableDef, error) {
-	s, err := inspect(ctx, conn, id)
+	s, err := takeSurvey(ctx, conn, id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -61,11 +60,11 @@ func fingerprintSQL(id pgx.Identifier) string {
 FROM pg_catalog.pg_attribute p WHERE p.attrelid = to_regclass('` + id.Sanitize() + `') AND p.attnum > 0 AND NOT p.attisdropped)`
 }
 
-// guardSQL is a statement that fails where the fingerprint is another one. Rows are
-// sent in the binary form of the types that the columns had when the definition was
-// read: some other types accept the same bytes as another value, without an error. The
-// guard comes after the rows in their transaction, whose lock prevents later changes;
-// its division by zero rolls everything back.
+// guardSQL is a statement that fails if the table no longer has the fingerprint. Rows are
+// sent in the binary form of the types that the columns had when the definition was read,
+// and some other types accept the same bytes as another value. The guard follows the rows in
+// their transaction, whose lock prevents later changes; its division by zero rolls
+// everything back.
 func guardSQL(id pgx.Identifier, fingerprint int64) string {
 	return "SELECT 1 / COALESCE((" + fingerprintSQL(id) + " = " + strconv.FormatInt(fingerprint, 10) + ")::int, 0)"
 }

@@ -57,11 +57,11 @@ func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int,
 		if !mayBeOutdated(err) {
 			return refused, err
 		}
-		now, rerr := readTableDef(ctx, w.session.conn, def.id)
-		if rerr != nil {
-			return 0, rerr
+		current, readErr := readTableDef(ctx, w.session.conn, def.id)
+		if readErr != nil {
+			return 0, readErr
 		}
-		if now.fingerprint == def.fingerprint && now.sameNotNull(def) {
+		if current.fingerprint == def.fingerprint && current.sameNotNull(def) {
 			if !isDataError(err) {
 				return 0, err
 			}
@@ -71,7 +71,7 @@ func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int,
 			continue
 		}
 		w.o.Log().Info("the table has changed, rows are written as it is now", "table", def.name())
-		w.session.def = now
+		w.session.def = current
 	}
 	return refused, err
 }
@@ -104,8 +104,8 @@ func (w *writer) ensureSession(ctx context.Context) error {
 	return nil
 }
 
-// isServerFault reports errors that another server may not have. A broken connection
-// is none: the next attempt to connect shows whether the server is down.
+// isServerFault reports whether another server may not have this error. A broken connection
+// does not count: the next attempt to connect shows whether the server is down.
 func isServerFault(ctx context.Context, err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -185,20 +185,19 @@ func (w *writer) storedAnswer(ctx context.Context, id event.ID) (refused int, er
 	refused, err = strconv.Atoi(string(rows[0][0]))
 	if err == nil {
 		w.o.alreadyThere.Add(1)
-		w.enc.clamped = 0 // was counted with the first answer, or lost
+		w.enc.clamped = 0 // counted with the first answer, or lost with it
 	}
 	return refused, err
 }
 
-// isDataError reports errors of a row's values: data exceptions and violated
-// constraints.
+// isDataError reports whether the values of a row are at fault: a data exception or a
+// violated constraint.
 func isDataError(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (errorClass(pg) == "22" || errorClass(pg) == "23")
 }
 
-// mayBeOutdated reports errors after which the definition of the table has to be read
-// again.
+// mayBeOutdated reports whether the table's definition has to be read again after an error.
 func mayBeOutdated(err error) bool {
 	var pg *pgconn.PgError
 	return isDataError(err) || errors.As(err, &pg) && (errorClass(pg) == "42" || pg.Code == "08P01") // no such column; a value of another length

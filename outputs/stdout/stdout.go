@@ -26,7 +26,7 @@ type Output struct {
 	outputs.Basics
 
 	mu     sync.Mutex
-	opened *outputs.Call[error] // nil: not begun
+	opened *outputs.Call[error] // opening out; nil: not begun
 	out    io.Writer
 	device bool // out is a device, neither a file nor a pipe
 	turn   *turn
@@ -71,11 +71,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 		return nil, outputs.Permanent(err)
 	}
 	w := newWriter(o.out, o.turn, &o.pool, f.NewEncoder())
-	if w.fullDiskWait = fullDiskWait; o.Common.Live {
-		w.fullDiskWait = -1
-	} else if o.device {
-		w.fullDiskWait = 0
-	}
+	w.fullDiskWait = o.fullDiskWait()
 	return w, nil
 }
 
@@ -117,22 +113,33 @@ func (o *Output) openStdout(header string) error {
 	}
 }
 
-// fullDiskWait is how long a replay waits for space on a full disk. The packets are
+// replayFullDiskWait is how long a replay waits for space on a full disk. The packets are
 // still in its files, so it ends and says how far it came.
-const fullDiskWait = 10 * time.Second
+const replayFullDiskWait = 10 * time.Second
 
-// isDiskFull tells a full disk from other errors.
+// fullDiskWait is how long a writer retries on a full disk; negative: for ever.
+func (o *Output) fullDiskWait() time.Duration {
+	switch {
+	case o.Common.Live:
+		return -1
+	case o.device: // such as /dev/full: it will never have space
+		return 0
+	}
+	return replayFullDiskWait
+}
+
+// isDiskFull reports whether a write failed for lack of space.
 func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// isUnwritable finds errors that no waiting repairs: the standard output is not writable, or
-// its file has the largest size that is allowed (ulimit -f).
+// isUnwritable reports errors that waiting does not repair: the standard output is not
+// writable, or its file has reached the largest size allowed (ulimit -f).
 func isUnwritable(err error) bool {
 	return errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENXIO)
 }
 
-// isReaderGone tells a reader that has gone for good from a temporary error.
+// isReaderGone reports whether the reader has left for good.
 func isReaderGone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }

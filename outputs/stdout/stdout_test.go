@@ -142,7 +142,7 @@ func TestDefect22(t *testing.T) {
 	names := <-seen
 	for i := range n {
 		if name := outputtest.QueryName(i); names[name] != 1 {
-			t.Errorf("%s stands in %d lines, want 1", name, names[name])
+			t.Errorf("%s is in %d lines, want 1", name, names[name])
 		}
 	}
 	if l := run.Ledger(func() uint64 { return n }); l.Outcomes[account.Delivered].Value != n {
@@ -179,7 +179,7 @@ func TestReaderLeaves(t *testing.T) {
 	select {
 	case <-run.Ended():
 	case <-time.After(time.Minute):
-		t.Fatal("Gone is not closed")
+		t.Fatal("Ended is not closed")
 	}
 	if !errors.Is(run.Err(), outputs.ErrReaderGone) || !errors.Is(run.Err(), syscall.EPIPE) {
 		t.Errorf("Err = %v, want ErrReaderGone because of EPIPE", run.Err())
@@ -272,18 +272,18 @@ func TestWritersShareFormatter(t *testing.T) {
 	}
 }
 
-// blockedPipe is a pipe that is not read until it is opened.
+// blockedPipe is a pipe that nobody reads at first.
 type blockedPipe struct {
-	open chan struct{}
+	open chan struct{} // closed: it is read; a value: one write is read
 	mu   sync.Mutex
 	text []byte
 }
 
-func (s *blockedPipe) Write(p []byte) (int, error) {
-	<-s.open
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, p...)
+func (b *blockedPipe) Write(p []byte) (int, error) {
+	<-b.open
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
 	return len(p), nil
 }
 
@@ -318,7 +318,7 @@ func TestNobodyReads(t *testing.T) {
 			t.Errorf("Write: %v", err)
 		}
 		if _, err := other.Write(soon(), second); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Write behind it: %v", err)
+			t.Errorf("Write of the waiting writer: %v", err)
 		}
 	}
 	closed := time.Now()

@@ -32,10 +32,10 @@ type writer struct {
 	pending   *outputs.Call[writeResult] // nil: no write in progress
 }
 
-// turn lets one writer at a time write. The others fail with the error of its holder,
-// for which they are waiting.
+// turn lets one writer at a time write. The attempts of the others, which wait for it, end
+// with the error of its holder.
 type turn struct {
-	token chan struct{} // contains a token while no writer is in the middle of a block
+	token chan struct{} // holds a token while no writer is in the middle of a block
 
 	mu  sync.Mutex
 	err error // of the holder's last attempt
@@ -54,8 +54,7 @@ func (t *turn) setError(err error) {
 	t.err = err
 }
 
-// holderError returns the holder's error or, where it has none, that of the waiting
-// writer.
+// holderError returns the holder's error or, if it has none, that of the waiting writer.
 func (t *turn) holderError(waiting error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,38 +76,37 @@ type formatter struct {
 	text []byte
 }
 
-// formatterPool has the idle formatters. The last one used is the next to be used:
-// where only one writer at a time has work, its memory stays in the CPU cache,
-// whichever writer it is.
+// formatterPool holds the idle formatters. The one that was used last is used next: if only
+// one writer at a time has work, the memory stays in the CPU cache, whichever writer it is.
 type formatterPool struct {
 	mu   sync.Mutex
 	list []*formatter
 }
 
-func (s *formatterPool) take() *formatter {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := len(s.list) - 1
-	p := s.list[last]
-	s.list = s.list[:last]
-	return p
+func (p *formatterPool) take() *formatter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.list) - 1
+	f := p.list[last]
+	p.list = p.list[:last]
+	return f
 }
 
-func (s *formatterPool) put(p *formatter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.list = append(s.list, p)
+func (p *formatterPool) put(f *formatter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, f)
 }
 
 // newWriter adds a formatter with enc to the pool, which has one for each writer.
-func newWriter(out io.Writer, turn *turn, idle *formatterPool, enc format.Encoder) *writer {
-	idle.put(&formatter{enc: enc})
-	return &writer{out: out, turn: turn, pool: idle}
+func newWriter(out io.Writer, turn *turn, pool *formatterPool, enc format.Encoder) *writer {
+	pool.put(&formatter{enc: enc})
+	return &writer{out: out, turn: turn, pool: pool}
 }
 
-// Write returns once the system has taken the whole block. A write cannot be
-// cancelled: where ctx ends first it continues, and the next Write of the same block
-// waits for it and goes on from there.
+// Write returns once the system has taken the whole block. A write cannot be cancelled: if
+// ctx ends first it goes on, and the next Write of the same block waits for it and continues
+// from there.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if !w.hasTurn {
 		if w.id != b.ID() {
@@ -156,6 +154,7 @@ func (w *writer) writeRest(ctx context.Context) error {
 	return w.classify(res)
 }
 
+// classify turns the result of a write into the error of Write: nil to go on with the rest.
 func (w *writer) classify(res writeResult) error {
 	switch {
 	case res.err == nil || res.n > 0 && errors.Is(res.err, io.ErrShortWrite):
