@@ -2,8 +2,8 @@
 //
 // In: a packet of any link type. Out: addresses, ports, payload, tunnel, and how many
 // bytes the capture left out, in a Layers; and the hash of the lane that handles the
-// packet. Link, tunnel, network and transport headers are walked with bounds, and
-// nothing is copied or allocated. It imports packet alone. Its tests build their frames;
+// packet. No header is read beyond its bounds, and nothing is copied or allocated. The
+// package imports packet alone. Its tests build their frames;
 // real captures are read in package worker.
 package decode
 
@@ -38,7 +38,7 @@ type Layers struct {
 	VLAN             uint16 // outermost tag's TCI, if HasVLAN
 	HasVLAN          bool
 	Tunnel           packet.Tunnel // the innermost one
-	Depth            uint8         // how many tunnels there are around each other
+	Depth            uint8         // how many tunnels are nested
 
 	// OuterSrc and OuterDst are of the outermost IP header, if Depth > 0; nil around a
 	// pseudowire without one.
@@ -60,10 +60,10 @@ const maxTunnels = 4
 
 // Decoder knows which UDP ports carry tunnels. It is read-only once made.
 type Decoder struct {
-	ports []packet.TunnelPort
-	maybe [4]uint64         // a bit for each of ports; other ports share these bits
-	key   uint64            // of Layers.Path, random so that nobody can make two tunnels look like one
-	dns   func(uint16) bool // whether a port carries DNS
+	ports    []packet.TunnelPort
+	portBits [4]uint64         // has a bit for each of ports; other ports share these bits
+	key      uint64            // of Layers.Path, random so that nobody can make two tunnels look like one
+	dns      func(uint16) bool // whether a port carries DNS
 }
 
 var defaultDecoder = NewDecoder(packet.UsualTunnelPorts(), func(port uint16) bool { return port == 53 })
@@ -75,18 +75,18 @@ func NewDecoder(ports []packet.TunnelPort, dns func(port uint16) bool) *Decoder 
 	d := &Decoder{ports: ports, key: rand.Uint64(), dns: dns}
 	for _, p := range ports {
 		bit := portBit(p.Number)
-		d.maybe[bit>>6] |= 1 << (bit & 63)
+		d.portBits[bit>>6] |= 1 << (bit & 63)
 	}
 	return d
 }
 
-// portBit maps a port to its bit in Decoder.maybe. No usual port shares one with port 53.
+// portBit maps a port to its bit in Decoder.portBits. No usual port shares one with port 53.
 func portBit(port uint16) uint8 { return uint8(port ^ port>>6) }
 
 // mayBeTunnel rules out most datagrams at once.
 func (d *Decoder) mayBeTunnel(src, dst uint16) bool {
 	s, t := portBit(src), portBit(dst)
-	return (d.maybe[s>>6]>>(s&63)|d.maybe[t>>6]>>(t&63))&1 != 0
+	return (d.portBits[s>>6]>>(s&63)|d.portBits[t>>6]>>(t&63))&1 != 0
 }
 
 // tunnel returns the tunnel that a datagram between two ports may belong to.

@@ -40,33 +40,33 @@ func inTunnel(inner string) (list []encapsulation) {
 	kind, ppp := numbersOf(inner)
 	frame := etherOf(inner)
 	nsh := func(next byte, data string) string { return "\x0f\xc2\x02" + string(next) + "\x00\x00\x07\xff" + data }
-	const g, m, z, l2, n = packet.TunnelGREUDP, packet.TunnelMPLSUDP, packet.TunnelTZSP, packet.TunnelL2TP, packet.TunnelNSH
+	const greUDP, mplsUDP, tzsp, l2tp, inNSH = packet.TunnelGREUDP, packet.TunnelMPLSUDP, packet.TunnelTZSP, packet.TunnelL2TP, packet.TunnelNSH
 
-	add("GRE in UDP", g, 17, over(4754, gre(0, kind, "", inner)))
-	add("GRE in UDP, checksum, key, sequence", g, 17, over(4754, gre(0xb000, kind, "\x12\x34\x00\x00\x00\x00\x00\x09\x00\x00\x00\x01", inner)))
-	add("GRE in UDP, the port for DTLS", g, 17, over(4755, gre(0x2000, kind, "\x00\x00\x00\x09", inner)))
-	add("GRE in UDP, Ethernet", g, 17, over(4754, gre(0, 0x6558, "", frame)))
-	add("GRE in UDP, reserved bits set", g, 17, over(4754, gre(0x0100, 0x6558, "", frame)))
-	add("GRE in UDP, MPLS", g, 17, over(4754, gre(0, 0x8847, "", label(16, true, inner))))
+	add("GRE in UDP", greUDP, 17, over(4754, gre(0, kind, "", inner)))
+	add("GRE in UDP, checksum, key, sequence", greUDP, 17, over(4754, gre(0xb000, kind, "\x12\x34\x00\x00\x00\x00\x00\x09\x00\x00\x00\x01", inner)))
+	add("GRE in UDP, the port for DTLS", greUDP, 17, over(4755, gre(0x2000, kind, "\x00\x00\x00\x09", inner)))
+	add("GRE in UDP, Ethernet", greUDP, 17, over(4754, gre(0, 0x6558, "", frame)))
+	add("GRE in UDP, reserved bits set", greUDP, 17, over(4754, gre(0x0100, 0x6558, "", frame)))
+	add("GRE in UDP, MPLS", greUDP, 17, over(4754, gre(0, 0x8847, "", label(16, true, inner))))
 	add("GRE in UDP, ERSPAN II", packet.TunnelERSPAN, 17, over(4754, gre(0x1000, 0x88be, "\x00\x00\x00\x01", "\x10\x05\x00\x07\x00\x00\x00\x00"+frame)))
 	add("EoIP", packet.TunnelGRE, 47, gre(0x2001, 0x6400, be16(uint16(len(frame)))+"\x07\x00", frame))
 
-	add("MPLS in UDP", m, 17, over(6635, label(16, true, inner)))
-	add("MPLS in UDP, three labels", m, 17, over(6635, label(16, false, label(17, false, label(18, true, inner)))))
+	add("MPLS in UDP", mplsUDP, 17, over(6635, label(16, true, inner)))
+	add("MPLS in UDP, three labels", mplsUDP, 17, over(6635, label(16, false, label(17, false, label(18, true, inner)))))
 	add("MPLS in UDP, pseudowire", packet.TunnelMPLS, 17, over(6635, label(16, true, frame)))
 	add("MPLS in UDP, pseudowire with control word", packet.TunnelMPLS, 17, over(6635, label(16, true, "\x00\x00\x00\x00"+frame)))
 
-	add("TZSP", z, 17, over(37008, "\x01\x00\x00\x01\x01"+frame))
-	add("TZSP, for transmit", z, 17, over(37008, "\x01\x01\x00\x01\x01"+frame))
-	add("TZSP, tags", z, 17, over(37008, "\x01\x00\x00\x01"+"\x00\x0a\x01\xc8\x0d\x04\x00\x00\x00\x07\x00\x01"+frame))
-	add("TZSP, 802.11", z, 17, over(37008, "\x01\x00\x00\x12\x01"+wlan(0x0801, kind, inner)))
-	add("TZSP, raw IP", z, 17, over(37008, "\x01\x00\x00\x07\x01"+inner))
+	add("TZSP", tzsp, 17, over(37008, "\x01\x00\x00\x01\x01"+frame))
+	add("TZSP, for transmit", tzsp, 17, over(37008, "\x01\x01\x00\x01\x01"+frame))
+	add("TZSP, tags", tzsp, 17, over(37008, "\x01\x00\x00\x01"+"\x00\x0a\x01\xc8\x0d\x04\x00\x00\x00\x07\x00\x01"+frame))
+	add("TZSP, 802.11", tzsp, 17, over(37008, "\x01\x00\x00\x12\x01"+wlan(0x0801, kind, inner)))
+	add("TZSP, raw IP", tzsp, 17, over(37008, "\x01\x00\x00\x07\x01"+inner))
 
-	add("L2TP", l2, 17, udp(1701, 1701, "\x00\x02\x00\x07\x00\x09"+"\xff\x03"+ppp+inner))
-	add("L2TP, length", l2, 17, over(1701, "\x40\x02"+be16(uint16(12+len(inner)))+"\x00\x07\x00\x09"+"\xff\x03"+ppp+inner))
-	add("L2TP, all fields, protocol only", l2, 17, over(1701, "\x4b\x02"+be16(uint16(20+len(inner)))+"\x00\x07\x00\x09\x00\x01\x00\x02\x00\x04pad!"+ppp+inner))
-	add("L2TP, compressed protocol", l2, 17, over(1701, "\x00\x02\x00\x07\x00\x09"+ppp[1:]+inner))
-	add("L2TP, another port of the server", l2, 17, udp(1701, 50000, "\x00\x02\x00\x07\x00\x09"+ppp+inner))
+	add("L2TP", l2tp, 17, udp(1701, 1701, "\x00\x02\x00\x07\x00\x09"+"\xff\x03"+ppp+inner))
+	add("L2TP, length", l2tp, 17, over(1701, "\x40\x02"+be16(uint16(12+len(inner)))+"\x00\x07\x00\x09"+"\xff\x03"+ppp+inner))
+	add("L2TP, all fields, protocol only", l2tp, 17, over(1701, "\x4b\x02"+be16(uint16(20+len(inner)))+"\x00\x07\x00\x09\x00\x01\x00\x02\x00\x04pad!"+ppp+inner))
+	add("L2TP, compressed protocol", l2tp, 17, over(1701, "\x00\x02\x00\x07\x00\x09"+ppp[1:]+inner))
+	add("L2TP, another port of the server", l2tp, 17, udp(1701, 50000, "\x00\x02\x00\x07\x00\x09"+ppp+inner))
 	for _, cookie := range []string{"", "cook", "\x45\x00cookie"} {
 		for _, sublayer := range []string{"", "\x00\x00\x00\x00", "\x40\x00\x00\x07"} {
 			for what, data := range map[string]string{"": frame, ", tagged": frame[:12] + be16(0x8100) + tag(5, kind, inner), ", PPP": "\xff\x03" + ppp + inner,
@@ -76,8 +76,8 @@ func inTunnel(inner string) (list []encapsulation) {
 					continue // a cookie or sublayer that looks like IP
 				}
 				name := "L2TPv3" + what + ", " + cookie + sublayer
-				add(name+" in UDP", l2, 17, over(1701, "\x00\x03\x00\x00"+"\x00\x00\x00\x2a"+cookie+sublayer+data))
-				add(name+" in IP", l2, 115, "\x00\x00\x00\x2a"+cookie+sublayer+data)
+				add(name+" in UDP", l2tp, 17, over(1701, "\x00\x03\x00\x00"+"\x00\x00\x00\x2a"+cookie+sublayer+data))
+				add(name+" in IP", l2tp, 115, "\x00\x00\x00\x2a"+cookie+sublayer+data)
 			}
 		}
 	}
@@ -85,10 +85,10 @@ func inTunnel(inner string) (list []encapsulation) {
 	if kind == 0x86dd {
 		next = 2
 	}
-	add("NSH in VXLAN-GPE", n, 17, over(4790, "\x0c\x00\x00\x04\x00\x00\x07\x00"+nsh(next, inner)))
-	add("NSH in VXLAN-GPE, Ethernet", n, 17, over(4790, "\x0c\x00\x00\x04\x00\x00\x07\x00"+nsh(3, frame)))
-	add("NSH in GRE", n, 47, gre(0, 0x894f, "", nsh(next, inner)))
-	add("NSH in GENEVE", n, 17, over(6081, "\x00\x00\x89\x4f\x00\x00\x07\x00"+nsh(3, frame)))
+	add("NSH in VXLAN-GPE", inNSH, 17, over(4790, "\x0c\x00\x00\x04\x00\x00\x07\x00"+nsh(next, inner)))
+	add("NSH in VXLAN-GPE, Ethernet", inNSH, 17, over(4790, "\x0c\x00\x00\x04\x00\x00\x07\x00"+nsh(3, frame)))
+	add("NSH in GRE", inNSH, 47, gre(0, 0x894f, "", nsh(next, inner)))
+	add("NSH in GENEVE", inNSH, 17, over(6081, "\x00\x00\x89\x4f\x00\x00\x07\x00"+nsh(3, frame)))
 	add("LISP", packet.TunnelLISP, 17, over(4341, "\xc8\x12\x34\x56\x00\x00\x07\x01"+inner))
 	add("LISP, next protocol", packet.TunnelLISP, 17, over(4341, "\x04\x00\x00\x03\x00\x00\x00\x00"+frame))
 	add("EtherIP", packet.TunnelEtherIP, 97, "\x30\x00"+frame)
@@ -193,7 +193,7 @@ func inWLAN(inner string) (list []encapsulation) {
 	}
 	kind, _ := numbersOf(inner)
 	add("802.11", packet.LinkWLAN, wlan(0x0801, kind, inner))
-	add("802.11, from the station to the air", packet.LinkWLAN, wlan(0x0802, kind, inner))
+	add("802.11, from the access point", packet.LinkWLAN, wlan(0x0802, kind, inner))
 	add("802.11, four addresses", packet.LinkWLAN, wlan(0x0803, kind, inner))
 	add("802.11, QoS", packet.LinkWLAN, wlan(0x8802, kind, inner))
 	add("802.11, QoS, four addresses, HT control", packet.LinkWLAN, wlan(0x8883, kind, inner))

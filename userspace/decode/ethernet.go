@@ -8,18 +8,18 @@ import (
 
 // Ethernet types, https://www.iana.org/assignments/ieee-802-numbers.
 const (
-	etherIPv4    = 0x0800
-	etherERSPAN3 = 0x22eb
-	etherTEB     = 0x6558
-	etherVLAN    = 0x8100
-	etherIPv6    = 0x86dd
-	etherPPP     = 0x880b
-	etherMPLS    = 0x8847
-	etherMPLM    = 0x8848
-	etherPPPoE   = 0x8864
-	etherERSPAN  = 0x88be
-	etherQinQ    = 0x88a8
-	etherOldQ    = 0x9100
+	etherIPv4          = 0x0800
+	etherERSPAN3       = 0x22eb
+	etherTEB           = 0x6558
+	etherVLAN          = 0x8100
+	etherIPv6          = 0x86dd
+	etherPPP           = 0x880b
+	etherMPLS          = 0x8847
+	etherMPLSMulticast = 0x8848
+	etherPPPoE         = 0x8864
+	etherERSPAN        = 0x88be
+	etherQinQ          = 0x88a8
+	etherOldQinQ       = 0x9100 // before IEEE 802.1ad
 
 	etherTRILL      = 0x22f3
 	etherPBB        = 0x88e7 // IEEE 802.1ah
@@ -39,11 +39,11 @@ const (
 
 // PPP protocols, https://www.iana.org/assignments/ppp-numbers.
 const (
-	pppIPv4  = 0x0021
-	pppIPv6  = 0x0057
-	pppMPLS  = 0x0281
-	pppMPLM  = 0x0283
-	pppFrame = 0xff03 // address and control of HDLC-like framing (RFC 1662)
+	pppIPv4          = 0x0021
+	pppIPv6          = 0x0057
+	pppMPLS          = 0x0281
+	pppMPLSMulticast = 0x0283
+	pppFrame         = 0xff03 // address and control of HDLC-like framing (RFC 1662)
 )
 
 // Addresses of Cisco's HDLC.
@@ -68,7 +68,7 @@ func (l *Layers) ether(kind uint16, b []byte) Found {
 			return l.ipv4(b)
 		case etherIPv6:
 			return l.ipv6(b)
-		case etherVLAN, etherQinQ, etherOldQ:
+		case etherVLAN, etherQinQ, etherOldQinQ:
 			if len(b) < 4 {
 				return FoundBad
 			}
@@ -76,7 +76,7 @@ func (l *Layers) ether(kind uint16, b []byte) Found {
 				l.VLAN, l.HasVLAN = binary.BigEndian.Uint16(b), true
 			}
 			kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
-		case etherMPLS, etherMPLM:
+		case etherMPLS, etherMPLSMulticast:
 			return l.mpls(b)
 		case etherPPPoE:
 			return l.pppoe(b)
@@ -156,7 +156,7 @@ func (l *Layers) ppp(b []byte) Found {
 		return l.ipv4(b)
 	case pppIPv6:
 		return l.ipv6(b)
-	case pppMPLS, pppMPLM:
+	case pppMPLS, pppMPLSMulticast:
 		return l.mpls(b)
 	}
 	return FoundOther
@@ -233,7 +233,7 @@ func looksLikeEthernet(b []byte) bool {
 	switch binary.BigEndian.Uint16(b[12:]) {
 	case etherIPv4, etherIPv6:
 		return looksLikeIP(b[14:])
-	case etherVLAN, etherQinQ, etherOldQ, etherMPLS, etherMPLM, etherPPPoE:
+	case etherVLAN, etherQinQ, etherOldQinQ, etherMPLS, etherMPLSMulticast, etherPPPoE:
 		return true
 	}
 	return false

@@ -70,7 +70,7 @@ func looksLikePPP(b []byte) bool {
 		switch binary.BigEndian.Uint16(b) {
 		case pppIPv4, pppIPv6:
 			return looksLikeIP(b[2:])
-		case pppMPLS, pppMPLM:
+		case pppMPLS, pppMPLSMulticast:
 			return true
 		}
 	}
@@ -188,7 +188,7 @@ func insideEthernet(b []byte) []byte {
 		if b = b[8:]; proto == pppIPv4 || proto == pppIPv6 {
 			return b
 		}
-	case kind == etherMPLS || kind == etherMPLM:
+	case kind == etherMPLS || kind == etherMPLSMulticast:
 		for range maxLabels {
 			if len(b) < 4 {
 				break

@@ -34,18 +34,31 @@ func (l *Layers) nsh(b []byte) Found {
 	if n < 8 || n > len(b) {
 		return FoundBad
 	}
-	if next < 1 || next > 5 {
+	if next < nextIPv4 || next > nextMPLS {
 		return FoundOther
 	}
 	if !l.enter(packet.TunnelNSH, binary.BigEndian.Uint32(b[4:])>>8) {
 		return FoundTooDeep
 	}
-	switch b = b[n:]; next {
-	case 3:
+	return l.nextProtocol(next, b[n:])
+}
+
+// What follows a header of VXLAN-GPE, NSH or LISP.
+const (
+	nextIPv4 = 1 + iota
+	nextIPv6
+	nextEthernet
+	nextNSH
+	nextMPLS
+)
+
+func (l *Layers) nextProtocol(next byte, b []byte) Found {
+	switch next {
+	case nextEthernet:
 		return l.ethernet(b)
-	case 4:
+	case nextNSH:
 		return l.nsh(b)
-	case 5:
+	case nextMPLS:
 		return l.mpls(b)
 	}
 	return l.ip(b)

@@ -79,29 +79,21 @@ func (l *Layers) vxlanGPE(b []byte) Found {
 	if len(b) < 8+14 || b[0]&0x08 == 0 {
 		return FoundUDP
 	}
-	next := byte(3) // without the flag it is plain VXLAN
+	next := byte(nextEthernet) // without the flag it is plain VXLAN
 	if b[0]&0x04 != 0 {
 		next = b[3]
 	}
 	plain := b[0]&^0x07 == 0x08 && b[1]|b[2]|b[7] == 0
 	switch {
-	case next < 1 || next > 5:
+	case next < nextIPv4 || next > nextMPLS:
 		return FoundUDP
-	case next < 3 && !looksLikeIP(b[8:]), next == 3 && !plain && !looksLikeEthernet(b[8:]), next > 3 && !plain:
+	case next < nextEthernet && !looksLikeIP(b[8:]), next == nextEthernet && !plain && !looksLikeEthernet(b[8:]), next > nextEthernet && !plain:
 		return FoundUDP
 	}
 	if !l.enter(packet.TunnelVXLANGPE, binary.BigEndian.Uint32(b[4:])>>8) {
 		return FoundTooDeep
 	}
-	switch next {
-	case 3:
-		return l.ethernet(b[8:])
-	case 4:
-		return l.nsh(b[8:])
-	case 5:
-		return l.mpls(b[8:])
-	}
-	return l.ip(b[8:])
+	return l.nextProtocol(next, b[8:])
 }
 
 // geneve reads a GENEVE header (RFC 8926). Reserved bits are to be ignored; where one is
@@ -196,7 +188,7 @@ func (l *Layers) lisp(b []byte) Found {
 	if b[0]&hasInstance != 0 {
 		id = binary.BigEndian.Uint32(b[4:]) >> 8
 	}
-	frame := b[0]&hasNext != 0 && b[3] == 3
+	frame := b[0]&hasNext != 0 && b[3] == nextEthernet
 	if frame && !looksLikeEthernet(b[8:]) || !frame && !looksLikeIP(b[8:]) {
 		return FoundUDP
 	}

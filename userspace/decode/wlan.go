@@ -31,7 +31,7 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 	if control&wlanToDS != 0 && control&wlanFromDS != 0 { // a fourth address
 		n += 6
 	}
-	quality := n
+	qos := n
 	if control&wlanQoS != 0 {
 		n += 2
 		if control&wlanHTC != 0 {
@@ -47,16 +47,16 @@ func (l *Layers) wlan(b []byte, padded bool) Found {
 	if binary.LittleEndian.Uint16(b[22:])&wlanFragment != 0 {
 		return FoundOther // a later fragment, which has no header
 	}
-	if control&wlanQoS != 0 && b[quality]&wlanAMSDU != 0 {
-		return l.aggregate(b[n:])
+	if control&wlanQoS != 0 && b[qos]&wlanAMSDU != 0 {
+		return l.amsdu(b[n:])
 	}
 	return l.llc(b[n:])
 }
 
-// aggregate reads an A-MSDU: several frames, each after two addresses and its length.
+// amsdu reads an A-MSDU: several frames, each after two addresses and its length.
 // It returns the first that is a fragment or has a port that carries DNS, or else the
 // last one.
-func (l *Layers) aggregate(b []byte) Found {
+func (l *Layers) amsdu(b []byte) Found {
 	const header = 14
 	before := *l
 	for {
@@ -66,8 +66,7 @@ func (l *Layers) aggregate(b []byte) Found {
 		n := header + int(binary.BigEndian.Uint16(b[12:]))
 		found := l.llc(b[header:min(n, len(b))])
 		next := (n + 3) &^ 3
-		switch {
-		case found == FoundFragment, found <= FoundTCP && (l.decoder.dns(l.SrcPort) || l.decoder.dns(l.DstPort)), next+header > len(b):
+		if found == FoundFragment || found <= FoundTCP && (l.decoder.dns(l.SrcPort) || l.decoder.dns(l.DstPort)) || next+header > len(b) {
 			return found
 		}
 		*l, b = before, b[next:]

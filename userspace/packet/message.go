@@ -7,15 +7,15 @@ import "net/netip"
 // Read.
 //
 // Only Data and Proto are required. A message is DNS because its source says so,
-// whatever its ports. Sampling counts it alone, so that it keeps exactly a of every b,
-// whatever carried them. It is never a duplicate of another: without a packet, a query
+// whatever its ports. Sampling keeps exactly a of every b messages, whatever carried
+// them. A message is never a duplicate of another: without a packet, a query
 // that was sent twice and one that was seen twice look the same.
 type Message struct {
 	Data    []byte // DNS wire format
 	Missing uint32 // bytes at its end that the source did not get
 
-	// Time is the record's, in nanoseconds since the Unix epoch. If it is 0, the record has
-	// ResponseTime if Data is a response, or else QueryTime; if that is 0, the other one.
+	// Time is the record's, in nanoseconds since the Unix epoch. If it is 0, a response
+	// has ResponseTime and a query QueryTime, or, if that is 0 too, the other one.
 	Time                    int64
 	QueryTime, ResponseTime int64 // when the server saw them; 0: not known
 

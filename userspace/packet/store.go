@@ -30,7 +30,7 @@ func NewStore(limit int) *Store {
 	return &Store{next: make([]int32, 1), limit: max(1, min(limit/pieceLen, 1<<30))}
 }
 
-// Pieces is the largest number of chains that the store can hold.
+// Pieces is the number of pieces within the limit, and so the largest number of chains.
 func (s *Store) Pieces() int { return s.limit }
 
 // Used is the number of bytes that chains take, in whole pieces.

@@ -78,26 +78,3 @@ func TestStoreAllocatesNothing(t *testing.T) {
 		t.Errorf("Append and Free allocate %v times, want 0", n)
 	}
 }
-
-func TestTunnelNames(t *testing.T) {
-	for k := TunnelVXLAN; k < tunnels; k++ {
-		if got, ok := ParseTunnel(k.String()); !ok || got != k || k.String() == "" {
-			t.Errorf("ParseTunnel(%q) = %d, %v, want %d", k.String(), got, ok, k)
-		}
-	}
-	if _, ok := ParseTunnel(""); ok {
-		t.Error("the empty word is taken for a tunnel")
-	}
-}
-
-func TestScope(t *testing.T) {
-	a := Origin{HasVLAN: true, VLAN: 0xe007, Interface: 3}
-	b := Origin{HasVLAN: true, VLAN: 0x0007, Interface: 3, Direction: DirectionIn}
-	if a.Scope() != b.Scope() {
-		t.Error("a VLAN's priority bits make another scope")
-	}
-	b.HasVLAN, b.VLAN = false, 0
-	if a.Scope() == b.Scope() {
-		t.Error("tagged and untagged packets have one scope")
-	}
-}
