@@ -56,13 +56,13 @@ type forwardStep struct{ mark, size int64 }
 
 // interfaceClock is what is known of one interface's time.
 type interfaceClock struct {
-	number   uint32
+	iface    uint32
 	offset   int64 // from its time to now
 	other    int64 // the offset before the last step back, if hasOther
 	hasOther bool
 	ahead    bool  // whether the packets in run are ahead, or behind
 	mark     int64 // the latest stamp before them, if they are ahead
-	run      int   // packets on the far side of a possible step, without a near one since
+	run      int   // consecutive packets on the far side of a possible step
 	earliest int64 // time among them
 }
 
@@ -103,11 +103,11 @@ func (c *Clock) InterfaceTime(t int64) int64 {
 
 // Observe moves the clock by a packet of an interface, of time t, 0 if it has none. It
 // reports whether the clock has moved.
-func (c *Clock) Observe(number uint32, t int64) (moved bool) {
+func (c *Clock) Observe(iface uint32, t int64) (moved bool) {
 	if c.isSet || t == 0 {
 		return false
 	}
-	i := c.find(number, t)
+	i := c.find(iface, t)
 	d := t + i.offset - c.now
 	if far(d) && i.hasOther {
 		if e := t + i.other - c.now; !far(e) {
@@ -158,7 +158,7 @@ func (c *Clock) step(i *interfaceClock, t int64, ahead bool) (moved bool) {
 func (c *Clock) begin(i *interfaceClock, t int64, ahead bool) {
 	i.run, i.ahead, i.earliest = 1, ahead, t
 	i.mark = c.Stamp()
-	c.stepped-- // later stamps are higher
+	c.stepped-- // so that later stamps are higher
 }
 
 // forward makes a step forward.
@@ -175,12 +175,12 @@ func (c *Clock) forward(mark, size int64) {
 	c.steps = slices.Insert(c.steps, at, forwardStep{mark, size})
 }
 
-// find returns an interface's clock. The time t of a new interface is now.
-func (c *Clock) find(number uint32, t int64) *interfaceClock {
-	if c.last < len(c.known) && c.known[c.last].number == number {
+// find returns an interface's clock. In a new one, t stands for the present time.
+func (c *Clock) find(iface uint32, t int64) *interfaceClock {
+	if c.last < len(c.known) && c.known[c.last].iface == iface {
 		return &c.known[c.last]
 	}
-	at, ok := c.index[number]
+	at, ok := c.index[iface]
 	if !ok {
 		if c.index == nil {
 			c.index = make(map[uint32]int)
@@ -190,8 +190,8 @@ func (c *Clock) find(number uint32, t int64) *interfaceClock {
 			c.known = c.known[:0]
 		}
 		at = len(c.known)
-		c.index[number] = at
-		c.known = append(c.known, interfaceClock{number: number, offset: c.now - t})
+		c.index[iface] = at
+		c.known = append(c.known, interfaceClock{iface: iface, offset: c.now - t})
 	}
 	c.last = at
 	return &c.known[at]

@@ -124,7 +124,7 @@ func TestSumsAreKeyed(t *testing.T) {
 	a, b := New(Config{}), New(Config{})
 	first, again := a.sum(&p), a.sum(&p)
 	if first != again || first == b.sum(&p) {
-		t.Error("the sum does not depend on the table alone")
+		t.Error("one table's sums of a packet differ, or two tables' are equal")
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 // TestBeginnings: which beginning is delivered of a datagram that stays incomplete, and
 // how each of its packets is counted.
 func TestBeginnings(t *testing.T) {
-	const whole, cut, expired = account.FragmentUsed, account.FragmentCut, account.FragmentExpired
+	const cut, expired = account.FragmentCut, account.FragmentExpired
 	type counts map[account.Column]uint64
 	f := func(name string, frags []Fragment, want string, numbers counts) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for _, frag := range frags {
 			b.add(frag)
 		}
@@ -38,7 +38,7 @@ func TestBeginnings(t *testing.T) {
 		f(name+"beyond a gap", fs{a, c}, "aaaaaaaa-17+", counts{cut: 2})
 		f(name+"all but one", fs{d, b, a}, "aaaaaaaabbbbbbbb-10", counts{cut: 3})
 		f(name+"no first", fs{b, c, d}, "", counts{expired: 3})
-		f(name+"whole", fs{a, b, c, d}, "", counts{whole: 4})
+		f(name+"whole", fs{a, b, c, d}, "", counts{used: 4})
 		f(name+"no message in it", fs{v(0, true, "xxxxxxxx"), c}, "xxxxxxxx-17+", counts{expired: 2})
 		f(name+"repeated", fs{a, a}, "aaaaaaaa-1+", counts{cut: 1, account.Duplicate: 1})
 	}
@@ -77,7 +77,7 @@ func TestBeginningKnowsOrigin(t *testing.T) {
 func TestBeginningWhereRoomIsMade(t *testing.T) {
 	f := func(name string, cfg Config, data string, n int) {
 		t.Helper()
-		b := newBench(t, cfg)
+		b := newRig(t, cfg)
 		for id := range uint32(20) {
 			f := v4(0, true, data)
 			f.ID = id

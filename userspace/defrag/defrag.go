@@ -9,8 +9,8 @@
 // there is no room, the oldest datagram is abandoned.
 //
 // There are two times. A fragment that is too late by the clock of its own interface
-// is not part of the datagram any more. What receives no more fragments expires by its
-// stamp, which comes from a clock that all interfaces share.
+// is not part of the datagram any more. A datagram that receives no more fragments
+// expires by its stamp, which comes from a clock that all interfaces share.
 //
 // Overlaps. IPv6: the whole datagram is abandoned, and its later fragments are ignored
 // (RFC 5722). IPv4: the bytes that came first stay, later fragments fill only what is
@@ -147,7 +147,7 @@ type Table struct {
 	oldest, newest          int32
 	piecesUsed              int
 	held                    uint64
-	complete, partial       output // two: what Add is given may be a part of complete
+	complete, partial       output // two, because Add may be given a part of complete
 }
 
 // New makes an empty table. It counts packets that it held and abandons on shard, and
@@ -200,8 +200,8 @@ func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 	return t.finish(i), account.PacketHeld
 }
 
-// Expire abandons the datagrams that are older than the timeout. before returns the
-// stamp below which something has waited for longer than a time.
+// Expire abandons the datagrams that are older than the timeout. before(d) returns the
+// lowest stamp of what has not waited for longer than d.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
 	for limit := before(t.cfg.Timeout); t.oldest != 0 && t.datagrams[t.oldest].stamp < limit; {
 		t.remove(t.oldest, account.FragmentExpired)

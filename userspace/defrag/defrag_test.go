@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
@@ -18,8 +19,8 @@ var (
 	dst6       = []byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 53}
 )
 
-// bench is a table with its ledgers: every fragment that goes in must come out.
-type bench struct {
+// rig is a table with its ledgers: every fragment that goes in must come out.
+type rig struct {
 	t        *testing.T
 	table    *Table
 	counters *account.Counters
@@ -30,15 +31,15 @@ type bench struct {
 	last     Datagram
 }
 
-func newBench(t *testing.T, cfg Config) *bench {
+func newRig(t *testing.T, cfg Config) *rig {
 	counters := account.NewPacketCounters()
 	shard := counters.Shard()
-	b := &bench{t: t, counters: counters, shard: shard}
+	b := &rig{t: t, counters: counters, shard: shard}
 	b.table = New(cfg, shard, b.beginning)
 	return b
 }
 
-func (b *bench) beginning(d *Datagram, why account.Column) account.Column {
+func (b *rig) beginning(d *Datagram, why account.Column) account.Column {
 	text := fmt.Sprintf("%.40s-%d", d.Data, d.Missing)
 	if d.EndUnknown {
 		text += "+"
@@ -53,9 +54,9 @@ func (b *bench) beginning(d *Datagram, why account.Column) account.Column {
 	return account.FragmentCut
 }
 
-func (b *bench) add(f Fragment) account.Column {
+func (b *rig) add(f Fragment) account.Column {
 	b.in++
-	b.table.Expire(at(f.Stamp))
+	b.table.Expire(sharedClock(f.Stamp))
 	f.Packets = 1
 	d, c := b.table.Add(&f)
 	switch {
@@ -71,12 +72,12 @@ func (b *bench) add(f Fragment) account.Column {
 	return c
 }
 
-// at is a shared clock that shows now.
-func at(now int64) func(time int64) int64 {
+// sharedClock is a clock that shows now, for Expire.
+func sharedClock(now int64) func(time int64) int64 {
 	return func(time int64) int64 { return now - time }
 }
 
-func (b *bench) balance() {
+func (b *rig) balance() {
 	b.t.Helper()
 	b.shard.Publish()
 	l := account.PacketLedger(b.counters, func() uint64 { return b.in })
@@ -85,7 +86,7 @@ func (b *bench) balance() {
 	}
 }
 
-func (b *bench) flush() {
+func (b *rig) flush() {
 	b.t.Helper()
 	b.table.Flush()
 	b.shard.Set(account.PacketHeld, b.table.Held())
@@ -96,7 +97,7 @@ func (b *bench) flush() {
 	}
 }
 
-func (b *bench) count(c account.Column) uint64 {
+func (b *rig) count(c account.Column) uint64 {
 	b.shard.Publish()
 	return b.counters.Sum(c)
 }
@@ -120,7 +121,7 @@ const (
 func TestReassembly(t *testing.T) {
 	f := func(name string, frags []Fragment, outcomes []account.Column, want ...string) {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, Config{})
+			b := newRig(t, Config{})
 			for i, frag := range frags {
 				if got := b.add(frag); got != outcomes[i] {
 					t.Errorf("fragment %d: outcome %d, want %d", i, got, outcomes[i])
@@ -175,7 +176,7 @@ func TestReassembly(t *testing.T) {
 
 // TestDefect12PacketTime: timeouts count packet time, not the system's.
 func TestDefect12PacketTime(t *testing.T) {
-	b := newBench(t, Config{Timeout: 30e9})
+	b := newRig(t, Config{Timeout: 30e9})
 	later := func(f Fragment, seconds int64) Fragment {
 		f.InterfaceTime = 1_500_000_000e9 + seconds*1e9
 		return f
@@ -191,11 +192,11 @@ func TestDefect12PacketTime(t *testing.T) {
 	if n := b.count(account.FragmentExpired); n != 1 {
 		t.Errorf("%d expired, want 1", n)
 	}
-	b.table.Expire(at(30e9))
+	b.table.Expire(sharedClock(30e9))
 	if b.table.Held() != 1 {
 		t.Errorf("%d held after 30 s of the shared clock, want 1", b.table.Held())
 	}
-	b.table.Expire(at(31e9))
+	b.table.Expire(sharedClock(31e9))
 	if b.table.Held() != 0 {
 		t.Errorf("%d held after Expire", b.table.Held())
 	}
@@ -205,7 +206,7 @@ func TestDefect12PacketTime(t *testing.T) {
 // TestKey: a fragment that differs in any part of the key belongs to another datagram.
 func TestKey(t *testing.T) {
 	f := func(name string, change func(*Fragment), same bool) {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		b.add(v4(0, true, "aaaaaaaa"))
 		second := v4(8, false, "b")
 		change(&second)
@@ -222,7 +223,7 @@ func TestKey(t *testing.T) {
 	f("VLAN", func(f *Fragment) { f.Origin.VLAN, f.Origin.HasVLAN = 1, true }, false)
 	f("tunnel", func(f *Fragment) { f.Origin.Path = 1 }, false)
 	f("interface", func(f *Fragment) { f.Origin.Interface = 1 }, false)
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.add(v6(0, true, "aaaaaaaa"))
 	second := v6(8, false, "b")
 	second.Proto = 99
@@ -232,7 +233,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestCutByTheCapture(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	first := v4(0, true, "aaaa")
 	first.Missing = 4
 	b.add(first)
@@ -253,7 +254,7 @@ func TestCutByTheCapture(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	t.Run("fragments of a datagram", func(t *testing.T) {
-		b := newBench(t, Config{Fragments: 4})
+		b := newRig(t, Config{Fragments: 4})
 		for i := range 4 {
 			b.add(v4(i*8, true, "aaaaaaaa"))
 		}
@@ -266,7 +267,7 @@ func TestBounds(t *testing.T) {
 		b.flush()
 	})
 	t.Run("datagrams, oldest first", func(t *testing.T) {
-		b := newBench(t, Config{Datagrams: 2})
+		b := newRig(t, Config{Datagrams: 2})
 		for id := range uint32(3) {
 			f := v4(0, true, "xxxxxxxx")
 			f.ID = id
@@ -288,7 +289,7 @@ func TestBounds(t *testing.T) {
 		b.flush()
 	})
 	t.Run("bytes, oldest first", func(t *testing.T) {
-		b := newBench(t, Config{Bytes: 8192}) // 5120 for fragments
+		b := newRig(t, Config{Bytes: 8192}) // 4096 for fragments
 		big := strings.Repeat("x", 2048)
 		for id := range uint32(3) {
 			f := v4(0, true, big)
@@ -312,7 +313,7 @@ func TestBounds(t *testing.T) {
 func TestFloodKeepsRealDatagrams(t *testing.T) {
 	n := tier.Length(250_000, 5_000_000)
 	const budget = 1 << 20
-	b := newBench(t, Config{Bytes: budget})
+	b := newRig(t, Config{Bytes: budget})
 	data := make([]byte, 1480)
 	real := 0
 	for i := range n {
@@ -335,13 +336,14 @@ func TestFloodKeepsRealDatagrams(t *testing.T) {
 }
 
 // memory estimates what the table has taken from the system: a map entry costs twice
-// its key and value.
+// its key and value, and a piece of the store has 256 bytes and a link.
 func (t *Table) memory() int {
-	return len(t.pieces)*40 + len(t.datagrams)*144 + len(t.datagrams)*2*76 + t.store.Pieces()*260
+	entry := 2 * int(unsafe.Sizeof(key{})+unsafe.Sizeof(int32(0)))
+	return len(t.pieces)*int(unsafe.Sizeof(piece{})) + len(t.datagrams)*(int(unsafe.Sizeof(datagram{}))+entry) + t.store.Pieces()*260
 }
 
 func TestAllocatesNothing(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	first, last := v6(0, true, "aaaaaaaa"), v6(8, false, "b")
 	run := func() {
 		b.table.Add(&first)
@@ -356,7 +358,7 @@ func TestAllocatesNothing(t *testing.T) {
 // TestRandomDatagrams shuffles the fragments of random datagrams: each comes out as it was.
 func TestRandomDatagrams(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	for id := range uint32(500) {
 		want := make([]byte, 1+rng.IntN(4000))
 		for i := range want {
@@ -387,7 +389,7 @@ func FuzzAdd(f *testing.F) {
 	f.Add([]byte{0, 1, 8, 0, 1, 0, 4, 0, 0, 1, 8, 1})
 	f.Add([]byte{1, 0, 16, 7, 1, 1, 16, 7, 1, 0, 16, 7, 1, 2, 3, 2})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		b := newBench(t, Config{Bytes: 16384, Datagrams: 3, Fragments: 5, Timeout: 100})
+		b := newRig(t, Config{Bytes: 16384, Datagrams: 3, Fragments: 5, Timeout: 100})
 		data := bytes.Repeat([]byte("0123456789"), 300)
 		for now := int64(0); len(script) >= 4; script = script[4:] {
 			x := binary.LittleEndian.Uint32(script)

@@ -16,7 +16,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	f := func(name, data string, next func(g *Fragment, i int)) {
 		t.Helper()
 		before := heap()
-		b := newBench(t, Config{Bytes: bytes})
+		b := newRig(t, Config{Bytes: bytes})
 		b.table.beginning = func(_ *Datagram, why account.Column) account.Column { return why }
 		g := v4(0, true, data)
 		for i := range packets {

@@ -12,7 +12,7 @@ import (
 )
 
 // Bits is how many upper bits of an address stay: 32 and 128 keep all. An
-// IPv4-mapped IPv6 address is masked as both.
+// IPv4-mapped IPv6 address keeps no more than either allows.
 type Bits struct{ V4, V6 int }
 
 // All reports whether all bits stay.
@@ -51,8 +51,8 @@ func (b Bits) AddrPort(a netip.AddrPort) netip.AddrPort {
 // are bits to zero, it appends a masked copy of the message to dst and returns the
 // extended dst and true; otherwise it returns dst and false. Lengths and prefix
 // lengths stay. OPT records are masked in any section, and addresses of an unknown
-// family completely. Of a broken message nothing is masked after the point where it
-// cannot be read any more.
+// family completely. In a broken message, nothing is masked after the point where it
+// becomes unreadable.
 func (b Bits) AppendMasked(dst, msg []byte) ([]byte, bool) {
 	start, copied := len(dst), false
 	for s := newSubnets(msg); s.next(); {
@@ -66,19 +66,19 @@ func (b Bits) AppendMasked(dst, msg []byte) ([]byte, bool) {
 				bits = min(bits, 8*len(mapped)+b.V4)
 			}
 		}
-		if !hides(msg[s.from:s.to], bits) {
+		if !hasLowerBits(msg[s.from:s.to], bits) {
 			continue
 		}
 		if !copied {
 			dst, copied = append(dst, msg...), true
 		}
-		hide(dst[start+s.from:start+s.to], bits)
+		clearLowerBits(dst[start+s.from:start+s.to], bits)
 	}
 	return dst, copied
 }
 
-// hides reports whether addr has a bit set after the first bits.
-func hides(addr []byte, bits int) bool {
+// hasLowerBits reports whether addr has a bit set after the first bits.
+func hasLowerBits(addr []byte, bits int) bool {
 	for i, c := range addr {
 		if c&^upper(bits-8*i) != 0 {
 			return true
@@ -87,7 +87,7 @@ func hides(addr []byte, bits int) bool {
 	return false
 }
 
-func hide(addr []byte, bits int) {
+func clearLowerBits(addr []byte, bits int) {
 	for i := range addr {
 		addr[i] &= upper(bits - 8*i)
 	}

@@ -106,15 +106,15 @@ func (c *Chain) Tick(now int64) {
 	c.expire(now)
 }
 
-// PacketTime notes the time of a packet; 0 is none.
-func (c *Chain) PacketTime(number uint32, t int64) {
+// PacketTime notes the time of a packet of an interface; 0 is none.
+func (c *Chain) PacketTime(iface uint32, t int64) {
 	if !c.begun && t != 0 {
 		c.begun, c.base = true, t
-		c.clock.Observe(number, t)
+		c.clock.Observe(iface, t)
 		c.expire(t)
 		return
 	}
-	if !c.clock.Observe(number, t) {
+	if !c.clock.Observe(iface, t) {
 		return
 	}
 	if now := c.base + c.clock.Now(); now-c.expired >= expireEvery {

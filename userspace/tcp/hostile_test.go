@@ -5,15 +5,17 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/userspace/account"
 )
 
 // memory estimates what the table has taken from the system: a map entry costs twice
-// its key and value.
+// its key and value, and a piece of the store has 256 bytes and a link.
 func (t *Table) memory() int {
-	return len(t.segments)*56 + len(t.streams)*(264+2*64) + t.store.Pieces()*260
+	entry := 2 * int(unsafe.Sizeof(key{})+unsafe.Sizeof(int32(0)))
+	return len(t.segments)*int(unsafe.Sizeof(waiting{})) + len(t.streams)*(int(unsafe.Sizeof(stream{}))+entry) + t.store.Pieces()*260
 }
 
 // scale is the length of a flood: n in `make test-all`, less in `make test`.
@@ -25,7 +27,7 @@ func scale(n int) int {
 func TestHalfOpenFlood(t *testing.T) {
 	n := scale(1_000_000)
 	const budget = 4 << 20
-	b := newBench(t, Config{Bytes: budget})
+	b := newRig(t, Config{Bytes: budget})
 	q := query(1, 300)
 	real := 0
 	for i := range n {
@@ -70,7 +72,7 @@ func TestOneByteSegments(t *testing.T) {
 	}
 	all := stream.String()
 	rng := rand.New(rand.NewPCG(5, 6))
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.add(syn(0))
 	for off := 0; off < len(all); off += 300 {
 		for _, i := range rng.Perm(min(300, len(all)-off)) {
@@ -87,7 +89,7 @@ func TestOneByteSegments(t *testing.T) {
 // and no packet is missing from the ledgers.
 func TestGapFlood(t *testing.T) {
 	const budget = 1 << 20
-	b := newBench(t, Config{Bytes: budget})
+	b := newRig(t, Config{Bytes: budget})
 	for i := range scale(500_000) {
 		g := at(int64(i)*1000, 100+i%7*1000, strings.Repeat("x", 1+i%1000))
 		g.SrcPort = uint16(i)
@@ -111,7 +113,7 @@ func TestResynchronise(t *testing.T) {
 	}
 	all := stream.String()
 	for start := 1; start < 2000; start += 37 {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for off := start; off < len(all); off += 1000 {
 			b.add(at(1, off, all[off:min(off+1000, len(all))]))
 		}
@@ -130,7 +132,7 @@ func FuzzStream(f *testing.F) {
 		if len(stream) == 0 {
 			return
 		}
-		b := newBench(t, Config{Bytes: 8192, Streams: 3, Segments: 4, Waiting: 2000, GapTimeout: 50, IdleTimeout: 200})
+		b := newRig(t, Config{Bytes: 8192, Streams: 3, Segments: 4, WaitingBytes: 2000, GapTimeout: 50, IdleTimeout: 200})
 		for now := int64(0); len(script) >= 4; script = script[4:] {
 			from := int(script[1]) % len(stream)
 			to := min(from+int(script[2]), len(stream))
@@ -159,7 +161,7 @@ func FuzzInOrder(f *testing.F) {
 			stream = stream[:500]
 		}
 		read := func(cuts []int) string {
-			b := newBench(t, Config{})
+			b := newRig(t, Config{})
 			b.add(syn(0))
 			for _, c := range cuts {
 				b.add(at(0, c, string(stream[c:min(c+int(size)+1, len(stream))])))

@@ -14,7 +14,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	f := func(name, data string, next func(g *Segment, i int)) {
 		t.Helper()
 		before := heap()
-		b := newBench(t, Config{Bytes: bytes})
+		b := newRig(t, Config{Bytes: bytes})
 		for i := range packets {
 			g := at(int64(i), 0, data)
 			g.Src = binary.BigEndian.AppendUint32(nil, 0xc6330000|uint32(i)&0xffff)

@@ -91,7 +91,7 @@ func (t *Table) readBody(s *stream, data []byte, now int64) (rest []byte, full b
 // otherwise the guess was wrong.
 func (t *Table) deliver(s *stream, msg []byte, missing int) {
 	s.mode, s.need = inLength, 0
-	if !s.sure && !plausibleHeader(msg, len(msg)+missing) {
+	if !s.fromSYN && !plausibleHeader(msg, len(msg)+missing) {
 		s.mode = outOfSync
 		t.shard.Add(account.StreamGapBytes, uint64(len(msg)))
 		return
@@ -124,11 +124,12 @@ func (t *Table) skipBytes(s *stream, n int) {
 	case n == int(s.need):
 		s.mode, s.need = inLength, 0
 	default:
-		s.mode, s.need, s.sure = outOfSync, 0, false
+		s.mode, s.need, s.fromSYN = outOfSync, 0, false
 	}
 }
 
-// passGap passes over n bytes that were never seen.
+// passGap counts a gap of n bytes, delivers the beginning of the message that it is in,
+// and moves on behind it.
 func (t *Table) passGap(s *stream, n int) {
 	t.shard.Add(account.StreamGaps, 1)
 	t.shard.Add(account.StreamGapBytes, uint64(n))
@@ -141,7 +142,7 @@ func (t *Table) passGap(s *stream, n int) {
 	default:
 		t.shard.Add(account.StreamGapBytes, uint64(s.part.Len()))
 		t.store.Free(&s.part)
-		s.mode, s.half, s.sure = outOfSync, false, false
+		s.mode, s.half, s.fromSYN = outOfSync, false, false
 	}
 }
 

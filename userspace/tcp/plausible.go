@@ -60,6 +60,7 @@ func assess(b []byte, p position) plausibility {
 		}
 		return evidence
 	}
+	// Where the next message's length is visible, it decides.
 	if rest := len(b) - 2 - n; rest == 0 || rest >= 2 && binary.BigEndian.Uint16(b[2+n:]) >= headerLen {
 		if rest < 2+headerLen || plausibleHeader(b[2+n+2:], int(binary.BigEndian.Uint16(b[2+n:]))) {
 			return plausible
@@ -92,27 +93,27 @@ func plausibleHeader(b []byte, n int) bool {
 // first record counts as much. A header alone is no evidence: empty.
 func plausibleBody(b []byte, n, entries int) (evidence plausibility, empty bool) {
 	r := entryReader{b: b, n: n, off: headerLen}
-	first := [4]int{}
+	begin := [4]int{} // index of each section's first entry
 	total := 0
-	for i := range first {
-		first[i] = total
+	for i := range begin {
+		begin[i] = total
 		total += int(binary.BigEndian.Uint16(b[4+2*i:]))
 	}
 	response, opcode := b[2]&0x80 != 0, b[2]>>3&15
 	if !response && opcode == dns.OpcodeQuery { // a query
-		if first[2] > first[1] && (entries > 1 || first[1] == 0) { // it has no answers
+		if begin[2] > begin[1] && (entries > 1 || begin[1] == 0) { // answers: not in a query, unless a question at a segment's start outweighs them
 			return implausible, false
 		}
-		if first[3]-first[2] > 1 || total-first[3] > maxQueryAdditional { // as a zone's text and TTLs may look
+		if begin[3]-begin[2] > 1 || total-begin[3] > maxQueryAdditional { // as a zone's text and TTLs may look
 			return implausible, false
 		}
 	}
 	for i := range min(total, entries) {
 		is := implausible
-		if i < first[1] {
+		if i < begin[1] {
 			is = r.question()
 		} else {
-			is = r.record(i >= first[3])
+			is = r.record(i >= begin[3])
 		}
 		switch {
 		case is == implausible, is == undecided && len(b) == n: // nothing more will come
@@ -220,7 +221,7 @@ func plausibleData(kind, class uint16, size int) bool {
 	case kind == dns.TypeRRSIG:
 		return size >= rrsigMin
 	}
-	// Types from 128 to 255 are for questions only.
+	// Types from 128 to 255 are for questions only; 32768 and 32769 are TA and DLV.
 	return kind >= 1 && kind < 128 || kind >= 256 && kind < 512 || kind == 32768 || kind == 32769 || kind >= 65280 && kind < 65535
 }
 

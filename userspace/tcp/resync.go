@@ -6,9 +6,9 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// resync looks for the beginning of a message in the bytes that were not assessed yet
-// and in data, which starts where a segment starts if front. It returns the rest of
-// data, from where it stopped.
+// resync looks for the beginning of a message: first in s.part, whose bytes could not be
+// assessed yet, then in data. front says that data starts where a segment starts. resync
+// returns the part of data that it has not consumed.
 func (t *Table) resync(s *stream, data []byte, front bool, now int64) []byte {
 	old := s.part.Len()
 	all := data
@@ -36,8 +36,9 @@ func (t *Table) resync(s *stream, data []byte, front bool, now int64) []byte {
 			s.partStarts = where == segmentStart
 			if off >= old {
 				s.messageTime = now
+			} else {
+				s.messageTime = max(s.messageTime, now)
 			}
-			s.messageTime = max(s.messageTime, now)
 			if !t.save(s.self, &s.part, all[off:]) {
 				t.shard.Add(account.StreamGapBytes, uint64(len(all)-off))
 			}
@@ -83,11 +84,11 @@ func (t *Table) readEarly(s *stream, seq uint32, g *Segment) account.Column {
 	return account.TCPUsed
 }
 
-// deliverGuess delivers a message that starts where a segment does and of whose
-// question the stream has too little to assess: no more will come.
+// deliverGuess delivers, at the end of a stream, a message that starts where a segment
+// does, but whose question is too short to be assessed.
 func (t *Table) deliverGuess(s *stream) {
 	t.assembled = t.store.AppendTo(t.assembled[:0], s.part)
-	if binary.BigEndian.Uint16(t.assembled[6:]) == 0 {
+	if binary.BigEndian.Uint16(t.assembled[2+4:]) == 0 { // no question
 		return
 	}
 	t.store.Free(&s.part)

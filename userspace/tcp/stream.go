@@ -31,23 +31,23 @@ type stream struct {
 	firstTime   int64 // InterfaceTime of the first segment
 	gapStamp    int64 // stamp of the segment that waited first behind the present gap
 	gapTime     int64 // its InterfaceTime
-	messageTime int64 // of the latest segment among those that carry the message or part
+	messageTime int64 // of the latest segment that carries a part of the message or of part
 
 	older, newer int32 // newer also links the free ones
 	list         listKind
 
 	mode       mode
-	sure       bool // message boundaries follow from the SYN: none is guessed
+	fromSYN    bool // read from its SYN: no message boundary is guessed
 	fin        bool // finSeq is valid
 	closed     bool // nothing follows next
 	half       bool // the length's upper byte was read
 	upper      byte
 	partStarts bool   // outOfSync: part starts where a segment started
 	need       int32  // inBody, inSkip: bytes to come
-	start      uint32 // of the first byte known; not sure: at most maxDistance before next
+	start      uint32 // of the first byte known; !fromSYN: at most maxDistance before next
 	next       uint32 // the next byte
-	unreadSeq  uint32 // not sure: where between the two bytes were not read,
-	unread     uint32 // and how many
+	unreadSeq  uint32 // !fromSYN: where a run of bytes between start and next is that was not read,
+	unread     uint32 // and its length
 	finSeq     uint32
 	part       packet.Chain // inBody: bytes so far; outOfSync: bytes not assessed yet
 	queue      queue
@@ -56,20 +56,20 @@ type stream struct {
 // begin starts reading anew at seq. What waits stays.
 func (s *stream) begin(seq uint32, m mode) {
 	s.start, s.next, s.mode, s.unread = seq, seq, m, 0
-	s.fin, s.closed, s.half, s.sure = false, false, false, false
+	s.fin, s.closed, s.half, s.fromSYN = false, false, false, false
 }
 
 // advance moves on by n bytes.
 func (s *stream) advance(n int) {
 	s.next += uint32(n)
-	if !s.sure && s.next-s.start > maxDistance { // sequence numbers of a long stream repeat
+	if !s.fromSYN && s.next-s.start > maxDistance { // sequence numbers of a long stream repeat
 		s.start, s.unread = s.next-maxDistance, 0
 	}
 }
 
 // recaptured reports whether g belongs to the same stream captured once more, as
 // happens where a file is read twice: a retransmission is later than the original. d is
-// how far behind the expected position g begins.
+// where g begins, from the expected position on.
 func (s *stream) recaptured(g *Segment, d int32) bool {
 	if d >= 0 || g.InterfaceTime > s.firstTime || g.InterfaceTime >= s.lastTime || s.next == s.start {
 		return false
@@ -91,7 +91,8 @@ func (s *stream) isUnread(seq, n uint32) bool {
 	return int32(seq+n-s.start) <= 0 || in < s.unread && n <= s.unread-in
 }
 
-// markRead notes that such bytes were read. Only one run of unread bytes is remembered.
+// markRead notes that n bytes at seq, for which isUnread was true, are read now. Only one
+// run of unread bytes is remembered.
 func (s *stream) markRead(seq, n uint32) {
 	end := seq + n
 	if int32(end-s.start) > 0 {
@@ -120,7 +121,7 @@ func (t *Table) newStream(k key, g *Segment) int32 {
 	s := &t.streams[i]
 	if g.Flags&flagSYN != 0 {
 		s.begin(g.Seq+1, inLength)
-		s.sure = true
+		s.fromSYN = true
 	} else {
 		s.begin(g.Seq, initialMode(g.Data))
 	}
@@ -196,7 +197,7 @@ type listKind uint8
 const (
 	listSYN  listKind = iota // nothing but a SYN was seen
 	listIdle                 // between messages
-	listBusy                 // within one
+	listBusy                 // within a message
 	listGap                  // segments wait; the stream that has waited longest comes first
 	listCount
 )
@@ -243,7 +244,7 @@ func (t *Table) relist(i int32, stamp int64) {
 		k = listGap
 	case s.mode == inBody || s.part.Len() > 0:
 		k = listBusy
-	case s.next == s.start && !s.fin && !s.closed && s.sure:
+	case s.next == s.start && !s.fin && !s.closed && s.fromSYN:
 		k = listSYN
 	}
 	s.stamp = stamp

@@ -15,12 +15,12 @@
 // first. A gap that does not close in time, or behind which too much waits, is skipped
 // and counted. A gap inside one message leaves the stream in sync.
 //
-// Memory is bounded. Where it runs out, the stream is dropped that has been idle for
-// longest among those with the least to lose.
+// Memory is bounded. When it runs out, a stream is dropped: of those with the least to
+// lose, the one that has been idle for longest.
 //
 // There are two times. A stream's segments are compared by the clock of their own
-// interface. What receives no more segments expires by its stamp, which comes from a
-// clock that all interfaces share.
+// interface. A stream that receives no more segments expires by its stamp, which comes
+// from a clock that all interfaces share.
 package tcp
 
 import (
@@ -39,12 +39,12 @@ const (
 
 // Config bounds a table. A zero field takes its default.
 type Config struct {
-	Bytes       int   // memory for data and for keeping track of streams; default 32 MiB
-	Streams     int   // one for each direction; default and maximum: one for each 1024 of Bytes
-	Segments    int   // of one stream that wait behind a gap; default 512
-	Waiting     int   // their bytes; default 1 MiB
-	GapTimeout  int64 // nanoseconds until a gap is skipped; default 5 s
-	IdleTimeout int64 // nanoseconds until an idle stream is forgotten; default 60 s
+	Bytes        int   // memory for data and for keeping track of streams; default 32 MiB
+	Streams      int   // one for each direction; default and maximum: one for each 1024 of Bytes
+	Segments     int   // of one stream that wait behind a gap; default 512
+	WaitingBytes int   // of these segments; default 1 MiB
+	GapTimeout   int64 // nanoseconds until a gap is skipped; default 5 s
+	IdleTimeout  int64 // nanoseconds until an idle stream is forgotten; default 60 s
 }
 
 func (c Config) withDefaults() Config {
@@ -57,8 +57,8 @@ func (c Config) withDefaults() Config {
 	if c.Segments <= 0 {
 		c.Segments = 512
 	}
-	if c.Waiting <= 0 {
-		c.Waiting = 1 << 20
+	if c.WaitingBytes <= 0 {
+		c.WaitingBytes = 1 << 20
 	}
 	if c.GapTimeout <= 0 {
 		c.GapTimeout = 5e9
@@ -144,7 +144,7 @@ func (t *Table) Held() uint64 { return t.held }
 func (t *Table) Add(g *Segment) account.Column {
 	k := keyOf(g)
 	i, known := t.index[k]
-	if known && t.replaced(i, g) {
+	if known && t.timeOut(i, g) {
 		t.forget(i)
 		known = false
 	}
@@ -182,11 +182,11 @@ func (t *Table) Add(g *Segment) account.Column {
 	return outcome
 }
 
-// replaced reports whether stream i is over by its interface's clock, so that g begins
-// another one. If it is not, gaps that have timed out are skipped. A segment that
-// continues exactly where the stream stopped is in time, whatever the clock says: the
-// clock may have been set. So is a keep-alive, which is one byte before.
-func (t *Table) replaced(i int32, g *Segment) bool {
+// timeOut applies the timeouts by the clock of g's interface. It reports whether stream i
+// is over, so that g begins another one; if not, it skips gaps that have timed out. A
+// segment that continues exactly where the stream stopped is in time, whatever the clock
+// says: the clock may have been set. So is a keep-alive, which is one byte before.
+func (t *Table) timeOut(i int32, g *Segment) bool {
 	s := &t.streams[i]
 	d := int32(g.Seq - s.next)
 	if g.InterfaceTime == 0 || s.lastTime == 0 || d == 0 || d == -1 {
@@ -201,8 +201,8 @@ func (t *Table) replaced(i int32, g *Segment) bool {
 	return false
 }
 
-// Expire skips gaps and forgets streams that have timed out. before returns the stamp
-// below which something has waited for longer than a time.
+// Expire skips gaps and forgets streams that have timed out. before(d) returns the lowest
+// stamp of what has not waited for longer than d.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
 	limit := before(t.cfg.GapTimeout)
 	for i := t.lists[listGap].oldest; i != 0 && t.streams[i].gapStamp < limit; i = t.lists[listGap].oldest {
@@ -230,16 +230,16 @@ func (t *Table) Flush() {
 func (t *Table) synAgain(i int32, seq uint32) {
 	s := &t.streams[i]
 	switch d := int32(s.start - seq); {
-	case s.mode == midMessage && d >= 0 && d < maxDistance: // late, and what follows it waits
+	case s.mode == midMessage && d >= 0 && d < maxDistance: // the SYN is late, and the segments behind it wait
 		s.begin(seq, inLength)
-		s.sure = true
+		s.fromSYN = true
 		t.drain(s)
 	case d == 0: // a retransmission
-	case !s.sure && d > 0 && d < maxDistance: // late, and reading has begun behind it
+	case !s.fromSYN && d > 0 && d < maxDistance: // the SYN is late, and reading has begun behind it
 	default: // the ports are used again
 		t.finish(i)
 		s.begin(seq, inLength)
-		s.sure = true
+		s.fromSYN = true
 	}
 }
 
@@ -265,7 +265,7 @@ func (t *Table) addData(i int32, seq uint32, g *Segment) account.Column {
 	}
 	data := g.Data
 	if d < 0 {
-		if !s.sure && s.isUnread(seq, uint32(n)) {
+		if !s.fromSYN && s.isUnread(seq, uint32(n)) {
 			return t.readEarly(s, seq, g)
 		}
 		if int(d)+n <= 0 {

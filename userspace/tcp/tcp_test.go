@@ -14,8 +14,8 @@ var (
 	server = []byte{192, 0, 2, 53}
 )
 
-// bench is a table with its ledgers: every segment that goes in must come out.
-type bench struct {
+// rig is a table with its ledgers: every segment that goes in must come out.
+type rig struct {
 	t        *testing.T
 	table    *Table
 	counters *account.Counters
@@ -25,8 +25,8 @@ type bench struct {
 	bytes    int
 }
 
-func newBench(t *testing.T, cfg Config) *bench {
-	b := &bench{t: t, counters: account.NewPacketCounters()}
+func newRig(t *testing.T, cfg Config) *rig {
+	b := &rig{t: t, counters: account.NewPacketCounters()}
 	b.shard = b.counters.Shard()
 	b.table = New(cfg, b.shard, func(m *Message) {
 		b.bytes += len(m.Data)
@@ -42,10 +42,10 @@ func newBench(t *testing.T, cfg Config) *bench {
 	return b
 }
 
-func (b *bench) add(g Segment) account.Column {
+func (b *rig) add(g Segment) account.Column {
 	b.in++
 	g.Packets, g.InterfaceTime, g.Stamp = 1, g.Time, g.Time
-	b.table.Expire(shows(g.Time))
+	b.table.Expire(sharedClock(g.Time))
 	c := b.table.Add(&g)
 	if c != held {
 		b.shard.Add(c, 1)
@@ -54,12 +54,12 @@ func (b *bench) add(g Segment) account.Column {
 	return c
 }
 
-// shows is a shared clock that shows now.
-func shows(now int64) func(time int64) int64 {
+// sharedClock is a clock that shows now, for Expire.
+func sharedClock(now int64) func(time int64) int64 {
 	return func(time int64) int64 { return now - time }
 }
 
-func (b *bench) balance() {
+func (b *rig) balance() {
 	b.t.Helper()
 	b.shard.Publish()
 	l := account.PacketLedger(b.counters, func() uint64 { return b.in })
@@ -68,7 +68,7 @@ func (b *bench) balance() {
 	}
 }
 
-func (b *bench) flush() {
+func (b *rig) flush() {
 	b.t.Helper()
 	b.table.Flush()
 	b.shard.Set(held, b.table.Held())
@@ -78,12 +78,12 @@ func (b *bench) flush() {
 	}
 }
 
-func (b *bench) count(c account.Column) uint64 {
+func (b *rig) count(c account.Column) uint64 {
 	b.shard.Publish()
 	return b.counters.Sum(c)
 }
 
-func (b *bench) want(messages string) {
+func (b *rig) want(messages string) {
 	b.t.Helper()
 	if got := strings.Join(b.got, " "); got != messages {
 		b.t.Errorf("messages %q, want %q", got, messages)
@@ -147,7 +147,7 @@ type step struct {
 func TestStreams(t *testing.T) {
 	f := func(name, messages string, steps ...step) {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, Config{})
+			b := newRig(t, Config{})
 			for i, s := range steps {
 				if got := b.add(s.Segment); got != s.want {
 					t.Errorf("segment %d: outcome %d, want %d", i, got, s.want)
@@ -195,7 +195,7 @@ func TestStreams(t *testing.T) {
 	f("picked up, a stateful operation", "9@1 2@2", step{at(1, 0, keepalive), used}, step{at(2, 26, q2), used})
 	f("picked up, then a stateful operation", "1@1 9@2 2@3", step{at(1, 0, q1), used}, step{at(2, 42, keepalive), used}, step{at(3, 68, q2), used})
 	f("ends within a message", "1@2 2@3-30", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:22]), used})
-	f("a header alone is missing", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:13]), used})
+	f("ends within a header", "1@2", step{syn(1), noData}, step{at(2, 0, q1), used}, step{at(3, 42, q2[:13]), used})
 	f("an empty message", "short@2 1@2", step{syn(1), noData}, step{at(2, 0, "\x00\x00"+q1), used})
 	f("not DNS at all", "", step{at(1, 0, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"), held})
 	f("no payload", "", step{at(1, 0, ""), noData}, step{flags(at(1, 0, ""), flagRST), noData}, step{flags(at(1, 0, ""), flagFIN), noData})
@@ -204,7 +204,7 @@ func TestStreams(t *testing.T) {
 // TestLongStream: in a stream that was picked up midway and whose sequence numbers have
 // wrapped, a retransmission is not taken for bytes from before the pick-up.
 func TestLongStream(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	g := at(1, 0, transfer(7, 65000))
 	n := (3 << 30) / len(g.Data)
 	for i := range n {
@@ -226,7 +226,7 @@ func TestLongStream(t *testing.T) {
 func TestGaps(t *testing.T) {
 	f := func(name, messages string, gaps, bytes uint64, segments ...Segment) {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, Config{})
+			b := newRig(t, Config{})
 			for _, g := range segments {
 				b.add(g)
 			}
@@ -252,13 +252,13 @@ func TestGaps(t *testing.T) {
 }
 
 func TestGapTimesOut(t *testing.T) {
-	b := newBench(t, Config{GapTimeout: 100})
+	b := newRig(t, Config{GapTimeout: 100})
 	q := query(1, 40) + query(2, 50) + query(3, 60)
 	b.add(syn(1))
 	b.add(at(2, 42, q[42:94]))
 	b.add(at(102, 200, "")) // nothing happens up to here
 	b.want("")
-	b.table.Expire(shows(103))
+	b.table.Expire(sharedClock(103))
 	b.want("2@2")
 	if n := b.count(account.TCPUsed); n != 1 {
 		t.Errorf("used %d, want 1", n)
@@ -271,7 +271,7 @@ func TestGapTimesOut(t *testing.T) {
 // TestCapturedShort: where a snap length cuts every segment, the lengths in the headers
 // keep the stream in sync.
 func TestCapturedShort(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	q := query(1, 40) + query(2, 50)
 	b.add(syn(1))
 	cut := at(2, 0, q[:30])
@@ -286,7 +286,7 @@ func TestCapturedShort(t *testing.T) {
 
 func TestPortsUsedAgain(t *testing.T) {
 	f := func(name, want string, segments ...Segment) {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		b.add(syn(1))
 		b.add(at(2, 0, query(1, 40)))
 		b.add(at(3, 42, query(2, 40)[:20]))
@@ -309,7 +309,7 @@ func TestReadTwice(t *testing.T) {
 	const second = int64(1e9)
 	f := func(name, want string, segments ...Segment) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for _, g := range segments {
 			b.add(g)
 		}
@@ -345,7 +345,7 @@ func TestReadTwice(t *testing.T) {
 func TestLateAndInSequence(t *testing.T) {
 	f := func(name string, off int, want string) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		data := query(1, 40) + query(2, 50)
 		add := func(time int64, off int, data string) {
 			g := at(time, off, data)
@@ -368,7 +368,7 @@ func TestLateAndInSequence(t *testing.T) {
 // TestKey: streams that differ in any part of the key do not mix.
 func TestKey(t *testing.T) {
 	f := func(name string, change func(*Segment), same bool) {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		q := query(1, 40)
 		tagged := func(g Segment) Segment { g.Origin.VLAN, g.Origin.HasVLAN = 7, true; return g }
 		b.add(tagged(syn(1)))
@@ -396,7 +396,7 @@ func TestKey(t *testing.T) {
 // TestDefect11StreamRecords: a message has its ports and the time of the segment that
 // completed it, also where the stream was picked up midway or ends after a gap.
 func TestDefect11StreamRecords(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	var last Message
 	emit := b.table.emit
 	b.table.emit = func(m *Message) { last = *m; emit(m) }
@@ -415,7 +415,7 @@ func TestDefect11StreamRecords(t *testing.T) {
 func TestLargest(t *testing.T) {
 	whole := transfer(1, 65535)
 	for _, size := range []int{1, 2, 1460, 65535, len(whole)} {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		b.add(syn(1))
 		for off := 0; off < len(whole); off += size {
 			b.add(at(2, off, whole[off:min(off+size, len(whole))]))
@@ -426,7 +426,7 @@ func TestLargest(t *testing.T) {
 		}
 		b.flush()
 	}
-	b := newBench(t, Config{}) // several messages in one segment
+	b := newRig(t, Config{}) // several messages in one segment
 	b.add(syn(1))
 	b.add(at(2, 0, whole+whole+query(3, 40)))
 	b.want("1@2 1@2 3@2")
@@ -434,7 +434,7 @@ func TestLargest(t *testing.T) {
 }
 
 func TestAllocatesNothing(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.table.emit = func(*Message) {}
 	data := query(1, 300)
 	first, third, second := at(2, 0, data[:100]), at(2, 200, data[200:]), at(2, 100, data[100:200])

@@ -54,7 +54,7 @@ func record(rng *rand.Rand) string {
 // that each of them was sent.
 func readTransfer(t *testing.T, stream string, starts []int, from, size int, lost func(segment int) bool) (ids []int) {
 	t.Helper()
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.table.emit = func(m *Message) {
 		id := int(binary.BigEndian.Uint16(m.Data))
 		if id >= len(starts) || !strings.HasPrefix(stream[starts[id]+2:], string(m.Data)) {

@@ -35,10 +35,10 @@ func (t *Table) enqueue(i int32, seq uint32, g *Segment) account.Column {
 	if s.mode == midMessage {
 		limit = min(limit, maxMidMessage)
 	}
-	if len(g.Data) == 0 && g.Missing > 0 || len(g.Data) > t.cfg.Waiting {
+	if len(g.Data) == 0 && g.Missing > 0 || len(g.Data) > t.cfg.WaitingBytes {
 		return account.TCPOverflow
 	}
-	if int(s.queue.count) >= limit || int(s.queue.bytes)+len(g.Data) > t.cfg.Waiting {
+	if int(s.queue.count) >= limit || int(s.queue.bytes)+len(g.Data) > t.cfg.WaitingBytes {
 		t.skipGap(i)
 		return t.addData(i, seq, g)
 	}

@@ -183,7 +183,7 @@ func agrees(t *testing.T, path string, expected []string, look func(*event.Event
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	ours := listing{}
 	emit := func(e *event.Event) {
 		key, details := ourLine(e)

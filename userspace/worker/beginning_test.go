@@ -19,7 +19,7 @@ func TestBeginnings(t *testing.T) {
 	parts4, parts6 := broken4(server4, client4, 7, 17, data, 400), broken6(server6, client6, 7, 17, data, 400)
 	f := func(name string, want got, outcome account.Column, n uint64, frames ...string) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for _, frame := range frames {
 			b.frame(frame)
 		}
@@ -73,7 +73,7 @@ var (
 
 // TestBeginningMasked: addresses in the record of a beginning are masked.
 func TestBeginningMasked(t *testing.T) {
-	b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}})
+	b := newRig(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}})
 	b.frame(cutFirst)
 	b.end()
 	if len(b.got) != 1 || b.got[0].src != "192.0.2.0:53" || b.got[0].dst != "192.0.2.0:40000" {
@@ -84,14 +84,14 @@ func TestBeginningMasked(t *testing.T) {
 // TestBeginningMalformed: a beginning is marked as malformed, and dropped if malformed
 // messages are.
 func TestBeginningMalformed(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	var why dns.Malformed
 	b.packet(packet.Packet{Data: []byte(cutFirst), Link: packet.LinkRaw})
 	b.worker.Flush(func(e *event.Event) { why = e.DNS.Malformed })
 	if why.Fault != dns.FaultCaptureCut || why.Section != dns.SectionAnswer {
 		t.Errorf("malformed %+v", why)
 	}
-	b = newBench(t, Config{DropMalformed: true})
+	b = newRig(t, Config{DropMalformed: true})
 	b.frame(cutFirst)
 	b.end()
 	if len(b.got) != 0 || b.count(account.FragmentCut) != 1 {
@@ -102,7 +102,7 @@ func TestBeginningMalformed(t *testing.T) {
 // TestBeginningSampled: beginnings are sampled by their addresses.
 func TestBeginningSampled(t *testing.T) {
 	ratio := packet.Ratio{Keep: 1, Of: 2}
-	b := newBench(t, Config{Sample: NewSampler(ratio)})
+	b := newRig(t, Config{Sample: NewSampler(ratio)})
 	kept := uint64(0)
 	for i := range 20 {
 		src := "\xc0\x00\x02" + string([]byte{byte(i)})
@@ -123,7 +123,7 @@ func TestBeginningDuplicates(t *testing.T) {
 	parts := broken4(server4, client4, 7, 17, cutAnswer, 400)
 	f := func(name string, want int, cutOf uint32, second ...string) {
 		t.Helper()
-		b := newBench(t, Config{Dedup: &dedup.Config{}})
+		b := newRig(t, Config{Dedup: &dedup.Config{}})
 		for _, part := range parts[:1] {
 			b.packet(packet.Packet{Data: []byte(part), Link: packet.LinkRaw, Interface: 1})
 		}
@@ -146,7 +146,7 @@ func TestBeginningOfSegment(t *testing.T) {
 	stream := u16(len(answer(9, 1000))) + answer(9, 1000)
 	part := broken4(server4, client4, 7, 6, tcpData(53, 40000, 100, 0, stream), 400)[0]
 	next := ip4(server4, client4, 8, 0, 6, tcpData(53, 40000, 100+uint32(len(stream)), 0, u16(len(query(10, "q")))+query(10, "q")))
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.frame(ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
 	b.frame(part)
 	b.frame(broken4(server4, client4, 9, 6, tcpData(53, 40000, 100, 4, stream), 400)[0]) // an outdated reset
@@ -162,7 +162,7 @@ func TestBeginningOfSegment(t *testing.T) {
 func TestBeginningOnTime(t *testing.T) {
 	cfg := Config{}
 	cfg.Defrag.Datagrams = 2
-	b := newBench(t, cfg)
+	b := newRig(t, cfg)
 	b.worker.Tick(0, b.emit)
 	for id := range 3 {
 		b.frame(broken4(server4, client4, id, 17, udpData(53, 40000, answer(1+id, 500)), 400)[0])
@@ -185,7 +185,7 @@ func TestBeginningOnTime(t *testing.T) {
 func TestBeginningsAllocateNothing(t *testing.T) {
 	cfg := Config{Dedup: &dedup.Config{}}
 	cfg.Defrag.Datagrams = 4
-	b := newBench(t, cfg)
+	b := newRig(t, cfg)
 	var batch []packet.Packet
 	for id := range 50 {
 		frame := broken4(server4, client4, id, 17, udpData(53, 40000, answer(id, 500)), 400)[0]

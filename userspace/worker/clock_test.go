@@ -14,7 +14,7 @@ const clockRounds = 60
 // playClocks plays messages whose packets have the times and interfaces that at gives for
 // each step. Answers come in two fragments, and in three segments out of order. Queries
 // come in between, in fragments and segments.
-func playClocks(b *bench, at func(i int, query bool) (seconds float64, number uint32)) {
+func playClocks(b *rig, at func(i int, query bool) (seconds float64, number uint32)) {
 	step := 0
 	play := func(query bool, frame string) {
 		seconds, number := at(step, query)
@@ -52,7 +52,7 @@ func playClocks(b *bench, at func(i int, query bool) (seconds float64, number ui
 func TestClocks(t *testing.T) {
 	f := func(name string, at func(i int, query bool) (seconds float64, number uint32)) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		playClocks(b, at)
 		b.end()
 		lost, seen := 0, map[string]int{}
@@ -111,7 +111,7 @@ func TestClocks(t *testing.T) {
 // after a step of the clock.
 func TestPauseExpires(t *testing.T) {
 	f := func(name string, number uint32, from float64) {
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		at := func(number uint32, seconds float64, frame string) {
 			b.packet(packet.Packet{Data: []byte(frame), Link: packet.LinkRaw, Time: 1_500_000_000e9 + int64(seconds*1e9), Interface: number})
 		}
@@ -133,7 +133,7 @@ func TestPauseExpires(t *testing.T) {
 // TestPauseKeepsWhatFollows: fragments and segments that come right after a pause do not
 // expire when the clock accepts the pause.
 func TestPauseKeepsWhatFollows(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	at := func(seconds float64, frame string) {
 		b.packet(packet.Packet{Data: []byte(frame), Link: packet.LinkRaw, Time: 1_500_000_000e9 + int64(seconds*1e9)})
 	}

@@ -79,8 +79,8 @@ func broken6(src, dst string, id int, proto byte, data string, size int) []strin
 	return out
 }
 
-// bench is a worker with its ledgers.
-type bench struct {
+// rig is a worker with its ledgers.
+type rig struct {
 	t        *testing.T
 	worker   *Worker
 	packets  *account.Counters
@@ -103,17 +103,17 @@ type got struct {
 	length int
 }
 
-func newBench(t *testing.T, cfg Config) *bench {
+func newRig(t *testing.T, cfg Config) *rig {
 	if cfg.Ports == nil {
 		cfg.Ports = &Ports{}
 		cfg.Ports.Add(53)
 	}
-	b := &bench{t: t, packets: account.NewPacketCounters(), messages: account.NewMessageCounters()}
+	b := &rig{t: t, packets: account.NewPacketCounters(), messages: account.NewMessageCounters()}
 	b.worker = New(cfg, b.packets.Shard(), b.messages.Shard())
 	return b
 }
 
-func (b *bench) emit(e *event.Event) {
+func (b *rig) emit(e *event.Event) {
 	vlan := -1
 	if e.HasVLAN {
 		vlan = int(e.VLAN)
@@ -122,9 +122,9 @@ func (b *bench) emit(e *event.Event) {
 }
 
 // frame handles one packet, a microsecond after the last.
-func (b *bench) frame(data string) { b.packet(packet.Packet{Data: []byte(data), Link: packet.LinkRaw}) }
+func (b *rig) frame(data string) { b.packet(packet.Packet{Data: []byte(data), Link: packet.LinkRaw}) }
 
-func (b *bench) packet(p packet.Packet) {
+func (b *rig) packet(p packet.Packet) {
 	b.given++
 	b.now += 1000
 	if p.Time == 0 {
@@ -137,7 +137,7 @@ func (b *bench) packet(p packet.Packet) {
 }
 
 // balanced checks that both ledgers balance, and at the end that nothing is held.
-func (b *bench) balanced(atEnd bool) {
+func (b *rig) balanced(atEnd bool) {
 	b.t.Helper()
 	b.worker.Publish()
 	packets := account.PacketLedger(b.packets, func() uint64 { return b.given })
@@ -153,14 +153,14 @@ func (b *bench) balanced(atEnd bool) {
 	}
 }
 
-func (b *bench) end() {
+func (b *rig) end() {
 	b.t.Helper()
 	b.balanced(false)
 	b.worker.Flush(b.emit)
 	b.balanced(true)
 }
 
-func (b *bench) count(c account.Column) uint64 {
+func (b *rig) count(c account.Column) uint64 {
 	b.worker.Publish()
 	return b.packets.Sum(c)
 }

@@ -32,7 +32,7 @@ var (
 )
 
 // handleAll handles messages and returns copies of their events.
-func (b *bench) handleAll(list ...packet.Message) (events []event.Event) {
+func (b *rig) handleAll(list ...packet.Message) (events []event.Event) {
 	b.t.Helper()
 	for i := range list {
 		b.given++
@@ -48,12 +48,12 @@ func (b *bench) handleAll(list ...packet.Message) (events []event.Event) {
 // udp4 is a packet with a query.
 func udp4() string { return ip4(client4, server4, 1, 0, 17, udpData(5353, 53, string(askedWire))) }
 
-func (b *bench) outcomes(column account.Column) uint64 { return b.packets.Sum(column) }
+func (b *rig) outcomes(column account.Column) uint64 { return b.packets.Sum(column) }
 
 // TestMessage: an event has all properties of its message, and the next event has none
 // of them.
 func TestMessage(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	fields := event.AppendField(nil, event.FirstField, []byte("zone"))
 	m := packet.Message{
 		Data: answeredWire, QueryTime: asked, ResponseTime: answered, Src: server, Dst: client, Proto: packet.DNSCryptTCP,
@@ -88,7 +88,7 @@ func TestMessage(t *testing.T) {
 func TestMessageTimes(t *testing.T) {
 	f := func(wire []byte, own, query, response, want int64) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		m := packet.Message{Data: wire, Time: own, QueryTime: query, ResponseTime: response, Proto: packet.UDP}
 		if e := b.handleAll(m)[0]; e.Time != want || e.QueryTime != query || e.ResponseTime != response || m.When() != want {
 			t.Errorf("times %d, %d and %d: record of %d, want %d", own, query, response, e.Time, want)
@@ -109,7 +109,7 @@ func TestMessageAddresses(t *testing.T) {
 	port := netip.AddrPortFrom(netip.Addr{}, 53)
 	f := func(bits *mask.Bits, src, dst netip.AddrPort, want string) {
 		t.Helper()
-		b := newBench(t, Config{Mask: bits})
+		b := newRig(t, Config{Mask: bits})
 		e := b.handleAll(packet.Message{Data: askedWire, Src: src, Dst: dst, Proto: packet.DoH})[0]
 		if got := fmt.Sprint(e.IPVersion(), " ", text(e.Src), " ", text(e.Dst)); got != want {
 			t.Errorf("%s to %s: %s, want %s", text(src), text(dst), got, want)
@@ -141,7 +141,7 @@ func text(a netip.AddrPort) string {
 func TestMessageMasksECS(t *testing.T) {
 	wire := append([]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x01"), "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"...)
 	for _, ecs := range []bool{true, false} {
-		b := newBench(t, Config{Mask: &mask.Bits{V4: 16, V6: 32}, MaskECS: ecs})
+		b := newRig(t, Config{Mask: &mask.Bits{V4: 16, V6: 32}, MaskECS: ecs})
 		e := b.handleAll(packet.Message{Data: wire, Proto: packet.DoT})[0]
 		if hidden := strings.HasSuffix(string(e.Message), "\xc0\x00\x00\x00"); hidden != ecs || len(e.Message) != len(wire) || wire[len(wire)-1] != 0x4d {
 			t.Errorf("masked %t, want %t: %x", hidden, ecs, e.Message)
@@ -154,7 +154,7 @@ func TestMessageMasksECS(t *testing.T) {
 func TestMessageVerdicts(t *testing.T) {
 	f := func(data []byte, missing uint32, drop bool, unreadable, dropped, malformed uint64, cut uint32) {
 		t.Helper()
-		b := newBench(t, Config{DropMalformed: drop})
+		b := newRig(t, Config{DropMalformed: drop})
 		events := b.handleAll(packet.Message{Data: data, Missing: missing, Proto: packet.UDP})
 		got := [3]uint64{b.messages.Sum(account.MessageUnreadable), b.messages.Sum(account.MessageDropped), b.messages.Sum(account.MessageMalformed)}
 		if want := [3]uint64{unreadable, dropped, malformed}; got != want || len(events) != 1-int(unreadable+dropped) || b.outcomes(account.WholeMessage) != 1 {
@@ -182,7 +182,7 @@ func TestMessageVerdicts(t *testing.T) {
 // TestMessagesAreNoDuplicates: without a packet, a repeated query cannot be told from one
 // that was seen twice.
 func TestMessagesAreNoDuplicates(t *testing.T) {
-	b := newBench(t, Config{Dedup: &dedup.Config{}})
+	b := newRig(t, Config{Dedup: &dedup.Config{}})
 	m := packet.Message{Data: askedWire, QueryTime: asked, Src: client, Dst: server, Proto: packet.UDP}
 	if n := len(b.handleAll(m, m, m)); n != 3 {
 		t.Errorf("%d events of 3 messages", n)
@@ -191,7 +191,7 @@ func TestMessagesAreNoDuplicates(t *testing.T) {
 
 // TestMessagePortsDoNotMatter: the source knows that it is DNS.
 func TestMessagePortsDoNotMatter(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	if n := len(b.handleAll(packet.Message{Data: askedWire, Src: netip.MustParseAddrPort("192.0.2.1:1"), Dst: netip.MustParseAddrPort("192.0.2.2:443"), Proto: packet.DoH})); n != 1 {
 		t.Errorf("%d events", n)
 	}
@@ -241,7 +241,7 @@ func TestMessagesSampled(t *testing.T) {
 // TestMessageGoesAway: a message whose memory becomes unreadable is counted as unreadable,
 // and the next event has none of its properties.
 func TestMessageGoesAway(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	func() {
 		defer func() { recover() }()
 		b.given++
@@ -257,7 +257,7 @@ func TestMessageGoesAway(t *testing.T) {
 
 // TestMessagesMoveTheClock: waiting fragments expire by the times of messages, too.
 func TestMessagesMoveTheClock(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.packet(packet.Packet{Data: []byte(broken4(near4, far4, 9, 17, udpData(5353, 53, strings.Repeat("\x00", 3000)), 1480)[0]), Link: packet.LinkRaw, Time: asked})
 	b.worker.Publish()
 	if n := b.outcomes(account.PacketHeld); n != 1 {
@@ -274,7 +274,7 @@ func TestMessagesMoveTheClock(t *testing.T) {
 	}
 }
 
-func (b *bench) handle(m *packet.Message) {
+func (b *rig) handle(m *packet.Message) {
 	b.given++
 	b.worker.Message(m, b.emit)
 }

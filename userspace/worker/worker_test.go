@@ -73,7 +73,7 @@ func scene() (frames []string, messages int) {
 // every packet.
 func TestScene(t *testing.T) {
 	frames, messages := scene()
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	for _, f := range frames {
 		b.frame(f)
 		b.balanced(false)
@@ -97,7 +97,7 @@ func TestScene(t *testing.T) {
 // come in any order. Streams whose end comes first may lose messages.
 func TestSceneBackwards(t *testing.T) {
 	frames, messages := scene()
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	for i := range frames {
 		b.frame(frames[len(frames)-1-i])
 		b.balanced(false)
@@ -117,8 +117,8 @@ func TestSceneBackwards(t *testing.T) {
 // TestMutations: a packet that is lost or doubled at the hand-over shows in the ledgers.
 func TestMutations(t *testing.T) {
 	frames, _ := scene()
-	unaccounted := func(mutate func(b *bench)) int64 {
-		b := newBench(t, Config{})
+	unaccounted := func(mutate func(b *rig)) int64 {
+		b := newRig(t, Config{})
 		for _, f := range frames {
 			b.frame(f)
 		}
@@ -128,14 +128,14 @@ func TestMutations(t *testing.T) {
 		l := account.PacketLedger(b.packets, func() uint64 { return b.given })
 		return l.Unaccounted()
 	}
-	if n := unaccounted(func(b *bench) {}); n != 0 {
+	if n := unaccounted(func(b *rig) {}); n != 0 {
 		t.Errorf("unaccounted %d, want 0", n)
 	}
 	for _, f := range frames {
-		if n := unaccounted(func(b *bench) { b.given++ }); n != 1 {
+		if n := unaccounted(func(b *rig) { b.given++ }); n != 1 {
 			t.Fatalf("one lost: unaccounted %d, want 1", n)
 		}
-		if n := unaccounted(func(b *bench) { b.frame(f); b.given-- }); n != -1 {
+		if n := unaccounted(func(b *rig) { b.frame(f); b.given-- }); n != -1 {
 			t.Fatalf("one twice: unaccounted %d, want -1", n)
 		}
 	}
@@ -144,7 +144,7 @@ func TestMutations(t *testing.T) {
 func TestRecords(t *testing.T) {
 	f := func(name string, want got, frames ...string) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for _, f := range frames {
 			b.frame(f)
 		}
@@ -173,7 +173,7 @@ func TestRecords(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	f := func(name string, want account.Column, p packet.Packet) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		b.packet(p)
 		if got := b.count(want); got != 1 {
 			t.Errorf("%s: outcome %d counted %d times, want once", name, want, got)
@@ -204,7 +204,7 @@ func TestDefect14Duplicates(t *testing.T) {
 	tagged := func(data string, vlan uint16) packet.Packet {
 		return packet.Packet{Data: []byte(data), Link: packet.LinkRaw, HasVLAN: true, VLAN: vlan}
 	}
-	b := newBench(t, Config{Dedup: &dedup.Config{}})
+	b := newRig(t, Config{Dedup: &dedup.Config{}})
 	b.packet(tagged(dg(7), 1))
 	b.packet(tagged(dg(7), 2))
 	b.frame(ip4(near4, far4, 9, 0, 47, gre+dg(7)))
@@ -249,7 +249,7 @@ func TestDefect05Masks(t *testing.T) {
 		"udp": ip4(client4, server4, 7, 0, 17, udpData(40000, 53, q)),
 		"tcp": ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 9, 0, u16(len(q))+q)),
 	} {
-		b := newBench(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true})
+		b := newRig(t, Config{Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true})
 		data := []byte(frame)
 		messages := 0
 		b.worker.Packet(&packet.Packet{Data: data, Link: packet.LinkRaw}, func(e *event.Event) {
@@ -270,7 +270,7 @@ func TestDefect05Masks(t *testing.T) {
 // TestDefect06DirectionByMessage: the QR bit alone makes a response, and its source is that
 // of the packet, whichever side has the watched port.
 func TestDefect06DirectionByMessage(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	f := func(src, dst string, sport, dport int, msg string, response bool, from string) {
 		t.Helper()
 		var events int
@@ -301,7 +301,7 @@ func TestDefect17NothingIsCut(t *testing.T) {
 	}
 	segment := ip4(client4, server4, 7, 0, 6, tcpData(40000, 53, 1, 0x18, stream))
 	segment = segment[:2] + "\x00\x00" + segment[4:] // a length of 0: longer than the field allows
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.frame(segment)
 	b.frame(ip4(server4, client4, 7, 0, 17, udpData(53, 40000, answer(messages, 65507))))
 	b.end()
@@ -321,7 +321,7 @@ func TestDefect13Malformed(t *testing.T) {
 	broken := query(5, "q")
 	broken = broken[:len(broken)-3]
 	for _, drop := range []bool{false, true} {
-		b := newBench(t, Config{DropMalformed: drop})
+		b := newRig(t, Config{DropMalformed: drop})
 		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, broken)))
 		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, "short")))
 		b.end()
@@ -349,7 +349,7 @@ func TestDropped(t *testing.T) {
 	}
 	f := func(what, message string, kept, malformed bool) {
 		t.Helper()
-		b := newBench(t, Config{DropMalformed: true})
+		b := newRig(t, Config{DropMalformed: true})
 		b.frame(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, message)))
 		b.end()
 		if len(b.got) == 1 != kept {
@@ -379,7 +379,7 @@ func TestDropped(t *testing.T) {
 // TestMergedDatagrams: several datagrams that the kernel merged into one packet.
 func TestMergedDatagrams(t *testing.T) {
 	one, two := query(1, "aa"), query(2, "bb")
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.packet(packet.Packet{Data: []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+two+query(3, "c")))), Link: packet.LinkRaw, Segment: uint16(len(one))})
 	b.end()
 	if len(b.got) != 3 || b.got[0].id != 1 || b.got[2].id != 3 {
@@ -394,7 +394,7 @@ func TestMergedDatagramsCut(t *testing.T) {
 	frame := ip4(client4, server4, 7, 0, 17, udpData(40000, 53, one+query(2, "bb")+query(3, "cc")))
 	f := func(captured int, want ...got) {
 		t.Helper()
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		data := []byte(frame[:len(frame)-3*len(one)+captured])
 		b.packet(packet.Packet{Data: data, WireLen: uint32(len(frame)), Link: packet.LinkRaw, Segment: uint16(len(one))})
 		b.end()
@@ -416,7 +416,7 @@ func TestMergedDatagramsCut(t *testing.T) {
 
 // TestExpire: on a live lane, timeouts go by Tick, whatever the times of packets.
 func TestExpire(t *testing.T) {
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	b.worker.Tick(0, b.emit)
 	q := u16(len(query(1, "q"))) + query(1, "q")
 	b.frame(ip4(client4, server4, 7, 0x2000, 17, "12345678"))
@@ -434,7 +434,7 @@ func TestExpire(t *testing.T) {
 
 func TestAllocatesNothing(t *testing.T) {
 	cfg := Config{Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
-	b := newBench(t, cfg)
+	b := newRig(t, cfg)
 	frames, _ := scene()
 	var batch []packet.Packet
 	for _, f := range frames {
@@ -459,7 +459,7 @@ func TestAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkUDP(b *testing.B) {
-	w := newBench(nil, Config{}).worker
+	w := newRig(nil, Config{}).worker
 	p := packet.Packet{Data: []byte(ip4(client4, server4, 7, 0, 17, udpData(40000, 53, query(1, "www")))), Link: packet.LinkRaw}
 	emit := func(*event.Event) {}
 	for b.Loop() {
@@ -487,7 +487,7 @@ func FuzzPackets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two, three []byte, link uint16, step int64) {
 		cfg := Config{Dedup: &dedup.Config{Entries: 2}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
 		cfg.Defrag.Bytes, cfg.TCP.Bytes = 8192, 8192
-		b := newBench(t, cfg)
+		b := newRig(t, cfg)
 		for range 3 {
 			for _, data := range [][]byte{one, two, three} {
 				b.now += step % 1e12
