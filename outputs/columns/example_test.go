@@ -22,7 +22,7 @@ func appendPoints(dst []byte, e *event.Event, r *columns.Row) []byte {
 	for rows := e.Rows(); rows.Next(&r.Question); dst = append(dst, '\n') {
 		for _, n := range points {
 			switch c := n.ID.Column(); {
-			case !c.HasValue(r): // this destination leaves out what is absent
+			case !c.HasValue(r): // this destination leaves out absent values
 			case c.Kind == columns.Time:
 				dst = fmt.Appendf(dst, "%s=%d ", n.Name, c.Time(r))
 			case c.Kind == columns.Uint:

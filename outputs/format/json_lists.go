@@ -7,8 +7,8 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// appendList appends a list of all entries up to the end of msg, of which there is at
-// least one. It returns the end of msg, or -1 if an entry is bad.
+// appendList appends a list of all entries up to the end of msg. There is at least one.
+// It returns the end of msg, or -1 if an entry is bad.
 func (j *JSON) appendList(dst, msg []byte, off int, k dns.Kind) ([]byte, int) {
 	at := len(dst)
 	prev := -1 // the last window or key: they must ascend

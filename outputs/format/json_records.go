@@ -301,8 +301,8 @@ func appendCharString(dst, msg []byte, off int) ([]byte, int) {
 	return appendZone(dst, msg[off+1:end], &inString), end
 }
 
-// appendGateway appends an address and a name, of which one is empty, and the text
-// between the two fields (RFC 4025 section 2.3, RFC 8777 section 4.2.3).
+// appendGateway appends an address and a name, and the text between the two fields. At
+// least one of them is empty (RFC 4025 section 2.3, RFC 8777 section 4.2.3).
 func (j *JSON) appendGateway(dst, msg []byte, off, gateway int) ([]byte, int) {
 	const middle = `","GatewayHost":"`
 	switch uint8(gateway) {

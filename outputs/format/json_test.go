@@ -13,7 +13,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// eventOf is a query over UDP with that message, of which cut bytes are missing.
+// eventOf is an event of that message over UDP. cut is the number of missing bytes.
 func eventOf(msg []byte, cut uint32) *event.Event {
 	e := &event.Event{
 		Time:       1700000000 * 1e9, // 2023-11-14T22:13:20Z

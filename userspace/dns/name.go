@@ -9,11 +9,11 @@ const (
 	maxLabel    = 63
 )
 
-// NamePart is the kind of what stands at one position of a name, which its first
-// byte tells (RFC 1035 section 4.1.4). With upper bits 00 the byte is the length of
-// a label, or, if it is zero, the end of the name. With upper bits 11 it starts a
-// pointer of two bytes, whose lower 14 bits are the offset in the message where the
-// name goes on. 01 and 10 are reserved (RFC 6891 section 5).
+// NamePart is the kind of one part of a name: a label, a pointer or the end. The upper
+// two bits of its first byte determine it (RFC 1035 section 4.1.4). With 00 the byte is
+// the length of a label, or, if it is zero, the end of the name. With 11 it starts a
+// pointer of two bytes, whose lower 14 bits are the offset in the message where the name
+// goes on. 01 and 10 are reserved (RFC 6891 section 5).
 type NamePart uint8
 
 // The parts of a name.
@@ -118,7 +118,8 @@ func (r *reader) skipName() Fault {
 	}
 }
 
-// followPointer checks the rest of a name, of which length bytes precede off.
+// followPointer checks the rest of a name, from off on. length is the number of bytes
+// before that.
 func (r *reader) followPointer(off, length int) Fault {
 	for range MaxPointers {
 		part, next, target := SkipName(r.msg, off)

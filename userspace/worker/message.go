@@ -117,8 +117,8 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// message handles a DNS message, of which missing bytes were not captured. The event's
-// other fields are set.
+// message handles a DNS message. missing is the number of bytes that were not captured.
+// The event's other fields are set.
 func (w *Worker) message(msg []byte, missing int) {
 	w.halfRead = true
 	w.messages.Add(w.read(msg, missing), 1)
