@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Losses says what was lost and where, and how much in total.
+// Losses lists all losses with their ledgers, and returns the total.
 func Losses(ledgers []Ledger) (text string, total uint64) {
 	var parts []string
 	add := func(l *Ledger, what string, o Line) {
@@ -31,9 +31,9 @@ func Losses(ledgers []Ledger) (text string, total uint64) {
 	return strings.Join(parts, ", "), total
 }
 
-// Unaccounted adds up over all ledgers, without regard to sign: a surplus in
-// one does not make up for a gap in another. A ledger that has no balance,
-// because a number is unknown, adds nothing.
+// Unaccounted sums the absolute values of all ledgers: a surplus in one does not cancel a
+// shortage in another. A ledger without a balance, because a number is unknown, adds
+// nothing.
 func Unaccounted(ledgers []Ledger) uint64 {
 	var n uint64
 	for i := range ledgers {
