@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// openMethod is found in outputs and not in the packages beside them.
+// openMethod matches the method that makes a package an output.
 var openMethod = regexp.MustCompile(`(?m)^func \(.*\) Open\((?:\w+ )?context\.Context\) \(outputs\.Writer, error\)`)
 
 // outputsIn returns the folders below dir whose package is an output.
@@ -51,7 +51,7 @@ func TestListIsComplete(t *testing.T) {
 			t.Errorf("outputs/%s is not on the list in all.go", folder)
 		}
 		if _, err := os.Stat(filepath.Join("..", folder, "README.md")); err != nil {
-			t.Errorf("an output explains itself: %v", err)
+			t.Errorf("outputs/%s needs a README.md: %v", folder, err)
 		}
 		tests, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
 		if err != nil {

@@ -39,15 +39,15 @@ func URL(text string) (*url.URL, error) {
 	if end < 0 {
 		end = len(rest)
 	}
-	user, hosts, has := strings.Cut(rest[:end], "@")
-	if !has {
+	user, hosts, hasUser := strings.Cut(rest[:end], "@")
+	if !hasUser {
 		user, hosts = "", rest[:end]
 	}
 	host, port := splitHostPort(hosts)
 	switch {
 	case strings.Contains(hosts, "@"), strings.Contains(rest[end:], "#"):
 		return nil, errUserInfo
-	case strings.Contains(rest[end:], "@") && (has || port != "" || rest[end] != '/' || !strings.Contains(host, ".")):
+	case strings.Contains(rest[end:], "@") && (hasUser || port != "" || rest[end] != '/' || !strings.Contains(host, ".")):
 		return nil, errUserInfo // http://me:12/34@example.org: nothing tells 12 from a port
 	}
 	if err := checkHosts(hosts); err != nil {
@@ -94,8 +94,7 @@ func HostPorts(list string) error {
 	return checkHosts(list)
 }
 
-// splitHostPort is used instead of net.SplitHostPort because the errors of that quote
-// their input.
+// splitHostPort replaces net.SplitHostPort, whose errors quote their input.
 func splitHostPort(text string) (host, port string) {
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		host, port, _ = strings.Cut(rest, "]")
@@ -164,4 +163,13 @@ func maskUser(found string) string {
 		return found // https://example.org/list@latest
 	}
 	return scheme + "://" + Mask + "@"
+}
+
+// MaskAll masks a text that is no address but may have been meant as one: if it contains
+// an @, nothing of it is shown.
+func MaskAll(text string) string {
+	if strings.Contains(text, "@") {
+		return Mask
+	}
+	return text
 }

@@ -60,7 +60,7 @@ func (a *Auth) check() error {
 	return nil
 }
 
-// checkHeader refuses what cannot stand in a header.
+// checkHeader refuses a value that a header cannot contain.
 func checkHeader(value string) error {
 	for _, c := range []byte(value) {
 		if c < ' ' || c == 0x7f {
@@ -70,7 +70,8 @@ func checkHeader(value string) error {
 	return nil
 }
 
-// authorization is one header; header is "" where requests are anonymous.
+// authorization is the header that authenticates requests; header is "" if they are
+// anonymous.
 type authorization struct{ header, value string }
 
 func (a authorization) set(h http.Header) {
@@ -79,9 +80,9 @@ func (a authorization) set(h http.Header) {
 	}
 }
 
-// authorization returns the header for the options, or for the user information of an
+// authorizationFor returns the header for the options, or for the user information of an
 // endpoint.
-func (a *Auth) authorization(user *url.Userinfo) authorization {
+func (a *Auth) authorizationFor(user *url.Userinfo) authorization {
 	name, password := a.Login.Username, a.Login.Password
 	if user != nil {
 		name = user.Username()
@@ -98,8 +99,8 @@ func (a *Auth) authorization(user *url.Userinfo) authorization {
 	return authorization{}
 }
 
-// collectSecrets collects what servers may repeat in their answers: each secret as it
-// is and in the forms in which servers quote it.
+// collectSecrets collects secrets that servers may repeat in their answers, as they are and
+// in the forms in which servers quote them.
 func (c *Client) collectSecrets() {
 	add := func(s string) {
 		if len(s) > 2 { // shorter ones occur inside ordinary words

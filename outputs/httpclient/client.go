@@ -75,14 +75,13 @@ const (
 // Client sends requests to one destination. It is safe for concurrent use; a Request
 // is not.
 type Client struct {
-	config        Config
-	addresses     *outputs.Addresses
-	remotes       []remote // one for each address
-	optionNames   secure.OptionNames
-	hasTLSOptions bool // certificates have options of their own
-	http          *http.Client
-	secrets       []string // must not appear in any text; the longest first
-	warned        atomic.Bool
+	config      Config
+	addresses   *outputs.Addresses
+	remotes     []remote // by Address.Index
+	optionNames secure.OptionNames
+	http        *http.Client
+	secrets     []string // no text may contain them; the longest first
+	warned      atomic.Bool
 }
 
 // remote is one address of the destination.
@@ -98,7 +97,6 @@ type remote struct {
 func New(config Config) (*Client, error) {
 	config.MaxResponse = cmp.Or(config.MaxResponse, defaultMaxResponse)
 	c := &Client{config: config, optionNames: config.TLS.OptionNames(config.EndpointOption)}
-	c.hasTLSOptions = c.optionNames.CA != new(secure.TLS).OptionNames("").CA
 	if config.EndpointOption == "" {
 		c.optionNames.Server = "its URL"
 	}
@@ -153,7 +151,7 @@ func (c *Client) setAuthorizations() error {
 		if user != nil && c.config.Auth.isSet() {
 			return fmt.Errorf("%s: it contains a user, and %s is set as well: leave one of the two out", c.config.EndpointOption, c.config.Auth.optionName())
 		}
-		to.auth = c.config.Auth.authorization(user)
+		to.auth = c.config.Auth.authorizationFor(user)
 	}
 	return nil
 }
@@ -241,8 +239,8 @@ func (c *Client) redirect(to *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// do makes one request to one address. The caller closes the body of the response; an
-// error is an *Error.
+// do makes one request to one address. Its error is an *Error. The caller closes the body of
+// the response.
 func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response, error) {
 	to := &c.remotes[index]
 	req, err := http.NewRequestWithContext(ctx, r.method, to.requestURL(r.path), nil)
@@ -269,8 +267,8 @@ func (c *Client) do(ctx context.Context, index int, r *Request) (*http.Response,
 		return nil, c.transportError(ctx, err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		// We did not ask for it. The library would hand us the connection, and reads
-		// from it would not end with the context.
+		// We did not ask for it. The body would be the connection, whose reads do not end
+		// with the context.
 		resp.Body.Close()
 		resp.Body = http.NoBody
 	}
@@ -316,8 +314,8 @@ func (c *Client) Stream(ctx context.Context, r *Request) (*http.Response, error)
 	return resp, err
 }
 
-// report updates the health of an address after an attempt. An address that refuses
-// records works.
+// report updates the health of an address after an attempt. An address that refuses records
+// is healthy.
 func (c *Client) report(ctx context.Context, at outputs.Address, err error) {
 	if errors.Is(err, outputs.ErrPermanent) {
 		err = nil

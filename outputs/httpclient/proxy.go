@@ -23,14 +23,6 @@ func ProxyFlag(section, env string, to *string) cli.Flag {
 	}
 }
 
-// CompressionFlag declares the option of Config.Compression.
-func CompressionFlag(section, env, value string, to *string) cli.Flag {
-	return &cli.StringFlag{
-		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Value: value, Destination: to,
-		Usage: "`METHOD` of compressing requests: none, gzip or zstd; the server must support it",
-	}
-}
-
 var errProxy = fmt.Errorf("not of the form http://user:password@host:port: %s", endpoint.EscapeHint)
 
 // parseProxy returns how requests find their proxy. Its errors contain no part of the
@@ -39,7 +31,7 @@ func parseProxy(option string) (func(*http.Request) (*url.URL, error), error) {
 	switch option = strings.TrimSpace(option); option {
 	case "":
 		return proxyFromEnvironment, nil
-	case "none":
+	case None:
 		return nil, nil
 	}
 	if !strings.Contains(option, "://") {

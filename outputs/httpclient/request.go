@@ -10,14 +10,25 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/secure"
 )
 
 // Values of Config.Compression.
 const (
-	None = "none"
+	None = "none" // also of Config.Proxy
 	Gzip = "gzip"
 	Zstd = "zstd"
 )
+
+// CompressionFlag declares the option of Config.Compression.
+func CompressionFlag(section, env, value string, to *string) cli.Flag {
+	return &cli.StringFlag{
+		Category: section, Name: secure.OptionName(env), EnvVars: []string{env}, Value: value, Destination: to,
+		Usage: "`METHOD` of compressing requests: none, gzip or zstd; the server must support it",
+	}
+}
 
 func checkCompression(value string) error {
 	switch value {
@@ -27,7 +38,7 @@ func checkCompression(value string) error {
 	return fmt.Errorf("%q, use %s, %s or %s", value, None, Gzip, Zstd)
 }
 
-// Request is one kind of request of one goroutine, which sends it again and again. It
+// Request is a request that one goroutine sends again and again, with different bodies. It
 // keeps its buffers and its compressor between sends.
 type Request struct {
 	Header http.Header // such as Content-Type

@@ -17,7 +17,7 @@ type Response struct {
 	Status  int
 	Header  http.Header
 	Body    []byte          // borrowed until the request is sent again
-	Address outputs.Address // that answered
+	Address outputs.Address // the address that answered
 }
 
 // Send sends r to the preferred healthy address and, on failure, to the others in
@@ -53,7 +53,7 @@ func (c *Client) Send(ctx context.Context, r *Request) (*Response, error) {
 	return nil, joinErrors(failed)
 }
 
-// SendTo is Send to one address, for what only one server knows.
+// SendTo is Send to one address, for requests that only one server can answer.
 func (c *Client) SendTo(ctx context.Context, r *Request, at outputs.Address) (*Response, error) {
 	resp, err := c.attempt(ctx, r, at)
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *Client) attempt(ctx context.Context, r *Request, at outputs.Address) (*
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: r.responseBody, Address: at}, nil
 }
 
-// readAll reads to the end, at limit limit bytes.
+// readAll reads to the end, at most limit bytes, and appends to to.
 func readAll(to []byte, from io.Reader, limit int64) ([]byte, error) {
 	b := bytes.NewBuffer(to)
 	n, err := b.ReadFrom(io.LimitReader(from, limit+1))

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"dnsmonster-sensor/test/await"
-
 	"github.com/klauspost/compress/zstd"
+
+	"dnsmonster-sensor/test/await"
 )
 
 // TestStatuses: what each status means for the runner, and how an output overrides it.

@@ -29,7 +29,7 @@ const (
 	Accepted                     // the destination has the request; its response may say more about single records
 	Misconfigured                // somebody has to repair it, here or at the server: try again; an error at the start, see StartError
 	Refused                      // these records will never be accepted
-	TooLarge                     // likewise, but parts of the body may be
+	TooLarge                     // the whole body will never be accepted, but parts of it may be
 )
 
 // OutcomeOf is the meaning of a status, unless Config.Statuses overrides it.
@@ -105,7 +105,7 @@ func (c *Client) transportError(ctx context.Context, err error) *Error {
 		e.text = "no complete response in time: " + e.text
 		c.http.CloseIdleConnections() // others may be just as dead
 	case ctx.Err() != nil:
-	case advice != "" && c.hasTLSOptions:
+	case advice != "" && c.config.TLS.HasOptions():
 		e.Outcome, e.text = Misconfigured, e.text+": "+advice
 	case advice != "" && errors.As(err, &certificate):
 		e.Outcome, e.text = Misconfigured, e.text+" (add the CA certificate that signs the server's certificate to those of this system)"
@@ -115,7 +115,7 @@ func (c *Client) transportError(ctx context.Context, err error) *Error {
 		e.Outcome, e.text = Misconfigured, e.text+": the server does not speak TLS there: use http:// in "+c.optionNames.Server
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
 		e.Outcome, e.text = Misconfigured, "the server requires TLS there: use https:// in "+c.optionNames.Server
-	case c.hasTLSOptions && c.config.TLS.CertFile == "" && c.usesTLS() &&
+	case c.config.TLS.HasOptions() && c.config.TLS.CertFile == "" && c.usesTLS() &&
 		(secure.MaybeCertificateRejected(err) || strings.Contains(text, "client conn could not be established")):
 		e.text += ": the server may require a client certificate: set it with " + c.optionNames.Cert
 	}
@@ -131,7 +131,7 @@ func (c *Client) usesTLS() bool {
 	return false
 }
 
-// statusError is the error of a response that accepts nothing.
+// statusError is the error of a response whose outcome is not Accepted.
 func (c *Client) statusError(resp *http.Response, outcome Outcome) error {
 	start, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	lower := strings.ToLower(string(start))
@@ -201,8 +201,8 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	return min(max(when.Sub(now), 0), outputs.MaxRetryAfter), true
 }
 
-// joinErrors makes one error of those of several addresses. It is a misconfiguration
-// only where all of them are.
+// joinErrors joins the errors of several addresses. The result is a misconfiguration only if
+// all of them are.
 func joinErrors(failed []error) error {
 	all := &Error{Outcome: Misconfigured, cause: errors.Join(failed...)}
 	var soonest *outputs.RetryAfter
@@ -227,8 +227,8 @@ func joinErrors(failed []error) error {
 	return all
 }
 
-// maskSecrets must come before any other change of a text, which could make a secret
-// unrecognisable.
+// maskSecrets masks all secrets in a text. It must come before any other change of the text,
+// which could make a secret unrecognisable.
 func (c *Client) maskSecrets(text string) string {
 	for _, s := range c.secrets {
 		text = strings.ReplaceAll(text, s, endpoint.Mask)
@@ -236,7 +236,7 @@ func (c *Client) maskSecrets(text string) string {
 	return text
 }
 
-// sanitize makes one short line without secrets of untrusted text.
+// sanitize turns untrusted text into one short line without secrets.
 func (c *Client) sanitize(text string) string {
 	text = endpoint.MaskURLs(c.maskSecrets(text))
 	if len(text) > maxErrorShown {

@@ -17,8 +17,8 @@ import (
 // attempt to the next: only rows that were not accepted are sent again, with the same
 // ids. A block that a stop interrupts is sent again as a whole, from the spool.
 //
-// A body that is too large for the server is halved until it is accepted. So is a
-// refused body where Halve is set.
+// A body that is too large for the server is halved until it is accepted. With Halve set, a
+// refused body is halved too.
 type Writer struct {
 	Client  *Client
 	Request *Request
@@ -34,9 +34,9 @@ type Writer struct {
 	Read func(resp *Response, rows []Verdict) error
 
 	MaxBytes int  // of one body, before compression; 0: unlimited. A single row may be longer.
-	Halve    bool // a refused body may contain good rows: the destination does not judge single rows
+	Halve    bool // a refused body may contain good rows: the destination judges whole bodies only
 
-	block        event.ID // whose rows are encoded
+	block        event.ID // the block whose rows are encoded
 	encoded      bool     // rows and body belong to block
 	body         []byte
 	rows         []row // not accepted yet, in order
@@ -48,11 +48,12 @@ type Writer struct {
 // Verdict is what a destination says about one row.
 type Verdict struct {
 	Outcome Outcome
-	Why     string // where it is not Accepted; untrusted text
+	Why     string // if it is not Accepted; untrusted text
 }
 
 type row struct {
-	event, end int // position in the block, or -1 once the row is done; end offset in the body
+	event int // position in the block; -1: the row is done
+	end   int // offset in the body
 }
 
 // maxRefusedBodies bounds how many bodies of one block a destination may refuse.
@@ -178,7 +179,7 @@ func (w *Writer) sendRange(ctx context.Context, first, end int, res *result) err
 		w.sizeLimit, w.sizeLimitSet = len(body), time.Now()
 	}
 	if res.refusedBodies++; res.refusedBodies > maxRefusedBodies {
-		return fmt.Errorf("more than %d bodies of one batch are refused, the last one since: %s", maxRefusedBodies, err) // no %w: it is not permanent, the rows are not at fault
+		return fmt.Errorf("more than %d bodies of one batch are refused, the last one because: %s", maxRefusedBodies, err) // no %w: it is not permanent, the rows are not at fault
 	}
 	return w.sendHalves(ctx, first, end, res)
 }

@@ -29,7 +29,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Unwrap returns the writer below w if w is a Writer, and w otherwise. Use it for
+// Unwrap returns the writer that w writes to if w is a Writer, and w otherwise. Use it for
 // output that must not be changed, such as records.
 func Unwrap(w io.Writer) io.Writer {
 	if p, ok := w.(*Writer); ok {

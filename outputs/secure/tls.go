@@ -46,9 +46,12 @@ func (t *TLS) Flags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
 	}
 }
 
+// HasOptions reports whether Flags has declared options: messages can name them.
+func (t *TLS) HasOptions() bool { return t.ca != "" }
+
 // Config reads the files at each call, so that a renewed certificate is used from the
 // next call on. Its error begins with the option that is wrong. server is the name
-// that the server's certificate must have; empty, the caller's connection sets it.
+// that the server's certificate must have; if it is empty, the connection has to set it.
 // With skipVerify no certificate is checked.
 func (t *TLS) Config(server string, skipVerify bool) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server, InsecureSkipVerify: skipVerify}
@@ -106,8 +109,8 @@ func missing(option, what, other string) error {
 	return fmt.Errorf("%s: %s, too: set %s", option, what, other)
 }
 
-// maxFileSize bounds what is read of a file. A system's own list of authorities has a
-// fifth of it.
+// maxFileSize bounds what is read of a file: five times the size of a system's own list of
+// authorities.
 const maxFileSize = 1 << 20
 
 func readFile(path string) ([]byte, error) {
@@ -139,7 +142,7 @@ func authorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// certificates parses all certificates of a file: at least one, and none may be
+// certificates parses all certificates of a file. It fails if there is none, or if one is
 // broken.
 func certificates(path string, content []byte) (list []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
@@ -172,7 +175,7 @@ func checkKey(path string, content []byte) error {
 }
 
 // OptionNames are the names of what users set for a connection, as Advice uses them.
-// They fit behind "with" or "in".
+// They fit after "with" or "in".
 type OptionNames struct {
 	CA     string // such as "--splunkcafile", or "sslrootcert=FILE in --psqlendpoint"
 	Cert   string // of our certificate and its key

@@ -67,9 +67,9 @@ func retries(t T, target *Target) {
 	atDestination(t, target, list)
 }
 
-// writerRetries: after a failed Write the writer accepts the same block again, and then
+// sameBlockAgain: after a failed Write the writer accepts the same block again, and then
 // others.
-func writerRetries(t T, target *Target) {
+func sameBlockAgain(t T, target *Target) {
 	w, ids, list := open(t, target), event.NewIDs(), events(40)
 	for i, part := range slices.Collect(slices.Chunk(list, 10)) {
 		b := block(ids, part)
@@ -190,8 +190,8 @@ func start(t T, target *Target, set outputs.Settings) *outputs.Runner {
 	return r
 }
 
-// through sends list through a runner and stops the runner. It calls meanwhile, unless
-// nil, once everything is queued.
+// through sends list through a runner and stops the runner. Once everything is queued it
+// calls meanwhile, unless that is nil.
 func through(t T, target *Target, set outputs.Settings, list []*event.Event, meanwhile func()) account.Ledger {
 	t.Helper()
 	r := start(t, target, set)

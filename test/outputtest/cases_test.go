@@ -24,7 +24,7 @@ type destination struct {
 	failures int
 	refuse   string
 	hang     chan struct{} // closed while it answers
-	one      string        // fails, as often as times says
+	one      string        // the record that fails, times more times
 	times    int
 	busy     int // attempts that are answered with RetryAfter
 	wait     time.Duration
@@ -291,7 +291,7 @@ func unpunctualWriters(f addFault) {
 		return n, nil
 	}
 	f("hides errors", "retries", memory{write: hides})
-	f("hides errors", "partial retries", memory{write: hides})
+	f("hides errors", "same block again", memory{write: hides})
 	f("hides errors", "fresh timeout", memory{write: hides})
 
 	f("calls a transient error permanent", "retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
@@ -302,7 +302,7 @@ func unpunctualWriters(f addFault) {
 		return n, err
 	}})
 
-	f("sends what was taken again", "partial retries", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
+	f("sends what was taken again", "same block again", memory{write: func(ctx context.Context, d *destination, records []string) (int, error) {
 		if _, err := d.take(ctx, records); err != nil {
 			d.take(ctx, records[:1])
 			return 0, err
@@ -328,7 +328,7 @@ func unpunctualWriters(f addFault) {
 // spoilingWriters change events.
 func spoilingWriters(f addFault) {
 	spoil := func(what string, change func(*event.Event)) {
-		f(what, "real traffic", memory{change: change})
+		f(what, "all shapes of events", memory{change: change})
 	}
 	spoil("takes a missing address for ::", func(e *event.Event) {
 		if !e.Src.Addr().IsValid() {

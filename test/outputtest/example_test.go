@@ -23,9 +23,9 @@ type server struct {
 	taken   map[string]answer // by block
 	fails   int               // attempts that get no answer
 	refuse  string
-	failOne string // so many times
+	failOne string // the record that fails, times more times
 	times   int
-	busy    int // attempts that are to come again after wait seconds
+	busy    int // attempts that are told to come back after wait seconds
 	wait    int
 	hang    sync.RWMutex // locked: nothing is taken
 }
@@ -50,7 +50,7 @@ func (s *server) accept(l net.Listener) {
 	}
 }
 
-// batch takes one.
+// batch reads a batch and answers it.
 func (s *server) batch(conn net.Conn) error {
 	head := make([]byte, 20)
 	if _, err := io.ReadFull(conn, head); err != nil {

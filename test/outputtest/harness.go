@@ -62,7 +62,7 @@ type Target struct {
 	// ask for a retry after wait, in whole seconds.
 	Busy func(n int, wait time.Duration)
 
-	limit time.Duration // of maxWait; 0 is waitLimit
+	limit time.Duration // returned by maxWait; 0: waitLimit
 }
 
 // maxWait bounds a wait that ends by itself if the writer is right.
@@ -71,14 +71,14 @@ func (t *Target) maxWait() time.Duration { return cmp.Or(t.limit, waitLimit) }
 // Run checks an output. newTarget makes a new one with an empty destination, and
 // registers with t.Cleanup what has to be closed.
 func Run(t *testing.T, newTarget func(t T) *Target) {
-	var can Target
+	var probe Target // tells what the destination can do
 	t.Run("can fail and hang", func(t *testing.T) {
-		if can = *newTarget(t); can.Fail == nil || can.Hang == nil {
+		if probe = *newTarget(t); probe.Fail == nil || probe.Hang == nil {
 			t.Fatal("the Target has no Fail or no Hang: every destination can fail and hang")
 		}
 	})
 	for _, c := range Cases() {
-		if c.possible == nil || c.possible(&can) {
+		if c.possible == nil || c.possible(&probe) {
 			t.Run(c.Name, func(t *testing.T) { c.Run(t, newTarget(t)) })
 		}
 	}
@@ -103,12 +103,12 @@ func Options(t T, o outputs.Output, args ...string) {
 type Case struct {
 	Name     string
 	Run      func(t T, target *Target)
-	possible func(can *Target) bool // nil: for every destination
+	possible func(*Target) bool // whether the destination can do what the case needs; nil: every one can
 }
 
-func refuses(can *Target) bool    { return can.Refuse != nil }
-func failsByOne(can *Target) bool { return can.FailOne != nil }
-func getsBusy(can *Target) bool   { return can.Busy != nil }
+func canRefuse(t *Target) bool  { return t.Refuse != nil }
+func canFailOne(t *Target) bool { return t.FailOne != nil }
+func canBeBusy(t *Target) bool  { return t.Busy != nil }
 
 // Cases returns a case for each promise.
 func Cases() []Case {
@@ -118,16 +118,16 @@ func Cases() []Case {
 		{"many workers", manyWorkers, nil},
 		{"open's context", openContext, nil},
 		{"retries", retries, nil},
-		{"partial retries", writerRetries, nil},
+		{"same block again", sameBlockAgain, nil},
 		{"fresh timeout", freshTimeout, nil},
 		{"write ends with its context", writeEnds, nil},
 		{"stop", stopEnds, nil},
-		{"refused", refused, refuses},
-		{"real traffic", realTraffic, nil},
-		{"one fails", failsOne, failsByOne},
-		{"one later", oneLater, failsByOne},
-		{"retry after", comesBack, getsBusy},
-		{"does not wait itself", doesNotWait, getsBusy},
+		{"refused", refused, canRefuse},
+		{"all shapes of events", allShapes, nil},
+		{"one fails", failsOne, canFailOne},
+		{"one later", oneLater, canFailOne},
+		{"retry after", comesBack, canBeBusy},
+		{"does not wait itself", doesNotWait, canBeBusy},
 		{"close twice", closeTwice, nil},
 	}
 }
@@ -198,7 +198,7 @@ func atDestination(t T, target *Target, list []*event.Event) {
 			continue
 		}
 		if wrong++; wrong <= 3 {
-			t.Errorf("at the destination %d times too few (less than 0: too many): %.300q", n, record)
+			t.Errorf("%d missing at the destination (negative: too many): %.300q", n, record)
 		}
 	}
 	if wrong > 3 {

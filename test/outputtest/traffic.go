@@ -16,16 +16,15 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// listed is the name on the list whose queries the case "real traffic" skips.
+// listed is the name on the list whose queries the case "all shapes of events" skips.
 const listed = "listed.example.org."
 
 type skipList struct{}
 
 func (skipList) Match(name []byte) bool { return string(name) == listed }
 
-// shape is an event of traffic, and whether the filter skips it.
+// shape is an event, and whether the filter skips it.
 type shape struct {
-	what    string
 	event   *event.Event
 	skipped bool
 }
@@ -34,7 +33,7 @@ type shape struct {
 // different times.
 func traffic() []shape {
 	var list []shape
-	add := func(what string, message []byte, change func(e *event.Event)) {
+	add := func(_ string, message []byte, change func(e *event.Event)) { // the text is for readers of this file
 		e := &event.Event{
 			Time: time.Date(2026, 5, 6, 7, 8, len(list), 123_456_000, time.UTC).UnixNano(), Proto: event.UDP,
 			Src: netip.MustParseAddrPort("192.0.2.1:40000"), Dst: netip.MustParseAddrPort("192.0.2.53:53"), Message: message,
@@ -43,7 +42,7 @@ func traffic() []shape {
 			change(e)
 		}
 		sensordns.Read(e.Message, e.CaptureCut > 0, &e.DNS)
-		list = append(list, shape{what, e, false})
+		list = append(list, shape{e, false})
 	}
 	q := question("www.example.org.")
 	addresses(add, q)
@@ -101,7 +100,7 @@ func questions(add func(string, []byte, func(*event.Event))) {
 
 func broken(add func(string, []byte, func(*event.Event)), q []byte) {
 	add("half a question", q[:len(q)-3], nil)
-	add("bytes behind its end", append(bytes.Clone(q), "more"...), nil)
+	add("bytes after its end", append(bytes.Clone(q), "more"...), nil)
 	liar := bytes.Clone(q)
 	liar[7] = 200
 	add("more records counted than there are", liar, nil)
@@ -115,7 +114,7 @@ func everyField(e *event.Event) {
 	e.Interface, e.Sample = 1<<31, packet.Ratio{Keep: 1, Of: 1 << 31}
 	e.Identity, e.Version = []byte("ns1"), []byte("v1")
 	e.Fields = event.AppendField(nil, event.FirstField, nil)
-	e.Fields = event.AppendField(e.Fields, 40000, []byte("a field of which nobody here knows"))
+	e.Fields = event.AppendField(e.Fields, 40000, []byte("a field that nobody here knows"))
 	e.Fields = event.AppendField(e.Fields, 65535, bytes.Repeat([]byte{0xff}, 1<<16))
 }
 
@@ -151,9 +150,9 @@ func pack(m *dns.Msg) []byte {
 	return msg
 }
 
-// realTraffic: whatever a message has or lacks, its record arrives once and complete;
+// allShapes: whatever a message has or lacks, its record arrives once and complete;
 // queries for names on the list do not arrive.
-func realTraffic(t T, target *Target) {
+func allShapes(t T, target *Target) {
 	t.Helper()
 	var offered, wanted []*event.Event
 	skipped := uint64(0)
