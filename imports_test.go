@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	"test/oldkernels":      {},
 	"test/packets":         {},
 	"test/scenes":          {},
-	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test hands that in
+	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
 }
 
 // doors are the packages that may import a third party, by prefix. One that is not

@@ -36,7 +36,7 @@ func AppendTCP(b []byte, port uint16, seq uint32, flags byte, payload []byte) []
 	return append(b, payload...)
 }
 
-// AppendQuestion appends a query for KIND-NUMBER.example.org, with padding behind the question.
+// AppendQuestion appends a query for KIND-NUMBER.example.org, with padding after the question.
 func AppendQuestion(b []byte, number int, kind string, padding int) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(number))
 	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, byte(min(padding, 1)))
