@@ -82,7 +82,7 @@ func damagedLen(data []byte) int {
 	if len(data) < event.BlockHeaderLen {
 		return 0
 	}
-	events, size := event.CountRecords(data[event.BlockHeaderLen:])
+	events, size := event.CountEvents(data[event.BlockHeaderLen:])
 	if events == 0 {
 		return 0
 	}
@@ -186,7 +186,7 @@ func estimateLoss(data []byte, done map[event.ID]bool, missing *int) (l loss) {
 			continue
 		}
 		header := min(len(rest), event.BlockHeaderLen)
-		events, size := event.CountRecords(rest[header:])
+		events, size := event.CountEvents(rest[header:])
 		if *missing > 0 {
 			*missing--
 		} else {

@@ -50,9 +50,9 @@ func ReadNamePart(msg []byte, off int) (part NamePart, n int) {
 }
 
 // SkipName skips the labels at off, however many, and the final zero or the pointer
-// behind them, which it does not follow. next is the offset behind, target the
-// pointer's. If part is neither NameEnd nor NamePointer, next is the offset where
-// the name cannot go on, which may be past the end of msg.
+// behind them, which it does not follow. next is the offset behind the name, and target
+// the offset to which the pointer leads. If part is neither NameEnd nor NamePointer, next
+// is the offset where the name cannot go on, which may be past the end of msg.
 func SkipName(msg []byte, off int) (part NamePart, next, target int) {
 	for {
 		part, n := ReadNamePart(msg, off)

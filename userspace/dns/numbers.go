@@ -4,7 +4,7 @@ package dns
 // (https://www.iana.org/assignments/dns-parameters). The names of types that have
 // record data stand in recordData.
 
-// Types that need more than their data read, or that are read for their data often.
+// Types that some code treats differently from others.
 const (
 	TypeA     = 1
 	TypeSOA   = 6
@@ -76,7 +76,7 @@ const (
 	ParamReserved      = 65535
 )
 
-// What a KindGateway field has, by its KindLen.
+// Forms of a KindGateway field, which a KindLen field before it names.
 const (
 	GatewayIPv4 = 1
 	GatewayIPv6 = 2

@@ -1,10 +1,9 @@
 // Package dns reads DNS messages from the wire (RFC 1035, RFC 6891), and knows the
 // numbers of DNS and the fields of record data.
 //
-// In: the bytes of a message. Out: a Summary with header, first question, OPT record
-// and the verdict whether the message is whole, made in one pass that allocates
-// nothing; and, for those who need more, its questions, records and names. The
-// package imports nothing of the program. Its tests make their own messages and
+// In: the bytes of a message. Out: a Summary with header, first question, OPT record and
+// whether the message is whole, made in one pass that allocates nothing; and, for those
+// who need more, its questions, records and names. The package imports nothing of the program. Its tests make their own messages and
 // compare with miekg/dns.
 package dns
 

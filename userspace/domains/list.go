@@ -1,7 +1,7 @@
 // Package domains parses skip and allow lists, and matches names against them.
 //
-// In: the text of a list. Out: a List, which says of a name whether it is on it,
-// without allocating; and counts and warnings for the log. The package imports package
+// In: the text of a list. Out: a List, which tells without allocating whether a name is
+// on the list; and counts and warnings for the log. The package imports package
 // dns alone: fetching and refreshing lists is sensor/lists. Its tests make their own
 // lists, and compare with the rules in their simplest form (reference_test.go).
 package domains

@@ -11,7 +11,7 @@ type OddLines struct {
 	Text  string // of the first one, truncated for the log
 }
 
-// Reasons.
+// The values of OddLines.Why.
 const (
 	oddCommas = "more than one comma: the line is a whole name"
 	oddLogic  = "a word other than prefix, suffix and fqdn: a whole name"

@@ -56,13 +56,13 @@ type entry struct {
 // add adds the entry of a line, which it may change.
 func (p *parser) add(line []byte) {
 	line = Lower(line)
-	ours, theirs := p.byLabels(line), p.byLegacy(line)
-	if !p.same(ours, theirs) {
+	labels, legacy := p.byLabels(line), p.byLegacy(line)
+	if !p.same(labels, legacy) {
 		p.l.differ++
 	}
-	e := ours
+	e := labels
 	if p.matching == Legacy {
-		e = theirs
+		e = legacy
 	}
 	p.odd.check(p.line, line)
 	if e.in == nil {
@@ -121,22 +121,22 @@ func (p *parser) byLegacy(line []byte) entry {
 }
 
 // same reports whether the two meanings of a line match the same names.
-func (p *parser) same(ours, theirs entry) bool {
-	if matchesNothing(theirs) {
-		theirs = entry{}
+func (p *parser) same(labels, legacy entry) bool {
+	if matchesNothing(legacy) {
+		legacy = entry{}
 	}
-	if matchesNothing(ours) {
-		ours = entry{}
+	if matchesNothing(labels) {
+		labels = entry{}
 	}
 	switch {
-	case ours.in != theirs.in:
+	case labels.in != legacy.in:
 		return false
-	case ours.mark == under:
-		return theirs.mark == plain && string(theirs.text[:1]) == "." && string(theirs.text[1:]) == string(ours.text)
-	case ours.mark == self: // equal only for the root, since all names end in its dot
-		return theirs.mark == plain && string(ours.text) == "." && string(theirs.text) == "."
+	case labels.mark == under:
+		return legacy.mark == plain && string(legacy.text[:1]) == "." && string(legacy.text[1:]) == string(labels.text)
+	case labels.mark == self: // equal only for the root, since all names end in its dot
+		return legacy.mark == plain && string(labels.text) == "." && string(legacy.text) == "."
 	}
-	return ours.mark == theirs.mark && string(ours.text) == string(theirs.text)
+	return labels.mark == legacy.mark && string(labels.text) == string(legacy.text)
 }
 
 // matchesNothing reports whether no name can match an entry.

@@ -25,14 +25,14 @@ func (r reference) match(name string) bool {
 			text, logic = parts[0], parts[1]
 		}
 		if r.legacy {
-			return text != "" && matchPlain(text, logic, name)
+			return text != "" && matchLegacy(text, logic, name)
 		}
 		text, logic = strings.TrimSpace(text), strings.TrimSpace(logic)
 		return text != "" && matchLabels(text, logic, name)
 	})
 }
 
-func matchPlain(text, logic, name string) bool {
+func matchLegacy(text, logic, name string) bool {
 	switch logic {
 	case "prefix":
 		return strings.HasPrefix(name, text)

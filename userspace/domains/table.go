@@ -56,9 +56,9 @@ type block struct {
 }
 
 const (
-	blockRoom   = 126
-	textHeader  = 2
-	longestHere = blockRoom - textHeader
+	blockRoom      = 126
+	textHeader     = 2
+	longestInBlock = blockRoom - textHeader
 )
 
 // perBlock is the highest average number of texts per block. With four bits of 64 for
@@ -105,7 +105,7 @@ func (t *table) mayHave(n int, last byte, h uint64) bool {
 // has reports whether text, whose hash is h, is in the table with one of the marks.
 // mayHave must have returned true for it.
 func (t *table) has(h uint64, text []byte, want mark) bool {
-	if len(text) > longestHere {
+	if len(text) > longestInBlock {
 		return t.long[string(text)]&want != 0
 	}
 	for i := t.home(h); ; i++ {
@@ -140,7 +140,7 @@ func (t *table) add(text []byte, m mark) {
 		last = text[n-1]
 	}
 	t.last[n] |= 1 << (last & 63)
-	if n > longestHere {
+	if n > longestInBlock {
 		if t.long == nil {
 			t.long = map[string]mark{}
 		}

@@ -73,7 +73,7 @@ type Block struct {
 	buf    []byte // header, then events
 	count  int
 	sealed bool
-	old    bool // of version 1
+	v1     bool // of version 1
 }
 
 // NewBlock makes an empty block with room for size bytes of events. It grows if that is
@@ -84,7 +84,7 @@ func NewBlock(size int) *Block {
 
 // Reset empties the block and keeps its memory.
 func (b *Block) Reset() {
-	b.buf, b.count, b.sealed, b.old = b.buf[:BlockHeaderLen], 0, false, false
+	b.buf, b.count, b.sealed, b.v1 = b.buf[:BlockHeaderLen], 0, false, false
 }
 
 // Len is the number of events.
@@ -172,13 +172,13 @@ func ReadHeader(header []byte) (h Header, err error) {
 // Readable reports whether this build reads blocks of that version.
 func (h *Header) Readable() bool { return h.Version == blockVersion || h.Version == blockVersion1 }
 
-// CountRecords counts the events at the start of stored, and their bytes. It is for
+// CountEvents counts the events at the start of stored, and their bytes. It is for
 // blocks whose header is damaged.
-func CountRecords(stored []byte) (events, size int) {
-	for _, old := range []bool{false, true} {
+func CountEvents(stored []byte) (events, size int) {
+	for _, v1 := range []bool{false, true} {
 		var e Event
 		n := 0
-		r := Reader{stored, old}
+		r := Reader{stored, v1}
 		for r.Next(&e) {
 			n++
 		}
@@ -189,9 +189,10 @@ func CountRecords(stored []byte) (events, size int) {
 	return events, size
 }
 
-// OpenBlock opens a stored block and checks all of it, also that each question that an
-// event claims can be read, since later readers rely on that. The events of a torn block
-// contain data that others sent, which can imitate a block. The block borrows stored.
+// OpenBlock opens a stored block and checks all of it: what seems to be a block after a
+// torn one may be inside a message, whose sender chose its bytes. It also checks that each
+// question that an event claims can be read, since later readers rely on that. The block
+// borrows stored.
 func OpenBlock(stored []byte) (*Block, error) {
 	h, err := ReadHeader(stored)
 	if err != nil {
@@ -203,7 +204,7 @@ func OpenBlock(stored []byte) (*Block, error) {
 	if !h.Readable() {
 		return nil, fmt.Errorf("%w: version %d, this build reads %d and %d", ErrBlockLayout, h.Version, blockVersion1, blockVersion)
 	}
-	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, old: h.Version == blockVersion1}
+	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, v1: h.Version == blockVersion1}
 	if !b.consistent() {
 		return nil, fmt.Errorf("%w: its events are not those of version %d", ErrBlockLayout, h.Version)
 	}
@@ -227,16 +228,16 @@ func (b *Block) consistent() bool {
 // Reader iterates over the events of a block.
 type Reader struct {
 	rest []byte
-	old  bool // of version 1
+	v1   bool // of version 1
 }
 
 // Reader starts at the first event.
-func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.old} }
+func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.v1} }
 
 // Next reads one event, whose slices are borrowed from the block. It returns false at
 // the end.
 func (r *Reader) Next(e *Event) bool {
-	if r.old {
+	if r.v1 {
 		return r.next1(e)
 	}
 	rest, ok := readRecord(r.rest, e)

@@ -113,7 +113,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { b.Reset(); b.Append(e) }); n != 0 {
 		t.Errorf("Append allocates %v times, want 0", n)
 	}
-	all := append(storedEvents(), grownEvents()...)
+	all := append(version1Events(), version2Events()...)
 	if n := testing.AllocsPerRun(100, func() {
 		b.Reset()
 		for i := range all {
@@ -141,7 +141,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 func FuzzOpenBlock(f *testing.F) {
 	f.Add(sealed(3).Bytes())
 	f.Add(readFile(f, "block-v1"))
-	f.Add(storedBlock(append(storedEvents(), grownEvents()...)))
+	f.Add(storedBlock(append(version1Events(), version2Events()...)))
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		b, err := OpenBlock(stored)
 		if err != nil {

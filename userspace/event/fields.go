@@ -7,14 +7,15 @@ import (
 
 // Fields is the properties of an event that have no member in Event: fields back to
 // back, each a u16 type, a u32 length and as many bytes, little-endian. Nil is none. A
-// field that claims more bytes than there are is kept, but nothing is read from it on.
+// field that claims more bytes than there are is kept; it and what follows it cannot be
+// read.
 type Fields []byte
 
 // FieldType names a field. A number is assigned once and for ever.
 type FieldType uint16
 
-// fieldHead is the length of a field's type and length.
-const fieldHead = 6
+// fieldHeaderLen is the size of a field's type and length.
+const fieldHeaderLen = 6
 
 // FirstField is the lowest type of Fields. The types below are for members of Event.
 const FirstField FieldType = 64
@@ -65,14 +66,14 @@ func (f Fields) All() iter.Seq2[FieldType, []byte] {
 // cut splits f behind its first field. whole is false if f does not begin with a whole
 // field.
 func (f Fields) cut() (t FieldType, value []byte, rest Fields, whole bool) {
-	if len(f) < fieldHead {
+	if len(f) < fieldHeaderLen {
 		return 0, nil, nil, false
 	}
 	t = FieldType(binary.LittleEndian.Uint16(f))
 	n := uint64(binary.LittleEndian.Uint32(f[2:]))
-	if n > uint64(len(f)-fieldHead) {
+	if n > uint64(len(f)-fieldHeaderLen) {
 		return 0, nil, nil, false
 	}
-	end := fieldHead + int(n)
-	return t, f[fieldHead:end:end], f[end:], true
+	end := fieldHeaderLen + int(n)
+	return t, f[fieldHeaderLen:end:end], f[end:], true
 }

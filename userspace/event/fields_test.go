@@ -46,7 +46,7 @@ func TestTornFields(t *testing.T) {
 		for range whole[:n].All() {
 			got++
 		}
-		want := n / (fieldHead + 3)
+		want := n / (fieldHeaderLen + 3)
 		if _, ok := whole[:n].Get(65); got != want || ok {
 			t.Errorf("%d bytes: %d fields, want %d; the second is found: %v", n, got, want, ok)
 		}

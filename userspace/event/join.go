@@ -39,13 +39,13 @@ func (b *Block) Join(p *Part, events, size int) (joined int) {
 	return joined
 }
 
-// first returns how many whole events, at most events, are in the first size bytes, and
-// their length.
-func (p *Part) first(events, size int) (number, n int) {
-	if p.len <= events && len(p.rest) <= size {
+// first returns how many whole events fit into size bytes, limit at most, and their
+// length.
+func (p *Part) first(limit, size int) (number, n int) {
+	if p.len <= limit && len(p.rest) <= size {
 		return p.len, len(p.rest)
 	}
-	for number < min(events, p.len) {
+	for number < min(limit, p.len) {
 		next := n + recordSize(p.rest[n:])
 		if next > size {
 			break

@@ -28,7 +28,7 @@ import (
 //	94  identity, version, message, then the bits of selected questions up to the end of the record
 //
 // It cannot tell an absent address from ::, and has no fields.
-const record1Len = 94
+const core1Len = 94
 
 const (
 	flag1Src4 = 1 << iota
@@ -42,17 +42,17 @@ const (
 
 // readRecord1 is readRecord for version 1.
 func readRecord1(buf []byte, e *Event) ([]byte, bool) {
-	if len(buf) < record1Len {
+	if len(buf) < core1Len {
 		return nil, false
 	}
 	le := binary.LittleEndian
 	n := uint64(le.Uint32(buf))
 	identity, version, message := uint64(le.Uint16(buf[86:])), uint64(le.Uint16(buf[88:])), uint64(le.Uint32(buf[90:]))
-	flags, selected := buf[7], record1Len+identity+version+message
+	flags, selected := buf[7], core1Len+identity+version+message
 	if n < selected || n > uint64(len(buf)) || n > selected != (flags&flag1Selected != 0) || message < dns.HeaderLen {
 		return nil, false
 	}
-	r, tail := buf[:record1Len], buf[record1Len:selected]
+	r, tail := buf[:core1Len], buf[core1Len:selected]
 	e.Time = int64(le.Uint64(r[8:]))
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flag1Src4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flag1Dst4 != 0), le.Uint16(r[50:]))

@@ -33,7 +33,7 @@ import (
 // event again.
 //
 // Addresses lose their zone. Everything else is read as it was written.
-const recordLen = 92
+const coreLen = 92
 
 const (
 	flagSrc4 = 1 << iota
@@ -56,11 +56,11 @@ const (
 	lastMember = fieldSelected
 )
 
-const timeField = fieldHead + 8
+const timeFieldLen = fieldHeaderLen + 8
 
 // StoredSize is the number of bytes that Block.Append adds for e.
 func (e *Event) StoredSize() int {
-	n := recordLen + len(e.Message)
+	n := coreLen + len(e.Message)
 	if e.hasFields() {
 		n += e.fieldsSize()
 	}
@@ -74,19 +74,19 @@ func (e *Event) hasFields() bool {
 
 func (e *Event) fieldsSize() (n int) {
 	if len(e.Identity) > 0 {
-		n += fieldHead + len(e.Identity)
+		n += fieldHeaderLen + len(e.Identity)
 	}
 	if len(e.Version) > 0 {
-		n += fieldHead + len(e.Version)
+		n += fieldHeaderLen + len(e.Version)
 	}
 	if e.QueryTime != 0 {
-		n += timeField
+		n += timeFieldLen
 	}
 	if e.ResponseTime != 0 {
-		n += timeField
+		n += timeFieldLen
 	}
 	if len(e.Selected) > 0 {
-		n += fieldHead + len(e.Selected)
+		n += fieldHeaderLen + len(e.Selected)
 	}
 	if len(e.Fields) > 0 {
 		n += len(e.Fields.storable())
@@ -107,7 +107,7 @@ func (f Fields) storable() Fields {
 }
 
 func appendRecord(buf []byte, e *Event) []byte {
-	n, at := recordLen+len(e.Message), len(buf)
+	n, at := coreLen+len(e.Message), len(buf)
 	if e.hasFields() {
 		n += e.fieldsSize()
 	}
@@ -118,7 +118,7 @@ func appendRecord(buf []byte, e *Event) []byte {
 	}
 	buf = buf[:at+n]
 	r := buf[at : at+n]
-	_ = r[recordLen-1]
+	_ = r[coreLen-1]
 	le := binary.LittleEndian
 	s := &e.DNS
 	le.PutUint32(r, uint32(n))
@@ -154,8 +154,8 @@ func appendRecord(buf []byte, e *Event) []byte {
 	le.PutUint16(r[84:], s.Malformed.Index)
 	r[86], r[87], r[88], r[89] = uint8(e.Proto), uint8(e.Direction), uint8(e.Tunnel), 0
 	le.PutUint16(r[90:], flags)
-	copy(r[recordLen:], e.Message)
-	if end := recordLen + len(e.Message); n > end {
+	copy(r[coreLen:], e.Message)
+	if end := coreLen + len(e.Message); n > end {
 		e.putFields(r[end:])
 	}
 	return buf
@@ -184,7 +184,7 @@ func putBytes(dst []byte, t FieldType, value []byte) []byte {
 		return dst
 	}
 	putHead(dst, t, len(value))
-	return dst[fieldHead+copy(dst[fieldHead:], value):]
+	return dst[fieldHeaderLen+copy(dst[fieldHeaderLen:], value):]
 }
 
 func putTime(dst []byte, t FieldType, ns int64) []byte {
@@ -192,8 +192,8 @@ func putTime(dst []byte, t FieldType, ns int64) []byte {
 		return dst
 	}
 	putHead(dst, t, 8)
-	binary.LittleEndian.PutUint64(dst[fieldHead:], uint64(ns))
-	return dst[timeField:]
+	binary.LittleEndian.PutUint64(dst[fieldHeaderLen:], uint64(ns))
+	return dst[timeFieldLen:]
 }
 
 func putAddr(dst []byte, a netip.Addr, is4, absent uint16) uint16 {
@@ -223,16 +223,16 @@ func getAddr(src []byte, is4 bool) netip.Addr {
 // begin with a whole record. It sets all of e, field by field, since a literal would be
 // built elsewhere and copied.
 func readRecord(buf []byte, e *Event) ([]byte, bool) {
-	if len(buf) < recordLen {
+	if len(buf) < coreLen {
 		return nil, false
 	}
 	le := binary.LittleEndian
 	n, message := uint64(le.Uint32(buf)), uint64(le.Uint32(buf[4:]))
-	end := recordLen + message
+	end := coreLen + message
 	if n < end || n > uint64(len(buf)) || message < dns.HeaderLen {
 		return nil, false
 	}
-	r, flags := buf[:recordLen], le.Uint16(buf[90:])
+	r, flags := buf[:coreLen], le.Uint16(buf[90:])
 	e.Time = int64(le.Uint64(r[8:]))
 	e.Src = netip.AddrPortFrom(getAddr(r[16:32], flags&flagSrc4 != 0), le.Uint16(r[48:]))
 	e.Dst = netip.AddrPortFrom(getAddr(r[32:48], flags&flagDst4 != 0), le.Uint16(r[50:]))
@@ -244,7 +244,7 @@ func readRecord(buf []byte, e *Event) ([]byte, bool) {
 	e.Interface = le.Uint32(r[52:])
 	e.Sample = packet.Ratio{Keep: le.Uint32(r[56:]), Of: le.Uint32(r[60:])}
 	e.CaptureCut = le.Uint32(r[64:])
-	e.Message = buf[recordLen:end:end]
+	e.Message = buf[coreLen:end:end]
 	be, h, d := binary.BigEndian, e.Message[:dns.HeaderLen], &e.DNS
 	d.ID, d.Flags = be.Uint16(h), be.Uint16(h[2:])
 	d.QDCount, d.ANCount, d.NSCount, d.ARCount = be.Uint16(h[4:]), be.Uint16(h[6:]), be.Uint16(h[8:]), be.Uint16(h[10:])
@@ -280,14 +280,14 @@ func (e *Event) readFields(f Fields) bool {
 	for before := FieldType(0); len(f) > 0; {
 		var t FieldType
 		end := uint64(len(f)) + 1
-		if len(f) >= fieldHead {
-			t, end = FieldType(le.Uint16(f)), fieldHead+uint64(le.Uint32(f[2:]))
+		if len(f) >= fieldHeaderLen {
+			t, end = FieldType(le.Uint16(f)), fieldHeaderLen+uint64(le.Uint32(f[2:]))
 		}
 		if t <= before || t > lastMember || end > uint64(len(f)) {
 			e.Fields = f
 			return true
 		}
-		value := []byte(f[fieldHead:end:end])
+		value := []byte(f[fieldHeaderLen:end:end])
 		if len(value) == 0 { // an empty member is absent
 			value = nil
 		}

@@ -21,9 +21,9 @@ var (
 	storedAt = time.Unix(1700000001, 5)
 )
 
-// storedEvents use all that version 1 can store. They are the contents of
+// version1Events use all that version 1 can store. They are the contents of
 // testdata/block-v1, which was written by the last build that wrote version 1.
-func storedEvents() []Event {
+func version1Events() []Event {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:40000"), netip.MustParseAddrPort("[2001:db8::1]:40001")
 	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.7]:53")
 	server4, server6 := netip.MustParseAddrPort("192.0.2.53:53"), netip.MustParseAddrPort("[2001:db8::53]:53")
@@ -59,8 +59,8 @@ func storedBlock(events []Event) []byte {
 	return b.Bytes()
 }
 
-// grownEvents use what only version 2 can store.
-func grownEvents() []Event {
+// version2Events use what only version 2 can store.
+func version2Events() []Event {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:40000"), netip.MustParseAddrPort("[2001:db8::1]:40001")
 	none, port := netip.AddrPort{}, netip.AddrPortFrom(netip.Addr{}, 853)
 	long := bytes.Repeat([]byte("0123456789"), 30)
@@ -143,26 +143,26 @@ func TestStoredVersion1(t *testing.T) {
 	if stored[4] != 1 {
 		t.Fatalf("the block is of version %d", stored[4])
 	}
-	sameEvents(t, stored, storedEvents())
-	sameEvents(t, again(t, stored), storedEvents())
+	sameEvents(t, stored, version1Events())
+	sameEvents(t, rewritten(t, stored), version1Events())
 }
 
 // TestStoredVersion2: the layout has not changed since the block was stored. A changed
 // layout needs a new version, with a file of its own.
 func TestStoredVersion2(t *testing.T) {
-	want := append(storedEvents(), grownEvents()...)
+	want := append(version1Events(), version2Events()...)
 	made, stored := storedBlock(want), readFile(t, "block-v2")
 	sameEvents(t, stored, want)
 	if !bytes.Equal(made, stored) {
 		t.Errorf("the events make a block of %d bytes that differs from the stored one of %d", len(made), len(stored))
 	}
-	if twice := again(t, stored); !bytes.Equal(twice, stored) {
+	if twice := rewritten(t, stored); !bytes.Equal(twice, stored) {
 		t.Error("a block that is read and written again differs")
 	}
 }
 
-// again reads a block and writes its events into a new one.
-func again(t *testing.T, stored []byte) []byte {
+// rewritten reads a block and writes its events into a new one.
+func rewritten(t *testing.T, stored []byte) []byte {
 	t.Helper()
 	b, err := OpenBlock(stored)
 	if err != nil {
@@ -178,7 +178,7 @@ func again(t *testing.T, stored []byte) []byte {
 
 // TestIPVersionOfStored: an absent address stays absent, and a zero address zero.
 func TestIPVersionOfStored(t *testing.T) {
-	want := grownEvents()
+	want := version2Events()
 	b, err := OpenBlock(storedBlock(want))
 	if err != nil {
 		t.Fatal(err)
@@ -195,11 +195,11 @@ func TestIPVersionOfStored(t *testing.T) {
 // TestStoredSize: an event without fields takes the core and its message, and StoredSize
 // is what Append adds.
 func TestStoredSize(t *testing.T) {
-	for i, e := range append(storedEvents(), grownEvents()...) {
+	for i, e := range append(version1Events(), version2Events()...) {
 		b := NewBlock(64)
 		before := b.Size()
 		b.Append(&e)
-		if n := b.Size() - before; n != e.StoredSize() || !e.hasFields() && n != recordLen+len(e.Message) {
+		if n := b.Size() - before; n != e.StoredSize() || !e.hasFields() && n != coreLen+len(e.Message) {
 			t.Errorf("event %d takes %d bytes, StoredSize is %d, its message has %d", i, n, e.StoredSize(), len(e.Message))
 		}
 	}

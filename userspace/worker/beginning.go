@@ -11,7 +11,7 @@ import (
 const flagsSYNandRST = 2 | 4
 
 // beginning handles the beginning of a datagram that was never completed, and returns
-// the outcome of its packets: why, the reason for which it was evicted, if no message
+// the outcome of its packets: why, the reason for which it was abandoned, if no message
 // begins in it. It may be called while a packet is being handled.
 func (w *Worker) beginning(d *defrag.Datagram, why account.Column) account.Column {
 	l := &w.resumed

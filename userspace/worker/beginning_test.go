@@ -16,7 +16,7 @@ import (
 func TestBeginnings(t *testing.T) {
 	const size = 1000 // of the answer
 	data := udpData(53, 40000, answer(9, size))
-	parts4, parts6 := broken4(server4, client4, 7, 17, data, 400), broken6(server6, client6, 7, 17, data, 400)
+	parts4, parts6 := fragments4(server4, client4, 7, 17, data, 400), fragments6(server6, client6, 7, 17, data, 400)
 	f := func(name string, want got, outcome account.Column, n uint64, frames ...string) {
 		t.Helper()
 		b := newRig(t, Config{})
@@ -45,30 +45,30 @@ func TestBeginnings(t *testing.T) {
 	two.time = 2000
 	f("two of three, the first one last", two, cut, 2, parts4[1], parts4[0])
 	f("no first one", got{}, expired, 2, parts4[1], parts4[2])
-	f("not DNS", got{}, expired, 1, broken4(server4, client4, 7, 17, udpData(54, 40000, answer(9, size)), 400)[0])
-	f("half a header", got{}, expired, 1, broken4(server4, client4, 7, 17, data, 16)[0])
+	f("not DNS", got{}, expired, 1, fragments4(server4, client4, 7, 17, udpData(54, 40000, answer(9, size)), 400)[0])
+	f("half a header", got{}, expired, 1, fragments4(server4, client4, 7, 17, data, 16)[0])
 	head := record4
 	head.cut = size - 16
-	f("little more than a header", head, cut, 1, broken4(server4, client4, 7, 17, data, 24)[0])
-	f("overlapping, IPv6", got{}, account.FragmentOverlap, 2, parts6[0], broken6(server6, client6, 7, 17, data, 200)[1])
+	f("little more than a header", head, cut, 1, fragments4(server4, client4, 7, 17, data, 24)[0])
+	f("overlapping, IPv6", got{}, account.FragmentOverlap, 2, parts6[0], fragments6(server6, client6, 7, 17, data, 200)[1])
 
 	in4 := record4
 	in4.tunnel = packet.TunnelVXLAN
 	inner := vxlan + ether(0x800, ip4(server4, client4, 8, 0, 17, data))
-	outer := broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 400)
+	outer := fragments4(near4, far4, 99, 17, udpData(9999, 4789, inner), 400)
 	in4.cut = size - (400 - 8 - 8 - 14 - 20 - 8)
 	f("fragments around a tunnel", in4, cut, 1, outer[0])
 	in4.cut = size - 392
 	f("fragments within a tunnel", in4, cut, 1, ip4(near4, far4, 99, 0, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0]))))
 	in4.cut = size - (200 - 8 - 8 - 14 - 20 - 8)
-	f("both", in4, cut, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0])), 200)[0])
-	f("the first fragment ends in the tunnel's headers", got{}, expired, 1, broken4(near4, far4, 99, 17, udpData(9999, 4789, inner), 24)[0])
+	f("both", in4, cut, 1, fragments4(near4, far4, 99, 17, udpData(9999, 4789, vxlan+ether(0x800, parts4[0])), 200)[0])
+	f("the first fragment ends in the tunnel's headers", got{}, expired, 1, fragments4(near4, far4, 99, 17, udpData(9999, 4789, inner), 24)[0])
 }
 
 // cutAnswer is an answer in a UDP datagram, cutFirst its first fragment in IPv4.
 var (
 	cutAnswer = udpData(53, 40000, answer(9, 1000))
-	cutFirst  = broken4(server4, client4, 7, 17, cutAnswer, 400)[0]
+	cutFirst  = fragments4(server4, client4, 7, 17, cutAnswer, 400)[0]
 )
 
 // TestBeginningMasked: addresses in the record of a beginning are masked.
@@ -109,7 +109,7 @@ func TestBeginningSampled(t *testing.T) {
 		if packet.HashPair([]byte(src), []byte(client4)).Sampled(ratio) {
 			kept++
 		}
-		b.frame(broken4(src, client4, 7, 17, cutAnswer, 400)[0])
+		b.frame(fragments4(src, client4, 7, 17, cutAnswer, 400)[0])
 	}
 	b.end()
 	if b.count(account.FragmentCut) != kept || b.count(account.SampledOut) != 20-kept || len(b.got) != int(kept) {
@@ -120,7 +120,7 @@ func TestBeginningSampled(t *testing.T) {
 // TestBeginningDuplicates: deduplication also applies to beginnings, and to datagrams of
 // which one mirror port lost a fragment.
 func TestBeginningDuplicates(t *testing.T) {
-	parts := broken4(server4, client4, 7, 17, cutAnswer, 400)
+	parts := fragments4(server4, client4, 7, 17, cutAnswer, 400)
 	f := func(name string, want int, cutOf uint32, second ...string) {
 		t.Helper()
 		b := newRig(t, Config{Dedup: &dedup.Config{}})
@@ -138,18 +138,18 @@ func TestBeginningDuplicates(t *testing.T) {
 	f("both cut", 1, 1000-392, parts[0])
 	f("both cut, the second one later", 1, 1000-392, parts[0], parts[1])
 	f("the second one is whole", 1, 0, parts...)
-	f("another datagram", 2, 1000-392, broken4(server4, client4, 8, 17, cutAnswer, 400)[0])
+	f("another datagram", 2, 1000-392, fragments4(server4, client4, 8, 17, cutAnswer, 400)[0])
 }
 
 // TestBeginningOfSegment: the beginning of a segment becomes part of its stream.
 func TestBeginningOfSegment(t *testing.T) {
 	stream := u16(len(answer(9, 1000))) + answer(9, 1000)
-	part := broken4(server4, client4, 7, 6, tcpData(53, 40000, 100, 0, stream), 400)[0]
+	part := fragments4(server4, client4, 7, 6, tcpData(53, 40000, 100, 0, stream), 400)[0]
 	next := ip4(server4, client4, 8, 0, 6, tcpData(53, 40000, 100+uint32(len(stream)), 0, u16(len(query(10, "q")))+query(10, "q")))
 	b := newRig(t, Config{})
 	b.frame(ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
 	b.frame(part)
-	b.frame(broken4(server4, client4, 9, 6, tcpData(53, 40000, 100, 4, stream), 400)[0]) // an outdated reset
+	b.frame(fragments4(server4, client4, 9, 6, tcpData(53, 40000, 100, 4, stream), 400)[0]) // an outdated reset
 	b.frame(next)
 	b.end()
 	if len(b.got) != 2 || b.got[0].id != 9 || b.got[0].cut != 1000-(400-20-2) || b.got[1].id != 10 {
@@ -165,7 +165,7 @@ func TestBeginningOnTime(t *testing.T) {
 	b := newRig(t, cfg)
 	b.worker.Tick(0, b.emit)
 	for id := range 3 {
-		b.frame(broken4(server4, client4, id, 17, udpData(53, 40000, answer(1+id, 500)), 400)[0])
+		b.frame(fragments4(server4, client4, id, 17, udpData(53, 40000, answer(1+id, 500)), 400)[0])
 	}
 	if len(b.got) != 1 || b.got[0].id != 1 {
 		t.Errorf("records %+v, want the oldest", b.got)
@@ -188,7 +188,7 @@ func TestBeginningsAllocateNothing(t *testing.T) {
 	b := newRig(t, cfg)
 	var batch []packet.Packet
 	for id := range 50 {
-		frame := broken4(server4, client4, id, 17, udpData(53, 40000, answer(id, 500)), 400)[0]
+		frame := fragments4(server4, client4, id, 17, udpData(53, 40000, answer(id, 500)), 400)[0]
 		batch = append(batch, packet.Packet{Data: []byte(frame), Link: packet.LinkRaw})
 	}
 	messages := 0

@@ -28,7 +28,7 @@ func playClocks(b *rig, at func(i int, query bool) (seconds float64, number uint
 	play(false, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, answers-1, 2, "")))
 	play(true, ip4(client4, server4, 1, 0, 6, tcpData(40000, 53, queries-1, 2, "")))
 	for i := range clockRounds {
-		big, small := broken4(server4, client4, 100+i, 17, udpData(53, 40000, answer(1000+i, 100)), 64), broken4(client4, server4, 100+i, 17, udpData(40000, 53, query(2000+i, "q")), 24)
+		big, small := fragments4(server4, client4, 100+i, 17, udpData(53, 40000, answer(1000+i, 100)), 64), fragments4(client4, server4, 100+i, 17, udpData(40000, 53, query(2000+i, "q")), 24)
 		reply, ask := answer(3000+i, 300), query(4000+i, "tcp")
 		reply, ask = u16(len(reply))+reply, u16(len(ask))+ask
 		segment := func(from, to int) string {
@@ -139,7 +139,7 @@ func TestPauseKeepsWhatFollows(t *testing.T) {
 	}
 	other := ip4(client4, server4, 7, 0, 6, tcpData(1, 2, 3, 0, ""))
 	data := u16(len(answer(9, 300))) + answer(9, 300)
-	big := broken4(server4, client4, 7, 17, udpData(53, 40000, answer(10, 300)), 160)
+	big := fragments4(server4, client4, 7, 17, udpData(53, 40000, answer(10, 300)), 160)
 	at(0, other)
 	at(300, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
 	at(300.1, ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 200, 0, data[100:])))

@@ -53,8 +53,8 @@ func ip6(src, dst string, next byte, data string) string {
 
 func ether(kind int, data string) string { return strings.Repeat("\x02", 12) + u16(kind) + data }
 
-// broken4 is an IPv4 datagram in fragments of size bytes.
-func broken4(src, dst string, id int, proto byte, data string, size int) []string {
+// fragments4 are the fragments of an IPv4 datagram, of size bytes each.
+func fragments4(src, dst string, id int, proto byte, data string, size int) []string {
 	var out []string
 	for off := 0; off < len(data); off += size {
 		end, frag := min(off+size, len(data)), off/8
@@ -66,8 +66,8 @@ func broken4(src, dst string, id int, proto byte, data string, size int) []strin
 	return out
 }
 
-// broken6 is the same in IPv6.
-func broken6(src, dst string, id int, proto byte, data string, size int) []string {
+// fragments6 are those of an IPv6 datagram.
+func fragments6(src, dst string, id int, proto byte, data string, size int) []string {
 	var out []string
 	for off := 0; off < len(data); off += size {
 		end, frag := min(off+size, len(data)), off

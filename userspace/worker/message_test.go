@@ -48,8 +48,6 @@ func (b *rig) handleAll(list ...packet.Message) (events []event.Event) {
 // udp4 is a packet with a query.
 func udp4() string { return ip4(client4, server4, 1, 0, 17, udpData(5353, 53, string(askedWire))) }
 
-func (b *rig) outcomes(column account.Column) uint64 { return b.packets.Sum(column) }
-
 // TestMessage: an event has all properties of its message, and the next event has none
 // of them.
 func TestMessage(t *testing.T) {
@@ -69,7 +67,7 @@ func TestMessage(t *testing.T) {
 		string(e.Message) != string(answeredWire) || !e.DNS.Response() || e.CaptureCut != 0 || e.Tunnel != 0 || e.HasVLAN {
 		t.Errorf("event %+v of message %+v", e, m)
 	}
-	if n := b.outcomes(account.WholeMessage); n != 1 {
+	if n := b.count(account.WholeMessage); n != 1 {
 		t.Errorf("%d whole messages", n)
 	}
 	var after event.Event
@@ -157,10 +155,10 @@ func TestMessageVerdicts(t *testing.T) {
 		b := newRig(t, Config{DropMalformed: drop})
 		events := b.handleAll(packet.Message{Data: data, Missing: missing, Proto: packet.UDP})
 		got := [3]uint64{b.messages.Sum(account.MessageUnreadable), b.messages.Sum(account.MessageDropped), b.messages.Sum(account.MessageMalformed)}
-		if want := [3]uint64{unreadable, dropped, malformed}; got != want || len(events) != 1-int(unreadable+dropped) || b.outcomes(account.WholeMessage) != 1 {
+		if want := [3]uint64{unreadable, dropped, malformed}; got != want || len(events) != 1-int(unreadable+dropped) || b.count(account.WholeMessage) != 1 {
 			t.Errorf("%d bytes and %d missing, drop %t: unreadable, dropped, malformed %d, want %d; %d events", len(data), missing, drop, got, want, len(events))
 		}
-		if len(events) == 1 && (events[0].CaptureCut != cut || b.outcomes(account.PacketCut) != min(uint64(cut), 1)) {
+		if len(events) == 1 && (events[0].CaptureCut != cut || b.count(account.PacketCut) != min(uint64(cut), 1)) {
 			t.Errorf("%d bytes and %d missing: cut %d, want %d", len(data), missing, events[0].CaptureCut, cut)
 		}
 	}
@@ -250,17 +248,17 @@ func TestMessageGoesAway(t *testing.T) {
 	b.worker.Abandon(account.FileShrank, 1)
 	b.frame(udp4())
 	b.balanced(true)
-	if b.messages.Sum(account.MessageUnreadable) != 1 || b.outcomes(account.FileShrank) != 1 || len(b.worker.event.Identity) != 0 || b.worker.event.QueryTime != 0 {
-		t.Errorf("%d unreadable, %d gone, event %+v", b.messages.Sum(account.MessageUnreadable), b.outcomes(account.FileShrank), b.worker.event)
+	if b.messages.Sum(account.MessageUnreadable) != 1 || b.count(account.FileShrank) != 1 || len(b.worker.event.Identity) != 0 || b.worker.event.QueryTime != 0 {
+		t.Errorf("%d unreadable, %d gone, event %+v", b.messages.Sum(account.MessageUnreadable), b.count(account.FileShrank), b.worker.event)
 	}
 }
 
 // TestMessagesMoveTheClock: waiting fragments expire by the times of messages, too.
 func TestMessagesMoveTheClock(t *testing.T) {
 	b := newRig(t, Config{})
-	b.packet(packet.Packet{Data: []byte(broken4(near4, far4, 9, 17, udpData(5353, 53, strings.Repeat("\x00", 3000)), 1480)[0]), Link: packet.LinkRaw, Time: asked})
+	b.packet(packet.Packet{Data: []byte(fragments4(near4, far4, 9, 17, udpData(5353, 53, strings.Repeat("\x00", 3000)), 1480)[0]), Link: packet.LinkRaw, Time: asked})
 	b.worker.Publish()
-	if n := b.outcomes(account.PacketHeld); n != 1 {
+	if n := b.count(account.PacketHeld); n != 1 {
 		t.Fatalf("%d held", n)
 	}
 	for i := range int64(40) {
@@ -269,7 +267,7 @@ func TestMessagesMoveTheClock(t *testing.T) {
 		b.worker.PacketTime(m.Interface, m.When(), b.emit)
 	}
 	b.worker.Publish()
-	if n := b.outcomes(account.PacketHeld); n != 0 {
+	if n := b.count(account.PacketHeld); n != 0 {
 		t.Errorf("%d held after 40 s", n)
 	}
 }

@@ -32,7 +32,7 @@ func (s *Ports) Has(port uint16) bool { return s[port>>6]&(1<<(port&63)) != 0 }
 // everything else is its default. Limits are per worker.
 type Config struct {
 	Ports         *Ports
-	Decoder       *decode.Decoder // nil: tunnels on their registered ports
+	Decoder       *decode.Decoder // nil: tunnels on their usual ports
 	Defrag        defrag.Config
 	TCP           tcp.Config
 	Dedup         *dedup.Config // nil: duplicates are not looked for
@@ -55,8 +55,8 @@ type Worker struct {
 	dedup    *dedup.Table
 	packets  *account.Shard
 	messages *account.Shard
-	clock    clock.Clock // for the timeouts of defrag and tcp
-	before   func(time int64) int64
+	clock    clock.Clock            // for the timeouts of defrag and tcp
+	before   func(time int64) int64 // clock.Before, bound once: each time would allocate
 	layers   decode.Layers
 	resumed  decode.Layers // of the beginning of a datagram, since layers may be in use
 	fragment defrag.Fragment
@@ -107,10 +107,10 @@ func (w *Worker) Tick(now int64, emit func(*event.Event)) {
 
 // PacketTime notes the time of a packet or message of that interface, whatever it
 // carried, and expires what has waited too long. Call it at the end of a batch that is
-// in order: the worker itself notes the times of few packets.
-func (w *Worker) PacketTime(number uint32, time int64, emit func(*event.Event)) {
+// in order: the worker itself notes only the times of fragments and segments.
+func (w *Worker) PacketTime(iface uint32, time int64, emit func(*event.Event)) {
 	w.emit = emit
-	if w.clock.Observe(number, time) {
+	if w.clock.Observe(iface, time) {
 		w.expire()
 	}
 }

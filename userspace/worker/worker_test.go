@@ -20,7 +20,7 @@ const (
 	client6At, server6At = "[2001:db8::1]:40000", "[2001:db8::53]:53"
 )
 
-// scene has every carrier once; message ids count up from 1. It returns the frames and
+// scene has datagrams, fragments and streams, in tunnels and not; message ids count up from 1. It returns the frames and
 // the number of messages in them.
 func scene() (frames []string, messages int) {
 	next := func() int { messages++; return messages }
@@ -38,15 +38,15 @@ func scene() (frames []string, messages int) {
 	inner := ask()
 	add(tunnel(17, udpData(1, 2152, "\x30\xff"+u16(len(inner))+"\x00\x00\x00\x09"+inner)))
 
-	add(broken4(client4, server4, 100, 17, udpData(53, 40000, answer(next(), 3000)), 1480)...)
-	add(broken6(client6, server6, 101, 17, udpData(53, 40000, answer(next(), 3000)), 1232)...)
-	for _, f := range broken4(client4, server4, 102, 17, udpData(53, 40000, answer(next(), 3000)), 1400) {
+	add(fragments4(client4, server4, 100, 17, udpData(53, 40000, answer(next(), 3000)), 1480)...)
+	add(fragments6(client6, server6, 101, 17, udpData(53, 40000, answer(next(), 3000)), 1232)...)
+	for _, f := range fragments4(client4, server4, 102, 17, udpData(53, 40000, answer(next(), 3000)), 1400) {
 		add(tunnel(47, gre+f)) // fragments in a tunnel
 	}
 	whole := plain(17, udpData(53, 40000, answer(next(), 3000)))
-	add(broken4(near4, far4, 103, 47, gre+whole, 1480)...) // a tunnel in fragments
-	for i, f := range broken4(client4, server4, 104, 17, udpData(53, 40000, answer(next(), 4000)), 2000) {
-		add(broken4(near4, far4, 105+i, 47, gre+f, 1480)...) // both
+	add(fragments4(near4, far4, 103, 47, gre+whole, 1480)...) // a tunnel in fragments
+	for i, f := range fragments4(client4, server4, 104, 17, udpData(53, 40000, answer(next(), 4000)), 2000) {
+		add(fragments4(near4, far4, 105+i, 47, gre+f, 1480)...) // both
 	}
 
 	stream := func(port int, wrap func(string) string, data string) {
@@ -65,11 +65,11 @@ func scene() (frames []string, messages int) {
 	stream(40002, bare, framed(answer(next(), 60000)))
 	stream(40003, func(f string) string { return tunnel(47, gre+f) }, framed(answer(next(), 5000)))
 	segment := plain(6, tcpData(40004, 53, 1000, 0x18, framed(answer(next(), 3000))))
-	add(broken4(near4, far4, 110, 47, gre+segment, 1480)...) // a segment in a tunnel in fragments
+	add(fragments4(near4, far4, 110, 47, gre+segment, 1480)...) // a segment in a tunnel in fragments
 	return frames, messages
 }
 
-// TestScene: each message of each carrier gives one record, and both ledgers balance after
+// TestScene: each message gives one record, and both ledgers balance after
 // every packet.
 func TestScene(t *testing.T) {
 	frames, messages := scene()
@@ -221,7 +221,7 @@ func TestDefect14Duplicates(t *testing.T) {
 		t.Error("the same packet after the window is missing")
 	}
 	for _, vlan := range []uint16{1, 2} { // two copies of a fragmented datagram
-		for _, f := range broken4(client4, server4, 20, 17, udpData(53, 40000, answer(6, 3000)), 1480) {
+		for _, f := range fragments4(client4, server4, 20, 17, udpData(53, 40000, answer(6, 3000)), 1480) {
 			b.packet(tagged(f, vlan))
 		}
 	}
@@ -239,7 +239,7 @@ func TestDefect14Duplicates(t *testing.T) {
 	b.end()
 }
 
-// TestDefect05Masks: addresses of every carrier and client subnets are masked. The packet
+// TestDefect05Masks: addresses and client subnets are masked, over UDP and TCP. The packet
 // itself stays as it is.
 func TestDefect05Masks(t *testing.T) {
 	const subnet = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x08\x00\x08\x00\x01\x20\x00\xc0\x00\x02\x4d"

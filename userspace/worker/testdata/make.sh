@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make.sh: remakes the captures in this folder, and the lists of the DNS messages that tshark finds in them. Real servers
-# (Knot, Unbound, BIND, dnsdist) answer real clients in network namespaces; tcpdump records them. wrap.py adds the carriers that
+# (Knot, Unbound, BIND, dnsdist) answer real clients in network namespaces; tcpdump records them. wrap.py adds the headers that
 # this kernel has no device for. Needs root, and what `packaging/dev/install-tools.sh captures` installs.
 # The captures are committed: run this only to change them.
 set -euo pipefail

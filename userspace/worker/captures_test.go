@@ -10,9 +10,9 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// carriers are the captures of real servers made by testdata/make.sh, with tshark's
-// lists, and the tunnel and VLAN in their records.
-var carriers = map[string]struct {
+// captures are those of real servers that testdata/make.sh made, with tshark's lists, and
+// the tunnel and VLAN in their records.
+var captures = map[string]struct {
 	tunnel string
 	vlan   int // -1: none
 }{
@@ -34,16 +34,16 @@ var carriers = map[string]struct {
 }
 
 // TestOwnCaptures: in our own captures we find the messages that tshark finds, and the
-// name of each carrier. The captures are part of the repository.
+// tunnel and VLAN of each. The captures are part of the repository.
 func TestOwnCaptures(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.pcap")
-	if len(files) != len(carriers) {
-		t.Errorf("%d captures, want %d", len(files), len(carriers))
+	if len(files) != len(captures) {
+		t.Errorf("%d captures, want %d", len(files), len(captures))
 	}
 	for _, path := range files {
 		name := strings.TrimSuffix(filepath.Base(path), ".pcap")
 		t.Run(name, func(t *testing.T) {
-			want, known := carriers[name]
+			want, known := captures[name]
 			if !known {
 				t.Fatal("the capture is not in the table of this test")
 			}
@@ -63,7 +63,7 @@ func TestOwnCaptures(t *testing.T) {
 // TestOwnCapturesShowEverything: there is a capture of each tunnel.
 func TestOwnCapturesShowEverything(t *testing.T) {
 	shown := map[string]bool{}
-	for _, o := range carriers {
+	for _, o := range captures {
 		shown[o.tunnel] = true
 	}
 	for k := packet.TunnelVXLAN; k.String() != "unknown"; k++ {
