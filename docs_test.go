@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// named are words of a page that look like files or folders of the tree.
-var named = regexp.MustCompile("`((?:bpf|docs|outputs|packaging|sensor|test|userspace)/[\\w./-]*|[\\w./-]+\\.(?:go|h|c|sh))`")
+// pathLike matches words of a page that look like files or folders of the tree.
+var pathLike = regexp.MustCompile("`((?:bpf|docs|outputs|packaging|sensor|test|userspace)/[\\w./-]*|[\\w./-]+\\.(?:go|h|c|sh))`")
 
-// TestPagesNameWhatExists: a page that names a file or a folder names one that is
-// there. A name without a folder, such as `runner.go`, may be anywhere.
+// TestPagesNameWhatExists: each file and folder that a page names exists. A name without
+// a folder, such as `runner.go`, may be anywhere.
 func TestPagesNameWhatExists(t *testing.T) {
 	var pages, tree []string
 	err := filepath.WalkDir(".", func(p string, d os.DirEntry, err error) error {
@@ -38,7 +38,7 @@ func TestPagesNameWhatExists(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range pathLike.FindAllStringSubmatch(string(text), -1) {
 			names++
 			name := path.Clean(m[1])
 			if !slices.ContainsFunc(tree, func(p string) bool { return p == name || strings.HasSuffix(p, "/"+name) }) {

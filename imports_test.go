@@ -15,13 +15,13 @@ import (
 
 const module = "dnsmonster-sensor/"
 
-// allowed says which of our own packages a package may import, by prefix: the
-// longest prefix that fits the importer counts. Imports run one way, so that
-// each part can be read, tested and replaced without the ones that use it.
+// allowed lists, by the importer's path, the prefixes of our own packages that it may
+// import. The rule with the longest prefix of the importer's path applies. Imports run
+// one way, so that each part can be read, tested and replaced without those that use it.
 var allowed = map[string][]string{
 	"":                     {"sensor/cli"},
 	"sensor/cli":           {"sensor/config", "sensor/capture", "sensor/lists", "sensor/metrics", "sensor/pipeline", "sensor/signals", "outputs", "userspace", "bpf"},
-	"sensor/pipeline":      {"sensor/capture", "sensor/lists", "sensor/metrics", "sensor/signals", "outputs", "userspace"}, // values, and no command line
+	"sensor/pipeline":      {"sensor/capture", "sensor/lists", "sensor/metrics", "sensor/signals", "outputs", "userspace"}, // takes values, never a command line
 	"sensor/metrics":       {"sensor/lists", "sensor/listener", "outputs", "outputs/endpoint", "outputs/printable", "userspace/account"},
 	"sensor/signals":       {},
 	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/secure"},
@@ -66,9 +66,9 @@ var allowed = map[string][]string{
 	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
 }
 
-// doors are the packages that may import a third party, by prefix. One that is not
-// named has the folder that imports it for its only door: what an output needs for
-// its destination needs no line here.
+// doors lists the packages that may import a third party, by prefix. A third party that
+// is not listed may be imported by one folder, whichever that is: a library that only
+// one output needs is not listed.
 var doors = map[string][]string{
 	"github.com/cilium/ebpf":              {"bpf", "sensor/capture/ring"},
 	"github.com/vishvananda/netlink":      {"bpf", "sensor/capture/ring", "sensor/capture/watch"},
@@ -126,8 +126,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		importer := own(p.ImportPath)
 		rule, best := []string(nil), -1
 		for prefix, may := range allowed {
-			fits := importer == prefix || prefix != "" && within(importer, prefix)
-			if fits && len(prefix) > best {
+			if fits(importer, prefix) && len(prefix) > best {
 				rule, best = may, len(prefix)
 			}
 		}
@@ -142,8 +141,8 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
-// TestOutputsAreReachedByTheirList: what an output brings, commands too, it brings
-// by its methods, so that a new one is a folder and a line in outputs/all.
+// TestOutputsAreReachedByTheirList: everything that an output adds, commands too, is
+// reached through its methods, so that a new one is a folder and a line in outputs/all.
 func TestOutputsAreReachedByTheirList(t *testing.T) {
 	const door = "outputs/all"
 	var list []string
@@ -173,8 +172,8 @@ func TestOutputsAreReachedByTheirList(t *testing.T) {
 }
 
 // TestInputsAreReachedByTheCommands: an input is a folder of sensor/capture that a
-// command opens. The rest of the sensor knows the contract in sensor/capture alone,
-// and no input knows another one. What several inputs share is no input.
+// command opens. The rest of the sensor knows only the contract in sensor/capture,
+// and no input knows another one. A folder that inputs share is not an input.
 func TestInputsAreReachedByTheCommands(t *testing.T) {
 	const contract = "sensor/capture"
 	shared := []string{"sensor/capture/watch"}
@@ -205,7 +204,7 @@ func TestInputsAreReachedByTheCommands(t *testing.T) {
 }
 
 func TestThirdPartiesStayBehindTheirDoor(t *testing.T) {
-	of := make(map[string]string) // the folder that imports a party without a door
+	folderOf := make(map[string]string) // by third party without a door: the folder that imports it
 	for _, p := range packages(t) {
 		importer := own(p.ImportPath)
 		if testHelper(importer) {
@@ -217,20 +216,20 @@ func TestThirdPartiesStayBehindTheirDoor(t *testing.T) {
 			case party == "":
 			case may != nil && !fitsAny(importer, may):
 				t.Errorf("%q imports %s; only %v may", importer, i, may)
-			case may == nil && of[party] != "" && !within(importer, of[party]) && !within(of[party], importer):
-				t.Errorf("%q and %q import %s: name its doors", of[party], importer, party)
-			case may == nil && (of[party] == "" || within(of[party], importer)):
-				of[party] = importer
+			case may == nil && folderOf[party] != "" && !within(importer, folderOf[party]) && !within(folderOf[party], importer):
+				t.Errorf("%q and %q import %s: name its doors", folderOf[party], importer, party)
+			case may == nil && (folderOf[party] == "" || within(folderOf[party], importer)):
+				folderOf[party] = importer
 			}
 		}
 	}
-	if len(of) < 4 {
-		t.Errorf("only %v are imported without a door", of)
+	if len(folderOf) < 4 {
+		t.Errorf("only %v are imported without a door", folderOf)
 	}
 }
 
-// door is the third party that a package belongs to, "" for none, and who may
-// import it; nil: nobody is named.
+// door returns the third party that a package belongs to, "" for none, and the packages
+// that may import it, nil if none are listed.
 func door(path string) (party string, may []string) {
 	for party, may := range doors {
 		if path == party || strings.HasPrefix(path, party+"/") {
@@ -244,13 +243,13 @@ func door(path string) (party string, may []string) {
 	return strings.Join(parts[:min(3, len(parts))], "/"), nil
 }
 
-// unsafe are calls of package os that follow links of other users. Only tests and
-// tools for developers may use them, and outputs/safefs.
-var unsafe = regexp.MustCompile(`\bos\.(Create|CreateTemp|OpenFile|WriteFile|Rename|Mkdir|MkdirAll|Chmod|Chtimes|Remove|RemoveAll|Truncate|Symlink|Link)\(`)
+// unsafeCall matches calls of package os that follow symbolic links, which another user
+// may have planted. Only tests, tools for developers and outputs/safefs may use them.
+var unsafeCall = regexp.MustCompile(`\bos\.(Create|CreateTemp|OpenFile|WriteFile|Rename|Mkdir|MkdirAll|Chmod|Chtimes|Remove|RemoveAll|Truncate|Symlink|Link)\(`)
 
-// judged are files that look after that themselves: they write where a user has
-// said, on the command line, for this one time.
-var judged = []string{"sensor/cli/writeconfig.go"}
+// checksLinks lists files that check for symbolic links themselves: they write once, to
+// the path that the user named on the command line.
+var checksLinks = []string{"sensor/cli/writeconfig.go"}
 
 func TestFilesAreOpenedSafely(t *testing.T) {
 	seen := 0
@@ -266,7 +265,7 @@ func TestFilesAreOpenedSafely(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen++
-			if call := unsafe.Find(text); call != nil && !slices.Contains(judged, path) {
+			if call := unsafeCall.Find(text); call != nil && !slices.Contains(checksLinks, path) {
 				t.Errorf("%s calls %s...): use outputs/safefs", path, call)
 			}
 		}
@@ -276,14 +275,12 @@ func TestFilesAreOpenedSafely(t *testing.T) {
 	}
 }
 
-// testHelper tells packages that only tests use.
-func testHelper(importer string) bool { return within(importer, "test") }
+// testHelper reports whether only tests and benchmarks may use a package.
+func testHelper(path string) bool { return within(path, "test") }
+
+// fits is like within, but the root package contains no other.
+func fits(path, prefix string) bool { return path == prefix || prefix != "" && within(path, prefix) }
 
 func fitsAny(path string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if path == p || p != "" && within(path, p) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(prefixes, func(p string) bool { return fits(path, p) })
 }
