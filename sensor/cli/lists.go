@@ -9,7 +9,7 @@ import (
 )
 
 // matchers are the lists that the options name; nil where they name none.
-func matchers(l *lists.Lists, o lists.Options) (skip, allow outputs.Matcher) {
+func matchers(l *lists.Pair, o lists.Options) (skip, allow outputs.Matcher) {
 	if o.Skip.Location != "" {
 		skip = l.Skip
 	}

@@ -39,7 +39,7 @@ type common struct {
 	outputs  []outputs.Output
 	delivery outputs.Options
 	lists    lists.Options
-	domains  *lists.Lists // made by enabledOutputs
+	domains  *lists.Pair  // made by enabledOutputs
 	stages   []stage.Kind // between workers and outputs; no option sets any
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record

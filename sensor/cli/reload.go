@@ -14,7 +14,7 @@ import (
 
 // reload applies the options that can change, and logs the names of those that
 // cannot. A file with an error changes nothing.
-func (s *session) reload(apply func(pipeline.Changes), domains *lists.Lists, list []pipeline.Output) {
+func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list []pipeline.Output) {
 	values, err := s.inv.resolve()
 	if err == nil {
 		err = s.inv.try(values)
@@ -42,7 +42,7 @@ func (s *session) reload(apply func(pipeline.Changes), domains *lists.Lists, lis
 }
 
 // reloadable reads the values that can change. They have been checked.
-func reloadable(v *config.Values, domains *lists.Lists, list []pipeline.Output) (pipeline.Changes, slog.Level) {
+func reloadable(v *config.Values, domains *lists.Pair, list []pipeline.Output) (pipeline.Changes, slog.Level) {
 	number := func(option string) int {
 		n, _ := strconv.Atoi(v.String(option))
 		return n

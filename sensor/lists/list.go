@@ -17,9 +17,9 @@ import (
 type List struct {
 	name     string // skip or allow
 	log      *slog.Logger
-	unread   *domains.List // current until the first read
+	initial  *domains.List // current until the first read
 	current  atomic.Pointer[domains.List]
-	reader   *reader // nil: there is no source. Owned by follow, once that runs
+	reader   *reader // nil: there is no source. Only follow uses it, once that runs
 	interval time.Duration
 
 	wake chan struct{} // holds a token while a reload is requested
@@ -32,7 +32,7 @@ type List struct {
 	failingSince  time.Time // when refreshes began to fail
 }
 
-// reload is where a reloaded configuration says that the list is.
+// reload is the source of the list in a reloaded configuration.
 type reload struct {
 	reader   *reader // nil: there is no source any more
 	interval time.Duration
@@ -43,18 +43,18 @@ type Stats struct {
 	List            string // skip or allow
 	Entries         int
 	Loads, Failures uint64
-	Current         time.Time // when the list was last known to be what its source has
+	CurrentAt       time.Time // when the list was last seen to be the same as its source
 }
 
 func newList(name string, r *reader, interval time.Duration, log *slog.Logger) *List {
 	l := &List{
-		name: name, reader: r, interval: interval, log: log.With("list", name), unread: listOf(""),
+		name: name, reader: r, interval: interval, log: log.With("list", name), initial: listOf(""),
 		wake: make(chan struct{}, 1), cancelRefresh: func() {}, stats: Stats{List: name},
 	}
 	if name == "allow" {
-		l.unread = listOf(".,suffix")
+		l.initial = listOf(".,suffix")
 	}
-	l.current.Store(l.unread)
+	l.current.Store(l.initial)
 	return l
 }
 
@@ -122,7 +122,7 @@ func (l *List) applyReload() {
 	switch {
 	case r.reader == nil:
 		l.reader, l.stats, l.failure = nil, Stats{List: l.name}, ""
-		l.current.Store(l.unread)
+		l.current.Store(l.initial)
 	case l.reader == nil || !l.reader.sameSource(r.reader):
 		l.reader = r.reader
 	}
@@ -139,7 +139,7 @@ func (l *List) refresh(ctx context.Context, force bool) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stats.Current = time.Now()
+	l.stats.CurrentAt = time.Now()
 	if l.failure != "" {
 		l.failure = ""
 		l.log.Info("the list can be read again", "after", time.Since(l.failingSince).Round(time.Millisecond))
@@ -154,7 +154,7 @@ func (l *List) install(list *domains.List) {
 	l.stats.Entries = list.Len()
 	l.stats.Loads++
 	l.mu.Unlock()
-	l.log.Info("list loaded", "from", redacted(l.reader.location), "entries", list.Len(), "differ", list.Differ())
+	l.log.Info("list loaded", "from", masked(l.reader.location), "entries", list.Len(), "differ", list.Differ())
 	if list.Len() == 0 {
 		l.log.Warn("the list has no entries")
 	}

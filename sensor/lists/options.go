@@ -1,9 +1,3 @@
-// Package lists keeps the skip list and the allow list up to date while lanes use
-// them. Paths or URLs come in; a List for each goes out, whose Match never waits for
-// a reload. What a line of a list means is userspace/domains's; which records an
-// output drops for it is outputs's. It must not import either end of the pipeline:
-// capture, or an output. Tests use temporary files, HTTP servers on loopback, and
-// packaging/skipdomains.csv.sample.
 package lists
 
 import (
@@ -68,7 +62,7 @@ func (o *Options) Check() error {
 		Source
 	}{{"skipdomains", o.Skip}, {"allowdomains", o.Allow}} {
 		if err := checkLocation(s.Location); err != nil {
-			errs = append(errs, fmt.Errorf("--%sfile %s: %w", s.name, redacted(s.Location), err))
+			errs = append(errs, fmt.Errorf("--%sfile %s: %w", s.name, masked(s.Location), err))
 		}
 		if s.Interval != 0 && s.Interval < minInterval {
 			errs = append(errs, fmt.Errorf("--%srefreshinterval %s: at least %s, or 0 for only at SIGHUP", s.name, s.Interval, minInterval))
@@ -106,5 +100,5 @@ func checkLocation(location string) error {
 // isURL reports whether location is a URL, not a path.
 func isURL(location string) bool { return strings.Contains(location, "://") }
 
-// redacted returns location with its user and password masked.
-func redacted(location string) string { return endpoint.MaskURL(location) }
+// masked returns location with its user and password masked.
+func masked(location string) string { return endpoint.MaskURL(location) }

@@ -70,7 +70,7 @@ func (r *reader) read(ctx context.Context, force bool) (*domains.List, error) {
 	defer cancel()
 	switch {
 	case r.badURL != nil:
-		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), r.badURL)
+		return nil, fmt.Errorf("GET %s: %w", masked(r.location), r.badURL)
 	case r.client != nil:
 		return r.readURL(ctx)
 	}
@@ -150,20 +150,20 @@ func (r *reader) readURL(ctx context.Context) (*domains.List, error) {
 	}
 	answer, err := r.client.Stream(ctx, r.request)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), err)
+		return nil, fmt.Errorf("GET %s: %w", masked(r.location), err)
 	}
 	defer answer.Body.Close()
 	switch {
 	case answer.StatusCode == http.StatusNotModified && r.etag+r.lastModified != "":
 		return nil, nil
 	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("GET %s: the server answers %s", redacted(r.location), r.client.Status(answer))
+		return nil, fmt.Errorf("GET %s: the server answers %s", masked(r.location), r.client.Status(answer))
 	case answer.ContentLength > r.max:
-		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), errTooLarge)
+		return nil, fmt.Errorf("GET %s: %w", masked(r.location), errTooLarge)
 	}
 	l, err := r.parse(ctx, answer.Body)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", redacted(r.location), err)
+		return nil, fmt.Errorf("GET %s: %w", masked(r.location), err)
 	}
 	r.etag, r.lastModified = answer.Header.Get("ETag"), answer.Header.Get("Last-Modified")
 	return l, nil

@@ -184,9 +184,9 @@ type answering struct {
 	last   *http.Request
 }
 
-func serve(t *testing.T, make func(http.Handler) *httptest.Server) *answering {
+func serve(t *testing.T, start func(http.Handler) *httptest.Server) *answering {
 	a := &answering{}
-	a.Server = make(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.Server = start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.last = r
 		a.answer(w, r)
 	}))

@@ -108,7 +108,7 @@ func (c *failureCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // listCollector shows the domain lists that are in use.
-type listCollector struct{ lists *lists.Lists }
+type listCollector struct{ lists *lists.Pair }
 
 var (
 	descEntries = prometheus.NewDesc("dnsmonster_sensor_list_entries", "Entries of a domain list.", []string{"list"}, nil)
@@ -129,7 +129,7 @@ func (c *listCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *listCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.lists.Stats() {
 		ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(s.Entries), s.List)
-		ch <- prometheus.MustNewConstMetric(descCurrent, prometheus.GaugeValue, float64(s.Current.UnixMilli())/1e3, s.List)
+		ch <- prometheus.MustNewConstMetric(descCurrent, prometheus.GaugeValue, float64(s.CurrentAt.UnixMilli())/1e3, s.List)
 		ch <- prometheus.MustNewConstMetric(descLoads, prometheus.CounterValue, float64(s.Loads), s.List)
 		ch <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(s.Failures), s.List)
 	}

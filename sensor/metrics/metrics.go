@@ -27,7 +27,7 @@ type Source struct {
 	Captured func() (Captured, error)
 	Failures func() []Failure
 	Outputs  []*outputs.Runner
-	Lists    *lists.Lists
+	Lists    *lists.Pair
 }
 
 // Metrics sends the numbers of one run.

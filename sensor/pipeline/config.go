@@ -21,7 +21,7 @@ type Config struct {
 	Stages   []stage.Kind // between workers and outputs, in their order
 	Outputs  []Output     // at least one
 	Delivery *outputs.Options
-	Lists    *lists.Lists
+	Lists    *lists.Pair
 	Metrics  metrics.Config
 	Names    *InterfaceNames // gets the source; nil: no output needs names
 	Grace    time.Duration   // for outputs to deliver what is queued, and for a pipe to end

@@ -69,7 +69,7 @@ func Run(c Config) error {
 }
 
 // numbers is the pipeline for metrics.
-func (p *pipeline) numbers(domains *lists.Lists) metrics.Source {
+func (p *pipeline) numbers(domains *lists.Pair) metrics.Source {
 	return metrics.Source{Ledgers: p.ledgers.read, Captured: p.ledgers.captured, Failures: p.failures, Outputs: p.runners, Lists: domains}
 }
 

@@ -41,7 +41,7 @@ func (p *pipeline) reloadAtHangup(c *Config) (stop func()) {
 }
 
 // apply takes changes over.
-func (p *pipeline) apply(next Changes, domains *lists.Lists) {
+func (p *pipeline) apply(next Changes, domains *lists.Pair) {
 	p.masks.Store(next.Mask)
 	for _, r := range p.runners {
 		if f, ok := next.Filters[r.Name()]; ok {

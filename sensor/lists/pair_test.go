@@ -67,7 +67,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-func logTo(j *testlog.Log) *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+func logTo(text *testlog.Log) *slog.Logger { return slog.New(slog.NewTextHandler(text, nil)) }
 
 func (l *List) has(name string) bool { return l.Match([]byte(name)) }
 
@@ -76,8 +76,8 @@ func (l *List) has(name string) bool { return l.Match([]byte(name)) }
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example,suffix\n*.b.example\n# c\n")
-	j := &testlog.Log{}
-	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(j))
+	text := &testlog.Log{}
+	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(text))
 	errs := l.Load(context.Background())
 	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: fix the list, or leave it out and use output type 1"
 	if errs[0] != nil || errs[1] == nil || errs[1].Error() != want {
@@ -90,11 +90,11 @@ func TestLoad(t *testing.T) {
 		`level=INFO msg="list loaded" list=skip from=` + path + ` entries=2 differ=2`,
 		`level=WARN msg="the list has odd lines" list=skip why="an asterisk stands for itself: use NAME,suffix" lines=1 first_line=2 text=*.b.example`,
 	} {
-		if j.Count(want) != 1 {
-			t.Errorf("the log lacks %s:\n%s", want, j)
+		if text.Count(want) != 1 {
+			t.Errorf("the log lacks %s:\n%s", want, text)
 		}
 	}
-	if s := l.Stats(); len(s) != 1 || s[0].List != "skip" || s[0].Entries != 2 || s[0].Loads != 1 || time.Since(s[0].Current) > time.Minute {
+	if s := l.Stats(); len(s) != 1 || s[0].List != "skip" || s[0].Entries != 2 || s[0].Loads != 1 || time.Since(s[0].CurrentAt) > time.Minute {
 		t.Errorf("numbers %+v", s)
 	}
 }
@@ -104,8 +104,8 @@ func TestLoad(t *testing.T) {
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	put(t, path, "a.example")
-	j := &testlog.Log{}
-	l := New(Options{Skip: Source{path, 10 * time.Millisecond}}, false, logTo(j))
+	text := &testlog.Log{}
+	l := New(Options{Skip: Source{path, 10 * time.Millisecond}}, false, logTo(text))
 	for _, err := range l.Load(context.Background()) {
 		if err != nil {
 			t.Fatal(err)
@@ -118,15 +118,15 @@ func TestFollow(t *testing.T) {
 	put(t, path, strings.Repeat("x", 100_000))
 	await.True(t, "three failures", func() bool { return failures() >= 3 })
 	const line = "the list cannot be read, the old one stays"
-	if n := j.Count(line); n != 1 || !l.Skip.has("b.example.") {
+	if n := text.Count(line); n != 1 || !l.Skip.has("b.example.") {
 		t.Errorf("%d lines of a failure, want 1; the old list stays: %v", n, l.Skip.has("b.example."))
 	}
 	put(t, path, "c.example.\n"+strings.Repeat("x", 100_000))
-	await.True(t, "the other failure", func() bool { return j.Count(line) == 2 })
+	await.True(t, "the other failure", func() bool { return text.Count(line) == 2 })
 	put(t, path, "d.example.")
-	await.True(t, "the repaired list", func() bool { return l.Skip.has("d.example.") && j.Count("the list can be read again") == 1 })
+	await.True(t, "the repaired list", func() bool { return l.Skip.has("d.example.") && text.Count("the list can be read again") == 1 })
 	put(t, path, "")
-	await.True(t, "the empty list", func() bool { return j.Count("the list has no entries") == 1 })
+	await.True(t, "the empty list", func() bool { return text.Count("the list has no entries") == 1 })
 	if l.Skip.has("d.example.") {
 		t.Error("the empty list has an entry")
 	}
@@ -138,13 +138,13 @@ func TestReload(t *testing.T) {
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	put(t, a, "a.example.,suffix")
 	put(t, b, "b.example.,suffix")
-	j := &testlog.Log{}
+	text := &testlog.Log{}
 	o := Options{Skip: Source{a, 0}}
-	l := New(o, false, logTo(j))
+	l := New(o, false, logTo(text))
 	l.Load(context.Background())
 	defer l.Follow()()
 	put(t, a, "changed.example.,suffix")
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // nothing can be awaited
 	if !l.Skip.has("a.example.") {
 		t.Error("with interval 0 the list changes by itself")
 	}
@@ -173,8 +173,8 @@ func TestReload(t *testing.T) {
 // limited to an allow list would lose all records meanwhile.
 func TestListThatIsNewAtAReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
-	j := &testlog.Log{}
-	l := New(Options{}, false, logTo(j))
+	text := &testlog.Log{}
+	l := New(Options{}, false, logTo(text))
 	defer l.Follow()()
 	both := Options{Skip: Source{path, 0}, Allow: Source{path, 0}}
 	wantNoFilter := func() {
@@ -187,7 +187,7 @@ func TestListThatIsNewAtAReload(t *testing.T) {
 	}
 	wantNoFilter()
 	l.Reload(both)
-	await.True(t, "the failures", func() bool { return j.Count("it filters nothing until it can be read") == 2 })
+	await.True(t, "the failures", func() bool { return text.Count("it filters nothing until it can be read") == 2 })
 	wantNoFilter()
 	put(t, path, "a.example")
 	l.Reload(both)
@@ -210,9 +210,9 @@ func TestReloadInterruptsASlowServer(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	j := &testlog.Log{}
+	text := &testlog.Log{}
 	o := Options{Skip: Source{s.URL, 0}}
-	l := New(o, false, logTo(j))
+	l := New(o, false, logTo(text))
 	l.Load(context.Background())
 	defer l.Follow()()
 	l.Reload(o)
@@ -220,7 +220,7 @@ func TestReloadInterruptsASlowServer(t *testing.T) {
 	l.Reload(o)
 	await.True(t, "the next answer", func() bool { return l.Skip.has("n3.example.") })
 	if n := l.Stats()[0].Failures; n != 0 {
-		t.Errorf("%d failures, want 0:\n%s", n, j)
+		t.Errorf("%d failures, want 0:\n%s", n, text)
 	}
 }
 
