@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// change is a difference from dnsmonster 1.2.5 that keeps an option's name.
+// change is something that dnsmonster 1.2.5 does differently under the same options.
 type change struct {
 	what    string // the options or the subject
 	here    string
 	there   string
 	old     string // how to get the old behaviour; "": not possible
-	applies func(*Values) bool
+	applies condition
 }
 
 // Changes lists the differences from dnsmonster that concern these values, one sentence
@@ -116,68 +116,4 @@ var metricChanges = []change{
 		func(v *Values) bool {
 			return set("metricprometheusendpoint", "metricstatsdagent")(v) && !set("metricendpointtype")(v)
 		}},
-}
-
-// set reports whether the user has given any of the options.
-func set(names ...string) func(*Values) bool {
-	return func(v *Values) bool {
-		return slices.ContainsFunc(names, func(n string) bool {
-			o := v.Get(n)
-			return o != nil && o.Origin.Layer != Default
-		})
-	}
-}
-
-func setInFile(section string) func(*Values) bool {
-	return func(v *Values) bool {
-		return slices.ContainsFunc(v.All(), func(o Value) bool { return o.Origin.Layer == InFile && o.Section == section })
-	}
-}
-
-func is(option, value string) func(*Values) bool {
-	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) == value }
-}
-
-func isNot(option, value string) func(*Values) bool {
-	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) != value }
-}
-
-// on reports whether an output is switched on.
-func on(output string) func(*Values) bool { return isNot(output+"outputtype", "0") }
-
-// readsPackets reports whether the input is packets, not dnstap.
-func readsPackets(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfile", "")(v) }
-
-// writesFormat reports whether an output is on that has one of these formats, or one of
-// these outputs.
-func writesFormat(formats string, outputs ...string) func(*Values) bool {
-	return func(v *Values) bool {
-		for _, o := range v.list {
-			if name, ok := strings.CutSuffix(o.Name, "outputformat"); ok && on(name)(v) && slices.Contains(strings.Fields(formats), o.String()) {
-				return true
-			}
-		}
-		return slices.ContainsFunc(outputs, func(o string) bool { return on(o)(v) })
-	}
-}
-
-// hasType reports whether an output has one of these types.
-func hasType(types ...string) func(*Values) bool {
-	return func(v *Values) bool {
-		return slices.ContainsFunc(v.All(), func(o Value) bool {
-			return strings.HasSuffix(o.Name, "outputtype") && slices.Contains(types, v.String(o.Name))
-		})
-	}
-}
-
-func all(tests ...func(*Values) bool) func(*Values) bool {
-	return func(v *Values) bool {
-		return !slices.ContainsFunc(tests, func(f func(*Values) bool) bool { return !f(v) })
-	}
-}
-
-func either(tests ...func(*Values) bool) func(*Values) bool {
-	return func(v *Values) bool {
-		return slices.ContainsFunc(tests, func(f func(*Values) bool) bool { return f(v) })
-	}
 }

@@ -103,7 +103,7 @@ func unused(v *Values) (warnings []string) {
 // dependent lists options that count only with certain values of others.
 type dependent struct {
 	options string
-	counts  func(*Values) bool
+	counts  condition
 	why     string // they do not
 }
 
@@ -157,15 +157,6 @@ func (v *Values) whyUnused(o *Value) string {
 		}
 	}
 	return ""
-}
-
-func isUnset(option string) func(*Values) bool {
-	return func(v *Values) bool { o := v.Get(option); return o == nil || o.Origin.Layer == Default }
-}
-
-// lacks reports whether the command does not have the option.
-func lacks(option string) func(*Values) bool {
-	return func(v *Values) bool { return v.Get(option) == nil }
 }
 
 // writesCSV also counts stdout if it is on because no output is.
