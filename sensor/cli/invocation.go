@@ -196,7 +196,7 @@ func (inv *invocation) explain(err error) error {
 	case err == nil || inv.values == nil || !errors.As(err, &exit):
 		return err
 	case exit.code != exitUsage:
-		return &exitError{exit.code, inv.values.Redact(err)}
+		return &exitError{exit.code, inv.values.MaskError(err)}
 	}
 	err = inv.values.Explain(err)
 	if !inv.warned { // one of them may explain the error

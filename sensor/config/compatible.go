@@ -24,7 +24,7 @@ func Compatible() []cli.Flag {
 		{capture, "packetchannelsize", "DNSMONSTER_PACKETCHANNELSIZE", 1000, compatible, nil},
 		{general, "resultchannelsize", "DNSMONSTER_RESULTCHANNELSIZE", 100000, compatible, nil},
 	}
-	flags := PendingFlags([]Feature{{rows: rows}})
+	flags := flagsOf(rows)
 	for _, r := range []row{
 		{general, "skipdomainsfiletype", "DNSMONSTER_SKIPDOMAINSFILETYPE", "", "deprecated; " + compatible, nil},
 		{general, "allowdomainsfiletype", "DNSMONSTER_ALLOWDOMAINSFILETYPE", "", "deprecated; " + compatible, nil},

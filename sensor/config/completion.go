@@ -85,13 +85,13 @@ func Fish(w io.Writer, program string, pages []Page) {
 			if isSub {
 				usage = p.Group
 			}
-			fmt.Fprintf(w, "complete -c %s -n '%s' -f -a %s -d %s\n", program, none, first, shellQuote(usage))
+			fmt.Fprintf(w, "complete -c %s -n '%s' -f -a %s -d %s\n", program, none, first, fishQuote(usage))
 		}
 		seen := "__fish_seen_subcommand_from " + first
 		switch {
 		case isSub:
 			others := strings.Join(subcommands(pages, first), " ")
-			fmt.Fprintf(w, "complete -c %s -n '%s; and not __fish_seen_subcommand_from %s' -f -a %s -d %s\n", program, seen, others, second, shellQuote(p.Usage))
+			fmt.Fprintf(w, "complete -c %s -n '%s; and not __fish_seen_subcommand_from %s' -f -a %s -d %s\n", program, seen, others, second, fishQuote(p.Usage))
 			seen += "; and __fish_seen_subcommand_from " + second
 		case first == "run":
 			seen = "not __fish_seen_subcommand_from " + without(names, "run")
@@ -105,7 +105,7 @@ func Fish(w io.Writer, program string, pages []Page) {
 				value = " -r"
 			}
 			for _, n := range append([]string{o.Name}, o.Aliases...) {
-				fmt.Fprintf(w, "complete -c %s -n '%s' -l %s%s -d %s\n", program, seen, n, value, shellQuote(o.Usage))
+				fmt.Fprintf(w, "complete -c %s -n '%s' -l %s%s -d %s\n", program, seen, n, value, fishQuote(o.Usage))
 			}
 		}
 	}
@@ -157,7 +157,7 @@ fi
 `)
 }
 
-// shellQuote quotes a text for fish.
-func shellQuote(s string) string {
+// fishQuote quotes a text for fish.
+func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }

@@ -17,7 +17,7 @@ func (v *Values) Explain(err error) error {
 		}
 		return errors.Join(list...)
 	}
-	err = v.Redact(err)
+	err = v.MaskError(err)
 	if o := v.Get(subject(err)); o != nil && !o.isEmptyDefault() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}

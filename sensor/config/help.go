@@ -66,8 +66,8 @@ func (o *Option) matches(words []string) bool {
 // ignored reports whether the option is accepted only for compatibility.
 func (o *Option) ignored() bool { return strings.HasPrefix(o.Usage, compatible) }
 
-// helpSection writes the options of one section. In short form, it only lists those
-// that have no effect.
+// helpSection writes the options of one section. In short form, it lists those without
+// effect by their names only.
 func helpSection(b *bufio.Writer, section string, options []Option, short bool) {
 	var ignored []string
 	first := true

@@ -13,7 +13,7 @@ var testCommands = []*cli.Command{
 	{Name: "config", Subcommands: []*cli.Command{{Name: "check", Flags: []cli.Flag{&cli.BoolFlag{Name: "json"}}}}},
 }
 
-func TestSplit(t *testing.T) {
+func TestParseLine(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
 		l := ParseLine(args, testCommands)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -55,30 +56,11 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 
 // manOptions writes each option once, with the commands that have it.
 func manOptions(b *bufio.Writer, pages []Page) {
-	var sections []string
-	bySection := make(map[string][]string)
-	options := make(map[string]*Option)
-	commands := make(map[string][]string) // by option
-	for _, p := range pages {
-		for _, o := range p.visible() {
-			if options[o.Name] == nil {
-				options[o.Name] = &o
-				if bySection[o.Section] == nil {
-					sections = append(sections, o.Section)
-				}
-				bySection[o.Section] = append(bySection[o.Section], o.Name)
-			}
-			commands[o.Name] = append(commands[o.Name], p.Name)
-		}
-	}
-	for _, section := range sections {
-		title := section
-		if title == "" {
-			title = "On the command line only"
-		}
-		fmt.Fprintf(b, ".Ss %s\n.Bl -tag -width Ds\n", title)
-		for _, name := range bySection[section] {
-			manOption(b, options[name], commands[name])
+	table := newOptionTable(pages)
+	for _, section := range table.sections {
+		fmt.Fprintf(b, ".Ss %s\n.Bl -tag -width Ds\n", cmp.Or(section, withoutSection))
+		for _, o := range table.options[section] {
+			manOption(b, &o, table.commands[o.Name])
 		}
 		b.WriteString(".El\n")
 	}
@@ -98,14 +80,6 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 		fmt.Fprintf(b, "Environment:\n.Ev %s .\n", e)
 	}
 	prose(b, "Commands: "+strings.Join(commands, ", ")+".")
-}
-
-// placeholder returns the value's placeholder, or one for its kind.
-func (o *Option) placeholder() string {
-	if o.Placeholder != "" {
-		return o.Placeholder
-	}
-	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
 }
 
 // paragraphs writes text with its examples as literal blocks.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -128,33 +127,17 @@ func indent(text string) string {
 }
 
 func markdownTables(b *bufio.Writer, pages []Page) {
-	var sections []string
-	var all []Option
-	commands := make(map[string][]string)
-	for _, p := range pages {
-		for _, o := range p.visible() {
-			if commands[o.Name] == nil {
-				all = append(all, o)
-				if !slices.Contains(sections, o.Section) {
-					sections = append(sections, o.Section)
-				}
-			}
-			commands[o.Name] = append(commands[o.Name], p.Name)
-		}
-	}
-	for _, s := range sections {
+	table := newOptionTable(pages)
+	for _, s := range table.sections {
 		if s == "" {
-			b.WriteString("## On the command line only\n\n")
+			fmt.Fprintf(b, "## %s\n\n", withoutSection)
 		} else {
 			fmt.Fprintf(b, "## [%s]\n\n", s)
 		}
 		b.WriteString("| option | default | environment | commands | |\n|---|---|---|---|---|\n")
-		for _, o := range all {
-			if o.Section != s {
-				continue
-			}
+		for _, o := range table.options[s] {
 			fmt.Fprintf(b, "| `%s`%s | %s | %s | %s | %s |\n", o.Name, aliases(o), code(o.Default), code(o.Env),
-				strings.Join(commands[o.Name], ", "), strings.ReplaceAll(o.Usage, "|", `\|`))
+				strings.Join(table.commands[o.Name], ", "), strings.ReplaceAll(o.Usage, "|", `\|`))
 		}
 		b.WriteByte('\n')
 	}

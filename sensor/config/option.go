@@ -105,8 +105,8 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 			o.Env = d.GetEnvVars()
 			o.Placeholder, o.Usage = cutPlaceholder(d.GetUsage())
 		}
-		if strings.HasSuffix(o.Name, secretFile) {
-			o.SecretOf = strings.TrimSuffix(o.Name, secretFile)
+		if strings.HasSuffix(o.Name, secretFileSuffix) {
+			o.SecretOf = strings.TrimSuffix(o.Name, secretFileSuffix)
 		}
 		list = append(list, o)
 	}
@@ -128,12 +128,20 @@ func cutPlaceholder(usage string) (word, text string) {
 	return word, before + word + after
 }
 
+// placeholder returns the value's placeholder, or one for its kind.
+func (o *Option) placeholder() string {
+	if o.Placeholder != "" {
+		return o.Placeholder
+	}
+	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
+}
+
 // has reports whether name, in lower case, is a name of the option.
 func (o *Option) has(name string) bool { return o.Name == name || slices.Contains(o.Aliases, name) }
 
-// normal checks one value and returns it in normal form: numbers in decimal, durations
-// and truth values as Go writes them.
-func (o *Option) normal(text string) (string, error) {
+// normalize checks one value and returns it in normal form: numbers in decimal,
+// durations and truth values as Go writes them.
+func (o *Option) normalize(text string) (string, error) {
 	switch o.Kind {
 	case Bool:
 		if text == "" { // "dedup =" in a file means the same as --dedup

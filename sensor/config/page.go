@@ -19,7 +19,7 @@ func (p *Page) visible() []Option {
 	return slices.DeleteFunc(slices.Clone(p.Options), func(o Option) bool { return o.Hidden })
 }
 
-// words are the command's options as they are typed.
+// optionWords returns the command's options as they are typed.
 func (p *Page) optionWords() string {
 	var list []string
 	for _, o := range p.visible() {
@@ -30,6 +30,32 @@ func (p *Page) optionWords() string {
 	slices.Sort(list)
 	return strings.Join(append(list, "--help"), " ")
 }
+
+// optionTable lists the visible options of all pages, each once, by section.
+type optionTable struct {
+	sections []string // in the order in which they appear
+	options  map[string][]Option
+	commands map[string][]string // by option: the commands that have it
+}
+
+func newOptionTable(pages []Page) *optionTable {
+	t := &optionTable{options: make(map[string][]Option), commands: make(map[string][]string)}
+	for _, p := range pages {
+		for _, o := range p.visible() {
+			if t.commands[o.Name] == nil {
+				if t.options[o.Section] == nil {
+					t.sections = append(t.sections, o.Section)
+				}
+				t.options[o.Section] = append(t.options[o.Section], o)
+			}
+			t.commands[o.Name] = append(t.commands[o.Name], p.Name)
+		}
+	}
+	return t
+}
+
+// withoutSection is the heading of options that cannot be in a file.
+const withoutSection = "On the command line only"
 
 // commandNames returns the first words of all commands.
 func commandNames(pages []Page) []string {

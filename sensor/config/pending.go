@@ -15,9 +15,9 @@ import (
 // Its options are accepted and their form is checked, so that existing files and
 // environments work. They are refused only if they switch the feature on.
 type Feature struct {
-	Name   string // as in "clickhouse output"
-	Output string // the output's name; "": not an output
-	rows   []row
+	Name   string                        // as in "clickhouse output"
+	Output string                        // the output's name; "": not an output
+	rows   []row                         // at least one
 	on     func(*Values) (option string) // the option that switches it on; "": it is off
 }
 
@@ -31,6 +31,13 @@ type row struct {
 
 // secretValue is the default of an option that is a secret.
 type secretValue struct{ text, fileEnv string }
+
+func flagsOf(rows []row) (flags []cli.Flag) {
+	for _, r := range rows {
+		flags = append(flags, r.flag())
+	}
+	return flags
+}
 
 func (r row) flag() cli.Flag {
 	env := strings.Fields(r.env)
@@ -61,12 +68,9 @@ func Pending(built []string) []Feature {
 func PendingFlags(list []Feature) []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range list {
-		for i, r := range f.rows {
-			if i == 0 && f.on != nil {
-				r.usage = "(not in this build yet) " + r.usage
-			}
-			flags = append(flags, r.flag())
-		}
+		rows := slices.Clone(f.rows)
+		rows[0].usage = "(not in this build yet) " + rows[0].usage
+		flags = append(flags, flagsOf(rows)...)
 	}
 	return flags
 }
@@ -89,7 +93,7 @@ func RefusePending(list []Feature, v *Values) (errs []error) {
 	return errs
 }
 
-// unless switches a feature on if an option has any value but these.
+// unless says that an option switches a feature on, unless it has one of these values.
 func unless(option string, off ...string) func(*Values) string {
 	return func(v *Values) string {
 		if o := v.Get(option); o == nil || len(o.Text) == 0 || slices.Contains(off, o.Text[0]) {

@@ -9,8 +9,8 @@ import (
 // outputTypes are the valid types of an output.
 var outputTypes = []string{"0", "1", "2", "3", "4"}
 
-// output declares a pending output: the option for its type, and the others.
-func output(name, option, env string, rows ...row) Feature {
+// pendingOutput declares a pending output: the option for its type, and the others.
+func pendingOutput(name, option, env string, rows ...row) Feature {
 	first := row{name + "_output", option, env, 0, outputs.TypeUsage(""), outputTypes}
 	return Feature{Name: name + " output", Output: name, on: unless(option, "0"), rows: append([]row{first}, rows...)}
 }
@@ -23,7 +23,7 @@ func pendingOutputs() []Feature {
 
 func clickhouse() Feature {
 	const s = "clickhouse_output"
-	return output("clickhouse", "clickhouseoutputtype", "DNSMONSTER_CLICKHOUSEOUTPUTTYPE",
+	return pendingOutput("clickhouse", "clickhouseoutputtype", "DNSMONSTER_CLICKHOUSEOUTPUTTYPE",
 		row{s, "clickhouseaddress", "DNSMONSTER_CLICKHOUSEADDRESS", []string{"localhost:9000"}, "`HOST:PORT` of the server; repeat for several", nil},
 		row{s, "clickhouseusername", "DNSMONSTER_CLICKHOUSEUSERNAME", "", "`NAME` to log in with", nil},
 		row{s, "clickhousepassword", "DNSMONSTER_CLICKHOUSEPASSWORD", secretValue{"", "DNSMONSTER_CLICKHOUSEPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
@@ -43,7 +43,7 @@ func clickhouse() Feature {
 
 func elastic() Feature {
 	const s = "elastic_output"
-	return output("elastic", "elasticoutputtype", "DNSMONSTER_ELASTICOUTPUTTYPE",
+	return pendingOutput("elastic", "elasticoutputtype", "DNSMONSTER_ELASTICOUTPUTTYPE",
 		row{s, "elasticoutputendpoint", "DNSMONSTER_ELASTICOUTPUTENDPOINT", "", "`URL` of the server, such as http://127.0.0.1:9200", nil},
 		row{s, "elasticoutputindex", "DNSMONSTER_ELASTICOUTPUTINDEX", "default", "`INDEX` of the records", nil},
 		row{s, "elasticbatchsize", "DNSMONSTER_ELASTICBATCHSIZE", 1000, "`NUMBER` of records in a batch", nil},
@@ -53,7 +53,7 @@ func elastic() Feature {
 
 func influx() Feature {
 	const s = "influx_output"
-	return output("influx", "influxoutputtype", "DNSMONSTER_INFLUXOUTPUTTYPE",
+	return pendingOutput("influx", "influxoutputtype", "DNSMONSTER_INFLUXOUTPUTTYPE",
 		row{s, "influxoutputserver", "DNSMONSTER_INFLUXOUTPUTSERVER", "", "`URL` of the server, such as http://localhost:8086", nil},
 		row{s, "influxoutputtoken", "DNSMONSTER_INFLUXOUTPUTTOKEN", secretValue{"dnsmonster", "DNSMONSTER_INFLUXOUTPUTTOKENFILE"}, "`TOKEN` to log in with", nil},
 		row{s, "influxoutputbucket", "DNSMONSTER_INFLUXOUTPUTBUCKET", "dnsmonster", "`BUCKET` of the points", nil},
@@ -65,7 +65,7 @@ func influx() Feature {
 
 func kafka() Feature {
 	const s = "kafka_output"
-	return output("kafka", "kafkaoutputtype", "DNSMONSTER_KAFKAOUTPUTTYPE",
+	return pendingOutput("kafka", "kafkaoutputtype", "DNSMONSTER_KAFKAOUTPUTTYPE",
 		row{s, "kafkaoutputbroker", "DNSMONSTER_KAFKAOUTPUTBROKER", []string{}, "`HOST:PORT` of a broker; repeat for several", nil},
 		row{s, "kafkasaslcredentials", "DNSMONSTER_KAFKASASLCREDENTIALS", secretValue{"", "DNSMONSTER_KAFKASASLCREDENTIALSFILE"}, "`USER:PASSWORD` for SASL", nil},
 		row{s, "kafkaoutputtopic", "DNSMONSTER_KAFKAOUTPUTTOPIC", "dnsmonster", "`TOPIC` of the records", nil},
@@ -84,7 +84,7 @@ func kafka() Feature {
 
 func nats() Feature {
 	const s = "nats_output"
-	return output("nats", "natsoutputtype", "DNSMONSTER_NATSOUTPUTTYPE",
+	return pendingOutput("nats", "natsoutputtype", "DNSMONSTER_NATSOUTPUTTYPE",
 		row{s, "natsoutputserver", "DNSMONSTER_NATSOUTPUTSERVER", "nats://localhost:4222", "`URL` of the server", nil},
 		row{s, "natsoutputsubject", "DNSMONSTER_NATSOUTPUTSUBJECT", "dns.events", "`SUBJECT` of the messages", nil},
 		row{s, "natsoutputtlscert", "DNSMONSTER_NATSOUTPUTTLSCERT", "", "`FILE` with the client's certificate", nil},
@@ -95,7 +95,7 @@ func nats() Feature {
 
 func parquet() Feature {
 	const s = "parquet_output"
-	return output("parquet", "parquetoutputtype", "DNSMONSTER_PARQUETOUTPUTTYPE",
+	return pendingOutput("parquet", "parquetoutputtype", "DNSMONSTER_PARQUETOUTPUTTYPE",
 		row{s, "parquetoutputpath", "DNSMONSTER_PARQUETOUTPUTPATH", "", "`FOLDER` of the files, or one file that ends in .parquet", nil},
 		row{s, "parquetflushbatchsize", "DNSMONSTER_PARQUETFLUSHBATCHSIZE", 10000, "`NUMBER` of records in a row group", nil},
 		row{s, "parquetworkercount", "DNSMONSTER_PARQUETWORKERCOUNT", 4, "`NUMBER` of goroutines that encode", nil},
@@ -105,7 +105,7 @@ func parquet() Feature {
 
 func sentinel() Feature {
 	const s = "sentinel_output"
-	return output("sentinel", "sentineloutputtype", "DNSMONSTER_SENTINELOUTPUTTYPE",
+	return pendingOutput("sentinel", "sentineloutputtype", "DNSMONSTER_SENTINELOUTPUTTYPE",
 		row{s, "sentineloutputsharedkey", "DNSMONSTER_SENTINELOUTPUTSHAREDKEY", secretValue{"", "DNSMONSTER_SENTINELOUTPUTSHAREDKEYFILE"}, "`KEY` of the Log Analytics workspace", nil},
 		row{s, "sentineloutputcustomerid", "DNSMONSTER_SENTINELOUTPUTCUSTOMERID", "", "`ID` of the Log Analytics workspace", nil},
 		row{s, "sentineloutputlogtype", "DNSMONSTER_SENTINELOUTPUTLOGTYPE", "dnsmonster", "`TYPE` of the log", nil},
@@ -117,7 +117,7 @@ func sentinel() Feature {
 
 func splunk() Feature {
 	const s = "splunk_output"
-	return output("splunk", "splunkoutputtype", "DNSMONSTER_SPLUNKOUTPUTTYPE",
+	return pendingOutput("splunk", "splunkoutputtype", "DNSMONSTER_SPLUNKOUTPUTTYPE",
 		row{s, "splunkoutputendpoint", "DNSMONSTER_SPLUNKOUTPUTENDPOINT", []string{}, "HEC `URL`; repeat for several", nil},
 		row{s, "splunkoutputtoken", "DNSMONSTER_SPLUNKOUTPUTTOKEN", secretValue{"00000000-0000-0000-0000-000000000000", "DNSMONSTER_SPLUNKOUTPUTTOKENFILE"}, "HEC `TOKEN`", nil},
 		row{s, "splunkoutputindex", "DNSMONSTER_SPLUNKOUTPUTINDEX", "temp", "`INDEX` of the events", nil},
@@ -130,14 +130,14 @@ func splunk() Feature {
 }
 
 func syslog() Feature {
-	return output("syslog", "syslogoutputtype", "DNSMONSTER_SYSLOGOUTPUTTYPE",
+	return pendingOutput("syslog", "syslogoutputtype", "DNSMONSTER_SYSLOGOUTPUTTYPE",
 		row{"syslog_output", "syslogoutputendpoint", "DNSMONSTER_SYSLOGOUTPUTENDPOINT", "udp://127.0.0.1:514", "`URL` of the server: udp:// or tcp://", nil},
 	)
 }
 
 func victoria() Feature {
 	const s = "victoria_output"
-	return output("victoria", "victoriaoutputtype", "DNSMONSTER_VICTORIAOUTPUTTYPE",
+	return pendingOutput("victoria", "victoriaoutputtype", "DNSMONSTER_VICTORIAOUTPUTTYPE",
 		row{s, "victoriaoutputendpoint", "DNSMONSTER_VICTORIAOUTPUTENDPOINT", "", "`URL` that takes JSON lines", nil},
 		row{s, "victoriaoutputproxy", "DNSMONSTER_VICTORIAOUTPUTPROXY", "", "`URI` of a proxy", nil},
 		row{s, "victoriaoutputworkers", "DNSMONSTER_VICTORIAOUTPUTWORKERS", 8, "`NUMBER` of connections", nil},
@@ -148,7 +148,7 @@ func victoria() Feature {
 
 func zinc() Feature {
 	const s = "zinc_output"
-	return output("zinc", "zincoutputtype", "DNSMONSTER_ZINCOUTPUTTYPE",
+	return pendingOutput("zinc", "zincoutputtype", "DNSMONSTER_ZINCOUTPUTTYPE",
 		row{s, "zincoutputindex", "DNSMONSTER_ZINCOUTPUTINDEX", "dnsmonster", "`INDEX` of the records", nil},
 		row{s, "zincoutputendpoint", "DNSMONSTER_ZINCOUTPUTENDPOINT", "", "`URL` of the server, such as http://127.0.0.1:9200/api/default/_bulk", nil},
 		row{s, "zincoutputusername", "DNSMONSTER_ZINCOUTPUTUSERNAME", "", "`NAME` to log in with", nil},

@@ -52,11 +52,11 @@ func Resolve(in Input) (*Values, error) {
 		r.v.list[i] = Value{Option: o, Text: o.Default}
 	}
 	if in.File != nil {
-		r.file()
+		r.applyFile()
 	}
-	r.environment()
-	r.line()
-	r.secrets()
+	r.applyEnvironment()
+	r.applyLine()
+	r.applySecrets()
 	return r.v, r.err()
 }
 
@@ -88,8 +88,8 @@ func (r *resolver) err() error {
 	for _, err := range r.errs {
 		var wrong *wrongValue
 		if errors.As(err, &wrong) {
-			if v := r.v.Get(wrong.option.Name); v != nil && v.given.Layer > wrong.at.Layer {
-				r.warn("%v: no effect, %s overrides it", wrong, v.given)
+			if v := r.v.Get(wrong.option.Name); v != nil && v.attempted.Layer > wrong.at.Layer {
+				r.warn("%v: no effect, %s overrides it", wrong, v.attempted)
 				continue
 			}
 		}
@@ -104,13 +104,13 @@ func (r *resolver) warn(format string, a ...any) {
 
 // set sets an option to the values of one layer.
 func (r *resolver) set(v *Value, text []string, at Origin) {
-	v.given = at
+	v.attempted = at
 	values := make([]string, 0, len(text))
 	for _, t := range text {
 		if v.List && t == "" && len(text) == 1 {
 			break // an empty value means the empty list
 		}
-		n, err := v.normal(t)
+		n, err := v.normalize(t)
 		if err != nil {
 			if v.Secret {
 				err = errors.New("the value has a wrong form")
@@ -144,8 +144,8 @@ func howToRepeat(o *Option, values []string, at Layer) string {
 	return "write a line for each: " + o.Name + " = " + values[0] + " and so on"
 }
 
-// file applies the entries of the file, all of one option at once.
-func (r *resolver) file() {
+// applyFile applies the entries of the file, all of one option at once.
+func (r *resolver) applyFile() {
 	seen := slices.Clone(r.File.failed)
 	r.v.failed = append(r.v.failed, seen...)
 	for _, e := range r.File.Entries {
@@ -188,7 +188,8 @@ func (r *resolver) findKey(e Entry, at string) (found *Option) {
 		}
 	}()
 	if section != "" && !slices.ContainsFunc(r.Known(), func(o Option) bool { return o.Section == section }) {
-		r.fail("%s: unknown section [%s]%s", at, nameOrMask(e.Section), suggestion("", nearestOption(r.Known(), section, func(o *Option) string { return o.Section })))
+		nearest := nearestOption(r.Known(), section, func(o *Option) string { return o.Section })
+		r.fail("%s: unknown section [%s]%s", at, nameOrMask(e.Section), suggestion("", nearest))
 		return nil
 	}
 	o := find(r.Known(), key)
@@ -219,7 +220,7 @@ func (r *resolver) assign(o *Option, text []string, at Origin) {
 	}
 }
 
-func (r *resolver) environment() {
+func (r *resolver) applyEnvironment() {
 	var links []string
 	defer func() { r.warnOfLinks(links) }()
 	for _, e := range r.Environ {
@@ -233,17 +234,19 @@ func (r *resolver) environment() {
 		}
 		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			r.warn("unknown environment variable %s%s", name, suggestion("", nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
+			nearest := nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
 				if len(o.Env) == 0 {
 					return ""
 				}
 				return o.Env[0]
-			})))
+			})
+			r.warn("unknown environment variable %s%s", name, suggestion("", nearest))
 			continue
 		}
 		o := &r.Known()[i]
-		if other := slices.IndexFunc(o.Env, func(n string) bool { return n != name && has(r.Environ, n) }); other >= 0 && other < slices.Index(o.Env, name) {
-			r.warn("%s is set, so %s has no effect", o.Env[other], name)
+		usual := o.Env[:slices.Index(o.Env, name)] // they come before this one
+		if other := slices.IndexFunc(usual, func(n string) bool { return has(r.Environ, n) }); other >= 0 {
+			r.warn("%s is set, so %s has no effect", usual[other], name)
 			continue
 		}
 		if (o.Kind != Text && o.Kind != Bool) && value == "" {
@@ -261,7 +264,7 @@ func has(environ []string, name string) bool {
 	return ok
 }
 
-func (r *resolver) line() {
+func (r *resolver) applyLine() {
 	var seen []string
 	for _, g := range r.Line {
 		if g.Name == "" {
@@ -270,7 +273,7 @@ func (r *resolver) line() {
 		}
 		v := r.v.Get(g.Name)
 		if v == nil {
-			r.unknown(g.Name)
+			r.failUnknown(g.Name)
 			continue
 		}
 		if slices.Contains(seen, v.Name) {
@@ -295,7 +298,8 @@ func (r *resolver) line() {
 	}
 }
 
-func (r *resolver) unknown(name string) {
+// failUnknown records that the command has no option of this name.
+func (r *resolver) failUnknown(name string) {
 	if o := find(r.Known(), name); o != nil {
 		r.fail("--%s is not an option of %s", name, r.Command)
 		return

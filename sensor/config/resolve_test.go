@@ -37,7 +37,8 @@ func testOptions(t *testing.T) []Option {
 	return list
 }
 
-var resolveCommands = func(options []Option) []*cli.Command {
+// commandsWith returns a command run with these options.
+func commandsWith(options []Option) []*cli.Command {
 	c := &cli.Command{Name: "run"}
 	for _, o := range options {
 		if o.Kind == Bool {
@@ -56,7 +57,7 @@ func resolved(t *testing.T, name, line, environ, file string) (*Values, string) 
 	in := Input{Command: "run", Options: testOptions(t)}
 	known := append(in.Options, Option{Name: "servername1", Section: "capture"}, Option{Name: "servername2", Section: "general"}, Option{Name: "pcapfile", Section: "capture", Env: []string{"DNSMONSTER_PCAPFILE"}, Default: []string{""}})
 	in.Known = func() []Option { return known }
-	in.Line = ParseLine(strings.Fields(line), resolveCommands(in.Options)).Given
+	in.Line = ParseLine(strings.Fields(line), commandsWith(in.Options)).Given
 	in.Environ = strings.Split(environ, "|")
 	if file != "" {
 		f, err := Read("x.ini", strings.NewReader(file))
@@ -260,7 +261,7 @@ func TestExposed(t *testing.T) {
 		t.Helper()
 		in := Input{Command: "run", Options: testOptions(t), Environ: strings.Split(environ, "|")}
 		in.Known = func() []Option { return in.Options }
-		in.Line = ParseLine(strings.Fields(line), resolveCommands(in.Options)).Given
+		in.Line = ParseLine(strings.Fields(line), commandsWith(in.Options)).Given
 		if file != "" {
 			var err error
 			if in.File, err = ReadFile(file); err != nil {

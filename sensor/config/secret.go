@@ -14,8 +14,8 @@ import (
 	"dnsmonster-sensor/outputs/secure"
 )
 
-// secretFile ends the name of an option that names the file with a secret.
-const secretFile = "file"
+// secretFileSuffix ends the name of an option that names the file with a secret.
+const secretFileSuffix = "file"
 
 // masked replaces secrets in everything that is shown.
 const masked = endpoint.Mask
@@ -27,7 +27,7 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 		all = append(all, f)
 		if s, ok := f.(*outputs.SecretFlag); ok {
 			all = append(all, &cli.StringFlag{
-				Category: s.Category, Name: s.Name + secretFile, EnvVars: []string{s.FileEnv},
+				Category: s.Category, Name: s.Name + secretFileSuffix, EnvVars: []string{s.FileEnv},
 				Usage: "`FILE` to read " + s.Name + " from, without the line end at its end",
 			})
 		}
@@ -49,9 +49,9 @@ func markSecretFiles(list []Option) {
 	}
 }
 
-// secrets reads the files with secrets, and systemd's credentials for secrets that
+// applySecrets reads the files with secrets, and systemd's credentials for secrets that
 // nothing else sets.
-func (r *resolver) secrets() {
+func (r *resolver) applySecrets() {
 	for i := range r.v.list {
 		if v := &r.v.list[i]; v.SecretOf != "" && len(v.Text) == 1 && v.Text[0] != "" {
 			r.readSecretFile(v, r.v.Get(v.SecretOf))
@@ -100,7 +100,7 @@ func (r *resolver) warnOfExposed() {
 		case v.Origin.Layer == CommandLine && !v.Secret:
 			r.warn("%s: everybody on this machine can read the command line: use the environment or a configuration file", v.Name)
 		case v.Origin.Layer == CommandLine:
-			r.warn("%s: everybody on this machine can read the command line: use --%s%s, the environment or a file", v.Name, v.Name, secretFile)
+			r.warn("%s: everybody on this machine can read the command line: use --%s%s, the environment or a file", v.Name, v.Name, secretFileSuffix)
 		case v.Origin.Layer == InFile:
 			inFile = append(inFile, v.Name)
 		}
@@ -120,8 +120,8 @@ func (v *Value) isSensitive() bool {
 	return slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t })
 }
 
-// Mask masks secrets in a text of others: libraries often quote input that they cannot
-// parse.
+// Mask masks secrets in a text from other packages, which often quote input that they
+// cannot parse.
 func (v *Values) Mask(text string) string {
 	for i := range v.list {
 		if o := &v.list[i]; o.Secret && o.isSensitive() && len(o.Text[0]) > 3 { // shorter secrets would match parts of words
@@ -131,8 +131,8 @@ func (v *Values) Mask(text string) string {
 	return endpoint.MaskURLs(text)
 }
 
-// Redact masks secrets in an error.
-func (v *Values) Redact(err error) error {
+// MaskError masks secrets in an error.
+func (v *Values) MaskError(err error) error {
 	text := v.Mask(err.Error())
 	if text == err.Error() {
 		return err

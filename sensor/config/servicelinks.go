@@ -35,7 +35,7 @@ func isLinkAddress(value string) bool {
 	return ok && err == nil && perr == nil && host != "" && slices.Contains([]string{"tcp", "udp", "sctp"}, strings.ToLower(scheme))
 }
 
-// warnOfLinks warns about all of them at once.
+// warnOfLinks warns about all service links at once.
 func (r *resolver) warnOfLinks(names []string) {
 	if len(names) == 0 {
 		return

@@ -18,7 +18,8 @@ func nameOrMask(name string) string {
 	return name
 }
 
-// nearestKey suggests a key of the section, or else of another section.
+// nearestKey returns the key of the section that is most similar, else one of another
+// section, "" if none is similar.
 func nearestKey(options []Option, section, key string) string {
 	name := func(o *Option) string {
 		if o.Section == "" {
@@ -43,12 +44,12 @@ func nearestKey(options []Option, section, key string) string {
 	return nearestOption(options, key, name)
 }
 
-// nearestOption returns the most similar of the names that of returns for the options,
-// "" if none is similar.
-func nearestOption(options []Option, word string, of func(*Option) string) string {
+// nearestOption returns the name most similar to word among those that nameOf gives the
+// options, "" if none is similar.
+func nearestOption(options []Option, word string, nameOf func(*Option) string) string {
 	var names []string
 	for i := range options {
-		if name := of(&options[i]); name != "" && !options[i].Hidden {
+		if name := nameOf(&options[i]); name != "" && !options[i].Hidden {
 			names = append(names, name)
 		}
 	}

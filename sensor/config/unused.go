@@ -78,18 +78,19 @@ func unused(v *Values) (warnings []string) {
 		if !o.changed() || o.fromFile != "" {
 			continue
 		}
-		why := v.whyUnused(o)
-		switch output := o.output(); {
-		case output != "" && !v.isOn(output) && !strings.HasSuffix(o.Name, "outputtype"):
-			why = ""
-			if v.isDestination(o) && o.Origin.Layer != CommandLine {
-				why = "the output " + output + " is off: " + output + "outputtype=1 switches it on"
-			} else if !v.isDestination(o) && o.Origin.Layer > InFile {
+		warn := func(why string) {
+			warnings = append(warnings, o.Name+" has no effect: "+why+" (from "+o.Origin.String()+")")
+		}
+		if output := o.output(); output != "" && !v.isOn(output) && !strings.HasSuffix(o.Name, "outputtype") {
+			destination := v.isDestination(o)
+			switch {
+			case destination && o.Origin.Layer != CommandLine: // on the command line it is an error
+				warn("the output " + output + " is off: " + output + "outputtype=1 switches it on")
+			case !destination && o.Origin.Layer > InFile:
 				off[output] = append(off[output], o.Name)
 			}
-		}
-		if why != "" {
-			warnings = append(warnings, o.Name+" has no effect: "+why+" (from "+o.Origin.String()+")")
+		} else if why := v.whyUnused(o); why != "" {
+			warn(why)
 		}
 	}
 	for _, o := range v.list {

@@ -40,10 +40,10 @@ func (o Origin) String() string {
 // Value is the value of an option.
 type Value struct {
 	*Option
-	Text     []string // in normal form; exactly one unless Option.List
-	Origin   Origin
-	fromFile string // the option that named the file with this secret, if one did
-	given    Origin // the highest origin that has a value, even a wrong one
+	Text      []string // in normal form; exactly one unless Option.List
+	Origin    Origin
+	fromFile  string // the option that named the file with this secret, if one did
+	attempted Origin // the highest origin that has a value, even a wrong one
 }
 
 // Values has the values of all options of a command.
