@@ -7,7 +7,7 @@ import (
 )
 
 func appendIPv4(dst, ip []byte) []byte {
-	dst = room(dst, 16)
+	dst = reserve(dst, 16)
 	at := len(dst)
 	to, n := dst[at:at+16], 0
 	for _, c := range ip[:4] {
@@ -26,7 +26,7 @@ func appendIPv6(dst, ip []byte) []byte {
 		return appendIPv4(dst, ip[12:])
 	}
 	from, to := longestZeros(hi, lo)
-	dst = room(dst, 48)
+	dst = reserve(dst, 48)
 	at := len(dst)
 	text, n := dst[at:at+48], 0
 	for i := 0; i < 8; i++ {

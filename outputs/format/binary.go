@@ -54,8 +54,8 @@ func appendBase64(dst, b []byte) []byte {
 	return dst
 }
 
-// appendBytes appends b as encoding/json writes a []byte copied by append: base64, or
-// null if it is empty.
+// appendBytes appends b as encoding/json writes the copy of b in a miekg/dns record:
+// base64, or null if it is empty, since append to nil copies nothing.
 func appendBytes(dst, b []byte) []byte {
 	if len(b) == 0 {
 		return append(dst, "null"...)

@@ -2,8 +2,8 @@ package format
 
 import "slices"
 
-// room grows dst so that n bytes can be appended without moving it.
-func room(dst []byte, n int) []byte {
+// reserve grows dst so that n bytes can be appended without moving it.
+func reserve(dst []byte, n int) []byte {
 	if cap(dst)-len(dst) < n {
 		return grow(dst, n)
 	}
@@ -17,7 +17,7 @@ func grow(dst []byte, n int) []byte { return slices.Grow(dst, n) }
 // arbitrary.
 func extend(dst []byte, n int) (extended, added []byte) {
 	at := len(dst)
-	dst = room(dst, n)[:at+n]
+	dst = reserve(dst, n)[:at+n]
 	return dst, dst[at:]
 }
 
@@ -36,7 +36,7 @@ func newShort(s string) (t short) {
 }
 
 func appendShort(dst []byte, s *short) []byte {
-	dst = room(dst, len(s.text))
+	dst = reserve(dst, len(s.text))
 	at := len(dst)
 	*(*[len(s.text)]byte)(dst[at : at+len(s.text)]) = s.text
 	return dst[:at+s.n]

@@ -12,15 +12,15 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// carried is a query from a source of whole messages.
-func carried(t *testing.T, p event.Proto, src, dst string) *event.Event {
+// queryOver is a query from a source of whole messages.
+func queryOver(t *testing.T, p event.Proto, src, dst string) *event.Event {
 	e := eventOf(pack(t, query("www.example.org.")), 0)
-	e.Proto, e.Src, e.Dst = p, end(src), end(dst)
+	e.Proto, e.Src, e.Dst = p, addrPort(src), addrPort(dst)
 	return e
 }
 
-// end parses an address and a port, of which either may be missing.
-func end(text string) netip.AddrPort {
+// addrPort parses an address and a port, of which either may be missing.
+func addrPort(text string) netip.AddrPort {
 	if port, alone := strings.CutPrefix(text, ":"); alone {
 		a := netip.MustParseAddrPort("192.0.2.1:" + port)
 		return netip.AddrPortFrom(netip.Addr{}, a.Port())
@@ -51,7 +51,7 @@ func TestCarriers(t *testing.T) {
 		t.Errorf("%d carriers are tested, there are %d", len(words), packet.Protos)
 	}
 	for p, w := range words {
-		e := carried(t, p, "192.0.2.1:5353", "192.0.2.53:853")
+		e := queryOver(t, p, "192.0.2.1:5353", "192.0.2.53:853")
 		f := func(name string, o Options, want string) {
 			t.Helper()
 			if got := written(t, name, o, e); strings.Count(got, want) != 1 {
@@ -81,7 +81,7 @@ func TestAbsentAddresses(t *testing.T) {
 	}
 	f := func(src, dst string, want map[string]string) {
 		t.Helper()
-		e := carried(t, event.DoT, src, dst)
+		e := queryOver(t, event.DoT, src, dst)
 		for _, name := range slices.Sorted(maps.Keys(formats)) {
 			kind, _, _ := strings.Cut(name, " ")
 			got := written(t, kind, formats[name], e)
@@ -131,7 +131,7 @@ func TestAbsentAddresses(t *testing.T) {
 // through a block.
 func TestAbsentThroughABlock(t *testing.T) {
 	for _, ends := range [][2]string{{"", ""}, {"192.0.2.1:5353", ""}, {"", "192.0.2.53:853"}, {":5353", "[2001:db8::53]:853"}, {":5353", ":853"}} {
-		e := carried(t, event.DNSCryptUDP, ends[0], ends[1])
+		e := queryOver(t, event.DNSCryptUDP, ends[0], ends[1])
 		e.Identity, e.Version = []byte("ns1"), []byte("1.0")
 		b := event.NewBlock(1 << 10)
 		b.Append(e)
@@ -145,20 +145,5 @@ func TestAbsentThroughABlock(t *testing.T) {
 				t.Errorf("%s of %q: %s, before the block %s", name, ends, got, want)
 			}
 		}
-	}
-}
-
-// TestOCSFTimes: a response with the time of its query has both times and is valid.
-func TestOCSFTimes(t *testing.T) {
-	m := query("www.example.org.")
-	m.Response = true
-	e := eventOf(pack(t, m), 0)
-	e.Time, e.QueryTime, e.ResponseTime = 1700000000_500000000, 1700000000_123456789, 1700000000_500000000
-	got := written(t, "json-ocsf", Options{}, e)
-	if want := `"time":1700000000500,"response_time":1700000000500,"query_time":1700000000123,`; !strings.Contains(got, want) || checkOCSF([]byte(got)) != "" {
-		t.Errorf("no %s, or %q, in %s", want, checkOCSF([]byte(got)), got)
-	}
-	if e.QueryTime = 0; strings.Contains(written(t, "json-ocsf", Options{}, e), "query_time") {
-		t.Error("a query time that is unknown is in the record")
 	}
 }

@@ -123,7 +123,8 @@ func (c *csv) appendTime(dst []byte, ns int64) []byte {
 	return append(appendUint(dst, uint64(fraction)), ',')
 }
 
-// appendIP appends nothing for an absent address in any form, since 0 is an address.
+// appendIP appends an address. In every form an absent one is empty, since 0 is an
+// address.
 func (c *csv) appendIP(dst []byte, a netip.Addr) []byte {
 	if c.form == IPText || !a.IsValid() {
 		return appendAddr(dst, a)

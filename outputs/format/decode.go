@@ -11,9 +11,9 @@ import (
 )
 
 // decode reads e's message as miekg/dns' Unpack does, with two differences: a record
-// whose data do not fit its type becomes one of an unknown type, and a record that is
-// not whole leaves those before it. The verdict is that of JSON. Records for which
-// opaque, unless it is nil, returns true become ones of an unknown type, too.
+// whose data do not fit its type becomes one of an unknown type, and records before one
+// that is not whole are kept. The verdict is that of JSON. Records for which opaque
+// returns true become ones of an unknown type, too; opaque may be nil.
 func decode(e *event.Event, opaque func(mdns.RR) bool) (mdns.Msg, dns.Malformed) {
 	d := decoder{msg: e.Message, opaque: opaque, cursor: cursor{off: dns.HeaderLen}}
 	var m mdns.Msg

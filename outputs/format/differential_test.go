@@ -237,8 +237,8 @@ func TestDifferentialCaptures(t *testing.T) {
 	}
 }
 
-// TestDifferentialEnds: the fields beside the message: addresses, ports, times, texts.
-func TestDifferentialEnds(t *testing.T) {
+// TestDifferentialPacketFields: the fields beside the message: addresses, ports, times, texts.
+func TestDifferentialPacketFields(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	j, ref := new(JSON), new(reference)
 	addrs := []string{"192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::", "::ffff:192.0.2.9", "fe80::1%eth0", "2001:db8:1:0:0:1:0:0"}

@@ -12,7 +12,7 @@ const twoDigits = "" +
 // appendUint has few branches, since a processor cannot predict the numbers in
 // records.
 func appendUint(dst []byte, v uint64) []byte {
-	dst = room(dst, maxDigits+4)
+	dst = reserve(dst, maxDigits+4)
 	at := len(dst)
 	if v < 256 {
 		o := &octets[v]

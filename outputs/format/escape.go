@@ -62,7 +62,7 @@ func appendZone(dst, s []byte, class *[256]uint8) []byte {
 
 // appendLabel appends a label of a name, with its dot.
 func appendLabel(dst, s []byte) []byte {
-	dst = room(dst, len(s)+1)
+	dst = reserve(dst, len(s)+1)
 	at := len(dst)
 	to := dst[at : at+len(s)+1]
 	odd := uint8(0)

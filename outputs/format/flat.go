@@ -25,7 +25,7 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	if len(f.server) > 0 {
 		dst = append(append(append(dst, `,"server":"`...), f.server...), '"')
 	}
-	dst = appendFlatEnds(dst, e)
+	dst = appendFlatPacketFields(dst, e)
 	dst = appendFlatHeader(dst, &e.DNS)
 	dst = f.appendQuestion(dst, e)
 	if edns := &e.DNS.EDNS; edns.Present {
@@ -37,9 +37,7 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	}
 	dst, m := f.appendAnswers(dst, e)
 	if m.Yes() {
-		dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
-		dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
-		dst = append(append(dst, m.Fault.String()...), '"')
+		dst = appendFlatMalformed(dst, m)
 	}
 	if e.CaptureCut > 0 {
 		dst = appendUint(append(dst, `,"capture_cut":`...), uint64(e.CaptureCut))
@@ -48,7 +46,7 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 	return append(dst, '}', '\n')
 }
 
-func appendFlatEnds(dst []byte, e *event.Event) []byte {
+func appendFlatPacketFields(dst []byte, e *event.Event) []byte {
 	dst = append(append(dst, `,"protocol":"`...), e.Proto.String()...)
 	dst = append(dst, `","ip_version":`...)
 	dst = append(dst, '0'+e.IPVersion())
@@ -97,6 +95,13 @@ func appendFlatHeader(dst []byte, d *dns.Summary) []byte {
 	dst = appendUint(append(dst, `,"answer_count":`...), uint64(d.ANCount))
 	dst = appendUint(append(dst, `,"authority_count":`...), uint64(d.NSCount))
 	return appendUint(append(dst, `,"additional_count":`...), uint64(d.ARCount))
+}
+
+// appendFlatMalformed appends what is wrong with a message as one text.
+func appendFlatMalformed(dst []byte, m dns.Malformed) []byte {
+	dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
+	dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
+	return append(append(dst, m.Fault.String()...), '"')
 }
 
 // appendQuestion appends the first question.

@@ -45,7 +45,7 @@ type Format struct {
 	NewEncoder func() Encoder // one for each goroutine
 }
 
-var known = []struct {
+var formats = []struct {
 	name, header string
 	newEncoder   func(Options) Encoder
 }{
@@ -59,7 +59,7 @@ var known = []struct {
 
 // Names returns the names of all formats.
 func Names() (names []string) {
-	for _, k := range known {
+	for _, k := range formats {
 		names = append(names, k.name)
 	}
 	return names
@@ -69,7 +69,7 @@ func Names() (names []string) {
 // an unknown name, and on a template that cannot work.
 func New(name string, o Options) (Format, error) {
 	f := Format{Name: name}
-	for _, k := range known {
+	for _, k := range formats {
 		if k.name != name {
 			continue
 		}

@@ -107,9 +107,9 @@ func readable(t *testing.T, name string, text []byte, e *event.Event) {
 			t.Errorf("%s: %d rows, want %d of 22 fields: %v: %q", name, len(rows), want, err, text)
 		}
 	case "gotemplate":
-		onlyOwn(t, name, string(text))
+		wantCleanLine(t, name, string(text))
 	case "json", "json-flat", "json-ocsf":
-		onlyOwn(t, name, string(text))
+		wantCleanLine(t, name, string(text))
 		if bytes.Count(text, []byte("\n")) != 1 || !json.Valid(text) {
 			t.Errorf("%s: not one line of valid JSON: %q", name, text)
 		}

@@ -39,7 +39,7 @@ func guardTemplate(t *template.Template) {
 	for _, root := range roots {
 		eachPipe(root, func(p *parse.PipeNode, holder parse.Node) {
 			own.wrap(p)
-			if _, prints := holder.(*parse.ActionNode); prints && len(p.Decl) == 0 && !own.pipe(p) {
+			if _, prints := holder.(*parse.ActionNode); prints && len(p.Decl) == 0 && !own.literalPipe(p) {
 				p.Cmds = append(p.Cmds, call(printFunc, p.Pos))
 			}
 		})
@@ -98,7 +98,7 @@ func literalVariables(roots []parse.Node) literals {
 		changed = false
 		assignments(func(name string, p *parse.PipeNode, holder parse.Node) {
 			_, element := holder.(*parse.RangeNode)
-			if vars[name] && (element || !vars.pipe(p)) {
+			if vars[name] && (element || !vars.literalPipe(p)) {
 				vars[name], changed = false, true
 			}
 		})
@@ -106,34 +106,34 @@ func literalVariables(roots []parse.Node) literals {
 	return vars
 }
 
-// pipe reports whether p yields only text of the template itself, after wrap.
-func (l literals) pipe(p *parse.PipeNode) bool {
+// literalPipe reports whether p yields only text of the template itself, after wrap.
+func (l literals) literalPipe(p *parse.PipeNode) bool {
 	before := true
 	for i, c := range p.Cmds {
-		before = l.command(c, i > 0, before)
+		before = l.literalCommand(c, i > 0, before)
 	}
 	return before
 }
 
-// command is pipe for one command. If piped is set, it takes the result of the one
-// before, for which before is what command returned.
-func (l literals) command(c *parse.CommandNode, piped, before bool) bool {
+// literalCommand is literalPipe for one command. If piped is set, the command takes the
+// result of the one before it, for which literalCommand returned before.
+func (l literals) literalCommand(c *parse.CommandNode, piped, before bool) bool {
 	args := before
 	for _, a := range c.Args[1:] {
-		args = args && l.argument(a)
+		args = args && l.literalArgument(a)
 	}
 	switch first := c.Args[0].(type) {
 	case *parse.IdentifierNode:
 		if mixes(first.Ident) {
-			return first.Ident != "printf" || l.format(c, piped, before)
+			return first.Ident != "printf" || l.literalFormat(c, piped, before)
 		}
 		return args
 	case *parse.FieldNode:
 		return args && isTimeFormat(first.Ident)
 	case *parse.VariableNode:
-		return args && (l.argument(first) || first.Ident[0] == "$" && isTimeFormat(first.Ident[1:]))
+		return args && (l.literalArgument(first) || first.Ident[0] == "$" && isTimeFormat(first.Ident[1:]))
 	}
-	return l.argument(c.Args[0])
+	return l.literalArgument(c.Args[0])
 }
 
 // isTimeFormat reports whether fields is a call of time.Time's Format.
@@ -141,14 +141,15 @@ func isTimeFormat(fields []string) bool {
 	return len(fields) > 1 && fields[0] == "Timestamp" && fields[len(fields)-1] == "Format"
 }
 
-func (l literals) argument(n parse.Node) bool {
+// literalArgument reports whether n is text of the template itself.
+func (l literals) literalArgument(n parse.Node) bool {
 	switch n := n.(type) {
 	case *parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 		return true
 	case *parse.VariableNode:
 		return len(n.Ident) == 1 && l[n.Ident[0]]
 	case *parse.PipeNode:
-		return l.pipe(n)
+		return l.literalPipe(n)
 	}
 	return false
 }
@@ -158,10 +159,10 @@ func mixes(function string) bool {
 	return function == "printf" || function == "print" || function == "println"
 }
 
-// format reports whether the format of a printf is text of the template itself.
-func (l literals) format(c *parse.CommandNode, piped, before bool) bool {
+// literalFormat reports whether the format of a printf is text of the template itself.
+func (l literals) literalFormat(c *parse.CommandNode, piped, before bool) bool {
 	if len(c.Args) > 1 {
-		return l.argument(c.Args[1])
+		return l.literalArgument(c.Args[1])
 	}
 	return piped && before
 }
@@ -177,13 +178,13 @@ func (l literals) wrap(p *parse.PipeNode) {
 				l.wrap(nested)
 			}
 		}
-		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && l.command(c, i > 0, before) {
+		if first, ok := c.Args[0].(*parse.IdentifierNode); ok && mixes(first.Ident) && l.literalCommand(c, i > 0, before) {
 			bare, wrapper := bareArguments(c), dataFunc
 			if first.Ident == "printf" {
 				wrapper = formatFunc
 			}
 			for k, a := range c.Args[1:] {
-				if !l.argument(a) && !bare[k-1] {
+				if !l.literalArgument(a) && !bare[k-1] {
 					c.Args[k+1] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: a.Position(), Cmds: []*parse.CommandNode{call(wrapper, a.Position(), a)}}
 				}
 			}
@@ -192,7 +193,7 @@ func (l literals) wrap(p *parse.PipeNode) {
 			}
 		}
 		cmds = append(cmds, c)
-		before = l.command(c, i > 0, before)
+		before = l.literalCommand(c, i > 0, before)
 	}
 	p.Cmds = cmds
 }

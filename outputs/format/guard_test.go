@@ -43,9 +43,9 @@ func forging(t testing.TB, text string) *event.Event {
 	return e
 }
 
-// onlyOwn checks that a record is one line of UTF-8 with no control characters except
+// wantCleanLine checks that a record is one line of UTF-8 with no control characters except
 // tabs.
-func onlyOwn(t *testing.T, what, record string) {
+func wantCleanLine(t *testing.T, what, record string) {
 	t.Helper()
 	line, ok := strings.CutSuffix(record, "\n")
 	if !ok || !utf8.ValidString(line) {
@@ -98,7 +98,7 @@ func TestTemplatesForge(t *testing.T) {
 		"{{range $i, $o := (index .DNS.Extra 0).Option}}{{$o}}{{end}}", "{{printf `%q` .Identity}}{{printf `%x` .Identity}}",
 	} {
 		record := rendered(t, template, e)
-		onlyOwn(t, template, record)
+		wantCleanLine(t, template, record)
 		if len(record) < 2 || strings.Contains(strings.TrimSuffix(record, "\n"), "\t") {
 			t.Errorf("%s: an empty record, or a raw tab: %q", template, record)
 		}
@@ -109,7 +109,7 @@ func TestTemplatesForge(t *testing.T) {
 			t.Fatal(err)
 		}
 		record := string(f.NewEncoder().Append(nil, e))
-		onlyOwn(t, name, record)
+		wantCleanLine(t, name, record)
 		if strings.Contains(record, "\t") {
 			t.Errorf("%s: a raw tab: %q", name, record)
 		}
@@ -160,7 +160,7 @@ func TestTemplatesForgeAnyRecord(t *testing.T) {
 					data[i] = "\n\r\x1b\x7f\x85\t"[r.IntN(6)]
 				}
 			}
-			onlyOwn(t, mdns.TypeToString[rrtype], string(enc.Append(nil, eventOf(message(rrtype, data), 0))))
+			wantCleanLine(t, mdns.TypeToString[rrtype], string(enc.Append(nil, eventOf(message(rrtype, data), 0))))
 		}
 	}
 }

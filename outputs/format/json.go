@@ -14,12 +14,12 @@ import (
 // Everything behind the first record that is not whole is left out.
 // The zero value is ready to use. It writes the usual fields and UTC.
 type JSON struct {
-	times timestamps
-	names names
-	apart names // for names that pointers and later names must not refer to
-	flags [64]flagsText
-	heads headTexts
-	limit int // longest output; the rest of the message is left out
+	times    timestamps
+	names    names
+	isolated names // for names that no pointer and no later name may refer to
+	flags    [64]flagsText
+	heads    headTexts
+	limit    int // longest output; the rest of the message is left out
 
 	previous                head // of the record before, if its name is a pointer
 	previousAt, previousEnd int  // where that stands in the output
@@ -40,7 +40,7 @@ func newJSON(o Options) *JSON {
 func (j *JSON) Append(dst []byte, e *event.Event) []byte {
 	dst = j.times.append(append(dst, `{"Timestamp":"`...), e.Time)
 	dst, bad := j.appendMessage(append(dst, `","DNS":`...), e)
-	dst = appendEnds(dst, e)
+	dst = appendPacketFields(dst, e)
 	if bad.Yes() {
 		dst = appendMalformed(dst, bad)
 	}
@@ -51,9 +51,9 @@ func (j *JSON) Append(dst []byte, e *event.Event) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendEnds appends the fields that are not in the message: addresses, protocol and
+// appendPacketFields appends the fields that are not in the message: addresses, protocol and
 // so on.
-func appendEnds(dst []byte, e *event.Event) []byte {
+func appendPacketFields(dst []byte, e *event.Event) []byte {
 	src, dest := e.Src.Addr(), e.Dst.Addr()
 	dst = append(append(dst, `,"IPVersion":`...), '0'+e.IPVersion())
 	dst = append(appendAddr(append(dst, `,"SrcIP":"`...), src), '"')

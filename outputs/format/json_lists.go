@@ -114,8 +114,8 @@ func (j *JSON) appendOption(dst, msg []byte, off int) ([]byte, int) {
 		dst = appendBytes(dst, b)
 	case dns.OptionReporting:
 		var end int
-		j.apart.reset() // pointers count from the start of the option
-		dst, end = j.apart.append(dst, b, 0)
+		j.isolated.reset() // pointers count from the start of the option
+		dst, end = j.isolated.append(dst, b, 0)
 		dst, ok = append(dst, '"'), end >= 0
 	case dns.OptionSubnet:
 		dst, ok = appendSubnet(dst, b)

@@ -159,7 +159,7 @@ func (t *headTexts) append(dst []byte, kind uint64) []byte {
 	if k.kind != kind || k.n == 0 {
 		k.set(kind)
 	}
-	dst = room(dst, len(k.text))
+	dst = reserve(dst, len(k.text))
 	at := len(dst)
 	*(*[len(k.text)]byte)(dst[at : at+len(k.text)]) = k.text
 	return dst[:at+k.n]

@@ -66,7 +66,7 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 			next = off
 		}
 		if seen := s.slot(target); seen.fits(s.message, target, len(msg), wire, pointers) {
-			dst = again(dst, int(seen.at), int(seen.n))
+			dst = appendAgain(dst, int(seen.at), int(seen.n))
 			if wire == 0 {
 				return dst, next
 			}
@@ -93,14 +93,14 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	return dst, next
 }
 
-// again appends once more the n bytes that stand at at.
-func again(dst []byte, at, n int) []byte {
+// appendAgain appends n bytes of dst, from from on, once more.
+func appendAgain(dst []byte, from, n int) []byte {
 	const most = 32 // copying a fixed size is fast, and most names are shorter
 	if n > most || cap(dst)-len(dst) < most {
-		return append(dst, dst[at:at+n]...)
+		return append(dst, dst[from:from+n]...)
 	}
 	end := len(dst)
-	*(*[most]byte)(dst[end : end+most]) = *(*[most]byte)(dst[at : at+most])
+	*(*[most]byte)(dst[end : end+most]) = *(*[most]byte)(dst[from : from+most])
 	return dst[:end+n]
 }
 

@@ -63,8 +63,7 @@ func (o *ocsf) Append(dst []byte, e *event.Event) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendEndpoint appends nothing without an address: the schema requires one in an
-// endpoint.
+// appendEndpoint appends an endpoint, which the schema allows only with an address.
 func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	if !end.Addr().IsValid() {
 		return dst
@@ -131,8 +130,8 @@ func (o *ocsf) appendQuery(dst []byte, e *event.Event) []byte {
 	}
 	dst = append(dst, `,"query":{"hostname":"`...)
 	start := len(dst)
-	o.json.apart.reset() // the final dot is removed: no later name may be copied from here
-	dst, _ = o.json.apart.append(dst, e.Message, dns.HeaderLen)
+	o.json.isolated.reset() // the final dot is removed: no later name may be copied from here
+	dst, _ = o.json.isolated.append(dst, e.Message, dns.HeaderLen)
 	if len(dst) > start+1 {
 		dst = dst[:len(dst)-1]
 	}
@@ -171,8 +170,8 @@ func appendRcode(dst []byte, rcode uint16) []byte {
 // flagIDs are the flags in the order of the schema's numbers, from 1.
 var flagIDs = [...]uint16{dns.FlagAA, dns.FlagTC, dns.FlagRD, dns.FlagRA, dns.FlagAD, dns.FlagCD}
 
-// appendAnswers returns what is wrong with the message, or that answers were left
-// out.
+// appendAnswers appends the answers. It returns what is wrong with the message, or that
+// answers were left out.
 func (o *ocsf) appendAnswers(dst []byte, e *event.Event) ([]byte, dns.Malformed) {
 	var r dns.Record
 	answers := e.DNS.AnswersOf(e.Message)
@@ -238,9 +237,7 @@ func (o *ocsf) appendUnmapped(dst []byte, e *event.Event, client, server netip.A
 		dst = append(appendText(append(dst, `,"version":"`...), e.Version), '"')
 	}
 	if m.Yes() {
-		dst = append(append(dst, `,"malformed":"`...), m.Section.String()...)
-		dst = append(appendUint(append(dst, ' '), uint64(m.Index)), ": "...)
-		dst = append(append(dst, m.Fault.String()...), '"')
+		dst = appendFlatMalformed(dst, m)
 	}
 	if e.CaptureCut > 0 {
 		dst = appendUint(append(dst, `,"capture_cut":`...), uint64(e.CaptureCut))

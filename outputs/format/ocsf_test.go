@@ -339,3 +339,42 @@ func TestOCSFCheckerFinds(t *testing.T) {
 	f(`"query":{`, `"question":{`, "question is not in the schema")
 	f(`"ttl":60`, `"ttl":-1`, "ttl: no integer")
 }
+
+// TestDefect35OCSF: type_uid was wrong, the activity always Query, and times were
+// seconds instead of milliseconds.
+func TestDefect35OCSF(t *testing.T) {
+	f := func(response bool, ns int64, want ...string) {
+		t.Helper()
+		m := query("www.example.org.")
+		m.Response = response
+		e := eventOf(pack(t, m), 0)
+		e.Time = ns
+		if response {
+			e.Src, e.Dst = e.Dst, e.Src
+		}
+		got := string(newOCSF(Options{Server: "s1"}).Append(nil, e))
+		for _, w := range append(want, `"class_uid":4003,`, `"category_uid":4,`, `"src_endpoint":{"ip":"192.0.2.1","port":5353}`,
+			`"dst_endpoint":{"ip":"192.0.2.53","port":53}`, `"query":{"hostname":"www.example.org",`) {
+			if !strings.Contains(got, w) {
+				t.Errorf("no %s in %s", w, got)
+			}
+		}
+	}
+	f(false, 1700000000_123456789, `"activity_id":1,`, `"type_uid":400301,`, `"time":1700000000123,"query_time":1700000000123,`)
+	f(true, 1700000000_999999999, `"activity_id":2,`, `"type_uid":400302,`, `"time":1700000000999,"response_time":1700000000999,`, `"rcode_id":0,"rcode":"NoError"`)
+}
+
+// TestOCSFTimes: a response with the time of its query has both times and is valid.
+func TestOCSFTimes(t *testing.T) {
+	m := query("www.example.org.")
+	m.Response = true
+	e := eventOf(pack(t, m), 0)
+	e.Time, e.QueryTime, e.ResponseTime = 1700000000_500000000, 1700000000_123456789, 1700000000_500000000
+	got := written(t, "json-ocsf", Options{}, e)
+	if want := `"time":1700000000500,"response_time":1700000000500,"query_time":1700000000123,`; !strings.Contains(got, want) || checkOCSF([]byte(got)) != "" {
+		t.Errorf("no %s, or %q, in %s", want, checkOCSF([]byte(got)), got)
+	}
+	if e.QueryTime = 0; strings.Contains(written(t, "json-ocsf", Options{}, e), "query_time") {
+		t.Error("a query time that is unknown is in the record")
+	}
+}
