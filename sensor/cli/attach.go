@@ -54,7 +54,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			options, err := a.ring(o, c.Args().Slice(), s.log)
+			options, err := a.ringOptions(o, c.Args().Slice(), s.log)
 			if err != nil {
 				return err
 			}
@@ -109,9 +109,9 @@ func (a *attachOptions) check() error {
 	return p.err()
 }
 
-// ring makes the options of the source from the command's options and arguments,
-// and checks them.
-func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (ring.Options, error) {
+// ringOptions checks the command's options and arguments, and makes the options of the
+// source from them.
+func (a *attachOptions) ringOptions(o *common, interfaces []string, log *slog.Logger) (ring.Options, error) {
 	var none ring.Options
 	if err := a.check(); err != nil {
 		return none, err
@@ -139,8 +139,9 @@ func (a *attachOptions) ring(o *common, interfaces []string, log *slog.Logger) (
 	for _, p := range o.ports.Value() {
 		kernel.Ports = append(kernel.Ports, uint16(p))
 	}
-	kernel.Decap, _ = parseDecap(a.decap.Value())                // checked above,
-	tunnels, _ := parseTunnelPorts(o.decode.tunnelPorts.Value()) // and with the common options
+	// Both were checked before.
+	kernel.Decap, _ = parseDecap(a.decap.Value())
+	tunnels, _ := parseTunnelPorts(o.decode.tunnelPorts.Value())
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
@@ -170,8 +171,8 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 }
 
 func (d *deviceOptions) input(o *common, s *session) (input, error) {
-	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // as everywhere: any means what this host sends and receives
-	options, err := d.ring(o, []string{d.device}, s.log)
+	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // any means what this host sends and receives
+	options, err := d.ringOptions(o, []string{d.device}, s.log)
 	if err != nil {
 		return input{}, err
 	}
@@ -192,10 +193,10 @@ func ringInput(o ring.Options) input {
 
 // openRing attaches, and logs how.
 func openRing(o ring.Options) (capture.Source, error) {
-	ring, err := ring.Open(o)
+	source, err := ring.Open(o)
 	if err != nil {
 		return nil, err
 	}
-	o.Log.Info("capturing", "attached", cmp.Or(strings.Join(ring.Attached(), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
-	return ring, nil
+	o.Log.Info("capturing", "attached", cmp.Or(strings.Join(source.Attached(), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
+	return source, nil
 }

@@ -54,9 +54,9 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 	wrong.add(err)
 	values, err := config.Resolve(in)
 	wrong.add(err)
-	// A value that cannot be resolved is at its default here, so that all other
-	// errors show, too.
-	run.machine = true
+	// An option whose value is wrong has its default here, so that all other errors
+	// show, too.
+	run.checksMachine = true
 	for _, err := range config.SplitJoined(run.try(values)) {
 		if err != nil && !values.IsConsequence(err) {
 			wrong.add(err)

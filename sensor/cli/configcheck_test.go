@@ -58,10 +58,10 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 		t.Helper()
 		lab.ReplaceFile(t, path, strings.ReplaceAll(text, "DIR", dir))
 		var out, log bytes.Buffer
-		before := untouched(t, dir)
+		before := contents(t, dir)
 		checked := Main([]string{"x", "config", "check", path}, &out, &log)
-		if untouched(t, dir) != before {
-			t.Errorf("%q: the check changed something:\n%s", text, untouched(t, dir))
+		if contents(t, dir) != before {
+			t.Errorf("%q: the check changed something:\n%s", text, contents(t, dir))
 		}
 		errors := 0
 		for i, line := range strings.Split(out.String(), "\n") {
@@ -91,8 +91,8 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 				t.Errorf("%q: run does not say %q:\n%s", text, want, log.String())
 			}
 		}
-		if ran != exitUsage || untouched(t, dir) != before {
-			t.Errorf("%q: run ends with %d:\n%s\n%s", text, ran, log.String(), untouched(t, dir))
+		if ran != exitUsage || contents(t, dir) != before {
+			t.Errorf("%q: run ends with %d:\n%s\n%s", text, ran, log.String(), contents(t, dir))
 		}
 	}
 	const out = "stdoutoutputtype = 1\n"

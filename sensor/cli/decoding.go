@@ -14,7 +14,7 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// decodeOptions are those of what happens between packet and record.
+// decodeOptions are those of the steps between packet and record.
 type decodeOptions struct {
 	tunnelPorts cli.StringSlice
 	defragMB    int
@@ -59,16 +59,16 @@ func (o *decodeOptions) flags() []cli.Flag {
 	}
 }
 
-// check looks at the options, also in relation to the number of workers and to the
-// ports that carry DNS.
-func (o *decodeOptions) check(workers int, dns []int) error {
+// check checks the options, also against the number of workers and the ports that carry
+// DNS.
+func (o *decodeOptions) check(workers int, dnsPorts []int) error {
 	var p problems
 	ports, err := parseTunnelPorts(o.tunnelPorts.Value())
 	if err != nil {
 		p.add(usageError("--tunnelport %w", err))
 	}
 	for _, port := range ports {
-		p.addIf(len(o.tunnelPorts.Value()) > 0 && slices.Contains(dns, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
+		p.addIf(len(o.tunnelPorts.Value()) > 0 && slices.Contains(dnsPorts, int(port.Number)), "--tunnelport %s:%d: --port says that it carries DNS", port.Tunnel, port.Number)
 	}
 	p.addIf(o.defragMB < workers || o.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", o.defragMB, workers, maxReassemblyMB)
 	p.addIf(o.tcpMB < workers || o.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", o.tcpMB, workers, maxReassemblyMB)
@@ -87,9 +87,9 @@ const maxGCTime = 365 * 24 * time.Hour
 
 // decoder knows the ports of tunnels and of DNS. Everything that looks at the packets
 // of one run shares it.
-func (o *decodeOptions) decoder(dns *worker.Ports) *decode.Decoder {
+func (o *decodeOptions) decoder(dnsPorts *worker.Ports) *decode.Decoder {
 	ports, _ := parseTunnelPorts(o.tunnelPorts.Value()) // checked before
-	return decode.NewDecoder(ports, dns.Has)
+	return decode.NewDecoder(ports, dnsPorts.Has)
 }
 
 // configure sets the options of one worker out of workers.

@@ -18,8 +18,8 @@ const (
 	exitUndelivered = 3 // finished, but some records were not delivered
 )
 
-// statusOf is the exit status that an error of the program means. An error that says
-// nothing of it is wrong use.
+// statusOf returns the exit status for an error of the program. An error that has none
+// of its own means wrong use.
 func statusOf(err error) int {
 	var exit *exitError
 	var run *pipeline.Error
@@ -36,8 +36,8 @@ func statusOf(err error) int {
 	return exitUsage
 }
 
-// ofRun gives an error of a run its exit status.
-func ofRun(err error) error {
+// withStatus gives an error of the pipeline its exit status.
+func withStatus(err error) error {
 	var run *pipeline.Error
 	if errors.As(err, &run) {
 		return &exitError{statusOf(run), run.Err}

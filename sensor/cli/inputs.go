@@ -9,8 +9,8 @@ import (
 )
 
 // inputs make the commands that capture: one for each kind of input, and run. A new
-// input is a folder in sensor/capture, a file here with its command, and a name in
-// this list, and in the next one if it is among dnsmonster's.
+// input is a folder in sensor/capture, a file here with its command, and an element of
+// this list. If dnsmonster has that input too, it is also an element of runInputs.
 var inputs = []func([]outputs.Output) *cli.Command{runCommand, attachCommand, replayCommand}
 
 // runInputs are the inputs that run can take.
@@ -22,11 +22,11 @@ type runInput interface {
 	name() (option string, set bool)
 	// nameFlags declare that option, and others that the input has only in run.
 	nameFlags() []cli.Flag
-	// flags declare the options that its own command has, too.
+	// flags declare the options that run shares with the input's own command.
 	flags() []cli.Flag
 	// check looks at the values of options, whether the input is named or not.
 	check() error
-	// input is what is named.
+	// input makes the input that the option names.
 	input(*common, *session) (input, error)
 }
 

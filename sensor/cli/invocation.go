@@ -18,17 +18,17 @@ import (
 // invocation is a command line, resolved together with the environment and the
 // configuration file.
 type invocation struct {
-	app     *cli.App
-	line    config.Line    // as it was typed
-	version bool           // only the version is asked for
-	help    *config.Line   // not nil: only help is asked for
-	options *config.Values // of the command
-	values  *config.Values // the same; nil for commands that read no configuration
-	resolve func() (*config.Values, error)
-	signals *signals.Signals
-	warned  bool // the warnings have been logged
-	trial   bool // only check whether it would start
-	machine bool // a trial checks files and interfaces, too
+	app           *cli.App
+	line          config.Line    // as it was typed
+	version       bool           // only the version is asked for
+	help          *config.Line   // not nil: only help is asked for
+	options       *config.Values // of the command
+	values        *config.Values // options, or nil for commands that read no configuration
+	resolve       func() (*config.Values, error)
+	signals       *signals.Signals
+	warned        bool // the warnings have been logged
+	trial         bool // only check whether it would start
+	checksMachine bool // a trial checks files and interfaces, too
 }
 
 // invoke finds the command and the values of its options. The bare command is
@@ -81,7 +81,7 @@ func (inv *invocation) captures() bool {
 		!slices.ContainsFunc([]string{"manpage", "bashcompletion", "fishcompletion", "zshcompletion", "systemdservice"}, v.Is)
 }
 
-// run does what is asked for.
+// run runs the command.
 func (inv *invocation) run(app *cli.App) error {
 	cmd := commandOf(app, inv.line)
 	set, err := inv.options.Bind(cmd.Flags, inv.line.Arguments)
@@ -98,7 +98,7 @@ func (inv *invocation) run(app *cli.App) error {
 // nothing.
 func (inv *invocation) try(v *config.Values) error {
 	app := freshApp(inv.app)
-	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, machine: inv.machine}
+	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, checksMachine: inv.checksMachine}
 	return other.run(app)
 }
 

@@ -24,7 +24,7 @@ import (
 )
 
 // Main runs the program and returns its exit status. All text for people, on stdout
-// too, passes through a printable.Writer: names and answers come from strangers.
+// too, passes through a printable.Writer: names and answers of servers are not trusted.
 func Main(args []string, stdout, stderr io.Writer) int {
 	stdout, stderr = printable.NewWriter(stdout), printable.NewWriter(stderr)
 	sig := signals.New()
@@ -56,7 +56,8 @@ func maskUsers(line string, args []string) string {
 	return endpoint.MaskURLs(line)
 }
 
-// perform finds out what is asked for and does it.
+// perform parses the command line and runs the command. Without signals in
+// app.Metadata, as in tests, none are caught.
 func perform(app *cli.App, args, environ []string) error {
 	sig, caught := app.Metadata[signalsKey].(*signals.Signals)
 	if !caught {

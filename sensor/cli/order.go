@@ -8,13 +8,12 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// smallInput is how many bytes of files one worker reads as fast as several: the
-// records of such files are in order, unless a number of workers is set.
+// smallInput is how many bytes one worker reads as fast as several would. Records of
+// such files are in order, unless a number of workers is set.
 const smallInput = 16 << 20
 
-// keepOrder makes records come in the files' order, where an option asks for it or it
-// costs nothing: one worker takes the packets, and one writer for each output the
-// records.
+// keepOrder keeps records in the order of the files, where an option asks for it or it
+// costs nothing: one worker takes the packets, and each output has one writer.
 func (s *session) keepOrder(o *common, in input, list []pipeline.Output) {
 	if in.Live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
 		return

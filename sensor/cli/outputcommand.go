@@ -14,15 +14,15 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// outputCommands are the outputs' own commands. Each gets what all of them have: the
-// options --config and --skiptlsverification, files for secrets, an end at a signal,
-// and an exit status that says who has to act.
+// outputCommands are the outputs' own commands. All of them have the options --config
+// and --skiptlsverification, an option for the file of each secret, an end at a signal,
+// and an exit status that says whether the user has to act.
 func outputCommands(list []outputs.Output) []*cli.Command {
 	var commands []*cli.Command
 	for _, o := range list {
 		if c, ok := o.(outputs.Commander); ok {
 			for _, cmd := range c.Commands() {
-				addCommon(cmd, o, nil)
+				extend(cmd, o, nil)
 				commands = append(commands, cmd)
 			}
 		}
@@ -30,14 +30,14 @@ func outputCommands(list []outputs.Output) []*cli.Command {
 	return commands
 }
 
-// addCommon adds that to a command, or to its subcommands. above are the names that
-// come before its own.
-func addCommon(cmd *cli.Command, o outputs.Output, above []string) {
+// extend adds to a command, or to its subcommands, what all commands of outputs have.
+// above are the names that come before the command's own.
+func extend(cmd *cli.Command, o outputs.Output, above []string) {
 	path := append(above, cmd.Name)
 	if len(cmd.Subcommands) > 0 {
 		var names []string
 		for _, sub := range cmd.Subcommands {
-			addCommon(sub, o, path[:len(path):len(path)])
+			extend(sub, o, path[:len(path):len(path)])
 			names = append(names, sub.Name)
 		}
 		cmd.Action = func(*cli.Context) error {
@@ -69,8 +69,8 @@ type outputCommand struct {
 	skipTLS   bool
 }
 
-// run runs the command. Its exit status tells an error that the user has to repair
-// from a server that does not answer.
+// run runs the command. Its exit status is exitUsage for an error that only the user can
+// correct, and exitFailure for others, such as a server that does not answer.
 func (o *outputCommand) run(c *cli.Context) error {
 	if c.Args().Present() && !o.arguments {
 		return usageError("%s takes no arguments: what is %q?", o.name, endpoint.MaskAll(c.Args().First()))

@@ -11,8 +11,9 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// enabledOutputs checks the options of all outputs. If none is switched on, records
-// go to stdout, or it is an error: see fallback.
+// enabledOutputs makes the domain lists, checks the options of all outputs, and returns
+// the outputs that are switched on. If there are none, records go to stdout, or it is
+// an error: see fallback.
 func (o *common) enabledOutputs(c *cli.Context, log *slog.Logger) ([]pipeline.Output, error) {
 	if err := o.setCommon(log); err != nil {
 		return nil, err

@@ -13,8 +13,7 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// printFlags are the options that no file can hold. All but config print or write
-// something, and exit.
+// printFlags are the options that no file can hold: config, and those of printAndExit.
 func printFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
@@ -28,7 +27,8 @@ func printFlags() []cli.Flag {
 	}
 }
 
-// printAndExit does what the options of printFlags ask for. done: one was set.
+// printAndExit prints or writes what an option asks for, and reports whether there was
+// such an option.
 func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 	w := app.Writer
 	if inv.version {
@@ -64,7 +64,7 @@ func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 	return false, nil
 }
 
-// help explains the command that is named, or the program.
+// help explains the command that the line names, or the program.
 func help(app *cli.App, line *config.Line) error {
 	all, err := pages(app)
 	if err != nil {

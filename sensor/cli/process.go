@@ -54,8 +54,8 @@ func (o *processOptions) check() error {
 // logLevels are dnsmonster's numbers; nothing is logged at the first.
 var logLevels = [...]slog.Level{slog.LevelError + 4, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 
-// logger writes to w, after mask has taken secrets out; nil takes nothing out. The
-// level can be changed at any time.
+// logger returns a log that writes to w, and its level, which can be changed at any
+// time. mask removes secrets; it may be nil.
 func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slog.Logger, level *slog.LevelVar) {
 	level = new(slog.LevelVar)
 	level.Set(logLevels[o.level])

@@ -10,8 +10,8 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// record runs a capture from start to end: it is what all capturing commands
-// do. The options have been checked.
+// record runs a capture from start to end, for all capturing commands. The options have
+// been checked.
 func record(c *cli.Context, o *common, s *session, in input) error {
 	o.live = in.Live
 	list, err := o.enabledOutputs(c, s.log)
@@ -22,12 +22,12 @@ func record(c *cli.Context, o *common, s *session, in input) error {
 		return err
 	}
 	s.keepOrder(o, in, list)
-	s.inv.signals.IfStuck(pipeline.Unopened(in.files))
+	s.inv.signals.SetStuckError(pipeline.Unopened(in.files))
 	profiles, err := o.process.profile(o.force)
 	if err != nil {
 		return err
 	}
-	err = ofRun(pipeline.Run(s.pipelineConfig(c, o, in, list)))
+	err = withStatus(pipeline.Run(s.pipelineConfig(c, o, in, list)))
 	if perr := profiles.write(); perr != nil {
 		return &exitError{exitFailure, errors.Join(err, perr)}
 	}

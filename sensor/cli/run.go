@@ -56,7 +56,7 @@ func (o *runOptions) run(c *cli.Context) error {
 	if err := o.verify(c, invocationOf(c)); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if invocationOf(c).machine {
+	if invocationOf(c).checksMachine {
 		return nil
 	}
 	s, err := o.common.session(c)
@@ -91,8 +91,8 @@ func (o *runOptions) input(s *session) (input, error) {
 	return named[0].input(o.common, s)
 }
 
-// inputNames are the options that name an input, also the one of dnsmonster's that is
-// not built yet.
+// inputNames are the options that name an input. One of them is dnsmonster's for an input
+// that is not built yet.
 func (o *runOptions) inputNames() []string {
 	names := []string{"dnstapsocket"}
 	for _, in := range o.inputs {
@@ -116,7 +116,7 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	if !errors.Is(err, errNoInput) || !v.SetOrAttempted(o.inputNames()...) {
 		p.add(err)
 	}
-	if inv.machine || !inv.trial && len(p) == 0 {
+	if inv.checksMachine || !inv.trial && len(p) == 0 {
 		p.add(o.common.checkMachine(in, list))
 	}
 	if err := p.err(); err != nil {

@@ -13,8 +13,8 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// session is one run of a capturing command: what its input, the pipeline and a
-// reload share.
+// session holds what the input, the pipeline and a reload share during one run of a
+// capturing command.
 type session struct {
 	inv     *invocation
 	log     *slog.Logger

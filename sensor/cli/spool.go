@@ -175,7 +175,7 @@ func describeDamage(info spool.Info) string {
 		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
-		parts = append(parts, unopened(c))
+		parts = append(parts, describeUnopened(c))
 	}
 	if len(parts) == 0 {
 		return "none"
@@ -183,16 +183,16 @@ func describeDamage(info spool.Info) string {
 	return strings.Join(parts, ", ")
 }
 
-// unopened says which of the files that were set aside cannot be opened.
-func unopened(errs []error) string {
+// describeUnopened says how many of the files that were set aside cannot be opened.
+func describeUnopened(errs []error) string {
 	return fmt.Sprintf("%d of what was set aside cannot be opened, the first because: %v", len(errs), errs[0])
 }
 
-// layouts names the versions of the blocks that this build cannot read.
+// layouts names the layouts of the blocks that this build cannot read.
 func layouts(u spool.Unreadable) string {
 	var list []string
-	for _, v := range u.Layouts {
-		list = append(list, strconv.Itoa(int(v)))
+	for _, l := range u.Layouts {
+		list = append(list, strconv.Itoa(int(l)))
 	}
 	return " of layout " + strings.Join(list, ", ")
 }
@@ -247,7 +247,7 @@ func notExported(info spool.Info) string {
 		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
-		parts = append(parts, unopened(c))
+		parts = append(parts, describeUnopened(c))
 	}
 	if info.Lost > 0 {
 		parts = append(parts, fmt.Sprintf("in %d places the spool is damaged, %d events or more are lost", info.Damaged, info.Lost))
@@ -287,14 +287,14 @@ func (o *spoolOptions) drop(c *cli.Context) error {
 }
 
 func (o *spoolOptions) dropOne(w io.Writer, name string) error {
-	what := "what is in it"
+	what := "what is in it" // a spool that cannot be read can be dropped, too
 	info, err := spool.Inspect(filepath.Join(o.dir, name), nil)
 	if err == nil {
 		what = fmt.Sprintf("%d events", info.Events)
 		if n := info.Unreadable; n.Blocks > 0 {
 			what += fmt.Sprintf(" and %d that this build cannot read", n.Events)
 		}
-	} // a spool that cannot be read can be dropped, too
+	}
 	if !o.yes {
 		return usageError("spool drop %s: this throws away %s; with --yes it does", name, what)
 	}

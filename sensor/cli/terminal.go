@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// terminal is one whose last line changes. Other text appears above that line.
+// terminal is a terminal that shows a line below all other text, and replaces it.
 type terminal struct {
 	file *os.File
 	mu   sync.Mutex

@@ -23,14 +23,15 @@ func TestEveryOutputHasADestination(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := make(map[string][]string)
+	var outputs []string
+	destinations := make(map[string][]string) // by output
 	for _, o := range v.All() {
 		if output, ok := strings.CutSuffix(o.Name, "outputtype"); ok && output != "stdout" && output != "null" {
-			of[output] = append(of[output], "")
+			outputs = append(outputs, output)
 		}
 		if o.IsDestination() {
 			output, _ := strings.CutSuffix(o.Section, "_output")
-			of[output] = append(of[output], o.Name)
+			destinations[output] = append(destinations[output], o.Name)
 			for _, not := range []string{"proxy", "type", "size", "delay", "format", "user", "password", "token", "cert"} {
 				if strings.Contains(o.Name, not) {
 					t.Errorf("%s is taken for a destination", o.Name)
@@ -38,36 +39,40 @@ func TestEveryOutputHasADestination(t *testing.T) {
 			}
 		}
 	}
-	for output, names := range of {
-		if len(names) < 2 || !slices.Contains(names, "") {
-			t.Errorf("%s: the destinations are %q, want at least one, and an option for the type", output, names)
+	for output := range destinations {
+		if !slices.Contains(outputs, output) {
+			t.Errorf("%s has a destination, and no option for its type", output)
 		}
-		f := func(origin string, wrong bool, args []string, environ ...string) {
+	}
+	for _, output := range outputs {
+		if len(destinations[output]) == 0 {
+			t.Errorf("%s has no destination", output)
+			continue
+		}
+		name := destinations[output][0]
+		err := perform(newApp(io.Discard, io.Discard), []string{"x", "run", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--" + name + "=there"}, nil)
+		want := fmt.Sprintf("--%s: the output %s is off: switch it on with --%soutputtype=1 (from the command line)", name, output, output)
+		if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+		wantWarning := func(origin string, args []string, environ ...string) {
 			t.Helper()
-			name := names[1]
-			err := perform(newApp(io.Discard, io.Discard), append([]string{"x", "run", "--pcapfile=/no/such", "--stdoutoutputtype=1"}, args...), environ)
-			text := fmt.Sprintf("--%s: the output %s is off: switch it on with --%soutputtype=1 (from %s)", name, output, output, origin)
-			if !wrong {
-				v, err := values(append([]string{"run"}, args...), environ)
-				if err != nil {
-					t.Fatal(err)
-				}
-				err = nil
-				text = fmt.Sprintf("%s has no effect: the output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
-				if !slices.Contains(config.Advice(v), text) {
-					t.Errorf("%q lacks %q", config.Advice(v), text)
-				}
-			} else if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), text) {
-				t.Errorf("%v lacks %q", err, text)
+			v, err := values(append([]string{"run"}, args...), environ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("%s has no effect: the output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
+			if !slices.Contains(config.Advice(v), want) {
+				t.Errorf("%q lacks %q", config.Advice(v), want)
 			}
 		}
 		path := filepath.Join(t.TempDir(), "c.ini")
-		if err := os.WriteFile(path, []byte(names[1]+" = there"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(name+" = there"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f("the command line", true, []string{"--" + names[1] + "=there"})
-		f("the environment variable "+v.Get(names[1]).Env[0], false, nil, v.Get(names[1]).Env[0]+"=there")
-		f(path+" line 1", false, []string{"--config=" + path})
+		variable := v.Get(name).Env[0]
+		wantWarning("the environment variable "+variable, nil, variable+"=there")
+		wantWarning(path+" line 1", []string{"--config=" + path})
 	}
 }
 

@@ -54,8 +54,8 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 	return nil
 }
 
-// stream is how to write to the standard output, a pipe or a terminal, which cannot
-// be replaced; nil: path is none of these.
+// stream returns how to write to the standard output, a pipe or a terminal, which cannot
+// be replaced. It returns nil for any other path.
 func stream(path string, stdout io.Writer) func([]byte) error {
 	if path == "-" || path == "/dev/stdout" {
 		return func(text []byte) error { _, err := stdout.Write(text); return err }

@@ -28,8 +28,8 @@ func writes(path string, args ...string) (stdout, log string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// untouched is the content of a folder: names and files.
-func untouched(t *testing.T, dir string) string {
+// contents lists a folder: the name, mode and content of each file.
+func contents(t *testing.T, dir string) string {
 	t.Helper()
 	text := ""
 	entries, err := os.ReadDir(dir)
@@ -54,14 +54,14 @@ func TestWriteConfigReplacesConfigurations(t *testing.T) {
 	f := func(content string, replaced bool, args ...string) {
 		t.Helper()
 		lab.ReplaceFile(t, path, content)
-		before := untouched(t, dir)
+		before := contents(t, dir)
 		_, _, err := writes(path, args...)
 		after, _ := os.ReadFile(path)
 		switch {
 		case replaced && (err != nil || !bytes.HasPrefix(after, []byte("; Options of dnsmonster-sensor"))):
 			t.Errorf("%.40q with %q: not replaced: %v", content, args, err)
-		case !replaced && (err == nil || !strings.Contains(err.Error(), "--force") || untouched(t, dir) != before):
-			t.Errorf("%.40q with %q: %v\n%s", content, args, err, untouched(t, dir))
+		case !replaced && (err == nil || !strings.Contains(err.Error(), "--force") || contents(t, dir) != before):
+			t.Errorf("%.40q with %q: %v\n%s", content, args, err, contents(t, dir))
 		}
 	}
 	ours, _, err := writes("-", "--zincoutputpassword=hush", "--writesecrets")
@@ -100,10 +100,10 @@ func TestWriteConfigFollowsNoLink(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	before := untouched(t, dir)
+	before := contents(t, dir)
 	for _, args := range [][]string{nil, {"--force"}} {
-		if _, _, err := writes(link, args...); err == nil || !strings.Contains(err.Error(), "is a symbolic link: name the file itself: "+path) || untouched(t, dir) != before {
-			t.Errorf("%v\n%s", err, untouched(t, dir))
+		if _, _, err := writes(link, args...); err == nil || !strings.Contains(err.Error(), "is a symbolic link: name the file itself: "+path) || contents(t, dir) != before {
+			t.Errorf("%v\n%s", err, contents(t, dir))
 		}
 	}
 	lost := filepath.Join(dir, "lost")
@@ -260,9 +260,9 @@ func TestProfilesAreTheUsersOwn(t *testing.T) {
 	}
 	f := func(want string, args ...string) {
 		t.Helper()
-		before := untouched(t, filepath.Dir(file)) + untouched(t, dir)
+		before := contents(t, filepath.Dir(file)) + contents(t, dir)
 		r := program.Start(t, nil, append([]string{"replay", file}, args...)...).Wait(time.Minute)
-		if r.Code != exitUsage || !strings.Contains(r.Log, want) || untouched(t, filepath.Dir(file))+untouched(t, dir) != before {
+		if r.Code != exitUsage || !strings.Contains(r.Log, want) || contents(t, filepath.Dir(file))+contents(t, dir) != before {
 			t.Errorf("%q: exit status %d:\n%s", args, r.Code, r.Log)
 		}
 	}

@@ -79,7 +79,7 @@ var wrongOfOutputs = map[string]string{
 	"outputformat": "xml", "outputgotemplate": "{{.Nothing", "cafile": "/nowhere", "certfile": "/nowhere", "keyfile": "/nowhere",
 }
 
-// wrongFor are values of the right form that an option cannot have.
+// wrongFor looks an option up in both tables.
 func wrongFor(o *config.Value) []string {
 	list := strings.Fields(wrongValues[o.Name])
 	for ending, values := range wrongOfOutputs {
@@ -125,7 +125,7 @@ func TestWrongOptionValuesAreNamed(t *testing.T) {
 		}
 		idle := missing(&o) || strings.HasPrefix(o.Usage, "accepted for compatibility")
 		if len(wrongFor(&o)) == 0 && !idle && (o.Kind == config.Int || o.Kind == config.Duration || len(bad) == 0) {
-			t.Errorf("%s: what can it not be? Say so in wrongValues, or by its placeholder in anyText", o.Name)
+			t.Errorf("%s: add a wrong value to wrongValues, or its placeholder to anyText", o.Name)
 		}
 		for _, value := range bad {
 			n++

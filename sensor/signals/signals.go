@@ -31,7 +31,7 @@ type Signals struct {
 	at    time.Time
 
 	mu    sync.Mutex
-	stuck error // what While returns where the start does not come to an end
+	stuck error // what While returns if the start is stuck
 }
 
 // ErrStopped is returned by While where a signal has ended a start that lost
@@ -78,9 +78,8 @@ func (s *Signals) Request(sig os.Signal) {
 	s.second.Do(func() { close(s.atOnce) })
 }
 
-// Release leaves signals to the system again, for commands that can be ended at
-// any time. A signal that was received before has the same effect as if it came
-// now.
+// Release restores the default actions of signals, for commands that may end at any
+// time. A signal that was received before has its default action now.
 func (s *Signals) Release() {
 	signal.Reset(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	var missed syscall.Signal
@@ -116,9 +115,9 @@ func (s *Signals) Hangup() <-chan os.Signal { return s.hangup }
 // Started says that the start is over: from now on the caller answers signals.
 func (s *Signals) Started() { close(s.running) }
 
-// IfStuck sets what While returns where it does not wait any longer; nil leaves
-// ErrStopped: nothing is lost.
-func (s *Signals) IfStuck(err error) {
+// SetStuckError sets what While returns if it stops waiting for a stuck start, instead of
+// ErrStopped, which means that nothing is lost. nil changes nothing.
+func (s *Signals) SetStuckError(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

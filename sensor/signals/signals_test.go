@@ -90,6 +90,6 @@ func TestWhile(t *testing.T) {
 		return wrong
 	})
 	f("stuck", ErrStopped, stop, stuck)
-	f("stuck, nothing lost", ErrStopped, func(s *Signals) { stop(s); s.IfStuck(nil) }, stuck)
-	f("stuck, something lost", wrong, func(s *Signals) { stop(s); s.IfStuck(wrong) }, stuck)
+	f("stuck, nothing lost", ErrStopped, func(s *Signals) { stop(s); s.SetStuckError(nil) }, stuck)
+	f("stuck, something lost", wrong, func(s *Signals) { stop(s); s.SetStuckError(wrong) }, stuck)
 }

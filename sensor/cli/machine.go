@@ -5,9 +5,9 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// checkMachine says what on this machine would keep a command from starting: all of
-// it at once, before anything is opened or created. It asks no server and tries
-// nothing on the kernel: see the commands postgres check and check.
+// checkMachine joins everything on this machine that would keep a command from
+// starting, before anything is opened or created. It asks no server and tries nothing
+// on the kernel: see the commands postgres check and check.
 func (o *common) checkMachine(in input, list []pipeline.Output) error {
 	var p problems
 	if in.check != nil {
@@ -19,8 +19,8 @@ func (o *common) checkMachine(in input, list []pipeline.Output) error {
 	for _, err := range o.domains.CheckFiles() {
 		p.add(err)
 	}
-	for _, a := range list {
-		if l, ok := a.Output.(outputs.LocalChecker); ok {
+	for _, out := range list {
+		if l, ok := out.Output.(outputs.LocalChecker); ok {
 			p.add(l.CheckLocal())
 		}
 	}
