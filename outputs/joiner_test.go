@@ -111,7 +111,7 @@ func TestLargeBatch(t *testing.T) {
 	f(10_000, 0, 5000, 2520, 2480)
 }
 
-// joined seals all that the joiner holds and returns the batches.
+// joined seals everything that the joiner holds and returns the batches.
 func joined(r *Runner) []item {
 	r.join.round(true)
 	return r.queue.popAll()

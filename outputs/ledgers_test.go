@@ -143,7 +143,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 }
 
 // While everything moves, the ledger is off by no more than what is being handed over: at
-// most all that was in the runner is missing, and at most each worker's block counts twice.
+// most everything that was in the runner is missing, and at most each worker's block counts twice.
 func TestLedgerWhileMoving(t *testing.T) {
 	const n, batch, workers = 50000, 50, 4
 	r := testRunner(t, &fake{}, quick(workers, batch), false, nil)

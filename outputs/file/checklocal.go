@@ -8,7 +8,7 @@ import (
 )
 
 // CheckLocal reports what Check would find wrong with the folder, and changes nothing.
-// Another sensor may hold the lock: it may be the sensor whose configuration is checked.
+// It ignores the lock: a running sensor with this configuration holds it.
 func (o *Output) CheckLocal() error {
 	if o.path == "" {
 		return nil // Settings reports it

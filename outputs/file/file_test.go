@@ -275,7 +275,7 @@ func TestDefect36FullDiskTearsNothing(t *testing.T) {
 	wantRecords(t, dir, 100)
 }
 
-// Where undoing a failed block fails too, the next attempt does it first, unless the
+// If undoing a failed block fails too, the next attempt does it first, unless the
 // file was truncated meanwhile.
 func TestTornBlockUndoneLater(t *testing.T) {
 	for _, emptied := range []bool{false, true} {

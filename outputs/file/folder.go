@@ -187,7 +187,7 @@ func (f *folder) openFile() error {
 	return nil
 }
 
-// syncFolder syncs file names to the medium where that is configured.
+// syncFolder syncs file names to the medium, with --fileoutputsync.
 func (f *folder) syncFolder() error {
 	if !f.sync {
 		return nil

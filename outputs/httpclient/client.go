@@ -50,7 +50,7 @@ type Config struct {
 	Compression       string // of bodies: "" or none, gzip, zstd
 	CompressionOption string
 
-	Statuses    map[int]Outcome // where this destination differs from OutcomeOf
+	Statuses    map[int]Outcome // outcomes of statuses that differ from OutcomeOf
 	MaxResponse int64           // bytes, uncompressed; 0: 1 MiB
 
 	DisableKeepAlives bool // for a client whose next request is far away

@@ -88,7 +88,7 @@ func checkProxy(u *url.URL) error {
 	return endpoint.HostPorts(u.Host)
 }
 
-// checkProxyResponse names the proxy where it refuses to connect.
+// checkProxyResponse makes an error that names the proxy if the proxy refuses to connect.
 func (c *Client) checkProxyResponse(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:

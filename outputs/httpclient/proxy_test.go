@@ -96,7 +96,7 @@ func TestProxy(t *testing.T) {
 	f(None, s.URL, "misconfigured", "127.0.0.1")
 }
 
-// TestPlainTextWarning: one warning where a secret is sent unencrypted to another
+// TestPlainTextWarning: one warning if a secret is sent unencrypted to another
 // machine.
 func TestPlainTextWarning(t *testing.T) {
 	a := lab.NewAuthority(t)
@@ -125,7 +125,7 @@ func TestPlainTextWarning(t *testing.T) {
 	f("https://db.example.org", "ZQXJ", 0)
 }
 
-// TestProxyOfTheEnvironment: it is used where no option names a proxy, except for
+// TestProxyOfTheEnvironment: it is used if no option names a proxy, except for
 // hosts in NO_PROXY.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	if via, set := os.LookupEnv("PROXY_TEST"); set {

@@ -139,7 +139,7 @@ func (r *Request) attach(req *http.Request) {
 	req.Body, _ = body()
 	req.GetBody = body
 	req.ContentLength = int64(len(sent))
-	// Allow the library to resend the body on a new connection where the server has
+	// Allow the library to resend the body on a new connection if the server has
 	// just closed an idle one. A nil value keeps the header from being sent.
 	req.Header["Idempotency-Key"] = nil
 }

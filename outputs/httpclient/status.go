@@ -22,8 +22,8 @@ import (
 // Outcome is what the result of an attempt means for the records that were sent.
 type Outcome int
 
-// Where the outcome is uncertain, records are kept: they are refused only where the
-// response says that the records themselves are wrong.
+// If the outcome is uncertain, records are kept: they are refused only if the response says
+// that the records themselves are wrong.
 const (
 	Retry         Outcome = iota // temporary: try again, at another address if there is one, and when the server says
 	Accepted                     // the destination has the request; its response may say more about single records

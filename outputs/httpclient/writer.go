@@ -29,8 +29,8 @@ type Writer struct {
 	Append func(dst []byte, b *event.Block, n int, e *event.Event) ([]byte, error)
 
 	// Read sets what the response says about each row; rows are preset to Accepted.
-	// Its error means that nothing is known about any row, or, where it is
-	// outputs.Permanent, that none will be accepted. nil: all are accepted.
+	// Its error means that nothing is known about any row or, if it is outputs.Permanent,
+	// that none will be accepted. nil: all are accepted.
 	Read func(resp *Response, rows []Verdict) error
 
 	MaxBytes int  // of one body, before compression; 0: unlimited. A single row may be longer.
@@ -155,7 +155,7 @@ func (w *Writer) offset(i int) int {
 	return w.rows[i-1].end
 }
 
-// sendRange sends the rows from first up to end, in halves where necessary.
+// sendRange sends the rows from first up to end, in halves if necessary.
 func (w *Writer) sendRange(ctx context.Context, first, end int, res *result) error {
 	body := w.body[w.offset(first):w.rows[end-1].end]
 	if end-first > 1 && w.sizeLimit > 0 && len(body) >= w.sizeLimit {

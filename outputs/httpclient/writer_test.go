@@ -104,7 +104,7 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// each answers for each line; where it fails, it accepts the first half.
+// each answers for each line; with fails set, it accepts the first half.
 func (s *lineServer) each(w io.Writer, lines []string, fails bool) {
 	for i, l := range lines {
 		status := 201

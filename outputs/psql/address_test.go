@@ -169,7 +169,7 @@ func TestStandbyAddress(t *testing.T) {
 	}
 }
 
-// Where no address works, the error gives a reason for each, without passwords.
+// If no address works, the error gives a reason for each, without passwords.
 func TestNoAddressWorks(t *testing.T) {
 	_, _, pa, pb := twoServers(t)
 	pa.Down()

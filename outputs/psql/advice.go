@@ -145,7 +145,7 @@ func attempts(err error) []string {
 const noTLS = "server refused TLS connection"
 
 // decisive returns the attempts that matter. A failure for lack of TLS is irrelevant
-// where the user permits an attempt without TLS; and a server's answer to one attempt
+// if the user permits an attempt without TLS; and a server's answer to one attempt
 // says more than why others did not get as far.
 func decisive(err error) []error {
 	all := []error{err}

@@ -72,8 +72,8 @@ func (s *bisection) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// copyRange writes the events from first up to, not including, end. Where that
-// contains bad rows, it writes each half.
+// copyRange writes the events from first up to, not including, end. If the table refuses
+// that, it writes each half.
 func (s *bisection) copyRange(ctx context.Context, first, end int) error {
 	if err := s.exec(ctx, "SAVEPOINT part"); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // TestCarriers: each transport has its name in our own tables, and one of three
-// characters where a column, as in dnsmonster's table, holds no more.
+// characters if a column, as in dnsmonster's table, holds no more.
 func TestCarriers(t *testing.T) {
 	p := postgres(t)
 	f := func(kind, want string, clamped uint64) {

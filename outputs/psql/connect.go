@@ -125,8 +125,8 @@ func splitHosts(c *pgconn.Config) (list []*pgconn.Config) {
 	return list
 }
 
-// connect opens a session at the first address where that succeeds. Each address gets
-// its share of the time. The error is permanent where all errors are.
+// connect opens a session at the first address that works. Each address gets its share of
+// the time. The error is permanent if those of all addresses are.
 func (o *Output) connect(ctx context.Context) (*session, error) {
 	d, err := o.destination()
 	if err != nil {
@@ -217,7 +217,7 @@ func checkWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// warnOfPlainText warns once where the endpoint permits TLS and the server has none.
+// warnOfPlainText warns once if the endpoint permits TLS and the server has none.
 func (o *Output) warnOfPlainText(c *pgconn.Config, conn *pgconn.PgConn, at outputs.Address) {
 	_, encrypted := conn.Conn().(*tls.Conn)
 	ip := net.ParseIP(c.Host)

@@ -188,7 +188,7 @@ func (r *rowEncoder) appendAddr(c *column, a netip.Addr) {
 	r.buf = append(r.buf, raw...)
 }
 
-// appendFullQuery appends the record where this is the message's first row and records
+// appendFullQuery appends the record if this is the message's first row and records
 // are asked for. A JSON column has no empty text.
 func (r *rowEncoder) appendFullQuery(c *column) {
 	switch {

@@ -129,7 +129,7 @@ func currentUser(ctx context.Context, conn *pgconn.PgConn) string {
 	return string(row[0])
 }
 
-// quoteRole quotes a role where a statement needs it.
+// quoteRole quotes a role if a statement needs that.
 func quoteRole(role string) string {
 	if isName(role) && role == strings.ToLower(role) {
 		return role

@@ -63,7 +63,7 @@ func TestTableChangesWhileRunning(t *testing.T) {
 	f("CREATE DOMAIN $T_size AS bigint CHECK (VALUE < 70000); ALTER TABLE $T ALTER COLUMN size TYPE $T_size", "size", "37,37,60000", 0)
 }
 
-// A column whose type cannot hold the values is not written to, even where the server
+// A column whose type cannot hold the values is not written to, even if the server
 // would accept the bytes as something else. Records wait until the type is corrected.
 func TestWrongTypeWhileRunning(t *testing.T) {
 	p := postgres(t)

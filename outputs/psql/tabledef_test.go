@@ -124,7 +124,7 @@ func TestTableNames(t *testing.T) {
 	p.Exec(t, "DROP TABLE dns_log, dns_log_blocks")
 }
 
-// One row for each question, and one without a name where there is none.
+// One row for each question, and one without a name if there is none.
 func TestRowsOfQuestions(t *testing.T) {
 	p := postgres(t)
 	o, table := freshTable(t, p, p.Addr)

@@ -46,9 +46,9 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 // maxTableReads bounds how often the table may change during one attempt.
 const maxTableReads = 3
 
-// writeCurrent writes the block for the table as it is now. Where the server refuses
-// the data, or the guard fails, it reads the definition again before it blames a row:
-// the table may have changed.
+// writeCurrent writes the block for the table as it is now. If the server refuses the data,
+// or the guard fails, it reads the definition again before it blames a row: the table may
+// have changed.
 func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int, err error) {
 	for range maxTableReads {
 		def := w.session.def

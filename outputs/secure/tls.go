@@ -72,7 +72,7 @@ func (t *TLS) Config(server string, skipVerify bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// pair returns our certificate with its key, or nil without an error where none is
+// pair returns our certificate with its key. It returns nil and no error if none is
 // configured.
 func (t *TLS) pair() (*tls.Certificate, error) {
 	switch {
@@ -187,8 +187,8 @@ func (t *TLS) OptionNames(server string) OptionNames {
 	return OptionNames{CA: "--" + t.ca, Cert: "--" + t.cert + " and --" + t.key, Server: "--" + server}
 }
 
-// Advice says how to repair what made a handshake fail, or returns "" where something
-// else failed. Somebody has to repair it: trying again is useless.
+// Advice says how to repair what made a handshake fail. It is "" if something else failed.
+// Somebody has to repair it: trying again is useless.
 func Advice(err error, names OptionNames) string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError

@@ -71,7 +71,7 @@ func segmentPath(dir string, number uint64) string {
 // crash releases the folder as a killed process does.
 func crash(s *Spool) { s.lock.Close() }
 
-// drain takes all that is pending, and marks it as done.
+// drain takes everything that is pending, and marks it as done.
 func drain(t testing.TB, s *Spool) (ids []event.ID) {
 	t.Helper()
 	for {
@@ -159,7 +159,7 @@ func TestReadingFollowsWriting(t *testing.T) {
 	wantStats(t, s, "0 0 0 0 0")
 }
 
-// After a crash all that is not done comes back, under its id, including what the process
+// After a crash everything that is not done comes back, under its id, including what the process
 // was delivering; what is done does not.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()

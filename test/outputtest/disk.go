@@ -13,7 +13,7 @@ type Disk struct {
 	hang     chan struct{} // nil or closed: it does not
 }
 
-// Write writes p to f. Where it fails, the disk is full in the middle of p.
+// Write writes p to f. If a failure was asked for, the disk is full in the middle of p.
 func (d *Disk) Write(f *os.File, p []byte) (int, error) {
 	d.mu.Lock()
 	hang := d.hang

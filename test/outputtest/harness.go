@@ -50,8 +50,8 @@ type Target struct {
 	// called.
 	Hang func() (release func())
 
-	// The following are nil where the destination cannot do that; the cases that need
-	// it are then left out.
+	// The following are nil if the destination cannot do that. Cases that need it are left
+	// out.
 
 	// Refuse makes the destination refuse for good the event that becomes want.
 	Refuse func(want string)
