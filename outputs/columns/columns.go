@@ -38,11 +38,11 @@ func (k Kind) String() string { return kindWords[k] }
 // Calling an accessor through its pointer takes two nanoseconds. CSV cannot afford
 // that, and calls the same methods directly.
 type Column struct {
-	Name   string // the key of json-flat, where that has one
+	Name   string // also the key of json-flat, if it has one
 	Kind   Kind
-	Bits   int    // of Uint: the largest value has at most so many
+	Bits   int    // of Uint: bits of the largest value
 	Chars  int    // of Text: length of the longest value; 0: unlimited
-	Doc    string // what it is, for docs/columns.md
+	Doc    string // its meaning, for docs/columns.md
 	Absent string // when a row has no value; "": never
 
 	Time   func(*Row) int64

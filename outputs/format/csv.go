@@ -61,11 +61,11 @@ func ParseIPForm(name string) (IPForm, error) {
 // if the message has no question. Fields are quoted where RFC 4180 requires it.
 type csv struct {
 	values columns.Row
-	server []byte // with the comma behind it
+	server []byte // followed by a comma
 	form   IPForm
 	loc    *time.Location
 	second int64
-	date   []byte // of second: six fields, each with a comma behind it
+	date   []byte // of second: six fields, each followed by a comma
 }
 
 func newCSV(o Options) *csv {
@@ -170,8 +170,8 @@ func appendPadded(dst []byte, v uint64) []byte {
 
 var inCSVName = zoneClass(` .'@;()"\,`) // in a label: needs an escape or quotes
 
-// appendCSVName appends a name, which is known to be good, as one field. Most names
-// have no pointer and nothing to escape.
+// appendCSVName appends a name, which is known to be good, as one field. It is fast for most
+// names: those with no pointer and nothing to escape.
 func appendCSVName(dst, msg []byte, name int) []byte {
 	start, off := len(dst), name
 	for {

@@ -2,15 +2,14 @@ package format
 
 import "unicode/utf8"
 
-// How a byte is written in a JSON string. Names and character strings have the
-// escapes of zone files, and these again those of JSON; other text has those of JSON
-// alone.
+// How a byte is written in a JSON string. Names and character strings have the escapes of
+// zone files, which are then escaped for JSON; other text has only the escapes of JSON.
 const (
 	asIs      = iota
-	backslash // zone file: the byte behind a backslash
+	backslash // zone file: a backslash and the byte
 	decimal   // zone file: \DDD
 	control   // JSON: \n or \u00XX
-	quoted    // JSON: the byte behind a backslash
+	quoted    // JSON: a backslash and the byte
 	multibyte // JSON: part of a UTF-8 sequence, or of none
 )
 

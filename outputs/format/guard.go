@@ -167,8 +167,7 @@ func (l literals) literalFormat(c *parse.CommandNode, piped, before bool) bool {
 	return piped && before
 }
 
-// wrap wraps data in formatFunc or dataFunc where they are mixed with text of the
-// template.
+// wrap wraps data that are mixed with text of the template in formatFunc or dataFunc.
 func (l literals) wrap(p *parse.PipeNode) {
 	var cmds []*parse.CommandNode
 	before := true
@@ -201,9 +200,9 @@ func (l literals) wrap(p *parse.PipeNode) {
 // directive is a directive of a format, up to its verb.
 var directive = regexp.MustCompile(`(?s)%[-+# 0]*(\*|\d+)?(?:\.(\*|\d+)?)?(.|$)`)
 
-// bareArguments returns the indexes, from 0 behind the format, of the arguments of a
-// printf whose text is not shown: it shows their type (%T), or uses them as a width.
-// fmt needs those unwrapped.
+// bareArguments returns the indexes of the arguments of a printf whose text is not shown: it
+// shows their type (%T), or uses them as a width. fmt needs those unwrapped. Index 0 is the
+// argument after the format.
 func bareArguments(c *parse.CommandNode) map[int]bool {
 	if c.Args[0].String() != "printf" || len(c.Args) < 2 {
 		return nil
@@ -311,7 +310,7 @@ func (g *guard) tabs(v any) bool {
 	return false
 }
 
-// hasRawTab reports whether a text that is printed unescaped contains a tab.
+// hasRawTab reports whether a text of r that miekg/dns or fmt prints unescaped has a tab.
 func hasRawTab(r *TemplateRecord) bool {
 	raw := strings.ContainsRune(r.Identity, '\t') || strings.ContainsRune(r.Version, '\t')
 	for _, list := range [...][]mdns.RR{r.DNS.Answer, r.DNS.Ns, r.DNS.Extra} {

@@ -7,11 +7,11 @@ import (
 	"dnsmonster-sensor/userspace/event"
 )
 
-// JSON writes dnsmonster's record, one object per line, straight from the bytes of
-// the message. It is what encoding/json makes of a record with a miekg/dns Msg in it,
-// with the escapes of bytedance/sonic, which dnsmonster uses. A record whose data do
-// not fit its type is written as one of an unknown type (miekg/dns: RFC3597).
-// Everything behind the first record that is not whole is left out.
+// JSON writes dnsmonster's record, one object per line, straight from the bytes of the
+// message. The text is the same as that of encoding/json for a record with a miekg/dns Msg
+// in it, except for escapes, which are those of bytedance/sonic, as in dnsmonster. A record
+// whose data do not fit its type is written as one of an unknown type (miekg/dns: RFC3597).
+// Everything after the first record that is not whole is left out.
 // The zero value is ready to use. It writes the usual fields and UTC.
 type JSON struct {
 	times    timestamps
@@ -22,7 +22,7 @@ type JSON struct {
 	limit    int // longest output; the rest of the message is left out
 
 	previous                head // of the record before, if its name is a pointer
-	previousAt, previousEnd int  // where that stands in the output
+	previousAt, previousEnd int  // where that head is in the output
 
 	more fieldWriter
 }

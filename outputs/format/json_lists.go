@@ -60,7 +60,7 @@ func appendWindow(dst, msg []byte, off, prev int) ([]byte, int, int) {
 }
 
 // pair reads an EDNS option or SVCB parameter: a code, a length and as much data. next
-// is the offset behind it, or -1 if it runs past the end.
+// is the offset after it, or -1 if it runs past the end.
 func pair(msg []byte, off int) (code uint16, data []byte, next int) {
 	rest := msg[off:]
 	if len(rest) < 4 {

@@ -80,10 +80,10 @@ func recordTypeOf(rrtype uint16) *recordType {
 	return &unknownType
 }
 
-// appendRecord appends the record at off. Data that do not fit the type are written
-// as those of an unknown type: fits is false then. next is the offset behind the
-// record, or -1 if it is not whole: then the caller drops what was appended. Beyond
-// the limit the text may be incomplete.
+// appendRecord appends the record at off. fits is false if the data do not fit the type:
+// they are written as those of an unknown type. next is the offset after the record, or -1
+// if it is not whole: then the caller drops what was appended. Beyond the limit the text may
+// be incomplete.
 func (j *JSON) appendRecord(dst, msg []byte, off int) (extended []byte, next int, fits bool) {
 	dst, off = j.appendHead(dst, msg, off)
 	if off < 0 {
@@ -104,13 +104,13 @@ func (j *JSON) appendRecord(dst, msg []byte, off int) (extended []byte, next int
 	if got == end || len(dst) > j.limit {
 		return append(dst, '}'), end, true
 	}
-	j.names.reset() // some may stand in the part that is dropped
+	j.names.reset() // some may be in the part that is dropped
 	dst = appendShort(dst[:at], &unknownType.fields[0].name)
 	return append(appendHex(dst, msg[off:end]), `"}`...), end, false
 }
 
 // appendHead appends a record's name, type, class and TTL, and the key "Rdlength". It
-// returns the offset behind the length of the data.
+// returns the offset after the length of the data.
 func (j *JSON) appendHead(dst, msg []byte, off int) ([]byte, int) {
 	if len(msg)-off >= pointedHead && msg[off] >= 0xc0 {
 		h := headOf(msg[off:])
@@ -173,8 +173,8 @@ func (k *headText) set(kind uint64) {
 	k.kind, k.n = kind, copy(k.text[:], append(text, `,"Rdlength":`...)) // at most 59
 }
 
-// sizes hands the numbers of KindLen fields to the later fields whose length or form
-// they give, in turn.
+// sizes passes the numbers of KindLen fields on to the later fields whose length or form they
+// set, in the same order.
 type sizes struct {
 	size      [2]int
 	put, take int

@@ -93,7 +93,7 @@ var misfits = []struct {
 }
 
 // TestMisfits: in each section and format, a record whose data do not fit its type is
-// shown as one of an unknown type. The records behind it are shown as usual, and the
+// shown as one of an unknown type. The records after it are shown as usual, and the
 // verdict names the first misfit.
 func TestMisfits(t *testing.T) {
 	a := func(n byte) string { return wireRecord(mdns.TypeA, "\xc0\x00\x02"+string(n)) }

@@ -3,8 +3,8 @@ package format
 import "dnsmonster-sensor/userspace/dns"
 
 // names writes the names of one message at a time, as dns.AppendName does, escaped
-// for JSON. It remembers where in the output each name stands: most names of a
-// message are, or end in, one that was written before.
+// for JSON. It remembers where each name is in the output: most names of a message are,
+// or end in, one that was written before.
 //
 // It reads names itself: on top of dns.ReadNamePart, JSON records take 3 % longer. A
 // test compares it with dns.AppendName.
@@ -19,10 +19,10 @@ type seenName struct {
 	message  uint32
 	offset   uint16 // in the message
 	wire     uint8  // length on the wire without the final zero
-	pointers uint8  // in it
-	reach    int32  // offset behind the last byte of the message that was read for it
-	at       int32  // where it stands in the output
-	n        int32
+	pointers uint8  // number of pointers in it
+	reach    int32  // offset after the last byte of the message that was read for it
+	at       int32  // offset in the output
+	n        int32  // length in the output
 }
 
 func (s *names) reset() {
@@ -34,8 +34,8 @@ func (s *names) reset() {
 
 func (s *names) slot(offset int) *seenName { return &s.seen[(offset^offset>>5)&31] }
 
-// append appends the name at off of msg, and reads nothing behind its end. It
-// returns the offset behind the name, or -1 if the name is bad.
+// append appends the name at off of msg, and reads nothing after the end of msg. It returns
+// the offset after the name, or -1 if the name is bad.
 func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	at, start := len(dst), off
 	next, wire, pointers, reach := -1, 0, 0, 0
@@ -104,8 +104,8 @@ func appendAgain(dst []byte, from, n int) []byte {
 	return dst[:end+n]
 }
 
-// fits reports whether n is the name at offset, can be read from a message of that
-// length, and keeps the limits behind wire bytes and so many pointers.
+// fits reports whether n is the name at offset, can be read from a message of that length,
+// and keeps the limits of a name after that many wire bytes and pointers.
 func (n *seenName) fits(message uint32, offset, length, wire, pointers int) bool {
 	return n.message == message && int(n.offset) == offset && int(n.reach) <= length &&
 		wire+int(n.wire) < dns.MaxName && pointers+int(n.pointers) <= dns.MaxPointers

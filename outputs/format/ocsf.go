@@ -72,15 +72,6 @@ func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
 }
 
-// ocsfProtocols are the texts for the IP protocol of each carrier.
-var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
-	for i := range texts {
-		p := packet.Proto(i)
-		texts[i] = fmt.Sprintf(`,"protocol_name":"%s","protocol_num":%d,"protocol_ver_id":`, p.Transport(), p.IPNumber())
-	}
-	return texts
-}()
-
 // appendPortAlone appends the port of an end without an address, which has no
 // endpoint.
 func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
@@ -89,6 +80,15 @@ func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
 	}
 	return appendUint(append(dst, key...), uint64(end.Port()))
 }
+
+// ocsfProtocols are the texts for the IP protocol of each carrier.
+var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
+	for i := range texts {
+		p := packet.Proto(i)
+		texts[i] = fmt.Sprintf(`,"protocol_name":"%s","protocol_num":%d,"protocol_ver_id":`, p.Transport(), p.IPNumber())
+	}
+	return texts
+}()
 
 // appendConnection appends connection_info. Its direction is that of the query, also
 // in a response.
