@@ -45,7 +45,7 @@ type Output struct {
 
 // Input is where packets will come from.
 type Input struct {
-	Live bool // what the source will say of itself
+	Live bool // as the source's Live
 
 	// Open may return a source that lacks some inputs if stop is closed meanwhile.
 	Open func(stop <-chan struct{}) (capture.Source, error)

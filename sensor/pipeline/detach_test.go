@@ -71,14 +71,7 @@ func (unhurried) Write(ctx context.Context, _ *event.Block) (int, error) {
 // stopped is a pipeline that a signal has ended.
 func (s *lingering) stopped(t *testing.T, grace time.Duration, sig *signals.Signals, log *testlog.Log) *pipeline {
 	t.Helper()
-	logger := slog.New(slog.NewTextHandler(log, nil))
-	runners, err := newRunners([]Output{{unhurried{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, true, logger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports := &worker.Ports{}
-	ports.Add(53)
-	p := newPipeline(s, worker.Config{Ports: ports}, nil, runners, logger)
+	p := join(t, s, worker.Config{}, nil, []Output{{unhurried{}, oneWriter}}, slog.New(slog.NewTextHandler(log, nil)))
 	sig.Request(syscall.SIGTERM)
 	p.runUntilEnd(grace, sig)
 	return p

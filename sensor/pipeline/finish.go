@@ -12,7 +12,8 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// finish prints the summary and returns what kept the run from a good end.
+// finish prints the summary, and returns an Error if the run has failed or not everything
+// was delivered.
 func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 	ledgers, err := p.ledgers.read()
 	if err != nil {
@@ -25,7 +26,7 @@ func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 	if runErr == nil && p.endsQuietly(sig) {
 		return nil // the end of a pipe is an orderly end, and quiet
 	}
-	summary(w, ledgers, time.Since(p.ledgers.begun))
+	printSummary(w, ledgers, time.Since(p.ledgers.begun))
 	unread := unreadError(p.unread())
 	if runErr != nil {
 		return &Error{Failed, errors.Join(runErr, p.undelivered(ledgers), unread)}

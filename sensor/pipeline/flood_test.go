@@ -100,7 +100,7 @@ func (s *flood) real(b *packet.Batch, quarter int) {
 type counting struct {
 	nowhere
 	events int
-	real   map[string]int // by name, of realHost's
+	real   map[string]int // records of real messages, by name
 }
 
 func (c *counting) Open(context.Context) (outputs.Writer, error) { return c, nil }
@@ -124,17 +124,12 @@ func scaled(n int) int {
 // the ledgers must balance, and the memory of the lane must stay below limit.
 func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	t.Helper()
-	ports := &worker.Ports{}
-	ports.Add(53)
-	log := slog.New(slog.DiscardHandler)
 	out := &counting{real: map[string]int{}}
-	runners, err := newRunners([]Output{{out, outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}}}, false, log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := oneWriter
+	settings.QueueBytes = 1 << 20
 	before, most := heap(), uint64(0)
 	s.look = func() { most = max(most, heap()) }
-	p := newPipeline(s, worker.Config{Ports: ports, Dedup: &dedup.Config{}}, nil, runners, log)
+	p := join(t, s, worker.Config{Dedup: &dedup.Config{}}, nil, []Output{{out, settings}}, slog.New(slog.DiscardHandler))
 	ended := p.start(t.Context())
 	<-ended
 	p.deliver(t.Context())
@@ -161,7 +156,7 @@ func drown(t *testing.T, s *flood, limit uint64) (*counting, []account.Ledger) {
 	return out, ledgers
 }
 
-// heap is how much of it is in use.
+// heap is how many bytes of it are in use.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -122,7 +122,8 @@ func (l *lane) messages() {
 	}
 }
 
-// packetTime says which time the packets of an interface have reached.
+// packetTime tells worker and stages the time that the packets of an interface have
+// reached.
 func (l *lane) packetTime(number uint32, time int64) {
 	l.worker.PacketTime(number, time, l.emit)
 	if l.chain != nil {

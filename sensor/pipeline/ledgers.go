@@ -97,8 +97,8 @@ func kernelLedger(h capture.HookStats) account.Ledger {
 	return l
 }
 
-// captured is how many frames were to be captured, and how many of them were lost on
-// their way to a lane, unless that is not known.
+// captured counts the frames that were wanted, and those of them that were lost before
+// they reached a lane.
 func (l *ledgers) captured() (c metrics.Captured, err error) {
 	stats, err := capture.Kernel(l.source)
 	c.Known = len(stats.Hooks) > 0 || !l.source.Live()

@@ -73,17 +73,25 @@ func frames(n int) []packet.Packet {
 	return list
 }
 
-// toNowhere joins a source to an output that takes everything.
-func toNowhere(t *testing.T, source capture.Source, stages ...stage.Kind) *pipeline {
+// join makes a pipeline for port 53.
+func join(t *testing.T, source capture.Source, config worker.Config, stages []stage.Kind, list []Output, log *slog.Logger) *pipeline {
 	t.Helper()
-	ports := &worker.Ports{}
-	ports.Add(53)
-	log := slog.New(slog.DiscardHandler)
-	runners, err := newRunners([]Output{{nowhere{}, outputs.Settings{Type: outputs.All, Workers: 1}}}, source.Live(), log)
+	config.Ports = &worker.Ports{}
+	config.Ports.Add(53)
+	runners, err := newRunners(list, source.Live(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPipeline(source, worker.Config{Ports: ports}, stages, runners, log)
+	return newPipeline(source, config, stages, runners, log)
+}
+
+// oneWriter are settings of an output that gets all events.
+var oneWriter = outputs.Settings{Type: outputs.All, Workers: 1}
+
+// toNowhere joins a source to an output that takes everything.
+func toNowhere(t *testing.T, source capture.Source, stages ...stage.Kind) *pipeline {
+	t.Helper()
+	return join(t, source, worker.Config{}, stages, []Output{{nowhere{}, oneWriter}}, slog.New(slog.DiscardHandler))
 }
 
 // run takes packets all the way to an output that accepts them.
@@ -173,17 +181,10 @@ func allocatesNothing(t *testing.T, name string, packets []packet.Packet, stages
 	t.Helper()
 	const rounds, perBlock = 100, 8
 	source := &rigged{}
-	ports := &worker.Ports{}
-	ports.Add(53)
-	log := slog.New(slog.DiscardHandler)
-	// A small queue is soon full: until then it takes new blocks.
-	settings := outputs.Settings{Type: outputs.All, Workers: 1, QueueBytes: 1 << 20}
-	runners, err := newRunners([]Output{{nowhere{}, settings}}, source.Live(), log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := worker.Config{Ports: ports, Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
-	p := newPipeline(source, config, stages, runners, log)
+	settings := oneWriter
+	settings.QueueBytes = 1 << 20 // a small queue is soon full: until then it takes new blocks
+	config := worker.Config{Dedup: &dedup.Config{}, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true}
+	p := join(t, source, config, stages, []Output{{nowhere{}, settings}}, slog.New(slog.DiscardHandler))
 	p.runners[0].Start(t.Context())
 	l := p.newLane(source)
 	events, stored := 0, 0

@@ -1,8 +1,9 @@
 // Package pipeline runs a capture from its start to its end: it joins a source, the
 // lanes that decode, the stages and the outputs, keeps their ledgers, reloads what
-// may change, stops in order and prints the summary. It takes values that the
-// caller has checked, and no command line; which exit status its errors mean is the
-// caller's to say. Its tests make sources and outputs of their own.
+// may change, stops in order and prints the summary. A Config that the caller has
+// checked comes in; records go to the outputs, and an Error that tells the caller which
+// exit status to use comes back. It must not import an input, an output or the command
+// line. Its tests make sources and outputs of their own.
 package pipeline
 
 import (
@@ -26,8 +27,8 @@ import (
 
 func refused(err error) error { return &Error{Refused, err} }
 
-// Run captures until the source ends, a signal comes or no output takes records any
-// more, and delivers what was captured. Its errors are of type Error.
+// Run captures until the source ends, a signal comes or all outputs have ended, and
+// delivers what was captured. Its errors are of type Error.
 func Run(c Config) error {
 	ignoreWriteSignals()
 	runners, err := newRunners(c.Outputs, c.Input.Live, c.Log)
@@ -36,11 +37,11 @@ func Run(c Config) error {
 	}
 	defer discardRunners(runners)
 	c.Delivery.WarnUnclaimed(runners, c.Log)
-	numbers, err := metrics.Open(c.Metrics, c.Stderr)
+	m, err := metrics.Open(c.Metrics, c.Stderr)
 	if err != nil {
 		return refused(err)
 	}
-	defer numbers.Close()
+	defer m.Close()
 	var source capture.Source = noSource{}
 	if !c.Input.Live || !c.Signals.Stopped() {
 		if source, err = c.Input.Open(c.Signals.Stopping().Done()); err != nil {
@@ -60,16 +61,16 @@ func Run(c Config) error {
 	}
 	defer c.Lists.Follow()()
 	defer p.reloadAtHangup(&c)()
-	numbers.Start(p.numbers(c.Lists), c.Log, func(err error) { p.fail("metrics", err) })
+	m.Start(p.metricsSource(c.Lists), c.Log, func(err error) { p.fail("metrics", err) })
 	endProgress := p.startProgress(c.Progress)
 	p.runUntilEnd(c.Grace, c.Signals)
 	endProgress()
-	numbers.Stop(p.endsQuietly(c.Signals), c.Log)
+	m.Stop(p.endsQuietly(c.Signals), c.Log)
 	return p.finish(c.Stderr, c.Signals)
 }
 
-// numbers is the pipeline for metrics.
-func (p *pipeline) numbers(domains *lists.Pair) metrics.Source {
+// metricsSource is where metrics read the pipeline's numbers.
+func (p *pipeline) metricsSource(domains *lists.Pair) metrics.Source {
 	return metrics.Source{Ledgers: p.ledgers.read, Captured: p.ledgers.captured, Failures: p.failures, Outputs: p.runners, Lists: domains}
 }
 
@@ -93,8 +94,8 @@ type pipeline struct {
 	ledgers *ledgers
 	log     *slog.Logger
 	lanes   sync.WaitGroup
-	begin   sync.Once                 // starts the lanes
-	open    atomic.Int64              // lanes that have not ended
+	started sync.Once                 // the lanes
+	running atomic.Int64              // lanes that have not ended
 	masks   atomic.Pointer[mask.Bits] // lanes take these over with their next batch
 	mu      sync.Mutex
 	errs    []error
@@ -107,8 +108,8 @@ func newPipeline(source capture.Source, config worker.Config, stages []stage.Kin
 	return p
 }
 
-// newRunners prepares the outputs to take events, and opens their spools. live is
-// what the source will say of itself.
+// newRunners prepares the outputs to take events, and opens their spools. live is the
+// source's Live, before there is a source.
 func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, error) {
 	var runners []*outputs.Runner
 	ids := event.NewIDs()
@@ -123,7 +124,7 @@ func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, 
 	return runners, nil
 }
 
-// discardRunners gives back what runners hold that have not been stopped.
+// discardRunners releases what runners hold that were not stopped.
 func discardRunners(runners []*outputs.Runner) {
 	for _, r := range runners {
 		r.Discard()
@@ -133,9 +134,9 @@ func discardRunners(runners []*outputs.Runner) {
 // startLanes starts the lanes at its first call. Until the outputs are started, events
 // wait in their queues.
 func (p *pipeline) startLanes() {
-	p.begin.Do(func() {
+	p.started.Do(func() {
 		lanes := p.source.Lanes()
-		p.open.Store(int64(len(lanes)))
+		p.running.Store(int64(len(lanes)))
 		for _, l := range lanes {
 			lane := p.newLane(l)
 			p.lanes.Go(lane.run)
@@ -174,7 +175,7 @@ func (p *pipeline) err() error {
 }
 
 // fail logs that a part of the sensor has ended while the others go on, and keeps the
-// error, which decides about the exit status, for the end.
+// error for the end: the run has then failed.
 func (p *pipeline) fail(what string, err error) {
 	p.log.Error("a part of the sensor has failed, the others go on", "what", what, "error", err)
 	p.mu.Lock()
@@ -190,7 +191,7 @@ func (p *pipeline) fail(what string, err error) {
 // one has failed, the capture ends: its packets would only be discarded, by a sensor
 // that looks as if it worked.
 func (p *pipeline) laneEnded() {
-	if p.open.Add(-1) > 0 || p.failureCount("lane") == 0 {
+	if p.running.Add(-1) > 0 || p.failureCount("lane") == 0 {
 		return
 	}
 	if p.source.Live() {

@@ -16,8 +16,8 @@ type Changes struct {
 	Lists   lists.Options
 }
 
-// reloadAtHangup sig Reload at each SIGHUP, one that came during the start
-// included, until stop is called.
+// reloadAtHangup calls Reload at each SIGHUP, also for one that came during the start,
+// until stop is called.
 func (p *pipeline) reloadAtHangup(c *Config) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -35,12 +35,13 @@ func (p *pipeline) reloadAtHangup(c *Config) (stop func()) {
 		close(quit)
 		select {
 		case <-done:
-		case <-time.After(signals.StartTimeout): // reading a file that is a pipe may never end
+		case <-time.After(signals.StartTimeout): // as a start, it may read a pipe that never ends
 		}
 	}
 }
 
-// apply takes changes over.
+// apply puts changes into effect: masks with each lane's next batch, lists once they
+// have been read.
 func (p *pipeline) apply(next Changes, domains *lists.Pair) {
 	p.masks.Store(next.Mask)
 	for _, r := range p.runners {

@@ -132,16 +132,9 @@ func (c *collector) count() int {
 // toTwo joins a source by stages to two outputs.
 func toTwo(t *testing.T, source capture.Source, stages ...stage.Kind) (p *pipeline, first, second *collector) {
 	t.Helper()
-	ports := &worker.Ports{}
-	ports.Add(53)
-	log := slog.New(slog.DiscardHandler)
 	first, second = &collector{}, &collector{}
-	settings := outputs.Settings{Type: outputs.All, Workers: 1}
-	runners, err := newRunners([]Output{{first, settings}, {second, settings}}, source.Live(), log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newPipeline(source, worker.Config{Ports: ports}, stages, runners, log), first, second
+	list := []Output{{first, oneWriter}, {second, oneWriter}}
+	return join(t, source, worker.Config{}, stages, list, slog.New(slog.DiscardHandler)), first, second
 }
 
 // goes runs a pipeline to the end of its source, and returns its ledgers.
@@ -190,7 +183,7 @@ func TestStages(t *testing.T) {
 		t.Errorf("the outputs got %d and %d events, the first one is %q", len(first.seen), len(second.seen), first.seen[:1])
 	}
 	var text strings.Builder
-	summary(&text, ledgers, time.Second)
+	printSummary(&text, ledgers, time.Second)
 	for _, want := range []string{
 		"message                in 99, event 99; unaccounted 0\n  stage label            in 99, passed 99; unaccounted 0\n",
 		"  stage hold             in 99, passed 99; unaccounted 0\n  stage thin             in 99, passed 66, dropped 33; unaccounted 0\n" +
@@ -376,7 +369,7 @@ func TestStageMetrics(t *testing.T) {
 	}
 	defer m.Close()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	m.Start(p.numbers(lists.New(lists.Options{}, false, log)), log, func(err error) { t.Error(err) })
+	m.Start(p.metricsSource(lists.New(lists.Options{}, false, log)), log, func(err error) { t.Error(err) })
 	m.Stop(false, log)
 	_, text, _ := strings.Cut(stderr.String(), " metrics: ")
 	var got map[string]struct{ Count float64 }

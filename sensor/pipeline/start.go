@@ -15,15 +15,15 @@ import (
 // read: what was captured cannot be filtered.
 var errUnready = errors.New("stopped before the domain lists were read")
 
-// checkAndLoad reads the domain lists and checks the outputs: what is wrong with
-// them ends the run here. A live source does not wait for outputs: its lanes run
-// meanwhile, and the queues hold what they find. Nothing is written before the
-// outputs have passed, so that an error leaves nothing behind.
+// checkAndLoad reads the domain lists and checks the outputs. An error of either ends
+// the run. A live source does not wait for outputs: its lanes run meanwhile, and the
+// queues hold what they find. Nothing is written before the checks have passed, so that
+// an error leaves nothing behind.
 //
-// A signal to stop detaches at once. If something has been captured by then, the
-// start goes on for the grace time, so that it can be delivered; if not, an error
-// does not matter any more. Where a pipe has to be read in that time the checks of
-// outputs are not waited for: their runners will meet the same errors.
+// A signal to stop detaches at once. If something has been captured by then, the start
+// goes on for the grace time, to deliver it; if not, errors no longer matter. If a pipe
+// has to be read in that time, the start does not wait for the checks of outputs: their
+// runners will meet the same errors.
 func (p *pipeline) checkAndLoad(c *Config) error {
 	sig := c.Signals
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,9 +83,8 @@ func (p *pipeline) nothingToDeliver() bool {
 	return p.source.Given() == 0 && (in == nil || !in.Delivering())
 }
 
-// checkOutputs lets the outputs find, before anything is written, what will not
-// work as it is set. A transient error is logged, and tried again by the runner.
-// It returns when ctx ends, even where a check does not.
+// checkOutputs joins the permanent errors of the outputs' checks. It logs others: the
+// runner will try again. It returns when ctx ends, even if a check does not.
 func checkOutputs(ctx context.Context, list []Output, log *slog.Logger) error {
 	found := make(chan error, len(list))
 	checks := 0
@@ -121,6 +120,6 @@ func checkOutputs(ctx context.Context, list []Output, log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// ignoreWriteSignals makes write errors of what would end the process: a reader
-// that closes its end of a pipe, and a file that reaches its limit (ulimit -f).
+// ignoreWriteSignals turns two signals that would end the process into write errors: a
+// reader closes its end of a pipe, or a file reaches its limit (ulimit -f).
 func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }

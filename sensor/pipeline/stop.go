@@ -9,9 +9,8 @@ import (
 	"dnsmonster-sensor/sensor/signals"
 )
 
-// runUntilEnd captures until the source ends, a signal is received or no output takes
-// records any more, and then delivers. It returns when everything that can be
-// delivered has been.
+// runUntilEnd captures until the source ends, a signal is received or all outputs have
+// ended, and then delivers. It returns when everything that can be delivered has been.
 func (p *pipeline) runUntilEnd(grace time.Duration, sig *signals.Signals) {
 	run, abort := context.WithCancel(context.Background())
 	defer abort()
@@ -24,21 +23,20 @@ func (p *pipeline) runUntilEnd(grace time.Duration, sig *signals.Signals) {
 		var cancel context.CancelFunc
 		deliver, cancel = context.WithTimeout(run, grace)
 		defer cancel()
-	} // after a file there is no hurry: only a signal starts the grace time
-	p.deliver(deliver)
+	}
+	p.deliver(deliver) // after a file without a time limit: only a signal starts the grace time
 }
 
 // pipeGrace is how long outputs have to deliver what a pipe brought in the last moments
 // of the grace time.
 const pipeGrace = time.Second
 
-// endEarly ends the capture at a signal, or when no output takes records any
-// more, and everything at a second signal or when the grace time is over. It
-// returns when run ends.
+// endEarly ends the capture at a signal, or when all outputs have ended. It ends delivery
+// too at a second signal, or when the grace time is over. It returns when run ends.
 func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace time.Duration, sig *signals.Signals) {
 	gone, stopping := p.outputsGone(run), sig.Stopping().Done()
 	var over <-chan time.Time
-	left := false // a pipe had not ended, and is no longer waited for
+	left := false // a pipe that had not ended is no longer waited for
 	drained := make(chan time.Duration, 1)
 	for {
 		select {
@@ -56,7 +54,7 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 				p.drainSource()
 				drained <- time.Since(begun)
 			}()
-		case took := <-drained: // the outputs do not pay for that time
+		case took := <-drained: // that time is not part of the outputs' grace time
 			_, at := sig.First()
 			over = time.After(time.Until(at.Add(grace + took)))
 		case <-over:
@@ -78,8 +76,8 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 	}
 }
 
-// outputsGone returns a channel that is closed when no output takes records any more,
-// if that happens before the end of run. It logs each output whose reader leaves
+// outputsGone returns a channel that is closed when all outputs have ended, if that
+// happens before the end of run. It logs each output whose reader leaves
 // before the others: its records are abandoned from then on.
 func (p *pipeline) outputsGone(run context.Context) <-chan struct{} {
 	done := make(chan struct{})

@@ -8,8 +8,8 @@ import (
 	"dnsmonster-sensor/userspace/account"
 )
 
-// summary prints the ledgers for people.
-func summary(w io.Writer, ledgers []account.Ledger, took time.Duration) {
+// printSummary prints the ledgers for people.
+func printSummary(w io.Writer, ledgers []account.Ledger, took time.Duration) {
 	fmt.Fprintf(w, "ledgers after %s:\n", took.Round(time.Millisecond))
 	for _, l := range ledgers {
 		name := l.Name

@@ -8,6 +8,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
+// unread lists the inputs that were not read to their end.
 func (p *pipeline) unread() []capture.Unread {
 	if in := p.drainer(); in != nil {
 		return in.Unread()
@@ -15,8 +16,8 @@ func (p *pipeline) unread() []capture.Unread {
 	return nil
 }
 
-// Unopened is the error of a run that has opened none of its files; nil: paths is
-// empty.
+// Unopened returns the error of a run that has opened none of its files, nil if there
+// are none.
 func Unopened(paths []string) error {
 	var list []capture.Unread
 	for _, path := range paths {
@@ -25,8 +26,8 @@ func Unopened(paths []string) error {
 	return unreadError(list)
 }
 
-// maxUnopened is how many files are named that were never opened: the others follow
-// these on the command line.
+// maxUnopened is how many of the files that were never opened are named. The others
+// follow these on the command line.
 const maxUnopened = 100
 
 // unreadError says how much of each input was read, and which were not opened: the
