@@ -61,9 +61,9 @@ func (k *Kernel) Attach(ifindex int, mode Mode) (*Attachment, error) {
 }
 
 func (k *Kernel) attach(a *Attachment, dev device) error {
-	both := []hookID{hookIngress, hookEgress}
+	tcHooks := []hookID{hookIngress, hookEgress}
 	if dev.loopback {
-		both = both[:1]
+		tcHooks = tcHooks[:1]
 	}
 	if a.mode != ModeClsact {
 		if err := removeStaleOn(dev); err != nil {
@@ -72,17 +72,17 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 	}
 	switch a.mode {
 	case ModeTCX:
-		return k.attachTCX(a, dev, both)
+		return k.attachTCX(a, dev, tcHooks)
 	case ModeClsact:
-		return k.attachClsact(a, dev, both)
+		return k.attachClsact(a, dev, tcHooks)
 	case ModeXDP:
 		if err := k.attachXDP(a, dev); err != nil {
 			return err
 		}
 		if k.tcx {
-			return k.attachTCX(a, dev, both[1:])
+			return k.attachTCX(a, dev, tcHooks[1:])
 		}
-		return k.attachClsact(a, dev, both[1:])
+		return k.attachClsact(a, dev, tcHooks[1:])
 	}
 	return fmt.Errorf("no mode %q", a.mode)
 }

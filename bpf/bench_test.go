@@ -23,7 +23,7 @@ type benchCase struct {
 	prog   *ebpf.Program
 	packet []byte
 	ring   *Ring   // drained after each round
-	wanted float64 // ns beyond the empty program
+	wanted float64 // target: ns beyond the empty program; infinite: none
 	best   float64
 }
 
@@ -91,11 +91,11 @@ func benchCases(b *testing.B) []benchCase {
 		return k, k.Rings()[0]
 	}
 	all, ring := load(Options{})
-	thousandth, _ := load(Options{Keep: 1, Of: 1 << 30})
+	sampled, _ := load(Options{Keep: 1, Of: 1 << 30})
 	flow, _ := load(Options{Keep: 1, Of: 1 << 30, FlowSampling: true})
 	tc := func(k *Kernel) *ebpf.Program { return k.coll.Programs[sensorProgTcIngressEth] }
 	xdp := all.coll.Programs[sensorProgXdpEth]
-	any := math.Inf(1)
+	noTarget := math.Inf(1)
 	other := eth(0x0800, ip4(a4, b4, 17, udp(40000, 443, fill(38))))
 	other6 := eth(0x86dd, ip6(a6, b6, 6, tcp(40000, 443, fill(38))))
 	arp := eth(0x0806, fill(46))
@@ -104,14 +104,14 @@ func benchCases(b *testing.B) []benchCase {
 		{name: "tc other port", prog: tc(all), packet: other, wanted: 10},
 		{name: "tc other port IPv6 TCP", prog: tc(all), packet: other6, wanted: 10},
 		{name: "tc ARP", prog: tc(all), packet: arp, wanted: 10},
-		{name: "tc sampled out by count", prog: tc(thousandth), packet: query4(80), wanted: 10},
+		{name: "tc sampled out by count", prog: tc(sampled), packet: query4(80), wanted: 10},
 		{name: "tc sampled out by flow", prog: tc(flow), packet: query4(80), wanted: 10},
 		{name: "tc captured 80", prog: tc(all), packet: query4(80), ring: ring, wanted: 130},
-		{name: "tc captured 300", prog: tc(all), packet: query4(300), ring: ring, wanted: any},
-		{name: "tc captured 1400", prog: tc(all), packet: query4(1400), ring: ring, wanted: any},
+		{name: "tc captured 300", prog: tc(all), packet: query4(300), ring: ring, wanted: noTarget},
+		{name: "tc captured 1400", prog: tc(all), packet: query4(1400), ring: ring, wanted: noTarget},
 		{name: "xdp empty", prog: verdictProgram(b, ebpf.XDP, xdpPass), packet: query4(80)},
 		{name: "xdp other port", prog: xdp, packet: other, wanted: 10},
 		{name: "xdp captured 80", prog: xdp, packet: query4(80), ring: ring, wanted: 130},
-		{name: "xdp captured 1400", prog: xdp, packet: query4(1400), ring: ring, wanted: any},
+		{name: "xdp captured 1400", prog: xdp, packet: query4(1400), ring: ring, wanted: noTarget},
 	}
 }

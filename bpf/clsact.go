@@ -26,7 +26,7 @@ type clsact struct {
 	dev   device
 	nl    *netlink.Handle
 	mark  *mark // nil: only for removing stale filters
-	owned bool  // we, or the filters that we remove, added the qdisc
+	owned bool  // the qdisc was added by this process, or by the one whose filters it removes
 	refs  int   // hooks that are not closed yet
 }
 
@@ -75,8 +75,8 @@ func listFilters(list func(netlink.Link, uint32) ([]netlink.Filter, error), ifin
 	}
 }
 
-// sensorFilters selects the filters of this program, of any process.
-func sensorFilters(list []netlink.Filter) (found []*netlink.BpfFilter) {
+// ourFilters selects the filters of sensors, whichever process added them.
+func ourFilters(list []netlink.Filter) (found []*netlink.BpfFilter) {
 	for _, f := range list {
 		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == FilterName {
 			found = append(found, b)
@@ -98,7 +98,7 @@ func (c *clsact) removeFilters(remove func(handle uint32) bool) error {
 			return err
 		}
 		left += len(list)
-		for _, f := range sensorFilters(list) {
+		for _, f := range ourFilters(list) {
 			if !remove(f.Handle) {
 				continue
 			}
@@ -198,7 +198,7 @@ func (c *clsact) has(id hookID, program ebpf.ProgramID) bool {
 	if err != nil {
 		return !isGone(err)
 	}
-	for _, f := range sensorFilters(list) {
+	for _, f := range ourFilters(list) {
 		if c.isMine(f.Handle) && f.Id == int(program) {
 			return true
 		}

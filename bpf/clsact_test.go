@@ -89,10 +89,10 @@ func TestClsactRemovedByOthers(t *testing.T) {
 	}
 	ours := func(t *testing.T, v0 int) *netlink.BpfFilter {
 		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
-		if err != nil || len(sensorFilters(list)) != 1 {
+		if err != nil || len(ourFilters(list)) != 1 {
 			t.Fatalf("filters %v, %v", list, err)
 		}
-		return sensorFilters(list)[0]
+		return ourFilters(list)[0]
 	}
 	f("qdisc", func(t *testing.T, v0 int) { tcCommand(t, "qdisc del dev v0 clsact") })
 	f("filters", func(t *testing.T, v0 int) { tcCommand(t, "filter del dev v0 ingress") })
@@ -118,10 +118,10 @@ func TestClsactMarkNeedsRights(t *testing.T) {
 			t.Errorf("beside a running sensor: %v", err)
 		}
 		list, err := netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: v0}}, netlink.HANDLE_MIN_INGRESS)
-		if err != nil || len(sensorFilters(list)) != 1 {
+		if err != nil || len(ourFilters(list)) != 1 {
 			t.Fatalf("filters %v, %v", list, err)
 		}
-		handle = sensorFilters(list)[0].Handle
+		handle = ourFilters(list)[0].Handle
 	})
 	// Anybody can take the number.
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, markProtocol)

@@ -40,7 +40,7 @@ func TestTagBesideTheFrame(t *testing.T) {
 func TestTun(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{XDP: true})
-	tun := tunnel(t, "tun0", unix.IFF_TUN)
+	tun := tunDevice(t, "tun0", unix.IFF_TUN)
 	a := s.attach(index(t, "tun0"), AutoMode())
 	ip(t, "address add 198.51.100.53/24 dev tun0")
 	f := func(packet []byte) {
@@ -86,7 +86,7 @@ func TestSizesOnTap(t *testing.T) {
 	f := func(packet func(n int) []byte) {
 		t.Helper()
 		s := newKit(t, Options{})
-		tap := tunnel(t, "tap0", unix.IFF_TAP|unix.IFF_VNET_HDR)
+		tap := tunDevice(t, "tap0", unix.IFF_TAP|unix.IFF_VNET_HDR)
 		defer tap.Close()
 		a := s.attach(index(t, "tap0"), AutoMode())
 		defer a.Close()
@@ -114,7 +114,7 @@ func TestSizesOnTap(t *testing.T) {
 func TestDeepHeadersOnTap(t *testing.T) {
 	inNamespace(t)
 	s := newKit(t, Options{})
-	tap := tunnel(t, "tap0", unix.IFF_TAP|unix.IFF_VNET_HDR)
+	tap := tunDevice(t, "tap0", unix.IFF_TAP|unix.IFF_VNET_HDR)
 	s.attach(index(t, "tap0"), AutoMode())
 	if _, err := tap.Write(join(vnet(60), eth(0x86dd, ip6(a6, b6, 60, ext(17, 40, udp(40000, 53, fill(60000))))))); err != nil {
 		t.Fatal(err)

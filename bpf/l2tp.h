@@ -35,7 +35,7 @@ static __always_inline enum entered enter_l2tp3(void *ctx, const enum hook_id id
 	__u32 found = 0, at = 0;
 
 	if (!copy(ctx, id, c->off, &c->key, 4) || !c->key)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += 4;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < L2TP3_OFFSETS; i++) {
@@ -59,23 +59,23 @@ static __always_inline enum entered enter_l2tp(void *ctx, const enum hook_id id,
 	__u16 flags;
 
 	if (!copy(ctx, id, c->off, &h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	flags = bpf_ntohs(h);
 	if (flags & L2TP_CONTROL)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	if ((flags & L2TP_VERSION) == 3) {
 		c->off += 4;
 		return enter_l2tp3(ctx, id, c);
 	}
 	if ((flags & L2TP_VERSION) != 2)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += flags & L2TP_LENGTH ? 4 : 2;
 	if (!copy(ctx, id, c->off, &c->key, 4))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += flags & L2TP_SEQUENCE ? 8 : 4;
 	if (flags & L2TP_OFFSET) {
 		if (!copy(ctx, id, c->off, &h, sizeof(h)))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 		c->off += 2 + bpf_ntohs(h);
 	}
 	c->kind = ETH_P_GRE_PPP;

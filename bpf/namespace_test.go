@@ -88,8 +88,8 @@ func send(t *testing.T, ifindex int, frame []byte) {
 	}
 }
 
-// tunnel opens a tun or tap device. What is written to the file, the device receives.
-func tunnel(t *testing.T, name string, flags uint16) *os.File {
+// tunDevice opens a tun or tap device. What is written to the file, the device receives.
+func tunDevice(t *testing.T, name string, flags uint16) *os.File {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -184,7 +184,7 @@ func (r *Ring) Held() int { return int(r.next - r.released) }
 // Size returns the size of the ring in bytes.
 func (r *Ring) Size() int { return len(r.data) / 2 }
 
-// Empty reports that no record is left to read or being written.
+// Empty reports whether no record is left to read or being written.
 func (r *Ring) Empty() bool { return r.next == r.producer.Load() }
 
 // Release returns the space of all records that have been read to the kernel.
@@ -206,8 +206,8 @@ func (r *Ring) Wait() error {
 	return r.waitErr
 }
 
-// isReady reports whether Wait may return. The poller calls it once before it waits,
-// after it has forgotten earlier events, and again at each event.
+// isReady reports whether Wait may return. The poller forgets earlier events, calls
+// isReady once before it waits, and again at each event.
 func (r *Ring) isReady(uintptr) bool {
 	// The kernel wakes the reader when the watermark is crossed, not above it.
 	if r.armed || r.producer.Load()-r.next >= r.watermark {

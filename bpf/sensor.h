@@ -18,7 +18,7 @@ enum hook_id {
 
 /* The outcomes: every packet has exactly one. A new outcome is one line, which makes
  * the constant, the counter, and the member of the Go type that gives the ledger its
- * name (counters.go). The list that it is in says what it means there.
+ * name (counters.go). Which list it is in says what it means to the ledger.
  */
 #define OUTCOMES_SKIPPED(X)                                                            \
 	X(NOT_DNS, not_dns)	    /* not UDP or TCP of a watched port */             \

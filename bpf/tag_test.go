@@ -20,7 +20,7 @@ func taggedFrames(ip []byte) [][]byte {
 // Tags are not tunnels: packets after them are captured without --decap.
 func TestTagsNeedNoOption(t *testing.T) {
 	s := newKit(t, Options{XDP: true})
-	for _, prog := range tcFrames {
+	for _, prog := range ethPrograms {
 		s.tags(prog)
 	}
 }

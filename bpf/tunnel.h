@@ -95,10 +95,10 @@ static __always_inline enum entered enter_vxlan(void *ctx, const enum hook_id id
 	__u32 flags;
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	flags = bpf_ntohl(h[0]);
 	if (!(flags & 0x08000000)) /* no VNI: it is something else */
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += sizeof(h);
 	c->key = h[1];
 	c->kind = ETH_P_TEB;
@@ -118,7 +118,7 @@ static __always_inline enum entered enter_vxlan(void *ctx, const enum hook_id id
 		c->kind = ETH_P_MPLS_UC;
 		return ENTERED;
 	}
-	return ENTERED_NOT;
+	return NOT_ENTERED;
 }
 
 static __always_inline enum entered enter_geneve(void *ctx, const enum hook_id id,
@@ -127,7 +127,7 @@ static __always_inline enum entered enter_geneve(void *ctx, const enum hook_id i
 	__be16 h[4];
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)) || h[0] & bpf_htons(0xc000))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += sizeof(h) + (bpf_ntohs(h[0]) >> 8 & 0x3f) * 4;
 	c->key = (__u32)h[2] << 16 | h[3];
 	c->kind = bpf_ntohs(h[1]);
@@ -141,11 +141,11 @@ static __always_inline enum entered enter_teredo(void *ctx, const enum hook_id i
 	__u8 h[4];
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	if (h[0] == 0 && h[1] == 1) { /* authentication */
 		c->off += 13 + h[2] + h[3];
 		if (!copy(ctx, id, c->off, h, sizeof(h)))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 	}
 	if (h[0] == 0 && h[1] == 0) /* origin */
 		c->off += 8;
@@ -161,10 +161,10 @@ static __always_inline enum entered enter_gtp(void *ctx, const enum hook_id id,
 	__u8 next, len;
 
 	if (!copy(ctx, id, c->off, h, 8))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	first = bpf_ntohl(h[0]);
 	if (first >> 28 != 3 || (first >> 16 & 0xff) != 0xff)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->key = h[1];
 	c->kind = ETH_P_IP;
 	c->off += 8;
@@ -172,7 +172,7 @@ static __always_inline enum entered enter_gtp(void *ctx, const enum hook_id id,
 		return ENTERED;
 	/* Sequence number, N-PDU number and extension: all three or none. */
 	if (!copy(ctx, id, c->off, &h[2], 4))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += 4;
 	next = first & 0x04000000 ? bpf_ntohl(h[2]) & 0xff : 0;
 #pragma clang loop unroll(disable)
@@ -180,10 +180,10 @@ static __always_inline enum entered enter_gtp(void *ctx, const enum hook_id id,
 		if (!next)
 			return ENTERED;
 		if (!copy(ctx, id, c->off, &len, 1) || !len)
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 		c->off += len * 4;
 		if (!copy(ctx, id, c->off - 1, &next, 1))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 	}
 	return next ? ENTERED_OPAQUE : ENTERED;
 }
@@ -195,7 +195,7 @@ static __always_inline enum entered enter_erspan(void *ctx, const enum hook_id i
 
 	if (c->kind == ETH_P_ERSPAN2) { /* in fact type III */
 		if (!copy(ctx, id, c->off + 11, &last, 1))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 		c->off += last & 1 ? 20 : 12;
 	} else if (flags & GRE_SEQUENCE) { /* type II; type I has no header */
 		c->off += 8;
@@ -229,21 +229,21 @@ static __always_inline enum entered enter_gre(void *ctx, const enum hook_id id,
 	bool erspan;
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	flags = bpf_ntohs(h[0]);
 	version = flags & GRE_VERSION;
 	c->kind = bpf_ntohs(h[1]);
 	c->off += sizeof(h);
 	erspan = c->kind == ETH_P_ERSPAN || c->kind == ETH_P_ERSPAN2;
 	if (version > 1)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	if (version == 0 && flags & GRE_ROUTING)
 		return ENTERED_OPAQUE;
 	if (version == 0 && flags & GRE_CHECKSUM)
 		c->off += 4;
 	if (flags & GRE_KEY) {
 		if (!copy(ctx, id, c->off, &c->key, 4))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 		c->off += 4;
 	}
 	if (flags & GRE_SEQUENCE)
@@ -265,10 +265,10 @@ static __always_inline enum entered enter_lisp(void *ctx, const enum hook_id id,
 	__u32 flags;
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	flags = bpf_ntohl(h[0]);
 	if (flags & 0x03000000) /* encrypted */
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += sizeof(h);
 	if (flags & 0x08000000)
 		c->key = h[1];
@@ -282,7 +282,7 @@ static __always_inline enum entered enter_etherip(void *ctx, const enum hook_id 
 	__u8 version;
 
 	if (!copy(ctx, id, c->off, &version, 1) || version >> 4 != 3)
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += 2;
 	c->kind = ETH_P_TEB;
 	return ENTERED;
@@ -315,7 +315,7 @@ static __always_inline enum entered enter_udp(void *ctx, const enum hook_id id,
 	case TUNNEL_LISP:
 		return enter_lisp(ctx, id, c);
 	default:
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	}
 }
 
@@ -330,10 +330,10 @@ enter_tunnel(void *ctx, const enum hook_id id, const struct packet *p, struct cu
 	case IPPROTO_UDP:
 		t = tunnel_of_ports(p);
 		entered = enter_udp(ctx, id, t, c);
-		return wants_decap(t) || c->kind == ETH_P_NSH ? entered : ENTERED_NOT;
+		return wants_decap(t) || c->kind == ETH_P_NSH ? entered : NOT_ENTERED;
 	case IPPROTO_GRE:
 		return wants_decap_gre(ctx, id, c) ? enter_gre(ctx, id, c)
-						   : ENTERED_NOT;
+						   : NOT_ENTERED;
 	case IPPROTO_IPIP:
 	case IPPROTO_IPV6:
 		c->kind = ETH_P_IP;
@@ -349,7 +349,7 @@ enter_tunnel(void *ctx, const enum hook_id id, const struct packet *p, struct cu
 		c->kind = ETH_P_TEB;
 		return ENTERED;
 	}
-	return ENTERED_NOT;
+	return NOT_ENTERED;
 }
 
 /* Reports whether a tunnel carries another tunnel, which user space must look into. */
@@ -397,7 +397,7 @@ static __always_inline bool is_dns(enum parsed found, const struct packet *p)
  * tunnel's packet and the datagram inside are whole.
  */
 static __always_inline enum outcome choose_inner(void *ctx, const enum hook_id id,
-						 struct hook *h, struct scratch *in,
+						 struct hook *h, struct scratch *s,
 						 const struct packet *outer, __u64 pair,
 						 __u64 *lane)
 {
@@ -407,19 +407,19 @@ static __always_inline enum outcome choose_inner(void *ctx, const enum hook_id i
 
 	if (!may_be_tunnel(outer))
 		return NOT_DNS;
-	in->c.off = in->outer.payload;
-	in->c.in_tunnel = 1;
-	entered = enter_tunnel(ctx, id, outer, &in->c);
-	if (entered == ENTERED_NOT)
+	s->c.off = s->outer.payload;
+	s->c.in_tunnel = 1;
+	entered = enter_tunnel(ctx, id, outer, &s->c);
+	if (entered == NOT_ENTERED)
 		return NOT_DNS;
 	if (entered == ENTERED_OPAQUE)
-		in->c.kind = KIND_OPAQUE;
-	inner = walk(ctx, id, &in->c, &in->inner);
-	inner.tunnel_id = (pair >> 32 ^ in->c.key) | 1;
-	opaque = in->inner.found == PARSED_DEEP || is_nested(in->inner.found, &inner);
+		s->c.kind = KIND_OPAQUE;
+	inner = walk(ctx, id, &s->c, &s->inner);
+	inner.tunnel_id = (pair >> 32 ^ s->c.key) | 1;
+	opaque = s->inner.found == PARSED_DEEP || is_nested(s->inner.found, &inner);
 	if (!opaque && outer->part == PART_WHOLE && is_datagram(&inner))
 		*lane = hash_flow(&inner);
-	return choose_content(h, in->inner.found, &inner, opaque, pair);
+	return choose_content(h, s->inner.found, &inner, opaque, pair);
 }
 
 /* Walks the frame from its first byte, and decides. Sets lane if the outcome is
@@ -430,33 +430,34 @@ static __always_inline enum outcome choose_walked(void *ctx, const enum hook_id 
 						  struct hook *h, __u32 key,
 						  bool ethernet, __u64 *lane)
 {
-	struct scratch *in = bpf_map_lookup_elem(&scratch, &key);
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
 	struct packet outer;
 	enum outcome o;
 	__u64 pair;
 
-	if (!in)
+	if (!s)
 		return COPY_FAILED;
-	in->c = (struct cursor){ .kind = ethernet ? ETH_P_TEB : ETH_P_IP };
-	outer = walk(ctx, id, &in->c, &in->outer);
+	s->c = (struct cursor){ .kind = ethernet ? ETH_P_TEB : ETH_P_IP };
+	outer = walk(ctx, id, &s->c, &s->outer);
 	pair = hash_pair(&outer);
 	*lane = pair;
 	if (!outer.version)
-		return in->outer.found == PARSED_DEEP && in->c.in_tunnel
+		return s->outer.found == PARSED_DEEP && s->c.in_tunnel
 			       ? choose_content(h, PARSED_DEEP, &outer, true, pair)
 			       : NOT_DNS;
 	if (outer.part == PART_LATER)
 		return choose_later(h, &outer);
-	if (in->outer.found == PARSED_DEEP || is_dns(in->outer.found, &outer)) {
+	if (s->outer.found == PARSED_DEEP || is_dns(s->outer.found, &outer)) {
 		*lane = hash_lane(&outer);
-		return choose(h, in->outer.found, &outer);
+		return choose(h, s->outer.found, &outer);
 	}
-	o = choose_inner(ctx, id, h, in, &outer, pair, lane);
+	o = choose_inner(ctx, id, h, s, &outer, pair, lane);
 	if (outer.part == PART_FIRST)
 		remember(&outer, o);
 	return o;
 }
 
+/* HOOK_TC_INGRESS stands for both TC hooks: copying asks only whether it is XDP. */
 static __noinline int handle_walked_skb(struct __sk_buff *skb, struct hook *h,
 					enum hook_id id, bool ethernet)
 {

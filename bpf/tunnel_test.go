@@ -27,7 +27,7 @@ func tunnelPorts() (list []TunnelPort) {
 	return list
 }
 
-var tcFrames = []string{sensorProgTcIngressEth, sensorProgTcEgressEth, sensorProgXdpEth}
+var ethPrograms = []string{sensorProgTcIngressEth, sensorProgTcEgressEth, sensorProgXdpEth}
 
 // encapsulation puts headers of a tunnel between the outer headers and the inner frame
 // or packet.
@@ -134,7 +134,7 @@ func TestTunnels(t *testing.T) {
 	s := newKit(t, Options{XDP: true, FragmentQuota: 1000, Decap: allTunnels(), TunnelPorts: tunnelPorts()})
 	f := func(want string, frame []byte) {
 		t.Helper()
-		for _, prog := range tcFrames {
+		for _, prog := range ethPrograms {
 			s.want(want, prog, frame)
 		}
 	}
@@ -233,7 +233,7 @@ func TestOpaqueTunnels(t *testing.T) {
 	s := newKit(t, Options{Decap: allTunnels(), TunnelPorts: tunnelPorts()}) // no quota
 	f := func(opaque bool, frame []byte) {
 		t.Helper()
-		for _, prog := range tcFrames {
+		for _, prog := range ethPrograms {
 			if s.lacks(prog) {
 				continue
 			}

@@ -15,15 +15,15 @@ static __always_inline enum entered enter_tzsp(void *ctx, const enum hook_id id,
 	__u32 first;
 
 	if (!copy(ctx, id, c->off, h, sizeof(h)))
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	first = bpf_ntohs(h[0]);
 	if (first >> 8 != 1 || (first & 0xff) >= 4) /* types that carry no frame */
-		return ENTERED_NOT;
+		return NOT_ENTERED;
 	c->off += sizeof(h);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_TZSP_TAGS; i++) {
 		if (!copy(ctx, id, c->off, tag, sizeof(tag)))
-			return ENTERED_NOT;
+			return NOT_ENTERED;
 		if (tag[0] > 1) {
 			c->off += 2 + tag[1];
 			continue;

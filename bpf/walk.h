@@ -28,11 +28,11 @@
 #define MACSEC_SCI     0x20
 #define MACSEC_SECRET  0x0c
 
-#define PPP_FRAME 0xff03
-#define PPP_IPV4  0x0021
-#define PPP_IPV6  0x0057
-#define PPP_MPLS  0x0281
-#define PPP_MPLM  0x0283
+#define PPP_FRAME   0xff03
+#define PPP_IPV4    0x0021
+#define PPP_IPV6    0x0057
+#define PPP_MPLS    0x0281
+#define PPP_MPLS_MC 0x0283
 
 /* A copied IP header, and what it says. This and struct cursor are in a map, not on
  * the stack, because the verifier does not track the contents of maps: it takes them
@@ -57,7 +57,7 @@ struct cursor {
 /* What enter_tunnel() finds. */
 enum entered {
 	ENTERED,
-	ENTERED_NOT,	/* not a tunnel, or it carries no IP */
+	NOT_ENTERED,	/* not a tunnel, or it carries no IP */
 	ENTERED_OPAQUE, /* user space must look into it */
 };
 
@@ -200,7 +200,7 @@ static __always_inline bool walk_ppp(struct cursor *c, __u16 proto)
 		c->kind = ETH_P_IP;
 		return true;
 	case PPP_MPLS:
-	case PPP_MPLM:
+	case PPP_MPLS_MC:
 		c->kind = ETH_P_MPLS_UC;
 		return true;
 	}
@@ -403,7 +403,9 @@ static __always_inline enum parsed walk_link(void *ctx, const enum hook_id id,
 	return PARSED_DEEP;
 }
 
-/* Called twice, so not inlined: the object has each only once. */
+/* Called twice, so not inlined: the object has each only once. HOOK_TC_INGRESS stands
+ * for both TC hooks, as in handle_walked_skb().
+ */
 static __noinline void walk_skb(struct __sk_buff *skb, struct cursor *c,
 				struct walked *w)
 {
