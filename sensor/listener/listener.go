@@ -1,4 +1,4 @@
-// Package listener is for all sockets that others connect to. Anybody who can reach one
+// Package listener opens all sockets to which others connect. Anybody who can reach one
 // can open any number of connections and leave them open, so a Listener bounds their
 // number, and an HTTP server has timeouts for everything. Addresses come in; accepted
 // connections and servers go out. It imports nothing of this project. Tests connect
@@ -124,8 +124,8 @@ var Usual = Timeouts{Header: 5 * time.Second, Request: 10 * time.Second, Answer:
 // maxHeader is enough for a browser behind three proxies.
 const maxHeader = 16 << 10
 
-// NewServer returns a server with timeouts. Its own errors go to log; what says what it
-// serves.
+// NewServer returns a server with timeouts. Its own errors go to log, where what says
+// what it serves.
 func NewServer(h http.Handler, t Timeouts, log *slog.Logger, what string) *http.Server {
 	return &http.Server{
 		Handler:           h,

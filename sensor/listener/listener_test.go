@@ -55,8 +55,8 @@ func get(address string) error {
 	return nil
 }
 
-// However many connections others leave open, and whatever they have sent, the listener
-// holds no more than its bound, and requests are answered.
+// TestFullOfIdleConnections: however many connections others leave open, and whatever
+// they have sent, the listener holds no more than its bound, and requests are answered.
 func TestFullOfIdleConnections(t *testing.T) {
 	long := Timeouts{time.Hour, time.Hour, time.Hour, time.Hour}
 	for what, send := range map[string]string{
@@ -78,7 +78,7 @@ func TestFullOfIdleConnections(t *testing.T) {
 	}
 }
 
-// A connection ends wherever it stops.
+// TestTimeouts: a connection is closed, wherever in a request its client stops.
 func TestTimeouts(t *testing.T) {
 	short := Timeouts{Header: 50 * time.Millisecond, Request: 100 * time.Millisecond, Answer: 200 * time.Millisecond, Idle: 50 * time.Millisecond}
 	l, address := served(t, 100, short, io.Discard)
@@ -92,7 +92,7 @@ func TestTimeouts(t *testing.T) {
 	await.True(t, "no connection is left", func() bool { return l.Len() == 0 })
 }
 
-// The server's own errors go to our log, with few lines.
+// TestErrorsAreInOurLog: the server's own errors go to our log, in few lines.
 func TestErrorsAreInOurLog(t *testing.T) {
 	var text testlog.Log
 	l, err := Listen("tcp", "127.0.0.1:0", 8)

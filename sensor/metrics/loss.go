@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Captured is what the capture was to take, since it began.
+// Captured counts the frames that the capture wanted, since it began.
 type Captured struct {
-	Frames uint64 // to be captured
-	Lost   uint64 // of these, on their way to a lane
+	Frames uint64 // wanted
+	Lost   uint64 // of these, lost before they reached a lane
 	Known  bool   // false: the numbers mean nothing
 }
 
@@ -20,7 +20,7 @@ type Captured struct {
 type lossMeter struct {
 	captured func() (Captured, error)
 	last     Captured      // at the end of the last interval
-	ratio    atomic.Uint64 // bits of a float64, NaN: not known
+	ratio    atomic.Uint64 // bits of a float64; NaN: not known
 }
 
 func newLossMeter(captured func() (Captured, error)) *lossMeter {
@@ -62,7 +62,7 @@ func (m *lossMeter) follow(every time.Duration, quit <-chan struct{}) {
 func (m *lossMeter) measure() {
 	now, err := m.captured()
 	if err != nil {
-		return // what reads the ledgers reports it
+		return // whoever reads the ledgers reports it
 	}
 	ratio := 0.0
 	switch {

@@ -1,8 +1,7 @@
-// Package metrics makes numbers of a running sensor and sends them where the
-// options say: to Prometheus, to statsd, to stderr, and as a line of rates for
-// people. It reads ledgers and asks outputs and lists; it must not import the
-// pipeline, which hands all of that over as a Source. Its tests need no more than
-// ledgers made by hand and a server on loopback.
+// Package metrics shows the numbers of a running sensor where the options say: to
+// Prometheus, to statsd, on stderr, and as a line of rates for people. It reads ledgers
+// and asks outputs and lists. It must not import the pipeline, which passes all of these
+// as a Source. Its tests make ledgers by hand, and use a server on loopback.
 package metrics
 
 import (
@@ -34,8 +33,8 @@ type Source struct {
 type Metrics struct {
 	options    *Options
 	identity   Identity
-	terminal   io.Writer         // for people: the stats line
-	stderr     io.Writer         // nil: metrics are not printed
+	stderr     io.Writer         // for the stats line
+	printed    bool              // metrics go to stderr, too
 	prometheus *prometheusServer // nil: not to Prometheus
 	statsd     *statsdSender     // nil: not to statsd
 	registry   *prometheus.Registry
@@ -47,18 +46,15 @@ type Metrics struct {
 // Config says where the numbers go, and whose they are.
 type Config struct {
 	*Options
-	Chosen   bool // the user has chosen a type of endpoint: else every endpoint that is set is used
+	Chosen   bool // the user has chosen a type of endpoint; false: every endpoint that is set is used
 	Identity Identity
 }
 
-// Open takes addresses, so that a bad or taken one is an error before anything
-// is captured.
+// Open opens the endpoints, so that an address that is wrong or in use is an error
+// before anything is captured.
 func Open(c Config, stderr io.Writer) (*Metrics, error) {
 	o, chosen := c.Options, c.Chosen
-	m := &Metrics{options: o, identity: c.Identity, terminal: stderr, quit: make(chan struct{})}
-	if o.kind == "stderr" {
-		m.stderr = stderr
-	}
+	m := &Metrics{options: o, identity: c.Identity, stderr: stderr, printed: o.kind == "stderr", quit: make(chan struct{})}
 	var err error
 	if o.statsd != "" && (!chosen || o.kind == "statsd") {
 		if m.statsd, err = dialStatsd(o.statsd); err != nil {
@@ -74,8 +70,8 @@ func Open(c Config, stderr io.Writer) (*Metrics, error) {
 	return m, nil
 }
 
-// Start sends the numbers of a source until Stop. It calls failed where the
-// endpoint for Prometheus ends before that.
+// Start sends the numbers of a source until Stop. It calls failed if the endpoint for
+// Prometheus ends before that.
 func (m *Metrics) Start(source Source, log *slog.Logger, failed func(error)) {
 	m.source = source
 	m.registry = prometheus.NewRegistry()
@@ -93,11 +89,11 @@ func (m *Metrics) Start(source Source, log *slog.Logger, failed func(error)) {
 	if m.prometheus != nil {
 		m.prometheus.serve(m.registry, log, failed)
 	}
-	if m.stderr != nil || m.statsd != nil {
+	if m.printed || m.statsd != nil {
 		m.tasks.Go(func() { m.follow(log) })
 	}
 	if m.options.stats > 0 {
-		m.tasks.Go(func() { printStats(m.terminal, m.options.stats, source.Ledgers, m.quit) })
+		m.tasks.Go(func() { printStats(m.stderr, m.options.stats, source.Ledgers, m.quit) })
 	}
 }
 
@@ -121,7 +117,7 @@ func (m *Metrics) send(log *slog.Logger) {
 		log.Warn("read metrics", "error", err)
 		return
 	}
-	if m.stderr != nil {
+	if m.printed {
 		writeMetrics(m.stderr, time.Now(), samples, m.options.format)
 	}
 	if m.statsd != nil {
@@ -131,7 +127,7 @@ func (m *Metrics) send(log *slog.Logger) {
 	}
 }
 
-// samples are the numbers as of now, under the names that the user wants.
+// samples returns the current numbers, under the names that the user wants.
 func (m *Metrics) samples() ([]sample, error) {
 	if m.options.legacy {
 		ledgers, err := m.source.Ledgers()
@@ -145,12 +141,12 @@ func (m *Metrics) samples() ([]sample, error) {
 func (m *Metrics) Stop(quiet bool, log *slog.Logger) {
 	close(m.quit)
 	m.tasks.Wait()
-	if !quiet && (m.stderr != nil || m.statsd != nil) {
+	if !quiet && (m.printed || m.statsd != nil) {
 		m.send(log)
 	}
 }
 
-// Close gives back what Open took. It may be called at any time.
+// Close closes what Open has opened. It may be called at any time.
 func (m *Metrics) Close() {
 	m.prometheus.close()
 	m.statsd.close()

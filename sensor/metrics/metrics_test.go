@@ -150,13 +150,15 @@ func TestLossMeter(t *testing.T) {
 		}
 	}
 	wantRatio(0)
-	for _, want := range []float64{0.4, 0, 0.5, 0} {
-		m.measure()
-		wantRatio(want)
-		if want == 0 {
-			source.count(70, 40, 10)
-		}
-	}
+	m.measure()
+	wantRatio(0.4)
+	m.measure()
+	wantRatio(0) // nothing passed
+	source.count(70, 40, 10)
+	m.measure()
+	wantRatio(0.5)
+	m.measure()
+	wantRatio(0)
 	source.count(70, 50, 10)
 	quit := make(chan struct{})
 	defer close(quit)

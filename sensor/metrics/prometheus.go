@@ -24,7 +24,7 @@ type prometheusServer struct {
 	server   *http.Server
 }
 
-// prometheusAddress checks an endpoint; "" is none, and no error.
+// prometheusAddress checks an endpoint, and splits it. An empty one is no error.
 func prometheusAddress(endpoint string) (address, path string, err error) {
 	if endpoint == "" {
 		return "", "", nil
@@ -58,9 +58,9 @@ func listenPrometheus(endpoint string) (*prometheusServer, error) {
 	return &prometheusServer{listener: l, path: path}, nil
 }
 
-// serve starts answering. It calls failed when that ends before close.
+// serve starts the server. It calls failed if the server ends before close.
 func (m *prometheusServer) serve(registry *prometheus.Registry, log *slog.Logger, failed func(error)) {
-	m.server = listener.NewServer(at(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), listener.Usual, log, "metrics")
+	m.server = listener.NewServer(only(m.path, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})), listener.Usual, log, "metrics")
 	go func() {
 		if err := m.server.Serve(m.listener); err != http.ErrServerClosed {
 			failed(fmt.Errorf("serve metrics: %w", err))
@@ -69,9 +69,9 @@ func (m *prometheusServer) serve(registry *prometheus.Registry, log *slog.Logger
 	log.Info("serving metrics", "url", fmt.Sprintf("http://%s%s", m.listener.Addr(), m.path))
 }
 
-// at answers requests to read a path, and all below it where it ends in a slash.
-// The library's own mux takes a path for a pattern, and panics at some.
-func at(path string, h http.Handler) http.Handler {
+// only passes requests to read one path to h, or, if the path ends in a slash, requests
+// for everything below it. http.ServeMux reads a path as a pattern, and panics at some.
+func only(path string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

@@ -15,7 +15,7 @@ type statsdSender struct {
 	last   map[string]float64 // of counters: statsd adds up what it is sent
 }
 
-// checkStatsdAddress looks at the form alone; "" is none, and no error.
+// checkStatsdAddress checks only the form. An empty address is no error.
 func checkStatsdAddress(address string) error {
 	if address == "" {
 		return nil
