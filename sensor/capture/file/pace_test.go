@@ -25,7 +25,7 @@ func TestPaceDue(t *testing.T) {
 	f(begun(1), time.Hour+time.Second, 3*time.Second, -2*time.Second)
 	f(begun(10), time.Hour+time.Second, 0, 100*time.Millisecond)
 	f(begun(0.5), time.Hour+time.Second, 0, 2*time.Second)
-	f(begun(1), time.Hour-time.Second, 0, 0) // before the first
+	f(begun(1), time.Hour-time.Second, 0, 0) // before the first packet
 	f(begun(1), 0, 0, 0)                     // without a time
 }
 

@@ -171,8 +171,7 @@ func (s *Source) Lanes() []capture.Lane {
 func (s *Source) Live() bool { return false }
 
 // Given is the number of packets that the readers of streams delivered, plus all records
-// that cursors read, whichever lane got them: so a packet that no lane got would show
-// as missing.
+// that cursors read, whichever lane got them. A packet that no lane got is thus missed.
 func (s *Source) Given() uint64 {
 	var n uint64
 	for _, in := range s.inputs {
@@ -192,7 +191,7 @@ func (s *Source) Err() error {
 	return errors.Join(s.errs...)
 }
 
-// fail keeps an error for Err, and logs it at once: the other files may take hours.
+// fail keeps an error for Err, and logs it now: reading the other files may take hours.
 func (s *Source) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// loopback attaches to lo in a network namespace of the test's own. What is written
-// to the descriptor send goes there, to port 53.
+// loopback attaches to lo in a network namespace of its own. What is written to the
+// descriptor send goes to port 53 there.
 func loopback(t *testing.T, ringBytes int) (source *Source, send int) {
 	t.Helper()
 	namespace.Enter(t)("link set lo up")
@@ -54,7 +54,8 @@ func datagram(t *testing.T, fd int, data []byte) {
 	}
 }
 
-// Packets that were captured before Close are read after it, in order, and then io.EOF.
+// TestRingCloseDrains: packets that were captured before Close are read after it, in
+// order, and then io.EOF.
 func TestRingCloseDrains(t *testing.T) {
 	const packets = 1000 // several batches
 	source, send := loopback(t, 1<<20)
@@ -89,8 +90,8 @@ func TestRingCloseDrains(t *testing.T) {
 	}
 }
 
-// A batch holds a small part of the ring, so that there is room for more packets
-// meanwhile.
+// TestRingBatchIsSmall: a batch holds a small part of the ring, so that there is room for
+// more packets meanwhile.
 func TestRingBatchIsSmall(t *testing.T) {
 	const size, frame = 128 << 10, 4096
 	source, send := loopback(t, size)

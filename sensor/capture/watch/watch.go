@@ -35,8 +35,8 @@ type Watcher struct {
 	log      *slog.Logger
 	links    *links
 	exists   func(index int) bool // asks the kernel: links may lag behind
-	stop     chan struct{}
-	ends     [2]<-chan struct{} // once one is closed, nothing more is attached
+	closed   chan struct{}        // closed by Close
+	stop     <-chan struct{}      // Options.Stop; nothing more is attached after either
 	tasks    sync.WaitGroup
 	once     sync.Once
 
@@ -66,7 +66,7 @@ func Open(a Attacher, o Options) (*Watcher, error) {
 		w.links.close()
 		return nil, err
 	}
-	w.tasks.Go(func() { w.Clock().follow(w.stop) })
+	w.tasks.Go(func() { w.Clock().follow(w.closed) })
 	w.tasks.Go(w.links.follow)
 	w.tasks.Go(w.follow)
 	return w, nil
@@ -74,8 +74,7 @@ func Open(a Attacher, o Options) (*Watcher, error) {
 
 // newWatcher has no links yet.
 func newWatcher(a Attacher, o Options) *Watcher {
-	w := &Watcher{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, stop: make(chan struct{})}
-	w.ends = [2]<-chan struct{}{w.stop, o.Stop}
+	w := &Watcher{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, closed: make(chan struct{}), stop: o.Stop}
 	for _, name := range o.Interfaces {
 		if w.any = name == Any; !w.any {
 			w.targets = append(w.targets, &target{name: name})
@@ -87,7 +86,7 @@ func newWatcher(a Attacher, o Options) *Watcher {
 // Close detaches from all interfaces.
 func (w *Watcher) Close() (err error) {
 	w.once.Do(func() {
-		close(w.stop)
+		close(w.closed)
 		w.links.close()
 		w.tasks.Wait()
 		err = w.detachAll()
@@ -95,7 +94,7 @@ func (w *Watcher) Close() (err error) {
 	return err
 }
 
-// InterfaceName is the name that an interface had at that time.
+// InterfaceName returns the name that an interface had at a time.
 func (w *Watcher) InterfaceName(index uint32, at int64) string { return w.links.names.Name(index, at) }
 
 // Clock converts the kernel's time since boot to time of day.
@@ -180,8 +179,8 @@ func (w *Watcher) beginAny(existing []netInterface) error {
 // interfaces takes seconds.
 func (w *Watcher) stopping() bool {
 	select {
-	case <-w.ends[0]:
-	case <-w.ends[1]:
+	case <-w.closed:
+	case <-w.stop:
 	default:
 		return false
 	}
@@ -194,9 +193,9 @@ func (w *Watcher) follow() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-w.ends[0]:
+		case <-w.closed:
 			return
-		case <-w.ends[1]:
+		case <-w.stop:
 			return
 		case <-w.links.changed:
 			w.update(false)
