@@ -72,9 +72,9 @@ func (in *Intake) full() bool {
 
 // Tick hands over the open block when it, or a block of another lane, has waited for almost
 // BatchDelay: so the events of all lanes go into one batch. It also does so when the block
-// is full and nothing else waits any more. It publishes the counters. If the queue is full, a block that can still
-// grow stays open, since all lanes hand over at once. Call Tick once per batch of packets,
-// and regularly while there are none.
+// is full and nothing else waits any more. If the queue is full, a block that can still grow
+// stays open, since all lanes hand over at once. Tick also publishes the counters. Call it
+// once per batch of packets, and regularly while there are none.
 func (in *Intake) Tick(now time.Time) {
 	in.now = now
 	if in.open.Len() > 0 && (max(now.Sub(in.since), in.r.queue.unbatched.age(now)) >= in.r.maxOpenTime || in.full()) {

@@ -93,7 +93,7 @@ type Writer interface {
 	// the output.
 	//
 	// refused is the number of events that, as this call found, the destination will
-	// never accept. It counts beside an error too; these events are not sent again.
+	// never accept. It counts even if err is not nil; these events are not sent again.
 	//
 	// Write returns soon after ctx has ended.
 	Write(ctx context.Context, b *event.Block) (refused int, err error)

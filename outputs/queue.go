@@ -35,8 +35,7 @@ type item struct {
 // An empty queue accepts a block larger than the bound, so that nobody waits for ever.
 // maxEvents, if not 0, is a second bound; set it before use.
 //
-// Blocks that the joiner has yet to make batches of wait in the queue as well, within the
-// same bounds (unbatched.go).
+// Blocks that are not in a batch yet wait here too, within the same bounds (unbatched.go).
 type queue struct {
 	maxEvents int
 

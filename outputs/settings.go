@@ -84,7 +84,7 @@ func (s *Settings) Validate() error {
 	case s.Type < Off || s.Type > SkipAndAllow:
 		return fmt.Errorf("output type %d: not one of 0 to 4", s.Type)
 	case s.Workers < 1:
-		return fmt.Errorf("%d workers: at least 1", s.Workers)
+		return fmt.Errorf("%d workers: must be at least 1", s.Workers)
 	case s.BatchSize < 0:
 		return fmt.Errorf("batch size %d: must not be negative", s.BatchSize)
 	case s.BatchBytes < 0:
@@ -98,7 +98,7 @@ func (s *Settings) Validate() error {
 	case s.QueueEvents < 0:
 		return fmt.Errorf("queue of %d events: must not be negative", s.QueueEvents)
 	case s.Spool.Dir != "" && s.Spool.Bytes < minSpool:
-		return fmt.Errorf("spool of %d bytes: at least %d MiB (--spoolmb)", s.Spool.Bytes, minSpool>>20)
+		return fmt.Errorf("spool of %d bytes: must be at least %d MiB (--spoolmb)", s.Spool.Bytes, minSpool>>20)
 	case s.Spool.Free < 0:
 		return fmt.Errorf("free space of %d bytes: must not be negative", s.Spool.Free)
 	}

@@ -27,7 +27,7 @@ func parseSchedule(text string) (schedule, error) {
 func parseCron(text string) (cron.Schedule, error) {
 	text = strings.TrimSpace(text)
 	if zone := strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ="); zone && !strings.Contains(text, " ") {
-		return nil, errors.New("a time zone and no schedule")
+		return nil, errors.New("a time zone without a schedule")
 	}
 	return cron.ParseStandard(text)
 }

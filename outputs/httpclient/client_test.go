@@ -57,14 +57,14 @@ func TestConfigErrors(t *testing.T) {
 	f("newtoken: a user is set as well, in newusername", func(c *Config) { c.Auth.Token, c.Auth.Login = "ZQXJ", secure.Login{Username: "me"} })
 	f("newusername: a user name must not contain a colon", func(c *Config) { c.Auth.Login = secure.Login{Username: "ZQXJ:ZQXJ"} })
 	f("newtoken: a token must not contain line ends", func(c *Config) { c.Auth.Token = "ZQXJ\n" })
-	f(`newcompression: "lz4", use none, gzip or zstd`, func(c *Config) { c.Compression = "lz4" })
+	f(`newcompression: "lz4": use none, gzip or zstd`, func(c *Config) { c.Compression = "lz4" })
 	f("", func(c *Config) { c.Proxy = "ZQXJ:hush@127.0.0.1:3128" })
 	f("", func(c *Config) { c.Proxy = "socks5://127.0.0.1:1080" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:12/hush@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://ZQXJ:hu%zzsh@h:1" })
 	f("newproxy: not of the form http://user:password@host:port", func(c *Config) { c.Proxy = "http://h:1/path" })
 	f("newproxy: use an http://, https:// or socks5:// URL, or none", func(c *Config) { c.Proxy = "ftp://h:1" })
-	f("newendpoint: not a URL\nnewtoken: a token must not contain line ends or control characters\nnewcompression: \"x\", use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
+	f("newendpoint: not a URL\nnewtoken: a token must not contain line ends or control characters\nnewcompression: \"x\": use none, gzip or zstd\nnewproxy: not of the form", func(c *Config) {
 		c.Endpoints, c.Auth.Token, c.Compression, c.Proxy = []string{"x"}, "ZQXJ\n", "x", "http://h:ZQXJ"
 	})
 	f(": open /no/such", func(c *Config) { c.TLS.CAFile = "/no/such" })

@@ -35,7 +35,7 @@ func checkCompression(value string) error {
 	case "", None, Gzip, Zstd:
 		return nil
 	}
-	return fmt.Errorf("%q, use %s, %s or %s", value, None, Gzip, Zstd)
+	return fmt.Errorf("%q: use %s, %s or %s", value, None, Gzip, Zstd)
 }
 
 // Request is a request that one goroutine sends again and again, with different bodies. It

@@ -150,7 +150,7 @@ func hypertable(ctx context.Context, conn *pgconn.PgConn, id pgx.Identifier) err
 	_, err := conn.Exec(ctx, records[1]).ReadAll()
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.Contains(pg.Message, "not empty") {
-		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: this locks it while its rows are moved: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
+		return outputs.Permanent(fmt.Errorf("make %s a hypertable: %w: run this statement, which locks the table while it moves the rows: SELECT create_hypertable('%s', 'packettime', migrate_data => true)", unquoted(id), err, unquoted(id)))
 	}
 	if err != nil {
 		return fmt.Errorf("make %s a hypertable: %w", unquoted(id), err)

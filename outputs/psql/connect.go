@@ -212,7 +212,7 @@ func checkWritable(ctx context.Context, conn *pgconn.PgConn) error {
 	case string(row[0]) == "t":
 		return errors.New("this server is a standby and accepts no rows: add the primary to --psqlendpoint, separated by a comma")
 	case string(row[1]) == "on":
-		return errors.New("default_transaction_read_only is set for this server or user, so that it accepts no rows")
+		return errors.New("default_transaction_read_only is set for this server or user, so it accepts no rows")
 	}
 	return nil
 }

@@ -76,8 +76,8 @@ func (w *writer) writeCurrent(ctx context.Context, b *event.Block) (refused int,
 	return refused, err
 }
 
-// errTableChanged: the table is no longer the one that the rows were encoded for.
-var errTableChanged = errors.New("the table changes while it is written")
+// errTableChanged: the rows were encoded for an earlier definition of the table.
+var errTableChanged = errors.New("the table was changed while rows were written")
 
 // ensureSession makes sure that there is a session, at the best address that works.
 func (w *writer) ensureSession(ctx context.Context) error {

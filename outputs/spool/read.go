@@ -198,7 +198,7 @@ func (s *Spool) quarantine(seg *Segment, d damage, bytes []byte) {
 }
 
 // quarantineFile is quarantine for a segment without any intact block: the file itself is moved,
-// once the damage is counted for sure.
+// once the damage is counted for certain.
 func (s *Spool) quarantineFile(seg *Segment, d damage) {
 	name := fmt.Sprintf("%016x-0", seg.number)
 	s.reportDamage(seg, d, name, nil)

@@ -84,7 +84,7 @@ func (s *Spool) setAsideUnreadable(seg *Segment, r blockRun, bytes []byte) {
 }
 
 // moveUnreadable is setAsideUnreadable for a segment that holds nothing else: the file
-// itself is moved, once its blocks are counted for sure.
+// itself is moved, once its blocks are counted for certain.
 func (s *Spool) moveUnreadable(seg *Segment, r blockRun) {
 	name := unreadableName(seg.number, r.from, r.ids[0])
 	dir, err := seg.dir.Sub(unreadableFolder, folderMode)
@@ -338,7 +338,7 @@ func (s *Spool) reclaimUnreadable(m manifest) {
 		s.o.Log.Info("blocks that another build has set aside can be read, and are sent first", "file", folder.Join(f.name))
 	}
 	if remaining > 0 {
-		s.o.Log.Warn("blocks are set aside that this build cannot read: start the build that wrote them, and it will send them", "folder", folder.Path(), "files", remaining)
+		s.o.Log.Warn("blocks that this build cannot read are set aside: start the build that wrote them, and it will send them", "folder", folder.Path(), "files", remaining)
 		return
 	}
 	folder.Remove(unfinishedName)

@@ -102,7 +102,7 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 		}
 	}
 	again(program.ExitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
-	again(0, 1, 1, 0, "blocks are set aside that this build cannot read")
+	again(0, 1, 1, 0, "blocks that this build cannot read are set aside")
 	program.Output(t, 0, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
 	aside, err := filepath.Glob(filepath.Join(dir, "file", "unreadable", "*"))
 	if err != nil || len(aside) != 1 {
