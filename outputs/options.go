@@ -48,8 +48,8 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: general, Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
-			Usage: "`FOLDER` for records that cannot be delivered now: they stay on disk, also after a stop, and are sent first later; each output has " +
-				"a folder in it. Empty: what waits at the end is lost",
+			Usage: "`FOLDER` for records that cannot be delivered now. They stay there, also after a stop, and are sent before newer records. Each output " +
+				"has a subfolder. Empty: records that are not delivered at the end are lost",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "spoolmb", EnvVars: []string{"DNSMONSTER_SPOOLMB"}, Value: 1024, Destination: &o.spoolMB,
@@ -58,7 +58,7 @@ func (o *Options) Flags() []cli.Flag {
 		&cli.StringFlag{
 			Category: general, Name: "spoolmode", EnvVars: []string{"DNSMONSTER_SPOOLMODE"}, Value: spoolOverflow, Destination: &o.mode,
 			Usage: "`WHAT` goes to the spool. overflow: what memory cannot hold, and what is left at the end. always: every batch, before it is " +
-				"sent, so that a kill costs only batches that are still being filled",
+				"sent, so that a kill loses only batches that are still being filled",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "spoolfreemb", EnvVars: []string{"DNSMONSTER_SPOOLFREEMB"}, Value: 256, Destination: &o.freeMB,

@@ -65,7 +65,7 @@ func (o *Output) Flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
-			Usage: "sync records to the medium before they count as delivered, so that they survive a power failure; otherwise they survive only the end of the sensor",
+			Usage: "sync records to the medium before they count as delivered, so that they survive a power failure; without this option they survive only a kill of the sensor",
 		},
 		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture"),
 	)

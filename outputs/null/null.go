@@ -19,7 +19,7 @@ func New() *Output { return &Output{outputs.NewBasics("null")} }
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {
 	return append([]cli.Flag{
-		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "to discard records and measure the rest of the sensor"),
+		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "for the output that discards records, to measure the rest of the sensor"),
 	}, o.BatchFlags(
 		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: what 256 KiB hold",
 		"DNSMONSTER_NULLOUTPUTBATCHDELAY", 0,

@@ -36,7 +36,7 @@ EXAMPLES:
 func (a *Admin) checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
-		Usage: "check whether records can be written to PostgreSQL, and say how to repair it if not",
+		Usage: "check whether records can be written to PostgreSQL, and how to repair what prevents it",
 		Description: `Connects to each address of --psqlendpoint as the sensor would, and reports what it finds: server, TLS,
 tables, columns, rights. Each problem comes with the statement or option that repairs it. Writes nothing.
 Exit status 0 if records can be written, 1 if something has to be repaired, 2 if a server does not

@@ -67,11 +67,11 @@ func (a *attachOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "mode", EnvVars: []string{"DNSMONSTER_MODE"}, Value: "auto", Destination: &a.mode,
-			Usage: "how packets are taken: `auto`, tcx, clsact, or xdp (what comes in by XDP, what goes out by TC)",
+			Usage: "how to capture: `auto`, tcx, clsact, or xdp (incoming packets by XDP, outgoing packets by TC)",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
-			Usage: "`packet`: exactly a of every b datagrams; flow: all or nothing of a conversation",
+			Usage: "what --sampleratio keeps. `packet`: exactly a of every b datagrams; flow: all or none of a conversation",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "snaplen", EnvVars: []string{"DNSMONSTER_SNAPLEN"}, Destination: &a.snaplen,
@@ -83,7 +83,7 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
-			Usage: "let this `NUMBER` of later fragments through, per second and processor, whose first fragment was not seen",
+			Usage: "pass at most this `NUMBER` of IP fragments per second and processor whose first fragment was not seen",
 		},
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "decap", EnvVars: []string{"DNSMONSTER_DECAP"}, Destination: &a.decap,
@@ -161,7 +161,7 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &d.device,
-			Usage: "`INTERFACE` to capture from; any: all that are up, now or later",
+			Usage: "`INTERFACE` to capture from; any: all interfaces, also those that come up later",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &d.noPromiscuous,

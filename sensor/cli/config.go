@@ -16,7 +16,7 @@ func configCommand() *cli.Command {
 		Usage: "check configuration files",
 		Subcommands: []*cli.Command{{
 			Name:      "check",
-			Usage:     "explain what a configuration file means, together with the environment",
+			Usage:     "check a configuration file together with the environment, and explain each value",
 			ArgsUsage: "FILE",
 			Description: `Prints errors, the value of every option and where it comes from, and what has another meaning here than
 in dnsmonster. Checks what run checks before it starts: interface, capture file, lists, folders. Changes

@@ -34,23 +34,23 @@ func (o *decodeOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &o.defragMB,
-			Usage: "`MEGABYTES` of memory for incomplete datagrams in fragments, in equal parts for the workers; beyond that, the oldest datagrams are given up",
+			Usage: "`MEGABYTES` of memory for incomplete IP fragments, in equal parts for the workers; beyond that, the sensor gives up on the oldest datagrams",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &o.tcpMB,
-			Usage: "`MEGABYTES` of memory for TCP streams, in equal parts for the workers; beyond that, the streams that lose least are given up",
+			Usage: "`MEGABYTES` of memory for TCP streams, in equal parts for the workers; beyond that, streams are dropped, first those that lose the least",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
-			Usage: "`TIME` that scales what reassembly waits for: 3 times it for fragments, 6 times for idle TCP streams, half of it for a gap in one",
+			Usage: "`TIME` that scales the timeouts of reassembly: 3 times this for IP fragments, 6 times for an idle TCP stream, half of this for a gap in a TCP stream",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
-			Usage: "record a packet only once that is seen several times, as on two mirror ports",
+			Usage: "record a packet only once if it is seen several times, as on two mirror ports",
 		},
 		&cli.DurationFlag{
 			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
-			Usage: "`TIME` within which the same packet counts as seen before",
+			Usage: "`TIME` after a packet within which the same packet is a duplicate",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.malformed,

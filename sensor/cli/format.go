@@ -35,7 +35,7 @@ func (o *formatOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "csvip", EnvVars: []string{"DNSMONSTER_CSVIP"}, Value: "integer", Destination: &o.csvIP,
-			Usage: "`FORM` of addresses in CSV: integer (of IPv6 the upper 64 bits, as dnsmonster), text, or uint128",
+			Usage: "`FORM` of addresses in CSV: integer (for IPv6 the upper 64 bits, as in dnsmonster), text, or uint128",
 		},
 	}
 }

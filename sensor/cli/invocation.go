@@ -105,7 +105,7 @@ func (inv *invocation) try(v *config.Values) error {
 func unknownCommand(app *cli.App, name string) error {
 	name = endpoint.MaskAll(name)
 	if name == "true" || name == "false" {
-		return usageError("what is %q? A truth value is written --name=%s", name, name)
+		return usageError("unexpected argument %q: write the value of a switch as --name=%s", name, name)
 	}
 	var names []string
 	for _, c := range app.Commands {

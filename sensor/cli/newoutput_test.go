@@ -223,7 +223,7 @@ func TestOutputCommands(t *testing.T) {
 	f(exitOK, "skiptlsverification: certificates are not checked", "ping", "--skiptlsverification")
 	f(exitUsage, "relayusername: nobody of this name (from "+ini+" line 2)", "ping", "--config", ini, "--fail=for good")
 	f(exitFailure, "nobody answers", "ping", "--fail=now")
-	f(exitUsage, `relay ping takes no arguments: what is "x"?`, "ping", "x")
+	f(exitUsage, `relay ping takes no arguments: remove "x"`, "ping", "x")
 	f(exitUsage, "relaypasswordfile: open /nowhere", "ping", "--relaypasswordfile=/nowhere")
 	f(exitOK, "purged [a b]", "purge", "a", "b")
 }

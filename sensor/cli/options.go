@@ -73,7 +73,7 @@ func (o *common) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &o.sample,
-			Usage: "keep exactly a of every b packets that match, as `a:b`; TCP and fragments by pair of addresses, so that messages stay whole",
+			Usage: "keep exactly a of every b DNS packets, as `a:b`. TCP segments and IP fragments are kept or left out by their pair of addresses, so that no message is torn",
 		},
 	}
 	flags = append(flags, o.decode.flags()...)
@@ -97,7 +97,7 @@ func (o *common) flags() []cli.Flag {
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
-		Usage: "also write records, the spool and profiles to folders and files that other users can change, and let profiles and --writeconfig replace files that hold something else",
+		Usage: "also write records, the spool and profiles to folders and files that other users can change, and let profiles and --writeconfig replace files with other contents",
 	}
 }
 
@@ -105,7 +105,7 @@ func (o *common) generalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
-			Usage: "`TIME` for outputs to deliver what is queued after the end of the capture, and for a pipe to end after a signal",
+			Usage: "`TIME` that outputs have to deliver queued records after the capture has ended; after a signal, also the time to read a pipe to its end",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize4", EnvVars: []string{"DNSMONSTER_MASKSIZE4"}, Value: 32, Destination: &o.mask.V4,
@@ -121,7 +121,7 @@ func (o *common) generalFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
-			Usage: "`NAME` of this sensor in metrics, and in records that have room for one",
+			Usage: "`NAME` of this sensor, in metrics and in record formats that have a field for it",
 		},
 		skipTLSFlag(&o.skipTLS),
 	}
@@ -130,7 +130,7 @@ func (o *common) generalFlags() []cli.Flag {
 func skipTLSFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Category: "general", Name: "skiptlsverification", EnvVars: []string{"DNSMONSTER_SKIPTLSVERIFICATION"}, Destination: to,
-		Usage: "do not check certificates, on any TLS connection",
+		Usage: "do not verify certificates on any TLS connection",
 	}
 }
 

@@ -47,7 +47,7 @@ func extend(cmd *cli.Command, o outputs.Output, above []string) {
 	}
 	a := &outputCommand{output: o, name: strings.Join(path, " "), action: cmd.Action, arguments: cmd.ArgsUsage != ""}
 	cmd.Flags = append(config.WithSecretFiles(append(cmd.Flags, skipTLSFlag(&a.skipTLS))), &cli.StringFlag{
-		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read; what this command has no option for has no effect",
+		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read; options that this command does not have are ignored",
 	})
 	cmd.Action = a.run
 }
@@ -73,7 +73,7 @@ type outputCommand struct {
 // correct, and exitFailure for others, such as a server that does not answer.
 func (o *outputCommand) run(c *cli.Context) error {
 	if c.Args().Present() && !o.arguments {
-		return usageError("%s takes no arguments: what is %q?", o.name, endpoint.MaskAll(c.Args().First()))
+		return usageError("%s takes no arguments: remove %q", o.name, endpoint.MaskAll(c.Args().First()))
 	}
 	process := processOptions{level: 2, format: "text"}
 	log, _ := process.logger(c.App.ErrWriter, nil)

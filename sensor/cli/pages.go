@@ -18,7 +18,7 @@ func printFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
 		&cli.StringFlag{Name: "writeconfig", Usage: "write the current options to this `FILE`, and exit; -: to stdout. An existing configuration is replaced, other files are not"},
-		&cli.BoolFlag{Name: "writesecrets", Usage: "--writeconfig writes passwords and tokens too"},
+		&cli.BoolFlag{Name: "writesecrets", Usage: "let --writeconfig write passwords and tokens too"},
 		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and exit"},
 		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and exit"},
 		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish, and exit"},

@@ -26,7 +26,7 @@ func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list
 	changed, fixed := config.Diff(s.inv.values, values)
 	next, level := reloadable(values, domains, list)
 	if len(fixed) > 0 {
-		s.log.Warn("reload: these options need a new start", "options", strings.Join(fixed, ", "))
+		s.log.Warn("reload: these options take effect only at the next start", "options", strings.Join(fixed, ", "))
 	}
 	apply(next)
 	var names []string

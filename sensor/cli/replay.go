@@ -60,7 +60,7 @@ func (f *fileOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{
 			Category: "capture", Name: "noetherframe", Aliases: []string{"noethernetframe"}, EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
-			Usage: "in files of link type Ethernet, packets start with the IP header; the link type of other files says what theirs start with",
+			Usage: "packets in files of link type Ethernet start with the IP header; no effect on files of other link types",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
@@ -69,7 +69,7 @@ func (f *fileOptions) flags() []cli.Flag {
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
-			Usage: "read files at this many `TIMES` the speed of their recording, by one clock for all of them; 1: as recorded, 0: as fast as possible",
+			Usage: "read files at this many `TIMES` the speed of their recording, on one clock for all files; 1: as recorded, 0: as fast as possible",
 		},
 		&cli.BoolFlag{
 			Category: "general", Name: "progress", EnvVars: []string{"DNSMONSTER_PROGRESS"}, Value: true, Destination: &f.progress,

@@ -24,7 +24,7 @@ func runCommand(list []outputs.Output) *cli.Command {
 	o.common.fallback = false
 	return &cli.Command{
 		Name:  "run",
-		Usage: "do what dnsmonster does with the same options; the command if none is named",
+		Usage: "do what dnsmonster does with the same options; this is the default command",
 		Description: `Takes the input from --devname or --pcapfile. The options are dnsmonster's, and may be in the
 environment and in the file that --config names. An output has to be switched on.
 
@@ -49,9 +49,9 @@ func (o *runOptions) flags() []cli.Flag {
 func (o *runOptions) run(c *cli.Context) error {
 	switch what := endpoint.MaskAll(c.Args().First()); {
 	case what == "true" || what == "false":
-		return usageError("what is %q? A truth value is written --name=%s", what, what)
+		return usageError("unexpected argument %q: write the value of a switch as --name=%s", what, what)
 	case c.Args().Present():
-		return usageError("run takes no arguments: what is %q? An interface is --devname=%s, a capture file --pcapfile=%s", what, what, what)
+		return usageError("run takes no arguments: remove %q; an interface is named by --devname=%s, a capture file by --pcapfile=%s", what, what, what)
 	}
 	if err := o.verify(c, invocationOf(c)); err != nil {
 		return &exitError{exitUsage, err}

@@ -42,9 +42,9 @@ func spoolCommand() *cli.Command {
 			Name:      "ls",
 			Usage:     "list what waits on disk for each output",
 			ArgsUsage: "[OUTPUT...]",
-			Description: `Shows how many events wait for each output, when the oldest and the newest of them were stored, what is
-damaged, and what this build cannot read: a newer build has written that, and sends it when it is started
-on the spool again. Changes nothing; while the sensor runs, the numbers are those of a moment ago.
+			Description: `Shows how many events (records) wait for each output, when the oldest and the newest of them were stored,
+what is damaged, and what this build cannot read because a newer build has written it: the newer build sends
+it when it is started on this spool again. Changes nothing. The sensor may be running.
 
 EXAMPLES:
    dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
@@ -57,8 +57,8 @@ EXAMPLES:
 			ArgsUsage: "OUTPUT",
 			Description: `Writes the records that wait for an output, the oldest first, in any of the formats. They stay where
 they are: the sensor will send them at its next start, unless they are dropped. The sensor must be
-stopped. From a damaged spool the intact records are written, and from one that a newer build has used those
-that this build can read; the exit status is 3 then.
+stopped. If the spool is damaged, or a newer build has written to it, the records that are intact and that
+this build can read are written, and the exit status is 3.
 
 EXAMPLES:
    dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
@@ -68,7 +68,7 @@ EXAMPLES:
 				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: format.TemplateUsage},
 				&cli.StringFlag{
 					Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &export.server,
-					Usage: "`NAME` of this sensor, in formats that have room for one",
+					Usage: "`NAME` of this sensor, in formats that have a field for it",
 				},
 			),
 			Action: export.export,
@@ -83,7 +83,7 @@ The sensor must be stopped.
 EXAMPLES:
    dnsmonster-sensor spool drop psql --spooldir /var/lib/dnsmonster-sensor/spool
    dnsmonster-sensor spool drop psql --config /etc/dnsmonster.ini --yes`,
-			Flags:  append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "do it"}),
+			Flags:  append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "delete the records; without this option the command only says what it would delete"}),
 			Action: drop.drop,
 		}},
 		Action: func(c *cli.Context) error {
@@ -94,10 +94,10 @@ EXAMPLES:
 
 func (o *spoolOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read the sensor's spooldir from"},
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` of the sensor, to take spooldir from"},
 		&cli.StringFlag{
 			Category: "general", Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
-			Usage: "`FOLDER` of the spool, as the sensor was given it",
+			Usage: "`FOLDER` of the spool: the sensor's own --spooldir",
 		},
 	}
 }
@@ -105,7 +105,7 @@ func (o *spoolOptions) flags() []cli.Flag {
 // names are the spools of the outputs that the arguments name, or all.
 func (o *spoolOptions) names(c *cli.Context) ([]string, error) {
 	if o.dir == "" {
-		return nil, usageError("--spooldir: say where the spool is, or give the sensor's --config")
+		return nil, usageError("--spooldir: name the folder of the spool, or the sensor's configuration file with --config")
 	}
 	there, err := spool.Names(o.dir)
 	if err != nil {
@@ -296,7 +296,7 @@ func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 		}
 	}
 	if !o.yes {
-		return usageError("spool drop %s: this throws away %s; with --yes it does", name, what)
+		return usageError("spool drop %s: nothing is deleted; --yes deletes %s", name, what)
 	}
 	switch err := spool.Drop(filepath.Join(o.dir, name)); {
 	case errors.Is(err, spool.ErrInUse):

@@ -210,9 +210,9 @@ func TestChecksOfOptions(t *testing.T) {
 	const line = " (from the command line)"
 	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
 	f("--devname and --pcapfile are set: use one of them (from the command line)", "--devName=lo", "--pcapFile=x")
-	f(`run takes no arguments: what is "eth0"? An interface is --devname=eth0, a capture file --pcapfile=eth0`, "run", "eth0")
-	f(`what is "true"? A truth value is written --name=true`, "--dedup", "true")
-	f(`what is "false"? A truth value is written --name=false`, "run", "--dedup", "false")
+	f(`run takes no arguments: remove "eth0"; an interface is named by --devname=eth0, a capture file by --pcapfile=eth0`, "run", "eth0")
+	f(`unexpected argument "true": write the value of a switch as --name=true`, "--dedup", "true")
+	f(`unexpected argument "false": write the value of a switch as --name=false`, "run", "--dedup", "false")
 	f(`port: "53,54" is not a whole number: repeat the option for several: --port=53 --port=54 (from the command line)`, "--port=53,54")
 	f("--port: at least one is needed"+line, "--port=", "--pcapfile=x")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")

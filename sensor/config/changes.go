@@ -55,7 +55,7 @@ func changes() []change {
 var inputChanges = []change{
 	{"filter", "applies to files too; its default, in any spacing, is no filter", "applied it only to interfaces", "",
 		func(v *Values) bool { return v.Get("filter") != nil && !IsDefaultFilter(v.String("filter")) }},
-	{"sampleratio", "keeps exactly a of every b packets that match; TCP and fragments are kept or left out by pair of addresses, so that messages stay whole",
+	{"sampleratio", "keeps exactly a of every b DNS packets; TCP segments and IP fragments are kept or left out by their pair of addresses, so that no message is torn",
 		"kept a+1 of b, and tore streams", "", isNot("sampleratio", "1:1")},
 	{"noetherframe", "applies to files whose header says Ethernet; other files say what their packets start with", "needed it for all files without Ethernet headers", "", is("noetherframe", "true")},
 	{"dedup", "compares addresses, ports, IP id and payload within dedupwindow, so that copies from two ports match and repeated queries do not",

@@ -87,7 +87,7 @@ Passwords and tokens are never shown in logs or errors, and are written to a fil
 
 - by their option;
 - by their variable, or in the configuration file, with a warning if every user can read that;
-- in a file that the option ` + "`<name>file`" + ` names, without the line end at its end;
+- in a file that the option ` + "`<name>file`" + ` names; a line end at the end of the file is ignored;
 - as a systemd credential of the option's name: ` + "`LoadCredential=clickhousepassword:/etc/...`" + `.
 
 Files with secrets or with the key of a certificate should be private: a warning names those that every user can read.

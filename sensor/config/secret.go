@@ -28,7 +28,7 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 		if s, ok := f.(*outputs.SecretFlag); ok {
 			all = append(all, &cli.StringFlag{
 				Category: s.Category, Name: s.Name + secretFileSuffix, EnvVars: []string{s.FileEnv},
-				Usage: "`FILE` to read " + s.Name + " from, without the line end at its end",
+				Usage: "`FILE` that contains " + s.Name + "; a line end at its end is ignored",
 			})
 		}
 	}

@@ -45,7 +45,7 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "domainmatch", EnvVars: []string{"DNSMONSTER_DOMAINMATCH"}, Value: "labels", Destination: &o.Match,
-			Usage: "`HOW` suffixes in the lists match: labels (whole labels: google.com does not match notgoogle.com) or legacy (as in dnsmonster: any ending of the name, final dot included)",
+			Usage: "`HOW` suffixes in the lists match: labels (whole labels: google.com does not match notgoogle.com) or legacy (as in dnsmonster: any end of the name, which includes the final dot)",
 		},
 	}
 }

@@ -19,9 +19,9 @@ type ledgerCollector struct {
 
 var (
 	descIn = prometheus.NewDesc("dnsmonster_sensor_ledger_in_total",
-		"Items that entered a ledger, counted by the giver.", []string{"ledger", "part"}, nil)
+		"Items that entered a ledger, counted by the step before it.", []string{"ledger", "part"}, nil)
 	descOutcome = prometheus.NewDesc("dnsmonster_sensor_ledger_outcomes_total",
-		"Items that left a ledger, by outcome, counted by the taker.", []string{"ledger", "part", "outcome"}, nil)
+		"Items that left a ledger, by outcome, counted by the step itself.", []string{"ledger", "part", "outcome"}, nil)
 	descHeld = prometheus.NewDesc("dnsmonster_sensor_ledger_held",
 		"Items that wait inside a ledger.", []string{"ledger", "part"}, nil)
 	descUnaccounted = prometheus.NewDesc("dnsmonster_sensor_ledger_unaccounted",

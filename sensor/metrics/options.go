@@ -28,7 +28,7 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "metric", Name: "metricendpointtype", EnvVars: []string{"DNSMONSTER_METRICENDPOINTTYPE"}, Value: "stderr", Destination: &o.kind,
-			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or nothing for none. Unless it is set, the endpoints that are set are used, too",
+			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or nothing for none. If this option is not set, stderr and every endpoint that has an address are used",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstatsdagent", EnvVars: []string{"DNSMONSTER_METRICSTATSDAGENT"}, Destination: &o.statsd,
@@ -36,7 +36,7 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricprometheusendpoint", EnvVars: []string{"DNSMONSTER_METRICPROMETHEUSENDPOINT"}, Destination: &o.prometheus,
-			Usage: "serve metrics for Prometheus at this `URL`, such as http://127.0.0.1:2112/metrics; without a host: loopback",
+			Usage: "serve metrics for Prometheus at this `URL`, such as http://127.0.0.1:2112/metrics; a URL without a host listens on loopback only",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstderrformat", Aliases: []string{"metricformat"}, Value: "json", Destination: &o.format,
@@ -49,15 +49,15 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "metric", Name: "metriclegacynames", EnvVars: []string{"DNSMONSTER_METRICLEGACYNAMES"}, Destination: &o.legacy,
-			Usage: "send dnsmonster's metrics, under its names, in place of the sensor's own",
+			Usage: "publish metrics under dnsmonster's names, instead of the sensor's own metrics",
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
-			Usage: "print a line of rates and losses for people on stderr at this `INTERVAL`; 0: none",
+			Usage: "print a readable line of rates and losses on stderr at this `INTERVAL`; 0: none",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "capturestatsdelay", EnvVars: []string{"DNSMONSTER_CAPTURESTATSDELAY"}, Value: time.Second, Destination: &o.lossEvery,
-			Usage: "`INTERVAL` over which the metric of the capture's loss is measured",
+			Usage: "`INTERVAL` over which the metric dnsmonster_sensor_capture_loss_ratio is measured",
 		},
 	}
 }

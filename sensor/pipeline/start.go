@@ -103,7 +103,7 @@ func checkOutputs(ctx context.Context, list []Output, log *slog.Logger) error {
 				found <- err
 				return
 			case ctx.Err() == nil:
-				log.Warn("an output does not work yet", "output", o.Output.Name(), "error", err)
+				log.Warn("an output does not work yet, its records wait", "output", o.Output.Name(), "error", err)
 			}
 			found <- nil
 		}()

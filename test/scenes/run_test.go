@@ -308,7 +308,7 @@ func TestReload(t *testing.T) {
 	send(30)
 	set("masksize4 = 8\nport = 5353\nservername = other")
 	hangup(`msg=reloaded changed="masksize4=8"`)
-	if !strings.Contains(p.Log(), `msg="reload: these options need a new start" options="port, servername"`) {
+	if !strings.Contains(p.Log(), `msg="reload: these options take effect only at the next start" options="port, servername"`) {
 		t.Errorf("what cannot change is not named:\n%s", p.Log())
 	}
 	send(40)

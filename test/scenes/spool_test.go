@@ -146,7 +146,7 @@ func TestSpoolCommand(t *testing.T) {
 
 	program.Output(t, 0, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
 		"replay", file, at)
-	program.Output(t, 1, "--spooldir: say where the spool is", "spool", "ls")
+	program.Output(t, 1, "--spooldir: name the folder of the spool", "spool", "ls")
 	program.Output(t, 1, "no such file or directory", "spool", "ls", at+"/no")
 	program.Output(t, 1, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
 	program.Output(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
@@ -163,7 +163,7 @@ func TestSpoolCommand(t *testing.T) {
 	program.Output(t, 0, "1 places, 100 events lost", "spool", "ls", at)
 
 	program.Output(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
-	program.Output(t, 1, "spool drop psql: this throws away 2900 events; with --yes it does", "spool", "drop", "psql", at)
+	program.Output(t, 1, "spool drop psql: nothing is deleted; --yes deletes 2900 events", "spool", "drop", "psql", at)
 	program.Output(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
 	program.Output(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
 }

@@ -116,7 +116,7 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 	closed := "1 of what was set aside cannot be opened, the first because: " + link + " is a symbolic link"
 	program.Output(t, 0, closed, "spool", "ls", at)
 	program.Output(t, program.ExitUndelivered, closed, "spool", "export", "file", at)
-	program.Output(t, 1, "this throws away 0 events and 7 that this build cannot read; with --yes it does", "spool", "drop", "file", at)
+	program.Output(t, 1, "nothing is deleted; --yes deletes 0 events and 7 that this build cannot read", "spool", "drop", "file", at)
 	program.Output(t, 0, "dropped", "spool", "drop", "file", at, "--yes")
 	program.Output(t, 0, "  none", "spool", "ls", at)
 }
