@@ -244,6 +244,7 @@ func (q *queue) oldest() (t time.Time) {
 	return earlier(t, q.unbatched.oldest())
 }
 
+// push adds a block to the ring, whatever the bounds.
 func (q *queue) push(it item) {
 	if q.count == len(q.ring) {
 		q.grow()
@@ -255,6 +256,7 @@ func (q *queue) push(it item) {
 	q.publish()
 }
 
+// pull removes the oldest block from the ring. There must be one.
 func (q *queue) pull() item {
 	it := q.ring[q.head]
 	q.ring[q.head] = item{}

@@ -107,14 +107,11 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 		res.refused += uint64(refused)
 		var partial *Partial
 		if errors.As(err, &partial) && partial.validFor(b, left) {
-			res.delivered += uint64(left - len(partial.Failed))
-			res.bytes += uint64(b.Size())
-			b, left = subset(b, partial.Failed, w.r.ids.Next(), b.Sealed()), len(partial.Failed)
-			res.bytes -= uint64(b.Size())
 			if res.why == nil && refused > 0 {
 				res.why = partial.Err
 			}
-			if left == 0 {
+			b = w.keepFailed(b, left, partial, &res)
+			if left = b.Len(); left == 0 {
 				err = nil
 			}
 		}
@@ -142,6 +139,15 @@ func (w *worker) deliver(ctx context.Context, b *event.Block) result {
 			return res
 		}
 	}
+}
+
+// keepFailed applies p to b, of which left events were not refused: it counts the delivered
+// ones, and returns a block of the failed ones.
+func (w *worker) keepFailed(b *event.Block, left int, p *Partial, res *result) *event.Block {
+	failed := subset(b, p.Failed, w.r.ids.Next(), b.Sealed())
+	res.delivered += uint64(left - failed.Len())
+	res.bytes += uint64(b.Size() - failed.Size())
+	return failed
 }
 
 // retryDelay is how long to wait before the next attempt.

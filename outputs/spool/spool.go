@@ -215,18 +215,7 @@ func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 	if missing := found.missing(events, seg.doneBefore); missing > 0 {
 		s.countLost("a file of the spool was truncated since the last run", seg.path(), missing)
 	}
-	for _, d := range found.damaged {
-		seg.knownDamage[d.from] = true
-		if seg.doneBefore[damageID(d.span)] { // an earlier start has counted it
-			continue
-		}
-		seg.newDamage = true
-		if found.intact > 0 {
-			s.quarantine(seg, d, data[d.from:d.to])
-		} else {
-			s.quarantineFile(seg, d)
-		}
-	}
+	s.recoverDamage(seg, data, found)
 	allUnreadable := len(found.unreadable) == 1 && found.unreadable[0].len() == len(data) && readErr == nil
 	for _, r := range found.unreadable {
 		seg.newDamage = true
@@ -240,6 +229,22 @@ func (s *Spool) recoverSegment(number, events uint64) (*Segment, error) {
 		s.deferMark(seg.remove)
 	}
 	return seg, nil
+}
+
+// recoverDamage quarantines damage that no earlier start has counted.
+func (s *Spool) recoverDamage(seg *Segment, data []byte, found contents) {
+	for _, d := range found.damaged {
+		seg.knownDamage[d.from] = true
+		if seg.doneBefore[damageID(d.span)] {
+			continue
+		}
+		seg.newDamage = true
+		if found.intact > 0 {
+			s.quarantine(seg, d, data[d.from:d.to])
+		} else {
+			s.quarantineFile(seg, d)
+		}
+	}
 }
 
 // deferMark puts off a mark on disk that keeps the next start from counting damage again,
