@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -61,14 +60,13 @@ func (s *rigged) Read(b *packet.Batch) error {
 }
 
 // frames are n queries as packets.
-func frames(n int) []packet.Packet {
-	file := packets.Queries(n)
-	var list []packet.Packet
-	for at := 24; at < len(file); {
-		length := int(binary.LittleEndian.Uint32(file[at+8:]))
-		data := file[at+16 : at+16+length]
-		list = append(list, packet.Packet{Data: data, WireLen: uint32(length), Link: packet.LinkRaw, Time: 1})
-		at += 16 + length
+func frames(n int) (list []packet.Packet) {
+	file, err := packets.Read(packets.Queries(n))
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range file {
+		list = append(list, packet.Packet{Data: f.Data, WireLen: f.WireLen, Link: packet.LinkRaw, Time: 1})
 	}
 	return list
 }

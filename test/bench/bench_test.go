@@ -123,7 +123,7 @@ func TestInsert(t *testing.T) {
 	f("<!-- figures: x -->\n", "")
 }
 
-// The page has the markers between which make bench inserts its tables.
+// TestPageHasMarkers: the page has the markers between which make bench inserts its tables.
 func TestPageHasMarkers(t *testing.T) {
 	page, err := os.ReadFile("../../docs/performance.md")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestReadLosses(t *testing.T) {
 	}
 }
 
-// The search finds the limit, wherever that is and wherever it starts.
+// TestNextRate: the search finds the limit, wherever that is and wherever it starts.
 func TestNextRate(t *testing.T) {
 	for _, edge := range []float64{3e5, 7e5, 1.9e6} {
 		for _, first := range []float64{2e5, 8e5, 2e6} {
@@ -201,7 +201,7 @@ func TestStoreOf(t *testing.T) {
 	}
 }
 
-// The shares add up to the time of all processors.
+// TestShares: they add up to the time of all processors.
 func TestShares(t *testing.T) {
 	r := trial{Result: generator.Result{Sent: 1000, Took: time.Millisecond, Idle: 300 * time.Microsecond}, during: cpuTime{all: 700e-6, user: 500e-6}}
 	got := r.shares(floor{making: 100, stack: 200}, 2)

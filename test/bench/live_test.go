@@ -20,7 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The reference sees every sent frame, loses none at a low rate, and is partly idle.
+// TestLoadOnReference: the reference sees every sent frame, loses none at a low rate, and
+// is partly idle.
 func TestLoadOnReference(t *testing.T) {
 	tier.Kernel(t)
 	if os.Geteuid() != 0 {

@@ -64,14 +64,14 @@ func RcvbufErrors(h *Host) (uint64, error) {
 	return h.snmp("Udp:", "RcvbufErrors", "Udp6RcvbufErrors")
 }
 
-// received is the number of packets, of both families, that the host's IP layer
-// was handed: they are past everything that captures.
+// received is the number of packets, of both families, that have reached the host's IP
+// layer, which comes after everything that captures.
 func (h *Host) received() (uint64, error) {
 	return h.snmp("Ip:", "InReceives", "Ip6InReceives")
 }
 
-// snmp is a counter of both families together: a protocol's column of IPv4, and
-// its name in IPv6.
+// snmp adds up a counter of both families: a column of a protocol in IPv4, and a name in
+// IPv6.
 func (h *Host) snmp(protocol, column, name6 string) (uint64, error) {
 	v4, err := h.proc("net/snmp")
 	if err != nil {
@@ -117,7 +117,7 @@ func snmp4(b []byte, protocol, column string) (uint64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("read counters of %s no column %s", protocol, column)
+	return 0, fmt.Errorf("read counters of %s no column %s", protocol, column) // protocol ends in a colon
 }
 
 func snmp6(b []byte, name string) (uint64, error) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -117,17 +118,10 @@ func readCPIO(t *testing.T, b []byte) []string {
 		mode, size, nameLen := f[1], f[6], f[11]
 		name := string(b[110 : 110+nameLen-1])
 		data := (110 + nameLen + 3) &^ 3
-		entries = append(entries, strings.Join([]string{name, octal(mode), string(b[data : data+size])}, " "))
+		entries = append(entries, strings.Join([]string{name, strconv.FormatInt(int64(mode), 8), string(b[data : data+size])}, " "))
 		b = b[(data+size+3)&^3:]
 	}
 	return entries
-}
-
-func octal(n int) string {
-	if n < 8 {
-		return string(rune('0' + n))
-	}
-	return octal(n/8) + octal(n%8)
 }
 
 func TestCommandFiles(t *testing.T) {

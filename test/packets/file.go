@@ -20,8 +20,8 @@ func newFile() []byte {
 	return append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0)
 }
 
-// appendToFile appends a packet of 2023-11-14T22:13:20Z and some microseconds.
-func appendToFile(b []byte, microseconds int, packet []byte) []byte {
+// AppendToFile appends a packet of 2023-11-14T22:13:20Z and some microseconds.
+func AppendToFile(b []byte, microseconds int, packet []byte) []byte {
 	le := binary.LittleEndian
 	b = le.AppendUint32(le.AppendUint32(b, 1700000000), uint32(microseconds))
 	b = le.AppendUint32(le.AppendUint32(b, uint32(len(packet))), uint32(len(packet)))
@@ -44,7 +44,7 @@ func QueriesFrom(first, n int) []byte {
 		dns[at] = byte(len(dns) - at - 1)
 		dns = append(dns, "\x07example\x03org\x00\x00\x01\x00\x01"...)
 		packet = AppendIPv4(packet[:0], 0xc0000200|uint32(i)&0xff, 53, 0, 0, 17, AppendUDP(nil, uint16(1024+i%50000), 53, dns))
-		b = appendToFile(b, i%1_000_000, packet)
+		b = AppendToFile(b, i%1_000_000, packet)
 	}
 	return b
 }
@@ -62,7 +62,7 @@ func Asking(messages ...string) []byte {
 			}
 			dns = append(dns, 0, 0, 1, 0, 1)
 		}
-		b = appendToFile(b, i, AppendIPv4(nil, 0xc0000200|uint32(i)&0xff, 53, uint16(i), 0, 17, AppendUDP(nil, 4096, 53, dns)))
+		b = AppendToFile(b, i, AppendIPv4(nil, 0xc0000200|uint32(i)&0xff, 53, uint16(i), 0, 17, AppendUDP(nil, 4096, 53, dns)))
 	}
 	return b
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Client is the address of the client in packets that count, 192.0.2.99.
+// Client is the address of the client whose packets a test counts, 192.0.2.99.
 const Client = 0xc0000263
 
 // AppendIPv4 appends a packet to 192.0.2.<dst>.

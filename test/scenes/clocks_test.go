@@ -118,7 +118,7 @@ func TestFilesWithClocks(t *testing.T) {
 		}
 		newer := build(1e9, 0, 1)
 		if whole, cut := recordIDs(t, workers, newer, build(1e9-day, 37, 1), newer); len(whole) != 3*len(want) || cut != 0 {
-			t.Errorf("an older file behind a newer one, and that once more: %d records, %d cut, want %d", len(whole), cut, 3*len(want))
+			t.Errorf("a newer file, an older one, and the newer one again: %d records, %d cut, want %d", len(whole), cut, 3*len(want))
 		}
 	}
 }

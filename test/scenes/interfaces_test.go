@@ -119,18 +119,18 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	makeInterface(t, l.Server, l.Client, "down0")
 	p := program.Start(t, l.Server, "attach", "any", "--jsonfields=interface")
 	p.WaitFor("msg=capturing")
-	is := func(name string, times int) {
+	waitForCapture := func(name string, times int) {
 		t.Helper()
 		waitForLogLines(p, times, `msg="interface is captured"`, "interface="+name+" ")
 	}
 
 	sendFrom(t, l.Server, "lo", "loopback")
 	ip("link set down0 up") // it existed before
-	is("down0", 1)
+	waitForCapture("down0", 1)
 	sendFrom(t, l.Server, "down0", "later")
 	makeInterface(t, l.Server, l.Client, "new0")
 	ip("link set new0 up")
-	is("new0", 1)
+	waitForCapture("new0", 1)
 	sendFrom(t, l.Server, "new0", "new")
 
 	// Records are written when their block is full or a second old: after this.
@@ -141,13 +141,13 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	waitForLogLines(p, 1, `msg="interface is gone"`, "interface=other0")
 	makeInterface(t, l.Server, l.Client, "other0")
 	ip("link set other0 up")
-	is("other0", 1)
+	waitForCapture("other0", 1)
 	sendFrom(t, l.Server, "other0", "again")
 
 	makeInterface(t, l.Client, l.Server, "moved0")
 	away("link set moved0 netns " + l.Server.NS)
 	ip("link set moved0 up")
-	is("moved0", 1)
+	waitForCapture("moved0", 1)
 	sendFrom(t, l.Server, "moved0", "moved")
 	ip("link set moved0 netns " + l.Client.NS)
 	waitForLogLines(p, 1, `msg="interface is gone"`, "interface=moved0")

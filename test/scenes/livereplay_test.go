@@ -3,7 +3,6 @@ package scenes
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
 
@@ -83,15 +83,18 @@ func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
 }
 
 // longestPacket is the length of the longest packet in a pcap file.
-func longestPacket(t *testing.T, path string) (n uint32) {
+func longestPacket(t *testing.T, path string) (n int) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for b = b[24:]; len(b) >= 16; {
-		length := binary.NativeEndian.Uint32(b[8:])
-		n, b = max(n, length), b[min(16+int(length), len(b)):]
+	frames, err := packets.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range frames {
+		n = max(n, len(f.Data))
 	}
 	return n
 }

@@ -48,7 +48,7 @@ func attachOnServer(t *testing.T, l *lab.Lab, attach func(ifindex int) (link.Lin
 	return made
 }
 
-func tcx(t *testing.T, l *lab.Lab, where ebpf.AttachType) link.Link {
+func attachTCX(t *testing.T, l *lab.Lab, where ebpf.AttachType) link.Link {
 	t.Helper()
 	return attachOnServer(t, l, func(ifindex int) (link.Link, error) {
 		return link.AttachTCX(link.TCXOptions{
@@ -57,7 +57,7 @@ func tcx(t *testing.T, l *lab.Lab, where ebpf.AttachType) link.Link {
 	})
 }
 
-func xdp(t *testing.T, l *lab.Lab, value int32) link.Link {
+func attachXDP(t *testing.T, l *lab.Lab, value int32) link.Link {
 	t.Helper()
 	return attachOnServer(t, l, func(ifindex int) (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Interface: ifindex, Program: newVerdictProgram(t, ebpf.XDP, value)})
@@ -84,8 +84,8 @@ func TestTCXNeighbourDoesNotBlind(t *testing.T) {
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
-	tcx(t, l, ebpf.AttachTCXIngress)
-	tcx(t, l, ebpf.AttachTCXEgress)
+	attachTCX(t, l, ebpf.AttachTCXIngress)
+	attachTCX(t, l, ebpf.AttachTCXEgress)
 	q, r, sent := askKnot(t, l, knot, program.Attach(t, l.Server))
 	if q != sent || r != sent {
 		t.Errorf("%d queries and %d responses recorded of %d, beside programs that end the chain", q, r, sent)
@@ -98,7 +98,7 @@ func TestTCXNeighbourAheadIsNamed(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	program.Attach(t, l.Server)
-	tcx(t, l, ebpf.AttachTCXIngress)
+	attachTCX(t, l, ebpf.AttachTCXIngress)
 	out, err := program.Command(l.Server, "check", l.Server.Iface).Output()
 	if err != nil || !strings.Contains(string(out), "hidden: TCX program neighbour") {
 		t.Errorf("check does not name the program ahead (%v):\n%s", err, out)
@@ -111,7 +111,7 @@ func TestXDPNeighbour(t *testing.T) {
 	lab.Need(t, "dnsperf")
 	l := lab.New(t)
 	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
-	neighbour := xdp(t, l, xdpPass)
+	neighbour := attachXDP(t, l, xdpPass)
 	p := program.Attach(t, l.Server)
 	if !strings.Contains(p.Log(), "XDP program neighbour") {
 		t.Errorf("the start does not name the XDP program:\n%s", p.Log())
@@ -125,7 +125,7 @@ func TestXDPNeighbour(t *testing.T) {
 		t.Errorf("mode xdp beside an XDP program: exit status %d, want %d and its name:\n%s", code, program.ExitUsage, out)
 	}
 	neighbour.Close()
-	xdp(t, l, xdpDrop)
+	attachXDP(t, l, xdpDrop)
 	out, err := program.Command(l.Server, "check", l.Server.Iface, "--json").Output()
 	if err != nil || !strings.Contains(string(out), "XDP program neighbour") {
 		t.Errorf("check does not name the XDP program (%v):\n%s", err, out)

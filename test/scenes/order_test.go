@@ -19,27 +19,19 @@ import (
 // mixed is a capture of n messages, in turn over UDP, over UDP in two fragments, and
 // over TCP in two segments. Each has its number as id and in its name.
 func mixed(n int) []byte {
-	b := packets.Queries(0)
-	le, be := binary.LittleEndian, binary.BigEndian
+	b, be := packets.Queries(0), binary.BigEndian
 	packet := func(i int, proto byte, frag uint16, payload []byte) {
-		ip := append([]byte{0x45, 0}, be.AppendUint16(nil, uint16(20+len(payload)))...)
-		ip = be.AppendUint16(be.AppendUint16(ip, uint16(i)), frag)
-		ip = append(ip, 64, proto, 0, 0, 192, 0, 2, byte(i/3%200), 192, 0, 2, 53)
-		ip = append(ip, payload...)
-		b = le.AppendUint32(le.AppendUint32(b, 1700000000), uint32(i))
-		b = append(le.AppendUint32(le.AppendUint32(b, uint32(len(ip))), uint32(len(ip))), ip...)
+		src := 0xc0000200 | uint32(i/3%200) // 192.0.2.0 and so on
+		b = packets.AppendToFile(b, i, packets.AppendIPv4(nil, src, 53, uint16(i), frag, proto, payload))
 	}
 	segment := func(i int, seq uint32, data []byte) {
-		tcp := be.AppendUint16(be.AppendUint16(nil, uint16(2000+i%60000)), 53)
-		tcp = append(be.AppendUint32(tcp, seq), 0, 0, 0, 0, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0)
-		packet(i, 6, 0, append(tcp, data...))
+		packet(i, 6, 0, packets.AppendTCP(nil, uint16(2000+i%60000), seq, 0x18, data))
 	}
 	for i := range n {
 		q := append(be.AppendUint16(nil, uint16(i)), "\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"...)
 		name := "h" + strconv.Itoa(i)
 		q = append(append(append(q, byte(len(name))), name...), "\x07example\x03org\x00\x00\x01\x00\x01"...)
-		udp := be.AppendUint16(be.AppendUint16(nil, 5353), 53)
-		udp = append(append(be.AppendUint16(udp, uint16(8+len(q))), 0, 0), q...)
+		udp := packets.AppendUDP(nil, 5353, 53, q)
 		switch i % 3 {
 		case 0:
 			packet(i, 17, 0, udp)

@@ -35,7 +35,7 @@ func TestOutage(t *testing.T) {
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
 		o.run(6)
-		if r := o.arrived(); r.Sum("delivery psql", "spool_evicted") == 0 {
+		if r := o.stopAndCompare(); r.Sum("delivery psql", "spool_evicted") == 0 {
 			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.Log)
 		}
 	})
@@ -53,7 +53,7 @@ func playOutage(t *testing.T, server *lab.Postgres, table string, seconds int) {
 	const comeAndGo = 5 // seconds that the server may take for it
 	o := newOutage(t, server, table, "--queuemb=64", fmt.Sprintf("--spoolmb=%d", 170*(seconds+comeAndGo)/60))
 	o.run(seconds)
-	r := o.arrived()
+	r := o.stopAndCompare()
 	if planned := time.Duration(seconds+comeAndGo) * time.Second; o.down > planned {
 		t.Logf("the server was down for %s: what has to hold an outage of %s may not have held it", o.down, planned)
 	} else if r.Lost() != r.Sum("kernel tc ingress", "ring_full") {
@@ -168,9 +168,9 @@ func (o *outage) catchingUp(log string) bool {
 	return more || seen == 0
 }
 
-// arrived stops the sensor, compares the queries sent with the rows and the ledgers, and
+// stopAndCompare stops the sensor, compares the queries sent with the rows and the ledgers, and
 // checks the bounds.
-func (o *outage) arrived() program.Result {
+func (o *outage) stopAndCompare() program.Result {
 	o.t.Helper()
 	memory := program.PeakMemory(o.t, o.sensor.Cmd.Process.Pid)
 	r := o.sensor.Stop()

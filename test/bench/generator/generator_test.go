@@ -108,8 +108,8 @@ func load(t *testing.T, frames ...[]byte) *Generator {
 	return g
 }
 
-// Frames arrive in order, in a loop, and unchanged: also a short one after a long one,
-// and in an incomplete batch.
+// TestFramesArriveAsTheyAre: in order, in a loop, and unchanged, also a short one after a
+// long one, and in an incomplete batch.
 func TestFramesArriveAsTheyAre(t *testing.T) {
 	ns := namespace(t)
 	var frames [][]byte
@@ -143,7 +143,7 @@ func TestFramesArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// A socket counts as many frames as are sent, at every rate.
+// TestSentIsSeen: a socket counts as many frames as are sent, at every rate.
 func TestSentIsSeen(t *testing.T) {
 	ns := namespace(t)
 	g := load(t, frame(100, 0), frame(1400, 1), frame(64, 2))
@@ -174,7 +174,7 @@ func TestSentIsSeen(t *testing.T) {
 	}
 }
 
-// Without an interface, frames are made and nobody receives them.
+// TestSendToNobody: without an interface, frames are made and nobody receives them.
 func TestSendToNobody(t *testing.T) {
 	ns := namespace(t)
 	fd := packetSocket(t, ns)

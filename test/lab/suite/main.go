@@ -75,7 +75,7 @@ func suite(o options) (ok bool, err error) {
 	if o.tier == tier.Soak || o.tier == tier.Large {
 		atATime, o.parallel = 1, 1
 	}
-	ok, cpu, err := o.goTest(r, log, "later", atATime, o.parallel, o.run, o.packages)
+	ok, cpu, err := o.goTest(r, log, tier.SkipAlone, atATime, o.parallel, o.run, o.packages)
 	if err != nil {
 		return false, err
 	}
@@ -103,9 +103,9 @@ func suite(o options) (ok bool, err error) {
 	return ok && r.complete(), nil
 }
 
-// goTest runs tests, and passes the output of go test to the report. cpu is the
-// processor time of the tests and their children.
-func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime, parallel int, run string, packages []string) (ok bool, cpu time.Duration, err error) {
+// goTest runs tests, and passes the output of go test to the report. aloneValue is that
+// of tier.AloneVariable. cpu is the processor time of the tests and their children.
+func (o options) goTest(r *report, log io.Writer, aloneValue string, packagesAtATime, parallel int, run string, packages []string) (ok bool, cpu time.Duration, err error) {
 	args := []string{
 		"test", "-json", "-count=1", "-timeout=" + o.timeout.String(),
 		"-p=" + strconv.Itoa(packagesAtATime), "-parallel=" + strconv.Itoa(parallel),
@@ -117,7 +117,7 @@ func (o options) goTest(r *report, log io.Writer, alone string, packagesAtATime,
 		args = append(args, "-run="+run)
 	}
 	cmd := exec.Command("go", slices.Concat(args, packages)...)
-	cmd.Env = append(os.Environ(), tier.Variable+"="+o.tier, tier.AloneVariable+"="+alone)
+	cmd.Env = append(os.Environ(), tier.Variable+"="+o.tier, tier.AloneVariable+"="+aloneValue)
 	if o.race && os.Getenv("GORACE") == "" {
 		// The detector waits for a second at the end of each process, and scenes start
 		// hundreds.

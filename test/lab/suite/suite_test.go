@@ -93,13 +93,14 @@ func TestReport(t *testing.T) {
 	wants(t, string(times), "     4.0 bpf\n    10.0 sensor\n", "    1.50 bpf TestA\n")
 }
 
-// A race is printed while some test runs, and fails another one.
+// TestReportOfARace: a race is printed while one test runs, and fails another one.
 func TestReportOfARace(t *testing.T) {
 	_, w := read(t, said("bpf", "TestA run 0 ", "TestA output 0 WARNING: DATA RACE in f\n", "TestA pass 1 ", "TestB run 0 ", "TestB fail 1 ", "- fail 2 "))
 	wants(t, w.String(), "DATA RACE in f")
 }
 
-// What ends before its tests do is a failure that is shown, and so is a build.
+// TestReportOfACrash: a package that ends before its tests do is shown as a failure, and
+// so is one that does not compile.
 func TestReportOfACrash(t *testing.T) {
 	r, w := read(t, said("bpf", "TestA run 0 ", "TestA output 0 goroutine 7\n", "- output 0 panic: timed out\n", "- fail 9 "))
 	wants(t, w.String(), "panic: timed out", "goroutine 7")

@@ -14,8 +14,12 @@ import (
 // their short length, and tests that are run by hand are skipped.
 const (
 	Variable      = "SENSOR_TEST_TIER"  // the tier: "" is `make test`, otherwise one of those below
-	AloneVariable = "SENSOR_TEST_ALONE" // "later": tests that need the machine for themselves are skipped, to run afterwards
+	AloneVariable = "SENSOR_TEST_ALONE" // SkipAlone, or empty
 )
+
+// SkipAlone is the value of AloneVariable with which tests that need the machine for
+// themselves are skipped, to run afterwards.
+const SkipAlone = "later"
 
 // The tiers other than that of `make test`.
 const (
@@ -86,7 +90,7 @@ func Alone(t testing.TB) {
 	if strings.Contains(t.Name(), "/") {
 		t.Fatal("only a top-level test can be alone")
 	}
-	if os.Getenv(AloneVariable) == "later" {
+	if os.Getenv(AloneVariable) == SkipAlone {
 		t.Skip(Later)
 	}
 }

@@ -56,7 +56,7 @@ func TestAlone(t *testing.T) {
 		}
 	}
 	f("TestLoad", "", "", false)
-	f("TestLoad", "later", Later, false)
+	f("TestLoad", SkipAlone, Later, false)
 	f("TestLoad/half", "", "", true)
 }
 
