@@ -14,25 +14,25 @@ type Call[T any] struct {
 
 // StartCall runs call in a goroutine of its own.
 func StartCall[T any](call func() T) *Call[T] {
-	p := &Call[T]{done: make(chan struct{})}
+	c := &Call[T]{done: make(chan struct{})}
 	go func() {
-		p.result = call()
-		close(p.done)
+		c.result = call()
+		close(c.done)
 	}()
-	return p
+	return c
 }
 
 // Wait returns the result of the call, or the error of ctx if that ends first while the
 // call goes on. Any number of goroutines may wait, each as often as it likes.
-func (p *Call[T]) Wait(ctx context.Context) (T, error) {
+func (c *Call[T]) Wait(ctx context.Context) (T, error) {
 	select {
-	case <-p.done:
-		return p.result, nil
+	case <-c.done:
+		return c.result, nil
 	case <-ctx.Done():
 	}
 	select { // if both have happened, the result counts
-	case <-p.done:
-		return p.result, nil
+	case <-c.done:
+		return c.result, nil
 	default:
 		var none T
 		return none, ctx.Err()

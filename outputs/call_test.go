@@ -12,14 +12,14 @@ import (
 // gets the result, and the call is made once.
 func TestCall(t *testing.T) {
 	calls, release := 0, make(chan struct{})
-	p := StartCall(func() int {
+	call := StartCall(func() int {
 		calls++
 		<-release
 		return 7
 	})
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		if n, err := p.Wait(ctx); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		if n, err := call.Wait(ctx); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("while it hangs: %d, %v", n, err)
 		}
 		cancel()
@@ -28,7 +28,7 @@ func TestCall(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			if n, err := p.Wait(context.Background()); n != 7 || err != nil {
+			if n, err := call.Wait(context.Background()); n != 7 || err != nil {
 				t.Errorf("after its end: %d, %v", n, err)
 			}
 		})
@@ -37,7 +37,7 @@ func TestCall(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	for range 100 { // select takes either of two that are ready
-		if n, err := p.Wait(ended); n != 7 || err != nil {
+		if n, err := call.Wait(ended); n != 7 || err != nil {
 			t.Fatalf("with a context that has ended: %d, %v", n, err)
 		}
 	}

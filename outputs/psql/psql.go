@@ -154,12 +154,12 @@ type transient struct{ error }
 
 // Meters returns counters beside the ledgers.
 func (o *Output) Meters() []account.Line {
-	var moves uint64
+	var switches uint64
 	if d, err := o.destination(); err == nil {
-		moves = d.addresses.Switches()
+		switches = d.addresses.Switches()
 	}
 	return []account.Line{
-		{Name: "address_changes", Value: moves},               // to another address, and back
+		{Name: "address_changes", Value: switches},            // to another address, and back
 		{Name: "clamped", Value: o.clamped.Load()},            // values changed to what their column holds
 		{Name: "already_there", Value: o.alreadyThere.Load()}, // blocks whose first answer was lost
 	}
