@@ -257,9 +257,10 @@ func TestUnknownNumbers(t *testing.T) {
 		},
 		Meters: []account.Line{{Name: "bytes", Unknown: true}, {Name: "brand_new", Value: 4}},
 	}
-	list := []account.Ledger{ledger, {Name: "packet"}}
+	delivery := account.Ledger{Name: "delivery", Held: 7, Outcomes: make([]account.Line, account.Delivered+1)}
+	list := []account.Ledger{ledger, {Name: "packet"}, delivery}
 	now := time.Unix(100, 0)
-	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", lost at least 3, ") {
+	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", held 7, lost at least 3, ") {
 		t.Errorf("the line of rates is %q", line)
 	}
 	for _, known := range []bool{true, false} { // of a hook's meter of frames that came without their end
@@ -301,6 +302,25 @@ dnsmonster_sensor_meter_total{ledger="kernel",meter="brand_new",part="tap"} 4`; 
 	registry.MustRegister(loss)
 	if families, err = registry.Gather(); err != nil || len(flatten(families)) != 1 || flatten(families)[0].value != 0.25 {
 		t.Errorf("the ratio of loss is %v, want 0.25 (%v)", flatten(families), err)
+	}
+	capture.Known = false
+	loss.measure()
+	if families, err = registry.Gather(); err != nil || len(families) != 0 {
+		t.Errorf("the ratio of loss is %v, want none once it is unknown (%v)", flatten(families), err)
+	}
+}
+
+// TestSamplesAreFinite: JSON holds neither NaN nor infinity.
+func TestSamplesAreFinite(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	for name, v := range map[string]float64{"nan": math.NaN(), "infinite": math.Inf(1), "finite": 1} {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name})
+		g.Set(v)
+		registry.MustRegister(g)
+	}
+	families, err := registry.Gather()
+	if list := flatten(families); err != nil || len(list) != 1 || list[0].name != "finite" {
+		t.Errorf("samples %+v (%v), want the finite one", list, err)
 	}
 }
 

@@ -357,17 +357,17 @@ func TestEncapsulationsLane(t *testing.T) {
 
 // TestTunnelsApart: tunnels of one kind are told apart by their number.
 func TestTunnelsApart(t *testing.T) {
+	path := func(name, frame string) uint64 {
+		t.Helper()
+		var l Layers
+		if got := Decode(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}, &l); got != FoundUDP || l.DstPort != 53 {
+			t.Errorf("%s: found %d, port %d", name, got, l.DstPort)
+		}
+		return l.Path
+	}
 	f := func(name string, a, b string) {
 		t.Helper()
-		var paths [2]uint64
-		for i, frame := range []string{a, b} {
-			var l Layers
-			if got := Decode(&packet.Packet{Data: []byte(frame), Link: packet.LinkEthernet}, &l); got != FoundUDP || l.DstPort != 53 {
-				t.Errorf("%s: found %d, port %d", name, got, l.DstPort)
-			}
-			paths[i] = l.Path
-		}
-		if paths[0] == paths[1] {
+		if path(name, a) == path(name, b) {
 			t.Errorf("%s: two tunnels have one path", name)
 		}
 	}
@@ -379,6 +379,12 @@ func TestTunnelsApart(t *testing.T) {
 	f("NSH", ether(0x894f, "\x0f\xc2\x02\x03\x00\x00\x07\xff"+frame), ether(0x894f, "\x0f\xc2\x02\x03\x00\x00\x08\xff"+frame))
 	f("LISP", over(4341, "\x08\x00\x00\x00\x00\x00\x07\x00"+inner4), over(4341, "\x08\x00\x00\x00\x00\x00\x08\x00"+inner4))
 	f("MAC in MAC", ether(0x88e7, "\x00\x00\x00\x2a"+frame), ether(0x88e7, "\x00\x00\x00\x2b"+frame))
+	// The other half of an EoIP key is a packet's length.
+	eoip := func(key string) string { return ether(0x0800, outer4(47, gre(0x2001, 0x6400, key, frame))) }
+	f("EoIP", eoip("\x00\x40\x00\x09"), eoip("\x00\x40\x00\x0a"))
+	if path("EoIP", eoip("\x00\x40\x00\x09")) != path("EoIP", eoip("\x00\x50\x00\x09")) {
+		t.Error("EoIP: packets of two lengths have two paths")
+	}
 }
 
 // TestNotEncapsulated: packets on a tunnel's port or protocol that are not of that
@@ -399,6 +405,9 @@ func TestNotEncapsulated(t *testing.T) {
 			t.Errorf("%s: found %d, depth %d, port %d, payload %q", name, got, l.Depth, l.DstPort, l.Payload)
 		}
 	}
+	ah := func(next, data string) string { return next + "\x01" + strings.Repeat("\x00", 10) + data }
+	f("AH", packet.LinkRaw, ip4(51, ah("\x11", udp(50000, 53, "query"))), FoundUDP)
+	f("AH in AH", packet.LinkRaw, ip4(51, ah("\x33", ah("\x11", udp(50000, 53, "query")))), FoundTooDeep)
 	stays("DTLS handshake", 4755, "\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40"+strings.Repeat("h", 64))
 	stays("DTLS data", 4755, "\x17\xfe\xfd\x00\x01\x00\x00\x00\x00\x00\x00\x00\x40"+strings.Repeat("\x45", 64))
 	stays("DTLS 1.3 data", 4755, "\x2e\x00\x08\x00\x00\x40"+strings.Repeat("\x00", 64))

@@ -157,6 +157,22 @@ func TestBeginningOfSegment(t *testing.T) {
 	}
 }
 
+// TestBeginningOfSegmentThatComesAgain: once the beginning of a segment has expired, its
+// stream waits for the rest.
+func TestBeginningOfSegmentThatComesAgain(t *testing.T) {
+	stream := u16(len(answer(9, 1000))) + answer(9, 1000)
+	b := newRig(t, Config{})
+	b.worker.Tick(0, b.emit)
+	b.frame(ip4(server4, client4, 1, 0, 6, tcpData(53, 40000, 99, 2, "")))
+	b.frame(fragments4(server4, client4, 7, 6, tcpData(53, 40000, 100, 0, stream), 400)[0])
+	b.worker.Tick(31e9, b.emit)
+	b.frame(ip4(server4, client4, 8, 0, 6, tcpData(53, 40000, 100, 0, stream)))
+	b.end()
+	if len(b.got) != 1 || b.got[0].id != 9 || b.got[0].cut != 0 {
+		t.Errorf("records %+v, want 9, whole", b.got)
+	}
+}
+
 // TestBeginningOnTime: on a live lane, beginnings are recorded at the timeout, or when
 // room is needed.
 func TestBeginningOnTime(t *testing.T) {

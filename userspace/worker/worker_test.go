@@ -236,6 +236,12 @@ func TestDefect14Duplicates(t *testing.T) {
 	if len(b.got) != 5 || b.count(account.Duplicate) != 7 {
 		t.Errorf("stream: %d records, %d duplicates; want 5 and 7", len(b.got), b.count(account.Duplicate))
 	}
+	for range 2 {
+		b.frame(ip4(client4, server4, 40, 0, 6, tcpData(40000, 53, 1100, 0x10, "")))
+	}
+	if b.count(account.Duplicate) != 7 {
+		t.Error("a segment without data is a duplicate")
+	}
 	b.end()
 }
 
@@ -400,6 +406,9 @@ func TestMergedDatagramsCut(t *testing.T) {
 		b.end()
 		if len(b.got) != len(want) {
 			t.Fatalf("%d bytes captured: records %+v, want %d", captured, b.got, len(want))
+		}
+		if n := b.count(account.PacketCut); n != uint64(min(len(frame)-len(data), 1)) {
+			t.Errorf("%d bytes captured: %d packets count as cut", captured, n)
 		}
 		for i, w := range want {
 			if g := b.got[i]; g.id != w.id || g.cut != w.cut || g.length != len(one) {
