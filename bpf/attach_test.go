@@ -61,7 +61,7 @@ func needMode(t *testing.T, mode Mode) {
 	}
 }
 
-// Both directions are captured, also after the interface was down, and closing leaves
+// Both directions are captured, even after the interface was down, and closing leaves
 // nothing behind.
 func TestBothDirections(t *testing.T) {
 	f := func(mode Mode, wantHooks ...string) {
@@ -351,7 +351,7 @@ func TestWithoutRights(t *testing.T) {
 	}
 }
 
-// dropCapabilities drops those of this thread only, which ends with the test.
+// dropCapabilities drops the capabilities of this thread only, which ends with the test.
 func dropCapabilities(t *testing.T) {
 	t.Helper()
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -361,7 +361,7 @@ func dropCapabilities(t *testing.T) {
 	}
 }
 
-// A program that others detach, as `bpftool link detach` does, is not alive any more.
+// A program that others detach, as `bpftool link detach` does, is no longer alive.
 func TestDetachedByOthers(t *testing.T) {
 	s := newKit(t, Options{XDP: true})
 	f := func(mode Mode, program string) {

@@ -41,7 +41,7 @@ type Options struct {
 
 	// Decap lists the tunnels to look into, one level deep, by the numbers of
 	// packet.Tunnel, or PPPoE. TunnelPorts says which UDP ports carry which tunnels,
-	// also those that are not in Decap: a nested tunnel is recognized by them, and
+	// including those that are not in Decap: a nested tunnel is recognized by them, and
 	// delivered whole.
 	Decap       []uint8
 	TunnelPorts []TunnelPort

@@ -6,7 +6,7 @@
 #include "record.h"
 #include "sensor.h"
 
-/* What both kinds of context say about a frame. */
+/* The facts about a frame that both kinds of context hold. */
 struct frame {
 	__u64 len;
 	__u32 ifindex;

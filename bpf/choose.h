@@ -114,7 +114,7 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 	}
 }
 
-/* Returns what was decided about the datagram's first fragment. */
+/* Returns the decision about the datagram's first fragment. */
 static __always_inline enum outcome choose_later(struct hook *h, const struct packet *p)
 {
 	struct fragment_key key;

@@ -154,7 +154,7 @@ func removeStaleOn(dev device) error {
 }
 
 // firstFreePriority returns the lowest priority that our filters can have: all filters
-// of one priority have the same kind and protocol. Among them the newest comes first.
+// of one priority have the same kind and protocol, and the newest of them comes first.
 func firstFreePriority(list []netlink.Filter) uint16 {
 	foreign := make(map[uint16]bool) // priorities of another kind or protocol
 	for _, f := range list {

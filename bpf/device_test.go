@@ -76,8 +76,8 @@ func TestTun(t *testing.T) {
 	}
 }
 
-// vnet is the header that a tap device with IFF_VNET_HDR takes before a frame. Of a
-// frame larger than a page, the kernel keeps linear bytes in the linear part.
+// vnet is the header that a tap device with IFF_VNET_HDR takes before a frame. If the
+// frame is larger than a page, the kernel keeps linear bytes of it in the linear part.
 func vnet(linear byte) []byte { return []byte{0, 0, linear, 0, 0, 0, 0, 0, 0, 0} }
 
 // Every size class through a real device, with headers beyond the linear part.

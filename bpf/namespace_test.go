@@ -88,7 +88,7 @@ func send(t *testing.T, ifindex int, frame []byte) {
 	}
 }
 
-// tunDevice opens a tun or tap device. What is written to the file, the device receives.
+// tunDevice opens a tun or tap device. The device receives what is written to the file.
 func tunDevice(t *testing.T, name string, flags uint16) *os.File {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)

@@ -111,7 +111,7 @@ func TestRingHolds(t *testing.T) {
 	}
 	for i, raw := range held {
 		if _, data, ok := ParseRecord(raw); !ok || !bytes.Equal(data, query4(60+i%20)) {
-			t.Fatalf("record %d is not the packet any more", i)
+			t.Fatalf("record %d is no longer the packet", i)
 		}
 	}
 	r.Release()

@@ -60,7 +60,7 @@ func (r *Row) hasInterface() bool              { return r.interfaceName() != "" 
 func (r *Row) hasIdentity() bool               { return len(r.Event.Identity) > 0 }
 func (r *Row) hasVersion() bool                { return len(r.Event.Version) > 0 }
 
-// SampleRate is the number of messages of which one was kept.
+// SampleRate is how many messages this one stands for.
 func (r *Row) SampleRate() float64 {
 	s := r.Event.Sample
 	if s.Keep == 0 {

@@ -97,7 +97,7 @@ func appendEscapedZone(dst, s []byte, class *[256]uint8) []byte {
 const lowerHex = "0123456789abcdef"
 
 // appendText appends s for a JSON string. Each byte that is not UTF-8 becomes
-// \ufffd. All control characters are escaped, also DEL and U+0080 to U+009F, which
+// \ufffd. All control characters are escaped, including DEL and U+0080 to U+009F, which
 // JSON does not require.
 func appendText[T string | []byte](dst []byte, s T) []byte {
 	start := 0

@@ -55,8 +55,8 @@ type recordTemplate struct {
 	dns bool // it may read the message
 }
 
-// readsDNS reports whether a part of a template may read the field DNS, also as part
-// of the whole record.
+// readsDNS reports whether a part of a template may read the field DNS, alone or
+// with the whole record.
 func readsDNS(node parse.Node) bool {
 	switch n := node.(type) {
 	case *parse.ListNode:

@@ -93,7 +93,7 @@ func (s *names) append(dst, msg []byte, off int) ([]byte, int) {
 	return dst, next
 }
 
-// appendAgain appends n bytes of dst, from from on, once more.
+// appendAgain appends the n bytes of dst that begin at from once again.
 func appendAgain(dst []byte, from, n int) []byte {
 	const most = 32 // copying a fixed size is fast, and most names are shorter
 	if n > most || cap(dst)-len(dst) < most {

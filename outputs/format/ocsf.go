@@ -11,7 +11,7 @@ import (
 
 // ocsf writes DNS Activity events, class 4003 of the Open Cybersecurity Schema
 // Framework (https://schema.ocsf.io/1.5.0/classes/dns_activity). As in the schema,
-// the source is always the client and the destination the server, also in a response.
+// the source is always the client and the destination the server, even in a response.
 type ocsf struct {
 	json   JSON
 	server []byte // escaped
@@ -90,7 +90,7 @@ var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
 	return texts
 }()
 
-// appendConnection appends connection_info. Its direction is that of the query, also
+// appendConnection appends connection_info. Its direction is that of the query, even
 // in a response.
 func appendConnection(dst []byte, e *event.Event) []byte {
 	direction := e.Direction

@@ -1,4 +1,4 @@
-// Package clock measures how much time has passed for what waits on a lane.
+// Package clock measures how long packets have waited on a lane.
 //
 // In: the interface and time of packets, or the system's monotonic time. Out: a time that
 // only goes forward, and stamps that say how long something has waited. It imports none
@@ -8,7 +8,7 @@
 // set, files can follow each other in any order, and a merged file can alternate between
 // clocks. A step forward looks like a pause at first. So each interface has an offset, and
 // a step is accepted once the packets of its interface have stayed on its far side for a
-// while. What has arrived since the first of these packets does not become older by the
+// while. Packets that have arrived since the first of these do not become older by the
 // step.
 //
 // A live lane uses the system's monotonic clock, which nobody sets.
@@ -31,11 +31,11 @@ const (
 	stepPackets = 32
 	stepSpan    = int64(10 * time.Second)
 	// maxInterfaces bounds the interfaces that are remembered. If there are more, all
-	// offsets are learnt anew.
+	// offsets are learnt again.
 	maxInterfaces = 1024
 	// maxStep is longer than any timeout, and short enough that sums do not overflow.
 	maxStep = int64(1) << 51
-	// maxSteps bounds the steps forward that are remembered. What arrived before so many
+	// maxSteps bounds the steps forward that are remembered. A packet that came before so many
 	// of them is old in any case.
 	maxSteps = 64
 )
@@ -51,10 +51,10 @@ type Clock struct {
 	steps   []forwardStep // the latest ones, in order
 }
 
-// forwardStep is a step forward: it makes what has a stamp up to mark older by size.
+// forwardStep is a step forward: everything with a stamp up to mark becomes older by size.
 type forwardStep struct{ mark, size int64 }
 
-// interfaceClock is what is known of one interface's time.
+// interfaceClock is the knowledge of one interface's time.
 type interfaceClock struct {
 	iface    uint32
 	offset   int64 // from its time to now

@@ -120,7 +120,7 @@ func (d *Decoder) Decode(p *packet.Packet, l *Layers) Found {
 
 // Reassembled continues with the payload of a datagram that was put together from
 // fragments. l holds what Decode found in front of one of them; the caller has replaced
-// Src and Dst if that packet is not valid any more.
+// Src and Dst if that packet is no longer valid.
 func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
 	l.Missing, l.cut = missing, missing
 	if len(l.Src) == 16 {
@@ -130,7 +130,7 @@ func (l *Layers) Reassembled(proto uint8, b []byte, missing int) Found {
 }
 
 // Resume sets l to what Decode found in front of a datagram's first fragment, so that
-// Reassembled can continue from there. src and dst are those of the datagram.
+// Reassembled can continue from there. src and dst are the datagram's.
 func (d *Decoder) Resume(l *Layers, o *packet.Origin, depth uint8, id uint32, src, dst []byte) {
 	*l = Layers{
 		Src: src, Dst: dst, ID: id, VLAN: o.VLAN, HasVLAN: o.HasVLAN, Tunnel: o.Tunnel, Path: o.Path, Depth: depth, decoder: d,

@@ -254,9 +254,9 @@ func TestFragments(t *testing.T) {
 	f("defect 12: don't fragment is set", ip4between(a4, b4, 17, 0x6000, "12345678"), 0xabcd, 0, true, "12345678", 0)
 	f("IPv4, last", ip4between(a4, b4, 17, 0x00b9, "1234"), 0xabcd, 1480, false, "1234", 0)
 	f("IPv6", ip6(44, "\x11\x00\x00\x09\x00\x00\x00\x07"+"12345678"), 7, 8, true, "12345678", 0)
-	f("IPv6, behind two headers", ip6(0, "\x2b\x00\x01\x04\x00\x00\x00\x00"+"\x2c\x00\x00\x00\x00\x00\x00\x00"+"\x11\x00\x00\x01\x00\x00\x00\x07"+"12345678"), 7, 0, true, "12345678", 0)
+	f("IPv6, after two headers", ip6(0, "\x2b\x00\x01\x04\x00\x00\x00\x00"+"\x2c\x00\x00\x00\x00\x00\x00\x00"+"\x11\x00\x00\x01\x00\x00\x00\x07"+"12345678"), 7, 0, true, "12345678", 0)
 	f("IPv4, the smallest", ip4between(a4, b4, 17, 0x2001, "12345678"), 0xabcd, 8, true, "12345678", 0)
-	f("IPv6, behind options", ip6(60, "\x2c\x00\x01\x04\x00\x00\x00\x00"+"\x11\x00\x00\x08\x00\x00\x00\x07"+"123"), 7, 8, false, "123", 0)
+	f("IPv6, after options", ip6(60, "\x2c\x00\x01\x04\x00\x00\x00\x00"+"\x11\x00\x00\x08\x00\x00\x00\x07"+"123"), 7, 8, false, "123", 0)
 	f("in a tunnel", outer4(47, gre(0, 0x0800, "", ip4between(a4, b4, 17, 0x2000, "12345678"))), 0xabcd, 0, true, "12345678", packet.TunnelGRE)
 
 	var l Layers

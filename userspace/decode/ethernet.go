@@ -98,7 +98,7 @@ func (l *Layers) ether(kind uint16, b []byte) Found {
 }
 
 // tagLen returns how many bytes of a tag other than a VLAN's precede the next Ethernet
-// type: 0 if kind is not such a tag, or nothing readable follows.
+// type. It returns 0 if kind is no tag, or nothing readable follows.
 func tagLen(kind uint16, b []byte) int {
 	const version, encrypted, hasChannel = 0x80, 0x0c, 0x20 // of MACsec's first byte
 	switch kind {
@@ -195,20 +195,31 @@ func (l *Layers) mpls(b []byte) Found {
 		if label&0x100 == 0 { // not the bottom
 			continue
 		}
-		switch {
-		case looksLikeIP(b):
+		if looksLikeIP(b) {
 			return l.ip(b)
-		case len(b) > 4 && b[0]>>4 == 0 && looksLikeEthernet(b[4:]):
-			b = b[4:]
-		case !looksLikeEthernet(b):
+		}
+		frame := pseudowireFrame(b)
+		if frame == nil {
 			return FoundOther
 		}
 		if !l.enter(packet.TunnelMPLS, label>>12) {
 			return FoundTooDeep
 		}
-		return l.ethernet(b)
+		return l.ethernet(frame)
 	}
 	return FoundTooDeep
+}
+
+// pseudowireFrame returns the Ethernet frame at the start of b, or after a control word;
+// nil if there is none.
+func pseudowireFrame(b []byte) []byte {
+	switch {
+	case len(b) > 4 && b[0]>>4 == 0 && looksLikeEthernet(b[4:]):
+		return b[4:]
+	case looksLikeEthernet(b):
+		return b
+	}
+	return nil
 }
 
 // looksLikeIP reports whether b starts with a whole IP header. The capture may have cut

@@ -63,7 +63,7 @@ func (l *Layers) greUDP(b []byte) Found {
 	return l.greBody(packet.TunnelGREUDP, kind, flags, id, b)
 }
 
-// pastGRE returns what follows a GRE header, and the key; nil if the header is cut.
+// pastGRE returns the bytes after a GRE header, and the key; nil if the header is cut.
 func pastGRE(flags uint16, b []byte) ([]byte, uint32) {
 	version := flags & greVersion
 	off, id := 4, uint32(0)

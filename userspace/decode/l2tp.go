@@ -169,7 +169,7 @@ func (l *Layers) ethernetAt(b []byte) int {
 	return first
 }
 
-// insideEthernet returns the IP packet in an Ethernet frame, also after VLAN tags and
+// insideEthernet returns the IP packet in an Ethernet frame, even after VLAN tags and
 // then a PPPoE header or labels; nil if there is none.
 func insideEthernet(b []byte) []byte {
 	if len(b) < 14 || b[6]&1 != 0 { // a group address is never a source

@@ -190,7 +190,7 @@ func (l *Layers) erf(b []byte) Found {
 		off += 8
 	}
 	switch kind &^ more {
-	case 2, 11, 16, 20: // Ethernet, also with the card's colors and counters
+	case 2, 11, 16, 20: // Ethernet, with or without the card's colors and counters
 		if len(b) < off+2 {
 			return FoundBad
 		}

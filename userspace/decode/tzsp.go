@@ -28,7 +28,7 @@ func (l *Layers) tzsp(b []byte) Found {
 	return l.link(link, b)
 }
 
-// pastTags returns what follows the last tag; nil if there is no end of tags.
+// pastTags returns the bytes after the last tag; nil if the tags do not end.
 func pastTags(b []byte) []byte {
 	const padding, end = 0, 1
 	for len(b) > 0 {

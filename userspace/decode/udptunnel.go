@@ -46,7 +46,7 @@ func (l *Layers) mplsUDP(b []byte) Found {
 		if b[off-2]&1 == 0 { // not the bottom
 			continue
 		}
-		if in := b[off:]; !looksLikeIP(in) && !looksLikeEthernet(in) && (len(in) < 4 || in[0]>>4 != 0 || !looksLikeEthernet(in[4:])) {
+		if in := b[off:]; !looksLikeIP(in) && pseudowireFrame(in) == nil {
 			return FoundUDP
 		}
 		break

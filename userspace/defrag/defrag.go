@@ -141,7 +141,7 @@ type Table struct {
 	store     *packet.Store
 	index     map[key]int32
 	datagrams []datagram // [0] is unused: 0 means none
-	pieces    []piece    // likewise
+	pieces    []piece    // [0] is unused, too
 	// Heads of the free lists, and both ends of the list by age.
 	freeDatagram, freePiece int32
 	oldest, newest          int32
@@ -201,7 +201,7 @@ func (t *Table) Add(f *Fragment) (*Datagram, account.Column) {
 }
 
 // Expire abandons the datagrams that are older than the timeout. before(d) returns the
-// lowest stamp of what has not waited for longer than d.
+// stamp of d ago: whatever has a lower one has waited for longer.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
 	for limit := before(t.cfg.Timeout); t.oldest != 0 && t.datagrams[t.oldest].stamp < limit; {
 		t.remove(t.oldest, account.FragmentExpired)

@@ -161,7 +161,7 @@ func TestReassembly(t *testing.T) {
 	f("IPv6 overlap from the left", fs{v6(8, true, "bbbbbbbb"), v6(0, true, "aaaaaaaabbbbbbbb"), v6(16, false, "cc")}, cs{held, overlap, overlap})
 	f("IPv6 same offset, other bytes", fs{v6(0, true, "aaaaaaaa"), v6(0, true, "xxxxxxxx"), v6(8, false, "b")}, cs{held, overlap, overlap})
 	f("IPv6 two ends", fs{v6(8, false, "bb"), v6(8, false, "bbb"), v6(0, true, "aaaaaaaa")}, cs{held, overlap, overlap})
-	f("IPv6 behind the end", fs{v6(0, false, "aa"), v6(8, false, "aa")}, cs{used, held}, "aa")
+	f("IPv6 after the end", fs{v6(0, false, "aa"), v6(8, false, "aa")}, cs{used, held}, "aa")
 	f("IPv6 odd length", fs{v6(0, true, "aaaaaaaabbb"), v6(8, false, "bb")}, cs{bad, held})
 	f("IPv4 odd length", fs{v4(0, true, "aaaaaaaabbb"), v4(8, false, "cc")}, cs{held, used}, "aaaaaaaacc")
 	// IPv4: what came first stays.

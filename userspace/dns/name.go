@@ -50,7 +50,7 @@ func ReadNamePart(msg []byte, off int) (part NamePart, n int) {
 }
 
 // SkipName skips the labels at off, however many, and the final zero or the pointer
-// behind them, which it does not follow. next is the offset behind the name, and target
+// after them, which it does not follow. next is the offset after the name, and target
 // the offset to which the pointer leads. If part is neither NameEnd nor NamePointer, next
 // is the offset where the name cannot go on, which may be past the end of msg.
 func SkipName(msg []byte, off int) (part NamePart, next, target int) {
@@ -77,7 +77,7 @@ type reader struct {
 	good int
 }
 
-// skipName moves past the name at off and checks all of it, also where its pointer
+// skipName moves past the name at off and checks all of it, even where its pointer
 // leads. It reads the parts itself: on top of ReadNamePart, reading a response takes 9 %
 // longer. FuzzRead compares the two.
 func (r *reader) skipName() Fault {

@@ -2,7 +2,7 @@ package dns
 
 // The numbers of DNS and their names in zone files, as IANA assigns them
 // (https://www.iana.org/assignments/dns-parameters). The names of types that have
-// record data stand in recordData.
+// record data are in recordData.
 
 // Types that some code treats differently from others.
 const (

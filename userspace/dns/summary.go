@@ -3,8 +3,8 @@
 //
 // In: the bytes of a message. Out: a Summary with header, first question, OPT record and
 // whether the message is whole, made in one pass that allocates nothing; and, for those
-// who need more, its questions, records and names. The package imports nothing of the program. Its tests make their own messages and
-// compare with miekg/dns.
+// who need more, its questions, records and names. The package imports nothing of the
+// program. Its tests make their own messages and compare with miekg/dns.
 package dns
 
 import "encoding/binary"

@@ -68,7 +68,7 @@ func TestDefect13Read(t *testing.T) {
 	f("name runs past the end", message(0, 1, 0, 0, 0, "\x07exam"), Malformed{Q, FaultName, 0}, false)
 	f("no type", message(0, 1, 0, 0, 0, example+"\x00"), Malformed{Q, FaultRecord, 0}, false)
 	f("reserved label", message(0, 1, 0, 0, 0, "\x41x\x00\x00\x01\x00\x01"), Malformed{Q, FaultName, 0}, false)
-	f("reserved label behind a pointer", message(0, 1, 0, 0, 0, pointer(18)+"\x00\x01\x00\x01\x80"), Malformed{Q, FaultName, 0}, false)
+	f("reserved label after a pointer", message(0, 1, 0, 0, 0, pointer(18)+"\x00\x01\x00\x01\x80"), Malformed{Q, FaultName, 0}, false)
 	f("255 bytes", message(0, 1, 0, 0, 0, labels(255)+"\x00\x01\x00\x01"), good, true)
 	f("256 bytes", message(0, 1, 0, 0, 0, labels(256)+"\x00\x01\x00\x01"), Malformed{Q, FaultName, 0}, false)
 	f("255 bytes with a pointer", message(0, 1, 1, 0, 0, labels(200)+"\x00\x01\x00\x01"+labels(56)[:55]+pointer(12)+record[2:]), good, true)
@@ -240,7 +240,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("AppendName reads %q, %v; SkipName comes to part %d at %d of %d", name, good, part, next, len(msg))
 		}
 		if s.HasQuestion && (s.QType != binary.BigEndian.Uint16(msg[next:]) || s.QClass != binary.BigEndian.Uint16(msg[next+2:])) {
-			t.Errorf("type %d and class %d do not stand at %d, where SkipName comes to", s.QType, s.QClass, next)
+			t.Errorf("type %d and class %d are not at %d, where SkipName comes to", s.QType, s.QClass, next)
 		}
 		if good && s.QDCount > 0 && !s.HasQuestion && m.Fault != FaultRecord && m.Fault != FaultCaptureCut {
 			t.Errorf("AppendName read %q, Read says %v", name, m.Fault)

@@ -16,7 +16,7 @@ const (
 	KindLen16           // likewise
 	KindName            // a domain name
 	KindString          // a character string
-	KindText            // the rest of the data, shown as it stands
+	KindText            // the rest of the data, shown as it is
 	KindHex             // the rest of the data
 	KindBase64          // the rest of the data
 	KindSizedHex        // as long as its KindLen says

@@ -60,7 +60,7 @@ func randomData(r *rand.Rand) (b []byte) {
 }
 
 // withData is a response that has a record with that data in one of its sections,
-// before or behind another record.
+// before or after another record.
 func withData(r *rand.Rand, rrtype uint16, data []byte) []byte {
 	fixed := string(binary.BigEndian.AppendUint16(nil, rrtype)) + "\x00\x01\x00\x00\x00\x05" + string(binary.BigEndian.AppendUint16(nil, uint16(len(data))))
 	made := "\xc0\x0c" + fixed + string(data)

@@ -26,7 +26,7 @@ func appendNormal(dst, name []byte) []byte {
 	return dst
 }
 
-// unescape reads the n bytes of an escape behind its backslash: three decimal digits, or
+// unescape reads the n bytes of an escape after its backslash: three decimal digits, or
 // the byte itself. A backslash at the end of the text stands for itself.
 func unescape(text []byte) (c byte, n int) {
 	if len(text) == 0 {

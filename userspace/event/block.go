@@ -40,7 +40,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ID names a block for ever. It survives retries and restarts, so that a destination
+// ID names a block for good. It survives retries and restarts, so that a destination
 // can recognise a block that it has seen.
 type ID [16]byte
 
@@ -212,7 +212,7 @@ func OpenBlock(stored []byte) (*Block, error) {
 }
 
 // consistent reports whether the block has as many events as its header says, nothing
-// behind them, and the questions that they claim.
+// after them, and the questions that they claim.
 func (b *Block) consistent() bool {
 	var e Event
 	var q dns.Question

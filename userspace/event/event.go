@@ -72,7 +72,7 @@ func (e *Event) Length() int { return len(e.Message) + int(e.CaptureCut) }
 func (e *Event) When() time.Time { return time.Unix(0, e.Time).UTC() }
 
 // IPVersion is 4 or 6, or 0 if both addresses are absent. An IPv4-mapped address
-// counts as IPv6, as which it was sent.
+// counts as IPv6, since it was sent as such.
 func (e *Event) IPVersion() uint8 {
 	a := e.Src.Addr()
 	if !a.IsValid() {

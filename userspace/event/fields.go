@@ -11,7 +11,7 @@ import (
 // read.
 type Fields []byte
 
-// FieldType names a field. A number is assigned once and for ever.
+// FieldType names a field. A number is assigned once and never changes.
 type FieldType uint16
 
 // fieldHeaderLen is the size of a field's type and length.
@@ -54,16 +54,16 @@ func (f Fields) Get(t FieldType) (value []byte, ok bool) {
 func (f Fields) All() iter.Seq2[FieldType, []byte] {
 	return func(yield func(FieldType, []byte) bool) {
 		for rest := f; len(rest) > 0; {
-			t, value, behind, whole := rest.cut()
+			t, value, after, whole := rest.cut()
 			if !whole || !yield(t, value) {
 				return
 			}
-			rest = behind
+			rest = after
 		}
 	}
 }
 
-// cut splits f behind its first field. whole is false if f does not begin with a whole
+// cut splits f after its first field. whole is false if f does not begin with a whole
 // field.
 func (f Fields) cut() (t FieldType, value []byte, rest Fields, whole bool) {
 	if len(f) < fieldHeaderLen {

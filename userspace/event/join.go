@@ -18,7 +18,7 @@ func (b *Block) Part() Part { return Part{b.buf[BlockHeaderLen:], b.count} }
 func (p *Part) Len() int { return p.len }
 
 // Join moves events from p to the end of b, as bytes, without reading them. b then has
-// at most that many events and size bytes, also of memory; but an empty block takes one
+// at most that many events, size bytes and as much memory; but an empty block takes one
 // event of any length. Join returns the number of moved events.
 func (b *Block) Join(p *Part, events, size int) (joined int) {
 	if b.sealed {

@@ -29,7 +29,7 @@ import (
 // This core never changes. Other properties of an event are fields, as in fields.go,
 // which take bytes only if they are present. Fields that are members of Event come
 // first, in the order of their types. The first other field and all after it are
-// Event.Fields. So a build keeps fields that it does not know, also when it writes the
+// Event.Fields. So a build keeps fields that it does not know, even when it writes the
 // event again.
 //
 // Addresses lose their zone. Everything else is read as it was written.
@@ -94,8 +94,8 @@ func (e *Event) fieldsSize() (n int) {
 	return n
 }
 
-// storable is f without the leading fields whose types are those of members of Event:
-// they would be read as such.
+// storable is f without its leading fields that have the type of a member of Event: they
+// would be read as that member.
 func (f Fields) storable() Fields {
 	for {
 		t, _, rest, whole := f.cut()
@@ -161,7 +161,7 @@ func appendRecord(buf []byte, e *Event) []byte {
 	return buf
 }
 
-// putFields fills dst, whose length is that of the fields.
+// putFields fills dst, which is exactly as long as the fields.
 func (e *Event) putFields(dst []byte) {
 	dst = putBytes(dst, fieldIdentity, e.Identity)
 	dst = putBytes(dst, fieldVersion, e.Version)
@@ -273,7 +273,7 @@ func (e *Event) clearAddrs(flags uint16) {
 	}
 }
 
-// readFields reads the fields behind the message. It returns false if the value of a
+// readFields reads the fields after the message. It returns false if the value of a
 // member has the wrong length.
 func (e *Event) readFields(f Fields) bool {
 	le := binary.LittleEndian

@@ -32,7 +32,7 @@ func HashFlow4(src, dst *[4]byte, sport, dport uint16) Hash {
 	return hashFlow(fold4(src), fold4(dst), sport, dport)
 }
 
-// HashFlow6 is likewise for IPv6.
+// HashFlow6 is the same for IPv6.
 func HashFlow6(src, dst *[16]byte, sport, dport uint16) Hash {
 	return hashFlow(fold6(src), fold6(dst), sport, dport)
 }

@@ -248,7 +248,7 @@ func TestLedgersFindStages(t *testing.T) {
 	f("doubles one and counts it", 0, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); emit(e); s.n.Made++ })
 	f("counts one that it did not make", 1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Made++ })
 	f("emits one that it counts as dropped", -1, func(s *odd, e *event.Event, emit func(*event.Event)) { emit(e); s.n.Dropped++ })
-	f("holds one for ever", 1, func(s *odd, _ *event.Event, _ func(*event.Event)) { s.n.Held++ })
+	f("holds one and never releases it", 1, func(s *odd, _ *event.Event, _ func(*event.Event)) { s.n.Held++ })
 }
 
 // TestTimeOfPackets: without Tick, the time is that of events and packets. Stages get it

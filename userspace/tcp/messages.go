@@ -129,7 +129,7 @@ func (t *Table) skipBytes(s *stream, n int) {
 }
 
 // passGap counts a gap of n bytes, delivers the beginning of the message that it is in,
-// and moves on behind it.
+// and moves on after it.
 func (t *Table) passGap(s *stream, n int) {
 	t.shard.Add(account.StreamGaps, 1)
 	t.shard.Add(account.StreamGapBytes, uint64(n))

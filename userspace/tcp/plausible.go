@@ -87,8 +87,8 @@ func plausibleHeader(b []byte, n int) bool {
 	return qd <= 1 && headerLen+5*qd+11*(an+ns+ar) <= n && (qd+an > 0 || flags&0x8000 != 0 || opcode == dns.OpcodeDSO && ns+ar == 0)
 }
 
-// plausibleBody assesses what follows the header of a message of n bytes, of which b is
-// what was seen: the first questions and records, together up to entries. A zone
+// plausibleBody assesses the first questions and records, together up to entries, of a
+// message of n bytes. b is the part that was seen. A zone
 // transfer has no question from its second message on (RFC 5936 section 2.2), so a
 // first record counts as much. A header alone is no evidence: empty.
 func plausibleBody(b []byte, n, entries int) (evidence plausibility, empty bool) {

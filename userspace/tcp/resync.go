@@ -61,7 +61,7 @@ func (t *Table) replay(s *stream, b []byte) {
 }
 
 // readEarly reads a segment from before the position where the stream was picked up:
-// whole messages only, as what follows them was read already.
+// whole messages only, since the bytes after it were read already.
 func (t *Table) readEarly(s *stream, seq uint32, g *Segment) account.Column {
 	if assess(g.Data, segmentStart) != plausible {
 		return account.TCPExpired

@@ -29,7 +29,7 @@ type stream struct {
 	stamp       int64 // of the last segment
 	lastTime    int64 // its InterfaceTime
 	firstTime   int64 // InterfaceTime of the first segment
-	gapStamp    int64 // stamp of the segment that waited first behind the present gap
+	gapStamp    int64 // stamp of the first segment that waited behind the present gap
 	gapTime     int64 // its InterfaceTime
 	messageTime int64 // of the latest segment that carries a part of the message or of part
 
@@ -53,7 +53,7 @@ type stream struct {
 	queue      queue
 }
 
-// begin starts reading anew at seq. What waits stays.
+// begin starts again at seq. Segments that wait stay.
 func (s *stream) begin(seq uint32, m mode) {
 	s.start, s.next, s.mode, s.unread = seq, seq, m, 0
 	s.fin, s.closed, s.half, s.fromSYN = false, false, false, false

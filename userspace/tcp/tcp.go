@@ -12,8 +12,8 @@
 // message. A stream that is out of sync is searched for a plausible length, header,
 // and question or record. Where segments overlap, the bytes that come first in the
 // stream's order are used; where they start at the same position, those that arrived
-// first. A gap that does not close in time, or behind which too much waits, is skipped
-// and counted. A gap inside one message leaves the stream in sync.
+// first. A gap that does not close in time, or has too much waiting behind it, is
+// skipped and counted. A gap inside one message leaves the stream in sync.
 //
 // Memory is bounded. When it runs out, a stream is dropped: of those with the least to
 // lose, the one that has been idle for longest.
@@ -112,13 +112,13 @@ type Table struct {
 	store    *packet.Store
 	index    map[key]int32
 	streams  []stream  // [0] is unused: 0 means none
-	segments []waiting // likewise
+	segments []waiting // [0] is unused, too
 	// Heads of the free lists.
 	freeStream, freeSegment int32
 	lists                   [listCount]list
 	held                    uint64
 	message                 Message
-	// Buffers: a message put together, a segment that waited, what is searched.
+	// Buffers: a message put together, a segment that waited, bytes to search.
 	assembled, waited, searched []byte
 }
 
@@ -201,8 +201,8 @@ func (t *Table) timeOut(i int32, g *Segment) bool {
 	return false
 }
 
-// Expire skips gaps and forgets streams that have timed out. before(d) returns the lowest
-// stamp of what has not waited for longer than d.
+// Expire skips gaps and forgets streams that have timed out. before(d) returns the stamp of
+// d ago: whatever has a lower one has waited for longer.
 func (t *Table) Expire(before func(time int64) (stamp int64)) {
 	limit := before(t.cfg.GapTimeout)
 	for i := t.lists[listGap].oldest; i != 0 && t.streams[i].gapStamp < limit; i = t.lists[listGap].oldest {
@@ -226,7 +226,7 @@ func (t *Table) Flush() {
 	}
 }
 
-// synAgain handles a SYN in a known stream; seq is that of the first byte after it.
+// synAgain handles a SYN in a known stream. seq is the first byte's after the SYN.
 func (t *Table) synAgain(i int32, seq uint32) {
 	s := &t.streams[i]
 	switch d := int32(s.start - seq); {

@@ -28,7 +28,7 @@ type queue struct {
 	count, bytes int32
 }
 
-// enqueue keeps a segment until what is missing before it comes, or the gap is skipped.
+// enqueue keeps a segment until the missing bytes before it come, or the gap is skipped.
 func (t *Table) enqueue(i int32, seq uint32, g *Segment) account.Column {
 	s := &t.streams[i]
 	limit := t.cfg.Segments
@@ -111,7 +111,7 @@ func (t *Table) dequeue(s *stream) waiting {
 	return w
 }
 
-// drain reads the waiting segments before which nothing is missing any more.
+// drain reads the waiting segments that the stream has reached.
 func (t *Table) drain(s *stream) {
 	for s.queue.first != 0 && int32(t.segments[s.queue.first].seq-s.next) <= 0 {
 		w := t.dequeue(s)

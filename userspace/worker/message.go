@@ -149,7 +149,7 @@ func (w *Worker) read(msg []byte, missing int) account.Column {
 }
 
 // writtenByDnsmonster reports whether dnsmonster writes the message: its library accepts
-// it, and it has a question, for each of which dnsmonster writes a record.
+// it, and it has a question: dnsmonster writes a record for each.
 func writtenByDnsmonster(s *dns.Summary, msg []byte) bool {
 	return s.QDCount > 0 && len(msg) > dns.HeaderLen && s.Accepted(msg)
 }

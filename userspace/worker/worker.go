@@ -128,7 +128,7 @@ func (w *Worker) Flush(emit func(*event.Event)) {
 	w.tcp.Flush()
 }
 
-// Abandon gives n packets that cannot be handled any more an outcome. The first of them
+// Abandon gives an outcome to n packets that can no longer be handled. The first of them
 // may have been half handled when its bytes became unreadable (a mapped file that was
 // truncated).
 func (w *Worker) Abandon(outcome account.Column, n int) {
