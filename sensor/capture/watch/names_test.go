@@ -75,7 +75,7 @@ func TestNamesAreBounded(t *testing.T) {
 	n.learn(2, "eth0", 0)
 	n.forget(2)
 	n.learn(2, "eth1", 1)
-	const many = 2 * maxGone
+	const many = maxGone + 1000
 	for i := 10; i < 10+many; i++ {
 		n.learn(i, "veth", int64(i))
 		n.forget(i)
