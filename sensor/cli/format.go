@@ -68,8 +68,8 @@ func location(name string) (*time.Location, error) {
 	return l, nil
 }
 
-// checkLocal says why this machine's local time cannot be read. The library would
-// silently use UTC, which is right only where no local time is set.
+// checkLocal returns why this machine's local time cannot be read. The library would
+// silently use UTC, which is right only if no local time is set.
 func checkLocal() error {
 	zone, set := os.LookupEnv("TZ")
 	path := strings.TrimPrefix(zone, ":")

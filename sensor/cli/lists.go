@@ -8,7 +8,7 @@ import (
 	"dnsmonster-sensor/sensor/lists"
 )
 
-// matchers are the lists that the options name; nil where they name none.
+// matchers returns the lists that the options name, nil for one that they do not name.
 func matchers(l *lists.Pair, o lists.Options) (skip, allow outputs.Matcher) {
 	if o.Skip.Location != "" {
 		skip = l.Skip

@@ -43,7 +43,7 @@ type common struct {
 	stages   []stage.Kind // between workers and outputs; no option sets any
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
-	fallback bool // where no output is switched on, records go to stdout
+	fallback bool // if no output is switched on, records go to stdout
 
 	names pipeline.InterfaceNames
 }
@@ -92,8 +92,8 @@ func (o *common) flags() []cli.Flag {
 	return config.WithSecretFiles(append(flags, printFlags()...))
 }
 
-// forceFlag has no section, so that no configuration file can hold it: it is meant
-// for one start, and not for all that follow.
+// forceFlag has no section, so that it cannot be in a configuration file: it is meant for
+// one start only.
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
@@ -164,7 +164,7 @@ func checkMasks(m mask.Bits) error {
 	return p.err()
 }
 
-// lanes is the number of workers.
+// lanes returns the number of lanes: --workers, or one for each processor.
 func (o *common) lanes() int {
 	if o.workers == 0 {
 		return min(runtime.GOMAXPROCS(0), maxWorkers)
@@ -199,7 +199,7 @@ func parseRatio(s string) (packet.Ratio, error) {
 	return packet.Ratio{Keep: uint32(keep), Of: uint32(of)}, nil
 }
 
-// ratio is the sampling ratio, once checked.
+// ratio returns the sampling ratio, which check has checked.
 func (o *common) ratio() packet.Ratio {
 	r, _ := parseRatio(o.sample)
 	return r

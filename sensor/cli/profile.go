@@ -15,7 +15,7 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// profiles are the open files of the profiles.
+// profiles are the open files for profiles, nil for those not asked for.
 type profiles struct{ cpu, mem *os.File }
 
 // profile starts the profiles that the options ask for. It creates the files, so that
@@ -58,8 +58,8 @@ func notAProfile(path string) error {
 	return fmt.Errorf("%s is there and is not a profile: name another file, or use --force to replace it", path)
 }
 
-// mayBeProfile is false for a file that holds something else. Other checks refuse
-// what is not a regular file.
+// mayBeProfile reports false for a regular file that holds something else. Other checks
+// refuse what is not a regular file.
 func mayBeProfile(path string) bool {
 	if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
 		return true
@@ -104,7 +104,7 @@ func (p *profiles) write() error {
 	return p.mem.Close()
 }
 
-// checkProfile says why a profile could not be created.
+// checkProfile returns why a profile could not be created.
 func checkProfile(option, path string, force bool) error {
 	if path == "" {
 		return nil

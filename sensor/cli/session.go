@@ -78,7 +78,7 @@ func (s *session) workerConfig(o *common, in input) worker.Config {
 	return c
 }
 
-// maskOrNil is nil where nothing is masked.
+// maskOrNil returns nil if nothing is to be masked.
 func maskOrNil(b mask.Bits) *mask.Bits {
 	if b.All() {
 		return nil

@@ -17,7 +17,7 @@ type terminal struct {
 	line string // shown now
 }
 
-// newTerminal returns nil where w is no terminal.
+// newTerminal returns nil if w is not a terminal.
 func newTerminal(w io.Writer) *terminal {
 	if file, ok := printable.Unwrap(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return &terminal{file: file}

@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// pppoe is a word of --decap that is no tunnel to user space.
+// pppoe is a word of --decap that is not a packet.Tunnel.
 const pppoe = "pppoe"
 
 // decapWords are the words of --decap.
@@ -55,7 +55,7 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 	return slices.Compact(kinds), nil
 }
 
-// decapNames is the reverse of parseDecap, "none" where nothing is looked into.
+// decapNames is the reverse of parseDecap. It returns "none" for no kinds.
 func decapNames(kinds []uint8) string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {

@@ -88,7 +88,7 @@ type target struct {
 	mode  fs.FileMode
 }
 
-// check says why the file must not be replaced.
+// check returns why the file must not be replaced.
 func (t *target) check(secrets bool, leftOut []string) error {
 	t.mode = 0o644
 	if secrets {

@@ -67,7 +67,7 @@ func (v *Value) changed() bool {
 	return v.Origin.Layer != Default && !slices.Equal(v.Text, v.Default) && v.String() != ""
 }
 
-// Get returns an option's value, nil where the command has no such option.
+// Get returns an option's value, nil if the command has no such option.
 func (v *Values) Get(name string) *Value {
 	for i := range v.list {
 		if v.list[i].has(name) {

@@ -62,7 +62,7 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 	return t
 }
 
-// lossKnown tells whether a hook counts all that it loses.
+// lossKnown reports whether a hook counts everything that it loses.
 func lossKnown(l *account.Ledger) bool {
 	unknown := func(o account.Line) bool { return o.Lost && o.Unknown }
 	return len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown) && !slices.ContainsFunc(l.Meters, unknown)

@@ -180,7 +180,7 @@ func TestFragmentFlood(t *testing.T) {
 		return append(appendIPv6Fragment(b, uint32(i), size), data[:size]...)
 	}}
 	_, ledgers := drown(t, s, bounds)
-	given(t, ledgers, "fragment_overflow", uint64(s.n)/2)
+	wantOutcome(t, ledgers, "fragment_overflow", uint64(s.n)/2)
 }
 
 // TestBeginningFlood: first fragments that begin a message, each of which is recorded
@@ -194,7 +194,7 @@ func TestBeginningFlood(t *testing.T) {
 		return packets.AppendIPv4(b, stranger(i>>16), 1, uint16(i), 0x2000, 17, datagram[:[...]int{24, 512, 1480}[i%3]])
 	}}
 	out, ledgers := drown(t, s, bounds)
-	given(t, ledgers, "fragment_cut", uint64(s.n))
+	wantOutcome(t, ledgers, "fragment_cut", uint64(s.n))
 	if out.events != s.n+3*s.asked {
 		t.Errorf("%d records, want %d of the flood and %d others", out.events, s.n, 3*s.asked)
 	}
@@ -217,7 +217,7 @@ func TestOverlapFlood(t *testing.T) {
 		return packets.AppendIPv4(b, src, 1, id, 0x2000|uint16(2*step-1), 17, data[:8])
 	}}
 	_, ledgers := drown(t, s, bounds)
-	given(t, ledgers, "fragment_expired", 1)
+	wantOutcome(t, ledgers, "fragment_expired", 1)
 }
 
 // TestHalfOpenFlood: SYNs without data.
@@ -292,7 +292,7 @@ func TestRandomSubdomainFlood(t *testing.T) {
 	if want := s.n - s.n/100 + 3*s.asked; out.events != want {
 		t.Errorf("%d records, want %d", out.events, want)
 	}
-	given(t, ledgers, "duplicate", uint64(s.n)/100)
+	wantOutcome(t, ledgers, "duplicate", uint64(s.n)/100)
 }
 
 func appendDigits(b []byte, n int) []byte {
@@ -315,9 +315,9 @@ func appendIPv6Fragment(b []byte, id uint32, size int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 17, 0, 0, 1), id)
 }
 
-// given checks that the packet ledger has at least so many of an outcome: that the
-// flood was one.
-func given(t *testing.T, ledgers []account.Ledger, outcome string, least uint64) {
+// wantOutcome checks that the packet ledger has at least this many of an outcome: else
+// there was no flood.
+func wantOutcome(t *testing.T, ledgers []account.Ledger, outcome string, least uint64) {
 	t.Helper()
 	for _, o := range ledgers[0].Outcomes {
 		if o.Name == outcome && o.Value < least {

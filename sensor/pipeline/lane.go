@@ -157,8 +157,8 @@ func (l *lane) tick(now time.Time) {
 }
 
 // shrank accounts for the rest of a batch whose file became shorter while it was read.
-// Any other panic goes on; that of a stage, which does not read the file, with the
-// stage's name.
+// It raises any other panic again, with the name of the stage if one caused it: a stage
+// does not read the file.
 func (l *lane) shrank(fault any) {
 	if l.chain != nil && l.chain.Running() != "" {
 		panic(fmt.Sprintf("stage %s: %v", l.chain.Running(), fault))

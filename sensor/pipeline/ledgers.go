@@ -61,8 +61,8 @@ func (l *ledgers) read() ([]account.Ledger, error) {
 	return slices.Concat(all, []account.Ledger{packet, message}, stages, deliveries), nil
 }
 
-// kernel reads what the source says of frames before they reached a lane. A live source
-// that says nothing may have lost frames that nothing counts: its ledger is unknown.
+// kernel reads what became of frames before they reached a lane. A live source that does
+// not count them may have lost some: the numbers of its ledger are unknown.
 func (l *ledgers) kernel() ([]account.Ledger, error) {
 	stats, err := capture.Kernel(l.source)
 	if err != nil {

@@ -15,14 +15,13 @@ func (noSource) Given() uint64         { return 0 }
 func (noSource) Err() error            { return nil }
 func (noSource) Close() error          { return nil }
 
-// drainer is the source if it can end before its input does, else nil.
+// drainer returns the source if it is a Drainer, else nil.
 func (p *pipeline) drainer() capture.Drainer {
 	in, _ := p.source.(capture.Drainer)
 	return in
 }
 
-// drainSource ends the capture in an orderly way: what is on its way still
-// arrives.
+// drainSource ends the capture, and lets pipes run to their end if the source can.
 func (p *pipeline) drainSource() {
 	if in := p.drainer(); in != nil {
 		in.Drain()
@@ -38,7 +37,7 @@ func (p *pipeline) closeSource() {
 	}
 }
 
-// freeSource gives back what the source holds beyond its end.
+// freeSource releases what the source still holds after its end.
 func (p *pipeline) freeSource() error {
 	if f, ok := p.source.(capture.Freer); ok {
 		return f.Free()

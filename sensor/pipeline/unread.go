@@ -31,7 +31,7 @@ func Unopened(paths []string) error {
 const maxUnopened = 100
 
 // unreadError says how much of each input was read, and which were not opened: the
-// user must know before deleting what was replayed. It is nil where the list is empty.
+// user must know before deleting what was replayed. It is nil if the list is empty.
 func unreadError(list []capture.Unread) error {
 	var errs []error
 	var rest []string

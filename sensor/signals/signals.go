@@ -34,8 +34,7 @@ type Signals struct {
 	stuck error // what While returns if the start is stuck
 }
 
-// ErrStopped is returned by While where a signal has ended a start that lost
-// nothing.
+// ErrStopped is returned by While if a signal has ended a start, and nothing is lost.
 var ErrStopped = errors.New("stopped during the start")
 
 // echo is how long a repeated signal counts as the same: a terminal, sudo and
@@ -129,8 +128,8 @@ func (s *Signals) SetStuckError(err error) {
 // may be inside a call that nothing interrupts, such as opening a file.
 const StartTimeout = 10 * time.Second
 
-// While runs do. After a signal to stop it waits for do only as long as
-// StartTimeout, or until a second signal, unless do has called Started.
+// While runs do. Until do has called Started, a signal to stop limits the wait for it:
+// to StartTimeout, or until a second signal.
 func (s *Signals) While(do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
