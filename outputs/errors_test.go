@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -21,6 +22,7 @@ func TestPartial(t *testing.T) {
 	busy := errors.New("busy")
 	var got []string
 	var ids []event.ID
+	size := 0 // of the first block
 	answers := []struct {
 		refused int
 		err     error
@@ -33,6 +35,7 @@ func TestPartial(t *testing.T) {
 	}
 	r := testRunner(t, &fake{write: func(_ context.Context, b *event.Block) (int, error) {
 		got, ids = append(got, fmt.Sprint(dnsIDs(b))), append(ids, b.ID())
+		size = max(size, b.Size())
 		a := answers[0]
 		answers = answers[1:]
 		return a.refused, a.err
@@ -41,6 +44,9 @@ func TestPartial(t *testing.T) {
 	offer(r.Intake(), 10)
 	r.Stop(context.Background())
 	checkLedger(t, r, 10, "delivered 8, refused 2, retries 4")
+	if n := r.counters.Sum(account.OutBytes); n != uint64(size) {
+		t.Errorf("%d bytes are acknowledged, want each once: %d", n, size)
+	}
 	want := []string{"[0 1 2 3 4 5 6 7 8 9]", "[1 4 7]", "[1 4 7]", "[7]", "[7]"}
 	if !slices.Equal(got, want) {
 		t.Errorf("attempts with %v, want %v", got, want)
@@ -78,6 +84,14 @@ func TestRetryAfter(t *testing.T) {
 	f(0, time.Microsecond, 4*time.Millisecond)
 	f(-time.Hour, time.Microsecond, 4*time.Millisecond)
 	f(time.Hour, MaxRetryAfter, MaxRetryAfter)
+	for delays := range 3 {
+		b := r.newBackOff()
+		for range 50 {
+			if d := retryDelay(b, io.EOF); d > 4*time.Millisecond {
+				t.Errorf("sequence %d: pause %s, want at most 4ms", delays, d)
+			}
+		}
+	}
 
 	var attempts []time.Time
 	r = testRunner(t, &fake{write: func(context.Context, *event.Block) (int, error) {

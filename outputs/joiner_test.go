@@ -204,6 +204,18 @@ func TestJoinerWithinTheBound(t *testing.T) {
 	checkLedger(t, r, 130, "queue_full 50, abandoned 80")
 }
 
+// TestSpoolBatchWithinTheBound: of two queues around a spool each has half of the bound, and
+// a batch may take half of a queue.
+func TestSpoolBatchWithinTheBound(t *testing.T) {
+	set := spoolSettings(t.TempDir(), false)
+	set.BatchSize, set.QueueEvents = 0, 100
+	r := testRunner(t, &fake{}, set, true, nil)
+	defer r.Stop(shortGrace())
+	if events, _ := r.join.batchLimits(); events != 25 {
+		t.Errorf("batches of up to %d events, want 25", events)
+	}
+}
+
 // TestLanesComeAtOnce: all lanes may hand over at the same moment, when one has waited long
 // enough and at the end. That costs no event, even if they have more than memory is set to
 // hold.

@@ -57,6 +57,30 @@ func TestQueueBound(t *testing.T) {
 	}
 }
 
+// TestQueueChargesPoppedBlocks: where popped blocks are charged, most of a large one counts
+// until it is released.
+func TestQueueChargesPoppedBlocks(t *testing.T) {
+	blockOf := func(capacity int) *event.Block {
+		b := event.NewBlock(capacity)
+		b.Append(testEvent(1))
+		b.Seal(event.NewIDs().Next(), time.Now())
+		return b
+	}
+	large, next := blockOf(8*blockTarget), blockOf(2*blockTarget)
+	q, _ := testQueue(int64(large.Cap()))
+	q.chargePopped = true
+	q.tryPut(item{block: large})
+	popBlock(q)
+	q.tryPut(item{block: sealedBlock(1)}) // alone, it always fits
+	if got := q.tryPut(item{block: next}); got != putFull {
+		t.Errorf("tryPut = %d while a large block is charged, want %d", got, putFull)
+	}
+	q.release(popCharge(large))
+	if got := q.tryPut(item{block: next}); got != putQueued {
+		t.Errorf("tryPut = %d after the release, want %d", got, putQueued)
+	}
+}
+
 // An empty queue accepts a block larger than the bound.
 func TestQueueLargeBlock(t *testing.T) {
 	q, _ := testQueue(1)
