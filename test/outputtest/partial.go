@@ -37,10 +37,8 @@ func oneLater(t T, target *Target) {
 	}
 	l := through(t, target, outputs.Settings{Workers: 2, BatchSize: 20}, list, nil)
 	ledgerHas(t, l, uint64(arrive), uint64(len(list)-arrive))
-	for _, m := range l.Meters {
-		if m.Name == "retries" && m.Value < 3 {
-			t.Errorf("%d retries of an event that failed 3 times", m.Value)
-		}
+	if n := retriesIn(l); n < 3 {
+		t.Errorf("%d retries of an event that failed 3 times", n)
 	}
 	atDestination(t, target, wanted)
 }
