@@ -85,8 +85,9 @@ func ourFilters(list []netlink.Filter) (found []*netlink.BpfFilter) {
 	return found
 }
 
-// removeFilters removes those filters of sensors for whose handle remove returns true.
-// It also removes the qdisc, if that was added with one of them and is now empty.
+// removeFilters removes the filters of sensors for which remove, given the handle,
+// returns true. It also removes the qdisc, if that was added with one of them and is now
+// empty.
 func (c *clsact) removeFilters(remove func(handle uint32) bool) error {
 	left := 0
 	for _, id := range []hookID{hookIngress, hookEgress} {

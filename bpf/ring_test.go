@@ -22,74 +22,74 @@ func newFakeRing() *fakeRing {
 }
 
 // put adds a record, and returns the offset of its header.
-func (l *fakeRing) put(text string, flags uint32) (header int) {
-	header = l.at % fakeRingSize
+func (fake *fakeRing) put(text string, flags uint32) (header int) {
+	header = fake.at % fakeRingSize
 	for _, half := range []int{0, fakeRingSize} { // the kernel maps the same bytes twice
 		for i := range text {
-			l.data[half+(header+ringHeader+i)%fakeRingSize] = text[i]
+			fake.data[half+(header+ringHeader+i)%fakeRingSize] = text[i]
 		}
-		binary.LittleEndian.PutUint32(l.data[half+header:], uint32(len(text))|flags)
+		binary.LittleEndian.PutUint32(fake.data[half+header:], uint32(len(text))|flags)
 	}
-	l.at += (ringHeader + len(text) + 7) / 8 * 8
-	l.producer.Store(uintptr(l.at))
+	fake.at += (ringHeader + len(text) + 7) / 8 * 8
+	fake.producer.Store(uintptr(fake.at))
 	return header
 }
 
 // submit clears the busy flag.
-func (l *fakeRing) submit(header int) {
-	l.data[header+3] &^= 0x80
+func (fake *fakeRing) submit(header int) {
+	fake.data[header+3] &^= 0x80
 }
 
-func (l *fakeRing) want(t *testing.T, text string) {
+func (fake *fakeRing) want(t *testing.T, text string) {
 	t.Helper()
-	raw, ok := l.Next()
+	raw, ok := fake.Next()
 	if !ok || string(raw) != text {
 		t.Fatalf("record %q, %v, want %q", raw, ok, text)
 	}
 }
 
-func (l *fakeRing) wantNone(t *testing.T) {
+func (fake *fakeRing) wantNone(t *testing.T) {
 	t.Helper()
-	if raw, ok := l.Next(); ok {
+	if raw, ok := fake.Next(); ok {
 		t.Fatalf("record %q, want none", raw)
 	}
 }
 
 func TestRingReads(t *testing.T) {
-	l := newFakeRing()
-	l.wantNone(t)
+	fake := newFakeRing()
+	fake.wantNone(t)
 	for i := range 100 { // wraps around at every multiple of 8
 		text := "a record of some length"[:i%24]
-		l.put(text, 0)
-		l.put("not this", ringDiscard)
-		l.want(t, text)
-		l.wantNone(t)
-		if held := l.at - int(l.consumer.Load()); l.Held() != held {
-			t.Fatalf("held %d, want %d", l.Held(), held)
+		fake.put(text, 0)
+		fake.put("not this", ringDiscard)
+		fake.want(t, text)
+		fake.wantNone(t)
+		if held := fake.at - int(fake.consumer.Load()); fake.Held() != held {
+			t.Fatalf("held %d, want %d", fake.Held(), held)
 		}
-		l.Release()
-		if int(l.consumer.Load()) != l.at || l.Held() != 0 || !l.Empty() {
-			t.Fatalf("consumer at %d of %d, held %d", l.consumer.Load(), l.at, l.Held())
+		fake.Release()
+		if int(fake.consumer.Load()) != fake.at || fake.Held() != 0 || !fake.Empty() {
+			t.Fatalf("consumer at %d of %d, held %d", fake.consumer.Load(), fake.at, fake.Held())
 		}
 	}
 }
 
 // Reading stops at a record that is still being written.
 func TestRingStopsAtBusyRecord(t *testing.T) {
-	l := newFakeRing()
-	l.put("first", 0)
-	second := l.put("second", ringBusy)
-	l.put("third", 0)
-	l.want(t, "first")
-	l.wantNone(t)
-	l.Release()
-	if l.Empty() || int(l.consumer.Load()) != 16 {
-		t.Fatalf("consumer at %d, want 16: before the record that is busy", l.consumer.Load())
+	fake := newFakeRing()
+	fake.put("first", 0)
+	second := fake.put("second", ringBusy)
+	fake.put("third", 0)
+	fake.want(t, "first")
+	fake.wantNone(t)
+	fake.Release()
+	if fake.Empty() || int(fake.consumer.Load()) != 16 {
+		t.Fatalf("consumer at %d, want 16: before the record that is busy", fake.consumer.Load())
 	}
-	l.submit(second)
-	l.want(t, "second")
-	l.want(t, "third")
-	l.wantNone(t)
+	fake.submit(second)
+	fake.want(t, "second")
+	fake.want(t, "third")
+	fake.wantNone(t)
 }
 
 // Records stay unchanged until Release: the kernel finds no space.

@@ -25,10 +25,10 @@ const longestText = 1023
 // then queried.
 //
 // A text is in the block that its hash selects or, if that is full, in one of the next
-// blocks. A filter answers most queries before that: it has a word for each block, in
-// which each text whose hash selects the block sets four bits. The position depends on
-// the hash alone, not on an index. So the processor can fetch the block while it waits
-// for the word, and a lookup costs one cache miss.
+// blocks. A filter answers most queries before that. It has a word for each block, and
+// each text sets four bits in the word of the block that its hash selects. Block and bits
+// depend on the hash alone, not on an index. So the processor can fetch the block while
+// it waits for the word, and a lookup costs one cache miss.
 //
 // Hashes start from a random seed, so that nobody can prepare colliding names.
 type table struct {
@@ -96,14 +96,14 @@ func (t *table) home(h uint64) int {
 	return int(hi)
 }
 
-// mayHave reports whether a text of n bytes, whose last hashed byte is last and whose hash
-// is h, can be in the table. It is called for every byte of a name.
+// mayHave reports whether a text of n bytes with hash h can be in the table. last is the
+// byte that was hashed last. mayHave is called for every byte of a name.
 func (t *table) mayHave(n int, last byte, h uint64) bool {
 	return t.last[n&longestText]>>(last&63)&1 != 0 && fourBits(h)&^t.filter[t.home(h)] == 0
 }
 
-// has reports whether text, whose hash is h, is in the table with one of the marks.
-// mayHave must have returned true for it.
+// has reports whether text is in the table with one of the marks. h is its hash, for
+// which mayHave must have returned true.
 func (t *table) has(h uint64, text []byte, want mark) bool {
 	if len(text) > longestInBlock {
 		return t.long[string(text)]&want != 0

@@ -189,10 +189,10 @@ func CountEvents(stored []byte) (events, size int) {
 	return events, size
 }
 
-// OpenBlock opens a stored block and checks all of it: what seems to be a block after a
-// torn one may be inside a message, whose sender chose its bytes. It also checks that each
-// question that an event claims can be read, since later readers rely on that. The block
-// borrows stored.
+// OpenBlock opens a stored block and checks all of it: after a torn block, bytes that look
+// like a block may be part of a message, and its sender chose them. OpenBlock also checks
+// that each question that an event claims can be read, since later readers rely on that.
+// The block borrows stored.
 func OpenBlock(stored []byte) (*Block, error) {
 	h, err := ReadHeader(stored)
 	if err != nil {

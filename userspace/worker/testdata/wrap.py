@@ -1,4 +1,4 @@
-"""wrap.py: wraps the packets of udp.pcap and tcp.pcap, which real servers sent, in other carriers."""
+"""wrap.py: wraps the packets of udp.pcap and tcp.pcap, which real servers sent, in other encapsulations."""
 import logging
 import struct
 
