@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -63,8 +64,17 @@ func corrupt(r *rand.Rand, data []byte) []byte {
 // Whatever happens to a segment, the blocks that are still intact in it come out, once, and
 // nothing else; the counts balance.
 func TestTenThousandCorruptions(t *testing.T) {
+	const parts = 4
+	for part := range parts {
+		t.Run(fmt.Sprint("part ", part), func(t *testing.T) {
+			t.Parallel()
+			corruptions(t, rand.New(rand.NewPCG(4, uint64(1+part))), tier.Work(10000, 1000)/parts)
+		})
+	}
+}
+
+func corruptions(t *testing.T, r *rand.Rand, rounds int) {
 	dir := tmpfsDir(t)
-	r := rand.New(rand.NewPCG(4, 1))
 	var blocks []*event.Block
 	var whole []byte
 	for i := range 12 {
@@ -73,7 +83,12 @@ func TestTenThousandCorruptions(t *testing.T) {
 		whole = append(whole, b.Bytes()...)
 	}
 	other := testBlock(2, 5) // in a segment that stays intact
-	for round := range tier.Work(10000, 1000) {
+	for round := range rounds {
+		if round%50 == 0 { // what is kept of damaged files slows down each round
+			if err := os.RemoveAll(filepath.Join(dir, quarantineFolder)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		spoilt := corrupt(r, whole)
 		if err := os.WriteFile(segmentPath(dir, 5), spoilt, 0o600); err != nil {
 			t.Fatal(err)

@@ -260,6 +260,9 @@ func TestWaitAndFreeSpace(t *testing.T) {
 	if !errors.Is(err, ErrFull) || s.Stats().Evicted != 0 {
 		t.Errorf("error %v, %d evicted; want ErrFull, 0", err, s.Stats().Evicted)
 	}
+	if n := s.Stats().Bytes; n > 1<<19 {
+		t.Errorf("%d bytes are stored before the end, want at most half of the limit", n)
+	}
 	b, seg, _ := s.Next()
 	s.Done(seg, b.ID())
 	appendBlock(t, s, testBlock(1, 1), false)
