@@ -292,6 +292,23 @@ func randomValue(r *rand.Rand, o *config.Value) string {
 	return fmt.Sprint(r.IntN(1e6))
 }
 
+// randomOptions sets a quarter of the options.
+func randomOptions(r *rand.Rand, all *config.Values) (args []string) {
+	for _, o := range all.All() {
+		if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
+			continue
+		}
+		times := 1
+		if o.List {
+			times += r.IntN(3)
+		}
+		for range times {
+			args = append(args, "--"+o.Name+"="+randomValue(r, &o))
+		}
+	}
+	return args
+}
+
 // TestRandomConfigurationsSurviveWriting: what --writeconfig writes is read as the same
 // values, and is written the same way again. Only the first few go to the named file,
 // which waits for the disk.
@@ -304,19 +321,7 @@ func TestRandomConfigurationsSurviveWriting(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
 	for i := range tier.Length(200, 1000) {
-		args := []string{"run", "--writesecrets"}
-		for _, o := range defaults.All() {
-			if o.Section == "" || o.SecretOf != "" || r.IntN(4) > 0 {
-				continue
-			}
-			times := 1
-			if o.List {
-				times += r.IntN(3)
-			}
-			for range times {
-				args = append(args, "--"+o.Name+"="+randomValue(r, &o))
-			}
-		}
+		args := append([]string{"run", "--writesecrets"}, randomOptions(r, defaults)...)
 		want, err := values(args, nil)
 		if err != nil {
 			t.Fatalf("%q: %v", args, err)

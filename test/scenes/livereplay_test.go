@@ -58,6 +58,25 @@ func (s *tunnelScene) askAll(tunnel string, e lab.ServerAddrs) {
 	}
 }
 
+// expectRecords expects one record of each message, with the tunnel that carried it.
+func (s *tunnelScene) expectRecords(lines []string) {
+	s.t.Helper()
+	if len(lines) != s.messages {
+		s.t.Errorf("%d records, %d messages", len(lines), s.messages)
+	}
+	for name, want := range s.tunnels {
+		got := 0
+		for _, line := range lines {
+			if name != "" && strings.Contains(line, `"Tunnel":"`+name+`"`) || name == "" && !strings.Contains(line, `"Tunnel":"`) {
+				got++
+			}
+		}
+		if got != want {
+			s.t.Errorf("tunnel %q: %d records, want %d", name, got, want)
+		}
+	}
+}
+
 // recordWire starts tcpdump on the server's wire. end waits until text has been written
 // to the file, and returns its path.
 func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
@@ -169,25 +188,12 @@ func TestLiveEqualsReplay(t *testing.T) {
 	replayed := recordLines(t, out.Bytes())
 
 	for _, line := range linesOnlyIn(attached, replayed) {
-		t.Errorf("attach alone: %.300s", line)
+		t.Errorf("only attach has: %.300s", line)
 	}
 	for _, line := range linesOnlyIn(replayed, attached) {
-		t.Errorf("replay alone: %.300s", line)
+		t.Errorf("only replay has: %.300s", line)
 	}
-	if len(attached) != s.messages {
-		t.Errorf("%d records, %d messages", len(attached), s.messages)
-	}
-	for name, want := range s.tunnels {
-		got := 0
-		for _, line := range attached {
-			if name != "" && strings.Contains(line, `"Tunnel":"`+name+`"`) || name == "" && !strings.Contains(line, `"Tunnel":"`) {
-				got++
-			}
-		}
-		if got != want {
-			t.Errorf("tunnel %q: %d records, want %d", name, got, want)
-		}
-	}
+	s.expectRecords(attached)
 	if !strings.Contains(r.Log, "decap=vxlan,vxlan-gpe,") {
 		t.Error("the log does not say what is looked into")
 	}
