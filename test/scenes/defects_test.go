@@ -51,7 +51,7 @@ func TestDefect24(t *testing.T) {
 	copy(content[24+16+28+12:], "\x02,\"") // in place of the first name's first label, h0
 	file, dir := packets.TempFile(t, content), t.TempDir()
 	csvFile := filepath.Join(dir, "dnsmonster.log")
-	out := program.Output(t, 0, "", "replay", file, "--workers=1", "--stdoutoutputformat=csv", "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputformat=csv")
+	out := program.Output(t, program.ExitOK, "", "replay", file, "--workers=1", "--stdoutoutputformat=csv", "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputformat=csv")
 	if out != "" {
 		t.Errorf("stdout is off, and has %q", out)
 	}
@@ -68,7 +68,7 @@ func TestDefect24(t *testing.T) {
 			t.Errorf("row %d has %d fields and the question %q, want 22 and %s", i, len(got), got[17], want)
 		}
 	}
-	out = program.Output(t, 0, "", "replay", file, "--stdoutoutputtype=1", "--stdoutoutputformat=csv_no_header")
+	out = program.Output(t, program.ExitOK, "", "replay", file, "--stdoutoutputtype=1", "--stdoutoutputformat=csv_no_header")
 	if strings.Contains(out, "Year,") || strings.Count(out, "\n") != 2 {
 		t.Errorf("csv_no_header: %s", out)
 	}

@@ -34,22 +34,22 @@ func TestPostgresCommands(t *testing.T) {
 			t.Errorf("%q: lacks %q, or has a password:\n%s", args, want, text)
 		}
 	}
-	f(1, "use dnsmonster-sensor postgres init, check or sql")
-	f(1, "psqlendpoint: set it", "check")
-	f(1, "takes no arguments", "sql", "queries")
-	f(1, `psqltable: "a-b"`, "sql", "--psqltable=a-b")
-	f(0, "GRANT SELECT, INSERT, DELETE ON queries_blocks TO sensor;", "sql", "--config", ini, "--PsqlUser=sensor")
-	f(1, "no   table queries does not exist", "check", "--config", ini)
-	f(1, "permission denied for schema public", "init", "--config", ini)
-	f(0, "granted sensor the rights", "init", "--config", ini, "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqluser=sensor")
-	f(0, "OK: records can be written", "check", "--config", ini)
+	f(program.ExitUsage, "use dnsmonster-sensor postgres init, check or sql")
+	f(program.ExitUsage, "psqlendpoint: set it", "check")
+	f(program.ExitUsage, "takes no arguments", "sql", "queries")
+	f(program.ExitUsage, `psqltable: "a-b"`, "sql", "--psqltable=a-b")
+	f(program.ExitOK, "GRANT SELECT, INSERT, DELETE ON queries_blocks TO sensor;", "sql", "--config", ini, "--PsqlUser=sensor")
+	f(program.ExitUsage, "no   table queries does not exist", "check", "--config", ini)
+	f(program.ExitUsage, "permission denied for schema public", "init", "--config", ini)
+	f(program.ExitOK, "granted sensor the rights", "init", "--config", ini, "--psqlendpoint", p.URL(p.Addr, "postgres"), "--psqluser=sensor")
+	f(program.ExitOK, "OK: records can be written", "check", "--config", ini)
 	t.Setenv("DNSMONSTER_PSQLTABLE", "other")
-	f(1, "no   table other does not exist", "check", "--config", ini)
+	f(program.ExitUsage, "no   table other does not exist", "check", "--config", ini)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	f(2, "connection refused", "check", "--config", ini)
-	f(2, "connection refused", "init", "--config", ini)
+	f(program.ExitFailure, "connection refused", "check", "--config", ini)
+	f(program.ExitFailure, "connection refused", "init", "--config", ini)
 }
 
 // TestPostgresAtTheStart: an error that somebody has to fix ends the program with one

@@ -103,13 +103,13 @@ func TestSpoolCommand(t *testing.T) {
 	at := "--spooldir=" + dir
 	p := program.Start(t, nil, spooling(t, dir, file, "--spoolmode=always", "--workers=1")...)
 	p.WaitFor("held 3000,")
-	program.Output(t, 0, "in use by a running sensor", "spool", "ls", at)
+	program.Output(t, program.ExitOK, "in use by a running sensor", "spool", "ls", at)
 	inUse := "psql is in use by another process (pid "
-	program.Output(t, 1, inUse, "spool", "export", "psql", at)
-	program.Output(t, 1, inUse, "spool", "drop", "psql", at, "--yes")
+	program.Output(t, program.ExitUsage, inUse, "spool", "export", "psql", at)
+	program.Output(t, program.ExitUsage, inUse, "spool", "drop", "psql", at, "--yes")
 	p.Stop().Expect(t, program.ExitUndelivered)
 
-	ls := strings.Fields(strings.Split(program.Output(t, 0, "OUTPUT  SEGMENTS", "spool", "ls", at), "\n")[1])
+	ls := strings.Fields(strings.Split(program.Output(t, program.ExitOK, "OUTPUT  SEGMENTS", "spool", "ls", at), "\n")[1])
 	if len(ls) != 8 || strings.Join(ls[:4], " ") != "psql 1 30 3000" || ls[7] != "none" {
 		t.Errorf("ls says %q", ls)
 	}
@@ -121,7 +121,7 @@ func TestSpoolCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // an export removes nothing
-		lines := strings.Split(strings.TrimSpace(program.Output(t, 0, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
+		lines := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
 		if len(lines) != 3000 {
 			t.Fatalf("%d lines exported, want 3000", len(lines))
 		}
@@ -133,7 +133,7 @@ func TestSpoolCommand(t *testing.T) {
 	}
 	f := func(lines int, first string, args ...string) {
 		t.Helper()
-		out := strings.Split(strings.TrimSpace(program.Output(t, 0, "", append([]string{"spool", "export", "psql", at}, args...)...)), "\n")
+		out := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "", append([]string{"spool", "export", "psql", at}, args...)...)), "\n")
 		if len(out) != lines || !strings.HasPrefix(out[0], first) {
 			t.Errorf("%q: %d lines, want %d and %q first, not %q", args, len(out), lines, first, out[0])
 		}
@@ -144,28 +144,28 @@ func TestSpoolCommand(t *testing.T) {
 	f(3000, `{"activity_id":1,`, "--format=json-ocsf")
 	f(3000, "192.0.2.0 h0.example.org.", "--format=gotemplate", "--template={{.SrcIP}} {{(index .DNS.Question 0).Name}}")
 
-	program.Output(t, 0, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
+	program.Output(t, program.ExitOK, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
 		"replay", file, at)
-	program.Output(t, 1, "--spooldir: name the folder of the spool", "spool", "ls")
-	program.Output(t, 1, "no such file or directory", "spool", "ls", at+"/no")
-	program.Output(t, 1, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
-	program.Output(t, 1, "spool export: name one output; there are: psql", "spool", "export", at)
-	program.Output(t, 1, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
-	program.Output(t, 1, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
-	program.Output(t, 1, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
-	program.Output(t, 1, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
-	program.Output(t, 0, "EXAMPLES", "spool", "drop", "--help")
+	program.Output(t, program.ExitUsage, "--spooldir: name the folder of the spool", "spool", "ls")
+	program.Output(t, program.ExitUsage, "no such file or directory", "spool", "ls", at+"/no")
+	program.Output(t, program.ExitUsage, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
+	program.Output(t, program.ExitUsage, "spool export: name one output; there are: psql", "spool", "export", at)
+	program.Output(t, program.ExitUsage, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
+	program.Output(t, program.ExitUsage, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
+	program.Output(t, program.ExitUsage, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
+	program.Output(t, program.ExitUsage, "spool: use dnsmonster-sensor spool ls, export or drop", "spool")
+	program.Output(t, program.ExitOK, "EXAMPLES", "spool", "drop", "--help")
 
 	spoil(t, dir)
 	if out := program.Output(t, program.ExitUndelivered, "2900 events are exported; in 1 places the spool is damaged, 100 events or more are lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
 		t.Errorf("%d lines of a damaged spool, want 2900", strings.Count(out, "\n"))
 	}
-	program.Output(t, 0, "1 places, 100 events lost", "spool", "ls", at)
+	program.Output(t, program.ExitOK, "1 places, 100 events lost", "spool", "ls", at)
 
-	program.Output(t, 1, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
-	program.Output(t, 1, "spool drop psql: nothing is deleted; --yes deletes 2900 events", "spool", "drop", "psql", at)
-	program.Output(t, 0, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
-	program.Output(t, 0, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
+	program.Output(t, program.ExitUsage, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
+	program.Output(t, program.ExitUsage, "spool drop psql: nothing is deleted; --yes deletes 2900 events", "spool", "drop", "psql", at)
+	program.Output(t, program.ExitOK, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
+	program.Output(t, program.ExitOK, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
 }
 
 // TestSpoolDamagedBetweenRuns: the run that finds damage done while no sensor ran shows it
@@ -199,7 +199,7 @@ func TestSpoolDamagedBetweenRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	again(program.ExitUndelivered, 3001, 2901, 100)
-	again(0, 1, 1, 0)
+	again(program.ExitOK, 1, 1, 0)
 }
 
 // spoil flips a bit in the middle of the one segment of the psql output.
