@@ -18,9 +18,8 @@ import (
 //
 // The layout is the kernel's BPF_MAP_TYPE_RINGBUF: a page with the consumer's
 // position, a page with the producer's, and the data, mapped twice in a row so that
-// every record is contiguous. A record is a header of two u32, of which the first has
-// the length and two flags, and then the bytes, padded to a multiple of 8. Positions
-// only grow.
+// every record is contiguous. A record is a header of two u32, and then its bytes, padded to
+// a multiple of 8. The first u32 has the length and two flags. Positions only grow.
 //
 // cilium/ebpf's ringbuf.Reader does not replace this, as of v0.22.0. It copies each
 // record and frees its space at once, but our caller keeps a batch; a record of 80 bytes

@@ -423,8 +423,8 @@ static __always_inline enum outcome choose_inner(void *ctx, const enum hook_id i
 }
 
 /* Walks the frame from its first byte, and decides. Sets lane if the outcome is
- * WANTED: a whole datagram in a whole packet of the tunnel goes by its own flow,
- * anything else by the tunnel's endpoints, as fragments of the tunnel do.
+ * WANTED. A whole datagram in a whole packet of the tunnel goes by its own flow.
+ * Anything else goes by the tunnel's endpoints, as fragments of the tunnel do.
  */
 static __always_inline enum outcome choose_walked(void *ctx, const enum hook_id id,
 						  struct hook *h, __u32 key,

@@ -13,12 +13,12 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// Templates write data of packets into lines that people and programs trust. So text
-// of the template itself stays as it is, but in text that comes from data, control
-// characters and bytes that are not UTF-8 are written as \DDD, as in zone files. The
-// two are told apart when the template is parsed: guardTemplate appends a call of
-// printFunc to each action that prints data, and wraps data in a call of formatFunc or
-// dataFunc where printf, or print and println, mix them with text of the template.
+// Templates write data of packets into lines that people and programs trust. So in text
+// that comes from data, control characters and bytes that are not UTF-8 are written as
+// \DDD, as in zone files. Text of the template itself stays as it is. The two are told
+// apart when the template is parsed: guardTemplate appends a call of printFunc to each
+// action that prints data. Where printf, print or println mix data with text of the
+// template, it wraps the data in a call of formatFunc or dataFunc.
 
 const (
 	printFunc  = "_print"  // for the value that an action prints

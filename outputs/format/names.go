@@ -104,8 +104,9 @@ func appendAgain(dst []byte, from, n int) []byte {
 	return dst[:end+n]
 }
 
-// fits reports whether n is the name at offset, can be read from a message of that length,
-// and keeps the limits of a name after that many wire bytes and pointers.
+// fits reports whether n is the name at offset of this message and lies in its first
+// length bytes, and whether a name of wire more bytes and pointers more pointers that ends
+// in n keeps the limits.
 func (n *seenName) fits(message uint32, offset, length, wire, pointers int) bool {
 	return n.message == message && int(n.offset) == offset && int(n.reach) <= length &&
 		wire+int(n.wire) < dns.MaxName && pointers+int(n.pointers) <= dns.MaxPointers

@@ -1,5 +1,5 @@
-// Package event has the Event, one DNS message with its addresses and all else that is
-// known of it, and the Block, many events copied back to back, which is the unit of
+// Package event has two types. An Event is one DNS message, with its addresses and all
+// else that is known of it. A Block is many events copied back to back: the unit of
 // batches, queues and retries.
 //
 // In: events of workers and stages, and blocks from disk. Out: the bytes of blocks,

@@ -81,7 +81,7 @@ func (s *stream) recaptured(g *Segment, d int32) bool {
 }
 
 // recaptureAge is how long a stream without a SYN must have lasted before a repeated
-// segment means another capture of it, and not a packet that was captured twice at once.
+// segment means another capture of it. Before that it is a packet captured twice at once.
 const recaptureAge = 1e9
 
 // isUnread reports whether n bytes at seq are from before the position where the stream

@@ -394,7 +394,7 @@ func TestKey(t *testing.T) {
 }
 
 // TestDefect11StreamRecords: a message has its ports and the time of the segment that
-// completed it, also where the stream was picked up midway or ends after a gap.
+// completed it, even if the stream was picked up midway or ends after a gap.
 func TestDefect11StreamRecords(t *testing.T) {
 	b := newRig(t, Config{})
 	var last Message

@@ -5,8 +5,8 @@ import (
 	"dnsmonster-sensor/userspace/packet"
 )
 
-// maxMidMessage is how many segments wait for the beginning of a stream that was picked
-// up in the middle of a message, in case they only came out of order.
+// maxMidMessage is how many segments of a stream that was picked up in the middle of a
+// message wait for earlier ones: they may only be out of order.
 const maxMidMessage = 8
 
 // waiting is a segment behind a gap.
