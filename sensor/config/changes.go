@@ -53,13 +53,13 @@ func changes() []change {
 }
 
 var inputChanges = []change{
-	{"filter", "applies to files too; its default, in any spacing, is no filter", "applied it only to interfaces", "",
+	{"filter", "applies to files too; its default, however it is spaced, means no filter", "applied it only to interfaces", "",
 		func(v *Values) bool { return v.Get("filter") != nil && !IsDefaultFilter(v.String("filter")) }},
 	{"sampleratio", "keeps exactly a of every b DNS packets; TCP segments and IP fragments are kept or left out by their pair of addresses, so that no message is torn",
 		"kept a+1 of b, and tore streams", "", isNot("sampleratio", "1:1")},
-	{"noetherframe", "applies to files whose header says Ethernet; other files say what their packets start with", "needed it for all files without Ethernet headers", "", is("noetherframe", "true")},
+	{"noetherframe", "applies to files of link type Ethernet; files of other link types need no option", "needed it for all files without Ethernet headers", "", is("noetherframe", "true")},
 	{"dedup", "compares addresses, ports, IP id and payload within dedupwindow, so that copies from two ports match and repeated queries do not",
-		"compared whole frames, and forgot all of them at each dedupcleanupinterval", "--dedupwindow=1m comes near", is("dedup", "true")},
+		"compared whole frames, and forgot all of them at each dedupcleanupinterval", "--dedupwindow=1m is similar", is("dedup", "true")},
 	{"gctime", "scales three timeouts: 3 times gctime for fragments, 6 times for idle TCP streams, half for a gap in a stream", "dropped fragments and streams at this age",
 		"--gctime=3s gives fragments 9s", set("gctime")},
 	{"dnstapsocket", "responses are recorded as responses, with the addresses in their direction; masks apply", "wrote responses that carry the query as queries, and did not mask", "",
@@ -83,7 +83,7 @@ var recordChanges = []change{
 	{"OCSF", "activities and type ids are valid, times are in milliseconds", "wrote a type id that is not valid, and seconds", "", writesFormat("json-ocsf", "victoria")},
 	{"skipdomainsfile, allowdomainsfile", "a suffix matches whole labels (google.com. does not match notgoogle.com.); the final dot is optional, comments and white space are ignored; a list that cannot be read is an error at the start, and later the old one stays",
 		"matched any end of a name, and took an error page for a list", "--domainmatch=legacy reads entries as dnsmonster did", set("skipdomainsfile", "allowdomainsfile")},
-	{"output types 2, 3 and 4", "need the lists that they use", "started without it", "", hasType("2", "3", "4")},
+	{"output types 2, 3 and 4", "need the lists that they use", "started without them", "", hasType("2", "3", "4")},
 }
 
 var outputChanges = []change{
@@ -92,7 +92,7 @@ var outputChanges = []change{
 	{"psqlbatchsize", "with 1, the default, a transaction has all records that arrived while the server was busy; larger sizes are exact", "sent one record at a time", "", all(on("psql"), is("psqlbatchsize", "1"), is("psqlbatchdelay", "0s"))},
 	{"sentinelbatchdelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("sentinel"), is("sentinelbatchdelay", "0s"))},
 	{"victoriabatchdelay", "with 0, a batch that is not full is sent after 1s", "waited for ever", "", all(on("victoria"), is("victoriabatchdelay", "0s"))},
-	{"packetlimit", "limits the records that each output keeps in memory", "had it only in some outputs", "", isNot("packetlimit", "0")},
+	{"packetlimit", "limits the records that each output keeps in memory", "obeyed it only in some outputs", "", isNot("packetlimit", "0")},
 	{"skiptlsverification", "applies to every TLS connection, with a warning", "ignored it in some outputs", "", is("skiptlsverification", "true")},
 	{"ClickHouse tables", "inserts name their columns, and omit those that a table lacks", "inserted by position", "", on("clickhouse")},
 	{"Elastic", "records go by _bulk without types, and only what failed is sent again", "sent each record alone", "", on("elastic")},
@@ -100,7 +100,7 @@ var outputChanges = []change{
 	{"CSV files", "each starts with the header", "wrote it once", "--fileoutputformat=csv_no_header omits it", all(on("file"), is("fileoutputformat", "csv"))},
 	{"Influx", "points of the same nanosecond do not overwrite each other", "kept the last one", "", on("influx")},
 	{"NATS", "dns_wire has the message's own bytes", "packed the message anew", "", on("nats")},
-	{"parquetoutputpath", "a folder gets rotated files; a path that ends in .parquet is that file, never appended to", "appended to one file, which made it unreadable", "", on("parquet")},
+	{"parquetoutputpath", "a folder gets rotated files; a path that ends in .parquet is a single file, which is never appended to", "appended to one file, which made it unreadable", "", on("parquet")},
 	{"PostgreSQL tables", "those that the sensor creates are wide enough for every value; in others, a value that does not fit is clamped and counted", "failed to insert such rows", "", on("psql")},
 	{"PostgreSQL batches", "each is one transaction with a key in a second table (dns_log_blocks), which the sensor or `dnsmonster-sensor postgres init` creates", "could write a batch twice", "", on("psql")},
 	{"sentineloutputsharedkey, sentineloutputcustomerid", "are an error that says what to use instead", "used an interface that Microsoft switched off on 2026-09-14", "",
