@@ -13,17 +13,17 @@ import (
 )
 
 // Source is where packets come from. It may deliver DNS messages without packets
-// instead (packet.Message); what is said of packets here holds for both. A source may
-// implement more of the interfaces below; the sensor asks for each of them.
+// instead (packet.Message); everything here about packets holds for both. A source may
+// implement more of the interfaces below; the sensor checks for each of them.
 type Source interface {
 	// Lanes returns the lanes, always the same ones. An open source has at least one.
 	Lanes() []Lane
 	// Live says what happens when an output cannot keep up: a live source drops and
 	// counts events, any other source waits. The answer never changes.
 	Live() bool
-	// Given is the number of packets that the source has handed to the readers of
+	// Given is the number of packets that the source has passed to the readers of
 	// its lanes, or holds ready for them. It never falls. Once all lanes have ended
-	// it is exactly what they have handed out: the packet ledger's in. It may be
+	// it is exactly what they have returned: the in of the packet ledger. It may be
 	// called at any time, from any goroutine.
 	Given() uint64
 	// Err returns what went wrong while reading and belongs to no lane, nil so far.

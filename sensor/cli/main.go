@@ -1,8 +1,9 @@
 // Package cli is the command line: one file for each command, the options that
-// commands share, help and completions, and the exit status of each error. A command
-// turns options into values and hands them to the pipeline; how packets are moved is
-// not known here. Only main imports it. Its tests run the program in their own
-// process; testdata holds every option of dnsmonster's manual.
+// commands share, help and completions, and the exit status of each error. Arguments,
+// environment and configuration file come in; a command makes values of them and passes
+// these to the pipeline, which moves the packets. Only main and tests import it. Tests
+// call Main, or start their own binary as the sensor; testdata has every option of
+// dnsmonster's manual.
 package cli
 
 import (

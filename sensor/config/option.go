@@ -1,9 +1,9 @@
 // Package config resolves the value of every option, and documents the options.
 // Declared flags, the command line, the environment and a configuration file come in;
 // values with their origins go out, and help, manual page, completion scripts, sample
-// file and docs/configuration.md. It must not import what obeys the options; those are
-// declared there. Tests use options and files of their own; package sensor/cli tests
-// the real ones.
+// file and docs/configuration.md. It must not import the packages that declare and obey
+// the options. Tests use options and files of their own; package sensor/cli tests the
+// real ones.
 package config
 
 import (
@@ -44,11 +44,11 @@ type Option struct {
 	Default     []string
 	Hidden      bool
 	Secret      bool   // never shown
-	SecretOf    string // this option names a file with that secret
+	SecretOf    string // the secret whose file this option names; "": none
 }
 
-// kindOf sets the kind and default of a flag. Flags of other types are refused.
-func (o *Option) kindOf(f cli.Flag) error {
+// setKind sets the kind and default from a flag. Flags of other types are refused.
+func (o *Option) setKind(f cli.Flag) error {
 	switch f := f.(type) {
 	case *cli.BoolFlag:
 		o.Kind, o.Default = Bool, []string{strconv.FormatBool(f.Value)}
@@ -92,7 +92,7 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 	for _, f := range flags {
 		names := f.Names()
 		o := Option{Name: names[0], Aliases: names[1:]}
-		if err := o.kindOf(f); err != nil {
+		if err := o.setKind(f); err != nil {
 			return nil, err
 		}
 		if c, ok := f.(cli.CategorizableFlag); ok {

@@ -1,7 +1,7 @@
-// Package signals receives what signals ask of a capturing command: to stop, to
+// Package signals turns signals into requests to a capturing command: to stop, to
 // exit at once, to read the configuration again. It knows neither commands nor
-// pipelines, and imports only the standard library. Its tests send no signals:
-// Request stands for one.
+// pipelines, and imports only the standard library. Its tests send no signals: they
+// call Request instead.
 package signals
 
 import (
@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Signals are received from the first moment, so that none meets the default
-// action, which is to end the process before it prints its ledgers. What arrives
-// during the start waits for its end.
+// Signals are received from the first moment, so that none has its default action,
+// which ends the process before it prints its ledgers. A SIGHUP during the start is
+// answered after it.
 type Signals struct {
 	stopping context.Context // ends with the first signal to stop
 	stop     context.CancelFunc

@@ -1,8 +1,8 @@
 // Package file is the input of capture files: pcap and pcapng, plain or compressed
-// (gzip, zstd, xz, lz4), from regular files, named pipes and the standard input. Out
-// come packets that point into the mapped file or into a chunk of the stream. It
-// knows no kernel, no interface and no other input. Its tests write their captures
-// themselves; fuzz_test.go has the seeds.
+// (gzip, zstd, xz, lz4), from regular files, named pipes and the standard input.
+// Packets come out that point into the mapped file or into a chunk of the stream. It
+// knows no kernel program and no interface, and must not import another input. Its tests
+// write their captures themselves; fuzz_test.go has the seeds.
 package file
 
 import (

@@ -1,8 +1,8 @@
 // Package watch keeps a live input attached to the interfaces that the user named,
-// while these come, go and change their names, and remembers what each interface was
-// called at which time. In go an Attacher and the kernel's netlink messages. It knows
-// no programs and no packets, and imports no input. Its tests have an Attacher of
-// their own, or network namespaces with veth pairs.
+// while these come, go and change their names, and remembers the names that each
+// interface has had. An Attacher and the kernel's netlink messages come in; attachments
+// and names go out. It knows no programs and no packets, and imports no input. Its tests
+// have an Attacher of their own, or network namespaces with veth pairs.
 package watch
 
 import (
