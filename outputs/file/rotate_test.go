@@ -216,7 +216,7 @@ func TestStartFinishesRotation(t *testing.T) {
 	lay("dnsmonster.log.2026-01-01T00-00-00Z", lines(0, 2), 0)
 	lay("dnsmonster.log.gz.2026-01-01T00-00-00Z", compressed(0, 2), 0)
 	// killed during the compression
-	lay("dnsmonster.log.2026-01-02T00-00-00Z", lines(2, 2), 0)
+	lay("dnsmonster.log.2026-01-02T00-00-00Z", lines(2, 2), 3*time.Hour)
 	lay(".dnsmonster.log.gz.2026-01-02T00-00-00Z.part", compressed(2, 2)[:20], 0)
 	// killed, and started again two days later
 	lay(logName, lines(4, 2), 49*time.Hour)
@@ -233,6 +233,9 @@ func TestStartFinishesRotation(t *testing.T) {
 	}
 	if st, err := os.Stat(in("dnsmonster.log.gz.2026-01-01T00-00-00Z")); err != nil || st.Size() == 0 {
 		t.Errorf("the compressed file is gone: %v", err)
+	}
+	if st, err := os.Stat(in("dnsmonster.log.gz.2026-01-02T00-00-00Z")); err != nil || time.Since(st.ModTime()).Round(time.Hour) != 3*time.Hour {
+		t.Errorf("the compressed file does not have the time of its records: %v, %v", st, err)
 	}
 
 	// A file of today is continued, but not one without the header of its format.

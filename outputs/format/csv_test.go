@@ -134,6 +134,14 @@ func TestCSVTimes(t *testing.T) {
 	f(-1, nil, "1969,12,31,23,59,59,999999999,")
 	f(1700000000_000000001, nil, "2023,11,14,22,13,20,1,")
 	f(1700000000_999999999, time.FixedZone("", 5*3600+45*60), "2023,11,15,3,58,20,999999999,")
+	text, c := []byte(nil), newCSV(Options{})
+	for _, ns := range []int64{1700000000e9, 1700000000e9 + 1, 1700000001e9, 1700000000e9} {
+		text = c.appendTime(text, ns)
+	}
+	const day = "2023,11,14,22,13,"
+	if want := day + "20,0," + day + "20,1," + day + "21,0," + day + "20,0,"; string(text) != want {
+		t.Errorf("times of one encoder: %s, want %s", text, want)
+	}
 }
 
 // throughTheTable makes e's rows from the table of columns.

@@ -57,6 +57,7 @@ func TestStatuses(t *testing.T) {
 	f("413", "too large", "")
 	f("418", "misconfigured", "")
 	f("422", "refused", "")
+	f("423", "retry", "")
 	f("429", "retry", "")
 	f("429?after=7", "retry after 7s", "429 Too Many Requests (the server asks to wait 7s)")
 	f("500", "misconfigured", "")
@@ -66,6 +67,7 @@ func TestStatuses(t *testing.T) {
 	f("503?after=soon", "retry", "")
 	f("599", "retry", "")
 	f("400?after=7", "refused", "")
+	f("403?after=7", "misconfigured", "")
 }
 
 func TestRetryAfter(t *testing.T) {

@@ -112,3 +112,17 @@ func TestErrorsAreInOurLog(t *testing.T) {
 		t.Errorf("log:\n%s", got)
 	}
 }
+
+// TestSuppressedErrorsAreCounted: the next line says how many errors have none.
+func TestSuppressedErrorsAreCounted(t *testing.T) {
+	var text testlog.Log
+	w := &throttled{log: slog.New(slog.NewTextHandler(&text, nil))}
+	for range 4 {
+		io.WriteString(w, "bad\n")
+	}
+	w.last = time.Now().Add(-logEvery)
+	io.WriteString(w, "bad\n")
+	if got := text.String(); strings.Count(got, "\n") != 2 || text.Lines("error=bad", "errors_without_a_line=3") != 1 {
+		t.Errorf("log:\n%s", got)
+	}
+}
