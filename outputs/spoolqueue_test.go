@@ -170,6 +170,29 @@ func TestSpoolDiskFull(t *testing.T) {
 	}
 }
 
+// What neither the destination nor the disk has taken at a stop counts as abandoned.
+func TestStopWithoutRoomOnDisk(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		set := spoolSettings(t.TempDir(), always)
+		set.Spool.Free = math.MaxInt64 / 2
+		r := testRunner(t, &newDestination(true).fake, set, true, nil)
+		r.Start(context.Background())
+		in := r.Intake()
+		for i := range 500 {
+			in.Offer(testEvent(uint16(i)))
+			if i%10 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		in.Flush()
+		r.Stop(shortGrace())
+		l := r.Ledger(func() uint64 { return 500 })
+		if l.Unaccounted() != 0 || l.Held != 0 || l.Outcomes[account.Abandoned].Value == 0 {
+			t.Errorf("always %t: %+v", always, l)
+		}
+	}
+}
+
 // At its bound the spool evicts its oldest blocks; memory is not affected, and the counts
 // agree.
 func TestSpoolEvicts(t *testing.T) {
