@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/test/await"
@@ -76,4 +78,21 @@ func TestLaneFails(t *testing.T) {
 	if err := p.finish(io.Discard, signals.New()); !errors.As(err, &exit) || exit.Kind != Failed || !strings.Contains(err.Error(), "the lane is broken") {
 		t.Errorf("the end is %v, want the lane's error and exit status 2", err)
 	}
+}
+
+// TestQuietEnd: a run ends without a summary if the reader of its output has left, unless
+// it was asked to stop.
+func TestQuietEnd(t *testing.T) {
+	p, sig := toNowhere(t, &rigged{}), signals.New()
+	want := func(quietly bool) {
+		t.Helper()
+		if got := p.endsQuietly(sig); got != quietly {
+			t.Errorf("ends quietly: %v, want %v", got, quietly)
+		}
+	}
+	want(false)
+	p.runners[0].End(outputs.ErrReaderGone)
+	want(true)
+	sig.Request(syscall.SIGTERM)
+	want(false)
 }
