@@ -126,10 +126,10 @@ func (a *attachOptions) ringOptions(o *common, interfaces []string, log *slog.Lo
 	}
 	if slices.Contains(interfaces, watch.Any) {
 		if len(interfaces) > 1 {
-			return none, usageError("attach: any is all interfaces, and stands alone")
+			return none, usageError("attach: any means all interfaces: name no others")
 		}
 		if a.promiscuous {
-			return none, usageError("attach: --promiscuous is for interfaces that are named: any is what this host sends and receives")
+			return none, usageError("attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
 		}
 	}
 	kernel := bpf.Options{

@@ -119,7 +119,7 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/no", "fileoutputpath: stat DIR/no: no such file or directory: make it first, with mkdir -p (from ")
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/file", "fileoutputpath: DIR/file: not a folder: name the folder of dnsmonster.log (from ")
 	f("pcapfile = "+file+"\nspooldir = DIR/file/x\n"+out, "--spooldir DIR/file/x: output stdout: make spool: open DIR/file: not a directory (from ")
-	f("pcapfile = "+file+"\nmemprofile = DIR/file\n"+out, "--memprofile: DIR/file is there and is not a profile")
+	f("pcapfile = "+file+"\nmemprofile = DIR/file\n"+out, "--memprofile: DIR/file exists and is not a profile")
 	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nloglevel = 9\nspooldir = DIR/file\n",
 		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--loglevel 9: ", "--spooldir DIR/file: ")
 	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nspooldir = DIR/file\n",

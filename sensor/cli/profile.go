@@ -55,7 +55,7 @@ func createProfile(path string, force bool) (*os.File, error) {
 }
 
 func notAProfile(path string) error {
-	return fmt.Errorf("%s is there and is not a profile: name another file, or use --force to replace it", path)
+	return fmt.Errorf("%s exists and is not a profile: name another file, or use --force to replace it", path)
 }
 
 // mayBeProfile reports false for a regular file that holds something else. Other checks

@@ -121,10 +121,10 @@ func (t *target) check(secrets bool, leftOut []string) error {
 		return err
 	}
 	if !config.LooksLikeConfig(content, t.known) {
-		return fmt.Errorf("%s is there and is not a configuration: name another file, or use --force to replace it", t.path)
+		return fmt.Errorf("%s exists and is not a configuration: name another file, or use --force to replace it", t.path)
 	}
 	if lost := config.SetKeys(content, leftOut); lost != nil {
-		return fmt.Errorf("%s holds %s, which would be lost: --writesecrets keeps secrets, --force does without them", t.path, strings.Join(lost, ", "))
+		return fmt.Errorf("%s holds %s, which would be lost: keep secrets with --writesecrets, or drop them with --force", t.path, strings.Join(lost, ", "))
 	}
 	return nil
 }

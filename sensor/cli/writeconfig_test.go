@@ -267,7 +267,7 @@ func TestProfilesAreTheUsersOwn(t *testing.T) {
 		}
 	}
 	f("--cpuprofile: "+link+" is a symbolic link", "--cpuprofile="+link)
-	f("--memprofile: "+file+" is there and is not a profile: name another file, or use --force to replace it", "--memprofile="+file)
+	f("--memprofile: "+file+" exists and is not a profile: name another file, or use --force to replace it", "--memprofile="+file)
 	f("--memprofile: /dev/null is not a regular file", "--memprofile=/dev/null")
 	f("--memprofile: --cpuprofile names the same file: each needs its own", "--cpuprofile="+cpu, "--memprofile="+dir+"/./cpu")
 	program.Run(t, "replay", file, "--memprofile="+target)

@@ -47,9 +47,9 @@ which overrides the default. Files and variables of dnsmonster work unchanged;
     %[1]s run --config=FILE               capture as configured by the file
     %[1]s run --writeconfig=FILE ...      write the current values to a file
 
-The sensor first reports all wrong options at once, each with the origin of its value, before it opens
-anything; then all interfaces, files, lists and folders that are missing on this machine. config check
-does both, changes nothing, and contacts no server. writeconfig replaces a configuration atomically. It
+The sensor first reports wrong options, each with the origin of its value, before it opens anything;
+then all interfaces, files, lists and folders that are missing on this machine. config check reports all
+of them at once, changes nothing, and contacts no server. writeconfig replaces a configuration atomically. It
 replaces no other file without --force, and follows no symbolic links.
 
 ## Configuration file

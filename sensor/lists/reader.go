@@ -50,7 +50,7 @@ func newReader(location string, m domains.Matching, skipVerify bool) *reader {
 	// The server would close the connection before the next request.
 	client, err := httpclient.New(httpclient.Config{Endpoints: []string{location}, SkipVerify: skipVerify, DisableKeepAlives: true})
 	if err != nil {
-		r.badURL = errors.New("this is no URL")
+		r.badURL = errors.New("not a URL")
 		return r
 	}
 	r.client, r.request = client, client.NewRequest(http.MethodGet, "")

@@ -32,7 +32,7 @@ func newLossMeter(captured func() (Captured, error)) *lossMeter {
 }
 
 var descLoss = prometheus.NewDesc("dnsmonster_sensor_capture_loss_ratio",
-	"Share of the packets to capture that the kernel had no room for, in the last interval of capturestatsdelay.", nil, nil)
+	"Share of the packets chosen by the kernel program that it had no room for, in the last interval of capturestatsdelay.", nil, nil)
 
 // Describe implements prometheus.Collector.
 func (m *lossMeter) Describe(ch chan<- *prometheus.Desc) { ch <- descLoss }

@@ -101,7 +101,7 @@ func TestSecondSignalWhileDetaching(t *testing.T) {
 	s := &lingering{detach: func() {
 		says("msg=stopping")
 		sig.Request(syscall.SIGTERM)
-		says("second signal: leaving at once")
+		says("second signal: exiting at once")
 	}}
 	s.stopped(t, time.Minute, sig, &log)
 }

@@ -60,7 +60,7 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 		case <-over:
 			if in := p.drainer(); !left && in != nil && in.Delivering() {
 				left = true
-				p.log.Warn("a pipe has not ended within the grace time: what it still delivers is not read")
+				p.log.Warn("a pipe has not ended within the grace time: the rest of it is not read")
 				p.closeSource()
 				over = time.After(pipeGrace)
 				continue
@@ -68,7 +68,7 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.closeSource()
 			abort()
 		case <-sig.AtOnce():
-			p.log.Warn("second signal: leaving at once")
+			p.log.Warn("second signal: exiting at once")
 			abort()
 			p.closeSource()
 			return
@@ -96,7 +96,7 @@ func (p *pipeline) outputsGone(run context.Context) <-chan struct{} {
 			select {
 			case r := <-left:
 				if others > 0 && errors.Is(r.Err(), outputs.ErrReaderGone) {
-					p.log.Error("an output ends: its reader has left, what is still to come for it is abandoned", "output", r.Name(), "error", r.Err())
+					p.log.Error("an output ends: its reader has left, its further records are abandoned", "output", r.Name(), "error", r.Err())
 				}
 			case <-run.Done():
 				return

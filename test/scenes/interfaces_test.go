@@ -134,7 +134,7 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	sendFrom(t, l.Server, "new0", "new")
 
 	// Records are written when their block is full or a second old: after this.
-	renameInterface(p, ip, "new0", "other0", `msg="interface has another name"`, "interface=other0 was=new0")
+	renameInterface(p, ip, "new0", "other0", `msg="interface was renamed"`, "interface=other0 was=new0")
 	sendFrom(t, l.Server, "other0", "renamed")
 
 	ip("link del other0")
@@ -180,8 +180,8 @@ func TestAnyWaits(t *testing.T) {
 
 // TestAnyStandsAlone: any beside another interface is an error.
 func TestAnyStandsAlone(t *testing.T) {
-	program.Output(t, program.ExitUsage, "attach: any is all interfaces, and stands alone", "attach", "any", "lo")
-	program.Output(t, program.ExitUsage, "attach: --promiscuous is for interfaces that are named", "attach", "any", "--promiscuous")
+	program.Output(t, program.ExitUsage, "attach: any means all interfaces: name no others", "attach", "any", "lo")
+	program.Output(t, program.ExitUsage, "attach: --promiscuous needs names of interfaces", "attach", "any", "--promiscuous")
 }
 
 // promiscuityCount is the number of programs that have turned on promiscuous mode.
@@ -213,7 +213,7 @@ func TestNamedInterface(t *testing.T) {
 	p.WaitFor("msg=capturing")
 	sendFrom(t, l.Server, "eth0", "first")
 
-	renameInterface(p, ip, "eth0", "old0", `msg="interface has another name, and is captured until another one has the old name"`, "interface=eth0 is=old0")
+	renameInterface(p, ip, "eth0", "old0", `msg="interface was renamed, and is captured until another one has the old name"`, "interface=eth0 is=old0")
 	sendFrom(t, l.Server, "old0", "renamed")
 	makeInterface(t, l.Server, l.Client, "eth0")
 	ip("link set eth0 up")
@@ -240,7 +240,7 @@ func TestNamedInterface(t *testing.T) {
 	// An interface that gets the name of another captured one is not captured twice.
 	ip("link set " + l.Server.Iface + " down")
 	ip("link set " + l.Server.Iface + " name spare0")
-	waitForLogLines(p, 1, "interface has another name, and", "is=spare0")
+	waitForLogLines(p, 1, "interface was renamed, and", "is=spare0")
 	ip("link set eth0 down")
 	ip("link set eth0 name " + l.Server.Iface)
 	waitForLogLines(p, 1, `msg="interface has its name again"`, "interface="+l.Server.Iface)

@@ -88,7 +88,7 @@ func TestPipeThatDoesNotEnd(t *testing.T) {
 		})
 	}
 	f("grace", "300ms", false, "a pipe has not ended within the grace time")
-	f("second signal", "1m", true, "second signal: leaving at once")
+	f("second signal", "1m", true, "second signal: exiting at once")
 }
 
 // TestPipeThatDoesNotEndAndOutputThatIsDown: the grace time ends both waits, for a pipe

@@ -130,7 +130,7 @@ func TestWatchName(t *testing.T) {
 	s.change(up(2, "b"), up(3, "a"))
 	s.want("interface is back", 3)
 	s.change(up(2, "b"), up(3, "c"))
-	s.want("interface has another name", 3)
+	s.want("interface was renamed", 3)
 	s.change(up(2, "a"), up(3, "c"))
 	s.want("another interface has the name now", 2)
 	s.fake.on[2].dead = true
@@ -197,7 +197,7 @@ func TestWatchSwappedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.change(up(1, "b"), up(2, "a"))
-	s.want("interface has another name", 1, 2)
+	s.want("interface was renamed", 1, 2)
 	if len(s.fake.closed) > 0 {
 		t.Errorf("closed %v, want none", s.fake.closed)
 	}

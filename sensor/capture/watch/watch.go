@@ -244,7 +244,7 @@ func (w *Watcher) syncTargets(existing []netInterface) {
 			t = &target{name: i.name, index: i.index}
 		}
 		if t.name != i.name && t.state == captured {
-			w.log.Info("interface has another name", "interface", i.name, "was", t.name)
+			w.log.Info("interface was renamed", "interface", i.name, "was", t.name)
 		}
 		t.name = i.name
 		w.targets = append(w.targets, t)
@@ -300,7 +300,7 @@ func (w *Watcher) swapRenamed(existing []netInterface) {
 		t.attachment, other.attachment = other.attachment, t.attachment
 		t.promisc, other.promisc = other.promisc, t.promisc
 		if t.state == captured {
-			w.log.Info("interface has another name", "interface", t.name, "was", other.name)
+			w.log.Info("interface was renamed", "interface", t.name, "was", other.name)
 		}
 		if other.attachment == nil {
 			other.enterGone(w.log)
@@ -331,7 +331,7 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 		w.detach(t)
 		t.enterDisplaced(w.log)
 	case !ok:
-		t.enter(w.log, renamed, "interface has another name, and is captured until another one has the old name", "interface", t.name, "is", now.name)
+		t.enter(w.log, renamed, "interface was renamed, and is captured until another one has the old name", "interface", t.name, "is", now.name)
 	}
 }
 
