@@ -64,7 +64,7 @@ func TypeUsage(what string) string {
 	if what != "" {
 		what = " " + what
 	}
-	return "`TYPE` of filter" + what + ": 0 off, 1 all records, 2 those not on the skip list, 3 those on the allow list, 4 those on the allow list and not on the skip list"
+	return "`TYPE` of filter" + what + ": 0 off, 1 all records, 2 not on the skip list, 3 on the allow list, 4 both 2 and 3"
 }
 
 // TypeFlag declares the option that switches the output on. Every output has it,
@@ -89,7 +89,7 @@ func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, de
 		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
 		&cli.DurationFlag{
 			Category: b.Section(), Name: b.delayOption, EnvVars: []string{delayEnv}, Value: delay, Destination: &b.BatchDelay,
-			Usage: "`TIME` after which a batch is sent; " + b.sizeOption + " then has no effect. 0: when the batch is full, at the latest after 1s",
+			Usage: "`TIME` after which a batch is sent, whatever its size; 0: when it is full, at the latest after 1s",
 		},
 	}
 }

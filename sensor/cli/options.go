@@ -73,7 +73,7 @@ func (o *common) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &o.sample,
-			Usage: "keep exactly a of every b DNS packets, as `a:b`. TCP segments and IP fragments are kept or left out by their pair of addresses, so that no message is torn",
+			Usage: "keep exactly a of every b DNS packets, as `a:b`; TCP and fragments by their pair of addresses, so that no message is torn",
 		},
 	}
 	flags = append(flags, o.decode.flags()...)
