@@ -28,7 +28,7 @@ type attachOptions struct {
 }
 
 func attachCommand(list []outputs.Output) *cli.Command {
-	o, a := newCommon(list), &attachOptions{}
+	o, a := newCaptureOptions(list), &attachOptions{}
 	return &cli.Command{
 		Name:      "attach",
 		Usage:     "record the DNS messages that pass interfaces, in both directions",
@@ -111,7 +111,7 @@ func (a *attachOptions) check() error {
 
 // ringOptions checks the command's options and arguments, and makes the options of the
 // source from them.
-func (a *attachOptions) ringOptions(o *common, interfaces []string, log *slog.Logger) (ring.Options, error) {
+func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log *slog.Logger) (ring.Options, error) {
 	var none ring.Options
 	if err := a.check(); err != nil {
 		return none, err
@@ -170,7 +170,7 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 	}
 }
 
-func (d *deviceOptions) input(o *common, s *session) (input, error) {
+func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // any means what this host sends and receives
 	options, err := d.ringOptions(o, []string{d.device}, s.log)
 	if err != nil {

@@ -27,7 +27,7 @@ type runInput interface {
 	// check looks at the values of options, whether the input is named or not.
 	check() error
 	// input makes the input that the option names.
-	input(*common, *session) (input, error)
+	input(*captureOptions, *session) (input, error)
 }
 
 // inputCommands gives each command outputs of its own.

@@ -22,8 +22,8 @@ type invocation struct {
 	line          config.Line    // as it was typed
 	version       bool           // only the version is asked for
 	help          *config.Line   // not nil: only help is asked for
-	options       *config.Values // of the command
-	values        *config.Values // options, or nil for commands that read no configuration
+	values        *config.Values // of the command's options
+	configurable  bool           // environment and configuration file are among their sources
 	resolve       func() (*config.Values, error)
 	signals       *signals.Signals
 	warned        bool // the warnings have been logged
@@ -57,10 +57,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, withWarnings(err, values)}
 	}
-	inv.options = values
-	if configurable(in.Options) {
-		inv.values = values
-	}
+	inv.values, inv.configurable = values, configurable(in.Options)
 	return inv, nil
 }
 
@@ -77,14 +74,14 @@ func commandOf(app *cli.App, line config.Line) *cli.Command {
 // captures reports whether the command is going to capture.
 func (inv *invocation) captures() bool {
 	v := inv.values
-	return v != nil && v.Get("grace") != nil && v.String("writeconfig") == "" &&
+	return inv.configurable && v.Get("grace") != nil && v.String("writeconfig") == "" &&
 		!slices.ContainsFunc([]string{"manpage", "bashcompletion", "fishcompletion", "zshcompletion", "systemdservice"}, v.Is)
 }
 
 // run runs the command.
 func (inv *invocation) run(app *cli.App) error {
 	cmd := commandOf(app, inv.line)
-	set, err := inv.options.Bind(cmd.Flags, inv.line.Arguments)
+	set, err := inv.values.Bind(cmd.Flags, inv.line.Arguments)
 	if err != nil {
 		return inv.explain(&exitError{exitUsage, err})
 	}
@@ -98,7 +95,7 @@ func (inv *invocation) run(app *cli.App) error {
 // nothing.
 func (inv *invocation) try(v *config.Values) error {
 	app := freshApp(inv.app)
-	other := &invocation{app: app, line: inv.line, options: v, values: v, warned: true, trial: true, checksMachine: inv.checksMachine}
+	other := &invocation{app: app, line: inv.line, values: v, configurable: true, warned: true, trial: true, checksMachine: inv.checksMachine}
 	return other.run(app)
 }
 
@@ -193,7 +190,7 @@ func invocationOf(c *cli.Context) *invocation {
 func (inv *invocation) explain(err error) error {
 	var exit *exitError
 	switch {
-	case err == nil || inv.values == nil || !errors.As(err, &exit):
+	case err == nil || !inv.configurable || !errors.As(err, &exit):
 		return err
 	case exit.code != exitUsage:
 		return &exitError{exit.code, inv.values.MaskError(err)}

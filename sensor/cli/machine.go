@@ -8,7 +8,7 @@ import (
 // checkMachine joins everything on this machine that would keep a command from
 // starting, before anything is opened or created. It asks no server and tries nothing
 // on the kernel: see the commands postgres check and check.
-func (o *common) checkMachine(in input, list []pipeline.Output) error {
+func (o *captureOptions) checkMachine(in input, list []pipeline.Output) error {
 	var p problems
 	if in.check != nil {
 		p.add(in.check())

@@ -24,7 +24,7 @@ import (
 )
 
 func teeCommand(list []outputs.Output) *cli.Command {
-	o, address := newCommon(list), ""
+	o, address := newCaptureOptions(list), ""
 	return &cli.Command{
 		Name:  "tee",
 		Usage: "record the DNS messages that dnsdist's TeeAction sends to a UDP port",

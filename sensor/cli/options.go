@@ -20,9 +20,9 @@ import (
 	"dnsmonster-sensor/userspace/worker"
 )
 
-// common are the options of every command that captures. Each run declares them
+// captureOptions are the options of every command that captures. Each run declares them
 // anew, since an output holds its parsed options.
-type common struct {
+type captureOptions struct {
 	ports    cli.IntSlice
 	workers  int
 	sample   string
@@ -48,8 +48,8 @@ type common struct {
 	names pipeline.InterfaceNames
 }
 
-func newCommon(list []outputs.Output) *common {
-	o := &common{outputs: list, fallback: true}
+func newCaptureOptions(list []outputs.Output) *captureOptions {
+	o := &captureOptions{outputs: list, fallback: true}
 	o.pending = config.Pending(outputNames(list))
 	return o
 }
@@ -61,7 +61,7 @@ func outputNames(list []outputs.Output) (names []string) {
 	return names
 }
 
-func (o *common) flags() []cli.Flag {
+func (o *captureOptions) flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.IntSliceFlag{
 			Category: "capture", Name: "port", EnvVars: []string{"DNSMONSTER_PORT"}, Value: cli.NewIntSlice(53), Destination: &o.ports,
@@ -101,7 +101,7 @@ func forceFlag(to *bool) cli.Flag {
 	}
 }
 
-func (o *common) generalFlags() []cli.Flag {
+func (o *captureOptions) generalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
@@ -135,7 +135,7 @@ func skipTLSFlag(to *bool) cli.Flag {
 }
 
 // check finds errors that the parser cannot see.
-func (o *common) check() error {
+func (o *captureOptions) check() error {
 	var p problems
 	p.add(o.process.check())
 	for _, port := range o.ports.Value() {
@@ -165,7 +165,7 @@ func checkMasks(m mask.Bits) error {
 }
 
 // lanes returns the number of lanes: --workers, or one for each processor.
-func (o *common) lanes() int {
+func (o *captureOptions) lanes() int {
 	if o.workers == 0 {
 		return min(runtime.GOMAXPROCS(0), maxWorkers)
 	}
@@ -175,7 +175,7 @@ func (o *common) lanes() int {
 // maxWorkers is the size of the kernel program's array of rings.
 const maxWorkers = 64
 
-func (o *common) portSet() *worker.Ports {
+func (o *captureOptions) portSet() *worker.Ports {
 	s := &worker.Ports{}
 	for _, p := range o.ports.Value() {
 		s.Add(uint16(p))
@@ -200,7 +200,7 @@ func parseRatio(s string) (packet.Ratio, error) {
 }
 
 // ratio returns the sampling ratio, which check has checked.
-func (o *common) ratio() packet.Ratio {
+func (o *captureOptions) ratio() packet.Ratio {
 	r, _ := parseRatio(o.sample)
 	return r
 }

@@ -14,7 +14,7 @@ const smallInput = 16 << 20
 
 // keepOrder keeps records in the order of the files, if an option asks for it or it
 // costs nothing: one worker takes the packets, and each output has one writer.
-func (s *session) keepOrder(o *common, in input, list []pipeline.Output) {
+func (s *session) keepOrder(o *captureOptions, in input, list []pipeline.Output) {
 	if in.Live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 // enabledOutputs makes the domain lists, checks the options of all outputs, and returns
 // the outputs that are switched on. If there are none, records go to stdout, or it is
 // an error: see fallback.
-func (o *common) enabledOutputs(c *cli.Context, log *slog.Logger) ([]pipeline.Output, error) {
+func (o *captureOptions) enabledOutputs(c *cli.Context, log *slog.Logger) ([]pipeline.Output, error) {
 	if err := o.setCommon(log); err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (o *common) enabledOutputs(c *cli.Context, log *slog.Logger) ([]pipeline.Ou
 	return o.enabled()
 }
 
-func (o *common) enabled() ([]pipeline.Output, error) {
+func (o *captureOptions) enabled() ([]pipeline.Output, error) {
 	var list []pipeline.Output
 	var p problems
 	for _, out := range o.outputs {
@@ -55,7 +55,7 @@ func (o *common) enabled() ([]pipeline.Output, error) {
 
 // setCommon gives the outputs the options that all of them share. It is called
 // before their Settings.
-func (o *common) setCommon(log *slog.Logger) error {
+func (o *captureOptions) setCommon(log *slog.Logger) error {
 	records, err := o.records.check()
 	if err != nil {
 		return err

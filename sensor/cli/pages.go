@@ -39,7 +39,7 @@ func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 		return true, help(app, inv.help)
 	}
 	v := inv.values
-	if v == nil {
+	if !inv.configurable {
 		return false, nil
 	}
 	switch {

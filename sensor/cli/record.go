@@ -12,7 +12,7 @@ import (
 
 // record runs a capture from start to end, for all capturing commands. The options have
 // been checked.
-func record(c *cli.Context, o *common, s *session, in input) error {
+func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 	o.live = in.Live
 	list, err := o.enabledOutputs(c, s.log)
 	if err != nil || s.inv.trial {
@@ -35,7 +35,7 @@ func record(c *cli.Context, o *common, s *session, in input) error {
 }
 
 // pipelineConfig is what the options mean to the pipeline.
-func (s *session) pipelineConfig(c *cli.Context, o *common, in input, list []pipeline.Output) pipeline.Config {
+func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, list []pipeline.Output) pipeline.Config {
 	config := pipeline.Config{
 		Input:    in.Input,
 		Worker:   s.workerConfig(o, in),

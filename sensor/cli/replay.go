@@ -13,7 +13,7 @@ import (
 )
 
 func replayCommand(list []outputs.Output) *cli.Command {
-	o, f := newCommon(list), &fileOptions{}
+	o, f := newCaptureOptions(list), &fileOptions{}
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "record the DNS messages in capture files",
@@ -86,7 +86,7 @@ func (f *fileOptions) check() error {
 }
 
 // fileInput reads the files at paths; what is the command or option that names them.
-func (f *fileOptions) fileInput(what string, paths []string, o *common, s *session) input {
+func (f *fileOptions) fileInput(what string, paths []string, o *captureOptions, s *session) input {
 	check := func() error {
 		var p problems
 		for _, err := range file.Check(paths) {
@@ -126,6 +126,6 @@ func (p *pcapOptions) nameFlags() []cli.Flag {
 	}}
 }
 
-func (p *pcapOptions) input(o *common, s *session) (input, error) {
+func (p *pcapOptions) input(o *captureOptions, s *session) (input, error) {
 	return p.fileInput("--pcapfile", []string{p.path}, o, s), nil
 }

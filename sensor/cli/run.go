@@ -15,13 +15,13 @@ import (
 // runOptions are those of `run`, which is dnsmonster's command line: the input is
 // an option, too.
 type runOptions struct {
-	common *common
-	inputs []runInput
+	capture *captureOptions
+	inputs  []runInput
 }
 
 func runCommand(list []outputs.Output) *cli.Command {
-	o := &runOptions{common: newCommon(list), inputs: runInputs()}
-	o.common.fallback = false
+	o := &runOptions{capture: newCaptureOptions(list), inputs: runInputs()}
+	o.capture.fallback = false
 	return &cli.Command{
 		Name:  "run",
 		Usage: "do what dnsmonster does with the same options; this is the default command",
@@ -43,7 +43,7 @@ func (o *runOptions) flags() []cli.Flag {
 		names = append(names, in.nameFlags()...)
 		flags = append(flags, in.flags()...)
 	}
-	return slices.Concat(names, flags, o.common.flags())
+	return slices.Concat(names, flags, o.capture.flags())
 }
 
 func (o *runOptions) run(c *cli.Context) error {
@@ -59,7 +59,7 @@ func (o *runOptions) run(c *cli.Context) error {
 	if invocationOf(c).checksMachine {
 		return nil
 	}
-	s, err := o.common.session(c)
+	s, err := o.capture.session(c)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (o *runOptions) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return record(c, o.common, s, in)
+	return record(c, o.capture, s, in)
 }
 
 // input checks the options of all inputs, and returns the one that is named.
@@ -88,7 +88,7 @@ func (o *runOptions) input(s *session) (input, error) {
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	return named[0].input(o.common, s)
+	return named[0].input(o.capture, s)
 }
 
 // inputNames are the options that name an input. One of them is dnsmonster's for an input
@@ -107,8 +107,8 @@ func (o *runOptions) inputNames() []string {
 func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 	v := inv.values
 	var p problems
-	p.add(o.common.verify(v))
-	list, err := o.common.enabledOutputs(c, slog.New(slog.DiscardHandler))
+	p.add(o.capture.verify(v))
+	list, err := o.capture.enabledOutputs(c, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, errNoOutput) || !v.SetOrAttempted("outputtype") {
 		p.add(err)
 	}
@@ -117,7 +117,7 @@ func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
 		p.add(err)
 	}
 	if inv.checksMachine || !inv.trial && len(p) == 0 {
-		p.add(o.common.checkMachine(in, list))
+		p.add(o.capture.checkMachine(in, list))
 	}
 	if err := p.err(); err != nil {
 		return v.Explain(err)

@@ -26,7 +26,7 @@ type session struct {
 
 // session checks the options that all capturing commands have, and logs advice
 // about them.
-func (o *common) session(c *cli.Context) (*session, error) {
+func (o *captureOptions) session(c *cli.Context) (*session, error) {
 	inv := invocationOf(c)
 	if err := o.verify(inv.values); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (o *common) session(c *cli.Context) (*session, error) {
 }
 
 // verify checks the options without side effects.
-func (o *common) verify(v *config.Values) error {
+func (o *captureOptions) verify(v *config.Values) error {
 	p := problems(config.RefusePending(o.pending, v))
 	p.add(config.Unreachable(v))
 	p.add(o.check())
@@ -66,7 +66,7 @@ func (s *session) isDefault(option string) bool {
 }
 
 // workerConfig is what the options mean to the workers.
-func (s *session) workerConfig(o *common, in input) worker.Config {
+func (s *session) workerConfig(o *captureOptions, in input) worker.Config {
 	c := worker.Config{
 		Ports:   o.portSet(),
 		Decoder: s.decoder,

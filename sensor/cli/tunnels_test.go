@@ -74,7 +74,7 @@ func TestDecodeOptionsAreChecked(t *testing.T) {
 // TestBoundsAreShared: all workers together stay within the options' limits.
 func TestBoundsAreShared(t *testing.T) {
 	for _, workers := range []int{1, 3, 64} {
-		o := newCommon(nil)
+		o := newCaptureOptions(nil)
 		o.workers, o.decode.defragMB, o.decode.tcpMB, o.decode.gctime = workers, 100, 300, 10e9
 		c := (&session{}).workerConfig(o, input{})
 		if got := c.Defrag.Bytes * workers; got > 100<<20 || got < 100<<20-workers {
