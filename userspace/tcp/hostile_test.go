@@ -85,6 +85,38 @@ func TestOneByteSegments(t *testing.T) {
 	}
 }
 
+// TestMessageWithoutRoom: a message that does not fit into the memory is delivered as far as
+// it does. One segment counts as overflow, and the next message is read.
+func TestMessageWithoutRoom(t *testing.T) {
+	b := newRig(t, Config{Bytes: 8192})
+	b.add(syn(0))
+	data := query(1, 20000) + query(2, 40)
+	for off := 0; off < len(data); off += 500 {
+		b.add(at(int64(off), off, data[off:min(off+500, len(data))]))
+	}
+	b.flush()
+	if len(b.got) != 2 || !strings.HasPrefix(b.got[0], "1@") || !strings.HasPrefix(b.got[1], "2@") || b.count(account.TCPOverflow) != 1 {
+		t.Errorf("messages %q, %d segments without room; want 1, cut, and 2, and 1 segment", b.got, b.count(account.TCPOverflow))
+	}
+}
+
+// TestOldestGapGivesWay: where room for a stream is needed, the one whose gap is oldest goes,
+// even if it has got another segment since.
+func TestOldestGapGivesWay(t *testing.T) {
+	b := newRig(t, Config{Streams: 2})
+	from := func(port uint16, g Segment) Segment { g.SrcPort = port; return g }
+	for i, port := range []uint16{1, 2} {
+		b.add(from(port, syn(int64(i))))
+		b.add(from(port, at(int64(i), 100, query(port, 40))))
+	}
+	b.add(from(1, at(2, 300, "x")))
+	b.add(from(3, syn(3)))
+	if len(b.got) != 1 || !strings.HasPrefix(b.got[0], "1@") {
+		t.Errorf("messages %q, want that of stream 1", b.got)
+	}
+	b.flush()
+}
+
 // TestGapFlood opens streams that wait for what never comes: the bounds hold
 // and no packet is missing from the ledgers.
 func TestGapFlood(t *testing.T) {
