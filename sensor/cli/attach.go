@@ -35,9 +35,9 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		ArgsUsage: "INTERFACE... | any",
 		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
 CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
-later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. Ends at
-Ctrl-C or SIGTERM: detaches, delivers what was captured, prints the ledgers. Exit status: 0 all delivered,
-1 bad use, 2 failure, 3 not all delivered.
+later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. After
+Ctrl-C or SIGTERM the command detaches, delivers what was captured, and prints the ledgers. Exit status:
+0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0

@@ -49,8 +49,8 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		"Lines that start with ; or # are comments; a comment cannot follow a value. A value in double quotes is unquoted as in Go. A switch with an empty value is on. "+
 		"A list option has one line for each value. Unknown keys and sections are errors. The command config check explains a file; "+
 		"the option --writeconfig writes one.")
-	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll captured records were delivered.\n.It 1\nWrong usage or configuration; nothing was captured.\n" +
-		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered.\n.El\n")
+	b.WriteString(".Sh EXIT STATUS\n.Bl -tag -width 2n -compact\n.It 0\nAll captured records were delivered.\n.It 1\nWrong usage or configuration; nothing was delivered.\n" +
+		".It 2\nFailed while running.\n.It 3\nFinished, but some records were not delivered, or files not read to their end.\n.El\n")
 	return b.Flush()
 }
 
