@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
@@ -41,4 +44,24 @@ func TestTemplateFailsOnRecords(t *testing.T) {
 	f("stdout", func(p *program.Process) string { return read(p.RecordsFile) }, "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate="+template)
 	f("file", func(*program.Process) string { return read(filepath.Join(dir, "dnsmonster.log")) }, "--fileoutputtype=1", "--fileoutputpath="+dir,
 		"--fileoutputformat=gotemplate", "--fileoutputgotemplate="+template)
+}
+
+// TestExportCountsRefusals: spool export counts the events of all blocks that its format
+// refuses.
+func TestExportCountsRefusals(t *testing.T) {
+	f, err := format.New("gotemplate", format.Options{Template: "{{if ge .DNS.Id 2}}{{index .DNS.Answer 0}}{{end}}{{.DNS.Id}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	var refused format.Refusal
+	write := writeAll(&out, f, &refused)
+	for _, from := range []int{0, 3} {
+		if err := write(outputtest.Queries(from, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != "0\n1\n" || refused.Events != 4 || !strings.Contains(fmt.Sprint(refused.Why), "index out of range") {
+		t.Errorf("lines %q, %d refused because of %v; want 0 and 1, and 4 refused", out.String(), refused.Events, refused.Why)
+	}
 }
