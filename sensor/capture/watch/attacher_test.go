@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fake is an Attacher that attaches to nothing. It records the indexes of the
@@ -141,10 +142,17 @@ func TestWatchName(t *testing.T) {
 	if s.fake.on[2].dead {
 		t.Error("a dead attachment was not replaced")
 	}
+	s.fake.on[2].dead = true
+	s.check()
+	s.want("", 2) // such lines are limited
+	s.w.targets[0].displacedAt = time.Now().Add(-displacedInterval)
+	s.fake.on[2].dead = true
+	s.check()
+	s.want("another program has taken ours off, attaching again\" interface=a times=2", 2)
 	if err := s.w.detachAll(); err != nil || len(s.fake.on) != 0 {
 		t.Errorf("attached to %v after the end (%v)", s.fake.on, err)
 	}
-	if want := []int{1, 3, 2, 2}; !slices.Equal(s.fake.closed, want) {
+	if want := []int{1, 3, 2, 2, 2, 2}; !slices.Equal(s.fake.closed, want) {
 		t.Errorf("closed %v, want %v", s.fake.closed, want)
 	}
 }
