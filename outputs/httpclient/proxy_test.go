@@ -23,13 +23,7 @@ import (
 // whatever the request names, and answers plain requests itself.
 func proxy(t *testing.T, to string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	pass := func(conn net.Conn) {
-		defer conn.Close()
+	return lab.Serve(t, func(conn net.Conn) {
 		q, err := http.ReadRequest(bufio.NewReader(conn))
 		if err != nil {
 			return
@@ -54,17 +48,7 @@ func proxy(t *testing.T, to string) string {
 			go io.Copy(server, conn)
 			io.Copy(conn, server)
 		}
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go pass(conn)
-		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 // TestProxy: the proxy of the option is used for all requests, with its user, and no

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/lab"
 )
 
 // TestStatuses: what each status means for the runner, and how an output overrides it.
@@ -113,35 +114,20 @@ func TestSeveralBusyServers(t *testing.T) {
 func TestBadResponses(t *testing.T) {
 	t.Parallel()
 	raw := func(text string, endless string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					q, err := http.ReadRequest(bufio.NewReader(conn))
-					if err != nil {
-						return
-					}
-					io.Copy(io.Discard, q.Body) // closing with unread data would send a reset
-					io.WriteString(conn, text)
-					for err == nil && endless != "" {
-						_, err = io.WriteString(conn, endless)
-						if endless == "." {
-							time.Sleep(10 * time.Millisecond)
-						}
-					}
-				}()
+		return "http://" + lab.Serve(t, func(conn net.Conn) {
+			q, err := http.ReadRequest(bufio.NewReader(conn))
+			if err != nil {
+				return
 			}
-		}()
-		return "http://" + l.Addr().String()
+			io.Copy(io.Discard, q.Body) // closing with unread data would send a reset
+			io.WriteString(conn, text)
+			for err == nil && endless != "" {
+				_, err = io.WriteString(conn, endless)
+				if endless == "." {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
 	}
 	const ok, unavailable = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 503 Service Unavailable\r\n"
 	var bomb bytes.Buffer
@@ -289,32 +275,20 @@ func answersEarly(t *testing.T, two bool) {
 // TestIdleConnectionClosed: an idle connection that closes just when it is reused
 // costs no attempt.
 func TestIdleConnectionClosed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			conn, err := l.Accept()
+	address := lab.Serve(t, func(conn net.Conn) {
+		from := bufio.NewReader(conn)
+		for i := range 2 { // the second request gets no answer
+			q, err := http.ReadRequest(from)
 			if err != nil {
-				return
+				break
 			}
-			from := bufio.NewReader(conn)
-			for i := range 2 { // the second request gets no answer
-				q, err := http.ReadRequest(from)
-				if err != nil {
-					break
-				}
-				io.Copy(io.Discard, q.Body)
-				if i == 0 {
-					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-				}
+			io.Copy(io.Discard, q.Body)
+			if i == 0 {
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			}
-			conn.Close()
 		}
-	}()
-	c := client(t, Config{}, "http://"+l.Addr().String())
+	})
+	c := client(t, Config{}, "http://"+address)
 	r := c.NewRequest(http.MethodPost, "")
 	for i := range 5 {
 		if got, _ := post(t, c, r, "x", generous); got != "ok" {

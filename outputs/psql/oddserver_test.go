@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/outputtest"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,25 +26,10 @@ type oddServer struct {
 // start serves until the test ends and returns the endpoint.
 func (s *oddServer) start(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(conn)
-		}
-	}()
-	return "postgres://sensor:secret@" + l.Addr().String() + "/dns?sslmode=disable"
+	return "postgres://sensor:secret@" + lab.Serve(t, s.serve) + "/dns?sslmode=disable"
 }
 
 func (s *oddServer) serve(conn net.Conn) {
-	defer conn.Close()
 	b := pgproto3.NewBackend(conn, conn)
 	if _, err := b.ReceiveStartupMessage(); err != nil {
 		return

@@ -217,26 +217,14 @@ func TestCertificateRejectedAfterHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			var request [8]byte // SSLRequest
-			_, _ = io.ReadFull(conn, request[:])
-			_, _ = conn.Write([]byte("S"))
-			_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake()
-			_ = conn.(*net.TCPConn).SetLinger(0) // a reset
-			conn.Close()
-		}
-	}()
-	all, err := reach(t, l.Addr().String(), "badge", "sslmode=require")
+	address := lab.Serve(t, func(conn net.Conn) {
+		var request [8]byte // SSLRequest
+		_, _ = io.ReadFull(conn, request[:])
+		_, _ = conn.Write([]byte("S"))
+		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake()
+		_ = conn.(*net.TCPConn).SetLinger(0) // closing it is a reset
+	})
+	all, err := reach(t, address, "badge", "sslmode=require")
 	if err == nil || errors.Is(err, outputs.ErrPermanent) || !strings.Contains(all, "the server may not accept our certificate") {
 		t.Errorf("error %v in\n%s", err, all)
 	}
@@ -244,22 +232,8 @@ func TestCertificateRejectedAfterHandshake(t *testing.T) {
 
 // Without a preceding handshake, a reset says nothing about certificates.
 func TestResetBeforeTheHandshake(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			conn.Close()
-		}
-	}()
-	if all, err := reach(t, l.Addr().String(), "open", "sslmode=require"); err == nil || strings.Contains(all, "certificate") {
+	address := lab.Serve(t, func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) })
+	if all, err := reach(t, address, "open", "sslmode=require"); err == nil || strings.Contains(all, "certificate") {
 		t.Errorf("error %v in\n%s", err, all)
 	}
 }

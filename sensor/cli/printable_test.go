@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
 )
@@ -71,21 +72,7 @@ func TestNamesOfFiles(t *testing.T) {
 // TestAnswersOfServers: control characters in them are shown, and have no effect: at the
 // start, in the log, in the last line, in the output of a command.
 func TestAnswersOfServers(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go answerError(c)
-		}
-	}()
-	endpoint := "postgres://u:p@" + l.Addr().String() + "/d?sslmode=disable"
+	endpoint := "postgres://u:p@" + lab.Serve(t, answerError) + "/d?sslmode=disable"
 	f := func(args ...string) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
@@ -104,7 +91,6 @@ func TestAnswersOfServers(t *testing.T) {
 
 // answerError refuses a client of PostgreSQL with a forged text.
 func answerError(c net.Conn) {
-	defer c.Close()
 	if _, err := c.Read(make([]byte, 1024)); err != nil {
 		return
 	}
