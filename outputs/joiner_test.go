@@ -210,7 +210,7 @@ func TestSpoolBatchWithinTheBound(t *testing.T) {
 	set := spoolSettings(t.TempDir(), false)
 	set.BatchSize, set.QueueEvents = 0, 100
 	r := testRunner(t, &fake{}, set, true, nil)
-	defer r.Stop(shortGrace())
+	defer r.Discard()
 	if events, _ := r.join.batchLimits(); events != 25 {
 		t.Errorf("batches of up to %d events, want 25", events)
 	}
