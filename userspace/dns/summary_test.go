@@ -194,6 +194,9 @@ func TestAppendName(t *testing.T) {
 	f("label runs past the end", "\x03abc\x05x", "abc.", false)
 	f("circle", "\x01a\xc0\x00", strings.Repeat("a.", 127), false)
 	f("reserved", "\x01a\x40", "a.", false)
+	long, text := strings.Repeat("\x3f"+strings.Repeat("a", 63), 3), strings.Repeat(strings.Repeat("a", 63)+".", 3)
+	f("255 bytes", long+"\x3d"+strings.Repeat("a", 61)+"\x00", text+strings.Repeat("a", 61)+".", true)
+	f("256 bytes", long+"\x3e"+strings.Repeat("a", 62)+"\x00", text, false)
 }
 
 func TestReadAllocatesNothing(t *testing.T) {
