@@ -153,7 +153,7 @@ func (f *folder) start(now time.Time) error {
 	foreign := f.header != "" && !beginsWith(f.file, f.header) // of another format
 	switch {
 	case f.keep == 0 && foreign:
-		f.logger.Warn("the file does not start with the header of its format, but rotation is off", "file", f.logPath())
+		f.logger.Warn("the file does not start with the header of its format, and is continued: rotation is off", "file", f.logPath())
 	case f.keep > 0 && (foreign || !f.schedule.after(st.ModTime()).After(now)):
 		return f.rotate(now)
 	}

@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,6 +249,33 @@ func TestStartFinishesRotation(t *testing.T) {
 	put(t, w, outputtest.Queries(8, 1))
 	if got := o.meters.rotations.Load(); got != 1 {
 		t.Errorf("%d rotations for another format, want 1", got)
+	}
+}
+
+// Without rotation, a file of another format is continued, and the log says so.
+func TestOtherFormatWithoutRotation(t *testing.T) {
+	dir := t.TempDir()
+	_, w := opened(t, dir, "--fileoutputrotatecount=0")
+	put(t, w, outputtest.Queries(0, 3))
+	w.Close()
+	o := parsed(t, "--fileoutputtype=1", "--fileoutputpath="+dir, "--fileoutputrotatecount=0", "--fileoutputformat=csv")
+	var log strings.Builder
+	o.Common.Log = slog.New(slog.NewTextHandler(&log, nil))
+	if err := o.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w, err := o.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, w, outputtest.Queries(3, 2))
+	w.Close()
+	b, err := content(filepath.Join(dir, logName))
+	if err != nil || strings.Count(string(b), "\n") != 5 || strings.Count(string(b), "{\"Timestamp\"") != 3 {
+		t.Errorf("the file holds %q (%v), want three JSON records and two rows", b, err)
+	}
+	if want := "is continued: rotation is off"; strings.Count(log.String(), want) != 1 {
+		t.Errorf("the log has %q, want %q once", log.String(), want)
 	}
 }
 
