@@ -45,7 +45,7 @@ func (p *pipeline) outputErr() error {
 			errs = append(errs, fmt.Errorf("output %s: %w", r.Name(), err))
 		}
 		if err := r.CloseErr(); err != nil {
-			errs = append(errs, fmt.Errorf("output %s does not close cleanly: %w", r.Name(), err))
+			errs = append(errs, fmt.Errorf("output %s failed to close: %w", r.Name(), err))
 		}
 	}
 	return errors.Join(errs...)
