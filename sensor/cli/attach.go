@@ -45,7 +45,7 @@ EXAMPLES:
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
    dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
    dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
-		Flags: append(append(a.flags(), o.flags()...), &cli.BoolFlag{
+		Flags: append(slices.Concat(a.flags(), o.flags(), o.habitFlags()), &cli.BoolFlag{
 			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
 			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
 		}),

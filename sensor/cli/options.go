@@ -44,6 +44,7 @@ type captureOptions struct {
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
 	fallback bool // if no output is switched on, records go to stdout
+	verbose  bool // attach and replay: show more
 
 	names pipeline.InterfaceNames
 }

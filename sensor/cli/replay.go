@@ -2,6 +2,7 @@ package cli
 
 import (
 	"math"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -31,7 +32,7 @@ EXAMPLES:
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
    dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
-		Flags: append(o.flags(), f.flags()...),
+		Flags: slices.Concat(o.flags(), f.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
 			if err != nil {

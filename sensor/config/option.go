@@ -34,7 +34,8 @@ const (
 // Option describes one option.
 type Option struct {
 	Name        string   // lower case
-	Aliases     []string // lower case
+	Aliases     []string // lower case, without Short
+	Short       string   // the name of one letter, "": none
 	Section     string   // of the file; "": the option cannot be in a file
 	Env         []string // names of the environment variables, the usual one first
 	Usage       string   // one or more sentences, without the placeholder's marks
@@ -91,7 +92,14 @@ func FromFlags(flags []cli.Flag) ([]Option, error) {
 	var list []Option
 	for _, f := range flags {
 		names := f.Names()
-		o := Option{Name: names[0], Aliases: names[1:]}
+		o := Option{Name: names[0]}
+		for _, n := range names[1:] {
+			if len(n) == 1 {
+				o.Short = n
+			} else {
+				o.Aliases = append(o.Aliases, n)
+			}
+		}
 		if err := o.setKind(f); err != nil {
 			return nil, err
 		}
@@ -137,7 +145,9 @@ func (o *Option) placeholder() string {
 }
 
 // has reports whether name, in lower case, is a name of the option.
-func (o *Option) has(name string) bool { return o.Name == name || slices.Contains(o.Aliases, name) }
+func (o *Option) has(name string) bool {
+	return o.Name == name || o.Short != "" && o.Short == name || slices.Contains(o.Aliases, name)
+}
 
 // normalize checks one value and returns it in normal form: numbers in decimal,
 // durations and truth values as Go writes them.
