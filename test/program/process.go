@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,8 +57,16 @@ type Process struct {
 }
 
 // Command is the sensor as a command, inside a host of a lab, or outside where host
-// is nil.
+// is nil. attach and replay get -v, so that they always print their ledgers.
 func Command(host *lab.Host, args ...string) *exec.Cmd {
+	if len(args) > 0 && (args[0] == "attach" || args[0] == "replay") {
+		args = slices.Insert(slices.Clone(args), 1, "-v")
+	}
+	return CommandAsTyped(host, args...)
+}
+
+// CommandAsTyped is Command without added options, for tests of what a person sees.
+func CommandAsTyped(host *lab.Host, args ...string) *exec.Cmd {
 	exe, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -90,7 +99,7 @@ func Start(t *testing.T, host *lab.Host, args ...string) *Process {
 func Attach(t *testing.T, host *lab.Host, args ...string) *Process {
 	t.Helper()
 	p := Start(t, host, append([]string{"attach", host.Iface}, args...)...)
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	return p
 }
 
@@ -189,6 +198,13 @@ func (p *Process) WaitFor(text string) {
 			p.T.Fatalf("the sensor does not say %q:\n%s", text, p.Log())
 		}
 	}
+}
+
+// WaitForCapture waits until the sensor has attached. attach prints a line for people
+// then, run logs it.
+func (p *Process) WaitForCapture() {
+	p.T.Helper()
+	p.WaitFor("capturing ")
 }
 
 // WaitForCount waits until stderr has a text n times.

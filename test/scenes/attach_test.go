@@ -331,7 +331,7 @@ func TestDefect16InterfaceComesBack(t *testing.T) {
 	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")
 	ip("link", "set", "extra0", "up")
 	p := program.Start(t, l.Server, "attach", "extra0")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	ip("link", "del", "extra0")
 	p.WaitFor("interface is gone")
 	ip("link", "add", "extra0", "type", "veth", "peer", "name", "extra1")

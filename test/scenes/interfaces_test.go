@@ -118,7 +118,7 @@ func TestAnyFollowsTheHost(t *testing.T) {
 	ip, away := ipCommand(t, l.Server), ipCommand(t, l.Client)
 	makeInterface(t, l.Server, l.Client, "down0")
 	p := program.Start(t, l.Server, "attach", "any", "--jsonfields=interface")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	waitForCapture := func(name string, times int) {
 		t.Helper()
 		waitForLogLines(p, times, `msg="interface is captured"`, "interface="+name+" ")
@@ -210,7 +210,7 @@ func TestNamedInterface(t *testing.T) {
 	ip("link set eth0 up")
 	ip("link property add dev eth0 altname a-name-of-more-than-15-letters")
 	p := program.Start(t, l.Server, "attach", "eth0", l.Server.Iface, "--promiscuous", "--jsonfields=interface")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	sendFrom(t, l.Server, "eth0", "first")
 
 	renameInterface(p, ip, "eth0", "old0", `msg="interface was renamed, and is captured until another one has the old name"`, "interface=eth0 is=old0")
@@ -265,7 +265,7 @@ func TestNamesSwapped(t *testing.T) {
 		ip("link set " + name + " up")
 	}
 	p := program.Start(t, l.Server, "attach", "eth0", "eth1", "--promiscuous", "--jsonfields=interface")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	var want []string
 	asks := func(iface, name string) {
 		sendFrom(t, l.Server, iface, name)
@@ -318,7 +318,7 @@ func TestCannotBeCaptured(t *testing.T) {
 	ip := ipCommand(t, l.Server)
 	makeInterface(t, l.Server, l.Client, "eth0")
 	p := program.Start(t, l.Server, "attach", "eth0", "--jsonfields=interface")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	ip("link del eth0")
 	makeUnsupported(t, l.Server, "odd0")
 	ip("link set odd0 name eth0")
@@ -347,7 +347,7 @@ func TestTakenOff(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			p := program.Start(t, l.Server, "attach", l.Server.Iface, "--mode="+mode, "--jsonfields=interface")
-			p.WaitFor("msg=capturing")
+			p.WaitForCapture()
 			sendFrom(t, l.Server, l.Server.Iface, "before")
 			take()
 			waitForLogLines(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)

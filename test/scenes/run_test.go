@@ -197,7 +197,7 @@ func TestRunOnAnInterface(t *testing.T) {
 	f := func(want bool, args ...string) {
 		t.Helper()
 		p := program.Start(t, l.Server, append(args, "--stdoutoutputtype=1")...)
-		p.WaitFor("msg=capturing")
+		p.WaitForCapture()
 		if got := isPromiscuous(t, l.Server); got != want {
 			t.Errorf("%q: promiscuous mode %v, want %v", args, got, want)
 		}
@@ -220,7 +220,7 @@ func TestRunOnAnInterface(t *testing.T) {
 	f(true, "attach", l.Server.Iface, "--promiscuous")
 
 	p := program.Start(t, l.Server, "--devname="+l.Server.Iface, "--stdoutoutputtype=1")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	p.Cmd.Process.Kill()
 	<-p.Done
 	if isPromiscuous(t, l.Server) {
@@ -260,7 +260,7 @@ func TestAnyInterface(t *testing.T) {
 	makeUnsupported(t, l.Server, "odd0")
 	l.Server.Run(t, "ip", "link", "set", "odd0", "up")
 	p := program.Start(t, l.Server, "--devName=any", "--stdoutoutputtype=1")
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	p.Stop().Expect(t, program.ExitOK)
 	log := p.Log()
 	if !strings.Contains(log, `msg="an interface cannot be captured" error="interface odd0: attach to interface `) || !strings.Contains(log, l.Server.Iface+": tc ingress") || strings.Contains(log, "odd0: tc") {
@@ -297,7 +297,7 @@ func TestReload(t *testing.T) {
 	}
 	set("masksize4 = 32\nport = 53")
 	p = program.Start(t, l.Server, "--config", ini, "--devname", l.Server.Iface)
-	p.WaitFor("msg=capturing")
+	p.WaitForCapture()
 	hangup := func(want string) {
 		t.Helper()
 		if err := p.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
