@@ -60,7 +60,7 @@ test-large: ## by hand, as root: floods and files of gigabytes
 	@$(TOOLS) test
 	@$(SUITE) -tier large -run '^TestLarge' -timeout 2h
 
-bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/performance.md
+bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/benchmarking.md
 	@$(TOOLS) bench
 	$(GO) run ./test/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 

@@ -119,13 +119,22 @@ func TestInsert(t *testing.T) {
 		}
 	}
 	f("a\n<!-- figures: x -->\nold\n<!-- end of figures: x -->\nb\n", "a\n<!-- figures: x -->\n\nnew\n\n<!-- end of figures: x -->\nb\n")
+	row, prose := "| "+strings.Repeat("x ", 60)+"|\n", strings.Repeat("word ", 19)
+	for _, tail := range []string{"", " "} { // 99 and 100 columns of prose, then a word that does not fit
+		if got := wrap(row + prose + "1234" + tail + "\n"); got != row+prose+"1234"+tail+"\n" {
+			t.Errorf("a line of at most 100 columns is wrapped: %q", got)
+		}
+	}
+	if got := wrap(row + prose + "12345 7\n"); got != row+prose+"12345\n7\n" {
+		t.Errorf("a long line becomes %q", got)
+	}
 	f("a\n", "")
 	f("<!-- figures: x -->\n", "")
 }
 
 // TestPageHasMarkers: the page has the markers between which make bench inserts its tables.
 func TestPageHasMarkers(t *testing.T) {
-	page, err := os.ReadFile("../../docs/performance.md")
+	page, err := os.ReadFile("../../docs/benchmarking.md")
 	if err != nil {
 		t.Fatal(err)
 	}

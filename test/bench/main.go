@@ -1,6 +1,6 @@
 // Bench measures the sensor beside a reference, which does the same work in the plain
 // way, with gopacket, miekg/dns and encoding/json. Captures come in; tables for
-// docs/performance.md go out. Nothing may import it. Its captures are recorded once by
+// docs/benchmarking.md go out. Nothing may import it. Its captures are recorded once by
 // packaging/dev/make-captures.sh; its tests write small ones.
 //
 //	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory

@@ -88,5 +88,27 @@ func insert(page, what, text string) error {
 	if !ok || !closed {
 		return errors.New(page + ": the markers " + strings.TrimSpace(begin) + " are missing")
 	}
-	return os.WriteFile(page, []byte(before+begin+"\n"+strings.TrimSpace(text)+"\n\n"+end+after), 0o644)
+	return os.WriteFile(page, []byte(before+begin+"\n"+wrap(strings.TrimSpace(text))+"\n\n"+end+after), 0o644)
+}
+
+// wrap breaks lines of prose after at most 100 columns, as pages have them. Lines of
+// tables stay as they are.
+func wrap(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "|") {
+			b.WriteString(line)
+			continue
+		}
+		for len(line) > 101 { // 100, and the line end
+			at := strings.LastIndexByte(line[:101], ' ')
+			if at < 0 {
+				break
+			}
+			b.WriteString(line[:at] + "\n")
+			line = line[at+1:]
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
