@@ -25,6 +25,8 @@ type Intake struct {
 	generation  uint64       // see queue.offer
 	name        []byte       // buffer of the filter
 	selected    []byte       // likewise
+	accepted    bool         // what Decide has said
+	partly      []byte       // Event.Selected, as Decide has set it
 	_           [64]byte
 }
 
@@ -47,6 +49,29 @@ func (in *Intake) Offer(e *event.Event) {
 		in.shard.Add(account.Skipped, 1)
 		return
 	}
+	in.take(e)
+}
+
+// Decide reports whether the filter accepts e, which it does not copy yet. OfferDecided
+// must follow for the same event, or the event is another step's.
+func (in *Intake) Decide(e *event.Event) (accepted bool) {
+	in.accepted = in.accepts(e)
+	in.partly, e.Selected = e.Selected, nil // which other intakes set, too
+	return in.accepted
+}
+
+// OfferDecided is Offer with the answer of Decide, whatever has become of the filter since.
+func (in *Intake) OfferDecided(e *event.Event) {
+	if !in.accepted {
+		in.shard.Add(account.Skipped, 1)
+		return
+	}
+	e.Selected = in.partly
+	in.take(e)
+}
+
+// take copies e.
+func (in *Intake) take(e *event.Event) {
 	if in.open.Len() > 0 && in.open.Size()+e.StoredSize() > in.maxBytes {
 		in.handOver(in.fullIsBatch, false)
 	}

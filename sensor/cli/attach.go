@@ -25,6 +25,7 @@ type attachOptions struct {
 	fragments   int
 	promiscuous bool
 	decap       cli.StringSlice
+	interfaces  cli.StringSlice // of -i
 }
 
 func attachCommand(list []outputs.Output) *cli.Command {
@@ -45,7 +46,7 @@ EXAMPLES:
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
    dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
    dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
-		Flags: append(slices.Concat(a.flags(), o.flags(), o.habitFlags()), &cli.BoolFlag{
+		Flags: append(slices.Concat([]cli.Flag{interfaceFlag(&a.interfaces)}, a.flags(), o.flags(), o.habitFlags()), &cli.BoolFlag{
 			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
 			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
 		}),
@@ -54,7 +55,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			options, err := a.ringOptions(o, c.Args().Slice(), s.log)
+			options, err := a.ringOptions(o, slices.Concat(a.interfaces.Value(), c.Args().Slice()), s.log)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,10 @@
 package cli
 
-import "github.com/urfave/cli/v2"
+import (
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/sensor/config"
+)
 
 // habitFlags are the options that attach and replay have and run has not: those that a
 // person at a terminal knows from tcpdump. They have no section and no variable. Files and
@@ -8,9 +12,37 @@ import "github.com/urfave/cli/v2"
 // somebody types.
 func (o *captureOptions) habitFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.IntFlag{
+			Name: "count", Aliases: []string{"c"}, Destination: &o.count,
+			Usage: "end after this `NUMBER` of records: those that at least one output takes, the first ones of a file unless a number of workers is set",
+		},
 		&cli.BoolFlag{
 			Name: "verbose", Aliases: []string{"v"}, Destination: &o.verbose,
 			Usage: "show more: whole records with their date in the text format, and the full ledgers at the end",
 		},
 	}
+}
+
+// interfaceFlag names interfaces by an option, as tcpdump does. Arguments may name more.
+func interfaceFlag(to *cli.StringSlice) cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "interface", Aliases: []string{"i"}, Destination: to,
+		Usage: "`INTERFACE` to capture from, or any; the same as an argument. Repeat for several",
+	}
+}
+
+// readFlag names files by an option, as tcpdump does. Arguments may name more.
+func readFlag(to *cli.StringSlice) cli.Flag {
+	return &cli.StringSliceFlag{
+		Name: "read", Aliases: []string{"r"}, Destination: to,
+		Usage: "capture `FILE` to read; -: the standard input. The same as an argument. Repeat for several",
+	}
+}
+
+// checkCount checks the value of --count, if it is set.
+func (o *captureOptions) checkCount(v *config.Values) error {
+	if count := v.Get("count"); count != nil && count.Origin.Layer != config.Default && o.count < 1 {
+		return usageError("--count %d: use 1 or more; without this option there is no limit", o.count)
+	}
+	return nil
 }

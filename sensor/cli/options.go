@@ -45,6 +45,7 @@ type captureOptions struct {
 	live     bool // the input is an interface; set by record
 	fallback bool // if no output is switched on, records go to stdout
 	verbose  bool // attach and replay: show more
+	count    int  // attach and replay: end after this many records; 0: no limit
 
 	names pipeline.InterfaceNames
 }

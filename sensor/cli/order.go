@@ -12,10 +12,10 @@ import (
 // such files are in order, unless a number of workers is set.
 const smallInput = 16 << 20
 
-// keepOrder keeps records in the order of the files, if an option asks for it or it
-// costs nothing: one worker takes the packets, and each output has one writer.
+// keepOrder keeps records in the order of the files, if an option asks for it, if it
+// costs nothing, or if only the first records are wanted: one worker takes the packets, and each output has one writer.
 func (s *session) keepOrder(o *captureOptions, in input, list []pipeline.Output) {
-	if in.Live || !in.ordered && (s.setsWorkers() || !small(in.files)) {
+	if in.Live || !in.ordered && (s.setsWorkers() || o.count == 0 && !small(in.files)) {
 		return
 	}
 	o.workers = 1

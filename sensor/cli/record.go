@@ -40,6 +40,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Input:    in.Input,
 		Worker:   s.workerConfig(o, in),
 		Stages:   o.stages,
+		Count:    uint64(o.count),
 		Outputs:  list,
 		Delivery: &o.delivery,
 		Lists:    o.domains,

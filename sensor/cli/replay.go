@@ -15,6 +15,7 @@ import (
 
 func replayCommand(list []outputs.Output) *cli.Command {
 	o, f := newCaptureOptions(list), &fileOptions{}
+	var read cli.StringSlice
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "record the DNS messages in capture files",
@@ -32,7 +33,7 @@ EXAMPLES:
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
    dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
-		Flags: slices.Concat(o.flags(), f.flags(), o.habitFlags()),
+		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, o.flags(), f.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
 			if err != nil {
@@ -41,10 +42,11 @@ EXAMPLES:
 			if err := f.check(); err != nil {
 				return err
 			}
-			if !c.Args().Present() {
+			files := slices.Concat(read.Value(), c.Args().Slice())
+			if len(files) == 0 {
 				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
 			}
-			return record(c, o, s, f.fileInput("replay", c.Args().Slice(), o, s))
+			return record(c, o, s, f.fileInput("replay", files, o, s))
 		},
 	}
 }

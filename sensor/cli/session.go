@@ -58,6 +58,7 @@ func (o *captureOptions) verify(v *config.Values) error {
 	p := problems(config.RefusePending(o.pending, v))
 	p.add(config.Unreachable(v))
 	p.add(o.check())
+	p.add(o.checkCount(v))
 	return p.err()
 }
 

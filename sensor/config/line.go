@@ -17,19 +17,30 @@ type Line struct {
 
 // Given is one option on the command line.
 type Given struct {
-	Name     string // in lower case, without dashes
+	Name     string // without dashes; in lower case unless Short
 	Value    string
 	HasValue bool // false: --name alone
+	Short    bool // a letter after a single dash, perhaps among others: -v, -vv, -c5
+}
+
+// typed is the option's name with its dashes.
+func (g *Given) typed() string {
+	if g.Short {
+		return "-" + g.Name
+	}
+	return "--" + nameOrMask(g.Name)
 }
 
 // ParseLine parses a command line, without the program's name. Unlike the command line
 // library, it folds names to lower case, and accepts options before the command and
 // after arguments. It does not change values. After "--" everything is an argument.
-// It keeps unknown options, for which Resolve returns an error.
+// It keeps unknown options, for which Resolve returns an error. If the command has options
+// of one letter, these may be glued together and to a value, as tcpdump takes them.
 func ParseLine(args []string, commands []*cli.Command) Line {
 	var l Line
 	takes := sync.OnceValue(func() map[string]bool { return takesValue(commands) })
 	within := commands
+	short := sync.OnceValue(func() *shortOptions { return shortOptionsOf(args, commands, takes()) })
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
@@ -44,13 +55,18 @@ func ParseLine(args []string, commands []*cli.Command) Line {
 			l.Arguments = append(l.Arguments, a)
 			continue
 		}
+		if list, used := short().parse(a, args[i+1:]); list != nil {
+			l.Given = append(l.Given, list...)
+			i += used
+			continue
+		}
 		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
 		name = strings.ToLower(name)
 		if !has && i+1 < len(args) && takes()[name] {
 			i++
 			value, has = args[i], true
 		}
-		l.Given = append(l.Given, Given{name, value, has})
+		l.Given = append(l.Given, Given{Name: name, Value: value, HasValue: has})
 	}
 	return l
 }

@@ -149,6 +149,15 @@ func (o *Option) has(name string) bool {
 	return o.Name == name || o.Short != "" && o.Short == name || slices.Contains(o.Aliases, name)
 }
 
+// given reports whether g is a name of the option. A letter after a single dash has to be
+// the letter itself, in its own case.
+func (o *Option) given(g *Given) bool {
+	if g.Short {
+		return o.Short == g.Name
+	}
+	return o.has(g.Name)
+}
+
 // normalize checks one value and returns it in normal form: numbers in decimal,
 // durations and truth values as Go writes them.
 func (o *Option) normalize(text string) (string, error) {

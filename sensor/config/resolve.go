@@ -266,14 +266,24 @@ func has(environ []string, name string) bool {
 
 func (r *resolver) applyLine() {
 	var seen []string
+	var foreign []Given
+	defer func() { // when it is known what all options are set to
+		for _, g := range foreign {
+			r.failForeign(&g)
+		}
+	}()
 	for _, g := range r.Line {
 		if g.Name == "" {
 			r.fail("an option has no name: --=...")
 			continue
 		}
-		v := r.v.Get(g.Name)
-		if v == nil {
-			r.failUnknown(g.Name)
+		v := r.v.given(&g)
+		switch {
+		case v == nil && g.Short:
+			foreign = append(foreign, g)
+			continue
+		case v == nil:
+			r.failUnknown(&g)
 			continue
 		}
 		if slices.Contains(seen, v.Name) {
@@ -282,11 +292,11 @@ func (r *resolver) applyLine() {
 		seen = append(seen, v.Name)
 		var text []string
 		for _, other := range r.Line {
-			if !v.has(other.Name) {
+			if !v.given(&other) {
 				continue
 			}
 			if !other.HasValue && v.Kind != Bool {
-				r.fail("--%s needs a value: --%s=%s", other.Name, other.Name, strings.ToUpper(v.Placeholder))
+				r.failNoValue(v.Option, &other)
 				text = nil
 				break
 			}
@@ -298,11 +308,12 @@ func (r *resolver) applyLine() {
 	}
 }
 
-// failUnknown records that the command has no option of this name.
-func (r *resolver) failUnknown(name string) {
-	if o := find(r.Known(), name); o != nil {
-		r.fail("--%s is not an option of %s", name, r.Command)
-		return
+// failNoValue records that an option ends the line, and lacks its value.
+func (r *resolver) failNoValue(o *Option, g *Given) {
+	r.v.failed = append(r.v.failed, o.Name)
+	separator := "="
+	if g.Short {
+		separator = " "
 	}
-	r.fail("unknown option --%s%s", nameOrMask(name), suggestion("--", nearestOption(r.Options, name, func(o *Option) string { return o.Name })))
+	r.fail("%s needs a value: %s%s%s", g.typed(), g.typed(), separator, strings.ToUpper(o.placeholder()))
 }

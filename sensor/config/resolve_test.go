@@ -118,7 +118,7 @@ func TestRules(t *testing.T) {
 	f("loglevel", "", "DNSMONSTER_LOGLEVEL=", "", `["3"] from the default`)
 	f("loglevel", "", "", "loglevel =", `error: loglevel: "" is not a whole number of 0 or more (from x.ini line 1)`)
 	f("loglevel", "--loglevel -1", "", "", `error: loglevel: "-1" is not a whole number of 0 or more (from the command line)`)
-	f("loglevel", "--loglevel", "", "", `error: --loglevel needs a value: --loglevel=`)
+	f("loglevel", "--loglevel", "", "", `error: --loglevel needs a value: --loglevel=NUMBER`)
 	f("gctime", "", "", "gctime = 90s", `["1m30s"] from x.ini line 1`)
 	f("gctime", "", "DNSMONSTER_GCTIME=5", "", `error: gctime: "5" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME)`)
 	// an empty text is a value

@@ -77,6 +77,17 @@ func (v *Values) Get(name string) *Value {
 	return nil
 }
 
+// given returns the value of the option that a word of the command line names, nil if the
+// command has no such option.
+func (v *Values) given(g *Given) *Value {
+	for i := range v.list {
+		if v.list[i].given(g) {
+			return &v.list[i]
+		}
+	}
+	return nil
+}
+
 // All returns all values, in the order of their declaration.
 func (v *Values) All() []Value { return v.list }
 

@@ -19,6 +19,7 @@ type Config struct {
 	Input    Input
 	Worker   worker.Config
 	Stages   []stage.Kind // between workers and outputs, in their order
+	Count    uint64       // end after this many records; 0: no limit
 	Outputs  []Output     // at least one
 	Delivery *outputs.Options
 	Lists    *lists.Pair

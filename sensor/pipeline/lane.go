@@ -24,6 +24,7 @@ type lane struct {
 	worker   *worker.Worker
 	chain    *stage.Chain // nil: no stages
 	intakes  []*outputs.Intake
+	limited  *limitedLane // nil: no limit to the number of records
 	emit     func(*event.Event)
 	batch    packet.Batch
 	given    int // packets and messages of the batch that the source has given
@@ -46,6 +47,10 @@ func (p *pipeline) newLane(source capture.Lane) *lane {
 		for _, in := range l.intakes {
 			in.Offer(e)
 		}
+	}
+	if p.limit != nil {
+		l.limited = &limitedLane{p.limit, p.limit.counters.Shard(), l.intakes}
+		l.emit = l.limited.offer
 	}
 	if len(p.stages) > 0 {
 		l.chain = stage.NewChain(p.stages, p.ledgers.stages, l.emit)
@@ -136,6 +141,9 @@ func (l *lane) publish() {
 	l.worker.Publish()
 	if l.chain != nil {
 		l.chain.Publish()
+	}
+	if l.limited != nil {
+		l.limited.shard.Publish()
 	}
 }
 

@@ -19,6 +19,7 @@ type ledgers struct {
 	messages *account.Counters
 	kinds    []stage.Kind // of stages
 	stages   stage.Counters
+	limit    *account.Counters // nil: no limit to the number of records
 	outputs  []*outputs.Runner
 	begun    time.Time
 }
@@ -45,8 +46,17 @@ func (l *ledgers) offered(n int) uint64 {
 // flight and never as a surplus.
 func (l *ledgers) read() ([]account.Ledger, error) {
 	var deliveries []account.Ledger
+	staged := func() uint64 { return l.offered(len(l.stages)) }
+	toOutputs := staged
+	if l.limit != nil {
+		toOutputs = func() uint64 { return l.limit.Sum(account.WithinCount) }
+	}
 	for _, r := range l.outputs {
-		deliveries = append(deliveries, r.Ledger(func() uint64 { return l.offered(len(l.stages)) }))
+		deliveries = append(deliveries, r.Ledger(toOutputs))
+	}
+	var limits []account.Ledger
+	if l.limit != nil {
+		limits = append(limits, account.LimitLedger(l.limit, staged))
 	}
 	stages := make([]account.Ledger, len(l.stages))
 	for i := len(stages) - 1; i >= 0; i-- {
@@ -58,7 +68,7 @@ func (l *ledgers) read() ([]account.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(all, []account.Ledger{packet, message}, stages, deliveries), nil
+	return slices.Concat(all, []account.Ledger{packet, message}, stages, limits, deliveries), nil
 }
 
 // kernel reads what became of frames before they reached a lane. A live source that does

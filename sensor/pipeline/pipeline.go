@@ -50,6 +50,8 @@ func Run(c Config) error {
 	}
 	c.Names.take(source)
 	p := newPipeline(source, c.Worker, c.Stages, runners, c.Log)
+	p.setLimit(c.Count)
+	defer p.closeAtLimit()()
 	if err := p.checkAndLoad(&c); err != nil {
 		return refused(err)
 	}
@@ -90,6 +92,7 @@ type pipeline struct {
 	source  capture.Source
 	config  worker.Config
 	stages  []stage.Kind // between workers and outputs, in their order
+	limit   *limit       // nil: none
 	runners []*outputs.Runner
 	ledgers *ledgers
 	log     *slog.Logger

@@ -8,8 +8,12 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// unread lists the inputs that were not read to their end.
+// unread lists the inputs that were not read to their end, unless the run has all the
+// records that were asked for.
 func (p *pipeline) unread() []capture.Unread {
+	if p.limitReached() {
+		return nil
+	}
 	if in := p.drainer(); in != nil {
 		return in.Unread()
 	}

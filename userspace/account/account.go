@@ -118,7 +118,7 @@ type Line struct {
 
 // Ledger is what Counters showed at one moment.
 type Ledger struct {
-	Name      string // "kernel", "packet", "message", "stage", "delivery"
+	Name      string // "kernel", "packet", "message", "stage", "limit", "delivery"
 	Label     string // tells ledgers of one name apart: a hook, a stage, an output
 	In        uint64
 	InUnknown bool // the giver cannot know: In means nothing

@@ -99,6 +99,26 @@ func StageLedger(stage string, c *Counters, given func() uint64) Ledger {
 	return l
 }
 
+// Columns of the counters of a limit to a number of records, between workers or stages
+// and outputs.
+const (
+	WithinCount Column = iota // offered to the outputs
+	BeyondCount               // came after the last record that was asked for
+)
+
+// NewLimitCounters makes the counters of a limit.
+func NewLimitCounters() *Counters {
+	return NewCounters([]string{WithinCount: "passed", BeyondCount: "beyond_count"})
+}
+
+// LimitLedger reads the counters of a limit. given is called last: it returns how many
+// events the worker or the last stage handed on.
+func LimitLedger(c *Counters, given func() uint64) Ledger {
+	l := Ledger{Name: "limit", Outcomes: c.Lines(WithinCount, BeyondCount+1)}
+	l.In = given()
+	return l
+}
+
 // Columns of the delivery counters of an output.
 const (
 	Delivered        Column = iota // the destination has acknowledged

@@ -1,0 +1,35 @@
+package config
+
+// synonyms are names that other programs give to what this one calls otherwise: the options
+// that are probably meant, as they are typed, the first of which the command has.
+var synonyms = map[string][]string{
+	"iface":     {"--interface", "--devname"},
+	"interface": {"--devname"},
+	"device":    {"--interface", "--devname"},
+	"dev":       {"--interface", "--devname"},
+	"file":      {"--read", "--fileoutputpath", "--pcapfile"},
+	"input":     {"--read", "--interface", "--devname"},
+	"pcap":      {"--read", "--pcapfile"},
+	"read":      {"--pcapfile"},
+	"json":      {"--format=json"},
+	"csv":       {"--format=csv"},
+	"text":      {"--format=text"},
+	"output":    {"--format"},
+	"out":       {"--format"},
+	"number":    {"--count"},
+	"limit":     {"--count"},
+	"max":       {"--count"},
+	"write":     {"--fileoutputpath"},
+	"ports":     {"--port"},
+	"dport":     {"--port"},
+	"promisc":   {"--promiscuous"},
+	"sample":    {"--sampleratio"},
+	"snap":      {"--snaplen"},
+	"server":    {"--servername"},
+	"threads":   {"--workers"},
+	"log":       {"--loglevel"},
+	"debug":     {"--loglevel=4"},
+	"quiet":     {"--loglevel=1"},
+	"metrics":   {"--stats"},
+	"interval":  {"--stats"},
+}
