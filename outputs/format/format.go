@@ -1,4 +1,4 @@
-// Package format writes events as records: JSON, CSV, Go templates.
+// Package format writes events as records: JSON, lines for people, CSV, Go templates.
 //
 // In: an event, whatever its message holds. Out: the text of its records, appended
 // to a buffer; only templates allocate. The package imports no output: outputs choose
@@ -50,6 +50,7 @@ var formats = []struct {
 	newEncoder   func(Options) Encoder
 }{
 	{"json", "", func(o Options) Encoder { return newJSON(o) }},
+	{"text", "", func(o Options) Encoder { return newText(o) }},
 	{"json-flat", "", func(o Options) Encoder { return newFlat(o) }},
 	{"json-ocsf", "", func(o Options) Encoder { return newOCSF(o) }},
 	{"csv", csvHeader(), func(o Options) Encoder { return newCSV(o) }},

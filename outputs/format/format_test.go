@@ -44,6 +44,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	f("json", "")
+	f("text", "")
 	f("json-flat", "")
 	f("json-ocsf", "")
 	f("csv", "")

@@ -108,6 +108,8 @@ func readable(t *testing.T, name string, text []byte, e *event.Event) {
 		}
 	case "gotemplate":
 		wantCleanLine(t, name, string(text))
+	case "text":
+		wantTextLine(t, string(text), e, 0)
 	case "json", "json-flat", "json-ocsf":
 		wantCleanLine(t, name, string(text))
 		if bytes.Count(text, []byte("\n")) != 1 || !json.Valid(text) {

@@ -19,9 +19,15 @@ type Options struct {
 	Location      *time.Location                       // time zone of the records; nil: UTC
 	CSVIP         IPForm                               // how CSV writes addresses
 	Template      string                               // of gotemplate; "": {{.}}
+
+	// The options of text alone.
+	Verbose    bool       // whole dates and records; Width has no effect
+	Width      func() int // cells of the terminal's lines, asked for each line; nil, or 0: unlimited
+	Colour     bool       // with a terminal's colours
+	Interfaces bool       // records come from several interfaces: show which
 }
 
-// moreFields are the columns that JSON records have only on request, in this order.
+// moreFields are the columns that JSON and text records have only on request, in this order.
 // A record that has no value for a field lacks it.
 var moreFields = []struct {
 	word string // in the option
@@ -37,6 +43,15 @@ var moreFields = []struct {
 
 // Fields is a set of moreFields, a bit for each.
 type Fields uint32
+
+// The same as bits.
+const (
+	fieldInterface Fields = 1 << iota
+	fieldDirection
+	fieldVLAN
+	fieldTunnel
+	fieldSampleRate
+)
 
 // FieldNames returns the words that ParseFields knows.
 func FieldNames() (names []string) {

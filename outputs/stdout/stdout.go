@@ -31,10 +31,16 @@ type Output struct {
 	device bool // out is a device, neither a file nor a pipe
 	turn   *turn
 	pool   formatterPool
+
+	terminal *terminal // that out is; nil: it is something else
 }
 
 // New returns an output that writes to the standard output of this process.
-func New() *Output { return newOutput(nil) }
+func New() *Output {
+	o := newOutput(nil)
+	o.terminal = terminalAt(1)
+	return o
+}
 
 func newOutput(out io.Writer) *Output {
 	return &Output{Basics: outputs.NewBasics("stdout"), out: out, turn: newTurn()}
@@ -52,12 +58,15 @@ func (o *Output) Flags() []cli.Flag {
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	s.BatchSize, s.RetryMax = batchSize, time.Second
+	if o.terminal != nil { // one writer keeps the order
+		s.Workers, s.BatchDelay = 1, terminalDelay
+	}
 	return s, err
 }
 
 // Open returns a writer. The writers of an Output take turns, one block at a time.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
-	f, err := o.RecordFormat()
+	f, err := o.Choice.Format(o.Name(), o.records())
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
@@ -71,7 +80,7 @@ func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
 		return nil, outputs.Permanent(err)
 	}
 	w := newWriter(o.out, o.turn, &o.pool, f.NewEncoder())
-	w.fullDiskWait = o.fullDiskWait()
+	w.fullDiskWait, w.terminal = o.fullDiskWait(), o.terminal
 	return w, nil
 }
 

@@ -21,6 +21,7 @@ type writer struct {
 	turn *turn
 	pool *formatterPool
 
+	terminal     *terminal     // that out is; nil: it is something else
 	fullDiskWait time.Duration // how long to retry on a full disk; negative: for ever
 	fullSince    time.Time     // when the disk became full; zero: it is not
 
@@ -72,8 +73,9 @@ type writeResult struct {
 // formatter turns blocks into text. It keeps the encoder's state and the memory of the
 // last text.
 type formatter struct {
-	enc  format.Encoder
-	text []byte
+	enc    format.Encoder
+	sorter sorter
+	text   []byte
 }
 
 // formatterPool holds the idle formatters. The one that was used last is used next: if only
@@ -113,7 +115,7 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 			if w.formatter == nil {
 				w.formatter = w.pool.take()
 			}
-			w.formatter.text, w.refused = format.AppendBlock(w.formatter.text[:0], w.formatter.enc, b)
+			w.format(b)
 			w.text, w.id = w.formatter.text, b.ID()
 		}
 		select {
@@ -136,10 +138,22 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	return outputs.Refused(w.refused.Events, w.refused.Why)
 }
 
+// format makes the text of a block.
+func (w *writer) format(b *event.Block) {
+	if w.terminal != nil {
+		w.terminal.measure()
+		b = w.formatter.sorter.sort(b)
+	}
+	w.formatter.text, w.refused = format.AppendBlock(w.formatter.text[:0], w.formatter.enc, b)
+}
+
 // writeRest starts or continues one write of the remaining text.
 func (w *writer) writeRest(ctx context.Context) error {
 	if w.pending == nil {
 		text := w.text
+		if w.terminal != nil {
+			text = wholeLines(text)
+		}
 		w.pending = outputs.StartCall(func() writeResult {
 			n, err := w.out.Write(text)
 			return writeResult{n, err}

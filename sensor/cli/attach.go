@@ -46,7 +46,7 @@ EXAMPLES:
    dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
    dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
    dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
-		Flags: append(slices.Concat([]cli.Flag{interfaceFlag(&a.interfaces)}, a.flags(), o.flags(), o.habitFlags()), &cli.BoolFlag{
+		Flags: append(slices.Concat([]cli.Flag{interfaceFlag(&a.interfaces)}, a.flags(), withFormat(o.flags()), o.habitFlags()), &cli.BoolFlag{
 			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
 			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
 		}),
@@ -133,6 +133,7 @@ func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log 
 			return none, usageError("attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
 		}
 	}
+	o.severalInterfaces = len(interfaces) > 1 || interfaces[0] == watch.Any
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
 		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),

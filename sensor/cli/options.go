@@ -47,6 +47,8 @@ type captureOptions struct {
 	verbose  bool // attach and replay: show more
 	count    int  // attach and replay: end after this many records; 0: no limit
 
+	severalInterfaces bool // attach: there may be
+
 	names pipeline.InterfaceNames
 }
 

@@ -13,9 +13,11 @@ import (
 const smallInput = 16 << 20
 
 // keepOrder keeps records in the order of the files, if an option asks for it, if it
-// costs nothing, or if only the first records are wanted: one worker takes the packets, and each output has one writer.
+// costs nothing, if only the first records are wanted, or if a person reads them: one worker
+// takes the packets, and each output has one writer.
 func (s *session) keepOrder(o *captureOptions, in input, list []pipeline.Output) {
-	if in.Live || !in.ordered && (s.setsWorkers() || o.count == 0 && !small(in.files)) {
+	costs := o.count == 0 && !small(in.files) && !recordsOnTerminal(list)
+	if in.Live || !in.ordered && (s.setsWorkers() || costs) {
 		return
 	}
 	o.workers = 1

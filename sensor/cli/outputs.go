@@ -61,6 +61,7 @@ func (o *captureOptions) setCommon(log *slog.Logger) error {
 		return err
 	}
 	records.Server, records.InterfaceName = o.server, o.names.Name
+	records.Verbose, records.Interfaces = o.verbose, o.severalInterfaces
 	for _, out := range o.outputs {
 		if u, ok := out.(outputs.CommonSetter); ok {
 			u.SetCommon(outputs.Common{Server: o.server, Records: records, SkipVerify: o.skipTLS, Live: o.live, Force: o.force, Log: log.With("output", out.Name())})

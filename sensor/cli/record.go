@@ -14,6 +14,9 @@ import (
 // been checked.
 func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 	o.live = in.Live
+	if err := o.showText(c, s); err != nil {
+		return err
+	}
 	list, err := o.enabledOutputs(c, s.log)
 	if err != nil || s.inv.trial {
 		return err

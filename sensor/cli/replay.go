@@ -33,7 +33,7 @@ EXAMPLES:
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
    tcpdump -w - port 53 | dnsmonster-sensor replay -
    dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
-		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, o.flags(), f.flags(), o.habitFlags()),
+		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			s, err := o.session(c)
 			if err != nil {

@@ -177,7 +177,7 @@ func TestFixedValues(t *testing.T) {
 	for option, list := range map[string]string{
 		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
 		"csvip":                "integer text uint128",
-		"fileoutputformat":     "json csv csv_no_header gotemplate json-ocsf",
+		"fileoutputformat":     "json text csv csv_no_header gotemplate json-ocsf",
 		"kafkacompressiontype": "snappy gzip lz4 zstd",
 		"kafkaoutputformat":    "json gob",
 		"logformat":            "text json",
@@ -187,7 +187,7 @@ func TestFixedValues(t *testing.T) {
 		"mode":                 "auto tcx clsact xdp",
 		"samplemode":           "packet flow",
 		"spoolmode":            "overflow",
-		"stdoutoutputformat":   "json csv csv_no_header gotemplate json-ocsf json-flat",
+		"stdoutoutputformat":   "json text csv csv_no_header gotemplate json-ocsf json-flat",
 	} {
 		for value := range strings.FieldsSeq(list) {
 			args := []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--metricendpointtype=", "--" + option + "=" + value}

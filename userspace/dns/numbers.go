@@ -6,14 +6,21 @@ package dns
 
 // Types that some code treats differently from others.
 const (
-	TypeA     = 1
-	TypeSOA   = 6
-	TypeSIG   = 24
-	TypeAAAA  = 28
-	TypeOPT   = 41
-	TypeRRSIG = 46
-	TypeTKEY  = 249
-	TypeTSIG  = 250
+	TypeA        = 1
+	TypeCNAME    = 5
+	TypeSOA      = 6
+	TypeNULL     = 10
+	TypeSIG      = 24
+	TypeAAAA     = 28
+	TypeLOC      = 29
+	TypeOPT      = 41
+	TypeIPSECKEY = 45
+	TypeRRSIG    = 46
+	TypeEUI48    = 108
+	TypeEUI64    = 109
+	TypeTKEY     = 249
+	TypeTSIG     = 250
+	TypeAMTRELAY = 260
 )
 
 // dataless are the names of types without record data: most are of questions only.
@@ -32,8 +39,9 @@ const (
 
 // Opcodes.
 const (
-	OpcodeQuery = 0
-	OpcodeDSO   = 6 // DNS Stateful Operations; the highest that is assigned
+	OpcodeQuery  = 0
+	OpcodeUpdate = 5
+	OpcodeDSO    = 6 // DNS Stateful Operations; the highest that is assigned
 )
 
 // EDNS options that miekg/dns knows.

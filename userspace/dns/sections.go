@@ -67,6 +67,23 @@ func (h *Header) AnswersOf(msg []byte) Records {
 	return Records{r: questions.r, left: h.ANCount}
 }
 
+// RecordsOf starts at the first record of a section after the questions. It has no
+// records if what is before them is not whole. Otherwise it is like AnswersOf.
+func (h *Header) RecordsOf(msg []byte, s Section) Records {
+	r := h.AnswersOf(msg)
+	counts := [...]uint16{h.NSCount, h.ARCount}
+	for _, n := range counts[:s-SectionAnswer] {
+		var rec Record
+		for r.Next(&rec) {
+		}
+		if r.left > 0 || r.broken {
+			return Records{}
+		}
+		r.left = n
+	}
+	return r
+}
+
 // Next reads one record. At the end it returns false and leaves rec as it is.
 func (s *Records) Next(rec *Record) bool {
 	name := s.r.off
