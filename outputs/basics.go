@@ -47,6 +47,21 @@ func (b *Basics) Name() string { return b.output }
 // SetCommon takes the program's options.
 func (b *Basics) SetCommon(c Common) { b.Common = c }
 
+// Describe names the output and the format of its records.
+func (b *Basics) Describe() string { return b.DescribeAt("") }
+
+// DescribeAt also says where the records go.
+func (b *Basics) DescribeAt(where string) string {
+	text := b.output
+	if where != "" {
+		text += " " + where
+	}
+	if b.formatOption != "" {
+		text += " (" + b.Choice.Name + ")"
+	}
+	return text
+}
+
 // Log is never nil.
 func (b *Basics) Log() *slog.Logger {
 	return cmp.Or(b.Common.Log, slog.New(slog.DiscardHandler))

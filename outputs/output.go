@@ -75,6 +75,14 @@ type Commander interface {
 	Commands() []*cli.Command
 }
 
+// Describer is an Output that can say more about its destination than its name. Outputs
+// that embed Basics are.
+type Describer interface {
+	// Describe says in a few words where records go and in which format, such as
+	// "stdout (json)", without secrets. It is called after Settings.
+	Describe() string
+}
+
 // Meterer is an Output with numbers of its own, shown beside its ledgers.
 type Meterer interface {
 	// Meters is safe to call at any time.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,9 @@ func (o *Output) Settings() (outputs.Settings, error) {
 	}
 	return s, errors.Join(errs...)
 }
+
+// Describe names the file of new records.
+func (o *Output) Describe() string { return o.DescribeAt(filepath.Join(o.path, logName)) }
 
 // Check opens the folder and keeps it open.
 func (o *Output) Check(context.Context) error {

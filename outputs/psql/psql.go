@@ -129,6 +129,15 @@ func (o *Output) prepareTable(ctx context.Context, conn *pgconn.PgConn, existed 
 	return def, nil
 }
 
+// Describe names the table and the servers.
+func (o *Output) Describe() string {
+	d, err := o.destination()
+	if err != nil { // Settings has found it
+		return o.Name()
+	}
+	return o.DescribeAt(strings.ToLower(o.table) + " at " + strings.Join(d.names, ", "))
+}
+
 // Check connects once and creates missing tables.
 func (o *Output) Check(ctx context.Context) error {
 	s, err := o.connect(ctx)

@@ -37,7 +37,7 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
 CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
 later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. After
-Ctrl-C or SIGTERM the command detaches, delivers what was captured, and prints the ledgers. Exit status:
+Ctrl-C or SIGTERM the command detaches, delivers what was captured, and prints a summary. Exit status:
 0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
 
 EXAMPLES:
@@ -185,20 +185,26 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 func ringInput(o ring.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {
 		o.Stop = stop
-		return openRing(o)
+		source, err := ring.Open(o)
+		if err != nil {
+			return nil, err
+		}
+		return source, nil
 	}
+	attached := func(s capture.Source) []string { return s.(*ring.Source).Attached() }
 	return input{
 		Input: pipeline.Input{Live: true, Open: open},
 		check: func() error { return watch.Check(o.Interfaces) },
+		end:   "Ctrl-C ends",
+		doing: func(s capture.Source, verbose bool) string {
+			text := capturingOn(o.Interfaces, attached(s), verbose)
+			if o.Kernel.Decap != nil {
+				text += ", in tunnels too (" + decapNames(o.Kernel.Decap) + ")"
+			}
+			return text
+		},
+		logStart: func(s capture.Source) {
+			o.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
+		},
 	}
-}
-
-// openRing attaches, and logs how.
-func openRing(o ring.Options) (capture.Source, error) {
-	source, err := ring.Open(o)
-	if err != nil {
-		return nil, err
-	}
-	o.Log.Info("capturing", "attached", cmp.Or(strings.Join(source.Attached(), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
-	return source, nil
 }

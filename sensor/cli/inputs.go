@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/userspace/worker"
 )
@@ -44,6 +45,12 @@ type input struct {
 	pipeline.Input
 	check   func() error    // why Open would fail, without opening anything; nil: unknown
 	sampler *worker.Sampler // nil: the source samples, or nothing does
+
+	// doing says in a few words what has been opened, for the start line; nil: not known.
+	doing func(source capture.Source, verbose bool) string
+	end   string // how to end it, for the start line
+	// logStart logs what has been opened, for run; nil: nothing is logged.
+	logStart func(capture.Source)
 
 	// Where the input is files:
 	files    []string

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,7 +29,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 	return &cli.Command{
 		Name:  "tee",
 		Usage: "record the DNS messages that dnsdist's TeeAction sends to a UDP port",
-		Flags: append(o.flags(), &cli.StringFlag{
+		Flags: append(slices.Concat(o.flags(), o.habitFlags()), &cli.StringFlag{
 			Category: "capture", Name: "teeaddress", EnvVars: []string{"DNSMONSTER_TEEADDRESS"}, Destination: &address,
 			Usage: "`HOST:PORT` to listen at",
 		}),
@@ -48,7 +49,10 @@ func teeCommand(list []outputs.Output) *cli.Command {
 				return source, nil
 			}
 			// No program in the kernel samples.
-			return record(c, o, s, input{Input: pipeline.Input{Live: true, Open: open}, sampler: worker.NewSampler(o.ratio())})
+			return record(c, o, s, input{
+				Input: pipeline.Input{Live: true, Open: open}, sampler: worker.NewSampler(o.ratio()),
+				doing: func(capture.Source, bool) string { return "receiving at " + address }, end: "Ctrl-C ends",
+			})
 		},
 	}
 }
@@ -69,7 +73,7 @@ func TestNewInput(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- perform(app, []string{
-			"x", "tee", "--teeaddress=" + address, "--sampleratio=1:2", "--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputformat=json-flat",
+			"x", "tee", "-v", "--teeaddress=" + address, "--sampleratio=1:2", "--fileoutputtype=1", "--fileoutputpath=" + dir, "--fileoutputformat=json-flat",
 		}, nil)
 	}()
 	file := filepath.Join(dir, "dnsmonster.log")

@@ -58,6 +58,10 @@ func newCaptureOptions(list []outputs.Output) *captureOptions {
 	return o
 }
 
+// forPeople reports whether a person has typed the command: any but run, which is a
+// service's.
+func (o *captureOptions) forPeople() bool { return o.fallback }
+
 func outputNames(list []outputs.Output) (names []string) {
 	for _, o := range list {
 		names = append(names, o.Name())

@@ -76,7 +76,7 @@ func (o *outputCommand) run(c *cli.Context) error {
 		return usageError("%s takes no arguments: remove %q", o.name, endpoint.MaskAll(c.Args().First()))
 	}
 	process := processOptions{level: 2, format: "text"}
-	log, _ := process.logger(c.App.ErrWriter, nil)
+	log, _ := process.logger(c.App.ErrWriter, false, nil)
 	if o.skipTLS {
 		log.Warn("skiptlsverification: certificates are not checked")
 	}

@@ -51,12 +51,15 @@ func (o *processOptions) check() error {
 	return p.err()
 }
 
+func (o *processOptions) json() bool { return o.format == "json" }
+
 // logLevels are dnsmonster's numbers; nothing is logged at the first.
 var logLevels = [...]slog.Level{slog.LevelError + 4, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 
 // logger returns a log that writes to w, and its level, which can be changed at any
-// time. mask removes secrets; it may be nil.
-func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slog.Logger, level *slog.LevelVar) {
+// time. mask removes secrets; it may be nil. plain is for a person at a terminal, unless
+// JSON is wanted.
+func (o *processOptions) logger(w io.Writer, plain bool, mask func(string) string) (log *slog.Logger, level *slog.LevelVar) {
 	level = new(slog.LevelVar)
 	level.Set(logLevels[o.level])
 	options := &slog.HandlerOptions{Level: level}
@@ -71,8 +74,11 @@ func (o *processOptions) logger(w io.Writer, mask func(string) string) (log *slo
 			return a
 		}
 	}
-	if o.format == "json" {
+	if o.json() {
 		return slog.New(slog.NewJSONHandler(w, options)), level
+	}
+	if plain {
+		return slog.New(&plainHandler{w: w, options: options}), level
 	}
 	return slog.New(slog.NewTextHandler(w, options)), level
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/metrics"
 	"dnsmonster-sensor/sensor/pipeline"
 )
@@ -40,7 +41,7 @@ func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 // pipelineConfig is what the options mean to the pipeline.
 func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, list []pipeline.Output) pipeline.Config {
 	config := pipeline.Config{
-		Input:    in.Input,
+		Input:    pipeline.Input{Live: in.Live, Open: s.opener(c, o, in, list)},
 		Worker:   s.workerConfig(o, in),
 		Stages:   o.stages,
 		Count:    uint64(o.count),
@@ -48,7 +49,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Delivery: &o.delivery,
 		Lists:    o.domains,
 		Metrics: metrics.Config{
-			Options: &o.metrics, Chosen: !s.isDefault("metricendpointtype"),
+			Options: &o.metrics, Chosen: s.isSet("metricendpointtype"), Quiet: o.forPeople() && !o.metrics.AsksForLines(s.isSet),
 			Identity: metrics.Identity{Server: o.server, Version: version, Commit: buildCommit(), Program: bpf.ObjectHash()},
 		},
 		Names:   &o.names,
@@ -56,10 +57,31 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Signals: s.inv.signals,
 		Log:     s.log,
 		Stderr:  c.App.ErrWriter,
+		Report:  pipeline.Report{Brief: o.forPeople(), Verbose: o.verbose},
 		Reload:  func(apply func(pipeline.Changes)) { s.reload(apply, o.domains, list) },
 	}
 	if in.progress && s.terminal != nil && !recordsOnTerminal(list) {
 		config.Progress = s.terminal.startProgress
 	}
 	return config
+}
+
+// opener opens the input, and says that it has begun.
+func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pipeline.Output) func(<-chan struct{}) (capture.Source, error) {
+	return func(stop <-chan struct{}) (capture.Source, error) {
+		source, err := in.Open(stop)
+		switch {
+		case err != nil:
+			return nil, err
+		case o.forPeople():
+			doing := "capturing"
+			if in.doing != nil {
+				doing = in.doing(source, o.verbose)
+			}
+			o.startLine(doing, in.end, list).print(c.App.ErrWriter, s.log, o.process.json())
+		case in.logStart != nil:
+			in.logStart(source)
+		}
+		return source, nil
+	}
 }

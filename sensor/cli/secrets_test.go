@@ -110,9 +110,9 @@ func TestLogMasksSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range []string{"text", "json"} {
+	for _, format := range []string{"text", "json", "plain"} {
 		var b bytes.Buffer
-		log, _ := (&processOptions{level: 3, format: format}).logger(&b, v.Mask)
+		log, _ := (&processOptions{level: 3, format: format}).logger(&b, format == "plain", v.Mask)
 		log.With("url", "http://x:hush/hush@h/").Error("login hush/hush", "error", fmt.Errorf("401: %w", errors.New("hush/hush")), "wait", time.Second, "token", "abcd")
 		got := b.String()
 		if strings.Contains(got, "hush") || strings.Count(got, "********") != 3 || !strings.Contains(got, "abcd") {

@@ -42,7 +42,7 @@ func (o *captureOptions) session(c *cli.Context) (*session, error) {
 	if s.terminal = newTerminal(c.App.ErrWriter); s.terminal != nil {
 		c.App.ErrWriter = printable.NewWriter(s.terminal)
 	}
-	s.log, s.level = o.process.logger(c.App.ErrWriter, inv.values.Mask)
+	s.log, s.level = o.process.logger(c.App.ErrWriter, o.forPeople() && s.terminal != nil, inv.values.Mask)
 	for _, w := range config.Advice(inv.values) {
 		s.log.Warn(w)
 	}
@@ -62,8 +62,8 @@ func (o *captureOptions) verify(v *config.Values) error {
 	return p.err()
 }
 
-func (s *session) isDefault(option string) bool {
-	return s.inv.values.Get(option).Origin.Layer == config.Default
+func (s *session) isSet(option string) bool {
+	return s.inv.values.Get(option).Origin.Layer != config.Default
 }
 
 // workerConfig is what the options mean to the workers.

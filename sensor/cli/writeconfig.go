@@ -27,8 +27,11 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 	if err != nil {
 		return err
 	}
+	where := path
 	if write := stream(path, stdout); write != nil {
-		err = write(text.Bytes())
+		if err = write(text.Bytes()); path == "-" {
+			where = "the configuration to the standard output"
+		}
 	} else {
 		t := target{path: path, known: known, force: v.Is("force")}
 		if err := t.check(secrets, leftOut); err != nil {
@@ -47,7 +50,7 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 	for _, w := range config.Advice(v) {
 		fmt.Fprintln(log, "warning:", printable.OneLine(w))
 	}
-	fmt.Fprintf(log, "wrote %s\n", path)
+	fmt.Fprintf(log, "wrote %s\n", where)
 	if len(leftOut) > 0 {
 		fmt.Fprintf(log, "left out, since they are secret: %s; --writesecrets writes them too\n", strings.Join(leftOut, ", "))
 	}

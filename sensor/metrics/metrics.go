@@ -47,6 +47,7 @@ type Metrics struct {
 type Config struct {
 	*Options
 	Chosen   bool // the user has chosen a type of endpoint; false: every endpoint that is set is used
+	Quiet    bool // nothing is printed on stderr unless the user has chosen that
 	Identity Identity
 }
 
@@ -54,7 +55,7 @@ type Config struct {
 // before anything is captured.
 func Open(c Config, stderr io.Writer) (*Metrics, error) {
 	o, chosen := c.Options, c.Chosen
-	m := &Metrics{options: o, identity: c.Identity, stderr: stderr, printed: o.kind == "stderr", quit: make(chan struct{})}
+	m := &Metrics{options: o, identity: c.Identity, stderr: stderr, printed: o.kind == "stderr" && (chosen || !c.Quiet), quit: make(chan struct{})}
 	var err error
 	if o.statsd != "" && (!chosen || o.kind == "statsd") {
 		if m.statsd, err = dialStatsd(o.statsd); err != nil {

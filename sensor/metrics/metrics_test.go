@@ -260,12 +260,12 @@ func TestUnknownNumbers(t *testing.T) {
 	delivery := account.Ledger{Name: "delivery", Held: 7, Outcomes: make([]account.Line, account.Delivered+1)}
 	list := []account.Ledger{ledger, {Name: "packet"}, delivery}
 	now := time.Unix(100, 0)
-	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, "stats: seen unknown, captured 0/s") || !strings.Contains(line, ", held 7, lost at least 3, ") {
+	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, " 0 packets/s read, at least 3 LOST, 7 waiting") {
 		t.Errorf("the line of rates is %q", line)
 	}
 	for _, known := range []bool{true, false} { // of a hook's meter of frames that came without their end
 		l := account.Ledger{Name: "kernel", Outcomes: []account.Line{{Value: 3, Lost: true}}, Meters: []account.Line{{Unknown: !known, Lost: true}}}
-		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", lost 3, ") != known {
+		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", 3 LOST, ") != known {
 			t.Errorf("known %v: the line of rates is %q", known, line)
 		}
 	}

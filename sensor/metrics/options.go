@@ -87,3 +87,18 @@ func (o *Options) Check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// AsksForLines reports whether a user who has chosen no type of endpoint wants lines on
+// stderr all the same: an option is set that would otherwise have no effect. An endpoint's
+// address alone asks for that endpoint only.
+func (o *Options) AsksForLines(isSet func(option string) bool) bool {
+	switch {
+	case isSet("metricstderrformat"):
+		return true
+	case isSet("metricflushinterval"):
+		return o.statsd == ""
+	case isSet("metriclegacynames"):
+		return o.statsd == "" && o.prometheus == ""
+	}
+	return false
+}

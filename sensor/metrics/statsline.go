@@ -3,7 +3,7 @@ package metrics
 import (
 	"fmt"
 	"io"
-	"slices"
+	"strings"
 	"time"
 
 	"dnsmonster-sensor/outputs/printable"
@@ -34,27 +34,27 @@ func printStats(w io.Writer, every time.Duration, ledgers func() ([]account.Ledg
 
 // totals are the numbers of a stats line, since the start.
 type totals struct {
-	at                       time.Time
-	seen, packets, events    uint64
-	delivered, held, lost    uint64
-	inFlight                 uint64
-	seenUnknown, lostUnknown bool
+	at                   time.Time
+	seen, packets        uint64
+	records, held, lost  uint64
+	seenKnown, lostKnown bool
 }
 
 func totalsOf(ledgers []account.Ledger, at time.Time) totals {
-	t := totals{at: at, inFlight: account.Unaccounted(ledgers)}
+	t := totals{at: at, lostKnown: true}
+	hooks := 0
 	for _, l := range ledgers {
 		switch l.Name {
 		case "kernel":
 			t.seen += l.In
-			t.seenUnknown = t.seenUnknown || l.InUnknown
-			t.lostUnknown = t.lostUnknown || !lossKnown(&l)
+			t.seenKnown = !l.InUnknown && (t.seenKnown || hooks == 0)
+			t.lostKnown = t.lostKnown && l.LossKnown()
+			hooks++
 		case "packet":
 			t.packets = l.In
 		case "message":
-			t.events = l.Outcomes[account.MessageEvent].Value
+			t.records = l.Outcomes[account.MessageEvent].Value
 		case "delivery":
-			t.delivered += l.Outcomes[account.Delivered].Value
 			t.held += l.Held
 		}
 	}
@@ -62,25 +62,36 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 	return t
 }
 
-// lossKnown reports whether a hook counts everything that it loses.
-func lossKnown(l *account.Ledger) bool {
-	unknown := func(o account.Line) bool { return o.Lost && o.Unknown }
-	return len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown) && !slices.ContainsFunc(l.Meters, unknown)
-}
-
-// line says what happened since last, and what was lost since the start.
+// line says what happened since last:
+//
+//	12:00:10  1,204 records/s, 2,410 packets/s seen, 0 lost, 12 waiting
+//
+// Losses are loud. What was lost before is mentioned beside what was lost since.
 func (t totals) line(last totals) string {
 	seconds := t.at.Sub(last.at).Seconds()
-	rate := func(now, before uint64) float64 { return float64(now-before) / seconds }
-	seen := fmt.Sprintf("%.0f/s", rate(t.seen, last.seen))
-	if t.seenUnknown {
-		seen = "unknown"
+	rate := func(now, before uint64) string {
+		return account.Number(uint64(float64(now-before)/seconds + 0.5))
 	}
-	lost := fmt.Sprint(t.lost)
-	if t.lostUnknown {
-		lost = "at least " + lost
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s records/s, ", t.at.Format("15:04:05"), rate(t.records, last.records))
+	if t.seenKnown {
+		fmt.Fprintf(&b, "%s packets/s seen, ", rate(t.seen, last.seen))
+	} else {
+		fmt.Fprintf(&b, "%s packets/s read, ", rate(t.packets, last.packets))
 	}
-	return fmt.Sprintf("%s stats: seen %s, captured %.0f/s, messages %.0f/s, delivered %.0f/s, held %d, lost %s, in flight %d",
-		t.at.UTC().Format(time.RFC3339), seen, rate(t.packets, last.packets), rate(t.events, last.events),
-		rate(t.delivered, last.delivered), t.held, lost, t.inFlight)
+	if !t.lostKnown {
+		b.WriteString("at least ")
+	}
+	lost := t.lost - min(last.lost, t.lost)
+	b.WriteString(account.Number(lost))
+	if lost == 0 {
+		b.WriteString(" lost")
+	} else {
+		b.WriteString(" LOST")
+	}
+	if lost != t.lost {
+		fmt.Fprintf(&b, " (%s in all)", account.Number(t.lost))
+	}
+	fmt.Fprintf(&b, ", %s waiting", account.Number(t.held))
+	return b.String()
 }

@@ -28,7 +28,8 @@ type Config struct {
 	Grace    time.Duration   // for outputs to deliver what is queued, and for a pipe to end
 	Signals  *signals.Signals
 	Log      *slog.Logger
-	Stderr   io.Writer // for the summary, and for metrics that are printed
+	Stderr   io.Writer // for the report, and for metrics that are printed
+	Report   Report
 
 	// Reload answers a SIGHUP: it reads the configuration again, and hands what may
 	// change to apply. It is called by one goroutine.
@@ -36,6 +37,15 @@ type Config struct {
 	// Progress shows the progress of reading files until stop is called; nil: it is not
 	// shown.
 	Progress func(files capture.Progressor, messages func() uint64, begun time.Time) (stop func())
+}
+
+// Report says what is printed at the end. The zero Report is all ledgers.
+type Report struct {
+	// Brief prints a summary of a few lines for people. The ledgers follow only if
+	// something was lost, waits or has failed.
+	Brief bool
+	// Verbose prints the ledgers after the summary in any case.
+	Verbose bool
 }
 
 // Output is an output that is switched on.

@@ -303,7 +303,7 @@ func TestUnknownCounters(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	printSummary(&text, ledgers, time.Second)
+	printLedgers(&text, ledgers, time.Second)
 	if want := "kernel tap             in unknown, not_dns unknown, ring_full 3, copy_failed unknown, delivered 9; unaccounted unknown\n"; !strings.Contains(text.String(), want) {
 		t.Errorf("the summary has not %q:\n%s", want, &text)
 	}

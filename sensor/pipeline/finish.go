@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,15 +27,33 @@ func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 	if runErr == nil && p.endsQuietly(sig) {
 		return nil // the end of a pipe is an orderly end, and quiet
 	}
-	printSummary(w, ledgers, time.Since(p.ledgers.begun))
-	unread := unreadError(p.unread())
-	if runErr != nil {
-		return &Error{Failed, errors.Join(runErr, p.undelivered(ledgers), unread)}
-	}
-	if err := errors.Join(p.undelivered(ledgers), unread); err != nil {
-		return &Error{Undelivered, err}
+	undelivered := errors.Join(p.undelivered(ledgers), unreadError(p.unread()))
+	p.printEnd(w, ledgers, runErr != nil || undelivered != nil)
+	switch {
+	case runErr != nil:
+		return &Error{Failed, errors.Join(runErr, undelivered)}
+	case undelivered != nil:
+		return &Error{Undelivered, undelivered}
 	}
 	return nil
+}
+
+// printEnd prints the summary, the ledgers, or both, with one call: lines of the log do
+// not come between. With a summary the ledgers follow only where a reader may need them.
+func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bool) {
+	took := time.Since(p.ledgers.begun)
+	var text bytes.Buffer
+	if p.report.Brief {
+		s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64)}
+		for _, r := range p.runners {
+			s.waiting[r.Name()] = r.SpoolEvents()
+		}
+		text.WriteString(s.String())
+	}
+	if !p.report.Brief || p.report.Verbose || incomplete || account.Unaccounted(ledgers) > 0 {
+		printLedgers(&text, ledgers, took)
+	}
+	w.Write(text.Bytes())
 }
 
 // outputErr joins the errors that ended outputs early, and those of closing them.

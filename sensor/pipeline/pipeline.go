@@ -50,6 +50,7 @@ func Run(c Config) error {
 	}
 	c.Names.take(source)
 	p := newPipeline(source, c.Worker, c.Stages, runners, c.Log)
+	p.report = c.Report
 	p.setLimit(c.Count)
 	defer p.closeAtLimit()()
 	if err := p.checkAndLoad(&c); err != nil {
@@ -96,6 +97,7 @@ type pipeline struct {
 	runners []*outputs.Runner
 	ledgers *ledgers
 	log     *slog.Logger
+	report  Report
 	lanes   sync.WaitGroup
 	started sync.Once                 // the lanes
 	running atomic.Int64              // lanes that have not ended

@@ -183,7 +183,7 @@ func TestStages(t *testing.T) {
 		t.Errorf("the outputs got %d and %d events, the first one is %q", len(first.seen), len(second.seen), first.seen[:1])
 	}
 	var text strings.Builder
-	printSummary(&text, ledgers, time.Second)
+	printLedgers(&text, ledgers, time.Second)
 	for _, want := range []string{
 		"message                in 99, event 99; unaccounted 0\n  stage label            in 99, passed 99; unaccounted 0\n",
 		"  stage hold             in 99, passed 99; unaccounted 0\n  stage thin             in 99, passed 66, dropped 33; unaccounted 0\n" +

@@ -207,6 +207,14 @@ func (p *Process) WaitForCapture() {
 	p.WaitFor("capturing ")
 }
 
+// WaitForWaiting waits until a line of --stats says that n records wait for the outputs.
+func (p *Process) WaitForWaiting(n int) {
+	p.T.Helper()
+	p.Until(fmt.Sprintf("%d records wait", n), func() bool {
+		return slices.ContainsFunc(ParseStats(p.Log()), func(s Stats) bool { return s.Waiting == n })
+	})
+}
+
 // WaitForCount waits until stderr has a text n times.
 func (p *Process) WaitForCount(text string, n int) {
 	p.T.Helper()

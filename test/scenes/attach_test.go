@@ -189,7 +189,7 @@ func TestAboveCapacity(t *testing.T) {
 	if got := program.Count(t, p.RecordsFile).Total(); got != r.Sum("delivery stdout", "delivered") {
 		t.Errorf("%d records written, the ledgers say %d", got, r.Sum("delivery stdout", "delivered"))
 	}
-	if lines := strings.Count(r.Log, " stats: "); lines < 2 || lines > 2+int(sent.Took/(500*time.Millisecond)) {
+	if lines := len(program.ParseStats(r.Log)); lines < 2 || lines > 2+int(sent.Took/(500*time.Millisecond)) {
 		t.Errorf("%d lines of statistics in %s, one each 500ms wanted", lines, sent.Took)
 	}
 	if memory > 256 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -172,12 +171,10 @@ func stoppedWhileAFileWaits(s *deliveryScene, mode string) {
 	s.serverDown()
 	s.replay(60000, mode, "--queuemb=64", "--spoolmb=8")
 	s.waitUntil("reading waits", func() bool { // three stats lines without new messages, and many held
-		lines := strings.Split(s.sensor.Log(), " stats: ")
+		lines := program.ParseStats(s.sensor.Log())
 		waits := len(lines) > 3
 		for _, line := range lines[max(len(lines)-3, 0):] {
-			_, held, _ := strings.Cut(line, ", held ")
-			n, _ := strconv.Atoi(held[:max(strings.IndexByte(held, ','), 0)])
-			waits = waits && n > 2000 && strings.Contains(line, "messages 0/s")
+			waits = waits && line.Waiting > 2000 && line.Records == 0
 		}
 		return waits
 	})

@@ -150,8 +150,8 @@ func (s *deliveryScene) waitForLog(text string) {
 func (s *deliveryScene) waitUntilDelivered() {
 	s.t.Helper()
 	s.waitUntil("nothing held", func() bool {
-		_, last, _ := cutLast(s.sensor.Log(), " stats: ")
-		return strings.Contains(last, "held 0,")
+		lines := program.ParseStats(s.sensor.Log())
+		return len(lines) > 0 && lines[len(lines)-1].Waiting == 0
 	})
 }
 

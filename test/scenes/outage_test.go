@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,10 +104,7 @@ func (o *outage) run(seconds int) {
 		o.sent = sent.Packets
 		done <- err
 	}()
-	o.sensor.Until("records are delivered", func() bool {
-		m := statsLine.FindAllStringSubmatch(o.sensor.Log(), -1)
-		return len(m) > 1 && m[len(m)-1][2] != "0"
-	})
+	o.sensor.Until("records are delivered", func() bool { return o.server.Int(o.t, "SELECT count(*) FROM "+o.table) > 0 })
 	begun := time.Now()
 	if err := o.server.Stop(); err != nil {
 		o.t.Fatal(err)
@@ -145,25 +140,21 @@ func (o *outage) onDisk() (bytes int64) {
 	return bytes
 }
 
-var statsLine = regexp.MustCompile(` stats: seen (\d+)/s, .* delivered (\d+)/s, held (\d+),`)
-
 // catchingUp reports whether the sensor holds more than it sees in a second, and keeps
 // the rates meanwhile.
 func (o *outage) catchingUp(log string) bool {
-	var seen, delivered, held float64
-	more := true
-	for _, m := range statsLine.FindAllStringSubmatch(log, -1) {
-		d, _ := strconv.ParseFloat(m[2], 64)
-		if d == 0 || !more {
-			continue // not connected yet; or done
-		}
-		s, _ := strconv.ParseFloat(m[1], 64)
-		seen, delivered = seen+s, delivered+d
-		held, _ = strconv.ParseFloat(m[3], 64)
-		more = held > outageRate
+	var seen, delivered int
+	more, held := true, -1
+	for _, line := range program.ParseStats(log) {
+		d := held - line.Waiting + line.Records // each line is about a second
+		if held >= 0 && held > line.Waiting && more {
+			seen, delivered = seen+line.Packets, delivered+d
+			more = line.Waiting > outageRate
+		} // else not connected yet; or done
+		held = line.Waiting
 	}
 	if seen > 0 {
-		o.ratio = delivered / seen
+		o.ratio = float64(delivered) / float64(seen)
 	}
 	return more || seen == 0
 }

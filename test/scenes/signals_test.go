@@ -142,7 +142,7 @@ func TestStopWhileAPipeIsOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := program.Start(t, nil, "replay", pipe, "--grace=1m", "--stats=100ms")
-	p.WaitFor(" stats: ")
+	p.WaitFor(" records/s, ")
 	p.Stop().Expect(t, program.ExitOK)
 }
 

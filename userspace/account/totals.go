@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,4 +42,10 @@ func Unaccounted(ledgers []Ledger) uint64 {
 		n += uint64(max(u, -u))
 	}
 	return n
+}
+
+// LossKnown reports whether the ledger counts everything that it loses.
+func (l *Ledger) LossKnown() bool {
+	unknown := func(o Line) bool { return o.Lost && o.Unknown }
+	return len(l.Outcomes) > 0 && !slices.ContainsFunc(l.Outcomes, unknown) && !slices.ContainsFunc(l.Meters, unknown)
 }
