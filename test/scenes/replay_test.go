@@ -106,12 +106,13 @@ func TestMappedFileShrinks(t *testing.T) {
 	}
 }
 
-// TestReaderLeaves: the sensor ends quietly when the reader of stdout is gone.
+// TestReaderLeaves: the sensor ends quietly when the reader of stdout is gone. Its start
+// line is all that it has said.
 func TestReaderLeaves(t *testing.T) {
 	t.Parallel()
 	cmd, out := startStalled(t, packets.TempFile(t, packets.Queries(300_000)))
 	out.Close()
-	if err := cmd.Wait(); err != nil || fmt.Sprint(cmd.Stderr) != "" {
+	if err := cmd.Wait(); err != nil || !strings.Contains(fmt.Sprint(cmd.Stderr), " reading ") || strings.Count(fmt.Sprint(cmd.Stderr), "\n") != 1 {
 		t.Errorf("ended with %v and said %q, want a quiet end", err, cmd.Stderr)
 	}
 }

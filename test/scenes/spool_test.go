@@ -26,7 +26,7 @@ func spooling(t *testing.T, dir, file string, more ...string) []string {
 	t.Helper()
 	return append([]string{
 		"replay", file, "--psqloutputtype=1", "--psqlendpoint=" + nobody(t), "--psqlbatchsize=100",
-		"--spooldir=" + dir, "--spoolfreemb=0", "--grace=300ms", "--stats=100ms",
+		"--spooldir=" + dir, "--spoolfreemb=0", "--grace=300ms", "--stats=100ms", "--metricendpointtype=stderr",
 	}, more...)
 }
 
