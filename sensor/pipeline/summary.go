@@ -56,7 +56,7 @@ type summary struct {
 //	  left out: 2 packets malformed, 100 packets sampled out
 func (s summary) String() string {
 	var text bytes.Buffer
-	records, marked := s.total("message", account.MessageEvent), s.meter("message", "malformed")
+	records, marked := s.records(), s.meter("message", "malformed")
 	fmt.Fprintf(&text, "%s in %s", counted(records, "record"), shownTime(s.took))
 	if perSecond := float64(records) / s.took.Seconds(); records > 0 && s.took >= 100*time.Millisecond {
 		fmt.Fprintf(&text, " (%s/s)", account.Number(uint64(perSecond+0.5)))
@@ -140,10 +140,11 @@ var usual = map[string][]string{
 	"packet":  {"udp_message", "fragment_used", "whole_message", "tcp_used", "tcp_no_data", "not_dns"},
 	"message": {"event"},
 	"stage":   {"passed"},
+	"limit":   {"passed"},
 }
 
 // units are what the ledgers count.
-var units = map[string]string{"kernel": "packet", "packet": "packet", "message": "message", "stage": "record"}
+var units = map[string]string{"kernel": "packet", "packet": "packet", "message": "message", "stage": "record", "limit": "record"}
 
 // leftOut lists what did not become a record, apart from losses.
 func (s summary) leftOut() (list []string) {
@@ -181,6 +182,14 @@ func shownTime(d time.Duration) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
+}
+
+// records is how many messages were recorded: those within the limit, if there is one.
+func (s summary) records() uint64 {
+	if slices.ContainsFunc(s.ledgers, func(l account.Ledger) bool { return l.Name == "limit" }) {
+		return s.total("limit", account.WithinCount)
+	}
+	return s.total("message", account.MessageEvent)
 }
 
 // in is how much has come into the ledgers of one name.

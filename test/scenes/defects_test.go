@@ -23,7 +23,7 @@ func TestDefect18(t *testing.T) {
 		s := newDeliveryScene(t, server)
 		s.capture("--psqlbatchdelay=1h")
 		s.sendQueries(500, 5000)
-		s.waitForLog("held 500,") // in a batch that is still being filled
+		s.sensor.WaitForWaiting(500) // in a batch that is still being filled
 		if s.rows() != 0 {
 			t.Error("the batch is gone before the signal: this test shows nothing")
 		}

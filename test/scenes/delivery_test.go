@@ -150,12 +150,12 @@ func answersLaterThanTheTimeout(s *deliveryScene, mode string) {
 func stoppedInAnOutage(s *deliveryScene, mode string) {
 	s.serverDown()
 	s.replay(3000, mode)
-	s.waitForLog("held 3000,")
+	s.sensor.WaitForWaiting(3000)
 	if r := s.stop(program.ExitUndelivered); r.Ledgers["delivery psql"]["held"] != 3000 {
 		s.t.Errorf("ledger %v, want 3000 held", r.Ledgers["delivery psql"])
 	}
 	s.replay(500, mode) // a second run in the same outage
-	s.waitForLog("held 3500,")
+	s.sensor.WaitForWaiting(3500)
 	s.stop(program.ExitUndelivered)
 	s.serverUp()
 	s.replay(500, mode)
@@ -226,10 +226,8 @@ func killedWithoutAlways(s *deliveryScene) {
 	for s.asked < 40000 { // in parts, so that the queue does not overflow, or not much if the disk is slow
 		s.sendQueries(4000, 20000)
 		s.waitUntil("all are held, or counted as lost", func() bool {
-			_, last, _ := cutLast(s.sensor.Log(), ", held ")
-			var held, lost int
-			fmt.Sscanf(last, "%d, lost %d,", &held, &lost)
-			return held+lost == s.asked
+			lines := program.ParseStats(s.sensor.Log())
+			return len(lines) > 0 && lines[len(lines)-1].Waiting+lines[len(lines)-1].Lost == s.asked
 		})
 	}
 	s.kill()

@@ -64,7 +64,7 @@ func TestFullDevice(t *testing.T) {
 	}
 	f([]string{"\ndnsmonster-sensor: interrupted: " + path + " was read up to offset "})
 	dir := t.TempDir()
-	r := f([]string{`"dnsmonster_sensor_failures_total{part=\"stdout\",what=\"output\"}":{"count":1}`}, "--fileoutputtype=1", "--fileoutputpath="+dir)
+	r := f([]string{`"dnsmonster_sensor_failures_total{part=\"stdout\",what=\"output\"}":{"count":1}`}, "--metricendpointtype=stderr", "--fileoutputtype=1", "--fileoutputpath="+dir)
 	if r.Ledgers["delivery file"]["delivered"] != 100_000 || strings.Contains(r.Log, "interrupted") {
 		t.Errorf("the file did not get all:\n%s", r.Log)
 	}
