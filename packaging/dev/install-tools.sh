@@ -30,6 +30,7 @@ test zstd zstd
 test lz4 lz4
 test promtool prometheus
 test /usr/lib/postgresql/15/bin/postgres postgresql-15
+test jq jq
 test man man-db
 test mandoc mandoc
 test fish fish

@@ -8,7 +8,7 @@ import (
 )
 
 // Zone is a synthetic example.org. It has the names h0 to h<Names-1> with A,
-// AAAA and TXT records, mid (an answer of about 1000 bytes), big (about 2700
+// AAAA and TXT records, a few that a site has (www, mail), mid (an answer of about 1000 bytes), big (about 2700
 // bytes: truncated over UDP, or fragmented where the client allows it) and huge
 // (about 60,000 bytes: for TCP).
 type Zone struct {
@@ -29,6 +29,11 @@ $TTL 300
 @ NS ns1
 ns1 A 192.0.2.1
 ns1 AAAA 2001:db8::1
+@ MX 10 mail
+@ TXT "v=spf1 mx -all"
+www A 192.0.2.80
+www AAAA 2001:db8::80
+mail A 192.0.2.25
 `)
 	for i := range z.Names {
 		fmt.Fprintf(&b, "h%d A 198.51.100.%d\n", i, i%256)

@@ -1,0 +1,47 @@
+# Makes the machine of one page, in a mount namespace of its own, and runs the commands
+# that come through descriptor 3. Nothing here reaches the host's files.
+set -e
+scratch=$1 sensor=$2
+mount -t tmpfs page "$scratch"
+for dir in etc var usr/local; do
+  mkdir -p "$scratch/new/$dir" "$scratch/work/$dir"
+  mount -t overlay page -o "lowerdir=/$dir,upperdir=$scratch/new/$dir,workdir=$scratch/work/$dir" "/$dir"
+done
+touch /usr/local/bin/dnsmonster-sensor
+mount --bind "$sensor" /usr/local/bin/dnsmonster-sensor
+for dir in /tmp /root /home /run/lock; do mount -t tmpfs page "$dir"; done
+mkdir -m 1777 -p /tmp
+hostname sensor
+
+rm -rf /etc/dnsmonster.ini /etc/dnsmonster-sensor /var/log/dnsmonster-sensor /var/lib/dnsmonster-sensor
+mkdir -p /etc/dnsmonster-sensor /var/log/dnsmonster-sensor /var/lib/dnsmonster-sensor /run/page
+mount -t tmpfs page /run/page
+rm -f /etc/resolv.conf
+echo 'nameserver 192.0.2.1' >/etc/resolv.conf
+cat >/etc/hosts <<'HOSTS'
+127.0.0.1 localhost
+::1 localhost
+192.0.2.1 db.example.org lists.example.org ns1.example.org
+192.0.2.2 sensor
+HOSTS
+# Commands run as they are typed: root needs no sudo.
+printf '#!/bin/sh\nexec env "$@"\n' >/usr/local/bin/sudo
+chmod 755 /usr/local/bin/sudo
+command -v dig >/dev/null || printf '#!/bin/sh\nexec kdig "$@"\n' >/usr/local/bin/dig
+[ ! -e /usr/local/bin/dig ] || chmod 755 /usr/local/bin/dig
+
+export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=xterm NO_COLOR=1 SENSOR_TEST_MAIN=1
+export LC_ALL=C.UTF-8 TZ=UTC
+unset CI DNSMONSTER_CONFIG BASH_ENV
+cd /root
+set +e
+set -m # as for a person: Ctrl-C reaches what runs in the foreground
+trap : INT
+printf '\001page:0\001'
+status=0
+while IFS= read -r file <&3; do
+  (exit $status)
+  . "$file"
+  status=$?
+  printf '\001page:%d\001' $status
+done

@@ -1,0 +1,104 @@
+package pages
+
+import (
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"dnsmonster-sensor/sensor/cli"
+	"dnsmonster-sensor/test/program"
+)
+
+// TestMain: the machines of pages start this binary as the sensor.
+func TestMain(m *testing.M) { program.Main(m, cli.Main) }
+
+const root = "../.."
+
+// totals count what TestPages did.
+type totals struct {
+	sync.Mutex
+	pages, ran, compared, made int
+	skipped                    []string
+}
+
+// TestPages runs the commands of each page.
+func TestPages(t *testing.T) {
+	files, err := Files(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all totals
+	t.Run("page", func(t *testing.T) {
+		for _, name := range files {
+			p, err := Read(root, name)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if len(p.Steps) == 0 {
+				continue
+			}
+			t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
+				t.Parallel()
+				p.run(t, &all)
+			})
+		}
+	})
+	slices.Sort(all.skipped)
+	t.Logf("%d pages: %d commands ran, %d of them compared with what their page shows; %d targets of make exist; %d commands skipped:\n%s",
+		all.pages, all.ran, all.compared, all.made, len(all.skipped), strings.Join(all.skipped, "\n"))
+}
+
+var (
+	makes    = regexp.MustCompile(`^(?:sudo )?make(?: ([^#]*))?(?:#.*)?$`)
+	asksCode = regexp.MustCompile(`^echo .*\$\?`)
+)
+
+// run runs a page's steps. A machine is made for the first command that needs one.
+func (p *Page) run(t *testing.T, all *totals) {
+	var m *machine
+	ran, compared, made := 0, 0, 0
+	var skipped []string
+	for i, s := range p.Steps {
+		target := makes.FindStringSubmatch(s.Command)
+		switch {
+		case s.Skip != "":
+			skipped = append(skipped, p.Name+": "+s.Skip+": "+strings.SplitN(s.Command+s.Path, "\n", 2)[0])
+			continue
+		case target != nil: // make test cannot run inside make test
+			made++
+			cmd := exec.Command("make", append([]string{"-n"}, strings.Fields(target[1])...)...)
+			cmd.Dir = root
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s:%d: %s: make does not know how: %v\n%s", p.Name, s.Line, s.Command, err, out)
+			}
+			continue
+		}
+		if m == nil {
+			m = newMachine(t, root, p)
+		}
+		if s.Path != "" {
+			m.write(t, s.Path, []byte(s.Text))
+			continue
+		}
+		// A page that asks for the exit status of a command shows it.
+		asked := i+1 < len(p.Steps) && asksCode.MatchString(p.Steps[i+1].Command)
+		if wrong := m.perform(t, p.Name, s, !asked); wrong != "" {
+			t.Errorf("%s:%d: $ %s\n%s", p.Name, s.Line, s.Command, wrong)
+		}
+		ran++
+		if s.Compare {
+			compared++
+		}
+	}
+	all.Lock()
+	defer all.Unlock()
+	all.pages++
+	all.ran += ran
+	all.compared += compared
+	all.made += made
+	all.skipped = append(all.skipped, skipped...)
+}
