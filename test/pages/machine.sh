@@ -35,6 +35,7 @@ export LC_ALL=C.UTF-8 TZ=UTC
 unset CI DNSMONSTER_CONFIG BASH_ENV
 cd /root
 set +e
+set -o pipefail # the test looks at every program
 set -m # as for a person: Ctrl-C reaches what runs in the foreground
 trap : INT
 printf '\001page:0\001'

@@ -58,6 +58,7 @@ var (
 	counted = regexp.MustCompile(`\s(?:-c|--count)[ =]?\d`)
 	live    = regexp.MustCompile(`dnsmonster-sensor (?:.*\s)?(?:attach|run|-{1,2}\w+)|\btcpdump\b`)
 	follows = regexp.MustCompile(`\btail -[fF]|\bwatch\b`)
+	ifindex = regexp.MustCompile(`(?m)^ifindex:\s*(\d+)`)
 	status  = regexp.MustCompile(`#.*\bexit status (\d)`)
 )
 
@@ -111,7 +112,7 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 	t.Helper()
 	end := time.Now().Add(limit)
 	pressed := !m.untilInterrupt(s)
-	for since := int64(-1); ; time.Sleep(5 * time.Millisecond) {
+	for since := int64(-1); ; time.Sleep(10 * time.Millisecond) {
 		text, code, ended := m.printed()
 		switch {
 		case ended:
@@ -134,12 +135,23 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 }
 
 // capturing reports whether a program of the machine looks at its packets: the kernel
-// knows a link of a BPF program, or a packet socket.
+// knows the links of its BPF programs to both directions of an interface, or a packet
+// socket.
 func (m *machine) capturing() bool {
 	for _, pid := range m.processes() {
+		links := make(map[string]int) // by interface
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%s/fd/*", pid))
 		for _, f := range files {
-			if to, _ := os.Readlink(f); strings.Contains(to, "bpf_link") {
+			if to, _ := os.Readlink(f); !strings.Contains(to, "bpf_link") {
+				continue
+			}
+			info, _ := os.ReadFile(strings.Replace(f, "/fd/", "/fdinfo/", 1))
+			if i := ifindex.FindSubmatch(info); i != nil {
+				links[string(i[1])]++
+			}
+		}
+		for _, n := range links {
+			if n >= 2 {
 				return true
 			}
 		}
