@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -51,15 +52,10 @@ EXAMPLES:
 			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
 		}),
 		Action: func(c *cli.Context) error {
-			s, err := o.session(c)
-			if err != nil {
-				return err
+			make := func(s *session) (input, error) {
+				return a.input(o, s, slices.Concat(a.interfaces.Value(), c.Args().Slice()))
 			}
-			options, err := a.ringOptions(o, slices.Concat(a.interfaces.Value(), c.Args().Slice()), s.log)
-			if err != nil {
-				return err
-			}
-			return record(c, o, s, ringInput(options))
+			return o.begin(c, source{make, []string{"interface"}})
 		},
 	}
 }
@@ -110,29 +106,59 @@ func (a *attachOptions) check() error {
 	return p.err()
 }
 
-// ringOptions checks the command's options and arguments, and makes the options of the
-// source from them.
-func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log *slog.Logger) (ring.Options, error) {
-	var none ring.Options
-	if err := a.check(); err != nil {
-		return none, err
+// input makes the input of the command attach.
+func (a *attachOptions) input(o *captureOptions, s *session, names []string) (input, error) {
+	var p problems
+	p.add(a.check())
+	if err := checkNames(s.inv, names, isInterface, isFile, "replay", "a file"); err != nil {
+		p.add(err)
+	} else {
+		p.add(a.checkInterfaces(names))
 	}
-	if len(interfaces) == 0 {
-		return none, usageError("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")
+	if err := p.err(); err != nil {
+		return input{}, err
 	}
-	for i, name := range interfaces {
-		if slices.Contains(interfaces[:i], name) {
-			return none, usageError("attach: interface %s is named twice", name)
-		}
+	in := ringInput(a.ringOptions(o, names, s.log))
+	exist := in.check
+	in.check = func() error { return errors.Join(exist(), checkRights(s.inv)) }
+	return in, nil
+}
+
+// checkRights names the rights that attach needs and the user lacks.
+func checkRights(inv *invocation) error {
+	missing := bpf.MissingCapabilities()
+	if len(missing) == 0 {
+		return nil
 	}
-	if slices.Contains(interfaces, watch.Any) {
-		if len(interfaces) > 1 {
-			return none, usageError("attach: any means all interfaces: name no others")
-		}
-		if a.promiscuous {
-			return none, usageError("attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
-		}
+	words := slices.Concat([]string{inv.program, "attach"}, inv.line.Arguments, optionWords(inv.command("attach"), inv.line.Given, nil))
+	return usageError("attach: this user may not capture: %s %s missing%s", joinAnd(missing), isOrAre(missing), meant("sudo", words...))
+}
+
+func isOrAre(list []string) string {
+	if len(list) == 1 {
+		return "is"
 	}
+	return "are"
+}
+
+// checkInterfaces checks the names of the interfaces to capture from.
+func (a *attachOptions) checkInterfaces(names []string) error {
+	var p problems
+	if len(names) == 0 {
+		p.add(noInput{errors.New("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")})
+	}
+	for i, name := range names {
+		p.addIf(slices.Contains(names[:i], name), "attach: interface %s is named twice", name)
+	}
+	if slices.Contains(names, watch.Any) {
+		p.addIf(len(names) > 1, "attach: any means all interfaces: name no others")
+		p.addIf(a.promiscuous, "attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
+	}
+	return p.err()
+}
+
+// ringOptions makes the options of the source from the command's, which have been checked.
+func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log *slog.Logger) ring.Options {
 	o.severalInterfaces = len(interfaces) > 1 || interfaces[0] == watch.Any
 	kernel := bpf.Options{
 		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
@@ -147,7 +173,7 @@ func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log 
 	for _, p := range tunnels {
 		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
 	}
-	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}, nil
+	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}
 }
 
 // deviceOptions are those of run for capturing from an interface.
@@ -174,11 +200,13 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 
 func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // any means what this host sends and receives
-	options, err := d.ringOptions(o, []string{d.device}, s.log)
-	if err != nil {
+	var p problems
+	p.add(d.check())
+	p.add(d.checkInterfaces([]string{d.device}))
+	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	return ringInput(options), nil
+	return ringInput(d.ringOptions(o, []string{d.device}, s.log)), nil
 }
 
 // ringInput captures from interfaces.

@@ -23,6 +23,9 @@ EXAMPLES:
    dnsmonster-sensor check eth0 --json | jq .interfaces[0].hidden`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
 		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); !isInterface(name) && (isConfiguration(name) || isFile(name)) {
+				return usageError("check: %s is no interface%s", name, meant(invocationOf(c).program, "config", "check", name))
+			}
 			r, err := ring.Check(c.Args().Slice())
 			if err != nil {
 				return usageError("check: %w", err)

@@ -38,7 +38,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(0, `"Id":9,`, "replay", good, "--PORT", "53")
 	f(0, `"Id":9,`, "replay", "--Port=53", good)
 	f(0, "EXAMPLES", "help", "run")
-	f(1, "unknown command \"atach\": did you mean attach?", "atach", "eth0")
+	f(1, " attach eth0", "atach", "eth0")
 	f(1, "unknown command \"version\": did you mean --version?", "version")
 	f(1, "unknown command \"zzzzzz\" (see dnsmonster-sensor --help)", "help", "zzzzzz")
 	f(1, "attach has no option about zzz", "attach", "--help", "zzz")
@@ -47,7 +47,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	if os.Geteuid() == 0 {
 		f(1, "interface nosuch0", "attach", "nosuch0")
 	} else {
-		f(1, "missing CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN: run as root, or give the process these capabilities", "attach", "nosuch0")
+		f(1, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are missing: did you mean: sudo", "attach", "nosuch0")
 	}
 	f(1, "interface nosuch0", "check", "nosuch0")
 	f(1, "is named twice", "attach", "lo", "lo")

@@ -19,6 +19,7 @@ import (
 // configuration file.
 type invocation struct {
 	app           *cli.App
+	program       string         // as it was started
 	line          config.Line    // as it was typed
 	version       bool           // only the version is asked for
 	help          *config.Line   // not nil: only help is asked for
@@ -43,23 +44,52 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 		return &invocation{version: true}, nil
 	case line.Has("help") || line.Has("h"):
 		return &invocation{help: &line}, nil
-	case len(line.Command) == 0 && len(line.Arguments) > 0:
-		return nil, unknownCommand(app, line.Arguments[0])
 	case len(line.Command) == 0:
+		if err := withoutCommand(app, args, line); err != nil {
+			return nil, err
+		}
 		line.Command = []string{"run"}
 	}
-	in, err := configInput(app, commandOf(app, line), line, environ)
+	cmd := commandOf(app, line)
+	if err := unknownSubcommand(args[0], cmd, line); err != nil {
+		return nil, err
+	}
+	in, err := configInput(app, cmd, line, environ)
 	if err != nil {
 		return nil, err
 	}
-	inv := &invocation{app: app, line: line, resolve: func() (*config.Values, error) { return resolve(in) }}
+	inv := &invocation{app: app, program: args[0], line: line, resolve: func() (*config.Values, error) { return resolve(in) }}
 	values, err := inv.resolve()
-	if err != nil {
-		return nil, &exitError{exitUsage, withWarnings(err, values)}
-	}
 	inv.values, inv.configurable = values, configurable(in.Options)
+	if err != nil {
+		return nil, &exitError{exitUsage, withWarnings(inv.withTrial(err), values)}
+	}
 	return inv, nil
 }
+
+// withTrial adds to what is wrong with the form of options what the command itself would
+// refuse, so that the user gets all of it at once. An option whose value is wrong has its
+// default there. What may only follow from a wrong option is left out.
+func (inv *invocation) withTrial(err error) error {
+	if inv.values == nil || !inv.captures() {
+		return err
+	}
+	trial := *inv
+	if trial.line.Command[0] == "run" {
+		trial.line.Arguments = nil // the value of an option that is unknown
+	}
+	var p problems
+	p.add(err)
+	for _, e := range config.SplitJoined(trial.try(inv.values)) {
+		if e != nil && !inv.values.IsConsequence(e) {
+			p.add(e)
+		}
+	}
+	return errors.Join(p...)
+}
+
+// command is a command of the program.
+func (inv *invocation) command(name string) *cli.Command { return inv.app.Command(name) }
 
 // commandOf is the command that the line names.
 func commandOf(app *cli.App, line config.Line) *cli.Command {
@@ -95,7 +125,7 @@ func (inv *invocation) run(app *cli.App) error {
 // nothing.
 func (inv *invocation) try(v *config.Values) error {
 	app := freshApp(inv.app)
-	other := &invocation{app: app, line: inv.line, values: v, configurable: true, warned: true, trial: true, checksMachine: inv.checksMachine}
+	other := &invocation{app: app, program: inv.program, line: inv.line, values: v, configurable: true, warned: true, trial: true, checksMachine: inv.checksMachine}
 	return other.run(app)
 }
 
@@ -121,6 +151,7 @@ func configInput(app *cli.App, cmd *cli.Command, line config.Line, environ []str
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
 		return in, err
 	}
+	in.Owners = func(option string) []string { return owners(app, option) }
 	in.Known = sync.OnceValue(func() []config.Option { return knownOptions(app) })
 	if configurable(in.Options) {
 		in.Environ = environ
@@ -154,6 +185,16 @@ func knownOptions(app *cli.App) []config.Option {
 		}
 	}
 	return all
+}
+
+// owners are the commands that have an option.
+func owners(app *cli.App, option string) (names []string) {
+	for _, c := range app.Commands {
+		if slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), option) }) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // resolve reads the file, if there is one, and finds all values.

@@ -73,7 +73,7 @@ func (o *captureOptions) flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.IntSliceFlag{
 			Category: "capture", Name: "port", EnvVars: []string{"DNSMONSTER_PORT"}, Value: cli.NewIntSlice(53), Destination: &o.ports,
-			Usage: "UDP and TCP `PORT` that carries DNS; repeat for several",
+			Usage: "UDP and TCP `PORT` that carries DNS; repeat, or separate by commas, for several",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "workers", EnvVars: []string{"DNSMONSTER_WORKERS"}, Destination: &o.workers,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -35,18 +36,10 @@ EXAMPLES:
    dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
 		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
-			s, err := o.session(c)
-			if err != nil {
-				return err
+			make := func(s *session) (input, error) {
+				return f.input(o, s, slices.Concat(read.Value(), c.Args().Slice()))
 			}
-			if err := f.check(); err != nil {
-				return err
-			}
-			files := slices.Concat(read.Value(), c.Args().Slice())
-			if len(files) == 0 {
-				return usageError("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")
-			}
-			return record(c, o, s, f.fileInput("replay", files, o, s))
+			return o.begin(c, source{make, []string{"read"}})
 		},
 	}
 }
@@ -86,6 +79,21 @@ func (f *fileOptions) check() error {
 		return usageError("--speed %v: use 0 or more", f.speed)
 	}
 	return nil
+}
+
+// input makes the input of the command replay.
+func (f *fileOptions) input(o *captureOptions, s *session, files []string) (input, error) {
+	var p problems
+	p.add(f.check())
+	if len(files) == 0 {
+		p.add(noInput{errors.New("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")})
+	}
+	isInput := func(path string) bool { return path == "-" || exists(path) }
+	p.add(checkNames(s.inv, files, isInput, isInterface, "attach", "no file but an interface"))
+	if err := p.err(); err != nil {
+		return input{}, err
+	}
+	return f.fileInput("replay", files, o, s), nil
 }
 
 // fileInput reads the files at paths; what is the command or option that names them.

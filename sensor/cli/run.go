@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -50,24 +48,12 @@ func (o *runOptions) run(c *cli.Context) error {
 	switch what := endpoint.MaskAll(c.Args().First()); {
 	case what == "true" || what == "false":
 		return usageError("unexpected argument %q: write the value of a switch as --name=%s", what, what)
+	case isInterface(c.Args().First()) || isFile(c.Args().First()):
+		return o.refuseName(invocationOf(c), c.Args().First())
 	case c.Args().Present():
 		return usageError("run takes no arguments: remove %q; an interface is named by --devname=%s, a capture file by --pcapfile=%s", what, what, what)
 	}
-	if err := o.verify(c, invocationOf(c)); err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if invocationOf(c).checksMachine {
-		return nil
-	}
-	s, err := o.capture.session(c)
-	if err != nil {
-		return err
-	}
-	in, err := o.input(s)
-	if err != nil {
-		return err
-	}
-	return record(c, o.capture, s, in)
+	return o.capture.begin(c, source{make: o.input, options: o.inputNames()})
 }
 
 // input checks the options of all inputs, and returns the one that is named.
@@ -102,31 +88,19 @@ func (o *runOptions) inputNames() []string {
 	return names
 }
 
-// verify finds everything that would keep run from starting. It leaves out errors
-// that only follow from others.
-func (o *runOptions) verify(c *cli.Context, inv *invocation) error {
-	v := inv.values
-	var p problems
-	p.add(o.capture.verify(v))
-	list, err := o.capture.enabledOutputs(c, slog.New(slog.DiscardHandler))
-	if !errors.Is(err, errNoOutput) || !v.SetOrAttempted("outputtype") {
-		p.add(err)
+// refuseName is the error for a name of an interface or file as an argument.
+func (o *runOptions) refuseName(inv *invocation, name string) error {
+	option, other := "--devname=", "attach"
+	if !isInterface(name) {
+		option, other = "--pcapfile=", "replay"
+		if isConfiguration(name) {
+			option = "--config="
+		}
 	}
-	in, err := o.input(&session{log: slog.New(slog.DiscardHandler)})
-	if !errors.Is(err, errNoInput) || !v.SetOrAttempted(o.inputNames()...) {
-		p.add(err)
+	words := slices.Concat([]string{"run", option + name}, optionWords(inv.command("run"), inv.line.Given, nil))
+	text := meant(inv.program, words...)
+	if option != "--config=" {
+		text += ", or: " + commandLine(inv.program, other, name)
 	}
-	if inv.checksMachine || !inv.trial && len(p) == 0 {
-		p.add(o.capture.checkMachine(in, list))
-	}
-	if err := p.err(); err != nil {
-		return v.Explain(err)
-	}
-	return nil
+	return usageError("run takes no arguments%s", text)
 }
-
-// Errors that may follow from others.
-var (
-	errNoInput  = errors.New("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
-	errNoOutput = errors.New("no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)")
-)

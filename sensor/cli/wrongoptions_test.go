@@ -105,7 +105,11 @@ func misfits(o *config.Value) []string {
 	case config.Float:
 		return []string{"7x", "1,2"}
 	}
-	return []string{"7x", "1,2", "0x10", "99999999999999999999"}
+	list := []string{"7x", "0x10", "99999999999999999999"}
+	if o.List {
+		return append(list, "1,", "1-2") // commas separate numbers
+	}
+	return append(list, "1,2")
 }
 
 // TestWrongOptionValuesAreNamed: for every option, an error names it and where
@@ -210,10 +214,10 @@ func TestChecksOfOptions(t *testing.T) {
 	const line = " (from the command line)"
 	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
 	f("--devname and --pcapfile are set: use one of them (from the command line)", "--devName=lo", "--pcapFile=x")
-	f(`run takes no arguments: remove "eth0"; an interface is named by --devname=eth0, a capture file by --pcapfile=eth0`, "run", "eth0")
+	f(`run takes no arguments: remove "eth9"; an interface is named by --devname=eth9, a capture file by --pcapfile=eth9`, "run", "eth9")
 	f(`unexpected argument "true": write the value of a switch as --name=true`, "--dedup", "true")
 	f(`unexpected argument "false": write the value of a switch as --name=false`, "run", "--dedup", "false")
-	f(`port: "53,54" is not a whole number: repeat the option for several: --port=53 --port=54 (from the command line)`, "--port=53,54")
+	f("--port 70000: a port is a number from 1 to 65535"+line, "--port=53,70000", "--pcapfile=x")
 	f("--port: at least one is needed"+line, "--port=", "--pcapfile=x")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
 	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
@@ -235,8 +239,8 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--writeconfig: open /no/such: no such file or directory"+line, "--writeconfig=/no/such")
 	f("--cpuprofile: open /no/such: no such file or directory"+line, "--cpuprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
 	f("--memprofile: open /no/such: no such file or directory"+line, "--memprofile=/no/such", "--pcapfile=x", "--stdoutoutputtype=1")
-	f("--devname is not an option of attach", "attach", "lo", "--devname=x")
-	f("--mode is not an option of replay", "replay", "x.pcap", "--mode=xdp")
+	f("--devname is not an option of attach, but of run", "attach", "lo", "--devname=x")
+	f("--mode is not an option of replay, but of run and attach", "replay", "x.pcap", "--mode=xdp")
 	f("config check: name one configuration file", "config", "check")
 	f("config: use dnsmonster-sensor config check FILE", "config")
 }

@@ -25,7 +25,7 @@ type Given struct {
 
 // typed is the option's name with its dashes.
 func (g *Given) typed() string {
-	if g.Short {
+	if len(g.Name) == 1 {
 		return "-" + g.Name
 	}
 	return "--" + nameOrMask(g.Name)

@@ -12,8 +12,9 @@ import (
 // Input has everything that Resolve reads.
 type Input struct {
 	Command string
-	Options []Option        // of the command
-	Known   func() []Option // of all commands, which a shared file or environment may set
+	Options []Option                     // of the command
+	Known   func() []Option              // of all commands, which a shared file or environment may set
+	Owners  func(option string) []string // the commands that have it; nil: unknown
 	Line    []Given
 	Environ []string // as os.Environ gives it
 	File    *File    // nil: none
@@ -78,7 +79,11 @@ type wrongValue struct {
 }
 
 func (e *wrongValue) Error() string {
-	return fmt.Sprintf("%s: %v (from %s)", e.option.Name, e.err, e.at)
+	name := e.option.Name
+	if e.at.Layer == CommandLine {
+		name = "--" + name
+	}
+	return fmt.Sprintf("%s: %v (from %s)", name, e.err, e.at)
 }
 
 // err joins everything that is wrong. A wrong value that a higher layer overrides
@@ -105,17 +110,23 @@ func (r *resolver) warn(format string, a ...any) {
 // set sets an option to the values of one layer.
 func (r *resolver) set(v *Value, text []string, at Origin) {
 	v.attempted = at
+	if v.List && v.Kind == Int {
+		text = splitNumbers(text)
+	}
 	values := make([]string, 0, len(text))
 	for _, t := range text {
 		if v.List && t == "" && len(text) == 1 {
 			break // an empty value means the empty list
 		}
 		n, err := v.normalize(t)
+		if err != nil && !v.Secret {
+			err = hint(v.Option, t, err, at.Layer)
+		}
 		if err != nil {
 			if v.Secret {
 				err = errors.New("the value has a wrong form")
 			}
-			if parts := strings.FieldsFunc(t, isSeparator); v.List && len(parts) > 1 {
+			if parts := strings.FieldsFunc(t, isSeparator); v.List && v.Kind != Int && len(parts) > 1 {
 				err = fmt.Errorf("%w: %s", err, howToRepeat(v.Option, parts, at.Layer))
 			}
 			r.errs = append(r.errs, &wrongValue{v.Option, at, err})

@@ -87,19 +87,23 @@ func TestRules(t *testing.T) {
 	f("port", "", "", "port = 1", `["1"] from x.ini line 1`)
 	f("port", "", "DNSMONSTER_PORT=2", "port = 1", `["2"] from the environment variable DNSMONSTER_PORT`)
 	f("port", "--port 3", "DNSMONSTER_PORT=2", "port = 1", `["3"] from the command line`)
-	// lists: repeated, overridden as a whole by a higher layer, never split at commas
+	// lists: repeated, overridden as a whole by a higher layer, texts are never split at commas
 	f("port", "--port 3 --port=4", "DNSMONSTER_PORT=2", "port = 1", `["3" "4"] from the command line`)
 	f("port", "", "", "port = 1\nport = 2", `["1" "2"] from x.ini lines 1, 2`)
 	f("kafkaoutputbroker", "", "DNSMONSTER_KAFKAOUTPUTBROKER=a:1,b:2", "kafkaoutputbroker = c", `["a:1,b:2"] from the environment variable DNSMONSTER_KAFKAOUTPUTBROKER`)
 	f("kafkaoutputbroker", "--kafkaoutputbroker a,b", "", "", `["a,b"] from the command line`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker = a,b", `["a,b"] from x.ini line 1`)
 	f("kafkaoutputbroker", "", "", "kafkaoutputbroker =", `[] from x.ini line 1`)
-	f("port", "--port 1,2", "", "", `error: port: "1,2" is not a whole number: repeat the option for several: --port=1 --port=2 (from the command line)`)
-	for _, text := range []string{"1 2", "1;2", "1, 2"} {
-		f("port", "", "DNSMONSTER_PORT="+text, "", `error: port: "`+text+`" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
+	// numbers cannot contain a comma
+	f("port", "--port 1,2 --port 3", "", "", `["1" "2" "3"] from the command line`)
+	f("port", "", "DNSMONSTER_PORT=1, 2", "", `["1" "2"] from the environment variable DNSMONSTER_PORT`)
+	f("port", "", "", "port = 1,2\nport = 3", `["1" "2" "3"] from x.ini lines 1, 2`)
+	f("port", "--port 1,", "", "", `error: --port: a number is missing before or after a comma: write 53,853, without spaces (from the command line)`)
+	f("port", "--port 1-3", "", "", `error: --port: "1-3" is not a whole number: ranges are not read, write each number: 53,853 (from the command line)`)
+	f("port", "--port dns", "", "", `error: --port: "dns" is not a whole number: did you mean 53? (from the command line)`)
+	for _, text := range []string{"1 2", "1;2"} {
+		f("port", "", "DNSMONSTER_PORT="+text, "", `error: port: "`+text+`" is not a whole number: separate numbers by commas: 1,2 (from the environment variable DNSMONSTER_PORT)`)
 	}
-	f("port", "", "DNSMONSTER_PORT=1,2", "", `error: port: "1,2" is not a whole number: a variable holds one value: for several use the command line, --port=1 --port=2, or a line for each in a configuration file (from the environment variable DNSMONSTER_PORT)`)
-	f("port", "", "", "port = 1, 2", `error: port: "1, 2" is not a whole number: write a line for each: port = 1 and so on (from x.ini line 1)`)
 	// single values that are repeated: the last one counts
 	f("devname", "--devname a --devname b", "", "", `["b"] from the command line`)
 	f("devname", "", "", "devname = a\ndevname = b", `["b"] from x.ini line 2`)
@@ -112,15 +116,15 @@ func TestRules(t *testing.T) {
 	f("dedup", "", "", "dedup =", `["true"] from x.ini line 1`)
 	f("dedup", "", "DNSMONSTER_DEDUP=", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
 	f("dedup", "", "DNSMONSTER_DEDUP=1", "", `["true"] from the environment variable DNSMONSTER_DEDUP`)
-	f("dedup", "--dedup=yes", "", "", `error: dedup: "yes" is neither true nor false (from the command line)`)
+	f("dedup", "--dedup=yes", "", "", `error: --dedup: "yes" is neither true nor false (from the command line)`)
 	// numbers are decimal; an empty one in the environment is ignored
 	f("loglevel", "--loglevel 04", "", "", `["4"] from the command line`)
 	f("loglevel", "", "DNSMONSTER_LOGLEVEL=", "", `["3"] from the default`)
 	f("loglevel", "", "", "loglevel =", `error: loglevel: "" is not a whole number of 0 or more (from x.ini line 1)`)
-	f("loglevel", "--loglevel -1", "", "", `error: loglevel: "-1" is not a whole number of 0 or more (from the command line)`)
+	f("loglevel", "--loglevel -1", "", "", `error: --loglevel: "-1" is not a whole number of 0 or more (from the command line)`)
 	f("loglevel", "--loglevel", "", "", `error: --loglevel needs a value: --loglevel=NUMBER`)
 	f("gctime", "", "", "gctime = 90s", `["1m30s"] from x.ini line 1`)
-	f("gctime", "", "DNSMONSTER_GCTIME=5", "", `error: gctime: "5" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME)`)
+	f("gctime", "", "DNSMONSTER_GCTIME=5", "", `error: gctime: "5" is not a time such as 500ms, 10s or 1m30s: did you mean 5s? (from the environment variable DNSMONSTER_GCTIME)`)
 	// an empty text is a value
 	f("metricstderrformat", "", "DNSMONSTER_METRICSTDERRFORMAT=", "metricstderrformat = kv", `[""] from the environment variable DNSMONSTER_METRICSTDERRFORMAT`)
 	// aliases
@@ -154,12 +158,12 @@ func TestRules(t *testing.T) {
 	f("port", "--port 3", "DNSMONSTER_PORT=2x", "port = 1x", `["3"] from the command line`)
 	f("port", "", "DNSMONSTER_PORT=2", "port = 1x", `["2"] from the environment variable DNSMONSTER_PORT`)
 	f("loglevel", "--loglevel 9", "DNSMONSTER_LOGLEVEL=x", "", `["9"] from the command line`)
-	f("port", "--port 3x", "DNSMONSTER_PORT=2", "", `error: port: "3x" is not a whole number (from the command line)`)
-	f("port", "--port 3x", "DNSMONSTER_PORT=2x", "", `error: port: "3x" is not a whole number (from the command line)`)
+	f("port", "--port 3x", "DNSMONSTER_PORT=2", "", `error: --port: "3x" is not a whole number (from the command line)`)
+	f("port", "--port 3x", "DNSMONSTER_PORT=2x", "", `error: --port: "3x" is not a whole number (from the command line)`)
 	// everything that is wrong is reported at once
 	f("port", "--loglevel x", "DNSMONSTER_GCTIME=y", "port = z", `error: port: "z" is not a whole number (from x.ini line 1); `+
 		`gctime: "y" is not a time such as 500ms, 10s or 1m30s (from the environment variable DNSMONSTER_GCTIME); `+
-		`loglevel: "x" is not a whole number of 0 or more (from the command line)`)
+		`--loglevel: "x" is not a whole number of 0 or more (from the command line)`)
 }
 
 func TestWarnings(t *testing.T) {

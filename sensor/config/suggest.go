@@ -66,6 +66,9 @@ func nearestName(word string, names []string) string {
 	return best
 }
 
+// Nearest returns the name most similar to word, "" if none is similar.
+func Nearest(word string, names []string) string { return nearestName(word, names) }
+
 // DidYouMean returns ": did you mean ...?" with the name most similar to word, "" if none
 // is similar.
 func DidYouMean(word string, names []string) string { return suggestion("", nearestName(word, names)) }

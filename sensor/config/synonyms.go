@@ -7,7 +7,7 @@ var synonyms = map[string][]string{
 	"interface": {"--devname"},
 	"device":    {"--interface", "--devname"},
 	"dev":       {"--interface", "--devname"},
-	"file":      {"--read", "--fileoutputpath", "--pcapfile"},
+	"file":      {"--read", "--pcapfile"},
 	"input":     {"--read", "--interface", "--devname"},
 	"pcap":      {"--read", "--pcapfile"},
 	"read":      {"--pcapfile"},

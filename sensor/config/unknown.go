@@ -18,7 +18,7 @@ func (r *resolver) failUnknown(g *Given) {
 		return
 	}
 	if o := find(r.Known(), g.Name); o != nil {
-		r.fail("%s is not an option of %s", g.typed(), r.Command)
+		r.fail("%s is not an option of %s%s", g.typed(), r.Command, r.butOf(o.Name))
 		return
 	}
 	name := func(o *Option) string { return o.Name }
@@ -30,11 +30,26 @@ func (r *resolver) failUnknown(g *Given) {
 		r.fail("unknown option %s%s", g.typed(), suggestion("--", list[0]))
 		return
 	}
+	if synonyms[g.Name] != nil {
+		r.fail("unknown option %s", g.typed())
+		return
+	}
 	nearest := nearestOption(r.Options, g.Name, name)
 	if nearest != "" {
 		r.v.failed = append(r.v.failed, nearest)
 	}
 	r.fail("unknown option %s%s", g.typed(), suggestion("--", nearest))
+}
+
+// butOf names the commands that have an option which this one lacks.
+func (r *resolver) butOf(option string) string {
+	if r.Owners == nil {
+		return ""
+	}
+	if list := r.Owners(option); len(list) > 0 {
+		return ", but of " + strings.Join(list, " and ")
+	}
+	return ""
 }
 
 // synonym returns the option that another program's name for it means, "" if the command
@@ -100,6 +115,9 @@ var foreign = map[string]string{
 
 // failForeign answers a letter that is no option of the command.
 func (r *resolver) failForeign(g *Given) {
+	if g.Name == "i" || g.Name == "r" {
+		r.v.failed = append(r.v.failed, "interface", "read")
+	}
 	switch text, known := foreign[g.Name]; {
 	case known && text == "", g.Name == "s" && g.Value == "0":
 	case g.Name == "p" && r.v.Get("promiscuous") == nil: // files have no such mode
@@ -108,6 +126,8 @@ func (r *resolver) failForeign(g *Given) {
 	case g.Name == "p":
 	case known && g.HasValue && g.Name == "s" && r.v.Get("snaplen") != nil:
 		r.fail("-s is not an option of %s: use --snaplen=%s", r.Command, nameOrMask(g.Value))
+	case known && g.HasValue && (g.Name == "i" || g.Name == "r"):
+		r.fail("-%s is not an option of %s: %s", g.Name, r.Command, strings.NewReplacer("INTERFACE", nameOrMask(g.Value), "FILE", nameOrMask(g.Value)).Replace(text))
 	case known:
 		r.fail("-%s is not an option of %s: %s", g.Name, r.Command, text)
 	default:

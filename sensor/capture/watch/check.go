@@ -28,7 +28,29 @@ func Check(names []string) error {
 	return errors.Join(errs...)
 }
 
+// Exists reports whether there is an interface of this name, or the name means all.
+func Exists(name string) bool {
+	if name == Any {
+		return true
+	}
+	_, err := netlink.LinkByName(name)
+	return name != "" && err == nil
+}
+
+// maxExisting is how many interfaces an error lists: a host may have hundreds.
+const maxExisting = 10
+
 // NoInterface is the error for a name that no interface has.
 func NoInterface(name string, existing []string) error {
-	return fmt.Errorf("interface %s: there is none (there are: %s)", name, strings.Join(existing, ", "))
+	hint := ""
+	switch {
+	case strings.ContainsAny(name, "*?["):
+		hint = "; patterns are not read: name each interface, or any for all"
+	case strings.Contains(name, ","):
+		hint = "; write several with spaces between them"
+	}
+	if more := len(existing) - maxExisting; more > 0 {
+		existing = append(existing[:maxExisting:maxExisting], fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("interface %s: there is none (there are: %s)%s", name, strings.Join(existing, ", "), hint)
 }
