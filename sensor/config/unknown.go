@@ -21,7 +21,6 @@ func (r *resolver) failUnknown(g *Given) {
 		r.fail("%s is not an option of %s%s", g.typed(), r.Command, r.butOf(o.Name))
 		return
 	}
-	name := func(o *Option) string { return o.Name }
 	if list := r.beginning(g.Name); len(list) > 1 {
 		r.fail("unknown option %s: these begin like it: --%s", g.typed(), strings.Join(list, ", --"))
 		return
@@ -34,7 +33,7 @@ func (r *resolver) failUnknown(g *Given) {
 		r.fail("unknown option %s", g.typed())
 		return
 	}
-	nearest := nearestOption(r.Options, g.Name, name)
+	nearest := nearestName(g.Name, r.names())
 	if nearest != "" {
 		r.v.failed = append(r.v.failed, nearest)
 	}
@@ -62,6 +61,16 @@ func (r *resolver) synonym(name string) string {
 		}
 	}
 	return ""
+}
+
+// names are all names of the command's visible options.
+func (r *resolver) names() (list []string) {
+	for _, o := range r.Options {
+		if !o.Hidden {
+			list = append(append(list, o.Name), o.Aliases...)
+		}
+	}
+	return list
 }
 
 // maxBeginning is how many options are named that begin with an abbreviation.
