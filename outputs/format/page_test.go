@@ -59,7 +59,7 @@ func pageSection(t *testing.T, heading string) page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(text), "\n"+heading+"\n")
+	_, section, ok := strings.Cut("\n"+string(text), "\n"+heading+"\n")
 	if !ok {
 		t.Fatalf("docs/formats.md has no section %q", heading)
 	}
@@ -317,5 +317,19 @@ func TestPageFaults(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the page has %q, want %q", got, want)
+	}
+}
+
+// TestPageFormats: the page names all formats.
+func TestPageFormats(t *testing.T) {
+	var got []string
+	for _, row := range pageSection(t, "# Record formats").table(t, "format") {
+		got = append(got, code(row[0])...)
+	}
+	want := Names()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the page has the formats %v, the program %v", got, want)
 	}
 }
