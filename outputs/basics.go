@@ -79,7 +79,7 @@ func TypeUsage(what string) string {
 	if what != "" {
 		what = " " + what
 	}
-	return "`TYPE` of filter" + what + ": 0 off, 1 all records, 2 not on the skip list, 3 on the allow list, 4 both 2 and 3"
+	return "`TYPE` of filter" + what + ": 0 off, 1 all records, 2 those not on the skip list, 3 those on the allow list, 4 both 2 and 3"
 }
 
 // TypeFlag declares the option that switches the output on. Every output has it,
@@ -104,7 +104,7 @@ func (b *Basics) BatchFlags(sizeEnv string, size int, usage, delayEnv string, de
 		&cli.IntFlag{Category: b.Section(), Name: b.sizeOption, EnvVars: []string{sizeEnv}, Value: size, Destination: &b.BatchSize, Usage: usage},
 		&cli.DurationFlag{
 			Category: b.Section(), Name: b.delayOption, EnvVars: []string{delayEnv}, Value: delay, Destination: &b.BatchDelay,
-			Usage: "`TIME` after which a batch is sent, whatever its size; 0: when it is full, at the latest after 1s",
+			Usage: "`TIME` after which a batch is sent, whatever its size. 0: a batch is sent when it is full, or after 1s",
 		},
 	}
 }
@@ -114,7 +114,7 @@ func (b *Basics) TimeoutFlag(env string, timeout time.Duration) cli.Flag {
 	b.timeoutOption = secure.OptionName(env)
 	return &cli.DurationFlag{
 		Category: b.Section(), Name: b.timeoutOption, EnvVars: []string{env}, Value: timeout, Destination: &b.Timeout,
-		Usage: "`TIME` that one attempt to write, or to connect, may take before it is cancelled and retried",
+		Usage: "`TIME` after which an attempt to connect or to write is cancelled and repeated",
 	}
 }
 

@@ -39,30 +39,30 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.UintFlag{
 			Category: general, Name: "queuemb", EnvVars: []string{"DNSMONSTER_QUEUEMB"}, Destination: &o.queueMB,
-			Usage: "`MEGABYTES` of memory for records that wait for each output. When it is full, records go to the spool; without a spool, " +
-				"records of interfaces are dropped and counted, and reading a file waits. 0: 64, or 8 for files without a spool unless batches are large",
+			Usage: "`MEGABYTES` of memory for records that wait for an output. When it is full, records go to the spool. Without a spool, " +
+				"records of interfaces are dropped and counted, and reading a file waits. 0: 64, or 8 when files are read without a spool, or more if batches need it",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "packetlimit", EnvVars: []string{"DNSMONSTER_PACKETLIMIT"}, Destination: &o.packets,
-			Usage: "maximum `NUMBER` of records that wait in memory for each output; 0: as many as queuemb holds",
+			Usage: "maximum `NUMBER` of records that wait in memory for an output; 0: as many as queuemb allows",
 		},
 		&cli.StringFlag{
 			Category: general, Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
 			Usage: "`FOLDER` for records that cannot be delivered now. They stay there, also after a stop, and are sent before newer records. Each output " +
-				"has a subfolder. Empty: records that are not delivered at the end are lost",
+				"has its own subfolder. Without a spool, records that are not delivered at the end are lost",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "spoolmb", EnvVars: []string{"DNSMONSTER_SPOOLMB"}, Value: 1024, Destination: &o.spoolMB,
-			Usage: "`MEGABYTES` on disk for each output, at least 8. Beyond it the oldest records are evicted and counted; reading a file waits",
+			Usage: "`MEGABYTES` of the spool of each output, at least 8. When it is full, the oldest records are evicted and counted; reading a file waits instead",
 		},
 		&cli.StringFlag{
 			Category: general, Name: "spoolmode", EnvVars: []string{"DNSMONSTER_SPOOLMODE"}, Value: spoolOverflow, Destination: &o.mode,
-			Usage: "`WHAT` goes to the spool. overflow: what memory cannot hold, and what is left at the end. always: every batch, before it is " +
-				"sent, so that a kill loses only batches that are still being filled",
+			Usage: "`WHAT` goes to the spool. overflow: records that memory cannot hold, and those that are left at the end. always: every batch before it is " +
+				"sent, so that a kill loses only batches that are not yet complete",
 		},
 		&cli.UintFlag{
 			Category: general, Name: "spoolfreemb", EnvVars: []string{"DNSMONSTER_SPOOLFREEMB"}, Value: 256, Destination: &o.freeMB,
-			Usage: "`MEGABYTES` of the spool's file system that stay free: the spool does not grow into them",
+			Usage: "`MEGABYTES` that the spool leaves free on its file system",
 		},
 	}
 }

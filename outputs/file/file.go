@@ -47,26 +47,26 @@ func (o *Output) Flags() []cli.Flag {
 		o.TypeFlag("DNSMONSTER_FILEOUTPUTTYPE", "for files"),
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
-			Usage: "`FOLDER` of dnsmonster.log; it must exist, and each sensor needs its own",
+			Usage: "`FOLDER` of the record files. It must exist, and each sensor needs its own",
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
-			Usage: "when to begin a new file, as a `CRON` expression in local time (minute hour day month weekday), or @hourly, @daily, @every 10m",
+			Usage: "when to begin a new file: a `CRON` expression in local time (minute hour day month weekday), or @hourly, @daily, @every 10m",
 		},
 		&cli.IntFlag{
 			Category: o.Section(), Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
-			Usage: "`NUMBER` of old files to keep; 0: no rotation, a single file",
+			Usage: "`NUMBER` of old files to keep; 0: no rotation, one file",
 		},
 	}
 	flags = append(flags, o.FormatFlags("DNSMONSTER_FILEOUTPUTFORMAT", "DNSMONSTER_FILEOUTPUTGOTEMPLATE")...)
 	return append(flags,
 		&cli.StringFlag{
 			Category: o.Section(), Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
-			Usage: "`METHOD` of compressing old files: gzip, zstd or none",
+			Usage: "compress old files by this `METHOD`: gzip, zstd or none",
 		},
 		&cli.BoolFlag{
 			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
-			Usage: "sync records to the medium before they count as delivered, so that they survive a power failure; without this option they survive only a kill of the sensor",
+			Usage: "sync each batch to disk before it counts as delivered, so that it survives a power failure. Without this, it survives only a kill of the sensor",
 		},
 		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture"),
 	)

@@ -45,17 +45,17 @@ func New() *Output {
 func (o *Output) Flags() []cli.Flag {
 	flags := []cli.Flag{
 		o.TypeFlag("DNSMONSTER_PSQLOUTPUTTYPE", "for PostgreSQL"),
-		o.WorkersFlag("DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections that write at the same time; with 1 rows keep the order of the capture"),
+		o.WorkersFlag("DNSMONSTER_PSQLWORKERS", 1, "`NUMBER` of connections that write at the same time. With 1, rows are in the order of the capture"),
 	}
 	flags = append(flags, o.BatchFlags(
-		"DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of records in a transaction. With 1, a transaction takes the records that came in while the server was busy: records are stored at once and no backlog builds up",
+		"DNSMONSTER_PSQLBATCHSIZE", 1, "`NUMBER` of records in a transaction. With 1, records are stored at once: a transaction takes all records that have arrived while the server was busy",
 		"DNSMONSTER_PSQLBATCHDELAY", 0,
 	)...)
 	flags = append(flags,
 		o.TimeoutFlag("DNSMONSTER_PSQLBATCHTIMEOUT", 5*time.Second),
 		&cli.BoolFlag{
 			Category: o.Section(), Name: "psqlsavefullquery", EnvVars: []string{"DNSMONSTER_PSQLSAVEFULLQUERY"}, Destination: &o.fullQuery,
-			Usage: "put the whole record as JSON into the column fullquery",
+			Usage: "also store the whole record as JSON, in the column fullquery",
 		},
 	)
 	return append(flags, o.tableFlags()...)
@@ -66,12 +66,12 @@ func (o *Output) tableFlags() []cli.Flag {
 	return []cli.Flag{
 		&outputs.SecretFlag{FileEnv: "DNSMONSTER_PSQLENDPOINTFILE", StringFlag: cli.StringFlag{
 			Category: o.Section(), Name: "psqlendpoint", EnvVars: []string{"DNSMONSTER_PSQLENDPOINT", "DNSMONSTER_PSQLOUTPUTENDPOINT"}, Destination: &o.endpoint,
-			Usage: "`URI` of the database: postgres://user:password@host:5432/database?sslmode=verify-full; " +
-				"several hosts, separated by commas, must lead to the same database; the first that works is used",
+			Usage: "`URI` of the database, such as postgres://user:password@host:5432/dns; add ?sslmode=verify-full for TLS. " +
+				"Several hosts of the same database are separated by commas; the first that works is used",
 		}},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "psqltable", EnvVars: []string{"DNSMONSTER_PSQLTABLE"}, Value: "DNS_LOG", Destination: &o.table,
-			Usage: "`TABLE` of the records, or schema.table, without quotes; upper and lower case are the same",
+			Usage: "`TABLE` of the records, or schema.table, without quotes. Case does not matter",
 		},
 	}
 }

@@ -35,21 +35,24 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		Name:      "attach",
 		Usage:     "record the DNS messages that pass interfaces, in both directions",
 		ArgsUsage: "INTERFACE... | any",
-		Description: `Loads a program into the kernel that copies DNS packets out and lets everything pass. Needs root, or
-CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. any is all interfaces that are up, also those that come up
-later; a packet that passes several of them, such as a bridge and its ports, is recorded on each. After
-Ctrl-C or SIGTERM the command detaches, delivers what was captured, and prints a summary. Exit status:
-0 all delivered, 1 bad use, 2 failure, 3 not all delivered.
+		UsageText: attachTasks,
+		Description: `Loads a program into the kernel that copies DNS packets and lets all traffic pass. Needs root, or the
+capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. The argument any means all interfaces that are up,
+and those that come up later. A packet that passes several interfaces, such as a bridge and its ports, is
+recorded on each of them.
+
+Ctrl-C or SIGTERM ends the capture. The program is detached, what was captured is delivered, and a summary
+is printed. Exit status: 0 all records delivered, 1 wrong use, 2 failure, 3 some records not delivered.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0
-   dnsmonster-sensor attach any
-   dnsmonster-sensor attach eth0 eth1 --port 53 --port 5353 --stats 10s > records.json
-   dnsmonster-sensor attach eth0 --sampleratio 1:100 --samplemode flow
-   dnsmonster-sensor attach eth0 --decap=vxlan,gre --tunnelport=vxlan:4789`,
+   dnsmonster-sensor attach any -c 10
+   dnsmonster-sensor attach eth0 --port=53,5353 > records.json
+   dnsmonster-sensor attach eth0 --fileoutputtype=1 --fileoutputpath=dns
+   dnsmonster-sensor attach eth0 --decap=vxlan --format=csv`,
 		Flags: append(slices.Concat([]cli.Flag{interfaceFlag(&a.interfaces)}, a.flags(), withFormat(o.flags()), o.habitFlags()), &cli.BoolFlag{
 			Category: "capture", Name: "promiscuous", EnvVars: []string{"DNSMONSTER_PROMISCUOUS"}, Destination: &a.promiscuous,
-			Usage: "put the interfaces into promiscuous mode, to see what is sent to others, as on a mirror port",
+			Usage: "put the interfaces into promiscuous mode, to see packets for other hosts, as on a mirror port",
 		}),
 		Action: func(c *cli.Context) error {
 			make := func(s *session) (input, error) {
@@ -64,11 +67,11 @@ func (a *attachOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "mode", EnvVars: []string{"DNSMONSTER_MODE"}, Value: "auto", Destination: &a.mode,
-			Usage: "how to capture: `auto`, tcx, clsact, or xdp (incoming packets by XDP, outgoing packets by TC)",
+			Usage: "how to capture: `auto`, tcx, clsact or xdp. xdp captures incoming packets by XDP and outgoing packets by TC",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
-			Usage: "what --sampleratio keeps. `packet`: exactly a of every b datagrams; flow: all or none of a conversation",
+			Usage: "what --sampleratio a:b keeps. `packet`: a of every b packets; flow: all packets of a conversation, or none",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "snaplen", EnvVars: []string{"DNSMONSTER_SNAPLEN"}, Destination: &a.snaplen,
@@ -80,12 +83,12 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
-			Usage: "pass at most this `NUMBER` of IP fragments per second and processor whose first fragment was not seen",
+			Usage: "limit for IP fragments whose first fragment was not seen: at most this `NUMBER` per second and processor is captured",
 		},
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "decap", EnvVars: []string{"DNSMONSTER_DECAP"}, Destination: &a.decap,
-			Usage: "look into tunnels of these `KINDS`, and record what they carry: " + strings.Join(decapWords(), ", ") +
-				"; repeat, or separate by commas, for several. Without it, DNS inside tunnels is not seen on an interface; in files it always is",
+			Usage: "record the DNS inside tunnels of these `KINDS`: " + strings.Join(decapWords(), ", ") +
+				". Separate several by commas, or repeat the option. Without it, DNS inside tunnels is not recorded from an interface; from files it always is",
 		},
 	}
 }
@@ -189,7 +192,7 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &d.device,
-			Usage: "`INTERFACE` to capture from; any: all interfaces, also those that come up later",
+			Usage: "`INTERFACE` to capture from; any: all interfaces that are up, and those that come up later",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &d.noPromiscuous,

@@ -13,14 +13,15 @@ import (
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "report what this kernel, the user's rights and each interface allow",
+		Usage:     "say what can be captured on this host, and why not more",
 		ArgsUsage: "[INTERFACE...]",
-		Description: `Reports which capture mode would be used and why, what would hide traffic from it, and how to get a
-better one. Attaches nothing. Exit status 0 if a live capture is possible, 1 if not.
+		Description: `Says whether this kernel and user can capture from interfaces, how, and what would make it better. For
+each interface it lists the programs and sockets that could hide traffic from the sensor. Attaches
+nothing. Exit status: 0 if a live capture is possible, 1 if not.
 
 EXAMPLES:
    dnsmonster-sensor check
-   dnsmonster-sensor check eth0 --json | jq .interfaces[0].hidden`,
+   dnsmonster-sensor check eth0 --json | jq '.interfaces[0].hidden'`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); !isInterface(name) && (isConfiguration(name) || isFile(name)) {

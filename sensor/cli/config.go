@@ -1,8 +1,15 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,25 +18,35 @@ import (
 )
 
 func configCommand() *cli.Command {
+	c := &configCheck{}
 	return &cli.Command{
 		Name:  "config",
-		Usage: "check configuration files",
+		Usage: "check a configuration file",
 		Subcommands: []*cli.Command{{
 			Name:      "check",
-			Usage:     "check a configuration file together with the environment, and explain each value",
+			Usage:     "check a configuration file, and say what it changes",
 			ArgsUsage: "FILE",
-			Description: `Prints errors, the value of every option and where it comes from, and what has another meaning here than
-in dnsmonster. Checks what run checks before it starts: interface, capture file, lists, folders. Changes
-nothing and asks no server: see postgres check for a database, and check for what the kernel and the
-user's rights allow. Exit status 0 if run would start with it, 1 if not.
+			Description: `Prints what is wrong with a configuration file first, then warnings, then the options that are set and
+where each value comes from, then what differs from dnsmonster with this file. Environment variables
+count, as they do for run. - reads the file from stdin.
+
+Checks what run checks before it starts: options, interface, capture file, lists, folders. Changes nothing
+and contacts no server; see also postgres check and check. Exit status: 0 if run would start, 1 if not.
 
 EXAMPLES:
-   dnsmonster-sensor config check /etc/dnsmonster.ini`,
-			Action: func(c *cli.Context) error {
-				if c.NArg() != 1 {
-					return usageError("config check: name one configuration file")
+   dnsmonster-sensor config check /etc/dnsmonster.ini
+   dnsmonster-sensor config check --all /etc/dnsmonster.ini`,
+			Flags: []cli.Flag{&cli.BoolFlag{Name: "all", Destination: &c.all, Usage: "show all options with their values, and all errors"}},
+			Action: func(ctx *cli.Context) error {
+				environ := os.Environ()
+				path, _ := config.FilePath(nil, environ)
+				switch path = cmp.Or(ctx.Args().First(), path); {
+				case ctx.NArg() > 1:
+					return usageError("config check: name one file, not %d", ctx.NArg())
+				case path == "":
+					return usageError("config check: name the configuration file, such as: dnsmonster-sensor config check /etc/dnsmonster.ini")
 				}
-				return checkConfig(c.App, c.Args().First(), os.Environ())
+				return c.check(ctx.App, path, environ)
 			},
 		}},
 		Action: func(c *cli.Context) error {
@@ -38,9 +55,41 @@ EXAMPLES:
 	}
 }
 
-// checkConfig does with a file everything that run would do before it creates
-// anything or asks a server.
-func checkConfig(of *cli.App, path string, environ []string) error {
+// fileAsArgument lets config check take its file as --config=FILE, as the commands that
+// capture do.
+func fileAsArgument(line *config.Line) {
+	if !slices.Equal(line.Command, []string{"config", "check"}) {
+		return
+	}
+	line.Given = slices.DeleteFunc(line.Given, func(g config.Given) bool {
+		if g.Name == "config" && g.Value != "" {
+			line.Arguments = append(line.Arguments, g.Value)
+			return true
+		}
+		return false
+	})
+}
+
+// configCheck checks a configuration file.
+type configCheck struct {
+	all bool // show defaults and all errors
+}
+
+// read reads the file. It is nil if there is none.
+func (c *configCheck) read(path string) (*config.File, error) {
+	if path == "-" {
+		return config.Read("stdin", os.Stdin)
+	}
+	file, err := config.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: run the command with sudo", err)
+	}
+	return file, err
+}
+
+// check does with a file everything that run would do before it creates anything or asks a
+// server.
+func (c *configCheck) check(of *cli.App, path string, environ []string) error {
 	w, app := of.Writer, freshApp(of)
 	run := &invocation{app: app, line: config.Line{Command: []string{"run"}}}
 	in, err := configInput(app, app.Command("run"), run.line, environ)
@@ -48,10 +97,13 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 		return err
 	}
 	var wrong problems
-	if in.File, err = config.ReadFile(path); in.File == nil {
+	if in.File, err = c.read(path); in.File == nil {
 		return usageError("config check: %w", err)
 	}
 	wrong.add(err)
+	if len(wrong) > mostAlike && !in.File.HasKnown(in.Known()) {
+		return usageError("config check: %s is not a configuration file: it has no line key = value with a known key", in.File.Path)
+	}
 	values, err := config.Resolve(in)
 	wrong.add(err)
 	// An option whose value is wrong has its default here, so that all other errors
@@ -62,25 +114,63 @@ func checkConfig(of *cli.App, path string, environ []string) error {
 			wrong.add(err)
 		}
 	}
-	for _, err := range wrong {
-		fmt.Fprintln(w, "error:", printable.OneLineError(err))
-	}
+	c.printErrors(w, wrong)
 	for _, t := range config.Advice(values) {
 		fmt.Fprintln(w, "warning:", printable.OneLine(t))
 	}
-	fmt.Fprintln(w)
-	if err := config.WriteTable(w, values); err != nil {
+	if err := config.WriteTable(w, values, in.File.Path, c.all); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
-	for _, t := range config.Changes(values) {
+	for i, t := range config.Changes(values) {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
 		fmt.Fprintln(w, "differs:", t)
 	}
 	if wrong == nil {
-		fmt.Fprintln(w, "run would start with this file")
+		fmt.Fprintln(w, "\nrun would start with this file")
 		return nil
 	}
-	return usageError("%s: run would not start with this file: %s", path, plural(len(wrong)))
+	return usageError("%s: run would not start with this file: %s", in.File.Path, plural(len(wrong)))
+}
+
+// mostAlike is how many errors of the same kind are shown: more of them hide the others.
+const mostAlike = 5
+
+// kindOfError matches the part that errors about the lines of a file have in common.
+var kindOfError = regexp.MustCompile(` line \d+: (unknown key|unknown section|not of the form|not a section|key .*comment|a comment)`)
+
+// printErrors prints errors, first those about what this build lacks: nothing in the file
+// can put them right.
+func (c *configCheck) printErrors(w io.Writer, wrong problems) {
+	sorted := slices.Clone(wrong)
+	slices.SortStableFunc(sorted, func(a, b error) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+	shown, more := make(map[string]int), 0
+	for _, err := range sorted {
+		if m := kindOfError.FindStringSubmatch(err.Error()); m != nil && !c.all {
+			kind := strings.Fields(m[1])[0] + strings.Fields(m[1])[1]
+			if strings.HasPrefix(m[1], "key ") {
+				kind = "comment"
+			}
+			if shown[kind]++; shown[kind] > mostAlike {
+				more++
+				continue
+			}
+		}
+		fmt.Fprintln(w, "error:", printable.OneLineError(err))
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "and %d more of these (--all shows them)\n", more)
+	}
+}
+
+func rank(err error) int {
+	if config.IsNotBuilt(err) {
+		return 0
+	}
+	return 1
 }
 
 func plural(errors int) string {

@@ -29,32 +29,32 @@ func (o *decodeOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "tunnelport", EnvVars: []string{"DNSMONSTER_TUNNELPORT"}, Destination: &o.tunnelPorts,
-			Usage: "UDP port that carries a tunnel, as `KIND:PORT` with one of " + strings.Join(udpTunnels(), ", ") + "; repeat, or separate by commas, for several. " +
+			Usage: "UDP port of a tunnel, as `KIND:PORT`. Kinds are " + strings.Join(udpTunnels(), ", ") + ". Separate several by commas, or repeat the option. " +
 				"Kinds that are not named keep their usual ports (" + usualPorts() + ")",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "defragmb", EnvVars: []string{"DNSMONSTER_DEFRAGMB"}, Value: 64, Destination: &o.defragMB,
-			Usage: "`MEGABYTES` of memory for incomplete IP fragments, in equal parts for the workers; beyond that, the sensor gives up on the oldest datagrams",
+			Usage: "`MEGABYTES` of memory for the reassembly of IP fragments, divided among the workers. When it is full, the oldest incomplete datagrams are given up",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &o.tcpMB,
-			Usage: "`MEGABYTES` of memory for TCP streams, in equal parts for the workers; beyond that, streams are dropped, first those that lose the least",
+			Usage: "`MEGABYTES` of memory for TCP streams, divided among the workers. When it is full, streams are dropped; those that lose the least come first",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,
-			Usage: "`TIME` that scales the timeouts of reassembly: 3 times this for IP fragments, 6 times for an idle TCP stream, half of this for a gap in a TCP stream",
+			Usage: "`TIME` from which the timeouts of reassembly follow: 3 times this for IP fragments, 6 times this for an idle TCP stream, half of this for a gap in a TCP stream",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "dedup", EnvVars: []string{"DNSMONSTER_DEDUP"}, Destination: &o.dedup,
-			Usage: "record a packet only once if it is seen several times, as on two mirror ports",
+			Usage: "record a packet only once if it is seen several times, such as on two mirror ports",
 		},
 		&cli.DurationFlag{
 			Category: "capture", Name: "dedupwindow", EnvVars: []string{"DNSMONSTER_DEDUPWINDOW"}, Value: 50 * time.Millisecond, Destination: &o.window,
-			Usage: "`TIME` after a packet within which the same packet is a duplicate",
+			Usage: "`TIME` within which an equal packet counts as a duplicate",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "malformed", EnvVars: []string{"DNSMONSTER_MALFORMED"}, Value: "record", Destination: &o.malformed,
-			Usage: "`ACTION` for messages that dnsmonster does not write, because its library cannot read them or they hold no question: record or drop",
+			Usage: "`ACTION` for messages that dnsmonster does not write: those that its library cannot read, and those without a question. record or drop",
 		},
 	}
 }

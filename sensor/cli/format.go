@@ -27,7 +27,7 @@ func (o *formatOptions) flags() []cli.Flag {
 		&cli.StringFlag{
 			Category: "general", Name: "jsonfields", EnvVars: []string{"DNSMONSTER_JSONFIELDS"}, Destination: &o.fields,
 			Usage: "add these `FIELDS` to JSON records, separated by commas: " + strings.Join(format.FieldNames(), ", ") + ". " +
-				"A record has a field only where it has a value",
+				"A field without a value is left out",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "timezone", EnvVars: []string{"DNSMONSTER_TIMEZONE"}, Value: "UTC", Destination: &o.timezone,
@@ -35,7 +35,7 @@ func (o *formatOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "csvip", EnvVars: []string{"DNSMONSTER_CSVIP"}, Value: "integer", Destination: &o.csvIP,
-			Usage: "`FORM` of addresses in CSV: integer (for IPv6 the upper 64 bits, as in dnsmonster), text, or uint128",
+			Usage: "`FORM` of addresses in CSV: integer (IPv6: the upper 64 bits, as in dnsmonster), text or uint128",
 		},
 	}
 }

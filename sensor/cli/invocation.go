@@ -23,6 +23,7 @@ type invocation struct {
 	line          config.Line    // as it was typed
 	version       bool           // only the version is asked for
 	help          *config.Line   // not nil: only help is asked for
+	helpWords     []string       // what help is asked about
 	values        *config.Values // of the command's options
 	configurable  bool           // environment and configuration file are among their sources
 	resolve       func() (*config.Values, error)
@@ -35,21 +36,23 @@ type invocation struct {
 // invoke finds the command and the values of its options. The bare command is
 // run.
 func invoke(app *cli.App, args, environ []string) (*invocation, error) {
-	line := config.ParseLine(args[1:], app.Commands)
-	if len(line.Command) == 0 && len(line.Arguments) > 0 && line.Arguments[0] == "help" {
-		line = config.ParseLine(append(slices.Clone(line.Arguments[1:]), "--help"), app.Commands)
+	given := args[1:]
+	if len(given) > 0 && given[0] == "help" {
+		given = append([]string{"--help"}, given[1:]...)
 	}
+	line := config.ParseLine(given, app.Commands)
 	switch {
 	case line.Has("version"):
 		return &invocation{version: true}, nil
-	case line.Has("help") || line.Has("h"):
-		return &invocation{help: &line}, nil
+	case line.IsHelp():
+		return &invocation{help: &line, helpWords: config.HelpWords(given, line.Command)}, nil
 	case len(line.Command) == 0:
 		if err := withoutCommand(app, args, line); err != nil {
 			return nil, err
 		}
 		line.Command = []string{"run"}
 	}
+	fileAsArgument(&line)
 	cmd := commandOf(app, line)
 	if err := unknownSubcommand(args[0], cmd, line); err != nil {
 		return nil, err
@@ -216,6 +219,7 @@ const (
 	invocationKey = "invocation"
 	signalsKey    = "signals"
 	freshKey      = "fresh"
+	outputsKey    = "outputs" // makes the outputs of this build
 )
 
 func invocationOf(c *cli.Context) *invocation {

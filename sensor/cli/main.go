@@ -85,19 +85,20 @@ func appWith(list func() []outputs.Output, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:  "dnsmonster-sensor",
 		Usage: "record every DNS message that passes this host, without touching the traffic",
-		Description: `Sees every DNS message on an interface or in a capture file and writes one record per message.
+		Description: `Captures DNS messages from interfaces or reads them from capture files, and writes one record for each
+message.
 
 EXAMPLES:
-   dnsmonster-sensor attach eth0               records of eth0, both directions, as JSON lines
-   dnsmonster-sensor attach eth0 lo | jq .DNS.Question
-   dnsmonster-sensor replay day.pcap > day.json
-   dnsmonster-sensor check                     what this kernel and each interface allow
-   dnsmonster-sensor --config=dnsmonster.ini   what dnsmonster would do with its own file
-   dnsmonster-sensor config check dnsmonster.ini`,
+   dnsmonster-sensor attach eth0             show the DNS messages of eth0
+   dnsmonster-sensor attach any > dns.json   all interfaces, as JSON lines
+   dnsmonster-sensor replay day.pcap         show those of a capture file
+   dnsmonster-sensor check                   what can be captured on this host
+   dnsmonster-sensor config check /etc/dnsmonster.ini
+   dnsmonster-sensor --config=/etc/dnsmonster.ini`,
 		Writer:    stdout,
 		ErrWriter: stderr,
 		Commands:  slices.Concat(inputCommands(list), []*cli.Command{checkCommand(), configCommand(), spoolCommand()}, outputCommands(list())),
-		Metadata:  map[string]any{freshKey: func() *cli.App { return appWith(list, io.Discard, io.Discard) }},
+		Metadata:  map[string]any{outputsKey: list, freshKey: func() *cli.App { return appWith(list, io.Discard, io.Discard) }},
 	}
 }
 

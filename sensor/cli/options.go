@@ -77,11 +77,11 @@ func (o *captureOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "workers", EnvVars: []string{"DNSMONSTER_WORKERS"}, Destination: &o.workers,
-			Usage: "`NUMBER` of lanes, each read by one worker; 0: one for each processor",
+			Usage: "`NUMBER` of workers that decode packets; 0: one for each processor",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &o.sample,
-			Usage: "keep exactly a of every b DNS packets, as `a:b`; TCP and fragments by their pair of addresses, so that no message is torn",
+			Usage: "keep a of every b DNS packets, as `a:b`. For TCP and IP fragments, all packets between two addresses are kept, or none, so that messages stay complete",
 		},
 	}
 	flags = append(flags, o.decode.flags()...)
@@ -105,7 +105,7 @@ func (o *captureOptions) flags() []cli.Flag {
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
-		Usage: "also write records, the spool and profiles to folders and files that other users can change, and let profiles and --writeconfig replace files with other contents",
+		Usage: "write to folders and files even if other users can change them, and let profiles and --writeconfig replace files that hold something else",
 	}
 }
 
@@ -113,23 +113,23 @@ func (o *captureOptions) generalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
 			Category: "general", Name: "grace", EnvVars: []string{"DNSMONSTER_GRACE"}, Value: 10 * time.Second, Destination: &o.grace,
-			Usage: "`TIME` that outputs have to deliver queued records after the capture has ended; after a signal, also the time to read a pipe to its end",
+			Usage: "`TIME` that outputs have to deliver queued records after the capture has ended. After a signal, it is also the time to read a pipe to its end",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize4", EnvVars: []string{"DNSMONSTER_MASKSIZE4"}, Value: 32, Destination: &o.mask.V4,
-			Usage: "keep the first `BITS` of IPv4 addresses, in packets and in the client subnets of messages; 32: all",
+			Usage: "keep the first `BITS` of IPv4 addresses and set the others to 0, in packets and in EDNS client subnets; 32: keep all",
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "masksize6", EnvVars: []string{"DNSMONSTER_MASKSIZE6"}, Value: 128, Destination: &o.mask.V6,
-			Usage: "keep the first `BITS` of IPv6 addresses; 128: all",
+			Usage: "keep the first `BITS` of IPv6 addresses, as masksize4 does for IPv4; 128: keep all",
 		},
 		&cli.BoolFlag{
 			Category: "general", Name: "maskecs", EnvVars: []string{"DNSMONSTER_MASKECS"}, Value: true, Destination: &o.maskECS,
-			Usage: "also mask the client subnet in messages (EDNS); false: only the addresses of packets",
+			Usage: "also mask EDNS client subnets inside messages; false: mask only the addresses of packets",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "servername", EnvVars: []string{"DNSMONSTER_SERVERNAME"}, Value: "default", Destination: &o.server,
-			Usage: "`NAME` of this sensor, in metrics and in record formats that have a field for it",
+			Usage: "`NAME` of this sensor, for metrics and for record formats that have a field for it",
 		},
 		skipTLSFlag(&o.skipTLS),
 	}

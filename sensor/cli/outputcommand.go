@@ -47,7 +47,7 @@ func extend(cmd *cli.Command, o outputs.Output, above []string) {
 	}
 	a := &outputCommand{output: o, name: strings.Join(path, " "), action: cmd.Action, arguments: cmd.ArgsUsage != ""}
 	cmd.Flags = append(config.WithSecretFiles(append(cmd.Flags, skipTLSFlag(&a.skipTLS))), &cli.StringFlag{
-		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read; options that this command does not have are ignored",
+		Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "read this configuration `FILE`; options that the command does not have are ignored",
 	})
 	cmd.Action = a.run
 }

@@ -10,20 +10,21 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/config"
 )
 
 // printFlags are the options that no file can hold: config, and those of printAndExit.
 func printFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` to read"},
-		&cli.StringFlag{Name: "writeconfig", Usage: "write the current options to this `FILE`, and exit; -: to stdout. An existing configuration is replaced, other files are not"},
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "read this configuration `FILE`"},
+		&cli.StringFlag{Name: "writeconfig", Usage: "write the current options to this `FILE` and exit; - is stdout. An existing configuration is replaced, any other file is not"},
 		&cli.BoolFlag{Name: "writesecrets", Usage: "let --writeconfig write passwords and tokens too"},
-		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page, and exit"},
-		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash, and exit"},
-		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish, and exit"},
-		&cli.BoolFlag{Name: "zshcompletion", Usage: "print a completion script for zsh, and exit"},
-		&cli.BoolFlag{Name: "systemdservice", Usage: "print a unit for systemd, and exit"},
+		&cli.BoolFlag{Name: "manpage", Usage: "print the manual page and exit"},
+		&cli.BoolFlag{Name: "bashcompletion", Usage: "print a completion script for bash and exit"},
+		&cli.BoolFlag{Name: "fishcompletion", Usage: "print a completion script for fish and exit"},
+		&cli.BoolFlag{Name: "zshcompletion", Usage: "print a completion script for zsh and exit"},
+		&cli.BoolFlag{Name: "systemdservice", Usage: "print a systemd unit and exit"},
 	}
 }
 
@@ -36,7 +37,7 @@ func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 		return true, err
 	}
 	if inv.help != nil {
-		return true, help(app, inv.help)
+		return true, help(app, inv.help, inv.helpWords)
 	}
 	v := inv.values
 	if !inv.configurable {
@@ -64,32 +65,37 @@ func (inv *invocation) printAndExit(app *cli.App) (done bool, err error) {
 	return false, nil
 }
 
-// help explains the command that the line names, or the program.
-func help(app *cli.App, line *config.Line) error {
+// help explains the command that the line names, the program, or what its words are about.
+func help(app *cli.App, line *config.Line, words []string) error {
 	all, err := pages(app)
 	if err != nil {
 		return err
 	}
 	name := strings.Join(line.Command, " ")
-	words := line.Arguments
+	group := slices.DeleteFunc(slices.Clone(all), func(p config.Page) bool { return p.Name != name && !strings.HasPrefix(p.Name, name+" ") })
+	every := slices.Equal(words, []string{"all"})
 	switch {
-	case name == "" && len(words) > 0:
-		return unknownCommand(app, words[0])
+	case len(words) > 0 && !every:
+		search := config.Search{Program: app.Name, Command: name, Pages: all, Pending: config.Pending(outputNames(app.Metadata[outputsKey].(func() []outputs.Output)()))}
+		if err := search.Write(app.Writer, words); err != nil {
+			return usageError("%w", err)
+		}
 	case name == "":
 		config.Overview(app.Writer, app.Name, app.Usage, app.Description, all)
-		return nil
-	}
-	group := slices.DeleteFunc(all, func(p config.Page) bool { return p.Name != name && !strings.HasPrefix(p.Name, name+" ") })
-	if len(group) > 1 && len(words) == 0 {
+		if every {
+			config.AllOptions(app.Writer, all)
+		}
+	case every:
+		for i, p := range group {
+			if i > 0 {
+				fmt.Fprintln(app.Writer)
+			}
+			p.HelpAll(app.Writer, app.Name)
+		}
+	case len(group) > 1:
 		config.GroupHelp(app.Writer, app.Name, name, group)
-		return nil
-	}
-	found := false
-	for _, p := range group {
-		found = p.Help(app.Writer, app.Name, words) || found
-	}
-	if !found {
-		return usageError("%s has no option about %s", name, strings.Join(words, " or "))
+	default:
+		group[0].Help(app.Writer, app.Name)
 	}
 	return nil
 }
@@ -115,7 +121,7 @@ func pages(app *cli.App) ([]config.Page, error) {
 			if err != nil {
 				return nil, err
 			}
-			p := config.Page{Name: sub.Name, Usage: sub.Usage, Arguments: sub.ArgsUsage, Description: sub.Description, Options: options}
+			p := config.Page{Name: sub.Name, Usage: sub.Usage, Arguments: sub.ArgsUsage, Description: sub.Description, Tasks: sub.UsageText, Options: options}
 			if sub != c {
 				p.Name, p.Group = c.Name+" "+sub.Name, c.Usage
 			}

@@ -2,14 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs/all"
+	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/test/lab"
 )
 
@@ -23,24 +27,21 @@ func printed(t *testing.T, args ...string) []byte {
 	return out.Bytes()
 }
 
-// TestHelp: every option once, in its section, in lines that fit a terminal; examples are
-// not wrapped.
-func TestHelp(t *testing.T) {
+// TestHelpOfOptions: --help all has every option once, in its section.
+func TestHelpOfOptions(t *testing.T) {
 	v, err := values([]string{"run"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(printed(t, "--help")) + string(printed(t, "run", "--help"))
-	section, examples := "", false
-	at := make(map[string]string)
+	text := string(printed(t, "run", "--help", "all"))
+	section, at := "", make(map[string]string)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
-		examples = line == "EXAMPLES" || examples && strings.HasPrefix(line, "   ")
-		if len(line) > 80 && !examples && strings.Contains(strings.TrimSpace(line), " ") {
-			t.Errorf("%d columns: %s", len(line), line)
-		}
-		if strings.HasPrefix(line, "[") {
+		switch {
+		case strings.HasPrefix(line, "["):
 			section = strings.Trim(line, "[]")
+		case line == "On the command line only":
+			section = ""
 		}
 		for w := range strings.FieldsSeq(line) {
 			if n, ok := strings.CutPrefix(strings.Trim(w, ",:"), "--"); ok && at[n] == "" && strings.HasPrefix(line, "  ") {
@@ -49,10 +50,73 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	for _, o := range v.All() {
-		if got, ok := at[o.Name]; ok == o.Hidden || ok && got != o.Section {
+		hidden := o.Hidden || strings.HasPrefix(o.Usage, "(not in this build)")
+		if got, ok := at[o.Name]; ok == hidden || ok && got != o.Section {
 			t.Errorf("--%s stands in [%s] (%v), want [%s]", o.Name, got, ok, o.Section)
 		}
 	}
+}
+
+// helpLines are the most lines that the help of each command may have.
+var helpLines = map[string]int{
+	"": 35, "run": 60, "attach": 60, "replay": 60, "check": 25, "config": 25, "config check": 25,
+	"spool": 15, "spool ls": 30, "spool export": 45, "spool drop": 30,
+	"postgres": 15, "postgres init": 40, "postgres check": 35, "postgres sql": 35,
+}
+
+// TestHelpFitsATerminal: each page has few enough lines, and none is too wide.
+func TestHelpFitsATerminal(t *testing.T) {
+	p, err := pages(newApp(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range p {
+		if helpLines[page.Name] == 0 {
+			t.Errorf("no limit for the help of %s", page.Name)
+		}
+	}
+	for name, limit := range helpLines {
+		args := append(strings.Fields(name), "--help")
+		text := string(printed(t, args...))
+		lines := strings.Count(text, "\n")
+		t.Logf("%q: %d lines", args, lines)
+		if lines > limit {
+			t.Errorf("%q: %d lines, want %d at most", args, lines, limit)
+		}
+		for line := range strings.Lines(text + string(printed(t, append(args, "all")...))) {
+			if line = strings.TrimSuffix(line, "\n"); len(line) > 80 || line != strings.TrimRight(line, " ") {
+				t.Errorf("%q: %d columns: %q", args, len(line), line)
+			}
+		}
+	}
+}
+
+// TestTasksNameOptions: each option in the short help is one of the command, and so is each
+// letter.
+func TestTasksNameOptions(t *testing.T) {
+	p, err := pages(newApp(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`--([a-z0-9]+)|(?m)^  -([a-z]), `)
+	for _, page := range p {
+		n := 0
+		for _, m := range named.FindAllStringSubmatch(page.Tasks, -1) {
+			n++
+			if !slices.ContainsFunc(page.Options, func(o config.Option) bool {
+				return m[1] != "" && (o.Name == m[1] || slices.Contains(o.Aliases, m[1])) || m[2] != "" && o.Short == m[2]
+			}) {
+				t.Errorf("the help of %s names %s, which is no option of it", page.Name, m[0])
+			}
+		}
+		if page.Tasks != "" && n < 20 {
+			t.Errorf("the help of %s names %d options", page.Name, n)
+		}
+	}
+}
+
+// TestHelpAboutWords: on every level, before and after the command.
+func TestHelpAboutWords(t *testing.T) {
 	f := func(want, not string, args ...string) {
 		t.Helper()
 		text := string(printed(t, args...))
@@ -60,15 +124,91 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%q: want %q and not %q:\n%.1500s", args, want, not, text)
 		}
 	}
-	f("  --dedup  ", "--dedup true", "run", "--help")
-	f("(default: 10s)", "EXAMPLES", "run", "--help", "GCtime")
-	f("[kafka_output]\n  --kafkaoutputtype TYPE ", "--port", "--help", "run", "kafka")
-	f("--packethandlercount NUMBER\n", "--port ", "help", "run", "packethandlercount")
-	f("dnsmonster-sensor config check [OPTIONS] FILE", "--port", "config", "--help")
-	f("dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "help", "attach")
-	f("COMMANDS\n  run  ", "--port", "help")
-	f("\n  spool export  ", "EXAMPLES", "spool", "--help")
+	f("  --dedup  ", "--dedup true", "run", "--help", "all")
+	f("--gctime TIME\n  TIME from which", "EXAMPLES", "run", "--help", "GCtime")
+	f("  Environment: DNSMONSTER_GCTIME\n  Commands:    run, attach, replay\n", "EXAMPLES", "--help", "--gctime")
+	f("  In a file:   gctime = ..., in section [general]\n", "EXAMPLES", "help", "DNSMONSTER_GCTIME")
+	f("  Default:     on; --maskecs=false switches it off\n", "EXAMPLES", "--help=maskecs")
+	f("--verbose, -v\n", "EXAMPLES", "help", "attach", "-v")
+	f("Other options about port: --", "EXAMPLES", "attach", "eth0", "--help", "port")
+	f("kafka output: not in this build; its options are accepted for compatibility\n", "--", "--help", "kafka")
+	f("clickhouse output: not in this build", "--", "run", "--help", "clickhouseaddress")
+	f("capture filter: not in this build", "--psqltable", "help", "filter")
+	f("--masksize4 BITS", "--port", "attach", "--help", "mask")
+	f("--masksize4 BITS", "--port", "help", "attach", "mask")
+	f("--masksize4 BITS", "--port", "--help", "attach", "mask")
+	f("--skiptlsverification ", "--port", "postgres", "--help", "tls")
+	f("(only: postgres", "--port", "--help", "psql")
+	f("\n  --psqlendpoint URI ", "--port", "help", "PostgreSQL")
 	f("--spooldir FOLDER", "--port", "spool", "--help", "spooldir")
+	f("USAGE\n  dnsmonster-sensor config check [OPTIONS] FILE", "--port", "config", "--help")
+	f("USAGE\n  dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "help", "attach")
+	f("USAGE\n  dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "--help", "attach")
+	f("USAGE\n  dnsmonster-sensor attach [OPTIONS] INTERFACE...", "--devname", "attach", "eth0", "--port", "53", "-h")
+	f("COMMANDS\n  run  ", "--port", "help")
+	f("COMMANDS\n  run  ", "--port", "-h")
+	f("\n  spool export  ", "EXAMPLES", "spool", "--help")
+	f("--ringmb MEGABYTES", "clickhouse", "--help", "all")
+	f("--yes  ", "--port", "spool", "--help", "all")
+
+	wrong := func(want string, args ...string) {
+		t.Helper()
+		var out, log bytes.Buffer
+		if code := Main(append([]string{"x"}, args...), &out, &log); code != exitUsage || out.Len() > 0 || !strings.HasPrefix(log.String(), "dnsmonster-sensor: "+want) {
+			t.Errorf("%q: exit status %d, stdout %q, stderr %q; want %q", args, code, out.String(), log.String(), want)
+		}
+	}
+	wrong(`no option about "kafca": did you mean kafka?`, "--help", "kafca")
+	wrong(`no option about "atach": did you mean attach?`, "help", "atach")
+	wrong(`no option about "zzzzzz"; words that exist: file, psql, stdout, port, `, "--help", "zzzzzz")
+	wrong(`attach: no option about "zzzzzz"; words that exist: file, `, "attach", "--help", "zzzzzz")
+	wrong(`check: no option about "zzzzzz"; words that exist: json`, "check", "--help", "zzzzzz")
+	wrong("attach has no option about pcapfile, but other commands have: run (see dnsmonster-sensor --help pcapfile)", "attach", "--help", "pcapfile")
+	wrong(`no option about "********"`, "--help", "http://user:hush@h")
+}
+
+// TestEveryOptionIsFound by its name, by a word of it, and in --help all; options that this
+// build lacks are in none of these.
+func TestEveryOptionIsFound(t *testing.T) {
+	p, err := pages(newApp(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	every := string(printed(t, "--help", "all"))
+	shown, lacking := 0, 0
+	for _, page := range p {
+		for _, o := range page.Options {
+			switch line := regexp.MustCompile(`(?m)--` + o.Name + `\b`); {
+			case strings.HasPrefix(o.Usage, "(not in this build)"):
+				lacking++
+				if line.MatchString(every) {
+					t.Errorf("--help all has --%s, which this build lacks", o.Name)
+				}
+			case !o.Hidden:
+				shown++
+				if !line.MatchString(every) {
+					t.Errorf("--help all lacks --%s", o.Name)
+				}
+				if page.Name == "attach" && !strings.HasPrefix(string(printed(t, "attach", "--help", o.Name)), "--"+o.Name) {
+					t.Errorf("attach --help %s does not explain it", o.Name)
+				}
+			}
+		}
+	}
+	if shown < 150 || lacking < 150 {
+		t.Errorf("only %d options are shown, and %d are lacking", shown, lacking)
+	}
+	for _, page := range []string{"manpage", "bashcompletion", "fishcompletion", "zshcompletion"} {
+		text := strings.ReplaceAll(string(printed(t, "--"+page)), `\-`, "-")
+		for _, f := range config.Pending(outputNames(all.New())) {
+			if f.Output != "" && strings.Contains(text, f.Output+"outputtype") {
+				t.Errorf("--%s shows options of the %s", page, f.Name)
+			}
+		}
+		if !strings.Contains(text, "psqloutputtype") {
+			t.Errorf("--%s lacks the output psql", page)
+		}
+	}
 }
 
 // TestManPage: the formatters report nothing.
@@ -93,7 +233,7 @@ func TestManPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := strings.ReplaceAll(string(text), "\b", "")
-	for _, want := range []string{"EXIT STATUS", "clickhouse_output"} {
+	for _, want := range []string{"EXIT STATUS", "psql_output"} {
 		if !strings.Contains(overstrike(string(text)), want) {
 			t.Errorf("the page lacks %s:\n%.2000s", want, plain)
 		}

@@ -21,7 +21,7 @@ func (o *processOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.UintFlag{
 			Category: "general", Name: "loglevel", EnvVars: []string{"DNSMONSTER_LOGLEVEL"}, Value: 3, Destination: &o.level,
-			Usage: "`LEVEL` of the log on stderr: 0 only what ends the program, 1 errors, 2 warnings, 3 information, 4 debugging",
+			Usage: "`LEVEL` of the log on stderr: 0 errors that end the program, 1 all errors, 2 also warnings, 3 also information, 4 also debugging",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "logformat", EnvVars: []string{"DNSMONSTER_LOGFORMAT"}, Value: "text", Destination: &o.format,
@@ -29,15 +29,15 @@ func (o *processOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "general", Name: "gomaxprocs", EnvVars: []string{"DNSMONSTER_GOMAXPROCS"}, Value: -1, Destination: &o.gomaxprocs,
-			Usage: "`NUMBER` of processors to use at a time; -1: all",
+			Usage: "maximum `NUMBER` of processors to use; -1: all",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "cpuprofile", EnvVars: []string{"DNSMONSTER_CPUPROFILE"}, Destination: &o.cpuProfile,
-			Usage: "write a profile of processor time to this `FILE`, for go tool pprof",
+			Usage: "write a CPU profile to this `FILE`, for go tool pprof",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "memprofile", EnvVars: []string{"DNSMONSTER_MEMPROFILE"}, Destination: &o.memProfile,
-			Usage: "write a profile of memory to this `FILE` at the end, for go tool pprof",
+			Usage: "write a memory profile to this `FILE` at the end, for go tool pprof",
 		},
 	}
 }

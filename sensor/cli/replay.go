@@ -21,19 +21,21 @@ func replayCommand(list []outputs.Output) *cli.Command {
 		Name:      "replay",
 		Usage:     "record the DNS messages in capture files",
 		ArgsUsage: "FILE...",
-		Description: `Reads pcap and pcapng files as tcpdump and others write them, of any byte order and resolution; the link
-type that the file names decides how packets are read. Records are in the file's order with --ordered,
-and for small files (16 MiB in total) if no number of workers is set; otherwise nearly so. From a damaged
-file, everything before the damage is delivered.
+		UsageText: replayTasks,
+		Description: `Reads pcap and pcapng files. Compression by gzip, zstd, xz or lz4 is recognised by content; - is the
+standard input. The link type in the file says how packets are read. From a damaged file, everything
+before the damage is recorded.
 
-Compression with gzip, zstd, xz or lz4 is recognised by content; - is the standard input. On a terminal a
-line shows progress.
+Records are written in the file's order with --ordered, and also if the files have at most 16 MiB in total
+and no number of workers is set. Otherwise the order may differ a little. On a terminal, a line shows
+progress. Exit status: 0 all records delivered, 1 wrong use, 2 failure, 3 some records not delivered, or a
+file not read to its end.
 
 EXAMPLES:
+   dnsmonster-sensor replay day.pcap
    dnsmonster-sensor replay day.pcap > day.json
-   dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz | head
-   tcpdump -w - port 53 | dnsmonster-sensor replay -
-   dnsmonster-sensor replay --speed 1 day.pcap      at the speed of the recording`,
+   dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz -c 100
+   tcpdump -w - port 53 | dnsmonster-sensor replay -`,
 		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			make := func(s *session) (input, error) {
@@ -56,16 +58,16 @@ func (f *fileOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{
 			Category: "capture", Name: "noetherframe", Aliases: []string{"noethernetframe"}, EnvVars: []string{"DNSMONSTER_NOETHERFRAME"}, Destination: &f.raw,
-			Usage: "packets in files of link type Ethernet start with the IP header; no effect on files of other link types",
+			Usage: "read packets in files of link type Ethernet as if they started with the IP header. No effect on files of other link types",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
-			Usage: "write records in the order of the files. One worker reads all packets and one writer serves each output: options that set a number " +
-				"of workers have no effect. Without this option, records are in order only if the files have at most 16 MiB in total and no number of workers is set",
+			Usage: "write records in the order of the files. There is one worker and one writer for each output: options that set a number " +
+				"of workers have no effect. Without --ordered, records are in order only if the files have at most 16 MiB in total and no number of workers is set",
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,
-			Usage: "read files at this many `TIMES` the speed of their recording, on one clock for all files; 1: as recorded, 0: as fast as possible",
+			Usage: "read files at this many `TIMES` the speed of the recording. 1: as recorded, 0: as fast as possible. All files share one clock",
 		},
 		&cli.BoolFlag{
 			Category: "general", Name: "progress", EnvVars: []string{"DNSMONSTER_PROGRESS"}, Value: true, Destination: &f.progress,
@@ -134,7 +136,7 @@ func (p *pcapOptions) name() (option string, set bool) { return "pcapfile", p.pa
 func (p *pcapOptions) nameFlags() []cli.Flag {
 	return []cli.Flag{&cli.StringFlag{
 		Category: "capture", Name: "pcapfile", EnvVars: []string{"DNSMONSTER_PCAPFILE"}, Destination: &p.path,
-		Usage: "capture `FILE` to read; -: the standard input",
+		Usage: "capture `FILE` to read; -: stdin",
 	}}
 }
 

@@ -21,15 +21,17 @@ func runCommand(list []outputs.Output) *cli.Command {
 	o := &runOptions{capture: newCaptureOptions(list), inputs: runInputs()}
 	o.capture.fallback = false
 	return &cli.Command{
-		Name:  "run",
-		Usage: "do what dnsmonster does with the same options; this is the default command",
-		Description: `Takes the input from --devname or --pcapfile. The options are dnsmonster's, and may be in the
-environment and in the file that --config names. An output has to be switched on.
+		Name:      "run",
+		Usage:     "run as a service with the options of dnsmonster; the default command",
+		UsageText: runTasks,
+		Description: `Takes the options of dnsmonster. They may be on the command line, in environment variables, and in the
+configuration file that --config names. --devname or --pcapfile names the input. Nothing is written unless
+an output is switched on.
 
 EXAMPLES:
-   dnsmonster-sensor run --config=dnsmonster.ini
+   dnsmonster-sensor --config=/etc/dnsmonster.ini
    dnsmonster-sensor --devName eth0 --stdoutOutputType=1
-   dnsmonster-sensor run --config=old.ini --writeconfig=new.ini`,
+   dnsmonster-sensor config check /etc/dnsmonster.ini`,
 		Flags:  o.flags(),
 		Action: o.run,
 	}

@@ -37,14 +37,15 @@ func spoolCommand() *cli.Command {
 	ls, export, drop := &spoolOptions{}, &spoolOptions{}, &spoolOptions{}
 	return &cli.Command{
 		Name:  "spool",
-		Usage: "list, export or delete the records that wait on disk for an output",
+		Usage: "list, export or delete records that wait on disk for an output",
 		Subcommands: []*cli.Command{{
 			Name:      "ls",
-			Usage:     "list what waits on disk for each output",
+			Usage:     "list the records that wait on disk for each output",
 			ArgsUsage: "[OUTPUT...]",
-			Description: `Shows how many events (records) wait for each output, when the oldest and the newest of them were stored,
-what is damaged, and what this build cannot read because a newer build has written it: the newer build sends
-it when it is started on this spool again. Changes nothing. The sensor may be running.
+			Description: `Shows how many records wait for each output, when the oldest and the newest of them were stored, and what
+is damaged. A newer build may have stored records that this build cannot read: they are listed too, and
+the newer build sends them when it is started again with this spool. Changes nothing. The sensor may be
+running.
 
 EXAMPLES:
    dnsmonster-sensor spool ls --spooldir /var/lib/dnsmonster-sensor/spool
@@ -53,16 +54,17 @@ EXAMPLES:
 			Action: ls.list,
 		}, {
 			Name:      "export",
-			Usage:     "write what waits on disk to stdout, and leave it there",
+			Usage:     "write records that wait on disk to stdout, and keep them",
 			ArgsUsage: "OUTPUT",
-			Description: `Writes the records that wait for an output, the oldest first, in any of the formats. They stay where
-they are: the sensor will send them at its next start, unless they are dropped. The sensor must be
-stopped. If the spool is damaged, or a newer build has written to it, the records that are intact and that
-this build can read are written, and the exit status is 3.
+			Description: `Writes the records that wait for an output to stdout, the oldest first, in any of the formats. They stay
+in the spool: the sensor sends them at its next start. The sensor must be stopped. If the spool is damaged,
+or a newer build has written to it, the records that this build can read are written, and the exit status
+is 3.
 
 EXAMPLES:
-   dnsmonster-sensor spool export psql --spooldir /var/lib/dnsmonster-sensor/spool > psql.json
-   dnsmonster-sensor spool export psql --config /etc/dnsmonster.ini --format csv | head`,
+   dnsmonster-sensor spool export psql --config /etc/dnsmonster.ini > psql.json
+   dnsmonster-sensor spool export psql --format csv \
+       --spooldir /var/lib/dnsmonster-sensor/spool | head`,
 			Flags: append(append(export.flags(), export.records.flags()...),
 				&cli.StringFlag{Name: "format", Value: "json", Destination: &export.format, Usage: format.Usage},
 				&cli.StringFlag{Name: "template", Value: "{{.}}", Destination: &export.template, Usage: format.TemplateUsage},
@@ -74,16 +76,16 @@ EXAMPLES:
 			Action: export.export,
 		}, {
 			Name:      "drop",
-			Usage:     "delete what waits on disk",
+			Usage:     "delete records that wait on disk",
 			ArgsUsage: "OUTPUT...",
 			Description: `Deletes the records that wait for the named outputs, and what was set aside as damaged or unreadable.
-They cannot be restored: save them with spool export first. Without --yes it says what it would delete.
-The sensor must be stopped.
+Deleted records cannot be restored: save them first with spool export. Without --yes, the command only says
+what it would delete. The sensor must be stopped.
 
 EXAMPLES:
    dnsmonster-sensor spool drop psql --spooldir /var/lib/dnsmonster-sensor/spool
    dnsmonster-sensor spool drop psql --config /etc/dnsmonster.ini --yes`,
-			Flags:  append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "delete the records; without this option the command only says what it would delete"}),
+			Flags:  append(drop.flags(), &cli.BoolFlag{Name: "yes", Destination: &drop.yes, Usage: "delete the records, instead of only saying what would be deleted"}),
 			Action: drop.drop,
 		}},
 		Action: func(c *cli.Context) error {
@@ -94,10 +96,10 @@ EXAMPLES:
 
 func (o *spoolOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "configuration `FILE` of the sensor, to take spooldir from"},
+		&cli.StringFlag{Name: "config", EnvVars: []string{"DNSMONSTER_CONFIG"}, Usage: "take --spooldir from this configuration `FILE` of the sensor"},
 		&cli.StringFlag{
 			Category: "general", Name: "spooldir", EnvVars: []string{"DNSMONSTER_SPOOLDIR"}, Destination: &o.dir,
-			Usage: "`FOLDER` of the spool: the sensor's own --spooldir",
+			Usage: "`FOLDER` of the spool, as the sensor's --spooldir",
 		},
 	}
 }

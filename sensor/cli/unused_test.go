@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs/all"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
@@ -51,7 +52,12 @@ func TestEveryOutputHasADestination(t *testing.T) {
 		}
 		name := destinations[output][0]
 		err := perform(newApp(io.Discard, io.Discard), []string{"x", "run", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--" + name + "=there"}, nil)
+		lacking := "this build does not have the output " + output
+		pending := slices.ContainsFunc(config.Pending(outputNames(all.New())), func(f config.Feature) bool { return f.Output == output })
 		want := fmt.Sprintf("--%s: the output %s is off: switch it on with --%soutputtype=1 (from the command line)", name, output, output)
+		if pending {
+			want = "--" + name + ": " + lacking + " (from the command line)"
+		}
 		if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
@@ -62,6 +68,9 @@ func TestEveryOutputHasADestination(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := fmt.Sprintf("%s has no effect: the output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
+			if pending {
+				want = name + " has no effect: " + lacking + " (from " + origin + ")"
+			}
 			if !slices.Contains(config.Advice(v), want) {
 				t.Errorf("%q lacks %q", config.Advice(v), want)
 			}

@@ -36,7 +36,7 @@ _dnsmonster_sensor() {
 		fmt.Fprintf(w, "        %s) options='%s' ;;\n", casePattern(p.Name), p.optionWords())
 	}
 	fmt.Fprintf(w, `    esac
-    if [[ ${prev,,} == --devname ]]; then
+    if [[ ${prev,,} == @(--devname|--interface|-i) ]]; then
         words=$(cd /sys/class/net && echo * any)
     elif [[ $cur == -* ]]; then
         words=$options
@@ -99,13 +99,18 @@ func Fish(w io.Writer, program string, pages []Page) {
 		for _, o := range p.visible() {
 			value := ""
 			switch {
-			case o.Name == "devname":
+			case o.Name == "devname" || o.Name == "interface":
 				value = " -x -a '(ls /sys/class/net) any'"
 			case o.Kind != Bool:
 				value = " -r"
 			}
+			short := ""
+			if o.Short != "" {
+				short = " -s " + o.Short
+			}
 			for _, n := range append([]string{o.Name}, o.Aliases...) {
-				fmt.Fprintf(w, "complete -c %s -n '%s' -l %s%s -d %s\n", program, seen, n, value, fishQuote(o.Usage))
+				fmt.Fprintf(w, "complete -c %s -n '%s'%s -l %s%s -d %s\n", program, seen, short, n, value, fishQuote(o.Usage))
+				short = ""
 			}
 		}
 	}
@@ -144,7 +149,7 @@ elif [[ $PREFIX == -* ]]; then
     compadd -S '' -a opts
     return
 fi
-if [[ ${(L)words[CURRENT-1]} == --devname ]]; then
+if [[ ${(L)words[CURRENT-1]} == (--devname|--interface|-i) ]]; then
     args=(/sys/class/net/*(:t) any)
 elif [[ $words[CURRENT-1] == --* ]]; then
     args=() # a value, or the name of a file

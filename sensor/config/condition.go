@@ -8,29 +8,50 @@ import (
 // condition is a test of the values, for tables.
 type condition func(*Values) bool
 
-// set reports whether the user has given any of the options.
-func set(names ...string) condition {
+// changedAny reports whether any of the options has another value than its default.
+func changedAny(names ...string) condition {
+	return func(v *Values) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return v.hasBuilt(n) && v.Get(n).changed() })
+	}
+}
+
+// givenAny reports whether the user has given any of the options a value.
+func givenAny(names ...string) condition {
 	return func(v *Values) bool {
 		return slices.ContainsFunc(names, func(n string) bool {
 			o := v.Get(n)
-			return o != nil && o.Origin.Layer != Default
+			return o != nil && o.Origin.Layer != Default && o.String() != ""
 		})
 	}
 }
 
-// setInFile reports whether the file gives any option of a section.
-func setInFile(section string) condition {
+// changedInFile reports whether the file changes any option of a section.
+func changedInFile(section string) condition {
 	return func(v *Values) bool {
-		return slices.ContainsFunc(v.All(), func(o Value) bool { return o.Origin.Layer == InFile && o.Section == section })
+		return slices.ContainsFunc(v.All(), func(o Value) bool {
+			return o.Origin.Layer == InFile && o.Section == section && !o.isPending() && !slices.Equal(o.Text, o.Default)
+		})
 	}
 }
 
+// changedWithoutEffect reports whether an option that is accepted for compatibility has
+// another value than dnsmonster's default.
+func changedWithoutEffect(v *Values) bool {
+	return slices.ContainsFunc(v.All(), func(o Value) bool { return o.ignored() && o.visible() && o.changed() })
+}
+
+// is reports whether an option has this value. Options that this build lacks have none.
 func is(option, value string) condition {
-	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) == value }
+	return func(v *Values) bool { return v.hasBuilt(option) && v.String(option) == value }
 }
 
 func isNot(option, value string) condition {
-	return func(v *Values) bool { return v.Get(option) != nil && v.String(option) != value }
+	return func(v *Values) bool { return v.hasBuilt(option) && v.String(option) != value }
+}
+
+func (v *Values) hasBuilt(option string) bool {
+	o := v.Get(option)
+	return o != nil && !o.isPending()
 }
 
 // on reports whether an output is switched on.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -17,58 +18,72 @@ const (
 	helpIndent = 28 // of the options' descriptions
 )
 
-// Help writes the help of one command: its options by section, wrapped to the width of
-// a terminal. With words, it writes only the options that have one of them in their
-// names, sections or descriptions, and reports whether there are any.
-func (p *Page) Help(w io.Writer, program string, words []string) (found bool) {
+// Help writes the help of one command: its most used options by task, or all of them if it
+// has few. Lines fit a terminal; examples are not wrapped.
+func (p *Page) Help(w io.Writer, program string) {
 	b := bufio.NewWriter(w)
 	defer b.Flush()
-	options := p.visible()
-	if len(words) > 0 {
-		options = slices.DeleteFunc(options, func(o Option) bool { return !o.matches(words) })
-		for _, s := range append([]string{""}, sections(options)...) {
-			helpSection(b, s, options, false)
-		}
-		return len(options) > 0
+	if p.Tasks == "" {
+		p.head(b, program)
+		describe(b, p.Description)
+		p.allOptions(b)
+		return
 	}
+	p.head(b, program)
+	_, examples := cutExamples(p.Description)
+	writeExamples(b, examples)
+	fmt.Fprintf(b, "\n%s\n", strings.Trim(p.Tasks, "\n"))
+	fmt.Fprintf(b, "\nMORE\n  %[1]s %[2]s --help all\n      every option\n  %[1]s %[2]s --help WORD\n      ", program, p.Name)
+	wrap(b, "the options about a word, such as "+strings.Join(topics(p.visible()), ", "), 6, 6)
+}
+
+// HelpAll writes the help of one command with its description and all its options.
+func (p *Page) HelpAll(w io.Writer, program string) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	p.head(b, program)
+	describe(b, p.Description)
+	if len(p.visible()) > 20 {
+		b.WriteString(optionsNote)
+	}
+	p.allOptions(b)
+}
+
+const optionsNote = `
+OPTIONS
+  An option without a placeholder is switched on by its name, and off by
+  --name=false. Case does not matter in names. An option in a section [...] can
+  also be set in that section of a configuration file, or by the environment
+  variable DNSMONSTER_<NAME>.
+`
+
+func (p *Page) head(b *bufio.Writer, program string) {
 	fmt.Fprintf(b, "%s %s: ", program, p.Name)
 	wrap(b, p.Usage, len(program)+len(p.Name)+3, 4)
 	fmt.Fprintf(b, "\nUSAGE\n  %s\n", strings.TrimSpace(program+" "+p.Name+" [OPTIONS] "+p.Arguments))
-	describe(b, p.Description)
-	if len(options) > 20 {
-		b.WriteString(`
-OPTIONS
-  --help WORD... shows only the options about a word, such as psql or mask. Case
-  does not matter in names. An option without a placeholder is switched on by
-  its name, and off by --name=false. Each option can also be set in its section
-  [...] of a configuration file, or by the environment variable
-  DNSMONSTER_<NAME>.
-`)
-	} else if len(options) > 0 {
-		b.WriteString("\nOPTIONS\n")
-	}
-	helpSection(b, "", options, true)
-	for _, s := range sections(options) {
-		helpSection(b, s, options, true)
-	}
-	return true
 }
 
-// matches reports whether the option is about one of the words.
-func (o *Option) matches(words []string) bool {
-	return slices.ContainsFunc(words, func(word string) bool {
-		word = strings.ToLower(strings.TrimLeft(word, "-"))
-		return strings.Contains(o.Section, word) || strings.Contains(strings.ToLower(o.Usage), word) ||
-			slices.ContainsFunc(append([]string{o.Name}, o.Aliases...), func(n string) bool { return strings.Contains(n, word) })
-	})
+// allOptions writes the options by section. A command with few options needs no sections.
+func (p *Page) allOptions(b *bufio.Writer) {
+	options := p.visible()
+	if len(options) > 0 && len(options) <= 20 {
+		b.WriteString("\nOPTIONS\n")
+		for _, o := range options {
+			helpOption(b, &o, "")
+		}
+		return
+	}
+	for _, s := range append(sections(options), "") {
+		helpSection(b, s, options, nil)
+	}
 }
 
 // ignored reports whether the option is accepted only for compatibility.
 func (o *Option) ignored() bool { return strings.HasPrefix(o.Usage, compatible) }
 
-// helpSection writes the options of one section. In short form, it lists those without
-// effect by their names only.
-func helpSection(b *bufio.Writer, section string, options []Option, short bool) {
+// helpSection writes the options of one section; note, if there is one, says more about
+// each. Those without effect are only named.
+func helpSection(b *bufio.Writer, section string, options []Option, note func(*Option) string) {
 	var ignored []string
 	first := true
 	for _, o := range options {
@@ -77,16 +92,16 @@ func helpSection(b *bufio.Writer, section string, options []Option, short bool) 
 		}
 		if first {
 			first = false
-			b.WriteByte('\n')
-			if section != "" {
-				fmt.Fprintf(b, "[%s]\n", section)
-			}
+			fmt.Fprintf(b, "\n%s\n", heading(section))
 		}
-		if short && o.ignored() {
+		switch {
+		case o.ignored():
 			ignored = append(ignored, "--"+o.Name)
-			continue
+		case note != nil:
+			helpOption(b, &o, note(&o))
+		default:
+			helpOption(b, &o, "")
 		}
-		helpOption(b, &o)
 	}
 	if ignored != nil {
 		b.WriteString("  ")
@@ -94,8 +109,20 @@ func helpSection(b *bufio.Writer, section string, options []Option, short bool) 
 	}
 }
 
-func helpOption(b *bufio.Writer, o *Option) {
-	head := "  --" + o.Name
+func heading(section string) string {
+	if section == "" {
+		return withoutSection
+	}
+	return "[" + section + "]"
+}
+
+// helpOption writes one option. note is added to its description.
+func helpOption(b *bufio.Writer, o *Option, note string) {
+	head := "  "
+	if o.Short != "" {
+		head += "-" + o.Short + ", "
+	}
+	head += "--" + o.Name
 	if o.Kind != Bool {
 		head += " " + o.placeholder()
 	}
@@ -110,10 +137,50 @@ func helpOption(b *bufio.Writer, o *Option) {
 	for _, a := range o.Aliases {
 		text += "; also --" + a
 	}
-	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
+	if d := o.defaultText(); d != "" {
 		text += " (default: " + d + ")"
 	}
-	wrap(b, text, helpIndent, helpIndent)
+	wrap(b, text+note, helpIndent, helpIndent)
+}
+
+// defaultText returns the default, "" for an empty one and for a switch that is off.
+func (o *Option) defaultText() string {
+	if d := strings.Join(o.Default, ", "); d != "false" {
+		return d
+	}
+	return ""
+}
+
+// explain writes all that there is to know about an option. commands are those that have
+// it.
+func (o *Option) explain(b *bufio.Writer, commands []string) {
+	head := strings.Join(o.names(), ", ")
+	if o.Kind != Bool {
+		head += " " + o.placeholder()
+	}
+	fmt.Fprintf(b, "%s\n  ", head)
+	wrap(b, o.Usage, 2, 2)
+	line := func(name, value string) {
+		fmt.Fprintf(b, "  %-12s ", name)
+		wrap(b, value, 15, 15)
+	}
+	off := "empty"
+	if o.Kind == Bool {
+		off = "off; --" + o.Name + " switches it on"
+	}
+	if o.Kind == Bool && o.defaultText() != "" {
+		off = "on; --" + o.Name + "=false switches it off"
+	} else {
+		off = cmp.Or(o.defaultText(), off)
+	}
+	line("Default:", off)
+	if o.Section != "" {
+		line("In a file:", o.Name+" = ..., in section ["+o.Section+"]")
+	}
+	if len(o.Env) > 0 {
+		line("Environment:", strings.Join(o.Env, ", "))
+	}
+	line("Commands:", strings.Join(commands, ", "))
 }
 
 // wrap writes text in lines of helpWidth. The first line starts at column at, the others
@@ -137,15 +204,29 @@ func wrap(b *bufio.Writer, text string, at, indent int) {
 	b.WriteByte('\n')
 }
 
+// cutExamples separates a description's examples from its prose.
+func cutExamples(text string) (prose, examples string) {
+	prose, examples, _ = strings.Cut(text, "EXAMPLES:\n")
+	return strings.TrimSpace(prose), strings.TrimRight(examples, "\n")
+}
+
 // describe writes a command's description: wrapped, and examples unchanged.
 func describe(b *bufio.Writer, text string) {
-	prose, examples, _ := strings.Cut(text, "EXAMPLES:\n")
-	for part := range strings.SplitSeq(strings.TrimSpace(prose), "\n\n") {
+	prose, examples := cutExamples(text)
+	for part := range strings.SplitSeq(prose, "\n\n") {
 		b.WriteByte('\n')
 		wrap(b, part, 0, 0)
 	}
-	if examples != "" {
-		fmt.Fprintf(b, "\nEXAMPLES\n%s\n", strings.TrimRight(examples, "\n"))
+	writeExamples(b, examples)
+}
+
+func writeExamples(b *bufio.Writer, examples string) {
+	if examples == "" {
+		return
+	}
+	b.WriteString("\nEXAMPLES\n")
+	for line := range strings.Lines(examples) {
+		fmt.Fprintf(b, "  %s\n", strings.TrimRight(strings.TrimPrefix(line, "   "), "\n"))
 	}
 }
 
@@ -155,12 +236,16 @@ func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 	defer b.Flush()
 	fmt.Fprintf(b, "%s: ", program)
 	wrap(b, usage, len(program)+2, 4)
-	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n  %[1]s [OPTIONS of run]\n", program)
-	describe(b, intro)
-	commandTable(b, pages)
+	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n", program)
+	_, examples := cutExamples(intro)
+	writeExamples(b, examples)
+	commandTable(b, pages, true)
 	fmt.Fprintf(b, `
-  %[1]s COMMAND --help explains a command and its options,
-  %[1]s --version names the build.
+MORE
+  %[1]s COMMAND --help    explains a command
+  %[1]s --help WORD       options about a word, such as psql or mask
+  %[1]s --help all        every option of every command
+  %[1]s --version         names the build
 `, program)
 }
 
@@ -170,18 +255,56 @@ func GroupHelp(w io.Writer, program, name string, pages []Page) {
 	defer b.Flush()
 	fmt.Fprintf(b, "%s %s: ", program, name)
 	wrap(b, pages[0].Group, len(program)+len(name)+3, 4)
-	commandTable(b, pages)
-	fmt.Fprintf(b, "\n  %s %s COMMAND --help explains a command and its options.\n", program, name)
+	commandTable(b, pages, false)
+	_, sub, _ := strings.Cut(pages[0].Name, " ")
+	fmt.Fprintf(b, "\nMORE\n  %[1]s %[2]s %[3]s --help    explains a command and its options\n  %[1]s %[2]s --help all   explains all of them\n", program, name, sub)
 }
 
-func commandTable(b *bufio.Writer, pages []Page) {
+// AllOptions writes every option of all commands once.
+func AllOptions(w io.Writer, pages []Page) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	b.WriteString(optionsNote)
+	optionList(b, newOptionTable(pages, (*Option).visible), true)
+}
+
+// optionList writes the options of a table by section. With commands, it names the commands
+// of each option that not all of run, attach and replay have.
+func optionList(b *bufio.Writer, t *optionTable, commands bool) {
+	var list []Option
+	for _, s := range t.sections {
+		list = append(list, t.options[s]...)
+	}
+	for _, s := range append(sections(list), "") {
+		helpSection(b, s, list, func(o *Option) string {
+			list := t.commands[o.Name]
+			if !commands || slices.Contains(list, "run") && slices.Contains(list, "attach") && slices.Contains(list, "replay") {
+				return ""
+			}
+			return " (only: " + strings.Join(list, ", ") + ")"
+		})
+	}
+}
+
+// commandTable lists commands. Short, it has one line for the subcommands of each.
+func commandTable(b *bufio.Writer, pages []Page, short bool) {
+	var rows [][2]string
+	for _, p := range pages {
+		name, usage := p.Name, p.Usage
+		if short && p.Group != "" {
+			name, usage = firstWord(p.Name), p.Group
+		}
+		if len(rows) == 0 || rows[len(rows)-1][0] != name {
+			rows = append(rows, [2]string{name, usage})
+		}
+	}
 	b.WriteString("\nCOMMANDS\n")
 	width := 0
-	for _, p := range pages {
-		width = max(width, len(p.Name))
+	for _, r := range rows {
+		width = max(width, len(r[0]))
 	}
-	for _, p := range pages {
-		fmt.Fprintf(b, "  %-*s  ", width, p.Name)
-		wrap(b, p.Usage, width+4, width+4)
+	for _, r := range rows {
+		fmt.Fprintf(b, "  %-*s  ", width, r[0])
+		wrap(b, r[1], width+4, width+4)
 	}
 }

@@ -38,6 +38,9 @@ func ReadFile(path string) (*File, error) {
 		return nil, err // it has the operation and the path
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder: name a file in it", path)
+	}
 	return Read(path, f)
 }
 
@@ -99,6 +102,11 @@ func Read(path string, r io.Reader) (*File, error) {
 		errs = append(errs, fmt.Errorf("%s line %d: %w", path, number+1, err))
 	}
 	return file, errors.Join(errs...)
+}
+
+// HasKnown reports whether any entry has the name of an option.
+func (f *File) HasKnown(known []Option) bool {
+	return slices.ContainsFunc(f.Entries, func(e Entry) bool { return find(known, strings.ToLower(e.Key)) != nil })
 }
 
 // LooksLikeConfig reports whether content is probably a configuration: each line has the

@@ -56,7 +56,7 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 
 // manOptions writes each option once, with the commands that have it.
 func manOptions(b *bufio.Writer, pages []Page) {
-	table := newOptionTable(pages)
+	table := newOptionTable(pages, (*Option).visible)
 	for _, section := range table.sections {
 		fmt.Fprintf(b, ".Ss %s\n.Bl -tag -width Ds\n", cmp.Or(section, withoutSection))
 		for _, o := range table.options[section] {
@@ -75,6 +75,9 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 	prose(b, strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")+".")
 	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
 		prose(b, "Default: "+d+".")
+	}
+	if others := o.names()[1:]; len(others) > 0 {
+		prose(b, "Also "+strings.Join(others, ", ")+".")
 	}
 	for _, e := range o.Env {
 		fmt.Fprintf(b, "Environment:\n.Ev %s .\n", e)

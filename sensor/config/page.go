@@ -12,36 +12,55 @@ type Page struct {
 	Group       string // of a subcommand: the usage of the command above
 	Arguments   string // placeholder, such as "FILE..."
 	Description string
+	Tasks       string // the most used options by task, as they are printed; "": help lists all options
 	Options     []Option
 }
 
+// visible are the options that people are shown: all but deprecated ones and those of
+// features that this build lacks.
 func (p *Page) visible() []Option {
-	return slices.DeleteFunc(slices.Clone(p.Options), func(o Option) bool { return o.Hidden })
+	return slices.DeleteFunc(slices.Clone(p.Options), func(o Option) bool { return !o.visible() })
+}
+
+func (o *Option) visible() bool { return !o.Hidden && !o.isPending() }
+
+// names returns the option's names as they are typed, the usual one first.
+func (o *Option) names() []string {
+	list := []string{"--" + o.Name}
+	for _, a := range o.Aliases {
+		list = append(list, "--"+a)
+	}
+	if o.Short != "" {
+		list = append(list, "-"+o.Short)
+	}
+	return list
 }
 
 // optionWords returns the command's options as they are typed.
 func (p *Page) optionWords() string {
 	var list []string
 	for _, o := range p.visible() {
-		for _, n := range append([]string{o.Name}, o.Aliases...) {
-			list = append(list, "--"+n)
-		}
+		list = append(list, o.names()...)
 	}
 	slices.Sort(list)
 	return strings.Join(append(list, "--help"), " ")
 }
 
-// optionTable lists the visible options of all pages, each once, by section.
+// optionTable lists options of all pages, each once, by section.
 type optionTable struct {
 	sections []string // in the order in which they appear
 	options  map[string][]Option
 	commands map[string][]string // by option: the commands that have it
 }
 
-func newOptionTable(pages []Page) *optionTable {
+// newOptionTable has the options that which chooses.
+func newOptionTable(pages []Page, which func(*Option) bool) *optionTable {
 	t := &optionTable{options: make(map[string][]Option), commands: make(map[string][]string)}
 	for _, p := range pages {
-		for _, o := range p.visible() {
+		for _, o := range p.Options {
+			if !which(&o) {
+				continue
+			}
 			if t.commands[o.Name] == nil {
 				if t.options[o.Section] == nil {
 					t.sections = append(t.sections, o.Section)

@@ -15,10 +15,11 @@ import (
 // Its options are accepted and their form is checked, so that existing files and
 // environments work. They are refused only if they switch the feature on.
 type Feature struct {
-	Name   string                        // as in "clickhouse output"
-	Output string                        // the output's name; "": not an output
-	rows   []row                         // at least one
-	on     func(*Values) (option string) // the option that switches it on; "": it is off
+	Name    string                        // as in "clickhouse output"
+	Output  string                        // the output's name; "": not an output
+	rows    []row                         // at least one
+	on      func(*Values) (option string) // the option that switches it on; "": it is off
+	instead string                        // what to do if it is on; "" for an output
 }
 
 // row declares one option.
@@ -63,17 +64,25 @@ func Pending(built []string) []Feature {
 	return slices.DeleteFunc(append(pendingSteps(), pendingOutputs()...), func(f Feature) bool { return slices.Contains(built, f.Output) })
 }
 
-// PendingFlags declares the options of features. The help of each one's first option,
-// which switches it on, says that this build lacks it.
+// lacking begins the usage of options of features that this build lacks.
+const lacking = "(not in this build) "
+
+// PendingFlags declares the options of features. Help, manual page, completions and the
+// sample file leave them out.
 func PendingFlags(list []Feature) []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range list {
 		rows := slices.Clone(f.rows)
-		rows[0].usage = "(not in this build yet) " + rows[0].usage
+		for i := range rows {
+			rows[i].usage = lacking + rows[i].usage
+		}
 		flags = append(flags, flagsOf(rows)...)
 	}
 	return flags
 }
+
+// isPending reports whether the option belongs to a feature that this build lacks.
+func (o *Option) isPending() bool { return strings.HasPrefix(o.Usage, lacking) }
 
 // RefusePending returns an error for each of these features that is switched on, and for
 // each of their options that has a wrong value.
@@ -87,10 +96,29 @@ func RefusePending(list []Feature, v *Values) (errs []error) {
 		}
 		if option := f.on(v); option != "" {
 			o := v.Get(option)
-			errs = append(errs, fmt.Errorf("%s: not in this build yet; %s=%s is set (from %s)", f.Name, o.Name, o.Shown(v.String(option)), o.Origin))
+			errs = append(errs, fmt.Errorf("%s: "+notBuilt+", but %s=%s switches it on: %s (from %s)", f.Name, o.Name, o.Shown(v.String(option)), f.remedy(v), o.Origin))
 		}
 	}
 	return errs
+}
+
+const notBuilt = "not in this build"
+
+// IsNotBuilt reports whether an error is about a feature that this build lacks.
+func IsNotBuilt(err error) bool { return strings.Contains(err.Error(), ": "+notBuilt+",") }
+
+// remedy says what the user can do about a feature that is on.
+func (f *Feature) remedy(v *Values) string {
+	if f.Output == "" {
+		return f.instead
+	}
+	var outputs []string
+	for _, o := range v.list {
+		if name, ok := strings.CutSuffix(o.Name, "outputtype"); ok && o.visible() && name != "null" {
+			outputs = append(outputs, name)
+		}
+	}
+	return fmt.Sprintf("set %s=0 and use one of %s", f.rows[0].name, strings.Join(outputs, ", "))
 }
 
 // unless says that an option switches a feature on, unless it has one of these values.
@@ -107,11 +135,11 @@ func unless(option string, off ...string) func(*Values) string {
 func pendingSteps() []Feature {
 	const capture, general = "capture", "general"
 	return []Feature{
-		{Name: "dnstap input", on: unless("dnstapsocket", ""), rows: []row{
+		{Name: "dnstap input", instead: "remove dnstapsocket, and capture with devname or pcapfile", on: unless("dnstapsocket", ""), rows: []row{
 			{capture, "dnstapsocket", "DNSMONSTER_DNSTAPSOCKET", "", "dnstap `SOCKET`, such as unix:///tmp/dnstap.sock or tcp://127.0.0.1:8080", nil},
 			{capture, "dnstappermission", "DNSMONSTER_DNSTAPPERMISSION", "755", "`MODE` of the dnstap socket's file, in octal; for unix:// only", nil},
 		}},
-		{Name: "capture filter", on: func(v *Values) string {
+		{Name: "capture filter", instead: "remove filter; port and the lists of domains can limit what is recorded", on: func(v *Values) string {
 			if filter := withoutSpace(v.String("filter")); filter == "" || IsDefaultFilter(filter) {
 				return ""
 			}
@@ -119,7 +147,7 @@ func pendingSteps() []Feature {
 		}, rows: []row{
 			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match; empty or the default: no filter", nil},
 		}},
-		{Name: "AF_PACKET capture", on: unless("useafpacket", "false"), rows: []row{
+		{Name: "AF_PACKET capture", instead: "remove useafpacket: devname captures with eBPF", on: unless("useafpacket", "false"), rows: []row{
 			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
 			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
 		}},

@@ -211,7 +211,7 @@ func TestSecrets(t *testing.T) {
 			return
 		}
 		var table, ini, all strings.Builder
-		WriteTable(&table, v)
+		WriteTable(&table, v, "x.ini", true)
 		omitted, _ := WriteINI(&ini, v, false)
 		WriteINI(&all, v, true)
 		value := v.String("kafkapassword")
@@ -241,7 +241,7 @@ func TestPasswordsInAddresses(t *testing.T) {
 	const file = "kafkaoutputbroker = a:1\nkafkaoutputbroker = http://user:hush@host:3128/"
 	v, _ := resolved(t, "port", "", "", file)
 	var table, ini, all strings.Builder
-	WriteTable(&table, v)
+	WriteTable(&table, v, "x.ini", true)
 	omitted, _ := WriteINI(&ini, v, false)
 	WriteINI(&all, v, true)
 	if text := table.String() + ini.String(); strings.Contains(text, "hush") || !strings.Contains(text, "http://********@host:3128/") {

@@ -26,10 +26,11 @@ func WithSecretFiles(flags []cli.Flag) []cli.Flag {
 	for _, f := range flags {
 		all = append(all, f)
 		if s, ok := f.(*outputs.SecretFlag); ok {
-			all = append(all, &cli.StringFlag{
-				Category: s.Category, Name: s.Name + secretFileSuffix, EnvVars: []string{s.FileEnv},
-				Usage: "`FILE` that contains " + s.Name + "; a line end at its end is ignored",
-			})
+			usage := "`FILE` that contains " + s.Name + "; a newline at its end is ignored"
+			if strings.HasPrefix(s.Usage, lacking) {
+				usage = lacking + usage
+			}
+			all = append(all, &cli.StringFlag{Category: s.Category, Name: s.Name + secretFileSuffix, EnvVars: []string{s.FileEnv}, Usage: usage})
 		}
 	}
 	return all

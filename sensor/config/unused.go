@@ -64,11 +64,17 @@ func Unreachable(v *Values) error {
 			continue
 		}
 		if kind := v.Get(o.output() + "outputtype"); o.changed() || kind.Origin.Layer != CommandLine {
+			if o.isPending() {
+				errs = append(errs, fmt.Errorf("--%s: "+lacksOutput, o.Name, o.output()))
+				continue
+			}
 			errs = append(errs, fmt.Errorf("--%s: the output %s is off: switch it on with --%soutputtype=1", o.Name, o.output(), o.output()))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+const lacksOutput = "this build does not have the output %s"
 
 // unused warns about options that have no effect because of other options.
 func unused(v *Values) (warnings []string) {
@@ -84,6 +90,8 @@ func unused(v *Values) (warnings []string) {
 		if output := o.output(); output != "" && !v.isOn(output) && !strings.HasSuffix(o.Name, "outputtype") {
 			destination := v.isDestination(o)
 			switch {
+			case destination && o.Origin.Layer != CommandLine && o.isPending():
+				warn(fmt.Sprintf(lacksOutput, output))
 			case destination && o.Origin.Layer != CommandLine: // on the command line it is an error
 				warn("the output " + output + " is off: " + output + "outputtype=1 switches it on")
 			case !destination && o.Origin.Layer > InFile:

@@ -48,7 +48,7 @@ func WriteINI(w io.Writer, v *Values, secrets bool) (omitted []string, err error
 	for _, section := range v.sections() {
 		fmt.Fprintf(b, "\n[%s]\n", section)
 		for _, o := range v.list {
-			if o.Section == section && (!o.Hidden || o.Origin.Layer != Default) {
+			if o.Section == section && (o.visible() || o.Origin.Layer != Default && !slices.Equal(o.Text, o.Default)) {
 				if !writeOption(b, &o, secrets) {
 					omitted = append(omitted, o.Name)
 				}
@@ -82,31 +82,46 @@ func writeOption(b *bufio.Writer, o *Value, secrets bool) bool {
 	return true
 }
 
-// WriteTable writes all values with their origins, for display, with secrets masked. It
-// calls Write once, because a writer that escapes text needs whole characters.
-func WriteTable(w io.Writer, v *Values) error {
+// WriteTable writes the values that differ from their defaults, with their origins, for
+// display, with secrets masked. With all, it writes all values. file is the path of the
+// configuration file. WriteTable calls Write once, because a writer that escapes text needs
+// whole characters.
+func WriteTable(w io.Writer, v *Values, file string, all bool) error {
 	var b bytes.Buffer
-	for i, section := range v.sections() {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		fmt.Fprintf(&b, "[%s]\n", section)
+	defaults := 0
+	for _, section := range v.sections() {
+		first := true
 		for _, o := range v.list {
-			if o.Section != section || o.Hidden && o.Origin.Layer == Default {
+			isDefault := slices.Equal(o.Text, o.Default)
+			switch {
+			case o.Section != section, o.Origin.Layer == Default && (!all || !o.visible()):
+				continue
+			case isDefault && !all:
+				defaults++
 				continue
 			}
+			if first {
+				first = false
+				fmt.Fprintf(&b, "\n[%s]\n", section)
+			}
 			if len(o.Text) == 0 {
-				writeRow(&b, o.Name+" =", o.Origin)
+				writeRow(&b, o.Name+" =", o.Origin, file)
 			}
 			for _, t := range o.Text {
-				writeRow(&b, o.Name+" = "+quoteIfNeeded(o.Shown(t)), o.Origin)
+				writeRow(&b, o.Name+" = "+quoteIfNeeded(o.Shown(t)), o.Origin, file)
 			}
 		}
+	}
+	switch {
+	case defaults == 1:
+		b.WriteString("\n1 option is set to its default (--all shows it)\n")
+	case defaults > 1:
+		fmt.Fprintf(&b, "\n%d options are set to their defaults (--all shows them)\n", defaults)
 	}
 	_, err := b.WriteTo(w)
 	return err
 }
 
-func writeRow(b *bytes.Buffer, text string, at Origin) {
-	fmt.Fprintf(b, "%-52s ; %s\n", strings.TrimSpace(text), strings.TrimPrefix(at.String(), "the "))
+func writeRow(b *bytes.Buffer, text string, at Origin, file string) {
+	fmt.Fprintf(b, "%-40s ; %s\n", strings.TrimSpace(text), strings.TrimPrefix(strings.TrimPrefix(at.String(), "the "), file+" "))
 }

@@ -29,23 +29,23 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "general", Name: "skipdomainsfile", EnvVars: []string{"DNSMONSTER_SKIPDOMAINSFILE"}, Destination: &o.Skip.Location,
-			Usage: "list of domains that output types 2 and 4 skip: `FILE`, http:// or https:// URL; docs/lists.md describes the format",
+			Usage: "list of domains that outputs of type 2 and 4 skip: a `FILE`, or an http:// or https:// URL. docs/lists.md describes the format",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "skipdomainsrefreshinterval", EnvVars: []string{"DNSMONSTER_SKIPDOMAINSREFRESHINTERVAL"}, Value: time.Minute, Destination: &o.Skip.Interval,
-			Usage: "`INTERVAL` at which the skip list is checked, and read again if it has changed; 0: only at SIGHUP",
+			Usage: "`INTERVAL` at which the skip list is read again if it has changed; 0: only at SIGHUP",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "allowdomainsfile", EnvVars: []string{"DNSMONSTER_ALLOWDOMAINSFILE"}, Destination: &o.Allow.Location,
-			Usage: "list of domains that output types 3 and 4 are limited to: `FILE`, http:// or https:// URL",
+			Usage: "list of domains to which outputs of type 3 and 4 are limited: a `FILE`, or an http:// or https:// URL",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "allowdomainsrefreshinterval", EnvVars: []string{"DNSMONSTER_ALLOWDOMAINSREFRESHINTERVAL"}, Value: time.Minute, Destination: &o.Allow.Interval,
-			Usage: "`INTERVAL` at which the allow list is checked, and read again if it has changed; 0: only at SIGHUP",
+			Usage: "`INTERVAL` at which the allow list is read again if it has changed; 0: only at SIGHUP",
 		},
 		&cli.StringFlag{
 			Category: "general", Name: "domainmatch", EnvVars: []string{"DNSMONSTER_DOMAINMATCH"}, Value: "labels", Destination: &o.Match,
-			Usage: "`HOW` suffixes in the lists match: labels (whole labels: google.com does not match notgoogle.com) or legacy (as in dnsmonster: any end of the name, which includes the final dot)",
+			Usage: "`HOW` suffixes in the lists match names. labels: whole labels, so that google.com does not match notgoogle.com; legacy: any end of a name with its final dot, as in dnsmonster",
 		},
 	}
 }

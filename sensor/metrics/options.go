@@ -28,11 +28,11 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "metric", Name: "metricendpointtype", EnvVars: []string{"DNSMONSTER_METRICENDPOINTTYPE"}, Value: "stderr", Destination: &o.kind,
-			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or nothing for none. If this option is not set, stderr and every endpoint that has an address are used",
+			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or empty for none. Without this option, metrics go to stderr and to each endpoint whose address is set",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstatsdagent", EnvVars: []string{"DNSMONSTER_METRICSTATSDAGENT"}, Destination: &o.statsd,
-			Usage: "`HOST:PORT` of a statsd server, such as 127.0.0.1:8125. Labels are sent as DogStatsD tags",
+			Usage: "send metrics to the statsd server at this `HOST:PORT`, such as 127.0.0.1:8125. Labels are sent as DogStatsD tags",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricprometheusendpoint", EnvVars: []string{"DNSMONSTER_METRICPROMETHEUSENDPOINT"}, Destination: &o.prometheus,
@@ -41,7 +41,7 @@ func (o *Options) Flags() []cli.Flag {
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstderrformat", Aliases: []string{"metricformat"}, Value: "json", Destination: &o.format,
 			EnvVars: []string{"DNSMONSTER_METRICSTDERRFORMAT", "DNSMONSTER_METRICFORMAT"},
-			Usage:   "`FORMAT` of metrics on stderr: json or kv. Numbers that are 0 are left out",
+			Usage:   "`FORMAT` of metrics on stderr: json or kv. Metrics that are 0 are left out",
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "metricflushinterval", EnvVars: []string{"DNSMONSTER_METRICFLUSHINTERVAL"}, Value: 10 * time.Second, Destination: &o.interval,
@@ -49,15 +49,15 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.BoolFlag{
 			Category: "metric", Name: "metriclegacynames", EnvVars: []string{"DNSMONSTER_METRICLEGACYNAMES"}, Destination: &o.legacy,
-			Usage: "publish metrics under dnsmonster's names, instead of the sensor's own metrics",
+			Usage: "publish metrics under dnsmonster's names instead of the sensor's own",
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
-			Usage: "print a readable line of rates and losses on stderr at this `INTERVAL`; 0: none",
+			Usage: "print a line of rates and losses for people on stderr at this `INTERVAL`; 0: none",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "capturestatsdelay", EnvVars: []string{"DNSMONSTER_CAPTURESTATSDELAY"}, Value: time.Second, Destination: &o.lossEvery,
-			Usage: "`INTERVAL` over which the metric dnsmonster_sensor_capture_loss_ratio is measured",
+			Usage: "`INTERVAL` over which the metric dnsmonster_sensor_capture_loss_ratio is averaged",
 		},
 	}
 }

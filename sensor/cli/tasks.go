@@ -1,0 +1,103 @@
+package cli
+
+// The most used options of the commands that capture, by task, as their help prints them:
+// lines of at most 80 columns. --help all has every option with its default.
+
+const attachTasks = `
+WHAT TO CAPTURE
+  -i, --interface NAME        the same as the argument; repeat for several
+      --port PORT             port that carries DNS, 53 by default; 53,853: both
+  -c, --count NUMBER          stop after this number of records
+      --promiscuous           also see packets for other hosts (mirror ports)
+      --decap KINDS           also look inside tunnels, such as vxlan,gre
+      --sampleratio 1:100     record 1 of every 100 packets
+      --dedup                 record a packet only once if it is seen twice
+
+WHAT TO WRITE
+      --format FORMAT         text (default on a terminal), json (default in a
+                              pipe or file), csv, csv_no_header, json-flat,
+                              json-ocsf or gotemplate
+      --jsonfields FIELDS     add interface, direction, vlan, tunnel, samplerate
+      --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
+      --timezone local        times in local time instead of UTC
+      --malformed drop        leave out messages that are damaged
+
+WHERE TO WRITE
+  Records go to stdout unless an output is switched on:
+      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
+      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+      --skipdomainsfile FILE  domains that an output of type 2 leaves out
+      --spooldir FOLDER       keep on disk what an output cannot take now
+
+HOW TO LOOK
+  -v, --verbose               longer lines with dates, full ledgers at the end
+      --stats 10s             a line of rates and losses every 10 seconds
+      --metricprometheusendpoint http://127.0.0.1:2112/metrics
+      --config FILE           read options from a configuration file
+`
+
+const replayTasks = `
+WHAT TO READ
+  -r, --read FILE             the same as the argument; repeat for several
+      --port PORT             port that carries DNS, 53 by default; 53,853: both
+  -c, --count NUMBER          stop after this number of records
+      --ordered               write records in the order of the files
+      --speed 1               read at the speed of the recording; 10: ten times
+      --sampleratio 1:100     record 1 of every 100 packets
+      --dedup                 record a packet only once if it is seen twice
+      --noetherframe          packets of Ethernet files start with the IP header
+
+WHAT TO WRITE
+      --format FORMAT         text (default on a terminal), json (default in a
+                              pipe or file), csv, csv_no_header, json-flat,
+                              json-ocsf or gotemplate
+      --jsonfields FIELDS     add interface, direction, vlan, tunnel, samplerate
+      --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
+      --timezone local        times in local time instead of UTC
+      --malformed drop        leave out messages that are damaged
+
+WHERE TO WRITE
+  Records go to stdout unless an output is switched on:
+      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
+      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+      --skipdomainsfile FILE  domains that an output of type 2 leaves out
+
+HOW TO LOOK
+  -v, --verbose               longer lines with dates, full ledgers at the end
+      --progress=false        no line of progress on a terminal
+      --stats 10s             a line of rates and losses every 10 seconds
+      --config FILE           read options from a configuration file
+`
+
+const runTasks = `
+CONFIGURATION
+      --config FILE           read options from a configuration file
+      --writeconfig FILE      write the current options to a file; -: stdout
+  "config check FILE" says what is wrong with a file, and what it changes.
+
+WHAT TO CAPTURE
+      --devname INTERFACE     capture from an interface; any: from all
+      --pcapfile FILE         read a capture file; -: stdin
+      --port PORT             port that carries DNS, 53 by default; 53,853: both
+      --nopromiscuous         see only packets from and for this host
+      --decap KINDS           also look inside tunnels, such as vxlan,gre
+      --sampleratio 1:100     record 1 of every 100 packets
+      --dedup                 record a packet only once if it is seen twice
+
+WHAT TO WRITE
+  An output is on if its type is 1 (all records), 2 (domains that are not on the
+  skip list), 3 (domains that are on the allow list) or 4 (both):
+      --stdoutoutputtype 1    records on stdout; see --stdoutoutputformat
+      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
+      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+      --skipdomainsfile FILE, --allowdomainsfile FILE   the lists
+      --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
+      --servername NAME       name of this sensor in records and metrics
+      --spooldir FOLDER       keep on disk what an output cannot take now
+
+HOW TO LOOK
+      --metricprometheusendpoint http://127.0.0.1:2112/metrics
+      --metricstatsdagent HOST:PORT
+      --stats 10s             a line of rates and losses every 10 seconds
+      --loglevel 2            less on stderr: warnings and errors only
+`
