@@ -1,42 +1,58 @@
 # make help lists what there is.
 SHELL   := /bin/bash
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+GO_RUN  := packaging/dev/go.sh
+AS_USER := packaging/dev/as-user.sh
+AS_ROOT := packaging/dev/as-root.sh
+TOOLS   := packaging/dev/install-tools.sh
+# The checkout may belong to another user than root, who builds it; a checkout from an archive has no .git.
+GIT     := $(AS_USER) git -c safe.directory='*' -c core.fsmonitor=false
+VERSION ?= $(shell { [ -e .git ] && $(GIT) describe --tags --always --dirty; } 2>/dev/null || echo dev)
+COMMIT  ?= $(shell { [ -e .git ] && $(GIT) rev-parse --short=12 HEAD; } 2>/dev/null || echo unknown)
 # The library's own manual page, which ours replaces, would bring a Markdown parser.
 TAGS    := urfave_cli_no_docs
-LDFLAGS := -s -w -X dnsmonster-sensor/sensor/cli.version=$(VERSION) -X dnsmonster-sensor/sensor/cli.linkedCommit=$(COMMIT)
-TOOLS   := packaging/dev/install-tools.sh
-GO      ?= go
-SUITE    = $(GO) run ./test/lab/suite
+LDFLAGS  = -s -w -X dnsmonster-sensor/sensor/cli.version=$(VERSION) -X dnsmonster-sensor/sensor/cli.linkedCommit=$(COMMIT)
+SUITE   := $(AS_ROOT) "for the tests' namespaces and servers" $(GO_RUN) run ./test/lab/suite
+SOURCES  = $(shell find main.go go.mod go.sum bpf outputs sensor userspace -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
-.PHONY: help build run demo test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint fmt clean
+PREFIX  ?= /usr/local
+# Read by the scripts. GO names the go command to use.
+export GO IFACE PREFIX DESTDIR
+
+.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-build: ## build ./dnsmonster-sensor, static, with Go alone
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
+build: ## build ./dnsmonster-sensor, static, with Go alone; under sudo as the user who called it
+	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
 
-run: build ## as root: capture from the interface of the default route, or IFACE=..., to the terminal
-	@iface="$(IFACE)"; [ -n "$$iface" ] || iface=$$(awk '$$2 == "00000000" { print $$1; exit }' /proc/net/route); \
-	  [ -n "$$iface" ] || { echo "no default route: name an interface, such as: make run IFACE=lo"; exit 1; }; \
-	  echo "attaching to $$iface; Ctrl-C ends"; exec ./dnsmonster-sensor attach "$$iface"
+dnsmonster-sensor: $(SOURCES)
+	@$(MAKE) --no-print-directory build
 
-demo: build ## as root: a veth pair, a real server, real queries, records on the terminal
+run: build ## capture to the terminal from the interface of the default route, or IFACE=...; more options: ARGS='-c 5'. Asks sudo for root
+	@packaging/dev/run.sh $(ARGS)
+
+demo: build ## a veth pair, a real server, real queries, records on the terminal. Asks sudo for root
 	@$(TOOLS) run
-	@packaging/dev/demo.sh
+	@$(AS_ROOT) "for network namespaces" packaging/dev/demo.sh
 
-test: ## as root: all tests, scenes at their short length; installs the tools they need
+install: dnsmonster-sensor ## as root: install below PREFIX (/usr/local): program, manual page, completions, unit, samples; DESTDIR for packages
+	@packaging/install.sh install
+
+uninstall: ## as root: remove what make install has installed; configuration and data stay
+	@packaging/install.sh uninstall
+
+test: ## all tests, scenes at their short length; installs the tools they need. Asks sudo for root
 	@$(TOOLS) test
-	$(GO) vet ./...
+	@$(AS_USER) $(GO_RUN) vet ./...
 	@$(SUITE) -budget 8m
 
-test-all: ## as root: the same, scenes at full length, and what is claimed about speed
+test-all: ## the same, scenes at full length, and what is claimed about speed. Asks sudo for root
 	@$(TOOLS) test
-	$(GO) vet ./...
+	@$(AS_USER) $(GO_RUN) vet ./...
 	@$(SUITE) -tier all -budget 16m
 
-test-race: ## as root: all tests but the kernel's scenes, with the race detector
+test-race: ## all tests but the kernel's scenes, with the race detector. Asks sudo for root
 	@$(TOOLS) test
 	@$(TOOLS) race
 	@$(SUITE) -race -budget 10m
@@ -47,46 +63,46 @@ SAME_ON_ALL_KERNELS := Defect04SamplingKeepsExactlyThatMany|RecordTellsSampling|
 test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
 	@$(TOOLS) test
 	@$(TOOLS) kernels
-	$(GO) run ./test/oldkernels -- -test.skip '^Test($(SAME_ON_ALL_KERNELS))$$'
+	@$(AS_USER) $(GO_RUN) run ./test/oldkernels -- -test.skip '^Test($(SAME_ON_ALL_KERNELS))$$'
 
 test-fuzz: ## by hand: each fuzz target for FUZZTIME (1m)
-	@packaging/dev/fuzz.sh $(or $(FUZZTIME),1m)
+	@$(AS_USER) $(GO_RUN) --with packaging/dev/fuzz.sh $(or $(FUZZTIME),1m)
 
-test-soak: ## by hand, as root: minutes of outages, cuts and kills
+test-soak: ## by hand: minutes of outages, cuts and kills. Asks sudo for root
 	@$(TOOLS) test
 	@$(SUITE) -tier soak -run '^TestSoak' -timeout 2h
 
-test-large: ## by hand, as root: floods and files of gigabytes
+test-large: ## by hand: floods and files of gigabytes. Asks sudo for root
 	@$(TOOLS) test
 	@$(SUITE) -tier large -run '^TestLarge' -timeout 2h
 
-bench: build ## as root the first time: CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/benchmarking.md
+bench: build ## CPU, memory and ratios beside a reference, on captures of real servers; DOC=docs/benchmarking.md
 	@$(TOOLS) bench
-	$(GO) run ./test/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
+	@$(AS_ROOT) "to record the captures" $(GO_RUN) run ./test/bench -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 
-bench-live: build ## as root: CPU for each packet and the highest rate without loss, beside a reference; DOC=...
+bench-live: build ## CPU for each packet and the highest rate without loss, beside a reference; DOC=...
 	@$(TOOLS) bench
-	$(GO) run ./test/bench live $(if $(DOC),-doc $(DOC))
+	@$(AS_ROOT) "for network namespaces" $(GO_RUN) run ./test/bench live $(if $(DOC),-doc $(DOC))
 
 bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: build/stages.txt
-	@mkdir -p build
-	$(GO) test -p 1 -run '^$$' -bench . -count $(or $(COUNT),1) -timeout 30m ./userspace/... ./sensor/capture/... ./outputs ./outputs/format | tee build/stages.txt
+	@$(AS_USER) mkdir -p build
+	@$(AS_USER) $(GO_RUN) test -p 1 -run '^$$' -bench . -count $(or $(COUNT),1) -timeout 30m ./userspace/... ./sensor/capture/... ./outputs ./outputs/format | $(AS_USER) tee build/stages.txt
 
-bench-bpf: ## as root: what the kernel program costs per packet, beside an empty one
-	$(GO) test ./bpf -run '^$$' -bench . -benchtime 1x
+bench-bpf: ## what the kernel program costs per packet, beside an empty one. Asks sudo for root
+	@$(AS_ROOT) "to load programs into the kernel" $(GO_RUN) test ./bpf -run '^$$' -bench . -benchtime 1x
 
-bench-psql: ## as root: rows a second into PostgreSQL, beside a bare COPY loop of the same rows
-	SENSOR_TEST_TIER=all $(GO) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
+bench-psql: ## rows a second into PostgreSQL, beside a bare COPY loop of the same rows. Asks sudo for root
+	@$(AS_ROOT) "for a server" env SENSOR_TEST_TIER=all $(GO_RUN) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
 
 generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate
-	$(GO) generate ./bpf ./test/bench/generator
+	@$(AS_USER) $(GO_RUN) generate ./bpf ./test/bench/generator
 
 lint: ## gofmt, vet, staticcheck, clang-format
 	@$(TOOLS) lint
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
-	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@test -z "$$($(AS_USER) $(GO_RUN) --with gofmt -l . | tee /dev/stderr)"
+	@$(AS_USER) $(GO_RUN) vet ./...
+	@$(AS_USER) $(GO_RUN) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 	clang-format --dry-run --Werror bpf/*.c bpf/*.h test/bench/generator/*.c
 
 clean: ## remove what was built

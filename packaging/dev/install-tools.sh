@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|kernels|race|bench|generate|lint|captures: installs the missing tools of the make target with this
-# name (captures: userspace/worker/testdata/make.sh) with apt. If nothing is missing, it needs no network, no root and no time.
-# It starts no daemons: the tests start their own.
+# install-tools.sh run|test|kernels|race|bench|generate|lint|captures|minutes: installs the missing tools of the make target with
+# this name (captures: userspace/worker/testdata/make.sh, minutes: packaging/dev/first-minutes.sh) with apt. If nothing is missing,
+# it needs no network, no root and no time. Otherwise it says what it installs and how much that downloads, and asks sudo for root
+# if need be. It starts no daemons: the tests start their own.
 #   run       make demo: a DNS server and a client in network namespaces
 #   test      servers, load generators and network tools for the tests; and the compiler, to compare what is committed
 #   kernels   the emulator for old kernels; it needs the tools of test, too
@@ -10,6 +11,7 @@
 #   generate  the compiler for bpf/
 #   lint      the formatter of bpf/
 #   captures  servers and dissectors for recording the tests' captures again
+#   minutes   a bare Debian in a folder, to time the first minutes of a new user
 set -euo pipefail
 
 # One line per tool: groups, a command or file that shows that it is installed, Debian package.
@@ -52,6 +54,7 @@ captures dig bind9-dnsutils
 captures dnsdist dnsdist
 captures tshark tshark
 captures /usr/lib/python3/dist-packages/scapy python3-scapy
+minutes debootstrap debootstrap
 T
 }
 
@@ -61,13 +64,20 @@ die() {
 }
 
 group=${1:-}
-[[ $# == 1 && $group =~ ^(run|test|kernels|race|bench|generate|lint|captures)$ ]] || die "usage: install-tools.sh run|test|kernels|race|bench|generate|lint|captures"
+groups='run|test|kernels|race|bench|generate|lint|captures|minutes'
+[[ $# == 1 && $group =~ ^($groups)$ ]] || die "usage: install-tools.sh $groups"
+here=$(cd "$(dirname "$0")" && pwd)
 
-# Debian has no package of this one; go install puts it into its usual folder.
-if [[ $group == test ]] && command -v go >/dev/null && ! command -v statsd_exporter >/dev/null &&
-  [[ ! -x $(go env GOPATH)/bin/statsd_exporter ]]; then
-  GOBIN=$(go env GOPATH)/bin go install github.com/prometheus/statsd_exporter@v0.31.0
-fi
+# Debian has no package of this one. The user builds it; the tests of root find it in build/tools.
+statsd() {
+  local tools=$here/../../build/tools
+  ! command -v statsd_exporter >/dev/null && [[ ! -x $tools/statsd_exporter ]] || return 0
+  [[ $EUID != 0 || ! -x $("$here/go.sh" env GOPATH)/bin/statsd_exporter ]] || return 0
+  echo "building statsd_exporter into build/tools (about 18 MB of Go modules to download)"
+  "$here/as-user.sh" mkdir -p "$tools"
+  "$here/as-user.sh" env GOBIN="$(cd "$tools" && pwd)" "$here/go.sh" install github.com/prometheus/statsd_exporter@v0.31.0
+}
+if [[ $group == test ]]; then statsd; fi
 
 # These folders are not in the PATH of users other than root.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -87,11 +97,18 @@ done < <(tools)
 if ! command -v apt-get >/dev/null; then
   die "missing: ${names[*]}. This machine has no apt-get: install them yourself. Debian has them in the packages ${packages[*]}."
 fi
+# size prints how much apt-get would download, in MB, with the packages that these need; nothing if the lists are missing.
+size() {
+  apt-get -qq -y -o Debug::NoLocking=1 --print-uris --no-install-recommends install "${packages[@]}" 2>/dev/null |
+    awk '$3 > 0 { sum += $3; n++ } END { if (n) printf " (%d packages with what they need, %.0f MB to download)", n, sum / 1e6 }'
+}
 if [[ $EUID != 0 ]]; then
-  if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-    exec sudo -n -- env ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$0" "$group"
-  fi
-  die "missing: ${names[*]}. As root: apt-get install --no-install-recommends ${packages[*]}"
+  echo "missing: ${names[*]}. To install: ${packages[*]}$(size)"
+  command -v sudo >/dev/null || die "this machine has no sudo. As root: apt-get install --no-install-recommends ${packages[*]}"
+  ask=()
+  if [[ ! -t 0 && ! -t 2 ]]; then ask=(-n); fi # nobody can type a password
+  proxies=(${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"})
+  exec sudo "${ask[@]}" -- env "${proxies[@]}" "$0" "$group" || die "as root: apt-get install --no-install-recommends ${packages[*]}"
 fi
 
 # Two instances would take each other's policy-rc.d for the machine's.
@@ -118,10 +135,16 @@ install() {
   DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends "${packages[@]}" </dev/null 9>&-
 }
-echo "installing ${packages[*]}"
 log=$(mktemp)
-if ! install >"$log" 2>&1; then
-  # The machine's package lists are missing or outdated.
+download=$(size) || true
+if [[ -z $download ]]; then
+  echo "reading Debian's package lists"
+  apt-get -q update >"$log" 2>&1 9>&- || true
+  download=$(size) || true
+fi
+echo "installing ${packages[*]}$download"
+if ! install >>"$log" 2>&1; then
+  # The machine's package lists are outdated.
   apt-get -q update >>"$log" 2>&1 9>&- || true
   install >>"$log" 2>&1 || {
     tail -n 30 "$log" >&2

@@ -22,8 +22,10 @@ type Statsd struct {
 // StartStatsd starts the server, and waits until it answers.
 func StartStatsd(t *testing.T) *Statsd {
 	t.Helper()
-	if path, err := exec.Command("go", "env", "GOPATH").Output(); err == nil { // where install-tools.sh puts it
-		t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(strings.TrimSpace(string(path)), "bin"))
+	// install-tools.sh builds it into the checkout, unless the user has it already.
+	if out, err := exec.Command("go", "env", "GOMOD", "GOPATH").Output(); err == nil {
+		mod, path, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(filepath.Dir(mod), "build", "tools")+":"+filepath.Join(path, "bin"))
 	}
 	Need(t, "statsd_exporter")
 	web := fmt.Sprintf("127.0.0.1:%d", FreePort(t, "tcp"))
