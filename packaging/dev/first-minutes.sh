@@ -47,7 +47,9 @@ megabytes() { du -sm --apparent-size "$@" 2>/dev/null | awk '{ sum += $1 } END {
 
 # --- a bare Debian ---
 targets() { apt-get indextargets --format "$1" "Identifier: Packages" "Origin: Debian" | sort -u; }
+# shellcheck disable=SC2016 # apt-get expands these
 sources=$(targets 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(RELEASE) $(COMPONENT)')
+# shellcheck disable=SC2016
 read -r mirror release < <(targets '$(REPO_URI) $(RELEASE)' | awk '$2 !~ /-/') || true
 [[ -n ${release:-} ]] || die "apt knows no Debian mirror here: apt-get update first"
 mkdir -p "$root"
@@ -67,8 +69,9 @@ env | grep -iE '^(https?|no)_proxy=' >"$root/etc/environment" || true
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount --rbind /dev "$root/dev"
-mkdir -p "$root/src"
-mount --bind -o ro "$top" "$root/src"
+# What is committed; the folder may be a worktree, which cannot be cloned from inside.
+rm -rf "$root/srv/origin"
+git -c safe.directory='*' clone -q --bare "$top" "$root/srv/origin"
 
 inside() { chroot "$root" su - "$1" -c "$2"; }
 logged() { # USER COMMAND: quiet unless it fails
@@ -86,7 +89,8 @@ logged root "id tester >/dev/null 2>&1 || { useradd --create-home --shell /bin/b
 logged root "grep -q secure_path /etc/sudoers && ! sudo sh -c 'command -v go'"
 
 # What the program says without Go is part of the first minutes, too.
-logged tester "rm -rf none && git -c safe.directory='*' clone -q /src none"
+chroot "$root" chown -R tester: /srv/origin
+logged tester "rm -rf none && git clone -q file:///srv/origin none"
 inside tester "cd none && make build" >"$root/tmp/none" 2>&1 && die "make build passed without Go"
 printf 'without Go: %s\n' "$(head -n 1 "$root/tmp/none")" >&2
 logged tester "rm -rf none"
@@ -107,7 +111,7 @@ done
 exit 1
 A
 
-files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./src -o -path './home/*' \
+files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./srv -o -path './home/*' \
   -o -path './root/*' -o -path './run/*' \) -prune -o -print | LC_ALL=C sort); }
 
 firstRecord() { # USER COMMAND
@@ -143,9 +147,10 @@ mode() { # user | sudo | root
   local dir=$home/dnsmonster-sensor begin
   local at="$root$dir"
   chroot "$root" rm -rf /home/tester/{dnsmonster-sensor,go,.cache} /root/{dnsmonster-sensor,go,.cache}
+  chroot "$root" chown -R "$user": /srv/origin
   begin=$(now)
   from=$begin
-  logged "$user" "git -c safe.directory='*' clone -q file:///src dnsmonster-sensor"
+  logged "$user" "git clone -q file:///srv/origin dnsmonster-sensor"
   row "$1: git clone" "$(since "$from")" "$(megabytes "$at/.git")" "of git objects"
   from=$(now)
   logged "$user" "cd dnsmonster-sensor && ${sudo}make build"
@@ -176,8 +181,10 @@ mode() { # user | sudo | root
 for m in $modes; do mode "$m"; done
 
 if [[ -n $tests ]]; then
+  chroot "$root" chown -R tester: /srv/origin
+  logged tester "[ -d dnsmonster-sensor ] || git clone -q file:///srv/origin dnsmonster-sensor"
   from=$(now)
-  logged tester "cd dnsmonster-sensor 2>/dev/null || git -c safe.directory='*' clone -q file:///src dnsmonster-sensor && cd ~/dnsmonster-sensor && packaging/dev/install-tools.sh test"
+  logged tester "cd dnsmonster-sensor && packaging/dev/install-tools.sh test"
   row "tools of make test" "$(since "$from")" "$(grep -oE '[0-9]+ MB to download' "$root/tmp/log" | tail -n 1 | cut -d' ' -f1)" "of Debian packages downloaded"
 fi
 
