@@ -18,6 +18,8 @@ PREFIX  ?= /usr/local
 # Read by the scripts. GO names the go command to use.
 export GO IFACE PREFIX DESTDIR
 
+# Go uses all processors by itself; two builds at a time would write the same file.
+.NOTPARALLEL:
 .PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint clean
 
 help: ## list the targets

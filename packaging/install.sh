@@ -28,7 +28,8 @@ if [[ $prefix == /usr && -e /etc/debian_version ]]; then zsh=/usr/share/zsh/vend
 
 # live: this is the machine that will run the program, and systemd manages it.
 live() { [[ -z $destdir && -d /run/systemd/system && $EUID == 0 ]]; }
-active() { systemctl -q is-active "$name.service" 2>/dev/null; }
+# ours: the unit that systemd knows is the one below this PREFIX.
+ours() { [[ $(systemctl show --property FragmentPath --value "$name.service" 2>/dev/null) == "$unit" ]]; }
 
 files=() folders=() oldFiles=() oldFolders=()
 readManifest() {
@@ -124,6 +125,10 @@ install() {
   [[ -z $destdir ]] || return 0
   case $prefix in
     /usr | /usr/local) ;;
+    /home/* | /root/*)
+      echo "a service cannot be started from there: its unit has no access to home folders"
+      return
+      ;;
     *)
       echo "systemd does not look into $prefix: sudo systemctl link $unit"
       return
@@ -134,7 +139,7 @@ install() {
   fi
   if live; then
     systemctl daemon-reload
-    if active; then
+    if systemctl -q is-active "$name.service"; then
       echo "the service still runs the program it was started with: sudo systemctl restart $name"
       return
     fi
@@ -147,8 +152,8 @@ install() {
 uninstall() {
   [[ ${#oldFiles[@]} != 0 ]] || die "nothing is installed below $destdir$prefix: there is no $manifest"
   [[ -w ${manifest%/*} ]] || die "cannot write into ${manifest%/*}: run sudo make uninstall"
-  if live && [[ -e $unit ]]; then
-    systemctl disable --now "$name.service" 2>/dev/null || true
+  if live && ours; then
+    systemctl disable --now "$name.service" || true
   fi
   local f
   for f in "${oldFiles[@]}"; do rm -f "$destdir$f"; done

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 [[ $EUID == 0 ]] || { echo "make demo makes network namespaces: run it as root (sudo make demo)" >&2; exit 1; }
 [[ -x ./dnsmonster-sensor ]] || { echo "build first: make build" >&2; exit 1; }
+PATH=$PATH:/usr/sbin:/sbin
 dir=$(mktemp -d) server=sensor-demo-server-$$ client=sensor-demo-client-$$ knot='' sensor=''
 cleanup() {
   for p in $sensor $knot; do kill "$p" 2>/dev/null || true; done
@@ -56,10 +57,10 @@ knot=$!
 ask() { ip netns exec "$client" kdig +timeout=1 +retry=0 @192.0.2.1 "$@"; }
 for _ in $(seq 50); do ask example.org SOA +short >/dev/null 2>&1 && break; sleep 0.1; done
 
-say "dnsmonster-sensor attach demo0    (records on the terminal; the ledgers at the end)"
+say "dnsmonster-sensor attach demo0    (records on the terminal; a summary at the end)"
 ip netns exec "$server" ./dnsmonster-sensor attach demo0 2>"$dir/sensor.log" &
 sensor=$!
-for _ in $(seq 100); do grep -q capturing "$dir/sensor.log" && break; sleep 0.1; done
+for _ in $(seq 100); do grep -qE 'captur|attach' "$dir/sensor.log" && break; sleep 0.1; done
 for q in "www.example.org A" "www.example.org AAAA" "example.org MX" "example.org TXT +edns +dnssec" "no.example.org A"; do
   # shellcheck disable=SC2086
   ask $q >/dev/null 2>&1 || true

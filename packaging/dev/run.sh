@@ -21,11 +21,9 @@ if [[ ${#interfaces[@]} == 0 ]]; then
 fi
 if [[ -z ${interfaces[0]} ]]; then
   interfaces=(any)
-  up=()
-  for f in /sys/class/net/*; do
-    [[ ! -r $f/flags ]] || (($(<"$f/flags") % 2 == 0)) || up+=("${f##*/}")
-  done
-  why="there is no default route, so all interfaces that are up: ${up[*]:-none}; one of them: make run IFACE=NAME"
+  # Not from /sys/class/net: in a container that may show the host's.
+  names=$(sed -n 's/^ *\([^ :]*\):.*/\1/p' /proc/net/dev | tr '\n' ' ')
+  why="there is no default route, so all interfaces that are up, of ${names% }; one of them: make run IFACE=NAME"
 fi
 if [[ $why != IFACE ]]; then
   echo "capturing from ${interfaces[*]} ($why). Ctrl-C ends." >&2
