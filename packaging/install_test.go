@@ -174,7 +174,10 @@ func TestPathsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range names {
-			if b, err := os.ReadFile(name); err == nil && !strings.HasSuffix(name, ".go") {
+			if strings.HasSuffix(name, ".go") || name == "../MIGRATING.md" { // a dnsmonster site has folders of its own
+				continue
+			}
+			if b, err := os.ReadFile(name); err == nil {
 				texts[name] = string(b)
 			}
 		}
