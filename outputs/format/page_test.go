@@ -87,9 +87,9 @@ func (p page) table(t *testing.T, first string) (rows [][]string) {
 		if !strings.HasPrefix(line, "|") {
 			break
 		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
+		cells := strings.Split(strings.ReplaceAll(strings.Trim(line, "|"), `\|`, "\x00"), "|")
 		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
+			cells[i] = strings.TrimSpace(strings.ReplaceAll(cells[i], "\x00", "|"))
 		}
 		rows = append(rows, cells)
 	}
@@ -317,6 +317,26 @@ func TestPageFaults(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the page has %q, want %q", got, want)
+	}
+}
+
+// TestPageText: the page shows lines as they are, and parts that lines have.
+func TestPageText(t *testing.T) {
+	section, events := pageSection(t, "## text"), newPageEvents(t)
+	lines := written(t, "text", pageOptions, events.query) + written(t, "text", pageOptions, events.response)
+	if got := section.fence("text"); got != lines {
+		t.Errorf("the page shows\n%s, want\n%s", got, lines)
+	}
+	for _, e := range []*event.Event{events.response, events.odd} {
+		lines += written(t, "text", Options{Verbose: true}, e)
+	}
+	lines += written(t, "text", pageOptions, events.odd)
+	for _, row := range section.table(t, "part") {
+		for _, example := range code(row[2]) {
+			if !strings.Contains(lines, " "+example) && !strings.Contains(lines, example+" ") {
+				t.Errorf("%s: no line has %q", row[0], example)
+			}
+		}
 	}
 }
 
