@@ -20,17 +20,18 @@ const module = "dnsmonster-sensor/"
 // one way, so that each part can be read, tested and replaced without those that use it.
 var allowed = map[string][]string{
 	"":                     {"sensor/cli"},
-	"sensor/cli":           {"sensor/config", "sensor/capture", "sensor/lists", "sensor/metrics", "sensor/pipeline", "sensor/signals", "outputs", "userspace", "bpf"},
-	"sensor/pipeline":      {"sensor/capture", "sensor/lists", "sensor/metrics", "sensor/signals", "outputs", "userspace"}, // takes values, never a command line
+	"sensor/cli":           {"sensor/config", "sensor/capture", "sensor/lists", "sensor/metrics", "sensor/pipeline", "sensor/signals", "sensor/waiting", "outputs", "userspace", "bpf"},
+	"sensor/pipeline":      {"sensor/capture", "sensor/lists", "sensor/metrics", "sensor/signals", "sensor/waiting", "outputs", "userspace"}, // takes values, never a command line
 	"sensor/metrics":       {"sensor/lists", "sensor/listener", "outputs", "outputs/endpoint", "outputs/printable", "userspace/account"},
 	"packaging":            {}, // tests of the Makefile and of scripts
 	"sensor/signals":       {},
+	"sensor/waiting":       {},
 	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/secure"},
 	"sensor/capture":       {"userspace/packet"},
-	"sensor/capture/":      {"sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"}, // one input, never another: see TestInputsAreReachedByTheCommands
+	"sensor/capture/":      {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event"}, // one input, never another: see TestInputsAreReachedByTheCommands
 	"sensor/capture/ring":  {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
 	"sensor/capture/watch": {},
-	"sensor/lists":         {"userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
+	"sensor/lists":         {"sensor/waiting", "userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
 	"sensor/listener":      {},
 	"bpf":                  {},
 	"outputs":              {"outputs/secure", "outputs/spool", "outputs/safefs", "outputs/format", "userspace/event", "userspace/account", "userspace/domains"},

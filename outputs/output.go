@@ -83,6 +83,14 @@ type Describer interface {
 	Describe() string
 }
 
+// Describe describes any Output: by its name if it has no more to say.
+func Describe(o Output) string {
+	if d, ok := o.(Describer); ok {
+		return d.Describe()
+	}
+	return o.Name()
+}
+
 // Meterer is an Output with numbers of its own, shown beside its ledgers.
 type Meterer interface {
 	// Meters is safe to call at any time.

@@ -31,7 +31,10 @@ type Runner struct {
 	counters *account.Counters
 	log      *slog.Logger
 	health   health
-	filter   atomic.Pointer[Filter]
+
+	checkFailed atomic.Bool // and nothing has succeeded since
+
+	filter atomic.Pointer[Filter]
 
 	queue       *queue
 	join        *joiner
@@ -130,6 +133,17 @@ func (r *Runner) Start(ctx context.Context) {
 	}
 	for _, w := range r.workers {
 		r.running.Go(func() { w.run(r.ctx) })
+	}
+}
+
+// CheckFailed notes that the output's check at the start has failed. The output then fails
+// until its first success, so that the log tells of one outage and not of two.
+func (r *Runner) CheckFailed(err error) {
+	if inner := errors.Unwrap(err); inner != nil && err.Error() == r.Name()+": "+inner.Error() {
+		err = inner // the line names the output, as for later attempts
+	}
+	if r.checkFailed.CompareAndSwap(false, true) {
+		r.health.failed(true, "check", err)
 	}
 }
 

@@ -263,6 +263,9 @@ func (w *worker) noteFailure(doing string, err error) {
 
 // noteSuccess notes that the destination answers.
 func (w *worker) noteSuccess() {
+	if w.r.checkFailed.Load() && w.r.checkFailed.CompareAndSwap(true, false) {
+		w.r.health.recovered()
+	}
 	if w.failing {
 		w.failing = false
 		w.r.health.recovered()

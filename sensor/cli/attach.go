@@ -3,7 +3,9 @@ package cli
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // attachOptions are those of capturing from interfaces.
@@ -216,8 +219,9 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 func ringInput(o ring.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {
 		o.Stop = stop
+		attached := waiting.Step{What: func() string { return attachingTo(o.Interfaces) }, Say: func(line string) { o.Log.Info(line) }}.Begin()
 		source, err := ring.Open(o)
-		if err != nil {
+		if attached(); err != nil {
 			return nil, err
 		}
 		return source, nil
@@ -227,10 +231,14 @@ func ringInput(o ring.Options) input {
 		Input: pipeline.Input{Live: true, Open: open},
 		check: func() error { return watch.Check(o.Interfaces) },
 		end:   "Ctrl-C ends",
+		hints: liveHints(o),
 		doing: func(s capture.Source, verbose bool) string {
 			text := capturingOn(o.Interfaces, attached(s), verbose)
-			if o.Kernel.Decap != nil {
-				text += ", in tunnels too (" + decapNames(o.Kernel.Decap) + ")"
+			switch kinds := o.Kernel.Decap; {
+			case len(kinds) > 4 && !verbose:
+				text += fmt.Sprintf(", also in tunnels of %d kinds", len(kinds))
+			case kinds != nil:
+				text += ", also in tunnels (" + decapNames(kinds) + ")"
 			}
 			return text
 		},
@@ -238,4 +246,17 @@ func ringInput(o ring.Options) input {
 			o.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
 		},
 	}
+}
+
+// attachingTo describes the start of a capture.
+func attachingTo(names []string) string {
+	number := len(names)
+	if names[0] == watch.Any {
+		all, _ := net.Interfaces() // 0 if nobody knows
+		number = len(all)
+	}
+	if number == 1 {
+		return "the kernel to load the program and attach it to an interface"
+	}
+	return fmt.Sprintf("the kernel to load the program and attach it to %d interfaces", number)
 }

@@ -50,6 +50,8 @@ type captureOptions struct {
 	severalInterfaces bool // attach: there may be
 
 	names pipeline.InterfaceNames
+
+	hintAfter time.Duration // how long there may be no record before a hint; 0: as usual
 }
 
 func newCaptureOptions(list []outputs.Output) *captureOptions {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os/signal"
 	"strings"
@@ -11,7 +12,9 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // outputCommands are the outputs' own commands. All of them have the options --config
@@ -86,7 +89,12 @@ func (o *outputCommand) run(c *cli.Context) error {
 	ctx, cancel := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	c.Context = ctx
+	answered := waiting.Step{
+		What: func() string { return outputs.Describe(o.output) },
+		Say:  func(line string) { fmt.Fprintln(c.App.ErrWriter, printable.OneLine(line)) },
+	}.Begin()
 	err := o.action(c)
+	answered()
 	switch {
 	case err == nil:
 		return nil

@@ -57,6 +57,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Signals: s.inv.signals,
 		Log:     s.log,
 		Stderr:  c.App.ErrWriter,
+		Hints:   o.hints(in.hints),
 		Report:  pipeline.Report{Brief: o.forPeople(), Verbose: o.verbose},
 		Reload:  func(apply func(pipeline.Changes)) { s.reload(apply, o.domains, list) },
 	}
@@ -73,6 +74,7 @@ func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pip
 		switch {
 		case err != nil:
 			return nil, err
+		case o.forPeople() && s.inv.signals.Stopped(): // it ends before it has begun
 		case o.forPeople():
 			doing := "capturing"
 			if in.doing != nil {

@@ -121,6 +121,7 @@ func (f *fileOptions) fileInput(what string, paths []string, o *captureOptions, 
 	return input{
 		Input: pipeline.Input{Open: open}, check: check, sampler: worker.NewSampler(o.ratio()),
 		doing: func(_ capture.Source, verbose bool) string { return readingFiles(paths, verbose) },
+		hints: fileHints(f.raw),
 		files: paths, ordered: f.ordered, progress: f.progress,
 	}
 }

@@ -52,17 +52,9 @@ func (o *captureOptions) startLine(doing, end string, list []pipeline.Output) st
 		l.details = append(l.details, fmt.Sprintf("%d of %d packets", r.Keep, r.Of))
 	}
 	for _, out := range list {
-		l.outputs = append(l.outputs, describeOutput(out.Output))
+		l.outputs = append(l.outputs, outputs.Describe(out.Output))
 	}
 	return l
-}
-
-// describeOutput says in a few words where records go.
-func describeOutput(o outputs.Output) string {
-	if d, ok := o.(outputs.Describer); ok {
-		return d.Describe()
-	}
-	return o.Name()
 }
 
 // portNames lists the watched ports.

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // Pair is the two lists of a run.
@@ -49,7 +51,9 @@ func (l *Pair) Load(ctx context.Context) []error {
 			continue
 		}
 		all.Go(func() {
-			if err := list.refresh(ctx, false); err != nil {
+			read := waiting.Step{What: list.source, Say: func(line string) { list.log.Info(line) }}.Begin()
+			err := list.refresh(ctx, false)
+			if read(); err != nil {
 				errs[i] = list.loadError(err)
 			}
 		})
@@ -69,6 +73,14 @@ func (l *Pair) CheckFiles() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// source describes where the list is read from.
+func (l *List) source() string {
+	if isURL(l.reader.location) {
+		return "GET " + masked(l.reader.location)
+	}
+	return "the list " + l.reader.location
 }
 
 func (l *List) loadError(err error) error {

@@ -30,6 +30,7 @@ type Config struct {
 	Log      *slog.Logger
 	Stderr   io.Writer // for the report, and for metrics that are printed
 	Report   Report
+	Hints    Hints
 
 	// Reload answers a SIGHUP: it reads the configuration again, and hands what may
 	// change to apply. It is called by one goroutine.

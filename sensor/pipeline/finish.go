@@ -42,13 +42,20 @@ func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 // not come between. With a summary the ledgers follow only where a reader may need them.
 func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bool) {
 	took := time.Since(p.ledgers.begun)
+	s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64)}
+	for _, r := range p.runners {
+		s.waiting[r.Name()] = r.SpoolEvents()
+	}
 	var text bytes.Buffer
-	if p.report.Brief {
-		s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64)}
-		for _, r := range p.runners {
-			s.waiting[r.Name()] = r.SpoolEvents()
-		}
+	hint := p.fileHint(s)
+	switch {
+	case p.report.Brief:
 		text.WriteString(s.String())
+		if hint != "" {
+			text.WriteString("  " + hint + "\n")
+		}
+	case hint != "":
+		p.log.Info(hint)
 	}
 	if !p.report.Brief || p.report.Verbose || incomplete || account.Unaccounted(ledgers) > 0 {
 		printLedgers(&text, ledgers, took)

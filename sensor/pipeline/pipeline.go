@@ -18,6 +18,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/lists"
 	"dnsmonster-sensor/sensor/metrics"
+	"dnsmonster-sensor/sensor/waiting"
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/mask"
@@ -50,7 +51,7 @@ func Run(c Config) error {
 	}
 	c.Names.take(source)
 	p := newPipeline(source, c.Worker, c.Stages, runners, c.Log)
-	p.report = c.Report
+	p.report, p.hints = c.Report, c.Hints
 	p.setLimit(c.Count)
 	defer p.closeAtLimit()()
 	if err := p.checkAndLoad(&c); err != nil {
@@ -65,9 +66,11 @@ func Run(c Config) error {
 	defer c.Lists.Follow()()
 	defer p.reloadAtHangup(&c)()
 	m.Start(p.metricsSource(c.Lists), c.Log, func(err error) { p.fail("metrics", err) })
+	endHints := p.giveHints(c.Hints)
 	endProgress := p.startProgress(c.Progress)
 	p.runUntilEnd(c.Grace, c.Signals)
 	endProgress()
+	endHints()
 	m.Stop(p.endsQuietly(c.Signals), c.Log)
 	return p.finish(c.Stderr, c.Signals)
 }
@@ -98,6 +101,7 @@ type pipeline struct {
 	ledgers *ledgers
 	log     *slog.Logger
 	report  Report
+	hints   Hints
 	lanes   sync.WaitGroup
 	started sync.Once                 // the lanes
 	running atomic.Int64              // lanes that have not ended
@@ -119,7 +123,9 @@ func newRunners(list []Output, live bool, log *slog.Logger) ([]*outputs.Runner, 
 	var runners []*outputs.Runner
 	ids := event.NewIDs()
 	for _, o := range list {
+		opened := waiting.Step{What: func() string { return spoolToRead(o) }, Say: sayTo(log)}.Begin()
 		r, err := outputs.NewRunner(o.Output, o.Settings, live, ids, account.NewDeliveryCounters(), log)
+		opened()
 		if err != nil {
 			discardRunners(runners)
 			return nil, err

@@ -3,12 +3,12 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // errUnready ends the outputs of a run that was stopped before its lists were
@@ -53,7 +53,7 @@ func (p *pipeline) checkAndLoad(c *Config) error {
 	if listErr == nil && p.source.Live() {
 		p.startLanes()
 	}
-	err := errors.Join(listErr, checkOutputs(checks, c.Outputs, p.log))
+	err := errors.Join(listErr, p.checkOutputs(checks, c.Outputs))
 	switch {
 	case err == nil:
 		return nil
@@ -83,12 +83,13 @@ func (p *pipeline) nothingToDeliver() bool {
 	return p.source.Given() == 0 && (in == nil || !in.Delivering())
 }
 
-// checkOutputs joins the permanent errors of the outputs' checks. It logs others: the
-// runner will try again. It returns when ctx ends, even if a check does not.
-func checkOutputs(ctx context.Context, list []Output, log *slog.Logger) error {
+// checkOutputs joins the permanent errors of the outputs' checks. Others are the beginning
+// of an outage: the runner will try again. It returns when ctx ends, even if a check does
+// not.
+func (p *pipeline) checkOutputs(ctx context.Context, list []Output) error {
 	found := make(chan error, len(list))
 	checks := 0
-	for _, o := range list {
+	for i, o := range list {
 		check, ok := o.Output.(outputs.Checker)
 		if !ok {
 			continue
@@ -97,13 +98,15 @@ func checkOutputs(ctx context.Context, list []Output, log *slog.Logger) error {
 		go func() {
 			attempt, cancel := context.WithTimeout(ctx, o.Settings.AttemptTimeout())
 			defer cancel()
+			answered := waiting.Step{What: func() string { return answerOf(o.Output) }, Say: sayTo(p.log)}.Begin()
 			err := check.Check(attempt)
+			answered()
 			switch {
 			case err == nil || errors.Is(err, outputs.ErrPermanent):
 				found <- err
 				return
 			case ctx.Err() == nil:
-				log.Warn("an output does not work yet, its records wait", "output", o.Output.Name(), "error", err)
+				p.runners[i].CheckFailed(err)
 			}
 			found <- nil
 		}()

@@ -7,6 +7,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/signals"
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // runUntilEnd captures until the source ends, a signal is received or all outputs have
@@ -24,6 +25,8 @@ func (p *pipeline) runUntilEnd(grace time.Duration, sig *signals.Signals) {
 		deliver, cancel = context.WithTimeout(run, grace)
 		defer cancel()
 	}
+	taken := waiting.Step{What: p.undeliveredNow, Say: sayTo(p.log)}.Begin()
+	defer taken()
 	p.deliver(deliver) // after a file without a time limit: only a signal starts the grace time
 }
 
@@ -51,7 +54,9 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 			p.log.Info("stopping", "signal", first, "grace", grace)
 			go func() { // detaching from hundreds of interfaces takes the kernel seconds
 				begun := time.Now()
+				detached := waiting.Step{What: p.lastPackets, Say: sayTo(p.log)}.Begin()
 				p.drainSource()
+				detached()
 				drained <- time.Since(begun)
 			}()
 		case took := <-drained: // that time is not part of the outputs' grace time

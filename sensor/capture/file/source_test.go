@@ -250,8 +250,8 @@ func TestStreamLongRecords(t *testing.T) {
 	}
 }
 
-// waiting is the number of chunks that wait for a lane.
-func waiting(q *laneQueue) int {
+// waitingChunks is the number of chunks that wait for a lane.
+func waitingChunks(q *laneQueue) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	held := make(map[*chunk]bool)
@@ -294,9 +294,9 @@ func TestStreamWaitsForSlowLane(t *testing.T) {
 			t.Fatalf("lane 0 came to the end (%v) while lane 1 had read nothing", err)
 		}
 		got += len(b.Packets)
-		full = waiting(st.queues[1]) == st.chunks.limit
+		full = waitingChunks(st.queues[1]) == st.chunks.limit
 	}
-	if held := waiting(st.queues[1]) * chunkLen; s.Given() == n || held != 12*chunkLen {
+	if held := waitingChunks(st.queues[1]) * chunkLen; s.Given() == n || held != 12*chunkLen {
 		t.Errorf("%d packets given and %d bytes held while a lane waits", s.Given(), held)
 	}
 	rest := len(drain(t, s))

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"dnsmonster-sensor/sensor/waiting"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -30,6 +31,7 @@ type stream struct {
 	raw        bool
 	pace       *pace // shared by all inputs: the clock goes on from file to file
 	fail       func(error)
+	say        func(line string)
 	context    formatContext
 	queues     []*laneQueue // one for each lane
 	chunks     *chunkPool
@@ -71,7 +73,7 @@ func (s *Source) newStream(path string, size int64, o *Options, open func(*strea
 	}
 	st := &stream{
 		path: name, open: open, choose: o.Choose, raw: o.Raw, pace: &s.pace,
-		fail: s.fail, context: s.context(name), chunks: newChunkPool(8 + 2*o.Lanes),
+		fail: s.fail, say: func(line string) { s.log.Info(line) }, context: s.context(name), chunks: newChunkPool(8 + 2*o.Lanes),
 		stop: make(chan struct{}), hurry: make(chan struct{}), pending: make([]*laneBatch, o.Lanes),
 	}
 	for range o.Lanes {
@@ -136,13 +138,15 @@ func (s *stream) read() error {
 		return errStopped
 	default:
 	}
+	begun := waiting.Step{What: s.waitsFor, Say: s.say}.Begin()
 	file, err := s.open(s)
 	if err != nil {
+		begun()
 		return err
 	}
 	s.state.Store(streamOpen)
 	in, err := newPlainReader(countingReader{file, &s.bytesRead})
-	if err != nil {
+	if begun(); err != nil {
 		return err
 	}
 	defer in.Close()
@@ -174,6 +178,14 @@ func (s *stream) read() error {
 			return err
 		}
 	}
+}
+
+// waitsFor describes what keeps the reader from its first bytes.
+func (s *stream) waitsFor() string {
+	if s.state.Load() == streamUnopened {
+		return "a program that writes to the pipe " + s.path
+	}
+	return "data from " + s.path
 }
 
 // errorAt adds the place in the stream to an error; off counts in the chunk.
