@@ -139,11 +139,11 @@ func (t *text) appendTime(dst []byte, ns int64, width int) []byte {
 		return append(dst, t.times.zone...)
 	}
 	dst = append(dst, t.times.date[len("2006-01-02T"):]...)
-	if width > 0 && width < narrowLine {
+	if width > 0 && width < millisecondWidth {
 		return dst
 	}
 	dst = appendNano(append(dst, '.'), fraction)
-	if width > 0 && width < wideLine {
+	if width > 0 && width < microsecondWidth {
 		return dst[:len(dst)-6]
 	}
 	return dst[:len(dst)-3]
@@ -272,7 +272,7 @@ func (t *text) questionParts(e *event.Event) {
 		t.buf = appendTLVs(t.buf, e.Message[dns.HeaderLen:])
 		t.set(textName, at)
 	default:
-		t.buf = append(t.buf, "no question"...)
+		t.buf = append(t.buf, noQuestion(d)...)
 		t.set(textType, at)
 	}
 	if d.QDCount < 2 || !d.HasQuestion {
@@ -287,6 +287,13 @@ func (t *text) questionParts(e *event.Event) {
 		t.buf = appendCount(append(t.buf, '+'), left, "question")
 	}
 	t.set(textQuestions, at).least = span{}
+}
+
+func noQuestion(d *dns.Summary) string {
+	if d.QDCount > 0 {
+		return "no whole question"
+	}
+	return "no question"
 }
 
 // appendQuestions appends all questions but the first, up to a length of buf. It returns

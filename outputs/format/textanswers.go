@@ -15,6 +15,7 @@ type answerList struct {
 	records dns.Records
 	count   int // of records in the message
 	first   span
+	address bool   // the first one is an address, which is not cut
 	text    []byte // of one or more records
 
 	// The name that the next answer should have: that of the question, or of the last
@@ -25,7 +26,7 @@ type answerList struct {
 
 // start reads the first record.
 func (a *answerList) start(t *text, e *event.Event) {
-	a.t, a.e, a.text, a.first, a.count = t, e, a.text[:0], span{}, 0
+	a.t, a.e, a.text, a.first, a.count, a.address = t, e, a.text[:0], span{}, 0, false
 	section := dns.SectionAnswer
 	if a.isUpdate() {
 		section = dns.SectionAuthority // the others are conditions
@@ -42,7 +43,7 @@ func (a *answerList) start(t *text, e *event.Event) {
 	}
 	if a.records.Next(&r) {
 		a.append(&r, maxText(len(e.Message)))
-		a.first = span{0, len(a.text)}
+		a.first, a.address = span{0, len(a.text)}, r.Type == dns.TypeA || r.Type == dns.TypeAAAA
 	}
 }
 
@@ -60,22 +61,26 @@ func (a *answerList) isEmpty() bool {
 // reserveFirst is the room that the first answer should have, reserveCount that of the
 // number of answers; each with the space before it.
 func (a *answerList) reserveFirst() int {
-	const enough = 24 // most addresses
+	const enough = 24
+	n := a.first.len()
+	if !a.address {
+		n = min(n, enough)
+	}
 	switch {
 	case a.count == 0:
 		return a.reserveCount()
 	case a.count > 1:
-		return len(" = ") + min(a.first.len(), enough) + markLength(a.count-1)
+		n += markLength(a.count - 1)
 	}
-	return len(" = ") + min(a.first.len(), enough)
+	return len(" = ") + n
 }
 
 func (a *answerList) reserveCount() int {
 	switch {
 	case a.count > 0:
-		return min(digits(uint64(a.count))+len("  answers"), len(" = ")+a.first.len())
+		return len(" +") + digits(uint64(a.count))
 	case a.isEmpty():
-		return len(" 0 answers")
+		return len(" +0")
 	}
 	return 0
 }
@@ -83,8 +88,8 @@ func (a *answerList) reserveCount() int {
 // appendTo appends what room, with the space before it, allows.
 func (a *answerList) appendTo(dst []byte, room int) []byte {
 	if a.count == 0 {
-		if a.isEmpty() && room >= len(" 0 answers") {
-			dst = append(dst, "0 answers"...)
+		if a.isEmpty() {
+			dst = a.appendCount(dst, room)
 		}
 		return dst
 	}
@@ -108,22 +113,29 @@ func (a *answerList) appendTo(dst []byte, room int) []byte {
 		dst = append(append(dst, "= "...), a.text[:good]...)
 		return appendUint(append(dst, ", +"...), uint64(a.count-goodCount))
 	}
-	if part := room - markLength(a.count-1); part >= 24 && a.first.len() > part {
+	if part := room - markLength(a.count-1); part >= 24 && a.first.len() > part && !a.address {
 		dst = a.appendBegin(append(dst, "= "...), part)
 		if a.count > 1 {
 			dst = appendUint(append(dst, ", +"...), uint64(a.count-1))
 		}
 		return dst
 	}
-	thing := "answer"
+	return a.appendCount(dst, room+len(" = "))
+}
+
+// appendCount appends the number of answers: in words, or +n, if there is room.
+func (a *answerList) appendCount(dst []byte, room int) []byte {
+	thing, at := "answer", len(dst)
 	if a.isUpdate() {
 		thing = "change"
 	}
-	at := len(dst)
-	if dst = appendCount(dst, a.count, thing); len(dst)-at >= room+len(" = ") {
-		return dst[:at]
+	if dst = appendCount(dst, a.count, thing); len(dst)-at < room {
+		return dst
 	}
-	return dst
+	if dst = appendUint(append(dst[:at], '+'), uint64(a.count)); len(dst)-at < room {
+		return dst
+	}
+	return dst[:at]
 }
 
 // markLength is the length of ", +n", nothing for 0.

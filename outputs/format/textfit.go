@@ -1,18 +1,18 @@
 package format
 
-// How a line is fitted into a terminal's width. The width alone decides which parts all
-// lines have, so that they look alike. In a line, answers are cut first, then the middle of
-// the name. Where that is not enough, as with long addresses, further parts are left out.
-// Addresses, type and response code always stay; if these alone take more than one row, the
-// line takes as many rows as they need, and uses them.
+// How a line is fitted into a terminal's width. If the name and one answer do not fit into
+// it, flags are left out, then also transport, id and ports. What still does not fit is cut:
+// answers first, then the middle of the name. On a very narrow terminal, and with long
+// addresses, the time and notes are left out too. Addresses, type and response code always
+// stay; if these alone take more than one row, the line takes as many rows as they need, and
+// uses them.
 
-// Widths from which lines have more: times in microseconds; transport, id, flags and ports;
-// times in milliseconds; times at all.
+// Widths of terminals from which times have microseconds, have milliseconds, and are shown
+// in all lines.
 const (
-	wideLine   = 120
-	usualLine  = 100
-	narrowLine = 80
-	timedLine  = 70
+	microsecondWidth = 120
+	millisecondWidth = 80
+	timeWidth        = 70
 )
 
 // How much of a name should be seen before other parts are left out.
@@ -21,38 +21,44 @@ const (
 	leastName = 10
 )
 
-// Parts that are left out for the name, the least important first: most for shortName, the
-// last ones only for leastName.
+// Parts that are left out together, the least important first.
 var (
-	forShortName = [...]int{textFlags, textProto, textID, textInterface, textEnds, textQuestions}
+	forShortName = [...][]int{{}, {textFlags}, {textFlags, textProto, textID, textEnds}, {textFlags, textProto, textID, textEnds, textInterface, textQuestions}}
 	forLeastName = [...]int{textTime, textNotes}
 )
 
 // fit chooses the forms of all parts, cuts the name, and returns the room for answers.
 func (t *text) fit(width int) (room int) {
 	limit := max(width, (t.mandatory()+width-1)/width*width)
-	if width < usualLine && limit == width {
-		for _, p := range [...]int{textFlags, textID, textEnds, textProto} {
-			t.parts[p].dropped = true
-		}
-	}
-	t.parts[textTime].dropped = width < timedLine && limit == width
 	first, count := limit-t.items.reserveFirst(), limit-t.items.reserveCount()
-	if t.length() > first { // short notes, or no flags, if that makes room for an answer
-		t.parts[textNotes].dropped = t.length() > limit
-		t.parts[textFlags].dropped = true
-		if t.length() > first && width >= usualLine {
-			t.parts[textFlags].dropped = t.needs(shortName) > count
-		}
-	}
-	t.leaveOut(forShortName[:], shortName, count)
-	if t.needs(leastName) > count {
-		t.leaveOut(forLeastName[:], leastName, limit)
+	t.parts[textTime].dropped = limit < timeWidth
+	t.parts[textNotes].dropped = t.length() > limit
+	if !t.leaveOutFor(t.parts[textName].whole.len(), first) && !t.leaveOutFor(shortName, count) && t.needs(leastName) > count {
+		t.leaveOut(forLeastName[:], limit)
 		t.remove(limit)
 		count = limit
 	}
 	t.cutName(count)
 	return limit - t.length()
+}
+
+// leaveOutFor leaves out as few parts as allow so much of the name in a line of that length.
+// It returns false if that is not possible: then all are left out.
+func (t *text) leaveOutFor(name, limit int) bool {
+	for i := range t.parts {
+		if i != textTime && i != textNotes {
+			t.parts[i].dropped = false
+		}
+	}
+	for _, list := range forShortName {
+		for _, p := range list {
+			t.parts[p].dropped = true
+		}
+		if t.needs(name) <= limit {
+			return true
+		}
+	}
+	return false
 }
 
 // mandatory is the length of a line of addresses, type and response code alone.
@@ -82,12 +88,11 @@ func (t *text) needs(name int) int {
 }
 
 // leaveOut leaves out as many parts as the limit requires, or all of the list.
-func (t *text) leaveOut(list []int, name, limit int) {
+func (t *text) leaveOut(list []int, limit int) {
 	for _, p := range list {
-		if t.needs(name) <= limit {
-			return
+		if t.needs(leastName) > limit {
+			t.parts[p].dropped = true
 		}
-		t.parts[p].dropped = true
 	}
 }
 
@@ -144,9 +149,15 @@ func appendCut(dst, name []byte, room int) []byte {
 		}
 		i += n
 	}
+	if from > 1 && name[from-1] == '.' && name[from-2] != '\\' { // the mark has dots enough
+		from--
+	}
 	dst = append(append(dst, name[:from]...), cutMark...)
 	if tail == 0 {
 		return dst
+	}
+	if name[to] == '.' {
+		to++
 	}
 	return append(dst, name[to:]...)
 }

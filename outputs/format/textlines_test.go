@@ -45,7 +45,7 @@ func wantTextLine(t testing.TB, text string, e *event.Event, width int) {
 	if d.HasQuestion {
 		add(appendAsked(nil, d, d.QType, d.QClass))
 	} else if d.Opcode() != dns.OpcodeDSO || d.QDCount > 0 {
-		add([]byte("no question"))
+		add([]byte(noQuestion(d)))
 	}
 	if op := d.Opcode(); op != 0 {
 		least += 1 + len(fmt.Sprintf("OPCODE%d", op))

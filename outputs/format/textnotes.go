@@ -8,7 +8,7 @@ import (
 )
 
 // notes makes the part in brackets: what is wrong with the message, an extended error,
-// and the additional fields. Its short form has only what is wrong.
+// and the additional fields. Its short form has neither details nor these fields.
 func (t *text) notes(e *event.Event, bad dns.Malformed) {
 	p := &t.parts[textNotes]
 	p.style = styleDim
@@ -20,12 +20,11 @@ func (t *text) notes(e *event.Event, bad dns.Malformed) {
 	}
 	at := t.startNotes()
 	t.appendDamage(e, bad, false)
+	t.appendExtendedErrors(e, false)
 	p.least = t.endNotes(at)
 	at = t.startNotes()
 	t.appendDamage(e, bad, true)
-	if e.DNS.Response() {
-		t.appendExtendedError(e)
-	}
+	t.appendExtendedErrors(e, true)
 	if e.HasVLAN && t.o.Fields&fieldVLAN != 0 {
 		t.buf = append(appendUint(append(t.buf, "vlan "...), uint64(e.VLAN&0xfff)), "; "...)
 	}
@@ -95,8 +94,12 @@ var extendedErrors = [...]string{
 	"Too Early", "Unsupported NSEC3 Iterations Value", "Unable to conform to policy", "Synthesized", "Invalid Query Type",
 }
 
-// appendExtendedError appends the extended DNS errors of a response.
-func (t *text) appendExtendedError(e *event.Event) {
+// appendExtendedErrors appends the extended DNS errors of a response, with names and texts
+// if details are wanted.
+func (t *text) appendExtendedErrors(e *event.Event, details bool) {
+	if !e.DNS.Response() {
+		return
+	}
 	for off := int(e.DNS.EDNS.DataStart); ; {
 		code, data, next := nextOption(e, off)
 		if next < 0 {
@@ -105,10 +108,10 @@ func (t *text) appendExtendedError(e *event.Event) {
 		if code == dns.OptionEDE && len(data) >= 2 {
 			info := binary.BigEndian.Uint16(data)
 			t.buf = appendUint(append(t.buf, "EDE "...), uint64(info))
-			if int(info) < len(extendedErrors) {
+			if details && int(info) < len(extendedErrors) {
 				t.buf = append(append(t.buf, ' '), extendedErrors[info]...)
 			}
-			if len(data) > 2 {
+			if details && len(data) > 2 {
 				t.buf = appendQuoted(append(t.buf, ' '), data[2:])
 			}
 			t.buf = append(t.buf, "; "...)
