@@ -65,6 +65,7 @@ var allowed = map[string][]string{
 	"test/oldkernels":      {},
 	"test/packets":         {},
 	"test/pages":           {"test/await", "test/testlog", "test/lab"}, // never the command line: its test passes that to program.Main
+	"test/pty":             {},
 	"test/scenes":          {},
 	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
 }

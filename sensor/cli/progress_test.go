@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/pty"
 )
 
 func TestProgressLine(t *testing.T) {
@@ -35,43 +33,23 @@ func TestProgressLine(t *testing.T) {
 // onTerminal is what a sensor writes to a terminal of that many columns.
 func onTerminal(t *testing.T, columns uint16, stdin io.Reader, args ...string) string {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer master.Close()
-	fd := int(master.Fd())
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	term := pty.New(t, columns)
 	out, err := os.Create(filepath.Join(t.TempDir(), "records.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
 	cmd := program.Command(nil, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, slave
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, term.File
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	slave.Close()
-	var shown bytes.Buffer
-	io.Copy(&shown, master) // ends with an error when the other side is closed
+	term.File.Close()
+	shown := term.All()
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, shown.String())
+		t.Errorf("%v\n%s", err, shown)
 	}
-	return shown.String()
+	return shown
 }
 
 // TestProgress: on a terminal a line changes, is no wider than the terminal, and is gone
