@@ -29,11 +29,24 @@ import (
 // does not help: somebody has to fix the cause.
 var ErrUnsafe = errors.New("not safe to use")
 
+// ErrOwner is in those of these errors that concern the owner: a user other than root and
+// this one.
+var ErrOwner = errors.New("of another user")
+
 // refusal is an ErrUnsafe with its reason and the fix.
 type refusal struct{ path, why, fix string }
 
 func (r *refusal) Error() string        { return r.path + " " + r.why + ": " + r.fix }
 func (r *refusal) Is(target error) bool { return target == ErrUnsafe }
+
+// ownerRefusal is a refusal that is an ErrOwner.
+type ownerRefusal struct{ refusal }
+
+func ofAnother(path string, user uint32, fix string) error {
+	return &ownerRefusal{refusal{path, fmt.Sprintf("belongs to user %d", user), fix}}
+}
+
+func (r *ownerRefusal) Is(target error) bool { return target == ErrOwner || target == ErrUnsafe }
 
 // Dir is an open folder. All methods work on names in this folder, even if its path leads
 // elsewhere by now. Names contain no slash.
@@ -90,7 +103,7 @@ func (r *resolver) openReached(path string, err error) (*Dir, error) {
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && !r.force && !ownedByUs(&st) {
-		err = &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "use a folder of root or of the sensor's user, or use --force"}
+		err = ofAnother(path, st.Uid, "use a folder of root or of the sensor's user, or use --force")
 	}
 	if err != nil {
 		closeFd(fd)

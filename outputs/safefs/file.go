@@ -89,7 +89,7 @@ func (d *Dir) checkFile(name string, st *unix.Stat_t) error {
 	case st.Nlink > 1 && !d.private():
 		return &refusal{path, "has a second name (a hard link)", "remove it, or use another folder"}
 	case !d.force && !ownedByUs(st):
-		return &refusal{path, fmt.Sprintf("belongs to user %d", st.Uid), "remove it, or give it to the sensor's user with chown, or use --force"}
+		return ofAnother(path, st.Uid, "remove it, or give it to the sensor's user with chown, or use --force")
 	}
 	return nil
 }

@@ -114,7 +114,11 @@ func (c *configCheck) check(of *cli.App, path string, environ []string) error {
 			wrong.add(err)
 		}
 	}
+	wrong, left := exceptServiceFolders(wrong, serviceFolders)
 	c.printErrors(w, wrong)
+	for _, folder := range left {
+		fmt.Fprintf(w, "warning: %s is not checked: systemd makes it at the start of the service, for the service alone\n", folder)
+	}
 	for _, t := range config.Advice(values) {
 		fmt.Fprintln(w, "warning:", printable.OneLine(t))
 	}
