@@ -82,6 +82,11 @@ func New(name string, o Options) (Format, error) {
 		f.NewEncoder = func() Encoder { return newTemplate(t, o) }
 		return f, err
 	}
+	for _, n := range Names() {
+		if strings.EqualFold(n, name) {
+			return f, fmt.Errorf("unknown format %q: did you mean %s?", name, n)
+		}
+	}
 	return f, fmt.Errorf("unknown format %q: one of %s", name, strings.Join(Names(), ", "))
 }
 

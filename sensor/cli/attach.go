@@ -137,14 +137,11 @@ func checkRights(inv *invocation) error {
 		return nil
 	}
 	words := slices.Concat([]string{inv.program, "attach"}, inv.line.Arguments, optionWords(inv.command("attach"), inv.line.Given, nil))
-	return usageError("attach: this user may not capture: %s %s missing%s", joinAnd(missing), isOrAre(missing), meant("sudo", words...))
-}
-
-func isOrAre(list []string) string {
-	if len(list) == 1 {
-		return "is"
+	verb := "are"
+	if len(missing) == 1 {
+		verb = "is"
 	}
-	return "are"
+	return usageError("attach: this user may not capture, as %s %s missing: run it as root: %s", joinAnd(missing), verb, commandLine("sudo", words...))
 }
 
 // checkInterfaces checks the names of the interfaces to capture from.
@@ -154,10 +151,14 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 		p.add(noInput{errors.New("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")})
 	}
 	for i, name := range names {
-		p.addIf(slices.Contains(names[:i], name), "attach: interface %s is named twice", name)
+		if slices.Contains(names[:i], name) {
+			p.add(argumentError{fmt.Errorf("attach: interface %s is named twice", name)})
+		}
 	}
 	if slices.Contains(names, watch.Any) {
-		p.addIf(len(names) > 1, "attach: any means all interfaces: name no others")
+		if len(names) > 1 {
+			p.add(argumentError{errors.New("attach: any means all interfaces: name no others")})
+		}
 		p.addIf(a.promiscuous, "attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
 	}
 	return p.err()

@@ -61,6 +61,10 @@ type noInput struct{ error }
 
 func (noInput) Is(target error) bool { return target == errNoInput }
 
+// argumentError is about the arguments. If the name of an option is wrong, its value is
+// one of them, and the error may follow from that.
+type argumentError struct{ error }
+
 // Errors that may follow from others.
 var (
 	errNoInput  = errors.New("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")

@@ -84,7 +84,8 @@ func (inv *invocation) withTrial(err error) error {
 	var p problems
 	p.add(err)
 	for _, e := range config.SplitJoined(trial.try(inv.values)) {
-		if e != nil && !inv.values.IsConsequence(e) {
+		var argument argumentError
+		if e != nil && !inv.values.IsConsequence(e) && !errors.As(e, &argument) {
 			p.add(e)
 		}
 	}

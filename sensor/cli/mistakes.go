@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/endpoint"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/config"
@@ -57,7 +58,9 @@ func withoutCommand(app *cli.App, args []string, line config.Line) error {
 	}
 	if command := nearestCommand(app.Commands, word); command != nil {
 		at := slices.Index(args, word)
-		return usageError("unknown command %q%s", endpoint.MaskAll(word), meant(program, slices.Concat(command, args[:at], args[at+1:])...))
+		full := config.ParseLine(slices.Concat(command, args[:at], args[at+1:]), app.Commands)
+		words := slices.Concat(full.Command, full.Arguments, optionWords(commandOf(app, full), full.Given, nil))
+		return usageError("unknown command %q%s", endpoint.MaskAll(word), meant(program, words...))
 	}
 	if err := unknownCommand(app, word); word == "version" || err == nil {
 		return err
@@ -135,6 +138,9 @@ func hasAll(cmd *cli.Command, given []config.Given) bool {
 // the ports of a filter.
 func optionWords(cmd *cli.Command, given []config.Given, filter []string) (words []string) {
 	for i, g := range given {
+		if isSecret(cmd, g.Name) {
+			g.Value = endpoint.Mask
+		}
 		switch {
 		case !g.Short && !hasAll(cmd, given[i:i+1]): // it is a mistake of its own
 		case slices.Contains(given[:i], g):
@@ -150,6 +156,14 @@ func optionWords(cmd *cli.Command, given []config.Given, filter []string) (words
 		words = append(words, "--port="+strings.Join(ports, ","))
 	}
 	return words
+}
+
+// isSecret reports whether the value of an option must not be shown.
+func isSecret(cmd *cli.Command, name string) bool {
+	return slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool {
+		_, secret := f.(*outputs.SecretFlag)
+		return secret && slices.Contains(f.Names(), name)
+	})
 }
 
 func isInterface(name string) bool { return watch.Exists(name) }
@@ -267,7 +281,7 @@ func portsOf(filter []string) (ports []string) {
 // filterError is the error for a filter expression, with the nearest line that works.
 func filterError(inv *invocation, names, filter []string) error {
 	words := slices.Concat(inv.line.Command, names, optionWords(inv.command(inv.line.Command[0]), withoutNames(inv.line.Given), filter))
-	return usageError("%s: %q is a filter of tcpdump, and this build has no filters yet; --port=53,853 chooses ports, --allowdomainsfile names%s",
+	return usageError("%s: %q is a filter of tcpdump; this build has no filters yet, only --port=53,853 and --allowdomainsfile=FILE%s",
 		inv.line.Command[0], endpoint.MaskAll(strings.Join(filter, " ")), meant(inv.program, words...))
 }
 

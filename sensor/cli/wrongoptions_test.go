@@ -252,7 +252,7 @@ func TestAllErrorsAreNamed(t *testing.T) {
 	if code != exitUsage || strings.Count(log.String(), "\n") != 6 {
 		t.Errorf("exit status %d, want %d and 6 lines:\n%s", code, exitUsage, log.String())
 	}
-	for _, want := range []string{"--loglevel 9: ", "--sampleratio: ", "--ringmb 3: ", "stdoutoutputformat: ", `--metricstderrformat "xml": `, "no input: "} {
+	for _, want := range []string{"--loglevel 9: ", "--sampleratio: ", "--ringmb 3: ", "--stdoutoutputformat: ", `--metricstderrformat "xml": `, "no input: "} {
 		if !strings.Contains(log.String(), "dnsmonster-sensor: "+want) {
 			t.Errorf("lacks %q:\n%s", want, log.String())
 		}
@@ -270,7 +270,7 @@ func TestAllErrorsOfOutputsAreNamed(t *testing.T) {
 				continue
 			}
 			if err == nil || !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
-				return strings.HasPrefix(line, name+": ") && strings.HasSuffix(line, " (from the command line)")
+				return strings.HasPrefix(line, "--"+name+": ") && strings.HasSuffix(line, " (from the command line)")
 			}) {
 				t.Errorf("%q: error %v, want %s named", args, err, name)
 			}

@@ -19,10 +19,22 @@ func (v *Values) Explain(err error) error {
 	}
 	err = v.MaskError(err)
 	if o := v.Get(subject(err)); o != nil && !o.isEmptyDefault() && !strings.HasSuffix(err.Error(), " (from "+o.Origin.String()+")") {
+		if text, ok := strings.CutPrefix(err.Error(), o.Name+":"); ok && o.Origin.Layer == CommandLine {
+			return &explained{fmt.Sprintf("%s:%s (from %s)", o.typed, text, o.Origin), err}
+		}
 		return fmt.Errorf("%w (from %s)", err, o.Origin)
 	}
 	return err
 }
+
+// explained is an error in other words.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.err }
 
 // subject returns the first word of an error: an option's name, if it is about one.
 func subject(err error) string {

@@ -314,6 +314,7 @@ func (r *resolver) applyLine() {
 			text = append(text, other.Value)
 		}
 		if text != nil {
+			v.typed = g.typed()
 			r.set(v, text, Origin{Layer: CommandLine})
 		}
 	}

@@ -44,6 +44,7 @@ type Value struct {
 	Origin    Origin
 	fromFile  string // the option that named the file with this secret, if one did
 	attempted Origin // the highest origin that has a value, even a wrong one
+	typed     string // the option as the command line has it, with its dashes
 }
 
 // Values has the values of all options of a command.
