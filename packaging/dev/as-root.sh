@@ -15,7 +15,7 @@ if [[ $EUID != 0 ]]; then
   keep=()
   while read -r name; do
     case $name in
-      CI | GO | GO[A-Z]* | *_proxy | *_PROXY | SSL_CERT_* | SENSOR_TEST_* | DNSMONSTER_* | NO_COLOR | TERM | COLUMNS) keep+=("$name=${!name}") ;;
+      CI | GO | GO[A-Z]* | *_proxy | *_PROXY | SSL_CERT_* | SENSOR_TEST_* | SENSOR_BENCH_* | DNSMONSTER_* | NO_COLOR | TERM | COLUMNS) keep+=("$name=${!name}") ;;
     esac
   done < <(compgen -e)
   echo "root is needed $why: sudo $*" >&2
