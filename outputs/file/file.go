@@ -68,7 +68,7 @@ func (o *Output) Flags() []cli.Flag {
 			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
 			Usage: "sync each batch to disk before it counts as delivered, so that it survives a power failure. Without this, it survives only a kill of the sensor",
 		},
-		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records; with 1 records keep the order of the capture"),
+		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records. With 1, records are in the order of the capture"),
 	)
 }
 

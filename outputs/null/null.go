@@ -21,7 +21,7 @@ func (o *Output) Flags() []cli.Flag {
 	return append([]cli.Flag{
 		o.TypeFlag("DNSMONSTER_NULLOUTPUTTYPE", "for the output that discards records, to measure the rest of the sensor"),
 	}, o.BatchFlags(
-		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: what 256 KiB hold",
+		"DNSMONSTER_NULLOUTPUTBATCHSIZE", 0, "`NUMBER` of records in a batch; 0: as many as fit into 256 KiB",
 		"DNSMONSTER_NULLOUTPUTBATCHDELAY", 0,
 	)...)
 }

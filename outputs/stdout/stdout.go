@@ -51,7 +51,7 @@ func (o *Output) Flags() []cli.Flag {
 	flags := []cli.Flag{o.TypeFlag("DNSMONSTER_STDOUTOUTPUTTYPE", "for stdout")}
 	flags = append(flags, o.FormatFlags("DNSMONSTER_STDOUTOUTPUTFORMAT", "DNSMONSTER_STDOUTOUTPUTGOTEMPLATE")...)
 	return append(flags, o.WorkersFlag("DNSMONSTER_STDOUTOUTPUTWORKERCOUNT", 8,
-		"`NUMBER` of goroutines that format records; whole blocks of lines are written one at a time"))
+		"`NUMBER` of goroutines that format records. Lines are never mixed"))
 }
 
 // Settings checks the options.

@@ -38,7 +38,7 @@ func (o *decodeOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "tcpmb", EnvVars: []string{"DNSMONSTER_TCPMB"}, Value: 128, Destination: &o.tcpMB,
-			Usage: "`MEGABYTES` of memory for TCP streams, divided among the workers. When it is full, streams are dropped; those that lose the least come first",
+			Usage: "`MEGABYTES` of memory for TCP streams, divided among the workers. When it is full, streams are dropped, first those that lose the least data",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "gctime", EnvVars: []string{"DNSMONSTER_GCTIME"}, Value: 10 * time.Second, Destination: &o.gctime,

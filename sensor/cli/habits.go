@@ -14,11 +14,11 @@ func (o *captureOptions) habitFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{
 			Name: "count", Aliases: []string{"c"}, Destination: &o.count,
-			Usage: "end after this `NUMBER` of records: those that at least one output takes, the first ones of a file unless a number of workers is set",
+			Usage: "stop after this `NUMBER` of records. A record counts if at least one output takes it. Of a file these are the first records, unless a number of workers is set",
 		},
 		&cli.BoolFlag{
 			Name: "verbose", Aliases: []string{"v"}, Destination: &o.verbose,
-			Usage: "show more: whole records with their date in the text format, and the full ledgers at the end",
+			Usage: "show more: longer lines with dates in the text format, and the full ledgers at the end",
 		},
 	}
 }
@@ -27,7 +27,7 @@ func (o *captureOptions) habitFlags() []cli.Flag {
 func interfaceFlag(to *cli.StringSlice) cli.Flag {
 	return &cli.StringSliceFlag{
 		Name: "interface", Aliases: []string{"i"}, Destination: to,
-		Usage: "`INTERFACE` to capture from, or any; the same as an argument. Repeat for several",
+		Usage: "`INTERFACE` to capture from, or any. The same as an argument; repeat for several",
 	}
 }
 
@@ -35,7 +35,7 @@ func interfaceFlag(to *cli.StringSlice) cli.Flag {
 func readFlag(to *cli.StringSlice) cli.Flag {
 	return &cli.StringSliceFlag{
 		Name: "read", Aliases: []string{"r"}, Destination: to,
-		Usage: "capture `FILE` to read; -: the standard input. The same as an argument. Repeat for several",
+		Usage: "capture `FILE` to read; -: stdin. The same as an argument; repeat for several",
 	}
 }
 

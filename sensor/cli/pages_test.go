@@ -112,6 +112,12 @@ func TestTasksNameOptions(t *testing.T) {
 		if page.Tasks != "" && n < 20 {
 			t.Errorf("the help of %s names %d options", page.Name, n)
 		}
+		for _, o := range all.New() {
+			line := "      --" + o.Name() + "outputtype 1 --" + o.Name()
+			if page.Tasks != "" && o.Name() != "null" && o.Name() != "stdout" && !strings.Contains(string(printed(t, page.Name, "--help")), line) {
+				t.Errorf("the help of %s lacks %s", page.Name, line)
+			}
+		}
 	}
 }
 

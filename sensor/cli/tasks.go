@@ -1,7 +1,8 @@
 package cli
 
 // The most used options of the commands that capture, by task, as their help prints them:
-// lines of at most 80 columns. --help all has every option with its default.
+// lines of at most 80 columns. {outputs} stands for a line for each output. --help all has
+// every option with its default.
 
 const attachTasks = `
 WHAT TO CAPTURE
@@ -24,8 +25,7 @@ WHAT TO WRITE
 
 WHERE TO WRITE
   Records go to stdout unless an output is switched on:
-      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
-      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+{outputs}
       --skipdomainsfile FILE  domains that an output of type 2 leaves out
       --spooldir FOLDER       keep on disk what an output cannot take now
 
@@ -58,8 +58,7 @@ WHAT TO WRITE
 
 WHERE TO WRITE
   Records go to stdout unless an output is switched on:
-      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
-      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+{outputs}
       --skipdomainsfile FILE  domains that an output of type 2 leaves out
 
 HOW TO LOOK
@@ -88,8 +87,7 @@ WHAT TO WRITE
   An output is on if its type is 1 (all records), 2 (domains that are not on the
   skip list), 3 (domains that are on the allow list) or 4 (both):
       --stdoutoutputtype 1    records on stdout; see --stdoutoutputformat
-      --fileoutputtype 1 --fileoutputpath FOLDER        files, rotated daily
-      --psqloutputtype 1 --psqlendpoint URI             PostgreSQL
+{outputs}
       --skipdomainsfile FILE, --allowdomainsfile FILE   the lists
       --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
       --servername NAME       name of this sensor in records and metrics

@@ -32,7 +32,7 @@ func (p *Page) Help(w io.Writer, program string) {
 	p.head(b, program)
 	_, examples := cutExamples(p.Description)
 	writeExamples(b, examples)
-	fmt.Fprintf(b, "\n%s\n", strings.Trim(p.Tasks, "\n"))
+	fmt.Fprintf(b, "\n%s\n", strings.Replace(strings.Trim(p.Tasks, "\n"), "{outputs}\n", p.outputLines(), 1))
 	fmt.Fprintf(b, "\nMORE\n  %[1]s %[2]s --help all\n      every option\n  %[1]s %[2]s --help WORD\n      ", program, p.Name)
 	wrap(b, "the options about a word, such as "+strings.Join(topics(p.visible()), ", "), 6, 6)
 }
@@ -47,6 +47,26 @@ func (p *Page) HelpAll(w io.Writer, program string) {
 		b.WriteString(optionsNote)
 	}
 	p.allOptions(b)
+}
+
+// outputLines has, for each output, the options that switch it on and say where its records
+// go. Outputs without such a destination need no line: stdout, and null.
+func (p *Page) outputLines() string {
+	var b strings.Builder
+	seen := ""
+	for _, s := range sections(p.visible()) {
+		for _, o := range p.visible() {
+			if o.Section != s || !o.IsDestination() || s == seen {
+				continue
+			}
+			seen = s
+			head := fmt.Sprintf("      --%soutputtype 1 --%s %s", o.output(), o.Name, o.placeholder())
+			_, what, _ := strings.Cut(find(p.Options, o.output()+"outputtype").Usage, " for ")
+			what, _, _ = strings.Cut(what, ":")
+			fmt.Fprintf(&b, "%-55s %s\n", head, what)
+		}
+	}
+	return b.String()
 }
 
 const optionsNote = `
@@ -135,7 +155,7 @@ func helpOption(b *bufio.Writer, o *Option, note string) {
 	b.WriteString(strings.Repeat(" ", helpIndent-at))
 	text := o.Usage
 	for _, a := range o.Aliases {
-		text += "; also --" + a
+		text += " (also --" + a + ")"
 	}
 	if d := o.defaultText(); d != "" {
 		text += " (default: " + d + ")"
@@ -143,12 +163,14 @@ func helpOption(b *bufio.Writer, o *Option, note string) {
 	wrap(b, text+note, helpIndent, helpIndent)
 }
 
-// defaultText returns the default, "" for an empty one and for a switch that is off.
+// defaultText returns the default, "" for an empty one, for a switch that is off, and for 0 if
+// that means the same as leaving the option out.
 func (o *Option) defaultText() string {
-	if d := strings.Join(o.Default, ", "); d != "false" {
-		return d
+	d := strings.Join(o.Default, ", ")
+	if d == "false" || d == "0" && !strings.Contains(o.Usage, "0") {
+		return ""
 	}
-	return ""
+	return d
 }
 
 // explain writes all that there is to know about an option. commands are those that have
@@ -164,7 +186,7 @@ func (o *Option) explain(b *bufio.Writer, commands []string) {
 		fmt.Fprintf(b, "  %-12s ", name)
 		wrap(b, value, 15, 15)
 	}
-	off := "empty"
+	off := "none"
 	if o.Kind == Bool {
 		off = "off; --" + o.Name + " switches it on"
 	}

@@ -186,7 +186,7 @@ func entry(text string) (Entry, error) {
 	if quotes, err := strconv.QuotedPrefix(plain); err == nil && commentStart(strings.TrimSpace(plain[len(quotes):])) == 0 {
 		return Entry{}, fmt.Errorf("key %s: a comment follows its value; it needs a line of its own", nameOrMask(key))
 	}
-	return Entry{}, fmt.Errorf("key %s: the quotes of its value do not close, or what they hold is wrong", nameOrMask(key))
+	return Entry{}, fmt.Errorf("key %s: its value begins with a double quote, but is no correct quoted text", nameOrMask(key))
 }
 
 // commentStart returns the offset of what looks like a comment in a value: ";" or "#" at

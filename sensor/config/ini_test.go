@@ -67,7 +67,7 @@ func TestRead(t *testing.T) {
 	if _, err := Read("f.ini", strings.NewReader(strings.Repeat("x\n", 1000))); len(SplitJoined(err)) != maxWrong+1 || !strings.HasSuffix(err.Error(), "f.ini line 21: not read, because too many lines before it are wrong: is this a configuration?") {
 		t.Errorf("a file of something else: %v", err)
 	}
-	f(`a = "b`, `f.ini line 1: key a: the quotes of its value do not close, or what they hold is wrong`)
+	f(`a = "b`, `f.ini line 1: key a: its value begins with a double quote, but is no correct quoted text`)
 	f("a = "+strings.Repeat("x", maxLine), "f.ini line 1: bufio.Scanner: token too long")
 }
 

@@ -73,7 +73,7 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 	}
 	b.WriteByte('\n')
 	prose(b, strings.TrimSuffix(strings.ToUpper(o.Usage[:1])+o.Usage[1:], ".")+".")
-	if d := strings.Join(o.Default, ", "); d != "" && d != "false" {
+	if d := o.defaultText(); d != "" {
 		prose(b, "Default: "+d+".")
 	}
 	if others := o.names()[1:]; len(others) > 0 {

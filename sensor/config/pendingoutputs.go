@@ -29,7 +29,7 @@ func clickhouse() Feature {
 		row{s, "clickhousepassword", "DNSMONSTER_CLICKHOUSEPASSWORD", secretValue{"", "DNSMONSTER_CLICKHOUSEPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
 		row{s, "clickhousedatabase", "DNSMONSTER_CLICKHOUSEDATABASE", "default", "`DATABASE` of the tables", nil},
 		row{s, "clickhousetable", "DNSMONSTER_CLICKHOUSETABLE", "DNS_LOG", "`TABLE` of the records", nil},
-		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
+		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size. 0: a batch is sent when it is full, or after 1s", nil},
 		row{s, "clickhousecompress", "DNSMONSTER_CLICKHOUSECOMPRESS", 0, "`LEVEL` of compression, 0 for none", []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
 		row{s, "clickhousedebug", "DNSMONSTER_CLICKHOUSEDEBUG", false, "log the traffic of the connection", nil},
 		row{s, "clickhousesecure", "DNSMONSTER_CLICKHOUSESECURE", false, "use TLS", nil},
@@ -111,7 +111,7 @@ func sentinel() Feature {
 		row{s, "sentineloutputlogtype", "DNSMONSTER_SENTINELOUTPUTLOGTYPE", "dnsmonster", "`TYPE` of the log", nil},
 		row{s, "sentineloutputproxy", "DNSMONSTER_SENTINELOUTPUTPROXY", "", "`URI` of a proxy", nil},
 		row{s, "sentinelbatchsize", "DNSMONSTER_SENTINELBATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
-		row{s, "sentinelbatchdelay", "DNSMONSTER_SENTINELBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
+		row{s, "sentinelbatchdelay", "DNSMONSTER_SENTINELBATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size. 0: a batch is sent when it is full, or after 1s", nil},
 	)
 }
 
@@ -142,7 +142,7 @@ func victoria() Feature {
 		row{s, "victoriaoutputproxy", "DNSMONSTER_VICTORIAOUTPUTPROXY", "", "`URI` of a proxy", nil},
 		row{s, "victoriaoutputworkers", "DNSMONSTER_VICTORIAOUTPUTWORKERS", 8, "`NUMBER` of connections", nil},
 		row{s, "victoriabatchsize", "DNSMONSTER_VICTORIABATCHSIZE", 100, "`NUMBER` of records in a batch", nil},
-		row{s, "victoriabatchdelay", "DNSMONSTER_VICTORIABATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size; 0: when it is full, but after at most 1s", nil},
+		row{s, "victoriabatchdelay", "DNSMONSTER_VICTORIABATCHDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size. 0: a batch is sent when it is full, or after 1s", nil},
 	)
 }
 
