@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"dnsmonster-sensor/test/pages"
 )
 
 // pathLike matches words of a page that look like files or folders of the tree.
@@ -48,5 +51,87 @@ func TestPagesNameWhatExists(t *testing.T) {
 	}
 	if len(pages) < 15 || names < 80 {
 		t.Errorf("only %d names in %d pages were looked at", names, len(pages))
+	}
+}
+
+// prose calls f for each line of each page that is outside fenced blocks.
+func prose(t *testing.T, f func(page string, line int, text string)) {
+	t.Helper()
+	files, err := pages.Files(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, page := range files {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, lines := pages.Blocks(string(text))
+		for i, line := range lines {
+			f(page, i+1, line)
+		}
+		seen += len(lines)
+	}
+	if seen < 3000 {
+		t.Errorf("only %d lines were looked at", seen)
+	}
+}
+
+// mayBeLong matches lines that cannot be wrapped: tables, headings, definitions of links,
+// comments, and a single word.
+var mayBeLong = regexp.MustCompile(`^\s*(?:\||#|\[[^]]+\]: |<!--|(?:[-*] )?\S+$)`)
+
+func TestPagesAreWrapped(t *testing.T) {
+	prose(t, func(page string, line int, text string) {
+		if n := utf8.RuneCountInString(text); n > 100 && !mayBeLong.MatchString(text) {
+			t.Errorf("%s:%d: %d characters: wrap prose at 100", page, line, n)
+		}
+	})
+}
+
+// TestPagesHaveNoIndentedCode: a block needs a fence, which says whether it is commands.
+func TestPagesHaveNoIndentedCode(t *testing.T) {
+	item := regexp.MustCompile(`^\s*(?:[-*+]|\d+\.) `)
+	var list, blank bool
+	prose(t, func(page string, line int, text string) {
+		indented := strings.HasPrefix(text, "    ") || strings.HasPrefix(text, "\t")
+		switch {
+		case line == 1:
+			list, blank = false, true
+		case strings.TrimSpace(text) == "":
+			blank = true
+			return
+		case item.MatchString(text) && !(indented && !list):
+			list = true
+		case !strings.HasPrefix(text, " "):
+			list = list && !blank
+		}
+		if indented && !list && blank {
+			t.Errorf("%s:%d: an indented block: use a fence, with sh, console, text, ini, ...", page, line)
+		}
+		blank = false
+	})
+}
+
+// TestReadingOnListsEveryPage: a reader of README finds each page of docs.
+func TestReadingOnListsEveryPage(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(text), "\n## Reading on\n")
+	if !found {
+		t.Fatal(`README.md has no section "Reading on"`)
+	}
+	list, _, _ = strings.Cut(list, "\n## ")
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d pages, %v", len(files), err)
+	}
+	for _, page := range append(files, "MIGRATING.md", "CONTRIBUTING.md") {
+		if !strings.Contains(list, "("+page+")") {
+			t.Errorf(`README.md, "Reading on", does not list %s`, page)
+		}
 	}
 }

@@ -6,7 +6,6 @@
 package pages
 
 import (
-	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
@@ -219,16 +218,18 @@ type Example struct {
 const sensor = "dnsmonster-sensor"
 
 var (
-	inline     = regexp.MustCompile("`+([^`]*[^`\\s])\\s*`+")
-	mentions   = regexp.MustCompile(`(?:^|[\s;&|(])(?:sudo )?(?:\./|/usr/(?:local/)?bin/)?dnsmonster-sensor( .*|)$`)
-	endsBefore = regexp.MustCompile(`\s(?:[|;#]|&&|&$|\d?>|<|2>)`)
+	inline = regexp.MustCompile("`+([^`]*[^`\\s])\\s*`+")
+	starts = regexp.MustCompile(`^(?:sudo )?(?:[A-Z_]+=\S* )*(?:\./|/usr/(?:local/)?bin/)?dnsmonster-sensor(\s.+)$`)
 )
 
 // Examples finds the sensor's command lines in a page: in its blocks and in backticks.
+// Those that the page shows to fail are left out.
 func Examples(name, text string) (list []Example) {
 	add := func(line int, command string) {
-		if e, ok := exampleIn(command); ok {
-			list = append(list, Example{name, line, e})
+		for _, part := range Parts(strings.ReplaceAll(command, "\\\n", " ")) {
+			if m := starts.FindStringSubmatch(part); m != nil {
+				list = append(list, Example{name, line, sensor + m[1]})
+			}
 		}
 	}
 	p, err := Parse(name, text)
@@ -236,31 +237,51 @@ func Examples(name, text string) (list []Example) {
 		return nil // TestPages reports it
 	}
 	for _, s := range p.Steps {
-		for _, part := range regexp.MustCompile(`\s(?:\||&&|;)\s`).Split(strings.ReplaceAll(s.Command, "\\\n", " "), -1) {
-			add(s.Line, strings.SplitN(part, "\n", 2)[0])
+		if _, fails := s.status(); !fails {
+			add(s.Line, s.Command)
 		}
 	}
 	_, prose := Blocks(text)
-	joined := bufio.NewScanner(strings.NewReader(strings.Join(prose, "\n")))
-	for n := 1; joined.Scan(); n++ {
-		for _, m := range inline.FindAllStringSubmatch(joined.Text(), -1) {
-			add(n, m[1])
+	for i, line := range prose {
+		for _, m := range inline.FindAllStringSubmatch(strings.ReplaceAll(line, `\|`, "|"), -1) {
+			add(i+1, m[1])
 		}
 	}
 	return list
 }
 
-// exampleIn returns the sensor's part of a command line.
-func exampleIn(command string) (string, bool) {
-	m := mentions.FindStringSubmatch(command)
-	if m == nil {
-		return "", false
+// Parts splits a line of the shell where a program's arguments end: at pipes, redirections,
+// separators and comments that stand outside quotes.
+func Parts(line string) (parts []string) {
+	var quote rune
+	begin, before := 0, ' '
+	cut := func(end, next int) {
+		if part := strings.TrimSpace(line[begin:end]); part != "" {
+			parts = append(parts, part)
+		}
+		begin = next
 	}
-	text := m[1]
-	if at := endsBefore.FindStringIndex(text); at != nil {
-		text = text[:at[0]]
+	for i, c := range line {
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case before != ' ':
+		case c == '#':
+			cut(i, len(line))
+			return parts
+		case strings.ContainsRune("|;&<>\n", c):
+			cut(i, i+1)
+		case strings.HasPrefix(line[i:], "2>"):
+			cut(i, i+2)
+		}
+		before = c
 	}
-	return strings.TrimSpace(sensor + text), true
+	cut(len(line), len(line))
+	return parts
 }
 
 // Read parses a file of the module.

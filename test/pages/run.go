@@ -56,7 +56,7 @@ func (m *machine) do(t *testing.T, command string) {
 
 var (
 	counted = regexp.MustCompile(`\s(?:-c|--count)[ =]?\d`)
-	live    = regexp.MustCompile(`dnsmonster-sensor (?:.*\s)?(?:attach|run|-{1,2}\w+)|\btcpdump\b`)
+	live    = regexp.MustCompile(`dnsmonster-sensor (?:.*\s)?(?:attach|run|-{1,2}\w+)|^DNSMONSTER_.* dnsmonster-sensor|\btcpdump\b`)
 	follows = regexp.MustCompile(`\btail -[fF]|\bwatch\b`)
 	ifindex = regexp.MustCompile(`(?m)^ifindex:\s*(\d+)`)
 	status  = regexp.MustCompile(`#.*\bexit status (\d)`)
@@ -121,7 +121,7 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 			t.Fatalf("%s ended the shell:\n%s", s.Command, text)
 		case time.Now().After(end):
 			t.Fatalf("%s does not end:\n%s", s.Command, text)
-		case pressed || !m.capturing() && !follows.MatchString(s.Command):
+		case pressed || !m.capturing(s.Command) && !follows.MatchString(s.Command):
 		case since < 0:
 			since = m.asked.Load()
 		case m.asked.Load() < since+rounds:
@@ -134,10 +134,9 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 	}
 }
 
-// capturing reports whether a program of the machine looks at its packets: the kernel
-// knows the links of its BPF programs to both directions of an interface, or a packet
-// socket.
-func (m *machine) capturing() bool {
+// capturing reports whether a command sees the machine's packets: the kernel knows links
+// of the sensor's programs to both directions of an interface, or tcpdump's socket.
+func (m *machine) capturing(command string) bool {
 	for _, pid := range m.processes() {
 		links := make(map[string]int) // by interface
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%s/fd/*", pid))
@@ -155,6 +154,9 @@ func (m *machine) capturing() bool {
 				return true
 			}
 		}
+	}
+	if !strings.Contains(command, "tcpdump") {
+		return false
 	}
 	sockets, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/packet", m.cmd.Process.Pid))
 	return strings.Count(string(sockets), "\n") > 1
