@@ -211,6 +211,31 @@ func TestTextGolden(t *testing.T) {
 	}
 }
 
+// TestTextPage: docs/formats.md shows lines that are in the golden file.
+func TestTextPage(t *testing.T) {
+	golden, err := os.ReadFile(textGolden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := pageSection(t, "## text")
+	_, rest, _ := strings.Cut(string(section), "In a window of 80 columns:")
+	var shown []string
+	for line := range strings.Lines(page(rest).fence("text")) {
+		shown = append(shown, "\n80  "+line)
+	}
+	for _, row := range section.table(t, "line from the id on") {
+		shown = append(shown, strings.Trim(row[0], "`")+"\n")
+	}
+	if len(shown) < 10 {
+		t.Errorf("the page shows only %d lines", len(shown))
+	}
+	for _, line := range shown {
+		if !strings.Contains(string(golden), line) {
+			t.Errorf("%s does not have %q", textGolden, line)
+		}
+	}
+}
+
 // TestTextOptions: the time zone, the additional fields, the interface where there are
 // several, and colours.
 func TestTextOptions(t *testing.T) {

@@ -3,22 +3,22 @@ package format
 // How a line is fitted into a terminal's width. If the name and one answer do not fit into
 // it, flags are left out, then also transport, id and ports. What still does not fit is cut:
 // answers first, then the middle of the name. On a very narrow terminal, and with long
-// addresses, the time and notes are left out too. Addresses, type and response code always
-// stay; if these alone take more than one row, the line takes as many rows as they need, and
-// uses them.
+// addresses, the time and notes are left out too. Addresses, type, response code and the begin
+// of the name always stay; if these alone take more than one row, the line takes as many rows
+// as they need, and uses them.
 
-// Widths of terminals from which times have microseconds, have milliseconds, and are shown
-// in all lines.
+// Widths of terminals from which times have microseconds, and have milliseconds.
 const (
 	microsecondWidth = 120
 	millisecondWidth = 80
-	timeWidth        = 70
 )
 
-// How much of a name should be seen before other parts are left out.
+// How much of a name should be seen before other parts are left out, and how much is always
+// seen.
 const (
-	shortName = 20
-	leastName = 10
+	shortName   = 20
+	leastName   = 10
+	beginOfName = 4
 )
 
 // Parts that are left out together, the least important first.
@@ -31,7 +31,6 @@ var (
 func (t *text) fit(width int) (room int) {
 	limit := max(width, (t.mandatory()+width-1)/width*width)
 	first, count := limit-t.items.reserveFirst(), limit-t.items.reserveCount()
-	t.parts[textTime].dropped = limit < timeWidth
 	t.parts[textNotes].dropped = t.length() > limit
 	if !t.leaveOutFor(t.parts[textName].whole.len(), first) && !t.leaveOutFor(shortName, count) && t.needs(leastName) > count {
 		t.leaveOut(forLeastName[:], limit)
@@ -61,13 +60,17 @@ func (t *text) leaveOutFor(name, limit int) bool {
 	return false
 }
 
-// mandatory is the length of a line of addresses, type and response code alone.
+// mandatory is the length of a line of addresses, type, response code and the begin of the
+// name alone.
 func (t *text) mandatory() int {
 	n := t.parts[textEnds].least.len()
 	for _, p := range [...]int{textOpcode, textRcode, textType} {
 		if l := t.parts[p].whole.len(); l > 0 {
 			n += 1 + l
 		}
+	}
+	if l := t.parts[textName].whole.len(); l > 0 {
+		n += 1 + min(l, beginOfName)
 	}
 	return n
 }
@@ -119,10 +122,6 @@ func (t *text) cutName(limit int) {
 	name := &t.parts[textName].whole
 	room := name.len() - (t.length() - limit)
 	if room >= name.len() {
-		return
-	}
-	if room < len(cutMark)+1 {
-		*name = span{}
 		return
 	}
 	at := len(t.buf)

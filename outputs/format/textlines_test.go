@@ -18,8 +18,8 @@ import (
 // colours are the escape sequences that a line may have.
 var colours = regexp.MustCompile("\x1b\\[(0|2|31|33)m")
 
-// wantTextLine checks a line: one line of printable ASCII, with both addresses, type and
-// response code, no longer than width (0: unlimited) allows.
+// wantTextLine checks a line: one line of printable ASCII, with both addresses, type,
+// response code and the begin of the name, no longer than width (0: unlimited) allows.
 func wantTextLine(t testing.TB, text string, e *event.Event, width int) {
 	t.Helper()
 	line, ok := strings.CutSuffix(text, "\n")
@@ -46,6 +46,11 @@ func wantTextLine(t testing.TB, text string, e *event.Event, width int) {
 		add(appendAsked(nil, d, d.QType, d.QClass))
 	} else if d.Opcode() != dns.OpcodeDSO || d.QDCount > 0 {
 		add([]byte(noQuestion(d)))
+	}
+	if name := string(e.AppendQName(nil)); name != "" {
+		least += 1 + min(len(name), beginOfName)
+	} else {
+		least += 1 + beginOfName // a stateful message has other words there
 	}
 	if op := d.Opcode(); op != 0 {
 		least += 1 + len(fmt.Sprintf("OPCODE%d", op))
