@@ -23,7 +23,7 @@ func withFormat(flags []cli.Flag) []cli.Flag {
 
 // showText makes text the format of records on a terminal, unless a format is set.
 func (o *captureOptions) showText(c *cli.Context, s *session) error {
-	if !o.fallback || !!s.isSet(stdoutFormat) || !term.IsTerminal(1) {
+	if !o.fallback || s.isSet(stdoutFormat) || !term.IsTerminal(1) {
 		return nil
 	}
 	if err := c.Set(stdoutFormat, "text"); err != nil {

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/packets"
+	"dnsmonster-sensor/test/program"
+)
+
+// typed runs a command as a person types it, and returns what stands on stderr.
+func typed(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	cmd := program.CommandAsTyped(nil, args...)
+	cmd.Env = append(cmd.Env, env...)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%q: %v\n%s", args, err, log.String())
+	}
+	return log.String()
+}
+
+// TestQuietReplay: a start line, a summary, and no metrics unless some layer asks for them.
+// run is as it was.
+func TestQuietReplay(t *testing.T) {
+	t.Parallel()
+	file := packets.TempFile(t, packets.Queries(3))
+	ini := packets.TempFile(t, []byte("[metric]\nmetricstderrformat = kv\n"))
+	lines := strings.Split(typed(t, nil, "replay", file), "\n")
+	if len(lines) != 4 || lines[0] != "dnsmonster-sensor dev reading "+file+" (252 bytes), port 53, to stdout (json)" ||
+		!strings.HasPrefix(lines[1], "3 records in ") || !strings.HasSuffix(lines[1], ", from 3 packets; nothing lost") || lines[2] != "  stdout: 3 written" {
+		t.Errorf("stderr of replay:\n%s", strings.Join(lines, "\n"))
+	}
+	f := func(want int, env []string, args ...string) {
+		t.Helper()
+		if log := typed(t, env, args...); strings.Count(log, " metrics: ") != want {
+			t.Errorf("%q %q: %d lines of metrics wanted:\n%s", env, args, want, log)
+		}
+	}
+	f(0, nil, "replay", file, "--metricprometheusendpoint=http://127.0.0.1:0/metrics")
+	f(0, nil, "replay", file, "--metricstatsdagent=127.0.0.1:9", "--metricflushinterval=1m")
+	f(0, nil, "replay", file, "--stats=1m", "--capturestatsdelay=1m")
+	f(1, nil, "replay", file, "--metricendpointtype=stderr")
+	f(1, []string{"DNSMONSTER_METRICFLUSHINTERVAL=1m"}, "replay", file)
+	f(1, nil, "replay", file, "--config="+ini)
+	f(1, nil, "replay", file, "--metriclegacynames")
+	f(1, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1")
+	if log := typed(t, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1"); !strings.Contains(log, "\nunaccounted 0\n") || strings.Contains(log, "3 records in") || strings.Contains(log, " reading ") {
+		t.Errorf("stderr of run:\n%s", log)
+	}
+	if log := typed(t, nil, "replay", file, "--logformat=json"); !strings.HasPrefix(log, `{"time":"`) || !strings.Contains(log, `"msg":"started","version":"dev","doing":"reading `) {
+		t.Errorf("stderr of replay in JSON:\n%s", log)
+	}
+	if log := typed(t, nil, "replay", file, "--loglevel=2"); strings.Contains(log, " reading ") {
+		t.Errorf("a start line in a log of warnings:\n%s", log)
+	}
+	if log := typed(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets passed, 3 not from or to port 5353; does DNS use another port here? --port\n") {
+		t.Errorf("no hint for a file without DNS:\n%s", log)
+	}
+}
+
+// attachAsTyped attaches as a person does, and waits until that is done.
+func attachAsTyped(t *testing.T, host *lab.Host, iface string) *program.Process {
+	t.Helper()
+	p := program.New(t, host)
+	p.Cmd = program.CommandAsTyped(host, "attach", iface)
+	p.Start()
+	p.WaitForCapture()
+	return p
+}
+
+// TestHintsOfInterfaces: after ten seconds a person is told why there are no records, on
+// an interface that is silent, and on one with traffic that is no DNS, among it DNS in a
+// tunnel.
+func TestHintsOfInterfaces(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	silent, busy := attachAsTyped(t, l.Server, "lo"), attachAsTyped(t, l.Server, l.Server.Iface)
+	tunnelled := append([]byte("\x08\x00\x00\x00\x00\x00\x07\x00"), packets.Queries(1)[24+16:]...) // VXLAN, and a frame after the headers of its file
+	if err := l.Client.Do(func() error {
+		for _, port := range []string{"443", "4789"} {
+			c, err := net.Dial("udp", net.JoinHostPort(l.Server.V4.String(), port))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if _, err := c.Write(tunnelled); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	silent.WaitFor(`"hint: no packet on lo in 10s: is it the right interface? any captures all of them; see dnsmonster-sensor check"`)
+	busy.WaitFor(` not from or to port 53; does DNS use another port here? --port; is it in tunnels, which are not looked into? --decap=all; ` +
+		`is this a mirror port? --promiscuous; does it pass another interface? any; see dnsmonster-sensor check"`)
+	busy.WaitFor(`"hint: no DNS message on ` + l.Server.Iface + ` in 10s: `)
+	silent.Stop()
+	busy.Stop()
+}
+
+// TestQuietAttach: the same for an interface. The summary has the packets that passed.
+func TestQuietAttach(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	p := attachAsTyped(t, l.Server, l.Server.Iface)
+	p.Stop()
+	log := p.Log()
+	_, start, _ := strings.Cut("\n"+log, "\ndnsmonster-sensor ") // a busy machine may wait for its kernel before
+	start, rest, _ := strings.Cut("dnsmonster-sensor "+start, "\n")
+	if start != "dnsmonster-sensor dev capturing on "+l.Server.Iface+" (tcx ingress+egress), port 53, to stdout (json); Ctrl-C ends" &&
+		start != "dnsmonster-sensor dev capturing on "+l.Server.Iface+" (clsact ingress+egress), port 53, to stdout (json); Ctrl-C ends" {
+		t.Errorf("the start line is %q", start)
+	}
+	if strings.Contains(log, " metrics: ") || strings.Contains(log, "ledgers after") || !strings.Contains(rest, "\n0 records in ") || !strings.HasSuffix(rest, " seen; nothing lost\n  stdout: nothing written\n") {
+		t.Errorf("stderr of attach:\n%s", log)
+	}
+}
+
+// TestWaitsAreNamed: a server that accepts and never answers is named after a second, on
+// every command that waits for it.
+func TestWaitsAreNamed(t *testing.T) {
+	t.Parallel()
+	hush := make(chan struct{})
+	t.Cleanup(func() { close(hush) })
+	address := lab.Serve(t, func(net.Conn) { <-hush })
+	file := packets.TempFile(t, packets.Queries(1))
+	psql := "--psqlendpoint=postgres://user@" + address + "/dns?sslmode=disable"
+	f := func(want string, args ...string) {
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel() // each of them only waits
+			p := program.Start(t, nil, args...)
+			p.WaitFor(want)
+			p.Signal(9)
+			p.Wait(time.Minute)
+		})
+	}
+	f(`level=INFO msg="waiting for output psql dns_log at `+address+`"`, "replay", file, psql, "--psqloutputtype=1")
+	f(`level=INFO msg="waiting for GET http://`+address+`/list"`, "run", "--pcapfile="+file, "--stdoutoutputtype=2", "--skipdomainsfile=http://"+address+"/list")
+	f("waiting for psql dns_log at "+address, "postgres", "check", psql)
+}
