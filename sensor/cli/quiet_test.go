@@ -12,8 +12,8 @@ import (
 	"dnsmonster-sensor/test/program"
 )
 
-// typed runs a command as a person types it, and returns what stands on stderr.
-func typed(t *testing.T, env []string, args ...string) string {
+// stderrOf runs a command as a person types it, and returns what stands on stderr.
+func stderrOf(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	cmd := program.CommandAsTyped(nil, args...)
 	cmd.Env = append(cmd.Env, env...)
@@ -31,14 +31,14 @@ func TestQuietReplay(t *testing.T) {
 	t.Parallel()
 	file := packets.TempFile(t, packets.Queries(3))
 	ini := packets.TempFile(t, []byte("[metric]\nmetricstderrformat = kv\n"))
-	lines := strings.Split(typed(t, nil, "replay", file), "\n")
+	lines := strings.Split(stderrOf(t, nil, "replay", file), "\n")
 	if len(lines) != 4 || lines[0] != "dnsmonster-sensor dev reading "+file+" (252 bytes), port 53, to stdout (json)" ||
 		!strings.HasPrefix(lines[1], "3 records in ") || !strings.HasSuffix(lines[1], ", from 3 packets; nothing lost") || lines[2] != "  stdout: 3 written" {
 		t.Errorf("stderr of replay:\n%s", strings.Join(lines, "\n"))
 	}
 	f := func(want int, env []string, args ...string) {
 		t.Helper()
-		if log := typed(t, env, args...); strings.Count(log, " metrics: ") != want {
+		if log := stderrOf(t, env, args...); strings.Count(log, " metrics: ") != want {
 			t.Errorf("%q %q: %d lines of metrics wanted:\n%s", env, args, want, log)
 		}
 	}
@@ -50,16 +50,16 @@ func TestQuietReplay(t *testing.T) {
 	f(1, nil, "replay", file, "--config="+ini)
 	f(1, nil, "replay", file, "--metriclegacynames")
 	f(1, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1")
-	if log := typed(t, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1"); !strings.Contains(log, "\nunaccounted 0\n") || strings.Contains(log, "3 records in") || strings.Contains(log, " reading ") {
+	if log := stderrOf(t, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1"); !strings.Contains(log, "\nunaccounted 0\n") || strings.Contains(log, "3 records in") || strings.Contains(log, " reading ") {
 		t.Errorf("stderr of run:\n%s", log)
 	}
-	if log := typed(t, nil, "replay", file, "--logformat=json"); !strings.HasPrefix(log, `{"time":"`) || !strings.Contains(log, `"msg":"started","version":"dev","doing":"reading `) {
+	if log := stderrOf(t, nil, "replay", file, "--logformat=json"); !strings.HasPrefix(log, `{"time":"`) || !strings.Contains(log, `"msg":"started","version":"dev","doing":"reading `) {
 		t.Errorf("stderr of replay in JSON:\n%s", log)
 	}
-	if log := typed(t, nil, "replay", file, "--loglevel=2"); strings.Contains(log, " reading ") {
+	if log := stderrOf(t, nil, "replay", file, "--loglevel=2"); strings.Contains(log, " reading ") {
 		t.Errorf("a start line in a log of warnings:\n%s", log)
 	}
-	if log := typed(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets passed, 3 not from or to port 5353; does DNS use another port here? --port\n") {
+	if log := stderrOf(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets passed, 3 not from or to port 5353; does DNS use another port here? --port\n") {
 		t.Errorf("no hint for a file without DNS:\n%s", log)
 	}
 }
