@@ -74,6 +74,9 @@ func help(app *cli.App, line *config.Line, words []string) error {
 	name := strings.Join(line.Command, " ")
 	group := slices.DeleteFunc(slices.Clone(all), func(p config.Page) bool { return p.Name != name && !strings.HasPrefix(p.Name, name+" ") })
 	every := slices.Equal(words, []string{"all"})
+	if !every {
+		words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "all" || w == "help" })
+	}
 	switch {
 	case len(words) > 0 && !every:
 		search := config.Search{Program: app.Name, Command: name, Pages: all, Pending: config.Pending(outputNames(app.Metadata[outputsKey].(func() []outputs.Output)()))}

@@ -156,6 +156,9 @@ func TestHelpAboutWords(t *testing.T) {
 	f("\n  spool export  ", "EXAMPLES", "spool", "--help")
 	f("--ringmb MEGABYTES", "clickhouse", "--help", "all")
 	f("--yes  ", "--port", "spool", "--help", "all")
+	f("--masksize4 BITS", "--port", "--help", "all", "mask")
+	f("--version\n  print the version", "EXAMPLES", "help", "version")
+	f("COMMANDS\n  run  ", "--port", "help", "help")
 
 	wrong := func(want string, args ...string) {
 		t.Helper()
@@ -169,6 +172,8 @@ func TestHelpAboutWords(t *testing.T) {
 	wrong(`no option about "zzzzzz"; words that exist: file, psql, stdout, port, `, "--help", "zzzzzz")
 	wrong(`attach: no option about "zzzzzz"; words that exist: file, `, "attach", "--help", "zzzzzz")
 	wrong(`check: no option about "zzzzzz"; words that exist: json`, "check", "--help", "zzzzzz")
+	wrong("run: attach is a command: dnsmonster-sensor attach --help explains it", "--help", "run", "attach")
+	wrong("unknown option --hlep: did you mean --help?", "attach", "lo", "--hlep")
 	wrong("attach has no option about pcapfile, but other commands have: run (see dnsmonster-sensor --help pcapfile)", "attach", "--help", "pcapfile")
 	wrong(`no option about "********"`, "--help", "http://user:hush@h")
 }

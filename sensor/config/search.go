@@ -50,6 +50,10 @@ func (s *Search) Write(w io.Writer, words []string) error {
 	exact := newOptionTable(s.pages(), func(o *Option) bool { return o.visible() && o.isNamed(words) })
 	about := newOptionTable(s.pages(), func(o *Option) bool { return o.visible() && o.isAbout(words) })
 	found := s.lacking(b, words)
+	if slices.Contains(words, "version") {
+		b.WriteString("--version\n  print the version of this build, of Go and of the kernel program, and exit\n")
+		found = true
+	}
 	var more []string
 	for _, section := range table.sections {
 		for _, o := range exact.options[section] {
@@ -183,6 +187,9 @@ func (s *Search) unknown(words []string) error {
 	where := ""
 	if s.Command != "" {
 		where = s.Command + ": "
+	}
+	if slices.ContainsFunc(s.Pages, func(p Page) bool { return firstWord(p.Name) == words[0] }) {
+		return fmt.Errorf("%s%s is a command: %s %s --help explains it", where, words[0], s.Program, words[0])
 	}
 	if meant := synonyms[words[0]]; meant != nil {
 		return fmt.Errorf("%sno option about %q: did you mean %s?", where, words[0], strings.Join(meant, " or "))

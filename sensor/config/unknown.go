@@ -34,6 +34,9 @@ func (r *resolver) failUnknown(g *Given) {
 		return
 	}
 	nearest := nearestName(g.Name, r.names())
+	if nearest == "" { // these are no options of a command, but all take them
+		nearest = nearestName(g.Name, []string{"help", "version"})
+	}
 	if nearest != "" {
 		r.v.failed = append(r.v.failed, nearest)
 	}
