@@ -78,6 +78,17 @@ fi
 case $go in
   */go) export PATH=${go%/go}:$PATH ;;
 esac
+# What the user's Go has downloaded, that of root need not download again.
+if [[ $EUID == 0 && -n $caller ]]; then
+  cache=$(home "$caller")/go/pkg/mod/cache/download
+  if [[ $cache =~ ^[A-Za-z0-9/._-]+$ && -d $cache ]]; then
+    proxy=$("$go" env GOPROXY)
+    export GOPROXY=file://$cache,${proxy:-direct}
+  fi
+fi
+# Root may build in the checkout of another user, where git refuses to tell Go the state.
+GOFLAGS=$(cd / && "$go" env GOFLAGS)
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-buildvcs=false"
 if [[ ${1:-} == --with ]]; then
   shift
   exec "$@"
