@@ -153,9 +153,11 @@ mode() { # user | sudo | root
   logged "$user" "git clone -q file:///srv/origin dnsmonster-sensor"
   row "$1: git clone" "$(since "$from")" "$(megabytes "$at/.git")" "of git objects"
   from=$(now)
-  logged "$user" "cd dnsmonster-sensor && ${sudo}make build"
+  local cpu TIMEFORMAT='%U %S'
+  { time logged "$user" "cd dnsmonster-sensor && ${sudo}make build"; } 2>"$root/tmp/cpu" || die "$(<"$root/tmp/cpu")"
+  cpu=$(awk '{ printf "%.0f", $1 + $2 }' "$root/tmp/cpu")
   row "$1: ${sudo}make build" "$(since "$from")" "$(find "$root$home/go/pkg/mod/cache/download" -name '*.zip' -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum / 1e6 }')" \
-    "of modules downloaded; $(megabytes "$root$home/go" "$root$home/.cache") on disk"
+    "of modules downloaded; $cpu s of processor time; $(megabytes "$root$home/go" "$root$home/.cache") on disk"
   from=$(now)
   local took
   took=$(firstRecord "$user" "cd dnsmonster-sensor && ${sudo}make run IFACE=lo" "$from")
