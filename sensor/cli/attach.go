@@ -17,7 +17,6 @@ import (
 	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/pipeline"
-	"dnsmonster-sensor/sensor/waiting"
 )
 
 // attachOptions are those of capturing from interfaces.
@@ -220,9 +219,8 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 func ringInput(o ring.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {
 		o.Stop = stop
-		attached := waiting.Step{What: func() string { return attachingTo(o.Interfaces) }, Say: func(line string) { o.Log.Info(line) }}.Begin()
 		source, err := ring.Open(o)
-		if attached(); err != nil {
+		if err != nil {
 			return nil, err
 		}
 		return source, nil
@@ -231,6 +229,7 @@ func ringInput(o ring.Options) input {
 	return input{
 		Input: pipeline.Input{Live: true, Open: open},
 		check: func() error { return watch.Check(o.Interfaces) },
+		opens: func() string { return attachingTo(o.Interfaces) },
 		end:   "Ctrl-C ends",
 		hints: liveHints(o),
 		doing: func(s capture.Source, verbose bool) string {

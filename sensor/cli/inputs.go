@@ -48,7 +48,8 @@ type input struct {
 
 	// doing says in a few words what has been opened, for the start line; nil: not known.
 	doing func(source capture.Source, verbose bool) string
-	end   string // how to end it, for the start line
+	opens func() string // says what opening it waits for; nil: for nothing
+	end   string        // how to end it, for the start line
 	hints pipeline.Hints
 	// logStart logs what has been opened, for run; nil: nothing is logged.
 	logStart func(capture.Source)

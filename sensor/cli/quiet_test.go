@@ -118,7 +118,7 @@ func TestQuietAttach(t *testing.T) {
 		start != "dnsmonster-sensor dev capturing on "+l.Server.Iface+" (clsact ingress+egress), port 53, to stdout (json); Ctrl-C ends" {
 		t.Errorf("the start line is %q", start)
 	}
-	if strings.Contains(log, " metrics: ") || strings.Contains(log, "ledgers after") || !strings.Contains(rest, "\n0 records in ") || !strings.HasSuffix(rest, " seen; nothing lost\n  stdout: nothing written\n") {
+	if strings.Contains(log, " metrics: ") || strings.Contains(log, "ledgers after") || !strings.HasPrefix(rest, "0 records in ") || !strings.HasSuffix(rest, " seen; nothing lost\n  stdout: nothing written\n") {
 		t.Errorf("stderr of attach:\n%s", log)
 	}
 }

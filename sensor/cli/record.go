@@ -6,9 +6,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/metrics"
 	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/sensor/waiting"
 )
 
 // record runs a capture from start to end, for all capturing commands. The options have
@@ -70,7 +72,9 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 // opener opens the input, and says that it has begun.
 func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pipeline.Output) func(<-chan struct{}) (capture.Source, error) {
 	return func(stop <-chan struct{}) (capture.Source, error) {
+		opened := s.waitToOpen(o, in)
 		source, err := in.Open(stop)
+		opened()
 		switch {
 		case err != nil:
 			return nil, err
@@ -85,5 +89,21 @@ func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pip
 			in.logStart(source)
 		}
 		return source, nil
+	}
+}
+
+// waitToOpen says what the opening of an input waits for, until opened is called. On the
+// terminal of a person that line is gone afterwards.
+func (s *session) waitToOpen(o *captureOptions, in input) (opened func()) {
+	switch {
+	case in.opens == nil:
+		return func() {}
+	case !o.forPeople() || s.terminal == nil || o.process.json():
+		return waiting.Step{What: in.opens, Say: func(line string) { s.log.Info(line) }}.Begin()
+	}
+	end := waiting.Step{What: in.opens, Say: func(line string) { s.terminal.show(printable.OneLine(line)) }}.Begin()
+	return func() {
+		end()
+		s.terminal.show("")
 	}
 }

@@ -42,7 +42,7 @@ func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 // not come between. With a summary the ledgers follow only where a reader may need them.
 func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bool) {
 	took := time.Since(p.ledgers.begun)
-	s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64)}
+	s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64), readerLeft: p.readerLeft()}
 	for _, r := range p.runners {
 		s.waiting[r.Name()] = r.SpoolEvents()
 	}
@@ -57,7 +57,7 @@ func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bo
 	case hint != "":
 		p.log.Info(hint)
 	}
-	if !p.report.Brief || p.report.Verbose || incomplete || account.Unaccounted(ledgers) > 0 {
+	if !p.report.Brief || p.report.Verbose || incomplete && !s.readerLeft || account.Unaccounted(ledgers) > 0 {
 		printLedgers(&text, ledgers, took)
 	}
 	w.Write(text.Bytes())

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"dnsmonster-sensor/outputs"
@@ -51,7 +52,11 @@ func (p *pipeline) endEarly(run context.Context, abort context.CancelFunc, grace
 		case <-stopping:
 			stopping = nil
 			first, _ := sig.First()
-			p.log.Info("stopping", "signal", first, "grace", grace)
+			level := slog.LevelInfo
+			if p.report.Brief && !p.report.Verbose { // the summary follows, or a line about what is waited for
+				level = slog.LevelDebug
+			}
+			p.log.Log(context.Background(), level, "stopping", "signal", first, "grace", grace)
 			go func() { // detaching from hundreds of interfaces takes the kernel seconds
 				begun := time.Now()
 				detached := waiting.Step{What: p.lastPackets, Say: sayTo(p.log)}.Begin()

@@ -47,6 +47,8 @@ type summary struct {
 	took    time.Duration
 	waiting map[string]uint64 // events that an output left in its spool
 	live    bool
+
+	readerLeft bool // the reader of every output has left: what it did not take is no loss
 }
 
 // String is the text, with a line end after each line:
@@ -83,6 +85,9 @@ func (s summary) String() string {
 // loss says how much was lost, loudly if that is not 0.
 func (s summary) loss() string {
 	_, lost := account.Losses(s.ledgers)
+	if s.readerLeft {
+		lost -= s.total("delivery", account.Abandoned)
+	}
 	unaccounted := account.Unaccounted(s.ledgers)
 	switch {
 	case lost > 0 && unaccounted > 0:
@@ -109,7 +114,10 @@ func (s summary) delivery(l *account.Ledger) string {
 	for _, o := range l.Outcomes {
 		if o.Value > 0 {
 			word := words[o.Name]
-			if word == "" {
+			switch {
+			case o.Name == "abandoned" && s.readerLeft:
+				word = "not written, because the reader has left"
+			case word == "":
 				word = plainName(o.Name)
 			}
 			parts = append(parts, account.Number(o.Value)+" "+word)
@@ -148,16 +156,29 @@ var units = map[string]string{"kernel": "packet", "packet": "packet", "message":
 
 // leftOut lists what did not become a record, apart from losses.
 func (s summary) leftOut() (list []string) {
+	type kind struct{ unit, name string }
+	sums := make(map[kind]uint64) // of all hooks
+	var order []kind
+	add := func(k kind, n uint64) {
+		if n > 0 && sums[k] == 0 {
+			order = append(order, k)
+		}
+		sums[k] += n
+	}
 	for _, l := range s.ledgers {
 		unit, counts := units[l.Name]
+		if !counts {
+			continue
+		}
 		for _, o := range l.Outcomes {
-			if counts && o.Value > 0 && !o.Lost && !slices.Contains(usual[l.Name], o.Name) {
-				list = append(list, counted(o.Value, unit)+" "+plainName(o.Name))
+			if !o.Lost && !slices.Contains(usual[l.Name], o.Name) {
+				add(kind{unit, plainName(o.Name)}, o.Value)
 			}
 		}
-		if counts && l.Held > 0 {
-			list = append(list, counted(l.Held, unit)+" still waiting")
-		}
+		add(kind{unit, "still waiting"}, l.Held)
+	}
+	for _, k := range order {
+		list = append(list, counted(sums[k], k.unit)+" "+k.name)
 	}
 	return list
 }

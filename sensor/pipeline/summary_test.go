@@ -70,6 +70,11 @@ func TestSummary(t *testing.T) {
 	f("an input that does not count", summary{live: true, took: time.Second, ledgers: []account.Ledger{
 		unknown, ledgerOf("packet", "", 0), message(0, 0), ledgerOf("delivery", "file", 0, "delivered", 0),
 	}}, "0 records in 1.0 s, from 0 packets; losses unknown\n  file: nothing written\n")
+	f("Ctrl-C in a pipeline", summary{live: true, readerLeft: true, took: time.Second, ledgers: []account.Ledger{
+		ingress(10, 0, 10), {Name: "kernel", Label: "tc egress", In: 4, Outcomes: []account.Line{{Name: "sampled_out", Value: 3}, {Name: "delivered", Value: 1}}},
+		ledgerOf("kernel", "xdp", 2, "sampled_out", 2, "!ring_full", 0), ledgerOf("packet", "", 11, "udp_message", 11), message(11, 0),
+		ledgerOf("delivery", "stdout", 11, "delivered", 4, "refused", 0, "x", 0, "y", 0, "z", 0, "w", 0, "v", 0, "!abandoned", 7),
+	}}, "11 records in 1.0 s (11/s), from 11 packets of 16 seen; nothing lost\n  stdout: 4 written, 7 not written, because the reader has left\n  left out: 5 packets sampled out\n")
 	f("a defect", summary{took: time.Second, ledgers: []account.Ledger{
 		ledgerOf("packet", "", 3, "udp_message", 2), message(2, 0), ledgerOf("delivery", "file", 2, "delivered", 2),
 	}}, "2 records in 1.0 s (2/s), from 3 packets; 1 UNACCOUNTED\n  file: 2 written\n")
