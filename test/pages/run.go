@@ -66,6 +66,7 @@ var (
 // what was wrong.
 func (m *machine) perform(t *testing.T, page string, s Step, checkStatus bool) (wrong string) {
 	t.Helper()
+	begun := time.Now()
 	before, shown, interrupted := withoutInterrupt(s.Shown)
 	m.begin(t, s.Command)
 	text, code := m.follow(t, s, before)
@@ -83,7 +84,7 @@ func (m *machine) perform(t *testing.T, page string, s Step, checkStatus bool) (
 	if wrong != "" {
 		return wrong + "printed was:\n" + excerpt(printed)
 	}
-	t.Logf("%s:%d: $ %s\n%s", page, s.Line, s.Command, excerpt(printed))
+	t.Logf("%s:%d, %s: $ %s\n%s", page, s.Line, time.Since(begun).Round(10*time.Millisecond), s.Command, excerpt(printed))
 	return ""
 }
 
