@@ -91,8 +91,11 @@ func excerpt(printed []string) string {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
+// waits matches what the sensor prints on a slow machine only.
+var waits = regexp.MustCompile(`^(?:waiting for|waited [\d.]+ m?s for) `)
+
 // screen returns the lines that stand on a terminal after text: without colours, and
-// without what was overwritten.
+// without what was overwritten, or appears on slow machines only.
 func screen(text string) []string {
 	text = strings.ReplaceAll(escape.ReplaceAllString(text, ""), "\r\n", "\n")
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -100,6 +103,7 @@ func screen(text string) []string {
 		line = strings.TrimRight(line, "\r")
 		lines[i] = strings.TrimRight(line[strings.LastIndexByte(line, '\r')+1:], " ")
 	}
+	lines = slices.DeleteFunc(lines, waits.MatchString)
 	for len(lines) > 0 && lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1]
 	}

@@ -43,6 +43,11 @@ func newMachine(t *testing.T, root string, p *Page) *machine {
 	c.Run(t, "ip", "link", "set", c.Iface, "name", "eth0")
 	c.Iface = "eth0"
 	c.Up(t)
+	if p.names(" eth1") {
+		c.Run(t, "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2")
+		c.Run(t, "ip", "link", "set", "eth1", "up")
+		c.Run(t, "ip", "link", "set", "eth2", "up")
+	}
 	lab.StartKnot(t, m.lab, lab.Zone{Names: 10})
 	exe, err := os.Executable()
 	if err != nil {
@@ -57,7 +62,7 @@ func newMachine(t *testing.T, root string, p *Page) *machine {
 	m.configuration(t, root)
 	ca := lab.NewAuthority(t)
 	m.copy(t, ca.File, "/etc/ssl/db-ca.crt", "/etc/ssl/certs/db-ca.pem")
-	if p.names("db.example.org") {
+	if p.names("db.example.org") || p.names("--psqltable") {
 		m.database(t, ca)
 	}
 	if p.names("lists.example.org") {
@@ -138,6 +143,10 @@ stdoutoutputtype = 1
 const databaseConfiguration = `[capture]
 devname = eth0
 
+[file_output]
+fileoutputtype = 1
+fileoutputpath = /var/log/dnsmonster-sensor
+
 [psql_output]
 psqloutputtype = 1
 psqlendpoint = postgres://sensor@db.example.org/dns?sslmode=verify-full
@@ -159,7 +168,7 @@ func (m *machine) database(t *testing.T, ca *lab.Authority) {
 	p.Rules(t, "hostssl all all 127.0.0.1/32 trust\n")
 	p.Exec(t, "CREATE ROLE admin SUPERUSER LOGIN")
 	p.Exec(t, "CREATE ROLE sensor LOGIN")
-	p.Exec(t, "CREATE DATABASE dns")
+	p.Exec(t, "CREATE DATABASE dns OWNER sensor")
 	m.write(t, "/etc/dnsmonster.ini", []byte(databaseConfiguration))
 	m.serve(t, "5432", func(conn net.Conn) {
 		up, err := net.Dial("tcp", p.Addr)

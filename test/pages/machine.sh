@@ -3,7 +3,7 @@
 set -e
 scratch=$1 sensor=$2
 mount -t tmpfs page "$scratch"
-for dir in etc var usr/local; do
+for dir in etc var usr; do
   mkdir -p "$scratch/new/$dir" "$scratch/work/$dir"
   mount -t overlay page -o "lowerdir=/$dir,upperdir=$scratch/new/$dir,workdir=$scratch/work/$dir" "/$dir"
 done
@@ -24,11 +24,30 @@ cat >/etc/hosts <<'HOSTS'
 192.0.2.1 db.example.org lists.example.org ns1.example.org
 192.0.2.2 sensor
 HOSTS
-# Commands run as they are typed: root needs no sudo.
-printf '#!/bin/sh\nexec env "$@"\n' >/usr/local/bin/sudo
-chmod 755 /usr/local/bin/sudo
-command -v dig >/dev/null || printf '#!/bin/sh\nexec kdig "$@"\n' >/usr/local/bin/dig
-[ ! -e /usr/local/bin/dig ] || chmod 755 /usr/local/bin/dig
+
+# Commands run as they are typed, with stand-ins for what cannot be had here.
+stand_in() {
+  printf '#!/bin/sh\n%s\n' "$2" >"/usr/local/bin/$1"
+  chmod 755 "/usr/local/bin/$1"
+}
+stand_in sudo 'exec env "$@"'       # root needs none
+stand_in editor ':'                 # the file is there; the reader changes it
+stand_in journalctl ':'             # no service runs
+stand_in systemctl 'for unit; do :; done
+case $1 in daemon-reload) exit 0 ;; esac
+for dir in /etc /usr/local/lib /usr/lib; do
+  file=$dir/systemd/system/${unit%.service}.service
+  [ -e "$file" ] || continue
+  [ "$1" != cat ] || cat "$file"
+  exit 0
+done
+echo "Unit ${unit%.service}.service could not be found." >&2
+exit 4'
+command -v dig >/dev/null || stand_in dig 'exec kdig "$@"'
+stand_in dnsmonster 'exec dnsmonster-sensor "$@"' # the options are the same; so are its records here
+ln -s dnsmonster-new /var/log/dnsmonster
+SENSOR_TEST_MAIN=1 dnsmonster-sensor --systemdservice | tee /etc/systemd/system/dnsmonster-sensor.service >/etc/systemd/system/dnsmonster.service
+ln -s /usr/local/bin/dnsmonster-sensor /root/dnsmonster-sensor # what make build leaves
 
 export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=xterm NO_COLOR=1 SENSOR_TEST_MAIN=1
 export LC_ALL=C.UTF-8 TZ=UTC

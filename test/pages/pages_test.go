@@ -53,7 +53,7 @@ func TestPages(t *testing.T) {
 }
 
 var (
-	makes    = regexp.MustCompile(`^(?:sudo )?make(?: ([^#]*))?(?:#.*)?$`)
+	makes    = regexp.MustCompile(`^(?:sudo )?((?:[A-Z]+=\S+ )*)make(?: ([^#]*))?(?:#.*)?$`)
 	asksCode = regexp.MustCompile(`^echo .*\$\?`)
 )
 
@@ -65,16 +65,16 @@ func (p *Page) run(t *testing.T, all *totals) {
 	for i, s := range p.Steps {
 		target := makes.FindStringSubmatch(s.Command)
 		switch {
-		case s.Skip != "":
-			skipped = append(skipped, p.Name+": "+s.Skip+": "+strings.SplitN(s.Command+s.Path, "\n", 2)[0])
-			continue
 		case target != nil: // make test cannot run inside make test
 			made++
-			cmd := exec.Command("make", append([]string{"-n"}, strings.Fields(target[1])...)...)
+			cmd := exec.Command("bash", "-c", target[1]+"make -n "+target[2])
 			cmd.Dir = root
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%s:%d: %s: make does not know how: %v\n%s", p.Name, s.Line, s.Command, err, out)
 			}
+			continue
+		case s.Skip != "":
+			skipped = append(skipped, p.Name+": "+s.Skip+": "+strings.SplitN(s.Command+s.Path, "\n", 2)[0])
 			continue
 		}
 		if m == nil {
