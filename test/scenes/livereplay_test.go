@@ -194,7 +194,7 @@ func TestLiveEqualsReplay(t *testing.T) {
 		t.Errorf("only replay has: %.300s", line)
 	}
 	s.expectRecords(attached)
-	if !strings.Contains(r.Log, "decap=vxlan,vxlan-gpe,") {
+	if !strings.Contains(r.Log, "also in tunnels (vxlan,vxlan-gpe,") {
 		t.Error("the log does not say what is looked into")
 	}
 	t.Logf("%d messages; kernel: not_dns %d, delivered %d", s.messages, r.Sum("kernel", "not_dns"), r.Sum("kernel", "delivered"))
