@@ -151,12 +151,12 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			p.add(argumentError{fmt.Errorf("attach: interface %s is named twice", name)})
+			p.add(argumentErrorf("attach: interface %s is named twice", name))
 		}
 	}
 	if slices.Contains(names, watch.Any) {
 		if len(names) > 1 {
-			p.add(argumentError{errors.New("attach: any means all interfaces: name no others")})
+			p.add(argumentErrorf("attach: any means all interfaces: name no others"))
 		}
 		p.addIf(a.promiscuous, "attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/urfave/cli/v2"
@@ -64,6 +65,8 @@ func (noInput) Is(target error) bool { return target == errNoInput }
 // argumentError is about the arguments. If the name of an option is wrong, its value is
 // one of them, and the error may follow from that.
 type argumentError struct{ error }
+
+func argumentErrorf(format string, a ...any) error { return argumentError{fmt.Errorf(format, a...)} }
 
 // Errors that may follow from others.
 var (

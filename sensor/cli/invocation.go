@@ -78,14 +78,15 @@ func (inv *invocation) withTrial(err error) error {
 		return err
 	}
 	trial := *inv
-	if trial.line.Command[0] == "run" {
+	lacks := lacksOption(commandOf(inv.app, inv.line), inv.line.Given)
+	if lacks && trial.line.Command[0] == "run" {
 		trial.line.Arguments = nil // the value of an option that is unknown
 	}
 	var p problems
 	p.add(err)
 	for _, e := range config.SplitJoined(trial.try(inv.values)) {
 		var argument argumentError
-		if e != nil && !inv.values.IsConsequence(e) && !errors.As(e, &argument) {
+		if e != nil && !inv.values.IsConsequence(e) && !(lacks && errors.As(e, &argument)) {
 			p.add(e)
 		}
 	}

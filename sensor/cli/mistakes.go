@@ -59,7 +59,11 @@ func withoutCommand(app *cli.App, args []string, line config.Line) error {
 	if command := nearestCommand(app.Commands, word); command != nil {
 		at := slices.Index(args, word)
 		full := config.ParseLine(slices.Concat(command, args[:at], args[at+1:]), app.Commands)
-		words := slices.Concat(full.Command, full.Arguments, optionWords(commandOf(app, full), full.Given, nil))
+		cmd := commandOf(app, full)
+		words := slices.Concat(full.Command, full.Arguments, optionWords(cmd, full.Given, nil))
+		if lacksOption(cmd, full.Given) {
+			words = append(full.Command, "...")
+		}
 		return usageError("unknown command %q%s", endpoint.MaskAll(word), meant(program, words...))
 	}
 	if err := unknownCommand(app, word); word == "version" || err == nil {
@@ -132,6 +136,12 @@ func hasAll(cmd *cli.Command, given []config.Given) bool {
 		}
 	}
 	return true
+}
+
+// lacksOption reports whether an option without a value is unknown to the command. The next
+// argument is perhaps its value, and perhaps a secret.
+func lacksOption(cmd *cli.Command, given []config.Given) bool {
+	return slices.ContainsFunc(given, func(g config.Given) bool { return !g.HasValue && !hasAll(cmd, []config.Given{g}) })
 }
 
 // optionWords are the options of a command that are given, as they are typed, and --port for
@@ -281,7 +291,7 @@ func portsOf(filter []string) (ports []string) {
 // filterError is the error for a filter expression, with the nearest line that works.
 func filterError(inv *invocation, names, filter []string) error {
 	words := slices.Concat(inv.line.Command, names, optionWords(inv.command(inv.line.Command[0]), withoutNames(inv.line.Given), filter))
-	return usageError("%s: %q is a filter of tcpdump; this build has no filters yet, only --port=53,853 and --allowdomainsfile=FILE%s",
+	return argumentErrorf("%s: %q is a filter of tcpdump; this build has no filters yet, only --port=53,853 and --allowdomainsfile=FILE%s",
 		inv.line.Command[0], endpoint.MaskAll(strings.Join(filter, " ")), meant(inv.program, words...))
 }
 
@@ -306,7 +316,7 @@ func checkNames(inv *invocation, names []string, exists, otherExists func(string
 		if !exists(name) && otherExists(name) {
 			theirs := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !otherExists(n) })
 			words := slices.Concat([]string{other}, theirs, optionWords(inv.command(other), withoutNames(inv.line.Given), nil))
-			return usageError("%s: %s is %s%s", inv.line.Command[0], name, what, meant(inv.program, words...))
+			return argumentErrorf("%s: %s is %s%s", inv.line.Command[0], name, what, meant(inv.program, words...))
 		}
 	}
 	return nil

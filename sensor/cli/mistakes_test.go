@@ -103,7 +103,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach lo -json`, `unknown option --json: did you mean --format=json?`)
 	f(`attach lo --output json`, `unknown option --output: did you mean --format?`)
 	f(`attach lo --number 5`, `unknown option --number: did you mean --count?`)
-	f(`attach lo --file day.pcap`, `unknown option --file`, `attach: day.pcap is a file: did you mean: dnsmonster-sensor replay day.pcap`)
+	f(`attach lo --file day.pcap`, `unknown option --file: a file is read by: dnsmonster-sensor replay FILE`)
 	f(`attach lo --stdout 1`, `unknown option --stdout: these begin like it: --stdoutoutputformat, --stdoutoutputgotemplate, --stdoutoutputtype, --stdoutoutputworkercount`)
 	f(`attach lo --zzz`, `unknown option --zzz`)
 	f(`attach lo --devname lo`, `--devname is not an option of attach, but of run`)
@@ -142,4 +142,21 @@ func TestMistakes(t *testing.T) {
 	f(`attach eth99`, `interface eth99: there is none (there are: ...)`)
 	f(`attach 'wlan*'`, `interface wlan*: there is none (there are: ...); patterns are not read: name each interface, or any for all`)
 	f(`attach lo,eth99`, `interface lo,eth99: there is none (there are: ...); write several with spaces between them`)
+}
+
+// TestSuggestionsKeepSecrets: a line to be copied shows no password, nor an argument that
+// may be one because the option before it is unknown.
+func TestSuggestionsKeepSecrets(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		_, err := relayRun(nil, args...)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%q: error %v, want %s and no secret", args, err, want)
+		}
+	}
+	f("did you mean: dnsmonster-sensor attach lo '--relaypassword=********'", "atach", "lo", "--relaypassword=hush")
+	f("did you mean: dnsmonster-sensor attach lo '--relaypassword=********'", "lo", "--relaypassword", "hush")
+	f("did you mean: dnsmonster-sensor attach ...", "atach", "lo", "--relaypasswort", "hush")
+	f("unknown option --relaypasswort", "attach", "lo", "port", "53", "--relaypasswort", "hush")
+	f("did you mean: dnsmonster-sensor attach '********'", "atach", "//me:hush@h/")
 }

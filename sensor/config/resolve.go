@@ -245,13 +245,7 @@ func (r *resolver) applyEnvironment() {
 		}
 		i := slices.IndexFunc(r.Known(), func(o Option) bool { return slices.Contains(o.Env, name) })
 		if i < 0 {
-			nearest := nearestOption(r.Known(), strings.ToUpper(name), func(o *Option) string {
-				if len(o.Env) == 0 {
-					return ""
-				}
-				return o.Env[0]
-			})
-			r.warn("unknown environment variable %s%s", name, suggestion("", nearest))
+			r.warn("unknown environment variable %s%s", name, r.likeVariable(strings.ToUpper(name)))
 			continue
 		}
 		o := &r.Known()[i]
@@ -268,6 +262,20 @@ func (r *resolver) applyEnvironment() {
 		}
 		r.assign(o, []string{value}, Origin{Environment, name})
 	}
+}
+
+// likeVariable says which variable is probably meant by a name in capitals.
+func (r *resolver) likeVariable(name string) string {
+	name = strings.TrimPrefix(name, "DNSMONSTER_")
+	if o := find(r.Known(), strings.ToLower(name)); o != nil && len(o.Env) == 0 {
+		return ": --" + o.Name + " is an option of the command line only"
+	}
+	return suggestion("DNSMONSTER_", nearestOption(r.Known(), name, func(o *Option) string {
+		if len(o.Env) == 0 {
+			return ""
+		}
+		return strings.TrimPrefix(o.Env[0], "DNSMONSTER_")
+	}))
 }
 
 func has(environ []string, name string) bool {

@@ -179,6 +179,7 @@ func TestWarnings(t *testing.T) {
 	}
 	f("", "DNSMONSTER_PORT=2|HOME=/root", "loglevel = 2", "")
 	f("", "DNSMONSTER_PORT=2", "port = 1", "the environment variable DNSMONSTER_PORT overrides port of x.ini line 1: dnsmonster let the file win")
+	f("", "DNSMONSTER_COMPT=2", "", "unknown environment variable DNSMONSTER_COMPT")
 	f("", "DNSMONSTER_PROT=2", "", "unknown environment variable DNSMONSTER_PROT: did you mean DNSMONSTER_PORT?")
 	f("", "DNSMONSTER_devName=x", "", "unknown environment variable DNSMONSTER_devName: did you mean DNSMONSTER_DEVNAME?")
 	f("", "", "pcapfile = x", "pcapfile has no effect on run (from x.ini line 1)")

@@ -29,8 +29,15 @@ func (r *resolver) failUnknown(g *Given) {
 		r.fail("unknown option %s%s", g.typed(), suggestion("--", list[0]))
 		return
 	}
-	if synonyms[g.Name] != nil {
-		r.fail("unknown option %s", g.typed())
+	if list := synonyms[g.Name]; list != nil {
+		text := ""
+		switch {
+		case slices.Contains(list, "--read"):
+			text = ": " + foreign["r"]
+		case slices.Contains(list, "--interface"):
+			text = ": " + foreign["i"]
+		}
+		r.fail("unknown option %s%s", g.typed(), text)
 		return
 	}
 	nearest := nearestName(g.Name, r.names())
