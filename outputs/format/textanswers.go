@@ -15,8 +15,10 @@ type answerList struct {
 	records dns.Records
 	count   int // of records in the message
 	first   span
-	address bool   // the first one is an address, which is not cut
-	text    []byte // of one or more records
+	address bool // the first one is an address, which is not cut
+
+	referral bool   // there is none, but the names of other servers
+	text     []byte // of one or more records
 
 	// The name that the next answer should have: that of the question, or of the last
 	// alias. Answers with other names are shown with their names.
@@ -41,6 +43,7 @@ func (a *answerList) start(t *text, e *event.Event) {
 	for records := a.records; records.Next(&r); {
 		a.count++
 	}
+	a.referral = a.isEmpty() && a.isReferral()
 	if a.records.Next(&r) {
 		a.append(&r, maxText(len(e.Message)))
 		a.first, a.address = span{0, len(a.text)}, r.Type == dns.TypeA || r.Type == dns.TypeAAAA
@@ -56,6 +59,13 @@ func (a *answerList) isUpdate() bool {
 func (a *answerList) isEmpty() bool {
 	d := &a.e.DNS
 	return d.Response() && d.Opcode() == dns.OpcodeQuery && d.Rcode() == 0 && !d.Truncated() && d.ANCount == 0 && d.HasQuestion
+}
+
+// isReferral reports whether a server without the data names others (RFC 1034 section 4.3.2).
+func (a *answerList) isReferral() bool {
+	var r dns.Record
+	records := a.e.DNS.RecordsOf(a.e.Message, dns.SectionAuthority)
+	return a.e.DNS.Flags&dns.FlagAA == 0 && records.Next(&r) && r.Type == dns.TypeNS
 }
 
 // reserveFirst is the room that the first answer should have, reserveCount that of the
@@ -129,7 +139,12 @@ func (a *answerList) appendCount(dst []byte, room int) []byte {
 	if a.isUpdate() {
 		thing = "change"
 	}
-	if dst = appendCount(dst, a.count, thing); len(dst)-at < room {
+	if a.referral {
+		dst = append(dst, "referral"...)
+	} else {
+		dst = appendCount(dst, a.count, thing)
+	}
+	if len(dst)-at < room {
 		return dst
 	}
 	if dst = appendUint(append(dst[:at], '+'), uint64(a.count)); len(dst)-at < room {

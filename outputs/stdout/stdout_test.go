@@ -49,7 +49,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestDefaultsAndEnvironment(t *testing.T) {
-	s, _ := parsed(t, New()).Settings()
+	s, _ := parsed(t, newOutput(nil)).Settings()
 	if s.Type != outputs.Off || s.Workers != 8 {
 		t.Errorf("defaults: type %d, %d workers; want 0, 8", s.Type, s.Workers)
 	}

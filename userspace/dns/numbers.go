@@ -7,6 +7,7 @@ package dns
 // Types that some code treats differently from others.
 const (
 	TypeA        = 1
+	TypeNS       = 2
 	TypeCNAME    = 5
 	TypeSOA      = 6
 	TypeNULL     = 10
