@@ -175,6 +175,7 @@ func TestFormats(t *testing.T) {
 		"--stdoutoutputgotemplate", "{{.SrcIP}} {{.DNS.Id}} {{(index .DNS.Question 0).Name}}")
 	f(3, `{"timestamp":"2023-11-14T22:13:20Z"`, "--stdoutoutputformat", "json-flat")
 	f(3, `{"activity_id":1,`, "--stdoutoutputformat", "json-ocsf")
+	f(3, "2023-11-14T22:13:20.000000000Z 192.0.2.0:1024 > 192.0.2.53:53 udp 0 rd A? h0.example.org. | ", "--stdoutoutputformat", "text") // with -v
 	f(3, `{"Timestamp":"2023-11-14T22:13:20Z","DNS":{"Id":0,`, "--timezone=UTC")
 	f(3, `{"Timestamp":"2023-11-15T03:58:20+05:45","DNS":{"Id":0,`, "--timezone=Asia/Kathmandu")
 	f(3, "2023,11,15,3,58,20,0,sensor1,4,192.0.2.0,192.0.2.53,", "--stdoutoutputformat=csv_no_header", "--timezone=Asia/Kathmandu", "--csvip=text", "--servername=sensor1")

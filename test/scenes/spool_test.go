@@ -143,6 +143,7 @@ func TestSpoolCommand(t *testing.T) {
 	f(3000, "2023,11,14,22,13,20,0,sensor7,", "--format=csv_no_header", "--servername=sensor7")
 	f(3000, `{"timestamp":"2023-11-14T22:13:20Z"`, "--format=json-flat")
 	f(3000, `{"activity_id":1,`, "--format=json-ocsf")
+	f(3000, "22:13:20.000000 192.0.2.0:1024 > 192.0.2.53:53 udp 0 rd A? h0.example.org.", "--format=text")
 	f(3000, "192.0.2.0 h0.example.org.", "--format=gotemplate", "--template={{.SrcIP}} {{(index .DNS.Question 0).Name}}")
 
 	program.Output(t, program.ExitOK, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
