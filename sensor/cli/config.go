@@ -125,11 +125,8 @@ func (c *configCheck) check(of *cli.App, path string, environ []string) error {
 	if err := config.WriteTable(w, values, in.File.Path, c.all); err != nil {
 		return err
 	}
-	for i, t := range config.Changes(values) {
-		if i == 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintln(w, "differs:", t)
+	if err := config.WriteChanges(w, values); err != nil {
+		return err
 	}
 	if wrong == nil {
 		fmt.Fprintln(w, "\nrun would start with this file")

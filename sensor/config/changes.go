@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -33,6 +34,19 @@ func Changes(v *Values) []string {
 		}
 	}
 	return list
+}
+
+// WriteChanges writes the differences in lines that fit a terminal, after a blank line if
+// there are any.
+func WriteChanges(w io.Writer, v *Values) error {
+	b := bufio.NewWriter(w)
+	for i, text := range Changes(v) {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		wrap(b, "differs: "+text, 0, 2)
+	}
+	return b.Flush()
 }
 
 // ChangesTable writes all differences for MIGRATING.md.
