@@ -9,6 +9,7 @@ import (
 
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // progressEvery is how often the line changes.
@@ -60,7 +61,7 @@ type progress struct {
 // since begun.
 func (p progress) line(last progress, begun time.Time) string {
 	rate := float64(p.messages-last.messages) / p.at.Sub(last.at).Seconds()
-	text := fmt.Sprintf("%d messages, %.0f/s", p.messages, rate)
+	text := fmt.Sprintf("%s messages, %s/s", account.Number(p.messages), account.Number(uint64(rate+0.5)))
 	switch {
 	case !p.known:
 		return text

@@ -23,11 +23,11 @@ func TestProgressLine(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", p, got, want)
 		}
 	}
-	f("5000 messages, 2000/s", progress{messages: 5000})
-	f("0%, 1000 messages, 0/s", progress{messages: 1000, known: true})
-	f("25%, 5000 messages, 2000/s, 30s left", progress{messages: 5000, share: 0.25, known: true})
-	f("99%, 1010 messages, 5/s, 1s left", progress{messages: 1010, share: 0.999, known: true})
-	f("100%, 1010 messages, 5/s", progress{messages: 1010, share: 1, known: true})
+	f("5,000 messages, 2,000/s", progress{messages: 5000})
+	f("0%, 1,000 messages, 0/s", progress{messages: 1000, known: true})
+	f("25%, 5,000 messages, 2,000/s, 30s left", progress{messages: 5000, share: 0.25, known: true})
+	f("99%, 1,010 messages, 5/s, 1s left", progress{messages: 1010, share: 0.999, known: true})
+	f("100%, 1,010 messages, 5/s", progress{messages: 1010, share: 1, known: true})
 }
 
 // onTerminal is what a sensor writes to a terminal of that many columns.

@@ -33,6 +33,9 @@ func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 	if err != nil {
 		return err
 	}
+	if o.forPeople() && s.terminal != nil {
+		defer s.terminal.endLineAtInterrupt(s.inv.signals)()
+	}
 	err = withStatus(pipeline.Run(s.pipelineConfig(c, o, in, list)))
 	if perr := profiles.write(); perr != nil {
 		return &exitError{exitFailure, errors.Join(err, perr)}

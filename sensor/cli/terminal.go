@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"os"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"dnsmonster-sensor/outputs/printable"
+	"dnsmonster-sensor/sensor/signals"
 )
 
 // terminal is a terminal that shows a line below all other text, and replaces it.
@@ -43,6 +45,15 @@ func (t *terminal) Write(p []byte) (int, error) {
 		t.line = ""
 	}
 	return n, err
+}
+
+// endLineAtInterrupt ends the line on which the terminal shows ^C, until stop is called.
+func (t *terminal) endLineAtInterrupt(sig *signals.Signals) (stop func() bool) {
+	return context.AfterFunc(sig.Stopping(), func() {
+		if first, _ := sig.First(); first == os.Interrupt {
+			_, _ = t.Write([]byte("\n"))
+		}
+	})
 }
 
 // show changes the line, as much of it as fits; "" takes it away.
