@@ -60,7 +60,10 @@ for _ in $(seq 50); do ask example.org SOA +short >/dev/null 2>&1 && break; slee
 say "dnsmonster-sensor attach demo0    (records on the terminal; a summary at the end)"
 ip netns exec "$server" ./dnsmonster-sensor attach demo0 2>"$dir/sensor.log" &
 sensor=$!
-for _ in $(seq 100); do grep -qE 'captur|attach' "$dir/sensor.log" && break; sleep 0.1; done
+until grep -q 'Ctrl-C ends' "$dir/sensor.log"; do
+  kill -0 "$sensor" 2>/dev/null || { cat "$dir/sensor.log" >&2; exit 1; }
+  sleep 0.1
+done
 for q in "www.example.org A" "www.example.org AAAA" "example.org MX" "example.org TXT +edns +dnssec" "no.example.org A"; do
   # shellcheck disable=SC2086
   ask $q >/dev/null 2>&1 || true

@@ -108,7 +108,8 @@ if [[ $EUID != 0 ]]; then
   ask=()
   if [[ ! -t 0 && ! -t 2 ]]; then ask=(-n); fi # nobody can type a password
   proxies=(${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"})
-  exec sudo "${ask[@]}" -- env "${proxies[@]}" "$0" "$group" || die "as root: apt-get install --no-install-recommends ${packages[*]}"
+  sudo "${ask[@]}" -- env "${proxies[@]}" "$0" "$group" || die "not installed. As root: apt-get install --no-install-recommends ${packages[*]}"
+  exit
 fi
 
 # Two instances would take each other's policy-rc.d for the machine's.
