@@ -104,7 +104,7 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 		}
 	}
 	if f.nanos == 0 {
-		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x", data[:4])
+		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x (%q)", data[:4], data[:4])
 	}
 	var err error
 	f.link, err = packet.ParseLinkType(uint16(f.order.u32(data[20:]))) // the upper bits describe the FCS
