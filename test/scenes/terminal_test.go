@@ -1,0 +1,57 @@
+package scenes
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/lab"
+	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/pty"
+)
+
+// TestAttachOnTerminal: a person sees queries and their responses as text, in the order of
+// their times, while the sensor runs. After Ctrl-C the last line is whole.
+func TestAttachOnTerminal(t *testing.T) {
+	lab.Need(t, "kdig")
+	l := lab.New(t)
+	lab.StartKnot(t, l, lab.Zone{Names: 10})
+	records, log := pty.New(t, 120), pty.New(t, 120)
+	cmd := program.CommandAsTyped(l.Server, "attach", l.Server.Iface)
+	cmd.Env = append(cmd.Env, "NO_COLOR=1")
+	cmd.Stdout, cmd.Stderr = records.File, log.File
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	records.File.Close()
+	log.File.Close()
+	await.True(t, "the sensor captures", func() bool { return strings.Contains(log.Shown(), "capturing") })
+	begun := time.Now()
+	for _, question := range []string{"h1.example.org", "h2.example.org", "nowhere.example.org"} {
+		l.Client.Run(t, "kdig", "@"+l.Server.V4.String(), "+retry=0", "+time=5", question, "A")
+	}
+	lines := func() []string { return strings.Split(strings.TrimSuffix(records.Shown(), "\n"), "\n") }
+	await.True(t, "six lines appear", func() bool { return len(lines()) >= 6 })
+	t.Logf("six lines took %s", time.Since(begun))
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, log.Shown())
+	}
+	shown := records.All()
+	query := regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{6} 192\.0\.2\.2:\d+ > 192\.0\.2\.1:53 udp \d+ \S+ A\? \S+\.example\.org\.$`)
+	response := regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{6} 192\.0\.2\.1:53 > 192\.0\.2\.2:\d+ udp \d+ (\S+ )?(NOERROR A h\d\.example\.org\. = \d+\.\d+\.\d+\.\d+|NXDOMAIN A nowhere\.example\.org\.)$`)
+	for i, line := range lines() {
+		if want := []*regexp.Regexp{query, response}[i%2]; !want.MatchString(line) {
+			t.Errorf("line %d is %q, want %s", i+1, line, want)
+		}
+	}
+	if got := lines(); len(got) != 6 || !slices.IsSorted(got) || !strings.HasSuffix(shown, "\n") {
+		t.Errorf("got %q, want six lines in order", shown)
+	}
+}
