@@ -128,7 +128,7 @@ func TestTextCaptures(t *testing.T) {
 	w, r := newTextWriters(), rand.New(rand.NewPCG(21, 22))
 	n := 0
 	for msg := range capturedMessages(t) {
-		if n++; n%tier.Work(4, 40) == 0 {
+		if n++; n%tier.Work(8, 80) == 0 {
 			w.check(t, oddEvent(r, msg))
 		}
 	}
@@ -141,7 +141,7 @@ func TestTextDamaged(t *testing.T) {
 	w, r := newTextWriters(), rand.New(rand.NewPCG(23, 24))
 	for _, seed := range append(damageSeeds(t), pack(t, answers(3)), pack(t, query("example.org."))) {
 		w.check(t, oddEvent(r, seed))
-		for range tier.Work(300, 30) {
+		for range tier.Work(100, 10) {
 			w.check(t, oddEvent(r, damage(r, seed)))
 		}
 	}
@@ -154,7 +154,6 @@ func TestTextDamaged(t *testing.T) {
 		w.check(t, forging(t, text))
 	}
 	for name, msg := range bombs() {
-		w.check(t, eventOf(msg, 0))
 		for i, enc := range w.encoders {
 			if n, most := len(enc.Append(nil, eventOf(msg, 0))), 2*maxText(len(msg)); n > most || w.widths[i] == 80 && n > 120 {
 				t.Errorf("%s at width %d takes %d bytes", name, w.widths[i], n)
