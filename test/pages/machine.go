@@ -79,10 +79,11 @@ func newMachine(t *testing.T, root string, p *Page) *machine {
 func (m *machine) spool(t *testing.T) {
 	t.Helper()
 	m.do(t, `mkdir -m 700 /var/lib/dnsmonster-sensor/spool
-timeout -s INT 20 dnsmonster-sensor replay day.pcap --spooldir=/var/lib/dnsmonster-sensor/spool --grace=10ms \
-  --psqloutputtype=1 --psqlendpoint=postgres://sensor@127.0.0.1:1/dns 2>/run/page/log &
-until grep -q . /var/lib/dnsmonster-sensor/spool/psql/*.blocks 2>/dev/null; do sleep 0.02; done
-kill -INT %1; wait %1; true`)
+for seconds in 0.3 1 4 16; do # until it had the time to read the file
+  timeout -s INT $seconds dnsmonster-sensor replay day.pcap --spooldir=/var/lib/dnsmonster-sensor/spool --grace=10ms \
+    --psqloutputtype=1 --psqlendpoint=postgres://sensor@127.0.0.1:1/dns 2>/run/page/log
+  ! grep -q . /var/lib/dnsmonster-sensor/spool/psql/*.blocks 2>/dev/null || break
+done`)
 }
 
 // names reports whether a command or a file of the page names a host.

@@ -47,6 +47,9 @@ func TestPages(t *testing.T) {
 			})
 		}
 	})
+	if !t.Failed() && all.pages >= 20 && (all.ran < 100 || all.compared < 5) {
+		t.Errorf("only %d commands ran, and %d were compared", all.ran, all.compared)
+	}
 	slices.Sort(all.skipped)
 	t.Logf("%d pages: %d commands ran, %d of them compared with what their page shows; %d targets of make exist; %d commands skipped:\n%s",
 		all.pages, all.ran, all.compared, all.made, len(all.skipped), strings.Join(all.skipped, "\n"))

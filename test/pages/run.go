@@ -19,6 +19,9 @@ const limit = time.Minute
 // rounds is how many rounds of questions pass while a command captures, before Ctrl-C.
 const rounds = 3
 
+// patience is how many rounds pass at most if what the page shows does not appear.
+const patience = 300
+
 // await waits until the command ends.
 func (m *machine) await(t *testing.T, what string, limit time.Duration) (text string, status int) {
 	t.Helper()
@@ -113,7 +116,7 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 	t.Helper()
 	end := time.Now().Add(limit)
 	pressed := !m.untilInterrupt(s)
-	for since := int64(-1); ; time.Sleep(10 * time.Millisecond) {
+	for since := int64(-1); ; time.Sleep(20 * time.Millisecond) {
 		text, code, ended := m.printed()
 		switch {
 		case ended:
@@ -127,7 +130,7 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 			since = m.asked.Load()
 		case m.asked.Load() < since+rounds:
 		default:
-			if ok, _ := matches(before, screen(text), true); ok || time.Until(end) < limit/2 {
+			if ok, _ := matches(before, screen(text), true); ok || m.asked.Load() > since+patience {
 				m.interrupt()
 				pressed = true
 			}
