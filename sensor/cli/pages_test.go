@@ -172,7 +172,7 @@ func TestHelpAboutWords(t *testing.T) {
 	wrong(`no option about "zzzzzz"; words that exist: file, psql, stdout, port, `, "--help", "zzzzzz")
 	wrong(`attach: no option about "zzzzzz"; words that exist: file, `, "attach", "--help", "zzzzzz")
 	wrong(`check: no option about "zzzzzz"; words that exist: json`, "check", "--help", "zzzzzz")
-	wrong("run: attach is a command: dnsmonster-sensor attach --help explains it", "--help", "run", "attach")
+	wrong("check: replay is a command: dnsmonster-sensor replay --help explains it", "--help", "check", "replay")
 	wrong("unknown option --hlep: did you mean --help?", "attach", "lo", "--hlep")
 	wrong("attach has no option about pcapfile, but other commands have: run (see dnsmonster-sensor --help pcapfile)", "attach", "--help", "pcapfile")
 	wrong(`no option about "********"`, "--help", "http://user:hush@h")
