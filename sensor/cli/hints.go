@@ -32,7 +32,7 @@ func liveHints(o ring.Options) pipeline.Hints {
 	if any {
 		where = "any interface"
 	} else {
-		try = append(try, "does it pass another interface? any")
+		try = append(try, "does it pass another interface? any captures all of them")
 		check = "is it the right interface? any captures all of them; " + check
 	}
 	return pipeline.Hints{Where: where, Try: append(try, "see dnsmonster-sensor check"), Find: check}

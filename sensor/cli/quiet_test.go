@@ -3,13 +3,20 @@ package cli
 import (
 	"bytes"
 	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/test/pty"
 )
 
 // stderrOf runs a command as a person types it, and returns what stands on stderr.
@@ -99,7 +106,7 @@ func TestHintsOfInterfaces(t *testing.T) {
 	}
 	silent.WaitFor(`"hint: no packet on lo in 10s: is it the right interface? any captures all of them; see dnsmonster-sensor check"`)
 	busy.WaitFor(` not from or to port 53; does DNS use another port here? --port; is it in tunnels, which are not looked into? --decap=all; ` +
-		`is this a mirror port? --promiscuous; does it pass another interface? any; see dnsmonster-sensor check"`)
+		`is this a mirror port? --promiscuous; does it pass another interface? any captures all of them; see dnsmonster-sensor check"`)
 	busy.WaitFor(`"hint: no DNS message on ` + l.Server.Iface + ` in 10s: `)
 	silent.Stop()
 	busy.Stop()
@@ -132,10 +139,21 @@ func TestWaitsAreNamed(t *testing.T) {
 	address := lab.Serve(t, func(net.Conn) { <-hush })
 	file := packets.TempFile(t, packets.Queries(1))
 	psql := "--psqlendpoint=postgres://user@" + address + "/dns?sslmode=disable"
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	stdin, write, err := os.Pipe()
+	if err == nil {
+		err = unix.Mkfifo(pipe, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); write.Close() })
 	f := func(want string, args ...string) {
-		t.Run(args[0], func(t *testing.T) {
+		t.Run(strings.Join(args[:2], " "), func(t *testing.T) {
 			t.Parallel() // each of them only waits
-			p := program.Start(t, nil, args...)
+			p := program.New(t, nil, args...)
+			p.Cmd.Stdin = stdin
+			p.Start()
 			p.WaitFor(want)
 			p.Signal(9)
 			p.Wait(time.Minute)
@@ -144,4 +162,47 @@ func TestWaitsAreNamed(t *testing.T) {
 	f(`level=INFO msg="waiting for output psql dns_log at `+address+`"`, "replay", file, psql, "--psqloutputtype=1")
 	f(`level=INFO msg="waiting for GET http://`+address+`/list"`, "run", "--pcapfile="+file, "--stdoutoutputtype=2", "--skipdomainsfile=http://"+address+"/list")
 	f("waiting for psql dns_log at "+address, "postgres", "check", psql)
+	f("waiting for psql dns_log at "+address, "postgres", "init", psql)
+	f(`level=INFO msg="waiting for a program that writes to the pipe `+pipe+`"`, "replay", pipe)
+	f(`level=INFO msg="waiting for data from the standard input"`, "replay", "-")
+}
+
+// TestTerminalLines: records, the log, lines of --stats and the summary share a terminal.
+// Each has lines of its own, and the log reads like sentences.
+func TestTerminalLines(t *testing.T) {
+	t.Parallel()
+	term := pty.New(t, 200)
+	cmd := program.CommandAsTyped(nil, "replay", packets.TempFile(t, packets.Queries(2000)), "--speed=0.005", "--stats=100ms", "--skiptlsverification")
+	cmd.Stdout, cmd.Stderr = term.File, term.File
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	term.File.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	var kinds []*regexp.Regexp
+	for _, kind := range []string{
+		`^\d\d:\d\d:\d\d\.\d+ .* udp .*\.$`,
+		`^\d\d:\d\d:\d\d  [\d,]+ records/s, [\d,]+ packets/s read, 0 lost, [\d,]+ waiting$`,
+		`^warning: skiptlsverification: certificates are not checked, on any TLS connection$`,
+		`^dnsmonster-sensor dev reading .*, to stdout \(text\)$`,
+		`^2,000 records in .*; nothing lost$`,
+		`^  stdout: 2,000 written$`,
+	} {
+		kinds = append(kinds, regexp.MustCompile(kind))
+	}
+	times := make([]int, len(kinds))
+	colours := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	for line := range strings.Lines(colours.ReplaceAllString(term.All(), "")) {
+		line = strings.TrimRight(line, "\n")
+		i := slices.IndexFunc(kinds, func(kind *regexp.Regexp) bool { return kind.MatchString(line) })
+		if i < 0 {
+			t.Fatalf("a line of no kind: %q", line)
+		}
+		times[i]++
+	}
+	if times[0] != 2000 || times[1] < 2 || !slices.Equal(times[2:], []int{1, 1, 1, 1}) {
+		t.Errorf("lines of each kind: %d", times)
+	}
 }
