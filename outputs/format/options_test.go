@@ -51,6 +51,9 @@ func TestMoreFieldsAreWritten(t *testing.T) {
 			}
 		}
 	}
+	if fieldSampleRate != 1<<(len(moreFields)-1) {
+		t.Error("text does not write all additional fields: see textnotes.go")
+	}
 	if len(moreFields) > 32 {
 		t.Errorf("%d fields do not fit into a Fields", len(moreFields))
 	}

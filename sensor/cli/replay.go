@@ -26,9 +26,9 @@ func replayCommand(list []outputs.Output) *cli.Command {
 standard input. The link type in the file says how packets are read. From a damaged file, everything
 before the damage is recorded.
 
-Records are written in the file's order with --ordered, and also if the files have at most 16 MiB in total
-and no number of workers is set. Otherwise the order may differ a little. On a terminal, a line shows
-progress. Exit status: 0 all records delivered, 1 wrong use, 2 failure, 3 some records not delivered, or a
+Records are written in the file's order with --ordered, and also on a terminal or if the files have at most
+16 MiB in total, unless a number of workers is set. Otherwise the order may differ a little. If records go
+elsewhere, a line on the terminal shows progress. Exit status: 0 all records delivered, 1 wrong use, 2 failure, 3 some records not delivered, or a
 file not read to its end.
 
 EXAMPLES:
@@ -63,7 +63,7 @@ func (f *fileOptions) flags() []cli.Flag {
 		&cli.BoolFlag{
 			Category: "capture", Name: "ordered", EnvVars: []string{"DNSMONSTER_ORDERED"}, Destination: &f.ordered,
 			Usage: "write records in the order of the files. There is one worker and one writer for each output: options that set a number " +
-				"of workers have no effect. Without --ordered, records are in order only if the files have at most 16 MiB in total and no number of workers is set",
+				"of workers have no effect. Without --ordered, records are in order only on a terminal, or if the files have at most 16 MiB in total, and no number of workers is set",
 		},
 		&cli.Float64Flag{
 			Category: "capture", Name: "speed", EnvVars: []string{"DNSMONSTER_SPEED"}, Destination: &f.speed,

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,5 +134,28 @@ func TestTextAppearsAtOnce(t *testing.T) {
 	}
 	if strings.Count(shown, "\x1b[") != 2*strings.Count(shown, "\x1b[0m") || !strings.HasSuffix(shown, "\n") {
 		t.Errorf("a colour or line does not end: %q", shown)
+	}
+}
+
+// TestTextKeepsOrder: on a terminal the records of a file are in its order, even if it is
+// too large for that elsewhere.
+func TestTextKeepsOrder(t *testing.T) {
+	t.Parallel()
+	content := packets.Queries(250_000)
+	if len(content) <= smallInput {
+		t.Fatalf("%d bytes are a small file", len(content))
+	}
+	shown := toTerminal(t, "NO_COLOR=1", "replay", packets.TempFile(t, content), "--sampleratio=1:100", "--progress=false")
+	name := regexp.MustCompile(`h(\d+)\.example\.org\.\n`)
+	last, n := -1, 0
+	for _, m := range name.FindAllStringSubmatch(shown, -1) {
+		i, err := strconv.Atoi(m[1])
+		if err != nil || i <= last {
+			t.Fatalf("%s after %d", m[0], last)
+		}
+		last, n = i, n+1
+	}
+	if n != 2500 {
+		t.Errorf("%d records, want 2500", n)
 	}
 }
