@@ -308,6 +308,9 @@ func withoutNames(given []config.Given) (list []config.Given) {
 // checkNames looks for mistakes in what attach or replay is to capture: a filter, or names
 // that the other command takes.
 func checkNames(inv *invocation, names []string, exists, otherExists func(string) bool, other, what string) error {
+	if err := portOfDig(inv, names, exists); err != nil {
+		return err
+	}
 	before, filter := cutFilter(names, exists)
 	if filter != nil {
 		return filterError(inv, before, filter)
@@ -320,4 +323,23 @@ func checkNames(inv *invocation, names []string, exists, otherExists func(string
 		}
 	}
 	return nil
+}
+
+// portOfDig is the error for -p with a number: dig's option for a port, which to tcpdump
+// means something else and takes no value.
+func portOfDig(inv *invocation, names []string, exists func(string) bool) error {
+	if !slices.ContainsFunc(inv.line.Given, func(g config.Given) bool { return g.Short && g.Name == "p" }) {
+		return nil
+	}
+	isPort := func(name string) bool {
+		_, err := strconv.ParseUint(name, 10, 16)
+		return err == nil && !exists(name)
+	}
+	at := slices.IndexFunc(names, isPort)
+	if at < 0 {
+		return nil
+	}
+	given := slices.DeleteFunc(withoutNames(inv.line.Given), func(g config.Given) bool { return g.Short && g.Name == "p" })
+	words := slices.Concat(inv.line.Command, slices.DeleteFunc(slices.Clone(names), isPort), optionWords(inv.command(inv.line.Command[0]), given, []string{"port", names[at]}))
+	return argumentErrorf("%s: -p takes no value; ports are chosen by --port%s", inv.line.Command[0], meant(inv.program, words...))
 }

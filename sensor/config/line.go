@@ -21,12 +21,13 @@ type Given struct {
 	Value    string
 	HasValue bool // false: --name alone
 	Short    bool // a letter after a single dash, perhaps among others: -v, -vv, -c5
+	single   bool // a long name after a single dash
 }
 
 // typed is the option's name with its dashes.
 func (g *Given) typed() string {
-	if len(g.Name) == 1 {
-		return "-" + g.Name
+	if len(g.Name) == 1 || g.single {
+		return "-" + nameOrMask(g.Name)
 	}
 	return "--" + nameOrMask(g.Name)
 }
@@ -66,7 +67,7 @@ func ParseLine(args []string, commands []*cli.Command) Line {
 			i++
 			value, has = args[i], true
 		}
-		l.Given = append(l.Given, Given{Name: name, Value: value, HasValue: has})
+		l.Given = append(l.Given, Given{Name: name, Value: value, HasValue: has, single: !strings.HasPrefix(a, "--")})
 	}
 	return l
 }

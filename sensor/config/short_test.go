@@ -96,7 +96,7 @@ func TestForeignLetters(t *testing.T) {
 	f("-C 5", "-C is not an option of watch: use --fileoutputrotatecron and --fileoutputrotatecount, with --fileoutputtype=1; -c ends after a number of records")
 	f("-I -n", "-I is not an option of watch: monitor mode is set up with iw; the interface is then captured as any other")
 	f("-S", "-S is not an option of watch (see dnsmonster-sensor watch --help)")
-	f("-cc", `unknown option --cc`)
+	f("-cc", `unknown option -cc`)
 	f("-c", "-c needs a value: -c NUMBER")
 	f("-c x", `--count: "x" is not a whole number (from the command line)`)
 	f("--iface eth0", "unknown option --iface: did you mean --interface?")
