@@ -258,7 +258,7 @@ func Overview(w io.Writer, program, usage, intro string, pages []Page) {
 	defer b.Flush()
 	fmt.Fprintf(b, "%s: ", program)
 	wrap(b, usage, len(program)+2, 4)
-	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n", program)
+	fmt.Fprintf(b, "\nUSAGE\n  %[1]s COMMAND [OPTIONS] [ARGUMENTS]\n  %[1]s [OPTIONS]    (the same as run)\n", program)
 	_, examples := cutExamples(intro)
 	writeExamples(b, examples)
 	commandTable(b, pages, true)
@@ -279,7 +279,7 @@ func GroupHelp(w io.Writer, program, name string, pages []Page) {
 	wrap(b, pages[0].Group, len(program)+len(name)+3, 4)
 	commandTable(b, pages, false)
 	_, sub, _ := strings.Cut(pages[0].Name, " ")
-	fmt.Fprintf(b, "\nMORE\n  %[1]s %[2]s %[3]s --help    explains a command and its options\n  %[1]s %[2]s --help all   explains all of them\n", program, name, sub)
+	fmt.Fprintf(b, "\nMORE\n  %[1]s %[2]s %[3]s --help\n      explains one command and its options\n  %[1]s %[2]s --help all\n      explains all of them\n", program, name, sub)
 }
 
 // AllOptions writes every option of all commands once.

@@ -17,6 +17,10 @@ func ManPage(w io.Writer, program, usage, intro string, pages []Page) error {
 		for a := range strings.FieldsSeq(p.Arguments) {
 			name := strings.Trim(a, "[].")
 			switch {
+			case a == "|":
+				b.WriteString("|\n")
+			case strings.ToLower(a) == a:
+				fmt.Fprintf(b, ".Cm %s\n", a)
 			case strings.HasPrefix(a, "["):
 				fmt.Fprintf(b, ".Op Ar %s ...\n", name)
 			case strings.HasSuffix(a, "..."):
@@ -87,8 +91,11 @@ func manOption(b *bufio.Writer, o *Option, commands []string) {
 
 // paragraphs writes text with its examples as literal blocks.
 func paragraphs(b *bufio.Writer, text string) {
-	for part := range strings.SplitSeq(text, "\n\n") {
+	for i, part := range strings.Split(text, "\n\n") {
 		head, examples, ok := strings.Cut(part, "EXAMPLES:\n")
+		if i > 0 && !ok {
+			b.WriteString(".Pp\n")
+		}
 		if strings.TrimSpace(head) != "" {
 			prose(b, head)
 		}

@@ -156,7 +156,13 @@ func (o *Option) isAbout(words []string) bool {
 
 // unknown is the error for words that no option is about.
 func (s *Search) unknown(words []string) error {
-	asked := strings.Join(words, " or ")
+	asked, where := strings.Join(words, " or "), ""
+	if s.Command != "" {
+		where = s.Command + ": "
+	}
+	if slices.ContainsFunc(s.Pages, func(p Page) bool { return firstWord(p.Name) == words[0] }) {
+		return fmt.Errorf("%s%s is a command: %s %s --help explains it", where, words[0], s.Program, words[0])
+	}
 	if !slices.ContainsFunc(words, func(w string) bool { return nameOrMask(w) == masked }) && s.Command != "" {
 		others := newOptionTable(s.Pages, func(o *Option) bool { return o.visible() && (o.isNamed(words) || o.isAbout(words)) })
 		var commands []string
@@ -183,13 +189,6 @@ func (s *Search) unknown(words []string) error {
 	}
 	for _, p := range s.Pages {
 		names = append(names, firstWord(p.Name))
-	}
-	where := ""
-	if s.Command != "" {
-		where = s.Command + ": "
-	}
-	if slices.ContainsFunc(s.Pages, func(p Page) bool { return firstWord(p.Name) == words[0] }) {
-		return fmt.Errorf("%s%s is a command: %s %s --help explains it", where, words[0], s.Program, words[0])
 	}
 	if meant := synonyms[words[0]]; meant != nil {
 		return fmt.Errorf("%sno option about %q: did you mean %s?", where, words[0], strings.Join(meant, " or "))
