@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -112,6 +113,49 @@ func TestPagesHaveNoIndentedCode(t *testing.T) {
 		}
 		blank = false
 	})
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`^#+ +(.*?)\s*$`)
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// TestLinksLeadSomewhere: the files and headings that pages link to exist.
+func TestLinksLeadSomewhere(t *testing.T) {
+	anchors := make(map[string]bool) // PAGE#SLUG
+	prose(t, func(page string, _ int, text string) {
+		if m := heading.FindStringSubmatch(text); m != nil {
+			slug := strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(link.ReplaceAllString(m[1], "]")), ""), " ", "-")
+			name := page + "#" + slug
+			for n := 1; anchors[name]; n++ {
+				name = fmt.Sprintf("%s#%s-%d", page, slug, n)
+			}
+			anchors[name] = true
+		}
+	})
+	seen := 0
+	prose(t, func(page string, line int, text string) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			seen++
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := page
+			if file != "" {
+				target = path.Join(path.Dir(page), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s:%d: the link to %s leads nowhere", page, line, m[1])
+			} else if anchor != "" && !anchors[target+"#"+anchor] {
+				t.Errorf("%s:%d: %s has no heading #%s", page, line, target, anchor)
+			}
+		}
+	})
+	if seen < 50 {
+		t.Errorf("only %d links were looked at", seen)
+	}
 }
 
 // TestReadingOnListsEveryPage: a reader of README finds each page of docs.
