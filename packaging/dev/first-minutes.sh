@@ -89,6 +89,7 @@ logged root "id tester >/dev/null 2>&1 || { useradd --create-home --shell /bin/b
 logged root "grep -q secure_path /etc/sudoers && ! sudo sh -c 'command -v go'"
 
 # What the program says without Go is part of the first minutes, too.
+rm -rf "$root/usr/local/go"
 chroot "$root" chown -R tester: /srv/origin
 logged tester "rm -rf none && git clone -q file:///srv/origin none"
 inside tester "cd none && make build" >"$root/tmp/none" 2>&1 && die "make build passed without Go"
@@ -97,7 +98,7 @@ logged tester "rm -rf none"
 
 goroot=$("$top/packaging/dev/go.sh" env GOROOT)
 from=$(now)
-rm -rf "$root/usr/local/go" && cp -r "$goroot" "$root/usr/local/go"
+cp -r "$goroot" "$root/usr/local/go"
 if proxy=$("$top/packaging/dev/go.sh" env GOPROXY) && [[ -n $proxy ]]; then echo "GOPROXY=$proxy" >>"$root/usr/local/go/go.env"; fi
 row "Go into /usr/local/go, copied" "$(since "$from")" "$(megabytes "$root/usr/local/go")" "$("$goroot/bin/go" version | awk '{ print $3 }'), on disk"
 
