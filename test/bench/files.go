@@ -76,7 +76,7 @@ func benchFiles(ctx context.Context, args []string) error {
 func (o *fileOptions) measureFile(ctx context.Context, self string, t traffic) (*result, error) {
 	r := &result{traffic: t, of: make(map[string]series)}
 	// Once unmeasured, to bring the file into the page cache.
-	first, err := measure(ctx, o.sensor, "replay", t.path, "--nulloutputtype", "1")
+	first, err := measure(ctx, o.sensor, "replay", "-v", t.path, "--nulloutputtype", "1")
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (o *fileOptions) measureFile(ctx context.Context, self string, t traffic) (
 			if j.once && round > 0 {
 				continue
 			}
-			command, args := o.sensor, append([]string{"replay", t.path}, j.args...)
+			command, args := o.sensor, append([]string{"replay", "-v", t.path}, j.args...)
 			if j.args == nil {
 				command, args = self, []string{"reference", t.path}
 			}

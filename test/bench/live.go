@@ -75,7 +75,7 @@ func benchLive(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	ours := &contender{name: "attach", command: append([]string{o.sensor, "attach", readIface}, strings.Fields(*options)...)}
+	ours := &contender{name: "attach", command: append([]string{o.sensor, "attach", "-v", readIface}, strings.Fields(*options)...)}
 	plain := &contender{name: "reference on AF_PACKET", command: []string{self, "reference-live", readIface}}
 	for _, c := range []*contender{ours, plain} {
 		if c.paced, err = l.paced(ctx, c.command, o.rate); err != nil {
@@ -124,7 +124,7 @@ func (o *liveOptions) replayCost(ctx context.Context, t traffic) (float64, error
 	var all series
 	n := 0
 	for range 3 {
-		s, err := measure(ctx, o.sensor, "replay", t.path, "--workers", "1")
+		s, err := measure(ctx, o.sensor, "replay", "-v", t.path, "--workers", "1")
 		if err != nil {
 			return 0, err
 		}
