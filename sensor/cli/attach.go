@@ -50,6 +50,7 @@ EXAMPLES:
    dnsmonster-sensor attach eth0
    dnsmonster-sensor attach any -c 10
    dnsmonster-sensor attach eth0 --port=53,5353 > records.json
+   mkdir -p dns
    dnsmonster-sensor attach eth0 --fileoutputtype=1 --fileoutputpath=dns
    dnsmonster-sensor attach eth0 --decap=vxlan --format=csv`,
 		Flags: append(slices.Concat([]cli.Flag{interfaceFlag(&a.interfaces)}, a.flags(), withFormat(o.flags()), o.habitFlags()), &cli.BoolFlag{
