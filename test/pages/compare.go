@@ -23,16 +23,25 @@ func withoutInterrupt(shown []string) (before, all []string, interrupted bool) {
 	return shown[:i], slices.Concat(shown[:i], shown[i+1:]), true
 }
 
+var (
+	number  = regexp.MustCompile(`\d[\d,]*(?:\\\.\d+)*`)           // in a quoted pattern
+	version = regexp.MustCompile(`^dnsmonster-sensor v[\[\d].*? `) // tests have no version
+)
+
 // matches reports whether printed is what shown describes; with open, whether printed
-// begins with that. reached is the number of shown's lines that the best try used up.
-func matches(shown, printed []string, open bool) (ok bool, reached int) {
+// begins with that; with numbers, whatever the numbers are. reached is the number of shown's lines that the best try used up.
+func matches(shown, printed []string, open, numbers bool) (ok bool, reached int) {
 	patterns := make([]*regexp.Regexp, len(shown))
 	for i, line := range shown {
 		parts := strings.Split(strings.TrimRight(line, " "), anything)
 		for j := range parts {
 			parts[j] = regexp.QuoteMeta(parts[j])
+			if numbers {
+				parts[j] = number.ReplaceAllString(parts[j], `[\d.,]+`)
+			}
 		}
-		patterns[i] = regexp.MustCompile("^" + strings.Join(parts, ".*") + "$")
+		pattern := strings.Join(parts, ".*")
+		patterns[i] = regexp.MustCompile("^" + version.ReplaceAllString(pattern, sensor+` \S+ `) + "$")
 	}
 	// at[j]: the shown lines so far can describe exactly the first j printed lines.
 	at := make([]bool, len(printed)+1)

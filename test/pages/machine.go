@@ -255,18 +255,23 @@ func (m *machine) ask(t *testing.T) {
 	})
 }
 
-// round asks three questions, and waits for the answers.
+// round asks a few questions, and waits for the answers.
 func (m *machine) round(id uint16) error {
 	edns := append(lab.Query{Name: "www.example.org", Type: "AAAA"}.Message(), 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0)
 	edns[11] = 1
+	mx := lab.Query{Name: "example.org", Type: "A"}.Message()
+	mx[len(mx)-3] = 15
 	return errors.Join(
 		m.question("udp", m.lab.Server.V4, id, lab.Query{Name: "www.example.org", Type: "A"}.Message()),
+		m.question("udp", m.lab.Server.V4, id, mx),
+		m.question("udp", m.lab.Server.V4, id, lab.Query{Name: "no.example.org", Type: "A"}.Message()),
 		m.question("udp", m.lab.Server.V6, id, edns),
 		m.question("tcp", m.lab.Server.V4, id, lab.Query{Name: "example.org", Type: "TXT"}.Message()))
 }
 
 func (m *machine) question(network string, to netip.Addr, id uint16, message []byte) error {
 	binary.BigEndian.PutUint16(message, id)
+	message[3] |= 0x20 // AD, as dig asks
 	if network == "tcp" {
 		message = append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
 	}

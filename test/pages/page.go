@@ -27,6 +27,7 @@ type Step struct {
 	Command string   // what is typed; several lines for a here-document
 	Shown   []string // what the page shows as printed, with Compare's "..."
 	Compare bool     // the page shows what is printed
+	Numbers bool     // the numbers in it may be others
 	Skip    string   // why it cannot run in a test
 
 	Path string // of a file, instead of a command
@@ -78,6 +79,7 @@ func Parse(name, text string) (*Page, error) {
 	for _, b := range blocks {
 		kind, rest, _ := strings.Cut(b.Info, " ")
 		reason, skipped := strings.CutPrefix(strings.TrimSpace(rest), "skip=")
+		numbers := kind == "console" && rest == "numbers=any"
 		var steps []Step
 		switch kind {
 		case "sh":
@@ -95,11 +97,14 @@ func Parse(name, text string) (*Page, error) {
 		switch {
 		case skipped && (len(steps) == 0 || !strings.Contains(reason, "-")):
 			return nil, fmt.Errorf("%s:%d: skip= needs a command that is skipped, and a reason such as: needs-a-second-machine", name, b.Line)
-		case !skipped && rest != "":
-			return nil, fmt.Errorf("%s:%d: %q: after %s only skip=REASON is known", name, b.Line, rest, kind)
+		case !skipped && !numbers && rest != "":
+			return nil, fmt.Errorf("%s:%d: %q: only skip=REASON is known there, and numbers=any after console", name, b.Line, rest)
+		}
+		if !skipped {
+			reason = ""
 		}
 		for i := range steps {
-			steps[i].Skip = reason
+			steps[i].Skip, steps[i].Numbers = reason, numbers
 		}
 		p.Steps = append(p.Steps, steps...)
 	}

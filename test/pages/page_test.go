@@ -8,9 +8,10 @@ import (
 )
 
 func TestMatches(t *testing.T) {
+	numbers := false
 	f := func(shown, printed string, open, want bool, reached int) {
 		t.Helper()
-		ok, n := matches(strings.Split(shown, "|"), strings.Split(printed, "|"), open)
+		ok, n := matches(strings.Split(shown, "|"), strings.Split(printed, "|"), open, numbers)
 		if ok != want || n != reached {
 			t.Errorf("%q for %q: %v after %d lines, want %v after %d", shown, printed, ok, n, want, reached)
 		}
@@ -28,6 +29,11 @@ func TestMatches(t *testing.T) {
 	f("in ..., out 2", "in 17, out 2", false, true, 1)
 	f("in ..., out 2", "in 17, out 3", false, false, 0)
 	f("a.c", "abc", false, false, 0)
+	f("dnsmonster-sensor v0.1 reading", "dnsmonster-sensor dev reading", false, true, 1)
+	numbers = true
+	f("17:51:10.577 192.0.2.2:42540 rd,ad A? in 3.4 s", "17:09:10.001 192.0.2.1:5 rd,ad A? in 3 s", false, true, 1)
+	f("17:51:10.577 rd A?", "17:51:10.577 rd,ad A?", false, false, 0)
+	f("dnsmonster-sensor v0.1 reading", "dnsmonster-sensor dev reading", false, true, 1)
 }
 
 func TestScreen(t *testing.T) {

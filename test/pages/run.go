@@ -80,7 +80,7 @@ func (m *machine) perform(t *testing.T, page string, s Step, checkStatus bool) (
 	}
 	if s.Compare {
 		open := m.untilInterrupt(s) && !interrupted // the page shows how it begins
-		if ok, reached := matches(shown, printed, open); !ok {
+		if ok, reached := matches(shown, printed, open, s.Numbers); !ok {
 			return wrong + difference(shown, printed, reached)
 		}
 	}
@@ -130,7 +130,7 @@ func (m *machine) follow(t *testing.T, s Step, before []string) (text string, co
 			since = m.asked.Load()
 		case m.asked.Load() < since+rounds:
 		default:
-			if ok, _ := matches(before, screen(text), true); ok || m.asked.Load() > since+patience {
+			if ok, _ := matches(before, screen(text), true, s.Numbers); ok || m.asked.Load() > since+patience {
 				m.interrupt()
 				pressed = true
 			}

@@ -17,7 +17,7 @@ import (
 )
 
 // columns is the width of the terminal on which pages are tried.
-const columns = 100
+const columns = 110
 
 // shell is a bash on a terminal of its own. It takes commands from a pipe, and ends each
 // with a mark on the terminal that carries the exit status.
