@@ -33,6 +33,7 @@ test lz4 lz4
 test promtool prometheus
 test /usr/lib/postgresql/15/bin/postgres postgresql-15
 test jq jq
+test git git
 test man man-db
 test mandoc mandoc
 test fish fish

@@ -138,7 +138,7 @@ func TestMistakes(t *testing.T) {
 	f(`replay --speed=-1 --workers=65 --masksize4 /24`, `--masksize4: "/24" is not a whole number: did you mean 24? (from the command line)`, `--workers 65: use 0 to 64 (from the command line)`, `--defragmb 64: use 65, which is 1 for each worker, to 65536 (from the default)`, `--speed -1: use 0 or more (from the command line)`, `replay: name a capture file, such as: dnsmonster-sensor replay day.pcap`)
 	f(`run --devname lo --ringmb 3 --stats 5 --prot 53`, `--stats: "5" is not a time such as 500ms, 10s or 1m30s: did you mean 5s? (from the command line)`, `unknown option --prot: did you mean --port?`, `no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)`, `--ringmb 3: use 1, 2, 4, ... 1024 (from the command line)`)
 	if os.Geteuid() != 0 {
-		return // the next lines get one more error: the user may not capture
+		t.Skip("needs root: for others the next lines get one more error, that they may not capture")
 	}
 	f(`attach eth99`, `interface eth99: there is none (there are: ...)`)
 	f(`attach 'wlan*'`, `interface wlan*: there is none (there are: ...); patterns are not read: name each interface, or any for all`)

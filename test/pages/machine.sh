@@ -9,7 +9,7 @@ for dir in etc var usr; do
 done
 touch /usr/local/bin/dnsmonster-sensor
 mount --bind "$sensor" /usr/local/bin/dnsmonster-sensor
-for dir in /tmp /root /home /run/lock; do mount -t tmpfs page "$dir"; done
+for dir in /tmp /root /home /srv /run/lock; do mount -t tmpfs page "$dir"; done
 mkdir -m 1777 -p /tmp
 hostname sensor
 
@@ -31,7 +31,9 @@ stand_in() {
   chmod 755 "/usr/local/bin/$1"
 }
 stand_in sudo 'exec env "$@"'       # root needs none
-stand_in editor ':'                 # the file is there; the reader changes it
+stand_in editor 'case $1 in         # the reader writes what the page says
+*/psqlendpoint) echo "postgres://sensor:PASSWORD@db.example.org/dns?sslmode=verify-full" >"$1" ;;
+esac'
 stand_in journalctl ':'             # no service runs
 stand_in systemctl 'for unit; do :; done
 case $1 in daemon-reload) exit 0 ;; esac

@@ -90,7 +90,7 @@ func Parse(name, text string) (*Page, error) {
 				return nil, fmt.Errorf("%s:%d: a console block without a line that starts with \"$ \"", name, b.Line)
 			}
 		case "":
-			return nil, fmt.Errorf("%s:%d: a block without a word after its fence: sh, console, text, ini, json, ...", name, b.Line)
+			return nil, fmt.Errorf("%s:%d: a block without a word after its fence, such as sh, console, text or ini", name, b.Line)
 		default:
 			steps = writes(b)
 		}
@@ -98,7 +98,7 @@ func Parse(name, text string) (*Page, error) {
 		case skipped && (len(steps) == 0 || !strings.Contains(reason, "-")):
 			return nil, fmt.Errorf("%s:%d: skip= needs a command that is skipped, and a reason such as: needs-a-second-machine", name, b.Line)
 		case !skipped && !numbers && rest != "":
-			return nil, fmt.Errorf("%s:%d: %q: only skip=REASON is known there, and numbers=any after console", name, b.Line, rest)
+			return nil, fmt.Errorf("%s:%d: %q: known are skip=REASON and, after console, numbers=any", name, b.Line, rest)
 		}
 		if !skipped {
 			reason = ""
