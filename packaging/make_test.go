@@ -187,14 +187,14 @@ func TestMakeFindsGo(t *testing.T) {
 		}
 		wants(t, got, want)
 	}
-	fails("Go 1.25 or newer is needed; found 1.19.8 in " + old + ". Get it from https://go.dev/dl/")
+	fails("Go 1.26 or newer is needed; found 1.19.8 in " + old + ". Get it from https://go.dev/dl/")
 	c.env[2] = "GO=/nonexistent/go"
-	fails("Go 1.25 or newer is needed; found none in GO=/nonexistent/go. Get it from https://go.dev/dl/")
+	fails("Go 1.26 or newer is needed; found none in GO=/nonexistent/go. Get it from https://go.dev/dl/")
 
 	// 1.22 fetches the Go of go.mod itself, unless GOTOOLCHAIN is local.
 	c.goCommand(c.go_, "1.22.1")
 	c.env[2] = "GO=" + old
-	wants(t, c.runs("make", "build"), "found Go 1.22.1 in "+old+"; it downloads Go 1.25.0")
+	wants(t, c.runs("make", "build"), "found Go 1.22.1 in "+old+"; it downloads Go 1.26.0")
 
 	// An old Go in PATH does not hide a new one elsewhere.
 	c.goCommand(c.go_, "1.19.8")

@@ -68,8 +68,9 @@ func (a *answerList) isReferral() bool {
 	return a.e.DNS.Flags&dns.FlagAA == 0 && records.Next(&r) && r.Type == dns.TypeNS
 }
 
-// reserveFirst is the room that the first answer should have, reserveCount that of the
-// number of answers; each with the space before it.
+// reserveFirst is the room that the first answer should have, reserveWords that of the
+// number of answers in words, such as "3 answers", and reserveCount that of "+3"; each
+// with the space before it.
 func (a *answerList) reserveFirst() int {
 	const enough = 24
 	n := a.first.len()
@@ -83,6 +84,13 @@ func (a *answerList) reserveFirst() int {
 		n += markLength(a.count - 1)
 	}
 	return len(" = ") + n
+}
+
+func (a *answerList) reserveWords() int {
+	if n := a.reserveCount(); n > 0 {
+		return n - len("+") + len(" answers")
+	}
+	return 0
 }
 
 func (a *answerList) reserveCount() int {

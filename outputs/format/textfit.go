@@ -1,11 +1,11 @@
 package format
 
 // How a line is fitted into a terminal's width. If the name and one answer do not fit into
-// it, flags are left out, then also transport, id and ports. What still does not fit is cut:
+// it, transport and id are left out, then ports, then flags. What still does not fit is cut:
 // answers first, then the middle of the name. On a very narrow terminal, and with long
-// addresses, the time and notes are left out too. Addresses, type, response code and the begin
-// of the name always stay; if these alone take more than one row, the line takes as many rows
-// as they need, and uses them.
+// addresses, the time and notes are left out too. Addresses, type, response code and the
+// start of the name always stay; if these alone take more than one row, the line takes as
+// many rows as they need, and uses them.
 
 // Widths of terminals from which times have microseconds, and have milliseconds.
 const (
@@ -21,18 +21,20 @@ const (
 	beginOfName = 4
 )
 
-// Parts that are left out together, the least important first.
+// Parts that are left out together, the least important first. Flags stay longer than
+// transport, id and ports: a line without flags looks as if none were set.
 var (
-	forShortName = [...][]int{{}, {textFlags}, {textFlags, textProto, textID, textEnds}, {textFlags, textProto, textID, textEnds, textInterface, textQuestions}}
+	forShortName = [...][]int{{}, {textProto, textID}, {textEnds}, {textFlags}, {textInterface, textQuestions}}
 	forLeastName = [...]int{textTime, textNotes}
 )
 
 // fit chooses the forms of all parts, cuts the name, and returns the room for answers.
 func (t *text) fit(width int) (room int) {
 	limit := max(width, (t.mandatory()+width-1)/width*width)
-	first, count := limit-t.items.reserveFirst(), limit-t.items.reserveCount()
+	first, words, count := limit-t.items.reserveFirst(), limit-t.items.reserveWords(), limit-t.items.reserveCount()
 	t.parts[textNotes].dropped = t.length() > limit
-	if !t.leaveOutFor(t.parts[textName].whole.len(), first) && !t.leaveOutFor(shortName, count) && t.needs(leastName) > count {
+	if !t.leaveOutFor(t.parts[textName].whole.len(), first) && !t.leaveOutFor(shortName, words) &&
+		!t.leaveOutFor(shortName, count) && t.needs(leastName) > count {
 		t.leaveOut(forLeastName[:], limit)
 		t.remove(limit)
 		count = limit
@@ -60,7 +62,7 @@ func (t *text) leaveOutFor(name, limit int) bool {
 	return false
 }
 
-// mandatory is the length of a line of addresses, type, response code and the begin of the
+// mandatory is the length of a line of addresses, type, response code and the start of the
 // name alone.
 func (t *text) mandatory() int {
 	n := t.parts[textEnds].least.len()
