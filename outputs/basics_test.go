@@ -55,10 +55,10 @@ func TestBasics(t *testing.T) {
 	f("newbatchsize: must be at least 1, not 0", usual, "--newbatchsize=0")
 	f("newbatchdelay: must be 0 or more, not -1ns", usual, "--newbatchdelay=-1ns")
 	f("newtimeout: must be at least 1ms, not 999µs", usual, "--newtimeout=999us")
-	f(`newoutputformat: unknown format "xml": one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`, usual, "--newoutputformat=xml")
+	f(`newoutputformat: unknown format "xml": use one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`, usual, "--newoutputformat=xml")
 	f("newoutputgotemplate: read template: template: record:1: unclosed action", usual, "--newoutputformat=gotemplate", "--newoutputgotemplate={{.SrcIP")
 
-	f("newoutputworkers: must be at least 1, not 0\nnewbatchsize: must be at least 1, not -1\n"+`newoutputformat: unknown format "xml": one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`,
+	f("newoutputworkers: must be at least 1, not 0\nnewbatchsize: must be at least 1, not -1\n"+`newoutputformat: unknown format "xml": use one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`,
 		usual, "--newoutputformat=xml", "--newoutputworkers=0", "--newbatchsize=-1")
 
 	bare := outputs.NewBasics("bare")

@@ -96,11 +96,20 @@ func openDir(path string, force bool) (*safefs.Dir, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: make it first, with mkdir -p", err)
+		return nil, fmt.Errorf("%s: %w: make the folder with: %s", path, unix.ENOENT, makeFolder(path))
 	case err == nil && !st.IsDir():
 		return nil, fmt.Errorf("%s: %w", path, errNotFolder)
 	}
 	return safefs.Open(path, force)
+}
+
+// makeFolder is the command that makes a folder. Under sudo it is root's, as the sensor is:
+// it refuses a folder of another user.
+func makeFolder(path string) string {
+	if _, sudo := os.LookupEnv("SUDO_UID"); sudo && os.Geteuid() == 0 {
+		return "sudo mkdir -p " + path
+	}
+	return "mkdir -p " + path
 }
 
 func notWritable(err error) error {

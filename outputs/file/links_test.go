@@ -176,7 +176,7 @@ func TestFolderReplaced(t *testing.T) {
 	_, w := opened(t, dir)
 	put(t, w, outputtest.Queries(0, 2))
 	must(t, os.Rename(dir, dir+".old"))
-	if _, err := w.Write(context.Background(), outputtest.Queries(0, 2)); err == nil || !strings.Contains(err.Error(), "make it first") {
+	if _, err := w.Write(context.Background(), outputtest.Queries(0, 2)); err == nil || !strings.Contains(err.Error(), "make the folder") {
 		t.Errorf("without the folder: error %v", err)
 	}
 	must(t, os.Mkdir(dir, 0o755))

@@ -31,7 +31,7 @@ func TestCheckRefuses(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(filepath.Join(dir, "no"), "make it first, with mkdir -p")
+	f(filepath.Join(dir, "no"), "no: no such file or directory: make the folder with: mkdir -p ")
 	f(file, "name the folder of dnsmonster.log")
 	f(filepath.Join(file, "below"), "not a directory")
 	f("/proc", "/proc/.dnsmonster.lock")

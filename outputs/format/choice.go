@@ -5,7 +5,7 @@ import "fmt"
 // Help of the options with which the user of an output chooses a format.
 const (
 	Usage = "`FORMAT` of the records: json, text, csv, csv_no_header, gotemplate, json-flat or json-ocsf. " +
-		"text has lines for people; csv splits the time into several fields"
+		"text is for reading; csv splits the time into several fields"
 	TemplateUsage = "Go `TEMPLATE` of a record, for the format gotemplate. Control characters in data are escaped. A record for which the template fails is not written"
 )
 

@@ -52,7 +52,7 @@ var ipForms = []string{"integer", "text", "uint128"}
 func ParseIPForm(name string) (IPForm, error) {
 	i := slices.Index(ipForms, name)
 	if i < 0 {
-		return 0, fmt.Errorf("unknown form of addresses %q: one of %s", name, strings.Join(ipForms, ", "))
+		return 0, fmt.Errorf("unknown form of addresses %q: use one of %s", name, strings.Join(ipForms, ", "))
 	}
 	return IPForm(i), nil
 }

@@ -87,7 +87,7 @@ func New(name string, o Options) (Format, error) {
 			return f, fmt.Errorf("unknown format %q: did you mean %s?", name, n)
 		}
 	}
-	return f, fmt.Errorf("unknown format %q: one of %s", name, strings.Join(Names(), ", "))
+	return f, fmt.Errorf("unknown format %q: use one of %s", name, strings.Join(Names(), ", "))
 }
 
 // AppendBlock appends the records of all events of b except those that are refused.

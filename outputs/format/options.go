@@ -69,7 +69,7 @@ func ParseFields(list string) (f Fields, err error) {
 		}
 		i := slices.Index(FieldNames(), name)
 		if i < 0 {
-			return 0, fmt.Errorf("unknown field %q: one of %s", name, strings.Join(FieldNames(), ", "))
+			return 0, fmt.Errorf("unknown field %q: use one of %s", name, strings.Join(FieldNames(), ", "))
 		}
 		f |= 1 << i
 	}

@@ -34,7 +34,7 @@ func TestMoreFields(t *testing.T) {
 	f("interface", event.Event{Interface: 2}, `,"Interface":"a\"\u0001b"`, `,"interface":"a\"\u0001b"`)
 	f("interface,direction,vlan,tunnel,samplerate", event.Event{VLAN: 7, Sample: packet.Ratio{Keep: 5, Of: 5}}, "", "")
 	f("vlan,samplerate", event.Event{HasVLAN: true, Sample: packet.Ratio{Keep: 1, Of: 10}}, `,"VLAN":0,"SampleRate":10`, `,"vlan":0,"sample_rate":10`)
-	if _, err := ParseFields("vlan,port"); err == nil || !strings.Contains(err.Error(), `unknown field "port": one of interface, direction, vlan, tunnel, samplerate`) {
+	if _, err := ParseFields("vlan,port"); err == nil || !strings.Contains(err.Error(), `unknown field "port": use one of interface, direction, vlan, tunnel, samplerate`) {
 		t.Errorf("error %v, want a list of the fields", err)
 	}
 }

@@ -159,7 +159,7 @@ func (c *Client) setAuthorizations() error {
 // parseEndpoints checks the form of the endpoints. Its errors contain no part of them.
 func (c *Client) parseEndpoints() error {
 	if len(c.config.Endpoints) == 0 {
-		return errors.New("set it, such as https://host.example.org:8080")
+		return errors.New("not set: use a URL such as https://host.example.org:8080")
 	}
 	for i, text := range c.config.Endpoints {
 		u, err := endpoint.URL(strings.TrimSpace(text))

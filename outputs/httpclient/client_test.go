@@ -46,7 +46,7 @@ func TestConfigErrors(t *testing.T) {
 	endpoints := func(list ...string) func(c *Config) { return func(c *Config) { c.Endpoints = list } }
 	f("", func(*Config) {})
 	f("", endpoints("http://me:hush@a", "HTTPS://[2001:db8::1]:80/x?y=z", " http://b/ "))
-	f("newendpoint: set it, such as https://", endpoints())
+	f("newendpoint: not set: use a URL such as https://", endpoints())
 	f("newendpoint: not a URL", endpoints("a.example.org:8088"))
 	f("newendpoint: use an http:// or https:// URL", endpoints("ftp://a.example.org"))
 	f("newendpoint: the URL names no host", endpoints("http:///x"))

@@ -115,7 +115,9 @@ func connectFailure(c *pgconn.Config, err error) error {
 	}
 	hide := masker(c)
 	left := decisive(failed.Unwrap())
-	text := distinctLines(left, func(line string) string { return hide(addressPrefix().ReplaceAllString(line, "")) })
+	text := distinctLines(left, func(line string) string {
+		return hide(strings.TrimPrefix(addressPrefix().ReplaceAllString(line, ""), "dial error: "))
+	})
 	return &connectError{text, errors.Join(left...)}
 }
 

@@ -63,7 +63,7 @@ const maxMessage = 1 << 20
 
 func (o *Output) config() (*pgconn.Config, error) {
 	if o.endpoint == "" {
-		return nil, errors.New("psqlendpoint: set it, such as postgres://user:password@host:5432/database")
+		return nil, errors.New("psqlendpoint is not set: use a URI such as postgres://user:password@host:5432/database")
 	}
 	text := strings.TrimSpace(o.endpoint)
 	if err := checkEndpoint(text); err != nil {

@@ -42,7 +42,7 @@ func TestSettings(t *testing.T) {
 	f(on, "")
 	f(on+"--psqltable Logs.DNS_log2", "")
 	f("--psqloutputtype 5", "psqloutputtype: 5 is not one of 0 to 4")
-	f("--psqloutputtype 1", "psqlendpoint: set it")
+	f("--psqloutputtype 1", "psqlendpoint is not set: use a URI")
 	f("--psqloutputtype 1 --psqlendpoint postgres://user:secret@:x/", "psqlendpoint: ")
 	f(on+"--psqlworkers 0", "psqlworkers: must be at least 1, not 0")
 	f(on+"--psqlbatchsize 0", "psqlbatchsize: must be at least 1, not 0")

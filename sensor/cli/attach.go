@@ -116,7 +116,7 @@ func (a *attachOptions) check() error {
 func (a *attachOptions) input(o *captureOptions, s *session, names []string) (input, error) {
 	var p problems
 	p.add(a.check())
-	if err := checkNames(s.inv, names, isInterface, isFile, "replay", "a file"); err != nil {
+	if err := checkNames(s.inv, names, isInterface, isFile, "replay", "a file, not an interface"); err != nil {
 		p.add(err)
 	} else {
 		p.add(a.checkInterfaces(names))
@@ -159,7 +159,7 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 		if len(names) > 1 {
 			p.add(argumentErrorf("attach: any means all interfaces: name no others"))
 		}
-		p.addIf(a.promiscuous, "attach: --promiscuous needs names of interfaces: any captures only what this host sends and receives")
+		p.addIf(a.promiscuous, "attach: --promiscuous needs interfaces by name: any captures only what this host sends and receives")
 	}
 	return p.err()
 }
@@ -213,7 +213,15 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	return ringInput(d.ringOptions(o, []string{d.device}, s.log)), nil
+	in := ringInput(d.ringOptions(o, []string{d.device}, s.log))
+	exists := in.check
+	in.check = func() error {
+		if err := exists(); err != nil {
+			return fmt.Errorf("devname: %w", err)
+		}
+		return nil
+	}
+	return in, nil
 }
 
 // ringInput captures from interfaces.
@@ -256,8 +264,8 @@ func attachingTo(names []string) string {
 		all, _ := net.Interfaces() // 0 if nobody knows
 		number = len(all)
 	}
-	if number == 1 {
-		return "the kernel to load the program and attach it to an interface"
+	if number == 1 && names[0] != watch.Any {
+		return "the kernel to attach the capture program to " + names[0]
 	}
-	return fmt.Sprintf("the kernel to load the program and attach it to %d interfaces", number)
+	return fmt.Sprintf("the kernel to attach the capture program to %d interfaces", number)
 }

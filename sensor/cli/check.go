@@ -27,7 +27,7 @@ EXAMPLES:
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print the report as one JSON object"}},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); !isInterface(name) && (isConfiguration(name) || isFile(name)) {
-				return usageError("check: %s is no interface%s", name, meant(invocationOf(c).program, "config", "check", name))
+				return usageError("check: %s is not an interface%s", name, meant(invocationOf(c).program, "config", "check", name))
 			}
 			r, err := ring.Check(c.Args().Slice())
 			if err != nil {

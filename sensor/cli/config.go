@@ -28,7 +28,7 @@ func configCommand() *cli.Command {
 			ArgsUsage: "FILE",
 			Description: `Prints what is wrong with a configuration file first, then warnings, then the options that are set and
 where each value comes from, then what differs from dnsmonster with this file. Environment variables
-count, as they do for run. - reads the file from stdin.
+count, as they do for run. The file - is stdin.
 
 Checks what run checks before it starts: options, interface, capture file, lists, folders. Changes nothing
 and contacts no server; see also postgres check and check. Exit status: 0 if run would start, 1 if not.
@@ -132,7 +132,7 @@ func (c *configCheck) check(of *cli.App, path string, environ []string) error {
 		fmt.Fprintln(w, "\nrun would start with this file")
 		return nil
 	}
-	return usageError("%s: run would not start with this file: %s", in.File.Path, plural(len(wrong)))
+	return usageError("%s: run would not start with this file: %s", in.File.Path, seeAbove(len(wrong)))
 }
 
 // mostAlike is how many errors of the same kind are shown: more of them hide the others.
@@ -174,9 +174,9 @@ func rank(err error) int {
 	return 1
 }
 
-func plural(errors int) string {
+func seeAbove(errors int) string {
 	if errors == 1 {
-		return "1 error, above"
+		return "see the error above"
 	}
-	return fmt.Sprintf("%d errors, above", errors)
+	return fmt.Sprintf("see the %d errors above", errors)
 }

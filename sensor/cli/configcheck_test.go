@@ -111,19 +111,19 @@ func TestConfigCheckIsAsStrictAsRun(t *testing.T) {
 	const out = "stdoutoutputtype = 1\n"
 	f("pcapfile = " + file + "\n" + out)
 	f("pcapfile = " + file + "\nfileoutputtype = 1\nfileoutputpath = DIR\nspooldir = DIR/spool/deep\ncpuprofile = DIR/cpu\n")
-	f("devname = none0\n"+out, "interface none0: there is none (there are: ")
+	f("devname = none0\n"+out, "devname: no interface none0 (there are: ")
 	f("devname = any\n" + out)
-	f("pcapfile = DIR/no\n"+out, "--pcapfile: stat DIR/no: no such file or directory (from ")
+	f("pcapfile = DIR/no\n"+out, "--pcapfile: open DIR/no: no such file or directory (from ")
 	f("pcapfile = DIR\n"+out, "--pcapfile: DIR is a folder: name the files in it (from ")
-	f("pcapfile = "+file+"\nstdoutoutputtype = 2\nskipdomainsfile = DIR/no", "--skipdomainsfile: stat DIR/no: no such file or directory: fix the list")
-	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/no", "fileoutputpath: stat DIR/no: no such file or directory: make it first, with mkdir -p (from ")
+	f("pcapfile = "+file+"\nstdoutoutputtype = 2\nskipdomainsfile = DIR/no", "--skipdomainsfile: open DIR/no: no such file or directory: fix the list")
+	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/no", "fileoutputpath: DIR/no: no such file or directory: make the folder with: mkdir -p DIR/no (from ")
 	f("pcapfile = "+file+"\nfileoutputtype = 1\nfileoutputpath = DIR/file", "fileoutputpath: DIR/file: not a folder: name the folder of dnsmonster.log (from ")
 	f("pcapfile = "+file+"\nspooldir = DIR/file/x\n"+out, "--spooldir DIR/file/x: output stdout: make spool: open DIR/file: not a directory (from ")
 	f("pcapfile = "+file+"\nmemprofile = DIR/file\n"+out, "--memprofile: DIR/file exists and is not a profile")
 	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nloglevel = 9\nspooldir = DIR/file\n",
-		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--loglevel 9: ", "--spooldir DIR/file: ")
+		"devname: no interface none0 ", "fileoutputpath: ", "--skipdomainsfile: ", "--loglevel 9: ", "--spooldir DIR/file: ")
 	f("devname = none0\nfileoutputtype = 2\nfileoutputpath = DIR/no\nskipdomainsfile = DIR/no\nspooldir = DIR/file\n",
-		"interface none0: ", "fileoutputpath: ", "--skipdomainsfile: ", "--spooldir DIR/file: ")
+		"devname: no interface none0 ", "fileoutputpath: ", "--skipdomainsfile: ", "--spooldir DIR/file: ")
 	// errors that follow from others
 	lacking, wants := "pcapfile = "+file, []string(nil)
 	for _, p := range config.Pending(outputNames(all.New())) {

@@ -72,9 +72,9 @@ func (o *decodeOptions) check(workers int, dnsPorts []int) error {
 	}
 	p.addIf(o.defragMB < workers || o.defragMB > maxReassemblyMB, "--defragmb %d: use %d, which is 1 for each worker, to %d", o.defragMB, workers, maxReassemblyMB)
 	p.addIf(o.tcpMB < workers || o.tcpMB > maxReassemblyMB, "--tcpmb %d: use %d, which is 1 for each worker, to %d", o.tcpMB, workers, maxReassemblyMB)
-	p.addIf(o.gctime < time.Millisecond, "--gctime %s: at least 1ms", o.gctime)
-	p.addIf(o.gctime > maxGCTime, "--gctime %s: at most %s", o.gctime, maxGCTime)
-	p.addIf(o.window < time.Microsecond, "--dedupwindow %s: at least 1us", o.window)
+	p.addIf(o.gctime < time.Millisecond, "--gctime %s: use at least 1ms", o.gctime)
+	p.addIf(o.gctime > maxGCTime, "--gctime %s: use at most %s", o.gctime, maxGCTime)
+	p.addIf(o.window < time.Microsecond, "--dedupwindow %s: use at least 1us", o.window)
 	p.addIf(o.malformed != "record" && o.malformed != "drop", "--malformed %q: use record or drop", o.malformed)
 	return p.err()
 }

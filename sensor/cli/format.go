@@ -63,7 +63,7 @@ func location(name string) (*time.Location, error) {
 	}
 	l, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, fmt.Errorf("%q: use UTC, local, or a name of the time zone database, such as Europe/Berlin: %w", name, err)
+		return nil, fmt.Errorf("unknown time zone %q: use UTC, local, or a name of the time zone database, such as Europe/Berlin", name)
 	}
 	return l, nil
 }

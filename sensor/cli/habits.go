@@ -14,7 +14,7 @@ func (o *captureOptions) habitFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{
 			Name: "count", Aliases: []string{"c"}, Destination: &o.count,
-			Usage: "stop after this `NUMBER` of records. A record counts if at least one output takes it. Of a file these are the first records, unless a number of workers is set",
+			Usage: "stop after this `NUMBER` of records. A record counts if at least one output takes it. From a file, they are the first records, unless a number of workers is set",
 		},
 		&cli.BoolFlag{
 			Name: "verbose", Aliases: []string{"v"}, Destination: &o.verbose,

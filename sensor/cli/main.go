@@ -91,7 +91,7 @@ message.
 EXAMPLES:
    dnsmonster-sensor attach eth0             show the DNS messages of eth0
    dnsmonster-sensor attach any > dns.json   all interfaces, as JSON lines
-   dnsmonster-sensor replay day.pcap         show those of a capture file
+   dnsmonster-sensor replay day.pcap         the same from a capture file
    dnsmonster-sensor check                   what can be captured on this host
    dnsmonster-sensor config check /etc/dnsmonster.ini
    dnsmonster-sensor --config=/etc/dnsmonster.ini`,

@@ -291,7 +291,7 @@ func portsOf(filter []string) (ports []string) {
 // filterError is the error for a filter expression, with the nearest line that works.
 func filterError(inv *invocation, names, filter []string) error {
 	words := slices.Concat(inv.line.Command, names, optionWords(inv.command(inv.line.Command[0]), withoutNames(inv.line.Given), filter))
-	return argumentErrorf("%s: %q is a filter of tcpdump; this build has no filters yet, only --port=53,853 and --allowdomainsfile=FILE%s",
+	return argumentErrorf("%s: %q is a filter of tcpdump; this build has no filters, only --port=53,853 and --allowdomainsfile=FILE%s",
 		inv.line.Command[0], endpoint.MaskAll(strings.Join(filter, " ")), meant(inv.program, words...))
 }
 

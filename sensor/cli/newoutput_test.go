@@ -161,12 +161,12 @@ func TestNewOutputIsChecked(t *testing.T) {
 	const line = " (from the command line)"
 	f("--relayoutputtype: 7 is not one of 0 to 4"+line, nil, "--relayoutputtype=7")
 	f("relaybatchsize: must be at least 1, not 0 (from the environment variable DNSMONSTER_RELAYBATCHSIZE)", []string{"DNSMONSTER_RELAYBATCHSIZE=0"}, "--relayoutputtype=1")
-	f(`--relayoutputformat: unknown format "xml": one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`+line, nil, "--relayoutputtype=1", "--relayoutputformat=xml")
+	f(`--relayoutputformat: unknown format "xml": use one of json, text, json-flat, json-ocsf, csv, csv_no_header, gotemplate`+line, nil, "--relayoutputtype=1", "--relayoutputformat=xml")
 	f("--relaycafile: open /nowhere: no such file or directory"+line, nil, "--relayoutputtype=1", "--relaycafile=/nowhere")
 	f("--relaypassword: needs the user's name, too: set relayusername"+line, nil, "--relayoutputtype=1", "--relaypassword=hush")
 	f("relaypasswordfile: open /nowhere: no such file or directory"+line, nil, "--relayoutputtype=1", "--relaypasswordfile=/nowhere")
 	f("relaypassword: needs the user's name, too: set relayusername (from the environment variable DNSMONSTER_RELAYPASSWORD)", []string{"DNSMONSTER_RELAYPASSWORD=hush"}, "--relayoutputtype=1")
-	f("--relayoutputendpoint: the output relay is off: switch it on with --relayoutputtype=1"+line, nil, "--stdoutoutputtype=1", "--relayoutputendpoint=http://h")
+	f("--relayoutputendpoint: output relay is off: switch it on with --relayoutputtype=1"+line, nil, "--stdoutoutputtype=1", "--relayoutputendpoint=http://h")
 
 	w := func(want string, args ...string) {
 		t.Helper()
@@ -178,7 +178,7 @@ func TestNewOutputIsChecked(t *testing.T) {
 			t.Errorf("%q: advice %q, want %q", args, got, want)
 		}
 	}
-	w("no effect, because the output relay is off: relaycafile", "--relaycafile=x")
+	w("relaycafile has no effect: output relay is off", "--relaycafile=x")
 	w("relayoutputgotemplate has no effect: relayoutputformat is not gotemplate"+line, "--relayoutputtype=1", "--relayoutputgotemplate={{.DNS}}")
 	w("relayoutputworkers has no effect: ordered means one worker, and one for each output"+line, "--relayoutputtype=1", "--ordered", "--pcapfile=x", "--relayoutputworkers=3")
 	w("relaypassword: everybody on this machine can read the command line: use --relaypasswordfile, the environment or a file", "--relayoutputtype=1", "--relayusername=me", "--relaypassword=hush")

@@ -151,12 +151,12 @@ func (o *captureOptions) check() error {
 	for _, port := range o.ports.Value() {
 		p.addIf(port < 1 || port > 65535, "--port %d: a port is a number from 1 to 65535", port)
 	}
-	p.addIf(len(o.ports.Value()) == 0, "--port: at least one is needed")
+	p.addIf(len(o.ports.Value()) == 0, "--port: name at least one port")
 	p.addIf(o.workers < 0 || o.workers > maxWorkers, "--workers %d: use 0 to %d", o.workers, maxWorkers)
 	if _, err := parseRatio(o.sample); err != nil {
 		p.add(usageError("--sampleratio: %w", err))
 	}
-	p.addIf(o.grace < 0, "--grace %s: a time of 0 or more", o.grace)
+	p.addIf(o.grace < 0, "--grace %s: use 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
 	p.add(o.decode.check(o.lanes(), o.ports.Value()))
 	_, err := o.records.check()

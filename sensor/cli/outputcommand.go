@@ -90,7 +90,7 @@ func (o *outputCommand) run(c *cli.Context) error {
 	defer cancel()
 	c.Context = ctx
 	answered := waiting.Step{
-		What: func() string { return outputs.Describe(o.output) },
+		What: func() string { return "an answer from " + outputs.Describe(o.output) },
 		Say:  func(line string) { fmt.Fprintln(c.App.ErrWriter, printable.OneLine(line)) },
 	}.Begin()
 	err := o.action(c)

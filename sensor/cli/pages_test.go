@@ -169,9 +169,9 @@ func TestHelpAboutWords(t *testing.T) {
 	}
 	wrong(`no option about "kafca": did you mean kafka?`, "--help", "kafca")
 	wrong(`no option about "atach": did you mean attach?`, "help", "atach")
-	wrong(`no option about "zzzzzz"; words that exist: file, psql, stdout, port, `, "--help", "zzzzzz")
-	wrong(`attach: no option about "zzzzzz"; words that exist: file, `, "attach", "--help", "zzzzzz")
-	wrong(`check: no option about "zzzzzz"; words that exist: json`, "check", "--help", "zzzzzz")
+	wrong(`no option about "zzzzzz"; try: file, psql, stdout, port, `, "--help", "zzzzzz")
+	wrong(`attach: no option about "zzzzzz"; try: file, `, "attach", "--help", "zzzzzz")
+	wrong(`check: no option about "zzzzzz"; try: json`, "check", "--help", "zzzzzz")
 	wrong("check: replay is a command: dnsmonster-sensor replay --help explains it", "--help", "check", "replay")
 	wrong("unknown option --hlep: did you mean --help?", "attach", "lo", "--hlep")
 	wrong("attach has no option about pcapfile, but other commands have: run (see dnsmonster-sensor --help pcapfile)", "attach", "--help", "pcapfile")

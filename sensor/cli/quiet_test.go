@@ -159,10 +159,10 @@ func TestWaitsAreNamed(t *testing.T) {
 			p.Wait(time.Minute)
 		})
 	}
-	f(`level=INFO msg="waiting for output psql dns_log at `+address+`"`, "replay", file, psql, "--psqloutputtype=1")
-	f(`level=INFO msg="waiting for GET http://`+address+`/list"`, "run", "--pcapfile="+file, "--stdoutoutputtype=2", "--skipdomainsfile=http://"+address+"/list")
-	f("waiting for psql dns_log at "+address, "postgres", "check", psql)
-	f("waiting for psql dns_log at "+address, "postgres", "init", psql)
+	f(`level=INFO msg="waiting for an answer from output psql dns_log at `+address+`"`, "replay", file, psql, "--psqloutputtype=1")
+	f(`level=INFO msg="waiting for the list http://`+address+`/list"`, "run", "--pcapfile="+file, "--stdoutoutputtype=2", "--skipdomainsfile=http://"+address+"/list")
+	f("waiting for an answer from psql dns_log at "+address, "postgres", "check", psql)
+	f("waiting for an answer from psql dns_log at "+address, "postgres", "init", psql)
 	f(`level=INFO msg="waiting for a program that writes to the pipe `+pipe+`"`, "replay", pipe)
 	f(`level=INFO msg="waiting for data from the standard input"`, "replay", "-")
 }

@@ -91,7 +91,7 @@ func (f *fileOptions) input(o *captureOptions, s *session, files []string) (inpu
 		p.add(noInput{errors.New("replay: name a capture file, such as: dnsmonster-sensor replay day.pcap")})
 	}
 	isInput := func(path string) bool { return path == "-" || exists(path) }
-	p.add(checkNames(s.inv, files, isInput, isInterface, "attach", "no file but an interface"))
+	p.add(checkNames(s.inv, files, isInput, isInterface, "attach", "an interface, not a file"))
 	if err := p.err(); err != nil {
 		return input{}, err
 	}

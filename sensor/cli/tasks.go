@@ -29,7 +29,7 @@ WHERE TO WRITE
       --skipdomainsfile FILE  domains that an output of type 2 leaves out
       --spooldir FOLDER       keep on disk what an output cannot take now
 
-HOW TO LOOK
+LOG, METRICS, CONFIGURATION
   -v, --verbose               longer lines with dates, full ledgers at the end
       --stats 10s             a line of rates and losses every 10 seconds
       --metricprometheusendpoint http://127.0.0.1:2112/metrics
@@ -61,7 +61,7 @@ WHERE TO WRITE
 {outputs}
       --skipdomainsfile FILE  domains that an output of type 2 leaves out
 
-HOW TO LOOK
+LOG, METRICS, CONFIGURATION
   -v, --verbose               longer lines with dates, full ledgers at the end
       --progress=false        no line of progress on a terminal
       --stats 10s             a line of rates and losses every 10 seconds
@@ -93,7 +93,7 @@ WHAT TO WRITE
       --servername NAME       name of this sensor in records and metrics
       --spooldir FOLDER       keep on disk what an output cannot take now
 
-HOW TO LOOK
+LOG, METRICS, CONFIGURATION
       --metricprometheusendpoint http://127.0.0.1:2112/metrics
       --metricstatsdagent HOST:PORT
       --stats 10s             a line of rates and losses every 10 seconds

@@ -48,7 +48,7 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 			}
 			kinds = append(kinds, bpf.PPPoE)
 		default:
-			return nil, fmt.Errorf("%q is none of %s", word, strings.Join(decapWords(), ", "))
+			return nil, fmt.Errorf("unknown kind of tunnel %q: use %s", word, joinOr(decapWords()))
 		}
 	}
 	slices.Sort(kinds)

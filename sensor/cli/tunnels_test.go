@@ -25,9 +25,9 @@ func TestParseDecap(t *testing.T) {
 	f("[1 4] <nil>", "gre", "vxlan")
 	f("[1 4 31] <nil>", "GRE, vxlan", "pppoe,gre")
 	f("[1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 31] <nil>", "all,vxlan")
-	f(`[] "vlan" is none of all, vxlan, vxlan-gpe, geneve, gre, erspan, ipip, 6in4, 4in6, 6in6, teredo, gtp, mpls, `+
-		`gre-udp, mpls-udp, tzsp, l2tp, nsh, lisp, etherip, pbb, trill, fabricpath, pppoe`, "vxlan,vlan")
-	f(`[] "" is none of`, "vxlan,")
+	f(`[] unknown kind of tunnel "vlan": use all, vxlan, vxlan-gpe, geneve, gre, erspan, ipip, 6in4, 4in6, 6in6, teredo, gtp, mpls, `+
+		`gre-udp, mpls-udp, tzsp, l2tp, nsh, lisp, etherip, pbb, trill, fabricpath or pppoe`, "vxlan,vlan")
+	f(`[] unknown kind of tunnel "": use all`, "vxlan,")
 }
 
 func TestParseTunnelPorts(t *testing.T) {

@@ -52,9 +52,9 @@ func TestEveryOutputHasADestination(t *testing.T) {
 		}
 		name := destinations[output][0]
 		err := perform(newApp(io.Discard, io.Discard), []string{"x", "run", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--" + name + "=there"}, nil)
-		lacking := "this build does not have the output " + output
+		lacking := "this build has no output " + output
 		pending := slices.ContainsFunc(config.Pending(outputNames(all.New())), func(f config.Feature) bool { return f.Output == output })
-		want := fmt.Sprintf("--%s: the output %s is off: switch it on with --%soutputtype=1 (from the command line)", name, output, output)
+		want := fmt.Sprintf("--%s: output %s is off: switch it on with --%soutputtype=1 (from the command line)", name, output, output)
 		if pending {
 			want = "--" + name + ": " + lacking + " (from the command line)"
 		}
@@ -67,7 +67,7 @@ func TestEveryOutputHasADestination(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := fmt.Sprintf("%s has no effect: the output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
+			want := fmt.Sprintf("%s has no effect: output %s is off: %soutputtype=1 switches it on (from %s)", name, output, output, origin)
 			if pending {
 				want = name + " has no effect: " + lacking + " (from " + origin + ")"
 			}
@@ -90,7 +90,7 @@ func TestEveryOutputHasADestination(t *testing.T) {
 func TestDestinationOfOutputThatIsOff(t *testing.T) {
 	dir, file := t.TempDir(), packets.TempFile(t, packets.Queries(10))
 	p := program.Start(t, nil, "replay", file, "--fileoutputpath="+dir)
-	if r := p.Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--fileoutputpath: the output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
+	if r := p.Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--fileoutputpath: output file is off: switch it on with --fileoutputtype=1 (from the command line)\n") {
 		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
 	if b, _ := os.ReadFile(p.RecordsFile); len(b) > 0 {
@@ -98,7 +98,7 @@ func TestDestinationOfOutputThatIsOff(t *testing.T) {
 	}
 	secret := filepath.Join(dir, "url")
 	lab.ReplaceFile(t, secret, "postgres://h/d")
-	if r := program.Start(t, nil, "replay", file, "--psqlendpointfile="+secret).Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--psqlendpointfile: the output psql is off") {
+	if r := program.Start(t, nil, "replay", file, "--psqlendpointfile="+secret).Wait(time.Minute); r.Code != exitUsage || !strings.Contains(r.Log, "--psqlendpointfile: output psql is off") {
 		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
 	if r := program.Start(t, nil, "replay", file, "--fileoutputtype=0", "--fileoutputpath="+dir).Wait(time.Minute); r.Code != exitUsage {
@@ -136,10 +136,10 @@ func TestOptionsWithoutEffect(t *testing.T) {
 	f("", "run")
 	f("", "replay", "--stdoutoutputformat=csv", "--csvip=text")
 	f("", "run", "--stdoutoutputtype=1", "--stdoutoutputformat=gotemplate", "--stdoutoutputgotemplate={{.DNS}}")
-	f("no effect, because the output stdout is off: stdoutoutputformat", "run", "--stdoutoutputformat=csv")
-	f("no effect, because the output psql is off: psqlworkers, psqlbatchsize", "replay", "--psqlbatchsize=7", "--psqlworkers=2")
+	f("stdoutoutputformat has no effect: output stdout is off", "run", "--stdoutoutputformat=csv")
+	f("psqlworkers, psqlbatchsize have no effect: output psql is off", "replay", "--psqlbatchsize=7", "--psqlworkers=2")
 	f("", "replay", "--psqlbatchsize=7", "--psqloutputtype=1")
-	f("no effect, because the output stdout is off: stdoutoutputformat", "replay", "--stdoutoutputformat=csv", "--psqloutputtype=1")
+	f("stdoutoutputformat has no effect: output stdout is off", "replay", "--stdoutoutputformat=csv", "--psqloutputtype=1")
 	f("stdoutoutputgotemplate has no effect: stdoutoutputformat is not gotemplate", "replay", "--stdoutoutputgotemplate={{.DNS}}")
 	f("fileoutputgotemplate has no effect: fileoutputformat is not gotemplate", "replay", "--fileoutputtype=1", "--fileoutputgotemplate={{.DNS}}")
 	f("fileoutputcompress has no effect: fileoutputrotatecount=0 means no rotation", "replay", "--fileoutputtype=1", "--fileoutputrotatecount=0", "--fileoutputcompress=zstd")
@@ -159,5 +159,5 @@ func TestOptionsWithoutEffect(t *testing.T) {
 	f("ordered has no effect: devname names an interface", "run", "--devname=lo", "--ordered", "--workers=2")
 	f("speed has no effect: devname names an interface", "run", "--devname=lo", "--speed=2")
 	f("writesecrets has no effect: there is no writeconfig", "run", "--writesecrets")
-	f("no effect, because the output psql is off: psqltable", "DNSMONSTER_PSQLTABLE=x", "replay")
+	f("psqltable has no effect: output psql is off", "DNSMONSTER_PSQLTABLE=x", "replay")
 }

@@ -195,7 +195,7 @@ func TestFixedValues(t *testing.T) {
 	} {
 		for value := range strings.FieldsSeq(list) {
 			args := []string{"dnsmonster-sensor", "--pcapfile=/no/such", "--stdoutoutputtype=1", "--metricendpointtype=", "--" + option + "=" + value}
-			if err := perform(newApp(io.Discard, io.Discard), args, nil); err == nil || !strings.HasPrefix(err.Error(), "--pcapfile: stat /no/such") {
+			if err := perform(newApp(io.Discard, io.Discard), args, nil); err == nil || !strings.HasPrefix(err.Error(), "--pcapfile: open /no/such") {
 				t.Errorf("%s=%s: error %v, want that of the file alone", option, value, err)
 			}
 		}
@@ -218,7 +218,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f(`unexpected argument "true": write the value of a switch as --name=true`, "--dedup", "true")
 	f(`unexpected argument "false": write the value of a switch as --name=false`, "run", "--dedup", "false")
 	f("--port 70000: a port is a number from 1 to 65535"+line, "--port=53,70000", "--pcapfile=x")
-	f("--port: at least one is needed"+line, "--port=", "--pcapfile=x")
+	f("--port: name at least one port"+line, "--port=", "--pcapfile=x")
 	f("--port 0: a port is a number from 1 to 65535"+line, "--port=0", "--pcapfile=x")
 	f("--masksize4 33: use 0 to 32"+line, "--masksize4=33", "--pcapfile=x")
 	f("--masksize6 -1: use 0 to 128"+line, "--maskSize6", "-1", "--pcapfile=x")
@@ -228,9 +228,9 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--spoolmb 7: use 8 to 1048576"+line, "--spoolmb=7", "--pcapfile=x")
 	f(`--spoolmode "never": use overflow or always`+line, "--spoolmode=never", "--pcapfile=x")
 	f("--spoolmode always: needs a folder, --spooldir"+line, "--spoolmode=always", "--pcapfile=x")
-	f("--gctime 0s: at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
-	f("--capturestatsdelay 0s: at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
-	f("--metricflushinterval 0s: at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
+	f("--gctime 0s: use at least 1ms"+line, "--gctime=0s", "--pcapfile=x")
+	f("--capturestatsdelay 0s: use at least 10ms"+line, "--capturestatsdelay=0s", "--pcapfile=x")
+	f("--metricflushinterval 0s: use at least 100ms"+line, "--metricflushinterval=0s", "--pcapfile=x")
 	f("--metricstatsdagent: needed for --metricendpointtype=statsd, such as 127.0.0.1:8125", "--metricendpointtype=statsd", "--pcapfile=x")
 	f(`--metricprometheusendpoint "********": use a URL of host, port and path alone: clients are not asked for a password`+line, "--metricprometheusendpoint=http://me:hush@x:1", "--pcapfile=x")
 	f(`--metricprometheusendpoint "https://x:1": use a URL such as http://127.0.0.1:2112/metrics`+line, "--metricprometheusendpoint=https://x:1", "--pcapfile=x")

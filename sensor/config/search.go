@@ -198,7 +198,7 @@ func (s *Search) unknown(words []string) error {
 	}
 	list := "there are no options"
 	if good != nil {
-		list = "words that exist: " + strings.Join(good, ", ")
+		list = "try: " + strings.Join(good, ", ")
 	} else if len(options) > 0 {
 		list = "its options are --" + strings.Join(names[:len(options)], ", --")
 	}

@@ -68,13 +68,13 @@ func Unreachable(v *Values) error {
 				errs = append(errs, fmt.Errorf("--%s: "+lacksOutput, o.Name, o.output()))
 				continue
 			}
-			errs = append(errs, fmt.Errorf("--%s: the output %s is off: switch it on with --%soutputtype=1", o.Name, o.output(), o.output()))
+			errs = append(errs, fmt.Errorf("--%s: output %s is off: switch it on with --%soutputtype=1", o.Name, o.output(), o.output()))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-const lacksOutput = "this build does not have the output %s"
+const lacksOutput = "this build has no output %s"
 
 // unused warns about options that have no effect because of other options.
 func unused(v *Values) (warnings []string) {
@@ -93,7 +93,7 @@ func unused(v *Values) (warnings []string) {
 			case destination && o.Origin.Layer != CommandLine && o.isPending():
 				warn(fmt.Sprintf(lacksOutput, output))
 			case destination && o.Origin.Layer != CommandLine: // on the command line it is an error
-				warn("the output " + output + " is off: " + output + "outputtype=1 switches it on")
+				warn("output " + output + " is off: " + output + "outputtype=1 switches it on")
 			case !destination && o.Origin.Layer > InFile:
 				off[output] = append(off[output], o.Name)
 			}
@@ -103,7 +103,11 @@ func unused(v *Values) (warnings []string) {
 	}
 	for _, o := range v.list {
 		if names := off[o.output()]; names != nil && strings.HasSuffix(o.Name, "outputtype") {
-			warnings = append(warnings, "no effect, because the output "+o.output()+" is off: "+strings.Join(names, ", "))
+			verb := " have"
+			if len(names) == 1 {
+				verb = " has"
+			}
+			warnings = append(warnings, strings.Join(names, ", ")+verb+" no effect: output "+o.output()+" is off")
 		}
 	}
 	return warnings

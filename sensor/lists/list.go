@@ -162,7 +162,7 @@ func (l *List) install(list *domains.List) {
 		return
 	}
 	for _, o := range list.OddLines() {
-		l.log.Warn("the list has odd lines", "why", o.Why, "lines", o.Lines, "first_line", o.First, "text", o.Text)
+		l.log.Warn("the list has suspicious lines", "why", o.Why, "lines", o.Lines, "first_line", o.First, "text", o.Text)
 	}
 }
 

@@ -65,7 +65,7 @@ func (o *Options) Check() error {
 			errs = append(errs, fmt.Errorf("--%sfile %s: %w", s.name, masked(s.Location), err))
 		}
 		if s.Interval != 0 && s.Interval < minInterval {
-			errs = append(errs, fmt.Errorf("--%srefreshinterval %s: at least %s, or 0 for only at SIGHUP", s.name, s.Interval, minInterval))
+			errs = append(errs, fmt.Errorf("--%srefreshinterval %s: use at least %s, or 0 for only at SIGHUP", s.name, s.Interval, minInterval))
 		}
 	}
 	if o.Match != "labels" && o.Match != "legacy" {

@@ -77,10 +77,7 @@ func (l *Pair) CheckFiles() (errs []error) {
 
 // source describes where the list is read from.
 func (l *List) source() string {
-	if isURL(l.reader.location) {
-		return "GET " + masked(l.reader.location)
-	}
-	return "the list " + l.reader.location
+	return "the list " + masked(l.reader.location)
 }
 
 func (l *List) loadError(err error) error {

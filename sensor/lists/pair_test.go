@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 	f(Options{Allow: Source{"http://me:12/hush@h/", 0}}, "--allowdomainsfile http://********@h/: it is not certain where user and password end: "+endpoint.EscapeHint+"; elsewhere write @ as %40")
 	f(Options{Allow: Source{"https://www.example.org/list@latest", 0}}, "")
 	f(Options{Skip: Source{"x", time.Millisecond}, Allow: Source{"x", -1}},
-		"--skipdomainsrefreshinterval 1ms: at least 100ms, or 0 for only at SIGHUP\n--allowdomainsrefreshinterval -1ns: at least 100ms, or 0 for only at SIGHUP")
+		"--skipdomainsrefreshinterval 1ms: use at least 100ms, or 0 for only at SIGHUP\n--allowdomainsrefreshinterval -1ns: use at least 100ms, or 0 for only at SIGHUP")
 	f(Options{Match: "suffix"}, `--domainmatch "suffix": use labels or legacy`)
 }
 
@@ -79,7 +79,7 @@ func TestLoad(t *testing.T) {
 	text := &testlog.Log{}
 	l := New(Options{Skip: Source{path, 0}, Allow: Source{path + ".none", 0}}, false, logTo(text))
 	errs := l.Load(context.Background())
-	want := "--allowdomainsfile: stat " + path + ".none: no such file or directory: fix the list, or leave it out and use output type 1"
+	want := "--allowdomainsfile: open " + path + ".none: no such file or directory: fix the list, or leave it out and use output type 1"
 	if errs[0] != nil || errs[1] == nil || errs[1].Error() != want {
 		t.Errorf("errors %v, want %s", errs, want)
 	}
@@ -88,7 +88,7 @@ func TestLoad(t *testing.T) {
 	}
 	for _, want := range []string{
 		`level=INFO msg="list loaded" list=skip from=` + path + ` entries=2 differ=2`,
-		`level=WARN msg="the list has odd lines" list=skip why="an asterisk stands for itself: use NAME,suffix" lines=1 first_line=2 text=*.b.example`,
+		`level=WARN msg="the list has suspicious lines" list=skip why="an asterisk stands for itself: use NAME,suffix" lines=1 first_line=2 text=*.b.example`,
 	} {
 		if text.Count(want) != 1 {
 			t.Errorf("the log lacks %s:\n%s", want, text)

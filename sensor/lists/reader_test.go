@@ -80,7 +80,7 @@ func TestFileIsReadOnlyIfItHasChanged(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	f(false, "stat "+path+": no such file or directory")
+	f(false, "open "+path+": no such file or directory")
 	put(t, path, "")
 	f(false, "0")
 	put(t, path, string(zipped("a.example\nb.example")))

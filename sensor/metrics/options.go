@@ -53,7 +53,7 @@ func (o *Options) Flags() []cli.Flag {
 		},
 		&cli.DurationFlag{
 			Category: "metric", Name: "stats", EnvVars: []string{"DNSMONSTER_STATS"}, Destination: &o.stats,
-			Usage: "print a line of rates and losses for people on stderr at this `INTERVAL`; 0: none",
+			Usage: "print a line of rates and losses on stderr at this `INTERVAL`; 0: none",
 		},
 		&cli.DurationFlag{
 			Category: "general", Name: "capturestatsdelay", EnvVars: []string{"DNSMONSTER_CAPTURESTATSDELAY"}, Value: time.Second, Destination: &o.lossEvery,
@@ -76,9 +76,9 @@ func (o *Options) Check() error {
 	refuse(o.kind == "prometheus" && o.prometheus == "",
 		"--metricprometheusendpoint: needed for --metricendpointtype=prometheus, such as http://127.0.0.1:2112/metrics")
 	refuse(o.format != "json" && o.format != "kv", "--metricstderrformat %q: use json or kv", o.format)
-	refuse(o.interval < 100*time.Millisecond, "--metricflushinterval %s: at least 100ms", o.interval)
-	refuse(o.lossEvery < 10*time.Millisecond, "--capturestatsdelay %s: at least 10ms", o.lossEvery)
-	refuse(o.stats != 0 && o.stats < 100*time.Millisecond, "--stats %s: at least 100ms, or 0 for none", o.stats)
+	refuse(o.interval < 100*time.Millisecond, "--metricflushinterval %s: use at least 100ms", o.interval)
+	refuse(o.lossEvery < 10*time.Millisecond, "--capturestatsdelay %s: use at least 10ms", o.lossEvery)
+	refuse(o.stats != 0 && o.stats < 100*time.Millisecond, "--stats %s: use at least 100ms, or 0 for none", o.stats)
 	if err := checkStatsdAddress(o.statsd); err != nil {
 		refuse(true, "--metricstatsdagent %q: %w", endpoint.MaskAll(o.statsd), err)
 	}

@@ -206,7 +206,7 @@ func (p *pipeline) laneEnded() {
 		return
 	}
 	if p.source.Live() {
-		p.log.Error("no lane reads any more: the capture ends")
+		p.log.Error("no worker reads packets any more: the capture ends")
 	}
 	p.closeSource()
 }

@@ -24,11 +24,11 @@ func spoolToRead(o Output) string {
 		}
 		return nil
 	})
-	return fmt.Sprintf("the spool %s: %d MB to read", dir, (bytes+999_999)/1_000_000)
+	return fmt.Sprintf("the spool %s to be read: %d MB", dir, (bytes+999_999)/1_000_000)
 }
 
 // answerOf describes the check of an output.
-func answerOf(o outputs.Output) string { return "output " + outputs.Describe(o) }
+func answerOf(o outputs.Output) string { return "an answer from output " + outputs.Describe(o) }
 
 // undeliveredNow describes the delivery of what the outputs hold.
 func (p *pipeline) undeliveredNow() string {
@@ -43,7 +43,7 @@ func (p *pipeline) undeliveredNow() string {
 // lastPackets describes the end of the capture.
 func (p *pipeline) lastPackets() string {
 	if p.source.Live() {
-		return "the kernel to detach from the interfaces"
+		return "the kernel to detach the capture program"
 	}
 	return "the files to be closed"
 }

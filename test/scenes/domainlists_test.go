@@ -106,8 +106,8 @@ func TestListsAtTheStart(t *testing.T) {
 	f("stdoutoutputtype: output type 2 needs a skip list: give --skipdomainsfile, or use type 1", "--stdoutoutputtype=2")
 	f("stdoutoutputtype: output type 3 needs an allow list: give --allowdomainsfile, or use type 1", "--stdoutoutputtype=3", "--skipdomainsfile="+none)
 	f("stdoutoutputtype: output type 4 needs an allow list", "--stdoutoutputtype=4", "--skipdomainsfile="+none)
-	f("--skipdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none)
-	f("--allowdomainsfile: stat "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none, "--allowdomainsfile="+none)
+	f("--skipdomainsfile: open "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none)
+	f("--allowdomainsfile: open "+none+": no such file or directory"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+none, "--allowdomainsfile="+none)
 	f("certificate signed by unknown authority (add the CA certificate that signs the server's certificate to those of this system)"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL)
 	f("--skipdomainsfile: GET "+s.URL+"/x: the server answers 404 Not Found"+out, "--stdoutoutputtype=2", "--skipdomainsfile="+s.URL+"/x", "--skiptlsverification")
 

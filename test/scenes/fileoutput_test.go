@@ -274,7 +274,7 @@ func TestFileFolder(t *testing.T) {
 	}
 	dir := t.TempDir()
 	f("", "fileoutputpath: name the folder of the files")
-	f(filepath.Join(dir, "no"), "make it first, with mkdir -p (from the command line)")
+	f(filepath.Join(dir, "no"), "make the folder with: mkdir -p "+filepath.Join(dir, "no")+" (from the command line)")
 	f(path, "name the folder of dnsmonster.log")
 	taken := program.Start(t, nil, "replay", path, path, "--fileoutputtype=1", "--fileoutputpath="+dir, "--speed=1e-9") // for hours
 	taken.Until("the file has records", func() bool {

@@ -181,7 +181,7 @@ func TestAnyWaits(t *testing.T) {
 // TestAnyStandsAlone: any beside another interface is an error.
 func TestAnyStandsAlone(t *testing.T) {
 	program.Output(t, program.ExitUsage, "attach: any means all interfaces: name no others", "attach", "any", "lo")
-	program.Output(t, program.ExitUsage, "attach: --promiscuous needs names of interfaces", "attach", "any", "--promiscuous")
+	program.Output(t, program.ExitUsage, "attach: --promiscuous needs interfaces by name", "attach", "any", "--promiscuous")
 }
 
 // promiscuityCount is the number of programs that have turned on promiscuous mode.

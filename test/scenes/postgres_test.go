@@ -35,7 +35,7 @@ func TestPostgresCommands(t *testing.T) {
 		}
 	}
 	f(program.ExitUsage, "use dnsmonster-sensor postgres init, check or sql")
-	f(program.ExitUsage, "psqlendpoint: set it", "check")
+	f(program.ExitUsage, "psqlendpoint is not set: use a URI", "check")
 	f(program.ExitUsage, "takes no arguments", "sql", "queries")
 	f(program.ExitUsage, `psqltable: "a-b"`, "sql", "--psqltable=a-b")
 	f(program.ExitOK, "GRANT SELECT, INSERT, DELETE ON queries_blocks TO sensor;", "sql", "--config", ini, "--PsqlUser=sensor")

@@ -40,6 +40,6 @@ func TestTimeZonesWithoutADatabase(t *testing.T) {
 	f("local", "Mars/Olympus", `dnsmonster-sensor: --timezone: the environment variable TZ is "Mars/Olympus": use a name of the time zone database, such as Europe/Berlin (from the command line)`)
 	f("local", "/no/such", "dnsmonster-sensor: --timezone: local time cannot be read from /no/such: open /no/such: no such file or directory (from the command line)")
 	f("local", "/etc/passwd", "dnsmonster-sensor: --timezone: local time cannot be read from /etc/passwd: malformed time zone information")
-	f("Mars/Olympus", "", `dnsmonster-sensor: --timezone: "Mars/Olympus": use UTC, local, or a name of the time zone database, such as Europe/Berlin: unknown time zone Mars/Olympus (from the command line)`)
-	f("../../etc/passwd", "", `dnsmonster-sensor: --timezone: "../../etc/passwd": use UTC`)
+	f("Mars/Olympus", "", `dnsmonster-sensor: --timezone: unknown time zone "Mars/Olympus": use UTC, local, or a name of the time zone database, such as Europe/Berlin (from the command line)`)
+	f("../../etc/passwd", "", `dnsmonster-sensor: --timezone: unknown time zone "../../etc/passwd": use UTC`)
 }

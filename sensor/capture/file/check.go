@@ -1,6 +1,7 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,13 +26,16 @@ func Check(paths []string) (errs []error) {
 // stat checks that a path can be read.
 func stat(path string) (fs.FileInfo, error) {
 	st, err := os.Stat(path)
-	if err == nil && st.IsDir() {
-		err = fmt.Errorf("%s is a folder: name the files in it", path)
+	switch {
+	case err != nil:
+		err = errors.Unwrap(err)
+	case st.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name the files in it", path)
+	default:
+		err = unix.Access(path, unix.R_OK)
 	}
-	if err == nil {
-		if err = unix.Access(path, unix.R_OK); err != nil {
-			err = &fs.PathError{Op: "open", Path: path, Err: err}
-		}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return st, err
+	return st, nil
 }

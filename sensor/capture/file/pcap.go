@@ -90,6 +90,9 @@ type pcap struct {
 // parsePcapHeader reads the first 24 bytes of a file.
 func parsePcapHeader(data []byte) (*pcap, error) {
 	f := &pcap{head: pcapRecordLen}
+	if len(data) == 0 {
+		return nil, errors.New("there is nothing in it: a capture begins with a header")
+	}
 	if len(data) < pcapHeaderLen {
 		return nil, fmt.Errorf("%d bytes are too few for a capture file", len(data))
 	}

@@ -52,5 +52,5 @@ func NoInterface(name string, existing []string) error {
 	if more := len(existing) - maxExisting; more > 0 {
 		existing = append(existing[:maxExisting:maxExisting], fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Errorf("interface %s: there is none (there are: %s)%s", name, strings.Join(existing, ", "), hint)
+	return fmt.Errorf("no interface %s (there are: %s)%s", name, strings.Join(existing, ", "), hint)
 }
