@@ -61,7 +61,13 @@ set -m # as for a person: Ctrl-C reaches what runs in the foreground
 trap : INT
 printf '\001page:0\001'
 status=0
-while IFS= read -r file <&3; do
+while true; do
+  IFS= read -r file <&3
+  case $? in
+  0) ;;
+  1) exit ;;      # the test closed the pipe
+  *) continue ;;  # a late Ctrl-C
+  esac
   (exit $status)
   . "$file"
   status=$?

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/sensor/cli"
+	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/test/program"
 )
 
@@ -20,11 +21,13 @@ const root = "../.."
 // totals count what TestPages did.
 type totals struct {
 	sync.Mutex
-	pages, ran, compared, made int
-	skipped                    []string
+	pages, ran, compared, made, repeated int
+	skipped                              []string
+	alike                                sync.Map // commands that ran on one of the pages
 }
 
-// TestPages runs the commands of each page.
+// TestPages runs the commands of each page. Captures to the terminal that stand on several
+// pages run once; in make test-all they run on each.
 func TestPages(t *testing.T) {
 	files, err := Files(root)
 	if err != nil {
@@ -51,8 +54,8 @@ func TestPages(t *testing.T) {
 		t.Errorf("only %d commands ran, and %d were compared", all.ran, all.compared)
 	}
 	slices.Sort(all.skipped)
-	t.Logf("%d pages: %d commands ran, %d of them compared with what their page shows; %d targets of make exist; %d commands skipped:\n%s",
-		all.pages, all.ran, all.compared, all.made, len(all.skipped), strings.Join(all.skipped, "\n"))
+	t.Logf("%d pages: %d commands ran, %d of them compared with what their page shows; %d more did the same as one of these; %d targets of make exist; %d commands skipped:\n%s",
+		all.pages, all.ran, all.compared, all.repeated, all.made, len(all.skipped), strings.Join(all.skipped, "\n"))
 }
 
 var (
@@ -63,7 +66,7 @@ var (
 // run runs a page's steps. A machine is made for the first command that needs one.
 func (p *Page) run(t *testing.T, all *totals) {
 	var m *machine
-	ran, compared, made := 0, 0, 0
+	ran, compared, made, repeated := 0, 0, 0, 0
 	var skipped []string
 	for i, s := range p.Steps {
 		target := makes.FindStringSubmatch(s.Command)
@@ -79,6 +82,12 @@ func (p *Page) run(t *testing.T, all *totals) {
 		case s.Skip != "":
 			skipped = append(skipped, p.Name+": "+s.Skip+": "+strings.SplitN(s.Command+s.Path, "\n", 2)[0])
 			continue
+		}
+		if name := s.alike(); name != "" && !tier.Full() {
+			if _, done := all.alike.LoadOrStore(name, true); done {
+				repeated++
+				continue
+			}
 		}
 		if m == nil {
 			m = newMachine(t, root, p)
@@ -103,5 +112,6 @@ func (p *Page) run(t *testing.T, all *totals) {
 	all.ran += ran
 	all.compared += compared
 	all.made += made
+	all.repeated += repeated
 	all.skipped = append(all.skipped, skipped...)
 }

@@ -28,6 +28,7 @@ type shell struct {
 	screen   testlog.Log
 	seen     int // bytes of screen that earlier commands have printed
 	done     chan struct{}
+	why      error // what ended the reading, once done is closed
 }
 
 const mark = "\x01page:"
@@ -59,6 +60,7 @@ func startShell(t testing.TB, cmd *exec.Cmd) *shell {
 			n, err := person.Read(buffer)
 			s.screen.Write(buffer[:n])
 			if err != nil { // EIO: nobody has the other side open any more
+				s.why = err
 				return
 			}
 		}
@@ -100,7 +102,8 @@ func openTerminal() (person, tty *os.File, err error) {
 	fd := int(tty.Fd())
 	mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err == nil {
-		mode.Lflag &^= unix.ECHO // pages show what programs print
+		mode.Lflag &^= unix.ECHO  // pages show what programs print
+		mode.Lflag |= unix.NOFLSH // and all of it, after Ctrl-C too
 		err = unix.IoctlSetTermios(fd, unix.TCSETS, mode)
 	}
 	return person, tty, errors.Join(err, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: columns}))
