@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"packaging":            {}, // tests of the Makefile and of scripts
 	"sensor/signals":       {},
 	"sensor/waiting":       {},
-	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/secure"},
+	"sensor/config":        {"outputs", "outputs/endpoint", "outputs/printable", "outputs/secure"},
 	"sensor/capture":       {"userspace/packet"},
 	"sensor/capture/":      {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event"}, // one input, never another: see TestInputsAreReachedByTheCommands
 	"sensor/capture/ring":  {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},

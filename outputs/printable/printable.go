@@ -1,7 +1,8 @@
 // Package printable makes untrusted text safe to show: answers of servers and names of
 // files and interfaces may contain line ends and terminal escape sequences. Text goes
-// in, the same text without control characters comes out. Records do not pass here:
-// outputs/format escapes them. It imports nothing of this project.
+// in, the same text without control characters comes out, if wanted in lines that fit a
+// terminal. Records do not pass here: outputs/format escapes them. It imports nothing of
+// this project.
 package printable
 
 import (
@@ -95,6 +96,31 @@ func OneLineError(err error) string {
 		}
 	}
 	return OneLine(text)
+}
+
+// Columns is the width of wrapped text, which fits every terminal.
+const Columns = 80
+
+// Wrap breaks text between words into lines of at most Columns, without a line end after
+// the last one. The first line starts at column at, the others are indented.
+func Wrap(text string, at, indent int) string {
+	var b strings.Builder
+	first := true
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case first:
+		case at+1+len(word) > Columns:
+			fmt.Fprintf(&b, "\n%*s", indent, "")
+			at = indent
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+		first = false
+	}
+	return b.String()
 }
 
 // OneLine returns text with its line ends written as \n.

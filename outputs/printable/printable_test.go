@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -37,4 +38,19 @@ func TestOneLineError(t *testing.T) {
 	f(fmt.Errorf("open %s: %w", "a\nb", errors.Join(errors.New("x"), server)), `open a\nb: x; no such table\nunaccounted 0\r`)
 	f(errors.Join(errors.New("x"), fmt.Errorf("y: %w and %w", server, errors.Join(errors.New("p"), errors.New("q")))),
 		`x; y: no such table\nunaccounted 0\r and p; q`)
+}
+
+// TestWrap: lines break between words, and have at most 80 columns unless a word has more.
+func TestWrap(t *testing.T) {
+	f := func(want, text string, at, indent int) {
+		t.Helper()
+		if got := Wrap(text, at, indent); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	long := strings.Repeat("x", 39)
+	f(long+" "+long+"y", long+"  "+long+"y", 0, 2)
+	f(long+"\n  "+long+"y z", long+" "+long+"y z", 1, 2)
+	f(long+long+long+"\ny", long+long+long+" y", 0, 0)
+	f("", " ", 4, 4)
 }

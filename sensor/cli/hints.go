@@ -12,36 +12,33 @@ import (
 // hints completes those of an input.
 func (o *captureOptions) hints(h pipeline.Hints) pipeline.Hints {
 	h.After, h.Ports = o.hintAfter, o.portNames()
-	h.Try = append([]string{"does DNS use another port here? --port"}, h.Try...)
+	h.Try = append([]string{"--port=PORT (another port)"}, h.Try...)
 	return h
 }
 
-// liveHints are those of interfaces: what could keep DNS from being seen there, with these
-// options.
+// liveHints are those of interfaces: what may show DNS that these options do not.
 func liveHints(o ring.Options) pipeline.Hints {
-	var try []string
-	where := strings.Join(o.Interfaces, ", ")
-	any := slices.Contains(o.Interfaces, watch.Any)
+	var try, find []string
+	where := "any interface"
+	all := slices.Contains(o.Interfaces, watch.Any)
 	if o.Kernel.Decap == nil {
-		try = append(try, "is it in tunnels, which are not looked into? --decap=all")
+		try = append(try, "--decap=all (tunnels)")
 	}
-	if !any && !o.Promiscuous {
-		try = append(try, "is this a mirror port? --promiscuous")
+	if !all {
+		where = strings.Join(o.Interfaces, ", ")
+		if !o.Promiscuous {
+			try = append(try, "--promiscuous (mirror port)")
+		}
+		find = []string{"attach any (all interfaces)"}
 	}
-	check := "see dnsmonster-sensor check"
-	if any {
-		where = "any interface"
-	} else {
-		try = append(try, "does it pass another interface? any captures all of them")
-		check = "is it the right interface? any captures all of them; " + check
-	}
-	return pipeline.Hints{Where: where, Try: append(try, "see dnsmonster-sensor check"), Find: check}
+	find = append(find, "dnsmonster-sensor check")
+	return pipeline.Hints{Where: where, Try: append(try, find...), Find: find}
 }
 
 // fileHints are those of files.
 func fileHints(raw bool) pipeline.Hints {
 	if raw {
-		return pipeline.Hints{Try: []string{"do packets really start with the IP header? --noetherframe"}}
+		return pipeline.Hints{Try: []string{"--noetherframe=false (packets with an Ethernet header)"}}
 	}
 	return pipeline.Hints{}
 }

@@ -67,7 +67,11 @@ func (h *plainHandler) Handle(_ context.Context, r slog.Record) error {
 	if why != "" {
 		line.WriteString(": " + why)
 	}
-	_, err := io.WriteString(h.w, printable.OneLine(line.String())+"\n")
+	text := printable.OneLine(line.String())
+	if strings.HasPrefix(text, "hint: ") { // the longest lines, and only for people
+		text = printable.Wrap(text, 0, 2)
+	}
+	_, err := io.WriteString(h.w, text+"\n")
 	return err
 }
 

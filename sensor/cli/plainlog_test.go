@@ -10,7 +10,7 @@ import (
 	"dnsmonster-sensor/outputs/printable"
 )
 
-// TestPlainLog: the log of a terminal reads like sentences, one line each, and nothing from
+// TestPlainLog: the log of a terminal reads like sentences, one line each but hints, and nothing from
 // the network controls the terminal.
 func TestPlainLog(t *testing.T) {
 	var b bytes.Buffer
@@ -27,6 +27,8 @@ func TestPlainLog(t *testing.T) {
 		log.With("output", "psql").Warn, "output fails, trying again", "doing", "open", "error", errors.New("connection refused"))
 	f("error: stopping (failed attempts 3, after 1.5s)\n", log.Error, "stopping", "failed_attempts", 3, "after", 1500*time.Millisecond)
 	f("warning: odd: a: x; y\\nz\\u001b[2J\n", log.Warn, "odd", "error", fmt.Errorf("a: %w", errors.Join(errors.New("x"), errors.New("y\nz\x1b[2J"))))
+	f("hint: no DNS message on eth0 in 10s: 39 packets passed, none from or to port 53;\n  try --port=PORT (another port)\n",
+		log.Info, "hint: no DNS message on eth0 in 10s: 39 packets passed, none from or to port 53; try --port=PORT (another port)")
 	f("", log.Debug, "not shown")
 	level.Set(logLevels[4])
 	f("debug: shown\n", log.Debug, "shown", "empty", "")

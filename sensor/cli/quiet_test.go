@@ -66,7 +66,7 @@ func TestQuietReplay(t *testing.T) {
 	if log := stderrOf(t, nil, "replay", file, "--loglevel=2"); strings.Contains(log, " reading ") {
 		t.Errorf("a start line in a log of warnings:\n%s", log)
 	}
-	if log := stderrOf(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets passed, 3 not from or to port 5353; does DNS use another port here? --port\n") {
+	if log := stderrOf(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets, none from or to port 5353; try --port=PORT\n    (another port)\n") {
 		t.Errorf("no hint for a file without DNS:\n%s", log)
 	}
 }
@@ -104,9 +104,9 @@ func TestHintsOfInterfaces(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	silent.WaitFor(`"hint: no packet on lo in 10s: is it the right interface? any captures all of them; see dnsmonster-sensor check"`)
-	busy.WaitFor(` not from or to port 53; does DNS use another port here? --port; is it in tunnels, which are not looked into? --decap=all; ` +
-		`is this a mirror port? --promiscuous; does it pass another interface? any captures all of them; see dnsmonster-sensor check"`)
+	silent.WaitFor(`"hint: no packet on lo in 10s; try attach any (all interfaces), dnsmonster-sensor check"`)
+	busy.WaitFor(` from or to port 53; try --port=PORT (another port), --decap=all (tunnels), --promiscuous (mirror port), ` +
+		`attach any (all interfaces), dnsmonster-sensor check"`)
 	busy.WaitFor(`"hint: no DNS message on ` + l.Server.Iface + ` in 10s: `)
 	silent.Stop()
 	busy.Stop()

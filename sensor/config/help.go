@@ -7,16 +7,15 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"dnsmonster-sensor/outputs/printable"
 )
 
 // The command line library's help has one line per option, however long, in
 // alphabetical order and each with its variable's name. With some hundred options,
 // nobody can read that.
 
-const (
-	helpWidth  = 80
-	helpIndent = 28 // of the options' descriptions
-)
+const helpIndent = 28 // of the options' descriptions
 
 // Help writes the help of one command: its most used options by task, or all of them if it
 // has few. Lines fit a terminal; examples are not wrapped.
@@ -205,25 +204,10 @@ func (o *Option) explain(b *bufio.Writer, commands []string) {
 	line("Commands:", strings.Join(commands, ", "))
 }
 
-// wrap writes text in lines of helpWidth. The first line starts at column at, the others
+// wrap writes text in lines that fit a terminal. The first line starts at column at, the others
 // at column indent.
 func wrap(b *bufio.Writer, text string, at, indent int) {
-	start := true
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case start:
-		case at+1+len(word) > helpWidth:
-			fmt.Fprintf(b, "\n%*s", indent, "")
-			at = indent
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += len(word)
-		start = false
-	}
-	b.WriteByte('\n')
+	fmt.Fprintln(b, printable.Wrap(text, at, indent))
 }
 
 // cutExamples separates a description's examples from its prose.

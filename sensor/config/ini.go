@@ -118,7 +118,7 @@ func LooksLikeConfig(content []byte, known []Option) bool {
 		text := strings.TrimSpace(string(line))
 		switch {
 		case text == "" || text[0] == ';' || text[0] == '#':
-			if !printable(strings.ReplaceAll(text, "\t", " ")) {
+			if !isPrintable(strings.ReplaceAll(text, "\t", " ")) {
 				return false
 			}
 		case text[0] == '[':
@@ -204,13 +204,13 @@ func commentStart(value string) int {
 
 // quoteIfNeeded writes a value so that entry reads it back unchanged.
 func quoteIfNeeded(value string) string {
-	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !printable(value) || commentStart(value) >= 0 {
+	if strings.HasPrefix(value, `"`) || strings.TrimSpace(value) != value || !isPrintable(value) || commentStart(value) >= 0 {
 		return strconv.Quote(value)
 	}
 	return value
 }
 
-func printable(s string) bool {
+func isPrintable(s string) bool {
 	for _, r := range s {
 		if r == '\ufffd' || !strconv.IsPrint(r) {
 			return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/signals"
 	"dnsmonster-sensor/userspace/account"
 )
@@ -52,7 +53,7 @@ func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bo
 	case p.report.Brief:
 		text.WriteString(s.String())
 		if hint != "" {
-			text.WriteString("  " + hint + "\n")
+			fmt.Fprintf(&text, "  %s\n", printable.Wrap(hint, 2, 4))
 		}
 	case hint != "":
 		p.log.Info(hint)

@@ -14,8 +14,8 @@ type Hints struct {
 	After time.Duration // how long there may be none; 0: hintAfter
 	Ports string        // those that are watched, such as "port 53"
 	Where string        // the interfaces, such as "eth0"; "" if the input is files
-	Try   []string      // what to look at if packets pass
-	Find  string        // what to look at if none pass
+	Try   []string      // what may help if packets pass
+	Find  []string      // what may help if none pass
 }
 
 // hintAfter is how long a live input may bring no record before somebody is told why.
@@ -51,7 +51,7 @@ func (p *pipeline) giveHints(h Hints) (stop func()) {
 				return
 			case seen == 0 && !silent:
 				silent = true
-				p.log.Info(fmt.Sprintf("hint: no packet on %s in %s: %s", h.Where, after, h.Find))
+				p.log.Info(fmt.Sprintf("hint: no packet on %s in %s%s", h.Where, after, toTry(h.Find)))
 			case seen > 0:
 				p.log.Info(fmt.Sprintf("hint: no DNS message on %s in %s: %s", h.Where, after, h.why(s)))
 				return
@@ -64,27 +64,33 @@ func (p *pipeline) giveHints(h Hints) (stop func()) {
 	}
 }
 
-// why says what was seen instead of messages, and what to look at.
+// why says what was seen instead of messages, and what to try.
 func (h Hints) why(s summary) string {
-	total, known := s.seen()
-	if !known {
+	total, live := s.seen()
+	if !live {
 		total = s.in("packet")
 	}
-	text := counted(total, "packet") + " passed"
-	if parts := h.seen(s); parts != nil {
-		text += ", " + strings.Join(parts, ", ")
+	text := counted(total, "packet")
+	if live {
+		text += " passed"
 	}
-	if h.Try != nil {
-		text += "; " + strings.Join(h.Try, "; ")
-	}
-	return text
+	return strings.Join(append([]string{text}, h.seen(s, total)...), ", ") + toTry(h.Try)
 }
 
-// seen lists what the packets were.
-func (h Hints) seen(s summary) (list []string) {
+// toTry ends a hint.
+func toTry(list []string) string {
+	if list == nil {
+		return ""
+	}
+	return "; try " + strings.Join(list, ", ")
+}
+
+// seen lists what the packets were, of which there are total.
+func (h Hints) seen(s summary, total uint64) (list []string) {
 	kernel := slices.ContainsFunc(s.ledgers, func(l account.Ledger) bool { return l.Name == "kernel" })
+	other := "not from or to " + h.Ports
 	words := map[string]string{
-		"not_dns": "not from or to " + h.Ports, "tcp_no_data": "TCP without data", "tcp_used": "TCP whose messages are incomplete",
+		"not_dns": other, "tcp_no_data": "TCP without data", "tcp_used": "TCP whose messages are incomplete",
 		"fragment_used": "fragments", "udp_message": "", "delivered": "",
 	}
 	sums := make(map[string]uint64)
@@ -108,6 +114,10 @@ func (h Hints) seen(s summary) (list []string) {
 		}
 	}
 	for _, word := range order {
+		if word == other && sums[word] == total {
+			list = append(list, "none from or to "+h.Ports)
+			continue
+		}
 		list = append(list, account.Number(sums[word])+" "+word)
 	}
 	return list

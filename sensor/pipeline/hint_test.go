@@ -40,9 +40,9 @@ func TestHints(t *testing.T) {
 	}
 	s.notDNS = func() uint64 { return 1200 }
 	p := join(t, s, worker.Config{}, nil, []Output{{nowhere{}, oneWriter}}, slog.New(slog.NewTextHandler(&log, nil)))
-	end := p.giveHints(Hints{After: 20 * time.Millisecond, Ports: "port 53", Where: "eth0", Try: []string{"another port? --port", "see check"}, Find: "is it the right interface?"})
-	silent := `msg="hint: no packet on eth0 in 20ms: is it the right interface?"`
-	passes := `msg="hint: no DNS message on eth0 in 20ms: 1,234 packets passed, 1,200 not from or to port 53; another port? --port; see check"`
+	end := p.giveHints(Hints{After: 20 * time.Millisecond, Ports: "port 53", Where: "eth0", Try: []string{"--port=PORT", "check"}, Find: []string{"any"}})
+	silent := `msg="hint: no packet on eth0 in 20ms; try any"`
+	passes := `msg="hint: no DNS message on eth0 in 20ms: 1,234 packets passed, 1,200 not from or to port 53; try --port=PORT, check"`
 	await.True(t, "both hints", func() bool { return log.Lines(passes) == 1 }, &log)
 	end()
 	if rounds < 4 || log.Lines(silent) != 1 || log.Lines("hint:") != 2 {
@@ -77,13 +77,15 @@ func TestFileHint(t *testing.T) {
 	f := func(want string, ledgers ...account.Ledger) {
 		t.Helper()
 		p := toNowhere(t, &bare{})
-		p.hints = Hints{Ports: "ports 53 5353", Try: []string{"another port? --port"}}
+		p.hints = Hints{Ports: "ports 53 5353", Try: []string{"--port=PORT"}}
 		if got := p.fileHint(summary{ledgers: ledgers}); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	f("hint: no DNS message: 1,007 packets passed, 1,000 not from or to ports 53 5353, 5 unknown link, 2 unreadable; another port? --port",
+	f("hint: no DNS message: 1,007 packets, 1,000 not from or to ports 53 5353, 5 unknown link, 2 unreadable; try --port=PORT",
 		ledgerOf("packet", "", 1007, "udp_message", 2, "not_dns", 1000, "unknown_link", 5), ledgerOf("message", "", 2, "event", 0, "unreadable", 2))
+	f("hint: no DNS message: 7 packets, none from or to ports 53 5353; try --port=PORT",
+		ledgerOf("packet", "", 7, "not_dns", 7), ledgerOf("message", "", 0, "event", 0))
 	f("", ledgerOf("packet", "", 7, "udp_message", 1, "not_dns", 6), ledgerOf("message", "", 1, "event", 1))
 	f("", ledgerOf("packet", "", 0), ledgerOf("message", "", 0, "event", 0))
 }

@@ -22,7 +22,7 @@ func TestSpoolToRead(t *testing.T) {
 	}
 	o := Output{nowhere{}, outputs.Settings{}}
 	o.Settings.Spool.Dir = dir
-	if got, want := spoolToRead(o), "the spool "+folder+": 2 MB to read"; got != want {
+	if got, want := spoolToRead(o), "the spool "+folder+" to be read: 2 MB"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
