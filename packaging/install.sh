@@ -31,7 +31,7 @@ live() { [[ -z $destdir && -d /run/systemd/system && $EUID == 0 ]]; }
 # ours: the unit that systemd knows is the one below this PREFIX.
 ours() { [[ $(systemctl show --property FragmentPath --value "$name.service" 2>/dev/null) == "$unit" ]]; }
 
-files=() folders=() oldFiles=() oldFolders=()
+files=() folders=() oldFiles=() oldFolders=() new=''
 readManifest() {
   [[ -e $manifest ]] || return 0
   local kind path
@@ -57,9 +57,12 @@ put() {
   local to=$destdir$2
   folder "${2%/*}"
   [[ -w ${to%/*} ]] || die "cannot write into ${to%/*}: run sudo make install, or choose another PREFIX"
-  cat >"$to.new"
-  chmod "$1" "$to.new"
-  mv -f "$to.new" "$to"
+  [[ ! -d $to ]] || die "$to is a folder, and a file of this name is to be installed: move it away"
+  new=$to.new
+  rm -f "$new"
+  cat >"$new"
+  chmod "$1" "$new"
+  mv -fT "$new" "$to"
   files+=("$2")
 }
 
@@ -83,6 +86,7 @@ removeFolders() { # deepest first
 finish() {
   local status=$?
   rm -rf "$pages"
+  rm -f "$new"
   if [[ $status != 0 ]]; then files+=("${oldFiles[@]}"); fi
   if [[ -d ${manifest%/*} && -w ${manifest%/*} ]]; then
     {

@@ -68,11 +68,23 @@ func TestInstallAndUninstall(t *testing.T) {
 		"/usr/local/share/doc/dnsmonster-sensor/dnsmonster.ini.sample -rw-r--r--",
 		"/usr/local/share/doc/dnsmonster-sensor/skipdomains.csv.sample -rw-r--r--",
 		"/usr/local/share/doc/dnsmonster-sensor/LICENSE -rw-r--r--",
+		"/usr/local/share/doc/dnsmonster-sensor/README.md -rw-r--r--",
+		"/usr/local/share/doc/dnsmonster-sensor/MIGRATING.md -rw-r--r--",
 		"/usr/local/share/doc/dnsmonster-sensor/docs drwxr-xr-x",
 		"/usr/local/share/doc/dnsmonster-sensor/docs/x.md -rw-r--r--",
 	} {
 		if !slices.Contains(after, want) {
 			t.Errorf("not installed: %s\n%s", want, strings.Join(after, "\n"))
+		}
+	}
+	for name, option := range map[string]string{
+		"man/man8/dnsmonster-sensor.8":                         "--manpage",
+		"bash-completion/completions/dnsmonster-sensor":        "--bashcompletion",
+		"zsh/site-functions/_dnsmonster-sensor":                "--zshcompletion",
+		"../../../etc/fish/completions/dnsmonster-sensor.fish": "--fishcompletion",
+	} {
+		if b, err := os.ReadFile(filepath.Join(dest, "usr/local/share", name)); err != nil || string(b) != "sensor "+option+"\n" {
+			t.Errorf("%s is %q, %v; it comes from %s", name, b, err, option)
 		}
 	}
 	unit, err := os.ReadFile(filepath.Join(dest, "usr/local/lib/systemd/system/dnsmonster-sensor.service"))
@@ -154,6 +166,16 @@ func TestInstallElsewhere(t *testing.T) {
 	c.runs("make", "uninstall", "PREFIX="+prefix)
 	if got := len(tree(t, prefix)); got != 3 {
 		t.Errorf("%d files and folders are left, want prefix, share and doc:\n%s", got, strings.Join(tree(t, prefix), "\n"))
+	}
+
+	// A folder in the place of a file is not filled, and nothing half-written is left.
+	if err := os.MkdirAll(prefix+"/bin/dnsmonster-sensor/mine", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fails(prefix+"/bin/dnsmonster-sensor is a folder", "PREFIX="+prefix)
+	c.runs("make", "uninstall", "PREFIX="+prefix)
+	if got := len(tree(t, prefix)); got != 6 {
+		t.Errorf("%d files and folders are left, want bin and mine, too:\n%s", got, strings.Join(tree(t, prefix), "\n"))
 	}
 	c.write("dnsmonster-sensor", "\x7fELF of another machine", 0o755)
 	fails("this machine cannot run "+c.dir+"/dnsmonster-sensor", "PREFIX="+prefix)

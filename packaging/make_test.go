@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,9 +23,9 @@ import (
 const goStub = `#!/bin/sh
 case $1 in
   version) echo "go version go%s linux/amd64" ;;
-  env) echo auto ;;
+  env) [ "$2" != GOTOOLCHAIN ] || echo "${GOTOOLCHAIN:-auto}" ;;
   build)
-    echo "uid $(id -u) home $HOME: $*" >>"${0%%/*}/calls"
+    echo "uid $(id -u) home $HOME: CGO_ENABLED=$CGO_ENABLED $*" >>"${0%%/*}/calls"
     while [ "$1" != -o ]; do shift; done
     rm -f "$2" && cat >"$2" <<'S' && chmod 755 "$2"
 %s
@@ -196,9 +197,12 @@ func TestMakeFindsGo(t *testing.T) {
 	c.env[2] = "GO=" + old
 	wants(t, c.runs("make", "build"), "found Go 1.22.1 in "+old+"; it downloads Go 1.26.0")
 
+	c.env = append(c.env, "GOTOOLCHAIN=local")
+	fails("Go 1.26 or newer is needed; found 1.22.1 in " + old)
+
 	// An old Go in PATH does not hide a new one elsewhere.
-	c.goCommand(c.go_, "1.19.8")
-	c.goCommand(filepath.Join(c.dir, "newer", "bin"), "1.99")
+	c.goCommand(c.go_, "1.9")
+	c.goCommand(filepath.Join(c.dir, "newer", "bin"), "1.126")
 	c.env = append(c.env[:2:2], "GOROOT="+filepath.Join(c.dir, "newer"))
 	c.env[0] = "PATH=" + c.go_ + ":/usr/sbin:/usr/bin:/sbin:/bin"
 	got := c.runs("packaging/dev/go.sh", "--with", "sh", "-c", "command -v go")
@@ -262,7 +266,7 @@ func TestMakeTellsTheVersion(t *testing.T) {
 	if out := c.runs("make", "build"); out != "" {
 		t.Errorf("make build prints %q", out)
 	}
-	wants(t, c.calls(), "cli.version=dev ", "cli.linkedCommit=unknown")
+	wants(t, c.calls(), ": CGO_ENABLED=0 build -trimpath -buildvcs=false -tags urfave_cli_no_docs ", "cli.version=dev ", "cli.linkedCommit=unknown")
 	commit := git(c.dir)
 	for _, path := range []string{c.dir, filepath.Join(c.dir, ".git")} {
 		if err := os.Lchown(path, int(id), -1); err != nil {
@@ -296,7 +300,7 @@ func TestMakeRun(t *testing.T) {
 	}
 	bin := filepath.Join(c.dir, "bin")
 	c.env[0] = "PATH=" + bin
-	for _, name := range []string{"bash", "dirname", "awk", "sort", "env", "sed", "tr"} {
+	for _, name := range []string{"bash", "dirname", "awk", "sort", "env", "sed", "tr", "mktemp", "rm"} {
 		if err := os.MkdirAll(bin, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -313,10 +317,71 @@ func TestMakeRun(t *testing.T) {
 		t.Errorf("without sudo it succeeds")
 	}
 	wants(t, got, "root is needed to capture, and this machine has no sudo. As root, in "+c.dir+": ./dnsmonster-sensor attach lo -v\n")
-	c.write("bin/sudo", "#!/bin/sh\necho sudo $*\n", 0o755)
+	c.write("bin/sudo", "#!/bin/sh\necho sudo $*\nwhile [ \"$1\" != --settings ]; do shift; done\ntr '\\0' '\\n' <\"$2\"\n", 0o755)
 	got, err = user()
 	if err != nil {
 		t.Error(err)
 	}
-	wants(t, got, "root is needed to capture: sudo ./dnsmonster-sensor attach lo -v\n", "sudo -H -- env ", "DNSMONSTER_PORT=5353", "packaging/dev/as-root.sh to capture ./dnsmonster-sensor attach lo -v\n")
+	wants(t, got, "root is needed to capture: sudo ./dnsmonster-sensor attach lo -v\n", "\nDNSMONSTER_PORT=5353\n")
+	// Process lists and sudo's log show arguments.
+	m := regexp.MustCompile(`(?m)^sudo .*-H -- \S.*/packaging/dev/as-root.sh --settings (\S+) to capture ./dnsmonster-sensor attach lo -v$`).FindStringSubmatch(got)
+	if m == nil {
+		t.Fatalf("sudo is not asked for the command alone:\n%s", got)
+	}
+	if _, err := os.Stat(m[1]); err == nil {
+		t.Errorf("%s is left", m[1])
+	}
+}
+
+// TestAsRoot: the half that sudo starts takes the settings, gives files back, and leaves no
+// shell between make's signals and the sensor.
+func TestAsRoot(t *testing.T) {
+	t.Parallel()
+	_, id := other(t)
+	c := newCheckout(t, "1.99")
+	c.write("settings", "DNSMONSTER_A=b c\nd\x00GOFLAGS=-x\x00", 0o600)
+	got := c.runs("packaging/dev/as-root.sh", "--settings", "settings", "to try", "sh", "-c", `echo "$1, $DNSMONSTER_A, $GOFLAGS"`, "sh", "a b")
+	if want := "a b, b c\nd, -x\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "settings")); err == nil {
+		t.Error("the settings are left")
+	}
+
+	c.write("dnsmonster-sensor", "#!/bin/sh\necho $$\n", 0o755)
+	pid := func(command ...string) {
+		t.Helper()
+		cmd := c.command("packaging/dev/as-root.sh", append([]string{"to try"}, command...)...)
+		out, err := cmd.Output()
+		if want := fmt.Sprintln(cmd.Process.Pid); err != nil || string(out) != want {
+			t.Errorf("%q, %v: the command is not process %s", out, err, want)
+		}
+	}
+	pid("sh", "-c", "echo $$")
+	c.env = append(c.env, "SUDO_USER=nobody")
+	pid("./dnsmonster-sensor")
+
+	c.runs("packaging/dev/as-root.sh", "to try", "sh", "-c", "mkdir build && touch build/times")
+	info, err := os.Stat(filepath.Join(c.dir, "build/times"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != id {
+		t.Errorf("build/times belongs to %d", owner)
+	}
+}
+
+// TestFirstMinutesSparesFolders: what is in a folder that the script has not made stays.
+func TestFirstMinutesSparesFolders(t *testing.T) {
+	t.Parallel()
+	other(t)
+	c := newCheckout(t, "1.99")
+	c.write("mine/file", "x", 0o644)
+	out, err := c.command("packaging/dev/first-minutes.sh", "--modes", "none", "mine").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "mine is not empty, and not a Debian that this script has made") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "mine/file")); err != nil {
+		t.Error(err)
+	}
 }

@@ -26,8 +26,15 @@ while [[ $# != 0 ]]; do
 done
 [[ $EUID == 0 ]] || die "run it as root: it makes a Debian and network namespaces"
 if [[ -z ${FIRST_MINUTES_INSIDE:-} ]]; then
-  "$top/packaging/dev/install-tools.sh" minutes
   root=${root:-$(mktemp -d /var/tmp/first-minutes.XXXXXX)}
+  # What is in FOLDER is removed at the end.
+  if [[ -n $(ls -A "$root" 2>/dev/null) && ! -e $root/first-minutes ]]; then
+    die "$root is not empty, and not a Debian that this script has made: name another folder"
+  fi
+  "$top/packaging/dev/install-tools.sh" minutes
+  mkdir -p "$root"
+  touch "$root/first-minutes"
+  root=$(cd "$root" && pwd -P)
   # Mounts end with this namespace, whatever happens.
   status=0
   FIRST_MINUTES_INSIDE=yes unshare --mount --propagation private "$0" ${tests:+--with-tests} --keep --modes "$modes" "$root" || status=$?

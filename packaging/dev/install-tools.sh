@@ -106,10 +106,7 @@ size() {
 if [[ $EUID != 0 ]]; then
   echo "missing: ${names[*]}. To install: ${packages[*]}$(size)"
   command -v sudo >/dev/null || die "this machine has no sudo. As root: apt-get install --no-install-recommends ${packages[*]}"
-  ask=()
-  if [[ ! -t 0 && ! -t 2 ]]; then ask=(-n); fi # nobody can type a password
-  proxies=(${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"})
-  sudo "${ask[@]}" -- env "${proxies[@]}" "$0" "$group" || die "not installed. As root: apt-get install --no-install-recommends ${packages[*]}"
+  "$here/as-root.sh" "to install them" "$0" "$group" || die "not installed. As root: apt-get install --no-install-recommends ${packages[*]}"
   exit
 fi
 
