@@ -60,6 +60,7 @@ set -o pipefail # the test looks at every program
 set -m # as for a person: Ctrl-C reaches what runs in the foreground
 trap : INT
 printf '\001page:0\001'
+last() { return "$1"; } # no child, which a late Ctrl-C would end, and the loop with it
 status=0
 while true; do
   IFS= read -r file <&3
@@ -68,7 +69,7 @@ while true; do
   1) exit ;;      # the test closed the pipe
   *) continue ;;  # a late Ctrl-C
   esac
-  (exit $status)
+  last $status
   . "$file"
   status=$?
   printf '\001page:%d\001' $status
