@@ -11,8 +11,9 @@ die() {
 [[ $# == 1 && $1 =~ ^(install|uninstall)$ ]] || die "usage: install.sh install|uninstall"
 top=$(cd "$(dirname "$0")/.." && pwd)
 prefix=${PREFIX:-/usr/local} destdir=${DESTDIR:-}
-prefix=${prefix%/} destdir=${destdir%/}
-[[ $prefix =~ ^(/[A-Za-z0-9._+-]+)+$ ]] || die "PREFIX=$PREFIX: want an absolute path of letters, digits and . _ + -: it stands in the unit"
+while [[ $prefix == */ ]]; do prefix=${prefix%/}; done
+while [[ $destdir == */ ]]; do destdir=${destdir%/}; done
+[[ $prefix =~ ^(/[A-Za-z0-9._+-]+)+$ && ! $prefix/ =~ /\.\.?/ ]] || die "PREFIX=$PREFIX: want an absolute path of letters, digits and . _ + -, without . and .. as folders: it stands in the unit"
 [[ -z $destdir || $destdir == /* ]] || die "DESTDIR=$destdir: want an absolute path"
 
 name=dnsmonster-sensor

@@ -137,7 +137,7 @@ func TestInstallElsewhere(t *testing.T) {
 	c := newCheckout(t, "1.99")
 	prefix := filepath.Join(filepath.Dir(c.dir), "prefix")
 	unit := prefix + "/lib/systemd/system/dnsmonster-sensor.service"
-	wants(t, c.runs("make", "install", "PREFIX="+prefix), "systemd does not look into "+prefix+": sudo systemctl link "+unit+"\n")
+	wants(t, c.runs("make", "install", "PREFIX="+prefix+"//"), "systemd does not look into "+prefix+": sudo systemctl link "+unit+"\n")
 	if out := c.runs("systemd-analyze", "verify", "--man=no", unit); strings.Contains(out, "dnsmonster-sensor.service:") {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
@@ -155,6 +155,7 @@ func TestInstallElsewhere(t *testing.T) {
 	}
 	fails("PREFIX=relative: want an absolute path", "PREFIX=relative")
 	fails("PREFIX=/a b: want an absolute path", "PREFIX=/a b")
+	fails("PREFIX=/usr/../usr: want an absolute path", "PREFIX=/usr/../usr")
 	fails("DESTDIR=relative: want an absolute path", "DESTDIR=relative")
 	if err := os.MkdirAll(prefix+"/share", 0o755); err != nil {
 		t.Fatal(err)

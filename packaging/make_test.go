@@ -200,6 +200,11 @@ func TestMakeFindsGo(t *testing.T) {
 	c.env = append(c.env, "GOTOOLCHAIN=local")
 	fails("Go 1.26 or newer is needed; found 1.22.1 in " + old)
 
+	// The folder in which it runs does not matter.
+	relative := newCheckout(t, "1.99")
+	relative.env[2] = "GO=../go/bin/go"
+	relative.runs("make", "build")
+
 	// An old Go in PATH does not hide a new one elsewhere.
 	c.goCommand(c.go_, "1.9")
 	c.goCommand(filepath.Join(c.dir, "newer", "bin"), "1.126")

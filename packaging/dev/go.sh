@@ -21,7 +21,11 @@ wanted=$(sed -n 's/^go \([0-9.]*\)$/\1/p' "$top/go.mod")
 
 candidates() {
   if [[ -n ${GO:-} ]]; then
-    type -P -- "$GO" || echo "$GO"
+    local named
+    named=$(type -P -- "$GO") || named=$GO
+    # It is called in other folders.
+    if [[ $named == */* && $named != /* ]]; then named=$PWD/$named; fi
+    echo "$named"
     return
   fi
   type -aP go || true

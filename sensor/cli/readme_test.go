@@ -10,8 +10,8 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// TestReadmeNamesInputsAndOutputs: the table of the first page says of each output that
-// it is built, and of each feature that this build lacks that it is not.
+// TestReadmeNamesInputsAndOutputs: the table of the first page says of each input
+// and output that it is built, and of each feature that this build lacks that it is not.
 func TestReadmeNamesInputsAndOutputs(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -25,6 +25,11 @@ func TestReadmeNamesInputsAndOutputs(t *testing.T) {
 			built += strings.ToLower(m[1]+" "+m[3]) + "\n"
 		} else {
 			missing += strings.ToLower(m[1]) + ", "
+		}
+	}
+	for _, input := range []string{"`attach ", "`replay ", "pcapng", "gzip", "zstd", "xz", "lz4"} {
+		if !strings.Contains(built, input) {
+			t.Errorf("the table does not say that %s is built", input)
 		}
 	}
 	names := 0
