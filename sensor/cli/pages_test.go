@@ -306,6 +306,7 @@ var completionCases = []struct{ line, want, not string }{
 	{"dnsmonster-sensor run --stdout", "--stdoutoutputtype --stdoutoutputformat", "--port"},
 	{"dnsmonster-sensor attach --m", "--mode --masksize4 --metricformat", "--devname --skipdomainsfiletype"},
 	{"dnsmonster-sensor attach l", "lo", "run"},
+	{"dnsmonster-sensor attach a", "any", "run"},
 	{"dnsmonster-sensor attach lo --sample", "--sampleratio --samplemode", "--port"},
 	{"dnsmonster-sensor replay --po", "--port", "--pcapfile"},
 	{"dnsmonster-sensor replay --ri", "", "--ringmb"},

@@ -31,7 +31,7 @@ _dnsmonster_sensor() {
 			fmt.Fprintf(w, "        %s) words='%s' ;;\n", name, strings.Join(subs, " "))
 		}
 	}
-	fmt.Fprintf(w, "        attach) words=$(cd /sys/class/net && echo *) ;;\n    esac\n    case $command in\n")
+	fmt.Fprintf(w, "        attach) words=$(cd /sys/class/net && echo * any) ;;\n    esac\n    case $command in\n")
 	for _, p := range pages {
 		fmt.Fprintf(w, "        %s) options='%s' ;;\n", casePattern(p.Name), p.optionWords())
 	}
@@ -114,7 +114,7 @@ func Fish(w io.Writer, program string, pages []Page) {
 			}
 		}
 	}
-	fmt.Fprintf(w, "complete -c %s -n '__fish_seen_subcommand_from attach' -f -a '(ls /sys/class/net)'\n", program)
+	fmt.Fprintf(w, "complete -c %s -n '__fish_seen_subcommand_from attach' -f -a '(ls /sys/class/net) any'\n", program)
 }
 
 // Zsh writes a completion script for zsh.
@@ -137,7 +137,7 @@ case $cmd in
 			fmt.Fprintf(w, "    %s) args=(%s) ;;\n", name, strings.Join(subs, " "))
 		}
 	}
-	fmt.Fprintf(w, "    attach) args=(/sys/class/net/*(:t)) ;;\nesac\ncase $cmd in\n")
+	fmt.Fprintf(w, "    attach) args=(/sys/class/net/*(:t) any) ;;\nesac\ncase $cmd in\n")
 	for _, p := range pages {
 		fmt.Fprintf(w, "    %s) opts=(%s) ;;\n", casePattern(p.Name), p.optionWords())
 	}
