@@ -59,6 +59,9 @@ type summary struct {
 func (s summary) String() string {
 	var text bytes.Buffer
 	records, marked := s.records(), s.meter("message", "malformed")
+	if s.total("limit", account.BeyondCount) > 0 { // most of these are perhaps beyond it
+		marked = 0
+	}
 	fmt.Fprintf(&text, "%s in %s", counted(records, "record"), shownTime(s.took))
 	if perSecond := float64(records) / s.took.Seconds(); records > 0 && s.took >= 100*time.Millisecond {
 		fmt.Fprintf(&text, " (%s/s)", account.Number(uint64(perSecond+0.5)))

@@ -63,7 +63,7 @@ func TestSummary(t *testing.T) {
 	}}, "100 records in 1.0 s (100/s), from 100 packets; nothing lost\n"+
 		"  psql: 20 written, 580 waiting in the spool, among them 500 that the spool held at the start\n  stdout: 90 written, 10 skipped by the filter\n")
 	f("a limit", summary{took: time.Second, ledgers: []account.Ledger{
-		ledgerOf("packet", "", 100, "udp_message", 100), message(100, 0), ledgerOf("limit", "", 100, "passed", 10, "beyond_count", 90),
+		ledgerOf("packet", "", 100, "udp_message", 100), message(100, 15), ledgerOf("limit", "", 100, "passed", 10, "beyond_count", 90),
 		ledgerOf("delivery", "stdout", 10, "delivered", 10),
 	}}, "10 records in 1.0 s (10/s), from 100 packets; nothing lost\n  stdout: 10 written\n  left out: 90 records beyond count\n")
 	unknown := account.Ledger{Name: "kernel", InUnknown: true}
