@@ -66,7 +66,7 @@ func TestQuietReplay(t *testing.T) {
 	if log := stderrOf(t, nil, "replay", file, "--loglevel=2"); strings.Contains(log, " reading ") {
 		t.Errorf("a start line in a log of warnings:\n%s", log)
 	}
-	if log := stderrOf(t, nil, "replay", file, "--port=5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets, none from or to port 5353; try --port=PORT\n    (another port)\n") {
+	if log := stderrOf(t, nil, "replay", file, "--port=5353,5353"); !strings.Contains(log, "\n  hint: no DNS message: 3 packets, none from or to port 5353; try --port=PORT\n    (another port)\n") {
 		t.Errorf("no hint for a file without DNS:\n%s", log)
 	}
 }

@@ -62,7 +62,9 @@ func (o *captureOptions) portNames() string {
 	const most = 6
 	var names []string
 	for _, p := range o.ports.Value() {
-		names = append(names, fmt.Sprint(p))
+		if name := fmt.Sprint(p); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	if len(names) == 1 {
 		return "port " + names[0]
