@@ -54,7 +54,7 @@ func invoke(app *cli.App, args, environ []string) (*invocation, error) {
 	}
 	fileAsArgument(&line)
 	cmd := commandOf(app, line)
-	if err := unknownSubcommand(args[0], cmd, line); err != nil {
+	if err := unknownSubcommand(app, args, cmd, line); err != nil {
 		return nil, err
 	}
 	in, err := configInput(app, cmd, line, environ)

@@ -23,9 +23,22 @@ func meant(program string, words ...string) string {
 func commandLine(program string, words ...string) string {
 	line := []string{program}
 	for _, w := range words {
-		line = append(line, shellWord(endpoint.MaskAll(w)))
+		line = append(line, shellWord(withoutSecret(w)))
 	}
 	return strings.Join(line, " ")
+}
+
+// withoutSecret masks a word that may hold a password: of an option only the value. The
+// names of files are none.
+func withoutSecret(word string) string {
+	name, value, ok := strings.Cut(word, "=")
+	switch {
+	case ok && strings.HasPrefix(word, "-"):
+		return name + "=" + withoutSecret(value)
+	case exists(word):
+		return word
+	}
+	return endpoint.MaskAll(word)
 }
 
 // shellWord quotes a word that a shell would change.
@@ -56,11 +69,14 @@ func withoutCommand(app *cli.App, args []string, line config.Line) error {
 	if word == "true" || word == "false" {
 		return unknownCommand(app, word)
 	}
+	if err := valueOfUnknown(app, args, word); err != nil {
+		return err
+	}
 	if command := nearestCommand(app.Commands, word); command != nil {
 		at := slices.Index(args, word)
 		full := config.ParseLine(slices.Concat(command, args[:at], args[at+1:]), app.Commands)
 		cmd := commandOf(app, full)
-		words := slices.Concat(full.Command, full.Arguments, optionWords(cmd, full.Given, nil))
+		words := slices.Concat(full.Command, asArguments(full.Arguments), optionWords(cmd, full.Given, nil))
 		if lacksOption(cmd, full.Given) {
 			words = append(full.Command, "...")
 		}
@@ -70,6 +86,26 @@ func withoutCommand(app *cli.App, args []string, line config.Line) error {
 		return err
 	}
 	return usageError("unknown command %q, and no interface or file of this name (see dnsmonster-sensor --help)", endpoint.MaskAll(word))
+}
+
+// valueOfUnknown is the error for a word after an option that no command has, nil if it
+// follows none. The word is perhaps the option's value, and perhaps a secret.
+func valueOfUnknown(app *cli.App, args []string, word string) error {
+	at := slices.Index(args, word) - 1
+	if at < 0 || !strings.HasPrefix(args[at], "--") || strings.Contains(args[at], "=") {
+		return nil
+	}
+	if name := strings.ToLower(args[at][2:]); name == "" || hasOption(app.Commands, name) {
+		return nil
+	}
+	return usageError("unknown option %s (see dnsmonster-sensor --help)", endpoint.MaskAll(args[at]))
+}
+
+// hasOption reports whether a command or one of its subcommands has an option.
+func hasOption(commands []*cli.Command, name string) bool {
+	return slices.ContainsFunc(commands, func(c *cli.Command) bool {
+		return hasAll(c, []config.Given{{Name: name}}) || hasOption(c.Subcommands, name)
+	})
 }
 
 // lacksCommand is the error for options that only attach and replay have, nil if all are
@@ -121,11 +157,26 @@ func attachOrReplay(app *cli.App, args []string, line config.Line) []string {
 		if !named && (len(line.Arguments) == 0 || !c.exists(line.Arguments[0]) || isConfiguration(line.Arguments[0])) || !hasAll(app.Command(c.name), full.Given) {
 			continue
 		}
-		names = append(names, full.Arguments...)
+		names, ports, given := cutPorts(append(names, full.Arguments...), full.Given, c.exists)
 		names, filter := cutFilter(names, c.exists)
-		return append(append([]string{c.name}, names...), optionWords(app.Command(c.name), full.Given, filter)...)
+		if len(names) == 0 { // -i or -r without a value
+			continue
+		}
+		return slices.Concat([]string{c.name}, asArguments(names), optionWords(app.Command(c.name), given, append(ports, filter...)))
 	}
 	return nil
+}
+
+// asArguments are names as a line can have them, also those of files that begin with a
+// dash.
+func asArguments(names []string) (words []string) {
+	for _, n := range names {
+		if strings.HasPrefix(n, "-") && n != "-" {
+			n = "./" + n
+		}
+		words = append(words, n)
+	}
+	return words
 }
 
 // hasAll reports whether a command has all options that are given, or tcpdump has them.
@@ -152,7 +203,7 @@ func optionWords(cmd *cli.Command, given []config.Given, filter []string) (words
 			g.Value = endpoint.Mask
 		}
 		switch {
-		case !g.Short && !hasAll(cmd, given[i:i+1]): // it is a mistake of its own
+		case !g.Short && !hasAll(cmd, given[i:i+1]), lacksValue(cmd, g): // it is a mistake of its own
 		case slices.Contains(given[:i], g):
 		case len(g.Name) == 1 && g.HasValue:
 			words = append(words, dashed(g.Name), g.Value)
@@ -166,6 +217,14 @@ func optionWords(cmd *cli.Command, given []config.Given, filter []string) (words
 		words = append(words, "--port="+strings.Join(ports, ","))
 	}
 	return words
+}
+
+// lacksValue reports whether an option takes a value and has none.
+func lacksValue(cmd *cli.Command, g config.Given) bool {
+	return !g.HasValue && slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool {
+		d, ok := f.(cli.DocGenerationFlag)
+		return ok && d.TakesValue() && slices.Contains(f.Names(), g.Name)
+	})
 }
 
 // isSecret reports whether the value of an option must not be shown.
@@ -226,11 +285,14 @@ func nearestCommand(commands []*cli.Command, word string) []string {
 
 // unknownSubcommand is the error for a word that is no command of a group, nil if there is
 // no word.
-func unknownSubcommand(program string, cmd *cli.Command, line config.Line) error {
+func unknownSubcommand(app *cli.App, args []string, cmd *cli.Command, line config.Line) error {
 	if len(cmd.Subcommands) == 0 || len(line.Arguments) == 0 {
 		return nil
 	}
 	word, rest := line.Arguments[0], line.Arguments[1:]
+	if err := valueOfUnknown(app, args, word); err != nil {
+		return err
+	}
 	var names []string
 	for _, c := range cmd.Subcommands {
 		names = append(names, c.Name)
@@ -244,8 +306,13 @@ func unknownSubcommand(program string, cmd *cli.Command, line config.Line) error
 	if name == nil {
 		return usageError("%s has no command %q: it has %s", above, word, joinAnd(names))
 	}
-	words := slices.Concat(line.Command, name, rest, optionWords(cmd, line.Given, nil))
-	return usageError("%s has no command %q%s", above, word, meant(program, words...))
+	line.Command = append(line.Command, name...)
+	meantCommand := commandOf(app, line)
+	words := slices.Concat(line.Command, asArguments(rest), optionWords(meantCommand, line.Given, nil))
+	if lacksOption(meantCommand, line.Given) {
+		words = append(line.Command, "...")
+	}
+	return usageError("%s has no command %q%s", above, word, meant(args[0], words...))
 }
 
 // joinAnd lists names with "and" before the last one.
@@ -290,7 +357,7 @@ func portsOf(filter []string) (ports []string) {
 
 // filterError is the error for a filter expression, with the nearest line that works.
 func filterError(inv *invocation, names, filter []string) error {
-	words := slices.Concat(inv.line.Command, names, optionWords(inv.command(inv.line.Command[0]), withoutNames(inv.line.Given), filter))
+	words := slices.Concat(inv.line.Command, asArguments(names), optionWords(inv.command(inv.line.Command[0]), withoutNames(inv.line.Given), filter))
 	return argumentErrorf("%s: %q is a filter of tcpdump; this build has no filters, only --port=53,853 and --allowdomainsfile=FILE%s",
 		inv.line.Command[0], endpoint.MaskAll(strings.Join(filter, " ")), meant(inv.program, words...))
 }
@@ -318,28 +385,40 @@ func checkNames(inv *invocation, names []string, exists, otherExists func(string
 	for _, name := range names {
 		if !exists(name) && otherExists(name) {
 			theirs := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !otherExists(n) })
-			words := slices.Concat([]string{other}, theirs, optionWords(inv.command(other), withoutNames(inv.line.Given), nil))
+			words := slices.Concat([]string{other}, asArguments(theirs), optionWords(inv.command(other), withoutNames(inv.line.Given), nil))
 			return argumentErrorf("%s: %s is %s%s", inv.line.Command[0], name, what, meant(inv.program, words...))
 		}
 	}
 	return nil
 }
 
-// portOfDig is the error for -p with a number: dig's option for a port, which to tcpdump
-// means something else and takes no value.
+// portOfDig is the error for -p with a number.
 func portOfDig(inv *invocation, names []string, exists func(string) bool) error {
-	if !slices.ContainsFunc(inv.line.Given, func(g config.Given) bool { return g.Short && g.Name == "p" }) {
+	rest, ports, given := cutPorts(names, withoutNames(inv.line.Given), exists)
+	if ports == nil {
 		return nil
 	}
-	isPort := func(name string) bool {
-		_, err := strconv.ParseUint(name, 10, 16)
-		return err == nil && !exists(name)
-	}
-	at := slices.IndexFunc(names, isPort)
-	if at < 0 {
-		return nil
-	}
-	given := slices.DeleteFunc(withoutNames(inv.line.Given), func(g config.Given) bool { return g.Short && g.Name == "p" })
-	words := slices.Concat(inv.line.Command, slices.DeleteFunc(slices.Clone(names), isPort), optionWords(inv.command(inv.line.Command[0]), given, []string{"port", names[at]}))
+	words := slices.Concat(inv.line.Command, asArguments(rest), optionWords(inv.command(inv.line.Command[0]), given, ports))
 	return argumentErrorf("%s: -p takes no value; ports are chosen by --port%s", inv.line.Command[0], meant(inv.program, words...))
+}
+
+// cutPorts separates names from the numbers that follow -p: dig's option for a port, which
+// to tcpdump means something else and takes no value. ports are words of a filter, nil if
+// there are no such numbers; then nothing changes.
+func cutPorts(names []string, given []config.Given, exists func(string) bool) (rest, ports []string, others []config.Given) {
+	isP := func(g config.Given) bool { return g.Short && g.Name == "p" }
+	if !slices.ContainsFunc(given, isP) {
+		return names, nil, given
+	}
+	for _, name := range names {
+		if _, err := strconv.ParseUint(name, 10, 16); err == nil && !exists(name) {
+			ports = append(ports, "port", name)
+		} else {
+			rest = append(rest, name)
+		}
+	}
+	if ports == nil {
+		return names, nil, given
+	}
+	return rest, ports, slices.DeleteFunc(slices.Clone(given), isP)
 }

@@ -29,7 +29,7 @@ func typed(line string) (words []string) {
 // line ends with exit status 1, and nothing is captured or written.
 func TestMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, content := range map[string][]byte{"day.pcap": packets.Queries(1), "dnsmonster.ini": []byte("[capture]\ndevname = lo\n")} {
+	for name, content := range map[string][]byte{"day.pcap": packets.Queries(1), "-x.pcap": packets.Queries(1), "a@b.pcap": packets.Queries(1), "dnsmonster.ini": []byte("[capture]\ndevname = lo\n")} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +50,11 @@ func TestMistakes(t *testing.T) {
 	f(`-r day.pcap`, `no command: did you mean: dnsmonster-sensor replay day.pcap`)
 	f(`-c 5 -i lo`, `no command: did you mean: dnsmonster-sensor attach lo -c 5`)
 	f(`-c 5`, `no command: -c is an option of attach and replay, such as: dnsmonster-sensor attach eth0 -c 5`)
+	f(`-i`, `no command: -i is an option of attach, such as: dnsmonster-sensor attach eth0`)
+	f(`-c`, `no command: -c is an option of attach and replay, such as: dnsmonster-sensor attach eth0`)
+	f(`-r -x.pcap`, `no command: did you mean: dnsmonster-sensor replay ./-x.pcap`)
+	f(`a@b.pcap -v`, `unknown command "a@b.pcap": did you mean: dnsmonster-sensor replay a@b.pcap -v`)
+	f(`lo -p 5353 -c 1`, `unknown command "lo": did you mean: dnsmonster-sensor attach lo -c 1 --port=5353`)
 	f(`lo`, `unknown command "lo": did you mean: dnsmonster-sensor attach lo`)
 	f(`any -c 1`, `unknown command "any": did you mean: dnsmonster-sensor attach any -c 1`)
 	f(`lo port 5353 or port 53`, `unknown command "lo": did you mean: dnsmonster-sensor attach lo --port=5353,53`)
@@ -67,6 +72,8 @@ func TestMistakes(t *testing.T) {
 	f(`version`, `unknown command "version": did you mean --version? (see dnsmonster-sensor --help)`)
 	f(`psql check`, `unknown command "psql": did you mean: dnsmonster-sensor postgres check`)
 	f(`postgres chekc`, `postgres has no command "chekc": did you mean: dnsmonster-sensor postgres check`)
+	f(`postgres chekc --psqltable=dns`, `postgres has no command "chekc": did you mean: dnsmonster-sensor postgres check --psqltable=dns`)
+	f(`spool drp psql --yes --spooldir /var/spool`, `spool has no command "drp": did you mean: dnsmonster-sensor spool drop psql --yes --spooldir=/var/spool`)
 	f(`spool list`, `spool has no command "list": did you mean: dnsmonster-sensor spool ls`)
 	f(`spool export2 psql`, `spool has no command "export2": did you mean: dnsmonster-sensor spool export psql`)
 	f(`spool frobnicate`, `spool has no command "frobnicate": it has ls, export and drop`)
@@ -88,6 +95,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach -i lo udp port 53 or port 853 -c 3`, `attach: "udp port 53 or port 853" is a filter of tcpdump; this build has no filters, only --port=53,853 and --allowdomainsfile=FILE: did you mean: dnsmonster-sensor attach lo -c 3 --port=53,853`)
 	f(`attach lo '(port 53)'`, `attach: "(port 53)" is a filter of tcpdump; this build has no filters, only --port=53,853 and --allowdomainsfile=FILE: did you mean: dnsmonster-sensor attach lo --port=53`)
 	f(`attach lo -p 5353 -c 1`, `attach: -p takes no value; ports are chosen by --port: did you mean: dnsmonster-sensor attach lo -c 1 --port=5353`)
+	f(`attach lo -p 53 -p 5353`, `attach: -p takes no value; ports are chosen by --port: did you mean: dnsmonster-sensor attach lo --port=53,5353`)
 	f(`attach lo -r day.pcap`, `-r is not an option of attach: a file is read by: dnsmonster-sensor replay day.pcap`)
 	f(`replay`, `replay: name a capture file, such as: dnsmonster-sensor replay day.pcap`)
 	f(`replay lo -c 5`, `replay: lo is an interface, not a file: did you mean: dnsmonster-sensor attach lo -c 5`)
@@ -159,5 +167,11 @@ func TestSuggestionsKeepSecrets(t *testing.T) {
 	f("did you mean: dnsmonster-sensor attach lo '--relaypassword=********'", "lo", "--relaypassword", "hush")
 	f("did you mean: dnsmonster-sensor attach ...", "atach", "lo", "--relaypasswort", "hush")
 	f("unknown option --relaypasswort", "attach", "lo", "port", "53", "--relaypasswort", "hush")
+	f("did you mean: dnsmonster-sensor attach ...", "atach", "--relaypasswort", "hush", "lo")
+	f("unknown option --relaypasswort", "--relaypasswort", "hush")
+	f("unknown option --relaypasswort", "-c", "5", "--relaypasswort", "hush")
+	f("did you mean: dnsmonster-sensor spool ls ...", "spool", "list", "--relaypasswort", "hush")
+	f("unknown option --relaypasswort", "spool", "--relaypasswort", "hush", "ls")
+	f("did you mean: dnsmonster-sensor attach lo '--skipdomainsfile=********'", "atach", "lo", "--skipdomainsfile", "https://me:hush@example.org/list")
 	f("did you mean: dnsmonster-sensor attach '********'", "atach", "//me:hush@h/")
 }
