@@ -115,7 +115,7 @@ func (o *Output) openStdout(header string) error {
 	switch _, err := io.WriteString(o.out, header); {
 	case err == nil:
 		return nil
-	case isReaderGone(err):
+	case o.terminal.isReaderGone(err):
 		return fmt.Errorf("write the header: %w: %w", outputs.ErrReaderGone, err)
 	default:
 		return fmt.Errorf("write the header: %w", err)
@@ -146,9 +146,4 @@ func isDiskFull(err error) bool {
 // writable, or its file has reached the largest size allowed (ulimit -f).
 func isUnwritable(err error) bool {
 	return errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENXIO)
-}
-
-// isReaderGone reports whether the reader has left for good.
-func isReaderGone(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }

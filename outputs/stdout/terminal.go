@@ -2,9 +2,11 @@ package stdout
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +42,13 @@ func (t *terminal) measure() {
 	if size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ); err == nil {
 		t.cells.Store(int64(size.Col))
 	}
+}
+
+// isReaderGone reports whether a write failed because the reader has left for good: that of a
+// pipe, or, unless t is nil, the person who has closed the terminal. A disk that fails in the
+// same way may recover.
+func (t *terminal) isReaderGone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || t != nil && errors.Is(err, syscall.EIO)
 }
 
 func (t *terminal) width() int { return int(t.cells.Load()) }

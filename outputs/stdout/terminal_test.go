@@ -3,14 +3,17 @@ package stdout
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/test/pty"
 	"dnsmonster-sensor/userspace/event"
@@ -108,6 +111,29 @@ func TestTerminalOrder(t *testing.T) {
 	}
 	if len(out.writes) < 3 {
 		t.Errorf("only %d writes: nothing is tested", len(out.writes))
+	}
+}
+
+// TestClosedTerminal: a closed terminal is a reader that has left. A file whose disk fails in
+// the same way is written to again.
+func TestClosedTerminal(t *testing.T) {
+	window := pty.New(t, 100)
+	o := parsed(t, newOutput(window.File), "--stdoutoutputformat", "text")
+	o.terminal = terminalAt(int(window.File.Fd()))
+	w, err := o.Open(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := event.NewBlock(1)
+	b.Append(outputtest.Query(1))
+	b.Seal(event.NewIDs().Next(), time.Now())
+	window.Close()
+	if _, err := w.Write(context.Background(), b); !errors.Is(err, outputs.ErrReaderGone) {
+		t.Errorf("a closed terminal gives %v, want that the reader has left", err)
+	}
+	var none *terminal
+	if none.isReaderGone(syscall.EIO) || !none.isReaderGone(syscall.EPIPE) {
+		t.Error("without a terminal, a failing disk is no reader that has left, but a closed pipe is")
 	}
 }
 

@@ -174,7 +174,7 @@ func (w *writer) classify(res writeResult) error {
 	case res.err == nil || res.n > 0 && errors.Is(res.err, io.ErrShortWrite):
 		w.fullSince = time.Time{}
 		return nil
-	case isReaderGone(res.err):
+	case w.terminal.isReaderGone(res.err):
 		w.releaseTurn()
 		return fmt.Errorf("%w: %w", outputs.ErrReaderGone, res.err)
 	case isUnwritable(res.err), isDiskFull(res.err) && w.diskFullTooLong(res.n > 0):

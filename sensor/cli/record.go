@@ -27,6 +27,7 @@ func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 	if err := o.checkMachine(in, list); err != nil {
 		return err
 	}
+	s.onScreen = o.forPeople() && recordsOnTerminal(list)
 	s.keepOrder(o, in, list)
 	s.inv.signals.SetStuckError(pipeline.Unopened(in.files))
 	profiles, err := o.process.profile(o.force)

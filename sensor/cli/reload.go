@@ -4,6 +4,9 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"golang.org/x/term"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/config"
@@ -12,9 +15,18 @@ import (
 	"dnsmonster-sensor/userspace/mask"
 )
 
+// terminalClosed reports whether a person has closed the terminal that records go to: the
+// system sends SIGHUP then, too.
+func (s *session) terminalClosed() bool { return s.onScreen && !term.IsTerminal(1) }
+
 // reload applies the options that can change, and logs the names of those that
-// cannot. A file with an error changes nothing.
+// cannot. A file with an error changes nothing. It ends the command instead if nobody is left
+// to see its records.
 func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list []pipeline.Output) {
+	if s.terminalClosed() {
+		_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
+		return
+	}
 	values, err := s.inv.resolve()
 	if err == nil {
 		err = s.inv.try(values)

@@ -22,6 +22,7 @@ type session struct {
 	decoder *decode.Decoder
 
 	terminal *terminal // where the log goes; nil: it goes elsewhere
+	onScreen bool      // records go to a terminal, for the person who has typed the command
 }
 
 // session checks the options that all capturing commands have, and logs advice

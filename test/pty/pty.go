@@ -32,14 +32,13 @@ func New(t *testing.T, columns uint16) *Terminal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { master.Close() })
-	fd := int(master.Fd())
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	var number int
+	control(t, master, func(fd int) (err error) {
+		if number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN); err != nil {
+			return err
+		}
+		return unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	})
 	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +53,30 @@ func New(t *testing.T, columns uint16) *Terminal {
 // Resize changes the number of columns.
 func (t *Terminal) Resize(columns uint16) {
 	t.t.Helper()
-	if err := unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
-		t.t.Fatal(err)
+	control(t.t, t.master, func(fd int) error {
+		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
+	})
+}
+
+// Close closes the window, as a person does who has seen enough.
+func (t *Terminal) Close() {
+	t.master.Close() // ends the read
+	<-t.done
+}
+
+// control calls f with a descriptor that is not made blocking, as File.Fd does: Close could not
+// end a read.
+func control(t *testing.T, file *os.File, f func(fd int) error) {
+	t.Helper()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cerr := raw.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		t.Fatal(cerr)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -55,3 +55,33 @@ func TestAttachOnTerminal(t *testing.T) {
 		t.Errorf("got %q, want six lines in order", shown)
 	}
 }
+
+// TestTerminalCloses: a person closes the window. No traffic passes that could show it to the
+// sensor, but the system sends SIGHUP.
+func TestTerminalCloses(t *testing.T) {
+	l := lab.New(t)
+	records, log := pty.New(t, 80), pty.New(t, 120)
+	cmd := program.CommandAsTyped(l.Server, "attach", l.Server.Iface)
+	cmd.Stdout, cmd.Stderr = records.File, log.File
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	records.File.Close()
+	log.File.Close()
+	await.True(t, "the sensor captures", func() bool { return strings.Contains(log.Shown(), "capturing") })
+	records.Close()
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("%v: %s", err, log.Shown())
+		}
+	case <-time.After(time.Minute):
+		_ = cmd.Process.Kill()
+		t.Fatalf("it still captures: %s", log.Shown())
+	}
+}
