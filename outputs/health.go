@@ -143,7 +143,7 @@ func (h *health) refusal(n uint64, err error) {
 		if err != nil {
 			args = append(args, "error", err)
 		}
-		h.log.Warn("events are refused", args...)
+		h.log.Warn("records are refused", args...)
 		h.refusalLoggedAt, h.unloggedRefusals = now, 0
 	}
 }
@@ -156,7 +156,7 @@ func (h *health) evicted(total uint64) {
 		return
 	}
 	if now := time.Now(); now.Sub(h.evictedLoggedAt) >= lossLogInterval {
-		h.log.Error("the spool is full, its oldest events are evicted: --spoolmb limits it", "events", total-h.evictedLogged)
+		h.log.Error("the spool is full, its oldest records are evicted: --spoolmb limits it", "events", total-h.evictedLogged)
 		h.evictedLoggedAt, h.evictedLogged = now, total
 	}
 }

@@ -69,8 +69,8 @@ func TestRefusalLine(t *testing.T) {
 			t.Errorf("%v: %q, want %q", why, line, want)
 		}
 	}
-	f(nil, "\"events are refused\" events=3\n")
-	f(errors.New("no such column"), "\"events are refused\" events=3 error=\"no such column\"\n")
+	f(nil, "\"records are refused\" events=3\n")
+	f(errors.New("no such column"), "\"records are refused\" events=3 error=\"no such column\"\n")
 }
 
 // One line when the output begins to fail and one when it has recovered, however many

@@ -121,7 +121,7 @@ func (o *Options) WarnUnclaimed(runners []*Runner, log *slog.Logger) {
 			continue
 		}
 		if info, err := spool.Inspect(filepath.Join(o.dir, name), nil); err == nil && info.Events+info.Unreadable.Blocks > 0 && !info.InUse {
-			log.Warn("the spool holds events for an output that is switched off; they stay there", "output", name, "events", info.Events+info.Unreadable.Events, "spool", info.Dir)
+			log.Warn("the spool holds records for an output that is switched off; they stay there", "output", name, "events", info.Events+info.Unreadable.Events, "spool", info.Dir)
 		}
 	}
 }

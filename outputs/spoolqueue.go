@@ -68,7 +68,7 @@ func openSpoolQueue(r *Runner) (*spoolQueue, error) {
 	}
 	q.front.maxEvents = r.set.spoolQueueEvents()
 	if st := sp.Stats(); st.Pending > 0 {
-		r.log.Info("the spool holds events of an earlier run, sending them first", "events", st.Pending, "spool", sp.Dir())
+		r.log.Info("the spool holds records of an earlier run, sending them first", "events", st.Pending, "spool", sp.Dir())
 	}
 	q.publish()
 	return q, nil
@@ -319,7 +319,7 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 	q.setMoving(item{})
 	q.publish()
 	if n := q.spool.Stats().Pending; n > 0 {
-		q.r.log.Info("events wait in the spool for the next start", "events", n, "spool", q.spool.Dir())
+		q.r.log.Info("records wait in the spool for the next start", "events", n, "spool", q.spool.Dir())
 	}
 	if err := q.spool.Close(); err != nil {
 		q.r.log.Error("close the spool", "error", err)

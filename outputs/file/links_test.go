@@ -97,7 +97,7 @@ func TestWorldWritableFolder(t *testing.T) {
 			wantRecords(t, dir, 2)
 		}
 	}
-	f(0o777, false, "has no sticky bit: take that right away with chmod o-w, or use --force")
+	f(0o777, false, "has no sticky bit: remove that right with chmod o-w, or use --force")
 	f(0o777, true, "")
 	f(0o777|os.ModeSticky, false, "")
 	f(0o775, false, "")

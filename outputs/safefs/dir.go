@@ -196,7 +196,7 @@ func (r *resolver) checkComponent(fd int, path string, st *unix.Stat_t) (link st
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		if !r.force && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
-			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "take that right away with chmod o-w, or use --force"}
+			return "", &refusal{path, "can be written to by every user, and has no sticky bit", "remove that right with chmod o-w, or use --force"}
 		}
 		return "", nil
 	case unix.S_IFLNK:

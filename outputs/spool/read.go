@@ -110,7 +110,7 @@ const accessRetry = 200 * time.Millisecond
 func (s *Spool) waitForAccess(seg *Segment, err error) {
 	if !seg.accessLogged {
 		seg.accessLogged = true
-		s.o.Log.Error("part of the spool cannot be read now, its events wait", "error", err)
+		s.o.Log.Error("part of the spool cannot be read now, its records wait", "error", err)
 	}
 	time.Sleep(accessRetry)
 }

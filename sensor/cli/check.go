@@ -49,7 +49,7 @@ EXAMPLES:
 }
 
 // printReport says first whether a capture is possible and how, or what to do for it. again
-// is the command line.
+// is the command line, to be repeated with sudo.
 func printReport(w io.Writer, r *ring.Report, names []string, again string) {
 	missing := missingRights(r)
 	switch {

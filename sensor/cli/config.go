@@ -174,6 +174,7 @@ func rank(err error) int {
 	return 1
 }
 
+// seeAbove refers to the errors that have been printed.
 func seeAbove(errors int) string {
 	if errors == 1 {
 		return "see the error above"

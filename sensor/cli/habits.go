@@ -7,9 +7,8 @@ import (
 )
 
 // habitFlags are the options that attach and replay have and run has not: those that a
-// person at a terminal knows from tcpdump. They have no section and no variable. Files and
-// environments of a site mean its service, and must not change what a command prints that
-// somebody types.
+// person at a terminal knows from tcpdump. They have no section and no variable: the files and
+// variables of a site are for its service, and must not change a command that somebody types.
 func (o *captureOptions) habitFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{

@@ -52,8 +52,8 @@ func shellWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// withoutCommand is the error for a line that names no command, and is none of run: it is
-// often right but for the word attach or replay.
+// withoutCommand is the error for a line that names no command and does not suit run. Often
+// only the word attach or replay is missing.
 func withoutCommand(app *cli.App, args []string, line config.Line) error {
 	program, args := args[0], args[1:]
 	if words := attachOrReplay(app, args, line); words != nil {
@@ -108,8 +108,8 @@ func hasOption(commands []*cli.Command, name string) bool {
 	})
 }
 
-// lacksCommand is the error for options that only attach and replay have, nil if all are
-// others.
+// lacksCommand is the error for options of attach and replay that run lacks, nil if there
+// are none.
 func lacksCommand(app *cli.App, program string, line config.Line) error {
 	for _, g := range line.Given {
 		list := owners(app, g.Name)
@@ -129,8 +129,8 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// attachOrReplay is the line with the command that it lacks, nil if it lacks none of these
-// two.
+// attachOrReplay adds the missing word attach or replay to a line. It returns nil if neither
+// makes the line right.
 func attachOrReplay(app *cli.App, args []string, line config.Line) []string {
 	for _, c := range []struct {
 		name, option, short string
@@ -328,8 +328,8 @@ func joinAnd(names []string) string {
 var filterWords = strings.Fields("port portrange host net src dst udp tcp ip ip6 and or not proto ether vlan arp icmp icmp6 " +
 	"broadcast multicast gateway less greater inbound outbound mpls")
 
-// cutFilter separates names from a filter expression after them. A name that exists is
-// none of its words.
+// cutFilter separates names from a filter expression after them. A word that is the name of
+// an interface or file belongs to the names.
 func cutFilter(arguments []string, exists func(string) bool) (names, filter []string) {
 	for i, a := range arguments {
 		word, _, _ := strings.Cut(strings.ToLower(strings.TrimLeft(a, "( !")), " ")
@@ -392,7 +392,7 @@ func checkNames(inv *invocation, names []string, exists, otherExists func(string
 	return nil
 }
 
-// portOfDig is the error for -p with a number.
+// portOfDig is the error for -p with a port, as dig takes it. tcpdump's -p takes no value.
 func portOfDig(inv *invocation, names []string, exists func(string) bool) error {
 	rest, ports, given := cutPorts(names, withoutNames(inv.line.Given), exists)
 	if ports == nil {

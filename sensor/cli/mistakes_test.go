@@ -113,7 +113,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach lo --output json`, `unknown option --output: did you mean --format?`)
 	f(`attach lo --number 5`, `unknown option --number: did you mean --count?`)
 	f(`attach lo --file day.pcap`, `unknown option --file: a file is read by: dnsmonster-sensor replay FILE`)
-	f(`attach lo --stdout 1`, `unknown option --stdout: these begin like it: --stdoutoutputformat, --stdoutoutputgotemplate, --stdoutoutputtype, --stdoutoutputworkercount`)
+	f(`attach lo --stdout 1`, `unknown option --stdout: did you mean one of --stdoutoutputformat, --stdoutoutputgotemplate, --stdoutoutputtype, --stdoutoutputworkercount?`)
 	f(`attach lo --zzz`, `unknown option --zzz`)
 	f(`attach lo --devname lo`, `--devname is not an option of attach, but of run`)
 	f(`replay day.pcap --mode xdp`, `--mode is not an option of replay, but of run and attach`)

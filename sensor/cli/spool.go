@@ -20,6 +20,7 @@ import (
 	"dnsmonster-sensor/outputs/spool"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -113,9 +114,12 @@ func (o *spoolOptions) names(c *cli.Context) ([]string, error) {
 	if err != nil {
 		return nil, usageError("--spooldir %s: %w", o.dir, err)
 	}
+	if c.Args().Present() && len(there) == 0 {
+		return nil, usageError("no spool in %s", o.dir)
+	}
 	for _, name := range c.Args().Slice() {
 		if !slices.Contains(there, name) {
-			return nil, usageError("no spool of output %q in %s%s; there are: %s", name, o.dir, config.DidYouMean(name, there), strings.Join(there, ", "))
+			return nil, usageError("no spool of output %q in %s (there are: %s)%s", name, o.dir, strings.Join(there, ", "), config.DidYouMean(name, there))
 		}
 	}
 	if c.Args().Present() {
@@ -134,7 +138,7 @@ func (o *spoolOptions) list(c *cli.Context) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tEVENTS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
+	fmt.Fprintln(w, "OUTPUT\tSEGMENTS\tBLOCKS\tRECORDS\tBYTES\tOLDEST\tNEWEST\tDAMAGE\t")
 	var errs []error
 	for _, name := range names {
 		info, err := spool.Inspect(filepath.Join(o.dir, name), nil)
@@ -165,16 +169,16 @@ func formatTime(t time.Time) string {
 func describeDamage(info spool.Info) string {
 	var parts []string
 	if info.Damaged > 0 {
-		parts = append(parts, fmt.Sprintf("%d places", info.Damaged))
+		parts = append(parts, account.Counted(uint64(info.Damaged), "damaged place"))
 	}
 	if info.Lost > 0 {
-		parts = append(parts, fmt.Sprintf("%d events lost", info.Lost))
+		parts = append(parts, account.Counted(info.Lost, "record")+" lost")
 	}
 	if info.Quarantined > 0 {
-		parts = append(parts, fmt.Sprintf("%d set aside", info.Quarantined))
+		parts = append(parts, account.Counted(uint64(info.Quarantined), "file")+" set aside")
 	}
 	if u := info.Unreadable; u.Blocks > 0 {
-		parts = append(parts, fmt.Sprintf("%d events unreadable in %d blocks%s", u.Events, u.Blocks, layouts(u)))
+		parts = append(parts, unreadable(u))
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
 		parts = append(parts, describeUnopened(c))
@@ -187,7 +191,12 @@ func describeDamage(info spool.Info) string {
 
 // describeUnopened says how many of the files that were set aside cannot be opened.
 func describeUnopened(errs []error) string {
-	return fmt.Sprintf("%d of what was set aside cannot be opened, the first because: %v", len(errs), errs[0])
+	return fmt.Sprintf("%s set aside cannot be opened, the first because: %v", account.Counted(uint64(len(errs)), "file"), errs[0])
+}
+
+// unreadable says how much this build cannot read.
+func unreadable(u spool.Unreadable) string {
+	return fmt.Sprintf("%s unreadable in %s%s", account.Counted(u.Events, "record"), account.Counted(uint64(u.Blocks), "block"), layouts(u))
 }
 
 // layouts names the layouts of the blocks that this build cannot read.
@@ -218,7 +227,7 @@ func (o *spoolOptions) export(c *cli.Context) error {
 		return err
 	}
 	if c.NArg() != 1 {
-		return usageError("spool export: name one output; there are: %s", strings.Join(names, ", "))
+		return usageError("spool export: name one output: %s", cmp.Or(strings.Join(names, ", "), "there is no spool in "+o.dir))
 	}
 	w := bufio.NewWriterSize(printable.Unwrap(c.App.Writer), 256<<10) // a template may write any bytes
 	w.WriteString(f.Header)
@@ -233,12 +242,12 @@ func (o *spoolOptions) export(c *cli.Context) error {
 	case err != nil:
 		return &exitError{exitFailure, fmt.Errorf("spool export: %w", err)}
 	case notExported(info) != "":
-		return &exitError{exitUndelivered, fmt.Errorf("%d events are exported; %s", info.Events, notExported(info))}
+		return &exitError{exitUndelivered, fmt.Errorf("exported %s, but not all: %s", account.Counted(info.Events, "record"), notExported(info))}
 	}
 	if refused.Events > 0 {
-		return &exitError{exitUndelivered, fmt.Errorf("%d of %d events are not exported, the first because: %w", refused.Events, info.Events, refused.Why)}
+		return &exitError{exitUndelivered, fmt.Errorf("could not export %d of %s, the first because: %w", refused.Events, account.Counted(info.Events, "record"), refused.Why)}
 	}
-	fmt.Fprintf(c.App.ErrWriter, "%d events are exported, and stay in the spool\n", info.Events)
+	fmt.Fprintf(c.App.ErrWriter, "exported %s, which stay in the spool\n", account.Counted(info.Events, "record"))
 	return nil
 }
 
@@ -246,13 +255,13 @@ func (o *spoolOptions) export(c *cli.Context) error {
 func notExported(info spool.Info) string {
 	var parts []string
 	if u := info.Unreadable; u.Blocks > 0 {
-		parts = append(parts, fmt.Sprintf("%d are not: %d blocks%s need the build that wrote them", u.Events, u.Blocks, layouts(u)))
+		parts = append(parts, unreadable(u)+": export with the build that wrote them")
 	}
 	if c := info.Unreadable.Errors; len(c) > 0 {
 		parts = append(parts, describeUnopened(c))
 	}
 	if info.Lost > 0 {
-		parts = append(parts, fmt.Sprintf("in %d places the spool is damaged, %d events or more are lost", info.Damaged, info.Lost))
+		parts = append(parts, fmt.Sprintf("%s, at least %s lost", account.Counted(uint64(info.Damaged), "damaged place"), account.Counted(info.Lost, "record")))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -278,7 +287,7 @@ func (o *spoolOptions) drop(c *cli.Context) error {
 		return err
 	}
 	if !c.Args().Present() {
-		return usageError("spool drop: name the outputs; there are: %s", strings.Join(names, ", "))
+		return usageError("spool drop: name the outputs: %s", cmp.Or(strings.Join(names, ", "), "there is no spool in "+o.dir))
 	}
 	for _, name := range names {
 		if err := o.dropOne(c.App.Writer, name); err != nil {
@@ -292,7 +301,7 @@ func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 	what := "what is in it" // a spool that cannot be read can be dropped, too
 	info, err := spool.Inspect(filepath.Join(o.dir, name), nil)
 	if err == nil {
-		what = fmt.Sprintf("%d events", info.Events)
+		what = account.Counted(info.Events, "record")
 		if n := info.Unreadable; n.Blocks > 0 {
 			what += fmt.Sprintf(" and %d that this build cannot read", n.Events)
 		}
@@ -306,6 +315,6 @@ func (o *spoolOptions) dropOne(w io.Writer, name string) error {
 	case err != nil:
 		return &exitError{exitFailure, err}
 	}
-	fmt.Fprintf(w, "%s: %s dropped\n", name, what)
+	fmt.Fprintf(w, "%s: deleted %s\n", name, what)
 	return nil
 }

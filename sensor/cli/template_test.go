@@ -27,7 +27,7 @@ func TestTemplateFailsOnRecords(t *testing.T) {
 			t.Errorf("%s: %d lines, want 100:\n%.200s", output, strings.Count(got, "\n"), got)
 		}
 		log := p.Log()
-		if strings.Count(log, "events are refused") != 1 || !strings.Contains(log, "index out of range") {
+		if strings.Count(log, "records are refused") != 1 || !strings.Contains(log, "index out of range") {
 			t.Errorf("%s: not one line with the reason:\n%s", output, log)
 		}
 		if !strings.Contains(log, "delivered 100, refused 4900") || !strings.Contains(log, "not delivered: 4900 refused (delivery, "+output+")") {

@@ -151,7 +151,7 @@ func TestOptionsWithoutEffect(t *testing.T) {
 	f("skipdomainsfile has no effect: no output has type 2 or 4", "replay", "--skipdomainsfile=x")
 	f("", "replay", "--skipdomainsfile=x", "--stdoutoutputtype=2")
 	f("allowdomainsrefreshinterval has no effect: there is no allowdomainsfile", "replay", "--allowdomainsrefreshinterval=5s")
-	f("metricprometheusendpoint has no effect: metricendpointtype names another one", "replay", "--metricendpointtype=", "--metricprometheusendpoint=http://:1/")
+	f("metricprometheusendpoint has no effect: metricendpointtype names another endpoint", "replay", "--metricendpointtype=", "--metricprometheusendpoint=http://:1/")
 	f("", "replay", "--metricprometheusendpoint=http://:1/")
 	f("mode has no effect: pcapfile names a file; snaplen has no effect: pcapfile names a file", "run", "--pcapfile=x", "--mode=xdp", "--snaplen=99")
 	f("", "attach", "--mode=xdp")

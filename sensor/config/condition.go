@@ -49,6 +49,7 @@ func isNot(option, value string) condition {
 	return func(v *Values) bool { return v.hasBuilt(option) && v.String(option) != value }
 }
 
+// hasBuilt reports whether this build has the option.
 func (v *Values) hasBuilt(option string) bool {
 	o := v.Get(option)
 	return o != nil && !o.isPending()

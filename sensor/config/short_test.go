@@ -94,7 +94,7 @@ func TestForeignLetters(t *testing.T) {
 	f("-r", "-r is not an option of watch: a file is read by: dnsmonster-sensor replay FILE")
 	f("-e", "-e is not an option of watch: addresses of the link layer are not recorded")
 	f("-C 5", "-C is not an option of watch: use --fileoutputrotatecron and --fileoutputrotatecount, with --fileoutputtype=1; -c ends after a number of records")
-	f("-I -n", "-I is not an option of watch: monitor mode is set up with iw; the interface is then captured as any other")
+	f("-I -n", "-I is not an option of watch: set up monitor mode with iw, then capture the interface as usual")
 	f("-S", "-S is not an option of watch (see dnsmonster-sensor watch --help)")
 	f("-cc", `unknown option -cc`)
 	f("-c", "-c needs a value: -c NUMBER")

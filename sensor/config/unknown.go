@@ -22,7 +22,7 @@ func (r *resolver) failUnknown(g *Given) {
 		return
 	}
 	if list := r.beginning(g.Name); len(list) > 1 {
-		r.fail("unknown option %s: these begin like it: --%s", g.typed(), strings.Join(list, ", --"))
+		r.fail("unknown option %s: did you mean one of --%s?", g.typed(), strings.Join(list, ", --"))
 		return
 	} else if len(list) == 1 {
 		r.v.failed = append(r.v.failed, list[0])
@@ -127,9 +127,9 @@ var foreign = map[string]string{
 	"i": "an interface is captured by: dnsmonster-sensor attach INTERFACE",
 	"r": "a file is read by: dnsmonster-sensor replay FILE",
 	"V": "name all files: dnsmonster-sensor replay FILE...",
-	"I": "monitor mode is set up with iw; the interface is then captured as any other",
-	"L": "every link type that a file or an interface has is read as what it is",
-	"y": "every link type that a file or an interface has is read as what it is",
+	"I": "set up monitor mode with iw, then capture the interface as usual",
+	"L": "the file or the interface says its link type",
+	"y": "the file or the interface says its link type",
 }
 
 // failForeign answers a letter that is no option of the command.

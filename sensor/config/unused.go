@@ -132,14 +132,14 @@ var dependents = []dependent{
 	{"spoolmb spoolfreemb", isNot("spooldir", ""), "there is no spooldir"},
 	{"fileoutputrotatecron fileoutputcompress", isNot("fileoutputrotatecount", "0"), "fileoutputrotatecount=0 means no rotation"},
 	{"csvip", writesCSV, "no output writes CSV"},
-	{"metricstatsdagent", either(isUnset("metricendpointtype"), is("metricendpointtype", "statsd")), "metricendpointtype names another one"},
-	{"metricprometheusendpoint", either(isUnset("metricendpointtype"), is("metricendpointtype", "prometheus")), "metricendpointtype names another one"},
+	{"metricstatsdagent", either(isUnset("metricendpointtype"), is("metricendpointtype", "statsd")), "metricendpointtype names another endpoint"},
+	{"metricprometheusendpoint", either(isUnset("metricendpointtype"), is("metricendpointtype", "prometheus")), "metricendpointtype names another endpoint"},
 	{"metricstderrformat", is("metricendpointtype", "stderr"), "no metrics go to stderr"},
 	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"workers", unordered, orderedWorkers},
-	{"noetherframe", either(lacks("devname"), is("devname", "")), "the kernel says what frames of an interface start with"},
+	{"noetherframe", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"writesecrets", isNot("writeconfig", ""), "there is no writeconfig"},
 }
 

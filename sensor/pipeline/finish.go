@@ -111,13 +111,13 @@ func (p *pipeline) waiting() string {
 	var parts []string
 	for _, r := range p.runners {
 		if n := r.SpoolEvents(); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d wait in the spool (%s)", n, r.Name()))
+			parts = append(parts, fmt.Sprintf("%s in the spool (%s)", account.Counted(n, "record"), r.Name()))
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return strings.Join(parts, ", ") + " and will be sent first at the next start"
+	return strings.Join(parts, ", ") + ", to be sent first at the next start"
 }
 
 // finishUnstarted ends a run that was stopped before anything was captured. The

@@ -70,7 +70,7 @@ func (h Hints) why(s summary) string {
 	if !live {
 		total = s.in("packet")
 	}
-	text := counted(total, "packet")
+	text := account.Counted(total, "packet")
 	if live {
 		text += " passed"
 	}

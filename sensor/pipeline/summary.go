@@ -62,16 +62,16 @@ func (s summary) String() string {
 	if s.total("limit", account.BeyondCount) > 0 { // most of these are perhaps beyond it
 		marked = 0
 	}
-	fmt.Fprintf(&text, "%s in %s", counted(records, "record"), shownTime(s.took))
+	fmt.Fprintf(&text, "%s in %s", account.Counted(records, "record"), shownTime(s.took))
 	if perSecond := float64(records) / s.took.Seconds(); records > 0 && s.took >= 100*time.Millisecond {
 		fmt.Fprintf(&text, " (%s/s)", account.Number(uint64(perSecond+0.5)))
 	}
-	fmt.Fprintf(&text, ", from %s", counted(s.in("packet"), "packet"))
+	fmt.Fprintf(&text, ", from %s", account.Counted(s.in("packet"), "packet"))
 	if seen, known := s.seen(); known {
 		fmt.Fprintf(&text, " of %s seen", account.Number(seen))
 	}
 	if marked > 0 {
-		fmt.Fprintf(&text, "; %s marked Malformed", counted(marked, "record"))
+		fmt.Fprintf(&text, "; %s marked Malformed", account.Counted(marked, "record"))
 	}
 	fmt.Fprintf(&text, "; %s\n", s.loss())
 	for _, l := range s.ledgers {
@@ -181,21 +181,13 @@ func (s summary) leftOut() (list []string) {
 		add(kind{unit, "still waiting"}, l.Held)
 	}
 	for _, k := range order {
-		list = append(list, counted(sums[k], k.unit)+" "+k.name)
+		list = append(list, account.Counted(sums[k], k.unit)+" "+k.name)
 	}
 	return list
 }
 
 // plainName is an outcome's name for people.
 func plainName(name string) string { return strings.ReplaceAll(name, "_", " ") }
-
-// counted is a number with its unit.
-func counted(n uint64, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return account.Number(n) + " " + unit + "s"
-}
 
 // shownTime is a time as precise as a person wants it.
 func shownTime(d time.Duration) string {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // sayTo logs what is waited for.
@@ -37,7 +38,7 @@ func (p *pipeline) undeliveredNow() string {
 		l := r.Ledger(func() uint64 { return 0 })
 		held += l.Held
 	}
-	return fmt.Sprintf("the outputs to take %s", counted(held, "record"))
+	return fmt.Sprintf("the outputs to take %s", account.Counted(held, "record"))
 }
 
 // lastPackets describes the end of the capture.

@@ -257,7 +257,7 @@ func TestMetricsOnStderr(t *testing.T) {
 		t.Errorf("%d lines of metrics, want none", len(lines))
 	}
 	log := program.Run(t, "replay", file, "--metricendpointtype=stderr", "--metricstatsdagent=127.0.0.1:9").Log()
-	if !strings.Contains(log, `metricstatsdagent has no effect: metricendpointtype names another one (from the command line)`) {
+	if !strings.Contains(log, `metricstatsdagent has no effect: metricendpointtype names another endpoint (from the command line)`) {
 		t.Errorf("an endpoint that is not used is not named:\n%s", log)
 	}
 }

@@ -130,7 +130,7 @@ func TestStopWhileOutputsAreTriedOut(t *testing.T) {
 	in.Close()
 	r := p.Wait(await.Limit)
 	r.Expect(t, program.ExitUndelivered)
-	r.ExpectLog(t, "not delivered: 80 wait in the spool (psql)")
+	r.ExpectLog(t, "not delivered: 80 records in the spool (psql)")
 }
 
 // TestStopWhileAPipeIsOpened: a named pipe without a writer holds nothing, so a stop does

@@ -13,6 +13,7 @@ import (
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/userspace/account"
 )
 
 // nobody is a PostgreSQL endpoint where nobody listens.
@@ -44,7 +45,7 @@ func TestSpoolKeepsWhatIsLeft(t *testing.T) {
 		if b := r.Ledgers["delivery psql"]; b["in"] != want || b["held"] != want || b["delivered"] != 0 {
 			t.Errorf("%s: ledger %v, want %d in and held", mode, b, want)
 		}
-		for _, text := range []string{`dnsmonster_sensor_spool_limit_bytes{output=\"psql\"}":{"value":1073741824}`, `dnsmonster_sensor_spool_bytes{output=\"psql\"}":{"value":`, fmt.Sprint(want) + " wait in the spool (psql) and will be sent first at the next start", "msg=\"events wait in the spool"} {
+		for _, text := range []string{`dnsmonster_sensor_spool_limit_bytes{output=\"psql\"}":{"value":1073741824}`, `dnsmonster_sensor_spool_bytes{output=\"psql\"}":{"value":`, account.Counted(want, "record") + " in the spool (psql), to be sent first at the next start", "msg=\"records wait in the spool"} {
 			if !strings.Contains(r.Log, text) {
 				t.Errorf("%s: the log lacks %q:\n%s", mode, text, r.Log)
 			}
@@ -122,7 +123,7 @@ func TestSpoolCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // an export removes nothing
-		lines := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "3000 events are exported, and stay", "spool", "export", "--config", config, "psql")), "\n")
+		lines := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "exported 3,000 records, which stay", "spool", "export", "--config", config, "psql")), "\n")
 		if len(lines) != 3000 {
 			t.Fatalf("%d lines exported, want 3000", len(lines))
 		}
@@ -146,12 +147,12 @@ func TestSpoolCommand(t *testing.T) {
 	f(3000, "22:13:20.000000 192.0.2.0:1024 > 192.0.2.53:53 udp 0 rd A? h0.example.org.", "--format=text")
 	f(3000, "192.0.2.0 h0.example.org.", "--format=gotemplate", "--template={{.SrcIP}} {{(index .DNS.Question 0).Name}}")
 
-	program.Output(t, program.ExitOK, `msg="the spool holds events for an output that is switched off; they stay there" output=psql events=3000`,
+	program.Output(t, program.ExitOK, `msg="the spool holds records for an output that is switched off; they stay there" output=psql events=3000`,
 		"replay", file, at)
 	program.Output(t, program.ExitUsage, "--spooldir: name the folder of the spool", "spool", "ls")
 	program.Output(t, program.ExitUsage, "no such file or directory", "spool", "ls", at+"/no")
-	program.Output(t, program.ExitUsage, `no spool of output "pslq" in `+dir+`: did you mean psql?; there are: psql`, "spool", "ls", "pslq", at)
-	program.Output(t, program.ExitUsage, "spool export: name one output; there are: psql", "spool", "export", at)
+	program.Output(t, program.ExitUsage, `no spool of output "pslq" in `+dir+` (there are: psql`, "spool", "ls", "pslq", at)
+	program.Output(t, program.ExitUsage, "spool export: name one output: psql", "spool", "export", at)
 	program.Output(t, program.ExitUsage, "--format: unknown format \"xml\"", "spool", "export", "psql", at, "--format=xml")
 	program.Output(t, program.ExitUsage, "--template: ", "spool", "export", "psql", at, "--format=gotemplate", "--template={{")
 	program.Output(t, program.ExitUsage, "unknown option --spooldri: did you mean --spooldir?", "spool", "ls", "--spooldri=x")
@@ -159,15 +160,15 @@ func TestSpoolCommand(t *testing.T) {
 	program.Output(t, program.ExitOK, "EXAMPLES", "spool", "drop", "--help")
 
 	spoil(t, dir)
-	if out := program.Output(t, program.ExitUndelivered, "2900 events are exported; in 1 places the spool is damaged, 100 events or more are lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
+	if out := program.Output(t, program.ExitUndelivered, "exported 2,900 records, but not all: 1 damaged place, at least 100 records lost", "spool", "export", "psql", at); strings.Count(out, "\n") != 2900 {
 		t.Errorf("%d lines of a damaged spool, want 2900", strings.Count(out, "\n"))
 	}
-	program.Output(t, program.ExitOK, "1 places, 100 events lost", "spool", "ls", at)
+	program.Output(t, program.ExitOK, "1 damaged place, 100 records lost", "spool", "ls", at)
 
-	program.Output(t, program.ExitUsage, "spool drop: name the outputs; there are: psql", "spool", "drop", at, "--yes")
-	program.Output(t, program.ExitUsage, "spool drop psql: nothing is deleted; --yes deletes 2900 events", "spool", "drop", "psql", at)
-	program.Output(t, program.ExitOK, "psql: 2900 events dropped", "spool", "drop", "psql", at, "--yes")
-	program.Output(t, program.ExitOK, "psql    0         0       0       0      -       -       none", "spool", "ls", at)
+	program.Output(t, program.ExitUsage, "spool drop: name the outputs: psql", "spool", "drop", at, "--yes")
+	program.Output(t, program.ExitUsage, "spool drop psql: nothing is deleted; --yes deletes 2,900 records", "spool", "drop", "psql", at)
+	program.Output(t, program.ExitOK, "psql: deleted 2,900 records", "spool", "drop", "psql", at, "--yes")
+	program.Output(t, program.ExitOK, "psql    0         0       0        0      -       -       none", "spool", "ls", at)
 }
 
 // TestSpoolDamagedBetweenRuns: the run that finds damage done while no sensor ran shows it

@@ -51,10 +51,10 @@ func TestSpoolOfVersion1(t *testing.T) {
 
 	dir := storedSpool(t, "spool-v1")
 	at := "--spooldir=" + dir
-	if out := program.Output(t, program.ExitOK, "", "spool", "ls", at); !strings.Contains(out, "file    1         9       60      8042") || !strings.Contains(out, "  none") {
+	if out := program.Output(t, program.ExitOK, "", "spool", "ls", at); !strings.Contains(out, "file    1         9       60       8042") || !strings.Contains(out, "  none") {
 		t.Errorf("ls says\n%s", out)
 	}
-	exported := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "60 events are exported", "spool", "export", "file", at)), "\n")
+	exported := strings.Split(strings.TrimSpace(program.Output(t, program.ExitOK, "exported 60 records", "spool", "export", "file", at)), "\n")
 	slices.Sort(exported)
 	if !slices.Equal(exported, want) {
 		t.Errorf("%d records are exported, and are not the %d of the capture file", len(exported), len(want))
@@ -89,8 +89,8 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, out := "--spooldir="+dir, t.TempDir()
-	program.Output(t, program.ExitOK, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
-	program.Output(t, program.ExitUndelivered, "53 events are exported; 7 are not: 1 blocks of layout 777 need the build that wrote them", "spool", "export", "file", at)
+	program.Output(t, program.ExitOK, "7 records unreadable in 1 block of layout 777", "spool", "ls", at)
+	program.Output(t, program.ExitUndelivered, "exported 53 records, but not all: 7 records unreadable in 1 block of layout 777: export with the build that wrote them", "spool", "export", "file", at)
 	again := func(code int, in, delivered, unreadable uint64, text string) {
 		t.Helper()
 		r := program.Start(t, nil, "replay", packets.TempFile(t, packets.Queries(1)), at, "--spoolfreemb=0", "--fileoutputtype=1", "--fileoutputpath="+out).Wait(20 * time.Second)
@@ -103,7 +103,7 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 	}
 	again(program.ExitUndelivered, 61, 54, 7, "segment=0000000100000000.blocks")
 	again(program.ExitOK, 1, 1, 0, "blocks that this build cannot read are set aside")
-	program.Output(t, program.ExitOK, "7 events unreadable in 1 blocks of layout 777", "spool", "ls", at)
+	program.Output(t, program.ExitOK, "7 records unreadable in 1 block of layout 777", "spool", "ls", at)
 	aside, err := filepath.Glob(filepath.Join(dir, "file", "unreadable", "*"))
 	if err != nil || len(aside) != 1 {
 		t.Fatalf("set aside: %v, %v", aside, err)
@@ -113,10 +113,10 @@ func TestSpoolOfANewerBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	again(program.ExitOK, 1, 1, 0, link+" is a symbolic link")
-	closed := "1 of what was set aside cannot be opened, the first because: " + link + " is a symbolic link"
+	closed := "1 file set aside cannot be opened, the first because: " + link + " is a symbolic link"
 	program.Output(t, program.ExitOK, closed, "spool", "ls", at)
 	program.Output(t, program.ExitUndelivered, closed, "spool", "export", "file", at)
-	program.Output(t, program.ExitUsage, "nothing is deleted; --yes deletes 0 events and 7 that this build cannot read", "spool", "drop", "file", at)
-	program.Output(t, program.ExitOK, "dropped", "spool", "drop", "file", at, "--yes")
+	program.Output(t, program.ExitUsage, "nothing is deleted; --yes deletes 0 records and 7 that this build cannot read", "spool", "drop", "file", at)
+	program.Output(t, program.ExitOK, "deleted ", "spool", "drop", "file", at, "--yes")
 	program.Output(t, program.ExitOK, "  none", "spool", "ls", at)
 }

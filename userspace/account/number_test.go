@@ -19,3 +19,11 @@ func TestNumber(t *testing.T) {
 	f(100200300, "100,200,300")
 	f(math.MaxUint64, "18,446,744,073,709,551,615")
 }
+
+func TestCounted(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 packets", 1: "1 packet", 1204: "1,204 packets"} {
+		if got := Counted(n, "packet"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
