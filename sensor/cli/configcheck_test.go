@@ -167,7 +167,7 @@ func TestConfigCheckShowsLetters(t *testing.T) {
 func TestConfigCheckTakesTheExample(t *testing.T) {
 	dir := t.TempDir()
 	example := strings.ReplaceAll(config.Example, "/etc/dnsmonster-sensor/", dir+"/")
-	for name, content := range map[string]string{"c.ini": example, "postgres": "postgres://sensor:hush@db.example.org/dns\n", "skip.csv": "example.org,suffix\n"} {
+	for name, content := range map[string]string{"c.ini": example, "psqlendpoint": "postgres://sensor:hush@db.example.org/dns\n", "skipdomains.csv": "example.org,suffix\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -15,12 +15,12 @@ devname = eth0
 
 [psql_output]
 psqloutputtype = 2
-psqlendpointfile = /etc/dnsmonster-sensor/postgres
+psqlendpointfile = /etc/dnsmonster-sensor/psqlendpoint
 psqlbatchsize = 1000
 
 [general]
 servername = ns1.example.org
-skipdomainsfile = /etc/dnsmonster-sensor/skip.csv
+skipdomainsfile = /etc/dnsmonster-sensor/skipdomains.csv
 ; do not store full addresses of clients
 masksize4 = 24
 masksize6 = 48
@@ -98,7 +98,7 @@ lists:
 - by their variable, or in the configuration file, with a warning if every user can read that file;
 - in a file that the option ~<name>file~ names; a newline at the end of that file is ignored;
 - as a systemd credential with the option's name, such as
-  ~LoadCredential=psqlendpoint:/etc/dnsmonster-sensor/postgres~.
+  ~LoadCredential=psqlendpoint:/etc/dnsmonster-sensor/psqlendpoint~.
 
 Files with secrets, and those with the key of a certificate, should be private: a warning names each
 one that every user can read.
