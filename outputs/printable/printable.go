@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -39,8 +40,10 @@ func Unwrap(w io.Writer) io.Writer {
 	return w
 }
 
+// isControl reports control characters, and those that change the order in which a terminal
+// shows the others.
 func isControl(r rune) bool {
-	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f
+	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f || r > 0x9f && unicode.Is(unicode.Bidi_Control, r)
 }
 
 func isPrintable(p []byte) bool {

@@ -22,6 +22,7 @@ func TestWriter(t *testing.T) {
 	f("\u0085\u009b\u00a0", `\u0085\u009b`+"\u00a0")
 	f("\x9b31m\xff\xc3", `\x9b31m\xff\xc3`)
 	f("\ufffd", "\ufffd")
+	f("a\u202egro.elpmaxe\u2069 é", `a\u202egro.elpmaxe\u2069`+" é")
 }
 
 func TestOneLineError(t *testing.T) {
