@@ -104,6 +104,29 @@ func TestLimitCountsWhatAnOutputTakes(t *testing.T) {
 	}
 }
 
+// faster is a list that takes the room for a record while a lane asks it.
+type faster struct{ of func() *limit }
+
+func (f faster) Match([]byte) bool {
+	f.of().claim()
+	return false
+}
+
+// TestLimitOfLanesThatMeet: a lane that has found room loses it to another one that is
+// faster. Its record is one beyond the limit.
+func TestLimitOfLanesThatMeet(t *testing.T) {
+	first := &collector{}
+	var p *pipeline
+	skip := faster{func() *limit { return p.limit }}
+	p = join(t, manyLanes(1), worker.Config{}, nil, []Output{{first, outputs.Settings{Type: outputs.Skip, Workers: 1, Skip: skip}}}, slog.New(slog.DiscardHandler))
+	p.setLimit(1)
+	ledgers := goes(t, p)
+	l := ledgerNamed(ledgers, "limit")
+	if first.count() != 0 || l == nil || l.In == 0 || l.Outcomes[account.BeyondCount].Value != l.In || account.Unaccounted(ledgers) != 0 {
+		t.Errorf("%d records: %+v", first.count(), ledgers)
+	}
+}
+
 // rows is an output that remembers the first labels of the questions that it was given.
 type rows struct {
 	collector
