@@ -122,6 +122,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach lo -s 96`, `-s is not an option of attach: use --snaplen=96`)
 	f(`attach lo -X`, `-X is not an option of attach: use --format=json, which has the whole message`)
 	f(`attach lo -p --promiscuous`, `-p and --promiscuous mean the opposite: leave one of them out`)
+	f(`attach lo -P hush`, `unknown option -P`)
 	f(`attach lo -K`, `-K is not an option of attach (see dnsmonster-sensor attach --help)`)
 	// Values
 	f(`attach lo --port`, `--port needs a value: --port=PORT`)

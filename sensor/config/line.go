@@ -17,7 +17,7 @@ type Line struct {
 
 // Given is one option on the command line.
 type Given struct {
-	Name     string // without dashes; in lower case unless Short
+	Name     string // without dashes; in lower case unless it is one letter
 	Value    string
 	HasValue bool // false: --name alone
 	Short    bool // a letter after a single dash, perhaps among others: -v, -vv, -c5
@@ -62,7 +62,9 @@ func ParseLine(args []string, commands []*cli.Command) Line {
 			continue
 		}
 		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
-		name = strings.ToLower(name)
+		if len(name) > 1 || short() == nil { // the case of a letter matters
+			name = strings.ToLower(name)
+		}
 		if !has && i+1 < len(args) && takes()[name] {
 			i++
 			value, has = args[i], true
