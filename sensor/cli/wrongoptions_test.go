@@ -291,6 +291,17 @@ func TestWarningsBesideErrors(t *testing.T) {
 			t.Errorf("%q: error %v, want %s", args, err, want)
 		}
 	}
+	const short = "warning: unknown environment variable DNSMONSTER_FORMAT: did you mean DNSMONSTER_STDOUTOUTPUTFORMAT?"
+	if err := perform(newApp(io.Discard, io.Discard), []string{"x", "replay"}, []string{"DNSMONSTER_FORMAT=csv"}); err == nil || !strings.Contains(err.Error(), short) {
+		t.Errorf("a variable with a short name: error %v, want %s", err, short)
+	}
+	file := filepath.Join(t.TempDir(), "x.ini")
+	if err := os.WriteFile(file, []byte("[general]\nformat = csv\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := perform(newApp(io.Discard, io.Discard), []string{"x", "replay", "--config=" + file}, nil); err == nil || !strings.Contains(err.Error(), "unknown key format: did you mean stdoutoutputformat?") {
+		t.Errorf("a key with a short name: error %v", err)
+	}
 }
 
 // TestPendingFeatures: their options are accepted, refused where they switch the feature

@@ -206,7 +206,11 @@ func (r *resolver) findKey(e Entry, at string) (found *Option) {
 	o := find(r.Known(), key)
 	switch {
 	case o == nil:
-		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), suggestion("", nearestKey(r.Known(), section, key)))
+		nearest := nearestKey(r.Known(), section, key)
+		if o := find(r.Options, key); o != nil { // by a short name, which only the command line has
+			nearest = o.Name
+		}
+		r.fail("%s: unknown key %s%s", at, nameOrMask(e.Key), suggestion("", nearest))
 	case o.Section == "":
 		r.fail("%s: %s cannot be set in a file: use --%s on the command line", at, e.Key, o.Name)
 	case section != "" && o.Section != section:
@@ -269,6 +273,9 @@ func (r *resolver) likeVariable(name string) string {
 	name = strings.TrimPrefix(name, "DNSMONSTER_")
 	if o := find(r.Known(), strings.ToLower(name)); o != nil && len(o.Env) == 0 {
 		return ": --" + o.Name + " is an option of the command line only"
+	}
+	if o := find(r.Options, strings.ToLower(name)); o != nil && len(o.Env) > 0 { // by a short name, which only the command line has
+		return suggestion("", o.Env[0])
 	}
 	return suggestion("DNSMONSTER_", nearestOption(r.Known(), name, func(o *Option) string {
 		if len(o.Env) == 0 {
