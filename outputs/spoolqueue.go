@@ -322,7 +322,7 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 		q.r.log.Info("records wait in the spool for the next start", "events", n, "spool", q.spool.Dir())
 	}
 	if err := q.spool.Close(); err != nil {
-		q.r.log.Error("close the spool", "error", err)
+		q.r.log.Error("the spool cannot be closed", "error", err)
 	}
 	return abandoned
 }
@@ -356,7 +356,7 @@ func (q *spoolQueue) putBack(items []item) (abandoned uint64) {
 func (q *spoolQueue) abandon() (events uint64) {
 	events = q.drain()
 	if err := q.spool.Close(); err != nil {
-		q.r.log.Error("close the spool", "error", err)
+		q.r.log.Error("the spool cannot be closed", "error", err)
 	}
 	return events
 }
@@ -365,7 +365,7 @@ func (q *spoolQueue) abandon() (events uint64) {
 func (q *spoolQueue) discard() {
 	q.drain()
 	if err := q.spool.Discard(); err != nil {
-		q.r.log.Error("close the spool", "error", err)
+		q.r.log.Error("the spool cannot be closed", "error", err)
 	}
 }
 

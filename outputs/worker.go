@@ -236,10 +236,10 @@ func (w *worker) writeOff() {
 	case w.held == 0:
 		return
 	case w.r.spool != nil:
-		w.r.log.Warn("a writer does not return, its block goes to the spool", "waited", afterCancel)
+		w.r.log.Warn("an attempt does not end: its batch goes to the spool", "waited", afterCancel)
 		w.r.spool.takeBack(w.inHand)
 	default:
-		w.r.log.Warn("a writer does not return, its block counts as abandoned", "waited", afterCancel)
+		w.r.log.Warn("an attempt does not end: its batch counts as abandoned", "waited", afterCancel)
 		w.shard.Add(account.Abandoned, uint64(w.held))
 	}
 	w.setHeld(0)

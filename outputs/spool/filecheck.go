@@ -118,7 +118,7 @@ func (s *Spool) detachAll(segs []*Segment, why string) {
 			s.tail, s.synced, seg.file = nil, 0, nil
 		}
 		if err := seg.removeDone(); err != nil {
-			s.o.Log.Warn("clean up spool", "error", err)
+			s.o.Log.Warn("the spool cannot be cleaned up", "error", err)
 		}
 	}
 	if names > 0 {
@@ -167,7 +167,7 @@ func (s *Spool) countTruncated(seg *Segment, size int64) {
 	}
 	if seg == s.tail { // a block appended now would follow a gap
 		if err := s.seal(); err != nil {
-			s.o.Log.Warn("clean up spool", "error", err)
+			s.o.Log.Warn("the spool cannot be cleaned up", "error", err)
 		}
 	}
 	data, _ := readRange(seg, seg.readTo, max(size, seg.readTo))
@@ -186,7 +186,7 @@ func (s *Spool) countTruncated(seg *Segment, size int64) {
 	s.o.Log.Error("a file of the spool was truncated, what is missing is lost", "file", seg.path(), "events", lost.events)
 	if complete {
 		if err := s.dropSegment(seg); err != nil {
-			s.o.Log.Warn("clean up spool", "error", err)
+			s.o.Log.Warn("the spool cannot be cleaned up", "error", err)
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (s *Spool) finishChunk() {
 	}
 	if complete {
 		if err := s.dropSegment(seg); err != nil {
-			s.o.Log.Warn("clean up spool", "error", err)
+			s.o.Log.Warn("the spool cannot be cleaned up", "error", err)
 		}
 	}
 }

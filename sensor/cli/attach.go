@@ -137,11 +137,7 @@ func checkRights(inv *invocation) error {
 		return nil
 	}
 	words := slices.Concat([]string{inv.program, "attach"}, inv.line.Arguments, optionWords(inv.command("attach"), inv.line.Given, nil))
-	verb := "are"
-	if len(missing) == 1 {
-		verb = "is"
-	}
-	return usageError("attach: this user may not capture, as %s %s missing: run it as root: %s", joinAnd(missing), verb, commandLine("sudo", words...))
+	return usageError("attach: this user may not capture, because it lacks %s; run as root: %s", joinAnd(missing), commandLine("sudo", words...))
 }
 
 // checkInterfaces checks the names of the interfaces to capture from.

@@ -47,7 +47,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	if os.Geteuid() == 0 {
 		f(1, "interface nosuch0", "attach", "nosuch0")
 	} else {
-		f(1, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are missing: run it as root: sudo", "attach", "nosuch0")
+		f(1, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; run as root: sudo", "attach", "nosuch0")
 	}
 	f(1, "interface nosuch0", "check", "nosuch0")
 	f(1, "is named twice", "attach", "lo", "lo")

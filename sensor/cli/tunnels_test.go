@@ -97,7 +97,7 @@ func TestCheckReportsTunnels(t *testing.T) {
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\ntunnels: ", "only with --decap", "vx0: vxlan", "it carries the contents of a tunnel"} {
+	for _, want := range []string{"\ntunnels: ", "or below it with --decap", "vx0: vxlan", "it carries the contents of a tunnel"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("check does not say %q:\n%s", want, out)
 		}

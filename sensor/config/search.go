@@ -47,7 +47,8 @@ func (s *Search) Write(w io.Writer, words []string) error {
 	var text bytes.Buffer
 	b := bufio.NewWriter(&text)
 	table := newOptionTable(s.pages(), (*Option).visible)
-	exact := newOptionTable(s.pages(), func(o *Option) bool { return o.visible() && o.isNamed(words) })
+	named := func(o *Option) bool { return o.visible() && o.isNamed(words) }
+	exact, everywhere := newOptionTable(s.pages(), named), newOptionTable(s.Pages, named)
 	about := newOptionTable(s.pages(), func(o *Option) bool { return o.visible() && o.isAbout(words) })
 	found := s.lacking(b, words)
 	if slices.Contains(words, "version") {
@@ -60,7 +61,7 @@ func (s *Search) Write(w io.Writer, words []string) error {
 			if found {
 				b.WriteByte('\n')
 			}
-			o.explain(b, exact.commands[o.Name])
+			o.explain(b, everywhere.commands[o.Name])
 			found = true
 		}
 		for _, o := range about.options[section] {

@@ -167,6 +167,6 @@ func (t *throttled) Write(line []byte) (int, error) {
 		args = append(args, "errors_without_a_line", t.suppressed)
 	}
 	t.last, t.suppressed = now, 0
-	t.log.Warn(fmt.Sprintf("serve %s", t.what), args...)
+	t.log.Warn(fmt.Sprintf("cannot serve %s", t.what), args...)
 	return len(line), nil
 }

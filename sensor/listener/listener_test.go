@@ -108,7 +108,7 @@ func TestErrorsAreInOurLog(t *testing.T) {
 			t.Error("no error")
 		}
 	}
-	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="serve words" error="http: panic serving`) {
+	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="cannot serve words" error="http: panic serving`) {
 		t.Errorf("log:\n%s", got)
 	}
 }

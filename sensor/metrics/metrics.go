@@ -115,7 +115,7 @@ func (m *Metrics) follow(log *slog.Logger) {
 func (m *Metrics) send(log *slog.Logger) {
 	samples, err := m.samples()
 	if err != nil {
-		log.Warn("read metrics", "error", err)
+		log.Warn("cannot read metrics", "error", err)
 		return
 	}
 	if m.printed {
@@ -123,7 +123,7 @@ func (m *Metrics) send(log *slog.Logger) {
 	}
 	if m.statsd != nil {
 		if err := m.statsd.send(samples); err != nil {
-			log.Warn("send metrics to statsd", "error", err)
+			log.Warn("cannot send metrics to statsd", "error", err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ type InterfaceReport struct {
 func Check(names []string) (*Report, error) {
 	r := &Report{
 		Kernel: kernelRelease(), Features: features(),
-		Tunnels: "their contents are recorded on the tunnel's own interface; on the interface below it only with --decap, such as --decap=vxlan,gre",
+		Tunnels: "capture on the tunnel's own interface, or below it with --decap, such as --decap=vxlan,gre",
 	}
 	switch err := bpf.Supported(); {
 	case err == nil:

@@ -381,7 +381,7 @@ func (w *Watcher) attach(t *target, i netInterface) (err error) {
 
 func (w *Watcher) detach(t *target) {
 	if err := t.detach(); err != nil {
-		w.log.Warn("detach", "interface", t.name, "error", err)
+		w.log.Warn("cannot detach from an interface", "interface", t.name, "error", err)
 	}
 }
 
