@@ -60,7 +60,7 @@ func (m *machine) do(t *testing.T, command string) {
 var (
 	counted = regexp.MustCompile(`\s(?:-c|--count)[ =]?\d`)
 	live    = regexp.MustCompile(`dnsmonster-sensor (?:.*\s)?(?:attach|run|-{1,2}\w+)|^DNSMONSTER_.* dnsmonster-sensor|\btcpdump\b`)
-	follows = regexp.MustCompile(`\btail -[fF]|\bwatch\b`)
+	follows = regexp.MustCompile(`(?:^|[|;&] *|sudo )(?:tail -[fF]|watch )`)
 	ifindex = regexp.MustCompile(`(?m)^ifindex:\s*(\d+)`)
 	status  = regexp.MustCompile(`#.*\bexit status (\d)`)
 )
