@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -25,7 +26,9 @@ func liveHints(o ring.Options) pipeline.Hints {
 		try = append(try, "--decap=all (tunnels)")
 	}
 	if !all {
-		where = strings.Join(o.Interfaces, ", ")
+		if where = strings.Join(o.Interfaces, ", "); len(o.Interfaces) > shownInterfaces {
+			where = fmt.Sprintf("%d interfaces", len(o.Interfaces))
+		}
 		if !o.Promiscuous {
 			try = append(try, "--promiscuous (mirror port)")
 		}

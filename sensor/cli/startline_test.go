@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/test/packets"
 )
 
@@ -56,6 +57,16 @@ func TestReadingFiles(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1e6: "1.0 MB", 12_345_678_901: "12.3 GB"} {
 		if got := shownSize(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestHintsNameFewInterfaces: a hint about hundreds of interfaces is readable.
+func TestHintsNameFewInterfaces(t *testing.T) {
+	names := strings.Fields("eth0 eth1 eth2 eth3 eth4")
+	for n, want := range map[int]string{1: "eth0", 4: "eth0, eth1, eth2, eth3", 5: "5 interfaces"} {
+		if got := liveHints(ring.Options{Interfaces: names[:n]}).Where; got != want {
+			t.Errorf("%d interfaces: %q, want %q", n, got, want)
 		}
 	}
 }
