@@ -60,6 +60,9 @@ func TestQuietReplay(t *testing.T) {
 	if log := stderrOf(t, nil, "run", "--pcapfile="+file, "--stdoutoutputtype=1"); !strings.Contains(log, "\nunaccounted 0\n") || strings.Contains(log, "3 records in") || strings.Contains(log, " reading ") {
 		t.Errorf("stderr of run:\n%s", log)
 	}
+	if log := stderrOf(t, nil, "replay", file, "--sampleratio=1:1000"); !strings.Contains(log, ", port 53, 1 of 1000 packets, to stdout (json)") {
+		t.Errorf("the start line does not tell sampling:\n%s", log)
+	}
 	if log := stderrOf(t, nil, "replay", file, "--logformat=json"); !strings.HasPrefix(log, `{"time":"`) || !strings.Contains(log, `"msg":"started","version":"dev","doing":"reading `) {
 		t.Errorf("stderr of replay in JSON:\n%s", log)
 	}

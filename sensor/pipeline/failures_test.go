@@ -96,3 +96,33 @@ func TestQuietEnd(t *testing.T) {
 	sig.Request(syscall.SIGTERM)
 	want(false)
 }
+
+// TestLedgersAtTheEnd: a person gets the full ledgers if he asks for them, or if something
+// is unaccounted, undelivered or has failed; run gets them always.
+func TestLedgersAtTheEnd(t *testing.T) {
+	p, _, _ := toTwo(t, manyLanes(1))
+	ledgers := goes(t, p)
+	f := func(want bool, report Report, incomplete bool) {
+		t.Helper()
+		var text strings.Builder
+		p.report = report
+		p.printEnd(&text, ledgers, incomplete)
+		if got := strings.Contains(text.String(), "ledgers after "); got != want || strings.Contains(text.String(), "records in ") != report.Brief {
+			t.Errorf("%+v, incomplete %t: %s", report, incomplete, text.String())
+		}
+	}
+	brief := Report{Brief: true}
+	f(true, Report{}, false)
+	f(false, brief, false)
+	f(true, brief, true)
+	f(true, Report{Brief: true, Verbose: true}, false)
+	ledgers[0].In++
+	f(true, brief, false)
+
+	var text strings.Builder
+	p.report = brief
+	p.runners[0].End(errors.New("the output is broken"))
+	if err := p.finish(&text, signals.New()); err == nil || !strings.Contains(text.String(), "\nledgers after ") {
+		t.Errorf("after a failure: %v, %s", err, text.String())
+	}
+}
