@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 	"dnsmonster-sensor/test/packets"
 )
 
-// TestConfigCheck shows values, origins, what is wrong and what differs.
+// TestConfigCheck shows what is wrong, values, origins and what differs, in this order.
 func TestConfigCheck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
 	f := func(file string, ok bool, wants ...string) {
@@ -36,6 +37,15 @@ func TestConfigCheck(t *testing.T) {
 		if strings.Contains(out.String(), "hush") {
 			t.Errorf("shows a secret:\n%s", out.String())
 		}
+		last := 0
+		for line := range strings.Lines(out.String()) {
+			kind := slices.IndexFunc([]string{"error: ", "warning: ", "[", "differs: "}, func(s string) bool { return strings.HasPrefix(line, s) })
+			if kind >= 0 && kind < last {
+				t.Errorf("%q: not in the order of errors, warnings, values and differences:\n%s", file, out.String())
+				break
+			}
+			last = max(last, kind)
+		}
 	}
 	f("[capture]\ndevname = lo\n[stdout_output]\nstdoutoutputtype = 1\n[zinc_output]\nzincoutputpassword = hush\n", true,
 		"[capture] devname = lo ; line 2 ", "zincoutputpassword = ******** ; line 6", "run would start with this file")
@@ -43,7 +53,7 @@ func TestConfigCheck(t *testing.T) {
 		"differs: sampleratio: ", "differs: [metric]: here this section of a file is read; dnsmonster ignored it; ")
 	f("[capture]\ndevname = lo\nprot = 53\n[general]\nloglevel = 9\n", false, "error: "+path+" line 3: unknown key prot: did you mean port?",
 		"error: --loglevel 9: use 0 to 4 (from "+path+" line 5)", "error: no output is switched on")
-	f("devname = lo\nloglevel = 9\nservername = s0", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",
+	f("devname = lo\nloglevel = 9\nservername = s0\nsampleratio = 1:2", false, "error: --loglevel 9: use 0 to 4 (from "+path+" line 2)", "error: no output is switched on",
 		"warning: the environment variable DNSMONSTER_SERVERNAME overrides servername")
 }
 
