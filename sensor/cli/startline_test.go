@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/test/packets"
 )
@@ -69,4 +70,19 @@ func TestHintsNameFewInterfaces(t *testing.T) {
 			t.Errorf("%d interfaces: %q, want %q", n, got, want)
 		}
 	}
+}
+
+// TestHintsTryWhatIsNotSet: a hint names only what the options do not ask for already.
+func TestHintsTryWhatIsNotSet(t *testing.T) {
+	f := func(o ring.Options, want string) {
+		t.Helper()
+		if got := strings.Join(liveHints(o).Try, ", "); got != want {
+			t.Errorf("%v: try %q, want %q", o.Interfaces, got, want)
+		}
+	}
+	decap := bpf.Options{Decap: []uint8{1}}
+	f(ring.Options{Interfaces: []string{"eth0"}}, "--decap=all (tunnels), --promiscuous (mirror port), attach any (all interfaces), dnsmonster-sensor check")
+	f(ring.Options{Interfaces: []string{"eth0"}, Kernel: decap, Promiscuous: true}, "attach any (all interfaces), dnsmonster-sensor check")
+	f(ring.Options{Interfaces: []string{"any"}}, "--decap=all (tunnels), dnsmonster-sensor check")
+	f(ring.Options{Interfaces: []string{"any"}, Kernel: decap}, "dnsmonster-sensor check")
 }
