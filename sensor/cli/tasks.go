@@ -4,17 +4,8 @@ package cli
 // lines of at most 80 columns. {outputs} stands for a line for each output. --help all has
 // every option with its default.
 
-const attachTasks = `
-WHAT TO CAPTURE
-  -i, --interface NAME        the same as the argument; repeat for several
-      --port PORT             port that carries DNS, 53 by default; 53,853: both
-  -c, --count NUMBER          stop after this number of records
-      --promiscuous           also see packets for other hosts (mirror ports)
-      --decap KINDS           also look inside tunnels, such as vxlan,gre
-      --sampleratio 1:100     record 1 of every 100 packets
-      --dedup                 record a packet only once if it is seen twice
-
-WHAT TO WRITE
+// whatAndWhere is the same for interfaces and files.
+const whatAndWhere = `WHAT TO WRITE
       --format FORMAT         text (default on a terminal), json (default in a
                               pipe or file), csv, csv_no_header, json-flat,
                               json-ocsf or gotemplate
@@ -27,7 +18,19 @@ WHERE TO WRITE
   Records go to stdout unless an output is switched on:
 {outputs}
       --skipdomainsfile FILE  domains that an output of type 2 leaves out
-      --spooldir FOLDER       keep on disk what an output cannot take now
+`
+
+const attachTasks = `
+WHAT TO CAPTURE
+  -i, --interface NAME        the same as the argument; repeat for several
+      --port PORT             port that carries DNS, 53 by default; 53,853: both
+  -c, --count NUMBER          stop after this number of records
+      --promiscuous           also see packets for other hosts (mirror ports)
+      --decap KINDS           also look inside tunnels, such as vxlan,gre
+      --sampleratio 1:100     record 1 of every 100 packets
+      --dedup                 record a packet only once if it is seen twice
+
+` + whatAndWhere + `      --spooldir FOLDER       keep on disk what an output cannot take now
 
 LOG, METRICS, CONFIGURATION
   -v, --verbose               longer lines with dates, full ledgers at the end
@@ -47,20 +50,7 @@ WHAT TO READ
       --dedup                 record a packet only once if it is seen twice
       --noetherframe          packets of Ethernet files start with the IP header
 
-WHAT TO WRITE
-      --format FORMAT         text (default on a terminal), json (default in a
-                              pipe or file), csv, csv_no_header, json-flat,
-                              json-ocsf or gotemplate
-      --jsonfields FIELDS     add interface, direction, vlan, tunnel, samplerate
-      --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
-      --timezone local        times in local time instead of UTC
-      --malformed drop        leave out messages that are damaged
-
-WHERE TO WRITE
-  Records go to stdout unless an output is switched on:
-{outputs}
-      --skipdomainsfile FILE  domains that an output of type 2 leaves out
-
+` + whatAndWhere + `
 LOG, METRICS, CONFIGURATION
   -v, --verbose               longer lines with dates, full ledgers at the end
       --progress=false        no line of progress on a terminal

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// Serve listens on a loopback port until the test ends, calls handle for each
-// connection, in a goroutine of its own, and closes the connection after that. It
+// Serve listens on a loopback port until the test ends, and answers as ServeOn does. It
 // returns the address.
 func Serve(t testing.TB, handle func(net.Conn)) (address string) {
 	t.Helper()
@@ -15,6 +14,13 @@ func Serve(t testing.TB, handle func(net.Conn)) (address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	ServeOn(l, handle)
+	return l.Addr().String()
+}
+
+// ServeOn calls handle for each connection until l is closed, in a goroutine of its own,
+// and closes the connection after that. It does not wait.
+func ServeOn(l net.Listener, handle func(net.Conn)) {
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -27,5 +33,4 @@ func Serve(t testing.TB, handle func(net.Conn)) (address string) {
 			}()
 		}
 	}()
-	return l.Addr().String()
 }

@@ -215,19 +215,7 @@ func (m *machine) listen(t *testing.T, port string) (l net.Listener) {
 
 func (m *machine) serve(t *testing.T, port string, handle func(net.Conn)) {
 	t.Helper()
-	l := m.listen(t, port)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				handle(conn)
-			}()
-		}
-	}()
+	lab.ServeOn(m.listen(t, port), handle)
 }
 
 // askEvery is the pause between two rounds of questions.
