@@ -63,7 +63,7 @@ func (s summary) String() string {
 		marked = 0
 	}
 	fmt.Fprintf(&text, "%s in %s", account.Counted(records, "record"), shownTime(s.took))
-	if perSecond := float64(records) / s.took.Seconds(); records > 0 && s.took >= 100*time.Millisecond {
+	if perSecond := float64(records) / s.took.Seconds(); perSecond >= 0.5 && s.took >= 100*time.Millisecond {
 		fmt.Fprintf(&text, " (%s/s)", account.Number(uint64(perSecond+0.5)))
 	}
 	fmt.Fprintf(&text, ", from %s", account.Counted(s.in("packet"), "packet"))

@@ -50,7 +50,7 @@ func TestSummary(t *testing.T) {
 	f("losses", summary{live: true, took: time.Hour, ledgers: []account.Ledger{
 		ingress(2000, 1000, 688, "!ring_full", 312), ledgerOf("packet", "", 688, "udp_message", 688), message(688, 0),
 		ledgerOf("delivery", "psql", 688, "delivered", 600, "!queue_full", 80, "!abandoned", 8),
-	}}, "688 records in 1h0m0s (0/s), from 688 packets of 2,000 seen; 400 LOST\n  psql: 600 written, 80 LOST because the queue was full, 8 abandoned\n")
+	}}, "688 records in 1h0m0s, from 688 packets of 2,000 seen; 400 LOST\n  psql: 600 written, 80 LOST because the queue was full, 8 abandoned\n")
 	f("malformed", summary{took: time.Minute, ledgers: []account.Ledger{
 		ledgerOf("packet", "", 107, "udp_message", 100, "malformed", 2, "sampled_out", 5), message(97, 3, "unreadable", 1, "malformed_dropped", 2),
 		ledgerOf("delivery", "stdout", 97, "delivered", 97),
