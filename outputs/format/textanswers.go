@@ -132,7 +132,7 @@ func (a *answerList) appendTo(dst []byte, room int) []byte {
 		return appendUint(append(dst, ", +"...), uint64(a.count-goodCount))
 	}
 	if part := room - markLength(a.count-1); part >= 24 && a.first.len() > part && !a.address {
-		dst = a.appendBegin(append(dst, "= "...), part)
+		dst = a.appendStart(append(dst, "= "...), part)
 		if a.count > 1 {
 			dst = appendUint(append(dst, ", +"...), uint64(a.count-1))
 		}
@@ -169,8 +169,8 @@ func markLength(n int) int {
 	return len(", +") + digits(uint64(n))
 }
 
-// appendBegin appends the begin of the first record in room bytes.
-func (a *answerList) appendBegin(dst []byte, room int) []byte {
+// appendStart appends the start of the first record in room bytes.
+func (a *answerList) appendStart(dst []byte, room int) []byte {
 	n := 0
 	for text := a.text[:a.first.len()]; n < len(text); {
 		next := n + unitLength(text[n:])

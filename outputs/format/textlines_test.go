@@ -19,7 +19,7 @@ import (
 var colours = regexp.MustCompile("\x1b\\[(0|2|31|33)m")
 
 // wantTextLine checks a line: one line of printable ASCII, with both addresses, type,
-// response code and the begin of the name, no longer than width (0: unlimited) allows.
+// response code and the start of the name, no longer than width (0: unlimited) allows.
 func wantTextLine(t testing.TB, text string, e *event.Event, width int) {
 	t.Helper()
 	line, ok := strings.CutSuffix(text, "\n")

@@ -70,7 +70,7 @@ func (o *Output) records() format.Options {
 // that an interrupted program leaves no part of one, and no colour.
 const mostWritten = 4096
 
-// wholeLines returns the begin of text that is written at once.
+// wholeLines returns the start of text that is written at once.
 func wholeLines(text []byte) []byte {
 	if len(text) <= mostWritten {
 		return text
