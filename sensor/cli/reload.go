@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/term"
 
@@ -24,7 +23,7 @@ func (s *session) terminalClosed() bool { return s.onScreen && !term.IsTerminal(
 // to see its records.
 func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list []pipeline.Output) {
 	if s.terminalClosed() {
-		_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
+		s.inv.signals.Stop()
 		return
 	}
 	values, err := s.inv.resolve()

@@ -77,6 +77,14 @@ func (s *Signals) Request(sig os.Signal) {
 	s.second.Do(func() { close(s.atOnce) })
 }
 
+// Stop asks for a stop, as SIGTERM does. It needs Catch.
+func (s *Signals) Stop() {
+	select {
+	case s.received <- syscall.SIGTERM:
+	default: // others are waiting already
+	}
+}
+
 // Release restores the default actions of signals, for commands that may end at any
 // time. A signal that was received before has its default action now.
 func (s *Signals) Release() {
