@@ -22,15 +22,20 @@ type Step struct {
 	After time.Duration
 }
 
-// Begin begins the step. It has to be called once; end returns when nothing more is said.
-func (s Step) Begin() (end func()) {
+// after is how long the step may take before it is named.
+func (s Step) after() time.Duration {
 	if s.After == 0 {
-		s.After = Moment
+		return Moment
 	}
+	return s.After
+}
+
+// Begin begins the step. The caller must call end once; after that nothing more is said.
+func (s Step) Begin() (end func()) {
 	begun := time.Now()
 	what := ""
 	said := make(chan struct{})
-	timer := time.AfterFunc(s.After, func() {
+	timer := time.AfterFunc(s.after(), func() {
 		defer close(said)
 		what = s.What()
 		s.Say("waiting for " + what)
