@@ -14,8 +14,7 @@ func (t *text) rest(e *event.Event) {
 	limit := at + maxText(len(e.Message))
 	t.buf = append(t.buf, "| "...)
 	d := &e.DNS
-	update := d.Opcode() == dns.OpcodeUpdate && !d.Response()
-	if update {
+	if t.items.isUpdate() {
 		t.appendSection(e, "if", dns.SectionAnswer, limit)
 	} else {
 		t.appendSection(e, "authority", dns.SectionAuthority, limit)

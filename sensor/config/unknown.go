@@ -112,7 +112,6 @@ var foreign = map[string]string{
 	"e": "addresses of the link layer are not recorded",
 	"D": "dnsmonster-sensor check lists the interfaces",
 	"s": "use --snaplen=BYTES on attach; whole packets are read without it",
-	"p": "use --promiscuous=false, which is the default of attach",
 	"t": "records always have their time; -v shows the date in the text format",
 	"x": "use --format=json, which has the whole message",
 	"X": "use --format=json, which has the whole message",
