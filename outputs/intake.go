@@ -53,7 +53,7 @@ func (in *Intake) Offer(e *event.Event) {
 }
 
 // Decide reports whether the filter accepts e, which it does not copy yet. OfferDecided
-// must follow for the same event, or the event is another step's.
+// must follow for the same event, unless the caller counts the event itself.
 func (in *Intake) Decide(e *event.Event) (accepted bool) {
 	in.accepted = in.accepts(e)
 	in.partly, e.Selected = e.Selected, nil // which other intakes set, too

@@ -32,7 +32,7 @@ type Output struct {
 	turn   *turn
 	pool   formatterPool
 
-	terminal *terminal // that out is; nil: it is something else
+	terminal *terminal // nil: out is no terminal
 }
 
 // New returns an output that writes to the standard output of this process.

@@ -21,7 +21,7 @@ type writer struct {
 	turn *turn
 	pool *formatterPool
 
-	terminal     *terminal     // that out is; nil: it is something else
+	terminal     *terminal     // nil: out is no terminal
 	fullDiskWait time.Duration // how long to retry on a full disk; negative: for ever
 	fullSince    time.Time     // when the disk became full; zero: it is not
 

@@ -136,7 +136,7 @@ firstRecord() { # USER COMMAND
     bash "$root/tmp/ask.sh" "$root/tmp/records" 2>/dev/null || { tail -n 30 "$root/tmp/stderr" >&2; exit 1; }
     date +%s.%N >"$root/tmp/first"
     # Only this namespace has the sensor that we started.
-    for p in $(ip netns pids "" 2>/dev/null) $(ps -e -o pid=); do
+    for p in $(ps -e -o pid=); do
       [ "$(readlink "/proc/$p/ns/net" 2>/dev/null)" = "$(readlink /proc/self/ns/net)" ] &&
         [ "$(cat "/proc/$p/comm" 2>/dev/null)" = dnsmonster-sens ] && kill -INT "$p"
     done

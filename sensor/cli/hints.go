@@ -10,14 +10,14 @@ import (
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// hints completes those of an input.
+// hints completes the hints of an input.
 func (o *captureOptions) hints(h pipeline.Hints) pipeline.Hints {
 	h.After, h.Ports = o.hintAfter, o.portNames()
 	h.Try = append([]string{"--port=PORT (another port)"}, h.Try...)
 	return h
 }
 
-// liveHints are those of interfaces: what may show DNS that these options do not.
+// liveHints are the hints for interfaces: options that may show DNS which these options miss.
 func liveHints(o ring.Options) pipeline.Hints {
 	var try, find []string
 	where := "any interface"
@@ -38,7 +38,7 @@ func liveHints(o ring.Options) pipeline.Hints {
 	return pipeline.Hints{Where: where, Try: append(try, find...), Find: find}
 }
 
-// fileHints are those of files.
+// fileHints are the hints for files.
 func fileHints(raw bool) pipeline.Hints {
 	if raw {
 		return pipeline.Hints{Try: []string{"--noetherframe=false (packets with an Ethernet header)"}}

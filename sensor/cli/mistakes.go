@@ -253,7 +253,7 @@ func isConfiguration(word string) bool {
 	return strings.HasSuffix(word, ".ini") || strings.HasSuffix(word, ".conf") || strings.HasSuffix(word, ".cfg")
 }
 
-// commandSynonyms are words that people try, or know from other programs, and the command
+// commandSynonyms maps words that people try, or know from other programs, to the commands
 // that they mean.
 var commandSynonyms = map[string]string{
 	"capture": "attach", "listen": "attach", "sniff": "attach", "live": "attach", "monitor": "attach", "start": "run",

@@ -9,7 +9,7 @@ import (
 
 // shortOptions are the options of one letter that a command line may have after a single
 // dash: those of its command, and those of tcpdump, which people type from habit. A command
-// without such options has none of tcpdump's either: its lines are read as ever.
+// without such options has none of tcpdump's either.
 type shortOptions struct {
 	takes map[string]bool // of the command: whether a letter takes a value
 	long  map[string]bool // has the names of all commands' options

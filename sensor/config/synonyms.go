@@ -1,7 +1,7 @@
 package config
 
-// synonyms are names that other programs give to what this one calls otherwise: the options
-// that are probably meant, as they are typed, the first of which the command has.
+// synonyms maps names of options in other programs to the options here that are probably
+// meant, as they are typed. The first one that the command has is proposed.
 var synonyms = map[string][]string{
 	"iface":     {"--interface", "--devname"},
 	"interface": {"--devname"},
