@@ -56,12 +56,10 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-hang:
 		case <-r.Context().Done():
 		}
+		panic(http.ErrAbortHandler) // accept nothing: the client may be gone, which the server notices late
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Context().Err() != nil {
-		return // the client is gone: accept nothing
-	}
 	body := packed
 	if r.Header.Get("Content-Encoding") == "zstd" {
 		d, _ := zstd.NewReader(nil)
@@ -158,7 +156,12 @@ func (s *lineServer) target(t outputtest.T, o *store, args ...string) *outputtes
 			defer s.mu.Unlock()
 			hang := make(chan struct{})
 			s.hang = hang
-			return sync.OnceFunc(func() { close(hang) })
+			return sync.OnceFunc(func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.hang = nil
+				close(hang)
+			})
 		},
 		Refuse: func(want string) { s.refuse = want },
 		Busy: func(n int, wait time.Duration) {

@@ -93,7 +93,7 @@ func freshTimeout(t T, target *Target) {
 	const workers = 2
 	release := target.Hang()
 	list := events(50)
-	set := outputs.Settings{Workers: workers, BatchSize: 10, Timeout: 500 * time.Millisecond} // enough for an answer on a busy machine
+	set := outputs.Settings{Workers: workers, BatchSize: 10, Timeout: time.Second} // enough for an answer on a busy machine
 	l := through(t, target, set, list, func(r *outputs.Runner) {
 		await.Within(target.maxWait(), func() bool { return retriesIn(r.Ledger(func() uint64 { return 0 })) >= 2*workers })
 		release()
