@@ -97,8 +97,8 @@ func TestQuietEnd(t *testing.T) {
 	want(false)
 }
 
-// TestLedgersAtTheEnd: a person gets the full ledgers if he asks for them, or if something
-// is unaccounted, undelivered or has failed; run gets them always.
+// TestLedgersAtTheEnd: run always prints the full ledgers. For a person they are printed on
+// request, or if something is unaccounted, undelivered or has failed.
 func TestLedgersAtTheEnd(t *testing.T) {
 	p, _, _ := toTwo(t, manyLanes(1))
 	ledgers := goes(t, p)

@@ -1,6 +1,7 @@
 package scenes
 
 import (
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,14 +15,12 @@ import (
 	"dnsmonster-sensor/test/pty"
 )
 
-// TestAttachOnTerminal: a person sees queries and their responses as text, in the order of
-// their times, while the sensor runs. After Ctrl-C the last line is whole.
-func TestAttachOnTerminal(t *testing.T) {
-	lab.Need(t, "kdig")
-	l := lab.New(t)
-	lab.StartKnot(t, l, lab.Zone{Names: 10})
-	records, log := pty.New(t, 120), pty.New(t, 120)
-	cmd := program.CommandAsTyped(l.Server, "attach", l.Server.Iface)
+// attachOnTerminal starts a capture whose records and log go to terminals, without colours,
+// and waits until it has begun.
+func attachOnTerminal(t *testing.T, l *lab.Lab) (cmd *exec.Cmd, records, log *pty.Terminal) {
+	t.Helper()
+	records, log = pty.New(t, 120), pty.New(t, 120)
+	cmd = program.CommandAsTyped(l.Server, "attach", l.Server.Iface)
 	cmd.Env = append(cmd.Env, "NO_COLOR=1")
 	cmd.Stdout, cmd.Stderr = records.File, log.File
 	if err := cmd.Start(); err != nil {
@@ -30,6 +29,16 @@ func TestAttachOnTerminal(t *testing.T) {
 	records.File.Close()
 	log.File.Close()
 	await.True(t, "the sensor captures", func() bool { return strings.Contains(log.Shown(), "capturing") })
+	return cmd, records, log
+}
+
+// TestAttachOnTerminal: a person sees queries and their responses as text, in the order of
+// their times, while the sensor runs. After Ctrl-C the last line is whole.
+func TestAttachOnTerminal(t *testing.T) {
+	lab.Need(t, "kdig")
+	l := lab.New(t)
+	lab.StartKnot(t, l, lab.Zone{Names: 10})
+	cmd, records, log := attachOnTerminal(t, l)
 	begun := time.Now()
 	for _, question := range []string{"h1.example.org", "h2.example.org", "nowhere.example.org"} {
 		l.Client.Run(t, "kdig", "@"+l.Server.V4.String(), "+retry=0", "+time=5", question, "A")
@@ -60,15 +69,7 @@ func TestAttachOnTerminal(t *testing.T) {
 // sensor, but the system sends SIGHUP.
 func TestTerminalCloses(t *testing.T) {
 	l := lab.New(t)
-	records, log := pty.New(t, 80), pty.New(t, 120)
-	cmd := program.CommandAsTyped(l.Server, "attach", l.Server.Iface)
-	cmd.Stdout, cmd.Stderr = records.File, log.File
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	records.File.Close()
-	log.File.Close()
-	await.True(t, "the sensor captures", func() bool { return strings.Contains(log.Shown(), "capturing") })
+	cmd, records, log := attachOnTerminal(t, l)
 	records.Close()
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
