@@ -68,6 +68,8 @@ var allowed = map[string][]string{
 	"test/pty":             {},
 	"test/scenes":          {},
 	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
+
+	"outputs/clickhouse/server": {"outputs/printable", "outputs/secure"},
 }
 
 // doors lists the packages that may import a third party, by prefix. A third party that
@@ -81,7 +83,8 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang": {"sensor/metrics"},
 	"github.com/DataDog/datadog-go":       {"sensor/metrics"},
 	"github.com/xrash/smetrics":           {"sensor/config"},
-	"github.com/klauspost/compress":       {"sensor/capture/file", "outputs/file", "outputs/httpclient"},
+	"github.com/klauspost/compress":       {"sensor/capture/file", "outputs/file", "outputs/httpclient", "outputs/clickhouse/server"},
+	"github.com/pierrec/lz4":              {"sensor/capture/file", "outputs/clickhouse/server"},
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},
 	"golang.org/x/sys":                    {"bpf", "sensor", "outputs"},

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"dnsmonster-sensor/outputs/printable"
+	"dnsmonster-sensor/outputs/secure"
+)
+
+// Error is an error that the server has sent.
+type Error struct {
+	Code    int
+	Name    string // such as UNKNOWN_TABLE; "" if the code is unknown here
+	Message string // the first line, bounded and without control characters
+	Address string
+}
+
+func (e *Error) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("code %d: %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("%s (code %d): %s", e.Name, e.Code, e.Message)
+}
+
+// failure is any error of a connection: what was being done, and where.
+type failure struct {
+	doing, address string
+	err            error
+	mayBeStored    bool
+}
+
+func (f *failure) Error() string { return fmt.Sprintf("%s %s: %v", f.doing, f.address, f.err) }
+func (f *failure) Unwrap() error { return f.err }
+
+// MayBeStored reports whether the data of a failed Insert may be in the table, wholly or
+// partly: all of it had been handed to the kernel. The server stores nothing of a block that
+// it has not received completely. An error that the server sends afterwards does not
+// exclude it: a materialized view may fail after the table has its part.
+func MayBeStored(err error) bool {
+	f := (*failure)(nil)
+	return err != nil && (!errors.As(err, &f) || f.mayBeStored)
+}
+
+// setupError is an error that somebody has to put right.
+type setupError struct{ text, advice string }
+
+func (e *setupError) Error() string { return e.text }
+
+// changedError says that the table is not what the data was made for.
+type changedError struct{ text string }
+
+func (e *changedError) Error() string { return "the table has been changed: " + e.text }
+
+var errBroken = errors.New("the connection is closed")
+
+// failed completes an error. An end of ctx explains all others.
+func (c *Conn) failed(ctx context.Context, doing string, err error, mayBeStored bool) error {
+	var said *Error
+	if ended := ctx.Err(); ended != nil && !errors.As(err, &said) {
+		err = ended
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, ended) {
+			err = fmt.Errorf("%w: %w", ended, cause)
+		}
+	}
+	return &failure{doing: doing, address: c.address, err: shortened(err), mayBeStored: mayBeStored}
+}
+
+// shortened removes addresses, which failure adds.
+func shortened(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errClosed
+	case errors.As(err, &op) && error(op) == err:
+		return op.Err
+	}
+	return err
+}
+
+var errClosed = errors.New("the server has closed the connection")
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func asError(err error, to **Error) bool { return errors.As(err, to) }
+
+const (
+	maxMessage    = 500
+	maxExceptions = 16 // inside each other
+)
+
+// exception reads an error of the server. Of errors inside it only the first counts.
+func (c *Conn) exception() error {
+	r := c.in
+	var first *Error
+	for range maxExceptions {
+		code := int32(r.fixed(4))
+		name, message := r.string(), r.string()
+		r.string() // stack
+		nested := r.byte()
+		if first == nil && r.err == nil {
+			first = c.newError(int(code), name, message)
+		}
+		if r.err != nil || nested == 0 {
+			break
+		}
+	}
+	if first == nil {
+		return r.err
+	}
+	return first
+}
+
+func (c *Conn) newError(code int, name, message string) *Error {
+	message = strings.TrimPrefix(message, name+": ")
+	message = strings.TrimPrefix(message, "DB::Exception: ")
+	if i := strings.Index(message, ". Stack trace:"); i >= 0 {
+		message = message[:i]
+	}
+	e := &Error{Code: code, Message: printableLine(c.hide(message)), Address: c.address}
+	if p := proto.Error(code); p.IsAError() {
+		e.Name = p.String()
+	}
+	return e
+}
+
+// printableLine returns the first line of a text, bounded and without control characters.
+func printableLine(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
+	}
+	var b bytes.Buffer
+	printable.NewWriter(&b).Write([]byte(text))
+	return b.String()
+}
+
+// wrongPort explains the first byte of an answer that is none of this protocol.
+func wrongPort(first uint64, secured bool) error {
+	const alert = 0x15
+	switch {
+	case first == 'H' && secured:
+		return &setupError{"the server answers with HTTP", "this is the port of HTTPS: set that of the native protocol with TLS, 9440 unless the server's configuration has another, in --clickhouseaddress"}
+	case first == 'H':
+		return &setupError{"the server answers with HTTP", "this is the port of HTTP: set that of the native protocol, 9000 unless the server's configuration has another, in --clickhouseaddress"}
+	case first == alert && !secured:
+		return &setupError{"the server answers with TLS", "set --clickhousesecure, or a port without TLS in --clickhouseaddress"}
+	}
+	return &setupError{"the server does not speak ClickHouse's native protocol", "set the port of the native protocol, 9000, or 9440 with TLS, in --clickhouseaddress"}
+}
+
+// explainTLS explains a handshake with a port without TLS: ClickHouse closes the connection, or
+// answers in its own protocol.
+func explainTLS(err error) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return &setupError{"the server does not speak TLS", "set a port with TLS, 9440 unless the server's configuration has another, in --clickhouseaddress, or --clickhousesecure=false"}
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return &handshakeCut{err}
+	}
+	return err
+}
+
+// handshakeCut is an end of the connection inside the TLS handshake.
+type handshakeCut struct{ err error }
+
+func (e *handshakeCut) Error() string {
+	return "the server has closed the connection during the TLS handshake: if it does so each time, the port may be one without TLS"
+}
+func (e *handshakeCut) Unwrap() error { return e.err }
+
+// silentPort is an end of the connection before the first byte of the server's greeting.
+// A port of HTTP waits for more, one of TLS cuts the connection, and a server that refuses
+// our certificate may do so after the handshake.
+type silentPort struct {
+	err    error
+	advice string
+}
+
+func (e *silentPort) Error() string { return e.err.Error() }
+func (e *silentPort) Unwrap() error { return e.err }
+
+// explainLogin adds to an error of Dial what a server may mean by it that has said nothing.
+func (c *Conn) explainLogin(err error) error {
+	if c.in.source.left != maxHello {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(c.address)
+	secured := c.config.TLS != nil
+	switch cut := errors.Is(err, errClosed) || secure.MaybeCertificateRejected(err); {
+	case secure.Advice(err, optionNames) != "":
+		return err
+	case cut && secured:
+		return &silentPort{err, "the server may not accept our certificate, or require one: set it with " + optionNames.Cert}
+	case cut:
+		return &silentPort{err, "if this is a port with TLS, set --clickhousesecure"}
+	case port == "8123" || port == "8443":
+		return &setupError{err.Error(), "port " + port + " is that of HTTP: set that of the native protocol, 9000, or 9440 with TLS, in --clickhouseaddress"}
+	}
+	return &silentPort{err, "the server has sent no greeting: if this is a port of HTTP, set that of the native protocol, 9000, or 9440 with TLS, in --clickhouseaddress"}
+}
