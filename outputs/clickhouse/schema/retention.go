@@ -1,0 +1,86 @@
+package schema
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Table is what a server says about a table that exists.
+type Table struct {
+	Name   string
+	Engine string
+	UUID   string // "" or zeros: the database does not give tables one
+	TTL    bool   // it has a retention
+}
+
+// noUUID is what tables have in databases of the old kind.
+const noUUID = "00000000-0000-0000-0000-000000000000"
+
+// TablesQuery asks a server for the log, the aggregates, and the tables within inline
+// views. Tables reads the answer. The server needs UUIDs of tables: ClickHouse 20.10.
+func TablesQuery(o Options) string {
+	var names []string
+	for _, name := range o.withData() {
+		names = append(names, literal(name))
+		if o.Cluster != "" {
+			names = append(names, literal(o.Local(name)))
+		}
+	}
+	return fmt.Sprintf("SELECT name, engine, toString(uuid), if(position(engine_full, ' TTL ') > 0, '1', '0') FROM system.tables WHERE database = %s AND (name IN (%s) OR startsWith(name, '.inner')) ORDER BY name",
+		literal(o.Database), strings.Join(names, ", "))
+}
+
+// Tables reads the answer to TablesQuery.
+func Tables(rows [][]string) (list []Table) {
+	for _, r := range rows {
+		if len(r) == 4 {
+			list = append(list, Table{Name: r[0], Engine: r[1], UUID: r[2], TTL: r[3] == "1"})
+		}
+	}
+	return list
+}
+
+// Retention returns what makes the log and each aggregate that exists keep their rows for
+// so many days, for ever if 0. The rows of an inline view are in a table of its own,
+// which is the one that changes. Tables that read a cluster's shards have no rows. The
+// log comes last: it has the details that are missed first.
+func Retention(o Options, days int, existing []Table) (list []Statement) {
+	byName := map[string]Table{}
+	for _, t := range existing {
+		byName[t.Name] = t
+	}
+	names := o.withData()
+	for i := range names {
+		name := names[len(names)-1-i]
+		date := "DnsDate"
+		if name == o.Table {
+			date = logDate
+		}
+		local := o.Local(name)
+		t, exists := rowsOf(byName, local)
+		if !exists {
+			continue
+		}
+		target := identifier(o.Database) + "." + identifier(t.Name)
+		switch {
+		case days > 0:
+			list = append(list, Statement{local, fmt.Sprintf("ALTER TABLE %s%s MODIFY TTL %s + INTERVAL %d DAY", target, o.onCluster(), date, days)})
+		case t.TTL:
+			list = append(list, Statement{local, fmt.Sprintf("ALTER TABLE %s%s REMOVE TTL", target, o.onCluster())})
+		}
+	}
+	return list
+}
+
+// rowsOf returns the table that has the rows of a name.
+func rowsOf(byName map[string]Table, name string) (Table, bool) {
+	t, ok := byName[name]
+	if ok && t.Engine == "MaterializedView" {
+		inner := ".inner_id." + t.UUID
+		if t.UUID == "" || t.UUID == noUUID {
+			inner = ".inner." + name
+		}
+		t, ok = byName[inner]
+	}
+	return t, ok && strings.HasSuffix(t.Engine, "MergeTree")
+}

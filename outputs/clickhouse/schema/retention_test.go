@@ -1,0 +1,42 @@
+package schema
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRetentionOfWhatExists: statements are for tables with rows that exist, no other.
+func TestRetentionOfWhatExists(t *testing.T) {
+	const uuid = "d9428888-122b-11e1-b85c-61cd3cbb3210"
+	one, cluster := standard(Ours, ""), standard(Ours, "main")
+	for _, c := range []struct {
+		about    string
+		o        Options
+		days     int
+		existing []Table
+		want     string // targets, and what happens
+	}{
+		{"nothing", one, 9, nil, ""},
+		{"the log alone", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, true}}, "ALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+		{"for ever", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, true}}, "ALTER TABLE `default`.`DNS_LOG` REMOVE TTL"},
+		{"for ever already", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, false}}, ""},
+		{"a table of another kind", one, 9, []Table{{"DNS_LOG", "Memory", uuid, false}}, ""},
+		{"inline", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, false}, {".inner_id." + uuid, "SummingMergeTree", "", true}, {".inner_id.other", "MergeTree", "", true}}, "ALTER TABLE `default`.`.inner_id." + uuid + "` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
+		{"inline, of an old database", one, 9, []Table{{"DNS_TYPE", "MaterializedView", noUUID, false}, {".inner.DNS_TYPE", "SummingMergeTree", noUUID, true}}, "ALTER TABLE `default`.`.inner.DNS_TYPE` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
+		{"a view into a table of another name", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, false}}, ""},
+		{"cluster", cluster, 9, []Table{{"DNS_LOG", "Distributed", uuid, false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", uuid, true}}, "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+		{"cluster, for ever", cluster, 0, []Table{{"DNS_EDNS_LOCAL", "ReplicatedAggregatingMergeTree", uuid, true}}, "ALTER TABLE `default`.`DNS_EDNS_LOCAL` ON CLUSTER `main` REMOVE TTL"},
+		{"the log last", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, true}, {"DNS_EDNS", "AggregatingMergeTree", uuid, true}}, "ALTER TABLE `default`.`DNS_EDNS` MODIFY TTL DnsDate + INTERVAL 9 DAY\nALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+	} {
+		var got []string
+		for _, s := range Retention(c.o, c.days, c.existing) {
+			got = append(got, s.SQL)
+		}
+		if text := strings.Join(got, "\n"); text != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.about, text, c.want)
+		}
+	}
+	if got := Tables([][]string{{"a", "b"}, {"n", "e", "u", "1"}}); len(got) != 1 || got[0] != (Table{"n", "e", "u", true}) {
+		t.Errorf("Tables: %v", got)
+	}
+}
