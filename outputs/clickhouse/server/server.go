@@ -128,13 +128,17 @@ func (c *Conn) connect(ctx context.Context) error {
 	}
 	c.in = newReader(c.conn)
 	c.out.conn = c.conn
+	c.chooseCompression()
+	return nil
+}
+
+func (c *Conn) chooseCompression() {
 	switch c.config.Compression {
 	case LZ4:
 		c.out.compress = compress.NewWriter(compress.LevelZero, compress.LZ4)
 	case ZSTD:
 		c.out.compress = compress.NewWriter(compress.LevelZero, compress.ZSTD)
 	}
-	return nil
 }
 
 // login exchanges greetings.
