@@ -24,23 +24,25 @@ const (
 	Text                  // printable text: Column.Append
 	JSON                  // one JSON object, or nothing: Column.Append
 	Bytes                 // arbitrary bytes, as they were received: Column.Append
+	Uints                 // a list of numbers of at most Column.Bits bits: Column.Uints
+	Texts                 // a list of printable texts: Column.Texts
 )
 
-var kindWords = [...]string{"", "time", "whole number", "0 or 1", "number", "address", "text", "JSON", "bytes"}
+var kindWords = [...]string{"", "time", "whole number", "0 or 1", "number", "address", "text", "JSON", "bytes", "list of whole numbers", "list of texts"}
 
 // String is the word in the docs.
 func (k Kind) String() string { return kindWords[k] }
 
 // Column is a line of the table. Exactly one accessor is set, which Kind determines.
-// An accessor is a method of Row, borrows the row and allocates nothing; Append
-// returns the extended dst.
+// An accessor is a method of Row, borrows the row and allocates nothing; those with a
+// dst append to it, and return it unless it is a pointer.
 //
 // Calling an accessor through its pointer takes two nanoseconds. CSV cannot afford
 // that, and calls the same methods directly.
 type Column struct {
 	Name   string // also the key of json-flat, if it has one
 	Kind   Kind
-	Bits   int    // of Uint: bits of the largest value
+	Bits   int    // of Uint and Uints: bits of the largest value
 	Chars  int    // of Text: length of the longest value; 0: unlimited
 	Doc    string // its meaning, for docs/columns.md
 	Absent string // when a row has no value; "": never
@@ -50,9 +52,11 @@ type Column struct {
 	Float  func(*Row) float64
 	Addr   func(*Row) netip.Addr
 	Append func(r *Row, dst []byte) []byte
+	Uints  func(r *Row, dst []uint32) []uint32
+	Texts  func(r *Row, dst *TextList)
 
 	// Present reports whether the row has a value. If not, the accessor returns 0, the
-	// zero netip.Addr, or nothing. It is nil if Absent is empty.
+	// zero netip.Addr, nothing, or an empty list. It is nil if Absent is empty.
 	Present func(*Row) bool
 }
 

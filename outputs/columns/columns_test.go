@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -17,10 +18,12 @@ import (
 )
 
 // message is a response with two questions, A for example.org and MX for
-// www.example.org, an answer, an OPT record with DO, and a byte too many.
+// www.example.org, an answer, an OPT record with DO, a client
+// subnet and two extended errors, and a byte too many.
 const message = "\x12\x34\xad\xb0\x00\x02\x00\x01\x00\x00\x00\x01\x07example\x03org\x00\x00\x01\x00\x01" +
 	"\x03www\xc0\x0c\x00\x0f\x00\x03\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04abcd" +
-	"\x00\x00\x29\x04\xd0\x05\x01\x80\x00\x00\x00x"
+	"\x00\x00\x29\x04\xd0\x05\x01\x80\x00\x00\x19" +
+	"\x00\x08\x00\x07\x00\x01\x18\x00\xc0\x00\x02" + "\x00\x0f\x00\x04\x00\x12hi" + "\x00\x0f\x00\x02\x00\x03" + "x"
 
 // full is an event with every field set.
 func full() *event.Event {
@@ -41,7 +44,11 @@ func rowsOf(e *event.Event) (list []*Row) {
 	for rows := e.Rows(); rows.Next(&question); {
 		r := &Row{Event: e, Question: question, Sensor: []byte("sensor1"), Now: 1700000000_000000004}
 		r.InterfaceName = func(number uint32, _ int64) string { return "eth12345"[:3+number] }
+		r.AppendData = func(dst, message []byte, off int, rrtype uint16, _ int) []byte {
+			return fmt.Appendf(dst, "data of type %d: %s", rrtype, message[off:])
+		}
 		if len(list) == 0 {
+			r.AnswerRecords = AnswersOf(e, nil)
 			r.Record = []byte(`{"DNS":{}}`)
 		}
 		list = append(list, r)
@@ -68,9 +75,26 @@ func value(c *Column, r *Row) []byte {
 		return fmt.Append(nil, c.Float(r))
 	case Addr:
 		return fmt.Append(nil, c.Addr(r))
+	case Uints:
+		if list := c.Uints(r, nil); len(list) > 0 {
+			return fmt.Append(nil, list)
+		}
+		return nil
+	case Texts:
+		var list TextList
+		c.Texts(r, &list)
+		return texts(&list)
 	default:
 		return c.Append(r, nil)
 	}
+}
+
+// texts is the texts of a list, each in quotes.
+func texts(list *TextList) (b []byte) {
+	for i := range list.Len() {
+		b = strconv.AppendQuote(b, string(list.At(i)))
+	}
+	return b
 }
 
 // TestValues: all columns of the first row of a full event, and of a row of an event
@@ -130,7 +154,13 @@ func TestValues(t *testing.T) {
 	f(EDNS, "1", "0")
 	f(EDNSVersion, "1", "-")
 	f(EDNSUDPSize, "1232", "-")
+	f(ClientSubnet, "192.0.2.0/24", "-")
+	f(ExtendedErrors, "[18 3]", "-")
 	f(DO, "1", "0")
+	f(AnswerName, `"example.org."`, "-")
+	f(AnswerType, "[1]", "-")
+	f(AnswerTTL, "[60]", "-")
+	f(AnswerData, `"data of type 1: abcd"`, "-")
 	f(Malformed, "end 1: bytes after the last record", "-")
 	f(Message, message, strings.Repeat("\x00", dns.HeaderLen))
 	f(FullRecord, `{"DNS":{}}`, "-")
@@ -158,14 +188,14 @@ func TestTable(t *testing.T) {
 			t.Errorf("column %d: the name %q is not unique or missing, or its description is missing: %q", id, c.Name, c.Doc)
 		}
 		names[c.Name] = true
-		set := map[string]bool{"Time": c.Time != nil, "Uint": c.Uint != nil, "Float": c.Float != nil, "Addr": c.Addr != nil, "Append": c.Append != nil}
-		want, ok := map[Kind]string{Time: "Time", Uint: "Uint", Bool: "Uint", Float: "Float", Addr: "Addr", Text: "Append", JSON: "Append", Bytes: "Append"}[c.Kind]
+		set := map[string]bool{"Time": c.Time != nil, "Uint": c.Uint != nil, "Float": c.Float != nil, "Addr": c.Addr != nil, "Append": c.Append != nil, "Uints": c.Uints != nil, "Texts": c.Texts != nil}
+		want, ok := map[Kind]string{Time: "Time", Uint: "Uint", Bool: "Uint", Float: "Float", Addr: "Addr", Text: "Append", JSON: "Append", Bytes: "Append", Uints: "Uints", Texts: "Texts"}[c.Kind]
 		for accessor, there := range set {
 			if !ok || there != (accessor == want) {
 				t.Errorf("%s, %s: accessor %s set: %v", c.Name, c.Kind, accessor, there)
 			}
 		}
-		if (c.Kind == Uint) != (c.Bits > 0) || c.Kind != Text && c.Chars > 0 {
+		if (c.Kind == Uint || c.Kind == Uints) != (c.Bits > 0) || c.Kind != Text && c.Chars > 0 {
 			t.Errorf("%s, %s: %d bits, %d characters", c.Name, c.Kind, c.Bits, c.Chars)
 		}
 		if (c.Present == nil) != (c.Absent == "") {
@@ -179,7 +209,7 @@ func TestAccessorsAreColumns(t *testing.T) {
 	used := make(map[string]string)
 	for id := range ID(Count) {
 		c := reflect.ValueOf(id.Column()).Elem()
-		for _, accessor := range []string{"Time", "Uint", "Float", "Addr", "Append"} {
+		for _, accessor := range []string{"Time", "Uint", "Float", "Addr", "Append", "Uints", "Texts"} {
 			if f := c.FieldByName(accessor); !f.IsNil() {
 				name := runtime.FuncForPC(f.Pointer()).Name()
 				name = name[strings.LastIndexByte(name, '.')+1:]
@@ -200,11 +230,9 @@ func TestAccessorsAreColumns(t *testing.T) {
 
 // notInColumns are the fields of an event that no column shows, with the reason.
 var notInColumns = map[string]string{
-	"Fields":             "each type that gets a meaning gets a column of its own",
-	"DNS.QType":          "of the first question; each row has its own",
-	"DNS.QClass":         "likewise",
-	"DNS.EDNS.DataStart": "an offset in the message",
-	"DNS.EDNS.DataLen":   "likewise",
+	"Fields":     "each type that gets a meaning gets a column of its own",
+	"DNS.QType":  "of the first question; each row has its own",
+	"DNS.QClass": "likewise",
 }
 
 // TestEveryFieldHasAColumn: each field of an event changes the value of a column or,
@@ -320,6 +348,8 @@ func TestBounds(t *testing.T) {
 
 func TestAccessorsAllocateNothing(t *testing.T) {
 	r, dst := rowsOf(full())[0], make([]byte, 0, 1<<16)
+	r.AppendData = func(dst, message []byte, off int, _ uint16, _ int) []byte { return append(dst, message[off:]...) }
+	numbers, list := make([]uint32, 0, 8), TextList{make([]byte, 0, 1<<10), make([]int, 0, 8)}
 	sum := uint64(0)
 	if n := testing.AllocsPerRun(100, func() {
 		for id := range ID(Count) {
@@ -334,11 +364,71 @@ func TestAccessorsAllocateNothing(t *testing.T) {
 				sum += uint64(c.Float(r))
 			case c.Addr != nil:
 				sum += uint64(c.Addr(r).BitLen())
+			case c.Uints != nil:
+				numbers = c.Uints(r, numbers[:0])
+			case c.Texts != nil:
+				list.Reset()
+				c.Texts(r, &list)
 			default:
 				dst = c.Append(r, dst[:0])
 			}
 		}
 	}); n != 0 || sum == 0 {
 		t.Errorf("all columns of a row allocate %v times, want 0", n)
+	}
+}
+
+// TestListsAreBounded: whatever the names of a message unfold to, and however wrong its
+// options are, lists have an entry for each answer and a bounded length.
+func TestListsAreBounded(t *testing.T) {
+	name := strings.Repeat("\x3f"+strings.Repeat("\x00", 63), 3) + "\x3d" + strings.Repeat("\x00", 61) + "\x00"
+	const records = 4000
+	m := append([]byte("\x00\x00\x84\x00\x00\x01\x0f\xa0\x00\x00\x00\x00"+name), 0, 5, 0, 1)
+	for range records {
+		m = append(m, "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x00\x00\x02\xc0\x0c"...)
+	}
+	e := &event.Event{Message: m}
+	dns.Read(m, false, &e.DNS)
+	r := &Row{Event: e, AnswerRecords: AnswersOf(e, nil)}
+	r.AppendData = func(dst, message []byte, off int, _ uint16, _ int) []byte {
+		dst, _ = dns.AppendName(dst, message, off)
+		return dst
+	}
+	for _, id := range []ID{AnswerName, AnswerData} {
+		var list TextList
+		id.Column().Texts(r, &list)
+		if most := 64*(len(m)+1024) + 1100; list.Len() != records || len(list.Bytes) > most || len(list.At(0)) < 250 || len(list.At(records-1)) != 0 {
+			t.Errorf("%s: %d texts of %d bytes, want %d of at most %d", id.Column().Name, list.Len(), len(list.Bytes), records, most)
+		}
+	}
+	if n := len(AnswerTTL.Column().Uints(r, nil)); n != records {
+		t.Errorf("%d times to live, want %d", n, records)
+	}
+}
+
+// TestOptions: subnets and errors that are not whole give no value.
+func TestOptions(t *testing.T) {
+	for data, want := range map[string]string{
+		"\x00\x08\x00\x08\x00\x02\x20\x00\x20\x01\x0d\xb8": "2001:db8::/32 []",
+		"\x00\x08\x00\x08\x00\x01\x14\x00\xc0\x00\xff\xff": "192.0.240.0/20 []", // bits after the prefix
+		"\x00\x08\x00\x04\x00\x01\x00\x00":                 "0.0.0.0/0 []",
+		"\x00\x08\x00\x04\x00\x00\x00\x00":                 " []", // no family
+		"\x00\x08\x00\x06\x00\x01\x18\x00\xc0\x00":         " []", // too short
+		"\x00\x08\x00\x08\x00\x01\x21\x00\xc0\x00\x02\x01": " []", // a prefix of 33 bits
+		"\x00\x08\x00\x02\x00\x01":                         " []",
+		"\x00\x0f\x00\x01\x00\x00\x0f\x00\x02\x00\x09":     " [9]", // the first has no code
+		"\x00\x0f\x00\x02\x00\x07\x00\x0f\xff\xff\x00":     " [7]", // the second runs past the end
+		"\x00\x0f": " []",
+		"":         " []",
+	} {
+		m := append(make([]byte, dns.HeaderLen), 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, byte(len(data)))
+		m[11] = 1
+		e := &event.Event{Message: append(m, data...)}
+		dns.Read(e.Message, false, &e.DNS)
+		r := &Row{Event: e}
+		got := fmt.Sprint(string(r.ClientSubnet(nil)), " ", r.ExtendedErrors([]uint32{}))
+		if got != want || r.hasClientSubnet() != (want[0] != ' ') || r.hasExtendedErrors() != !strings.HasSuffix(want, "[]") {
+			t.Errorf("%x: %s, want %s", data, got, want)
+		}
 	}
 }

@@ -21,6 +21,11 @@ type Row struct {
 	Now           int64                                // when the row is written, in nanoseconds since the Unix epoch
 	Record        []byte                               // the whole record as JSON, only in a message's first row (see event.Rows), or nothing
 	InterfaceName func(number uint32, at int64) string // name of an interface at the time of a packet, "" if unknown; nil: all are unknown
+
+	// For the columns of answers: AnswersOf, only in a message's first row, or nothing; and
+	// format.AppendRecordData.
+	AnswerRecords []dns.Record
+	AppendData    func(dst, message []byte, off int, rrtype uint16, limit int) []byte
 }
 
 // PacketTime and the other times.

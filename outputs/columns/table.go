@@ -47,7 +47,13 @@ const (
 	EDNS
 	EDNSVersion
 	EDNSUDPSize
+	ClientSubnet
+	ExtendedErrors
 	DO
+	AnswerName
+	AnswerType
+	AnswerTTL
+	AnswerData
 	Malformed
 	Message
 	FullRecord
@@ -144,8 +150,20 @@ var table = [Count]Column{
 		Doc: "EDNS version", Absent: "no OPT record"},
 	EDNSUDPSize: {Name: "edns_udp_size", Kind: Uint, Bits: 16, Uint: (*Row).EDNSUDPSize, Present: (*Row).hasEDNS,
 		Doc: "largest UDP message that the sender accepts", Absent: "no OPT record"},
+	ClientSubnet: {Name: "client_subnet", Kind: Text, Chars: 43, Append: (*Row).ClientSubnet, Present: (*Row).hasClientSubnet,
+		Doc: "EDNS client subnet: address and length of the prefix", Absent: "none, or one that cannot be read"},
+	ExtendedErrors: {Name: "extended_errors", Kind: Uints, Bits: 16, Uints: (*Row).ExtendedErrors, Present: (*Row).hasExtendedErrors,
+		Doc: "codes of the extended DNS errors", Absent: "none"},
 	DO: {Name: "do", Kind: Bool, Uint: (*Row).DO,
 		Doc: "DO: DNSSEC OK"},
+	AnswerName: {Name: "answer_name", Kind: Texts, Texts: (*Row).AnswerName, Present: (*Row).hasAnswers,
+		Doc: "owner of each answer, in presentation format with the final dot", Absent: "no answer, or not the message's first row"},
+	AnswerType: {Name: "answer_type", Kind: Uints, Bits: 16, Uints: (*Row).AnswerType, Present: (*Row).hasAnswers,
+		Doc: "type of each answer", Absent: "no answer, or not the message's first row"},
+	AnswerTTL: {Name: "answer_ttl", Kind: Uints, Bits: 32, Uints: (*Row).AnswerTTL, Present: (*Row).hasAnswers,
+		Doc: "time to live of each answer", Absent: "no answer, or not the message's first row"},
+	AnswerData: {Name: "answer_data", Kind: Texts, Texts: (*Row).AnswerData, Present: (*Row).hasAnswers,
+		Doc: "data of each answer, in presentation format", Absent: "no answer, or not the message's first row"},
 	Malformed: {Name: "malformed", Kind: Text, Append: (*Row).Malformed, Present: (*Row).isMalformed,
 		Doc: "where and why the message is malformed", Absent: "the message is whole"},
 	Message: {Name: "message", Kind: Bytes, Append: (*Row).Message,

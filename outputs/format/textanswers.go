@@ -210,7 +210,7 @@ func (a *answerList) append(r *dns.Record, limit int) {
 		a.text = appendType(a.text, binary.BigEndian.Uint16(msg[r.Data:])) // the rest says nothing to most people
 		return
 	}
-	a.text = appendRecordData(a.text, msg, r.Data, r.Type, limit)
+	a.text = AppendRecordData(a.text, msg, r.Data, r.Type, limit)
 	if r.Type == dns.TypeCNAME {
 		a.before, a.expected = a.expected, a.before[:0]
 		a.expected, _ = dns.AppendName(a.expected, msg, r.Data)
@@ -254,7 +254,7 @@ func (a *answerList) appendChange(r *dns.Record, limit int) {
 	}
 	a.text = appendType(append(a.text, ' '), r.Type)
 	if r.Data < r.End {
-		a.text = appendRecordData(append(a.text, ' '), a.e.Message[:r.End], r.Data, r.Type, limit)
+		a.text = AppendRecordData(append(a.text, ' '), a.e.Message[:r.End], r.Data, r.Type, limit)
 	}
 }
 
@@ -267,7 +267,7 @@ func appendRecord(dst, msg []byte, r *dns.Record, limit int) []byte {
 	}
 	dst = appendType(dst, r.Type)
 	if r.Data < r.End {
-		dst = appendRecordData(append(dst, ' '), msg, r.Data, r.Type, limit)
+		dst = AppendRecordData(append(dst, ' '), msg, r.Data, r.Type, limit)
 	}
 	return dst
 }

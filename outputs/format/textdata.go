@@ -7,10 +7,11 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
-// appendRecordData appends the data from off to the end of msg as in zone files. Data of
+// AppendRecordData appends the data from off to the end of msg as in zone files, in
+// printable ASCII. Data of
 // unknown types, and data that do not fit their type, are written as in RFC 3597 section 5.
 // Lists may stop once dst is longer than limit.
-func appendRecordData(dst, msg []byte, off int, rrtype uint16, limit int) []byte {
+func AppendRecordData(dst, msg []byte, off int, rrtype uint16, limit int) []byte {
 	if off == len(msg) {
 		return dst
 	}

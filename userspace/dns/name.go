@@ -175,6 +175,18 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 
 // AppendLabel appends a label as AppendName does, without the dot.
 func AppendLabel(dst, label []byte) []byte {
+	at, odd := len(dst), uint8(asIs)
+	dst = append(dst, label...)
+	for _, c := range label {
+		odd |= written[c]
+	}
+	if odd == asIs { // nearly all labels
+		return dst
+	}
+	return appendOddLabel(dst[:at], label)
+}
+
+func appendOddLabel(dst, label []byte) []byte {
 	for _, c := range label {
 		switch written[c] {
 		case asIs:
@@ -189,15 +201,17 @@ func AppendLabel(dst, label []byte) []byte {
 }
 
 const (
-	decimal = iota
-	asIs
+	asIs = iota
 	escaped
+	decimal
 )
 
 // written says how each byte of a label is written.
 var written = func() (t [256]uint8) {
-	for c := ' '; c <= '~'; c++ {
-		t[c] = asIs
+	for c := range t {
+		if c < ' ' || c > '~' {
+			t[c] = decimal
+		}
 	}
 	for _, c := range ` .'@;()"\` {
 		t[c] = escaped
