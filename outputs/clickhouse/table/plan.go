@@ -1,0 +1,199 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"dnsmonster-sensor/outputs/columns"
+	"dnsmonster-sensor/outputs/format"
+)
+
+// Options are what the values of rows depend on beside the events.
+type Options struct {
+	FullQuery   bool           // write the whole record into FullQuery
+	UseIdentity bool           // Server is the identity of a dnstap message, where there is one
+	Server      string         // name of the sensor
+	Records     format.Options // of the whole record; the names of interfaces, too
+}
+
+// Plan is which columns of a table are written, and how.
+type Plan struct {
+	Def     *Def
+	Missing []string // columns of ours that the table lacks, dnsmonster's first
+	Foreign []string // columns of theirs that we do not fill, and that have no DEFAULT
+	Losses  []Loss
+
+	options Options
+	columns []planned
+	key     partitionKey
+}
+
+// planned is a column that is written.
+type planned struct {
+	def    ColumnDef
+	typ    typeText
+	source columns.ID
+}
+
+// Loss is a column that cannot hold all values as they are.
+type Loss struct {
+	Column string
+	Note   string // how they are changed
+	Fix    string // the statement that prevents it
+}
+
+// Plan chooses the columns. The error says why nothing can be written to the table, and
+// which statement helps.
+func (d *Def) Plan(o Options) (*Plan, error) {
+	p := &Plan{Def: d, options: o}
+	used := make(map[string]bool)
+	var problems []error
+	for _, f := range fields {
+		def, ok := d.column(f.Name, used)
+		if !ok || def.computed() {
+			if f.ID == columns.PacketTime {
+				return nil, d.withoutTime(ok)
+			}
+			if !ok {
+				p.Missing = append(p.Missing, f.Name)
+			} else {
+				used[def.Name] = true
+			}
+			continue
+		}
+		used[def.Name] = true
+		if err := p.add(f, def); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	for _, c := range d.Columns {
+		if !used[c.Name] && c.Default == "" {
+			p.Foreign = append(p.Foreign, c.Name)
+		}
+	}
+	p.key = p.readKey()
+	return p, errors.Join(problems...)
+}
+
+// column finds a column by its name, if need be without case.
+func (d *Def) column(name string, used map[string]bool) (found ColumnDef, ok bool) {
+	for _, c := range d.Columns {
+		if c.Name == name {
+			return c, true
+		}
+		if !ok && !used[c.Name] && strings.EqualFold(c.Name, name) {
+			found, ok = c, true
+		}
+	}
+	return found, ok
+}
+
+// computed reports whether the server computes the column, so that none may write it.
+func (c *ColumnDef) computed() bool {
+	switch strings.ToUpper(c.Default) {
+	case "MATERIALIZED", "ALIAS", "EPHEMERAL":
+		return true
+	}
+	return false
+}
+
+func (d *Def) withoutTime(there bool) error {
+	why := "it has no column PacketTime, so it is of an older layout of dnsmonster, or no table of DNS records"
+	if there {
+		why = "the server computes its column PacketTime"
+	}
+	return fmt.Errorf("table %s cannot be written: %s: rows would have no time of their own, and would be dropped as expired in 1970. "+
+		"Choose another table by --clickhousetable and create it by `dnsmonster-sensor clickhouse init`", d.Name(), why)
+}
+
+func (p *Plan) add(f field, def ColumnDef) error {
+	c, t, err := p.open(f.ID, def)
+	if err != nil {
+		return fmt.Errorf("column %s of table %s has the type %.200s, which cannot hold our values (%s, such as %s): %s",
+			def.Name, p.Def.Name(), def.Type, f.ID.Column().Values(), f.typ, p.modify(f, def))
+	}
+	p.columns = append(p.columns, planned{def, t, f.ID})
+	if note := c.lossNote(); note != "" {
+		p.Losses = append(p.Losses, Loss{def.Name, note, p.modify(f, def)})
+	}
+	return nil
+}
+
+// open makes the encoder of a column.
+func (p *Plan) open(id columns.ID, def ColumnDef) (*column, typeText, error) {
+	t, err := parseType(def.Type)
+	if err != nil {
+		return nil, t, err
+	}
+	c, err := newColumn(id.Column(), &t, location(p.Def.Zone))
+	if err == nil {
+		c.setup(def, id, p.options)
+	}
+	return c, t, err
+}
+
+// modify is the statement that gives a column the type of ours.
+func (p *Plan) modify(f field, def ColumnDef) string {
+	return "ALTER TABLE " + p.Def.Name() + " MODIFY COLUMN " + identifier(def.Name) + " " + f.typ
+}
+
+// setup sets what does not depend on the type.
+func (c *column) setup(def ColumnDef, id columns.ID, o Options) {
+	c.name, c.typ = def.Name, def.Type
+	c.constant = id == columns.IndexTime || id == columns.Server && !o.UseIdentity
+	if c.constant && c.inner == nil {
+		c.fill, c.fillValue = fillConstant, c.fill
+	}
+	if id == columns.FullRecord && o.FullQuery {
+		if f, err := format.New("json", o.Records); err == nil {
+			c.setJSON(f.NewEncoder())
+		}
+	}
+}
+
+func (c *column) setJSON(e format.Encoder) {
+	c.json = e
+	if c.inner != nil {
+		c.inner.setJSON(e)
+	}
+}
+
+// lossNote says how values that the column cannot hold are changed. It is "" if the column
+// can hold all values.
+func (c *column) lossNote() string {
+	if c.inner != nil {
+		return c.inner.lossNote()
+	}
+	switch k := c.source.Kind; {
+	case c.enum != nil:
+		return "values that the Enum lacks are written as its lowest one"
+	case k == columns.Time && c.scale == 1e9 && c.size == 4:
+		return "times have whole seconds, those before 1970 and after 2105 are moved to the nearest"
+	case k == columns.Time && c.size < 8:
+		return "times lose the time of day"
+	case k == columns.Addr && c.size == 4:
+		return "IPv6 addresses are written as 0.0.0.0"
+	case k == columns.Float && c.limit > 0:
+		return "numbers are rounded, those above " + fmt.Sprint(c.limit) + " are written as that"
+	case c.limit > 0 && c.source.Bits > 0 && c.limit < 1<<c.source.Bits-1:
+		return fmt.Sprintf("values above %d are written as %d", c.limit, c.limit)
+	case c.short != nil && c.size < c.source.Chars:
+		return "dnscryptudp and dnscrypttcp are written as dcu and dct"
+	case c.text != nil && c.size > 0 && (c.source.Chars == 0 || c.size < c.source.Chars):
+		return fmt.Sprintf("longer texts are truncated to %d bytes", c.size)
+	}
+	return ""
+}
+
+// Name is the table's full name as SQL.
+func (p *Plan) Name() string { return p.Def.Name() }
+
+// InsertSQL is the statement that a block of the columns follows.
+func (p *Plan) InsertSQL() string {
+	var names []string
+	for _, c := range p.columns {
+		names = append(names, identifier(c.def.Name))
+	}
+	return "INSERT INTO " + p.Name() + " (" + strings.Join(names, ", ") + ") VALUES"
+}

@@ -1,0 +1,118 @@
+package table
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"dnsmonster-sensor/userspace/event"
+)
+
+// timed is an event of a block: its position, and its time or the start of its period.
+type timed struct {
+	at    int64
+	event int32
+}
+
+// sorted returns the events of a part in the order of their times, or of periods if the
+// key of the partitions is known.
+func (e *Encoder) sorted(b *event.Block, only []int32) []timed {
+	e.times = e.times[:0]
+	var around span
+	ev, i := &e.events[0], int32(0)
+	for r := b.Reader(); r.Next(ev); i++ {
+		if only != nil {
+			if len(only) == 0 {
+				break
+			}
+			if only[0] != i {
+				continue
+			}
+			only = only[1:]
+		}
+		at := ev.Time
+		if len(e.key.steps) > 0 {
+			if !around.has(at) {
+				around = e.key.period(at)
+			}
+			at = around.from
+		}
+		e.times = append(e.times, timed{at, i})
+	}
+	slices.SortFunc(e.times, func(a, b timed) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.event, b.event)) })
+	return e.times
+}
+
+// split makes parts of neighbouring partitions. What a part has depends on nothing but the
+// events and the key: with the same token it must always have the same rows.
+func (e *Encoder) split(b *event.Block, now time.Time) {
+	list := e.sorted(b, nil)
+	for from := 0; from < len(list); {
+		to, periods := from+1, 1
+		for ; to < len(list); to++ {
+			if list[to].at != list[to-1].at {
+				if periods++; periods > partitionsOfPart {
+					break
+				}
+			}
+		}
+		p := Part{Events: positions(list[from:to]), set: len(e.parts)}
+		p.Suffix = suffix("-p", list[from].at, list[to-1].at, int64(to-from))
+		p, _ = e.encode(b, now, p, false)
+		e.parts = append(e.parts, p)
+		from = to
+	}
+}
+
+// Halve encodes a part as two, of about as many events, the earlier ones first: for a
+// server that says that p has rows of too many partitions. ok is false if p is a single
+// event. The columns of p are no longer valid, those of other parts are.
+func (e *Encoder) Halve(b *event.Block, now time.Time, p *Part) (halves [2]Part, ok bool) {
+	list := e.sorted(b, p.Events)
+	if len(list) < 2 {
+		return halves, false
+	}
+	half := len(list) / 2
+	for i, l := range [...][]timed{list[:half], list[half:]} {
+		halves[i].Suffix = p.Suffix + suffix("-h", l[0].at, l[len(l)-1].at, int64(len(l)))
+		halves[i].Events = positions(l)
+	}
+	halves[0].set, halves[1].set = p.set, e.freeSet()
+	for i := range halves {
+		halves[i], _ = e.encode(b, now, halves[i], false)
+	}
+	return halves, true
+}
+
+// freeSet is the number of a set that no part of this block has.
+func (e *Encoder) freeSet() int {
+	for i, s := range e.sets {
+		if s.idle > 0 {
+			return i
+		}
+	}
+	return len(e.sets)
+}
+
+// positions is the events of a part, in their order.
+func positions(list []timed) []int32 {
+	events := make([]int32, len(list))
+	for i := range list {
+		events[i] = list[i].event
+	}
+	slices.Sort(events)
+	return events
+}
+
+// suffix tells parts of a block with different rows apart.
+func suffix(mark string, numbers ...int64) string {
+	b := []byte(mark)
+	for i, n := range numbers {
+		if i > 0 {
+			b = append(b, '.')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
