@@ -29,6 +29,15 @@ type shape struct {
 	skipped bool
 }
 
+// Shapes returns the events of the case "all shapes of events": one for each thing that a
+// message can have or lack. One of them has questions that a filter left out.
+func Shapes() (list []*event.Event) {
+	for _, s := range traffic() {
+		list = append(list, s.event)
+	}
+	return list
+}
+
 // traffic returns one event for each thing that a message can have or lack. All have
 // different times.
 func traffic() []shape {

@@ -36,18 +36,18 @@ type column struct {
 	clamped uint64
 
 	// fill appends the values of rows to buf. uint, float and text append one value.
-	fill  func(c *column, rows []row)
+	fill      func(c *column, rows []row)
 	fillValue func(c *column, rows []row) // of a constant
-	uint  func(c *column, v uint64)
-	text  func(c *column, v []byte)
-	size  int    // bytes of a value; 0: it differs
-	limit uint64 // of numbers
-	zone  *time.Location // of dates
-	day   span // the last date
-	dayNo int64
-	scale int64  // nanoseconds in a unit of time
-	enum  *enum
-	short *columns.Column // for values that are too long
+	uint      func(c *column, v uint64)
+	text      func(c *column, v []byte)
+	size      int            // bytes of a value; 0: it differs
+	limit     uint64         // of numbers
+	zone      *time.Location // of dates
+	day       span           // the last date
+	dayNo     int64
+	scale     int64 // nanoseconds in a unit of time
+	enum      *enum
+	short     *columns.Column // for values that are too long
 
 	inner   *column
 	dict    *dictionary

@@ -195,7 +195,7 @@ func (s *step) period(ns int64) span {
 
 // nanoseconds is the time as in events, or the nearest that they can have.
 func nanoseconds(t time.Time) int64 {
-	const most = 1<<63/1e9 - 1
+	const most = (1<<63-1)/1_000_000_000 - 1
 	if s := t.Unix(); s > most || s < -most {
 		if s > 0 {
 			return 1<<63 - 1
