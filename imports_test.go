@@ -61,7 +61,10 @@ var allowed = map[string][]string{
 	"test/outputtest":      {"test/await", "outputs", "userspace"},
 	"test/await":           {},
 	"test/testlog":         {},
-	"test/lab":             {"test/lab/tier", "test/await", "test/testlog"},
+	"test/chdb":            {},
+	"test/chproxy":         {"test/chdb", "test/chproxy/fault"},
+	"test/chproxy/fault":   {},
+	"test/lab":             {"test/lab/tier", "test/await", "test/testlog", "test/chproxy/fault"},
 	"test/oldkernels":      {},
 	"test/packets":         {},
 	"test/pages":           {"test/await", "test/testlog", "test/lab"}, // never the command line: its test passes that to program.Main

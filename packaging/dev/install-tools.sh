@@ -32,6 +32,9 @@ test zstd zstd
 test lz4 lz4
 test promtool prometheus
 test /usr/lib/postgresql/15/bin/postgres postgresql-15
+test clickhouse-server clickhouse-server
+test /usr/share/java/zookeeper.jar zookeeper
+test npm npm
 test jq jq
 test git git
 test man man-db
@@ -80,6 +83,9 @@ statsd() {
 }
 if [[ $group == test ]]; then statsd; fi
 
+# Nor of this one. It is fetched with a package of the list, so it comes last.
+chdb() { [[ $group != test ]] || "$here/as-user.sh" "$here/chdb.sh"; }
+
 # These folders are not in the PATH of users other than root.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -93,7 +99,10 @@ while read -r groups name package; do
   names+=("$name")
   [[ " ${packages[*]:-} " == *" $package "* ]] || packages+=("$package")
 done < <(tools)
-[[ ${#names[@]} != 0 ]] || exit 0
+if [[ ${#names[@]} == 0 ]]; then
+  chdb
+  exit
+fi
 
 if ! command -v apt-get >/dev/null; then
   die "missing: ${names[*]}. This machine has no apt-get: install them yourself. Debian has them in the packages ${packages[*]}."
@@ -152,3 +161,4 @@ if ! install >>"$log" 2>&1; then
   }
 fi
 rm -f "$log"
+chdb 9>&-
