@@ -254,6 +254,7 @@ CREATE TABLE IF NOT EXISTS `default`.`DNS_SRCIP_MASK`
     DnsDate Date CODEC(ZSTD(1)),
     timestamp DateTime CODEC(ZSTD(1)),
     Server LowCardinality(String) CODEC(ZSTD(1)),
+    QR UInt8 CODEC(ZSTD(1)),
     IPVersion UInt8 CODEC(ZSTD(1)),
     SrcIP IPv6 CODEC(ZSTD(1)),
     c SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
@@ -261,20 +262,21 @@ CREATE TABLE IF NOT EXISTS `default`.`DNS_SRCIP_MASK`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toMonday(DnsDate)
-ORDER BY (toStartOfHour(timestamp), Server, IPVersion, SrcIP, timestamp)
+ORDER BY (toStartOfHour(timestamp), Server, QR, IPVersion, SrcIP, timestamp)
 TTL DnsDate + INTERVAL 30 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS `default`.`DNS_SRCIP_MASK_MV` TO `default`.`DNS_SRCIP_MASK`
-AS SELECT toDate(PacketTime) AS DnsDate, toStartOfMinute(PacketTime) AS timestamp, Server, IPVersion, SrcIP, count() AS c, sum(Weight) AS w
+AS SELECT toDate(PacketTime) AS DnsDate, toStartOfMinute(PacketTime) AS timestamp, Server, QR, IPVersion, SrcIP, count() AS c, sum(Weight) AS w
 FROM `default`.`DNS_LOG`
-GROUP BY DnsDate, timestamp, Server, IPVersion, SrcIP;
+GROUP BY DnsDate, timestamp, Server, QR, IPVersion, SrcIP;
 
 CREATE TABLE IF NOT EXISTS `default`.`DNS_DSTIP_MASK`
 (
     DnsDate Date CODEC(ZSTD(1)),
     timestamp DateTime CODEC(ZSTD(1)),
     Server LowCardinality(String) CODEC(ZSTD(1)),
+    QR UInt8 CODEC(ZSTD(1)),
     IPVersion UInt8 CODEC(ZSTD(1)),
     DstIP IPv6 CODEC(ZSTD(1)),
     c SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
@@ -282,14 +284,14 @@ CREATE TABLE IF NOT EXISTS `default`.`DNS_DSTIP_MASK`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toMonday(DnsDate)
-ORDER BY (toStartOfHour(timestamp), Server, IPVersion, DstIP, timestamp)
+ORDER BY (toStartOfHour(timestamp), Server, QR, IPVersion, DstIP, timestamp)
 TTL DnsDate + INTERVAL 30 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS `default`.`DNS_DSTIP_MASK_MV` TO `default`.`DNS_DSTIP_MASK`
-AS SELECT toDate(PacketTime) AS DnsDate, toStartOfMinute(PacketTime) AS timestamp, Server, IPVersion, DstIP, count() AS c, sum(Weight) AS w
+AS SELECT toDate(PacketTime) AS DnsDate, toStartOfMinute(PacketTime) AS timestamp, Server, QR, IPVersion, DstIP, count() AS c, sum(Weight) AS w
 FROM `default`.`DNS_LOG`
-GROUP BY DnsDate, timestamp, Server, IPVersion, DstIP;
+GROUP BY DnsDate, timestamp, Server, QR, IPVersion, DstIP;
 
 CREATE DICTIONARY IF NOT EXISTS `default`.`dns_class`
 (

@@ -111,12 +111,13 @@ func number(name, by, is, where string) aggregate {
 	}
 }
 
-// address is an aggregate by an address, as it is after masking.
+// address is an aggregate by an address, as it is after masking. Ours tells queries from
+// responses: the sources of queries are the clients.
 func address(name, by string) aggregate {
 	return aggregate{
 		name: name, time: "timestamp", sums: rows,
-		groups: []column{{"IPVersion", "UInt8 CODEC(ZSTD(1))"}, {by, "IPv6 CODEC(ZSTD(1))"}},
-		order:  "toStartOfHour(timestamp), Server, IPVersion, " + by + ", timestamp",
+		groups: []column{{"QR", "UInt8 CODEC(ZSTD(1))"}, {"IPVersion", "UInt8 CODEC(ZSTD(1))"}, {by, "IPv6 CODEC(ZSTD(1))"}},
+		order:  "toStartOfHour(timestamp), Server, QR, IPVersion, " + by + ", timestamp",
 		inline: inline{
 			engine: "SummingMergeTree", order: "timestamp, Server, IPVersion, cityHash64(" + by + ")", sample: "cityHash64(" + by + ")",
 			groups: "IPVersion, " + by, columns: "IPVersion, " + by + ", count() AS c",
