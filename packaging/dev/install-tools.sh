@@ -34,6 +34,7 @@ test promtool prometheus
 test /usr/lib/postgresql/15/bin/postgres postgresql-15
 test clickhouse-server clickhouse-server
 test /usr/share/java/zookeeper.jar zookeeper
+test java default-jre-headless
 test npm npm
 test jq jq
 test git git
