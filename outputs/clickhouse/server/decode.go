@@ -118,10 +118,14 @@ func (d *decoder) array(t *columnType, elements []string) string {
 		d.fail(errTooLong)
 		return ""
 	}
-	if t.quoted() {
+	quoted, nullable := t.quoted(), t.nullable()
+	if quoted || nullable {
 		elements = slices.Clone(elements)
 		for i, e := range elements {
-			if e != null {
+			switch {
+			case nullable && e == null:
+				elements[i] = "NULL"
+			case quoted:
 				elements[i] = "'" + quoter.Replace(e) + "'"
 			}
 		}
@@ -140,6 +144,11 @@ func (t *columnType) quoted() bool {
 		return true
 	}
 	return false
+}
+
+// nullable reports whether values may be NULL.
+func (t *columnType) nullable() bool {
+	return t.name == "Nullable" || t.name == "LowCardinality" && t.inner.nullable()
 }
 
 // Flags of a dictionary. Its low byte says how many bytes a position has.

@@ -91,8 +91,11 @@ func TestInsertSaysWhatIsStored(t *testing.T) {
 	for name, compression := range compressions {
 		for _, reset := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, "/", reset), func(t *testing.T) {
-				complete := 0
-				for n := 1; complete < 2; n++ {
+				complete, step := 0, 1
+				if compression != None {
+					step = 5 // a connection with compression costs more
+				}
+				for n := 1; complete < 2; n += step {
 					f := startFake(t, &fake{header: block(rows), wrap: func(c net.Conn) net.Conn { return &cutAfter{c, n, -1, reset} }})
 					c, err := Dial(within(t, patience), f.Addr, Config{Compression: compression})
 					if err != nil {
@@ -128,13 +131,12 @@ func TestInsertSaysWhatIsStored(t *testing.T) {
 func TestInsertWithoutAnswer(t *testing.T) {
 	var greeting, header, all int
 	sum := &counting{}
-	f := startFake(t, &fake{header: block(2), wrap: func(c net.Conn) net.Conn { sum.Conn = c; return sum }})
-	f.query = func(s *session) {
+	f := startFake(t, &fake{header: block(2), wrap: func(c net.Conn) net.Conn { sum.Conn = c; return sum }, query: func(s *session) {
 		greeting = sum.written
 		s.putHeader()
 		header = greeting + len(s.b.Buf)
 		s.finish()
-	}
+	}})
 	c := dial(t, f.Addr, Config{})
 	if err := c.Insert(within(t, patience), insertSQL, block(2), nil); err != nil {
 		t.Fatal(err)
@@ -147,7 +149,8 @@ func TestInsertWithoutAnswer(t *testing.T) {
 		if err == nil {
 			err = c.Insert(within(t, patience), insertSQL, block(2), nil)
 		}
-		if err == nil || Classify(err) != Retry || MayBeStored(err) != (n >= header) {
+		stored, _ := f.blocks()
+		if err == nil || Classify(err) != Retry || n < header && MayBeStored(err) || stored > 0 && !MayBeStored(err) || n > header && stored == 0 {
 			t.Errorf("answer cut after %d of %d bytes, header at %d: %v, may be stored: %v", n, all, header, err, MayBeStored(err))
 		}
 	}
@@ -324,6 +327,9 @@ func TestInsertEndsWithContext(t *testing.T) {
 					cancel(errors.New("stopped"))
 				}()
 				rows := cols
+				if stage == "answer" {
+					rows = block(1000)
+				}
 				if stage == "data" && compression != None {
 					rows = incompressible(cols)
 				}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/ch-go/proto"
+
+	"dnsmonster-sensor/test/lab/tier"
 )
 
 // TestInsertAllocatesLittle: an INSERT allocates the same few objects for 10 rows and for
@@ -25,8 +27,8 @@ func TestInsertAllocatesLittle(t *testing.T) {
 					}
 				}
 				insert()
-				objects[i] = testing.AllocsPerRun(20, insert)
-				if used := allocated(insert); used > 64<<10 {
+				objects[i] = testing.AllocsPerRun(5, insert)
+				if used := allocated(insert); used > 64<<10 && !tier.Race {
 					t.Errorf("%d rows: %d bytes", rows, used)
 				}
 			}

@@ -85,13 +85,11 @@ func parseZone(quoted string) *time.Location {
 func parseEnum(text string, size int) (map[uint64]string, error) {
 	names := make(map[uint64]string)
 	for rest := text; rest != ""; {
-		name, after, ok := unquote(rest)
-		if after, ok = strings.CutPrefix(after, " = "); !ok {
-			return nil, unreadable("Enum(" + text + ")")
-		}
+		name, after, quoted := unquote(rest)
+		after, assigned := strings.CutPrefix(after, " = ")
 		number, next, _ := strings.Cut(after, ", ")
 		n, err := strconv.ParseInt(number, 10, 8*size)
-		if err != nil {
+		if !quoted || !assigned || err != nil {
 			return nil, unreadable("Enum(" + text + ")")
 		}
 		names[uint64(n)&(1<<(8*size)-1)] = name
