@@ -76,11 +76,14 @@ func (c *conn) rows(sql string) error {
 	var header []described
 	var pieces [][]byte
 	err := c.s.use(c.database, c.query.Settings, func(e *chdb.Session) error {
-		if rowsSQL.MatchString(sql) { // pieces have no rows of an empty answer, and no zones of times
-			var err error
-			if header, err = describe(e, "("+sql+"\n)"); err != nil {
-				return err
-			}
+		if !rowsSQL.MatchString(sql) { // the engine gives only these piece by piece
+			piece, err := e.Query(sql, "Native")
+			pieces = append(pieces, piece)
+			return err
+		}
+		var err error // pieces have no rows of an empty answer, and no zones of times
+		if header, err = describe(e, "("+sql+"\n)"); err != nil {
+			return err
 		}
 		return e.Select(sql, "Native", func(piece []byte) error {
 			pieces = append(pieces, piece)
