@@ -147,6 +147,9 @@ func (r *reader) followPointer(off, length int) Fault {
 // returns the extended dst, and false if the name is bad: then it has appended the
 // labels before the fault.
 func AppendName(dst, msg []byte, off int) ([]byte, bool) {
+	if dst, ok := appendPlainName(dst, msg, off); ok { // nearly all names of questions
+		return dst, true
+	}
 	start := len(dst)
 	for pointers, length := 0, 0; ; {
 		part, n := ReadNamePart(msg, off)
@@ -171,6 +174,36 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 		}
 		return dst, part == NameEnd
 	}
+}
+
+// appendPlainName is AppendName for a name without pointers and escapes. ok is false if
+// it is another one, or bad: then dst is as it was.
+func appendPlainName(dst, msg []byte, off int) (_ []byte, ok bool) {
+	end := off
+	for uint(end) < uint(len(msg)) && msg[end]-1 < maxLabel { // not 0
+		end += 1 + int(msg[end])
+	}
+	if end >= len(msg) || msg[end] != 0 || end == off || end-off >= MaxName {
+		return dst, false
+	}
+	at := len(dst)
+	dst = append(dst, msg[off+1:end+1]...)
+	text, odd := dst[at:], uint8(asIs)
+	for n := int(msg[off]); ; {
+		for _, c := range text[:n] {
+			odd |= written[c]
+		}
+		next := text[n]
+		text[n] = '.'
+		if next == 0 {
+			break
+		}
+		text, n = text[n+1:], int(next)
+	}
+	if odd != asIs {
+		return dst[:at], false
+	}
+	return dst, true
 }
 
 // AppendLabel appends a label as AppendName does, without the dot.

@@ -28,20 +28,20 @@ func (r *row) has(source *columns.Column) bool {
 type column struct {
 	name, typ string
 	source    *columns.Column
-	id        columns.ID
 	constant  bool // all rows of a block have the same value
 
 	buf     []byte
 	kept    keeper
 	clamped uint64
 
-	// fill appends the values of rows to buf. uint, float and text append one value.
+	// fill appends the values of rows to buf. uint and text append one value.
 	fill      func(c *column, rows []row)
 	fillValue func(c *column, rows []row) // of a constant
 	uint      func(c *column, v uint64)
 	text      func(c *column, v []byte)
 	size      int            // bytes of a value; 0: it differs
 	limit     uint64         // of numbers
+	shift     int            // of a flag
 	zone      *time.Location // of dates
 	day       span           // the last date
 	dayNo     int64

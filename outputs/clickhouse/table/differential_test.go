@@ -112,7 +112,7 @@ func padded(n int) func(any) []byte {
 	}
 }
 
-func seconds(v any) int64 { return int64(math.Floor(float64(v.(int64)/1000) / 1e6)) }
+func seconds(v any) int64 { return time.Unix(0, v.(int64)).Unix() }
 
 func addr6(v any) proto.IPv6 { return proto.ToIPv6(v.(netip.Addr)) }
 
@@ -154,9 +154,9 @@ func is(kinds ...columns.Kind) func(columns.Kind) bool {
 var (
 	numbers = is(columns.Uint, columns.Bool)
 	words   = is(columns.Text, columns.Bytes)
-	strs    = is(columns.Text, columns.Bytes, columns.JSON)
-	times   = is(columns.Time)
-	addrs   = is(columns.Addr)
+
+	times = is(columns.Time)
+	addrs = is(columns.Addr)
 )
 
 // slowColumns is all types that ch-go can write, each with the kinds of values that it can

@@ -10,8 +10,8 @@ type field struct {
 
 // fields are dnsmonster's columns, in its order, and then our own.
 var fields = []field{
-	{columns.PacketTime.As("PacketTime"), "DateTime64(9)"},
-	{columns.IndexTime.As("IndexTime"), "DateTime64(9)"},
+	{columns.PacketTime.As("PacketTime"), "DateTime64(6)"},
+	{columns.IndexTime.As("IndexTime"), "DateTime64(3)"},
 	{columns.Server.As("Server"), "LowCardinality(String)"},
 	{columns.IPVersion.As("IPVersion"), "UInt8"},
 	{columns.SrcIP.As("SrcIP"), "IPv6"},
@@ -55,10 +55,10 @@ var fields = []field{
 	{columns.ExtendedErrors.As("ExtendedErrors"), "Array(UInt16)"},
 	{columns.Identity.As("Identity"), "LowCardinality(String)"},
 	{columns.Version.As("Version"), "LowCardinality(String)"},
-	{columns.QueryTime.As("QueryTime"), "DateTime64(9)"},
-	{columns.ResponseTime.As("ResponseTime"), "DateTime64(9)"},
+	{columns.QueryTime.As("QueryTime"), "DateTime64(6)"},
+	{columns.ResponseTime.As("ResponseTime"), "DateTime64(6)"},
 	{columns.CaptureCut.As("CaptureCut"), "UInt32"},
-	{columns.Malformed.As("Malformed"), "LowCardinality(String)"},
+	{columns.Malformed.As("Malformed"), "String"},
 }
 
 // Dnsmonster is how many of Columns dnsmonster's table has: the first ones.

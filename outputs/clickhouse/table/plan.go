@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"dnsmonster-sensor/outputs/columns"
@@ -144,6 +145,9 @@ func (c *column) setup(def ColumnDef, id columns.ID, o Options) {
 	c.constant = id == columns.IndexTime || id == columns.Server && !o.UseIdentity
 	if c.constant && c.inner == nil {
 		c.fill, c.fillValue = fillConstant, c.fill
+	}
+	if flag := flagOf[id]; flag != 0 && c.size == 1 && c.uint != nil && c.enum == nil && c.inner == nil {
+		c.fill, c.shift = fillFlag, bits.TrailingZeros16(flag)
 	}
 	if id == columns.FullRecord && o.FullQuery {
 		if f, err := format.New("json", o.Records); err == nil {
