@@ -9,6 +9,7 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,6 +62,10 @@ var (
 	dedupWindow = regexp.MustCompile(`\bnon_replicated_deduplication_window = (\d+)`)
 )
 
+// ErrNoTable means that the server has no table of that name, or does not show it to this
+// user.
+var ErrNoTable = errors.New("there is no such table")
+
 // Read reads the definition of a table. An empty database is the connection's.
 func Read(ctx context.Context, q Querier, database, name string) (*Def, error) {
 	d := &Def{Database: database, Table: name}
@@ -74,16 +79,20 @@ func Read(ctx context.Context, q Querier, database, name string) (*Def, error) {
 			d.Database = row[0]
 		}
 	}
-	if r, err = q.Query(ctx, "DESCRIBE TABLE "+d.Name()); err != nil {
+	where := " WHERE database = " + literal(d.Database) + " AND "
+	if r, err = q.Query(ctx, "SELECT name, type, default_kind FROM system.columns"+where+"table = "+literal(name)); err != nil {
 		return nil, err
 	}
 	for _, row := range r.Rows {
 		if len(row) < 3 {
-			return nil, fmt.Errorf("describe table %s: the server answers with %d values for a column, at least 3 are expected", d.Name(), len(row))
+			return nil, fmt.Errorf("read the columns of table %s: the server answers with %d values for each, 3 are expected", d.Name(), len(row))
 		}
 		d.Columns = append(d.Columns, ColumnDef{row[0], row[1], row[2]})
 	}
-	return d, d.readEngine(ctx, q)
+	if len(d.Columns) == 0 {
+		return nil, fmt.Errorf("%w: %s: `dnsmonster-sensor clickhouse init` creates it; if it exists, GRANT SHOW ON %s.* to the user", ErrNoTable, d.Name(), identifier(d.Database))
+	}
+	return d, d.readEngine(ctx, q, where)
 }
 
 // cells is the only row of an answer, nil if there is none or it is shorter than n.
@@ -94,8 +103,7 @@ func cells(r *server.Result, n int) []string {
 	return r.Rows[0]
 }
 
-func (d *Def) readEngine(ctx context.Context, q Querier) error {
-	where := " WHERE database = " + literal(d.Database) + " AND "
+func (d *Def) readEngine(ctx context.Context, q Querier, where string) error {
 	r, err := q.Query(ctx, "SELECT engine, engine_full, partition_key, sorting_key FROM system.tables"+where+"name = "+literal(d.Table))
 	if err != nil {
 		return err

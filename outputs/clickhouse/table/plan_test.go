@@ -109,7 +109,7 @@ func (a answers) Query(_ context.Context, sql string) (*server.Result, error) {
 func TestRead(t *testing.T) {
 	a := answers{
 		"SELECT currentDatabase()":                            {{"dns", "Europe/Berlin"}},
-		"DESCRIBE TABLE `dns`.`DNS_LOG`":                      {{"PacketTime", "DateTime64(3)", "", ""}, {"Day", "Date", "MATERIALIZED", "toDate(PacketTime)", "", ""}},
+		"SELECT name, type, default_kind FROM":                {{"PacketTime", "DateTime64(3)", ""}, {"Day", "Date", "MATERIALIZED"}},
 		"SELECT engine, engine_full":                          {{"ReplicatedMergeTree", "ReplicatedMergeTree('/t/{shard}', '{replica}') PARTITION BY toYYYYMM(PacketTime) ORDER BY Question TTL toDate(PacketTime) + toIntervalDay(30) SETTINGS index_granularity = 8192", "toYYYYMM(PacketTime)", "Question"}},
 		"SELECT zookeeper_path FROM system.replicas WHERE da": {{"/t/01"}},
 	}
@@ -144,8 +144,12 @@ func TestRead(t *testing.T) {
 		}
 		a[start] = old
 	}
-	a["DESCRIBE TABLE `dns`.`DNS_LOG`"] = [][]string{{"PacketTime"}}
+	a["SELECT name, type, default_kind FROM"] = [][]string{{"PacketTime"}}
 	if _, err := Read(context.Background(), a, "", "DNS_LOG"); err == nil {
 		t.Error("a short answer is accepted")
+	}
+	a["SELECT name, type, default_kind FROM"] = [][]string{}
+	if _, err := Read(context.Background(), a, "", "DNS_LOG"); !errors.Is(err, ErrNoTable) || !strings.Contains(err.Error(), "`dns`.`DNS_LOG`") {
+		t.Errorf("no table: %v", err)
 	}
 }
