@@ -1,7 +1,7 @@
 CREATE TABLE IF NOT EXISTS `default`.`DNS_LOG_LOCAL` ON CLUSTER `main`
 (
-    PacketTime DateTime64(6) CODEC(ZSTD(1)),
-    IndexTime DateTime64(3) CODEC(ZSTD(1)),
+    PacketTime DateTime64(6) CODEC(Delta, ZSTD(1)),
+    IndexTime DateTime64(3) CODEC(Delta, ZSTD(1)),
     Server LowCardinality(String) CODEC(ZSTD(1)),
     IPVersion UInt8 CODEC(ZSTD(1)),
     SrcIP IPv6 CODEC(ZSTD(1)),
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS `default`.`DNS_LOG_LOCAL` ON CLUSTER `main`
     FullQuery String CODEC(ZSTD(3)),
     ResponseCode UInt16 CODEC(ZSTD(1)),
     Question String CODEC(ZSTD(1)),
-    Size UInt32 CODEC(ZSTD(1)),
+    Size UInt32 CODEC(T64, ZSTD(1)),
     SrcPort UInt16 CODEC(ZSTD(1)),
     DstPort UInt16 CODEC(ZSTD(1)),
     Direction LowCardinality(String) CODEC(ZSTD(1)),
@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS `default`.`DNS_LOG_LOCAL` ON CLUSTER `main`
     ResponseTime DateTime64(6) CODEC(ZSTD(1)),
     CaptureCut UInt32 CODEC(ZSTD(1)),
     Malformed String CODEC(ZSTD(1)),
-    SampleKey UInt16 MATERIALIZED bitAnd(cityHash64(MessageID, Question) + cityHash64(SrcIP, SrcPort) + cityHash64(DstIP, DstPort), 65408) CODEC(ZSTD(1))
+    SampleKey UInt16 MATERIALIZED (cityHash64(MessageID, Question) + cityHash64(SrcIP, SrcPort) + cityHash64(DstIP, DstPort)) % 100 * 656 CODEC(ZSTD(1)),
+    INDEX QuestionIndex Question TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/default/DNS_LOG_LOCAL', '{replica}')
 PARTITION BY toMonday(PacketTime)

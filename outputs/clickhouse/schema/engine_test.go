@@ -1,0 +1,120 @@
+package schema
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// replicated is an engine that needs Keeper.
+var replicated = regexp.MustCompile(`Replicated(\w+)\([^)]*\)`)
+
+// TestNamesStayNames: even a name that Check refuses is one name, or one text, to the
+// server.
+func TestNamesStayNames(t *testing.T) {
+	s := start(t)
+	for _, name := range []string{"plain", "a`b", "a\\", "a\\`b", "a' OR 1", "\\' OR 1", "a\"b", "; DROP TABLE x", "-- a", "/* a", "ä", "a b", "`", "'"} {
+		s.want("1", "%s", "SELECT tupleNames(CAST(tuple(1), "+literal("Tuple("+identifier(name)+" UInt8)")+"))[1] = "+literal(name))
+	}
+}
+
+// TestClusterStatementsAreUnderstood: a server of one machine parses them.
+func TestClusterStatementsAreUnderstood(t *testing.T) {
+	s := start(t)
+	var list []Statement
+	for _, layout := range []Layout{Ours, Dnsmonster} {
+		o := standard(layout, "main")
+		o.Database = "dns"
+		list = append(list, Statements(o)...)
+		list = append(list, Retention(o, 90, []Table{{Name: "DNS_LOG_LOCAL", Engine: "ReplicatedMergeTree"}})...)
+		list = append(list, Grants(o, "sensor")...)
+		list = append(list, InitGrants(o, "admin")...)
+		list = append(list, Grow(o)...)
+	}
+	for _, statement := range list {
+		s.run("EXPLAIN AST %s", statement.SQL)
+		if !strings.Contains(statement.SQL, "ON CLUSTER `main`") && !strings.HasPrefix(statement.SQL, "RENAME") && !strings.HasPrefix(statement.SQL, "DROP") {
+			t.Errorf("%s runs on one server alone", statement.SQL)
+		}
+	}
+	if len(list) < 100 {
+		t.Errorf("only %d statements", len(list))
+	}
+}
+
+// TestClusterTablesWork: what a cluster's statements create on each server works, with the
+// words removed that need Keeper or other servers.
+func TestClusterTablesWork(t *testing.T) {
+	s := start(t)
+	for _, layout := range []Layout{Ours, Dnsmonster} {
+		o := Options{Layout: layout, Database: strings.ToLower(t.Name()), Table: DefaultTable, Cluster: "main", TTLDays: 30}
+		for _, statement := range Statements(o) {
+			sql := strings.ReplaceAll(statement.SQL, o.onCluster(), "")
+			if strings.Contains(sql, "= Distributed(") {
+				continue
+			}
+			sql = replicated.ReplaceAllString(sql, "$1")
+			s.run("%s", strings.ReplaceAll(sql, o.window(), "index_granularity = 8192"))
+		}
+		s.insert(o, "", traffic(0)...)
+		s.want("240", "SELECT count() FROM %s", o.table(o.Table))
+		s.want("120", "SELECT sum(c) FROM %s", o.table("DNS_TYPE"))
+		s.run("DROP DATABASE %s SYNC", identifier(o.Database))
+	}
+}
+
+// TestGrow: the tables of one server become local tables, with their rows, and the
+// cluster's statements add what is missing.
+func TestGrow(t *testing.T) {
+	s := start(t)
+	o := s.create(Options{TTLDays: 30})
+	s.insert(o, "", traffic(0)...)
+	o.Cluster = "main"
+	for range 2 {
+		for _, statement := range Grow(o) {
+			s.run("%s", statement.SQL)
+		}
+	}
+	for _, statement := range Statements(o) {
+		if strings.HasSuffix(statement.Name, "_MV") {
+			s.run("%s", strings.ReplaceAll(statement.SQL, o.onCluster(), ""))
+		}
+	}
+	s.insert(o, "", traffic(1)...)
+	s.want("480", "SELECT count() FROM %s", o.table(o.Table))
+	s.want("240", "SELECT sum(c) FROM %s", o.table("DNS_TYPE"))
+	s.want("0", "EXISTS TABLE %s", o.shared(o.Table))
+}
+
+func (s *server) tables(o Options) []Table {
+	s.t.Helper()
+	var rows [][]string
+	for line := range strings.Lines(s.run("%s", TablesQuery(o))) {
+		rows = append(rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+	}
+	return Tables(rows)
+}
+
+// TestRetention: the log and all aggregates keep their rows as long as asked, in both
+// layouts, and then for ever.
+func TestRetention(t *testing.T) {
+	s := start(t)
+	for _, layout := range []Layout{Ours, Dnsmonster} {
+		o := s.create(Options{Layout: layout, TTLDays: 30})
+		for _, days := range []int{90, 0, 0, 7} {
+			list := Retention(o, days, s.tables(o))
+			for _, statement := range list {
+				s.run("%s", statement.SQL)
+			}
+			want := "with TTL toIntervalDay(" + fmt.Sprint(days) + ")"
+			if days == 0 {
+				want = "without TTL"
+			}
+			got := s.run("SELECT if(position(create_table_query, ' TTL ') = 0, 'without TTL', concat('with TTL ', extract(create_table_query, 'TTL .* \\\\+ (toIntervalDay\\\\([0-9]+\\\\))'))) AS ttl, count() FROM system.tables WHERE database = '%s' AND engine LIKE '%%MergeTree' GROUP BY ttl", o.Database)
+			if got != want+"\t12" {
+				t.Errorf("layout %d, %d days: %q, want 12 tables %s", layout, days, got, want)
+			}
+		}
+	}
+}
