@@ -74,7 +74,7 @@ func TestWrongPort(t *testing.T) {
 		pool.AppendCertsFromPEM(pem)
 		return &tls.Config{RootCAs: pool, ServerName: host}, nil
 	}
-	distrust := func(host string) (*tls.Config, error) { return &tls.Config{ServerName: host}, nil }
+	distrust := func(string) (*tls.Config, error) { return new(tls.Config), nil }
 	broken := func(string) (*tls.Config, error) {
 		return nil, errors.New("clickhousecafile: open x: no such file or directory")
 	}

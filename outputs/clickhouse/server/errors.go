@@ -204,7 +204,7 @@ func (c *Conn) explainLogin(err error) error {
 	case cut && secured:
 		return &silentPort{err, "the server may not accept our certificate, or require one: set it with " + optionNames.Cert}
 	case cut:
-		return &silentPort{err, "if this is a port with TLS, set --clickhousesecure"}
+		return &silentPort{err, "if this is a port with TLS, set --clickhousesecure; otherwise the server's log says why"}
 	case port == "8123" || port == "8443":
 		return &setupError{err.Error(), "port " + port + " is that of HTTP: set that of the native protocol, 9000, or 9440 with TLS, in --clickhouseaddress"}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 )
 
-// Result is a small answer as text, as toString has it. NULL is \N.
+// Result is a small answer as text, as toString has it, unescaped. NULL is \N.
 type Result struct {
 	Names, Types []string
 	Rows         [][]string

@@ -10,6 +10,7 @@ package server
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -42,7 +43,7 @@ type Config struct {
 	Log                      *slog.Logger // each query, without its data; nil: nothing
 }
 
-// Info is what the server says about itself.
+// Info is what the server says about itself. Its texts have no control characters.
 type Info struct {
 	Name, Version  string // such as ClickHouse, 18.16.1
 	Revision       int    // of its protocol
@@ -85,9 +86,7 @@ type Conn struct {
 // protocol is older is spoken to in its own.
 func Dial(ctx context.Context, address string, config Config) (*Conn, error) {
 	c := &Conn{address: address, config: config, answers: make(chan error, 1)}
-	if c.config.User == "" {
-		c.config.User = "default"
-	}
+	c.config.User = cmp.Or(config.User, "default")
 	if err := c.connect(ctx); err != nil {
 		c.close()
 		return nil, c.failed(ctx, "connect to", err, false)
@@ -114,6 +113,8 @@ func (c *Conn) connect(ctx context.Context) error {
 		if secure, err = c.config.TLS(host); err != nil {
 			return &setupError{text: err.Error()}
 		}
+		secure = secure.Clone()
+		secure.ServerName = cmp.Or(secure.ServerName, host)
 	}
 	if c.raw, err = new(net.Dialer).DialContext(ctx, "tcp", c.address); err != nil {
 		return err
@@ -167,15 +168,15 @@ func (c *Conn) login() error {
 
 func (c *Conn) readHello() error {
 	i, r := &c.info, c.in
-	i.Name = r.string()
+	i.Name = printableLine(r.string())
 	major, minor := r.int(), r.int()
 	i.Revision = r.int()
 	c.revision = min(revision, i.Revision)
 	if c.has(proto.FeatureTimezone) {
-		i.TimeZone = r.string()
+		i.TimeZone = printableLine(r.string())
 	}
 	if c.has(proto.FeatureDisplayName) {
-		i.Host = r.string()
+		i.Host = printableLine(r.string())
 	}
 	i.Version = fmt.Sprintf("%d.%d", major, minor)
 	if c.has(proto.FeatureVersionPatch) {
@@ -185,7 +186,7 @@ func (c *Conn) readHello() error {
 		return r.err
 	}
 	if i.Revision < oldest {
-		return &setupError{text: fmt.Sprintf("%s %s is too old", printableLine(i.Name), i.Version), advice: "update the server"}
+		return &setupError{text: fmt.Sprintf("%s %s is too old", i.Name, i.Version), advice: "update the server"}
 	}
 	i.Settings = c.has(proto.FeatureSettingsSerializedAsStrings)
 	var err error
