@@ -41,13 +41,18 @@ func (o Options) engine(family, name string) string {
 	return fmt.Sprintf("Replicated%s(%s, '{replica}')", family, literal(path))
 }
 
-// window is the setting that makes a table remember the batches that it has. A replicated
-// table forgets after an hour by default; a plain table knows no time.
+// Settings that make a table remember the batches that it has. A replicated table forgets
+// after an hour by default; a plain table knows no time.
+var (
+	plainWindow      = fmt.Sprintf("non_replicated_deduplication_window = %d", Window)
+	replicatedWindow = fmt.Sprintf("replicated_deduplication_window = %d, replicated_deduplication_window_seconds = %d", Window, WindowSeconds)
+)
+
 func (o Options) window() string {
 	if o.Cluster == "" {
-		return fmt.Sprintf("non_replicated_deduplication_window = %d", Window)
+		return plainWindow
 	}
-	return fmt.Sprintf("replicated_deduplication_window = %d, replicated_deduplication_window_seconds = %d", Window, WindowSeconds)
+	return replicatedWindow
 }
 
 // distributed creates the tables that read all shards. Writers that do not know about

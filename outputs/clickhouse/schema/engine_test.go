@@ -118,3 +118,46 @@ func TestRetention(t *testing.T) {
 		}
 	}
 }
+
+// TestOldTablesArePutRight: a log of 17 columns gets ours, with rows in it, and tables that
+// forget batches begin to remember them.
+func TestOldTablesArePutRight(t *testing.T) {
+	s := start(t)
+	o := s.create(Options{Layout: Dnsmonster})
+	forgets := func() string {
+		return s.run("SELECT count() FROM system.tables WHERE database = '%s' AND engine LIKE '%%MergeTree' AND NOT engine_full LIKE '%%non_replicated_deduplication_window = %d%%'", o.Database, Window)
+	}
+	for _, table := range s.tables(o) {
+		if strings.HasSuffix(table.Engine, "MergeTree") {
+			s.run("ALTER TABLE %s RESET SETTING non_replicated_deduplication_window", o.shared(table.Name))
+		}
+	}
+	if got := forgets(); got != "12" {
+		t.Fatalf("%s tables forget batches, want 12", got)
+	}
+	for range 2 {
+		for _, statement := range Remember(o, s.tables(o)) {
+			s.run("%s", statement.SQL)
+		}
+	}
+	if got := forgets(); got != "0" {
+		t.Errorf("%s tables still forget batches", got)
+	}
+	insert := func() {
+		s.insert(o, "insert_deduplication_token = 'a', insert_deduplicate = 1, async_insert = 0, deduplicate_blocks_in_dependent_materialized_views = 1", traffic(0)...)
+	}
+	insert()
+	insert()
+	s.want("240\t240", "SELECT (SELECT count() FROM %s), (SELECT sum(c) FROM %s)", o.table(o.Table), o.table("DNS_SRCIP_MASK"))
+
+	var missing []string
+	for _, c := range logColumns[len(dnsmonsterColumns):] {
+		missing = append(missing, c.name)
+	}
+	for range 2 {
+		for _, statement := range AddColumns(o, append(missing, "Strange")) {
+			s.run("%s", statement.SQL)
+		}
+	}
+	s.want("48\t240", "SELECT (SELECT count() FROM system.columns WHERE database = '%s' AND table = '%s'), (SELECT sum(Weight) FROM %s)", o.Database, o.Table, o.table(o.Table))
+}

@@ -61,7 +61,7 @@ func Retention(o Options, days int, existing []Table) (list []Statement) {
 		if !exists {
 			continue
 		}
-		target := identifier(o.Database) + "." + identifier(t.Name)
+		target := o.shared(t.Name)
 		switch {
 		case days > 0:
 			list = append(list, Statement{local, fmt.Sprintf("ALTER TABLE %s%s MODIFY TTL %s + INTERVAL %d DAY", target, o.onCluster(), date, days)})

@@ -40,3 +40,29 @@ func TestRetentionOfWhatExists(t *testing.T) {
 		t.Errorf("Tables: %v", got)
 	}
 }
+
+// TestStatementsForExistingTables: on one server and on a cluster.
+func TestStatementsForExistingTables(t *testing.T) {
+	one, cluster := standard(Ours, ""), standard(Ours, "main")
+	for _, c := range []struct {
+		list []Statement
+		want string
+	}{
+		{AddColumns(one, []string{"PacketTime2", "SampleKey", "INDEX QuestionIndex"}), ""},
+		{AddColumns(one, nil), ""},
+		{AddColumns(one, []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)),\n    ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
+		{AddColumns(cluster, []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16"},
+		{Remember(one, nil), ""},
+		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, true}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING non_replicated_deduplication_window = 10000"},
+		{Remember(one, []Table{{"DNS_LOG", "ReplicatedMergeTree", noUUID, true}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
+		{Remember(cluster, []Table{{"DNS_LOG", "Distributed", noUUID, false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", noUUID, true}}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
+	} {
+		var got []string
+		for _, s := range c.list {
+			got = append(got, s.SQL)
+		}
+		if text := strings.Join(got, "\n"); text != c.want {
+			t.Errorf("got %s\nwant %s", text, c.want)
+		}
+	}
+}
