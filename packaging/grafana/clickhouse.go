@@ -80,6 +80,14 @@ func (p panel) top(name, key, as, count, condition string) panel {
 		from(name), where(inRange, timeColumn(name))+condition, "GROUP BY "+as, "ORDER BY "+count+" DESC, "+as, "LIMIT ${top}")
 }
 
+// linked lets a click on a column search the log for its value.
+func (p panel) linked(column, variable string) panel {
+	url := "/d/" + searchUID + "?${clickhouse:queryparam}&${database:queryparam}&${server:queryparam}&${__url_time_range}&var-" + variable + "=${__value.text:percentencode}"
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{matcher{"byName", column},
+		[]property{{"links", []map[string]any{{"title": "Search the log", "url": url}}}}})
+	return p
+}
+
 func (p panel) sql(kind string, clauses ...string) panel {
 	format := 0
 	if kind == "table" {

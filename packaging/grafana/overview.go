@@ -3,11 +3,14 @@ package grafana
 // The rates of all panels are sums of weights: a sensor that records one of ten messages
 // gives each a weight of ten.
 
-const (
-	name = "if(Question = '.', '.', trim(TRAILING '.' FROM Question))"
-	// Names without such a domain, as the root, are their own.
-	registered = "if(cutToFirstSignificantSubdomain(" + name + ") = '', " + name + ", cutToFirstSignificantSubdomain(" + name + "))"
-)
+// name is a question without its final dot.
+const name = "if(Question = '.', '.', trim(TRAILING '.' FROM Question))"
+
+// registered is the registered domain of a name; names without one, as the root, are their
+// own. ClickHouse finds none in a name with characters that an URL cannot have, so they
+// are replaced for it, and a dot within a label with them.
+const registered = "right((" + name + " AS asked), length(if((cutToFirstSignificantSubdomain(" +
+	"replaceRegexpAll(replaceAll(asked, '\\\\.', '--'), '[^A-Za-z0-9._-]', '-')) AS cut) = '', asked, cut)))"
 
 func overview() dashboard {
 	return newDashboard("dnsmonster-sensor-overview", "DNS overview",
@@ -57,10 +60,10 @@ func overviewTop() []panel {
 	return []panel{
 		row("Names and clients"),
 		lines("Top names over time", "Queries per second for the names that are asked for most in the chosen time.", "qps", true).sized(24, 8).byTop("DNS_DOMAIN_COUNT", "Question", name),
-		table("Top names", "The names that are asked for most, and their share of all queries.", count, share).top("DNS_DOMAIN_COUNT", name, "name", "queries", ""),
-		table("Top registered domains", "The domains below a top-level domain, or below one such as co.uk, that are asked for most. ClickHouse's built-in list tells which have names registered below them.", count, share).
+		table("Top names", "The names that are asked for most, and their share of all queries.", count, share).linked("name", "name").top("DNS_DOMAIN_COUNT", name, "name", "queries", ""),
+		table("Top registered domains", "The domains below a top-level domain, or below one such as co.uk, that are asked for most. ClickHouse's built-in list tells which have names registered below them.", count, share).linked("domain", "name").
 			top("DNS_DOMAIN_COUNT", registered, "domain", "queries", ""),
-		table("Top clients", "The addresses that send most queries. With address masks, these are prefixes.", count, share).top("DNS_SRCIP_MASK", address("SrcIP"), "client", "queries", "QR = 0"),
+		table("Top clients", "The addresses that send most queries. With address masks, these are prefixes.", count, share).linked("client", "client").top("DNS_SRCIP_MASK", address("SrcIP"), "client", "queries", "QR = 0"),
 		table("Top servers asked", "The addresses that receive most queries.", count, share).top("DNS_DSTIP_MASK", address("DstIP"), "asked", "queries", "QR = 0"),
 	}
 }

@@ -2,6 +2,8 @@ package grafana
 
 import "strings"
 
+const searchUID = "dnsmonster-sensor-search"
+
 // search reads the log: the only dashboard that does, because the log is large.
 func search() dashboard {
 	log := func(p panel, kind string, head string, tail ...string) panel {
@@ -11,7 +13,7 @@ func search() dashboard {
 	found := lines("Found messages", "Messages per second that match, by response code; queries have none.", "mps", true).sized(24, 6)
 	found.FieldConfig.Defaults.DisplayName = "${__field.labels.series}"
 	records := table("Messages", "The newest messages that match. Times are those of the packets.", [2]string{"size", "bytes"}).sized(24, 20)
-	return newDashboard("dnsmonster-sensor-search", "DNS search",
+	return newDashboard(searchUID, "DNS search",
 		"Single messages, by name, client and time, from the log. Choose a short time first: the log has a row for every message.",
 		"now-15m", searchVariables(), []panel{
 			log(found, "timeseries", "SELECT $__timeInterval(PacketTime) AS time, if(QR = 0, 'queries', "+rcode+") AS series, sum(Weight) / $__interval_s AS rate", "GROUP BY time, series", "ORDER BY time, series"),
