@@ -14,13 +14,15 @@ import (
 // Engine is the library with one folder of data open. Its methods may be called from any
 // goroutine; the engine runs one call at a time.
 type Engine struct {
-	l    library
-	conn uintptr
-	jobs chan func()
+	l       library
+	conn    uintptr
+	pointer uintptr // to conn
+	jobs    chan func()
 }
 
 type library struct {
 	connect       func(argc int32, argv unsafe.Pointer) uintptr
+	disconnect    func(pointer uintptr)
 	query         func(conn uintptr, q unsafe.Pointer, qn uintptr, format unsafe.Pointer, fn uintptr) uintptr
 	destroy       func(result uintptr)
 	buffer        func(result uintptr) uintptr
@@ -47,7 +49,7 @@ func Open(path, folder string) (*Engine, error) {
 	}
 	e := &Engine{jobs: make(chan func())}
 	for name, f := range map[string]any{
-		"chdb_connect": &e.l.connect, "chdb_query_n": &e.l.query, "chdb_destroy_query_result": &e.l.destroy,
+		"chdb_connect": &e.l.connect, "chdb_close_conn": &e.l.disconnect, "chdb_query_n": &e.l.query, "chdb_destroy_query_result": &e.l.destroy,
 		"chdb_result_buffer": &e.l.buffer, "chdb_result_length": &e.l.length, "chdb_result_error": &e.l.failure,
 		"chdb_set_signal_handlers_enabled": &e.l.signals,
 		"chdb_stream_insert_n":             &e.l.insert, "chdb_stream_append": &e.l.insertAppend, "chdb_stream_done": &e.l.insertDone,
@@ -66,8 +68,8 @@ func Open(path, folder string) (*Engine, error) {
 		e.l.signals(0) // Go handles them
 		args := [][]byte{[]byte("clickhouse\x00"), []byte("--path=" + folder + "\x00")}
 		pointers := []*byte{&args[0][0], &args[1][0], nil}
-		if p := e.l.connect(int32(len(args)), unsafe.Pointer(&pointers[0])); p != 0 {
-			e.conn = *(*uintptr)(unsafe.Add(unsafe.Pointer(nil), p))
+		if e.pointer = e.l.connect(int32(len(args)), unsafe.Pointer(&pointers[0])); e.pointer != 0 {
+			e.conn = *(*uintptr)(unsafe.Add(unsafe.Pointer(nil), e.pointer))
 		}
 		runtime.KeepAlive(args)
 	})
@@ -75,6 +77,12 @@ func Open(path, folder string) (*Engine, error) {
 		return nil, fmt.Errorf("open %s: the engine gives no reason; another process may use the folder", folder)
 	}
 	return e, nil
+}
+
+// Close closes the folder, when the engine has done what it does. Nothing else may be
+// called after it.
+func (e *Engine) Close() {
+	e.do(func() { e.l.disconnect(e.pointer) })
 }
 
 func (e *Engine) do(job func()) {

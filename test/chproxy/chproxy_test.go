@@ -133,6 +133,7 @@ const twoRows = "SELECT 53 num, 'a\\nb' str, 'tcp' fixed, 'x' low, NULL lownull,
 	"UNION ALL SELECT 54, '', 'udp', 'y', 'z', [], [], 6, toDateTime(0), toDateTime(1), toDateTime64(2, 3), 'udp', toIPv4('192.0.2.2'), toIPv6('::'), map(), 1.5, 5, uniqState('v')"
 
 func TestAllTypesPassBothWays(t *testing.T) {
+	t.Parallel()
 	s := lab.SharedChDB(t)
 	s.Exec(t, "CREATE TABLE source ("+allTypes+") ENGINE = MergeTree ORDER BY num", "INSERT INTO source "+twoRows)
 	const show = "SELECT * EXCEPT uniq, finalizeAggregation(uniq) FROM %s ORDER BY num"
@@ -172,16 +173,17 @@ func TestAllTypesPassBothWays(t *testing.T) {
 }
 
 func TestRepeatedBatchIsOneBatch(t *testing.T) {
+	t.Parallel()
 	s := lab.SharedChDB(t)
 	s.Exec(t, "CREATE TABLE log (name String) ENGINE = MergeTree ORDER BY name SETTINGS non_replicated_deduplication_window = 100",
 		"CREATE TABLE counts (name String, c UInt64) ENGINE = SummingMergeTree ORDER BY name SETTINGS non_replicated_deduplication_window = 100",
 		"CREATE MATERIALIZED VIEW counts_mv TO counts AS SELECT name, count() AS c FROM log GROUP BY name")
 	c := dial(t, ch.Options{Address: s.Addr, Database: s.Database})
-	insert := func(token string) {
+	insert := func(token, clause string) {
 		t.Helper()
 		name := proto.ColStr{}
 		name.Append("example.org")
-		err := c.Do(t.Context(), ch.Query{Body: "INSERT INTO log (name) VALUES", Input: proto.Input{{Name: "name", Data: &name}}, Settings: []ch.Setting{
+		err := c.Do(t.Context(), ch.Query{Body: "INSERT INTO log (name) " + clause + "VALUES", Input: proto.Input{{Name: "name", Data: &name}}, Settings: []ch.Setting{
 			{Key: "insert_deduplication_token", Value: token}, {Key: "insert_deduplicate", Value: "1"}, {Key: "async_insert", Value: "0"},
 			{Key: "deduplicate_blocks_in_dependent_materialized_views", Value: "1"}, {Key: "no_such_setting", Value: "1"},
 		}})
@@ -190,14 +192,16 @@ func TestRepeatedBatchIsOneBatch(t *testing.T) {
 		}
 	}
 	for _, token := range []string{"batch 1", "batch 1", "batch 2", "batch 1", "it's 3"} {
-		insert(token)
+		insert(token, "")
 	}
+	insert("no batch", "SETTINGS insert_deduplication_token = 'batch 2' ")
 	if log, counts := s.Int(t, "SELECT count() FROM log"), s.Int(t, "SELECT sum(c) FROM counts"); log != 3 || counts != 3 {
 		t.Errorf("%d rows, and %d in the view; want 3 and 3", log, counts)
 	}
 }
 
 func TestServerRefuses(t *testing.T) {
+	t.Parallel()
 	ca := lab.NewAuthority(t)
 	s := lab.StartChDB(t, lab.ChDBOptions{Users: map[string]string{"sensor": "secret"}, TLS: ca})
 	s.Exec(t, "CREATE TABLE log (name String, n UInt8) ENGINE = MergeTree ORDER BY name")
@@ -243,6 +247,7 @@ func TestServerRefuses(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	s := lab.StartChDB(t, lab.ChDBOptions{})
 	s.Exec(t, "CREATE TABLE log (name String, n UInt8) ENGINE = MergeTree ORDER BY name")
 	insert := func(f fault.Fault) error {

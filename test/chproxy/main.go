@@ -87,10 +87,19 @@ func run(o options) error {
 		ended <- err
 	}()
 	err = <-ended
-	if o.remove != "" {
-		err = errors.Join(err, os.RemoveAll(o.remove))
+	if o.remove == "" {
+		return err
 	}
-	return err
+	closed := make(chan struct{})
+	go func() {
+		engine.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second): // a query goes on
+	}
+	return errors.Join(err, os.RemoveAll(o.remove))
 }
 
 func (s *server) listenAll(ended chan<- error) error {

@@ -116,6 +116,7 @@ func newChDB(program, library, dir string, o ChDBOptions, t testing.TB) (*ChDB, 
 	}
 	if t == nil {
 		args = append(args, "-remove", dir)
+		c.untied = true
 	}
 	c.command = func() *exec.Cmd {
 		cmd := exec.Command(program, args...)

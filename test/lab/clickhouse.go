@@ -31,12 +31,13 @@ type ClickHouse struct {
 	Database string // that Query uses
 	Log      testlog.Log
 
+	untied  bool // the program itself sees the end of the test's process
 	command func() *exec.Cmd
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when cmd has ended
 }
 
-// DB::Exception of a server, as Try returns it.
+// ClickHouseError is an exception of a server.
 type ClickHouseError struct {
 	Code int
 	Text string
@@ -56,7 +57,11 @@ func (c *ClickHouse) Start(t testing.TB) {
 func (c *ClickHouse) start() error {
 	c.cmd, c.done = c.command(), make(chan struct{})
 	c.cmd.Stdout, c.cmd.Stderr = &c.Log, &c.Log
-	err := startTied(c.cmd)
+	start := startTied
+	if c.untied {
+		start = (*exec.Cmd).Start
+	}
+	err := start(c.cmd)
 	if stdin, ok := c.cmd.Stdin.(*os.File); ok {
 		stdin.Close()
 	}
@@ -179,6 +184,24 @@ func (c *ClickHouse) Exec(t testing.TB, statements ...string) {
 // Try is Query for a query that may fail: with a *ClickHouseError if the server answers
 // one.
 func (c *ClickHouse) Try(sql string) ([][]string, error) {
+	text, err := c.Raw(sql)
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]string
+	for line := range strings.Lines(string(text)) {
+		row := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		for i := range row {
+			row[i] = tsvUnescape.Replace(row[i])
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// Raw returns what the server answers, in the format that the query names at its end, or
+// in TabSeparated.
+func (c *ClickHouse) Raw(sql string) ([]byte, error) {
 	where := url.URL{Scheme: "http", Host: c.HTTPAddr, Path: "/", RawQuery: url.Values{"database": {c.Database}}.Encode()}
 	request, err := http.NewRequest(http.MethodPost, where.String(), strings.NewReader(sql))
 	if err != nil {
@@ -204,15 +227,7 @@ func (c *ClickHouse) Try(sql string) ([][]string, error) {
 		}
 		return nil, e
 	}
-	var rows [][]string
-	for line := range strings.Lines(string(text)) {
-		row := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		for i := range row {
-			row[i] = tsvUnescape.Replace(row[i])
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
+	return text, nil
 }
 
 var tsvUnescape = strings.NewReplacer(`\\`, `\`, `\'`, "'", `\n`, "\n", `\t`, "\t", `\r`, "\r", `\b`, "\b", `\f`, "\f", `\0`, "\x00")
