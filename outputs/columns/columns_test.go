@@ -397,7 +397,7 @@ func TestListsAreBounded(t *testing.T) {
 	for _, id := range []ID{AnswerName, AnswerData} {
 		var list TextList
 		id.Column().Texts(r, &list)
-		if most := 64*(len(m)+1024) + 1100; list.Len() != records || len(list.Bytes) > most || len(list.At(0)) < 250 || len(list.At(records-1)) != 0 {
+		if most := 16*(len(m)+1024) + 1100; list.Len() != records || len(list.Bytes) > most || len(list.At(0)) < 250 || len(list.At(records-1)) != 0 {
 			t.Errorf("%s: %d texts of %d bytes, want %d of at most %d", id.Column().Name, list.Len(), len(list.Bytes), records, most)
 		}
 	}

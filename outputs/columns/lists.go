@@ -46,7 +46,7 @@ func AnswersOf(e *event.Event, dst []dns.Record) []dns.Record {
 // maxListText limits the text of a list. Names are compressed, and may unfold to a
 // hundred times the length of the message. Texts after the limit are empty. Honest
 // messages stay far below it.
-func (r *Row) maxListText() int { return 64 * (len(r.Event.Message) + 1024) }
+func (r *Row) maxListText() int { return 16 * (len(r.Event.Message) + 1024) }
 
 // AnswerName and the other parts of the answers.
 func (r *Row) AnswerName(dst *TextList) {

