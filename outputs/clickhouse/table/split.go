@@ -2,8 +2,10 @@ package table
 
 import (
 	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"hash/fnv"
 	"slices"
-	"strconv"
 	"time"
 
 	"dnsmonster-sensor/userspace/event"
@@ -58,7 +60,7 @@ func (e *Encoder) split(b *event.Block, now time.Time) {
 			}
 		}
 		p := Part{Events: positions(list[from:to]), set: len(e.parts)}
-		p.Suffix = suffix("-p", list[from].at, list[to-1].at, int64(to-from))
+		p.Suffix = suffix(p.Events)
 		p, _ = e.encode(b, now, p, false)
 		e.parts = append(e.parts, p)
 		from = to
@@ -75,8 +77,8 @@ func (e *Encoder) Halve(b *event.Block, now time.Time, p *Part) (halves [2]Part,
 	}
 	half := len(list) / 2
 	for i, l := range [...][]timed{list[:half], list[half:]} {
-		halves[i].Suffix = p.Suffix + suffix("-h", l[0].at, l[len(l)-1].at, int64(len(l)))
 		halves[i].Events = positions(l)
+		halves[i].Suffix = suffix(halves[i].Events)
 	}
 	halves[0].set, halves[1].set = p.set, e.freeSet()
 	for i := range halves {
@@ -105,14 +107,14 @@ func positions(list []timed) []int32 {
 	return events
 }
 
-// suffix tells parts of a block with different rows apart.
-func suffix(mark string, numbers ...int64) string {
-	b := []byte(mark)
-	for i, n := range numbers {
-		if i > 0 {
-			b = append(b, '.')
-		}
-		b = strconv.AppendInt(b, n, 10)
+// suffix names a part of a block by its events: with the same token a part always has the
+// same rows, and other rows never have it.
+func suffix(events []int32) string {
+	h := fnv.New128a()
+	var b [4]byte
+	for _, at := range events {
+		binary.LittleEndian.PutUint32(b[:], uint32(at))
+		h.Write(b[:])
 	}
-	return string(b)
+	return "-" + hex.EncodeToString(h.Sum(nil))
 }

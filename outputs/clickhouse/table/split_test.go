@@ -225,3 +225,36 @@ func TestHalve(t *testing.T) {
 		t.Error("a single event is halved")
 	}
 }
+
+// TestHalvesOfOneTime: parts with different events have different tokens, even if all their
+// times and numbers of events are the same. Otherwise a server would drop one of them.
+func TestHalvesOfOneTime(t *testing.T) {
+	var list []*event.Event
+	for i := range 64 {
+		e := outputtest.Query(i)
+		e.Time = now.UnixNano()
+		list = append(list, e)
+	}
+	b := blockOf(list...)
+	for _, key := range []string{"", "toYYYYMM(PacketTime)", "toUnixTimestamp(PacketTime) % 7"} {
+		e := NewEncoder(partitioned(t, key, Options{}))
+		suffixes := map[string]bool{"": true}
+		open := slices.Clone(e.Encode(b, now))
+		for len(open) > 0 {
+			h, ok := e.Halve(b, now, &open[0])
+			if open = open[1:]; !ok {
+				continue
+			}
+			for _, p := range h {
+				if suffixes[p.Suffix] {
+					t.Fatalf("%q: the token %q is of two parts", key, p.Suffix)
+				}
+				suffixes[p.Suffix] = true
+			}
+			open = append(h[:], open...)
+		}
+		if len(suffixes) != 2*len(list)-1 {
+			t.Errorf("%q: %d parts, want %d", key, len(suffixes), 2*len(list)-1)
+		}
+	}
+}
