@@ -47,6 +47,9 @@ func (e *Error) advice(t Target) string {
 	if t.Database == "" {
 		t.Database = "default"
 	}
+	if e.View != "" && e.class() == Setup {
+		return "repair or drop the materialized view " + e.View + ": the table has the rows, the view has not"
+	}
 	grants := "`dnsmonster-sensor clickhouse sql --grants` prints the statements"
 	switch proto.Error(e.Code) {
 	case proto.ErrUnknownTable, proto.ErrTableIsDropped:

@@ -43,10 +43,17 @@ func Classify(err error) Class {
 }
 
 func (e *Error) class() Class {
-	if e.Code == int(proto.ErrTooManyParts) && strings.Contains(e.Message, "Too many partitions") {
-		return Parts
+	class := classes[proto.Error(e.Code)].class
+	switch {
+	case e.Code == int(proto.ErrTooManyParts) && strings.Contains(e.Message, "Too many partitions"):
+		class = Parts
+	case class == OtherReplica, class == Retry:
+		return class
 	}
-	return classes[proto.Error(e.Code)].class
+	if e.View != "" {
+		return Setup // the table may have the rows already: no other block may bring them again
+	}
+	return class
 }
 
 // kind is the class of a code, and why.

@@ -54,6 +54,10 @@ func TestClassify(t *testing.T) {
 	f(Setup, 48, "Method write is not supported by storage View", "--clickhousetable")
 	f(Setup, 62, "Syntax error: failed at position 1", "clickhouse check")
 	f(Setup, 455, "Creating columns of type LowCardinality(UInt16) is prohibited by default ... experimental", "profile of user dns")
+	f(Setup, 395, "Value passed to 'throwIf' function is non-zero: while executing 'FUNCTION throwIf(...)': while pushing to view d.t_MV. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)", "drop the materialized view d.t_MV:")
+	f(Setup, 252, "Too many partitions for single INSERT block (more than 100): while pushing to view d.t_MV (61f0c404-5cb3-11e7-907b-a6006ad3dba0)", "drop the materialized view d.t_MV:")
+	f(Setup, 395, strings.Repeat("long ", maxMessage)+": while pushing to view d.t_MV.", "drop the materialized view d.t_MV:")
+	f(Retry, 241, "Memory limit (for query) exceeded: while pushing to view d.t_MV", "")
 	f(Changed, 16, "No such column b in table d.t", "clickhouse check")
 	f(Changed, 53, "Type mismatch in IN or VALUES section", "clickhouse check")
 	f(Changed, 218, "Table is dropped", "clickhouse init")
@@ -103,6 +107,7 @@ func TestMessage(t *testing.T) {
 		}
 	}
 	f("UNKNOWN_TABLE (code 60): Table t", 60, "DB::Exception: Table t\nsecond line")
+	f("UNKNOWN_TABLE (code 60): Table t does not exist.", 60, "DB::Exception: Table t does not exist. (UNKNOWN_TABLE)")
 	f("UNKNOWN_TABLE (code 60): Table t", 60, "Table t. Stack trace:\n\n0. main")
 	f(`code 7654: a\u001b[31mb\xff`, 7654, "a\x1b[31mb\xff")
 	f("code -1: ", -1, "")

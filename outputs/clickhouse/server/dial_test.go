@@ -87,7 +87,7 @@ func TestWrongPort(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limit := patience
 			if strings.HasPrefix(name, "silence") {
-				limit = 300 * time.Millisecond
+				limit = 200 * time.Millisecond
 			}
 			address := serve(t, handle)
 			c, err := Dial(within(t, limit), address, Config{TLS: config, Password: "hush"})

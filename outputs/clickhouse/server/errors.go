@@ -24,6 +24,7 @@ type Error struct {
 	Name    string // such as UNKNOWN_TABLE; "" if the code is unknown here
 	Message string // the first line, bounded and without control characters
 	Address string
+	View    string // the materialized view that has failed; "" if it was the table
 }
 
 func (e *Error) Error() string {
@@ -127,11 +128,29 @@ func (c *Conn) newError(code int, name, message string) *Error {
 	if i := strings.Index(message, ". Stack trace:"); i >= 0 {
 		message = message[:i]
 	}
-	e := &Error{Code: code, Message: printableLine(c.hide(message)), Address: c.address}
-	if p := proto.Error(code); p.IsAError() {
-		e.Name = p.String()
+	e := &Error{Code: code, Address: c.address}
+	if e.Name = errorName(code); e.Name != "" {
+		message = strings.TrimSuffix(strings.TrimSpace(message), " ("+e.Name+")")
+	}
+	e.Message = printableLine(c.hide(message))
+	if _, after, found := strings.Cut(message, "while pushing to view "); found {
+		view, _, _ := strings.Cut(after, " ")
+		e.View = printableLine(strings.TrimRight(view, ".:,"))
 	}
 	return e
+}
+
+// errorName returns the name that servers have for a code now, or "".
+func errorName(code int) string {
+	switch p := proto.Error(code); {
+	case p == proto.ErrQuotaExceeded: // the library has a former name for these
+		return "QUOTA_EXCEEDED"
+	case p == proto.ErrReplicaAlreadyExists:
+		return "REPLICA_ALREADY_EXISTS"
+	case p.IsAError():
+		return p.String()
+	}
+	return ""
 }
 
 // printableLine returns the first line of a text, bounded and without control characters.

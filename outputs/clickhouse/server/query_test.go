@@ -171,14 +171,16 @@ func TestHostileAnswers(t *testing.T) {
 
 // TestEndlessAnswer: an answer without end is left after 16 MiB.
 func TestEndlessAnswer(t *testing.T) {
-	for name, packet := range map[string][]byte{
-		"progress": {3, 0, 0, 0, 0, 0},
-		"blocks":   {1, 0, 0, 0, 0},
-		"logs":     {10, 0, 0, 0, 0},
-		"rows":     append([]byte{1, 0, 0, 1, 1, 0, 6}, "String\x03abc"...),
+	number := "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+	table := "\x64" + strings.Repeat("t", 100)
+	for name, packet := range map[string]string{
+		"progress": "\x03" + strings.Repeat(number, 5),
+		"blocks":   "\x01" + table + "\x00\x00\x00",
+		"logs":     "\x0a" + table + "\x00\x00\x00",
+		"rows":     "\x01\x00\x00\x01\x01\x00\x06String" + table,
 	} {
 		t.Run(name, func(t *testing.T) {
-			many := []byte(strings.Repeat(string(packet), 10_000))
+			many := []byte(strings.Repeat(packet, 1000))
 			f := startFake(t, &fake{query: func(s *session) {
 				for {
 					if _, err := s.conn.Write(many); err != nil {

@@ -130,6 +130,16 @@ func testPartitionsAndConstraints(t *testing.T, c *Conn, _ bool) {
 	}
 	f(Parts, "p")
 	f(Rows, "c")
+
+	// A view that fails leaves the rows in the table: no row is refused.
+	exec(t, c, "CREATE TABLE "+db+".t (Number UInt32, Question String, Protocol LowCardinality(String)) ENGINE = MergeTree ORDER BY Number",
+		"CREATE TABLE "+db+".a (n UInt32) ENGINE = MergeTree ORDER BY n",
+		"CREATE MATERIALIZED VIEW "+db+".a_MV TO "+db+".a AS SELECT throwIf(Number = 1) AS n FROM "+db+".t")
+	err := dial(t, c.Address(), c.config).Insert(within(t, patience), insertInto(db+".t"), block(3), nil)
+	r, counted := c.Query(within(t, patience), "SELECT count() FROM "+db+".t")
+	if Classify(err) != Setup || !MayBeStored(err) || !strings.Contains(Advice(err, Target{}), "view "+db+".a_MV:") || counted != nil || r.Rows[0][0] != "3" {
+		t.Errorf("%v is %v, may be stored: %v; advice %q; %v rows, %v", err, Classify(err), MayBeStored(err), Advice(err, Target{}), r, counted)
+	}
 }
 
 func exec(t *testing.T, c *Conn, statements ...string) {
@@ -155,6 +165,26 @@ func TestModernServer(t *testing.T) {
 			s := lab.SharedChDB(t)
 			test(t, dial(t, s.Addr, Config{Database: s.Database}), false)
 		})
+	}
+}
+
+// TestCodesAreThoseOfServer: a modern server has the same names for the codes that are
+// sorted here.
+func TestCodesAreThoseOfServer(t *testing.T) {
+	c := dial(t, lab.SharedChDB(t).Addr, Config{})
+	var codes []string
+	for code := range classes {
+		codes = append(codes, strconv.Itoa(int(code)))
+	}
+	r, err := c.Query(within(t, patience), "SELECT arrayJoin(["+strings.Join(codes, ",")+"]) AS code, errorCodeToName(code)")
+	if err != nil || len(r.Rows) != len(classes) {
+		t.Fatalf("%v, %v", r, err)
+	}
+	for _, row := range r.Rows {
+		code, _ := strconv.Atoi(row[0])
+		if got := c.newError(code, "", "").Name; got != row[1] {
+			t.Errorf("code %s is %s, not %s", row[0], row[1], got)
+		}
 	}
 }
 
