@@ -36,6 +36,7 @@ test clickhouse-server clickhouse-server
 test /usr/share/java/zookeeper.jar zookeeper
 test java default-jre-headless
 test npm npm
+test docker-compose docker-compose
 test jq jq
 test git git
 test man man-db
@@ -84,8 +85,12 @@ statsd() {
 }
 if [[ $group == test ]]; then statsd; fi
 
-# Nor of this one. It is fetched with a package of the list, so it comes last.
-chdb() { [[ $group != test ]] || "$here/as-user.sh" "$here/chdb.sh"; }
+# Nor of these. They are fetched with a package of the list, so they come last.
+fetched() {
+  [[ $group == test ]] || return 0
+  "$here/as-user.sh" "$here/chdb.sh"
+  "$here/as-user.sh" "$here/grafana-types.sh"
+}
 
 # These folders are not in the PATH of users other than root.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -101,7 +106,7 @@ while read -r groups name package; do
   [[ " ${packages[*]:-} " == *" $package "* ]] || packages+=("$package")
 done < <(tools)
 if [[ ${#names[@]} == 0 ]]; then
-  chdb
+  fetched
   exit
 fi
 
@@ -162,4 +167,4 @@ if ! install >>"$log" 2>&1; then
   }
 fi
 rm -f "$log"
-chdb 9>&-
+fetched 9>&-
