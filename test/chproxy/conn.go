@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +24,9 @@ type conn struct {
 	s        *server
 	id       int
 	nc       net.Conn
-	r        *proto.Reader
+	wire     *bufio.Reader // what the client sends
+	r        *proto.Reader // the same, for packets that are not data
+	unpacked *bufio.Reader // data, without its compression
 	out      proto.Buffer
 	revision int
 	database string
@@ -49,8 +53,17 @@ var (
 )
 
 func newConn(s *server, nc net.Conn, id int) *conn {
-	return &conn{s: s, id: id, nc: nc, r: proto.NewReader(nc), types: make(map[string]column), next: make(chan packet, 1)}
+	wire := bufio.NewReaderSize(nc, 1<<18)
+	return &conn{
+		s: s, id: id, nc: nc, wire: wire, r: proto.NewReader(exact{wire}), unpacked: bufio.NewReaderSize(compress.NewReader(wire), 1<<16),
+		types: make(map[string]column), next: make(chan packet, 1),
+	}
 }
+
+// exact reads byte by byte, so that a buffer above it never holds more than it was asked for.
+type exact struct{ *bufio.Reader }
+
+func (e exact) Read(p []byte) (int, error) { return e.Reader.Read(p[:min(1, len(p))]) }
 
 func (c *conn) serve() {
 	defer c.nc.Close()
@@ -83,7 +96,7 @@ func (c *conn) read() {
 	}
 	c.reading = true
 	go func() {
-		code, err := c.r.UVarInt()
+		code, err := binary.ReadUvarint(c.wire)
 		c.next <- packet{proto.ClientCode(code), err}
 	}()
 }
@@ -175,7 +188,7 @@ func (c *conn) decodeQuery() error {
 		}
 		c.compressor = compress.NewWriter(compress.LevelZero, method)
 	}
-	c.block = stream{r: c.r, discard: true}
+	c.block = stream{discard: true}
 	_, end, err := c.readBlock()
 	if err == nil && !end {
 		err = errors.New("a query that brings a table")
@@ -226,13 +239,12 @@ func (c *conn) readBlock() (rows int, end bool, err error) {
 	if err := name.DecodeAware(c.r, c.revision); err != nil {
 		return 0, false, err
 	}
+	c.block.r = c.wire
 	if c.compressor != nil {
-		c.r.EnableCompression()
-		defer c.r.DisableCompression()
+		c.block.r = c.unpacked
 	}
 	if proto.FeatureBlockInfo.In(c.revision) {
-		var info proto.BlockInfo
-		if err := info.Decode(c.r); err != nil {
+		if err := skipBlockInfo(c.block.r); err != nil {
 			return 0, false, err
 		}
 	}
@@ -259,6 +271,23 @@ func (c *conn) readBlock() (rows int, end bool, err error) {
 	return rows, false, nil
 }
 
+// skipBlockInfo reads what precedes a block: numbered fields, the last is 0.
+func skipBlockInfo(r *bufio.Reader) error {
+	for {
+		field, err := r.ReadByte()
+		if err != nil || field == 0 {
+			return err
+		}
+		sizes := map[byte]int{1: 1, 2: 4} // whether it overflows, a bucket's number
+		if sizes[field] == 0 {
+			return fmt.Errorf("field %d before a block", field)
+		}
+		if _, err := r.Discard(sizes[field]); err != nil {
+			return err
+		}
+	}
+}
+
 func (c *conn) readColumn(rows int) error {
 	name, err := c.block.text()
 	if err != nil {
@@ -269,8 +298,8 @@ func (c *conn) readColumn(rows int) error {
 		return err
 	}
 	if proto.FeatureCustomSerialization.In(c.revision) {
-		if custom, err := c.r.Bool(); err != nil || custom {
-			return errors.Join(err, fmt.Errorf("column %s has a serialization of its own: %v", name, custom))
+		if custom, err := c.block.r.ReadByte(); err != nil || custom != 0 {
+			return errors.Join(err, fmt.Errorf("column %s has a serialization of its own: %d", name, custom))
 		}
 	}
 	if rows == 0 {

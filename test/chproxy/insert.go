@@ -36,7 +36,7 @@ func (c *conn) insert(head, table, columns string, note *fault.Insert) (ends boo
 	if err := c.disturb(fault.Header); err != nil {
 		return c.drain(err)
 	}
-	c.block = stream{r: c.r, discard: c.fault != nil && c.fault.Do == fault.Discard}
+	c.block = stream{discard: c.fault != nil && c.fault.Do == fault.Discard}
 	if err := c.readBlocks(note); errors.Is(err, errCancelled) {
 		return false, err
 	} else if err != nil {
@@ -81,7 +81,7 @@ func (c *conn) drain(failure error) (ends bool, err error) {
 	if err := c.exception(failure); err != nil {
 		return true, err
 	}
-	c.block = stream{r: c.r, discard: true}
+	c.block = stream{discard: true}
 	for {
 		if _, end, err := c.readBlock(); err != nil || end {
 			return true, failure // no client goes on after this

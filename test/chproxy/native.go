@@ -1,19 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
-
-	"github.com/ClickHouse/ch-go/proto"
 )
 
 // stream reads the native format, and keeps the bytes as they are.
 type stream struct {
-	r       *proto.Reader
+	r       *bufio.Reader
 	kept    []byte
-	discard bool
+	discard bool // keep nothing
 	scratch []byte
 }
 
@@ -26,18 +26,20 @@ func (s *stream) take(n int) ([]byte, error) {
 		if cap(s.scratch) < n {
 			s.scratch = make([]byte, n)
 		}
-		return s.scratch[:n], s.r.ReadFull(s.scratch[:n])
+		_, err := io.ReadFull(s.r, s.scratch[:n])
+		return s.scratch[:n], err
 	}
 	at := len(s.kept)
 	if cap(s.kept)-at < n {
 		s.kept = append(make([]byte, 0, 2*cap(s.kept)+n), s.kept...)
 	}
 	s.kept = s.kept[:at+n]
-	return s.kept[at:], s.r.ReadFull(s.kept[at:])
+	_, err := io.ReadFull(s.r, s.kept[at:])
+	return s.kept[at:], err
 }
 
 func (s *stream) uvarint() (int, error) {
-	n, err := s.r.UVarInt()
+	n, err := binary.ReadUvarint(s.r)
 	if err == nil && !s.discard {
 		s.kept = binary.AppendUvarint(s.kept, n)
 	}
@@ -72,6 +74,10 @@ type fixed int
 
 func (f fixed) state(*stream) error { return nil }
 func (f fixed) data(s *stream, rows int) error {
+	if s.discard {
+		_, err := s.r.Discard(int(f) * rows)
+		return err
+	}
 	_, err := s.take(int(f) * rows)
 	return err
 }
@@ -90,7 +96,15 @@ func (f each) data(s *stream, rows int) error {
 }
 
 func oneString(s *stream) error {
-	_, err := s.text()
+	n, err := s.uvarint()
+	if err != nil || n == 0 {
+		return err
+	}
+	if s.discard {
+		_, err = s.r.Discard(n)
+	} else {
+		_, err = s.take(n)
+	}
 	return err
 }
 

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -36,11 +37,11 @@ func TestColumnsEndWhereTheyEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, discard := range []bool{false, true} {
-			s := &stream{r: proto.NewReader(strings.NewReader(data + "rest")), discard: discard}
+			s := &stream{r: bufio.NewReader(strings.NewReader(data + "rest")), discard: discard}
 			if err := errors.Join(column.state(s), column.data(s, rows)); err != nil {
 				t.Fatalf("%s: %v", typ, err)
 			}
-			if rest, _ := s.r.ReadRaw(4); !bytes.Equal(rest, []byte("rest")) {
+			if rest, _ := io.ReadAll(s.r); string(rest) != "rest" {
 				t.Errorf("%s: %q follows", typ, rest)
 			}
 			if !discard && string(s.kept) != data {

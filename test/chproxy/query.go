@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -119,7 +120,7 @@ func (c *conn) rows(sql string) error {
 
 // blocks puts the blocks of a piece of native format into the answer.
 func (c *conn) blocks(piece []byte, header []described) (rows int, err error) {
-	s := &stream{r: proto.NewReader(bytes.NewReader(piece))}
+	s := &stream{r: bufio.NewReader(bytes.NewReader(piece))}
 	for {
 		s.kept = s.kept[:0]
 		columns, err := s.uvarint()
