@@ -1,0 +1,130 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/server"
+	"dnsmonster-sensor/outputs/clickhouse/table"
+)
+
+// session is a connection to a server, and its table as it was read last.
+type session struct {
+	conn  *server.Conn
+	at    outputs.Address
+	shard *shard
+	plan  *table.Plan
+	// group is the same for servers that hold the same rows and know the same tokens.
+	group string
+}
+
+// dial connects to one address.
+func (o *Output) dial(ctx context.Context, address string) (*server.Conn, error) {
+	c := server.Config{User: o.set.login.Username, Password: o.set.login.Password, Database: o.set.database, Compression: o.set.codec()}
+	if o.set.secure {
+		c.TLS = func(host string) (*tls.Config, error) { return o.set.tls.Config(host, o.Common.SkipVerify) }
+	}
+	if o.set.debug {
+		c.Log = o.Log()
+	}
+	return server.Dial(ctx, address, c)
+}
+
+// open opens a session at the first address of a shard that works and that may have the
+// block: group is where the block may be stored already, or "".
+func (o *Output) open(ctx context.Context, sh *shard, group string) (*session, error) {
+	var s *session
+	var errs []error
+	sh.addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+		var err error
+		s, err = o.openAt(ctx, sh, at)
+		sh.addresses.Report(ctx, at, err)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+			s = nil
+		case group != "" && s.group != group:
+			errs = append(errs, fmt.Errorf("%s: a batch may be stored at another server already, whose rows and tokens this one does not have: it waits for that server", at.Name))
+			s.conn.Close()
+			s = nil
+		}
+		return s == nil
+	})
+	if s != nil {
+		return s, nil
+	}
+	return nil, joinAttempts(ctx, errs)
+}
+
+// openAt opens a session at one address.
+func (o *Output) openAt(ctx context.Context, sh *shard, at outputs.Address) (*session, error) {
+	conn, err := o.dial(ctx, at.Name)
+	if err != nil {
+		return nil, o.explain(err)
+	}
+	s := &session{conn: conn, at: at, shard: sh}
+	if err := o.readTable(ctx, s); err != nil {
+		conn.Close()
+		return nil, o.explain(fmt.Errorf("%s: %w", at.Name, err))
+	}
+	return s, nil
+}
+
+// readTable reads what the table is now.
+func (o *Output) readTable(ctx context.Context, s *session) error {
+	def, err := table.Read(ctx, s.conn, o.set.database, o.set.table)
+	if err != nil {
+		return err
+	}
+	if s.shard.replicas && len(s.shard.hosts) > 1 && def.ReplicaPath == "" {
+		return outputs.Permanent(fmt.Errorf("table %s is not replicated, but shard %s has %d replicas: rows would be on one of them only: create the tables with `dnsmonster-sensor clickhouse init --cluster %s`",
+			def.Name(), s.shard.name, len(s.shard.hosts), o.set.cluster))
+	}
+	plan, err := def.Plan(o.tableOptions())
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	s.plan, s.group = plan, def.ReplicaPath
+	if s.group == "" {
+		s.group = "at " + s.at.Name
+	}
+	o.sensorTable.Store(def)
+	return nil
+}
+
+func (o *Output) tableOptions() table.Options {
+	return table.Options{
+		FullQuery: o.set.fullQuery, UseIdentity: o.set.useIdentity,
+		Server: o.Common.Server, Records: o.Common.Records,
+	}
+}
+
+// joinAttempts makes one error of those of several addresses. It is permanent if all of them
+// are.
+func joinAttempts(ctx context.Context, errs []error) error {
+	if len(errs) == 0 {
+		return ctx.Err()
+	}
+	permanent := true
+	for _, err := range errs {
+		permanent = permanent && errors.Is(err, outputs.ErrPermanent)
+	}
+	err := errors.Join(errs...)
+	if len(errs) > 1 {
+		err = fmt.Errorf("none of %d addresses works: %w", len(errs), oneLine{err})
+	}
+	if permanent {
+		err = outputs.Permanent(err)
+	}
+	return err
+}
+
+// oneLine is joined errors in one line.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e oneLine) Unwrap() error { return e.error }

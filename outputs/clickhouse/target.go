@@ -1,0 +1,170 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/cluster"
+	"dnsmonster-sensor/userspace/event"
+)
+
+// target is where rows can go: one shard, or those of a cluster.
+type target struct {
+	shards []*shard
+	tickets []int // the index of a shard, as often as its weight
+	readAt  time.Time
+}
+
+// shard is the servers that hold the same rows, or that stand in for each other.
+type shard struct {
+	name      string // for messages; "" if there is only one
+	addresses *outputs.Addresses
+	hosts     []string
+	replicas  bool // of a cluster: they must hold the same rows
+}
+
+func (o *Output) newShard(name string, hosts []string, replicas bool) *shard {
+	log := o.Log()
+	if name != "" {
+		log = log.With("shard", name)
+	}
+	return &shard{name: name, hosts: hosts, replicas: replicas, addresses: outputs.NewAddresses(log, hosts...)}
+}
+
+// currentTarget returns the target. That of a cluster is read from the first server that
+// answers, and again after a while.
+func (o *Output) currentTarget(ctx context.Context) (*target, error) {
+	o.mu.Lock()
+	t := o.target
+	o.mu.Unlock()
+	if t != nil && (o.set.cluster == "" || time.Since(t.readAt) < clusterAge) {
+		return t, nil
+	}
+	hosts, err := o.set.hosts()
+	if err != nil {
+		return nil, outputs.Permanent(err)
+	}
+	if o.set.cluster == "" {
+		return o.setTarget(&target{shards: []*shard{o.newShard("", hosts, false)}, tickets: []int{0}}), nil
+	}
+	shards, err := o.readCluster(ctx, hosts)
+	switch {
+	case err == nil:
+		return o.setTarget(o.clusterTarget(shards)), nil
+	case t != nil: // the shards are known: they may work although these servers do not answer
+		o.Log().Warn("the shards of the cluster cannot be read again, those that are known stay in use", "cluster", o.set.cluster, "error", err)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		t.readAt = time.Now()
+		return t, nil
+	}
+	return nil, err
+}
+
+// clusterAge is how long the shards of a cluster are taken as known.
+const clusterAge = 5 * time.Minute
+
+// setTarget replaces the target, unless it says the same as the one before: its shards know
+// which of their addresses work.
+func (o *Output) setTarget(t *target) *target {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.target != nil && slices.EqualFunc(o.target.shards, t.shards, func(a, b *shard) bool {
+		return a.name == b.name && slices.Equal(a.hosts, b.hosts)
+	}) && slices.Equal(o.target.tickets, t.tickets) {
+		t = o.target
+	} else if o.target != nil {
+		o.Log().Info("the shards of the cluster have changed", "cluster", o.set.cluster, "shards", t.describe())
+	}
+	t.readAt = time.Now()
+	o.target = t
+	return t
+}
+
+func (t *target) describe() string {
+	var list []string
+	for _, s := range t.shards {
+		list = append(list, s.name+" ("+strings.Join(s.hosts, ", ")+")")
+	}
+	return strings.Join(list, ", ")
+}
+
+// clusterTarget makes the target of a cluster's shards.
+func (o *Output) clusterTarget(shards []cluster.Shard) *target {
+	t := &target{}
+	for i, s := range shards {
+		var hosts []string
+		for _, r := range s.Replicas {
+			hosts = append(hosts, o.set.replicaAddress(r))
+		}
+		t.shards = append(t.shards, o.newShard(fmt.Sprintf("%s/%d", o.set.cluster, s.Number), hosts, true))
+		t.tickets = append(t.tickets, slices.Repeat([]int{i}, s.Weight)...)
+	}
+	return t
+}
+
+// replicaAddress is where a replica of a cluster is reached. A host of clickhouseaddress is
+// reached at the port that is given there. A cluster that is configured without TLS names
+// the port for that.
+func (s *options) replicaAddress(r cluster.Replica) string {
+	hosts, _ := s.hosts()
+	for _, h := range hosts {
+		if name, _, _ := net.SplitHostPort(h); name == r.Host {
+			same := slices.Contains(hosts, net.JoinHostPort(r.Host, strconv.Itoa(r.Port)))
+			if !same {
+				return h
+			}
+		}
+	}
+	if s.secure && r.Port == 9000 {
+		r.Port = 9440
+	}
+	return net.JoinHostPort(r.Host, strconv.Itoa(r.Port))
+}
+
+// readCluster reads the shards from the first of the servers that answers.
+func (o *Output) readCluster(ctx context.Context, hosts []string) (shards []cluster.Shard, err error) {
+	addresses := outputs.NewAddresses(o.Log(), hosts...)
+	var errs []error
+	addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+		conn, err := o.dial(ctx, at.Name)
+		if err == nil {
+			shards, err = cluster.Read(ctx, conn, o.set.cluster)
+			conn.Close()
+		}
+		if err != nil {
+			errs = append(errs, o.explain(err))
+		}
+		return err != nil
+	})
+	if shards != nil {
+		return shards, nil
+	}
+	return nil, joinAttempts(ctx, errs)
+}
+
+// home is the index of the block's shard. It depends only on the block's id, so that a block
+// that comes back from the spool after a restart is recognised there.
+func (t *target) home(id event.ID) int {
+	// The id ends with a counter: successive blocks take turns.
+	return t.tickets[binary.BigEndian.Uint64(id[8:])%uint64(len(t.tickets))]
+}
+
+// addressChanges is how often records moved to another address.
+func (o *Output) addressChanges() (n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.target != nil {
+		for _, s := range o.target.shards {
+			n += s.addresses.Switches()
+		}
+	}
+	return n
+}
