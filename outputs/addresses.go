@@ -111,6 +111,13 @@ func (a *Addresses) Better(at Address) (better Address, ok bool) {
 	return a.claim(i, now), true
 }
 
+// Ready reports whether there is an address that is good, or whose pause is over.
+func (a *Addresses) Ready() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.firstReady(a.now(), len(a.list), nil) >= 0
+}
+
 // firstReady is the index of the first address before end that may be tried now and is not
 // in tried; -1: there is none.
 func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {

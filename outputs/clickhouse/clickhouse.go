@@ -12,6 +12,7 @@ package clickhouse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"dnsmonster-sensor/outputs/clickhouse/table"
 	"dnsmonster-sensor/outputs/columns"
 	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
 )
 
 // Output is a table on one server or on a cluster.
@@ -32,8 +34,7 @@ type Output struct {
 	mu     sync.Mutex
 	target *target // nil: not yet known
 
-	sensorTable atomic.Pointer[table.Def] // as it was read last, for Meters and messages
-	warned      warnings
+	warned warnings
 
 	clamped, splits atomic.Uint64
 }
@@ -76,23 +77,26 @@ func (o *Output) Columns() []columns.Named { return table.Columns() }
 // Describe names the table and the servers.
 func (o *Output) Describe() string { return o.DescribeAt(o.set.describe()) }
 
-// Check reads the table once. Whatever has to be repaired first is permanent.
+// Check reads the table of each shard. What somebody has to repair first is permanent.
 func (o *Output) Check(ctx context.Context) error {
-	t, err := o.connectTarget(ctx)
-	if err != nil {
-		return err
+	t, err := o.currentTarget(ctx)
+	if err == nil {
+		err = o.noteTables(ctx, t)
 	}
-	o.warnOfTables(ctx, t)
+	if err != nil {
+		return fmt.Errorf("clickhouse: %w", err)
+	}
 	return nil
 }
 
-// Open returns a writer. A wrongly configured server can be repaired while the sensor
-// runs, so no error is permanent.
+// Open returns a writer that has found a server to write to. A wrongly configured server
+// can be repaired while the sensor runs, so no error is permanent.
 func (o *Output) Open(ctx context.Context) (outputs.Writer, error) {
-	if _, err := o.connectTarget(ctx); err != nil {
+	w := newWriter(o)
+	if _, err := w.session(ctx, event.ID{}); err != nil {
 		return nil, transient{err}
 	}
-	return newWriter(o), nil
+	return w, nil
 }
 
 // transient is an error without its mark as permanent.

@@ -72,7 +72,7 @@ func (s *options) writeFlags(section string) []cli.Flag {
 		},
 		&cli.UintFlag{
 			Category: section, Name: "clickhousecompress", EnvVars: []string{"DNSMONSTER_CLICKHOUSECOMPRESS"}, Destination: &s.compress,
-			Usage: "`LEVEL` of the connection's LZ4 compression, 1 to 9; 0 for none",
+			Usage: "compress the connection with LZ4 if `LEVEL` is 1 to 9, which are all the same: ClickHouse's LZ4 has no levels. See clickhousecompression",
 		},
 		&cli.BoolFlag{
 			Category: section, Name: "clickhousesavefullquery", EnvVars: []string{"DNSMONSTER_CLICKHOUSESAVEFULLQUERY"}, Destination: &s.fullQuery,
@@ -139,11 +139,11 @@ func isName(s string) bool {
 func (s *options) codec() server.Compression {
 	switch {
 	case s.compression == "zstd":
-		return server.Compression{Codec: server.ZSTD}
+		return server.ZSTD
 	case s.compression == "lz4" || s.compression == "" && s.compress > 0:
-		return server.Compression{Codec: server.LZ4, Level: int(s.compress)}
+		return server.LZ4
 	}
-	return server.Compression{}
+	return server.None
 }
 
 // hosts are the addresses, each with its port.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/outputs/clickhouse/server"
 	"dnsmonster-sensor/outputs/clickhouse/table"
 )
@@ -24,7 +25,11 @@ type session struct {
 
 // dial connects to one address.
 func (o *Output) dial(ctx context.Context, address string) (*server.Conn, error) {
-	c := server.Config{User: o.set.login.Username, Password: o.set.login.Password, Database: o.set.database, Compression: o.set.codec()}
+	return o.dialDatabase(ctx, address, o.set.database)
+}
+
+func (o *Output) dialDatabase(ctx context.Context, address, database string) (*server.Conn, error) {
+	c := server.Config{User: o.set.login.Username, Password: o.set.login.Password, Database: database, Compression: o.set.codec()}
 	if o.set.secure {
 		c.TLS = func(host string) (*tls.Config, error) { return o.set.tls.Config(host, o.Common.SkipVerify) }
 	}
@@ -76,7 +81,7 @@ func (o *Output) openAt(ctx context.Context, sh *shard, at outputs.Address) (*se
 
 // readTable reads what the table is now.
 func (o *Output) readTable(ctx context.Context, s *session) error {
-	def, err := table.Read(ctx, s.conn, o.set.database, o.set.table)
+	def, err := o.readLocal(ctx, s.conn)
 	if err != nil {
 		return err
 	}
@@ -92,8 +97,27 @@ func (o *Output) readTable(ctx context.Context, s *session) error {
 	if s.group == "" {
 		s.group = "at " + s.at.Name
 	}
-	o.sensorTable.Store(def)
 	return nil
+}
+
+// readLocal reads the definition of the table that has the rows. On a cluster the name of
+// the table may be that of a Distributed table, through which the sensor does not write:
+// that would acknowledge rows before they are stored.
+func (o *Output) readLocal(ctx context.Context, conn *server.Conn) (*table.Def, error) {
+	def, err := table.Read(ctx, conn, o.set.database, o.set.table)
+	if err != nil || def.Engine != "Distributed" {
+		return def, err
+	}
+	name, database, local, ok := schema.Behind(def.EngineFull)
+	switch {
+	case !ok:
+		return nil, outputs.Permanent(fmt.Errorf("table %s is Distributed, and its local table cannot be found in %q: set the local table with --clickhousetable", def.Name(), def.EngineFull))
+	case o.set.cluster == "":
+		return nil, outputs.Permanent(fmt.Errorf("table %s is Distributed over cluster %s: set --clickhousecluster=%s, so that its shards are written to directly", def.Name(), name, name))
+	case database == "" || strings.ContainsRune(database, '('): // such as currentDatabase()
+		database = o.set.database
+	}
+	return table.Read(ctx, conn, database, local)
 }
 
 func (o *Output) tableOptions() table.Options {

@@ -17,7 +17,7 @@ import (
 
 // target is where rows can go: one shard, or those of a cluster.
 type target struct {
-	shards []*shard
+	shards  []*shard
 	tickets []int // the index of a shard, as often as its weight
 	readAt  time.Time
 }
@@ -87,6 +87,8 @@ func (o *Output) setTarget(t *target) *target {
 	o.target = t
 	return t
 }
+
+func (t *target) has(sh *shard) bool { return slices.Contains(t.shards, sh) }
 
 func (t *target) describe() string {
 	var list []string

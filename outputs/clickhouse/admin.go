@@ -1,0 +1,159 @@
+package clickhouse
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/schema"
+	"dnsmonster-sensor/outputs/clickhouse/server"
+)
+
+// admin does the work of the commands.
+type admin struct {
+	o       *Output
+	cluster string
+	layout  string
+	ttl     string
+	grants  bool
+	alter   bool
+}
+
+// adminTimeout bounds the work of a command on one server. Statements of a cluster wait for
+// all of its servers.
+const adminTimeout = 3 * time.Minute
+
+// connectTimeout bounds how long a server may take to answer.
+const connectTimeout = 10 * time.Second
+
+// options checks the options of a command and returns those of the schema.
+func (a *admin) options() (schema.Options, error) {
+	set := &a.o.set
+	o := schema.Options{Database: set.database, Table: set.table, Cluster: cmp.Or(a.cluster, set.cluster)}
+	errs := []error{set.check()}
+	switch a.layout {
+	case "", "sensor":
+	case "dnsmonster":
+		o.Layout = schema.Dnsmonster
+	default:
+		errs = append(errs, fmt.Errorf("layout: %q is not one of sensor, dnsmonster", a.layout))
+	}
+	if a.ttl != "" {
+		days, err := parseDays(a.ttl)
+		o.TTLDays = days
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, o.Check())...); err != nil {
+		return o, outputs.Permanent(err)
+	}
+	set.cluster = o.Cluster
+	return o, nil
+}
+
+// parseDays reads a retention such as 90d, or 0.
+func parseDays(text string) (int, error) {
+	days, err := strconv.Atoi(strings.TrimSuffix(text, "d"))
+	if err != nil {
+		return 0, fmt.Errorf("ttl: %q is not a number of days: write 90d, or 0 to keep records for ever", text)
+	}
+	return days, schema.CheckDays(days)
+}
+
+// script prints statements.
+func (a *admin) script(w io.Writer) error {
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	list := schema.Statements(o)
+	if a.grants {
+		user := a.o.set.login.Username
+		if user == "" {
+			return outputs.Permanent(errors.New("clickhouseusername: is empty: set the name of the user that the sensor logs in with"))
+		}
+		list = schema.Grants(o, user)
+	}
+	_, err = io.WriteString(w, schema.Script(list))
+	return err
+}
+
+// init creates what is missing.
+func (a *admin) init(ctx context.Context, w io.Writer) error {
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return a.run(ctx, conn, w, "creating", schema.Statements(o))
+}
+
+// changeTTL changes the retention of all tables that exist.
+func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error {
+	if len(args) != 1 {
+		return outputs.Permanent(errors.New("one number of days is needed, such as: dnsmonster-sensor clickhouse ttl 90d"))
+	}
+	days, err := parseDays(args[0])
+	if err != nil {
+		return outputs.Permanent(err)
+	}
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r, err := conn.Query(ctx, schema.TablesQuery(o))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	list := schema.Retention(o, days, schema.Tables(r.Rows))
+	if len(list) == 0 {
+		return outputs.Permanent(fmt.Errorf("database %s has no table %s, nor any of its aggregates, whose retention could change: create them with `dnsmonster-sensor clickhouse init`", o.Database, o.Local(o.Table)))
+	}
+	return a.run(ctx, conn, w, "retention of", list)
+}
+
+// run runs statements one by one, and says which.
+func (a *admin) run(ctx context.Context, conn *server.Conn, w io.Writer, doing string, list []schema.Statement) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	for _, s := range list {
+		fmt.Fprintf(w, "%s %s\n", doing, s.Name)
+		if err := conn.Exec(ctx, s.SQL); err != nil {
+			return fmt.Errorf("%s %s: %w", doing, s.Name, a.o.explain(err))
+		}
+	}
+	return nil
+}
+
+// connect connects to the first address that answers. The database need not exist.
+func (a *admin) connect(ctx context.Context) (*server.Conn, error) {
+	hosts, err := a.o.set.hosts()
+	if err != nil {
+		return nil, outputs.Permanent(err)
+	}
+	var errs []error
+	for _, h := range hosts {
+		part, cancel := context.WithTimeout(ctx, connectTimeout)
+		conn, err := a.o.dialDatabase(part, h, "")
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, a.o.explain(err))
+	}
+	return nil, joinAttempts(ctx, errs)
+}
