@@ -4,6 +4,7 @@ package all
 
 import (
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse"
 	"dnsmonster-sensor/outputs/file"
 	"dnsmonster-sensor/outputs/null"
 	"dnsmonster-sensor/outputs/psql"
@@ -13,6 +14,7 @@ import (
 // New returns one of each output, with no option set and nothing opened.
 func New() []outputs.Output {
 	return []outputs.Output{
+		clickhouse.New(),
 		file.New(),
 		null.New(),
 		psql.New(),

@@ -62,6 +62,7 @@ var helpLines = map[string]int{
 	"": 35, "run": 60, "attach": 60, "replay": 60, "check": 25, "config": 25, "config check": 25,
 	"spool": 15, "spool ls": 30, "spool export": 45, "spool drop": 30,
 	"postgres": 15, "postgres init": 40, "postgres check": 35, "postgres sql": 35,
+	"clickhouse": 15, "clickhouse init": 60, "clickhouse check": 55, "clickhouse ttl": 50, "clickhouse sql": 60,
 }
 
 // TestHelpFitsATerminal: each page has few enough lines, and none is too wide.
@@ -138,7 +139,7 @@ func TestHelpAboutWords(t *testing.T) {
 	f("--verbose, -v\n", "EXAMPLES", "help", "attach", "-v")
 	f("Other options about port: --", "EXAMPLES", "attach", "eth0", "--help", "port")
 	f("kafka output: not in this build; its options are accepted for compatibility\n", "--", "--help", "kafka")
-	f("clickhouse output: not in this build", "--", "run", "--help", "clickhouseaddress")
+	f("kafka output: not in this build", "--", "run", "--help", "kafkaoutputbroker")
 	f("capture filter: not in this build", "--psqltable", "help", "filter")
 	f("--masksize4 BITS", "--port", "attach", "--help", "mask")
 	f("--masksize4 BITS", "--port", "help", "attach", "mask")
@@ -154,7 +155,7 @@ func TestHelpAboutWords(t *testing.T) {
 	f("COMMANDS\n  run  ", "--port", "help")
 	f("COMMANDS\n  run  ", "--port", "-h")
 	f("\n  spool export  ", "EXAMPLES", "spool", "--help")
-	f("--ringmb MEGABYTES", "clickhouse", "--help", "all")
+	f("--ringmb MEGABYTES", "kafka", "--help", "all")
 	f("--yes  ", "--port", "spool", "--help", "all")
 	f("--masksize4 BITS", "--port", "--help", "all", "mask")
 	f("--version\n  print the version", "EXAMPLES", "help", "version")

@@ -18,27 +18,7 @@ func pendingOutput(name, option, env string, rows ...row) Feature {
 // pendingOutputs returns dnsmonster's outputs. Package outputs declares the options of
 // those that are built.
 func pendingOutputs() []Feature {
-	return []Feature{clickhouse(), elastic(), influx(), kafka(), nats(), parquet(), sentinel(), splunk(), syslog(), victoria(), zinc()}
-}
-
-func clickhouse() Feature {
-	const s = "clickhouse_output"
-	return pendingOutput("clickhouse", "clickhouseoutputtype", "DNSMONSTER_CLICKHOUSEOUTPUTTYPE",
-		row{s, "clickhouseaddress", "DNSMONSTER_CLICKHOUSEADDRESS", []string{"localhost:9000"}, "`HOST:PORT` of the server; repeat for several", nil},
-		row{s, "clickhouseusername", "DNSMONSTER_CLICKHOUSEUSERNAME", "", "`NAME` to log in with", nil},
-		row{s, "clickhousepassword", "DNSMONSTER_CLICKHOUSEPASSWORD", secretValue{"", "DNSMONSTER_CLICKHOUSEPASSWORDFILE"}, "`PASSWORD` to log in with", nil},
-		row{s, "clickhousedatabase", "DNSMONSTER_CLICKHOUSEDATABASE", "default", "`DATABASE` of the tables", nil},
-		row{s, "clickhousetable", "DNSMONSTER_CLICKHOUSETABLE", "DNS_LOG", "`TABLE` of the records", nil},
-		row{s, "clickhousedelay", "DNSMONSTER_CLICKHOUSEDELAY", time.Duration(0), "`TIME` after which a batch is sent, whatever its size. 0: a batch is sent when it is full, or after 1s", nil},
-		row{s, "clickhousecompress", "DNSMONSTER_CLICKHOUSECOMPRESS", 0, "`LEVEL` of compression, 0 for none", []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
-		row{s, "clickhousedebug", "DNSMONSTER_CLICKHOUSEDEBUG", false, "log the traffic of the connection", nil},
-		row{s, "clickhousesecure", "DNSMONSTER_CLICKHOUSESECURE", false, "use TLS", nil},
-		row{s, "clickhousesavefullquery", "DNSMONSTER_CLICKHOUSESAVEFULLQUERY", false, "also save each record as JSON", nil},
-		row{s, "clickhousebatchsize", "DNSMONSTER_CLICKHOUSEBATCHSIZE", 100000, "`NUMBER` of rows in a batch", nil},
-		row{s, "clickhouseworkers", "DNSMONSTER_CLICKHOUSEWORKERS", 1, "`NUMBER` of connections", nil},
-		row{s, "clickhouseworkerchannelsize", "DNSMONSTER_CLICKHOUSEWORKERCHANNELSIZE", 100000, compatible, nil},
-		row{s, "clickhouseusednstapidentity", "DNSMONSTER_CLICKHOUSEUSEDNSTAPIDENTITY", false, "write the identity of dnstap messages as the name of the server", nil},
-	)
+	return []Feature{elastic(), influx(), kafka(), nats(), parquet(), sentinel(), splunk(), syslog(), victoria(), zinc()}
 }
 
 func elastic() Feature {

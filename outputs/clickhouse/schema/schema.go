@@ -172,3 +172,11 @@ func identifier(name string) string {
 func literal(text string) string {
 	return "'" + strings.NewReplacer("\\", "\\\\", "'", "\\'").Replace(text) + "'"
 }
+
+// Aggregates returns the names of the aggregates on each server.
+func (o Options) Aggregates() (names []string) {
+	for _, a := range aggregates {
+		names = append(names, o.Local(a.name))
+	}
+	return names
+}

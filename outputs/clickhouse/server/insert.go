@@ -137,3 +137,29 @@ func (c *Conn) readAnswer() {
 		}
 	}
 }
+
+// CheckInsert runs an INSERT without a row: the server says whether it would take one.
+func (c *Conn) CheckInsert(ctx context.Context, sql string) error {
+	return c.do(ctx, "insert at", func() error {
+		if err := c.sendQuery(sql, nil, false); err != nil {
+			return err
+		}
+		c.in.allow(maxAnswer)
+		for asked := false; ; {
+			code, err := c.packet(nil)
+			if err != nil || code == proto.ServerCodeEndOfStream {
+				return err
+			}
+			if code != proto.ServerCodeData || asked {
+				continue
+			}
+			asked = true
+			if err = c.out.endOfData(false); err == nil {
+				err = c.out.flush()
+			}
+			if err != nil {
+				return c.afterWriteError(err)
+			}
+		}
+	})
+}

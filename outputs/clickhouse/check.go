@@ -1,0 +1,179 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/schema"
+	"dnsmonster-sensor/outputs/clickhouse/server"
+	"dnsmonster-sensor/outputs/clickhouse/table"
+	"dnsmonster-sensor/outputs/printable"
+)
+
+// check writes to w what it finds on each server, what prevents records from being written,
+// and how to repair it. Its error is permanent if something has to be repaired; any other
+// error means that some server could not be checked.
+func (a *admin) check(ctx context.Context, w io.Writer) error {
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	part, cancel := context.WithTimeout(ctx, connectTimeout)
+	t, err := a.o.currentTarget(part)
+	cancel()
+	if err != nil {
+		return err
+	}
+	broken, unreachable, servers := 0, 0, 0
+	for _, sh := range t.shards {
+		for i := range sh.hosts {
+			servers++
+			err := a.checkServer(ctx, w, sh, i, o)
+			switch {
+			case errors.Is(err, outputs.ErrPermanent):
+				broken++
+			case err != nil:
+				unreachable++
+			}
+			if err != nil {
+				fmt.Fprintf(w, "  no   %s\n", printable.OneLineError(err))
+			}
+		}
+	}
+	switch {
+	case broken > 0:
+		return outputs.Permanent(errors.New("records cannot be written: see the lines marked no"))
+	case unreachable > 0:
+		return fmt.Errorf("%d of %d servers could not be checked", unreachable, servers)
+	}
+	fmt.Fprintln(w, "OK: records can be written")
+	return nil
+}
+
+// checkServer checks one server of a shard.
+func (a *admin) checkServer(ctx context.Context, w io.Writer, sh *shard, i int, o schema.Options) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	head := sh.hosts[i]
+	if sh.name != "" {
+		head += ", shard " + sh.name
+	}
+	fmt.Fprintf(w, "%s: database %s\n", head, o.Database)
+	conn, err := a.o.dial(ctx, sh.hosts[i])
+	if err != nil {
+		return a.o.explain(err)
+	}
+	s := &session{conn: conn, at: outputs.Address{Name: sh.hosts[i], Index: i}, shard: sh}
+	defer conn.Close()
+	fmt.Fprintf(w, "  yes  %s %s answers\n", printable.OneLine(conn.Server().Name), printable.OneLine(conn.Server().Version))
+	fmt.Fprintf(w, "  %s\n", a.encryption())
+	if err := a.o.readTable(ctx, s); err != nil {
+		return a.o.explain(err)
+	}
+	a.reportTable(w, s)
+	if err := a.mayInsert(ctx, s); err != nil {
+		return err
+	}
+	return a.reportAggregates(ctx, w, conn, o)
+}
+
+// encryption says how the connection is protected.
+func (a *admin) encryption() string {
+	switch {
+	case !a.o.set.secure:
+		return "note no TLS: records are sent unencrypted; --clickhousesecure requires TLS"
+	case a.o.Common.SkipVerify:
+		return "note TLS, but the server's certificate is not checked: --skiptlsverification"
+	}
+	return "yes  TLS, the server's certificate is checked"
+}
+
+// reportTable prints what the table makes of records.
+func (a *admin) reportTable(w io.Writer, s *session) {
+	d := s.plan.Def
+	fmt.Fprintf(w, "  yes  table %s: %s, %d of %d columns\n", printable.OneLine(d.Name()), printable.OneLine(d.Engine), len(table.Columns())-len(s.plan.Missing), len(table.Columns()))
+	if list := s.plan.Missing; len(list) > 0 {
+		fmt.Fprintf(w, "  note it lacks columns, which are left out: %s\n", strings.Join(list, ", "))
+		if a.alter {
+			fmt.Fprintln(w, "       these statements add them; a sender that inserts without naming columns, such as dnsmonster, can then write no more:")
+			for _, name := range list {
+				fmt.Fprintf(w, "       ALTER TABLE %s ADD COLUMN %s %s;\n", printable.OneLine(d.Name()), name, table.TypeOf(name))
+			}
+		}
+	}
+	for _, name := range s.plan.Foreign {
+		fmt.Fprintf(w, "  note column %s is not filled, and has no DEFAULT\n", printable.OneLine(name))
+	}
+	for _, l := range s.plan.Losses {
+		fmt.Fprintf(w, "  note column %s: %s, and counted as clamped: %s\n", printable.OneLine(l.Column), l.Note, printable.OneLine(l.Fix))
+	}
+	if why, fix := doubles(s.conn.Server(), d); why != "" {
+		fmt.Fprintf(w, "  note a batch whose answer is lost may be stored twice: %s: %s\n", printable.OneLine(why), printable.OneLine(fix))
+	} else {
+		fmt.Fprintln(w, "  yes  repeated batches are recognised")
+	}
+	switch days, ok := d.TTLDays(); {
+	case ok:
+		fmt.Fprintf(w, "  yes  records are kept for %d days\n", days)
+	case d.TTL != "":
+		fmt.Fprintf(w, "  yes  records are kept until %s\n", printable.OneLine(d.TTL))
+	default:
+		fmt.Fprintln(w, "  yes  records are kept for ever")
+	}
+}
+
+// mayInsert asks for the right to insert, without inserting: the server checks it before it
+// waits for data.
+func (a *admin) mayInsert(ctx context.Context, s *session) error {
+	conn, err := a.o.dial(ctx, s.at.Name)
+	if err != nil {
+		return a.o.explain(err)
+	}
+	defer conn.Close()
+	return a.o.explain(conn.CheckInsert(ctx, s.plan.InsertSQL()))
+}
+
+// reportAggregates prints which of the aggregates exist, and whether they recognise repeated
+// batches, too.
+func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.Conn, o schema.Options) error {
+	r, err := conn.Query(ctx, "SELECT name, engine, engine_full FROM system.tables WHERE database = "+quoted(o.Database))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	found := make(map[string][]string)
+	for _, row := range r.Rows {
+		if len(row) == 3 {
+			found[row[0]] = row
+		}
+	}
+	var missing, forgetful []string
+	n := 0
+	for _, name := range o.Aggregates() {
+		row, ok := found[name]
+		switch {
+		case !ok:
+			missing = append(missing, name)
+			continue
+		case strings.HasSuffix(row[1], "MergeTree") && !strings.HasPrefix(row[1], "Replicated") && !strings.Contains(row[2], "non_replicated_deduplication_window"):
+			forgetful = append(forgetful, name)
+		}
+		n++
+	}
+	if n > 0 {
+		fmt.Fprintf(w, "  yes  %d aggregates\n", n)
+	}
+	if len(missing) > 0 {
+		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init`; they begin with the records that come then\n", strings.Join(missing, ", "))
+	}
+	for _, name := range forgetful {
+		fmt.Fprintf(w, "  note %[1]s counts a repeated batch twice: ALTER TABLE %[2]s.%[1]s MODIFY SETTING non_replicated_deduplication_window = %[3]d\n", name, o.Database, schema.Window)
+	}
+	return nil
+}
+
+// quoted is a text as SQL. Names of options have no quotes in them.
+func quoted(s string) string { return "'" + s + "'" }
