@@ -262,7 +262,7 @@ var commandSynonyms = map[string]string{
 	"dump": "export", "print": "export", "cat": "export",
 	"delete": "drop", "remove": "drop", "rm": "drop", "clear": "drop",
 	"test": "check", "validate": "check", "verify": "check", "lint": "check",
-	"create": "init", "schema": "sql", "psql": "postgres", "postgresql": "postgres", "pg": "postgres",
+	"create": "init", "schema": "sql", "psql": "postgres", "postgresql": "postgres", "pg": "postgres", "ch": "clickhouse", "retention": "ttl",
 }
 
 // nearestCommand is the command that a word probably means, and what replaces the word;

@@ -122,6 +122,7 @@ func (o *Option) isNamed(words []string) bool {
 // sameWords are words that mean the same; options are described by one of them.
 var sameWords = [][]string{
 	{"psql", "postgres", "postgresql"},
+	{"clickhouse", "ch"},
 	{"mask", "anonymise", "anonymize", "privacy"},
 	{"tls", "ssl", "sslmode", "certificate", "certificates"},
 	{"interface", "device", "nic"},
