@@ -104,7 +104,7 @@ func TestDestinationOfOutputThatIsOff(t *testing.T) {
 	if r := program.Start(t, nil, "replay", file, "--fileoutputtype=0", "--fileoutputpath="+dir).Wait(time.Minute); r.Code != exitUsage {
 		t.Errorf("exit status %d:\n%s", r.Code, r.Log)
 	}
-	if r := program.Start(t, nil, "replay", file, "--clickhouseaddress=localhost:9000").Wait(time.Minute); r.Code != exitUsage {
+	if r := program.Start(t, nil, "replay", file, "--natsoutputserver=nats://localhost:4222").Wait(time.Minute); r.Code != exitUsage {
 		t.Errorf("a default where the type is not there: exit status %d:\n%s", r.Code, r.Log)
 	}
 	program.Run(t, "replay", file, "--fileoutputpath=")
