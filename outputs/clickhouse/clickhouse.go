@@ -34,13 +34,16 @@ type Output struct {
 	mu     sync.Mutex
 	target *target // nil: not yet known
 
-	warned warnings
+	warned      warnings
+	doubtPeriod time.Duration // see doubt
 
 	clamped, splits atomic.Uint64
 }
 
 // New returns an output that is switched off.
-func New() *Output { return &Output{Basics: outputs.NewBasics("clickhouse")} }
+func New() *Output {
+	return &Output{Basics: outputs.NewBasics("clickhouse"), doubtPeriod: defaultDoubtPeriod}
+}
 
 // Flags declares the options.
 func (o *Output) Flags() []cli.Flag {

@@ -154,7 +154,7 @@ func (w *writer) judge(b *event.Block, p *table.Part, err error) error {
 			w.o.splits.Add(1)
 		}
 	case server.Rows:
-		if w.doubt.blamesTable(err, time.Now()) {
+		if w.doubt.blamesTable(err, w.o.doubtPeriod, time.Now()) {
 			return err
 		}
 		if events(b, p) == 1 {
@@ -209,9 +209,9 @@ func (w *writer) Close() error {
 	return nil
 }
 
-// doubtPeriod gives somebody who has just added a constraint time to notice its effect and
+// defaultDoubtPeriod gives somebody who has just added a constraint time to notice its effect and
 // to remove it.
-const doubtPeriod = 30 * time.Second
+const defaultDoubtPeriod = 30 * time.Second
 
 // doubtExpiry is how long a reason must be absent before a block waits for it again.
 const doubtExpiry = 2 * time.Minute
@@ -224,7 +224,7 @@ type doubt struct {
 	since, last time.Time
 }
 
-func (d *doubt) blamesTable(why error, now time.Time) bool {
+func (d *doubt) blamesTable(why error, limit time.Duration, now time.Time) bool {
 	code := 0
 	var e *server.Error
 	if errors.As(why, &e) {
@@ -234,5 +234,5 @@ func (d *doubt) blamesTable(why error, now time.Time) bool {
 		*d = doubt{code: code, since: now}
 	}
 	d.last = now
-	return now.Sub(d.since) < doubtPeriod
+	return now.Sub(d.since) < limit
 }
