@@ -25,7 +25,8 @@ type Encoder struct {
 	key         partitionKey
 	sets        []*set
 	parts       []Part
-	steps       []int64 // starts of the periods in this block
+	periods     []span // of the partition key, in this block
+	last        span   // the one that was needed last
 	times       []timed
 	withAnswers bool
 	withRecords bool
@@ -81,8 +82,11 @@ func (e *Encoder) Encode(b *event.Block, now time.Time) []Part {
 	if b.Len() == 0 {
 		return nil
 	}
+	e.periods, e.last = e.periods[:0], span{}
 	if p, ok := e.encode(b, now, Part{}, len(e.key.steps) > 0); ok {
-		e.parts = append(e.parts, p)
+		if p.Rows > 0 { // a server takes an empty block for the end of the data
+			e.parts = append(e.parts, p)
+		}
 		return e.parts
 	}
 	e.split(b, now)
@@ -145,7 +149,6 @@ func (e *Encoder) encode(b *event.Block, now time.Time, p Part, limited bool) (P
 	s := e.setOf(p.set)
 	e.begin(now)
 	at, rest, n := int32(-1), p.Events, 0
-	var around span
 	for r := b.Reader(); r.Next(&e.events[n]); {
 		ev := &e.events[n]
 		if at++; p.Events != nil {
@@ -157,8 +160,8 @@ func (e *Encoder) encode(b *event.Block, now time.Time, p Part, limited bool) (P
 			}
 			rest = rest[1:]
 		}
-		if limited && !around.has(ev.Time) {
-			if around = e.key.period(ev.Time); !e.note(around.from) {
+		if limited && !e.last.has(ev.Time) {
+			if e.period(ev.Time); len(e.periods) > partitionsOfPart {
 				return p, false
 			}
 		}
@@ -174,22 +177,30 @@ func (e *Encoder) encode(b *event.Block, now time.Time, p Part, limited bool) (P
 
 // begin begins a part.
 func (e *Encoder) begin(now time.Time) {
-	e.steps, e.pending, e.answers = e.steps[:0], 0, e.answers[:0]
+	e.pending, e.answers = 0, e.answers[:0]
 	ns := now.UnixNano()
 	for i := range e.rows {
 		e.rows[i].Now = ns
 	}
 }
 
-// note notes a period, and reports whether there are still few enough.
-func (e *Encoder) note(from int64) bool {
-	for _, s := range e.steps {
-		if s == from {
-			return true
+// period returns the period of the partition key around ns. It remembers as many as a part
+// may have: events of several sources are not in the order of their times.
+func (e *Encoder) period(ns int64) span {
+	if e.last.has(ns) {
+		return e.last
+	}
+	for _, s := range e.periods {
+		if s.has(ns) {
+			e.last = s
+			return s
 		}
 	}
-	e.steps = append(e.steps, from)
-	return len(e.steps) <= partitionsOfPart
+	e.last = e.key.period(ns)
+	if len(e.periods) <= partitionsOfPart {
+		e.periods = append(e.periods, e.last)
+	}
+	return e.last
 }
 
 // add appends the rows of an event to the chunk. The columns take them when it is full.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/ch-go/proto"
+	mdns "github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/outputtest"
@@ -321,18 +322,43 @@ func benchmark(b *testing.B, d *Def, o Options, block *event.Block) {
 	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N)/float64(rows), "cpu-ns/row")
 }
 
+// answerOf is a response with one record.
+func answerOf(text string) *event.Event {
+	m := new(mdns.Msg)
+	m.SetQuestion("host12345.example.org.", mdns.TypeA)
+	m.Response, m.RecursionAvailable, m.Compress = true, true, true
+	rr, err := mdns.NewRR("host12345.example.org. " + text)
+	if err != nil {
+		panic(err)
+	}
+	m.Answer = []mdns.RR{rr}
+	m.SetEdns0(1232, false)
+	wire, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	e := outputtest.Query(1)
+	e.Message = wire
+	dns.Read(wire, false, &e.DNS)
+	return e
+}
+
+// resolver is as many queries as responses.
+func resolver(b *testing.B, response *event.Event) *event.Block {
+	b.Helper()
+	var list []*event.Event
+	for i := range 5000 {
+		r := *response
+		r.Time = now.UnixNano() + int64(i)*13e3
+		list = append(list, outputtest.Query(i), &r)
+	}
+	return blockOf(list...)
+}
+
 // BenchmarkEncode gives the time for one row. "walk" only reads the events.
 func BenchmarkEncode(b *testing.B) {
 	queries := outputtest.Queries(0, 10_000)
-	var responses []*event.Event
-	for i, e := range answered()[:1] {
-		for k := range 5000 {
-			e := *e
-			e.Time += int64(i + k)
-			responses = append(responses, outputtest.Query(k), &e)
-		}
-	}
-	for traffic, block := range map[string]*event.Block{"queries": queries, "half-responses": blockOf(responses...)} {
+	for traffic, block := range map[string]*event.Block{"queries": queries, "resolver": resolver(b, answerOf("60 IN A 192.0.2.7")), "long-answers": resolver(b, answered()[0])} {
 		b.Run("walk/"+traffic, func(b *testing.B) {
 			var ev event.Event
 			n, start := 0, cpuTime(b)

@@ -17,11 +17,10 @@ type timed struct {
 	event int32
 }
 
-// sorted returns the events of a part in the order of their times, or of periods if the
-// key of the partitions is known.
+// sorted returns the events of a part that have rows, in the order of their times, or of
+// periods if the key of the partitions is known.
 func (e *Encoder) sorted(b *event.Block, only []int32) []timed {
 	e.times = e.times[:0]
-	var around span
 	ev, i := &e.events[0], int32(0)
 	for r := b.Reader(); r.Next(ev); i++ {
 		if only != nil {
@@ -33,17 +32,24 @@ func (e *Encoder) sorted(b *event.Block, only []int32) []timed {
 			}
 			only = only[1:]
 		}
+		if ev.Selected != nil && !hasRows(ev) {
+			continue
+		}
 		at := ev.Time
 		if len(e.key.steps) > 0 {
-			if !around.has(at) {
-				around = e.key.period(at)
-			}
-			at = around.from
+			at = e.period(at).from
 		}
 		e.times = append(e.times, timed{at, i})
 	}
 	slices.SortFunc(e.times, func(a, b timed) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.event, b.event)) })
 	return e.times
+}
+
+// hasRows reports whether the filter selects a question.
+func hasRows(ev *event.Event) bool {
+	var q event.Row
+	rows := ev.Rows()
+	return rows.Next(&q)
 }
 
 // split makes parts of neighbouring partitions. What a part has depends on nothing but the

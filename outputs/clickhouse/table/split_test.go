@@ -258,3 +258,25 @@ func TestHalvesOfOneTime(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutRows: no part is empty, whatever a filter has left out.
+func TestWithoutRows(t *testing.T) {
+	none, one := outputtest.Query(1), outputtest.Query(2)
+	none.Selected = []byte{0}
+	e := NewEncoder(partitioned(t, "", Options{}))
+	if parts := e.Encode(blockOf(none, none), now); len(parts) != 0 {
+		t.Errorf("%d parts of nothing", len(parts))
+	}
+	if parts := e.Encode(blockOf(), now); len(parts) != 0 {
+		t.Errorf("%d parts of an empty block", len(parts))
+	}
+	b := blockOf(none, one, none, one, none)
+	parts := e.Encode(b, now)
+	if len(parts) != 1 || parts[0].Rows != 2 {
+		t.Fatalf("%+v", parts)
+	}
+	h, ok := e.Halve(b, now, &parts[0])
+	if !ok || !slices.Equal(h[0].Events, []int32{1}) || !slices.Equal(h[1].Events, []int32{3}) || h[0].Rows != 1 || h[1].Rows != 1 {
+		t.Errorf("%v, %+v", ok, h)
+	}
+}
