@@ -65,8 +65,12 @@ func (d *dictionary) addNull() {
 
 // repeat appends n rows with the value of the last one.
 func (d *dictionary) repeat(n int) {
-	for range n {
+	for ; n > 0 && d.width > 1; n-- {
 		d.put(d.last)
+	}
+	d.rows += uint64(n)
+	for range n {
+		d.index = append(d.index, byte(d.last))
 	}
 }
 

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 
@@ -195,6 +196,11 @@ func fillDictionary(c *column, rows []row) {
 	in.buf = in.buf[:0]
 	in.fill(in, rows)
 	rest := in.buf
+	if n := in.valueLength(rest); nulls == 0 && bytes.Equal(rest[n:], rest[:len(rest)-n]) { // all are the same
+		c.dict.add(rest[:n], 0)
+		c.dict.repeat(len(rows) - 1)
+		return
+	}
 	for i := range rows {
 		n := in.valueLength(rest)
 		if nulls == 1 && !rows[i].has(c.source) {
@@ -230,6 +236,9 @@ func (c *column) addToDictionary() {
 func (c *column) valueLength(buf []byte) int {
 	if c.size > 0 {
 		return c.size
+	}
+	if buf[0] < 0x80 {
+		return 1 + int(buf[0])
 	}
 	n, head := binary.Uvarint(buf)
 	return head + int(n)
