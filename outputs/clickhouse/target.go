@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -54,10 +53,10 @@ func (o *Output) currentTarget(ctx context.Context) (*target, error) {
 	if o.set.cluster == "" {
 		return o.setTarget(&target{shards: []*shard{o.newShard("", hosts, false)}, tickets: []int{0}}), nil
 	}
-	shards, err := o.readCluster(ctx, hosts)
+	fresh, err := o.readCluster(ctx, hosts)
 	switch {
 	case err == nil:
-		return o.setTarget(o.clusterTarget(shards)), nil
+		return o.setTarget(fresh), nil
 	case t != nil: // the shards are known: they may work although these servers do not answer
 		o.Log().Warn("the shards of the cluster cannot be read again, those that are known stay in use", "cluster", o.set.cluster, "error", err)
 		o.mu.Lock()
@@ -98,47 +97,58 @@ func (t *target) describe() string {
 	return strings.Join(list, ", ")
 }
 
-// clusterTarget makes the target of a cluster's shards.
-func (o *Output) clusterTarget(shards []cluster.Shard) *target {
+// clusterTarget makes the target of a cluster's shards, as the server at an address has named
+// them.
+func (o *Output) clusterTarget(shards []cluster.Shard, asked string) *target {
 	t := &target{}
-	for i, s := range shards {
+	for _, s := range shards {
+		if s.Weight == 0 {
+			continue // takes no new rows
+		}
 		var hosts []string
 		for _, r := range s.Replicas {
-			hosts = append(hosts, o.set.replicaAddress(r))
+			hosts = append(hosts, o.set.replicaAddress(r, asked))
 		}
+		t.tickets = append(t.tickets, slices.Repeat([]int{len(t.shards)}, s.Weight)...)
 		t.shards = append(t.shards, o.newShard(fmt.Sprintf("%s/%d", o.set.cluster, s.Number), hosts, true))
-		t.tickets = append(t.tickets, slices.Repeat([]int{i}, s.Weight)...)
 	}
 	return t
 }
 
 // replicaAddress is where a replica of a cluster is reached. A host of clickhouseaddress is
-// reached at the port that is given there. A cluster that is configured without TLS names
-// the port for that.
-func (s *options) replicaAddress(r cluster.Replica) string {
+// reached at the port that is given there, and a server that calls itself localhost where
+// it was asked. Other hosts of a cluster that is configured without TLS are reached at the
+// usual port for TLS, if that is wanted.
+func (s *options) replicaAddress(r cluster.Replica, asked string) string {
+	if r.Local && r.Loopback() {
+		return asked
+	}
 	hosts, _ := s.hosts()
+	if slices.Contains(hosts, r.String()) {
+		return r.String()
+	}
 	for _, h := range hosts {
-		if name, _, _ := net.SplitHostPort(h); name == r.Host {
-			same := slices.Contains(hosts, net.JoinHostPort(r.Host, strconv.Itoa(r.Port)))
-			if !same {
-				return h
-			}
+		if name, _, _ := net.SplitHostPort(h); name == r.Host && !r.Loopback() {
+			return h
 		}
 	}
 	if s.secure && r.Port == 9000 {
 		r.Port = 9440
 	}
-	return net.JoinHostPort(r.Host, strconv.Itoa(r.Port))
+	return r.String()
 }
 
 // readCluster reads the shards from the first of the servers that answers.
-func (o *Output) readCluster(ctx context.Context, hosts []string) (shards []cluster.Shard, err error) {
+func (o *Output) readCluster(ctx context.Context, hosts []string) (t *target, err error) {
 	addresses := outputs.NewAddresses(o.Log(), hosts...)
 	var errs []error
 	addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
 		conn, err := o.dial(ctx, at.Name)
 		if err == nil {
-			shards, err = cluster.Read(ctx, conn, o.set.cluster)
+			var shards []cluster.Shard
+			if shards, err = cluster.Read(ctx, conn, o.set.cluster); err == nil {
+				t = o.clusterTarget(shards, at.Name)
+			}
 			conn.Close()
 		}
 		if err != nil {
@@ -146,8 +156,8 @@ func (o *Output) readCluster(ctx context.Context, hosts []string) (shards []clus
 		}
 		return err != nil
 	})
-	if shards != nil {
-		return shards, nil
+	if t != nil {
+		return t, nil
 	}
 	return nil, joinAttempts(ctx, errs)
 }

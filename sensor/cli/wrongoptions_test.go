@@ -26,6 +26,7 @@ var wrongValues = map[string]string{
 	"allowdomainsrefreshinterval": "1ms -1s",
 	"capturestatsdelay":           "0s -1s",
 	"clickhouseaddress":           "http://h:8123 h:0 h:x a,b u@h:9000",
+	"clickhousedelay":             "-1s",
 	"clickhousecompress":          "10",
 	"clickhousecompression":       "gzip",
 	"clickhousedatabase":          "a.b",
@@ -97,7 +98,7 @@ func wrongFor(o *config.Value) []string {
 }
 
 // anyText are the placeholders of options that can have any text.
-var anyText = []string{"FILE", "FOLDER", "INTERFACE", secure.KeyPlaceholder, "NAME"}
+var anyText = []string{"FILE", "PASSWORD", "FOLDER", "INTERFACE", secure.KeyPlaceholder, "NAME"}
 
 // misfits are values of the wrong form for an option.
 func misfits(o *config.Value) []string {
@@ -185,6 +186,7 @@ var missingOptions = sync.OnceValue(func() (names []string) {
 func TestFixedValues(t *testing.T) {
 	t.Parallel()
 	for option, list := range map[string]string{
+		"clickhousedelay":      "-1s",
 		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
 		"csvip":                "integer text uint128",
 		"fileoutputformat":     "json text csv csv_no_header gotemplate json-ocsf",
