@@ -17,7 +17,7 @@ if [[ $EUID != 0 ]]; then
   trap 'rm -f "$settings"' EXIT
   while read -r name; do
     case $name in
-      CI | GO | GO[A-Z]* | *_proxy | *_PROXY | SSL_CERT_* | SENSOR_TEST_* | SENSOR_BENCH_* | DNSMONSTER_* | NO_COLOR | TERM | COLUMNS)
+      CI | GO | GO[A-Z]* | *_proxy | *_PROXY | SSL_CERT_* | NODE_EXTRA_CA_CERTS | npm_config_* | SENSOR_TEST_* | SENSOR_BENCH_* | DNSMONSTER_* | NO_COLOR | TERM | COLUMNS)
         printf '%s=%s\0' "$name" "${!name}"
         ;;
     esac

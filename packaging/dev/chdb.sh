@@ -20,7 +20,11 @@ fetch() {
   # shellcheck disable=SC2064
   trap "rm -rf '$tmp'" EXIT
   echo "fetching $package $version into $cache (178 MB to download, 570 MB on the disk)"
-  packed=$tmp/$(cd "$tmp" && npm pack --silent --cache "$tmp/npm" "$package@$version")
+  packed=$(cd "$tmp" && npm pack --loglevel=error --cache "$tmp/npm" "$package@$version") || {
+    echo "chdb.sh: npm could not fetch $package $version; it uses npm's own settings for proxies and certificates" >&2
+    exit 1
+  }
+  packed=$tmp/${packed##*$'\n'}
   got=sha512-$(sha512sum "$packed" | cut -c1-128 | tr a-f A-F | basenc -d --base16 | base64 -w0)
   if [[ $got != "$integrity" ]]; then
     echo "chdb.sh: $package $version has the integrity $got, want $integrity" >&2
