@@ -96,7 +96,7 @@ func (p panel) sql(kind string, clauses ...string) panel {
 	p.DataSource, p.Interval = &clickhouse, "1m"
 	p.Targets = []target{{
 		RefID: "A", DataSource: clickhouse, EditorType: "sql", QueryType: kind, Format: format,
-		RawSQL: strings.Join(clauses, "\n"), PluginVersion: "4.0.0",
+		RawSQL: strings.Join(clauses, "\n"), PluginVersion: "4.20.0",
 	}}
 	return p
 }

@@ -28,8 +28,8 @@ func join(parts ...[]panel) (all []panel) {
 
 func overviewNow() []panel {
 	return []panel{
-		number("Queries per second", "Queries per second, on average over the chosen time.", "qps").one("DNS_EDNS", perSecond("sum(w)")+" AS queries"),
-		number("Responses per second", "Responses per second, on average over the chosen time.", "qps").one("DNS_RESPONSECODE", perSecond("sum(w)")+" AS responses"),
+		number("Queries per second", "Queries per second, on average over the chosen time.", "reqps").one("DNS_EDNS", perSecond("sum(w)")+" AS queries"),
+		number("Responses per second", "Responses per second, on average over the chosen time.", "mps").one("DNS_RESPONSECODE", perSecond("sum(w)")+" AS responses"),
 		number("NXDOMAIN", "Share of the responses that say that the name does not exist.", "percentunit").above(0.5, "orange").
 			one("DNS_RESPONSECODE", "sumIf(w, ResponseCode = 3) / nullIf(sum(w), 0) AS share"),
 		number("SERVFAIL", "Share of the responses that report a failure of the server.", "percentunit").above(0.05, "red").
@@ -45,8 +45,8 @@ func overviewRates() []panel {
 	return []panel{
 		row("Rates"),
 		lines("Messages by server", "Queries and responses per second that each sensor records; the busiest sensors have a series each.", "mps", true).byTop("DNS_GENERAL_AGGREGATIONS", "Server", "Server"),
-		lines("Queries by type", "Queries per second by the type that they ask for.", "qps", true).byTop("DNS_TYPE", "Type", named("dns_type", "Type", "TYPE")),
-		lines("Responses by response code", "Responses per second by response code.", "qps", true).by("DNS_RESPONSECODE", named("dns_response", "ResponseCode", "RCODE")),
+		lines("Queries by type", "Queries per second by the type that they ask for.", "reqps", true).byTop("DNS_TYPE", "Type", named("dns_type", "Type", "TYPE")),
+		lines("Responses by response code", "Responses per second by response code.", "mps", true).by("DNS_RESPONSECODE", named("dns_response", "ResponseCode", "RCODE")),
 		lines("NXDOMAIN and SERVFAIL", "Share of the responses that say that the name does not exist, and of those that report a failure of the server.", "percentunit", false).
 			series("DNS_RESPONSECODE", "sumIf(w, ResponseCode = 3) / sum(w) AS NXDOMAIN", "sumIf(w, ResponseCode = 2) / sum(w) AS SERVFAIL"),
 		lines("Messages by transport protocol", "Queries and responses per second by transport: udp, tcp, and what dnstap messages name.", "mps", true).by("DNS_PROTOCOL", "toString(Protocol)"),
@@ -59,7 +59,7 @@ func overviewTop() []panel {
 	share := [2]string{"share", "percentunit"}
 	return []panel{
 		row("Names and clients"),
-		lines("Top names over time", "Queries per second for the names that are asked for most in the chosen time.", "qps", true).sized(24, 8).byTop("DNS_DOMAIN_COUNT", "Question", name),
+		lines("Top names over time", "Queries per second for the names that are asked for most in the chosen time.", "reqps", true).sized(24, 8).byTop("DNS_DOMAIN_COUNT", "Question", name),
 		table("Top names", "The names that are asked for most, and their share of all queries.", count, share).linked("name", "name").top("DNS_DOMAIN_COUNT", name, "name", "queries", ""),
 		table("Top registered domains", "The domains below a top-level domain, or below one such as co.uk, that are asked for most. ClickHouse's built-in list tells which have names registered below them.", count, share).linked("domain", "name").
 			top("DNS_DOMAIN_COUNT", registered, "domain", "queries", ""),
@@ -73,7 +73,7 @@ func overviewSizes() []panel {
 		row("Sizes and EDNS"),
 		lines("Average message size", "Average size of a DNS message.", "bytes", false).series("DNS_GENERAL_AGGREGATIONS", "sum(WeightedSize) / sum(w) AS size"),
 		lines("DNS traffic", "Bits per second of all DNS messages, without the headers of IP, UDP and TCP.", "bps", false).series("DNS_GENERAL_AGGREGATIONS", "sum(WeightedSize) * 8 / $__interval_s AS traffic"),
-		lines("Queries with EDNS and DO", "Queries per second that have an EDNS record, and those that ask for DNSSEC (the DO bit).", "qps", false).
+		lines("Queries with EDNS and DO", "Queries per second that have an EDNS record, and those that ask for DNSSEC (the DO bit).", "reqps", false).
 			series("DNS_EDNS", "sum(WeightedEdnsCount) / $__interval_s AS EDNS", "sum(WeightedDoBitCount) / $__interval_s AS DO"),
 		lines("Share of EDNS and DO", "The same as shares of all queries.", "percentunit", false).
 			series("DNS_EDNS", "sum(WeightedEdnsCount) / sum(w) AS EDNS", "sum(WeightedDoBitCount) / sum(w) AS DO"),
@@ -83,8 +83,8 @@ func overviewSizes() []panel {
 func overviewMore() []panel {
 	return []panel{
 		row("More"),
-		lines("Queries by class", "Queries per second by class. Everything but IN is rare.", "qps", true).by("DNS_CLASS", named("dns_class", "Class", "CLASS")),
-		lines("Queries by operation", "Queries per second by operation code: QUERY, UPDATE, NOTIFY and others.", "qps", true).by("DNS_OPCODE", named("dns_opcode", "OpCode", "OPCODE")),
+		lines("Queries by class", "Queries per second by class. Everything but IN is rare.", "reqps", true).by("DNS_CLASS", named("dns_class", "Class", "CLASS")),
+		lines("Queries by operation", "Queries per second by operation code: QUERY, UPDATE, NOTIFY and others.", "reqps", true).by("DNS_OPCODE", named("dns_opcode", "OpCode", "OPCODE")),
 		lines("Different names over time", "How many different names were asked for in each interval (an estimate).", "short", false).series("DNS_DOMAIN_UNIQUE", "uniqMerge(UniqueDnsCount) AS names"),
 		pie("IPv4 sources", "The IPv4 addresses, or prefixes, that send most messages: queries and responses.", "short").top("DNS_SRCIP_MASK", address("SrcIP"), "source", "messages", "IPVersion = 4"),
 		pie("IPv6 sources", "The IPv6 addresses, or prefixes, that send most messages: queries and responses.", "short").top("DNS_SRCIP_MASK", address("SrcIP"), "source", "messages", "IPVersion = 6"),

@@ -64,10 +64,10 @@ func sensorIn() []panel {
 			`sum by (instance) (rate(dnsmonster_sensor_meter_total{ledger="message",meter="malformed",`+instances+`}[$__rate_interval]))`, "{{instance}} malformed"),
 		lines("Share of packets lost", "Share of the packets that the capture program chose but had no room for. If it is not 0, see docs/capturing.md.", "percentunit", false).expr(
 			`dnsmonster_sensor_capture_loss_ratio{`+instances+`}`, "{{instance}}"),
-		lines("Losses", "Packets and records per second that are lost, by cause. Causes without a loss are not shown.", "short", true).expr(
+		lines("Losses", "Packets and records per second that are lost, by cause. Causes without a loss are not shown.", "cps", true).expr(
 			`sum by (instance, ledger, part, outcome) (rate(dnsmonster_sensor_ledger_outcomes_total{`+lost+`,`+instances+`}[$__rate_interval])) > 0`, "{{instance}} {{ledger}} {{part}} {{outcome}}",
 			`sum by (instance, part) (rate(dnsmonster_sensor_meter_total{ledger="kernel",meter="overlong",`+instances+`}[$__rate_interval])) > 0`, "{{instance}} kernel {{part}} overlong"),
-		lines("Left out on purpose", "Packets and records per second that are left out as configured: samples, duplicates, domain lists.", "short", true).expr(
+		lines("Left out on purpose", "Packets and records per second that are left out as configured: samples, duplicates, domain lists.", "cps", true).expr(
 			`sum by (instance, ledger, part, outcome) (rate(dnsmonster_sensor_ledger_outcomes_total{outcome=~"sampled_out|duplicate|skipped|dropped|malformed_dropped",`+instances+`}[$__rate_interval])) > 0`, "{{instance}} {{ledger}} {{part}} {{outcome}}"),
 		lines("Not accounted for", "What entered a step, and neither left it nor waits in it. It is 0 at rest; while the sensor works, it is what is under way.", "short", false).expr(
 			`dnsmonster_sensor_ledger_unaccounted{`+instances+`}`, "{{instance}} {{ledger}} {{part}}"),
@@ -77,7 +77,7 @@ func sensorIn() []panel {
 func sensorOut() []panel {
 	return []panel{
 		row("Outputs"),
-		lines("Records delivered", "Records per second that each destination has acknowledged.", "rps", false).expr(
+		lines("Records delivered", "Records per second that each destination has acknowledged.", "recps", false).expr(
 			`sum by (instance, part) (rate(dnsmonster_sensor_ledger_outcomes_total{ledger="delivery",outcome="delivered",`+instances+`}[$__rate_interval]))`, "{{instance}} {{part}}"),
 		lines("Age of the oldest record", "How long the oldest record has waited for its destination. Normally it is at most the batch delay plus the time of a write.", "s", false).expr(
 			`dnsmonster_sensor_output_oldest_undelivered_seconds{`+instances+`}`, "{{instance}} {{output}}"),
@@ -88,7 +88,7 @@ func sensorOut() []panel {
 			`dnsmonster_sensor_spool_limit_bytes{`+instances+`}`, "{{instance}} {{output}} limit"),
 		lines("Records per batch", "Average number of records in a batch that a destination has acknowledged.", "short", false).expr(
 			`rate(dnsmonster_sensor_output_batch_rows_sum{`+instances+`}[$__rate_interval]) / (rate(dnsmonster_sensor_output_batch_rows_count{`+instances+`}[$__rate_interval]) > 0)`, "{{instance}} {{output}}"),
-		lines("Retries", "Batches per second that a destination did not take at first.", "short", false).expr(
+		lines("Retries", "Batches per second that a destination did not take at first.", "ops", false).expr(
 			`sum by (instance, part) (rate(dnsmonster_sensor_meter_total{ledger="delivery",meter="retries",`+instances+`}[$__rate_interval]))`, "{{instance}} {{part}}"),
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // Terminal is a pseudo-terminal, until the test ends.
 type Terminal struct {
-	File *os.File // for a command's standard output or error; close it after the start
+	File *os.File // for a command's standard input, output or error; close it after the start
 	t    *testing.T
 
 	master *os.File
@@ -48,6 +48,14 @@ func New(t *testing.T, columns uint16) *Terminal {
 	term.Resize(columns)
 	go term.read()
 	return term
+}
+
+// Type writes what a person would type into a command that reads the terminal.
+func (t *Terminal) Type(text string) {
+	t.t.Helper()
+	if _, err := t.master.WriteString(text); err != nil {
+		t.t.Fatal(err)
+	}
 }
 
 // Resize changes the number of columns.
