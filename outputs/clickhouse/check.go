@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"dnsmonster-sensor/outputs"
@@ -97,7 +98,11 @@ func (a *admin) reportTable(w io.Writer, s *session) {
 	d := s.plan.Def
 	fmt.Fprintf(w, "  yes  table %s: %s, %d of %d columns\n", printable.OneLine(d.Name()), printable.OneLine(d.Engine), len(table.Columns())-len(s.plan.Missing), len(table.Columns()))
 	if list := s.plan.Missing; len(list) > 0 {
-		fmt.Fprintf(w, "  note it lacks columns, which are left out: %s\n", strings.Join(list, ", "))
+		what := "it lacks columns, which are left out: " + strings.Join(list, ", ")
+		if slices.Equal(list, ownColumns()) {
+			what = "it has dnsmonster's columns, and those are written; --alter shows what others there are"
+		}
+		fmt.Fprintf(w, "  note %s\n", what)
 		if a.alter {
 			fmt.Fprintln(w, "       these statements add them; a sender that inserts without naming columns, such as dnsmonster, can then write no more:")
 			for _, name := range list {

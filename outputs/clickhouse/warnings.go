@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,10 @@ type warnings struct{ expiry atomic.Bool }
 // noteTable logs at the start what the table makes of records.
 func (o *Output) noteTable(s *session) {
 	log := o.Log().With("table", s.plan.Name(), "address", s.at.Name)
-	if list := s.plan.Missing; len(list) > 0 {
+	switch list := s.plan.Missing; {
+	case slices.Equal(list, ownColumns()):
+		log.Info("the table has dnsmonster's columns, and those are written")
+	case len(list) > 0:
 		log.Info("the table lacks columns, which are left out", "columns", strings.Join(list, ", "))
 	}
 	if list := s.plan.Foreign; len(list) > 0 {
@@ -44,6 +48,14 @@ func (o *Output) noteTable(s *session) {
 	if why, fix := doubles(s.conn.Server(), s.plan.Def); why != "" {
 		log.Warn("a batch whose answer is lost may be stored twice: "+why, "fix", fix)
 	}
+}
+
+// ownColumns are the names of the columns that dnsmonster's table lacks.
+func ownColumns() (names []string) {
+	for _, c := range table.Columns()[table.Dnsmonster:] {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // doubles says why a table does not recognise a repeated batch, and what helps. It is "" if

@@ -128,6 +128,7 @@ func (c *Conn) newError(code int, name, message string) *Error {
 	if i := strings.Index(message, ". Stack trace:"); i >= 0 {
 		message = message[:i]
 	}
+	message = strings.TrimSuffix(message, ".") // advice may follow
 	e := &Error{Code: code, Address: c.address}
 	if e.Name = errorName(code); e.Name != "" {
 		message = strings.TrimSuffix(strings.TrimSpace(message), " ("+e.Name+")")
