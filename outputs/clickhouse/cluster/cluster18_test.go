@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ func TestCluster18(t *testing.T) {
 	onlyInTestAll(t)
 	t.Parallel()
 	c := start(t)
-	s := newSender(t, c, new(atomic.Int64))
+	s := newSender(t, c)
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, *lab.Cluster18, *sender)
@@ -88,7 +87,7 @@ func recognisesRepeatedBlock(t *testing.T, c *lab.Cluster18, s *sender) {
 	first := block(event.ID{1}, "repeated", 100, testTime)
 	want := func(what string, n int) {
 		t.Helper()
-		settle(t, c)
+		c.Settle(t)
 		for _, at := range c.Shards[0] {
 			if got := counts(t, at, "DNS_LOG_LOCAL", "repeated"); got != 100 {
 				t.Errorf("%s: %d rows at %s, want 100", what, got, at.Addr)
@@ -134,7 +133,7 @@ func viewsFollowTheLog(t *testing.T, c *lab.Cluster18, s *sender) {
 			store(t, s, c.Shards[0][0], block(event.ID{4, byte(i)}, "more-"+prefix, 50, at))
 		}
 	}
-	settle(t, c)
+	c.Settle(t)
 	const want = 200
 	for _, r := range c.Replicas() {
 		log := r.Int(t, "SELECT count() FROM dns.DNS_LOG WHERE toDate(PacketTime) = '2026-01-03'")
@@ -152,7 +151,7 @@ func takesStatementsForTheCluster(t *testing.T, c *lab.Cluster18, _ *sender) {
 	for _, sql := range []string{"DROP TABLE dns.DNS_LOG" + on, "DROP TABLE dns.DNS_TYPE" + on} {
 		a.Exec(t, sql)
 	}
-	a.Exec(t, tables18(c.Name, on)...)
+	a.Exec(t, lab.Tables18(c.Name, true)...)
 	for _, r := range c.Replicas() {
 		if n := r.Int(t, "SELECT count() FROM system.tables WHERE database = 'dns' AND engine = 'Distributed'"); n != 2 {
 			t.Errorf("%s has %d of the 2 tables", r.Addr, n)
@@ -212,7 +211,7 @@ func worksWithoutZooKeeper(t *testing.T, c *lab.Cluster18, s *sender) {
 	store(t, s, c.Shards[0][0], b)
 	t.Logf("written %v after ZooKeeper was started", time.Since(start).Round(time.Millisecond))
 	store(t, s, c.Shards[0][1], b)
-	settle(t, c)
+	c.Settle(t)
 	if n := counts(t, c.Shards[1][0], "DNS_LOG", "away"); n != 10 {
 		t.Errorf("%d rows, want 10", n)
 	}
