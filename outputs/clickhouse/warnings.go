@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func (o *Output) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	permanent := server.Classify(err) == server.Setup
+	permanent := server.Classify(err) == server.Setup || errors.Is(err, table.ErrNoTable)
 	if advice := server.Advice(err, server.Target{User: o.set.login.Username, Database: o.set.database, Table: o.set.table}); advice != "" {
 		err = fmt.Errorf("%w: %s", err, advice)
 	}
