@@ -211,6 +211,15 @@ type silentPort struct {
 func (e *silentPort) Error() string { return e.err.Error() }
 func (e *silentPort) Unwrap() error { return e.err }
 
+// explainConnect adds to an error of Dial that a server which says nothing in a TLS handshake
+// may wait for something else.
+func (c *Conn) explainConnect(err error) error {
+	if c.raw == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &silentPort{err, "the server does not answer in TLS: if this is a port of HTTP, or one without TLS, set that of the native protocol with TLS, 9440 unless the server's configuration has another, in --clickhouseaddress"}
+}
+
 // explainLogin adds to an error of Dial what a server may mean by it that has said nothing.
 func (c *Conn) explainLogin(err error) error {
 	if c.in.source.left != maxHello {

@@ -190,7 +190,11 @@ func TestInsertOfMuch(t *testing.T) {
 				<-release
 			}})
 			c := dial(t, f.Addr, Config{Compression: compression})
+			start := time.Now()
 			err := c.Insert(within(t, patience), insertSQL, cols, nil)
+			if took := time.Since(start); took > patience/2 {
+				t.Errorf("the error was found after %v", took)
+			}
 			if MayBeStored(err) || Classify(err) != Retry || !strings.Contains(err.Error(), "MEMORY_LIMIT_EXCEEDED (code 241): Memory limit") {
 				t.Errorf("%v, %v, %v", err, Classify(err), MayBeStored(err))
 			}

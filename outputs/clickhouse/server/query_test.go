@@ -134,20 +134,23 @@ func TestHostileAnswers(t *testing.T) {
 	long := binary.AppendUvarint(nil, 1<<62)
 	block := func(rest ...byte) []byte { return append([]byte{1, 0, 0}, rest...) }
 	answers := map[string][]byte{
-		"a long name of a table":  append([]byte{1}, long...),
-		"an unknown field":        {1, 0, 9},
-		"many columns":            block(append(long, 1)...),
-		"many rows":               block(append([]byte{1}, long...)...),
-		"a million rows":          block(1, 0xc0, 0x84, 0x3d),
-		"a long column's name":    block(append([]byte{1, 1}, long...)...),
-		"a long type":             block(append([]byte{1, 1, 0}, long...)...),
-		"a long value":            block(append([]byte{1, 1, 0, 6, 'S', 't', 'r', 'i', 'n', 'g'}, long...)...),
-		"16 MiB that do not come": block(append([]byte{1, 1, 0, 6, 'S', 't', 'r', 'i', 'n', 'g'}, 0xff, 0xff, 0xff, 7)...),
-		"an array without end":    block(append([]byte{1, 1, 0, 12}, append([]byte("Array(UInt8)"), 255, 255, 255, 255, 255, 255, 255, 127)...)...),
-		"a long message":          append([]byte{2, 1, 0, 0, 0}, long...),
-		"an endless number":       {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
-		"an unknown packet":       {99},
-		"a greeting":              {0},
+		"a long name of a table":   append([]byte{1}, long...),
+		"an unknown field":         {1, 0, 9},
+		"many columns":             block(append(long, 1)...),
+		"many rows":                block(append([]byte{1}, long...)...),
+		"a million rows":           block(1, 0xc0, 0x84, 0x3d),
+		"2^30 rows":                block(1, 0x80, 0x80, 0x80, 0x80, 4),
+		"arrays that go back":      block(append([]byte{1, 2, 0, 12}, append([]byte("Array(UInt8)"), 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2)...)...),
+		"a long column's name":     block(append([]byte{1, 1}, long...)...),
+		"a long type":              block(append([]byte{1, 1, 0}, long...)...),
+		"a long value":             block(append([]byte{1, 1, 0, 6, 'S', 't', 'r', 'i', 'n', 'g'}, long...)...),
+		"16 MiB that do not come":  block(append([]byte{1, 1, 0, 6, 'S', 't', 'r', 'i', 'n', 'g'}, 0xff, 0xff, 0xff, 7)...),
+		"1 GiB that does not come": block(append([]byte{1, 1, 0, 6, 'S', 't', 'r', 'i', 'n', 'g'}, 0xff, 0xff, 0xff, 0xff, 3)...),
+		"an array without end":     block(append([]byte{1, 1, 0, 12}, append([]byte("Array(UInt8)"), 255, 255, 255, 255, 255, 255, 255, 127)...)...),
+		"a long message":           append([]byte{2, 1, 0, 0, 0}, long...),
+		"an endless number":        {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		"an unknown packet":        {99},
+		"a greeting":               {0},
 	}
 	for name, bytes := range answers {
 		t.Run(name, func(t *testing.T) {

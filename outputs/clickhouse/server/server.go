@@ -89,7 +89,7 @@ func Dial(ctx context.Context, address string, config Config) (*Conn, error) {
 	c.config.User = cmp.Or(config.User, "default")
 	if err := c.connect(ctx); err != nil {
 		c.close()
-		return nil, c.failed(ctx, "connect to", err, false)
+		return nil, c.explainConnect(c.failed(ctx, "connect to", err, false))
 	}
 	stop := c.watch(ctx)
 	err := c.login()
