@@ -190,6 +190,7 @@ cat >"$new" <<T
 # Written by packaging/autobuild.sh for compose.yaml beside it.
 COMPOSE_PROJECT_NAME=dnsmonster-sensor
 INTERFACES="${value[interfaces]}"
+PROMISCUOUS=$([[ ${value[interfaces]} == any ]] && echo false || echo true)
 SERVER_NAME=${value[server_name]}
 DATA_DIR=${value[data_dir]}
 LOG_DIR=${value[log_dir]}

@@ -48,9 +48,14 @@ func settings(t *testing.T, file string) string {
 }
 
 func written(interfaces, name, data, log, days string) string {
+	promiscuous := "true"
+	if interfaces == "any" {
+		promiscuous = "false" // the sensor would refuse it
+	}
 	return `# Written by packaging/autobuild.sh for compose.yaml beside it.
 COMPOSE_PROJECT_NAME=dnsmonster-sensor
 INTERFACES="` + interfaces + `"
+PROMISCUOUS=` + promiscuous + `
 SERVER_NAME=` + name + `
 DATA_DIR=` + data + `
 LOG_DIR=` + log + `
@@ -98,7 +103,7 @@ func TestAutobuildWithoutQuestions(t *testing.T) {
 		t.Error(out)
 	}
 	now, err := os.ReadFile(file)
-	if err != nil || string(now) != strings.Replace(string(before), `"lo"`, `"any"`, 1) {
+	if err != nil || string(now) != strings.Replace(string(before), "INTERFACES=\"lo\"\nPROMISCUOUS=true", "INTERFACES=\"any\"\nPROMISCUOUS=false", 1) {
 		t.Errorf("%v\n%s", err, now)
 	}
 	if old, err := os.ReadFile(file + ".old"); err != nil || string(old) != string(before) {

@@ -55,7 +55,7 @@ func TestCompose(t *testing.T) {
 	}
 	// Those with the host's network have to be told.
 	wants(t, out, "GF_SERVER_HTTP_ADDR: 127.0.0.1", "--web.listen-address=127.0.0.1:9090", "DNSMONSTER_METRICPROMETHEUSENDPOINT: http://127.0.0.1:2112/metrics",
-		"command: attach lo --promiscuous", "- 30d", "DNSMONSTER_SERVERNAME: sensor")
+		"command: attach lo\n", `DNSMONSTER_PROMISCUOUS: "true"`, "- 30d", "DNSMONSTER_SERVERNAME: sensor")
 	services := regexp.MustCompile(`(?m)^  \w+:$`).FindAllString(out[:strings.Index(out, "\nversion:")], -1)
 	if n := strings.Count(out, "network_mode: host"); n != 4 || len(services) < 5 {
 		t.Errorf("%d services with the host's network, of %q", n, services)

@@ -115,8 +115,8 @@ func clickhouseVariables(more ...variable) []variable {
 	return append([]variable{
 		{Name: "clickhouse", Label: "Data source", Type: "datasource", Query: plugin, Refresh: 1},
 		{
-			Name: "database", Label: "Database", Description: "Databases that have the sensor's tables.", Type: "query", DataSource: &clickhouse,
-			Query:   "SELECT DISTINCT database FROM system.tables WHERE name = 'DNS_GENERAL_AGGREGATIONS' ORDER BY database",
+			Name: "database", Label: "Database", Description: "Databases that have the sensor's own tables.", Type: "query", DataSource: &clickhouse,
+			Query:   "SELECT database FROM system.columns WHERE table = 'DNS_GENERAL_AGGREGATIONS' AND name = 'WeightedSize' ORDER BY database",
 			Refresh: 1,
 		},
 		{

@@ -44,24 +44,6 @@ func read(t *testing.T, name string) (d dashboard) {
 	return d
 }
 
-// each calls f for each panel that has queries.
-func each(t *testing.T, f func(d dashboard, p panel)) {
-	t.Helper()
-	seen := 0
-	for name := range Dashboards() {
-		d := read(t, name)
-		for _, p := range d.Panels {
-			if p.Type != "row" {
-				f(d, p)
-				seen++
-			}
-		}
-	}
-	if seen < 40 {
-		t.Errorf("only %d panels were looked at", seen)
-	}
-}
-
 // units are those of Grafana that the panels use. Grafana takes any text for a unit.
 var units = []string{"short", "percentunit", "reqps", "mps", "pps", "recps", "cps", "ops", "bytes", "bps", "s"}
 

@@ -65,8 +65,9 @@ func showsTheLog(t *testing.T, c *lab.ChDB) {
 	for _, v := range d.Templating.List {
 		switch v.Name {
 		case "database":
-			if got := ask(t, c, all, v.Query); !strings.Contains(got, c.Database) {
-				t.Errorf("databases: %s", got)
+			other := tables(t, schema.Dnsmonster) // these panels cannot read it
+			if got := strings.Split(ask(t, c, all, v.Query), "\n"); !slices.Contains(got, c.Database) || slices.Contains(got, other.Database) {
+				t.Errorf("databases: %q", got)
 			}
 		case "server":
 			servers = strings.Split(ask(t, c, all, v.Query), "\n")

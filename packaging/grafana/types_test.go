@@ -30,7 +30,7 @@ func TestTypes(t *testing.T) {
 	lab.Need(t, "node", compiler)
 	dir := t.TempDir()
 	copyTypes(t, filepath.Join(dir, "node_modules/@grafana/schema"))
-	good := program(t)
+	good := declarations(t)
 	if out := compile(t, compiler, dir, good); out != "" {
 		t.Fatalf("%s", out)
 	}
@@ -107,8 +107,8 @@ func write(path, text string) error {
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 
-// program declares each dashboard, and the options of each panel, with its type.
-func program(t *testing.T) string {
+// declarations is a program that declares each dashboard, and the options of each panel, with its type.
+func declarations(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("import type { Dashboard } from '@grafana/schema';\n")
