@@ -119,11 +119,11 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if err != nil {
 		return a.o.explain(err)
 	}
-	list := schema.Retention(o, days, schema.Tables(r.Rows))
-	if len(list) == 0 {
+	existing := schema.Tables(r.Rows)
+	if len(schema.Retention(o, 1, existing)) == 0 { // for ever, it may be what they have already
 		return outputs.Permanent(fmt.Errorf("database %s has no table %s, nor any of its aggregates, whose retention could change: create them with `dnsmonster-sensor clickhouse init`", o.Database, o.Local(o.Table)))
 	}
-	return a.run(ctx, conn, w, "retention of", list)
+	return a.run(ctx, conn, w, "retention of", schema.Retention(o, days, existing))
 }
 
 // run runs statements one by one, and says which.

@@ -1,0 +1,57 @@
+package clickhouse
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/test/lab"
+)
+
+// command runs a command of the output, and returns what it prints.
+func command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	app := &cli.App{Commands: New().Commands(), Writer: &out, ErrWriter: &out, ExitErrHandler: func(*cli.Context, error) {}}
+	err := app.Run(append([]string{"sensor", "clickhouse"}, args...))
+	return out.String(), err
+}
+
+// TestPackagedTables: the package ships what `clickhouse sql` prints.
+func TestPackagedTables(t *testing.T) {
+	want, err := os.ReadFile("../../packaging/clickhouse/tables.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := command(t, "sql"); err != nil || got != string(want) {
+		t.Errorf("clickhouse sql prints something else than packaging/clickhouse/tables.sql (%v): go test ./outputs/clickhouse/schema -update", err)
+	}
+}
+
+// TestRetentionTwice: a retention that the tables have already is no error; a database
+// without tables is one.
+func TestRetentionTwice(t *testing.T) {
+	c := lab.SharedChDB(t)
+	ttl := func(days string) (string, error) {
+		return command(t, "ttl", "--clickhouseaddress="+c.Addr, "--clickhousedatabase="+c.Database, days)
+	}
+	if out, err := ttl("9d"); err == nil || !strings.Contains(err.Error(), "clickhouse init") {
+		t.Errorf("without tables: %q, %v", out, err)
+	}
+	created(t, c, c.Database, true)
+	for _, step := range []struct {
+		days string
+		with int // tables with the retention
+	}{{"9d", 12}, {"9d", 12}, {"0", 0}, {"0", 0}} {
+		out, err := ttl(step.days)
+		if err != nil {
+			t.Errorf("ttl %s: %v\n%s", step.days, err, out)
+		}
+		if got := c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+c.Database+"' AND engine_full LIKE '% TTL %toIntervalDay(9)%'"); got != step.with {
+			t.Errorf("ttl %s: %d tables have the retention of 9 days, want %d", step.days, got, step.with)
+		}
+	}
+}
