@@ -137,3 +137,35 @@ func TestDockerfile(t *testing.T) {
 	wants(t, file, "FROM golang:"+want[1]+"-", `RUN make build VERSION="$VERSION"`, `ENTRYPOINT ["/usr/local/bin/dnsmonster-sensor"]`, "COPY --from=build /src/dnsmonster-sensor ")
 	wants(t, text(t, "../Makefile"), "-o dnsmonster-sensor .", "\nbuild:")
 }
+
+// TestDashboardsUser: the password of the dashboards' user comes from the environment, and
+// this user can read, and nothing else. Debian's server is old, and wants another name for
+// the outermost element.
+func TestDashboardsUser(t *testing.T) {
+	t.Setenv("CLICKHOUSE_DASHBOARDS_PASSWORD", "of the dashboards")
+	c := lab.StartClickHouse18(t, lab.ClickHouse18Options{})
+	for file, folder := range map[string]string{"clickhouse-users.xml": "users.d", "clickhouse-config.xml": "config.d"} {
+		to := filepath.Join(c.Dir, folder)
+		if err := os.Mkdir(to, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, file), []byte(strings.ReplaceAll(text(t, "compose/"+file), "clickhouse>", "yandex>")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Restart(t)
+	c.Exec(t, "CREATE TABLE t (a UInt8) ENGINE = Memory", "INSERT INTO t VALUES (7)")
+	c.User, c.Password = "dashboards", "of the dashboards"
+	if got := c.Int(t, "SELECT a FROM t"); got != 7 {
+		t.Errorf("%d", got)
+	}
+	for _, sql := range []string{"INSERT INTO t VALUES (8)", "DROP TABLE t", "CREATE TABLE u (a UInt8) ENGINE = Memory", "TRUNCATE TABLE t"} {
+		if _, err := c.Try(sql); err == nil || !strings.Contains(err.Error(), "readonly") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	c.Password = "wrong"
+	if _, err := c.Try("SELECT 1"); err == nil {
+		t.Error("a wrong password is accepted")
+	}
+}

@@ -81,6 +81,10 @@ func TestPanelsCanBeRead(t *testing.T) {
 				t.Errorf("%s: %q has the unit %q", name, p.Title, unit)
 			}
 			for _, target := range p.Targets {
+				// Without GLOBAL, a Distributed table does not answer.
+				if sql := target.RawSQL; strings.Count(sql, "(SELECT") != strings.Count(sql, " GLOBAL IN (SELECT") {
+					t.Errorf("%s: %q: a subquery without GLOBAL IN", name, p.Title)
+				}
 				for _, m := range names.FindAllStringSubmatch(target.RawSQL+target.Expr+target.DataSource.UID, -1) {
 					if !strings.HasPrefix(m[1], "__") && !hasVariable(d, m[1]) {
 						t.Errorf("%s: %q asks for the variable %s, which does not exist", name, p.Title, m[1])
