@@ -114,7 +114,7 @@ func (j *joiner) add(b laneBlock) {
 	}
 	for part := b.block.Part(); part.Len() > 0; {
 		if j.batch == nil {
-			j.batch = j.r.free.get()
+			j.batch = j.r.free.getBatch()
 		}
 		j.since = earlier(j.since, b.since)
 		j.batch.Join(&part, events, size)
@@ -150,6 +150,7 @@ func (j *joiner) flush() {
 	}
 	b, since := j.batch, j.since
 	j.batch, j.since, j.due = nil, time.Time{}, time.Time{}
+	j.r.free.noteBatch(b)
 	b.Compact(maxSlack)
 	b.Seal(j.r.ids.Next(), time.Now())
 	j.enqueue(b, since)

@@ -40,7 +40,7 @@ type Runner struct {
 	join        *joiner
 	maxOpenTime time.Duration // how long a lane keeps an open block
 	spool       *spoolQueue   // nil: no spool
-	free        freeBlocks
+	free        *freeBlocks
 	rows        batchRows
 
 	lanesMu sync.Mutex
