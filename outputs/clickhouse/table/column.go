@@ -30,7 +30,8 @@ type column struct {
 	source    *columns.Column
 	constant  bool // all rows of a block have the same value
 
-	buf     []byte
+	buf     []byte // after the pieces
+	pieces  pieces
 	kept    keeper
 	clamped uint64
 
@@ -64,6 +65,7 @@ type column struct {
 // reset begins a block.
 func (c *column) reset() {
 	c.buf, c.clamped, c.total = c.kept.reset(c.buf), 0, 0
+	c.pieces.reset()
 	if cap(c.texts.Bytes) > keepTexts {
 		c.texts.Bytes = nil
 	}
@@ -109,6 +111,7 @@ func (c *column) appendData(list [][]byte) [][]byte {
 	if c.dict != nil {
 		return c.dict.appendData(list)
 	}
+	list = append(list, c.pieces.full...)
 	if len(c.buf) > 0 {
 		list = append(list, c.buf)
 	}
@@ -129,7 +132,7 @@ func (c *column) clamps() uint64 {
 
 // memory is the bytes that the column keeps.
 func (c *column) memory() int {
-	n := cap(c.buf) + cap(c.scratch) + 4*cap(c.numbers) + cap(c.texts.Bytes) + 8*cap(c.texts.Ends)
+	n := cap(c.buf) + c.pieces.memory() + cap(c.scratch) + 4*cap(c.numbers) + cap(c.texts.Bytes) + 8*cap(c.texts.Ends)
 	if c.inner != nil {
 		n += c.inner.memory()
 	}

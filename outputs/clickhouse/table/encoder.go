@@ -252,6 +252,7 @@ func (e *Encoder) flush(s *set) {
 	if e.pending > 0 {
 		rows := e.rows[:e.pending]
 		for _, c := range s.columns {
+			c.cut()
 			c.fill(c, rows)
 		}
 	}
