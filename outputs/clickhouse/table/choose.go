@@ -196,6 +196,9 @@ func (c *column) chooseAddr(t *typeText) bool {
 	return true
 }
 
+// maxFixed is the longest FixedString that we fill: each row takes all of it.
+const maxFixed = 1024
+
 func (c *column) chooseText(t *typeText) bool {
 	switch {
 	case t.name == "String":
@@ -211,7 +214,7 @@ func (c *column) chooseText(t *typeText) bool {
 		return false
 	case t.name == "FixedString":
 		length, ok := t.number(0)
-		if !ok || length < 1 || length > 1<<20 {
+		if !ok || length < 1 || length > maxFixed {
 			return false
 		}
 		c.size, c.text, c.fill = int(length), appendFixed, fillEachText

@@ -80,13 +80,30 @@ func (c *column) reset() {
 // extend makes room for n bytes and returns it.
 func (c *column) extend(n int) []byte {
 	at := len(c.buf)
-	if cap(c.buf)-at < n {
+	c.reserve(n)
+	c.buf = c.buf[:at+n]
+	return c.buf[at:]
+}
+
+// reserve makes room for n bytes. A buffer grows by doubling: append would copy large ones
+// many times.
+func (c *column) reserve(n int) {
+	if at := len(c.buf); cap(c.buf)-at < n {
 		grown := make([]byte, at, max(at+n, 2*cap(c.buf), 4096))
 		copy(grown, c.buf)
 		c.buf = grown
 	}
-	c.buf = c.buf[:at+n]
-	return c.buf[at:]
+}
+
+// expect makes room for the values of so many rows, if all have the same length.
+func (c *column) expect(rows int) {
+	switch {
+	case c.dict != nil:
+	case c.inner != nil:
+		c.inner.expect(rows)
+	default:
+		c.reserve(c.size * rows)
+	}
 }
 
 // finish returns the column's bytes, borrowed until reset.

@@ -147,6 +147,13 @@ func (e *Encoder) releaseSets() {
 // belong to too many partitions.
 func (e *Encoder) encode(b *event.Block, now time.Time, p Part, limited bool) (Part, bool) {
 	s := e.setOf(p.set)
+	events := b.Len()
+	if p.Events != nil {
+		events = len(p.Events)
+	}
+	for _, c := range s.columns {
+		c.expect(events)
+	}
 	e.begin(now)
 	at, rest, n := int32(-1), p.Events, 0
 	for r := b.Reader(); r.Next(&e.events[n]); {

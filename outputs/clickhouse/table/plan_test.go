@@ -65,7 +65,7 @@ func TestMisfits(t *testing.T) {
 		{"Question", "UInt8"}, {"Question", "UUID"}, {"Question", "Array(String)"}, {"Question", "FixedString"}, {"Question", "Enum8()"}, {"FullQuery", "JSON"}, {"FullQuery", "FixedString(9)"},
 		{"QR", "Decimal(9, 2)"}, {"QR", "IPv4"}, {"QR", "Array(UInt8)"}, {"AnswerName", "String"}, {"AnswerName", "Array(UInt8)"}, {"AnswerName", "Array(Array(String))"}, {"AnswerType", "UInt16"},
 		{"AnswerType", "Array(IPv4)"}, {"Weight", "Date"}, {"Protocol", "LowCardinality(Enum8('a' = 1))"}, {"Protocol", "Nullable(Nullable(String))"}, {"Protocol", "Map(String, String)"},
-		{"Protocol", "AggregateFunction(any, String)"}, {"Protocol", "Enum8('a' = 70000)"}, {"Protocol", "Tuple(a String)"}, {"Protocol", "Nullable(LowCardinality(String))"}, {"Protocol", "FixedString(0)"},
+		{"Protocol", "AggregateFunction(any, String)"}, {"Protocol", "Enum8('a' = 70000)"}, {"Protocol", "Tuple(a String)"}, {"Protocol", "Nullable(LowCardinality(String))"}, {"Protocol", "FixedString(0)"}, {"Question", "FixedString(1025)"},
 	} {
 		_, err := tableOf(t, c[0], c[1]).Plan(Options{})
 		for _, want := range []string{"column " + c[0], "`dns`.`DNS_LOG`", c[1], "ALTER TABLE `dns`.`DNS_LOG` MODIFY COLUMN `" + c[0] + "` " + TypeOf(c[0])} {

@@ -8,8 +8,15 @@ import (
 	"dnsmonster-sensor/userspace/dns"
 )
 
+// Lengths of a name and of a record that most do not exceed.
+const (
+	usualText   = 32
+	usualRecord = 1024
+)
+
 // fillString fills a String with texts or bytes.
 func fillString(c *column, rows []row) {
+	c.reserve(usualText * len(rows))
 	for i := range rows {
 		at := len(c.buf)
 		c.buf = endString(c.source.Append(&rows[i].Row, append(c.buf, 0)), at)
@@ -18,6 +25,7 @@ func fillString(c *column, rows []row) {
 
 // fillName is fillString for the name of the question.
 func fillName(c *column, rows []row) {
+	c.reserve(usualText * len(rows))
 	for i := range rows {
 		r, at := &rows[i].Row, len(c.buf)
 		c.buf = append(c.buf, 0)
@@ -30,6 +38,9 @@ func fillName(c *column, rows []row) {
 
 // fillJSON writes the whole record into the first row of its message.
 func fillJSON(c *column, rows []row) {
+	if c.json != nil {
+		c.reserve(usualRecord * len(rows))
+	}
 	for i := range rows {
 		at := len(c.buf)
 		c.buf = append(c.buf, 0)
