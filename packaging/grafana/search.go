@@ -6,9 +6,11 @@ const searchUID = "dnsmonster-sensor-search"
 
 // search reads the log: the only dashboard that does, because the log is large.
 func search() dashboard {
-	log := func(p panel, kind string, head string, tail ...string) panel {
+	log := func(p panel, kind, head string, tail ...string) panel {
 		clauses := append([]string{head, "FROM `${database}`.`${table}`", "WHERE $__timeFilter_ms(PacketTime) AND " + strings.Join(filters(), "\nAND ")}, tail...)
-		return p.sql(kind, clauses...)
+		p = p.sql(kind, clauses...)
+		p.Interval = "1s" // no aggregate: the times are exact
+		return p
 	}
 	found := lines("Found messages", "Messages per second that match, by response code; queries have none.", "mps", true).sized(24, 6)
 	found.FieldConfig.Defaults.DisplayName = "${__field.labels.series}"
