@@ -115,7 +115,7 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 		return err
 	}
 	defer conn.Close()
-	r, err := conn.Query(ctx, schema.TablesQuery(o))
+	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
 	if err != nil {
 		return a.o.explain(err)
 	}

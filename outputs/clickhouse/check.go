@@ -145,28 +145,19 @@ func (a *admin) mayInsert(ctx context.Context, s *session) error {
 // reportAggregates prints which of the aggregates exist, and whether they recognise repeated
 // batches, too.
 func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.Conn, o schema.Options) error {
-	r, err := conn.Query(ctx, "SELECT name, engine, engine_full FROM system.tables WHERE database = "+quoted(o.Database))
+	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
 	if err != nil {
 		return a.o.explain(err)
 	}
-	found := make(map[string][]string)
-	for _, row := range r.Rows {
-		if len(row) == 3 {
-			found[row[0]] = row
-		}
-	}
-	var missing, forgetful []string
+	existing := schema.Tables(r.Rows)
+	var missing []string
 	n := 0
 	for _, name := range o.Aggregates() {
-		row, ok := found[name]
-		switch {
-		case !ok:
+		if slices.ContainsFunc(existing, func(t schema.Table) bool { return t.Name == name }) {
+			n++
+		} else {
 			missing = append(missing, name)
-			continue
-		case strings.HasSuffix(row[1], "MergeTree") && !strings.HasPrefix(row[1], "Replicated") && !strings.Contains(row[2], "non_replicated_deduplication_window"):
-			forgetful = append(forgetful, name)
 		}
-		n++
 	}
 	if n > 0 {
 		fmt.Fprintf(w, "  yes  %d aggregates\n", n)
@@ -174,11 +165,10 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.
 	if len(missing) > 0 {
 		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init`; they begin with the records that come then\n", strings.Join(missing, ", "))
 	}
-	for _, name := range forgetful {
-		fmt.Fprintf(w, "  note %[1]s counts a repeated batch twice: ALTER TABLE %[2]s.%[1]s MODIFY SETTING non_replicated_deduplication_window = %[3]d\n", name, o.Database, schema.Window)
+	for _, s := range schema.Remember(o, existing) {
+		if s.Name != o.Local(o.Table) {
+			fmt.Fprintf(w, "  note %s counts a repeated batch twice: %s\n", s.Name, printable.OneLine(s.SQL))
+		}
 	}
 	return nil
 }
-
-// quoted is a text as SQL. Names of options have no quotes in them.
-func quoted(s string) string { return "'" + s + "'" }

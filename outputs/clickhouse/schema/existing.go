@@ -32,9 +32,9 @@ func AddColumns(o Options, missing []string) (list []Statement) {
 	return list
 }
 
-// Remember returns what makes tables that exist remember the batches that they have, so
-// that a repeated batch is not doubled: the log, the aggregates, and the tables within
-// inline views.
+// Remember returns what makes tables that forget batches remember them, so that a repeated
+// batch is not doubled: the log, the aggregates, and the tables within inline views. The
+// name of a statement is that of the log or the aggregate.
 func Remember(o Options, existing []Table) (list []Statement) {
 	byName := map[string]Table{}
 	for _, t := range existing {
@@ -42,7 +42,7 @@ func Remember(o Options, existing []Table) (list []Statement) {
 	}
 	for _, name := range o.withData() {
 		t, exists := rowsOf(byName, o.Local(name))
-		if !exists {
+		if !exists || t.Window {
 			continue
 		}
 		windows := plainWindow

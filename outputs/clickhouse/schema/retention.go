@@ -11,14 +11,16 @@ type Table struct {
 	Engine string
 	UUID   string // "" or zeros: the database does not give tables one
 	TTL    bool   // it has a retention
+	Window bool   // it is set to remember batches; a replicated one for longer than an hour
 }
 
 // noUUID is what tables have in databases of the old kind.
 const noUUID = "00000000-0000-0000-0000-000000000000"
 
 // TablesQuery asks a server for the log, the aggregates, and the tables within inline
-// views. Tables reads the answer. The server needs UUIDs of tables: ClickHouse 20.10.
-func TablesQuery(o Options) string {
+// views. Tables reads the answer. uuids says whether the server gives tables UUIDs: it does
+// from ClickHouse 20.10 on, whose revision is UUIDRevision.
+func TablesQuery(o Options, uuids bool) string {
 	var names []string
 	for _, name := range o.withData() {
 		names = append(names, literal(name))
@@ -26,15 +28,22 @@ func TablesQuery(o Options) string {
 			names = append(names, literal(o.Local(name)))
 		}
 	}
-	return fmt.Sprintf("SELECT name, engine, toString(uuid), if(position(engine_full, ' TTL ') > 0, '1', '0') FROM system.tables WHERE database = %s AND (name IN (%s) OR startsWith(name, '.inner')) ORDER BY name",
-		literal(o.Database), strings.Join(names, ", "))
+	uuid := "''"
+	if uuids {
+		uuid = "toString(uuid)"
+	}
+	return fmt.Sprintf("SELECT name, engine, %s, if(position(engine_full, ' TTL ') > 0, '1', '0'), if(match(engine_full, '[ _](non_replicated_deduplication_window|replicated_deduplication_window_seconds) = [1-9]'), '1', '0') FROM system.tables WHERE database = %s AND (name IN (%s) OR name LIKE '.inner%%') ORDER BY name",
+		uuid, literal(o.Database), strings.Join(names, ", "))
 }
+
+// UUIDRevision is the protocol's revision from which on servers give tables UUIDs.
+const UUIDRevision = 54441
 
 // Tables reads the answer to TablesQuery.
 func Tables(rows [][]string) (list []Table) {
 	for _, r := range rows {
-		if len(r) == 4 {
-			list = append(list, Table{Name: r[0], Engine: r[1], UUID: r[2], TTL: r[3] == "1"})
+		if len(r) == 5 {
+			list = append(list, Table{Name: r[0], Engine: r[1], UUID: r[2], TTL: r[3] == "1", Window: r[4] == "1"})
 		}
 	}
 	return list
