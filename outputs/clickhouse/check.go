@@ -75,7 +75,7 @@ func (a *admin) checkServer(ctx context.Context, w io.Writer, sh *shard, i int, 
 	if err := a.o.readTable(ctx, s); err != nil {
 		return a.o.explain(err)
 	}
-	a.reportTable(w, s)
+	a.reportTable(w, s, o)
 	if err := a.mayInsert(ctx, s); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (a *admin) encryption() string {
 }
 
 // reportTable prints what the table makes of records.
-func (a *admin) reportTable(w io.Writer, s *session) {
+func (a *admin) reportTable(w io.Writer, s *session, o schema.Options) {
 	d := s.plan.Def
 	fmt.Fprintf(w, "  yes  table %s: %s, %d of %d columns\n", printable.OneLine(d.Name()), printable.OneLine(d.Engine), len(table.Columns())-len(s.plan.Missing), len(table.Columns()))
 	if list := s.plan.Missing; len(list) > 0 {
@@ -105,8 +105,8 @@ func (a *admin) reportTable(w io.Writer, s *session) {
 		fmt.Fprintf(w, "  note %s\n", what)
 		if a.alter {
 			fmt.Fprintln(w, "       these statements add them; a sender that inserts without naming columns, such as dnsmonster, can then write no more:")
-			for _, name := range list {
-				fmt.Fprintf(w, "       ALTER TABLE %s ADD COLUMN %s %s;\n", printable.OneLine(d.Name()), name, table.TypeOf(name))
+			for _, s := range schema.AddColumns(o, list) {
+				fmt.Fprintf(w, "       %s;\n", printable.OneLine(s.SQL))
 			}
 		}
 	}

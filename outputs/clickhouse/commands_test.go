@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/test/lab"
 )
 
@@ -53,5 +54,38 @@ func TestRetentionTwice(t *testing.T) {
 		if got := c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+c.Database+"' AND engine_full LIKE '% TTL %toIntervalDay(9)%'"); got != step.with {
 			t.Errorf("ttl %s: %d tables have the retention of 9 days, want %d", step.days, got, step.with)
 		}
+	}
+}
+
+// TestCheck: what an existing database lacks is named with the statements that help, which
+// work.
+func TestCheck(t *testing.T) {
+	c := lab.SharedChDB(t)
+	for _, s := range schema.Statements(schema.Options{Layout: schema.Dnsmonster, Database: c.Database, Table: "DNS_LOG"}) {
+		c.Exec(t, s.SQL)
+	}
+	inner := c.Query(t, "SELECT name FROM system.tables WHERE database = '"+c.Database+"' AND name LIKE '.inner%'")
+	c.Exec(t, "ALTER TABLE "+c.Database+".`"+inner[0][0]+"` RESET SETTING non_replicated_deduplication_window")
+	check := func() []string {
+		t.Helper()
+		out, err := command(t, "check", "--alter", "--clickhouseaddress="+c.Addr, "--clickhousedatabase="+c.Database)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		var statements []string
+		for line := range strings.Lines(out) {
+			if i := strings.Index(line, "ALTER TABLE "); i >= 0 {
+				statements = append(statements, strings.TrimRight(line[i:], ";\n"))
+			}
+		}
+		return statements
+	}
+	first := check()
+	c.Exec(t, first...)
+	if again := check(); len(first) != 5 || len(again) != 0 {
+		t.Errorf("statements that help: %q, and after those: %q", first, again)
+	}
+	if n := c.Int(t, "SELECT count() FROM system.columns WHERE database = '"+c.Database+"' AND table = 'DNS_LOG' AND name IN ('Weight', 'AnswerData', 'Malformed')"); n != 3 {
+		t.Errorf("%d of 3 columns were added", n)
 	}
 }

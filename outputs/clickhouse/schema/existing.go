@@ -22,12 +22,12 @@ func AddColumns(o Options, missing []string) (list []Statement) {
 	if len(adds) == 0 {
 		return nil
 	}
-	list = append(list, Statement{o.Local(o.Table), "ALTER TABLE " + o.table(o.Table) + o.onCluster() + "\n    " + strings.Join(adds, ",\n    ")})
+	list = append(list, Statement{o.Local(o.Table), "ALTER TABLE " + o.table(o.Table) + o.onCluster() + " " + strings.Join(adds, ", ")})
 	if o.Cluster != "" {
 		for i := range adds {
 			adds[i], _, _ = strings.Cut(adds[i], " CODEC(") // a Distributed table has no files
 		}
-		list = append(list, Statement{o.Table, "ALTER TABLE " + o.shared(o.Table) + o.onCluster() + "\n    " + strings.Join(adds, ",\n    ")})
+		list = append(list, Statement{o.Table, "ALTER TABLE " + o.shared(o.Table) + o.onCluster() + " " + strings.Join(adds, ", ")})
 	}
 	return list
 }

@@ -50,8 +50,8 @@ func TestStatementsForExistingTables(t *testing.T) {
 	}{
 		{AddColumns(one, []string{"PacketTime2", "SampleKey", "INDEX QuestionIndex"}), ""},
 		{AddColumns(one, nil), ""},
-		{AddColumns(one, []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)),\n    ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
-		{AddColumns(cluster, []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main`\n    ADD COLUMN IF NOT EXISTS VLAN UInt16"},
+		{AddColumns(one, []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
+		{AddColumns(cluster, []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16"},
 		{Remember(one, nil), ""},
 		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, true, true}}), ""},
 		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, true, false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING non_replicated_deduplication_window = 10000"},
