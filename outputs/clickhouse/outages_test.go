@@ -79,7 +79,8 @@ func (s *scene) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	set.BatchSize, set.BatchDelay, set.RetryMax = 200, 50*time.Millisecond, time.Second
+	// Few blocks: the servers keep a folder for each, which must be removed afterwards.
+	set.BatchSize, set.BatchDelay, set.RetryMax, set.QueueEvents = 1000, 300*time.Millisecond, time.Second, 5000
 	if s.runner, err = outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(&s.log, nil))); err != nil {
 		s.t.Fatal(err)
 	}
