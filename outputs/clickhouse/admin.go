@@ -22,6 +22,7 @@ type admin struct {
 	layout  string
 	ttl     string
 	grants  bool
+	grow    bool
 	alter   bool
 }
 
@@ -72,7 +73,14 @@ func (a *admin) script(w io.Writer) error {
 		return err
 	}
 	list := schema.Statements(o)
-	if a.grants {
+	switch {
+	case a.grants && a.grow:
+		return outputs.Permanent(errors.New("grants, grow: give one of them"))
+	case a.grow && o.Cluster == "":
+		return outputs.Permanent(errors.New("grow: set the name of the cluster with --cluster"))
+	case a.grow:
+		list = schema.Grow(o)
+	case a.grants:
 		user := a.o.set.login.Username
 		if user == "" {
 			return outputs.Permanent(errors.New("clickhouseusername: is empty: set the name of the user that the sensor logs in with"))
