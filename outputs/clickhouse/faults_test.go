@@ -30,6 +30,8 @@ func TestFaults(t *testing.T) {
 		{"cut everywhere", cutEverywhere},
 		{"attempts end with their context", attemptsEnd},
 		{"a change while an answer is lost", changeWhileAnswerLost},
+		{"a view fails", viewFails},
+		{"an aggregate is dropped", aggregateDropped},
 		{"a known key of partitions", knownKey},
 		{"an unknown key of partitions", unknownKey},
 	} {
@@ -236,6 +238,51 @@ func changeWhileAnswerLost(s *disturbed) {
 		s.Error("no answer was lost")
 	}
 	s.c.Exec(s, "ALTER TABLE "+s.table()+" MODIFY COLUMN Size UInt64, DROP COLUMN CaptureCut, ADD COLUMN Remark String")
+	deliver(s, w, b)
+	s.expectAll()
+}
+
+// viewFails: the table has the rows, and a view refuses them until it is repaired. Then all
+// of them have each row once. No row is blamed.
+func viewFails(s *disturbed) {
+	o := created(s, s.c, s.database, true)
+	o.doubtPeriod = 0
+	w := openWriter(s, o)
+	deliver(s, w, s.block(4))
+	view := " MATERIALIZED VIEW " + s.database + ".extra_MV"
+	s.c.Exec(s, "CREATE TABLE "+s.database+".extra (Question String) ENGINE = MergeTree ORDER BY Question SETTINGS non_replicated_deduplication_window = 1000",
+		"CREATE"+view+" TO "+s.database+".extra AS SELECT Question FROM "+s.table()+" WHERE throwIf(Question LIKE '%5.example.org.') = 0")
+	b := s.block(4)
+	for range 3 {
+		if n, err := w.Write(attempt(s), b); n != 0 || err == nil {
+			s.Errorf("%d refused, %v; want an error", n, err)
+		} else {
+			wantParts(s, err, "extra_MV", "repair or drop the materialized view")
+		}
+	}
+	s.c.Exec(s, "ALTER TABLE "+s.database+".extra_MV MODIFY QUERY SELECT Question FROM "+s.table())
+	if n := deliver(s, w, b); n != 0 {
+		s.Errorf("%d refused", n)
+	}
+	s.expectAll()
+	if got := sum(s, s.c, "SELECT count(), uniqExact(Question) FROM "+s.database+".extra"); got != "4 4" {
+		s.Errorf("the repaired view has %s, want 4 rows", got)
+	}
+}
+
+// aggregateDropped: rows wait until the table behind a view is there again.
+func aggregateDropped(s *disturbed) {
+	w := openWriter(s, created(s, s.c, s.database, true))
+	s.c.Exec(s, "DROP TABLE "+s.database+".DNS_TYPE SYNC")
+	b := s.block(6)
+	for range 2 {
+		if n, err := w.Write(attempt(s), b); n != 0 || err == nil {
+			s.Errorf("%d refused, %v; want an error", n, err)
+		} else {
+			wantParts(s, err, "DNS_TYPE")
+		}
+	}
+	created(s, s.c, s.database, true)
 	deliver(s, w, b)
 	s.expectAll()
 }

@@ -128,4 +128,11 @@ func TestNotReplicas(t *testing.T) {
 			t.Errorf("a server has %s; want %s", got, want)
 		}
 	}
+	// A server that cannot write the table has none of a batch that it did not read.
+	front.Up()
+	a.SetFaults(t, fault.Fault{At: fault.Header, Do: fault.Exception, Code: 242, Message: "Table is in readonly mode"})
+	deliver(t, openWriter(t, o), outputtest.Queries(10, 5))
+	if got, want := rows(b), "10 10 "+outputtest.QueryName(5); got != want {
+		t.Errorf("the second server has %s; want %s", got, want)
+	}
 }
