@@ -164,9 +164,9 @@ func unknown(ctx context.Context, q Querier, name string) error {
 		names = append(names[:most], fmt.Sprintf("%d more", more))
 	}
 	if names == nil {
-		return outputs.Permanent(fmt.Errorf("the server knows no cluster %s, nor any other: add it to <remote_servers> of the server's configuration, or remove --clickhousecluster", show(name)))
+		return outputs.Permanent(fmt.Errorf("the server knows no cluster %s, nor any other: add it to <remote_servers> of the server's configuration, or name no cluster", show(name)))
 	}
-	return outputs.Permanent(fmt.Errorf("the server knows no cluster %s, but %s: set one of these in --clickhousecluster, or add it to <remote_servers> of the server's configuration", show(name), strings.Join(names, ", ")))
+	return outputs.Permanent(fmt.Errorf("the server knows no cluster %s, but %s: name one of these, or add it to <remote_servers> of the server's configuration", show(name), strings.Join(names, ", ")))
 }
 
 func explain(name string, err error) error {

@@ -53,7 +53,7 @@ func readsShards(t *testing.T, c *lab.Cluster18, s *sender) {
 				}
 			}
 		}
-		if _, err := cluster.Read(t.Context(), conn, "nowhere"); err == nil || !strings.Contains(err.Error(), `no cluster "nowhere", but "`+c.Name+`": set`) {
+		if _, err := cluster.Read(t.Context(), conn, "nowhere"); err == nil || !strings.Contains(err.Error(), `no cluster "nowhere", but "`+c.Name+`": name`) {
 			t.Error(err)
 		}
 		if conn.Broken() {

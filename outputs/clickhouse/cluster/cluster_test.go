@@ -133,9 +133,9 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 		lost bool   // an error of the server, not of its configuration
 	}{
 		{f: &fake{}, text: `the server knows no cluster "main", nor any other: add it to <remote_servers>`},
-		{f: &fake{rows: []string{"b 1 1 a.example.org 9000 0", "\x1b[2J 1 1 a.example.org 9000 0"}}, text: `the server knows no cluster "main", but "b", "\x1b[2J": set one of these in --clickhousecluster`},
-		{f: many, text: `"c19", 10 more: set`},
-		{f: &fake{rows: []string{strings.Repeat("x", 1000) + " 1 1 a.example.org 9000 0"}}, text: `xxx...": set`},
+		{f: &fake{rows: []string{"b 1 1 a.example.org 9000 0", "\x1b[2J 1 1 a.example.org 9000 0"}}, text: `the server knows no cluster "main", but "b", "\x1b[2J": name one of these, or add it to <remote_servers>`},
+		{f: many, text: `"c19", 10 more: name`},
+		{f: &fake{rows: []string{strings.Repeat("x", 1000) + " 1 1 a.example.org 9000 0"}}, text: `xxx...": name`},
 		{f: &fake{rows: []string{"main 1 0 a.example.org 9000 0", "main 2 0 b.example.org 9000 0"}}, text: `no shard of cluster "main" takes rows: each has the weight 0: change <weight>`},
 		{f: &fake{rows: []string{"main 1 1  9000 0"}}, text: `cluster "main": shard 1: a replica has the address ":9000": set <host>`},
 		{f: &fake{rows: []string{"main 1 1 a.example.org 0 0"}}, text: `a replica has the address "a.example.org:0"`},

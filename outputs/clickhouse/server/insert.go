@@ -140,7 +140,7 @@ func (c *Conn) readAnswer() {
 
 // CheckInsert runs an INSERT without a row: the server says whether it would take one.
 func (c *Conn) CheckInsert(ctx context.Context, sql string) error {
-	return c.do(ctx, "insert at", func() error {
+	return c.do(ctx, "insert", func() error {
 		if err := c.sendQuery(sql, nil, false); err != nil {
 			return err
 		}
