@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
@@ -32,6 +34,7 @@ func TestFaults(t *testing.T) {
 		{"a change while an answer is lost", changeWhileAnswerLost},
 		{"a view fails", viewFails},
 		{"an aggregate is dropped", aggregateDropped},
+		{"an old replay into dnsmonster's layout", dnsmonsterLayout},
 		{"a known key of partitions", knownKey},
 		{"an unknown key of partitions", unknownKey},
 	} {
@@ -285,6 +288,26 @@ func aggregateDropped(s *disturbed) {
 	created(s, s.c, s.database, true)
 	deliver(s, w, b)
 	s.expectAll()
+}
+
+// dnsmonsterLayout replays three months into tables whose partitions are days, also those
+// within the views.
+func dnsmonsterLayout(s *disturbed) {
+	s.c.Exec(s, "CREATE DATABASE "+s.database)
+	for _, st := range schema.Statements(schema.Options{Layout: schema.Dnsmonster, Database: s.database, Table: "DNS_LOG"}) {
+		if slices.Contains([]string{"DNS_LOG", "DNS_DOMAIN_COUNT", "DNS_PROTOCOL"}, st.Name) { // a view takes long for each day
+			s.c.Exec(s, st.SQL)
+		}
+	}
+	w := openWriter(s, newOutput(s, "--clickhouseaddress="+s.c.Addr, "--clickhousedatabase="+s.database))
+	s.c.SetFaults(s, fault.Fault{Times: 1, At: fault.Stored, Do: fault.Close})
+	deliver(s, w, outputtest.Block(s.events(60, 36*time.Hour)...))
+	s.expectAll()
+	for table, want := range map[string]int{"DNS_DOMAIN_COUNT": 30, "DNS_PROTOCOL": 60} {
+		if got := s.c.Int(s, "SELECT sum(c) FROM "+s.database+"."+table); got != want {
+			s.Errorf("%s counts %d, want %d", table, got, want)
+		}
+	}
 }
 
 // spread makes a table with a key of partitions, and a view that counts its rows.
