@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/outputtest"
+	"dnsmonster-sensor/test/testlog"
 )
 
 // wantParts expects texts in an error.
@@ -87,6 +89,35 @@ func TestServerDown(t *testing.T) {
 	deliver(t, openWriter(t, o), outputtest.Queries(0, 3))
 	if got := sum(t, c, "SELECT count() FROM DNS_LOG"); got != "3" {
 		t.Errorf("%s rows, want 3", got)
+	}
+}
+
+// TestForgetfulTables: tables that forget batches are named at the start, with what helps.
+func TestForgetfulTables(t *testing.T) {
+	c := lab.SharedChDB(t)
+	o := created(t, c, c.Database, true)
+	log := &testlog.Log{}
+	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(log, nil))})
+	check := func() {
+		t.Helper()
+		if err := o.Check(attempt(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if check(); log.String() != "" {
+		t.Errorf("new tables are complained about:\n%s", log)
+	}
+	for _, name := range []string{"DNS_LOG", "DNS_TYPE", "DNS_CLASS"} {
+		c.Exec(t, "ALTER TABLE "+c.Database+"."+name+" MODIFY SETTING non_replicated_deduplication_window = 0")
+	}
+	check()
+	for _, want := range []string{
+		"a batch whose answer is lost may be stored twice", "MODIFY SETTING non_replicated_deduplication_window = 10000",
+		"aggregates may count a batch twice", "tables=\"DNS_TYPE, DNS_CLASS\"", "clickhouse check",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
 	}
 }
 
