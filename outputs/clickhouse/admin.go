@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,7 +103,36 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer conn.Close()
+	if err := a.fits(ctx, conn, o); err != nil {
+		return err
+	}
 	return a.run(ctx, conn, w, "creating", schema.Statements(o))
+}
+
+// fits refuses to mix the layouts: our views add up the log's weights, into tables of their
+// own.
+func (a *admin) fits(ctx context.Context, conn *server.Conn, o schema.Options) error {
+	if o.Layout != schema.Ours {
+		return nil
+	}
+	const use = "to create what is missing in dnsmonster's layout, use --layout=dnsmonster; for the sensor's own, set another --clickhousedatabase"
+	r, err := conn.Query(ctx, "SELECT name FROM system.tables WHERE engine = 'MaterializedView' AND database = "+quoted(o.Database))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	for _, row := range r.Rows {
+		if slices.Contains(o.Aggregates(), row[0]) {
+			return outputs.Permanent(fmt.Errorf("database %s has a view %s, as in dnsmonster's layout, where the sensor's own has a table: %s", o.Database, row[0], use))
+		}
+	}
+	r, err = conn.Query(ctx, "SELECT name FROM system.columns WHERE database = "+quoted(o.Database)+" AND table = "+quoted(o.Local(o.Table)))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	if len(r.Rows) > 0 && !slices.ContainsFunc(r.Rows, func(row []string) bool { return row[0] == "Weight" }) {
+		return outputs.Permanent(fmt.Errorf("table %s.%s has no column Weight, which the aggregates add up: %s", o.Database, o.Local(o.Table), use))
+	}
+	return nil
 }
 
 // changeTTL changes the retention of all tables that exist.
@@ -165,3 +195,6 @@ func (a *admin) connect(ctx context.Context) (*server.Conn, error) {
 	}
 	return nil, joinAttempts(ctx, errs)
 }
+
+// quoted is a text as SQL. Names of options have no quotes in them.
+func quoted(s string) string { return "'" + s + "'" }

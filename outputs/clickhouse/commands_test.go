@@ -89,3 +89,43 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d of 3 columns were added", n)
 	}
 }
+
+// TestLayoutsAreNotMixed: init refuses to put its own views over dnsmonster's tables, before
+// it creates anything, and names the layout that fits.
+func TestLayoutsAreNotMixed(t *testing.T) {
+	c := lab.SharedChDB(t)
+	tables := func() int {
+		return c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+c.Database+"'")
+	}
+	f := func(what string, wantErr bool, args ...string) {
+		t.Helper()
+		before := tables()
+		out, err := command(t, append([]string{"init", "--clickhouseaddress=" + c.Addr, "--clickhousedatabase=" + c.Database}, args...)...)
+		switch {
+		case !wantErr && err != nil:
+			t.Errorf("%s: %v\n%s", what, err, out)
+		case wantErr && (err == nil || !strings.Contains(err.Error(), "--layout=dnsmonster")):
+			t.Errorf("%s: %v, want an error that names --layout=dnsmonster", what, err)
+		case wantErr && tables() != before:
+			t.Errorf("%s: it has created tables", what)
+		}
+	}
+	f("dnsmonster's, in an empty database", false, "--layout=dnsmonster")
+	f("ours, over dnsmonster's", true)
+	f("dnsmonster's again", false, "--layout=dnsmonster")
+	for _, name := range (schema.Options{}).Aggregates() {
+		c.Query(t, "DROP VIEW "+c.Database+"."+name+" SYNC")
+	}
+	f("ours, over dnsmonster's log alone", true)
+}
+
+// TestGrow: the statements are those of one server that becomes a cluster's first.
+func TestGrow(t *testing.T) {
+	out, err := command(t, "sql", "--cluster", "main", "--grow")
+	if err != nil || !strings.Contains(out, "RENAME TABLE IF EXISTS `default`.`DNS_LOG` TO `default`.`DNS_LOG_LOCAL`;") || strings.Contains(out, "CREATE") {
+		t.Errorf("sql --grow: %v\n%s", err, out)
+	}
+	if _, err := command(t, "sql", "--grow"); err == nil || !strings.Contains(err.Error(), "--cluster") {
+		t.Errorf("without a cluster: %v", err)
+	}
+}
