@@ -22,6 +22,7 @@ import (
 // TestFaults disturbs a server. Whatever happens, each event is in the table once, and the
 // aggregates have counted it once.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	c := lab.StartChDB(t, lab.ChDBOptions{})
 	for i, f := range []struct {
 		name string

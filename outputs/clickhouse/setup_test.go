@@ -29,6 +29,7 @@ func wantParts(t testing.TB, err error, texts ...string) {
 // TestWrongSetup: what somebody has to repair is permanent at the start, with what helps.
 // For a writer it is not: it may be repaired while the sensor runs.
 func TestWrongSetup(t *testing.T) {
+	t.Parallel()
 	c := lab.StartChDB(t, lab.ChDBOptions{Users: map[string]string{"sensor": "Hush-Hush"}})
 	c.Exec(t, "CREATE DATABASE older", "CREATE TABLE older.DNS_LOG (timestamp DateTime, Question String) ENGINE = MergeTree ORDER BY timestamp",
 		"CREATE DATABASE filled", "CREATE TABLE filled.DNS_LOG (PacketTime DateTime, Question String) ENGINE = MergeTree ORDER BY PacketTime",
@@ -64,6 +65,7 @@ func TestWrongSetup(t *testing.T) {
 
 // TestServerDown: a server that is down, busy or silent at the start is not a wrong setup.
 func TestServerDown(t *testing.T) {
+	t.Parallel()
 	c := lab.StartChDB(t, lab.ChDBOptions{})
 	o := created(t, c, c.Database, false)
 	check := func(what string) {
@@ -124,6 +126,7 @@ func TestForgetfulTables(t *testing.T) {
 // TestNotReplicas: two addresses whose tables know nothing of each other. A batch that the
 // first one may have waits for it. One that it cannot have goes to the second.
 func TestNotReplicas(t *testing.T) {
+	t.Parallel()
 	a, b := lab.StartChDB(t, lab.ChDBOptions{}), lab.StartChDB(t, lab.ChDBOptions{})
 	front := lab.StartProxy(t, a.Addr)
 	created(t, a, "pair", false)
