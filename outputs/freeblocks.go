@@ -24,6 +24,7 @@ type freeBlocks struct {
 	batches chan *event.Block
 	keep    atomic.Bool // the last batch was large
 	largest int         // bytes of the largest batch that is kept
+	next    int         // room in a new batch while they are large; the joiner's
 }
 
 // newFreeBlocks makes a pool for the blocks between lanes and writers. For a file,
@@ -33,7 +34,12 @@ func newFreeBlocks(set Settings, live bool) *freeBlocks {
 	if !live && set.Spool.Dir == "" {
 		n += int(min(set.QueueBytes, fileQueueBytes) / blockTarget)
 	}
-	return &freeBlocks{blocks: make(chan *event.Block, n), batches: make(chan *event.Block, set.Workers+1), largest: int(set.BatchBytes)}
+	f := &freeBlocks{blocks: make(chan *event.Block, n), batches: make(chan *event.Block, set.Workers+1), largest: int(set.BatchBytes)}
+	if size := min(set.typicalBatchBytes(), set.BatchBytes-event.BlockHeaderLen); !live && size > 2*blockTarget { // a file fills the first one, too
+		f.next = int(size)
+		f.keep.Store(true)
+	}
+	return f
 }
 
 func (f *freeBlocks) get() *event.Block {
@@ -51,14 +57,18 @@ func (f *freeBlocks) getBatch() *event.Block {
 	case b := <-f.batches:
 		return b
 	default:
-		return f.get()
 	}
+	if f.keep.Load() {
+		return event.NewBlock(f.next)
+	}
+	return f.get()
 }
 
 // noteBatch decides by a batch that is full or due whether its memory suits the next one.
 func (f *freeBlocks) noteBatch(b *event.Block) {
 	large := b.Size() > 2*blockTarget && b.Size() >= b.Cap()/2
 	if f.keep.Store(large); large {
+		f.next = min(b.Size()+b.Size()/16, f.largest-event.BlockHeaderLen)
 		return
 	}
 	for {

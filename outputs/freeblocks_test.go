@@ -56,3 +56,23 @@ func TestFreeBlocksKeepLargeBatchesWhileTheyCome(t *testing.T) {
 		t.Error("a large block is kept while batches are small")
 	}
 }
+
+// A file's first batch begins with the room of a whole one, and no more than two wait; live,
+// a batch begins small, and the queue takes what its bytes allow.
+func TestLargeBatchesOfFiles(t *testing.T) {
+	asked := Settings{Workers: 1, BatchSize: 100_000, BatchBytes: 32 << 20}
+	file, live := asked.withDefaults(false), asked.withDefaults(true)
+	if file.QueueEvents != 200_000 || live.QueueEvents != 0 || file.BatchSize != 100_000 || file.BatchBytes != 32<<20 {
+		t.Errorf("queues of %d and %d events, batches of %d events and %d bytes", file.QueueEvents, live.QueueEvents, file.BatchSize, file.BatchBytes)
+	}
+	if n := newFreeBlocks(file, false).getBatch().Cap(); n < 100_000*typicalRecord || n > 32<<20 {
+		t.Errorf("a file's first batch has room for %d bytes", n)
+	}
+	if n := newFreeBlocks(live, true).getBatch().Cap(); n > blockTarget {
+		t.Errorf("a live batch begins with %d bytes", n)
+	}
+	asked.QueueEvents = 250_000
+	if s := asked.withDefaults(false); s.QueueEvents != 250_000 {
+		t.Errorf("a queue of %d events, want those of the user", s.QueueEvents)
+	}
+}

@@ -107,7 +107,7 @@ func (j *joiner) add(b laneBlock) {
 		return
 	}
 	events, size := j.batchLimits()
-	if j.batch == nil && b.block.Len() <= events && b.block.Size() <= size {
+	if j.batch == nil && !j.r.free.keep.Load() && b.block.Len() <= events && b.block.Size() <= size {
 		j.batch, j.since = b.block, b.since
 		j.flushIfFull(events)
 		return

@@ -117,6 +117,9 @@ func (s Settings) withDefaults(live bool) Settings {
 	s.Timeout = s.AttemptTimeout()
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
 	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
+	if !live && s.Spool.Dir == "" && s.QueueEvents == 0 && !s.Grow && s.BatchSize > 0 && s.typicalBatchBytes() > fileQueueBytes/2 {
+		s.QueueEvents = 2 * s.BatchSize // one batch that waits, and one that is being filled: lanes wait, and more would only take memory
+	}
 	if most := s.maxBatchEvents(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
 		s.BatchSize = most
 	}
