@@ -20,7 +20,7 @@ export GO IFACE PREFIX DESTDIR
 
 # Go uses all processors by itself; two builds at a time would write the same file.
 .NOTPARALLEL:
-.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql generate lint clean
+.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse generate lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +95,13 @@ bench-bpf: ## what the kernel program costs per packet, beside an empty one. Ask
 
 bench-psql: ## rows a second into PostgreSQL, beside a bare COPY loop of the same rows. Asks sudo for root
 	@$(AS_ROOT) "for a server" env SENSOR_TEST_TIER=all $(GO_RUN) test ./outputs/psql -count 1 -run '^TestSpeed$$' -bench Encode -v | grep -E 'rows|ns/row|FAIL|ok'
+
+bench-clickhouse: build ## CPU of rows into ClickHouse beside clickhouse-go and ch-go, and bytes on the wire; DOC=...
+	@$(TOOLS) bench
+	@$(TOOLS) test
+	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -buildvcs=false -o build/tools/chproxy ./test/chproxy
+	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -C test/bench/loops -buildvcs=false -o ../../../build/tools/loops .
+	@$(AS_ROOT) "to record the capture" $(GO_RUN) run ./test/bench clickhouse -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 
 generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate

@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"userspace/tcp":        {"userspace/packet", "userspace/account", "userspace/dns"},
 	"userspace/stage":      {"userspace/event", "userspace/account", "userspace/clock"},
 	"userspace/worker":     {"userspace"},
-	"test/bench":           {"test/testlog", "sensor/capture", "test/bench/generator", "userspace/packet"},
+	"test/bench":           {"test/testlog", "test/chproxy/fault", "sensor/capture", "test/bench/generator", "userspace/packet"},
 	"test/bench/generator": {},
 	"test/capturetest":     {"test/await", "sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"},
 	"test/outputtest":      {"test/await", "outputs", "userspace"},

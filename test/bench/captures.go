@@ -47,12 +47,17 @@ func captures(ctx context.Context, cache string) ([]traffic, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
-	small, err := cached("small", filepath.Join(cache, "small.pcap"), func(to string) error { return recordOnce(ctx, "small", to) })
+	small, err := smallCapture(ctx, cache)
 	if err != nil {
 		return nil, err
 	}
 	large, err := cached("large", filepath.Join(cache, "large.pcap"), func(to string) error { return makeLarge(ctx, to) })
 	return []traffic{large, small}, err
+}
+
+// smallCapture returns the capture of small messages alone.
+func smallCapture(ctx context.Context, cache string) (traffic, error) {
+	return cached("small", filepath.Join(cache, "small.pcap"), func(to string) error { return recordOnce(ctx, "small", to) })
 }
 
 // sharedLarge is a capture of a busy authoritative server with DNSSEC that a developer's
