@@ -14,6 +14,7 @@ import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/outputs/clickhouse/server"
+	"dnsmonster-sensor/outputs/printable"
 )
 
 // admin does the work of the commands.
@@ -103,10 +104,21 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer conn.Close()
+	if err := tooOld(conn.Server()); err != nil {
+		return err
+	}
 	if err := a.fits(ctx, conn, o); err != nil {
 		return err
 	}
 	return a.run(ctx, conn, w, "creating", schema.Statements(o))
+}
+
+// tooOld refuses a server that understands none of the statements.
+func tooOld(i server.Info) error {
+	if i.Settings {
+		return nil
+	}
+	return outputs.Permanent(fmt.Errorf("ClickHouse %s is too old for the statements of this command: it has no codecs, DateTime64, IPv6, LowCardinality and TTL: update the server, or create a table of older types by hand: docs/clickhouse.md, old servers", printable.OneLine(i.Version)))
 }
 
 // fits refuses to mix the layouts: our views add up the log's weights, into tables of their
@@ -153,6 +165,9 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 		return err
 	}
 	defer conn.Close()
+	if err := tooOld(conn.Server()); err != nil {
+		return err
+	}
 	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
 	if err != nil {
 		return a.o.explain(err)

@@ -162,7 +162,7 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.
 	if n > 0 {
 		fmt.Fprintf(w, "  yes  %d aggregates\n", n)
 	}
-	if len(missing) > 0 {
+	if len(missing) > 0 && conn.Server().Settings { // init cannot create them on an older one
 		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init`; they begin with the records that come then\n", strings.Join(missing, ", "))
 	}
 	for _, s := range schema.Remember(o, existing) {

@@ -2,13 +2,16 @@ package clickhouse
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/urfave/cli/v2"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
+	"dnsmonster-sensor/outputs/clickhouse/server"
 	"dnsmonster-sensor/test/lab"
 )
 
@@ -117,6 +120,16 @@ func TestLayoutsAreNotMixed(t *testing.T) {
 		c.Query(t, "DROP VIEW "+c.Database+"."+name+" SYNC")
 	}
 	f("ours, over dnsmonster's log alone", true)
+}
+
+// TestOldServer: a server that understands none of the statements is told from one that does.
+func TestOldServer(t *testing.T) {
+	if err := tooOld(server.Info{Version: "18.16.1"}); !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "18.16.1") {
+		t.Errorf("18.16: %v", err)
+	}
+	if err := tooOld(server.Info{Version: "26.7.2", Settings: true}); err != nil {
+		t.Errorf("26.7: %v", err)
+	}
 }
 
 // TestGrow: the statements are those of one server that becomes a cluster's first.

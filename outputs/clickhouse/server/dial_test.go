@@ -82,6 +82,7 @@ func TestWrongPort(t *testing.T) {
 		return func(c net.Conn) { c.Read(make([]byte, 1)); io.WriteString(c, text) }
 	}
 	silence := func(c net.Conn) { io.Copy(io.Discard, c) }
+	closed := func(c net.Conn) { c.Read(make([]byte, 1<<16)) } // with all data read: no reset
 	cut := func(c net.Conn) { c.Read(make([]byte, 1)) }
 	f := func(name string, handle func(net.Conn), config func(string) (*tls.Config, error), class Class, wantError, wantAdvice string) {
 		t.Run(name, func(t *testing.T) {
@@ -107,6 +108,7 @@ func TestWrongPort(t *testing.T) {
 	f("tls without the option", reply("\x15\x03\x01\x00\x02\x02\x46"), nil, Setup, "answers with TLS", "--clickhousesecure")
 	f("the option without tls", reply("\x02\x00\x00\x00\x00"), trust, Setup, "does not speak TLS", "--clickhousesecure=false")
 	f("the option and a cut", cut, trust, Retry, "during the TLS handshake", "")
+	f("the option and an end", closed, trust, Retry, "during the TLS handshake", "")
 	f("cut", cut, nil, Retry, "", // reset, or closed
 		"if this is a port with TLS, set --clickhousesecure")
 	f("cut over TLS", overTLS(cut), trust, Retry, "", "--clickhousecertfile and --clickhousekeyfile")

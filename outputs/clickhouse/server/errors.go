@@ -81,6 +81,8 @@ func (c *Conn) failed(ctx context.Context, doing string, err error, mayBeStored 
 func shortened(err error) error {
 	var op *net.OpError
 	switch {
+	case errors.As(err, new(*handshakeCut)):
+		return err
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errClosed
 	case errors.As(err, &op) && error(op) == err:
