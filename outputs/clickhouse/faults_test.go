@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
 	"dnsmonster-sensor/test/outputtest"
+	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dns"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
@@ -33,6 +35,7 @@ func TestFaults(t *testing.T) {
 		{"cut everywhere", cutEverywhere},
 		{"attempts end with their context", attemptsEnd},
 		{"a change while an answer is lost", changeWhileAnswerLost},
+		{"all kinds of trouble", allTrouble},
 		{"a view fails", viewFails},
 		{"an aggregate is dropped", aggregateDropped},
 		{"an old replay into dnsmonster's layout", dnsmonsterLayout},
@@ -229,6 +232,50 @@ func attemptsEnd(s *disturbed) {
 		cancel()
 		s.c.SetFaults(s)
 		deliver(s, w, b)
+	}
+	s.expectAll()
+}
+
+// allTrouble: three workers write while one fault follows another, and columns come and go.
+func allTrouble(s *disturbed) {
+	o := created(s, s.c, s.database, true)
+	set, err := o.Settings()
+	if err != nil {
+		s.Fatal(err)
+	}
+	set.Workers, set.BatchSize, set.Timeout = 3, 10, 2*time.Second
+	set.RetryFirst, set.RetryMax = 5*time.Millisecond, 50*time.Millisecond
+	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	r.Start(context.Background())
+	in := r.Intake()
+	moments := []fault.At{fault.Query, fault.Header, fault.Block, fault.Data, fault.Stored}
+	for range tier.Length(4, 30) {
+		f := fault.Fault{
+			Times: 1 + rand.IntN(3), At: moments[rand.IntN(len(moments))], Milliseconds: 100, Message: "now and then",
+			Do:   []fault.Do{fault.Close, fault.Hang, fault.Exception, fault.Delay}[rand.IntN(4)],
+			Code: []int{241, 252, 242, 999, 319, 159, 1000}[rand.IntN(7)],
+		}
+		s.Logf("%+v", f)
+		s.c.SetFaults(s, f)
+		for _, e := range s.events(60, 0) {
+			in.Offer(e)
+		}
+		in.Flush()
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" "+[]string{"DROP COLUMN IF EXISTS VLAN", "ADD COLUMN IF NOT EXISTS VLAN UInt32", "MODIFY COLUMN Size UInt64", "MODIFY COLUMN Size UInt32"}[rand.IntN(4)])
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+	}
+	s.c.SetFaults(s)
+	grace, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r.Stop(grace)
+	l := r.Ledger(func() uint64 { return uint64(s.n) })
+	for _, outcome := range l.Outcomes {
+		if want := map[string]int{"delivered": s.n}[outcome.Name]; outcome.Value != uint64(want) {
+			s.Errorf("%s %d, want %d", outcome.Name, outcome.Value, want)
+		}
 	}
 	s.expectAll()
 }

@@ -200,6 +200,13 @@ func TestDefect26(t *testing.T) {
 	if b := r.Ledgers["delivery clickhouse"]; b["held"] != 100 || b["delivered"] != 0 || strings.Contains(r.Log, "panic") {
 		t.Errorf("ledger %v, want 100 held and nothing delivered:\n%s", b, r.Log)
 	}
+	file := packets.TempFile(t, packets.QueriesFrom(1000, 5)) // without a spool, what is lost is counted
+	p := program.Start(t, nil, "replay", file, "--clickhouseoutputtype=1", "--clickhouseaddress="+s.proxy.Addr, "--clickhousedatabase="+s.database, "--grace=1s")
+	p.WaitFor("output fails")
+	p.Signal(syscall.SIGINT)
+	if r := p.Wait(time.Minute); r.Code != program.ExitUndelivered || r.Sum("delivery clickhouse", "delivered") != 0 || strings.Contains(r.Log, "panic") {
+		t.Errorf("without a spool: exit status %d, want %d:\n%s", r.Code, program.ExitUndelivered, r.Log)
+	}
 	s.proxy.Up()
 	var in interface{ Close() error }
 	s.sensor, in = program.Feed(t, packets.QueriesFrom(s.asked, 1), s.options()...)
