@@ -96,7 +96,7 @@ EXAMPLES:
 func (a *admin) flags() []cli.Flag { return a.o.set.tableFlags(a.o.Section()) }
 
 func (a *admin) clusterFlag() cli.Flag {
-	return &cli.StringFlag{Name: "cluster", Destination: &a.cluster, Usage: "`NAME` of the cluster, as in system.clusters. Empty: --clickhousecluster, or one server"}
+	return &cli.StringFlag{Name: "cluster", Destination: &a.cluster, Usage: "the same as --clickhousecluster, in short: `NAME` of the cluster, as in system.clusters"}
 }
 
 func (a *admin) layoutFlags() []cli.Flag {

@@ -51,6 +51,10 @@ func (s *options) tableFlags(section string) []cli.Flag {
 			Category: section, Name: "clickhousetable", EnvVars: []string{"DNSMONSTER_CLICKHOUSETABLE"}, Value: "DNS_LOG", Destination: &s.table,
 			Usage: "`TABLE` of the records. Case matters",
 		},
+		&cli.StringFlag{
+			Category: section, Name: "clickhousecluster", EnvVars: []string{"DNSMONSTER_CLICKHOUSECLUSTER"}, Destination: &s.cluster,
+			Usage: "`NAME` of the cluster whose shards are written to, as in system.clusters. Empty: only the servers of clickhouseaddress",
+		},
 		&cli.BoolFlag{
 			Category: section, Name: "clickhousesecure", EnvVars: []string{"DNSMONSTER_CLICKHOUSESECURE"}, Destination: &s.secure,
 			Usage: "use TLS",
@@ -62,10 +66,6 @@ func (s *options) tableFlags(section string) []cli.Flag {
 // writeFlags are the options of the sensor alone.
 func (s *options) writeFlags(section string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Category: section, Name: "clickhousecluster", EnvVars: []string{"DNSMONSTER_CLICKHOUSECLUSTER"}, Destination: &s.cluster,
-			Usage: "`NAME` of the cluster whose shards are written to, as in system.clusters. Empty: only the servers of clickhouseaddress",
-		},
 		&cli.StringFlag{
 			Category: section, Name: "clickhousecompression", EnvVars: []string{"DNSMONSTER_CLICKHOUSECOMPRESSION"}, Destination: &s.compression,
 			Usage: "`CODEC` of the connection: none, lz4 or zstd. Empty: lz4 if clickhousecompress is not 0, otherwise none",
