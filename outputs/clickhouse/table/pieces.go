@@ -58,9 +58,10 @@ func (p *pieces) memory() (n int) {
 	return n
 }
 
-// cut makes room for the values of a chunk.
+// cut makes room for the values of a chunk. A dictionary's buffer holds one chunk, and the
+// length of fixed values was expected.
 func (c *column) cut() {
-	if c.dict != nil { // the buffers hold one chunk
+	if c.dict != nil || c.size > 0 {
 		return
 	}
 	c.buf = c.pieces.cut(c.buf)
