@@ -131,10 +131,7 @@ func (r *Row) Malformed(dst []byte) []byte {
 
 func (r *Row) isMalformed() bool { return r.verdict().Yes() }
 
-func (r *Row) verdict() dns.Malformed {
-	d := &r.Event.DNS
-	return d.Verdict(d.AnswersOf(r.Event.Message))
-}
+func (r *Row) verdict() dns.Malformed { return r.Event.DNS.VerdictOf(r.Event.Message) }
 
 // Message is the captured part of the message, in wire format.
 func (r *Row) Message(dst []byte) []byte { return append(dst, r.Event.Message...) }

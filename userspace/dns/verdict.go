@@ -13,6 +13,14 @@ func (s *Summary) Verdict(answers Records) Malformed {
 	return s.Malformed
 }
 
+// VerdictOf is Verdict for the summary's message.
+func (s *Summary) VerdictOf(msg []byte) Malformed {
+	if s.ANCount|s.NSCount == 0 && s.ARCount == 1 && s.EDNS.Present && s.EDNS.DataLen == 0 {
+		return s.Malformed // most queries: an OPT without options fits
+	}
+	return s.Verdict(s.AnswersOf(msg))
+}
+
 // misfit finds the first record whose data do not fit its type. It stops at the
 // first record that is not whole. records comes from AnswersOf and is consumed.
 func (h *Header) misfit(records *Records) (section Section, index uint16) {

@@ -24,6 +24,9 @@ func accepts(t *testing.T, msg []byte) (accepted bool) {
 	if got := s.Accepted(msg); got != accepted {
 		t.Errorf("%x: accepted %t, miekg/dns says %t", msg, got, accepted)
 	}
+	if a, b := s.VerdictOf(msg), s.Verdict(s.AnswersOf(msg)); a != b {
+		t.Errorf("%x: VerdictOf %v, Verdict %v", msg, a, b)
+	}
 	if v := s.Verdict(s.AnswersOf(msg)); accepted && v.Fault == FaultRData || !accepted && !v.Yes() {
 		t.Errorf("%x: verdict %+v, miekg/dns accepts it: %t", msg, v, accepted)
 	}

@@ -29,6 +29,7 @@ type column struct {
 	name, typ string
 	source    *columns.Column
 	constant  bool // all rows of a block have the same value
+	ofAnswers bool // a list with an entry for each answer
 
 	buf     []byte // after the pieces
 	pieces  pieces

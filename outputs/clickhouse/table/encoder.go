@@ -60,10 +60,10 @@ type Part struct {
 func NewEncoder(p *Plan) *Encoder {
 	e := &Encoder{plan: p, key: p.key, sensor: []byte(p.options.Server)}
 	for _, c := range p.columns {
-		switch c.source {
-		case columns.AnswerName, columns.AnswerType, columns.AnswerTTL, columns.AnswerData:
+		if isOfAnswers(c.source) {
 			e.withAnswers = true
-		case columns.FullRecord:
+		}
+		if c.source == columns.FullRecord {
 			e.withRecords = p.options.FullQuery
 		}
 	}
@@ -72,6 +72,15 @@ func NewEncoder(p *Plan) *Encoder {
 		r.Sensor, r.AppendData, r.InterfaceName = e.sensor, format.AppendRecordData, p.options.Records.InterfaceName
 	}
 	return e
+}
+
+// isOfAnswers reports whether a column has an entry for each answer.
+func isOfAnswers(id columns.ID) bool {
+	switch id {
+	case columns.AnswerName, columns.AnswerType, columns.AnswerTTL, columns.AnswerData:
+		return true
+	}
+	return false
 }
 
 // Encode encodes all rows of a block. There is more than one part only if the rows belong
@@ -121,6 +130,7 @@ func (e *Encoder) setOf(i int) *set {
 			if err != nil {
 				panic("table: a column that was planned cannot be opened: " + err.Error()) // the plan has opened it
 			}
+			c.ofAnswers = isOfAnswers(planned.source)
 			s.columns = append(s.columns, c)
 			s.out = append(s.out, server.Column{Name: c.name, Type: c.typ})
 		}

@@ -170,13 +170,15 @@ func fillArray(c *column, rows []row) {
 	for i := range rows {
 		r := &rows[i].Row
 		n := 0
-		if c.source.Uints != nil {
+		switch {
+		case c.ofAnswers && len(r.AnswerRecords) == 0: // half of all rows
+		case c.source.Uints != nil:
 			c.numbers = c.source.Uints(r, c.numbers[:0])
 			n = len(c.numbers)
 			for _, v := range c.numbers {
 				c.inner.uint(c.inner, uint64(v))
 			}
-		} else {
+		default:
 			c.texts.Reset()
 			c.source.Texts(r, &c.texts)
 			n = c.texts.Len()
