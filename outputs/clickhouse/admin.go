@@ -23,7 +23,8 @@ type admin struct {
 	cluster string
 	layout  string
 	ttl     string
-	grants  bool
+	grants  bool // print a sensor's rights
+	setup   bool // print those of whoever runs init
 	grow    bool
 	alter   bool
 }
@@ -74,23 +75,35 @@ func (a *admin) script(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	list := schema.Statements(o)
-	switch {
-	case a.grants && a.grow:
-		return outputs.Permanent(errors.New("grants, grow: give one of them"))
-	case a.grow && o.Cluster == "":
-		return outputs.Permanent(errors.New("grow: set the name of the cluster with --cluster"))
-	case a.grow:
-		list = schema.Grow(o)
-	case a.grants:
-		user := a.o.set.login.Username
-		if user == "" {
-			return outputs.Permanent(errors.New("clickhouseusername: is empty: set the name of the user that the sensor logs in with"))
-		}
-		list = schema.Grants(o, user)
+	list, err := a.statements(o)
+	if err != nil {
+		return outputs.Permanent(err)
 	}
 	_, err = io.WriteString(w, schema.Script(list))
 	return err
+}
+
+func (a *admin) statements(o schema.Options) ([]schema.Statement, error) {
+	given := 0
+	for _, on := range []bool{a.grants, a.setup, a.grow} {
+		if on {
+			given++
+		}
+	}
+	user := a.o.set.login.Username
+	switch {
+	case given > 1:
+		return nil, errors.New("grants, initgrants, grow: give one of them")
+	case a.grow && o.Cluster == "":
+		return nil, errors.New("grow: set the name of the cluster with --cluster")
+	case a.grow:
+		return schema.Grow(o), nil
+	case a.grants:
+		return schema.Grants(o, user), schema.CheckUser(user)
+	case a.setup:
+		return schema.InitGrants(o, user), schema.CheckUser(user)
+	}
+	return schema.Statements(o), nil
 }
 
 // init creates what is missing.

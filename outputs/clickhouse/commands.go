@@ -77,15 +77,19 @@ func (a *admin) sqlCommand() *cli.Command {
 		Name:  "sql",
 		Usage: "print the SQL statements that create the tables",
 		Description: `Prints the statements that init runs, so that an administrator can read them and run them. With --grants
-it prints those that create a user with the rights of a sensor, and no more; with --grow, those that
-prepare the tables of one server for a cluster. The command does not connect to a server.
+it prints those that create a user with the rights of a sensor, and no more; with --initgrants, those that
+create a user who can run init and ttl; with --grow, those that prepare the tables of one server for a
+cluster. The command does not connect to a server.
 
 EXAMPLES:
    dnsmonster-sensor clickhouse sql --ttl 90d | clickhouse-client --multiquery
    dnsmonster-sensor clickhouse sql --grants --clickhouseusername sensor
+   dnsmonster-sensor clickhouse sql --initgrants --clickhouseusername admin
    dnsmonster-sensor clickhouse sql --cluster main --grow`,
 		Flags: append(append(a.flags(), a.layoutFlags()...), &cli.BoolFlag{
 			Name: "grants", Destination: &a.grants, Usage: "print the statements that create the user --clickhouseusername with the least rights that a sensor needs",
+		}, &cli.BoolFlag{
+			Name: "initgrants", Destination: &a.setup, Usage: "print the statements that create the user --clickhouseusername with the rights that init and ttl need",
 		}, &cli.BoolFlag{
 			Name: "grow", Destination: &a.grow, Usage: "print the statements that turn the tables of one server into the local tables of a cluster, before init creates the rest: for that server alone, while no sensor writes",
 		}),

@@ -142,3 +142,25 @@ func TestGrow(t *testing.T) {
 		t.Errorf("without a cluster: %v", err)
 	}
 }
+
+// TestGrants: each of the two users gets rights of their own; one kind of statements is
+// printed at a time.
+func TestGrants(t *testing.T) {
+	f := func(want, not string, args ...string) {
+		t.Helper()
+		out, err := command(t, append([]string{"sql", "--clickhouseusername=o'neill", "--clickhousedatabase=dns"}, args...)...)
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, want) || strings.Contains(out, not) {
+			t.Errorf("%q: %s, want %q, not %q", args, out, want, not)
+		}
+	}
+	f("GRANT INSERT ON `dns`.`DNS_LOG` TO `o'neill`;", "CREATE TABLE", "--grants")
+	f("GRANT CREATE DATABASE, CREATE TABLE, ", "GRANT INSERT", "--initgrants")
+	f(" ON `dns`.* TO `o'neill`;", "CLUSTER", "--initgrants")
+	f("CLUSTER, REMOTE ON *.* TO `o'neill`;", "GRANT INSERT", "--initgrants", "--cluster=main")
+	f("give one of them", "GRANT", "--initgrants", "--grants")
+	f("give one of them", "GRANT", "--grow", "--grants", "--cluster=main")
+	f("clickhouseusername: is empty", "GRANT", "--grants", "--clickhouseusername=")
+}

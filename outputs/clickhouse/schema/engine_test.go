@@ -22,6 +22,28 @@ func TestNamesStayNames(t *testing.T) {
 	}
 }
 
+// TestNamesOfUsers: the server reads the name that was meant, whatever is in it.
+func TestNamesOfUsers(t *testing.T) {
+	s := start(t)
+	read := func(sql string) string { return s.run("%s", "SELECT formatQuerySingleLine("+literal(sql)+")") }
+	for _, name := range []string{"sensor", "default", "a b", "a'b", "a`b", `a"b`, `DOMAIN\sensor`, `a\`, "a/b", "{a}", "ä", "a; DROP USER b", "a -- b", "a, b", "a.b-c", "sensor@example.org", "a@'%'", "*", "IF"} {
+		if err := CheckUser(name); err != nil {
+			t.Error(err)
+		}
+		quoted := strings.TrimPrefix(read("DROP TABLE "+identifier(name)), "DROP TABLE ")
+		for _, o := range []Options{standard(Ours, ""), standard(Ours, "main")} {
+			const other = "no name like any"
+			plain := append(Grants(o, other), InitGrants(o, other)...)
+			for i, statement := range append(Grants(o, name), InitGrants(o, name)...) {
+				want := strings.ReplaceAll(read(plain[i].SQL), "`"+other+"`", quoted)
+				if got := read(statement.SQL); got != want || !strings.Contains(got, quoted) {
+					t.Errorf("user %q: %s is read as\n%s, want\n%s", name, statement.SQL, got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestClusterStatementsAreUnderstood: a server of one machine parses them.
 func TestClusterStatementsAreUnderstood(t *testing.T) {
 	s := start(t)

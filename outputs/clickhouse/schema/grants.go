@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -23,7 +24,7 @@ func Grants(o Options, user string) (list []Statement) {
 }
 
 // InitGrants returns what gives a user the rights to create the tables, and to change their
-// retention. Whoever creates a view needs the rights that it uses: to select from the log,
+// retention: those of `clickhouse init` and `clickhouse ttl`. Whoever creates a view needs the rights that it uses: to select from the log,
 // and to insert into the aggregates.
 func InitGrants(o Options, user string) (list []Statement) {
 	list = append(list, o.createUser(user),
@@ -32,6 +33,20 @@ func InitGrants(o Options, user string) (list []Statement) {
 		list = append(list, o.grant(user, "CLUSTER, REMOTE", "*.*"))
 	}
 	return append(list, o.grantSystem(user)...)
+}
+
+// CheckUser reports a user's name that cannot stand in a statement. Unlike a table's, it
+// stands nowhere but between quotes, and may have any character that can be read.
+func CheckUser(name string) error {
+	switch {
+	case name == "":
+		return errors.New("clickhouseusername: is empty: set the name of the user to create")
+	case len(name) > 200:
+		return fmt.Errorf("clickhouseusername: the name has %d bytes: 200 at most", len(name))
+	case strings.ContainsFunc(name, unreadable):
+		return fmt.Errorf("clickhouseusername: %q: characters that cannot be printed are not used in a name here", name)
+	}
+	return nil
 }
 
 func (o Options) createUser(user string) Statement {

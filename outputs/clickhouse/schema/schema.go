@@ -79,15 +79,10 @@ func CheckDays(days int) error {
 	return nil
 }
 
-// CheckUser reports a user's name that cannot be used.
-func CheckUser(name string) error { return checkName("clickhouseusername", name) }
-
 // checkName refuses what could be misread even between quotes. Slash and braces have a
 // meaning in the paths of replicated tables.
 func checkName(option, name string) error {
-	odd := strings.IndexFunc(name, func(r rune) bool {
-		return !unicode.IsPrint(r) || r == utf8.RuneError || strings.ContainsRune("`'\"\\/{}", r)
-	})
+	odd := strings.IndexFunc(name, func(r rune) bool { return unreadable(r) || strings.ContainsRune("`'\"\\/{}", r) })
 	switch {
 	case name == "":
 		return fmt.Errorf("%s: the name is empty", option)
@@ -98,6 +93,9 @@ func checkName(option, name string) error {
 	}
 	return nil
 }
+
+// unreadable reports what an administrator who reads a statement does not see.
+func unreadable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 
 // fixedNames are the names of all tables, views and dictionaries except the log.
 func (o Options) fixedNames() (names []string) {

@@ -77,8 +77,10 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
 		}
 	}
-	if CheckUser("sensor") != nil || CheckUser("a'b") == nil {
-		t.Error("CheckUser")
+	for _, name := range []string{"", "a\nb", "a\x1b[2J", "a\xffb", strings.Repeat("a", 201)} {
+		if err := CheckUser(name); err == nil || !strings.Contains(err.Error(), "clickhouseusername") {
+			t.Errorf("user %q: %v", name, err)
+		}
 	}
 }
 

@@ -72,16 +72,6 @@ func Columns() (list []columns.Named) {
 	return list
 }
 
-// TypeOf returns the type that holds all values of a column of ours, or "".
-func TypeOf(name string) string {
-	for _, f := range fields {
-		if f.Name == name {
-			return f.typ
-		}
-	}
-	return ""
-}
-
 // literal is a text as SQL.
 func literal(s string) string { return quote(s, '\'') }
 

@@ -152,3 +152,13 @@ func ownTable() *Def {
 	}
 	return d
 }
+
+// typeOf is the type that holds all values of a column of ours.
+func typeOf(name string) string {
+	for _, f := range fields {
+		if f.Name == name {
+			return f.typ
+		}
+	}
+	return ""
+}

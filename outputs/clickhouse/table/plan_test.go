@@ -68,7 +68,7 @@ func TestMisfits(t *testing.T) {
 		{"Protocol", "AggregateFunction(any, String)"}, {"Protocol", "Enum8('a' = 70000)"}, {"Protocol", "Tuple(a String)"}, {"Protocol", "Nullable(LowCardinality(String))"}, {"Protocol", "FixedString(0)"}, {"Question", "FixedString(1025)"},
 	} {
 		_, err := tableOf(t, c[0], c[1]).Plan(Options{})
-		for _, want := range []string{"column " + c[0], "`dns`.`DNS_LOG`", c[1], "ALTER TABLE `dns`.`DNS_LOG` MODIFY COLUMN `" + c[0] + "` " + TypeOf(c[0])} {
+		for _, want := range []string{"column " + c[0], "`dns`.`DNS_LOG`", c[1], "ALTER TABLE `dns`.`DNS_LOG` MODIFY COLUMN `" + c[0] + "` " + typeOf(c[0])} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s as %s: %v, want %s", c[0], c[1], err, want)
 			}
