@@ -156,6 +156,7 @@ func configInput(app *cli.App, cmd *cli.Command, line config.Line, environ []str
 	if in.Options, err = config.FromFlags(cmd.Flags); err != nil {
 		return in, err
 	}
+	in.Partial = !records(in.Options)
 	in.Owners = func(option string) []string { return owners(app, option) }
 	in.Known = sync.OnceValue(func() []config.Option { return knownOptions(app) })
 	if configurable(in.Options) {
@@ -168,6 +169,12 @@ func configInput(app *cli.App, cmd *cli.Command, line config.Line, environ []str
 // environment.
 func configurable(options []config.Option) bool {
 	return slices.ContainsFunc(options, func(o config.Option) bool { return o.Name == "config" })
+}
+
+// records reports whether a command records messages, so that all of a sensor's
+// configuration is meant for it. Others, such as clickhouse check, need a part of it.
+func records(options []config.Option) bool {
+	return slices.ContainsFunc(options, func(o config.Option) bool { return o.Name == "grace" })
 }
 
 // knownOptions are the options of all commands that read a configuration.

@@ -12,6 +12,7 @@ import (
 // Input has everything that Resolve reads.
 type Input struct {
 	Command string
+	Partial bool                         // the command needs a part of a sensor's configuration: that the rest has no effect is no surprise
 	Options []Option                     // of the command
 	Known   func() []Option              // of all commands, which a shared file or environment may set
 	Owners  func(option string) []string // the commands that have it; nil: unknown
@@ -222,7 +223,8 @@ func (r *resolver) findKey(e Entry, at string) (found *Option) {
 }
 
 // assign sets an option of this command. It warns if a file or variable that several
-// commands share sets an option that this command does not have.
+// commands share sets an option that this command does not have, unless it has only some of
+// them anyway. A wrong value is an error all the same.
 func (r *resolver) assign(o *Option, text []string, at Origin) {
 	if v := r.v.Get(o.Name); v != nil {
 		r.set(v, text, at)
@@ -230,7 +232,7 @@ func (r *resolver) assign(o *Option, text []string, at Origin) {
 	}
 	v := &Value{Option: o, Text: o.Default}
 	r.set(v, text, at)
-	if !slices.Equal(v.Text, o.Default) {
+	if !r.Partial && !slices.Equal(v.Text, o.Default) {
 		r.warn("%s has no effect on %s (from %s)", o.Name, r.Command, at)
 	}
 }
