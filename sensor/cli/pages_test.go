@@ -62,7 +62,7 @@ var helpLines = map[string]int{
 	"": 35, "run": 60, "attach": 60, "replay": 60, "check": 25, "config": 25, "config check": 25,
 	"spool": 15, "spool ls": 30, "spool export": 45, "spool drop": 30,
 	"postgres": 15, "postgres init": 40, "postgres check": 35, "postgres sql": 35,
-	"clickhouse": 15, "clickhouse init": 60, "clickhouse check": 55, "clickhouse ttl": 50, "clickhouse sql": 60,
+	"clickhouse": 15, "clickhouse init": 60, "clickhouse check": 55, "clickhouse ttl": 50, "clickhouse sql": 70,
 }
 
 // TestHelpFitsATerminal: each page has few enough lines, and none is too wide.
