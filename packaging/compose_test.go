@@ -168,4 +168,13 @@ func TestDashboardsUser(t *testing.T) {
 	if _, err := c.Try("SELECT 1"); err == nil {
 		t.Error("a wrong password is accepted")
 	}
+	// The user whom `init` names for the dictionaries needs no password on this machine.
+	wants(t, text(t, "compose/compose.yaml"), "--dictionaryuser, dictionaries]")
+	c.User, c.Password = "dictionaries", ""
+	if got := c.Int(t, "SELECT 2"); got != 2 {
+		t.Errorf("%d", got)
+	}
+	if _, err := c.Try("DROP TABLE t"); err == nil || !strings.Contains(err.Error(), "readonly") {
+		t.Error(err)
+	}
 }

@@ -19,19 +19,23 @@ import (
 
 // admin does the work of the commands.
 type admin struct {
-	o       *Output
-	cluster string
-	layout  string
-	ttl     string
-	grants  bool // print a sensor's rights
-	setup   bool // print those of whoever runs init
-	grow    bool
-	alter   bool
+	o              *Output
+	cluster        string
+	layout         string
+	ttl            string
+	dictionaryUser string
+	grants         bool // print a sensor's rights
+	setup          bool // print those of whoever runs init
+	grow           bool
+	alter          bool
 }
 
 // adminTimeout bounds the work of a command on one server. Statements of a cluster wait for
 // all of its servers.
 const adminTimeout = 3 * time.Minute
+
+// defaultUser is the user of a server that is asked without a name.
+const defaultUser = "default"
 
 // connectTimeout bounds how long a server may take to answer.
 const connectTimeout = 10 * time.Second
@@ -50,8 +54,13 @@ func (a *admin) options() (schema.Options, error) {
 	}
 	if a.ttl != "" {
 		days, err := parseDays(a.ttl)
-		o.TTLDays = days
 		errs = append(errs, err)
+		if err == nil {
+			o.TTLDays = days
+		}
+	}
+	if a.dictionaryUser != defaultUser {
+		o.DictionaryUser = a.dictionaryUser
 	}
 	if err := errors.Join(append(errs, o.Check())...); err != nil {
 		return o, outputs.Permanent(err)
@@ -93,7 +102,7 @@ func (a *admin) statements(o schema.Options) ([]schema.Statement, error) {
 	user := a.o.set.login.Username
 	switch {
 	case given > 1:
-		return nil, errors.New("grants, initgrants, grow: give one of them")
+		return nil, errors.New("--grants, --initgrants and --grow exclude each other: give one of them")
 	case a.grow && o.Cluster == "":
 		return nil, errors.New("grow: set the name of the cluster with --cluster")
 	case a.grow:
@@ -123,7 +132,21 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 	if err := a.fits(ctx, conn, o); err != nil {
 		return err
 	}
-	return a.run(ctx, conn, w, "creating", schema.Statements(o))
+	if err := a.run(ctx, conn, w, "creating", schema.Statements(o)); err != nil {
+		return err
+	}
+	noteDictionaries(ctx, conn, w, o)
+	return nil
+}
+
+// noteDictionaries says so if the server cannot load the dictionaries: it finds that out
+// when they are first used.
+func noteDictionaries(ctx context.Context, conn *server.Conn, w io.Writer, o schema.Options) {
+	_, err := conn.Query(ctx, "SELECT dictGet("+quoted(o.Database+".dns_type")+", 'Name', toUInt64(1))")
+	var said *server.Error
+	if errors.As(err, &said) && said.Name == "AUTHENTICATION_FAILED" {
+		fmt.Fprintf(w, "note: the server cannot load the dictionaries, which dashboards need: %s: drop them, and run init with --dictionaryuser: docs/clickhouse.md, the tables\n", said.Message)
+	}
 }
 
 // tooOld refuses a server that understands none of the statements.

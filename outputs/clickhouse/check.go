@@ -10,7 +10,6 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
-	"dnsmonster-sensor/outputs/clickhouse/server"
 	"dnsmonster-sensor/outputs/clickhouse/table"
 	"dnsmonster-sensor/outputs/printable"
 )
@@ -79,7 +78,7 @@ func (a *admin) checkServer(ctx context.Context, w io.Writer, sh *shard, i int, 
 	if err := a.mayInsert(ctx, s); err != nil {
 		return err
 	}
-	return a.reportAggregates(ctx, w, conn, o)
+	return a.reportAggregates(ctx, w, s, o)
 }
 
 // encryption says how the connection is protected.
@@ -144,7 +143,8 @@ func (a *admin) mayInsert(ctx context.Context, s *session) error {
 
 // reportAggregates prints which of the aggregates exist, and whether they recognise repeated
 // batches, too.
-func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.Conn, o schema.Options) error {
+func (a *admin) reportAggregates(ctx context.Context, w io.Writer, s *session, o schema.Options) error {
+	conn := s.conn
 	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
 	if err != nil {
 		return a.o.explain(err)
@@ -160,10 +160,14 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, conn *server.
 		}
 	}
 	if n > 0 {
-		fmt.Fprintf(w, "  yes  %d aggregates\n", n)
+		fmt.Fprintf(w, "  yes  %d of %d aggregates\n", n, len(o.Aggregates()))
+	}
+	layout := ""
+	if slices.Contains(s.plan.Missing, "Weight") { // init refuses it without
+		layout = " --layout=dnsmonster"
 	}
 	if len(missing) > 0 && conn.Server().Settings { // init cannot create them on an older one
-		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init`; they begin with the records that come then\n", strings.Join(missing, ", "))
+		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init%s`; they begin with the records that come then\n", strings.Join(missing, ", "), layout)
 	}
 	for _, s := range schema.Remember(o, existing) {
 		if s.Name != o.Local(o.Table) {

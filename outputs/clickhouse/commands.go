@@ -19,7 +19,7 @@ func (o *Output) Commands() []*cli.Command {
 func (a *admin) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
-		Usage: "create what is missing in ClickHouse",
+		Usage: "create the tables that are missing in ClickHouse",
 		Description: `Connects to --clickhouseaddress and creates the database, the table of the records, the tables and views
 that sum them up per minute, and the dictionaries with the names of numbers. What exists is not changed,
 so the command can be repeated at any time. On a cluster it creates all of them on each server, and
@@ -61,7 +61,8 @@ func (a *admin) ttlCommand() *cli.Command {
 		Name:  "ttl",
 		Usage: "change how long ClickHouse keeps records",
 		Description: `Changes the retention of the table of the records and of all tables that sum them up. ClickHouse deletes
-what is older soon afterwards. 0 keeps everything for ever.
+what is older soon afterwards. 0 keeps everything for ever. Exit status: 0 if all of them are changed,
+1 if something has to be repaired first, 2 if no server answers.
 
 EXAMPLES:
    dnsmonster-sensor clickhouse ttl 90d --config /etc/dnsmonster.ini
@@ -107,6 +108,7 @@ func (a *admin) layoutFlags() []cli.Flag {
 	return []cli.Flag{
 		a.clusterFlag(),
 		&cli.StringFlag{Name: "layout", Value: "sensor", Destination: &a.layout, Usage: "`LAYOUT` of the tables: sensor, or dnsmonster for exactly its 17 columns and its views"},
+		&cli.StringFlag{Name: "dictionaryuser", Value: defaultUser, Destination: &a.dictionaryUser, Usage: "`NAME` of a user without a password: the server loads the dictionaries as this user"},
 		&cli.StringFlag{Name: "ttl", Value: "30d", Destination: &a.ttl, Usage: "how long records are kept, in `DAYS` such as 90d; 0 for ever"},
 	}
 }

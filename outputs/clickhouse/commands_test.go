@@ -35,6 +35,31 @@ func TestPackagedTables(t *testing.T) {
 	}
 }
 
+// TestDictionaryUser: init says so if the server refuses the user that loads the
+// dictionaries.
+func TestDictionaryUser(t *testing.T) {
+	c := lab.SharedChDB(t)
+	create := func(args ...string) string {
+		out, err := command(t, append([]string{"init", "--clickhouseaddress=" + c.Addr, "--clickhousedatabase=" + c.Database}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := create("--dictionaryuser=nobody"); !strings.Contains(out, "note: the server cannot load the dictionaries, which dashboards need: nobody: ") || !strings.Contains(out, "run init with --dictionaryuser") {
+		t.Error(out)
+	}
+	for _, name := range []string{"dns_class", "dns_opcode", "dns_response", "dns_type"} {
+		c.Exec(t, "DROP DICTIONARY "+c.Database+"."+name)
+	}
+	if out := create(); strings.Contains(out, "note") {
+		t.Error(out)
+	}
+	if out, err := command(t, "sql", "--dictionaryuser=a'b"); err == nil || !strings.Contains(err.Error(), "dictionaryuser") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
 // TestRetentionTwice: a retention that the tables have already is no error; a database
 // without tables is one.
 func TestRetentionTwice(t *testing.T) {

@@ -25,13 +25,18 @@ var dictionaries = []dictionary{
 }
 
 // dictionaries creates the dictionaries. Their rows are within the statement, so there is
-// no file to install on each server, and no table to fill. The server reads them as its
-// user default, in its own process.
+// no file to install on each server, and no table to fill. The server reads them in its own
+// process, but as a user without a password: a statement is no place for one. That is the
+// user default, whom many servers do not have, or not without a password.
 func (o Options) dictionaries(add adder) {
+	user := ""
+	if o.DictionaryUser != "" {
+		user = "USER " + literal(o.DictionaryUser) + " "
+	}
 	for _, d := range dictionaries {
 		query := "SELECT toUInt64(splitByChar(' ', line)[1]) AS Id, splitByChar(' ', line)[2] AS Name FROM (SELECT arrayJoin(splitByChar(',', '" + d.rows() + "')) AS line)"
-		add(d.name, "CREATE DICTIONARY IF NOT EXISTS %s%s\n(\n    Id UInt64,\n    Name String DEFAULT 'Invalid'\n)\nPRIMARY KEY Id\nSOURCE(CLICKHOUSE(QUERY %s))\nLAYOUT(FLAT())\nLIFETIME(0)",
-			o.shared(d.name), o.onCluster(), doubled(query))
+		add(d.name, "CREATE DICTIONARY IF NOT EXISTS %s%s\n(\n    Id UInt64,\n    Name String DEFAULT 'Invalid'\n)\nPRIMARY KEY Id\nSOURCE(CLICKHOUSE(%sQUERY %s))\nLAYOUT(FLAT())\nLIFETIME(0)",
+			o.shared(d.name), o.onCluster(), user, doubled(query))
 	}
 }
 

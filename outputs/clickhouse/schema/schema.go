@@ -48,6 +48,10 @@ type Options struct {
 	Table    string // the log
 	Cluster  string // "": one server
 	TTLDays  int    // 0: keep for ever
+
+	// DictionaryUser is the user as whom the server reads the dictionaries, without a
+	// password; "": default.
+	DictionaryUser string
 }
 
 // Statement is one SQL statement, without a final semicolon, and the name of what it
@@ -59,6 +63,9 @@ func (o Options) Check() error {
 	err := errors.Join(checkName("clickhousedatabase", o.Database), checkName("clickhousetable", o.Table))
 	if o.Cluster != "" {
 		err = errors.Join(err, checkName("cluster", o.Cluster))
+	}
+	if o.DictionaryUser != "" {
+		err = errors.Join(err, checkName("dictionaryuser", o.DictionaryUser))
 	}
 	for _, name := range o.fixedNames() {
 		if o.Table == name || o.Cluster != "" && o.Local(o.Table) == name {
