@@ -13,15 +13,16 @@ autobuild.sh [OPTIONS]: write packaging/compose/.env for ClickHouse, Grafana, Pr
       --interfaces NAMES   interfaces to capture from, such as 'eth0;eth1', or any
       --data-dir DIR       folder for ClickHouse's data and the sensor's spool
       --log-dir DIR        folder for ClickHouse's log
-      --retention-days N   how long records are kept
+      --retention-days N   days to keep records; it counts for new tables
       --server-name NAME   the sensor's name in the records
       --output FILE        write FILE instead of packaging/compose/.env
-      --force              replace the file if it exists; its passwords stay, and the old file is kept as FILE.old
-  -y, --yes                ask nothing; what is not given has its default
+      --force              replace the file if it exists. Its passwords stay, and so does what is not given. The old file is
+                           kept as FILE.old
+  -y, --yes                ask nothing; use the default of what is not given
   -h, --help               this text
 
-What is not given is asked for, if standard input is a terminal. The environment can give it, too: INTERFACES, DATA_DIR, LOG_DIR,
-RETENTION_DAYS, SERVER_NAME.
+The script asks for what is not given, if standard input is a terminal. The environment can give it, too: INTERFACES, DATA_DIR,
+LOG_DIR, RETENTION_DAYS, SERVER_NAME.
 T
 }
 
@@ -45,10 +46,10 @@ default_interface() {
 declare -A value=([interfaces]=${INTERFACES:-} [data_dir]=${DATA_DIR:-} [log_dir]=${LOG_DIR:-} [retention_days]=${RETENTION_DAYS:-} [server_name]=${SERVER_NAME:-})
 declare -A default=([interfaces]=$(default_interface) [data_dir]=/data/ch/data [log_dir]=/data/ch/logs [retention_days]=30 [server_name]=$(uname -n))
 declare -A question=(
-  [interfaces]="Interfaces to capture from, with ; between them, or any"
-  [data_dir]="Folder for the data of ClickHouse"
-  [log_dir]="Folder for the log of ClickHouse"
-  [retention_days]="Days for which records are kept"
+  [interfaces]="Interfaces to capture from, separated by ; or: any"
+  [data_dir]="Folder for ClickHouse's data and the sensor's spool"
+  [log_dir]="Folder for ClickHouse's log"
+  [retention_days]="Days to keep records"
   [server_name]="Name of this sensor in the records"
 )
 
@@ -64,19 +65,19 @@ check_interfaces() {
     kept+=("$name")
   done
   [[ ${#kept[@]} != 0 ]] || { echo "no interface is named"; return 1; }
-  [[ ${#kept[@]} == 1 || " ${kept[*]} " != *" any "* ]] || { echo "any stands for all interfaces: name no other"; return 1; }
+  [[ ${#kept[@]} == 1 || " ${kept[*]} " != *" any "* ]] || { echo "any stands for all interfaces: do not name others"; return 1; }
   value[interfaces]=${kept[*]}
 }
 
 check_folder() {
   local folder=$2
   [[ $folder == /* ]] || { printf '%q does not begin with /\n' "$folder"; return 1; }
-  [[ $folder =~ ^[A-Za-z0-9_./+-]+$ ]] || { printf '%q has characters other than letters, digits and _ . / + -\n' "$folder"; return 1; }
+  [[ $folder =~ ^[A-Za-z0-9_./+-]+$ ]] || { printf '%q: use letters, digits and _ . / + -\n' "$folder"; return 1; }
   [[ /$folder/ != */../* && /$folder/ != */./* ]] || { printf '%q has . or .. in it\n' "$folder"; return 1; }
   while [[ $folder == *//* ]]; do folder=${folder//\/\//\/}; done
   folder=${folder%/}
-  [[ -n $folder ]] || { echo "/ cannot be this folder"; return 1; }
-  [[ ! -e $folder || -d $folder ]] || { echo "$folder exists, and is no folder"; return 1; }
+  [[ -n $folder ]] || { echo "/ itself cannot be used"; return 1; }
+  [[ ! -e $folder || -d $folder ]] || { echo "$folder exists and is not a folder"; return 1; }
   value[$1]=$folder
 }
 
@@ -89,14 +90,14 @@ check_log_dir() {
 
 check_retention_days() {
   if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || (($1 > 36500)); then
-    printf '%q is no number of days from 1 to 36500\n' "$1"
+    printf '%q is not a number of days from 1 to 36500\n' "$1"
     return 1
   fi
   value[retention_days]=$1
 }
 
 check_server_name() {
-  [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$ ]] || { printf '%q has characters other than letters, digits and _ . -, or too many of them\n' "$1"; return 1; }
+  [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$ ]] || { printf '%q: use letters, digits and _ . -, at most 63 characters\n' "$1"; return 1; }
   value[server_name]=$1
 }
 
@@ -139,7 +140,7 @@ confirm() {
   [[ ${answer:-} =~ ^[Yy]([Ee][Ss])?$ ]]
 }
 
-ask=false force=false
+ask=false force=false old=
 [[ ! -t 0 ]] || ask=true
 while (($#)); do
   option=$1 name=${1#--}
@@ -167,13 +168,18 @@ while (($#)); do
   esac
 done
 
-[[ ! -L $file && (! -e $file || -f $file) ]] || die "$(printf '%q is no file' "$file")"
+[[ ! -L $file && (! -e $file || -f $file) ]] || die "$(printf '%q is not a regular file' "$file")"
 if [[ -e $file ]] && ! $force; then
   $ask || die "$(printf '%q exists: --force replaces it' "$file")"
-  confirm "$file exists. Replace it? Its passwords stay" || die "nothing is written"
+  confirm "$file exists. Change it? Its passwords stay" || die "nothing is written"
 fi
 
-for name in interfaces data_dir log_dir retention_days server_name; do settle "$name"; done
+# The file's values are the defaults: Enter keeps them.
+for name in interfaces data_dir log_dir retention_days server_name; do
+  [[ ! -e $file ]] || old=$(sed -n "s/^${name^^}=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" "$file" | tail -n 1)
+  default[$name]=${old:-${default[$name]}}
+  settle "$name"
+done
 
 # password prints the one that the file has, because databases may know it, or a new one.
 password() {
@@ -217,4 +223,5 @@ To start:
 Then http://127.0.0.1:3000 has the dashboards: user admin, password GRAFANA_PASSWORD of that file. Another machine reaches it
 through a tunnel: ssh -L 3000:127.0.0.1:3000 $(uname -n)
 T
+[[ ! -e $file.old ]] || echo "Tables that exist keep their retention, until: $compose$there run --rm tables clickhouse ttl ${value[retention_days]}d"
 command -v docker >/dev/null || echo "docker is not installed yet."

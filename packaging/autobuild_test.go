@@ -109,6 +109,13 @@ func TestAutobuildWithoutQuestions(t *testing.T) {
 	if old, err := os.ReadFile(file + ".old"); err != nil || string(old) != string(before) {
 		t.Errorf("%v\n%s", err, old)
 	}
+	// What is not given stays.
+	if out, ok := autobuild(t, nil, "--retention-days=9", "--output", file, "--force"); !ok || !strings.Contains(out, "clickhouse ttl 9d") {
+		t.Error(out)
+	}
+	if last, err := os.ReadFile(file); err != nil || string(last) != strings.Replace(string(now), "RETENTION_DAYS=8", "RETENTION_DAYS=9", 1) {
+		t.Errorf("%v\n%s", err, last)
+	}
 }
 
 func TestAutobuildChecksAnswers(t *testing.T) {
@@ -126,26 +133,26 @@ func TestAutobuildChecksAnswers(t *testing.T) {
 		{"cannot be the name of an interface", "--interfaces", "../../x"},
 		{"cannot be the name of an interface", "--interfaces", "lo\x1b[31m"},
 		{"more than one line", "--interfaces", "lo\nX=1"},
-		{"name no other", "--interfaces", "any;lo"},
+		{"do not name others", "--interfaces", "any;lo"},
 		{"no interface is named", "--interfaces", "; ;"},
 		{"--interfaces needs a value", "--interfaces", ""},
 		{"does not begin with /", "--data-dir", "data"},
-		{"has characters other", "--data-dir", "/a b"},
-		{"has characters other", "--data-dir", "/a:/etc"},
-		{"has characters other", "--data-dir", "/${HOME}"},
-		{"has characters other", "--data-dir", "/a\nX=1"},
+		{": use letters, digits and _ .", "--data-dir", "/a b"},
+		{": use letters, digits and _ .", "--data-dir", "/a:/etc"},
+		{": use letters, digits and _ .", "--data-dir", "/${HOME}"},
+		{": use letters, digits and _ .", "--data-dir", "/a\nX=1"},
 		{"has . or ..", "--data-dir", "/a/../etc"},
-		{"/ cannot be", "--data-dir", "//"},
-		{"is no folder", "--data-dir", "/etc/passwd"},
+		{"/ itself cannot be", "--data-dir", "//"},
+		{"is not a folder", "--data-dir", "/etc/passwd"},
 		{"a folder of its own", "--log-dir", "/data/ch/data/"},
-		{"no number of days", "--retention-days", "0"},
-		{"no number of days", "--retention-days", "-1"},
-		{"no number of days", "--retention-days", "08"},
-		{"no number of days", "--retention-days", "36501"},
-		{"no number of days", "--retention-days", "1; DROP TABLE x"},
-		{"no number of days", "--retention-days", "a[$(touch pwned)]"},
-		{"has characters other", "--server-name", "a b"},
-		{"has characters other", "--server-name", strings.Repeat("a", 64)},
+		{"not a number of days", "--retention-days", "0"},
+		{"not a number of days", "--retention-days", "-1"},
+		{"not a number of days", "--retention-days", "08"},
+		{"not a number of days", "--retention-days", "36501"},
+		{"not a number of days", "--retention-days", "1; DROP TABLE x"},
+		{"not a number of days", "--retention-days", "a[$(touch pwned)]"},
+		{": use letters, digits and _ .", "--server-name", "a b"},
+		{": use letters, digits and _ .", "--server-name", strings.Repeat("a", 64)},
 		{"unknown option", "--interface", "lo"},
 		{"unknown option", "\x1b]0;x\a"},
 		{"needs a value", "--log-dir"},
@@ -156,7 +163,7 @@ func TestAutobuildChecksAnswers(t *testing.T) {
 			t.Errorf("%q: %v %q, want %q", c[1:], ok, out, c[0])
 		}
 	}
-	if out, ok := autobuild(t, nil, "--interfaces=lo", "--server-name=sensor", "--output", link); ok || !strings.Contains(out, "is no file") {
+	if out, ok := autobuild(t, nil, "--interfaces=lo", "--server-name=sensor", "--output", link); ok || !strings.Contains(out, "is not a regular file") {
 		t.Errorf("a link: %v %s", ok, out)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
@@ -194,11 +201,11 @@ func TestAutobuildAsks(t *testing.T) {
 		[2]string{"Interfaces to capture from", "nosuch0\n"},
 		[2]string{"there is no interface nosuch0", "lo\x1b[2J\n"},
 		[2]string{"cannot be the name of an interface", "lo\n"},
-		[2]string{"Folder for the data of ClickHouse [/data/ch/data]:", "\n"},
-		[2]string{"Folder for the log of ClickHouse [/data/ch/logs]:", "/data/ch/data\n"},
+		[2]string{"Folder for ClickHouse's data and the sensor's spool [/data/ch/data]:", "\n"},
+		[2]string{"Folder for ClickHouse's log [/data/ch/logs]:", "/data/ch/data\n"},
 		[2]string{"needs a folder of its own", "/data/ch/logs\n"},
-		[2]string{"Days for which records are kept [30]:", "many\n"},
-		[2]string{"no number of days", "90\n"},
+		[2]string{"Days to keep records [30]:", "many\n"},
+		[2]string{"not a number of days", "90\n"},
 		[2]string{"Name of this sensor", "ns1\n"},
 	)
 	if !ok || strings.Contains(shown, "\x1b") {
@@ -209,15 +216,24 @@ func TestAutobuildAsks(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 
-	// The file is there now: nobody says yes.
+	// What the file has is kept by Enter.
+	if shown, ok := asked(t, file, [2]string{"Change it?", "yes\n"}, [2]string{"any [lo]:", "\n"}, [2]string{"spool [/data/ch/data]:", "\n"},
+		[2]string{"log [/data/ch/logs]:", "\n"}, [2]string{"records [90]:", "91\n"}, [2]string{"records [ns1]:", "\n"}); !ok {
+		t.Errorf("%q", shown)
+	}
+	want = written("lo", "ns1", "/data/ch/data", "/data/ch/logs", "91")
+	if got := settings(t, file); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	// Nobody says yes.
 	for _, answer := range []string{"\n", "no\n", "yesterday\n", "\x04"} {
-		shown, ok := asked(t, file, [2]string{"Replace it?", answer})
+		shown, ok := asked(t, file, [2]string{"Change it?", answer})
 		if ok || !strings.Contains(shown, "nothing is written") {
 			t.Errorf("%q: %v %q", answer, ok, shown)
 		}
 	}
 	// Somebody leaves in the middle.
-	if shown, ok := asked(t, file, [2]string{"Replace it?", "yes\n"}, [2]string{"Interfaces", "any\n"}, [2]string{"Folder for the data", "\x04"}); ok || !strings.Contains(shown, "no answer: nothing is written") {
+	if shown, ok := asked(t, file, [2]string{"Change it?", "yes\n"}, [2]string{"Interfaces", "any\n"}, [2]string{"Folder for ClickHouse's data", "\x04"}); ok || !strings.Contains(shown, "no answer: nothing is written") {
 		t.Errorf("%v %q", ok, shown)
 	}
 	if got := settings(t, file); got != want {
