@@ -121,7 +121,7 @@ func clickhouseVariables(more ...variable) []variable {
 		},
 		{
 			// The backslash is doubled because the format singlequote leaves it as it is.
-			Name: "server", Label: "Server", Description: "The sensors, by servername.", Type: "query", DataSource: &clickhouse,
+			Name: "server", Label: "Sensor", Description: "The sensors by their names (--servername).", Type: "query", DataSource: &clickhouse,
 			Query:   "SELECT DISTINCT replaceAll(Server, '\\\\', '\\\\\\\\') AS name FROM `${database}`.DNS_GENERAL_AGGREGATIONS WHERE $__timeFilter(timestamp) ORDER BY name",
 			Refresh: 2, Multi: true, IncludeAll: true, Current: &option{true, []string{"All"}, []string{"$__all"}},
 		},

@@ -123,6 +123,6 @@ func ask(t *testing.T, c *lab.ChDB, q query, sql string) string {
 func standard(c *lab.ChDB) query {
 	return query{from: at("12:00:00"), to: at("12:10:00"), interval: time.Minute, variables: map[string]any{
 		"database": c.Database, "server": []string{"$__all"}, "top": "10", "table": "DNS_LOG",
-		"name": "", "client": "", "type": "", "rcode": "", "kind": "both", "rows": "200",
+		"name": "", "client": "", "answer": "", "type": "", "rcode": "", "kind": "both", "rows": "200",
 	}}
 }

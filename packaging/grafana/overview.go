@@ -15,7 +15,7 @@ const registered = "right((" + name + " AS asked), length(if((cutToFirstSignific
 func overview() dashboard {
 	return newDashboard("dnsmonster-sensor-overview", "DNS overview",
 		"What the sensors see: rates, response codes, sizes, and who asks for what. All numbers are those on the wire, also where a sensor records only a sample.",
-		"now-6h", clickhouseVariables(choice("top", "Top", "How many rows or series the panels with the most frequent values have.", "10", "5", "20", "50", "100")),
+		"now-6h", clickhouseVariables(choice("top", "Top", "Number of rows or series in panels of the most frequent values.", "10", "5", "20", "50", "100")),
 		join(overviewNow(), overviewRates(), overviewTop(), overviewSizes(), overviewMore()))
 }
 
@@ -30,11 +30,11 @@ func overviewNow() []panel {
 	return []panel{
 		number("Queries per second", "Queries per second, on average over the chosen time.", "reqps").one("DNS_EDNS", perSecond("sum(w)")+" AS queries"),
 		number("Responses per second", "Responses per second, on average over the chosen time.", "mps").one("DNS_RESPONSECODE", perSecond("sum(w)")+" AS responses"),
-		number("NXDOMAIN", "Share of the responses that say that the name does not exist.", "percentunit").above(0.5, "orange").
+		number("NXDOMAIN", "Share of responses with the code NXDOMAIN: the name does not exist.", "percentunit").above(0.5, "orange").
 			one("DNS_RESPONSECODE", "sumIf(w, ResponseCode = 3) / nullIf(sum(w), 0) AS share"),
-		number("SERVFAIL", "Share of the responses that report a failure of the server.", "percentunit").above(0.05, "red").
+		number("SERVFAIL", "Share of responses with the code SERVFAIL: the server has failed.", "percentunit").above(0.05, "red").
 			one("DNS_RESPONSECODE", "sumIf(w, ResponseCode = 2) / nullIf(sum(w), 0) AS share"),
-		number("Different names", "How many different names were asked for in the chosen time (an estimate, within about 1 %).", "short").
+		number("Unique names", "Number of different names in queries, in the chosen time (an estimate, within about 1 %).", "short").
 			one("DNS_DOMAIN_UNIQUE", "uniqMerge(UniqueDnsCount) AS names"),
 		number("Queries with EDNS", "Share of the queries that have an EDNS record.", "percentunit").
 			one("DNS_EDNS", "sum(WeightedEdnsCount) / nullIf(sum(w), 0) AS share"),
@@ -44,13 +44,13 @@ func overviewNow() []panel {
 func overviewRates() []panel {
 	return []panel{
 		row("Rates"),
-		lines("Messages by server", "Queries and responses per second that each sensor records; the busiest sensors have a series each.", "mps", true).byTop("DNS_GENERAL_AGGREGATIONS", "Server", "Server"),
+		lines("Messages by sensor", "Queries and responses per second that each sensor records. The busiest sensors have a series each; the others share one.", "mps", true).byTop("DNS_GENERAL_AGGREGATIONS", "Server", "Server"),
 		lines("Queries by type", "Queries per second by the type that they ask for.", "reqps", true).byTop("DNS_TYPE", "Type", named("dns_type", "Type", "TYPE")),
 		lines("Responses by response code", "Responses per second by response code.", "mps", true).by("DNS_RESPONSECODE", named("dns_response", "ResponseCode", "RCODE")),
-		lines("NXDOMAIN and SERVFAIL", "Share of the responses that say that the name does not exist, and of those that report a failure of the server.", "percentunit", false).
+		lines("NXDOMAIN and SERVFAIL", "Shares of all responses: the name does not exist (NXDOMAIN), and the server has failed (SERVFAIL).", "percentunit", false).
 			series("DNS_RESPONSECODE", "sumIf(w, ResponseCode = 3) / sum(w) AS NXDOMAIN", "sumIf(w, ResponseCode = 2) / sum(w) AS SERVFAIL"),
 		lines("Messages by transport protocol", "Queries and responses per second by transport: udp, tcp, and what dnstap messages name.", "mps", true).by("DNS_PROTOCOL", "toString(Protocol)"),
-		lines("Messages by IP version", "Queries and responses per second by the version of IP.", "mps", true).by("DNS_SRCIP_MASK", "concat('IPv', toString(IPVersion))"),
+		lines("Messages by IP version", "Queries and responses per second by IP version.", "mps", true).by("DNS_SRCIP_MASK", "concat('IPv', toString(IPVersion))"),
 	}
 }
 
@@ -61,10 +61,10 @@ func overviewTop() []panel {
 		row("Names and clients"),
 		lines("Top names over time", "Queries per second for the names that are asked for most in the chosen time.", "reqps", true).sized(24, 8).byTop("DNS_DOMAIN_COUNT", "Question", name),
 		table("Top names", "The names that are asked for most, and their share of all queries.", count, share).linked("name", "name").top("DNS_DOMAIN_COUNT", name, "name", "queries", ""),
-		table("Top registered domains", "The domains below a top-level domain, or below one such as co.uk, that are asked for most. ClickHouse's built-in list tells which have names registered below them.", count, share).linked("domain", "name").
+		table("Top registered domains", "The registered domains, such as example.org and example.co.uk, that are asked for most, as ClickHouse's cutToFirstSignificantSubdomain finds them.", count, share).linked("domain", "name").
 			top("DNS_DOMAIN_COUNT", registered, "domain", "queries", ""),
-		table("Top clients", "The addresses that send most queries. With address masks, these are prefixes.", count, share).linked("client", "client").top("DNS_SRCIP_MASK", address("SrcIP"), "client", "queries", "QR = 0"),
-		table("Top servers asked", "The addresses that receive most queries.", count, share).top("DNS_DSTIP_MASK", address("DstIP"), "asked", "queries", "QR = 0"),
+		table("Top clients", "The addresses that send most queries. If the sensor masks addresses, these are prefixes.", count, share).linked("client", "client").top("DNS_SRCIP_MASK", address("SrcIP"), "client", "queries", "QR = 0"),
+		table("Top DNS servers", "The addresses that receive most queries: resolvers and name servers.", count, share).top("DNS_DSTIP_MASK", address("DstIP"), "dns_server", "queries", "QR = 0"),
 	}
 }
 
@@ -75,7 +75,7 @@ func overviewSizes() []panel {
 		lines("DNS traffic", "Bits per second of all DNS messages, without the headers of IP, UDP and TCP.", "bps", false).series("DNS_GENERAL_AGGREGATIONS", "sum(WeightedSize) * 8 / $__interval_s AS traffic"),
 		lines("Queries with EDNS and DO", "Queries per second that have an EDNS record, and those that ask for DNSSEC (the DO bit).", "reqps", false).
 			series("DNS_EDNS", "sum(WeightedEdnsCount) / $__interval_s AS EDNS", "sum(WeightedDoBitCount) / $__interval_s AS DO"),
-		lines("Share of EDNS and DO", "The same as shares of all queries.", "percentunit", false).
+		lines("Share of EDNS and DO", "The same, as shares of all queries.", "percentunit", false).
 			series("DNS_EDNS", "sum(WeightedEdnsCount) / sum(w) AS EDNS", "sum(WeightedDoBitCount) / sum(w) AS DO"),
 	}
 }
@@ -84,8 +84,8 @@ func overviewMore() []panel {
 	return []panel{
 		row("More"),
 		lines("Queries by class", "Queries per second by class. Everything but IN is rare.", "reqps", true).by("DNS_CLASS", named("dns_class", "Class", "CLASS")),
-		lines("Queries by operation", "Queries per second by operation code: QUERY, UPDATE, NOTIFY and others.", "reqps", true).by("DNS_OPCODE", named("dns_opcode", "OpCode", "OPCODE")),
-		lines("Different names over time", "How many different names were asked for in each interval (an estimate).", "short", false).series("DNS_DOMAIN_UNIQUE", "uniqMerge(UniqueDnsCount) AS names"),
+		lines("Queries by opcode", "Queries per second by opcode: QUERY, UPDATE, NOTIFY and others.", "reqps", true).by("DNS_OPCODE", named("dns_opcode", "OpCode", "OPCODE")),
+		lines("Unique names over time", "Number of different names in queries, in each interval (an estimate).", "short", false).series("DNS_DOMAIN_UNIQUE", "uniqMerge(UniqueDnsCount) AS names"),
 		pie("IPv4 sources", "The IPv4 addresses, or prefixes, that send most messages: queries and responses.", "short").top("DNS_SRCIP_MASK", address("SrcIP"), "source", "messages", "IPVersion = 4"),
 		pie("IPv6 sources", "The IPv6 addresses, or prefixes, that send most messages: queries and responses.", "short").top("DNS_SRCIP_MASK", address("SrcIP"), "source", "messages", "IPVersion = 6"),
 	}

@@ -101,7 +101,7 @@ func TestFromCompose(t *testing.T) {
 			t.Errorf("%s: %s, want %s", title, got, want)
 		}
 	}
-	servers := ask(t, c, q, panelOf(t, d, "Messages by server").Targets[0].RawSQL)
+	servers := ask(t, c, q, panelOf(t, d, "Messages by sensor").Targets[0].RawSQL)
 	if !strings.Contains(servers, "|compose|") || last.Sub(first) > time.Hour {
 		t.Errorf("servers: %s, times from %v to %v", servers, first, last)
 	}
