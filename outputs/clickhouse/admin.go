@@ -52,17 +52,18 @@ func (a *admin) options() (schema.Options, error) {
 	default:
 		errs = append(errs, fmt.Errorf("layout: %q is not one of sensor, dnsmonster", a.layout))
 	}
-	if a.ttl != "" {
+	if a.layout != "" || a.ttl != "" { // the command creates tables
 		days, err := parseDays(a.ttl)
 		errs = append(errs, err)
-		if err == nil {
-			o.TTLDays = days
-		}
+		o.TTLDays = days
 	}
 	if a.dictionaryUser != defaultUser {
 		o.DictionaryUser = a.dictionaryUser
 	}
-	if err := errors.Join(append(errs, o.Check())...); err != nil {
+	if errs[0] == nil { // names that are wrong anywhere are wrong here, too
+		errs = append(errs, o.Check())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return o, outputs.Permanent(err)
 	}
 	set.cluster = o.Cluster
@@ -75,7 +76,7 @@ func parseDays(text string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ttl: %q is not a number of days: write 90d, or 0 to keep records for ever", text)
 	}
-	return days, schema.CheckDays(days)
+	return days, nil
 }
 
 // script prints statements.
@@ -157,28 +158,36 @@ func tooOld(i server.Info) error {
 	return outputs.Permanent(fmt.Errorf("ClickHouse %s is too old for the statements of this command: it has no codecs, DateTime64, IPv6, LowCardinality and TTL: update the server, or create a table of older types by hand: docs/clickhouse.md, old servers", printable.OneLine(i.Version)))
 }
 
-// fits refuses to mix the layouts: our views add up the log's weights, into tables of their
-// own.
+// fits refuses what init would leave half done: a database of the other layout, since our
+// views add up the log's weights, into tables of their own; and views of another log.
 func (a *admin) fits(ctx context.Context, conn *server.Conn, o schema.Options) error {
-	if o.Layout != schema.Ours {
-		return nil
+	r, err := conn.Query(ctx, schema.ViewsQuery(o))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	views := schema.Views(r.Rows)
+	if r, err = conn.Query(ctx, schema.ColumnsQuery(o)); err != nil {
+		return a.o.explain(err)
 	}
 	const use = "to create what is missing in dnsmonster's layout, use --layout=dnsmonster; for the sensor's own, set another --clickhousedatabase"
-	r, err := conn.Query(ctx, "SELECT name FROM system.tables WHERE engine = 'MaterializedView' AND database = "+quoted(o.Database))
-	if err != nil {
-		return a.o.explain(err)
-	}
-	for _, row := range r.Rows {
-		if slices.Contains(o.Aggregates(), row[0]) {
-			return outputs.Permanent(fmt.Errorf("database %s has a view %s, as in dnsmonster's layout, where the sensor's own has a table: %s", o.Database, row[0], use))
+	if o.Layout == schema.Ours {
+		for _, v := range views {
+			if slices.Contains(o.Aggregates(), v.Name) {
+				return outputs.Permanent(fmt.Errorf("database %s has a view %s, as in dnsmonster's layout, where the sensor's own has a table: %s", o.Database, v.Name, use))
+			}
 		}
+		if why := schema.OtherLayout(o, r.Rows); why != "" {
+			return outputs.Permanent(fmt.Errorf("%s: %s", why, use))
+		}
+	} else if schema.IsOurs(o, r.Rows) {
+		return outputs.Permanent(fmt.Errorf("table %s.%s is of the sensor's own layout: leave out --layout, or set another --clickhousedatabase", o.Database, o.Local(o.Table)))
 	}
-	r, err = conn.Query(ctx, "SELECT name FROM system.columns WHERE database = "+quoted(o.Database)+" AND table = "+quoted(o.Local(o.Table)))
-	if err != nil {
-		return a.o.explain(err)
-	}
-	if len(r.Rows) > 0 && !slices.ContainsFunc(r.Rows, func(row []string) bool { return row[0] == "Weight" }) {
-		return outputs.Permanent(fmt.Errorf("table %s.%s has no column Weight, which the aggregates add up: %s", o.Database, o.Local(o.Table), use))
+	if name := schema.OtherLog(o, views); name != "" {
+		fix := "set another --clickhousedatabase"
+		if o.Cluster != "" {
+			fix += "; `clickhouse sql --grow` prints what makes the tables of one server those of a cluster"
+		}
+		return outputs.Permanent(fmt.Errorf("view %s.%s does not sum up %s, but another table, and a database has the aggregates of one: %s", o.Database, name, o.Local(o.Table), fix))
 	}
 	return nil
 }
@@ -189,6 +198,9 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 		return outputs.Permanent(errors.New("one number of days is needed, such as: dnsmonster-sensor clickhouse ttl 90d"))
 	}
 	days, err := parseDays(args[0])
+	if err == nil {
+		err = schema.CheckDays(days)
+	}
 	if err != nil {
 		return outputs.Permanent(err)
 	}
@@ -212,6 +224,9 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if len(schema.Retention(o, 1, existing)) == 0 { // for ever, it may be what they have already
 		return outputs.Permanent(fmt.Errorf("database %s has no table %s, nor any of its aggregates, whose retention could change: create them with `dnsmonster-sensor clickhouse init`", o.Database, o.Local(o.Table)))
 	}
+	if name, ttl := schema.OwnRetention(o, existing); name != "" {
+		return outputs.Permanent(fmt.Errorf("table %s has a TTL of another kind, which would be lost: nothing was changed: ALTER TABLE ... MODIFY TTL changes each table by hand; it is now: %s", printable.OneLine(name), printable.OneLine(ttl)))
+	}
 	return a.run(ctx, conn, w, "retention of", schema.Retention(o, days, existing))
 }
 
@@ -221,7 +236,11 @@ func (a *admin) run(ctx context.Context, conn *server.Conn, w io.Writer, doing s
 	defer cancel()
 	for _, s := range list {
 		fmt.Fprintf(w, "%s %s\n", doing, s.Name)
-		if err := conn.Exec(ctx, s.SQL); err != nil {
+		err := conn.Exec(ctx, s.SQL)
+		if err != nil && ctx.Err() == context.Canceled {
+			return fmt.Errorf("interrupted at %s: run the command again: it does what is left", s.Name)
+		}
+		if err != nil {
 			return fmt.Errorf("%s %s: %w", doing, s.Name, a.o.explain(err))
 		}
 	}

@@ -115,6 +115,9 @@ func (a *admin) reportTable(w io.Writer, s *session, o schema.Options) {
 	for _, l := range s.plan.Losses {
 		fmt.Fprintf(w, "  note column %s: %s, and counted as clamped: %s\n", printable.OneLine(l.Column), l.Note, printable.OneLine(l.Fix))
 	}
+	if why, fix := loses(d); why != "" {
+		fmt.Fprintf(w, "  note records may be lost: %s: %s\n", printable.OneLine(why), fix)
+	}
 	if why, fix := doubles(s.conn.Server(), d); why != "" {
 		fmt.Fprintf(w, "  note a batch whose answer is lost may be stored twice: %s: %s\n", printable.OneLine(why), printable.OneLine(fix))
 	} else {
@@ -150,8 +153,20 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, s *session, o
 		return a.o.explain(err)
 	}
 	existing := schema.Tables(r.Rows)
-	var missing []string
-	n := 0
+	var missing, unfilled []string
+	if conn.Server().Settings { // older ones show views in another way
+		if r, err = conn.Query(ctx, schema.ViewsQuery(o)); err != nil {
+			return a.o.explain(err)
+		}
+		views := schema.Views(r.Rows)
+		if list := schema.Stranded(o, existing, views); len(list) > 0 {
+			return outputs.Permanent(fmt.Errorf("every INSERT fails in the views %s, whose tables do not exist: create these with `dnsmonster-sensor clickhouse init`, or DROP VIEW", printable.OneLine(strings.Join(list, ", "))))
+		}
+		if strings.HasSuffix(s.plan.Def.Engine, "MergeTree") { // a Buffer's views may read the table behind it
+			unfilled = schema.Unfilled(o, existing, views)
+		}
+	}
+	n := -len(unfilled)
 	for _, name := range o.Aggregates() {
 		if slices.ContainsFunc(existing, func(t schema.Table) bool { return t.Name == name }) {
 			n++
@@ -165,6 +180,9 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, s *session, o
 	layout := ""
 	if slices.Contains(s.plan.Missing, "Weight") { // init refuses it without
 		layout = " --layout=dnsmonster"
+	}
+	if len(unfilled) > 0 {
+		fmt.Fprintf(w, "  note no view fills these aggregates from %s: %s: `dnsmonster-sensor clickhouse init%s` creates missing views; one database has the views of one log\n", printable.OneLine(s.plan.Name()), strings.Join(unfilled, ", "), layout)
 	}
 	if len(missing) > 0 && conn.Server().Settings { // init cannot create them on an older one
 		fmt.Fprintf(w, "  note aggregates that dashboards read are missing: %s: create them with `dnsmonster-sensor clickhouse init%s`; they begin with the records that come then\n", strings.Join(missing, ", "), layout)

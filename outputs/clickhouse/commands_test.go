@@ -2,8 +2,11 @@ package clickhouse
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,4 +191,114 @@ func TestGrants(t *testing.T) {
 	f("give one of them", "GRANT", "--initgrants", "--grants")
 	f("give one of them", "GRANT", "--grow", "--grants", "--cluster=main")
 	f("clickhouseusername: is empty", "GRANT", "--grants", "--clickhouseusername=")
+}
+
+// TestHalfMadeDatabases: init refuses what it would leave half done, before it creates
+// anything, and check names what nothing fills.
+func TestHalfMadeDatabases(t *testing.T) {
+	c := lab.SharedChDB(t)
+	db := c.Database
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := command(t, slices.Insert(args, 1, "--clickhouseaddress="+c.Addr, "--clickhousedatabase="+db)...)
+		if err != nil {
+			out += err.Error()
+		}
+		return out
+	}
+	expect := func(got string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(got, part) {
+				t.Errorf("%q is missing in %s", part, got)
+			}
+		}
+	}
+	tables := func() int {
+		return c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+db+"'")
+	}
+
+	c.Exec(t, "CREATE TABLE "+db+".DNS_TYPE (DnsDate Date, timestamp DateTime, Server String, Type UInt16, c UInt64) ENGINE = MergeTree ORDER BY timestamp")
+	expect(run("init"), "DNS_TYPE has no column w", "--layout=dnsmonster")
+	if n := tables(); n != 1 {
+		t.Errorf("init has created %d tables beside one of another layout", n-1)
+	}
+	c.Exec(t, "DROP TABLE "+db+".DNS_TYPE SYNC")
+	expect(run("init"), "creating DNS_TYPE_MV")
+	expect(run("check"), "11 of 11 aggregates", "OK: records can be written")
+
+	expect(run("init", "--layout=dnsmonster"), "is of the sensor's own layout")
+	before := tables()
+	expect(run("init", "--clickhousetable=OTHER"), "does not sum up OTHER")
+	expect(run("init", "--cluster=main"), "does not sum up DNS_LOG_LOCAL", "--grow")
+	if tables() != before {
+		t.Error("init has created tables for a second log")
+	}
+
+	c.Exec(t, "DROP TABLE "+db+".DNS_EDNS_MV SYNC")
+	expect(run("check"), "10 of 11 aggregates", "no view fills these aggregates from `"+db+"`.`DNS_LOG`: DNS_EDNS:")
+	c.Exec(t, "DROP TABLE "+db+".DNS_TYPE SYNC")
+	expect(run("check"), "every INSERT fails in the views DNS_TYPE_MV", "records cannot be written")
+	expect(run("init"), "creating DNS_TYPE_MV")
+	expect(run("check"), "11 of 11 aggregates", "OK: records can be written")
+
+	c.Exec(t, "ALTER TABLE "+db+".DNS_LOG MODIFY TTL toDate(PacketTime) + INTERVAL 2 DAY RECOMPRESS CODEC(ZSTD(9)), toDate(PacketTime) + INTERVAL 30 DAY")
+	expect(run("ttl", "90d"), "table DNS_LOG has a TTL of another kind", "nothing was changed", "RECOMPRESS")
+	if n := c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+db+"' AND engine_full LIKE '%toIntervalDay(90)%'"); n != 0 {
+		t.Errorf("ttl has changed %d tables", n)
+	}
+	c.Exec(t, "ALTER TABLE "+db+".DNS_LOG MODIFY TTL PacketTime + INTERVAL 1 MONTH")
+	expect(run("ttl", "90d"), "retention of DNS_LOG")
+}
+
+// TestOptionsOfTables: each mistake is named once.
+func TestOptionsOfTables(t *testing.T) {
+	for arg, want := range map[string]string{
+		"--ttl=":                   `ttl: "" is not a number of days`,
+		"--ttl=12h":                `ttl: "12h" is not a number of days`,
+		"--ttl=-1":                 "ttl: -1 days",
+		"--clickhousedatabase=a'b": "clickhousedatabase: ",
+		"--layout=other":           "layout: ",
+	} {
+		if _, err := command(t, "sql", arg); err == nil || strings.Count(err.Error(), want) != 1 || strings.Contains(err.Error(), "\n") {
+			t.Errorf("sql %s: %v, want one error with %q", arg, err, want)
+		}
+	}
+}
+
+// TestEnginesThatLose: check names engines that do not keep all rows.
+func TestEnginesThatLose(t *testing.T) {
+	c := lab.SharedChDB(t)
+	const columns = " (PacketTime DateTime, Question String) ENGINE = "
+	for engine, want := range map[string]string{
+		"MergeTree ORDER BY Question":          "",
+		"ReplacingMergeTree ORDER BY Question": "ReplacingMergeTree, which makes one row of rows with the same Question",
+		"Null":                                 "Null, which stores nothing",
+		"Memory":                               "Memory, which is empty after a restart",
+		"Buffer('', 'LOG', 1, 1, 10, 1000, 10000, 1000000, 1000000)": "Buffer, which has its rows in memory for a while: set the table behind it",
+		"Log": "",
+	} {
+		c.Exec(t, "DROP TABLE IF EXISTS "+c.Database+".LOG SYNC", "CREATE TABLE "+c.Database+".LOG"+columns+engine)
+		out, err := command(t, "check", "--clickhouseaddress="+c.Addr, "--clickhousedatabase="+c.Database, "--clickhousetable=LOG")
+		if err != nil || strings.Contains(out, "records may be lost") != (want != "") || !strings.Contains(out, want) {
+			t.Errorf("%s: %v, want %q in\n%s", engine, err, want, out)
+		}
+	}
+}
+
+// TestInterrupted: a command that a signal ends says so.
+func TestInterrupted(t *testing.T) {
+	c := lab.SharedChDB(t)
+	a := &admin{o: newOutput(t, "--clickhouseaddress="+c.Addr)}
+	conn, err := a.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = a.run(ctx, conn, io.Discard, "creating", []schema.Statement{{Name: "DNS_LOG", SQL: "SELECT 1"}})
+	if err == nil || !strings.Contains(err.Error(), "interrupted at DNS_LOG") || !strings.Contains(err.Error(), "again") {
+		t.Error(err)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/outputs/clickhouse/server"
 	"dnsmonster-sensor/outputs/clickhouse/table"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -46,6 +47,9 @@ func (o *Output) noteTable(s *session) {
 	}
 	if list := s.plan.Foreign; len(list) > 0 {
 		log.Info("the table has columns that the sensor does not fill, and that have no DEFAULT", "columns", strings.Join(list, ", "))
+	}
+	if why, fix := loses(s.plan.Def); why != "" {
+		log.Warn("records may be lost: "+why, "fix", fix)
 	}
 	if why, fix := doubles(s.conn.Server(), s.plan.Def); why != "" {
 		log.Warn("a batch whose answer is lost may be stored twice: "+why, "fix", fix)
@@ -82,6 +86,26 @@ func ownColumns() (names []string) {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// loses says why a table loses rows that it has acknowledged, and what helps. It is "" if
+// it keeps them.
+func loses(d *table.Def) (why, fix string) {
+	const create = "create a table with `dnsmonster-sensor clickhouse init`"
+	engine := "the table's engine is " + d.Engine
+	switch family := strings.TrimPrefix(strings.TrimPrefix(d.Engine, "Replicated"), "Shared"); {
+	case family != "MergeTree" && strings.HasSuffix(family, "MergeTree"):
+		return engine + ", which makes one row of rows with the same " + printable.OneLine(d.SortingKey), create
+	case family == "Null":
+		return engine + ", which stores nothing: only views of it may do", create
+	case family == "Memory":
+		return engine + ", which is empty after a restart of the server", create
+	case family == "Buffer":
+		return engine + ", which has its rows in memory for a while", "set the table behind it with --clickhousetable"
+	case family == "Distributed":
+		return engine + ": rows are acknowledged before the shards have them", "--clickhousecluster writes to the tables of the shards"
+	}
+	return "", ""
 }
 
 // doubles says why a table does not recognise a repeated batch, and what helps. It is "" if

@@ -196,7 +196,7 @@ func TestTablesOfAnOldServer(t *testing.T) {
 	o := standard(Ours, "")
 	o.Database = c.Database
 	got := Tables(c.Query(t, TablesQuery(o, false)))
-	want := []Table{{".inner.DNS_TYPE", "SummingMergeTree", "", false, false}, {"DNS_LOG", "MergeTree", "", false, false}, {"DNS_TYPE", "MaterializedView", "", false, false}}
+	want := []Table{{".inner.DNS_TYPE", "SummingMergeTree", "", "", false}, {"DNS_LOG", "MergeTree", "", "", false}, {"DNS_TYPE", "MaterializedView", "", "", false}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

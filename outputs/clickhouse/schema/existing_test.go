@@ -17,16 +17,16 @@ func TestRetentionOfWhatExists(t *testing.T) {
 		want     string // targets, and what happens
 	}{
 		{"nothing", one, 9, nil, ""},
-		{"the log alone", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, true, false}}, "ALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
-		{"for ever", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, true, false}}, "ALTER TABLE `default`.`DNS_LOG` REMOVE TTL"},
-		{"for ever already", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, false, false}}, ""},
-		{"a table of another kind", one, 9, []Table{{"DNS_LOG", "Memory", uuid, false, false}}, ""},
-		{"inline", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, false, false}, {".inner_id." + uuid, "SummingMergeTree", "", true, false}, {".inner_id.other", "MergeTree", "", true, false}}, "ALTER TABLE `default`.`.inner_id." + uuid + "` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
-		{"inline, of an old database", one, 9, []Table{{"DNS_TYPE", "MaterializedView", noUUID, false, false}, {".inner.DNS_TYPE", "SummingMergeTree", noUUID, true, false}}, "ALTER TABLE `default`.`.inner.DNS_TYPE` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
-		{"a view into a table of another name", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, false, false}}, ""},
-		{"cluster", cluster, 9, []Table{{"DNS_LOG", "Distributed", uuid, false, false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", uuid, true, false}}, "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
-		{"cluster, for ever", cluster, 0, []Table{{"DNS_EDNS_LOCAL", "ReplicatedAggregatingMergeTree", uuid, true, false}}, "ALTER TABLE `default`.`DNS_EDNS_LOCAL` ON CLUSTER `main` REMOVE TTL"},
-		{"the log last", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, true, false}, {"DNS_EDNS", "AggregatingMergeTree", uuid, true, false}}, "ALTER TABLE `default`.`DNS_EDNS` MODIFY TTL DnsDate + INTERVAL 9 DAY\nALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+		{"the log alone", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, "x", false}}, "ALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+		{"for ever", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, "x", false}}, "ALTER TABLE `default`.`DNS_LOG` REMOVE TTL"},
+		{"for ever already", one, 0, []Table{{"DNS_LOG", "MergeTree", uuid, "", false}}, ""},
+		{"a table of another kind", one, 9, []Table{{"DNS_LOG", "Memory", uuid, "", false}}, ""},
+		{"inline", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, "", false}, {".inner_id." + uuid, "SummingMergeTree", "", "x", false}, {".inner_id.other", "MergeTree", "", "x", false}}, "ALTER TABLE `default`.`.inner_id." + uuid + "` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
+		{"inline, of an old database", one, 9, []Table{{"DNS_TYPE", "MaterializedView", noUUID, "", false}, {".inner.DNS_TYPE", "SummingMergeTree", noUUID, "x", false}}, "ALTER TABLE `default`.`.inner.DNS_TYPE` MODIFY TTL DnsDate + INTERVAL 9 DAY"},
+		{"a view into a table of another name", one, 9, []Table{{"DNS_TYPE", "MaterializedView", uuid, "", false}}, ""},
+		{"cluster", cluster, 9, []Table{{"DNS_LOG", "Distributed", uuid, "", false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", uuid, "x", false}}, "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
+		{"cluster, for ever", cluster, 0, []Table{{"DNS_EDNS_LOCAL", "ReplicatedAggregatingMergeTree", uuid, "x", false}}, "ALTER TABLE `default`.`DNS_EDNS_LOCAL` ON CLUSTER `main` REMOVE TTL"},
+		{"the log last", one, 9, []Table{{"DNS_LOG", "MergeTree", uuid, "x", false}, {"DNS_EDNS", "AggregatingMergeTree", uuid, "x", false}}, "ALTER TABLE `default`.`DNS_EDNS` MODIFY TTL DnsDate + INTERVAL 9 DAY\nALTER TABLE `default`.`DNS_LOG` MODIFY TTL toDate(PacketTime) + INTERVAL 9 DAY"},
 	} {
 		var got []string
 		for _, s := range Retention(c.o, c.days, c.existing) {
@@ -36,7 +36,7 @@ func TestRetentionOfWhatExists(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", c.about, text, c.want)
 		}
 	}
-	if got := Tables([][]string{{"a", "b"}, {"n", "e", "u", "1", "0"}}); len(got) != 1 || got[0] != (Table{"n", "e", "u", true, false}) {
+	if got := Tables([][]string{{"a", "b"}, {"n", "e", "u", "x", "0"}}); len(got) != 1 || got[0] != (Table{"n", "e", "u", "x", false}) {
 		t.Errorf("Tables: %v", got)
 	}
 }
@@ -53,10 +53,10 @@ func TestStatementsForExistingTables(t *testing.T) {
 		{AddColumns(one, []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
 		{AddColumns(cluster, []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16"},
 		{Remember(one, nil), ""},
-		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, true, true}}), ""},
-		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, true, false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING non_replicated_deduplication_window = 10000"},
-		{Remember(one, []Table{{"DNS_LOG", "ReplicatedMergeTree", noUUID, true, false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
-		{Remember(cluster, []Table{{"DNS_LOG", "Distributed", noUUID, false, false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", noUUID, true, false}}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
+		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, "x", true}}), ""},
+		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, "x", false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING non_replicated_deduplication_window = 10000"},
+		{Remember(one, []Table{{"DNS_LOG", "ReplicatedMergeTree", noUUID, "x", false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
+		{Remember(cluster, []Table{{"DNS_LOG", "Distributed", noUUID, "", false}, {"DNS_LOG_LOCAL", "ReplicatedMergeTree", noUUID, "x", false}}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
 	} {
 		var got []string
 		for _, s := range c.list {

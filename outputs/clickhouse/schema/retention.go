@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ type Table struct {
 	Name   string
 	Engine string
 	UUID   string // "" or zeros: the database does not give tables one
-	TTL    bool   // it has a retention
+	TTL    string // its retention, an expression; "": for ever
 	Window bool   // it is set to remember batches; a replicated one for longer than an hour
 }
 
@@ -32,7 +33,7 @@ func TablesQuery(o Options, uuids bool) string {
 	if uuids {
 		uuid = "toString(uuid)"
 	}
-	return fmt.Sprintf("SELECT name, engine, %s, if(position(engine_full, ' TTL ') > 0, '1', '0'), if(match(engine_full, '[ _](non_replicated_deduplication_window|replicated_deduplication_window_seconds) = [1-9]'), '1', '0') FROM system.tables WHERE database = %s AND (name IN (%s) OR name LIKE '.inner%%') ORDER BY name",
+	return fmt.Sprintf("SELECT name, engine, %s, extract(engine_full, '(?s) TTL (.*?)(?: SETTINGS .*)?$'), if(match(engine_full, '[ _](non_replicated_deduplication_window|replicated_deduplication_window_seconds) = [1-9]'), '1', '0') FROM system.tables WHERE database = %s AND (name IN (%s) OR name LIKE '.inner%%') ORDER BY name",
 		uuid, literal(o.Database), strings.Join(names, ", "))
 }
 
@@ -43,7 +44,7 @@ const UUIDRevision = 54441
 func Tables(rows [][]string) (list []Table) {
 	for _, r := range rows {
 		if len(r) == 5 {
-			list = append(list, Table{Name: r[0], Engine: r[1], UUID: r[2], TTL: r[3] == "1", Window: r[4] == "1"})
+			list = append(list, Table{Name: r[0], Engine: r[1], UUID: r[2], TTL: r[3], Window: r[4] == "1"})
 		}
 	}
 	return list
@@ -74,12 +75,31 @@ func Retention(o Options, days int, existing []Table) (list []Statement) {
 		switch {
 		case days > 0:
 			list = append(list, Statement{local, fmt.Sprintf("ALTER TABLE %s%s MODIFY TTL %s + INTERVAL %d DAY", target, o.onCluster(), date, days)})
-		case t.TTL:
+		case t.TTL != "":
 			list = append(list, Statement{local, fmt.Sprintf("ALTER TABLE %s%s REMOVE TTL", target, o.onCluster())})
 		}
 	}
 	return list
 }
+
+// OwnRetention returns a table, among those whose retention would change, that does more
+// with old rows than to delete them after some time: it moves them, compresses them again,
+// or deletes only some. The name is "" if there is none.
+func OwnRetention(o Options, existing []Table) (name, ttl string) {
+	byName := map[string]Table{}
+	for _, t := range existing {
+		byName[t.Name] = t
+	}
+	for _, name := range o.withData() {
+		if t, exists := rowsOf(byName, o.Local(name)); exists && t.TTL != "" && !plainRetention.MatchString(t.TTL) {
+			return o.Local(name), t.TTL
+		}
+	}
+	return "", ""
+}
+
+// plainRetention is one column, or its date, and an interval.
+var plainRetention = regexp.MustCompile(`^(?:\w+\()*\w+\)*(?: \+ toInterval\w+\(\d+\))?(?: DELETE)?$`)
 
 // rowsOf returns the table that has the rows of a name.
 func rowsOf(byName map[string]Table, name string) (Table, bool) {
