@@ -41,7 +41,7 @@ func (w *writer) session(ctx context.Context, id event.ID) (*session, error) {
 func (w *writer) sessionAt(ctx context.Context, sh *shard) (*session, error) {
 	group := w.progress.group
 	s := w.sessions[sh]
-	if s != nil && (s.conn.Broken() || group != "" && s.group != group) {
+	if s != nil && (s.conn.Gone() || group != "" && s.group != group) {
 		w.drop(sh)
 		s = nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
@@ -34,6 +35,7 @@ func TestFaults(t *testing.T) {
 		{"exceptions", exceptions},
 		{"cut everywhere", cutEverywhere},
 		{"attempts end with their context", attemptsEnd},
+		{"a connection ends while it is idle", idleEnds},
 		{"a change while an answer is lost", changeWhileAnswerLost},
 		{"all kinds of trouble", allTrouble},
 		{"a view fails", viewFails},
@@ -232,6 +234,35 @@ func attemptsEnd(s *disturbed) {
 		cancel()
 		s.c.SetFaults(s)
 		deliver(s, w, b)
+	}
+	s.expectAll()
+}
+
+// idleEnds: what is between sensor and server ends connections that nobody uses. The next
+// block goes through a new one, and no attempt fails.
+func idleEnds(s *disturbed) {
+	created(s, s.c, s.database, false)
+	proxy := lab.StartProxy(s, s.c.Addr)
+	w := openWriter(s, newOutput(s, "--clickhouseaddress="+proxy.Addr, "--clickhousedatabase="+s.database))
+	s.c.Inserts(s)
+	for range 3 {
+		for range 2 {
+			if _, err := w.Write(attempt(s), s.block(2)); err != nil {
+				s.Error(err)
+			}
+		}
+		proxy.Down()
+		proxy.Up()
+		for _, open := range w.sessions {
+			await.True(s, "the end of the connection has come", open.conn.Gone, &s.c.Log)
+		}
+	}
+	connections := make(map[int]bool)
+	for _, i := range s.c.Inserts(s) {
+		connections[i.Connection] = true
+	}
+	if len(connections) != 3 {
+		s.Errorf("%d connections, want 3", len(connections))
 	}
 	s.expectAll()
 }

@@ -53,6 +53,9 @@ func (e *Error) advice(t Target) string {
 	grants := "`dnsmonster-sensor clickhouse sql --grants` prints the statements"
 	switch proto.Error(e.Code) {
 	case proto.ErrUnknownTable, proto.ErrTableIsDropped:
+		if strings.HasPrefix(e.Message, "Target table ") {
+			return "a materialized view writes to that table: create it with `dnsmonster-sensor clickhouse init`, or drop the view"
+		}
 		return "create it with `dnsmonster-sensor clickhouse init`, or set another one with --clickhousetable and --clickhousedatabase"
 	case proto.ErrUnknownDatabase:
 		return "create it with `dnsmonster-sensor clickhouse init`, or set another one with --clickhousedatabase"

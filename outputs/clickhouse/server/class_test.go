@@ -37,6 +37,7 @@ func TestClassify(t *testing.T) {
 	f(OtherReplica, 286, "Quorum for previous write has not been satisfied yet.", "")
 	f(Setup, 60, "Table d.t doesn't exist.", "clickhouse init")
 	f(Setup, 60, "Table d.t does not exist. Maybe you meant d.u? (UNKNOWN_TABLE)", "clickhouse init")
+	f(Setup, 60, "Target table 'd.a' of view 'd.t' doesn't exists. (UNKNOWN_TABLE)", "or drop the view")
 	f(Setup, 81, "Database d doesn't exist", "clickhouse init")
 	f(Setup, 516, "dns: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)", "--clickhousepassword")
 	f(Setup, 192, "Unknown user dns", "--clickhouseusername")

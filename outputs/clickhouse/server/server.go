@@ -18,6 +18,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
@@ -215,6 +216,27 @@ func (c *Conn) Address() string { return c.address }
 
 // Broken reports whether an error has made the connection useless.
 func (c *Conn) Broken() bool { return c.broken.Load() }
+
+// Gone reports whether the server has ended the connection while nobody used it, as servers
+// and what is in between do after a while. It takes no time.
+func (c *Conn) Gone() bool {
+	raw, ok := c.raw.(syscall.Conn)
+	if !ok || c.Broken() {
+		return c.Broken()
+	}
+	control, err := raw.SyscallConn()
+	if err != nil {
+		return true
+	}
+	silent := false // a server that has nothing to say is there; what it says unasked is an end, too
+	err = control.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		silent = err == syscall.EAGAIN
+		return true
+	})
+	return err != nil || !silent
+}
 
 // Close closes the connection.
 func (c *Conn) Close() error {
