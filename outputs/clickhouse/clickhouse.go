@@ -37,7 +37,7 @@ type Output struct {
 	warned      warnings
 	doubtPeriod time.Duration // see doubt
 
-	clamped, splits atomic.Uint64
+	clamped, splits, maybeDoubled atomic.Uint64
 }
 
 // New returns an output that is switched off.
@@ -108,8 +108,9 @@ type transient struct{ error }
 // Meters returns counters beside the ledgers.
 func (o *Output) Meters() []account.Line {
 	return []account.Line{
-		{Name: "address_changes", Value: o.addressChanges()}, // to another address, and back
-		{Name: "clamped", Value: o.clamped.Load()},           // values changed to what their column holds
-		{Name: "split_batches", Value: o.splits.Load()},      // batches that took more than one INSERT
+		{Name: "address_changes", Value: o.addressChanges()},  // to another address, and back
+		{Name: "clamped", Value: o.clamped.Load()},            // values changed to what their column holds
+		{Name: "maybe_doubled", Value: o.maybeDoubled.Load()}, // records that may be in the table twice: see sift.go
+		{Name: "split_batches", Value: o.splits.Load()},       // batches that took more than one INSERT
 	}
 }

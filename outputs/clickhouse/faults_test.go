@@ -43,6 +43,9 @@ func TestFaults(t *testing.T) {
 		{"an old replay into dnsmonster's layout", dnsmonsterLayout},
 		{"a known key of partitions", knownKey},
 		{"an unknown key of partitions", unknownKey},
+		{"a constraint while an answer is lost", constraintWhileAnswerLost},
+		{"a limit of partitions while an answer is lost", limitWhileAnswerLost},
+		{"a server that cannot try rows", noTrials},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			defer c.SetFaults(t)

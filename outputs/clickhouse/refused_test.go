@@ -1,12 +1,18 @@
 package clickhouse
 
 import (
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/outputtest"
+	"dnsmonster-sensor/test/testlog"
+	"dnsmonster-sensor/userspace/event"
 )
 
 // TestConstraintStays: a table that begins to refuse rows is doubted for a while. Then only
@@ -36,4 +42,146 @@ func TestConstraintStays(t *testing.T) {
 	if got := sum(t, c, "SELECT count(), uniq(Question) FROM "+table); got != "46 46" {
 		t.Errorf("%s rows and names, want 46 of each", got)
 	}
+}
+
+// TestRefusedBesideUnselected: a refused event is counted, also if the filters have selected
+// no question of the others.
+func TestRefusedBesideUnselected(t *testing.T) {
+	c := lab.SharedChDB(t)
+	o := created(t, c, c.Database, false)
+	o.doubtPeriod = 0
+	c.Exec(t, "ALTER TABLE "+c.Database+".DNS_LOG ADD CONSTRAINT never CHECK Question = ''")
+	w := openWriter(t, o)
+	for _, n := range []int{1, 2, 5} {
+		var list []*event.Event
+		for i := range n {
+			list = append(list, outputtest.Query(i))
+		}
+		unselected := outputtest.Query(n)
+		unselected.Selected = []byte{0}
+		if got := deliver(t, w, outputtest.Block(append(list, unselected, unselected)...)); got != n {
+			t.Errorf("%d refused, want %d", got, n)
+		}
+	}
+	if got := c.Int(t, "SELECT count() FROM "+c.Database+".DNS_LOG"); got != 0 {
+		t.Errorf("%d rows, want none", got)
+	}
+}
+
+// constraintWhileAnswerLost: after an answer was lost, the table begins to refuse some of
+// the rows. Whether it has the batch or not, each row is there once at most, and those that
+// it takes are there.
+func constraintWhileAnswerLost(s *disturbed) {
+	o := created(s, s.c, s.database, true)
+	o.doubtPeriod = 0
+	for i, f := range []struct {
+		at      fault.At
+		restart bool
+		want    string // rows, names, queries
+	}{
+		{fault.Stored, false, "30 30 15"},
+		{fault.Data, false, "27 27 15"},
+		{fault.Stored, true, "30 30 15"},
+		{fault.Data, true, "27 27 15"},
+	} {
+		w := openWriter(s, o)
+		from := s.n
+		b := s.block(30)
+		s.c.SetFaults(s, fault.Fault{Times: 1, At: f.at, Do: fault.Close})
+		if n, err := w.Write(attempt(s), b); n != 0 || err == nil {
+			s.Errorf("%+v: %d refused, %v; want a lost answer", f, n, err)
+		}
+		if f.restart {
+			w = openWriter(s, o)
+		}
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" ADD CONSTRAINT never CHECK Question NOT LIKE '%7.example.org.'")
+		s.c.Inserts(s)
+		if n := deliver(s, w, b); n != 3 {
+			s.Errorf("%+v: %d refused, want 3", f, n)
+		}
+		if n := len(s.c.Inserts(s)); n > 30 {
+			s.Errorf("%+v: %d INSERTs", f, n)
+		}
+		if n := deliver(s, w, b); n != 0 {
+			s.Errorf("%+v: %d refused when the batch was written already", f, n)
+		}
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" DROP CONSTRAINT never")
+		where := fmt.Sprintf(" WHERE Question >= '%s'", outputtest.QueryName(from))
+		got := sum(s, s.c, "SELECT count(), uniqExact(Question), countIf(QR = 0) FROM "+s.table()+where)
+		if got != f.want {
+			s.Errorf("%d: %+v: the log has %s; want %s", i, f, got, f.want)
+		}
+		if got, want := sum(s, s.c, "SELECT sum(c) FROM "+s.database+".DNS_PROTOCOL"), sum(s, s.c, "SELECT count() FROM "+s.table()); got != want {
+			s.Errorf("%+v: an aggregate has %s, the log %s", f, got, want)
+		}
+	}
+	if n := o.maybeDoubled.Load(); n != 0 {
+		s.Errorf("%d records may be doubled", n)
+	}
+}
+
+// limitWhileAnswerLost: after an answer was lost, the server takes fewer partitions at once.
+func limitWhileAnswerLost(s *disturbed) {
+	o := s.spread("toUInt32(substring(Question, 2, 6)) % 10")
+	w := openWriter(s, o)
+	for _, at := range []fault.At{fault.Stored, fault.Data} {
+		b := s.block(20)
+		s.c.SetFaults(s, fault.Fault{Times: 1, At: at, Do: fault.Close})
+		if _, err := w.Write(attempt(s), b); err == nil {
+			s.Error("no answer was lost")
+		}
+		s.c.Exec(s, "SET max_partitions_per_insert_block = 5")
+		deliver(s, w, b)
+		s.expectAll()
+		deliver(s, w, s.block(20)) // one that was not sent is divided
+		s.expectAll()
+		s.c.Exec(s, "SET max_partitions_per_insert_block = DEFAULT")
+	}
+	if n := o.splits.Load(); n != 2 {
+		s.Errorf("%d batches were split, want 2", n)
+	}
+}
+
+// noTrials: where rows cannot be tried, a batch is halved, and none of its rows is lost. If
+// that may double them, they are counted, and the log says so.
+func noTrials(s *disturbed) {
+	log := &testlog.Log{}
+	o := created(s, s.c, s.database, false)
+	o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(log, nil))})
+	o.doubtPeriod = 0
+	w := openWriter(s, o)
+	const never = "never CHECK Question NOT LIKE '%7.example.org.'"
+	refused := func(b *event.Block, again bool, faults ...fault.Fault) {
+		s.Helper()
+		s.c.SetFaults(s, fault.Fault{Times: 1, At: fault.Stored, Do: fault.Close})
+		if again {
+			w.Write(attempt(s), b)
+		}
+		s.c.SetFaults(s, faults...)
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" ADD CONSTRAINT "+never)
+		if n := deliver(s, w, b); n != 1 {
+			s.Errorf("%d refused, want 1", n)
+		}
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" DROP CONSTRAINT never")
+	}
+	has := func(want string, doubled int) {
+		s.Helper()
+		if got := sum(s, s.c, "SELECT count(), uniqExact(Question) FROM "+s.table()); got != want {
+			s.Errorf("rows and names: %s, want %s", got, want)
+		}
+		if got := o.maybeDoubled.Load(); got != uint64(doubled) || strings.Contains(log.String(), "may be stored twice") != (doubled > 0) {
+			s.Errorf("%d may be doubled, want %d; the log:\n%s", got, doubled, log)
+		}
+	}
+	first := fault.Fault{Times: 1, At: fault.Query, Do: fault.Delay, Milliseconds: 1} // for the whole batch
+	for i, code := range []int{115, 164, 452} {
+		refused(s.block(10), false, first, fault.Fault{Times: 1, At: fault.Query, Do: fault.Exception, Code: code, Message: "not this setting"})
+		has(fmt.Sprintf("%d %[1]d", 9*(i+1)), 0)
+	}
+	// The table has a setting of its own, which comes first.
+	s.c.Exec(s, "ALTER TABLE "+s.table()+" MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1")
+	refused(s.block(10), false)
+	has("36 36", 0)
+	refused(s.block(10), true)
+	has("55 46", 10)
 }

@@ -32,15 +32,21 @@ type progress struct {
 	group   string          // the session's there
 	done    map[string]bool // parts that are stored or refused
 	halved  map[string]bool // parts that are written as two
+	unsure  map[string]bool // parts that an earlier attempt may have stored
+	refuses map[string]bool // of events that were tried: whether the table refuses any of them
 	refused int             // events that the table has refused since Write was called
 	why     error           // the reason
+}
+
+func newProgress(id event.ID) progress {
+	return progress{id: id, done: make(map[string]bool), halved: make(map[string]bool), unsure: make(map[string]bool), refuses: make(map[string]bool)}
 }
 
 // Write stores the block in the shard that its id names. While that is away, a block that
 // was never sent goes to the next shard.
 func (w *writer) Write(ctx context.Context, b *event.Block) (refused int, err error) {
 	if id := b.ID(); w.progress.id != id {
-		w.progress = progress{id: id, done: make(map[string]bool), halved: make(map[string]bool)}
+		w.progress = newProgress(id)
 	}
 	w.progress.refused = 0
 	s, err := w.session(ctx, b.ID())
@@ -80,100 +86,6 @@ func (w *writer) writeCurrent(ctx context.Context, s *session, b *event.Block) (
 		w.o.Log().Info("the table has changed, rows are written as it is now", "table", s.plan.Name())
 	}
 	return err
-}
-
-// writeParts writes each part of the block that is not stored yet.
-func (w *writer) writeParts(ctx context.Context, s *session, b *event.Block) error {
-	enc := w.encoder(s.plan)
-	// The time in IndexTime is that of the block, so that a repeated block has the same
-	// bytes: servers without tokens recognise it by them.
-	now := b.Sealed()
-	parts := enc.Encode(b, now)
-	if len(parts) > 1 && !w.progress.halved[""] {
-		w.progress.halved[""] = true
-		w.o.splits.Add(1)
-	}
-	for len(parts) > 0 {
-		p := parts[0]
-		if w.progress.done[p.Suffix] {
-			parts = parts[1:]
-			continue
-		}
-		if !w.progress.halved[p.Suffix] {
-			err := w.insert(ctx, s, &p)
-			if err == nil {
-				parts = parts[1:]
-				continue
-			}
-			if err = w.judge(b, &p, err); err != nil {
-				return err
-			}
-			if s, err = w.reopen(ctx, s); err != nil {
-				return err
-			}
-		}
-		halves, ok := enc.Halve(b, now, &p)
-		if !ok { // a single event, which judge has counted
-			w.progress.done[p.Suffix] = true
-			parts = parts[1:]
-			continue
-		}
-		parts = append(halves[:], parts[1:]...)
-	}
-	return nil
-}
-
-// insert writes one part.
-func (w *writer) insert(ctx context.Context, s *session, p *table.Part) error {
-	token := w.progress.id.String() + p.Suffix
-	err := s.conn.Insert(ctx, s.plan.InsertSQL(), p.Columns, []server.Setting{
-		{Name: "insert_deduplication_token", Value: token},
-		{Name: "insert_deduplicate", Value: "1"},
-		{Name: "deduplicate_blocks_in_dependent_materialized_views", Value: "1"},
-		{Name: "async_insert", Value: "0"},
-	})
-	if err == nil || server.MayBeStored(err) {
-		w.progress.shard, w.progress.group = s.shard, s.group
-	}
-	if err == nil {
-		w.progress.done[p.Suffix] = true
-		w.o.clamped.Add(p.Clamped)
-	}
-	return err
-}
-
-// judge decides what to do with a part that the server does not want: nil means to write it
-// in halves, until single events are left that are refused.
-func (w *writer) judge(b *event.Block, p *table.Part, err error) error {
-	switch server.Classify(err) {
-	case server.Parts:
-		if events(b, p) == 1 {
-			return err
-		}
-		if !w.progress.halved[""] {
-			w.o.splits.Add(1)
-		}
-	case server.Rows:
-		if w.doubt.blamesTable(err, w.o.doubtPeriod, time.Now()) {
-			return err
-		}
-		if events(b, p) == 1 {
-			w.progress.refused++
-			w.progress.why = err
-		}
-	default:
-		return err
-	}
-	w.progress.halved[p.Suffix] = true
-	return nil
-}
-
-// events is how many events a part has.
-func events(b *event.Block, p *table.Part) int {
-	if p.Events == nil {
-		return b.Len()
-	}
-	return len(p.Events)
 }
 
 // encoder returns the encoder for a plan. Plans of servers whose tables are the same share

@@ -18,8 +18,12 @@ type Column struct {
 	State, Data [][]byte // State is what precedes the rows: of LowCardinality
 }
 
-// Setting is a setting of one query. A server that does not know it ignores it.
-type Setting struct{ Name, Value string }
+// Setting is a setting of one query. A server that does not know it ignores it, unless it
+// is required: then it refuses the query.
+type Setting struct {
+	Name, Value string
+	Required    bool
+}
 
 // Insert sends one block with one INSERT, whose text ends with VALUES and names the
 // columns. Without an error the server has acknowledged it. MayBeStored says what an error

@@ -32,7 +32,7 @@ func testInsert(t *testing.T, compression Compression, revision, rows int) {
 	cols := block(rows)
 	f := startFake(t, &fake{revision: revision, header: cols})
 	c := dial(t, f.Addr, Config{Compression: compression})
-	settings := []Setting{{"insert_deduplication_token", "a1"}, {"async_insert", "0"}}
+	settings := []Setting{{Name: "insert_deduplication_token", Value: "a1"}, {Name: "async_insert", Value: "0"}}
 	for range 2 {
 		if err := c.Insert(within(t, patience), insertSQL, cols, settings); err != nil {
 			t.Fatal(err)

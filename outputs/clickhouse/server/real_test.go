@@ -58,7 +58,7 @@ func testInsertIntoServer(t *testing.T, c *Conn, isOld bool) {
 		conn := dial(t, c.Address(), config)
 		sql := "INSERT INTO " + table + " (Number, Question, Protocol) VALUES"
 		for range 2 {
-			if err := conn.Insert(within(t, patience), sql, block(100_000), []Setting{{"async_insert", "0"}, {"no_such_setting", "1"}}); err != nil {
+			if err := conn.Insert(within(t, patience), sql, block(100_000), []Setting{{Name: "async_insert", Value: "0"}, {Name: "no_such_setting", Value: "1"}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -299,7 +299,7 @@ func (c *Conn) sendQuery(sql string, settings []Setting, compressed bool) error 
 	}.EncodeAware(b, c.revision)
 	if c.has(proto.FeatureSettingsSerializedAsStrings) {
 		for _, s := range settings {
-			proto.Setting{Key: s.Name, Value: s.Value}.Encode(b)
+			proto.Setting{Key: s.Name, Value: s.Value, Important: s.Required}.Encode(b)
 		}
 	}
 	b.PutString("") // end of the settings

@@ -73,9 +73,31 @@ func (e *Encoder) split(b *event.Block, now time.Time) {
 	}
 }
 
+// Order returns the events of a part that have rows, in the order in which Halve divides
+// them.
+func (e *Encoder) Order(b *event.Block, p *Part) []int32 {
+	list := e.sorted(b, p.Events)
+	events := make([]int32, len(list))
+	for i := range list {
+		events[i] = list[i].event
+	}
+	return events
+}
+
+// Only encodes some events of a part in the part's place. The columns of p are no longer
+// valid, those of other parts are.
+func (e *Encoder) Only(b *event.Block, now time.Time, p *Part, events []int32) Part {
+	some := slices.Sorted(slices.Values(events))
+	only, _ := e.encode(b, now, Part{Events: some, Suffix: suffix(some), set: p.set}, false)
+	return only
+}
+
+// SuffixOf is the suffix of the part that Only or Halve make of some events.
+func SuffixOf(events []int32) string { return suffix(slices.Sorted(slices.Values(events))) }
+
 // Halve encodes a part as two, of about as many events, the earlier ones first: for a
-// server that says that p has rows of too many partitions. ok is false if p is a single
-// event. The columns of p are no longer valid, those of other parts are.
+// server that says that p has rows of too many partitions. ok is false if no more than one
+// event of p has rows. The columns of p are no longer valid, those of other parts are.
 func (e *Encoder) Halve(b *event.Block, now time.Time, p *Part) (halves [2]Part, ok bool) {
 	list := e.sorted(b, p.Events)
 	if len(list) < 2 {

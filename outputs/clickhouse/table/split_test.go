@@ -226,6 +226,46 @@ func TestHalve(t *testing.T) {
 	}
 }
 
+// TestOnly: what a writer tries piece by piece are the halves of Halve, under their tokens.
+func TestOnly(t *testing.T) {
+	b := replay(9, 5)
+	plan := partitioned(t, "toUnixTimestamp(PacketTime) % 7", Options{Server: "s"})
+	e, halving := NewEncoder(plan), NewEncoder(plan)
+	whole := e.Encode(b, now)[0]
+	open := [][]int32{e.Order(b, &whole)}
+	if len(open[0]) != b.Len() {
+		t.Fatalf("%d events, want %d", len(open[0]), b.Len())
+	}
+	parts := slices.Clone(halving.Encode(b, now))
+	for len(open) > 0 {
+		events, p := open[0], parts[0]
+		open, parts = open[1:], parts[1:]
+		h, ok := halving.Halve(b, now, &p)
+		if ok != (len(events) > 1) {
+			t.Fatalf("%d events: %v", len(events), ok)
+		}
+		if !ok {
+			continue
+		}
+		half := len(events) / 2
+		for i, some := range [][]int32{events[:half], events[half:]} {
+			only := e.Only(b, now, &whole, some)
+			if only.Suffix != h[i].Suffix || SuffixOf(some) != h[i].Suffix || !slices.Equal(only.Events, h[i].Events) || only.Rows != h[i].Rows {
+				t.Fatalf("%+v\nis not the half\n%+v", only, h[i])
+			}
+			for k, c := range only.Columns {
+				if !bytes.Equal(bytes.Join(c.Data, nil), bytes.Join(h[i].Columns[k].Data, nil)) {
+					t.Fatalf("column %s is not that of the half", c.Name)
+				}
+			}
+			open, parts = append(open, some), append(parts, h[i])
+		}
+	}
+	if len(e.sets) != 1 {
+		t.Errorf("%d sets of columns, want 1", len(e.sets))
+	}
+}
+
 // TestHalvesOfOneTime: parts with different events have different tokens, even if all their
 // times and numbers of events are the same. Otherwise a server would drop one of them.
 func TestHalvesOfOneTime(t *testing.T) {
