@@ -84,7 +84,7 @@ func (w *writer) reopen(ctx context.Context, s *session) (*session, error) {
 	}
 	if w.progress.group != "" && again.group != w.progress.group {
 		again.conn.Close()
-		return nil, errors.New("the table was replaced by one that does not know the batch")
+		return nil, errors.New("the table has been replaced: a batch may be stored in the old one, and waits until that is back")
 	}
 	w.sessions[s.shard] = again
 	return again, nil

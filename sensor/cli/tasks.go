@@ -78,7 +78,7 @@ WHAT TO WRITE
   skip list), 3 (domains that are on the allow list) or 4 (both):
       --stdoutoutputtype 1    records on stdout; see --stdoutoutputformat
 {outputs}
-      --skipdomainsfile FILE, --allowdomainsfile FILE   the lists
+      --skipdomainsfile FILE, --allowdomainsfile FILE        the lists
       --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
       --servername NAME       name of this sensor in records and metrics
       --spooldir FOLDER       keep on disk what an output cannot take now

@@ -62,7 +62,7 @@ func (p *Page) outputLines() string {
 			head := fmt.Sprintf("      --%soutputtype 1 --%s %s", o.output(), o.Name, o.placeholder())
 			_, what, _ := strings.Cut(find(p.Options, o.output()+"outputtype").Usage, " for ")
 			what, _, _ = strings.Cut(what, ":")
-			fmt.Fprintf(&b, "%-55s %s\n", head, what)
+			fmt.Fprintf(&b, "%-60s %s\n", head, what)
 		}
 	}
 	return b.String()

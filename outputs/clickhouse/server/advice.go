@@ -60,7 +60,7 @@ func (e *Error) advice(t Target) string {
 	case proto.ErrUnknownDatabase:
 		return "create it with `dnsmonster-sensor clickhouse init`, or set another one with --clickhousedatabase"
 	case proto.ErrAuthenticationFailed, proto.ErrUnknownUser, proto.ErrWrongPassword, proto.ErrRequiredPassword:
-		return "correct --clickhouseusername and --clickhousepassword, or let this host log in as user " + t.User
+		return "correct --clickhouseusername and --clickhousepassword, or let user " + t.User + " log in from this host"
 	case proto.ErrIPAddressNotAllowed:
 		return "let user " + t.User + " log in from this host: ALTER USER ... HOST, or <networks> in users.xml"
 	case proto.ErrUserExpired:
@@ -68,7 +68,7 @@ func (e *Error) advice(t Target) string {
 	case proto.ErrAccessDenied:
 		return "as administrator: GRANT the right to " + t.User + "; " + grants
 	case proto.ErrDatabaseAccessDenied:
-		return "permit database " + t.Database + " to user " + t.User + " with <allow_databases> in users.xml"
+		return "let user " + t.User + " use database " + t.Database + ": <allow_databases> in users.xml"
 	case proto.ErrReadonly:
 		return "user " + t.User + " may only read: give the user another profile, or set another user with --clickhouseusername"
 	case proto.ErrSettingConstraintViolation, proto.ErrReadonlySetting, proto.ErrUnknownSetting, proto.ErrInvalidSettingValue:
@@ -86,7 +86,7 @@ func (e *Error) advice(t Target) string {
 	case proto.ErrReplicaAlreadyExists:
 		return "drop the old replica with SYSTEM DROP REPLICA, or correct the macro replica of this server"
 	case proto.ErrTableIsReadOnly, proto.ErrNoZookeeper, proto.ErrKeeperException:
-		return "Keeper, or ZooKeeper, is away from this server: it writes again when it reaches it"
+		return "the server has lost Keeper, or ZooKeeper: it takes rows again when it is connected"
 	case proto.ErrNotEnoughSpace:
 		return "free disk space on the server, or shorten the retention with `dnsmonster-sensor clickhouse ttl`"
 	case proto.ErrTooManyParts:
@@ -100,7 +100,7 @@ func (e *Error) advice(t Target) string {
 		return "ALTER TABLE " + t.Database + "." + t.Table + " DROP CONSTRAINT, or let the constraint permit these rows"
 	}
 	if e.class() == Setup && strings.Contains(e.Message, "experimental") {
-		return "the server permits this type or statement only with a setting in the profile of user " + t.User
+		return "let the profile of user " + t.User + " have the setting that the server names"
 	}
 	if c := e.class(); c == Setup || c == Changed || c == Rows {
 		return check

@@ -104,8 +104,8 @@ func (d *Def) withoutTime(there bool) error {
 	if there {
 		why = "the server computes its column PacketTime"
 	}
-	return fmt.Errorf("table %s cannot be written: %s: rows would have no time of their own, and would be dropped as expired in 1970. "+
-		"Choose another table by --clickhousetable and create it by `dnsmonster-sensor clickhouse init`", d.Name(), why)
+	return fmt.Errorf("table %s cannot be written: %s: its rows would be of 1970, and be deleted as expired. "+
+		"Choose another table with --clickhousetable, and create it with `dnsmonster-sensor clickhouse init`", d.Name(), why)
 }
 
 func (p *Plan) add(f field, def ColumnDef) error {
