@@ -122,8 +122,13 @@ install() {
   put 644 "$doc/dnsmonster.ini.sample" <"$top/packaging/config-sample.ini"
   put 644 "$doc/skipdomains.csv.sample" <"$top/packaging/skipdomains.csv.sample"
   local f
+  cd "$top"
   for f in LICENSE README.md MIGRATING.md; do put 644 "$doc/$f" <"$top/$f"; done
   for f in "$top"/docs/*.md; do put 644 "$doc/docs/${f##*/}" <"$f"; done
+  # Under the names that the pages have for them.
+  for f in packaging/clickhouse/tables.sql packaging/grafana/README.md packaging/grafana/{dashboards/*.json,provisioning/*/*.yaml}; do
+    put 644 "$doc/$f" <"$f"
+  done
   removeOld
 
   echo "installed: $destdir$binary, $("$top/$name" --version 2>/dev/null | head -n 1)"

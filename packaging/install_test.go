@@ -77,6 +77,15 @@ func TestInstallAndUninstall(t *testing.T) {
 			t.Errorf("not installed: %s\n%s", want, strings.Join(after, "\n"))
 		}
 	}
+	for _, pattern := range shipped {
+		list, _ := filepath.Glob("../" + pattern)
+		for _, name := range list {
+			want := "/usr/local/share/doc/dnsmonster-sensor/" + strings.TrimPrefix(name, "../") + " -rw-r--r--"
+			if !slices.Contains(after, want) {
+				t.Errorf("not installed: %s", want)
+			}
+		}
+	}
 	for name, option := range map[string]string{
 		"man/man8/dnsmonster-sensor.8":                         "--manpage",
 		"bash-completion/completions/dnsmonster-sensor":        "--bashcompletion",

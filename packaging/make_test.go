@@ -45,6 +45,9 @@ case $1 in
   *) echo "sensor $*" ;;
 esac`
 
+// shipped is what make install installs of this folder under the same names.
+var shipped = []string{"packaging/clickhouse/tables.sql", "packaging/grafana/README.md", "packaging/grafana/dashboards/*", "packaging/grafana/provisioning/*/*"}
+
 // checkout is a copy of the Makefile and of what it uses.
 type checkout struct {
 	t   *testing.T
@@ -82,6 +85,15 @@ func newCheckout(t *testing.T, goVersion string) *checkout {
 	}
 	for _, name := range append(entries, "install.sh", "config-sample.ini", "skipdomains.csv.sample") {
 		c.copy("packaging/" + name)
+	}
+	for _, pattern := range shipped {
+		list, err := filepath.Glob("../" + pattern)
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, list, err)
+		}
+		for _, name := range list {
+			c.copy(strings.TrimPrefix(name, "../"))
+		}
 	}
 	c.goCommand(c.go_, goVersion)
 	c.env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + base, "GO=" + filepath.Join(c.go_, "go")}
