@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/signals"
 )
@@ -119,6 +120,12 @@ func (inv *invocation) run(app *cli.App) error {
 	set, err := inv.values.Bind(cmd.Flags, inv.line.Arguments)
 	if err != nil {
 		return inv.explain(&exitError{exitUsage, err})
+	}
+	if inv.configurable && inv.values.Get("grace") == nil { // those that record have a log
+		for _, w := range inv.values.Warnings {
+			fmt.Fprintln(app.ErrWriter, printable.OneLine("dnsmonster-sensor: warning: "+w))
+		}
+		inv.warned = true
 	}
 	app.Metadata[invocationKey] = inv
 	c := cli.NewContext(app, set, nil)

@@ -101,7 +101,14 @@ func TestAdviceForSecretsExists(t *testing.T) {
 	}
 	f("splunkoutputendpoint", "http://me:hush@h", "the environment or a configuration file")
 	f("skipdomainsfile", "https://me:hush@h/l", "the environment or a configuration file")
-	f("psqlendpoint", "postgres://me:hush@h/d", "--psqlendpointfile, the environment or a file")
+	for _, hush := range []string{"postgres://me:hush@h/d", "postgres://:hush@h/d", "postgres://me@h/d?Password=hush", "postgres://me@h/d?sslpassword=hush", "postgres://me/hush@h/d", "hush"} {
+		f("psqlendpoint", hush, "--psqlendpointfile, the environment or a file")
+	}
+	for _, plain := range []string{"postgres://me@h/d", "postgresql://me@[2001:db8::1]:5432,h2/d?sslmode=verify-full", "postgres://h/d"} {
+		if v, err := values([]string{"run", "--psqlendpoint=" + plain}, nil); err != nil || len(v.Warnings) > 0 {
+			t.Errorf("%s: %v, %q", plain, err, v.Warnings)
+		}
+	}
 }
 
 // TestLogMasksSecrets in texts and errors of other packages.

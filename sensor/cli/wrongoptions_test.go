@@ -315,24 +315,30 @@ func TestWarningsBesideErrors(t *testing.T) {
 // TestPartOfTheConfiguration: commands that need a part of a sensor's file or environment do
 // not complain about the rest, but about what nobody knows.
 func TestPartOfTheConfiguration(t *testing.T) {
+	const typo = "DNSMONSTER_QUEUEMP"
 	file := filepath.Join(t.TempDir(), "x.ini")
 	write := func(more string) {
 		t.Helper()
-		const text = "[capture]\ndevname = eth0\n[clickhouse_output]\nclickhouseoutputtype = 1\nclickhouseaddress = a:b:c\n[psql_output]\npsqloutputtype = 1\npsqlendpoint = x\n"
+		const text = "[capture]\ndevname = eth0\n[clickhouse_output]\nclickhouseoutputtype = 1\nclickhousedatabase = d d\n[psql_output]\npsqloutputtype = 1\npsqlendpoint = x\n"
 		if err := os.WriteFile(file, []byte(text+more), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f := func(command, variable, want string, warns bool) {
 		t.Helper()
-		err := perform(newApp(io.Discard, io.Discard), append([]string{"x"}, append(strings.Fields(command), "--config="+file)...), []string{"DNSMONSTER_SAMPLERATIO=1:2", variable + "=1"})
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "has no effect on") != warns {
-			t.Errorf("%s: error %v, want %q; warnings of options without effect: %v", command, err, want, warns)
+		var printed strings.Builder
+		err := perform(newApp(io.Discard, &printed), append([]string{"x"}, append(strings.Fields(command), "--config="+file)...), []string{"DNSMONSTER_SAMPLERATIO=1:2", variable + "=1"})
+		if err != nil {
+			printed.WriteString(err.Error())
+		}
+		text := printed.String()
+		if err == nil && variable != typo || strings.Count(text, want) != 1 || strings.Contains(text, "has no effect on") != warns {
+			t.Errorf("%s: error %v, printed %s, want %q once; warnings of options without effect: %v", command, err, text, want, warns)
 		}
 	}
 	for _, command := range []string{"clickhouse init", "clickhouse check", "clickhouse ttl 1", "clickhouse sql", "postgres init", "postgres check", "spool ls", "spool export psql", "spool drop psql"} {
 		write("")
-		f(command, "DNSMONSTER_QUEUEMP", "warning: unknown environment variable DNSMONSTER_QUEUEMP: did you mean DNSMONSTER_QUEUEMB?", false)
+		f(command, typo, "warning: unknown environment variable DNSMONSTER_QUEUEMP: did you mean DNSMONSTER_QUEUEMB?", false)
 		write("psqlworker = 1\n")
 		f(command, "DNSMONSTER_QUEUEMB", "unknown key psqlworker: did you mean psqlworkers?", false)
 		write("psqlworkers = x\n")

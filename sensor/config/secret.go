@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,7 +94,7 @@ func (r *resolver) warnOfExposed() {
 			if readableByAll(v.String()) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.Name, v.String())
 			}
-		case !v.isSensitive():
+		case !slices.ContainsFunc(v.Text, func(t string) bool { return v.Shown(t) != t && !isWithoutPassword(t) }):
 		case v.fromFile != "":
 			if path := r.v.String(v.fromFile); readableByAll(path) {
 				r.warn("%s: everybody on this machine can read %s: chmod o-r", v.fromFile, path)
@@ -109,6 +110,15 @@ func (r *resolver) warnOfExposed() {
 	if inFile != nil && readableByAll(r.File.Path) {
 		r.warn("everybody on this machine can read %s, which holds %s: chmod o-r", r.File.Path, strings.Join(inFile, ", "))
 	}
+}
+
+// passwordless matches the URI of a database that has a user at most.
+var passwordless = regexp.MustCompile(`^postgres(?:ql)?://(?:[^:@/?]*@)?[^@?]*(?:\?|$)`)
+
+// isWithoutPassword reports whether a text says where a database is, and perhaps who logs
+// in, but not how. It is masked all the same: a user may have put a password elsewhere.
+func isWithoutPassword(text string) bool {
+	return passwordless.MatchString(text) && !strings.Contains(strings.ToLower(text), "password")
 }
 
 func readableByAll(path string) bool {
