@@ -40,11 +40,12 @@ const defaultUser = "default"
 // connectTimeout bounds how long a server may take to answer.
 const connectTimeout = 10 * time.Second
 
-// options checks the options of a command and returns those of the schema.
-func (a *admin) options() (schema.Options, error) {
+// options returns those of the schema, or all that is wrong with the command's, with what
+// the caller knows to be wrong.
+func (a *admin) options(wrong error) (schema.Options, error) {
 	set := &a.o.set
 	o := schema.Options{Database: set.database, Table: set.table, Cluster: cmp.Or(a.cluster, set.cluster)}
-	errs := []error{set.check()}
+	errs := []error{wrong}
 	switch a.layout {
 	case "", "sensor":
 	case "dnsmonster":
@@ -81,7 +82,7 @@ func parseDays(text string) (int, error) {
 
 // script prints statements.
 func (a *admin) script(w io.Writer) error {
-	o, err := a.options()
+	o, err := a.options(a.o.set.checkNames())
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (a *admin) statements(o schema.Options) ([]schema.Statement, error) {
 
 // init creates what is missing.
 func (a *admin) init(ctx context.Context, w io.Writer) error {
-	o, err := a.options()
+	o, err := a.options(a.o.set.check())
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if err != nil {
 		return outputs.Permanent(err)
 	}
-	o, err := a.options()
+	o, err := a.options(a.o.set.check())
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // and how to repair it. Its error is permanent if something has to be repaired; any other
 // error means that some server could not be checked.
 func (a *admin) check(ctx context.Context, w io.Writer) error {
-	o, err := a.options()
+	o, err := a.options(a.o.set.check())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package clickhouse
 
 import (
+	"slices"
+
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/printable"
@@ -87,7 +89,7 @@ EXAMPLES:
    dnsmonster-sensor clickhouse sql --grants --clickhouseusername sensor
    dnsmonster-sensor clickhouse sql --initgrants --clickhouseusername admin
    dnsmonster-sensor clickhouse sql --cluster main --grow`,
-		Flags: append(append(a.flags(), a.layoutFlags()...), &cli.BoolFlag{
+		Flags: append(append(a.nameFlags(), a.layoutFlags()...), &cli.BoolFlag{
 			Name: "grants", Destination: &a.grants, Usage: "print the statements that create the user --clickhouseusername with the least rights that a sensor needs",
 		}, &cli.BoolFlag{
 			Name: "initgrants", Destination: &a.setup, Usage: "print the statements that create the user --clickhouseusername with the rights that init and ttl need",
@@ -99,6 +101,12 @@ EXAMPLES:
 }
 
 func (a *admin) flags() []cli.Flag { return a.o.set.tableFlags(a.o.Section()) }
+
+// nameFlags are those of flags that stand in statements: the others are for a connection.
+func (a *admin) nameFlags() []cli.Flag {
+	names := []string{"clickhouseusername", "clickhousedatabase", "clickhousetable", "clickhousecluster"}
+	return slices.DeleteFunc(a.flags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
+}
 
 func (a *admin) clusterFlag() cli.Flag {
 	return &cli.StringFlag{Name: "cluster", Destination: &a.cluster, Usage: "the same as --clickhousecluster, in short: `NAME` of the cluster, as in system.clusters"}

@@ -190,6 +190,7 @@ func TestGrants(t *testing.T) {
 	f("CLUSTER, REMOTE ON *.* TO `o'neill`;", "GRANT INSERT", "--initgrants", "--cluster=main")
 	f("give one of them", "GRANT", "--initgrants", "--grants")
 	f("give one of them", "GRANT", "--grow", "--grants", "--cluster=main")
+	f("clickhousedatabase: \"a b\" has", "GRANT", "--grants", "--clickhousedatabase=a b")
 	f("clickhouseusername: is empty", "GRANT", "--grants", "--clickhouseusername=")
 }
 

@@ -93,22 +93,33 @@ func (s *options) writeFlags(section string) []cli.Flag {
 	}
 }
 
-// check finds what is wrong with the options.
-func (s *options) check() error {
-	var errs []error
-	addIf := func(wrong bool, text string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf(text, args...))
-		}
+// wrongs collects what is wrong with options.
+type wrongs []error
+
+func (w *wrongs) addIf(wrong bool, text string, args ...any) {
+	if wrong {
+		*w = append(*w, fmt.Errorf(text, args...))
 	}
-	_, err := s.hosts()
-	errs = append(errs, err)
+}
+
+// checkNames finds what is wrong with the names of database, table and cluster.
+func (s *options) checkNames() error {
+	var errs wrongs
+	addIf := errs.addIf
 	addIf(s.database == "", "clickhousedatabase: is empty: set the database of the tables, such as default")
 	addIf(s.table == "", "clickhousetable: is empty: set the table of the records, such as DNS_LOG")
 	addIf(strings.ContainsRune(s.table, '.'), "clickhousetable: %q: name the table alone, and its database with clickhousedatabase", s.table)
 	for _, n := range []struct{ option, name string }{{"clickhousedatabase", s.database}, {"clickhousetable", s.table}, {"clickhousecluster", s.cluster}} {
 		addIf(!isName(n.name), "%s: %q has a character that names in ClickHouse cannot have here: use letters, digits, '_' and '-'", n.option, n.name)
 	}
+	return errors.Join(errs...)
+}
+
+// check finds what is wrong with the options.
+func (s *options) check() error {
+	_, err := s.hosts()
+	errs := wrongs{err, s.checkNames()}
+	addIf := errs.addIf
 	addIf(s.compress > 9, "clickhousecompress: %d is not one of 0 to 9", s.compress)
 	addIf(!slices.Contains(codecs, s.compression), "clickhousecompression: %q is not one of none, lz4, zstd", s.compression)
 	addIf(s.compression != "" && s.compression != "lz4" && s.compress != 0, "clickhousecompress: %d is a level of LZ4, but clickhousecompression is %s: leave one of them out", s.compress, s.compression)
