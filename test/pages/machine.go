@@ -62,8 +62,13 @@ func newMachine(t *testing.T, root string, p *Page) *machine {
 	m.configuration(t, root)
 	ca := lab.NewAuthority(t)
 	m.copy(t, ca.File, "/etc/ssl/db-ca.crt", "/etc/ssl/certs/db-ca.pem")
-	if p.names("db.example.org") || p.names("--psqltable") {
-		m.database(t, ca)
+	others := configuration
+	if p.names("db.example.org") && (p.names("postgres") || p.names("psql")) || p.names("--psqltable") {
+		m.postgres(t, ca)
+		others = postgresConfiguration
+	}
+	if p.names("clickhouse init") || p.names("clickhouse check") {
+		m.clickHouse(t, ca, others)
 	}
 	if p.names("lists.example.org") {
 		m.listServer(t, ca)
@@ -141,48 +146,12 @@ devname = eth0
 stdoutoutputtype = 1
 `
 
-const databaseConfiguration = `[capture]
-devname = eth0
-
-[file_output]
-fileoutputtype = 1
-fileoutputpath = /var/log/dnsmonster-sensor
-
-[psql_output]
-psqloutputtype = 1
-psqlendpoint = postgres://sensor@db.example.org/dns?sslmode=verify-full
-`
-
 func (m *machine) configuration(t *testing.T, root string) {
 	t.Helper()
 	m.write(t, "/etc/dnsmonster.ini", []byte(configuration))
 	m.write(t, "dnsmonster.ini", []byte(configuration))
 	m.copy(t, filepath.Join(root, "packaging/skipdomains.csv.sample"),
 		"/etc/dnsmonster-sensor/skipdomains.csv", "/etc/dnsmonster-sensor/allowdomains.csv", "skip.csv", "skipdomains.csv", "watch.csv")
-}
-
-// database starts a PostgreSQL for db.example.org.
-func (m *machine) database(t *testing.T, ca *lab.Authority) {
-	t.Helper()
-	p := lab.StartPostgres(t)
-	p.UseTLS(t, ca)
-	p.Rules(t, "hostssl all all 127.0.0.1/32 trust\n")
-	p.Exec(t, "CREATE ROLE admin SUPERUSER LOGIN")
-	p.Exec(t, "CREATE ROLE sensor LOGIN")
-	p.Exec(t, "CREATE DATABASE dns OWNER sensor")
-	m.write(t, "/etc/dnsmonster.ini", []byte(databaseConfiguration))
-	m.serve(t, "5432", func(conn net.Conn) {
-		up, err := net.Dial("tcp", p.Addr)
-		if err != nil {
-			return
-		}
-		defer up.Close()
-		go func() {
-			io.Copy(up, conn)
-			up.Close()
-		}()
-		io.Copy(conn, up)
-	})
 }
 
 // listServer serves lists of domains as https://lists.example.org.
