@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -25,6 +26,7 @@ func Advice(err error, t Target) string {
 	var said *Error
 	var setup *setupError
 	var silent *silentPort
+	var failed *failure
 	switch {
 	case err == nil:
 		return ""
@@ -36,6 +38,8 @@ func Advice(err error, t Target) string {
 		return silent.advice
 	case errors.As(err, new(*changedError)):
 		return check
+	case errors.As(err, &failed) && failed.doing == inserting && errors.Is(err, context.DeadlineExceeded):
+		return "if it does so each time, a batch takes longer than --clickhousetimeout: set that higher, or --clickhousebatchsize lower; on a slow network --clickhousecompression=zstd helps"
 	}
 	return secure.Advice(err, optionNames)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,13 @@ func TestClassify(t *testing.T) {
 	} {
 		if Classify(err) != class {
 			t.Errorf("%v is %v", err, Classify(err))
+		}
+	}
+	over, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for doing, want := range map[string]bool{inserting: true, "query at": false} {
+		if advice := Advice(c.failed(over, doing, io.EOF, false), Target{}); strings.Contains(advice, "--clickhousetimeout") != want {
+			t.Errorf("%s, too slow: advice %q", doing, advice)
 		}
 	}
 	if Advice(nil, Target{}) != "" || MayBeStored(nil) || !MayBeStored(io.EOF) {

@@ -25,14 +25,15 @@ type Setting struct {
 	Required    bool
 }
 
+const inserting = "insert at"
+
 // Insert sends one block with one INSERT, whose text ends with VALUES and names the
 // columns. Without an error the server has acknowledged it. MayBeStored says what an error
 // leaves open; after any error the connection is broken, and nothing reads the columns.
 func (c *Conn) Insert(ctx context.Context, sql string, cols []Column, settings []Setting) error {
-	const doing = "insert at"
 	start := time.Now()
 	if err := c.checkInsert(cols); err != nil {
-		return c.failed(ctx, doing, err, false)
+		return c.failed(ctx, inserting, err, false)
 	}
 	stop := c.watch(ctx)
 	sent := false
@@ -46,7 +47,7 @@ func (c *Conn) Insert(ctx context.Context, sql string, cols []Column, settings [
 	}
 	if err != nil {
 		c.close()
-		err = c.failed(ctx, doing, err, sent)
+		err = c.failed(ctx, inserting, err, sent)
 	}
 	c.logged(sql, start, cols[0].Rows, err)
 	return err
