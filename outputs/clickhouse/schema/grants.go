@@ -23,12 +23,13 @@ func Grants(o Options, user string) (list []Statement) {
 	return append(list, o.grantSystem(user)...)
 }
 
-// InitGrants returns what gives a user the rights to create the tables, and to change their
-// retention: those of `clickhouse init` and `clickhouse ttl`. Whoever creates a view needs the rights that it uses: to select from the log,
-// and to insert into the aggregates.
+// InitGrants returns what gives a user the rights of `clickhouse init` and `clickhouse ttl`:
+// to create the tables, and to change their retention. Whoever creates a view needs the
+// rights that it uses: to select from the log, and to insert into the aggregates. With
+// dictGet, init tries the dictionaries.
 func InitGrants(o Options, user string) (list []Statement) {
 	list = append(list, o.createUser(user),
-		o.grant(user, "CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, ALTER TTL, ALTER MATERIALIZE TTL, SELECT, INSERT, SHOW", identifier(o.Database)+".*"))
+		o.grant(user, "CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, ALTER TTL, ALTER MATERIALIZE TTL, SELECT, INSERT, SHOW, dictGet", identifier(o.Database)+".*"))
 	if o.Cluster != "" {
 		list = append(list, o.grant(user, "CLUSTER, REMOTE", "*.*"))
 	}
