@@ -67,3 +67,50 @@ func TestStatementsForExistingTables(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnRetention: what does more than to delete rows after some time is found.
+func TestOwnRetention(t *testing.T) {
+	for ttl, plain := range map[string]bool{
+		"": true, "toDate(PacketTime) + toIntervalDay(30)": true, "PacketTime + toIntervalMonth(1) DELETE": true,
+		"toDateTime(PacketTime) + toIntervalHour(12)": true, "expires": true,
+		"toDate(PacketTime) + toIntervalDay(7) TO VOLUME 'cold'":                     false,
+		"toDate(PacketTime) + toIntervalDay(7) RECOMPRESS CODEC(ZSTD(9))":            false,
+		"toDate(PacketTime) + toIntervalDay(7) WHERE Type = 1":                       false,
+		"toDate(PacketTime) + toIntervalDay(7), PacketTime + toIntervalDay(9)":       false,
+		"toDate(PacketTime) + toIntervalDay(7) GROUP BY Server SET Size = max(Size)": false,
+	} {
+		name, text := OwnRetention(standard(Ours, ""), []Table{{"DNS_LOG", "MergeTree", noUUID, ttl, true}})
+		if (name == "") != plain || name != "" && text != ttl {
+			t.Errorf("%q: %q %q", ttl, name, text)
+		}
+	}
+}
+
+// TestViewsOfALog: they are recognised by their text, whatever has quotes. A text that is
+// not shown may say anything.
+func TestViewsOfALog(t *testing.T) {
+	o := Options{Database: "dns", Table: "DNS_LOG"}
+	table := []Table{{"DNS_TYPE", "AggregatingMergeTree", noUUID, "", true}}
+	const is = "CREATE MATERIALIZED VIEW dns.DNS_TYPE_MV TO "
+	for _, c := range []struct {
+		about    string
+		view     View
+		existing []Table
+		want     string // a view of another log, unfilled, stranded
+	}{
+		{"ours", View{"DNS_TYPE_MV", is + "dns.DNS_TYPE (`c` UInt64) AS SELECT count() AS c FROM dns.DNS_LOG WHERE QR = 0"}, table, ",,"},
+		{"quoted, another name", View{"x", "CREATE MATERIALIZED VIEW dns.x TO `dns`.`DNS_TYPE` AS SELECT 1 FROM `dns`.`DNS_LOG`"}, table, ",,"},
+		{"a longer name", View{"DNS_TYPE_MV", is + "dns.DNS_TYPE AS SELECT 1 FROM dns.DNS_LOG_2"}, table, "DNS_TYPE_MV,DNS_TYPE,"},
+		{"into another database", View{"DNS_TYPE_MV", is + "dns2.DNS_TYPE AS SELECT 1 FROM dns.DNS_LOG"}, table, ",DNS_TYPE,"},
+		{"stranded", View{"DNS_TYPE_MV", is + "dns.DNS_TYPE AS SELECT 1 FROM dns.DNS_LOG"}, nil, ",,DNS_TYPE_MV"},
+		{"not shown", View{"DNS_TYPE_MV", ""}, table, ",,"},
+		{"not shown, without the table", View{"DNS_TYPE_MV", ""}, nil, ",,"},
+		{"a table for readers", View{"x", "CREATE MATERIALIZED VIEW dns.x TO dns.y AS SELECT 1"}, []Table{{"DNS_TYPE", "Distributed", noUUID, "", false}}, ",,"},
+	} {
+		views := []View{c.view}
+		got := OtherLog(o, views) + "," + strings.Join(Unfilled(o, c.existing, views), " ") + "," + strings.Join(Stranded(o, c.existing, views), " ")
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.about, got, c.want)
+		}
+	}
+}
