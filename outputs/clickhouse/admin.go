@@ -23,6 +23,7 @@ type admin struct {
 	cluster        string
 	layout         string
 	ttl            string
+	ttlGiven       bool // it is not the default
 	dictionaryUser string
 	grants         bool // print a sensor's rights
 	setup          bool // print those of whoever runs init
@@ -138,6 +139,21 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	noteDictionaries(ctx, conn, w, o)
+	if a.ttlGiven {
+		return a.noteRetention(ctx, conn, w, o)
+	}
+	return nil
+}
+
+// noteRetention says so if the log was there already, with another retention.
+func (a *admin) noteRetention(ctx context.Context, conn *server.Conn, w io.Writer, o schema.Options) error {
+	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
+	if err != nil {
+		return a.o.explain(err)
+	}
+	if ttl, other := schema.Keeps(o, schema.Tables(r.Rows)); other {
+		fmt.Fprintf(w, "note: %s was there already, and keeps its retention (%s): `dnsmonster-sensor clickhouse ttl %s` changes it\n", o.Local(o.Table), printable.OneLine(cmp.Or(ttl, "for ever")), a.ttl)
+	}
 	return nil
 }
 

@@ -33,8 +33,11 @@ EXAMPLES:
    dnsmonster-sensor clickhouse init --config /etc/dnsmonster.ini --cluster main
    dnsmonster-sensor clickhouse init --clickhouseaddress db.example.org \
        --clickhouseusername admin --clickhousedatabase dns`,
-		Flags:  append(a.flags(), a.layoutFlags()...),
-		Action: func(c *cli.Context) error { return a.init(c.Context, c.App.Writer) },
+		Flags: append(a.flags(), a.layoutFlags()...),
+		Action: func(c *cli.Context) error {
+			a.ttlGiven = c.IsSet("ttl")
+			return a.init(c.Context, c.App.Writer)
+		},
 	}
 }
 

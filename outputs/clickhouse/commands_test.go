@@ -250,6 +250,12 @@ func TestHalfMadeDatabases(t *testing.T) {
 	}
 	c.Exec(t, "ALTER TABLE "+db+".DNS_LOG MODIFY TTL PacketTime + INTERVAL 1 MONTH")
 	expect(run("ttl", "90d"), "retention of DNS_LOG")
+	expect(run("init", "--ttl=60d"), "note: DNS_LOG was there already, and keeps its retention (toDate(PacketTime) + toIntervalDay(90)): `dnsmonster-sensor clickhouse ttl 60d` changes it")
+	for _, args := range [][]string{{"init"}, {"init", "--ttl=90d"}} {
+		if out := run(args...); strings.Contains(out, "note") {
+			t.Errorf("%q: %s", args, out)
+		}
+	}
 }
 
 // TestOptionsOfTables: each mistake is named once.
@@ -259,7 +265,9 @@ func TestOptionsOfTables(t *testing.T) {
 		"--ttl=12h":                `ttl: "12h" is not a number of days`,
 		"--ttl=-1":                 "ttl: -1 days",
 		"--clickhousedatabase=a'b": "clickhousedatabase: ",
-		"--layout=other":           "layout: ",
+		"--clickhousedatabase=" + strings.Repeat("d", 187): "with the longest name of a table they take 214 bytes",
+		"--clickhousetable=" + strings.Repeat("-", 70):     "with the longest name of a table they take 217 bytes",
+		"--layout=other": "layout: ",
 	} {
 		if _, err := command(t, "sql", arg); err == nil || strings.Count(err.Error(), want) != 1 || strings.Contains(err.Error(), "\n") {
 			t.Errorf("sql %s: %v, want one error with %q", arg, err, want)

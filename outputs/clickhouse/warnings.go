@@ -102,8 +102,6 @@ func loses(d *table.Def) (why, fix string) {
 		return engine + ", which is empty after a restart of the server", create
 	case family == "Buffer":
 		return engine + ", which has its rows in memory for a while", "set the table behind it with --clickhousetable"
-	case family == "Distributed":
-		return engine + ": rows are acknowledged before the shards have them", "--clickhousecluster writes to the tables of the shards"
 	}
 	return "", ""
 }

@@ -98,6 +98,21 @@ func OwnRetention(o Options, existing []Table) (name, ttl string) {
 	return "", ""
 }
 
+// Keeps returns the retention of the log if it exists with another one than that of the
+// options: statements that create do not change it.
+func Keeps(o Options, existing []Table) (ttl string, other bool) {
+	want := ""
+	if o.TTLDays > 0 {
+		want = fmt.Sprintf("%s + toIntervalDay(%d)", logDate, o.TTLDays)
+	}
+	for _, t := range existing {
+		if t.Name == o.Local(o.Table) && strings.HasSuffix(t.Engine, "MergeTree") {
+			return t.TTL, t.TTL != want
+		}
+	}
+	return "", false
+}
+
 // plainRetention is one column, or its date, and an interval.
 var plainRetention = regexp.MustCompile(`^(?:\w+\()*\w+\)*(?: \+ toInterval\w+\(\d+\))?(?: DELETE)?$`)
 

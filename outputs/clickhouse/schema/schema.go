@@ -14,6 +14,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -72,7 +73,22 @@ func (o Options) Check() error {
 			err = errors.Join(err, fmt.Errorf("clickhousetable: %q is the name of another table of the layout: choose another, such as %s", o.Table, DefaultTable))
 		}
 	}
+	if n := fileName(o.Database) + fileName(o.longest()); err == nil && n > maxNames {
+		err = fmt.Errorf("clickhousedatabase, clickhousetable: with the longest name of a table they take %d bytes ('-' takes 3): %d at most", n, maxNames)
+	}
 	return errors.Join(err, CheckDays(o.TTLDays))
+}
+
+// maxNames keeps the names of database and table within those of the server's files, to
+// which it adds up to 42 bytes.
+const maxNames = 213
+
+// fileName is the length of a name in the names of the server's files.
+func fileName(name string) int { return len(name) + 2*strings.Count(name, "-") }
+
+// longest is the longest name of a table.
+func (o Options) longest() string {
+	return slices.MaxFunc(append(o.fixedNames(), o.Local(o.Table)), func(a, b string) int { return fileName(a) - fileName(b) })
 }
 
 // maxDays keeps the end of the retention within ClickHouse's Date, which ends in 2149.
