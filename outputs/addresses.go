@@ -94,6 +94,19 @@ func (a *Addresses) Next(tried ...Address) Address {
 	return a.claim(oldest, now)
 }
 
+// nextReady is Next without the addresses that pause or that the same attempt has tried;
+// false: there is no other.
+func (a *Addresses) nextReady(tried []Address) (at Address, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	i := a.firstReady(now, len(a.list), tried)
+	if i < 0 {
+		return Address{}, false
+	}
+	return a.claim(i, now), true
+}
+
 func among(i int, list []Address) bool {
 	return slices.ContainsFunc(list, func(at Address) bool { return at.Index == i })
 }

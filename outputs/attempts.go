@@ -10,9 +10,21 @@ import (
 // until try returns false or ctx ends. Each call gets an equal share of the time that ctx
 // leaves: an address that does not answer costs no more than that.
 func (a *Addresses) TryEach(ctx context.Context, try func(ctx context.Context, at Address) (more bool)) {
+	a.tryEach(ctx, func(tried []Address) (Address, bool) { return a.Next(tried...), true }, try)
+}
+
+// TryReady is TryEach without the addresses that pause.
+func (a *Addresses) TryReady(ctx context.Context, try func(ctx context.Context, at Address) (more bool)) {
+	a.tryEach(ctx, a.nextReady, try)
+}
+
+func (a *Addresses) tryEach(ctx context.Context, next func(tried []Address) (Address, bool), try func(ctx context.Context, at Address) (more bool)) {
 	var tried []Address
 	for left := a.Len(); left > 0 && ctx.Err() == nil; left-- {
-		at := a.Next(tried...)
+		at, ok := next(tried)
+		if !ok {
+			return
+		}
 		tried = append(tried, at)
 		part, cancel := ShareOfTime(ctx, left)
 		more := try(part, at)

@@ -55,6 +55,21 @@ func (e *RetryAfter) Unwrap() error { return e.Err }
 // MaxRetryAfter is the longest delay that a destination can ask for.
 const MaxRetryAfter = 5 * time.Minute
 
+// Postpone is the error of a Write whose block only one part of the destination may have,
+// such as a shard where it may be stored already, which does not take it now. The runner
+// goes on with other blocks meanwhile. It tries this one again after the usual pauses, with
+// the same writer.
+type Postpone struct {
+	Part string // its name; blocks that wait for the same part are tried one at a time
+	Err  error
+}
+
+// Error returns the text of Err.
+func (e *Postpone) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Postpone) Unwrap() error { return e.Err }
+
 // Partial is the error of a Write whose destination answers per event: it accepted all
 // but those in Failed, which failed for the moment, and those that Write reports as
 // refused. The runner tries again with a block of the failed ones only, under a new id;

@@ -49,19 +49,19 @@ func (p handOvers) unaccounted(t *testing.T) int64 {
 		if !ok {
 			break
 		}
-		w.setInHand(item{block: b})
-		res := w.deliver(context.Background(), b)
+		d := w.hold(item{block: b})
+		w.deliver(context.Background(), d)
 		if p.result != nil {
-			p.result(&res)
+			p.result(&d.result)
 		}
 		for range p.record {
-			w.recordResult(res)
+			w.record(d)
 		}
 	}
 	if p.count != nil {
 		p.count(w.shard)
 	}
-	w.setHeld(w.held)
+	w.publish()
 	l := r.Ledger(func() uint64 { return n })
 	return l.Unaccounted()
 }
@@ -134,8 +134,7 @@ func TestUncountedResultIsHeld(t *testing.T) {
 	offer(r.Intake(), 10)
 	r.join.round(true)
 	b, _ := popBlock(r.queue)
-	w.setInHand(item{block: b})
-	w.deliver(context.Background(), b)
+	w.deliver(context.Background(), w.hold(item{block: b}))
 	l := r.Ledger(func() uint64 { return 10 })
 	if l.Held != 10 || l.Outcomes[account.Delivered].Value != 0 {
 		t.Errorf("held %d, delivered %d; want 10, 0", l.Held, l.Outcomes[account.Delivered].Value)
@@ -189,12 +188,13 @@ func TestSpoolLedgerShowsMutations(t *testing.T) {
 			if !ok {
 				break
 			}
-			w.setInHand(it)
-			res := w.deliver(context.Background(), it.block)
+			d := w.hold(it)
+			w.deliver(context.Background(), d)
 			for range done {
-				w.recordResult(res)
+				w.record(d)
 			}
-			w.setInHand(item{block: event.NewBlock(0)}) // forgets whatever was in hand
+			w.inHand = nil // forgets whatever is in hand
+			w.publish()
 		}
 		l := r.Ledger(func() uint64 { return 10 })
 		if n := l.Unaccounted(); n != want {

@@ -153,6 +153,9 @@ func (q *queue) pop(ctx context.Context) (item, bool) {
 		case <-ctx.Done():
 		}
 	}
+	if q.nonEmpty.Load() { // the token that was taken is for others
+		signal(q.more)
+	}
 	return item{}, false
 }
 

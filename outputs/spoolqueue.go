@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -251,6 +252,7 @@ func (q *spoolQueue) next(ctx context.Context) (item, bool) {
 		case <-ctx.Done():
 		}
 	}
+	signal(q.more) // tokens that were taken are for others
 	return item{}, false
 }
 
@@ -304,6 +306,7 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 	q.mu.Lock()
 	first := q.undelivered
 	q.mu.Unlock()
+	slices.SortStableFunc(first, func(a, b item) int { return a.since.Compare(b.since) })
 	abandoned = q.putBack(append(first, q.front.popAll()...))
 	if q.unplaced.block != nil {
 		rest = append([]item{q.unplaced}, rest...)

@@ -3,6 +3,7 @@ package outputs
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,22 +15,31 @@ import (
 
 // worker moves blocks from the queue to one writer.
 type worker struct {
-	r       *Runner
-	writer  Writer
-	failing bool
+	r      *Runner
+	writer Writer
 
 	mu         sync.Mutex // guards everything below: Stop may write off a worker that hangs
 	shard      *account.Shard
-	inHand     item
-	held       int // events of inHand
+	inHand     []*delivery // at most one of them is not postponed
 	writtenOff bool
+}
+
+// delivery is a block in the hand of a worker, and what has become of its events so far.
+type delivery struct {
+	item
+	result
+	delays  *backoff.ExponentialBackOff // between attempts
+	failing bool                        // the last attempt failed
+
+	part string    // of the destination, for which the block waits
+	due  time.Time // of the next attempt; zero: the block is not postponed
 }
 
 // result says what became of a block's events; the counts add up to all of them.
 type result struct {
 	delivered, refused, left uint64
 	bytes                    uint64
-	rest                     *event.Block // the events that are left; nil: none
+	rest                     *event.Block // has the events that are left, if any are
 	why                      error        // why events were refused; nil: the writer did not say
 	ended                    error        // why the output cannot go on
 }
@@ -47,39 +57,42 @@ func (w *worker) run(ctx context.Context) {
 	w.r.withoutWriter.Add(-1)
 	defer w.r.withoutWriter.Add(1)
 	defer w.close()
+	defer w.giveBack()
 	for {
-		it, ok := w.r.next(ctx)
+		d, ok := w.next(ctx)
 		if !ok {
 			return
 		}
-		w.setInHand(it)
-		res := w.deliver(ctx, it.block)
-		if !w.recordResult(res) {
+		w.deliver(ctx, d)
+		if !d.due.IsZero() {
+			continue
+		}
+		if !w.record(d) {
 			return
 		}
-		if !it.shared && res.rest != it.block {
-			w.r.free.put(it.block)
+		if !d.shared && (d.left == 0 || d.rest != d.block) {
+			w.r.free.put(d.block)
 		}
-		if res.ended != nil {
-			w.r.End(res.ended)
+		if d.ended != nil {
+			w.r.End(d.ended)
 			return
 		}
 	}
 }
 
 func (w *worker) open(ctx context.Context) error {
-	delays := w.r.newBackOff()
+	delays, failing := w.r.newBackOff(), false
 	for {
 		writer, err := openOnce(ctx, w.r.out, w.r.set.Timeout)
 		if err == nil {
 			w.writer = writer
-			w.noteSuccess()
+			w.noteSuccess(&failing)
 			return nil
 		}
 		if errors.Is(err, ErrPermanent) || errors.Is(err, ErrReaderGone) || errors.Is(err, ErrEnded) || ctx.Err() != nil {
 			return err
 		}
-		w.noteFailure("open", err)
+		w.noteFailure(&failing, "open", err)
 		if !sleep(ctx, retryDelay(delays, err)) {
 			return ctx.Err()
 		}
@@ -95,59 +108,67 @@ func (w *worker) close() {
 	}
 }
 
-// deliver tries until every event of b is delivered or refused, the output ends, or ctx
-// ends. It counts failed attempts as they happen; recordResult counts everything else.
-func (w *worker) deliver(ctx context.Context, b *event.Block) result {
-	left := b.Len() // events of b that were not refused
-	var res result
-	for delays := w.r.newBackOff(); ; {
-		refused, err := writeOnce(ctx, w.writer, b, w.r.set.Timeout)
-		refused = min(max(refused, 0), left)
-		left -= refused
-		res.refused += uint64(refused)
+// deliver tries until every event of d is delivered or refused, d is postponed, the output
+// ends, or ctx ends. It counts failed attempts as they happen; record counts everything
+// else.
+func (w *worker) deliver(ctx context.Context, d *delivery) {
+	for {
+		refused, err := writeOnce(ctx, w.writer, d.rest, w.r.set.Timeout)
+		d.refuse(uint64(min(max(refused, 0), int(d.left))))
 		var partial *Partial
-		if errors.As(err, &partial) && partial.validFor(b, left) {
-			if res.why == nil && refused > 0 {
-				res.why = partial.Err
+		if errors.As(err, &partial) && partial.validFor(d.rest, int(d.left)) {
+			if d.why == nil && refused > 0 {
+				d.why = partial.Err
 			}
-			b = w.keepFailed(b, left, partial, &res)
-			if left = b.Len(); left == 0 {
+			d.keepFailed(partial, w.r.ids.Next())
+			if d.left == 0 {
 				err = nil
 			}
 		}
 		switch {
 		case err == nil:
-			w.noteSuccess()
-			res.delivered += uint64(left)
-			res.bytes += uint64(b.Size())
-			return res
+			w.succeeded(d)
+			d.delivered += d.left
+			d.bytes += uint64(d.rest.Size())
+			d.left = 0
+			return
 		case errors.Is(err, ErrPermanent):
-			w.noteSuccess()
-			res.refused += uint64(left)
-			res.why = err
-			return res
+			w.succeeded(d)
+			d.refuse(d.left)
+			d.why = err
+			return
 		case errors.Is(err, ErrReaderGone), errors.Is(err, ErrEnded):
-			res.left, res.rest, res.ended = uint64(left), b, err
-			return res
+			d.ended = err
+			return
 		case ctx.Err() != nil:
-			res.left, res.rest = uint64(left), b
-			return res
+			return
 		}
-		w.noteFailure("write", err)
-		if !sleep(ctx, retryDelay(delays, err)) {
-			res.left, res.rest = uint64(left), b
-			return res
+		w.noteFailure(&d.failing, "write", err)
+		delay := retryDelay(d.delays, err)
+		var postpone *Postpone
+		if errors.As(err, &postpone) {
+			w.postpone(d, postpone.Part, delay)
+			return
+		}
+		if !sleep(ctx, delay) {
+			return
 		}
 	}
 }
 
-// keepFailed applies p to b, of which left events were not refused: it counts the delivered
-// ones, and returns a block of the failed ones.
-func (w *worker) keepFailed(b *event.Block, left int, p *Partial, res *result) *event.Block {
-	failed := subset(b, p.Failed, w.r.ids.Next(), b.Sealed())
-	res.delivered += uint64(left - failed.Len())
-	res.bytes += uint64(b.Size() - failed.Size())
-	return failed
+// refuse moves n of the events that are left to those that are refused.
+func (r *result) refuse(n uint64) {
+	r.left -= n
+	r.refused += n
+}
+
+// keepFailed counts the events that p does not name as delivered, and makes a block of the
+// others.
+func (r *result) keepFailed(p *Partial, id event.ID) {
+	failed := subset(r.rest, p.Failed, id, r.rest.Sealed())
+	r.delivered += r.left - uint64(failed.Len())
+	r.bytes += uint64(r.rest.Size() - failed.Size())
+	r.rest, r.left = failed, uint64(failed.Len())
 }
 
 // retryDelay is how long to wait before the next attempt.
@@ -160,71 +181,84 @@ func retryDelay(delays *backoff.ExponentialBackOff, err error) time.Duration {
 	return d
 }
 
-// setInHand publishes a block as held by this worker.
-func (w *worker) setInHand(it item) {
+// hold publishes a block as held by this worker.
+func (w *worker) hold(it item) *delivery {
+	d := &delivery{item: it, result: result{left: uint64(it.block.Len()), rest: it.block}, delays: w.r.newBackOff()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.inHand = it
-	w.setHeld(it.block.Len())
+	w.inHand = append(w.inHand, d)
+	w.publish()
+	return d
 }
 
-// recordResult counts what became of the block in hand and notes it in the spool. It returns
-// false if Stop has already counted the block.
-func (w *worker) recordResult(res result) bool {
-	it, ok := w.count(res)
-	if ok && res.left == 0 && w.r.spool != nil {
-		w.r.spool.done(it) // outside the lock: a disk may hang, and Stop needs the lock
+// record counts what became of a block, and notes it in the spool. It returns false if Stop
+// has already counted the block.
+func (w *worker) record(d *delivery) bool {
+	ok := w.count(d)
+	if ok && d.left == 0 && w.r.spool != nil {
+		w.r.spool.done(d.item) // outside the lock: a disk may hang, and Stop needs the lock
 	}
 	return ok
 }
 
-// count is recordResult without the spool. It returns what was in hand.
-func (w *worker) count(res result) (it item, ok bool) {
+// count is record without the spool.
+func (w *worker) count(d *delivery) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writtenOff {
-		return item{}, false
+		return false
 	}
-	it = w.inHand
+	refused := d.refused
 	switch {
-	case res.left == 0:
-	case w.r.spool != nil && res.ended == nil:
+	case d.left == 0:
+	case w.r.spool != nil && d.ended == nil:
 		// The spool stores all of rest. Events of it that were refused will be refused again,
 		// and count then.
-		res.refused -= uint64(res.rest.Len()) - res.left
-		rest := it
-		rest.block = res.rest
+		refused -= uint64(d.rest.Len()) - d.left
+		rest := d.item
+		rest.block = d.rest
 		w.r.spool.takeBack(rest)
 	default:
-		w.shard.Add(account.Abandoned, res.left)
+		w.shard.Add(account.Abandoned, d.left)
 	}
-	w.shard.Add(account.Delivered, res.delivered)
-	w.shard.Add(account.Refused, res.refused)
-	w.shard.Add(account.OutBytes, res.bytes)
-	if res.bytes > 0 {
+	w.shard.Add(account.Delivered, d.delivered)
+	w.shard.Add(account.Refused, refused)
+	w.shard.Add(account.OutBytes, d.bytes)
+	if d.bytes > 0 {
 		w.shard.Add(account.Blocks, 1)
-		w.r.rows.add(res.delivered)
+		w.r.rows.add(d.delivered)
 	}
-	if res.refused > 0 {
-		w.r.health.refusal(res.refused, res.why)
+	if refused > 0 {
+		w.r.health.refusal(refused, d.why)
 	}
-	w.inHand = item{}
-	w.setHeld(0)
-	return it, true
+	w.inHand = slices.DeleteFunc(w.inHand, func(other *delivery) bool { return other == d })
+	w.publish()
+	return true
+}
+
+// giveBack returns what is still in hand when the worker ends: to the spool, or as
+// abandoned.
+func (w *worker) giveBack() {
+	w.mu.Lock()
+	left := slices.Clone(w.inHand)
+	w.mu.Unlock()
+	for _, d := range left {
+		w.record(d)
+	}
 }
 
 // since is when the oldest event in hand was received; zero if there is none.
-func (w *worker) since() time.Time {
+func (w *worker) since() (t time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.held == 0 {
-		return time.Time{}
+	for _, d := range w.inHand {
+		t = earlier(t, d.since)
 	}
-	return w.inHand.since
+	return t
 }
 
-// writeOff takes the block from a worker that does not return in time. The worker's result,
-// if it still comes, is not counted.
+// writeOff takes everything from a worker that does not return in time. The worker's
+// results, if they still come, are not counted.
 func (w *worker) writeOff() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -233,28 +267,39 @@ func (w *worker) writeOff() {
 	}
 	w.writtenOff = true
 	switch {
-	case w.held == 0:
+	case len(w.inHand) == 0:
 		return
 	case w.r.spool != nil:
 		w.r.log.Warn("an attempt does not end: its batch goes to the spool", "waited", afterCancel)
-		w.r.spool.takeBack(w.inHand)
+		for _, d := range w.inHand {
+			w.r.spool.takeBack(d.item)
+		}
 	default:
 		w.r.log.Warn("an attempt does not end: its batch counts as abandoned", "waited", afterCancel)
-		w.shard.Add(account.Abandoned, uint64(w.held))
+		w.shard.Add(account.Abandoned, w.held())
 	}
-	w.setHeld(0)
+	w.inHand = nil
+	w.publish()
 }
 
-func (w *worker) setHeld(events int) {
-	w.held = events
-	w.shard.Set(account.DeliveryHeld, uint64(events))
+// held is how many events are in hand. Like publish, it is called with mu held.
+func (w *worker) held() (events uint64) {
+	for _, d := range w.inHand {
+		events += uint64(d.block.Len())
+	}
+	return events
+}
+
+func (w *worker) publish() {
+	w.shard.Set(account.DeliveryHeld, w.held())
 	w.shard.Publish()
 }
 
-// noteFailure counts a failed attempt that will be repeated.
-func (w *worker) noteFailure(doing string, err error) {
-	w.r.health.failed(!w.failing, doing, err)
-	w.failing = true
+// noteFailure counts a failed attempt that will be repeated. failing says whether the one
+// before it failed.
+func (w *worker) noteFailure(failing *bool, doing string, err error) {
+	w.r.health.failed(!*failing, doing, err)
+	*failing = true
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.shard.Add(account.Retries, 1)
@@ -262,12 +307,12 @@ func (w *worker) noteFailure(doing string, err error) {
 }
 
 // noteSuccess notes that the destination answers.
-func (w *worker) noteSuccess() {
+func (w *worker) noteSuccess(failing *bool) {
 	if w.r.checkFailed.Load() && w.r.checkFailed.CompareAndSwap(true, false) {
 		w.r.health.recovered()
 	}
-	if w.failing {
-		w.failing = false
+	if *failing {
+		*failing = false
 		w.r.health.recovered()
 	}
 }

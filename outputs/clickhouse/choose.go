@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/userspace/event"
@@ -23,8 +24,8 @@ func (w *writer) session(ctx context.Context, id event.ID) (*session, error) {
 	var errs []error
 	for i := range t.shards {
 		sh := t.shards[(home+i)%len(t.shards)]
-		if last := i == len(t.shards)-1; !last && !sh.addresses.Ready() {
-			continue // all of its servers have failed a moment ago
+		if last := i == len(t.shards)-1; !last && (w.waitsFor(sh) || !sh.addresses.Ready()) {
+			continue // it does not take a batch, or all of its servers have failed a moment ago
 		}
 		part, cancel := outputs.ShareOfTime(ctx, len(t.shards)-i)
 		s, err := w.sessionAt(part, sh)
@@ -37,6 +38,17 @@ func (w *writer) session(ctx context.Context, id event.ID) (*session, error) {
 	return nil, joinAttempts(ctx, errs)
 }
 
+// waitsFor reports whether blocks wait for the shard: they find out whether it is back, and
+// others would only have to wait, too.
+func (w *writer) waitsFor(sh *shard) bool {
+	for _, p := range w.begun {
+		if p.waits && p.shard == sh {
+			return true
+		}
+	}
+	return false
+}
+
 // sessionAt returns the session of a shard, at the best address that works.
 func (w *writer) sessionAt(ctx context.Context, sh *shard) (*session, error) {
 	group := w.progress.group
@@ -46,7 +58,7 @@ func (w *writer) sessionAt(ctx context.Context, sh *shard) (*session, error) {
 		s = nil
 	}
 	if s == nil {
-		s, err := w.o.open(ctx, sh, group)
+		s, err := w.open(ctx, sh)
 		if err != nil {
 			return nil, err
 		}
@@ -74,6 +86,22 @@ func (w *writer) sessionAt(ctx context.Context, sh *shard) (*session, error) {
 	return again, nil
 }
 
+// open opens a session that may have the block. A block that waits for a shard tries only
+// servers that may be back, and leaves time to others.
+func (w *writer) open(ctx context.Context, sh *shard) (*session, error) {
+	p := w.progress
+	if p.shard == nil || !w.o.hasOther(sh) {
+		return w.o.open(ctx, sh, p.group, sh.addresses.TryEach)
+	}
+	part, cancel := outputs.ShareOfTime(ctx, 2)
+	defer cancel()
+	s, err := w.o.open(part, sh, p.group, sh.addresses.TryReady)
+	if errors.Is(err, errNoneReady) && p.last != nil {
+		return nil, p.last
+	}
+	return s, err
+}
+
 // reopen replaces a session whose connection has failed by one to the same server. The table
 // is read again.
 func (w *writer) reopen(ctx context.Context, s *session) (*session, error) {
@@ -84,7 +112,7 @@ func (w *writer) reopen(ctx context.Context, s *session) (*session, error) {
 	}
 	if w.progress.group != "" && again.group != w.progress.group {
 		again.conn.Close()
-		return nil, errors.New("the table has been replaced: a batch may be stored in the old one, and waits until that is back")
+		return nil, fmt.Errorf("the table has been replaced: %w", errOtherTable)
 	}
 	w.sessions[s.shard] = again
 	return again, nil

@@ -48,7 +48,7 @@ func clusterOutages(t *testing.T, length time.Duration) {
 	zk.Kill()
 	zk.Start(t)
 	s.progress("ZooKeeper was restarted")
-	s.outage("a shard is away", func() { one.Kill(); two.Kill() }, func() { one.Start(t); two.Start(t) }, mayStop)
+	s.outage("a shard is away", func() { one.Kill(); two.Kill() }, func() { one.Start(t); two.Start(t) }, goesOn)
 	s.outage("the other replica is dead", two.Kill, func() { two.Start(t) }, goesOn)
 	s.stop()
 	s.check()
@@ -165,7 +165,6 @@ type meanwhile int
 const (
 	goesOn meanwhile = iota
 	stops
-	mayStop // if each worker has a batch that may be stored in the shard that is away
 )
 
 // outage begins one, lets it last, and ends it.

@@ -23,6 +23,9 @@ type session struct {
 	group string
 }
 
+// groupOfOne begins the group of a server whose table is not replicated.
+const groupOfOne = "at "
+
 // dial connects to one address.
 func (o *Output) dial(ctx context.Context, address string) (*server.Conn, error) {
 	return o.dialDatabase(ctx, address, o.set.database)
@@ -39,12 +42,23 @@ func (o *Output) dialDatabase(ctx context.Context, address, database string) (*s
 	return server.Dial(ctx, address, c)
 }
 
+// tryAll is a method of the addresses of a shard: TryEach or TryReady.
+type tryAll func(ctx context.Context, try func(ctx context.Context, at outputs.Address) (more bool))
+
+var (
+	errOtherTable = errors.New("the batch may be stored in another table, and waits until that is back")
+	errNoneReady  = errors.New("its servers have failed a moment ago")
+)
+
 // open opens a session at the first address of a shard that works and that may have the
 // block: group is where the block may be stored already, or "".
-func (o *Output) open(ctx context.Context, sh *shard, group string) (*session, error) {
+func (o *Output) open(ctx context.Context, sh *shard, group string, try tryAll) (*session, error) {
 	var s *session
 	var errs []error
-	sh.addresses.TryEach(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+	try(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
+		if name, one := strings.CutPrefix(group, groupOfOne); one && name != at.Name {
+			return true
+		}
 		var err error
 		s, err = o.openAt(ctx, sh, at)
 		sh.addresses.Report(ctx, at, err)
@@ -53,14 +67,17 @@ func (o *Output) open(ctx context.Context, sh *shard, group string) (*session, e
 			errs = append(errs, err)
 			s = nil
 		case group != "" && s.group != group:
-			errs = append(errs, fmt.Errorf("%s: a batch may be stored at another server already, whose rows and tokens this one does not have: it waits for that server", at.Name))
+			errs = append(errs, fmt.Errorf("%s: %w", at.Name, errOtherTable))
 			s.conn.Close()
 			s = nil
 		}
 		return s == nil
 	})
-	if s != nil {
+	switch {
+	case s != nil:
 		return s, nil
+	case len(errs) == 0 && ctx.Err() == nil:
+		return nil, errNoneReady
 	}
 	return nil, joinAttempts(ctx, errs)
 }
@@ -95,7 +112,7 @@ func (o *Output) readTable(ctx context.Context, s *session) error {
 	}
 	s.plan, s.group = plan, def.ReplicaPath
 	if s.group == "" {
-		s.group = "at " + s.at.Name
+		s.group = groupOfOne + s.at.Name
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package clickhouse
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -120,53 +119,5 @@ func TestForgetfulTables(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
-	}
-}
-
-// TestNotReplicas: two addresses whose tables know nothing of each other. A batch that the
-// first one may have waits for it. One that it cannot have goes to the second.
-func TestNotReplicas(t *testing.T) {
-	t.Parallel()
-	a, b := lab.StartChDB(t, lab.ChDBOptions{}), lab.StartChDB(t, lab.ChDBOptions{})
-	front := lab.StartProxy(t, a.Addr)
-	created(t, a, "pair", false)
-	created(t, b, "pair", false)
-	o := newOutput(t, "--clickhouseaddress="+front.Addr, "--clickhouseaddress="+b.Addr, "--clickhousedatabase=pair")
-	rows := func(c *lab.ChDB) string {
-		return sum(t, c, "SELECT count(), uniqExact(Question), min(Question) FROM pair.DNS_LOG")
-	}
-	w := openWriter(t, o)
-	first := outputtest.Queries(0, 5)
-	a.SetFaults(t, fault.Fault{Times: 1, At: fault.Stored, Do: fault.Close})
-	if _, err := w.Write(attempt(t), first); err == nil {
-		t.Error("no answer was lost")
-	}
-	front.Down()
-	for range 3 {
-		if _, err := w.Write(attempt(t), first); err == nil {
-			t.Error("a batch that may be stored is written elsewhere")
-		} else {
-			wantParts(t, err, "may be stored at another server")
-		}
-	}
-	if got := rows(b); got != "0 0 " {
-		t.Errorf("the second server has %s; want nothing", got)
-	}
-	front.Up()
-	deliver(t, w, first)
-	front.Down()
-	second := outputtest.Queries(5, 5)
-	deliver(t, w, second)
-	for c, n := range map[*lab.ChDB]int{a: 0, b: 5} {
-		if got, want := rows(c), fmt.Sprintf("5 5 %s", outputtest.QueryName(n)); got != want {
-			t.Errorf("a server has %s; want %s", got, want)
-		}
-	}
-	// A server that cannot write the table has none of a batch that it did not read.
-	front.Up()
-	a.SetFaults(t, fault.Fault{At: fault.Header, Do: fault.Exception, Code: 242, Message: "Table is in readonly mode"})
-	deliver(t, openWriter(t, o), outputtest.Queries(10, 5))
-	if got, want := rows(b), "10 10 "+outputtest.QueryName(5); got != want {
-		t.Errorf("the second server has %s; want %s", got, want)
 	}
 }

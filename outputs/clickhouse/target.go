@@ -89,6 +89,14 @@ func (o *Output) setTarget(t *target) *target {
 
 func (t *target) has(sh *shard) bool { return slices.Contains(t.shards, sh) }
 
+// hasOther reports whether blocks can go elsewhere than to a shard, or to another server of
+// it, which may have another table.
+func (o *Output) hasOther(sh *shard) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return sh.addresses.Len() > 1 || o.target != nil && slices.ContainsFunc(o.target.shards, func(other *shard) bool { return other != sh })
+}
+
 func (t *target) describe() string {
 	var list []string
 	for _, s := range t.shards {

@@ -148,7 +148,7 @@ func (o *Output) noteTables(ctx context.Context, t *target) error {
 	var errs []error
 	for i, sh := range t.shards {
 		part, cancel := outputs.ShareOfTime(ctx, len(t.shards)-i)
-		s, err := o.open(part, sh, "")
+		s, err := o.open(part, sh, "", sh.addresses.TryEach)
 		cancel()
 		if err != nil {
 			errs = append(errs, err)

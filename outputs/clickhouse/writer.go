@@ -18,45 +18,76 @@ type writer struct {
 	sessions map[*shard]*session
 	enc      *table.Encoder // nil: none yet
 	plan     *table.Plan    // of enc
-	progress progress
+	begun    map[event.ID]*progress
+	progress *progress // of the block that is being written
 	doubt    doubt
 }
 
-func newWriter(o *Output) *writer { return &writer{o: o, sessions: make(map[*shard]*session)} }
+func newWriter(o *Output) *writer {
+	return &writer{o: o, sessions: make(map[*shard]*session), begun: make(map[event.ID]*progress), progress: newProgress(event.ID{})}
+}
 
-// progress is what the writer knows of the block that it was given last. Parts of a block
-// are known by the suffixes of their tokens.
+// progress is what the writer knows of a block that is not done. Parts of a block are known
+// by the suffixes of their tokens.
 type progress struct {
 	id      event.ID
 	shard   *shard          // where rows of the block may be stored; nil: nowhere
 	group   string          // the session's there
+	waits   bool            // for that shard, where other blocks would not fare better
 	done    map[string]bool // parts that are stored or refused
 	halved  map[string]bool // parts that are written as two
 	unsure  map[string]bool // parts that an earlier attempt may have stored
 	refuses map[string]bool // of events that were tried: whether the table refuses any of them
 	refused int             // events that the table has refused since Write was called
 	why     error           // the reason
+	last    error           // why the last attempt failed that the shard's servers have met
 }
 
-func newProgress(id event.ID) progress {
-	return progress{id: id, done: make(map[string]bool), halved: make(map[string]bool), unsure: make(map[string]bool), refuses: make(map[string]bool)}
+func newProgress(id event.ID) *progress {
+	return &progress{id: id, done: make(map[string]bool), halved: make(map[string]bool), unsure: make(map[string]bool), refuses: make(map[string]bool)}
 }
 
 // Write stores the block in the shard that its id names. While that is away, a block that
-// was never sent goes to the next shard.
+// was never sent goes to the next shard, and one that may be stored there is postponed.
 func (w *writer) Write(ctx context.Context, b *event.Block) (refused int, err error) {
-	if id := b.ID(); w.progress.id != id {
-		w.progress = newProgress(id)
+	p := w.begun[b.ID()]
+	if p == nil {
+		p = newProgress(b.ID())
+		w.begun[p.id] = p
 	}
-	w.progress.refused = 0
-	s, err := w.session(ctx, b.ID())
+	p.refused = 0
+	w.progress = p
+	s, err := w.session(ctx, p.id)
+	if err == nil {
+		if err = w.writeCurrent(ctx, s, b); err != nil {
+			err = fmt.Errorf("write to table %s: %w", s.plan.Name(), w.o.explain(err))
+		}
+	}
 	if err != nil {
-		return 0, transient{err}
+		return p.refused, w.failure(err)
 	}
-	if err := w.writeCurrent(ctx, s, b); err != nil {
-		return w.progress.refused, transient{fmt.Errorf("write to table %s: %w", s.plan.Name(), w.o.explain(err))}
+	delete(w.begun, p.id)
+	return outputs.Refused(p.refused, p.why)
+}
+
+// failure is the error of an attempt, for the runner. If the block can go to one place only,
+// and others can go elsewhere, it is postponed.
+func (w *writer) failure(err error) error {
+	p := w.progress
+	if p.shard == nil || !w.o.hasOther(p.shard) {
+		return transient{err}
 	}
-	return outputs.Refused(w.progress.refused, w.progress.why)
+	p.waits, p.last = !errors.Is(err, errOtherTable), err
+	part := p.part()
+	return &outputs.Postpone{Part: part, Err: transient{fmt.Errorf("a batch may be stored in %s, and waits for it while others go on: %w", part, err)}}
+}
+
+// part names where rows of the block may be stored.
+func (p *progress) part() string {
+	if p.shard.name != "" {
+		return "shard " + p.shard.name
+	}
+	return "the table " + p.group
 }
 
 // maxTableReads bounds how often the table may change during one attempt.
@@ -66,12 +97,17 @@ const maxTableReads = 3
 // data, the table is read again before anything is blamed: it may have changed.
 func (w *writer) writeCurrent(ctx context.Context, s *session, b *event.Block) (err error) {
 	w.o.warnOfExpiry(s.plan.Def, b)
+	defer func() {
+		if err != nil {
+			w.blame(ctx, s, err)
+		}
+	}()
 	for range maxTableReads {
 		err = w.writeParts(ctx, s, b)
 		if err == nil {
 			return nil
 		}
-		w.failed(ctx, s, err)
+		w.drop(s.shard) // the connection is useless after any error
 		if c := server.Classify(err); c != server.Changed && c != server.Setup && c != server.Rows {
 			return err
 		}
@@ -98,12 +134,15 @@ func (w *writer) encoder(p *table.Plan) *table.Encoder {
 	return w.enc
 }
 
-// failed notes that a session has failed. The connection is useless after any error.
-func (w *writer) failed(ctx context.Context, s *session, err error) {
-	if server.Classify(err) == server.OtherReplica || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+// blame makes the address of a session pause, if its server does not take what another one
+// may take: it is busy, cannot write the table, or does not answer.
+func (w *writer) blame(ctx context.Context, s *session, err error) {
+	c := server.Classify(err)
+	said := errors.As(err, new(*server.Error))
+	if said && c != server.Rows && c != server.Parts || c == server.OtherReplica || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.shard.addresses.Bad(s.at, err)
+		w.drop(s.shard)
 	}
-	w.drop(s.shard)
 }
 
 func (w *writer) drop(sh *shard) {
