@@ -141,7 +141,7 @@ func (a *admin) mayInsert(ctx context.Context, s *session) error {
 		return a.o.explain(err)
 	}
 	defer conn.Close()
-	return a.o.explain(conn.CheckInsert(ctx, s.plan.InsertSQL()))
+	return a.o.explain(conn.CheckInsert(ctx, s.plan.InsertSQL(), writeSettings("check")))
 }
 
 // reportAggregates prints which of the aggregates exist, and whether they recognise repeated

@@ -46,6 +46,7 @@ func TestFaults(t *testing.T) {
 		{"a constraint while an answer is lost", constraintWhileAnswerLost},
 		{"a limit of partitions while an answer is lost", limitWhileAnswerLost},
 		{"a server that cannot try rows", noTrials},
+		{"a profile without dictionaries", withoutDictionaries},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			defer c.SetFaults(t)

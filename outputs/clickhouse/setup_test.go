@@ -34,11 +34,18 @@ func TestWrongSetup(t *testing.T) {
 		"CREATE DATABASE filled", "CREATE TABLE filled.DNS_LOG (PacketTime DateTime, Question String) ENGINE = MergeTree ORDER BY PacketTime",
 		"CREATE DATABASE empty")
 	denied := fault.Fault{Query: "system.columns", At: fault.Query, Do: fault.Exception, Code: 497, Message: "sensor: Not enough privileges. To execute this query, it's necessary to have the grant SHOW COLUMNS ON filled.DNS_LOG"}
+	fixed := func(code int, text string) []fault.Fault { // by a profile
+		return []fault.Fault{{At: fault.Query, Do: fault.Exception, Code: code, Message: text}}
+	}
 	for _, f := range []struct {
 		database, password string
 		faults             []fault.Fault
 		want               []string
 	}{
+		{"filled", "Hush-Hush", fixed(452, "Setting async_insert should not be changed"), []string{"async_insert", "ALTER SETTINGS PROFILE", "user sensor"}},
+		{"filled", "Hush-Hush", fixed(452, "Setting insert_deduplicate shouldn't be greater than 0"), []string{"insert_deduplicate", "ALTER SETTINGS PROFILE"}},
+		{"filled", "Hush-Hush", fixed(164, "sensor: Cannot execute query in readonly mode"), []string{"may only read"}},
+		{"filled", "Hush-Hush", fixed(497, "sensor: Not enough privileges. To execute this query, it's necessary to have the grant INSERT(PacketTime) ON filled.DNS_LOG"), []string{"INSERT", "clickhouse sql --grants"}},
 		{"filled", "Wrong-One", nil, []string{"AUTHENTICATION_FAILED", "--clickhousepassword"}},
 		{"absent", "Hush-Hush", nil, []string{"absent", "clickhouse init"}},
 		{"empty", "Hush-Hush", nil, []string{"empty", "DNS_LOG", "clickhouse init", "GRANT"}},
@@ -56,9 +63,55 @@ func TestWrongSetup(t *testing.T) {
 		if text := err.Error(); strings.Contains(text, "Hush") || strings.Contains(text, "Wrong-One") || strings.Contains(text, "\n") {
 			t.Errorf("the error shows a password, or has several lines: %q", text)
 		}
-		if _, err := o.Open(attempt(t)); err == nil || errors.Is(err, outputs.ErrPermanent) {
+		w, err := o.Open(attempt(t))
+		if err == nil {
+			_, err = w.Write(attempt(t), outputtest.Queries(0, 1))
+			w.Close()
+		}
+		if err == nil || errors.Is(err, outputs.ErrPermanent) {
 			t.Errorf("%+v: for a writer the error is permanent, or none: %v", f, err)
 		}
+	}
+}
+
+// TestReadonlyProfile: a profile that permits no settings is found at the start, before a
+// record is captured, and by check.
+func TestReadonlyProfile(t *testing.T) {
+	t.Parallel()
+	c := lab.StartChDB(t, lab.ChDBOptions{})
+	o := created(t, c, c.Database, false)
+	if err := o.Check(attempt(t)); err != nil {
+		t.Error(err)
+	}
+	c.Exec(t, "SET readonly = 1")
+	err := o.Check(attempt(t))
+	if !errors.Is(err, outputs.ErrPermanent) {
+		t.Fatalf("%v, want a permanent error", err)
+	}
+	help := []string{"Cannot modify 'insert_deduplication_token' setting in readonly mode", "user default", "ALTER SETTINGS PROFILE"}
+	wantParts(t, err, help...)
+	out, err := command(t, "check", "--clickhouseaddress="+c.Addr)
+	if !errors.Is(err, outputs.ErrPermanent) {
+		t.Errorf("check: %v, want a permanent error", err)
+	}
+	wantParts(t, errors.New(out), append(help, "  no ")...)
+}
+
+// withoutDictionaries: a profile hides LowCardinality from clients.
+func withoutDictionaries(s *disturbed) {
+	o := created(s, s.c, s.database, true)
+	s.c.Exec(s, "SET low_cardinality_allow_in_native_format = 0")
+	defer s.c.Exec(s, "SET low_cardinality_allow_in_native_format = 1")
+	if err := o.Check(attempt(s)); err != nil {
+		s.Error(err)
+	}
+	w := openWriter(s, o)
+	for range 2 {
+		deliver(s, w, s.block(10))
+	}
+	s.expectAll()
+	if got := sum(s, s.c, "SELECT DISTINCT Server, Protocol FROM "+s.table()); got != "sensor1 udp" {
+		s.Errorf("server and protocol: %s", got)
 	}
 }
 

@@ -141,7 +141,8 @@ func (o *Output) warnOfExpiry(d *table.Def, b *event.Block) {
 		"table", d.Name(), "record", at.UTC().Format(time.RFC3339), "fix", fmt.Sprintf("`dnsmonster-sensor clickhouse ttl %dd` keeps them longer", int(time.Since(at)/(24*time.Hour))+days))
 }
 
-// noteTables opens a session with each shard, and logs what their tables make of records.
+// noteTables opens a session with each shard, logs what their tables make of records, and
+// asks whether they take an INSERT, with the settings that it will have.
 // Its error joins those of the shards where nothing can be written; it is permanent if each
 // of them is.
 func (o *Output) noteTables(ctx context.Context, t *target) error {
@@ -157,6 +158,9 @@ func (o *Output) noteTables(ctx context.Context, t *target) error {
 		if i == 0 || len(errs) == i { // the first that works speaks for all
 			o.noteTable(s)
 			o.noteAggregates(ctx, s)
+		}
+		if err := s.conn.CheckInsert(ctx, s.plan.InsertSQL(), writeSettings("check")); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.plan.Name(), o.explain(err)))
 		}
 		s.conn.Close()
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,8 +20,11 @@ func (c *conn) insert(head, table, columns string, note *fault.Insert) (ends boo
 		return false, err
 	}
 	var all []described
-	err = c.s.use(c.database, nil, func(e *chdb.Session) (err error) {
-		all, err = describe(e, table)
+	var plain []byte
+	err = c.s.use(c.database, c.query.Settings, func(e *chdb.Session) (err error) {
+		if all, err = describe(e, table); err == nil {
+			plain, err = e.Query("SELECT toUInt8(NOT getSetting('low_cardinality_allow_in_native_format'))", "TSV")
+		}
 		return err
 	})
 	if err != nil {
@@ -29,6 +33,11 @@ func (c *conn) insert(head, table, columns string, note *fault.Insert) (ends boo
 	list, err := choose(all, table, columns)
 	if err != nil {
 		return false, err
+	}
+	if plain[0] == '1' { // a server does this to the columns, and takes data of their own types
+		for i := range list {
+			list[i].typ = dictionary.ReplaceAllString(list[i].typ, "$1")
+		}
 	}
 	if err := c.sendColumns(all, list); err != nil {
 		return true, err
@@ -53,6 +62,8 @@ func (c *conn) insert(head, table, columns string, note *fault.Insert) (ends boo
 	}
 	return false, c.disturb(fault.Stored)
 }
+
+var dictionary = regexp.MustCompile(`LowCardinality\((\w+|\w+\(\w+\))\)`)
 
 func (c *conn) readBlocks(note *fault.Insert) error {
 	for {

@@ -73,10 +73,11 @@ func (e *Error) advice(t Target) string {
 		return "as administrator: GRANT the right to " + t.User + "; " + grants
 	case proto.ErrDatabaseAccessDenied:
 		return "let user " + t.User + " use database " + t.Database + ": <allow_databases> in users.xml"
-	case proto.ErrReadonly:
+	case proto.ErrReadonly, proto.ErrSettingConstraintViolation, proto.ErrReadonlySetting, proto.ErrUnknownSetting, proto.ErrInvalidSettingValue:
+		if e.aboutSetting() {
+			return "the sensor needs this setting so that no row is stored twice: let user " + t.User + " change it, without readonly and without a constraint on it, in <profiles> of users.xml or by ALTER SETTINGS PROFILE"
+		}
 		return "user " + t.User + " may only read: give the user another profile, or set another user with --clickhouseusername"
-	case proto.ErrSettingConstraintViolation, proto.ErrReadonlySetting, proto.ErrUnknownSetting, proto.ErrInvalidSettingValue:
-		return "let the profile of user " + t.User + " change this setting: the sensor needs it so that no row is stored twice"
 	case proto.ErrQuotaExceeded:
 		return "the quota of user " + t.User + " is used up: raise it, or wait for its next interval"
 	case proto.ErrQuotaRequiresClientKey:
@@ -110,4 +111,9 @@ func (e *Error) advice(t Target) string {
 		return check
 	}
 	return ""
+}
+
+// aboutSetting reports whether a setting is refused, not a statement.
+func (e *Error) aboutSetting() bool {
+	return proto.Error(e.Code) != proto.ErrReadonly || strings.Contains(e.Message, "setting")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -105,11 +106,37 @@ func (c *Conn) compareHeader(cols []Column) error {
 			return r.err
 		case name != cols[i].Name:
 			return &changedError{fmt.Sprintf("the server expects column %s, not %s", printableLine(name), printableLine(cols[i].Name))}
-		case typ != cols[i].Type:
+		case typ != cols[i].Type && typ != withoutDictionaries(cols[i].Type):
 			return &changedError{fmt.Sprintf("column %s is %s now, not %s", printableLine(name), printableLine(typ), printableLine(cols[i].Type))}
 		}
 	}
 	return r.err
+}
+
+// withoutDictionaries is a type as a server names it that has switched off
+// low_cardinality_allow_in_native_format. It takes the table's own types all the same.
+func withoutDictionaries(typ string) string {
+	const begin = "LowCardinality("
+	for {
+		at := strings.Index(typ, begin)
+		if at < 0 {
+			return typ
+		}
+		inner, open := typ[at+len(begin):], 0
+		end := strings.IndexFunc(inner, func(r rune) bool {
+			switch r {
+			case '(':
+				open++
+			case ')':
+				open--
+			}
+			return open < 0
+		})
+		if end < 0 {
+			return typ
+		}
+		typ = typ[:at] + inner[:end] + inner[end+1:]
+	}
 }
 
 // sendBlock sends the data while another goroutine waits for the answer, because a server
@@ -143,10 +170,11 @@ func (c *Conn) readAnswer() {
 	}
 }
 
-// CheckInsert runs an INSERT without a row: the server says whether it would take one.
-func (c *Conn) CheckInsert(ctx context.Context, sql string) error {
+// CheckInsert runs an INSERT without a row: the server says whether it would take one with
+// these settings.
+func (c *Conn) CheckInsert(ctx context.Context, sql string, settings []Setting) error {
 	return c.do(ctx, "insert", func() error {
-		if err := c.sendQuery(sql, nil, false); err != nil {
+		if err := c.sendQuery(sql, settings, false); err != nil {
 			return err
 		}
 		c.in.allow(maxAnswer)

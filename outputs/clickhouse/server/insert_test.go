@@ -361,3 +361,19 @@ func incompressible(cols []Column) []Column {
 	cols[0].Data = [][]byte{noise}
 	return cols
 }
+
+// TestWithoutDictionaries: the types of a server that hides LowCardinality.
+func TestWithoutDictionaries(t *testing.T) {
+	for typ, want := range map[string]string{
+		"String":                 "String",
+		"LowCardinality(String)": "String",
+		"LowCardinality(Nullable(FixedString(3)))":                      "Nullable(FixedString(3))",
+		"Array(LowCardinality(String))":                                 "Array(String)",
+		"Map(LowCardinality(String), LowCardinality(Nullable(String)))": "Map(String, Nullable(String))",
+		"LowCardinality(String":                                         "LowCardinality(String",
+	} {
+		if got := withoutDictionaries(typ); got != want {
+			t.Errorf("%s: %s, want %s", typ, got, want)
+		}
+	}
+}
