@@ -147,11 +147,11 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 
 // noteRetention says so if the log was there already, with another retention.
 func (a *admin) noteRetention(ctx context.Context, conn *server.Conn, w io.Writer, o schema.Options) error {
-	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
+	existing, err := a.tables(ctx, conn, o)
 	if err != nil {
-		return a.o.explain(err)
+		return err
 	}
-	if ttl, other := schema.Keeps(o, schema.Tables(r.Rows)); other {
+	if ttl, other := schema.Keeps(o, existing); other {
 		fmt.Fprintf(w, "note: %s was there already, and keeps its retention (%s): `dnsmonster-sensor clickhouse ttl %s` changes it\n", o.Local(o.Table), printable.OneLine(cmp.Or(ttl, "for ever")), a.ttl)
 	}
 	return nil
@@ -178,6 +178,13 @@ func tooOld(i server.Info) error {
 // fits refuses what init would leave half done: a database of the other layout, since our
 // views add up the log's weights, into tables of their own; and views of another log.
 func (a *admin) fits(ctx context.Context, conn *server.Conn, o schema.Options) error {
+	existing, err := a.tables(ctx, conn, o)
+	if err == nil {
+		err = clusterIsNamed(o, existing)
+	}
+	if err != nil {
+		return err
+	}
 	r, err := conn.Query(ctx, schema.ViewsQuery(o))
 	if err != nil {
 		return a.o.explain(err)
@@ -233,18 +240,37 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if err := tooOld(conn.Server()); err != nil {
 		return err
 	}
-	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
-	if err != nil {
-		return a.o.explain(err)
+	existing, err := a.tables(ctx, conn, o)
+	if err == nil {
+		err = clusterIsNamed(o, existing)
 	}
-	existing := schema.Tables(r.Rows)
-	if len(schema.Retention(o, 1, existing)) == 0 { // for ever, it may be what they have already
-		return outputs.Permanent(fmt.Errorf("database %s has no table %s, nor any of its aggregates, whose retention could change: create them with `dnsmonster-sensor clickhouse init`", o.Database, o.Local(o.Table)))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(existing, func(t schema.Table) bool { return t.Name == o.Local(o.Table) }) { // mistyped, or on no cluster
+		return outputs.Permanent(fmt.Errorf("database %s has no table %s: nothing was changed: set another one with --clickhousetable, or create it with `dnsmonster-sensor clickhouse init`", o.Database, o.Local(o.Table)))
 	}
 	if name, ttl := schema.OwnRetention(o, existing); name != "" {
 		return outputs.Permanent(fmt.Errorf("table %s has a TTL of another kind, which would be lost: nothing was changed: ALTER TABLE ... MODIFY TTL changes each table by hand; it is now: %s", printable.OneLine(name), printable.OneLine(ttl)))
 	}
 	return a.run(ctx, conn, w, "retention of", schema.Retention(o, days, existing))
+}
+
+// tables asks for the log and the aggregates that exist.
+func (a *admin) tables(ctx context.Context, conn *server.Conn, o schema.Options) ([]schema.Table, error) {
+	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
+	if err != nil {
+		return nil, a.o.explain(err)
+	}
+	return schema.Tables(r.Rows), nil
+}
+
+// clusterIsNamed refuses the tables of a cluster as if they were those of one server.
+func clusterIsNamed(o schema.Options, existing []schema.Table) error {
+	if o.Cluster == "" && slices.ContainsFunc(existing, func(t schema.Table) bool { return t.Name == o.Table && t.Engine == "Distributed" }) {
+		return outputs.Permanent(fmt.Errorf("table %s.%s is Distributed: set the name of its cluster with --cluster", o.Database, o.Table))
+	}
+	return nil
 }
 
 // run runs statements one by one, and says which.

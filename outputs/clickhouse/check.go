@@ -148,14 +148,14 @@ func (a *admin) mayInsert(ctx context.Context, s *session) error {
 // batches, too.
 func (a *admin) reportAggregates(ctx context.Context, w io.Writer, s *session, o schema.Options) error {
 	conn := s.conn
-	r, err := conn.Query(ctx, schema.TablesQuery(o, conn.Server().Revision >= schema.UUIDRevision))
+	existing, err := a.tables(ctx, conn, o)
 	if err != nil {
-		return a.o.explain(err)
+		return err
 	}
-	existing := schema.Tables(r.Rows)
 	var missing, unfilled []string
 	if conn.Server().Settings { // older ones show views in another way
-		if r, err = conn.Query(ctx, schema.ViewsQuery(o)); err != nil {
+		r, err := conn.Query(ctx, schema.ViewsQuery(o))
+		if err != nil {
 			return a.o.explain(err)
 		}
 		views := schema.Views(r.Rows)

@@ -244,6 +244,7 @@ func TestHalfMadeDatabases(t *testing.T) {
 	expect(run("check"), "11 of 11 aggregates", "OK: records can be written")
 
 	c.Exec(t, "ALTER TABLE "+db+".DNS_LOG MODIFY TTL toDate(PacketTime) + INTERVAL 2 DAY RECOMPRESS CODEC(ZSTD(9)), toDate(PacketTime) + INTERVAL 30 DAY")
+	expect(run("ttl", "--clickhousetable=OTHER", "90d"), "has no table OTHER: nothing was changed")
 	expect(run("ttl", "90d"), "table DNS_LOG has a TTL of another kind", "nothing was changed", "RECOMPRESS")
 	if n := c.Int(t, "SELECT count() FROM system.tables WHERE database = '"+db+"' AND engine_full LIKE '%toIntervalDay(90)%'"); n != 0 {
 		t.Errorf("ttl has changed %d tables", n)
@@ -308,6 +309,22 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	err = a.run(ctx, conn, io.Discard, "creating", []schema.Statement{{Name: "DNS_LOG", SQL: "SELECT 1"}})
 	if err == nil || !strings.Contains(err.Error(), "interrupted at DNS_LOG") || !strings.Contains(err.Error(), "again") {
+		t.Error(err)
+	}
+}
+
+// TestTablesOfACluster: without the name of the cluster, they are not changed.
+func TestTablesOfACluster(t *testing.T) {
+	o := schema.Options{Database: "dns", Table: "DNS_LOG"}
+	distributed := []schema.Table{{Name: "DNS_LOG", Engine: "Distributed"}}
+	if err := clusterIsNamed(o, distributed); !errors.Is(err, outputs.ErrPermanent) || !strings.Contains(err.Error(), "--cluster") {
+		t.Error(err)
+	}
+	if err := clusterIsNamed(o, []schema.Table{{Name: "DNS_LOG", Engine: "MergeTree"}, {Name: "DNS_TYPE", Engine: "Distributed"}}); err != nil {
+		t.Error(err)
+	}
+	o.Cluster = "main"
+	if err := clusterIsNamed(o, distributed); err != nil {
 		t.Error(err)
 	}
 }
