@@ -138,10 +138,12 @@ func (a *admin) init(ctx context.Context, w io.Writer) error {
 	if err := a.run(ctx, conn, w, "creating", schema.Statements(o)); err != nil {
 		return err
 	}
-	noteDictionaries(ctx, conn, w, o)
 	if a.ttlGiven {
-		return a.noteRetention(ctx, conn, w, o)
+		if err := a.noteRetention(ctx, conn, w, o); err != nil {
+			return err
+		}
 	}
+	noteDictionaries(ctx, conn, w, o)
 	return nil
 }
 
@@ -158,12 +160,14 @@ func (a *admin) noteRetention(ctx context.Context, conn *server.Conn, w io.Write
 }
 
 // noteDictionaries says so if the server cannot load the dictionaries: it finds that out
-// when they are first used.
+// when they are first used. It comes last: an error, also for want of the right dictGet,
+// ends the connection.
 func noteDictionaries(ctx context.Context, conn *server.Conn, w io.Writer, o schema.Options) {
 	_, err := conn.Query(ctx, "SELECT dictGet("+quoted(o.Database+".dns_type")+", 'Name', toUInt64(1))")
 	var said *server.Error
 	if errors.As(err, &said) && said.Name == "AUTHENTICATION_FAILED" {
-		fmt.Fprintf(w, "note: the server cannot load the dictionaries, which dashboards need: %s: drop them, and run init with --dictionaryuser: docs/clickhouse.md, the tables\n", said.Message)
+		why, _, _ := strings.Cut(said.Message, ": In scope ")
+		fmt.Fprintf(w, "note: the server cannot load the dictionaries, which dashboards need: %s: drop them, and run init with --dictionaryuser: docs/clickhouse.md, the tables\n", why)
 	}
 }
 

@@ -52,6 +52,9 @@ func TestDictionaryUser(t *testing.T) {
 	if out := create("--dictionaryuser=nobody"); !strings.Contains(out, "note: the server cannot load the dictionaries, which dashboards need: nobody: ") || !strings.Contains(out, "run init with --dictionaryuser") {
 		t.Error(out)
 	}
+	if out := create("--ttl=5d"); !strings.Contains(out, "keeps its retention") || !strings.Contains(out, "such name: drop them") {
+		t.Error(out)
+	}
 	for _, name := range []string{"dns_class", "dns_opcode", "dns_response", "dns_type"} {
 		c.Exec(t, "DROP DICTIONARY "+c.Database+"."+name)
 	}
