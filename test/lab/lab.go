@@ -269,7 +269,8 @@ func Need(t testing.TB, commands ...string) {
 	t.Helper()
 	var lacking []string
 	for _, c := range commands {
-		if !filepath.IsAbs(find(c)) {
+		path := find(c)
+		if _, err := exec.LookPath(path); err != nil || !filepath.IsAbs(path) {
 			lacking = append(lacking, c)
 		}
 	}

@@ -33,6 +33,8 @@ func TestNeed(t *testing.T) {
 	f("", "no-such-command", true, false)
 	f("true", "no-such-command", false, true)
 	f("true", "sh", false, false)
+	f("", "/no/such/command", true, false)
+	f("true", "/no/such/command", false, true)
 }
 
 type recorder struct {
