@@ -19,26 +19,26 @@ const smallBlock = 4 << 10
 // collector, so that the memory of a long outage is released.
 type freeBlocks struct {
 	blocks chan *event.Block
-	// The memory of large batches is kept only while one large batch follows another: growing
-	// each of them anew takes longer than everything else that happens to it.
-	batches chan *event.Block
-	keep    atomic.Bool // the last batch was large
-	largest int         // bytes of the largest batch that is kept
-	next    int         // room in a new batch while they are large; the joiner's
+	size   int // of a new block
+	least  int // blocks that are kept anyway
+	most   atomic.Int64
+	after  int // batches of which blocks are kept
 }
 
 // newFreeBlocks makes a pool for the blocks between lanes and writers. For a file,
-// where the queue is full most of the time, that is the whole queue.
+// where the queue is full most of the time, that is the whole queue. Its blocks do not
+// grow: they are filled.
 func newFreeBlocks(set Settings, live bool) *freeBlocks {
-	n := set.Workers + 16
-	if !live && set.Spool.Dir == "" {
-		n += int(min(set.QueueBytes, fileQueueBytes) / blockTarget)
+	f := &freeBlocks{size: smallBlock, least: set.Workers + 16, after: set.Workers + 1}
+	room := int(set.QueueBytes / blockTarget)
+	if !live {
+		f.size = int(max(smallBlock, min(blockTarget, set.typicalBatchBytes())))
+		if set.Spool.Dir == "" {
+			f.least += room
+		}
 	}
-	f := &freeBlocks{blocks: make(chan *event.Block, n), batches: make(chan *event.Block, set.Workers+1), largest: int(set.BatchBytes)}
-	if size := min(set.typicalBatchBytes(), set.BatchBytes-event.BlockHeaderLen); !live && size > 2*blockTarget { // a file fills the first one, too
-		f.next = int(size)
-		f.keep.Store(true)
-	}
+	f.most.Store(int64(f.least))
+	f.blocks = make(chan *event.Block, f.least+room)
 	return f
 }
 
@@ -47,51 +47,32 @@ func (f *freeBlocks) get() *event.Block {
 	case b := <-f.blocks:
 		return b
 	default:
-		return event.NewBlock(smallBlock)
+		return event.NewBlock(f.size)
 	}
 }
 
-// getBatch returns a block for the events of many others.
-func (f *freeBlocks) getBatch() *event.Block {
-	select {
-	case b := <-f.batches:
-		return b
-	default:
-	}
-	if f.keep.Load() {
-		return event.NewBlock(f.next)
-	}
-	return f.get()
-}
-
-// noteBatch decides by a batch that is full or due whether its memory suits the next one.
+// noteBatch keeps the pool as large as batches like this one need: their blocks come back all
+// at once.
 func (f *freeBlocks) noteBatch(b *event.Block) {
-	large := b.Size() > 2*blockTarget && b.Size() >= b.Cap()/2
-	if f.keep.Store(large); large {
-		f.next = min(b.Size()+b.Size()/16, f.largest-event.BlockHeaderLen)
-		return
-	}
-	for {
+	most := f.least + f.after*b.Cap()/blockTarget
+	for f.most.Store(int64(most)); len(f.blocks) > most; {
 		select {
-		case <-f.batches:
+		case <-f.blocks:
 		default:
 			return
 		}
 	}
 }
 
-// put takes a block that nobody else uses.
+// put takes a block that nobody else uses, and those that it has adopted.
 func (f *freeBlocks) put(b *event.Block) {
-	to := f.blocks
-	if b.Cap() > 2*blockTarget {
-		if !f.keep.Load() || b.Cap() > f.largest {
+	b.Disband(func(b *event.Block) {
+		if b.Cap() > 2*blockTarget || int64(len(f.blocks)) >= f.most.Load() {
 			return
 		}
-		to = f.batches
-	}
-	b.Reset()
-	select {
-	case to <- b:
-	default:
-	}
+		select {
+		case f.blocks <- b:
+		default:
+		}
+	})
 }

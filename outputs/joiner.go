@@ -107,14 +107,20 @@ func (j *joiner) add(b laneBlock) {
 		return
 	}
 	events, size := j.batchLimits()
-	if j.batch == nil && !j.r.free.keep.Load() && b.block.Len() <= events && b.block.Size() <= size {
-		j.batch, j.since = b.block, b.since
+	if j.adopts(b.block, events, size) {
+		if j.since = earlier(j.since, b.since); j.batch == nil {
+			j.batch = b.block
+		} else {
+			j.batch.Adopt(b.block)
+		}
 		j.flushIfFull(events)
 		return
 	}
 	for part := b.block.Part(); part.Len() > 0; {
 		if j.batch == nil {
-			j.batch = j.r.free.getBatch()
+			j.batch = j.r.free.get()
+		} else if last := j.batch.Last(); last.Cap() >= blockTarget && last.Cap()-last.Size() < b.block.Size() {
+			j.batch.Adopt(j.r.free.get())
 		}
 		j.since = earlier(j.since, b.since)
 		j.batch.Join(&part, events, size)
@@ -125,6 +131,18 @@ func (j *joiner) add(b laneBlock) {
 	}
 	j.r.free.put(b.block)
 }
+
+// adopts reports whether a block becomes part of the batch as it is. A block that is small, or
+// that does not use most of its memory, is copied.
+func (j *joiner) adopts(b *event.Block, events, size int) bool {
+	if j.batch == nil {
+		return b.Len() <= events && b.Size() <= size
+	}
+	return b.Size() >= adoptFrom && b.Size() >= b.Cap()/2 && j.batch.Len()+b.Len() <= events && j.batch.Size()+b.Size() <= size
+}
+
+// adoptFrom is the bytes of the smallest block that is not copied.
+const adoptFrom = blockTarget / 4
 
 // flushIfFull enqueues the batch in hand if it is full, or if it takes so much of the
 // queue's bound that there is no room for what the lanes bring next.
@@ -137,8 +155,8 @@ func (j *joiner) flushIfFull(events int) {
 // batchLimits are the most events and bytes of a batch.
 func (j *joiner) batchLimits() (events, size int) {
 	events = cmp.Or(j.r.set.BatchSize, math.MaxInt)
-	if most := j.r.queue.maxEvents; most > 0 {
-		events = min(events, half(most))
+	if most := j.r.set.maxJoinedEvents(); most > 0 {
+		events = min(events, most)
 	}
 	return events, int(j.r.set.BatchBytes)
 }

@@ -111,6 +111,43 @@ func TestLargeBatch(t *testing.T) {
 	f(10_000, 0, 5000, 2520, 2480)
 }
 
+// TestFullBlocksAreNotCopied: a batch consists of the lanes' own blocks. Events of blocks
+// that would waste memory are copied, into memory that is not copied again.
+func TestFullBlocksAreNotCopied(t *testing.T) {
+	set := Settings{Type: All, Workers: 1, BatchBytes: NoByteLimit, BatchDelay: time.Hour, QueueBytes: 64 << 20}
+	r := testRunner(t, &fake{}, set, true, nil)
+	filled := func(n, room int) *event.Block {
+		b := event.NewBlock(room)
+		for i := range n {
+			b.Append(testEvent(uint16(i)))
+		}
+		return b
+	}
+	give := func(b *event.Block) {
+		r.join.add(laneBlock{block: b, since: time.Now()})
+	}
+	first, second, third := filled(2500, blockTarget), filled(2500, blockTarget), filled(2500, blockTarget)
+	for _, b := range []*event.Block{first, second, filled(5, blockTarget), third, filled(500, blockTarget), filled(600, 64<<10)} {
+		give(b)
+	}
+	small := r.join.batch.Last()
+	for range 30 {
+		give(filled(20, smallBlock))
+	}
+	batch := r.join.batch
+	if batch != first || r.join.batch.Last() != small || small == third || small.Len() != 500+600+600 {
+		t.Errorf("the last part has %d events", small.Len())
+	}
+	var parts []*event.Block
+	n := batch.Len()
+	batch.Disband(func(b *event.Block) { parts = append(parts, b) })
+	if len(parts) != 4 || parts[0] != second || parts[1] != third || n != 3*2500+5+500+600+600 {
+		t.Errorf("%d events in %d parts", n, len(parts))
+	}
+	r.join.batch = nil
+	r.Stop(shortGrace())
+}
+
 // joined seals everything that the joiner holds and returns the batches.
 func joined(r *Runner) []item {
 	r.join.round(true)

@@ -1,6 +1,7 @@
 package outputs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func NewRunner(out Output, set Settings, live bool, ids *event.IDs, counters *ac
 	r.filter.Store(&Filter{set.Type, set.Skip, set.Allow})
 	if set.Spool.Dir == "" {
 		r.queue = newQueue(r.set.QueueBytes, counters.Shard())
-		r.queue.maxEvents = r.set.QueueEvents
+		r.queue.maxEvents = cmp.Or(r.set.QueueEvents, r.set.fileEvents)
 	} else {
 		r.queue = newQueue(r.set.spoolQueueBytes(), counters.Shard())
 		r.queue.maxEvents = r.set.spoolQueueEvents()

@@ -40,6 +40,8 @@ type Settings struct {
 	QueueEvents int   // most events in that memory; 0: no limit
 	Spool       SpoolSettings
 	Skip, Allow Matcher // the domain lists; nil: not given
+
+	fileEvents int // most events that wait if the input is a file and QueueEvents is 0; 0: no limit
 }
 
 // SpoolSettings say what an output keeps on disk.
@@ -118,7 +120,7 @@ func (s Settings) withDefaults(live bool) Settings {
 	s.QueueBytes = cmp.Or(s.QueueBytes, defaultQueueBytes)
 	s.BatchBytes = min(cmp.Or(s.BatchBytes, blockTarget), max(s.batchRoom(), blockTarget))
 	if !live && s.Spool.Dir == "" && s.QueueEvents == 0 && !s.Grow && s.BatchSize > 0 && s.typicalBatchBytes() > fileQueueBytes/2 {
-		s.QueueEvents = 2 * s.BatchSize // one batch that waits, and one that is being filled: lanes wait, and more would only take memory
+		s.fileEvents = s.BatchSize + s.BatchSize/8 // a batch, and the start of the next one: lanes wait, and more would only take memory
 	}
 	if most := s.maxBatchEvents(); most > 0 && (s.BatchSize == 0 || s.BatchSize > most) {
 		s.BatchSize = most
@@ -131,6 +133,14 @@ func (s Settings) withDefaults(live bool) Settings {
 // maxBatchEvents is how many events a block may have if QueueEvents bounds the queue, and
 // 0 if it does not. The queue itself does not enforce it: while empty, it accepts any block.
 func (s *Settings) maxBatchEvents() int { return half(s.QueueEvents) }
+
+// maxJoinedEvents is how many events of several lanes a batch may have, and 0 for no limit.
+func (s *Settings) maxJoinedEvents() int {
+	if s.Spool.Dir != "" {
+		return half(s.spoolQueueEvents())
+	}
+	return half(s.QueueEvents)
+}
 
 // half is half of a bound of events, rounded up; 0 for no bound.
 func half(events int) int { return (events + 1) / 2 }

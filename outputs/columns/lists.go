@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"dnsmonster-sensor/userspace/dns"
-	"dnsmonster-sensor/userspace/event"
 )
 
 // TextList is texts back to back.
@@ -32,16 +31,18 @@ func (l *TextList) At(i int) []byte {
 	return l.Bytes[l.Ends[i-1]:l.Ends[i]]
 }
 
-// AnswersOf appends the whole records of the answer section, as Row.AnswerRecords needs
-// them. A message can have ten thousand questions and as many answers: only its first row
-// should have them.
-func AnswersOf(e *event.Event, dst []dns.Record) []dns.Record {
-	var r dns.Record
-	for records := e.DNS.AnswersOf(e.Message); records.Next(&r); {
-		dst = append(dst, r)
-	}
-	return dst
+// ReadAnswers sets AnswerRecords, which are appended to room, and learns for Malformed what
+// it has read. A message can have ten thousand questions and as many answers: only its
+// first row should have them, the others call ForgetAnswers.
+func (r *Row) ReadAnswers(room []dns.Record) []dns.Record {
+	at := len(room)
+	room, r.known = r.Event.DNS.ReadAnswers(r.Event.Message, room)
+	r.AnswerRecords, r.isKnown = room[at:], true
+	return room
 }
+
+// ForgetAnswers is for a row without answers, or of another event than the one before.
+func (r *Row) ForgetAnswers() { r.AnswerRecords, r.isKnown = nil, false }
 
 // maxListText limits the text of a list. Names are compressed, and may unfold to a
 // hundred times the length of the message. Texts after the limit are empty. Honest

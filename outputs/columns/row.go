@@ -22,10 +22,12 @@ type Row struct {
 	Record        []byte                               // the whole record as JSON, only in a message's first row (see event.Rows), or nothing
 	InterfaceName func(number uint32, at int64) string // name of an interface at the time of a packet, "" if unknown; nil: all are unknown
 
-	// For the columns of answers: AnswersOf, only in a message's first row, or nothing; and
-	// format.AppendRecordData.
+	// For the columns of answers: those of ReadAnswers, or nothing; and format.AppendRecordData.
 	AnswerRecords []dns.Record
 	AppendData    func(dst, message []byte, off int, rrtype uint16, limit int) []byte
+
+	known   dns.Malformed // the event's verdict, if isKnown
+	isKnown bool
 }
 
 // PacketTime and the other times.
@@ -131,7 +133,12 @@ func (r *Row) Malformed(dst []byte) []byte {
 
 func (r *Row) isMalformed() bool { return r.verdict().Yes() }
 
-func (r *Row) verdict() dns.Malformed { return r.Event.DNS.VerdictOf(r.Event.Message) }
+func (r *Row) verdict() dns.Malformed {
+	if r.isKnown {
+		return r.known
+	}
+	return r.Event.DNS.VerdictOf(r.Event.Message)
+}
 
 // Message is the captured part of the message, in wire format.
 func (r *Row) Message(dst []byte) []byte { return append(dst, r.Event.Message...) }

@@ -89,8 +89,18 @@ func (s *Spool) create(number uint64) (*Segment, error) {
 // write appends a block's bytes. What a failed write leaves is cut off at once or, if that
 // fails too, overwritten by the next write, which starts at the same offset.
 func (g *Segment) write(b *event.Block) error {
-	if _, err := g.file.WriteAt(b.Bytes(), g.size); err != nil {
+	if err := writeAt(g.file, b, g.size); err != nil {
 		return fmt.Errorf("write spool: %w", errors.Join(err, g.file.Truncate(g.size)))
+	}
+	return nil
+}
+
+func writeAt(f *os.File, b *event.Block, offset int64) error {
+	for _, piece := range b.Pieces() {
+		if _, err := f.WriteAt(piece, offset); err != nil {
+			return err
+		}
+		offset += int64(len(piece))
 	}
 	return nil
 }
@@ -326,7 +336,7 @@ func (s *Spool) createFirst() (*Segment, error) {
 func writeAll(f *os.File, blocks []*event.Block) error {
 	var written int64
 	for _, b := range blocks {
-		if _, err := f.WriteAt(b.Bytes(), written); err != nil {
+		if err := writeAt(f, b, written); err != nil {
 			return fmt.Errorf("write spool: %w", err)
 		}
 		written += int64(b.Size())

@@ -176,9 +176,13 @@ func AppendName(dst, msg []byte, off int) ([]byte, bool) {
 	}
 }
 
-// appendPlainName is AppendName for a name without pointers and escapes. ok is false if
-// it is another one, or bad: then dst is as it was.
+// appendPlainName is AppendName for a name without escapes whose labels lie together, at
+// off or where a pointer there leads. ok is false if it is another one, or bad: then dst
+// is as it was.
 func appendPlainName(dst, msg []byte, off int) (_ []byte, ok bool) {
+	if uint(off+1) < uint(len(msg)) && msg[off] >= 0xc0 { // as in most records
+		off = int(msg[off])&0x3f<<8 | int(msg[off+1])
+	}
 	end := off
 	for uint(end) < uint(len(msg)) && msg[end]-1 < maxLabel { // not 0
 		end += 1 + int(msg[end])
@@ -188,23 +192,33 @@ func appendPlainName(dst, msg []byte, off int) (_ []byte, ok bool) {
 	}
 	at := len(dst)
 	dst = append(dst, msg[off+1:end+1]...)
-	text, odd := dst[at:], uint8(asIs)
-	for n := int(msg[off]); ; {
-		for _, c := range text[:n] {
-			odd |= written[c]
-		}
-		next := text[n]
+	text, labels := dst[at:], uint32(0)
+	for n := int(msg[off]); n < len(text); labels++ {
+		next := int(text[n])
 		text[n] = '.'
-		if next == 0 {
-			break
-		}
-		text, n = text[n+1:], int(next)
+		n += 1 + next
 	}
-	if odd != asIs {
+	// One loop for all labels: a processor cannot guess where each of them ends.
+	dots := uint32(0)
+	for _, c := range text {
+		dots += plain[c]
+	}
+	if dots != labels {
 		return dst[:at], false
 	}
 	return dst, true
 }
+
+// plain is how many dots a byte is, and more than a name has for one that is escaped.
+var plain = func() (t [256]uint32) {
+	for c := range t {
+		if written[c] != asIs {
+			t[c] = MaxName
+		}
+	}
+	t['.'] = 1
+	return t
+}()
 
 // AppendLabel appends a label as AppendName does, without the dot.
 func AppendLabel(dst, label []byte) []byte {

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -325,4 +326,22 @@ func BenchmarkAppendName(b *testing.B) {
 	}
 	f("plain", HeaderLen)
 	f("pointer", HeaderLen+len(question))
+	f("only a pointer", HeaderLen+len(question)+4)
+
+	b.Run("name=various", func(b *testing.B) { // as a processor meets them: it cannot guess their lengths
+		random := rand.New(rand.NewPCG(1, 1))
+		var list [4096][]byte
+		for i := range list {
+			name := ""
+			for range 2 + random.IntN(4) {
+				label := strings.Repeat("a", 1+random.IntN(12))
+				name += string(rune(len(label))) + label
+			}
+			list[i] = message(0x0100, 1, 0, 0, 0, name+"\x00\x00\x01\x00\x01")
+		}
+		var room [300]byte
+		for i := 0; b.Loop(); i++ {
+			AppendName(room[:0], list[i%len(list)], HeaderLen)
+		}
+	})
 }

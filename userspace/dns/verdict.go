@@ -21,16 +21,46 @@ func (s *Summary) VerdictOf(msg []byte) Malformed {
 	return s.Verdict(s.AnswersOf(msg))
 }
 
+// ReadAnswers is AnswersOf and VerdictOf in one pass: it appends the whole records of the
+// answer section to dst.
+func (s *Summary) ReadAnswers(msg []byte, dst []Record) (answers []Record, verdict Malformed) {
+	if s.ANCount == 0 {
+		return dst, s.VerdictOf(msg)
+	}
+	records, at := s.AnswersOf(msg), len(dst)
+	var rec Record
+	for records.Next(&rec) {
+		dst = append(dst, rec)
+	}
+	for i := at; i < len(dst); i++ {
+		if !dst[i].Fits(msg) {
+			return dst, Malformed{SectionAnswer, FaultRData, uint16(i - at)}
+		}
+	}
+	plainOPT := s.ARCount == 1 && s.EDNS.Present && s.EDNS.DataLen == 0 // fits
+	if !records.broken && (s.NSCount != 0 || s.ARCount != 0 && !plainOPT) {
+		if section, i := s.misfitAfter(SectionAnswer, &records); section != SectionNone {
+			return dst, Malformed{section, FaultRData, i}
+		}
+	}
+	return dst, s.Malformed
+}
+
 // misfit finds the first record whose data do not fit its type. It stops at the
 // first record that is not whole. records comes from AnswersOf and is consumed.
 func (h *Header) misfit(records *Records) (section Section, index uint16) {
+	return h.misfitAfter(SectionQuestion, records)
+}
+
+// misfitAfter is misfit for the sections after one.
+func (h *Header) misfitAfter(section Section, records *Records) (_ Section, index uint16) {
 	var rec Record
-	counts := [...]uint16{h.ANCount, h.NSCount, h.ARCount}
-	for i, n := range counts {
-		records.left = n
+	counts := [...]uint16{SectionAnswer: h.ANCount, SectionAuthority: h.NSCount, SectionAdditional: h.ARCount}
+	for section++; int(section) < len(counts); section++ {
+		records.left = counts[section]
 		for index = 0; records.Next(&rec); index++ {
 			if !rec.Fits(records.r.msg) {
-				return SectionAnswer + Section(i), index
+				return section, index
 			}
 		}
 		if records.broken {

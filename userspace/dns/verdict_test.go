@@ -160,6 +160,14 @@ func TestVerdict(t *testing.T) {
 		if got := s.Verdict(s.AnswersOf(msg)); got != want {
 			t.Errorf("%s: %v %v %d, want %v %v %d", name, got.Section, got.Fault, got.Index, want.Section, want.Fault, want.Index)
 		}
+		var answers []Record
+		var r Record
+		for records := s.AnswersOf(msg); records.Next(&r); {
+			answers = append(answers, r)
+		}
+		if list, got := s.ReadAnswers(msg, []Record{{}}); got != want || !slices.Equal(list[1:], answers) {
+			t.Errorf("%s, in one pass: %v, %v %v %d, want %v, %v %v %d", name, list[1:], got.Section, got.Fault, got.Index, answers, want.Section, want.Fault, want.Index)
+		}
 	}
 	five := record[:11] + "\x05\xc0\x00\x02\x01\x00" // an address of five bytes
 	subnet := opt[:9] + "\x00\x0b\x00\x08\x00\x07\x00\x01\x21\x00\xc0\x00\x02"
@@ -171,6 +179,7 @@ func TestVerdict(t *testing.T) {
 	f("before trailing bytes", message(0x8180, 1, 1, 0, 0, question+five+"\x00"), Malformed{SectionAnswer, FaultRData, 0})
 	f("before a cut record", message(0x8180, 1, 2, 0, 0, question+five+record[:13]), Malformed{SectionAnswer, FaultRData, 0})
 	f("after one that is cut", message(0x8180, 1, 1, 0, 1, question+record[:13]), Malformed{SectionAnswer, FaultRecord, 0})
+	f("authority after an answer, with OPT", message(0x8180, 1, 1, 1, 1, question+record+five+opt), Malformed{SectionAuthority, FaultRData, 0})
 	f("a cut question", message(0x8180, 2, 1, 0, 0, question+example), Malformed{SectionQuestion, FaultRecord, 1})
 }
 
@@ -178,7 +187,8 @@ func TestVerdictAllocatesNothing(t *testing.T) {
 	msg := message(0x8180, 1, 1, 1, 1, question+record+record+opt)
 	var s Summary
 	Read(msg, false, &s)
-	if n := testing.AllocsPerRun(100, func() { s.Verdict(s.AnswersOf(msg)); s.Accepted(msg) }); n != 0 {
+	var room [4]Record
+	if n := testing.AllocsPerRun(100, func() { s.Verdict(s.AnswersOf(msg)); s.ReadAnswers(msg, room[:0]); s.Accepted(msg) }); n != 0 {
 		t.Errorf("Verdict and Accepted allocate %v times, want 0", n)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -68,11 +69,14 @@ func (s *IDs) Next() (id ID) {
 }
 
 // Block is events copied back to back. One goroutine fills and seals it. From then on
-// it is read-only until Reset.
+// it is read-only until Reset. A block can adopt others (join.go): then its events lie in
+// several pieces of memory.
 type Block struct {
-	buf    []byte // header, then events
-	count  int
+	buf    []byte   // header, then events
+	parts  []*Block // adopted: their events follow
+	count  int      // of all events
 	sealed bool
+	summed bool // the header has its checksums
 	v1     bool // of version 1
 }
 
@@ -82,30 +86,43 @@ func NewBlock(size int) *Block {
 	return &Block{buf: make([]byte, BlockHeaderLen, BlockHeaderLen+size)}
 }
 
-// Reset empties the block and keeps its memory.
+// Reset empties the block and keeps its own memory.
 func (b *Block) Reset() {
-	b.buf, b.count, b.sealed, b.v1 = b.buf[:BlockHeaderLen], 0, false, false
+	clear(b.parts)
+	b.buf, b.parts, b.count, b.sealed, b.summed, b.v1 = b.buf[:BlockHeaderLen], b.parts[:0], 0, false, false, false
 }
 
 // Len is the number of events.
 func (b *Block) Len() int { return b.count }
 
 // Size is the length in bytes, header included.
-func (b *Block) Size() int { return len(b.buf) }
+func (b *Block) Size() int {
+	if len(b.parts) == 0 {
+		return len(b.buf)
+	}
+	return b.sizeOfParts()
+}
 
 // Cap is the memory that the block holds.
-func (b *Block) Cap() int { return cap(b.buf) }
+func (b *Block) Cap() int {
+	n := cap(b.buf)
+	for _, p := range b.parts {
+		n += cap(p.buf)
+	}
+	return n
+}
 
-// Append copies an event into the block, which must not be sealed.
+// Append copies an event into the block, which must not be sealed, and must not have adopted
+// another one.
 func (b *Block) Append(e *Event) {
-	if b.sealed {
-		panic("event: append to a sealed block")
+	if b.sealed || len(b.parts) > 0 {
+		panic("event: append to a sealed block, or after others")
 	}
 	b.buf = appendRecord(b.buf, e)
 	b.count++
 }
 
-// Seal writes the header. Nothing can be appended afterwards.
+// Seal names the block. Nothing can be appended afterwards.
 func (b *Block) Seal(id ID, now time.Time) {
 	h := b.buf[:BlockHeaderLen]
 	copy(h, blockMagic)
@@ -114,10 +131,23 @@ func (b *Block) Seal(id ID, now time.Time) {
 	copy(h[8:24], id[:])
 	binary.LittleEndian.PutUint64(h[24:], uint64(now.UnixNano()))
 	binary.LittleEndian.PutUint32(h[32:], uint32(b.count))
-	binary.LittleEndian.PutUint32(h[36:], uint32(len(b.buf)-BlockHeaderLen))
-	binary.LittleEndian.PutUint32(h[40:], crc32.Checksum(b.buf[BlockHeaderLen:], castagnoli))
+	binary.LittleEndian.PutUint32(h[36:], uint32(b.Size()-BlockHeaderLen))
+	b.sealed, b.summed = true, false
+}
+
+// sum completes the header of a sealed block. Only blocks that are stored need it.
+func (b *Block) sum() {
+	if b.summed || !b.sealed {
+		return
+	}
+	h := b.buf[:BlockHeaderLen]
+	sum := crc32.Checksum(b.buf[BlockHeaderLen:], castagnoli)
+	for _, p := range b.parts {
+		sum = crc32.Update(sum, castagnoli, p.buf[BlockHeaderLen:])
+	}
+	binary.LittleEndian.PutUint32(h[40:], sum)
 	binary.LittleEndian.PutUint32(h[44:], crc32.Checksum(h[:44], castagnoli))
-	b.sealed = true
+	b.summed = true
 }
 
 // ID is the id that was given to Seal.
@@ -131,8 +161,25 @@ func (b *Block) Sealed() time.Time {
 	return time.Unix(0, int64(binary.LittleEndian.Uint64(b.buf[24:])))
 }
 
-// Bytes is the bytes of the sealed block. They are valid until Reset.
-func (b *Block) Bytes() []byte { return b.buf }
+// Bytes is the bytes of the sealed block. They are valid until Reset. Bytes and Pieces may
+// write the checksums: no two goroutines may call them at the same time.
+func (b *Block) Bytes() []byte {
+	b.sum()
+	if len(b.parts) == 0 {
+		return b.buf
+	}
+	return slices.Concat(b.Pieces()...)
+}
+
+// Pieces is Bytes as they lie in memory.
+func (b *Block) Pieces() [][]byte {
+	b.sum()
+	pieces := [][]byte{b.buf}
+	for _, p := range b.parts {
+		pieces = append(pieces, p.buf[BlockHeaderLen:])
+	}
+	return pieces
+}
 
 // Errors of OpenBlock. ErrBlockHeader: the length cannot be trusted, so the next block
 // has to be searched for. ErrBlockEvents: this block is lost, but the next one follows
@@ -178,7 +225,7 @@ func CountEvents(stored []byte) (events, size int) {
 	for _, v1 := range []bool{false, true} {
 		var e Event
 		n := 0
-		r := Reader{stored, v1}
+		r := Reader{rest: stored, v1: v1}
 		for r.Next(&e) {
 			n++
 		}
@@ -204,7 +251,7 @@ func OpenBlock(stored []byte) (*Block, error) {
 	if !h.Readable() {
 		return nil, fmt.Errorf("%w: version %d, this build reads %d and %d", ErrBlockLayout, h.Version, blockVersion1, blockVersion)
 	}
-	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, v1: h.Version == blockVersion1}
+	b := &Block{buf: stored[:h.Len:h.Len], count: h.Events, sealed: true, summed: true, v1: h.Version == blockVersion1}
 	if !b.consistent() {
 		return nil, fmt.Errorf("%w: its events are not those of version %d", ErrBlockLayout, h.Version)
 	}
@@ -227,12 +274,13 @@ func (b *Block) consistent() bool {
 
 // Reader iterates over the events of a block.
 type Reader struct {
-	rest []byte
-	v1   bool // of version 1
+	rest  []byte
+	parts []*Block // what follows
+	v1    bool     // of version 1
 }
 
 // Reader starts at the first event.
-func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.v1} }
+func (b *Block) Reader() Reader { return Reader{b.buf[BlockHeaderLen:], b.parts, b.v1} }
 
 // Next reads one event, whose slices are borrowed from the block. It returns false at
 // the end.
@@ -243,8 +291,21 @@ func (r *Reader) Next(e *Event) bool {
 	rest, ok := readRecord(r.rest, e)
 	if ok {
 		r.rest = rest
+		return true
 	}
-	return ok
+	return r.nextPart(e)
+}
+
+// nextPart is Next after the end of a part.
+func (r *Reader) nextPart(e *Event) bool {
+	for len(r.rest) == 0 && len(r.parts) > 0 {
+		r.rest, r.parts = r.parts[0].buf[BlockHeaderLen:], r.parts[1:]
+		if rest, ok := readRecord(r.rest, e); ok {
+			r.rest = rest
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Reader) next1(e *Event) bool {

@@ -11,8 +11,53 @@ type Part struct {
 	len  int
 }
 
-// Part returns all events of the block. It borrows the block, which may be sealed.
-func (b *Block) Part() Part { return Part{b.buf[BlockHeaderLen:], b.count} }
+// Part returns all events of the block. It borrows the block, which may be sealed, but must not
+// have adopted another one.
+func (b *Block) Part() Part {
+	if len(b.parts) > 0 {
+		panic("event: a part of several blocks")
+	}
+	return Part{b.buf[BlockHeaderLen:], b.count}
+}
+
+// Adopt puts the events of other at the end of b without copying them. b then owns other,
+// which may be empty: events that are joined next are copied into its memory. Neither block
+// may be sealed, and other must not have adopted a block.
+func (b *Block) Adopt(other *Block) {
+	if b.sealed || other.sealed || len(other.parts) > 0 {
+		panic("event: adopt a sealed block, or several")
+	}
+	b.parts = append(b.parts, other)
+	b.count += other.count
+}
+
+// Disband empties the block, and calls each for it and for those that it had adopted.
+func (b *Block) Disband(each func(*Block)) {
+	for _, p := range b.parts {
+		p.Reset()
+		each(p)
+	}
+	b.Reset()
+	each(b)
+}
+
+// sizeOfParts is Size for a block that has adopted others.
+func (b *Block) sizeOfParts() int {
+	n := len(b.buf)
+	for _, p := range b.parts {
+		n += len(p.buf) - BlockHeaderLen
+	}
+	return n
+}
+
+// Last is the block whose memory takes what is joined: b, or the one that it has adopted
+// last.
+func (b *Block) Last() *Block {
+	if n := len(b.parts); n > 0 {
+		return b.parts[n-1]
+	}
+	return b
+}
 
 // Len is the number of events.
 func (p *Part) Len() int { return p.len }
@@ -24,17 +69,21 @@ func (b *Block) Join(p *Part, events, size int) (joined int) {
 	if b.sealed {
 		panic("event: join to a sealed block")
 	}
-	joined, n := p.first(events-b.count, size-len(b.buf))
+	joined, n := p.first(events-b.count, size-b.Size())
 	if joined == 0 && b.count == 0 && p.len > 0 {
 		joined, n = 1, recordSize(p.rest)
 	}
-	if grown := len(b.buf) + n; grown > cap(b.buf) {
-		buf := make([]byte, len(b.buf), max(grown, min(2*cap(b.buf), size)))
-		copy(buf, b.buf)
-		b.buf = buf
+	to := b.Last()
+	if grown := len(to.buf) + n; grown > cap(to.buf) {
+		buf := make([]byte, len(to.buf), max(grown, min(2*cap(to.buf), size)))
+		copy(buf, to.buf)
+		to.buf = buf
 	}
-	b.buf = append(b.buf, p.rest[:n]...)
+	to.buf = append(to.buf, p.rest[:n]...)
 	b.count += joined
+	if to != b {
+		to.count += joined
+	}
 	p.rest, p.len = p.rest[n:], p.len-joined
 	return joined
 }
@@ -58,10 +107,10 @@ func (p *Part) first(limit, size int) (number, n int) {
 // recordSize is the length of the first record.
 func recordSize(records []byte) int { return int(binary.LittleEndian.Uint32(records)) }
 
-// Compact frees the memory that the block does not use, if that is more than three
-// quarters of it, and if the block holds more than size bytes.
+// Compact frees the memory that the last part of the block does not use, if that is more
+// than three quarters of it, and if the part holds more than size bytes.
 func (b *Block) Compact(size int) {
-	if cap(b.buf) > max(4*len(b.buf), size) {
-		b.buf = append(make([]byte, 0, len(b.buf)), b.buf...)
+	if to := b.Last(); cap(to.buf) > max(4*len(to.buf), size) {
+		to.buf = append(make([]byte, 0, len(to.buf)), to.buf...)
 	}
 }

@@ -98,3 +98,72 @@ func BenchmarkJoin(b *testing.B) {
 		into.Join(&p, math.MaxInt, 16<<20)
 	}
 }
+
+// TestAdopt: the events of adopted blocks follow, in order, in memory and as stored, and
+// later ones are copied behind them.
+func TestAdopt(t *testing.T) {
+	b, second, empty := open(0, 5), open(5, 3), NewBlock(1000)
+	b.Adopt(second)
+	b.Adopt(empty)
+	capacity := b.Cap()
+	rest := open(8, 4).Part()
+	if n := b.Join(&rest, 10, math.MaxInt); n != 2 || b.Len() != 10 {
+		t.Errorf("%d events were joined, the block has %d", n, b.Len())
+	}
+	if b.Last() != empty || empty.Len() != 2 || b.Cap() != capacity {
+		t.Errorf("the last part has %d events, %d bytes of memory", empty.Len(), b.Cap()-capacity)
+	}
+	b.Seal(NewIDs().Next(), time.Now())
+	stored := bytes.Join(b.Pieces(), nil)
+	if len(b.Pieces()) != 3 || len(stored) != b.Size() || !bytes.Equal(stored, b.Bytes()) {
+		t.Errorf("%d pieces of %d bytes, the block has %d", len(b.Pieces()), len(stored), b.Size())
+	}
+	read, err := OpenBlock(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, b := range map[string]*Block{"in memory": b, "stored": read} {
+		next := 0
+		var e Event
+		for r := b.Reader(); r.Next(&e); next++ {
+			if want := sample(next); !reflect.DeepEqual(&e, want) {
+				t.Fatalf("%s: event %d is\n%+v\nwant\n%+v", what, next, &e, want)
+			}
+		}
+		if next != 10 {
+			t.Errorf("%s: %d events", what, next)
+		}
+	}
+	var free []*Block
+	b.Disband(func(b *Block) { free = append(free, b) })
+	if !reflect.DeepEqual(free, []*Block{second, empty, b}) {
+		t.Errorf("%d blocks are free", len(free))
+	}
+	for _, b := range free {
+		if b.Len() != 0 || b.Size() != BlockHeaderLen {
+			t.Errorf("a free block has %d events", b.Len())
+		}
+		b.Append(sample(1))
+	}
+}
+
+// TestAdoptOnlyOpenBlocks: what would lose or mix events is a panic.
+func TestAdoptOnlyOpenBlocks(t *testing.T) {
+	f := func(what string, do func(b *Block)) {
+		defer func() {
+			if recover() == nil {
+				t.Error(what + ": no panic")
+			}
+		}()
+		b := open(0, 2)
+		b.Adopt(open(2, 2))
+		do(b)
+	}
+	sealed := open(0, 1)
+	sealed.Seal(NewIDs().Next(), time.Now())
+	f("a sealed block", func(b *Block) { b.Adopt(sealed) })
+	f("after sealing", func(b *Block) { b.Seal(NewIDs().Next(), time.Now()); b.Adopt(open(0, 1)) })
+	f("a block with parts", func(b *Block) { open(0, 1).Adopt(b) })
+	f("an event after a part", func(b *Block) { b.Append(sample(1)) })
+	f("a part of parts", func(b *Block) { b.Part() })
+}

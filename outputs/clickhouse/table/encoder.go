@@ -256,11 +256,10 @@ func (e *Encoder) setRow(r *row, ev *event.Event, first bool) {
 }
 
 func (e *Encoder) setAnswers(r *row, first bool) {
-	r.AnswerRecords = nil
-	if first && r.Event.DNS.ANCount > 0 {
-		at := len(e.answers)
-		e.answers = columns.AnswersOf(r.Event, e.answers)
-		r.AnswerRecords = e.answers[at:]
+	if first {
+		e.answers = r.ReadAnswers(e.answers)
+	} else {
+		r.ForgetAnswers()
 	}
 }
 

@@ -96,7 +96,7 @@ func rowsOf(b *event.Block, o Options) (list []row) {
 				v.Sensor = ev.Identity
 			}
 			if first {
-				v.AnswerRecords = columns.AnswersOf(&ev, nil)
+				v.ReadAnswers(nil)
 				if v.first = json != nil; v.first {
 					v.Record = bytes.TrimSuffix(json.Append(nil, &ev), []byte("\n"))
 				}
