@@ -97,6 +97,14 @@ type Meterer interface {
 	Meters() []account.Line
 }
 
+// Resumer is a Writer whose blocks may be stored in one part of the destination only: see
+// Postpone.
+type Resumer interface {
+	// Resume is called before the first Write of a block that may come from an earlier run.
+	// waited reports whether Postpone named that part for it then.
+	Resume(id event.ID, waited func(part string) bool)
+}
+
 // Writer is one connection to a destination, used by one goroutine.
 type Writer interface {
 	// Write returns nil once the destination has acknowledged the block. It may use

@@ -62,24 +62,40 @@ func (w *worker) firstPostponed() (first *delivery, full bool) {
 	return first, n >= maxPostponed || n > 1 && bytes >= int(w.r.set.QueueBytes/postponedShare)
 }
 
-// postpone lets the block wait for a part of the destination. All that wait for the same
+// setPart notes, also on disk, that only one part of the destination may have the block.
+func (w *worker) setPart(d *delivery, part string) {
+	if d.part == part {
+		return
+	}
+	w.mu.Lock()
+	d.part = part
+	it := d.item
+	w.mu.Unlock()
+	if w.r.spool != nil {
+		w.r.spool.note(it)
+	}
+}
+
+// postpone lets the block wait for its part of the destination. All that wait for the same
 // part are due together: one block finds out whether it is back, the next time another one.
-func (w *worker) postpone(d *delivery, part string, delay time.Duration) {
-	d.ownMemory()
+func (w *worker) postpone(d *delivery, delay time.Duration) {
+	own := d.ownMemory()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writtenOff {
 		return
 	}
+	if own != nil {
+		d.block, d.rest, d.shared = own, own, false
+	}
 	w.inHand = append(slices.DeleteFunc(w.inHand, func(other *delivery) bool { return other == d }), d)
-	d.part = part
 	due := time.Now().Add(delay)
 	for _, other := range w.inHand {
-		if other.part == part && other.due.After(due) {
+		if other.part == d.part && other.due.After(due) {
 			due = other.due
 		}
 	}
-	w.setDue(part, due)
+	w.setDue(d.part, due)
 }
 
 // setDue sets when the blocks that wait for a part are due. It is called with mu held.
@@ -111,13 +127,15 @@ func (w *worker) succeeded(d *delivery) {
 	d.due = time.Time{}
 }
 
-// ownMemory gives a block that shares its memory with all that was read from the disk
-// together a copy of its own: it may stay for long.
-func (d *delivery) ownMemory() {
+// ownMemory returns a copy of a block that shares its memory with all that was read from the
+// disk together: it may stay for long. It is nil for other blocks.
+func (d *delivery) ownMemory() *event.Block {
 	if !d.shared || d.rest != d.block {
-		return
+		return nil
 	}
-	if own, err := event.OpenBlock(slices.Clone(d.block.Bytes())); err == nil {
-		d.block, d.rest, d.shared = own, own, false
+	own, err := event.OpenBlock(slices.Clone(d.block.Bytes()))
+	if err != nil {
+		return nil
 	}
+	return own
 }

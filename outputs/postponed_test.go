@@ -25,11 +25,12 @@ type shards struct {
 	attempts []int // failed ones
 	got      []int
 	ids      map[event.ID]int
-	inside   func(part int) // called in each attempt
+	resumed  map[event.ID]int // blocks of an earlier run, and for which part they waited
+	inside   func(part int)   // called in each attempt
 }
 
 func newShards(parts int, down ...int) *shards {
-	s := &shards{down: make([]bool, parts), attempts: make([]int, parts), ids: make(map[event.ID]int)}
+	s := &shards{down: make([]bool, parts), attempts: make([]int, parts), ids: make(map[event.ID]int), resumed: make(map[event.ID]int)}
 	for _, part := range down {
 		s.down[part] = true
 	}
@@ -87,6 +88,22 @@ func (s *shards) wantOnce(t *testing.T, n int) {
 	got := slices.Sorted(slices.Values(s.got))
 	wantInOrder(t, got, n)
 }
+
+// Resume asks which blocks have waited in an earlier run.
+func (s *shards) Resume(id event.ID, waited func(part string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for part := range s.down {
+		if waited(fmt.Sprint("shard ", part)) {
+			s.resumed[id] = part
+		}
+	}
+}
+
+// resumable is an output of such writers.
+type resumable struct{ *shards }
+
+func (r resumable) Open(context.Context) (Writer, error) { return r.shards, nil }
 
 // blocks offers events in blocks of ten, the first of which has that number.
 func blocks(in *Intake, numbers ...int) {
@@ -256,8 +273,15 @@ func postponedStop(t *testing.T, how string, hangs bool) {
 		}
 	}
 	check(r, offered, offered-20)
+	start := func() *Runner {
+		r, err := NewRunner(resumable{s}, set, true, event.NewIDs(), account.NewDeliveryCounters(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
 	for range 2 {
-		r = testRunner(t, &s.fake, set, true, nil)
+		r = start()
 		before := s.failed(1)
 		r.Start(context.Background())
 		waitUntil(t, func() bool { return s.failed(1) > before+10 && s.received() == int(offered)-20 })
@@ -265,11 +289,20 @@ func postponedStop(t *testing.T, how string, hangs bool) {
 		check(r, 0, 20)
 	}
 	s.setDown(1, false)
-	r = testRunner(t, &s.fake, set, true, nil)
+	r = start()
+	clear(s.resumed)
 	r.Start(context.Background())
 	r.Stop(context.Background())
 	checkLedger(t, r, 0, "recovered 20, delivered 20")
 	s.wantOnce(t, int(offered))
+	for id, part := range s.resumed {
+		if part != 1 || s.ids[id] != 1 {
+			t.Errorf("block %v waited for part %d, and was delivered %d times", id, part, s.ids[id])
+		}
+	}
+	if len(s.resumed) != 2 {
+		t.Errorf("%d blocks have waited, want 2", len(s.resumed))
+	}
 }
 
 // A block that waits keeps what the destination has said of its events.

@@ -28,6 +28,7 @@ type item struct {
 	seg    *spool.Segment // where it is stored on disk too; nil: nowhere
 	id     event.ID       // of the stored block: block may be what is left of it
 	shared bool           // its memory belongs to others too: do not reuse it
+	part   string         // of the destination, if only that may have it; see Postpone
 }
 
 // queue holds sealed blocks in memory, first in, first out, for any number of goroutines

@@ -290,6 +290,16 @@ func (q *spoolQueue) done(it item) {
 	}
 }
 
+// note keeps on disk which part of the destination may have a block, for a later run.
+func (q *spoolQueue) note(it item) {
+	if it.seg == nil || it.part == "" || it.id != it.block.ID() {
+		return
+	}
+	if err := q.spool.Note(it.seg, it.id, it.part); err != nil {
+		q.reportWrite(err)
+	}
+}
+
 // takeBack keeps what a worker could not deliver, for finish.
 func (q *spoolQueue) takeBack(it item) {
 	q.mu.Lock()
@@ -334,13 +344,15 @@ func (q *spoolQueue) finish(rest []item) (abandoned uint64) {
 func (q *spoolQueue) putBack(items []item) (abandoned uint64) {
 	var blocks []*event.Block
 	var put []item
+	notes := make(map[event.ID]string)
 	for _, it := range items {
 		if it.seg != nil && it.id == it.block.ID() && q.spool.Requeue(it.seg, it.block.Len()) {
-			continue // it is on disk already
+			continue // it is on disk already, with its note
 		}
+		notes[it.block.ID()] = it.part
 		blocks, put = append(blocks, it.block), append(put, it)
 	}
-	safe, err := q.spool.PutBack(blocks)
+	safe, err := q.spool.PutBack(blocks, notes)
 	if err != nil {
 		q.reportWrite(err)
 	}

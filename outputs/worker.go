@@ -30,9 +30,7 @@ type delivery struct {
 	result
 	delays  *backoff.ExponentialBackOff // between attempts
 	failing bool                        // the last attempt failed
-
-	part string    // of the destination, for which the block waits
-	due  time.Time // of the next attempt; zero: the block is not postponed
+	due     time.Time                   // of the next attempt; zero: the block is not postponed
 }
 
 // result says what became of a block's events; the counts add up to all of them.
@@ -125,6 +123,10 @@ func (w *worker) deliver(ctx context.Context, d *delivery) {
 				err = nil
 			}
 		}
+		var postpone *Postpone
+		if errors.As(err, &postpone) {
+			w.setPart(d, postpone.Part)
+		}
 		switch {
 		case err == nil:
 			w.succeeded(d)
@@ -145,9 +147,8 @@ func (w *worker) deliver(ctx context.Context, d *delivery) {
 		}
 		w.noteFailure(&d.failing, "write", err)
 		delay := retryDelay(d.delays, err)
-		var postpone *Postpone
-		if errors.As(err, &postpone) {
-			w.postpone(d, postpone.Part, delay)
+		if postpone != nil {
+			w.postpone(d, delay)
 			return
 		}
 		if !sleep(ctx, delay) {
@@ -181,8 +182,12 @@ func retryDelay(delays *backoff.ExponentialBackOff, err error) time.Duration {
 	return d
 }
 
-// hold publishes a block as held by this worker.
+// hold publishes a block as held by this worker, and tells the writer if an earlier run has
+// left it.
 func (w *worker) hold(it item) *delivery {
+	if resumer, ok := w.writer.(Resumer); ok && it.seg != nil {
+		resumer.Resume(it.block.ID(), func(part string) bool { return it.seg.Noted(it.id, part) })
+	}
 	d := &delivery{item: it, result: result{left: uint64(it.block.Len()), rest: it.block}, delays: w.r.newBackOff()}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,12 +12,18 @@ import (
 // session returns a session for the block: one of its shard, or, while that is away and the
 // block was never sent, of the next one.
 func (w *writer) session(ctx context.Context, id event.ID) (*session, error) {
-	if sh := w.progress.shard; sh != nil {
-		return w.sessionAt(ctx, sh)
+	p := w.progress
+	if p.shard != nil {
+		return w.sessionAt(ctx, p.shard)
 	}
 	t, err := w.o.currentTarget(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if p.waited != nil {
+		if p.resume(t); p.shard != nil {
+			return w.sessionAt(ctx, p.shard)
+		}
 	}
 	w.dropOthers(t)
 	home := t.home(id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,9 @@ func TestNotReplicas(t *testing.T) {
 	for _, code := range []int{252, 202, 241, 497} {
 		t.Run(fmt.Sprintf("the first says %d", code), func(t *testing.T) { firstSays(t, a, b, code) })
 	}
-	t.Run("a runner", func(t *testing.T) { postponedByRunner(t, a, b) })
+	for _, end := range []string{"none", "stop", "kill"} {
+		t.Run("a runner, its end in between: "+end, func(t *testing.T) { postponedByRunner(t, a, b, end) })
+	}
 }
 
 // wantPostponed expects that a block is not written, and that others may be.
@@ -119,57 +122,101 @@ func firstSays(t *testing.T, a, b *lab.ChDB, code int) {
 
 // postponedByRunner: with one worker, the first server goes down after it has stored a batch
 // whose answer is lost. The others go to the second server, and the batch to the first when
-// that is back.
-func postponedByRunner(t *testing.T, a, b *lab.ChDB) {
+// that is back. A sensor that ends in between leaves it to the next one by the spool.
+func postponedByRunner(t *testing.T, a, b *lab.ChDB, end string) {
 	front := lab.StartProxy(t, a.Addr)
-	created(t, a, "run", false)
-	created(t, b, "run", false)
-	o := newOutput(t, "--clickhouseaddress="+front.Addr, "--clickhouseaddress="+b.Addr, "--clickhousedatabase=run")
-	set, err := o.Settings()
-	if err != nil {
-		t.Fatal(err)
+	database := "run" + end
+	created(t, a, database, false)
+	created(t, b, database, false)
+	s := &pair{T: t, database: database, front: front.Addr, second: b.Addr}
+	if s.spool.Dir = t.TempDir(); end == "none" {
+		s.spool.Dir = ""
 	}
-	set.BatchSize, set.RetryMax = 10, 200*time.Millisecond
-	var log testlog.Log
-	r, err := outputs.NewRunner(o, set, false, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.spool.Bytes, s.spool.Always = 64<<20, end == "kill"
 	a.SetFaults(t, fault.Fault{Times: 1, At: fault.Stored, Do: fault.Hang})
-	r.Start(context.Background())
-	in := r.Intake()
-	made := 0
-	offer := func(n int) {
-		for range n {
-			in.Offer(outputtest.Query(made))
-			made++
-		}
-		in.Flush()
-	}
-	rows := func(c *lab.ChDB) int { return c.Int(t, "SELECT count() FROM run.DNS_LOG") }
-	offer(10)
-	await.True(t, "the first server has a batch", func() bool { return rows(a) == 10 }, &log)
+	s.start()
+	rows := func(c *lab.ChDB) int { return c.Int(t, "SELECT count() FROM "+database+".DNS_LOG") }
+	s.offer(10)
+	await.True(t, "the first server has a batch", func() bool { return rows(a) == 10 }, s.log)
 	front.Down()
 	a.SetFaults(t)
-	offer(50)
-	await.True(t, "the second server has the others", func() bool { return rows(b) == 50 }, &log)
-	if err := r.LastError(); err == nil {
+	s.offer(50)
+	await.True(t, "the second server has the others", func() bool { return rows(b) == 50 }, s.log)
+	if err := s.r.LastError(); err == nil {
 		t.Error("nobody is told of the batch that waits")
 	} else {
 		wantParts(t, err, "a batch may be stored in the table at "+front.Addr)
 	}
+	want := uint64(60)
+	switch end {
+	case "stop":
+		soon, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		s.r.Stop(soon)
+		cancel()
+	case "kill": // what a kill would leave
+		after := t.TempDir()
+		await.True(t, "only the batch that waits is not delivered", func() bool { return s.r.Ledger(func() uint64 { return 60 }).Held == 10 })
+		if out, err := exec.Command("cp", "-r", s.spool.Dir+"/clickhouse", after).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		s.spool.Dir = after
+		defer s.r.Stop(attempt(t))
+	}
+	if end != "none" {
+		s.start()
+		s.offer(20)
+		await.True(t, "the second server has what is new", func() bool { return rows(b) == 70 }, s.log)
+		await.True(t, "the batch waits", func() bool { return s.r.LastError() != nil }, s.log)
+		want = 30
+	}
 	front.Up()
-	r.Stop(attempt(t))
-	l := r.Ledger(func() uint64 { return uint64(made) })
-	if l.Unaccounted() != 0 || l.Held != 0 || l.Outcomes[account.Delivered].Value != 60 {
+	s.r.Stop(attempt(t))
+	l := s.r.Ledger(func() uint64 { return uint64(s.offered) })
+	if l.Unaccounted() != 0 || l.Held != 0 || l.Outcomes[account.Delivered].Value != want {
 		t.Errorf("not all is delivered: %+v", l)
 	}
-	if rows(a) != 10 || rows(b) != 50 {
-		t.Errorf("the servers have %d and %d rows, want 10 and 50", rows(a), rows(b))
+	if rows(a) != 10 || rows(b) != s.made-10 {
+		t.Errorf("the servers have %d and %d rows, want 10 and %d", rows(a), rows(b), s.made-10)
 	}
 	for _, line := range []string{"output fails, trying again", "output has recovered"} {
-		if n := strings.Count(log.String(), line); n != 1 {
-			t.Errorf("%q is logged %d times:\n%s", line, n, &log)
+		if n := strings.Count(s.log.String(), line); n != 1 {
+			t.Errorf("%q is logged %d times:\n%s", line, n, s.log)
 		}
 	}
+}
+
+// pair is an output of two servers, with a runner.
+type pair struct {
+	*testing.T
+	database      string
+	front, second string // addresses
+	spool         outputs.SpoolSettings
+	log           *testlog.Log // of this runner
+	r             *outputs.Runner
+	in            *outputs.Intake
+	made, offered int // events, in all and of this runner
+}
+
+func (s *pair) start() {
+	o := newOutput(s, "--clickhouseaddress="+s.front, "--clickhouseaddress="+s.second, "--clickhousedatabase="+s.database)
+	set, err := o.Settings()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.log = &testlog.Log{}
+	set.BatchSize, set.RetryMax, set.Spool = 10, 200*time.Millisecond, s.spool
+	if s.r, err = outputs.NewRunner(o, set, true, event.NewIDs(), account.NewDeliveryCounters(), slog.New(slog.NewTextHandler(s.log, nil))); err != nil {
+		s.Fatal(err)
+	}
+	s.r.Start(context.Background())
+	s.in, s.offered = s.r.Intake(), 0
+}
+
+func (s *pair) offer(n int) {
+	for range n {
+		s.in.Offer(outputtest.Query(s.made))
+		s.made++
+		s.offered++
+	}
+	s.in.Flush()
 }

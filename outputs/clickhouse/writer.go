@@ -31,16 +31,17 @@ func newWriter(o *Output) *writer {
 // by the suffixes of their tokens.
 type progress struct {
 	id      event.ID
-	shard   *shard          // where rows of the block may be stored; nil: nowhere
-	group   string          // the session's there
-	waits   bool            // for that shard, where other blocks would not fare better
-	done    map[string]bool // parts that are stored or refused
-	halved  map[string]bool // parts that are written as two
-	unsure  map[string]bool // parts that an earlier attempt may have stored
-	refuses map[string]bool // of events that were tried: whether the table refuses any of them
-	refused int             // events that the table has refused since Write was called
-	why     error           // the reason
-	last    error           // why the last attempt failed that the shard's servers have met
+	shard   *shard                 // where rows of the block may be stored; nil: nowhere
+	group   string                 // the session's there
+	waits   bool                   // for that shard, where other blocks would not fare better
+	done    map[string]bool        // parts that are stored or refused
+	halved  map[string]bool        // parts that are written as two
+	unsure  map[string]bool        // parts that an earlier attempt may have stored
+	refuses map[string]bool        // of events that were tried: whether the table refuses any of them
+	refused int                    // events that the table has refused since Write was called
+	why     error                  // the reason
+	waited  func(part string) bool // says what the block waited for in an earlier run; nil: not to be asked
+	last    error                  // why the last attempt failed that the shard's servers have met
 }
 
 func newProgress(id event.ID) *progress {
@@ -70,6 +71,29 @@ func (w *writer) Write(ctx context.Context, b *event.Block) (refused int, err er
 	return outputs.Refused(p.refused, p.why)
 }
 
+// Resume notes that a block may have waited for a shard or a server in an earlier run.
+func (w *writer) Resume(id event.ID, waited func(part string) bool) {
+	if w.begun[id] == nil {
+		w.begun[id] = newProgress(id)
+		w.begun[id].waited = waited
+	}
+}
+
+// resume finds where rows of the block may be stored, if it waited in an earlier run.
+func (p *progress) resume(t *target) {
+	for _, sh := range t.shards {
+		if sh.name != "" && p.waited(partOf(sh, "")) {
+			p.shard = sh
+		}
+		for _, host := range sh.hosts {
+			if group := groupOfOne + host; sh.name == "" && p.waited(partOf(sh, group)) {
+				p.shard, p.group = sh, group
+			}
+		}
+	}
+	p.waited = nil
+}
+
 // failure is the error of an attempt, for the runner. If the block can go to one place only,
 // and others can go elsewhere, it is postponed.
 func (w *writer) failure(err error) error {
@@ -78,16 +102,16 @@ func (w *writer) failure(err error) error {
 		return transient{err}
 	}
 	p.waits, p.last = !errors.Is(err, errOtherTable), err
-	part := p.part()
+	part := partOf(p.shard, p.group)
 	return &outputs.Postpone{Part: part, Err: transient{fmt.Errorf("a batch may be stored in %s, and waits for it while others go on: %w", part, err)}}
 }
 
-// part names where rows of the block may be stored.
-func (p *progress) part() string {
-	if p.shard.name != "" {
-		return "shard " + p.shard.name
+// partOf names where rows of a block may be stored. A later run must find the same name.
+func partOf(sh *shard, group string) string {
+	if sh.name != "" {
+		return "shard " + sh.name
 	}
-	return "the table " + p.group
+	return "the table " + group
 }
 
 // maxTableReads bounds how often the table may change during one attempt.

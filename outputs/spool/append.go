@@ -243,8 +243,8 @@ func (s *Spool) seal() error {
 // PutBack stores blocks, oldest first, before all others: they were next to be sent when
 // sending ended. Next must not be called any more. If Limit is too small for all, the
 // oldest go. safe is how many blocks, counted from the last one, are stored or evicted;
-// the others could not be written.
-func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
+// the others could not be written. notes are words about some of the blocks, as for Note.
+func (s *Spool) PutBack(blocks []*event.Block, notes map[event.ID]string) (safe int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.ensureFolder(); err != nil {
@@ -257,13 +257,19 @@ func (s *Spool) PutBack(blocks []*event.Block) (safe int, err error) {
 			first--
 			size += int64(blocks[first].Size())
 		}
-		if err := s.putSegment(blocks[first:]); err != nil {
-			return safe, err
+		seg, putErr := s.putSegment(blocks[first:])
+		if putErr != nil {
+			return safe, errors.Join(err, putErr)
+		}
+		for _, b := range blocks[first:] {
+			if word := notes[b.ID()]; word != "" {
+				err = errors.Join(err, s.Note(seg, b.ID(), word))
+			}
 		}
 		safe += len(blocks) - first
 		blocks = blocks[:first]
 	}
-	return safe, nil
+	return safe, err
 }
 
 // evictOverflow drops the oldest of blocks until Limit has room for the others. gone is how
@@ -284,17 +290,17 @@ func (s *Spool) evictOverflow(blocks []*event.Block) (rest []*event.Block, gone 
 }
 
 // putSegment stores blocks as the first segment.
-func (s *Spool) putSegment(blocks []*event.Block) error {
+func (s *Spool) putSegment(blocks []*event.Block) (*Segment, error) {
 	var size int64
 	for _, b := range blocks {
 		size += int64(b.Size())
 	}
 	if err := s.checkFree(size); err != nil {
-		return err
+		return nil, err
 	}
 	seg, err := s.createFirst()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err = writeAll(seg.file, blocks); err == nil {
 		err = seg.file.Sync()
@@ -302,7 +308,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	seg.file.Close()
 	seg.file, seg.sealed = nil, true
 	if err != nil {
-		return errors.Join(err, seg.remove())
+		return nil, errors.Join(err, seg.remove())
 	}
 	for _, b := range blocks {
 		s.commit(seg, b, false, b.Sealed())
@@ -310,7 +316,7 @@ func (s *Spool) putSegment(blocks []*event.Block) error {
 	s.mu.Lock()
 	s.segs = slices.Insert(s.segs, 0, seg)
 	s.mu.Unlock()
-	return nil
+	return seg, nil
 }
 
 // createFirst creates a segment with a number below those of all others.

@@ -148,7 +148,7 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 		t.Error("Requeue says that the block is on disk")
 	}
 	s.ReleaseReserve()
-	if n, err := s.PutBack([]*event.Block{second}); n != 1 || err != nil {
+	if n, err := s.PutBack([]*event.Block{second}, nil); n != 1 || err != nil {
 		t.Error(n, err)
 	}
 	wantStats(t, s, "2 0 0 3 0")

@@ -115,7 +115,7 @@ func scanSegment(data []byte, done map[event.ID]bool) (c contents) {
 	s := blockScanner{data: data}
 	missing := 0 // done blocks that were not found
 	for id := range done {
-		if !isDamageID(id) {
+		if isBlockID(id) {
 			missing++
 		}
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type Segment struct {
 	detached     bool  // somebody else removed its file; what Next has read of it is still delivered
 
 	doneBlocks  uint64            // blocks that are done
-	doneBefore  map[event.ID]bool // blocks done in an earlier run
+	doneBefore  map[event.ID]bool // entries of the .done file of earlier runs
 	knownDamage map[int]bool      // offsets of damage that Open has found
 	unreadable  map[event.ID]bool // blocks that have been counted as unreadable
 	keepFile    bool              // some unreadable blocks could not be set aside: keep the file
@@ -177,7 +178,18 @@ func damageID(at span) (id event.ID) {
 	return id
 }
 
-func isDamageID(id event.ID) bool { return string(id[:4]) == "lost" }
+// noteID is the entry of a .done file for a word about a block.
+func noteID(id event.ID, word string) (note event.ID) {
+	sum := sha256.Sum256(append(id[:], word...))
+	copy(note[copy(note[:], "note"):], sum[:])
+	return note
+}
+
+// isBlockID reports whether an entry of a .done file is the id of a block that is done.
+func isBlockID(id event.ID) bool { return string(id[:4]) != "lost" && string(id[:4]) != "note" }
+
+// Noted reports whether an earlier run has noted that word about a block of the segment.
+func (g *Segment) Noted(id event.ID, word string) bool { return g.doneBefore[noteID(id, word)] }
 
 // segmentNumbers lists the numbers of the segments in a folder, ascending.
 func segmentNumbers(dir *safefs.Dir) ([]uint64, error) { return fileNumbers(dir, blocksSuffix) }

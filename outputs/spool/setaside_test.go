@@ -65,7 +65,7 @@ func TestPutBackBesideKeptFile(t *testing.T) {
 		}
 		b, c := testBlock(3, 20), testBlock(4, 30)
 		for _, b := range []*event.Block{c, b} {
-			if n, err := s.PutBack([]*event.Block{b}); n != 1 || err != nil {
+			if n, err := s.PutBack([]*event.Block{b}, nil); n != 1 || err != nil {
 				t.Errorf("%s: PutBack stored %d blocks, %v", what, n, err)
 			}
 		}

@@ -12,7 +12,7 @@
 //
 //	lock                        held by the process that uses the folder; after an orderly end: the manifest
 //	<16 hex digits>.blocks      a segment: sealed blocks back to back; the lowest number is the oldest
-//	<16 hex digits>.done        which of the segment's blocks need not be sent again
+//	<16 hex digits>.done        which of the segment's blocks need not be sent again, and notes about others
 //	quarantine/<segment>-<offset>  damaged bytes of a segment
 //	unreadable/<segment>-<offset>-<id>  blocks of another build, for a build that can read them
 package spool
@@ -290,6 +290,18 @@ func (s *Spool) Done(seg *Segment, id event.ID) error {
 		err = errors.Join(err, s.dropSegment(seg))
 	}
 	return err
+}
+
+// Note keeps a word about a block on disk that is not done, for a later run that finds it:
+// see Segment.Noted.
+func (s *Spool) Note(seg *Segment, id event.ID, word string) error {
+	s.mu.Lock()
+	absent := seg.gone || seg.detached
+	s.mu.Unlock()
+	if absent {
+		return nil
+	}
+	return seg.writeDone(noteID(id, word))
 }
 
 // Requeue makes a block pending again that was handed out, or kept in memory, and was not

@@ -384,7 +384,7 @@ func TestMixedVersions(t *testing.T) {
 	s := openSpool(t, Options{Dir: dir})
 	wantStats(t, s, fmt.Sprint(15, 15, " 0 0 0"))
 	wantIDs(t, drain(t, s), a, v1, b)
-	if _, err := s.PutBack([]*event.Block{v1}); err != nil { // unchanged
+	if _, err := s.PutBack([]*event.Block{v1}, nil); err != nil { // unchanged
 		t.Fatal(err)
 	}
 	closeSpool(t, s)
