@@ -99,11 +99,11 @@ func (a *admin) reportTable(w io.Writer, s *session, o schema.Options) {
 	if list := s.plan.Missing; len(list) > 0 {
 		what := "it lacks columns, which are left out: " + strings.Join(list, ", ")
 		if slices.Equal(list, ownColumns()) {
-			what = "it has dnsmonster's columns, and those are written; --alter shows what others there are"
+			what = "it has dnsmonster's columns, and these are written; --alter prints the statements that add the others"
 		}
 		fmt.Fprintf(w, "  note %s\n", what)
 		if a.alter {
-			fmt.Fprintln(w, "       these statements add them; a sender that inserts without naming columns, such as dnsmonster, can then write no more:")
+			fmt.Fprintln(w, "       these statements add them. A sender that inserts without naming columns, such as dnsmonster, can then no longer write:")
 			for _, s := range schema.AddColumns(o, list) {
 				fmt.Fprintf(w, "       %s;\n", printable.OneLine(s.SQL))
 			}

@@ -124,7 +124,7 @@ func (w *writer) reopen(ctx context.Context, s *session) (*session, error) {
 	return again, nil
 }
 
-// dropOthers closes sessions of shards that the target has no more.
+// dropOthers closes sessions of shards that the target no longer has.
 func (w *writer) dropOthers(t *target) {
 	for sh := range w.sessions {
 		if !t.has(sh) {

@@ -44,7 +44,7 @@ func searchColumns() []string {
 	}
 }
 
-// pattern is what is typed as a pattern of LIKE.
+// pattern is the text of a variable, as a pattern of LIKE.
 func pattern(variable string) string {
 	return "replaceAll(replaceRegexpAll(trim(TRAILING '.' FROM " + typed(variable) + "), '([%_\\\\\\\\])', '\\\\\\\\\\\\1'), '*', '%')"
 }

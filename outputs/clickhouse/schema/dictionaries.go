@@ -26,8 +26,8 @@ var dictionaries = []dictionary{
 
 // dictionaries creates the dictionaries. Their rows are within the statement, so there is
 // no file to install on each server, and no table to fill. The server reads them in its own
-// process, but as a user without a password: a statement is no place for one. That is the
-// user default, whom many servers do not have, or not without a password.
+// process, but as a user, who has no password here: everybody can read a statement. By
+// default that is the user default. Many servers have no such user, or one with a password.
 func (o Options) dictionaries(add adder) {
 	user := ""
 	if o.DictionaryUser != "" {

@@ -9,8 +9,8 @@ import (
 // What puts existing tables right: statements for an administrator who has decided on them.
 
 // AddColumns returns what adds columns of our layout to a log that lacks them. After that,
-// senders that insert without naming columns, as dnsmonster does, fail on it. Names that
-// are none of our columns are left out, and so is SampleKey: a key cannot be extended by
+// senders that insert without naming columns, as dnsmonster does, fail on it. Other names
+// are left out, and so is SampleKey: a key cannot be extended by
 // what old rows lack.
 func AddColumns(o Options, missing []string) (list []Statement) {
 	var adds []string

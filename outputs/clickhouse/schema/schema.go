@@ -50,8 +50,8 @@ type Options struct {
 	Cluster  string // "": one server
 	TTLDays  int    // 0: keep for ever
 
-	// DictionaryUser is the user as whom the server reads the dictionaries, without a
-	// password; "": default.
+	// DictionaryUser is the user that the server reads the dictionaries as. It has no
+	// password. "": default.
 	DictionaryUser string
 }
 

@@ -167,7 +167,7 @@ func printableLine(text string) string {
 	return b.String()
 }
 
-// wrongPort explains the first byte of an answer that is none of this protocol.
+// wrongPort explains the first byte of an answer in another protocol.
 func wrongPort(first uint64, secured bool) error {
 	const alert = 0x15
 	switch {

@@ -90,7 +90,7 @@ func (d *Def) column(name string, used map[string]bool) (found ColumnDef, ok boo
 	return found, ok
 }
 
-// computed reports whether the server computes the column, so that none may write it.
+// computed reports whether the server computes the column, so that nobody can write it.
 func (c *ColumnDef) computed() bool {
 	switch strings.ToUpper(c.Default) {
 	case "MATERIALIZED", "ALIAS", "EPHEMERAL":
