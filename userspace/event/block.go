@@ -74,6 +74,7 @@ func (s *IDs) Next() (id ID) {
 type Block struct {
 	buf    []byte   // header, then events
 	parts  []*Block // adopted: their events follow
+	before sizes    // of all parts but the last one, which may still grow
 	count  int      // of all events
 	sealed bool
 	summed bool // the header has its checksums
@@ -89,7 +90,8 @@ func NewBlock(size int) *Block {
 // Reset empties the block and keeps its own memory.
 func (b *Block) Reset() {
 	clear(b.parts)
-	b.buf, b.parts, b.count, b.sealed, b.summed, b.v1 = b.buf[:BlockHeaderLen], b.parts[:0], 0, false, false, false
+	b.buf, b.parts, b.before, b.count = b.buf[:BlockHeaderLen], b.parts[:0], sizes{}, 0
+	b.sealed, b.summed, b.v1 = false, false, false
 }
 
 // Len is the number of events.
@@ -100,16 +102,15 @@ func (b *Block) Size() int {
 	if len(b.parts) == 0 {
 		return len(b.buf)
 	}
-	return b.sizeOfParts()
+	return b.ofParts().length
 }
 
 // Cap is the memory that the block holds.
 func (b *Block) Cap() int {
-	n := cap(b.buf)
-	for _, p := range b.parts {
-		n += cap(p.buf)
+	if len(b.parts) == 0 {
+		return cap(b.buf)
 	}
-	return n
+	return b.ofParts().memory
 }
 
 // Append copies an event into the block, which must not be sealed, and must not have adopted

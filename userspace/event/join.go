@@ -27,6 +27,9 @@ func (b *Block) Adopt(other *Block) {
 	if b.sealed || other.sealed || len(other.parts) > 0 {
 		panic("event: adopt a sealed block, or several")
 	}
+	if n := len(b.parts); n > 0 {
+		b.before = b.before.with(b.parts[n-1])
+	}
 	b.parts = append(b.parts, other)
 	b.count += other.count
 }
@@ -41,13 +44,17 @@ func (b *Block) Disband(each func(*Block)) {
 	each(b)
 }
 
-// sizeOfParts is Size for a block that has adopted others.
-func (b *Block) sizeOfParts() int {
-	n := len(b.buf)
-	for _, p := range b.parts {
-		n += len(p.buf) - BlockHeaderLen
-	}
-	return n
+// sizes are bytes of parts: of their events, and of their memory.
+type sizes struct{ length, memory int }
+
+func (s sizes) with(part *Block) sizes {
+	return sizes{s.length + len(part.buf) - BlockHeaderLen, s.memory + cap(part.buf)}
+}
+
+// ofParts are the sizes of a block that has adopted others, with its own bytes.
+func (b *Block) ofParts() sizes {
+	s := b.before.with(b.parts[len(b.parts)-1])
+	return sizes{len(b.buf) + s.length, cap(b.buf) + s.memory}
 }
 
 // Last is the block whose memory takes what is joined: b, or the one that it has adopted

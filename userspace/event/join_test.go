@@ -110,7 +110,11 @@ func TestAdopt(t *testing.T) {
 	if n := b.Join(&rest, 10, math.MaxInt); n != 2 || b.Len() != 10 {
 		t.Errorf("%d events were joined, the block has %d", n, b.Len())
 	}
-	if b.Last() != empty || empty.Len() != 2 || b.Cap() != capacity {
+	sum := 0
+	for _, p := range []*Block{b, second, empty} {
+		sum += cap(p.buf)
+	}
+	if b.Last() != empty || empty.Len() != 2 || b.Cap() != capacity || capacity != sum {
 		t.Errorf("the last part has %d events, %d bytes of memory", empty.Len(), b.Cap()-capacity)
 	}
 	b.Seal(NewIDs().Next(), time.Now())
