@@ -92,9 +92,23 @@ func (w *writer) sessionAt(ctx context.Context, sh *shard) (*session, error) {
 	return again, nil
 }
 
-// open opens a session that may have the block. A block that waits for a shard tries only
-// servers that may be back, and leaves time to others.
+// open opens a session that may have the block. A block whose table was replaced has nothing
+// left to wait for.
 func (w *writer) open(ctx context.Context, sh *shard) (*session, error) {
+	s, err := w.openWhere(ctx, sh)
+	if !errors.Is(err, errTableGone) {
+		return s, err
+	}
+	p := w.progress
+	w.o.Log().Warn("the table was replaced by another one, which gets the batch that was being written: if it has the rows of the former table, it may have them twice", "batch", p.id)
+	p.shard, p.group, p.waits = nil, "", false
+	clear(p.unsure)
+	return w.openWhere(ctx, sh)
+}
+
+// openWhere opens a session of the block's group, if it has one. A block that waits for a
+// shard tries only servers that may be back, and leaves time to others.
+func (w *writer) openWhere(ctx context.Context, sh *shard) (*session, error) {
 	p := w.progress
 	if p.shard == nil || !w.o.hasOther(sh) {
 		return w.o.open(ctx, sh, p.group, sh.addresses.TryEach)

@@ -37,6 +37,7 @@ func TestFaults(t *testing.T) {
 		{"attempts end with their context", attemptsEnd},
 		{"a connection ends while it is idle", idleEnds},
 		{"a change while an answer is lost", changeWhileAnswerLost},
+		{"the table is replaced while an answer is lost", replacedWhileAnswerLost},
 		{"all kinds of trouble", allTrouble},
 		{"a view fails", viewFails},
 		{"an aggregate is dropped", aggregateDropped},
@@ -325,6 +326,34 @@ func changeWhileAnswerLost(s *disturbed) {
 	}
 	s.c.Exec(s, "ALTER TABLE "+s.table()+" MODIFY COLUMN Size UInt64, DROP COLUMN CaptureCut, ADD COLUMN Remark String")
 	deliver(s, w, b)
+	s.expectAll()
+}
+
+// replacedWhileAnswerLost: a table that may have a batch is made again, and servers no longer
+// know it. The batch waits until all of them have said so, and not for ever.
+func replacedWhileAnswerLost(s *disturbed) {
+	created(s, s.c, s.database, false)
+	second := lab.StartProxy(s, s.c.Addr)
+	w := openWriter(s, newOutput(s, "--clickhouseaddress="+s.c.Addr, "--clickhouseaddress="+second.Addr, "--clickhousedatabase="+s.database))
+	s.c.SetFaults(s, fault.Fault{Times: 1, At: fault.Stored, Do: fault.Close})
+	b := s.block(10)
+	if _, err := w.Write(attempt(s), b); err == nil {
+		s.Error("no answer was lost")
+	}
+	s.c.Exec(s, "DROP TABLE "+s.table()+" SYNC")
+	created(s, s.c, s.database, false)
+	w.begun[b.ID()].group = "/clickhouse/tables/01/former" // it was replicated
+	second.Down()
+	for range 2 {
+		if _, err := w.Write(attempt(s), b); err == nil {
+			s.Error("the batch did not wait for a server that may have it")
+		}
+	}
+	second.Up()
+	await.True(s, "the batch is written", func() bool {
+		_, err := w.Write(attempt(s), b)
+		return err == nil
+	}, &s.c.Log)
 	s.expectAll()
 }
 

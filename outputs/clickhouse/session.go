@@ -48,15 +48,22 @@ type tryAll func(ctx context.Context, try func(ctx context.Context, at outputs.A
 var (
 	errOtherTable = errors.New("the batch may be stored in another table, and waits until that is back")
 	errNoneReady  = errors.New("its servers have failed a moment ago")
+	errTableGone  = errors.New("the table that may have the batch is on none of its servers any more")
 )
 
 // open opens a session at the first address of a shard that works and that may have the
-// block: group is where the block may be stored already, or "".
+// block: group is where the block may be stored already, or "". If each of the servers that
+// had this table has another one now, the error is errTableGone.
 func (o *Output) open(ctx context.Context, sh *shard, group string, try tryAll) (*session, error) {
 	var s *session
 	var errs []error
+	name, one := strings.CutPrefix(group, groupOfOne)
+	replaced, servers := 0, sh.addresses.Len()
+	if one {
+		servers = 1
+	}
 	try(ctx, func(ctx context.Context, at outputs.Address) (more bool) {
-		if name, one := strings.CutPrefix(group, groupOfOne); one && name != at.Name {
+		if one && name != at.Name {
 			return true
 		}
 		var err error
@@ -68,6 +75,7 @@ func (o *Output) open(ctx context.Context, sh *shard, group string, try tryAll) 
 			s = nil
 		case group != "" && s.group != group:
 			errs = append(errs, fmt.Errorf("%s: %w", at.Name, errOtherTable))
+			replaced++
 			s.conn.Close()
 			s = nil
 		}
@@ -76,6 +84,8 @@ func (o *Output) open(ctx context.Context, sh *shard, group string, try tryAll) 
 	switch {
 	case s != nil:
 		return s, nil
+	case replaced == servers:
+		return nil, errTableGone
 	case len(errs) == 0 && ctx.Err() == nil:
 		return nil, errNoneReady
 	}
