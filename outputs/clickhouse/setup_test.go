@@ -3,12 +3,14 @@ package clickhouse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/clickhouse/table"
 	"dnsmonster-sensor/test/chproxy/fault"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/outputtest"
@@ -171,6 +173,37 @@ func TestForgetfulTables(t *testing.T) {
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+}
+
+// TestOldRecords: once, a warning says that records are older than the table keeps them.
+func TestOldRecords(t *testing.T) {
+	const age = 400
+	e := outputtest.Query(0)
+	e.Time = time.Now().Add(-age * 24 * time.Hour).UnixNano()
+	old := outputtest.Block(e)
+	for ttl, want := range map[string]string{
+		"":                                       "",
+		"toDate(PacketTime) + toIntervalDay(30)": "the 30 days",
+		"PacketTime + toIntervalMonth(2) DELETE": "the 60 days",
+		"toDateTime(packettime) + toIntervalWeek(1)":                                 "the 7 days",
+		fmt.Sprintf("toDate(PacketTime) + toIntervalDay(%d)", age+2):                 "",
+		"toDate(IndexTime) + toIntervalDay(30)":                                      "",
+		"toDate(PacketTime) + toIntervalDay(7) TO VOLUME 'cold'":                     "",
+		"toDate(PacketTime) + toIntervalDay(7) WHERE Type = 1":                       "",
+		"toDate(PacketTime) + toIntervalDay(7), IndexTime + toIntervalYear(1)":       "",
+		"toDate(PacketTime) + toIntervalDay(7) GROUP BY Server SET Size = max(Size)": "",
+	} {
+		log := &testlog.Log{}
+		o := New()
+		o.SetCommon(outputs.Common{Server: "sensor1", Log: slog.New(slog.NewTextHandler(log, nil))})
+		for range 2 {
+			o.warnOfExpiry(&table.Def{Database: "dns", Table: "LOG", TTL: ttl}, old)
+		}
+		text := log.String()
+		if n := strings.Count(text, "records are older than "+want); want == "" && text != "" || want != "" && (n != 1 || !strings.Contains(text, "clickhouse ttl ")) {
+			t.Errorf("%s: %q, want %q once", ttl, text, want)
 		}
 	}
 }

@@ -125,8 +125,8 @@ func doubles(i server.Info, d *table.Def) (why, fix string) {
 
 // warnOfExpiry tells once that records are older than the table keeps them.
 func (o *Output) warnOfExpiry(d *table.Def, b *event.Block) {
-	days, ok := d.TTLDays()
-	if !ok || o.warned.expiry.Load() {
+	days := d.LifeDays()
+	if days == 0 || o.warned.expiry.Load() {
 		return
 	}
 	var e event.Event

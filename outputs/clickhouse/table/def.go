@@ -56,7 +56,22 @@ func (d *Def) TTLDays() (days int, ok bool) {
 	return days, err == nil
 }
 
+// LifeDays is about how many days after its PacketTime a row is deleted. It is 0 if that is
+// not known, or never.
+func (d *Def) LifeDays() int {
+	m := lifetime.FindStringSubmatch(d.TTL)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(m[2])
+	if err != nil {
+		return 0
+	}
+	return n * map[string]int{"Day": 1, "Week": 7, "Month": 30, "Quarter": 91, "Year": 365}[m[1]]
+}
+
 var (
+	lifetime    = regexp.MustCompile(`(?i:\bPacketTime\b)[^,+]*\+ toInterval(Day|Week|Month|Quarter|Year)\((\d{1,5})\)(?: DELETE)?$`)
 	daysOfTTL   = regexp.MustCompile(`\+ toIntervalDay\((\d+)\)(?: DELETE)?$`)
 	ttlClause   = regexp.MustCompile(`(?s)\bTTL (.*?)(?: SETTINGS .*)?$`)
 	dedupWindow = regexp.MustCompile(`\bnon_replicated_deduplication_window = (\d+)`)
