@@ -257,7 +257,11 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if name, ttl := schema.OwnRetention(o, existing); name != "" {
 		return outputs.Permanent(fmt.Errorf("table %s has a TTL of another kind, which would be lost: nothing was changed: ALTER TABLE ... MODIFY TTL changes each table by hand; it is now: %s", printable.OneLine(name), printable.OneLine(ttl)))
 	}
-	return a.run(ctx, conn, w, "retention of", schema.Retention(o, days, existing))
+	list := schema.Retention(o, days, existing)
+	if len(list) == 0 {
+		fmt.Fprintln(w, "nothing to change: all tables keep their rows for ever")
+	}
+	return a.run(ctx, conn, w, "retention of", list)
 }
 
 // tables asks for the log and the aggregates that exist.

@@ -80,7 +80,8 @@ func TestRetentionTwice(t *testing.T) {
 	for _, step := range []struct {
 		days string
 		with int // tables with the retention
-	}{{"9d", 12}, {"9d", 12}, {"0", 0}, {"0", 0}} {
+		same bool
+	}{{"9d", 12, false}, {"9d", 12, false}, {"0", 0, false}, {"0", 0, true}} {
 		out, err := ttl(step.days)
 		if err != nil {
 			t.Errorf("ttl %s: %v\n%s", step.days, err, out)
