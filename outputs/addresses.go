@@ -131,6 +131,18 @@ func (a *Addresses) Ready() bool {
 	return a.firstReady(a.now(), len(a.list), nil) >= 0
 }
 
+// Why is why the first address that is bad has failed; nil if none is bad.
+func (a *Addresses) Why() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.list {
+		if a.list[i].bad {
+			return a.list[i].err
+		}
+	}
+	return nil
+}
+
 // firstReady is the index of the first address before end that may be tried now and is not
 // in tried; -1: there is none.
 func (a *Addresses) firstReady(now time.Time, end int, tried []Address) int {

@@ -42,6 +42,37 @@ func TestTryEach(t *testing.T) {
 	f("no time is left", 0, "", "")
 }
 
+// TestTryReady: addresses that pause are left alone, and their pauses go on. The reason of
+// the first one is known.
+func TestTryReady(t *testing.T) {
+	a := newTestAddresses(t, 3)
+	try := func(want string) {
+		t.Helper()
+		got := ""
+		a.TryReady(context.Background(), func(_ context.Context, at Address) bool {
+			got += at.Name[:3]
+			a.Bad(at, errors.New("refused by "+at.Name[:3]))
+			return at.Index != 1
+		})
+		if got != want {
+			t.Errorf("tried %q, want %q", got, want)
+		}
+	}
+	if err := a.Why(); err != nil {
+		t.Errorf("no address is bad, because of %v", err)
+	}
+	try("db1db2")
+	try("db3")
+	try("")
+	a.advance(addressPause - time.Millisecond)
+	try("")
+	if err := a.Why(); err == nil || err.Error() != "refused by db1" {
+		t.Errorf("bad because of %v", err)
+	}
+	a.advance(time.Millisecond)
+	try("db1db2")
+}
+
 // TestReport: a stop says nothing about an address, a timeout does.
 func TestReport(t *testing.T) {
 	f := func(what string, ctx context.Context, err error, want string) {

@@ -47,7 +47,7 @@ type tryAll func(ctx context.Context, try func(ctx context.Context, at outputs.A
 
 var (
 	errOtherTable = errors.New("the batch may be stored in another table, and waits until that is back")
-	errNoneReady  = errors.New("its servers have failed a moment ago")
+	errNoneReady  = errors.New("it has failed a moment ago")
 	errTableGone  = errors.New("the table that may have the batch is on none of its servers any more")
 )
 
@@ -87,6 +87,9 @@ func (o *Output) open(ctx context.Context, sh *shard, group string, try tryAll) 
 	case replaced == servers:
 		return nil, errTableGone
 	case len(errs) == 0 && ctx.Err() == nil:
+		if why := sh.addresses.Why(); why != nil {
+			return nil, fmt.Errorf("%w: %w", errNoneReady, why)
+		}
 		return nil, errNoneReady
 	}
 	return nil, joinAttempts(ctx, errs)
