@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"test/scenes":          {},
 	"test/program":         {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
 
-	"outputs/clickhouse/table":   {"outputs/clickhouse/server", "outputs/columns", "outputs/format", "userspace/event", "userspace/dns"},
+	"outputs/clickhouse/table":   {"outputs/clickhouse/schema", "outputs/clickhouse/server", "outputs/columns", "outputs/format", "userspace/event", "userspace/dns"},
 	"outputs/clickhouse/server":  {"outputs/printable", "outputs/secure"},
 	"outputs/clickhouse/schema":  {"userspace/dns"}, // text; it connects to nothing
 	"outputs/clickhouse/cluster": {"outputs", "outputs/clickhouse/server"},

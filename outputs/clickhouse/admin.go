@@ -244,6 +244,9 @@ func (a *admin) changeTTL(ctx context.Context, w io.Writer, args []string) error
 	if err := tooOld(conn.Server()); err != nil {
 		return err
 	}
+	if o, err = existingNames(ctx, conn, o); err != nil {
+		return a.o.explain(err)
+	}
 	existing, err := a.tables(ctx, conn, o)
 	if err == nil {
 		err = clusterIsNamed(o, existing)
@@ -279,6 +282,19 @@ func clusterIsNamed(o schema.Options, existing []schema.Table) error {
 		return outputs.Permanent(fmt.Errorf("table %s.%s is Distributed: set the name of its cluster with --cluster", o.Database, o.Table))
 	}
 	return nil
+}
+
+// existingNames returns the options with the names that a cluster's tables have.
+func existingNames(ctx context.Context, conn *server.Conn, o schema.Options) (schema.Options, error) {
+	o.Old = !conn.Server().Settings
+	if o.Cluster == "" {
+		return o, nil
+	}
+	r, err := conn.Query(ctx, schema.NamesQuery(o))
+	if err != nil {
+		return o, err
+	}
+	return schema.Names(o, r.Rows), nil
 }
 
 // run runs statements one by one, and says which.

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,9 @@ func (a *admin) checkServer(ctx context.Context, w io.Writer, sh *shard, i int, 
 	if err := a.o.readTable(ctx, s); err != nil {
 		return a.o.explain(err)
 	}
+	if o, err = existingNames(ctx, conn, o); err != nil {
+		return a.o.explain(err)
+	}
 	a.reportTable(w, s, o)
 	if err := a.mayInsert(ctx, s); err != nil {
 		return err
@@ -104,7 +108,7 @@ func (a *admin) reportTable(w io.Writer, s *session, o schema.Options) {
 		fmt.Fprintf(w, "  note %s\n", what)
 		if a.alter {
 			fmt.Fprintln(w, "       these statements add them. A sender that inserts without naming columns, such as dnsmonster, can then no longer write:")
-			for _, s := range schema.AddColumns(o, list) {
+			for _, s := range schema.AddColumns(o, d.Name(), list) {
 				fmt.Fprintf(w, "       %s;\n", printable.OneLine(s.SQL))
 			}
 		}
@@ -113,7 +117,7 @@ func (a *admin) reportTable(w io.Writer, s *session, o schema.Options) {
 		fmt.Fprintf(w, "  note column %s is not filled, and has no DEFAULT\n", printable.OneLine(name))
 	}
 	for _, l := range s.plan.Losses {
-		fmt.Fprintf(w, "  note column %s: %s, and counted as clamped: %s\n", printable.OneLine(l.Column), l.Note, printable.OneLine(l.Fix))
+		fmt.Fprintf(w, "  note column %s: %s, and counted as clamped: %s\n", printable.OneLine(l.Column), l.Note, printable.OneLine(cmp.Or(l.Fix, l.Why)))
 	}
 	if why, fix := loses(d); why != "" {
 		fmt.Fprintf(w, "  note records may be lost: %s: %s\n", printable.OneLine(why), fix)
@@ -189,7 +193,11 @@ func (a *admin) reportAggregates(ctx context.Context, w io.Writer, s *session, o
 	}
 	for _, s := range schema.Remember(o, existing) {
 		if s.Name != o.Local(o.Table) {
-			fmt.Fprintf(w, "  note %s counts a repeated batch twice: %s\n", s.Name, printable.OneLine(s.SQL))
+			fix := s.SQL
+			if o.Old {
+				fix = "this server can change no settings of tables: use Replicated ones"
+			}
+			fmt.Fprintf(w, "  note %s counts a repeated batch twice: %s\n", s.Name, printable.OneLine(fix))
 		}
 	}
 	return nil

@@ -119,7 +119,7 @@ func (o *Output) readTable(ctx context.Context, s *session) error {
 		return outputs.Permanent(fmt.Errorf("table %s is not replicated, but shard %s has %d replicas: rows would be on one of them only: create the tables with `dnsmonster-sensor clickhouse init --cluster %s`",
 			def.Name(), s.shard.name, len(s.shard.hosts), o.set.cluster))
 	}
-	plan, err := def.Plan(o.tableOptions())
+	plan, err := def.Plan(o.tableOptions(s.conn.Server()))
 	if err != nil {
 		return outputs.Permanent(err)
 	}
@@ -150,8 +150,9 @@ func (o *Output) readLocal(ctx context.Context, conn *server.Conn) (*table.Def, 
 	return table.Read(ctx, conn, database, local)
 }
 
-func (o *Output) tableOptions() table.Options {
+func (o *Output) tableOptions(i server.Info) table.Options {
 	return table.Options{
+		Old:       !i.Settings,
 		FullQuery: o.set.fullQuery, UseIdentity: o.set.useIdentity,
 		Server: o.Common.Server, Records: o.Common.Records,
 	}

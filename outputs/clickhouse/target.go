@@ -114,7 +114,14 @@ func (o *Output) clusterTarget(shards []cluster.Shard, asked string) *target {
 			continue // takes no new rows
 		}
 		var hosts []string
+		local := 0
 		for _, r := range s.Replicas {
+			if r.Local {
+				local++
+			}
+		}
+		for _, r := range s.Replicas {
+			r.Local = r.Local && (local == 1 || r.String() == asked) // 18.16 says so of all in its shard
 			hosts = append(hosts, o.set.replicaAddress(r, asked))
 		}
 		t.tickets = append(t.tickets, slices.Repeat([]int{len(t.shards)}, s.Weight)...)

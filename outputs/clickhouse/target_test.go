@@ -38,6 +38,17 @@ func TestHome(t *testing.T) {
 	}
 }
 
+// TestAllLocal: a server of 2018 calls all replicas of its own shard local.
+func TestAllLocal(t *testing.T) {
+	o := newOutput(t, "--clickhouseaddress=127.0.0.1:9001", "--clickhousecluster=main")
+	one := cluster.Replica{Host: "127.0.0.1", Port: 9001, Local: true}
+	two := cluster.Replica{Host: "127.0.0.1", Port: 9002, Local: true}
+	target := o.clusterTarget([]cluster.Shard{{Number: 1, Weight: 1, Replicas: []cluster.Replica{one, two}}}, "127.0.0.1:9001")
+	if got := target.describe(); got != "main/1 (127.0.0.1:9001, 127.0.0.1:9002)" {
+		t.Errorf("shards: %s", got)
+	}
+}
+
 // TestReplicaAddress: a replica is reached where the user says that its host is.
 func TestReplicaAddress(t *testing.T) {
 	f := func(want string, r cluster.Replica, secure bool, addresses string) {

@@ -63,7 +63,11 @@ func (o *Output) noteAggregates(ctx context.Context, s *session) {
 	if !i.Settings { // said already
 		return
 	}
-	set := schema.Options{Database: o.set.database, Table: o.set.table, Cluster: o.set.cluster}
+	set, err := existingNames(ctx, s.conn, schema.Options{Database: o.set.database, Table: o.set.table, Cluster: o.set.cluster})
+	if err != nil {
+		o.Log().Debug("the names of the aggregates cannot be read", "address", s.at.Name, "error", err)
+		return
+	}
 	r, err := s.conn.Query(ctx, schema.TablesQuery(set, i.Revision >= schema.UUIDRevision))
 	if err != nil {
 		o.Log().Debug("the aggregates cannot be read", "address", s.at.Name, "error", err)

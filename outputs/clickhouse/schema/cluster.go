@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ import (
 // Local returns the name of the table that has the data: on a cluster that of the local
 // table, else the name itself.
 func (o Options) Local(name string) string {
+	if local, ok := o.Locals[name]; ok {
+		return local
+	}
 	if o.Cluster == "" {
 		return name
 	}
@@ -79,6 +83,44 @@ func Behind(engine string) (cluster, database, table string, ok bool) {
 		return "", "", "", false
 	}
 	return names[0], names[1], names[2], true
+}
+
+// NamesQuery asks a server how the tables of a cluster are called. Names reads the answer.
+func NamesQuery(o Options) string {
+	var names []string
+	for _, name := range o.withData() {
+		names = append(names, literal(name))
+	}
+	return "SELECT name, engine, engine_full FROM system.tables WHERE database = " + literal(o.Database) +
+		" AND (engine = 'Distributed' OR name IN (" + strings.Join(names, ", ") + ")) ORDER BY name"
+}
+
+// Names returns options for tables that exist on a cluster, also if local tables have other
+// names than ours, or the log's own name is that of the local table.
+func Names(o Options, rows [][]string) Options {
+	o.Locals = make(map[string]string)
+	for _, r := range rows {
+		if len(r) != 3 || !slices.Contains(o.withData(), r[0]) {
+			continue
+		}
+		o.Locals[r[0]] = r[0]
+		if r[1] == "Distributed" {
+			delete(o.Locals, r[0])
+			if _, database, local, ok := Behind(r[2]); ok && database == o.Database {
+				o.Locals[r[0]] = local
+			}
+		}
+	}
+	o.Views = []string{}
+	for _, r := range rows {
+		if len(r) != 3 || r[1] != "Distributed" {
+			continue
+		}
+		if _, database, local, ok := Behind(r[2]); ok && database == o.Database && local == o.Local(o.Table) || r[0] == o.Table {
+			o.Views = append(o.Views, r[0])
+		}
+	}
+	return o
 }
 
 // argument reads a text or a name, and what ends it.

@@ -181,7 +181,7 @@ func TestOldTablesArePutRight(t *testing.T) {
 		missing = append(missing, c.name)
 	}
 	for range 2 {
-		for _, statement := range AddColumns(o, append(missing, "Strange")) {
+		for _, statement := range AddColumns(o, "", append(missing, "Strange")) {
 			s.run("%s", statement.SQL)
 		}
 	}

@@ -44,14 +44,23 @@ func TestRetentionOfWhatExists(t *testing.T) {
 // TestStatementsForExistingTables: on one server and on a cluster.
 func TestStatementsForExistingTables(t *testing.T) {
 	one, cluster := standard(Ours, ""), standard(Ours, "main")
+	foreign := Names(cluster, [][]string{
+		{"DNS_LOG", "Distributed", "Distributed('main', 'default', 'log', rand())"}, {"all", "Distributed", "Distributed(main, default, log)"},
+		{"DNS_TYPE", "ReplicatedSummingMergeTree", ""}, {"elsewhere", "Distributed", "Distributed('main', 'other', 'log')"}, {"short"},
+	})
 	for _, c := range []struct {
 		list []Statement
 		want string
 	}{
-		{AddColumns(one, []string{"PacketTime2", "SampleKey", "INDEX QuestionIndex"}), ""},
-		{AddColumns(one, nil), ""},
-		{AddColumns(one, []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
-		{AddColumns(cluster, []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16"},
+		{AddColumns(one, "", []string{"PacketTime2", "SampleKey", "INDEX QuestionIndex"}), ""},
+		{AddColumns(one, "", nil), ""},
+		{AddColumns(one, "", []string{"Weight", "VLAN"}), "ALTER TABLE `default`.`DNS_LOG` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))"},
+		{AddColumns(cluster, "", []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16"},
+		{AddColumns(Options{Database: "default", Table: "DNS_LOG", Old: true}, "", []string{"Weight", "Tunnel", "QueryTime"}), "ALTER TABLE `default`.`DNS_LOG` ADD COLUMN Tunnel String, ADD COLUMN Weight Float64 DEFAULT 1, ADD COLUMN QueryTime DateTime"},
+		{AddColumns(foreign, "`other`.`log`", []string{"Weight"}), "ALTER TABLE `other`.`log` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1 CODEC(ZSTD(1))\nALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1\nALTER TABLE `default`.`all` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS Weight Float64 DEFAULT 1"},
+		{Remember(foreign, []Table{{"log", "ReplicatedMergeTree", noUUID, "x", false}, {"DNS_TYPE", "ReplicatedSummingMergeTree", noUUID, "x", false}}), "ALTER TABLE `default`.`log` ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800\nALTER TABLE `default`.`DNS_TYPE` ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"},
+		{AddColumns(Names(cluster, [][]string{{"DNS_LOG", "ReplicatedMergeTree", ""}}), "", []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))"},
+		{AddColumns(Names(cluster, nil), "", []string{"VLAN"}), "ALTER TABLE `default`.`DNS_LOG_LOCAL` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS VLAN UInt16 CODEC(ZSTD(1))"},
 		{Remember(one, nil), ""},
 		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, "x", true}}), ""},
 		{Remember(one, []Table{{"DNS_LOG", "MergeTree", noUUID, "x", false}}), "ALTER TABLE `default`.`DNS_LOG` MODIFY SETTING non_replicated_deduplication_window = 10000"},

@@ -50,6 +50,10 @@ type Options struct {
 	Cluster  string // "": one server
 	TTLDays  int    // 0: keep for ever
 
+	Old    bool              // the server is one of 2018: see OldType
+	Locals map[string]string // local tables of a cluster that exist under names that are not ours: see Names
+	Views  []string          // the Distributed tables over the log that exist; nil: that of our layout
+
 	// DictionaryUser is the user that the server reads the dictionaries as. It has no
 	// password. "": default.
 	DictionaryUser string

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"dnsmonster-sensor/outputs/clickhouse/server"
 )
@@ -150,6 +151,14 @@ func (d *Def) readEngine(ctx context.Context, q Querier, where string) error {
 // partitions, so that rows are encoded alike.
 func (d *Def) Same(other *Def) bool {
 	return d.Name() == other.Name() && d.PartitionKey == other.PartitionKey && d.Zone == other.Zone && slices.Equal(d.Columns, other.Columns)
+}
+
+// hasKey reports whether a column is in one of the table's keys, so that the server does not
+// change its type.
+func (d *Def) hasKey(column string) bool {
+	isLetter := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	words := strings.FieldsFunc(d.PartitionKey+" "+d.SortingKey, func(r rune) bool { return !isLetter(r) })
+	return slices.Contains(words, column)
 }
 
 // location is the server's time zone, UTC if it is not known here.

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"strings"
 
+	"dnsmonster-sensor/outputs/clickhouse/schema"
 	"dnsmonster-sensor/outputs/columns"
 	"dnsmonster-sensor/outputs/format"
 )
@@ -16,6 +17,7 @@ type Options struct {
 	UseIdentity bool           // Server is the identity of a dnstap message, where there is one
 	Server      string         // name of the sensor
 	Records     format.Options // of the whole record; the names of interfaces, too
+	Old         bool           // the server is one of 2018, without our newer types
 }
 
 // Plan is which columns of a table are written, and how.
@@ -41,7 +43,8 @@ type planned struct {
 type Loss struct {
 	Column string
 	Note   string // how they are changed
-	Fix    string // the statement that prevents it
+	Fix    string // the statement that prevents it; "": nothing does
+	Why    string // there is no Fix
 }
 
 // Plan chooses the columns. The error says why nothing can be written to the table, and
@@ -112,11 +115,13 @@ func (p *Plan) add(f field, def ColumnDef) error {
 	c, t, err := p.open(f.ID, def)
 	if err != nil {
 		return fmt.Errorf("column %s of table %s has the type %.200s, which cannot hold our values (%s, such as %s): %s",
-			def.Name, p.Def.Name(), def.Type, f.ID.Column().Values(), f.typ, p.modify(f, def))
+			def.Name, p.Def.Name(), def.Type, f.ID.Column().Values(), p.typeOf(f), p.modify(f, def, p.typeOf(f)))
 	}
 	p.columns = append(p.columns, planned{def, t, f.ID})
 	if note := c.lossNote(); note != "" {
-		p.Losses = append(p.Losses, Loss{def.Name, note, p.modify(f, def)})
+		l := Loss{Column: def.Name, Note: note}
+		l.Fix, l.Why = p.widen(f, def, &t, note)
+		p.Losses = append(p.Losses, l)
 	}
 	return nil
 }
@@ -135,9 +140,54 @@ func (p *Plan) open(id columns.ID, def ColumnDef) (*column, typeText, error) {
 	return c, t, err
 }
 
-// modify is the statement that gives a column the type of ours.
-func (p *Plan) modify(f field, def ColumnDef) string {
-	return "ALTER TABLE " + p.Def.Name() + " MODIFY COLUMN " + identifier(def.Name) + " " + f.typ
+// typeOf is the type that holds all values of a field, as far as the server has one.
+func (p *Plan) typeOf(f field) string {
+	if p.options.Old {
+		return schema.OldType(f.typ)
+	}
+	return f.typ
+}
+
+// widen is the statement that prevents a loss, or why there is none. NULLs in the column stay
+// what they are, and so does the function that sums it up.
+func (p *Plan) widen(f field, def ColumnDef, t *typeText, note string) (fix, why string) {
+	typ, function := p.typeOf(f), ""
+	if t.name == "SimpleAggregateFunction" && len(t.args) == 2 {
+		function, t = t.args[0].name, &t.args[1]
+	}
+	if inner := t.inside(); inner != nil && t.name == "LowCardinality" {
+		t = inner
+	}
+	if t.name == "Nullable" {
+		if inner, ok := strings.CutPrefix(typ, "LowCardinality("); ok {
+			typ = "LowCardinality(Nullable(" + inner + ")"
+		} else {
+			typ = "Nullable(" + typ + ")"
+		}
+		t = t.inside()
+	}
+	if function != "" {
+		typ = "SimpleAggregateFunction(" + function + ", " + typ + ")"
+	}
+	c, _, err := p.open(f.ID, ColumnDef{Name: def.Name, Type: typ})
+	switch {
+	case p.Def.hasKey(def.Name):
+		return "", "it is in the table's key, and so keeps its type"
+	case f.ID.Column().Kind == columns.Addr && t.name == "FixedString":
+		return "", "the server cannot convert the bytes that are there"
+	case err != nil || c.lossNote() == note:
+		return "", "the server has no type that holds more"
+	}
+	return p.modify(f, def, typ), ""
+}
+
+// modify is the statement that gives a column another type. Rows without a weight count once.
+func (p *Plan) modify(f field, def ColumnDef, typ string) string {
+	sql := "ALTER TABLE " + p.Def.Name() + " MODIFY COLUMN " + identifier(def.Name) + " " + typ
+	if f.ID == columns.SampleRate {
+		sql += " DEFAULT 1"
+	}
+	return sql
 }
 
 // setup sets what does not depend on the type.

@@ -29,8 +29,8 @@ func TestNames(t *testing.T) {
 		t.Errorf("%d columns are missing: %v", len(p.Missing), p.Missing)
 	}
 	if want := []Loss{
-		{"packettime", "times have whole seconds, those before 1970 and after 2105 are moved to the nearest", "ALTER TABLE `dns`.`log` MODIFY COLUMN `packettime` DateTime64(6)"},
-		{"ResponseCode", "values above 255 are written as 255", "ALTER TABLE `dns`.`log` MODIFY COLUMN `ResponseCode` UInt16"},
+		{Column: "packettime", Note: "times have whole seconds, those before 1970 and after 2105 are moved to the nearest", Fix: "ALTER TABLE `dns`.`log` MODIFY COLUMN `packettime` DateTime64(6)"},
+		{Column: "ResponseCode", Note: "values above 255 are written as 255", Fix: "ALTER TABLE `dns`.`log` MODIFY COLUMN `ResponseCode` UInt16"},
 	}; !slices.Equal(p.Losses, want) {
 		t.Errorf("losses %v, want %v", p.Losses, want)
 	}
