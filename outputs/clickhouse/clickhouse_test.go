@@ -21,6 +21,7 @@ func TestConformance(t *testing.T) {
 		c.SetFaults(t)
 		database := fmt.Sprintf("conformance%d", databases.Add(1))
 		o := created(t, c, database, false)
+		c.Exec(t, "SYSTEM STOP MERGES "+database+".DNS_LOG")
 		o.doubtPeriod = 0
 		if err := o.Check(context.Background()); err != nil {
 			ct.Fatalf("%v", err)
