@@ -11,6 +11,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse/schema"
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/outputtest"
 	"dnsmonster-sensor/userspace/event"
@@ -43,7 +44,7 @@ func created(t testing.TB, c *lab.ChDB, database string, aggregates bool, args .
 
 // attempt is the context of one attempt.
 func attempt(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Limit)
 	t.Cleanup(cancel)
 	return ctx
 }

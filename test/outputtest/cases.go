@@ -13,7 +13,7 @@ import (
 
 // waitLimit is how long a case waits for something that takes a moment on an idle
 // machine.
-const waitLimit = 30 * time.Second
+const waitLimit = await.Limit
 
 // acknowledged: when Write returns, the destination has the events.
 func acknowledged(t T, target *Target) {
