@@ -49,7 +49,7 @@ func TestClassify(t *testing.T) {
 	f(Setup, 291, "Access denied to database d", "allow_databases")
 	f(Setup, 164, "Cannot insert into table in readonly mode", "user dns may only read")
 	f(Setup, 164, "dns: Cannot execute query in readonly mode. (READONLY)", "user dns may only read")
-	f(Setup, 452, "Setting insert_deduplicate should not be changed", "profile of user dns")
+	f(Setup, 452, "Setting insert_deduplicate should not be changed", "let user dns change it")
 	f(Setup, 170, "Requested cluster 'c' not found", "system.clusters")
 	f(Setup, 701, "Requested cluster 'c' not found. (CLUSTER_DOESNT_EXIST)", "system.clusters")
 	f(Setup, 139, "No macro 'shard' in config while processing substitutions", "macros")
