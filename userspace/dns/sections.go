@@ -24,13 +24,21 @@ func (h *Header) QuestionsOf(msg []byte) Questions {
 // Next reads one question. At the end it returns false and leaves q as it is.
 func (s *Questions) Next(q *Question) bool {
 	name := s.r.off
-	if s.left == 0 || name >= len(s.r.msg) || s.r.skipName() != FaultNone || s.r.off+4 > len(s.r.msg) {
+	if s.left == 0 || !s.r.skipQuestion() {
 		return false
 	}
 	s.left--
-	fixed := s.r.msg[s.r.off:]
+	fixed := s.r.msg[s.r.off-4:]
 	*q = Question{name, binary.BigEndian.Uint16(fixed), binary.BigEndian.Uint16(fixed[2:])}
-	s.r.off += 4
+	return true
+}
+
+// skipQuestion moves past the question at off, if it is whole.
+func (r *reader) skipQuestion() bool {
+	if r.off >= len(r.msg) || r.skipName() != FaultNone || r.off+4 > len(r.msg) {
+		return false
+	}
+	r.off += 4
 	return true
 }
 
@@ -57,14 +65,13 @@ func (h *Header) AnswersOf(msg []byte) Records {
 	if h.ANCount|h.NSCount|h.ARCount == 0 {
 		return Records{}
 	}
-	questions := h.QuestionsOf(msg)
-	var q Question
-	for questions.Next(&q) {
+	r := reader{msg: msg, off: HeaderLen}
+	for range h.QDCount {
+		if !r.skipQuestion() {
+			return Records{}
+		}
 	}
-	if questions.left > 0 {
-		return Records{}
-	}
-	return Records{r: questions.r, left: h.ANCount}
+	return Records{r: r, left: h.ANCount}
 }
 
 // RecordsOf starts at the first record of a section after the questions. It has no

@@ -53,8 +53,9 @@ type column struct {
 
 	inner   *column
 	dict    *dictionary
-	nullKey []byte // in a dictionary of nullable values: what stands for NULL
-	total   uint64 // of an array: values so far
+	same    func(a, b *row) bool // of a dictionary: whether two rows have the same value for certain; nil: not known
+	nullKey []byte               // in a dictionary of nullable values: what stands for NULL
+	total   uint64               // of an array: values so far
 	numbers []uint32
 	texts   columns.TextList
 	scratch []byte

@@ -135,6 +135,7 @@ func (p *Plan) open(id columns.ID, def ColumnDef) (*column, typeText, error) {
 	c, err := newColumn(id.Column(), &t, location(p.Def.Zone))
 	if err == nil {
 		c.setDirect(id, &t)
+		c.setSame(id, &t)
 		c.setup(def, id, p.options)
 	}
 	return c, t, err

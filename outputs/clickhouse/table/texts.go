@@ -206,6 +206,10 @@ func fillDictionary(c *column, rows []row) {
 		c.dict.repeat(len(rows))
 		return
 	}
+	if c.same != nil {
+		c.fillRuns(rows)
+		return
+	}
 	in.buf = in.buf[:0]
 	in.fill(in, rows)
 	rest := in.buf
@@ -222,6 +226,23 @@ func fillDictionary(c *column, rows []row) {
 			c.dict.add(rest[:n], nulls)
 		}
 		rest = rest[n:]
+	}
+}
+
+// fillRuns is fillDictionary for a column whose neighbours mostly have the same value.
+func (c *column) fillRuns(rows []row) {
+	in := c.inner
+	in.buf = in.buf[:0]
+	for from := 0; from < len(rows); {
+		to := from + 1
+		for to < len(rows) && c.same(&rows[from], &rows[to]) {
+			to++
+		}
+		at := len(in.buf)
+		in.fill(in, rows[from:from+1])
+		c.dict.add(in.buf[at:], 0)
+		c.dict.repeat(to - from - 1)
+		from = to
 	}
 }
 
