@@ -103,6 +103,7 @@ func (w *writer) open(ctx context.Context, sh *shard) (*session, error) {
 	w.o.Log().Warn("the table was replaced by another one, which gets the batch that was being written: if it has the rows of the former table, it may have them twice", "batch", p.id)
 	p.shard, p.group, p.waits = nil, "", false
 	clear(p.unsure)
+	clear(p.sifted)
 	return w.openWhere(ctx, sh)
 }
 

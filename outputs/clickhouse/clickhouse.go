@@ -36,13 +36,14 @@ type Output struct {
 
 	warned      warnings
 	doubtPeriod time.Duration // see doubt
+	maxTrials   int           // see sift.go
 
 	clamped, splits, maybeDoubled atomic.Uint64
 }
 
 // New returns an output that is switched off.
 func New() *Output {
-	return &Output{Basics: outputs.NewBasics("clickhouse"), doubtPeriod: defaultDoubtPeriod}
+	return &Output{Basics: outputs.NewBasics("clickhouse"), doubtPeriod: defaultDoubtPeriod, maxTrials: defaultMaxTrials}
 }
 
 // Flags declares the options.

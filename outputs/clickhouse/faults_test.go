@@ -45,6 +45,7 @@ func TestFaults(t *testing.T) {
 		{"a known key of partitions", knownKey},
 		{"an unknown key of partitions", unknownKey},
 		{"a constraint while an answer is lost", constraintWhileAnswerLost},
+		{"a constraint goes while an answer is lost", constraintGoesWhileAnswerLost},
 		{"a limit of partitions while an answer is lost", limitWhileAnswerLost},
 		{"a server that cannot try rows", noTrials},
 		{"a profile without dictionaries", withoutDictionaries},

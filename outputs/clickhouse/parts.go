@@ -55,6 +55,9 @@ func (r *round) countSplit() {
 
 // write writes one part. Without an error the part is done, or has to be halved.
 func (r *round) write(ctx context.Context, p *table.Part) error {
+	if found := r.w.progress.sifted[p.Suffix]; found != nil {
+		return r.writeRest(ctx, p, found)
+	}
 	err := r.insert(ctx, p)
 	switch server.Classify(err) {
 	case server.Parts:

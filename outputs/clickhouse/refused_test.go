@@ -44,6 +44,56 @@ func TestConstraintStays(t *testing.T) {
 	}
 }
 
+// TestRefusedBeyondTrials: the search for refused rows ends. What it has not told apart by then
+// is refused together, counted, and said.
+func TestRefusedBeyondTrials(t *testing.T) {
+	c := lab.SharedChDB(t)
+	o := created(t, c, c.Database, false)
+	o.doubtPeriod, o.maxTrials = 0, 16
+	table := c.Database + ".DNS_LOG"
+	c.Exec(t, "ALTER TABLE "+table+" ADD CONSTRAINT never CHECK Question NOT LIKE '%7.example.org.'")
+	w := openWriter(t, o)
+	c.Inserts(t)
+	n, err := w.Write(attempt(t), outputtest.Queries(0, 64))
+	stored := c.Int(t, "SELECT uniqExact(Question) FROM "+table)
+	if n <= 6 || n+stored != 64 || stored != c.Int(t, "SELECT count() FROM "+table) {
+		t.Errorf("%d refused, %d stored; want all 64 in one of them, and more refused than the table refuses", n, stored)
+	}
+	if inserts := len(c.Inserts(t)); inserts > o.maxTrials+2 {
+		t.Errorf("%d INSERTs", inserts)
+	}
+	wantParts(t, err, "left out in groups", "`never`")
+	if n, err := w.Write(attempt(t), outputtest.Queries(100, 8)); n != 1 || strings.Contains(fmt.Sprint(err), "groups") {
+		t.Errorf("a small block: %d refused, %v; want 1", n, err)
+	}
+	if len(w.begun) > 0 || len(w.progress.refuses) > 0 {
+		t.Errorf("the writer remembers %d blocks, %d trials", len(w.begun), len(w.progress.refuses))
+	}
+}
+
+// constraintGoesWhileAnswerLost: the answer about the rows that a table takes is lost, and
+// then it takes the others, too. With the batch's token they would not be stored: they stay
+// refused, and none counts as stored that is not.
+func constraintGoesWhileAnswerLost(s *disturbed) {
+	o := created(s, s.c, s.database, true)
+	o.doubtPeriod = 0
+	for _, at := range []fault.At{fault.Stored, fault.Data} {
+		w, b := openWriter(s, o), s.block(10)
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" ADD CONSTRAINT never CHECK Question NOT LIKE '%7.example.org.'")
+		before := s.c.Int(s, "SELECT count() FROM "+s.table())
+		// Neither the answer about the batch is lost, nor those of 6 trials.
+		s.c.SetFaults(s, fault.Fault{Times: 7, At: at, Do: fault.Delay, Milliseconds: 1}, fault.Fault{Times: 1, At: at, Do: fault.Close})
+		if n, err := w.Write(attempt(s), b); n != 0 || err == nil {
+			s.Fatalf("%s: %d refused, %v; want a lost answer", at, n, err)
+		}
+		s.c.Exec(s, "ALTER TABLE "+s.table()+" DROP CONSTRAINT never")
+		refused := deliver(s, w, b)
+		if stored := s.c.Int(s, "SELECT count() FROM "+s.table()) - before; refused != 1 || stored != 9 {
+			s.Errorf("%s: %d refused and %d stored of 10", at, refused, stored)
+		}
+	}
+}
+
 // TestRefusedBesideUnselected: a refused event is counted, also if the filters have selected
 // no question of the others.
 func TestRefusedBesideUnselected(t *testing.T) {

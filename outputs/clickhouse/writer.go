@@ -37,7 +37,8 @@ type progress struct {
 	done    map[string]bool        // parts that are stored or refused
 	halved  map[string]bool        // parts that are written as two
 	unsure  map[string]bool        // parts that an earlier attempt may have stored
-	refuses map[string]bool        // of events that were tried: whether the table refuses any of them
+	refuses map[string]bool        // of events of a part that were tried: whether the table refuses any of them
+	sifted  map[string]*sifted     // parts whose rest may be stored
 	refused int                    // events that the table has refused since Write was called
 	why     error                  // the reason
 	waited  func(part string) bool // says what the block waited for in an earlier run; nil: not to be asked
@@ -45,7 +46,7 @@ type progress struct {
 }
 
 func newProgress(id event.ID) *progress {
-	return &progress{id: id, done: make(map[string]bool), halved: make(map[string]bool), unsure: make(map[string]bool), refuses: make(map[string]bool)}
+	return &progress{id: id, done: make(map[string]bool), halved: make(map[string]bool), unsure: make(map[string]bool), refuses: make(map[string]bool), sifted: make(map[string]*sifted)}
 }
 
 // Write stores the block in the shard that its id names. While that is away, a block that
