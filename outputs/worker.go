@@ -113,19 +113,9 @@ func (w *worker) deliver(ctx context.Context, d *delivery) {
 	for {
 		refused, err := writeOnce(ctx, w.writer, d.rest, w.r.set.Timeout)
 		d.refuse(uint64(min(max(refused, 0), int(d.left))))
-		var partial *Partial
-		if errors.As(err, &partial) && partial.validFor(d.rest, int(d.left)) {
-			if d.why == nil && refused > 0 {
-				d.why = partial.Err
-			}
-			d.keepFailed(partial, w.r.ids.Next())
-			if d.left == 0 {
-				err = nil
-			}
-		}
 		var postpone *Postpone
-		if errors.As(err, &postpone) {
-			w.setPart(d, postpone.Part)
+		if err != nil {
+			postpone, err = w.examine(d, refused > 0, err)
 		}
 		switch {
 		case err == nil:
@@ -155,6 +145,26 @@ func (w *worker) deliver(ctx context.Context, d *delivery) {
 			return
 		}
 	}
+}
+
+// examine applies what an error says about single events or a part of the destination. It
+// returns no error if nothing is left to be sent.
+func (w *worker) examine(d *delivery, refused bool, err error) (*Postpone, error) {
+	var partial *Partial
+	if errors.As(err, &partial) && partial.validFor(d.rest, int(d.left)) {
+		if d.why == nil && refused {
+			d.why = partial.Err
+		}
+		d.keepFailed(partial, w.r.ids.Next())
+		if d.left == 0 {
+			return nil, nil
+		}
+	}
+	var postpone *Postpone
+	if errors.As(err, &postpone) {
+		w.setPart(d, postpone.Part)
+	}
+	return postpone, err
 }
 
 // refuse moves n of the events that are left to those that are refused.
