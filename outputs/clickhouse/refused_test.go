@@ -71,6 +71,24 @@ func TestRefusedBeyondTrials(t *testing.T) {
 	}
 }
 
+// TestRefusedByEngines: engines without a disk store what was to be tried. It is not tried
+// again, so each row is there once.
+func TestRefusedByEngines(t *testing.T) {
+	c := lab.SharedChDB(t)
+	o := newOutput(t, "--clickhouseaddress="+c.Addr, "--clickhousedatabase="+c.Database)
+	o.doubtPeriod = 0
+	table := c.Database + ".DNS_LOG"
+	for _, engine := range []string{"Memory", "Log", "ReplacingMergeTree ORDER BY Question"} {
+		c.Exec(t, "CREATE OR REPLACE TABLE "+table+" (PacketTime DateTime, Question String, CONSTRAINT never CHECK Question NOT LIKE '%7.example.org.') ENGINE = "+engine)
+		if n := deliver(t, openWriter(t, o), outputtest.Queries(0, 30)); n != 3 {
+			t.Errorf("%s: %d refused, want 3", engine, n)
+		}
+		if got := sum(t, c, "SELECT count(), uniqExact(Question) FROM "+table); got != "27 27" {
+			t.Errorf("%s: %s rows and names, want 27 of each", engine, got)
+		}
+	}
+}
+
 // constraintGoesWhileAnswerLost: the answer about the rows that a table takes is lost, and
 // then it takes the others, too. With the batch's token they would not be stored: they stay
 // refused, and none counts as stored that is not.

@@ -121,6 +121,9 @@ func (r *round) refuses(ctx context.Context, p *table.Part, events []int32) (boo
 	if refuses, ok := known[name]; ok {
 		return refuses, nil
 	}
+	if r.w.progress.noTrial {
+		return false, errNoTrial
+	}
 	if err := r.redial(ctx); err != nil {
 		return false, err
 	}
@@ -132,6 +135,7 @@ func (r *round) refuses(ctx context.Context, p *table.Part, events []int32) (boo
 	case server.Refused:
 		known[name] = true
 	case server.CannotTry:
+		r.w.progress.noTrial = true
 		return false, errNoTrial
 	default:
 		return false, err

@@ -39,6 +39,7 @@ type progress struct {
 	unsure  map[string]bool        // parts that an earlier attempt may have stored
 	refuses map[string]bool        // of events of a part that were tried: whether the table refuses any of them
 	sifted  map[string]*sifted     // parts whose rest may be stored
+	noTrial bool                   // a trial was stored, or not permitted: others would be, too
 	refused int                    // events that the table has refused since Write was called
 	why     error                  // the reason
 	waited  func(part string) bool // says what the block waited for in an earlier run; nil: not to be asked
