@@ -158,7 +158,7 @@ func (j *joiner) batchLimits() (events, size int) {
 	if most := j.r.set.maxJoinedEvents(); most > 0 {
 		events = min(events, most)
 	}
-	return events, int(j.r.set.BatchBytes)
+	return events, int(min(j.r.set.BatchBytes, event.MaxBlock))
 }
 
 // flush seals and enqueues the batch in hand, if there is one.

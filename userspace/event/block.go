@@ -39,6 +39,9 @@ const (
 	blockVersion1  = 1
 )
 
+// MaxBlock is the most bytes that a block may have: their number must fit into the header.
+const MaxBlock = math.MaxInt32
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ID names a block for good. It survives retries and restarts, so that a destination
