@@ -19,10 +19,10 @@ const smallBlock = 4 << 10
 // collector, so that the memory of a long outage is released.
 type freeBlocks struct {
 	blocks chan *event.Block
-	size   int // of a new block
-	least  int // blocks that are kept anyway
-	most   atomic.Int64
-	after  int // batches of which blocks are kept
+	size   int          // bytes of a new block
+	least  int          // blocks that are kept, whatever the batches
+	most   atomic.Int64 // blocks that are kept now
+	after  int          // how many batches may return their blocks at the same time
 }
 
 // newFreeBlocks makes a pool for the blocks between lanes and writers. For a file,
