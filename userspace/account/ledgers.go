@@ -3,31 +3,39 @@ package account
 // Columns of the packet counters in user space: outcomes first, then the level
 // PacketHeld, then meters.
 const (
-	UDPMessage       Column = iota // a whole UDP datagram, handed on as a message
-	FragmentUsed                   // became part of a reassembled datagram, handed on as a message
-	FragmentCut                    // its datagram was never completed; its beginning was handed on as a message
-	FragmentExpired                // its datagram was never completed, and no message begins in the fragments that came
-	FragmentOverflow               // no room: bytes, datagrams, or fragments per datagram
-	FragmentOverlap                // brought nothing new (IPv4), or was discarded with a datagram whose fragments overlap (IPv6)
-	WholeMessage                   // no packet: a message that the source brought whole, handed on
-	TCPUsed                        // its payload was read by a stream
-	TCPNoData                      // no payload, or no new payload
-	TCPExpired                     // no message begins in it, and the bytes before it are missing
-	TCPOverflow                    // no room
-	PacketMalformed                // headers that contradict themselves or the length
-	NotDNS                         // neither port is watched
-	SampledOut                     // not chosen by the sampling in user space (files, messages)
-	Duplicate                      // seen before, within the window
-	NestedTooDeep                  // more tunnels, tags, labels or extension headers than the decoder follows
-	UnknownLink                    // unknown link type
-	FileShrank                     // its file was truncated before it was read
-	LaneFailed                     // its lane had ended with an error
-	PacketHeld                     // level: fragments and segments waiting
-	PacketBytes                    // meter: bytes of frames read
-	PacketCut                      // meter: frames cut by the capture
-	StreamGaps                     // meter: gaps in TCP streams that were skipped
-	StreamGapBytes                 // meter: bytes missing in those gaps, and bytes skipped up to the next message
-	DuplicateEarly                 // meter: packets forgotten within the window: at most as many duplicates were missed
+	UDPMessage        Column = iota // a whole UDP datagram, handed on as a message
+	FragmentUsed                    // became part of a reassembled datagram, handed on as a message
+	FragmentCut                     // its datagram was never completed; its beginning was handed on as a message
+	FragmentExpired                 // its datagram was never completed, and no message begins in the fragments that came
+	FragmentOverflow                // no room: bytes, datagrams, or fragments per datagram
+	FragmentOverlap                 // brought nothing new (IPv4), or was discarded with a datagram whose fragments overlap (IPv6)
+	WholeMessage                    // no packet: a message, or a dnstap frame with one, that the source brought whole, handed on
+	TCPUsed                         // its payload was read by a stream
+	TCPNoData                       // no payload, or no new payload
+	TCPExpired                      // no message begins in it, and the bytes before it are missing
+	TCPOverflow                     // no room
+	PacketMalformed                 // headers that contradict themselves or the length
+	NotDNS                          // neither port is watched
+	SampledOut                      // not chosen by the sampling in user space (files, messages)
+	Duplicate                       // seen before, within the window
+	NestedTooDeep                   // more tunnels, tags, labels or extension headers than the decoder follows
+	UnknownLink                     // unknown link type
+	FrameUnselected                 // dnstap: not of the types that are wanted
+	FrameBroken                     // dnstap: no protobuf, or a field of a wrong kind
+	FrameNotMessage                 // dnstap: no Message in it, or one without a type
+	FrameEmpty                      // dnstap: it does not carry the DNS message that its type names
+	FileShrank                      // its file was truncated before it was read
+	LaneFailed                      // its lane had ended with an error
+	PacketHeld                      // level: fragments and segments waiting
+	PacketBytes                     // meter: bytes of frames read
+	PacketCut                       // meter: frames cut by the capture
+	StreamGaps                      // meter: gaps in TCP streams that were skipped
+	StreamGapBytes                  // meter: bytes missing in those gaps, and bytes skipped up to the next message
+	DuplicateEarly                  // meter: packets forgotten within the window: at most as many duplicates were missed
+	FrameOther                      // meter: dnstap: messages beside the one that their frame's type names (--dnstapboth)
+	FrameWrongAddress               // meter: dnstap: addresses of neither 4 nor 16 bytes, left out
+	FrameWrongPort                  // meter: dnstap: ports above 65535, left out
+	FrameWrongTime                  // meter: dnstap: times that cannot be, left out
 )
 
 // NewPacketCounters makes the counters of packets in user space.
@@ -37,8 +45,10 @@ func NewPacketCounters() *Counters {
 		FragmentOverflow: "fragment_overflow", FragmentOverlap: "fragment_overlap", WholeMessage: "whole_message", TCPUsed: "tcp_used", TCPNoData: "tcp_no_data",
 		TCPExpired: "tcp_expired", TCPOverflow: "tcp_overflow", PacketMalformed: "malformed", NotDNS: "not_dns",
 		SampledOut: "sampled_out", Duplicate: "duplicate", NestedTooDeep: "nested_too_deep", UnknownLink: "unknown_link",
+		FrameUnselected: "frame_unselected", FrameBroken: "frame_broken", FrameNotMessage: "frame_not_message", FrameEmpty: "frame_empty",
 		FileShrank: "file_shrank", LaneFailed: "lane_failed", PacketHeld: "held", PacketBytes: "bytes", PacketCut: "cut", StreamGaps: "stream_gaps",
-		StreamGapBytes: "stream_gap_bytes", DuplicateEarly: "duplicate_early",
+		StreamGapBytes: "stream_gap_bytes", DuplicateEarly: "duplicate_early", FrameOther: "frame_other", FrameWrongAddress: "frame_wrong_address",
+		FrameWrongPort: "frame_wrong_port", FrameWrongTime: "frame_wrong_time",
 	}, LaneFailed)
 }
 
@@ -46,7 +56,7 @@ func NewPacketCounters() *Counters {
 // packets the sources gave.
 func PacketLedger(c *Counters, given func() uint64) Ledger {
 	l := Ledger{Name: "packet", Outcomes: c.Lines(UDPMessage, PacketHeld), Held: c.Sum(PacketHeld),
-		Meters: c.Lines(PacketBytes, DuplicateEarly+1)}
+		Meters: c.Lines(PacketBytes, FrameWrongTime+1)}
 	l.In = given()
 	return l
 }

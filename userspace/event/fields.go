@@ -20,6 +20,12 @@ const fieldHeaderLen = 6
 // FirstField is the lowest type of Fields. The types below are for members of Event.
 const FirstField FieldType = 64
 
+// Types of Fields.
+const (
+	FrameHead FieldType = 64 // the dnstap payload that the event came in: its bytes before the message
+	FrameTail FieldType = 65 // its bytes after the message
+)
+
 // AppendField appends a field to fields and returns the extended fields. A type may
 // occur several times. It must not be below FirstField.
 func AppendField(fields Fields, t FieldType, value []byte) Fields {

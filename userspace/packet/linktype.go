@@ -40,6 +40,10 @@ const (
 	LinkSLL2      LinkType = 276 // Linux cooked capture v2
 )
 
+// LinkDnstap is no link type: Data is the payload of a dnstap frame. No capture file can
+// name it.
+const LinkDnstap LinkType = 1<<16 - 1
+
 // linkFamilies has all of them, by the names that people know.
 var linkFamilies = []struct {
 	name  string
@@ -79,6 +83,9 @@ func LinkTypeOf(number uint16) LinkType {
 	const rawOnMost, rawOnOpenBSD = 12, 14 // DLT_RAW, which some programs write to files
 	if number == rawOnMost || number == rawOnOpenBSD {
 		return LinkRaw
+	}
+	if LinkType(number) == LinkDnstap { // in a file it is as unknown as its neighbour
+		return LinkDnstap - 1
 	}
 	return LinkType(number)
 }

@@ -45,6 +45,18 @@ func (p Proto) IPNumber() uint8 {
 	return 0
 }
 
+// firstNumbered is the first Proto that stands for a number of dnstap's.
+const firstNumbered = 128
+
+// NumberedProto is a carrier that dnstap names by a number for which there is no word here.
+// A number above 126 cannot be kept, and becomes 127.
+func NumberedProto(number uint32) Proto { return Proto(firstNumbered + min(number, 127)) }
+
+// Number is the number of a NumberedProto.
+func (p Proto) Number() (number uint32, ok bool) {
+	return max(uint32(p), firstNumbered) - firstNumbered, p >= firstNumbered
+}
+
 // Short is a word of three characters for the carrier.
 func (p Proto) Short() string {
 	if int(p) < len(protoShort) && p != 0 {

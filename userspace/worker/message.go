@@ -71,18 +71,25 @@ func (w *Worker) Message(m *packet.Message, emit func(*event.Event)) {
 		w.packets.Add(account.PacketCut, 1)
 	}
 	w.emit = emit
-	w.packets.Add(w.wholeMessage(m), 1)
+	sample, kept := w.sample()
+	if !kept {
+		w.packets.Add(account.SampledOut, 1)
+		return
+	}
+	w.wholeMessage(m, sample)
+	w.packets.Add(account.WholeMessage, 1)
 }
 
-// wholeMessage returns the outcome.
-func (w *Worker) wholeMessage(m *packet.Message) account.Column {
-	var sample packet.Ratio
-	if s := w.cfg.Sample; s != nil {
-		if !s.next() {
-			return account.SampledOut
-		}
-		sample = s.ratio
+// sample decides about the next whole message.
+func (w *Worker) sample() (ratio packet.Ratio, kept bool) {
+	s := w.cfg.Sample
+	if s == nil {
+		return packet.Ratio{}, true
 	}
+	return s.ratio, s.next()
+}
+
+func (w *Worker) wholeMessage(m *packet.Message, sample packet.Ratio) {
 	w.event = event.Event{
 		Time:         m.When(),
 		QueryTime:    m.QueryTime,
@@ -107,7 +114,6 @@ func (w *Worker) wholeMessage(m *packet.Message) account.Column {
 	// datagram does not set these.
 	e := &w.event
 	e.QueryTime, e.ResponseTime, e.Identity, e.Version, e.Fields = 0, 0, nil, nil, nil
-	return account.WholeMessage
 }
 
 func withoutZone(a netip.AddrPort) netip.AddrPort {

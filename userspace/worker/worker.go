@@ -39,6 +39,7 @@ type Config struct {
 	Mask          *mask.Bits    // nil: addresses are not masked
 	MaskECS       bool          // mask the client subnet in messages, too
 	DropMalformed bool          // no events for messages that dnsmonster does not write
+	Frames        FrameConfig   // of dnstap
 	Sample        *Sampler      // shared by the workers of one source; nil: no sampling here
 }
 
@@ -64,6 +65,7 @@ type Worker struct {
 	sighting dedup.Packet
 	event    event.Event
 	masked   []byte             // the message with its client subnets masked
+	frames   *frames            // what dnstap frames need; nil before the first one
 	emit     func(*event.Event) // valid during a call
 	halfRead bool               // a message was counted in, but has no outcome yet
 }
@@ -91,6 +93,10 @@ func (w *Worker) Packet(p *packet.Packet, emit func(*event.Event)) {
 		w.packets.Add(account.PacketCut, 1)
 	}
 	w.emit = emit
+	if p.Link == packet.LinkDnstap {
+		w.packets.Add(w.frame(p), 1)
+		return
+	}
 	if outcome, n := w.handle(p); outcome != account.PacketHeld {
 		w.packets.Add(outcome, uint64(n))
 	}

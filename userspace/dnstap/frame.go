@@ -1,0 +1,289 @@
+// Package dnstap reads and writes the payload of dnstap frames
+// (https://dnstap.info, dnstap.proto of https://github.com/dnstap/dnstap.pb).
+//
+// In: one frame's bytes. Out: a Frame, which borrows them, and the packet.Message that
+// it stands for; and the other way round. Nothing is allocated. Its tests compare it with
+// golang-dnstap; testdata has frames of real servers.
+package dnstap
+
+import (
+	"net/netip"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// ContentType is that of Frame Streams that carry dnstap.
+const ContentType = "protobuf:dnstap.Dnstap"
+
+// Frame is a dnstap payload of type MESSAGE. Absent fields are zero or nil. Numbers that
+// this build does not know are kept.
+type Frame struct {
+	Identity, Version, Extra []byte
+
+	Type     Type
+	Family   uint32   // 1: IPv4, 2: IPv6; the addresses' lengths count, not this
+	Protocol Protocol // 0: not given
+	HTTP     uint32   // version of HTTP, for DoH
+
+	// Of the initiator and of the responder, whichever of them sent the message.
+	QueryAddress, ResponseAddress []byte // 4 or 16 bytes
+	QueryPort, ResponsePort       uint16
+
+	// In nanoseconds since the Unix epoch; 0: not given.
+	QueryTime, ResponseTime int64
+
+	Query, Response []byte // DNS messages; nil: not given
+	Zone            []byte // bailiwick, in wire format
+	Policy          []byte // see ParsePolicy
+
+	// Wrong counts fields that were ignored because their values are impossible.
+	Wrong Wrong
+}
+
+// Wrong counts, for one frame, values that no field can have.
+type Wrong struct {
+	Addresses uint8 // neither 4 nor 16 bytes
+	Ports     uint8 // above 65535
+	Times     uint8 // beyond the year 2262, or a fraction of a second or more
+}
+
+// Fault is why a frame gives no record.
+type Fault uint8
+
+// The faults of a frame.
+const (
+	NoFault    Fault = iota
+	Broken           // not the wire format of protobuf, or a field of a wrong kind
+	NotMessage       // another type than MESSAGE, or no Message in it
+	NoType           // the Message has no type
+)
+
+// Field numbers.
+const (
+	fieldIdentity, fieldVersion, fieldExtra, fieldMessage, fieldType = 1, 2, 3, 14, 15
+
+	messageType         = 1
+	messageFamily       = 2
+	messageProtocol     = 3
+	messageQueryAddr    = 4
+	messageResponseAddr = 5
+	messageQueryPort    = 6
+	messageResponsePort = 7
+	messageQuerySec     = 8
+	messageQueryNsec    = 9
+	messageQuery        = 10
+	messageZone         = 11
+	messageResponseSec  = 12
+	messageResponseNsec = 13
+	messageResponse     = 14
+	messagePolicy       = 15
+	messageHTTP         = 16
+
+	typeMessage = 1
+)
+
+// Parse reads a frame. Its slices point into data. If a field is repeated, the last one
+// counts, as protobuf demands.
+func (f *Frame) Parse(data []byte) Fault {
+	*f = Frame{}
+	var message []byte
+	kind, found := uint64(0), false
+	for len(data) > 0 {
+		num, wire, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return Broken
+		}
+		data = data[n:]
+		var value []byte
+		var number uint64
+		switch wire {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(data)
+		case protowire.VarintType:
+			number, n = protowire.ConsumeVarint(data)
+		default:
+			n = protowire.ConsumeFieldValue(num, wire, data)
+		}
+		if n < 0 {
+			return Broken
+		}
+		data = data[n:]
+		if wire != topKinds.of(num) {
+			if topKinds.has(num) {
+				return Broken
+			}
+			continue
+		}
+		switch num {
+		case fieldIdentity:
+			f.Identity = value
+		case fieldVersion:
+			f.Version = value
+		case fieldExtra:
+			f.Extra = value
+		case fieldMessage:
+			message, found = value, true
+		case fieldType:
+			kind = number
+		}
+	}
+	if kind != typeMessage || !found {
+		return NotMessage
+	}
+	return f.parseMessage(message)
+}
+
+// kinds is the wire type of each field number, plus 1; 0: unknown field.
+type kinds [messageHTTP + 1]uint8
+
+func (k *kinds) has(n protowire.Number) bool { return uint(n) < uint(len(k)) && k[n] != 0 }
+
+func (k *kinds) of(n protowire.Number) protowire.Type {
+	if !k.has(n) {
+		return -1
+	}
+	return protowire.Type(k[n] - 1)
+}
+
+const (
+	isVarint  = 1 + uint8(protowire.VarintType)
+	isBytes   = 1 + uint8(protowire.BytesType)
+	isFixed32 = 1 + uint8(protowire.Fixed32Type)
+)
+
+var (
+	topKinds     = kinds{fieldIdentity: isBytes, fieldVersion: isBytes, fieldExtra: isBytes, fieldMessage: isBytes, fieldType: isVarint}
+	messageKinds = kinds{
+		messageType: isVarint, messageFamily: isVarint, messageProtocol: isVarint, messageQueryAddr: isBytes, messageResponseAddr: isBytes,
+		messageQueryPort: isVarint, messageResponsePort: isVarint, messageQuerySec: isVarint, messageQueryNsec: isFixed32, messageQuery: isBytes,
+		messageZone: isBytes, messageResponseSec: isVarint, messageResponseNsec: isFixed32, messageResponse: isBytes, messagePolicy: isBytes,
+		messageHTTP: isVarint,
+	}
+)
+
+// stamps are the parts of the two times.
+type stamps struct {
+	querySec, responseSec   uint64
+	queryNsec, responseNsec uint32
+}
+
+func (f *Frame) parseMessage(data []byte) Fault {
+	var times stamps
+	for len(data) > 0 {
+		num, wire, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return Broken
+		}
+		data = data[n:]
+		var value []byte
+		var number uint64
+		switch wire {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(data)
+		case protowire.VarintType:
+			number, n = protowire.ConsumeVarint(data)
+		case protowire.Fixed32Type:
+			var fixed uint32
+			fixed, n = protowire.ConsumeFixed32(data)
+			number = uint64(fixed)
+		default:
+			n = protowire.ConsumeFieldValue(num, wire, data)
+		}
+		if n < 0 {
+			return Broken
+		}
+		data = data[n:]
+		if wire != messageKinds.of(num) {
+			if messageKinds.has(num) {
+				return Broken
+			}
+			continue
+		}
+		f.field(num, value, number, &times)
+	}
+	f.QueryTime = f.stamp(times.querySec, times.queryNsec)
+	f.ResponseTime = f.stamp(times.responseSec, times.responseNsec)
+	if f.Type == 0 {
+		return NoType
+	}
+	return NoFault
+}
+
+func (f *Frame) field(num protowire.Number, value []byte, number uint64, times *stamps) {
+	switch num {
+	case messageType:
+		f.Type = Type(min(number, 1<<32-1))
+	case messageFamily:
+		f.Family = uint32(number)
+	case messageProtocol:
+		f.Protocol = Protocol(min(number, 1<<32-1))
+	case messageQueryAddr:
+		f.QueryAddress = f.address(value)
+	case messageResponseAddr:
+		f.ResponseAddress = f.address(value)
+	case messageQueryPort:
+		f.QueryPort = f.port(number)
+	case messageResponsePort:
+		f.ResponsePort = f.port(number)
+	case messageQuerySec:
+		times.querySec = number
+	case messageQueryNsec:
+		times.queryNsec = uint32(number)
+	case messageQuery:
+		f.Query = value
+	case messageZone:
+		f.Zone = value
+	case messageResponseSec:
+		times.responseSec = number
+	case messageResponseNsec:
+		times.responseNsec = uint32(number)
+	case messageResponse:
+		f.Response = value
+	case messagePolicy:
+		f.Policy = value
+	case messageHTTP:
+		f.HTTP = uint32(min(number, 1<<32-1))
+	}
+}
+
+// address returns nil for bytes that are no address. An empty one counts as not given.
+func (f *Frame) address(b []byte) []byte {
+	if len(b) == 4 || len(b) == 16 {
+		return b
+	}
+	if len(b) > 0 {
+		f.Wrong.Addresses++
+	}
+	return nil
+}
+
+func (f *Frame) port(n uint64) uint16 {
+	if n > 1<<16-1 {
+		f.Wrong.Ports++
+		return 0
+	}
+	return uint16(n)
+}
+
+const second = 1_000_000_000
+
+// stamp returns 0 for a time that is not given, or that an int64 of nanoseconds cannot
+// hold.
+func (f *Frame) stamp(sec uint64, nsec uint32) int64 {
+	const last = 1<<63/second - 1
+	if sec > last || nsec >= second {
+		f.Wrong.Times++
+		return 0
+	}
+	return int64(sec)*second + int64(nsec)
+}
+
+func addrPort(address []byte, port uint16) netip.AddrPort {
+	switch len(address) {
+	case 4:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(address)), port)
+	case 16:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(address)), port)
+	}
+	return netip.AddrPortFrom(netip.Addr{}, port)
+}

@@ -1,0 +1,135 @@
+package worker
+
+import (
+	"net/netip"
+
+	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/dnstap"
+	"dnsmonster-sensor/userspace/event"
+	"dnsmonster-sensor/userspace/packet"
+)
+
+// FrameConfig says what becomes of dnstap frames.
+type FrameConfig struct {
+	Types dnstap.Types // those that give records; 0: all
+	Both  bool         // a frame with two messages gives two records
+	Keep  bool         // events have event.FrameHead and event.FrameTail
+}
+
+// frames is a worker's memory for dnstap frames, kept from frame to frame.
+type frames struct {
+	frame   dnstap.Frame
+	message packet.Message
+	fields  event.Fields
+	built   []byte // a frame that was written again
+	other   []byte // the masked message that is not the main one
+	addrs   [2][16]byte
+}
+
+// frame handles a dnstap frame, and returns its outcome.
+func (w *Worker) frame(p *packet.Packet) account.Column {
+	if w.frames == nil {
+		w.frames = &frames{}
+	}
+	f := &w.frames.frame
+	fault := f.Parse(p.Data)
+	p.Time = f.Time() // for the clock of stages
+	w.wrongFields(&f.Wrong)
+	types := w.cfg.Frames.Types
+	switch {
+	case fault == dnstap.Broken:
+		return account.FrameBroken
+	case fault != dnstap.NoFault:
+		return account.FrameNotMessage
+	case types != 0 && !types.Has(f.Type):
+		return account.FrameUnselected
+	}
+	other := w.cfg.Frames.Both && f.Query != nil && f.Response != nil
+	if f.Main() == nil {
+		if !w.cfg.Frames.Both || f.Query == nil && f.Response == nil {
+			return account.FrameEmpty
+		}
+		f.Swap() // the message that it has is the other one
+	}
+	sample, kept := w.sample()
+	if !kept {
+		return account.SampledOut
+	}
+	w.frameMessage(p, sample, false)
+	if other {
+		w.packets.Add(account.FrameOther, 1)
+		f.Swap()
+		w.frameMessage(p, sample, true)
+	}
+	return account.WholeMessage
+}
+
+// wrongFields counts what was left out.
+func (w *Worker) wrongFields(n *dnstap.Wrong) {
+	if *n == (dnstap.Wrong{}) {
+		return
+	}
+	w.packets.Add(account.FrameWrongAddress, uint64(n.Addresses))
+	w.packets.Add(account.FrameWrongPort, uint64(n.Ports))
+	w.packets.Add(account.FrameWrongTime, uint64(n.Times))
+}
+
+// frameMessage handles the main message of the frame that was parsed from p, or changed
+// since then.
+func (w *Worker) frameMessage(p *packet.Packet, sample packet.Ratio, changed bool) {
+	s := w.frames
+	m := &s.message
+	s.frame.Fill(m)
+	m.Interface = p.Interface
+	m.Fields = nil
+	if w.cfg.Frames.Keep {
+		m.Fields = w.frameFields(p, changed)
+	}
+	w.wholeMessage(m, sample)
+}
+
+// frameFields are the fields that keep the frame. With masks they are of a frame that is
+// written again: every address in it is masked, and fields that this build does not know,
+// which may hold addresses, are gone.
+func (w *Worker) frameFields(p *packet.Packet, changed bool) event.Fields {
+	s := w.frames
+	masks := w.cfg.Mask != nil
+	if !changed && !masks {
+		s.fields = s.frame.AppendFields(s.fields[:0], p.Data)
+		return s.fields
+	}
+	f := s.frame
+	if masks {
+		w.maskFrame(&f)
+	}
+	var from, to int
+	s.built, from, to = f.Append(s.built[:0])
+	s.fields = dnstap.AppendFields(s.fields[:0], s.built, from, to)
+	return s.fields
+}
+
+// maskFrame masks what a frame says of clients beside its main message.
+func (w *Worker) maskFrame(f *dnstap.Frame) {
+	s := w.frames
+	f.QueryAddress = w.maskBytes(f.QueryAddress, &s.addrs[0])
+	f.ResponseAddress = w.maskBytes(f.ResponseAddress, &s.addrs[1])
+	if other := f.OtherMessage(); *other != nil && w.cfg.MaskECS {
+		var changed bool
+		if s.other, changed = w.cfg.Mask.AppendMasked(s.other[:0], *other); changed {
+			*other = s.other
+		}
+	}
+	f.Policy = nil // its rule and value can be a client's address, as text
+}
+
+func (w *Worker) maskBytes(address []byte, room *[16]byte) []byte {
+	a, ok := netip.AddrFromSlice(address)
+	if !ok {
+		return address
+	}
+	*room = w.cfg.Mask.Addr(a).As16()
+	if a.Is4() {
+		return room[12:]
+	}
+	return room[:]
+}
