@@ -97,6 +97,20 @@ type Meterer interface {
 	Meters() []account.Line
 }
 
+// FrameKeeper is an Output that passes dnstap frames on as they came, with everything that
+// they carried.
+type FrameKeeper interface {
+	// KeepsFrames reports whether events must have event.FrameHead and event.FrameTail. It
+	// is called after Settings, on outputs that are switched on.
+	KeepsFrames() bool
+}
+
+// KeepsFrames reports whether an Output needs the frames in which events came.
+func KeepsFrames(o Output) bool {
+	k, ok := o.(FrameKeeper)
+	return ok && k.KeepsFrames()
+}
+
 // Resumer is a Writer whose blocks may be stored in one part of the destination only: see
 // Postpone.
 type Resumer interface {
