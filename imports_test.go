@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"sensor/waiting":        {},
 	"sensor/config":         {"outputs", "outputs/endpoint", "outputs/printable", "outputs/secure"},
 	"sensor/capture":        {"userspace/packet"},
-	"sensor/capture/":       {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event"}, // one input, never another: see TestInputsAreReachedByTheCommands
+	"sensor/capture/":       {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event", "userspace/framestream", "userspace/dnstap"}, // one input, never another: see TestInputsAreReachedByTheCommands
 	"sensor/capture/ring":   {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
 	"sensor/capture/watch":  {},
 	"sensor/lists":          {"sensor/waiting", "userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},

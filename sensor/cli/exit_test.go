@@ -59,5 +59,5 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(1, "no such file", "replay", filepath.Join(t.TempDir(), "no.pcap"))
 	f(1, "unknown option --prot: did you mean --port?", "replay", good, "--prot", "53")
 	f(1, "--metricprometheusendpoint", "replay", good, "--metricprometheusendpoint", "2112")
-	f(2, "not a pcap or pcapng file", "replay", packets.TempFile(t, []byte(strings.Repeat("text ", 10))))
+	f(2, "not a pcap, pcapng or dnstap file", "replay", packets.TempFile(t, []byte(strings.Repeat("text ", 10))))
 }

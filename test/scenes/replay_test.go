@@ -57,7 +57,7 @@ func TestReplayDamage(t *testing.T) {
 	if got := program.Count(t, p.RecordsFile).Total(); got != 199 {
 		t.Errorf("%d records, want 199", got)
 	}
-	for _, want := range []string{"the file ends in the middle of a packet", "test.pcap: offset ", "not a pcap or pcapng file"} {
+	for _, want := range []string{"the file ends in the middle of a packet", "test.pcap: offset ", "not a pcap, pcapng or dnstap file"} {
 		if !strings.Contains(r.Log, want) {
 			t.Errorf("stderr lacks %q:\n%s", want, r.Log)
 		}

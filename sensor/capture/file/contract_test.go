@@ -13,6 +13,8 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/test/capturetest"
+	"dnsmonster-sensor/userspace/dnstap"
+	"dnsmonster-sensor/userspace/framestream"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -54,7 +56,12 @@ func TestFilesKeepTheirPromises(t *testing.T) {
 	z := gzip.NewWriter(&b)
 	z.Write(capturePackets(n))
 	z.Close()
-	for path, content := range map[string][]byte{plain: capturePackets(n), packed: b.Bytes()} {
+	frames := filepath.Join(dir, "frames.fstrm")
+	stream := framestream.AppendControl(nil, framestream.Start, dnstap.ContentType)
+	for i := range n {
+		stream = append(framestream.AppendHead(stream, 60+i%400), bytes.Repeat([]byte{byte(i)}, 60+i%400)...)
+	}
+	for path, content := range map[string][]byte{plain: capturePackets(n), packed: b.Bytes(), frames: stream} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +74,8 @@ func TestFilesKeepTheirPromises(t *testing.T) {
 	f("mapped", false, n, plain)
 	f("mapped, some packets unpinned", true, n, plain)
 	f("compressed", false, n, packed)
-	f("all", true, 2*n, plain, packed)
+	f("dnstap", false, n, frames)
+	f("all", true, 3*n, plain, packed, frames)
 }
 
 // TestPipeKeepsItsPromises with a pipe that stays open.

@@ -170,7 +170,8 @@ func (c *cursor) fill(l *lane, b *packet.Batch) {
 		next, err := c.format.record(data, c.offset, p)
 		c.offset = next
 		if err != nil {
-			if err != io.EOF {
+			context := c.source.context(c.file.path)
+			if err := context.atEnd(c.format, len(data)-next, err); err != nil {
 				c.source.fail(fmt.Errorf("read %s: offset %d: %w", c.file.path, next, err))
 			}
 			c.ended, c.complete = true, true
@@ -187,7 +188,7 @@ func (c *cursor) fill(l *lane, b *packet.Batch) {
 
 // laneOf returns the lane for a packet that a lane has read.
 func (s *Source) laneOf(p *packet.Packet, reader int) int {
-	if len(s.lanes) == 1 || s.unpinned != nil && s.unpinned(p) {
+	if len(s.lanes) == 1 || p.Link == packet.LinkDnstap || s.unpinned != nil && s.unpinned(p) {
 		return reader
 	}
 	return s.choose(p).Lane(len(s.lanes))

@@ -33,7 +33,7 @@ func readRecords(t *testing.T, data []byte) (packets []string, err error) {
 	for {
 		var p packet.Packet
 		next, err := f.record(data, off, &p)
-		if err == io.EOF {
+		if c := (formatContext{}); err != nil && c.atEnd(f, len(data)-next, err) == nil {
 			return packets, nil
 		}
 		if err != nil {
@@ -88,6 +88,7 @@ func (s *steps) Read(b []byte) (int, error) {
 func fuzzSeeds() (seeds [][]byte) {
 	seeds = append(seeds, pcapFile(binary.LittleEndian, pcapMicros, 1, []byte("one"), []byte("two")),
 		pcapFile(binary.BigEndian, pcapNanos, 276, []byte("one")))
+	seeds = append(seeds, frameFile(true, []byte("one"), []byte("two")), frameFile(false, []byte("one")))
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		var f ngFile
 		f.section(order)

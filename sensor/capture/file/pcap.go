@@ -52,7 +52,7 @@ var (
 	errCutBlock = errors.New("the file ends in the middle of a block")
 )
 
-func isCut(err error) bool { return err == errCutFile || err == errCutBlock }
+func isCut(err error) bool { return err == errCutFile || err == errCutBlock || err == errCutFrame }
 
 // format reads the records of a file. It may keep state between records.
 type format interface {
@@ -63,10 +63,38 @@ type format interface {
 	record(data []byte, off int, p *packet.Packet) (int, error)
 }
 
+// finisher is a format whose files end where their writer is, while it still writes.
+type finisher interface {
+	// unfinished says what is missing at the end of the file, "" for nothing. rest is the
+	// number of bytes there that are no whole record.
+	unfinished(rest int) string
+}
+
+// atEnd returns nil for the error of the last record, if it is only the file's end. rest
+// is the number of bytes that are no whole record.
+func (c *formatContext) atEnd(f format, rest int, err error) error {
+	if raw, ok := f.(rawFormat); ok {
+		f = raw.format
+	}
+	end, ok := f.(finisher)
+	switch {
+	case ok && (err == io.EOF || isCut(err)):
+		if text := end.unfinished(rest); text != "" && c.warn != nil {
+			c.warn(text)
+		}
+		return nil
+	case err == io.EOF:
+		return nil
+	}
+	return err
+}
+
 // formatContext is what a format needs beside the bytes of its file.
 type formatContext struct {
 	warn       func(string) // about what is skipped without an error; may be nil
 	interfaces *interfaceTable
+	paced      bool  // packets need their times
+	noFrames   error // why dnstap cannot be read; nil: it can
 }
 
 // newFormat recognizes the format of a file by its first bytes, and returns the offset
@@ -74,6 +102,9 @@ type formatContext struct {
 func newFormat(data []byte, c formatContext) (format, int, error) {
 	if len(data) >= 4 && binary.BigEndian.Uint32(data) == ngBlockSection {
 		return &pcapng{context: c}, 0, nil
+	}
+	if isFrameStream(data) {
+		return newFstrm(c), 0, c.noFrames
 	}
 	f, err := parsePcapHeader(data)
 	return f, pcapHeaderLen, err
@@ -107,7 +138,7 @@ func parsePcapHeader(data []byte) (*pcap, error) {
 		}
 	}
 	if f.nanos == 0 {
-		return nil, fmt.Errorf("not a pcap or pcapng file: it starts with bytes % x (%q)", data[:4], data[:4])
+		return nil, fmt.Errorf("not a pcap, pcapng or dnstap file: it starts with bytes % x (%q)", data[:4], data[:4])
 	}
 	var err error
 	f.link, err = packet.ParseLinkType(uint16(f.order.u32(data[20:]))) // the upper bits describe the FCS

@@ -121,7 +121,7 @@ func TestPcapDamage(t *testing.T) {
 	f("cut in header", good[:24+16+3+5], 1, "offset 43: the file ends in the middle of a packet")
 	f("absurd length", huge, 1, "offset 43: a packet of 1073741824 bytes")
 	f("empty", nil, 0, "there is nothing in it")
-	f("text", []byte("this is not a capture file at all"), 0, "not a pcap or pcapng file: it starts with bytes 74 68 69 73")
+	f("text", []byte("this is not a capture file at all"), 0, "not a pcap, pcapng or dnstap file: it starts with bytes 74 68 69 73")
 	f("unknown link type", pcapFile(binary.LittleEndian, pcapMicros, 147), 0, "link type 147 is not supported")
 }
 

@@ -1,4 +1,4 @@
-// Package file is the input of capture files: pcap and pcapng, plain or compressed
+// Package file is the input of capture files: pcap, pcapng and dnstap, plain or compressed
 // (gzip, zstd, xz, lz4), from regular files, named pipes and the standard input.
 // Packets come out that point into the mapped file or into a chunk of the stream. It
 // knows no kernel program and no interface, and must not import another input. Its tests
@@ -40,6 +40,9 @@ type Options struct {
 	Stdin  *os.File
 	Log    *slog.Logger // nil: none
 
+	// NoFrames is why dnstap files cannot be read; nil: they can.
+	NoFrames error
+
 	// Unpinned reports whether any lane may take a packet, not just the one that
 	// Choose assigns; nil: never.
 	Unpinned func(*packet.Packet) bool
@@ -57,6 +60,7 @@ type Source struct {
 	stop       atomic.Bool // cursors end
 	raw        bool
 	pace       pace
+	noFrames   error
 	interfaces interfaceTable
 	log        *slog.Logger
 	mu         sync.Mutex
@@ -78,7 +82,7 @@ type input struct {
 // read. A fifo is opened when its turn comes.
 func Open(o Options) (*Source, error) {
 	s := &Source{
-		choose: o.Choose, unpinned: o.Unpinned, raw: o.Raw, pace: pace{speed: o.Speed}, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		choose: o.Choose, unpinned: o.Unpinned, raw: o.Raw, pace: pace{speed: o.Speed}, noFrames: o.NoFrames, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	for _, path := range o.Paths {
 		if path == stdinPath && slices.ContainsFunc(s.inputs, func(in *input) bool { return in.path == stdinPath }) {
@@ -134,7 +138,7 @@ func (s *Source) open(path string, o *Options) (*input, error) {
 		m.unmap()
 		return s.newStream(path, st.Size(), o, opened), nil
 	}
-	if _, _, err = newFormat(m.data, formatContext{}); err != nil {
+	if _, _, err = newFormat(m.data, s.context(path)); err != nil {
 		s.fail(fmt.Errorf("read %s: %w", path, err))
 		m.unmap()
 		return nil, nil
@@ -229,7 +233,7 @@ func (s *Source) warn(path, text string) {
 
 // context is what the format of a file needs.
 func (s *Source) context(path string) formatContext {
-	return formatContext{func(text string) { s.warn(path, text) }, &s.interfaces}
+	return formatContext{func(text string) { s.warn(path, text) }, &s.interfaces, s.pace.speed > 0, s.noFrames}
 }
 
 // InterfaceName is the name of a packet's interface. It is "" if the file does not name

@@ -201,7 +201,7 @@ func TestCompressedDamage(t *testing.T) {
 		whole := compress(t, kind, content)
 		f(kind+" cut", whole[:len(whole)/2], 0, n-1, "the "+kind+" data", "offset in the decompressed data ")
 		f(kind+" of a cut capture", compress(t, kind, content[:len(content)-1]), n-1, n-1, "the file ends in the middle of a packet", "offset in the decompressed data ")
-		f(kind+" of text", compress(t, kind, []byte("this is not a capture file at all")), 0, 0, "not a pcap or pcapng file")
+		f(kind+" of text", compress(t, kind, []byte("this is not a capture file at all")), 0, 0, "not a pcap, pcapng or dnstap file")
 		f(kind+" of nothing", compress(t, kind, nil), 0, 0, "there is nothing in it")
 		f(kind+" magic alone", whole[:7], 0, 0, "the "+kind+" data")
 	}

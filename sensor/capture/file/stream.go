@@ -54,6 +54,7 @@ type stream struct {
 	base       int64 // offset of the chunk in the uncompressed data
 	pending    []*laneBatch
 	offsetName string // in errors
+	frames     uint64 // of dnstap
 }
 
 // The states of a stream.
@@ -213,10 +214,13 @@ func (s *stream) parse(last bool) error {
 		s.parsed = next
 		switch {
 		case err == nil:
-		case err == io.EOF, isCut(err) && !last:
+		case !last && (err == io.EOF || isCut(err)):
 			return nil
 		default:
-			return errors.Join(s.flush(), s.errorAt(next, err))
+			if err := s.context.atEnd(s.format, len(data)-next, err); err != nil {
+				return errors.Join(s.flush(), s.errorAt(next, err))
+			}
+			return nil
 		}
 		if err := s.keepPace(p.Time); err != nil {
 			return err
@@ -229,7 +233,12 @@ func (s *stream) parse(last bool) error {
 // assign adds a packet to the pending batch of its lane.
 func (s *stream) assign(p *packet.Packet) {
 	lane := 0
-	if len(s.queues) > 1 {
+	switch {
+	case len(s.queues) == 1:
+	case p.Link == packet.LinkDnstap: // any lane may have it: many in a row share their memory
+		lane = int(s.frames/cursorBatch) % len(s.queues)
+		s.frames++
+	default:
 		lane = s.choose(p).Lane(len(s.queues))
 	}
 	b := s.pending[lane]
