@@ -1,0 +1,93 @@
+package dnstap
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Address is where senders connect to or, with Dial, where a sender listens.
+type Address struct {
+	Network string // "unix", "tcp" or "tls"
+	Where   string // the path of a socket, @NAME of an abstract one, or HOST:PORT
+}
+
+// String is the address as users write it.
+func (a Address) String() string { return a.Network + "://" + a.Where }
+
+// abstract reports whether the address is a name without a file.
+func (a Address) abstract() bool { return a.Network == "unix" && strings.HasPrefix(a.Where, "@") }
+
+// dialed is the network as package net names it.
+func (a Address) dialed() string {
+	if a.Network == "tls" {
+		return "tcp"
+	}
+	return a.Network
+}
+
+// forms is the end of errors about addresses.
+const forms = "use unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT, such as unix:///run/dnsmonster.sock or tcp://127.0.0.1:6000"
+
+// maxSocketPath is the kernel's limit of a socket's path, which is the limit for senders, too.
+const maxSocketPath = 107
+
+// ParseAddress parses unix:///PATH, unix://@NAME (an abstract socket), tcp://HOST:PORT and
+// tls://HOST:PORT. unix:PATH and a path that begins with a slash are unix sockets, too.
+func ParseAddress(text string) (Address, error) {
+	bad := func(format string, args ...any) (Address, error) {
+		return Address{}, fmt.Errorf("%q: "+format, append([]any{text}, args...)...)
+	}
+	network, where, found := strings.Cut(text, "://")
+	switch {
+	case found:
+	case strings.HasPrefix(text, "/"):
+		network, where = "unix", text
+	case strings.HasPrefix(text, "unix:"):
+		network, where = "unix", strings.TrimPrefix(text, "unix:")
+	default:
+		return bad("this is no address: %s", forms)
+	}
+	a := Address{Network: strings.ToLower(network), Where: where}
+	switch a.Network {
+	case "unix":
+		return a.unix(bad)
+	case "tcp", "tls":
+		host, port, err := net.SplitHostPort(strings.TrimSuffix(where, "/"))
+		if err != nil {
+			return bad("%s needs HOST:PORT, an IPv6 address in brackets, such as %s://[::1]:6000", a.Network, a.Network)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return bad("a port is a number from 1 to 65535")
+		} else {
+			port = strconv.FormatUint(n, 10)
+		}
+		if strings.ContainsAny(host, "/@ \t\n?#") {
+			return bad("%q is no host name or address", host)
+		}
+		a.Where = net.JoinHostPort(host, port)
+		return a, nil
+	}
+	return bad("%q is not known here: %s", network, forms)
+}
+
+func (a Address) unix(bad func(string, ...any) (Address, error)) (Address, error) {
+	switch {
+	case strings.ContainsRune(a.Where, 0):
+		return bad("a path has no zero byte")
+	case a.Where == "" || a.Where == "@":
+		return bad("the path of the socket is missing: %s", forms)
+	case len(a.Where) > maxSocketPath:
+		return bad("the path of a socket has at most %d bytes, and this one has %d", maxSocketPath, len(a.Where))
+	case a.abstract():
+		return a, nil
+	case strings.HasSuffix(a.Where, "/"):
+		return bad("this is the path of a folder: add the name of the socket")
+	case !strings.HasPrefix(a.Where, "/"):
+		return bad("a socket needs its whole path: write unix:// and then the path with its slash, such as unix:///run/dnsmonster.sock")
+	}
+	a.Where = filepath.Clean(a.Where)
+	return a, nil
+}

@@ -1,0 +1,36 @@
+package dnstap
+
+import (
+	"io/fs"
+	"log/slog"
+
+	"dnsmonster-sensor/outputs/secure"
+)
+
+// Options say where frames come from.
+type Options struct {
+	Addresses []string // see ParseAddress; at least one
+	// Dial connects to senders that listen at the addresses, instead of listening. It
+	// waits for them, and connects again, for ever.
+	Dial  bool
+	Lanes int // 0: one
+	// Mode is the mode of unix sockets, whatever the umask is; 0: 0755. Who may not write
+	// to a socket cannot connect to it.
+	Mode  fs.FileMode
+	Group string // of unix sockets, a name or a number; "": that of the process
+	// TLS has the files for tls addresses: our certificate, which a listener must have, and
+	// the authorities that sign the other side's. A listener with authorities requires
+	// certificates of clients. The files are read again when they change.
+	TLS *secure.TLS
+	// MaxConnections bounds the connections of all addresses together; 0:
+	// DefaultConnections. Connections beyond it are refused.
+	MaxConnections int
+	Log            *slog.Logger
+	Stop           <-chan struct{} // ends Open while it waits; nil: nothing does
+}
+
+// DefaultConnections is the usual bound of connections.
+const DefaultConnections = 4096
+
+// defaultMode is what dnsmonster sets.
+const defaultMode = 0o755
