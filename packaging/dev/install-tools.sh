@@ -19,10 +19,20 @@ tools() {
   cat <<'T'
 run,test,bench,captures ip iproute2
 run,test,bench,captures knotd knot
-run,test,captures kdig knot-dnsutils
+run,test,bench,captures kdig knot-dnsutils
 test knotc knot
 test kxdpgun knot-dnsutils
 test,bench,captures dnsperf dnsperf
+test,bench,captures unbound unbound
+test unbound-control unbound
+test,captures named bind9
+test rndc bind9-utils
+test,captures dnsdist dnsdist
+test /usr/share/doc/knot-module-dnstap knot-module-dnstap
+test kresd knot-resolver
+test pdns_recursor pdns-recursor
+test rec_control pdns-recursor
+test,bench fstrm_capture fstrm-bin
 test,bench ethtool ethtool
 test,bench,captures tcpdump tcpdump
 test editcap wireshark-common
@@ -54,10 +64,7 @@ test,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
 test,generate /usr/include/linux/bpf.h linux-libc-dev
 test,generate,lint clang-format clang-format
 captures knsupdate knot-dnsutils
-captures unbound unbound
-captures named bind9
 captures dig bind9-dnsutils
-captures dnsdist dnsdist
 captures tshark tshark
 captures /usr/lib/python3/dist-packages/scapy python3-scapy
 minutes debootstrap debootstrap
