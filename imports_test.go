@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"outputs/all":           {"outputs"},
 	"outputs/printable":     {},
 	"outputs/columns":       {"userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/format":        {"outputs/columns", "userspace/event", "userspace/dns", "userspace/packet"},
+	"outputs/format":        {"outputs/columns", "userspace/dnstap", "userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/":              {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
 	"userspace/":            {"userspace/packet", "userspace/account"},                                                                                                                                                   // a step, never another
 	"userspace/packet":      {},

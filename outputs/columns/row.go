@@ -47,6 +47,8 @@ func (r *Row) DstPort() uint64                 { return uint64(r.Event.Dst.Port(
 func (r *Row) Protocol(dst []byte) []byte      { return append(dst, r.Event.Proto.String()...) }
 func (r *Row) ProtocolShort(dst []byte) []byte { return append(dst, r.Event.Proto.Short()...) }
 func (r *Row) IPProtocol() uint64              { return uint64(r.Event.Proto.IPNumber()) }
+func (r *Row) hasProtocol() bool               { return r.Event.Proto != 0 }
+func (r *Row) hasIPProtocol() bool             { return r.IPProtocol() != 0 }
 func (r *Row) Length() uint64                  { return uint64(r.Event.Length()) }
 func (r *Row) CaptureCut() uint64              { return uint64(r.Event.CaptureCut) }
 func (r *Row) Direction(dst []byte) []byte     { return append(dst, r.Event.Direction.String()...) }

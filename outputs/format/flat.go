@@ -47,8 +47,10 @@ func (f *flat) Append(dst []byte, e *event.Event) []byte {
 }
 
 func appendFlatPacketFields(dst []byte, e *event.Event) []byte {
-	dst = append(append(dst, `,"protocol":"`...), e.Proto.String()...)
-	dst = append(dst, `","ip_version":`...)
+	if e.Proto != 0 {
+		dst = append(append(append(dst, `,"protocol":"`...), e.Proto.String()...), '"')
+	}
+	dst = append(dst, `,"ip_version":`...)
 	dst = append(dst, '0'+e.IPVersion())
 	// Absent addresses are left out: an index does not accept an empty text as one.
 	if port := uint64(e.Src.Port()); e.Src.Addr().IsValid() {

@@ -81,10 +81,17 @@ func appendPortAlone(dst []byte, key string, end netip.AddrPort) []byte {
 	return appendUint(append(dst, key...), uint64(end.Port()))
 }
 
-// ocsfProtocols are the texts for the IP protocol of each carrier.
+// ocsfOther is that of a carrier whose transport is unknown.
+const ocsfOther = `,"protocol_name":"unknown","protocol_num":0,"protocol_ver_id":`
+
+// ocsfProtocols are the texts for the IP protocol of each carrier. That of none has no name.
 var ocsfProtocols = func() (texts [packet.Protos + 1]string) {
 	for i := range texts {
 		p := packet.Proto(i)
+		if p == 0 {
+			texts[i] = `,"protocol_ver_id":`
+			continue
+		}
 		texts[i] = fmt.Sprintf(`,"protocol_name":"%s","protocol_num":%d,"protocol_ver_id":`, p.Transport(), p.IPNumber())
 	}
 	return texts
@@ -111,11 +118,11 @@ func appendConnection(dst []byte, e *event.Event) []byte {
 	default:
 		dst = append(dst, `0,"direction":"Unknown"`...)
 	}
-	p := &ocsfProtocols[0]
 	if int(e.Proto) < len(ocsfProtocols) {
-		p = &ocsfProtocols[e.Proto]
+		dst = append(dst, ocsfProtocols[e.Proto]...)
+	} else {
+		dst = append(dst, ocsfOther...)
 	}
-	dst = append(dst, *p...)
 	return append(dst, '0'+e.IPVersion(), '}')
 }
 

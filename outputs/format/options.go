@@ -27,7 +27,8 @@ type Options struct {
 	Interfaces bool       // records come from several interfaces: show which
 }
 
-// moreFields are the columns that JSON and text records have only on request, in this order.
+// moreFields are what JSON and text records have only on request, in this order: columns and,
+// at the end, what a dnstap frame says.
 // A record that has no value for a field lacks it.
 var moreFields = []struct {
 	word string // in the option
@@ -39,6 +40,7 @@ var moreFields = []struct {
 	{"vlan", "VLAN", columns.VLAN},
 	{"tunnel", "Tunnel", columns.Tunnel},
 	{"samplerate", "SampleRate", columns.SampleRate},
+	{word: "dnstap"}, // no column: see frame
 }
 
 // Fields is a set of moreFields, a bit for each.
@@ -51,7 +53,12 @@ const (
 	fieldVLAN
 	fieldTunnel
 	fieldSampleRate
+	fieldDnstap
 )
+
+// NeedsFrames reports whether a field is taken from the dnstap frame that a message came
+// in, so that events must have it (event.FrameHead).
+func (f Fields) NeedsFrames() bool { return f&fieldDnstap != 0 }
 
 // FieldNames returns the words that ParseFields knows.
 func FieldNames() (names []string) {
@@ -81,6 +88,7 @@ type fieldWriter struct {
 	fields []writtenField
 	row    columns.Row
 	text   []byte
+	frame  *frame // nil: not requested
 }
 
 type writtenField struct {
@@ -92,7 +100,11 @@ type writtenField struct {
 func newFieldWriter(o Options) (w fieldWriter) {
 	w.row.InterfaceName = o.InterfaceName
 	for i, f := range moreFields {
-		if o.Fields>>i&1 == 1 {
+		switch {
+		case o.Fields>>i&1 == 0:
+		case 1<<i == fieldDnstap:
+			w.frame = &frame{}
+		default:
 			c := f.id.Column()
 			w.fields = append(w.fields, writtenField{c, `,"` + f.key + `":`, `,"` + c.Name + `":`})
 		}
@@ -100,10 +112,8 @@ func newFieldWriter(o Options) (w fieldWriter) {
 	return w
 }
 
+// append appends the fields that e has. There may be none.
 func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
-	if len(w.fields) == 0 {
-		return dst
-	}
 	w.row.Event = e
 	for i := range w.fields {
 		f := &w.fields[i]
@@ -124,6 +134,9 @@ func (w *fieldWriter) append(dst []byte, e *event.Event, flat bool) []byte {
 			w.text = f.column.Append(&w.row, w.text[:0])
 			dst = append(appendText(append(dst, '"'), w.text), '"')
 		}
+	}
+	if w.frame != nil {
+		dst = w.frame.append(dst, e, flat)
 	}
 	return dst
 }

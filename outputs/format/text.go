@@ -21,6 +21,7 @@ type text struct {
 	buf   []byte // the texts of the parts
 	parts [textParts]textPart
 	items answerList
+	frame frame
 }
 
 // textPart is a word, or several, of a line: buf[from:to], after a space. least is its

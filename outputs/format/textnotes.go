@@ -35,6 +35,9 @@ func (t *text) notes(e *event.Event, bad dns.Malformed) {
 		t.buf = appendUint(append(t.buf, "sampled "...), uint64(s.Keep))
 		t.buf = append(appendUint(append(t.buf, ':'), uint64(s.Of)), "; "...)
 	}
+	if t.o.Fields.NeedsFrames() {
+		t.appendFrame(e)
+	}
 	p.whole = t.endNotes(at)
 }
 

@@ -83,11 +83,11 @@ const (
 )
 
 // Parse reads a frame. Its slices point into data. If a field is repeated, the last one
-// counts, as protobuf demands.
+// counts, and the fields of two Messages are those of one, as protobuf demands.
 func (f *Frame) Parse(data []byte) Fault {
 	*f = Frame{}
-	var message []byte
 	kind, found := uint64(0), false
+	var times stamps
 	for len(data) > 0 {
 		num, wire, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -122,7 +122,9 @@ func (f *Frame) Parse(data []byte) Fault {
 		case fieldExtra:
 			f.Extra = value
 		case fieldMessage:
-			message, found = value, true
+			if found = true; !f.parseMessage(value, &times) {
+				return Broken
+			}
 		case fieldType:
 			kind = number
 		}
@@ -130,7 +132,12 @@ func (f *Frame) Parse(data []byte) Fault {
 	if kind != typeMessage || !found {
 		return NotMessage
 	}
-	return f.parseMessage(message)
+	f.QueryTime = f.stamp(times.querySec, times.queryNsec)
+	f.ResponseTime = f.stamp(times.responseSec, times.responseNsec)
+	if f.Type == 0 {
+		return NoType
+	}
+	return NoFault
 }
 
 // kinds is the wire type of each field number, plus 1; 0: unknown field.
@@ -167,12 +174,13 @@ type stamps struct {
 	queryNsec, responseNsec uint32
 }
 
-func (f *Frame) parseMessage(data []byte) Fault {
-	var times stamps
+// parseMessage reads a Message. ok is false if it is not protobuf, or a field is of a wrong
+// kind.
+func (f *Frame) parseMessage(data []byte, times *stamps) (ok bool) {
 	for len(data) > 0 {
 		num, wire, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			return Broken
+			return false
 		}
 		data = data[n:]
 		var value []byte
@@ -190,23 +198,18 @@ func (f *Frame) parseMessage(data []byte) Fault {
 			n = protowire.ConsumeFieldValue(num, wire, data)
 		}
 		if n < 0 {
-			return Broken
+			return false
 		}
 		data = data[n:]
 		if wire != messageKinds.of(num) {
 			if messageKinds.has(num) {
-				return Broken
+				return false
 			}
 			continue
 		}
-		f.field(num, value, number, &times)
+		f.field(num, value, number, times)
 	}
-	f.QueryTime = f.stamp(times.querySec, times.queryNsec)
-	f.ResponseTime = f.stamp(times.responseSec, times.responseNsec)
-	if f.Type == 0 {
-		return NoType
-	}
-	return NoFault
+	return true
 }
 
 func (f *Frame) field(num protowire.Number, value []byte, number uint64, times *stamps) {
@@ -214,7 +217,7 @@ func (f *Frame) field(num protowire.Number, value []byte, number uint64, times *
 	case messageType:
 		f.Type = Type(min(number, 1<<32-1))
 	case messageFamily:
-		f.Family = uint32(number)
+		f.Family = uint32(min(number, 1<<32-1))
 	case messageProtocol:
 		f.Protocol = Protocol(min(number, 1<<32-1))
 	case messageQueryAddr:

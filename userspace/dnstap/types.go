@@ -49,16 +49,17 @@ func (t Type) Role() string {
 	return roles[(t-1)/2]
 }
 
-// String is the type's name in dnstap.proto, or its number.
-func (t Type) String() string {
-	switch {
-	case !t.Known():
-		return fmt.Sprint(uint32(t))
-	case t.IsResponse():
-		return strings.ToUpper(t.Role()) + "_RESPONSE"
+// typeNames are the names in dnstap.proto.
+var typeNames = func() (names [1 + 2*len(roles)]string) {
+	for t := AuthQuery; t.Known(); t += 2 {
+		role := strings.ToUpper(t.Role())
+		names[t], names[t+1] = role+"_QUERY", role+"_RESPONSE"
 	}
-	return strings.ToUpper(t.Role()) + "_QUERY"
-}
+	return names
+}()
+
+// String is the type's name in dnstap.proto, or its number.
+func (t Type) String() string { return nameOf(uint32(t), typeNames[:]) }
 
 // Types is a set of types. Types that dnstap.proto does not name are one element.
 type Types uint32

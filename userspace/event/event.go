@@ -19,7 +19,7 @@ import (
 // Proto is the carrier of a message: see packet.Proto.
 type Proto = packet.Proto
 
-// Carriers. The zero value is not used.
+// Carriers. The zero value is none.
 const (
 	UDP         = packet.UDP
 	TCP         = packet.TCP

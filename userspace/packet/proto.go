@@ -1,9 +1,11 @@
 package packet
 
+import "strconv"
+
 // Proto is what carried a DNS message.
 type Proto uint8
 
-// Carriers. The zero value is not used. The numbers are stored in spools: new ones go to
+// Carriers. The zero value is none: the source does not say it. The numbers are stored in spools: new ones go to
 // the end.
 const (
 	UDP Proto = 1 + iota
@@ -49,7 +51,7 @@ func (p Proto) IPNumber() uint8 {
 const firstNumbered = 128
 
 // NumberedProto is a carrier that dnstap names by a number for which there is no word here.
-// A number above 126 cannot be kept, and becomes 127.
+// 127 stands for all numbers above 126.
 func NumberedProto(number uint32) Proto { return Proto(firstNumbered + min(number, 127)) }
 
 // Number is the number of a NumberedProto.
@@ -57,18 +59,33 @@ func (p Proto) Number() (number uint32, ok bool) {
 	return max(uint32(p), firstNumbered) - firstNumbered, p >= firstNumbered
 }
 
-// Short is a word of three characters for the carrier.
+// numberTexts are the texts of NumberedProtos: not all texts of numbers are free.
+var numberTexts = func() (texts [256 - firstNumbered]string) {
+	for i := range texts {
+		texts[i] = strconv.Itoa(i)
+	}
+	return texts
+}()
+
+// Short is a word for the carrier, like String, of three characters at most.
 func (p Proto) Short() string {
-	if int(p) < len(protoShort) && p != 0 {
+	switch {
+	case int(p) < len(protoShort):
 		return protoShort[p]
+	case p >= firstNumbered:
+		return numberTexts[p-firstNumbered]
 	}
 	return "unk"
 }
 
-// String is the word for the carrier in records.
+// String is the word for the carrier in records: "" for none, the number of a
+// NumberedProto, and "unknown" for a carrier of a newer build's spool.
 func (p Proto) String() string {
-	if int(p) < len(protoWords) && p != 0 {
+	switch {
+	case int(p) < len(protoWords):
 		return protoWords[p]
+	case p >= firstNumbered:
+		return numberTexts[p-firstNumbered]
 	}
 	return "unknown"
 }

@@ -19,7 +19,15 @@ func TestProtoWords(t *testing.T) {
 	f(DoQ, 5, "doq", "doq", UDP, 17)
 	f(DNSCryptUDP, 6, "dnscryptudp", "dcu", UDP, 17)
 	f(DNSCryptTCP, 7, "dnscrypttcp", "dct", TCP, 6)
-	f(0, 0, "unknown", "unk", 0, 0)
+	f(0, 0, "", "", 0, 0)
 	f(Proto(Protos+1), 8, "unknown", "unk", 0, 0)
-	f(255, 255, "unknown", "unk", 0, 0)
+	f(NumberedProto(8), 128+8, "8", "8", 0, 0)
+	f(NumberedProto(126), 254, "126", "126", 0, 0)
+	f(NumberedProto(1<<32-1), 255, "127", "127", 0, 0)
+	for p := range 256 {
+		number, ok := Proto(p).Number()
+		if ok != (p >= 128) || ok && NumberedProto(number) != Proto(p) || !ok && number != 0 {
+			t.Errorf("%d has the number %d, %v", p, number, ok)
+		}
+	}
 }

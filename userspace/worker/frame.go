@@ -24,16 +24,24 @@ type frames struct {
 	built   []byte // a frame that was written again
 	other   []byte // the masked message that is not the main one
 	addrs   [2][16]byte
+	policy  dnstap.Policy
+	written []byte // the masked policy
 }
 
-// frame handles a dnstap frame, and returns its outcome.
+// frame handles a dnstap frame, and returns its outcome. p.Time is when the frame came, if
+// the source knows that: it is the time of a record whose frame has none.
+//
+// A frame of a type that this build does not know gives a record, since the header of its
+// message says what it is: that of the response if it carries one, else that of the query.
 func (w *Worker) frame(p *packet.Packet) account.Column {
 	if w.frames == nil {
 		w.frames = &frames{}
 	}
 	f := &w.frames.frame
 	fault := f.Parse(p.Data)
-	p.Time = f.Time() // for the clock of stages
+	if t := f.Time(); t != 0 {
+		p.Time = t // for the clock of stages, too
+	}
 	w.wrongFields(&f.Wrong)
 	types := w.cfg.Frames.Types
 	switch {
@@ -80,6 +88,9 @@ func (w *Worker) frameMessage(p *packet.Packet, sample packet.Ratio, changed boo
 	s := w.frames
 	m := &s.message
 	s.frame.Fill(m)
+	if m.Time == 0 {
+		m.Time = p.Time
+	}
 	m.Interface = p.Interface
 	m.Fields = nil
 	if w.cfg.Frames.Keep {
@@ -119,7 +130,12 @@ func (w *Worker) maskFrame(f *dnstap.Frame) {
 			*other = s.other
 		}
 	}
-	f.Policy = nil // its rule and value can be a client's address, as text
+	if f.Policy != nil {
+		s.policy.Parse(f.Policy) // a broken one keeps what stands before the fault
+		s.policy.Mask()
+		s.written = s.policy.Append(s.written[:0])
+		f.Policy = s.written
+	}
 }
 
 func (w *Worker) maskBytes(address []byte, room *[16]byte) []byte {

@@ -95,7 +95,9 @@ func fillProtocol3(c *column, rows []row) {
 	dst := c.extend(3 * len(rows))
 	for i := range rows {
 		p := rows[i].Event.Proto
-		if copy(dst[3*i:], p.Short()); len(p.String()) > 3 {
+		to := dst[3*i : 3*i+3]
+		clear(to[copy(to, p.Short()):]) // a number is shorter
+		if len(p.String()) > 3 {
 			c.clamped++
 		}
 	}
