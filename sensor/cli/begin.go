@@ -70,6 +70,6 @@ func argumentErrorf(format string, a ...any) error { return argumentError{fmt.Er
 
 // Errors that may follow from others.
 var (
-	errNoInput  = errors.New("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	errNoInput  = errors.New("no input: set --devname, --pcapfile or --dnstapsocket (see dnsmonster-sensor --help)")
 	errNoOutput = errors.New("no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)")
 )

@@ -12,8 +12,11 @@ import (
 
 // hints completes the hints of an input.
 func (o *captureOptions) hints(h pipeline.Hints) pipeline.Hints {
-	h.After, h.Ports = o.hintAfter, o.portNames()
-	h.Try = append([]string{"--port=PORT (another port)"}, h.Try...)
+	h.After = o.hintAfter
+	if h.Unit == "" {
+		h.Ports = o.portNames()
+		h.Try = append([]string{"--port=PORT (another port)"}, h.Try...)
+	}
 	return h
 }
 

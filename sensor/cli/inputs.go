@@ -12,10 +12,10 @@ import (
 // inputs make the commands that capture: one for each kind of input, and run. A new
 // input is a folder in sensor/capture, a file here with its command, and an element of
 // this list. If dnsmonster has that input too, it is also an element of runInputs.
-var inputs = []func([]outputs.Output) *cli.Command{runCommand, attachCommand, replayCommand}
+var inputs = []func([]outputs.Output) *cli.Command{runCommand, attachCommand, replayCommand, dnstapCommand}
 
 // runInputs are the inputs that run can take.
-func runInputs() []runInput { return []runInput{&deviceOptions{}, &pcapOptions{}} }
+func runInputs() []runInput { return []runInput{&deviceOptions{}, &pcapOptions{}, &listedSockets{}} }
 
 // runInput is an input as run has it: named by an option.
 type runInput interface {
@@ -53,6 +53,8 @@ type input struct {
 	hints pipeline.Hints
 	// logStart logs what has been opened, for run; nil: nothing is logged.
 	logStart func(capture.Source)
+	note     func() string // advice about what has been opened, "" if there is none; nil: none
+	frames   bool          // it brings dnstap frames, which have no ports of packets
 
 	// Where the input is files:
 	files    []string

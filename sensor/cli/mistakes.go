@@ -62,6 +62,9 @@ func withoutCommand(app *cli.App, args []string, line config.Line) error {
 		}
 		return usageError("unknown command %q%s", line.Arguments[0], meant(program, words...))
 	}
+	if words := dnstapWithout(app, line); words != nil {
+		return usageError("unknown command %q%s", endpoint.MaskAll(line.Arguments[0]), meant(program, words...))
+	}
 	if len(line.Arguments) == 0 {
 		return lacksCommand(app, program, line)
 	}
@@ -108,7 +111,7 @@ func hasOption(commands []*cli.Command, name string) bool {
 	})
 }
 
-// lacksCommand is the error for options of attach and replay that run lacks, nil if there
+// lacksCommand is the error for options of attach, replay and dnstap that run lacks, nil if there
 // are none.
 func lacksCommand(app *cli.App, program string, line config.Line) error {
 	for _, g := range line.Given {
@@ -116,7 +119,7 @@ func lacksCommand(app *cli.App, program string, line config.Line) error {
 		if len(list) == 0 || slices.Contains(list, "run") {
 			continue
 		}
-		words := append([]string{list[0], map[string]string{"attach": "eth0", "replay": "day.pcap"}[list[0]]}, optionWords(app.Command(list[0]), line.Given, nil)...)
+		words := append([]string{list[0], map[string]string{"attach": "eth0", "replay": "day.pcap", "dnstap": "unix:///run/dnsmonster.sock"}[list[0]]}, optionWords(app.Command(list[0]), line.Given, nil)...)
 		return usageError("no command: %s is an option of %s, such as: %s", dashed(g.Name), joinAnd(list), commandLine(program, words...))
 	}
 	return nil
@@ -237,10 +240,11 @@ func isSecret(cmd *cli.Command, name string) bool {
 
 func isInterface(name string) bool { return watch.Exists(name) }
 
-// isFile reports whether there is something to read under a path; a folder is not.
+// isFile reports whether there is something to read under a path; a folder and a socket are
+// not.
 func isFile(path string) bool {
 	st, err := os.Stat(path)
-	return err == nil && !st.IsDir()
+	return err == nil && !st.IsDir() && st.Mode()&os.ModeSocket == 0
 }
 
 func exists(path string) bool {
@@ -376,6 +380,9 @@ func withoutNames(given []config.Given) (list []config.Given) {
 // that the other command takes.
 func checkNames(inv *invocation, names []string, exists, otherExists func(string) bool, other, what string) error {
 	if err := portOfDig(inv, names, exists); err != nil {
+		return err
+	}
+	if err := forDnstap(inv, names); err != nil {
 		return err
 	}
 	before, filter := cutFilter(names, exists)

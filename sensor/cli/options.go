@@ -31,6 +31,7 @@ type captureOptions struct {
 	mask     mask.Bits
 	maskECS  bool
 	decode   decodeOptions
+	frames   frameOptions // of all commands but attach
 	skipTLS  bool
 	force    bool
 	records  formatOptions
@@ -159,6 +160,7 @@ func (o *captureOptions) check() error {
 	p.addIf(o.grace < 0, "--grace %s: use 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
 	p.add(o.decode.check(o.lanes(), o.ports.Value()))
+	p.add(o.frames.check())
 	_, err := o.records.check()
 	p.add(err)
 	p.add(o.delivery.Check())

@@ -16,7 +16,7 @@ const smallInput = 16 << 20
 // costs nothing, if only the first records are wanted, or if a person reads them: one worker
 // takes the packets, and each output has one writer.
 func (s *session) keepOrder(o *captureOptions, in input, list []pipeline.Output) {
-	costs := o.count == 0 && !small(in.files) && !recordsOnTerminal(list)
+	costs := o.count == 0 && (in.files == nil || !small(in.files)) && !recordsOnTerminal(list)
 	if in.Live || !in.ordered && (s.setsWorkers() || costs) {
 		return
 	}

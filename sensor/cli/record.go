@@ -48,7 +48,7 @@ func record(c *cli.Context, o *captureOptions, s *session, in input) error {
 func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, list []pipeline.Output) pipeline.Config {
 	config := pipeline.Config{
 		Input:    pipeline.Input{Live: in.Live, Open: s.opener(c, o, in, list)},
-		Worker:   s.workerConfig(o, in),
+		Worker:   s.workerConfig(o, in, list),
 		Stages:   o.stages,
 		Count:    uint64(o.count),
 		Outputs:  list,
@@ -88,9 +88,14 @@ func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pip
 			if in.doing != nil {
 				doing = in.doing(source, o.verbose)
 			}
-			o.startLine(doing, in.end, list).print(c.App.ErrWriter, s.log, o.process.json())
+			o.startLine(doing, in, list).print(c.App.ErrWriter, s.log, o.process.json())
 		case in.logStart != nil:
 			in.logStart(source)
+		}
+		if in.note != nil {
+			if text := in.note(); text != "" {
+				s.log.Info(text)
+			}
 		}
 		return source, nil
 	}

@@ -36,7 +36,7 @@ EXAMPLES:
    dnsmonster-sensor replay day.pcap > day.json
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz -c 100
    tcpdump -w - port 53 | dnsmonster-sensor replay -`,
-		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.habitFlags()),
+		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.frames.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			make := func(s *session) (input, error) {
 				return f.input(o, s, slices.Concat(read.Value(), c.Args().Slice()))
@@ -118,10 +118,14 @@ func (f *fileOptions) fileInput(what string, paths []string, o *captureOptions, 
 		}
 		return files, nil
 	}
+	hints := fileHints(f.raw)
+	if !s.isSet("dnstaptypes") {
+		hints.Notice = o.frames.twice
+	}
 	return input{
 		Input: pipeline.Input{Open: open}, check: check, sampler: worker.NewSampler(o.ratio()),
 		doing: func(_ capture.Source, verbose bool) string { return readingFiles(paths, verbose) },
-		hints: fileHints(f.raw),
+		hints: hints,
 		files: paths, ordered: f.ordered, progress: f.progress,
 	}
 }

@@ -25,7 +25,7 @@ func runCommand(list []outputs.Output) *cli.Command {
 		Usage:     "run as a service with the options of dnsmonster; the default command",
 		UsageText: runTasks,
 		Description: `Takes the options of dnsmonster. They may be on the command line, in environment variables, and in the
-configuration file that --config names. --devname or --pcapfile names the input. Nothing is written unless
+configuration file that --config names. --devname, --pcapfile or --dnstapsocket names the input. Nothing is written unless
 an output is switched on.
 
 EXAMPLES:
@@ -43,13 +43,15 @@ func (o *runOptions) flags() []cli.Flag {
 		names = append(names, in.nameFlags()...)
 		flags = append(flags, in.flags()...)
 	}
-	return slices.Concat(names, flags, o.capture.flags())
+	return slices.Concat(names, flags, o.capture.frames.flags(), o.capture.flags())
 }
 
 func (o *runOptions) run(c *cli.Context) error {
 	switch what := endpoint.MaskAll(c.Args().First()); {
 	case what == "true" || what == "false":
 		return usageError("unexpected argument %q: write the value of a switch as --name=%s", what, what)
+	case isSocketAddress(c.Args().First()) || isSocket(c.Args().First()):
+		return refuseSocket(invocationOf(c), c.Args().Slice())
 	case isInterface(c.Args().First()) || isFile(c.Args().First()):
 		return o.refuseName(invocationOf(c), c.Args().First())
 	case c.Args().Present():
@@ -79,10 +81,9 @@ func (o *runOptions) input(s *session) (input, error) {
 	return named[0].input(o.capture, s)
 }
 
-// inputNames are the options that name an input. One of them is dnsmonster's for an input
-// that is not built yet.
+// inputNames are the options that name an input.
 func (o *runOptions) inputNames() []string {
-	names := []string{"dnstapsocket"}
+	var names []string
 	for _, in := range o.inputs {
 		name, _ := in.name()
 		names = append(names, name)

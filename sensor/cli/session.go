@@ -3,11 +3,13 @@ package cli
 import (
 	"log/slog"
 	"runtime"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/userspace/decode"
 	"dnsmonster-sensor/userspace/mask"
 	"dnsmonster-sensor/userspace/worker"
@@ -56,7 +58,11 @@ func (o *captureOptions) session(c *cli.Context) (*session, error) {
 
 // verify checks the options without side effects.
 func (o *captureOptions) verify(v *config.Values) error {
-	p := problems(config.RefusePending(o.pending, v))
+	pending := o.pending
+	if takesFrames(v) { // a filter has an error of its own there
+		pending = slices.DeleteFunc(slices.Clone(pending), func(f config.Feature) bool { return f.Name == "capture filter" })
+	}
+	p := problems(config.RefusePending(pending, v))
 	p.add(config.Unreachable(v))
 	p.add(o.check())
 	p.add(o.checkCount(v))
@@ -68,7 +74,7 @@ func (s *session) isSet(option string) bool {
 }
 
 // workerConfig is what the options mean to the workers.
-func (s *session) workerConfig(o *captureOptions, in input) worker.Config {
+func (s *session) workerConfig(o *captureOptions, in input, list []pipeline.Output) worker.Config {
 	c := worker.Config{
 		Ports:   o.portSet(),
 		Decoder: s.decoder,
@@ -77,6 +83,7 @@ func (s *session) workerConfig(o *captureOptions, in input) worker.Config {
 		Sample:  in.sampler,
 	}
 	o.decode.configure(&c, o.workers)
+	o.frames.configure(&c, list, false)
 	return c
 }
 

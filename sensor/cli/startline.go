@@ -45,11 +45,19 @@ func (l startLine) print(w io.Writer, log *slog.Logger, json bool) {
 	}
 }
 
-// startLine is the line of these options; in says what has been opened.
-func (o *captureOptions) startLine(doing, end string, list []pipeline.Output) startLine {
-	l := startLine{doing: doing, end: end, details: []string{o.portNames()}}
+// startLine is the line of these options; doing says what of the input has been opened.
+func (o *captureOptions) startLine(doing string, in input, list []pipeline.Output) startLine {
+	l, unit := startLine{doing: doing, end: in.end}, "packets"
+	if in.frames {
+		unit = "frames"
+		if types := o.frames.types.Value(); !slices.Contains(types, "all") {
+			l.details = append(l.details, "types "+strings.Join(types, " "))
+		}
+	} else {
+		l.details = append(l.details, o.portNames())
+	}
 	if r := o.ratio(); r.Keep != r.Of {
-		l.details = append(l.details, fmt.Sprintf("%d of %d packets", r.Keep, r.Of))
+		l.details = append(l.details, fmt.Sprintf("%d of %d %s", r.Keep, r.Of, unit))
 	}
 	for _, out := range list {
 		l.outputs = append(l.outputs, outputs.Describe(out.Output))

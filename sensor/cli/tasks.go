@@ -58,6 +58,30 @@ LOG, METRICS, CONFIGURATION
       --config FILE           read options from a configuration file
 `
 
+const dnstapTasks = `
+WHAT TO RECEIVE
+      unix://PATH             a socket; the server needs the right to write to it:
+      --dnstapgroup GROUP     group of the socket's file
+      --dnstappermission 0770 mode of the socket's file; 755 by default
+      tcp://HOST:PORT, tls://HOST:PORT
+      --dnstapcertfile FILE, --dnstapkeyfile FILE            needed for tls://
+      --dnstapcafile FILE     senders must have a certificate signed by this CA
+      --dial                  connect to a server that listens at the address
+      --dnstaptypes client    only what the server's clients ask and get; also
+                              resolver, auth, forwarder, stub, tool, update
+      --dnstapboth            both messages of a frame that has two
+  -c, --count NUMBER          stop after this number of records
+      --sampleratio 1:100     record 1 of every 100 messages
+
+` + whatAndWhere + `      --spooldir FOLDER       keep on disk what an output cannot take now
+
+LOG, METRICS, CONFIGURATION
+  -v, --verbose               longer lines with dates, full ledgers at the end
+      --stats 10s             a line of rates and losses every 10 seconds
+      --metricprometheusendpoint http://127.0.0.1:2112/metrics
+      --config FILE           read options from a configuration file
+`
+
 const runTasks = `
 CONFIGURATION
       --config FILE           read options from a configuration file
@@ -67,6 +91,8 @@ CONFIGURATION
 WHAT TO CAPTURE
       --devname INTERFACE     capture from an interface; any: from all
       --pcapfile FILE         read a capture file; -: stdin
+      --dnstapsocket ADDRESS  listen for servers that report by dnstap; see also
+                              --dnstapgroup, --dnstappermission, --dnstaptypes
       --port PORT             port that carries DNS, 53 by default; 53,853: both
       --nopromiscuous         see only packets from and for this host
       --decap KINDS           also look inside tunnels, such as vxlan,gre

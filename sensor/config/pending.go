@@ -135,10 +135,6 @@ func unless(option string, off ...string) func(*Values) string {
 func pendingSteps() []Feature {
 	const capture, general = "capture", "general"
 	return []Feature{
-		{Name: "dnstap input", instead: "remove dnstapsocket, and capture with devname or pcapfile", on: unless("dnstapsocket", ""), rows: []row{
-			{capture, "dnstapsocket", "DNSMONSTER_DNSTAPSOCKET", "", "dnstap `SOCKET`, such as unix:///tmp/dnstap.sock or tcp://127.0.0.1:8080", nil},
-			{capture, "dnstappermission", "DNSMONSTER_DNSTAPPERMISSION", "755", "`MODE` of the dnstap socket's file, in octal; for unix:// only", nil},
-		}},
 		{Name: "capture filter", instead: "remove filter; port and the lists of domains can limit what is recorded", on: func(v *Values) string {
 			if filter := withoutSpace(v.String("filter")); filter == "" || IsDefaultFilter(filter) {
 				return ""

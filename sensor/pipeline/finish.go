@@ -43,7 +43,7 @@ func (p *pipeline) finish(w io.Writer, sig *signals.Signals) error {
 // not come between. With a summary the ledgers follow only where a reader may need them.
 func (p *pipeline) printEnd(w io.Writer, ledgers []account.Ledger, incomplete bool) {
 	took := time.Since(p.ledgers.begun)
-	s := summary{ledgers: ledgers, took: took, live: p.source.Live(), waiting: make(map[string]uint64), readerLeft: p.readerLeft()}
+	s := summary{ledgers: ledgers, took: took, live: p.source.Live(), unit: p.hints.Unit, waiting: make(map[string]uint64), readerLeft: p.readerLeft()}
 	for _, r := range p.runners {
 		s.waiting[r.Name()] = r.SpoolEvents()
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -47,6 +48,7 @@ type summary struct {
 	took    time.Duration
 	waiting map[string]uint64 // events that an output left in its spool
 	live    bool
+	unit    string // what the input brings; "": packets, or frames if there were no packets
 
 	readerLeft bool // the reader of every output has left: what it did not take is no loss
 }
@@ -66,7 +68,7 @@ func (s summary) String() string {
 	if perSecond := float64(records) / s.took.Seconds(); perSecond >= 0.5 && s.took >= 100*time.Millisecond {
 		fmt.Fprintf(&text, " (%s/s)", account.Number(uint64(perSecond+0.5)))
 	}
-	fmt.Fprintf(&text, ", from %s", account.Counted(s.in("packet"), "packet"))
+	fmt.Fprintf(&text, ", from %s", account.Counted(s.in("packet"), s.inputUnit()))
 	if seen, known := s.seen(); known {
 		fmt.Fprintf(&text, " of %s seen", account.Number(seen))
 	}
@@ -170,12 +172,16 @@ func (s summary) leftOut() (list []string) {
 	}
 	for _, l := range s.ledgers {
 		unit, counts := units[l.Name]
+		if unit == "packet" {
+			unit = s.inputUnit()
+		}
 		if !counts {
 			continue
 		}
 		for _, o := range l.Outcomes {
 			if !o.Lost && !slices.Contains(usual[l.Name], o.Name) {
-				add(kind{unit, plainName(o.Name)}, o.Value)
+				what, name := wordsOf(l.Name, o.Name)
+				add(kind{cmp.Or(what, unit), name}, o.Value)
 			}
 		}
 		add(kind{unit, "still waiting"}, l.Held)
@@ -184,6 +190,46 @@ func (s summary) leftOut() (list []string) {
 		list = append(list, account.Counted(sums[k], k.unit)+" "+k.name)
 	}
 	return list
+}
+
+// frameOutcomes are the names for people of what became of dnstap frames.
+var frameOutcomes = map[string]string{
+	"frame_unselected": "of types that are not selected", "frame_broken": "broken",
+	"frame_not_message": "that are no message", "frame_empty": "without the message that they name",
+}
+
+// wordsOf are what a ledger's outcome counts, "" if that is usual for the ledger, and its
+// name for people.
+func wordsOf(ledger, name string) (unit, words string) {
+	if text, ok := frameOutcomes[name]; ok && ledger == "packet" {
+		return "frame", text
+	}
+	return "", plainName(name)
+}
+
+// inputUnit is what has come in: packets, or dnstap frames if nothing else came.
+func (s summary) inputUnit() string {
+	if s.unit != "" {
+		return s.unit
+	}
+	frames, others := uint64(0), uint64(0)
+	for _, l := range s.ledgers {
+		if l.Name != "packet" {
+			continue
+		}
+		for _, o := range l.Outcomes {
+			switch {
+			case frameOutcomes[o.Name] != "" || o.Name == "whole_message":
+				frames += o.Value
+			case o.Name != "sampled_out":
+				others += o.Value
+			}
+		}
+	}
+	if frames > 0 && others == 0 {
+		return "frame"
+	}
+	return "packet"
 }
 
 // plainName is an outcome's name for people.

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"net/netip"
+	"slices"
+	"sync/atomic"
 
 	"dnsmonster-sensor/userspace/account"
 	"dnsmonster-sensor/userspace/dnstap"
@@ -14,6 +16,17 @@ type FrameConfig struct {
 	Types dnstap.Types // those that give records; 0: all
 	Both  bool         // a frame with two messages gives two records
 	Keep  bool         // events have event.FrameHead and event.FrameTail
+	Seen  *SeenTypes   // gets the types that gave records; nil: nobody asks
+}
+
+// SeenTypes is the set of types that the workers of a run have recorded. It can be read at
+// any time.
+type SeenTypes struct{ bits atomic.Uint32 }
+
+// Has reports whether any of these types was recorded.
+func (s *SeenTypes) Has(types ...dnstap.Type) bool {
+	seen := dnstap.Types(s.bits.Load())
+	return slices.ContainsFunc(types, seen.Has)
 }
 
 // frames is a worker's memory for dnstap frames, kept from frame to frame.
@@ -26,6 +39,8 @@ type frames struct {
 	addrs   [2][16]byte
 	policy  dnstap.Policy
 	written []byte // the masked policy
+	seen    uint32 // types that gave records
+	shown   uint32 // of these, in FrameConfig.Seen
 }
 
 // frame handles a dnstap frame, and returns its outcome. p.Time is when the frame came, if
@@ -63,6 +78,9 @@ func (w *Worker) frame(p *packet.Packet) account.Column {
 	if !kept {
 		return account.SampledOut
 	}
+	if f.Type.Known() {
+		w.frames.seen |= 1 << f.Type
+	}
 	w.frameMessage(p, sample, false)
 	if other {
 		w.packets.Add(account.FrameOther, 1)
@@ -70,6 +88,14 @@ func (w *Worker) frame(p *packet.Packet) account.Column {
 		w.frameMessage(p, sample, true)
 	}
 	return account.WholeMessage
+}
+
+// showTypes tells FrameConfig.Seen about types that are new.
+func (w *Worker) showTypes() {
+	if s := w.frames; s != nil && s.seen != s.shown && w.cfg.Frames.Seen != nil {
+		w.cfg.Frames.Seen.bits.Or(s.seen)
+		s.shown = s.seen
+	}
 }
 
 // wrongFields counts what was left out.

@@ -155,6 +155,7 @@ func (w *Worker) Publish() {
 	if w.dedup != nil {
 		w.packets.Set(account.DuplicateEarly, w.dedup.Early())
 	}
+	w.showTypes()
 	w.packets.Publish()
 	w.messages.Publish()
 }

@@ -1,0 +1,291 @@
+package cli
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/secure"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/dnstap"
+	"dnsmonster-sensor/sensor/config"
+	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/userspace/worker"
+)
+
+// socketOptions are those of receiving dnstap from servers.
+type socketOptions struct {
+	dial       bool
+	permission string
+	group      string
+	tls        secure.TLS
+}
+
+func dnstapCommand(list []outputs.Output) *cli.Command {
+	o, d := newCaptureOptions(list), &socketOptions{}
+	return &cli.Command{
+		Name:      "dnstap",
+		Usage:     "record the DNS messages that servers report by dnstap",
+		ArgsUsage: "ADDRESS...",
+		UsageText: dnstapTasks,
+		Description: `Listens at unix://PATH, tcp://HOST:PORT and tls://HOST:PORT for servers that send dnstap: unbound, BIND,
+Knot, dnsdist, PowerDNS and others. With --dial it connects to a server that listens. Servers and sensor may
+start and restart in any order. docs/dnstap.md has the lines for the configuration of each server.
+
+A server needs the right to write to a unix socket: see --dnstapgroup and --dnstappermission.
+
+Ctrl-C or SIGTERM ends. What was received is delivered, and a summary is printed. Exit status: 0 all
+records delivered, 1 wrong use, 2 failure, 3 some records not delivered.
+
+EXAMPLES:
+   dnsmonster-sensor dnstap unix:///run/dnsmonster.sock --dnstapgroup=unbound --dnstappermission=0770
+   dnsmonster-sensor dnstap tcp://127.0.0.1:6000 --dnstaptypes=client > records.json
+   dnsmonster-sensor dnstap tls://[::]:6001 --dnstapcertfile=cert.pem --dnstapkeyfile=key.pem`,
+		Flags: slices.Concat(withFormat(o.flags()), o.frames.flags(), d.flags(), o.habitFlags()),
+		Action: func(c *cli.Context) error {
+			make := func(s *session) (input, error) { return d.commandInput(o, s, c.Args().Slice()) }
+			return o.begin(c, source{make, nil})
+		},
+	}
+}
+
+func (d *socketOptions) flags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.BoolFlag{
+			Category: "capture", Name: "dnstapdial", Aliases: []string{"dial"}, EnvVars: []string{"DNSMONSTER_DNSTAPDIAL"}, Destination: &d.dial,
+			Usage: "connect to dnstap servers that listen at the addresses, instead of listening there. The sensor connects again for ever",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "dnstappermission", EnvVars: []string{"DNSMONSTER_DNSTAPPERMISSION"}, Value: "755", Destination: &d.permission,
+			Usage: "`MODE` of the file of a dnstap socket, in octal; for unix:// only. A server needs the right to write: 0770 lets the owner and the group connect",
+		},
+		&cli.StringFlag{
+			Category: "capture", Name: "dnstapgroup", EnvVars: []string{"DNSMONSTER_DNSTAPGROUP"}, Destination: &d.group,
+			Usage: "`GROUP` of the file of a dnstap socket, by name or number; for unix:// only. Empty: that of the sensor",
+		},
+	}
+	return append(flags, d.tlsFlags()...)
+}
+
+// tlsFlags declare the files for tls://. The sensor is usually the server of TLS.
+func (d *socketOptions) tlsFlags() []cli.Flag {
+	flags := d.tls.Flags("capture", "DNSMONSTER_DNSTAPCAFILE", "DNSMONSTER_DNSTAPCERTFILE", "DNSMONSTER_DNSTAPKEYFILE")
+	for i, usage := range []string{
+		"`FILE` with the CA certificates, in PEM, that sign the certificates of dnstap senders, which then must present one; for tls:// only. With --dnstapdial: " +
+			"that sign the server's certificate; empty: those of this system",
+		"`FILE` with the certificate, in PEM, that the sensor presents to dnstap senders, and its chain; for tls:// only. It is read again for each connection",
+		"`" + secure.KeyPlaceholder + "` with the key of that certificate, in PEM; it may be the same file",
+	} {
+		flags[i].(*cli.StringFlag).Usage = usage
+	}
+	return flags
+}
+
+// check looks at the options, which may be set even if the input is another one.
+func (d *socketOptions) check() error {
+	_, err := d.mode()
+	return err
+}
+
+// mode reads the permissions of sockets.
+func (d *socketOptions) mode() (fs.FileMode, error) {
+	n, err := strconv.ParseUint(d.permission, 8, 32)
+	switch {
+	case err != nil:
+		return 0, usageError("--dnstappermission %q: use an octal number, such as 0770", d.permission)
+	case n > 0o777:
+		return 0, usageError("--dnstappermission %q: use 0 to 0777", d.permission)
+	case n&0o222 == 0:
+		return 0, usageError("--dnstappermission %q: nobody could connect, because that needs the right to write: use 0770, or 0777 for everybody", d.permission)
+	}
+	return fs.FileMode(n), nil
+}
+
+// commandInput makes the input of the command dnstap.
+func (d *socketOptions) commandInput(o *captureOptions, s *session, addresses []string) (input, error) {
+	var p problems
+	p.add(d.check())
+	if len(addresses) == 0 {
+		p.add(noInput{errors.New("dnstap: name an address, such as: dnsmonster-sensor dnstap unix:///run/dnsmonster.sock")})
+	}
+	p.add(notForFrames(s.inv.values))
+	if err := otherThanAddress(s.inv, addresses); err != nil {
+		p.add(err)
+	} else {
+		p.add(d.checkAddresses("dnstap", addresses, func(format string, a ...any) error { return argumentErrorf(format, a...) }))
+	}
+	if err := p.err(); err != nil {
+		return input{}, err
+	}
+	return d.socketInput("dnstap", addresses, o, s), nil
+}
+
+// checkAddresses checks the form of addresses, and whether the options fit them. what is
+// the command or option that names them.
+func (d *socketOptions) checkAddresses(what string, addresses []string, errorf func(string, ...any) error) error {
+	var p problems
+	secured := slices.ContainsFunc(addresses, isTLS)
+	for i, a := range addresses {
+		if _, err := dnstap.ParseAddress(a); err != nil {
+			p.add(errorf("%s: %w", what, err))
+		}
+		if slices.Contains(addresses[:i], a) {
+			p.add(errorf("%s: %s is named twice", what, a))
+		}
+	}
+	p.addIf(!d.dial && secured && d.tls.CertFile == "" && d.tls.KeyFile == "", "--dnstapcertfile: an address tls:// needs a certificate: set dnstapcertfile and dnstapkeyfile")
+	for _, f := range []struct{ option, value string }{{"dnstapcafile", d.tls.CAFile}, {"dnstapcertfile", d.tls.CertFile}, {"dnstapkeyfile", d.tls.KeyFile}} {
+		p.addIf(f.value != "" && !secured, "--%s: it is for addresses tls://, and there is none: remove it, or use tls:// instead of tcp://", f.option)
+	}
+	p.addIf(d.group != "" && !slices.ContainsFunc(addresses, isUnix), "--dnstapgroup: it is for addresses unix://, and there is none: remove it")
+	p.addIf(d.group != "" && d.dial, "--dnstapgroup: with --dnstapdial the server makes the socket, and its configuration sets the group: remove it")
+	if secured {
+		if _, err := d.tls.Config("", false); err != nil {
+			p.add(usageError("--%w", err))
+		}
+	}
+	return p.err()
+}
+
+func isUnix(address string) bool { return strings.HasPrefix(strings.ToLower(address), "unix://") }
+func isTLS(address string) bool  { return strings.HasPrefix(strings.ToLower(address), "tls://") }
+
+// notForFrames is the error for options that need packets.
+func notForFrames(v *config.Values) error {
+	var p problems
+	p.addIf(v.Is("dedup"), "--dedup: it does not apply to dnstap: a server reports each message once, and without the IP headers by which duplicates are recognised; remove it")
+	p.addIf(setsFilter(v), "--filter: it does not apply to dnstap: a filter of tcpdump looks at the headers of packets, and dnstap frames have none; "+
+		"remove it, and use --dnstaptypes or the lists of domains")
+	return p.err()
+}
+
+func setsFilter(v *config.Values) bool {
+	filter := v.String("filter")
+	return strings.TrimSpace(filter) != "" && !config.IsDefaultFilter(filter)
+}
+
+// takesFrames reports whether the input is dnstap sockets.
+func takesFrames(v *config.Values) bool {
+	return v.Get("dnstapdial") != nil && (v.Get("dnstapsocket") == nil || v.String("dnstapsocket") != "")
+}
+
+// socketInput receives at addresses, which have been checked.
+func (d *socketOptions) socketInput(what string, addresses []string, o *captureOptions, s *session) input {
+	mode, _ := d.mode()
+	options := dnstap.Options{
+		Addresses: addresses, Dial: d.dial, Lanes: o.workers, Mode: mode, Group: d.group, TLS: d.tlsConfig, Log: s.log,
+	}
+	open := func(stop <-chan struct{}) (capture.Source, error) {
+		options.Lanes, options.Stop = o.workers, stop
+		source, err := dnstap.Open(options)
+		if err != nil {
+			return nil, usageError("%s: %w", what, err)
+		}
+		return source, nil
+	}
+	check := func() error {
+		var p problems
+		for _, err := range dnstap.Check(options) {
+			p.add(usageError("%s: %w", what, err))
+		}
+		return p.err()
+	}
+	return input{
+		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio()), frames: true, end: "Ctrl-C ends",
+		hints: d.hints(addresses, &o.frames, s),
+		note:  func() string { return d.advice(addresses) },
+		doing: func(capture.Source, bool) string { return d.receiving(addresses) },
+		logStart: func(capture.Source) {
+			s.log.Info("receiving dnstap", "addresses", strings.Join(addresses, " "), "dial", d.dial, "workers", o.workers)
+		},
+	}
+}
+
+// tlsConfig reads the certificates. With --dnstapdial the sensor is the client of TLS.
+func (d *socketOptions) tlsConfig() (*tls.Config, error) {
+	c, err := d.tls.Config("", false)
+	if err == nil && !d.dial && c.RootCAs != nil {
+		c.ClientCAs, c.ClientAuth, c.RootCAs = c.RootCAs, tls.RequireAndVerifyClientCert, nil
+	}
+	return c, err
+}
+
+// receiving says for the start line what has been opened.
+func (d *socketOptions) receiving(addresses []string) string {
+	if d.dial {
+		return "receiving dnstap from " + joinAnd(addresses)
+	}
+	return "listening for dnstap at " + joinAnd(addresses)
+}
+
+// advice says who can connect to unix sockets, if that is only the sensor's own user; "":
+// more can.
+func (d *socketOptions) advice(addresses []string) string {
+	mode, _ := d.mode()
+	if d.dial || !slices.ContainsFunc(addresses, isUnix) || mode&0o022 != 0 {
+		return ""
+	}
+	return fmt.Sprintf("hint: with mode %04o only the user of the sensor, and root, can connect to the unix socket; for a server with a user of its own try --dnstapgroup=GROUP --dnstappermission=0770", mode)
+}
+
+// hints are for people who get no records.
+func (d *socketOptions) hints(addresses []string, frames *frameOptions, s *session) pipeline.Hints {
+	find := []string{"to switch dnstap on in the server, and restart it"}
+	if !d.dial && slices.ContainsFunc(addresses, isUnix) {
+		find = append(find, "to let the server's user write to the socket (--dnstapgroup and --dnstappermission)")
+	}
+	if d.dial {
+		find = append(find, "to look whether the server listens there")
+	}
+	h := pipeline.Hints{Unit: "frame", Where: joinAnd(addresses), Find: find, Endless: true}
+	if !s.isSet("dnstaptypes") {
+		h.Notice = frames.twice
+	} else {
+		h.Try = []string{"--dnstaptypes=all (all types of messages)"}
+	}
+	return h
+}
+
+// listedSockets are the sockets of run.
+type listedSockets struct {
+	socketOptions
+	addresses cli.StringSlice
+}
+
+func (d *listedSockets) name() (option string, set bool) {
+	return "dnstapsocket", len(d.list()) > 0
+}
+
+// list are the addresses. The manual's default is empty.
+func (d *listedSockets) list() (addresses []string) {
+	for _, a := range d.addresses.Value() {
+		if a = strings.TrimSpace(a); a != "" {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+func (d *listedSockets) nameFlags() []cli.Flag {
+	return []cli.Flag{&cli.StringSliceFlag{
+		Category: "capture", Name: "dnstapsocket", EnvVars: []string{"DNSMONSTER_DNSTAPSOCKET"}, Destination: &d.addresses,
+		Usage: "`SOCKET` at which servers report by dnstap: unix://PATH, tcp://HOST:PORT or tls://HOST:PORT. Separate several by commas, or repeat the option",
+	}}
+}
+
+func (d *listedSockets) input(o *captureOptions, s *session) (input, error) {
+	var p problems
+	p.add(notForFrames(s.inv.values))
+	p.add(d.checkAddresses("--dnstapsocket", d.list(), usageError))
+	if err := p.err(); err != nil {
+		return input{}, err
+	}
+	return d.socketInput("--dnstapsocket", d.list(), o, s), nil
+}
