@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,9 +44,10 @@ Ctrl-C or SIGTERM ends. What was received is delivered, and a summary is printed
 records delivered, 1 wrong use, 2 failure, 3 some records not delivered.
 
 EXAMPLES:
-   dnsmonster-sensor dnstap unix:///run/dnsmonster.sock --dnstapgroup=unbound --dnstappermission=0770
-   dnsmonster-sensor dnstap tcp://127.0.0.1:6000 --dnstaptypes=client > records.json
-   dnsmonster-sensor dnstap tls://[::]:6001 --dnstapcertfile=cert.pem --dnstapkeyfile=key.pem`,
+   dnsmonster-sensor dnstap unix:///run/dns.sock --dnstappermission=0777
+   dnsmonster-sensor dnstap tcp://127.0.0.1:6000 --dnstaptypes=client
+   dnsmonster-sensor dnstap tcp://[::]:6000 > records.json
+   dnsmonster-sensor dnstap --dial tcp://192.0.2.1:6000 -c 10`,
 		Flags: slices.Concat(withFormat(o.flags()), o.frames.flags(), d.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			make := func(s *session) (input, error) { return d.commandInput(o, s, c.Args().Slice()) }
@@ -146,16 +146,16 @@ func (d *socketOptions) checkAddresses(what string, addresses []string, errorf f
 	}
 	p.addIf(d.group != "" && !slices.ContainsFunc(addresses, isUnix), "--dnstapgroup: it is for addresses unix://, and there is none: remove it")
 	p.addIf(d.group != "" && d.dial, "--dnstapgroup: with --dnstapdial the server makes the socket, and its configuration sets the group: remove it")
-	if secured {
-		if _, err := d.tls.Config("", false); err != nil {
-			p.add(usageError("--%w", err))
-		}
-	}
 	return p.err()
 }
 
-func isUnix(address string) bool { return strings.HasPrefix(strings.ToLower(address), "unix://") }
-func isTLS(address string) bool  { return strings.HasPrefix(strings.ToLower(address), "tls://") }
+func isUnix(address string) bool { return isOf("unix", address) }
+func isTLS(address string) bool  { return isOf("tls", address) }
+
+func isOf(network, address string) bool {
+	a, err := dnstap.ParseAddress(address)
+	return err == nil && a.Network == network
+}
 
 // notForFrames is the error for options that need packets.
 func notForFrames(v *config.Values) error {
@@ -179,17 +179,18 @@ func takesFrames(v *config.Values) bool {
 // socketInput receives at addresses, which have been checked.
 func (d *socketOptions) socketInput(what string, addresses []string, o *captureOptions, s *session) input {
 	mode, _ := d.mode()
-	options := dnstap.Options{
-		Addresses: addresses, Dial: d.dial, Lanes: o.workers, Mode: mode, Group: d.group, TLS: d.tlsConfig, Log: s.log,
-	}
+	options := dnstap.Options{Addresses: addresses, Dial: d.dial, Mode: mode, Group: d.group, TLS: &d.tls, Log: s.log}
+	var opened *dnstap.Source
 	open := func(stop <-chan struct{}) (capture.Source, error) {
-		options.Lanes, options.Stop = o.workers, stop
+		options.Lanes, options.Stop = o.workers, stop // keepOrder may have changed it
 		source, err := dnstap.Open(options)
 		if err != nil {
 			return nil, usageError("%s: %w", what, err)
 		}
+		opened = source
 		return source, nil
 	}
+	senders := func() int { return opened.Senders().Connected }
 	check := func() error {
 		var p problems
 		for _, err := range dnstap.Check(options) {
@@ -199,22 +200,14 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 	}
 	return input{
 		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio()), frames: true, end: "Ctrl-C ends",
-		hints: d.hints(addresses, &o.frames, s),
+		hints: d.hints(addresses, senders, &o.frames, s),
 		note:  func() string { return d.advice(addresses) },
-		doing: func(capture.Source, bool) string { return d.receiving(addresses) },
+		renew: func() error { return opened.Reload() },
+		doing: func(capture.Source, bool) string { return d.receiving(opened.Senders().Addresses) },
 		logStart: func(capture.Source) {
-			s.log.Info("receiving dnstap", "addresses", strings.Join(addresses, " "), "dial", d.dial, "workers", o.workers)
+			s.log.Info("receiving dnstap", "addresses", strings.Join(opened.Senders().Addresses, " "), "dial", d.dial, "workers", o.workers)
 		},
 	}
-}
-
-// tlsConfig reads the certificates. With --dnstapdial the sensor is the client of TLS.
-func (d *socketOptions) tlsConfig() (*tls.Config, error) {
-	c, err := d.tls.Config("", false)
-	if err == nil && !d.dial && c.RootCAs != nil {
-		c.ClientCAs, c.ClientAuth, c.RootCAs = c.RootCAs, tls.RequireAndVerifyClientCert, nil
-	}
-	return c, err
 }
 
 // receiving says for the start line what has been opened.
@@ -236,21 +229,36 @@ func (d *socketOptions) advice(addresses []string) string {
 }
 
 // hints are for people who get no records.
-func (d *socketOptions) hints(addresses []string, frames *frameOptions, s *session) pipeline.Hints {
-	find := []string{"to switch dnstap on in the server, and restart it"}
-	if !d.dial && slices.ContainsFunc(addresses, isUnix) {
-		find = append(find, "to let the server's user write to the socket (--dnstapgroup and --dnstappermission)")
-	}
-	if d.dial {
-		find = append(find, "to look whether the server listens there")
-	}
-	h := pipeline.Hints{Unit: "frame", Where: joinAnd(addresses), Find: find, Endless: true}
+func (d *socketOptions) hints(addresses []string, senders func() int, frames *frameOptions, s *session) pipeline.Hints {
+	h := pipeline.Hints{Unit: "frame", Where: joinAnd(addresses), Endless: true}
+	h.Quiet = func() string { return d.whyQuiet(addresses, senders()) }
 	if !s.isSet("dnstaptypes") {
 		h.Notice = frames.twice
 	} else {
 		h.Try = []string{"--dnstaptypes=all (all types of messages)"}
 	}
 	return h
+}
+
+// whyQuiet says what to look at if no frame comes from the senders that are connected.
+func (d *socketOptions) whyQuiet(addresses []string, senders int) string {
+	var try []string
+	text := "no server is connected"
+	switch {
+	case senders == 1:
+		text, try = "a server is connected and reports nothing", append(try, "a query to it", "its options for dnstap (which messages it reports)")
+	case senders > 1:
+		text = fmt.Sprintf("%d servers are connected and report nothing", senders)
+		try = append(try, "queries to them", "their options for dnstap (which messages they report)")
+	case d.dial:
+		try = append(try, "whether the server listens there")
+	default:
+		if slices.ContainsFunc(addresses, isUnix) {
+			try = append(try, "--dnstapgroup and --dnstappermission (the server's user must have the right to write to the socket)")
+		}
+		try = append(try, "its options for dnstap (the same address)", "its log")
+	}
+	return text + "; check " + strings.Join(try, ", ")
 }
 
 // listedSockets are the sockets of run.
@@ -263,14 +271,20 @@ func (d *listedSockets) name() (option string, set bool) {
 	return "dnstapsocket", len(d.list()) > 0
 }
 
-// list are the addresses. The manual's default is empty.
-func (d *listedSockets) list() (addresses []string) {
-	for _, a := range d.addresses.Value() {
-		if a = strings.TrimSpace(a); a != "" {
-			addresses = append(addresses, a)
+// list are the addresses.
+func (d *listedSockets) list() []string {
+	return listed(d.addresses.Value())
+}
+
+func (d *listedSockets) check() error {
+	var p problems
+	p.add(d.socketOptions.check())
+	for _, a := range d.list() {
+		if _, err := dnstap.ParseAddress(a); err != nil {
+			p.add(usageError("--dnstapsocket: %w", err))
 		}
 	}
-	return addresses
+	return p.err()
 }
 
 func (d *listedSockets) nameFlags() []cli.Flag {

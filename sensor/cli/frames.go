@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,9 +33,29 @@ func (o *frameOptions) flags() []cli.Flag {
 	}
 }
 
+// words are the types. An empty value means all, as the default does.
+func (o *frameOptions) words() []string {
+	if words := listed(o.types.Value()); words != nil {
+		return words
+	}
+	return []string{"all"}
+}
+
+// listed splits values at commas, and leaves out what is empty.
+func listed(values []string) (words []string) {
+	for _, v := range values {
+		for w := range strings.SplitSeq(v, ",") {
+			if w = strings.TrimSpace(w); w != "" {
+				words = append(words, w)
+			}
+		}
+	}
+	return words
+}
+
 // check checks the options. Commands without them have all types.
 func (o *frameOptions) check() error {
-	if _, err := dnstap.ParseTypes(o.types.Value()); err != nil {
+	if _, err := dnstap.ParseTypes(o.words()); err != nil {
 		return usageError("--dnstaptypes: %w", err)
 	}
 	return nil
@@ -43,7 +64,7 @@ func (o *frameOptions) check() error {
 // configure sets the options of a worker. An output or format that passes frames on needs
 // them whole.
 func (o *frameOptions) configure(c *worker.Config, list []pipeline.Output, fields bool) {
-	types, _ := dnstap.ParseTypes(o.types.Value()) // checked before; 0 is all
+	types, _ := dnstap.ParseTypes(o.words()) // checked before
 	keep := fields || slices.ContainsFunc(list, func(out pipeline.Output) bool { return outputs.KeepsFrames(out.Output) })
 	c.Frames = worker.FrameConfig{Types: types, Both: o.both, Keep: keep, Seen: &o.seen}
 }

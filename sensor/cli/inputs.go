@@ -54,6 +54,7 @@ type input struct {
 	// logStart logs what has been opened, for run; nil: nothing is logged.
 	logStart func(capture.Source)
 	note     func() string // advice about what has been opened, "" if there is none; nil: none
+	renew    func() error  // reads certificates again, at SIGHUP; nil: it has none
 	frames   bool          // it brings dnstap frames, which have no ports of packets
 
 	// Where the input is files:

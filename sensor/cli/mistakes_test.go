@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -28,7 +29,13 @@ func typed(line string) (words []string) {
 // TestMistakes: what a person types from habit or by mistake, and all that is printed. Each
 // line ends with exit status 1, and nothing is captured or written.
 func TestMistakes(t *testing.T) {
-	t.Chdir(t.TempDir())
+	dir := t.TempDir()
+	t.Chdir(dir)
+	socket, err := net.Listen("unix", "x.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
 	for name, content := range map[string][]byte{"day.pcap": packets.Queries(1), "-x.pcap": packets.Queries(1), "a@b.pcap": packets.Queries(1), "dnsmonster.ini": []byte("[capture]\ndevname = lo\n")} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -49,9 +56,9 @@ func TestMistakes(t *testing.T) {
 	f(`-i lo port 53`, `no command: did you mean: dnsmonster-sensor attach lo --port=53`)
 	f(`-r day.pcap`, `no command: did you mean: dnsmonster-sensor replay day.pcap`)
 	f(`-c 5 -i lo`, `no command: did you mean: dnsmonster-sensor attach lo -c 5`)
-	f(`-c 5`, `no command: -c is an option of attach and replay, such as: dnsmonster-sensor attach eth0 -c 5`)
+	f(`-c 5`, `no command: -c is an option of attach, replay and dnstap, such as: dnsmonster-sensor attach eth0 -c 5`)
 	f(`-i`, `no command: -i is an option of attach, such as: dnsmonster-sensor attach eth0`)
-	f(`-c`, `no command: -c is an option of attach and replay, such as: dnsmonster-sensor attach eth0`)
+	f(`-c`, `no command: -c is an option of attach, replay and dnstap, such as: dnsmonster-sensor attach eth0`)
 	f(`-r -x.pcap`, `no command: did you mean: dnsmonster-sensor replay ./-x.pcap`)
 	f(`a@b.pcap -v`, `unknown command "a@b.pcap": did you mean: dnsmonster-sensor replay a@b.pcap -v`)
 	f(`lo -p 5353 -c 1`, `unknown command "lo": did you mean: dnsmonster-sensor attach lo -c 1 --port=5353`)
@@ -63,6 +70,21 @@ func TestMistakes(t *testing.T) {
 	f(`dnsmonster.ini`, `unknown command "dnsmonster.ini": did you mean: dnsmonster-sensor run --config=dnsmonster.ini`)
 	f(`eth99`, `unknown command "eth99", and no interface or file of this name (see dnsmonster-sensor --help)`)
 	f(`-- lo`, `no command: did you mean: dnsmonster-sensor attach lo`)
+	f(`unix:///run/x.sock -v`, `unknown command "unix:///run/x.sock": did you mean: dnsmonster-sensor dnstap unix:///run/x.sock -v`)
+	f(`tcp://127.0.0.1:6000`, `unknown command "tcp://127.0.0.1:6000": did you mean: dnsmonster-sensor dnstap tcp://127.0.0.1:6000`)
+	f(`x.sock`, `unknown command "x.sock": did you mean: dnsmonster-sensor dnstap unix://`+dir+`/x.sock`)
+	// dnstap
+	f(`dnstap`, `dnstap: name an address, such as: dnsmonster-sensor dnstap unix:///run/dnsmonster.sock`)
+	f(`dnstap 127.0.0.1:6000 -c 1`, `dnstap: "127.0.0.1:6000" is not of the form unix://PATH, tcp://HOST:PORT or tls://HOST:PORT: did you mean: dnsmonster-sensor dnstap tcp://127.0.0.1:6000 -c 1`)
+	f(`dnstap run/x.sock`, `dnstap: "run/x.sock" is not of the form unix://PATH, tcp://HOST:PORT or tls://HOST:PORT: did you mean: dnsmonster-sensor dnstap unix://`+dir+`/run/x.sock`)
+	f(`dnstap lo`, `dnstap: lo is an interface, not an address: did you mean: dnsmonster-sensor attach lo`)
+	f(`dnstap day.pcap -v`, `dnstap: day.pcap is a file, not an address: did you mean: dnsmonster-sensor replay day.pcap -v`)
+	f(`dnstap `+dir+`/day.pcap`, `dnstap: `+dir+`/day.pcap is a file, not an address: did you mean: dnsmonster-sensor replay `+dir+`/day.pcap`)
+	f(`dnstap tcp://[::1]:6000 tcp://[::1]:6000`, `dnstap: tcp://[::1]:6000 is named twice`)
+	f(`dnstap tcp://[::1]:6000 --dnstaptypes=clients`, `--dnstaptypes: "clients" is not one of all, client, resolver, auth, forwarder, stub, tool, update (from the command line)`)
+	f(`attach unix:///run/x.sock -c 1`, `attach: "unix:///run/x.sock" is the address of a dnstap socket: did you mean: dnsmonster-sensor dnstap unix:///run/x.sock -c 1`)
+	f(`replay x.sock`, `replay: x.sock is a socket: did you mean: dnsmonster-sensor dnstap unix://`+dir+`/x.sock`)
+	f(`run unix:///run/x.sock --stdoutoutputtype=1`, `run takes no arguments: did you mean: dnsmonster-sensor run --dnstapsocket=unix:///run/x.sock --stdoutoutputtype=1, or: dnsmonster-sensor dnstap unix:///run/x.sock`)
 	// A wrong command
 	f(`atach lo`, `unknown command "atach": did you mean: dnsmonster-sensor attach lo`)
 	f(`-c 5 atach lo`, `unknown command "atach": did you mean: dnsmonster-sensor attach lo -c 5`)
@@ -117,7 +139,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach lo --zzz`, `unknown option --zzz`)
 	f(`attach lo --devname lo`, `--devname is not an option of attach, but of run`)
 	f(`replay day.pcap --mode xdp`, `--mode is not an option of replay, but of run and attach`)
-	f(`run --devname lo -v`, `-v is not an option of run, but of attach and replay`, `no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)`)
+	f(`run --devname lo -v`, `-v is not an option of run, but of attach and replay and dnstap`, `no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)`)
 	f(`attach lo -w x.pcap`, `-w is not an option of attach: records are not packets: write them with > FILE, or with --fileoutputtype=1 --fileoutputpath=FOLDER; packets are written by tcpdump itself`)
 	f(`attach lo -s 96`, `-s is not an option of attach: use --snaplen=96`)
 	f(`attach lo -X`, `-X is not an option of attach: use --format=json, which has the whole message`)

@@ -59,7 +59,7 @@ func TestHelpOfOptions(t *testing.T) {
 
 // helpLines are the most lines that the help of each command may have.
 var helpLines = map[string]int{
-	"": 35, "run": 60, "attach": 60, "replay": 60, "check": 25, "config": 25, "config check": 25,
+	"": 35, "run": 60, "attach": 60, "replay": 60, "dnstap": 58, "check": 25, "config": 25, "config check": 25,
 	"spool": 15, "spool ls": 30, "spool export": 45, "spool drop": 30,
 	"postgres": 15, "postgres init": 40, "postgres check": 35, "postgres sql": 35,
 	"clickhouse": 15, "clickhouse init": 60, "clickhouse check": 55, "clickhouse ttl": 50, "clickhouse sql": 70,
@@ -133,7 +133,7 @@ func TestHelpAboutWords(t *testing.T) {
 	}
 	f("  --dedup  ", "--dedup true", "run", "--help", "all")
 	f("--gctime TIME\n  TIME from which", "EXAMPLES", "run", "--help", "GCtime")
-	f("  Environment: DNSMONSTER_GCTIME\n  Commands:    run, attach, replay\n", "EXAMPLES", "--help", "--gctime")
+	f("  Environment: DNSMONSTER_GCTIME\n  Commands:    run, attach, replay, dnstap\n", "EXAMPLES", "--help", "--gctime")
 	f("  In a file:   gctime = ..., in section [general]\n", "EXAMPLES", "help", "DNSMONSTER_GCTIME")
 	f("  Default:     on; --maskecs=false switches it off\n", "EXAMPLES", "--help=maskecs")
 	f("--verbose, -v\n", "EXAMPLES", "help", "attach", "-v")

@@ -79,6 +79,7 @@ func (s *session) opener(c *cli.Context, o *captureOptions, in input, list []pip
 		opened := s.waitToOpen(o, in)
 		source, err := in.Open(stop)
 		opened()
+		s.renew = in.renew
 		switch {
 		case err != nil:
 			return nil, err

@@ -40,6 +40,11 @@ func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list
 		s.log.Warn("reload: these options take effect only at the next start", "options", strings.Join(fixed, ", "))
 	}
 	apply(next)
+	if s.renew != nil {
+		if err := s.renew(); err != nil { // the old ones stay
+			s.log.Error("reload: certificates are not changed", "error", err)
+		}
+	}
 	var names []string
 	for _, v := range changed {
 		names = append(names, v.Name+"="+v.Shown(strings.Join(v.Text, ",")))

@@ -23,8 +23,9 @@ type session struct {
 	level   *slog.LevelVar
 	decoder *decode.Decoder
 
-	terminal *terminal // where the log goes; nil: it goes elsewhere
-	onScreen bool      // records go to a terminal, for the person who has typed the command
+	renew    func() error // certificates of the input; nil: it has none
+	terminal *terminal    // where the log goes; nil: it goes elsewhere
+	onScreen bool         // records go to a terminal, for the person who has typed the command
 }
 
 // session checks the options that all capturing commands have, and logs advice
@@ -83,7 +84,8 @@ func (s *session) workerConfig(o *captureOptions, in input, list []pipeline.Outp
 		Sample:  in.sampler,
 	}
 	o.decode.configure(&c, o.workers)
-	o.frames.configure(&c, list, false)
+	records, _ := o.records.check() // once more
+	o.frames.configure(&c, list, records.Fields.NeedsFrames())
 	return c
 }
 

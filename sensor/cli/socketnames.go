@@ -10,25 +10,27 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"dnsmonster-sensor/outputs/endpoint"
+	"dnsmonster-sensor/sensor/capture/dnstap"
 	"dnsmonster-sensor/sensor/config"
 )
 
-// isSocketAddress reports whether a word looks like the address of a dnstap socket.
+// isSocketAddress reports whether a word looks like the address of a dnstap socket, and not
+// like the name of an interface or file.
 func isSocketAddress(word string) bool {
-	scheme, _, ok := strings.Cut(strings.ToLower(word), "://")
+	scheme, _, ok := strings.Cut(strings.ToLower(word), ":")
 	return ok && slices.Contains([]string{"unix", "tcp", "tls"}, scheme)
 }
 
 // asSocketAddress is the address that a word probably means, "" if it means none: a path,
 // or a host with a port.
 func asSocketAddress(word string) string {
-	if isSocketAddress(word) {
-		return word
+	if a, err := dnstap.ParseAddress(word); err == nil && (isSocketAddress(word) || !isFile(word)) {
+		return a.String()
 	}
 	if host, port, err := net.SplitHostPort(word); err == nil && host != "" && port != "" && !strings.Contains(word, "/") {
 		return "tcp://" + word
 	}
-	if isSocket(word) || strings.HasSuffix(word, ".sock") || strings.HasSuffix(word, ".socket") || filepath.IsAbs(word) && !exists(word) {
+	if isSocket(word) || strings.HasSuffix(word, ".sock") || strings.HasSuffix(word, ".socket") {
 		if path, err := filepath.Abs(word); err == nil {
 			return "unix://" + path
 		}
@@ -46,8 +48,9 @@ func isSocket(path string) bool {
 // that was probably meant; nil if it does not know one.
 func otherThanAddress(inv *invocation, words []string) error {
 	for _, word := range words {
+		_, err := dnstap.ParseAddress(word)
 		switch {
-		case isSocketAddress(word):
+		case isSocketAddress(word), err == nil && !isFile(word):
 		case asSocketAddress(word) != "":
 			return argumentErrorf("dnstap: %q is not of the form unix://PATH, tcp://HOST:PORT or tls://HOST:PORT%s", endpoint.MaskAll(word), meantSockets(inv, words))
 		case isInterface(word):

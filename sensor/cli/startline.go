@@ -50,7 +50,7 @@ func (o *captureOptions) startLine(doing string, in input, list []pipeline.Outpu
 	l, unit := startLine{doing: doing, end: in.end}, "packets"
 	if in.frames {
 		unit = "frames"
-		if types := o.frames.types.Value(); !slices.Contains(types, "all") {
+		if types := o.frames.words(); !slices.Contains(types, "all") {
 			l.details = append(l.details, "types "+strings.Join(types, " "))
 		}
 	} else {

@@ -60,7 +60,7 @@ LOG, METRICS, CONFIGURATION
 
 const dnstapTasks = `
 WHAT TO RECEIVE
-      unix://PATH             a socket; the server needs the right to write to it:
+      unix://PATH             a socket that the server must be able to write to
       --dnstapgroup GROUP     group of the socket's file
       --dnstappermission 0770 mode of the socket's file; 755 by default
       tcp://HOST:PORT, tls://HOST:PORT

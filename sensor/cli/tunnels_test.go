@@ -76,7 +76,7 @@ func TestBoundsAreShared(t *testing.T) {
 	for _, workers := range []int{1, 3, 64} {
 		o := newCaptureOptions(nil)
 		o.workers, o.decode.defragMB, o.decode.tcpMB, o.decode.gctime = workers, 100, 300, 10e9
-		c := (&session{}).workerConfig(o, input{})
+		c := (&session{}).workerConfig(o, input{}, nil)
 		if got := c.Defrag.Bytes * workers; got > 100<<20 || got < 100<<20-workers {
 			t.Errorf("%d workers: %d bytes for fragments", workers, got)
 		}

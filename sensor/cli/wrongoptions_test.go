@@ -36,6 +36,9 @@ var wrongValues = map[string]string{
 	"decap":                       "vlan vxlan,",
 	"dedupwindow":                 "0s",
 	"defragmb":                    "0 -1 65537",
+	"dnstappermission":            "rw-r----- 8 01000 0555",
+	"dnstapsocket":                "here 127.0.0.1:6000 tcp://127.0.0.1 unix://dnstap.sock http://127.0.0.1:80",
+	"dnstaptypes":                 "clients client,query CLIENT",
 	"domainmatch":                 "suffix",
 	"fileoutputcompress":          "rar",
 	"fileoutputrotatecount":       "-1",
@@ -98,7 +101,7 @@ func wrongFor(o *config.Value) []string {
 }
 
 // anyText are the placeholders of options that can have any text.
-var anyText = []string{"FILE", "PASSWORD", "FOLDER", "INTERFACE", secure.KeyPlaceholder, "NAME"}
+var anyText = []string{"FILE", "PASSWORD", "FOLDER", "INTERFACE", "GROUP", secure.KeyPlaceholder, "NAME"}
 
 // misfits are values of the wrong form for an option.
 func misfits(o *config.Value) []string {
@@ -220,7 +223,20 @@ func TestChecksOfOptions(t *testing.T) {
 		}
 	}
 	const line = " (from the command line)"
-	f("no input: set --devname or --pcapfile (see dnsmonster-sensor --help)")
+	f("no input: set --devname, --pcapfile or --dnstapsocket (see dnsmonster-sensor --help)")
+	f("--devname and --dnstapsocket are set: use one of them (from the command line)", "--devName=lo", "--dnstapSocket=unix:///x")
+	f("--dnstapsocket: tcp://127.0.0.1:1 is named twice"+line, "--dnstapsocket=tcp://127.0.0.1:1,tcp://127.0.0.1:1")
+	f("--dnstapcertfile: an address tls:// needs a certificate: set dnstapcertfile and dnstapkeyfile", "--dnstapsocket=tls://[::1]:1")
+	f("--dnstapcafile: it is for addresses tls://, and there is none: remove it, or use tls:// instead of tcp://"+line, "--dnstapsocket=tcp://[::1]:1", "--dnstapcafile=x")
+	f("--dnstapgroup: it is for addresses unix://, and there is none: remove it"+line, "--dnstapsocket=tcp://[::1]:1", "--dnstapgroup=x")
+	f("--dnstapgroup: with --dnstapdial the server makes the socket, and its configuration sets the group: remove it"+line, "--dnstapsocket=unix:///x", "--dial", "--dnstapgroup=x")
+	f("--dnstappermission \"0444\": nobody could connect, because that needs the right to write: use 0770, or 0777 for everybody"+line, "--dnstapsocket=unix:///x", "--dnstappermission=0444")
+	const noDedup = "--dedup: it does not apply to dnstap: a server reports each message once, and without the IP headers by which duplicates are recognised; remove it"
+	const noFilter = "--filter: it does not apply to dnstap: a filter of tcpdump looks at the headers of packets, and dnstap frames have none; remove it, and use --dnstaptypes or the lists of domains"
+	f(noDedup+line, "--dnstapsocket=unix:///x", "--dedup")
+	f(noFilter+line, "--dnstapsocket=unix:///x", "--filter=udp")
+	f(noDedup+line, "dnstap", "unix:///x", "--dedup")
+	f(noFilter+line, "dnstap", "unix:///x", "--filter=port 53")
 	f("--devname and --pcapfile are set: use one of them (from the command line)", "--devName=lo", "--pcapFile=x")
 	f(`run takes no arguments: remove "eth9"; an interface is named by --devname=eth9, a capture file by --pcapfile=eth9`, "run", "eth9")
 	f(`unexpected argument "true": write the value of a switch as --name=true`, "--dedup", "true")
@@ -377,7 +393,6 @@ func TestPendingFeatures(t *testing.T) {
 			f(p.Name, p.Output+"outputtype", "1")
 		}
 	}
-	f("dnstap input", "dnstapsocket", "unix:///x")
 	f("capture filter", "filter", "udp")
 	f("AF_PACKET capture", "useafpacket", "true")
 }

@@ -61,6 +61,11 @@ func on(output string) condition { return isNot(output+"outputtype", "0") }
 // readsPackets reports whether the input is packets, not dnstap.
 func readsPackets(v *Values) bool { return isNot("devname", "")(v) || isNot("pcapfile", "")(v) }
 
+// readsFrames reports whether the input is dnstap sockets, of run or of a command of its own.
+func readsFrames(v *Values) bool {
+	return v.hasBuilt("dnstapdial") && (v.Get("dnstapsocket") == nil || isNot("dnstapsocket", "")(v))
+}
+
 // writesFormat reports whether an output with one of these formats is on, or one of these
 // outputs.
 func writesFormat(formats string, outputs ...string) condition {

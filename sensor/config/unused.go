@@ -121,6 +121,11 @@ type dependent struct {
 }
 
 var dependents = []dependent{
+	{"port tunnelport defragmb tcpmb gctime", func(v *Values) bool { return !readsFrames(v) }, "dnstap brings messages without packets"},
+	{"mode samplemode ringmb snaplen fragmentquota decap nopromiscuous speed ordered noetherframe", either(lacks("dnstapsocket"), is("dnstapsocket", "")), "dnstapsocket names the input"},
+	{"dnstapdial dnstappermission dnstapgroup dnstapcafile dnstapcertfile dnstapkeyfile", readsFrames, "there is no dnstapsocket"},
+	{"dnstappermission", isNot("dnstapdial", "true"), "dnstapdial means that the servers make the sockets"},
+	{"dnstaptypes dnstapboth", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"dedupwindow", is("dedup", "true"), "dedup is off"},
 	{"samplemode", isNot("sampleratio", "1:1"), "sampleratio is 1:1"},
 	{"maskecs", either(isNot("masksize4", "32"), isNot("masksize6", "128")), "no address is masked"},
