@@ -9,7 +9,8 @@ const whatAndWhere = `WHAT TO WRITE
       --format FORMAT         text (default on a terminal), json (default in a
                               pipe or file), csv, csv_no_header, json-flat,
                               json-ocsf or gotemplate
-      --jsonfields FIELDS     add interface, direction, vlan, tunnel, samplerate, dnstap
+      --jsonfields FIELDS     add interface, direction, vlan, tunnel, samplerate
+                              or dnstap
       --masksize4 24          keep 24 bits of IPv4 addresses; also --masksize6
       --timezone local        times in local time instead of UTC
       --malformed drop        leave out messages that are damaged
