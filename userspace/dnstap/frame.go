@@ -8,8 +8,6 @@ package dnstap
 
 import (
 	"net/netip"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // ContentType is that of Frame Streams that carry dnstap.
@@ -89,32 +87,14 @@ func (f *Frame) Parse(data []byte) Fault {
 	kind, found := uint64(0), false
 	var times stamps
 	for len(data) > 0 {
-		num, wire, n := protowire.ConsumeTag(data)
-		if n < 0 {
+		number, wire, value, varint, rest := cut(data)
+		switch data = rest; {
+		case rest == nil, wire != topKinds[number] && topKinds[number] != 0:
 			return Broken
-		}
-		data = data[n:]
-		var value []byte
-		var number uint64
-		switch wire {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(data)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(data)
-		default:
-			n = protowire.ConsumeFieldValue(num, wire, data)
-		}
-		if n < 0 {
-			return Broken
-		}
-		data = data[n:]
-		if wire != topKinds.of(num) {
-			if topKinds.has(num) {
-				return Broken
-			}
+		case topKinds[number] == 0:
 			continue
 		}
-		switch num {
+		switch number {
 		case fieldIdentity:
 			f.Identity = value
 		case fieldVersion:
@@ -126,7 +106,7 @@ func (f *Frame) Parse(data []byte) Fault {
 				return Broken
 			}
 		case fieldType:
-			kind = number
+			kind = varint
 		}
 	}
 	if kind != typeMessage || !found {
@@ -140,34 +120,6 @@ func (f *Frame) Parse(data []byte) Fault {
 	return NoFault
 }
 
-// kinds is the wire type of each field number, plus 1; 0: unknown field.
-type kinds [messageHTTP + 1]uint8
-
-func (k *kinds) has(n protowire.Number) bool { return uint(n) < uint(len(k)) && k[n] != 0 }
-
-func (k *kinds) of(n protowire.Number) protowire.Type {
-	if !k.has(n) {
-		return -1
-	}
-	return protowire.Type(k[n] - 1)
-}
-
-const (
-	isVarint  = 1 + uint8(protowire.VarintType)
-	isBytes   = 1 + uint8(protowire.BytesType)
-	isFixed32 = 1 + uint8(protowire.Fixed32Type)
-)
-
-var (
-	topKinds     = kinds{fieldIdentity: isBytes, fieldVersion: isBytes, fieldExtra: isBytes, fieldMessage: isBytes, fieldType: isVarint}
-	messageKinds = kinds{
-		messageType: isVarint, messageFamily: isVarint, messageProtocol: isVarint, messageQueryAddr: isBytes, messageResponseAddr: isBytes,
-		messageQueryPort: isVarint, messageResponsePort: isVarint, messageQuerySec: isVarint, messageQueryNsec: isFixed32, messageQuery: isBytes,
-		messageZone: isBytes, messageResponseSec: isVarint, messageResponseNsec: isFixed32, messageResponse: isBytes, messagePolicy: isBytes,
-		messageHTTP: isVarint,
-	}
-)
-
 // stamps are the parts of the two times.
 type stamps struct {
 	querySec, responseSec   uint64
@@ -178,75 +130,49 @@ type stamps struct {
 // kind.
 func (f *Frame) parseMessage(data []byte, times *stamps) (ok bool) {
 	for len(data) > 0 {
-		num, wire, n := protowire.ConsumeTag(data)
-		if n < 0 {
+		number, wire, value, varint, rest := cut(data)
+		switch data = rest; {
+		case rest == nil, wire != messageKinds[number] && messageKinds[number] != 0:
 			return false
-		}
-		data = data[n:]
-		var value []byte
-		var number uint64
-		switch wire {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(data)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(data)
-		case protowire.Fixed32Type:
-			var fixed uint32
-			fixed, n = protowire.ConsumeFixed32(data)
-			number = uint64(fixed)
-		default:
-			n = protowire.ConsumeFieldValue(num, wire, data)
-		}
-		if n < 0 {
-			return false
-		}
-		data = data[n:]
-		if wire != messageKinds.of(num) {
-			if messageKinds.has(num) {
-				return false
-			}
+		case messageKinds[number] == 0:
 			continue
 		}
-		f.field(num, value, number, times)
+		switch number {
+		case messageType:
+			f.Type = Type(min(varint, 1<<32-1))
+		case messageFamily:
+			f.Family = uint32(min(varint, 1<<32-1))
+		case messageProtocol:
+			f.Protocol = Protocol(min(varint, 1<<32-1))
+		case messageQueryAddr:
+			f.QueryAddress = f.address(value)
+		case messageResponseAddr:
+			f.ResponseAddress = f.address(value)
+		case messageQueryPort:
+			f.QueryPort = f.port(varint)
+		case messageResponsePort:
+			f.ResponsePort = f.port(varint)
+		case messageQuerySec:
+			times.querySec = varint
+		case messageQueryNsec:
+			times.queryNsec = uint32(varint)
+		case messageQuery:
+			f.Query = value
+		case messageZone:
+			f.Zone = value
+		case messageResponseSec:
+			times.responseSec = varint
+		case messageResponseNsec:
+			times.responseNsec = uint32(varint)
+		case messageResponse:
+			f.Response = value
+		case messagePolicy:
+			f.Policy = value
+		case messageHTTP:
+			f.HTTP = uint32(min(varint, 1<<32-1))
+		}
 	}
 	return true
-}
-
-func (f *Frame) field(num protowire.Number, value []byte, number uint64, times *stamps) {
-	switch num {
-	case messageType:
-		f.Type = Type(min(number, 1<<32-1))
-	case messageFamily:
-		f.Family = uint32(min(number, 1<<32-1))
-	case messageProtocol:
-		f.Protocol = Protocol(min(number, 1<<32-1))
-	case messageQueryAddr:
-		f.QueryAddress = f.address(value)
-	case messageResponseAddr:
-		f.ResponseAddress = f.address(value)
-	case messageQueryPort:
-		f.QueryPort = f.port(number)
-	case messageResponsePort:
-		f.ResponsePort = f.port(number)
-	case messageQuerySec:
-		times.querySec = number
-	case messageQueryNsec:
-		times.queryNsec = uint32(number)
-	case messageQuery:
-		f.Query = value
-	case messageZone:
-		f.Zone = value
-	case messageResponseSec:
-		times.responseSec = number
-	case messageResponseNsec:
-		times.responseNsec = uint32(number)
-	case messageResponse:
-		f.Response = value
-	case messagePolicy:
-		f.Policy = value
-	case messageHTTP:
-		f.HTTP = uint32(min(number, 1<<32-1))
-	}
 }
 
 // address returns nil for bytes that are no address. An empty one counts as not given.
