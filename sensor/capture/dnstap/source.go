@@ -1,70 +1,285 @@
-// Package dnstap receives dnstap frames over unix, TCP and TLS sockets.
+// Package dnstap receives dnstap frames over unix, TCP and TLS sockets, as the receiving
+// end of Frame Streams: it listens for senders, or connects to those that listen. Frames
+// come out as packets of userspace/packet.LinkDnstap, whose messages the worker reads.
+//
+// It imports no other input, and decodes no frame. Its tests send with golang-dnstap and
+// golang-framestream, and what no such sender would send by themselves.
+//
+// One goroutine for each connection reads large pieces, finds the frames in them, and hands
+// the whole buffer to the lane of that connection. The lane gives the buffer back at its
+// next Read. A connection whose lane is behind waits, and so does its sender, which drops
+// by itself and says so.
 package dnstap
 
 import (
+	"context"
 	"errors"
-	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/userspace/packet"
 )
+
+// bounds are what strangers can take of the sensor.
+type bounds struct {
+	start  time.Duration // from the connection to START, with TLS
+	frame  time.Duration // from the first byte of a frame to its last one
+	hurry  time.Duration // the same while other senders wait for memory
+	silent time.Duration // after which a large buffer is taken back
+	answer time.Duration // for sending an answer
+	drain  time.Duration // for reading what has arrived, when the source is closed
+	memory int64         // of all buffers that are not small
+}
+
+var usual = bounds{
+	start: 30 * time.Second, frame: time.Minute, hurry: 2 * time.Second, silent: 2 * time.Second,
+	answer: 5 * time.Second, drain: time.Second, memory: 64 << 20,
+}
 
 // Source receives frames.
 type Source struct {
-	options Options
-	closed  chan struct{}
+	options      Options
+	bounds       bounds
+	addresses    []Address
+	lanes        []*lane
+	memory       memory
+	certificates *certificates
+	said         limiter
+	max          int // connections
+
+	given atomic.Uint64
+	meters
+
+	listeners []*listening
+	close     func() error
+	closing   chan struct{} // closed by Close
+	ended     chan struct{} // closed when no connection is left
+	dialing   context.CancelFunc
+	running   sync.WaitGroup // connections, and what makes them
+	clock     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	until time.Time // not zero: the source is closed, and connections end by then
+}
+
+// Open begins to receive.
+func Open(o Options) (*Source, error) { return open(o, usual) }
+
+func open(o Options, b bounds) (*Source, error) {
+	list, err := parseAddresses(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{
+		options: o, bounds: b, addresses: list, memory: memory{max: b.memory}, said: limiter{log: o.Log},
+		closing: make(chan struct{}), ended: make(chan struct{}), conns: make(map[*conn]struct{}),
+		certificates: &certificates{options: o},
+	}
+	s.close = sync.OnceValue(s.end)
+	s.max = maxConnections(o)
+	for range max(1, o.Lanes) {
+		s.lanes = append(s.lanes, newLane(s))
+	}
+	if err := s.certificates.check(list); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.dialing = cancel
+	if o.Dial {
+		for _, a := range list {
+			s.running.Go(func() { s.dial(ctx, a) })
+		}
+	} else if err := s.listen(list); err != nil {
+		cancel()
+		return nil, err
+	}
+	s.clock.Go(s.watch)
+	return s, nil
+}
+
+// Lanes implements capture.Source.
+func (s *Source) Lanes() (list []capture.Lane) {
+	for _, l := range s.lanes {
+		list = append(list, l)
+	}
+	return list
+}
+
+// Live implements capture.Source. A server does not wait for us, but for a source that
+// dials everybody waits.
+func (s *Source) Live() bool { return !s.options.Dial }
+
+// Given implements capture.Source.
+func (s *Source) Given() uint64 { return s.given.Load() }
+
+// Err implements capture.Source. A connection that fails is no failure of the source.
+func (s *Source) Err() error { return nil }
+
+// Close stops the intake: sockets are removed, and what has arrived is still delivered. It
+// returns within a moment, whatever senders do.
+func (s *Source) Close() error { return s.close() }
+
+func (s *Source) end() error {
+	s.dialing()
+	s.mu.Lock()
+	s.until = time.Now().Add(s.bounds.drain)
+	for c := range s.conns {
+		c.stop(s.until)
+	}
+	s.mu.Unlock()
+	close(s.closing)
+	var errs []error
+	for _, l := range s.listeners {
+		errs = append(errs, l.end())
+	}
+	s.running.Wait()
+	close(s.ended)
+	s.clock.Wait()
+	return errors.Join(errs...)
+}
+
+// setReadDeadline sets a connection's deadline, unless the source is closed: then there is
+// one that must not move.
+func (s *Source) setReadDeadline(c *conn, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until.IsZero() {
+		c.raw.SetReadDeadline(t)
+	}
+}
+
+// add makes a connection known. It returns nil if there are too many.
+func (s *Source) add(raw net.Conn, at Address) *conn {
+	c := &conn{source: s, raw: raw, nc: raw, at: at, slots: make(chan struct{}, slotsOfConn), seenAt: time.Now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= s.max {
+		return nil
+	}
+	s.conns[c] = struct{}{}
+	s.opened.Add(1)
+	if !s.until.IsZero() {
+		c.stop(s.until)
+	}
+	return c
+}
+
+// begins gives a connection a lane, the one with the fewest others, at its first stream.
+func (s *Source) begins(c *conn) {
+	s.streams.Add(1)
+	if c.begun {
+		return
+	}
+	c.begun = true
+	s.mu.Lock()
+	c.lane = s.lanes[0]
+	for _, l := range s.lanes {
+		if l.conns < c.lane.conns {
+			c.lane = l
+		}
+	}
+	c.lane.conns++
+	s.mu.Unlock()
+	first := s.senders.Add(1) == 1
+	s.connected(c, first)
+}
+
+// serve receives from a connection to its end.
+func (s *Source) serve(c *conn) {
+	c.peer = peerOf(c.raw)
+	err := c.shake()
+	if err != nil {
+		err = &tlsError{err}
+	} else if err = c.receive(); strings.Contains(err.Error(), "remote error: tls:") { // TLS 1.3 refuses our certificate later
+		err = &tlsError{err}
+	}
+	s.left(c, err)
+	s.mu.Lock()
+	delete(s.conns, c)
+	if c.lane != nil {
+		c.lane.conns--
+	}
+	s.mu.Unlock()
+	if c.begun {
+		s.senders.Add(-1)
+	}
+	c.nc.Close()
+	c.raw.Close()
+}
+
+// watch ends connections that stand still where they may not, and takes large buffers back
+// from those that are silent.
+func (s *Source) watch() {
+	tick := time.NewTicker(max(min(s.bounds.start, s.bounds.frame, s.bounds.hurry, s.bounds.silent)/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ended:
+			return
+		case now := <-tick.C:
+			s.mu.Lock()
+			var still, silent []*conn
+			for c := range s.conns {
+				switch stands := c.stands(now, s.bounds, s.memory.short.Load() > 0); {
+				case stands == waitsForFrame:
+					silent = append(silent, c)
+				case stands >= 0:
+					still = append(still, c)
+				}
+			}
+			s.mu.Unlock()
+			for _, c := range still {
+				c.expire()
+			}
+			for _, c := range silent {
+				c.shrink.Store(true)
+				s.setReadDeadline(c, past)
+			}
+		}
+	}
+}
+
+// stands returns what the connection has waited for too long, -1 if for nothing.
+func (c *conn) stands(now time.Time, b bounds, short bool) int {
+	p := c.progress.Load()
+	if p != c.seen {
+		c.seen, c.seenAt = p, now
+		return -1
+	}
+	waited, what := now.Sub(c.seenAt), int(p%progressStep)
+	switch {
+	case what == waitsForStart && waited > b.start,
+		what == waitsInFrame && (waited > b.frame || short && c.holds.Load() && waited > b.hurry),
+		what == waitsForFrame && c.holds.Load() && waited > b.silent:
+		return what
+	}
+	return -1
 }
 
 // Senders is where senders connect to, and how many there are.
 type Senders struct {
 	Addresses []string // that listen, with the ports that the kernel has chosen; with Dial: those that are dialed
-	Connected int      // senders that have begun a stream
-}
-
-// Check returns why Open would fail, as far as that can be seen without opening anything.
-func Check(o Options) (list []error) {
-	if len(o.Addresses) == 0 {
-		list = append(list, errors.New("no address: "+forms))
-	}
-	for _, text := range o.Addresses {
-		if _, err := ParseAddress(text); err != nil {
-			list = append(list, err)
-		}
-	}
-	return list
-}
-
-// Open begins to receive.
-func Open(o Options) (*Source, error) {
-	if err := errors.Join(Check(o)...); err != nil {
-		return nil, err
-	}
-	return &Source{options: o}, errors.New("receiving dnstap is not possible yet")
+	Connected int      // connections that have begun a stream
 }
 
 // Senders says who is connected.
-func (s *Source) Senders() Senders { return Senders{} }
+func (s *Source) Senders() Senders {
+	out := Senders{Connected: int(s.senders.Load())}
+	for _, l := range s.listeners {
+		out.Addresses = append(out.Addresses, l.at.String())
+	}
+	if s.options.Dial {
+		for _, a := range s.addresses {
+			out.Addresses = append(out.Addresses, a.String())
+		}
+	}
+	return out
+}
 
-// Reload reads the files of certificates again.
-func (s *Source) Reload() error { return nil }
-
-// Lanes implements capture.Source.
-func (s *Source) Lanes() []capture.Lane { return []capture.Lane{s} }
-
-// Live implements capture.Source.
-func (s *Source) Live() bool { return !s.options.Dial }
-
-// Given implements capture.Source.
-func (s *Source) Given() uint64 { return 0 }
-
-// Err implements capture.Source.
-func (s *Source) Err() error { return nil }
-
-// Close implements capture.Source.
-func (s *Source) Close() error { return nil }
-
-// Kernel implements capture.KernelCounter.
-func (s *Source) Kernel() (capture.KernelStats, error) { return capture.KernelStats{}, nil }
-
-// Read implements capture.Lane.
-func (s *Source) Read(*packet.Batch) error { return io.EOF }
+// Reload reads the files of certificates now. If they are broken, those that were read
+// before stay in use.
+func (s *Source) Reload() error { return s.certificates.reload() }
