@@ -3,7 +3,7 @@
 //
 // In: one frame's bytes. Out: a Frame, which borrows them, and the packet.Message that
 // it stands for; and the other way round. Nothing is allocated. Its tests compare it with
-// golang-dnstap; testdata has frames of real servers.
+// golang-dnstap.
 package dnstap
 
 import (
@@ -40,9 +40,9 @@ type Frame struct {
 
 // Wrong counts, for one frame, values that no field can have.
 type Wrong struct {
-	Addresses uint8 // neither 4 nor 16 bytes
-	Ports     uint8 // above 65535
-	Times     uint8 // beyond the year 2262, or a fraction of a second or more
+	Addresses uint32 // neither 4 nor 16 bytes
+	Ports     uint32 // above 65535
+	Times     uint32 // beyond the year 2262, or a fraction of a second or more
 }
 
 // Fault is why a frame gives no record.
@@ -84,7 +84,7 @@ const (
 // counts, and the fields of two Messages are those of one, as protobuf demands.
 func (f *Frame) Parse(data []byte) Fault {
 	*f = Frame{}
-	kind, found := uint64(0), false
+	kind, found := uint32(0), false
 	var times stamps
 	for len(data) > 0 {
 		number, wire, value, varint, rest := cut(data)
@@ -106,7 +106,7 @@ func (f *Frame) Parse(data []byte) Fault {
 				return Broken
 			}
 		case fieldType:
-			kind = varint
+			kind = uint32(varint)
 		}
 	}
 	if kind != typeMessage || !found {
@@ -139,11 +139,11 @@ func (f *Frame) parseMessage(data []byte, times *stamps) (ok bool) {
 		}
 		switch number {
 		case messageType:
-			f.Type = Type(min(varint, 1<<32-1))
+			f.Type = Type(varint)
 		case messageFamily:
-			f.Family = uint32(min(varint, 1<<32-1))
+			f.Family = uint32(varint)
 		case messageProtocol:
-			f.Protocol = Protocol(min(varint, 1<<32-1))
+			f.Protocol = Protocol(varint)
 		case messageQueryAddr:
 			f.QueryAddress = f.address(value)
 		case messageResponseAddr:
@@ -169,7 +169,7 @@ func (f *Frame) parseMessage(data []byte, times *stamps) (ok bool) {
 		case messagePolicy:
 			f.Policy = value
 		case messageHTTP:
-			f.HTTP = uint32(min(varint, 1<<32-1))
+			f.HTTP = uint32(varint)
 		}
 	}
 	return true

@@ -99,9 +99,9 @@ func (p *Policy) Parse(data []byte) (ok bool) {
 		case num == policyRule && isBytes:
 			p.Rule = value
 		case num == policyAction && isVarint:
-			p.Action = Action(min(number, 1<<32-1))
+			p.Action = Action(number)
 		case num == policyMatch && isVarint:
-			p.Match = Match(min(number, 1<<32-1))
+			p.Match = Match(number)
 		case num == policyValue && isBytes:
 			p.Value = value
 		}

@@ -68,8 +68,8 @@ var (
 	ErrMore = errors.New("the frame is not whole")
 	// ErrTooLong means that a data frame is longer than the bound.
 	ErrTooLong = errors.New("frame too long")
-	// ErrControl means that a control frame is too long or too short.
-	ErrControl = errors.New("a control frame of a wrong length")
+	// ErrControl means that a control frame is too long or too short, or of type 0.
+	ErrControl = errors.New("a control frame of a wrong length or type")
 )
 
 // Next cuts the first frame from b, and returns how many bytes it takes. A data frame may
@@ -107,7 +107,9 @@ func nextControl(b []byte) (f Frame, n int, err error) {
 	if len(b) < n {
 		return f, n, ErrMore
 	}
-	f.Control = Control(binary.BigEndian.Uint32(b[head:]))
+	if f.Control = Control(binary.BigEndian.Uint32(b[head:])); f.Control == Data {
+		return f, 0, ErrControl
+	}
 	f.Data = b[head+4 : n : n]
 	return f, n, nil
 }
