@@ -106,7 +106,7 @@ func compare(t *testing.T, data []byte, f *Frame, fault Fault) {
 		return // it also refuses types that it does not know
 	}
 	m := theirs.Message
-	if m == nil || theirs.GetType() != reference.Dnstap_MESSAGE || len(theirs.ProtoReflect().GetUnknown())+len(m.ProtoReflect().GetUnknown()) > 0 {
+	if m == nil || theirs.GetType() != reference.Dnstap_MESSAGE || m.GetType() == 0 || len(theirs.ProtoReflect().GetUnknown())+len(m.ProtoReflect().GetUnknown()) > 0 {
 		return
 	}
 	if fault != NoFault {
