@@ -19,24 +19,28 @@ func TestCarriers(t *testing.T) {
 		o, table := freshTable(t, p, p.Addr)
 		p.Exec(t, "CREATE TABLE "+table+" (packettime timestamptz, protocol "+kind+")")
 		var list []*event.Event
-		for proto := event.UDP; int(proto) <= packet.Protos; proto++ {
+		for proto := range event.Proto(packet.Protos + 2) { // none first, and a number last
 			e := outputtest.Query(int(proto))
+			if int(proto) > packet.Protos {
+				proto = packet.NumberedProto(8)
+			}
 			e.Proto = proto
 			list = append(list, e)
 		}
 		deliver(t, o, openWriter(t, o), outputtest.Block(list...))
-		if got := strings.Join(p.Strings(t, "SELECT rtrim(protocol) FROM "+table+" ORDER BY packettime, protocol"), " "); got != want {
+		if got := strings.Join(p.Strings(t, "SELECT coalesce(nullif(rtrim(protocol), ''), '-') FROM "+table+" ORDER BY packettime, protocol"), " "); got != want {
 			t.Errorf("%s: %s, want %s", kind, got, want)
 		}
 		if n := meter(o, "clamped"); n != clamped {
 			t.Errorf("%s: clamped %d, want %d", kind, n, clamped)
 		}
 	}
-	f("text", "dnscrypttcp dnscryptudp doh doq dot tcp udp", 0)
-	f("varchar(11)", "dnscrypttcp dnscryptudp doh doq dot tcp udp", 0)
-	f("char(3)", "dct dcu doh doq dot tcp udp", 2)
-	f("varchar(10)", "dct dcu doh doq dot tcp udp", 2)
-	f("varchar(2)", "dn dn do do do tc ud", 7)
+	f("text", "- 8 dnscrypttcp dnscryptudp doh doq dot tcp udp", 0)
+	f("varchar(11)", "- 8 dnscrypttcp dnscryptudp doh doq dot tcp udp", 0)
+	f("varchar(11) NOT NULL", "- 8 dnscrypttcp dnscryptudp doh doq dot tcp udp", 0)
+	f("char(3)", "- 8 dct dcu doh doq dot tcp udp", 2)
+	f("varchar(10)", "- 8 dct dcu doh doq dot tcp udp", 2)
+	f("varchar(2)", "- 8 dn dn do do do tc ud", 7)
 }
 
 // TestAbsentAddresses: an unknown address is null, or its substitute in a NOT NULL

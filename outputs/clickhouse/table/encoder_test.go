@@ -78,6 +78,13 @@ func TestClamps(t *testing.T) {
 		{"SrcIP", "String", none, "\x00", 0},
 		{"SrcIP", "String", src("2001:db8::1"), "\x0b2001:db8::1", 0},
 		{"Protocol", "FixedString(3)", proto(event.DoQ), "doq", 0},
+		{"Protocol", "FixedString(3)", proto(0), "\x00\x00\x00", 0},
+		{"Protocol", "FixedString(3)", proto(packet.NumberedProto(8)), "8\x00\x00", 0},
+		{"Protocol", "String", proto(0), "\x00", 0},
+		{"Protocol", "String", proto(packet.NumberedProto(99)), "\x0299", 0},
+		{"Protocol", "Nullable(String)", proto(0), "\x01\x00", 0},
+		{"Protocol", "LowCardinality(String)", proto(0), string(dictionaryState) + "\x00\x06\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00", 0},
+		{"Protocol", "LowCardinality(String)", proto(packet.NumberedProto(8)), string(dictionaryState) + "\x00\x06\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x018\x01\x00\x00\x00\x00\x00\x00\x00\x00", 0},
 		{"Protocol", "FixedString(3)", proto(event.DNSCryptUDP), "dcu", 1},
 		{"Protocol", "FixedString(3)", proto(event.DNSCryptTCP), "dct", 1},
 		{"Protocol", "FixedString(2)", proto(event.UDP), "ud", 1},
@@ -376,5 +383,19 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	for _, f := range fields {
 		b.Run("column="+f.Name, func(b *testing.B) { benchmark(b, tableOf(b, f.Name, f.typ), Options{Server: "sensor1"}, queries) })
+	}
+}
+
+// TestShortProtocolAfterLongOnes: a column whose memory held other rows has nothing of them.
+func TestShortProtocolAfterLongOnes(t *testing.T) {
+	var c column
+	for _, p := range []event.Proto{event.DoQ, packet.NumberedProto(8), 0} {
+		c.buf = c.buf[:0]
+		var r row
+		r.Event = &event.Event{Proto: p}
+		fillProtocol3(&c, []row{r})
+		if want := (p.Short() + "\x00\x00\x00")[:3]; string(c.buf) != want {
+			t.Errorf("%d is %q, want %q", p, c.buf, want)
+		}
 	}
 }
