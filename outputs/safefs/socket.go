@@ -20,6 +20,7 @@ type Socket struct {
 	*net.UnixListener
 	dir  *Dir
 	name string
+	fd   int         // of the socket's file: while it is open no other file can have its number
 	st   unix.Stat_t // of the socket's file
 }
 
@@ -35,9 +36,9 @@ func ListenUnix(path string, mode fs.FileMode, group int) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{dir: d, name: filepath.Base(path)}
+	s := &Socket{dir: d, name: filepath.Base(path), fd: -1}
 	if err := s.listen(path, mode, group); err != nil {
-		d.Close()
+		s.release()
 		return nil, err
 	}
 	return s, nil
@@ -80,7 +81,7 @@ func (s *Socket) prepare(mode fs.FileMode, group int) error {
 	if err != nil {
 		return pathError("open", path, err)
 	}
-	defer unix.Close(fd)
+	s.fd = fd
 	if err := unix.Fstat(fd, &s.st); err != nil {
 		return pathError("stat", path, err)
 	}
@@ -99,9 +100,15 @@ func (s *Socket) prepare(mode fs.FileMode, group int) error {
 
 // Remove removes the socket's file if it is still ours, and keeps listening: who has
 // connected by then can be accepted. Another program can make its own socket from then on.
+// It is called once.
 func (s *Socket) Remove() error {
-	defer s.dir.Close()
+	defer s.release()
 	return s.remove()
+}
+
+func (s *Socket) release() {
+	closeFd(s.fd)
+	s.dir.Close()
 }
 
 func (s *Socket) remove() error {

@@ -45,8 +45,14 @@ func NewAuthority(t testing.TB) *Authority {
 // is good for servers and clients.
 func (a *Authority) Issue(name string, hosts ...string) (certFile, keyFile string) {
 	a.t.Helper()
+	return a.IssueUntil(time.Now().Add(24*time.Hour), name, hosts...)
+}
+
+// IssueUntil is Issue for a certificate that expires then.
+func (a *Authority) IssueUntil(end time.Time, name string, hosts ...string) (certFile, keyFile string) {
+	a.t.Helper()
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature, NotAfter: end,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, h := range hosts {
@@ -67,7 +73,10 @@ func (a *Authority) sign(name string, template *x509.Certificate) (certFile, key
 		a.t.Fatal(err)
 	}
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	template.NotBefore = time.Now().Add(-time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(24 * time.Hour)
+	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = template, key

@@ -99,7 +99,7 @@ func (p *passedSocket) is(a Address) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	bound := p.bound.Addr()
-	if host == "" || err == nil && ip.IsUnspecified() && ip.Is6() {
+	if host == "" || err == nil && ip.IsUnspecified() { // both are the same to us
 		return bound.IsUnspecified()
 	}
 	return err == nil && (ip.Unmap() == bound.Unmap()) || host == "localhost" && bound.IsLoopback()
