@@ -37,7 +37,7 @@ type Ratio struct{ Keep, Of uint32 }
 // valid until that lane's next Read.
 type Packet struct {
 	Data      []byte // starts with the header that Link names
-	Time      int64  // nanoseconds since the Unix epoch
+	Time      int64  // nanoseconds since the Unix epoch; of a dnstap frame when it came, 0 if that is unknown
 	WireLen   uint32 // bytes on the wire; more than len(Data) if the capture cut the frame
 	Interface uint32 // live: the kernel's ifindex; files: a number for each interface
 	Sample    Ratio  // at which the kernel sampled this packet

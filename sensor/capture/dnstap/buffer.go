@@ -26,7 +26,8 @@ type buffer struct {
 	whole int // bytes of frames that are whole
 	count int // data frames among them
 	conn  *conn
-	next  int // where the lane goes on
+	next  int   // where the lane goes on
+	came  int64 // when it was handed to the lane, in nanoseconds since the Unix epoch
 }
 
 // memory is where all buffers come from. Small ones are bounded by the number of

@@ -194,6 +194,7 @@ func (c *conn) handOn() error {
 		next.fill = copy(next.data, tail)
 	}
 	full.conn, c.buf = c, next
+	full.came = time.Now().UnixNano()
 	c.holds.Store(next != nil && next.class != small)
 	c.source.given.Add(uint64(full.count))
 	c.lane.push(full)

@@ -63,7 +63,8 @@ func (l *lane) Read(b *packet.Batch) error {
 }
 
 // frames appends whole frames to a batch, and reports whether these were the last ones.
-// The connection has checked all lengths.
+// The connection has checked all lengths. The time of a packet is when it came: the worker
+// prefers the frame's own.
 func (f *buffer) frames(b *packet.Batch) bool {
 	data, at := f.data[:f.whole], f.next
 	for at < len(data) && len(b.Packets) < maxBatch {
@@ -73,7 +74,7 @@ func (f *buffer) frames(b *packet.Batch) bool {
 			at += framestream.HeadLen + int(binary.BigEndian.Uint32(data[at:]))
 			continue
 		}
-		b.Packets = append(b.Packets, packet.Packet{Data: data[at : at+length : at+length], WireLen: uint32(length), Link: packet.LinkDnstap})
+		b.Packets = append(b.Packets, packet.Packet{Data: data[at : at+length : at+length], Time: f.came, WireLen: uint32(length), Link: packet.LinkDnstap})
 		at += length
 		f.count--
 	}
