@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dnsmonster-sensor/userspace/dns"
+	"dnsmonster-sensor/userspace/dnstap"
 	"dnsmonster-sensor/userspace/event"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -22,6 +23,8 @@ func FuzzFormats(f *testing.F) {
 		f.Add(seed, pack(f, query("example.org.")), uint8(1))
 	}
 	f.Add(pack(f, query(`a\,b\"c\010.example.org.`)), make([]byte, 12), uint8(2))
+	f.Add([]byte("\x05\x02\x07example\x03org\x00"), pack(f, query("example.org.")), uint8(3))
+	f.Add([]byte(framed(dnstap.Frame{Type: dnstap.ClientQuery, Zone: []byte("\x03a\x1bb\x00"), Extra: []byte("\xff\x1b[31m")})), pack(f, query("example.org.")), uint8(7))
 	f.Fuzz(func(t *testing.T, first, msg []byte, what uint8) {
 		if len(first) < dns.HeaderLen || len(msg) < dns.HeaderLen || len(first) > 0xffff || len(msg) > 0xffff {
 			return
@@ -29,6 +32,15 @@ func FuzzFormats(f *testing.F) {
 		before, e := eventOf(first, 0), eventOf(msg, uint32(what>>7)*9)
 		e.Identity, e.Version = first[:what&15%13], msg[:what>>4%13]
 		e.Interface, e.Direction, e.HasVLAN, e.VLAN, e.Tunnel = 3, packet.Direction(what%3), true, 0xf007, packet.Tunnel(what%16)
+		if what&2 != 0 {
+			e.Fields = framed(dnstap.Frame{
+				Type: dnstap.Type(first[0]), HTTP: uint32(first[1]), Extra: first, Zone: first[2:], Query: msg,
+				Policy: (&dnstap.Policy{Type: first[3:], Rule: first[4:], Match: dnstap.Match(first[5] % 8), Value: first[6:]}).Append(nil),
+			})
+		}
+		if what&4 != 0 {
+			e.Fields = event.AppendField(event.AppendField(nil, event.FrameHead, first), event.FrameTail, first)
+		}
 		if what&1 != 0 {
 			e.Src, e.Proto = netip.MustParseAddrPort("[2001:db8::1]:53"), event.TCP
 		}

@@ -9,6 +9,7 @@ import (
 
 	mdns "github.com/miekg/dns"
 
+	"dnsmonster-sensor/userspace/dnstap"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -103,7 +104,11 @@ func TestTemplatesForge(t *testing.T) {
 			t.Errorf("%s: an empty record, or a raw tab: %q", template, record)
 		}
 	}
-	for _, name := range []string{"json", "json-flat", "json-ocsf", "csv_no_header"} {
+	e.Fields = framed(dnstap.Frame{
+		Type: dnstap.ClientQuery, Zone: []byte(text), Extra: []byte(text), Query: e.Message,
+		Policy: (&dnstap.Policy{Type: []byte(text), Rule: []byte(text), Value: []byte(text)}).Append(nil),
+	})
+	for _, name := range []string{"json", "json-flat", "json-ocsf", "csv_no_header", "text"} {
 		f, err := New(name, Options{Fields: 0xff, InterfaceName: func(uint32, int64) string { return text }})
 		if err != nil {
 			t.Fatal(err)
