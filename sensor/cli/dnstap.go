@@ -28,7 +28,11 @@ type socketOptions struct {
 }
 
 func dnstapCommand(list []outputs.Output) *cli.Command {
-	o, d := newCaptureOptions(list), &socketOptions{}
+	d := &socketOptions{}
+	return d.command(newCaptureOptions(list))
+}
+
+func (d *socketOptions) command(o *captureOptions) *cli.Command {
 	return &cli.Command{
 		Name:      "dnstap",
 		Usage:     "record the DNS messages that servers report by dnstap",
@@ -185,7 +189,7 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 		options.Lanes, options.Stop = o.workers, stop // keepOrder may have changed it
 		source, err := dnstap.Open(options)
 		if err != nil {
-			return nil, usageError("%s: %w", what, err)
+			return nil, namedError(what, err)
 		}
 		opened = source
 		return source, nil
@@ -194,7 +198,7 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 	check := func() error {
 		var p problems
 		for _, err := range dnstap.Check(options) {
-			p.add(usageError("%s: %w", what, err))
+			p.add(namedError(what, err))
 		}
 		return p.err()
 	}
@@ -208,6 +212,15 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 			s.log.Info("receiving dnstap", "addresses", strings.Join(opened.Senders().Addresses, " "), "dial", d.dial, "workers", o.workers)
 		},
 	}
+}
+
+// namedError names the option that an error is about: that of the addresses, unless the error
+// begins with another one.
+func namedError(what string, err error) error {
+	if name, _, ok := strings.Cut(err.Error(), ": "); ok && strings.HasPrefix(name, "dnstap") && !strings.Contains(name, " ") {
+		return usageError("--%w", err)
+	}
+	return usageError("%s: %w", what, err)
 }
 
 // receiving says for the start line what has been opened.
@@ -256,7 +269,7 @@ func (d *socketOptions) whyQuiet(addresses []string, senders int) string {
 		if slices.ContainsFunc(addresses, isUnix) {
 			try = append(try, "--dnstapgroup and --dnstappermission (the server's user must have the right to write to the socket)")
 		}
-		try = append(try, "its options for dnstap (the same address)", "its log")
+		try = append(try, "the options for dnstap of the server (the same address)", "its log")
 	}
 	return text + "; check " + strings.Join(try, ", ")
 }

@@ -12,7 +12,7 @@ import (
 
 // serviceFolders are those that the unit has systemd make: systemd gives them to the
 // service's user, which nobody else can be.
-var serviceFolders = []string{"/var/log/dnsmonster-sensor", "/var/lib/dnsmonster-sensor"}
+var serviceFolders = []string{"/var/log/dnsmonster-sensor", "/var/lib/dnsmonster-sensor", "/run/dnsmonster-sensor"}
 
 // exceptServiceFolders leaves out the errors that only say that one of these folders is
 // missing, or that it is another user's, and returns the folders concerned. That is so

@@ -61,12 +61,12 @@ func TestServiceFolders(t *testing.T) {
 
 // TestServiceFoldersAreTheUnits: the unit has systemd make these folders.
 func TestServiceFoldersAreTheUnits(t *testing.T) {
-	for _, want := range []string{"LogsDirectory=dnsmonster-sensor\n", "StateDirectory=dnsmonster-sensor\n"} {
+	for _, want := range []string{"LogsDirectory=dnsmonster-sensor\n", "StateDirectory=dnsmonster-sensor\n", "RuntimeDirectory=dnsmonster-sensor\n"} {
 		if !strings.Contains(config.SystemdService, want) {
 			t.Errorf("the unit lacks %s", want)
 		}
 	}
-	if want := []string{"/var/log/dnsmonster-sensor", "/var/lib/dnsmonster-sensor"}; !slices.Equal(serviceFolders, want) {
+	if want := []string{"/var/log/dnsmonster-sensor", "/var/lib/dnsmonster-sensor", "/run/dnsmonster-sensor"}; !slices.Equal(serviceFolders, want) {
 		t.Errorf("service folders %q, want %q", serviceFolders, want)
 	}
 }
@@ -74,7 +74,7 @@ func TestServiceFoldersAreTheUnits(t *testing.T) {
 // TestConfigCheckOfAService: the file of a service that has not started yet is right.
 func TestConfigCheckOfAService(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dnsmonster.ini")
-	text := "[capture]\ndevname = lo\n[file_output]\nfileoutputtype = 1\nfileoutputpath = /var/log/dnsmonster-sensor\n"
+	text := "[capture]\ndnstapsocket = unix:///run/dnsmonster-sensor/dnstap.sock\n[file_output]\nfileoutputtype = 1\nfileoutputpath = /var/log/dnsmonster-sensor\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,13 @@ RestartSec=3
 # Exit status 1 is wrong usage: a restart would not help.
 RestartPreventExitStatus=1
 
-# The sensor can write to /var/lib/dnsmonster-sensor (a spool) and
-# /var/log/dnsmonster-sensor (records), and nowhere else.
+# The sensor can write to /var/lib/dnsmonster-sensor (a spool),
+# /var/log/dnsmonster-sensor (records) and /run/dnsmonster-sensor (dnstap
+# sockets), and nowhere else.
 DynamicUser=yes
 StateDirectory=dnsmonster-sensor
 LogsDirectory=dnsmonster-sensor
+RuntimeDirectory=dnsmonster-sensor
 AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON
 CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON
 LimitMEMLOCK=infinity
