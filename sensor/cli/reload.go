@@ -41,8 +41,8 @@ func (s *session) reload(apply func(pipeline.Changes), domains *lists.Pair, list
 	}
 	apply(next)
 	if s.renew != nil {
-		if err := s.renew(); err != nil { // the old ones stay
-			s.log.Error("reload: certificates are not changed", "error", err)
+		if err := s.renew(); err != nil {
+			s.log.Error("reload of certificates", "error", err)
 		}
 	}
 	var names []string
