@@ -29,12 +29,8 @@ func TestStrangers(t *testing.T) {
 		nc.(*net.TCPConn).CloseWrite()
 		ends(t, nc)
 		r.awaits(counter, before+1)
-		if r.log.Count(said) != lines+1 {
-			t.Errorf("%q is not in the log:\n%s", said, r.log)
-		}
-		r.said.mu.Lock()
-		r.said.last = nil // the next one may be said
-		r.said.mu.Unlock()
+		r.awaitLog(said, lines+1)
+		r.forget()
 	}
 	where := strings.TrimPrefix(r.Senders().Addresses[0], "tcp://")
 	f("handshake_protocol", "write tls://"+where, hello)
@@ -111,9 +107,7 @@ func TestStandingStill(t *testing.T) {
 	r.awaits("streams_stopped", 1)
 	r.awaitFrames(3)
 	for _, said := range []string{"did not begin a stream within 200ms", "stopped inside a frame, of which"} {
-		if r.log.Count(said) != 1 {
-			t.Errorf("%q is not in the log:\n%s", said, r.log)
-		}
+		r.awaitLog(said, 1)
 	}
 }
 
@@ -170,9 +164,7 @@ func TestManyConnections(t *testing.T) {
 	}
 	r.awaitFrames(1000)
 	t.Logf("1,000 frames beside %d connections: %v", most, time.Since(began))
-	if n := r.log.Count("a connection was refused, because 2400 are open"); n != 1 {
-		t.Errorf("said %d times", n)
-	}
+	r.awaitLog("a connection was refused, because 2400 are open", 1)
 	for _, nc := range list {
 		nc.Close()
 	}

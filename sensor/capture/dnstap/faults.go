@@ -134,10 +134,11 @@ func (s *Source) left(c *conn, err error) {
 		warn("no start", fmt.Sprintf("a sender did not begin a stream within %v, and its connection was closed", s.bounds.start))
 	case errors.As(err, &failed) && !s.closed():
 		s.tls.Add(1)
-		warn("tls", "a TLS handshake with a sender failed: "+c.explain(failed.error))
+		text := c.explain(failed.error)
+		warn("tls "+text, "a TLS handshake with a sender failed: "+text)
 	case errors.As(err, &content):
 		s.content.Add(1)
-		warn("content", "a sender was refused: "+err.Error())
+		warn("content "+err.Error(), "a sender was refused: "+err.Error())
 	case errors.Is(err, framestream.ErrTooLong):
 		s.tooLong.Add(1)
 		s.breaks(0)
@@ -157,7 +158,7 @@ func (s *Source) left(c *conn, err error) {
 		if c.state.Started() {
 			s.breaks(0)
 		}
-		warn("protocol", "a sender's connection was closed: "+err.Error())
+		warn("protocol "+err.Error(), "a sender's connection was closed: "+err.Error())
 	}
 }
 

@@ -126,6 +126,22 @@ func (r *receiver) awaits(name string, value uint64) {
 	await.True(r.t, name, func() bool { return r.meter(name) == value }, r.log)
 }
 
+// awaitLog waits until the log has a text that often.
+func (r *receiver) awaitLog(text string, n int) {
+	r.t.Helper()
+	await.True(r.t, "the log has "+text, func() bool { return r.log.Count(text) >= n }, r.log)
+	if is := r.log.Count(text); is != n {
+		r.t.Errorf("%q is in the log %d times, want %d:\n%s", text, is, n, r.log)
+	}
+}
+
+// forget lets the log have a line again that it has already.
+func (r *receiver) forget() {
+	r.said.mu.Lock()
+	defer r.said.mu.Unlock()
+	r.said.last = nil
+}
+
 func (r *receiver) awaitFrames(n int) {
 	r.t.Helper()
 	await.True(r.t, "the frames come", func() bool { return r.count() >= n }, r.log)

@@ -209,10 +209,8 @@ func (s *Source) take(raw net.Conn, at Address) {
 	c := s.add(raw, at)
 	if c == nil {
 		s.refused.Add(1)
-		refused := &conn{raw: raw, at: at}
 		if !s.closed() {
-			refused.peer = raw.RemoteAddr().String()
-			s.said.warn("refused", refused, fmt.Sprintf("a connection was refused, because %d are open, the most that are allowed", s.max))
+			s.said.warn("refused", &conn{raw: raw, at: at}, fmt.Sprintf("a connection was refused, because %d are open, the most that are allowed", s.max))
 		}
 		raw.Close()
 		return

@@ -11,8 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/test/await"
+	"dnsmonster-sensor/test/testlog"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -228,5 +231,22 @@ func TestLimit(t *testing.T) {
 	await.True(t, "the connections end", func() bool { return r.meter("connections_open") == 0 })
 	if n := r.log.Count("it speaks HTTP"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, r.log)
+	}
+}
+
+// TestLimitOfFiles: where few files may be open, fewer senders are allowed, and a line says
+// so.
+func TestLimitOfFiles(t *testing.T) {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Max >= 1<<32 {
+		t.Skipf("the limit is %d: %v", r.Max, err)
+	}
+	var log testlog.Log
+	o := Options{MaxConnections: 1 << 40, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if n := maxConnections(o); uint64(n) >= r.Max || n < 1 || log.Count("LimitNOFILE=") != 1 {
+		t.Errorf("%d connections with %d files\n%s", n, r.Max, &log)
+	}
+	if o.MaxConnections = 1; maxConnections(o) != 1 || log.Count("LimitNOFILE=") != 1 {
+		t.Errorf("one connection is too much:\n%s", &log)
 	}
 }

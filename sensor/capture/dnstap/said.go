@@ -19,7 +19,8 @@ const (
 )
 
 // limiter bounds the log lines that strangers can cause: one each minute for each kind and
-// sender, as long as these are not too many.
+// sender, as long as these are not too many. A sender that was put right, and is wrong in
+// another way now, is another kind.
 type limiter struct {
 	log *slog.Logger
 
@@ -35,6 +36,9 @@ func (l *limiter) say(level slog.Level, kind string, c *conn, text string) {
 	more, ok := l.may(kind+" "+c.at.String()+" "+c.host(), time.Now())
 	if !ok {
 		return
+	}
+	if c.peer == "" { // it was refused
+		c.peer = peerOf(c.raw)
 	}
 	args := []any{"sender", c.peer, "address", c.at.String()}
 	if more > 0 {

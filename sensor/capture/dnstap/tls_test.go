@@ -85,9 +85,7 @@ func TestTLS(t *testing.T) {
 			"certificate is not accepted: tls: failed to verify": clientOf(t, a, foreign, foreignKey),
 			"the sender does not accept our certificate":         clientOf(t, other, mine, mineKey),
 		} {
-			r.said.mu.Lock()
-			r.said.last = nil
-			r.said.mu.Unlock()
+			r.forget()
 			lines := r.log.Count(said)
 			c.MinVersion, c.MaxVersion = version, version
 			if err := sends(c); err == nil {
@@ -95,24 +93,18 @@ func TestTLS(t *testing.T) {
 			}
 			failed++
 			r.awaits("handshake_tls", failed)
-			if r.log.Count(said) <= lines {
-				t.Errorf("%q is not in the log:\n%s", said, r.log)
-			}
+			r.awaitLog(said, lines+1)
 		}
 	}
 	failed := r.meter("handshake_tls")
 	for said, b := range map[string][]byte{"it speaks Frame Streams without TLS": ready, "it speaks HTTP": []byte("GET / HTTP/1.1\r\n\r\n"), "this is not TLS": []byte("\x1b[31m")} {
-		r.said.mu.Lock()
-		r.said.last = nil
-		r.said.mu.Unlock()
+		r.forget()
 		nc := r.connect()
 		send(t, nc, b)
 		ends(t, nc)
 		failed++
 		r.awaits("handshake_tls", failed)
-		if r.log.Count(said) != 1 {
-			t.Errorf("%q is not in the log:\n%s", said, r.log)
-		}
+		r.awaitLog(said, 1)
 	}
 	if given := r.Given(); given != 4 {
 		t.Errorf("%d frames were given", given)
