@@ -119,6 +119,12 @@ func TestAbsentAddresses(t *testing.T) {
 		"json-ocsf": `,"protocol_ver_id":6},"dst_endpoint":{"ip":"2001:db8:1:2:3:4:5:6","port":853},"query":{`, "gotemplate": "6 <nil> 5353 2001:db8:1:2:3:4:5:6 853  16\n",
 		"csv": ",,6,,2306139568115613698,6,0,", "csv text": ",,6,,2001:db8:1:2:3:4:5:6,6,0,", "csv uint128": ",,6,,42540766411283801819617932170357964806,6,0,",
 	})
+	f("192.0.2.1:0", "192.0.2.53:0", map[string]string{
+		"json":      `,"IPVersion":4,"SrcIP":"192.0.2.1","DstIP":"192.0.2.53","Protocol":"dot",`,
+		"json-flat": `,"ip_version":4,"src_ip":"192.0.2.1","dst_ip":"192.0.2.53","length":33,`,
+		"json-ocsf": `,"src_endpoint":{"ip":"192.0.2.1"},"dst_endpoint":{"ip":"192.0.2.53"},"query":{`, "gotemplate": "4 192.0.2.1 0 192.0.2.53 0 src 4\n",
+		"csv": ",,4,3221225985,3221226037,6,0,", "csv text": ",,4,192.0.2.1,192.0.2.53,6,0,", "csv uint128": ",,4,3221225985,3221226037,6,0,",
+	})
 	f(":5353", ":853", map[string]string{
 		"json":      `,"IPVersion":0,"SrcIP":"","SrcPort":5353,"DstIP":"","DstPort":853,"Protocol":"dot",`,
 		"json-flat": `,"ip_version":0,"src_port":5353,"dst_port":853,"length":33,`,

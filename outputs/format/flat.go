@@ -52,18 +52,18 @@ func appendFlatPacketFields(dst []byte, e *event.Event) []byte {
 	}
 	dst = append(dst, `,"ip_version":`...)
 	dst = append(dst, '0'+e.IPVersion())
-	// Absent addresses are left out: an index does not accept an empty text as one.
-	if port := uint64(e.Src.Port()); e.Src.Addr().IsValid() {
-		dst = appendAddr(append(dst, `,"src_ip":"`...), e.Src.Addr())
-		dst = appendUint(append(dst, `","src_port":`...), port)
-	} else if port != 0 {
-		dst = appendUint(append(dst, `,"src_port":`...), port)
+	// Absent addresses, and ports, are left out: an index does not accept an empty text as one.
+	if a := e.Src.Addr(); a.IsValid() {
+		dst = append(appendAddr(append(dst, `,"src_ip":"`...), a), '"')
 	}
-	if port := uint64(e.Dst.Port()); e.Dst.Addr().IsValid() {
-		dst = appendAddr(append(dst, `,"dst_ip":"`...), e.Dst.Addr())
-		dst = appendUint(append(dst, `","dst_port":`...), port)
-	} else if port != 0 {
-		dst = appendUint(append(dst, `,"dst_port":`...), port)
+	if port := e.Src.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"src_port":`...), uint64(port))
+	}
+	if a := e.Dst.Addr(); a.IsValid() {
+		dst = append(appendAddr(append(dst, `,"dst_ip":"`...), a), '"')
+	}
+	if port := e.Dst.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"dst_port":`...), uint64(port))
 	}
 	dst = appendUint(append(dst, `,"length":`...), uint64(e.Length()))
 	if len(e.Identity) > 0 {

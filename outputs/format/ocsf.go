@@ -68,8 +68,11 @@ func appendEndpoint(dst []byte, key string, end netip.AddrPort) []byte {
 	if !end.Addr().IsValid() {
 		return dst
 	}
-	dst = appendAddr(append(dst, key...), end.Addr())
-	return append(appendUint(append(dst, `","port":`...), uint64(end.Port())), '}')
+	dst = append(appendAddr(append(dst, key...), end.Addr()), '"')
+	if port := end.Port(); port != 0 {
+		dst = appendUint(append(dst, `,"port":`...), uint64(port))
+	}
+	return append(dst, '}')
 }
 
 // appendPortAlone appends the port of an end without an address, which has no

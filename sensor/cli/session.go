@@ -85,7 +85,8 @@ func (s *session) workerConfig(o *captureOptions, in input, list []pipeline.Outp
 	}
 	o.decode.configure(&c, o.workers)
 	records, _ := o.records.check() // once more
-	o.frames.configure(&c, list, records.Fields.NeedsFrames())
+	allFields := o.verbose          // lines with -v have them
+	o.frames.configure(&c, list, records.Fields.NeedsFrames() || allFields)
 	return c
 }
 
