@@ -6,37 +6,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/safefs"
+	"dnsmonster-sensor/outputs/folder"
+	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/account"
+	"dnsmonster-sensor/userspace/event"
 )
 
 // Output is a folder of record files.
 type Output struct {
 	outputs.Basics
 	path     string
-	cron     string
-	count    int
-	compress string
-	sync     bool
-	meters   meters
-
-	mu      sync.Mutex
-	folder  *folder // open from Check, or the first Open, to the last Close
-	writers int     // writers that use folder
+	rotation folder.Rotation
+	files    folder.Files
 }
-
-// meters counts what happens beside the delivery.
-type meters struct{ rotations, compressionFailures, tornBytes atomic.Uint64 }
 
 // New returns an output that is switched off.
 func New() *Output { return &Output{Basics: outputs.NewBasics("file")} }
@@ -49,43 +37,21 @@ func (o *Output) Flags() []cli.Flag {
 			Category: o.Section(), Name: "fileoutputpath", EnvVars: []string{"DNSMONSTER_FILEOUTPUTPATH"}, Destination: &o.path,
 			Usage: "`FOLDER` of the record files. It must exist, and each sensor needs its own",
 		},
-		&cli.StringFlag{
-			Category: o.Section(), Name: "fileoutputrotatecron", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECRON"}, Value: "0 0 * * *", Destination: &o.cron,
-			Usage: "when to begin a new file: a `CRON` expression in local time (minute hour day month weekday), or @hourly, @daily, @every 10m",
-		},
-		&cli.IntFlag{
-			Category: o.Section(), Name: "fileoutputrotatecount", EnvVars: []string{"DNSMONSTER_FILEOUTPUTROTATECOUNT"}, Value: 4, Destination: &o.count,
-			Usage: "`NUMBER` of old files to keep; 0: no rotation, one file",
-		},
 	}
-	flags = append(flags, o.FormatFlags("DNSMONSTER_FILEOUTPUTFORMAT", "DNSMONSTER_FILEOUTPUTGOTEMPLATE")...)
-	return append(flags,
-		&cli.StringFlag{
-			Category: o.Section(), Name: "fileoutputcompress", EnvVars: []string{"DNSMONSTER_FILEOUTPUTCOMPRESS"}, Value: "gzip", Destination: &o.compress,
-			Usage: "compress old files by this `METHOD`: gzip, zstd or none",
-		},
-		&cli.BoolFlag{
-			Category: o.Section(), Name: "fileoutputsync", EnvVars: []string{"DNSMONSTER_FILEOUTPUTSYNC"}, Destination: &o.sync,
-			Usage: "sync each batch to disk before it counts as delivered, so that it survives a power failure. Without this, it survives only a kill of the sensor",
-		},
-		o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records. With 1, records are in the order of the capture"),
+	rotation := o.rotation.Flags(
+		o.Section(), "DNSMONSTER_FILEOUTPUTROTATECRON", "DNSMONSTER_FILEOUTPUTROTATECOUNT", "DNSMONSTER_FILEOUTPUTCOMPRESS", "DNSMONSTER_FILEOUTPUTSYNC",
 	)
+	flags = append(flags, rotation[:2]...)
+	flags = append(flags, o.FormatFlags("DNSMONSTER_FILEOUTPUTFORMAT", "DNSMONSTER_FILEOUTPUTGOTEMPLATE")...)
+	flags = append(flags, rotation[2:]...)
+	return append(flags, o.WorkersFlag("DNSMONSTER_FILEOUTPUTWORKERS", 1, "`NUMBER` of goroutines that format records. With 1, records are in the order of the capture"))
 }
 
 // Settings checks the options.
 func (o *Output) Settings() (outputs.Settings, error) {
 	s, err := o.Basics.Settings()
 	s.RetryMax = 5 * time.Second
-	errs := []error{err}
-	if o.count < 0 {
-		errs = append(errs, fmt.Errorf("fileoutputrotatecount: must be at least 0, not %d", o.count))
-	}
-	if _, err := parseSchedule(o.cron); err != nil {
-		errs = append(errs, fmt.Errorf("fileoutputrotatecron: %w", err))
-	}
-	if _, err := findCompression(o.compress); err != nil {
-		errs = append(errs, fmt.Errorf("fileoutputcompress: %w", err))
-	}
+	errs := []error{err, o.rotation.Check()}
 	if !o.IsOff() && o.path == "" {
 		errs = append(errs, errors.New("fileoutputpath: name the folder of the files"))
 	}
@@ -93,42 +59,31 @@ func (o *Output) Settings() (outputs.Settings, error) {
 }
 
 // Describe names the file of new records.
-func (o *Output) Describe() string { return o.DescribeAt(filepath.Join(o.path, logName)) }
+func (o *Output) Describe() string { return o.DescribeAt(filepath.Join(o.path, folder.Lines("").Name)) }
+
+// options are those of the folder, with the header of the format.
+func (o *Output) options(header string) folder.Options {
+	return folder.Options{Framing: folder.Lines(header), Rotation: o.rotation, Path: o.path, Force: o.Common.Force, Log: o.Log()}
+}
 
 // Check opens the folder and keeps it open.
 func (o *Output) Check(context.Context) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	err := o.acquireFolder()
-	for _, lasting := range []error{errInUse, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
-		if errors.Is(err, lasting) {
-			return outputs.Permanent(err)
-		}
-	}
-	return err // other errors are temporary, such as a full disk
-}
-
-// acquireFolder opens the folder unless it is open.
-func (o *Output) acquireFolder() error {
-	if o.folder != nil {
-		return nil
-	}
 	records, err := o.RecordFormat()
 	if err != nil {
 		return err
 	}
-	when, err := parseSchedule(o.cron)
-	if err != nil {
-		return err
+	return pathError(o.files.Check(o.options(records.Header)))
+}
+
+// CheckLocal reports what Check would find wrong with the folder, and changes nothing.
+func (o *Output) CheckLocal() error {
+	if o.path == "" {
+		return nil // Settings reports it
 	}
-	how, err := findCompression(o.compress)
-	if err != nil {
-		return err
-	}
-	o.folder, err = openFolder(folderOptions{
-		path: o.path, force: o.Common.Force, header: records.Header, keep: o.count, schedule: when, compression: how, sync: o.sync,
-		meters: &o.meters, logger: o.Log(),
-	})
+	return pathError(folder.CheckLocal(o.options("")))
+}
+
+func pathError(err error) error {
 	if err != nil {
 		return fmt.Errorf("fileoutputpath: %w", err)
 	}
@@ -142,32 +97,13 @@ func (o *Output) Open(context.Context) (outputs.Writer, error) {
 	if err != nil {
 		return nil, outputs.Permanent(err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := o.acquireFolder(); err != nil {
-		return nil, err
-	}
-	o.writers++
-	return &writer{output: o, folder: o.folder, enc: records.NewEncoder()}, nil
-}
-
-// releaseFolder is called once by each writer. The last call closes the folder.
-func (o *Output) releaseFolder() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.writers--; o.writers > 0 {
-		return nil
-	}
-	f := o.folder
-	o.folder = nil
-	return f.close()
+	enc := records.NewEncoder()
+	w, err := o.files.Open(o.options(records.Header), func(dst []byte, b *event.Block) ([]byte, int, error) {
+		text, refused := format.AppendBlock(dst, enc, b)
+		return text, refused.Events, refused.Why
+	})
+	return w, pathError(err)
 }
 
 // Meters returns counters beside the ledgers.
-func (o *Output) Meters() []account.Line {
-	return []account.Line{
-		{Name: "rotations", Value: o.meters.rotations.Load()},
-		{Name: "compression_failures", Value: o.meters.compressionFailures.Load()}, // attempts; each is repeated
-		{Name: "torn_bytes", Value: o.meters.tornBytes.Load()},                     // of an incomplete line that a crash left
-	}
-}
+func (o *Output) Meters() []account.Line { return o.files.Meters() }

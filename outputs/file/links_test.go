@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/folder"
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/test/outputtest"
 )
@@ -124,10 +125,10 @@ func TestLinksPlantedWhileRunning(t *testing.T) {
 	// The names of a rotation.
 	now := time.Now().AddDate(0, 0, 1)
 	stamp := now.UTC().Truncate(time.Second).Format(stampLayout)
-	must(t, os.Symlink(victim, filepath.Join(dir, "."+logName+".gz."+stamp+partSuffix)))
+	must(t, os.Symlink(victim, filepath.Join(dir, "."+logName+".gz."+stamp+".part")))
 	must(t, os.Symlink(victim, filepath.Join(dir, logName+".gz."+stamp)))
 	must(t, os.Symlink(victim, filepath.Join(dir, logName+"."+stamp)))
-	o.folder.tick(now)
+	o.files.Folder().Tick(now)
 	w.Close()
 	wantUntouched(t, victim)
 	wantRecords(t, dir, 4)
@@ -155,7 +156,7 @@ func TestPlantedOldFiles(t *testing.T) {
 		}()
 	}
 	put(t, w, outputtest.Queries(0, 2))
-	o.folder.tick(now)
+	o.files.Folder().Tick(now)
 	w.Close()
 	list, err := oldFilesIn(dir)
 	if err != nil || len(list) != 1 || list[0].suffix != ".gz" {
@@ -185,7 +186,7 @@ func TestFolderReplaced(t *testing.T) {
 	wantRecords(t, dir+".old", 2)
 	taken := func(when string) {
 		t.Helper()
-		if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); !errors.Is(err, errInUse) {
+		if err := parsed(t, "--fileoutputpath="+dir).Check(context.Background()); !errors.Is(err, folder.ErrInUse) {
 			t.Errorf("%s: another sensor gets %v", when, err)
 		}
 	}

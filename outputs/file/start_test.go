@@ -71,7 +71,7 @@ func TestPermissions(t *testing.T) {
 		was := syscall.Umask(mask)
 		o, w := opened(t, dir)
 		put(t, w, outputtest.Queries(0, 1))
-		o.folder.tick(time.Now().AddDate(0, 0, 2))
+		o.files.Folder().Tick(time.Now().AddDate(0, 0, 2))
 		w.Close()
 		syscall.Umask(was)
 		for _, name := range names(t, dir) {
@@ -79,7 +79,7 @@ func TestPermissions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if st.Mode() != fileMode {
+			if st.Mode() != 0o640 {
 				t.Errorf("umask %03o: %s has mode %s", mask, name, st.Mode())
 			}
 		}
@@ -90,7 +90,7 @@ func TestPermissions(t *testing.T) {
 // it, and in no other folder.
 func TestFolderNameIsNotAPattern(t *testing.T) {
 	parent := t.TempDir()
-	part := "." + logName + ".gz.2026-01-02T00-00-00Z" + partSuffix
+	part := "." + logName + ".gz.2026-01-02T00-00-00Z" + ".part"
 	for _, folder := range []string{"log[1", "log[1]", "log1", "log*"} {
 		if err := os.Mkdir(filepath.Join(parent, folder), 0o700); err != nil {
 			t.Fatal(err)
@@ -105,10 +105,10 @@ func TestFolderNameIsNotAPattern(t *testing.T) {
 		}
 		o, w := opened(t, dir)
 		put(t, w, outputtest.Queries(0, 1))
-		o.folder.tick(time.Now().AddDate(0, 0, 2))
+		o.files.Folder().Tick(time.Now().AddDate(0, 0, 2))
 		w.Close()
-		if got := names(t, dir); len(got) != 2 || o.meters.compressionFailures.Load() != 0 {
-			t.Errorf("%s holds %q, %d compressions failed", folder, got, o.meters.compressionFailures.Load())
+		if got := names(t, dir); len(got) != 2 || meter(o, "compression_failures") != 0 {
+			t.Errorf("%s holds %q, %d compressions failed", folder, got, meter(o, "compression_failures"))
 		}
 		if got := names(t, filepath.Join(parent, "log1")); len(got) != 1 {
 			t.Errorf("log1 holds %q, want its own part", got)
@@ -148,7 +148,7 @@ func TestFailedStartLeavesNothingOpen(t *testing.T) {
 func TestHangingDisk(t *testing.T) {
 	dir, d := t.TempDir(), new(outputtest.Disk)
 	o, w := opened(t, dir)
-	o.folder.write = d.Write
+	o.files.Folder().WriteFile = d.Write
 	release := d.Hang()
 	b := outputtest.Queries(0, 3)
 	attempt := func() error {

@@ -1,4 +1,4 @@
-package file
+package folder
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"dnsmonster-sensor/outputs/safefs"
 )
 
-// stampLayout is the time in the name of an old file: dnsmonster.log.<time> at first, and
-// dnsmonster.log.gz.<time> once the file is compressed. It is the time of the rotation in
-// UTC, so that names sort; no two files have the same time.
+// stampLayout is the time in the name of an old file: <name>.<time> at first, and
+// <name>.gz.<time> once the file is compressed. It is the time of the rotation in UTC, so
+// that names sort; no two files have the same time.
 const stampLayout = "2006-01-02T15-04-05Z"
 
 // oldFile is a rotated file.
@@ -28,9 +28,9 @@ type oldFile struct {
 	time   time.Time
 }
 
-// parseOld parses the name of an old file; ok is false for any other name.
-func parseOld(name string) (o oldFile, ok bool) {
-	rest, ok := strings.CutPrefix(name, logName)
+// parseOld parses the name of an old file of a current one; ok is false for any other name.
+func parseOld(current, name string) (o oldFile, ok bool) {
+	rest, ok := strings.CutPrefix(name, current)
 	o.name = name
 	for _, c := range compressions {
 		if c.suffix != "" && strings.HasPrefix(rest, c.suffix+".") {
@@ -45,14 +45,14 @@ func parseOld(name string) (o oldFile, ok bool) {
 
 // listOld lists the old files in the folder, the oldest first. It ignores files of
 // other users, who can create such names in a folder like /tmp.
-func listOld(dir *safefs.Dir) ([]oldFile, error) {
+func listOld(dir *safefs.Dir, current string) ([]oldFile, error) {
 	entries, err := dir.ReadDir()
 	if err != nil {
 		return nil, err
 	}
 	var list []oldFile
 	for _, e := range entries {
-		if o, ok := parseOld(e.Name()); ok && dir.Owns(e.Name()) {
+		if o, ok := parseOld(current, e.Name()); ok && dir.Owns(e.Name()) {
 			list = append(list, o)
 		}
 	}
@@ -60,16 +60,29 @@ func listOld(dir *safefs.Dir) ([]oldFile, error) {
 	return list, nil
 }
 
-// rotate renames the file and begins a new one. The caller holds mu. An empty file is
-// not rotated.
-func (f *folder) rotate(now time.Time) error {
+// rotate ends the file, renames it and begins a new one. The caller holds mu. A file
+// without records is not rotated.
+func (f *Folder) rotate(now time.Time) error {
 	if err := f.ensureOpen(); err != nil {
 		return err
 	}
-	if st, err := f.file.Stat(); err != nil || st.Size() == 0 {
+	if st, err := f.file.Stat(); err != nil || f.lacksRecords(st.Size()) {
 		return err
 	}
-	list, err := listOld(f.dir)
+	if err := f.end(); err != nil { // such as a full disk, which gets room by the rotation
+		f.Log.Warn("the old file could not be ended as its format demands", "file", f.Current(), "error", err)
+	}
+	if err := f.setAside(now); err != nil {
+		return err
+	}
+	err := f.file.Close()
+	f.file = nil
+	return errors.Join(err, f.openFile())
+}
+
+// setAside renames what has the name of the file.
+func (f *Folder) setAside(now time.Time) error {
+	list, err := listOld(f.dir, f.Name)
 	if err != nil {
 		return err
 	}
@@ -77,18 +90,16 @@ func (f *folder) rotate(now time.Time) error {
 	if n := len(list); n > 0 && !list[n-1].time.Before(stamp) { // the second rotation in a second, or the clock was set back
 		stamp = list[n-1].time.Add(time.Second)
 	}
-	if err := f.dir.Rename(logName, logName+"."+stamp.Format(stampLayout)); err != nil {
+	if err := f.dir.Rename(f.Name, f.Name+"."+stamp.Format(stampLayout)); err != nil {
 		return err
 	}
 	f.meters.rotations.Add(1)
-	err = f.file.Close()
-	f.file = nil
 	f.wakeTidyUp()
-	return errors.Join(err, f.openFile())
+	return nil
 }
 
 // wakeTidyUp makes tidyUp look at the folder again.
-func (f *folder) wakeTidyUp() {
+func (f *Folder) wakeTidyUp() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -99,7 +110,7 @@ func (f *folder) wakeTidyUp() {
 const clockCheckInterval = 30 * time.Second
 
 // rotateOnSchedule rotates at the times of the schedule, until quit.
-func (f *folder) rotateOnSchedule() {
+func (f *Folder) rotateOnSchedule() {
 	for {
 		f.mu.Lock()
 		wait := min(time.Until(f.next), clockCheckInterval)
@@ -108,13 +119,14 @@ func (f *folder) rotateOnSchedule() {
 		case <-f.quit:
 			return
 		case <-time.After(wait):
-			f.tick(time.Now())
+			f.Tick(time.Now())
 		}
 	}
 }
 
-// tick rotates the file if the time of the next rotation has come.
-func (f *folder) tick(now time.Time) {
+// Tick rotates the file if the time of the next rotation has come. Nobody needs to call
+// it: the folder does.
+func (f *Folder) Tick(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := f.schedule.after(now)
@@ -124,7 +136,7 @@ func (f *folder) tick(now time.Time) {
 	}
 	f.next = next
 	if err := f.rotate(now); err != nil {
-		f.logger.Error("rotation failed, the current file is continued", "file", f.logPath(), "next", f.next, "error", err)
+		f.Log.Error("rotation failed, the current file is continued", "file", f.Current(), "next", f.next, "error", err)
 	}
 }
 
@@ -133,12 +145,12 @@ const tidyRetry = time.Minute
 
 // tidyUp compresses old files and removes surplus ones, at the start and after each
 // rotation, until quit. The end of ctx aborts it.
-func (f *folder) tidyUp(ctx context.Context) {
+func (f *Folder) tidyUp(ctx context.Context) {
 	for {
 		var again <-chan time.Time
 		if err := f.tidy(ctx); err != nil && ctx.Err() == nil {
 			f.meters.compressionFailures.Add(1)
-			f.logger.Error("compressing or removing old files failed", "folder", f.path, "retry_after", tidyRetry, "error", err)
+			f.Log.Error("compressing or removing old files failed", "folder", f.Path, "retry_after", tidyRetry, "error", err)
 			again = time.After(tidyRetry)
 		}
 		select {
@@ -156,16 +168,16 @@ func (f *folder) tidyUp(ctx context.Context) {
 }
 
 // tidy compresses and removes old files once, in the folder that is now at the path.
-func (f *folder) tidy(ctx context.Context) error {
-	dir, err := safefs.Open(f.path, f.force)
+func (f *Folder) tidy(ctx context.Context) error {
+	dir, err := safefs.Open(f.Path, f.Force)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := removeParts(dir); err != nil {
+	if err := f.removeParts(dir); err != nil {
 		return err
 	}
-	list, err := listOld(dir)
+	list, err := listOld(dir, f.Name)
 	if err != nil {
 		return err
 	}
@@ -187,7 +199,7 @@ func (f *folder) tidy(ctx context.Context) error {
 		}
 		kept = append(kept, o)
 	}
-	for len(kept) > f.keep {
+	for len(kept) > f.Count {
 		if err := dir.Remove(kept[0].name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -204,10 +216,10 @@ func (f *folder) tidy(ctx context.Context) error {
 const partSuffix = ".part"
 
 // removeParts removes incomplete compressed files.
-func removeParts(dir *safefs.Dir) error {
+func (f *Folder) removeParts(dir *safefs.Dir) error {
 	entries, err := dir.ReadDir()
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "."+logName+".") && strings.HasSuffix(e.Name(), partSuffix) {
+		if strings.HasPrefix(e.Name(), "."+f.Name+".") && strings.HasSuffix(e.Name(), partSuffix) {
 			err = errors.Join(err, dir.Remove(e.Name()))
 		}
 	}
@@ -216,8 +228,8 @@ func removeParts(dir *safefs.Dir) error {
 
 // compress replaces o by a compressed file. It removes o once the compressed file is on the
 // medium, under its final name.
-func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o oldFile) error {
-	to := logName + f.compression.suffix + "." + o.time.Format(stampLayout)
+func (f *Folder) compress(ctx context.Context, dir *safefs.Dir, o oldFile) error {
+	to := f.Name + f.compression.suffix + "." + o.time.Format(stampLayout)
 	part := "." + to + partSuffix
 	err := f.compressTo(ctx, dir, o.name, part)
 	if err == nil {
@@ -233,7 +245,7 @@ func (f *folder) compress(ctx context.Context, dir *safefs.Dir, o oldFile) error
 	return dir.Remove(o.name)
 }
 
-func (f *folder) compressTo(ctx context.Context, dir *safefs.Dir, from, to string) error {
+func (f *Folder) compressTo(ctx context.Context, dir *safefs.Dir, from, to string) error {
 	in, err := dir.OpenFile(from, os.O_RDONLY, 0)
 	if err != nil {
 		return err

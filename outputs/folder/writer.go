@@ -1,4 +1,4 @@
-package file
+package folder
 
 import (
 	"context"
@@ -6,38 +6,42 @@ import (
 	"time"
 
 	"dnsmonster-sensor/outputs"
-	"dnsmonster-sensor/outputs/format"
 	"dnsmonster-sensor/userspace/event"
 )
 
-// writer formats blocks and appends each to the file as a whole or not at all.
+// Encode appends the text of a block to dst. It returns how many events can never be
+// written, and why.
+type Encode func(dst []byte, b *event.Block) (text []byte, refused int, why error)
+
+// writer appends blocks to the file, each as a whole or not at all.
 type writer struct {
-	output  *Output
-	folder  *folder
-	enc     format.Encoder
+	files   *Files
+	folder  *Folder
+	encode  Encode
 	text    []byte // of the current block
-	refused format.Refusal
+	refused int
+	why     error
 	pending *outputs.Call[error] // nil: no write in progress
 	closed  bool
 }
 
-// Write returns once the system has the whole block and, with --fileoutputsync, the medium
+// Write returns once the system has the whole block and, with Rotation.Sync, the medium
 // too. A write cannot be cancelled: if ctx ends first it goes on, and the next call for the
 // block waits for it.
 func (w *writer) Write(ctx context.Context, b *event.Block) (int, error) {
 	if w.pending == nil {
-		w.text, w.refused = format.AppendBlock(w.text[:0], w.enc, b)
-		w.pending = outputs.StartCall(func() error { return w.folder.append(w.text) })
+		w.text, w.refused, w.why = w.encode(w.text[:0], b)
+		w.pending = outputs.StartCall(func() error { return w.folder.Append(w.text) })
 	}
 	err, late := w.pending.Wait(ctx)
 	if late != nil {
-		return 0, fmt.Errorf("write %s: %w", w.folder.logPath(), late)
+		return 0, fmt.Errorf("write %s: %w", w.folder.Current(), late)
 	}
 	w.pending = nil
 	if err != nil {
 		return 0, err
 	}
-	return outputs.Refused(w.refused.Events, w.refused.Why)
+	return outputs.Refused(w.refused, w.why)
 }
 
 // closeTimeout is how long Close waits for a write in progress.
@@ -53,8 +57,8 @@ func (w *writer) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if _, late := w.pending.Wait(ctx); late != nil {
-			return fmt.Errorf("close %s: the disk does not respond", w.folder.logPath())
+			return fmt.Errorf("close %s: the disk does not respond", w.folder.Current())
 		}
 	}
-	return w.output.releaseFolder()
+	return w.files.release()
 }
