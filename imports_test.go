@@ -42,11 +42,13 @@ var allowed = map[string][]string{
 	"outputs/secure":        {},
 	"outputs/httpclient":    {"outputs", "outputs/endpoint", "outputs/secure", "outputs/printable", "userspace/event"},
 	"outputs/all":           {"outputs"},
+	"outputs/folder":        {"outputs", "outputs/format", "outputs/safefs", "outputs/secure", "userspace/event", "userspace/account"},
+	"outputs/dnstap":        {"outputs", "outputs/folder", "outputs/endpoint", "outputs/secure", "userspace/dnstap", "userspace/event", "userspace/framestream", "userspace/account"},
 	"outputs/printable":     {},
 	"outputs/columns":       {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/format":        {"outputs/columns", "userspace/dnstap", "userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/":              {"outputs", "outputs/columns", "outputs/format", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":            {"userspace/packet", "userspace/account"},                                                                                                                                                   // a step, never another
+	"outputs/":              {"outputs", "outputs/columns", "outputs/folder", "outputs/format", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":            {"userspace/packet", "userspace/account"},                                                                                                                                                                     // a step, never another
 	"userspace/packet":      {},
 	"userspace/account":     {},
 	"userspace/dns":         {},
@@ -92,7 +94,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang": {"sensor/metrics"},
 	"github.com/DataDog/datadog-go":       {"sensor/metrics"},
 	"github.com/xrash/smetrics":           {"sensor/config"},
-	"github.com/klauspost/compress":       {"sensor/capture/file", "outputs/file", "outputs/httpclient", "outputs/clickhouse/server"},
+	"github.com/klauspost/compress":       {"sensor/capture/file", "outputs/folder", "outputs/httpclient", "outputs/clickhouse/server"},
 	"github.com/pierrec/lz4":              {"sensor/capture/file", "outputs/clickhouse/server"},
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},

@@ -5,6 +5,7 @@ package all
 import (
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/clickhouse"
+	"dnsmonster-sensor/outputs/dnstap"
 	"dnsmonster-sensor/outputs/file"
 	"dnsmonster-sensor/outputs/null"
 	"dnsmonster-sensor/outputs/psql"
@@ -15,6 +16,7 @@ import (
 func New() []outputs.Output {
 	return []outputs.Output{
 		clickhouse.New(),
+		dnstap.New(),
 		file.New(),
 		null.New(),
 		psql.New(),

@@ -77,7 +77,7 @@ func (o *Output) contentFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "dnstapoutputversion", EnvVars: []string{"DNSMONSTER_DNSTAPOUTPUTVERSION"}, Destination: &o.version,
-			Usage: "`TEXT` as version of records that have none. Empty: they go out without",
+			Usage: "`NAME` as version of records that have none. Empty: they go out without",
 		},
 	}
 }
@@ -91,15 +91,13 @@ func (o *Output) Settings() (outputs.Settings, error) {
 		errs = append(errs, fmt.Errorf("dnstapoutputmessage: %w", err))
 	}
 	list, err := parseAddresses(o.address)
-	switch {
-	case o.IsOff():
-	case o.address == "":
-		errs = append(errs, errors.New("dnstapoutputaddress: name a folder, or the address of a receiver"))
-	case err != nil:
-		errs = append(errs, fmt.Errorf("dnstapoutputaddress: %w", err))
-	case usesTLS(list):
-		_, err := o.tls.Config("", o.Common.SkipVerify)
-		errs = append(errs, err)
+	if o.address == "" && !o.IsOff() {
+		err = errors.New("name a folder, or the address of a receiver")
+	}
+	_, certificates := o.tls.Config("", o.Common.SkipVerify)
+	errs = append(errs, addressError(err), certificates)
+	if files := o.tls.CAFile + o.tls.CertFile; err == nil && files != "" && !o.IsOff() && !usesTLS(list) {
+		errs = append(errs, errors.New("dnstapoutputaddress: the certificates are for an address tls://, and there is none"))
 	}
 	return s, errors.Join(errs...)
 }

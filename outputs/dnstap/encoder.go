@@ -59,10 +59,10 @@ func (c *encoder) appendBlock(dst []byte, b *event.Block) (out []byte, refused i
 			dst = c.append(dst, &e)
 		}
 		length := len(dst) - at - framestream.HeadLen
-		if length == 0 || length > framestream.MaxFrame {
+		if length > framestream.MaxFrame {
 			dst = dst[:at]
 			refused++
-			why = fmt.Errorf("a dnstap frame of %d bytes: receivers take 1 to %d", length, framestream.MaxFrame)
+			why = fmt.Errorf("a dnstap frame of %d bytes: at most %d are sent", length, framestream.MaxFrame)
 			continue
 		}
 		binary.BigEndian.PutUint32(dst[at:], uint32(length))
@@ -83,18 +83,14 @@ func (c *encoder) append(dst []byte, e *event.Event) []byte {
 	if len(f.Version) == 0 {
 		f.Version = c.version
 	}
-	message := e.Message
-	if message == nil {
-		message = []byte{}
-	}
 	initiator, responder := e.Src, e.Dst
 	if e.DNS.Flags>>15 == 0 {
-		f.Query = message
+		f.Query = e.Message
 		if f.QueryTime == 0 {
 			f.QueryTime = e.Time
 		}
 	} else {
-		f.Type, f.Response = c.query.Other(), message
+		f.Type, f.Response = c.query.Other(), e.Message
 		initiator, responder = responder, initiator
 		if f.ResponseTime == 0 {
 			f.ResponseTime = e.Time

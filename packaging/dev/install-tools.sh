@@ -38,6 +38,8 @@ test,bench,captures tcpdump tcpdump
 test editcap wireshark-common
 test mergecap wireshark-common
 test dumpcap wireshark-common
+test dnstap-ldns dnstap-ldns
+test fstrm_dump fstrm-bin
 test zstd zstd
 test lz4 lz4
 test promtool prometheus

@@ -243,7 +243,8 @@ var ruled = regexp.MustCompile(`^(cafile|certfile|keyfile|username|password|toke
 // TestNamingRule: an option that dnsmonster's manual does not have is named after its
 // output and its meaning.
 func TestNamingRule(t *testing.T) {
-	known := []string{"kafkasaslcredentials", "natsoutputtlscert", "natsoutputtlskey", "natsoutputtlsca"} // newer than the manual
+	known := []string{"kafkasaslcredentials", "natsoutputtlscert", "natsoutputtlskey", "natsoutputtlsca", // newer than the manual
+		"dnstapoutputcafile", "dnstapoutputcertfile", "dnstapoutputkeyfile"} // those without output are the input's
 	for _, e := range manual(t) {
 		known = append(known, e.Key)
 	}
