@@ -85,13 +85,14 @@ func appWith(list func() []outputs.Output, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:  "dnsmonster-sensor",
 		Usage: "record every DNS message that passes this host, without touching the traffic",
-		Description: `Captures DNS messages from interfaces or reads them from capture files, and writes one record for each
-message.
+		Description: `Captures DNS messages from interfaces, reads them from capture files, or receives them from DNS servers by
+dnstap, and writes one record for each message.
 
 EXAMPLES:
    dnsmonster-sensor attach eth0             show the DNS messages of eth0
    dnsmonster-sensor attach any > dns.json   all interfaces, as JSON lines
    dnsmonster-sensor replay day.pcap         the same from a capture file
+   dnsmonster-sensor dnstap unix:///run/d.sock   what a DNS server reports
    dnsmonster-sensor check                   what can be captured on this host
    dnsmonster-sensor config check /etc/dnsmonster.ini
    dnsmonster-sensor --config=/etc/dnsmonster.ini`,

@@ -261,6 +261,7 @@ func isConfiguration(word string) bool {
 // that they mean.
 var commandSynonyms = map[string]string{
 	"capture": "attach", "listen": "attach", "sniff": "attach", "live": "attach", "monitor": "attach", "start": "run",
+	"receive": "dnstap", "tap": "dnstap", "socket": "dnstap", "fstrm": "dnstap",
 	"read": "replay", "pcap": "replay", "file": "replay", "play": "replay",
 	"interfaces": "check", "list": "ls", "show": "ls", "status": "ls",
 	"dump": "export", "print": "export", "cat": "export",

@@ -198,6 +198,8 @@ func TestFixedValues(t *testing.T) {
 		"clickhousedelay":      "-1s",
 		"clickhousecompress":   "0 1 2 3 4 5 6 7 8 9",
 		"csvip":                "integer text uint128",
+		"dnstappermission":     "755 0770 777",
+		"dnstaptypes":          "all client,resolver auth,forwarder,stub,tool,update",
 		"fileoutputformat":     "json text csv csv_no_header gotemplate json-ocsf",
 		"kafkacompressiontype": "snappy gzip lz4 zstd",
 		"kafkaoutputformat":    "json gob",
