@@ -3,30 +3,7 @@ package secure
 import (
 	"crypto/tls"
 	"fmt"
-
-	"github.com/urfave/cli/v2"
 )
-
-// ListenerFlags is Flags for an input that listens: its certificate is required, and the
-// authorities are those that sign certificates of clients. The same files serve for
-// connections that the input makes itself.
-func (t *TLS) ListenerFlags(section, caEnv, certEnv, keyEnv string) []cli.Flag {
-	t.ca, t.cert, t.key = OptionName(caEnv), OptionName(certEnv), OptionName(keyEnv)
-	return []cli.Flag{
-		&cli.StringFlag{
-			Category: section, Name: t.ca, EnvVars: []string{caEnv}, Destination: &t.CAFile,
-			Usage: "`FILE` with the CA certificates, in PEM, that sign the senders' certificates. Senders at tls addresses must then show one. Empty: none is required",
-		},
-		&cli.StringFlag{
-			Category: section, Name: t.cert, EnvVars: []string{certEnv}, Destination: &t.CertFile,
-			Usage: "`FILE` with the certificate, in PEM, that the sensor shows at tls addresses, and its chain",
-		},
-		&cli.StringFlag{
-			Category: section, Name: t.key, EnvVars: []string{keyEnv}, Destination: &t.KeyFile,
-			Usage: "`" + KeyPlaceholder + "` with the key of that certificate, in PEM; it may be the same file",
-		},
-	}
-}
 
 // ListenerConfig is Config for the end that listens. A certificate is required. With
 // authorities, clients must show a certificate that one of them has signed.

@@ -149,7 +149,7 @@ func groupID(name string) (int, error) {
 	}
 	g, err := user.LookupGroup(name)
 	if err != nil {
-		return 0, fmt.Errorf("there is no group %q for the socket: use a group of this host (getent group), or its number", name)
+		return 0, fmt.Errorf("dnstapgroup: there is no group %q for the socket: use a group of this host (getent group), or its number", name)
 	}
 	return strconv.Atoi(g.Gid)
 }
