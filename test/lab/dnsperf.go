@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ type Perf struct {
 	Seconds int
 	V6      bool
 	TCP     bool
+	Port    uint16   // 0: 53
 	Options []string // further options, such as -D for EDNS with DO
 }
 
@@ -55,7 +57,7 @@ func (l *Lab) Dnsperf(ctx context.Context, p Perf) (PerfResult, error) {
 		mode = "tcp"
 	}
 	args := []string{
-		"-f", family, "-s", server.String(), "-m", mode, "-d", data, "-n", "1",
+		"-f", family, "-s", server.String(), "-p", strconv.Itoa(int(cmp.Or(p.Port, 53))), "-m", mode, "-d", data, "-n", "1",
 		"-Q", strconv.Itoa(p.Rate), "-c", "20", "-T", "1", "-q", "1000", "-t", "2",
 	}
 	out, err := l.Client.Command(ctx, "dnsperf", append(args, p.Options...)...).CombinedOutput()
