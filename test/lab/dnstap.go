@@ -47,7 +47,7 @@ type dnstapKind struct {
 }
 
 // counter finds names and values in what servers print.
-var counter = regexp.MustCompile(`(?m)^\s*(?:(\d+) ([A-Za-z0-9 /]+)|\W*([\w.\-\[\]]+?)'?\]?[\s=>:]+(\d+),?)\s*$`)
+var counter = regexp.MustCompile(`(?m)^\s*(?:(\d+) ([A-Za-z0-9 /]+)|\W*([\w.\-\[\]]+?)(?:'\])?[\s=>:]+(\d+),?)\s*$`)
 
 var dnstapKinds = map[string]dnstapKind{
 	"knot": {
@@ -328,9 +328,16 @@ func askKresd(path, line string) ([]byte, error) {
 	return all, nil
 }
 
+// Probe asks for a name that nobody has asked for before, and begins with probe.
+func (s *DnstapServer) Probe() {
+	s.t.Helper()
+	// The answer does not matter, and a server that is down does not answer.
+	_, _ = ask(s.lab.Client, s.Addr, fmt.Sprintf("probe%d.example.org", number.Add(1)))
+}
+
 // answersName asks for an address, and returns nil when there is one in the answer.
 func answersName(from *Host, to netip.AddrPort) error {
-	answer, err := ask(from, to)
+	answer, err := ask(from, to, "ns1.example.org")
 	if err == nil && (len(answer) < 12 || answer[2]&0x80 == 0 || answer[3]&0x0f != 0 || answer[7] == 0) {
 		err = fmt.Errorf("no address in the answer: % x", answer)
 	}

@@ -89,16 +89,16 @@ func StartKnot(t testing.TB, l *Lab, z Zone) *Knot {
 // at once where nobody listens. It waits only briefly: knotd never answers a query that
 // arrives between the binding of its socket and the start of its workers.
 func askSOA(from *Host, to netip.AddrPort) error {
-	answer, err := ask(from, to)
+	answer, err := ask(from, to, "ns1.example.org")
 	if err == nil && (len(answer) < 12 || answer[2]&0x84 != 0x84 || answer[3]&0x0f != 0) {
 		err = fmt.Errorf("answer without authority: % x", answer)
 	}
 	return err
 }
 
-// ask asks for the address of ns1.example.org.
-func ask(from *Host, to netip.AddrPort) ([]byte, error) {
-	query := Query{"ns1.example.org", "A"}.Message()
+// ask asks for the address of a name.
+func ask(from *Host, to netip.AddrPort, name string) ([]byte, error) {
+	query := Query{name, "A"}.Message()
 	var answer [512]byte
 	var n int
 	err := from.Do(func() error {
