@@ -14,7 +14,7 @@ func Advice(v *Values) []string {
 
 // destinationWords are the placeholders of options that say where an output sends its
 // records. A proxy is not such a destination.
-var destinationWords = []string{"FOLDER", "URL", "URI", "HOST:PORT", "ID"}
+var destinationWords = []string{"FOLDER", "URL", "URI", "HOST:PORT", "ADDRESS", "ID"}
 
 // output returns the output that an option belongs to, by its section; "" for none.
 func (o *Option) output() string {
