@@ -20,7 +20,7 @@ export GO IFACE PREFIX DESTDIR
 
 # Go uses all processors by itself; two builds at a time would write the same file.
 .NOTPARALLEL:
-.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse generate lint clean
+.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -102,6 +102,11 @@ bench-clickhouse: build ## CPU of rows into ClickHouse beside clickhouse-go and 
 	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -buildvcs=false -o build/tools/chproxy ./test/chproxy
 	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -C test/bench/loops -buildvcs=false -o ../../../build/tools/loops .
 	@$(AS_ROOT) "to record the capture" $(GO_RUN) run ./test/bench clickhouse -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
+
+bench-dnstap: build ## CPU and the highest rate of frames without loss, beside golang-dnstap; DOC=...
+	@$(TOOLS) test
+	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -buildvcs=false -o build/tools/dnstap github.com/dnstap/golang-dnstap/dnstap
+	@$(AS_ROOT) "to record the frames" $(GO_RUN) run ./test/bench dnstap -rounds $(or $(ROUNDS),5) $(if $(DOC),-doc $(DOC))
 
 generate: ## compile the BPF programs again (needs clang)
 	@$(TOOLS) generate

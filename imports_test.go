@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"userspace/worker":      {"userspace"},
 	"userspace/framestream": {},
 	"userspace/dnstap":      {"userspace/packet", "userspace/event"},
-	"test/bench":            {"test/testlog", "test/chproxy/fault", "sensor/capture", "test/bench/generator", "userspace/packet"},
+	"test/bench":            {"test/testlog", "test/chproxy/fault", "sensor/capture", "test/bench/generator", "userspace/packet", "userspace/framestream", "userspace/dnstap"},
 	"test/bench/generator":  {},
 	"test/capturetest":      {"test/await", "sensor/capture", "sensor/listener", "userspace/packet", "userspace/event"},
 	"test/outputtest":       {"test/await", "outputs", "userspace"},

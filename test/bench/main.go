@@ -6,6 +6,7 @@
 //	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory
 //	go run ./test/bench live [options]        an interface: CPU for each packet, highest rate without loss
 //	go run ./test/bench clickhouse [options]  into ClickHouse: CPU seconds, ratios, bytes on the wire
+//	go run ./test/bench dnstap [options]      over a unix socket: CPU seconds, highest rate without loss
 //	go run ./test/bench reference FILE        the reference itself, records to stdout
 //	go run ./test/bench reference-live IFACE  the same behind AF_PACKET, until SIGINT
 //
@@ -43,6 +44,8 @@ func run(ctx context.Context, verb string, args []string) error {
 		return benchLive(ctx, args)
 	case "clickhouse":
 		return benchClickHouse(ctx, args)
+	case "dnstap":
+		return benchDnstap(ctx, args)
 	case "reference", "reference-live":
 		if len(args) != 1 {
 			return fmt.Errorf("%s: one argument is needed", verb)
@@ -52,5 +55,5 @@ func run(ctx context.Context, verb string, args []string) error {
 		}
 		return referenceLive(ctx, args[0], os.Stdout)
 	}
-	return fmt.Errorf("%q is not one of live, clickhouse, reference, reference-live", verb)
+	return fmt.Errorf("%q is not one of live, clickhouse, dnstap, reference, reference-live", verb)
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"dnsmonster-sensor/userspace/dnstap"
+	"dnsmonster-sensor/userspace/framestream"
+)
+
+// dataFrames returns the first n data frames of a Frame Streams file, each with its length.
+func dataFrames(file []byte, n int) (frames []byte, found int, err error) {
+	for found < n {
+		f, size, err := framestream.Next(file, framestream.MaxFrame)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%d frames are too few: %w", found, err)
+		}
+		if f.Control == framestream.Data {
+			frames = append(frames, file[:size]...)
+			found++
+		}
+		file = file[size:]
+	}
+	return frames, found, nil
+}
+
+// sendEvery is how often a paced sender writes.
+const sendEvery = time.Millisecond
+
+// send connects to a socket and sends frames, rate of them per second.
+func send(socket string, frames []byte, n, rate int) error {
+	conn, err := connect(socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := exchange(conn, framestream.Ready, framestream.Accept); err != nil {
+		return err
+	}
+	if _, err := conn.Write(framestream.AppendControl(nil, framestream.Start, dnstap.ContentType)); err != nil {
+		return err
+	}
+	begin := time.Now()
+	for sent := 0; sent < len(frames); {
+		due := len(frames)
+		if share := time.Since(begin).Seconds() * float64(rate) / float64(n); share < 1 {
+			due = int(share * float64(len(frames)))
+		}
+		if due <= sent {
+			time.Sleep(sendEvery)
+			continue
+		}
+		written, err := conn.Write(frames[sent:due])
+		if sent += written; err != nil {
+			return err
+		}
+	}
+	return exchange(conn, framestream.Stop, framestream.Finish)
+}
+
+// connect waits until somebody listens.
+func connect(socket string) (net.Conn, error) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("unix", socket)
+		if err == nil || time.Now().After(deadline) {
+			return conn, err
+		}
+	}
+}
+
+// exchange sends a control frame and waits for its answer.
+func exchange(conn net.Conn, say, want framestream.Control) error {
+	content := ""
+	if say == framestream.Ready {
+		content = dnstap.ContentType
+	}
+	if _, err := conn.Write(framestream.AppendControl(nil, say, content)); err != nil {
+		return err
+	}
+	var answer []byte
+	for b := make([]byte, 1); ; {
+		if _, err := io.ReadFull(conn, b); err != nil {
+			return err
+		}
+		answer = append(answer, b...)
+		f, _, err := framestream.Next(answer, framestream.MaxFrame)
+		switch {
+		case errors.Is(err, framestream.ErrMore):
+		case err != nil:
+			return err
+		case f.Control != want:
+			return fmt.Errorf("%v was answered by %v", say, f.Control)
+		default:
+			return nil
+		}
+	}
+}
