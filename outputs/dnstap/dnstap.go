@@ -73,7 +73,7 @@ func (o *Output) contentFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "dnstapoutputidentity", EnvVars: []string{"DNSMONSTER_DNSTAPOUTPUTIDENTITY"}, Destination: &o.identity,
-			Usage: "`NAME` as identity of records that have none. Empty: the sensor's name, --servername",
+			Usage: "`NAME` as identity of records that have none. Empty: the sensor's name",
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "dnstapoutputversion", EnvVars: []string{"DNSMONSTER_DNSTAPOUTPUTVERSION"}, Destination: &o.version,

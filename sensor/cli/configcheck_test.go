@@ -320,7 +320,7 @@ func TestConfigCheckReads(t *testing.T) {
 	f(exitOK, rows, "check")
 	t.Setenv("DNSMONSTER_CONFIG", "")
 	lab.ReplaceFile(t, path, "stdoutoutputtype = 1\npcapfile = /dev/null\nkafkaoutputtype = 1\n"+strings.Repeat("prot = 53\n", 9))
-	f(exitUsage, "error: kafka output: not in this build, but kafkaoutputtype=1 switches it on: set kafkaoutputtype=0 and use one of clickhouse, file, psql, stdout (from "+
+	f(exitUsage, "error: kafka output: not in this build, but kafkaoutputtype=1 switches it on: set kafkaoutputtype=0 and use one of clickhouse, dnstap, file, psql, stdout (from "+
 		path+" line 3)\nerror: "+path+" line 4: unknown key prot: did you mean port?\n|line 8: |\nand 4 more of these (--all shows them)\n", "check", path)
 	f(exitUsage, "line 12: unknown key prot", "check", "--all", path)
 }

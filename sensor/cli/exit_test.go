@@ -40,7 +40,7 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(0, "EXAMPLES", "help", "run")
 	f(1, " attach eth0", "atach", "eth0")
 	f(1, "unknown command \"version\": did you mean --version?", "version")
-	f(1, "no option about \"zzzzzz\"; try: clickhouse, file, psql, ", "help", "zzzzzz")
+	f(1, "no option about \"zzzzzz\"; try: clickhouse, dnstap, file, psql, ", "help", "zzzzzz")
 	f(1, "attach: no option about \"zzz\"; try: ", "attach", "--help", "zzz")
 	f(1, "name a capture file", "replay")
 	f(1, "name an interface", "attach")

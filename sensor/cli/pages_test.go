@@ -170,8 +170,8 @@ func TestHelpAboutWords(t *testing.T) {
 	}
 	wrong(`no option about "kafca": did you mean kafka?`, "--help", "kafca")
 	wrong(`no option about "atach": did you mean attach?`, "help", "atach")
-	wrong(`no option about "zzzzzz"; try: clickhouse, file, psql, stdout, port, `, "--help", "zzzzzz")
-	wrong(`attach: no option about "zzzzzz"; try: clickhouse, file, `, "attach", "--help", "zzzzzz")
+	wrong(`no option about "zzzzzz"; try: clickhouse, dnstap, file, psql, stdout, port, `, "--help", "zzzzzz")
+	wrong(`attach: no option about "zzzzzz"; try: clickhouse, dnstap, file, `, "attach", "--help", "zzzzzz")
 	wrong(`check: no option about "zzzzzz"; try: json`, "check", "--help", "zzzzzz")
 	wrong("check: replay is a command: dnsmonster-sensor replay --help explains it", "--help", "check", "replay")
 	wrong("unknown option --hlep: did you mean --help?", "attach", "lo", "--hlep")
