@@ -322,13 +322,10 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func BenchmarkFrames(b *testing.B) {
-	enc, err := New().newEncoder()
-	if err == nil {
-		b.Fatal("a role is set")
-	}
 	o := New()
 	o.message = "client"
-	if enc, err = o.newEncoder(); err != nil {
+	enc, err := o.newEncoder()
+	if err != nil {
 		b.Fatal(err)
 	}
 	block := outputtest.Queries(0, 1000)
