@@ -164,7 +164,7 @@ func isOf(network, address string) bool {
 // notForFrames is the error for options that need packets.
 func notForFrames(v *config.Values) error {
 	var p problems
-	p.addIf(v.Is("dedup"), "--dedup: it does not apply to dnstap: a server reports each message once, and without the IP headers by which duplicates are recognised; remove it")
+	p.addIf(v.Is("dedup"), noDedup+"remove it")
 	p.addIf(setsFilter(v), "--filter: it does not apply to dnstap: a filter of tcpdump looks at the headers of packets, and dnstap frames have none; "+
 		"remove it, and use --dnstaptypes or the lists of domains")
 	return p.err()

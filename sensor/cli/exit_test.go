@@ -10,6 +10,8 @@ import (
 
 	"dnsmonster-sensor/test/packets"
 	"dnsmonster-sensor/test/program"
+	"dnsmonster-sensor/userspace/dnstap"
+	"dnsmonster-sensor/userspace/framestream"
 )
 
 // TestDefect20ExitStatus: 0 all delivered, 1 bad use, 2 failure; 3 is shown by
@@ -59,5 +61,6 @@ func TestDefect20ExitStatus(t *testing.T) {
 	f(1, "no such file", "replay", filepath.Join(t.TempDir(), "no.pcap"))
 	f(1, "unknown option --prot: did you mean --port?", "replay", good, "--prot", "53")
 	f(1, "--metricprometheusendpoint", "replay", good, "--metricprometheusendpoint", "2112")
+	f(2, "test.pcap: --dedup: it does not apply to dnstap:", "replay", "--dedup", packets.TempFile(t, framestream.AppendControl(nil, framestream.Start, dnstap.ContentType)))
 	f(2, "not a pcap, pcapng or dnstap file", "replay", packets.TempFile(t, []byte(strings.Repeat("text ", 10))))
 }

@@ -77,3 +77,6 @@ func (o *frameOptions) twice() string {
 	}
 	return "hint: messages of clients and of the resolver itself arrive: a lookup that is not in its cache appears twice; try --dnstaptypes=client (only what clients ask and get)"
 }
+
+// noDedup begins the error for --dedup where the input is dnstap.
+const noDedup = "--dedup: it does not apply to dnstap: a server reports each message once, and without the IP headers by which duplicates are recognised; "

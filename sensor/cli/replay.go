@@ -109,7 +109,9 @@ func (f *fileOptions) fileInput(what string, paths []string, o *captureOptions, 
 	}
 	open := func(<-chan struct{}) (capture.Source, error) {
 		in := file.Options{Paths: paths, Lanes: o.workers, Choose: s.decoder.Lane, Raw: f.raw, Speed: f.speed, Log: s.log}
-		if !o.decode.dedup { // else duplicates have to meet
+		if o.decode.dedup { // duplicates have to meet
+			in.NoFrames = errors.New(noDedup + "replay this file without it")
+		} else {
 			in.Unpinned = s.decoder.Unpinned
 		}
 		files, err := file.Open(in)
