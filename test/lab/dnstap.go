@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -29,6 +30,9 @@ const (
 	DnstapTCP    = "127.0.0.1:6000"
 )
 
+// AuthorityPort is where knot listens, and where other servers ask.
+const AuthorityPort = 5300
+
 // DnstapLines are lines of a server's configuration that turn dnstap on, such as
 // unbound.tcp.
 func DnstapLines(name string) (string, error) {
@@ -51,7 +55,7 @@ var counter = regexp.MustCompile(`(?m)^\s*(?:(\d+) ([A-Za-z0-9 /]+)|\W*([\w.\-\[
 
 var dnstapKinds = map[string]dnstapKind{
 	"knot": {
-		5300, []string{"knotd", "knotc"},
+		AuthorityPort, []string{"knotd", "knotc"},
 		func(s *DnstapServer) []string { return []string{"knotd", "-c", s.file("knot.conf")} },
 		func(s *DnstapServer) []string {
 			return []string{"knotc", "-s", s.file("knot.sock"), "zone-stats", "example.org", "mod-stats"}
@@ -112,6 +116,7 @@ type DnstapOptions struct {
 	More   string   // further lines of its configuration
 	User   string   // of named
 	Zone   Zone     // of knot and named
+	Port   uint16   // of knot, and of the one that others ask, in place of AuthorityPort
 }
 
 // DnstapServer is a server on the lab's server, with its own port of all addresses. It
@@ -142,6 +147,9 @@ func StartDnstap(t testing.TB, l *Lab, name string, o DnstapOptions) *DnstapServ
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if name == "knot" && o.Port != 0 {
+		kind.port = o.Port
+	}
 	s := &DnstapServer{
 		Addr: netip.AddrPortFrom(l.Server.V4, kind.port), Addr6: netip.AddrPortFrom(l.Server.V6, kind.port),
 		t: t, lab: l, dir: dir, kind: kind, options: o,
@@ -189,7 +197,8 @@ func (s *DnstapServer) configure(name string) error {
 		after = dnstap + server
 	}
 	files := map[string]string{
-		name + ".conf": before + strings.NewReplacer("@DIR@", s.dir, "@ADDR@", s.Addr.Addr().String(), "@ADDR6@", s.Addr6.Addr().String(), "@SERVER@", server).Replace(base) + after,
+		name + ".conf": before + strings.NewReplacer("@DIR@", s.dir, "@ADDR@", s.Addr.Addr().String(), "@ADDR6@", s.Addr6.Addr().String(), "@SERVER@", server,
+			strconv.Itoa(AuthorityPort), strconv.Itoa(int(cmp.Or(s.options.Port, AuthorityPort)))).Replace(base) + after,
 	}
 	switch name {
 	case "recursor":

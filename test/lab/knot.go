@@ -107,7 +107,7 @@ func ask(from *Host, to netip.AddrPort, name string) ([]byte, error) {
 			return err
 		}
 		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(250 * time.Millisecond)); err != nil {
 			return err
 		}
 		if _, err := conn.Write(query); err != nil {

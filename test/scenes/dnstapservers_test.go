@@ -1,13 +1,16 @@
 package scenes
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"dnsmonster-sensor/test/lab"
@@ -32,23 +35,40 @@ func (r *tap) probe() bool {
 	return len(r.DNS.Question) != 1 || strings.HasPrefix(r.DNS.Question[0].Name, "probe") || strings.HasPrefix(r.DNS.Question[0].Name, "ns1.")
 }
 
+// tapFile is what was read of a file of records: it only grows, and is read often.
+type tapFile struct {
+	sync.Mutex
+	size int64 // of the lines that were read
+	list []tap
+}
+
+// tapFiles are those by their paths.
+var tapFiles sync.Map
+
 // taps reads records, up to the last whole line.
-func taps(t *testing.T, path string) (list []tap) {
+func taps(t *testing.T, path string) []tap {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	known, _ := tapFiles.LoadOrStore(path, new(tapFile))
+	f := known.(*tapFile)
+	f.Lock()
+	defer f.Unlock()
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(b[:bytes.LastIndexByte(b, '\n')+1]))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var r tap
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatalf("%v: %s", err, lines.Bytes())
-		}
-		list = append(list, r)
+	defer file.Close()
+	b, err := io.ReadAll(io.NewSectionReader(file, f.size, math.MaxInt64-f.size))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return list
+	for line := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) {
+		var r tap
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		f.list, f.size = append(f.list, r), f.size+int64(len(line))
+	}
+	return f.list[:len(f.list):len(f.list)]
 }
 
 // tapSocket is the path of a socket in a folder that everybody may enter.
@@ -125,54 +145,77 @@ var reporters = []reporter{
 // and says where it comes from.
 func TestDnstapServers(t *testing.T) {
 	t.Parallel()
-	t.Run("unix", func(t *testing.T) {
-		testReporters(t, func(r reporter) bool {
-			return strings.HasSuffix(r.lines, ".unix") && (tier.Full() || r.name == "knot" || r.name == "dnsdist")
+	if !tier.Full() {
+		testReporters(t, reporters[1], reporters[3], reporters[5]) // unbound by TCP, knot and dnsdist
+		return
+	}
+	for _, way := range []string{".unix", ".tcp"} {
+		t.Run(way[1:], func(t *testing.T) {
+			t.Parallel()
+			testReporters(t, slices.DeleteFunc(slices.Clone(reporters), func(r reporter) bool { return !strings.HasSuffix(r.lines, way) })...)
 		})
-	})
-	t.Run("tcp", func(t *testing.T) {
-		testReporters(t, func(r reporter) bool {
-			return strings.HasSuffix(r.lines, ".tcp") && (tier.Full() || r.name == "unbound")
-		})
-	})
+	}
 }
 
-func testReporters(t *testing.T, selected func(reporter) bool) {
-	t.Parallel()
+// Ports of knot: as a server under test, and as the one that only the recursor asks.
+const (
+	knotPort  = 5306
+	askedPort = 5307
+)
+
+// testReporters starts servers that report to one sensor, and checks all at a time: they
+// keep frames for a second.
+func testReporters(t *testing.T, list ...reporter) {
 	l := lab.New(t)
 	socket := tapSocket(t)
 	p := listenForTaps(t, l, socket, "--dnstappermission=0777")
 	z := lab.Zone{Names: 200}
-	var authority *lab.DnstapServer
-	if !selected(reporter{name: "knot", lines: "knot.unix"}) {
-		authority = lab.StartDnstap(t, l, "knot", lab.DnstapOptions{Zone: z, Lines: []string{"knot.off"}})
-	}
-	for _, r := range append(reporters[3:4:4], append(reporters[:3:3], reporters[4:]...)...) { // knot first: others ask it
-		if !selected(r) {
-			continue
+	lab.StartDnstap(t, l, "knot", lab.DnstapOptions{Zone: z, Lines: []string{"knot.off"}})
+	atOnce(t, list, func(r reporter) {
+		o := lab.DnstapOptions{Lines: []string{r.lines}, Socket: socket, Zone: z}
+		var counter *lab.DnstapServer
+		switch r.name {
+		case "knot":
+			o.Port = knotPort
+		case "recursor": // its own counter has also what it did not send
+			o.Port = askedPort
+			counter = lab.StartDnstap(t, l, "knot", lab.DnstapOptions{Zone: z, Lines: []string{"knot.off"}, Port: askedPort})
 		}
-		s := lab.StartDnstap(t, l, r.name, lab.DnstapOptions{Lines: []string{r.lines}, Socket: socket, Zone: z})
-		reports(p, s)
-		counter := s
-		if r.name == "knot" {
-			authority = s
-		} else if r.name == "recursor" { // its own counter has also what it did not send
-			counter = authority
+		s := lab.StartDnstap(t, l, r.name, o)
+		if r.name == "knot" || r.name == "kresd" { // their queues are too small for a load before they are connected
+			reports(p, s)
+		}
+		if counter == nil {
+			counter = s
 		}
 		before := counter.Queries()
-		var sent, lost uint64
-		for _, load := range []lab.Perf{{}, {V6: true, TCP: true}} {
+		results := make(chan lab.PerfResult, 2)
+		atOnce(t, []lab.Perf{{}, {V6: true, TCP: true}}, func(load lab.Perf) {
 			load.Queries, load.Rate, load.Seconds, load.Port = z.Queries(1000, uint64(s.Addr.Port())), tier.Length(300, 600), 1, s.Addr.Port()
 			result, err := l.Dnsperf(context.Background(), load)
 			if err != nil {
 				t.Fatal(err)
 			}
-			sent, lost = sent+result.Sent, lost+result.Lost
-		}
-		checkReports(t, p, l, r, s, counter.Queries()-before, sent, lost)
+			results <- result
+		})
+		a, b := <-results, <-results
+		checkReports(t, p, l, r, s, counter.Queries()-before, a.Sent+b.Sent, a.Lost+b.Lost)
+	})
+	p.Stop().Expect(t, program.ExitOK)
+}
+
+// atOnce calls f for all of a list at a time, and waits for their ends. If f fails the
+// test, that ends only f at first, and then the caller.
+func atOnce[T any](t *testing.T, list []T, f func(T)) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, x := range list {
+		all.Go(func() { f(x) })
 	}
-	result := p.Stop()
-	result.Expect(t, program.ExitOK)
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
 }
 
 // checkReports waits for the records of a load, and checks them: counted are the queries
@@ -182,6 +225,7 @@ func checkReports(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s *l
 	var list []tap
 	var queries, responses, v6 uint64
 	p.Until("all records of "+r.lines, func() bool {
+		s.Probe() // a server keeps frames until there are some kilobytes, or for seconds
 		list, queries, responses, v6 = nil, 0, 0, 0
 		for _, x := range taps(t, p.RecordsFile) {
 			if !of(s, &x) || x.probe() {
@@ -216,7 +260,7 @@ func checkReports(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s *l
 		}
 		wantPort := s.Addr.Port()
 		if r.name == "recursor" { // asks knot
-			ours, theirs, wantPort, protocol = l.Server.V4.String(), client, 5300, x.Protocol
+			ours, theirs, wantPort, protocol = l.Server.V4.String(), client, askedPort, x.Protocol
 		}
 		name := x.DNS.Question[0].Name
 		if x.Identity != identity || !strings.HasPrefix(x.Version, r.version) || x.Dnstap.Type != kind || server != ours || port != wantPort ||
