@@ -77,7 +77,8 @@ func usesTLS(list []address) bool {
 	return false
 }
 
-// checkLocal finds what is no socket. That there is none yet is no mistake.
+// checkLocal returns an error if the path is something other than a socket. A receiver may
+// make its socket later, so a missing one is no error.
 func (a *address) checkLocal() error {
 	if a.network != "unix" {
 		return nil

@@ -51,7 +51,7 @@ func (o *Output) Flags() []cli.Flag {
 		o.TypeFlag("DNSMONSTER_DNSTAPOUTPUTTYPE", "for dnstap"),
 		&cli.StringFlag{
 			Category: o.Section(), Name: "dnstapoutputaddress", EnvVars: []string{"DNSMONSTER_DNSTAPOUTPUTADDRESS"}, Destination: &o.address,
-			Usage: "`ADDRESS` of a receiver: unix:///run/receiver.sock, tcp://host:port or tls://host:port; several of one receiver are separated by commas, the preferred one first. " +
+			Usage: "`ADDRESS` of a receiver: unix:///run/receiver.sock, tcp://host:port or tls://host:port; if one receiver has several, separate them by commas, the preferred one first. " +
 				"Anything else is an existing folder for files",
 		},
 		o.WorkersFlag("DNSMONSTER_DNSTAPOUTPUTWORKERS", 1, "`NUMBER` of connections, or of goroutines that write to the file. With 1, records are in the order of the capture"),
@@ -77,7 +77,7 @@ func (o *Output) contentFlags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: o.Section(), Name: "dnstapoutputversion", EnvVars: []string{"DNSMONSTER_DNSTAPOUTPUTVERSION"}, Destination: &o.version,
-			Usage: "`NAME` as version of records that have none. Empty: they go out without",
+			Usage: "`NAME` as version of records that have none. Empty: none",
 		},
 	}
 }

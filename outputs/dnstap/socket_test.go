@@ -113,7 +113,7 @@ func TestCheck(t *testing.T) {
 	f("silent", reply(nil), false, "does not answer the handshake")
 	f("other content", reply(framestream.AppendControl(nil, framestream.Accept, "text/\x1b")), true, `accepts content type ["text/\x1b"]`)
 	f("a sender", reply(framestream.AppendControl(nil, framestream.Ready, dnstap.ContentType)), true, "READY instead of ACCEPT")
-	f("HTTP", reply([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")), true, "is no frame of Frame Streams")
+	f("HTTP", reply([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")), true, "is not a frame of Frame Streams")
 	f("closes", "tcp://"+answering(t, func(c net.Conn) { io.ReadFull(c, make([]byte, readyLen)) }), false, "closes the connection instead")
 	f("TLS to a plain one", "tls://"+strings.TrimPrefix(reply([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")), "tcp://"), true, "write tcp://")
 	f("plain to a TLS one", reply([]byte{0x15, 3, 1, 0, 2, 2, 0x46}), true, "write tls://")

@@ -199,7 +199,7 @@ func readControl(conn net.Conn) (f framestream.Frame, err error) {
 		case !errors.Is(err, framestream.ErrMore) && have > 1 && room[0] == 0x15 && room[1] == 3: // an alert
 			return f, errSpeaksTLS
 		case !errors.Is(err, framestream.ErrMore):
-			return f, lasting{fmt.Errorf("the answer %q is no frame of Frame Streams", room[:have])}
+			return f, lasting{fmt.Errorf("the answer %q is not a frame of Frame Streams", room[:have])}
 		}
 		n, err := io.ReadFull(conn, room[have:need])
 		have += n

@@ -1,5 +1,5 @@
-// Package folder has the folder of an output: a current file, to which blocks are appended
-// as a whole or not at all, and old ones, which are compressed and at last removed.
+// Package folder is the folder of an output: a current file, to which blocks are appended
+// as a whole or not at all, and old files, which are compressed and in the end removed.
 //
 //	block -> encode -> Folder.Append -> <name> -> rotation -> <name>.<time> -> <name>.gz.<time>
 //
@@ -191,7 +191,7 @@ func beginsWith(file *os.File, text string) bool {
 }
 
 // openFile opens or creates the file and cuts off an incomplete record that a crash
-// left. What is no file of this format and cannot be continued is set aside.
+// left. A file of another format, which cannot be continued, becomes an old file.
 func (f *Folder) openFile() error {
 	file, err := f.createOrOpen()
 	if errors.Is(err, ErrForeign) && f.Count > 0 {

@@ -11,10 +11,10 @@ type Framing struct {
 	Name    string // of the current file
 	Lock    string // name of the file that is locked while a sensor writes there
 	Header  string // at the beginning of each file
-	Trailer string // at the end of a file that is continued no more; with one, a file is never empty
+	Trailer string // at the end of a finished file; with one, a file is never empty
 
-	// End returns where the last whole record of a file ends; a trailer is none. It
-	// returns an ErrForeign for a file that must not be continued nor cut.
+	// End returns where the last whole record of a file ends, not counting a trailer. It
+	// returns an ErrForeign for a file that must be neither continued nor cut.
 	End func(file *os.File, size int64) (int64, error)
 }
 

@@ -39,7 +39,7 @@ func (d *socketOptions) command(o *captureOptions) *cli.Command {
 		ArgsUsage: "ADDRESS...",
 		UsageText: dnstapTasks,
 		Description: `Listens at unix://PATH, tcp://HOST:PORT and tls://HOST:PORT for servers that send dnstap: unbound, BIND,
-Knot, dnsdist, PowerDNS and others. With --dial it connects to a server that listens. Servers and sensor may
+Knot DNS, Knot Resolver, dnsdist, PowerDNS Recursor and others. With --dial it connects to a server that listens. Servers and sensor may
 start and restart in any order. docs/dnstap.md has the lines for the configuration of each server.
 
 A server needs the right to write to a unix socket: see --dnstapgroup and --dnstappermission.
@@ -48,7 +48,7 @@ Ctrl-C or SIGTERM ends. What was received is delivered, and a summary is printed
 records delivered, 1 wrong use, 2 failure, 3 some records not delivered.
 
 EXAMPLES:
-   dnsmonster-sensor dnstap unix:///run/dns.sock --dnstappermission=0777
+   dnsmonster-sensor dnstap unix:///run/dnsmonster.sock --dnstappermission=0777
    dnsmonster-sensor dnstap tcp://127.0.0.1:6000 --dnstaptypes=client
    dnsmonster-sensor dnstap tcp://[::]:6000 > records.json
    dnsmonster-sensor dnstap --dial tcp://192.0.2.1:6000 -c 10`,
@@ -64,7 +64,7 @@ func (d *socketOptions) flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.BoolFlag{
 			Category: "capture", Name: "dnstapdial", Aliases: []string{"dial"}, EnvVars: []string{"DNSMONSTER_DNSTAPDIAL"}, Destination: &d.dial,
-			Usage: "connect to dnstap servers that listen at the addresses, instead of listening there. The sensor connects again for ever",
+			Usage: "connect to dnstap servers that listen at the addresses, instead of listening there. The sensor connects again whenever a connection ends",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "dnstappermission", EnvVars: []string{"DNSMONSTER_DNSTAPPERMISSION"}, Value: "755", Destination: &d.permission,
@@ -72,19 +72,20 @@ func (d *socketOptions) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "dnstapgroup", EnvVars: []string{"DNSMONSTER_DNSTAPGROUP"}, Destination: &d.group,
-			Usage: "`GROUP` of the file of a dnstap socket, by name or number; for unix:// only. Empty: that of the sensor",
+			Usage: "`GROUP` of the file of a dnstap socket, by name or number; for unix:// only. Empty: the group of the sensor",
 		},
 	}
 	return append(flags, d.tlsFlags()...)
 }
 
-// tlsFlags declare the files for tls://. The sensor is usually the server of TLS.
+// tlsFlags declare the files for tls://, with other texts than for outputs: here the sensor
+// is usually the TLS server.
 func (d *socketOptions) tlsFlags() []cli.Flag {
 	flags := d.tls.Flags("capture", "DNSMONSTER_DNSTAPCAFILE", "DNSMONSTER_DNSTAPCERTFILE", "DNSMONSTER_DNSTAPKEYFILE")
 	for i, usage := range []string{
-		"`FILE` with the CA certificates, in PEM, that sign the certificates of dnstap senders, which then must present one; for tls:// only. With --dnstapdial: " +
-			"that sign the server's certificate; empty: those of this system",
-		"`FILE` with the certificate, in PEM, that the sensor presents to dnstap senders, and its chain; for tls:// only. It is read again for each connection",
+		"`FILE` with CA certificates, in PEM; for tls:// only. Each server that connects must then present a certificate that one of them signs. " +
+			"With --dnstapdial: one of them must sign the server's certificate; empty: one of this system's",
+		"`FILE` with the certificate, in PEM, that the sensor presents to dnstap servers, and its chain; for tls:// only. A changed file is used for the next connections",
 		"`" + secure.KeyPlaceholder + "` with the key of that certificate, in PEM; it may be the same file",
 	} {
 		flags[i].(*cli.StringFlag).Usage = usage
@@ -231,8 +232,8 @@ func (d *socketOptions) receiving(addresses []string) string {
 	return "listening for dnstap at " + joinAnd(addresses)
 }
 
-// advice says who can connect to unix sockets, if that is only the sensor's own user; "":
-// more can.
+// advice says who can connect to unix sockets, if only the sensor's own user can; "" if
+// others can, too.
 func (d *socketOptions) advice(addresses []string) string {
 	mode, _ := d.mode()
 	if d.dial || !slices.ContainsFunc(addresses, isUnix) || mode&0o022 != 0 {
@@ -259,7 +260,7 @@ func (d *socketOptions) whyQuiet(addresses []string, senders int) string {
 	text := "no server is connected"
 	switch {
 	case senders == 1:
-		text, try = "a server is connected and reports nothing", append(try, "a query to it", "its options for dnstap (which messages it reports)")
+		text, try = "a server is connected and reports nothing", append(try, "a query to it", "the server's options for dnstap (which messages it reports)")
 	case senders > 1:
 		text = fmt.Sprintf("%d servers are connected and report nothing", senders)
 		try = append(try, "queries to them", "their options for dnstap (which messages they report)")
@@ -269,7 +270,7 @@ func (d *socketOptions) whyQuiet(addresses []string, senders int) string {
 		if slices.ContainsFunc(addresses, isUnix) {
 			try = append(try, "--dnstapgroup and --dnstappermission (the server's user must have the right to write to the socket)")
 		}
-		try = append(try, "the options for dnstap of the server (the same address)", "its log")
+		try = append(try, "the server's options for dnstap (they must name this address)", "the server's log")
 	}
 	return text + "; check " + strings.Join(try, ", ")
 }

@@ -183,7 +183,7 @@ func TestDnstapRecords(t *testing.T) {
 	f("list", [][]byte{q, r}, nil, "2 skipped by the filter", "--fileoutputtype=2", "--skipdomainsfile="+list)
 	f("broken", [][]byte{q, []byte("?????")}, []string{query4}, "1 frame broken")
 	f("no message", [][]byte{[]byte("\x78\x01"), framed(dnstap.ClientResponse, func(f *dnstap.Frame) { f.Response = nil })}, nil,
-		"1 frame that are no message, 1 frame without the message that they name")
+		"1 frame without a dnstap message, 1 frame without the message that the type names")
 	f("short", [][]byte{framed(dnstap.ClientQuery, func(f *dnstap.Frame) { f.Query = f.Query[:5] })}, nil, "1 message unreadable")
 	f("malformed", [][]byte{framed(dnstap.ClientQuery, func(f *dnstap.Frame) { f.Query = f.Query[:14] }), q}, []string{query4}, "1 message malformed dropped", "--malformed=drop")
 }
@@ -302,4 +302,6 @@ func TestDnstapFile(t *testing.T) {
 	f("from 3 frames; nothing lost stdout: 3 written hint: messages of clients and of the resolver itself arrive:")
 	f("from 3 frames; nothing lost stdout: 1 written left out: 2 frames of types that are not selected", "--dnstaptypes=client")
 	f("from 3 frames; nothing lost stdout: 4 written", "--dnstapboth", "--dnstaptypes=all")
+	f("bytes), to stdout (json)", "--dnstaptypes=all") // without a port
+	f("bytes), types client, to stdout (json)", "--dnstaptypes=client")
 }

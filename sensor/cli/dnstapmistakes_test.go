@@ -51,7 +51,7 @@ func TestDnstapIsChecked(t *testing.T) {
 	}
 	f("dnstap: cannot listen at unix://DIR/no/s: open DIR/no: no such file or directory: make the folder first, or let systemd make it with RuntimeDirectory=", "unix://DIR/no/s")
 	f("dnstap: cannot listen at unix://DIR/file: DIR/file exists and is not a socket: remove it, or use another path", "unix://DIR/file")
-	f("dnstap: cannot listen at unix://DIR/busy: listen DIR/busy: a program listens on it already: another program, perhaps another sensor, listens there; end it, or use another address", "unix://DIR/busy")
+	f("dnstap: cannot listen at unix://DIR/busy: listen DIR/busy: a program listens on it already: another program, perhaps another sensor, listens there; stop it, or use another address", "unix://DIR/busy")
 	f(`--dnstapgroup: there is no group "nobodies" for the socket: use a group of this host (getent group), or its number`, "unix://DIR/s", "--dnstapgroup=nobodies")
 	f("--dnstapcertfile: open DIR/no: no such file or directory", "tls://127.0.0.1:0", "--dnstapcertfile="+dir+"/no", "--dnstapkeyfile="+dir+"/no")
 	f("--dnstapcertfile: an address tls:// needs a certificate: set dnstapcertfile and dnstapkeyfile", "tls://127.0.0.1:0")

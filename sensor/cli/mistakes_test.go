@@ -139,7 +139,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach lo --zzz`, `unknown option --zzz`)
 	f(`attach lo --devname lo`, `--devname is not an option of attach, but of run`)
 	f(`replay day.pcap --mode xdp`, `--mode is not an option of replay, but of run and attach`)
-	f(`run --devname lo -v`, `-v is not an option of run, but of attach and replay and dnstap`, `no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)`)
+	f(`run --devname lo -v`, `-v is not an option of run, but of attach, replay and dnstap`, `no output is switched on: set an output's type, such as --stdoutoutputtype=1 (see dnsmonster-sensor run --help)`)
 	f(`attach lo -w x.pcap`, `-w is not an option of attach: records are not packets: write them with > FILE, or with --fileoutputtype=1 --fileoutputpath=FOLDER; packets are written by tcpdump itself`)
 	f(`attach lo -s 96`, `-s is not an option of attach: use --snaplen=96`)
 	f(`attach lo -X`, `-X is not an option of attach: use --format=json, which has the whole message`)

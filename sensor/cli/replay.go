@@ -19,10 +19,10 @@ func replayCommand(list []outputs.Output) *cli.Command {
 	var read cli.StringSlice
 	return &cli.Command{
 		Name:      "replay",
-		Usage:     "record the DNS messages in capture files",
+		Usage:     "record the DNS messages in capture files and dnstap files",
 		ArgsUsage: "FILE...",
 		UsageText: replayTasks,
-		Description: `Reads pcap and pcapng files. Compression by gzip, zstd, xz or lz4 is recognised by content; - is the
+		Description: `Reads pcap, pcapng and dnstap files. Compression by gzip, zstd, xz or lz4 is recognised by content; - is the
 standard input. The link type in the file says how packets are read. From a damaged file, everything
 before the damage is recorded.
 
@@ -35,7 +35,8 @@ EXAMPLES:
    dnsmonster-sensor replay day.pcap
    dnsmonster-sensor replay day.pcap > day.json
    dnsmonster-sensor replay --ordered monday.pcap tuesday.pcap.gz -c 100
-   tcpdump -w - port 53 | dnsmonster-sensor replay -`,
+   tcpdump -w - port 53 | dnsmonster-sensor replay -
+   dnsmonster-sensor replay day.fstrm.zst --dnstaptypes=client`,
 		Flags: slices.Concat([]cli.Flag{readFlag(&read)}, withFormat(o.flags()), f.flags(), o.frames.flags(), o.habitFlags()),
 		Action: func(c *cli.Context) error {
 			make := func(s *session) (input, error) {

@@ -12,16 +12,17 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/printable"
+	"dnsmonster-sensor/sensor/capture/file"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/pipeline"
 )
 
-// startLine is what attach and replay say when they have begun:
+// startLine is what attach, replay and dnstap say when they have begun:
 //
 //	dnsmonster-sensor v1.2 capturing on eth0 (tcx ingress+egress), port 53, to stdout (json); Ctrl-C ends
 type startLine struct {
 	doing   string   // what is captured or read
-	details []string // ports, and what the user must know to understand the records
+	details []string // ports or types, and what the user must know to understand the records
 	outputs []string
 	end     string // how to end
 }
@@ -48,7 +49,7 @@ func (l startLine) print(w io.Writer, log *slog.Logger, json bool) {
 // startLine is the line of these options; doing says what of the input has been opened.
 func (o *captureOptions) startLine(doing string, in input, list []pipeline.Output) startLine {
 	l, unit := startLine{doing: doing, end: in.end}, "packets"
-	if in.frames {
+	if in.frames || file.AllFrames(in.files) {
 		unit = "frames"
 		if types := o.frames.words(); !slices.Contains(types, "all") {
 			l.details = append(l.details, "types "+strings.Join(types, " "))

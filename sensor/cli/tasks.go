@@ -50,6 +50,9 @@ WHAT TO READ
       --sampleratio 1:100     record 1 of every 100 packets
       --dedup                 record a packet only once if it is seen twice
       --noetherframe          packets of Ethernet files start with the IP header
+      --dnstaptypes client    of a dnstap file only what clients ask and get; or
+                              resolver, auth, forwarder, stub, tool, update
+      --dnstapboth            both messages of a dnstap frame that has two
 
 ` + whatAndWhere + `
 LOG, METRICS, CONFIGURATION
@@ -66,7 +69,7 @@ WHAT TO RECEIVE
       --dnstappermission 0770 mode of the socket's file; 755 by default
       tcp://HOST:PORT, tls://HOST:PORT
       --dnstapcertfile FILE, --dnstapkeyfile FILE            needed for tls://
-      --dnstapcafile FILE     senders must have a certificate signed by this CA
+      --dnstapcafile FILE     servers must have a certificate signed by this CA
       --dial                  connect to a server that listens at the address
       --dnstaptypes client    only what the server's clients ask and get; also
                               resolver, auth, forwarder, stub, tool, update

@@ -56,7 +56,12 @@ func (r *resolver) butOf(option string) string {
 		return ""
 	}
 	if list := r.Owners(option); len(list) > 0 {
-		return ", but of " + strings.Join(list, " and ")
+		last := len(list) - 1
+		text := list[last]
+		if last > 0 {
+			text = strings.Join(list[:last], ", ") + " and " + text
+		}
+		return ", but of " + text
 	}
 	return ""
 }

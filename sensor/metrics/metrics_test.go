@@ -263,6 +263,10 @@ func TestUnknownNumbers(t *testing.T) {
 	if line := totalsOf(list, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, " 0 packets/s read, at least 3 LOST, 7 waiting") {
 		t.Errorf("the line of rates is %q", line)
 	}
+	frames := []account.Ledger{{Name: "kernel", Label: "dnstap", In: 5}}
+	if line := totalsOf(frames, now).line(totals{at: now.Add(-time.Second)}); !strings.Contains(line, " 5 frames/s seen, ") {
+		t.Errorf("the line of rates of dnstap is %q", line)
+	}
 	for _, known := range []bool{true, false} { // of a hook's meter of frames that came without their end
 		l := account.Ledger{Name: "kernel", Outcomes: []account.Line{{Value: 3, Lost: true}}, Meters: []account.Line{{Unknown: !known, Lost: true}}}
 		if line := totalsOf([]account.Ledger{l}, now).line(totals{}); strings.Contains(line, ", 3 LOST, ") != known {

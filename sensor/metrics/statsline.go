@@ -38,6 +38,7 @@ type totals struct {
 	seen, packets        uint64
 	records, held, lost  uint64
 	seenKnown, lostKnown bool
+	frames               bool // of dnstap, not packets, are seen
 }
 
 func totalsOf(ledgers []account.Ledger, at time.Time) totals {
@@ -49,6 +50,7 @@ func totalsOf(ledgers []account.Ledger, at time.Time) totals {
 			t.seen += l.In
 			t.seenKnown = !l.InUnknown && (t.seenKnown || hooks == 0)
 			t.lostKnown = t.lostKnown && l.LossKnown()
+			t.frames = l.Label == "dnstap"
 			hooks++
 		case "packet":
 			t.packets = l.In
@@ -75,7 +77,11 @@ func (t totals) line(last totals) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s records/s, ", t.at.Format("15:04:05"), rate(t.records, last.records))
 	if t.seenKnown {
-		fmt.Fprintf(&b, "%s packets/s seen, ", rate(t.seen, last.seen))
+		unit := "packets"
+		if t.frames {
+			unit = "frames"
+		}
+		fmt.Fprintf(&b, "%s %s/s seen, ", rate(t.seen, last.seen), unit)
 	} else {
 		fmt.Fprintf(&b, "%s packets/s read, ", rate(t.packets, last.packets))
 	}

@@ -195,7 +195,7 @@ func (s summary) leftOut() (list []string) {
 // frameOutcomes are the names for people of what became of dnstap frames.
 var frameOutcomes = map[string]string{
 	"frame_unselected": "of types that are not selected", "frame_broken": "broken",
-	"frame_not_message": "that are no message", "frame_empty": "without the message that they name",
+	"frame_not_message": "without a dnstap message", "frame_empty": "without the message that the type names",
 }
 
 // wordsOf are what a ledger's outcome counts, "" if that is usual for the ledger, and its

@@ -65,7 +65,7 @@ func cut(data []byte) (number, kind uint8, bytes []byte, varint uint64, rest []b
 	return cutAny(data)
 }
 
-// cutAny is cut for all fields.
+// cutAny is cut without its shortcuts: it reads any field.
 func cutAny(data []byte) (number, kind uint8, bytes []byte, varint uint64, rest []byte) {
 	num, wire, n := protowire.ConsumeTag(data)
 	if n < 0 {

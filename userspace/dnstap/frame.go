@@ -2,7 +2,7 @@
 // (https://dnstap.info, dnstap.proto of https://github.com/dnstap/dnstap.pb).
 //
 // In: one frame's bytes. Out: a Frame, which borrows them, and the packet.Message that
-// it stands for; and the other way round. Nothing is allocated. Its tests compare it with
+// it stands for. Append writes a Frame. Nothing is allocated. Its tests compare it with
 // golang-dnstap.
 package dnstap
 
@@ -23,7 +23,8 @@ type Frame struct {
 	Protocol Protocol // 0: not given
 	HTTP     uint32   // version of HTTP, for DoH
 
-	// Of the initiator and of the responder, whichever of them sent the message.
+	// Query: of the initiator, such as a client; Response: of the responder. That does not
+	// depend on which of them sent the message.
 	QueryAddress, ResponseAddress []byte // 4 or 16 bytes
 	QueryPort, ResponsePort       uint16
 
@@ -175,7 +176,7 @@ func (f *Frame) parseMessage(data []byte, times *stamps) (ok bool) {
 	return true
 }
 
-// address returns nil for bytes that are no address. An empty one counts as not given.
+// address returns nil for bytes that are not an address. An empty one counts as not given.
 func (f *Frame) address(b []byte) []byte {
 	if len(b) == 4 || len(b) == 16 {
 		return b

@@ -24,7 +24,7 @@ var actionNames = [...]string{1: "NXDOMAIN", "NODATA", "PASS", "DROP", "TRUNCATE
 // String is the action's name in dnstap.proto, or its number.
 func (a Action) String() string { return nameOf(uint32(a), actionNames[:]) }
 
-// Match is what of the message made the rule match.
+// Match is which part of the message the rule matched.
 type Match uint32
 
 // What matched. The value is a name in wire format or an address of 4 or 16 bytes.
@@ -48,9 +48,9 @@ func nameOf(n uint32, names []string) string {
 	return fmt.Sprint(n)
 }
 
-// tellsAddress reports whether rule and value can be an address that masks hide: of a client
-// or of a server. Addresses in answers are not masked. A match that this build does not know
-// may be anything.
+// tellsAddress reports whether rule and value may be the address of a client or of a server,
+// which masks hide. Addresses in answers are not masked. A match that this build does not
+// know may be anything.
 func (m Match) tellsAddress() bool {
 	return m != MatchQName && m != MatchNSName && m != MatchResponseIP
 }
@@ -69,7 +69,7 @@ const (
 )
 
 // Parse reads the policy of a Frame. Its slices point into data. Fields of a wrong kind are
-// left out. ok is false if data are not protobuf: then what stands before the fault is read.
+// left out. ok is false if data is not protobuf; fields before the fault are read.
 func (p *Policy) Parse(data []byte) (ok bool) {
 	*p = Policy{}
 	for len(data) > 0 {

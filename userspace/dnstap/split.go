@@ -5,8 +5,8 @@ import "dnsmonster-sensor/userspace/event"
 // A record keeps a whole frame without holding its message twice: the bytes before the
 // message and those after it are two fields of the event, and the message is the event's.
 
-// AppendFields appends what of a frame is not its main message to fields. payload is what
-// f was parsed from.
+// AppendFields appends to fields the bytes of a frame before and after its main message.
+// payload is what f was parsed from.
 func (f *Frame) AppendFields(fields event.Fields, payload []byte) event.Fields {
 	from, to := offsets(payload, f.Main())
 	return AppendFields(fields, payload, from, to)
@@ -18,11 +18,11 @@ func AppendFields(fields event.Fields, payload []byte, from, to int) event.Field
 	return event.AppendField(fields, event.FrameTail, payload[to:])
 }
 
-// offsets returns where part lies in whole. Parse cuts without limiting the capacity, so
-// that both end at the same byte of memory.
+// offsets returns where part lies in whole. It relies on Parse, which slices without
+// limiting the capacity: both capacities end at the same byte.
 func offsets(whole, part []byte) (from, to int) {
 	if len(part) == 0 {
-		return len(whole), len(whole) // no byte of it has to be kept apart
+		return len(whole), len(whole) // the whole payload is the head
 	}
 	from = cap(whole) - cap(part)
 	return from, from + len(part)

@@ -35,10 +35,10 @@ var roles = [...]string{"auth", "resolver", "client", "forwarder", "stub", "tool
 // Known reports whether the type is in dnstap.proto.
 func (t Type) Known() bool { return t >= 1 && int(t) <= 2*len(roles) }
 
-// IsResponse reports whether the type names the response. It holds for known types.
+// IsResponse reports whether a known type names the response.
 func (t Type) IsResponse() bool { return t%2 == 0 }
 
-// Other is the other type of the same role: the query's for a response.
+// Other is the other type of the same role: for a response type, the query type.
 func (t Type) Other() Type { return (t - 1) ^ 1 + 1 }
 
 // Role is the word for who saw the message, "" for an unknown type.

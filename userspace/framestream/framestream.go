@@ -4,8 +4,7 @@
 //
 // In: bytes, from their first one on. Out: frames, which borrow those bytes, and the
 // control frames that one end has to send. The package imports nothing of this project.
-// Its tests compare it with golang-framestream; the seeds of its fuzz tests are in the
-// tests.
+// Its tests compare it with golang-framestream.
 package framestream
 
 import (
@@ -21,7 +20,7 @@ type Control uint32
 // receiver answers Accept. Each stream then begins with Start and ends with Stop, which
 // the receiver answers with Finish if there was a Ready.
 const (
-	Data Control = iota // no control frame
+	Data Control = iota // not a control frame
 	Accept
 	Start
 	Stop
@@ -36,7 +35,7 @@ func (c Control) String() string {
 	if int(c) < len(controlNames) {
 		return controlNames[c]
 	}
-	return fmt.Sprintf("control frame %d", uint32(c))
+	return fmt.Sprintf("control type %d", uint32(c))
 }
 
 const (
@@ -63,13 +62,12 @@ type Frame struct {
 
 // Errors of Next.
 var (
-	// ErrMore means that the frame is not whole yet. Next can be called again with
-	// more bytes.
-	ErrMore = errors.New("the frame is not whole")
+	// ErrMore means that the frame is incomplete. Next can be called again with more bytes.
+	ErrMore = errors.New("the frame is incomplete")
 	// ErrTooLong means that a data frame is longer than the bound.
 	ErrTooLong = errors.New("frame too long")
 	// ErrControl means that a control frame is too long or too short, or of type 0.
-	ErrControl = errors.New("a control frame of a wrong length or type")
+	ErrControl = errors.New("a control frame with a wrong length or type")
 )
 
 // Next cuts the first frame from b, and returns how many bytes it takes. A data frame may

@@ -55,7 +55,7 @@ func receive(t *testing.T, stream []byte, pieces int) (got received) {
 			}
 		case err == nil:
 			answers, err = got.r.Control(&f, answers)
-			got.stopped = got.stopped || got.r.Stopped()
+			got.stopped = got.stopped || err == nil && f.Control == Stop
 		}
 		if err != nil {
 			got.rest, got.answers, got.err = len(have)+len(next), string(answers), err
@@ -114,7 +114,7 @@ func TestReadsReference(t *testing.T) {
 		}
 		for _, pieces := range []int{0, 1, 2, 3, 5, 7, 64, 4096} {
 			got := receive(t, stream, pieces)
-			if got.err != nil || got.rest != 0 || !slices.Equal(got.frames, sent) || got.answers != answers || !got.r.Stopped() || !got.r.Ended() {
+			if got.err != nil || got.rest != 0 || !slices.Equal(got.frames, sent) || got.answers != answers || !got.stopped || got.r.Started() {
 				t.Errorf("%d bytes at a time: %d frames, %d bytes left, answers %x, error %v, %+v", pieces, len(got.frames), got.rest, got.answers, got.err, got.r)
 			}
 		}
@@ -134,7 +134,7 @@ func TestEveryCut(t *testing.T) {
 				last = i
 			}
 		}
-		if got.err != nil || got.rest != n-whole[last] || len(got.frames) != min(max(last-2, 0), 2) || got.r.Started() != (last >= 2 && last < 5) || got.r.Stopped() != (last == 5) {
+		if got.err != nil || got.rest != n-whole[last] || len(got.frames) != min(max(last-2, 0), 2) || got.r.Started() != (last >= 2 && last < 5) || got.stopped != (last == 5) {
 			t.Errorf("the first %d bytes: %d frames, %d bytes left, error %v, %+v", n, len(got.frames), got.rest, got.err, got.r)
 		}
 	}
@@ -245,17 +245,17 @@ func TestReceiver(t *testing.T) {
 	f("a stream after the first", ready+start+data("a")+stop+ready+start+data("b")+stop, "ab", accept+finish+accept+finish, "")
 	f("files one after the other", start+data("a")+stop+start+data("b")+stop, "ab", "", "")
 	f("STOP instead of START", ready+stop, "", accept+finish, "")
-	f("data at once", data("a"), "", "", "a frame data where READY must come")
-	f("data before START", ready+data("a"), "", accept, "a frame data where START must come")
-	f("data after STOP", start+stop+data("a"), "", "", "a frame data where READY must come")
-	f("two READY", ready+ready, "", accept, "a frame READY where START must come")
-	f("READY in a stream", start+ready, "", "", "a frame READY where STOP must come")
-	f("two START", start+start, "", "", "a frame START where STOP must come")
-	f("STOP at once", stop, "", "", "a frame STOP where READY must come")
-	f("two STOP", start+stop+stop, "", "", "a frame STOP where READY must come")
-	f("the receiver's own ACCEPT", accept, "", "", "a frame ACCEPT where READY must come")
-	f("the receiver's own FINISH", start+finish, "", "", "a frame FINISH where STOP must come")
-	f("an unknown control frame", ready+control(9), "", accept, "a frame control frame 9 where START must come")
+	f("data at once", data("a"), "", "", "unexpected data frame: READY must come")
+	f("data before START", ready+data("a"), "", accept, "unexpected data frame: START must come")
+	f("data after STOP", start+stop+data("a"), "", "", "unexpected data frame: READY must come")
+	f("two READY", ready+ready, "", accept, "unexpected READY frame: START must come")
+	f("READY in a stream", start+ready, "", "", "unexpected READY frame: STOP must come")
+	f("two START", start+start, "", "", "unexpected START frame: STOP must come")
+	f("STOP at once", stop, "", "", "unexpected STOP frame: READY must come")
+	f("two STOP", start+stop+stop, "", "", "unexpected STOP frame: READY must come")
+	f("the receiver's own ACCEPT", accept, "", "", "unexpected ACCEPT frame: READY must come")
+	f("the receiver's own FINISH", start+finish, "", "", "unexpected FINISH frame: STOP must come")
+	f("an unknown control frame", ready+control(9), "", accept, "unexpected control type 9 frame: START must come")
 	f("another content type", control(Ready, "a\x1b"), "", "", `the sender offers content type ["a\x1b"], not protobuf:dnstap.Dnstap`)
 	f("another content type in START", ready+control(Start, "x", "y"), "", accept, `the sender offers content type ["x" "y"], not protobuf:dnstap.Dnstap`)
 	f("a broken READY", "\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x04x", "", "", ErrControl.Error())

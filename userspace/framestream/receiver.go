@@ -2,25 +2,18 @@ package framestream
 
 import "fmt"
 
-// Receiver is the state of the receiving end of a stream. It is told each control frame,
-// and says what to answer. The zero value with a ContentType waits for the beginning of a
-// stream.
+// Receiver is the state of the receiving end of a stream. Its Control is called with each
+// control frame, and gives the answer. The zero value with a ContentType waits for the
+// beginning of a stream.
 type Receiver struct {
 	ContentType string
 
 	bidirectional bool // there was a Ready
 	started       bool
-	stopped       bool
 }
 
-// Started reports whether data frames may come.
+// Started reports whether a stream has begun and not ended, so that data frames may come.
 func (r *Receiver) Started() bool { return r.started }
-
-// Stopped reports whether the sender has ended the stream, as it should.
-func (r *Receiver) Stopped() bool { return r.stopped }
-
-// Ended reports whether a stream that has begun was ended as it should.
-func (r *Receiver) Ended() bool { return !r.started }
 
 // ContentError is the error for a sender of something else.
 type ContentError struct {
@@ -36,7 +29,7 @@ func (e *ContentError) Error() string {
 type OrderError struct{ Got, Want Control }
 
 func (e *OrderError) Error() string {
-	return fmt.Sprintf("a frame %s where %s must come", e.Got, e.Want)
+	return fmt.Sprintf("unexpected %s frame: %s must come", e.Got, e.Want)
 }
 
 // Control handles a control frame, and appends the answer to dst. After Stop a stream may
@@ -59,14 +52,14 @@ func (r *Receiver) Control(f *Frame, dst []byte) ([]byte, error) {
 		if err := r.check(f); err != nil {
 			return dst, err
 		}
-		r.started, r.stopped = true, false
+		r.started = true
 		return dst, nil
 	case Stop:
 		if !r.started && !r.bidirectional {
 			return dst, &OrderError{Got: Stop, Want: r.want()}
 		}
 		answer := r.bidirectional
-		r.started, r.bidirectional, r.stopped = false, false, true
+		r.started, r.bidirectional = false, false
 		if answer {
 			dst = AppendControl(dst, Finish, "")
 		}

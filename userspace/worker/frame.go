@@ -40,14 +40,14 @@ type frames struct {
 	policy  dnstap.Policy
 	written []byte // the masked policy
 	seen    uint32 // types that gave records
-	shown   uint32 // of these, in FrameConfig.Seen
+	shown   uint32 // those of them that FrameConfig.Seen has
 }
 
-// frame handles a dnstap frame, and returns its outcome. p.Time is when the frame came, if
-// the source knows that: it is the time of a record whose frame has none.
+// frame handles a dnstap frame, and returns its outcome. If the frame has no time, that of
+// its record is p.Time, when the frame came; 0 if the source does not know it.
 //
-// A frame of a type that this build does not know gives a record, since the header of its
-// message says what it is: that of the response if it carries one, else that of the query.
+// A frame of an unknown type gives a record, too: of its response if it has one, else of
+// its query.
 func (w *Worker) frame(p *packet.Packet) account.Column {
 	if w.frames == nil {
 		w.frames = &frames{}
@@ -90,7 +90,7 @@ func (w *Worker) frame(p *packet.Packet) account.Column {
 	return account.WholeMessage
 }
 
-// showTypes tells FrameConfig.Seen about types that are new.
+// showTypes adds types that are new to FrameConfig.Seen.
 func (w *Worker) showTypes() {
 	if s := w.frames; s != nil && s.seen != s.shown && w.cfg.Frames.Seen != nil {
 		w.cfg.Frames.Seen.bits.Or(s.seen)
@@ -98,7 +98,7 @@ func (w *Worker) showTypes() {
 	}
 }
 
-// wrongFields counts what was left out.
+// wrongFields counts the fields that were left out because their values are impossible.
 func (w *Worker) wrongFields(n *dnstap.Wrong) {
 	if *n == (dnstap.Wrong{}) {
 		return

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Address is where senders connect to or, with Dial, where a sender listens.
+// Address is where senders connect or, with Dial, where a sender listens.
 type Address struct {
 	Network string // "unix", "tcp" or "tls"
 	Where   string // the path of a socket, @NAME of an abstract one, or HOST:PORT
@@ -31,7 +31,7 @@ func (a Address) dialed() string {
 // forms is the end of errors about addresses.
 const forms = "use unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT, such as unix:///run/dnsmonster.sock or tcp://127.0.0.1:6000"
 
-// maxSocketPath is the kernel's limit of a socket's path, which is the limit for senders, too.
+// maxSocketPath is the kernel's limit for the path of a socket. It applies to senders, too.
 const maxSocketPath = 107
 
 // ParseAddress parses unix:///PATH, unix://@NAME (an abstract socket), tcp://HOST:PORT and
@@ -48,7 +48,7 @@ func ParseAddress(text string) (Address, error) {
 	case strings.HasPrefix(text, "unix:"):
 		network, where = "unix", strings.TrimPrefix(text, "unix:")
 	default:
-		return bad("this is no address: %s", forms)
+		return bad("this is not an address: %s", forms)
 	}
 	a := Address{Network: strings.ToLower(network), Where: where}
 	switch a.Network {
@@ -65,18 +65,18 @@ func ParseAddress(text string) (Address, error) {
 			port = strconv.FormatUint(n, 10)
 		}
 		if strings.ContainsAny(host, "/@ \t\n?#") {
-			return bad("%q is no host name or address", host)
+			return bad("%q is not a host name or address", host)
 		}
 		a.Where = net.JoinHostPort(host, port)
 		return a, nil
 	}
-	return bad("%q is not known here: %s", network, forms)
+	return bad("%q is not supported: %s", network, forms)
 }
 
 func (a Address) unix(bad func(string, ...any) (Address, error)) (Address, error) {
 	switch {
 	case strings.ContainsRune(a.Where, 0):
-		return bad("a path has no zero byte")
+		return bad("a path cannot contain a zero byte")
 	case a.Where == "" || a.Where == "@":
 		return bad("the path of the socket is missing: %s", forms)
 	case len(a.Where) > maxSocketPath:
@@ -86,7 +86,7 @@ func (a Address) unix(bad func(string, ...any) (Address, error)) (Address, error
 	case strings.HasSuffix(a.Where, "/"):
 		return bad("this is the path of a folder: add the name of the socket")
 	case !strings.HasPrefix(a.Where, "/"):
-		return bad("a socket needs its whole path: write unix:// and then the path with its slash, such as unix:///run/dnsmonster.sock")
+		return bad("a socket needs its full path: write unix:// and then the path from its first slash on, such as unix:///run/dnsmonster.sock")
 	}
 	a.Where = filepath.Clean(a.Where)
 	return a, nil

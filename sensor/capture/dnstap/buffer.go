@@ -18,7 +18,7 @@ const (
 var classSize = [classes]int{4 << 10, 64 << 10, framestream.HeadLen + framestream.MaxFrame}
 
 // buffer holds bytes of one connection: whole frames, and perhaps the beginning of
-// another one. Whoever has it is its only user.
+// another one. It has one owner at a time.
 type buffer struct {
 	data  []byte
 	class int
@@ -26,7 +26,7 @@ type buffer struct {
 	whole int // bytes of frames that are whole
 	count int // data frames among them
 	conn  *conn
-	next  int   // where the lane goes on
+	next  int   // where the lane continues
 	came  int64 // when it was handed to the lane, in nanoseconds since the Unix epoch
 }
 

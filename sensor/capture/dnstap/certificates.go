@@ -22,7 +22,7 @@ type certificates struct {
 	stamp   string // of the files
 }
 
-// lookEvery is how often the files are looked at, at most.
+// lookEvery is the least time between two looks at the files.
 const lookEvery = time.Second
 
 // check reads the files, if there is a tls address.

@@ -33,22 +33,22 @@ type conn struct {
 	peer   string
 
 	// progress is one of the constants above, and in the other bits a number that changes
-	// with each step forwards. The source's clock looks whether it stands still.
+	// with each step. If it stays the same for too long, the source ends the connection.
 	progress atomic.Uint64
 	expired  atomic.Bool
 	holds    atomic.Bool // a buffer that is not small
-	shrink   atomic.Bool // the clock asks for it
-	seen     uint64      // by the clock
-	seenAt   time.Time   // by the clock
+	shrink   atomic.Bool // watch wants a large buffer back
+	seen     uint64      // progress, as watch saw it last
+	seenAt   time.Time   // when watch first saw that
 
 	slots chan struct{} // buffers in the lane
 	lane  *lane         // from the first START on
 
 	state   framestream.Receiver
-	spoke   bool // at least one control frame was right
+	spoke   bool // at least one control frame was accepted
 	begun   bool // at least one stream has begun
 	buf     *buffer
-	busy    bool // the last read has brought much
+	busy    bool // the last read brought at least half a small buffer
 	answers []byte
 
 	unfinished int // bytes after the last whole frame, at the end
@@ -103,8 +103,8 @@ func (c *conn) receive() error {
 	}
 }
 
-// shrunk handles the deadline that the clock sets to have a large buffer back from a sender
-// that has become silent.
+// shrunk handles the deadline that watch sets to take a large buffer back from a sender
+// that has become silent. It reports whether the error was that deadline.
 func (c *conn) shrunk(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || !c.shrink.Swap(false) || c.expired.Load() {
 		return false

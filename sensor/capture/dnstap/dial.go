@@ -24,10 +24,10 @@ func (s *Source) dial(ctx context.Context, a Address) {
 		case ctx.Err() != nil:
 		case err != nil && !waits:
 			waits = true
-			log.Warn("waiting for a sender that listens; the sensor tries again until there is one", "error", err)
+			log.Warn("waiting for the sender: it cannot be reached; the sensor keeps trying", "error", err)
 		case err == nil:
 			if waits {
-				log.Info("connected to the sender that was waited for")
+				log.Info("connected to the sender after waiting for it")
 			}
 			waits = false
 			if s.dialed(raw, a) {

@@ -27,7 +27,7 @@ type answerError struct{ error }
 
 func (e *answerError) Unwrap() error { return e.error }
 
-// strangeError means that something else than Frame Streams came.
+// strangeError means that something other than Frame Streams came.
 type strangeError struct{ text string }
 
 func (e *strangeError) Error() string { return e.text }
@@ -35,8 +35,7 @@ func (e *strangeError) Error() string { return e.text }
 // webVerbs begin the requests of HTTP.
 var webVerbs = []string{"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "CONNECT ", "PRI * "}
 
-// notFrames explains an error about what has come. Bytes are the ones that were not
-// understood.
+// notFrames explains an error about what has come. b is what was not understood.
 func (c *conn) notFrames(err error, b []byte) error {
 	var content *framestream.ContentError
 	var answer *answerError
@@ -44,7 +43,7 @@ func (c *conn) notFrames(err error, b []byte) error {
 	case errors.As(err, &answer):
 		return err
 	case errors.As(err, &content):
-		return fmt.Errorf("%w: let it send dnstap", err)
+		return fmt.Errorf("%w: configure it to send dnstap", err)
 	case c.spoke:
 		if err == framestream.ErrTooLong {
 			return fmt.Errorf("%w: %d bytes are announced, and %d are allowed", err, framestream.Length(b), framestream.MaxFrame)
@@ -95,11 +94,11 @@ func (c *conn) explain(err error) string {
 		}
 		return fmt.Sprintf("this is not TLS: it begins with %q", head)
 	case strings.Contains(text, "client didn't provide a certificate"):
-		return "the sender shows no certificate, and the sensor requires one, since authorities are set: give the sender a certificate"
+		return "the sender shows no certificate, and dnstapcafile makes the sensor require one: give the sender a certificate"
 	case strings.Contains(text, "failed to verify certificate") && !c.source.options.Dial:
 		return "the sender's certificate is not accepted: " + text
 	case strings.Contains(text, "remote error") && !c.source.options.Dial:
-		return "the sender does not accept our certificate: " + text
+		return "the sender does not accept the sensor's certificate: " + text
 	}
 	if files := c.source.options.TLS; files != nil && files.HasOptions() {
 		if advice := secure.Advice(err, files.OptionNames("dnstapsocket")); advice != "" {
@@ -167,20 +166,20 @@ func (s *Source) breaks(bytes int) {
 	s.brokenBytes.Add(uint64(bytes))
 }
 
-// ends is left for a connection without mistakes.
+// ends is what left does for a sender that sent nothing wrong.
 func (s *Source) ends(c *conn, unfinished int, err error) {
 	log := s.options.Log.With("sender", c.peer, "address", c.at.String(), "end", err)
 	switch {
 	case unfinished > 0 && !c.begun:
 		s.protocol.Add(1)
-		s.said.warn("protocol", c, "a sender has gone before the end of its first frame")
+		s.said.warn("protocol", c, "a sender closed its connection before the end of its first frame")
 	case unfinished > 0:
 		s.breaks(unfinished)
-		s.said.warn("unfinished", c, fmt.Sprintf("a sender has gone inside a frame, of which %d bytes had come", unfinished))
+		s.said.warn("unfinished", c, fmt.Sprintf("a sender closed its connection inside a frame, of which %d bytes had come", unfinished))
 	case c.state.Started():
 		s.broken.Add(1)
 		if !s.closed() {
-			s.said.info("no stop", c, "a sender has gone without ending its stream")
+			s.said.info("no stop", c, "a sender closed its connection without ending its stream")
 		}
 	case !c.begun:
 		log.Debug("a connection without a stream was closed")

@@ -23,7 +23,7 @@ type listening struct {
 	passed bool           // by systemd
 }
 
-// end removes the socket and takes no more connections, except those that wait already.
+// end removes the socket, and takes no more connections than those that wait already.
 func (l *listening) end() (err error) {
 	if l.file != nil {
 		err = l.file.Remove()
@@ -60,7 +60,7 @@ func (s *Source) listen(list []Address) (err error) {
 	}
 	for _, p := range passed {
 		if !p.used {
-			s.options.Log.Warn("systemd has passed a socket that no address names, so nobody is served there: add its address", "socket", p.address.String(), "name", p.name)
+			s.options.Log.Warn("systemd has passed a socket that no address names, and the sensor does not use it: add its address", "socket", p.address.String(), "name", p.name)
 		}
 	}
 	for _, l := range s.listeners {
@@ -122,7 +122,7 @@ func cannotListen(a Address, err error) error {
 	var lookup *net.DNSError
 	switch {
 	case errors.Is(err, safefs.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
-		fix = ": another program, perhaps another sensor, listens there; end it, or use another address"
+		fix = ": another program, perhaps another sensor, listens there; stop it, or use another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		fix = ": this host does not have that address; use one of its own, or [::] for all"
 	case errors.Is(err, syscall.EACCES) && a.Network != "unix":

@@ -38,18 +38,18 @@ func TestParseAddress(t *testing.T) {
 	f("TCP://localhost:06000/", "tcp://localhost:6000")
 	f("tls://[::]:6001", "tls://[::]:6001")
 	f("tcp://:6000", "tcp://:6000")
-	f("", "this is no address: use unix:///PATH")
-	f("127.0.0.1:6000", "this is no address")
-	f("udp://127.0.0.1:6000", `"udp" is not known here`)
+	f("", "this is not an address: use unix:///PATH")
+	f("127.0.0.1:6000", "this is not an address")
+	f("udp://127.0.0.1:6000", `"udp" is not supported`)
 	f("unix://", "the path of the socket is missing")
-	f("unix://run/x.sock", "a socket needs its whole path")
+	f("unix://run/x.sock", "a socket needs its full path")
 	f("unix:///run/", "this is the path of a folder")
 	f("unix:///"+strings.Repeat("x", 107), "has at most 107 bytes, and this one has 108")
 	f("tcp://2001:db8::1:6000", "an IPv6 address in brackets")
 	f("tcp://127.0.0.1", "tcp needs HOST:PORT")
 	f("tcp://127.0.0.1:dns", "a port is a number")
 	f("tcp://127.0.0.1:65536", "a port is a number")
-	f("tcp://me@host:6000", "no host name or address")
+	f("tcp://me@host:6000", "not a host name or address")
 }
 
 // TestCheck: Check and Open name what is wrong, and how to put it right.

@@ -14,13 +14,13 @@ type Options struct {
 	// waits for them, and connects again, for ever.
 	Dial  bool
 	Lanes int // 0: one
-	// Mode is the mode of unix sockets, whatever the umask is; 0: 0755. Who may not write
-	// to a socket cannot connect to it.
+	// Mode is the mode of unix sockets, whatever the umask is; 0: 0755. To connect to a
+	// socket, a sender needs the right to write to it.
 	Mode  fs.FileMode
 	Group string // of unix sockets, a name or a number; "": that of the process
-	// TLS has the files for tls addresses: our certificate, which a listener must have, and
-	// the authorities that sign the other side's. A listener with authorities requires
-	// certificates of clients. The files are read again when they change.
+	// TLS has the files for tls addresses: the sensor's certificate, which a listener must
+	// have, and the authorities that sign the senders' certificates. A listener with
+	// authorities requires a certificate of each sender. Changed files are read again.
 	TLS *secure.TLS
 	// MaxConnections bounds the connections of all addresses together; 0:
 	// DefaultConnections. Connections beyond it are refused.

@@ -54,7 +54,7 @@ func passedSockets() (list []*passedSocket, err error) {
 		fd := int(p.file.Fd())
 		kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 		if err != nil || kind != unix.SOCK_STREAM {
-			return nil, fmt.Errorf("systemd has passed %q, which is no stream socket: use ListenStream= in the socket unit", p.name)
+			return nil, fmt.Errorf("systemd has passed %q, which is not a stream socket: use ListenStream= in the socket unit", p.name)
 		}
 		if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
 			return nil, fmt.Errorf("systemd has passed the socket %q, which does not listen: use Accept=no in the socket unit", p.name)

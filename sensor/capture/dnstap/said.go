@@ -18,15 +18,15 @@ const (
 	saidMost  = 64          // senders for which that is remembered
 )
 
-// limiter bounds the log lines that strangers can cause: one each minute for each kind and
-// sender, as long as these are not too many. A sender that was put right, and is wrong in
-// another way now, is another kind.
+// limiter bounds the log lines that strangers can cause: one a minute for each kind of line
+// and sender, for at most saidMost of them. A sender that makes another mistake is another
+// kind, so that whoever repairs one mistake sees the next.
 type limiter struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	last   map[string]time.Time // by kind and sender
-	silent int                  // lines that were not written since the last one
+	silent int                  // lines left out since the last one that was written
 }
 
 func (l *limiter) warn(kind string, c *conn, text string) { l.say(slog.LevelWarn, kind, c, text) }
@@ -47,7 +47,7 @@ func (l *limiter) say(level slog.Level, kind string, c *conn, text string) {
 	l.log.Log(context.Background(), level, text, args...)
 }
 
-// may reports whether a line may be written, and how many were not before it.
+// may reports whether a line may be written, and how many were left out before it.
 func (l *limiter) may(key string, now time.Time) (more int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,12 +3,12 @@
 // come out as packets of userspace/packet.LinkDnstap, whose messages the worker reads.
 //
 // It imports no other input, and decodes no frame. Its tests send with golang-dnstap and
-// golang-framestream, and what no such sender would send by themselves.
+// golang-framestream; what these would never send, they write themselves.
 //
 // One goroutine for each connection reads large pieces, finds the frames in them, and hands
 // the whole buffer to the lane of that connection. The lane gives the buffer back at its
-// next Read. A connection whose lane is behind waits, and so does its sender, which drops
-// by itself and says so.
+// next Read. A connection whose lane is behind waits. Then its sender has to wait or to
+// drop.
 package dnstap
 
 import (
@@ -23,9 +23,9 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 )
 
-// bounds are what strangers can take of the sensor.
+// bounds are how much time and memory strangers can take.
 type bounds struct {
-	start  time.Duration // from the connection to START, with TLS
+	start  time.Duration // from the connection to START, TLS included
 	frame  time.Duration // from the first byte of a frame to its last one
 	hurry  time.Duration // the same while other senders wait for memory
 	silent time.Duration // after which a large buffer is taken back
@@ -109,8 +109,8 @@ func (s *Source) Lanes() (list []capture.Lane) {
 	return list
 }
 
-// Live implements capture.Source. A server does not wait for us, but for a source that
-// dials everybody waits.
+// Live implements capture.Source. A source that listens must not make servers wait; with
+// Dial, reading waits for the outputs.
 func (s *Source) Live() bool { return !s.options.Dial }
 
 // Given implements capture.Source.
@@ -127,11 +127,11 @@ func (s *Source) end() error {
 	s.dialing()
 	s.mu.Lock()
 	s.until = time.Now().Add(s.bounds.drain)
+	close(s.closing) // before connections end by it: their end is no fault of the senders
 	for c := range s.conns {
 		c.stop(s.until)
 	}
 	s.mu.Unlock()
-	close(s.closing)
 	var errs []error
 	for _, l := range s.listeners {
 		errs = append(errs, l.end())
@@ -260,9 +260,9 @@ func (c *conn) stands(now time.Time, b bounds, short bool) int {
 	return -1
 }
 
-// Senders is where senders connect to, and how many there are.
+// Senders is where senders connect, and how many are connected.
 type Senders struct {
-	Addresses []string // that listen, with the ports that the kernel has chosen; with Dial: those that are dialed
+	Addresses []string // where the source listens, with the ports that the kernel has chosen; with Dial: those it connects to
 	Connected int      // connections that have begun a stream
 }
 

@@ -80,10 +80,10 @@ func TestTLS(t *testing.T) {
 		}
 		r.awaitFrames(frames + 2)
 		for said, c := range map[string]*tls.Config{
-			"the sender shows no certificate":                    clientOf(t, a, "", ""),
-			"certificate has expired or is not yet valid":        clientOf(t, a, old, oldKey),
-			"certificate is not accepted: tls: failed to verify": clientOf(t, a, foreign, foreignKey),
-			"the sender does not accept our certificate":         clientOf(t, other, mine, mineKey),
+			"the sender shows no certificate":                     clientOf(t, a, "", ""),
+			"certificate has expired or is not yet valid":         clientOf(t, a, old, oldKey),
+			"certificate is not accepted: tls: failed to verify":  clientOf(t, a, foreign, foreignKey),
+			"the sender does not accept the sensor's certificate": clientOf(t, other, mine, mineKey),
 		} {
 			r.forget()
 			lines := r.log.Count(said)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 
 	"dnsmonster-sensor/userspace/dnstap"
 	"dnsmonster-sensor/userspace/framestream"
@@ -25,6 +27,29 @@ type fstrm struct {
 // isFrameStream reports whether a file begins with a control frame.
 func isFrameStream(data []byte) bool {
 	return len(data) >= 8 && binary.BigEndian.Uint32(data) == 0 && binary.BigEndian.Uint32(data[4:]) < 1<<16
+}
+
+// AllFrames reports whether all paths are regular dnstap files, compressed or not.
+func AllFrames(paths []string) bool {
+	return len(paths) > 0 && !slices.ContainsFunc(paths, func(path string) bool { return !isFrameFile(path) })
+}
+
+func isFrameFile(path string) bool {
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	r, err := newPlainReader(f)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	var start [8]byte
+	_, err = io.ReadFull(r, start[:])
+	return err == nil && isFrameStream(start[:])
 }
 
 func newFstrm(c formatContext) *fstrm {
@@ -70,9 +95,9 @@ func (f *fstrm) record(data []byte, off int, p *packet.Packet) (int, error) {
 func (f *fstrm) unfinished(rest int) string {
 	switch {
 	case rest > 0:
-		return fmt.Sprintf("the dnstap file is not finished: it ends with %d bytes of a frame that is not whole, and without STOP. Its writer still writes it, or was killed; all whole frames were read", rest)
+		return fmt.Sprintf("the dnstap file is not finished: it ends with %d bytes of an incomplete frame, and without STOP. It is still being written, or its writer was killed; all complete frames were read", rest)
 	case f.receiver.Started():
-		return "the dnstap file is not finished: it ends without STOP. Its writer still writes it, or was killed; all frames were read"
+		return "the dnstap file is not finished: it ends without STOP. It is still being written, or its writer was killed; all frames were read"
 	}
 	return ""
 }

@@ -113,6 +113,21 @@ func TestFrameStreams(t *testing.T) {
 	f("data first", append(framestream.AppendControl(nil, framestream.Ready, dnstap.ContentType), 0, 0, 0, 2, 'h', 'i'), 0, "", "data")
 }
 
+// TestAllFrames: dnstap files are recognised before they are read, compressed or not.
+func TestAllFrames(t *testing.T) {
+	frames := write(t, frameFile(true, numbered(0, 1)...))
+	packed := write(t, compress(t, "gzip", frameFile(true, numbered(0, 1)...)))
+	other, short := write(t, []byte("not dnstap, but long enough")), write(t, []byte{0, 0})
+	if !AllFrames([]string{frames, packed}) {
+		t.Error("dnstap files are not recognised")
+	}
+	for _, paths := range [][]string{nil, {other}, {frames, other}, {short}, {t.TempDir()}, {frames + "-missing"}, {"-"}} {
+		if AllFrames(paths) {
+			t.Errorf("%q counts as dnstap", paths)
+		}
+	}
+}
+
 // TestFrameStreamsRefused: with an option that cannot apply to dnstap.
 func TestFrameStreamsRefused(t *testing.T) {
 	content := frameFile(true, numbered(0, 1)...)
