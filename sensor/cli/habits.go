@@ -6,7 +6,7 @@ import (
 	"dnsmonster-sensor/sensor/config"
 )
 
-// habitFlags are the options that attach and replay have and run has not: those that a
+// habitFlags are the options that attach, replay and dnstap have and run has not: those that a
 // person at a terminal knows from tcpdump. They have no section and no variable: the files and
 // variables of a site are for its service, and must not change a command that somebody types.
 func (o *captureOptions) habitFlags() []cli.Flag {

@@ -45,8 +45,8 @@ type captureOptions struct {
 	pending  []config.Feature
 	live     bool // the input is an interface; set by record
 	fallback bool // if no output is switched on, records go to stdout
-	verbose  bool // attach and replay: show more
-	count    int  // attach and replay: end after this many records; 0: no limit
+	verbose  bool // attach, replay and dnstap: show more
+	count    int  // attach, replay and dnstap: end after this many records; 0: no limit
 
 	severalInterfaces bool // attach: there may be
 

@@ -275,7 +275,7 @@ func AllOptions(w io.Writer, pages []Page) {
 }
 
 // optionList writes the options of a table by section. With commands, it names the commands
-// of each option that not all of run, attach and replay have.
+// of each option that not all of run, attach, replay and dnstap have.
 func optionList(b *bufio.Writer, t *optionTable, commands bool) {
 	var list []Option
 	for _, s := range t.sections {

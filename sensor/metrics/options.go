@@ -28,7 +28,7 @@ func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "metric", Name: "metricendpointtype", EnvVars: []string{"DNSMONSTER_METRICENDPOINTTYPE"}, Value: "stderr", Destination: &o.kind,
-			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or empty for none. Without this option, metrics go to each endpoint whose address is set, and to stderr; attach and replay leave out stderr unless metricstderrformat or metricflushinterval is set",
+			Usage: "`TYPE` of endpoint for metrics: stderr, statsd, prometheus, or empty for none. Without this option, metrics go to each endpoint whose address is set, and to stderr; attach, replay and dnstap leave out stderr unless metricstderrformat or metricflushinterval is set",
 		},
 		&cli.StringFlag{
 			Category: "metric", Name: "metricstatsdagent", EnvVars: []string{"DNSMONSTER_METRICSTATSDAGENT"}, Destination: &o.statsd,
