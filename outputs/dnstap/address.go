@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"dnsmonster-sensor/outputs/endpoint"
@@ -23,11 +24,26 @@ type address struct {
 // isFolder reports whether the option names a folder.
 func isFolder(text string) bool { return !strings.Contains(text, "://") }
 
+// meansReceiver reports whether what isFolder takes for a folder is an address written in
+// another way: host:port, or tcp:host:port. A folder of such a name is ./host:port.
+func meansReceiver(text string) bool {
+	scheme, _, _ := strings.Cut(text, ":")
+	if scheme == "unix" || scheme == "tcp" || scheme == "tls" {
+		return scheme != text
+	}
+	_, port, err := net.SplitHostPort(text)
+	_, number := strconv.ParseUint(port, 10, 16)
+	return err == nil && number == nil && !strings.Contains(text, "/")
+}
+
 const forms = "write unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT"
 
 // parseAddresses parses the option. A folder has no addresses.
 func parseAddresses(text string) (list []address, err error) {
 	if isFolder(text) {
+		if meansReceiver(text) {
+			return nil, fmt.Errorf("%q: for a receiver %s; a folder of this name is ./%s", text, forms, text)
+		}
 		return nil, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {

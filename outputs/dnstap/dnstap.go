@@ -38,6 +38,7 @@ type Output struct {
 
 	mu        sync.Mutex
 	addresses *outputs.Addresses // nil: not made yet
+	warned    time.Time          // when lost has logged
 
 	connections, broken atomic.Uint64
 }

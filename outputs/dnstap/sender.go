@@ -2,6 +2,7 @@ package dnstap
 
 import (
 	"context"
+	"time"
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/userspace/event"
@@ -31,16 +32,18 @@ func (w *sender) Write(ctx context.Context, b *event.Block) (int, error) {
 		w.output.broken.Add(1)
 		w.output.addresses.Report(ctx, w.stream.at, err)
 		w.drop()
-		return 0, err
+		return 0, err // the runner logs it
 	}
 	return outputs.Refused(refused, why)
 }
 
 // ready makes sure that there is a stream, at the best address that works.
 func (w *sender) ready(ctx context.Context) (err error) {
-	if w.stream != nil && w.stream.broken() != nil { // closed since the last block: this one has not begun
-		w.output.broken.Add(1)
-		w.drop()
+	if w.stream != nil {
+		if err := w.stream.broken(); err != nil { // closed since the last block: this one has not begun
+			w.output.lost(w.stream, err)
+			w.drop()
+		}
 	}
 	if w.stream == nil {
 		w.stream, err = w.output.connect(ctx)
@@ -57,12 +60,31 @@ func (w *sender) ready(ctx context.Context) (err error) {
 	part, cancel := outputs.ShareOfTime(ctx, 2)
 	defer cancel()
 	if s, err := w.output.connectTo(part, list, better); err == nil {
-		if w.stream.finish(finishTimeout) != nil {
-			w.output.broken.Add(1)
+		if err := w.stream.finish(finishTimeout); err != nil {
+			w.output.lost(w.stream, err)
 		}
 		w.stream = s
 	}
 	return nil
+}
+
+// warnEvery bounds the lines about a receiver that ends each connection.
+const warnEvery = time.Minute
+
+// lost counts a connection that ended without FINISH, and says so: no block has failed, so
+// nobody else does.
+func (o *Output) lost(s *stream, why error) {
+	n := o.broken.Add(1)
+	o.mu.Lock()
+	now := time.Now()
+	due := o.warned.IsZero() || now.Sub(o.warned) >= warnEvery
+	if due {
+		o.warned = now
+	}
+	o.mu.Unlock()
+	if due {
+		o.Log().Warn("a connection ended early: frames that the receiver had not read are lost", "address", s.text, "error", why, "broken_connections", n)
+	}
 }
 
 // drop closes the connection without ending the stream.

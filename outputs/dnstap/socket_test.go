@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -218,6 +219,46 @@ func TestReceiverRestarts(t *testing.T) {
 	}
 	if meters["connections"] != 3 || meters["broken_connections"] != 2 {
 		t.Errorf("meters %v", meters)
+	}
+}
+
+// A connection that ends between two blocks is named in the log: no block fails, and the
+// frames that the receiver had not read are gone. A receiver that does it again and again
+// does not fill the log.
+func TestEarlyEndIsLogged(t *testing.T) {
+	path := socket(t)
+	o := &watchedOutput{Output: parsed(t, "--dnstapoutputaddress=unix://"+path)}
+	var log strings.Builder
+	o.Common.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r := serve(t, listen(t, "unix", path))
+	w, err := o.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		put(t, w, outputtest.Queries(0, 1))
+		r.disconnect()
+		o.awaitBroken(t)
+	}
+	put(t, w, outputtest.Queries(0, 1))
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if text := log.String(); strings.Count(text, "frames that the receiver had not read are lost") != 1 || !strings.Contains(text, "unix://"+path) {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+// An address without its two slashes is no folder that is missing.
+func TestAddressForms(t *testing.T) {
+	for text, means := range map[string]bool{
+		"127.0.0.1:6000": true, "[::1]:6000": true, "localhost:6000": true, "tcp:127.0.0.1:6000": true, "unix:/run/s": true, "tls:h:1": true,
+		"/var/log": false, "./127.0.0.1:6000": false, "tcp": false, "day:night": false, "/a:1": false, "a": false,
+	} {
+		_, err := parseAddresses(text)
+		if means != (err != nil) || means && !strings.Contains(err.Error(), forms) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
