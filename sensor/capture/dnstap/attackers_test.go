@@ -111,6 +111,23 @@ func TestStandingStill(t *testing.T) {
 	}
 }
 
+// TestReadsEndInsideFrames: the bound is for one frame. A sender that writes pieces of a fixed
+// size is inside a frame at the end of each of them, as long as it lives.
+func TestReadsEndInsideFrames(t *testing.T) {
+	r := receive(t, Options{}, hasty)
+	nc := r.connect()
+	f := frame(100)
+	send(t, nc, start, f[:10])
+	frames := 0
+	for from := time.Now(); time.Since(from) < 2*hasty.frame; frames += 2 {
+		time.Sleep(hasty.frame / 20)
+		send(t, nc, bytes.Join([][]byte{f[10:], f, f[:10]}, nil))
+	}
+	send(t, nc, f[10:], stop)
+	r.awaits("streams_stopped", 1)
+	r.awaitFrames(frames + 1)
+}
+
 // TestMemoryIsBounded: senders that stop inside long frames have all of the memory, and
 // neither short frames nor, in the end, long ones are kept from it.
 func TestMemoryIsBounded(t *testing.T) {

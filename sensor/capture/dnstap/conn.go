@@ -198,6 +198,7 @@ func (c *conn) handOn() error {
 	c.holds.Store(next != nil && next.class != small)
 	c.source.given.Add(uint64(full.count))
 	c.lane.push(full)
+	c.step(waitsForFrame) // what is left belongs to another frame, whose time begins now
 	return err
 }
 
