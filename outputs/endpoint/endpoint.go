@@ -155,8 +155,11 @@ func MaskURL(address string) string {
 // maskUser masks the text between :// and the final @.
 func maskUser(found string) string {
 	scheme, user, _ := strings.Cut(found, "://")
-	if user == "user:password@" {
+	switch user {
+	case "user:password@":
 		return found // the example in our own messages
+	case "@":
+		return found // unix://@name, an abstract socket
 	}
 	first, _, deeper := strings.Cut(strings.TrimSuffix(user, "@"), "/")
 	if deeper && strings.Contains(first, ".") && !strings.ContainsAny(first, ":@") {

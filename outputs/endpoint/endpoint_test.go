@@ -75,6 +75,8 @@ func TestMask(t *testing.T) {
 	f("mail me@example.org", "mail me@example.org")
 	f("get http://me:secret@h/x and http://h/y", "get http://********@h/x and http://h/y")
 	f("http://me@h", "http://********@h")
+	f("cannot listen at unix://@name: no", "cannot listen at unix://@name: no")
+	f("unix://@a:b@name", "unix://********@name")
 	f(`"http://me:se/c@ret@h/x": no`, `"http://********@h/x": no`)
 	f("https://cdn.example.org/a@1/list", "https://cdn.example.org/a@1/list")
 	f("https://me:1/cdn.example.org/a@1/list", "https://********@1/list")
