@@ -39,8 +39,9 @@ var webVerbs = []string{"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "CONNECT "
 func (c *conn) notFrames(err error, b []byte) error {
 	var content *framestream.ContentError
 	var answer *answerError
+	var order *framestream.OrderError
 	switch {
-	case errors.As(err, &answer):
+	case errors.As(err, &answer), errors.As(err, &order) && order.Got != framestream.Data:
 		return err
 	case errors.As(err, &content):
 		return fmt.Errorf("%w: configure it to send dnstap", err)

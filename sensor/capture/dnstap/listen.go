@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os/user"
 	"strconv"
@@ -120,6 +121,7 @@ func (s *Source) listenAt(a Address, passed []*passedSocket) (*listening, error)
 func cannotListen(a Address, err error) error {
 	var fix string
 	var lookup *net.DNSError
+	var path *fs.PathError
 	switch {
 	case errors.Is(err, safefs.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
 		fix = ": another program, perhaps another sensor, listens there; stop it, or use another address"
@@ -129,6 +131,9 @@ func cannotListen(a Address, err error) error {
 		fix = ": use a port above 1023, or give the sensor CAP_NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EPERM) && a.Network == "unix":
 		fix = ": only root, or a member of the group, can give a socket to a group"
+	case errors.Is(err, syscall.EACCES) && errors.As(err, &path) && path.Op == "connect":
+		fix = ": the sensor's user may not connect to the socket that is there, so whether somebody listens on it cannot be seen; " +
+			"remove it if it is left over, and give the owner the right to write with dnstappermission"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS):
 		fix = ": the sensor's user must be allowed to write to the socket's folder"
 	case errors.Is(err, syscall.ENOENT):

@@ -3,12 +3,14 @@ package dnstap
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -97,6 +99,14 @@ func TestCheck(t *testing.T) {
 	}
 	if list := Check(Options{Addresses: []string{"unix://" + dir + "/s", "tcp://127.0.0.1:0"}}); list != nil {
 		t.Error(list)
+	}
+}
+
+// TestSocketOfNoUse: the socket is what the user lacks a right to, not its folder.
+func TestSocketOfNoUse(t *testing.T) {
+	err := cannotListen(Address{"unix", "/run/s"}, &fs.PathError{Op: "connect", Path: "/run/s", Err: syscall.EACCES})
+	if !strings.Contains(err.Error(), "remove it if it is left over") {
+		t.Error(err)
 	}
 }
 
