@@ -206,7 +206,7 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 	return input{
 		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio()), frames: true, end: "Ctrl-C ends",
 		hints: d.hints(addresses, senders, &o.frames, s),
-		note:  func() string { return d.advice(addresses) },
+		note:  func() string { return d.advice(opened.Senders().Files) },
 		renew: func() error { return opened.Reload() },
 		doing: func(capture.Source, bool) string { return d.receiving(opened.Senders().Addresses) },
 		logStart: func(capture.Source) {
@@ -232,11 +232,11 @@ func (d *socketOptions) receiving(addresses []string) string {
 	return "listening for dnstap at " + joinAnd(addresses)
 }
 
-// advice says who can connect to unix sockets, if only the sensor's own user can; "" if
+// advice says who can connect to the sensor's socket files, if there are any and only the sensor's own user can; "" if
 // others can, too.
-func (d *socketOptions) advice(addresses []string) string {
+func (d *socketOptions) advice(files bool) string {
 	mode, _ := d.mode()
-	if d.dial || !slices.ContainsFunc(addresses, isUnix) || mode&0o022 != 0 {
+	if !files || mode&0o022 != 0 {
 		return ""
 	}
 	return fmt.Sprintf("hint: with mode %04o only the user of the sensor, and root, can connect to the unix socket; for a server with a user of its own try --dnstapgroup=GROUP --dnstappermission=0770", mode)

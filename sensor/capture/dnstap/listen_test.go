@@ -119,6 +119,9 @@ func TestTwoSensors(t *testing.T) {
 	if _, err := Open(o); !errors.Is(err, safefs.ErrInUse) {
 		t.Errorf("the second sensor: %v", err)
 	}
+	if !r.Senders().Files {
+		t.Error("the socket's mode is not said to be ours")
+	}
 	send(t, r.connect(), start, frame(10), stop)
 	r.awaitFrames(1)
 }
@@ -193,6 +196,9 @@ func activated(t *testing.T) {
 		r.end()
 		if _, err := os.Lstat(path); err != nil {
 			t.Fatal(err)
+		}
+		if r.Senders().Files {
+			t.Error("the mode of a passed socket is said to be ours")
 		}
 		if i == 1 {
 			fmt.Printf("activated: %d frames\n", r.count())

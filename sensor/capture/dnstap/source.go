@@ -264,6 +264,7 @@ func (c *conn) stands(now time.Time, b bounds, short bool) int {
 type Senders struct {
 	Addresses []string // where the source listens, with the ports that the kernel has chosen; with Dial: those it connects to
 	Connected int      // connections that have begun a stream
+	Files     bool     // there are socket files that have our mode and group
 }
 
 // Senders says who is connected.
@@ -271,6 +272,7 @@ func (s *Source) Senders() Senders {
 	out := Senders{Connected: int(s.senders.Load())}
 	for _, l := range s.listeners {
 		out.Addresses = append(out.Addresses, l.at.String())
+		out.Files = out.Files || l.file != nil
 	}
 	if s.options.Dial {
 		for _, a := range s.addresses {
