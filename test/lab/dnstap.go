@@ -110,14 +110,18 @@ var dnstapKinds = map[string]dnstapKind{
 
 // DnstapOptions are those of a server.
 type DnstapOptions struct {
-	Lines  []string // names of DnstapLines
-	Socket string   // in place of DnstapSocket
-	File   string   // of named, in place of the one in its lines
-	More   string   // further lines of its configuration
-	User   string   // of named
-	Zone   Zone     // of knot and named
-	Port   uint16   // of knot, and of the one that others ask, in place of AuthorityPort
+	Lines  []string  // names of DnstapLines
+	Socket string    // in place of DnstapSocket
+	File   string    // of named, in place of the one in its lines
+	TLS    DnstapTLS // of unbound, in place of the files in its lines
+	More   string    // further lines of its configuration
+	User   string    // of named
+	Zone   Zone      // of knot and named
+	Port   uint16    // of knot, and of the one that others ask, in place of AuthorityPort
 }
+
+// DnstapTLS are the files with which unbound reports over TLS.
+type DnstapTLS struct{ CA, Cert, Key string }
 
 // DnstapServer is a server on the lab's server, with its own port of all addresses. It
 // reports by dnstap what it does, also what it is asked while it starts.
@@ -179,6 +183,9 @@ func (s *DnstapServer) configure(name string) error {
 	}
 	if s.options.File != "" {
 		paths = append(paths, "/var/cache/bind/dnstap.fstrm", s.options.File)
+	}
+	if tls := s.options.TLS; tls.CA != "" {
+		paths = append(paths, "/etc/unbound/sensor-ca.pem", tls.CA, "/etc/unbound/sensor-cert.pem", tls.Cert, "/etc/unbound/sensor-key.pem", tls.Key)
 	}
 	dnstap := strings.NewReplacer(paths...).Replace(lines.String())
 	base, err := DnstapLines(name + ".conf")

@@ -272,3 +272,34 @@ func TestDnstapTypes(t *testing.T) {
 		t.Errorf("unbound reported no lookup:\n%s", result.Log)
 	}
 }
+
+// TestDnstapTLS: unbound verifies the sensor's certificate, and shows its own. One that
+// another authority has signed is refused.
+func TestDnstapTLS(t *testing.T) {
+	if !tier.Full() {
+		t.Skip(tier.LeftTo + "test-all: servers take a moment to start")
+	}
+	t.Parallel()
+	l := lab.New(t)
+	ours := lab.NewAuthority(t)
+	cert, key := ours.Issue("sensor", "sensor.example.org")
+	p := program.Start(t, l.Server, "dnstap", "-v", "tls://127.0.0.1:6001", "--jsonfields=dnstap",
+		"--dnstapcertfile="+cert, "--dnstapkeyfile="+key, "--dnstapcafile="+ours.File)
+	p.WaitFor("listening for dnstap")
+	lab.StartDnstap(t, l, "knot", lab.DnstapOptions{Lines: []string{"knot.off"}, Zone: lab.Zone{Names: 1}})
+	start := func(a *lab.Authority) *lab.DnstapServer {
+		cert, key := a.Issue("unbound")
+		return lab.StartDnstap(t, l, "unbound", lab.DnstapOptions{Lines: []string{"unbound.tls"}, TLS: lab.DnstapTLS{CA: ours.File, Cert: cert, Key: key}})
+	}
+	stranger := start(lab.NewAuthority(t))
+	p.Until("the sensor refuses a stranger", func() bool {
+		stranger.Probe()
+		return p.CountLines("level=WARN", "127.0.0.1") > 0
+	})
+	if n := len(taps(t, p.RecordsFile)); n != 0 {
+		t.Errorf("%d records of a stranger", n)
+	}
+	stranger.Signal(syscall.SIGTERM)
+	reports(p, start(ours))
+	p.Stop().Expect(t, program.ExitOK)
+}
