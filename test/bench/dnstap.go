@@ -23,7 +23,8 @@ var taps = []tapJob{
 	{job{name: "dnstap into a file", args: []string{"--dnstapoutputtype", "1", "--dnstapoutputaddress", "@DIR@"}}, steady},
 }
 
-// tapJob is a job with the rate at which its CPU time is measured, in frames per second.
+// tapJob is a job with the rate at which its CPU time is measured, in frames per second. At
+// a rate, much of it is the kernel's work for waking two idle processors again and again.
 type tapJob struct {
 	job
 	rate int
@@ -32,7 +33,7 @@ type tapJob struct {
 // receiver is golang-dnstap's program, which writes the frames that it receives.
 const receiver = "golang-dnstap: dnstap -w"
 
-const fast, steady = 1_000_000, 400_000
+const fast, steady = 1_000_000_000, 400_000 // fast: without pauses
 
 // rates are tried in turn for the highest one without loss.
 var rates = []int{400_000, 600_000, 800_000, 1_000_000, 1_300_000, 1_600_000, 2_000_000}
@@ -45,11 +46,12 @@ type tap struct {
 	frames  []byte // of a resolver, each with its length
 	number  int
 	of      map[string]series
+	lost    map[string]int
 	highest map[string]int // rate without loss
 }
 
 func benchDnstap(ctx context.Context, args []string) (err error) {
-	m := &tap{of: make(map[string]series), highest: make(map[string]int)}
+	m := &tap{of: make(map[string]series), lost: make(map[string]int), highest: make(map[string]int)}
 	flags := flag.NewFlagSet("bench dnstap", flag.ExitOnError)
 	flags.StringVar(&m.sensor, "sensor", "./dnsmonster-sensor", "the `binary` to measure")
 	flags.StringVar(&m.cache, "captures", filepath.Join("build", "captures"), "`folder` for the frames; existing ones are used")
@@ -114,10 +116,8 @@ func (m *tap) round(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", j.name, err)
 		}
-		if lost != 0 {
-			return fmt.Errorf("%s: %d of %d frames were lost at %d a second", j.name, lost, m.number, j.rate)
-		}
 		m.of[j.name] = append(m.of[j.name], s)
+		m.lost[j.name] += lost
 	}
 	s, err := m.beside(ctx)
 	m.of[receiver] = append(m.of[receiver], s)
@@ -189,7 +189,7 @@ func (m *tap) beside(ctx context.Context) (sample, error) {
 	defer os.Remove(file)
 	cmd := exec.CommandContext(ctx, filepath.Join(m.tools, "dnstap"), "-u", socket, "-w", file)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	return m.serve(ctx, socket, steady, cmd)
+	return m.serve(ctx, socket, fast, cmd)
 }
 
 // serve runs a receiver, sends it all frames, and interrupts it.
@@ -239,11 +239,11 @@ func (m *tap) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nMedians of %d rounds, the programs in turn; %d frames of a resolver (%d bytes on average) over one connection to a unix socket, one processor. CPU seconds are user and system time of the whole process.\n",
 		machine(m.sensor), m.rounds, m.number, len(m.frames)/m.number)
-	b.WriteString("\n| receiver | frames sent per second | CPU s (least - most) | frames per CPU second | memory |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| receiver | frames sent per second | CPU s (least - most) | frames per CPU second | lost in all rounds | memory |\n|---|---|---|---|---|---|\n")
 	for _, j := range taps {
 		m.line(&b, j.name, j.rate)
 	}
-	m.line(&b, receiver, steady)
+	m.line(&b, receiver, fast)
 	b.WriteString("\n| highest rate tried that lost nothing, two processors, sender included | frames per second |\n|---|---|\n")
 	for _, j := range []tapJob{taps[1], taps[2]} {
 		fmt.Fprintf(&b, "| %s | %d |\n", j.name, m.highest[j.name])
@@ -253,5 +253,9 @@ func (m *tap) markdown() string {
 
 func (m *tap) line(b *strings.Builder, name string, rate int) {
 	s := m.of[name]
-	fmt.Fprintf(b, "| %s | %d | %s | %.2f M | %d MiB |\n", name, rate, spreadText(s), float64(m.number)/s.cpu()/1e6, s.rss()>>20)
+	sent := "without pauses"
+	if rate != fast {
+		sent = fmt.Sprint(rate)
+	}
+	fmt.Fprintf(b, "| %s | %s | %s | %.2f M | %d | %d MiB |\n", name, sent, spreadText(s), float64(m.number)/s.cpu()/1e6, m.lost[name], s.rss()>>20)
 }

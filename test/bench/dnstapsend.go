@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/userspace/dnstap"
 	"dnsmonster-sensor/userspace/framestream"
@@ -61,18 +63,28 @@ func send(socket string, frames []byte, n, rate int) error {
 	return exchange(conn, framestream.Stop, framestream.Finish)
 }
 
-// connect waits until somebody listens.
-func connect(socket string) (net.Conn, error) {
+// connect waits until somebody listens. It returns a file that blocks, as the sockets of
+// libfstrm do: with Go's own, each read of the receiver would wake the sender's poller, at
+// the receiver's cost.
+func connect(socket string) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
-		if err == nil || time.Now().After(deadline) {
-			return conn, err
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket})
+		if err == nil {
+			return os.NewFile(uintptr(fd), socket), nil
+		}
+		if time.Now().After(deadline) {
+			unix.Close(fd)
+			return nil, err
 		}
 	}
 }
 
 // exchange sends a control frame and waits for its answer.
-func exchange(conn net.Conn, say, want framestream.Control) error {
+func exchange(conn *os.File, say, want framestream.Control) error {
 	content := ""
 	if say == framestream.Ready {
 		content = dnstap.ContentType
