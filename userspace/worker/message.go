@@ -90,20 +90,17 @@ func (w *Worker) sample() (ratio packet.Ratio, kept bool) {
 }
 
 func (w *Worker) wholeMessage(m *packet.Message, sample packet.Ratio) {
-	w.event = event.Event{
-		Time:         m.When(),
-		QueryTime:    m.QueryTime,
-		ResponseTime: m.ResponseTime,
-		Src:          withoutZone(m.Src),
-		Dst:          withoutZone(m.Dst),
-		Proto:        m.Proto,
-		Direction:    m.Direction,
-		Interface:    m.Interface,
-		Sample:       sample,
-		Identity:     m.Identity,
-		Version:      m.Version,
-		Fields:       m.Fields,
-	}
+	e := &w.event // field by field, as in datagram
+	e.Time = m.When()
+	e.QueryTime, e.ResponseTime = m.QueryTime, m.ResponseTime
+	e.Src, e.Dst = withoutZone(m.Src), withoutZone(m.Dst)
+	e.Proto = m.Proto
+	e.Direction = m.Direction
+	e.Tunnel, e.HasVLAN, e.VLAN = event.TunnelNone, false, 0
+	e.Interface = m.Interface
+	e.Sample = sample
+	e.Identity, e.Version = m.Identity, m.Version
+	e.Fields = m.Fields
 	w.maskAddrs()
 	w.messages.Add(account.MessageIn, 1)
 	if uint64(len(m.Data))+uint64(m.Missing) > maxMessage {
@@ -112,7 +109,6 @@ func (w *Worker) wholeMessage(m *packet.Message, sample packet.Ratio) {
 		w.message(m.Data, int(m.Missing))
 	}
 	// datagram does not set these.
-	e := &w.event
 	e.QueryTime, e.ResponseTime, e.Identity, e.Version, e.Fields = 0, 0, nil, nil, nil
 }
 
