@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,9 @@ func send(socket string, frames []byte, n, rate int) error {
 	if _, err := conn.Write(framestream.AppendControl(nil, framestream.Start, dnstap.ContentType)); err != nil {
 		return err
 	}
+	if rate == fast {
+		defer share()()
+	}
 	begin := time.Now()
 	for sent := 0; sent < len(frames); {
 		due := len(frames)
@@ -61,6 +65,21 @@ func send(socket string, frames []byte, n, rate int) error {
 		}
 	}
 	return exchange(conn, framestream.Stop, framestream.Finish)
+}
+
+// share keeps this goroutine on the first processor, until the function that it returns is
+// called.
+func share() func() {
+	runtime.LockOSThread()
+	var before, one unix.CPUSet
+	one.Set(0)
+	if unix.SchedGetaffinity(0, &before) != nil || unix.SchedSetaffinity(0, &one) != nil {
+		return runtime.UnlockOSThread
+	}
+	return func() {
+		unix.SchedSetaffinity(0, &before)
+		runtime.UnlockOSThread()
+	}
 }
 
 // connect waits until somebody listens. It returns a file that blocks, as the sockets of
