@@ -106,6 +106,12 @@ func (s *Socket) Remove() error {
 	return s.remove()
 }
 
+// Reachable reports whether the path still leads to the socket's file.
+func (s *Socket) Reachable() bool {
+	var now unix.Stat_t
+	return unix.Lstat(s.dir.Join(s.name), &now) == nil && sameFile(&now, &s.st)
+}
+
 func (s *Socket) release() {
 	closeFd(s.fd)
 	s.dir.Close()

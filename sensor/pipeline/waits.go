@@ -43,7 +43,10 @@ func (p *pipeline) undeliveredNow() string {
 
 // lastPackets describes the end of the capture.
 func (p *pipeline) lastPackets() string {
-	if p.source.Live() {
+	switch {
+	case p.hints.unit() != "packet":
+		return "the connections of senders to end"
+	case p.source.Live():
 		return "the kernel to detach the capture program"
 	}
 	return "the files to be closed"

@@ -22,6 +22,17 @@ type listening struct {
 	at     Address
 	file   *safefs.Socket // removed at the end; nil: no file of ours
 	passed bool           // by systemd
+	gone   bool           // the file is: somebody has removed or replaced it
+}
+
+// lookAtFiles tells about sockets that no server can reach any more.
+func (s *Source) lookAtFiles() {
+	for _, l := range s.listeners {
+		if l.file != nil && !l.gone && !s.closed() && !l.file.Reachable() {
+			l.gone = true
+			s.options.Log.Warn("the socket's file was removed or replaced: no server can connect to it any more; restart the sensor", "address", l.at.String())
+		}
+	}
 }
 
 // end removes the socket, and takes no more connections than those that wait already.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -124,6 +125,30 @@ func TestTwoSensors(t *testing.T) {
 	}
 	send(t, r.connect(), start, frame(10), stop)
 	r.awaitFrames(1)
+}
+
+// TestSocketFileGoes: somebody is told, once.
+func TestSocketFileGoes(t *testing.T) {
+	for what, undo := range map[string]func(path string) error{
+		"removed":  os.Remove,
+		"replaced": func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+		"moved":    func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".old") },
+	} {
+		path := filepath.Join(t.TempDir(), "folder", "s")
+		if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := receive(t, Options{Addresses: []string{"unix://" + path}}, hasty)
+		if err := undo(path); err != nil {
+			t.Fatal(err)
+		}
+		const warning = "no server can connect to it any more"
+		await.True(t, what+" is told", func() bool { return r.log.Count(warning) > 0 }, r.log)
+		time.Sleep(50 * time.Millisecond)
+		if err := r.Close(); err != nil || r.log.Count(warning) != 1 {
+			t.Errorf("%s: told %d times, error %v", what, r.log.Count(warning), err)
+		}
+	}
 }
 
 // TestActivation: sockets of systemd are used by the addresses that they are bound to,

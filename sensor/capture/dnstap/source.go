@@ -136,10 +136,24 @@ func (s *Source) end() error {
 	for _, l := range s.listeners {
 		errs = append(errs, l.end())
 	}
+	stubborn := time.AfterFunc(s.bounds.drain+answerRoom, s.cutOff)
 	s.running.Wait()
+	stubborn.Stop()
 	close(s.ended)
 	s.clock.Wait()
 	return errors.Join(errs...)
+}
+
+// answerRoom is for the last answers, after what has arrived was read.
+const answerRoom = 100 * time.Millisecond
+
+// cutOff closes the connections that are left: those of senders that do not read answers.
+func (s *Source) cutOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.raw.Close()
+	}
 }
 
 // setReadDeadline sets a connection's deadline, unless the source is closed: then there is
@@ -198,6 +212,8 @@ func (s *Source) serve(c *conn) {
 		err = &tlsError{err}
 	}
 	s.left(c, err)
+	c.nc.Close() // with TLS it may wait for the sender
+	c.raw.Close()
 	s.mu.Lock()
 	delete(s.conns, c)
 	if c.lane != nil {
@@ -207,8 +223,6 @@ func (s *Source) serve(c *conn) {
 	if c.begun {
 		s.senders.Add(-1)
 	}
-	c.nc.Close()
-	c.raw.Close()
 }
 
 // watch ends connections that stand still where they may not, and takes large buffers back
@@ -235,6 +249,7 @@ func (s *Source) watch() {
 			for _, c := range still {
 				c.expire()
 			}
+			s.lookAtFiles()
 			for _, c := range silent {
 				c.shrink.Store(true)
 				s.setReadDeadline(c, past)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,6 +123,35 @@ func TestTLSHandshakeStalls(t *testing.T) {
 	r.awaitFrames(1)
 	ends(t, mute)
 	r.awaits("handshake_no_start", 1)
+}
+
+// TestAnswersAreNotRead: a sender that does not read its answers does not hold up the end.
+func TestAnswersAreNotRead(t *testing.T) {
+	a := lab.NewAuthority(t)
+	cert, key := a.Issue("sensor", "tap.example.org")
+	b := usual
+	b.drain = 50 * time.Millisecond
+	r := receive(t, Options{Addresses: []string{"tls://127.0.0.1:0"}, TLS: &secure.TLS{CertFile: cert, KeyFile: key}}, b)
+	nc := tls.Client(r.connect(), clientOf(t, a, "", ""))
+	var sent atomic.Int64
+	go func() { // until the end of the connection
+		many := bytes.Repeat(bytes.Join([][]byte{ready, start, stop}, nil), 100)
+		for {
+			n, err := nc.Write(many)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}()
+	for before := int64(-1); sent.Load() == 0 || sent.Load() != before; { // the sensor waits to answer
+		before = sent.Load()
+		time.Sleep(200 * time.Millisecond)
+	}
+	begun := time.Now()
+	r.Close()
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("the end took %v", took)
+	}
 }
 
 // TestRenewal: new files are used without a restart; broken ones are named, and the old
