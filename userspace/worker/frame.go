@@ -68,7 +68,8 @@ func (w *Worker) frame(p *packet.Packet) account.Column {
 		return account.FrameUnselected
 	}
 	other := w.cfg.Frames.Both && f.Query != nil && f.Response != nil
-	if f.Main() == nil {
+	lone := f.Main() == nil
+	if lone {
 		if !w.cfg.Frames.Both || f.Query == nil && f.Response == nil {
 			return account.FrameEmpty
 		}
@@ -81,7 +82,7 @@ func (w *Worker) frame(p *packet.Packet) account.Column {
 	if f.Type.Known() {
 		w.frames.seen |= 1 << f.Type
 	}
-	w.frameMessage(p, sample, false)
+	w.frameMessage(p, sample, lone)
 	if other {
 		w.packets.Add(account.FrameOther, 1)
 		f.Swap()
