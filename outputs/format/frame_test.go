@@ -119,8 +119,11 @@ func TestCarrierNotNamed(t *testing.T) {
 		"json": `,"IPVersion":0,"SrcIP":"","DstIP":"","Protocol":"","PacketLength":`, "json-flat": `Z","ip_version":0,`,
 		"json-ocsf": `"direction":"Unknown","protocol_ver_id":0},`, "csv": ",,0,,,0,0,", "gotemplate": "[]\n", "text": " - > - 7 ",
 	})
-	for _, number := range []uint32{8, 99, 126, 1 << 31} {
-		word := fmt.Sprint(min(number, 127))
+	for _, number := range []uint32{8, 99, 126, 127, 1 << 31} {
+		word := fmt.Sprint(number)
+		if number > 126 {
+			word = "unknown"
+		}
 		f(packet.NumberedProto(number), map[string]string{
 			"json": `,"DstIP":"","Protocol":"` + word + `","PacketLength":`, "json-flat": `"protocol":"` + word + `","ip_version":0,`,
 			"json-ocsf": `"protocol_name":"unknown","protocol_num":0,"protocol_ver_id":0},`, "csv": ",,0,,,0,0,", "gotemplate": "[" + word + "]\n", "text": " - > - " + word + " 7 ",

@@ -47,20 +47,27 @@ func (p Proto) IPNumber() uint8 {
 	return 0
 }
 
-// firstNumbered is the first Proto that stands for a number of dnstap's.
-const firstNumbered = 128
+const (
+	firstNumbered = 128 // the first Proto that stands for a number of dnstap's
+	beyondNumbers = 255 // stands for all numbers that have no Proto: those above 126
+)
 
 // NumberedProto is a carrier that dnstap names by a number for which there is no word here.
-// 127 stands for all numbers above 126.
-func NumberedProto(number uint32) Proto { return Proto(firstNumbered + min(number, 127)) }
+// Numbers above 126 are one carrier, without a number.
+func NumberedProto(number uint32) Proto {
+	return Proto(firstNumbered + min(number, beyondNumbers-firstNumbered))
+}
 
 // Number is the number of a NumberedProto.
 func (p Proto) Number() (number uint32, ok bool) {
-	return max(uint32(p), firstNumbered) - firstNumbered, p >= firstNumbered
+	if p < firstNumbered || p == beyondNumbers {
+		return 0, false
+	}
+	return uint32(p) - firstNumbered, true
 }
 
 // numberTexts are the texts of NumberedProtos: not all texts of numbers are free.
-var numberTexts = func() (texts [256 - firstNumbered]string) {
+var numberTexts = func() (texts [beyondNumbers - firstNumbered]string) {
 	for i := range texts {
 		texts[i] = strconv.Itoa(i)
 	}
@@ -72,19 +79,20 @@ func (p Proto) Short() string {
 	switch {
 	case int(p) < len(protoShort):
 		return protoShort[p]
-	case p >= firstNumbered:
+	case p >= firstNumbered && p < beyondNumbers:
 		return numberTexts[p-firstNumbered]
 	}
 	return "unk"
 }
 
 // String is the word for the carrier in records: "" for none, the number of a
-// NumberedProto, and "unknown" for a carrier of a newer build's spool.
+// NumberedProto, and "unknown" for numbers above 126 and for a carrier of a newer build's
+// spool.
 func (p Proto) String() string {
 	switch {
 	case int(p) < len(protoWords):
 		return protoWords[p]
-	case p >= firstNumbered:
+	case p >= firstNumbered && p < beyondNumbers:
 		return numberTexts[p-firstNumbered]
 	}
 	return "unknown"

@@ -23,10 +23,11 @@ func TestProtoWords(t *testing.T) {
 	f(Proto(Protos+1), 8, "unknown", "unk", 0, 0)
 	f(NumberedProto(8), 128+8, "8", "8", 0, 0)
 	f(NumberedProto(126), 254, "126", "126", 0, 0)
-	f(NumberedProto(1<<32-1), 255, "127", "127", 0, 0)
+	f(NumberedProto(127), 255, "unknown", "unk", 0, 0)
+	f(NumberedProto(1<<32-1), 255, "unknown", "unk", 0, 0)
 	for p := range 256 {
 		number, ok := Proto(p).Number()
-		if ok != (p >= 128) || ok && NumberedProto(number) != Proto(p) || !ok && number != 0 {
+		if ok != (p >= 128 && p < 255) || ok && NumberedProto(number) != Proto(p) || !ok && number != 0 {
 			t.Errorf("%d has the number %d, %v", p, number, ok)
 		}
 	}
