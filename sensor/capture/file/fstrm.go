@@ -22,6 +22,8 @@ type fstrm struct {
 	receiver framestream.Receiver
 	paced    bool // the time of a frame is needed before its lane reads it
 	frame    dnstap.Frame
+	cut      int  // streams without STOP before another one
+	stopped  bool // the last control frame was STOP
 }
 
 // isFrameStream reports whether a file begins with a control frame.
@@ -73,9 +75,14 @@ func (f *fstrm) record(data []byte, off int, p *packet.Packet) (int, error) {
 			return off, err
 		}
 		if frame.Control != framestream.Data {
+			if frame.Control == framestream.Start && f.receiver.Started() { // a writer was killed, and another one continues
+				f.receiver = framestream.Receiver{ContentType: dnstap.ContentType}
+				f.cut++
+			}
 			if _, err := f.receiver.Control(&frame, nil); err != nil {
 				return off, err
 			}
+			f.stopped = frame.Control == framestream.Stop
 			off += n
 			continue
 		}
@@ -94,10 +101,14 @@ func (f *fstrm) record(data []byte, off int, p *packet.Packet) (int, error) {
 // unfinished implements finisher.
 func (f *fstrm) unfinished(rest int) string {
 	switch {
+	case rest > 0 && f.stopped:
+		return fmt.Sprintf("the dnstap file ends with %d bytes of an incomplete frame, after STOP; all complete frames were read", rest)
 	case rest > 0:
 		return fmt.Sprintf("the dnstap file is not finished: it ends with %d bytes of an incomplete frame, and without STOP. It is still being written, or its writer was killed; all complete frames were read", rest)
 	case f.receiver.Started():
 		return "the dnstap file is not finished: it ends without STOP. It is still being written, or its writer was killed; all frames were read"
+	case f.cut > 0:
+		return fmt.Sprintf("the dnstap file has several streams, %d without STOP: a writer was killed, and another one continued; all frames were read", f.cut)
 	}
 	return ""
 }

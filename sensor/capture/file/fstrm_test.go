@@ -102,6 +102,9 @@ func TestFrameStreams(t *testing.T) {
 	}
 	f("whole", whole, n, "", "")
 	f("two streams in one file", append(frameFile(true, frames[:10]...), frameFile(true, frames[10:]...)...), n, "", "")
+	f("two streams, the first one without STOP", append(frameFile(false, frames[:10]...), frameFile(true, frames[10:]...)...), n, "several streams, 1 without STOP", "")
+	f("bytes after STOP", append(frameFile(true, frames...), 0, 0, 0), n, "ends with 3 bytes of an incomplete frame, after STOP", "")
+	f("STOP at once", framestream.AppendControl(nil, framestream.Stop, ""), 0, "", "unexpected STOP frame")
 	f("without STOP", frameFile(false, frames...), n, "the dnstap file is not finished: it ends without STOP", "")
 	f("in a frame", frameFile(false, frames...)[:len(frameFile(false, frames...))-3], n-1, "the dnstap file is not finished: it ends with ", "")
 	f("in the length of a frame", append(frameFile(false, frames...), 0, 0), n, "the dnstap file is not finished: it ends with 2 bytes", "")
