@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/lab/tier"
@@ -188,20 +189,53 @@ func testReporters(t *testing.T, list ...reporter) {
 		if counter == nil {
 			counter = s
 		}
-		before := counter.Queries()
-		results := make(chan lab.PerfResult, 2)
-		atOnce(t, []lab.Perf{{}, {V6: true, TCP: true}}, func(load lab.Perf) {
-			load.Queries, load.Rate, load.Seconds, load.Port = z.Queries(1000, uint64(s.Addr.Port())), tier.Length(300, 600), 1, s.Addr.Port()
-			result, err := l.Dnsperf(context.Background(), load)
-			if err != nil {
-				t.Fatal(err)
-			}
-			results <- result
-		})
-		a, b := <-results, <-results
-		checkReports(t, p, l, r, s, counter.Queries()-before, a.Sent+b.Sent, a.Lost+b.Lost)
+		rate := tier.Length(300, 600)
+		for try := 1; !report(t, p, l, r, s, counter, z, rate, r.name == "knot" && try < 3); try++ {
+			rate /= 2
+		}
 	})
 	p.Stop().Expect(t, program.ExitOK)
+}
+
+// report loads a server and checks what it reports. It returns false if reports are missing
+// and that is forgiven: Knot drops some, uncounted, if its sending thread gets no processor.
+func report(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s, counter *lab.DnstapServer, z lab.Zone, rate int, forgiving bool) bool {
+	t.Helper()
+	_, queries, responses := reported(t, p, s)
+	before := counter.Queries()
+	results := make(chan lab.PerfResult, 2)
+	atOnce(t, []lab.Perf{{}, {V6: true, TCP: true}}, func(load lab.Perf) {
+		load.Queries, load.Rate, load.Seconds, load.Port = z.Queries(1000, uint64(s.Addr.Port())), rate, 1, s.Addr.Port()
+		result, err := l.Dnsperf(context.Background(), load)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results <- result
+	})
+	a, b := <-results, <-results
+	return checkReports(t, p, l, r, s, counts{
+		queries: queries, responses: responses, asked: counter.Queries() - before, sent: a.Sent + b.Sent, lost: a.Lost + b.Lost,
+	}, forgiving)
+}
+
+// counts are those of a load: what was recorded before it, what the server counts (or, for
+// the recursor's own queries, the server that it asks), and what dnsperf has sent and lost.
+type counts struct{ queries, responses, asked, sent, lost uint64 }
+
+// reported returns the records of a server, but not those of probes.
+func reported(t *testing.T, p *program.Process, s *lab.DnstapServer) (list []tap, queries, responses uint64) {
+	for _, x := range taps(t, p.RecordsFile) {
+		switch {
+		case !of(s, &x) || x.probe():
+			continue
+		case x.DNS.Response:
+			responses++
+		default:
+			queries++
+		}
+		list = append(list, x)
+	}
+	return list, queries, responses
 }
 
 // atOnce calls f for all of a list at a time, and waits for their ends. If f fails the
@@ -218,31 +252,28 @@ func atOnce[T any](t *testing.T, list []T, f func(T)) {
 	}
 }
 
-// checkReports waits for the records of a load, and checks them: counted are the queries
-// that the server counts or, for those of the recursor, the one that it asks.
-func checkReports(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s *lab.DnstapServer, counted, sent, lost uint64) {
+// forgiveAfter is how long reports may take before they count as dropped.
+const forgiveAfter = 10 * time.Second
+
+// checkReports waits for the records of a load, and checks them. It returns false if some
+// do not come and that is forgiven.
+func checkReports(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s *lab.DnstapServer, c counts, forgiving bool) bool {
 	t.Helper()
 	var list []tap
 	var queries, responses, v6 uint64
+	begun := time.Now()
 	p.Until("all records of "+r.lines, func() bool {
 		s.Probe() // a server keeps frames until there are some kilobytes, or for seconds
-		list, queries, responses, v6 = nil, 0, 0, 0
-		for _, x := range taps(t, p.RecordsFile) {
-			if !of(s, &x) || x.probe() {
-				continue
-			}
-			list = append(list, x)
-			if x.DNS.Response {
-				responses++
-			} else {
-				queries++
-			}
-		}
-		return queries >= counted && responses+lost >= counted
+		list, queries, responses = reported(t, p, s)
+		queries, responses = queries-c.queries, responses-c.responses
+		return queries >= c.asked && responses+c.lost >= c.asked || forgiving && time.Since(begun) > forgiveAfter
 	})
-	t.Logf("%s: %d queries and %d responses recorded; it counts %d queries; %d sent, %d lost", r.lines, queries, responses, counted, sent, lost)
-	if queries != counted || responses > counted || r.name != "recursor" && lost == 0 && counted != sent {
-		t.Errorf("%s: %d queries and %d responses recorded; it counts %d queries; %d sent, %d lost", r.lines, queries, responses, counted, sent, lost)
+	t.Logf("%s: %d queries and %d responses recorded of %+v", r.lines, queries, responses, c)
+	if forgiving && (queries < c.asked || responses+c.lost < c.asked) {
+		return false
+	}
+	if queries != c.asked || responses > c.asked || r.name != "recursor" && c.lost == 0 && c.asked != c.sent {
+		t.Errorf("%s: %d queries and %d responses recorded of %+v", r.lines, queries, responses, c)
 	}
 	identity := r.identity
 	if identity == "" {
@@ -271,4 +302,5 @@ func checkReports(t *testing.T, p *program.Process, l *lab.Lab, r reporter, s *l
 	if r.name != "recursor" && v6 == 0 {
 		t.Errorf("%s: no record over TCP and IPv6", r.lines)
 	}
+	return true
 }
