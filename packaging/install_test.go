@@ -193,7 +193,7 @@ func TestInstallElsewhere(t *testing.T) {
 
 var (
 	pathOfOurs = regexp.MustCompile(`/(?:etc|var/log|var/lib|var/spool|var/run|run)/dnsmonster[\w./-]*`)
-	goodPath   = regexp.MustCompile(`^/etc/dnsmonster\.ini$|^/etc/dnsmonster-sensor(/|$)|^/var/(log|lib)/dnsmonster-sensor(/|$)`)
+	goodPath   = regexp.MustCompile(`^/etc/dnsmonster\.ini$|^/etc/dnsmonster-sensor(/|$)|^/var/(log|lib)/dnsmonster-sensor(/|$)|^/run/dnsmonster\.sock$|^/run/dnsmonster-sensor(/|$)`)
 )
 
 // TestPathsAgree: the unit, the samples and all pages use the same folders, and the unit
@@ -219,7 +219,7 @@ func TestPathsAgree(t *testing.T) {
 		for _, path := range pathOfOurs.FindAllString(text, -1) {
 			found++
 			if path = strings.TrimRight(path, "./"); !goodPath.MatchString(path) {
-				t.Errorf("%s has %s; paths are /etc/dnsmonster.ini, and below /etc, /var/log and /var/lib/dnsmonster-sensor", name, path)
+				t.Errorf("%s has %s; paths are /etc/dnsmonster.ini, /run/dnsmonster.sock, and below /etc, /run, /var/log and /var/lib/dnsmonster-sensor", name, path)
 			}
 		}
 	}
