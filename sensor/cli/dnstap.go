@@ -184,8 +184,8 @@ func takesFrames(v *config.Values) bool {
 // socketInput receives at addresses, which have been checked.
 func (d *socketOptions) socketInput(what string, addresses []string, o *captureOptions, s *session) input {
 	mode, _ := d.mode()
-	options := dnstap.Options{Addresses: addresses, Dial: d.dial, Mode: mode, Group: d.group, TLS: &d.tls, Log: s.log}
-	var opened *dnstap.Source
+	options := dnstap.Options{Addresses: addresses, Dial: d.dial, Mode: mode, Group: d.group, TLS: &d.tls, SkipVerify: o.skipTLS, Log: s.log}
+	var opened *dnstap.Source // nil if a signal has come before
 	open := func(stop <-chan struct{}) (capture.Source, error) {
 		options.Lanes, options.Stop = o.workers, stop // keepOrder may have changed it
 		source, err := dnstap.Open(options)
@@ -195,7 +195,18 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 		opened = source
 		return source, nil
 	}
-	senders := func() int { return opened.Senders().Connected }
+	senders := func() int {
+		if opened == nil {
+			return 0
+		}
+		return opened.Senders().Connected
+	}
+	renew := func() error {
+		if opened == nil {
+			return nil
+		}
+		return opened.Reload()
+	}
 	check := func() error {
 		var p problems
 		for _, err := range dnstap.Check(options) {
@@ -207,7 +218,7 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio()), frames: true, end: "Ctrl-C ends",
 		hints: d.hints(addresses, senders, &o.frames, s),
 		note:  func() string { return d.advice(opened.Senders().Files) },
-		renew: func() error { return opened.Reload() },
+		renew: renew,
 		doing: func(capture.Source, bool) string { return d.receiving(opened.Senders().Addresses) },
 		logStart: func(capture.Source) {
 			s.log.Info("receiving dnstap", "addresses", strings.Join(opened.Senders().Addresses, " "), "dial", d.dial, "workers", o.workers)

@@ -68,12 +68,15 @@ func (k *certificates) read(stamp string) (err error) {
 	}
 	var c *tls.Config
 	if k.options.Dial {
-		c, err = files.Config("", false)
+		c, err = files.Config("", k.options.SkipVerify)
 	} else {
 		c, err = files.ListenerConfig()
 	}
 	if k.stamp = stamp; err != nil {
 		return err
+	}
+	if k.options.SkipVerify && c.ClientAuth == tls.RequireAndVerifyClientCert {
+		c.ClientAuth = tls.RequireAnyClientCert
 	}
 	if k.current != nil {
 		k.options.Log.Info("the certificates were read again")

@@ -22,6 +22,8 @@ type Options struct {
 	// have, and the authorities that sign the senders' certificates. A listener with
 	// authorities requires a certificate of each sender. Changed files are read again.
 	TLS *secure.TLS
+	// SkipVerify accepts any certificate. A listener with authorities still requires one.
+	SkipVerify bool
 	// MaxConnections bounds the connections of all addresses together; 0:
 	// DefaultConnections. Connections beyond it are refused.
 	MaxConnections int

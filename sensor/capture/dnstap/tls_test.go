@@ -125,6 +125,18 @@ func TestTLSHandshakeStalls(t *testing.T) {
 	r.awaits("handshake_no_start", 1)
 }
 
+// TestSkipVerify: a sender needs a certificate, and any one will do.
+func TestSkipVerify(t *testing.T) {
+	a, other := lab.NewAuthority(t), lab.NewAuthority(t)
+	cert, key := a.Issue("sensor", "tap.example.org")
+	theirs, theirKey := other.Issue("sender")
+	r := receive(t, Options{Addresses: []string{"tls://127.0.0.1:0"}, TLS: &secure.TLS{CAFile: a.File, CertFile: cert, KeyFile: key}, SkipVerify: true}, usual)
+	send(t, tls.Client(r.connect(), clientOf(t, a, theirs, theirKey)), start, frame(10), stop)
+	r.awaitFrames(1)
+	tls.Client(r.connect(), clientOf(t, a, "", "")).Handshake() // with TLS 1.3 its own end does not fail
+	r.awaits("handshake_tls", 1)
+}
+
 // TestAnswersAreNotRead: a sender that does not read its answers does not hold up the end.
 func TestAnswersAreNotRead(t *testing.T) {
 	a := lab.NewAuthority(t)
@@ -232,6 +244,8 @@ func TestDialTLS(t *testing.T) {
 	await.True(t, "an unknown authority is named", func() bool { return wrong.log.Count("certificate signed by unknown authority") == 1 }, wrong.log)
 	bare := receive(t, Options{Addresses: address, Dial: true, TLS: &secure.TLS{CAFile: a.File}}, usual)
 	await.True(t, "the missing certificate is named", func() bool { return bare.log.Count("certificate required") == 1 }, bare.log)
+	any := receive(t, Options{Addresses: address, Dial: true, TLS: &secure.TLS{CAFile: other.File, CertFile: mine, KeyFile: mineKey}, SkipVerify: true}, usual)
+	any.awaitFrames(1)
 	if wrong.Given()+bare.Given() != 0 {
 		t.Error("frames come over connections that are not verified")
 	}
