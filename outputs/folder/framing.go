@@ -95,10 +95,13 @@ func (f *Folder) end() error {
 // resume removes the trailer, and returns the file's size.
 func (f *Folder) resume() (int64, error) {
 	st, err := f.file.Stat()
-	if err != nil || !f.ended {
-		return st.Size(), err
+	if err != nil {
+		return 0, err
 	}
 	size := st.Size()
+	if !f.ended {
+		return size, nil
+	}
 	if f.endsWithTrailer(f.file, size) { // otherwise it was truncated meanwhile
 		size -= int64(len(f.Trailer))
 		err = f.file.Truncate(size)
