@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"sensor/capture":        {"userspace/packet"},
 	"sensor/capture/":       {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event", "userspace/framestream", "userspace/dnstap"}, // one input, never another: see TestInputsAreReachedByTheCommands
 	"sensor/capture/ring":   {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
-	"sensor/capture/dnstap": {"sensor/capture", "userspace/framestream", "userspace/packet", "outputs/safefs", "outputs/secure"},
+	"sensor/capture/dnstap": {"sensor/capture", "userspace/dnstap", "userspace/framestream", "userspace/packet", "outputs/safefs", "outputs/secure"},
 	"sensor/capture/watch":  {},
 	"sensor/lists":          {"sensor/waiting", "userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},
 	"sensor/listener":       {},

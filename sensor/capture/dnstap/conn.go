@@ -8,10 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	payload "dnsmonster-sensor/userspace/dnstap"
 	"dnsmonster-sensor/userspace/framestream"
 )
 
-const contentType = "protobuf:dnstap.Dnstap"
+const contentType = payload.ContentType
 
 // slotsOfConn is how many buffers of one connection may wait in its lane.
 const slotsOfConn = 4

@@ -28,7 +28,7 @@ type listening struct {
 // lookAtFiles tells about sockets that no server can reach any more.
 func (s *Source) lookAtFiles() {
 	for _, l := range s.listeners {
-		if l.file != nil && !l.gone && !s.closed() && !l.file.Reachable() {
+		if l.file != nil && !l.gone && !l.file.Reachable() && !s.closed() { // the end removes files after it has closed the source
 			l.gone = true
 			s.options.Log.Warn("the socket's file was removed or replaced: no server can connect to it any more; restart the sensor", "address", l.at.String())
 		}
