@@ -25,6 +25,7 @@ var (
 		messageZone: isBytes, messageResponseSec: isVarint, messageResponseNsec: isFixed32, messageResponse: isBytes, messagePolicy: isBytes,
 		messageHTTP: isVarint,
 	}
+	policyKinds = kinds{policyType: isBytes, policyRule: isBytes, policyAction: isVarint, policyMatch: isVarint, policyValue: isBytes}
 )
 
 // cut reads the first field of data, and returns what follows it, nil for an error. bytes

@@ -1,10 +1,6 @@
 package dnstap
 
-import (
-	"fmt"
-
-	"google.golang.org/protobuf/encoding/protowire"
-)
+import "fmt"
 
 // Policy is what a server says of the policy that it applied to a message, such as a
 // response policy zone. Absent fields are zero or nil.
@@ -73,36 +69,23 @@ const (
 func (p *Policy) Parse(data []byte) (ok bool) {
 	*p = Policy{}
 	for len(data) > 0 {
-		num, wire, n := protowire.ConsumeTag(data)
-		if n < 0 {
+		number, kind, value, varint, rest := cut(data)
+		if data = rest; rest == nil {
 			return false
 		}
-		data = data[n:]
-		var value []byte
-		var number uint64
-		switch wire {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(data)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(data)
-		default:
-			n = protowire.ConsumeFieldValue(num, wire, data)
+		if kind != policyKinds[number] {
+			continue
 		}
-		if n < 0 {
-			return false
-		}
-		data = data[n:]
-		isBytes, isVarint := wire == protowire.BytesType, wire == protowire.VarintType
-		switch {
-		case num == policyType && isBytes:
+		switch number {
+		case policyType:
 			p.Type = value
-		case num == policyRule && isBytes:
+		case policyRule:
 			p.Rule = value
-		case num == policyAction && isVarint:
-			p.Action = Action(number)
-		case num == policyMatch && isVarint:
-			p.Match = Match(number)
-		case num == policyValue && isBytes:
+		case policyAction:
+			p.Action = Action(varint)
+		case policyMatch:
+			p.Match = Match(varint)
+		case policyValue:
 			p.Value = value
 		}
 	}
