@@ -11,12 +11,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/sensor/capture"
-	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture/live"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/pipeline"
+	"dnsmonster-sensor/userspace/worker"
 )
 
 // attachOptions are those of capturing from interfaces.
@@ -99,7 +99,7 @@ func (a *attachOptions) flags() []cli.Flag {
 // check looks at the options, which may be set even if the input is a file.
 func (a *attachOptions) check() error {
 	var p problems
-	if _, err := ring.ParseMode(a.mode); err != nil {
+	if _, err := live.ParseMode(a.mode); err != nil {
 		p.add(usageError("--mode: %w", err))
 	}
 	p.addIf(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
@@ -124,15 +124,15 @@ func (a *attachOptions) input(o *captureOptions, s *session, names []string) (in
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	in := ringInput(a.ringOptions(o, names, s.log))
+	in := liveInput(a.liveOptions(o, names, s.log))
 	exist := in.check
-	in.check = func() error { return errors.Join(exist(), checkRights(s.inv)) }
+	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, live.Mode(a.mode))) }
 	return in, nil
 }
 
 // checkRights names the rights that attach needs and the user lacks.
-func checkRights(inv *invocation) error {
-	missing := bpf.MissingCapabilities()
+func checkRights(inv *invocation, mode live.Mode) error {
+	missing := live.MissingRights(mode)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -160,23 +160,22 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 	return p.err()
 }
 
-// ringOptions makes the options of the source from the command's, which have been checked.
-func (a *attachOptions) ringOptions(o *captureOptions, interfaces []string, log *slog.Logger) ring.Options {
+// liveOptions makes the options of the source from the command's, which have been checked.
+func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log *slog.Logger) live.Options {
 	o.severalInterfaces = len(interfaces) > 1 || interfaces[0] == watch.Any
-	kernel := bpf.Options{
-		Keep: o.ratio().Keep, Of: o.ratio().Of, FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen),
-		Rings: o.workers, RingBytes: a.ringMB << 20, FragmentQuota: uint32(a.fragments),
+	choose := capture.Selection{
+		Sample: o.ratio(), FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen), FragmentQuota: uint32(a.fragments),
 	}
 	for _, p := range o.ports.Value() {
-		kernel.Ports = append(kernel.Ports, uint16(p))
+		choose.Ports = append(choose.Ports, uint16(p))
 	}
 	// Both were checked before.
-	kernel.Decap, _ = parseDecap(a.decap.Value())
-	tunnels, _ := parseTunnelPorts(o.decode.tunnelPorts.Value())
-	for _, p := range tunnels {
-		kernel.TunnelPorts = append(kernel.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})
+	choose.Decap, _ = parseDecap(a.decap.Value())
+	choose.TunnelPorts, _ = parseTunnelPorts(o.decode.tunnelPorts.Value())
+	return live.Options{
+		Watch:  watch.Options{Interfaces: interfaces, Promiscuous: a.promiscuous, Log: log},
+		Select: choose, Mode: live.Mode(a.mode), Lanes: o.workers, RingBytes: a.ringMB << 20,
 	}
-	return ring.Options{Interfaces: interfaces, Mode: ring.Mode(a.mode), Kernel: kernel, Promiscuous: a.promiscuous, Log: log}
 }
 
 // deviceOptions are those of run for capturing from an interface.
@@ -209,7 +208,7 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	in := ringInput(d.ringOptions(o, []string{d.device}, s.log))
+	in := liveInput(d.liveOptions(o, []string{d.device}, s.log))
 	exists := in.check
 	in.check = func() error {
 		if err := exists(); err != nil {
@@ -220,26 +219,27 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	return in, nil
 }
 
-// ringInput captures from interfaces.
-func ringInput(o ring.Options) input {
+// liveInput captures from interfaces.
+func liveInput(o live.Options) input {
 	open := func(stop <-chan struct{}) (capture.Source, error) {
-		o.Stop = stop
-		source, err := ring.Open(o)
+		o.Watch.Stop = stop
+		source, err := live.Open(o)
 		if err != nil {
 			return nil, err
 		}
 		return source, nil
 	}
-	attached := func(s capture.Source) []string { return s.(*ring.Source).Attached() }
+	attached := func(s capture.Source) []string { return s.(*live.Source).Attached() }
 	return input{
-		Input: pipeline.Input{Live: true, Open: open},
-		check: func() error { return watch.Check(o.Interfaces) },
-		opens: func() string { return attachingTo(o.Interfaces) },
-		end:   "Ctrl-C ends",
-		hints: liveHints(o),
+		Input:   pipeline.Input{Live: true, Open: open},
+		sampler: worker.NewSampler(o.Select.Sample, o.Select.FlowSampling), // for back ends that do not sample
+		check:   func() error { return watch.Check(o.Watch.Interfaces) },
+		opens:   func() string { return attachingTo(o.Watch.Interfaces) },
+		end:     "Ctrl-C ends",
+		hints:   liveHints(o),
 		doing: func(s capture.Source, verbose bool) string {
-			text := capturingOn(o.Interfaces, attached(s), verbose)
-			switch kinds := o.Kernel.Decap; {
+			text := capturingOn(o.Watch.Interfaces, attached(s), verbose)
+			switch kinds := o.Select.Decap; {
 			case len(kinds) > 4 && !verbose:
 				text += fmt.Sprintf(", also in tunnels of %d kinds", len(kinds))
 			case kinds != nil:
@@ -248,7 +248,7 @@ func ringInput(o ring.Options) input {
 			return text
 		},
 		logStart: func(s capture.Source) {
-			o.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Kernel.Rings, "decap", decapNames(o.Kernel.Decap))
+			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Lanes, "decap", decapNames(o.Select.Decap))
 		},
 	}
 }

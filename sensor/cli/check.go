@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture/live"
 )
 
 func checkCommand() *cli.Command {
@@ -29,7 +29,7 @@ EXAMPLES:
 			if name := c.Args().First(); !isInterface(name) && (isConfiguration(name) || isFile(name)) {
 				return usageError("check: %s is not an interface%s", name, meant(invocationOf(c).program, "config", "check", name))
 			}
-			r, err := ring.Check(c.Args().Slice())
+			r, err := live.Check(c.Args().Slice())
 			if err != nil {
 				return usageError("check: %w", err)
 			}
@@ -50,7 +50,7 @@ EXAMPLES:
 
 // printReport says first whether a capture is possible and how, or what to do for it. again
 // is the command line, to be repeated with sudo.
-func printReport(w io.Writer, r *ring.Report, names []string, again string) {
+func printReport(w io.Writer, r *live.Report, names []string, again string) {
 	missing := missingRights(r)
 	switch {
 	case r.Mode != "":
@@ -82,11 +82,11 @@ func printReport(w io.Writer, r *ring.Report, names []string, again string) {
 }
 
 // missingRights reports whether the user lacks rights. The first feature is the rights.
-func missingRights(r *ring.Report) bool { return len(r.Features) > 0 && !r.Features[0].Have }
+func missingRights(r *live.Report) bool { return len(r.Features) > 0 && !r.Features[0].Have }
 
 // printInterface reports on one interface. That it is down needs advice only if the user has
 // named it.
-func printInterface(w io.Writer, i *ring.InterfaceReport, named bool) {
+func printInterface(w io.Writer, i *live.InterfaceReport, named bool) {
 	var words []string
 	if i.Type != "device" { // which is the kernel's word for all without a type
 		words = append(words, i.Type)

@@ -215,7 +215,7 @@ func (d *socketOptions) socketInput(what string, addresses []string, o *captureO
 		return p.err()
 	}
 	return input{
-		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio()), frames: true, end: "Ctrl-C ends",
+		Input: pipeline.Input{Live: !d.dial, Open: open}, check: check, sampler: worker.NewSampler(o.ratio(), false), frames: true, end: "Ctrl-C ends",
 		hints: d.hints(addresses, senders, &o.frames, s),
 		note:  func() string { return d.advice(opened.Senders().Files) },
 		renew: renew,

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture/live"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/sensor/pipeline"
 )
@@ -21,18 +21,18 @@ func (o *captureOptions) hints(h pipeline.Hints) pipeline.Hints {
 }
 
 // liveHints are the hints for interfaces: options that may show DNS which these options miss.
-func liveHints(o ring.Options) pipeline.Hints {
+func liveHints(o live.Options) pipeline.Hints {
 	var try, find []string
 	where := "any interface"
-	all := slices.Contains(o.Interfaces, watch.Any)
-	if o.Kernel.Decap == nil {
+	all := slices.Contains(o.Watch.Interfaces, watch.Any)
+	if o.Select.Decap == nil {
 		try = append(try, "--decap=all (tunnels)")
 	}
 	if !all {
-		if where = strings.Join(o.Interfaces, ", "); len(o.Interfaces) > shownInterfaces {
-			where = fmt.Sprintf("%d interfaces", len(o.Interfaces))
+		if where = strings.Join(o.Watch.Interfaces, ", "); len(o.Watch.Interfaces) > shownInterfaces {
+			where = fmt.Sprintf("%d interfaces", len(o.Watch.Interfaces))
 		}
-		if !o.Promiscuous {
+		if !o.Watch.Promiscuous {
 			try = append(try, "--promiscuous (mirror port)")
 		}
 		find = []string{"attach any (all interfaces)"}

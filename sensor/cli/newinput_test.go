@@ -50,7 +50,7 @@ func teeCommand(list []outputs.Output) *cli.Command {
 			}
 			// No program in the kernel samples.
 			return record(c, o, s, input{
-				Input: pipeline.Input{Live: true, Open: open}, sampler: worker.NewSampler(o.ratio()),
+				Input: pipeline.Input{Live: true, Open: open}, sampler: worker.NewSampler(o.ratio(), false),
 				doing: func(capture.Source, bool) string { return "receiving at " + address }, end: "Ctrl-C ends",
 			})
 		},

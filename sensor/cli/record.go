@@ -5,9 +5,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/live"
 	"dnsmonster-sensor/sensor/metrics"
 	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/sensor/waiting"
@@ -56,7 +56,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Lists:    o.domains,
 		Metrics: metrics.Config{
 			Options: &o.metrics, Chosen: s.isSet("metricendpointtype"), Quiet: o.forPeople() && !o.metrics.AsksForLines(s.isSet),
-			Identity: metrics.Identity{Server: o.server, Version: version, Commit: buildCommit(), Program: bpf.ObjectHash()},
+			Identity: metrics.Identity{Server: o.server, Version: version, Commit: buildCommit(), Program: live.ProgramHash()},
 		},
 		Names:   &o.names,
 		Grace:   o.grace,

@@ -126,7 +126,7 @@ func (f *fileOptions) fileInput(what string, paths []string, o *captureOptions, 
 		hints.Notice = o.frames.twice
 	}
 	return input{
-		Input: pipeline.Input{Open: open}, check: check, sampler: worker.NewSampler(o.ratio()),
+		Input: pipeline.Input{Open: open}, check: check, sampler: worker.NewSampler(o.ratio(), false),
 		doing: func(_ capture.Source, verbose bool) string { return readingFiles(paths, verbose) },
 		hints: hints,
 		files: paths, ordered: f.ordered, progress: f.progress,

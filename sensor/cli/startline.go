@@ -112,7 +112,7 @@ func shortAttachment(description string) string {
 const shownInterfaces = 4
 
 // capturingOn says what is captured. names are those that the user gave; attached is as
-// ring.Source.Attached.
+// live.Source.Attached.
 func capturingOn(names, attached []string, verbose bool) string {
 	text := "capturing on "
 	if slices.Equal(names, []string{watch.Any}) {

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"dnsmonster-sensor/bpf"
-	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/live"
+	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/test/packets"
 )
 
@@ -66,7 +67,7 @@ func TestReadingFiles(t *testing.T) {
 func TestHintsNameFewInterfaces(t *testing.T) {
 	names := strings.Fields("eth0 eth1 eth2 eth3 eth4")
 	for n, want := range map[int]string{1: "eth0", 4: "eth0, eth1, eth2, eth3", 5: "5 interfaces"} {
-		if got := liveHints(ring.Options{Interfaces: names[:n]}).Where; got != want {
+		if got := liveHints(live.Options{Watch: watch.Options{Interfaces: names[:n]}}).Where; got != want {
 			t.Errorf("%d interfaces: %q, want %q", n, got, want)
 		}
 	}
@@ -74,15 +75,15 @@ func TestHintsNameFewInterfaces(t *testing.T) {
 
 // TestHintsTryWhatIsNotSet: a hint names only what the options do not ask for already.
 func TestHintsTryWhatIsNotSet(t *testing.T) {
-	f := func(o ring.Options, want string) {
+	f := func(o live.Options, want string) {
 		t.Helper()
 		if got := strings.Join(liveHints(o).Try, ", "); got != want {
-			t.Errorf("%v: try %q, want %q", o.Interfaces, got, want)
+			t.Errorf("%v: try %q, want %q", o.Watch.Interfaces, got, want)
 		}
 	}
-	decap := bpf.Options{Decap: []uint8{1}}
-	f(ring.Options{Interfaces: []string{"eth0"}}, "--decap=all (tunnels), --promiscuous (mirror port), attach any (all interfaces), dnsmonster-sensor check")
-	f(ring.Options{Interfaces: []string{"eth0"}, Kernel: decap, Promiscuous: true}, "attach any (all interfaces), dnsmonster-sensor check")
-	f(ring.Options{Interfaces: []string{"any"}}, "--decap=all (tunnels), dnsmonster-sensor check")
-	f(ring.Options{Interfaces: []string{"any"}, Kernel: decap}, "dnsmonster-sensor check")
+	decap := capture.Selection{Decap: []uint8{1}}
+	f(live.Options{Watch: watch.Options{Interfaces: []string{"eth0"}}}, "--decap=all (tunnels), --promiscuous (mirror port), attach any (all interfaces), dnsmonster-sensor check")
+	f(live.Options{Watch: watch.Options{Interfaces: []string{"eth0"}, Promiscuous: true}, Select: decap}, "attach any (all interfaces), dnsmonster-sensor check")
+	f(live.Options{Watch: watch.Options{Interfaces: []string{"any"}}}, "--decap=all (tunnels), dnsmonster-sensor check")
+	f(live.Options{Watch: watch.Options{Interfaces: []string{"any"}}, Select: decap}, "dnsmonster-sensor check")
 }

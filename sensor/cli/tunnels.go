@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/userspace/packet"
 )
 
@@ -33,7 +33,7 @@ func elements(values []string) (list []string) {
 	return list
 }
 
-// parseDecap reads the values of --decap: the kinds as bpf.Options has them.
+// parseDecap reads the values of --decap: the kinds as capture.Selection has them.
 func parseDecap(values []string) (kinds []uint8, err error) {
 	for _, word := range elements(values) {
 		t, known := packet.ParseTunnel(word)
@@ -41,12 +41,12 @@ func parseDecap(values []string) (kinds []uint8, err error) {
 		case known:
 			kinds = append(kinds, uint8(t))
 		case word == pppoe:
-			kinds = append(kinds, bpf.PPPoE)
+			kinds = append(kinds, capture.PPPoE)
 		case word == "all":
 			for _, t := range packet.Tunnels() {
 				kinds = append(kinds, uint8(t))
 			}
-			kinds = append(kinds, bpf.PPPoE)
+			kinds = append(kinds, capture.PPPoE)
 		default:
 			return nil, fmt.Errorf("unknown kind of tunnel %q: use %s", word, joinOr(decapWords()))
 		}
@@ -60,7 +60,7 @@ func decapNames(kinds []uint8) string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
 		names[i] = packet.Tunnel(k).String()
-		if k == bpf.PPPoE {
+		if k == capture.PPPoE {
 			names[i] = pppoe
 		}
 	}
@@ -119,8 +119,8 @@ func parseTunnelPorts(values []string) ([]packet.TunnelPort, error) {
 			ports = append(ports, p)
 		}
 	}
-	if len(ports) > bpf.MaxTunnelPorts {
-		return nil, fmt.Errorf("%d ports with the usual ones of other tunnels, at most %d", len(ports), bpf.MaxTunnelPorts)
+	if len(ports) > capture.MaxTunnelPorts {
+		return nil, fmt.Errorf("%d ports with the usual ones of other tunnels, at most %d", len(ports), capture.MaxTunnelPorts)
 	}
 	return ports, nil
 }

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture/live"
 )
 
 // These are set at link time.
@@ -17,7 +17,7 @@ var (
 // versionLine names the build, so that a bug report can be traced to it.
 func versionLine() string {
 	return fmt.Sprintf("dnsmonster-sensor %s, commit %s, kernel program %s, %s %s/%s",
-		version, buildCommit(), bpf.ObjectHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		version, buildCommit(), live.ProgramHash(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func buildCommit() string {

@@ -159,7 +159,7 @@ func TestMessagesAreSampled(t *testing.T) {
 	}
 	source := newTeller(lanes...)
 	p, first, _ := toTwo(t, source)
-	p.config.Sample = worker.NewSampler(packet.Ratio{Keep: 1, Of: 3})
+	p.config.Sample = worker.NewSampler(packet.Ratio{Keep: 1, Of: 3}, false)
 	if n := account.Unaccounted(goes(t, p)); n != 0 || first.count() != 333 || p.ledgers.packets.Sum(account.SampledOut) != 666 {
 		t.Errorf("%d unaccounted for, %d events and %d left out, want 333 and 666", n, first.count(), p.ledgers.packets.Sum(account.SampledOut))
 	}
@@ -184,7 +184,7 @@ func TestMessageTimeReachesStages(t *testing.T) {
 		}
 	}
 	f(nil, 10, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	f(worker.NewSampler(packet.Ratio{Keep: 1, Of: 10}), 1, 0, 4, 9)
+	f(worker.NewSampler(packet.Ratio{Keep: 1, Of: 10}, false), 1, 0, 4, 9)
 }
 
 // listens is a stage that keeps the times of Expire.

@@ -102,7 +102,7 @@ func TestBeginningMalformed(t *testing.T) {
 // TestBeginningSampled: beginnings are sampled by their addresses.
 func TestBeginningSampled(t *testing.T) {
 	ratio := packet.Ratio{Keep: 1, Of: 2}
-	b := newRig(t, Config{Sample: NewSampler(ratio)})
+	b := newRig(t, Config{Sample: NewSampler(ratio, false)})
 	kept := uint64(0)
 	for i := range 20 {
 		src := "\xc0\x00\x02" + string([]byte{byte(i)})

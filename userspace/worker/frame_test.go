@@ -236,7 +236,7 @@ func TestFrameKept(t *testing.T) {
 
 // TestFrameSampling: a frame is sampled once, with both of its messages.
 func TestFrameSampling(t *testing.T) {
-	b := newRig(t, Config{Frames: FrameConfig{Both: true}, Sample: NewSampler(packet.Ratio{Keep: 1, Of: 4})})
+	b := newRig(t, Config{Frames: FrameConfig{Both: true}, Sample: NewSampler(packet.Ratio{Keep: 1, Of: 4}, false)})
 	n := 0
 	for range 20 {
 		for _, e := range b.handleFrame(exchange(dnstap.ClientQuery)) {

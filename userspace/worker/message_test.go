@@ -201,7 +201,7 @@ func TestMessagesSampled(t *testing.T) {
 	ports := &Ports{}
 	ports.Add(53)
 	const workers, each = 4, 3000
-	sampler := NewSampler(packet.Ratio{Keep: 2, Of: 7})
+	sampler := NewSampler(packet.Ratio{Keep: 2, Of: 7}, false)
 	packets, messages := account.NewPacketCounters(), account.NewMessageCounters()
 	var all sync.WaitGroup
 	var kept, wrong atomic.Int64
@@ -279,7 +279,7 @@ func (b *rig) handle(m *packet.Message) {
 
 func TestMessageAllocatesNothing(t *testing.T) {
 	ports := &Ports{}
-	w := New(Config{Ports: ports, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true, Sample: NewSampler(packet.Ratio{Keep: 9, Of: 10})},
+	w := New(Config{Ports: ports, Mask: &mask.Bits{V4: 24, V6: 64}, MaskECS: true, Sample: NewSampler(packet.Ratio{Keep: 9, Of: 10}, false)},
 		account.NewPacketCounters().Shard(), account.NewMessageCounters().Shard())
 	m := packet.Message{Data: answeredWire, QueryTime: asked, ResponseTime: answered, Src: server, Dst: client, Proto: packet.DoQ, Identity: []byte("ns1")}
 	events := 0

@@ -12,15 +12,17 @@ import (
 // fragments are kept or left out by their pair of addresses, so that no message is torn.
 type Sampler struct {
 	ratio packet.Ratio
+	flow  bool
 	seen  atomic.Uint64
 }
 
-// NewSampler returns nil for a ratio that keeps everything.
-func NewSampler(r packet.Ratio) *Sampler {
+// NewSampler returns nil for a ratio that keeps everything. With flow, datagrams are kept
+// or left out by addresses and ports: all of a conversation, or none.
+func NewSampler(r packet.Ratio, flow bool) *Sampler {
 	if r.Keep == r.Of {
 		return nil
 	}
-	return &Sampler{ratio: r}
+	return &Sampler{ratio: r, flow: flow}
 }
 
 // next reports whether the next whole datagram, or message without a packet, is kept.
@@ -29,11 +31,17 @@ func (s *Sampler) next() bool {
 }
 
 // keep reports whether a packet with a watched port is kept, and sets its ratio then.
+// What the kernel has sampled is kept.
 func (s *Sampler) keep(p *packet.Packet, l *decode.Layers, whole bool) bool {
 	kept := false
-	if whole {
+	switch {
+	case p.Sample.Of != 0:
+		return true
+	case whole && s.flow:
+		kept = packet.HashFlow(l.Src, l.Dst, l.SrcPort, l.DstPort).Sampled(s.ratio)
+	case whole:
 		kept = s.next()
-	} else {
+	default:
 		kept = packet.HashPair(l.Src, l.Dst).Sampled(s.ratio)
 	}
 	if kept {

@@ -11,6 +11,7 @@ import (
 	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/ring"
+	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/test/capturetest"
 	"dnsmonster-sensor/test/lab/namespace"
 )
@@ -28,8 +29,8 @@ func TestRingKeepsItsPromises(t *testing.T) {
 	capturetest.Check(t, capturetest.Target{
 		Open: func() capture.Source {
 			s, err := ring.Open(ring.Options{
-				Interfaces: []string{"lo"}, Mode: ring.ModeAuto, Log: slog.New(slog.DiscardHandler),
-				Kernel: bpf.Options{Ports: []uint16{53}, Rings: 2, RingBytes: 1 << 20},
+				Watch: watch.Options{Interfaces: []string{"lo"}, Log: slog.New(slog.DiscardHandler)}, Mode: bpf.AutoMode(),
+				Select: capture.Selection{Ports: []uint16{53}}, Lanes: 2, RingBytes: 1 << 20,
 			})
 			if err != nil {
 				t.Fatal(err)

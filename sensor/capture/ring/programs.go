@@ -2,7 +2,6 @@ package ring
 
 import (
 	"dnsmonster-sensor/bpf"
-
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
@@ -10,13 +9,6 @@ import (
 type programs struct {
 	kernel *bpf.Kernel
 	mode   bpf.Mode
-}
-
-func newPrograms(k *bpf.Kernel, mode Mode) programs {
-	if mode == ModeAuto {
-		return programs{k, bpf.AutoMode()}
-	}
-	return programs{k, bpf.Mode(mode)}
 }
 
 // Attach implements watch.Attacher.
@@ -30,5 +22,5 @@ func (p programs) Hidden(index int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return hidden(n), nil
+	return HiddenBy(n), nil
 }

@@ -1,14 +1,12 @@
 // Package ring is the live input: the programs of package bpf on interfaces fill one
 // ring buffer for each lane, and packets come out that point into the ring. Package
-// watch says on which interfaces the programs are. Check reports what a host allows
-// without attaching anything. It must not import another input. Its tests send
+// watch says on which interfaces the programs are. It must not import another input. Its tests send
 // datagrams to themselves, in a network namespace of their own.
 package ring
 
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -27,17 +25,6 @@ const (
 	batchDivisor = 16
 )
 
-// Options says what to capture, and how.
-type Options struct {
-	Interfaces []string // or watch.Any alone
-	Mode       Mode
-	Kernel     bpf.Options // Rings is the number of lanes
-	Log        *slog.Logger
-	Stop       <-chan struct{} // closed: nothing more is attached; nil: never
-
-	Promiscuous bool // also receive frames for other hosts
-}
-
 // Source is a live capture.Source: programs on interfaces fill the kernel's ring
 // buffers, one for each lane.
 type Source struct {
@@ -51,15 +38,12 @@ type Source struct {
 
 // Open loads the programs and attaches them to all interfaces, or to none.
 func Open(o Options) (*Source, error) {
-	o.Kernel.XDP = o.Mode == ModeXDP
-	k, err := bpf.Load(o.Kernel)
+	k, err := bpf.Load(o.kernel())
 	if err != nil {
-		return nil, err
+		return nil, &LoadError{err}
 	}
 	s := &Source{kernel: k}
-	s.watch, err = watch.Open(newPrograms(k, o.Mode), watch.Options{
-		Interfaces: o.Interfaces, Promiscuous: o.Promiscuous, Log: o.Log, Stop: o.Stop,
-	})
+	s.watch, err = watch.Open(programs{k, o.Mode}, o.Watch)
 	if err != nil {
 		_ = k.Close()
 		return nil, err

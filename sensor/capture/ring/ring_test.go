@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture"
+	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/test/lab/namespace"
 	"dnsmonster-sensor/userspace/packet"
 )
@@ -22,8 +24,8 @@ func loopback(t *testing.T, ringBytes int) (source *Source, send int) {
 	t.Helper()
 	namespace.Enter(t)("link set lo up")
 	source, err := Open(Options{
-		Interfaces: []string{"lo"}, Mode: ModeAuto, Log: slog.New(slog.DiscardHandler),
-		Kernel: bpf.Options{Ports: []uint16{53}, Rings: 1, RingBytes: ringBytes},
+		Watch: watch.Options{Interfaces: []string{"lo"}, Log: slog.New(slog.DiscardHandler)}, Mode: bpf.AutoMode(),
+		Select: capture.Selection{Ports: []uint16{53}}, Lanes: 1, RingBytes: ringBytes,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,8 @@
-package ring
+package live
 
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -11,39 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture/ring"
 	"dnsmonster-sensor/sensor/capture/watch"
 )
-
-// Report says what a host allows.
-type Report struct {
-	Kernel     string            `json:"kernel"`
-	Features   []Feature         `json:"features"`
-	Mode       Mode              `json:"mode,omitempty"` // that `attach --mode=auto` would use; "" if none works
-	Why        string            `json:"why"`
-	Advice     []string          `json:"advice,omitempty"`
-	Tunnels    string            `json:"tunnels"` // what is captured of their contents
-	Interfaces []InterfaceReport `json:"interfaces"`
-}
-
-// Feature is something that the kernel or our privileges may lack.
-type Feature struct {
-	Name   string `json:"name"`
-	Have   bool   `json:"have"`
-	Reason string `json:"reason,omitempty"` // why not
-}
-
-// InterfaceReport says what one interface allows.
-type InterfaceReport struct {
-	Name       string   `json:"name"`
-	Up         bool     `json:"up"`
-	Type       string   `json:"type"`
-	MTU        int      `json:"mtu"`
-	Mode       Mode     `json:"mode,omitempty"`
-	Attached   []string `json:"attached,omitempty"` // programs and sockets on it, in the order in which packets reach them
-	Hidden     []string `json:"hidden,omitempty"`   // traffic that we would not see
-	Advice     []string `json:"advice,omitempty"`
-	Impossible string   `json:"impossible,omitempty"` // why it cannot be captured
-}
 
 // Check examines the host and the named interfaces, or all of them. It attaches
 // nothing.
@@ -146,7 +115,7 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 		return r
 	}
 	r.Attached = n.Lines()
-	r.Hidden = hidden(n)
+	r.Hidden = ring.HiddenBy(n)
 	return r
 }
 
@@ -155,37 +124,6 @@ func checkInterface(l netlink.Link, mode Mode) InterfaceReport {
 var tunnelDevices = map[string]bool{
 	"vxlan": true, "geneve": true, "bareudp": true, "gre": true, "gretap": true, "erspan": true, "ip6gre": true, "ip6gretap": true,
 	"ip6erspan": true, "ipip": true, "sit": true, "ip6tnl": true, "gtp": true,
-}
-
-// hidden describes what the programs and sockets on an interface hide from us.
-func hidden(n *bpf.Neighbours) []string {
-	var list []string
-	if n.XDP != nil && !bpf.IsOurs(n.XDP.Name) {
-		list = append(list, fmt.Sprintf("XDP program %s runs first: packets that it drops, answers or redirects are not seen", n.XDP.Program))
-	}
-	if n.XSKs > 0 {
-		list = append(list, fmt.Sprintf("%d AF_XDP sockets (Knot's listen-xdp, dnsdist's XSK): packets that they receive and send are not seen", n.XSKs))
-	}
-	for _, side := range []struct {
-		name     string
-		programs []bpf.Program
-		filters  []bpf.Filter
-	}{{"ingress", n.TCXIngress, n.Ingress}, {"egress", n.TCXEgress, n.Egress}} {
-		const advice = "runs before ours at %s: packets for which it ends the chain are not seen"
-		ours := slices.IndexFunc(side.programs, func(p bpf.Program) bool { return bpf.IsOurs(p.Name) })
-		filter := slices.IndexFunc(side.filters, func(f bpf.Filter) bool { return f.Name == bpf.FilterName })
-		ahead := side.programs[:max(ours, 0)]
-		if ours < 0 && filter >= 0 { // TCX comes before all filters
-			ahead = side.programs
-		}
-		for _, p := range ahead {
-			list = append(list, fmt.Sprintf("TCX program %s "+advice+"; start the sensor again", p, side.name))
-		}
-		for _, f := range side.filters[:max(filter, 0)] {
-			list = append(list, fmt.Sprintf("filter %s "+advice+"; give it a higher priority number than ours, and start the sensor again", f, side.name))
-		}
-	}
-	return list
 }
 
 func kernelRelease() string {
