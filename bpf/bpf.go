@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package bpf loads and attaches the kernel programs, which choose DNS packets, count
 // all packets, and copy the chosen ones into rings. Options and interface indexes
 // come in; rings of records and counters go out. It must not import anything of this
@@ -25,6 +27,10 @@ import (
 // kernel has merged, of up to 512 KiB, need a ring of 1 MiB.
 const MinRingBytes = 128 << 10
 
+// MaxRingBytes is the largest ring. A process of 32 bits has no addresses for more: a
+// ring is mapped twice.
+const MaxRingBytes = 1 << (29 + 2*(^uint(0)>>63))
+
 // The compiler refuses a negative number: a packet of 64 KiB would never fit.
 const _ = uint(MinRingBytes - (sensorRecordSizeCLASS_6 + ringHeader))
 
@@ -35,7 +41,7 @@ type Options struct {
 	FlowSampling  bool     // sample UDP by conversation, not by packet
 	SnapLen       uint32   // bytes of a frame to deliver; 0 is all
 	Rings         int      // one for each lane
-	RingBytes     int      // of each ring: a power of two, at least MinRingBytes
+	RingBytes     int      // of each ring: a power of two, MinRingBytes to MaxRingBytes
 	FragmentQuota uint32   // fragments of unknown datagrams to deliver, per second and CPU
 	XDP           bool     // load the XDP programs, too
 
@@ -94,8 +100,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("sampling ratio %d:%d does not keep 1 to all", o.Keep, o.Of)
 	case o.Rings < 1:
 		return fmt.Errorf("%d rings", o.Rings)
-	case o.RingBytes < MinRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes > 1<<31:
-		return fmt.Errorf("ring of %d bytes is not a power of two from %d to %d", o.RingBytes, MinRingBytes, 1<<31)
+	case o.RingBytes < MinRingBytes || bits.OnesCount(uint(o.RingBytes)) != 1 || o.RingBytes > MaxRingBytes:
+		return fmt.Errorf("ring of %d bytes is not a power of two from %d to %d", o.RingBytes, MinRingBytes, MaxRingBytes)
 	case len(o.TunnelPorts) > MaxTunnelPorts:
 		return fmt.Errorf("%d ports of tunnels, at most %d", len(o.TunnelPorts), MaxTunnelPorts)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bpf
 
 import (
@@ -19,7 +21,8 @@ import (
 // The layout is the kernel's BPF_MAP_TYPE_RINGBUF: a page with the consumer's
 // position, a page with the producer's, and the data, mapped twice in a row so that
 // every record is contiguous. A record is a header of two u32, and then its bytes, padded to
-// a multiple of 8. The first u32 has the length and two flags. Positions only grow.
+// a multiple of 8. The first u32 has the length and two flags. Positions only grow, and
+// have as many bits as the kernel's unsigned long: see produced and Release.
 //
 // cilium/ebpf's ringbuf.Reader does not replace this, as of v0.22.0. It copies each
 // record and frees its space at once, but our caller keeps a batch; a record of 80 bytes
@@ -29,17 +32,17 @@ import (
 // runs on a busy machine). RawReader, merged in June 2026 and in no release yet, reads in
 // place, but lends records only during a callback, and waits in the same system call.
 type Ring struct {
-	producer  *atomic.Uintptr // shared with the kernel, as is
-	consumer  *atomic.Uintptr
+	producer  *atomic.Uint64 // shared with the kernel, as is
+	consumer  *atomic.Uint64
 	data      []byte
-	mask      uintptr // of a position into the first half of data
-	watermark uintptr // unread bytes at which the kernel wakes a reader
+	mask      uint64 // of a position into the first half of data
+	watermark uint64 // unread bytes at which the kernel wakes a reader
 
-	next       uintptr // position of the next record
-	end        uintptr // producer, as last read
-	released   uintptr // consumer, as last written
-	prefetched uintptr // the data before this position is in the cache
-	touched    byte    // keeps the compiler from dropping the reads of prefetch
+	next       uint64 // position of the next record
+	end        uint64 // producer, as last read
+	released   uint64 // consumer, as last written
+	prefetched uint64 // the data before this position is in the cache
+	touched    byte   // keeps the compiler from dropping the reads of prefetch
 
 	file    *os.File // epoll of the ring and the timer
 	timer   int      // timerfd
@@ -83,7 +86,7 @@ func openRing(m *ebpf.Map, watermark int) (*Ring, error) {
 		return nil, fmt.Errorf("map %d bytes: %w", size, err)
 	}
 	r := newRing(consumer, producer, producer[page:])
-	r.maps, r.watermark = [][]byte{consumer, producer}, uintptr(watermark)
+	r.maps, r.watermark = [][]byte{consumer, producer}, uint64(watermark)
 	if err := r.poll(m.FD()); err != nil {
 		r.close()
 		return nil, fmt.Errorf("poll: %w", err)
@@ -96,10 +99,10 @@ func newRing(consumer, producer, data []byte) *Ring {
 	r := &Ring{
 		timer:    -1,
 		tick:     unix.ItimerSpec{Value: unix.NsecToTimespec(int64(ringTick))},
-		consumer: (*atomic.Uintptr)(unsafe.Pointer(&consumer[0])),
-		producer: (*atomic.Uintptr)(unsafe.Pointer(&producer[0])),
+		consumer: (*atomic.Uint64)(unsafe.Pointer(&consumer[0])),
+		producer: (*atomic.Uint64)(unsafe.Pointer(&producer[0])),
 		data:     data,
-		mask:     uintptr(len(data)/2 - 1),
+		mask:     uint64(len(data)/2 - 1),
 	}
 	r.next = r.consumer.Load()
 	r.end, r.released, r.prefetched = r.next, r.next, r.next
@@ -135,13 +138,25 @@ func (r *Ring) poll(ring int) error {
 	return r.file.SetReadDeadline(time.Time{}) // fails if the runtime does not poll the file
 }
 
+// produced returns the producer's position. A process of 32 bits may run on a kernel of
+// 64: the position begins with the lower 32 bits on both, and what follows them on a
+// kernel of 32 bits is another number. A ring is much smaller than 4 GiB, so that the
+// lower bits say how far the producer is beyond end.
+func (r *Ring) produced() uint64 {
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		return r.producer.Load()
+	}
+	low := (*atomic.Uint32)(unsafe.Pointer(r.producer)).Load()
+	return r.end + uint64(low-uint32(r.end))
+}
+
 // Next returns the bytes of the next record. They are the ring's own: read only, and
 // valid until Release. ok is false if there is no record, or if the kernel is still
 // writing it.
 func (r *Ring) Next() (raw []byte, ok bool) {
 	for {
 		if r.next == r.end {
-			r.end = r.producer.Load()
+			r.end = r.produced()
 		}
 		if r.next == r.end {
 			return nil, false
@@ -156,7 +171,7 @@ func (r *Ring) Next() (raw []byte, ok bool) {
 		if head&ringBusy != 0 {
 			return nil, false
 		}
-		size := uintptr(head &^ ringDiscard)
+		size := uint64(head &^ ringDiscard)
 		r.next += (ringHeader + size + 7) &^ 7
 		if head&ringDiscard == 0 {
 			return r.data[at+ringHeader:][:size:size], true
@@ -184,9 +199,10 @@ func (r *Ring) Held() int { return int(r.next - r.released) }
 func (r *Ring) Size() int { return len(r.data) / 2 }
 
 // Empty reports whether no record is left to read or being written.
-func (r *Ring) Empty() bool { return r.next == r.producer.Load() }
+func (r *Ring) Empty() bool { return r.next == r.produced() }
 
-// Release returns the space of all records that have been read to the kernel.
+// Release returns the space of all records that have been read to the kernel. It writes
+// 64 bits: a kernel of 32 bits ignores the upper half, and its page has nothing else.
 func (r *Ring) Release() {
 	if r.released != r.next {
 		r.released = r.next
@@ -209,7 +225,7 @@ func (r *Ring) Wait() error {
 // isReady once before it waits, and again at each event.
 func (r *Ring) isReady(uintptr) bool {
 	// The kernel wakes the reader when the watermark is crossed, not above it.
-	if r.armed || r.producer.Load()-r.next >= r.watermark {
+	if r.armed || r.produced()-r.next >= r.watermark {
 		return true
 	}
 	r.armed = true

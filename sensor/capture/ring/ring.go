@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ring is the live input: the programs of package bpf on interfaces fill one
 // ring buffer for each lane, and packets come out that point into the ring. Package
 // watch says on which interfaces the programs are. It must not import another input. Its tests send
