@@ -6,13 +6,16 @@ import (
 )
 
 // target is what the Watcher captures or waits for: the interface with a name, or,
-// of any, the interface with a number.
+// of a pattern, the interface with a number.
 type target struct {
 	name       string
-	index      int          // of the interface that it was attached to last
+	pattern    string       // that the interface matched when it was new; "": the user has named it
+	index      int          // of the interface that it was attached to last; of a pattern, always
+	born       uint64       // of that interface
 	attachment Attachment   // nil: there is no interface, or it cannot be captured
 	promisc    *promiscuous // nil: not asked for, or not possible
 	failed     netInterface // the interface as it was when attaching failed
+	err        error        // of that attempt
 	state      state        // that was logged last
 
 	displacedAt    time.Time // when it was last logged that another program had detached ours
@@ -71,12 +74,16 @@ func (t *target) enterDisplaced(log *slog.Logger) {
 
 // detach ends the capture and promiscuous mode.
 func (t *target) detach() error {
-	t.promisc.end()
-	t.promisc = nil
+	t.endPromiscuous()
 	if t.attachment == nil {
 		return nil
 	}
 	err := t.attachment.Close()
 	t.attachment = nil
 	return err
+}
+
+func (t *target) endPromiscuous() {
+	t.promisc.end()
+	t.promisc = nil
 }

@@ -1,48 +1,48 @@
 // Package watch keeps a live input attached to the interfaces that the user named,
 // while these come, go and change their names, and remembers the names that each
-// interface has had. An Attacher and the kernel's netlink messages come in; attachments
-// and names go out. It knows no programs and no packets, and imports no input. Its tests
-// have an Attacher of their own, or network namespaces with veth pairs.
+// interface has had. An Attacher and the kernel's netlink messages come in (elsewhere
+// than on Linux, a list of the interfaces each second); attachments and names go out. It
+// knows no programs and no packets, and imports no input. Its tests have an Attacher of
+// their own, or network namespaces with veth pairs.
 package watch
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// Any stands for all interfaces of the network namespace, including those that are
-// created later.
-const Any = "any"
-
 // Options says which interfaces a Watcher keeps captured.
 type Options struct {
-	Interfaces  []string // or Any alone
-	Promiscuous bool     // also receive frames for other hosts
+	Interfaces  []string      // names, patterns such as 'eth*', or Any alone
+	Promiscuous bool          // also receive frames for other hosts
+	Wait        time.Duration // for interfaces that do not exist yet, see Open; 0: not at all, below 0: for ever
+	Dedup       bool          // copies of a packet are dropped later: no note about packets that pass twice
 	Log         *slog.Logger
 	Stop        <-chan struct{} // closed: nothing more is attached; nil: never
 }
 
 // Watcher keeps an Attacher attached to the interfaces that the user named. A name
-// means the interface that has it at the moment.
+// means the interface that has it at the moment. A pattern means all interfaces that
+// match it, now and later; one that no longer matches stays captured until it is gone.
 type Watcher struct {
 	attacher Attacher
-	promisc  bool
-	any      bool
+	options  Options
+	patterns []string
 	log      *slog.Logger
 	links    *links
 	exists   func(index int) bool // asks the kernel: links may lag behind
 	closed   chan struct{}        // closed by Close
-	stop     <-chan struct{}      // Options.Stop; nothing more is attached after either
 	tasks    sync.WaitGroup
 	once     sync.Once
 
 	mu      sync.Mutex
-	targets []*target // named: always the same; any: one for each interface
+	targets []*target // the named ones, always the same, and then one for each interface of a pattern
 	turn    int       // which share of the targets is checked
+	notes   notes
 }
 
 // Each attachment is checked once a second, and what failed is tried again: nothing
@@ -53,31 +53,43 @@ const (
 	checkTurns = 4
 )
 
-// Open attaches to all named interfaces, or to none, and keeps them captured until
-// Close.
+// Open attaches to all interfaces that are named, or to none, and keeps them captured
+// until Close. If Wait is above 0 and none of them exists, it returns when the first one
+// is captured, with an error if that takes longer than Wait; at a Stop it returns no
+// error. Others may still be missing: they are captured when they come, however late.
 func Open(a Attacher, o Options) (*Watcher, error) {
+	if err := checkWords(o.Interfaces); err != nil {
+		return nil, err
+	}
 	w := newWatcher(a, o)
 	var err error
 	if w.links, err = openLinks(NewNames(), o.Log); err != nil {
 		return nil, err
 	}
-	if err := w.begin(); err != nil {
-		_ = w.detachAll()
+	w.tasks.Go(w.links.follow)
+	began := time.Now()
+	if err = w.begin(); err == nil {
+		err = w.awaitFirst()
+	}
+	if err != nil {
 		w.links.close()
+		w.tasks.Wait()
+		_ = w.detachAll()
 		return nil, err
 	}
 	w.tasks.Go(func() { w.Clock().follow(w.closed) })
-	w.tasks.Go(w.links.follow)
-	w.tasks.Go(w.follow)
+	w.tasks.Go(func() { w.follow(began) })
 	return w, nil
 }
 
 // newWatcher has no links yet.
 func newWatcher(a Attacher, o Options) *Watcher {
-	w := &Watcher{attacher: a, promisc: o.Promiscuous, log: o.Log, exists: exists, closed: make(chan struct{}), stop: o.Stop}
-	for _, name := range o.Interfaces {
-		if w.any = name == Any; !w.any {
-			w.targets = append(w.targets, &target{name: name})
+	w := &Watcher{attacher: a, options: o, log: o.Log, exists: exists, closed: make(chan struct{})}
+	for _, word := range o.Interfaces {
+		if IsPattern(word) {
+			w.patterns = append(w.patterns, word)
+		} else {
+			w.targets = append(w.targets, &target{name: word})
 		}
 	}
 	return w
@@ -100,61 +112,37 @@ func (w *Watcher) InterfaceName(index uint32, at int64) string { return w.links.
 // Clock converts the kernel's time since boot to time of day.
 func (w *Watcher) Clock() *BootClock { return w.links.names.clock }
 
-// begin attaches to all interfaces that the user named. After an error some may be
+// begin attaches to all interfaces that the user means. After an error some may be
 // attached: call detachAll.
 func (w *Watcher) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	existing := w.links.all()
-	if w.any {
-		return w.beginAny(existing)
+	if absent := missing(w.options.Interfaces, existing); len(absent) > 0 {
+		if w.options.Wait == 0 {
+			return NoInterface(absent[0], interfaceNames(existing))
+		}
+		w.log.Info("waiting for " + wordList(absent))
 	}
-	for _, t := range w.targets {
-		if w.stopping() {
-			return nil
-		}
-		i, ok := w.find(t, existing)
-		if !ok {
-			return NoInterface(t.name, interfaceNames(existing))
-		}
-		if other := w.attachedTo(i); other != nil {
-			return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, t.name)
-		}
-		if err := w.attach(t, i); err != nil {
-			return err
-		}
-		t.state = captured
-		w.warnHidden(t)
-	}
-	return nil
-}
-
-// attachedTo returns the named target that is attached to an interface, nil for none.
-// With two of them, each packet would be recorded twice.
-func (w *Watcher) attachedTo(i netInterface) *target {
-	if w.any {
-		return nil
-	}
-	for _, t := range w.targets {
-		if t.attachment != nil && t.index == i.index {
-			return t
-		}
-	}
-	return nil
-}
-
-// beginAny succeeds if no interface is up, but not if none can be captured.
-func (w *Watcher) beginAny(existing []netInterface) error {
 	w.syncTargets(existing)
 	var failed []error
 	for _, t := range w.targets {
-		if w.stopping() {
+		i, ok := w.find(t, existing)
+		switch {
+		case w.stopping():
 			return nil
+		case !ok: // it is waited for
+			continue
+		case t.pattern == "":
+			if other := w.attachedTo(i); other != nil {
+				return fmt.Errorf("interface %s is named twice, as %s and %s", i.name, other.name, t.name)
+			}
 		}
-		i, _ := w.find(t, existing)
 		err := w.attach(t, i)
 		switch {
-		case !i.up, err != nil && !w.exists(i.index):
+		case err != nil && t.pattern == "" && (w.options.Wait == 0 || w.exists(i.index)):
+			return err
+		case t.pattern != "" && !i.up, err != nil && !w.exists(i.index):
 		case err != nil:
 			t.state = failing
 			failed = append(failed, err)
@@ -163,16 +151,85 @@ func (w *Watcher) beginAny(existing []netInterface) error {
 			w.warnHidden(t)
 		}
 	}
-	if len(failed) > 0 && w.attached() == nil {
+	return w.begun(existing, failed)
+}
+
+// begun ends begin: it succeeds if no interface is up, but not if none can be captured.
+func (w *Watcher) begun(existing []netInterface, failed []error) error {
+	none := w.attached() == nil
+	if none && len(failed) > 0 {
 		return errors.Join(failed...)
 	}
 	for _, err := range failed {
 		w.log.Warn("an interface cannot be captured", "error", err)
 	}
-	if w.attached() == nil {
+	if none && len(missing(w.options.Interfaces, existing)) == 0 {
 		w.log.Warn("no interface is up: waiting for one")
 	}
+	w.note(existing)
 	return nil
+}
+
+// wordList is for messages.
+func wordList(words []string) string {
+	if len(words) == 1 {
+		return "interface " + words[0]
+	}
+	return "interfaces " + strings.Join(words, ", ")
+}
+
+// awaitFirst waits up to Wait until the first interface is captured.
+func (w *Watcher) awaitFirst() error {
+	if w.options.Wait <= 0 {
+		return nil
+	}
+	over := time.NewTimer(w.options.Wait)
+	defer over.Stop()
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for w.idle() {
+		select {
+		case <-w.options.Stop:
+			return nil
+		case <-over.C:
+			return w.nothingCame()
+		case <-w.links.changed:
+			w.update(false)
+		case <-tick.C:
+			w.update(true)
+		}
+	}
+	return nil
+}
+
+// idle reports that an interface is awaited, or cannot be captured yet, and that none is
+// captured.
+func (w *Watcher) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	idle := len(missing(w.options.Interfaces, w.links.all())) > 0
+	for _, t := range w.targets {
+		if t.attachment != nil {
+			return false
+		}
+		idle = idle || t.err != nil
+	}
+	return idle
+}
+
+// nothingCame says why no interface is captured after Wait.
+func (w *Watcher) nothingCame() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	existing := w.links.all()
+	var errs []error
+	for _, word := range missing(w.options.Interfaces, existing) {
+		errs = append(errs, fmt.Errorf("after %s there is still %w", w.options.Wait, NoInterface(word, interfaceNames(existing))))
+	}
+	for _, t := range w.targets {
+		errs = append(errs, t.err)
+	}
+	return errors.Join(errs...)
 }
 
 // stopping reports that everything is about to be detached. Attaching to hundreds of
@@ -180,227 +237,37 @@ func (w *Watcher) beginAny(existing []netInterface) error {
 func (w *Watcher) stopping() bool {
 	select {
 	case <-w.closed:
-	case <-w.stop:
+	case <-w.options.Stop:
 	default:
 		return false
 	}
 	return true
 }
 
-// follow updates the attachments until the end.
-func (w *Watcher) follow() {
+// follow updates the attachments until the end. When Wait is over it says once which
+// interfaces have not come.
+func (w *Watcher) follow(began time.Time) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	var over <-chan time.Time
+	if w.options.Wait > 0 {
+		over = time.After(time.Until(began.Add(w.options.Wait)))
+	}
 	for {
 		select {
 		case <-w.closed:
 			return
-		case <-w.stop:
+		case <-w.options.Stop:
 			return
 		case <-w.links.changed:
 			w.update(false)
 		case <-tick.C:
 			w.update(true)
-		}
-	}
-}
-
-// update brings the attachments in line with the interfaces. With check it also
-// checks, for a share of the targets, whether their programs are still attached, and
-// tries again what failed.
-func (w *Watcher) update(check bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	existing := w.links.all()
-	if w.any {
-		w.syncTargets(existing)
-	}
-	if check {
-		w.turn++
-	}
-	checked := func(n int) bool { return check && n%checkTurns == w.turn%checkTurns }
-	w.swapRenamed(existing)
-	for n, t := range w.targets {
-		w.detachStale(t, existing, checked(n))
-	}
-	for n, t := range w.targets {
-		if i, ok := w.find(t, existing); ok && !w.stopping() {
-			w.attachMissing(t, i, checked(n))
-		}
-	}
-}
-
-// syncTargets gives each interface a target, and removes the targets of those that
-// are gone. It is for any.
-func (w *Watcher) syncTargets(existing []netInterface) {
-	old := make(map[int]*target)
-	for _, t := range w.targets {
-		old[t.index] = t
-	}
-	w.targets = w.targets[:0]
-	for _, i := range existing {
-		t := old[i.index]
-		if t == nil {
-			t = &target{name: i.name, index: i.index}
-		}
-		if t.name != i.name && t.state == captured {
-			w.log.Info("interface was renamed", "interface", i.name, "was", t.name)
-		}
-		t.name = i.name
-		w.targets = append(w.targets, t)
-		delete(old, i.index)
-	}
-	for _, t := range old {
-		w.detach(t)
-		if t.state == captured {
-			w.log.Info("interface is gone", "interface", t.name)
-		}
-	}
-}
-
-// find returns the interface that a target means now, if there is one.
-func (w *Watcher) find(t *target, existing []netInterface) (i netInterface, ok bool) {
-	if w.any {
-		return byIndex(existing, t.index)
-	}
-	for _, i := range existing {
-		if i.hasName(t.name) {
-			return i, true
-		}
-	}
-	return i, false
-}
-
-// byIndex finds an interface in a list that is sorted by index.
-func byIndex(existing []netInterface, index int) (i netInterface, ok bool) {
-	n, ok := slices.BinarySearchFunc(existing, index, func(i netInterface, index int) int { return i.index - index })
-	if ok {
-		i = existing[n]
-	}
-	return i, ok
-}
-
-// swapRenamed handles an interface that has received the name of one target while
-// another target is attached to it: the two swap their attachments. Packets would be
-// missed between detaching and attaching.
-func (w *Watcher) swapRenamed(existing []netInterface) {
-	for _, t := range w.targets {
-		i, ok := w.find(t, existing)
-		if !ok {
-			continue
-		}
-		other := w.attachedTo(i)
-		if other == nil || other == t {
-			continue
-		}
-		if now, ok := w.find(other, existing); ok && now.index == i.index { // by another of its names
-			continue
-		}
-		t.index, other.index = other.index, t.index
-		t.attachment, other.attachment = other.attachment, t.attachment
-		t.promisc, other.promisc = other.promisc, t.promisc
-		if t.state == captured {
-			w.log.Info("interface was renamed", "interface", t.name, "was", other.name)
-		}
-		if other.attachment == nil {
-			other.enterGone(w.log)
-		}
-	}
-}
-
-// detachStale detaches a target whose interface is gone or has lost its name to
-// another one, or whose programs somebody else has detached.
-func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
-	if t.attachment == nil {
-		return
-	}
-	i, ok := w.find(t, existing)
-	now, listed := byIndex(existing, t.index)
-	switch {
-	case ok && i.index != t.index:
-		w.detach(t)
-		t.state = gone
-		w.log.Warn("another interface has the name now", "interface", t.name)
-	case !listed, // deleted, or in another namespace, where its index and name mean something else
-		check && !t.attachment.Alive() && !w.exists(t.index): // and the list lags behind
-		w.detach(t)
-		if !w.any { // of any, syncTargets logs it
-			t.enterGone(w.log)
-		}
-	case check && !t.attachment.Alive():
-		w.detach(t)
-		t.enterDisplaced(w.log)
-	case !ok:
-		t.enter(w.log, renamed, "interface was renamed, and is captured until another one has the old name", "interface", t.name, "is", now.name)
-	}
-}
-
-// attachMissing attaches a target that is not attached. After a failure it tries
-// again when the interface has changed, and with check.
-func (w *Watcher) attachMissing(t *target, i netInterface, check bool) {
-	if t.attachment == nil || w.promisc && t.promisc == nil {
-		// An interface that is down is attached, too, so that no packet is missed when
-		// it comes up. But a new one may be on its way to another namespace.
-		wait := t.failed == i || w.any && !i.up
-		if other := w.attachedTo(i); wait && !check || other != nil && other != t {
-			return
-		}
-		if err := w.attach(t, i); err != nil {
-			t.failed = i
-			if (i.up || !w.any) && w.exists(i.index) {
-				t.enter(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
+		case <-over:
+			if absent := missing(w.options.Interfaces, w.links.all()); len(absent) > 0 {
+				w.log.Warn("still waiting for "+wordList(absent), "after", w.options.Wait)
 			}
-			return
 		}
-	}
-	t.failed = netInterface{}
-	if t.state != captured && (i.up || !w.any) {
-		w.log.Info(t.state.recovered(), "interface", t.name, "attached", t.attachment.Describe())
-		t.state = captured
-		w.warnHidden(t)
-	}
-}
-
-// attach adds what the target lacks: the attachment, promiscuous mode, or both.
-func (w *Watcher) attach(t *target, i netInterface) (err error) {
-	if t.attachment == nil {
-		t.index = i.index
-		a, err := w.attacher.Attach(i.index)
-		if err != nil { // a may be an interface that holds a nil pointer
-			return fmt.Errorf("interface %s: %w", i.name, err)
-		}
-		t.attachment = a
-	}
-	if w.promisc && t.promisc == nil {
-		if t.promisc, err = beginPromiscuous(i.index); err != nil {
-			return fmt.Errorf("interface %s: %w", i.name, err)
-		}
-	}
-	return nil
-}
-
-func (w *Watcher) detach(t *target) {
-	if err := t.detach(); err != nil {
-		w.log.Warn("cannot detach from an interface", "interface", t.name, "error", err)
-	}
-}
-
-// warnHidden logs what other programs on the interface hide from the capture.
-func (w *Watcher) warnHidden(t *target) {
-	reporter, ok := w.attacher.(HiddenReporter)
-	if !ok {
-		return
-	}
-	hidden, err := reporter.Hidden(t.index)
-	if err != nil && !w.exists(t.index) {
-		return
-	}
-	if err != nil {
-		w.log.Warn("cannot tell what else is attached", "interface", t.name, "error", err)
-		return
-	}
-	for _, what := range hidden {
-		w.log.Warn("traffic may be hidden", "interface", t.name, "by", what)
 	}
 }
 
