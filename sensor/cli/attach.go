@@ -173,7 +173,7 @@ func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log 
 	choose.Decap, _ = parseDecap(a.decap.Value())
 	choose.TunnelPorts, _ = parseTunnelPorts(o.decode.tunnelPorts.Value())
 	return live.Options{
-		Watch:  watch.Options{Interfaces: interfaces, Promiscuous: a.promiscuous, Log: log},
+		Watch:  watch.Options{Interfaces: interfaces, Promiscuous: a.promiscuous, Dedup: o.decode.dedup, Log: log},
 		Select: choose, Mode: live.Mode(a.mode), Lanes: o.workers, RingBytes: a.ringMB << 20,
 	}
 }
@@ -233,7 +233,7 @@ func liveInput(o live.Options) input {
 	return input{
 		Input:   pipeline.Input{Live: true, Open: open},
 		sampler: worker.NewSampler(o.Select.Sample, o.Select.FlowSampling), // for back ends that do not sample
-		check:   func() error { return watch.Check(o.Watch.Interfaces) },
+		check:   func() error { return watch.Check(o.Watch) },
 		opens:   func() string { return attachingTo(o.Watch.Interfaces) },
 		end:     "Ctrl-C ends",
 		hints:   liveHints(o),

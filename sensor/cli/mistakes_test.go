@@ -172,7 +172,7 @@ func TestMistakes(t *testing.T) {
 		t.Skip("needs root: for others the next lines get one more error, that they may not capture")
 	}
 	f(`attach eth99`, `no interface eth99 (there are: ...)`)
-	f(`attach 'wlan*'`, `no interface wlan* (there are: ...); patterns are not read: name each interface, or any for all`)
+	f(`attach 'wlan*'`, `no interface matches wlan* (there are: ...)`)
 	f(`attach lo,eth99`, `no interface lo,eth99 (there are: ...); write several with spaces between them`)
 }
 

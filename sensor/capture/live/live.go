@@ -92,7 +92,7 @@ func Open(o Options) (*Source, error) {
 	if o.Mode != ModeAuto {
 		return openForced(o)
 	}
-	if err := watch.Check(o.Watch.Interfaces); err != nil {
+	if err := watch.Check(o.Watch); err != nil {
 		return nil, err
 	}
 	var whyNot []string
@@ -106,6 +106,9 @@ func Open(o Options) (*Source, error) {
 			var s opened
 			if s, err = b.open(o); err == nil {
 				return &Source{s, b.mode, strings.Join(whyNot, "; ")}, nil
+			}
+			if errors.Is(err, watch.ErrNoInterface) { // for all back ends
+				return nil, err
 			}
 		}
 		first = cmp.Or(first, err)

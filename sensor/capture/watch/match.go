@@ -119,8 +119,16 @@ func NoInterface(word string, existing []string) error {
 	if more := len(existing) - maxExisting; more > 0 {
 		existing = append(existing[:maxExisting:maxExisting], fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Errorf("%s (there are: %s)%s", noInterface(word), strings.Join(existing, ", "), hint)
+	return absent(fmt.Sprintf("%s (there are: %s)%s", noInterface(word), strings.Join(existing, ", "), hint))
 }
+
+// ErrNoInterface is what errors.Is finds in the errors about interfaces that do not exist.
+var ErrNoInterface = errors.New("no such interface")
+
+type absent string
+
+func (e absent) Error() string      { return string(e) }
+func (absent) Is(target error) bool { return target == ErrNoInterface }
 
 func noInterface(word string) string {
 	if IsPattern(word) {
