@@ -129,6 +129,18 @@ func udpOver4(port uint16) wrapper {
 	return func(src *lab.Host, b []byte) [][]byte { return over4(src, 17, whole, inUDP(50000, port, nil, b)) }
 }
 
+// withOptions puts four extension headers into an IPv6 packet, the last of a fragment that is
+// whole, and options into an IPv4 packet.
+func withOptions(_ *lab.Host, b []byte) [][]byte {
+	length := func(at, more int) []byte { return bigEndian(binary.BigEndian.Uint16(b[at:]) + uint16(more)) }
+	if protoOf(b) == 4 {
+		return [][]byte{onEther(0x0800, []byte{b[0] + 1, b[1]}, length(2, 4), b[4:20], []byte{1, 1, 1, 0}, b[20:])}
+	}
+	const headers = "\x3c\x00\x01\x04\x00\x00\x00\x00" + "\x2b\x00\x01\x04\x00\x00\x00\x00" + "\x2c\x00\x04\x00\x00\x00\x00\x00"
+	fragment := []byte{b[6], 0, 0, 0, 0, 0, 0, 9}
+	return [][]byte{onEther(0x86dd, b[:4], length(4, len(headers)+len(fragment)), []byte{0}, b[7:40], []byte(headers), fragment, b[40:])}
+}
+
 // encapsulation is a link of the lab, and what records say about its packets.
 type encapsulation struct {
 	name   string
@@ -141,6 +153,7 @@ type encapsulation struct {
 func encapsulations() []encapsulation {
 	const vxlan, v4, v6 = "\x08\x00\x00\x00\x00\x00\x07\x00", "\x08\x00", "\x86\xdd"
 	return []encapsulation{
+		{name: "IPv6 extension headers, IPv4 options", link: ofPackets(withOptions)},
 		{name: "802.1Q", link: tagged(0x8100, 5)},
 		{name: "802.1ad", link: tagged(0x88a8, 0x2007, 0x8100, 8)},
 		{name: "four tags", link: tagged(0x88a8, 7, 0x8100, 8, 0x8100, 9, 0x8100, 10)},
