@@ -197,7 +197,7 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	case !listed, // deleted, or in another namespace, where its index and name mean something else
 		(check || back) && !t.attachment.Alive() && (back || !w.exists(t.index)): // and the list lags behind
 		w.detach(t)
-		if t.pattern == "" { // of a pattern, syncTargets logs it
+		if t.pattern == "" || back { // otherwise syncTargets logs it
 			t.enterGone(w.log)
 		}
 	case back: // the attachment has followed it, promiscuous mode has not

@@ -163,7 +163,7 @@ func (w *Watcher) begun(existing []netInterface, failed []error) error {
 	for _, err := range failed {
 		w.log.Warn("an interface cannot be captured", "error", err)
 	}
-	if none && len(missing(w.options.Interfaces, existing)) == 0 {
+	if none && len(w.patterns) > 0 && len(missing(w.options.Interfaces, existing)) == 0 {
 		w.log.Warn("no interface is up: waiting for one")
 	}
 	w.note(existing)
@@ -187,19 +187,20 @@ func (w *Watcher) awaitFirst() error {
 	defer over.Stop()
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
-	for w.idle() {
+	for {
+		if w.update(false); !w.idle() {
+			return nil
+		}
 		select {
 		case <-w.options.Stop:
 			return nil
 		case <-over.C:
 			return w.nothingCame()
 		case <-w.links.changed:
-			w.update(false)
 		case <-tick.C:
 			w.update(true)
 		}
 	}
-	return nil
 }
 
 // idle reports that an interface is awaited, or cannot be captured yet, and that none is
@@ -224,7 +225,7 @@ func (w *Watcher) nothingCame() error {
 	existing := w.links.all()
 	var errs []error
 	for _, word := range missing(w.options.Interfaces, existing) {
-		errs = append(errs, fmt.Errorf("after %s there is still %w", w.options.Wait, NoInterface(word, interfaceNames(existing))))
+		errs = append(errs, fmt.Errorf("after %s still %w", w.options.Wait, NoInterface(word, interfaceNames(existing))))
 	}
 	for _, t := range w.targets {
 		errs = append(errs, t.err)
