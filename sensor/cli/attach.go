@@ -15,6 +15,7 @@ import (
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/live"
 	"dnsmonster-sensor/sensor/capture/watch"
+	"dnsmonster-sensor/sensor/config"
 	"dnsmonster-sensor/sensor/pipeline"
 	"dnsmonster-sensor/userspace/worker"
 )
@@ -26,6 +27,9 @@ type attachOptions struct {
 	snaplen     int
 	ringMB      int
 	fragments   int
+	useAFPacket bool
+	bufferMB    int
+	wait        string // as a config.SwitchOrTimeFlag has it
 	promiscuous bool
 	decap       cli.StringSlice
 	interfaces  cli.StringSlice // of -i
@@ -36,12 +40,13 @@ func attachCommand(list []outputs.Output) *cli.Command {
 	return &cli.Command{
 		Name:      "attach",
 		Usage:     "record the DNS messages that pass interfaces, in both directions",
-		ArgsUsage: "INTERFACE... | any",
+		ArgsUsage: "INTERFACE... | PATTERN... | any",
 		UsageText: attachTasks,
 		Description: `Loads a program into the kernel that copies DNS packets and lets all traffic pass. Needs root, or the
-capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. The argument any means all interfaces that are up,
-and those that come up later. A packet that passes several interfaces, such as a bridge and its ports, is
-recorded on each of them.
+capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Where these are missing, or the kernel is too old, it
+captures by AF_PACKET, which needs CAP_NET_RAW. The argument any means all interfaces that are up, and
+those that come up later; a pattern such as 'eth*' means all whose names match. A packet that passes
+several interfaces, such as a bridge and its ports, is recorded on each of them.
 
 Ctrl-C or SIGTERM ends the capture. The program is detached, what was captured is delivered, and a summary
 is printed. Exit status: 0 all records delivered, 1 wrong use, 2 failure, 3 some records not delivered.
@@ -70,8 +75,20 @@ func (a *attachOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "mode", EnvVars: []string{"DNSMONSTER_MODE"}, Value: "auto", Destination: &a.mode,
-			Usage: "how to capture: `auto`, tcx, clsact or xdp. xdp captures incoming packets by XDP and outgoing packets by TC",
+			Usage: "how to capture: `auto`, tcx, clsact, xdp, afpacket or pcap. auto takes the first of tcx, clsact, afpacket and pcap that works here; xdp captures incoming packets by XDP and outgoing packets by TC",
 		},
+		&cli.BoolFlag{
+			Category: "capture", Name: "useafpacket", EnvVars: []string{"DNSMONSTER_USEAFPACKET"}, Destination: &a.useAFPacket,
+			Usage: "the same as --mode=afpacket",
+		},
+		&cli.IntFlag{
+			Category: "capture", Name: "afpacketbuffersizemb", EnvVars: []string{"DNSMONSTER_AFPACKETBUFFERSIZEMB"}, Value: 64, Destination: &a.bufferMB,
+			Usage: "`MEGABYTES` of memory for captured packets in modes afpacket and pcap, for all workers and interfaces together",
+		},
+		&config.SwitchOrTimeFlag{StringFlag: cli.StringFlag{
+			Category: "capture", Name: "wait", EnvVars: []string{"DNSMONSTER_WAIT"}, Destination: &a.wait,
+			Usage: "wait for interfaces that do not exist yet, for ever or for this `TIME`, instead of ending with an error",
+		}},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
 			Usage: "what --sampleratio a:b keeps. `packet`: a of every b packets; flow: all packets of a conversation, or none",
@@ -82,7 +99,7 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "ringmb", EnvVars: []string{"DNSMONSTER_RINGMB"}, Value: 16, Destination: &a.ringMB,
-			Usage: "`MEGABYTES` of each worker's ring buffer, a power of two",
+			Usage: "`MEGABYTES` of each worker's ring buffer in modes tcx, clsact and xdp, a power of two",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
@@ -102,6 +119,9 @@ func (a *attachOptions) check() error {
 	if _, err := live.ParseMode(a.mode); err != nil {
 		p.add(usageError("--mode: %w", err))
 	}
+	p.addIf(a.useAFPacket && a.mode != string(live.ModeAuto) && a.mode != string(live.ModeAFPacket),
+		"--useafpacket means --mode=afpacket: remove it, or --mode=%s", a.mode)
+	p.addIf(a.bufferMB < 1 || a.bufferMB > 65536, "--afpacketbuffersizemb %d: use 1 to 65536", a.bufferMB)
 	p.addIf(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
 	p.addIf(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
 	p.addIf(a.ringMB < 1 || a.ringMB > 1024 || a.ringMB&(a.ringMB-1) != 0, "--ringmb %d: use 1, 2, 4, ... 1024", a.ringMB)
@@ -126,8 +146,16 @@ func (a *attachOptions) input(o *captureOptions, s *session, names []string) (in
 	}
 	in := liveInput(a.liveOptions(o, names, s.log))
 	exist := in.check
-	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, live.Mode(a.mode))) }
+	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, a.chosenMode())) }
 	return in, nil
+}
+
+// chosenMode is the mode that the options ask for.
+func (a *attachOptions) chosenMode() live.Mode {
+	if a.useAFPacket {
+		return live.ModeAFPacket
+	}
+	return live.Mode(a.mode)
 }
 
 // checkRights names the rights that attach needs and the user lacks.
@@ -173,8 +201,10 @@ func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log 
 	choose.Decap, _ = parseDecap(a.decap.Value())
 	choose.TunnelPorts, _ = parseTunnelPorts(o.decode.tunnelPorts.Value())
 	return live.Options{
-		Watch:  watch.Options{Interfaces: interfaces, Promiscuous: a.promiscuous, Dedup: o.decode.dedup, Log: log},
-		Select: choose, Mode: live.Mode(a.mode), Lanes: o.workers, RingBytes: a.ringMB << 20,
+		Watch: watch.Options{
+			Interfaces: interfaces, Promiscuous: a.promiscuous, Wait: config.ParseSwitchOrTime(a.wait), Dedup: o.decode.dedup, Log: log,
+		},
+		Select: choose, Mode: a.chosenMode(), Lanes: o.workers, RingBytes: a.ringMB << 20, BufferBytes: a.bufferMB << 20,
 	}
 }
 
@@ -245,10 +275,14 @@ func liveInput(o live.Options) input {
 			case kinds != nil:
 				text += ", also in tunnels (" + decapNames(kinds) + ")"
 			}
+			if why := s.(*live.Source).Why(); why != "" {
+				text += ", " + why
+			}
 			return text
 		},
 		logStart: func(s capture.Source) {
-			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Lanes, "decap", decapNames(o.Select.Decap))
+			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Lanes, "decap", decapNames(o.Select.Decap),
+				"mode", s.(*live.Source).Mode(), "why", s.(*live.Source).Why())
 		},
 	}
 }
@@ -261,7 +295,7 @@ func attachingTo(names []string) string {
 		number = len(all)
 	}
 	if number == 1 && names[0] != watch.Any {
-		return "the kernel to attach the capture program to " + names[0]
+		return "the kernel to capture on " + names[0]
 	}
-	return fmt.Sprintf("the kernel to attach the capture program to %d interfaces", number)
+	return fmt.Sprintf("the kernel to capture on %d interfaces", number)
 }

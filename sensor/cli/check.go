@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,26 +50,22 @@ EXAMPLES:
 // printReport says first whether a capture is possible and how, or what to do for it. again
 // is the command line, to be repeated with sudo.
 func printReport(w io.Writer, r *live.Report, names []string, again string) {
-	missing := missingRights(r)
 	switch {
 	case r.Mode != "":
 		fmt.Fprintf(w, "Live capture works here, in mode %s.\n%s.\n", r.Mode, r.Why)
-		printList(w, "", "advice", r.Advice)
-	case missing:
-		lacks := strings.TrimPrefix(strings.TrimSuffix(r.Why, ": "+os.ErrPermission.Error()), "missing ")
-		fmt.Fprintf(w, "Live capture does not work for this user. Try: sudo %s\nThe process lacks %s.\n", again, lacks)
-		printList(w, "", "advice", r.Advice)
+	case r.Missing != nil:
+		fmt.Fprintf(w, "Live capture does not work for this user. Try: sudo %s\nThe process lacks %s.\n", again, strings.Join(r.Missing, ", "))
 	default:
-		fmt.Fprintf(w, "Live capture does not work on this kernel: %s.\n", r.Why)
-		printList(w, "", "advice", r.Advice)
+		fmt.Fprintf(w, "Live capture does not work here: %s.\n", r.Why)
 	}
+	printList(w, "", "advice", r.Advice)
 	fmt.Fprintf(w, "\nkernel: %s\n", r.Kernel)
 	for _, f := range r.Features {
 		switch {
 		case f.Have:
 			fmt.Fprintf(w, "  yes  %s\n", f.Name)
-		case missing && f.Name != r.Features[0].Name:
-			fmt.Fprintf(w, "  ?    %s\n", f.Name) // only those who have the rights can ask
+		case f.Unknown:
+			fmt.Fprintf(w, "  ?    %s\n", f.Name)
 		default:
 			fmt.Fprintf(w, "  no   %s: %s\n", f.Name, f.Reason)
 		}
@@ -81,14 +76,14 @@ func printReport(w io.Writer, r *live.Report, names []string, again string) {
 	}
 }
 
-// missingRights reports whether the user lacks rights. The first feature is the rights.
-func missingRights(r *live.Report) bool { return len(r.Features) > 0 && !r.Features[0].Have }
-
 // printInterface reports on one interface. That it is down needs advice only if the user has
 // named it.
 func printInterface(w io.Writer, i *live.InterfaceReport, named bool) {
 	var words []string
-	if i.Type != "device" { // which is the kernel's word for all without a type
+	if i.About != "" {
+		words = append(words, i.About)
+	}
+	if i.Type != "device" && i.Type != "" { // which is the kernel's word for all without a type
 		words = append(words, i.Type)
 	}
 	state, advice := "up", i.Advice
@@ -98,7 +93,10 @@ func printInterface(w io.Writer, i *live.InterfaceReport, named bool) {
 			advice = advice[1:]
 		}
 	}
-	fmt.Fprintf(w, "%s: %s, MTU %d", i.Name, strings.Join(append(words, state), ", "), i.MTU)
+	fmt.Fprintf(w, "%s: %s", i.Name, strings.Join(append(words, state), ", "))
+	if i.MTU > 0 {
+		fmt.Fprintf(w, ", MTU %d", i.MTU)
+	}
 	if i.Impossible != "" {
 		fmt.Fprintf(w, ": cannot be captured: %s", i.Impossible)
 	}

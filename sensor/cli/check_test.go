@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 func TestReportOfCheck(t *testing.T) {
 	have := func(n int) (list []live.Feature) {
 		for i, name := range []string{"rights", "ring buffers", "TCX"} {
-			list = append(list, live.Feature{Name: name, Have: i < n, Reason: "none"})
+			list = append(list, live.Feature{Name: name, Have: i < n, Unknown: i > 0 && n == 0, Reason: "none"})
 		}
 		return list
 	}
@@ -35,8 +34,8 @@ func TestReportOfCheck(t *testing.T) {
 		"\nTCX sees all.\n", "  yes  TCX\n", "eth1: ifb, down, MTU 1500\n  hidden: a program\n  advice: other\n", "!it is down", "!advice: Linux")
 	f(live.Report{Mode: "clsact", Why: "no TCX", Advice: []string{"Linux 6.6 attaches"}, Features: have(2), Interfaces: down}, []string{"eth1"},
 		"Live capture works here, in mode clsact.", "\nno TCX.\nadvice: Linux 6.6 attaches\n", "  no   TCX: none\n", "  advice: it is down\n")
-	f(live.Report{Why: "missing CAP_BPF: " + os.ErrPermission.Error(), Advice: []string{"run as root"}, Features: have(0)}, nil,
+	f(live.Report{Why: "missing CAP_BPF", Missing: []string{"CAP_BPF"}, Advice: []string{"run as root"}, Features: have(0)}, nil,
 		"Live capture does not work for this user. Try: sudo ./x check", "\nThe process lacks CAP_BPF.\nadvice: run as root\n", "  no   rights: none\n", "  ?    TCX\n")
 	f(live.Report{Why: "no ring buffers", Advice: []string{"replay"}, Features: have(1)}, nil,
-		"Live capture does not work on this kernel: no ring buffers.", "advice: replay\n", "  no   ring buffers: none\n")
+		"Live capture does not work here: no ring buffers.", "advice: replay\n", "  no   ring buffers: none\n")
 }

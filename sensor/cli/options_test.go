@@ -163,7 +163,7 @@ func other(o *config.Value) string {
 	switch o.Kind {
 	case config.Bool:
 		return map[string]string{"true": "false", "false": "true"}[text(o)]
-	case config.Duration:
+	case config.Duration, config.SwitchOrTime:
 		return "1h2m3s"
 	case config.Text:
 		return "Some=text, with --Word"
@@ -210,7 +210,7 @@ func TestEveryOptionFromEveryOrigin(t *testing.T) {
 			}
 		}
 		f("flag", []string{"--" + key + "=" + want}, nil)
-		if o.Kind != config.Bool {
+		if o.Kind != config.Bool && o.Kind != config.SwitchOrTime {
 			f("flag and value", []string{"--" + key, want}, nil)
 		}
 		for _, e := range o.Env {

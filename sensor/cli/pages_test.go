@@ -44,6 +44,7 @@ func TestHelpOfOptions(t *testing.T) {
 			section = ""
 		}
 		for w := range strings.FieldsSeq(line) {
+			w, _, _ = strings.Cut(w, "[=")
 			if n, ok := strings.CutPrefix(strings.Trim(w, ",:"), "--"); ok && at[n] == "" && strings.HasPrefix(line, "  ") {
 				at[n] = section
 			}

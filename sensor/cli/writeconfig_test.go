@@ -278,6 +278,8 @@ func randomValue(r *rand.Rand, o *config.Value) string {
 	switch o.Kind {
 	case config.Bool:
 		return fmt.Sprint(r.IntN(2) == 0)
+	case config.SwitchOrTime:
+		return []string{"true", "false", "", "90s", "1500ms"}[r.IntN(5)]
 	case config.Duration:
 		return fmt.Sprintf("%dms", r.IntN(1e7))
 	case config.Text:

@@ -75,6 +75,8 @@ func envVars(f cli.Flag) *[]string {
 		return &f.EnvVars
 	case *outputs.SecretFlag:
 		return &f.EnvVars
+	case *SwitchOrTimeFlag:
+		return &f.EnvVars
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func Fish(w io.Writer, program string, pages []Page) {
 			switch {
 			case o.Name == "devname" || o.Name == "interface":
 				value = " -x -a '(ls /sys/class/net) any'"
-			case o.Kind != Bool:
+			case !o.isSwitch():
 				value = " -r"
 			}
 			short := ""

@@ -142,9 +142,7 @@ func helpOption(b *bufio.Writer, o *Option, note string) {
 		head += "-" + o.Short + ", "
 	}
 	head += "--" + o.Name
-	if o.Kind != Bool {
-		head += " " + o.placeholder()
-	}
+	head += o.valueText()
 	b.WriteString(head)
 	at := len(head)
 	if at+2 > helpIndent {
@@ -175,10 +173,7 @@ func (o *Option) defaultText() string {
 // explain writes all that there is to know about an option. commands are those that have
 // it.
 func (o *Option) explain(b *bufio.Writer, commands []string) {
-	head := strings.Join(o.names(), ", ")
-	if o.Kind != Bool {
-		head += " " + o.placeholder()
-	}
+	head := strings.Join(o.names(), ", ") + o.valueText()
 	fmt.Fprintf(b, "%s\n  ", head)
 	wrap(b, o.Usage, 2, 2)
 	line := func(name, value string) {
@@ -186,7 +181,7 @@ func (o *Option) explain(b *bufio.Writer, commands []string) {
 		wrap(b, value, 15, 15)
 	}
 	off := "none"
-	if o.Kind == Bool {
+	if o.isSwitch() {
 		off = "off; --" + o.Name + " switches it on"
 	}
 	if o.Kind == Bool && o.defaultText() != "" {

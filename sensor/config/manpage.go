@@ -72,7 +72,11 @@ func manOptions(b *bufio.Writer, pages []Page) {
 
 func manOption(b *bufio.Writer, o *Option, commands []string) {
 	fmt.Fprintf(b, ".It Fl Fl %s", o.Name)
-	if o.Kind != Bool {
+	switch o.Kind {
+	case Bool:
+	case SwitchOrTime:
+		fmt.Fprintf(b, " Ns Op Ns = Ns Ar %s", roff(o.placeholder()))
+	default:
 		fmt.Fprintf(b, " Ns = Ns Ar %s", roff(o.placeholder()))
 	}
 	b.WriteByte('\n')

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ const (
 	Uint
 	Float
 	Duration
+	SwitchOrTime // of a SwitchOrTimeFlag
 )
 
 // Option describes one option.
@@ -67,6 +69,8 @@ func (o *Option) setKind(f cli.Flag) error {
 		o.Kind, o.Default = Float, []string{strconv.FormatFloat(f.Value, 'g', -1, 64)}
 	case *cli.DurationFlag:
 		o.Kind, o.Default = Duration, []string{f.Value.String()}
+	case *SwitchOrTimeFlag:
+		o.Kind, o.Default = SwitchOrTime, []string{cmp.Or(f.Value, "false")}
 	case *cli.StringSliceFlag:
 		o.Kind, o.List = Text, true
 		if f.Value != nil {
@@ -141,7 +145,21 @@ func (o *Option) placeholder() string {
 	if o.Placeholder != "" {
 		return o.Placeholder
 	}
-	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME"}[o.Kind]
+	return [...]string{"TEXT", "TRUE", "NUMBER", "NUMBER", "NUMBER", "TIME", "TIME"}[o.Kind]
+}
+
+// isSwitch reports whether the option may stand without a value.
+func (o *Option) isSwitch() bool { return o.Kind == Bool || o.Kind == SwitchOrTime }
+
+// valueText is what help shows after the option's name.
+func (o *Option) valueText() string {
+	switch o.Kind {
+	case Bool:
+		return ""
+	case SwitchOrTime:
+		return "[=" + o.placeholder() + "]"
+	}
+	return " " + o.placeholder()
 }
 
 // has reports whether name, in lower case, is a name of the option.
@@ -171,6 +189,8 @@ func (o *Option) normalize(text string) (string, error) {
 			return "", fmt.Errorf("%q is neither true nor false", text)
 		}
 		return strconv.FormatBool(v), nil
+	case SwitchOrTime:
+		return normalSwitchOrTime(text)
 	case Int:
 		v, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

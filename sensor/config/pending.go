@@ -143,10 +143,6 @@ func pendingSteps() []Feature {
 		}, rows: []row{
 			{capture, "filter", "DNSMONSTER_FILTER", DefaultFilter, "tcpdump `EXPRESSION` that packets must match; empty or the default: no filter", nil},
 		}},
-		{Name: "AF_PACKET capture", instead: "remove useafpacket: devname captures with eBPF", on: unless("useafpacket", "false"), rows: []row{
-			{capture, "useafpacket", "DNSMONSTER_USEAFPACKET", false, "capture with AF_PACKET instead of eBPF", nil},
-			{capture, "afpacketbuffersizemb", "DNSMONSTER_AFPACKETBUFFERSIZEMB", 64, "`MEGABYTES` of AF_PACKET's buffer", nil},
-		}},
 	}
 }
 

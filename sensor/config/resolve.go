@@ -260,7 +260,7 @@ func (r *resolver) applyEnvironment() {
 			r.warn("%s is set, so %s has no effect", usual[other], name)
 			continue
 		}
-		if (o.Kind != Text && o.Kind != Bool) && value == "" {
+		if o.Kind != Text && !o.isSwitch() && value == "" {
 			continue // an empty number is ignored
 		}
 		if v := r.v.Get(o.Name); v != nil && v.Origin.Layer == InFile {
@@ -323,7 +323,7 @@ func (r *resolver) applyLine() {
 			if !v.given(&other) {
 				continue
 			}
-			if !other.HasValue && v.Kind != Bool {
+			if !other.HasValue && !v.isSwitch() {
 				r.failNoValue(v.Option, &other)
 				text = nil
 				break

@@ -122,7 +122,7 @@ type dependent struct {
 
 var dependents = []dependent{
 	{"port tunnelport defragmb tcpmb gctime", func(v *Values) bool { return !readsFrames(v) }, "dnstap brings messages without packets"},
-	{"mode samplemode ringmb snaplen fragmentquota decap nopromiscuous speed ordered noetherframe", either(lacks("dnstapsocket"), is("dnstapsocket", "")), "dnstapsocket names the input"},
+	{"mode useafpacket afpacketbuffersizemb wait samplemode ringmb snaplen fragmentquota decap nopromiscuous speed ordered noetherframe", either(lacks("dnstapsocket"), is("dnstapsocket", "")), "dnstapsocket names the input"},
 	{"dnstapdial dnstappermission dnstapgroup dnstapcafile dnstapcertfile dnstapkeyfile", readsFrames, "there is no dnstapsocket"},
 	{"dnstappermission", isNot("dnstapdial", "true"), "dnstapdial means that the servers make the sockets"},
 	{"dnstaptypes dnstapboth", either(lacks("devname"), is("devname", "")), "devname names an interface"},
@@ -140,7 +140,7 @@ var dependents = []dependent{
 	{"metricstatsdagent", either(isUnset("metricendpointtype"), is("metricendpointtype", "statsd")), "metricendpointtype names another endpoint"},
 	{"metricprometheusendpoint", either(isUnset("metricendpointtype"), is("metricendpointtype", "prometheus")), "metricendpointtype names another endpoint"},
 	{"metricstderrformat", is("metricendpointtype", "stderr"), "no metrics go to stderr"},
-	{"mode ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
+	{"mode useafpacket afpacketbuffersizemb wait ringmb snaplen fragmentquota decap nopromiscuous", either(lacks("pcapfile"), is("pcapfile", "")), "pcapfile names a file"},
 	{"speed", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"ordered", either(lacks("devname"), is("devname", "")), "devname names an interface"},
 	{"workers", unordered, orderedWorkers},

@@ -8,9 +8,16 @@ import (
 // backEnds are those of Linux, the best first.
 func backEnds() []backEnd {
 	return []backEnd{
-		{ModeTCX, "eBPF by TCX", func() error { return firstError(bpf.Supported, bpf.HaveTCX) }, openRing(bpf.ModeTCX), true},
-		{ModeClsact, "eBPF by clsact", bpf.Supported, openRing(bpf.ModeClsact), true},
-		{ModeXDP, "eBPF by XDP and TC", func() error { return firstError(bpf.Supported, bpf.HaveXDP) }, openRing(bpf.ModeXDP), false},
+		{
+			mode: ModeTCX, auto: true, why: "TCX sees both directions, runs before other programs, and is removed with the process",
+			have: func() error { return firstError(bpf.Supported, bpf.HaveTCX) }, open: openRing(bpf.ModeTCX),
+		}, {
+			mode: ModeClsact, auto: true, why: "a clsact qdisc sees both directions",
+			have: bpf.Supported, open: openRing(bpf.ModeClsact),
+		}, {
+			mode: ModeXDP,
+			have: func() error { return firstError(bpf.Supported, bpf.HaveXDP) }, open: openRing(bpf.ModeXDP),
+		},
 	}
 }
 

@@ -3,6 +3,8 @@ package live
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -14,45 +16,14 @@ import (
 	"dnsmonster-sensor/sensor/capture/watch"
 )
 
-// Check examines the host and the named interfaces, or all of them. It attaches
-// nothing.
-func Check(names []string) (*Report, error) {
-	r := &Report{
-		Kernel: kernelRelease(), Features: features(),
-		Tunnels: "capture on the tunnel's own interface, or below it with --decap, such as --decap=vxlan,gre",
-	}
-	switch err := bpf.Supported(); {
-	case err == nil:
-		r.Mode = Mode(bpf.AutoMode())
-		r.Why = "TCX sees both directions, runs before other programs, and is removed with the process"
-		if r.Mode == ModeClsact {
-			r.Why = "this kernel has no TCX (Linux 6.6); a clsact qdisc sees both directions"
-			r.Advice = append(r.Advice, "Linux 6.6 or newer attaches without a qdisc, and a killed process leaves nothing behind")
-		}
-	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || len(bpf.MissingCapabilities()) > 0:
-		r.Why = err.Error()
-		r.Advice = append(r.Advice, "run as root, or give the process "+strings.Join(bpf.MissingCapabilities(), ", ")+
-			" (systemd: AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON)")
-	default:
-		r.Why = err.Error()
-		r.Advice = append(r.Advice, "live capture needs Linux 5.8 or newer; here, write a file with tcpdump and `replay` it")
-	}
-	links, err := findLinks(names)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range links {
-		r.Interfaces = append(r.Interfaces, checkInterface(l, r.Mode))
-	}
-	return r, nil
-}
-
+// features probes what the back ends need.
 func features() []Feature {
 	var list []Feature
-	add := func(name string, err error) {
-		f := Feature{Name: name, Have: err == nil}
+	missing := bpf.MissingCapabilities()
+	add := func(name string, err error, unknown bool) {
+		f := Feature{Name: name, Have: err == nil, Unknown: err != nil && unknown}
 		if err != nil {
-			f.Reason = err.Error()
+			f.Reason = shortReason(err)
 			if errors.Is(err, ebpf.ErrNotSupported) {
 				f.Reason = "this kernel does not have it"
 			}
@@ -60,14 +31,62 @@ func features() []Feature {
 		list = append(list, f)
 	}
 	var rights error
-	if missing := bpf.MissingCapabilities(); len(missing) > 0 {
+	if len(missing) > 0 {
 		rights = fmt.Errorf("missing %s", strings.Join(missing, ", "))
 	}
-	add("rights: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", rights)
-	add("BPF ring buffers (Linux 5.8): all live modes", bpf.HaveRingbuf())
-	add("TCX (Linux 6.6): mode tcx", bpf.HaveTCX())
-	add("XDP with bpf_xdp_load_bytes (Linux 5.18): mode xdp", bpf.HaveXDP())
+	unknown := len(missing) > 0 // only those who have the rights can ask
+	add("rights for eBPF: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", rights, false)
+	add("BPF ring buffers (Linux 5.8): modes tcx, clsact, xdp", bpf.HaveRingbuf(), unknown)
+	add("TCX (Linux 6.6): mode tcx", bpf.HaveTCX(), unknown)
+	add("XDP with bpf_xdp_load_bytes (Linux 5.18): mode xdp", bpf.HaveXDP(), unknown)
+	for _, b := range backEnds() {
+		if b.feature != "" {
+			add(b.feature+": mode "+string(b.mode), b.have(), false)
+		}
+	}
 	return list
+}
+
+// advice says what would make a better mode possible, or any.
+func advice(mode Mode) (list []string) {
+	missing := bpf.MissingCapabilities()
+	switch {
+	case mode == ModeTCX:
+	case len(missing) > 0:
+		text := "run as root, or give the program the rights for eBPF: " + setcapCommand() + " (systemd: AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON)"
+		if mode != "" {
+			text = "eBPF costs less: " + text
+		}
+		list = append(list, text)
+	case errors.Is(bpf.HaveRingbuf(), ebpf.ErrNotSupported):
+		list = append(list, "Linux 5.8 or newer captures by eBPF, which costs less")
+	case errors.Is(bpf.HaveTCX(), ebpf.ErrNotSupported):
+		list = append(list, "Linux 6.6 or newer attaches without a qdisc, and a killed process leaves nothing behind")
+	}
+	if mode == "" {
+		list = append(list, "if nothing helps, write a file with tcpdump and `replay` it")
+	}
+	return list
+}
+
+// setcapCommand gives this program the rights for eBPF, and for promiscuous mode.
+func setcapCommand() string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "/usr/local/bin/dnsmonster-sensor"
+	}
+	return "setcap cap_bpf,cap_net_admin,cap_perfmon,cap_net_raw+ep " + self
+}
+
+func checkInterfaces(names []string, mode Mode) (list []InterfaceReport, err error) {
+	links, err := findLinks(names)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		list = append(list, checkInterface(l, mode))
+	}
+	return list, nil
 }
 
 func findLinks(names []string) ([]netlink.Link, error) {
@@ -75,23 +94,20 @@ func findLinks(names []string) ([]netlink.Link, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	if len(names) == 0 || len(names) == 1 && names[0] == watch.Any {
+	if len(names) == 0 {
 		return all, nil
 	}
-	var existing []string
-	found := make(map[string]netlink.Link)
-	for _, l := range all {
-		existing = append(existing, l.Attrs().Name)
-		for _, name := range append(l.Attrs().AltNames, l.Attrs().Name) {
-			found[name] = l
-		}
+	if err := watch.Check(watch.Options{Interfaces: names}); err != nil {
+		return nil, err
 	}
 	var links []netlink.Link
 	for _, name := range names {
-		if found[name] == nil {
-			return nil, watch.NoInterface(name, existing)
+		for _, l := range all {
+			own := append(l.Attrs().AltNames, l.Attrs().Name)
+			if !slices.Contains(links, l) && slices.ContainsFunc(own, func(n string) bool { return watch.Matches(name, n) }) {
+				links = append(links, l)
+			}
 		}
-		links = append(links, found[name])
 	}
 	return links, nil
 }
@@ -126,7 +142,7 @@ var tunnelDevices = map[string]bool{
 	"ip6erspan": true, "ipip": true, "sit": true, "ip6tnl": true, "gtp": true,
 }
 
-func kernelRelease() string {
+func systemName() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return "unknown"

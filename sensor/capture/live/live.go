@@ -5,7 +5,6 @@
 package live
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,11 +79,12 @@ func (s *Source) Why() string { return s.why }
 
 // backEnd is a way to capture.
 type backEnd struct {
-	mode  Mode
-	about string       // what it is, for people
-	have  func() error // why it cannot be used here; nil: probably it can
-	open  func(Options) (opened, error)
-	auto  bool // auto may take it
+	mode    Mode
+	auto    bool         // auto may take it
+	why     string       // one would take it, for people
+	feature string       // that the host must have, for the report; "": others are listed for it
+	have    func() error // why it cannot be used here; nil: probably it can
+	open    func(Options) (opened, error)
 }
 
 // Open probes the back ends, and attaches to all interfaces, or to none.
@@ -95,8 +95,7 @@ func Open(o Options) (*Source, error) {
 	if err := watch.Check(o.Watch); err != nil {
 		return nil, err
 	}
-	var whyNot []string
-	var first error
+	var not refusals
 	for _, b := range backEnds() {
 		if !b.auto {
 			continue
@@ -105,19 +104,15 @@ func Open(o Options) (*Source, error) {
 		if err == nil {
 			var s opened
 			if s, err = b.open(o); err == nil {
-				return &Source{s, b.mode, strings.Join(whyNot, "; ")}, nil
+				return &Source{s, b.mode, not.String()}, nil
 			}
 			if errors.Is(err, watch.ErrNoInterface) { // for all back ends
 				return nil, err
 			}
 		}
-		first = cmp.Or(first, err)
-		whyNot = append(whyNot, fmt.Sprintf("%s: %v", b.mode, err))
+		not.add(b.mode, err)
 	}
-	if len(whyNot) == 1 {
-		return nil, first
-	}
-	return nil, errors.New("no way to capture works here: " + strings.Join(whyNot, "; "))
+	return nil, not.err()
 }
 
 func openForced(o Options) (*Source, error) {
@@ -157,23 +152,25 @@ func Supported(m Mode) error {
 		}
 		return nil
 	}
-	_, err := best()
-	return err
+	if b, not := best(); b.open == nil {
+		return not.err()
+	}
+	return nil
 }
 
-// best returns the first back end of mode auto that works, or why the first one does
-// not.
-func best() (backEnd, error) {
-	var first error
+// best returns the first back end of mode auto that works, and why those before it do
+// not. If there is none, all have refused.
+func best() (backEnd, refusals) {
+	var not refusals
 	for _, b := range backEnds() {
 		if !b.auto {
 			continue
 		}
 		err := b.have()
 		if err == nil {
-			return b, nil
+			return b, not
 		}
-		first = cmp.Or(first, err)
+		not.add(b.mode, err)
 	}
-	return backEnd{}, first
+	return backEnd{}, not
 }
