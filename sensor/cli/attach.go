@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 
@@ -190,7 +189,7 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 
 // liveOptions makes the options of the source from the command's, which have been checked.
 func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log *slog.Logger) live.Options {
-	o.severalInterfaces = len(interfaces) > 1 || interfaces[0] == watch.Any
+	o.severalInterfaces = len(interfaces) > 1 || watch.IsPattern(interfaces[0])
 	choose := capture.Selection{
 		Sample: o.ratio(), FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen), FragmentQuota: uint32(a.fragments),
 	}
@@ -217,11 +216,14 @@ type deviceOptions struct {
 
 func (d *deviceOptions) name() (option string, set bool) { return "devname", d.device != "" }
 
+// names are the interfaces and patterns of devname.
+func (d *deviceOptions) names() []string { return elementsAsTyped(d.device) }
+
 func (d *deviceOptions) nameFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Category: "capture", Name: "devname", EnvVars: []string{"DNSMONSTER_DEVNAME"}, Destination: &d.device,
-			Usage: "`INTERFACE` to capture from; any: all interfaces that are up, and those that come up later",
+			Usage: "`INTERFACE` to capture from; any: all interfaces that are up, and those that come up later; a pattern such as eth*: those whose names match. Separate several by commas",
 		},
 		&cli.BoolFlag{
 			Category: "capture", Name: "nopromiscuous", EnvVars: []string{"DNSMONSTER_NOPROMISCUOUS"}, Destination: &d.noPromiscuous,
@@ -231,14 +233,15 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 }
 
 func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
+	names := d.names()
 	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // any means what this host sends and receives
 	var p problems
 	p.add(d.check())
-	p.add(d.checkInterfaces([]string{d.device}))
+	p.add(d.checkInterfaces(names))
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	in := liveInput(d.liveOptions(o, []string{d.device}, s.log))
+	in := liveInput(d.liveOptions(o, names, s.log))
 	exists := in.check
 	in.check = func() error {
 		if err := exists(); err != nil {
@@ -289,12 +292,14 @@ func liveInput(o live.Options) input {
 
 // attachingTo describes the start of a capture.
 func attachingTo(names []string) string {
-	number := len(names)
-	if names[0] == watch.Any {
-		all, _ := net.Interfaces() // 0 if nobody knows
-		number = len(all)
+	all, _ := watch.Interfaces() // none if nobody knows
+	number := 0
+	for _, i := range all {
+		if slices.ContainsFunc(names, func(word string) bool { return watch.Matches(word, i.Name) }) {
+			number++
+		}
 	}
-	if number == 1 && names[0] != watch.Any {
+	if len(names) == 1 && !watch.IsPattern(names[0]) {
 		return "the kernel to capture on " + names[0]
 	}
 	return fmt.Sprintf("the kernel to capture on %d interfaces", number)

@@ -33,6 +33,14 @@ func elements(values []string) (list []string) {
 	return list
 }
 
+// elementsAsTyped splits a value at its commas.
+func elementsAsTyped(value string) (list []string) {
+	for e := range strings.SplitSeq(value, ",") {
+		list = append(list, strings.TrimSpace(e))
+	}
+	return list
+}
+
 // parseDecap reads the values of --decap: the kinds as capture.Selection has them.
 func parseDecap(values []string) (kinds []uint8, err error) {
 	for _, word := range elements(values) {
