@@ -1,7 +1,7 @@
-// Suite runs go test for one tier of tests: packages side by side, and then the tests
-// that need the machine for themselves (tier.Alone). It prints how long each package
-// took, the slowest tests, the skipped tests with their reasons, and how many are left
-// to other tiers.
+// Suite runs go test for one tier of tests: packages side by side, those that take longest
+// first, and then the tests that need the machine for themselves (tier.Alone). It prints
+// how long each package took, the slowest tests, the skipped tests with their reasons,
+// and how many are left to other tiers.
 //
 //	go run ./test/lab/suite [options] [PACKAGE...]
 //
@@ -70,12 +70,16 @@ func suite(o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	packages, err := inOrder(o.packages)
+	if err != nil {
+		return false, err
+	}
 	r := newReport(os.Stdout)
 	atATime := runtime.NumCPU() + 1
 	if o.tier == tier.Soak || o.tier == tier.Large {
 		atATime, o.parallel = 1, 1
 	}
-	ok, cpu, err := o.goTest(r, log, tier.SkipAlone, atATime, o.parallel, o.run, o.packages)
+	ok, cpu, err := o.goTest(r, log, tier.SkipAlone, atATime, o.parallel, o.run, packages)
 	if err != nil {
 		return false, err
 	}

@@ -109,7 +109,7 @@ func tail(text string) string {
 // short is a package's name without the module and without the build's suffix.
 func short(path string) string {
 	path, _, _ = strings.Cut(path, " ")
-	return strings.TrimPrefix(path, "dnsmonster-sensor/")
+	return strings.TrimPrefix(path, module)
 }
 
 func (r *report) sorted() []test {
