@@ -36,7 +36,7 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	var sent [2]uint64
 	for i, v6 := range []bool{false, true} {
 		perf, err := l.Dnsperf(context.Background(), lab.Perf{
-			Queries: knot.Zone.Queries(10000, 1), Rate: 20000, Seconds: int(tier.Length(4*time.Second, 30*time.Second) / time.Second), V6: v6,
+			Queries: knot.Zone.Queries(10000, 1), Rate: 20000, Seconds: int(tier.Length(2*time.Second, 30*time.Second) / time.Second), V6: v6,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +116,7 @@ func TestLoad(t *testing.T) {
 	}
 	p := program.Attach(t, l.Server, "--stats", "1s")
 	others := program.OthersShare(t, p.Cmd.Process.Pid)
-	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(10*time.Second, 60*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(4*time.Second, 60*time.Second))
 	defer cancel()
 	sent, err := f.Send(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func TestAboveCapacity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(5*time.Second, 20*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), tier.Length(3*time.Second, 20*time.Second))
 	defer cancel()
 	time.AfterFunc(time.Second, func() { p.Cmd.Process.Signal(syscall.SIGSTOP) })
 	time.AfterFunc(2*time.Second, func() { p.Cmd.Process.Signal(syscall.SIGCONT) })
@@ -221,7 +221,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 		})
 	}
 	perf, err := l.Dnsperf(context.Background(), lab.Perf{
-		Queries: knot.Zone.Queries(5000, 1), Rate: 5000, Seconds: int(tier.Length(4*time.Second, 15*time.Second) / time.Second),
+		Queries: knot.Zone.Queries(5000, 1), Rate: 5000, Seconds: int(tier.Length(2*time.Second, 15*time.Second) / time.Second),
 	})
 	cancel()
 	flood.Wait()

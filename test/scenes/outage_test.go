@@ -29,10 +29,10 @@ const outageRate = 20_000
 func TestOutage(t *testing.T) {
 	tier.Alone(t)
 	server := lab.StartPostgres(t)
-	t.Run("held", func(t *testing.T) { playOutage(t, server, "held", tier.Length(5, 30)) })
+	t.Run("held", func(t *testing.T) { playOutage(t, server, "held", tier.Length(3, 30)) })
 	t.Run("longer than the disk holds", func(t *testing.T) {
 		o := newOutage(t, server, "longer", "--queuemb=2", "--spoolmb=8")
-		o.run(6)
+		o.run(tier.Length(4, 6))
 		if r := o.stopAndCompare(); r.Sum("delivery psql", "spool_evicted") == 0 {
 			t.Errorf("nothing was evicted: this scene shows nothing:\n%s", r.Log)
 		}

@@ -111,7 +111,7 @@ func suite(o options) (ok bool, err error) {
 // of tier.AloneVariable. cpu is the processor time of the tests and their children.
 func (o options) goTest(r *report, log io.Writer, aloneValue string, packagesAtATime, parallel int, run string, packages []string) (ok bool, cpu time.Duration, err error) {
 	args := []string{
-		"test", "-json", "-count=1", "-timeout=" + o.timeout.String(),
+		"test", "-json", "-count=1", "-vet=off", "-timeout=" + o.timeout.String(), // make runs go vet by itself: it finds more
 		"-p=" + strconv.Itoa(packagesAtATime), "-parallel=" + strconv.Itoa(parallel),
 	}
 	if o.race {
