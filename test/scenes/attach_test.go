@@ -74,25 +74,6 @@ func TestBothDirectionsNoneLost(t *testing.T) {
 	t.Logf("%d queries, %d responses", c.Queries4+c.Queries6, c.Responses4+c.Responses6)
 }
 
-// TestModesSeeBothDirections sends queries in each mode of attaching.
-func TestModesSeeBothDirections(t *testing.T) {
-	t.Parallel()
-	lab.Need(t, "dnsperf")
-	l := lab.New(t)
-	knot := lab.StartKnot(t, l, lab.Zone{Names: 100})
-	for _, mode := range []string{"auto", "tcx", "clsact", "xdp"} {
-		p := program.Attach(t, l.Server, "--mode", mode)
-		perf, err := l.Dnsperf(context.Background(), lab.Perf{Queries: knot.Zone.Queries(500, 1), Rate: 2000, Seconds: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Stop().Expect(t, program.ExitOK)
-		if c := program.Count(t, p.RecordsFile); c.Queries4 != perf.Sent || c.Responses4 != perf.Completed {
-			t.Errorf("mode %s: %d queries and %d responses recorded, %d sent and %d answered", mode, c.Queries4, c.Responses4, perf.Sent, perf.Completed)
-		}
-	}
-}
-
 // flow is a stream of queries to the server's port 53, where a sink accepts them.
 func flow(t *testing.T, l *lab.Lab, rate, count int) lab.Flow {
 	t.Helper()
