@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +27,7 @@ type way struct {
 	mode   string
 	says   string // at the start
 	client bool   // at the client's end: there, what comes in is what the server sends
+	own    bool   // by a sensor that is built with libpcap
 }
 
 // Ways to capture, which all work at the same time: an interface has one XDP program, so the
@@ -33,6 +37,8 @@ var (
 	byClsact  = way{name: "clsact", mode: "clsact", says: "clsact"}
 	byXDP     = way{name: "native XDP", mode: "xdp", says: "xdp (native)"}
 	byGeneric = way{name: "generic XDP", mode: "xdp", says: "xdp (generic)", client: true}
+	byPacket  = way{name: "AF_PACKET", mode: "afpacket", says: "af_packet"}
+	byPcap    = way{name: "libpcap", mode: "pcap", says: "libpcap", own: true}
 )
 
 // everyWay lists all ways. In make test it lists only a few: the kernel takes seconds to check
@@ -76,8 +82,44 @@ func observe(t *testing.T, l *lab.Lab, ways []way, options ...string) (list []*o
 func observeOn(t *testing.T, host *lab.Host, iface string, w way, options ...string) *observer {
 	t.Helper()
 	args := append([]string{"attach", iface, "--mode=" + w.mode, recordFields}, options...)
-	return &observer{way: w, Process: program.Start(t, host, args...)}
+	p := program.New(t, host, args...)
+	if w.own {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Cmd.Args[slices.Index(p.Cmd.Args, self)] = sensorWithLibpcap(t)
+	}
+	p.Start()
+	return &observer{way: w, Process: p}
 }
+
+// sensorWithLibpcap builds the sensor with libpcap, once for all tests.
+func sensorWithLibpcap(t *testing.T) string {
+	t.Helper()
+	lab.Need(t, "gcc")
+	if _, err := os.Stat("/usr/include/pcap.h"); err != nil {
+		t.Fatalf("%v: packaging/dev/install-tools.sh test installs it", err)
+	}
+	path, err := buildWithLibpcap()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildWithLibpcap = sync.OnceValues(func() (string, error) {
+	path, err := filepath.Abs("../../build/tools/sensor-with-libpcap")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags=libpcap,urfave_cli_no_docs", "-o", path, "../..")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the sensor with libpcap: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // waitForAll waits until all capture, each in its way.
 func waitForAll(list []*observer) {

@@ -42,6 +42,7 @@ func (s *served) load(t *testing.T, l *lab.Lab, z lab.Zone) {
 	s.before = s.queries()
 	for i, p := range []lab.Perf{{}, {V6: true, TCP: true}} {
 		p.Queries, p.Port = z.Queries(500, uint64(s.Addr.Port())+uint64(i)), s.Addr.Port()
+		p.Options = []string{"-c", "4"} // a server has few connections at a time
 		p.Rate, p.Seconds = tier.Length(300, 600), tier.Length(1, 3)
 		s.loads, s.results = append(s.loads, p), append(s.results, lab.PerfResult{})
 	}
