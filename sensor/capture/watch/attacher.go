@@ -1,5 +1,11 @@
 package watch
 
+import "errors"
+
+// ErrDown is the error of an Attacher that cannot capture an interface while it is down.
+// The Watcher calls Attach again when the interface comes up.
+var ErrDown = errors.New("the interface is down")
+
 // Attacher captures interfaces for a Watcher. One goroutine at a time calls it, in
 // the network namespace in which the Watcher was opened.
 type Attacher interface {

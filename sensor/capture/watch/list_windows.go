@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -54,4 +55,17 @@ func adapters() (*windows.IpAdapterAddresses, error) {
 			return first, err
 		}
 	}
+}
+
+// DeviceName returns the name that Npcap has for an interface.
+func DeviceName(index int) (string, error) {
+	all, err := listInterfaces()
+	if err != nil {
+		return "", fmt.Errorf("list interfaces: %w", err)
+	}
+	i, ok := all[index]
+	if !ok {
+		return "", fmt.Errorf("there is no interface %d any more", index)
+	}
+	return i.name, nil
 }

@@ -32,6 +32,7 @@ const (
 	displaced // another program has detached ours
 	failing
 	renamed // captured, under another name
+	isDown  // and cannot be captured until it is up
 )
 
 // recovered is the log message when a target in this state is captured again.
@@ -86,4 +87,10 @@ func (t *target) detach() error {
 func (t *target) endPromiscuous() {
 	t.promisc.end()
 	t.promisc = nil
+}
+
+// waitUntilUp logs that an interface is captured when it comes up.
+func (t *target) waitUntilUp(log *slog.Logger, i netInterface, err error) {
+	t.failed, t.err = i, err
+	t.enter(log, isDown, "interface is down: it is captured when it comes up", "interface", t.name)
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -238,7 +239,10 @@ func (w *Watcher) attachMissing(t *target, i netInterface, check bool) (attached
 		}
 		if err := w.attach(t, i); err != nil {
 			t.failed, t.err = i, err
-			if (i.up || t.pattern == "") && w.exists(i.index) {
+			switch {
+			case errors.Is(err, ErrDown) && t.pattern == "":
+				t.waitUntilUp(w.log, i, err)
+			case (i.up || t.pattern == "") && w.exists(i.index):
 				t.enter(w.log, failing, "an interface cannot be captured; it is tried again until it can", "error", err)
 			}
 			return false

@@ -140,6 +140,8 @@ func (w *Watcher) begin() error {
 		}
 		err := w.attach(t, i)
 		switch {
+		case errors.Is(err, ErrDown) && t.pattern == "":
+			t.waitUntilUp(w.log, i, err)
 		case err != nil && t.pattern == "" && (w.options.Wait == 0 || w.exists(i.index)):
 			return err
 		case t.pattern != "" && !i.up, err != nil && !w.exists(i.index):

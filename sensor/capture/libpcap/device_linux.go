@@ -1,0 +1,97 @@
+//go:build libpcap && cgo
+
+package libpcap
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"dnsmonster-sensor/userspace/packet"
+)
+
+const (
+	// rightsHint is for errors of permission.
+	rightsHint = "this needs CAP_NET_RAW: run as root, or: setcap cap_net_raw,cap_net_admin=ep PROGRAM"
+	// watchIsPromiscuous says that package watch sets promiscuous mode.
+	watchIsPromiscuous = true
+	// knowsInterfaceDrops says that the library reports what interfaces drop.
+	knowsInterfaceDrops = true
+)
+
+// Supported says what keeps this process from capturing, nil for nothing.
+func Supported() error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("libpcap may not open a packet socket (%s)", rightsHint)
+	case err != nil:
+		return fmt.Errorf("libpcap needs packet sockets: %w", err)
+	}
+	return unix.Close(fd)
+}
+
+// device is an interface.
+type device struct {
+	name     string
+	index    int
+	loopback bool
+}
+
+func findDevice(index int) (device, error) {
+	i, err := net.InterfaceByIndex(index)
+	if err != nil {
+		return device{}, err
+	}
+	return device{i.Name, index, i.Flags&net.FlagLoopback != 0}, nil
+}
+
+// way is a direction that a handle shall have.
+type way struct {
+	of direction
+	is packet.Direction
+}
+
+// directions of the handles. Loopback shows each packet twice, when it leaves and when it
+// comes; libpcap hides the first.
+func (d device) directions() []way {
+	ways := []way{{directionIn, packet.DirectionIn}, {directionOut, packet.DirectionOut}}
+	if d.loopback {
+		return ways[:1]
+	}
+	return ways
+}
+
+// verify checks that a port captures the interface. The kernel takes the socket off an
+// interface that is deleted or leaves the network namespace, and libpcap does not notice
+// if another interface has the name by then.
+func (d device) verify(p *port) error {
+	to, err := unix.Getsockname(p.descriptor())
+	if err != nil {
+		return err
+	}
+	if ll, ok := to.(*unix.SockaddrLinklayer); !ok || ll.Ifindex != d.index {
+		return errors.New("the interface is gone")
+	}
+	return nil
+}
+
+// filter installs a program into the kernel's socket. It looks at the direction, which
+// the library's own filters cannot do: they also run in user space, on the packets that
+// came before them.
+func (s *Source) filter(p *port, d device) error {
+	const packetType = 0xfffff000 + 4 // SKF_AD_OFF + SKF_AD_PKTTYPE
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: packetType},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.PACKET_OUTGOING, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: uint32(s.settings.snapLen)},
+	}
+	if p.packet.Direction == packet.DirectionOut {
+		program[1].Jf, program[1].Jt = 0, 1
+	}
+	return unix.SetsockoptSockFprog(p.descriptor(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+}
