@@ -339,7 +339,9 @@ func (a *attachment) Describe() string {
 
 // stop ends the capture, without waiting for what is left.
 func (a *attachment) stop() {
-	if !a.closing.Swap(true) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closing.Swap(true) && !a.ended {
 		a.waker.wake()
 	}
 }

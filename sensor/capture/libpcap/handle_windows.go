@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// procs are the functions of Npcap's library. Those with ? may be missing.
+// procs are the functions of Npcap's library.
 var procs = struct {
 	libVersion, findalldevs, freealldevs, create, setSnaplen, setPromisc, setTimeout, setBufferSize, activate, close,
 	geterr, statustostr, nextEx, datalink, stats, setfilter, setnonblock, getevent uintptr
