@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"sensor/capture/ring":     {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
 	"sensor/capture/afpacket": {"sensor/capture", "sensor/capture/watch", "userspace/packet"},
 	"sensor/capture/dnstap":   {"sensor/capture", "userspace/dnstap", "userspace/framestream", "userspace/packet", "outputs/safefs", "outputs/secure"},
+	"sensor/capture/libpcap":  {"sensor/capture", "sensor/capture/watch", "userspace/packet"},
 	"sensor/capture/watch":    {},
 	"sensor/capture/live":     {"sensor/capture", "bpf", "userspace/packet"}, // chooses among the inputs for interfaces
 	"sensor/lists":            {"sensor/waiting", "userspace/domains", "outputs/endpoint", "outputs/secure", "outputs/httpclient"},

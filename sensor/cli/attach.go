@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -143,7 +142,7 @@ func (a *attachOptions) input(o *captureOptions, s *session, names []string) (in
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	in := liveInput(a.liveOptions(o, names, s.log))
+	in := liveInput(a.liveOptions(o, s, names))
 	exist := in.check
 	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, a.chosenMode())) }
 	return in, nil
@@ -188,7 +187,7 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 }
 
 // liveOptions makes the options of the source from the command's, which have been checked.
-func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log *slog.Logger) live.Options {
+func (a *attachOptions) liveOptions(o *captureOptions, s *session, interfaces []string) live.Options {
 	o.severalInterfaces = len(interfaces) > 1 || watch.IsPattern(interfaces[0])
 	choose := capture.Selection{
 		Sample: o.ratio(), FlowSampling: a.sampleMode == "flow", SnapLen: uint32(a.snaplen), FragmentQuota: uint32(a.fragments),
@@ -201,9 +200,10 @@ func (a *attachOptions) liveOptions(o *captureOptions, interfaces []string, log 
 	choose.TunnelPorts, _ = parseTunnelPorts(o.decode.tunnelPorts.Value())
 	return live.Options{
 		Watch: watch.Options{
-			Interfaces: interfaces, Promiscuous: a.promiscuous, Wait: config.ParseSwitchOrTime(a.wait), Dedup: o.decode.dedup, Log: log,
+			Interfaces: interfaces, Promiscuous: a.promiscuous, Wait: config.ParseSwitchOrTime(a.wait), Dedup: o.decode.dedup, Log: s.log,
 		},
 		Select: choose, Mode: a.chosenMode(), Lanes: o.workers, RingBytes: a.ringMB << 20, BufferBytes: a.bufferMB << 20,
+		Choose: s.decoder.Lane,
 	}
 }
 
@@ -241,7 +241,7 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
-	in := liveInput(d.liveOptions(o, names, s.log))
+	in := liveInput(d.liveOptions(o, s, names))
 	exists := in.check
 	in.check = func() error {
 		if err := exists(); err != nil {

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab/namespace"
 	"dnsmonster-sensor/userspace/decode"
@@ -201,5 +200,3 @@ func texts(list []packet.Packet) string {
 	}
 	return b.String()
 }
-
-var _ = watch.Any

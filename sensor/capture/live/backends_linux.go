@@ -18,6 +18,7 @@ func backEnds() []backEnd {
 			mode: ModeXDP,
 			have: func() error { return firstError(bpf.Supported, bpf.HaveXDP) }, open: openRing(bpf.ModeXDP),
 		},
+		pcapBackEnd(),
 	}
 }
 

@@ -3,7 +3,7 @@
 package live
 
 // backEnds are those of systems other than Linux.
-func backEnds() []backEnd { return nil }
+func backEnds() []backEnd { return []backEnd{pcapBackEnd()} }
 
 // MissingRights returns nil: these systems have no capabilities.
 func MissingRights(Mode) []string { return nil }

@@ -12,6 +12,7 @@ import (
 
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/watch"
+	"dnsmonster-sensor/userspace/packet"
 )
 
 // Mode says by which back end, and by which hooks, packets are captured.
@@ -51,6 +52,8 @@ type Options struct {
 	Lanes       int
 	RingBytes   int // eBPF: of each lane's ring, a power of two
 	BufferBytes int // AF_PACKET and libpcap: of all buffers together
+
+	Choose func(*packet.Packet) packet.Hash // libpcap: chooses a packet's lane; nil: all are on the first
 }
 
 // Source is an open live input.
