@@ -1,7 +1,11 @@
 package live
 
 import (
+	"errors"
+	"os"
+
 	"dnsmonster-sensor/bpf"
+	"dnsmonster-sensor/sensor/capture/afpacket"
 	"dnsmonster-sensor/sensor/capture/ring"
 )
 
@@ -17,6 +21,9 @@ func backEnds() []backEnd {
 		}, {
 			mode: ModeXDP,
 			have: func() error { return firstError(bpf.Supported, bpf.HaveXDP) }, open: openRing(bpf.ModeXDP),
+		}, {
+			mode: ModeAFPacket, auto: true, why: "packet sockets see both directions, and need no eBPF", feature: "packet sockets with TPACKET_V3 (Linux 3.2)",
+			have: afpacket.Supported, open: openAFPacket,
 		},
 		pcapBackEnd(),
 	}
@@ -41,12 +48,26 @@ func openRing(mode bpf.Mode) func(Options) (opened, error) {
 	}
 }
 
-// MissingRights returns the capabilities that this process lacks for a mode.
-func MissingRights(m Mode) []string {
-	if Supported(m) == nil {
-		return nil
+func openAFPacket(o Options) (opened, error) {
+	s, err := afpacket.Open(afpacket.Options{Watch: o.Watch, Select: o.Select, Lanes: o.Lanes, BufferBytes: o.BufferBytes})
+	if err != nil {
+		return nil, err
 	}
-	return bpf.MissingCapabilities()
+	return s, nil
+}
+
+// MissingRights returns the capabilities that this process lacks for a mode, nil if the
+// mode works or if rights are not what is missing.
+func MissingRights(m Mode) []string {
+	switch err := Supported(m); {
+	case err == nil:
+		return nil
+	case m != ModeAFPacket:
+		return bpf.MissingCapabilities()
+	case errors.Is(err, os.ErrPermission):
+		return []string{"CAP_NET_RAW"}
+	}
+	return nil
 }
 
 // ProgramHash identifies the compiled kernel programs, for bug reports.
