@@ -160,6 +160,7 @@ type KernelStats struct {
 // HookStats is what one hook, a point where frames are seen, has counted.
 type HookStats struct {
 	Hook     string // such as "xdp", "tc ingress", "tc egress"
+	Filtered bool   // it counts only what a filter in the kernel has passed, not all frames
 	Counters []Counter
 }
 

@@ -85,10 +85,10 @@ func (o *captureOptions) portNames() string {
 }
 
 // attachedHook is an attachment's description of one hook.
-var attachedHook = regexp.MustCompile(`^(?:tc )?(\S+) \((.+)\)$`)
+var attachedHook = regexp.MustCompile(`^(?:tc )?(xdp|ingress|egress) \((.+)\)$`)
 
 // shortAttachment makes "tcx ingress+egress" of "tc ingress (tcx), tc egress (tcx)". Other
-// descriptions stay as they are.
+// descriptions only lose their brackets, since they will stand in some.
 func shortAttachment(description string) string {
 	var parts []string
 	last := ""
@@ -96,7 +96,7 @@ func shortAttachment(description string) string {
 		m := attachedHook.FindStringSubmatch(part)
 		switch {
 		case m == nil:
-			return description
+			return strings.NewReplacer(" (", ", ", ")", "").Replace(description)
 		case m[1] == "xdp":
 			parts, last = append(parts, part), ""
 		case m[2] == last:

@@ -71,7 +71,11 @@ func (p *pipeline) giveHints(h Hints) (stop func()) {
 				explained = true
 			case seen == 0 && !silent:
 				silent = true
-				p.log.Info(fmt.Sprintf("hint: no %s %s in %s%s%s", h.unit(), h.place(), after, h.more(), toTry(h.Find)))
+				what, try := h.unit(), h.Find
+				if s.filtered() { // others may have passed
+					what, try = "packet from or to "+h.Ports, h.Try
+				}
+				p.log.Info(fmt.Sprintf("hint: no %s %s in %s%s%s", what, h.place(), after, h.more(), toTry(try)))
 			case seen > 0:
 				p.log.Info(fmt.Sprintf("hint: no DNS message %s in %s: %s", h.place(), after, h.why(s)))
 				explained = true

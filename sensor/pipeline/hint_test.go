@@ -17,10 +17,11 @@ import (
 type hinted struct {
 	bare
 	seen, notDNS func() uint64
+	filtered     bool
 }
 
 func (s *hinted) Kernel() (capture.KernelStats, error) {
-	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tc ingress", Counters: []capture.Counter{
+	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "tc ingress", Filtered: s.filtered, Counters: []capture.Counter{
 		{Name: "seen", Kind: capture.CountsIn, Value: s.seen(), Known: true},
 		{Name: "not_dns", Kind: capture.CountsSkipped, Value: s.notDNS(), Known: true},
 	}}}}, nil
@@ -48,6 +49,19 @@ func TestHints(t *testing.T) {
 	if rounds < 4 || log.Lines(silent) != 1 || log.Lines("hint:") != 2 {
 		t.Errorf("%d rounds:\n%s", rounds, log.String())
 	}
+}
+
+// TestHintBehindAFilter: where the kernel counts only what its filter passes, nobody says
+// that nothing passes.
+func TestHintBehindAFilter(t *testing.T) {
+	var log testlog.Log
+	none := func() uint64 { return 0 }
+	p := join(t, &hinted{bare{live: true}, none, none, true}, worker.Config{}, nil, []Output{{nowhere{}, oneWriter}}, slog.New(slog.NewTextHandler(&log, nil)))
+	end := p.giveHints(Hints{After: 20 * time.Millisecond, Ports: "port 53", Where: "eth0", Try: []string{"--port=PORT", "check"}, Find: []string{"any"}})
+	await.True(t, "a hint", func() bool {
+		return log.Lines(`msg="hint: no packet from or to port 53 on eth0 in 20ms; try --port=PORT, check"`) == 1
+	}, &log)
+	end()
 }
 
 // TestNoHint once there is a record, or where nobody counts what passes.

@@ -90,7 +90,7 @@ func (l *ledgers) kernel() ([]account.Ledger, error) {
 
 // kernelLedger sorts a hook's counters by what they mean.
 func kernelLedger(h capture.HookStats) account.Ledger {
-	l := account.Ledger{Name: "kernel", Label: h.Hook, InUnknown: true}
+	l := account.Ledger{Name: "kernel", Label: h.Hook, InUnknown: true, Filtered: h.Filtered}
 	for _, c := range h.Counters {
 		line := account.Line{Name: c.Name, Value: c.Value, Unknown: !c.Known}
 		switch c.Kind {

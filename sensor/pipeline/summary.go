@@ -276,6 +276,11 @@ func (s summary) seen() (n uint64, known bool) {
 	return n, known
 }
 
+// filtered reports whether seen leaves out what a filter in the kernel has not passed.
+func (s summary) filtered() bool {
+	return slices.ContainsFunc(s.ledgers, func(l account.Ledger) bool { return l.Filtered })
+}
+
 // total sums an outcome over all ledgers of one name.
 func (s summary) total(name string, column account.Column) (n uint64) {
 	for _, l := range s.ledgers {

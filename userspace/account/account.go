@@ -122,6 +122,7 @@ type Ledger struct {
 	Label     string // tells ledgers of one name apart: a hook, a stage, an output
 	In        uint64
 	InUnknown bool // the giver cannot know: In means nothing
+	Filtered  bool // In counts only what a filter in the kernel has passed
 	Outcomes  []Line
 	Held      uint64
 	Meters    []Line // numbers beside the balance: bytes, cuts, retries

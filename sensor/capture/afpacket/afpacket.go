@@ -234,9 +234,8 @@ func (s *Source) counts() counts {
 // counted by the kernel.
 func (s *Source) Kernel() (capture.KernelStats, error) {
 	c := s.counts()
-	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "af_packet", Counters: []capture.Counter{
+	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "af_packet", Filtered: true, Counters: []capture.Counter{
 		{Name: "in", Kind: capture.CountsIn, Value: c.in, Known: true}, // passed the filter
-		{Name: "not_dns", Kind: capture.CountsSkipped},
 		{Name: "ring_full", Kind: capture.CountsLost, Value: c.full, Known: true},
 		{Name: "not_read", Kind: capture.CountsLost, Value: c.missing, Known: true},
 		{Name: "delivered", Kind: capture.CountsDelivered, Value: c.delivered(), Known: true},

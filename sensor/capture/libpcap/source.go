@@ -170,7 +170,7 @@ func (s *Source) Kernel() (capture.KernelStats, error) {
 		delivered, full = delivered+g, full+f
 	}
 	sum := s.dropped()
-	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "libpcap", Counters: []capture.Counter{
+	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "libpcap", Filtered: true, Counters: []capture.Counter{
 		{Name: "in", Kind: capture.CountsIn, Value: delivered + full + sum.dropped, Known: !sum.unknown},
 		{Name: "ring_full", Kind: capture.CountsLost, Value: sum.dropped, Known: !sum.unknown},
 		{Name: "lane_full", Kind: capture.CountsLost, Value: full, Known: true},

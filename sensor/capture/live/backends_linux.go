@@ -62,7 +62,7 @@ func MissingRights(m Mode) []string {
 	switch err := Supported(m); {
 	case err == nil:
 		return nil
-	case m != ModeAFPacket:
+	case m != ModeAFPacket && m != ModePcap:
 		return bpf.MissingCapabilities()
 	case errors.Is(err, os.ErrPermission):
 		return []string{"CAP_NET_RAW"}

@@ -99,10 +99,7 @@ func Open(o Options) (*Source, error) {
 		return nil, err
 	}
 	var not refusals
-	for _, b := range backEnds() {
-		if !b.auto {
-			continue
-		}
+	for _, b := range automatic() {
 		err := b.have()
 		if err == nil {
 			var s opened
@@ -116,6 +113,16 @@ func Open(o Options) (*Source, error) {
 		not.add(b.mode, err)
 	}
 	return nil, not.err()
+}
+
+// automatic returns what auto may take.
+func automatic() (list []backEnd) {
+	for _, b := range backEnds() {
+		if b.auto {
+			list = append(list, b)
+		}
+	}
+	return list
 }
 
 func openForced(o Options) (*Source, error) {
@@ -165,10 +172,7 @@ func Supported(m Mode) error {
 // not. If there is none, all have refused.
 func best() (backEnd, refusals) {
 	var not refusals
-	for _, b := range backEnds() {
-		if !b.auto {
-			continue
-		}
+	for _, b := range automatic() {
 		err := b.have()
 		if err == nil {
 			return b, not

@@ -2,14 +2,16 @@ package live
 
 import (
 	"cmp"
+	"runtime"
 
 	"dnsmonster-sensor/sensor/capture/libpcap"
 )
 
-// pcapBackEnd is on all systems. A build without libpcap says so.
+// pcapBackEnd is on all systems. A build without libpcap says so; on Linux, which has
+// others, only if it is asked for.
 func pcapBackEnd() backEnd {
 	return backEnd{
-		mode: ModePcap, auto: true, why: "libpcap sees both directions", feature: cmp.Or(libpcap.Version(), "libpcap"),
+		mode: ModePcap, auto: libpcap.Version() != "" || runtime.GOOS != "linux", why: "libpcap sees both directions", feature: cmp.Or(libpcap.Version(), "libpcap"),
 		have: libpcap.Supported, open: openPcap,
 	}
 }
