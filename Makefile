@@ -20,13 +20,17 @@ export GO IFACE PREFIX DESTDIR
 
 # Go uses all processors by itself; two builds at a time would write the same file.
 .NOTPARALLEL:
-.PHONY: help build run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
+.PHONY: help build build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 build: ## build ./dnsmonster-sensor, static, with Go alone; under sudo as the user who called it
 	@$(AS_USER) env CGO_ENABLED=0 $(GO_RUN) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
+
+build-libpcap: ## build ./dnsmonster-sensor with libpcap, for --mode=pcap; it needs libpcap wherever it runs. Asks sudo for root
+	@$(TOOLS) libpcap
+	@$(AS_USER) env CGO_ENABLED=1 $(GO_RUN) build -trimpath -buildvcs=false -tags $(TAGS),libpcap -ldflags '$(LDFLAGS)' -o dnsmonster-sensor .
 
 dnsmonster-sensor: $(SOURCES)
 	@$(MAKE) --no-print-directory build
@@ -116,8 +120,10 @@ lint: ## gofmt, vet, staticcheck, clang-format
 	@$(TOOLS) lint
 	@test -z "$$($(AS_USER) $(GO_RUN) --with gofmt -l . | tee /dev/stderr)"
 	@$(AS_USER) $(GO_RUN) vet ./...
+	@$(AS_USER) env CGO_ENABLED=1 $(GO_RUN) vet -tags libpcap ./sensor/capture/libpcap
 	@$(AS_USER) $(GO_RUN) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
-	clang-format --dry-run --Werror bpf/*.c bpf/*.h test/bench/generator/*.c
+	@$(AS_USER) env CGO_ENABLED=1 $(GO_RUN) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 -tags libpcap ./sensor/capture/libpcap
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h sensor/capture/libpcap/*.c sensor/capture/libpcap/*.h test/bench/generator/*.c
 
 clean: ## remove what was built
 	rm -rf dnsmonster-sensor build

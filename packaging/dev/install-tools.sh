@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-tools.sh run|test|kernels|race|bench|generate|lint|captures|minutes: installs the missing tools of the make target with
+# install-tools.sh run|test|kernels|race|bench|generate|lint|libpcap|captures|minutes: installs the missing tools of the make target with
 # this name (captures: userspace/worker/testdata/make.sh, minutes: packaging/dev/first-minutes.sh) with apt. If nothing is missing,
 # it needs no network, no root and no time. Otherwise it says what it installs and how much that downloads, and asks sudo for root
 # if need be. It starts no daemons: the tests start their own.
@@ -9,7 +9,8 @@
 #   race      the compiler that the race detector needs
 #   bench     a DNS server, a load generator and a recorder for make bench and bench-live
 #   generate  the compiler for bpf/
-#   lint      the formatter of bpf/
+#   lint      the formatter of C, and what make lint needs to look at the build with libpcap
+#   libpcap   make build-libpcap: the compiler and libpcap
 #   captures  servers and dissectors for recording the tests' captures again
 #   minutes   a bare Debian in a folder, to time the first minutes of a new user
 set -euo pipefail
@@ -58,8 +59,9 @@ test zsh zsh
 test systemd-analyze systemd
 kernels qemu-system-x86_64 qemu-system-x86
 test xz xz-utils
-race gcc gcc
-race /usr/include/stdlib.h libc6-dev
+race,test,lint,libpcap gcc gcc
+race,test,lint,libpcap /usr/include/stdlib.h libc6-dev
+test,lint,libpcap /usr/include/pcap.h libpcap-dev
 test,generate clang clang
 test,generate llvm-strip llvm
 test,generate /usr/include/bpf/bpf_helpers.h libbpf-dev
@@ -79,7 +81,7 @@ die() {
 }
 
 group=${1:-}
-groups='run|test|kernels|race|bench|generate|lint|captures|minutes'
+groups='run|test|kernels|race|bench|generate|lint|libpcap|captures|minutes'
 [[ $# == 1 && $group =~ ^($groups)$ ]] || die "usage: install-tools.sh $groups"
 here=$(cd "$(dirname "$0")" && pwd)
 

@@ -37,7 +37,6 @@ type attachment struct {
 type port struct {
 	*handle
 	packet packet.Packet // what all its packets have in common
-	empty  bool          // the last read found nothing
 	counts counts
 }
 

@@ -14,7 +14,8 @@ static void explain(pcap_t *p, int status, char *text)
 {
 	const char *detail = pcap_geterr(p);
 
-	if (detail == NULL || detail[0] == 0 || status == PCAP_ERROR_NO_SUCH_DEVICE || status == PCAP_ERROR_IFACE_NOT_UP)
+	if (detail == NULL || detail[0] == 0 || status == PCAP_ERROR_NO_SUCH_DEVICE ||
+	    status == PCAP_ERROR_IFACE_NOT_UP)
 		detail = pcap_statustostr(status);
 	strncpy(text, detail, PCAP_ERRBUF_SIZE - 1);
 	text[PCAP_ERRBUF_SIZE - 1] = 0;
@@ -39,7 +40,8 @@ static void set_immediate_device(pcap_t *p)
 #endif
 }
 
-struct sensor_handle *sensor_open(const char *device, const struct sensor_settings *s, int *status, char text[PCAP_ERRBUF_SIZE])
+struct sensor_handle *sensor_open(const char *device, const struct sensor_settings *s,
+				  int *status, char text[PCAP_ERRBUF_SIZE])
 {
 	struct sensor_handle *h = calloc(1, sizeof *h);
 	pcap_t *p;
@@ -129,7 +131,8 @@ static void store(u_char *user, const struct pcap_pkthdr *header, const u_char *
 {
 	struct sink *s = (struct sink *)user;
 	struct sensor_record r = {
-		.time = (int64_t)header->ts.tv_sec * 1000000000 + (int64_t)header->ts.tv_usec * (s->h->nano ? 1 : 1000),
+		.time = (int64_t)header->ts.tv_sec * 1000000000 +
+			(int64_t)header->ts.tv_usec * (s->h->nano ? 1 : 1000),
 		.caplen = header->caplen,
 		.len = header->len,
 	};
@@ -182,16 +185,20 @@ size_t sensor_read(struct sensor_handle *h, uint8_t *buffer, size_t room)
 	return s.at - buffer;
 }
 
-void sensor_wait(struct sensor_handle *a, struct sensor_handle *b, int wake, int milliseconds)
+void sensor_wait(struct sensor_handle *a, struct sensor_handle *b, int wake,
+		 int milliseconds)
 {
-	// Handles without a descriptor, and devices that poll does not take, are looked at
-	// every few milliseconds.
+	// Handles without a descriptor, and devices that poll does not take, are looked
+	// at every few milliseconds.
 	const int often = 10;
-	struct pollfd fds[3] = { { .fd = wake, .events = POLLIN }, { .fd = a->fd, .events = POLLIN }, { .fd = b ? b->fd : -1, .events = POLLIN } };
+	struct pollfd fds[3] = { { .fd = wake, .events = POLLIN },
+				 { .fd = a->fd, .events = POLLIN },
+				 { .fd = b ? b->fd : -1, .events = POLLIN } };
 
 	if ((a->fd < 0 || (b && b->fd < 0)) && milliseconds > often)
 		milliseconds = often;
-	if (poll(fds, 3, milliseconds) > 0 && !(fds[0].revents) && ((fds[1].revents | fds[2].revents) & POLLNVAL))
+	if (poll(fds, 3, milliseconds) > 0 && !(fds[0].revents) &&
+	    ((fds[1].revents | fds[2].revents) & POLLNVAL))
 		poll(fds, 1, often);
 }
 
@@ -218,7 +225,8 @@ int sensor_linktype(struct sensor_handle *h)
 	return dlt;
 }
 
-int sensor_setfilter(struct sensor_handle *h, const struct sensor_instruction *program, int n)
+int sensor_setfilter(struct sensor_handle *h, const struct sensor_instruction *program,
+		     int n)
 {
 	struct bpf_insn *list = calloc(n, sizeof *list);
 	struct bpf_program whole = { .bf_len = n, .bf_insns = list };

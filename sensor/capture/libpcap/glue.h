@@ -1,4 +1,5 @@
-// What the Go side needs of libpcap, in few calls. Only glue.c and handle_cgo.go use it.
+// What the Go side needs of libpcap, in few calls. Only glue.c and handle_cgo.go use
+// it.
 #pragma once
 #include <pcap.h>
 #include <stdint.h>
@@ -10,14 +11,19 @@ struct sensor_record {
 	uint32_t caplen, len;
 };
 
-enum sensor_state { SENSOR_MORE, SENSOR_EMPTY, SENSOR_FULL, SENSOR_FAILED };
+enum sensor_state {
+	SENSOR_MORE,
+	SENSOR_EMPTY,
+	SENSOR_FULL,
+	SENSOR_FAILED
+};
 
 struct sensor_handle {
 	pcap_t *pcap;
 	int fd;	  // for poll; -1: there is none
 	int nano; // the library's times have nanoseconds
 	enum sensor_state state;
-	uint32_t read;	   // packets
+	uint32_t read;	    // packets
 	uint32_t no_memory; // packets that were lost for want of memory
 	// Packets that did not fit into the caller's buffer.
 	uint8_t *spill;
@@ -30,18 +36,20 @@ struct sensor_settings {
 
 // sensor_open returns NULL and the library's error in *status, or a handle with the
 // library's warning there, 0 for none. text explains the error or warning.
-struct sensor_handle *sensor_open(const char *device, const struct sensor_settings *s, int *status, char text[PCAP_ERRBUF_SIZE]);
+struct sensor_handle *sensor_open(const char *device, const struct sensor_settings *s,
+				  int *status, char text[PCAP_ERRBUF_SIZE]);
 void sensor_close(struct sensor_handle *h);
 
 // sensor_read fills the buffer with records of packets that are there, without waiting,
-// and returns how many bytes it has used. The handle's state says what comes next: FULL is
-// an early end, because the next record, of sensor_next bytes, has no room.
+// and returns how many bytes it has used. The handle's state says what comes next: FULL
+// is an early end, because the next record, of sensor_next bytes, has no room.
 size_t sensor_read(struct sensor_handle *h, uint8_t *buffer, size_t room);
 size_t sensor_next(const struct sensor_handle *h);
 
-// sensor_wait waits until a handle has packets or an error, wake can be read, or the time
-// is over. b may be NULL.
-void sensor_wait(struct sensor_handle *a, struct sensor_handle *b, int wake, int milliseconds);
+// sensor_wait waits until a handle has packets or an error, wake can be read, or the
+// time is over. b may be NULL.
+void sensor_wait(struct sensor_handle *a, struct sensor_handle *b, int wake,
+		 int milliseconds);
 
 // sensor_linktype is the number of the link type in files, which is the same on all
 // systems.
@@ -53,7 +61,8 @@ struct sensor_instruction {
 	uint8_t jt, jf;
 	uint32_t k;
 };
-int sensor_setfilter(struct sensor_handle *h, const struct sensor_instruction *program, int n);
+int sensor_setfilter(struct sensor_handle *h, const struct sensor_instruction *program,
+		     int n);
 
 // sensor_address copies an IP address, and returns its length, 0 for other addresses.
 int sensor_address(const struct sockaddr *from, uint8_t to[16]);

@@ -33,6 +33,7 @@ type options struct {
 	budget   time.Duration
 	parallel int
 	packages []string
+	tags     string
 }
 
 func main() {
@@ -55,6 +56,10 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// tagged is the package whose tests need cgo and a tag, which make a binary that depends
+// on a library.
+const tagged = "sensor/capture/libpcap"
 
 func suite(o options) (ok bool, err error) {
 	begin := time.Now()
@@ -82,6 +87,15 @@ func suite(o options) (ok bool, err error) {
 	ok, cpu, err := o.goTest(r, log, tier.SkipAlone, atATime, o.parallel, o.run, packages)
 	if err != nil {
 		return false, err
+	}
+	if slices.Contains(packages, module+tagged) {
+		with := o
+		with.tags = "libpcap"
+		passed, more, err := with.goTest(r, log, tier.SkipAlone, 1, o.parallel, o.run, []string{"./" + tagged})
+		if err != nil {
+			return false, err
+		}
+		ok, cpu = ok && passed, cpu+more
 	}
 	if pattern, packages := r.alone(); len(packages) > 0 {
 		fmt.Println("alone:")
@@ -116,6 +130,9 @@ func (o options) goTest(r *report, log io.Writer, aloneValue string, packagesAtA
 	}
 	if o.race {
 		args = append(args, "-race")
+	}
+	if o.tags != "" {
+		args = append(args, "-tags="+o.tags)
 	}
 	if run != "" {
 		args = append(args, "-run="+run)
