@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -78,20 +79,19 @@ func (d device) verify(p *port) error {
 	return nil
 }
 
-// filter installs a program into the kernel's socket. It looks at the direction, which
-// the library's own filters cannot do: they also run in user space, on the packets that
-// came before them.
-func (s *Source) filter(p *port, d device) error {
+// filter installs a program into the kernel's socket. It looks at the direction first,
+// which the library's own filters cannot do: those also run in user space, on the packets
+// that came before them.
+func (s *Source) filter(p *port, _ device) error {
 	const packetType = 0xfffff000 + 4 // SKF_AD_OFF + SKF_AD_PKTTYPE
-	program := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: packetType},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.PACKET_OUTGOING, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: uint32(s.settings.snapLen)},
-	}
+	wanted := instruction{code: ifEqual, k: unix.PACKET_OUTGOING, jf: 1}
 	if p.packet.Direction == packet.DirectionOut {
-		program[1].Jf, program[1].Jt = 0, 1
+		wanted.jt, wanted.jf = 1, 0
 	}
-	return unix.SetsockoptSockFprog(p.descriptor(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	first := []instruction{{code: loadWord, k: packetType}, wanted, {code: ret}}
+	var list []unix.SockFilter
+	for _, i := range slices.Concat(first, filterOf(s.selection, p.packet.Link, s.settings.snapLen).code) {
+		list = append(list, unix.SockFilter{Code: i.code, Jt: i.jt, Jf: i.jf, K: i.k})
+	}
+	return unix.SetsockoptSockFprog(p.descriptor(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(list)), Filter: &list[0]})
 }

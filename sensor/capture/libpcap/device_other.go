@@ -70,9 +70,8 @@ func (d device) verify(*port) error {
 	return err
 }
 
-// filter installs a program that takes everything. This also throws away packets that
-// came before the handle had its direction.
+// filter installs a program. This also throws away packets that came before the handle
+// had its direction.
 func (s *Source) filter(p *port, _ device) error {
-	const ret = 0x06
-	return p.setFilter([]instruction{{code: ret, k: uint32(s.settings.snapLen)}})
+	return p.setFilter(filterOf(s.selection, p.packet.Link, s.settings.snapLen).code)
 }

@@ -17,13 +17,14 @@ import (
 
 // Source is a live capture.Source: handles of libpcap on interfaces.
 type Source struct {
-	watch    *watch.Watcher
-	lanes    []*lane
-	choose   func(*packet.Packet) packet.Hash
-	chunks   chunkPool
-	settings settings
-	log      *slog.Logger
-	once     sync.Once
+	watch     *watch.Watcher
+	lanes     []*lane
+	choose    func(*packet.Packet) packet.Hash
+	chunks    chunkPool
+	settings  settings
+	selection capture.Selection
+	log       *slog.Logger
+	once      sync.Once
 
 	mu       sync.Mutex
 	attached map[*attachment]bool
@@ -49,7 +50,7 @@ func Open(o Options) (*Source, error) {
 		o.BufferBytes = DefaultBufferBytes
 	}
 	s := &Source{
-		log: o.Watch.Log, choose: o.Choose, settings: settingsOf(o),
+		log: o.Watch.Log, choose: o.Choose, settings: settingsOf(o), selection: o.Select,
 		attached: make(map[*attachment]bool), warned: make(map[string]time.Time),
 	}
 	o.Lanes = max(o.Lanes, 1)
