@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"sensor/capture/":         {"sensor/capture", "sensor/listener", "sensor/waiting", "userspace/packet", "userspace/event", "userspace/framestream", "userspace/dnstap"}, // one input, never another: see TestInputsAreReachedByTheCommands
 	"sensor/capture/ring":     {"sensor/capture", "sensor/capture/watch", "bpf", "userspace/packet"},
 	"sensor/capture/afpacket": {"sensor/capture", "sensor/capture/watch", "userspace/packet"},
-	"sensor/capture/dnstap":   {"sensor/capture", "userspace/dnstap", "userspace/framestream", "userspace/packet", "outputs/safefs", "outputs/secure"},
+	"sensor/capture/dnstap":   {"sensor/capture", "userspace/dnstap", "userspace/framestream", "userspace/packet", "outputs/safefs", "outputs/oserror", "outputs/secure"},
 	"sensor/capture/libpcap":  {"sensor/capture", "sensor/capture/watch", "userspace/packet"},
 	"sensor/capture/watch":    {},
 	"sensor/capture/live":     {"sensor/capture", "bpf", "userspace/packet"}, // chooses among the inputs for interfaces
@@ -42,16 +42,17 @@ var allowed = map[string][]string{
 	"outputs/spool":           {"outputs/safefs", "userspace/event"},
 	"outputs/safefs":          {},
 	"outputs/endpoint":        {},
-	"outputs/secure":          {},
+	"outputs/secure":          {"outputs/oserror"},
+	"outputs/oserror":         {},
 	"outputs/httpclient":      {"outputs", "outputs/endpoint", "outputs/secure", "outputs/printable", "userspace/event"},
 	"outputs/all":             {"outputs"},
-	"outputs/folder":          {"outputs", "outputs/format", "outputs/safefs", "outputs/secure", "userspace/event", "userspace/account"},
+	"outputs/folder":          {"outputs", "outputs/format", "outputs/oserror", "outputs/safefs", "outputs/secure", "userspace/event", "userspace/account"},
 	"outputs/dnstap":          {"outputs", "outputs/folder", "outputs/endpoint", "outputs/secure", "userspace/dnstap", "userspace/event", "userspace/framestream", "userspace/account"},
 	"outputs/printable":       {},
 	"outputs/columns":         {"userspace/event", "userspace/dns", "userspace/packet"},
 	"outputs/format":          {"outputs/columns", "userspace/dnstap", "userspace/event", "userspace/dns", "userspace/packet"},
-	"outputs/":                {"outputs", "outputs/columns", "outputs/folder", "outputs/format", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
-	"userspace/":              {"userspace/packet", "userspace/account"},                                                                                                                                                                     // a step, never another
+	"outputs/":                {"outputs", "outputs/columns", "outputs/folder", "outputs/format", "outputs/oserror", "outputs/safefs", "outputs/printable", "outputs/endpoint", "outputs/secure", "outputs/httpclient", "userspace/event", "userspace/account"}, // one output, never another
+	"userspace/":              {"userspace/packet", "userspace/account"},                                                                                                                                                                                        // a step, never another
 	"userspace/packet":        {},
 	"userspace/account":       {},
 	"userspace/dns":           {},
@@ -81,7 +82,7 @@ var allowed = map[string][]string{
 	"test/program":            {"test/await", "test/testlog", "test/lab", "bpf", "userspace/account"}, // never the command line: a test passes that to program.Main
 
 	"outputs/clickhouse/table":   {"outputs/clickhouse/schema", "outputs/clickhouse/server", "outputs/columns", "outputs/format", "userspace/event", "userspace/dns"},
-	"outputs/clickhouse/server":  {"outputs/printable", "outputs/secure"},
+	"outputs/clickhouse/server":  {"outputs/oserror", "outputs/printable", "outputs/secure"},
 	"outputs/clickhouse/schema":  {"userspace/dns"}, // text; it connects to nothing
 	"outputs/clickhouse/cluster": {"outputs", "outputs/clickhouse/server"},
 }
@@ -102,7 +103,7 @@ var doors = map[string][]string{
 	"net/http":                            {"sensor", "outputs"},
 	"os":                                  {"sensor", "outputs", "bpf", ""},
 	"golang.org/x/sys":                    {"bpf", "sensor", "outputs"},
-	"golang.org/x/term":                   {"sensor/cli", "sensor/capture/file"},
+	"golang.org/x/term":                   {"sensor/cli", "sensor/capture/file", "outputs/stdout"},
 }
 
 type goPackage struct {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package packaging_test runs the Makefile and its scripts in copies of the checkout,
 // with a go command and a sensor that are shell scripts and say how they were called.
 package packaging_test

@@ -124,7 +124,7 @@ func (o *Output) clusterTarget(shards []cluster.Shard, asked string) *target {
 			r.Local = r.Local && (local == 1 || r.String() == asked) // 18.16 says so of all in its shard
 			hosts = append(hosts, o.set.replicaAddress(r, asked))
 		}
-		t.tickets = append(t.tickets, slices.Repeat([]int{len(t.shards)}, s.Weight)...)
+		t.tickets = append(t.tickets, slices.Repeat([]int{len(t.shards)}, int(s.Weight))...)
 		t.shards = append(t.shards, o.newShard(fmt.Sprintf("%s/%d", o.set.cluster, s.Number), hosts, true))
 	}
 	return t

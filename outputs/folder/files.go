@@ -7,9 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"dnsmonster-sensor/outputs"
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/userspace/account"
 )
@@ -33,10 +32,13 @@ func (s *Files) Check(o Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.acquire(o)
-	for _, lasting := range []error{ErrInUse, ErrForeign, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.EROFS} {
+	for _, lasting := range []error{ErrInUse, ErrForeign, errNotFolder, errNotRegular, safefs.ErrUnsafe, fs.ErrNotExist, fs.ErrPermission} {
 		if errors.Is(err, lasting) {
 			return outputs.Permanent(err)
 		}
+	}
+	if oserror.IsNotFolder(err) || oserror.IsReadOnly(err) {
+		return outputs.Permanent(err)
 	}
 	return err // other errors are temporary, such as a full disk
 }

@@ -17,9 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs/safefs"
 )
@@ -111,7 +110,7 @@ func openDir(path, name string, force bool) (*safefs.Dir, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w: make the folder with: %s", path, unix.ENOENT, makeFolder(path))
+		return nil, fmt.Errorf("%s: %w: make the folder with: %s", path, syscall.ENOENT, makeFolder(path))
 	case err == nil && !st.IsDir():
 		return nil, fmt.Errorf("%s: %w: name the folder of %s", path, errNotFolder, name)
 	}
@@ -148,9 +147,9 @@ func takeLock(dir *safefs.Dir, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := safefs.Lock(file); err != nil {
 		file.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, safefs.ErrLocked) {
 			return nil, fmt.Errorf("%s: %w", dir.Path(), ErrInUse)
 		}
 		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
@@ -253,7 +252,7 @@ func (f *Folder) cutTornRecord(file *os.File) error {
 		f.ended = true
 		return nil
 	}
-	if err := file.Truncate(end); err != nil {
+	if err := f.dir.Truncate(file, f.Name, end); err != nil {
 		return err
 	}
 	f.meters.tornBytes.Add(uint64(st.Size() - end))
@@ -292,7 +291,7 @@ func (f *Folder) undoTornBlock() error {
 	}
 	st, err := f.file.Stat()
 	if err == nil && st.Size() > f.wholeSize { // otherwise it was truncated meanwhile
-		err = f.file.Truncate(f.wholeSize)
+		err = f.dir.Truncate(f.file, f.Name, f.wholeSize)
 	}
 	if err != nil {
 		return err

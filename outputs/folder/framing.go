@@ -70,7 +70,7 @@ func (f *Folder) begin(file *os.File) error {
 		return err
 	}
 	if _, err = file.WriteString(f.Header); err != nil {
-		return errors.Join(err, file.Truncate(0))
+		return errors.Join(err, f.dir.Truncate(file, f.Name, 0))
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (f *Folder) resume() (int64, error) {
 	}
 	if f.endsWithTrailer(f.file, size) { // otherwise it was truncated meanwhile
 		size -= int64(len(f.Trailer))
-		err = f.file.Truncate(size)
+		err = f.dir.Truncate(f.file, f.Name, size)
 	}
 	if err == nil {
 		f.ended = false

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dnsmonster-sensor/outputs/safefs"
 )
 
@@ -72,12 +70,9 @@ func (f *Folder) rotate(now time.Time) error {
 	if err := f.end(); err != nil { // such as a full disk, which gets room by the rotation
 		f.Log.Warn("the old file could not be ended as its format demands", "file", f.Current(), "error", err)
 	}
-	if err := f.setAside(now); err != nil {
-		return err
-	}
-	err := f.file.Close()
+	err := f.file.Close() // before it is renamed: not every system renames an open file
 	f.file = nil
-	return errors.Join(err, f.openFile())
+	return errors.Join(err, f.setAside(now), f.openFile())
 }
 
 // setAside renames what has the name of the file.
@@ -268,16 +263,7 @@ func (f *Folder) compressTo(ctx context.Context, dir *safefs.Dir, from, to strin
 		z.Close()
 		return err
 	}
-	return errors.Join(z.Close(), out.Chmod(fileMode), setModTime(out, st.ModTime()), out.Sync(), out.Close())
-}
-
-// setModTime sets the modification time of a file.
-func setModTime(f *os.File, at time.Time) error {
-	tv := unix.NsecToTimeval(at.UnixNano())
-	if err := unix.Futimes(int(f.Fd()), []unix.Timeval{tv, tv}); err != nil {
-		return fmt.Errorf("set the time of %s: %w", f.Name(), err)
-	}
-	return nil
+	return errors.Join(z.Close(), out.Chmod(fileMode), safefs.SetModTime(out, st.ModTime()), out.Sync(), out.Close())
 }
 
 // contextReader fails once its context has ended.

@@ -1,6 +1,9 @@
+//go:build linux
+
 package format
 
 import (
+	"cmp"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -113,4 +116,8 @@ func cpuTime(b *testing.B) int64 {
 		b.Fatalf("get resource usage: %v", err)
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+func captureFolder() string {
+	return cmp.Or(os.Getenv("SENSOR_TEST_CAPTURES"), "../../../shared/captures")
 }

@@ -1,8 +1,9 @@
+//go:build amd64 || arm64
+
 package format
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -238,10 +239,6 @@ func TestOracleShapes(t *testing.T) {
 	f("0007 0100 0001 0000 0000 0000" + q + "ffff")
 	f("0007 0100 0001 0000 0000 0000 0161 00")
 	f("0007 0100 0001 0000 0000 0000 0161 00 0001")
-}
-
-func captureFolder() string {
-	return cmp.Or(os.Getenv("SENSOR_TEST_CAPTURES"), "../../../shared/captures")
 }
 
 // capturedMessages yields all messages over UDP in a folder of captures, or a tenth of

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // Check reports why Open or, with mayMake, Make would refuse a folder, or why nothing can
@@ -22,9 +20,4 @@ func Check(path string, mayMake, force bool) error {
 	}
 	defer d.Close()
 	return d.Writable()
-}
-
-// Writable reports why this user cannot write to the folder.
-func (d *Dir) Writable() error {
-	return pathError("open", d.path, unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS))
 }

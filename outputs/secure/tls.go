@@ -9,9 +9,10 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"dnsmonster-sensor/outputs/oserror"
 )
 
 // KeyPlaceholder is the placeholder of options that name the file of a private key.
@@ -218,5 +219,5 @@ func Advice(err error, names OptionNames) string {
 // our certificate. In TLS 1.3 it checks the certificate after the handshake is complete on
 // our side; data that we have written by then can make the kernel discard its alert.
 func MaybeCertificateRejected(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return oserror.IsReaderGone(err)
 }

@@ -6,9 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs/safefs"
 )
@@ -23,8 +20,8 @@ func lockFile(dir *safefs.Dir) (f *os.File, before []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock spool: %w", err)
 	}
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+	err = safefs.Lock(f)
+	if errors.Is(err, safefs.ErrLocked) {
 		owner := make([]byte, 32)
 		n, _ := f.Read(owner)
 		f.Close()
@@ -52,13 +49,12 @@ func rewrite(f *os.File, text []byte) error {
 	return err
 }
 
-// inUse checks for a lock without taking it, so that it never keeps another process out.
+// inUse reports whether another process holds the lock, and never keeps one out.
 func inUse(dir *safefs.Dir) bool {
 	f, err := dir.OpenFile(lockName, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	ask := unix.Flock_t{Type: unix.F_WRLCK}
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &ask) == nil && ask.Type != unix.F_UNLCK
+	return safefs.Locked(f)
 }

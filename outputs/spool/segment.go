@@ -172,7 +172,7 @@ func readDone(dir *safefs.Dir, number uint64) (map[event.ID]bool, error) {
 // start does not count it again.
 func damageID(at span) (id event.ID) {
 	copy(id[:], "lost")
-	binary.BigEndian.PutUint32(id[4:], uint32(at.from>>32))
+	binary.BigEndian.PutUint32(id[4:], uint32(uint64(at.from)>>32))
 	binary.BigEndian.PutUint32(id[8:], uint32(at.from))
 	binary.BigEndian.PutUint32(id[12:], uint32(at.len()))
 	return id

@@ -8,11 +8,9 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/outputs"
 )
@@ -38,7 +36,7 @@ type Output struct {
 // New returns an output that writes to the standard output of this process.
 func New() *Output {
 	o := newOutput(nil)
-	o.terminal = terminalAt(1)
+	o.terminal = terminalAt(int(os.Stdout.Fd()))
 	return o
 }
 
@@ -99,11 +97,10 @@ func (o *Output) startOpen(header string) *outputs.Call[error] {
 // any.
 func (o *Output) openStdout(header string) error {
 	if o.out == nil {
-		fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+		file, err := duplicate()
 		if err != nil {
 			return fmt.Errorf("copy the standard output's descriptor: %w", err)
 		}
-		file := os.NewFile(uintptr(fd), "stdout")
 		if st, err := file.Stat(); err == nil {
 			o.device = st.Mode()&os.ModeDevice != 0
 		}
@@ -135,15 +132,4 @@ func (o *Output) fullDiskWait() time.Duration {
 		return 0
 	}
 	return replayFullDiskWait
-}
-
-// isDiskFull reports whether a write failed for lack of space.
-func isDiskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// isUnwritable reports errors that waiting does not repair: the standard output is not
-// writable, or its file has reached the largest size allowed (ulimit -f).
-func isUnwritable(err error) bool {
-	return errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENXIO)
 }

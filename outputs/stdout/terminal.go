@@ -2,16 +2,16 @@ package stdout
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/oserror"
+	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -22,16 +22,17 @@ const terminalDelay = 100 * time.Millisecond
 // terminal is a terminal that records are written to. Its methods may be called by several
 // goroutines.
 type terminal struct {
-	fd    int
-	cells atomic.Int64 // of a line, when it was last asked; 0: unknown
+	fd      int
+	escapes bool         // it obeys escape sequences
+	cells   atomic.Int64 // of a line, when it was last asked; 0: unknown
 }
 
 // terminalAt returns nil if the descriptor is not a terminal's.
 func terminalAt(fd int) *terminal {
-	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
+	if !term.IsTerminal(fd) {
 		return nil
 	}
-	t := &terminal{fd: fd}
+	t := &terminal{fd: fd, escapes: printable.Escapes(fd)}
 	t.measure()
 	return t
 }
@@ -39,8 +40,8 @@ func terminalAt(fd int) *terminal {
 // measure asks for the width, which changes when a window is resized. It takes less than a
 // microsecond, and is called once for each block.
 func (t *terminal) measure() {
-	if size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ); err == nil {
-		t.cells.Store(int64(size.Col))
+	if columns, _, err := term.GetSize(t.fd); err == nil {
+		t.cells.Store(int64(columns))
 	}
 }
 
@@ -48,7 +49,7 @@ func (t *terminal) measure() {
 // pipe, or, unless t is nil, the person who has closed the terminal. A disk that fails in the
 // same way may recover.
 func (t *terminal) isReaderGone(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || t != nil && errors.Is(err, syscall.EIO)
+	return oserror.IsReaderGone(err) || t != nil && oserror.IsTerminalGone(err)
 }
 
 func (t *terminal) width() int { return int(t.cells.Load()) }
@@ -61,7 +62,7 @@ func hasColour() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") 
 func (o *Output) records() format.Options {
 	r := o.Common.Records
 	if o.terminal != nil {
-		r.Width, r.Colour = o.terminal.width, hasColour()
+		r.Width, r.Colour = o.terminal.width, o.terminal.escapes && hasColour()
 	}
 	return r
 }

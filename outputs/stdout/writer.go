@@ -10,6 +10,7 @@ import (
 
 	"dnsmonster-sensor/outputs"
 	"dnsmonster-sensor/outputs/format"
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/userspace/event"
 )
 
@@ -177,7 +178,7 @@ func (w *writer) classify(res writeResult) error {
 	case w.terminal.isReaderGone(res.err):
 		w.releaseTurn()
 		return fmt.Errorf("%w: %w", outputs.ErrReaderGone, res.err)
-	case isUnwritable(res.err), isDiskFull(res.err) && w.diskFullTooLong(res.n > 0):
+	case oserror.IsUnwritable(res.err), oserror.IsDiskFull(res.err) && w.diskFullTooLong(res.n > 0):
 		return outputs.Ended(res.err) // others must not write after half a block
 	default:
 		return res.err

@@ -19,9 +19,9 @@ type terminal struct {
 	line string // shown now
 }
 
-// newTerminal returns nil if w is not a terminal.
+// newTerminal returns nil if w is not a terminal, or one that obeys no escape sequences.
 func newTerminal(w io.Writer) *terminal {
-	if file, ok := printable.Unwrap(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file, ok := printable.Unwrap(w).(*os.File); ok && term.IsTerminal(int(file.Fd())) && printable.Escapes(int(file.Fd())) {
 		return &terminal{file: file}
 	}
 	return nil

@@ -7,11 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/safefs"
 	"dnsmonster-sensor/sensor/config"
@@ -20,7 +20,7 @@ import (
 // writeConfig writes a configuration file, and says what it left out. An existing
 // file is replaced as a whole, or stays as it is.
 func writeConfig(path string, v *config.Values, known []config.Option, stdout, log io.Writer) error {
-	signal.Ignore(syscall.SIGXFSZ) // makes a limit of file size a write error
+	ignoreSizeSignal()
 	secrets := v.Is("writesecrets")
 	var text bytes.Buffer
 	leftOut, err := config.WriteINI(&text, v, secrets)
@@ -40,7 +40,7 @@ func writeConfig(path string, v *config.Values, known []config.Option, stdout, l
 		err = t.replace(text.Bytes())
 	}
 	switch {
-	case errors.Is(err, syscall.EBUSY):
+	case oserror.IsBusy(err):
 		return usageError("--writeconfig: %s is mounted by itself and cannot be replaced: mount its folder, or use --writeconfig=- with a redirection", path)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, safefs.ErrUnsafe):
 		return usageError("--writeconfig: %w", err)
@@ -143,7 +143,7 @@ func checkFolder(path string) error {
 
 // readStart reads a file up to the size that a configuration can have.
 func readStart(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +157,7 @@ func readStart(path string) ([]byte, error) {
 func (t *target) replace(text []byte) error {
 	return safefs.Replace(t.path, t.mode, true, func(w io.Writer) error {
 		if f, ok := w.(*os.File); ok && t.old != nil {
-			owner := t.old.Sys().(*syscall.Stat_t)
-			if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil && os.Geteuid() == 0 {
+			if err := keepOwner(f, t.old); err != nil {
 				return err
 			}
 		}

@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"dnsmonster-sensor/outputs"
@@ -122,7 +120,3 @@ func (p *pipeline) checkOutputs(ctx context.Context, list []Output) error {
 	}
 	return errors.Join(errs...)
 }
-
-// ignoreWriteSignals turns two signals that would end the process into write errors: a
-// reader closes its end of a pipe, or a file reaches its limit (ulimit -f).
-func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }

@@ -99,7 +99,7 @@ func (s *Signals) Release() {
 		missed, _ = s.first.(syscall.Signal)
 	}
 	if missed != 0 {
-		_ = syscall.Kill(syscall.Getpid(), missed)
+		endBy(missed)
 	}
 }
 

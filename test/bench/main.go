@@ -1,3 +1,5 @@
+//go:build linux
+
 // Bench measures the sensor beside a reference, which does the same work in the plain
 // way, with gopacket, miekg/dns and encoding/json. Captures come in; tables for
 // docs/benchmarking.md go out. Nothing may import it. Its captures are recorded once by

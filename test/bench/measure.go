@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -45,7 +47,7 @@ func finished(cmd *exec.Cmd, wall time.Duration, log string) sample {
 	return sample{
 		cpu:  (state.UserTime() + state.SystemTime()).Seconds(),
 		wall: wall.Seconds(),
-		rss:  usage.Maxrss << 10,
+		rss:  int64(usage.Maxrss) << 10,
 		log:  log,
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package chdb calls libchdb.so, which is ClickHouse as a library. It needs no C compiler.
 package chdb
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 // chproxy is a ClickHouse server for tests: the native protocol over TCP, and a little
 // HTTP, in front of chDB, which is ClickHouse's engine as a library. Columns pass through
 // it as the bytes they are. It ends when its standard input does, so that no server is

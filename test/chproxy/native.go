@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -19,7 +21,7 @@ type stream struct {
 
 // take reads n bytes. They are valid until the next call.
 func (s *stream) take(n int) ([]byte, error) {
-	if n < 0 || n > 1<<31 {
+	if n < 0 || n > 1<<30 {
 		return nil, fmt.Errorf("a column of %d bytes", n)
 	}
 	if s.discard {

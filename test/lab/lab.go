@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package lab gives tests two hosts on one machine: network namespaces joined by a
 // veth pair, real servers (Knot DNS, PostgreSQL), proxies that fail on request, load
 // generators, and exact counters. There is one way to start each server, and it is

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Oldkernels runs tests of packages on kernels older than this machine's, in an emulator.
 // It needs neither root nor hardware virtualization. Packages come in; a line per kernel
 // and an exit status go out. Nothing may import it.

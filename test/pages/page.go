@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package pages runs the commands that the project's pages show, as a reader would type
 // them, on a machine of its own for each page: a lab's host with an interface eth0 and a
 // DNS server on its wire, an /etc of its own, and capture files. Where a page shows what a

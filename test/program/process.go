@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package program runs the sensor as a process of its own, for tests: a test binary whose
 // TestMain calls Main acts as the sensor when this package starts it. Results are the
 // exit status, the records, the log, and the ledgers of the summary. Captures come from

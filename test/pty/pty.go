@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package pty is a pseudo-terminal for tests: a command writes to its one side, the
 // test reads what a person would see from the other. It imports nothing of the project.
 package pty

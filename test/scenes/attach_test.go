@@ -1,3 +1,5 @@
+//go:build linux
+
 package scenes
 
 import (
@@ -90,7 +92,7 @@ func TestLoad(t *testing.T) {
 	tier.Alone(t)
 	l := lab.New(t)
 	const rate = 100_000
-	f := flow(t, l, rate, 1<<40)
+	f := flow(t, l, rate, 1<<30)
 	before, err := l.Server.Counters()
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +136,7 @@ func TestLoad(t *testing.T) {
 func TestAboveCapacity(t *testing.T) {
 	tier.Alone(t)
 	l := lab.New(t)
-	f := flow(t, l, 0, 1<<40)
+	f := flow(t, l, 0, 1<<30)
 	p := program.Attach(t, l.Server, "--stats", "500ms", "--ringmb", "1")
 	before, err := l.Server.Counters()
 	if err != nil {
@@ -195,7 +197,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 	for i, laterOnly := range []bool{false, true} {
 		flood.Go(func() {
 			var err error
-			fragments[i], err = lab.Fragments{From: l.Client, To: l.Server, LaterOnly: laterOnly, Rate: 20000, Count: 1 << 40, Seed: uint64(i)}.Send(ctx)
+			fragments[i], err = lab.Fragments{From: l.Client, To: l.Server, LaterOnly: laterOnly, Rate: 20000, Count: 1 << 30, Seed: uint64(i)}.Send(ctx)
 			if err != nil {
 				t.Error(err)
 			}
@@ -228,7 +230,7 @@ func TestForeignFragmentsCostNoMessage(t *testing.T) {
 func TestTermUnderLoad(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	f := flow(t, l, 50_000, 1<<40)
+	f := flow(t, l, 50_000, 1<<30)
 	p := program.Attach(t, l.Server, "--queuemb=1024") // large enough for all that the kernel program captures
 	ctx, cancel := context.WithCancel(context.Background())
 	var load sync.WaitGroup

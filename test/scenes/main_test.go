@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package scenes holds the live end-to-end scenes: the whole sensor as a process of
 // its own (test/program), between hosts, servers and outages that test/lab makes, on
 // the real kernel. Only test files are here. Captures of real servers come from

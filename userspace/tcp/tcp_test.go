@@ -1,3 +1,5 @@
+//go:build linux
+
 package tcp
 
 import (
@@ -122,11 +124,11 @@ func transfer(id uint16, n int) string {
 	return string(append(b, strings.Repeat("\xaa", size)...))
 }
 
-const isn = 0xfffffff0 // so that sequence numbers wrap soon
+const isn uint32 = 0xfffffff0 // so that sequence numbers wrap soon
 
 // at makes a segment whose data starts at an offset of the stream.
 func at(time int64, off int, data string) Segment {
-	return Segment{Src: client, Dst: server, SrcPort: 40000, DstPort: 53, Seq: uint32(isn + 1 + off), Time: time, Data: []byte(data)}
+	return Segment{Src: client, Dst: server, SrcPort: 40000, DstPort: 53, Seq: isn + 1 + uint32(off), Time: time, Data: []byte(data)}
 }
 
 func flags(g Segment, f uint8) Segment {
@@ -206,7 +208,7 @@ func TestStreams(t *testing.T) {
 func TestLongStream(t *testing.T) {
 	b := newRig(t, Config{})
 	g := at(1, 0, transfer(7, 65000))
-	n := (3 << 30) / len(g.Data)
+	n := int(int64(3<<30) / int64(len(g.Data)))
 	for i := range n {
 		if got := b.add(g); got != used {
 			t.Fatalf("segment %d: outcome %d", i, got)

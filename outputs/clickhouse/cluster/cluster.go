@@ -21,8 +21,8 @@ type Querier interface {
 
 // Shard is a part of the rows. Its replicas have the same ones.
 type Shard struct {
-	Number   int // from 1 on
-	Weight   int // its share of new rows among the weights of all shards, at most 1000; 0: none
+	Number   int   // from 1 on
+	Weight   int64 // its share of new rows among the weights of all shards, at most 1000; 0: none
 	Replicas []Replica
 	// InternalReplication says that a Distributed table writes to one replica only, because
 	// the tables replicate themselves. Most servers do not tell: Known is false then.
@@ -83,7 +83,7 @@ func rows(ctx context.Context, q Querier, columns int, sql string) ([][]string, 
 }
 
 func shards(name string, rows [][]string, tells bool) (list []Shard, err error) {
-	weights := 0
+	weights := int64(0)
 	for _, row := range rows {
 		s, err := parse(row, tells)
 		if err != nil {
@@ -108,7 +108,7 @@ const maxWeight = 1000
 
 // bound makes all weights smaller if one is too large. None becomes 0.
 func bound(list []Shard) {
-	largest := 0
+	largest := int64(0)
 	for _, s := range list {
 		largest = max(largest, s.Weight)
 	}
@@ -122,10 +122,12 @@ func bound(list []Shard) {
 // parse reads a row: a shard with one replica.
 func parse(row []string, tells bool) (s Shard, err error) {
 	var errs [3]error
-	s.Number, errs[0] = number(row[0], 1<<31-1)
+	var shard, port int64
+	shard, errs[0] = number(row[0], 1<<31-1)
 	s.Weight, errs[1] = number(row[1], 1<<32-1)
-	r := Replica{Host: row[2], Local: row[4] == "1"}
-	r.Port, errs[2] = number(row[3], 1<<16-1)
+	port, errs[2] = number(row[3], 1<<16-1)
+	s.Number = int(shard)
+	r := Replica{Host: row[2], Port: int(port), Local: row[4] == "1"}
 	for i, what := range []string{"number", "weight", "port of " + show(r.Host)} {
 		if errs[i] != nil {
 			return s, fmt.Errorf("shard %s: %s %w", show(row[0]), what, errs[i])
@@ -141,8 +143,8 @@ func parse(row []string, tells bool) (s Shard, err error) {
 	return s, nil
 }
 
-func number(text string, limit int) (int, error) {
-	n, err := strconv.Atoi(text)
+func number(text string, limit int64) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > limit {
 		return 0, fmt.Errorf("%s: must be from 0 to %d", show(text), limit)
 	}

@@ -102,7 +102,7 @@ func TestWeightsAreBounded(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	for i, want := range []int{1000, 250, 0, 1} {
-		if got[i].Weight != want {
+		if got[i].Weight != int64(want) {
 			t.Errorf("shard %d: weight %d, want %d", i+1, got[i].Weight, want)
 		}
 	}

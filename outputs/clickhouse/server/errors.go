@@ -10,10 +10,10 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/ClickHouse/ch-go/proto"
 
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/outputs/printable"
 	"dnsmonster-sensor/outputs/secure"
 )
@@ -188,7 +188,7 @@ func explainTLS(err error) error {
 	if errors.As(err, &record) {
 		return &setupError{"the server does not speak TLS", "set a port with TLS, 9440 unless the server's configuration has another, in --clickhouseaddress, or --clickhousesecure=false"}
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.EOF) || oserror.IsReset(err) {
 		return &handshakeCut{err}
 	}
 	return err

@@ -230,9 +230,7 @@ func (c *Conn) Gone() bool {
 	}
 	silent := false // a server that has nothing to say is there; what it says unasked is an end, too
 	err = control.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		silent = err == syscall.EAGAIN
+		silent = isSilent(fd)
 		return true
 	})
 	return err != nil || !silent

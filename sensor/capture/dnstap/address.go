@@ -3,6 +3,7 @@ package dnstap
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,9 +32,6 @@ func (a Address) dialed() string {
 // forms is the end of errors about addresses.
 const forms = "use unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT, such as unix:///run/dnsmonster.sock or tcp://127.0.0.1:6000"
 
-// maxSocketPath is the kernel's limit for the path of a socket. It applies to senders, too.
-const maxSocketPath = 107
-
 // ParseAddress parses unix:///PATH, unix://@NAME (an abstract socket), tcp://HOST:PORT and
 // tls://HOST:PORT. unix:PATH and a path that begins with a slash are unix sockets, too.
 func ParseAddress(text string) (Address, error) {
@@ -43,7 +41,7 @@ func ParseAddress(text string) (Address, error) {
 	network, where, found := strings.Cut(text, "://")
 	switch {
 	case found:
-	case strings.HasPrefix(text, "/"):
+	case filepath.IsAbs(text):
 		network, where = "unix", text
 	case strings.HasPrefix(text, "unix:"):
 		network, where = "unix", strings.TrimPrefix(text, "unix:")
@@ -81,11 +79,16 @@ func (a Address) unix(bad func(string, ...any) (Address, error)) (Address, error
 		return bad("the path of the socket is missing: %s", forms)
 	case len(a.Where) > maxSocketPath:
 		return bad("the path of a socket has at most %d bytes, and this one has %d", maxSocketPath, len(a.Where))
+	case a.abstract() && !hasAbstract:
+		return bad("only Linux has sockets without a file: use the path of a file, such as unix:///run/dnsmonster.sock")
 	case a.abstract():
 		return a, nil
-	case strings.HasSuffix(a.Where, "/"):
+	}
+	a.Where = systemPath(a.Where)
+	switch {
+	case os.IsPathSeparator(a.Where[len(a.Where)-1]):
 		return bad("this is the path of a folder: add the name of the socket")
-	case !strings.HasPrefix(a.Where, "/"):
+	case !filepath.IsAbs(a.Where):
 		return bad("a socket needs its full path: write unix:// and then the path from its first slash on, such as unix:///run/dnsmonster.sock")
 	}
 	a.Where = filepath.Clean(a.Where)

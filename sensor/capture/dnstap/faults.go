@@ -9,8 +9,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/outputs/secure"
 	"dnsmonster-sensor/userspace/framestream"
 )
@@ -111,8 +111,7 @@ func (c *conn) explain(err error) string {
 
 // isReset reports whether the other end, or its host, has ended the connection at once.
 func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ETIMEDOUT) ||
-		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+	return oserror.IsReaderGone(err) || oserror.IsUnreachable(err)
 }
 
 // isEnd reports whether a connection has ended without a mistake in what it sent.

@@ -8,11 +8,9 @@ import (
 	"net"
 	"os/user"
 	"strconv"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"dnsmonster-sensor/outputs/oserror"
 	"dnsmonster-sensor/outputs/safefs"
 )
 
@@ -134,20 +132,20 @@ func cannotListen(a Address, err error) error {
 	var lookup *net.DNSError
 	var path *fs.PathError
 	switch {
-	case errors.Is(err, safefs.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, safefs.ErrInUse), oserror.IsInUse(err):
 		fix = ": another program, perhaps another sensor, listens there; stop it, or use another address"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case oserror.IsForeignAddress(err):
 		fix = ": this host does not have that address; use one of its own, or [::] for all"
-	case errors.Is(err, syscall.EACCES) && a.Network != "unix":
+	case oserror.IsDenied(err) && a.Network != "unix":
 		fix = ": use a port above 1023, or give the sensor CAP_NET_BIND_SERVICE"
-	case errors.Is(err, syscall.EPERM) && a.Network == "unix":
+	case oserror.IsNotOwner(err) && a.Network == "unix":
 		fix = ": only root, or a member of the group, can give a socket to a group"
-	case errors.Is(err, syscall.EACCES) && errors.As(err, &path) && path.Op == "connect":
+	case oserror.IsDenied(err) && errors.As(err, &path) && path.Op == "connect":
 		fix = ": the sensor's user may not connect to the socket that is there, so whether somebody listens on it cannot be seen; " +
 			"remove it if it is left over, and give the owner the right to write with dnstappermission"
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS):
+	case oserror.IsDenied(err), oserror.IsReadOnly(err):
 		fix = ": the sensor's user must be allowed to write to the socket's folder"
-	case errors.Is(err, syscall.ENOENT):
+	case errors.Is(err, fs.ErrNotExist):
 		fix = ": make the folder first, or let systemd make it with RuntimeDirectory="
 	case errors.As(err, &lookup):
 		fix = ": use an address of this host, such as 127.0.0.1"
@@ -180,17 +178,9 @@ func maxConnections(o Options) int {
 	if want <= 0 {
 		want = DefaultConnections
 	}
-	var r unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
-		return want
-	}
-	if need := uint64(want + spareFiles); r.Cur < need && r.Cur < r.Max {
-		r.Cur = min(need, r.Max)
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &r)
-	}
-	if r.Cur < uint64(want+spareFiles) {
-		have := max(int(r.Cur)-spareFiles, int(r.Cur)/2, 1)
-		o.Log.Warn("the limit of open files allows fewer senders than usual: raise it with LimitNOFILE= or ulimit -n", "senders", have, "open_files", r.Cur)
+	if files, limited := allowFiles(uint64(want + spareFiles)); limited {
+		have := max(int(files)-spareFiles, int(files)/2, 1)
+		o.Log.Warn("the limit of open files allows fewer senders than usual: raise it with LimitNOFILE= or ulimit -n", "senders", have, "open_files", files)
 		return have
 	}
 	return want

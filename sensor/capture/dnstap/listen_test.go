@@ -1,3 +1,5 @@
+//go:build linux
+
 package dnstap
 
 import (
@@ -279,11 +281,11 @@ func TestLimit(t *testing.T) {
 // so.
 func TestLimitOfFiles(t *testing.T) {
 	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Max >= 1<<32 {
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Max >= 1<<30 {
 		t.Skipf("the limit is %d: %v", r.Max, err)
 	}
 	var log testlog.Log
-	o := Options{MaxConnections: 1 << 40, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	o := Options{MaxConnections: 1 << 30, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	if n := maxConnections(o); uint64(n) >= r.Max || n < 1 || log.Count("LimitNOFILE=") != 1 {
 		t.Errorf("%d connections with %d files\n%s", n, r.Max, &log)
 	}

@@ -2,15 +2,10 @@ package dnstap
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -97,17 +92,5 @@ func peerOf(raw net.Conn) string {
 	if !ok {
 		return raw.RemoteAddr().String()
 	}
-	rc, err := u.SyscallConn()
-	if err != nil {
-		return "unix"
-	}
-	var cred *unix.Ucred
-	if rc.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return "unix"
-	}
-	text := fmt.Sprintf("process %d of user %d", cred.Pid, cred.Uid)
-	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cred.Pid)); err == nil {
-		text += fmt.Sprintf(" (%q)", strings.TrimSpace(string(name)))
-	}
-	return text
+	return processOf(u)
 }

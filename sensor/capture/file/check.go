@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // Check reports which paths cannot be read. It opens nothing: the other end of a pipe
@@ -32,7 +30,7 @@ func stat(path string) (fs.FileInfo, error) {
 	case st.IsDir():
 		return nil, fmt.Errorf("%s is a folder: name the files in it", path)
 	default:
-		err = unix.Access(path, unix.R_OK)
+		err = readable(path)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}

@@ -1,11 +1,9 @@
 package file
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // mapped is a file that is mapped into memory.
@@ -15,7 +13,8 @@ type mapped struct {
 	data []byte
 }
 
-// mapFile maps a regular file. It returns nil if the file system does not support that.
+// mapFile maps a regular file. It returns nil if the file system does not support that, or
+// the file does not fit into the address space.
 func mapFile(path string) (*mapped, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -30,16 +29,18 @@ func mapFile(path string) (*mapped, error) {
 	if st.Size() == 0 {
 		return m, nil
 	}
-	m.data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EACCES) { // the file system does not support it
+	if st.Size() > math.MaxInt { // a system of 32 bits
 		f.Close()
 		return nil, nil
 	}
+	m.data, err = mapMemory(f, int(st.Size()))
 	if err != nil {
 		f.Close()
+		if cannotMap(err) {
+			return nil, nil
+		}
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
-	_ = unix.Madvise(m.data, unix.MADV_SEQUENTIAL) // only a hint
 	return m, nil
 }
 
@@ -49,7 +50,7 @@ func (m *mapped) unmap() {
 		return
 	}
 	if m.data != nil {
-		unix.Munmap(m.data)
+		unmapMemory(m.data)
 		m.data = nil
 	}
 	m.file.Close()
@@ -65,14 +66,6 @@ func (m *mapped) release(lane, of int) {
 		end = len(m.data)
 	}
 	if from < end {
-		_ = unix.Madvise(m.data[from:end], unix.MADV_DONTNEED) // a failure only keeps the memory until unmap
+		forget(m.data[from:end])
 	}
-}
-
-// shrunk reports whether the file has become shorter than the mapping: touching bytes
-// beyond its end faults.
-func (m *mapped) shrunk() bool {
-	var st unix.Stat_t // os.File.Stat would allocate
-	err := unix.Fstat(int(m.file.Fd()), &st)
-	return err != nil || st.Size < int64(len(m.data))
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package generator
 
 // See bpf/gen.go for the include paths.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package generator makes frames arrive at an interface, on one processor and faster
 // than a process could send them. Frames and a rate come in; the result is what was
 // sent. The kernel runs an XDP program on its own frames (BPF_F_TEST_XDP_LIVE_FRAMES),

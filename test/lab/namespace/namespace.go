@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package namespace gives a test's thread a network namespace of its own, without
 // the hosts and links of package lab. Only tests use it.
 package namespace

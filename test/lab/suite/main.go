@@ -1,3 +1,5 @@
+//go:build linux
+
 // Suite runs go test for one tier of tests: packages side by side, those that take longest
 // first, and then the tests that need the machine for themselves (tier.Alone). It prints
 // how long each package took, the slowest tests, the skipped tests with their reasons,

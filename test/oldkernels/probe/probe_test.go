@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package probe_test tests a kernel in the emulator: a program loads, attaches to a veth
 // pair by clsact and, if the kernel has it, by TCX, and sees packets. It uses no
 // code of the sensor, so that if it fails, the emulator is to blame.
