@@ -22,6 +22,7 @@ const (
 	ModeTCX    Mode = "tcx"    // ingress and egress, ahead of other TCX programs and of qdiscs
 	ModeClsact Mode = "clsact" // ingress and egress, as the first filters of a clsact qdisc
 	ModeXDP    Mode = "xdp"    // ingress by XDP, egress as TCX or clsact
+	ModeTap    Mode = "tap"    // ingress by XDP, which drops every frame; needs Options.Tap
 )
 
 // Attachment holds the programs on one interface. They stay attached while the
@@ -67,6 +68,9 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 	if dev.loopback {
 		tcHooks = tcHooks[:1]
 	}
+	if (a.mode == ModeTap) != k.tap {
+		return fmt.Errorf("the programs that are loaded are not for mode %q", a.mode)
+	}
 	if a.mode != ModeClsact {
 		if err := removeStaleOn(dev); err != nil {
 			return err
@@ -85,6 +89,8 @@ func (k *Kernel) attach(a *Attachment, dev device) error {
 			return k.attachTCX(a, dev, tcHooks[1:])
 		}
 		return k.attachClsact(a, dev, tcHooks[1:])
+	case ModeTap:
+		return k.attachXDP(a, dev)
 	}
 	return fmt.Errorf("no mode %q", a.mode)
 }
@@ -167,7 +173,11 @@ func (a *Attachment) Hooks() []string {
 func (a *Attachment) Describe() string {
 	var parts []string
 	for _, h := range a.hooks {
-		parts = append(parts, h.id.String()+" ("+h.how+")")
+		name := h.id.String()
+		if a.mode == ModeTap {
+			name += " drop"
+		}
+		parts = append(parts, name+" ("+h.how+")")
 	}
 	return strings.Join(parts, ", ")
 }

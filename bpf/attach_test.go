@@ -39,7 +39,9 @@ func verdictProgram(t testing.TB, typ ebpf.ProgramType, verdict int32) *ebpf.Pro
 const (
 	tcActUnspec = -1 // next program of the chain
 	tcActOK     = 0  // ends the chain
+	xdpDrop     = 1
 	xdpPass     = 2
+	xdpRedirect = 4 // no target: the kernel drops the packet
 )
 
 func needTCX(t *testing.T) {
@@ -58,7 +60,7 @@ func needMode(t *testing.T, mode Mode) {
 	switch mode {
 	case ModeTCX:
 		needTCX(t)
-	case ModeXDP:
+	case ModeXDP, ModeTap:
 		needXDP(t)
 	}
 }
@@ -173,7 +175,7 @@ func attachUntilKilled(what string) error {
 	if _, err := fmt.Sscan(what, &ifindex, &mode); err != nil {
 		return err
 	}
-	k, err := Load(Options{Ports: []uint16{53}, Rings: 1, RingBytes: MinRingBytes})
+	k, err := Load(Options{Ports: []uint16{53}, Rings: 1, RingBytes: MinRingBytes, XDP: mode == ModeXDP, Tap: mode == ModeTap})
 	if err != nil {
 		return err
 	}
@@ -287,7 +289,10 @@ func TestXDPNotLoaded(t *testing.T) {
 	if _, err := s.k.Attach(v0, ModeXDP); err == nil {
 		t.Error("attached a program that is not loaded")
 	}
-	if _, err := s.k.Attach(v0, "tap"); err == nil {
+	if _, err := s.k.Attach(v0, ModeTap); err == nil {
+		t.Error("attached a tap that is not loaded")
+	}
+	if _, err := s.k.Attach(v0, "none"); err == nil {
 		t.Error("attached in no mode")
 	}
 }

@@ -44,6 +44,7 @@ type Options struct {
 	RingBytes     int      // of each ring: a power of two, MinRingBytes to MaxRingBytes
 	FragmentQuota uint32   // fragments of unknown datagrams to deliver, per second and CPU
 	XDP           bool     // load the XDP programs, too
+	Tap           bool     // load only XDP programs, which drop every frame that they see: for ModeTap alone
 
 	// Decap lists the tunnels to look into, one level deep, by the numbers of
 	// packet.Tunnel, or PPPoE. TunnelPorts says which UDP ports carry which tunnels,
@@ -73,6 +74,7 @@ type Kernel struct {
 	maps  []*ebpf.Map // of the rings
 	rings []*Ring
 	hooks []hookID
+	tap   bool // Options.Tap
 	tcx   bool // the kernel has TCX; probed while the process has the rights to
 }
 
@@ -108,6 +110,8 @@ func (o *Options) check() error {
 	return nil
 }
 
+func (o *Options) xdp() bool { return o.XDP || o.Tap }
+
 // watermark returns the number of unread bytes at which the kernel wakes a reader.
 func (o *Options) watermark() int { return min(o.RingBytes/8, 256<<10) }
 
@@ -123,6 +127,9 @@ func (o *Options) settings() sensorSettings {
 	}
 	if o.FlowSampling {
 		s.SampleFlow = 1
+	}
+	if o.Tap {
+		s.Tap = 1
 	}
 	for _, t := range o.Decap {
 		s.Decap |= 1 << t
@@ -145,7 +152,7 @@ func Load(o Options) (*Kernel, error) {
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	k, err := load(o)
 	if err != nil {
-		return nil, fmt.Errorf("load programs: %w", explain(err, o.XDP))
+		return nil, fmt.Errorf("load programs: %w", explain(err, o.xdp()))
 	}
 	return k, nil
 }
@@ -158,8 +165,11 @@ func load(o Options) (_ *Kernel, err error) {
 	if err := configure(spec, o); err != nil {
 		return nil, err
 	}
-	k := &Kernel{hooks: []hookID{hookIngress, hookEgress}, tcx: HaveTCX() == nil}
-	if o.XDP {
+	k := &Kernel{hooks: []hookID{hookIngress, hookEgress}, tap: o.Tap, tcx: HaveTCX() == nil}
+	switch {
+	case o.Tap:
+		k.hooks = []hookID{hookXDP}
+	case o.XDP:
 		k.hooks = []hookID{hookXDP, hookIngress, hookEgress}
 	}
 	defer func() {
@@ -200,10 +210,12 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	rings.MaxEntries = uint32(o.Rings)
 	rings.InnerMap.MaxEntries = uint32(o.RingBytes)
 	for name, p := range spec.Programs {
-		p.Name = displayName(p.Type, name)
+		if p.Name = displayName(p.Type, name, o.Tap); o.Tap && p.Type != ebpf.XDP {
+			delete(spec.Programs, name)
+		}
 	}
 	for _, name := range []string{sensorProgXdpEth, sensorProgXdpL3} {
-		if !o.XDP {
+		if !o.xdp() {
 			delete(spec.Programs, name)
 			continue
 		}
@@ -217,9 +229,14 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 // namePrefix begins the name that bpftool and others show of each of our programs.
 const namePrefix = "dnsmonster_"
 
+// tapName is the name of an XDP program that drops all frames.
+const tapName = namePrefix + "tap"
+
 // displayName returns a program's name for such tools, at most 15 characters.
-func displayName(t ebpf.ProgramType, name string) string {
+func displayName(t ebpf.ProgramType, name string, tap bool) string {
 	switch {
+	case tap:
+		return tapName
 	case t == ebpf.XDP:
 		return namePrefix + "xdp"
 	case strings.HasPrefix(name, "tc_egress"):
@@ -231,6 +248,9 @@ func displayName(t ebpf.ProgramType, name string) string {
 // IsOurs reports whether a program of this name is one of this package's, loaded by
 // any process.
 func IsOurs(program string) bool { return strings.HasPrefix(program, namePrefix) }
+
+// IsTap reports whether a program of this name is one of ours that drops all frames.
+func IsTap(program string) bool { return program == tapName }
 
 // Rings returns the rings, one for each lane. They belong to the Kernel and are
 // closed with it.

@@ -17,7 +17,7 @@ func TestChoice(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Helper()
-			s := &kit{t, s.k, s.xdp}
+			s := &kit{t: t, k: s.k, xdp: s.xdp}
 			for _, prog := range []string{sensorProgTcIngressEth, sensorProgTcEgressEth, sensorProgXdpEth} {
 				s.want(want, prog, eth(etherType, packet))
 			}

@@ -51,6 +51,7 @@ type kit struct {
 	t   *testing.T
 	k   *Kernel
 	xdp bool // the XDP programs are loaded
+	tap bool // no others, and they drop all
 }
 
 // needXDP skips the test where the kernel cannot run the XDP programs.
@@ -65,7 +66,7 @@ func needXDP(t *testing.T) {
 }
 
 // lacks reports whether a program is for XDP and was not loaded.
-func (s *kit) lacks(program string) bool { return hookOf(program) == "xdp" && !s.xdp }
+func (s *kit) lacks(program string) bool { return hookOf(program) == "xdp" && !s.xdp && !s.tap }
 
 // newKit loads the programs for port 53 with one small ring, unless o says otherwise.
 // It does not load those for XDP if the kernel cannot run them.
@@ -90,7 +91,7 @@ func newKit(t *testing.T, o Options) *kit {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	return &kit{t: t, k: k, xdp: o.XDP}
+	return &kit{t: t, k: k, xdp: o.XDP, tap: o.Tap}
 }
 
 func (s *kit) counters(hook string) *HookCounters {
@@ -128,7 +129,7 @@ func hookOf(program string) string {
 }
 
 // run runs a program once and returns the packet's outcome. Whatever the outcome, the
-// packet must go on unchanged and be counted once.
+// packet must go on unchanged, or be dropped by a tap, and be counted once.
 func (s *kit) run(program string, packet, context []byte) string {
 	s.t.Helper()
 	before := s.counters(hookOf(program))
@@ -141,8 +142,11 @@ func (s *kit) run(program string, packet, context []byte) string {
 		s.t.Fatalf("%s, %d bytes: %v", program, len(packet), err)
 	}
 	want := uint32(0xffffffff) // TC_ACT_UNSPEC
-	if hookOf(program) == "xdp" {
-		want = 2 // XDP_PASS
+	switch {
+	case s.tap:
+		want = xdpDrop
+	case hookOf(program) == "xdp":
+		want = xdpPass
 	}
 	if ret != want {
 		s.t.Errorf("%s returns %d, want %d", program, ret, want)

@@ -2,7 +2,8 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 /* Chooses DNS packets, counts all packets, and copies the chosen ones out. It only
- * watches: every path lets the packet go on as if the program were not there.
+ * watches: every path lets the packet go on as if the program were not there. On a
+ * mirror port, where nobody waits for the packets, XDP drops all instead.
  *
  * Each entry point counts a packet once as seen, and once under exactly one outcome,
  * which is what the inner functions return.
@@ -99,6 +100,12 @@ static __always_inline int watch_skb(struct __sk_buff *skb, const enum hook_id i
 	return TC_ACT_UNSPEC;
 }
 
+/* Whatever became of the frame: this does not depend on it. */
+static __always_inline int xdp_verdict(void)
+{
+	return config.tap ? XDP_DROP : XDP_PASS;
+}
+
 static __always_inline int watch_xdp(struct xdp_md *xdp, const bool ethernet)
 {
 	const void *data = (void *)(long)xdp->data;
@@ -108,13 +115,13 @@ static __always_inline int watch_xdp(struct xdp_md *xdp, const bool ethernet)
 	struct packet p;
 
 	if (!h)
-		return XDP_PASS;
+		return xdp_verdict();
 	found = parse(data, end, ethernet, &p);
 	/* The first buffer of several is long enough for any header we follow. */
 	if (found == PARSED_SHORT && end - data < bpf_xdp_get_buff_len(xdp))
 		found = PARSED_DEEP;
 	count_outcome(h, handle(xdp, h, HOOK_XDP, ethernet, found, &p));
-	return XDP_PASS;
+	return xdp_verdict();
 }
 
 /* Whether a device has a link header never changes, so the program is chosen when

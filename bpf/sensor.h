@@ -120,6 +120,7 @@ struct settings {
 	__u32 watermark;
 	__u32 quota; /* per second and CPU */
 	__u32 decap; /* one bit per enum tunnel to look into; 0: none */
+	__u32 tap;   /* XDP drops each frame, instead of passing it */
 	struct tunnel_port ports[TUNNEL_PORTS];
 };
 

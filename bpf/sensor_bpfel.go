@@ -123,6 +123,7 @@ type sensorSettings struct {
 	Watermark  uint32
 	Quota      uint32
 	Decap      uint32
+	Tap        uint32
 	Ports      [32]struct {
 		_      structs.HostLayout
 		Number uint16

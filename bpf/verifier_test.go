@@ -24,6 +24,9 @@ func TestVerifierSteps(t *testing.T) {
 	f := func(name string, o Options) {
 		t.Helper()
 		o.Ports, o.Rings, o.RingBytes, o.XDP = []uint16{53}, 1, MinRingBytes, HaveXDP() == nil
+		if o.Tap && !o.XDP {
+			return
+		}
 		spec, err := loadSensor()
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +62,10 @@ func TestVerifierSteps(t *testing.T) {
 			}
 		}
 	}
+	all := Options{Keep: 1, Of: 3, SnapLen: 1000, Decap: allTunnels(), TunnelPorts: tunnelPorts()}
 	f("usual", Options{})
-	f("all tunnels", Options{Keep: 1, Of: 3, SnapLen: 1000, Decap: allTunnels(), TunnelPorts: tunnelPorts()})
+	f("all tunnels", all)
+	all.Tap = true
+	f("tap", Options{Tap: true})
+	f("tap, all tunnels", all)
 }

@@ -12,7 +12,11 @@ import (
 // HiddenBy describes what the programs and sockets on an interface hide from us.
 func HiddenBy(n *bpf.Neighbours) []string {
 	var list []string
-	if n.XDP != nil && !bpf.IsOurs(n.XDP.Name) {
+	switch {
+	case n.XDP == nil:
+	case bpf.IsTap(n.XDP.Name):
+		list = append(list, fmt.Sprintf("XDP program %s, the tap of a sensor, runs first and drops all that arrives", n.XDP.Program))
+	case !bpf.IsOurs(n.XDP.Name):
 		list = append(list, fmt.Sprintf("XDP program %s runs first: packets that it drops, answers or redirects are not seen", n.XDP.Program))
 	}
 	if n.XSKs > 0 {

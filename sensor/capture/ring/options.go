@@ -15,6 +15,11 @@ type Options struct {
 	Select    capture.Selection
 	Lanes     int
 	RingBytes int // of each lane's ring: a power of two, at least bpf.MinRingBytes
+
+	// Tap drops every frame after it was looked at, and perhaps copied: for mirror
+	// ports. It replaces Mode, and is refused where it would cut something off, unless
+	// Force.
+	Tap, Force bool
 }
 
 // kernel is what the options mean to the programs.
@@ -22,7 +27,7 @@ func (o *Options) kernel() bpf.Options {
 	k := bpf.Options{
 		Ports: o.Select.Ports, Keep: o.Select.Sample.Keep, Of: o.Select.Sample.Of, FlowSampling: o.Select.FlowSampling,
 		SnapLen: o.Select.SnapLen, FragmentQuota: o.Select.FragmentQuota, Decap: o.Select.Decap,
-		Rings: o.Lanes, RingBytes: o.RingBytes, XDP: o.Mode == bpf.ModeXDP,
+		Rings: o.Lanes, RingBytes: o.RingBytes, XDP: o.Mode == bpf.ModeXDP, Tap: o.Tap,
 	}
 	for _, p := range o.Select.TunnelPorts {
 		k.TunnelPorts = append(k.TunnelPorts, bpf.TunnelPort{Number: p.Number, Tunnel: uint8(p.Tunnel)})

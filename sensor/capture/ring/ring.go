@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,12 +41,15 @@ type Source struct {
 
 // Open loads the programs and attaches them to all interfaces, or to none.
 func Open(o Options) (*Source, error) {
+	if o.Tap && !o.Force && slices.Contains(o.Watch.Interfaces, watch.Any) {
+		return nil, errTapAny
+	}
 	k, err := bpf.Load(o.kernel())
 	if err != nil {
 		return nil, &LoadError{err}
 	}
 	s := &Source{kernel: k}
-	s.watch, err = watch.Open(programs{k, o.Mode}, o.Watch)
+	s.watch, err = watch.Open(newPrograms(k, &o), o.Watch)
 	if err != nil {
 		_ = k.Close()
 		return nil, err
