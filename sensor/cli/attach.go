@@ -29,6 +29,7 @@ type attachOptions struct {
 	bufferMB    int
 	wait        string // as a config.SwitchOrTimeFlag has it
 	promiscuous bool
+	tap         bool
 	decap       cli.StringSlice
 	interfaces  cli.StringSlice // of -i
 }
@@ -87,6 +88,10 @@ func (a *attachOptions) flags() []cli.Flag {
 			Category: "capture", Name: "wait", EnvVars: []string{"DNSMONSTER_WAIT"}, Destination: &a.wait,
 			Usage: "wait for interfaces that do not exist yet, for ever or for this `TIME`, instead of ending with an error",
 		}},
+		&cli.BoolFlag{
+			Category: "capture", Name: "tap", EnvVars: []string{"DNSMONSTER_TAP"}, Destination: &a.tap,
+			Usage: "for mirror ports: drop every incoming frame after it was looked at, which costs half. Promiscuous; outgoing frames are not recorded. Refused if that would cut off an address of this host, except with the option force",
+		},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
 			Usage: "what --sampleratio a:b keeps. `packet`: a of every b packets; flow: all packets of a conversation, or none",
@@ -119,6 +124,13 @@ func (a *attachOptions) check() error {
 	}
 	p.addIf(a.useAFPacket && a.mode != string(live.ModeAuto) && a.mode != string(live.ModeAFPacket),
 		"--useafpacket means --mode=afpacket: remove it, or --mode=%s", a.mode)
+	switch mode := a.chosenMode(); {
+	case !a.tap, mode == live.ModeAuto, mode == live.ModeXDP:
+	case a.useAFPacket:
+		p.add(usageError("--tap captures by XDP: remove it, or --useafpacket"))
+	default:
+		p.add(usageError("--tap captures by XDP: remove it, or --mode=%s", mode))
+	}
 	p.addIf(a.bufferMB < 1 || a.bufferMB > 65536, "--afpacketbuffersizemb %d: use 1 to 65536", a.bufferMB)
 	p.addIf(a.sampleMode != "packet" && a.sampleMode != "flow", "--samplemode %q: use packet or flow", a.sampleMode)
 	p.addIf(a.snaplen != 0 && (a.snaplen < 64 || a.snaplen > 65535), "--snaplen %d: use 64 to 65535, or 0 for whole packets", a.snaplen)
@@ -142,9 +154,10 @@ func (a *attachOptions) input(o *captureOptions, s *session, names []string) (in
 	if err := p.err(); err != nil {
 		return input{}, err
 	}
+	a.promiscuous = a.promiscuous || a.tap
 	in := liveInput(a.liveOptions(o, s, names))
 	exist := in.check
-	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, a.chosenMode())) }
+	in.check = func() error { return errors.Join(exist(), checkRights(s.inv, a.chosenMode()), a.checkTap(o, names)) }
 	return in, nil
 }
 
@@ -154,6 +167,14 @@ func (a *attachOptions) chosenMode() live.Mode {
 		return live.ModeAFPacket
 	}
 	return live.Mode(a.mode)
+}
+
+// checkTap reports what --tap would cut off.
+func (a *attachOptions) checkTap(o *captureOptions, names []string) error {
+	if !a.tap || o.force {
+		return nil
+	}
+	return live.CheckTap(names)
 }
 
 // checkRights names the rights that attach needs and the user lacks.
@@ -181,6 +202,7 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 		if len(names) > 1 {
 			p.add(argumentErrorf("attach: any means all interfaces: name no others"))
 		}
+		p.addIf(a.tap, "--tap drops what arrives, and needs interfaces by name or pattern: any means all that this host has")
 		p.addIf(a.promiscuous, "attach: --promiscuous needs interfaces by name: any captures only what this host sends and receives")
 	}
 	return p.err()
@@ -198,11 +220,15 @@ func (a *attachOptions) liveOptions(o *captureOptions, s *session, interfaces []
 	// Both were checked before.
 	choose.Decap, _ = parseDecap(a.decap.Value())
 	choose.TunnelPorts, _ = parseTunnelPorts(o.decode.tunnelPorts.Value())
+	mode := a.chosenMode()
+	if a.tap {
+		mode = live.ModeTap
+	}
 	return live.Options{
 		Watch: watch.Options{
 			Interfaces: interfaces, Promiscuous: a.promiscuous, Wait: config.ParseSwitchOrTime(a.wait), Dedup: o.decode.dedup, Log: s.log,
 		},
-		Select: choose, Mode: a.chosenMode(), Lanes: o.workers, RingBytes: a.ringMB << 20, BufferBytes: a.bufferMB << 20,
+		Select: choose, Mode: mode, Force: o.force, Lanes: o.workers, RingBytes: a.ringMB << 20, BufferBytes: a.bufferMB << 20,
 		Choose: s.decoder.Lane,
 	}
 }
@@ -247,7 +273,7 @@ func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 		if err := exists(); err != nil {
 			return fmt.Errorf("devname: %w", err)
 		}
-		return nil
+		return d.checkTap(o, names)
 	}
 	return in, nil
 }

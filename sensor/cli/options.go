@@ -108,7 +108,7 @@ func (o *captureOptions) flags() []cli.Flag {
 func forceFlag(to *bool) cli.Flag {
 	return &cli.BoolFlag{
 		Name: "force", EnvVars: []string{"DNSMONSTER_FORCE"}, Destination: to,
-		Usage: "write to folders and files even if other users can change them, and let profiles and --writeconfig replace files that hold something else",
+		Usage: "write to folders and files even if other users can change them, let profiles and --writeconfig replace files that hold something else, and let --tap cut off addresses of this host",
 	}
 }
 

@@ -27,6 +27,7 @@ WHAT TO CAPTURE
       --port PORT             port that carries DNS, 53 by default; 53,853: both
   -c, --count NUMBER          stop after this number of records
       --promiscuous           also see packets for other hosts (mirror ports)
+      --tap                   drop what arrives, after recording (mirror ports)
       --decap KINDS           also look inside tunnels, such as vxlan,gre
       --sampleratio 1:100     record 1 of every 100 packets
       --dedup                 record a packet only once if it is seen twice

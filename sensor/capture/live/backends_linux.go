@@ -24,6 +24,9 @@ func backEnds() []backEnd {
 		}, {
 			mode: ModeAFPacket, auto: true, why: "packet sockets see both directions, and need no eBPF", feature: "packet sockets with TPACKET_V3 (Linux 3.2)",
 			have: afpacket.Supported, open: openAFPacket,
+		}, {
+			mode: ModeTap,
+			have: func() error { return firstError(bpf.Supported, bpf.HaveXDP) }, open: openRing(bpf.ModeTap),
 		},
 		pcapBackEnd(),
 	}
@@ -40,13 +43,16 @@ func firstError(probes ...func() error) error {
 
 func openRing(mode bpf.Mode) func(Options) (opened, error) {
 	return func(o Options) (opened, error) {
-		s, err := ring.Open(ring.Options{Watch: o.Watch, Mode: mode, Select: o.Select, Lanes: o.Lanes, RingBytes: o.RingBytes})
+		s, err := ring.Open(ring.Options{Watch: o.Watch, Mode: mode, Select: o.Select, Lanes: o.Lanes, RingBytes: o.RingBytes, Tap: mode == bpf.ModeTap, Force: o.Force})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
 }
+
+// CheckTap returns an error for the first of the named interfaces that a tap would cut off.
+func CheckTap(names []string) error { return ring.CheckTap(names) }
 
 func openAFPacket(o Options) (opened, error) {
 	s, err := afpacket.Open(afpacket.Options{Watch: o.Watch, Select: o.Select, Lanes: o.Lanes, BufferBytes: o.BufferBytes})

@@ -38,7 +38,7 @@ func features() []Feature {
 	add("rights for eBPF: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", rights, false)
 	add("BPF ring buffers (Linux 5.8): modes tcx, clsact, xdp", bpf.HaveRingbuf(), unknown)
 	add("TCX (Linux 6.6): mode tcx", bpf.HaveTCX(), unknown)
-	add("XDP with bpf_xdp_load_bytes (Linux 5.18): mode xdp", bpf.HaveXDP(), unknown)
+	add("XDP with bpf_xdp_load_bytes (Linux 5.18): mode xdp, --tap", bpf.HaveXDP(), unknown)
 	for _, b := range backEnds() {
 		if b.feature != "" {
 			add(b.feature+": mode "+string(b.mode), b.have(), false)

@@ -26,6 +26,10 @@ const (
 	ModeXDP      Mode = "xdp"      // eBPF: XDP for what comes in, TC for what goes out
 	ModeAFPacket Mode = "afpacket" // packet sockets with a shared ring
 	ModePcap     Mode = "pcap"     // libpcap
+
+	// ModeTap is XDP that drops every frame after it was looked at, for mirror ports.
+	// It has an option of its own, and is not one of Modes.
+	ModeTap Mode = "tap"
 )
 
 // Modes returns all modes, the best first.
@@ -49,6 +53,7 @@ type Options struct {
 	Watch       watch.Options
 	Select      capture.Selection
 	Mode        Mode
+	Force       bool // ModeTap: cut off the addresses of this host, too
 	Lanes       int
 	RingBytes   int // eBPF: of each lane's ring, a power of two
 	BufferBytes int // AF_PACKET and libpcap: of all buffers together

@@ -41,7 +41,7 @@ type Source struct {
 
 // Open loads the programs and attaches them to all interfaces, or to none.
 func Open(o Options) (*Source, error) {
-	if o.Tap && !o.Force && slices.Contains(o.Watch.Interfaces, watch.Any) {
+	if o.Tap && slices.Contains(o.Watch.Interfaces, watch.Any) {
 		return nil, errTapAny
 	}
 	k, err := bpf.Load(o.kernel())

@@ -21,9 +21,6 @@ import (
 // that a pattern means, or that does not exist yet.
 func CheckTap(names []string) error {
 	for _, name := range names {
-		if name == watch.Any {
-			return errTapAny
-		}
 		l, err := netlink.LinkByName(name)
 		if err != nil {
 			continue
