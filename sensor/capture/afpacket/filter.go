@@ -21,7 +21,7 @@ var dropAll = []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
 // selects says what a Selection's tunnels mean for headers.
 type selects struct {
 	kinds  []uint32    // EtherTypes to pass
-	length bool        // pass IEEE 802.3 frames, too: SNAP may follow
+	length bool        // pass IEEE 802.3 frames, too: these may follow a SNAP header
 	proto4 []uint32    // IP protocols to pass
 	proto6 []uint32    // in IPv6
 	ports  []portRange // UDP and TCP
@@ -123,9 +123,18 @@ func filter(s capture.Selection, onlyIncoming bool, mostRanges int) ([]unix.Sock
 	p.ifEqual(six, etherIPv6)
 	p.ifEqual(accept, etherVLAN, etherQinQ, etherOldQinQ) // more tags than are followed
 	p.ifEqual(accept, sel.kinds...)
+	p.branch(unix.BPF_JGT, lastLength, drop, next)
 	if sel.length {
-		p.branch(unix.BPF_JGT, lastLength, drop, accept)
+		p.jump(accept)
 	} else {
+		p.load32X(0)
+		p.branch(unix.BPF_JEQ, snap, next, drop)
+		p.load16X(6)
+		p.storeMem(memKind)
+		p.skip(8)
+		p.loadMem(memKind)
+		p.ifEqual(four, etherIPv4)
+		p.ifEqual(six, etherIPv6)
 		p.jump(drop)
 	}
 

@@ -31,7 +31,8 @@ const (
 	etherNSH        = 0x894f
 	etherRTag       = 0xf1c1
 
-	lastLength = 1500 // up to this value, the EtherType is a length
+	lastLength = 1500       // up to this value, the EtherType is a length
+	snap       = 0xaaaa0300 // how a SNAP header begins, which ends with an EtherType
 )
 
 // IP protocols.
