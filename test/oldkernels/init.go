@@ -74,6 +74,10 @@ func initialize() error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
+	// A process without rights cannot use eBPF, as on Debian's hosts.
+	if err := os.WriteFile("/proc/sys/kernel/unprivileged_bpf_disabled", []byte("1"), 0o644); err != nil {
+		return fmt.Errorf("switch eBPF off for processes without rights: %w", err)
+	}
 	for _, j := range in.Jobs {
 		j.run()
 	}

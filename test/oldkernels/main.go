@@ -32,7 +32,7 @@ import (
 
 // defaultPackages have tests that depend on the kernel. The probe shows that the emulator
 // works.
-var defaultPackages = []string{"./test/oldkernels/probe", "./bpf"}
+var defaultPackages = []string{"./test/oldkernels/probe", "./bpf", "./sensor/capture/afpacket"}
 
 func main() {
 	if os.Getpid() == 1 && os.Args[0] == initPath {

@@ -18,10 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -39,11 +36,13 @@ type Options struct {
 
 	// BufferBytes is the memory of all rings together, 64 MiB if it is 0. It is divided
 	// among the lanes, and among the interfaces that match when the source is opened;
-	// one that comes later gets a share of the same size. A ring has at least 256 KiB:
+	// one that comes later gets a share of the same size. A ring has at least 512 KiB:
 	// with hundreds of interfaces that is more than BufferBytes, so that 300 interfaces
-	// and 2 lanes take 150 MiB. `any` needs one ring for each lane, however many
-	// interfaces there are. Frames of more than 64 KiB, which the kernel has joined,
-	// fit into rings of 4 MiB and more; others cut them, and count that.
+	// and 2 lanes take 300 MiB, and each ring is full after 0.2 s without a reader. For
+	// these `any` is better: it needs one ring for each lane, however many interfaces
+	// there are. Frames of more than 64 KiB, which the kernel has joined where an
+	// administrator allows it (BIG TCP), may be cut in rings of less than 256 MiB, and
+	// are counted then.
 	BufferBytes int
 
 	OnlyIncoming bool // not what this host sends
@@ -145,18 +144,16 @@ func fittingFilter(sel capture.Selection, onlyIncoming bool) ([]unix.SockFilter,
 }
 
 // interfacesNow is how many interfaces the names and patterns match, at least one each.
-func interfacesNow(names []string) (n int) {
-	if slices.Contains(names, watch.Any) {
+func interfacesNow(words []string) (n int) {
+	if slices.Contains(words, watch.Any) {
 		return 1
 	}
-	all, _ := net.Interfaces()
-	for _, name := range names {
+	all, _ := watch.Interfaces() // without them the shares are larger
+	for _, word := range words {
 		matches := 0
-		if strings.ContainsAny(name, "*?[") {
-			for _, i := range all {
-				if ok, _ := path.Match(name, i.Name); ok {
-					matches++
-				}
+		for _, i := range all {
+			if watch.Matches(word, i.Name) {
+				matches++
 			}
 		}
 		n += max(matches, 1)

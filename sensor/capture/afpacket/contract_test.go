@@ -32,7 +32,7 @@ func TestAFPacketKeepsItsPromises(t *testing.T) {
 			Open: func() capture.Source {
 				s, err := afpacket.Open(afpacket.Options{
 					Watch:  watch.Options{Interfaces: []string{name}, Log: slog.New(slog.DiscardHandler)},
-					Select: capture.Selection{Ports: []uint16{53}}, Lanes: 2, BufferBytes: 4 << 20,
+					Select: capture.Selection{Ports: []uint16{53}}, Lanes: 2, BufferBytes: 64 << 20, // a slow machine takes seconds for the packets
 				})
 				if err != nil {
 					t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dnsmonster-sensor/bpf"
 	"dnsmonster-sensor/sensor/capture"
 	"dnsmonster-sensor/sensor/capture/watch"
 	"dnsmonster-sensor/test/await"
@@ -396,7 +398,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	ipCommand(t, "link add va type veth peer name vb\nlink set va up\nlink set vb up")
 	await.True(t, "it is told", func() bool { return log.count("interface is back") == 1 })
 	pass("made again")
-	child := exec.Command("sleep", "60")
+	child := exec.Command("ip", "monitor") // until it is killed
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
@@ -467,12 +469,12 @@ func TestGeometry(t *testing.T) {
 			t.Errorf("%d bytes for %d sockets: %d blocks of %d", bytes, sockets, g.blocks, g.block)
 		}
 	}
-	f(64<<20, 2, 1<<20, 32)
-	f(64<<20, 1, 1<<20, 64)
-	f(4<<20, 1, 1<<20, 4)
-	f(4<<20, 2, 512<<10, 4)
-	f(1, 1, 128<<10, 2)
-	f(64<<20, 600, 128<<10, 2)
+	f(64<<20, 2, 128<<10, 256)
+	f(64<<20, 1, 256<<10, 256)
+	f(1<<30, 2, 1<<20, 512)
+	f(4<<20, 1, 128<<10, 32)
+	f(1, 1, 128<<10, 4)
+	f(64<<20, 600, 128<<10, 4)
 	f(3<<20, 4, 128<<10, 6)
 }
 
@@ -492,5 +494,57 @@ func TestManyPorts(t *testing.T) {
 	send(eth(0x0800, ip4(17, udp(60101, 60102, []byte("x")))))
 	if list := r.end(); len(list) != 100 {
 		t.Errorf("%d packets, want 100", len(list))
+	}
+}
+
+// TestWithoutBPFRights: two capabilities are enough where eBPF is refused. Without them
+// the error says which one is missing, and how to give it.
+func TestWithoutBPFRights(t *testing.T) {
+	if !inOwnNamespace(t) {
+		return
+	}
+	ipCommand(t, "link set lo up\nlink add va type veth peer name vb\nlink set va up\nlink set vb up")
+	carrier(t, "va", "vb")
+	send := injector(t, "vb")
+	runtime.LockOSThread() // for good: the thread ends with the test
+	keep(t, unix.CAP_NET_RAW, unix.CAP_NET_ADMIN)
+	if err := bpf.Supported(); err == nil {
+		t.Error("eBPF works")
+	}
+	if err := errors.Join(Supported(), CanSpread()); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"va", watch.Any} {
+		w := named(name)
+		w.Promiscuous = name == "va"
+		r := read(t, Options{Watch: w, Lanes: 2})
+		send(eth(0x0800, query(name)))
+		if list := slices.DeleteFunc(r.end(), func(p got) bool { return p.Direction == packet.DirectionOut }); len(list) != 1 || payload(list[0].Data) != name {
+			t.Errorf("%s: %d packets", name, len(list))
+		}
+	}
+	keep(t, unix.CAP_NET_RAW)
+	if err := Supported(); err != nil {
+		t.Error(err)
+	}
+	keep(t)
+	if err := Supported(); err == nil || !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "missing CAP_NET_RAW") || !strings.Contains(err.Error(), "setcap cap_net_raw") {
+		t.Errorf("without rights: %v", err)
+	}
+}
+
+// keep drops all other capabilities of this thread.
+func keep(t *testing.T, capabilities ...int) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	for _, c := range capabilities {
+		data[c/32].Effective |= 1 << (c % 32)
+	}
+	for i := range data {
+		data[i].Permitted = data[i].Effective
+	}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -55,12 +55,17 @@ const (
 
 	retireAfter    = 10 * time.Millisecond // that a block which is not full is delivered
 	retireManyFrom = 32                    // sockets, from which on the kernel's timers run less often
+
+	minBlocks = 4
+	// manyBlocks is as many as a ring of large blocks has at least. Where packets are few, a
+	// block ends by time: the ring bridges that many times retireAfter without a reader.
+	manyBlocks = 256
 )
 
 // geometryOf divides bytes among sockets.
 func geometryOf(bytes, sockets int) geometry {
-	each := max(bytes/max(sockets, 1), 2*minBlock)
-	block := min(max(1<<(bits.Len(uint(each/4))-1), minBlock), maxBlock)
+	each := max(bytes/max(sockets, 1), minBlocks*minBlock)
+	block := min(max(1<<max(bits.Len(uint(each/manyBlocks))-1, 0), minBlock), maxBlock)
 	g := geometry{block: block, blocks: each / block, retire: retireAfter}
 	if sockets >= retireManyFrom {
 		g.retire = min(retireAfter*time.Duration(sockets)/retireManyFrom, 5*retireAfter)
