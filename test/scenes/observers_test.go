@@ -46,7 +46,7 @@ var (
 // everyWay lists all ways. In make test it lists only a few: the kernel takes seconds to check
 // the programs of the others.
 func everyWay() []way {
-	return tier.Length([]way{byTCX, byXDP}, []way{byTCX, byClsact, byXDP, byGeneric})
+	return tier.Length([]way{byTCX, byPacket}, []way{byTCX, byClsact, byXDP, byGeneric, byPacket, byPcap})
 }
 
 // observer is a sensor that watches a scene beside others.
