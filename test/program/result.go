@@ -19,7 +19,7 @@ type Result struct {
 	Ledgers map[string]map[string]uint64 // ledger, outcome or "in"
 }
 
-var ledgerLine = regexp.MustCompile(`^  (\S.*?)\s+in (\d+)(.*); unaccounted (-?\d+)$`)
+var ledgerLine = regexp.MustCompile(`^  (\S.*?)\s+in (\d+)(.*); unaccounted (-?\d+|unknown)$`)
 
 // ParseLedgers reads the ledgers in a summary.
 func ParseLedgers(log string) map[string]map[string]uint64 {
@@ -33,7 +33,9 @@ func ParseLedgers(log string) map[string]map[string]uint64 {
 		ledger["in"], _ = strconv.ParseUint(m[2], 10, 64)
 		for part := range strings.SplitSeq(strings.TrimPrefix(m[3], ", "), ", ") {
 			if name, n, ok := strings.Cut(part, " "); ok {
-				ledger[name], _ = strconv.ParseUint(n, 10, 64)
+				if value, err := strconv.ParseUint(n, 10, 64); err == nil { // it can be unknown
+					ledger[name] = value
+				}
 			}
 		}
 		ledgers[m[1]] = ledger

@@ -1,13 +1,17 @@
 package scenes
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"dnsmonster-sensor/test/await"
 	"dnsmonster-sensor/test/lab"
 	"dnsmonster-sensor/test/program"
 )
@@ -72,25 +76,36 @@ func TestDefect16DownIsNotTheEnd(t *testing.T) {
 	l := lab.New(t)
 	l.Server.Down(t)
 	list := observe(t, l, everyWay())
-	var want []string
+	var sent []string
 	for n := range 3 {
 		l.Server.Up(t)
-		name := fmt.Sprintf("up%d", n)
-		want = append(want, name)
-		sendFrom(t, l.Server, l.Server.Iface, name)
-		for _, o := range list { // records are written after a second
-			o.WaitForRecords(n + 1)
-		}
+		// libpcap alone does not capture at once: its capture ends when the interface goes down, and is opened again.
+		prefix := fmt.Sprintf("up%dx", n)
+		await.True(t, "a record of each sensor", func() bool {
+			sent = append(sent, fmt.Sprintf("%s%d", prefix, len(sent)))
+			sendFrom(t, l.Server, l.Server.Iface, sent[len(sent)-1])
+			time.Sleep(50 * time.Millisecond) // not a flood
+			return !slices.ContainsFunc(list, func(o *observer) bool { return recordsOf(o, prefix) == 0 })
+		})
 		l.Server.Down(t)
 	}
 	for i, records := range stopAll(t, list) {
 		text := strings.Join(texts(records), "\n")
-		for _, name := range want {
-			if strings.Count(text, `"`+name+`.example.org."`) != 1 {
-				t.Errorf("%s: %s is not recorded once:\n%s\n%s", list[i].name, name, text, list[i].Log())
+		for _, name := range sent {
+			if n := strings.Count(text, `"`+name+`.example.org."`); n != 1 && (list[i].mode != "pcap" || n > 1) {
+				t.Errorf("%s: %s is recorded %d times:\n%s", list[i].name, name, n, list[i].Log())
 			}
 		}
 	}
+}
+
+// recordsOf counts the records written of names with a prefix.
+func recordsOf(o *observer, prefix string) int {
+	b, err := os.ReadFile(o.RecordsFile)
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	return bytes.Count(b, []byte(`"Name":"`+prefix))
 }
 
 // TestDefect17NothingIsCut: packets of any length are whole, also those of many segments.
@@ -104,7 +119,7 @@ func TestDefect17NothingIsCut(t *testing.T) {
 	}
 	lab.StartKnot(t, l, lab.Zone{Names: 10})
 	asks := func(options ...string) (list []*observer, records [][]record) {
-		list = observe(t, l, everyWay(), options...)
+		list = observe(t, l, everyWay(), append(options, "--metricstderrformat=kv")...)
 		s := &tunnelScene{t: t, lab: l, tunnels: map[string]int{}}
 		s.ask("", l.Server.V4, "h1.example.org A +notcp", "mid.example.org TXT +notcp +bufsize=4096")
 		if len(options) == 0 {
@@ -125,10 +140,9 @@ func TestDefect17NothingIsCut(t *testing.T) {
 		if text := strings.Join(texts(records[i]), "\n"); len(records[i]) != 4 || strings.Count(text, `"CaptureCut":`) == 0 {
 			t.Errorf("%s: %d records, want 4, and some cut:\n%s", o.name, len(records[i]), text)
 		}
-		if !strings.Contains(o.Log(), "cut") {
+		if !strings.Contains(o.Log(), `{ledger="packet",meter="cut"}=1`) {
 			t.Errorf("%s: what was cut is not counted:\n%s", o.name, o.Log())
 		}
 	}
 	expectAllSame(t, list, records)
-	t.Log(list[0].Log())
 }

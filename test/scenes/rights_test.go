@@ -62,7 +62,7 @@ func TestRightsOfAContainer(t *testing.T) {
 		r.ExpectLog(t, want...)
 	}
 	none(",+chown", []string{"CAP_NET_RAW", "--cap-add NET_RAW"}, "--devName", "lo", "--stdoutOutputType=1")
-	none(",+chown", []string{"CAP_NET_RAW", "sudo "}, "attach", "lo")
+	none(",+chown", []string{"CAP_BPF", "sudo "}, "attach", "lo")
 	none(",+chown", []string{"CAP_NET_RAW", "sudo "}, "attach", "lo", "--mode=afpacket")
 	none(",+net_raw,+net_admin", []string{"CAP_BPF", "CAP_PERFMON", "sudo "}, "attach", "lo", "--mode=tcx")
 }
