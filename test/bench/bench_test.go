@@ -154,14 +154,14 @@ func TestPageHasMarkers(t *testing.T) {
 func TestRatio(t *testing.T) {
 	f := func(ours, plain float64, oursAtLimit, plainAtLimit bool, want string) {
 		t.Helper()
-		of := func(rate float64, atLimit bool) *contender {
-			return &contender{best: trial{Result: generator.Result{Sent: int(rate), Took: time.Second}}, limit: limit{generator: atLimit}}
+		of := func(rate float64, atLimit bool) *way {
+			return &way{name: "tcx", best: trial{Result: generator.Result{Sent: int(rate), Took: time.Second}}, limit: limit{generator: atLimit}}
 		}
 		if got := ratio(of(ours, oursAtLimit), of(plain, plainAtLimit)); !strings.Contains(got, want) {
 			t.Errorf("%v and %v: %q, want %q", ours, plain, got, want)
 		}
 	}
-	f(400000, 100000, false, false, "Ratio: 4.0.")
+	f(400000, 100000, false, false, "tcx to reference: 4.0.")
 	f(500000, 100000, true, false, "at least 5.0")
 	f(500000, 500000, true, true, "unknown")
 }

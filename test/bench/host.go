@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -137,31 +135,3 @@ func (c *capturer) stop() (sample, error) {
 	}
 	return finished(c.cmd, 0, c.log.String()), nil
 }
-
-var (
-	runTime  = regexp.MustCompile(`(?m)^run_time_ns:\s+(\d+)`)
-	runCount = regexp.MustCompile(`(?m)^run_cnt:\s+(\d+)`)
-)
-
-// programTime returns the run time of the process's BPF programs in nanoseconds, as
-// measured by the kernel. It is 0 unless bpf_stats_enabled is on.
-func (c *capturer) programTime() (ns float64) {
-	infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", c.cmd.Process.Pid))
-	seen := map[string]bool{} // several descriptors may be of one program
-	for _, path := range infos {
-		data, err := os.ReadFile(path)
-		took, count := runTime.FindSubmatch(data), runCount.FindSubmatch(data)
-		if err != nil || took == nil || count == nil || string(count[1]) == "0" {
-			continue
-		}
-		id := programID.FindString(string(data))
-		if !seen[id] {
-			seen[id] = true
-			n, _ := strconv.ParseFloat(string(took[1]), 64)
-			ns += n
-		}
-	}
-	return ns
-}
-
-var programID = regexp.MustCompile(`(?m)^prog_id:\s+\d+`)

@@ -5,30 +5,18 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/bench/generator"
 )
 
 type liveOptions struct {
 	sensor, cache, doc, report string
-	rate, seconds              int
-}
-
-// contender is one of the compared programs, with its results.
-type contender struct {
-	name    string
-	command []string
-	paced   trial // at the rate for comparing CPU time
-	best    trial // at the highest rate without loss
-	limit   limit
+	only, options              string
+	rate, seconds, rounds      int
 }
 
 func benchLive(ctx context.Context, args []string) error {
@@ -37,22 +25,23 @@ func benchLive(ctx context.Context, args []string) error {
 	flags.StringVar(&o.sensor, "sensor", "./dnsmonster-sensor", "the `binary` to measure")
 	flags.StringVar(&o.cache, "captures", filepath.Join("build", "captures"), "`folder` for the captures; existing ones are used")
 	flags.IntVar(&o.rate, "rate", 50000, "`packets` per second for comparing CPU time")
-	flags.IntVar(&o.seconds, "seconds", 5, "`seconds` of each run")
-	options := flags.String("options", "--workers 1", "`options` of attach, separated by spaces")
+	flags.IntVar(&o.seconds, "seconds", 3, "`seconds` of each run")
+	flags.IntVar(&o.rounds, "rounds", 3, "`rounds` at the rate for comparing CPU time, the ways in turn")
+	flags.StringVar(&o.only, "only", "", "only `ways` to capture whose names begin with one of these, separated by commas")
+	flags.StringVar(&o.options, "options", "--workers 1", "`options` of attach, separated by spaces")
 	flags.StringVar(&o.doc, "doc", "", "also insert the figures into this `page`, between its markers")
 	flags.StringVar(&o.report, "report", filepath.Join("build", "bench-live.md"), "`file` for the figures")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	chosen, err := choose(ways(), o.only)
 	if err != nil {
 		return err
 	}
-	all, err := captures(ctx, o.cache)
+	small, err := liveCapture(ctx, o.cache)
 	if err != nil {
 		return err
 	}
-	small := all[len(all)-1]
 	h, err := newHost(ctx)
 	if err != nil {
 		return err
@@ -67,58 +56,90 @@ func benchLive(ctx context.Context, args []string) error {
 		return err
 	}
 	defer g.Close()
-	l := &liveBench{h, g, o.seconds}
-
-	replay, err := o.replayCost(ctx, small)
-	if err != nil {
+	figures := liveFigures{options: o, host: h, frames: store.Frames(), capture: small.name, ways: chosen}
+	if err := figures.measure(ctx, &liveBench{h, g, o.seconds}, small); err != nil {
 		return err
 	}
-	floor, err := l.floor()
-	if err != nil {
-		return err
-	}
-	ours := &contender{name: "attach", command: append([]string{o.sensor, "attach", "-v", readIface}, strings.Fields(*options)...)}
-	plain := &contender{name: "reference on AF_PACKET", command: []string{self, "reference-live", readIface}}
-	for _, c := range []*contender{ours, plain} {
-		if c.paced, err = l.paced(ctx, c.command, o.rate); err != nil {
-			return err
-		}
-		if c.best, c.limit, err = l.highest(ctx, c.command); err != nil {
-			return err
-		}
-	}
+	return keep(figures.markdown(), o.report, o.doc, "make bench-live")
+}
 
-	figures := liveFigures{store.Frames(), small.name, *options, replay, floor, ours, plain}
-	return keep(figures.markdown(&o, h), o.report, o.doc, "make bench-live")
+// liveCapture returns the capture whose frames are sent: that of small messages, or the
+// last one of the user's own.
+func liveCapture(ctx context.Context, cache string) (traffic, error) {
+	if os.Getenv(capturesEnv) == "" {
+		if err := os.MkdirAll(cache, 0o755); err != nil {
+			return traffic{}, err
+		}
+		return smallCapture(ctx, cache)
+	}
+	all, err := captures(ctx, cache)
+	if err != nil {
+		return traffic{}, err
+	}
+	return all[len(all)-1], nil
 }
 
 // liveFigures are the results of all measurements.
 type liveFigures struct {
-	frames      int
-	capture     string
-	options     string
-	replay      float64 // CPU seconds per message
-	floor       floor
-	ours, plain *contender
+	options liveOptions
+	host    *host
+	frames  int
+	capture string
+	replay  float64 // CPU seconds per message
+	floor   floor
+	nobody  float64 // what a frame costs at the rate for comparing CPU time if nobody captures, in ns
+	ways    []*way
 }
 
-func (f *liveFigures) markdown(o *liveOptions, h *host) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", machine(o.sensor))
-	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; the capturing program has the others (%d).\n\n",
-		f.frames, f.capture, f.options, h.generator, h.processors.Count())
-	fmt.Fprintf(&b, "| at %d packets/s | ns of the process per packet | ns of the kernel program | lost |\n|---|---|---|---|\n", o.rate)
-	fmt.Fprintf(&b, "| replay of the file | %.0f | - | 0 |\n", f.replay*1e9)
-	for _, c := range []*contender{f.ours, f.plain} {
-		c.writePaced(&b)
+func (f *liveFigures) measure(ctx context.Context, l *liveBench, small traffic) (err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
-	b.WriteString("\n| | highest rate without loss, packets/s | limit |\n|---|---|---|\n")
-	for _, c := range []*contender{f.ours, f.plain} {
-		fmt.Fprintf(&b, "| %s | %.0f | %s |\n", c.name, c.best.PerSecond(), c.limit)
+	command := func(w *way) []string { return w.command(f.options.sensor, self, strings.Fields(f.options.options)) }
+	for _, w := range f.ways {
+		w.probe(ctx, l.host, command(w))
 	}
-	fmt.Fprintf(&b, "\n%s\n\n", ratio(f.ours, f.plain))
-	writeShares(&b, f.floor, h.processors.Count(), f.ours, f.plain)
-	return b.String()
+	if f.replay, err = f.options.replayCost(ctx, small); err != nil {
+		return err
+	}
+	if f.floor, err = l.floor(); err != nil {
+		return err
+	}
+	if f.nobody, err = l.unwatched(f.options.rate, f.options.rounds); err != nil {
+		return err
+	}
+	for range f.options.rounds {
+		for _, w := range f.measured(true) {
+			t, err := l.try(ctx, w, command(w), f.options.rate)
+			if err != nil {
+				return err
+			}
+			w.paced = append(w.paced, t)
+		}
+	}
+	for _, w := range f.measured(false) {
+		if w.offered > 0 {
+			w.best, err = l.tryTwice(ctx, w, command(w), w.offered)
+		} else {
+			w.best, w.limit, err = l.highest(ctx, w, command(w))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measured returns the ways that work here; with search only those whose highest rate is
+// searched.
+func (f *liveFigures) measured(search bool) (list []*way) {
+	for _, w := range f.ways {
+		if w.missing == "" && !(search && w.offered > 0) {
+			list = append(list, w)
+		}
+	}
+	return list
 }
 
 // replayCost is the CPU time of a message replayed from a file, in seconds.
@@ -138,39 +159,8 @@ func (o *liveOptions) replayCost(ctx context.Context, t traffic) (float64, error
 	return all.cpu() / float64(n), nil
 }
 
-// paced measures a program at a rate that all can follow. The kernel measures its BPF
-// programs meanwhile, which costs some 30 ns per run.
-func (l *liveBench) paced(ctx context.Context, command []string, rate int) (trial, error) {
-	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
-	if err != nil {
-		return trial{}, fmt.Errorf("measure BPF programs: %w", err)
-	}
-	defer stats.Close()
-	return l.try(ctx, command, rate)
-}
-
-func (c *contender) writePaced(b *strings.Builder) {
-	kernel := "-"
-	if c.paced.kernel > 0 {
-		kernel = fmt.Sprintf("%.0f", c.paced.each(c.paced.kernel))
-	}
-	fmt.Fprintf(b, "| %s | %.0f | %s | %d of %d |\n", c.name, c.paced.each(c.paced.cpu), kernel, c.paced.lost, c.paced.Sent)
-}
-
-// ratio compares the highest rates of two programs. It says nothing if the generator was
-// the limit of both.
-func ratio(ours, plain *contender) string {
-	switch r := ours.best.PerSecond() / max(plain.best.PerSecond(), 1); {
-	case plain.limit.generator:
-		return "The generator was the limit of the reference, too: the ratio is unknown. The machine is too busy or too small."
-	case ours.limit.generator:
-		return fmt.Sprintf("Ratio: at least %.1f.", r)
-	default:
-		return fmt.Sprintf("Ratio: %.1f.", r)
-	}
-}
-
-// floor is what a frame costs the generator's processor when nobody captures, in ns.
+// floor is what a frame costs the generator's processor when nobody captures, in ns, at
+// full speed.
 type floor struct {
 	making float64
 	stack  float64 // the network stack, up to the drop
@@ -193,42 +183,19 @@ func (l *liveBench) floor() (f floor, err error) {
 	return floor{making[rounds/2], whole[rounds/2] - making[rounds/2]}, nil
 }
 
-// writeShares says how the processors spent their time at the highest rates.
-func writeShares(b *strings.Builder, f floor, readers int, all ...*contender) {
-	rows := make([]string, len(shareNames))
-	copy(rows, shareNames[:])
-	head, line := "| at the highest rate, ns per packet", "|---"
-	for _, c := range all {
-		head, line = head+" | "+c.name, line+"|---"
-		for i, ns := range c.best.shares(f, readers) {
-			rows[i] += fmt.Sprintf(" | %.0f", ns)
+// unwatched returns what a frame costs the generator's processor at a rate when nobody
+// captures, in ns.
+func (l *liveBench) unwatched(rate, rounds int) (float64, error) {
+	var all []float64
+	for range max(rounds, 1) {
+		r, err := l.generator.Send(generator.Load{
+			Count: rate * l.seconds, Rate: rate, CPU: l.host.generator, Namespace: l.host.namespace, Interface: readIface,
+		})
+		if err != nil {
+			return 0, err
 		}
+		t := trial{Result: r}
+		all = append(all, t.busy())
 	}
-	fmt.Fprintf(b, "%s |\n%s|\n", head, line)
-	for _, row := range rows {
-		fmt.Fprintf(b, "| %s |\n", row)
-	}
-}
-
-// shareNames names the values that trial.shares returns.
-var shareNames = [...]string{
-	"time of each processor",
-	"generator's processor: making the frame",
-	"the same: the network stack, as without capturing",
-	"the same: what capturing adds",
-	"the same: waiting for the time of the next frame",
-	"other processors: the capturing program, user",
-	"the same: the capturing program, system",
-	"the same: idle, and everything else",
-}
-
-// shares returns the processors' time per frame, in ns.
-func (t *trial) shares(f floor, readers int) [len(shareNames)]float64 {
-	took := t.each(t.Took.Seconds())
-	idle := t.each(t.Idle.Seconds())
-	user, system := t.each(t.during.user), t.each(t.during.all-t.during.user)
-	return [...]float64{
-		took, f.making, f.stack, took - idle - f.making - f.stack, idle,
-		user, system, took*float64(readers) - user - system,
-	}
+	return middle(all), nil
 }

@@ -45,7 +45,7 @@ func TestLoadOnReference(t *testing.T) {
 	defer g.Close()
 	l := &liveBench{h, g, 1}
 	const rate = 2000
-	r, err := l.try(t.Context(), []string{"env", benchEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
+	r, err := l.try(t.Context(), &way{name: plain}, []string{"env", benchEnv + "=1", os.Args[0], "reference-live", readIface}, rate)
 	if err != nil {
 		t.Fatal(err) // also if the numbers of sent and seen frames differ
 	}

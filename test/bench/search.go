@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,7 +35,6 @@ type trial struct {
 	where  string  // names of the counters of losses
 	cpu    float64 // CPU seconds of the capturing process, to its end
 	during cpuTime // the same, while frames were sent
-	kernel float64 // seconds of its BPF programs
 }
 
 // each returns seconds per frame, in ns.
@@ -61,15 +59,15 @@ const precision = 1.04
 
 // highest finds the highest rate at which nothing is lost. It starts at full speed, and
 // then searches around the rate at which frames were delivered.
-func (l *liveBench) highest(ctx context.Context, command []string) (trial, limit, error) {
-	full, err := l.tryTwice(ctx, command, 0)
+func (l *liveBench) highest(ctx context.Context, w *way, command []string) (trial, limit, error) {
+	full, err := l.tryTwice(ctx, w, command, 0)
 	if err != nil || full.lost == 0 {
 		return full, limit{generator: true}, err
 	}
 	var best trial
 	lost := full.where
 	for low, high, rate := 0.0, full.PerSecond(), 0.95*full.deliveredRate(); low*precision < high; {
-		t, err := l.tryTwice(ctx, command, int(rate))
+		t, err := l.tryTwice(ctx, w, command, int(rate))
 		if err != nil {
 			return trial{}, limit{}, err
 		}
@@ -106,16 +104,16 @@ func (t *trial) deliveredRate() float64 {
 
 // tryTwice tries again if there was a loss or the rate was not reached: the machine may
 // have been busy.
-func (l *liveBench) tryTwice(ctx context.Context, command []string, rate int) (trial, error) {
-	t, err := l.try(ctx, command, rate)
+func (l *liveBench) tryTwice(ctx context.Context, w *way, command []string, rate int) (trial, error) {
+	t, err := l.try(ctx, w, command, rate)
 	if err == nil && (t.lost > 0 || t.PerSecond() < 0.98*float64(rate)) {
-		return l.try(ctx, command, rate)
+		return l.try(ctx, w, command, rate)
 	}
 	return t, err
 }
 
 // try sends one load to one program; rate 0 means full speed.
-func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial, error) {
+func (l *liveBench) try(ctx context.Context, w *way, command []string, rate int) (trial, error) {
 	if err := ctx.Err(); err != nil {
 		return trial{}, err
 	}
@@ -124,6 +122,9 @@ func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial,
 		return trial{}, err
 	}
 	load := generator.Load{Count: rate * l.seconds, Rate: rate, CPU: l.host.generator, Namespace: l.host.namespace, Interface: readIface}
+	if w.wire {
+		load.Through = generator.Far
+	}
 	if rate == 0 {
 		load.Count = fullSpeed * l.seconds
 	}
@@ -137,7 +138,7 @@ func (l *liveBench) try(ctx context.Context, command []string, rate int) (trial,
 		return trial{}, err
 	}
 	fmt.Fprintf(os.Stderr, "%s: asked for %d packets/s, sent %d at %.0f, lost %d %s, %.2f CPU s\n",
-		filepath.Base(command[0]), rate, t.Sent, t.PerSecond(), t.lost, t.where, t.cpu)
+		w.name, rate, t.Sent, t.PerSecond(), t.lost, t.where, t.cpu)
 	if seen != t.Sent {
 		return trial{}, fmt.Errorf("%d frames were sent, but %d were seen:\n%s", t.Sent, seen, s.log)
 	}
@@ -161,7 +162,6 @@ func (l *liveBench) send(c *capturer, load generator.Load) (t trial, err error) 
 	if err != nil {
 		return t, err
 	}
-	t.kernel = c.programTime() / 1e9
 	time.Sleep(settle)
 	after, err := c.cpu()
 	if err != nil {
@@ -173,17 +173,20 @@ func (l *liveBench) send(c *capturer, load generator.Load) (t trial, err error) 
 }
 
 var (
-	framesSeen = regexp.MustCompile(`(?m)^(?: *kernel tc ingress +in|packets) (\d+)`)
-	losses     = regexp.MustCompile(`\b(ring_full|copy_failed|queue_full|abandoned|socket_full) (\d+)`)
+	framesSeen = regexp.MustCompile(`(?m)^(?: *kernel [^,]*\bin|packets) (\d+)`) // frames go in one direction: other hooks see none
+	losses     = regexp.MustCompile(`\b(ring_full|copy_failed|not_read|lane_full|queue_full|abandoned|socket_full|dropped) (\d+)`)
 )
 
 // readLosses reads from a program's log how many frames it saw and lost.
 func readLosses(log string) (seen, lost int, where string, err error) {
-	m := framesSeen.FindStringSubmatch(log)
-	if m == nil {
+	hooks := framesSeen.FindAllStringSubmatch(log, -1)
+	if hooks == nil {
 		return 0, 0, "", fmt.Errorf("no number of frames in the log:\n%s", log)
 	}
-	seen, _ = strconv.Atoi(m[1])
+	for _, m := range hooks {
+		n, _ := strconv.Atoi(m[1])
+		seen += n
+	}
 	var names []string
 	for _, m := range losses.FindAllStringSubmatch(log, -1) {
 		n, _ := strconv.Atoi(m[2])

@@ -3,8 +3,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 /* Makes frames arrive at an interface. The kernel runs the program on its own frames
  * (BPF_F_TEST_XDP_LIVE_FRAMES). Each is overwritten with the next frame of the store
- * and passed to the network stack as if it had arrived at the interface. All of it
- * runs on one processor, in one thread, so plain variables are enough.
+ * and passed to the network stack as if it had arrived at the interface, or sent by
+ * another one. All of it runs on one processor, in one thread, so plain variables are
+ * enough.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -22,8 +23,8 @@ struct load {
 	__u64 gap; /* ns between the starts of two bursts; 0: do not wait */
 	__u32 burst;
 	__u32 used;    /* bytes of the store */
-	__u32 verdict; /* XDP_PASS: to the network stack; XDP_DROP: discard */
-	__u32 reserved;
+	__u32 verdict; /* XDP_PASS: to the network stack; XDP_REDIRECT; XDP_DROP: discard */
+	__u32 target;  /* interface that sends, for XDP_REDIRECT */
 };
 
 struct progress {
@@ -108,6 +109,8 @@ int generate(struct xdp_md *xdp)
 	done.sent++;
 	if (done.sent == asked.count)
 		done.end = bpf_ktime_get_ns();
+	if (asked.verdict == XDP_REDIRECT)
+		return bpf_redirect(asked.target, 0);
 	return asked.verdict;
 }
 

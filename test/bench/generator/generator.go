@@ -29,8 +29,9 @@ const (
 	frameMax   = 2048
 	slotAlign  = 8
 
-	xdpDrop = 1
-	xdpPass = 2
+	xdpDrop     = 1
+	xdpPass     = 2
+	xdpRedirect = 4
 )
 
 // burstMax bounds a burst of frames, as a driver takes them from a network card. It is
@@ -106,6 +107,11 @@ type Load struct {
 	// Namespace is the path of a network namespace, and Interface the interface in it at
 	// which frames arrive. Without an Interface, frames are made and dropped.
 	Namespace, Interface string
+
+	// Through is the other end of the veth pair of Interface, if frames are to be sent
+	// there: then they pass the driver of Interface, and native XDP programs see them.
+	// Until one is attached nothing arrives.
+	Through string
 }
 
 // Result is the result of a Load.
@@ -145,11 +151,14 @@ func (g *Generator) send(l Load) (Result, error) {
 	}
 	run := &ebpf.RunOptions{Data: make([]byte, frameMax), Repeat: uint32(l.Count), BatchSize: asked.Burst, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES}
 	if l.Interface != "" {
-		index, err := enter(l.Namespace, l.Interface)
+		index, through, err := enter(l.Namespace, l.Interface, l.Through)
 		if err != nil {
 			return Result{}, err
 		}
 		asked.Verdict = xdpPass
+		if through > 0 {
+			asked.Verdict, asked.Target = xdpRedirect, uint32(through)
+		}
 		run.Context = &arrival{DataEnd: frameMax, Ifindex: uint32(index)}
 	}
 	if err := g.coll.Variables[generatorVarAsked].Set(&asked); err != nil {
@@ -178,20 +187,27 @@ type arrival struct {
 	EgressIfindex           uint32
 }
 
-// enter moves the thread into a network namespace and returns the index of an interface
-// there.
-func enter(namespace, name string) (index int, err error) {
+// enter moves the thread into a network namespace and returns the indexes of interfaces
+// there. A name may be empty: then the index is 0.
+func enter(namespace, name, through string) (index, other int, err error) {
 	f, err := os.Open(namespace)
 	if err != nil {
-		return 0, fmt.Errorf("open network namespace: %w", err)
+		return 0, 0, fmt.Errorf("open network namespace: %w", err)
 	}
 	defer f.Close()
 	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return 0, fmt.Errorf("enter network namespace %s: %w", namespace, err)
+		return 0, 0, fmt.Errorf("enter network namespace %s: %w", namespace, err)
 	}
-	dev, err := net.InterfaceByName(name)
-	if err != nil {
-		return 0, fmt.Errorf("send to %s: %w", name, err)
+	var all [2]int
+	for i, name := range []string{name, through} {
+		if name == "" {
+			continue
+		}
+		dev, err := net.InterfaceByName(name)
+		if err != nil {
+			return 0, 0, fmt.Errorf("send to %s: %w", name, err)
+		}
+		all[i] = dev.Index
 	}
-	return dev.Index, nil
+	return all[0], all[1], nil
 }

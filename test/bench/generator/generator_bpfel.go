@@ -14,13 +14,13 @@ import (
 )
 
 type generatorLoad struct {
-	_        structs.HostLayout
-	Count    uint64
-	Gap      uint64
-	Burst    uint32
-	Used     uint32
-	Verdict  uint32
-	Reserved uint32
+	_       structs.HostLayout
+	Count   uint64
+	Gap     uint64
+	Burst   uint32
+	Used    uint32
+	Verdict uint32
+	Target  uint32
 }
 
 type generatorProgress struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"dnsmonster-sensor/test/lab/tier"
@@ -47,7 +48,7 @@ func packetSocket(t *testing.T, namespace string) (fd int) {
 	go func() {
 		runtime.LockOSThread() // for ever: it is in another namespace now
 		opened <- func() error {
-			index, err := enter(namespace, iface)
+			index, _, err := enter(namespace, iface, "")
 			if err != nil {
 				return err
 			}
@@ -176,6 +177,64 @@ func TestSentIsSeen(t *testing.T) {
 	}
 }
 
+// passAll attaches a native XDP program to the interface, which passes all frames.
+func passAll(t *testing.T, namespace string) {
+	t.Helper()
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}, License: "MIT"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { prog.Close() })
+	attached := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for ever: it is in another namespace now
+		attached <- func() error {
+			index, _, err := enter(namespace, iface, "")
+			if err != nil {
+				return err
+			}
+			l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: index, Flags: link.XDPDriverMode})
+			if err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+			return err
+		}()
+	}()
+	if err := <-attached; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestThroughTheWire: frames that are sent at the other end pass native XDP, unchanged and
+// in order.
+func TestThroughTheWire(t *testing.T) {
+	ns := namespace(t)
+	g := load(t, frame(100, 0), frame(1400, 1), frame(64, 2))
+	fd := packetSocket(t, ns)
+	const count = 500
+	l := Load{Count: count, Rate: 100_000, CPU: aCPU(t), Namespace: ns, Interface: iface, Through: Far}
+	got := make([]byte, 2*frameMax)
+	if _, err := g.Send(l); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := unix.Recvfrom(fd, got, 0); err != unix.EAGAIN {
+		t.Errorf("without an XDP program a frame passed the wire, or %v", err)
+	}
+	passAll(t, ns)
+	if r, err := g.Send(l); err != nil || r.Sent != count {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for i := range count {
+		n, _, err := unix.Recvfrom(fd, got, 0)
+		if err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		if want := frame([]int{100, 1400, 64}[i%3], i%3); !bytes.Equal(got[:n], want) {
+			t.Fatalf("frame %d: %d bytes % x", i, n, got[:min(n, 32)])
+		}
+	}
+}
+
 // TestSendToNobody: without an interface, frames are made and nobody receives them.
 func TestSendToNobody(t *testing.T) {
 	ns := namespace(t)
@@ -221,6 +280,7 @@ func TestSendErrors(t *testing.T) {
 		{Count: 1, CPU: 1 << 14},
 		{Count: 1, CPU: aCPU(t), Namespace: "/run/netns/nowhere", Interface: iface},
 		{Count: 1, CPU: aCPU(t), Namespace: ns, Interface: "nothing0"},
+		{Count: 1, CPU: aCPU(t), Namespace: ns, Interface: iface, Through: "nothing0"},
 	} {
 		if r, err := g.Send(l); err == nil {
 			t.Errorf("%+v: %+v, no error", l, r)

@@ -10,16 +10,19 @@ import (
 	"strings"
 )
 
+// Far is the other end of the veth pair of MakeNamespace.
+const Far = "far0"
+
 // MakeNamespace makes a network namespace with one end of a veth pair, at which no frames
 // arrive but those of a Generator. It returns the namespace's path. The caller removes
 // the namespace.
 func MakeNamespace(ctx context.Context, name, iface string) (path string, err error) {
 	for _, line := range []string{
 		"netns add " + name,
-		"-n " + name + " link add name " + iface + " type veth peer name far0",
+		"-n " + name + " link add name " + iface + " type veth peer name " + Far,
 		"-n " + name + " link set " + iface + " addrgenmode none",
-		"-n " + name + " link set far0 addrgenmode none",
-		"-n " + name + " link set far0 up",
+		"-n " + name + " link set " + Far + " addrgenmode none",
+		"-n " + name + " link set " + Far + " up",
 		"-n " + name + " link set " + iface + " up",
 	} {
 		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(line)...).CombinedOutput(); err != nil {
