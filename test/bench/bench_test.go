@@ -174,9 +174,10 @@ func TestReadLosses(t *testing.T) {
 			t.Errorf("%q: %d, %d, %q, %v; want %d, %d, %q", log, s, l, w, err, seen, lost, where)
 		}
 	}
-	f("ledgers after 3s:\n  kernel tc ingress      in 300, delivered 300; unaccounted 0\n  kernel tc egress       in 0; unaccounted 0\n", 300, 0, "")
+	f("ledgers after 3s:\n  kernel tc ingress      in 300, delivered 300; unaccounted 0\n  kernel tc egress       in 0; unaccounted 0\n  packet                 in 300, udp_message 300; unaccounted 0\n", 300, 0, "")
 	f("  kernel tc ingress      in 300, ring_full 7, delivered 293; unaccounted 0\n  delivery stdout        in 290, queue_full 5, delivered 285; unaccounted 0\n", 300, 12, "ring_full, queue_full")
 	f("capturing\npackets 300\nsocket_full 20\nrecords 280\n", 300, 20, "socket_full")
+	f("  kernel af_packet       in 300, not_dns unknown, ring_full 4, not_read 2, delivered 294; unaccounted 0\n", 300, 6, "ring_full, not_read")
 	f("packets 300\nsocket_full 0\n", 300, 0, "")
 	if _, _, _, err := readLosses("nothing"); err == nil {
 		t.Error("a log without ledgers gives a number")

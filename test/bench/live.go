@@ -16,6 +16,7 @@ import (
 type liveOptions struct {
 	sensor, cache, doc, report string
 	only, options              string
+	cpuOnly                    bool
 	rate, seconds, rounds      int
 }
 
@@ -28,6 +29,7 @@ func benchLive(ctx context.Context, args []string) error {
 	flags.IntVar(&o.seconds, "seconds", 3, "`seconds` of each run")
 	flags.IntVar(&o.rounds, "rounds", 3, "`rounds` at the rate for comparing CPU time, the ways in turn")
 	flags.StringVar(&o.only, "only", "", "only `ways` to capture whose names begin with one of these, separated by commas")
+	flags.BoolVar(&o.cpuOnly, "cpu-only", false, "only compare CPU time, which takes less than a minute")
 	flags.StringVar(&o.options, "options", "--workers 1", "`options` of attach, separated by spaces")
 	flags.StringVar(&o.doc, "doc", "", "also insert the figures into this `page`, between its markers")
 	flags.StringVar(&o.report, "report", filepath.Join("build", "bench-live.md"), "`file` for the figures")
@@ -117,6 +119,9 @@ func (f *liveFigures) measure(ctx context.Context, l *liveBench, small traffic) 
 			}
 			w.paced = append(w.paced, t)
 		}
+	}
+	if f.options.cpuOnly {
+		return nil
 	}
 	for _, w := range f.measured(false) {
 		if w.offered > 0 {

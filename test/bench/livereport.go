@@ -11,13 +11,15 @@ func (f *liveFigures) markdown() string {
 	fmt.Fprintf(&b, "The first %d frames of %s in turn, JSON to /dev/null, `attach %s`. Processor %d makes the frames and takes them through the kernel; the capturing program has the others (%d).\n\n",
 		f.frames, f.capture, f.options.options, f.host.generator, f.host.processors.Count())
 	f.writeCosts(&b)
-	f.writeRates(&b)
 	for _, w := range f.ways {
 		if w.missing != "" {
 			fmt.Fprintf(&b, "Not measured: %s: %s\n\n", w.name, w.missing)
 		}
 	}
-	f.writeShares(&b)
+	if !f.options.cpuOnly {
+		f.writeRates(&b)
+		f.writeShares(&b)
+	}
 	return b.String()
 }
 

@@ -173,7 +173,7 @@ func (l *liveBench) send(c *capturer, load generator.Load) (t trial, err error) 
 }
 
 var (
-	framesSeen = regexp.MustCompile(`(?m)^(?: *kernel [^,]*\bin|packets) (\d+)`) // frames go in one direction: other hooks see none
+	framesSeen = regexp.MustCompile(`(?m)^(?: *kernel [^,;\n]* in|packets) (\d+)`) // frames go in one direction: other hooks see none
 	losses     = regexp.MustCompile(`\b(ring_full|copy_failed|not_read|lane_full|queue_full|abandoned|socket_full|dropped) (\d+)`)
 )
 

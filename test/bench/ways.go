@@ -103,7 +103,7 @@ func (w *way) cost(nobody float64) (c cost) {
 }
 
 // busy is the generator's processor time for each frame, in ns.
-func (t *trial) busy() float64 { return t.each((t.Took - t.Idle).Seconds()) }
+func (t *trial) busy() float64 { return float64(t.Each.Nanoseconds()) }
 
 func middle(v []float64) float64 {
 	if len(v) == 0 {

@@ -37,7 +37,7 @@ func TestLiveFigures(t *testing.T) {
 	rounds := func(process, busy time.Duration) (list []trial) {
 		for _, disturbed := range []time.Duration{0, 0, time.Second} {
 			list = append(list, trial{
-				Result: generator.Result{Sent: 1000, Took: time.Second + busy*1000 + disturbed, Idle: time.Second},
+				Result: generator.Result{Sent: 1000, Took: time.Second, Each: busy + disturbed},
 				cpu:    (process*1000 + disturbed).Seconds(),
 			})
 		}

@@ -23,7 +23,8 @@ struct load {
 	__u64 gap; /* ns between the starts of two bursts; 0: do not wait */
 	__u32 burst;
 	__u32 used;    /* bytes of the store */
-	__u32 verdict; /* XDP_PASS: to the network stack; XDP_REDIRECT; XDP_DROP: discard */
+	__u32 verdict; /* XDP_PASS: to the network stack; XDP_REDIRECT; XDP_DROP:
+			  discard */
 	__u32 target;  /* interface that sends, for XDP_REDIRECT */
 };
 
@@ -31,14 +32,22 @@ struct progress {
 	__u64 begin, end; /* ns, of CLOCK_MONOTONIC */
 	__u64 waited;	  /* ns between these spent waiting */
 	__u64 sent;
-	__u64 next; /* when the next burst is due */
-	__u32 left; /* frames left of this burst */
-	__u32 at;   /* offset of the next slot */
+	__u64 next;  /* when the next burst is due */
+	__u32 left;  /* frames left of this burst */
+	__u32 at;    /* offset of the next slot */
+	__u64 ready; /* when the wait for this burst was over */
 };
 
 struct load asked;
 struct progress done;
 __u8 store[STORE_BYTES];
+
+/* How many bursts took how long, from the end of the wait before them to the beginning
+ * of the next wait. The last one has all that took longer.
+ */
+#define TOOK_NS	   128
+#define TOOK_COUNT 8192
+__u32 took[TOOK_COUNT];
 
 /* A delay longer than this is not made up for: that would be a longer burst than was
  * asked for.
@@ -58,10 +67,18 @@ static __always_inline void pace(void)
 {
 	__u64 now = bpf_ktime_get_ns(), before = now;
 
-	if (!done.begin)
+	if (!done.begin) {
 		done.begin = done.next = now;
+	} else {
+		__u64 n = (now - done.ready) / TOOK_NS;
+
+		if (n >= TOOK_COUNT)
+			n = TOOK_COUNT - 1;
+		took[n & (TOOK_COUNT - 1)]++;
+	}
 	bpf_loop(WAIT_MAX, wait_turn, &now, 0);
 	done.waited += now - before;
+	done.ready = now;
 	if (now > done.next + LATE_NS)
 		done.next = now;
 	done.next += asked.gap;

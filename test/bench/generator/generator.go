@@ -119,6 +119,9 @@ type Result struct {
 	Sent int           // exact number of frames
 	Took time.Duration // from the first frame to the last
 	Idle time.Duration // part of Took: waiting for the time of the next burst
+	// Each is what a frame costs the processor that sends, without waiting: the median of
+	// all bursts, which does not have what other programs take of the processor.
+	Each time.Duration
 }
 
 // PerSecond returns the rate that was reached.
@@ -168,6 +171,9 @@ func (g *Generator) send(l Load) (Result, error) {
 	if err := g.coll.Variables[generatorVarDone].Set(&done); err != nil {
 		return Result{}, err
 	}
+	if err := g.coll.Variables[generatorVarTook].Set(make([]uint32, tookCount)); err != nil {
+		return Result{}, err
+	}
 	if _, err := g.coll.Programs[generatorProgGenerate].Run(run); err != nil {
 		return Result{}, fmt.Errorf("send %d frames: %w", l.Count, err)
 	}
@@ -177,7 +183,32 @@ func (g *Generator) send(l Load) (Result, error) {
 	if done.Sent != asked.Count {
 		return Result{}, fmt.Errorf("send %d frames: the program made %d", l.Count, done.Sent)
 	}
-	return Result{int(done.Sent), time.Duration(done.End - done.Begin), time.Duration(done.Waited)}, nil
+	took := make([]uint32, tookCount)
+	if err := g.coll.Variables[generatorVarTook].Get(&took); err != nil {
+		return Result{}, err
+	}
+	each := time.Duration(median(took)) * tookUnit / time.Duration(asked.Burst)
+	return Result{int(done.Sent), time.Duration(done.End - done.Begin), time.Duration(done.Waited), each}, nil
+}
+
+// The counters of bursts by their time, as the program has them.
+const (
+	tookCount = 8192
+	tookUnit  = 128 * time.Nanosecond
+)
+
+// median returns the index of the counter that holds the median.
+func median(counts []uint32) int {
+	var all, half uint64
+	for _, n := range counts {
+		all += uint64(n)
+	}
+	for i, n := range counts {
+		if half += uint64(n); 2*half > all {
+			return i
+		}
+	}
+	return 0
 }
 
 // arrival is struct xdp_md, which says where a frame arrives.

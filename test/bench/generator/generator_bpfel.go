@@ -32,6 +32,7 @@ type generatorProgress struct {
 	Next   uint64
 	Left   uint32
 	At     uint32
+	Ready  uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -42,6 +43,7 @@ const (
 	generatorVarAsked     = "asked"
 	generatorVarDone      = "done"
 	generatorVarStore     = "store"
+	generatorVarTook      = "took"
 )
 
 // loadGenerator returns the embedded CollectionSpec for generator.
@@ -102,6 +104,7 @@ type generatorVariableSpecs struct {
 	Asked *ebpf.VariableSpec `ebpf:"asked"`
 	Done  *ebpf.VariableSpec `ebpf:"done"`
 	Store *ebpf.VariableSpec `ebpf:"store"`
+	Took  *ebpf.VariableSpec `ebpf:"took"`
 }
 
 // generatorObjects contains all objects after they have been loaded into the kernel.
@@ -137,6 +140,7 @@ type generatorVariables struct {
 	Asked *ebpf.Variable `ebpf:"asked"`
 	Done  *ebpf.Variable `ebpf:"done"`
 	Store *ebpf.Variable `ebpf:"store"`
+	Took  *ebpf.Variable `ebpf:"took"`
 }
 
 // generatorPrograms contains all programs after they have been loaded into the kernel.

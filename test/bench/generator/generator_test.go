@@ -171,6 +171,9 @@ func TestSentIsSeen(t *testing.T) {
 		if early := 200 * time.Millisecond; rate > 0 && r.Took < early {
 			t.Errorf("at %d/s: %d frames in %v", rate, count, r.Took)
 		}
+		if r.Each <= 0 || r.Each > 100*time.Microsecond {
+			t.Errorf("at %d/s: a frame costs %v", rate, r.Each)
+		}
 		if rate == 0 && r.Idle > r.Took/2 {
 			t.Errorf("at full speed: idle for %v of %v", r.Idle, r.Took)
 		}
@@ -284,6 +287,14 @@ func TestSendErrors(t *testing.T) {
 	} {
 		if r, err := g.Send(l); err == nil {
 			t.Errorf("%+v: %+v, no error", l, r)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for want, counts := range map[int][]uint32{0: {0, 0}, 1: {1, 3, 1}, 2: {1, 0, 2, 0}, 3: {0, 0, 0, 1}} {
+		if got := median(counts); got != want {
+			t.Errorf("median of %v is %d, want %d", counts, got, want)
 		}
 	}
 }
