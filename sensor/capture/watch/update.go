@@ -192,11 +192,12 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	i, ok := w.find(t, existing)
 	now, listed := byIndex(existing, t.index)
 	back := listed && now.born != t.born // it was gone meanwhile
+	dead := (check || back) && !t.attachment.Alive() // asked once: it may die at any moment
 	switch {
 	case ok && i.index != t.index:
 		w.giveUp(t, now, listed)
 	case !listed, // deleted, or in another namespace, where its index and name mean something else
-		(check || back) && !t.attachment.Alive() && (back || !w.exists(t.index)): // and the list lags behind
+		dead && (back || !w.exists(t.index)): // and the list lags behind
 		w.detach(t)
 		if t.pattern == "" || back { // otherwise syncTargets logs it
 			t.enterGone(w.log)
@@ -204,7 +205,7 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	case back: // the attachment has followed it, promiscuous mode has not
 		t.born = now.born
 		t.endPromiscuous()
-	case check && !t.attachment.Alive():
+	case dead:
 		w.detach(t)
 		t.enterDisplaced(w.log)
 	case !ok:
