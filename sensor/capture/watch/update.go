@@ -191,7 +191,7 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	}
 	i, ok := w.find(t, existing)
 	now, listed := byIndex(existing, t.index)
-	back := listed && now.born != t.born // it was gone meanwhile
+	back := listed && now.born != t.born             // it was gone meanwhile
 	dead := (check || back) && !t.attachment.Alive() // asked once: it may die at any moment
 	switch {
 	case ok && i.index != t.index:
