@@ -67,7 +67,7 @@ func Open(o Options) (*Source, error) {
 
 func settingsOf(o Options) settings {
 	handles := 2 * len(o.Watch.Interfaces)
-	if slices.Contains(o.Watch.Interfaces, watch.Any) {
+	if slices.ContainsFunc(o.Watch.Interfaces, watch.IsPattern) {
 		all, _ := Devices()
 		handles = 2 * len(all)
 	}
