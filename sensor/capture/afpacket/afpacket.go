@@ -85,6 +85,9 @@ func Open(o Options) (*Source, error) {
 	s := &Source{log: cmp.Or(o.Watch.Log, slog.New(slog.DiscardHandler)), snapLen: o.Select.SnapLen, onlyIncoming: o.OnlyIncoming, control: -1}
 	o.Watch.Log = s.log
 	s.geometry = geometryOf(cmp.Or(o.BufferBytes, defaultBuffer), o.Lanes*interfacesNow(o.Watch.Interfaces))
+	if err := s.geometry.check(o.Lanes); err != nil {
+		return nil, err
+	}
 	if err := s.open(o); err != nil {
 		_ = s.Close()
 		_ = s.Free()

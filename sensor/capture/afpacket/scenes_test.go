@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -476,6 +477,39 @@ func TestGeometry(t *testing.T) {
 	f(1, 1, 128<<10, 4)
 	f(64<<20, 600, 128<<10, 4)
 	f(3<<20, 4, 128<<10, 6)
+}
+
+// TestTooLargeRings: the error names the option, and nothing was allocated.
+func TestTooLargeRings(t *testing.T) {
+	s, err := Open(Options{Watch: named("lo"), Lanes: 2, BufferBytes: math.MaxInt / 2})
+	if err == nil {
+		s.Close()
+		s.Free()
+	}
+	if err == nil || !strings.Contains(err.Error(), "--afpacketbuffersizemb") {
+		t.Errorf("a ring of %d bytes: %v", math.MaxInt/2, err)
+	}
+	if err := explainRing(geometry{block: minBlock, blocks: 4}, unix.ENOMEM); !strings.Contains(err.Error(), "--afpacketbuffersizemb") || !errors.Is(err, unix.ENOMEM) {
+		t.Error(err)
+	}
+}
+
+// TestErrorsSayWhatToDo: what cannot be provoked here.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	f := func(err error, words ...string) {
+		t.Helper()
+		got := explainSocket(err)
+		for _, w := range words {
+			if !strings.Contains(got.Error(), w) || !errors.Is(got, err) {
+				t.Errorf("%v: %v does not say %q", err, got, w)
+			}
+		}
+	}
+	f(unix.EAFNOSUPPORT, "modprobe af_packet", "RestrictAddressFamilies")
+	f(unix.EMFILE, "packet socket")
+	if hasNetRaw() {
+		f(unix.EPERM, "seccomp")
+	}
 }
 
 // TestManyPorts: a filter for more ports than the kernel takes is coarser, and still

@@ -73,6 +73,20 @@ func geometryOf(bytes, sockets int) geometry {
 	return g
 }
 
+// check refuses the rings of an interface if they are larger than half of the machine's
+// memory: the kernel would take it from other programs.
+func (g geometry) check(rings int) error {
+	var i unix.Sysinfo_t
+	if err := unix.Sysinfo(&i); err != nil {
+		return nil // the kernel says no later, if at all
+	}
+	half := uint64(i.Totalram) * uint64(i.Unit) / 2
+	if want := uint64(g.block) * uint64(g.blocks) * uint64(rings); want > half {
+		return fmt.Errorf("packet sockets: rings of %d MiB are more than half of this machine's memory: use a smaller --afpacketbuffersizemb, at most %d", want>>20, half>>20)
+	}
+	return nil
+}
+
 // openSocket opens a socket with a ring, whose filter drops everything.
 func openSocket(g geometry, vnet, ignoreOutgoing bool) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
