@@ -186,7 +186,7 @@ func compareWithProgram(t *testing.T, sel capture.Selection, toA, fromA func([]b
 	}
 	defer on.Close()
 	r := read(t, Options{Watch: named("va"), Select: sel, Lanes: 1})
-	const n = 2000
+	const n = 1200
 	f := frames{rand.New(rand.NewPCG(18, uint64(len(sel.Decap)))), append([]uint16{4789, 6081}, sel.Ports[:min(4, len(sel.Ports))]...)}
 	var sent [][]byte
 	for i := range n {

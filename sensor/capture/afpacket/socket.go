@@ -16,9 +16,8 @@ import (
 // socket is a packet socket with a ring. It receives nothing until it is bound, and only
 // what its filter passes.
 type socket struct {
-	fd    int
-	ring  *ring
-	taken func(counts) // counts of a socket that was closed
+	fd   int
+	ring *ring
 
 	mu     sync.Mutex
 	counts counts
@@ -27,8 +26,8 @@ type socket struct {
 
 // counts are sums of what the kernel reports. It forgets them when they are read.
 type counts struct {
-	in, full, freezes          uint64
-	read, losing, cut, missing uint64 // of the reader
+	in, full, freezes    uint64
+	losing, cut, missing uint64 // of the reader
 }
 
 // delivered is the number of packets that the kernel has put into the ring.
