@@ -20,7 +20,7 @@ export GO IFACE PREFIX DESTDIR
 
 # Go uses all processors by itself; two builds at a time would write the same file.
 .NOTPARALLEL:
-.PHONY: help build build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
+.PHONY: help build build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-latency bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +89,10 @@ bench: build ## CPU, memory and ratios beside a reference, on captures of real s
 bench-live: build ## CPU for each packet and the highest rate without loss, beside a reference; DOC=...
 	@$(TOOLS) bench
 	@$(AS_ROOT) "for network namespaces" $(GO_RUN) run ./test/bench live $(if $(DOC),-doc $(DOC))
+
+bench-latency: build ## how much later a server answers because the sensor watches it; DOC=... Asks sudo for root
+	@$(TOOLS) bench
+	@$(AS_ROOT) "for network namespaces" $(GO_RUN) run ./test/bench latency $(if $(DOC),-doc $(DOC))
 
 bench-stages: ## what each stage costs by itself, COUNT times, for benchstat: build/stages.txt
 	@$(AS_USER) mkdir -p build

@@ -7,6 +7,7 @@
 //
 //	go run ./test/bench [options]             capture files: CPU seconds, ratios, memory
 //	go run ./test/bench live [options]        an interface: CPU for each packet, highest rate without loss
+//	go run ./test/bench latency [options]     how much later a server answers because it is watched
 //	go run ./test/bench clickhouse [options]  into ClickHouse: CPU seconds, ratios, bytes on the wire
 //	go run ./test/bench dnstap [options]      over a unix socket: CPU seconds, highest rate without loss
 //	go run ./test/bench reference FILE        the reference itself, records to stdout
@@ -44,6 +45,8 @@ func run(ctx context.Context, verb string, args []string) error {
 		return benchFiles(ctx, args)
 	case "live":
 		return benchLive(ctx, args)
+	case "latency":
+		return benchLatency(ctx, args)
 	case "clickhouse":
 		return benchClickHouse(ctx, args)
 	case "dnstap":
@@ -57,5 +60,5 @@ func run(ctx context.Context, verb string, args []string) error {
 		}
 		return referenceLive(ctx, args[0], os.Stdout)
 	}
-	return fmt.Errorf("%q is not one of live, clickhouse, dnstap, reference, reference-live", verb)
+	return fmt.Errorf("%q is not one of live, latency, clickhouse, dnstap, reference, reference-live", verb)
 }

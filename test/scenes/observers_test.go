@@ -100,8 +100,8 @@ func observeOn(t *testing.T, host *lab.Host, iface string, w way, options ...str
 func sensorWithLibpcap(t *testing.T) string {
 	t.Helper()
 	lab.Need(t, "gcc")
-	if _, err := os.Stat("/usr/include/pcap.h"); err != nil {
-		t.Fatalf("%v: packaging/dev/install-tools.sh test installs it", err)
+	if _, err := os.Stat("/usr/include/pcap.h"); err != nil && os.Getenv("CI") != "true" {
+		t.Skipf("%v (packaging/dev/install-tools.sh test installs it)", err)
 	}
 	path, err := buildWithLibpcap()
 	if err != nil {
