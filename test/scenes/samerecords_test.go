@@ -76,12 +76,12 @@ func (s *tunnelScene) expectRecords(lines []string) {
 	}
 }
 
-// recordWire starts tcpdump on the server's wire. end waits until text has been written
+// recordWire starts tcpdump on an interface of the server. end waits until text has been written
 // to the file, and returns its path.
-func recordWire(t *testing.T, l *lab.Lab) (end func(text string) string) {
+func recordWire(t *testing.T, l *lab.Lab, iface string) (end func(text string) string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "wire.pcap")
-	tcpdump := lab.StartDaemon(t, l.Server.Command(context.Background(), "tcpdump", "-i", l.Server.Iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root"))
+	tcpdump := lab.StartDaemon(t, l.Server.Command(context.Background(), "tcpdump", "-i", iface, "-w", path, "-U", "--immediate-mode", "-B", "65536", "-s", "0", "-Z", "root"))
 	holds := func(text string, times int) func() bool {
 		return func() bool {
 			b, err := os.ReadFile(path)
@@ -133,7 +133,7 @@ func TestSameRecordsInEveryMode(t *testing.T) {
 
 	ways, options := everyWay(), []string{"--tunnelport=vxlan:4789,vxlan:8472,vxlan:5789", "--workers=3"}
 	list := observe(t, l, ways, append([]string{"--decap=all"}, options...)...)
-	end := recordWire(t, l)
+	end := recordWire(t, l, l.Server.Iface)
 	s.askAll("", lab.ServerAddrs{V4: l.Server.V4, V6: l.Server.V6})
 	for _, d := range devices {
 		if e, ok := l.OpenKernelTunnel(t, 1400, d.link, strings.Fields(d.args)...); ok {
@@ -164,4 +164,37 @@ func TestSameRecordsInEveryMode(t *testing.T) {
 		t.Error("the log does not say what is looked into")
 	}
 	t.Logf("%d messages in %s", s.messages, names(ways))
+}
+
+// TestSameRecordsWithoutEthernet is the same on a device whose packets have no link header.
+func TestSameRecordsWithoutEthernet(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "kdig", "tcpdump")
+	l := lab.New(t)
+	lab.StartKnot(t, l, lab.Zone{Names: 100})
+	const iface = "tun1" // the first of a lab
+	at := l.OpenTunnel(t, ofPackets(func(src *lab.Host, b []byte) [][]byte { return over4(src, protoOf(b), whole, b) }))
+	var list []*observer
+	for _, w := range everyWay() {
+		if !w.client {
+			w.says = w.mode // XDP is native or generic, as the kernel likes
+			if w.mode == "afpacket" {
+				w.says = byPacket.says
+			}
+			list = append(list, observeOn(t, l.Server, iface, w))
+		}
+	}
+	waitForAll(list)
+	end := recordWire(t, l, iface)
+	s := &tunnelScene{t: t, lab: l, tunnels: map[string]int{}}
+	s.askAll("", at)
+	s.ask("", at.V4, "end-of-scene.example.org A +notcp")
+	all := expectAllSame(t, list, stopAll(t, list))
+	expectSame(t, "attach", changed(all, inFile), "replay", replayed(t, end("end-of-scene")))
+	s.expectRecords(texts(all))
+	for _, r := range all {
+		if !strings.Contains(r.rest, `"Interface":"`+iface+`","Direction":"`) {
+			t.Fatalf("not of %s: %s", iface, r.rest)
+		}
+	}
 }

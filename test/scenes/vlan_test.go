@@ -196,7 +196,7 @@ func TestVLANTags(t *testing.T) {
 		}
 	}
 	waitForAll(onAny)
-	end := recordWire(t, l)
+	end := recordWire(t, l, l.Server.Iface)
 	for _, h := range []*lab.Host{l.Server, l.Client} {
 		tagger(t, h)
 	}
