@@ -20,10 +20,11 @@ const module = "dnsmonster-sensor/"
 // one way, so that each part can be read, tested and replaced without those that use it.
 var allowed = map[string][]string{
 	"":                        {"sensor/cli"},
-	"sensor/cli":              {"sensor/config", "sensor/capture", "sensor/lists", "sensor/metrics", "sensor/pipeline", "sensor/signals", "sensor/waiting", "outputs", "userspace", "bpf"},
+	"sensor/cli":              {"sensor/config", "sensor/cpus", "sensor/capture", "sensor/lists", "sensor/metrics", "sensor/pipeline", "sensor/signals", "sensor/waiting", "outputs", "userspace", "bpf"},
 	"sensor/pipeline":         {"sensor/capture", "sensor/lists", "sensor/metrics", "sensor/signals", "sensor/waiting", "outputs", "userspace"}, // takes values, never a command line
 	"sensor/metrics":          {"sensor/lists", "sensor/listener", "outputs", "outputs/endpoint", "outputs/printable", "userspace/account"},
 	"packaging":               {}, // tests of the Makefile and of scripts
+	"sensor/cpus":             {},
 	"sensor/signals":          {},
 	"sensor/waiting":          {},
 	"sensor/config":           {"outputs", "outputs/endpoint", "outputs/printable", "outputs/secure"},

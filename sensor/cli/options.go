@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +33,7 @@ type captureOptions struct {
 	frames   frameOptions // of all commands but attach
 	skipTLS  bool
 	force    bool
+	pinCPUs  string
 	records  formatOptions
 	process  processOptions
 	metrics  metrics.Options
@@ -80,8 +80,9 @@ func (o *captureOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "workers", EnvVars: []string{"DNSMONSTER_WORKERS"}, Destination: &o.workers,
-			Usage: "`NUMBER` of workers that decode packets; 0: one for each processor",
+			Usage: "`NUMBER` of workers that decode packets; 0: one for each processor that this process may use, of which the control group's limit allows a part",
 		},
+		pinFlag(&o.pinCPUs),
 		&cli.StringFlag{
 			Category: "capture", Name: "sampleratio", EnvVars: []string{"DNSMONSTER_SAMPLERATIO"}, Value: "1:1", Destination: &o.sample,
 			Usage: "keep a of every b DNS packets, as `a:b`. For TCP and IP fragments, all packets between two addresses are kept, or none, so that messages stay complete",
@@ -157,6 +158,7 @@ func (o *captureOptions) check() error {
 	if _, err := parseRatio(o.sample); err != nil {
 		p.add(usageError("--sampleratio: %w", err))
 	}
+	p.add(checkPinning(o.pinCPUs))
 	p.addIf(o.grace < 0, "--grace %s: use 0 or more", o.grace)
 	p.add(checkMasks(o.mask))
 	p.add(o.decode.check(o.lanes(), o.ports.Value()))
@@ -174,14 +176,6 @@ func checkMasks(m mask.Bits) error {
 	p.addIf(m.V4 < 0 || m.V4 > 32, "--masksize4 %d: use 0 to 32", m.V4)
 	p.addIf(m.V6 < 0 || m.V6 > 128, "--masksize6 %d: use 0 to 128", m.V6)
 	return p.err()
-}
-
-// lanes returns the number of lanes: --workers, or one for each processor.
-func (o *captureOptions) lanes() int {
-	if o.workers == 0 {
-		return min(runtime.GOMAXPROCS(0), maxWorkers)
-	}
-	return o.workers
 }
 
 // maxWorkers is the size of the kernel program's array of rings.

@@ -65,6 +65,7 @@ func (s *session) pipelineConfig(c *cli.Context, o *captureOptions, in input, li
 		Stderr:  c.App.ErrWriter,
 		Hints:   o.hints(in.hints),
 		Report:  pipeline.Report{Brief: o.forPeople(), Verbose: o.verbose},
+		PinLane: o.pinLane(),
 		Reload:  func(apply func(pipeline.Changes)) { s.reload(apply, o.domains, list) },
 	}
 	if in.progress && s.terminal != nil && !recordsOnTerminal(list) {

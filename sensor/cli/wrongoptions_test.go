@@ -69,6 +69,7 @@ var wrongValues = map[string]string{
 	"metricstatsdagent":           "localhost :8125",
 	"metricstderrformat":          "xml",
 	"mode":                        "afxdp",
+	"pincpus":                     "a 1- 3-1 0,0 8191",
 	"port":                        "0 -1 65536",
 	"psqlbatchsize":               "0",
 	"psqlbatchtimeout":            "0s -1s",

@@ -35,6 +35,9 @@ type Config struct {
 	// Reload answers a SIGHUP: it reads the configuration again, and hands what may
 	// change to apply. It is called by one goroutine.
 	Reload func(apply func(Changes))
+	// PinLane binds the calling thread, which runs only the lane, to a processor; nil:
+	// lanes run on any thread.
+	PinLane func(lane int) error
 	// Progress shows the progress of reading files until stop is called; nil: it is not
 	// shown.
 	Progress func(files capture.Progressor, messages func() uint64, begun time.Time) (stop func())

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ func Run(c Config) error {
 	}
 	c.Names.take(source)
 	p := newPipeline(source, c.Worker, c.Stages, runners, c.Log)
+	p.pinLane = c.PinLane
 	p.report, p.hints = c.Report, c.Hints
 	p.setLimit(c.Count)
 	defer p.closeAtLimit()()
@@ -102,6 +104,7 @@ type pipeline struct {
 	log     *slog.Logger
 	report  Report
 	hints   Hints
+	pinLane func(lane int) error // nil: lanes run on any thread
 	lanes   sync.WaitGroup
 	started sync.Once                 // the lanes
 	running atomic.Int64              // lanes that have not ended
@@ -148,11 +151,26 @@ func (p *pipeline) startLanes() {
 	p.started.Do(func() {
 		lanes := p.source.Lanes()
 		p.running.Store(int64(len(lanes)))
-		for _, l := range lanes {
+		for n, l := range lanes {
 			lane := p.newLane(l)
-			p.lanes.Go(lane.run)
+			p.lanes.Go(func() {
+				p.pin(n)
+				lane.run()
+			})
 		}
 	})
+}
+
+// pin binds the calling goroutine to a thread of its own, and that to a processor. The
+// thread ends with the goroutine.
+func (p *pipeline) pin(lane int) {
+	if p.pinLane == nil {
+		return
+	}
+	runtime.LockOSThread()
+	if err := p.pinLane(lane); err != nil {
+		p.log.Warn("a worker runs on any processor", "worker", lane, "error", err)
+	}
 }
 
 // start starts the outputs and the lanes. It closes ended when all lanes have ended.
