@@ -189,7 +189,7 @@ func (l *latency) serve(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	stop()
-	return nil, fmt.Errorf("Knot DNS does not answer:\n%s", log.String())
+	return nil, fmt.Errorf("the server does not answer:\n%s", log.String())
 }
 
 // watch starts the sensor beside the server, and waits until it captures.
