@@ -33,7 +33,7 @@ const (
 var roles = [...]string{"auth", "resolver", "client", "forwarder", "stub", "tool", "update"}
 
 // Known reports whether the type is in dnstap.proto.
-func (t Type) Known() bool { return t >= 1 && int(t) <= 2*len(roles) }
+func (t Type) Known() bool { return t >= 1 && uint64(t) <= 2*uint64(len(roles)) }
 
 // IsResponse reports whether a known type names the response.
 func (t Type) IsResponse() bool { return t%2 == 0 }
@@ -105,7 +105,7 @@ var protos = [...]packet.Proto{
 
 // Proto is the carrier. A number that this build does not know is kept.
 func (p Protocol) Proto() packet.Proto {
-	if int(p) < len(protos) {
+	if uint64(p) < uint64(len(protos)) { // int has 32 bits on some processors
 		return protos[p]
 	}
 	return packet.NumberedProto(uint32(p))

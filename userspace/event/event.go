@@ -9,6 +9,7 @@
 package event
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -66,7 +67,9 @@ type Event struct {
 }
 
 // Length is the length of the message on the wire.
-func (e *Event) Length() int { return len(e.Message) + int(e.CaptureCut) }
+func (e *Event) Length() int {
+	return int(min(int64(len(e.Message))+int64(e.CaptureCut), math.MaxInt)) // a file may claim what an int of 32 bits cannot hold
+}
 
 // When is Time in UTC.
 func (e *Event) When() time.Time { return time.Unix(0, e.Time).UTC() }

@@ -8,6 +8,8 @@
 // data.
 package packet
 
+import "math"
+
 // Direction is a packet's direction, as the capturing host sees it.
 type Direction uint8
 
@@ -61,8 +63,5 @@ func (b *Batch) Len() int { return len(b.Packets) + len(b.Messages) }
 
 // Cut returns how many bytes of the frame the capture left out.
 func (p *Packet) Cut() int {
-	if int(p.WireLen) <= len(p.Data) {
-		return 0
-	}
-	return int(p.WireLen) - len(p.Data)
+	return int(min(max(int64(p.WireLen)-int64(len(p.Data)), 0), math.MaxInt)) // a file may claim what an int of 32 bits cannot hold
 }

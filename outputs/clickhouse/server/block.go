@@ -75,7 +75,7 @@ func (c *Conn) frame() *reader {
 		return c.in
 	}
 	packed, size := int(binary.LittleEndian.Uint32(head[17:]))-frameSizes, int(binary.LittleEndian.Uint32(head[21:]))
-	if packed < 0 || packed > maxOneFrame || size > maxOneFrame {
+	if packed < 0 || packed > maxOneFrame || size < 0 || size > maxOneFrame { // an int of 32 bits may be negative
 		c.in.fail(errTooLong)
 		return c.in
 	}

@@ -35,7 +35,7 @@ func (d *decoder) state(t *columnType) {
 
 // count accepts n more values, of at least size bytes each.
 func (d *decoder) count(n uint64, size int) int {
-	if d.err == nil && (n > maxCells || d.cells+int(n) > 4*maxCells || int(n)*size > d.left()) {
+	if d.err == nil && (n > maxCells || d.cells+int(n) > 4*maxCells || n*uint64(size) > uint64(d.left())) {
 		d.fail(errTooLong)
 	}
 	if d.err != nil {
