@@ -28,7 +28,7 @@ func ways() []*way {
 		{name: "pcap", options: []string{"--mode=pcap"}},
 		{name: "xdp", options: []string{"--mode=xdp"}, wire: true},
 		{name: "tap", options: []string{"--tap"}, wire: true},
-		{name: "tap, 1 of 10", options: []string{"--tap", "--sampleratio=1:10"}, wire: true, offered: 1_000_000},
+		{name: "tap 1:10", options: []string{"--tap", "--sampleratio=1:10"}, wire: true, offered: 1_000_000},
 		{name: plain},
 	}
 }

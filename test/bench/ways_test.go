@@ -20,7 +20,7 @@ func TestChooseWays(t *testing.T) {
 		}
 		return list
 	}
-	if got := names("reference,tap"); !slices.Equal(got, []string{"tap", "tap, 1 of 10", "reference"}) {
+	if got := names("reference,tap"); !slices.Equal(got, []string{"tap", "tap 1:10", "reference"}) {
 		t.Errorf("%q", got)
 	}
 	if got := names(""); len(got) != len(ways()) || got[0] != "tcx" {
@@ -49,7 +49,7 @@ func TestLiveFigures(t *testing.T) {
 			{name: "tcx", paced: rounds(500, 700), best: trial{Result: generator.Result{Sent: 2000, Took: time.Second}}, limit: limit{lost: "ring_full"}},
 			{name: "afpacket", paced: rounds(600, 1000), limit: limit{generator: true}},
 			{name: "pcap", missing: "this build has none"},
-			{name: "tap, 1 of 10", offered: 7000, best: trial{Result: generator.Result{Sent: 7000, Took: time.Second}, lost: 3, where: "ring_full"}},
+			{name: "tap 1:10", offered: 7000, best: trial{Result: generator.Result{Sent: 7000, Took: time.Second}, lost: 3, where: "ring_full"}},
 			{name: plain, best: trial{Result: generator.Result{Sent: 1000, Took: time.Second}}, limit: limit{lost: "socket_full"}},
 		},
 	}
@@ -59,7 +59,7 @@ func TestLiveFigures(t *testing.T) {
 		"| afpacket | 600 | 600 | 1200 | 1.50 | 0 of 3000 |\n",
 		"| tcx | 2000 | losses above it: `ring_full` |\n",
 		"Not measured: pcap: this build has none\n",
-		"tap, 1 of 10: 7000 packets/s were offered and 7000 sent for 1.0 s; 3 of 7000 were lost ring_full.\n",
+		"tap 1:10: 7000 packets/s were offered and 7000 sent for 1.0 s; 3 of 7000 were lost ring_full.\n",
 		"tcx to reference: 2.0.\n",
 	} {
 		if !strings.Contains(got, want) {
