@@ -129,21 +129,30 @@ func isGone(err error) bool {
 
 func (c *clsact) isMine(handle uint32) bool { return c.mark.is(handle) }
 
-// removeStale removes the filters of killed processes. It leaves those of living
-// ones, and then returns inUse.
-func (c *clsact) removeStale() (inUse bool, err error) {
+// removeStale removes the filters of killed processes. It leaves those of living ones.
+func (c *clsact) removeStale() (err error) {
 	var living map[uint32]bool // read when the first filter is found
-	err = c.removeFilters(func(handle uint32) bool {
+	removed := c.removeFilters(func(handle uint32) bool {
 		if living == nil && err == nil {
 			living, err = livingMarks()
 		}
-		if err == nil && !living[markOf(handle)] && !(markOf(handle) == 0 && usedByOldVersion(c.dev.index)) {
-			return true
-		}
-		inUse = true
-		return false
+		return err == nil && !living[markOf(handle)] && !(markOf(handle) == 0 && usedByOldVersion(c.dev.index))
 	})
-	return inUse, err
+	return errors.Join(err, removed)
+}
+
+// sharesQdisc reports whether another running sensor has added the qdisc: the last of
+// them removes it.
+func (c *clsact) sharesQdisc() bool {
+	for _, id := range []hookID{hookIngress, hookEgress} {
+		list, _ := listFilters(c.nl.FilterList, c.dev.index, parent(id))
+		for _, f := range ourFilters(list) {
+			if f.Handle&handleFlags == handleQdisc {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func removeStaleOn(dev device) error {
@@ -152,8 +161,7 @@ func removeStaleOn(dev device) error {
 		return err
 	}
 	defer c.close()
-	_, err = c.removeStale()
-	return err
+	return c.removeStale()
 }
 
 // firstFreePriority returns the lowest priority that our filters can have: all filters
@@ -233,18 +241,16 @@ func (k *Kernel) attachClsact(a *Attachment, dev device, hooks []hookID) error {
 }
 
 func (k *Kernel) addFilters(c *clsact, hooks []hookID) (added []attachedProgram, err error) {
-	inUse, err := c.removeStale()
-	if err != nil {
+	if err := c.removeStale(); err != nil {
 		return nil, err
-	}
-	if inUse {
-		return nil, fmt.Errorf("another running %s has its filters there: %w", FilterName, unix.EADDRINUSE)
 	}
 	err = c.nl.QdiscAdd(c.qdisc())
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("add clsact qdisc: %w", err)
 	}
-	c.owned = err == nil
+	if c.owned = err == nil; !c.owned {
+		c.owned = c.sharesQdisc()
+	}
 	for _, id := range hooks {
 		p := k.program(id, c.dev, "")
 		info, err := p.Info()
