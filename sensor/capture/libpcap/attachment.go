@@ -155,7 +155,9 @@ func (a *attachment) run() {
 	for {
 		n, err := a.read()
 		if err != nil {
-			a.source.readFailed(a.device, err)
+			if a.device.verify(a.ports[0]) == nil { // that an interface is gone is logged by the watcher
+				a.source.readFailed(a.device, err)
+			}
 			return
 		}
 		if a.closing.Load() {
