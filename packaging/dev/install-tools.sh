@@ -50,6 +50,8 @@ test /usr/share/java/zookeeper.jar zookeeper
 test java default-jre-headless
 test npm npm
 test docker-compose docker-compose
+test qemu-aarch64-static qemu-user-static
+test qemu-arm-static qemu-user-static
 test jq jq
 test git git
 test man man-db
