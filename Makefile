@@ -20,11 +20,7 @@ export GO IFACE PREFIX DESTDIR
 
 # Go uses all processors by itself; two builds at a time would write the same file.
 .NOTPARALLEL:
-<<<<<<< HEAD
-.PHONY: help build build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-latency bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
-=======
-.PHONY: help build build-all build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
->>>>>>> 3ace01f (sensor: make build-all compiles for all systems and processors, docs/other-systems.md says what differs there; lengths of 2 GiB in hostile input do no harm on 32-bit processors; big-endian ones are refused with the reason)
+.PHONY: help build build-all build-libpcap run demo install uninstall test test-all test-race test-kernels test-fuzz test-soak test-large bench bench-live bench-latency bench-stages bench-bpf bench-psql bench-clickhouse bench-dnstap generate lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
