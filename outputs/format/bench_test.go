@@ -3,7 +3,6 @@
 package format
 
 import (
-	"cmp"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -116,8 +115,4 @@ func cpuTime(b *testing.B) int64 {
 		b.Fatalf("get resource usage: %v", err)
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
-}
-
-func captureFolder() string {
-	return cmp.Or(os.Getenv("SENSOR_TEST_CAPTURES"), "../../../shared/captures")
 }

@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -276,4 +277,8 @@ func TestOracleCaptures(t *testing.T) {
 	if compared == 0 {
 		t.Error("nothing was compared")
 	}
+}
+
+func captureFolder() string {
+	return cmp.Or(os.Getenv("SENSOR_TEST_CAPTURES"), "../../../shared/captures")
 }
