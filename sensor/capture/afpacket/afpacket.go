@@ -35,9 +35,9 @@ type Options struct {
 	Lanes  int
 
 	// BufferBytes is the memory of all rings together, 64 MiB if it is 0. It is divided
-	// among the lanes, and among the interfaces that match when the source is opened;
-	// one that comes later gets a share of the same size. A ring has at least 512 KiB:
-	// with hundreds of interfaces that is more than BufferBytes, so that 300 interfaces
+	// among the lanes and the interfaces. A pattern has room for twice as many interfaces
+	// as match when the source is opened, and for at least 4. Those beyond that have the
+	// smallest rings, of 512 KiB, and with hundreds of interfaces all have: 300 interfaces
 	// and 2 lanes take 300 MiB, and each ring is full after 0.2 s without a reader. For
 	// these `any` is better: it needs one ring for each lane, however many interfaces
 	// there are. Frames of more than 64 KiB, which the kernel has joined where an
@@ -57,7 +57,8 @@ type Source struct {
 	log          *slog.Logger
 	filter       []unix.SockFilter
 	spread       []unix.SockFilter
-	geometry     geometry
+	geometry     geometry // of a ring, while the rings have not used up
+	buffer       int      // bytes; then they are the smallest ones
 	snapLen      uint32
 	onlyIncoming bool
 	control      int    // a socket that asks the kernel about interfaces
@@ -84,7 +85,8 @@ func Open(o Options) (*Source, error) {
 	}
 	s := &Source{log: cmp.Or(o.Watch.Log, slog.New(slog.DiscardHandler)), snapLen: o.Select.SnapLen, onlyIncoming: o.OnlyIncoming, control: -1}
 	o.Watch.Log = s.log
-	s.geometry = geometryOf(cmp.Or(o.BufferBytes, defaultBuffer), o.Lanes*interfacesNow(o.Watch.Interfaces))
+	s.buffer = cmp.Or(o.BufferBytes, defaultBuffer)
+	s.geometry = geometryOf(s.buffer, o.Lanes*interfacesPlanned(o.Watch.Interfaces))
 	if err := s.geometry.check(o.Lanes); err != nil {
 		return nil, err
 	}
@@ -146,8 +148,22 @@ func fittingFilter(sel capture.Selection, onlyIncoming bool) ([]unix.SockFilter,
 	}
 }
 
-// interfacesNow is how many interfaces the names and patterns match, at least one each.
-func interfacesNow(words []string) (n int) {
+// nextGeometry is that of the rings of another interface.
+func (s *Source) nextGeometry() geometry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := 0
+	for _, k := range s.sockets {
+		used += len(k.ring.memory)
+	}
+	if used+s.geometry.block*s.geometry.blocks*len(s.lanes) > s.buffer {
+		return geometry{minBlock, minBlocks, s.geometry.retire}
+	}
+	return s.geometry
+}
+
+// interfacesPlanned is how many interfaces the memory is divided among.
+func interfacesPlanned(words []string) (n int) {
 	if slices.Contains(words, watch.Any) {
 		return 1
 	}
@@ -158,6 +174,9 @@ func interfacesNow(words []string) (n int) {
 			if watch.Matches(word, i.Name) {
 				matches++
 			}
+		}
+		if watch.IsPattern(word) {
+			matches = max(2*matches, 4)
 		}
 		n += max(matches, 1)
 	}

@@ -30,8 +30,9 @@ func (s *Source) newGroup(index int) (_ *group, err error) {
 			}
 		}
 	}()
+	next := s.nextGeometry()
 	for range s.lanes {
-		k, err := openSocket(s.geometry, true, s.onlyIncoming)
+		k, err := openSocket(next, true, s.onlyIncoming)
 		if err != nil {
 			return nil, err
 		}
