@@ -40,6 +40,34 @@ func (l *lines) count(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
+// TestManyInterfacesShareTheBuffer: what a pattern matches later takes no more memory than
+// there is, but for the smallest rings.
+func TestManyInterfacesShareTheBuffer(t *testing.T) {
+	if !inOwnNamespace(t) {
+		return
+	}
+	ipCommand(t, "link add dm0 type veth peer name peer0\nlink set dm0 up")
+	s := open(t, Options{Watch: named("dm*"), Lanes: 2, BufferBytes: 8 << 20})
+	const n = 12
+	for i := 1; i < n; i++ {
+		ipCommand(t, fmt.Sprintf("link add dm%d type veth peer name peer%d\nlink set dm%d up", i, i, i))
+	}
+	await.True(t, "all attached", func() bool { return len(s.Attached()) == n })
+	defer s.Free()
+	defer s.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sizes := make(map[int]int)
+	total := 0
+	for _, k := range s.sockets {
+		sizes[len(k.ring.memory)]++
+		total += len(k.ring.memory)
+	}
+	if sizes[1<<20] != 4*2 || sizes[minBlock*minBlocks] != (n-4)*2 || total > 8<<20+(n-4)*2*minBlock*minBlocks {
+		t.Errorf("rings by size: %v, %d bytes together", sizes, total)
+	}
+}
+
 // TestInterfacesComeAndGo: down and up, another name, another namespace, deleted and made
 // again. What was captured before is still delivered, and counted.
 func TestInterfacesComeAndGo(t *testing.T) {

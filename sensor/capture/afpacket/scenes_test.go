@@ -375,32 +375,6 @@ func TestGeometry(t *testing.T) {
 	f(3<<20, 4, 128<<10, 6)
 }
 
-// TestManyInterfacesShareTheBuffer: what a pattern matches later takes no more memory than
-// there is, but for the smallest rings.
-func TestManyInterfacesShareTheBuffer(t *testing.T) {
-	ip := namespace.Enter(t)
-	ip("link add dm0 type veth peer name peer0")
-	ip("link set dm0 up")
-	s := open(t, Options{Watch: named("dm*"), Lanes: 2, BufferBytes: 8 << 20})
-	const n = 12
-	for i := 1; i < n; i++ {
-		ip(fmt.Sprintf("link add dm%d type veth peer name peer%d", i, i))
-		ip(fmt.Sprintf("link set dm%d up", i))
-	}
-	await.True(t, "all attached", func() bool { return len(s.Attached()) == n }, nil)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sizes := make(map[int]int)
-	total := 0
-	for _, k := range s.sockets {
-		sizes[len(k.ring.memory)]++
-		total += len(k.ring.memory)
-	}
-	if sizes[1<<20] != 4*2 || sizes[minBlock*minBlocks] != (n-4)*2 || total > 8<<20+(n-4)*2*minBlock*minBlocks {
-		t.Errorf("rings by size: %v, %d bytes together", sizes, total)
-	}
-}
-
 // TestTooLargeRings: the error names the option, and nothing was allocated.
 func TestTooLargeRings(t *testing.T) {
 	s, err := Open(Options{Watch: named("lo"), Lanes: 2, BufferBytes: math.MaxInt / 2})
