@@ -291,7 +291,7 @@ func soakModes(t *testing.T) []string {
 
 func soakInterfaces(t *testing.T, mode string, length time.Duration) {
 	l := lab.New(t)
-	f := flow(t, l, 20_000, 1<<40)
+	f := flow(t, l, 20_000, 1<<30)
 	p := program.Start(t, l.Server, "attach", l.Server.Iface, "d*", "--wait", "--mode="+mode, "--nulloutputtype=1")
 	p.WaitForCapture()
 	ctx, cancel := context.WithTimeout(context.Background(), length)
