@@ -256,6 +256,7 @@ func (s *Source) Kernel() (capture.KernelStats, error) {
 	return capture.KernelStats{Hooks: []capture.HookStats{{Hook: "af_packet", Filtered: true, Counters: []capture.Counter{
 		{Name: "in", Kind: capture.CountsIn, Value: c.in, Known: true}, // passed the filter
 		{Name: "ring_full", Kind: capture.CountsLost, Value: c.full, Known: true},
+		{Name: "copy_failed", Kind: capture.CountsLost, Value: c.failed, Known: true},
 		{Name: "not_read", Kind: capture.CountsLost, Value: c.missing, Known: true},
 		{Name: "delivered", Kind: capture.CountsDelivered, Value: c.delivered(), Known: true},
 		{Name: "ring_freezes", Kind: capture.CountsMeter, Value: c.freezes, Known: true},

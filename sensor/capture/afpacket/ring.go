@@ -31,6 +31,7 @@ type ring struct {
 	left int // packets of the block that were not read
 
 	read   atomic.Uint64 // packets
+	failed atomic.Uint64 // places of frames that the kernel could not describe
 	losing atomic.Uint64 // blocks that report lost packets
 	cut    atomic.Uint64 // frames that did not fit into a block
 	ending atomic.Int64  // when the intake ended, 0 before
@@ -42,6 +43,8 @@ const (
 	blockPackets = 12
 	blockFirst   = 16
 	blockHeader  = 48
+
+	packetStatus = 20 // in a packet's header
 
 	linkAddress = unix.SizeofTpacket3Hdr // of the sockaddr_ll behind a packet's header
 	vnetHeader  = 10
@@ -86,21 +89,39 @@ func (r *ring) finish() {
 func (r *ring) take(b *packet.Batch, most int, snapLen uint32) {
 	n := 0
 	for len(b.Packets) < most && r.held <= r.blocks/8 && r.open() {
-		for ; r.left > 0 && len(b.Packets) < most; n++ {
+		for ; r.left > 0 && len(b.Packets) < most; r.advance() {
+			if !r.written() {
+				continue
+			}
 			b.Packets = append(b.Packets, packet.Packet{})
 			r.parse(&b.Packets[len(b.Packets)-1], snapLen)
-			r.advance()
+			n++
 		}
 	}
 	r.read.Add(uint64(n))
 }
 
+// written reports whether the kernel has written the packet at r.at. It takes the place
+// in the block first, and leaves it as it is if the frame is of a kind that a
+// virtio_net_hdr cannot describe, such as UDP that a virtual machine leaves to the host to
+// fragment: what is there then is of an older packet, or nothing. The kernel counts
+// such a frame as dropped.
+func (r *ring) written() bool {
+	if *r.word(r.at + packetStatus)&unix.TP_STATUS_USER != 0 {
+		return true
+	}
+	r.failed.Add(1)
+	return false
+}
+
 // skip passes over all packets that are there, and returns their number.
 func (r *ring) skip() (n int) {
 	for r.open() {
-		n += r.left
-		r.left = 0
-		r.finish()
+		for ; r.left > 0; r.advance() {
+			if r.written() {
+				n++
+			}
+		}
 		r.release()
 	}
 	r.read.Add(uint64(n))

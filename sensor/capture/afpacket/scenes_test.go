@@ -291,19 +291,7 @@ func TestLastBlock(t *testing.T) {
 func TestRaw(t *testing.T) {
 	ip := namespace.Enter(t)
 	quiet()
-	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer tun.Close()
-	req, err := unix.NewIfreq("tun9")
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-	if err := unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, req); err != nil {
-		t.Fatal(err)
-	}
+	tun := device(t, "tun9", unix.IFF_TUN|unix.IFF_NO_PI)
 	ip("link set lo up\nlink set tun9 up")
 	for _, name := range []string{"tun9", watch.Any} {
 		r := read(t, Options{Watch: named(name), Lanes: 3})

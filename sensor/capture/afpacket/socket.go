@@ -26,16 +26,18 @@ type socket struct {
 
 // counts are sums of what the kernel reports. It forgets them when they are read.
 type counts struct {
-	in, full, freezes    uint64
+	in, freezes          uint64
+	full, failed         uint64 // dropped: without room for them, and after they had a place
 	losing, cut, missing uint64 // of the reader
 }
 
 // delivered is the number of packets that the kernel has put into the ring.
-func (c counts) delivered() uint64 { return c.in - c.full - c.missing }
+func (c counts) delivered() uint64 { return c.in - c.full - c.failed - c.missing }
 
 func (c *counts) add(o counts) {
 	c.in += o.in
 	c.full += o.full
+	c.failed += o.failed
 	c.freezes += o.freezes
 	c.losing += o.losing
 	c.cut += o.cut
@@ -206,8 +208,12 @@ func (s *socket) current() counts {
 func (s *socket) update() {
 	if n, err := unix.GetsockoptTpacketStatsV3(s.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 		s.counts.in += uint64(n.Packets) // with those that were dropped
-		s.counts.full += uint64(n.Drops)
 		s.counts.freezes += uint64(n.Freeze_q_cnt)
+		// The kernel does not tell one kind of drop from the other, but the reader does. It
+		// may see the place later than the kernel counts it: neither number ever falls.
+		dropped := s.counts.full + s.counts.failed + uint64(n.Drops)
+		s.counts.full = max(s.counts.full, dropped-min(s.ring.failed.Load(), dropped))
+		s.counts.failed = dropped - s.counts.full
 	}
 	s.counts.losing, s.counts.cut = s.ring.losing.Load(), s.ring.cut.Load()
 }
@@ -215,7 +221,7 @@ func (s *socket) update() {
 // put is how many packets the kernel has put into the ring.
 func (s *socket) put() uint64 {
 	c := s.current()
-	return c.in - c.full
+	return c.delivered()
 }
 
 // end stops the intake. What the ring holds can still be read.
@@ -239,8 +245,8 @@ func (s *socket) bindNothing() error {
 	return nil
 }
 
-// final returns the last sums, and makes them agree with what was read. No later call
-// returns anything.
+// final returns the last sums. What the kernel has put into the ring and nobody has read
+// is missing from then on. No later call returns anything.
 func (s *socket) final() counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,11 +255,8 @@ func (s *socket) final() counts {
 	}
 	s.update()
 	c, read := s.counts, s.ring.read.Load()
-	switch put := c.in - c.full; {
-	case put > read:
+	if put := c.delivered(); put > read {
 		c.missing = put - read
-	case put < read:
-		c.in += read - put
 	}
 	s.closed = true
 	return c
