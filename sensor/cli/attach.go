@@ -310,7 +310,7 @@ func liveInput(o live.Options) input {
 			return text
 		},
 		logStart: func(s capture.Source) {
-			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", o.Lanes, "decap", decapNames(o.Select.Decap),
+			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", len(s.Lanes()), "decap", decapNames(o.Select.Decap),
 				"mode", s.(*live.Source).Mode(), "why", s.(*live.Source).Why())
 		},
 	}

@@ -30,9 +30,9 @@ import (
 
 // Options says what to capture, and how.
 type Options struct {
-	Watch  watch.Options
+	Watch  watch.Options     // with Dedup, copies come on one lane, whatever tunnel they are in
 	Select capture.Selection // Sample is left to the worker
-	Lanes  int
+	Lanes  int               // at most so many
 
 	// BufferBytes is the memory of all rings together, 64 MiB if it is 0. It is divided
 	// among the lanes and the interfaces. A pattern has room for twice as many interfaces
@@ -85,6 +85,11 @@ func Open(o Options) (*Source, error) {
 	}
 	s := &Source{log: cmp.Or(o.Watch.Log, slog.New(slog.DiscardHandler)), snapLen: o.Select.SnapLen, onlyIncoming: o.OnlyIncoming, control: -1}
 	o.Watch.Log = s.log
+	if o.Watch.Dedup && len(o.Select.Decap) > 0 && o.Lanes > 1 {
+		// The program that chooses the lane sees the outermost addresses only.
+		o.Lanes = 1
+		s.log.Info("one worker has all packets: --dedup has to compare those inside and outside of tunnels (--decap)")
+	}
 	s.buffer = cmp.Or(o.BufferBytes, defaultBuffer)
 	s.geometry = geometryOf(s.buffer, o.Lanes*interfacesPlanned(o.Watch.Interfaces))
 	if err := s.geometry.check(o.Lanes); err != nil {

@@ -187,3 +187,28 @@ func TestSpreadKeepsTogether(t *testing.T) {
 		seen[key] = h
 	}
 }
+
+// TestCopiesMeet: where duplicates inside and outside of a tunnel are to be found, they come
+// on one lane.
+func TestCopiesMeet(t *testing.T) {
+	pair(t)
+	vxlan := capture.Selection{Decap: []uint8{uint8(packet.TunnelVXLAN)}, TunnelPorts: []packet.TunnelPort{{Number: 4789, Tunnel: packet.TunnelVXLAN}}}
+	o := Options{Watch: named("va"), Lanes: 4, Select: vxlan}
+	o.Watch.Dedup = true
+	r, send := read(t, o), injector(t, "vb")
+	const n = 16
+	for i := range n {
+		inner := eth(0x0800, ip4frag([]byte{192, 0, 2, byte(i)}, b4, nil, 0, 17, udp(1234, 53, []byte{byte(i)})))
+		send(inner)
+		send(eth(0x0800, ip4(17, udp(4000, 4789, join([]byte{8, 0, 0, 0, 0, 0, 1, 0}, inner)))))
+	}
+	list := r.end()
+	for _, p := range list {
+		if p.lane != list[0].lane {
+			t.Fatalf("%d packets, not on one lane", len(list))
+		}
+	}
+	if len(list) != 2*n {
+		t.Errorf("%d packets", len(list))
+	}
+}
