@@ -30,7 +30,8 @@ func HaveRingbuf() error {
 
 // HaveTCX probes for TC programs attached by links (Linux 6.6).
 func HaveTCX() error {
-	if slices.Contains(MissingCapabilities(), "CAP_NET_ADMIN") {
+	missing := MissingCapabilities()
+	if slices.Contains(missing, "CAP_NET_ADMIN") || len(missing) == 0 && Rights() != nil {
 		return fmt.Errorf("probe TCX (Linux 6.6): %w", unix.EPERM) // the library would report a kernel without TCX
 	}
 	// Every namespace has lo as its first interface.
@@ -55,10 +56,40 @@ func HaveXDP() error {
 // Supported returns an error that says why the programs for TC cannot run here, nil
 // if they can.
 func Supported() error {
+	if err := Rights(); err != nil {
+		return err
+	}
+	return HaveRingbuf()
+}
+
+// Rights returns an error that says why the kernel refuses bpf() to this thread, nil if
+// it does not.
+func Rights() error {
 	if missing := MissingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("missing %s: %w", strings.Join(missing, ", "), os.ErrPermission)
 	}
-	return HaveRingbuf()
+	switch err := HaveRingbuf(); {
+	case errors.Is(err, os.ErrPermission):
+		return refused(os.ErrPermission)
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("this kernel has no bpf(), or a seccomp filter hides it: %w", unix.ENOSYS)
+	}
+	return nil
+}
+
+// refused says why bpf() is refused to a thread that has all capabilities.
+func refused(err error) error {
+	if inUserNamespace() {
+		return fmt.Errorf("bpf() is refused: capabilities in a user namespace, such as those of a rootless container, do not count for it: %w", err)
+	}
+	return fmt.Errorf("bpf() is refused despite all capabilities, by a seccomp filter or security module%s: %w", lockdown(), err)
+}
+
+// inUserNamespace reports whether this is another user namespace than the first one, which
+// maps all numbers.
+func inUserNamespace() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && !slices.Equal(strings.Fields(string(b)), []string{"0", "0", "4294967295"})
 }
 
 // AutoMode returns the best mode that sees both directions.
@@ -99,7 +130,7 @@ func MissingCapabilities() []string {
 // through errors.As.
 func explain(err error, xdp bool) error {
 	if errors.Is(err, unix.ENOSYS) {
-		return fmt.Errorf("this kernel has no bpf(): %w", err)
+		return fmt.Errorf("this kernel has no bpf(), or a seccomp filter hides it: %w", err)
 	}
 	if missing := MissingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("missing %s: run as root, or give the process these capabilities: %w", strings.Join(missing, ", "), os.ErrPermission)
@@ -116,7 +147,7 @@ func explain(err error, xdp bool) error {
 		}
 	}
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("bpf() is refused despite all capabilities, by a seccomp filter or security module%s: %w", lockdown(), err)
+		return refused(err)
 	}
 	return err
 }

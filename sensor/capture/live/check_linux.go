@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -19,7 +18,6 @@ import (
 // features probes what the back ends need.
 func features() []Feature {
 	var list []Feature
-	missing := bpf.MissingCapabilities()
 	add := func(name string, err error, unknown bool) {
 		f := Feature{Name: name, Have: err == nil, Unknown: err != nil && unknown}
 		if err != nil {
@@ -30,11 +28,8 @@ func features() []Feature {
 		}
 		list = append(list, f)
 	}
-	var rights error
-	if len(missing) > 0 {
-		rights = fmt.Errorf("missing %s", strings.Join(missing, ", "))
-	}
-	unknown := len(missing) > 0 // only those who have the rights can ask
+	rights := bpf.Rights()
+	unknown := rights != nil // only those who have the rights can ask
 	add("rights for eBPF: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", rights, false)
 	add("BPF ring buffers (Linux 5.8): modes tcx, clsact, xdp", bpf.HaveRingbuf(), unknown)
 	add("TCX (Linux 6.6): mode tcx", bpf.HaveTCX(), unknown)
@@ -58,6 +53,8 @@ func advice(mode Mode) (list []string) {
 			text = "eBPF costs less: " + text
 		}
 		list = append(list, text)
+	case bpf.Rights() != nil:
+		list = append(list, "eBPF costs less: run as root outside of rootless containers, where no seccomp filter or security module refuses bpf()")
 	case errors.Is(bpf.HaveRingbuf(), ebpf.ErrNotSupported):
 		list = append(list, "Linux 5.8 or newer captures by eBPF, which costs less")
 	case errors.Is(bpf.HaveTCX(), ebpf.ErrNotSupported):
