@@ -310,8 +310,14 @@ func liveInput(o live.Options) input {
 			return text
 		},
 		logStart: func(s capture.Source) {
-			o.Watch.Log.Info("capturing", "attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", len(s.Lanes()), "decap", decapNames(o.Select.Decap),
-				"mode", s.(*live.Source).Mode(), "why", s.(*live.Source).Why())
+			about := []any{
+				"attached", cmp.Or(strings.Join(attached(s), "; "), "none"), "workers", len(s.Lanes()), "decap", decapNames(o.Select.Decap),
+				"mode", s.(*live.Source).Mode(),
+			}
+			if why := s.(*live.Source).Why(); why != "" {
+				about = append(about, "why", why)
+			}
+			o.Watch.Log.Info("capturing", about...)
 		},
 	}
 }
