@@ -7,7 +7,7 @@ const instances = `instance=~"$instance"`
 
 // lost are the outcomes by which records and packets are lost, as in the alerts of
 // docs/metrics.md.
-const lost = `outcome=~"ring_full|copy_failed|lane_failed|refused|queue_full|spool_evicted|spool_damaged|spool_unreadable|abandoned"`
+const lost = `outcome=~"ring_full|copy_failed|lane_full|not_read|lane_failed|refused|queue_full|spool_evicted|spool_damaged|spool_unreadable|abandoned"`
 
 func sensor() dashboard {
 	return newDashboard("dnsmonster-sensor-sensor", "DNS sensors",

@@ -14,6 +14,30 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
+// TestAllLossesOfInputs: alert and panels count each loss of packets that an input names.
+func TestAllLossesOfInputs(t *testing.T) {
+	files, err := filepath.Glob("../../sensor/capture/*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`Name: "(\w+)", Kind: capture\.CountsLost`)
+	n := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range name.FindAllStringSubmatch(string(text), -1) {
+			if n++; !regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(lost) {
+				t.Errorf("%s: %s is not among %s", file, m[1], lost)
+			}
+		}
+	}
+	if n < 4 {
+		t.Errorf("only %d losses found", n)
+	}
+}
+
 // TestSensorExpressions: Prometheus reads each expression, and each metric, label value
 // and meter in it is one that the pages name.
 func TestSensorExpressions(t *testing.T) {
