@@ -23,7 +23,8 @@ type attachment struct {
 
 	mu    sync.Mutex // for the handles; not held while waiting
 	ports []*port
-	ended bool // the handles are closed
+	ended bool  // the handles are closed
+	err   error // why it has ended by itself
 
 	// Used by the goroutine alone.
 	chunk   *chunk
@@ -155,9 +156,9 @@ func (a *attachment) run() {
 	for {
 		n, err := a.read()
 		if err != nil {
-			if a.device.verify(a.ports[0]) == nil { // that an interface is gone is logged by the watcher
-				a.source.readFailed(a.device, err)
-			}
+			a.mu.Lock()
+			a.err = err
+			a.mu.Unlock()
 			return
 		}
 		if a.closing.Load() {
@@ -194,7 +195,7 @@ func (a *attachment) read() (n int, err error) {
 			a.makeRoom(p)
 			a.mu.Lock()
 			used, state := p.read(a.chunk.buf[a.filled:])
-			if state == stateFailed {
+			if err = nil; state == stateFailed {
 				err = p.err()
 			}
 			a.mu.Unlock()
@@ -202,11 +203,11 @@ func (a *attachment) read() (n int, err error) {
 			if state == stateFull {
 				a.flush()
 			}
-			if state == stateFailed {
+			if state == stateFailed && !a.device.survives(p) {
 				a.flush()
 				return n, err
 			}
-			if state == stateEmpty {
+			if state == stateEmpty || state == stateFailed {
 				break
 			}
 		}
@@ -325,6 +326,16 @@ func (a *attachment) Alive() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return !a.ended && a.device.verify(a.ports[0]) == nil
+}
+
+// Ended implements watch.Ender.
+func (a *attachment) Ended() <-chan struct{} { return a.done }
+
+// Reason implements watch.Ender.
+func (a *attachment) Reason() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
 }
 
 // Describe implements watch.Attachment.

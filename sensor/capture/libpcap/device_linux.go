@@ -79,6 +79,26 @@ func (d device) verify(p *port) error {
 	return nil
 }
 
+// survives reports that a port goes on capturing although the library has failed to read
+// it. The library asks whether an interface that went down is up again by the name that
+// the interface had at first, and before version 1.10 it fails at each interface that goes
+// down. The kernel's socket stays on the interface, and what comes can be read.
+func (d device) survives(p *port) bool {
+	if d.verify(p) != nil {
+		return false
+	}
+	r, err := unix.NewIfreq("")
+	if err != nil {
+		return false
+	}
+	r.SetUint32(uint32(d.index))
+	if unix.IoctlIfreq(p.descriptor(), unix.SIOCGIFNAME, r) != nil {
+		return false
+	}
+	renamed := r.Name() != d.name
+	return renamed || unix.IoctlIfreq(p.descriptor(), unix.SIOCGIFFLAGS, r) == nil && r.Uint16()&unix.IFF_UP == 0
+}
+
 // filter installs a program into the kernel's socket. It looks at the direction first,
 // which the library's own filters cannot do: those also run in user space, on the packets
 // that came before them.

@@ -43,6 +43,9 @@ func (d device) verify(*port) error {
 	return err
 }
 
+// survives is false: a handle that fails is replaced by a new one.
+func (d device) survives(*port) bool { return false }
+
 // filter installs a program. This also throws away packets that came before the handle
 // had its direction.
 func (s *Source) filter(p *port, _ device) error {

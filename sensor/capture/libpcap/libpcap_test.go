@@ -239,6 +239,14 @@ func TestInterfaceThatIsDown(t *testing.T) {
 			t.Errorf("%d: not alive any more", i)
 		}
 	}
+	// libpcap asks for the state of the interface by the name that it had.
+	l.ip("link set a0 down\nlink set a0 name a1\nlink set a1 up")
+	l.send("a1", frame("5"))
+	l.ip("link set a1 down\nlink set a1 up\nlink add a0 type veth peer c0")
+	l.send("a1", frame("6"))
+	if got := texts(r.await(t, 14)); strings.Count(got, "out:5") != 1 || strings.Count(got, "out:6") != 1 || !a.Alive() {
+		t.Errorf("after a change of the name: %s, alive %t", got, a.Alive())
+	}
 	if text := l.log.String(); text != "" {
 		t.Errorf("log: %s", text)
 	}

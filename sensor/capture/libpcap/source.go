@@ -110,27 +110,18 @@ func (s *Source) laneOf(p *packet.Packet) int {
 	return s.choose(p).Lane(len(s.lanes))
 }
 
-// warn logs what the library says about an interface that it captures all the same, and
-// why reading has failed, each at most once a minute for an interface: an interface that
-// comes and goes may say it many times.
+// warn logs what the library says about an interface that it captures all the same, at
+// most once a minute for an interface: an interface that comes and goes may say it many
+// times.
 func (s *Source) warn(d device, err error) {
-	s.say(d, "libpcap has a warning", err)
-}
-
-func (s *Source) readFailed(d device, err error) {
-	s.say(d, "libpcap cannot read an interface any more", err)
-}
-
-func (s *Source) say(d device, what string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := what + d.name
-	if time.Since(s.warned[key]) < time.Minute {
+	if time.Since(s.warned[d.name]) < time.Minute {
 		return
 	}
 	maps.DeleteFunc(s.warned, func(_ string, at time.Time) bool { return time.Since(at) >= time.Minute })
-	s.warned[key] = time.Now()
-	s.log.Warn(what, "interface", d.name, "error", err)
+	s.warned[d.name] = time.Now()
+	s.log.Warn("libpcap has a warning", "interface", d.name, "error", err)
 }
 
 // Lanes returns one lane for each reader.
@@ -239,5 +230,8 @@ var (
 		capture.Lane
 		capture.Discarder
 	} = (*lane)(nil)
-	_ watch.Attachment = (*attachment)(nil)
+	_ interface {
+		watch.Attachment
+		watch.Ender
+	} = (*attachment)(nil)
 )

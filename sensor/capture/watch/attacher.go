@@ -30,6 +30,15 @@ type Attachment interface {
 	Close() error
 }
 
+// Ender is an Attachment that knows that it has ended by itself. The Watcher then does at
+// once what it would do at its next check.
+type Ender interface {
+	// Ended is closed when the attachment has ended, after Close too.
+	Ended() <-chan struct{}
+	// Reason says why, for the log, once Ended is closed. nil: it was closed.
+	Reason() error
+}
+
 // HiddenReporter is an Attacher that knows which traffic it cannot see.
 type HiddenReporter interface {
 	// Hidden describes, a line each, what other programs on an interface hide from

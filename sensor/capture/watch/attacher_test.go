@@ -157,6 +157,54 @@ func TestWatchName(t *testing.T) {
 	}
 }
 
+// endingFake is a fake whose attachments say when they end.
+type endingFake struct {
+	*fake
+	last *endingAttachment
+}
+
+type endingAttachment struct {
+	Attachment
+	ended chan struct{}
+}
+
+func (f *endingFake) Attach(index int) (Attachment, error) {
+	a, err := f.fake.Attach(index)
+	f.last = &endingAttachment{a, make(chan struct{})}
+	return f.last, err
+}
+
+func (a *endingAttachment) Ended() <-chan struct{} { return a.ended }
+func (a *endingAttachment) Reason() error          { return errors.New("a storm") }
+
+// TestAttachmentEnds: one that ends by itself is replaced without a check, and wakes the
+// Watcher.
+func TestAttachmentEnds(t *testing.T) {
+	t.Parallel()
+	s := newHarness(t, []netInterface{up(1, "a")}, "a")
+	f := &endingFake{fake: s.fake}
+	s.w.attacher = f
+	if err := s.w.begin(); err != nil {
+		t.Fatal(err)
+	}
+	first := f.last
+	s.fake.on[1].dead = true
+	close(first.ended)
+	s.w.followEnd(first)
+	select {
+	case <-s.w.ended:
+	default:
+		t.Error("the Watcher is not woken")
+	}
+	s.w.update(false)
+	s.want(`"the capture of an interface has ended, attaching again" interface=a times=1 reason="a storm"`, 1)
+	if f.last == first || s.fake.on[1].dead {
+		t.Error("it was not replaced")
+	}
+	close(s.w.closed)
+	s.w.tasks.Wait()
+}
+
 // TestWatchFailingAttach: a failure ends the start; later it is tried again.
 func TestWatchFailingAttach(t *testing.T) {
 	s := newHarness(t, []netInterface{up(1, "a"), up(2, "b")}, "a", "b")

@@ -18,7 +18,7 @@ type target struct {
 	err        error        // of that attempt
 	state      state        // that was logged last
 
-	displacedAt    time.Time // when it was last logged that another program had detached ours
+	displacedAt    time.Time // when entering this state was logged last
 	displacedTimes int       // how often that has happened since
 }
 
@@ -29,7 +29,7 @@ const (
 	unseen state = iota
 	captured
 	gone
-	displaced // another program has detached ours
+	displaced // another program has detached ours, or the capture has ended by itself
 	failing
 	renamed // captured, under another name
 	isDown  // and cannot be captured until it is up
@@ -60,16 +60,34 @@ func (t *target) enterGone(log *slog.Logger) {
 	t.enter(log, gone, "interface is gone, waiting for it to come back", "interface", t.name)
 }
 
-// displacedInterval is how often it is logged that another program keeps detaching
-// ours.
+// ended reports that the attachment has ended by itself, and why, if it knows.
+func (t *target) ended() (ended bool, reason error) {
+	e, ok := t.attachment.(Ender)
+	if !ok {
+		return false, nil
+	}
+	select {
+	case <-e.Ended():
+		return true, e.Reason()
+	default:
+		return false, nil
+	}
+}
+
+// displacedInterval is how often it is logged that an attachment keeps being
+// lost.
 const displacedInterval = time.Minute
 
-func (t *target) enterDisplaced(log *slog.Logger) {
+func (t *target) enterDisplaced(log *slog.Logger, reason error) {
 	t.displacedTimes++
 	if time.Since(t.displacedAt) < displacedInterval {
 		return
 	}
-	t.enter(log, displaced, "another program has taken ours off, attaching again", "interface", t.name, "times", t.displacedTimes)
+	if reason == nil {
+		t.enter(log, displaced, "another program has taken ours off, attaching again", "interface", t.name, "times", t.displacedTimes)
+	} else {
+		t.enter(log, displaced, "the capture of an interface has ended, attaching again", "interface", t.name, "times", t.displacedTimes, "reason", reason)
+	}
 	t.displacedAt, t.displacedTimes = time.Now(), 0
 }
 

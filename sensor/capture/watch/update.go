@@ -191,8 +191,9 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	}
 	i, ok := w.find(t, existing)
 	now, listed := byIndex(existing, t.index)
-	back := listed && now.born != t.born             // it was gone meanwhile
-	dead := (check || back) && !t.attachment.Alive() // asked once: it may die at any moment
+	back := listed && now.born != t.born // it was gone meanwhile
+	hasEnded, reason := t.ended()
+	dead := (check || back || hasEnded) && !t.attachment.Alive() // asked once: it may die at any moment
 	switch {
 	case ok && i.index != t.index:
 		w.giveUp(t, now, listed)
@@ -207,7 +208,7 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 		t.endPromiscuous()
 	case dead:
 		w.detach(t)
-		t.enterDisplaced(w.log)
+		t.enterDisplaced(w.log, reason)
 	case !ok:
 		t.enter(w.log, renamed, "interface was renamed, and is captured until another one has the old name", "interface", t.name, "is", now.name)
 	}
@@ -268,6 +269,9 @@ func (w *Watcher) attach(t *target, i netInterface) (err error) {
 			return fmt.Errorf("interface %s: %w", i.name, err)
 		}
 		t.attachment = a
+		if a, ok := a.(Ender); ok {
+			w.tasks.Go(func() { w.followEnd(a) })
+		}
 	}
 	if w.options.Promiscuous && t.promisc == nil {
 		if t.promisc, err = beginPromiscuous(i.index); err != nil {

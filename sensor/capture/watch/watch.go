@@ -35,6 +35,7 @@ type Watcher struct {
 	log      *slog.Logger
 	links    *links
 	exists   func(index int) bool // asks the kernel: links may lag behind
+	ended    chan struct{}        // holds a token after an attachment has ended by itself
 	closed   chan struct{}        // closed by Close
 	tasks    sync.WaitGroup
 	once     sync.Once
@@ -72,6 +73,7 @@ func Open(a Attacher, o Options) (*Watcher, error) {
 		err = w.awaitFirst()
 	}
 	if err != nil {
+		close(w.closed)
 		w.links.close()
 		w.tasks.Wait()
 		_ = w.detachAll()
@@ -84,7 +86,7 @@ func Open(a Attacher, o Options) (*Watcher, error) {
 
 // newWatcher has no links yet.
 func newWatcher(a Attacher, o Options) *Watcher {
-	w := &Watcher{attacher: a, options: o, log: o.Log, exists: exists, closed: make(chan struct{})}
+	w := &Watcher{attacher: a, options: o, log: o.Log, exists: exists, ended: make(chan struct{}, 1), closed: make(chan struct{})}
 	for _, word := range o.Interfaces {
 		if IsPattern(word) {
 			w.patterns = append(w.patterns, word)
@@ -264,6 +266,8 @@ func (w *Watcher) follow(began time.Time) {
 			return
 		case <-w.links.changed:
 			w.update(false)
+		case <-w.ended:
+			w.update(false)
 		case <-tick.C:
 			w.update(true)
 		case <-over:
@@ -271,6 +275,26 @@ func (w *Watcher) follow(began time.Time) {
 				w.log.Warn("still waiting for "+wordList(absent), "after", w.options.Wait)
 			}
 		}
+	}
+}
+
+// followEnd wakes follow when an attachment has ended by itself, but not more often than
+// it would check the attachment.
+func (w *Watcher) followEnd(a Ender) {
+	began := time.Now()
+	select {
+	case <-w.closed:
+		return
+	case <-a.Ended():
+	}
+	select {
+	case <-w.closed:
+		return
+	case <-time.After(time.Until(began.Add(time.Second))):
+	}
+	select {
+	case w.ended <- struct{}{}:
+	default:
 	}
 }
 
