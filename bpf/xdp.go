@@ -56,7 +56,8 @@ func checkNoXDP(ifindex int) error {
 	if p == nil {
 		return nil
 	}
-	return fmt.Errorf("XDP program %s is attached already (%s): %w", p.Program, p.Mode, unix.EBUSY)
+	return fmt.Errorf("XDP program %s is attached already (%s), and an interface has room for one: end what attached it, or capture without --tap and --mode=xdp: %w",
+		p.Program, p.Mode, unix.EBUSY)
 }
 
 // XDPProgram is an XDP program on an interface.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -194,6 +195,9 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 		p.add(noInput{errors.New("attach: name an interface, such as: dnsmonster-sensor attach eth0 (see dnsmonster-sensor check)")})
 	}
 	for i, name := range names {
+		if _, err := time.ParseDuration(name); err == nil && config.ParseSwitchOrTime(a.wait) < 0 && !watch.Exists(name) {
+			p.add(argumentErrorf("attach: no interface %s: if it is the time of --wait, write --wait=%s", name, name))
+		}
 		if slices.Contains(names[:i], name) {
 			p.add(argumentErrorf("attach: interface %s is named twice", name))
 		}
@@ -260,7 +264,7 @@ func (d *deviceOptions) nameFlags() []cli.Flag {
 
 func (d *deviceOptions) input(o *captureOptions, s *session) (input, error) {
 	names := d.names()
-	d.promiscuous = !d.noPromiscuous && d.device != watch.Any // any means what this host sends and receives
+	d.promiscuous = !d.noPromiscuous && !slices.Contains(names, watch.Any) // any means what this host sends and receives
 	var p problems
 	p.add(d.check())
 	p.add(d.checkInterfaces(names))
@@ -327,12 +331,18 @@ func attachingTo(names []string) string {
 	all, _ := watch.Interfaces() // none if nobody knows
 	number := 0
 	for _, i := range all {
-		if slices.ContainsFunc(names, func(word string) bool { return watch.Matches(word, i.Name) }) {
+		if slices.ContainsFunc(names, func(word string) bool { return watch.Matches(word, i.Name) || slices.Contains(i.Other, word) }) {
 			number++
 		}
 	}
+	if number == 0 { // with --wait
+		return joinOr(names) + " to be there"
+	}
 	if len(names) == 1 && !watch.IsPattern(names[0]) {
 		return "the kernel to capture on " + names[0]
+	}
+	if number == 1 {
+		return "the kernel to capture on 1 interface"
 	}
 	return fmt.Sprintf("the kernel to capture on %d interfaces", number)
 }

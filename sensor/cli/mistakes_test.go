@@ -113,6 +113,7 @@ func TestMistakes(t *testing.T) {
 	f(`attach -i`, `-i needs a value: -i INTERFACE`)
 	f(`attach lo lo`, `attach: interface lo is named twice`)
 	f(`attach -i lo any`, `attach: any means all interfaces: name no others`)
+	f(`attach --wait 5s lo`, `attach: no interface 5s: if it is the time of --wait, write --wait=5s`)
 	f(`attach any --promiscuous`, `attach: --promiscuous needs interfaces by name: any captures only what this host sends and receives`)
 	f(`attach day.pcap -c 5`, `attach: day.pcap is a file, not an interface: did you mean: dnsmonster-sensor replay day.pcap -c 5`)
 	f(`attach lo port 53 and host 192.0.2.1`, `attach: "port 53 and host 192.0.2.1" is a filter of tcpdump; this build has no filters, only --port=53,853 and --allowdomainsfile=FILE: did you mean: dnsmonster-sensor attach lo --port=53`)
@@ -199,4 +200,20 @@ func TestSuggestionsKeepSecrets(t *testing.T) {
 	f("unknown option --relaypasswort", "spool", "--relaypasswort", "hush", "ls")
 	f("did you mean: dnsmonster-sensor attach lo '--skipdomainsfile=********'", "atach", "lo", "--skipdomainsfile", "https://me:hush@example.org/list")
 	f("did you mean: dnsmonster-sensor attach '********'", "atach", "//me:hush@h/")
+}
+
+// TestAttachingTo: what opening waits for is the kernel, or an interface that is awaited.
+func TestAttachingTo(t *testing.T) {
+	for _, c := range []struct {
+		want  string
+		names []string
+	}{
+		{"the kernel to capture on lo", []string{"lo"}},
+		{"the kernel to capture on 1 interface", []string{"lo", "eth99"}},
+		{"eth98 or eth99* to be there", []string{"eth98", "eth99*"}},
+	} {
+		if got := attachingTo(c.names); got != c.want {
+			t.Errorf("%q: %q, want %q", c.names, got, c.want)
+		}
+	}
 }

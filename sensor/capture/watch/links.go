@@ -26,7 +26,7 @@ type netInterface struct {
 
 // hasName reports whether a name is one of its names. No two interfaces share one.
 func (i netInterface) hasName(name string) bool {
-	return i.name == name || strings.Contains(i.alts, "\x00"+name+"\x00")
+	return i.name == name || name != "" && strings.Contains(i.alts, "\x00"+name+"\x00")
 }
 
 // otherNames are its names besides the first.

@@ -41,6 +41,9 @@ func checkWords(words []string) error {
 		if slices.Contains(words[:n], word) {
 			errs = append(errs, fmt.Errorf("interface %s is named twice", word))
 		}
+		if word == "" {
+			errs = append(errs, errors.New("the name of an interface is empty"))
+		}
 		if _, err := filepath.Match(word, ""); err != nil && IsPattern(word) {
 			errs = append(errs, fmt.Errorf("interface pattern %q cannot be read: write it as eth*, eth? or eth[0-9]", word))
 		}

@@ -134,6 +134,10 @@ func TestWords(t *testing.T) {
 	}
 	f("", "a", "b", "a*", "*")
 	f("", "any")
+	f("the name of an interface is empty", "a", "")
+	if (netInterface{name: "a", alts: "\x00b\x00\x00c\x00"}).hasName("") {
+		t.Error("an empty name means an interface with two other names")
+	}
 	f("named twice", "a", "b", "a")
 	f("named twice", "a*", "a*")
 	f(`pattern "eth[" cannot be read`, "eth[")
