@@ -44,7 +44,8 @@ func attachCommand(list []outputs.Output) *cli.Command {
 		UsageText: attachTasks,
 		Description: `Loads a program into the kernel that copies DNS packets and lets all traffic pass. Needs root, or the
 capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Where these are missing, or the kernel is too old, it
-captures by AF_PACKET, which needs CAP_NET_RAW. The argument any means all interfaces that are up, and
+captures by AF_PACKET, which needs only CAP_NET_RAW. Systems other than Linux need a build with libpcap, or
+Npcap. The argument any means all interfaces that are up, and
 those that come up later; a pattern such as 'eth*' means all whose names match. A packet that passes
 several interfaces, such as a bridge and its ports, is recorded on each of them.
 
@@ -91,7 +92,7 @@ func (a *attachOptions) flags() []cli.Flag {
 		}},
 		&cli.BoolFlag{
 			Category: "capture", Name: "tap", EnvVars: []string{"DNSMONSTER_TAP"}, Destination: &a.tap,
-			Usage: "for mirror ports: drop every incoming frame after it was looked at, which costs half. Promiscuous; outgoing frames are not recorded. Refused if that would cut off an address of this host, except with the option force",
+			Usage: "for mirror ports: drop every incoming frame once it has been captured, which saves half of the cost. Switches promiscuous mode on. Outgoing frames are not recorded. Refused if it would cut off an address of this host, unless the option force is set",
 		},
 		&cli.StringFlag{
 			Category: "capture", Name: "samplemode", EnvVars: []string{"DNSMONSTER_SAMPLEMODE"}, Value: "packet", Destination: &a.sampleMode,
@@ -103,11 +104,11 @@ func (a *attachOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "ringmb", EnvVars: []string{"DNSMONSTER_RINGMB"}, Value: 16, Destination: &a.ringMB,
-			Usage: "`MEGABYTES` of each worker's ring buffer in modes tcx, clsact and xdp, a power of two",
+			Usage: "`MEGABYTES` of each worker's ring buffer in modes tcx, clsact and xdp and with --tap, a power of two",
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "fragmentquota", EnvVars: []string{"DNSMONSTER_FRAGMENTQUOTA"}, Value: 1000, Destination: &a.fragments,
-			Usage: "limit for IP fragments whose first fragment was not seen: at most this `NUMBER` per second and processor is captured",
+			Usage: "capture at most this `NUMBER` of IP fragments per second and processor whose first fragment was not seen. No effect in modes afpacket and pcap",
 		},
 		&cli.StringSliceFlag{
 			Category: "capture", Name: "decap", EnvVars: []string{"DNSMONSTER_DECAP"}, Destination: &a.decap,
@@ -184,8 +185,12 @@ func checkRights(inv *invocation, mode live.Mode) error {
 	if len(missing) == 0 {
 		return nil
 	}
+	lacks := joinAnd(missing)
+	if mode == live.ModeAuto && live.MissingRights(live.ModeAFPacket) != nil {
+		lacks += " for eBPF, and CAP_NET_RAW for AF_PACKET"
+	}
 	words := slices.Concat([]string{inv.program, "attach"}, inv.line.Arguments, optionWords(inv.command("attach"), inv.line.Given, nil))
-	return usageError("attach: this user may not capture, because it lacks %s; run as root: %s", joinAnd(missing), commandLine("sudo", words...))
+	return usageError("attach: this user may not capture, because it lacks %s; run as root: %s", lacks, commandLine("sudo", words...))
 }
 
 // checkInterfaces checks the names of the interfaces to capture from.
@@ -206,7 +211,7 @@ func (a *attachOptions) checkInterfaces(names []string) error {
 		if len(names) > 1 {
 			p.add(argumentErrorf("attach: any means all interfaces: name no others"))
 		}
-		p.addIf(a.tap, "--tap drops what arrives, and needs interfaces by name or pattern: any means all that this host has")
+		p.addIf(a.tap, "--tap needs interfaces by name or pattern: with any it would cut off this host")
 		p.addIf(a.promiscuous, "attach: --promiscuous needs interfaces by name: any captures only what this host sends and receives")
 	}
 	return p.err()

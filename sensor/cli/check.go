@@ -40,7 +40,7 @@ EXAMPLES:
 				printReport(c.App.Writer, r, c.Args().Slice(), commandLine(invocationOf(c).program, append([]string{"check"}, c.Args().Slice()...)...))
 			}
 			if err == nil && r.Mode == "" {
-				return usageError("check: no live capture here: %s", r.Why)
+				return usageError("check: %s", r.Why)
 			}
 			return err
 		},
@@ -56,7 +56,7 @@ func printReport(w io.Writer, r *live.Report, names []string, again string) {
 	case r.Missing != nil:
 		fmt.Fprintf(w, "Live capture does not work for this user. Try: sudo %s\nThe process lacks %s.\n", again, strings.Join(r.Missing, ", "))
 	default:
-		fmt.Fprintf(w, "Live capture does not work here: %s.\n", r.Why)
+		fmt.Fprintf(w, "Live capture does not work here.\n%s.\n", r.Why)
 	}
 	printList(w, "", "advice", r.Advice)
 	fmt.Fprintf(w, "\nkernel: %s\n", r.Kernel)

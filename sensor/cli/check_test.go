@@ -37,5 +37,5 @@ func TestReportOfCheck(t *testing.T) {
 	f(live.Report{Why: "missing CAP_BPF", Missing: []string{"CAP_BPF"}, Advice: []string{"run as root"}, Features: have(0)}, nil,
 		"Live capture does not work for this user. Try: sudo ./x check", "\nThe process lacks CAP_BPF.\nadvice: run as root\n", "  no   rights: none\n", "  ?    TCX\n")
 	f(live.Report{Why: "no ring buffers", Advice: []string{"replay"}, Features: have(1)}, nil,
-		"Live capture does not work here: no ring buffers.", "advice: replay\n", "  no   ring buffers: none\n")
+		"Live capture does not work here.", "advice: replay\n", "  no   ring buffers: none\n")
 }

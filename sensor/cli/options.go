@@ -80,7 +80,7 @@ func (o *captureOptions) flags() []cli.Flag {
 		},
 		&cli.IntFlag{
 			Category: "capture", Name: "workers", EnvVars: []string{"DNSMONSTER_WORKERS"}, Destination: &o.workers,
-			Usage: "`NUMBER` of workers that decode packets; 0: one for each processor that this process may use, of which the control group's limit allows a part",
+			Usage: "`NUMBER` of workers that decode packets; 0: one for each processor that this process may use, at most as many as the limit of its control group allows",
 		},
 		pinFlag(&o.pinCPUs),
 		&cli.StringFlag{

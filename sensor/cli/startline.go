@@ -122,7 +122,7 @@ func capturingOn(names, attached []string, verbose bool) string {
 		text += ", now "
 	}
 	if len(attached) == 0 {
-		return text + "no interface, until there is " + joinOr(names)
+		return text + "no interface yet, waiting for " + joinOr(names)
 	}
 	var ways []string
 	by := make(map[string][]string) // interfaces, by how they are attached

@@ -281,7 +281,7 @@ func TestChecksOfOptions(t *testing.T) {
 	f("--tap captures by XDP: remove it, or --mode=tcx"+line, "attach", "lo", "--tap", "--mode=tcx")
 	f("--tap captures by XDP: remove it, or --useafpacket"+line, "--tap", "--useafpacket", "--devname=lo")
 	f("attach: any means all interfaces: name no others", "--devname=lo,any", "--stdoutoutputtype=1")
-	f("--tap drops what arrives, and needs interfaces by name or pattern: any means all that this host has"+line, "attach", "any", "--tap")
+	f("--tap needs interfaces by name or pattern: with any it would cut off this host"+line, "attach", "any", "--tap")
 	f("--mode is not an option of replay, but of run and attach", "replay", "x.pcap", "--mode=xdp")
 	f("config check: name the configuration file, such as: dnsmonster-sensor config check /etc/dnsmonster.ini", "config", "check")
 	f("config: use dnsmonster-sensor config check FILE", "config")

@@ -328,7 +328,7 @@ func (s *changeScene) end() {
 			}
 		}
 		s.t.Logf("mode %s: %d queries recorded, %d of %d missed during a change", mode, len(got), missed, len(s.may[mode]))
-		if n := p.CountLines("another program has taken ours off"); n > 0 && mode != "pcap" || s.t.Failed() {
+		if n := p.CountLines("another program has detached the sensor"); n > 0 && mode != "pcap" || s.t.Failed() {
 			s.t.Errorf("mode %s: says %d times that another program has taken it off:\n%s", mode, n, p.Log())
 		}
 	}

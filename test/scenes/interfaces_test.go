@@ -355,7 +355,7 @@ func TestTakenOff(t *testing.T) {
 			waitForLogLines(p, 1, `msg="attached again"`, "interface="+l.Server.Iface)
 			sendFrom(t, l.Server, l.Server.Iface, "after")
 			expectRecordedOn(p, "before", l.Server.Iface, "after", l.Server.Iface)
-			if p.CountLines("another program has taken ours off, attaching again") != 1 {
+			if p.CountLines("another program has detached the sensor, attaching again") != 1 {
 				t.Errorf("it is not said once:\n%s", p.Log())
 			}
 			if got := attachedTo(t, l.Server); got != "" {

@@ -106,7 +106,7 @@ func (g *group) down() bool {
 func (g *group) warn(err error) {
 	if !g.warned {
 		g.warned = true
-		g.source.log.Warn("one worker has all packets: this kernel does not share them among sockets", "error", err)
+		g.source.log.Warn("all packets go to one worker: this kernel cannot spread them among sockets", "error", err)
 	}
 }
 

@@ -49,7 +49,7 @@ func CanSpread() error {
 		return err
 	}
 	if _, err := s.join(0, true, false); err != nil {
-		return fmt.Errorf("one lane only: this kernel has no fanout groups with a program and unique numbers (Linux 4.11): %w", err)
+		return fmt.Errorf("all packets go to one worker: this kernel has no fanout groups with a program and unique numbers (Linux 4.11): %w", err)
 	}
 	return s.setSpread(code)
 }
@@ -59,11 +59,11 @@ func explainSocket(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		if hasNetRaw() {
-			return fmt.Errorf("packet socket: refused despite CAP_NET_RAW, by a seccomp filter or security module; allow socket(AF_PACKET) there: %w", err)
+			return fmt.Errorf("packet socket: %w, despite CAP_NET_RAW: a seccomp filter or security module must allow socket(AF_PACKET)", err)
 		}
-		return fmt.Errorf("packet socket: missing CAP_NET_RAW: run with sudo, or once `sudo setcap cap_net_raw,cap_net_admin+ep %s`; docker: --cap-add NET_RAW: %w", self(), err)
+		return fmt.Errorf("packet socket: %w: missing CAP_NET_RAW (run as root, or once: sudo setcap cap_net_raw+ep %s; docker: --cap-add NET_RAW)", err, self())
 	case errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("packet socket: the kernel has none: `sudo modprobe af_packet`; or a seccomp filter refuses it (systemd: RestrictAddressFamilies=AF_PACKET): %w", err)
+		return fmt.Errorf("packet socket: %w: sudo modprobe af_packet, or allow it in the seccomp filter (systemd: RestrictAddressFamilies=AF_PACKET)", err)
 	}
 	return fmt.Errorf("packet socket: %w", err)
 }

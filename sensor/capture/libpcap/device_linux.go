@@ -15,7 +15,7 @@ import (
 
 const (
 	// rightsHint is for errors of permission.
-	rightsHint = "this needs CAP_NET_RAW: run as root, or: setcap cap_net_raw,cap_net_admin=ep PROGRAM"
+	rightsHint = "this needs CAP_NET_RAW: run as root, or: setcap cap_net_raw+ep PROGRAM"
 	// watchIsPromiscuous says that package watch sets promiscuous mode.
 	watchIsPromiscuous = true
 	// knowsInterfaceDrops says that the library reports what interfaces drop.

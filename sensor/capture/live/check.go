@@ -3,6 +3,7 @@ package live
 import (
 	"os"
 	"strings"
+	"syscall"
 )
 
 // Report says what a host allows.
@@ -42,7 +43,7 @@ func Check(names []string) (*Report, error) {
 
 // shortReason leaves out what a name of a right says already.
 func shortReason(err error) string {
-	return strings.ReplaceAll(err.Error(), ": "+os.ErrPermission.Error(), "")
+	return strings.NewReplacer(": "+os.ErrPermission.Error(), "", ": "+syscall.EPERM.Error(), "").Replace(err.Error())
 }
 
 // Feature is something that the kernel or our privileges may lack.

@@ -36,11 +36,11 @@ func CheckTap(names []string) error {
 	return nil
 }
 
-var errTapAny = errors.New("a tap drops what arrives: name its interfaces, because any means all that this host has")
+var errTapAny = errors.New("--tap needs interfaces by name or pattern: with any it would cut off this host")
 
 func refuseTap(name, what string) error {
-	return fmt.Errorf("a tap drops every frame that arrives at %s, and would cut off %s: "+
-		"take that away if this is a mirror port, capture without --tap if it is not, or cut it off with --force", name, what)
+	return fmt.Errorf("--tap drops every frame that arrives at %s, and would cut off %s: "+
+		"on a mirror port, remove that first; elsewhere, capture without --tap; or cut it off with --force", name, what)
 }
 
 // maxCutOff is how many things an error lists.
@@ -142,7 +142,7 @@ func (t *tapped) Alive() bool {
 		t.changes.again = true
 	case what != "":
 		t.warned = true
-		t.log.Warn("the tap cuts off what was added to its interface", "interface", t.name, "cuts_off", what)
+		t.log.Warn("--tap cuts off what was added to its interface", "interface", t.name, "cuts_off", what)
 	}
 	return true
 }

@@ -138,7 +138,7 @@ func TestWatchName(t *testing.T) {
 	s.change(up(2, "a"), up(3, "c"))
 	s.want("", 2) // not checked yet
 	s.check()
-	s.want("another program has taken ours off", 2)
+	s.want("another program has detached the sensor", 2)
 	if s.fake.on[2].dead {
 		t.Error("a dead attachment was not replaced")
 	}
@@ -148,7 +148,7 @@ func TestWatchName(t *testing.T) {
 	s.w.targets[0].displacedAt = time.Now().Add(-displacedInterval)
 	s.fake.on[2].dead = true
 	s.check()
-	s.want("another program has taken ours off, attaching again\" interface=a times=2", 2)
+	s.want("another program has detached the sensor, attaching again\" interface=a times=2", 2)
 	if err := s.w.detachAll(); err != nil || len(s.fake.on) != 0 {
 		t.Errorf("attached to %v after the end (%v)", s.fake.on, err)
 	}

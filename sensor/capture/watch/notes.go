@@ -44,7 +44,7 @@ func (w *Watcher) note(existing []netInterface) {
 	if more > 0 {
 		text += fmt.Sprintf(" and %d more such pairs", more)
 	}
-	w.log.Info(text + ": each is recorded on both, or once with --dedup unless NAT changes its addresses in between")
+	w.log.Info(text + ": each is recorded on both; --dedup records it once, unless NAT changes its addresses in between")
 }
 
 // passedTwice returns the pairs of captured interfaces that a packet passes one after the

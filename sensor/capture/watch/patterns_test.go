@@ -36,7 +36,7 @@ func TestPattern(t *testing.T) {
 	s.want(`"interface was renamed" interface=eth7 was=wan`, 2, 4, 5, 6)
 	s.fake.on[4].dead = true
 	s.check()
-	s.want("another program has taken ours off", 2, 4, 5, 6)
+	s.want("another program has detached the sensor", 2, 4, 5, 6)
 	s.change(other, up(4, "y"))
 	s.want("interface is gone", 4)
 	s.change(other)

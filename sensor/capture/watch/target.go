@@ -84,7 +84,7 @@ func (t *target) enterDisplaced(log *slog.Logger, reason error) {
 		return
 	}
 	if reason == nil {
-		t.enter(log, displaced, "another program has taken ours off, attaching again", "interface", t.name, "times", t.displacedTimes)
+		t.enter(log, displaced, "another program has detached the sensor, attaching again", "interface", t.name, "times", t.displacedTimes)
 	} else {
 		t.enter(log, displaced, "the capture of an interface has ended, attaching again", "interface", t.name, "times", t.displacedTimes, "reason", reason)
 	}
