@@ -67,7 +67,7 @@ test-race: ## all tests but the kernel's scenes, with the race detector. Asks su
 	@$(SUITE) -race -budget 10m
 
 # What these count does not depend on the kernel; in the emulator each takes a quarter of a minute. `go run ./test/oldkernels` runs them too.
-SAME_ON_ALL_KERNELS := Defect04SamplingKeepsExactlyThatMany|RecordTellsSampling|TunnelSampling|TunnelsNotChosen|TunnelsChosenByHalves|TunnelsAgreeWithUserSpace|FilterPassesWhatTheProgramDelivers
+SAME_ON_ALL_KERNELS := RingBeyond4GiB|XDPWithLargeMTU|Defect04SamplingKeepsExactlyThatMany|RecordTellsSampling|TunnelSampling|TunnelsNotChosen|TunnelsChosenByHalves|TunnelsAgreeWithUserSpace|FilterPassesWhatTheProgramDelivers
 
 test-kernels: ## load, attach and capture on Debian's 5.10, 6.1 and 6.12 kernels under qemu
 	@$(TOOLS) test
