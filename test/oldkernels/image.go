@@ -21,7 +21,7 @@ import (
 // modules are loaded if they are not built into the kernel: tests of capturing need them
 // for their networks. The output names those that a kernel does not have.
 var modules = []string{
-	"veth", "dummy", "tun", "bridge", "8021q", "ipip", "ip_gre", "ip6_gre", "vxlan", "wireguard",
+	"veth", "dummy", "tun", "bridge", "8021q", "ipip", "ip_gre", "ip6_gre", "vxlan", "wireguard", "macvlan",
 	"sch_ingress", "cls_bpf", "act_bpf", "xsk_diag",
 }
 
