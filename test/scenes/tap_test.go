@@ -130,7 +130,7 @@ func TestTapKeepsTheHostReachable(t *testing.T) {
 		t.Errorf("a warning without an address:\n%s", p.Log())
 	}
 	ip("address add 192.0.2.77/32 dev mirror0")
-	waitForLogLines(p, 1, "the tap cuts off", "192.0.2.77/32")
+	waitForLogLines(p, 1, "--tap cuts off", "192.0.2.77/32")
 	ip("address add 192.0.2.78/32 dev mirror0")
 
 	ip("link del mirror0")
@@ -146,7 +146,7 @@ func TestTapKeepsTheHostReachable(t *testing.T) {
 	waitForLogLines(p, 1, "interface is captured", "interface=mirror0")
 	sendFrom(t, l.Client, "out0", "again")
 	p.WaitForRecords(2)
-	if n := p.CountLines("the tap cuts off"); n != 1 {
+	if n := p.CountLines("--tap cuts off what was added"); n != 1 {
 		t.Errorf("%d warnings of an address that was added, want 1:\n%s", n, p.Log())
 	}
 	expectRecordedOn(p, "quiet", "mirror0", "again", "mirror0")

@@ -94,6 +94,7 @@ func (s *harness) check() {
 	for range checkTurns {
 		s.w.update(true)
 	}
+	s.w.update(false) // what looks detached is looked at again soon
 }
 
 // want compares the attachments, and what was logged since the last call.

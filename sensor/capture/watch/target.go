@@ -18,6 +18,8 @@ type target struct {
 	err        error        // of that attempt
 	state      state        // that was logged last
 
+	suspect bool // the attachment was found dead, and the interface is there
+
 	displacedAt    time.Time // when entering this state was logged last
 	displacedTimes int       // how often that has happened since
 }

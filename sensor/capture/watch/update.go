@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // update brings the attachments in line with the interfaces. With check it also
@@ -193,7 +194,9 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	now, listed := byIndex(existing, t.index)
 	back := listed && now.born != t.born // it was gone meanwhile
 	hasEnded, reason := t.ended()
-	dead := (check || back || hasEnded) && !t.attachment.Alive() // asked once: it may die at any moment
+	dead := (check || back || hasEnded || t.suspect) && !t.attachment.Alive() // asked once: it may die at any moment
+	suspect := t.suspect
+	t.suspect = false
 	switch {
 	case ok && i.index != t.index:
 		w.giveUp(t, now, listed)
@@ -206,6 +209,9 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 	case back: // the attachment has followed it, promiscuous mode has not
 		t.born = now.born
 		t.endPromiscuous()
+	case dead && !suspect && !hasEnded: // a deletion that nobody has reported yet looks like this, too
+		t.suspect = true
+		time.AfterFunc(suspectFor, w.links.notify)
 	case dead:
 		w.detach(t)
 		t.enterDisplaced(w.log, reason)
@@ -213,6 +219,10 @@ func (w *Watcher) detachStale(t *target, existing []netInterface, check bool) {
 		t.enter(w.log, renamed, "interface was renamed, and is captured until another one has the old name", "interface", t.name, "is", now.name)
 	}
 }
+
+// suspectFor is how long the kernel has to report that an interface is gone, before its
+// dead attachment is said to be another program's doing.
+const suspectFor = 50 * time.Millisecond
 
 // giveUp ends the capture of an interface that has lost its name to another one. If a
 // pattern matches it, it stays attached.
