@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/urfave/cli/v2"
@@ -20,9 +21,14 @@ import (
 	"dnsmonster-sensor/test/lab"
 )
 
+// oneCommand: the library's help option is one variable for all programs.
+var oneCommand sync.Mutex
+
 // command runs a command of the output, and returns what it prints.
 func command(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	oneCommand.Lock()
+	defer oneCommand.Unlock()
 	var out bytes.Buffer
 	app := &cli.App{Commands: New().Commands(), Writer: &out, ErrWriter: &out, ExitErrHandler: func(*cli.Context, error) {}}
 	err := app.Run(append([]string{"sensor", "clickhouse"}, args...))

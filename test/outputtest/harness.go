@@ -93,7 +93,7 @@ func Options(t T, o outputs.Output, args ...string) {
 	t.Helper()
 	parsing.Lock()
 	defer parsing.Unlock()
-	app := &cli.App{Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
+	app := &cli.App{HideHelp: true, Flags: o.Flags(), Writer: io.Discard, Action: func(*cli.Context) error { return nil }}
 	if err := app.Run(append([]string{"test"}, args...)); err != nil {
 		t.Fatalf("parse %v: %v", args, err)
 	}

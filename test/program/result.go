@@ -76,6 +76,7 @@ func LossNames() (names []string) {
 			names = append(names, c.Name)
 		}
 	}
+	names = append(names, "lane_full", "not_read") // of libpcap and of AF_PACKET
 	none := func() uint64 { return 0 }
 	for _, l := range []account.Ledger{account.PacketLedger(account.NewPacketCounters(), none), account.DeliveryLedger("", account.NewDeliveryCounters(), none)} {
 		for _, o := range l.Outcomes {
