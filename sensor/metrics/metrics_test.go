@@ -166,13 +166,31 @@ func TestLossMeter(t *testing.T) {
 	defer close(quit)
 	go m.follow(time.Hour, quit)
 	wantRatio(0) // the interval is not over
-	go m.follow(time.Millisecond, quit)
-	full := uint64(50)
-	await.True(t, "the ratio is measured", func() bool {
-		source.count(70, full, 10)
-		full += 10
-		return m.ratio.Load() != 0
+}
+
+// TestLossMeterFollows: it measures at the end of each interval, until it is told to stop.
+func TestLossMeterFollows(t *testing.T) {
+	var asked atomic.Uint64 // every interval has one more frame, which is lost
+	m := newLossMeter(func() (Captured, error) {
+		n := asked.Add(1)
+		return Captured{Frames: n, Lost: n, Known: true}, nil
 	})
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.follow(time.Millisecond, quit)
+	}()
+	await.True(t, "three intervals are over", func() bool { return asked.Load() >= 4 })
+	close(quit)
+	<-ended
+	if got := math.Float64frombits(m.ratio.Load()); got != 1 {
+		t.Errorf("the ratio is %v, want 1", got)
+	}
+	now := asked.Load()
+	time.Sleep(5 * time.Millisecond)
+	if asked.Load() != now {
+		t.Error("it measures after it was told to stop")
+	}
 }
 
 // TestPrometheusPaths: any path can be served, and only what is below it answers.
