@@ -51,25 +51,30 @@ func (g *group) begin() error {
 	if err := first.bind(g.index); err != nil {
 		return err
 	}
-	if len(g.sockets) == 1 {
-		g.joined = true
-	} else if err := g.join(); err != nil {
-		// The kernel may refuse while the interface is down: Alive tries again.
-		if !g.down() {
-			g.warn(err)
-		}
-		return first.setFilter(g.source.filter)
+	if err := g.share(); err != nil && !g.down() {
+		g.warn(err) // the kernel may refuse while the interface is down: Alive tries again
 	}
-	for _, k := range g.sockets {
-		if err := k.setFilter(g.source.filter); err != nil {
+	return first.setFilter(g.source.filter)
+}
+
+// share spreads the packets over the sockets. The first one is bound, and may have
+// received all packets so far.
+func (g *group) share() error {
+	if len(g.sockets) > 1 {
+		if err := g.gather(); err != nil {
+			return err
+		}
+		if err := g.spread(); err != nil {
 			return err
 		}
 	}
+	g.joined = true
 	return nil
 }
 
-// join makes the sockets a fanout group. The first one is bound, and may receive.
-func (g *group) join() error {
+// gather makes the sockets a fanout group. Without a program the kernel gives all packets
+// to the first member.
+func (g *group) gather() error {
 	id := 0
 	for i, k := range g.sockets {
 		var err error
@@ -84,14 +89,18 @@ func (g *group) join() error {
 			}
 			return err
 		}
-		if i == 0 {
-			if err := k.setSpread(g.source.spread); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// spread lets packets into all members, and only then has them chosen by the program.
+func (g *group) spread() error {
+	for _, k := range g.sockets[1:] {
+		if err := k.setFilter(g.source.filter); err != nil {
+			return err
 		}
 	}
-	g.joined = true
-	return nil
+	return g.sockets[0].setSpread(g.source.spread)
 }
 
 func (g *group) down() bool {
@@ -118,23 +127,12 @@ func (g *group) Alive() bool {
 	for _, k := range g.sockets {
 		k.current() // the kernel's counters are of 32 bits
 	}
-	if !g.joined && !g.warned && !g.down() {
-		g.retry()
-	}
-	return true
-}
-
-// retry shares the packets of an interface that was down at first.
-func (g *group) retry() {
-	if err := g.join(); err != nil {
-		g.warn(err)
-		return
-	}
-	for _, k := range g.sockets[1:] {
-		if err := k.setFilter(g.source.filter); err != nil {
+	if !g.joined && !g.warned && !g.down() { // it was down at first
+		if err := g.share(); err != nil {
 			g.warn(err)
 		}
 	}
+	return true
 }
 
 // Describe implements watch.Attachment.

@@ -127,6 +127,71 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	}
 }
 
+// TestSocketsBeginToShare while packets arrive, as they do on kernels that do not let the
+// sockets share those of an interface that is down: none is lost, and none comes twice.
+func TestSocketsBeginToShare(t *testing.T) {
+	pair(t)
+	send := injector(t, "vb")
+	r := read(t, Options{Watch: named("lo"), Lanes: 3})
+	s := r.source
+	g := &group{source: s, index: index(t, "va")}
+	for range s.lanes {
+		k, err := openSocket(s.nextGeometry(), true, s.onlyIncoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.sockets = append(g.sockets, k)
+	}
+	if err := errors.Join(g.sockets[0].bind(g.index), g.sockets[0].setFilter(s.filter), s.adopt(g)); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	pass := func(step string, wantLanes int) {
+		t.Helper()
+		for i := range 60 {
+			send(eth(0x0800, ip4frag([]byte{192, 0, 2, byte(i)}, b4, nil, 0, 17, udp(uint16(1000+i), 53, fmt.Append(nil, sent, " ", i)))))
+		}
+		all, lanes := r.await(sent+60), map[int]bool{}
+		for _, p := range all[sent:] {
+			lanes[p.lane] = true
+		}
+		sent += 60
+		if len(lanes) != wantLanes {
+			t.Errorf("%s: %d lanes have packets, want %d", step, len(lanes), wantLanes)
+		}
+	}
+	pass("before", 1)
+	if err := g.gather(); err != nil {
+		t.Fatal(err)
+	}
+	pass("gathered", 1)
+	for _, k := range g.sockets[1:] {
+		if err := k.setFilter(s.filter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass("all let packets in", 1)
+	if err := g.spread(); err != nil {
+		t.Fatal(err)
+	}
+	pass("spread", 3)
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	times := make(map[string]int)
+	for _, p := range r.end() {
+		times[payload(p.Data)]++
+	}
+	for what, n := range times {
+		if n != 1 {
+			t.Errorf("packet %s came %d times", what, n)
+		}
+	}
+	if len(times) != sent {
+		t.Errorf("%d packets of %d", len(times), sent)
+	}
+}
+
 // TestDeletedIsNotAlive, without waiting for an event.
 func TestDeletedIsNotAlive(t *testing.T) {
 	ip := pair(t)
