@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,7 @@ type Client struct {
 	http        *http.Client
 	secrets     []string // no text may contain them; the longest first
 	warned      atomic.Bool
+	sending     sync.RWMutex // read-locked during each request
 }
 
 // remote is one address of the destination.
@@ -207,8 +209,15 @@ func tlsConfig(config *Config) (*tls.Config, error) {
 // Addresses returns the endpoints with their health.
 func (c *Client) Addresses() *outputs.Addresses { return c.addresses }
 
-// Close closes idle connections. The client stays usable.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close closes idle connections. The client stays usable. It does nothing while another
+// worker's request is under way, whose worker closes later: the library takes a connection
+// for idle as soon as a response without a body has arrived, and would lose that response.
+func (c *Client) Close() {
+	if c.sending.TryLock() {
+		defer c.sending.Unlock()
+		c.http.CloseIdleConnections()
+	}
+}
 
 // redirect follows redirects of requests without a body only, and sends credentials to
 // no other host.

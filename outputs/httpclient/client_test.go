@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"runtime"
@@ -350,4 +351,49 @@ func TestNoLeaks(t *testing.T) {
 	}) {
 		t.Fatalf("%d descriptors and %d goroutines, before %d and %d", f, g, files, routines)
 	}
+}
+
+// TestCloseWaitsForOthers: workers share a client, and the first one that ends closes it.
+// Connections stay open while a request of another worker is under way, and no longer.
+func TestCloseWaitsForOthers(t *testing.T) {
+	hangs, release := make(chan struct{}), make(chan struct{})
+	var opened, closed atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hang" {
+			close(hangs)
+			<-release
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c, err := New(Config{Endpoints: []string{server.URL}, Proxy: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(path string) {
+		if _, err := c.Send(t.Context(), c.NewRequest(http.MethodPost, path)); err != nil {
+			t.Error(err)
+		}
+	}
+	var other sync.WaitGroup
+	other.Go(func() { send("hang") })
+	<-hangs
+	send("")
+	c.Close()
+	send("")
+	if opened.Load() != 2 || closed.Load() != 0 {
+		t.Errorf("%d connections were opened and %d closed while a request was under way, want 2 and 0", opened.Load(), closed.Load())
+	}
+	close(release)
+	other.Wait()
+	c.Close()
+	await.True(t, "all connections are closed", func() bool { return closed.Load() == 2 })
 }

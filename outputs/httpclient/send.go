@@ -55,7 +55,9 @@ func (c *Client) Send(ctx context.Context, r *Request) (*Response, error) {
 
 // SendTo is Send to one address, for requests that only one server can answer.
 func (c *Client) SendTo(ctx context.Context, r *Request, at outputs.Address) (*Response, error) {
+	c.sending.RLock()
 	resp, err := c.attempt(ctx, r, at)
+	c.sending.RUnlock()
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
