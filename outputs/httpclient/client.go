@@ -83,7 +83,7 @@ type Client struct {
 	http        *http.Client
 	secrets     []string // no text may contain them; the longest first
 	warned      atomic.Bool
-	sending     sync.RWMutex // read-locked during each request
+	sending     sync.RWMutex // read-locked during each attempt of Send
 }
 
 // remote is one address of the destination.
